@@ -1,0 +1,50 @@
+//! Telling a local Anvil from every other chain: by what it answers, whatever its chain id.
+
+use alloy::{
+    rpc::{client::RpcClient, types::anvil::NodeInfo},
+    transports::RpcError,
+};
+
+use crate::{endpoint::Endpoint, error::ChainError};
+
+/// Proof that an endpoint is an Anvil, where keys that everybody knows do no harm. Only asking the node makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalChain(());
+
+impl LocalChain {
+    /// Asks the node for `anvil_nodeInfo`; a node that refuses to answer that is not local.
+    ///
+    /// # Errors
+    /// When the node does not answer at all.
+    pub async fn detect(endpoint: &Endpoint, client: &RpcClient) -> Result<Option<Self>, ChainError> {
+        match client.request_noparams::<NodeInfo>("anvil_nodeInfo").await {
+            Ok(_) => Ok(Some(Self(()))),
+            Err(RpcError::ErrorResp(_) | RpcError::NullResp) => Ok(None),
+            Err(error) => Err(ChainError::of_transport(endpoint, &error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_server::serve;
+
+    const REFUSAL: &str = r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32601,"message":"the method does not exist"}}"#;
+
+    #[tokio::test]
+    async fn a_node_that_does_not_know_anvils_methods_is_not_local() {
+        let address = serve("200 OK", |_| REFUSAL.to_owned()).await;
+        let endpoint: Endpoint = format!("http://{address}").parse().unwrap();
+        let client = endpoint.client().await.unwrap();
+        assert_eq!(LocalChain::detect(&endpoint, &client).await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_does_not_answer_sensibly_is_neither_local_nor_not() {
+        let address = serve("502 Bad Gateway", |_| "try again".to_owned()).await;
+        let endpoint: Endpoint = format!("http://{address}").parse().unwrap();
+        let client = endpoint.client().await.unwrap();
+        assert!(LocalChain::detect(&endpoint, &client).await.unwrap_err().is_retryable());
+    }
+}

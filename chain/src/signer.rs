@@ -1,0 +1,207 @@
+//! Who signs: an encrypted keystore, a key in the environment, or – on a local Anvil only – one of its own.
+//!
+//! A key never comes as an argument, and Anvil's keys, which everybody has, are refused on every other chain however
+//! they come.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use alloy::{
+    hex,
+    primitives::{Address, B256, b256},
+    signers::local::{LocalSignerError, PrivateKeySigner},
+};
+use serde::Deserialize;
+
+use crate::{local::LocalChain, redaction, secret::Secret};
+
+/// The private keys of the ten accounts that every Anvil starts with. They are public knowledge.
+const ANVIL_KEYS: [B256; 10] = [
+    b256!("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"),
+    b256!("59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"),
+    b256!("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a"),
+    b256!("7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"),
+    b256!("47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a"),
+    b256!("8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba"),
+    b256!("92db14e403b83dfe3df233f83dfa3a0d7096f21ca9b0d6d6b8d88b2b4ec1564e"),
+    b256!("4bbbf85ce3377467afe5d46f804f221813b2bb87f24d81f60f1fcdbf7cbf4356"),
+    b256!("dbda1821b80551c9d65939329250298aa3472ba22feea921c0cf5d620ea67b97"),
+    b256!("2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6"),
+];
+
+/// Where a signing key comes from, as a configuration file says it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum SignerSource {
+    /// An encrypted keystore file (`cast wallet import` makes one).
+    Keystore {
+        /// The file.
+        path: PathBuf,
+        /// How its password is found.
+        password: PasswordSource,
+    },
+    /// The name of an environment variable that holds the key in hexadecimal.
+    Environment(String),
+    /// One of Anvil's own accounts by number, on a local Anvil only.
+    Anvil(usize),
+}
+
+/// Where the password of a keystore comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum PasswordSource {
+    /// The name of an environment variable.
+    Environment(String),
+    /// A file; a line break at its end does not belong to the password.
+    File(PathBuf),
+}
+
+/// Why there is no signer. No message contains a key or a password.
+#[derive(Debug, thiserror::Error)]
+pub enum SignerError {
+    /// The environment variable is unset.
+    #[error("the environment variable {0} is not set; it must hold {1}")]
+    Unset(String, &'static str),
+    /// The key is not 32 bytes of hexadecimal within the curve.
+    #[error("{0} does not hold a private key: 64 hexadecimal digits, with or without 0x")]
+    NotAKey(String),
+    /// A file cannot be read.
+    #[error("{}: {source}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The keystore is no keystore, or the password is wrong.
+    #[error("{}: the keystore cannot be opened: {problem}", .path.display())]
+    Keystore {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Anvil has no such account.
+    #[error("Anvil has accounts 0 to {last}, not {0}", last = ANVIL_KEYS.len() - 1)]
+    NoSuchAnvilAccount(usize),
+    /// The key is one of Anvil's, but the chain is not a local Anvil.
+    #[error(
+        "{0} is one of Anvil's accounts, whose key everybody has: it signs on a local Anvil only. Use a keystore or a \
+         key of your own in the environment"
+    )]
+    AnvilKeyElsewhere(Address),
+}
+
+impl SignerSource {
+    /// Loads the key; opening a keystore takes about a second of computing. `local` is the proof that the chain is an
+    /// Anvil, without which Anvil's keys are refused.
+    pub fn load(&self, local: Option<LocalChain>) -> Result<PrivateKeySigner, SignerError> {
+        let signer = match self {
+            Self::Keystore { path, password } => open_keystore(path, &password.read()?)?,
+            Self::Environment(name) => key_from_environment(name)?,
+            Self::Anvil(index) => anvil_signer(*index)?,
+        };
+        // Hidden without 0x, so that both ways of writing it are found.
+        redaction::hide(&hex::encode(signer.to_bytes()));
+        let is_anvils = ANVIL_KEYS.contains(&signer.to_bytes());
+        if is_anvils && local.is_none() { Err(SignerError::AnvilKeyElsewhere(signer.address())) } else { Ok(signer) }
+    }
+}
+
+impl PasswordSource {
+    fn read(&self) -> Result<Secret<String>, SignerError> {
+        match self {
+            Self::Environment(name) => env::var(name)
+                .map(Secret::new)
+                .map_err(|_| SignerError::Unset(name.clone(), "the password of the keystore")),
+            Self::File(path) => {
+                let text = fs::read_to_string(path)
+                    .map_err(|source| SignerError::File { path: path.clone(), source })
+                    .map(Secret::unlisted)?;
+                Ok(Secret::new(text.expose().trim_end_matches(['\r', '\n']).to_owned()))
+            }
+        }
+    }
+}
+
+fn open_keystore(path: &Path, password: &Secret<String>) -> Result<PrivateKeySigner, SignerError> {
+    // The libraries' error for a missing file does not name it.
+    fs::metadata(path).map_err(|source| SignerError::File { path: path.to_path_buf(), source })?;
+    PrivateKeySigner::decrypt_keystore(path, password.expose()).map_err(|error| {
+        let problem = match error {
+            LocalSignerError::EthKeystoreError(error) => error.to_string(),
+            _ => "it does not hold a private key".to_owned(),
+        };
+        SignerError::Keystore { path: path.to_path_buf(), problem }
+    })
+}
+
+fn key_from_environment(name: &str) -> Result<PrivateKeySigner, SignerError> {
+    let text = env::var(name)
+        .map(Secret::new)
+        .map_err(|_| SignerError::Unset(name.to_owned(), "a private key in hexadecimal"))?;
+    text.expose().trim().parse().map_err(|_| SignerError::NotAKey(name.to_owned()))
+}
+
+fn anvil_signer(index: usize) -> Result<PrivateKeySigner, SignerError> {
+    let key = ANVIL_KEYS.get(index).ok_or(SignerError::NoSuchAnvilAccount(index))?;
+    PrivateKeySigner::from_bytes(key).map_err(|_| SignerError::NoSuchAnvilAccount(index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A keystore in a folder of its own. Its key derivation is as slow as a real one's.
+    fn keystore(key: B256, password: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut random = alloy::signers::k256::elliptic_curve::rand_core::OsRng;
+        PrivateKeySigner::encrypt_keystore(folder.path(), &mut random, key, password, Some("key")).unwrap();
+        fs::write(folder.path().join("password"), format!("{password}\n")).unwrap();
+        let path = folder.path().join("key");
+        (folder, path)
+    }
+
+    fn source(path: &Path, password_file: PathBuf) -> SignerSource {
+        SignerSource::Keystore { path: path.to_path_buf(), password: PasswordSource::File(password_file) }
+    }
+
+    #[test]
+    fn a_keystore_opens_with_its_password_alone() {
+        let (folder, path) = keystore(B256::repeat_byte(7), "correct horse");
+        let signer = source(&path, folder.path().join("password")).load(None).unwrap();
+        assert_eq!(signer.to_bytes(), B256::repeat_byte(7));
+        assert!(!format!("{signer:?}").contains("0707"));
+
+        let wrong = folder.path().join("wrong");
+        fs::write(&wrong, "wrong horse").unwrap();
+        let error = source(&path, wrong).load(None).unwrap_err().to_string();
+        assert!(error.contains("cannot be opened") && !error.contains("wrong horse"), "{error}");
+    }
+
+    #[test]
+    fn a_loaded_key_is_scrubbed_from_what_others_print() {
+        let (folder, path) = keystore(B256::repeat_byte(0xa9), "another password");
+        source(&path, folder.path().join("password")).load(None).unwrap();
+        assert_eq!(redaction::scrub(&format!("key 0x{}", "A9".repeat(32))), "key 0x[redacted]");
+        assert_eq!(redaction::scrub("another password"), redaction::REDACTED);
+    }
+
+    #[test]
+    fn anvils_keys_are_refused_where_no_anvil_was_seen_however_they_come() {
+        let error = SignerSource::Anvil(0).load(None).unwrap_err();
+        assert!(matches!(error, SignerError::AnvilKeyElsewhere(_)), "{error}");
+        let (folder, path) = keystore(ANVIL_KEYS[3], "password");
+        let error = source(&path, folder.path().join("password")).load(None).unwrap_err();
+        assert!(matches!(error, SignerError::AnvilKeyElsewhere(_)), "{error}");
+    }
+
+    #[test]
+    fn a_variable_that_holds_no_key_is_named_and_not_shown() {
+        let error = SignerSource::Environment("CARGO_MANIFEST_DIR".into()).load(None).unwrap_err().to_string();
+        assert!(error.starts_with("CARGO_MANIFEST_DIR does not hold a private key"), "{error}");
+        assert!(!error.contains(env!("CARGO_MANIFEST_DIR")), "{error}");
+    }
+}

@@ -1,0 +1,27 @@
+//! Typed bindings of Plimsoll's contracts, made from their interface files when this crate is built.
+//!
+//! Each Solidity interface is a module of the same name with its calls, events and errors, and – over a provider –
+//! an instance: `IThing::new(address, provider)`. Solidity's user-defined value types arrive as the plain integer
+//! beneath them.
+
+#[cfg(test)]
+mod joining;
+
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::redundant_clone,
+    clippy::use_self,
+    reason = "generated from the interface files, which carry the documentation"
+)]
+mod bindings {
+    include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
+}
+
+pub mod deployment;
+pub mod market;
+
+pub use bindings::*;
+pub use market::{InvalidParams, MarketId, RateCurve, Risk};

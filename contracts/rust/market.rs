@@ -1,0 +1,316 @@
+//! A market's parameters as people and programs handle them: packed words with named values, refused by the same bounds
+//! as in Solidity, before anything is sent.
+
+use crate::MarketParams;
+use alloy::{
+    primitives::{Address, B256, U256, keccak256},
+    sol_types::SolValue,
+};
+use std::fmt;
+
+/// Seconds in the 365 days that yearly rates refer to.
+pub const SECONDS_PER_YEAR: u64 = 365 * 24 * 60 * 60;
+/// What 1 is in basis points, in a curve's steepness and in its speed.
+pub const BPS: u32 = 10_000;
+/// The lowest rate at target, 0.1 % a year in 1e18 per second.
+pub const MIN_RATE_AT_TARGET: u64 = 1_000_000_000_000_000 / SECONDS_PER_YEAR;
+/// The highest rate at target, 200 % a year in 1e18 per second.
+pub const MAX_RATE_AT_TARGET: u64 = 2_000_000_000_000_000_000 / SECONDS_PER_YEAR;
+/// The borrow LTV is at most this part of the liquidation LTV, in basis points.
+pub const BORROW_TO_LIQUIDATION_BPS: u32 = 9_950;
+/// The highest liquidation LTV.
+pub const MAX_LIQUIDATION_LTV_BPS: u16 = 9_800;
+/// The lowest smallest debt, in units of the loan token.
+pub const MIN_SMALLEST_DEBT: u128 = 10_000;
+/// The lowest target utilisation.
+pub const MIN_TARGET_BPS: u16 = 100;
+/// The highest target utilisation.
+pub const MAX_TARGET_BPS: u16 = 9_900;
+/// The highest steepness: 10.
+pub const MAX_STEEPNESS: u32 = 100_000;
+/// The highest adjustment speed: 200 a year.
+pub const MAX_SPEED_PER_YEAR: u32 = 2_000_000;
+
+/// Why a market cannot be created with these parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidParams {
+    /// Nothing could be borrowed.
+    #[error("the borrow LTV is 0; it must be positive")]
+    BorrowLtvZero,
+    /// Loans would be liquidated right after they were opened.
+    #[error(
+        "the borrow LTV of {borrow_bps} bps must be at most 99.5 % of the liquidation LTV of {liquidation_bps} bps"
+    )]
+    BorrowLtvTooHigh {
+        /// As given.
+        borrow_bps: u16,
+        /// As given.
+        liquidation_bps: u16,
+    },
+    /// A liquidator's bonus could not be paid.
+    #[error("the liquidation LTV of {0} bps must be at most {MAX_LIQUIDATION_LTV_BPS}")]
+    LiquidationLtvTooHigh(u16),
+    /// Rounding would be felt.
+    #[error("the smallest debt of {0} units must be at least {MIN_SMALLEST_DEBT}")]
+    SmallestDebtTooSmall(u128),
+    /// The starting rate is out of bounds.
+    #[error(
+        "the starting rate of {0} (1e18 per second) must be from {MIN_RATE_AT_TARGET} to {MAX_RATE_AT_TARGET}, that is from 0.1 % to 200 % a year"
+    )]
+    StartRate(u64),
+    /// The target utilisation is out of bounds.
+    #[error("the target utilisation of {0} bps must be from {MIN_TARGET_BPS} to {MAX_TARGET_BPS}")]
+    Target(u16),
+    /// The steepness is out of bounds.
+    #[error("the steepness of {0} must be from {BPS} to {MAX_STEEPNESS}, that is from 1 to 10")]
+    Steepness(u32),
+    /// The adjustment speed is out of bounds.
+    #[error("the adjustment speed of {0} must be at most {MAX_SPEED_PER_YEAR}, that is 200 a year")]
+    Speed(u32),
+    /// A word on chain or in a file has bits that mean nothing.
+    #[error("the word {0:#x} has bits set that mean nothing")]
+    UnusedBits(U256),
+}
+
+/// A market's name: the keccak256 of its five parameter words.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MarketId(pub B256);
+
+impl fmt::Display for MarketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for MarketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// A market's risk limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Risk {
+    borrow_ltv_bps: u16,
+    liquidation_ltv_bps: u16,
+    smallest_debt: u128,
+}
+
+impl Risk {
+    /// Fails where no market could be created with these limits.
+    pub fn new(borrow_ltv_bps: u16, liquidation_ltv_bps: u16, smallest_debt: u128) -> Result<Self, InvalidParams> {
+        if borrow_ltv_bps == 0 {
+            return Err(InvalidParams::BorrowLtvZero);
+        }
+        if liquidation_ltv_bps > MAX_LIQUIDATION_LTV_BPS {
+            return Err(InvalidParams::LiquidationLtvTooHigh(liquidation_ltv_bps));
+        }
+        if u32::from(borrow_ltv_bps) * BPS > u32::from(liquidation_ltv_bps) * BORROW_TO_LIQUIDATION_BPS {
+            return Err(InvalidParams::BorrowLtvTooHigh {
+                borrow_bps: borrow_ltv_bps,
+                liquidation_bps: liquidation_ltv_bps,
+            });
+        }
+        if smallest_debt < MIN_SMALLEST_DEBT {
+            return Err(InvalidParams::SmallestDebtTooSmall(smallest_debt));
+        }
+        Ok(Self { borrow_ltv_bps, liquidation_ltv_bps, smallest_debt })
+    }
+
+    /// Reads the word that Solidity packs. Fails where no market could have been created with it.
+    pub fn from_word(word: U256) -> Result<Self, InvalidParams> {
+        if !(word >> 160usize).is_zero() {
+            return Err(InvalidParams::UnusedBits(word));
+        }
+        Self::new(bits(word, 144), bits(word, 128), bits(word, 0))
+    }
+
+    /// The word that Solidity packs.
+    pub fn word(self) -> U256 {
+        (U256::from(self.borrow_ltv_bps) << 144)
+            | (U256::from(self.liquidation_ltv_bps) << 128)
+            | U256::from(self.smallest_debt)
+    }
+
+    /// Debt to collateral value up to which one may borrow.
+    pub const fn borrow_ltv_bps(self) -> u16 {
+        self.borrow_ltv_bps
+    }
+
+    /// Debt to collateral value above which anyone may liquidate.
+    pub const fn liquidation_ltv_bps(self) -> u16 {
+        self.liquidation_ltv_bps
+    }
+
+    /// The debt, in units of the loan token, below which no loan may be left.
+    pub const fn smallest_debt(self) -> u128 {
+        self.smallest_debt
+    }
+}
+
+/// A market's interest rate curve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateCurve {
+    start_rate_per_second: u64,
+    target_bps: u16,
+    steepness: u32,
+    speed_per_year: u32,
+}
+
+impl RateCurve {
+    /// Fails where no market could be created with this curve.
+    ///
+    /// `start_rate_per_second` is 1e18-scaled; `steepness` and `speed_per_year` are 10,000 for 1.
+    pub fn new(
+        start_rate_per_second: u64,
+        target_bps: u16,
+        steepness: u32,
+        speed_per_year: u32,
+    ) -> Result<Self, InvalidParams> {
+        if !(MIN_RATE_AT_TARGET..=MAX_RATE_AT_TARGET).contains(&start_rate_per_second) {
+            return Err(InvalidParams::StartRate(start_rate_per_second));
+        }
+        if !(MIN_TARGET_BPS..=MAX_TARGET_BPS).contains(&target_bps) {
+            return Err(InvalidParams::Target(target_bps));
+        }
+        if !(BPS..=MAX_STEEPNESS).contains(&steepness) {
+            return Err(InvalidParams::Steepness(steepness));
+        }
+        if speed_per_year > MAX_SPEED_PER_YEAR {
+            return Err(InvalidParams::Speed(speed_per_year));
+        }
+        Ok(Self { start_rate_per_second, target_bps, steepness, speed_per_year })
+    }
+
+    /// Reads the word that Solidity packs. Fails where no market could have been created with it.
+    pub fn from_word(word: U256) -> Result<Self, InvalidParams> {
+        if !(word >> 112usize).is_zero() {
+            return Err(InvalidParams::UnusedBits(word));
+        }
+        let forty_bits: u64 = bits(word & U256::from((1u64 << 40) - 1), 0);
+        let twenty_four_bits: u32 = bits((word >> 56usize) & U256::from((1u32 << 24) - 1), 0);
+        Self::new(forty_bits, bits(word, 40), twenty_four_bits, bits(word, 80))
+    }
+
+    /// The word that Solidity packs.
+    pub fn word(self) -> U256 {
+        (U256::from(self.speed_per_year) << 80)
+            | (U256::from(self.steepness) << 56)
+            | (U256::from(self.target_bps) << 40)
+            | U256::from(self.start_rate_per_second)
+    }
+
+    /// What borrowing costs at the target when the market is new, 1e18 per second.
+    pub const fn start_rate_per_second(self) -> u64 {
+        self.start_rate_per_second
+    }
+
+    /// The utilisation that the curve steers towards.
+    pub const fn target_bps(self) -> u16 {
+        self.target_bps
+    }
+
+    /// The rate at full utilisation as a multiple of the rate at target; 10,000 is 1.
+    pub const fn steepness(self) -> u32 {
+        self.steepness
+    }
+
+    /// The exponent by which the rate at target moves in a year at full error; 10,000 is 1.
+    pub const fn speed_per_year(self) -> u32 {
+        self.speed_per_year
+    }
+}
+
+impl MarketParams {
+    /// The parameters of a market between these tokens.
+    pub fn new(loan_token: Address, collateral_token: Address, oracle: Address, risk: Risk, curve: RateCurve) -> Self {
+        Self {
+            loanToken: loan_token,
+            collateralToken: collateral_token,
+            oracle,
+            risk: risk.word(),
+            curve: curve.word(),
+        }
+    }
+
+    /// The market's id, computed as the contract does.
+    pub fn id(&self) -> MarketId {
+        MarketId(keccak256(self.abi_encode()))
+    }
+}
+
+/// The lowest bits of `word` from `offset` on, as many as the type holds.
+fn bits<T>(word: U256, offset: usize) -> T
+where
+    U256: alloy::primitives::ruint::UintTryTo<T>,
+{
+    (word >> offset).wrapping_to()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy::primitives::address;
+
+    #[test]
+    fn words_come_back_as_they_went() {
+        let risk = Risk::new(8_000, 8_600, u128::MAX).unwrap();
+        assert_eq!(Risk::from_word(risk.word()), Ok(risk));
+        let curve = RateCurve::new(MAX_RATE_AT_TARGET, 9_000, 40_000, MAX_SPEED_PER_YEAR).unwrap();
+        assert_eq!(RateCurve::from_word(curve.word()), Ok(curve));
+    }
+
+    #[test]
+    fn unused_bits_are_refused_because_a_market_would_have_two_ids() {
+        let risk = Risk::new(8_000, 8_600, 10_000).unwrap().word() | (U256::from(1) << 160);
+        assert_eq!(Risk::from_word(risk), Err(InvalidParams::UnusedBits(risk)));
+        let curve = RateCurve::new(MIN_RATE_AT_TARGET, 9_000, 40_000, 0).unwrap().word() | (U256::from(1) << 112);
+        assert_eq!(RateCurve::from_word(curve), Err(InvalidParams::UnusedBits(curve)));
+    }
+
+    #[test]
+    fn risk_is_refused_just_outside_its_bounds() {
+        assert_eq!(Risk::new(0, 8_600, 10_000), Err(InvalidParams::BorrowLtvZero));
+        assert!(Risk::new(7_960, 8_000, 10_000).is_ok());
+        assert_eq!(
+            Risk::new(7_961, 8_000, 10_000),
+            Err(InvalidParams::BorrowLtvTooHigh { borrow_bps: 7_961, liquidation_bps: 8_000 })
+        );
+        assert!(Risk::new(9_000, 9_800, 10_000).is_ok());
+        assert_eq!(Risk::new(9_000, 9_801, 10_000), Err(InvalidParams::LiquidationLtvTooHigh(9_801)));
+        assert_eq!(Risk::new(8_000, 8_600, 9_999), Err(InvalidParams::SmallestDebtTooSmall(9_999)));
+    }
+
+    #[test]
+    fn curves_are_refused_just_outside_their_bounds() {
+        let curve = |start, target, steepness, speed| RateCurve::new(start, target, steepness, speed).err();
+        let start = MIN_RATE_AT_TARGET;
+        assert_eq!(curve(start, 100, 10_000, 0), None);
+        assert_eq!(curve(start - 1, 100, 10_000, 0), Some(InvalidParams::StartRate(start - 1)));
+        assert_eq!(
+            curve(MAX_RATE_AT_TARGET + 1, 100, 10_000, 0),
+            Some(InvalidParams::StartRate(MAX_RATE_AT_TARGET + 1))
+        );
+        assert_eq!(curve(start, 99, 10_000, 0), Some(InvalidParams::Target(99)));
+        assert_eq!(curve(start, 9_901, 10_000, 0), Some(InvalidParams::Target(9_901)));
+        assert_eq!(curve(start, 100, 9_999, 0), Some(InvalidParams::Steepness(9_999)));
+        assert_eq!(curve(start, 100, 100_001, 0), Some(InvalidParams::Steepness(100_001)));
+        assert_eq!(curve(start, 100, 10_000, 2_000_001), Some(InvalidParams::Speed(2_000_001)));
+    }
+
+    #[test]
+    fn the_id_is_the_hash_of_five_words() {
+        let params = MarketParams::new(
+            address!("0x0000000000000000000000000000000000000001"),
+            address!("0x0000000000000000000000000000000000000002"),
+            address!("0x0000000000000000000000000000000000000003"),
+            Risk::new(8_000, 8_600, 10_000).unwrap(),
+            RateCurve::new(MIN_RATE_AT_TARGET, 9_000, 40_000, 0).unwrap(),
+        );
+        let words: Vec<u8> = [U256::from(1), U256::from(2), U256::from(3), params.risk, params.curve]
+            .iter()
+            .flat_map(U256::to_be_bytes::<32>)
+            .collect();
+        assert_eq!(params.id(), MarketId(keccak256(words)));
+    }
+}

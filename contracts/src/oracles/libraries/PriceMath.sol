@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {IChainlinkOracle} from "../../interfaces/IChainlinkOracle.sol";
+
+/// @title The arithmetic that oracles share
+/// @notice Promises exact results, rounded down once, or a named refusal. Refusals are `IChainlinkOracle`'s;
+/// `IFixedOracle` declares those it can meet in the same words, so that they decode by either.
+library PriceMath {
+    /// @dev Prices are loan units per collateral unit × 10³⁶.
+    uint256 internal constant PRICE_DECIMALS = 36;
+    /// @dev More than any token in use has, and no more than a price can carry.
+    uint256 internal constant MAX_TOKEN_DECIMALS = 36;
+    /// @dev The largest power of ten that fits 256 bits.
+    uint256 internal constant MAX_EXPONENT = 77;
+
+    function mulDivDown(uint256 a, uint256 b, uint256 denominator) internal pure returns (uint256) {
+        (uint256 high, uint256 low) = Math.mul512(a, b);
+        if (high == 0) return low / denominator;
+        if (high >= denominator) revert IChainlinkOracle.PriceOverflows(a, denominator);
+        return Math.mulDiv(a, b, denominator);
+    }
+
+    /// @notice How many decimals `source` says it has, a token or a feed.
+    /// @dev Read from the chain, so that nobody can type them wrongly.
+    function decimalsOf(address source, uint256 max) internal view returns (uint256 decimals) {
+        bool known;
+        (known, decimals) = tryReadWord(source, abi.encodeWithSignature("decimals()"));
+        if (!known) revert IChainlinkOracle.DecimalsUnreadable(source);
+        if (decimals > max) revert IChainlinkOracle.DecimalsOutOfBounds(source, decimals, max);
+    }
+
+    /// @notice The decimals of a market's two tokens, after checking that they are two tokens.
+    function tokenDecimals(address collateralToken, address loanToken)
+        internal
+        view
+        returns (uint256 collateralDecimals, uint256 loanDecimals)
+    {
+        if (collateralToken.code.length == 0) {
+            revert IChainlinkOracle.NotAContract("collateral token", collateralToken);
+        }
+        if (loanToken.code.length == 0) revert IChainlinkOracle.NotAContract("loan token", loanToken);
+        if (collateralToken == loanToken) revert IChainlinkOracle.SameToken(loanToken);
+        collateralDecimals = decimalsOf(collateralToken, MAX_TOKEN_DECIMALS);
+        loanDecimals = decimalsOf(loanToken, MAX_TOKEN_DECIMALS);
+    }
+
+    /// @notice The first word that a static call answers, and whether it answered one.
+    function tryReadWord(address target, bytes memory call) internal view returns (bool ok, uint256 word) {
+        bytes memory data;
+        (ok, data) = target.staticcall(call);
+        ok = ok && data.length >= 32;
+        if (ok) word = abi.decode(data, (uint256));
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {ILens} from "../interfaces/ILens.sol";
+import {IOracle} from "../interfaces/IOracle.sol";
+import {IPlimsoll} from "../interfaces/IPlimsoll.sol";
+import {DebtMath} from "../libraries/DebtMath.sol";
+import {InterestMath} from "../libraries/InterestMath.sol";
+import {LiquidationMath} from "../libraries/LiquidationMath.sol";
+import {SharesMath} from "../libraries/SharesMath.sol";
+import {Market, Position} from "../types/Market.sol";
+import {MarketId, MarketParams} from "../types/MarketParams.sol";
+import {OracleReader} from "./libraries/OracleReader.sol";
+
+/// @title Lens
+/// @notice See `ILens`.
+/// @dev Amounts in the core fit 128 bits, and its arithmetic does not revert on such.
+contract Lens is ILens {
+    using DebtMath for uint256;
+    using SharesMath for uint256;
+
+    uint256 internal constant WAD = 1e18;
+    uint256 internal constant BPS = 10_000;
+
+    IPlimsoll internal immutable PLIMSOLL;
+
+    constructor(address plimsoll_) {
+        if (plimsoll_.code.length == 0) revert NoCode(plimsoll_);
+        PLIMSOLL = IPlimsoll(plimsoll_);
+    }
+
+    /// @inheritdoc ILens
+    function plimsoll() external view returns (address) {
+        return address(PLIMSOLL);
+    }
+
+    /// @inheritdoc ILens
+    function oracleGas() external pure returns (uint256) {
+        return OracleReader.ORACLE_GAS;
+    }
+
+    /* MARKETS */
+
+    /// @inheritdoc ILens
+    function markets(MarketId[] calldata ids) public view returns (MarketLine[] memory lines) {
+        lines = new MarketLine[](ids.length);
+        for (uint256 i; i < ids.length; ++i) {
+            _fillMarket(lines[i], ids[i]);
+        }
+    }
+
+    /// @inheritdoc ILens
+    function snapshot(MarketId[] calldata ids) external view returns (Snapshot memory) {
+        return Snapshot({
+            blockNumber: block.number, timestamp: block.timestamp, baseFee: block.basefee, markets: markets(ids)
+        });
+    }
+
+    function _fillMarket(MarketLine memory line, MarketId id) internal view {
+        line.id = id;
+        line.stored = PLIMSOLL.market(id);
+        if (line.stored.lastUpdate == 0) return;
+
+        line.params = PLIMSOLL.marketParams(id);
+        line.accrued = _accrued(id, line.params);
+        _fillRates(line, line.accrued);
+        line.backstop = PLIMSOLL.backstop(id);
+        line.availableCover = _availableCover(line.backstop, id, line.params.loanToken);
+        line.liquidationPrice = _liquidationPrice(line.params);
+        line.borrowPrice = OracleReader.read(line.params.oracle, IOracle.borrowPrice.selector);
+    }
+
+    function _fillRates(MarketLine memory line, Market memory m) internal pure {
+        if (m.supplyAssets != 0) line.utilisation = m.borrowAssets * WAD / m.supplyAssets;
+        int256 distance = InterestMath.distanceFromTarget(m.supplyAssets, m.borrowAssets, line.params.curve.targetBps());
+        line.borrowRatePerSecond = InterestMath.borrowRate(m.rateAtTarget, distance, line.params.curve.steepness());
+        line.supplyRatePerSecond = line.borrowRatePerSecond * line.utilisation * (BPS - m.feeBps) / (WAD * BPS);
+    }
+
+    function _availableCover(address vault, MarketId id, address token) internal view returns (uint256) {
+        uint256 cover = FixedPointMathLib.zeroFloorSub(PLIMSOLL.cover(vault, token), PLIMSOLL.coverFloor(vault, token));
+        return FixedPointMathLib.min(PLIMSOLL.coverLimit(vault, id), cover);
+    }
+
+    /* POSITIONS */
+
+    /// @inheritdoc ILens
+    function positions(MarketId id, address[] calldata accounts) external view returns (Positions memory answer) {
+        answer.lines = new PositionLine[](accounts.length);
+        MarketParams memory params = PLIMSOLL.marketParams(id);
+        Market memory m = _accrued(id, params);
+        if (m.lastUpdate != 0) answer.liquidationPrice = _liquidationPrice(params);
+        uint256 ltvBps = params.risk.liquidationLtvBps();
+        for (uint256 i; i < accounts.length; ++i) {
+            PositionLine memory line = answer.lines[i];
+            line.account = accounts[i];
+            if (m.lastUpdate != 0) _fillPosition(line, id, m, ltvBps, answer.liquidationPrice);
+        }
+    }
+
+    function _fillPosition(
+        PositionLine memory line,
+        MarketId id,
+        Market memory m,
+        uint256 ltvBps,
+        PriceReading memory reading
+    ) internal view {
+        Position memory p = PLIMSOLL.position(id, line.account);
+        line.supplyShares = p.supplyShares;
+        line.supplyAssets = p.supplyShares.toAssetsDown(m.supplyAssets, m.supplyShares);
+        line.borrowShares = p.borrowShares;
+        line.debt = p.borrowShares.toDebtUp(m.borrowAssets, m.borrowShares);
+        line.collateral = p.collateral;
+        if (reading.status == PriceStatus.Ok) {
+            line.collateralValue = LiquidationMath.valueDown(p.collateral, reading.price);
+        }
+        if (line.debt == 0) {
+            line.health = type(uint256).max;
+        } else {
+            line.health = line.collateralValue * ltvBps * WAD / (line.debt * BPS);
+            line.waterlinePrice = _waterlinePrice(line.debt, line.collateral, ltvBps);
+        }
+    }
+
+    /// @dev The core's predicate `debt × BPS > value × ltv`, with `value = floor(collateral × price / 1e36)` and at
+    /// most 2^128 - 1, solved for the highest price.
+    function _waterlinePrice(uint256 debt, uint256 collateral, uint256 ltvBps) internal pure returns (uint256) {
+        uint256 highestValue = (debt * BPS - 1) / ltvBps;
+        if (collateral == 0 || highestValue >= LiquidationMath.MAX_AMOUNT) return type(uint256).max;
+        return ((highestValue + 1) * LiquidationMath.ORACLE_SCALE - 1) / collateral;
+    }
+
+    /* LIQUIDATIONS */
+
+    /// @inheritdoc ILens
+    function liquidatable(MarketId id, address[] calldata accounts) external view returns (Liquidations memory answer) {
+        answer.lines = new LiquidationLine[](accounts.length);
+        MarketParams memory params = PLIMSOLL.marketParams(id);
+        Market memory m = _accrued(id, params);
+        if (m.lastUpdate != 0) answer.liquidationPrice = _liquidationPrice(params);
+        LiquidationMath.Terms memory terms = LiquidationMath.termsOf(params.risk.liquidationLtvBps());
+        uint256 smallestDebt = params.risk.smallestDebt();
+        for (uint256 i; i < accounts.length; ++i) {
+            LiquidationLine memory line = answer.lines[i];
+            line.account = accounts[i];
+            if (m.lastUpdate != 0) _fillLiquidation(line, id, m, terms, smallestDebt, answer.liquidationPrice);
+        }
+    }
+
+    /// @dev Follows the core's `_liquidateLoan` with nothing to limit it.
+    function _fillLiquidation(
+        LiquidationLine memory line,
+        MarketId id,
+        Market memory m,
+        LiquidationMath.Terms memory terms,
+        uint256 smallestDebt,
+        PriceReading memory reading
+    ) internal view {
+        Position memory p = PLIMSOLL.position(id, line.account);
+        uint256 debt = p.borrowShares.toDebtUp(m.borrowAssets, m.borrowShares);
+        line.debt = debt;
+        if (debt == 0 || reading.status != PriceStatus.Ok) return;
+        uint256 value = LiquidationMath.valueDown(p.collateral, reading.price);
+        if (LiquidationMath.isHealthy(debt, value, terms.ltvBps)) return;
+
+        (uint256 ceiling, uint256 bonus) = LiquidationMath.ceilingOf(terms, debt, value, smallestDebt);
+        if (bonus == 0) {
+            // The whole debt stands against the whole collateral, whose worth is the bonus.
+            line.seized = p.collateral;
+            uint256 borrowAssets = m.borrowAssets.totalAfter(debt, m.borrowShares - p.borrowShares);
+            line.badDebt = FixedPointMathLib.zeroFloorSub(m.borrowAssets - borrowAssets, ceiling);
+            if (ceiling != 0) bonus = value * WAD / ceiling;
+        } else {
+            if (ceiling != debt && ceiling.toDebtSharesDown(m.borrowAssets, m.borrowShares) == 0) return;
+            line.seized = FixedPointMathLib.min(LiquidationMath.seizedDown(ceiling, bonus, reading.price), p.collateral);
+        }
+        (line.liquidatable, line.ceiling, line.bonus) = (true, ceiling, bonus);
+    }
+
+    /* SHARED */
+
+    /// @dev The market as it would be stored now; all 0 where there is none.
+    function _accrued(MarketId id, MarketParams memory params) internal view returns (Market memory m) {
+        m = PLIMSOLL.market(id);
+        if (m.lastUpdate != 0) InterestMath.accrue(m, params.curve, block.timestamp);
+    }
+
+    function _liquidationPrice(MarketParams memory params) internal view returns (PriceReading memory) {
+        return OracleReader.read(params.oracle, IOracle.liquidationPrice.selector);
+    }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {IERC20Permit} from "../interfaces/IERC20Permit.sol";
+import {ILever} from "../interfaces/ILever.sol";
+import {IOracle} from "../interfaces/IOracle.sol";
+import {IRepayCallback, ISupplyCollateralCallback} from "../interfaces/IPlimsollCallbacks.sol";
+import {ISwapper} from "../interfaces/ISwapper.sol";
+import {DebtMath} from "../libraries/DebtMath.sol";
+import {LiquidationMath} from "../libraries/LiquidationMath.sol";
+import {Tokens} from "../libraries/Tokens.sol";
+import {Market, Position} from "../types/Market.sol";
+import {MarketId, MarketParams} from "../types/MarketParams.sol";
+import {SwapperClient} from "./SwapperClient.sol";
+
+/// @title Lever
+/// @notice See `ILever`.
+/// @dev Many have authorised this contract in the core, so each call into the core names `msg.sender`, as he was when
+/// the call came in, and nobody else.
+contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClient {
+    using DebtMath for uint256;
+    using Tokens for address;
+
+    /// @dev What the callback of a repayment needs to know.
+    struct Sale {
+        address account;
+        uint256 maxSold;
+        address swapper;
+        bytes route;
+    }
+
+    /// @dev Collateral that the callback of the current call bought or sold.
+    uint256 internal transient _swapped;
+
+    constructor(address plimsoll_, address[] memory swappers) SwapperClient(plimsoll_, swappers) {}
+
+    /* RAISE */
+
+    /// @inheritdoc ILever
+    function raise(Raise calldata wanted, Permit calldata permit, SignedAuthorization calldata authorization)
+        external
+        acting(wanted.deadline, wanted.swapper)
+        returns (uint256 bought)
+    {
+        _bringAuthorization(authorization);
+        // The core adds the collateral first, then it is borrowed against and bought.
+        PLIMSOLL.supplyCollateral(
+            wanted.params, wanted.deposit + wanted.minBought, msg.sender, abi.encode(msg.sender, wanted, permit)
+        );
+        bought = _swapped;
+        _supplyRest(wanted.params, msg.sender);
+        _requireLtv(wanted.params, wanted.maxLtvBps);
+        emit RaiseLeverage(wanted.params.toId(), msg.sender, wanted.deposit, wanted.borrowAssets, bought);
+    }
+
+    /// @inheritdoc ISupplyCollateralCallback
+    function onPlimsollSupplyCollateral(uint256 assets, bytes calldata data) external answering {
+        (address account, Raise memory wanted, Permit memory permit) = abi.decode(data, (address, Raise, Permit));
+        (address loanToken, address collateralToken) = (wanted.params.loanToken, wanted.params.collateralToken);
+        if (permit.deadline != 0) _bringPermit(permit, collateralToken, account, wanted.deposit);
+        collateralToken.take(account, wanted.deposit);
+
+        uint256 before = collateralToken.balanceOrZero(address(this));
+        PLIMSOLL.borrow(wanted.params, wanted.borrowAssets, 0, account, wanted.swapper);
+        ISwapper(wanted.swapper)
+            .swapExactIn(loanToken, collateralToken, wanted.borrowAssets, wanted.minBought, address(this), wanted.route);
+        _swapped = collateralToken.balanceOrZero(address(this)) - before;
+        _approveCore(collateralToken, assets);
+    }
+
+    /* LOWER AND CLOSE */
+
+    /// @inheritdoc ILever
+    function lower(Lower calldata wanted, SignedAuthorization calldata authorization)
+        external
+        acting(wanted.deadline, wanted.swapper)
+        returns (uint256 repaid, uint256 sold)
+    {
+        _bringAuthorization(authorization);
+        (repaid, sold) = _repay(
+            wanted.params, wanted.repayAssets, 0, Sale(msg.sender, wanted.maxSold, wanted.swapper, wanted.route)
+        );
+        _supplyRest(wanted.params, msg.sender);
+        emit LowerLeverage(wanted.params.toId(), msg.sender, repaid, sold);
+    }
+
+    /// @inheritdoc ILever
+    function close(Close calldata wanted, SignedAuthorization calldata authorization)
+        external
+        acting(wanted.deadline, wanted.swapper)
+        returns (uint256 repaid, uint256 sold, uint256 returned)
+    {
+        _bringAuthorization(authorization);
+        MarketId id = wanted.params.toId();
+        uint256 collateral = PLIMSOLL.position(id, msg.sender).collateral;
+        uint256 maxSold = FixedPointMathLib.min(wanted.maxSold, collateral);
+        (repaid, sold) =
+            _repay(wanted.params, 0, type(uint256).max, Sale(msg.sender, maxSold, wanted.swapper, wanted.route));
+        collateral = PLIMSOLL.position(id, msg.sender).collateral;
+        if (collateral != 0) PLIMSOLL.withdrawCollateral(wanted.params, collateral, msg.sender, msg.sender);
+        returned = collateral + _sweep(wanted.params.collateralToken, msg.sender);
+        emit CloseLeverage(id, msg.sender, repaid, sold, returned);
+    }
+
+    function _repay(MarketParams calldata params, uint256 assets, uint256 shares, Sale memory sale)
+        internal
+        returns (uint256 repaid, uint256 sold)
+    {
+        _swapped = 0;
+        (repaid,) = PLIMSOLL.repay(params, assets, shares, sale.account, abi.encode(params, sale));
+        sold = _swapped;
+    }
+
+    /// @inheritdoc IRepayCallback
+    function onPlimsollRepay(uint256 assets, bytes calldata data) external answering {
+        // Nothing was owed.
+        if (assets == 0) return;
+        (MarketParams memory params, Sale memory sale) = abi.decode(data, (MarketParams, Sale));
+        uint256 before = params.collateralToken.balanceOrZero(address(this));
+        PLIMSOLL.withdrawCollateral(params, sale.maxSold, sale.account, sale.swapper);
+        ISwapper(sale.swapper)
+            .swapExactOut(
+                params.collateralToken, params.loanToken, assets, sale.maxSold, address(this), address(this), sale.route
+            );
+        // More than what was not needed may come back, where somebody left something in the adapter.
+        _swapped =
+            FixedPointMathLib.zeroFloorSub(sale.maxSold, params.collateralToken.balanceOrZero(address(this)) - before);
+        _approveCore(params.loanToken, assets);
+    }
+
+    /* SHARED */
+
+    /// @dev Adds the collateral that is left here to the account's position.
+    function _supplyRest(MarketParams calldata params, address account) internal {
+        uint256 rest = params.collateralToken.balanceOrZero(address(this));
+        if (rest == 0) return;
+        _approveCore(params.collateralToken, rest);
+        PLIMSOLL.supplyCollateral(params, rest, account, "");
+    }
+
+    /// @dev The market was accrued in this call.
+    function _requireLtv(MarketParams calldata params, uint256 maxLtvBps) internal view {
+        MarketId id = params.toId();
+        Market memory m = PLIMSOLL.market(id);
+        Position memory p = PLIMSOLL.position(id, msg.sender);
+        uint256 debt = p.borrowShares.toDebtUp(m.borrowAssets, m.borrowShares);
+        uint256 value = LiquidationMath.valueDown(p.collateral, IOracle(params.oracle).borrowPrice());
+        if (!LiquidationMath.isHealthy(debt, value, maxLtvBps)) revert LtvTooHigh(debt, value, maxLtvBps);
+    }
+
+    /// @dev Brings an authorization to the core, which takes one that was brought before for done.
+    function _bringAuthorization(SignedAuthorization calldata authorization) internal {
+        if (authorization.signature.length == 0) return;
+        PLIMSOLL.setAuthorizationWithSig(authorization.authorization, authorization.signature);
+    }
+
+    /// @dev Brings a permit to the token. Whether that fails, because somebody has brought it before or because it is
+    /// no good, shows when the deposit is taken.
+    function _bringPermit(Permit memory permit, address token, address account, uint256 assets) internal {
+        try IERC20Permit(token).permit(account, address(this), assets, permit.deadline, permit.v, permit.r, permit.s) {}
+            catch {}
+    }
+
+    /// @inheritdoc ILever
+    function plimsoll() external view returns (address) {
+        return address(PLIMSOLL);
+    }
+
+    /// @inheritdoc ILever
+    function isSwapper(address swapper) external view returns (bool) {
+        return _isSwapper[swapper];
+    }
+}

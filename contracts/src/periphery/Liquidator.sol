@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {ILiquidator} from "../interfaces/ILiquidator.sol";
+import {ILiquidateCallback} from "../interfaces/IPlimsollCallbacks.sol";
+import {ISwapper} from "../interfaces/ISwapper.sol";
+import {SwapperClient} from "./SwapperClient.sol";
+
+/// @title Liquidator
+/// @notice See `ILiquidator`.
+contract Liquidator is ILiquidator, ILiquidateCallback, SwapperClient {
+    /// @dev What the callback needs to know.
+    struct Exchange {
+        address loanToken;
+        address collateralToken;
+        address swapper;
+        bool profitInCollateral;
+        bytes route;
+    }
+
+    constructor(address plimsoll_, address[] memory swappers) SwapperClient(plimsoll_, swappers) {}
+
+    /// @inheritdoc ILiquidator
+    function liquidate(Liquidation calldata wanted)
+        external
+        acting(wanted.deadline, wanted.swapper)
+        returns (Outcome memory outcome)
+    {
+        if (wanted.receiver == address(0)) revert ZeroAddress();
+        (address loanToken, address collateralToken) = (wanted.params.loanToken, wanted.params.collateralToken);
+        bytes memory exchange =
+            abi.encode(Exchange(loanToken, collateralToken, wanted.swapper, wanted.profitInCollateral, wanted.route));
+        // The collateral is pushed to the adapter by the core itself. What it must at least bring is bounded as profit.
+        (outcome.repaid, outcome.seized) =
+            PLIMSOLL.liquidate(wanted.params, wanted.borrowers, wanted.maxRepay, 0, wanted.swapper, exchange);
+
+        uint256 loanLeft = _sweep(loanToken, wanted.receiver);
+        uint256 collateralLeft = _sweep(collateralToken, wanted.receiver);
+        address profitToken;
+        (profitToken, outcome.profit) =
+            wanted.profitInCollateral ? (collateralToken, collateralLeft) : (loanToken, loanLeft);
+        if (outcome.profit < wanted.minProfit) revert ProfitTooLow(outcome.profit, wanted.minProfit);
+        emit LiquidateWithoutCapital(
+            wanted.params.toId(),
+            msg.sender,
+            wanted.receiver,
+            profitToken,
+            outcome.repaid,
+            outcome.seized,
+            outcome.profit
+        );
+    }
+
+    /// @inheritdoc ILiquidateCallback
+    function onPlimsollLiquidate(uint256 repaid, uint256 seized, bytes calldata data) external answering {
+        Exchange memory e = abi.decode(data, (Exchange));
+        if (e.profitInCollateral || repaid == 0) {
+            // Where nothing is to be repaid nothing is bought, and all that was seized comes back.
+            ISwapper(e.swapper)
+                .swapExactOut(e.collateralToken, e.loanToken, repaid, seized, address(this), address(this), e.route);
+        } else {
+            ISwapper(e.swapper).swapExactIn(e.collateralToken, e.loanToken, seized, repaid, address(this), e.route);
+        }
+        _approveCore(e.loanToken, repaid);
+    }
+
+    /// @inheritdoc ILiquidator
+    function plimsoll() external view returns (address) {
+        return address(PLIMSOLL);
+    }
+
+    /// @inheritdoc ILiquidator
+    function isSwapper(address swapper) external view returns (bool) {
+        return _isSwapper[swapper];
+    }
+}

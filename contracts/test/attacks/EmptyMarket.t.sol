@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
+import {Market} from "plimsoll/types/Market.sol";
+import {toRateCurve} from "plimsoll/types/RateCurve.sol";
+import {CoreTest} from "../support/CoreTest.sol";
+
+/// @notice What can be done to a market that nobody else uses yet, or any more, must not hurt those who come later.
+contract EmptyMarketAttackTest is CoreTest {
+    /// @dev One cycle pays the unit by which the repayment of a single share is rounded up. Where that unit went from
+    /// the market's debt, the price of a share halved each time, and after some 80 cycles an ordinary loan had more
+    /// shares than 128 bits hold: nobody could borrow in that market ever again.
+    function test_attack03_borrowSharesOfAnEmptyMarketCannotBeMadeWorthless() public {
+        supply(LENDER, 1_000_000e6);
+        supplyCollateral(STRANGER, 1e18);
+        give(loanToken, STRANGER, 1e6);
+        vm.startPrank(STRANGER);
+        for (uint256 cycle; cycle < 100; ++cycle) {
+            plimsoll.borrow(params, SMALLEST_DEBT, 0, STRANGER, STRANGER);
+            plimsoll.repay(params, debtOf(STRANGER) - 2, 0, STRANGER, "");
+            plimsoll.repay(params, 0, 1, STRANGER, "");
+        }
+        vm.stopPrank();
+
+        openLoan(BORROWER, 1e18, 1_000e6);
+        Market memory m = plimsoll.market(id);
+        assertLe(m.borrowShares, m.borrowAssets * 1e6, "a share is worth less than the millionth that it began with");
+    }
+
+    /// @dev Borrowing by shares gives whole units for them; taking on the fraction that gives nothing lowers the price
+    /// of all shares, at no cost to a lone borrower.
+    function test_attack03_borrowingByFractionsOfAUnitDoesNotLowerThePriceOfAShare() public {
+        supply(LENDER, 1_000_000e6);
+        openLoan(STRANGER, 1e18, SMALLEST_DEBT);
+        Market memory m = plimsoll.market(id);
+        vm.prank(STRANGER);
+        (uint256 assets, uint256 shares) = plimsoll.borrow(params, 0, 2e6 - 1, STRANGER, STRANGER);
+
+        assertEq(assets, 1, "a whole unit");
+        assertEq(shares, 1e6, "and the shares that it stands for");
+        assertEq(plimsoll.market(id).borrowShares, m.borrowShares + 1e6, "no more shares than that");
+    }
+
+    /// @dev The attacker keeps a dust of supply and a debt that nobody owes (in the shape of virtual shares, if there
+    /// were any), lets its interest compound at the highest rate for two years, and takes a later supplier's tokens for
+    /// the claim that grew.
+    function test_attack02_supplyOfAnAbandonedMarketDoesNotGrowByInterestThatNobodyOwes() public {
+        params.curve = toRateCurve(uint40(2e18 / uint256(365 days)), 100, 100_000, 2_000_000);
+        id = plimsoll.createMarket(params);
+        supply(STRANGER, SMALLEST_DEBT);
+        openLoan(STRANGER, 1e18, SMALLEST_DEBT);
+        _passWeeks(4);
+        give(loanToken, STRANGER, 10 * SMALLEST_DEBT);
+        vm.prank(STRANGER);
+        plimsoll.repay(params, 0, type(uint256).max, STRANGER, "");
+        uint256 allButAUnitsWorth = plimsoll.market(id).supplyShares - 1e6;
+        vm.prank(STRANGER);
+        plimsoll.withdraw(params, 0, allButAUnitsWorth, STRANGER, STRANGER);
+        uint256 claimBefore = suppliedBy(STRANGER);
+
+        _passWeeks(104);
+
+        assertEq(plimsoll.market(id).borrowAssets, 0, "nobody owes anything");
+        assertEq(suppliedBy(STRANGER), claimBefore, "so nothing is earned");
+        supply(LENDER, 1_000e6);
+        vm.prank(STRANGER);
+        plimsoll.withdraw(params, 0, 1e6, STRANGER, STRANGER);
+        assertApproxEqAbs(suppliedBy(LENDER), 1_000e6, 1, "a later supplier's tokens are his own");
+    }
+
+    /// @dev The attacker leaves a debt of one share, which years of interest in an abandoned market at the highest rate
+    /// turn into a fortune. Whoever borrows less than that would owe a whole such share: half of the attacker's debt.
+    function test_attack02_aSingleShareOfDebtCannotGrowIntoMoreThanOthersBorrow() public {
+        params.curve = toRateCurve(uint40(2e18 / uint256(365 days)), 100, 100_000, 2_000_000);
+        id = plimsoll.createMarket(params);
+        supply(STRANGER, SMALLEST_DEBT);
+        openLoan(STRANGER, 1_000e18, SMALLEST_DEBT);
+        uint256 allButOne = plimsoll.position(id, STRANGER).borrowShares - 1;
+        give(loanToken, STRANGER, SMALLEST_DEBT);
+        vm.prank(STRANGER);
+        plimsoll.repay(params, 0, allButOne, STRANGER, "");
+        uint256 allButAUnitsWorth = plimsoll.market(id).supplyShares - 1e6;
+        vm.prank(STRANGER);
+        plimsoll.withdraw(params, 0, allButAUnitsWorth, STRANGER, STRANGER);
+        _passWeeks(104);
+
+        assertGt(debtOf(STRANGER), 1_000_000e6, "years of interest");
+
+        supply(LENDER, 1_000_000e6);
+        supplyCollateral(BORROWER, 1_000e18);
+        vm.prank(BORROWER);
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountTooSmall.selector, SMALLEST_DEBT));
+        plimsoll.borrow(params, SMALLEST_DEBT, 0, BORROWER, BORROWER);
+    }
+
+    /// @dev In a new market the same attempt comes to nothing: a repayment in part leaves a million shares.
+    function test_attack02_aRepaymentInPartLeavesSharesThatOthersCanBorrowBeside() public {
+        supply(LENDER, 1_000_000e6);
+        openLoan(STRANGER, 1e18, SMALLEST_DEBT);
+        uint256 allButOne = plimsoll.position(id, STRANGER).borrowShares - 1;
+        give(loanToken, STRANGER, SMALLEST_DEBT);
+        vm.prank(STRANGER);
+        plimsoll.repay(params, 0, allButOne, STRANGER, "");
+
+        assertEq(plimsoll.position(id, STRANGER).borrowShares, 1e6);
+        assertEq(debtOf(STRANGER), 1);
+        openLoan(BORROWER, 1e18, SMALLEST_DEBT);
+        assertEq(debtOf(BORROWER), SMALLEST_DEBT);
+    }
+
+    /// @dev Premiums of flash loans, paid into an index over a dust of supply, made others' deposits round to nothing.
+    function test_attack02_flashLoansOfADustSupplyMoveNoIndex() public {
+        supply(STRANGER, 1);
+        Market memory m = plimsoll.market(id);
+        loanToken.approve(address(plimsoll), type(uint256).max);
+        for (uint256 i; i < 100; ++i) {
+            plimsoll.flashLoan(address(this), address(loanToken), 1, "");
+        }
+        assertEq(abi.encode(plimsoll.market(id)), abi.encode(m));
+        assertEq(plimsoll.flashFee(address(loanToken), type(uint256).max), 0);
+    }
+
+    function onFlashLoan(address, address, uint256, uint256, bytes calldata) external pure returns (bytes32) {
+        return keccak256("ERC3156FlashBorrower.onFlashLoan");
+    }
+
+    function _passWeeks(uint256 weekCount) internal {
+        for (uint256 i; i < weekCount; ++i) {
+            skip(7 days);
+            plimsoll.accrue(params);
+        }
+    }
+}

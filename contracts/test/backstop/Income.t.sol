@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {IBackstop} from "plimsoll/interfaces/IBackstop.sol";
+import {IERC4626} from "plimsoll/interfaces/IERC4626.sol";
+import {IFeeSplitter} from "plimsoll/interfaces/IFeeSplitter.sol";
+import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
+import {Market} from "plimsoll/types/Market.sol";
+import {MarketParams} from "plimsoll/types/MarketParams.sol";
+import {TestToken} from "../support/TestToken.sol";
+import {BackstopTest} from "./BackstopTest.sol";
+
+/// @title What a backstop earns, and how a market's reserve gets there
+contract IncomeTest is BackstopTest {
+    uint256 private constant DEPOSIT = 10_000e6;
+    uint256 private constant TREASURY_BPS = 3_000;
+    address private immutable TREASURY = makeAddr("treasury");
+
+    IFeeSplitter private splitter;
+
+    function setUp() public override {
+        super.setUp();
+        splitter = _newSplitter(TREASURY_BPS);
+        vm.startPrank(OWNER);
+        plimsoll.setFee(params, 2_500);
+        plimsoll.setFeeRecipient(id, address(splitter));
+        vm.stopPrank();
+    }
+
+    function _newSplitter(uint256 treasuryBps) private returns (IFeeSplitter) {
+        return _construct(address(backstop), TREASURY, treasuryBps);
+    }
+
+    function _construct(address backstop_, address treasury, uint256 treasuryBps) private returns (IFeeSplitter) {
+        bytes memory args = abi.encode(backstop_, treasury, treasuryBps);
+        return IFeeSplitter(this.construct("FeeSplitter.sol:FeeSplitter", args));
+    }
+
+    /// @dev A market that is lent out for weeks, so that its reserve is far above the floor.
+    function _earn() private {
+        supply(LENDER, 1_000_000e6);
+        openLoan(BORROWER, 1_000e18, 990_000e6);
+        skip(45 days);
+        // Makes liquidity: a reserve cannot be collected as far as it is lent out.
+        supply(LENDER, 1_000_000e6);
+    }
+
+    /* INCOME */
+
+    function testFuzz_incomeRaisesAllSharesAlike(uint256 first, uint256 second, uint256 income) public {
+        first = bound(first, 1e6, DEPOSIT);
+        second = bound(second, 1e6, DEPOSIT);
+        income = bound(income, 1, DEPOSIT);
+        deposit(ALICE, first);
+        deposit(BOB, second);
+        uint256 supplyBefore = vault.totalSupply();
+        fund(STRANGER, income);
+        vm.expectEmit(address(backstop));
+        emit IBackstop.AddIncome(STRANGER, income);
+        vm.prank(STRANGER);
+        backstop.addIncome(income);
+        assertEq(vault.totalSupply(), supplyBefore);
+        assertEq(cover(), first + second + income);
+        // A unit each for rounding, and what the virtual unit earns.
+        uint256 lost = 2 + income / (first + second);
+        assertApproxEqAbs(worth(ALICE), first + income * first / (first + second), lost);
+        assertApproxEqAbs(worth(BOB), second + income * second / (first + second), lost);
+    }
+
+    function test_incomeOfNothingIsRefused() public {
+        deposit(ALICE, DEPOSIT);
+        vm.expectRevert(abi.encodeWithSelector(IBackstop.AmountTooSmall.selector, 0));
+        backstop.addIncome(0);
+    }
+
+    /// @notice It would be the virtual shares', that is nobody's, and would spoil the price for whoever comes first.
+    function test_incomeForNobodyIsRefused() public {
+        fund(STRANGER, 1);
+        vm.expectRevert(IBackstop.NoShares.selector);
+        vm.prank(STRANGER);
+        backstop.addIncome(1);
+    }
+
+    function test_R6_joiningJustBeforeIncomeDoesNotLeaveRightAfter() public {
+        deposit(ALICE, DEPOSIT);
+        uint256 shares = deposit(BOB, 100 * DEPOSIT);
+        startCooldown(BOB, shares);
+        addIncome(DEPOSIT);
+        assertEq(vault.maxRedeem(BOB), 0);
+        vm.expectRevert(abi.encodeWithSelector(IERC4626.ERC4626ExceededMaxRedeem.selector, BOB, shares, 0));
+        redeem(BOB, shares);
+
+        // Until BOB may leave, losses take from the newcomer's capital as from everybody's.
+        uint256 before = worth(BOB);
+        realiseLoss(DEPOSIT);
+        assertLt(worth(BOB), before);
+    }
+
+    /// @notice Nor does an old depositor's open window serve a new deposit.
+    function test_R6_anOpenWindowDoesNotSandwichIncome() public {
+        deposit(ALICE, DEPOSIT);
+        uint256 old = deposit(BOB, DEPOSIT);
+        openWindow(BOB, old);
+        deposit(BOB, 100 * DEPOSIT);
+        addIncome(DEPOSIT);
+        assertEq(vault.maxRedeem(BOB), old);
+    }
+
+    /// @notice The first depositor with a unit, who adds income before the next, loses more to the virtual shares than
+    /// rounding takes from that next one, whatever the amounts, and whatever the token's decimals.
+    function testFuzz_attack01_firstDepositorAndIncome(uint256 first, uint256 income, uint256 victims) public {
+        first = bound(first, 1, 1e6);
+        income = bound(income, 1, 1e30);
+        victims = bound(victims, 1, 1e30);
+        uint256 shares = deposit(STRANGER, first);
+        addIncome(income);
+
+        fund(ALICE, victims);
+        vm.startPrank(ALICE);
+        if (vault.previewDeposit(victims) == 0) {
+            vm.expectRevert(abi.encodeWithSelector(IBackstop.AmountTooSmall.selector, victims));
+            vault.deposit(victims, ALICE);
+            return;
+        }
+        vault.deposit(victims, ALICE);
+        vm.stopPrank();
+        // What the victim loses is at most a share and a unit, and a share is less than a millionth of what was added.
+        assertGe(worth(ALICE) + (first + income) / SHARES_PER_UNIT + 2, victims);
+
+        openWindow(STRANGER, shares);
+        redeem(STRANGER, shares);
+        assertLe(loanToken.balanceOf(STRANGER), first + income);
+    }
+
+    function testFuzz_attack06_A6_donationsChangeNothing(uint256 toVault, uint256 toCore) public {
+        deposit(ALICE, DEPOSIT);
+        loanToken.mint(address(backstop), bound(toVault, 1, 1e30));
+        loanToken.mint(address(plimsoll), bound(toCore, 1, 1e30));
+        assertEq(vault.totalAssets(), DEPOSIT);
+        assertEq(worth(ALICE), DEPOSIT);
+        assertEq(vault.previewDeposit(DEPOSIT), DEPOSIT * SHARES_PER_UNIT);
+    }
+
+    /* FROM THE RESERVE */
+
+    function test_theReserveAboveItsFloorGoesToBackstopAndTreasury() public {
+        deposit(ALICE, DEPOSIT);
+        _earn();
+        vm.prank(STRANGER);
+        (uint256 toBackstop, uint256 toTreasury) = splitter.collect(params);
+        uint256 collected = toBackstop + toTreasury;
+        assertGt(collected, 1_000e6);
+        assertEq(toTreasury, collected * TREASURY_BPS / BPS);
+        assertEq(loanToken.balanceOf(TREASURY), toTreasury);
+        assertEq(cover(), DEPOSIT + toBackstop);
+        // A unit for rounding, and what the virtual unit earns.
+        assertApproxEqAbs(worth(ALICE), DEPOSIT + toBackstop, 2 + toBackstop / DEPOSIT);
+        assertEq(loanToken.balanceOf(address(splitter)), 0);
+    }
+
+    /// @notice H7: what cushions a loss stays in the market.
+    function test_H7_theReservesFloorStays() public {
+        deposit(ALICE, DEPOSIT);
+        _earn();
+        splitter.collect(params);
+        Market memory m = plimsoll.market(id);
+        uint256 reserve = m.reserveShares * (m.supplyAssets + 1) / (m.supplyShares + 1e6);
+        assertApproxEqAbs(reserve, (m.borrowAssets + 99) / 100, 1);
+        (uint256 toBackstop, uint256 toTreasury) = splitter.collect(params);
+        assertLe(toBackstop + toTreasury, 1);
+    }
+
+    /// @notice The core pays whoever is the fee recipient, for anybody who asks; nothing is lost that way.
+    function test_whatWasCollectedWithoutItIsDistributedToo() public {
+        deposit(ALICE, DEPOSIT);
+        _earn();
+        plimsoll.collectReserve(params);
+        uint256 collected = loanToken.balanceOf(address(splitter));
+        assertGt(collected, 0);
+        vm.expectEmit(address(splitter));
+        emit IFeeSplitter.Distribute(
+            address(loanToken), collected - collected * TREASURY_BPS / BPS, collected * TREASURY_BPS / BPS
+        );
+        splitter.distribute(address(loanToken));
+        assertEq(loanToken.balanceOf(address(splitter)), 0);
+    }
+
+    function test_whileNobodyHoldsSharesTheReserveStays() public {
+        _earn();
+        plimsoll.accrue(params);
+        uint256 reserveShares = plimsoll.market(id).reserveShares;
+        vm.expectRevert(IBackstop.NoShares.selector);
+        splitter.collect(params);
+        assertEq(plimsoll.market(id).reserveShares, reserveShares);
+    }
+
+    function test_aMarketThatPaysSomebodyElseDistributesNothing() public {
+        deposit(ALICE, DEPOSIT);
+        _earn();
+        vm.prank(OWNER);
+        plimsoll.setFeeRecipient(id, BOB);
+        (uint256 toBackstop, uint256 toTreasury) = splitter.collect(params);
+        assertEq(toBackstop + toTreasury, 0);
+        assertGt(loanToken.balanceOf(BOB), 0);
+    }
+
+    /* THE DIVISION */
+
+    /// @notice However the income is cut into pieces, each side has exactly its part of the whole, to the unit.
+    function testFuzz_theDivisionIsExactOverTime(uint16 treasuryBps, uint64[8] calldata pieces) public {
+        treasuryBps = uint16(bound(treasuryBps, 0, BPS));
+        IFeeSplitter s = _newSplitter(treasuryBps);
+        deposit(ALICE, DEPOSIT);
+        uint256 total;
+        for (uint256 i; i < pieces.length; ++i) {
+            loanToken.mint(address(s), pieces[i]);
+            s.distribute(address(loanToken));
+            total += pieces[i];
+            assertEq(loanToken.balanceOf(TREASURY), total * treasuryBps / BPS);
+            assertEq(cover(), DEPOSIT + total - total * treasuryBps / BPS);
+        }
+    }
+
+    function test_collectingUnitByUnitLeavesTheTreasuryItsPart() public {
+        deposit(ALICE, DEPOSIT);
+        for (uint256 i; i < 10; ++i) {
+            loanToken.mint(address(splitter), 1);
+            splitter.distribute(address(loanToken));
+        }
+        assertEq(loanToken.balanceOf(TREASURY), 3);
+        assertEq(cover(), DEPOSIT + 7);
+    }
+
+    function test_anotherTokenGoesToTheTreasuryAndDoesNotDisturbTheDivision() public {
+        TestToken other = new TestToken("EUR", 6);
+        other.mint(address(splitter), 7);
+        (uint256 toBackstop, uint256 toTreasury) = splitter.distribute(address(other));
+        assertEq(toBackstop, 0);
+        assertEq(toTreasury, 7);
+        assertEq(other.balanceOf(TREASURY), 7);
+        test_collectingUnitByUnitLeavesTheTreasuryItsPart();
+    }
+
+    function test_distributingNothingIsNoFailure() public {
+        (uint256 toBackstop, uint256 toTreasury) = splitter.distribute(address(loanToken));
+        assertEq(toBackstop + toTreasury, 0);
+    }
+
+    function test_theSplitterIsMadeOfWhatItWasGiven() public view {
+        assertEq(splitter.plimsoll(), address(plimsoll));
+        assertEq(splitter.backstop(), address(backstop));
+        assertEq(splitter.treasury(), TREASURY);
+        assertEq(splitter.asset(), address(loanToken));
+        assertEq(splitter.treasuryBps(), TREASURY_BPS);
+    }
+
+    function test_theSplittersPartsAndAddressesAreChecked() public {
+        vm.expectRevert(abi.encodeWithSelector(IFeeSplitter.InvalidPart.selector, BPS + 1));
+        _construct(address(backstop), TREASURY, BPS + 1);
+        vm.expectRevert(IFeeSplitter.ZeroAddress.selector);
+        _construct(address(0), TREASURY, 0);
+        vm.expectRevert(IFeeSplitter.ZeroAddress.selector);
+        _construct(address(backstop), address(0), 0);
+    }
+
+    function test_aMarketThatDoesNotExistIsRefused() public {
+        MarketParams memory nowhere = params;
+        nowhere.oracle = STRANGER;
+        vm.expectPartialRevert(IPlimsoll.MarketNotCreated.selector);
+        splitter.collect(nowhere);
+    }
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {IERC3156FlashBorrower} from "plimsoll/interfaces/IERC3156FlashBorrower.sol";
+import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
+import {TestToken} from "../support/TestToken.sol";
+import {VerbTest} from "../support/VerbTest.sol";
+
+/// @notice Takes flash loans, remembers what it was told, and does as the test says.
+contract FlashBorrower is IERC3156FlashBorrower {
+    bytes32 internal constant ANSWER = keccak256("ERC3156FlashBorrower.onFlashLoan");
+
+    bytes32 public answer = ANSWER;
+    /// @dev How much of the loan it gives away.
+    uint256 public spends;
+    /// @dev How much it borrows once more while it has the loan.
+    uint256 public nests;
+    bytes32 public heard;
+    uint256 public held;
+    uint256 public stillThere;
+
+    function set(bytes32 answer_, uint256 spends_, uint256 nests_) external {
+        (answer, spends, nests) = (answer_, spends_, nests_);
+    }
+
+    function onFlashLoan(address initiator, address token, uint256 amount, uint256 fee, bytes calldata data)
+        external
+        returns (bytes32)
+    {
+        heard = keccak256(abi.encode(msg.sender, initiator, token, amount, fee, data));
+        held = TestToken(token).balanceOf(address(this));
+        stillThere = IPlimsoll(msg.sender).maxFlashLoan(token);
+        if (spends != 0) TestToken(token).transfer(address(1), spends);
+        if (nests != 0) {
+            uint256 more = nests;
+            nests = 0;
+            IPlimsoll(msg.sender).flashLoan(address(this), token, more, data);
+        }
+        TestToken(token).approve(msg.sender, type(uint256).max);
+        return answer;
+    }
+}
+
+/// @title flashLoan: all that is here, for free, back by the end of the call (ERC-3156)
+contract FlashLoanTest is VerbTest {
+    FlashBorrower internal taker;
+
+    function setUp() public override {
+        super.setUp();
+        taker = new FlashBorrower();
+        live();
+        plimsoll.accrue(params);
+    }
+
+    /// @dev I1: what markets hold is lent, and their books do not notice.
+    function testFuzz_lendsWhatIsHere(uint256 assets, bytes calldata data) public {
+        uint256 here = loanToken.balanceOf(address(plimsoll));
+        assets = bound(assets, 1, here);
+        Books memory b = books();
+
+        expectEvent();
+        emit IPlimsoll.FlashLoan(STRANGER, address(taker), address(loanToken), assets);
+        vm.prank(STRANGER);
+        assertTrue(plimsoll.flashLoan(address(taker), address(loanToken), assets, data));
+
+        assertEq(taker.heard(), keccak256(abi.encode(plimsoll, STRANGER, loanToken, assets, 0, data)));
+        assertEq(taker.held(), assets);
+        assertEq(taker.stillThere(), here - assets);
+        assertEq(loanToken.balanceOf(address(taker)), 0);
+        assertBooks(b);
+    }
+
+    function test_collateralIsLentToo() public {
+        uint256 here = collateralToken.balanceOf(address(plimsoll));
+        plimsoll.flashLoan(address(taker), address(collateralToken), here, "");
+        assertEq(taker.held(), here);
+        assertEq(collateralToken.balanceOf(address(plimsoll)), here);
+    }
+
+    function test_oneInsideAnother() public {
+        uint256 here = loanToken.balanceOf(address(plimsoll));
+        taker.set(taker.answer(), 0, here - 1e6);
+        plimsoll.flashLoan(address(taker), address(loanToken), 1e6, "");
+        assertEq(taker.held(), here);
+        assertEq(loanToken.balanceOf(address(plimsoll)), here);
+    }
+
+    function testFuzz_isFree(address token, uint256 assets) public view {
+        assertEq(plimsoll.flashFee(token, assets), 0);
+    }
+
+    function test_maxIsWhatIsHere() public {
+        assertEq(plimsoll.maxFlashLoan(address(loanToken)), loanToken.balanceOf(address(plimsoll)));
+        assertGt(plimsoll.maxFlashLoan(address(loanToken)), 0);
+        // L3: 0 for what is no token: nobody, a contract that does not answer, one that answers too little.
+        assertEq(plimsoll.maxFlashLoan(STRANGER), 0);
+        assertEq(plimsoll.maxFlashLoan(address(oracle)), 0);
+        vm.etch(STRANGER, hex"60ff5f53601f5ff3");
+        assertEq(plimsoll.maxFlashLoan(STRANGER), 0);
+    }
+
+    /* REFUSED */
+
+    function test_refusesNoAmount() public {
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountTooSmall.selector, 0));
+        plimsoll.flashLoan(address(taker), address(loanToken), 0, "");
+    }
+
+    function testFuzz_refusesMoreThanIsHere(uint256 assets) public {
+        uint256 here = loanToken.balanceOf(address(plimsoll));
+        assets = bound(assets, here + 1, type(uint256).max);
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.FlashLoanTooLarge.selector, assets, here));
+        plimsoll.flashLoan(address(taker), address(loanToken), assets, "");
+    }
+
+    function test_refusesWhatIsNoToken() public {
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.FlashLoanTooLarge.selector, 1, 0));
+        plimsoll.flashLoan(address(taker), STRANGER, 1, "");
+    }
+
+    function testFuzz_refusesAnyOtherAnswer(bytes32 answer) public {
+        vm.assume(answer != taker.answer());
+        taker.set(answer, 0, 0);
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.FlashLoanRefused.selector, taker));
+        plimsoll.flashLoan(address(taker), address(loanToken), 1e6, "");
+    }
+
+    /// @dev Nobody can be sent a loan who did not ask for it, not even somebody who approved the core.
+    function test_refusesAReceiverThatCannotAnswer() public {
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.FlashLoanRefused.selector, LENDER));
+        plimsoll.flashLoan(LENDER, address(loanToken), 1e6, "");
+    }
+
+    function test_refusesToBeLeftWithLess() public {
+        taker.set(taker.answer(), 1, 0);
+        vm.expectRevert(
+            abi.encodeWithSelector(IPlimsoll.TransferFailed.selector, loanToken, taker, address(plimsoll), 1e6)
+        );
+        plimsoll.flashLoan(address(taker), address(loanToken), 1e6, "");
+    }
+}

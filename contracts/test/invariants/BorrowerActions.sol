@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
+import {DebtMath} from "plimsoll/libraries/DebtMath.sol";
+import {Market, Position} from "plimsoll/types/Market.sol";
+import {TestOracle} from "../support/TestOracle.sol";
+import {Watch} from "./Watch.sol";
+
+/// @notice Collateral and debt, by assets and by shares, for oneself and for others, with and without a callback.
+abstract contract BorrowerActions is Watch {
+    function _supplyCollateral(uint256 k, address caller, address onBehalf) internal {
+        uint256 assets = _between(1, _scales[_collateralTokens[k]] * 100);
+        uint256 was = _position(k, onBehalf).collateral;
+        Before memory b = _before(k);
+        Worth memory w = _worth(k, caller, onBehalf);
+        vm.prank(caller);
+        plimsoll.supplyCollateral(_params[k], assets, onBehalf, "");
+        _after(b, address(0));
+        assertEq(_position(k, onBehalf).collateral, was + assets);
+        _assertOnlyRoundingWasLost(k, w, caller, onBehalf);
+        _happens(_isBroken(k) ? "collateral supplied while the oracle is broken" : "collateral supplied");
+    }
+
+    function _withdrawCollateral(uint256 k, address caller, address onBehalf, address receiver) internal {
+        Market memory m = _accrued(k);
+        Position memory p = _position(k, onBehalf);
+        if (p.borrowShares != 0 && _isBroken(k)) return _mustNotLowerHealthBlindly(k, onBehalf, p.collateral);
+        uint256 needed = _collateralFor(k, _debt(m, p));
+        if (p.collateral <= needed) return;
+
+        Before memory b = _before(k);
+        Worth memory w = _worth(k, onBehalf, receiver);
+        uint256 assets = _between(1, p.collateral - needed);
+        vm.prank(caller);
+        plimsoll.withdrawCollateral(_params[k], assets, onBehalf, receiver);
+        _after(b, onBehalf);
+        assertEq(_position(k, onBehalf).collateral, p.collateral - assets);
+        _assertCarriedAtBorrowLtv(k, onBehalf);
+        _assertOnlyRoundingWasLost(k, w, onBehalf, receiver);
+        if (p.borrowShares != 0) _happens("collateral withdrawn from under a debt");
+        else if (_isBroken(k)) _happens("collateral withdrawn while the oracle is broken");
+    }
+
+    /// @notice What borrowing is about: who calls, whose debt it becomes, who gets the tokens.
+    struct Borrowing {
+        address caller;
+        address onBehalf;
+        address receiver;
+        uint256 assets;
+        uint256 shares;
+        bool byShares;
+    }
+
+    function _borrow(uint256 k, address caller, address onBehalf, address receiver) internal {
+        if (_isBroken(k)) return _mustNotBorrowBlindly(k, onBehalf);
+        (uint256 least, uint256 most) = _borrowRange(k, onBehalf);
+        if (least > most) return;
+        _borrow(k, Borrowing(caller, onBehalf, receiver, _between(least, most), 0, _oneIn(2)));
+    }
+
+    function _borrow(uint256 k, Borrowing memory x) private {
+        Before memory b = _before(k);
+        Worth memory w = _worth(k, x.onBehalf, x.receiver);
+        uint256 shares = _position(k, x.onBehalf).borrowShares;
+        if (x.byShares) {
+            (x.assets, x.shares) = (0, DebtMath.toDebtSharesUp(x.assets, b.market.borrowAssets, b.market.borrowShares));
+            _happens("borrowing by shares");
+        }
+        vm.prank(x.caller);
+        (, uint256 taken) = plimsoll.borrow(_params[k], x.assets, x.shares, x.onBehalf, x.receiver);
+        _after(b, x.onBehalf);
+        if (x.byShares) assertLe(taken, x.shares, "A7: more shares than were asked for");
+        assertEq(_position(k, x.onBehalf).borrowShares, shares + taken);
+        _assertCarriedAtBorrowLtv(k, x.onBehalf);
+        uint256 debt = _debt(plimsoll.market(_ids[k]), _position(k, x.onBehalf));
+        assertGe(debt, _params[k].risk.smallestDebt(), "H5: a debt below the smallest");
+        _assertOnlyRoundingWasLost(k, w, x.onBehalf, x.receiver);
+        _happens("borrowing");
+    }
+
+    /// @dev Rounding of the debt, and of shares to units, may cost two grains.
+    function _borrowRange(uint256 k, address onBehalf) private view returns (uint256 least, uint256 most) {
+        Market memory m = _accrued(k);
+        Position memory p = _position(k, onBehalf);
+        least = _leastBorrow(k, m, p);
+        uint256 carried = _value(k, p.collateral) * _params[k].risk.borrowLtvBps() / BPS;
+        uint256 room = FixedPointMathLib.zeroFloorSub(carried, _debt(m, p) + 2 * _grain(m));
+        most = FixedPointMathLib.min(room, m.supplyAssets - m.borrowAssets);
+    }
+
+    /// @dev What makes the smallest debt of it, and the fewest shares of debt.
+    function _leastBorrow(uint256 k, Market memory m, Position memory p) private view returns (uint256) {
+        uint256 missing = FixedPointMathLib.zeroFloorSub(_params[k].risk.smallestDebt(), _debt(m, p));
+        uint256 missingShares = FixedPointMathLib.zeroFloorSub(DebtMath.MIN_SHARES, p.borrowShares);
+        if (m.borrowShares == 0) return missing + 1;
+        return FixedPointMathLib.max(missing, DebtMath.toDebtUp(missingShares, m.borrowAssets, m.borrowShares)) + 1;
+    }
+
+    function _repay(uint256 k, address caller, address onBehalf) internal {
+        Market memory m = _accrued(k);
+        Position memory p = _position(k, onBehalf);
+        if (p.borrowShares == 0) return;
+        uint256 debt = _debt(m, p);
+        uint256 assets;
+        uint256 shares;
+        // The fewest shares that a loan has are repaid together.
+        uint256 way = p.borrowShares <= DebtMath.MIN_SHARES ? 3 : _below(4);
+        if (way == 0) shares = _between(1, p.borrowShares);
+        else if (way == 1) shares = _oneIn(2) ? type(uint256).max : 1;
+        else if (way == 2) assets = _between(_grain(m), FixedPointMathLib.max(_grain(m), debt));
+        else assets = debt + _between(0, debt);
+
+        Before memory b = _before(k);
+        Worth memory w = _worth(k, caller, onBehalf);
+        bytes memory data = _maybeWithdrawInCallback(k, p, caller, onBehalf, assets >= debt || shares >= p.borrowShares);
+        vm.prank(caller);
+        (assets, shares) = plimsoll.repay(_params[k], assets, shares, onBehalf, data);
+        _after(b, data.length == 0 ? address(0) : onBehalf);
+        assertEq(_position(k, onBehalf).borrowShares, p.borrowShares - shares);
+        assertLe(assets, debt, "nobody repays more than is owed");
+        _assertOnlyRoundingWasLost(k, w, caller, onBehalf);
+        if (shares != p.borrowShares) _happens("repayment in part");
+        else _happens(_isBroken(k) ? "repayment in full while the oracle is broken" : "repayment in full");
+    }
+
+    /// @dev Whoever repays all takes the collateral out before the repayment is taken: what a flash loan is for
+    /// elsewhere.
+    function _maybeWithdrawInCallback(uint256 k, Position memory p, address caller, address onBehalf, bool all)
+        private
+        returns (bytes memory)
+    {
+        if (!all || caller != onBehalf || p.collateral == 0 || _oneIn(2)) return "";
+        bytes[] memory calls = new bytes[](1);
+        calls[0] = abi.encodeCall(IPlimsoll.withdrawCollateral, (_params[k], p.collateral, caller, caller));
+        _happens("collateral withdrawn in the callback of its repayment");
+        return abi.encode(calls);
+    }
+
+    /// L2: somebody repays a dust ahead of whoever pays off the loan, by assets or by shares; it goes through all the
+    /// same.
+    function _repayAllBehindDust(uint256 k, address meddler, address payer, address onBehalf) internal {
+        Market memory m = _accrued(k);
+        uint256 shares = _position(k, onBehalf).borrowShares;
+        if (shares <= DebtMath.MIN_SHARES) return;
+        uint256 seen = _debt(m, _position(k, onBehalf));
+        Before memory b = _before(k);
+        vm.prank(meddler);
+        plimsoll.repay(_params[k], 0, _between(1, FixedPointMathLib.min(shares, 1e6)), onBehalf, "");
+        vm.prank(payer);
+        if (_oneIn(2)) plimsoll.repay(_params[k], seen, 0, onBehalf, "");
+        else plimsoll.repay(_params[k], 0, shares, onBehalf, "");
+        _after(b, address(0));
+        assertEq(_position(k, onBehalf).borrowShares, 0, "L2: a dust ahead kept a loan from being paid off");
+        _happens("repayment in full behind a dust");
+    }
+
+    /// @dev Collateral out of nothing: it is supplied with a callback that borrows against it.
+    function _openLoan(uint256 k, address who) internal {
+        Before memory b = _before(k);
+        uint256 liquidity = b.market.supplyAssets - b.market.borrowAssets;
+        uint256 least = _leastBorrow(k, b.market, _position(k, who));
+        if (_isBroken(k) || liquidity < least) return;
+        uint256 assets = _between(least, FixedPointMathLib.min(liquidity, least + _scales[_loanTokens[k]] * 500));
+        uint256 added = _collateralMissing(k, who, assets + 2 * _grain(b.market));
+        // Half of all loans are as large as the collateral allows.
+        if (_oneIn(2)) added += _between(0, added);
+        if (_tokens[_collateralTokens[k]].balanceOf(who) < added) return;
+
+        bytes[] memory calls = new bytes[](1);
+        calls[0] = abi.encodeCall(IPlimsoll.borrow, (_params[k], assets, 0, who, who));
+        Worth memory w = _worth(k, who, who);
+        vm.prank(who);
+        plimsoll.supplyCollateral(_params[k], added, who, abi.encode(calls));
+        _after(b, who);
+        _assertCarriedAtBorrowLtv(k, who);
+        _assertOnlyRoundingWasLost(k, w, who, who);
+        _happens("loan opened in the callback of its collateral");
+    }
+
+    /// @dev For this much more debt; at least a unit.
+    function _collateralMissing(uint256 k, address who, uint256 moreDebt) private view returns (uint256) {
+        Position memory p = _position(k, who);
+        uint256 needed = _collateralFor(k, _debt(_accrued(k), p) + moreDebt);
+        return needed > p.collateral ? needed - p.collateral : 1;
+    }
+
+    /* H2 */
+
+    function _assertCarriedAtBorrowLtv(uint256 k, address who) private view {
+        Market memory m = _accrued(k);
+        Position memory p = _position(k, who);
+        uint256 debt = _debt(m, p);
+        if (debt == 0) return;
+        assertLe(debt * BPS, _value(k, p.collateral) * _params[k].risk.borrowLtvBps(), "H2: more debt than is carried");
+    }
+
+    function _mustNotBorrowBlindly(uint256 k, address who) private {
+        vm.prank(who);
+        try plimsoll.borrow(_params[k], _params[k].risk.smallestDebt(), 0, who, who) {
+            assertTrue(false, "borrowed while the oracle was broken");
+        } catch (bytes memory why) {
+            bytes4 cause = bytes4(why);
+            assertTrue(cause == TestOracle.Broken.selector || cause == IPlimsoll.InsufficientLiquidity.selector);
+            if (cause == TestOracle.Broken.selector) _happens("borrowing refused while the oracle is broken");
+        }
+    }
+
+    function _mustNotLowerHealthBlindly(uint256 k, address who, uint256 collateral) private {
+        if (collateral == 0) return;
+        vm.prank(who);
+        try plimsoll.withdrawCollateral(_params[k], 1, who, who) {
+            assertTrue(false, "collateral left a debt while the oracle was broken");
+        } catch (bytes memory why) {
+            assertEq(bytes4(why), TestOracle.Broken.selector);
+            _happens("withdrawal of collateral refused while the oracle is broken");
+        }
+    }
+
+    /// @notice The least collateral that carries a debt at the borrow LTV.
+    function _collateralFor(uint256 k, uint256 debt) internal view returns (uint256) {
+        uint256 value = FixedPointMathLib.divUp(debt * BPS, _params[k].risk.borrowLtvBps());
+        return FixedPointMathLib.fullMulDivUp(value, ORACLE_SCALE, _prices[k]);
+    }
+}

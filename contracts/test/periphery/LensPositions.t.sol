@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {Vm} from "forge-std/Vm.sol";
+import {ILens} from "plimsoll/interfaces/ILens.sol";
+import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
+import {Position} from "plimsoll/types/Market.sol";
+import {MarketId} from "plimsoll/types/MarketParams.sol";
+import {LensTest} from "./LensTest.sol";
+
+/// @notice What the lens says of positions is what the core does to them: every claim is put to the real contract.
+contract LensPositionsTest is LensTest {
+    /// @dev The core keeps its totals of shares below this.
+    uint128 private constant MOST_SHARES = type(uint128).max - 1e6;
+
+    function setUp() public override {
+        super.setUp();
+        supply(LENDER, 1_000_000_000e6);
+    }
+
+    function test_aPositionAsTheCoreHasIt(uint256 elapsed) public {
+        openLoan(BORROWER, 500e18, 700_000e6);
+        skip(bound(elapsed, 0, 365 days));
+        ILens.PositionLine memory line = positionLine(BORROWER);
+        Position memory p = plimsoll.position(id, BORROWER);
+        assertEq(line.account, BORROWER);
+        assertEq(line.borrowShares, p.borrowShares);
+        assertEq(line.collateral, p.collateral);
+        assertEq(line.collateralValue, 1_000_000e6);
+        assertEq(positionLine(LENDER).supplyShares, plimsoll.position(id, LENDER).supplyShares);
+
+        // What is owed and what is owned, by paying and taking it.
+        uint256 supplied = positionLine(LENDER).supplyAssets;
+        give(loanToken, STRANGER, type(uint128).max);
+        vm.prank(STRANGER);
+        (uint256 repaid,) = plimsoll.repay(params, 0, type(uint256).max, BORROWER, "");
+        assertEq(repaid, line.debt);
+        vm.startPrank(LENDER);
+        (uint256 withdrawn,) = plimsoll.withdraw(params, 0, plimsoll.position(id, LENDER).supplyShares, LENDER, LENDER);
+        vm.stopPrank();
+        assertEq(withdrawn, supplied);
+    }
+
+    /// @dev Health is below 1 exactly where the core liquidates, and the waterline is the highest such price.
+    function test_theCoreLiquidatesFromTheWaterlineOn(uint256 collateral, uint256 debt, uint256 elapsed) public {
+        debt = bound(debt, SMALLEST_DEBT, 1_000_000e6);
+        uint256 needed = debt * ORACLE_SCALE * BPS / PRICE / BORROW_LTV_BPS + 1e12;
+        collateral = bound(collateral, needed, needed * 1_000);
+        openLoan(BORROWER, collateral, debt);
+        skip(bound(elapsed, 0, 30 days));
+
+        uint256 waterline = positionLine(BORROWER).waterlinePrice;
+        oracle.set(waterline + 1);
+        assertGe(positionLine(BORROWER).health, WAD);
+        assertFalse(liquidationLine(BORROWER).liquidatable);
+        vm.expectRevert(IPlimsoll.NothingToLiquidate.selector);
+        this.liquidateFully(BORROWER);
+
+        oracle.set(waterline);
+        assertEq(positionLine(BORROWER).waterlinePrice, waterline, "the waterline does not depend on the price");
+        assertLt(positionLine(BORROWER).health, WAD);
+        assertTrue(liquidationLine(BORROWER).liquidatable);
+        this.liquidateFully(BORROWER);
+    }
+
+    /// @dev From far under water to just under the line, and just above it.
+    function test_theCoreDoesWhatTheLensSaid(uint256 debt, uint256 health, uint256 elapsed) public {
+        debt = bound(debt, SMALLEST_DEBT, 1_000_000e6);
+        openLoan(BORROWER, debt * ORACLE_SCALE * BPS / PRICE / BORROW_LTV_BPS + 1e12, debt);
+        skip(bound(elapsed, 0, 30 days));
+        oracle.set(priceAtHealth(BORROWER, bound(health, 0.05e18, 1.01e18)));
+        ILens.LiquidationLine memory line = liquidationLine(BORROWER);
+        assertEq(line.debt, debtOf(BORROWER));
+        assertEq(line.liquidatable, positionLine(BORROWER).health < WAD);
+        if (!line.liquidatable) {
+            assertEq(line.ceiling + line.bonus + line.seized + line.badDebt, 0);
+            vm.expectRevert(IPlimsoll.NothingToLiquidate.selector);
+            this.liquidateFully(BORROWER);
+            return;
+        }
+        _assertDone(line);
+    }
+
+    /// @dev A loan without collateral is written off, and so is one whose collateral is dust.
+    function test_aWriteOffIsForeseen() public {
+        openLoan(BORROWER, 1e18, 1_500e6);
+        oracle.set(1);
+        ILens.LiquidationLine memory line = liquidationLine(BORROWER);
+        assertTrue(line.liquidatable);
+        assertEq(line.ceiling, 0);
+        assertEq(line.bonus, 0);
+        assertEq(line.seized, 1e18);
+        assertEq(line.badDebt, 1_500e6);
+        _assertDone(line);
+        assertEq(positionLine(BORROWER).waterlinePrice, 0);
+    }
+
+    function test_bonusAndHealthInPlainNumbers() public {
+        // 1,600 owed against 2,000: health 1.075. At 1,800 it is 0.9675, on the ramp.
+        openLoan(BORROWER, 1e18, 1_600e6);
+        assertEq(positionLine(BORROWER).health, 1.075e18);
+        // 1,600 ÷ 0.86 = 1,860.465…
+        assertApproxEqRel(positionLine(BORROWER).waterlinePrice, 1_860.465e6 * 1e18, 1e-6 * 1e18);
+        oracle.set(1_800e6 * 1e18);
+        ILens.LiquidationLine memory line = liquidationLine(BORROWER);
+        assertGt(line.bonus, 1.01e18);
+        assertLt(line.bonus, 1.05e18);
+        assertApproxEqRel(line.seized * 1_800e6 / 1e18, line.ceiling * line.bonus / WAD, 1e12);
+        // At the kink all the collateral goes for all the debt: 1,640 for 1,600.
+        oracle.set(1_640e6 * 1e18);
+        line = liquidationLine(BORROWER);
+        assertEq(line.bonus, 1.025e18);
+        assertEq(line.ceiling, 1_600e6);
+        assertEq(line.badDebt, 0);
+    }
+
+    function test_withoutDebtThereIsNoWaterline() public {
+        supplyCollateral(BORROWER, 1e18);
+        ILens.PositionLine memory line = positionLine(BORROWER);
+        assertEq(line.health, type(uint256).max);
+        assertEq(line.waterlinePrice, 0);
+        assertEq(line.collateralValue, 2_000e6);
+        assertFalse(liquidationLine(BORROWER).liquidatable);
+    }
+
+    /// @dev L1, L3: without a price what does not need one is still there, and nothing counts as healthy.
+    function test_withoutAPriceTheWaterlineIsStillThere() public {
+        openLoan(BORROWER, 1e18, 1_600e6);
+        ILens.PositionLine memory before = positionLine(BORROWER);
+        oracle.setBroken(true);
+        ILens.Positions memory answer = lens.positions(id, listOf(BORROWER));
+        assertTrue(answer.liquidationPrice.status == ILens.PriceStatus.Reverted);
+        assertEq(answer.lines[0].health, 0);
+        assertEq(answer.lines[0].collateralValue, 0);
+        assertEq(answer.lines[0].debt, before.debt);
+        assertEq(answer.lines[0].waterlinePrice, before.waterlinePrice);
+
+        ILens.Liquidations memory liquidations = lens.liquidatable(id, listOf(BORROWER));
+        assertTrue(liquidations.liquidationPrice.status == ILens.PriceStatus.Reverted);
+        assertFalse(liquidations.lines[0].liquidatable);
+        assertEq(liquidations.lines[0].debt, before.debt);
+    }
+
+    /// @dev L3
+    function test_anUnknownMarketGivesEmptyLines(bytes32 unknown, address account) public view {
+        vm.assume(unknown != MarketId.unwrap(id));
+        ILens.Positions memory held = lens.positions(MarketId.wrap(unknown), listOf(account));
+        ILens.Liquidations memory liquidations = lens.liquidatable(MarketId.wrap(unknown), listOf(account));
+        ILens.PositionLine memory emptyPosition;
+        emptyPosition.account = account;
+        ILens.LiquidationLine memory emptyLiquidation;
+        emptyLiquidation.account = account;
+        assertEq(keccak256(abi.encode(held.lines[0])), keccak256(abi.encode(emptyPosition)));
+        assertEq(keccak256(abi.encode(liquidations.lines[0])), keccak256(abi.encode(emptyLiquidation)));
+        assertEq(held.liquidationPrice.price + liquidations.liquidationPrice.price, 0);
+    }
+
+    /// @dev L3: whatever the core could hold, at any price. The storage is written, since no one call leads there.
+    function test_noStateMakesTheLensRevert(
+        uint128[7] memory amounts,
+        uint256 price,
+        uint40 rate,
+        uint16 feeBps,
+        uint40 elapsed
+    ) public {
+        openLoan(BORROWER, 1e18, 1_500e6);
+        for (uint256 i = 2; i < 5; ++i) {
+            amounts[i] = uint128(bound(amounts[i], 0, MOST_SHARES));
+        }
+        // As in every state that can be reached, a share of debt is worth a millionth of a unit at least, and nobody
+        // has more shares than there are.
+        amounts[1] = uint128(bound(amounts[1], (uint256(amounts[3]) + 1e6 - 1) / 1e6, type(uint128).max));
+        if (amounts[0] < amounts[1]) amounts[0] = amounts[1];
+        amounts[5] = uint128(bound(amounts[5], 0, amounts[3]));
+        _overwriteMarket(amounts, uint40(bound(rate, 1, 2e18 / uint256(365 days))), uint16(bound(feeBps, 0, 2_500)));
+        _overwritePosition(BORROWER, amounts[5], amounts[6]);
+        oracle.set(price);
+        skip(elapsed % (200 * 365 days));
+        marketLine(id);
+        positionLine(BORROWER);
+        liquidationLine(BORROWER);
+    }
+
+    /// @dev L3
+    function test_theLargestAmountsDoNotMakeTheLensRevert() public {
+        openLoan(BORROWER, 1e18, 1_500e6);
+        uint128 most = type(uint128).max;
+        _overwriteMarket([most, most, MOST_SHARES, MOST_SHARES, MOST_SHARES, 0, 0], START_RATE, 2_500);
+        _overwritePosition(BORROWER, MOST_SHARES, most);
+        skip(10 * 365 days);
+        uint256[3] memory prices = [uint256(1), ORACLE_SCALE, type(uint256).max];
+        for (uint256 i; i < prices.length; ++i) {
+            oracle.set(prices[i]);
+            marketLine(id);
+            positionLine(BORROWER);
+            liquidationLine(BORROWER);
+        }
+        // Nothing is large enough for such a debt, and the core says so, too.
+        assertEq(positionLine(BORROWER).waterlinePrice, type(uint256).max);
+    }
+
+    /* HELPERS */
+
+    function liquidateFully(address borrower) external returns (uint256, uint256) {
+        return liquidate(borrower, type(uint256).max);
+    }
+
+    function _assertDone(ILens.LiquidationLine memory line) private {
+        vm.recordLogs();
+        (uint256 repaid, uint256 seized) = this.liquidateFully(line.account);
+        assertEq(repaid, line.ceiling);
+        assertEq(seized, line.seized);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        uint256 liquidations;
+        for (uint256 i; i < logs.length; ++i) {
+            if (logs[i].topics[0] != IPlimsoll.Liquidate.selector) continue;
+            (,,, uint256 badDebt) = abi.decode(logs[i].data, (uint256, uint256, uint256, uint256));
+            assertEq(badDebt, line.badDebt);
+            ++liquidations;
+        }
+        assertEq(liquidations, 1);
+    }
+
+    /// @param amounts supply assets, borrow assets, supply shares, borrow shares, reserve shares
+    function _overwriteMarket(uint128[7] memory amounts, uint40 rate, uint16 feeBps) private {
+        bytes32[] memory slots = _slotsRead(abi.encodeCall(IPlimsoll.market, (id)));
+        assertEq(slots.length, 3);
+        _store(slots[0], (uint256(amounts[0]) << 128) | amounts[2]);
+        _store(slots[1], (uint256(amounts[1]) << 128) | amounts[3]);
+        uint256 rest = (vm.getBlockTimestamp() << 216) | (uint256(feeBps) << 200) | (uint256(rate) << 160);
+        _store(slots[2], rest | (amounts[4] < amounts[2] ? amounts[4] : amounts[2]));
+        assertEq(plimsoll.market(id).borrowAssets, amounts[1]);
+        assertEq(plimsoll.market(id).rateAtTarget, rate);
+    }
+
+    function _overwritePosition(address account, uint128 borrowShares, uint128 collateral) private {
+        bytes32[] memory slots = _slotsRead(abi.encodeCall(IPlimsoll.position, (id, account)));
+        assertEq(slots.length, 2);
+        _store(slots[0], type(uint128).max);
+        _store(slots[1], (uint256(borrowShares) << 128) | collateral);
+        assertEq(plimsoll.position(id, account).collateral, collateral);
+    }
+
+    function _slotsRead(bytes memory question) private returns (bytes32[] memory slots) {
+        vm.record();
+        (bool answered,) = address(plimsoll).staticcall(question);
+        assertTrue(answered);
+        (slots,) = vm.accesses(address(plimsoll));
+    }
+
+    function _store(bytes32 slot, uint256 word) private {
+        vm.store(address(plimsoll), slot, bytes32(word));
+    }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {Test} from "forge-std/Test.sol";
+
+import {RewardMath} from "plimsoll/rewards/RewardMath.sol";
+
+/// @notice The offset, whose terms wrap around, against plain sums that do not.
+contract RewardMathTest is Test {
+    using RewardMath for uint128;
+
+    uint256 internal constant EPOCH = 1 weeks;
+    /// @dev What the streams of a test can still pay, in unit-seconds.
+    uint256 internal toPay = (2 ** 96 - 1) * EPOCH;
+    uint256 internal accumulator;
+
+    /// @dev Lets a random part of what is left fall to a total stake that `stake` is part of: often nobody else's,
+    /// often next to nothing, so that the accumulator takes its largest steps.
+    function _accrue(uint256 stake, uint256 random) private returns (uint256 increase) {
+        uint256 part = bound(random >> 8, 0, toPay) >> (random % 64);
+        uint256 others = random % 3 == 0 ? 0 : bound(random, 1, 2 ** 127) >> (random % 128);
+        uint256 total = stake + others;
+        if (total == 0) return 0;
+        toPay -= part;
+        increase = RewardMath.accumulatorIncreaseDown(part, EPOCH, total);
+        assertEq(increase, Math.mulDiv(part, 2 ** 96, EPOCH * total));
+        accumulator += increase;
+        assertLt(accumulator, 2 ** 192);
+    }
+
+    /// R1, R2: through any changes of a stake an account is owed what it earned, less than 2^-24 units a change less.
+    function test_R1_R2_theOffsetKeepsWhatWasEarned(uint256[16] calldata random) public {
+        uint256 stake;
+        uint128 offset;
+        // Exact: reward units × 2^96, below 2^192 in all.
+        uint256 earned;
+        uint256 paid;
+        uint256 changes;
+        for (uint256 i; i < random.length; i++) {
+            earned += stake * _accrue(stake, random[i]);
+            uint256 amount = random[i] >> 128 >> (random[i] % 128);
+            if (random[i] % 5 < 2) {
+                amount = bound(amount, 0, 2 ** 127 - 1 - stake);
+                offset = offset.offsetAfterStakeUp(amount, accumulator);
+                stake += amount;
+                changes++;
+            } else if (random[i] % 5 < 4) {
+                amount = random[i] % 2 == 0 ? stake : bound(amount, 0, stake);
+                offset = offset.offsetAfterUnstakeUp(amount, accumulator);
+                stake -= amount;
+                changes++;
+            } else {
+                amount = RewardMath.claimableDown(stake, accumulator, offset);
+                offset = offset.offsetAfterPayment(amount);
+                paid += amount;
+                assertEq(RewardMath.claimableDown(stake, accumulator, offset), 0);
+            }
+            uint256 got = paid + RewardMath.claimableDown(stake, accumulator, offset);
+            assertLe(got << 96, earned);
+            // The last 2^72 are the rounding of the stake's own product.
+            assertGe((got << 96) + 2 ** 96 + (changes + 1) * 2 ** 72, earned + 1);
+        }
+    }
+
+    /// R3: a stake that comes and goes at once earns nothing and costs less than 2^-24 units.
+    function test_R3_comingAndGoingCostsNothing(uint128 offset, uint128 amount, uint192 level, uint128 stake)
+        public
+        pure
+    {
+        uint256 before = RewardMath.claimableDown(stake, level, offset);
+        uint128 afterwards = offset.offsetAfterStakeUp(amount, level).offsetAfterUnstakeUp(amount, level);
+        unchecked {
+            assertLe(afterwards - offset, 1);
+        }
+        assertLe(RewardMath.claimableDown(stake, level, afterwards), before);
+    }
+
+    /// What docs/rewards.md tells a keeper: the accumulator value at which an account's smallest amount is reached.
+    function test_theAccumulatorAtWhichAHarvestBecomesPossible(
+        uint96 stake,
+        uint128 level,
+        uint96 smallest,
+        uint64 owed
+    ) public pure {
+        uint256 s = bound(stake, 1, type(uint96).max);
+        uint256 enough = bound(smallest, 1, type(uint96).max / 2);
+        uint256 g = level;
+        // An entitlement of `owed` 2^-24 units at `g`.
+        uint128 offset;
+        unchecked {
+            offset = uint128((s * g) >> 72) - owed;
+        }
+        if (RewardMath.claimableDown(s, g, offset) >= enough) return;
+        uint256 missing = (enough << 24) - owed;
+        uint256 reached = g + Math.ceilDiv(missing << 72, s);
+        assertGe(RewardMath.claimableDown(s, reached, offset), enough);
+        uint256 justBefore = g + (missing - 1 << 72) / s - 1;
+        if (missing > 1 && justBefore > g) assertLt(RewardMath.claimableDown(s, justBefore, offset), enough);
+    }
+}

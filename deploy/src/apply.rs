@@ -1,0 +1,494 @@
+//! Makes a chain what a manifest says: prepares – looks, checks, rehearses, counts the cost – and then carries out what
+//! is left, one transaction at a time.
+//!
+//! It can be killed at any point. Before a transaction is sent it is signed and written to the deployment record, and
+//! the record is safe on disk; whoever comes next finds it there, and finds it mined, or sends the very same bytes
+//! again, which cannot do anything twice. Everything else is seen on the chain itself. What the chain has otherwise
+//! than the manifest says is reported and left as it is.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use alloy::{
+    consensus::{Transaction, TxEnvelope},
+    eips::{BlockNumberOrTag, eip2718::Encodable2718},
+    network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilder},
+    primitives::{B256, Bytes, keccak256},
+    providers::{Provider, ext::AnvilApi},
+    rpc::types::{TransactionReceipt, TransactionRequest},
+    signers::local::PrivateKeySigner,
+};
+use plimsoll_chain::error::ChainError;
+use plimsoll_contracts::deployment::{
+    DeployedContract, Deployment, DeploymentError, InFlight, MarketRecord, PoolRecord, ProgrammeRecord, Sent,
+    TokenRecord,
+};
+
+use crate::{
+    connection::{Chain, is_revert},
+    create2,
+    design::{self, Step, Work},
+    fees::{Fees, with_margin},
+    journal::Journal,
+    look::{Action, Call, Seen, look},
+    plan::{Inputs, Plan},
+    reverts,
+};
+
+/// How often a chain with blocks of its own pace is asked, and one that mines at once.
+const POLL: Duration = Duration::from_secs(2);
+const LOCAL_POLL: Duration = Duration::from_millis(20);
+/// A step that is not done after this many transactions does not do what it is meant to.
+const MAX_ACTIONS_PER_STEP: usize = 8;
+
+/// Why a manifest was not, or not wholly, carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Nothing was sent, for these reasons.
+    #[error("refused, and nothing was sent:\n{}", list(.0))]
+    Refused(Vec<String>),
+    /// A transaction was mined and failed.
+    #[error(
+        "{step}: the transaction {transaction} was mined and failed; what came before it stays. Find the reason, then run this again"
+    )]
+    Failed {
+        /// For what.
+        step: String,
+        /// Which.
+        transaction: B256,
+    },
+    /// A step cannot be done, found on the way.
+    #[error("{step}: {reason}. What came before it stays; run this again when that is mended")]
+    Stopped {
+        /// Which.
+        step: String,
+        /// Why.
+        reason: String,
+    },
+    /// The record belongs to something else.
+    #[error("{}: {problem}", .path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The record cannot be read or written.
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
+    /// The chain does not answer.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+}
+
+fn list(problems: &[String]) -> String {
+    problems.iter().map(|problem| format!("  - {problem}")).collect::<Vec<_>>().join("\n")
+}
+
+/// What happens, told while it happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress<'a> {
+    /// A transaction was sent.
+    Sent {
+        /// For what.
+        step: &'a str,
+        /// Its hash.
+        transaction: B256,
+    },
+    /// A transaction was mined.
+    Mined {
+        /// For what.
+        step: &'a str,
+        /// Where.
+        sent: Sent,
+    },
+    /// The deployer has other transactions on their way, which come first.
+    Waits {
+        /// How many.
+        transactions: u64,
+    },
+    /// Something was there already, and the record did not know.
+    Found {
+        /// What.
+        step: &'a str,
+    },
+}
+
+/// Carries out a design.
+pub struct Applier<'a> {
+    inputs: Inputs<'a>,
+    wallet: EthereumWallet,
+    journal: Journal,
+    tell: &'a (dyn Fn(Progress<'_>) + Send + Sync),
+}
+
+impl std::fmt::Debug for Applier<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Applier").field("journal", &self.journal.path()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Applier<'a> {
+    /// Gets ready to send. Fails when the key is not the deployer's.
+    pub fn new(
+        inputs: Inputs<'a>,
+        signer: PrivateKeySigner,
+        journal: Journal,
+        tell: &'a (dyn Fn(Progress<'_>) + Send + Sync),
+    ) -> Result<Self, ApplyError> {
+        let (key, deployer) = (signer.address(), inputs.design.deployer);
+        if key != deployer {
+            let problem = format!("the key is that of {key}, but [deployer] in the manifest says {deployer}");
+            return Err(ApplyError::Refused(vec![problem]));
+        }
+        Ok(Self { inputs, wallet: signer.into(), journal, tell })
+    }
+
+    /// What is known so far.
+    #[must_use]
+    pub const fn record(&self) -> &Deployment {
+        &self.journal.record
+    }
+
+    /// Finishes what an earlier run had begun to send, then looks at everything.
+    pub async fn prepare(&mut self) -> Result<Plan, ApplyError> {
+        if self.inputs.chain.id() == self.inputs.design.chain_id {
+            self.settle().await?;
+        }
+        let plan = Plan::new(self.inputs, &self.journal.record).await?;
+        if plan.problems.is_empty() { Ok(plan) } else { Err(ApplyError::Refused(plan.problems)) }
+    }
+
+    /// Does what is left, step by step; each is looked at again right before. Fails at the first that cannot be done,
+    /// and leaves what came before it.
+    pub async fn execute(&mut self) -> Result<(), ApplyError> {
+        let design = self.inputs.design;
+        self.remember_names();
+        for step in &design.steps {
+            self.carry_out(step).await?;
+        }
+        Ok(self.journal.save()?)
+    }
+
+    async fn carry_out(&mut self, step: &Step) -> Result<(), ApplyError> {
+        let Inputs { design, chain, .. } = self.inputs;
+        let stopped = |reason: String| ApplyError::Stopped { step: step.name.clone(), reason };
+        for _ in 0..MAX_ACTIONS_PER_STEP {
+            match look(chain, design, &self.journal.record, step).await? {
+                Seen::Done => return self.remember(step, None).await,
+                Seen::Paid(sent) => {
+                    if let Work::Fund(funding) = &step.work {
+                        self.journal.record.fundings.insert(funding.id.clone(), sent);
+                        self.journal.save()?;
+                        (self.tell)(Progress::Found { step: &step.name });
+                    }
+                    return Ok(());
+                }
+                Seen::ForOthers { .. } | Seen::Waiting { .. } | Seen::Differs { .. } => return Ok(()),
+                Seen::Refused(reason) => return Err(stopped(reason)),
+                Seen::ToDo(actions) => match actions.first() {
+                    Some(Action::PlaceFactory) => self.place_factory().await?,
+                    Some(Action::SendFactory) => {
+                        let raw = Bytes::from_static(&create2::FACTORY_TRANSACTION);
+                        self.broadcast(&raw).await?;
+                        self.mined(keccak256(&raw)).await?;
+                    }
+                    Some(Action::Send(call)) => self.send(step, call, actions.len() == 1).await?,
+                    None => return Err(stopped("nothing is left to do, but it is not done".to_owned())),
+                },
+            }
+        }
+        Err(stopped(format!("it is not done after {MAX_ACTIONS_PER_STEP} transactions")))
+    }
+
+    async fn place_factory(&self) -> Result<(), ApplyError> {
+        let chain = self.inputs.chain;
+        let code = Bytes::from_static(&create2::FACTORY_CODE);
+        let placed = chain.provider().anvil_set_code(create2::FACTORY, code).await;
+        Ok(placed.map_err(|error| chain.error(&error))?)
+    }
+
+    /// Signs, writes down, sends, and waits until it is mined.
+    async fn send(&mut self, step: &Step, call: &Call, is_last: bool) -> Result<(), ApplyError> {
+        self.wait_for_own_transactions().await?;
+        let signed = self.sign(step, call).await?;
+        let funding = match &step.work {
+            Work::Fund(funding) if is_last => Some(funding.id.clone()),
+            _ => None,
+        };
+        let pending = InFlight {
+            step: step.name.clone(),
+            funding,
+            nonce: signed.nonce(),
+            transaction: *signed.tx_hash(),
+            raw: signed.encoded_2718().into(),
+        };
+        let raw = pending.raw.clone();
+        self.journal.record.in_flight = Some(pending);
+        self.journal.save()?;
+        self.broadcast(&raw).await?;
+        (self.tell)(Progress::Sent { step: &step.name, transaction: *signed.tx_hash() });
+        let receipt = self.mined(*signed.tx_hash()).await?;
+        self.finish(&receipt).await
+    }
+
+    async fn sign(&self, step: &Step, call: &Call) -> Result<TxEnvelope, ApplyError> {
+        let Inputs { design, chain, artifacts, .. } = self.inputs;
+        let stopped = |reason: String| ApplyError::Stopped { step: step.name.clone(), reason };
+        let nonce = chain.provider().get_transaction_count(design.deployer).latest().await;
+        let nonce = nonce.map_err(|error| chain.error(&error))?;
+        let request = TransactionRequest::default()
+            .with_from(design.deployer)
+            .with_to(call.to)
+            .with_input(call.input.clone())
+            .with_value(call.value);
+        let gas = match chain.provider().estimate_gas(request.clone()).await.map_err(|error| chain.error(&error)) {
+            Ok(gas) => gas,
+            Err(error) if is_revert(&error) => {
+                let data = self.reason(step, &error).await?;
+                return Err(stopped(format!("it would be refused: {}", reverts::explain(artifacts, &data))));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let request = request.with_nonce(nonce).with_chain_id(chain.id()).with_gas_limit(with_margin(gas));
+        let request = Fees::now(chain).await?.put_into(request);
+        request.build(&self.wallet).await.map_err(|error| stopped(format!("it cannot be signed: {error}")))
+    }
+
+    /// What a contract said when the node found that a step would be refused. The deterministic deployer keeps a
+    /// constructor's reason to itself, so the constructor is tried without it.
+    async fn reason(&self, step: &Step, refusal: &ChainError) -> Result<Bytes, ChainError> {
+        let Inputs { design, chain, .. } = self.inputs;
+        let Work::Create(creation) = &step.work else { return Ok(revert_data(refusal)) };
+        let request = TransactionRequest::default().with_from(design.deployer);
+        let request = request.with_deploy_code(creation.init_code.clone());
+        match chain.provider().call(request).await.map_err(|error| chain.error(&error)) {
+            Ok(_) => Ok(Bytes::new()),
+            Err(error) if is_revert(&error) => Ok(revert_data(&error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Hands signed bytes to the node. That it has them already is fine.
+    async fn broadcast(&self, raw: &Bytes) -> Result<(), ApplyError> {
+        let chain = self.inputs.chain;
+        match chain.provider().send_raw_transaction(raw).await.map_err(|error| chain.error(&error)) {
+            Ok(_) => Ok(()),
+            Err(ChainError::Refused { message, .. }) if is_known(&message) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until a transaction is mined, and as many blocks more as the manifest says.
+    async fn mined(&self, transaction: B256) -> Result<TransactionReceipt, ApplyError> {
+        let Inputs { design, chain, .. } = self.inputs;
+        loop {
+            if let Some(receipt) = chain.receipt(transaction).await? {
+                let block = receipt.block_number.unwrap_or_default();
+                if chain.head().await?.number + 1 >= block + design.confirmations {
+                    return Ok(receipt);
+                }
+            }
+            tokio::time::sleep(poll(chain)).await;
+        }
+    }
+
+    /// Finishes the transaction that the record says was on its way when an earlier run ended.
+    async fn settle(&mut self) -> Result<(), ApplyError> {
+        let chain = self.inputs.chain;
+        let Some(pending) = self.journal.record.in_flight.clone() else { return Ok(()) };
+        if chain.receipt(pending.transaction).await?.is_none() {
+            let nonce = chain.provider().get_transaction_count(self.journal.record.deployer).latest().await;
+            if nonce.map_err(|error| chain.error(&error))? > pending.nonce
+                && chain.receipt(pending.transaction).await?.is_none()
+            {
+                return self.displaced(&pending).await;
+            }
+            self.broadcast(&pending.raw).await?;
+            (self.tell)(Progress::Sent { step: &pending.step, transaction: pending.transaction });
+        }
+        let receipt = self.mined(pending.transaction).await?;
+        self.finish(&receipt).await
+    }
+
+    /// Another transaction has the nonce of the one in flight, which will never be mined. Whether the other did the
+    /// same – a wallet that replaced it to hurry – is seen on the chain. A payment of which nothing is seen there is
+    /// not made again without a person, because a node may be behind.
+    async fn displaced(&mut self, pending: &InFlight) -> Result<(), ApplyError> {
+        let Inputs { design, chain, .. } = self.inputs;
+        if let Some(funding) = &pending.funding {
+            let step = design.steps.iter().find(|step| step.name == pending.step);
+            let seen = match step {
+                Some(step) => Some(look(chain, design, &self.journal.record, step).await?),
+                None => None,
+            };
+            let Some(Seen::Paid(sent)) = seen else {
+                let reason = format!(
+                    "its transaction {} was displaced by another one with nonce {}, and whether that paid cannot be seen. \
+                     If it did not, remove `in_flight` from {}",
+                    pending.transaction,
+                    pending.nonce,
+                    self.journal.path().display()
+                );
+                return Err(ApplyError::Stopped { step: pending.step.clone(), reason });
+            };
+            self.journal.record.fundings.insert(funding.clone(), sent);
+        }
+        self.journal.record.in_flight = None;
+        Ok(self.journal.save()?)
+    }
+
+    /// Writes down how the transaction in flight ended.
+    async fn finish(&mut self, receipt: &TransactionReceipt) -> Result<(), ApplyError> {
+        let Some(pending) = self.journal.record.in_flight.take() else { return Ok(()) };
+        let sent = Sent {
+            transaction: receipt.transaction_hash,
+            block: receipt.block_number.unwrap_or_default(),
+            block_hash: receipt.block_hash.unwrap_or_default(),
+        };
+        if !receipt.status() {
+            self.journal.save()?;
+            return Err(ApplyError::Failed { step: pending.step, transaction: pending.transaction });
+        }
+        if let Some(funding) = pending.funding {
+            self.journal.record.fundings.insert(funding, sent);
+        }
+        let steps = &self.inputs.design.steps;
+        if let Some(step) = steps.iter().find(|step| step.name == pending.step) {
+            self.remember(step, Some(sent)).await?;
+        }
+        self.journal.save()?;
+        (self.tell)(Progress::Mined { step: &pending.step, sent });
+        Ok(())
+    }
+
+    /// Two transactions of one account at a time would make it unclear which nonce is next.
+    async fn wait_for_own_transactions(&self) -> Result<(), ApplyError> {
+        let Inputs { design, chain, .. } = self.inputs;
+        let mut was_told = false;
+        loop {
+            let count = |tag| chain.provider().get_transaction_count(design.deployer).block_id(tag);
+            let mined = count(BlockNumberOrTag::Latest.into()).await.map_err(|error| chain.error(&error))?;
+            let known = count(BlockNumberOrTag::Pending.into()).await.map_err(|error| chain.error(&error))?;
+            if known <= mined {
+                return Ok(());
+            }
+            if !was_told {
+                (self.tell)(Progress::Waits { transactions: known - mined });
+                was_told = true;
+            }
+            tokio::time::sleep(poll(chain)).await;
+        }
+    }
+
+    /* WHAT IS REMEMBERED */
+
+    fn remember_names(&mut self) {
+        let design = self.inputs.design;
+        let record = &mut self.journal.record;
+        record.network.clone_from(&design.network);
+        record.deployer = design.deployer;
+        let token = |token: &design::Token| TokenRecord { address: token.address, decimals: token.decimals };
+        record.tokens = design.tokens.iter().map(|(name, entry)| (name.clone(), token(entry))).collect();
+        record.feeds.clone_from(&design.feeds);
+    }
+
+    /// Writes down that something stands, unless the record knows better already.
+    async fn remember(&mut self, step: &Step, sent: Option<Sent>) -> Result<(), ApplyError> {
+        let chain = self.inputs.chain;
+        let record = &mut self.journal.record;
+        let (_, name) = step.name.split_once('.').unwrap_or(("", &step.name));
+        let name = name.to_owned();
+        match &step.work {
+            Work::Create(creation) => {
+                let known = record.contracts.get(&step.name).filter(|known| known.address == creation.address);
+                let created = sent.or(known.and_then(|known| known.created));
+                let code_hash = match known {
+                    Some(known) if sent.is_none() => known.code_hash,
+                    _ => keccak256(chain.code(creation.address).await?),
+                };
+                let deployed = DeployedContract {
+                    contract: creation.contract.clone(),
+                    address: creation.address,
+                    arguments: creation.encoded_arguments.clone(),
+                    salt: creation.salt,
+                    code_hash,
+                    created,
+                };
+                record.contracts.insert(step.name.clone(), deployed);
+            }
+            Work::CreatePool(pool) => {
+                let known = record.pools.get(&name).filter(|known| known.address == pool.address);
+                let created = sent.or(known.and_then(|known| known.created));
+                let (address, token0, token1, fee) = (pool.address, pool.token0, pool.token1, pool.fee);
+                record.pools.insert(name, PoolRecord { address, token0, token1, fee, created });
+            }
+            Work::CreateMarket(market) => {
+                let known = record.markets.get(&name).filter(|known| known.id == market.id.0);
+                let entry = MarketRecord {
+                    id: market.id.0,
+                    loan_token: market.params.loanToken,
+                    collateral_token: market.params.collateralToken,
+                    oracle: market.params.oracle,
+                    risk: market.params.risk,
+                    curve: market.params.curve,
+                    created: sent.or(known.and_then(|known| known.created)),
+                };
+                record.markets.insert(name, entry);
+            }
+            Work::CreateProgramme(programme) => {
+                let known = record.programmes.get(&name).filter(|known| known.id == programme.id);
+                let entry = ProgrammeRecord {
+                    id: programme.id,
+                    stake_token: programme.stake_token,
+                    reward_tokens: programme.reward_tokens.clone(),
+                    created: sent.or(known.and_then(|known| known.created)),
+                };
+                record.programmes.insert(name, entry);
+            }
+            Work::Factory
+            | Work::StartPool(_)
+            | Work::SetFee(..)
+            | Work::SetFeeRecipient(..)
+            | Work::SetBackstop(..)
+            | Work::Cover(_)
+            | Work::Fund(_) => {}
+        }
+        Ok(())
+    }
+}
+
+fn revert_data(error: &ChainError) -> Bytes {
+    match error {
+        ChainError::Refused { revert_data, .. } => revert_data.clone().unwrap_or_default(),
+        ChainError::Unreachable { .. } => Bytes::new(),
+    }
+}
+
+/// Whether a node refuses a transaction because it has it, or had it.
+fn is_known(message: &str) -> bool {
+    let message = message.to_lowercase();
+    ["already known", "already imported", "known transaction", "nonce too low"]
+        .iter()
+        .any(|known| message.contains(known))
+}
+
+const fn poll(chain: &Chain) -> Duration {
+    if chain.local().is_some() { LOCAL_POLL } else { POLL }
+}
+
+/// Everything at once, for a chain of one's own: opens the record, finishes, checks and carries out.
+pub async fn apply(
+    inputs: Inputs<'_>,
+    signer: PrivateKeySigner,
+    record: &Path,
+    tell: &(dyn Fn(Progress<'_>) + Send + Sync),
+) -> Result<Deployment, ApplyError> {
+    let journal = Journal::open(record, inputs.chain, inputs.design).await?;
+    let mut applier = Applier::new(inputs, signer, journal, tell)?;
+    applier.prepare().await?;
+    applier.execute().await?;
+    Ok(applier.record().clone())
+}

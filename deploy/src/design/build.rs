@@ -1,0 +1,498 @@
+//! Goes through a manifest, resolves names into addresses – which creates what they name – and gathers problems.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    ops::Range,
+};
+
+use alloy::{
+    primitives::{Address, B256, U256, keccak256},
+    sol_types::SolValue,
+};
+use plimsoll_contracts::{InvalidParams, MarketParams, RateCurve, Risk};
+
+use super::{
+    Cover, Design, Existing, Expected, Funding, Market, Programme, Step, Token, Work,
+    names::{DEPLOYER, EXCHANGE, OWNER, Section},
+};
+use crate::{
+    compile::Artifacts,
+    manifest::{
+        self, Manifest, ManifestError, Problem, Said,
+        units::{Amount, Reference},
+    },
+};
+
+/// Which contract holds all markets.
+const CORE: &str = "Plimsoll";
+/// Which contract holds all staking programmes.
+const REWARDS: &str = "Rewards";
+/// Rewards are paid in at most this many weeks ahead.
+const MAX_EPOCHS_AHEAD: u64 = 26;
+const MAX_REWARD_TOKENS: usize = 4;
+const MAX_FEE_BPS: u16 = 2_500;
+
+/// An address, and the facts outside this project that it depends on.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) address: Address,
+    pub(super) depends_on: BTreeSet<String>,
+}
+
+/// A token's address and decimals, and where that address comes from.
+#[derive(Debug, Clone)]
+pub(super) struct TokenPlace {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) decimals: u8,
+    pub(super) can_mint: bool,
+}
+
+/// The work of [`Design::new`].
+#[derive(Debug)]
+pub(super) struct Builder<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) artifacts: &'a Artifacts,
+    pub(super) problems: Vec<Problem>,
+    pub(super) places: BTreeMap<(Section, String), Option<Place>>,
+    /// Names that are being resolved right now, to find circles.
+    pub(super) underway: Vec<(Section, String)>,
+    /// Where the name stands that is being resolved.
+    pub(super) here: Range<usize>,
+    pub(super) steps: Vec<Step>,
+    pub(super) existing: Vec<Existing>,
+    pub(super) salt: B256,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) const fn new(manifest: &'a Manifest, artifacts: &'a Artifacts) -> Self {
+        Self {
+            manifest,
+            artifacts,
+            problems: Vec::new(),
+            places: BTreeMap::new(),
+            underway: Vec::new(),
+            here: 0..0,
+            steps: Vec::new(),
+            existing: Vec::new(),
+            salt: B256::ZERO,
+        }
+    }
+
+    pub(super) fn build(mut self) -> Result<Design, ManifestError> {
+        let manifest = self.manifest;
+        let tables = &manifest.tables;
+        if let Some(salt) = &tables.network.salt {
+            self.salt = self.take(salt).map_or(B256::ZERO, |salt| salt.0);
+        }
+        self.steps.push(Step { name: "factory".to_owned(), work: Work::Factory });
+        let deployer = self.deployer();
+        let owner = self.locate(Section::Accounts, OWNER);
+        let tokens = self.all_tokens();
+        let feeds = self.all(Section::Feeds, tables.feeds.keys());
+        if tables.uniswap_v3.is_some() {
+            self.locate(Section::Exchange, EXCHANGE);
+        }
+        self.all(Section::Pools, tables.pools.keys());
+        self.all(Section::Oracles, tables.oracles.keys());
+        self.all(Section::Contracts, tables.contracts.keys());
+        self.all(Section::Backstops, tables.backstops.keys());
+        for (name, backstop) in &tables.backstops {
+            if backstop.get_ref().splitter.is_some() {
+                self.locate(Section::Splitters, name);
+            }
+        }
+        let markets = self.markets();
+        self.covers(&markets);
+        self.programmes();
+
+        match (deployer, owner) {
+            (Some(deployer), Some(owner)) if self.problems.is_empty() => Ok(Design {
+                network: tables.network.name.clone(),
+                chain_id: tables.network.chain_id,
+                is_local: tables.network.local,
+                confirmations: tables.network.confirmations.max(1),
+                deployer: deployer.address,
+                owner: owner.address,
+                existing: self.existing,
+                steps: self.steps,
+                tokens,
+                feeds,
+            }),
+            _ => Err(manifest.wrong(self.problems)),
+        }
+    }
+
+    /* PROBLEMS */
+
+    /// Puts a problem on record.
+    pub(super) fn refuse<T>(&mut self, span: &Range<usize>, message: impl Display) -> Option<T> {
+        self.problems.push(Problem { span: span.clone(), message: message.to_string() });
+        None
+    }
+
+    /// What was said, if it was understood.
+    pub(super) fn take<T: Clone>(&mut self, said: &Said<T>) -> Option<T> {
+        match &said.value {
+            Ok(value) => Some(value.clone()),
+            Err(problem) => self.refuse(&said.span, problem),
+        }
+    }
+
+    /// Refuses what only a local chain can have.
+    pub(super) fn require_local(&mut self, span: &Range<usize>, what: &str) -> Option<()> {
+        if self.manifest.tables.network.local {
+            return Some(());
+        }
+        self.refuse(
+            span,
+            format!("{what} is made up for local chains only: give its `address`, or set `local = true` in [network]"),
+        )
+    }
+
+    /* NAMES */
+
+    /// The account that sends.
+    fn deployer(&mut self) -> Option<Place> {
+        let said = &self.manifest.tables.deployer.address;
+        match self.take(said)? {
+            Reference::Name(name) if name != DEPLOYER && name != OWNER => self.address(said, &[Section::Accounts]),
+            Reference::Name(_) => self.refuse(&said.span, "the deployer's address must be written out"),
+            Reference::Address(address) => Some(external(DEPLOYER, address)),
+        }
+    }
+
+    /// What a reference means, in one of these sections.
+    pub(super) fn address(&mut self, said: &Said<Reference>, sections: &[Section]) -> Option<Place> {
+        match self.take(said)? {
+            Reference::Address(address) => Some(external(&said.text, address)),
+            Reference::Name(text) => {
+                let (section, name) = self.find(&said.span, &text, sections)?;
+                self.here = said.span.clone();
+                self.locate(section, &name)
+            }
+        }
+    }
+
+    /// Where a name leads to. The first time, that is put on the list of what is to be done.
+    pub(super) fn locate(&mut self, section: Section, name: &str) -> Option<Place> {
+        let key = (section, name.to_owned());
+        if let Some(known) = self.places.get(&key) {
+            return known.clone();
+        }
+        if self.underway.contains(&key) {
+            let names = self.underway.iter().chain([&key]);
+            let circle: Vec<String> = names.map(|(section, name)| format!("{}.{name}", section.name())).collect();
+            return self.refuse(&self.here.clone(), format!("this needs itself: {}", circle.join(" needs ")));
+        }
+        self.underway.push(key.clone());
+        let place = match section {
+            Section::Accounts => self.account(name),
+            Section::Tokens => self.place_token(name),
+            Section::Feeds => self.place_feed(name),
+            Section::Contracts => self.place_contract(name),
+            Section::Oracles => self.place_oracle(name),
+            Section::Backstops => self.place_backstop(name),
+            Section::Splitters => self.place_splitter(name),
+            Section::Pools => self.place_pool(name),
+            Section::Exchange => self.place_exchange(),
+        };
+        self.underway.pop();
+        self.places.insert(key, place.clone());
+        place
+    }
+
+    fn all<'n>(&mut self, section: Section, names: impl Iterator<Item = &'n String>) -> BTreeMap<String, Address> {
+        names.filter_map(|name| Some((name.clone(), self.locate(section, name)?.address))).collect()
+    }
+
+    fn account(&mut self, name: &str) -> Option<Place> {
+        let tables = &self.manifest.tables;
+        match name {
+            DEPLOYER => self.deployer(),
+            OWNER => self.owner(),
+            _ => match self.take(&tables.accounts[name])? {
+                Reference::Address(address) => Some(external(&format!("accounts.{name}"), address)),
+                Reference::Name(_) => {
+                    self.refuse(&tables.accounts[name].span, format!("the account {name} must be an address"))
+                }
+            },
+        }
+    }
+
+    fn owner(&mut self) -> Option<Place> {
+        let entry = &self.manifest.tables.owner;
+        match (&entry.get_ref().account, &entry.get_ref().timelock) {
+            (Some(account), None) => self.address(account, &[Section::Accounts]),
+            (None, Some(timelock)) => self.timelock(&entry.span(), timelock),
+            _ => self.refuse(&entry.span(), "[owner] is either an `account` or a `timelock`"),
+        }
+    }
+
+    fn all_tokens(&mut self) -> BTreeMap<String, Token> {
+        let tables = &self.manifest.tables;
+        let addresses = self.all(Section::Tokens, tables.tokens.keys());
+        let with_decimals = |(name, address): (String, Address)| {
+            let decimals = tables.tokens[&name].get_ref().decimals;
+            (name, Token { address, decimals })
+        };
+        addresses.into_iter().map(with_decimals).collect()
+    }
+
+    /// A token by name; an address alone would leave its decimals unknown.
+    pub(super) fn token(&mut self, said: &Said<Reference>) -> Option<TokenPlace> {
+        let Reference::Name(text) = self.take(said)? else {
+            return self.refuse(&said.span, "name this token in [tokens], with its decimals, and write the name here");
+        };
+        let (_, name) = self.find(&said.span, &text, &[Section::Tokens])?;
+        let entry = self.manifest.tables.tokens[&name].get_ref();
+        let place = self.locate(Section::Tokens, &name)?;
+        Some(TokenPlace { name, place, decimals: entry.decimals, can_mint: entry.address.is_none() })
+    }
+
+    /// An amount in units of a token.
+    pub(super) fn units(&mut self, said: &Said<Amount>, token: &TokenPlace) -> Option<U256> {
+        let amount = self.take(said)?;
+        if let Some(other) = amount.token.filter(|name| *name != token.name) {
+            return self.refuse(&said.span, format!("this amount is in {}, not in {other}", token.name));
+        }
+        match amount.number.scaled(token.decimals) {
+            Ok(units) => Some(units),
+            Err(problem) => self.refuse(&said.span, format!("{}: {problem}", token.name)),
+        }
+    }
+
+    /// The one contract of the project that everything of its kind needs.
+    pub(super) fn singleton(&mut self, contract: &str, span: &Range<usize>) -> Option<Place> {
+        let entries = self.manifest.tables.contracts.iter();
+        let of_kind = |(name, entry): &(&String, &toml::Spanned<manifest::Contract>)| {
+            entry.get_ref().contract.as_deref().unwrap_or(name) == contract
+        };
+        let names: Vec<&String> = entries.filter(of_kind).map(|(name, _)| name).collect();
+        match names.as_slice() {
+            [name] => {
+                self.here = span.clone();
+                self.locate(Section::Contracts, name)
+            }
+            [] => self.refuse(span, format!("this needs the contract {contract}: add [contracts.{contract}]")),
+            _ => self.refuse(span, format!("this needs one contract {contract}, and there are {}", names.len())),
+        }
+    }
+
+    /* MARKETS AND COVER */
+
+    fn markets(&mut self) -> BTreeMap<String, (Market, TokenPlace)> {
+        let mut markets = BTreeMap::new();
+        for (name, entry) in &self.manifest.tables.markets {
+            if let Some(market) = self.market(name, &entry.span(), entry.get_ref()) {
+                markets.insert(name.clone(), market);
+            }
+        }
+        markets
+    }
+
+    fn market(&mut self, name: &str, span: &Range<usize>, entry: &manifest::Market) -> Option<(Market, TokenPlace)> {
+        let core = self.singleton(CORE, span);
+        let loan = self.token(&entry.loan);
+        let collateral = self.token(&entry.collateral);
+        let oracle = self.address(&entry.oracle, &[Section::Oracles]);
+        let smallest_debt = loan.as_ref().and_then(|loan| self.units(&entry.smallest_debt, loan));
+        let (ltv, liquidation_ltv) = (self.take(&entry.ltv), self.take(&entry.liquidation_ltv));
+        let (rate, steepness, speed) = (self.take(&entry.rate), self.take(&entry.steepness), self.take(&entry.speed));
+        let fee = entry.fee.as_ref().map(|fee| (fee.span.clone(), self.take(fee)));
+        let recipient =
+            entry.fee_recipient.as_ref().map(|said| self.address(said, &[Section::Splitters, Section::Accounts]));
+        let backstop = entry.backstop.as_ref().map(|said| self.address(said, &[Section::Backstops]));
+        let curve = rate.zip(steepness).zip(speed).and_then(|((rate, steepness), speed)| {
+            let curve = RateCurve::new(rate.per_second, rate.target_bps, steepness.0, speed.0);
+            curve.map_err(|problem| self.out_of_bounds(entry, problem)).ok()
+        });
+
+        let (core, loan, collateral, oracle) = (core?, loan?, collateral?, oracle?);
+        self.check_pair(name, &entry.oracle, &loan, &collateral);
+        let smallest_debt = smallest_debt?;
+        let Ok(smallest_debt) = u128::try_from(smallest_debt) else {
+            return self.refuse(&entry.smallest_debt.span, "the smallest debt does not fit 128 bits");
+        };
+        let risk = Risk::new(ltv?.0, liquidation_ltv?.0, smallest_debt);
+        let risk = risk.map_err(|problem| self.out_of_bounds(entry, problem)).ok()?;
+        if loan.place.address == collateral.place.address {
+            return self.refuse(&entry.collateral.span, "a market's two tokens must differ");
+        }
+        let params = MarketParams::new(loan.place.address, collateral.place.address, oracle.address, risk, curve?);
+        let market = Market { core: core.address, id: params.id(), params };
+        self.step(format!("markets.{name}"), Work::CreateMarket(market.clone()));
+        if let Some((span, fee)) = fee {
+            let fee = fee?.0;
+            if fee > MAX_FEE_BPS {
+                return self.refuse(&span, "a market's fee is at most 25%");
+            }
+            self.step(format!("markets.{name}.fee"), Work::SetFee(market.clone(), fee));
+        }
+        if let Some(recipient) = recipient {
+            self.step(
+                format!("markets.{name}.fee_recipient"),
+                Work::SetFeeRecipient(market.clone(), recipient?.address),
+            );
+        }
+        if let Some(backstop) = backstop {
+            self.step(format!("markets.{name}.backstop"), Work::SetBackstop(market.clone(), backstop?.address));
+        }
+        Some((market, loan))
+    }
+
+    /// Puts a bound of the contract's on record, where the value stands.
+    fn out_of_bounds(&mut self, entry: &manifest::Market, problem: InvalidParams) {
+        let span = match problem {
+            InvalidParams::BorrowLtvZero | InvalidParams::BorrowLtvTooHigh { .. } => &entry.ltv.span,
+            InvalidParams::LiquidationLtvTooHigh(_) => &entry.liquidation_ltv.span,
+            InvalidParams::SmallestDebtTooSmall(_) => &entry.smallest_debt.span,
+            InvalidParams::StartRate(_) | InvalidParams::Target(_) | InvalidParams::UnusedBits(_) => &entry.rate.span,
+            InvalidParams::Steepness(_) => &entry.steepness.span,
+            InvalidParams::Speed(_) => &entry.speed.span,
+        };
+        let _: Option<()> = self.refuse(span, problem);
+    }
+
+    /// A market's oracle must price its own two tokens: wired to others it would be false from the first block.
+    fn check_pair(&mut self, market: &str, said: &Said<Reference>, loan: &TokenPlace, collateral: &TokenPlace) {
+        let Ok(Reference::Name(text)) = &said.value else { return };
+        let Some((_, name)) = self.find(&said.span, text, &[Section::Oracles]) else { return };
+        let oracle = self.manifest.tables.oracles[&name].get_ref();
+        let (Some(priced), Some(in_token)) = (self.token(&oracle.collateral), self.token(&oracle.loan)) else { return };
+        if (&priced.name, &in_token.name) != (&collateral.name, &loan.name) {
+            let message = format!(
+                "the oracle {name} prices {} in {}, but {market} lends {} against {}",
+                priced.name, in_token.name, loan.name, collateral.name
+            );
+            let _: Option<()> = self.refuse(&said.span, message);
+        }
+    }
+
+    fn covers(&mut self, markets: &BTreeMap<String, (Market, TokenPlace)>) {
+        for (name, entry) in &self.manifest.tables.backstops {
+            for (market_name, limit) in &entry.get_ref().covers {
+                let known = &self.manifest.tables.markets;
+                if !known.contains_key(market_name) {
+                    let message = super::names::unknown(market_name, "[markets]", known.keys().map(String::as_str));
+                    let _: Option<()> = self.refuse(&limit.span, message);
+                    continue;
+                }
+                let Some((market, loan)) = markets.get(market_name) else { continue };
+                self.cover(name, entry.get_ref(), market_name, market, loan, limit);
+            }
+        }
+    }
+
+    fn cover(
+        &mut self,
+        name: &str,
+        entry: &manifest::Backstop,
+        market_name: &str,
+        market: &Market,
+        loan: &TokenPlace,
+        limit: &Said<Amount>,
+    ) -> Option<()> {
+        let asset = self.token(&entry.asset)?;
+        if asset.name != loan.name {
+            let message = format!("{market_name} lends {}, but this backstop's asset is {}", loan.name, asset.name);
+            return self.refuse(&limit.span, message);
+        }
+        let limit = self.units(limit, loan)?;
+        let backstop = self.locate(Section::Backstops, name)?.address;
+        let curator = self.address(&entry.curator, &[Section::Accounts])?.address;
+        let cover = Cover { backstop, curator, market: market.clone(), limit };
+        self.step(format!("backstops.{name}.covers.{market_name}"), Work::Cover(cover));
+        Some(())
+    }
+
+    /* REWARDS */
+
+    fn programmes(&mut self) {
+        let mut ids = BTreeSet::new();
+        for (name, entry) in &self.manifest.tables.rewards {
+            let Some(programme) = self.programme(name, &entry.span(), entry.get_ref()) else { continue };
+            for funding in &entry.get_ref().funding {
+                if !ids.insert(funding.get_ref().id.as_str()) {
+                    let message = format!(
+                        "the funding id \"{}\" stands here twice: what was paid under it is never paid again",
+                        funding.get_ref().id
+                    );
+                    let _: Option<()> = self.refuse(&funding.span(), message);
+                }
+                self.funding(name, &programme, &funding.span(), funding.get_ref());
+            }
+        }
+    }
+
+    fn programme(&mut self, name: &str, span: &Range<usize>, entry: &manifest::Programme) -> Option<Programme> {
+        let contract = self.singleton(REWARDS, span);
+        let stake = self.token(&entry.stake);
+        let rewards: Vec<Option<TokenPlace>> = entry.rewards.iter().map(|said| self.token(said)).collect();
+        let salt = entry.salt.as_ref().map(|salt| self.take(salt));
+        let reward_tokens: Vec<Address> =
+            rewards.into_iter().collect::<Option<Vec<_>>>()?.iter().map(|token| token.place.address).collect();
+        if reward_tokens.is_empty() || reward_tokens.len() > MAX_REWARD_TOKENS {
+            return self.refuse(span, format!("`rewards` must name 1 to {MAX_REWARD_TOKENS} tokens"));
+        }
+        if reward_tokens.iter().collect::<BTreeSet<_>>().len() != reward_tokens.len() {
+            return self.refuse(span, "`rewards` names a token twice");
+        }
+        let (contract, stake_token) = (contract?.address, stake?.place.address);
+        let salt = salt.map_or(Some(B256::ZERO), |salt| Some(salt?.0))?;
+        let id = keccak256((stake_token, reward_tokens.clone(), salt).abi_encode_params());
+        let programme = Programme { contract, id, stake_token, reward_tokens, salt };
+        self.step(format!("rewards.{name}"), Work::CreateProgramme(programme.clone()));
+        Some(programme)
+    }
+
+    fn funding(
+        &mut self,
+        name: &str,
+        programme: &Programme,
+        span: &Range<usize>,
+        entry: &manifest::Funding,
+    ) -> Option<()> {
+        let token = self.token(&entry.token)?;
+        let amount = self.units(&entry.amount, &token);
+        let starts = entry.starts.as_ref().map(|starts| self.take(starts));
+        if !programme.reward_tokens.contains(&token.place.address) {
+            return self.refuse(&entry.token.span, format!("{} is not among this programme's `rewards`", token.name));
+        }
+        if !(1..=MAX_EPOCHS_AHEAD).contains(&entry.epochs) {
+            return self.refuse(span, format!("`epochs` must be 1 to {MAX_EPOCHS_AHEAD} weeks, not {}", entry.epochs));
+        }
+        let amount = amount?;
+        if amount.is_zero() {
+            return self.refuse(&entry.amount.span, "an amount of 0 pays nobody");
+        }
+        let starts = starts.map_or(Some(None), |starts| Some(Some(starts?.0)))?;
+        let funding = Funding {
+            id: entry.id.clone(),
+            programme: programme.clone(),
+            token: token.place.address,
+            can_mint: token.can_mint,
+            amount,
+            epochs: entry.epochs,
+            starts,
+        };
+        self.step(format!("rewards.{name}.funding.{}", entry.id), Work::Fund(funding));
+        Some(())
+    }
+
+    /* LISTS */
+
+    pub(super) fn step(&mut self, name: String, work: Work) {
+        self.steps.push(Step { name, work });
+    }
+
+    pub(super) fn expect(&mut self, name: String, address: Address, expected: Expected) {
+        self.existing.push(Existing { name, address, expected });
+    }
+}
+
+/// Something that this project does not make.
+pub(super) fn external(name: &str, address: Address) -> Place {
+    Place { address, depends_on: BTreeSet::from([format!("{name} = {address}")]) }
+}

@@ -1,0 +1,154 @@
+//! Finding what a name in a manifest means, and what somebody may have meant who mistyped it.
+
+use super::build::Builder;
+use crate::manifest::Tables;
+
+/// Where in a manifest things have names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Section {
+    Accounts,
+    Tokens,
+    Feeds,
+    Contracts,
+    Oracles,
+    Backstops,
+    Splitters,
+    Pools,
+    Exchange,
+}
+
+/// What may be named where any contract or account will do.
+pub(super) const ANYTHING: [Section; 9] = [
+    Section::Accounts,
+    Section::Tokens,
+    Section::Feeds,
+    Section::Contracts,
+    Section::Oracles,
+    Section::Backstops,
+    Section::Splitters,
+    Section::Pools,
+    Section::Exchange,
+];
+
+/// The deployer's name.
+pub(super) const DEPLOYER: &str = "deployer";
+/// The owner's name.
+pub(super) const OWNER: &str = "owner";
+/// The exchange's name.
+pub(super) const EXCHANGE: &str = "uniswap_v3";
+
+impl Section {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Accounts => "accounts",
+            Self::Tokens => "tokens",
+            Self::Feeds => "feeds",
+            Self::Contracts => "contracts",
+            Self::Oracles => "oracles",
+            Self::Backstops => "backstops",
+            Self::Splitters => "splitters",
+            Self::Pools => "pools",
+            Self::Exchange => "exchange",
+        }
+    }
+
+    fn names(self, tables: &Tables) -> Vec<&str> {
+        match self {
+            Self::Accounts => tables.accounts.keys().map(String::as_str).chain([DEPLOYER, OWNER]).collect(),
+            Self::Tokens => tables.tokens.keys().map(String::as_str).collect(),
+            Self::Feeds => tables.feeds.keys().map(String::as_str).collect(),
+            Self::Contracts => tables.contracts.keys().map(String::as_str).collect(),
+            Self::Oracles => tables.oracles.keys().map(String::as_str).collect(),
+            Self::Backstops => tables.backstops.keys().map(String::as_str).collect(),
+            Self::Splitters => {
+                let with_splitter =
+                    tables.backstops.iter().filter(|(_, backstop)| backstop.get_ref().splitter.is_some());
+                with_splitter.map(|(name, _)| name.as_str()).collect()
+            }
+            Self::Pools => tables.pools.keys().map(String::as_str).collect(),
+            Self::Exchange => tables.uniswap_v3.iter().map(|_| EXCHANGE).collect(),
+        }
+    }
+}
+
+/// The section and name that a text means, among `sections`. A name that stands in two of them needs the section in
+/// front: `tokens.WETH`.
+pub(super) fn find(tables: &Tables, text: &str, sections: &[Section]) -> Result<(Section, String), String> {
+    if let Some((first, rest)) = text.split_once('.')
+        && let Some(section) = sections.iter().find(|section| section.name() == first)
+        && section.names(tables).contains(&rest)
+    {
+        return Ok((*section, rest.to_owned()));
+    }
+    let found: Vec<Section> =
+        sections.iter().copied().filter(|section| section.names(tables).contains(&text)).collect();
+    match found.as_slice() {
+        [section] => Ok((*section, text.to_owned())),
+        [] => {
+            let known = sections.iter().flat_map(|section| section.names(tables));
+            Err(unknown(text, &section_list(sections), known))
+        }
+        several => {
+            let choices: Vec<String> = several.iter().map(|section| format!("{}.{text}", section.name())).collect();
+            Err(format!("\"{text}\" means several things: write {}", choices.join(" or ")))
+        }
+    }
+}
+
+fn section_list(sections: &[Section]) -> String {
+    sections.iter().map(|section| format!("[{}]", section.name())).collect::<Vec<_>>().join(", ")
+}
+
+/// That there is no such name, with the nearest that there is.
+pub(super) fn unknown<'a>(text: &str, place: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let nearest = known.min_by_key(|name| distance(text, name));
+    match nearest {
+        Some(name) if distance(text, name) <= 1 + text.chars().count() / 3 => {
+            format!("there is no \"{text}\" in {place}: did you mean \"{name}\"?")
+        }
+        _ => format!("there is no \"{text}\" in {place}: add it, or write an address"),
+    }
+}
+
+/// How many letters must be changed, added or removed to make one text of the other; case does not count.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.to_lowercase().chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.to_lowercase().chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+impl Builder<'_> {
+    /// [`find`], with a problem on record when there is nothing.
+    pub(super) fn find(
+        &mut self,
+        span: &std::ops::Range<usize>,
+        text: &str,
+        sections: &[Section],
+    ) -> Option<(Section, String)> {
+        match find(&self.manifest.tables, text, sections) {
+            Ok(found) => Some(found),
+            Err(message) => self.refuse(span, message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_name_is_answered_with_the_nearest() {
+        let text = unknown("WTEH", "[tokens]", ["USDC", "WETH", "WBTC"].into_iter());
+        assert_eq!(text, "there is no \"WTEH\" in [tokens]: did you mean \"WETH\"?");
+        let text = unknown("something", "[tokens]", ["USDC"].into_iter());
+        assert!(text.contains("add it"), "{text}");
+    }
+}

@@ -1,0 +1,51 @@
+//! What gas costs, on chains since EIP-1559 and before.
+
+use alloy::{network::TransactionBuilder, providers::Provider, rpc::types::TransactionRequest};
+use plimsoll_chain::error::ChainError;
+
+use crate::connection::Chain;
+
+/// Room for what changes between estimate and inclusion.
+const GAS_MARGIN_PERCENT: u64 = 20;
+
+/// The gas that a transaction may use which is estimated to use so much.
+pub(crate) const fn with_margin(gas: u64) -> u64 {
+    gas.saturating_add(gas / 100 * GAS_MARGIN_PERCENT)
+}
+
+/// What gas costs now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fees {
+    /// Since EIP-1559.
+    Dynamic { highest: u128, tip: u128 },
+    /// Before.
+    Price(u128),
+}
+
+impl Fees {
+    /// What the node advises.
+    pub(crate) async fn now(chain: &Chain) -> Result<Self, ChainError> {
+        let provider = chain.provider();
+        if chain.head().await?.base_fee.is_some() {
+            let estimate = provider.estimate_eip1559_fees().await.map_err(|error| chain.error(&error))?;
+            return Ok(Self::Dynamic { highest: estimate.max_fee_per_gas, tip: estimate.max_priority_fee_per_gas });
+        }
+        Ok(Self::Price(provider.get_gas_price().await.map_err(|error| chain.error(&error))?))
+    }
+
+    /// The most that a unit of gas can cost, in wei.
+    pub(crate) const fn highest_price(self) -> u128 {
+        match self {
+            Self::Dynamic { highest, .. } => highest,
+            Self::Price(price) => price,
+        }
+    }
+
+    /// The request with these fees.
+    pub(crate) fn put_into(self, request: TransactionRequest) -> TransactionRequest {
+        match self {
+            Self::Dynamic { highest, tip } => request.with_max_fee_per_gas(highest).with_max_priority_fee_per_gas(tip),
+            Self::Price(price) => request.with_gas_price(price),
+        }
+    }
+}

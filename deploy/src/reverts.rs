@@ -1,0 +1,53 @@
+//! What contracts say when they refuse, in words: with the names and values of the errors that our interfaces declare.
+
+use alloy::{
+    dyn_abi::{DynSolValue, JsonAbiExt},
+    hex,
+    primitives::Bytes,
+    sol_types::{Panic, Revert, SolError},
+};
+
+use crate::compile::Artifacts;
+
+/// A refusal in words.
+#[must_use]
+pub fn explain(artifacts: &Artifacts, data: &Bytes) -> String {
+    if data.is_empty() {
+        return "it says nothing".to_owned();
+    }
+    if let Ok(revert) = Revert::abi_decode(data) {
+        return revert.reason;
+    }
+    if let Ok(panic) = Panic::abi_decode(data) {
+        return panic.to_string();
+    }
+    let errors = artifacts.iter().flat_map(|artifact| artifact.abi.errors());
+    for error in errors {
+        if data.starts_with(error.selector().as_slice())
+            && let Ok(values) = error.abi_decode_input(&data[4..])
+        {
+            let named = error.inputs.iter().zip(&values);
+            let fields: Vec<String> = named.map(|(param, value)| format!("{} = {}", param.name, tell(value))).collect();
+            return format!("{}({})", error.name, fields.join(", "));
+        }
+    }
+    format!("an unknown error, 0x{}", hex::encode(data))
+}
+
+/// A value of Solidity for people.
+#[must_use]
+pub fn tell(value: &DynSolValue) -> String {
+    let list = |values: &[DynSolValue]| values.iter().map(tell).collect::<Vec<_>>().join(", ");
+    match value {
+        DynSolValue::Bool(flag) => flag.to_string(),
+        DynSolValue::Int(number, _) => number.to_string(),
+        DynSolValue::Uint(number, _) => number.to_string(),
+        DynSolValue::Address(address) => address.to_string(),
+        DynSolValue::String(text) => format!("\"{text}\""),
+        DynSolValue::Bytes(bytes) => format!("0x{}", hex::encode(bytes)),
+        DynSolValue::FixedBytes(word, size) => format!("0x{}", hex::encode(&word[..*size])),
+        DynSolValue::Array(values) | DynSolValue::FixedArray(values) => format!("[{}]", list(values)),
+        DynSolValue::Tuple(values) => format!("({})", list(values)),
+        other => format!("{other:?}"),
+    }
+}

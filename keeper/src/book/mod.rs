@@ -1,0 +1,143 @@
+//! The book: every market and every position, rebuilt from the contract's events alone and equal to its storage.
+//!
+//! [`Book::apply`] takes a block's events and either applies all of them or none; [`Book::undo_to`] takes the last
+//! blocks back when the chain reorganises. In each market [`MarketBook::liquidatable`] finds the loans under water at a
+//! price in time that does not depend on how many loans there are.
+//!
+//! Who may act for whom, signatures' nonces and who owns the contract are not in the book: no decision rests on them.
+
+mod apply;
+mod cover;
+mod error;
+mod market;
+mod positions;
+mod ratio;
+mod undo;
+mod waterline;
+
+#[cfg(test)]
+mod tests;
+
+use alloy::primitives::{U256, map::B256Map};
+use plimsoll_contracts::{IPlimsoll::IPlimsollEvents, MarketId};
+
+use self::{apply::Application, cover::Cover, undo::Change};
+pub use self::{
+    cover::CoverKey,
+    error::{ApplyError, Problem, Quantity, UndoError},
+    market::{Candidate, MarketBook, MarketState},
+    positions::Position,
+    undo::UNDO_BLOCKS,
+};
+
+/// When a block was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// Its height.
+    pub number: u64,
+    /// Its second.
+    pub timestamp: u64,
+}
+
+/// All markets as of the last applied block.
+#[derive(Debug, Default)]
+pub struct Book {
+    markets: Vec<MarketBook>,
+    by_id: B256Map<u32>,
+    cover: Cover,
+    history: undo::History,
+    /// How often a block was applied, whether or not it was taken back.
+    applications: u64,
+}
+
+impl Book {
+    /// A book of a contract without events.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies the events of a block, in their order. Blocks without events may be left out. Fails where an event does
+    /// not add up with those before it; the book is then as if the block had not been tried.
+    pub fn apply<'e>(
+        &mut self,
+        block: Block,
+        events: impl IntoIterator<Item = &'e IPlimsollEvents>,
+    ) -> Result<(), ApplyError> {
+        if let Some(tip) = self.tip().filter(|tip| *tip >= block.number) {
+            return Err(ApplyError::NotNext { block: block.number, tip });
+        }
+        self.applications += 1;
+        let mut application = Application { book: self, block, changes: Vec::new() };
+        for (position, event) in events.into_iter().enumerate() {
+            if let Err(problem) = application.event(event) {
+                let changes = application.changes;
+                self.take_back(changes.into_iter().rev());
+                let event = Box::new(event.clone());
+                return Err(ApplyError::DoesNotAddUp { block: block.number, position, event, problem });
+            }
+        }
+        let changes = application.changes;
+        self.history.push(block.number, changes);
+        Ok(())
+    }
+
+    /// Takes back every block after `block`. Fails where that is further than [`UNDO_BLOCKS`] below the highest block
+    /// that was ever applied; the book is then as it was.
+    pub fn undo_to(&mut self, block: u64) -> Result<(), UndoError> {
+        let changes = self.history.pop_after(block)?;
+        self.take_back(changes.into_iter());
+        Ok(())
+    }
+
+    /// The last applied block, or the one that was gone back to.
+    #[must_use]
+    pub const fn tip(&self) -> Option<u64> {
+        self.history.tip()
+    }
+
+    /// A market; `None` where its creation was not seen.
+    #[must_use]
+    pub fn market(&self, id: MarketId) -> Option<&MarketBook> {
+        self.by_id.get(&id.0).map(|index| &self.markets[row(*index)])
+    }
+
+    /// All markets in the order of their creation.
+    pub fn markets(&self) -> impl Iterator<Item = &MarketBook> {
+        self.markets.iter()
+    }
+
+    /// An amount of a backstop's.
+    #[must_use]
+    pub fn cover(&self, key: CoverKey) -> U256 {
+        self.cover.get(key)
+    }
+
+    /// All amounts of backstops' that are not 0.
+    pub fn covers(&self) -> impl Iterator<Item = (CoverKey, U256)> {
+        self.cover.iter()
+    }
+
+    fn take_back(&mut self, changes: impl Iterator<Item = Change>) {
+        for change in changes {
+            match change {
+                Change::MarketCreated => {
+                    if let Some(market) = self.markets.pop() {
+                        self.by_id.remove(&market.id().0);
+                    }
+                }
+                Change::Market { market, before } => self.markets[row(market)].state = *before,
+                Change::PositionCreated { market } => self.markets[row(market)].positions.pop(),
+                Change::Position { market, slot, before } => self.markets[row(market)].positions.set(slot, before),
+                Change::Cover(cover) => {
+                    self.cover.set(cover.0, cover.1);
+                }
+            }
+        }
+    }
+}
+
+/// Where something stands in its row.
+fn row(index: u32) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,97 @@
+//! The positions of one market, found by account and kept in the order of the waterline.
+//!
+//! A million of them have to fit beside each other: addresses and amounts lie in plain rows, and the table that finds
+//! an account's row holds nothing but row numbers. A row that becomes empty stays, for the account to come back to.
+
+use std::hash::BuildHasher;
+
+use alloy::primitives::Address;
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::{row, waterline::Waterline};
+use crate::math::market::Loan;
+
+/// What an account holds and owes in a market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Shares of the market's supply.
+    pub supply_shares: u128,
+    /// Shares of the market's debt.
+    pub borrow_shares: u128,
+    /// Units of the collateral token.
+    pub collateral: u128,
+}
+
+impl Position {
+    /// The side of it that can be liquidated.
+    #[must_use]
+    pub const fn loan(self) -> Loan {
+        Loan { borrow_shares: self.borrow_shares, collateral: self.collateral }
+    }
+}
+
+/// The rows of a market.
+#[derive(Debug, Default)]
+pub(super) struct Positions {
+    accounts: Vec<Address>,
+    positions: Vec<Position>,
+    slots: HashTable<u32>,
+    /// Seeded anew in every process: whoever chooses addresses cannot make them collide.
+    hasher: RandomState,
+    waterline: Waterline,
+}
+
+impl Positions {
+    /// The row of an account, if it has one.
+    pub(super) fn slot(&self, account: Address) -> Option<u32> {
+        let hash = self.hasher.hash_one(account);
+        self.slots.find(hash, |slot| self.accounts[row(*slot)] == account).copied()
+    }
+
+    /// A new row at the end, empty. `None` where 2^32 are taken.
+    pub(super) fn push(&mut self, account: Address) -> Option<u32> {
+        let slot = u32::try_from(self.accounts.len()).ok()?;
+        self.accounts.push(account);
+        self.positions.push(Position::default());
+        let Self { accounts, slots, hasher, .. } = self;
+        slots.insert_unique(hasher.hash_one(account), slot, |slot| hasher.hash_one(accounts[row(*slot)]));
+        Some(slot)
+    }
+
+    /// Takes the last row away again.
+    pub(super) fn pop(&mut self) {
+        let (Some(account), Some(position)) = (self.accounts.pop(), self.positions.pop()) else { return };
+        let slot = self.accounts.len();
+        if let Ok(entry) = self.slots.find_entry(self.hasher.hash_one(account), |found| row(*found) == slot) {
+            let (slot, _) = entry.remove();
+            self.waterline.change(slot, position.loan(), Loan::default());
+        }
+    }
+
+    /// The amounts in a row.
+    pub(super) fn get(&self, slot: u32) -> Position {
+        self.positions[row(slot)]
+    }
+
+    /// Replaces the amounts in a row.
+    pub(super) fn set(&mut self, slot: u32, position: Position) {
+        let before = std::mem::replace(&mut self.positions[row(slot)], position);
+        self.waterline.change(slot, before.loan(), position.loan());
+    }
+
+    /// Whose a row is.
+    pub(super) fn account(&self, slot: u32) -> Address {
+        self.accounts[row(slot)]
+    }
+
+    /// All rows.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Address, Position)> {
+        self.accounts.iter().copied().zip(self.positions.iter().copied())
+    }
+
+    /// The loans by their order.
+    pub(super) const fn waterline(&self) -> &Waterline {
+        &self.waterline
+    }
+}

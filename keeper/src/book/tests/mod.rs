@@ -1,0 +1,83 @@
+//! The book against itself taken apart: the index against a full scan, going back against where it came from, and
+//! events that cannot be true. (That the book equals the chain is tested on a chain.)
+
+mod history;
+mod index;
+mod refusals;
+
+use std::collections::BTreeMap;
+
+use alloy::primitives::{Address, B256, U256};
+use plimsoll_contracts::{
+    IPlimsoll::{self, IPlimsollEvents},
+    MarketParams, RateCurve, Risk,
+};
+
+use super::*;
+
+const LTV_BPS: u16 = 8_600;
+const SMALLEST_DEBT: u128 = 10_000;
+const START: u64 = 1_000_000;
+
+fn account(number: u64) -> Address {
+    Address::left_padding_from(&number.to_be_bytes())
+}
+
+/// The `number`th market.
+fn params(number: u64) -> MarketParams {
+    let risk = Risk::new(8_000, LTV_BPS, SMALLEST_DEBT).unwrap();
+    let curve = RateCurve::new(1_268_391_679, 9_000, 40_000, 500_000).unwrap();
+    MarketParams::new(account(1), account(2), account(1_000 + number), risk, curve)
+}
+
+fn create(params: &MarketParams) -> IPlimsollEvents {
+    IPlimsollEvents::CreateMarket(IPlimsoll::CreateMarket { id: params.id().0, params: params.clone() })
+}
+
+fn supply(id: B256, on_behalf: Address, assets: u128, shares: u128) -> IPlimsollEvents {
+    let (assets, shares) = (U256::from(assets), U256::from(shares));
+    IPlimsollEvents::Supply(IPlimsoll::Supply { id, caller: on_behalf, onBehalf: on_behalf, assets, shares })
+}
+
+fn supply_collateral(id: B256, on_behalf: Address, assets: u128) -> IPlimsollEvents {
+    let assets = U256::from(assets);
+    IPlimsollEvents::SupplyCollateral(IPlimsoll::SupplyCollateral {
+        id,
+        caller: on_behalf,
+        onBehalf: on_behalf,
+        assets,
+    })
+}
+
+fn borrow(id: B256, on_behalf: Address, assets: u128, shares: u128) -> IPlimsollEvents {
+    let (assets, shares, caller, receiver) = (U256::from(assets), U256::from(shares), on_behalf, on_behalf);
+    IPlimsollEvents::Borrow(IPlimsoll::Borrow { id, caller, onBehalf: on_behalf, receiver, assets, shares })
+}
+
+fn repay(id: B256, on_behalf: Address, assets: u128, shares: u128) -> IPlimsollEvents {
+    let (assets, shares) = (U256::from(assets), U256::from(shares));
+    IPlimsollEvents::Repay(IPlimsoll::Repay { id, caller: on_behalf, onBehalf: on_behalf, assets, shares })
+}
+
+/// Everything that can be seen of a book.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    states: Vec<MarketState>,
+    positions: Vec<Vec<(Address, Position)>>,
+    candidates: Vec<Vec<Candidate>>,
+    cover: BTreeMap<CoverKey, U256>,
+}
+
+fn seen(book: &Book) -> Seen {
+    let prices = [1u128, 10u128.pow(34), 10u128.pow(36), 10u128.pow(38)].map(U256::from);
+    Seen {
+        states: book.markets().map(|market| *market.state()).collect(),
+        positions: book.markets().map(|market| market.positions().collect()).collect(),
+        candidates: book.markets().flat_map(|market| prices.map(|price| market.liquidatable(price, START))).collect(),
+        cover: book.covers().collect(),
+    }
+}
+
+const fn block(number: u64) -> Block {
+    Block { number, timestamp: START + 12 * number }
+}

@@ -1,0 +1,12 @@
+//! The contracts' arithmetic in exact integers, bit for bit: interest, shares, debt, health and liquidation.
+//!
+//! Every function is the twin of one in `contracts/src/libraries` and carries its name and its rounding. Amounts that
+//! the contract stores in 128 bits are `u128` here; what is larger in between is `U256`. Nothing here panics: where the
+//! contract relies on a bound that its storage guarantees, the twin saturates.
+
+pub mod debt;
+pub mod interest;
+pub mod liquidation;
+pub mod market;
+pub mod shares;
+pub mod wide;

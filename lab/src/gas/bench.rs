@@ -1,0 +1,119 @@
+//! The ground that both sides stand on: tokens, an oracle, people without keys, and a clock.
+
+use alloy::{
+    eips::BlockId,
+    network::TransactionBuilder,
+    primitives::{Address, Bytes, U256, keccak256},
+    providers::{DynProvider, Provider, ext::AnvilApi},
+    rpc::types::{TransactionReceipt, TransactionRequest},
+    sol_types::SolCall,
+};
+use eyre::{ContextCompat, WrapErr, ensure};
+
+use crate::rig::{IOneSlotOracle, ITestToken, Rig};
+
+/// Seconds between one transaction and the next.
+const STEP_SECS: u64 = 3_600;
+/// Enough for anything measured. An estimate would be made at another timestamp, before interest.
+const GAS_LIMIT: u64 = 20_000_000;
+/// What everybody holds of each token, whole.
+const WEALTH: u64 = 1_000_000_000;
+/// Dollars for one ether, before anything falls.
+pub(super) const PRICE: u64 = 2_000;
+
+/// Both sides' node, tokens, oracle and people.
+pub(super) struct Bench<'a> {
+    pub(super) rig: &'a Rig,
+    pub(super) provider: DynProvider,
+    pub(super) loan_token: Address,
+    pub(super) collateral_token: Address,
+    pub(super) oracle: Address,
+    clock: u64,
+}
+
+impl<'a> Bench<'a> {
+    pub(super) async fn new(rig: &'a Rig) -> eyre::Result<Self> {
+        let provider = rig.node.impersonating().await?;
+        let loan_token = rig.deploy_token("USD", 6).await?;
+        let collateral_token = rig.deploy_token("ETH", 18).await?;
+        let oracle = rig.deploy("OneSlotOracle", scaled_price(PRICE).to_be_bytes_vec()).await?;
+        let latest = provider.get_block(BlockId::latest()).await?.map_or(0, |block| block.header.timestamp);
+        Ok(Self { rig, provider, loan_token, collateral_token, oracle, clock: latest })
+    }
+
+    /// Somebody with ether for gas and with both tokens, which all the spenders may take.
+    pub(super) async fn person(&mut self, name: &str, spenders: &[Address]) -> eyre::Result<Address> {
+        let person = Address::from_word(keccak256(name));
+        self.provider.anvil_set_balance(person, U256::from(10).pow(U256::from(24))).await?;
+        for (token, decimals) in [(self.loan_token, 6), (self.collateral_token, 18)] {
+            let amount = crate::market::units(WEALTH, decimals);
+            self.send(person, token, ITestToken::mintCall { to: person, amount }).await?;
+            for spender in spenders {
+                self.send(person, token, ITestToken::approveCall { spender: *spender, amount: U256::MAX }).await?;
+            }
+        }
+        Ok(person)
+    }
+
+    /// Deploys a contract of ours by name with its ABI-encoded constructor arguments.
+    pub(super) async fn deploy(&mut self, name: &str, arguments: Vec<u8>) -> eyre::Result<Address> {
+        let rig = self.rig;
+        self.deploy_code(&rig.artifacts.get(name)?.creation_code, arguments).await.wrap_err_with(|| name.to_owned())
+    }
+
+    /// Deploys code that none of our own sources makes, with its ABI-encoded constructor arguments.
+    pub(super) async fn deploy_code(&mut self, code: &Bytes, arguments: Vec<u8>) -> eyre::Result<Address> {
+        let code = Bytes::from([&code[..], &arguments].concat());
+        let request = TransactionRequest::default().from(self.rig.deployer()).with_deploy_code(code);
+        let receipt = self.provider.send_transaction(request).await?.get_receipt().await?;
+        ensure!(receipt.status(), "a constructor reverted");
+        receipt.contract_address.wrap_err("no contract was created")
+    }
+
+    /// The node's time, as of the last transaction.
+    pub(super) const fn time(&self) -> u64 {
+        self.clock
+    }
+
+    /// Lets time pass, if `timestamp` is not past already.
+    pub(super) fn wait_until(&mut self, timestamp: u64) {
+        self.clock = self.clock.max(timestamp);
+    }
+
+    /// Sets the price, in dollars for one ether.
+    pub(super) async fn set_price(&mut self, dollars: u64) -> eyre::Result<()> {
+        let call = IOneSlotOracle::setCall { price: scaled_price(dollars) };
+        self.send(self.rig.deployer(), self.oracle, call).await?;
+        Ok(())
+    }
+
+    /// One transaction in a block of its own, an hour after the last. Fails when it reverts.
+    pub(super) async fn send<C: SolCall>(
+        &mut self,
+        from: Address,
+        to: Address,
+        call: C,
+    ) -> eyre::Result<TransactionReceipt> {
+        self.send_raw(from, to, call.abi_encode().into()).await.wrap_err(C::SIGNATURE)
+    }
+
+    /// The same with calldata.
+    pub(super) async fn send_raw(
+        &mut self,
+        from: Address,
+        to: Address,
+        data: Bytes,
+    ) -> eyre::Result<TransactionReceipt> {
+        self.clock += STEP_SECS;
+        self.provider.anvil_set_next_block_timestamp(self.clock).await?;
+        let request = TransactionRequest::default().from(from).to(to).input(data.into()).gas_limit(GAS_LIMIT);
+        let receipt = self.provider.send_transaction(request).await?.get_receipt().await?;
+        ensure!(receipt.status(), "the transaction {} reverted", receipt.transaction_hash);
+        Ok(receipt)
+    }
+}
+
+/// Dollars of 6 decimals for an ether of 18, as oracles give it: units for a unit × 1e36.
+fn scaled_price(dollars: u64) -> U256 {
+    U256::from(dollars) * U256::from(10).pow(U256::from(36 + 6 - 18))
+}

@@ -1,0 +1,164 @@
+//! Morpho Blue with its adaptive rate model: the real bytecode, out of the npm package that embeds it.
+
+use std::{fs, path::Path};
+
+use alloy::{
+    primitives::{Address, B256, Bytes, U256, keccak256},
+    rpc::types::TransactionReceipt,
+    sol,
+    sol_types::{SolCall, SolEvent, SolValue},
+};
+use eyre::{ContextCompat, WrapErr, ensure};
+
+use super::{
+    bench::Bench,
+    lending::{Amount, Side, Verb},
+};
+
+/// Where the package keeps what its build made of Morpho's contracts, below `node_modules`.
+const FACTORIES: &str = "@morpho-org/morpho-blue-bundlers/types/factories/lib";
+const CORE: &str = "morpho-blue/src/Morpho__factory.js";
+const RATE_MODEL: &str = "morpho-blue-irm/src/adaptive-curve-irm/AdaptiveCurveIrm__factory.js";
+/// 86 %, as on our side.
+const LIQUIDATION_LTV: u64 = 860_000_000_000_000_000;
+/// A tenth of the interest, as on our side.
+const FEE: u64 = 100_000_000_000_000_000;
+/// The virtual parts of its totals.
+const VIRTUAL_SHARES: u64 = 1_000_000;
+
+sol! {
+    #[derive(Debug)]
+    struct MorphoParams {
+        address loanToken;
+        address collateralToken;
+        address oracle;
+        address irm;
+        uint256 lltv;
+    }
+
+    #[sol(rpc)]
+    interface IMorphoBlue {
+        event AccrueInterest(bytes32 indexed id, uint256 prevBorrowRate, uint256 interest, uint256 feeShares);
+
+        function enableIrm(address irm) external;
+        function enableLltv(uint256 lltv) external;
+        function createMarket(MorphoParams memory params) external;
+        function setFee(MorphoParams memory params, uint256 fee) external;
+        function setFeeRecipient(address recipient) external;
+        function supply(MorphoParams memory params, uint256 assets, uint256 shares, address onBehalf, bytes memory data) external returns (uint256, uint256);
+        function withdraw(MorphoParams memory params, uint256 assets, uint256 shares, address onBehalf, address receiver) external returns (uint256, uint256);
+        function borrow(MorphoParams memory params, uint256 assets, uint256 shares, address onBehalf, address receiver) external returns (uint256, uint256);
+        function repay(MorphoParams memory params, uint256 assets, uint256 shares, address onBehalf, bytes memory data) external returns (uint256, uint256);
+        function supplyCollateral(MorphoParams memory params, uint256 assets, address onBehalf, bytes memory data) external;
+        function withdrawCollateral(MorphoParams memory params, uint256 assets, address onBehalf, address receiver) external;
+        function liquidate(MorphoParams memory params, address borrower, uint256 seizedAssets, uint256 repaidShares, bytes memory data) external returns (uint256, uint256);
+        function accrueInterest(MorphoParams memory params) external;
+        function market(bytes32 id) external view returns (uint128 totalSupplyAssets, uint128 totalSupplyShares, uint128 totalBorrowAssets, uint128 totalBorrowShares, uint128 lastUpdate, uint128 fee);
+        function position(bytes32 id, address user) external view returns (uint256 supplyShares, uint128 borrowShares, uint128 collateral);
+    }
+}
+
+/// A market there, like ours here.
+pub(super) struct Morpho {
+    core: Address,
+    params: MorphoParams,
+}
+
+impl Morpho {
+    pub(super) async fn deploy(bench: &mut Bench<'_>, modules: &Path) -> eyre::Result<Self> {
+        let owner = bench.rig.deployer();
+        let core = bench.deploy_code(&embedded_code(modules, CORE)?, owner.abi_encode()).await?;
+        let irm = bench.deploy_code(&embedded_code(modules, RATE_MODEL)?, core.abi_encode()).await?;
+        let lltv = U256::from(LIQUIDATION_LTV);
+        let params = MorphoParams {
+            loanToken: bench.loan_token,
+            collateralToken: bench.collateral_token,
+            oracle: bench.oracle,
+            irm,
+            lltv,
+        };
+        bench.send(owner, core, IMorphoBlue::enableIrmCall { irm }).await?;
+        bench.send(owner, core, IMorphoBlue::enableLltvCall { lltv }).await?;
+        bench.send(owner, core, IMorphoBlue::createMarketCall { params: params.clone() }).await?;
+        let recipient = Address::from_word(keccak256("fee recipient"));
+        bench.send(owner, core, IMorphoBlue::setFeeRecipientCall { recipient }).await?;
+        let fee = IMorphoBlue::setFeeCall { params: params.clone(), fee: U256::from(FEE) };
+        bench.send(owner, core, fee).await?;
+        Ok(Self { core, params })
+    }
+
+    fn id(&self) -> B256 {
+        keccak256(self.params.abi_encode())
+    }
+
+    /// The shares of debt that a liquidation by this amount redeems.
+    async fn repaid_shares(&self, bench: &Bench<'_>, borrower: Address, amount: Amount) -> eyre::Result<U256> {
+        let core = IMorphoBlue::new(self.core, &bench.provider);
+        Ok(match amount {
+            Amount::All => U256::from(core.position(self.id(), borrower).call().await?.borrowShares),
+            Amount::Units(assets) => {
+                let market = core.market(self.id()).call().await?;
+                assets * (U256::from(market.totalBorrowShares) + U256::from(VIRTUAL_SHARES))
+                    / (U256::from(market.totalBorrowAssets) + U256::ONE)
+            }
+        })
+    }
+}
+
+impl Side for Morpho {
+    fn core(&self) -> Address {
+        self.core
+    }
+
+    async fn calldata(&self, bench: &Bench<'_>, who: Address, verb: Verb) -> eyre::Result<Bytes> {
+        let (params, zero, data) = (self.params.clone(), U256::ZERO, Bytes::new());
+        Ok(match verb {
+            Verb::Supply(assets) => {
+                IMorphoBlue::supplyCall { params, assets, shares: zero, onBehalf: who, data }.abi_encode()
+            }
+            Verb::Withdraw(assets) => {
+                IMorphoBlue::withdrawCall { params, assets, shares: zero, onBehalf: who, receiver: who }.abi_encode()
+            }
+            Verb::SupplyCollateral(assets) => {
+                IMorphoBlue::supplyCollateralCall { params, assets, onBehalf: who, data }.abi_encode()
+            }
+            Verb::WithdrawCollateral(assets) => {
+                IMorphoBlue::withdrawCollateralCall { params, assets, onBehalf: who, receiver: who }.abi_encode()
+            }
+            Verb::Borrow(assets) => {
+                IMorphoBlue::borrowCall { params, assets, shares: zero, onBehalf: who, receiver: who }.abi_encode()
+            }
+            Verb::Repay(assets) => {
+                IMorphoBlue::repayCall { params, assets, shares: zero, onBehalf: who, data }.abi_encode()
+            }
+            Verb::Accrue => IMorphoBlue::accrueInterestCall { params }.abi_encode(),
+            Verb::Liquidate(borrower, amount) => {
+                let repaid = self.repaid_shares(bench, borrower, amount).await?;
+                IMorphoBlue::liquidateCall { params, borrower, seizedAssets: zero, repaidShares: repaid, data }
+                    .abi_encode()
+            }
+            Verb::LiquidateForAllCollateral(borrower) => {
+                let core = IMorphoBlue::new(self.core, &bench.provider);
+                let collateral = U256::from(core.position(self.id(), borrower).call().await?.collateral);
+                IMorphoBlue::liquidateCall { params, borrower, seizedAssets: collateral, repaidShares: zero, data }
+                    .abi_encode()
+            }
+        }
+        .into())
+    }
+
+    fn accrued(&self, receipt: &TransactionReceipt) -> bool {
+        receipt.logs().iter().any(|log| log.topic0() == Some(&IMorphoBlue::AccrueInterest::SIGNATURE_HASH))
+    }
+}
+
+/// The creation code that a file of the package assigns to `_bytecode`.
+pub(super) fn embedded_code(modules: &Path, file: &str) -> eyre::Result<Bytes> {
+    let path = modules.join(FACTORIES).join(file);
+    let text = fs::read_to_string(&path).wrap_err_with(|| path.display().to_string())?;
+    let code = text.split_once("_bytecode = \"").and_then(|(_, rest)| rest.split_once('"')).map(|(code, _)| code);
+    let code = code.wrap_err_with(|| format!("{} embeds no bytecode", path.display()))?;
+    let code: Bytes = code.parse().wrap_err_with(|| path.display().to_string())?;
+    ensure!(!code.is_empty(), "{} embeds no bytecode", path.display());
+    Ok(code)
+}

@@ -1,0 +1,105 @@
+//! `lab`: shows Plimsoll on a chain of your own. Results go to stdout, everything else to stderr.
+
+use std::{
+    env,
+    io::{self, Write},
+    process::{self, ExitCode},
+};
+
+use clap::{Parser, Subcommand};
+use eyre::ensure;
+use plimsoll_chain::logging;
+use plimsoll_deploy::progress::say;
+use plimsoll_lab::{book, demo, gas, mutants, rig::Rig};
+
+/// Shows and measures Plimsoll on a chain of your own.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts a chain, deploys Plimsoll, lends and borrows, and reports.
+    Demo {
+        /// End after the report instead of keeping the chain up.
+        #[arg(long)]
+        exit: bool,
+        /// Report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measures what calls cost in gas, beside Morpho Blue's real bytecode on the same node.
+    Gas {
+        /// Report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measures the keeper's book: memory, events a second, and the time from a price to those under water. Builds
+    /// itself with optimisation first, if it was not.
+    Book {
+        /// How many positions the book holds.
+        #[arg(long, default_value_t = 1_000_000)]
+        positions: u64,
+        /// Report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tries small faults in the lending core, and reports which of them no test notices.
+    Mutants {
+        #[command(flatten)]
+        options: mutants::Options,
+        /// Report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    logging::ending(run(Arguments::parse().command).await)
+}
+
+async fn run(command: Command) -> eyre::Result<()> {
+    match command {
+        Command::Demo { exit, json } => {
+            let rig = Rig::start(&[]).await?;
+            let report = demo::run(&rig).await?;
+            let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
+            writeln!(io::stdout(), "{text}")?;
+            if !exit {
+                say(format_args!("the chain stays up at {}; Ctrl-C ends it", rig.node.http_url()));
+                tokio::signal::ctrl_c().await?;
+            }
+        }
+        Command::Gas { json } => {
+            let report = gas::run().await?;
+            let text = if json { serde_json::to_string_pretty(&report)? } else { report.to_string() };
+            writeln!(io::stdout(), "{text}")?;
+        }
+        Command::Book { .. } if cfg!(debug_assertions) => optimised()?,
+        Command::Book { positions, json } => {
+            let report = book::run(positions)?;
+            let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
+            writeln!(io::stdout(), "{text}")?;
+        }
+        Command::Mutants { options, json } => {
+            let report = mutants::run(&options).await?;
+            let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
+            writeln!(io::stdout(), "{text}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Has cargo run the same command in an optimised build.
+fn optimised() -> eyre::Result<()> {
+    say("building with optimisation, without which time and memory mean nothing");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let build = ["run", "--release", "--quiet", "--package", "plimsoll-lab", "--bin", "lab", "--"];
+    let status = process::Command::new(cargo).args(build).args(env::args_os().skip(1)).status()?;
+    ensure!(status.success(), "the optimised build or its measurement failed");
+    Ok(())
+}

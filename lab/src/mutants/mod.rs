@@ -1,0 +1,196 @@
+//! Mutation testing of the lending core: are the tests able to notice a fault?
+//!
+//! Each mutant is the core with one small fault ([`operators`]), compiled (many at once: `schema`) and tested in a copy
+//! of the project ([`sandbox`]). Tests that fail have killed it; a mutant that survives shows behaviour that no test
+//! asserts. The project itself is never touched.
+
+pub mod operators;
+pub mod report;
+pub mod sandbox;
+mod schema;
+mod tokens;
+
+use std::{
+    collections::VecDeque,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use eyre::{WrapErr, ensure};
+use plimsoll_deploy::{progress::say, tools::Tools, workspace::Workspace};
+
+use operators::{Mutant, Place};
+use report::{Outcome, Report, Tested};
+use sandbox::Sandbox;
+
+/// What is mutated: the core, what it is made of, and nothing beside it.
+const SUBJECTS: [&str; 3] = ["contracts/src/Plimsoll.sol", "contracts/src/libraries", "contracts/src/types"];
+
+/// More in one source take the compiler longer than they save.
+const COMPILED_TOGETHER: usize = 48;
+
+/// Which mutants are tried, and how thoroughly.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Only files whose path contains this; may be given several times.
+    #[arg(long)]
+    pub file: Vec<String>,
+    /// Only those that survived according to this report, which `--json` made.
+    #[arg(long)]
+    pub survivors_of: Option<PathBuf>,
+    /// At most this many mutants, drawn at random.
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Draws others, and other fuzzed arguments.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many are tried at the same time, each in a copy of the project.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub workers: u8,
+    /// How often each fuzz test is run; more kills more, later.
+    #[arg(long, default_value_t = 64)]
+    pub fuzz_runs: u32,
+    /// Only list the mutants.
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// Tries the mutants that `options` choose. Fails when the tests do not pass without any fault. When interrupted it
+/// reports what was tried until then; it leaves no copy behind.
+pub async fn run(options: &Options) -> eyre::Result<Report> {
+    let workspace = Workspace::find()?;
+    let mutants = chosen(&workspace, options)?;
+    if options.list {
+        return Ok(Report::new(
+            mutants.into_iter().map(|mutant| Tested { mutant, outcome: Outcome::Untried }).collect(),
+        ));
+    }
+    let tools = Tools::ready(&workspace)?;
+    let total = mutants.len();
+    let log = Arc::new(Mutex::new(Log { started: Instant::now(), total, tested: Vec::with_capacity(total) }));
+    tokio::select! {
+        done = try_all(&tools, mutants, options, &log) => done?,
+        _ = tokio::signal::ctrl_c() => say("interrupted: this is what was tried until then"),
+    }
+    let mut tested = std::mem::take(&mut log.lock().unwrap_or_else(PoisonError::into_inner).tested);
+    tested.sort_by(|a, b| (&a.mutant.file, a.mutant.range.start).cmp(&(&b.mutant.file, b.mutant.range.start)));
+    Ok(Report::new(tested))
+}
+
+/// All mutants of the chosen files, or a sample of them, in the order of the source.
+fn chosen(workspace: &Workspace, options: &Options) -> eyre::Result<Vec<Mutant>> {
+    let files = subjects(workspace.root())?;
+    let mut sources = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(workspace.root().join(&file)).wrap_err_with(|| file.display().to_string())?;
+        sources.push((file.to_string_lossy().into_owned(), text));
+    }
+    let mut mutants = operators::mutants_of(&sources);
+    mutants.retain(|mutant| options.file.is_empty() || options.file.iter().any(|part| mutant.file.contains(part)));
+    ensure!(!mutants.is_empty(), "no file of {} matches --file {}", SUBJECTS.join(", "), options.file.join(" --file "));
+    if let Some(path) = &options.survivors_of {
+        let survivors = report::survivors_in(path)?;
+        mutants.retain(|mutant| survivors.contains(&mutant.to_string()));
+        ensure!(!mutants.is_empty(), "no mutant that survived according to {} exists any more", path.display());
+    }
+    if let Some(limit) = options.limit {
+        let mut drawn: Vec<(u64, Mutant)> =
+            mutants.into_iter().zip(0..).map(|(mutant, i)| (scramble(options.seed, i), mutant)).collect();
+        drawn.sort_by_key(|(number, _)| *number);
+        drawn.truncate(limit);
+        mutants = drawn.into_iter().map(|(_, mutant)| mutant).collect();
+        mutants.sort_by(|a, b| (&a.file, a.range.start).cmp(&(&b.file, b.range.start)));
+    }
+    Ok(mutants)
+}
+
+fn subjects(root: &Path) -> eyre::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for subject in SUBJECTS.map(PathBuf::from) {
+        if root.join(&subject).is_file() {
+            files.push(subject);
+            continue;
+        }
+        for entry in fs::read_dir(root.join(&subject)).wrap_err_with(|| subject.display().to_string())? {
+            files.push(subject.join(entry?.file_name()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The n-th number of a sequence without visible order (splitmix64): sampling needs no more.
+fn scramble(seed: u64, n: u64) -> u64 {
+    let mut z = seed.wrapping_add(n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+async fn try_all(tools: &Tools, mutants: Vec<Mutant>, options: &Options, log: &Arc<Mutex<Log>>) -> eyre::Result<()> {
+    say("the tests without a fault, in a copy of the project");
+    let first = Sandbox::create(tools, options.fuzz_runs, options.seed)?;
+    first.require_tests_to_pass().await?;
+    let workers = usize::from(options.workers).min(mutants.len());
+    let mut sandboxes = Vec::new();
+    for _ in 1..workers {
+        sandboxes.push(first.duplicate()?);
+    }
+    sandboxes.push(first);
+
+    let queue = Arc::new(Mutex::new(groups_of(mutants)));
+    let mut running = tokio::task::JoinSet::new();
+    for sandbox in sandboxes {
+        let (queue, log) = (Arc::clone(&queue), Arc::clone(log));
+        running.spawn(async move {
+            while let Some(group) = next_of(&queue) {
+                let add = |i: usize, outcome| {
+                    log.lock().unwrap_or_else(PoisonError::into_inner).add(&group[i], outcome);
+                };
+                match &group[..] {
+                    [single] if single.place == Place::Single => add(0, sandbox.try_single(single).await?),
+                    together => sandbox.try_mutants(together, add).await?,
+                }
+            }
+            eyre::Ok(())
+        });
+    }
+    while let Some(worker) = running.join_next().await {
+        worker??;
+    }
+    Ok(())
+}
+
+/// Mutants that are compiled together, of one file; those that cannot share a source are groups of one.
+fn groups_of(mutants: Vec<Mutant>) -> VecDeque<Vec<Mutant>> {
+    let (single, mut sharing): (Vec<_>, Vec<_>) = mutants.into_iter().partition(|mutant| mutant.place == Place::Single);
+    // The versions of one place stand together.
+    sharing.sort_by_key(|mutant| (mutant.file.clone(), mutant.place.start()));
+    let mut groups = VecDeque::new();
+    for of_file in sharing.chunk_by(|a, b| a.file == b.file) {
+        groups.extend(of_file.chunks(COMPILED_TOGETHER).map(<[Mutant]>::to_vec));
+    }
+    groups.extend(single.into_iter().map(|mutant| vec![mutant]));
+    groups
+}
+
+fn next_of(queue: &Mutex<VecDeque<Vec<Mutant>>>) -> Option<Vec<Mutant>> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+}
+
+/// What has been found so far, told on the way.
+struct Log {
+    started: Instant,
+    total: usize,
+    tested: Vec<Tested>,
+}
+
+impl Log {
+    fn add(&mut self, mutant: &Mutant, outcome: Outcome) {
+        let (done, secs) = (self.tested.len() + 1, self.started.elapsed().as_secs());
+        say(format_args!("{done}/{} after {secs} s: {} {mutant}", self.total, outcome.name()));
+        self.tested.push(Tested { mutant: mutant.clone(), outcome });
+    }
+}

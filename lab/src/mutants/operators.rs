@@ -1,0 +1,407 @@
+//! The faults: one small change each, of the kind that people make.
+
+use std::{collections::HashSet, fmt, ops::Range};
+
+use serde::{Deserialize, Serialize};
+
+use super::tokens::{Kind, Token, tokens_of};
+
+/// The kind of a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operator {
+    /// `<` becomes `<=`, `==` becomes `!=`.
+    Comparison,
+    /// `+` becomes `-`, `&&` becomes `||`.
+    Arithmetic,
+    /// `min` becomes `max`.
+    Extremum,
+    /// Rounding down becomes rounding up, a difference that stops at 0 one that wraps.
+    Rounding,
+    /// A condition becomes its opposite.
+    Condition,
+    /// A statement is left out; a check that reverts is one, too.
+    Deletion,
+    /// A number becomes its successor.
+    Number,
+}
+
+/// One fault in one place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mutant {
+    /// The file, from the root of the project.
+    pub file: String,
+    /// The line on which the fault begins.
+    pub line: usize,
+    /// Its kind.
+    pub operator: Operator,
+    /// What stood there.
+    pub original: String,
+    /// What stands there now.
+    pub replacement: String,
+    /// Where, in bytes.
+    #[serde(skip)]
+    pub range: Range<usize>,
+    /// In what it stands.
+    #[serde(skip)]
+    pub place: Place,
+}
+
+/// What a fault stands in, in bytes: the least that can be had in two versions side by side.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Place {
+    /// A statement, its semicolon included.
+    Statement(Range<usize>),
+    /// A statement that declares one variable of a value type: `uint256 x = …;`
+    Declaration(Range<usize>),
+    /// A condition, without its parentheses.
+    Condition(Range<usize>),
+    /// Something of which there is only one version: the value of a constant, the head of a loop.
+    #[default]
+    Single,
+}
+
+impl Place {
+    /// Where it begins, in bytes.
+    #[must_use]
+    pub fn start(&self) -> usize {
+        match self {
+            Self::Statement(range) | Self::Declaration(range) | Self::Condition(range) => range.start,
+            Self::Single => 0,
+        }
+    }
+}
+
+impl Mutant {
+    /// The part of the source in `within`, with the fault.
+    #[must_use]
+    pub fn applied_to(&self, source: &str, within: Range<usize>) -> String {
+        [&source[within.start..self.range.start], &self.replacement, &source[self.range.end..within.end]].concat()
+    }
+}
+
+impl fmt::Display for Mutant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let original = self.original.split_whitespace().collect::<Vec<_>>().join(" ");
+        write!(f, "{}:{} `{original}` → `{}`", self.file, self.line, self.replacement)
+    }
+}
+
+/// Every mutant of these sources (paths and texts), in their order.
+#[must_use]
+pub fn mutants_of(sources: &[(String, String)]) -> Vec<Mutant> {
+    let declared: HashSet<&str> = sources.iter().flat_map(|(_, text)| functions_in(text)).collect();
+    let mut mutants = Vec::new();
+    for (file, source) in sources {
+        let tokens = tokens_of(source);
+        let mut found = Faults { source, declared: &declared, tokens: &tokens, faults: Vec::new() };
+        found.collect();
+        mutants.extend(found.faults.into_iter().map(|fault| Mutant {
+            file: file.clone(),
+            line: source[..fault.range.start].matches('\n').count() + 1,
+            operator: fault.operator,
+            original: source[fault.range.clone()].to_owned(),
+            replacement: fault.replacement,
+            range: fault.range,
+            place: fault.place,
+        }));
+    }
+    mutants
+}
+
+fn functions_in(source: &str) -> Vec<&str> {
+    tokens_of(source).windows(2).filter(|pair| pair[0].text == "function").map(|pair| pair[1].text).collect()
+}
+
+struct Fault {
+    operator: Operator,
+    range: Range<usize>,
+    replacement: String,
+    place: Place,
+}
+
+struct Faults<'a> {
+    source: &'a str,
+    /// Functions that exist: rounding the other way needs one.
+    declared: &'a HashSet<&'a str>,
+    tokens: &'a [Token<'a>],
+    faults: Vec<Fault>,
+}
+
+impl Faults<'_> {
+    /// Walks through the source: faults are made in bodies of functions and in values of constants.
+    fn collect(&mut self) {
+        // One entry for each open brace: whether statements stand in it.
+        let mut braces: Vec<bool> = Vec::new();
+        let mut header = false;
+        let mut constant = false;
+        let mut i = 0;
+        while i < self.tokens.len() {
+            let in_code = braces.last().copied().unwrap_or(false);
+            match self.tokens[i].text {
+                "function" | "constructor" | "modifier" => header = true,
+                "constant" => constant = true,
+                "{" => braces.push(std::mem::take(&mut header) || (in_code && self.opens_block(i))),
+                "}" => {
+                    braces.pop();
+                }
+                ";" => (header, constant) = (false, false),
+                _ if in_code => {
+                    i = self.walk_statement(i);
+                    continue;
+                }
+                _ if constant => self.change(i, &Place::Single),
+                _ => {}
+            }
+            i += 1;
+        }
+    }
+
+    /// Makes the faults of the statement, or of the head of a compound one, that begins at `start`. Where to go on.
+    fn walk_statement(&mut self, start: usize) -> usize {
+        if matches!(self.tokens[start].text, "else" | "unchecked") {
+            return start + 1;
+        }
+        if self.tokens[start].text == "if" {
+            let Some(end) = self.closing(start + 1) else { return start + 1 };
+            let condition = self.tokens[start + 1].range.end..self.tokens[end].range.start;
+            self.negate(start + 2..end, &condition);
+            let place = Place::Condition(condition);
+            (start + 2..end).for_each(|i| self.change(i, &place));
+            return end + 1;
+        }
+        let (end, simple) = self.end_of_statement(start);
+        let range = self.tokens[start].range.start..self.tokens[end].range.end;
+        let statement = &self.tokens[start..end];
+        let place = match (simple, declares(statement)) {
+            (false, _) => Place::Single,
+            (true, false) => Place::Statement(range.clone()),
+            (true, true) if declares_one_value(statement) => Place::Declaration(range.clone()),
+            (true, true) => Place::Single,
+        };
+        if let Place::Statement(_) = place {
+            self.add(Operator::Deletion, range, "", &place);
+        }
+        (start..end).for_each(|i| self.change(i, &place));
+        end + usize::from(simple)
+    }
+
+    /// Where the statement from `start` has its semicolon, or its block begins, and whether it is the former.
+    fn end_of_statement(&self, start: usize) -> (usize, bool) {
+        let mut depth = 0_usize;
+        for i in start..self.tokens.len() {
+            match self.tokens[i].text {
+                "{" if depth == 0 && self.opens_block(i) => return (i, false),
+                ";" if depth == 0 => return (i, true),
+                "(" | "[" | "{" => depth += 1,
+                ")" | "]" | "}" => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        (self.tokens.len() - 1, false)
+    }
+
+    /// Whether the brace at `i`, inside a function, begins a block and not named arguments or call options.
+    fn opens_block(&self, i: usize) -> bool {
+        matches!(self.before(i), ")" | "else" | "unchecked" | "{" | "}" | ";" | "do" | "try")
+    }
+
+    fn before(&self, i: usize) -> &str {
+        i.checked_sub(1).map_or("", |i| self.tokens[i].text)
+    }
+
+    fn after(&self, i: usize) -> &str {
+        self.tokens.get(i + 1).map_or("", |token| token.text)
+    }
+
+    fn add(&mut self, operator: Operator, range: Range<usize>, replacement: impl Into<String>, place: &Place) {
+        self.faults.push(Fault { operator, range, replacement: replacement.into(), place: place.clone() });
+    }
+
+    /// The faults that begin at one token.
+    fn change(&mut self, i: usize, place: &Place) {
+        let token = &self.tokens[i];
+        let range = token.range.clone();
+        match token.kind {
+            Kind::Number => self.add(Operator::Number, range, successor(token.text), place),
+            Kind::Word if self.after(i) == "(" => {
+                if let Some((operator, other)) = self.other_function(token.text) {
+                    self.add(operator, range, other, place);
+                }
+            }
+            Kind::Sign => {
+                if let Some(other) = comparison(token.text) {
+                    self.add(Operator::Comparison, range, other, place);
+                } else if let Some(other) = arithmetic(token.text).filter(|_| self.is_binary(i)) {
+                    self.add(Operator::Arithmetic, range, other, place);
+                }
+            }
+            Kind::Word | Kind::Text => {}
+        }
+    }
+
+    fn is_binary(&self, i: usize) -> bool {
+        let Some(before) = i.checked_sub(1).map(|i| &self.tokens[i]) else { return false };
+        match before.kind {
+            Kind::Number => true,
+            Kind::Word => before.text != "return",
+            Kind::Sign => matches!(before.text, ")" | "]"),
+            Kind::Text => false,
+        }
+    }
+
+    fn other_function(&self, name: &str) -> Option<(Operator, String)> {
+        match name {
+            "min" => return Some((Operator::Extremum, "max".to_owned())),
+            "max" => return Some((Operator::Extremum, "min".to_owned())),
+            "divUp" => return Some((Operator::Rounding, "rawDiv".to_owned())),
+            "fullMulDiv" => return Some((Operator::Rounding, "fullMulDivUp".to_owned())),
+            "zeroFloorSub" => return Some((Operator::Rounding, "rawSub".to_owned())),
+            _ => {}
+        }
+        let other = match (name.strip_suffix("Down"), name.strip_suffix("Up")) {
+            (Some(stem), _) => format!("{stem}Up"),
+            (_, Some(stem)) => format!("{stem}Down"),
+            _ => return None,
+        };
+        self.declared.contains(other.as_str()).then_some((Operator::Rounding, other))
+    }
+
+    /// `if (a)` becomes `if (!(a))`. Where a single comparison already becomes its opposite this would be the same.
+    fn negate(&mut self, tokens: Range<usize>, condition: &Range<usize>) {
+        let has = |signs: &[&str]| self.tokens[tokens.clone()].iter().any(|token| signs.contains(&token.text));
+        if has(&["==", "!="]) && !has(&["&&", "||"]) {
+            return;
+        }
+        let replacement = format!("!({})", &self.source[condition.clone()]);
+        self.add(Operator::Condition, condition.clone(), replacement, &Place::Condition(condition.clone()));
+    }
+
+    /// The parenthesis that closes the one at `i`.
+    fn closing(&self, i: usize) -> Option<usize> {
+        let mut depth = 0_usize;
+        for (j, token) in self.tokens.iter().enumerate().skip(i) {
+            match token.text {
+                "(" => depth += 1,
+                ")" if depth == 1 => return Some(j),
+                ")" => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+/// `Type name = …`, with a type that needs no word on where it is kept.
+fn declares_one_value(statement: &[Token<'_>]) -> bool {
+    matches!(statement, [kind, name, equals, ..]
+        if kind.kind == Kind::Word && name.kind == Kind::Word && equals.text == "=")
+}
+
+fn declares(statement: &[Token<'_>]) -> bool {
+    const NO_TYPES: [&str; 4] = ["return", "emit", "revert", "delete"];
+    // `Type name`, `Type memory name` or `Library.Type name`, in front or in a tuple on the left.
+    let tuple = statement[0].text == "(";
+    let left = statement.iter().take_while(|token| token.text != "=");
+    let words: Vec<_> = left.map(|token| (token.kind, token.text)).collect();
+    let pairs = words.windows(2).take(if tuple { usize::MAX } else { 4 });
+    pairs.into_iter().any(|pair| match pair {
+        [(Kind::Word, first), (Kind::Word, _)] => !NO_TYPES.contains(first),
+        _ => false,
+    })
+}
+
+fn successor(number: &str) -> String {
+    match number {
+        "0" => "1".to_owned(),
+        "1" => "2".to_owned(),
+        _ => format!("({number} + 1)"),
+    }
+}
+
+fn comparison(sign: &str) -> Option<&'static str> {
+    Some(match sign {
+        "<" => "<=",
+        "<=" => "<",
+        ">" => ">=",
+        ">=" => ">",
+        "==" => "!=",
+        "!=" => "==",
+        _ => return None,
+    })
+}
+
+fn arithmetic(sign: &str) -> Option<&'static str> {
+    Some(match sign {
+        "+" => "-",
+        "-" => "+",
+        "*" => "/",
+        "/" | "%" => "*",
+        "<<" => ">>",
+        ">>" => "<<",
+        "|" => "&",
+        "&" => "|",
+        "&&" => "||",
+        "||" => "&&",
+        "+=" => "-=",
+        "-=" => "+=",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each mutant of a function body replaces by what.
+    fn changes(body: &str) -> Vec<(String, String)> {
+        let source = format!("import {{A}} from \"x\";\ncontract C {{\n function f() external {{\n{body}\n }}\n}}\n");
+        let declared = "library L { function toUp() internal {} function toDown() internal {} }".to_owned();
+        let mutants = mutants_of(&[("C.sol".to_owned(), source.clone()), ("L.sol".to_owned(), declared)]);
+        for mutant in &mutants {
+            assert_eq!(mutant.line, 4);
+            assert_eq!(source[mutant.range.clone()], mutant.original);
+        }
+        mutants.into_iter().map(|mutant| (mutant.original, mutant.replacement)).collect()
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+    }
+
+    #[test]
+    fn signs_numbers_and_functions_are_exchanged() {
+        assert_eq!(
+            changes("uint256 x = a.toUp(b) + 10 * M.min(c, -d);"),
+            pairs(&[("toUp", "toDown"), ("+", "-"), ("10", "(10 + 1)"), ("*", "/"), ("min", "max")])
+        );
+    }
+
+    #[test]
+    fn checks_and_statements_are_left_out() {
+        assert_eq!(
+            changes("if (a < b) revert E(a);"),
+            pairs(&[("a < b", "!(a < b)"), ("<", "<="), ("revert E(a);", "")])
+        );
+        assert_eq!(changes("if (a) b = c; else d = e;"), pairs(&[("a", "!(a)"), ("b = c;", ""), ("d = e;", "")]));
+        assert_eq!(changes("m.x += y; emit D();"), pairs(&[("m.x += y;", ""), ("+=", "-="), ("emit D();", "")]));
+    }
+
+    #[test]
+    fn what_later_code_needs_stays() {
+        assert_eq!(changes("(Id id, S storage s) = f(p); L.T memory t = g(); uint256 u; T v = h({a: b});"), []);
+    }
+
+    #[test]
+    fn a_single_equality_has_one_opposite() {
+        assert_eq!(changes("if (a == b) { f(); }"), pairs(&[("==", "!="), ("f();", "")]));
+    }
+
+    #[test]
+    fn only_bodies_and_constants_are_changed() {
+        let source = "uint256 constant A = 5;\nstruct S { uint256[7] x; }\ncontract C { uint256[8] y; }";
+        let mutants = mutants_of(&[("C.sol".to_owned(), source.to_owned())]);
+        assert_eq!(mutants.len(), 1);
+        assert_eq!(mutants[0].original, "5");
+    }
+}

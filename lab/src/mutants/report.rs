@@ -1,0 +1,125 @@
+//! What became of the mutants, as JSON and as text.
+
+use std::{collections::HashSet, fmt, fs, path::Path};
+
+use eyre::WrapErr;
+use serde::{Deserialize, Serialize};
+
+use super::operators::Mutant;
+
+/// What became of one mutant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// A test failed.
+    Killed {
+        /// The first that did.
+        by: String,
+    },
+    /// The tests did not end: as noticeable as a failure.
+    TimedOut,
+    /// All tests passed.
+    Survived,
+    /// It does not compile, so it says nothing about the tests.
+    Invalid,
+    /// It was only listed.
+    Untried,
+}
+
+impl Outcome {
+    /// One word for it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Killed { .. } => "killed",
+            Self::TimedOut => "timed out",
+            Self::Survived => "SURVIVED",
+            Self::Invalid => "invalid",
+            Self::Untried => "untried",
+        }
+    }
+}
+
+/// A mutant and what became of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Tested {
+    /// The fault.
+    #[serde(flatten)]
+    pub mutant: Mutant,
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// Of how many mutants the tests noticed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Noticed, by a failing test or by tests that do not end.
+    pub killed: u32,
+    /// Not noticed.
+    pub survived: u32,
+    /// Not compilable.
+    pub invalid: u32,
+    /// Killed per hundred that compile; nothing where none was tried.
+    pub score_percent: Option<f64>,
+    /// All of them.
+    pub mutants: Vec<Tested>,
+}
+
+impl Report {
+    /// Counts.
+    #[must_use]
+    pub fn new(mutants: Vec<Tested>) -> Self {
+        let (killed, survived, invalid) = count(mutants.iter());
+        Self { killed, survived, invalid, score_percent: score(killed, survived), mutants }
+    }
+}
+
+/// The mutants that survived according to a report, as they are displayed. Fails when the file is no report.
+pub(super) fn survivors_in(path: &Path) -> eyre::Result<HashSet<String>> {
+    let named = || path.display().to_string();
+    let report: ReadReport = serde_json::from_slice(&fs::read(path).wrap_err_with(named)?).wrap_err_with(named)?;
+    let survivors = report.mutants.into_iter().filter(|tested| tested.outcome == Outcome::Survived);
+    Ok(survivors.map(|tested| tested.mutant.to_string()).collect())
+}
+
+#[derive(Deserialize)]
+struct ReadReport {
+    mutants: Vec<Tested>,
+}
+
+fn count<'a>(mutants: impl Iterator<Item = &'a Tested>) -> (u32, u32, u32) {
+    mutants.fold((0, 0, 0), |(killed, survived, invalid), tested| match tested.outcome {
+        Outcome::Killed { .. } | Outcome::TimedOut => (killed + 1, survived, invalid),
+        Outcome::Survived => (killed, survived + 1, invalid),
+        Outcome::Invalid => (killed, survived, invalid + 1),
+        Outcome::Untried => (killed, survived, invalid),
+    })
+}
+
+fn score(killed: u32, survived: u32) -> Option<f64> {
+    (killed + survived != 0).then(|| (f64::from(killed) * 1000.0 / f64::from(killed + survived)).round() / 10.0)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for tested in &self.mutants {
+            if matches!(tested.outcome, Outcome::Survived | Outcome::Untried) {
+                writeln!(f, "{:9} {}", tested.outcome.name(), tested.mutant)?;
+            }
+        }
+        writeln!(f, "{:44} {:>6} {:>8} {:>7} {:>6}", "file", "killed", "survived", "invalid", "score")?;
+        let mut files: Vec<&str> = self.mutants.iter().map(|tested| tested.mutant.file.as_str()).collect();
+        files.dedup();
+        for file in files {
+            let (killed, survived, invalid) = count(self.mutants.iter().filter(|tested| tested.mutant.file == file));
+            line(f, file, killed, survived, invalid)?;
+        }
+        line(f, "all", self.killed, self.survived, self.invalid)
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, name: &str, killed: u32, survived: u32, invalid: u32) -> fmt::Result {
+    let score = score(killed, survived).map_or_else(|| "–".to_owned(), |percent| format!("{percent:.1}%"));
+    writeln!(f, "{name:44} {killed:>6} {survived:>8} {invalid:>7} {score:>6}")
+}

@@ -1,0 +1,219 @@
+//! What apply does, what it does the second time, and what it does about what somebody else did.
+
+use std::{collections::BTreeMap, fs};
+
+use alloy::{
+    primitives::{Address, U256},
+    providers::{Provider, ext::AnvilApi},
+    rpc::types::TransactionRequest,
+};
+use eyre::{ContextCompat, ensure};
+use plimsoll_contracts::{IPlimsoll, deployment::Deployment};
+use plimsoll_deploy::{
+    connection::Chain,
+    journal::{Journal, record_of},
+    look::{Action, Seen},
+    verify::Code,
+};
+use plimsoll_lab::rig::mined;
+
+use super::site::{FUNDED, SMALL, Site, design, seen};
+use crate::support;
+
+fn example(name: &str) -> eyre::Result<String> {
+    Ok(fs::read_to_string(support::tools()?.workspace().root().join("examples").join(name))?)
+}
+
+#[tokio::test]
+async fn everything_in_the_example_stands_as_it_says_and_a_second_apply_changes_nothing() -> eyre::Result<()> {
+    let site = Site::start(&[]).await?;
+    let manifest = example("local.toml")?;
+    let record = site.apply(&manifest).await?;
+    let (sent, bytes) = (site.sent().await?, fs::read(site.record_path())?);
+
+    let plan = site.plan(&manifest).await?;
+    for (step, seen) in &plan.seen {
+        // A backstop's limits wait for their notice; everything else is done at once.
+        let waits = step.name.starts_with("backstops.usdc.covers.") && matches!(seen, Seen::Waiting { .. });
+        ensure!(waits || *seen == Seen::Done, "{}: {seen:?}", step.name);
+    }
+    for finding in site.verify(&manifest).await? {
+        ensure!(finding.is_good(), "{finding:?}");
+        let is_ours = finding.contract != "UniswapV3Factory";
+        ensure!((finding.code == Code::Same) == is_ours, "{finding:?}");
+    }
+
+    assert_eq!(site.apply(&manifest).await?, record);
+    assert_eq!(site.sent().await?, sent);
+    assert_eq!(fs::read(site.record_path())?, bytes);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backstops_limit_is_raised_by_the_apply_after_its_notice() -> eyre::Result<()> {
+    let site = Site::start(&[]).await?;
+    let manifest = example("local.toml")?;
+    let record = site.apply(&manifest).await?;
+    site.node.provider().anvil_increase_time(14 * 24 * 60 * 60).await?;
+    site.node.provider().evm_mine(None).await?;
+    site.apply(&manifest).await?;
+    let core = record.address("contracts.Plimsoll").wrap_err("no core")?;
+    let backstop = record.address("backstops.usdc").wrap_err("no backstop")?;
+    let core = IPlimsoll::new(core, site.node.provider());
+    let limit = core.coverLimit(backstop, record.markets["weth-usdc"].id).call().await?;
+    assert_eq!(limit, U256::from(100_000_000_000_u64));
+    Ok(())
+}
+
+#[test]
+fn the_testnets_example_is_planned_without_a_chain() -> eyre::Result<()> {
+    let design = design(&example("sepolia.toml")?)?;
+    let contracts: Vec<&str> = design.creations().map(|(_, creation)| creation.contract.as_str()).collect();
+    for contract in ["TimelockController", "Plimsoll", "ChainlinkOracle", "Backstop", "FeeSplitter", "Lens", "Rewards"]
+    {
+        ensure!(contracts.contains(&contract), "{contract} is not planned: {contracts:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn addresses_are_the_same_on_another_chain_and_differ_only_with_what_they_depend_on() -> eyre::Result<()> {
+    let elsewhere = SMALL.replace("chain_id = 31337", "chain_id = 4242");
+    let (here, there) = (Site::start(&[]).await?, Site::start(&["--chain-id", "4242"]).await?);
+    let addresses = |record: &Deployment| -> BTreeMap<String, Address> {
+        record.contracts.iter().map(|(name, contract)| (name.clone(), contract.address)).collect()
+    };
+    let record = here.apply(SMALL).await?;
+    assert_eq!(addresses(&record), addresses(&there.apply(&elsewhere).await?));
+
+    let other_owner =
+        SMALL.replace("account = \"deployer\"", "account = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\"");
+    let other = design(&other_owner)?;
+    for (name, creation) in other.creations() {
+        let is_same = creation.address == record.contracts[name].address;
+        let depends_on_owner =
+            creation.depends_on.iter().any(|fact| fact.contains("0x70997970C51812dc3A010C7d01b50e0d17dc79C8"));
+        ensure!(is_same != depends_on_owner, "{name} depends on {:?}", creation.depends_on);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_somebody_changed_is_reported_and_left_as_it_is() -> eyre::Result<()> {
+    let site = Site::start(&[]).await?;
+    let record = site.apply(SMALL).await?;
+    let (deployer, other) = (site.node.account(0)?, site.node.account(1)?);
+    let core = IPlimsoll::new(record.address("contracts.Plimsoll").wrap_err("no core")?, site.node.provider());
+    let market = &record.markets["weth-usdc"];
+    mined(core.setFee(market.params(), U256::from(500)).from(deployer)).await?;
+    mined(core.transferOwnership(other).from(deployer)).await?;
+    mined(core.acceptOwnership().from(other)).await?;
+    let sent = site.sent().await?;
+
+    let plan = site.plan(SMALL).await?;
+    assert!(!plan.is_done());
+    let Seen::Differs { found, wanted } = seen(&plan, "markets.weth-usdc.fee") else { panic!("{plan:?}") };
+    assert_eq!((found.as_str(), wanted.as_str()), ("a fee of 5%", "a fee of 10%"));
+    let [drift] = plan.drift.as_slice() else { panic!("{:?}", plan.drift) };
+    assert!(drift.contains("contracts.Plimsoll: owner is") && drift.contains(&other.to_string()), "{drift}");
+    let findings = site.verify(SMALL).await?;
+    let bad: Vec<&str> = findings.iter().filter(|finding| !finding.is_good()).map(|f| f.name.as_str()).collect();
+    assert_eq!(bad, ["contracts.Plimsoll"]);
+
+    site.apply(SMALL).await?;
+    assert_eq!(site.sent().await?, sent);
+    assert_eq!(core.market(market.id).call().await?.feeBps, U256::from(500));
+    assert_eq!(core.owner().call().await?, other);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_only_the_owner_may_do_is_handed_to_a_timelock_as_calls_that_work() -> eyre::Result<()> {
+    let timelock = r#"timelock = { delay = "2 days", proposers = ["deployer"], executors = ["anyone"] }"#;
+    let manifest = SMALL.replace("account = \"deployer\"", timelock);
+    let site = Site::start(&[]).await?;
+    let record = site.apply(&manifest).await?;
+    let owner = record.address("owner.timelock").wrap_err("no timelock")?;
+    for finding in site.verify(&manifest).await? {
+        ensure!(finding.is_good(), "{finding:?}");
+    }
+
+    let plan = site.plan(&manifest).await?;
+    let Seen::ForOthers { who, call } = seen(&plan, "markets.weth-usdc.fee") else { panic!("{plan:?}") };
+    assert_eq!(*who, owner);
+    let provider = site.node.impersonating().await?;
+    provider.anvil_set_balance(owner, U256::from(10).pow(U256::from(18))).await?;
+    let request = TransactionRequest::default().from(owner).to(call.to).input(call.input.clone().into());
+    assert!(provider.send_transaction(request).await?.get_receipt().await?.status());
+    assert_eq!(*seen(&site.plan(&manifest).await?, "markets.weth-usdc.fee"), Seen::Done);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lost_record_does_not_make_a_payment_twice() -> eyre::Result<()> {
+    let site = Site::start(&[]).await?;
+    let record = site.apply(SMALL).await?;
+    let sent = site.sent().await?;
+    fs::remove_file(site.record_path())?;
+    let again = site.apply(SMALL).await?;
+    assert_eq!(site.sent().await?, sent);
+    assert_eq!(site.funded(&again).await?, U256::from(FUNDED));
+    // Two payments that look alike are each found once.
+    let paid = |record: &Deployment| {
+        let mut paid: Vec<_> = record.fundings.values().map(|sent| sent.transaction).collect();
+        paid.sort();
+        paid
+    };
+    assert_eq!(paid(&again), paid(&record));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_record_of_a_local_chain_that_is_gone_is_begun_anew() -> eyre::Result<()> {
+    let mut site = Site::start(&[]).await?;
+    let before = site.apply(SMALL).await?;
+    let next = Site::start(&[]).await?;
+    site.chain = Chain::connect(next.node.http_url().parse()?).await?;
+    let empty = record_of(&site.record_path(), &site.chain, &design(SMALL)?).await?;
+    assert!(empty.fundings.is_empty() && empty.contracts.is_empty());
+    let after = site.apply(SMALL).await?;
+    assert_eq!(next.funded(&after).await?, U256::from(FUNDED));
+    assert_eq!(before.contracts.len(), after.contracts.len());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_deterministic_deployer_is_put_on_a_local_chain_that_lacks_it() -> eyre::Result<()> {
+    let site = Site::start(&[]).await?;
+    site.node.provider().anvil_set_code(plimsoll_deploy::create2::FACTORY, Default::default()).await?;
+    let plan = site.plan(SMALL).await?;
+    assert_eq!(*seen(&plan, "factory"), Seen::ToDo(vec![Action::PlaceFactory]));
+    assert!(plan.was_rehearsed && plan.problems.is_empty(), "{:?}", plan.problems);
+    site.apply(SMALL).await?;
+    assert!(site.plan(SMALL).await?.is_done());
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_deployers_do_not_share_a_record_at_one_time() -> eyre::Result<()> {
+    let site = Site::start(&[]).await?;
+    let _first = Journal::open(&site.record_path(), &site.chain, &design(SMALL)?).await?;
+    let error = site.apply(SMALL).await.unwrap_err().to_string();
+    assert!(error.contains("somebody else is deploying with this record"), "{error}");
+    assert_eq!(site.sent().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn up_deploys_everything_on_a_node_of_its_own_and_ends_when_told_to() -> eyre::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_deployer"));
+    command.args(["up", "--exit", "--json", "--port", "0", "--records"]).arg(folder.path());
+    let output = command.output().await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed: Deployment = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(Deployment::read(&folder.path().join("31337.json"))?.as_ref(), Some(&printed));
+    assert_eq!(printed.markets.len(), 3);
+    assert_eq!(printed.fundings.len(), 2);
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Everything that is refused before anything is sent, each with words that tell what is wrong.
+
+use alloy::{
+    primitives::{Address, U256, aliases::I192},
+    providers::{Provider, ext::AnvilApi},
+};
+use eyre::ensure;
+use plimsoll_contracts::{ISettableFeed, deployment::Deployment};
+use plimsoll_lab::rig::mined;
+
+use super::site::{SMALL, Site, design, quoted, refusals};
+
+/// The small manifest over the feed that an earlier one put there.
+fn over_existing_feed(there: &Deployment) -> String {
+    SMALL
+        .replace("answer = \"2000\"", &format!("address = {}", quoted(there.feeds["eth-usd"])))
+        .replace("\"ETH / USD\"", "\"ETH / USD (settable)\"")
+        .replace("[network]", "[network]\nsalt = 1")
+}
+
+async fn assert_refused(site: &Site, manifest: &str, because: &str) -> eyre::Result<()> {
+    let sent = site.sent().await?;
+    let Err(error) = site.apply(manifest).await else { eyre::bail!("it was not refused, though {because}") };
+    let problems = refusals(&error);
+    ensure!(problems.iter().any(|problem| problem.contains(because)), "{because}: {problems:?}");
+    assert_eq!(site.sent().await?, sent, "{because}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_chain_that_is_not_what_the_manifest_takes_it_for_gets_nothing() -> eyre::Result<()> {
+    let site = Site::start(&[]).await?;
+    let there = site.apply(SMALL).await?;
+    let good = over_existing_feed(&there);
+    let nothing = "0x00000000000000000000000000000000000000aA".to_lowercase();
+    let with_token = |address: &str| good.replace("[tokens.USDC]", &format!("[tokens.USDC]\naddress = \"{address}\""));
+    let weth = there.tokens["WETH"].address.to_string();
+    let core = there.contracts["contracts.Plimsoll"].address.to_string();
+
+    assert_refused(
+        &site,
+        &good.replace("chain_id = 31337", "chain_id = 1"),
+        "is chain 31337, but the manifest is for chain 1",
+    )
+    .await?;
+    assert_refused(&site, &with_token(&nothing), "there is no contract at this address").await?;
+    assert_refused(&site, &with_token(&weth), "it has 18 decimals, but the manifest expects 6").await?;
+    assert_refused(&site, &with_token(&core), "it does not say how many decimals").await?;
+    let eighteen = good.replace("decimals = 8", "decimals = 18");
+    assert_refused(&site, &eighteen, "it has 8 decimals, but the manifest expects 18").await?;
+    let other = good.replace("(settable)", "(ratio)");
+    assert_refused(&site, &other, "it describes itself as \"ETH / USD (settable)\"").await?;
+    let dear = good.replace("[\"500\", \"20000\"]", "[\"5000\", \"20000\"]");
+    assert_refused(&site, &dear, "it answers 2000, which is not between 5000 and 20000").await?;
+    // Found only by trying: what the oracle itself refuses.
+    let range = good.replace("[\"1000\", \"5000\"]", "[\"3000\", \"5000\"]");
+    assert_refused(&site, &range, "PriceOutsideExpectedRange").await?;
+    let key = good.replace("{ anvil = 0 }", "{ anvil = 1 }");
+    assert_refused(&site, &key, "the key is that of 0x70997970C51812dc3A010C7d01b50e0d17dc79C8").await?;
+
+    let feed = ISettableFeed::new(there.feeds["eth-usd"], site.node.provider());
+    mined(feed.setAnswer(I192::ZERO).from(site.node.account(0)?)).await?;
+    assert_refused(&site, &good, "it answers 0, which is not between 500 and 20000").await?;
+    let oracle = there.contracts["oracles.weth-usdc"].address;
+    let existing = good.replace(
+        "base = [{ feed = \"eth-usd\", borrow_max_age = \"1 day\", liquidation_max_age = \"unbounded\" }]",
+        &format!("address = {}", quoted(oracle)),
+    );
+    assert_refused(&site, &existing, "it gives no price").await?;
+    mined(feed.setAnswer(I192::try_from(200_000_000_000_i64)?).from(site.node.account(0)?)).await?;
+    site.apply(&good).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_with_a_chain_is_told_at_once() -> eyre::Result<()> {
+    let site = Site::start(&[]).await?;
+    let manifest = SMALL
+        .replace("[tokens.USDC]", &format!("[tokens.USDC]\naddress = {}", quoted(Address::repeat_byte(0xaa))))
+        .replace("[tokens.WETH]", &format!("[tokens.WETH]\naddress = {}", quoted(Address::repeat_byte(0xbb))))
+        .replace("chain_id = 31337", "chain_id = 1");
+    let Err(error) = site.apply(&manifest).await else { eyre::bail!("it was not refused") };
+    let problems = refusals(&error).join("\n");
+    for told in ["chain 1", "tokens.USDC", "tokens.WETH"] {
+        ensure!(problems.contains(told), "{told} is not in:\n{problems}");
+    }
+    assert_eq!(site.sent().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deployer_who_cannot_pay_for_all_of_it_begins_with_nothing() -> eyre::Result<()> {
+    let site = Site::start(&[]).await?;
+    site.node.provider().anvil_set_balance(site.node.account(0)?, U256::from(1_000_000_000_000_u64)).await?;
+    assert_refused(&site, SMALL, "has 0.000001 ether, and this costs up to").await?;
+    assert_eq!(site.node.provider().get_block_number().await?, 0);
+    Ok(())
+}
+
+#[test]
+fn every_mistake_in_a_manifest_is_told_at_once_by_line_and_column() -> eyre::Result<()> {
+    let mistakes = [
+        ("ltv = \"80%\"", "ltv = \"90%\"", "the borrow LTV of 9000 bps must be at most 99.5 %"),
+        ("rate = \"4% at 90%\"", "rate = \"4% at 99.5%\"", "the target utilisation of 9950 bps"),
+        ("steepness = 4\n", "steepness = 40\n", "the steepness of 400000"),
+        ("smallest_debt = \"100 USDC\"", "smallest_debt = \"0.0000001 USDC\"", "more than the 6 decimals"),
+        ("oracle = \"weth-usdc\"", "oracle = \"weth-usd\"", "did you mean \"weth-usdc\"?"),
+        ("collateral = \"WETH\"\noracle", "collateral = \"WTEH\"\noracle", "did you mean \"WETH\"?"),
+        ("fee = \"10%\"", "fee = \"26%\"", "at most 25%"),
+        ("stake = \"WETH\"", "stake = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\"", "name this token in [tokens]"),
+        ("firstOwner = \"owner\"", "owner = \"owner\"", "Plimsoll needs the argument `firstOwner` (address)"),
+        ("[contracts.Rewards]", "[contracts.Reward]", "there is no contract Reward"),
+        ("id = \"second\"", "id = \"first\"", "stands here twice"),
+        ("epochs = 4 }", "epochs = 27 }", "must be 1 to 26 weeks"),
+        ("amount = \"1000 USDC\"", "amount = \"1000 WETH\"", "this amount is in USDC, not in WETH"),
+        ("local = true", "local = false", "is made up for local chains only"),
+        ("between = [\"1000\", \"5000\"]\n", "", "needs `between`"),
+        ("answer = \"2000\"", "answer = \"20001\"", "the first answer lies outside `between`"),
+        ("borrow_max_age = \"1 day\"", "borrow_max_age = \"1\"", "is not a length of time"),
+    ];
+    for (right, wrong, told) in mistakes {
+        ensure!(SMALL.contains(right), "{right}");
+        let Err(error) = design(&SMALL.replacen(right, wrong, 1)) else { eyre::bail!("{wrong} was not refused") };
+        let text = error.to_string();
+        let line = text.lines().find(|line| line.contains(told));
+        ensure!(line.is_some_and(|line| line.starts_with("test.toml:")), "{told} is not in:\n{text}");
+    }
+
+    let all = SMALL.replace("ltv = \"80%\"", "ltv = \"80\"").replace("speed = \"50 per year\"", "speed = \"fast\"");
+    let text = design(&all.replace("stake = \"WETH\"", "stake = \"WEHT\"")).unwrap_err().to_string();
+    assert_eq!(text.lines().count(), 3, "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_contract_that_needs_itself_is_refused() {
+    let manifest = SMALL
+        .replace("[contracts.Rewards]", "[contracts.Lens]\narguments = { plimsoll_ = \"Lens\" }\n[contracts.Rewards]");
+    let text = design(&manifest).unwrap_err().to_string();
+    assert!(text.contains("this needs itself: contracts.Lens needs contracts.Lens"), "{text}");
+}

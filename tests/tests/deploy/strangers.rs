@@ -1,0 +1,155 @@
+//! On a chain that does not call itself an Anvil: no public keys, a question before anything is sent, and the
+//! deterministic deployer by the transaction that is signed for every chain.
+
+use std::process::{Command, Output, Stdio};
+
+use alloy::{
+    primitives::{Address, B256},
+    providers::{Provider, ext::AnvilApi},
+};
+use eyre::{ContextCompat, ensure};
+use plimsoll_contracts::deployment::Deployment;
+use plimsoll_deploy::{connection::Chain, create2};
+use serde_json::{Value, json};
+
+use super::{
+    http::{Request, serve},
+    site::{SMALL, Site, quoted},
+};
+
+/// A key of nobody's.
+const KEY: &str = "0x4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318";
+const KEYS_ADDRESS: &str = "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23";
+const KEY_VARIABLE: &str = "PLIMSOLL_TEST_DEPLOYER_KEY";
+
+/// What only an Anvil knows.
+const ANVILS: &str = "anvil_";
+
+/// A URL at which the node answers everything except methods that begin so.
+async fn behind_a_front(node_url: String, unknown: &'static str) -> eyre::Result<String> {
+    let client = reqwest::Client::new();
+    serve(move |request: Request| {
+        let (client, url) = (client.clone(), node_url.clone());
+        async move {
+            let asked: Value = serde_json::from_str(&request.body).unwrap_or_default();
+            if asked["method"].as_str().is_some_and(|method| method.starts_with(unknown)) {
+                let error = json!({ "code": -32601, "message": "the method does not exist" });
+                return (200, json!({ "jsonrpc": "2.0", "id": asked["id"], "error": error }).to_string());
+            }
+            let forward = client.post(url).header("content-type", "application/json").body(request.body).send();
+            match forward.await {
+                Ok(answer) => (200, answer.text().await.unwrap_or_default()),
+                Err(error) => (502, error.to_string()),
+            }
+        }
+    })
+    .await
+}
+
+async fn run(mut command: Command) -> eyre::Result<Output> {
+    command.env(KEY_VARIABLE, KEY).stdin(Stdio::null());
+    Ok(tokio::process::Command::from(command).output().await?)
+}
+
+#[tokio::test]
+async fn a_strange_chain_gets_everything_with_a_key_of_ones_own_and_only_when_told_to() -> eyre::Result<()> {
+    let site = Site::start(&[]).await?;
+    // What exists there: tokens and a feed, and no deterministic deployer.
+    let there = site.apply(SMALL).await?;
+    std::fs::remove_file(site.record_path())?;
+    let provider = site.node.provider();
+    provider.anvil_set_code(create2::FACTORY, Default::default()).await?;
+    provider.anvil_set_nonce(create2::FACTORY, 0).await?;
+    let rich = "10000000000000000000".parse()?;
+    let deployer: Address = KEYS_ADDRESS.parse()?;
+    provider.anvil_set_balance(deployer, rich).await?;
+    let url = behind_a_front(site.node.http_url(), ANVILS).await?;
+
+    // With one of Anvil's keys: refused, however well the node behaves otherwise.
+    let made_up = site.write(SMALL)?;
+    let output = run(site.command("apply", &made_up, &url)).await?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(!output.status.success() && said.contains("one of Anvil's accounts"), "{said}");
+
+    let mut manifest = SMALL
+        .replace("local = true", "local = false")
+        .replace("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", KEYS_ADDRESS)
+        .replace("{ anvil = 0 }", &format!("{{ environment = \"{KEY_VARIABLE}\" }}"))
+        .replace("answer = \"2000\"", &format!("address = {}", quoted(there.feeds["eth-usd"])))
+        .replace("\"ETH / USD\"", "\"ETH / USD (settable)\"");
+    for (name, token) in &there.tokens {
+        let section = format!("[tokens.{name}]\n");
+        manifest = manifest.replace(&section, &format!("{section}address = {}\n", quoted(token.address)));
+    }
+    let rewards = manifest.find("[rewards.weth]").unwrap_or(manifest.len());
+    manifest.truncate(rewards);
+    let path = site.write(&manifest)?;
+
+    // Nobody is there to confirm: nothing is sent.
+    let output = run(site.command("apply", &path, &url)).await?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(!output.status.success() && said.contains("say --yes"), "{said}");
+    ensure!(said.contains("transactions") && said.contains("ether"), "the cost is not shown: {said}");
+    assert_eq!(provider.get_transaction_count(deployer).await?, 0);
+
+    let mut command = site.command("apply", &path, &url);
+    command.args(["--yes", "--json"]);
+    let output = run(command).await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let record: Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(record["markets"]["weth-usdc"]["id"].is_string(), "{record}");
+    assert_eq!(Chain::connect(url.parse()?).await?.code(create2::FACTORY).await?[..], create2::FACTORY_CODE);
+    let everything = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    ensure!(!everything.contains(&KEY[2..]), "the key is shown");
+
+    let output = run(site.command("verify", &path, &url)).await?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success() && said.contains("All is as the manifest says"), "{said}");
+
+    let mut command = site.command("status", &path, &url);
+    command.arg("--json");
+    let output = run(command).await?;
+    let status: Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(output.status.success() && status["record"]["markets"]["weth-usdc"]["id"].is_string(), "{status}");
+
+    // Another owner is another core: not beside the one that is there by mistake.
+    let other = manifest.replace("account = \"deployer\"", "account = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\"");
+    let sent = provider.get_transaction_count(deployer).await?;
+    let mut command = site.command("apply", &site.write(&other)?, &url);
+    command.arg("--yes");
+    let output = run(command).await?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        !output.status.success() && said.contains("contracts.Plimsoll is at") && said.contains("--replace"),
+        "{said}"
+    );
+    assert_eq!(provider.get_transaction_count(deployer).await?, sent);
+
+    // The record of another chain says nothing about this one, and may be all that there is about the other.
+    let mut record = Deployment::read(&site.record_path())?.wrap_err("there is no record")?;
+    record.genesis = B256::repeat_byte(1);
+    record.write(&site.record_path())?;
+    let mut command = site.command("apply", &site.write(&manifest)?, &url);
+    command.arg("--yes");
+    let output = run(command).await?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(!output.status.success() && said.contains("this is the record of another chain"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_a_node_cannot_rehearse_gas_is_guessed_and_a_refusal_stops_at_its_step() -> eyre::Result<()> {
+    let mut site = Site::start(&[]).await?;
+    let url = behind_a_front(site.node.http_url(), "eth_simulate").await?;
+    site.chain = Chain::connect(url.parse()?).await?;
+    let out_of_range = SMALL.replace("[\"1000\", \"5000\"]", "[\"3000\", \"5000\"]");
+    let plan = site.plan(&out_of_range).await?;
+    ensure!(!plan.was_rehearsed && plan.problems.is_empty() && plan.gas > 1_000_000, "{plan:?}");
+    let error = site.apply(&out_of_range).await.unwrap_err().to_string();
+    ensure!(error.starts_with("oracles.weth-usdc: it would be refused: PriceOutsideExpectedRange("), "{error}");
+
+    // What came before it stays, and the rest follows when the range is right.
+    site.apply(SMALL).await?;
+    assert!(site.plan(SMALL).await?.is_done());
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! What the documents say about the tests is held against the tests.
+
+use std::{fs, path::Path};
+
+use eyre::{WrapErr, ensure};
+use plimsoll_deploy::workspace::Workspace;
+
+const PROPERTIES: &str = "docs/properties.md";
+const SOLIDITY_TESTS: &str = "contracts/test";
+const ATTACKS: &str = "contracts/test/attacks";
+
+#[test]
+fn every_test_that_the_properties_name_exists() -> eyre::Result<()> {
+    let workspace = Workspace::find()?;
+    let page = read(&workspace.root().join(PROPERTIES))?;
+    let mut missing = Vec::new();
+    let mut found = 0;
+    for line in page.lines() {
+        // A file is named before the tests that are in it.
+        let mut file = String::new();
+        let mut source = String::new();
+        for name in quoted(line) {
+            if name.ends_with(".sol") {
+                file = format!("{SOLIDITY_TESTS}/{name}");
+                source = read(&workspace.root().join(&file))?;
+            } else if is_test(name) {
+                if source.contains(&format!("function {name}(")) {
+                    found += 1;
+                } else {
+                    missing.push(format!("{name} in {file:?}"));
+                }
+            }
+        }
+    }
+    ensure!(missing.is_empty(), "{PROPERTIES} names tests that do not exist: {missing:#?}");
+    ensure!(found > 0, "{PROPERTIES} names no tests");
+    Ok(())
+}
+
+#[test]
+fn every_attack_that_is_tried_stands_in_the_properties() -> eyre::Result<()> {
+    let workspace = Workspace::find()?;
+    let page = read(&workspace.root().join(PROPERTIES))?;
+    let mut missing = Vec::new();
+    for entry in fs::read_dir(workspace.root().join(ATTACKS))? {
+        for line in read(&entry?.path())?.lines() {
+            let Some((name, _)) = line.trim_start().strip_prefix("function ").and_then(|rest| rest.split_once('('))
+            else {
+                continue;
+            };
+            if is_test(name) && !quoted(&page).any(|quoted| quoted == name) {
+                missing.push(name.to_owned());
+            }
+        }
+    }
+    ensure!(missing.is_empty(), "{PROPERTIES} does not name these tests in {ATTACKS}: {missing:#?}");
+    Ok(())
+}
+
+fn read(path: &Path) -> eyre::Result<String> {
+    fs::read_to_string(path).wrap_err_with(|| format!("{} cannot be read", path.display()))
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// As forge finds them.
+fn is_test(name: &str) -> bool {
+    ["test", "invariant_", "afterInvariant"].iter().any(|prefix| name.starts_with(prefix))
+}

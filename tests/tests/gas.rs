@@ -1,0 +1,49 @@
+//! What calls cost is part of what they do: a change of gas shows in review, and the promised figures are kept.
+
+use std::fs;
+
+use plimsoll_deploy::workspace::Workspace;
+use plimsoll_lab::gas::{self, GasReport};
+
+/// The kept figures, and how to take new ones.
+const SNAPSHOT: &str = "lab/gas.json";
+const RENEW: &str = "cargo lab gas --json > lab/gas.json";
+
+/// What a call may cost beside the same call on Morpho Blue.
+const PROMISED_RATIOS: [(&str, f64); 8] = [
+    ("supply", 0.75),
+    ("borrow", 0.75),
+    ("repay", 0.75),
+    ("withdraw", 0.74),
+    ("withdrawCollateral", 0.76),
+    ("accrue", 0.68),
+    ("supplyCollateral", 0.98),
+    ("liquidate", 0.80),
+];
+/// What each further loan of a batch of 40 may cost.
+const PROMISED_MARGINAL: f64 = 13_000.0;
+
+/// What staking and claiming may cost, and each further account of a harvest of 50.
+const PROMISED_REWARDS: [(&str, u64); 2] = [("stake", 85_000), ("claim", 63_000)];
+const PROMISED_HARVEST_MARGINAL: f64 = 22_000.0;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gas_is_as_in_the_snapshot_and_within_what_is_promised() -> eyre::Result<()> {
+    let kept: GasReport = serde_json::from_str(&fs::read_to_string(Workspace::find()?.root().join(SNAPSHOT))?)?;
+    let measured = gas::run().await?;
+    assert_eq!(measured, kept, "\ngas changed; if it is meant to, run `{RENEW}`");
+
+    for (name, promised) in PROMISED_RATIOS {
+        let op = measured.ops.iter().find(|op| op.op == name).expect("every verb is measured");
+        assert!(op.ratio <= promised, "{name} costs {} of Morpho's, {promised} is promised", op.ratio);
+    }
+    let batch = measured.batch.get(&40).expect("a batch of 40 is measured");
+    assert!(batch.marginal <= PROMISED_MARGINAL, "each further loan costs {}", batch.marginal);
+    for (name, promised) in PROMISED_REWARDS {
+        let op = measured.rewards.ops.iter().find(|op| op.op == name).expect("staking and claiming are measured");
+        assert!(op.plimsoll <= promised, "{name} costs {}, {promised} is promised", op.plimsoll);
+    }
+    let harvest = measured.rewards.harvest.get(&50).expect("a harvest of 50 is measured");
+    assert!(harvest.marginal <= PROMISED_HARVEST_MARGINAL, "each further account costs {}", harvest.marginal);
+    Ok(())
+}

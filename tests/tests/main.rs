@@ -1,0 +1,18 @@
+//! Everything that needs more than one crate, or the real tools: one module per subject.
+
+mod book;
+mod bytecode;
+mod deploy;
+mod docs;
+mod gas;
+mod math;
+mod params;
+mod positions;
+mod proxy;
+mod random;
+mod rewards;
+mod rig;
+mod solidity;
+mod support;
+mod tools;
+mod vectors;

@@ -1,0 +1,249 @@
+//! The keeper's arithmetic against the contracts' libraries, bit for bit, on random and extreme states.
+
+use alloy::{primitives::U256, sol};
+use plimsoll_contracts::{
+    RateCurve, Risk,
+    market::{BPS, MAX_LIQUIDATION_LTV_BPS, MAX_RATE_AT_TARGET, MAX_SPEED_PER_YEAR, MAX_STEEPNESS, MIN_RATE_AT_TARGET},
+};
+use plimsoll_keeper::math::{
+    debt, liquidation,
+    market::{Loan, Market},
+    shares,
+    wide::to_u128,
+};
+use plimsoll_lab::rig::Rig;
+
+use crate::random::Random;
+
+const CASES: usize = 120_000;
+const CASES_PER_CALL: usize = 1_000;
+/// A thousand cases use about a tenth of it.
+const CALL_GAS: &str = "2000000000";
+/// The contract keeps times in 40 bits.
+const MAX_TIME: u64 = (1 << 40) - 1;
+const MAX_FEE_BPS: u64 = 2_500;
+
+sol! {
+    #[sol(rpc)]
+    interface IMathHarness {
+        #[derive(Debug, Default, PartialEq)]
+        struct Market {
+            uint256 supplyAssets;
+            uint256 supplyShares;
+            uint256 borrowAssets;
+            uint256 borrowShares;
+            uint256 lastUpdate;
+            uint256 feeBps;
+            uint256 rateAtTarget;
+            uint256 interestRemainder;
+            uint256 reserveShares;
+        }
+
+        #[derive(Debug)]
+        struct Case {
+            Market market;
+            uint256 curve;
+            uint256 timestamp;
+            uint256 borrowShares;
+            uint256 collateral;
+            uint256 amount;
+            uint256 price;
+            uint256 ltvBps;
+            uint256 smallestDebt;
+            uint256 limit;
+        }
+
+        #[derive(Debug, PartialEq)]
+        struct Answer {
+            Market accrued;
+            uint256 interest;
+            uint256 feeShares;
+            uint256[7] conversions;
+            uint256 debt;
+            uint256 totalAfter;
+            uint256 value;
+            bool healthy;
+            uint256 ceiling;
+            uint256 bonus;
+            uint256 repaid;
+            uint256 seized;
+        }
+
+        function answers(Case[] calldata cases) external pure returns (Answer[] memory all);
+    }
+}
+
+use IMathHarness::{Answer, Case};
+
+/// What the keeper computes with.
+#[derive(Debug)]
+struct State {
+    market: Market,
+    curve: RateCurve,
+    timestamp: u64,
+    loan: Loan,
+    amount: u128,
+    price: U256,
+    risk: Risk,
+    limit: u128,
+}
+
+impl State {
+    /// Any state that the contract's storage can be in.
+    fn random(random: &mut Random) -> eyre::Result<Self> {
+        let supply_assets = random.amount_to(u128::MAX);
+        let borrow_shares = random.amount_to(supply_assets.saturating_mul(1_000_000));
+        // A share of debt is never worth less than a millionth, and there are no assets without shares.
+        let least = borrow_shares.div_ceil(1_000_000);
+        let more = if borrow_shares == 0 { 0 } else { random.amount_to(supply_assets - least) };
+        let supply_shares = random.amount_to(u128::MAX - shares::VIRTUAL_SHARES);
+        let last_update = random.below(MAX_TIME + 1);
+        let fees = [0, random.below(MAX_FEE_BPS + 1)];
+        let rates = MAX_RATE_AT_TARGET - MIN_RATE_AT_TARGET + 1;
+        let market = Market {
+            supply_assets,
+            supply_shares,
+            borrow_assets: least + more,
+            borrow_shares,
+            last_update,
+            fee_bps: u16::try_from(fees[usize::try_from(random.below(2))?])?,
+            rate_at_target: MIN_RATE_AT_TARGET + random.below(rates),
+            interest_remainder: u32::try_from(random.next_u64() >> 32)?,
+            reserve_shares: random.amount_to(supply_shares),
+        };
+        let curve = RateCurve::new(
+            MIN_RATE_AT_TARGET + random.below(rates),
+            u16::try_from(100 + random.below(9_801))?,
+            BPS + u32::try_from(random.below(u64::from(MAX_STEEPNESS - BPS + 1)))?,
+            u32::try_from(random.amount_to(u128::from(MAX_SPEED_PER_YEAR)))?,
+        )?;
+        let elapsed = u64::try_from(random.amount_to(u128::from(MAX_TIME - last_update)))?;
+        let liquidation_ltv_bps = u16::try_from(2 + random.below(u64::from(MAX_LIQUIDATION_LTV_BPS) - 1))?;
+        let loan = Loan { borrow_shares: random.amount_to(borrow_shares), collateral: random.amount_to(u128::MAX) };
+        let most = u128::MAX >> random.below(120);
+        let smallest_debt = random.amount_to(most).max(10_000);
+        let mut state = Self {
+            market,
+            curve,
+            timestamp: last_update + elapsed,
+            loan,
+            amount: random.amount_to(u128::MAX),
+            price: U256::from(1 + random.amount_to(u128::MAX - 1)) << random.below(129),
+            risk: Risk::new(1, liquidation_ltv_bps, smallest_debt)?,
+            limit: random.amount_to(u128::MAX),
+        };
+        // At most prices a loan is either healthy or hopeless: half of them are put where the rules change.
+        let debt = state.market.accrued(curve, state.timestamp).debt_of(loan);
+        if random.below(2) == 0 && loan.collateral != 0 && debt != 0 {
+            let percent = U256::from(60 + random.below(200));
+            let value = U256::from(debt) * percent / U256::from(100);
+            let scaled = value.saturating_mul(liquidation::ORACLE_SCALE);
+            state.price = (scaled / U256::from(loan.collateral)).max(U256::ONE);
+            state.limit = random.amount_to(debt);
+        }
+        Ok(state)
+    }
+
+    fn case(&self) -> Case {
+        Case {
+            market: stored(&self.market),
+            curve: self.curve.word(),
+            timestamp: U256::from(self.timestamp),
+            borrowShares: U256::from(self.loan.borrow_shares),
+            collateral: U256::from(self.loan.collateral),
+            amount: U256::from(self.amount),
+            price: self.price,
+            ltvBps: U256::from(self.risk.liquidation_ltv_bps()),
+            smallestDebt: U256::from(self.risk.smallest_debt()),
+            limit: U256::from(self.limit),
+        }
+    }
+
+    /// The harness's answer, computed here.
+    fn answer(&self) -> Answer {
+        let mut market = self.market;
+        let accrued = market.accrue(self.curve, self.timestamp);
+        let Market { supply_assets, supply_shares, borrow_assets, borrow_shares, .. } = market;
+        let amount = self.amount;
+        let owing = borrow_assets != 0;
+        let conversions = [
+            shares::to_shares_down(amount, supply_assets, supply_shares),
+            shares::to_shares_up(amount, supply_assets, supply_shares),
+            shares::to_assets_down(amount, supply_assets, supply_shares),
+            shares::to_assets_up(amount, supply_assets, supply_shares),
+            debt::to_debt_shares_up(amount, borrow_assets, borrow_shares),
+            debt::to_debt_shares_down(amount, borrow_assets, borrow_shares),
+            if owing { debt::to_debt_up(amount, borrow_assets, borrow_shares) } else { 0 },
+        ];
+        let debt = market.debt_of(self.loan);
+        let terms = liquidation::Terms::of(self.risk);
+        let value = liquidation::value_down(self.loan.collateral, self.price);
+        let healthy = liquidation::is_healthy(debt, value, terms.ltv_bps);
+        let (mut ceiling, mut bonus, mut repaid, mut seized) = (0, 0, 0, 0);
+        if !healthy {
+            let smallest_debt = self.risk.smallest_debt();
+            let most = liquidation::ceiling_of(&terms, debt, value, smallest_debt);
+            ceiling = most.repay;
+            bonus = most.bonus.unwrap_or_default();
+            repaid = liquidation::repay_within_down(most, debt, self.limit, smallest_debt);
+            seized = most.bonus.map_or(0, |bonus| liquidation::seized_down(repaid, bonus, self.price));
+        }
+        Answer {
+            accrued: stored(&market),
+            interest: U256::from(accrued.interest),
+            feeShares: U256::from(accrued.fee_shares),
+            conversions: conversions.map(U256::from),
+            debt: U256::from(debt),
+            totalAfter: U256::from(debt::total_after(borrow_assets, debt, borrow_shares - self.loan.borrow_shares)),
+            value: U256::from(value),
+            healthy,
+            ceiling: U256::from(ceiling),
+            bonus: U256::from(bonus),
+            repaid: U256::from(repaid),
+            seized: U256::from(seized),
+        }
+    }
+}
+
+fn stored(market: &Market) -> IMathHarness::Market {
+    IMathHarness::Market {
+        supplyAssets: U256::from(market.supply_assets),
+        supplyShares: U256::from(market.supply_shares),
+        borrowAssets: U256::from(market.borrow_assets),
+        borrowShares: U256::from(market.borrow_shares),
+        lastUpdate: U256::from(market.last_update),
+        feeBps: U256::from(market.fee_bps),
+        rateAtTarget: U256::from(market.rate_at_target),
+        interestRemainder: U256::from(market.interest_remainder),
+        reserveShares: U256::from(market.reserve_shares),
+    }
+}
+
+/// Amounts that the contract refuses to store saturate here.
+fn storable(answer: Answer) -> Answer {
+    let within = |amount: U256| U256::from(to_u128(amount));
+    Answer { conversions: answer.conversions.map(within), seized: within(answer.seized), ..answer }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keeper_computes_what_the_contracts_compute() -> eyre::Result<()> {
+    let rig = Rig::start(&["--gas-limit", CALL_GAS]).await?;
+    let harness = IMathHarness::new(rig.deploy("MathHarness", Vec::new()).await?, rig.provider());
+    let mut random = Random::from_seed(1);
+    let mut unhealthy = [0; 3];
+    for _ in 0..CASES / CASES_PER_CALL {
+        let states: Vec<State> = (0..CASES_PER_CALL).map(|_| State::random(&mut random)).collect::<Result<_, _>>()?;
+        let answers = harness.answers(states.iter().map(State::case).collect()).call().await?;
+        assert_eq!(answers.len(), states.len());
+        for (state, answer) in states.iter().zip(answers) {
+            if !answer.healthy {
+                let below_ceiling = usize::from(answer.repaid < answer.ceiling);
+                unhealthy[if answer.bonus.is_zero() { 2 } else { below_ceiling }] += 1;
+            }
+            assert_eq!(state.answer(), storable(answer), "{state:?}");
+        }
+    }
+    // The rules that only bite here and there were reached, and often.
+    assert!(unhealthy.iter().all(|cases| *cases > CASES / 100), "ramp, slices, whole positions: {unhealthy:?}");
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! Real people's loans: about 500 accounts of Aave v3 with the health factor that Aave reported, opened here with the
+//! same collateral, debt and threshold. Health must come out the same, and exactly those below 1 can be liquidated.
+
+use std::{collections::BTreeMap, fs::File, path::PathBuf};
+
+use alloy::{
+    primitives::{Address, Bytes, U256, utils::parse_units},
+    providers::{DynProvider, Provider, ext::AnvilApi},
+    rpc::types::TransactionRequest,
+    sol_types::{SolCall, SolEvent, SolValue},
+};
+use eyre::{ContextCompat, WrapErr, ensure};
+use flate2::read::GzDecoder;
+use plimsoll_contracts::{
+    ILens, IPlimsoll, MarketParams, RateCurve, Risk,
+    market::{BORROW_TO_LIQUIDATION_BPS, BPS, MIN_RATE_AT_TARGET},
+};
+use plimsoll_lab::rig::{IOneSlotOracle, ITestToken, Rig, mined};
+
+use crate::support;
+
+/// Values in the file are dollars; both tokens here count in 1e-8 of one.
+const DECIMALS: u8 = 8;
+/// At this price everybody could have opened their loan: ten times what it secures now.
+const OPENING_FACTOR: u64 = 10;
+/// A millionth: at the lowest rate that is the interest of some hours, which this test does not take.
+const HEALTH_TOLERANCE_PPB: u64 = 1_000;
+/// One block holds all that is sent at once.
+const BLOCK_GAS_LIMIT: &str = "2000000000";
+/// Enough for each.
+const GAS_LIMIT: u64 = 400_000;
+
+/// A loan as Aave reported it.
+struct RealLoan {
+    account: Address,
+    collateral: U256,
+    debt: U256,
+    threshold_bps: u16,
+    health: U256,
+}
+
+fn read_loans(file: PathBuf) -> eyre::Result<Vec<RealLoan>> {
+    let mut loans = Vec::new();
+    let mut rows = csv::Reader::from_reader(GzDecoder::new(File::open(file)?));
+    for row in rows.deserialize::<BTreeMap<String, String>>() {
+        let row = row?;
+        let field = |name: &str| row.get(name).map(String::as_str).wrap_err_with(|| format!("no column {name}"));
+        // Next to no debt is written with an exponent, and so is the health that goes with it.
+        if ["debt", "healthf"].map(field).into_iter().collect::<eyre::Result<Vec<_>>>()?.concat().contains('e') {
+            continue;
+        }
+        let number = |name: &str, decimals: u8| -> eyre::Result<U256> {
+            let text = field(name)?;
+            // More digits than are kept are cut off.
+            let end = text.find('.').map_or(text.len(), |dot| text.len().min(dot + 1 + usize::from(decimals)));
+            let kept = text.get(..end).unwrap_or(text);
+            Ok(parse_units(kept, decimals).wrap_err_with(|| format!("{name} = {text}"))?.get_absolute())
+        };
+        loans.push(RealLoan {
+            account: field("user")?.parse()?,
+            collateral: number("collateral", DECIMALS)?,
+            debt: number("debt", DECIMALS)?,
+            threshold_bps: field("threshold")?.parse()?,
+            health: number("healthf", 18)?,
+        });
+    }
+    Ok(loans)
+}
+
+/// Sends without waiting, an account's first transactions in their order; a block that is mined later holds them all.
+async fn enqueue(provider: &DynProvider, from: Address, calls: [(Address, Vec<u8>); 3]) -> eyre::Result<()> {
+    for (nonce, (to, data)) in (0..).zip(calls) {
+        let data = Bytes::from(data);
+        let request =
+            TransactionRequest::default().from(from).to(to).nonce(nonce).gas_limit(GAS_LIMIT).input(data.into());
+        let _pending = provider.send_transaction(request).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_loans_have_the_health_that_aave_gave_them_and_only_the_unhealthy_are_liquidated() -> eyre::Result<()> {
+    let Some(file) = support::data_file("positions/lido_aave_steth_aave_v3.csv.gz")? else { return Ok(()) };
+    let loans = read_loans(file)?;
+    let smallest_debt = u128::from(10u64.pow(u32::from(DECIMALS)));
+    // What nobody could borrow here: no debt, or a threshold that no market has.
+    let loans: Vec<_> = loans.into_iter().filter(|loan| loan.debt >= U256::from(smallest_debt)).collect();
+    ensure!(loans.len() > 400, "only {} loans were read", loans.len());
+
+    let rig = Rig::start(&["--gas-limit", BLOCK_GAS_LIMIT]).await?;
+    let anybody = rig.node.impersonating().await?;
+    let core = rig.deploy("Plimsoll", rig.deployer().abi_encode()).await?;
+    let lens = ILens::new(rig.deploy("Lens", core.abi_encode()).await?, rig.provider());
+    let loan_token = rig.deploy_token("USD", DECIMALS).await?;
+    let collateral_token = rig.deploy_token("Collateral", DECIMALS).await?;
+    let par = U256::from(10).pow(U256::from(36));
+    let opening_price = par * U256::from(OPENING_FACTOR);
+    let oracle = rig.deploy("OneSlotOracle", opening_price.abi_encode()).await?;
+    let plimsoll = IPlimsoll::new(core, rig.provider());
+
+    // A market for each threshold, with as much as its people borrowed.
+    let mut by_threshold: BTreeMap<u16, Vec<&RealLoan>> = BTreeMap::new();
+    for loan in &loans {
+        by_threshold.entry(loan.threshold_bps).or_default().push(loan);
+    }
+    let lender = rig.deployer();
+    rig.give(loan_token, lender, U256::from(u128::MAX), core).await?;
+    let mut markets = Vec::new();
+    for (threshold_bps, loans) in by_threshold {
+        let borrow_ltv_bps = u16::try_from(u32::from(threshold_bps) * BORROW_TO_LIQUIDATION_BPS / BPS)?;
+        let risk = Risk::new(borrow_ltv_bps, threshold_bps, smallest_debt)?;
+        let curve = RateCurve::new(MIN_RATE_AT_TARGET, 9_000, BPS, 0)?;
+        let params = MarketParams::new(loan_token, collateral_token, oracle, risk, curve);
+        mined(plimsoll.createMarket(params.clone()).from(lender)).await?;
+        let lent = loans.iter().map(|loan| loan.debt).sum::<U256>() * U256::from(2);
+        mined(plimsoll.supply(params.clone(), lent, U256::ZERO, lender, Bytes::new()).from(lender)).await?;
+        markets.push((params, loans));
+    }
+
+    anybody.anvil_set_auto_mine(false).await?;
+    for (params, loans) in &markets {
+        for loan in loans {
+            anybody.anvil_set_balance(loan.account, U256::from(10).pow(U256::from(20))).await?;
+            let (account, assets) = (loan.account, loan.collateral);
+            let post = IPlimsoll::supplyCollateralCall {
+                params: params.clone(),
+                assets,
+                onBehalf: account,
+                data: Bytes::new(),
+            };
+            let take = IPlimsoll::borrowCall {
+                params: params.clone(),
+                assets: loan.debt,
+                shares: U256::ZERO,
+                onBehalf: account,
+                receiver: account,
+            };
+            let calls = vec![post.abi_encode().into(), take.abi_encode().into()];
+            let mint = ITestToken::mintCall { to: account, amount: assets }.abi_encode();
+            let approve = ITestToken::approveCall { spender: core, amount: U256::MAX }.abi_encode();
+            let open = IPlimsoll::multicallCall { calls }.abi_encode();
+            let steps = [(collateral_token, mint), (collateral_token, approve), (core, open)];
+            enqueue(&anybody, account, steps).await?;
+        }
+    }
+    anybody.evm_mine(None).await?;
+    anybody.anvil_set_auto_mine(true).await?;
+
+    // At the prices of that day nobody could be liquidated; after a fall by a tenth some can.
+    let mut liquidated_in_all = 0;
+    for tenths in [10, 9] {
+        let price = par * U256::from(tenths) / U256::from(10);
+        mined(IOneSlotOracle::new(oracle, rig.provider()).set(price).from(lender)).await?;
+        for (params, loans) in &markets {
+            let accounts: Vec<Address> = loans.iter().map(|loan| loan.account).collect();
+            let positions = lens.positions(params.id().0, accounts.clone()).call().await?;
+            let mut unhealthy = Vec::new();
+            for (loan, line) in loans.iter().zip(&positions.lines) {
+                assert_eq!(line.collateral, loan.collateral, "{} has its loan", loan.account);
+                let expected = loan.health * U256::from(tenths) / U256::from(10);
+                let off = line.health.abs_diff(expected) * U256::from(1_000_000_000);
+                assert!(
+                    off <= expected * U256::from(HEALTH_TOLERANCE_PPB),
+                    "{}: health is {}, by Aave's figures {expected}",
+                    loan.account,
+                    line.health
+                );
+                if line.health < U256::from(10).pow(U256::from(18)) {
+                    unhealthy.push(loan.account);
+                }
+            }
+            let liquidate =
+                plimsoll.liquidate(params.clone(), accounts, U256::MAX, U256::ZERO, lender, Bytes::new()).from(lender);
+            if unhealthy.is_empty() {
+                let refused = liquidate.call().await.err().wrap_err("healthy loans were liquidated")?;
+                assert!(refused.as_decoded_error::<IPlimsoll::NothingToLiquidate>().is_some(), "{refused}");
+                continue;
+            }
+            let receipt = mined(liquidate).await?;
+            let liquidated: Vec<Address> = receipt
+                .logs()
+                .iter()
+                .filter_map(|log| IPlimsoll::Liquidate::decode_log(&log.inner).ok())
+                .map(|log| log.borrower)
+                .collect();
+            assert_eq!(liquidated, unhealthy, "exactly those below 1 are liquidated, in the order given");
+            liquidated_in_all += liquidated.len();
+        }
+        assert_eq!(liquidated_in_all > 0, tenths == 9, "{liquidated_in_all} at {tenths} tenths of the price");
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! The rewards contract against an independent model of what it should do, over random histories on a real node.
+
+mod history;
+mod model;
+mod random;
+
+use std::ops::Range;
+
+use eyre::ensure;
+use plimsoll_lab::rig::Rig;
+
+use history::{Programmes, Seen, Setting};
+
+/// R1, R2, R5: as long as somebody is always staked, every account gets what it earned to within one unit.
+#[tokio::test]
+async fn everybody_gets_what_they_earned() -> eyre::Result<()> {
+    let seen = compare(0..8, &Setting { blocks: 50, somebody_stays: true }).await?;
+    ensure!(seen.returns == 0, "there were times with nobody staked: {seen:?}");
+    Ok(())
+}
+
+/// R1, R2: times with nobody staked move rewards to later epochs and lose none of them.
+#[tokio::test]
+async fn nothing_is_lost_while_nobody_is_staked() -> eyre::Result<()> {
+    let seen = compare(100..108, &Setting { blocks: 50, somebody_stays: false }).await?;
+    ensure!(seen.returns > 10, "somebody was always staked: {seen:?}");
+    Ok(())
+}
+
+/// Runs a history for each seed. Fails where contract and model differ, or where the histories are too poor to tell.
+async fn compare(seeds: Range<u64>, setting: &Setting) -> eyre::Result<Seen> {
+    let rig = Rig::start(&["--order", "fifo"]).await?;
+    let programmes = Programmes::deploy(&rig).await?;
+    let mut seen = Seen::default();
+    for seed in seeds {
+        seen += programmes.run(seed, setting).await?;
+    }
+    ensure!(seen.claims > 50 && seen.harvests > 50 && seen.compounded > 10 && seen.skipped > 20, "too poor: {seen:?}");
+    Ok(seen)
+}

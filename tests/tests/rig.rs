@@ -1,0 +1,95 @@
+//! The rig itself: nodes that come and go without a trace, and Plimsoll on one of them.
+
+use std::{
+    io::{BufRead, BufReader, ErrorKind, Read},
+    net::{TcpListener, TcpStream},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use alloy::primitives::U256;
+use eyre::ContextCompat;
+use plimsoll_chain::{endpoint::Endpoint, local::LocalChain};
+use plimsoll_contracts::IPlimsoll::Unhealthy;
+use plimsoll_lab::{
+    demo,
+    market::{LocalMarket, units},
+    node::Node,
+    rig::Rig,
+};
+
+use crate::support;
+
+#[tokio::test]
+async fn the_demo_lends_borrows_and_pays_the_lender_what_the_borrower_owes() -> eyre::Result<()> {
+    let report = demo::run(&Rig::start(&[]).await?).await?;
+    let interest = report.owed_after_a_year - report.borrowed;
+    assert!(interest > U256::ZERO);
+    // No fee is set, so that all of the interest is the lender's (A5).
+    assert_eq!(report.owned_after_a_year - report.lent, interest);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_loan_beyond_the_limit_is_refused_with_the_contracts_own_error() -> eyre::Result<()> {
+    let rig = Rig::start(&[]).await?;
+    let market = LocalMarket::deploy(&rig).await?;
+    market.lend(&rig, rig.node.account(1)?, 10_000).await?;
+    // 1 ether at 2,000 dollars and 80 % carries 1,600 dollars (H2).
+    let error = market.open_loan(&rig, rig.node.account(2)?, 1, 1_601).await.unwrap_err();
+    let refusal =
+        error.downcast_ref::<alloy::contract::Error>().and_then(|error| error.as_decoded_error::<Unhealthy>());
+    assert_eq!(refusal, Some(Unhealthy { debt: units(1_601, 6), maxDebt: units(1_600, 6) }), "{error:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_anvil_is_recognised_by_its_answer_whatever_its_chain_id() -> eyre::Result<()> {
+    let node = Node::start(&support::tools()?, &["--chain-id", "1"]).await?;
+    let endpoint: Endpoint = node.http_url().parse()?;
+    let client = endpoint.client().await?;
+    assert!(LocalChain::detect(&endpoint, &client).await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_told_in_anvils_own_words() -> eyre::Result<()> {
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let port = taken.local_addr()?.port().to_string();
+    let error = Node::start(&support::tools()?, &["--port", &port]).await.unwrap_err().to_string();
+    assert!(error.starts_with("anvil ended") && error.contains("in use"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dropped_node_is_gone() -> eyre::Result<()> {
+    let node = Node::start(&support::tools()?, &[]).await?;
+    let connection = TcpStream::connect(node.address())?;
+    drop(node);
+    assert_closed(connection)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_node_does_not_outlive_a_killed_owner() -> eyre::Result<()> {
+    support::tools()?;
+    let mut owner = Command::new(env!("CARGO_BIN_EXE_victim")).stdout(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(owner.stdout.take().wrap_err("no stdout")?).lines();
+    let address = lines.next().wrap_err("the owner ended without a node")??;
+    let connection = TcpStream::connect(address)?;
+    owner.kill()?;
+    owner.wait()?;
+    assert_closed(connection)
+}
+
+/// Waits until the other side is gone: reading ends only then, because a node says nothing unasked. The limit is there
+/// to fail instead of hanging.
+fn assert_closed(mut connection: TcpStream) -> eyre::Result<()> {
+    connection.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let read = connection.read(&mut [0]);
+    let still_open =
+        read.as_ref().is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+    assert!(!still_open, "the node is still there");
+    assert!(!matches!(read, Ok(1..)), "the node spoke unasked");
+    Ok(())
+}

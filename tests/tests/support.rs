@@ -1,0 +1,56 @@
+//! What the tests share: the project with its tools, forge, and the folder of real data.
+
+use std::{
+    env,
+    io::{self, BufRead, BufReader, Write},
+    path::PathBuf,
+    process::Stdio,
+};
+
+use eyre::{ContextCompat, ensure};
+use plimsoll_deploy::{
+    tools::{Tool, Tools},
+    workspace::Workspace,
+};
+
+/// The tools of this project. The first test that asks has them installed, the others wait for it.
+pub(crate) fn tools() -> eyre::Result<Tools> {
+    Ok(Tools::ready(&Workspace::find()?)?)
+}
+
+/// A file of real data, from the folder that PLIMSOLL_DATA names. Without it the test over it says that it skips.
+pub(crate) fn data_file(name: &str) -> eyre::Result<Option<PathBuf>> {
+    let file = env::var_os("PLIMSOLL_DATA").map(|folder| PathBuf::from(folder).join(name));
+    if let Some(file) = file.filter(|file| file.is_file()) {
+        return Ok(Some(file));
+    }
+    writeln!(io::stderr(), "SKIPPED: {name} is not in the folder that PLIMSOLL_DATA names")?;
+    Ok(None)
+}
+
+/// Runs forge, showing live what it says; when it fails, so does this, with its last words from `failure_mark` on.
+/// One forge at a time: two would compile the same files into the same folder.
+pub(crate) fn forge(arguments: &[&str], variables: &[(&str, String)], failure_mark: &str) -> eyre::Result<()> {
+    let tools = tools()?;
+    let _lock = tools.workspace().lock("forge")?;
+    let mut command = tools.command(Tool::Forge)?;
+    command.args(arguments).envs(variables.iter().map(|(name, value)| (name, value)));
+    let (reader, writer) = io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer).stdin(Stdio::null());
+    let mut child = command.spawn()?;
+    // The command holds the writing end, and the pipe ends only when all of them are closed.
+    drop(command);
+    let mut said = String::new();
+    for line in BufReader::new(reader).lines() {
+        let line = line?;
+        // The test harness captures only the print macros, so that this is seen while it happens.
+        writeln!(io::stderr(), "{line}")?;
+        said.push_str(&line);
+        said.push('\n');
+    }
+    let status = child.wait()?;
+    let start = said.find(failure_mark).unwrap_or_default();
+    let last_words = said.get(start..).wrap_err("forge's output is cut within a character")?;
+    ensure!(status.success(), "forge {} failed:\n{last_words}", arguments.join(" "));
+    Ok(())
+}
