@@ -1,5 +1,15 @@
-//! What a keeper decides by: the contracts' arithmetic, and a book of every market and position, kept from events
-//! alone, that knows the loans under water at a price without looking at the others.
+//! The keeper: watches a chain, liquidates loans under water, and harvests staking rewards.
+//!
+//! ```text
+//! heads + logs ──► stream ──► book ──► strategies ──► sender ──► chain
+//!                 (canonical,   (exact state,  (pure:       (one nonce owner, journal,
+//!                  reorgs,       ordered)       act / why    fees, replacement, recovery)
+//!                  cursor)                      not)
+//! ```
+//!
+//! [`math`] is the contracts' arithmetic, [`book`] every market, position and stake, kept from events alone.
 
 pub mod book;
+pub mod chain;
+pub mod intent;
 pub mod math;
