@@ -7,9 +7,10 @@
 //!                  cursor)                      not)
 //! ```
 //!
-//! [`math`] is the contracts' arithmetic, [`book`] every market, position and stake, kept from events alone.
+//! [`math`] is the contracts' arithmetic, [`book`] every market, position and stake, kept from events alone. [`sender`] is who sends.
 
 pub mod book;
 pub mod chain;
 pub mod intent;
 pub mod math;
+pub mod sender;
