@@ -17,6 +17,7 @@ use plimsoll_contracts::{
 };
 use plimsoll_keeper::{
     book::{Block, Book, MarketBook, Position},
+    chain::Event,
     math::{
         debt::{to_debt_shares_up, to_debt_up, total_after},
         market::Market,
@@ -134,8 +135,14 @@ impl Filling {
         let assets = U256::from(LENT);
         let shares = assets * U256::from(1_000_000);
         let events = [
-            IPlimsollEvents::CreateMarket(IPlimsoll::CreateMarket { id: id.0, params }),
-            IPlimsollEvents::Supply(IPlimsoll::Supply { id: id.0, caller: lender, onBehalf: lender, assets, shares }),
+            Event::Core(IPlimsollEvents::CreateMarket(IPlimsoll::CreateMarket { id: id.0, params })),
+            Event::Core(IPlimsollEvents::Supply(IPlimsoll::Supply {
+                id: id.0,
+                caller: lender,
+                onBehalf: lender,
+                assets,
+                shares,
+            })),
         ];
         let mut book = Book::new();
         book.apply(block, &events)?;
@@ -143,26 +150,26 @@ impl Filling {
     }
 
     /// The next block's events: an accrual and these steps.
-    fn block_of(&mut self, steps: impl Iterator<Item = Step>) -> Vec<IPlimsollEvents> {
+    fn block_of(&mut self, steps: impl Iterator<Item = Step>) -> Vec<Event> {
         self.block = Block { number: self.block.number + 1, timestamp: self.block.timestamp + BLOCK_SECS };
         let Some(market) = self.book.market(self.id) else { return Vec::new() };
         let before = market.state().totals;
         let mut totals = market.at(self.block.timestamp);
         let whole = U256::from(totals.borrow_assets - before.borrow_assets) << 32;
-        let accrual = IPlimsollEvents::Accrue(IPlimsoll::Accrue {
+        let accrual = Event::Core(IPlimsollEvents::Accrue(IPlimsoll::Accrue {
             id: self.id.0,
             interest: whole | U256::from(totals.interest_remainder),
             feeShares: U256::ZERO,
             rateAtTarget: U256::from(totals.rate_at_target),
             timestamp: U256::from(self.block.timestamp),
-        });
+        }));
         let events = steps.map(|step| event_of(step, self.id.0, market, &mut totals));
         std::iter::once(accrual).chain(events).collect()
     }
 }
 
 /// What the contract would emit for a step, with the market's totals moved on.
-fn event_of(step: Step, id: B256, market: &MarketBook, totals: &mut Market) -> IPlimsollEvents {
+fn event_of(step: Step, id: B256, market: &MarketBook, totals: &mut Market) -> Event {
     match step {
         Step::Post(number) => {
             let (account, assets) = (account(number), U256::from(loan(number).collateral));
@@ -175,7 +182,14 @@ fn event_of(step: Step, id: B256, market: &MarketBook, totals: &mut Market) -> I
             totals.borrow_shares += shares;
             let (assets, shares) = (U256::from(assets), U256::from(shares));
             let (caller, receiver) = (account, account);
-            IPlimsollEvents::Borrow(IPlimsoll::Borrow { id, caller, onBehalf: account, receiver, assets, shares })
+            Event::Core(IPlimsollEvents::Borrow(IPlimsoll::Borrow {
+                id,
+                caller,
+                onBehalf: account,
+                receiver,
+                assets,
+                shares,
+            }))
         }
         // One half repays a tenth, the other adds a tenth of collateral.
         Step::Change(number) if number % 2 == 0 => {
@@ -186,14 +200,25 @@ fn event_of(step: Step, id: B256, market: &MarketBook, totals: &mut Market) -> I
             totals.borrow_shares -= shares;
             totals.borrow_assets = total_after(totals.borrow_assets, assets, totals.borrow_shares);
             let (assets, shares) = (U256::from(assets), U256::from(shares));
-            IPlimsollEvents::Repay(IPlimsoll::Repay { id, caller: account, onBehalf: account, assets, shares })
+            Event::Core(IPlimsollEvents::Repay(IPlimsoll::Repay {
+                id,
+                caller: account,
+                onBehalf: account,
+                assets,
+                shares,
+            }))
         }
         Step::Change(number) => supplied(id, account(number), U256::from(loan(number).collateral / 10)),
     }
 }
 
-fn supplied(id: B256, account: Address, assets: U256) -> IPlimsollEvents {
-    IPlimsollEvents::SupplyCollateral(IPlimsoll::SupplyCollateral { id, caller: account, onBehalf: account, assets })
+fn supplied(id: B256, account: Address, assets: U256) -> Event {
+    Event::Core(IPlimsollEvents::SupplyCollateral(IPlimsoll::SupplyCollateral {
+        id,
+        caller: account,
+        onBehalf: account,
+        assets,
+    }))
 }
 
 /// A loan as it is opened.

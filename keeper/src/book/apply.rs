@@ -7,15 +7,17 @@ use plimsoll_contracts::{
 };
 
 use super::{
-    Block, Book,
+    Block, Book, at,
     cover::CoverKey,
     error::{Problem, Quantity},
     market::{MarketBook, MarketState},
     positions::Position,
-    row,
     undo::Change,
 };
-use crate::math::{debt::total_after, market::Market};
+use crate::{
+    chain::Event,
+    math::{debt::total_after, market::Market},
+};
 
 /// A block on its way into the book, with what it takes to take it back.
 pub(super) struct Application<'a> {
@@ -26,7 +28,14 @@ pub(super) struct Application<'a> {
 
 impl Application<'_> {
     /// Applies one event. When it fails, a part of it may have been applied; all changes so far are on record.
-    pub(super) fn event(&mut self, event: &IPlimsollEvents) -> Result<(), Problem> {
+    pub(super) fn event(&mut self, event: &Event) -> Result<(), Problem> {
+        match event {
+            Event::Core(event) => self.core(event),
+            Event::Rewards(_) => Ok(()),
+        }
+    }
+
+    fn core(&mut self, event: &IPlimsollEvents) -> Result<(), Problem> {
         match event {
             IPlimsollEvents::CreateMarket(event) => self.create_market(event),
             IPlimsollEvents::Accrue(event) => self.accrue(event),
@@ -114,7 +123,7 @@ impl Application<'_> {
         let index = u32::try_from(self.book.markets.len()).map_err(|_| Problem::Full)?;
         self.book.by_id.insert(event.id, index);
         self.book.markets.push(market);
-        self.changes.push(Change::MarketCreated);
+        self.changes.push(Change::MarketCreated { market: index });
         Ok(())
     }
 
@@ -125,7 +134,7 @@ impl Application<'_> {
             return Err(Problem::WrongTime { stated: event.timestamp, block: timestamp });
         }
         let market = self.market(event.id)?;
-        let computed = self.book.markets[row(market)].at(timestamp);
+        let computed = self.book.markets[at(market)].at(timestamp);
 
         let totals = &mut self.state(market).totals;
         let interest: U256 = event.interest >> 32;
@@ -199,7 +208,7 @@ impl Application<'_> {
             return Ok(());
         }
         let market = self.market(*id)?;
-        let token = self.book.markets[row(market)].params().loanToken;
+        let token = self.book.markets[at(market)].params().loanToken;
         self.take_cover(CoverKey::Amount(*backstop, token), *fromCover, quantity)?;
         self.take_cover(CoverKey::Limit(*backstop, MarketId(*id)), *fromCover, Quantity::CoverLimit(*backstop))
     }
@@ -212,7 +221,7 @@ impl Application<'_> {
     fn state(&mut self, market: u32) -> &mut MarketState {
         let Self { book, changes, .. } = self;
         let applications = book.applications;
-        let entry = &mut book.markets[row(market)];
+        let entry = &mut book.markets[at(market)];
         if entry.recorded_in != applications {
             entry.recorded_in = applications;
             changes.push(Change::Market { market, before: Box::new(entry.state) });
@@ -232,7 +241,7 @@ impl Application<'_> {
         account: Address,
         change: impl FnOnce(&mut Position) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        let positions = &mut self.book.markets[row(market)].positions;
+        let positions = &mut self.book.markets[at(market)].positions;
         let slot = positions.slot(account);
         let before = slot.map(|slot| positions.get(slot)).unwrap_or_default();
         let mut after = before;
@@ -247,7 +256,7 @@ impl Application<'_> {
             }
             None => {
                 let slot = positions.push(account).ok_or(Problem::Full)?;
-                self.changes.push(Change::PositionCreated { market });
+                self.changes.push(Change::PositionCreated { market, slot });
                 slot
             }
         };

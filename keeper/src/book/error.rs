@@ -1,9 +1,9 @@
 //! Why a block's events cannot be true.
 
 use alloy::primitives::{Address, U256};
-use plimsoll_contracts::{IPlimsoll::IPlimsollEvents, InvalidParams, MarketId};
+use plimsoll_contracts::{InvalidParams, MarketId};
 
-use crate::math::market::Market;
+use crate::{chain::Event, math::market::Market};
 
 /// A block was not applied, and the book is as it was before.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ pub enum ApplyError {
         /// Which of the events that were given, from 0.
         position: usize,
         /// The event.
-        event: Box<IPlimsollEvents>,
+        event: Box<Event>,
         /// What is wrong.
         problem: Problem,
     },

@@ -1,7 +1,7 @@
 //! The book: every market and every position, rebuilt from the contract's events alone and equal to its storage.
 //!
 //! [`Book::apply`] takes a block's events and either applies all of them or none; [`Book::undo_to`] takes the last
-//! blocks back when the chain reorganises. In each market [`MarketBook::liquidatable`] finds the loans under water at a
+//! blocks back when the chain reorganises; [`Book::restore`] makes the same book of the rows that applying gave. In each market [`MarketBook::liquidatable`] finds the loans under water at a
 //! price in time that does not depend on how many loans there are.
 //!
 //! Who may act for whom, signatures' nonces and who owns the contract are not in the book: no decision rests on them.
@@ -12,6 +12,8 @@ mod error;
 mod market;
 mod positions;
 mod ratio;
+mod restore;
+mod row;
 mod undo;
 mod waterline;
 
@@ -19,16 +21,23 @@ mod waterline;
 mod tests;
 
 use alloy::primitives::{U256, map::B256Map};
-use plimsoll_contracts::{IPlimsoll::IPlimsollEvents, MarketId};
+use plimsoll_contracts::MarketId;
 
-use self::{apply::Application, cover::Cover, undo::Change};
+use self::{
+    apply::Application,
+    cover::Cover,
+    undo::{Change, Place},
+};
 pub use self::{
     cover::CoverKey,
     error::{ApplyError, Problem, Quantity, UndoError},
     market::{Candidate, MarketBook, MarketState},
     positions::Position,
+    restore::{Damage, RestoreError},
+    row::{Row, RowError},
     undo::UNDO_BLOCKS,
 };
+use crate::chain::Event;
 
 /// When a block was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,11 +68,14 @@ impl Book {
 
     /// Applies the events of a block, in their order. Blocks without events may be left out. Fails where an event does
     /// not add up with those before it; the book is then as if the block had not been tried.
+    ///
+    /// Answers every row that the block may have changed, once, as it is now: whoever keeps the latest of each can
+    /// [`restore`](Self::restore) the book.
     pub fn apply<'e>(
         &mut self,
         block: Block,
-        events: impl IntoIterator<Item = &'e IPlimsollEvents>,
-    ) -> Result<(), ApplyError> {
+        events: impl IntoIterator<Item = &'e Event>,
+    ) -> Result<Vec<Row>, ApplyError> {
         if let Some(tip) = self.tip().filter(|tip| *tip >= block.number) {
             return Err(ApplyError::NotNext { block: block.number, tip });
         }
@@ -78,8 +90,9 @@ impl Book {
             }
         }
         let changes = application.changes;
+        let rows = self.rows(&changes);
         self.history.push(block.number, changes);
-        Ok(())
+        Ok(rows)
     }
 
     /// Takes back every block after `block`. Fails where that is further than [`UNDO_BLOCKS`] below the highest block
@@ -99,7 +112,7 @@ impl Book {
     /// A market; `None` where its creation was not seen.
     #[must_use]
     pub fn market(&self, id: MarketId) -> Option<&MarketBook> {
-        self.by_id.get(&id.0).map(|index| &self.markets[row(*index)])
+        self.by_id.get(&id.0).map(|index| &self.markets[at(*index)])
     }
 
     /// All markets in the order of their creation.
@@ -118,17 +131,39 @@ impl Book {
         self.cover.iter()
     }
 
+    /// What was changed, as it is now.
+    fn rows(&self, changes: &[Change]) -> Vec<Row> {
+        let mut places: Vec<_> = changes.iter().map(Change::place).collect();
+        places.sort_unstable();
+        places.dedup();
+        places.into_iter().map(|place| self.row(place)).collect()
+    }
+
+    fn row(&self, changed: Place<'_>) -> Row {
+        match changed {
+            Place::Market(index) => {
+                let market = &self.markets[at(index)];
+                Row::Market { index, market: Box::new((market.params().clone(), *market.state())) }
+            }
+            Place::Position { market, slot } => {
+                let positions = &self.markets[at(market)].positions;
+                Row::Position { market, account: positions.account(slot), position: positions.get(slot) }
+            }
+            Place::Cover(key) => Row::Cover { key: *key, amount: self.cover.get(*key) },
+        }
+    }
+
     fn take_back(&mut self, changes: impl Iterator<Item = Change>) {
         for change in changes {
             match change {
-                Change::MarketCreated => {
+                Change::MarketCreated { .. } => {
                     if let Some(market) = self.markets.pop() {
                         self.by_id.remove(&market.id().0);
                     }
                 }
-                Change::Market { market, before } => self.markets[row(market)].state = *before,
-                Change::PositionCreated { market } => self.markets[row(market)].positions.pop(),
-                Change::Position { market, slot, before } => self.markets[row(market)].positions.set(slot, before),
+                Change::Market { market, before } => self.markets[at(market)].state = *before,
+                Change::PositionCreated { market, .. } => self.markets[at(market)].positions.pop(),
+                Change::Position { market, slot, before } => self.markets[at(market)].positions.set(slot, before),
                 Change::Cover(cover) => {
                     self.cover.set(cover.0, cover.1);
                 }
@@ -138,6 +173,6 @@ impl Book {
 }
 
 /// Where something stands in its row.
-fn row(index: u32) -> usize {
+fn at(index: u32) -> usize {
     usize::try_from(index).unwrap_or(usize::MAX)
 }

@@ -9,7 +9,7 @@ use alloy::primitives::Address;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::{row, waterline::Waterline};
+use super::{at, waterline::Waterline};
 use crate::math::market::Loan;
 
 /// What an account holds and owes in a market.
@@ -46,7 +46,7 @@ impl Positions {
     /// The row of an account, if it has one.
     pub(super) fn slot(&self, account: Address) -> Option<u32> {
         let hash = self.hasher.hash_one(account);
-        self.slots.find(hash, |slot| self.accounts[row(*slot)] == account).copied()
+        self.slots.find(hash, |slot| self.accounts[at(*slot)] == account).copied()
     }
 
     /// A new row at the end, empty. `None` where 2^32 are taken.
@@ -55,15 +55,31 @@ impl Positions {
         self.accounts.push(account);
         self.positions.push(Position::default());
         let Self { accounts, slots, hasher, .. } = self;
-        slots.insert_unique(hasher.hash_one(account), slot, |slot| hasher.hash_one(accounts[row(*slot)]));
+        slots.insert_unique(hasher.hash_one(account), slot, |slot| hasher.hash_one(accounts[at(*slot)]));
         Some(slot)
+    }
+
+    /// A new row at the end, not yet in order. `false` where the account has one, or 2^32 are taken. Nothing gets none.
+    pub(super) fn restore(&mut self, account: Address, position: Position) -> bool {
+        if position == Position::default() {
+            return true;
+        }
+        let slot = if self.slot(account).is_none() { self.push(account) } else { None };
+        let Some(slot) = slot else { return false };
+        self.positions[at(slot)] = position;
+        true
+    }
+
+    /// Puts all rows in order, of which none was.
+    pub(super) fn order(&mut self) {
+        self.waterline = (0..).zip(&self.positions).map(|(slot, position)| (slot, position.loan())).collect();
     }
 
     /// Takes the last row away again.
     pub(super) fn pop(&mut self) {
         let (Some(account), Some(position)) = (self.accounts.pop(), self.positions.pop()) else { return };
         let slot = self.accounts.len();
-        if let Ok(entry) = self.slots.find_entry(self.hasher.hash_one(account), |found| row(*found) == slot) {
+        if let Ok(entry) = self.slots.find_entry(self.hasher.hash_one(account), |found| at(*found) == slot) {
             let (slot, _) = entry.remove();
             self.waterline.change(slot, position.loan(), Loan::default());
         }
@@ -71,18 +87,18 @@ impl Positions {
 
     /// The amounts in a row.
     pub(super) fn get(&self, slot: u32) -> Position {
-        self.positions[row(slot)]
+        self.positions[at(slot)]
     }
 
     /// Replaces the amounts in a row.
     pub(super) fn set(&mut self, slot: u32, position: Position) {
-        let before = std::mem::replace(&mut self.positions[row(slot)], position);
+        let before = std::mem::replace(&mut self.positions[at(slot)], position);
         self.waterline.change(slot, before.loan(), position.loan());
     }
 
     /// Whose a row is.
     pub(super) fn account(&self, slot: u32) -> Address {
-        self.accounts[row(slot)]
+        self.accounts[at(slot)]
     }
 
     /// All rows.

@@ -12,11 +12,31 @@ pub const UNDO_BLOCKS: u64 = 64;
 /// One thing as it was before a change. Taken back in reverse order.
 #[derive(Debug)]
 pub(super) enum Change {
-    MarketCreated,
+    MarketCreated { market: u32 },
     Market { market: u32, before: Box<MarketState> },
-    PositionCreated { market: u32 },
+    PositionCreated { market: u32, slot: u32 },
     Position { market: u32, slot: u32, before: Position },
     Cover(Box<(CoverKey, U256)>),
+}
+
+/// Where something was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place<'a> {
+    Market(u32),
+    Position { market: u32, slot: u32 },
+    Cover(&'a CoverKey),
+}
+
+impl Change {
+    pub(super) fn place(&self) -> Place<'_> {
+        match self {
+            Self::MarketCreated { market } | Self::Market { market, .. } => Place::Market(*market),
+            Self::PositionCreated { market, slot } | Self::Position { market, slot, .. } => {
+                Place::Position { market: *market, slot: *slot }
+            }
+            Self::Cover(cover) => Place::Cover(&cover.0),
+        }
+    }
 }
 
 /// The changes of the last blocks.
@@ -30,6 +50,11 @@ pub(super) struct History {
 }
 
 impl History {
+    /// Nothing to be taken back at or below a block.
+    pub(super) const fn beginning_at(block: u64) -> Self {
+        Self { blocks: VecDeque::new(), tip: Some(block), oldest: block }
+    }
+
     pub(super) const fn tip(&self) -> Option<u64> {
         self.tip
     }

@@ -39,6 +39,19 @@ impl Default for Waterline {
     }
 }
 
+impl FromIterator<(u32, Loan)> for Waterline {
+    /// Orders many loans at once, which takes less time than one by one.
+    fn from_iter<T: IntoIterator<Item = (u32, Loan)>>(loans: T) -> Self {
+        let mut by_size = vec![Vec::new(); SIZES];
+        for (slot, loan) in loans {
+            if let Some(entries) = size_of(loan).and_then(|size| by_size.get_mut(size)) {
+                entries.push(Entry::of(slot, loan));
+            }
+        }
+        Self { by_size: by_size.into_iter().map(BTreeSet::from_iter).collect() }
+    }
+}
+
 impl Waterline {
     /// Moves the loan in a slot to where it belongs. Loans without debt are not kept.
     pub(super) fn change(&mut self, slot: u32, before: Loan, after: Loan) {
@@ -63,10 +76,19 @@ impl Waterline {
     }
 
     fn place(&mut self, slot: u32, loan: Loan) -> Option<(&mut BTreeSet<Entry>, Entry)> {
-        let size = usize::try_from(loan.borrow_shares.checked_ilog2()? / 2).unwrap_or(SIZES);
-        let key = RatioKey::of_loan(loan.borrow_shares, loan.collateral);
-        Some((self.by_size.get_mut(size)?, Entry { key, slot }))
+        Some((self.by_size.get_mut(size_of(loan)?)?, Entry::of(slot, loan)))
     }
+}
+
+impl Entry {
+    fn of(slot: u32, loan: Loan) -> Self {
+        Self { key: RatioKey::of_loan(loan.borrow_shares, loan.collateral), slot }
+    }
+}
+
+/// Among which loans one is kept; none without debt.
+fn size_of(loan: Loan) -> Option<usize> {
+    usize::try_from(loan.borrow_shares.checked_ilog2()? / 2).ok()
 }
 
 /// No loan of at least so many borrow shares can be liquidated below this key.

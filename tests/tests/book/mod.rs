@@ -10,7 +10,7 @@ use alloy::{
     primitives::{Address, Bytes, U256},
     providers::Provider,
     rpc::types::Filter,
-    sol_types::{SolCall, SolEventInterface},
+    sol_types::SolCall,
 };
 use eyre::ContextCompat;
 use plimsoll_contracts::{
@@ -20,6 +20,7 @@ use plimsoll_contracts::{
 };
 use plimsoll_keeper::{
     book::{Block, Book, CoverKey, MarketBook},
+    chain::{Event, Sources},
     math::{self, market::Liquidated},
 };
 use plimsoll_lab::rig::Rig;
@@ -34,16 +35,17 @@ const BLOCKS_BETWEEN_COMPARISONS: u64 = 60;
 const SEED: u64 = 7;
 
 /// Reads the logs of the blocks that the book lacks and applies them.
-async fn catch_up(book: &mut Book, world: &World<'_>) -> eyre::Result<Vec<IPlimsollEvents>> {
+async fn catch_up(book: &mut Book, world: &World<'_>) -> eyre::Result<Vec<Event>> {
     let provider = world.provider();
     let head = provider.get_block_number().await?;
+    let sources = Sources { core: world.core, rewards: None };
     let mut all = Vec::new();
     for number in book.tip().map_or(0, |tip| tip + 1)..=head {
         let block = provider.get_block(BlockId::number(number)).await?.wrap_err("a block is missing")?;
         let logs = provider.get_logs(&Filter::new().address(world.core).at_block_hash(block.header.hash)).await?;
         let mut events = Vec::new();
         for log in logs {
-            events.push(IPlimsollEvents::decode_log(&log.inner)?.data);
+            events.extend(sources.decode(&log.inner)?);
         }
         book.apply(Block { number, timestamp: block.header.timestamp }, &events)?;
         all.extend(events);
@@ -110,7 +112,7 @@ fn stored(market: &MarketBook) -> Market {
 
 /// A block with nothing in it but a liquidation of some of those under water and some others. What the contract did is
 /// what the keeper's arithmetic foresaw, loan by loan.
-async fn liquidate(book: &mut Book, world: &mut World<'_>) -> eyre::Result<Vec<IPlimsollEvents>> {
+async fn liquidate(book: &mut Book, world: &mut World<'_>) -> eyre::Result<Vec<Event>> {
     let index = world.below(world.markets.len());
     let LocalMarket { params, price, .. } = world.markets[index].clone();
     let timestamp = world.next_timestamp();
@@ -148,7 +150,7 @@ async fn liquidate(book: &mut Book, world: &mut World<'_>) -> eyre::Result<Vec<I
     let events = catch_up(book, world).await?;
     let mut done = BTreeMap::new();
     for event in &events {
-        if let IPlimsollEvents::Liquidate(event) = event {
+        if let Event::Core(IPlimsollEvents::Liquidate(event)) = event {
             let liquidated = Liquidated {
                 repaid: event.repaid.try_into()?,
                 shares: event.shares.try_into()?,
@@ -181,7 +183,9 @@ async fn the_book_equals_the_chain_through_random_histories() -> eyre::Result<()
             catch_up(&mut book, &world).await?
         };
         for event in &events {
-            *seen.entry(name(event)).or_default() += 1;
+            if let Event::Core(event) = event {
+                *seen.entry(name(event)).or_default() += 1;
+            }
         }
         if number % BLOCKS_BETWEEN_COMPARISONS == 0 {
             assert_equal(&book, &world).await?;

@@ -9,7 +9,7 @@ use crate::math::{debt, market::Market, shares};
 
 /// What somebody does, by numbers that are fitted to what is there.
 #[derive(Debug, Clone, Copy)]
-struct Step {
+pub(super) struct Step {
     verb: u8,
     market: u64,
     account: u64,
@@ -18,7 +18,7 @@ struct Step {
     later: u64,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     (0..12u8, 0..2u64, 10..18u64, 1..=1_000u128, 0..3u64).prop_map(|(verb, market, account, part, later)| Step {
         verb,
         market,
@@ -29,7 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// The events that the contract would emit for a step; none where it would refuse.
-fn events_of(step: Step, book: &Book, timestamp: u64) -> Vec<IPlimsollEvents> {
+fn events_of(step: Step, book: &Book, timestamp: u64) -> Vec<Event> {
     let params = params(step.market);
     let (id, who) = (params.id().0, account(step.account));
     let Some(market) = book.market(params.id()) else { return vec![create(&params)] };
@@ -50,20 +50,20 @@ fn events_of(step: Step, book: &Book, timestamp: u64) -> Vec<IPlimsollEvents> {
             repay(id, who, debt::to_debt_up(shares, totals.borrow_assets, totals.borrow_shares), shares)
         }
         8 => {
-            return vec![IPlimsollEvents::SetCoverLimit(IPlimsoll::SetCoverLimit {
+            return vec![Event::Core(IPlimsollEvents::SetCoverLimit(IPlimsoll::SetCoverLimit {
                 backstop: who,
                 id,
                 limit: U256::from(amount),
-            })];
+            }))];
         }
         9 => {
-            return vec![IPlimsollEvents::DepositCover(IPlimsoll::DepositCover {
+            return vec![Event::Core(IPlimsollEvents::DepositCover(IPlimsoll::DepositCover {
                 backstop: who,
                 token: params.loanToken,
                 assets: U256::from(amount),
-            })];
+            }))];
         }
-        10 => IPlimsollEvents::SetFee(IPlimsoll::SetFee { id, feeBps: U256::from(step.part) }),
+        10 => Event::Core(IPlimsollEvents::SetFee(IPlimsoll::SetFee { id, feeBps: U256::from(step.part) })),
         11 => return liquidation(market, who, timestamp),
         _ => return Vec::new(),
     };
@@ -71,23 +71,23 @@ fn events_of(step: Step, book: &Book, timestamp: u64) -> Vec<IPlimsollEvents> {
 }
 
 /// The accrual that goes ahead of what touches totals, unless it was done in this second.
-fn accrual(market: &MarketBook, timestamp: u64) -> Option<IPlimsollEvents> {
+fn accrual(market: &MarketBook, timestamp: u64) -> Option<Event> {
     let before = market.state().totals;
     let Market { borrow_assets, reserve_shares, rate_at_target, interest_remainder, .. } = market.at(timestamp);
     let interest = U256::from(borrow_assets - before.borrow_assets) << 32 | U256::from(interest_remainder);
     (timestamp != before.last_update).then(|| {
-        IPlimsollEvents::Accrue(IPlimsoll::Accrue {
+        Event::Core(IPlimsollEvents::Accrue(IPlimsoll::Accrue {
             id: market.id().0,
             interest,
             feeShares: U256::from(reserve_shares - before.reserve_shares),
             rateAtTarget: U256::from(rate_at_target),
             timestamp: U256::from(timestamp),
-        })
+        }))
     })
 }
 
 /// A loan liquidated at the highest price of its waterline, with nobody but suppliers to bear the loss.
-fn liquidation(market: &MarketBook, who: Address, timestamp: u64) -> Vec<IPlimsollEvents> {
+fn liquidation(market: &MarketBook, who: Address, timestamp: u64) -> Vec<Event> {
     let mut loan = market.position(who).loan();
     let price = market.waterline(who, timestamp).min(U256::from(u128::MAX)) / U256::from(2);
     let mut totals = market.at(timestamp);
@@ -98,7 +98,7 @@ fn liquidation(market: &MarketBook, who: Address, timestamp: u64) -> Vec<IPlimso
         return Vec::new();
     };
     let id = market.id().0;
-    let liquidate = IPlimsollEvents::Liquidate(IPlimsoll::Liquidate {
+    let liquidate = Event::Core(IPlimsollEvents::Liquidate(IPlimsoll::Liquidate {
         id,
         caller: who,
         borrower: who,
@@ -106,22 +106,22 @@ fn liquidation(market: &MarketBook, who: Address, timestamp: u64) -> Vec<IPlimso
         shares: U256::from(done.shares),
         seized: U256::from(done.seized),
         badDebt: U256::from(done.bad_debt),
-    });
-    let loss = IPlimsollEvents::RealiseLoss(IPlimsoll::RealiseLoss {
+    }));
+    let loss = Event::Core(IPlimsollEvents::RealiseLoss(IPlimsoll::RealiseLoss {
         id,
         backstop: Address::ZERO,
         loss: U256::from(done.bad_debt),
         fromReserve: U256::ZERO,
         reserveShares: U256::ZERO,
         fromCover: U256::ZERO,
-    });
+    }));
     let loss = (done.bad_debt != 0).then_some(loss);
     accrual(market, timestamp).into_iter().chain([liquidate]).chain(loss).collect()
 }
 
 /// Blocks of events, made by a book that applies each step for itself.
-fn blocks_of(steps: &[Step]) -> (Vec<(Block, Vec<IPlimsollEvents>)>, Seen) {
-    let mut blocks: Vec<(Block, Vec<IPlimsollEvents>)> = vec![(block(1), Vec::new())];
+pub(super) fn blocks_of(steps: &[Step]) -> (Vec<(Block, Vec<Event>)>, Seen) {
+    let mut blocks: Vec<(Block, Vec<Event>)> = vec![(block(1), Vec::new())];
     let mut shadow = Book::new();
     for (number, step) in (1..).zip(steps) {
         let last = blocks.last().map_or(1, |(block, _)| block.number);

@@ -1,9 +1,10 @@
-//! The book against itself taken apart: the index against a full scan, going back against where it came from, and
-//! events that cannot be true. (That the book equals the chain is tested on a chain.)
+//! The book against itself taken apart: the index against a full scan, going back against where it came from,
+//! restoring against what was applied, and events that cannot be true. (That the book equals the chain is tested on a chain.)
 
 mod history;
 mod index;
 mod refusals;
+mod restoring;
 
 use std::collections::BTreeMap;
 
@@ -30,33 +31,46 @@ fn params(number: u64) -> MarketParams {
     MarketParams::new(account(1), account(2), account(1_000 + number), risk, curve)
 }
 
-fn create(params: &MarketParams) -> IPlimsollEvents {
-    IPlimsollEvents::CreateMarket(IPlimsoll::CreateMarket { id: params.id().0, params: params.clone() })
+fn create(params: &MarketParams) -> Event {
+    Event::Core(IPlimsollEvents::CreateMarket(IPlimsoll::CreateMarket { id: params.id().0, params: params.clone() }))
 }
 
-fn supply(id: B256, on_behalf: Address, assets: u128, shares: u128) -> IPlimsollEvents {
+fn supply(id: B256, on_behalf: Address, assets: u128, shares: u128) -> Event {
     let (assets, shares) = (U256::from(assets), U256::from(shares));
-    IPlimsollEvents::Supply(IPlimsoll::Supply { id, caller: on_behalf, onBehalf: on_behalf, assets, shares })
-}
-
-fn supply_collateral(id: B256, on_behalf: Address, assets: u128) -> IPlimsollEvents {
-    let assets = U256::from(assets);
-    IPlimsollEvents::SupplyCollateral(IPlimsoll::SupplyCollateral {
+    Event::Core(IPlimsollEvents::Supply(IPlimsoll::Supply {
         id,
         caller: on_behalf,
         onBehalf: on_behalf,
         assets,
-    })
+        shares,
+    }))
 }
 
-fn borrow(id: B256, on_behalf: Address, assets: u128, shares: u128) -> IPlimsollEvents {
+fn supply_collateral(id: B256, on_behalf: Address, assets: u128) -> Event {
+    let assets = U256::from(assets);
+    Event::Core(IPlimsollEvents::SupplyCollateral(IPlimsoll::SupplyCollateral {
+        id,
+        caller: on_behalf,
+        onBehalf: on_behalf,
+        assets,
+    }))
+}
+
+fn borrow(id: B256, on_behalf: Address, assets: u128, shares: u128) -> Event {
     let (assets, shares, caller, receiver) = (U256::from(assets), U256::from(shares), on_behalf, on_behalf);
-    IPlimsollEvents::Borrow(IPlimsoll::Borrow { id, caller, onBehalf: on_behalf, receiver, assets, shares })
+    Event::Core(IPlimsollEvents::Borrow(IPlimsoll::Borrow {
+        id,
+        caller,
+        onBehalf: on_behalf,
+        receiver,
+        assets,
+        shares,
+    }))
 }
 
-fn repay(id: B256, on_behalf: Address, assets: u128, shares: u128) -> IPlimsollEvents {
+fn repay(id: B256, on_behalf: Address, assets: u128, shares: u128) -> Event {
     let (assets, shares) = (U256::from(assets), U256::from(shares));
-    IPlimsollEvents::Repay(IPlimsoll::Repay { id, caller: on_behalf, onBehalf: on_behalf, assets, shares })
+    Event::Core(IPlimsollEvents::Repay(IPlimsoll::Repay { id, caller: on_behalf, onBehalf: on_behalf, assets, shares }))
 }
 
 /// Everything that can be seen of a book.

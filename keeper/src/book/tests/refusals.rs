@@ -22,7 +22,7 @@ fn book() -> (Book, B256) {
 }
 
 /// What is wrong with the last of these events; a first one that is right must leave no trace.
-fn refusal(event: IPlimsollEvents) -> Problem {
+fn refusal(event: Event) -> Problem {
     let (mut book, id) = book();
     let before = seen(&book);
     let market_changes = supply(id, account(20), 5, 5);
@@ -39,7 +39,7 @@ fn a_market_that_was_never_created_is_refused() {
     let id = params(8).id();
     assert_eq!(refusal(supply(id.0, account(1), 1, 1)), Problem::UnknownMarket(id));
     let limit = IPlimsoll::SetCoverLimit { backstop: account(3), id: id.0, limit: U256::ONE };
-    assert_eq!(refusal(IPlimsollEvents::SetCoverLimit(limit)), Problem::UnknownMarket(id));
+    assert_eq!(refusal(Event::Core(IPlimsollEvents::SetCoverLimit(limit))), Problem::UnknownMarket(id));
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_market_is_created_once_and_under_its_own_id() {
     let (stated, computed) = (params(8).id(), params(9).id());
     assert_eq!(refusal(create(&params(0))), Problem::MarketTwice(params(0).id()));
     let event = IPlimsoll::CreateMarket { id: stated.0, params: params(9) };
-    assert_eq!(refusal(IPlimsollEvents::CreateMarket(event)), Problem::WrongId { stated, computed });
+    assert_eq!(refusal(Event::Core(IPlimsollEvents::CreateMarket(event))), Problem::WrongId { stated, computed });
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn nobody_gives_back_more_than_he_has() {
     let withdrawn =
         IPlimsoll::WithdrawCollateral { id, caller: who, onBehalf: who, receiver: who, assets: U256::from(LENT + 1) };
     assert_eq!(
-        refusal(IPlimsollEvents::WithdrawCollateral(withdrawn)),
+        refusal(Event::Core(IPlimsollEvents::WithdrawCollateral(withdrawn))),
         Problem::Overdrawn { quantity: Quantity::Collateral(who), has: U256::from(LENT), takes: U256::from(LENT + 1) }
     );
     assert_eq!(
@@ -95,7 +95,7 @@ fn cover_that_is_not_there_pays_for_nothing() {
         fromCover: U256::from(4),
     };
     assert_eq!(
-        refusal(IPlimsollEvents::RealiseLoss(loss)),
+        refusal(Event::Core(IPlimsollEvents::RealiseLoss(loss))),
         Problem::Overdrawn { quantity: Quantity::Cover(account(30)), has: U256::ZERO, takes: U256::from(4) }
     );
 }
@@ -114,13 +114,13 @@ fn a_missed_event_is_noticed_at_the_next_accrual() {
     let totals = seeing.market(MarketId(id)).unwrap().at(later.timestamp);
     let before = seeing.market(MarketId(id)).unwrap().state().totals;
     let interest = U256::from(totals.borrow_assets - before.borrow_assets) << 32;
-    let accrue = IPlimsollEvents::Accrue(IPlimsoll::Accrue {
+    let accrue = Event::Core(IPlimsollEvents::Accrue(IPlimsoll::Accrue {
         id,
         interest: interest | U256::from(totals.interest_remainder),
         feeShares: U256::ZERO,
         rateAtTarget: U256::from(totals.rate_at_target),
         timestamp: U256::from(later.timestamp),
-    });
+    }));
     seeing.apply(later, std::slice::from_ref(&accrue)).unwrap();
     let error = missing.apply(later, &[accrue]).unwrap_err();
     assert!(matches!(error, ApplyError::DoesNotAddUp { problem: Problem::Interest { .. }, .. }), "{error}");

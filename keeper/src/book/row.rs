@@ -1,0 +1,211 @@
+//! The book's rows as bytes, for a checkpoint that knows nothing of them.
+//!
+//! A row is one thing as it is after a block. Keys sort so that a market comes before its positions, and markets by the
+//! order of their creation. Numbers lie side by side with their highest byte first, each in all its width.
+
+use alloy::primitives::{Address, Bytes, U256};
+use plimsoll_contracts::{MarketId, MarketParams};
+
+use super::{cover::CoverKey, market::MarketState, positions::Position};
+use crate::math::market::Market;
+
+const MARKET: u8 = 1;
+const POSITION: u8 = 2;
+const COVER: u8 = 3;
+
+const AMOUNT: u8 = 1;
+const FLOOR: u8 = 2;
+const LIMIT: u8 = 3;
+
+/// One thing in the book as it is after a block. Rows of nothing – an empty position, cover of 0 – are written, too:
+/// they take the place of what was there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Row {
+    /// A market.
+    Market {
+        /// How many were created before it.
+        index: u32,
+        /// What it is, and what of it changes.
+        market: Box<(MarketParams, MarketState)>,
+    },
+    /// What an account holds and owes in a market.
+    Position {
+        /// The market, by its number.
+        market: u32,
+        /// Whose it is.
+        account: Address,
+        /// The amounts.
+        position: Position,
+    },
+    /// An amount of a backstop's.
+    Cover {
+        /// Which.
+        key: CoverKey,
+        /// How much.
+        amount: U256,
+    },
+}
+
+/// Bytes that are no row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no row has the key {key} and {length} bytes of value")]
+pub struct RowError {
+    /// Its key.
+    pub key: Bytes,
+    /// How long its value is.
+    pub length: usize,
+}
+
+impl Row {
+    /// What it is found by.
+    #[must_use]
+    pub fn key(&self) -> Vec<u8> {
+        match self {
+            Self::Market { index, .. } => [&[MARKET][..], &index.to_be_bytes()].concat(),
+            Self::Position { market, account, .. } => {
+                [&[POSITION][..], &market.to_be_bytes(), account.as_slice()].concat()
+            }
+            Self::Cover { key: CoverKey::Amount(backstop, token), .. } => {
+                [&[COVER, AMOUNT][..], backstop.as_slice(), token.as_slice()].concat()
+            }
+            Self::Cover { key: CoverKey::Floor(backstop, token), .. } => {
+                [&[COVER, FLOOR][..], backstop.as_slice(), token.as_slice()].concat()
+            }
+            Self::Cover { key: CoverKey::Limit(backstop, market), .. } => {
+                [&[COVER, LIMIT][..], backstop.as_slice(), market.0.as_slice()].concat()
+            }
+        }
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn value(&self) -> Vec<u8> {
+        match self {
+            Self::Market { market, .. } => market_value(&market.0, &market.1),
+            Self::Position { position, .. } => [
+                position.supply_shares.to_be_bytes(),
+                position.borrow_shares.to_be_bytes(),
+                position.collateral.to_be_bytes(),
+            ]
+            .concat(),
+            Self::Cover { amount, .. } => amount.to_be_bytes_vec(),
+        }
+    }
+
+    /// Reads a row. Fails where no row has such a key and value.
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, RowError> {
+        Self::read(&mut Fields(key), &mut Fields(value))
+            .ok_or_else(|| RowError { key: Bytes::copy_from_slice(key), length: value.len() })
+    }
+
+    fn read(key: &mut Fields<'_>, value: &mut Fields<'_>) -> Option<Self> {
+        let row = match key.byte()? {
+            MARKET => Self::Market { index: key.u32()?, market: Box::new(read_market(value)?) },
+            POSITION => Self::Position {
+                market: key.u32()?,
+                account: key.address()?,
+                position: Position {
+                    supply_shares: value.u128()?,
+                    borrow_shares: value.u128()?,
+                    collateral: value.u128()?,
+                },
+            },
+            COVER => {
+                let key = match key.byte()? {
+                    AMOUNT => CoverKey::Amount(key.address()?, key.address()?),
+                    FLOOR => CoverKey::Floor(key.address()?, key.address()?),
+                    LIMIT => CoverKey::Limit(key.address()?, MarketId(key.word()?.into())),
+                    _ => return None,
+                };
+                Self::Cover { key, amount: value.word()? }
+            }
+            _ => return None,
+        };
+        (key.0.is_empty() && value.0.is_empty()).then_some(row)
+    }
+}
+
+fn market_value(params: &MarketParams, state: &MarketState) -> Vec<u8> {
+    let MarketParams { loanToken, collateralToken, oracle, risk, curve } = params;
+    let MarketState { totals, fee_recipient, backstop } = state;
+    [
+        loanToken.as_slice(),
+        collateralToken.as_slice(),
+        oracle.as_slice(),
+        &risk.to_be_bytes::<32>(),
+        &curve.to_be_bytes::<32>(),
+        &totals.supply_assets.to_be_bytes(),
+        &totals.supply_shares.to_be_bytes(),
+        &totals.borrow_assets.to_be_bytes(),
+        &totals.borrow_shares.to_be_bytes(),
+        &totals.last_update.to_be_bytes(),
+        &totals.fee_bps.to_be_bytes(),
+        &totals.rate_at_target.to_be_bytes(),
+        &totals.interest_remainder.to_be_bytes(),
+        &totals.reserve_shares.to_be_bytes(),
+        fee_recipient.as_slice(),
+        backstop.as_slice(),
+    ]
+    .concat()
+}
+
+fn read_market(value: &mut Fields<'_>) -> Option<(MarketParams, MarketState)> {
+    let params = MarketParams {
+        loanToken: value.address()?,
+        collateralToken: value.address()?,
+        oracle: value.address()?,
+        risk: value.word()?,
+        curve: value.word()?,
+    };
+    let totals = Market {
+        supply_assets: value.u128()?,
+        supply_shares: value.u128()?,
+        borrow_assets: value.u128()?,
+        borrow_shares: value.u128()?,
+        last_update: value.u64()?,
+        fee_bps: value.u16()?,
+        rate_at_target: value.u64()?,
+        interest_remainder: value.u32()?,
+        reserve_shares: value.u128()?,
+    };
+    Some((params, MarketState { totals, fee_recipient: value.address()?, backstop: value.address()? }))
+}
+
+/// What is still to be read.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn bytes<const LENGTH: usize>(&mut self) -> Option<[u8; LENGTH]> {
+        let (first, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.bytes().map(u8::from_be_bytes)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.bytes().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.bytes().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.bytes().map(u64::from_be_bytes)
+    }
+
+    fn u128(&mut self) -> Option<u128> {
+        self.bytes().map(u128::from_be_bytes)
+    }
+
+    fn word(&mut self) -> Option<U256> {
+        self.bytes().map(U256::from_be_bytes::<32>)
+    }
+
+    fn address(&mut self) -> Option<Address> {
+        self.bytes().map(Address::new)
+    }
+}
