@@ -6,11 +6,13 @@
 
 pub mod endpoint;
 pub mod error;
+mod http;
 pub mod local;
 pub mod logging;
 pub mod redaction;
 pub mod secret;
 pub mod signer;
+mod ws;
 
 #[cfg(test)]
 mod test_server;

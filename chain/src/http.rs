@@ -1,0 +1,96 @@
+//! Requests by HTTP. alloy's own transport would do, but for two things: it forgets when a busy node wants to be asked
+//! again if the refusal is JSON, and it writes the URL into its spans.
+
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use alloy::{
+    rpc::json_rpc::{RequestPacket, ResponsePacket},
+    transports::{TransportError, TransportErrorKind, TransportFut, TransportResult},
+};
+use reqwest::header::RETRY_AFTER;
+use tower::Service;
+use url::Url;
+
+/// An address that requests are posted to.
+#[derive(Clone)]
+pub(crate) struct HttpTransport {
+    client: reqwest::Client,
+    url: Url,
+}
+
+impl HttpTransport {
+    pub(crate) const fn new(client: reqwest::Client, url: Url) -> Self {
+        Self { client, url }
+    }
+
+    async fn post(self, request: RequestPacket) -> TransportResult<ResponsePacket> {
+        let posted = self.client.post(self.url).json(&request).headers(request.headers()).send().await;
+        let response = posted.map_err(TransportErrorKind::custom)?;
+        let status = response.status();
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let retry_after = retry_after.map(Duration::from_secs);
+        let body = response.bytes().await.map_err(TransportErrorKind::custom)?;
+        if status.is_success() {
+            return serde_json::from_slice(&body)
+                .map_err(|error| TransportError::deser_err(error, String::from_utf8_lossy(&body)));
+        }
+        let refusal = serde_json::from_slice::<ResponsePacket>(&body).ok().filter(ResponsePacket::is_error);
+        match refusal.filter(|_| retry_after.is_none()) {
+            // Many nodes say by HTTP what they say in JSON, too.
+            Some(refusal) => Ok(refusal),
+            None => {
+                let body = String::from_utf8_lossy(&body).into_owned();
+                Err(TransportErrorKind::http_error_with_retry_after(status.as_u16(), body, retry_after))
+            }
+        }
+    }
+}
+
+impl Service<RequestPacket> for HttpTransport {
+    type Response = ResponsePacket;
+    type Error = TransportError;
+    type Future = TransportFut<'static>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: RequestPacket) -> Self::Future {
+        Box::pin(self.clone().post(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::{rpc::client::RpcClient, transports::RpcError};
+
+    use super::*;
+    use crate::{endpoint::Endpoint, test_server};
+
+    const REFUSAL: &str = r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32005,"message":"later"}}"#;
+
+    async fn refused(status: &'static str) -> TransportError {
+        let address = test_server::serve(status, |_| REFUSAL.to_owned()).await;
+        let client: RpcClient = format!("http://{address}").parse::<Endpoint>().unwrap().client().await.unwrap();
+        client.request_noparams::<String>("eth_chainId").await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_busy_node_says_when_to_ask_again() {
+        let error = refused("429 Too Many Requests\r\nretry-after: 17").await;
+        let RpcError::Transport(TransportErrorKind::HttpErrorWithRetryAfter { retry_after, .. }) = error else {
+            panic!("{error}")
+        };
+        assert_eq!(retry_after, Duration::from_secs(17));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_in_json_is_read_whatever_http_says() {
+        let error = refused("413 Payload Too Large").await;
+        assert_eq!(error.as_error_resp().unwrap().code, -32005);
+    }
+}
