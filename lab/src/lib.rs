@@ -1,12 +1,13 @@
 //! The rig that demo, measurements and tests share: nodes of our own, deployed contracts, positions to begin with.
 //!
 //! [`node`] is an Anvil, which ends with us like every [`process`] that we start, [`rig`] puts contracts on it,
-//! [`market`] is a market to begin with, [`demo`] shows what Plimsoll does, and [`gas`] what that costs.
-//! [`book`] measures the keeper's memory of a chain, [`proxy`] is a node that misbehaves, and [`mutants`] measures the
-//! tests.
+//! [`market`] is a market to begin with, [`exchange`] a real exchange, [`demo`] shows what Plimsoll does, and [`gas`]
+//! what that costs. [`book`] measures the keeper's memory of a chain, [`proxy`] is a node that misbehaves, and
+//! [`mutants`] measures the tests.
 
 pub mod book;
 pub mod demo;
+pub mod exchange;
 pub mod gas;
 pub mod market;
 pub mod mutants;
