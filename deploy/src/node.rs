@@ -10,6 +10,7 @@ use plimsoll_chain::{endpoint::Endpoint, local::LocalChain, signer::SignerSource
 use tempfile::TempDir;
 
 use crate::{
+    fees::GasWithMargin,
     process::Process,
     tools::{Tool, Tools},
 };
@@ -54,7 +55,13 @@ impl Node {
             *account = signer.address();
             wallet.register_signer(signer);
         }
-        let provider = ProviderBuilder::new().wallet(wallet).connect_client(client).erased();
+        let provider = ProviderBuilder::<_, _, Ethereum>::default()
+            .filler(GasWithMargin::default())
+            .with_cached_nonce_management()
+            .fetch_chain_id()
+            .wallet(wallet)
+            .connect_client(client)
+            .erased();
         // A line per request would be written for nobody, and cost a measurement its precision.
         provider.anvil_set_logging(false).await?;
         Ok(Self { provider, accounts, address, process, _scratch: scratch })

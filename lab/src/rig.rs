@@ -102,6 +102,6 @@ impl Rig {
 /// Sends a call and waits until it is mined. Fails when it reverts, with what the contract said.
 pub async fn mined<P: Provider, D: CallDecoder>(call: CallBuilder<P, D>) -> eyre::Result<TransactionReceipt> {
     let receipt = call.send().await?.get_receipt().await?;
-    ensure!(receipt.status(), "the transaction {} reverted", receipt.transaction_hash);
+    ensure!(receipt.status(), "the transaction {} reverted after {} gas", receipt.transaction_hash, receipt.gas_used);
     Ok(receipt)
 }

@@ -25,6 +25,8 @@ const DECIMALS: u8 = 8;
 const OPENING_FACTOR: u64 = 10;
 /// A millionth: at the lowest rate that is the interest of some hours, which this test does not take.
 const HEALTH_TOLERANCE_PPB: u64 = 1_000;
+/// Interest is that of so many blocks, however long the machine takes for them.
+const SECONDS_PER_BLOCK: u64 = 1;
 /// One block holds all that is sent at once.
 const BLOCK_GAS_LIMIT: &str = "2000000000";
 /// Enough for each.
@@ -89,6 +91,7 @@ async fn real_loans_have_the_health_that_aave_gave_them_and_only_the_unhealthy_a
 
     let rig = Rig::start(&["--gas-limit", BLOCK_GAS_LIMIT]).await?;
     let anybody = rig.node.impersonating().await?;
+    anybody.anvil_set_block_timestamp_interval(SECONDS_PER_BLOCK).await?;
     let core = rig.deploy("Plimsoll", rig.deployer().abi_encode()).await?;
     let lens = ILens::new(rig.deploy("Lens", core.abi_encode()).await?, rig.provider());
     let loan_token = rig.deploy_token("USD", DECIMALS).await?;

@@ -7,10 +7,13 @@ use std::{
     time::Duration,
 };
 
-use alloy::primitives::U256;
+use alloy::{
+    primitives::{Bytes, U256},
+    providers::ext::AnvilApi,
+};
 use eyre::ContextCompat;
 use plimsoll_chain::{endpoint::Endpoint, local::LocalChain};
-use plimsoll_contracts::IPlimsoll::Unhealthy;
+use plimsoll_contracts::IPlimsoll::{self, Unhealthy};
 use plimsoll_lab::{
     demo,
     market::{LocalMarket, units},
@@ -40,6 +43,26 @@ async fn a_loan_beyond_the_limit_is_refused_with_the_contracts_own_error() -> ey
     let refusal =
         error.downcast_ref::<alloy::contract::Error>().and_then(|error| error.as_decoded_error::<Unhealthy>());
     assert_eq!(refusal, Some(Unhealthy { debt: units(1_601, 6), maxDebt: units(1_600, 6) }), "{error:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_estimated_when_no_interest_was_due_has_gas_enough_when_it_is() -> eyre::Result<()> {
+    let rig = Rig::start(&[]).await?;
+    let market = LocalMarket::deploy(&rig).await?;
+    market.lend(&rig, rig.node.account(1)?, 10_000).await?;
+    rig.provider().anvil_set_block_timestamp_interval(0).await?;
+    market.open_loan(&rig, rig.node.account(2)?, 1, 1_000).await?;
+
+    let borrower = rig.node.account(2)?;
+    rig.give(market.params.loanToken, borrower, units(100, 6), market.core).await?;
+    rig.provider().anvil_set_auto_mine(false).await?;
+    let core = IPlimsoll::new(market.core, rig.provider());
+    let repay = core.repay(market.params.clone(), units(100, 6), U256::ZERO, borrower, Bytes::new());
+    let sent = repay.from(borrower).send().await?;
+    rig.provider().anvil_set_block_timestamp_interval(1).await?;
+    rig.provider().evm_mine(None).await?;
+    assert!(sent.get_receipt().await?.status());
     Ok(())
 }
 
