@@ -7,10 +7,13 @@
 //!                  cursor)                      not)
 //! ```
 //!
-//! [`math`] is the contracts' arithmetic, [`book`] every market, position and stake, kept from events alone. [`sender`] is who sends.
+//! [`math`] is the contracts' arithmetic, [`book`] every market, position and stake, kept from events alone.
+//! [`sender`] is who sends,
+//! [`store`] what is remembered through a restart.
 
 pub mod book;
 pub mod chain;
 pub mod intent;
 pub mod math;
 pub mod sender;
+pub mod store;
