@@ -94,14 +94,6 @@ pub enum StoreError {
         /// What it said.
         source: rusqlite::Error,
     },
-    /// The journal holds what no keeper writes.
-    #[error("{}: {what}; the file was changed by hand, or a keeper of another version wrote it", .path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What cannot be read.
-        what: String,
-    },
     /// A write failed earlier, and nothing has been written since.
     #[error("{} is no longer written since: {cause}; remove the cause and start the keeper again", .path.display())]
     Stopped {

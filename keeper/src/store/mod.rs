@@ -10,10 +10,12 @@
 mod alerts;
 mod checkpoint;
 mod database;
+mod entries;
 mod error;
 mod folder;
 mod identity;
 mod journal;
+mod notes;
 mod pending;
 mod worker;
 
@@ -26,8 +28,10 @@ use self::folder::Folder;
 pub use self::{
     alerts::{Alert, AlertQueue},
     checkpoint::{Checkpoint, CheckpointTip, Image},
+    entries::SqliteJournal,
     error::StoreError,
     identity::Identity,
+    notes::Notes,
 };
 
 /// The files of a keeper. The folder is free for another one when all parts of this are gone.
@@ -35,6 +39,10 @@ pub use self::{
 pub struct Store {
     /// The book as it was at least 64 blocks ago.
     pub checkpoint: Checkpoint,
+    /// Every transaction that was ever signed.
+    pub journal: SqliteJournal,
+    /// What safety remembers.
+    pub notes: Notes,
     /// What somebody has yet to be told.
     pub alerts: AlertQueue,
 }
@@ -46,6 +54,11 @@ impl Store {
         let folder = Arc::new(Folder::take(folder)?);
         let journal = journal::open(&folder, identity)?;
         let checkpoint = Checkpoint::open(&folder, identity)?;
-        Ok(Self { checkpoint, alerts: AlertQueue::new(journal) })
+        Ok(Self {
+            checkpoint,
+            journal: SqliteJournal::new(Arc::clone(&journal)),
+            notes: Notes::new(Arc::clone(&journal)),
+            alerts: AlertQueue::new(journal),
+        })
     }
 }

@@ -74,3 +74,18 @@ async fn alerts_wait_in_their_order_until_they_are_delivered_and_never_share_a_n
     assert_eq!(alerts.pending(10).await.unwrap(), []);
     assert!(alerts.enqueue("balance", "0.1 left").await.unwrap() > second);
 }
+
+#[tokio::test]
+async fn a_note_is_what_was_written_last_under_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let notes = open(folder.path()).notes;
+    assert_eq!(notes.read("day").await.unwrap(), None);
+    for text in ["1", "2"] {
+        notes.write("day", text.to_owned()).await.unwrap();
+    }
+    notes.write("breaker", "open".to_owned()).await.unwrap();
+    drop(notes);
+    let notes = open(folder.path()).notes;
+    assert_eq!(notes.read("day").await.unwrap().as_deref(), Some("2"));
+    assert_eq!(notes.read("breaker").await.unwrap().as_deref(), Some("open"));
+}
