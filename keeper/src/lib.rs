@@ -7,13 +7,11 @@
 //!                  cursor)                      not)
 //! ```
 //!
-//! [`math`] is the contracts' arithmetic, [`book`] every market, position and stake, kept from events alone.
-//! [`sender`] is who sends,
-//! [`store`] what is remembered through a restart.
+//! [`math`] is the contracts' arithmetic, [`book`] every market, position and stake, kept from events alone. [`sender`] is who sends.
 
+pub mod audit;
 pub mod book;
 pub mod chain;
 pub mod intent;
 pub mod math;
 pub mod sender;
-pub mod store;

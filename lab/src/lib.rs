@@ -1,17 +1,21 @@
 //! The rig that demo, measurements and tests share: nodes of our own, deployed contracts, positions to begin with.
 //!
 //! [`node`] is an Anvil, which ends with us like every [`process`] that we start, [`rig`] puts contracts on it,
-//! [`market`] is a market to begin with, [`exchange`] a real exchange, [`demo`] shows what Plimsoll does, and [`gas`]
-//! what that costs. [`book`] measures the keeper's memory of a chain, [`proxy`] is a node that misbehaves, and
-//! [`mutants`] measures the tests.
+//! [`market`] is a market to begin with, [`exchange`] a real exchange, [`stage`] everything that `deploy up` deploys, with
+//! a [`crowd`] of borrowers where one is wanted. [`demo`] shows what Plimsoll does, and [`gas`] what that costs. [`book`]
+//! measures the keeper's memory of a chain, [`observer`] sees what a node announces and when, [`proxy`] is a node that
+//! misbehaves, and [`mutants`] measures the tests.
 
 pub mod book;
+pub mod crowd;
 pub mod demo;
 pub mod exchange;
 pub mod gas;
 pub mod market;
 pub mod mutants;
+pub mod observer;
 pub mod proxy;
 pub mod rig;
+pub mod stage;
 
 pub use plimsoll_deploy::{node, process};

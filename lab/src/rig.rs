@@ -15,8 +15,9 @@ use plimsoll_deploy::{compile::Artifacts, tools::Tools, workspace::Workspace};
 use crate::node::Node;
 
 /// What only local chains need, by file.
-const LOCAL_SOURCES: [&str; 5] = [
+const LOCAL_SOURCES: [&str; 6] = [
     "contracts/test/support/MarketMaker.sol",
+    "contracts/test/support/Crowd.sol",
     "contracts/test/support/TestToken.sol",
     "contracts/test/support/OneSlotOracle.sol",
     "contracts/test/support/StakingRewards.sol",

@@ -9,16 +9,23 @@ use std::{
 
 use alloy::{
     primitives::{Bytes, U256},
-    providers::ext::AnvilApi,
+    providers::{Provider, ext::AnvilApi},
+    rpc::types::Filter,
+    sol_types::SolEvent,
 };
 use eyre::ContextCompat;
 use plimsoll_chain::{endpoint::Endpoint, local::LocalChain};
-use plimsoll_contracts::IPlimsoll::{self, Unhealthy};
+use plimsoll_contracts::{
+    ILens,
+    IPlimsoll::{self, Unhealthy},
+};
 use plimsoll_lab::{
+    crowd::{Crowd, Opening},
     demo,
     market::{LocalMarket, units},
     node::Node,
     rig::Rig,
+    stage::Stage,
 };
 
 use crate::support;
@@ -114,5 +121,37 @@ fn assert_closed(mut connection: TcpStream) -> eyre::Result<()> {
         read.as_ref().is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
     assert!(!still_open, "the node is still there");
     assert!(!matches!(read, Ok(1..)), "the node spoke unasked");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_has_its_loans_and_falls_under_water_with_the_feed() -> eyre::Result<()> {
+    const TRANSACTION_GAS: u64 = 1 << 24;
+    const LOANS: usize = 100;
+    let stage = Stage::start(&["--enable-tx-gas-limit"]).await?;
+    let (core, params) = (stage.contract("Plimsoll")?, stage.market("weth-usdc")?);
+    let [ether, dollars] = [units(1, 18), units(1_500, 6)].map(|units| u128::try_from(units).unwrap_or_default());
+    stage.lend(&params, dollars * 2 * u128::try_from(LOANS)?).await?;
+    let [pool_ether, pool_dollars] = [units(1_000, 18), units(2_000_000, 6)];
+    stage.provide("weth-usdc", Stage::amounts(&params, pool_ether, pool_dollars)).await?;
+    let crowd = Crowd::deploy(&stage.rig, core, TRANSACTION_GAS).await?;
+    crowd.open(&params, &[Opening { collateral: ether, debt: dollars }; LOANS]).await?;
+
+    let provider = stage.rig.provider();
+    let filter = Filter::new().address(core).event_signature(IPlimsoll::Borrow::SIGNATURE_HASH).from_block(0);
+    let mut borrowers = Vec::new();
+    for log in provider.get_logs(&filter).await? {
+        borrowers.push(IPlimsoll::Borrow::decode_log(&log.inner)?.onBehalf);
+    }
+    assert_eq!(borrowers.len(), LOANS);
+    let lens = ILens::new(stage.contract("Lens")?, provider);
+    let unhealthy = || async {
+        let lines = lens.liquidatable(params.id().0, borrowers.clone()).call().await?.lines;
+        eyre::Ok(lines.iter().filter(|line| line.liquidatable).count())
+    };
+    assert_eq!(unhealthy().await?, 0);
+    stage.send_feed("eth-usd", 170_000_000_000).await?;
+    provider.evm_mine(None).await?;
+    assert_eq!(unhealthy().await?, LOANS);
     Ok(())
 }

@@ -1,0 +1,138 @@
+//! The shadow audit: does the book equal the chain? Totals are compared in every block, with the snapshot that is read
+//! for the prices anyway; positions in samples, in turn, so that everybody's comes round.
+//!
+//! A difference is reported with both values and never stops the keeper: what it would wrongly send, the chain refuses.
+
+use std::fmt;
+
+use alloy::primitives::{Address, U256};
+use plimsoll_contracts::{ILens, Market as MarketOnChain, MarketId};
+
+use crate::{
+    book::{Book, MarketBook, Position},
+    chain::Header,
+    math::market::Market,
+};
+
+/// How many positions a sample has.
+pub const SAMPLE_SIZE: usize = 50;
+
+/// Positions as the book had them after a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The block.
+    pub header: Header,
+    /// Of which market.
+    pub market: MarketId,
+    /// Whose, and what.
+    pub positions: Vec<(Address, Position)>,
+}
+
+/// Something that the book has otherwise than the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// After which block.
+    pub block: u64,
+    /// In which market.
+    pub market: MarketId,
+    /// Whose position; `None` for the market's totals.
+    pub account: Option<Address>,
+    /// What the book has.
+    pub in_book: String,
+    /// What the chain has.
+    pub on_chain: String,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+pub struct Auditor {
+    market: usize,
+    position: usize,
+}
+
+impl Auditor {
+    /// The next positions, as they are after a block that was just applied. `None` while there are none.
+    pub fn sample(&mut self, book: &Book, header: Header) -> Option<Sample> {
+        // Once round: a market may be empty.
+        for _ in 0..=book.markets().count() {
+            if let Some(market) = book.markets().nth(self.market) {
+                let positions: Vec<_> = market.positions().skip(self.position).take(SAMPLE_SIZE).collect();
+                self.position += positions.len();
+                if positions.len() < SAMPLE_SIZE {
+                    (self.market, self.position) = (self.market + 1, 0);
+                }
+                if !positions.is_empty() {
+                    return Some(Sample { header, market: market.id(), positions });
+                }
+            } else {
+                (self.market, self.position) = (0, 0);
+            }
+        }
+        None
+    }
+}
+
+impl Sample {
+    /// The accounts, as the lens is asked about them.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<Address> {
+        self.positions.iter().map(|(account, _)| *account).collect()
+    }
+
+    /// What is otherwise on the chain; `answer` is the lens's to [`Sample::accounts`], of the same block.
+    #[must_use]
+    pub fn compare(&self, answer: &ILens::Positions) -> Vec<Difference> {
+        let mut lines = answer.lines.iter();
+        let compared = self.positions.iter().filter_map(|(account, position)| {
+            let line = lines.next();
+            let on_chain = line.map(|line| [line.supplyShares, line.borrowShares, line.collateral]);
+            let Position { supply_shares, borrow_shares, collateral } = *position;
+            (on_chain != Some([supply_shares, borrow_shares, collateral].map(U256::from))).then(|| Difference {
+                block: self.header.number,
+                market: self.market,
+                account: Some(*account),
+                in_book: format!("{position:?}"),
+                on_chain: line.map_or_else(|| "no answer".to_owned(), |_| format!("{on_chain:?}")),
+            })
+        });
+        compared.collect()
+    }
+}
+
+/// Whether a market's totals are those on chain after the same block.
+#[must_use]
+pub fn compare_totals(block: u64, market: &MarketBook, on_chain: &MarketOnChain) -> Option<Difference> {
+    let totals = &market.state().totals;
+    (words(totals) != *on_chain).then(|| Difference {
+        block,
+        market: market.id(),
+        account: None,
+        in_book: format!("{totals:?}"),
+        on_chain: format!("{on_chain:?}"),
+    })
+}
+
+fn words(totals: &Market) -> MarketOnChain {
+    MarketOnChain {
+        supplyAssets: U256::from(totals.supply_assets),
+        supplyShares: U256::from(totals.supply_shares),
+        borrowAssets: U256::from(totals.borrow_assets),
+        borrowShares: U256::from(totals.borrow_shares),
+        lastUpdate: U256::from(totals.last_update),
+        feeBps: U256::from(totals.fee_bps),
+        rateAtTarget: U256::from(totals.rate_at_target),
+        interestRemainder: U256::from(totals.interest_remainder),
+        reserveShares: U256::from(totals.reserve_shares),
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { block, market, account, in_book, on_chain } = self;
+        match account {
+            Some(account) => write!(f, "the position of {account} in market {market}")?,
+            None => write!(f, "the totals of market {market}")?,
+        }
+        write!(f, " after block {block} are {in_book} in the book and {on_chain} on the chain")
+    }
+}

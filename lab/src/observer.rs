@@ -1,0 +1,81 @@
+//! A bystander with a WebSocket of its own: when a block and when a transaction was seen, by the same clock.
+
+use std::time::Instant;
+
+use alloy::{
+    network::Ethereum,
+    primitives::B256,
+    providers::{DynProvider, Provider, ProviderBuilder},
+};
+use eyre::{ContextCompat, ensure};
+use futures_util::StreamExt;
+use plimsoll_chain::endpoint::Endpoint;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use crate::node::Node;
+
+/// Something that the node announced.
+#[derive(Debug, Clone, Copy)]
+pub enum Sight {
+    /// A block, by its height.
+    Head(u64),
+    /// A transaction that waits to be mined.
+    Pending(B256),
+}
+
+/// Watches a node.
+#[derive(Debug)]
+pub struct Observer {
+    sights: UnboundedReceiver<(Instant, Sight)>,
+    // The subscriptions end with their connection.
+    _provider: DynProvider,
+}
+
+impl Observer {
+    /// Begins to watch.
+    pub async fn start(node: &Node) -> eyre::Result<Self> {
+        let endpoint: Endpoint = node.ws_url().parse()?;
+        let provider = ProviderBuilder::<_, _, Ethereum>::default().connect_client(endpoint.client().await?).erased();
+        let heads = provider.subscribe_blocks().await?.into_stream();
+        let pending = provider.subscribe_pending_transactions().await?.into_stream();
+        let mut all =
+            futures_util::stream::select(heads.map(|head| Sight::Head(head.number)), pending.map(Sight::Pending));
+        let (sender, sights) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(sight) = all.next().await {
+                if sender.send((Instant::now(), sight)).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { sights, _provider: provider })
+    }
+
+    /// The next sight. Fails when the node announces nothing any more.
+    pub async fn next(&mut self) -> eyre::Result<(Instant, Sight)> {
+        self.sights.recv().await.wrap_err("the node closed the observer's connection")
+    }
+
+    /// When a block was seen. Forgets what was seen before it.
+    pub async fn head(&mut self, number: u64) -> eyre::Result<Instant> {
+        loop {
+            if let (when, Sight::Head(seen)) = self.next().await? {
+                ensure!(seen <= number, "block {seen} was announced, and {number} before it was not");
+                if seen == number {
+                    return Ok(when);
+                }
+            }
+        }
+    }
+
+    /// When the next transaction was seen that is none of these.
+    pub async fn pending_beside(&mut self, known: &[B256]) -> eyre::Result<(Instant, B256)> {
+        loop {
+            if let (when, Sight::Pending(hash)) = self.next().await?
+                && !known.contains(&hash)
+            {
+                return Ok((when, hash));
+            }
+        }
+    }
+}
