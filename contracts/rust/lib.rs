@@ -22,6 +22,7 @@ mod bindings {
 
 pub mod deployment;
 pub mod market;
+pub mod quantity;
 
 pub use bindings::*;
 pub use market::{InvalidParams, MarketId, RateCurve, Risk};

@@ -12,6 +12,7 @@
 pub mod audit;
 pub mod book;
 pub mod chain;
+pub mod config;
 pub mod intent;
 pub mod math;
 pub mod sender;
