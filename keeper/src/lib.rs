@@ -7,7 +7,9 @@
 //!                  cursor)                      not)
 //! ```
 //!
-//! [`math`] is the contracts' arithmetic, [`book`] every market, position and stake, kept from events alone. [`sender`] is who sends.
+//! [`math`] is the contracts' arithmetic, [`book`] every market, position and stake, kept from events alone.
+//! [`sender`] is who sends,
+//! [`store`] what is remembered through a restart.
 
 pub mod audit;
 pub mod book;
@@ -16,3 +18,4 @@ pub mod config;
 pub mod intent;
 pub mod math;
 pub mod sender;
+pub mod store;
