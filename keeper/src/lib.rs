@@ -17,5 +17,6 @@ pub mod chain;
 pub mod config;
 pub mod intent;
 pub mod math;
+pub mod prices;
 pub mod sender;
 pub mod store;

@@ -14,6 +14,15 @@ pub fn mul_div_down(a: U256, b: U256, divisor: U256) -> U256 {
     product.checked_div(U512::from(divisor)).map_or(U256::MAX, saturating)
 }
 
+/// `⌈a × b ÷ divisor⌉` with a product of any size; the largest value where it does not fit or the divisor is 0.
+pub fn mul_div_up(a: U256, b: U256, divisor: U256) -> U256 {
+    if divisor.is_zero() {
+        return U256::MAX;
+    }
+    let product: U512 = a.widening_mul(b);
+    saturating(product.div_ceil(U512::from(divisor)))
+}
+
 /// `⌈a ÷ divisor⌉`; the largest value where the divisor is 0.
 pub fn div_up(a: U256, divisor: U256) -> U256 {
     if divisor.is_zero() {

@@ -1,0 +1,113 @@
+//! What a unit of a token is worth in wei, as a fraction.
+
+use std::cmp::max;
+
+use alloy::primitives::{U256, U512};
+
+use crate::math::wide::{mul_div_down, mul_div_up};
+
+/// Numerator and denominator are kept to as many bits, so that the product of two rates fits 512.
+const BITS: usize = 256;
+/// What remains of either where it is cut to fit; with less it would not be exact enough to count with.
+const LEAST_BITS: usize = 64;
+
+/// So many wei for so many units of a token; neither is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    wei: U256,
+    units: U256,
+}
+
+impl Rate {
+    /// One wei for one unit.
+    pub const ONE: Self = Self { wei: U256::ONE, units: U256::ONE };
+
+    /// So many wei for so many units; rounded down where one of them has more than 256 bits. `None` where one of them is
+    /// 0 or nothing beside the other.
+    #[must_use]
+    pub fn new(wei: U512, units: U512) -> Option<Self> {
+        let excess = max(wei.bit_len(), units.bit_len()).saturating_sub(BITS);
+        let below = !(U512::MAX << excess);
+        let carry = U512::from(u8::from(!(units & below).is_zero()));
+        let (wei, units) = (wei >> excess, (units >> excess).saturating_add(carry));
+        let least_bits = if excess == 0 { 1 } else { LEAST_BITS };
+        let usable = wei.bit_len() >= least_bits && units.bit_len() >= least_bits;
+        usable.then(|| Self { wei: wei.saturating_to(), units: units.saturating_to() })
+    }
+
+    /// What this many units of something are worth, each of which is worth as much as this rate says of another that
+    /// has a rate itself.
+    #[must_use]
+    pub fn times(self, other: Self) -> Option<Self> {
+        Self::new(self.wei.widening_mul(other.wei), self.units.widening_mul(other.units))
+    }
+
+    /// The wei that units of the token are worth.
+    #[must_use]
+    pub fn value_down(self, units: U256) -> U256 {
+        mul_div_down(units, self.wei, self.units)
+    }
+
+    /// The wei that units of the token cost.
+    #[must_use]
+    pub fn value_up(self, units: U256) -> U256 {
+        mul_div_up(units, self.wei, self.units)
+    }
+
+    /// The units of the token that are worth at least so many wei.
+    #[must_use]
+    pub fn units_up(self, wei: U256) -> U256 {
+        mul_div_up(wei, self.units, self.wei)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rate(wei: u128, units: u128) -> Rate {
+        Rate::new(U512::from(wei), U512::from(units)).unwrap()
+    }
+
+    #[test]
+    fn a_dollar_of_six_decimals_at_two_thousand_a_coin() {
+        // 1e18 wei for 2,000e6 units.
+        let rate = rate(10_u128.pow(18), 2_000_000_000);
+        assert_eq!(rate.value_down(U256::from(3)), U256::from(1_500_000_000_u64));
+        assert_eq!(rate.units_up(U256::from(1_500_000_001_u64)), U256::from(4));
+        assert_eq!(rate.units_up(U256::from(1_500_000_000_u64)), U256::from(3));
+    }
+
+    #[test]
+    fn nothing_has_no_rate() {
+        assert_eq!(Rate::new(U512::ZERO, U512::ONE), None);
+        assert_eq!(Rate::new(U512::ONE, U512::ZERO), None);
+        assert_eq!(Rate::new(U512::ONE, U512::MAX), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_product_is_never_more_than_one_after_the_other(
+            a in 1_u128.., b in 1_u128.., c in 1_u128.., d in 1_u128.., e in 1_u64.., units: u64,
+        ) {
+            let all = rate(a, b).times(rate(c, d)).and_then(|both| both.times(rate(e.into(), 3)));
+            let Some(all) = all else { return Ok(()) };
+            let exact = U512::from(a) * U512::from(c) * U512::from(e) * U512::from(units)
+                / (U512::from(b) * U512::from(d) * U512::from(3));
+            let value = U512::from(all.value_down(U256::from(units)));
+            prop_assert!(value <= exact);
+            // As many bits as are left after a cut are right.
+            prop_assert!(value + (exact >> (LEAST_BITS - 3)) + U512::ONE >= exact || value == U512::from(U256::MAX));
+        }
+
+        #[test]
+        fn units_for_a_cost_are_worth_it_and_one_less_is_not(wei in 1_u128.., a in 1_u64.., b in 1_u64..) {
+            let rate = rate(a.into(), b.into());
+            let units = rate.units_up(U256::from(wei));
+            prop_assert!(rate.value_up(units) >= U256::from(wei));
+            prop_assert!(rate.value_up(units - U256::ONE) <= U256::from(wei));
+        }
+    }
+}

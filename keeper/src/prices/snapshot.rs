@@ -1,0 +1,121 @@
+//! Every market's liquidation price in one block, by one call to the lens.
+
+use std::fmt;
+
+use alloy::{
+    hex,
+    primitives::{Address, B256, U256, map::B256Map},
+    sol_types::SolCall,
+};
+use plimsoll_chain::error::ChainError;
+use plimsoll_contracts::{ILens, MarketId};
+use serde::Serialize;
+
+use super::node::{Call, Reads};
+use crate::chain::Header;
+
+/// Markets in one call. An honest oracle takes some ten thousand gas; one that burns all it gets takes half a million
+/// for each of its prices, and nodes carry out no more than some 50 million a call.
+const MARKETS_PER_CALL: usize = 40;
+/// As much as nodes carry out in a call.
+const GAS: u64 = 50_000_000;
+
+/// The prices of one block.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prices {
+    by_market: B256Map<Result<U256, NoPrice>>,
+}
+
+/// Why a market has no price to liquidate by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoPrice {
+    /// Its oracle refused, with this selector of an error and what fits of the arguments.
+    Reverted(B256),
+    /// Its oracle is gone, or answers too little.
+    NoAnswer,
+    /// Its oracle says 0, which the core refuses.
+    Zero,
+    /// The node gives the lens too little gas to ask.
+    TooLittleGas,
+    /// Nobody asked, or the lens did not answer.
+    NotAsked,
+}
+
+impl Prices {
+    /// The liquidation price of a market, or why there is none.
+    pub fn of(&self, market: MarketId) -> Result<U256, NoPrice> {
+        self.by_market.get(&market.0).cloned().unwrap_or(Err(NoPrice::NotAsked))
+    }
+}
+
+impl FromIterator<(MarketId, Result<U256, NoPrice>)> for Prices {
+    fn from_iter<I: IntoIterator<Item = (MarketId, Result<U256, NoPrice>)>>(prices: I) -> Self {
+        Self { by_market: prices.into_iter().map(|(market, price)| (market.0, price)).collect() }
+    }
+}
+
+/// Reads the liquidation prices of markets in a block: one call for up to 40 of them, all in one request. Those that
+/// the lens had too little gas for are asked once more, each on its own. Fails where the node or the lens does not
+/// answer.
+pub async fn snapshot<R: Reads>(
+    reads: &R,
+    lens: Address,
+    header: &Header,
+    markets: &[MarketId],
+) -> Result<Prices, ChainError> {
+    let mut prices = ask(reads, lens, header, markets, MARKETS_PER_CALL).await?;
+    let starved: Vec<_> = markets.iter().filter(|id| prices.of(**id) == Err(NoPrice::TooLittleGas)).copied().collect();
+    if !starved.is_empty() && markets.len() > 1 {
+        prices.by_market.extend(ask(reads, lens, header, &starved, 1).await?.by_market);
+    }
+    Ok(prices)
+}
+
+async fn ask<R: Reads>(
+    reads: &R,
+    lens: Address,
+    header: &Header,
+    markets: &[MarketId],
+    markets_per_call: usize,
+) -> Result<Prices, ChainError> {
+    if markets.is_empty() {
+        return Ok(Prices::default());
+    }
+    let call = |ids: &[MarketId]| {
+        let data = ILens::snapshotCall { ids: ids.iter().map(|id| id.0).collect() }.abi_encode().into();
+        Call { from: Address::ZERO, to: lens, data, gas: GAS }
+    };
+    let calls: Vec<_> = markets.chunks(markets_per_call).map(call).collect();
+    let mut prices = Prices::default();
+    for answer in reads.calls(header.hash, &calls).await? {
+        let answer = answer.map_err(|refusal| reads.error(format!("the lens {lens} refused: {refusal}")))?;
+        let snapshot = ILens::snapshotCall::abi_decode_returns(&answer)
+            .map_err(|_| reads.error(format!("there is no lens at {lens}: it answers something else")))?;
+        let lines = snapshot.markets.into_iter().map(|line| (line.id, read(&line.liquidationPrice)));
+        prices.by_market.extend(lines);
+    }
+    Ok(prices)
+}
+
+fn read(reading: &ILens::PriceReading) -> Result<U256, NoPrice> {
+    match reading.status {
+        ILens::PriceStatus::Ok => Ok(reading.price),
+        ILens::PriceStatus::Reverted => Err(NoPrice::Reverted(reading.errorData)),
+        ILens::PriceStatus::NoAnswer | ILens::PriceStatus::__Invalid => Err(NoPrice::NoAnswer),
+        ILens::PriceStatus::Zero => Err(NoPrice::Zero),
+        ILens::PriceStatus::TooLittleGas => Err(NoPrice::TooLittleGas),
+    }
+}
+
+impl fmt::Display for NoPrice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reverted(error) => write!(f, "the oracle refuses with 0x{}", hex::encode(&error[..4])),
+            Self::NoAnswer => f.write_str("the oracle does not answer"),
+            Self::Zero => f.write_str("the oracle says 0"),
+            Self::TooLittleGas => f.write_str("the node gives too little gas to ask the oracle"),
+            Self::NotAsked => f.write_str("the oracle was not asked"),
+        }
+    }
+}
