@@ -13,6 +13,7 @@ mod random;
 mod rewards;
 mod rig;
 mod solidity;
+mod store;
 mod support;
 mod tools;
 mod vectors;
