@@ -1,7 +1,7 @@
 //! Writes to a keeper's store as fast as it can and says what is safe, for a test that kills it.
 //!
-//! A block writes to 500 rows in turn, and to one that every block writes to: what a checkpoint must be at each block is
-//! plain. Every seventh block is first written with something else and taken back.
+//! A block writes to 500 rows in turn, and to one that every block writes to: so it is plain what a checkpoint must be.
+//! Every seventh block is first written with something else and taken back.
 
 use std::{
     env,

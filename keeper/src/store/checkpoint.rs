@@ -37,14 +37,18 @@ pub struct CheckpointTip {
 /// the same pages again for every block.
 const BATCH_ROWS: usize = 20_000;
 
+const TABLES: &str = "
+    CREATE TABLE rows (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE tip (only INTEGER PRIMARY KEY CHECK (only = 0), number INTEGER NOT NULL, hash BLOB NOT NULL,
+                      timestamp INTEGER NOT NULL) STRICT;
+";
+
 const KIND: Kind = Kind {
     name: "book.db",
     application_id: i32::from_be_bytes(*b"PLbk"),
     // Of the tables, and of the bytes that a row of the book is.
     schema: 1,
-    tables: "CREATE TABLE rows (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-             CREATE TABLE tip (only INTEGER PRIMARY KEY CHECK (only = 0), number INTEGER NOT NULL,
-                               hash BLOB NOT NULL, timestamp INTEGER NOT NULL) STRICT;",
+    tables: TABLES,
     synchronous: "NORMAL",
     cache_kib: 16 * 1_024,
     remedy: "remove it, and the book is read from the chain again",
@@ -88,8 +92,8 @@ impl Checkpoint {
     }
 
     /// Reads the checkpoint, if there is one: `restore` makes something of the block and all rows, by key, on the
-    /// thread that owns the file, so that they need not be in memory all at once. A file that turns out to be damaged is put aside,
-    /// and then there is no checkpoint.
+    /// thread that owns the file, so that they need not be in memory all at once. A file that turns out to be damaged
+    /// is put aside, and then there is no checkpoint.
     pub async fn load<T: Send + 'static>(
         &self,
         restore: impl FnOnce(CheckpointTip, &mut dyn Iterator<Item = Image>) -> T + Send + 'static,

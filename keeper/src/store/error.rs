@@ -103,7 +103,11 @@ pub enum StoreError {
         cause: Arc<Self>,
     },
     /// The thread that owns the file ended.
-    #[error("{}: its thread ended{}; start the keeper again, and report this", .path.display(), said(.cause.as_deref()))]
+    #[error(
+        "{}: its thread ended{}; start the keeper again, and report this",
+        .path.display(),
+        said(.cause.as_deref())
+    )]
     Dead {
         /// The file.
         path: PathBuf,
@@ -111,7 +115,10 @@ pub enum StoreError {
         cause: Option<String>,
     },
     /// Blocks go upwards.
-    #[error("block {block} does not follow block {last} in the checkpoint: undo down to block {before} first", before = .block.saturating_sub(1))]
+    #[error(
+        "block {block} does not follow block {last} in the checkpoint: undo down to block {} first",
+        .block.saturating_sub(1)
+    )]
     NotNext {
         /// What was to be recorded.
         block: u64,

@@ -11,21 +11,24 @@ use super::{
     worker::Worker,
 };
 
+const TABLES: &str = "
+    CREATE TABLE entries (id INTEGER PRIMARY KEY, signer TEXT NOT NULL, nonce INTEGER NOT NULL, state TEXT NOT NULL,
+                          settled INTEGER NOT NULL, entry TEXT NOT NULL) STRICT;
+    CREATE INDEX nonces ON entries (signer, nonce);
+    CREATE INDEX unsettled ON entries (signer, nonce, id) WHERE NOT settled;
+    CREATE TABLE notes (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, body TEXT NOT NULL) STRICT;
+";
+
 const KIND: Kind = Kind {
     name: "journal.db",
     application_id: i32::from_be_bytes(*b"PLjr"),
     schema: 1,
-    tables:
-        "CREATE TABLE entries (id INTEGER PRIMARY KEY, signer TEXT NOT NULL, nonce INTEGER NOT NULL,
-                                   state TEXT NOT NULL, settled INTEGER NOT NULL, entry TEXT NOT NULL) STRICT;
-             CREATE INDEX nonces ON entries (signer, nonce);
-             CREATE INDEX unsettled ON entries (signer, nonce, id) WHERE NOT settled;
-             CREATE TABLE notes (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
-             CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, body TEXT NOT NULL) STRICT;",
+    tables: TABLES,
     synchronous: "FULL",
     cache_kib: 2 * 1_024,
-    remedy: "put a backup of it in its place, or, when none of the keeper's transactions is on its way any more, move it \
-             away together with the files beside it whose names begin with its name, to begin a new one",
+    remedy: "put a backup of it in its place, or, when none of the keeper's transactions is on its way any more, \
+             move it away together with the files beside it whose names begin with its name, to begin a new one",
 };
 
 /// What the journal's thread owns.

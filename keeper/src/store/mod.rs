@@ -4,8 +4,9 @@
 //!   write is safe on disk before it returns. It is never removed or replaced.
 //! - `book.db` is a [`Checkpoint`] of the book, which can be thrown away and is made again from the chain.
 //!
-//! Each file is owned by a thread of its own behind a bounded queue, so that a slow disk delays no decision, and a large
-//! write to one file none to the other. A file of another chain or another deployment is refused with the remedy.
+//! Each file is owned by a thread of its own behind a bounded queue, so that a slow disk delays no decision, and
+//! nothing for one file queues behind a large write to the other. A file of another chain or another deployment is
+//! refused with the remedy.
 
 mod alerts;
 mod checkpoint;
