@@ -1,6 +1,6 @@
 //! Why a block's events cannot be true.
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::{InvalidParams, MarketId};
 
 use crate::{chain::Event, math::market::Market};
@@ -89,9 +89,92 @@ pub enum Problem {
         /// By the block.
         block: u64,
     },
-    /// The book has no row left in this market.
-    #[error("the market has 2^32 positions, and this book holds no more")]
+    /// It is about a pool whose creation was not seen.
+    #[error("there is no pool {0}")]
+    UnknownPool(B256),
+    /// The pool was there already.
+    #[error("the pool {0} was created before")]
+    PoolTwice(B256),
+    /// The id is not that of the pool's tokens and salt.
+    #[error("a pool of these tokens and this salt has the id {computed}, not {stated}")]
+    WrongPoolId {
+        /// By the event.
+        stated: B256,
+        /// By its tokens and salt.
+        computed: B256,
+    },
+    /// The pool does not pay this token.
+    #[error("the pool {pool} has no reward token {reward_token}")]
+    UnknownRewardToken {
+        /// The pool.
+        pool: B256,
+        /// The token.
+        reward_token: Address,
+    },
+    /// A figure is not what the pool makes it.
+    #[error("{figure} is {computed} where {stated} is stated")]
+    Differs {
+        /// Which.
+        figure: Figure,
+        /// By the event.
+        stated: U256,
+        /// By the book.
+        computed: U256,
+    },
+    /// What rests on a stream changed before the stream was brought to the block's time.
+    #[error("the stream was last updated in second {last_update}, not in the block's second {block}")]
+    NotUpdated {
+        /// The stream's last update.
+        last_update: u64,
+        /// By the block.
+        block: u64,
+    },
+    /// Epochs were funded that the contract does not let be.
+    #[error("{epochs} epochs from {first} on were funded where 26 from {earliest} on can be")]
+    EpochsOutOfRange {
+        /// The first of them.
+        first: U256,
+        /// How many.
+        epochs: U256,
+        /// The first that could be.
+        earliest: u64,
+    },
+    /// A harvest was not on the account's terms.
+    #[error("{0} did not agree to such a harvest")]
+    NotAgreed(Address),
+    /// The book has no row left in this market or pool.
+    #[error("2^32 accounts or markets are there, and this book holds no more")]
     Full,
+}
+
+/// What is computed from what is in the book, and stated by an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Figure {
+    /// What a stream's accumulator grows by.
+    AccumulatorIncrease,
+    /// What a stream has left to pay, below a unit.
+    Remainder,
+    /// What was added to an epoch since nobody was staked.
+    Deferred(u64),
+    /// How often that happened in one accrual.
+    Deferrals,
+    /// What an account could claim.
+    Reward(Address),
+    /// What an account agreed to pay for a harvest.
+    Tip(Address),
+}
+
+impl std::fmt::Display for Figure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AccumulatorIncrease => f.write_str("the accumulator's increase"),
+            Self::Remainder => f.write_str("the stream's remainder"),
+            Self::Deferred(epoch) => write!(f, "what joins epoch {epoch}"),
+            Self::Deferrals => f.write_str("the number of epochs that something joins"),
+            Self::Reward(account) => write!(f, "the reward of {account}"),
+            Self::Tip(account) => write!(f, "the tip of {account}"),
+        }
+    }
 }
 
 /// What an event changes.
@@ -121,6 +204,12 @@ pub enum Quantity {
     Cover(Address),
     /// Of a backstop, for any of its markets.
     CoverLimit(Address),
+    /// Of a pool.
+    TotalStaked,
+    /// Of an account.
+    Stake(Address),
+    /// Of a stream.
+    Funded,
 }
 
 impl std::fmt::Display for Quantity {
@@ -138,6 +227,9 @@ impl std::fmt::Display for Quantity {
             Self::Collateral(account) => write!(f, "the collateral of {account}"),
             Self::Cover(backstop) => write!(f, "the cover of {backstop}"),
             Self::CoverLimit(backstop) => write!(f, "the limit of {backstop}"),
+            Self::TotalStaked => f.write_str("the pool's stakes"),
+            Self::Stake(account) => write!(f, "the stake of {account}"),
+            Self::Funded => f.write_str("the stream's funding"),
         }
     }
 }

@@ -1,11 +1,14 @@
-//! The book: every market and every position, rebuilt from the contract's events alone and equal to its storage.
+//! The book: every market, position, pool, stake and consent, rebuilt from the contracts' events alone and equal to
+//! their storage.
 //!
 //! [`Book::apply`] takes a block's events and either applies all of them or none; [`Book::undo_to`] takes the last
 //! blocks back when the chain reorganises; [`Book::restore`] makes the same book of the rows that applying gave. In each market [`MarketBook::liquidatable`] finds the loans under water at a
-//! price in time that does not depend on how many loans there are.
+//! price in time that does not depend on how many loans there are; in each stream of rewards
+//! [`StreamBook::harvestable`] finds the accounts that can be harvested.
 //!
 //! Who may act for whom, signatures' nonces and who owns the contract are not in the book: no decision rests on them.
 
+mod accounts;
 mod apply;
 mod cover;
 mod error;
@@ -13,6 +16,7 @@ mod market;
 mod positions;
 mod ratio;
 mod restore;
+mod rewards;
 mod row;
 mod undo;
 mod waterline;
@@ -20,7 +24,7 @@ mod waterline;
 #[cfg(test)]
 mod tests;
 
-use alloy::primitives::{U256, map::B256Map};
+use alloy::primitives::{B256, U256, map::B256Map};
 use plimsoll_contracts::MarketId;
 
 use self::{
@@ -30,11 +34,12 @@ use self::{
 };
 pub use self::{
     cover::CoverKey,
-    error::{ApplyError, Problem, Quantity, UndoError},
+    error::{ApplyError, Figure, Problem, Quantity, UndoError},
     market::{Candidate, MarketBook, MarketState},
     positions::Position,
     restore::{Damage, RestoreError},
-    row::{Row, RowError},
+    rewards::{HarvestCandidate, HarvestConsent, Ledger, PoolBook, PoolState, Ripening, StreamBook},
+    row::{PoolRow, Row, RowError},
     undo::UNDO_BLOCKS,
 };
 use crate::chain::Event;
@@ -48,19 +53,21 @@ pub struct Block {
     pub timestamp: u64,
 }
 
-/// All markets as of the last applied block.
+/// All markets and pools as of the last applied block.
 #[derive(Debug, Default)]
 pub struct Book {
     markets: Vec<MarketBook>,
     by_id: B256Map<u32>,
     cover: Cover,
+    pools: Vec<PoolBook>,
+    pool_by_id: B256Map<u32>,
     history: undo::History,
     /// How often a block was applied, whether or not it was taken back.
     applications: u64,
 }
 
 impl Book {
-    /// A book of a contract without events.
+    /// A book of contracts without events.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -80,16 +87,16 @@ impl Book {
             return Err(ApplyError::NotNext { block: block.number, tip });
         }
         self.applications += 1;
-        let mut application = Application { book: self, block, changes: Vec::new() };
+        let mut application = Application::new(self, block);
         for (position, event) in events.into_iter().enumerate() {
             if let Err(problem) = application.event(event) {
-                let changes = application.changes;
+                let changes = application.into_changes();
                 self.take_back(changes.into_iter().rev());
                 let event = Box::new(event.clone());
                 return Err(ApplyError::DoesNotAddUp { block: block.number, position, event, problem });
             }
         }
-        let changes = application.changes;
+        let changes = application.into_changes();
         let rows = self.rows(&changes);
         self.history.push(block.number, changes);
         Ok(rows)
@@ -131,6 +138,22 @@ impl Book {
         self.cover.iter()
     }
 
+    /// A pool; `None` where its creation was not seen.
+    #[must_use]
+    pub fn pool(&self, id: B256) -> Option<&PoolBook> {
+        self.pool_by_id.get(&id).map(|index| &self.pools[at(*index)])
+    }
+
+    /// All pools in the order of their creation.
+    pub fn pools(&self) -> impl Iterator<Item = &PoolBook> {
+        self.pools.iter()
+    }
+
+    /// Every stream of rewards of every pool.
+    pub fn rewards(&self) -> impl Iterator<Item = StreamBook<'_>> {
+        self.pools.iter().flat_map(PoolBook::streams)
+    }
+
     /// What was changed, as it is now.
     fn rows(&self, changes: &[Change]) -> Vec<Row> {
         let mut places: Vec<_> = changes.iter().map(Change::place).collect();
@@ -150,6 +173,17 @@ impl Book {
                 Row::Position { market, account: positions.account(slot), position: positions.get(slot) }
             }
             Place::Cover(key) => Row::Cover { key: *key, amount: self.cover.get(*key) },
+            Place::Pool(index) => {
+                let pool = &self.pools[at(index)];
+                let (id, stake_token, reward_tokens) = (pool.id(), pool.stake_token(), pool.reward_tokens().to_vec());
+                let state = pool.state().clone();
+                Row::Pool { index, pool: Box::new(PoolRow { id, stake_token, reward_tokens, state }) }
+            }
+            Place::Staker { pool, slot } => {
+                let stakers = &self.pools[at(pool)].stakers;
+                let ledgers = stakers.ledgers(slot).collect();
+                Row::Staker { pool, account: stakers.account(slot), staked: stakers.staked(slot), ledgers }
+            }
         }
     }
 
@@ -166,6 +200,19 @@ impl Book {
                 Change::Position { market, slot, before } => self.markets[at(market)].positions.set(slot, before),
                 Change::Cover(cover) => {
                     self.cover.set(cover.0, cover.1);
+                }
+                Change::PoolCreated { .. } => {
+                    if let Some(pool) = self.pools.pop() {
+                        self.pool_by_id.remove(&pool.id());
+                    }
+                }
+                Change::Pool { pool, before } => self.pools[at(pool)].state = *before,
+                Change::StakerCreated { pool, .. } => self.pools[at(pool)].stakers.pop(),
+                Change::Stake { pool, slot, before } => {
+                    self.pools[at(pool)].stakers.set_staked(slot, before);
+                }
+                Change::Ledger { pool, stream, slot, before } => {
+                    self.pools[at(pool)].stakers.set(stream, slot, *before);
                 }
             }
         }

@@ -1,15 +1,10 @@
 //! The positions of one market, found by account and kept in the order of the waterline.
 //!
-//! A million of them have to fit beside each other: addresses and amounts lie in plain rows, and the table that finds
-//! an account's row holds nothing but row numbers. A row that becomes empty stays, for the account to come back to.
-
-use std::hash::BuildHasher;
+//! A million of them have to fit beside each other: addresses and amounts lie in plain rows.
 
 use alloy::primitives::Address;
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
-use super::{at, waterline::Waterline};
+use super::{accounts::Accounts, at, waterline::Waterline};
 use crate::math::market::Loan;
 
 /// What an account holds and owes in a market.
@@ -34,28 +29,21 @@ impl Position {
 /// The rows of a market.
 #[derive(Debug, Default)]
 pub(super) struct Positions {
-    accounts: Vec<Address>,
+    accounts: Accounts,
     positions: Vec<Position>,
-    slots: HashTable<u32>,
-    /// Seeded anew in every process: whoever chooses addresses cannot make them collide.
-    hasher: RandomState,
     waterline: Waterline,
 }
 
 impl Positions {
     /// The row of an account, if it has one.
     pub(super) fn slot(&self, account: Address) -> Option<u32> {
-        let hash = self.hasher.hash_one(account);
-        self.slots.find(hash, |slot| self.accounts[at(*slot)] == account).copied()
+        self.accounts.slot(account)
     }
 
-    /// A new row at the end, empty. `None` where 2^32 are taken.
+    /// A new row at the end, empty, for an account that has none. `None` where 2^32 are taken.
     pub(super) fn push(&mut self, account: Address) -> Option<u32> {
-        let slot = u32::try_from(self.accounts.len()).ok()?;
-        self.accounts.push(account);
+        let slot = self.accounts.push(account)?;
         self.positions.push(Position::default());
-        let Self { accounts, slots, hasher, .. } = self;
-        slots.insert_unique(hasher.hash_one(account), slot, |slot| hasher.hash_one(accounts[at(*slot)]));
         Some(slot)
     }
 
@@ -77,10 +65,7 @@ impl Positions {
 
     /// Takes the last row away again.
     pub(super) fn pop(&mut self) {
-        let (Some(account), Some(position)) = (self.accounts.pop(), self.positions.pop()) else { return };
-        let slot = self.accounts.len();
-        if let Ok(entry) = self.slots.find_entry(self.hasher.hash_one(account), |found| at(*found) == slot) {
-            let (slot, _) = entry.remove();
+        if let (Some(slot), Some(position)) = (self.accounts.pop(), self.positions.pop()) {
             self.waterline.change(slot, position.loan(), Loan::default());
         }
     }
@@ -98,12 +83,12 @@ impl Positions {
 
     /// Whose a row is.
     pub(super) fn account(&self, slot: u32) -> Address {
-        self.accounts[at(slot)]
+        self.accounts.get(slot)
     }
 
     /// All rows.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Address, Position)> {
-        self.accounts.iter().copied().zip(self.positions.iter().copied())
+        self.accounts.iter().zip(self.positions.iter().copied())
     }
 
     /// The loans by their order.

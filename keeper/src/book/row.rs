@@ -1,17 +1,24 @@
 //! The book's rows as bytes, for a checkpoint that knows nothing of them.
 //!
-//! A row is one thing as it is after a block. Keys sort so that a market comes before its positions, and markets by the
-//! order of their creation. Numbers lie side by side with their highest byte first, each in all its width.
+//! A row is one thing as it is after a block. Keys sort so that markets and pools come before their accounts,
+//! and in the order of their creation. Numbers lie side by side with their highest byte first, each in all its width.
 
-use alloy::primitives::{Address, Bytes, U256};
+use alloy::primitives::{Address, B256, Bytes, U256};
 use plimsoll_contracts::{MarketId, MarketParams};
 
-use super::{cover::CoverKey, market::MarketState, positions::Position};
-use crate::math::market::Market;
+use super::{
+    cover::CoverKey,
+    market::MarketState,
+    positions::Position,
+    rewards::{HarvestConsent, Ledger, PoolState},
+};
+use crate::math::{market::Market, rewards::Stream};
 
 const MARKET: u8 = 1;
 const POSITION: u8 = 2;
 const COVER: u8 = 3;
+const POOL: u8 = 4;
+const STAKER: u8 = 5;
 
 const AMOUNT: u8 = 1;
 const FLOOR: u8 = 2;
@@ -44,6 +51,37 @@ pub enum Row {
         /// How much.
         amount: U256,
     },
+    /// A pool.
+    Pool {
+        /// How many were created before it.
+        index: u32,
+        /// What it is, and what of it changes.
+        pool: Box<PoolRow>,
+    },
+    /// What an account has staked in a pool, and its terms.
+    Staker {
+        /// The pool, by its number.
+        pool: u32,
+        /// Whose it is.
+        account: Address,
+        /// How much is staked.
+        staked: u128,
+        /// What it has in each stream of the pool.
+        ledgers: Vec<Ledger>,
+    },
+}
+
+/// A pool in a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolRow {
+    /// Its id.
+    pub id: B256,
+    /// What is staked.
+    pub stake_token: Address,
+    /// What it can pay.
+    pub reward_tokens: Vec<Address>,
+    /// What of it changes.
+    pub state: PoolState,
 }
 
 /// Bytes that are no row.
@@ -74,6 +112,8 @@ impl Row {
             Self::Cover { key: CoverKey::Limit(backstop, market), .. } => {
                 [&[COVER, LIMIT][..], backstop.as_slice(), market.0.as_slice()].concat()
             }
+            Self::Pool { index, .. } => [&[POOL][..], &index.to_be_bytes()].concat(),
+            Self::Staker { pool, account, .. } => [&[STAKER][..], &pool.to_be_bytes(), account.as_slice()].concat(),
         }
     }
 
@@ -89,6 +129,12 @@ impl Row {
             ]
             .concat(),
             Self::Cover { amount, .. } => amount.to_be_bytes_vec(),
+            Self::Pool { pool, .. } => pool_value(pool),
+            Self::Staker { staked, ledgers, .. } => {
+                let mut value = staked.to_be_bytes().to_vec();
+                ledgers.iter().for_each(|ledger| value.extend(ledger_value(ledger)));
+                value
+            }
         }
     }
 
@@ -119,6 +165,13 @@ impl Row {
                 };
                 Self::Cover { key, amount: value.word()? }
             }
+            POOL => Self::Pool { index: key.u32()?, pool: Box::new(read_pool(value)?) },
+            STAKER => Self::Staker {
+                pool: key.u32()?,
+                account: key.address()?,
+                staked: value.u128()?,
+                ledgers: value.all(read_ledger)?,
+            },
             _ => return None,
         };
         (key.0.is_empty() && value.0.is_empty()).then_some(row)
@@ -171,10 +224,90 @@ fn read_market(value: &mut Fields<'_>) -> Option<(MarketParams, MarketState)> {
     Some((params, MarketState { totals, fee_recipient: value.address()?, backstop: value.address()? }))
 }
 
+fn pool_value(pool: &PoolRow) -> Vec<u8> {
+    let PoolRow { id, stake_token, reward_tokens, state } = pool;
+    let mut value = [id.as_slice(), stake_token.as_slice(), &state.total_staked.to_be_bytes()].concat();
+    for (token, stream) in reward_tokens.iter().zip(&state.streams) {
+        value.extend_from_slice(token.as_slice());
+        value.extend(stream_value(stream));
+    }
+    value
+}
+
+fn read_pool(value: &mut Fields<'_>) -> Option<PoolRow> {
+    let (id, stake_token, total_staked) = (B256::new(value.bytes()?), value.address()?, value.u128()?);
+    let streams = value.all(|value| Some((value.address()?, read_stream(value)?)))?;
+    let (reward_tokens, streams) = streams.into_iter().unzip();
+    Some(PoolRow { id, stake_token, reward_tokens, state: PoolState { total_staked, streams } })
+}
+
+fn stream_value(stream: &Stream) -> Vec<u8> {
+    let Stream { accumulator, last_update, remainder, epoch_amount, last_funded_epoch, funded, scheduled } = stream;
+    let mut value = [
+        &accumulator.to_be_bytes::<32>()[..],
+        &last_update.to_be_bytes(),
+        &remainder.to_be_bytes(),
+        &epoch_amount.to_be_bytes(),
+        &last_funded_epoch.to_be_bytes(),
+        &funded.to_be_bytes(),
+        &u8::try_from(scheduled.len()).unwrap_or(u8::MAX).to_be_bytes(),
+    ]
+    .concat();
+    for (epoch, amount) in scheduled {
+        value.extend(epoch.to_be_bytes());
+        value.extend(amount.to_be_bytes());
+    }
+    value
+}
+
+fn read_stream(value: &mut Fields<'_>) -> Option<Stream> {
+    Some(Stream {
+        accumulator: value.word()?,
+        last_update: value.u64()?,
+        remainder: value.u32()?,
+        epoch_amount: value.u128()?,
+        last_funded_epoch: value.u64()?,
+        funded: value.u128()?,
+        scheduled: {
+            let epochs = value.byte()?;
+            (0..epochs).map(|_| Some((value.u64()?, value.u128()?))).collect::<Option<_>>()?
+        },
+    })
+}
+
+fn ledger_value(ledger: &Ledger) -> Vec<u8> {
+    let Ledger { offset, consent: HarvestConsent { enabled, compounds, tip_bps, smallest } } = ledger;
+    let flags = [u8::from(*enabled), u8::from(*compounds)];
+    [&offset.to_be_bytes()[..], &flags, &tip_bps.to_be_bytes(), &smallest.to_be_bytes()].concat()
+}
+
+fn read_ledger(value: &mut Fields<'_>) -> Option<Ledger> {
+    let (offset, enabled, compounds) = (value.u128()?, value.flag()?, value.flag()?);
+    let (tip_bps, smallest) = (value.u16()?, value.u128()?);
+    Some(Ledger { offset, consent: HarvestConsent { enabled, compounds, tip_bps, smallest } })
+}
+
 /// What is still to be read.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
+    /// As many as there are.
+    fn all<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let mut all = Vec::new();
+        while !self.0.is_empty() {
+            all.push(read(self)?);
+        }
+        Some(all)
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        match self.byte()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
     fn bytes<const LENGTH: usize>(&mut self) -> Option<[u8; LENGTH]> {
         let (first, rest) = self.0.split_first_chunk()?;
         self.0 = rest;

@@ -4,7 +4,13 @@ use std::collections::VecDeque;
 
 use alloy::primitives::U256;
 
-use super::{cover::CoverKey, error::UndoError, market::MarketState, positions::Position};
+use super::{
+    cover::CoverKey,
+    error::UndoError,
+    market::MarketState,
+    positions::Position,
+    rewards::{Account, PoolState},
+};
 
 /// How many blocks can be taken back.
 pub const UNDO_BLOCKS: u64 = 64;
@@ -17,6 +23,11 @@ pub(super) enum Change {
     PositionCreated { market: u32, slot: u32 },
     Position { market: u32, slot: u32, before: Position },
     Cover(Box<(CoverKey, U256)>),
+    PoolCreated { pool: u32 },
+    Pool { pool: u32, before: Box<PoolState> },
+    StakerCreated { pool: u32, slot: u32 },
+    Stake { pool: u32, slot: u32, before: u128 },
+    Ledger { pool: u32, stream: usize, slot: u32, before: Box<Account> },
 }
 
 /// Where something was changed.
@@ -25,6 +36,8 @@ pub(super) enum Place<'a> {
     Market(u32),
     Position { market: u32, slot: u32 },
     Cover(&'a CoverKey),
+    Pool(u32),
+    Staker { pool: u32, slot: u32 },
 }
 
 impl Change {
@@ -35,6 +48,10 @@ impl Change {
                 Place::Position { market: *market, slot: *slot }
             }
             Self::Cover(cover) => Place::Cover(&cover.0),
+            Self::PoolCreated { pool } | Self::Pool { pool, .. } => Place::Pool(*pool),
+            Self::StakerCreated { pool, slot } | Self::Stake { pool, slot, .. } | Self::Ledger { pool, slot, .. } => {
+                Place::Staker { pool: *pool, slot: *slot }
+            }
         }
     }
 }

@@ -4,32 +4,55 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    programmes::{Deed, deed},
+    *,
+};
 use crate::math::{debt, market::Market, shares};
 
-/// What somebody does, by numbers that are fitted to what is there.
+/// What somebody does, and when.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
+    act: Act,
+    /// Blocks that pass before it; at 0 it shares its block with the one before.
+    later: u64,
+    /// How long those take.
+    seconds: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Lending(Lending),
+    Rewards(Deed),
+}
+
+/// What somebody does in a market, by numbers that are fitted to what is there.
+#[derive(Debug, Clone, Copy)]
+struct Lending {
     verb: u8,
     market: u64,
     account: u64,
     part: u128,
-    /// Blocks that pass before it; at 0 it shares its block with the one before.
-    later: u64,
 }
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
-    (0..12u8, 0..2u64, 10..18u64, 1..=1_000u128, 0..3u64).prop_map(|(verb, market, account, part, later)| Step {
-        verb,
-        market,
-        account,
-        part,
-        later,
-    })
+    let lending = (0..12u8, 0..2u64, 10..18u64, 1..=1_000u128)
+        .prop_map(|(verb, market, account, part)| Act::Lending(Lending { verb, market, account, part }));
+    at_some_time(prop_oneof![lending, deed().prop_map(Act::Rewards)])
 }
 
-/// The events that the contract would emit for a step; none where it would refuse.
-fn events_of(step: Step, book: &Book, timestamp: u64) -> Vec<Event> {
+/// Only of staking programmes.
+pub(super) fn reward_step() -> impl Strategy<Value = Step> {
+    at_some_time(deed().prop_map(Act::Rewards))
+}
+
+fn at_some_time(act: impl Strategy<Value = Act>) -> impl Strategy<Value = Step> {
+    let seconds = prop_oneof![Just(12), 1..86_400u64, 1..2_000_000u64];
+    (act, 0..3u64, seconds).prop_map(|(act, later, seconds)| Step { act, later, seconds })
+}
+
+/// The events that the core would emit for a step; none where it would refuse.
+fn events_of(step: Lending, book: &Book, timestamp: u64) -> Vec<Event> {
     let params = params(step.market);
     let (id, who) = (params.id().0, account(step.account));
     let Some(market) = book.market(params.id()) else { return vec![create(&params)] };
@@ -124,12 +147,16 @@ pub(super) fn blocks_of(steps: &[Step]) -> (Vec<(Block, Vec<Event>)>, Seen) {
     let mut blocks: Vec<(Block, Vec<Event>)> = vec![(block(1), Vec::new())];
     let mut shadow = Book::new();
     for (number, step) in (1..).zip(steps) {
-        let last = blocks.last().map_or(1, |(block, _)| block.number);
+        let last = blocks.last().unwrap().0;
         if step.later != 0 {
-            blocks.push((block(last + step.later), Vec::new()));
+            let timestamp = last.timestamp + step.seconds;
+            blocks.push((Block { number: last.number + step.later, timestamp }, Vec::new()));
         }
         let (current, collected) = blocks.last_mut().unwrap();
-        let events = events_of(*step, &shadow, current.timestamp);
+        let events = match step.act {
+            Act::Lending(lending) => events_of(lending, &shadow, current.timestamp),
+            Act::Rewards(deed) => programmes::events_of(deed, &shadow, current.timestamp),
+        };
         shadow.apply(Block { number, timestamp: current.timestamp }, &events).unwrap();
         collected.extend(events);
     }

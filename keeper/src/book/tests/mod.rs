@@ -1,9 +1,12 @@
 //! The book against itself taken apart: the index against a full scan, going back against where it came from,
 //! restoring against what was applied, and events that cannot be true. (That the book equals the chain is tested on a chain.)
 
+mod harvests;
 mod history;
 mod index;
+mod programmes;
 mod refusals;
+mod refusals_of_rewards;
 mod restoring;
 
 use std::collections::BTreeMap;
@@ -80,6 +83,16 @@ struct Seen {
     positions: Vec<Vec<(Address, Position)>>,
     candidates: Vec<Vec<Candidate>>,
     cover: BTreeMap<CoverKey, U256>,
+    pools: Vec<PoolSeen>,
+}
+
+/// Everything that can be seen of a pool.
+#[derive(Debug, PartialEq)]
+struct PoolSeen {
+    id: B256,
+    state: PoolState,
+    stakes: Vec<(Address, u128, Vec<Ledger>)>,
+    harvestable: Vec<Vec<HarvestCandidate>>,
 }
 
 fn seen(book: &Book) -> Seen {
@@ -89,6 +102,22 @@ fn seen(book: &Book) -> Seen {
         positions: book.markets().map(|market| market.positions().collect()).collect(),
         candidates: book.markets().flat_map(|market| prices.map(|price| market.liquidatable(price, START))).collect(),
         cover: book.covers().collect(),
+        pools: book.pools().map(pool_seen).collect(),
+    }
+}
+
+fn pool_seen(pool: &PoolBook) -> PoolSeen {
+    let ledgers = |account| pool.streams().map(|stream| stream.ledger(account)).collect();
+    let last_update = pool.state().streams.iter().map(|stream| stream.last_update).max();
+    let times = programmes::times_around(last_update.unwrap());
+    PoolSeen {
+        id: pool.id(),
+        state: pool.state().clone(),
+        stakes: pool.stakes().map(|(account, staked)| (account, staked, ledgers(account))).collect(),
+        harvestable: pool
+            .streams()
+            .flat_map(|stream| times.iter().map(move |time| stream.harvestable(*time)))
+            .collect(),
     }
 }
 

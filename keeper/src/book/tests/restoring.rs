@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use plimsoll_contracts::IRewards::IRewardsEvents;
 use proptest::prelude::*;
 
 use super::{
     history::{blocks_of, step},
+    programmes::{create_pool, rewards, stake},
     *,
 };
 
@@ -33,6 +35,12 @@ fn seen_of_restored(book: &Book) -> Seen {
     }
     for candidates in &mut seen.candidates {
         candidates.sort_unstable_by_key(|candidate| candidate.account);
+    }
+    for pool in &mut seen.pools {
+        pool.stakes.sort_unstable_by_key(|(account, ..)| *account);
+        for candidates in &mut pool.harvestable {
+            candidates.sort_unstable_by_key(|candidate| candidate.account);
+        }
     }
     seen
 }
@@ -91,6 +99,15 @@ fn checkpoint() -> Checkpoint {
     kept
 }
 
+/// A pool with a staker, and its rows.
+fn pool_checkpoint() -> Checkpoint {
+    let created = create_pool(0);
+    let staked = stake(created.pool, account(10), 1_000);
+    let mut kept = Checkpoint::default();
+    kept.keep(Book::new().apply(block(1), &[rewards(IRewardsEvents::CreatePool(created)), staked]).unwrap());
+    kept
+}
+
 /// What is wrong with these rows.
 fn damage(kept: &Checkpoint, tip: Block) -> Damage {
     kept.restored(tip).unwrap_err().0
@@ -120,7 +137,7 @@ fn a_lost_position_is_noticed() {
     for (lost, quantity, stated) in totals {
         let mut kept = checkpoint();
         kept.0.remove(&key_of(0, lost)).unwrap();
-        let damaged = Damage::Total { market: params(0).id(), quantity, stated, sum: U256::ZERO };
+        let damaged = Damage::Total { id: params(0).id().0, quantity, stated, sum: U256::ZERO };
         assert_eq!(damage(&kept, block(1)), damaged);
     }
 }
@@ -129,13 +146,13 @@ fn a_lost_position_is_noticed() {
 fn a_lost_market_is_noticed() {
     let mut kept = checkpoint();
     let (key, value) = kept.0.pop_first().unwrap();
-    assert_eq!(damage(&kept, block(1)), Damage::UnknownMarket(0));
+    assert_eq!(damage(&kept, block(1)), Damage::Unknown { number: 0, account: account(10) });
     kept.0.clear();
     let Row::Market { market, .. } = Row::decode(&key, &value).unwrap() else { panic!("markets come first") };
     kept.keep(vec![Row::Market { index: 1, market: market.clone() }]);
     assert_eq!(damage(&kept, block(1)), Damage::OutOfOrder { found: 1, expected: 0 });
     kept.keep(vec![Row::Market { index: 0, market }]);
-    assert_eq!(damage(&kept, block(1)), Damage::MarketTwice(params(0).id()));
+    assert_eq!(damage(&kept, block(1)), Damage::Twice(params(0).id().0));
 }
 
 #[test]
@@ -144,19 +161,38 @@ fn an_account_has_one_position_in_a_market() {
     let row = Row::Position { market: 0, account: account(11), position };
     let rows = checkpoint().0.into_iter().map(|(key, value)| Row::decode(&key, &value)).chain([Ok(row)]);
     let error = Book::restore(block(1), rows).unwrap_err();
-    assert_eq!(error.0, Damage::PositionTwice { market: 0, account: account(11) });
+    assert_eq!(error.0, Damage::Account { id: params(0).id().0, account: account(11) });
 }
 
 #[test]
 fn rows_of_a_later_block_than_they_say_are_noticed() {
-    let damaged = Damage::Future { market: params(0).id(), last_update: START + 12, tip: START };
+    let damaged = Damage::Future { id: params(0).id().0, last_update: START + 12, tip: START };
     assert_eq!(damage(&checkpoint(), block(0)), damaged);
 }
 
 #[test]
+fn a_pool_is_refused_where_its_accounts_are_not_those_of_its_totals() {
+    let (pool, who, mut kept) = (create_pool(0).pool, account(10), pool_checkpoint());
+    kept.restored(block(1)).unwrap();
+    assert_eq!(damage(&kept, block(0)), Damage::Future { id: pool, last_update: START + 12, tip: START });
+
+    let staker = |ledgers| Row::Staker { pool: 0, account: who, staked: 1_000, ledgers };
+    let mut lost = kept.clone();
+    lost.0.remove(&staker(Vec::new()).key()).unwrap();
+    let (quantity, stated, sum) = (Quantity::TotalStaked, 1_000, U256::ZERO);
+    assert_eq!(damage(&lost, block(1)), Damage::Total { id: pool, quantity, stated, sum });
+
+    let mut other_streams = kept.clone();
+    other_streams.keep(vec![staker(vec![Ledger::default()])]);
+    assert_eq!(damage(&other_streams, block(1)), Damage::Account { id: pool, account: who });
+
+    kept.0.pop_first().unwrap();
+    assert_eq!(damage(&kept, block(1)), Damage::Unknown { number: 0, account: who });
+}
+
+#[test]
 fn bytes_that_are_no_row_are_refused() {
-    let kept = checkpoint();
-    for (key, value) in &kept.0 {
+    for (key, value) in checkpoint().0.iter().chain(&pool_checkpoint().0) {
         let refused = |key: &[u8], value: &[u8]| {
             let error = RowError { key: key.to_vec().into(), length: value.len() };
             assert_eq!(Row::decode(key, value), Err(error));

@@ -1,4 +1,4 @@
-//! From events to state: each event changes exactly what it changed in the contract's storage, or is refused.
+//! What the lending core's events change.
 
 use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::{
@@ -6,36 +6,21 @@ use plimsoll_contracts::{
     MarketId,
 };
 
-use super::{
-    Block, Book, at,
-    cover::CoverKey,
-    error::{Problem, Quantity},
-    market::{MarketBook, MarketState},
-    positions::Position,
-    undo::Change,
-};
+use super::{Application, add, fitting, take};
 use crate::{
-    chain::Event,
+    book::{
+        at,
+        cover::CoverKey,
+        error::{Problem, Quantity},
+        market::{MarketBook, MarketState},
+        positions::Position,
+        undo::Change,
+    },
     math::{debt::total_after, market::Market},
 };
 
-/// A block on its way into the book, with what it takes to take it back.
-pub(super) struct Application<'a> {
-    pub(super) book: &'a mut Book,
-    pub(super) block: Block,
-    pub(super) changes: Vec<Change>,
-}
-
 impl Application<'_> {
-    /// Applies one event. When it fails, a part of it may have been applied; all changes so far are on record.
-    pub(super) fn event(&mut self, event: &Event) -> Result<(), Problem> {
-        match event {
-            Event::Core(event) => self.core(event),
-            Event::Rewards(_) => Ok(()),
-        }
-    }
-
-    fn core(&mut self, event: &IPlimsollEvents) -> Result<(), Problem> {
+    pub(super) fn core(&mut self, event: &IPlimsollEvents) -> Result<(), Problem> {
         match event {
             IPlimsollEvents::CreateMarket(event) => self.create_market(event),
             IPlimsollEvents::Accrue(event) => self.accrue(event),
@@ -275,20 +260,4 @@ impl Application<'_> {
         let left = has.checked_sub(takes).ok_or(Problem::Overdrawn { quantity, has, takes })?;
         self.set_cover(key, left)
     }
-}
-
-fn add(amount: &mut u128, adds: U256, quantity: Quantity) -> Result<(), Problem> {
-    let sum = u128::try_from(adds).ok().and_then(|adds| amount.checked_add(adds));
-    *amount = sum.ok_or(Problem::TooLarge { quantity, has: U256::from(*amount), adds })?;
-    Ok(())
-}
-
-fn take(amount: &mut u128, takes: U256, quantity: Quantity) -> Result<(), Problem> {
-    let rest = u128::try_from(takes).ok().and_then(|takes| amount.checked_sub(takes));
-    *amount = rest.ok_or(Problem::Overdrawn { quantity, has: U256::from(*amount), takes })?;
-    Ok(())
-}
-
-fn fitting<T: TryFrom<U256>>(value: U256, quantity: Quantity) -> Result<T, Problem> {
-    T::try_from(value).map_err(|_| Problem::TooLarge { quantity, has: U256::ZERO, adds: value })
 }
