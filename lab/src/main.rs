@@ -3,14 +3,15 @@
 use std::{
     env,
     io::{self, Write},
+    path::PathBuf,
     process::{self, ExitCode},
 };
 
 use clap::{Parser, Subcommand};
-use eyre::ensure;
+use eyre::{WrapErr, ensure, eyre};
 use plimsoll_chain::logging;
-use plimsoll_deploy::progress::say;
-use plimsoll_lab::{book, demo, gas, mutants, rig::Rig};
+use plimsoll_deploy::{progress::say, tools::Tools, workspace::Workspace};
+use plimsoll_lab::{book, demo, gas, mutants, recording, rig::Rig};
 
 /// Shows and measures Plimsoll on a chain of your own.
 #[derive(Debug, Parser)]
@@ -43,6 +44,21 @@ enum Command {
         /// How many positions the book holds.
         #[arg(long, default_value_t = 1_000_000)]
         positions: u64,
+        /// Report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Records a block of a live chain and everything it touched, for tests that need no chain any more.
+    Record {
+        /// The environment variable that holds the URL of a node which still has the state before the block.
+        #[arg(long, default_value = "ETH_RPC_URL")]
+        rpc_env: String,
+        /// The block's number.
+        #[arg(long)]
+        block: u64,
+        /// The folder for the recording. What it holds of the same block already is kept.
+        #[arg(long)]
+        out: PathBuf,
         /// Report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -82,6 +98,16 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Book { .. } if cfg!(debug_assertions) => optimised()?,
         Command::Book { positions, json } => {
             let report = book::run(positions)?;
+            let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
+            writeln!(io::stdout(), "{text}")?;
+        }
+        Command::Record { rpc_env, block, out, json } => {
+            let endpoint = env::var(&rpc_env)
+                .map_err(|_| eyre!("the environment variable {rpc_env} is to hold the URL of a node"))?
+                .parse()
+                .wrap_err_with(|| format!("what the environment variable {rpc_env} holds"))?;
+            let tools = Tools::ready(&Workspace::find()?)?;
+            let report = recording::record(&tools, endpoint, block, &out).await?;
             let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
             writeln!(io::stdout(), "{text}")?;
         }

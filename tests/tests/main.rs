@@ -4,6 +4,7 @@ mod book;
 mod bytecode;
 mod deploy;
 mod docs;
+mod fork;
 mod gas;
 mod math;
 mod params;

@@ -3,7 +3,6 @@
 
 use std::{io, sync::Arc};
 
-use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -17,9 +16,6 @@ use super::{
 };
 
 const MOST_HEADERS: usize = 64;
-
-/// What JSON-RPC says of a message that cannot be read.
-const PARSE_ERROR: i64 = -32700;
 
 /// What gateways show when nothing is behind them.
 const PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad \
@@ -52,7 +48,7 @@ pub(super) async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> eyre::R
         };
         let outcome = match Message::read(&body) {
             Some(message) => Exchange::begin(&shared, &message).run().await,
-            None => Outcome::Answer { status: Status::Ok, body: unreadable() },
+            None => Outcome::Answer { status: Status::Ok, body: rpc::unreadable() },
         };
         let response = match outcome {
             Outcome::Answer { status, body } => {
@@ -74,11 +70,6 @@ pub(super) async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> eyre::R
         stream.write_all(response.as_bytes()).await?;
     }
     Ok(())
-}
-
-/// What a node says to a message that it cannot read.
-pub(super) fn unreadable() -> Value {
-    serde_json::json!({ "jsonrpc": "2.0", "id": null, "error": rpc::error(PARSE_ERROR, "parse error") })
 }
 
 fn response(status: &str, kind: &str, headers: &str, body: &str) -> String {

@@ -30,7 +30,7 @@ mod geth_pool;
 mod heads;
 mod http;
 mod log_range;
-mod rpc;
+pub(crate) mod rpc;
 mod rules;
 mod stale;
 mod upstream;

@@ -1,23 +1,26 @@
-//! JSON-RPC as far as a proxy has to understand it.
+//! JSON-RPC as far as whoever stands between a caller and a node has to understand it.
 
 use serde_json::{Value, json};
 
 /// geth's code for whatever has no code of its own.
-pub(super) const SERVER_ERROR: i64 = -32000;
+pub(crate) const SERVER_ERROR: i64 = -32000;
+
+/// What JSON-RPC says of a message that cannot be read.
+const PARSE_ERROR: i64 = -32700;
 
 /// What a node says: a result, or an error object.
-pub(super) type Reply = Result<Value, Value>;
+pub(crate) type Reply = Result<Value, Value>;
 
 /// One call.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
+pub(crate) struct Request {
     id: Value,
-    pub(super) method: String,
-    pub(super) params: Vec<Value>,
+    pub(crate) method: String,
+    pub(crate) params: Vec<Value>,
 }
 
 impl Request {
-    pub(super) fn new(method: &str, params: Vec<Value>) -> Self {
+    pub(crate) fn new(method: &str, params: Vec<Value>) -> Self {
         Self { id: json!(0), method: method.to_owned(), params }
     }
 
@@ -28,23 +31,23 @@ impl Request {
     }
 
     /// One of the parameters, null where it was left out.
-    pub(super) fn param(&self, position: usize) -> &Value {
+    pub(crate) fn param(&self, position: usize) -> &Value {
         self.params.get(position).unwrap_or(&Value::Null)
     }
 
-    pub(super) fn set_param(&mut self, position: usize, value: Value) {
+    pub(crate) fn set_param(&mut self, position: usize, value: Value) {
         if self.params.len() <= position {
             self.params.resize(position + 1, Value::Null);
         }
         self.params[position] = value;
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         json!({ "jsonrpc": "2.0", "id": self.id, "method": self.method, "params": self.params })
     }
 
     /// The answer to this request.
-    pub(super) fn answered(&self, reply: Reply) -> Value {
+    pub(crate) fn answered(&self, reply: Reply) -> Value {
         match reply {
             Ok(result) => json!({ "jsonrpc": "2.0", "id": self.id, "result": result }),
             Err(error) => json!({ "jsonrpc": "2.0", "id": self.id, "error": error }),
@@ -54,14 +57,14 @@ impl Request {
 
 /// What arrives at once: a call, or a batch of them.
 #[derive(Debug)]
-pub(super) struct Message {
-    pub(super) requests: Vec<Request>,
+pub(crate) struct Message {
+    pub(crate) requests: Vec<Request>,
     is_batch: bool,
 }
 
 impl Message {
     /// None where it is not JSON-RPC.
-    pub(super) fn read(text: &[u8]) -> Option<Self> {
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
         match serde_json::from_slice(text).ok()? {
             Value::Array(values) => {
                 let requests = values.iter().map(Request::read).collect::<Option<_>>()?;
@@ -72,26 +75,31 @@ impl Message {
     }
 
     /// The only call, where it is no batch.
-    pub(super) fn single(&self) -> Option<&Request> {
+    pub(crate) fn single(&self) -> Option<&Request> {
         self.requests.first().filter(|_| !self.is_batch)
     }
 
     /// The answers in the form of the question.
-    pub(super) fn answered(&self, mut answers: Vec<Value>) -> Value {
+    pub(crate) fn answered(&self, mut answers: Vec<Value>) -> Value {
         if self.is_batch { Value::Array(answers) } else { answers.pop().unwrap_or_default() }
     }
 }
 
-pub(super) fn error(code: i64, message: impl Into<String>) -> Value {
+pub(crate) fn error(code: i64, message: impl Into<String>) -> Value {
     json!({ "code": code, "message": message.into() })
 }
 
+/// What a node says to a message that it cannot read.
+pub(crate) fn unreadable() -> Value {
+    json!({ "jsonrpc": "2.0", "id": null, "error": error(PARSE_ERROR, "parse error") })
+}
+
 /// A number as nodes write it.
-pub(super) fn quantity(number: u64) -> Value {
+pub(crate) fn quantity(number: u64) -> Value {
     Value::String(format!("{number:#x}"))
 }
 
 /// A number that a node or a caller wrote, if it is one.
-pub(super) fn number(value: &Value) -> Option<u64> {
+pub(crate) fn number(value: &Value) -> Option<u64> {
     u64::from_str_radix(value.as_str()?.strip_prefix("0x")?, 16).ok()
 }

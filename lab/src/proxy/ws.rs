@@ -13,8 +13,7 @@ use tokio_tungstenite::{
 use super::{
     exchange::{Exchange, Outcome, Shared, Status},
     heads::Announcements,
-    http,
-    rpc::Message,
+    rpc::{self, Message},
 };
 
 /// What follows from a caller's message.
@@ -70,7 +69,7 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) -> eyre::Resul
 }
 
 async fn step(shared: &Shared, text: String) -> Step {
-    let Some(message) = Message::read(text.as_bytes()) else { return Step::Answer(http::unreadable().to_string()) };
+    let Some(message) = Message::read(text.as_bytes()) else { return Step::Answer(rpc::unreadable().to_string()) };
     let exchange = Exchange::begin(shared, &message);
     let is_subscription = |method: &str| matches!(method, "eth_subscribe" | "eth_unsubscribe");
     let outcome = match message.single().filter(|request| is_subscription(&request.method)) {

@@ -1,0 +1,154 @@
+//! Recordings of a chain of our own: what was recorded through the recorder is enough, and what is missing is told.
+
+use alloy::{
+    primitives::{Address, U256, address},
+    providers::{Provider, ext::AnvilApi},
+    rpc::{client::RpcClient, types::TransactionRequest},
+};
+use eyre::WrapErr;
+use plimsoll_lab::{
+    market::{LocalMarket, units},
+    recording::{self, Declared, NotAsDeclared, Outcome, Override, Playback, Read, Recorder, Recording, State, replay},
+    rig::{ITestToken, Rig},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support;
+
+const NEVER_SEEN: Address = address!("00000000000000000000000000000000000c0de5");
+
+/// A chain whose last block holds a few transactions, contracts' among them.
+async fn lively() -> eyre::Result<(Rig, u64)> {
+    let rig = Rig::start(&[]).await?;
+    let market = LocalMarket::deploy(&rig).await?;
+    market.lend(&rig, rig.node.account(1)?, 10_000).await?;
+    let provider = rig.provider();
+    provider.anvil_set_auto_mine(false).await?;
+    let token = ITestToken::new(market.params.loanToken, provider);
+    for (from, to) in [(0, 1), (2, 3), (0, 2)] {
+        let _pending = token.mint(rig.node.account(to)?, units(5, 6)).from(rig.node.account(from)?).send().await?;
+    }
+    let payment = TransactionRequest::default().from(rig.node.account(4)?).to(NEVER_SEEN).value(U256::from(7));
+    let _pending = provider.send_transaction(payment).await?;
+    provider.evm_mine(None).await?;
+    provider.anvil_set_auto_mine(true).await?;
+    let block = provider.get_block_number().await?;
+    // A live chain goes on.
+    provider.evm_mine(None).await?;
+    Ok((rig, block))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_recorded_of_a_block_replays_it_without_the_chain() -> eyre::Result<()> {
+    let (rig, number) = lively().await?;
+    let tools = support::tools()?;
+    let folder = TempDir::new()?;
+    let report = recording::record(&tools, rig.node.http_url().parse()?, number, folder.path()).await?;
+    assert_eq!(report.outcome.transactions, 4);
+    drop(rig);
+
+    let playback = Playback::start(Recording::read(folder.path(), number)?, &[]).await?;
+    let block = playback.recording().block()?;
+    assert_eq!(replay(&tools, &playback.http_url(), &block).await?, Outcome::of(&block));
+    playback.check(&[])?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runs_that_ask_for_different_things_add_up_in_one_recording() -> eyre::Result<()> {
+    let (rig, number) = lively().await?;
+    let folder = TempDir::new()?;
+    let accounts = [rig.node.account(0)?, rig.node.account(1)?];
+    for account in accounts {
+        let recorder = Recorder::start(rig.node.http_url().parse()?, number).await?;
+        ask(&recorder.http_url(), "eth_getBalance", json!([account, hex(number - 1)])).await?;
+        recorder.recording().await?.add_to(folder.path())?;
+    }
+    let playback = Playback::start(Recording::read(folder.path(), number)?, &[]).await?;
+    for account in accounts {
+        for method in ["eth_getBalance", "eth_getTransactionCount", "eth_getCode"] {
+            let params = json!([account, hex(number - 1)]);
+            let recorded = ask(&playback.http_url(), method, params.clone()).await?;
+            assert_eq!(recorded, ask(&rig.node.http_url(), method, params).await?, "{method}: recorded whole");
+        }
+    }
+    playback.check(&[])?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_outside_the_recording_is_zero_and_must_be_declared() -> eyre::Result<()> {
+    let (rig, number) = lively().await?;
+    let recording = Recorder::start(rig.node.http_url().parse()?, number).await?.recording().await?;
+    let playback = Playback::start(recording, &[]).await?;
+    let url = playback.http_url();
+    let slot = ask(&url, "eth_getStorageAt", json!([NEVER_SEEN, "0x5", hex(number - 1)])).await?;
+    assert_eq!(slot, json!(alloy::primitives::B256::ZERO));
+    ask(&url, "eth_getStorageAt", json!([NEVER_SEEN, "0x5", hex(number - 1)])).await?;
+    ask(&url, "eth_getBlockByNumber", json!([hex(number - 2), false])).await?;
+
+    let read = Read::Slot(NEVER_SEEN, U256::from(5));
+    let declared = |read: Read| Declared { read, why: "nobody was there".to_owned() };
+    let other = Read::Account(NEVER_SEEN);
+    let different = NotAsDeclared { undeclared: [(read, 2)].into(), unread: [other].into(), refused: Vec::new() };
+    let block = Read::Block(number - 2);
+    assert_eq!(playback.check(&[declared(block), declared(other)]), Err(different));
+    assert_eq!(playback.check(&[declared(block), declared(read)]), Ok(()));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_override_stands_where_nothing_was_recorded_and_nowhere_else() -> eyre::Result<()> {
+    let (rig, number) = lively().await?;
+    let recorder = Recorder::start(rig.node.http_url().parse()?, number).await?;
+    let deployer = rig.deployer();
+    let slot = json!([deployer, "0x0", hex(number - 1)]);
+    ask(&recorder.http_url(), "eth_getStorageAt", slot.clone()).await?;
+    let put = |address, slot: u64| Override {
+        address,
+        state: State::Slot(U256::from(slot), U256::from(9)),
+        why: "a test of overrides",
+    };
+    let overrides = [put(deployer, 0), put(deployer, 1)];
+    let playback = Playback::start(recorder.recording().await?, &overrides).await?;
+    let recorded = ask(&playback.http_url(), "eth_getStorageAt", slot).await?;
+    let overridden = ask(&playback.http_url(), "eth_getStorageAt", json!([deployer, "0x1", hex(number - 1)])).await?;
+    let word = |value: u64| json!(alloy::primitives::B256::from(U256::from(value)));
+    assert_eq!((recorded, overridden), (word(0), word(9)));
+    playback.check(&[])?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_recording_cannot_answer_is_refused_by_name() -> eyre::Result<()> {
+    let (rig, number) = lively().await?;
+    let recording = Recorder::start(rig.node.http_url().parse()?, number).await?.recording().await?;
+    let playback = Playback::start(recording, &[]).await?;
+    let later = ask(&playback.http_url(), "eth_getBalance", json!([NEVER_SEEN, hex(number)])).await.unwrap_err();
+    let wanted = format!("the recording of block {number} of chain 31337 does not hold state at \"{}\"", hex(number));
+    assert!(format!("{later:#}").contains(&wanted), "{later:#}");
+    let method = ask(&playback.http_url(), "debug_traceCall", json!([])).await.unwrap_err();
+    assert!(format!("{method:#}").contains("does not hold an answer to debug_traceCall"), "{method:#}");
+    let refused = playback.check(&[]).unwrap_err().refused;
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_the_node_does_not_have_is_not_recorded() -> eyre::Result<()> {
+    let (rig, number) = lively().await?;
+    let error = Recorder::start(rig.node.http_url().parse()?, number + 100).await.unwrap_err();
+    assert!(error.to_string().contains(&format!("does not know block {}", number + 100)), "{error:#}");
+    Ok(())
+}
+
+fn hex(number: u64) -> String {
+    format!("{number:#x}")
+}
+
+async fn ask(url: &str, method: &'static str, params: Value) -> eyre::Result<Value> {
+    let client = RpcClient::new_http(url.parse()?);
+    let answer = client.request::<_, Option<Value>>(method, params).await.wrap_err(method)?;
+    Ok(answer.unwrap_or_default())
+}

@@ -1,0 +1,49 @@
+//! Recorded blocks carried out again: gas and receipts are what they were, and nothing is missing.
+
+use alloy::{
+    consensus::Transaction,
+    primitives::{Address, TxKind},
+    rpc::types::Block,
+};
+use eyre::{ContextCompat, bail};
+use plimsoll_lab::recording::{Declared, Outcome, Read, replay, rules_of};
+
+use super::{anvils_own_accounts, upstream::Upstream};
+use crate::support;
+
+/// Replays a block. `first_payments` are the transactions that send ether to an account which had never been there: the
+/// recording leaves it out, and it is empty.
+async fn replays_as_it_was(number: u64, rules: &str, first_payments: &[usize]) -> eyre::Result<()> {
+    let Some(upstream) = Upstream::before(number, &[]).await? else { return Ok(()) };
+    let block = upstream.block()?;
+    assert_eq!(rules_of(&block), rules);
+    let replayed = replay(&support::tools()?, &upstream.http_url(), &block).await?;
+    assert_eq!(replayed, Outcome::of(&block));
+
+    let mut declared = anvils_own_accounts();
+    for position in first_payments {
+        let why = format!("transaction {position} pays it before anything else ever did");
+        declared.push(Declared { read: Read::Account(paid_by(&block, *position)?), why });
+    }
+    upstream.finish(&declared).await
+}
+
+/// Whom a plain payment pays.
+fn paid_by(block: &Block, position: usize) -> eyre::Result<Address> {
+    let payment = block.transactions.txns().nth(position);
+    let payment = payment.wrap_err_with(|| format!("there is no transaction {position}"))?;
+    match payment.kind() {
+        TxKind::Call(to) if payment.input().is_empty() => Ok(to),
+        _ => bail!("transaction {position} is no plain payment"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_of_shanghai_replays_with_its_gas_and_receipts() -> eyre::Result<()> {
+    replays_as_it_was(19_426_586, "shanghai", &[54, 55, 59, 60, 62, 69, 98, 99, 103, 121, 126]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_of_paris_replays_with_its_gas_and_receipts() -> eyre::Result<()> {
+    replays_as_it_was(17_034_869, "paris", &[30, 51]).await
+}

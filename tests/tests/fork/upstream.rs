@@ -1,0 +1,60 @@
+//! Where a fork test's past comes from: a recording, or with ETH_RPC_URL set a live node. With PLIMSOLL_RECORD naming a
+//! folder, what the live node was asked is recorded there, and as `PLIMSOLL_DATA/mainnet` it serves the next run.
+
+use std::{env, path::PathBuf};
+
+use alloy::rpc::types::Block;
+use plimsoll_chain::endpoint::Endpoint;
+use plimsoll_lab::recording::{Declared, Override, Playback, Recorder, Recording};
+
+use crate::support;
+
+/// A chain as it was before a block.
+pub(super) enum Upstream {
+    Recorded(Playback),
+    Live(Recorder),
+}
+
+impl Upstream {
+    /// `None` where there is neither a node nor a recording, which is then said.
+    pub(super) async fn before(block: u64, overrides: &[Override]) -> eyre::Result<Option<Self>> {
+        if let Some(url) = env::var("ETH_RPC_URL").ok().filter(|url| !url.is_empty()) {
+            let endpoint: Endpoint = url.parse()?;
+            return Ok(Some(Self::Live(Recorder::start(endpoint, block).await?)));
+        }
+        let Some(file) = support::data_file(&format!("mainnet/{block}_block.json.gz"))? else { return Ok(None) };
+        let folder = file.parent().map(PathBuf::from).unwrap_or_default();
+        let recording = Recording::read(&folder, block)?;
+        Ok(Some(Self::Recorded(Playback::start(recording, overrides).await?)))
+    }
+
+    pub(super) fn http_url(&self) -> String {
+        match self {
+            Self::Recorded(playback) => playback.http_url(),
+            Self::Live(recorder) => recorder.http_url(),
+        }
+    }
+
+    pub(super) fn block(&self) -> eyre::Result<Block> {
+        match self {
+            Self::Recorded(playback) => playback.recording().block(),
+            Self::Live(recorder) => recorder.block(),
+        }
+    }
+
+    /// What was read outside the recording must be what is declared. A live node has no outside.
+    pub(super) async fn finish(self, declared: &[Declared]) -> eyre::Result<()> {
+        match self {
+            Self::Recorded(playback) => playback.check(declared)?,
+            Self::Live(recorder) => {
+                if let Some(folder) = env::var_os("PLIMSOLL_RECORD") {
+                    let recording = recorder.recording().await?;
+                    // Two tests may be about one block.
+                    let _lock = support::tools()?.workspace().lock("recording")?;
+                    recording.add_to(&PathBuf::from(folder))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
