@@ -19,6 +19,8 @@ pub struct Entry {
     pub signer: Address,
     /// The nonce that it holds. Another entry has the same one where an urgent intent took a patient one's place.
     pub nonce: u64,
+    /// How many entries held the nonce before it; the last one holds it now.
+    pub turn: u32,
     /// What it is to do.
     pub intent: Intent,
     /// Every transaction that was signed for it, oldest first, all with its nonce.
@@ -126,7 +128,7 @@ impl State {
 pub struct Recovered {
     /// One more than the highest nonce of any of the signer's entries, settled or not. `None` where it has none.
     pub next_nonce: Option<u64>,
-    /// The entries that are not settled, by nonce and then by id.
+    /// The entries that are not settled, by nonce and then by turn.
     pub unsettled: Vec<Entry>,
 }
 
@@ -174,6 +176,7 @@ mod tests {
                 id: 3,
                 signer: Address::repeat_byte(9),
                 nonce: u64::MAX,
+                turn: 1,
                 intent: Intent {
                     purpose: Purpose::Liquidate { market: B256::ZERO, borrowers: vec![Address::ZERO] },
                     urgency: Urgency::Urgent,
