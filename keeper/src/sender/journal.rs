@@ -128,7 +128,7 @@ impl State {
 pub struct Recovered {
     /// One more than the highest nonce of any of the signer's entries, settled or not. `None` where it has none.
     pub next_nonce: Option<u64>,
-    /// The entries that are not settled, by nonce and then by turn.
+    /// The entries that are not settled.
     pub unsettled: Vec<Entry>,
 }
 

@@ -53,9 +53,10 @@ impl MemoryJournal {
     pub fn read(&self, signer: Address) -> Recovered {
         self.with(|memory| {
             let of_signer = || memory.entries.values().filter(|entry| entry.signer == signer);
-            let mut unsettled = of_signer().filter(|entry| !entry.state.is_settled()).cloned().collect::<Vec<_>>();
-            unsettled.sort_by_key(|entry| (entry.nonce, entry.turn));
-            Recovered { next_nonce: of_signer().map(|entry| entry.nonce.saturating_add(1)).max(), unsettled }
+            Recovered {
+                next_nonce: of_signer().map(|entry| entry.nonce.saturating_add(1)).max(),
+                unsettled: of_signer().filter(|entry| !entry.state.is_settled()).cloned().collect(),
+            }
         })
     }
 

@@ -71,7 +71,9 @@ impl Core {
             return Err(RecoverError::ChainAhead { signer, chain: chain_nonce, journal });
         }
         let mut slots = BTreeMap::<u64, Slot>::new();
-        for entry in recovered.unsettled {
+        let mut unsettled = recovered.unsettled;
+        unsettled.sort_by_key(|entry| (entry.nonce, entry.turn));
+        for entry in unsettled {
             match slots.get_mut(&entry.nonce) {
                 Some(slot) => slot.hand_to(entry),
                 None => drop(slots.insert(entry.nonce, Slot::new(entry))),

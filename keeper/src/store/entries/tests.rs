@@ -25,6 +25,7 @@ fn entry(id: u64, signer: Address, nonce: u64, state: State) -> Entry {
         id,
         signer,
         nonce,
+        turn: 0,
         intent: Intent {
             purpose: Purpose::ClaimOwn { pool: B256::ZERO, reward_token: Address::ZERO },
             urgency: Urgency::Patient,
