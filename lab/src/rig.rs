@@ -15,13 +15,14 @@ use plimsoll_deploy::{compile::Artifacts, tools::Tools, workspace::Workspace};
 use crate::node::Node;
 
 /// What only local chains need, by file.
-const LOCAL_SOURCES: [&str; 6] = [
+const LOCAL_SOURCES: [&str; 7] = [
     "contracts/test/support/MarketMaker.sol",
     "contracts/test/support/Crowd.sol",
     "contracts/test/support/TestToken.sol",
     "contracts/test/support/OneSlotOracle.sol",
     "contracts/test/support/StakingRewards.sol",
     "contracts/test/support/MathHarness.sol",
+    "contracts/test/support/RewardsHarness.sol",
 ];
 
 sol! {

@@ -1,5 +1,7 @@
 //! The keeper's arithmetic against the contracts' libraries, bit for bit, on random and extreme states.
 
+mod rewards;
+
 use alloy::{primitives::U256, sol};
 use plimsoll_contracts::{
     RateCurve, Risk,

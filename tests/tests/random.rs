@@ -22,6 +22,12 @@ impl Random {
         self.next_u64() % end
     }
 
+    /// A place in a list of so many, which are not none.
+    pub(crate) fn index(&mut self, count: usize) -> usize {
+        let end = u64::try_from(count).unwrap_or(u64::MAX);
+        usize::try_from(self.below(end)).unwrap_or(0)
+    }
+
     /// From 0 to `most`: of any length up to it, now and then one of the ends.
     pub(crate) fn amount_to(&mut self, most: u128) -> u128 {
         match self.below(16) {
