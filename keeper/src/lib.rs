@@ -20,3 +20,4 @@ pub mod math;
 pub mod prices;
 pub mod sender;
 pub mod store;
+pub mod strategies;

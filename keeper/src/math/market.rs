@@ -1,10 +1,12 @@
 //! A market and a loan as the contract keeps them, and the steps that change them.
 
-use plimsoll_contracts::RateCurve;
+use alloy::primitives::U256;
+use plimsoll_contracts::{RateCurve, market::BPS};
 
 use super::{
     debt, interest,
     liquidation::{self, Terms},
+    wide::{WAD, mul_div_down, product},
 };
 
 /// The state of a market at its last update.
@@ -83,9 +85,17 @@ impl Market {
     }
 
     /// Whether a loan may be liquidated at a price, as of the last update.
-    pub fn is_liquidatable(&self, loan: Loan, terms: &Terms, price: alloy::primitives::U256) -> bool {
+    pub fn is_liquidatable(&self, loan: Loan, terms: &Terms, price: U256) -> bool {
         let value = liquidation::value_down(loan.collateral, price);
         loan.borrow_shares != 0 && !liquidation::is_healthy(self.debt_of(loan), value, terms.ltv_bps)
+    }
+
+    /// Value of a loan's collateral at a price × liquidation LTV ÷ its debt, 1e18-scaled, rounded down; the largest number
+    /// without debt.
+    pub fn health_wad(&self, loan: Loan, terms: &Terms, price: U256) -> U256 {
+        let value = liquidation::value_down(loan.collateral, price);
+        let carried = product(value, u128::from(terms.ltv_bps));
+        mul_div_down(carried, U256::from(WAD), product(self.debt_of(loan), u128::from(BPS)))
     }
 
     /// Does to a loan what `liquidate` does to each in its list, with no more than `limit` repaid; nothing where the
@@ -94,7 +104,7 @@ impl Market {
         &mut self,
         loan: &mut Loan,
         terms: &Terms,
-        price: alloy::primitives::U256,
+        price: U256,
         smallest_debt: u128,
         limit: u128,
     ) -> Option<Liquidated> {
