@@ -8,7 +8,8 @@
 //! ```
 //!
 //! [`math`] is the contracts' arithmetic, [`book`] every market, position and stake, kept from events alone.
-//! [`sender`] is who sends,
+//! [`sender`] is who sends, [`safety`] what keeps
+//! it from that,
 //! [`store`] what is remembered through a restart.
 
 pub mod audit;
@@ -18,6 +19,7 @@ pub mod config;
 pub mod intent;
 pub mod math;
 pub mod prices;
+pub mod safety;
 pub mod sender;
 pub mod store;
 pub mod strategies;

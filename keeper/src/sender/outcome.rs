@@ -6,7 +6,7 @@ use super::{
     fees::TooDear,
     journal::{Fees, Place},
 };
-use crate::intent::Intent;
+use crate::{intent::Intent, safety::Refusal};
 
 /// News of one intent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub enum Outcome {
     Cancelled(Receipt),
     /// It is over without a transaction that could be mined.
     Dropped(DropReason),
+    /// Safety kept it from being sent; in a dry run because nothing is.
+    Refused(Refusal),
     /// Its nonce was used by a transaction that is not ours: another program has the key. It is over.
     NonceUsedByOther {
         /// The nonce.
@@ -123,6 +125,8 @@ impl Outcome {
             Self::Replaced { .. } => "replaced",
             Self::Cancelled(_) => "cancelled",
             Self::Dropped(_) => "dropped",
+            Self::Refused(Refusal::DryRun) => "dry_run",
+            Self::Refused(_) => "refused",
             Self::NonceUsedByOther { .. } => "nonce_used_by_other",
             Self::Lost { .. } => "lost",
         }
