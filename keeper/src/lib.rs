@@ -7,9 +7,8 @@
 //!                  cursor)                      not)
 //! ```
 //!
-//! [`math`] is the contracts' arithmetic, [`book`] every market, position and stake, kept from events alone.
-//! [`sender`] is who sends, [`safety`] what keeps
-//! it from that,
+//! [`stream`] is what happens on the chain, [`math`] the contracts' arithmetic, [`book`] every market, position and
+//! stake, kept from events alone. [`sender`] is who sends, [`safety`] what keeps it from that,
 //! [`store`] what is remembered through a restart.
 
 pub mod audit;
@@ -23,3 +22,4 @@ pub mod safety;
 pub mod sender;
 pub mod store;
 pub mod strategies;
+pub mod stream;

@@ -15,6 +15,7 @@ mod rewards;
 mod rig;
 mod solidity;
 mod store;
+mod stream;
 mod support;
 mod tools;
 mod vectors;

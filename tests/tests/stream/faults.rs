@@ -1,0 +1,1 @@
+//! One fault after another, each with a healthy endpoint beside and without.

@@ -1,0 +1,135 @@
+//! The keeper's stream over nodes that misbehave (K1): whatever happens, what it delivered and took back is in the end
+//! what the chain has.
+
+mod faults;
+mod reorgs;
+mod world;
+
+use std::time::Duration;
+
+use plimsoll_keeper::stream::{Cursor, EndpointState, Settings, Step};
+
+use self::world::{
+    By::{Http, WebSocket},
+    World,
+};
+
+#[tokio::test]
+async fn every_event_arrives_once_and_in_order() -> eyre::Result<()> {
+    for way in [Http, WebSocket] {
+        let mut world = World::new(1).await?;
+        // Some by range, some block by block, some while they happen.
+        world.go_on(150).await?;
+        let mut keeper = world.keeper(&[way])?;
+        keeper.equals(&world).await?;
+        for _ in 0..10 {
+            world.go_on(3).await?;
+            keeper.equals(&world).await?;
+        }
+        assert!(keeper.undone.is_empty() && keeper.rebuilt.is_empty());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_idle_block_costs_no_call_and_one_with_events_a_single_one() -> eyre::Result<()> {
+    let mut world = World::new(1).await?;
+    let patient = Settings { silence: Duration::from_secs(600), ..world.settings() };
+    let mut keeper = world.keeper_with(&[WebSocket], Cursor { number: 0, hash: None }, patient)?;
+    world.log(1).await?;
+    keeper.equals(&world).await?;
+    world.proxies[0].reset_counts();
+    for _ in 0..50 {
+        world.idle(1).await?;
+        keeper.reach(world.head().await?).await?;
+    }
+    assert_eq!(world.proxies[0].counts().total(), 0, "{:?}", world.proxies[0].counts());
+    for _ in 0..10 {
+        world.log(2).await?;
+        keeper.reach(world.head().await?).await?;
+    }
+    let counts = world.proxies[0].counts();
+    assert_eq!((counts.total(), counts.of("eth_getLogs")), (10, 10), "{counts:?}");
+    keeper.equals(&world).await
+}
+
+#[tokio::test]
+async fn only_the_newest_block_comes_with_a_header_to_decide_by() -> eyre::Result<()> {
+    let mut world = World::new(1).await?;
+    world.go_on(9).await?;
+    let mut keeper = world.keeper(&[WebSocket])?;
+    let on_head = keeper.stream.on_head();
+    let head = world.head().await?;
+    let mut tips = Vec::new();
+    while keeper.at != head {
+        if let Step::Apply(block) = keeper.step().await? {
+            tips.extend(block.tip);
+        }
+    }
+    let [tip] = tips[..] else { panic!("{tips:?}") };
+    assert_eq!((tip.number, tip.hash, *on_head.borrow()), (head.number, head.hash, Some(tip)));
+    assert!(tip.gas_limit > 0 && tip.base_fee > 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_step_is_said_again_until_it_is_accepted() -> eyre::Result<()> {
+    let mut world = World::new(1).await?;
+    world.go_on(3).await?;
+    let mut keeper = world.keeper(&[Http])?;
+    let first = keeper.stream.next().await;
+    assert_eq!(keeper.stream.next().await, first);
+    keeper.stream.accept();
+    let second = keeper.stream.next().await;
+    assert_ne!(first, second);
+    Ok(())
+}
+
+/// As in a loop that listens to other things, too: what waits is dropped again and again.
+#[tokio::test]
+async fn nothing_is_lost_when_waiting_is_given_up() -> eyre::Result<()> {
+    let mut world = World::new(1).await?;
+    let mut keeper = world.keeper(&[WebSocket])?;
+    world.go_on(30).await?;
+    let head = world.head().await?;
+    while keeper.at != head {
+        tokio::select! {
+            biased;
+            step = keeper.step() => { step?; }
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    keeper.equals(&world).await
+}
+
+#[tokio::test]
+async fn an_endpoint_of_another_chain_is_named_and_never_asked() -> eyre::Result<()> {
+    let mut world = World::new(2).await?;
+    world.go_on(9).await?;
+    let wrong = Settings { chain_id: 1, ..world.settings() };
+    let mut stranger = world.keeper_with(&[Http, WebSocket], Cursor { number: 0, hash: None }, wrong)?;
+    world.proxies[0].wait_for(|counts| counts.of("eth_chainId") > 0).await?;
+    world.proxies[1].wait_for(|counts| counts.of("eth_chainId") > 0).await?;
+    let waited = tokio::time::timeout(Duration::from_millis(300), stranger.stream.next()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    for endpoint in stranger.stream.health() {
+        let EndpointState::Excluded { reason } = &endpoint.state else { panic!("{endpoint:?}") };
+        assert!(reason.contains("31337") || reason.contains("0x7a69"), "{reason}");
+    }
+
+    // The same id, and another first block.
+    let other = World::new(1).await?;
+    let endpoints = [&world.proxies[0], &other.proxies[0]].map(|proxy| proxy.http_url().parse());
+    let genesis = Some(world.block(0).await?.hash);
+    let settings = Settings { genesis, ..world.settings() };
+    let from = Cursor { number: 0, hash: genesis };
+    let endpoints = endpoints.into_iter().collect::<Result<_, _>>()?;
+    let mut stream = plimsoll_keeper::stream::Stream::start(endpoints, World::sources(), from, settings);
+    other.proxies[0].wait_for(|counts| counts.of("eth_getBlockByNumber") > 0).await?;
+    while !matches!(stream.health()[1].state, EndpointState::Excluded { .. }) {
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(stream.next().await, Step::Apply(_)));
+    assert_eq!((stream.health()[0].state.clone(), *stream.genesis().borrow()), (EndpointState::Good, genesis));
+    Ok(())
+}
