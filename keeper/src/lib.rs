@@ -15,6 +15,7 @@ pub mod audit;
 pub mod book;
 pub mod chain;
 pub mod config;
+pub mod engine;
 pub mod intent;
 pub mod math;
 pub mod prices;
