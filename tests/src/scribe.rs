@@ -69,6 +69,7 @@ fn entry(id: u64, state: State) -> Entry {
         id,
         signer: SIGNER,
         nonce: id,
+        turn: 0,
         intent: Intent {
             purpose: Purpose::ClaimOwn { pool: B256::ZERO, reward_token: Address::ZERO },
             urgency: Urgency::Patient,

@@ -136,7 +136,7 @@ impl Gate {
         if lost >= cap {
             return Err(Refusal::LossCap { lost, cap });
         }
-        if let Some(balance) = circumstances.balance.filter(|balance| *balance < minimum) {
+        if let Some(balance) = circumstances.balance.filter(|balance| self.is_low(*balance)) {
             return Err(Refusal::LowBalance { balance, minimum });
         }
         for subject in intent.purpose.subjects() {
@@ -213,6 +213,12 @@ impl Gate {
     #[must_use]
     pub const fn is_live(&self) -> bool {
         self.settings.is_live
+    }
+
+    /// Whether a signer with so much in wei sends nothing.
+    #[must_use]
+    pub fn is_low(&self, balance: U256) -> bool {
+        balance < self.settings.minimum_balance
     }
 
     /// Counts what a transaction cost, once. Whether it was new.

@@ -7,7 +7,9 @@
 mod back_off;
 mod gate;
 
-use std::future::Future;
+use std::{fmt::Display, future::Future};
+
+use crate::store::Notes;
 
 pub use self::{
     back_off::{BackOff, Cause, Subject, Wait},
@@ -29,4 +31,23 @@ pub trait Notebook: Send + Sync + 'static {
 pub struct NotebookError {
     /// What happened, and the remedy.
     pub problem: String,
+}
+
+/// Under what name the store keeps it.
+const NOTE: &str = "safety";
+
+impl Notebook for Notes {
+    async fn read(&self) -> Result<Option<Record>, NotebookError> {
+        let text = Self::read(self, NOTE).await.map_err(problem)?;
+        text.map(|text| serde_json::from_str(&text).map_err(problem)).transpose()
+    }
+
+    async fn write(&self, record: Record) -> Result<(), NotebookError> {
+        let text = serde_json::to_string(&record).map_err(problem)?;
+        Self::write(self, NOTE, text).await.map_err(problem)
+    }
+}
+
+fn problem(error: impl Display) -> NotebookError {
+    NotebookError { problem: error.to_string() }
 }

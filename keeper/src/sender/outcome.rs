@@ -95,6 +95,12 @@ pub enum DropReason {
     /// Every node refuses it as it is.
     #[error("every node refuses it as it is")]
     RefusedByNodes,
+    /// There is no key for such intents.
+    #[error("no signer is configured for it")]
+    NoSigner,
+    /// The keeper is ending.
+    #[error("the keeper is ending")]
+    Stopped,
     /// Sending is held.
     #[error("sending is held")]
     Held,

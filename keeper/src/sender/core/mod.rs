@@ -129,6 +129,12 @@ impl Core {
         self.slots.values().filter(|slot| slot.is_pending()).filter_map(|slot| Some(&slot.holder()?.entry))
     }
 
+    /// Whether nothing is sent any more, because the journal cannot be written.
+    #[must_use]
+    pub const fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
     /// How many intents wait for a nonce.
     #[must_use]
     pub fn waiting(&self) -> usize {
