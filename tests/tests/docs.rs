@@ -20,11 +20,12 @@ fn every_test_that_the_properties_name_exists() -> eyre::Result<()> {
         let mut file = String::new();
         let mut source = String::new();
         for name in quoted(line) {
-            if name.ends_with(".sol") {
-                file = format!("{SOLIDITY_TESTS}/{name}");
+            if name.ends_with(".sol") || name.ends_with(".rs") {
+                file = if name.ends_with(".rs") { name.to_owned() } else { format!("{SOLIDITY_TESTS}/{name}") };
                 source = read(&workspace.root().join(&file))?;
-            } else if is_test(name) {
-                if source.contains(&format!("function {name}(")) {
+            } else if is_test(name) || file.ends_with(".rs") {
+                let function = if file.ends_with(".rs") { "fn" } else { "function" };
+                if source.contains(&format!("{function} {name}(")) {
                     found += 1;
                 } else {
                     missing.push(format!("{name} in {file:?}"));

@@ -15,7 +15,6 @@ mod rewards;
 mod rig;
 mod solidity;
 mod store;
-mod strategies;
 mod stream;
 mod support;
 mod tools;
