@@ -15,6 +15,7 @@ mod rewards;
 mod rig;
 mod solidity;
 mod store;
+mod strategies;
 mod stream;
 mod support;
 mod tools;

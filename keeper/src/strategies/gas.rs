@@ -23,8 +23,10 @@ pub struct GasTable {
     pub claim: u64,
     /// Staking them again in the same transaction.
     pub restake: u64,
-    /// How much more than expected a transaction may use, in basis points of it: gas that comes back in the end must be
-    /// there at first, and so must gas for what others do before us.
+    /// How much more than expected a transaction may use: for balances that are not in use yet, oracles that ask many
+    /// feeds, pools whose price is far away.
+    pub headroom: u64,
+    /// How much more again, in basis points of what is expected: gas that comes back in the end must be there at first.
     pub headroom_bps: u16,
 }
 
@@ -39,7 +41,8 @@ impl Default for GasTable {
             further_account: 19_800,
             claim: 64_000,
             restake: 60_000,
-            headroom_bps: 1_500,
+            headroom: 150_000,
+            headroom_bps: 1_000,
         }
     }
 }
@@ -62,26 +65,32 @@ impl GasTable {
     #[must_use]
     pub fn limit(&self, expected: u64) -> u64 {
         let limit = u128::from(expected) * u128::from(BPS + u32::from(self.headroom_bps)) / u128::from(BPS);
-        u64::try_from(limit).unwrap_or(u64::MAX)
+        u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(self.headroom)
     }
 
-    /// The most loans whose liquidation, by a transaction that uses `fixed` besides, may use no more than `room`.
+    /// The most that a transaction may be expected to use, if it may use no more than `room`.
+    fn expected_within(&self, room: u64) -> u64 {
+        let expected = u128::from(room.saturating_sub(self.headroom)) * u128::from(BPS);
+        u64::try_from(expected / u128::from(BPS + u32::from(self.headroom_bps))).unwrap_or(u64::MAX)
+    }
+
+    /// The most loans whose liquidation, with the collateral sold through so many pools, may use no more than `room`.
     #[must_use]
     pub fn loans_within(&self, room: u64, pools: usize) -> usize {
-        let expected = u128::from(room) * u128::from(BPS) / u128::from(BPS + u32::from(self.headroom_bps));
-        let one = u128::from(self.of_liquidation(1, pools));
-        let further = expected.checked_sub(one).map(|rest| rest / u128::from(self.further_loan.max(1)) + 1);
-        usize::try_from(further.unwrap_or(0)).unwrap_or(usize::MAX)
+        count(self.expected_within(room), self.of_liquidation(1, pools), self.further_loan)
     }
 
     /// The most accounts whose harvest may use no more than `room`.
     #[must_use]
     pub fn accounts_within(&self, room: u64) -> usize {
-        let expected = u128::from(room) * u128::from(BPS) / u128::from(BPS + u32::from(self.headroom_bps));
-        let further = expected.checked_sub(u128::from(self.harvest));
-        let further = further.map(|rest| rest / u128::from(self.further_account.max(1)) + 1);
-        usize::try_from(further.unwrap_or(0)).unwrap_or(usize::MAX)
+        count(self.expected_within(room), self.harvest, self.further_account)
     }
+}
+
+/// How many of something there can be.
+fn count(room: u64, one: u64, further: u64) -> usize {
+    let count = room.checked_sub(one).map(|rest| rest / further.max(1) + 1);
+    usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX)
 }
 
 /// What one of something costs and what so many do.

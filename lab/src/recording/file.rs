@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, Read, Write},
+    io::{self, BufWriter, Read},
     path::{Path, PathBuf},
 };
 
@@ -184,12 +184,16 @@ fn read<T: DeserializeOwned>(file: &Path) -> Result<T, RecordingError> {
 
 /// As a whole or not at all: what is written beside the file takes its place in the end.
 fn write(file: &Path, content: &impl Serialize) -> Result<(), RecordingError> {
-    let unwritable = |source: io::Error| RecordingError::Unwritable { file: file.to_owned(), source };
-    let folder = file.parent().unwrap_or_else(|| Path::new("."));
-    let mut beside = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
-    let mut encoder = GzEncoder::new(io::BufWriter::new(beside.as_file_mut()), Compression::best());
-    serde_json::to_writer(&mut encoder, content).map_err(|error| unwritable(error.into()))?;
-    encoder.finish().and_then(|mut written| written.flush()).map_err(unwritable)?;
-    beside.persist(file).map_err(|error| unwritable(error.error))?;
-    Ok(())
+    let beside = file.with_extension("part");
+    write_all(&beside, content).and_then(|()| fs::rename(&beside, file)).map_err(|source| {
+        // There may be none, where the folder was the problem.
+        let _ = fs::remove_file(&beside);
+        RecordingError::Unwritable { file: file.to_owned(), source }
+    })
+}
+
+fn write_all(file: &Path, content: &impl Serialize) -> io::Result<()> {
+    let mut encoder = GzEncoder::new(BufWriter::new(fs::File::create(file)?), Compression::best());
+    serde_json::to_writer(&mut encoder, content)?;
+    encoder.finish()?.into_inner()?.sync_all()
 }

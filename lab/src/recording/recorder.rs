@@ -69,6 +69,12 @@ impl Recorder {
         self.server.http_url()
     }
 
+    /// Which chain it is in front of.
+    #[must_use]
+    pub fn chain_id(&self) -> u64 {
+        self.keeping.chain_id
+    }
+
     /// The block. Fails where it is none of Ethereum's.
     pub fn block(&self) -> eyre::Result<Block> {
         replay::typed(&self.keeping.block)

@@ -1,7 +1,9 @@
 //! Mainnet's own past: blocks that were recorded, replayed, and carried on with Plimsoll on top.
 
+mod mainnet;
 mod recordings;
 mod replays;
+mod suite;
 mod upstream;
 
 use alloy::primitives::{Address, address};

@@ -1,13 +1,17 @@
-//! Where a fork test's past comes from: a recording, or with ETH_RPC_URL set a live node. With PLIMSOLL_RECORD naming a
-//! folder, what the live node was asked is recorded there, and as `PLIMSOLL_DATA/mainnet` it serves the next run.
+//! Where a fork test's past comes from: a recording, or with ETH_RPC_URL set a live node that keeps old state. With
+//! PLIMSOLL_RECORD naming a folder, what the live node is asked is recorded there; as the folder `mainnet` of
+//! PLIMSOLL_DATA it serves the next run.
 
 use std::{env, path::PathBuf};
 
 use alloy::rpc::types::Block;
+use eyre::{WrapErr, ensure};
 use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_lab::recording::{Declared, Override, Playback, Recorder, Recording};
 
 use crate::support;
+
+const MAINNET: u64 = 1;
 
 /// A chain as it was before a block.
 pub(super) enum Upstream {
@@ -19,8 +23,11 @@ impl Upstream {
     /// `None` where there is neither a node nor a recording, which is then said.
     pub(super) async fn before(block: u64, overrides: &[Override]) -> eyre::Result<Option<Self>> {
         if let Some(url) = env::var("ETH_RPC_URL").ok().filter(|url| !url.is_empty()) {
-            let endpoint: Endpoint = url.parse()?;
-            return Ok(Some(Self::Live(Recorder::start(endpoint, block).await?)));
+            let endpoint: Endpoint = url.parse().wrap_err("what ETH_RPC_URL holds")?;
+            let recorder = Recorder::start(endpoint, block).await?;
+            let chain = recorder.chain_id();
+            ensure!(chain == MAINNET, "ETH_RPC_URL is a node of chain {chain}; these tests are about chain {MAINNET}");
+            return Ok(Some(Self::Live(recorder)));
         }
         let Some(file) = support::data_file(&format!("mainnet/{block}_block.json.gz"))? else { return Ok(None) };
         let folder = file.parent().map(PathBuf::from).unwrap_or_default();

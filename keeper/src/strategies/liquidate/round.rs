@@ -146,7 +146,7 @@ impl Liquidate {
         let whole = |batch| part(table, scene, batch, first, U256::MAX);
         let mut gas = 0_u64;
         let fits = |offer: &Offer<'_>| {
-            gas = gas.saturating_add(offer.gas_limit);
+            gas = gas.saturating_add(offer.gas);
             gas <= GAS_PER_REQUEST
         };
         let alone = batches.len() < 2 || most(first) != U256::MAX;
