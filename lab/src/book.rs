@@ -1,8 +1,11 @@
-//! How large the keeper's book is, how fast it takes events, and how soon it knows who is under water.
+//! How large the keeper's book is, how fast it takes events, how soon it knows who is under water, and how soon it is
+//! back after a restart.
 //!
 //! Measured in a process that holds nothing else, on one market: every account posts collateral and borrows, then
 //! everybody changes something, in an order that no cache foresees. Events are made a block at a time, outside the
 //! measured time, with an accrual at the head of each block as on a chain.
+
+mod checkpoint;
 
 use std::{
     fmt, fs,
@@ -53,11 +56,15 @@ pub struct Report {
     pub apply_events_per_s: u64,
     /// From a price to the list of exactly those that can be liquidated at it.
     pub price_to_candidates_us: f64,
+    /// To write every row of the book to a checkpoint at once, which a keeper does bit by bit.
+    pub checkpoint_save_ms: u64,
+    /// From a checkpoint on disk to the book in memory.
+    pub checkpoint_load_ms: u64,
 }
 
 /// Measures. Fails where the system does not tell a process's memory, and in a build without optimisation, whose
 /// figures would mean nothing.
-pub fn run(positions: u64) -> eyre::Result<Report> {
+pub async fn run(positions: u64) -> eyre::Result<Report> {
     ensure!(!cfg!(debug_assertions), "this build is not optimised: build with --release");
     ensure!(positions >= CANDIDATES as u64, "{positions} positions are fewer than the {CANDIDATES} to be found");
     let resident_before = resident_bytes()?;
@@ -81,13 +88,16 @@ pub fn run(positions: u64) -> eyre::Result<Report> {
     let resident = resident_bytes()?;
 
     let market = filling.book.market(filling.id).wrap_err("the market is not in the book")?;
-    let timestamp = filling.block.timestamp + BLOCK_SECS;
+    let price_to_candidates = time_of_answer(market, filling.block.timestamp + BLOCK_SECS)?;
+    let checkpoint = checkpoint::times(filling.book, filling.block).await?;
     Ok(Report {
         positions,
         bytes_per_position: resident.saturating_sub(resident_before) / positions,
         rss_mb: resident.div_ceil(1_000_000),
         apply_events_per_s: u64::try_from(u128::from(applied) * 1_000_000 / applying.as_micros().max(1))?,
-        price_to_candidates_us: micros(time_of_answer(market, timestamp)?),
+        price_to_candidates_us: micros(price_to_candidates),
+        checkpoint_save_ms: u64::try_from(checkpoint.save.as_millis())?,
+        checkpoint_load_ms: u64::try_from(checkpoint.load.as_millis())?,
     })
 }
 
@@ -271,6 +281,8 @@ impl fmt::Display for Report {
         writeln!(f, "bytes a position     {:>12}", self.bytes_per_position)?;
         writeln!(f, "memory, MB           {:>12}", self.rss_mb)?;
         writeln!(f, "events a second      {:>12}", self.apply_events_per_s)?;
-        write!(f, "price to candidates  {:>12} µs", self.price_to_candidates_us)
+        writeln!(f, "price to candidates  {:>12} µs", self.price_to_candidates_us)?;
+        writeln!(f, "checkpoint, save     {:>12} ms", self.checkpoint_save_ms)?;
+        write!(f, "checkpoint, load     {:>12} ms", self.checkpoint_load_ms)
     }
 }

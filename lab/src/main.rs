@@ -38,8 +38,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Measures the keeper's book: memory, events a second, and the time from a price to those under water. Builds
-    /// itself with optimisation first, if it was not.
+    /// Measures the keeper's book: memory, events a second, the time from a price to those under water, and that to
+    /// write it to a checkpoint and have it back. Builds itself with optimisation first, if it was not.
     Book {
         /// How many positions the book holds.
         #[arg(long, default_value_t = 1_000_000)]
@@ -97,7 +97,7 @@ async fn run(command: Command) -> eyre::Result<()> {
         }
         Command::Book { .. } if cfg!(debug_assertions) => optimised()?,
         Command::Book { positions, json } => {
-            let report = book::run(positions)?;
+            let report = book::run(positions).await?;
             let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
             writeln!(io::stdout(), "{text}")?;
         }

@@ -1,0 +1,58 @@
+//! How long it takes to write the whole book to a checkpoint, and to have it back after a restart.
+
+use std::time::{Duration, Instant};
+
+use alloy::primitives::{Address, B256};
+use eyre::{ContextCompat, ensure};
+use plimsoll_deploy::workspace::Workspace;
+use plimsoll_keeper::{
+    book::{Block, Book, MarketBook, Row, UNDO_BLOCKS},
+    store::{CheckpointTip, Identity, Image, Store},
+};
+
+/// What a checkpoint costs.
+pub(super) struct Times {
+    /// Rows to bytes, bytes into the file, the file closed. A keeper never does this at once, but bit by bit.
+    pub(super) save: Duration,
+    /// The file opened and examined, all rows read, and the book made of them, ready for the next block.
+    pub(super) load: Duration,
+}
+
+/// Saves and loads a book of one market, on the disk that the project is on. What was just written may still be in the
+/// system's memory.
+pub(super) async fn times(book: Book, tip: Block) -> eyre::Result<Times> {
+    let folder = tempfile::tempdir_in(Workspace::find()?.target())?;
+    let identity = Identity { chain_id: 1, genesis: B256::ZERO, core: Address::ZERO, rewards: None };
+    let market = book.markets().next().wrap_err("the book has no market")?;
+    let (id, count) = (market.id(), market.positions().count());
+
+    let started = Instant::now();
+    let store = Store::open(folder.path(), &identity)?;
+    let hash = B256::with_last_byte(1);
+    let images = rows(market).map(|row| (row.key(), row.value())).collect::<Vec<Image>>();
+    let of = CheckpointTip { number: tip.number, hash, timestamp: tip.timestamp };
+    store.checkpoint.record(of, images).await?;
+    store.checkpoint.advance(tip.number + UNDO_BLOCKS).await?;
+    store.checkpoint.flush().await?;
+    drop(store);
+    let save = started.elapsed();
+    drop(book);
+
+    let started = Instant::now();
+    let store = Store::open(folder.path(), &identity)?;
+    let restored = store.checkpoint.load(|tip, images| {
+        let tip = Block { number: tip.number, timestamp: tip.timestamp };
+        Book::restore(tip, images.map(|(key, value)| Row::decode(&key, &value)))
+    });
+    let restored = restored.await?.wrap_err("there is no checkpoint")??;
+    let load = started.elapsed();
+    let positions = restored.market(id).wrap_err("the market is gone")?.positions().count();
+    ensure!(positions == count, "{positions} positions came back of {count}");
+    Ok(Times { save, load })
+}
+
+fn rows(market: &MarketBook) -> impl Iterator<Item = Row> + '_ {
+    let this = Row::Market { index: 0, market: Box::new((market.params().clone(), *market.state())) };
+    let positions = market.positions().map(|(account, position)| Row::Position { market: 0, account, position });
+    std::iter::once(this).chain(positions)
+}
