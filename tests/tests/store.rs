@@ -87,7 +87,8 @@ async fn look(folder: &Path, said: &Said) -> eyre::Result<u64> {
     ensure!(last >= said.sent, "the last entry is {last:?}, and {:?} was said to be safe", said.sent);
     let settled = entries.iter().filter(|entry| entry.state.is_settled()).map(|entry| entry.id).next_back();
     ensure!(settled >= said.settled, "{settled:?} is settled, and {:?} was said to be", said.settled);
-    let recovered = store.journal.recover(SIGNER).await?;
+    let mut recovered = store.journal.recover(SIGNER).await?;
+    recovered.unsettled.sort_by_key(|entry| entry.id);
     ensure!(recovered.next_nonce == last.map(|id| id + 1), "the next nonce is {:?}", recovered.next_nonce);
     let unsettled = entries.into_iter().filter(|entry| !entry.state.is_settled());
     ensure!(unsettled.eq(recovered.unsettled), "not all that is unsettled is recovered");

@@ -108,16 +108,6 @@ impl Checkpoint {
         self.tell(move |writer| writer.pending.record(tip, images)).await
     }
 
-    /// The chain has a block of this height: what is 64 blocks below may be written, even if blocks in between changed
-    /// nothing.
-    pub async fn advance(&self, head: u64) -> Result<(), StoreError> {
-        self.tell(move |writer| {
-            writer.pending.advance(head);
-            Ok(())
-        })
-        .await
-    }
-
     /// Forgets the blocks after this one. Fails where the file may hold them; then [`clear`](Self::clear) it.
     pub async fn undo_to(&self, block: u64) -> Result<(), StoreError> {
         self.ask(move |writer| writer.pending.undo_to(block)).await

@@ -43,8 +43,7 @@ impl Journal for SqliteJournal {
             let highest: Option<u64> =
                 connection
                     .query_row("SELECT max(nonce) FROM entries WHERE signer = ?1", [&signer], |row| row.get(0))?;
-            let mut select =
-                connection.prepare("SELECT entry FROM entries WHERE signer = ?1 AND NOT settled ORDER BY nonce, id")?;
+            let mut select = connection.prepare("SELECT entry FROM entries WHERE signer = ?1 AND NOT settled")?;
             let unsettled = select.query_map([&signer], read)?.collect::<rusqlite::Result<_>>()?;
             Ok(Recovered { next_nonce: highest.map(|nonce| nonce.saturating_add(1)), unsettled })
         });

@@ -15,7 +15,7 @@ const TABLES: &str = "
     CREATE TABLE entries (id INTEGER PRIMARY KEY, signer TEXT NOT NULL, nonce INTEGER NOT NULL, state TEXT NOT NULL,
                           settled INTEGER NOT NULL, entry TEXT NOT NULL) STRICT;
     CREATE INDEX nonces ON entries (signer, nonce);
-    CREATE INDEX unsettled ON entries (signer, nonce, id) WHERE NOT settled;
+    CREATE INDEX unsettled ON entries (signer) WHERE NOT settled;
     CREATE TABLE notes (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, body TEXT NOT NULL) STRICT;
 ";

@@ -19,7 +19,7 @@ pub(super) struct Pending {
     settled: Option<CheckpointTip>,
     /// Whether `settled` is not in the file yet.
     unwritten: bool,
-    /// The highest block that was seen.
+    /// The highest block that was ever recorded.
     head: u64,
 }
 
@@ -36,13 +36,7 @@ impl Pending {
             return Err(StoreError::NotNext { block: tip.number, last: last.number });
         }
         self.blocks.push_back((tip, images));
-        self.advance(tip.number);
-        Ok(())
-    }
-
-    /// A block of this height was seen.
-    pub(super) fn advance(&mut self, head: u64) {
-        self.head = self.head.max(head);
+        self.head = self.head.max(tip.number);
         while self.blocks.front().is_some_and(|(tip, _)| tip.number.saturating_add(UNDO_BLOCKS) <= self.head)
             && let Some((tip, images)) = self.blocks.pop_front()
         {
@@ -50,6 +44,7 @@ impl Pending {
             self.settled = Some(tip);
             self.unwritten = true;
         }
+        Ok(())
     }
 
     /// Forgets the blocks after this one. Fails where one of them is in the file, or was deep enough to be.
@@ -98,9 +93,9 @@ mod tests {
     fn a_block_is_due_when_the_head_is_sixty_four_blocks_above_it_and_not_before() {
         let mut pending = Pending::default();
         pending.record(tip(100), vec![image(1, 1)]).unwrap();
-        pending.advance(163);
+        pending.record(tip(163), vec![image(1, 2)]).unwrap();
         assert_eq!(due(&mut pending), None);
-        pending.advance(164);
+        pending.record(tip(164), Vec::new()).unwrap();
         assert_eq!(due(&mut pending), Some((100, vec![image(1, 1)])));
         assert_eq!(due(&mut pending), None);
     }
@@ -111,7 +106,7 @@ mod tests {
         pending.record(tip(1), vec![image(2, 1), image(1, 1)]).unwrap();
         pending.record(tip(2), vec![image(2, 2)]).unwrap();
         pending.record(tip(3), vec![image(1, 3)]).unwrap();
-        pending.advance(66);
+        pending.record(tip(66), Vec::new()).unwrap();
         assert_eq!(due(&mut pending), Some((2, vec![image(1, 1), image(2, 2)])));
     }
 
@@ -123,7 +118,7 @@ mod tests {
         }
         pending.undo_to(1).unwrap();
         pending.record(tip(2), vec![image(1, 9)]).unwrap();
-        pending.advance(1_000);
+        pending.record(tip(1_000), Vec::new()).unwrap();
         assert_eq!(due(&mut pending), Some((2, vec![image(1, 9)])));
     }
 
@@ -131,7 +126,7 @@ mod tests {
     fn a_block_without_images_moves_the_tip() {
         let mut pending = Pending::above(Some(tip(10)));
         pending.record(tip(20), Vec::new()).unwrap();
-        pending.advance(84);
+        pending.record(tip(84), Vec::new()).unwrap();
         assert_eq!(due(&mut pending), Some((20, Vec::new())));
     }
 

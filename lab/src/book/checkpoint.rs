@@ -28,11 +28,11 @@ pub(super) async fn times(book: Book, tip: Block) -> eyre::Result<Times> {
 
     let started = Instant::now();
     let store = Store::open(folder.path(), &identity)?;
-    let hash = B256::with_last_byte(1);
     let images = rows(market).map(|row| (row.key(), row.value())).collect::<Vec<Image>>();
-    let of = CheckpointTip { number: tip.number, hash, timestamp: tip.timestamp };
-    store.checkpoint.record(of, images).await?;
-    store.checkpoint.advance(tip.number + UNDO_BLOCKS).await?;
+    let block = |number| CheckpointTip { number, hash: B256::ZERO, timestamp: tip.timestamp };
+    store.checkpoint.record(block(tip.number), images).await?;
+    // Only now is it deep enough.
+    store.checkpoint.record(block(tip.number + UNDO_BLOCKS), Vec::new()).await?;
     store.checkpoint.flush().await?;
     drop(store);
     let save = started.elapsed();

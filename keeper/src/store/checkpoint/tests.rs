@@ -20,15 +20,15 @@ async fn on_a_full_disk_the_file_stays_whole_and_everybody_who_writes_is_told_wh
     let store = open(folder.path());
     let checkpoint = &store.checkpoint;
     checkpoint.record(tip(1), vec![image(1, "before")]).await.unwrap();
-    checkpoint.advance(65).await.unwrap();
+    checkpoint.record(tip(65), Vec::new()).await.unwrap();
     checkpoint.flush().await.unwrap();
     fill_the_disk(checkpoint).await;
 
     let images = (0..10_000).map(|key| image(key, "after")).collect();
-    checkpoint.record(tip(2), images).await.unwrap();
-    checkpoint.advance(66).await.unwrap();
+    checkpoint.record(tip(66), images).await.unwrap();
+    checkpoint.record(tip(130), Vec::new()).await.unwrap();
     let flushed = checkpoint.flush().await;
-    let recorded = checkpoint.record(tip(3), Vec::new()).await;
+    let recorded = checkpoint.record(tip(131), Vec::new()).await;
     for error in [flushed.unwrap_err(), recorded.unwrap_err(), checkpoint.undo_to(1).await.unwrap_err()] {
         let said = error.to_string();
         assert!(said.contains("book.db is no longer written since") && said.contains("make room"), "{said}");
@@ -40,7 +40,7 @@ async fn on_a_full_disk_the_file_stays_whole_and_everybody_who_writes_is_told_wh
     let store = open(folder.path());
     assert_eq!(loaded(&store.checkpoint).await, Some((1, vec![image(1, "before")])));
     store.checkpoint.record(tip(2), vec![image(2, "after")]).await.unwrap();
-    store.checkpoint.advance(66).await.unwrap();
+    store.checkpoint.record(tip(66), Vec::new()).await.unwrap();
     assert_eq!(loaded(&store.checkpoint).await, Some((2, vec![image(1, "before"), image(2, "after")])));
 }
 
@@ -61,7 +61,7 @@ async fn going_back_below_the_file_is_refused_and_stops_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = open(folder.path()).checkpoint;
     checkpoint.record(tip(5), vec![image(1, "five")]).await.unwrap();
-    checkpoint.advance(69).await.unwrap();
+    checkpoint.record(tip(69), Vec::new()).await.unwrap();
     let said = checkpoint.undo_to(4).await.unwrap_err().to_string();
     assert!(said.contains("is at block 5") && said.contains("clear it"), "{said}");
     assert_eq!(loaded(&checkpoint).await, Some((5, vec![image(1, "five")])));
