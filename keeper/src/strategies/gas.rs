@@ -19,6 +19,10 @@ pub struct GasTable {
     pub harvest: u64,
     /// Each further account in it.
     pub further_account: u64,
+    /// How much more it is for an account whose reward is staked again.
+    pub compounding: u64,
+    /// How much more it may be for each account: those that do not hold the token yet, tokens of their own kind.
+    pub account_headroom: u64,
     /// A transaction that claims own rewards.
     pub claim: u64,
     /// Staking them again in the same transaction.
@@ -39,6 +43,8 @@ impl Default for GasTable {
             further_pool: 80_000,
             harvest: 72_000,
             further_account: 19_800,
+            compounding: 30_000,
+            account_headroom: 40_000,
             claim: 64_000,
             restake: 60_000,
             headroom: 150_000,
@@ -55,10 +61,25 @@ impl GasTable {
         sum(self.liquidation, self.further_loan, loans).saturating_add(exchange)
     }
 
-    /// Harvesting for so many accounts.
+    /// Harvesting for so many accounts, some of which have their rewards staked again.
     #[must_use]
-    pub fn of_harvest(&self, accounts: usize) -> u64 {
-        sum(self.harvest, self.further_account, accounts)
+    pub fn of_harvest(&self, accounts: usize, compounding: usize) -> u64 {
+        let compounding = u64::try_from(compounding).unwrap_or(u64::MAX).saturating_mul(self.compounding);
+        sum(self.harvest, self.further_account, accounts).saturating_add(compounding)
+    }
+
+    /// What an account adds to a harvest.
+    #[must_use]
+    pub const fn of_account(&self, compounds: bool) -> u64 {
+        let more = if compounds { self.compounding } else { 0 };
+        self.further_account.saturating_add(more)
+    }
+
+    /// What a harvest for so many accounts that is expected to use this much may use.
+    #[must_use]
+    pub fn harvest_limit(&self, expected: u64, accounts: usize) -> u64 {
+        let accounts = u64::try_from(accounts).unwrap_or(u64::MAX);
+        self.limit(expected).saturating_add(accounts.saturating_mul(self.account_headroom))
     }
 
     /// What a transaction that is expected to use this much may use.
@@ -80,10 +101,14 @@ impl GasTable {
         count(self.expected_within(room), self.of_liquidation(1, pools), self.further_loan)
     }
 
-    /// The most accounts whose harvest may use no more than `room`.
+    /// The most accounts whose harvest may use no more than `room`, whatever becomes of their rewards.
     #[must_use]
     pub fn accounts_within(&self, room: u64) -> usize {
-        count(self.expected_within(room), self.harvest, self.further_account)
+        let each =
+            self.limit(self.of_account(true)).saturating_sub(self.headroom).saturating_add(self.account_headroom);
+        let one = self.harvest_limit(self.of_harvest(1, 1), 1);
+        // Each account's limit is rounded down by itself, so one unit more is taken for each.
+        count(room, one, each.saturating_add(1))
     }
 }
 
@@ -148,8 +173,9 @@ mod tests {
                 assert!(table.limit(table.of_liquidation(loans + 1, pools)) + 1 > room, "{room} {loans}");
             }
             let accounts = table.accounts_within(room);
-            assert!(accounts == 0 || table.limit(table.of_harvest(accounts)) <= room);
-            assert!(table.limit(table.of_harvest(accounts + 1)) + 1 > room);
+            let limit = |accounts| table.harvest_limit(table.of_harvest(accounts, accounts), accounts);
+            assert!(accounts == 0 || limit(accounts) <= room);
+            assert!(limit(accounts + 2) > room);
         }
     }
 

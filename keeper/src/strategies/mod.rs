@@ -9,6 +9,7 @@
 //! that it looked at.
 
 pub mod gas;
+pub mod harvest;
 pub mod liquidate;
 mod reverts;
 mod why_not;
