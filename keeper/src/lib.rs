@@ -18,6 +18,7 @@ pub mod config;
 pub mod engine;
 pub mod intent;
 pub mod math;
+pub mod outside;
 pub mod prices;
 pub mod safety;
 pub mod sender;

@@ -6,6 +6,7 @@ mod deploy;
 mod docs;
 mod fork;
 mod gas;
+mod keeper;
 mod math;
 mod params;
 mod positions;

@@ -1,0 +1,151 @@
+//! Chromium without a window, spoken to by its debugging protocol: what a person would see, and what it asks for.
+
+use std::{
+    collections::VecDeque,
+    env,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use eyre::{ContextCompat, WrapErr, bail, ensure};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+
+/// Names that Chromium goes by.
+const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// A browser with one page.
+pub(super) struct Browser {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    last_id: u64,
+    events: VecDeque<Value>,
+    // Ends when this is dropped, and then its folder goes.
+    _process: Child,
+    _folder: TempDir,
+}
+
+impl Browser {
+    /// Starts the browser; `None` where there is none.
+    pub(super) async fn start() -> eyre::Result<Option<Self>> {
+        let Some(program) = find() else { return Ok(None) };
+        let folder = tempfile::tempdir()?;
+        let mut process = Command::new(&program)
+            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+            .args(["--disable-extensions", "--disable-background-networking", "--no-first-run"])
+            .args(["--remote-debugging-port=0", "about:blank"])
+            .arg(format!("--user-data-dir={}", folder.path().display()))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .wrap_err_with(|| format!("{} does not start", program.display()))?;
+        let mut said = BufReader::new(process.stderr.take().wrap_err("no stderr")?).lines();
+        let debugger = loop {
+            let line = said.next_line().await?.wrap_err("the browser ended before it listened")?;
+            if let Some(url) = line.strip_prefix("DevTools listening on ") {
+                break url::Url::parse(url)?;
+            }
+        };
+        // Whatever else it says has to go somewhere.
+        tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
+        let list = format!("http://127.0.0.1:{}/json/list", debugger.port().wrap_err("no port")?);
+        let targets: Value = reqwest::get(list).await?.json().await?;
+        let page = targets.as_array().into_iter().flatten().find(|target| target["type"] == "page");
+        let page = page.and_then(|page| page["webSocketDebuggerUrl"].as_str()).wrap_err("the browser has no page")?;
+        let (socket, _) = connect_async(page).await?;
+        let mut browser = Self { socket, last_id: 0, events: VecDeque::new(), _process: process, _folder: folder };
+        for domain in ["Network", "Page", "Runtime", "Log"] {
+            browser.command(&format!("{domain}.enable"), json!({})).await?;
+        }
+        Ok(Some(browser))
+    }
+
+    /// Opens an address and waits until it is loaded.
+    pub(super) async fn open(&mut self, url: &str) -> eyre::Result<()> {
+        self.command("Page.navigate", json!({ "url": url })).await?;
+        while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
+            self.receive().await?;
+        }
+        Ok(())
+    }
+
+    /// What an expression comes to; a promise is waited for.
+    pub(super) async fn evaluate(&mut self, expression: &str) -> eyre::Result<Value> {
+        let arguments = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let answer = self.command("Runtime.evaluate", arguments).await?;
+        ensure!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
+        Ok(answer["result"]["value"].clone())
+    }
+
+    /// Waits until the page shows a text.
+    pub(super) async fn wait_for_text(&mut self, text: &str) -> eyre::Result<()> {
+        let text = Value::from(text);
+        let expression = format!(
+            "new Promise((done) => {{
+                const look = () => document.body.innerText.includes({text}) && done(true);
+                new MutationObserver(look).observe(document, {{ subtree: true, childList: true, characterData: true }});
+                look();
+            }})"
+        );
+        self.evaluate(&expression).await.map(drop)
+    }
+
+    /// A command of the protocol, and its answer.
+    pub(super) async fn command(&mut self, method: &str, arguments: Value) -> eyre::Result<Value> {
+        self.last_id += 1;
+        let id = self.last_id;
+        let message = json!({ "id": id, "method": method, "params": arguments });
+        self.socket.send(Message::text(message.to_string())).await?;
+        loop {
+            if let Some(mut answer) = self.receive().await?.filter(|answer| answer["id"] == id) {
+                ensure!(answer.get("error").is_none(), "{method}: {answer}");
+                return Ok(answer["result"].take());
+            }
+        }
+    }
+
+    /// Everything that the page asked for.
+    pub(super) fn requested(&self) -> Vec<String> {
+        let requests = self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
+        requests.filter_map(|event| Some(event["params"]["request"]["url"].as_str()?.to_owned())).collect()
+    }
+
+    /// Everything that the browser complained of.
+    pub(super) fn complaints(&self) -> Vec<String> {
+        let logged = self.events.iter().filter(|event| event["method"] == "Log.entryAdded");
+        let logged = logged.map(|event| &event["params"]["entry"]).filter(|entry| entry["level"] == "error");
+        let thrown = self.events.iter().filter(|event| event["method"] == "Runtime.exceptionThrown");
+        logged.chain(thrown).map(ToString::to_string).collect()
+    }
+
+    /// The next message, if it is an answer; an event is put aside.
+    async fn receive(&mut self) -> eyre::Result<Option<Value>> {
+        match self.socket.next().await {
+            Some(Ok(Message::Text(text))) => {
+                let message: Value = serde_json::from_str(&text)?;
+                if message.get("id").is_some() {
+                    return Ok(Some(message));
+                }
+                self.events.push_back(message);
+                Ok(None)
+            }
+            Some(Ok(_)) => Ok(None),
+            Some(Err(error)) => Err(error.into()),
+            None => bail!("the browser is gone"),
+        }
+    }
+}
+
+fn find() -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let folders: Vec<_> = env::split_paths(&path).collect();
+    let at = |name: &str| folders.iter().map(|folder| folder.join(name)).find(|path: &PathBuf| Path::is_file(path));
+    NAMES.into_iter().find_map(at)
+}

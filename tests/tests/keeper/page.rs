@@ -1,0 +1,283 @@
+//! What a keeper shows, over real HTTP and in a real browser.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    io::{self, Write},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use alloy::primitives::B256;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use eyre::ensure;
+use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
+use plimsoll_deploy::workspace::Workspace;
+use plimsoll_keeper::outside::{
+    Metrics, Server, Shutdown, View,
+    view::{Happening, HappeningState, Kind},
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::{browser::Browser, sample};
+
+/// Every address that there is.
+const ADDRESSES: [&str; 9] =
+    ["/", "/page.css", "/page.js", "/icon.svg", "/livez", "/metrics", "/api/status", "/api/positions", "/api/markets"];
+
+/// A server of a view that can be changed.
+struct Shown {
+    views: watch::Sender<Arc<View>>,
+    metrics: Metrics,
+    server: Server,
+    shutdown: Shutdown,
+}
+
+impl Shown {
+    async fn start(view: View) -> eyre::Result<Self> {
+        let (views, receiver) = watch::channel(Arc::new(view));
+        let metrics = Metrics::new(receiver.clone());
+        let shutdown = Shutdown::new();
+        let server = Server::start(([127, 0, 0, 1], 0).into(), receiver, metrics.clone(), shutdown.clone()).await?;
+        Ok(Self { views, metrics, server, shutdown })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.server.address)
+    }
+
+    async fn get(&self, path: &str) -> eyre::Result<reqwest::Response> {
+        Ok(reqwest::get(self.url(path)).await?)
+    }
+
+    async fn text(&self, path: &str) -> eyre::Result<String> {
+        let answer = self.get(path).await?;
+        ensure!(answer.status().is_success(), "{path}: {}", answer.status());
+        Ok(answer.text().await?)
+    }
+
+    async fn json(&self, path: &str) -> eyre::Result<Value> {
+        Ok(serde_json::from_str(&self.text(path).await?)?)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut View)) {
+        self.views.send_modify(|view| change(Arc::make_mut(view)));
+    }
+}
+
+#[tokio::test]
+async fn ready_means_that_a_block_was_applied_recently() -> eyre::Result<()> {
+    let shown = Shown::start(View::default()).await?;
+    let answer = shown.get("/readyz").await?;
+    assert_eq!(answer.status(), 503);
+    let told: Value = answer.json().await?;
+    assert_eq!((&told["ready"], &told["reason"]), (&json!(false), &json!("no block was applied yet")));
+    assert_eq!(shown.text("/livez").await?, "alive\n");
+
+    shown.change(|view| *view = sample::view());
+    let told = shown.json("/readyz").await?;
+    assert_eq!((&told["ready"], &told["reason"]), (&json!(true), &Value::Null));
+    assert!(shown.text("/metrics").await?.contains("\nplimsoll_ready 1"));
+
+    // However new the block says it is: what counts is when it was applied.
+    shown.change(|view| view.keeper.ready_within = Duration::ZERO);
+    let answer = shown.get("/readyz").await?;
+    assert_eq!(answer.status(), 503);
+    assert!(answer.text().await?.contains("is the chain standing still, or are all nodes away?"));
+    assert!(shown.text("/metrics").await?.contains("\nplimsoll_ready 0"));
+    assert!(shown.text("/").await?.contains("Not ready: no new block"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn programs_get_every_digit_and_every_reason() -> eyre::Result<()> {
+    let shown = Shown::start(sample::view()).await?;
+    let told = shown.json("/api/positions?market=weth-usdc").await?;
+    assert_eq!(told["watched"], 39);
+    let position = &told["positions"][2];
+    assert_eq!(position["decision"]["reason"], "not_worth_the_gas");
+    assert!(position["decision"]["text"].as_str().is_some_and(|text| text.contains("0.0019 ETH")));
+    assert_eq!(position["debt"], json!({ "amount": "140", "token": "USDC" }));
+    assert_eq!(position["collateral"]["amount"], "0.077");
+    assert_eq!(position["health"], "0.9987");
+    assert_eq!(shown.json("/api/positions?market=wbtc-usdc").await?["positions"], json!([]));
+
+    let told = shown.json("/api/status").await?;
+    assert_eq!(told["readiness"]["ready"], true);
+    assert_eq!(told["totals"]["profit"]["amount"], "41.872");
+    let told = shown.json("/api/markets").await?;
+    assert_eq!(told["markets"][2]["price"]["Err"], "the oracle refuses with 0x8fb1a9d3");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_comes_from_elsewhere_and_nothing_can_be_changed() -> eyre::Result<()> {
+    let shown = Shown::start(sample::view()).await?;
+    for path in ADDRESSES {
+        let answer = shown.get(path).await?;
+        let policy = answer.headers()["content-security-policy"].to_str()?.to_owned();
+        ensure!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(reqwest::Client::new().post(shown.url(path)).send().await?.status(), 405, "{path}");
+    }
+    let page = shown.text("/").await?;
+    for attribute in ["src=\"", "href=\""] {
+        for target in page.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()) {
+            ensure!(target.starts_with('#') || (target.starts_with('/') && !target.starts_with("//")), "{target}");
+        }
+    }
+    ensure!(!page.contains("<style") && !page.contains(" style=") && !page.contains("onclick"), "{page}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_others_say_cannot_become_part_of_the_page() -> eyre::Result<()> {
+    const EVIL: &str = "<script>alert(1)</script>";
+    let shown = Shown::start(sample::view()).await?;
+    shown.change(|view| {
+        view.markets[0].name = EVIL.into();
+        view.markets[0].price = Err(EVIL.into());
+        view.endpoints[0].problem = Some(EVIL.into());
+        view.at_risk[0].market_name = EVIL.into();
+        view.timeline[0].note = Some(EVIL.into());
+    });
+    let page = shown.text("/").await?;
+    ensure!(!page.contains(EVIL) && page.contains("&lt;script&gt;"), "{page}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_address_shows_a_secret() -> eyre::Result<()> {
+    const KEY: &str = "deadbeefdeadbeefdeadbeef";
+    // Nobody listens there, and the error says so in the words of a library.
+    let endpoint: Endpoint = format!("http://127.0.0.1:1/v3/{KEY}?token={KEY}").parse()?;
+    let error = endpoint.client().await?.request_noparams::<String>("eth_chainId").await.unwrap_err();
+    let problem = ChainError::of_transport(&endpoint, &error).to_string();
+    let shown = Shown::start(sample::view()).await?;
+    shown.change(|view| {
+        view.endpoints[0].name = endpoint.to_string();
+        view.endpoints[0].problem = Some(problem.clone());
+        view.markets[0].price = Err(problem.clone());
+        view.signers[0].problem = Some(problem.clone());
+        view.safety.stopped = Some(problem.clone());
+        view.at_risk[0].decision.as_mut().unwrap().text = problem.clone();
+    });
+    for path in ADDRESSES {
+        ensure!(!shown.text(path).await?.contains(KEY), "{path}");
+    }
+    ensure!(shown.text("/").await?.contains("http://127.0.0.1:1/…"), "the endpoint is not named");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_metric_is_explained_and_every_rule_is_about_one() -> eyre::Result<()> {
+    let shown = Shown::start(sample::view()).await?;
+    shown.metrics.sent_after(Duration::from_millis(3));
+    shown.metrics.mined_after(1);
+    let text = shown.text("/metrics").await?;
+    ensure!(text.contains("plimsoll_event_to_send_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+    ensure!(text.contains("plimsoll_positions_at_risk{acts=\"no\",reason=\"backing_off\"} 1"), "{text}");
+    let (mut there, mut bases) = (BTreeSet::new(), BTreeSet::new());
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        there.insert(line.split(['{', ' ']).next().unwrap_or_default());
+    }
+    bases.extend(text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()));
+
+    let folder = Workspace::find()?.root().join("docs/monitoring");
+    let explained = fs::read_to_string(folder.join("README.md"))?;
+    let silent: Vec<_> = there
+        .iter()
+        .chain(&bases)
+        .filter(|name| {
+            let name = name.trim_end_matches("_bucket").trim_end_matches("_sum").trim_end_matches("_count");
+            !explained.contains(&format!("`{name}`")) && !explained.contains(&format!("`{name}_total`"))
+        })
+        .collect();
+    ensure!(silent.is_empty(), "docs/monitoring/README.md does not explain {silent:?}");
+    for file in ["README.md", "rules.yml", "grafana.json"] {
+        let text = fs::read_to_string(folder.join(file))?;
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for name in words.filter(|word| word.starts_with("plimsoll_")) {
+            ensure!(there.contains(name) || bases.contains(name), "{file}: there is no metric {name}");
+        }
+    }
+    serde_json::from_str::<Value>(&fs::read_to_string(folder.join("grafana.json"))?)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_keeper_that_ends_lets_nobody_hang() -> eyre::Result<()> {
+    let shown = Shown::start(sample::view()).await?;
+    let mut events = shown.get("/api/events").await?;
+    let first = events.chunk().await?.unwrap_or_default();
+    ensure!(first.starts_with(b"event: section"), "{first:?}");
+    shown.shutdown.request();
+    while events.chunk().await?.is_some() {}
+    shown.server.ended().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_liquidation_appears_on_the_open_page() -> eyre::Result<()> {
+    let Some(mut browser) = Browser::start().await? else {
+        writeln!(io::stderr(), "SKIPPED: there is no Chromium here to open the page in")?;
+        return Ok(());
+    };
+    let shown = Shown::start(sample::view()).await?;
+    browser.open(&shown.url("/")).await?;
+    browser.wait_for_text("Live.").await?;
+    let before = browser.evaluate("window.notReloaded = true; document.body.innerText").await?;
+    ensure!(before.as_str().is_some_and(|text| text.contains("not worth the gas") && !text.contains("40 loans")));
+
+    let id = 212;
+    shown.change(|view| {
+        let newest = Happening {
+            id,
+            at: 1_795_172_400,
+            block: Some(24_118_807),
+            kind: Kind::Liquidation,
+            state: HappeningState::Mined,
+            place: "weth-usdc".into(),
+            accounts: 40,
+            moved: None,
+            profit: None,
+            gas: None,
+            transaction: Some(B256::repeat_byte(0x40)),
+            note: None,
+        };
+        view.timeline.insert(0, newest);
+    });
+    browser.wait_for_text("Liquidated 40 loans in weth-usdc").await?;
+    assert_eq!(browser.evaluate("window.notReloaded").await?, true);
+
+    for (name, width, dark) in [("desktop", 1_280, false), ("phone", 360, false), ("dark", 1_280, true)] {
+        let screen = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500 });
+        browser.command("Emulation.setDeviceMetricsOverride", screen).await?;
+        let scheme = json!({ "name": "prefers-color-scheme", "value": if dark { "dark" } else { "light" } });
+        browser.command("Emulation.setEmulatedMedia", json!({ "features": [scheme] })).await?;
+        let wide =
+            browser.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth").await?;
+        assert_eq!(wide, 0, "{name}: the page is wider than the screen");
+        let ground = browser.evaluate("getComputedStyle(document.body).backgroundColor").await?;
+        assert_eq!(ground == "rgb(12, 20, 26)", dark, "{name}: {ground}");
+        picture(&mut browser, name).await?;
+    }
+
+    let own = shown.url("/");
+    let elsewhere: Vec<_> = browser.requested().into_iter().filter(|url| !url.starts_with(&own)).collect();
+    ensure!(elsewhere.is_empty(), "the page asked for {elsewhere:?}");
+    let complaints = browser.complaints();
+    ensure!(complaints.is_empty(), "{complaints:#?}");
+    Ok(())
+}
+
+/// Keeps a picture of the page in the folder that PLIMSOLL_PICTURES names, for people to look at.
+async fn picture(browser: &mut Browser, name: &str) -> eyre::Result<()> {
+    let Some(folder) = env::var_os("PLIMSOLL_PICTURES") else { return Ok(()) };
+    let options = json!({ "format": "png", "captureBeyondViewport": true });
+    let answer = browser.command("Page.captureScreenshot", options).await?;
+    let bytes = BASE64_STANDARD.decode(answer["data"].as_str().unwrap_or_default())?;
+    Ok(fs::write(PathBuf::from(folder).join(format!("{name}.png")), bytes)?)
+}
