@@ -1,5 +1,7 @@
 //! What comes back.
 
+use std::fs;
+
 use super::*;
 
 #[tokio::test]
@@ -88,4 +90,30 @@ async fn a_note_is_what_was_written_last_under_its_name() {
     let notes = open(folder.path()).notes;
     assert_eq!(notes.read("day").await.unwrap().as_deref(), Some("2"));
     assert_eq!(notes.read("breaker").await.unwrap().as_deref(), Some("open"));
+}
+
+#[tokio::test]
+async fn when_power_fails_and_the_last_writes_are_lost_the_checkpoint_is_an_older_whole_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for number in 1..=94 {
+        store.checkpoint.record(tip(number), vec![image(1, &number.to_string()), image(2, "x")]).await.unwrap();
+        store.checkpoint.flush().await.unwrap();
+    }
+    // Not closed: everything is in the log yet, of which the disk may have any part.
+    let log = fs::read(folder.path().join("book.db-wal")).unwrap();
+    let mut found = Vec::new();
+    for length in (0..=log.len()).step_by(9_973) {
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::copy(folder.path().join("book.db"), elsewhere.path().join("book.db")).unwrap();
+        fs::write(elsewhere.path().join("book.db-wal"), log.get(..length).unwrap()).unwrap();
+        let loaded = loaded(&open(elsewhere.path()).checkpoint).await;
+        if let Some((number, rows)) = &loaded {
+            assert_eq!(rows, &[image(1, &number.to_string()), image(2, "x")]);
+        }
+        found.push(loaded.map(|(number, _)| number));
+    }
+    assert!(found.is_sorted(), "{found:?}");
+    assert_eq!(found.first(), Some(&None));
+    assert!(found.last().is_some_and(|last| *last >= Some(29)), "{found:?}");
 }
