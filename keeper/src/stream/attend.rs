@@ -1,7 +1,7 @@
 //! One task for each endpoint: connects it, makes sure that it is of our chain, listens to what it announces, looks for
 //! itself where nothing is announced, and begins again when the connection ends.
 
-use std::{future::IntoFuture, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use alloy::{
     eips::BlockNumberOrTag,
@@ -11,7 +11,7 @@ use alloy::{
     pubsub::Subscription,
     rpc::client::RpcClient,
 };
-use plimsoll_chain::endpoint::Transport;
+use plimsoll_chain::{endpoint::Transport, error::ChainError};
 use tokio::{
     sync::broadcast::error::RecvError,
     time::{self, Instant},
@@ -30,14 +30,14 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Why there is no connection.
 enum Problem {
     /// It may work later.
-    Failed,
+    Away(ChainError),
     /// It never will.
     OtherChain(String),
 }
 
 impl From<Failure> for Problem {
-    fn from(_: Failure) -> Self {
-        Self::Failed
+    fn from(failure: Failure) -> Self {
+        Self::Away(failure.error)
     }
 }
 
@@ -47,16 +47,13 @@ pub(super) async fn attend(pool: Arc<Pool>, index: usize) {
     let mut pause = FIRST_PAUSE;
     loop {
         let start = Instant::now();
-        match connect(&pool, node).await {
-            Ok(heads) => {
-                listen(&pool, node, heads).await;
-                node.disconnected();
-                // The others may have relied on its announcements.
-                pool.nodes.iter().for_each(|node| node.poked.notify_one());
-            }
-            Err(Problem::Failed) => {}
+        let error = match connect(&pool, node).await {
+            Ok(heads) => listen(&pool, node, heads).await,
+            Err(Problem::Away(error)) => error,
             Err(Problem::OtherChain(reason)) => return node.exclude(reason),
-        }
+        };
+        node.disconnected(&error);
+        pool.ring();
         if start.elapsed() > pool.settings.longest_reconnect {
             pause = FIRST_PAUSE;
         }
@@ -68,16 +65,13 @@ pub(super) async fn attend(pool: Arc<Pool>, index: usize) {
 /// Connects an endpoint; when it announces heads, these come back.
 async fn connect(pool: &Pool, node: &Node) -> Result<Option<Subscription<Head>>, Problem> {
     let client = match time::timeout(pool.settings.deadline, node.endpoint.connection()).await {
-        Ok(Ok(client)) => client,
-        Ok(Err(error)) => return Err(node.failed(Refusal::Away, error).into()),
-        Err(_) => {
-            return Err(node.failed(Refusal::Away, node.problem("it did not take the connection in time")).into());
-        }
+        Ok(connected) => connected.map_err(Problem::Away)?,
+        Err(_) => return Err(Problem::Away(node.problem("it did not take the connection in time"))),
     };
     identify(pool, node, &client).await?;
     let heads = subscribe(node, &client).await?;
     node.connected(client, heads.is_some());
-    pool.bell.send_replace(());
+    pool.ring();
     Ok(heads)
 }
 
@@ -110,47 +104,57 @@ async fn subscribe(node: &Node, client: &RpcClient) -> Result<Option<Subscriptio
     match node.timed(provider.subscribe::<_, Head>(("newHeads",)).into_future()).await {
         Ok(heads) => Ok(Some(heads)),
         Err(failure) if failure.refusal == Refusal::Other => Ok(None),
-        Err(_) => Err(Problem::Failed),
+        Err(failure) => Err(failure.into()),
     }
 }
 
-/// Notes every new head until the connection ends.
-async fn listen(pool: &Pool, node: &Node, mut heads: Option<Subscription<Head>>) {
+/// Notes every new head until the connection ends, and says why it did.
+async fn listen(pool: &Pool, node: &Node, mut heads: Option<Subscription<Head>>) -> ChainError {
     let mut heard: Option<Instant> = None;
+    let mut bell = pool.bell.subscribe();
     loop {
-        let now = Instant::now();
-        let is_told = heads.is_some() || pool.listens();
-        let interval = if is_told { pool.settings.silence } else { pool.settings.poll };
-        let regular = heard.map_or(now, |heard| heard + interval);
-        // Who is demoted is left alone until it may be good again.
-        let rested = node.state().standing.demotion().map(|demotion| demotion.until);
-        let next_look = rested.unwrap_or(regular);
+        let next_look = heard.map_or_else(Instant::now, |heard| next_look(pool, node, heads.is_some(), heard));
         tokio::select! {
             biased;
             head = announced(&mut heads) => match head {
                 Some(head) => {
                     heard = Some(Instant::now());
                     if node.saw(head) {
-                        pool.bell.send_replace(());
+                        pool.ring();
                     }
                 }
-                None => {
-                    node.failed(Refusal::Away, node.problem("the connection has ended"));
-                    return;
-                }
+                None => return node.problem("the connection has ended"),
             },
             () = time::sleep_until(next_look) => {
                 heard = Some(Instant::now());
                 match node.look().await {
-                    Ok(true) => {
-                        pool.bell.send_replace(());
-                    }
-                    Err(failure) if failure.refusal == Refusal::Away && heads.is_some() => return,
-                    Ok(false) | Err(_) => {}
+                    Ok(true) => pool.ring(),
+                    Ok(false) => {}
+                    Err(failure) if failure.refusal == Refusal::Away && heads.is_some() => return failure.error,
+                    Err(_) => {}
                 }
             }
-            () = node.poked.notified() => {}
+            () = node.poked.notified() => pool.ring(),
+            // What others do decides how often to look. The sender is the pool's, so that it cannot be gone.
+            _ = bell.changed() => {}
         }
+    }
+}
+
+/// When to look for a new block, after one was heard of last.
+fn next_look(pool: &Pool, node: &Node, listens: bool, heard: Instant) -> Instant {
+    let is_told = listens || pool.listens();
+    let regular = heard + if is_told { pool.settings.silence } else { pool.settings.poll };
+    let state = node.state();
+    match state.standing.demotion() {
+        Some(demotion) if demotion.is_asked_for => demotion.until,
+        Some(demotion) => {
+            let until = demotion.until;
+            drop(state);
+            // Who is demoted rests as long as there is anybody else.
+            if pool.has_better(node) { until } else { regular }
+        }
+        None => regular,
     }
 }
 

@@ -159,7 +159,8 @@ fn by_block(logs: Vec<Log>, [first, last]: [u64; 2], known: [BlockNumHash; 2]) -
 /// Reads a block's logs, and asks for its time where they do not say.
 async fn with_events(pool: &Pool, node: &Node, block: BlockLogs) -> Result<BlockEvents, Obstacle> {
     let BlockLogs { number, hash, timestamp, logs } = block;
-    let events = decode(pool, &logs).map_err(|problem| Obstacle::Foreign(number, problem))?;
+    let events =
+        decode(pool, logs.iter().map(|log| &log.inner)).map_err(|problem| Obstacle::Foreign(number, problem))?;
     let timestamp = match timestamp {
         Some(timestamp) => timestamp,
         None => node.header_by_hash(hash).await?.ok_or(Obstacle::Failed)?.header.timestamp,

@@ -120,7 +120,7 @@ mod tests {
             gas_limit: 0,
             gas_used: 0,
         };
-        Head { header, bloom: Bloom::ZERO }
+        Head { header, bloom: Bloom::ZERO, receipts_root: None }
     }
 
     fn at(number: u64, fork: u8) -> View {

@@ -1,15 +1,17 @@
 //! The events of one block, asked for by its hash, and not believed where something known speaks against them.
 //!
 //! A negative bloom needs no answer. An empty answer to a positive one takes a second opinion, because blooms err on that
-//! side. What the book has refused takes a proof: with every log of the block at hand, whoever's it is, nothing may be
-//! left of the bloom.
+//! side; where there is nobody else, every log of the block is asked for, whoever's it is, and nothing may be left of the
+//! bloom. What the book has refused is read from the block's receipts, which hash to what the header says.
 
 use std::sync::Arc;
 
 use alloy::{
-    primitives::{B256, logs_bloom},
-    rpc::types::{Filter, Log},
+    consensus::{TxReceipt, proofs::calculate_receipt_root},
+    primitives::{self, B256, logs_bloom},
+    rpc::types::{Filter, Log, TransactionReceipt},
 };
+use serde_json::Value;
 
 use super::{
     BlockEvents, Rebuild,
@@ -46,16 +48,6 @@ pub(super) enum Trouble {
     Rebuild(Rebuild),
 }
 
-/// What an endpoint says when it is asked for every log of a block.
-enum Proof {
-    /// These are all of ours.
-    Complete(Vec<Event>),
-    /// It leaves out something.
-    Incomplete,
-    /// It does not say.
-    None,
-}
-
 /// The events of a block, from `first` if it can be.
 pub(super) async fn events_of(pool: &Pool, head: &Head, first: usize) -> Result<Fetched, Trouble> {
     if !pool.may_concern_us(head) {
@@ -64,7 +56,7 @@ pub(super) async fn events_of(pool: &Pool, head: &Head, first: usize) -> Result<
     let (mut empty, mut foreign) = (None, None);
     for (index, node) in having(pool, head, first) {
         let Ok(logs) = ours(pool, node, head).await else { continue };
-        let events = match decode(pool, &logs) {
+        let events = match decode(pool, logs.iter().map(|log| &log.inner)) {
             Ok(events) => events,
             Err(problem) => {
                 foreign = Some(problem);
@@ -81,21 +73,14 @@ pub(super) async fn events_of(pool: &Pool, head: &Head, first: usize) -> Result<
         }
     }
     if let Some((index, node)) = empty {
-        let from = Some(index);
-        return match prove(pool, node, head).await {
-            Proof::Complete(events) => Ok(Fetched { events, from }),
-            Proof::Incomplete => Err(Trouble::Failed),
-            Proof::None => match ours(pool, node, head).await {
-                Ok(logs) if logs.is_empty() => Ok(Fetched { events: Vec::new(), from }),
-                _ => Err(Trouble::Failed),
-            },
-        };
+        let is_empty = nothing_is_left_out(pool, node, head).await;
+        return is_empty.then(|| Fetched { events: Vec::new(), from: Some(index) }).ok_or(Trouble::Failed);
     }
     Err(foreign
         .map_or(Trouble::Failed, |problem| Trouble::Rebuild(Rebuild::Foreign { number: head.header.number, problem })))
 }
 
-/// The events of a block that the book has refused: others than those, or the proof that there are no others.
+/// The events of a block that the book has refused: others than those, or the certainty that there are no others.
 pub(super) async fn events_in_doubt(pool: &Pool, head: &Head, doubt: &Doubt) -> Result<Fetched, Trouble> {
     let number = head.header.number;
     let was_refused = |events: &[Event]| {
@@ -104,30 +89,32 @@ pub(super) async fn events_in_doubt(pool: &Pool, head: &Head, doubt: &Doubt) -> 
     let hopeless = || Trouble::Rebuild(Rebuild::DoesNotAddUp { number, reason: doubt.reason.clone() });
     let mut nodes = having(pool, head, usize::MAX);
     nodes.sort_by_key(|(index, _)| doubt.from.contains(index));
-    let mut refused_by = 0;
+    let mut agreeing = 0;
     for (index, node) in &nodes {
-        match prove(pool, node, head).await {
-            Proof::Complete(events) if was_refused(&events) => return Err(hopeless()),
-            Proof::Complete(events) => return Ok(Fetched { events, from: Some(*index) }),
-            Proof::Incomplete => {}
-            Proof::None => {
-                let Ok(logs) = ours(pool, node, head).await else { continue };
-                match decode(pool, &logs) {
-                    Ok(events) if !was_refused(&events) => return Ok(Fetched { events, from: Some(*index) }),
-                    _ => refused_by += 1,
-                }
-            }
+        let from = Some(*index);
+        match by_receipts(pool, node, head).await {
+            Some(events) if was_refused(&events) => return Err(hopeless()),
+            Some(events) => return Ok(Fetched { events, from }),
+            None => {}
+        }
+        let Ok(logs) = ours(pool, node, head).await else { continue };
+        match decode(pool, logs.iter().map(|log| &log.inner)) {
+            Ok(events) if !was_refused(&events) => return Ok(Fetched { events, from }),
+            _ => agreeing += 1,
         }
     }
     // Without a proof, what all say is the truth.
-    Err(if refused_by > 0 && refused_by == nodes.len() { hopeless() } else { Trouble::Failed })
+    Err(if agreeing > 0 && agreeing == nodes.len() { hopeless() } else { Trouble::Failed })
 }
 
 /// Reads logs of our contracts.
-pub(super) fn decode<'a>(pool: &Pool, logs: impl IntoIterator<Item = &'a Log>) -> Result<Vec<Event>, String> {
+pub(super) fn decode<'a>(
+    pool: &Pool,
+    logs: impl IntoIterator<Item = &'a primitives::Log>,
+) -> Result<Vec<Event>, String> {
     let events = logs.into_iter().filter_map(|log| {
-        let problem = |error| format!("a log of {} is none of the contract's events: {error}", log.address());
-        pool.sources.decode(&log.inner).map_err(problem).transpose()
+        let problem = |error| format!("a log of {} is none of the contract's events: {error}", log.address);
+        pool.sources.decode(log).map_err(problem).transpose()
     });
     events.collect()
 }
@@ -150,17 +137,28 @@ async fn ours(pool: &Pool, node: &Node, head: &Head) -> Result<Vec<Log>, Failure
     of_block(node, head.header.hash, Filter::new().address(addresses)).await
 }
 
-/// Asks for every log of a block, and compares them with its bloom.
-async fn prove(pool: &Pool, node: &Node, head: &Head) -> Proof {
-    if !pool.settings.blooms {
-        return Proof::None;
-    }
-    let Ok(logs) = of_block(node, head.header.hash, Filter::new()).await else { return Proof::None };
-    if head.shows_more_than(&logs_bloom(logs.iter().map(|log| &log.inner))) {
+/// Whether a block whose bloom is positive has nothing of ours all the same, by an endpoint that said so once: with every
+/// log of the block nothing is left of the bloom. Where it does not give them all, it has to say it again.
+async fn nothing_is_left_out(pool: &Pool, node: &Node, head: &Head) -> bool {
+    let Ok(all) = of_block(node, head.header.hash, Filter::new()).await else {
+        return ours(pool, node, head).await.is_ok_and(|logs| logs.is_empty());
+    };
+    let is_ours = |log: &Log| pool.sources.addresses().any(|address| address == log.address());
+    let left_out = head.shows_more_than(&logs_bloom(all.iter().map(|log| &log.inner))) || all.iter().any(is_ours);
+    if left_out {
         node.lied("it left out logs of a block");
-        return Proof::Incomplete;
     }
-    decode(pool, &logs).map_or(Proof::None, Proof::Complete)
+    !left_out
+}
+
+/// Our events by a block's receipts, where these hash to what the header says. None where they do not, or are of a kind
+/// that only that chain knows.
+async fn by_receipts(pool: &Pool, node: &Node, head: &Head) -> Option<Vec<Event>> {
+    let answer: Value = node.ask("eth_getBlockReceipts", (head.header.hash,)).await.ok()?;
+    let receipts: Vec<TransactionReceipt> = serde_json::from_value(answer).ok()?;
+    let receipts: Vec<_> = receipts.into_iter().map(|receipt| receipt.into_primitives_receipt().inner).collect();
+    let is_proven = head.receipts_root == Some(calculate_receipt_root(&receipts));
+    decode(pool, receipts.iter().flat_map(TxReceipt::logs)).ok().filter(|_| is_proven)
 }
 
 /// Logs of one block, and of no other.

@@ -11,6 +11,8 @@ use crate::chain::{Header, Sources};
 pub(super) struct Head {
     pub(super) header: Header,
     pub(super) bloom: Bloom,
+    /// What its receipts hash to.
+    pub(super) receipts_root: Option<B256>,
 }
 
 /// What a node says of a block, as far as we listen.
@@ -25,6 +27,7 @@ struct Said {
     gas_limit: U64,
     gas_used: U64,
     logs_bloom: Option<Bloom>,
+    receipts_root: Option<B256>,
 }
 
 impl From<Said> for Head {
@@ -39,7 +42,8 @@ impl From<Said> for Head {
             gas_used: said.gas_used.to(),
         };
         // Without a bloom anything may have been logged.
-        Self { header, bloom: said.logs_bloom.unwrap_or(Bloom::repeat_byte(0xff)) }
+        let bloom = said.logs_bloom.unwrap_or(Bloom::repeat_byte(0xff));
+        Self { header, bloom, receipts_root: said.receipts_root }
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Node {
     pub(super) endpoint: Endpoint,
     deadline: Duration,
     state: Mutex<State>,
-    /// Rung when the one who attends to it has something new to consider.
+    /// Rung when its standing has changed, for the one who attends to it.
     pub(super) poked: Notify,
 }
 
@@ -79,16 +79,18 @@ impl Node {
         state.listens = listens;
     }
 
-    pub(super) fn disconnected(&self) {
+    /// There is no connection, or none any more.
+    pub(super) fn disconnected(&self, error: &ChainError) {
+        tracing::warn!(%error, "an endpoint is away");
         let mut state = self.state();
         state.client = None;
         state.listens = false;
+        state.standing.is_away(error.to_string());
     }
 
     /// For good.
     pub(super) fn exclude(&self, reason: String) {
         tracing::error!(endpoint = %self.endpoint, reason, "an endpoint is not used");
-        self.disconnected();
         let mut state = self.state();
         state.head = None;
         state.standing.last_error = Some(reason.clone());
@@ -144,12 +146,16 @@ impl Node {
         self.ask("eth_getLogs", (filter,)).await
     }
 
-    /// Any question over its connection.
+    /// Any question over its connection. One that wants to be left alone is.
     pub(super) async fn ask<P: RpcSend, R: RpcRecv>(&self, method: &'static str, params: P) -> Result<R, Failure> {
-        let client = self.state().client.clone();
-        match client {
-            Some(client) => self.timed(client.request(method, params)).await,
-            None => Err(Failure { refusal: Refusal::Away, error: self.problem("it is not connected") }),
+        let (client, wants_rest) = {
+            let state = self.state();
+            (state.client.clone(), state.standing.wants_rest(Instant::now()).map(|reason| self.problem(reason)))
+        };
+        match (client, wants_rest) {
+            (Some(client), None) => self.timed(client.request(method, params)).await,
+            (Some(_), Some(error)) => Err(Failure { refusal: Refusal::Busy(None), error }),
+            (None, _) => Err(Failure { refusal: Refusal::Away, error: self.problem("it is not connected") }),
         }
     }
 
@@ -161,6 +167,7 @@ impl Node {
                 let now = Instant::now();
                 if self.state().standing.answers(now - start, now) {
                     tracing::info!(endpoint = %self.endpoint, "an endpoint is good again");
+                    self.poked.notify_one();
                 }
                 Ok(answer)
             }

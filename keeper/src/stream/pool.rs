@@ -26,7 +26,7 @@ pub(super) struct Pool {
     pub(super) nodes: Vec<Node>,
     pub(super) settings: Settings,
     pub(super) sources: Sources,
-    /// Rings when an endpoint has a new head, or is connected. Rings merge: nobody has to keep up.
+    /// Rings when an endpoint has a new head, comes, goes, or gets better or worse. Rings merge: nobody has to keep up.
     pub(super) bell: watch::Sender<()>,
     /// The first block's hash, once it is known.
     pub(super) genesis: watch::Sender<Option<B256>>,
@@ -96,9 +96,27 @@ impl Pool {
         !self.settings.blooms || head.may_concern(&self.sources)
     }
 
-    /// Whether any endpoint announces its heads.
+    /// Whether an endpoint that is asked in its turn announces its heads.
     pub(super) fn listens(&self) -> bool {
-        self.nodes.iter().any(|node| node.state().listens)
+        let listens = |node: &Node| {
+            let state = node.state();
+            state.listens && state.standing.is_good()
+        };
+        self.nodes.iter().any(listens)
+    }
+
+    /// Whether another endpoint than this is asked in its turn.
+    pub(super) fn has_better(&self, than: &Node) -> bool {
+        let is_good = |node: &Node| {
+            let state = node.state();
+            state.client.is_some() && state.standing.is_good()
+        };
+        self.nodes.iter().any(|node| !std::ptr::eq(node, than) && is_good(node))
+    }
+
+    /// Something has changed: there may be something to do.
+    pub(super) fn ring(&self) {
+        self.bell.send_replace(());
     }
 
     pub(super) fn views(&self) -> Vec<View> {

@@ -47,6 +47,8 @@ pub(super) struct Standing {
 pub(super) struct Demotion {
     pub(super) reason: String,
     pub(super) until: Instant,
+    /// Whether it asked for it, so that it is not even asked when there is nobody else.
+    pub(super) is_asked_for: bool,
 }
 
 impl Standing {
@@ -71,6 +73,18 @@ impl Standing {
         has_rested
     }
 
+    /// Why it must not be asked now, if it must not.
+    pub(super) fn wants_rest(&self, now: Instant) -> Option<&str> {
+        let demotion = self.demotion.as_ref().filter(|demotion| demotion.is_asked_for && now < demotion.until);
+        demotion.map(|demotion| demotion.reason.as_str())
+    }
+
+    /// It could not be reached. Nothing is held against it once it can be.
+    pub(super) fn is_away(&mut self, reason: String) {
+        self.failed += 1;
+        self.last_error = Some(reason);
+    }
+
     /// It did not answer, or not what was asked.
     pub(super) fn fails(&mut self, reason: String, now: Instant) {
         self.failed += 1;
@@ -89,7 +103,7 @@ impl Standing {
         self.last_error = Some(reason.clone());
         let until = now + retry_after.unwrap_or(BUSY_REST).min(LONGEST_REST);
         if self.demotion.as_ref().is_none_or(|demotion| demotion.until < until) {
-            self.demotion = Some(Demotion { reason, until });
+            self.demotion = Some(Demotion { reason, until, is_asked_for: true });
         }
     }
 
@@ -101,7 +115,7 @@ impl Standing {
         let recent = self.last_rest.filter(|(end, rest)| now < *end + *rest);
         let rest = recent.map_or(shortest, |(_, rest)| (rest * 2).clamp(shortest, LONGEST_REST));
         self.last_rest = Some((now + rest, rest));
-        self.demotion = Some(Demotion { reason, until: now + rest });
+        self.demotion = Some(Demotion { reason, until: now + rest, is_asked_for: false });
     }
 }
 
@@ -163,6 +177,7 @@ mod tests {
         assert_eq!(standing.demotion().unwrap().until, after(now, 17));
         standing.fails(String::new(), now);
         assert_eq!(standing.demotion().unwrap().until, after(now, 17));
+        assert!(standing.wants_rest(after(now, 16)).is_some() && standing.wants_rest(after(now, 17)).is_none());
     }
 
     #[test]

@@ -7,11 +7,18 @@ mod world;
 
 use std::time::Duration;
 
+use alloy::{
+    primitives::{Bytes, bytes},
+    providers::ext::AnvilApi,
+    rpc::types::TransactionRequest,
+};
+use plimsoll_chain::error::ChainError;
 use plimsoll_keeper::stream::{Cursor, EndpointState, Settings, Step};
+use plimsoll_lab::proxy::{Fault, Moment};
 
 use self::world::{
     By::{Http, WebSocket},
-    World,
+    CORE, World,
 };
 
 #[tokio::test]
@@ -131,5 +138,30 @@ async fn an_endpoint_of_another_chain_is_named_and_never_asked() -> eyre::Result
     }
     assert!(matches!(stream.next().await, Step::Apply(_)));
     assert_eq!((stream.health()[0].state.clone(), *stream.genesis().borrow()), (EndpointState::Good, genesis));
+    Ok(())
+}
+
+#[tokio::test]
+async fn others_read_over_the_same_connections_and_are_helped_over_failures() -> eyre::Result<()> {
+    let mut world = World::new(2).await?;
+    world.log(1).await?;
+    let mut keeper = world.keeper(&[WebSocket, Http])?;
+    keeper.everybody_is_there().await;
+    keeper.equals(&world).await?;
+    let reader = keeper.stream.reader();
+    let head = world.head().await?;
+    world.proxies[0].inject(Fault::Stall(Moment::BeforeForwarding));
+    let code: Bytes = reader.ask(head.number, "eth_getCode", (CORE, head.hash)).await?;
+    assert!(!code.is_empty() && reader.providers().len() == 2);
+
+    // A revert is the contract's word, and nobody else is asked.
+    world.provider.anvil_set_code(CORE, bytes!("60006000fd")).await?;
+    world.proxies[0].lift_all();
+    let asked = world.proxies.iter().map(|proxy| proxy.counts().of("eth_call")).sum::<u64>();
+    let call = TransactionRequest::default().to(CORE);
+    let refused = reader.ask::<_, Bytes>(head.number, "eth_call", (call, "latest")).await;
+    assert!(matches!(refused, Err(ChainError::Refused { .. })), "{refused:?}");
+    let asked_now = world.proxies.iter().map(|proxy| proxy.counts().of("eth_call")).sum::<u64>();
+    assert_eq!(asked_now, asked + 1);
     Ok(())
 }

@@ -43,7 +43,7 @@ async fn more_than_sixty_four_replaced_blocks_mean_to_begin_anew() -> eyre::Resu
     keeper.equals(&world).await?;
     world.reorganise(65).await?;
     keeper.equals(&world).await?;
-    assert_eq!(keeper.rebuilt, [Rebuild::TooDeep { tip: 90, oldest: 26 }]);
+    assert_eq!(keeper.rebuilt, [Rebuild::TooDeep { tip: 91, oldest: 27 }]);
     Ok(())
 }
 
@@ -82,11 +82,11 @@ async fn started_at(world: &World, block: BlockNumHash) -> eyre::Result<Vec<Rebu
 async fn a_block_that_was_replaced_while_the_keeper_was_down_is_noticed() -> eyre::Result<()> {
     let mut world = World::new(2).await?;
     world.go_on(20).await?;
-    let (stays, goes) = (world.block(15).await?, world.block(16).await?);
+    let (stays, goes) = (world.block(16).await?, world.block(17).await?);
     world.reorganise(5).await?;
     world.go_on(3).await?;
     assert_eq!(started_at(&world, stays).await?, []);
-    assert_eq!(started_at(&world, goes).await?, [Rebuild::NotCanonical { number: 16, hash: goes.hash }]);
+    assert_eq!(started_at(&world, goes).await?, [Rebuild::NotCanonical { number: 17, hash: goes.hash }]);
     Ok(())
 }
 

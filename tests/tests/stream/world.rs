@@ -58,7 +58,7 @@ pub(super) enum By {
 }
 
 impl World {
-    /// A node with so many proxies in front of it.
+    /// A node with a first block, and so many proxies in front of it.
     pub(super) async fn new(proxies: usize) -> eyre::Result<Self> {
         let node = Node::start(&support::tools()?, &["--no-mining"]).await?;
         let mut in_front = Vec::new();
@@ -67,6 +67,7 @@ impl World {
         }
         let provider = node.impersonating().await?;
         provider.anvil_set_code(CORE, Bytes::from_static(&CORE_CODE)).await?;
+        provider.evm_mine(None).await?;
         Ok(Self { provider, node, proxies: in_front, logged: 0 })
     }
 
@@ -208,10 +209,19 @@ impl Keeper {
         reached.unwrap_or_else(|_| Err(eyre!("at {:?}, not {block:?}: {:#?}", self.at, self.stream.health())))
     }
 
+    /// Waits until every endpoint has said what its newest block is.
+    pub(super) async fn everybody_is_there(&self) {
+        while self.stream.health().iter().any(|endpoint| endpoint.head.is_none()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// The newest block, and everything that ever happened.
     pub(super) async fn equals(&mut self, world: &World) -> eyre::Result<()> {
         self.reach(world.head().await?).await?;
-        assert_eq!(self.events, world.truth().await?);
+        let truth = world.truth().await?;
+        let difference = truth.iter().find(|(number, events)| self.events.get(number) != Some(events));
+        ensure!(self.events == truth, "the first difference is in {difference:?}");
         Ok(())
     }
 
