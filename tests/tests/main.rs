@@ -14,6 +14,7 @@ mod proxy;
 mod random;
 mod rewards;
 mod rig;
+mod sender;
 mod solidity;
 mod store;
 mod strategies;

@@ -138,12 +138,12 @@ pub async fn start<J: Journal, N: Notebook>(
     let guard = Arc::new(Guard::new(Gate::new(settings.safety, record), settings.kill_file));
     let (news, told) = mpsc::unbounded_channel();
     let (journal, nodes) = (Arc::new(journal), Arc::new(nodes));
-    let mut tasks = SenderTasks { tasks: JoinSet::new(), stop: watch::Sender::new(false), _locks: Vec::new() };
-    tasks.tasks.spawn(Guard::keep(guard.records(), notebook, tasks.stop.subscribe()));
+    let mut locks = Vec::new();
     let mut lanes = Vec::new();
+    // Nothing runs before everything is known to be well.
     for (signer, takes) in signers.lanes().into_iter().filter(|_| is_live) {
         let address = signer.address();
-        tasks._locks.push(match &settings.lock_folder {
+        locks.push(match &settings.lock_folder {
             Some(folder) => SignerLock::take_in(folder, settings.chain_id, address)?,
             None => SignerLock::take(settings.chain_id, address)?,
         });
@@ -160,15 +160,17 @@ pub async fn start<J: Journal, N: Notebook>(
             standing.has_code,
             settings.adopt_nonce,
         )?;
-        let status = LaneStatus {
-            signer: address,
-            balance: Some(standing.balance),
-            next_nonce: core.next_nonce(),
-            ..LaneStatus::default()
-        };
+        lanes.push((core, signer, takes, standing.balance));
+    }
+    let next_id = AtomicU64::new(journal.next_id().await?);
+    let mut tasks = SenderTasks { tasks: JoinSet::new(), stop: watch::Sender::new(false), _locks: locks };
+    tasks.tasks.spawn(Guard::keep(guard.records(), notebook, tasks.stop.subscribe()));
+    let lanes = lanes.into_iter().map(|(core, signer, takes, balance)| {
         let (commands, commanded) = mpsc::unbounded_channel();
-        let status = watch::Sender::new(status);
-        lanes.push(LaneHandle { signer: address, takes, commands, status: status.subscribe() });
+        let address = signer.address();
+        let status = LaneStatus { signer: address, balance: Some(balance), ..LaneStatus::default() };
+        let status = watch::Sender::new(LaneStatus { next_nonce: core.next_nonce(), ..status });
+        let handle = LaneHandle { signer: address, takes, commands, status: status.subscribe() };
         let lane = Lane {
             core,
             signer,
@@ -181,8 +183,9 @@ pub async fn start<J: Journal, N: Notebook>(
             status,
         };
         tasks.tasks.spawn(lane.run(commanded, tasks.stop.subscribe()));
-    }
-    let next_id = AtomicU64::new(journal.next_id().await?);
+        handle
+    });
+    let lanes = lanes.collect();
     Ok((SenderHandle(Arc::new(Shared { lanes, guard, news, next_id })), told, tasks))
 }
 

@@ -197,7 +197,9 @@ impl Core {
             if self.cancel(nonce, head).is_err() && may_show {
                 self.show(nonce);
             }
-        } else if slot.shown_at < head.number && !(self.is_due_for_more(nonce, head) && self.replace(nonce, head)) {
+        } else if slot.shown_at != Some(head.number)
+            && !(self.is_due_for_more(nonce, head) && self.replace(nonce, head))
+        {
             self.show(nonce);
         }
     }

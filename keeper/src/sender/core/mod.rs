@@ -294,10 +294,9 @@ impl Core {
         let route = self.route(nonce, head.number);
         let Some(slot) = self.slots.get_mut(&nonce) else { return };
         let Some((hash, raw)) = slot.to_show().map(|attempt| (attempt.hash, attempt.raw.clone())) else { return };
-        if slot.shown_at != head.number {
+        if slot.shown_at.replace(head.number) != Some(head.number) {
             slot.raised = 0;
         }
-        slot.shown_at = head.number;
         self.effects.push(Effect::Broadcast { nonce, hash, raw, route });
     }
 

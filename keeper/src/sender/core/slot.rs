@@ -64,8 +64,8 @@ pub(super) struct Slot {
     pub(super) mined: Option<Receipt>,
     /// Since which block a transaction that is not ours has the nonce.
     pub(super) taken_since: Option<u64>,
-    /// The block at which something was broadcast last, and how often the price was raised in it.
-    pub(super) shown_at: u64,
+    /// The block at which something was broadcast last since the start, and how often the price was raised in it.
+    pub(super) shown_at: Option<u64>,
     pub(super) raised: u32,
 }
 
@@ -79,7 +79,7 @@ impl Slot {
             signing: None,
             mined: None,
             taken_since: None,
-            shown_at: 0,
+            shown_at: None,
             raised: 0,
         };
         slot.hand_to(entry);
