@@ -43,7 +43,7 @@ impl Default for GasTable {
             further_pool: 80_000,
             harvest: 72_000,
             further_account: 19_800,
-            compounding: 30_000,
+            compounding: 16_000,
             account_headroom: 40_000,
             claim: 64_000,
             restake: 60_000,

@@ -1,5 +1,6 @@
 //! The keeper's decisions on a real chain with a real exchange: what was tried is what happens when it is sent.
 
+mod harvest;
 mod world;
 
 use alloy::primitives::U256;

@@ -123,35 +123,7 @@ impl World {
     }
 
     pub(super) async fn head(&self) -> eyre::Result<Header> {
-        let block = self.provider.get_block(BlockId::latest()).await?.wrap_err("there is no block")?;
-        let header = block.header;
-        Ok(Header {
-            number: header.number,
-            hash: header.hash,
-            parent_hash: header.parent_hash,
-            timestamp: header.timestamp,
-            base_fee: header.base_fee_per_gas.unwrap_or_default(),
-            gas_limit: header.gas_limit,
-            gas_used: header.gas_used,
-        })
-    }
-
-    /// A book of everything up to now.
-    pub(super) async fn book(&self) -> eyre::Result<Book> {
-        let sources = Sources { core: self.settings.core, rewards: None };
-        let logs = self.provider.get_logs(&Filter::new().address(self.settings.core).from_block(0)).await?;
-        let mut book = Book::new();
-        let mut rest = logs.as_slice();
-        while let Some(first) = rest.first() {
-            let number = first.block_number.wrap_err("a log without a block")?;
-            let (block, later) = rest.split_at(rest.partition_point(|log| log.block_number <= Some(number)));
-            rest = later;
-            let timestamp = first.block_timestamp.wrap_err("a log without a time")?;
-            let events: Result<Vec<_>, _> =
-                block.iter().filter_map(|log| sources.decode(&log.inner).transpose()).collect();
-            book.apply(Block { number, timestamp }, &events?)?;
-        }
-        Ok(book)
+        head_of(&self.provider).await
     }
 
     pub(super) async fn prices(&self, head: &Header) -> eyre::Result<Prices> {
@@ -160,7 +132,8 @@ impl World {
 
     /// What the keeper decides now.
     pub(super) async fn round(&mut self) -> eyre::Result<Round> {
-        let (head, book) = (self.head().await?, self.book().await?);
+        let sources = Sources { core: self.settings.core, rewards: None };
+        let (head, book) = (self.head().await?, book_of(&self.provider, sources).await?);
         let prices = self.prices(&head).await?;
         let costs = Costs { gas_price: GAS_PRICE, data_byte_price: 0, margin_bps: 1_000 };
         let room = room(head.gas_limit, 1 << 24, 4_500).min(self.room);
@@ -170,29 +143,68 @@ impl World {
         Ok(strategy.round(&self.node, &mut self.valuer, &book, moment, &nothing).await)
     }
 
-    /// Sends intents into one block with the head's own time, so that no interest accrues in between.
     pub(super) async fn mine(&self, intents: &[Intent]) -> eyre::Result<Vec<TransactionReceipt>> {
-        self.provider.anvil_set_auto_mine(false).await?;
-        let mut pending = Vec::new();
-        for intent in intents {
-            let request = TransactionRequest::default()
-                .with_from(self.keeper)
-                .with_to(intent.to)
-                .with_gas_limit(intent.gas_limit)
-                .with_input(intent.data.clone());
-            pending.push(self.provider.send_transaction(request).await?);
-        }
-        self.provider.anvil_set_next_block_timestamp(self.head().await?.timestamp).await?;
-        self.provider.evm_mine(None).await?;
-        self.provider.anvil_set_auto_mine(true).await?;
-        let mut receipts = Vec::new();
-        for transaction in pending {
-            let receipt = transaction.get_receipt().await?;
-            ensure!(receipt.status(), "{} reverted after {} gas", receipt.transaction_hash, receipt.gas_used);
-            receipts.push(receipt);
-        }
-        Ok(receipts)
+        send(&self.provider, self.keeper, intents).await
     }
+}
+
+/// The newest block.
+pub(super) async fn head_of(provider: &DynProvider) -> eyre::Result<Header> {
+    let header = provider.get_block(BlockId::latest()).await?.wrap_err("there is no block")?.header;
+    Ok(Header {
+        number: header.number,
+        hash: header.hash,
+        parent_hash: header.parent_hash,
+        timestamp: header.timestamp,
+        base_fee: header.base_fee_per_gas.unwrap_or_default(),
+        gas_limit: header.gas_limit,
+        gas_used: header.gas_used,
+    })
+}
+
+/// A book of everything up to now.
+pub(super) async fn book_of(provider: &DynProvider, sources: Sources) -> eyre::Result<Book> {
+    let addresses: Vec<_> = sources.addresses().collect();
+    let logs = provider.get_logs(&Filter::new().address(addresses).from_block(0)).await?;
+    let mut book = Book::new();
+    let mut rest = logs.as_slice();
+    while let Some(first) = rest.first() {
+        let number = first.block_number.wrap_err("a log without a block")?;
+        let (block, later) = rest.split_at(rest.partition_point(|log| log.block_number <= Some(number)));
+        rest = later;
+        let timestamp = first.block_timestamp.wrap_err("a log without a time")?;
+        let events: Result<Vec<_>, _> = block.iter().filter_map(|log| sources.decode(&log.inner).transpose()).collect();
+        book.apply(Block { number, timestamp }, &events?)?;
+    }
+    Ok(book)
+}
+
+/// Sends intents into one block with the head's own time, so that no interest accrues in between.
+pub(super) async fn send(
+    provider: &DynProvider,
+    keeper: Address,
+    intents: &[Intent],
+) -> eyre::Result<Vec<TransactionReceipt>> {
+    provider.anvil_set_auto_mine(false).await?;
+    let mut pending = Vec::new();
+    for intent in intents {
+        let request = TransactionRequest::default()
+            .with_from(keeper)
+            .with_to(intent.to)
+            .with_gas_limit(intent.gas_limit)
+            .with_input(intent.data.clone());
+        pending.push(provider.send_transaction(request).await?);
+    }
+    provider.anvil_set_next_block_timestamp(head_of(provider).await?.timestamp).await?;
+    provider.evm_mine(None).await?;
+    provider.anvil_set_auto_mine(true).await?;
+    let mut receipts = Vec::new();
+    for transaction in pending {
+        let receipt = transaction.get_receipt().await?;
+        ensure!(receipt.status(), "{} reverted after {} gas", receipt.transaction_hash, receipt.gas_used);
+        receipts.push(receipt);
+    }
+    Ok(receipts)
 }
 
 /// What the liquidator says of itself.

@@ -35,7 +35,7 @@ use crate::{
     book::{Book, StreamBook},
     chain::Header,
     intent::{Intent, Purpose, Urgency},
-    prices::{Call, Reads, Valuer, Values},
+    prices::{Call, Reads, Trial, Valuer, Values},
 };
 
 /// On which terms rewards are harvested.
@@ -257,11 +257,14 @@ impl Harvest {
         Call { from: self.settings.keeper, to: self.settings.rewards, data: data.into(), gas }
     }
 
-    /// Tries every call, all in one request, and sends those that go through and still pay.
+    /// Tries every call and sends those that go through and still pay. A node that carries calls out one after the other
+    /// also says what gas they use: an account that does not hold the token yet takes more than the table has.
     async fn settle<R: Reads>(&self, reads: &R, moment: Moment<'_>, offers: Vec<Offer>, round: &mut Round) {
-        let calls: Vec<_> = offers.iter().map(|offer| offer.call.clone()).collect();
-        let answers = match reads.calls(moment.header.hash, &calls).await {
-            Ok(answers) => answers,
+        if offers.is_empty() {
+            return;
+        }
+        let trials = match tried(reads, moment.header, &offers).await {
+            Ok(trials) => trials,
             Err(error) => {
                 for offer in offers {
                     round.leave(offer.stream, offer.accounts, &unanswered(&error));
@@ -271,29 +274,45 @@ impl Harvest {
         };
         // Own rewards come with two offers, of which the first that goes through is taken.
         let (mut taken, mut refused) = (Vec::new(), BTreeMap::new());
-        for (offer, answer) in offers.into_iter().zip(answers) {
+        for (mut offer, trial) in offers.into_iter().zip(trials) {
             let is_own = matches!(offer.purpose, Purpose::ClaimOwn { .. });
-            match answer {
-                Ok(_) if is_own && taken.contains(&offer.stream) => {}
-                Ok(_) => {
+            if is_own && taken.contains(&offer.stream) {
+                continue;
+            }
+            offer.gas = trial.gas_used;
+            offer.gas_wei = moment.costs.of(offer.gas, offer.call.data.len());
+            let why_not = match trial.answer {
+                Ok(_) if moment.costs.are_worth(offer.gain_wei, offer.gas_wei) => {
                     if is_own {
                         taken.push(offer.stream);
                     }
                     round.send(offer, moment.header.timestamp.saturating_add(self.settings.deadline_secs));
+                    continue;
                 }
-                Err(refusal) if is_own => {
-                    refused.entry(offer.stream).or_insert_with(|| Revert::of(&refusal));
-                }
-                Err(refusal) => {
-                    round.leave(offer.stream, offer.accounts, &WhyNot::Reverts(Revert::of(&refusal)));
-                }
+                Ok(_) => WhyNot::GainBelowGas { gain_wei: offer.gain_wei, gas_wei: offer.gas_wei },
+                Err(refusal) => WhyNot::Reverts(Revert::of(&refusal)),
+            };
+            if is_own {
+                refused.entry(offer.stream).or_insert(why_not);
+            } else {
+                round.leave(offer.stream, offer.accounts, &why_not);
             }
         }
         refused.retain(|stream, _| !taken.contains(stream));
-        for (stream, revert) in refused {
-            round.leave(stream, [self.settings.keeper], &WhyNot::Reverts(revert));
+        for (stream, why_not) in refused {
+            round.leave(stream, [self.settings.keeper], &why_not);
         }
     }
+}
+
+/// What becomes of offers, with the gas of the table where the node does not say what they use.
+async fn tried<R: Reads>(reads: &R, header: &Header, offers: &[Offer]) -> Result<Vec<Trial>, ChainError> {
+    let calls: Vec<_> = offers.iter().map(|offer| offer.call.clone()).collect();
+    if let Some(trials) = reads.sequence(header, &calls).await? {
+        return Ok(trials);
+    }
+    let answers = reads.calls(header.hash, &calls).await?.into_iter();
+    Ok(answers.zip(offers).map(|(answer, offer)| Trial { answer, gas_used: offer.gas }).collect())
 }
 
 impl Round {
