@@ -8,7 +8,8 @@
 //! ```
 //!
 //! [`stream`] is what happens on the chain, [`math`] the contracts' arithmetic, [`book`] every market, position and
-//! stake, kept from events alone. [`sender`] is who sends, [`safety`] what keeps it from that,
+//! stake, kept from events alone. [`prices`] says what things are worth, [`strategies`] what is worth doing and why the
+//! rest is not. [`sender`] is who sends, [`safety`] what keeps it from that,
 //! [`store`] what is remembered through a restart.
 
 pub mod audit;
