@@ -49,6 +49,11 @@ impl Accounts {
         self.accounts[at(slot)]
     }
 
+    /// All rows.
+    pub(super) fn slots(&self) -> impl Iterator<Item = u32> {
+        (0..).take(self.accounts.len())
+    }
+
     /// Everybody, in the order of their rows.
     pub(super) fn iter(&self) -> impl Iterator<Item = Address> {
         self.accounts.iter().copied()

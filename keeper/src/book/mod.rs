@@ -97,7 +97,7 @@ impl Book {
             }
         }
         let changes = application.into_changes();
-        let rows = self.rows(&changes);
+        let rows = self.changed(&changes);
         self.history.push(block.number, changes);
         Ok(rows)
     }
@@ -154,8 +154,22 @@ impl Book {
         self.pools.iter().flat_map(PoolBook::streams)
     }
 
+    /// Every row there is, in no order: what blocks gave, each in its latest form.
+    pub fn rows(&self) -> impl Iterator<Item = Row> {
+        let markets = (0..).zip(&self.markets).flat_map(|(market, entry)| {
+            let positions = entry.positions.slots().map(move |slot| Place::Position { market, slot });
+            std::iter::once(Place::Market(market)).chain(positions)
+        });
+        let pools = (0..).zip(&self.pools).flat_map(|(pool, entry)| {
+            let stakers = entry.stakers.slots().map(move |slot| Place::Staker { pool, slot });
+            std::iter::once(Place::Pool(pool)).chain(stakers)
+        });
+        let cover = self.cover.iter().map(|(key, amount)| Row::Cover { key, amount });
+        markets.chain(pools).map(|place| self.row(place)).chain(cover)
+    }
+
     /// What was changed, as it is now.
-    fn rows(&self, changes: &[Change]) -> Vec<Row> {
+    fn changed(&self, changes: &[Change]) -> Vec<Row> {
         let mut places: Vec<_> = changes.iter().map(Change::place).collect();
         places.sort_unstable();
         places.dedup();

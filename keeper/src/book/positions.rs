@@ -86,6 +86,11 @@ impl Positions {
         self.accounts.get(slot)
     }
 
+    /// All rows, by number.
+    pub(super) fn slots(&self) -> impl Iterator<Item = u32> {
+        self.accounts.slots()
+    }
+
     /// All rows.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Address, Position)> {
         self.accounts.iter().zip(self.positions.iter().copied())

@@ -6,7 +6,7 @@ use alloy::primitives::{Address, B256};
 use eyre::{ContextCompat, ensure};
 use plimsoll_deploy::workspace::Workspace;
 use plimsoll_keeper::{
-    book::{Block, Book, MarketBook, Row, UNDO_BLOCKS},
+    book::{Block, Book, Row, UNDO_BLOCKS},
     store::{CheckpointTip, Identity, Image, Store},
 };
 
@@ -28,7 +28,7 @@ pub(super) async fn times(book: Book, tip: Block) -> eyre::Result<Times> {
 
     let started = Instant::now();
     let store = Store::open(folder.path(), &identity)?;
-    let images = rows(market).map(|row| (row.key(), row.value())).collect::<Vec<Image>>();
+    let images = book.rows().map(|row| (row.key(), row.value())).collect::<Vec<Image>>();
     let block = |number| CheckpointTip { number, hash: B256::ZERO, timestamp: tip.timestamp };
     store.checkpoint.record(block(tip.number), images).await?;
     // Only now is it deep enough.
@@ -49,10 +49,4 @@ pub(super) async fn times(book: Book, tip: Block) -> eyre::Result<Times> {
     let positions = restored.market(id).wrap_err("the market is gone")?.positions().count();
     ensure!(positions == count, "{positions} positions came back of {count}");
     Ok(Times { save, load })
-}
-
-fn rows(market: &MarketBook) -> impl Iterator<Item = Row> + '_ {
-    let this = Row::Market { index: 0, market: Box::new((market.params().clone(), *market.state())) };
-    let positions = market.positions().map(|(account, position)| Row::Position { market: 0, account, position });
-    std::iter::once(this).chain(positions)
 }

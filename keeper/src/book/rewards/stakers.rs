@@ -86,6 +86,11 @@ impl Stakers {
         }
     }
 
+    /// All rows, by number.
+    pub(in crate::book) fn slots(&self) -> impl Iterator<Item = u32> {
+        self.accounts.slots()
+    }
+
     /// Whose a row is.
     pub(in crate::book) fn account(&self, slot: u32) -> Address {
         self.accounts.get(slot)

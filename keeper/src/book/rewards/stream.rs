@@ -67,12 +67,13 @@ impl<'b> StreamBook<'b> {
         self.state().accumulator_at(self.pool.state().total_staked, timestamp)
     }
 
-    /// What each epoch pays in the whole of it, the one of `timestamp` first, if nothing happens until then.
+    /// What each epoch pays in the whole of it, the one of `timestamp` first, if nothing happens until then. A time
+    /// before the last update counts as that.
     #[must_use]
     pub fn schedule(&self, timestamp: u64) -> Vec<u128> {
         let mut stream = self.state().clone();
         stream.accrue(self.pool.state().total_staked, timestamp);
-        let epoch = epoch_of(timestamp);
+        let epoch = epoch_of(stream.last_update);
         let later = (epoch + 1..=epoch + EPOCHS_AHEAD).map(|epoch| stream.scheduled.get(&epoch).copied());
         std::iter::once(stream.epoch_amount).chain(later.map(Option::unwrap_or_default)).collect()
     }
