@@ -119,3 +119,107 @@ impl fmt::Display for NoPrice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use alloy::sol_types::{SolType, SolValue};
+
+    use super::*;
+    use crate::prices::{Answer, Refusal, Trial};
+
+    const LENS: Address = Address::repeat_byte(5);
+
+    /// A lens with so much gas that it can ask so many oracles a call; the 7th market's reverts, the 8th says 0.
+    struct Lens {
+        oracles_per_call: usize,
+        asked: Mutex<Vec<usize>>,
+    }
+
+    impl Reads for Lens {
+        async fn calls(&self, _: B256, calls: &[Call]) -> Result<Vec<Answer>, ChainError> {
+            Ok(calls.iter().map(|call| self.answer(call)).collect())
+        }
+
+        async fn sequence(&self, _: &Header, _: &[Call]) -> Result<Option<Vec<Trial>>, ChainError> {
+            Ok(None)
+        }
+
+        fn error(&self, problem: String) -> ChainError {
+            ChainError::Unreachable { endpoint: "lens".into(), problem }
+        }
+    }
+
+    impl Lens {
+        fn answer(&self, call: &Call) -> Answer {
+            if call.to != LENS {
+                return Err(Refusal { message: "execution reverted".into(), data: None });
+            }
+            let ids = ILens::snapshotCall::abi_decode(&call.data).unwrap().ids;
+            self.asked.lock().unwrap().push(ids.len());
+            let line = |(place, id): (usize, &B256)| {
+                let number = U256::from_be_bytes(id.0);
+                let (status, price) = match number.to::<u64>() {
+                    _ if place >= self.oracles_per_call => (ILens::PriceStatus::TooLittleGas, U256::ZERO),
+                    7 => (ILens::PriceStatus::Reverted, U256::ZERO),
+                    8 => (ILens::PriceStatus::Zero, U256::ZERO),
+                    _ => (ILens::PriceStatus::Ok, number),
+                };
+                let reading = ILens::PriceReading { status, price, errorData: B256::repeat_byte(1) };
+                ILens::MarketLine { id: *id, liquidationPrice: reading, ..blank() }
+            };
+            let markets = ids.iter().enumerate().map(line).collect();
+            let one = U256::ONE;
+            let snapshot = ILens::Snapshot { blockNumber: one, timestamp: one, baseFee: one, markets };
+            Ok(ILens::snapshotCall::abi_encode_returns(&snapshot).into())
+        }
+    }
+
+    /// A line of nothing.
+    fn blank() -> ILens::MarketLine {
+        let words = vec![0; ILens::MarketLine::ENCODED_SIZE.unwrap()];
+        <ILens::MarketLine as SolValue>::abi_decode(&words).unwrap()
+    }
+
+    fn market(number: u64) -> MarketId {
+        MarketId(U256::from(number).into())
+    }
+
+    async fn ask_all(lens: &Lens, markets: u64) -> Prices {
+        let ids: Vec<_> = (1..=markets).map(market).collect();
+        let header = Header {
+            number: 1,
+            hash: B256::ZERO,
+            parent_hash: B256::ZERO,
+            timestamp: 1,
+            base_fee: 0,
+            gas_limit: 0,
+            gas_used: 0,
+        };
+        snapshot(lens, LENS, &header, &ids).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_call_has_the_prices_of_forty_markets_and_the_reasons_of_those_without() {
+        let lens = Lens { oracles_per_call: 100, asked: Mutex::default() };
+        let prices = ask_all(&lens, 40).await;
+        assert_eq!(*lens.asked.lock().unwrap(), [40]);
+        assert_eq!(prices.of(market(1)), Ok(U256::ONE));
+        assert_eq!(prices.of(market(7)), Err(NoPrice::Reverted(B256::repeat_byte(1))));
+        assert_eq!(prices.of(market(8)), Err(NoPrice::Zero));
+        assert_eq!(prices.of(market(41)), Err(NoPrice::NotAsked));
+        ask_all(&lens, 41).await;
+        assert_eq!(*lens.asked.lock().unwrap(), [40, 40, 1]);
+    }
+
+    #[tokio::test]
+    async fn markets_that_there_was_too_little_gas_for_are_asked_alone() {
+        let lens = Lens { oracles_per_call: 1, asked: Mutex::default() };
+        let prices = ask_all(&lens, 3).await;
+        assert_eq!(*lens.asked.lock().unwrap(), [3, 1, 1]);
+        assert!((1..=3).all(|number| prices.of(market(number)) == Ok(U256::from(number))));
+        let starved = Lens { oracles_per_call: 0, asked: Mutex::default() };
+        assert_eq!(ask_all(&starved, 2).await.of(market(1)), Err(NoPrice::TooLittleGas));
+    }
+}

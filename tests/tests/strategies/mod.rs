@@ -6,7 +6,7 @@ mod world;
 use alloy::primitives::U256;
 use plimsoll_contracts::IPlimsoll;
 use plimsoll_keeper::{
-    prices::{NoPrice, NoValuation, Reads},
+    prices::{NoPrice, NoValuation, PoolHop, Reads, Source, Valuer},
     strategies::{Decision, WhyNot, liquidate::Round},
 };
 use plimsoll_lab::rig::{ITestToken, mined};
@@ -117,6 +117,33 @@ async fn what_the_oracle_or_a_feed_does_not_say_is_a_reason_until_it_does_again(
         matches!(problem, NoValuation::Stale { max_age_secs: 86_400, .. })
     };
     assert!(round.verdicts.iter().all(stale));
+    Ok(())
+}
+
+#[tokio::test]
+async fn profit_may_be_collateral_and_a_pool_may_say_what_it_is_worth() -> eyre::Result<()> {
+    let mut world = World::new([15_000; 3], 100_000).await?;
+    world.set_price(1_700).await?;
+    world.trade_to(1_700).await?;
+    let (weth, usdc) = (world.params.collateralToken, world.params.loanToken);
+    // What a dollar is worth, by the exchange: at the moment, and on average over a minute without trade.
+    let hop = |window_secs| PoolHop { pool: world.pool, token_in: usdc, token_out: weth, window_secs };
+    world.wait(120).await?;
+    let exact = U256::from(ETHER / 1_700);
+    for window_secs in [None, Some(60)] {
+        let mut valuer = Valuer::new([(usdc, Source::Pools(vec![hop(window_secs)]))].into());
+        let rate = valuer.values(&world.node, &world.head().await?).await?.of(usdc).unwrap();
+        let value = rate.value_down(U256::from(DOLLAR));
+        // A tick is a hundredth of a percent.
+        assert!(value.abs_diff(exact) < exact / U256::from(9_000), "{value} {exact} {window_secs:?}");
+    }
+    world.settings.markets.values_mut().next().unwrap().routes[0].profit_in_collateral = true;
+    let round = world.round().await?;
+    assert_eq!(decisions(&round), [("act", 3)]);
+    let receipts = world.mine(&round.intents).await?;
+    let outcome = outcome(&receipts[0]).unwrap();
+    assert_eq!(outcome.profitToken, weth);
+    assert_eq!(round.intents[0].expected_gain, outcome.profit);
     Ok(())
 }
 

@@ -49,7 +49,7 @@ pub(super) struct World {
     /// The most gas of one transaction, where it is less than the chain's.
     pub(super) room: u64,
     provider: DynProvider,
-    pool: Address,
+    pub(super) pool: Address,
 }
 
 impl World {

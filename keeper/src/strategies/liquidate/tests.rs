@@ -3,4 +3,5 @@
 mod bench;
 mod choosing;
 mod reasons;
+mod watching;
 mod whales;
