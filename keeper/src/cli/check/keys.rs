@@ -63,7 +63,12 @@ async fn one(
             let least = config.safety.minimum_balance;
             if balance < least {
                 let remedy = format!("send it {coin}, or lower `minimum_balance` in [safety]");
-                report.wrong(AREA, role, format!("{what}, which is less than {}", decimal_text(least, COIN_DECIMALS)), remedy);
+                report.wrong(
+                    AREA,
+                    role,
+                    format!("{what}, which is less than {}", decimal_text(least, COIN_DECIMALS)),
+                    remedy,
+                );
             } else {
                 report.right(AREA, role, what);
             }

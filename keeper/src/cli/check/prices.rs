@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy::primitives::{U256};
+use alloy::primitives::U256;
 use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::quantity::decimal_text;
 use tokio::time::timeout;
