@@ -84,7 +84,8 @@ impl From {
 /// The whole program.
 pub async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments).await {
+    // What a command needs is too much for the stack.
+    match Box::pin(run(arguments)).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -101,7 +102,7 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
         Command::Check { from, json } => {
             let config = from.read()?;
             logging::start(Format::Text);
-            let report = check::look(config).await;
+            let report = Box::pin(check::look(config)).await;
             print(json, &report, &report.text())?;
             Ok(report.good)
         }
