@@ -99,6 +99,8 @@ mod tests {
         View { head: Some(head), signers: vec![signer], watched_accounts: vec![account], ..View::default() }
     }
 
+    type Worsen = fn(&mut View);
+
     fn told(notices: &[Notice]) -> Vec<(AlertKind, bool)> {
         notices.iter().map(|notice| (notice.kind, notice.over)).collect()
     }
@@ -107,7 +109,7 @@ mod tests {
     fn a_condition_is_told_when_it_begins_and_when_it_ends_and_once_each() {
         let mut watchman = Watchman::new(U256::from(50), Duration::from_secs(60));
         assert_eq!(watchman.look(&calm()), []);
-        let cases: [(AlertKind, fn(&mut View)); 5] = [
+        let cases: [(AlertKind, Worsen); 5] = [
             (AlertKind::LowBalance, |view| view.signers[0].balance = Some(Amount::new(U256::from(49), 18, "ETH"))),
             (AlertKind::SignerProblem, |view| view.signers[0].problem = Some("the nonce was taken".into())),
             (AlertKind::Stopped, |view| view.safety.stopped = Some("the breaker is open".into())),
