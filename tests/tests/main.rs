@@ -4,6 +4,7 @@ mod book;
 mod bytecode;
 mod deploy;
 mod docs;
+mod follow;
 mod fork;
 mod gas;
 mod keeper;

@@ -88,12 +88,15 @@ async fn ask(pool: &Pool, node: &Node, tip: BlockNumHash, last: u64) -> Result<V
     let first = tip.number + 1;
     let addresses: Vec<_> = pool.sources.addresses().collect();
     let filter = Filter::new().address(addresses).from_block(first).to_block(last);
-    let (begins, ends, logs) = try_join!(
-        header(node, first),
-        async { if last == first { Ok(None) } else { header(node, last).await.map(Some) } },
-        async { Ok(node.logs(filter).await?) },
-    )?;
-    let ends = ends.unwrap_or(begins);
+    // Its hash speaks for all blocks before it: where it is the same afterwards, everything in between is of one chain.
+    let ends = header(node, last).await?;
+    let (begins, logs) =
+        try_join!(async { if last == first { Ok(ends) } else { header(node, first).await } }, async {
+            Ok(node.logs(filter).await?)
+        },)?;
+    if header(node, last).await? != ends {
+        return Err(Obstacle::Failed);
+    }
     if begins.header.parent_hash != tip.hash {
         return Err(Obstacle::OtherBranch);
     }

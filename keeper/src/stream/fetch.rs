@@ -86,8 +86,7 @@ pub(super) async fn events_in_doubt(pool: &Pool, head: &Head, doubt: &Doubt) -> 
     let was_refused = |events: &[Event]| {
         doubt.refused.iter().any(|refused| refused.hash == head.header.hash && refused.events == events)
     };
-    let hopeless =
-        || Trouble::Rebuild(Rebuild::DoesNotAddUp { number, reason: doubt.reason.clone(), elsewhere: false });
+    let hopeless = || Trouble::Rebuild(Rebuild::DoesNotAddUp { number, reason: doubt.reason.clone() });
     let mut nodes = having(pool, head, usize::MAX);
     nodes.sort_by_key(|(index, _)| doubt.from.contains(index));
     let mut agreeing = 0;

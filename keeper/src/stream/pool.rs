@@ -122,12 +122,7 @@ impl Pool {
     pub(super) fn views(&self) -> Vec<View> {
         let view = |node: &Node| {
             let state = node.state();
-            View {
-                head: state.head,
-                is_there: state.client.is_some(),
-                is_good: state.standing.is_good(),
-                is_silent: state.standing.is_silent,
-            }
+            View { head: state.head, is_there: state.client.is_some(), is_good: state.standing.is_good() }
         };
         self.nodes.iter().map(view).collect()
     }

@@ -8,7 +8,10 @@ use alloy::{
     network::TransactionBuilder,
     primitives::{Address, B256, Bytes, U256, keccak256},
     providers::{DynProvider, Provider, ext::AnvilApi},
-    rpc::types::TransactionRequest,
+    rpc::types::{
+        TransactionRequest,
+        anvil::{ReorgOptions, TransactionData},
+    },
     sol_types::{SolCall, SolValue},
 };
 use eyre::ContextCompat;
@@ -40,6 +43,8 @@ pub(crate) struct World<'a> {
     pub(crate) random: Random,
     pub(crate) timestamp: u64,
     nonces: BTreeMap<Address, u64>,
+    /// What is not sent, but kept for blocks that take the place of others.
+    held: Option<Vec<TransactionRequest>>,
 }
 
 /// A market and its price.
@@ -82,6 +87,7 @@ impl<'a> World<'a> {
             random: Random::from_seed(seed),
             timestamp: 0,
             nonces: BTreeMap::new(),
+            held: None,
         };
         world.create_markets(&tokens).await?;
         let [first, second, third] = [0, 1, 2].map(|index: usize| tokens[index].0);
@@ -153,6 +159,11 @@ impl<'a> World<'a> {
         if self.below(3) == 0 { self.earn().await } else { self.lend().await }
     }
 
+    /// The height of the newest block.
+    pub(crate) async fn head_number(&self) -> eyre::Result<u64> {
+        Ok(self.provider.get_block_number().await?)
+    }
+
     /// When the next block will be.
     pub(crate) fn next_timestamp(&mut self) -> u64 {
         self.timestamp + 1 + u64::try_from(self.random.amount_to(MOST_SECONDS)).unwrap_or(0)
@@ -164,6 +175,28 @@ impl<'a> World<'a> {
         self.provider.evm_mine(None).await?;
         self.timestamp = timestamp;
         Ok(())
+    }
+
+    /// Replaces the last blocks by others, with other deeds in them.
+    pub(crate) async fn reorganise(&mut self, depth: u64, deeds: u64) -> eyre::Result<()> {
+        self.held = Some(Vec::new());
+        for _ in 0..deeds {
+            self.deed().await?;
+        }
+        let deeds = self.held.take().unwrap_or_default();
+        let mut blocks: Vec<_> = deeds.iter().map(|_| self.random.below(depth)).collect();
+        blocks.sort_unstable();
+        // A first block with nothing in it may be the one that was there.
+        blocks.first_mut().into_iter().for_each(|first| *first = 0);
+        let tx_block_pairs = deeds.into_iter().map(TransactionData::JSON).zip(blocks).collect();
+        self.provider.anvil_reorg(ReorgOptions { depth, tx_block_pairs }).await?;
+        self.look_again().await
+    }
+
+    /// Takes the last blocks away.
+    pub(crate) async fn roll_back(&mut self, depth: u64) -> eyre::Result<()> {
+        self.provider.anvil_rollback(Some(depth)).await?;
+        self.look_again().await
     }
 
     /// Takes from the chain what is remembered of it: after a reorganisation it is another.
@@ -179,18 +212,21 @@ impl<'a> World<'a> {
 
     /// Sends without waiting; what reverts is mined, too, and leaves no trace.
     pub(crate) async fn enqueue(&mut self, from: Address, to: Address, data: Vec<u8>) -> eyre::Result<()> {
+        let request = TransactionRequest::default()
+            .with_from(from)
+            .with_to(to)
+            .with_gas_limit(GAS_LIMIT)
+            .with_input(Bytes::from(data));
+        if let Some(held) = &mut self.held {
+            held.push(request);
+            return Ok(());
+        }
         let nonce = match self.nonces.get(&from) {
             Some(nonce) => *nonce,
             None => self.provider.get_transaction_count(from).pending().await?,
         };
-        let request = TransactionRequest::default()
-            .with_from(from)
-            .with_to(to)
-            .with_nonce(nonce)
-            .with_gas_limit(GAS_LIMIT)
-            .with_input(Bytes::from(data));
         self.nonces.insert(from, nonce + 1);
-        let _pending = self.provider.send_transaction(request).await?;
+        let _pending = self.provider.send_transaction(request.with_nonce(nonce)).await?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use alloy::{eips::BlockNumHash, providers::ext::AnvilApi};
 use plimsoll_keeper::stream::{Cursor, Rebuild};
+use plimsoll_lab::proxy::{Fault, Moment, Rule};
 
 use super::world::{
     By::{self, Http, WebSocket},
@@ -92,7 +93,6 @@ async fn a_block_that_was_replaced_while_the_keeper_was_down_is_noticed() -> eyr
 
 #[tokio::test]
 async fn an_endpoint_that_does_not_have_the_block_yet_is_behind_and_nothing_was_replaced() -> eyre::Result<()> {
-    use plimsoll_lab::proxy::Fault;
     let mut world = World::new(1).await?;
     world.go_on(20).await?;
     let at = world.head().await?;
@@ -104,5 +104,29 @@ async fn an_endpoint_that_does_not_have_the_block_yet_is_behind_and_nothing_was_
     world.idle(2).await?;
     keeper.reach(world.head().await?).await?;
     assert!(keeper.rebuilt.is_empty() && keeper.undone.is_empty(), "{:?} {:?}", keeper.rebuilt, keeper.undone);
+    Ok(())
+}
+
+/// A range of blocks takes several questions, and in between the chain may become another.
+#[tokio::test]
+async fn blocks_that_are_replaced_while_they_are_asked_for_leave_nothing_behind() -> eyre::Result<()> {
+    let mut world = World::new(1).await?;
+    world.go_on(150).await?;
+    // After the first block, the newest one and the one to begin with, the ends of the range are asked for.
+    for asked_before in 3..6 {
+        let proxy = &world.proxies[0];
+        let stall = Rule::from(Fault::Stall(Moment::BeforeForwarding)).on(&["eth_getBlockByNumber"]);
+        let stalled = proxy.inject(stall.after(asked_before).times(1));
+        let mut keeper = world.keeper(&[WebSocket])?;
+        let reached = tokio::join!(keeper.step(), async {
+            world.proxies[0].wait_for(|counts| counts.acted(stalled) > 0).await?;
+            world.reorganise(100).await?;
+            world.proxies[0].lift(stalled);
+            eyre::Ok(())
+        });
+        reached.0?;
+        reached.1?;
+        keeper.equals(&world).await?;
+    }
     Ok(())
 }

@@ -1,0 +1,89 @@
+//! What a keeper asks its main endpoint while nothing happens.
+
+use std::time::Duration;
+
+use alloy::{
+    eips::{BlockId, BlockNumHash},
+    providers::{DynProvider, Provider, ext::AnvilApi},
+};
+use eyre::ContextCompat;
+use plimsoll_keeper::{
+    chain::Sources,
+    engine::{Follower, Loaded, News},
+    store::{Identity, Store},
+    stream::{Settings, Stream},
+};
+use plimsoll_lab::{
+    crowd::{Crowd, Opening},
+    market::{LocalMarket, units},
+    proxy::{Counts, Proxy},
+    rig::Rig,
+};
+
+/// Figures are averages over so many.
+const IDLE_BLOCKS: u64 = 100;
+/// As on Ethereum.
+const BLOCK_TIME: Duration = Duration::from_secs(12);
+const GAS_LIMIT: u64 = 2_000_000_000;
+
+/// Mines idle blocks, one after another when `follow` says that the keeper has done all that it does for the last, and
+/// counts what the keeper asked its main endpoint: the figure is [`Counts::per_block`].
+pub(crate) async fn rpc_calls_over_idle_blocks(
+    node: &DynProvider,
+    endpoint: &Proxy,
+    mut follow: impl AsyncFnMut(BlockNumHash) -> eyre::Result<()>,
+) -> eyre::Result<Counts> {
+    follow(newest(node).await?).await?;
+    endpoint.reset_counts();
+    for _ in 0..IDLE_BLOCKS {
+        node.evm_mine(None).await?;
+        follow(newest(node).await?).await?;
+    }
+    endpoint.wait_for(|counts| counts.blocks() >= IDLE_BLOCKS).await
+}
+
+async fn newest(node: &DynProvider) -> eyre::Result<BlockNumHash> {
+    let head = node.get_block(BlockId::latest()).await?.wrap_err("a chain has a head")?.header;
+    Ok(BlockNumHash { number: head.number, hash: head.hash })
+}
+
+/// What following alone asks, with so many loans in the book.
+async fn following(loans: usize) -> eyre::Result<Counts> {
+    let rig = Rig::start(&["--gas-limit", &GAS_LIMIT.to_string()]).await?;
+    let market = LocalMarket::deploy(&rig).await?;
+    market.lend(&rig, rig.node.account(1)?, 10_000_000).await?;
+    let crowd = Crowd::deploy(&rig, market.core, GAS_LIMIT / 2).await?;
+    let loan = Opening { collateral: units(1, 18).to(), debt: units(1_000, 6).to() };
+    crowd.open(&market.params, &vec![loan; loans]).await?;
+
+    let proxy = Proxy::start(rig.node.address()).await?;
+    let folder = tempfile::tempdir()?;
+    let chain_id = rig.provider().get_chain_id().await?;
+    let genesis = rig.provider().get_block(BlockId::number(0)).await?.wrap_err("no first block")?.header.hash;
+    let store = Store::open(folder.path(), &Identity { chain_id, genesis, core: market.core, rewards: None })?;
+    let loaded = Loaded::from(&store.checkpoint).await?;
+    let sources = Sources { core: market.core, rewards: None };
+    let endpoints = vec![proxy.ws_url().parse()?];
+    let stream = Stream::start(endpoints, sources, loaded.cursor(1), Settings::new(chain_id, BLOCK_TIME));
+    let mut follower = Follower::new(stream, loaded, store.checkpoint, 1);
+    let counts = rpc_calls_over_idle_blocks(rig.provider(), &proxy, async |block| {
+        loop {
+            let step = follower.wait().await;
+            if matches!(follower.take(step).await?, News::Applied { hash, .. } if hash == block.hash) {
+                return Ok(());
+            }
+        }
+    })
+    .await?;
+    let positions: usize = follower.book().markets().map(|market| market.positions().count()).sum();
+    assert_eq!(positions, loans + 1, "the lender, too");
+    Ok(counts)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_block_costs_at_most_one_call_however_many_positions_there_are() -> eyre::Result<()> {
+    let (few, many) = (following(10).await?, following(1_000).await?);
+    assert!(few.total() <= IDLE_BLOCKS, "{few:?}");
+    assert_eq!(few.by_method(), many.by_method());
+    Ok(())
+}
