@@ -15,12 +15,14 @@
 pub mod audit;
 pub mod book;
 pub mod chain;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod intent;
 pub mod math;
 pub mod outside;
 pub mod prices;
+pub mod report;
 pub mod safety;
 pub mod sender;
 pub mod store;

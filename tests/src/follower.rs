@@ -18,7 +18,7 @@ use alloy::{
 };
 use eyre::{WrapErr, bail};
 use plimsoll_keeper::{
-    book::{Book, PoolBook, PoolRow, Row},
+    book::Book,
     chain::Sources,
     engine::{Follower, Loaded, News},
     store::{Identity, Store},
@@ -105,27 +105,8 @@ fn say(line: impl Display) -> eyre::Result<()> {
 }
 
 fn say_rows(book: &Book) -> eyre::Result<()> {
-    let mut rows = Vec::new();
-    for (index, market) in (0..).zip(book.markets()) {
-        rows.push(Row::Market { index, market: Box::new((market.params().clone(), *market.state())) });
-        let row = |(account, position)| Row::Position { market: index, account, position };
-        rows.extend(market.positions().map(row));
-    }
-    rows.extend(book.covers().map(|(key, amount)| Row::Cover { key, amount }));
-    for (index, pool) in (0..).zip(book.pools()) {
-        rows.push(pool_row(index, pool));
-        rows.extend(pool.stakes().map(|(account, staked)| {
-            let ledgers = pool.streams().map(|stream| stream.ledger(account)).collect();
-            Row::Staker { pool: index, account, staked, ledgers }
-        }));
-    }
-    for row in rows {
+    for row in book.rows() {
         say(format_args!("row {} {}", hex::encode(row.key()), hex::encode(row.value())))?;
     }
     say("end")
-}
-
-fn pool_row(index: u32, pool: &PoolBook) -> Row {
-    let (id, stake_token, reward_tokens) = (pool.id(), pool.stake_token(), pool.reward_tokens().to_vec());
-    Row::Pool { index, pool: Box::new(PoolRow { id, stake_token, reward_tokens, state: pool.state().clone() }) }
 }

@@ -96,13 +96,15 @@ impl Deployed {
             Some(Ok(Some(record))) => Some(record),
             Some(Ok(None)) => {
                 section.problem_with("record", no_record(path.as_deref().unwrap_or(folder)));
-                return None;
+                None
             }
             Some(Err(error)) => {
                 section.problem_with("record", error.to_string());
-                return None;
+                None
             }
         };
+        // What is missing because the record is needs no further words.
+        let is_readable = record.is_some() || path.is_none();
         let of_record = record.as_ref();
         let only = |contract| of_record.and_then(|record| record.only(contract)).map(|found| found.address);
         let chain_id =
@@ -119,15 +121,16 @@ impl Deployed {
         let missing =
             |what| format!("the keeper needs {what}: name a `record` in [deployment] that has it, or say where it is");
         let chain_id = chain_id.or_else(|| of_record.map(|record| record.chain_id));
-        if chain_id.is_none() {
+        if chain_id.is_none() && is_readable {
             section.problem("say the `chain_id`, or name a `record`");
         }
-        if core.is_none() {
+        if core.is_none() && is_readable {
             section.problem(missing("`core`, the contract Plimsoll"));
         }
-        if lens.is_none() {
+        if lens.is_none() && is_readable {
             section.problem(missing("`lens`, the contract Lens"));
         }
+        is_readable.then_some(())?;
         Some(Self {
             network: of_record.map_or_else(String::new, |record| record.network.clone()),
             chain_id: chain_id?,

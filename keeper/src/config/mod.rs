@@ -43,6 +43,24 @@ const LOCAL_CHAIN_ID: u64 = 31_337;
 /// The file when none is named, in the current folder.
 pub const DEFAULT_FILE: &str = "keeper.toml";
 
+/// Headings of the file.
+const SECTIONS: [&str; 14] = [
+    "deployment",
+    "chain",
+    "endpoints",
+    "signers",
+    "tokens",
+    "liquidate",
+    "harvest",
+    "fees",
+    "store",
+    "safety",
+    "audit",
+    "http",
+    "alerts",
+    "log",
+];
+
 /// Everything that can be said to the keeper.
 #[derive(Debug)]
 pub struct Config {
@@ -125,9 +143,7 @@ impl Config {
         let document = reading.document();
         let root = Section::root(&reading, &document);
         let config = Self::read(&root, path.parent().unwrap_or(Path::new("")), variables);
-        if config.is_some() {
-            root.finish();
-        }
+        root.finish();
         match (config, reading.finish()) {
             (Some(config), Ok(settings)) => Ok(Self { settings, ..config }),
             (_, Err(problems)) => {
@@ -137,8 +153,9 @@ impl Config {
         }
     }
 
-    /// Without a deployment, of which names and defaults come, the rest is not worth reading.
+    /// Without a deployment, from which names and defaults come, only headings are worth reading.
     fn read(root: &Section<'_, '_>, folder: &Path, variables: &BTreeMap<String, String>) -> Option<Self> {
+        root.knows(&SECTIONS);
         let deployed = root.section("deployment", |section| Deployed::read(section, folder))?;
         let chain = root.section("chain", |section| ChainFacts::known(deployed.chain_id).said(section));
         let endpoints = EndpointSettings::read(root, &deployed, variables);

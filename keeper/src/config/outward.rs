@@ -286,7 +286,7 @@ impl std::fmt::Display for Listen {
 }
 
 /// Who is told of what.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Alerts {
     /// Where alerts go; `None` for nowhere.
     pub webhook: Option<Webhook>,

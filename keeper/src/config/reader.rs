@@ -306,6 +306,11 @@ impl<'r, 't> Section<'r, 't> {
         Some(items.iter().enumerate().map(entry).collect())
     }
 
+    /// Settings that it may have, although nobody asks for them.
+    pub(super) fn knows(&self, keys: &[&'static str]) {
+        self.asked.borrow_mut().extend(keys);
+    }
+
     /// Something about the section as a whole is wrong.
     pub(super) fn problem(&self, message: impl Into<String>) {
         self.reading.problem(&self.span, message);

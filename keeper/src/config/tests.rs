@@ -88,7 +88,7 @@ fn a_local_deployment_needs_no_configuration() {
     let worth = |token| config.tokens.get(token).unwrap().valuation.clone().unwrap();
     assert_eq!(worth(WETH), Valuation::Rate(U256::from(10).pow(U256::from(18))));
     assert!(matches!(worth(USDC), Valuation::Feeds { base, quote, .. } if base.len() == 1 && quote.len() == 1));
-    assert!(matches!(worth(WBTC), Valuation::Pools(hops) if hops.len() == 2 && hops[1].token_out == WETH));
+    assert!(matches!(worth(WBTC), Valuation::Pools { hops, .. } if hops.len() == 2 && hops[1].token_out == WETH));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use super::{
     reader::Section,
     values::{Coins, Count, Text, Time},
 };
+use crate::prices::{PoolHop, Source};
 
 /// A token that the keeper may have to value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,12 @@ pub enum Valuation {
         max_age: Duration,
     },
     /// What Uniswap V3 pools say, one after the other, the last of which has the wrapped coin.
-    Pools(Vec<Hop>),
+    Pools {
+        /// Through which.
+        hops: Vec<Hop>,
+        /// Over how long their prices are averaged; as they are at the moment where this is `None`.
+        average_over: Option<Duration>,
+    },
 }
 
 /// A step through a pool.
@@ -61,6 +67,31 @@ pub struct Hop {
     pub token_out: Address,
     /// What it costs, in millionths.
     pub fee: u32,
+}
+
+impl Valuation {
+    /// `None` where a rate is 0 or the token has more decimals than any.
+    fn source(&self, decimals: u8) -> Option<Source> {
+        match self {
+            Self::Rate(wei) => Source::fixed(*wei, decimals),
+            Self::Feeds { base, quote, max_age } => Some(Source::Feeds {
+                base: base.clone(),
+                quote: quote.clone(),
+                decimals,
+                max_age_secs: max_age.as_secs(),
+            }),
+            Self::Pools { hops, average_over } => {
+                let window_secs = average_over.and_then(|time| u32::try_from(time.as_secs()).ok());
+                let hop = |hop: &Hop| PoolHop {
+                    pool: hop.pool,
+                    token_in: hop.token_in,
+                    token_out: hop.token_out,
+                    window_secs,
+                };
+                Some(Source::Pools(hops.iter().map(hop).collect()))
+            }
+        }
+    }
 }
 
 /// Everything that is known about tokens.
@@ -79,6 +110,13 @@ impl Tokens {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Token> {
         self.by_address.values()
+    }
+
+    /// How whoever values tokens finds what those are worth that have a valuation.
+    #[must_use]
+    pub fn sources(&self) -> BTreeMap<Address, Source> {
+        let source = |token: &Token| Some((token.address, token.valuation.as_ref()?.source(token.decimals)?));
+        self.iter().filter_map(source).collect()
     }
 
     /// The name of a token, or its address.
@@ -162,6 +200,7 @@ impl Said {
         let quote = section.list::<Reference>("over", "nothing");
         let Time(max_age) = section.value("max_age", Time(Duration::from_secs(2 * 86_400)));
         let pools = section.list::<Text>("pools", DERIVED);
+        let average_over = section.optional("average_over", "the price of the moment").map(|Time(time)| time);
         if [rate.is_some(), base.is_some(), pools.is_some()].iter().filter(|said| **said).count() > 1 {
             section.problem("a token is valued in one way: by its `rate`, by `feeds` or by `pools`");
         }
@@ -203,7 +242,7 @@ impl Said {
                     token_in = hop.token_out;
                     Some(hop)
                 };
-                Valuation::Pools(pools.into_iter().filter_map(hop).collect())
+                Valuation::Pools { hops: pools.into_iter().filter_map(hop).collect(), average_over }
             })
         };
         Some(Self { name: name.to_owned(), address, decimals, valuation })
@@ -224,7 +263,8 @@ fn derived(token: &Token, known: &Known, chain: &ChainFacts, wrapped: Option<Add
     if let (Some(token), Some(coin)) = (feed(format!("{name}-usd")), feed(format!("{coin}-usd"))) {
         return Some(Valuation::Feeds { base: vec![token], quote: vec![coin], max_age });
     }
-    shortest(known.pools.values(), token.address, wrapped?).map(Valuation::Pools)
+    let hops = shortest(known.pools.values(), token.address, wrapped?)?;
+    Some(Valuation::Pools { hops, average_over: None })
 }
 
 /// The way through the fewest pools, the cheapest first.

@@ -139,7 +139,11 @@ impl Follower {
                 Ok(News::Undone { to })
             }
             Step::Rebuild(reason) => {
-                let is_the_chains = matches!(reason, Rebuild::DoesNotAddUp { .. } | Rebuild::Foreign { .. });
+                let is_the_chains = match &reason {
+                    Rebuild::DoesNotAddUp { elsewhere, .. } => !elsewhere,
+                    Rebuild::Foreign { .. } => true,
+                    Rebuild::NotCanonical { .. } | Rebuild::TooDeep { .. } => false,
+                };
                 if is_the_chains && self.from_nothing {
                     return Err(FollowError { first_block: self.first_block, reason });
                 }

@@ -4,7 +4,8 @@
 //!
 //! Nothing in it is secret: endpoints are named, never shown.
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
+use plimsoll_contracts::market::BPS;
 use serde::Serialize;
 use tokio::time::{Duration, Instant};
 
@@ -388,10 +389,39 @@ impl View {
     }
 }
 
+impl PositionView {
+    /// How much of a price lies above a waterline, in basis points; below 0 where the price is under it.
+    #[must_use]
+    pub fn distance_bps(price: U256, waterline: U256) -> i64 {
+        let part = |difference: U256| {
+            let bps = difference.saturating_mul(U256::from(BPS)).checked_div(price).unwrap_or(U256::MAX);
+            i64::try_from(bps).unwrap_or(i64::MAX)
+        };
+        // What is liquidated at exactly this price is under water.
+        if waterline >= price { -part(waterline - price).max(1) } else { part(price - waterline) }
+    }
+}
+
 impl Head {
     /// How long ago it was applied.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.applied.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_at_the_waterline_is_under_water() {
+        let distance =
+            |price: u64, waterline: u64| PositionView::distance_bps(U256::from(price), U256::from(waterline));
+        assert_eq!(distance(2_000, 1_000), 5_000);
+        assert_eq!(distance(2_000, 0), 10_000);
+        assert_eq!(distance(2_000, 2_000), -1);
+        assert_eq!(distance(2_000, 3_000), -5_000);
+        assert_eq!(PositionView::distance_bps(U256::from(1), U256::MAX), -i64::MAX);
     }
 }

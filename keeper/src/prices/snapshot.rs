@@ -8,7 +8,7 @@ use alloy::{
     sol_types::SolCall,
 };
 use plimsoll_chain::error::ChainError;
-use plimsoll_contracts::{ILens, MarketId};
+use plimsoll_contracts::{IChainlinkOracle::IChainlinkOracleErrors, ILens, MarketId};
 use serde::Serialize;
 
 use super::node::{Call, Reads};
@@ -111,7 +111,13 @@ fn read(reading: &ILens::PriceReading) -> Result<U256, NoPrice> {
 impl fmt::Display for NoPrice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Reverted(error) => write!(f, "the oracle refuses with 0x{}", hex::encode(&error[..4])),
+            Self::Reverted(error) => {
+                let selector = [error[0], error[1], error[2], error[3]];
+                match IChainlinkOracleErrors::name_by_selector(selector) {
+                    Some(name) => write!(f, "the oracle refuses: {name}"),
+                    None => write!(f, "the oracle refuses with 0x{}", hex::encode(selector)),
+                }
+            }
             Self::NoAnswer => f.write_str("the oracle does not answer"),
             Self::Zero => f.write_str("the oracle says 0"),
             Self::TooLittleGas => f.write_str("the node gives too little gas to ask the oracle"),

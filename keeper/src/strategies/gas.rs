@@ -27,6 +27,9 @@ pub struct GasTable {
     pub claim: u64,
     /// Staking them again in the same transaction.
     pub restake: u64,
+    /// Whether what a call used when it was tried counts instead of the table, where the node tells it: for chains whose
+    /// gas is another.
+    pub as_tried: bool,
     /// How much more than expected a transaction may use: for balances that are not in use yet, oracles that ask many
     /// feeds, pools whose price is far away.
     pub headroom: u64,
@@ -47,6 +50,7 @@ impl Default for GasTable {
             account_headroom: 40_000,
             claim: 64_000,
             restake: 60_000,
+            as_tried: false,
             headroom: 150_000,
             headroom_bps: 1_000,
         }

@@ -15,6 +15,8 @@ pub(super) struct View {
     pub(super) is_there: bool,
     /// Whether it has not been demoted.
     pub(super) is_good: bool,
+    /// Whether it did not answer the last time, so that its head is a memory.
+    pub(super) is_silent: bool,
 }
 
 /// A head to follow, and from whom.
@@ -56,20 +58,25 @@ pub(super) fn order(views: &[View], number: u64) -> Vec<usize> {
 /// Whose head to follow from the newest applied block on.
 pub(super) fn choose(views: &[View], history: &History, most_lag: u64) -> Choice {
     let tip = history.tip();
-    let leading = order(views, tip.number.saturating_sub(most_lag));
-    let is_good = |index: &usize| views.get(*index).is_some_and(|view| view.is_good);
-    let any_good = leading.iter().any(is_good);
-    let heads: Vec<_> = leading
-        .into_iter()
-        .filter(|index| !any_good || is_good(index))
-        .filter_map(|node| Some((node, views.get(node)?.head?)))
+    let rank = |view: &View| match view.number() < Some(tip.number.saturating_sub(most_lag)) {
+        false if view.is_good => 0,
+        // Better whoever was bad and is here than whoever is good and far behind.
+        false if !view.is_silent => 1,
+        true if view.is_good => 2,
+        _ => 3,
+    };
+    let connected = views.iter().enumerate().filter(|(_, view)| view.is_there);
+    let mut ranked: Vec<_> = connected
+        .filter_map(|(node, view)| Some((rank(view), node, view.head?)))
         // Whoever is further back than we can go has to catch up before it can be told from one of another branch.
-        .filter(|(_, head)| head.header.number >= history.oldest().number)
+        .filter(|(_, _, head)| head.header.number >= history.oldest().number)
         .collect();
-    let Some((leader, newest)) = heads.first().copied() else { return Choice::Wait };
+    ranked.sort_by_key(|(rank, node, _)| (*rank, *node));
+    let Some((best, leader, newest)) = ranked.first().copied() else { return Choice::Wait };
+    ranked.retain(|(rank, ..)| *rank == best);
 
     let mut candidates = Vec::new();
-    for &(node, head) in &heads {
+    for (_, node, head) in ranked {
         let leads = node == leader;
         let extends = head.header.number > tip.number;
         // A leader that has stopped on a branch of its own is overruled by a branch that is longer by more than a lag.
@@ -84,7 +91,8 @@ pub(super) fn choose(views: &[View], history: &History, most_lag: u64) -> Choice
     if !candidates.is_empty() {
         return Choice::Follow(candidates);
     }
-    if heads.iter().all(|(_, head)| head.header.number < tip.number) {
+    let says_more = |view: &View| view.is_there && !view.is_silent && view.number() >= Some(tip.number);
+    if newest.header.number < tip.number && !views.iter().any(says_more) {
         return Choice::Below(Box::new(Candidate { node: leader, head: newest, may_undo: true }));
     }
     Choice::Wait
@@ -124,7 +132,7 @@ mod tests {
     }
 
     fn at(number: u64, fork: u8) -> View {
-        View { head: Some(head(number, fork)), is_there: true, is_good: true }
+        View { head: Some(head(number, fork)), is_there: true, is_good: true, is_silent: false }
     }
 
     fn demoted(view: View) -> View {
@@ -181,6 +189,14 @@ mod tests {
         assert_eq!(chosen(&[at(95, 0), at(94, 0)]), [(0, 0, true)]);
         assert_eq!(chosen(&[at(95, 0), at(100, 0)]), []);
         assert_eq!(chosen(&[]), []);
+    }
+
+    #[test]
+    fn who_was_bad_and_is_here_is_better_than_who_is_good_and_far_behind() {
+        assert_eq!(chosen(&[at(90, 0), demoted(at(101, 0))]), [(1, 101, true)]);
+        assert_eq!(chosen(&[at(90, 0), demoted(at(100, 0))]), []);
+        let silent = View { is_silent: true, ..demoted(at(100, 0)) };
+        assert_eq!(chosen(&[at(90, 0), silent]), [(0, 0, true)], "what is only remembered is no witness");
     }
 
     #[test]

@@ -86,7 +86,8 @@ pub(super) async fn events_in_doubt(pool: &Pool, head: &Head, doubt: &Doubt) -> 
     let was_refused = |events: &[Event]| {
         doubt.refused.iter().any(|refused| refused.hash == head.header.hash && refused.events == events)
     };
-    let hopeless = || Trouble::Rebuild(Rebuild::DoesNotAddUp { number, reason: doubt.reason.clone() });
+    let hopeless =
+        || Trouble::Rebuild(Rebuild::DoesNotAddUp { number, reason: doubt.reason.clone(), elsewhere: false });
     let mut nodes = having(pool, head, usize::MAX);
     nodes.sort_by_key(|(index, _)| doubt.from.contains(index));
     let mut agreeing = 0;

@@ -24,7 +24,10 @@ mod refusal;
 mod settings;
 mod standing;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use alloy::{eips::BlockNumHash, primitives::B256};
 use plimsoll_chain::endpoint::Endpoint;
@@ -110,6 +113,9 @@ pub enum Rebuild {
         number: u64,
         /// What the book says.
         reason: String,
+        /// Whether there is an endpoint on whose word the past was not taken yet, so that to begin anew may help: the
+        /// stream asks it first then.
+        elsewhere: bool,
     },
     /// Somebody else's contract.
     #[error(
@@ -134,6 +140,10 @@ pub struct Stream {
     planned: Start,
     /// A block that was refused, with its height.
     doubt: Option<(u64, Doubt)>,
+    /// On whose word what was accepted was taken: what is left out, not everybody can tell at once.
+    trusted: BTreeSet<usize>,
+    /// On whose word it was taken when it did not add up in the end.
+    blamed: BTreeSet<usize>,
     /// Finds what comes after what is ready, while that is being applied.
     follower: JoinSet<Batch>,
     /// Attend to the endpoints.
@@ -155,6 +165,8 @@ impl Stream {
             ready: VecDeque::new(),
             planned: Start::Unchecked(from),
             doubt: None,
+            trusted: BTreeSet::new(),
+            blamed: BTreeSet::new(),
             follower: JoinSet::new(),
             _attendants: attendants,
         };
@@ -188,6 +200,7 @@ impl Stream {
             (Start::At(history), Step::Undo { to }) => history.undo_to(*to),
             (Start::At(history), Step::Apply(block)) => {
                 history.push(block.place());
+                self.trusted.extend(ready.from);
                 if self.doubt.as_ref().is_some_and(|(number, _)| *number <= block.number) {
                     self.doubt = None;
                 }
@@ -218,6 +231,7 @@ impl Stream {
     /// Goes on from another block, over the same connections.
     pub fn restart(&mut self, from: Cursor) {
         self.doubt = None;
+        self.trusted.clear();
         self.accepted = Start::Unchecked(from);
         self.begin_at(Start::Unchecked(from));
     }
@@ -269,10 +283,29 @@ impl Stream {
             apply(&mut history, &steps);
             self.planned = Start::At(history);
         }
-        let goes_on = !steps.iter().any(|ready| matches!(ready.step, Step::Rebuild(_)));
         self.ready = steps.into();
-        if goes_on {
-            self.follow_on();
+        match self.ready.back_mut().map(|ready| &mut ready.step) {
+            Some(Step::Rebuild(Rebuild::DoesNotAddUp { elsewhere, .. })) => {
+                let was_trusted = !self.trusted.is_empty();
+                self.blamed.append(&mut self.trusted);
+                *elsewhere = was_trusted && self.pool.order(0).iter().any(|index| !self.blamed.contains(index));
+                self.blame();
+            }
+            Some(Step::Rebuild(_)) => {}
+            _ => self.follow_on(),
+        }
+    }
+
+    /// What the book refused is true, so that something is missing before it: not who said the one, but who said the
+    /// other is asked last when the book begins anew.
+    fn blame(&self) {
+        for (index, node) in self.pool.nodes.iter().enumerate() {
+            if self.doubt.as_ref().is_some_and(|(_, doubt)| doubt.from.contains(&index)) {
+                node.state().standing.is_cleared();
+            }
+            if self.blamed.contains(&index) {
+                node.lied("the book that was made of its logs does not add up");
+            }
         }
     }
 }

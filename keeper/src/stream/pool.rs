@@ -122,7 +122,12 @@ impl Pool {
     pub(super) fn views(&self) -> Vec<View> {
         let view = |node: &Node| {
             let state = node.state();
-            View { head: state.head, is_there: state.client.is_some(), is_good: state.standing.is_good() }
+            View {
+                head: state.head,
+                is_there: state.client.is_some(),
+                is_good: state.standing.is_good(),
+                is_silent: state.standing.is_silent,
+            }
         };
         self.nodes.iter().map(view).collect()
     }

@@ -35,6 +35,8 @@ pub(super) struct Standing {
     demotion: Option<Demotion>,
     /// The last rest, for the next to be longer. Forgotten after as long without fault.
     last_rest: Option<(Instant, Duration)>,
+    /// Whether the last question was not answered.
+    pub(super) is_silent: bool,
     pub(super) answered: u64,
     pub(super) failed: u64,
     pub(super) lied: u64,
@@ -63,6 +65,7 @@ impl Standing {
     /// It answered. After its rest that makes it good again: true then.
     pub(super) fn answers(&mut self, latency: Duration, now: Instant) -> bool {
         self.answered += 1;
+        self.is_silent = false;
         let before = self.latency.map_or(latency, |latency| latency.average);
         let average = (before * (LATENCY_PARTS - 1) + latency) / LATENCY_PARTS;
         self.latency = Some(Latency { last: latency, average });
@@ -88,6 +91,7 @@ impl Standing {
     /// It did not answer, or not what was asked.
     pub(super) fn fails(&mut self, reason: String, now: Instant) {
         self.failed += 1;
+        self.is_silent = true;
         self.demote(reason, FIRST_REST, now);
     }
 
@@ -95,6 +99,13 @@ impl Standing {
     pub(super) fn lies(&mut self, reason: String, now: Instant) {
         self.lied += 1;
         self.demote(reason, FIRST_REST_AFTER_LIE, now);
+    }
+
+    /// What it said was true after all.
+    pub(super) fn is_cleared(&mut self) {
+        self.lied = self.lied.saturating_sub(1);
+        self.demotion = None;
+        self.last_rest = None;
     }
 
     /// It wants to be left alone.
@@ -168,6 +179,14 @@ mod tests {
         standing.fails("stalled".to_owned(), now);
         let demotion = standing.demotion().unwrap();
         assert_eq!((demotion.until, demotion.reason.as_str()), (after(now, 60), "logs are missing"));
+    }
+
+    #[test]
+    fn an_accusation_that_was_wrong_is_forgotten() {
+        let (mut standing, now) = (Standing::default(), Instant::now());
+        standing.lies("it does not add up".to_owned(), now);
+        standing.is_cleared();
+        assert!(standing.is_good() && standing.lied == 0);
     }
 
     #[test]

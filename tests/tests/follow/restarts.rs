@@ -135,13 +135,11 @@ async fn falsify(errand: &Errand) -> eyre::Result<()> {
     let (tip, rows) = read.wrap_err("there is no checkpoint")?;
     let (key, mut value) =
         rows.into_iter().find(|(key, _)| key.first() == Some(&2)).wrap_err("there is no position")?;
-    let last = value.last_mut().wrap_err("a position is something")?;
-    *last ^= 1;
     // Shares that no market has given out.
     value.first_mut().into_iter().for_each(|first| *first ^= 1);
-    let number = tip.number + 1;
-    store.checkpoint.record(CheckpointTip { number, ..tip }, vec![(key, value)]).await?;
-    store.checkpoint.advance(number + UNDO_BLOCKS).await?;
+    let next = CheckpointTip { number: tip.number + 1, ..tip };
+    store.checkpoint.record(next, vec![(key, value)]).await?;
+    store.checkpoint.record(CheckpointTip { number: next.number + UNDO_BLOCKS, ..tip }, Vec::new()).await?;
     Ok(store.checkpoint.flush().await?)
 }
 

@@ -119,20 +119,32 @@ async fn missing_logs_in_the_past_are_found_when_the_book_begins_anew() -> eyre:
     let mut world = World::new(2).await?;
     world.go_on(200).await?;
     world.proxies[0].inject(Fault::TruncatedLogs { keep: 7 });
+    world.proxies[1].take_down().await;
     let mut keeper = world.keeper(&[Http, Http])?;
     keeper.reach(world.head().await?).await?;
     assert_ne!(keeper.events, world.truth().await?, "no endpoint says that something is missing");
-    // What the book finds sooner or later: the next block does not add up, whoever is asked.
+    // The other one tells of the next block, which is true and does not add up.
+    world.proxies[1].bring_up()?;
+    keeper.everybody_is_there().await;
+    let behind = world.proxies[0].inject(Fault::Stale { head: 150 });
     world.log(1).await?;
     while keeper.rebuilt.is_empty() {
         if let Step::Apply(_) = keeper.stream.next().await {
             keeper.stream.reject("more is taken than there is");
         } else {
+            world.proxies[0].lift(behind);
             keeper.step().await?;
         }
     }
-    assert!(matches!(&keeper.rebuilt[..], [Rebuild::DoesNotAddUp { number: 202, .. }]), "{:?}", keeper.rebuilt);
-    keeper.equals(&world).await
+    assert!(
+        matches!(&keeper.rebuilt[..], [Rebuild::DoesNotAddUp { number: 202, elsewhere: true, .. }]),
+        "{:?}",
+        keeper.rebuilt
+    );
+    keeper.equals(&world).await?;
+    let lied = keeper.stream.health().iter().map(|health| health.lied).collect::<Vec<_>>();
+    assert_eq!(lied, [1, 0], "who left something out, and not who told the truth");
+    Ok(())
 }
 
 #[tokio::test]
@@ -232,7 +244,8 @@ async fn what_the_book_never_takes_means_to_begin_anew_once_it_is_proven() -> ey
         match keeper.stream.next().await {
             Step::Apply(block) if block.number == number => keeper.stream.reject("this cannot be"),
             Step::Rebuild(reason) => {
-                assert_eq!(reason, Rebuild::DoesNotAddUp { number, reason: "this cannot be".to_owned() });
+                let expected = Rebuild::DoesNotAddUp { number, reason: "this cannot be".to_owned(), elsewhere: false };
+                assert_eq!(reason, expected);
                 assert!(reason.to_string().contains("another deployment"), "{reason}");
                 return Ok(());
             }

@@ -237,9 +237,7 @@ impl Keeper {
             }
             Step::Apply(block) => {
                 ensure!(block.number > self.at.number, "block {} after {:?}", block.number, self.at);
-                if let Some(truth) = &self.truth
-                    && truth.get(&block.number).is_some_and(|(_, events)| *events != block.events)
-                {
+                if self.does_not_add_up(block) {
                     self.rejected += 1;
                     self.stream.reject("this is not true");
                     return Ok(step);
@@ -260,6 +258,14 @@ impl Keeper {
         }
         self.stream.accept();
         Ok(step)
+    }
+
+    /// What a book would find: events that are missing in a block, or before one with events.
+    fn does_not_add_up(&self, block: &BlockEvents) -> bool {
+        let Some(truth) = &self.truth else { return false };
+        let is_missing = |number: &u64| !self.events.contains_key(number);
+        let differs = truth.get(&block.number).is_some_and(|(_, events)| *events != block.events);
+        differs || !block.events.is_empty() && truth.range(..block.number).any(|(number, _)| is_missing(number))
     }
 
     fn note(&mut self, block: &BlockEvents) {

@@ -246,7 +246,8 @@ impl Harvest {
             }
             let purpose = Purpose::Harvest { pool: id.pool, reward_token: token, accounts: accounts.clone() };
             let call = IRewards::harvestCall { pool: id.pool, rewardToken: token, accounts: accounts.clone() };
-            let limit = self.settings.gas.harvest_limit(batch.gas, accounts.len());
+            let table = &self.settings.gas;
+            let limit = if table.as_tried { moment.room } else { table.harvest_limit(batch.gas, accounts.len()) };
             let call = self.call(call.abi_encode(), limit);
             offers.push(Offer { stream: id, purpose, accounts, call, gas: batch.gas, gain_wei, gas_wei });
         }
@@ -280,6 +281,9 @@ impl Harvest {
                 continue;
             }
             offer.gas = trial.gas_used;
+            if self.settings.gas.as_tried {
+                offer.call.gas = self.settings.gas.harvest_limit(offer.gas, offer.accounts.len());
+            }
             offer.gas_wei = moment.costs.of(offer.gas, offer.call.data.len());
             let why_not = match trial.answer {
                 Ok(_) if moment.costs.are_worth(offer.gain_wei, offer.gas_wei) => {

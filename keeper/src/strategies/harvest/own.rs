@@ -56,7 +56,8 @@ impl Harvest {
         ways.push((claim, table.claim));
         let offer = |(data, gas): (Vec<u8>, u64)| {
             let gas_wei = moment.costs.of(gas, data.len());
-            let call = self.call(data, table.harvest_limit(gas, 1));
+            let limit = if table.as_tried { moment.room } else { table.harvest_limit(gas, 1) };
+            let call = self.call(data, limit);
             let purpose = Purpose::ClaimOwn { pool, reward_token: token };
             moment.costs.are_worth(gain_wei, gas_wei).then(|| Offer {
                 stream: id,

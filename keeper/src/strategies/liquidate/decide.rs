@@ -20,7 +20,7 @@ use super::{
 use crate::{
     intent::{Intent, Purpose, Urgency},
     math::{liquidation::ORACLE_SCALE, wide::mul_div_down},
-    prices::{Answer, Trial, Values},
+    prices::{Trial, Values},
 };
 
 /// What an offer would bring.
@@ -30,6 +30,7 @@ struct Quote {
     /// In the token that the profit is in; where it is paid from inventory, the collateral.
     profit: U256,
     gain_wei: U256,
+    gas: u64,
     gas_wei: U256,
 }
 
@@ -41,15 +42,15 @@ impl Liquidate {
         plan: &Plan<'_>,
         moment: Moment<'_>,
         values: &Values,
-        answers: &[Answer],
-        trials: &[Trial],
+        alone: &[Trial],
+        in_a_row: &[Trial],
         round: &mut Round,
     ) {
         let quotes: Vec<_> = plan
             .offers
             .iter()
-            .zip(answers)
-            .map(|(offer, answer)| self.quote(plan.scene, offer, values, moment, answer, offer.gas))
+            .zip(alone)
+            .map(|(offer, trial)| self.quote(plan.scene, offer, values, moment, trial))
             .collect();
         let net = |quote: &Quote| quote.gain_wei.saturating_sub(quote.gas_wei);
         let paying = plan.offers.iter().zip(&quotes).filter_map(|(offer, quote)| Some((offer, quote.as_ref().ok()?)));
@@ -63,19 +64,18 @@ impl Liquidate {
         };
         let mut sent = AddressSet::default();
         let whole = plan.sequence.first().is_some_and(|whole| whole == offer);
-        if whole && !trials.is_empty() {
-            for (offer, trial) in plan.sequence.iter().zip(trials) {
-                let quote = self.quote(plan.scene, offer, values, moment, &trial.answer, trial.gas_used);
-                let Ok(quote) = quote else { break };
+        if whole {
+            for (offer, trial) in plan.sequence.iter().zip(in_a_row) {
+                let Ok(quote) = self.quote(plan.scene, offer, values, moment, trial) else { break };
                 if !moment.costs.are_worth(quote.gain_wei, quote.gas_wei) {
                     break;
                 }
-                self.send(plan, offer, &quote, trial.gas_used, values, round, &mut sent);
+                self.send(plan, offer, &quote, values, round, &mut sent);
             }
         }
         // Also where trying them in a row found otherwise: by itself it went through.
         if sent.is_empty() {
-            self.send(plan, offer, quote, offer.gas, values, round, &mut sent);
+            self.send(plan, offer, quote, values, round, &mut sent);
         }
         let waiting: Vec<_> = plan.accounts().filter(|account| !sent.contains(account)).collect();
         round.leave(plan.scene.id(), waiting, &WhyNot::OthersFirst { repaid: quote.repaid });
@@ -87,11 +87,10 @@ impl Liquidate {
         offer: &Offer<'_>,
         values: &Values,
         moment: Moment<'_>,
-        answer: &Answer,
-        gas: u64,
+        trial: &Trial,
     ) -> Result<Quote, Revert> {
         let unreadable = || Revert::Other("the contract answers something else".into());
-        let data = answer.as_ref().map_err(Revert::of)?;
+        let data = trial.answer.as_ref().map_err(Revert::of)?;
         let (repaid, seized, profit) = match offer.way {
             Way::Sale(_) => {
                 let outcome = ILiquidator::liquidateCall::abi_decode_returns(data).map_err(|_| unreadable())?;
@@ -108,22 +107,21 @@ impl Liquidate {
             Purse::Loan(rate) | Purse::Collateral(rate) => rate.value_down(profit),
             Purse::Both { loan, collateral } => collateral.value_down(seized).saturating_sub(loan.value_up(repaid)),
         };
-        Ok(Quote { repaid, profit, gain_wei, gas_wei: moment.costs.of(gas, bytes) })
+        let gas = trial.gas_used;
+        Ok(Quote { repaid, profit, gain_wei, gas, gas_wei: moment.costs.of(gas, bytes) })
     }
 
-    #[allow(clippy::too_many_arguments, reason = "each is a separate fact, used once")]
     fn send(
         &self,
         plan: &Plan<'_>,
         offer: &Offer<'_>,
         quote: &Quote,
-        gas: u64,
         values: &Values,
         round: &mut Round,
         sent: &mut AddressSet,
     ) {
         let Ok(purse) = purse(plan.scene, offer.way, values) else { return };
-        let guard = self.guard(purse, offer, quote);
+        let (guard, table) = (self.guard(purse, offer, quote), &self.settings.gas);
         let call = offer.call(&self.settings, plan.scene, guard);
         let market = plan.scene.id();
         let decision = Decision::Act { gain_wei: quote.gain_wei, gas_wei: quote.gas_wei };
@@ -135,8 +133,8 @@ impl Liquidate {
             urgency: Urgency::Urgent,
             to: call.to,
             data: call.data,
-            gas_limit: offer.gas_limit,
-            expected_gas: gas,
+            gas_limit: if table.as_tried { table.limit(quote.gas) } else { offer.gas_limit },
+            expected_gas: quote.gas,
             expected_gain: quote.gain_wei,
             deadline: self.settings.deadline(plan.scene.timestamp),
         });

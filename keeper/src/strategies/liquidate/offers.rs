@@ -8,10 +8,10 @@ use plimsoll_contracts::{ILiquidator, IPlimsoll};
 
 use super::{
     Settings,
-    batches::{Batch, Scene},
+    batches::{Batch, Scene, Terms},
     ways::Way,
 };
-use crate::{prices::Call, strategies::gas::GasTable};
+use crate::prices::Call;
 
 /// A batch is tried whole and by halves of what is repaid, down to one in 2^6. What the exchange cannot absorb even of
 /// that is not worth a transaction, or will be when it has recovered.
@@ -40,14 +40,14 @@ pub(super) struct Guard {
 }
 
 /// What could be sent of a batch by one way: all of it first, then smaller and smaller parts.
-pub(super) fn parts<'a>(table: &GasTable, scene: Scene<'_>, batch: &Batch, way: Way<'a>, most: U256) -> Vec<Offer<'a>> {
+pub(super) fn parts<'a>(terms: Terms<'_>, scene: Scene<'_>, batch: &Batch, way: Way<'a>, most: U256) -> Vec<Offer<'a>> {
     let whole = most.min(batch.repaid);
     let mut offers: Vec<Offer<'a>> = Vec::with_capacity(HALVINGS + 1);
     for halvings in 0..=HALVINGS {
         let limit = whole >> halvings;
         // What accrues until it is mined must not make a part of what is meant as a whole.
         let limit = if limit == batch.repaid { U256::MAX } else { limit };
-        let Some(offer) = part(table, scene, batch, way, limit) else { continue };
+        let Some(offer) = part(terms, scene, batch, way, limit) else { continue };
         if offers.last().is_none_or(|larger| larger.repaid != offer.repaid) {
             offers.push(offer);
         }
@@ -57,7 +57,7 @@ pub(super) fn parts<'a>(table: &GasTable, scene: Scene<'_>, batch: &Batch, way: 
 
 /// What could be sent of a batch when no more than `limit` is repaid; nothing where the core would do nothing.
 pub(super) fn part<'a>(
-    table: &GasTable,
+    terms: Terms<'_>,
     scene: Scene<'_>,
     batch: &Batch,
     way: Way<'a>,
@@ -71,8 +71,8 @@ pub(super) fn part<'a>(
         return None;
     }
     let borrowers: Vec<_> = expected.loans.iter().map(|(loan, _)| loan.account).collect();
-    let gas = table.of_liquidation(borrowers.len(), way.pools());
-    let gas_limit = table.limit(gas);
+    let gas = terms.table.of_liquidation(borrowers.len(), way.pools());
+    let gas_limit = if terms.table.as_tried { terms.room } else { terms.table.limit(gas) };
     Some(Offer { way, borrowers, max_repay: limit, repaid: expected.repaid, gas, gas_limit })
 }
 

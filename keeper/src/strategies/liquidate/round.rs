@@ -1,7 +1,7 @@
 //! A round: from the book at a block to what is sent. The only part that asks a node.
 
 use alloy::primitives::{Address, U256};
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, try_join_all};
 use plimsoll_chain::error::ChainError;
 
 use super::{
@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     book::{Book, Candidate},
-    prices::{Answer, Call, Reads, Trial, Valuer, Values},
+    chain::Header,
+    prices::{Call, Reads, Trial, Valuer, Values},
     strategies::WhyNot,
 };
 
@@ -142,8 +143,8 @@ impl Liquidate {
             Way::Sale(_) => settings.largest_repay.unwrap_or(U256::MAX),
             Way::Inventory(held) => settings.largest_repay.unwrap_or(U256::MAX).min(held),
         };
-        let offers = ways.iter().flat_map(|(way, _)| parts(table, scene, best, *way, most(*way))).collect();
-        let whole = |batch| part(table, scene, batch, first, U256::MAX);
+        let offers = ways.iter().flat_map(|(way, _)| parts(terms, scene, best, *way, most(*way))).collect();
+        let whole = |batch| part(terms, scene, batch, first, U256::MAX);
         let mut gas = 0_u64;
         let fits = |offer: &Offer<'_>| {
             gas = gas.saturating_add(offer.gas);
@@ -168,16 +169,15 @@ impl Liquidate {
         plans: Vec<Plan<'_>>,
         round: &mut Round,
     ) {
-        let calls: Vec<_> = plans.iter().flat_map(|plan| self.calls(plan.scene, &plan.offers)).collect();
-        let sequences = plans.iter().map(|plan| async {
+        let in_a_row = plans.iter().map(|plan| async {
             if plan.sequence.is_empty() {
                 return Ok(None);
             }
             reads.sequence(moment.header, &self.calls(plan.scene, &plan.sequence)).await
         });
-        let (answers, trials) = join(reads.calls(moment.header.hash, &calls), join_all(sequences)).await;
-        let answers = match answers {
-            Ok(answers) => answers,
+        let (alone, in_a_row) = join(self.alone(reads, moment.header, &plans), join_all(in_a_row)).await;
+        let alone = match alone {
+            Ok(alone) => alone,
             Err(error) => {
                 for plan in &plans {
                     round.leave(plan.scene.id(), plan.accounts(), &unanswered(&error));
@@ -185,13 +185,28 @@ impl Liquidate {
                 return;
             }
         };
-        let mut answers = answers.into_iter();
-        for (plan, trials) in plans.into_iter().zip(trials) {
-            let answers: Vec<Answer> = answers.by_ref().take(plan.offers.len()).collect();
+        let mut alone = alone.into_iter();
+        for (plan, in_a_row) in plans.into_iter().zip(in_a_row) {
+            let alone: Vec<Trial> = alone.by_ref().take(plan.offers.len()).collect();
             // A node that fails at a sequence gets one batch a block, like one that cannot do it.
-            let trials: Vec<Trial> = trials.ok().flatten().unwrap_or_default();
-            self.decide(&plan, moment, values, &answers, &trials, round);
+            let in_a_row: Vec<Trial> = in_a_row.ok().flatten().unwrap_or_default();
+            self.decide(&plan, moment, values, &alone, &in_a_row, round);
         }
+    }
+
+    /// Every offer of every plan by itself, in one request; with the gas of the table unless what was used counts.
+    async fn alone<R: Reads>(&self, reads: &R, header: &Header, plans: &[Plan<'_>]) -> Result<Vec<Trial>, ChainError> {
+        let calls: Vec<_> = plans.iter().flat_map(|plan| self.calls(plan.scene, &plan.offers)).collect();
+        if self.settings.gas.as_tried {
+            let each = calls.iter().map(|call| reads.sequence(header, std::slice::from_ref(call)));
+            let trials: Option<Vec<_>> = try_join_all(each).await?.into_iter().collect();
+            if let Some(trials) = trials {
+                return Ok(trials.into_iter().flatten().collect());
+            }
+        }
+        let answers = reads.calls(header.hash, &calls).await?;
+        let gas = plans.iter().flat_map(|plan| plan.offers.iter().map(|offer| offer.gas));
+        Ok(answers.into_iter().zip(gas).map(|(answer, gas_used)| Trial { answer, gas_used }).collect())
     }
 }
 

@@ -194,3 +194,18 @@ fn a_loan_alone_is_guarded_by_its_profit_and_several_by_their_gas() {
     let (least, gain, gas) = guard(4);
     assert!(least >= gas && least < gas + gas / U256::from(100) && least < gain, "{least} {gas}");
 }
+
+#[test]
+fn where_gas_is_another_what_was_used_counts() {
+    let mut bench = Bench::new(&[(10_000, 15_000)]);
+    bench.at(1_700, 1_000_000);
+    let by_table = round(&bench).intents.remove(0);
+    bench.settings.gas.as_tried = true;
+    // The bench uses as much as it is given: all of a transaction's room.
+    bench.room = 2_000_000;
+    let tried = round(&bench).intents.remove(0);
+    assert_eq!((tried.expected_gas, tried.gas_limit), (2_000_000, bench.settings.gas.limit(2_000_000)));
+    assert!(by_table.expected_gas < 300_000);
+    bench.knows_sequences = false;
+    assert_eq!(round(&bench).intents.remove(0).expected_gas, by_table.expected_gas);
+}

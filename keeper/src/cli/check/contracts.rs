@@ -1,0 +1,119 @@
+//! Contracts: whether they are there, are what was deployed, and belong together.
+
+use alloy::{
+    primitives::{Address, Bytes, keccak256},
+    sol_types::SolCall,
+};
+use plimsoll_chain::error::ChainError;
+use plimsoll_contracts::{ILens, ILiquidator};
+use serde_json::json;
+
+use super::Node;
+use crate::{config::Config, report::check::CheckReport};
+
+const AREA: &str = "contracts";
+const OTHER_DEPLOYMENT: &str = "name the record of this chain's deployment as `record` in [deployment]";
+
+pub(super) async fn look(report: &mut CheckReport, config: &Config, node: &Node) {
+    let deployed = &config.deployed;
+    if deployed.contracts.is_empty() {
+        let named = [Some(("core", deployed.core)), Some(("lens", deployed.lens))].into_iter();
+        let named =
+            named.chain([deployed.rewards.map(|at| ("rewards", at)), deployed.liquidator.map(|at| ("liquidator", at))]);
+        for (name, address) in named.flatten() {
+            code(report, node, name, address, None).await;
+        }
+    }
+    for (name, contract) in &deployed.contracts {
+        code(report, node, name, contract.address, Some(contract.code_hash)).await;
+    }
+    points_to_core(report, config, node, "the lens", deployed.lens, ILens::plimsollCall {}).await;
+    match deployed.liquidator {
+        Some(liquidator) => {
+            points_to_core(report, config, node, "the liquidator", liquidator, ILiquidator::plimsollCall {}).await;
+            swappers(report, config, node, liquidator).await;
+        }
+        None => report.note(
+            AREA,
+            "liquidator",
+            "there is none, so loans are liquidated from inventory alone",
+            "deploy Liquidator, or name it as `liquidator` in [deployment]",
+        ),
+    }
+    if deployed.rewards.is_none() {
+        report.note(AREA, "rewards", "there are none, so nothing is harvested", "name `rewards` in [deployment]");
+    }
+}
+
+async fn code(
+    report: &mut CheckReport,
+    node: &Node,
+    name: &str,
+    address: Address,
+    wanted: Option<alloy::primitives::B256>,
+) {
+    match node.ask::<_, Bytes>("eth_getCode", (address, node.head.hash)).await {
+        Err(error) => report.wrong(AREA, name, error.to_string(), "ask another node"),
+        Ok(code) if code.is_empty() => {
+            report.wrong(AREA, name, format!("there is no contract at {address}"), OTHER_DEPLOYMENT);
+        }
+        Ok(code) => match wanted {
+            None => report.right(AREA, name, format!("{address}: {} bytes of code", code.len())),
+            Some(hash) if keccak256(&code) == hash => report.right(AREA, name, format!("{address}: the record's code")),
+            Some(_) => report.wrong(
+                AREA,
+                name,
+                format!("the code at {address} is another than the record says"),
+                OTHER_DEPLOYMENT,
+            ),
+        },
+    }
+}
+
+/// Both interfaces name their core in the same way.
+async fn points_to_core<C: SolCall<Return = Address>>(
+    report: &mut CheckReport,
+    config: &Config,
+    node: &Node,
+    name: &str,
+    at: Address,
+    call: C,
+) {
+    let core = config.deployed.core;
+    match read(node, at, call).await {
+        Ok(Some(found)) if found == core => report.right(AREA, name, "belongs to the core"),
+        Ok(Some(found)) => {
+            report.wrong(AREA, name, format!("it belongs to the core {found}, not to {core}"), OTHER_DEPLOYMENT);
+        }
+        Ok(None) => report.wrong(AREA, name, format!("{at} does not say which core it belongs to"), OTHER_DEPLOYMENT),
+        Err(error) => report.wrong(AREA, name, error.to_string(), "ask another node"),
+    }
+}
+
+/// Every adapter that a route goes by must be one that the liquidator knows.
+async fn swappers(report: &mut CheckReport, config: &Config, node: &Node, liquidator: Address) {
+    for market in config.liquidate.markets.values().filter(|market| market.enabled) {
+        let Some(route) = &market.route else { continue };
+        let call = ILiquidator::isSwapperCall { swapper: route.swapper };
+        match read(node, liquidator, call).await {
+            Ok(Some(true)) => report.right(AREA, &market.name, format!("sells by {}", route.text)),
+            Ok(_) => report.wrong(
+                AREA,
+                &market.name,
+                format!("the liquidator does not know the adapter {}", route.swapper),
+                "name one that it was created with as `swapper` of this market",
+            ),
+            Err(error) => report.wrong(AREA, &market.name, error.to_string(), "ask another node"),
+        }
+    }
+}
+
+/// What a contract answers; `None` where it refuses or answers something else.
+async fn read<C: SolCall>(node: &Node, to: Address, call: C) -> Result<Option<C::Return>, ChainError> {
+    let request = json!({ "to": to, "data": Bytes::from(call.abi_encode()) });
+    match node.ask::<_, Bytes>("eth_call", (request, node.head.hash)).await {
+        Ok(answer) => Ok(C::abi_decode_returns(&answer).ok()),
+        Err(ChainError::Refused { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

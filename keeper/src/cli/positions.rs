@@ -1,0 +1,216 @@
+//! `keeper positions`: reads the book once, from the checkpoint and the chain, and shows what is in it. A keeper that
+//! runs is left alone: its checkpoint is in use then, and the book is read from the chain.
+
+use std::path::Path;
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use eyre::{bail, eyre};
+use plimsoll_chain::error::ChainError;
+use plimsoll_contracts::{MarketId, quantity::Decimal};
+use serde_json::json;
+use tokio::time::{Duration, timeout};
+use tracing::info;
+
+use crate::{
+    book::{Block, Book, MarketBook, Row},
+    chain::Header,
+    config::{Config, Tokens},
+    outside::{Amount, Health, Price, view::PositionView},
+    prices::{Answer, Call, Reads, Refusal, Trial, snapshot},
+    report::positions::{PositionsReport, WithoutPrice},
+    store::{CheckpointTip, Identity, Image, Store},
+    strategies::liquidate::{AtRisk, at_risk},
+    stream::{self, Cursor, Reader, Step, Stream},
+};
+
+/// How long nothing may come from any node.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Decimals of a health.
+const HEALTH_DECIMALS: u8 = 18;
+
+/// Looks at positions after the newest block; fails where no node lets the book be read, or a name is unknown.
+pub(super) async fn look(
+    mut config: Config,
+    market: Option<&str>,
+    below: Option<&str>,
+) -> eyre::Result<PositionsReport> {
+    let below = below.map(health).transpose()?.unwrap_or(U256::MAX);
+    let market = market.map(|name| market_named(&config, name)).transpose()?;
+    let (book, header, reader) = read_book(&mut config).await?;
+    let wanted = |book: &&MarketBook| market.is_none_or(|id| book.id() == id);
+    let ids: Vec<_> = book.markets().filter(wanted).map(MarketBook::id).collect();
+    let prices = snapshot(&Asked(reader), config.deployed.lens, &header, &ids).await?;
+    let mut report = PositionsReport {
+        block: header.number,
+        timestamp: header.timestamp,
+        positions: Vec::new(),
+        without_price: Vec::new(),
+    };
+    for market in book.markets().filter(wanted) {
+        match prices.of(market.id()) {
+            Ok(price) => {
+                let loans = at_risk(market, price, header.timestamp, below, usize::MAX);
+                report.positions.extend(loans.iter().map(|loan| position(&config, market, loan, price)));
+            }
+            Err(reason) => {
+                let market = config.deployed.market_name(market.id());
+                report.without_price.push(WithoutPrice { market, reason: reason.to_string() });
+            }
+        }
+    }
+    report.positions.sort_by_key(|position| position.health);
+    Ok(report)
+}
+
+fn health(text: &str) -> eyre::Result<U256> {
+    let health = text.parse::<Decimal>().and_then(|number| number.scaled(HEALTH_DECIMALS));
+    health.map_err(|problem| eyre!("--below: {problem}"))
+}
+
+fn market_named(config: &Config, name: &str) -> eyre::Result<MarketId> {
+    let names = &config.deployed.market_names;
+    let by_name = names.iter().find(|(_, known)| *known == name).map(|(id, _)| *id);
+    by_name.or_else(|| name.parse().ok().map(MarketId)).ok_or_else(|| {
+        let known: Vec<_> = names.values().map(String::as_str).collect();
+        eyre!("--market: there is no market {name}; the record has {}", known.join(", "))
+    })
+}
+
+/// The book as of the newest block.
+async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, Reader)> {
+    let deployed = &config.deployed;
+    let from_nothing = Cursor { number: deployed.first_block.saturating_sub(1), hash: None };
+    let (mut book, cursor) = match checkpoint(config).await {
+        Some((book, tip)) => (book, Cursor { number: tip.number, hash: Some(tip.hash) }),
+        None => (Book::new(), from_nothing),
+    };
+    info!("reading events from block {} on", cursor.number + 1);
+    let settings = stream::Settings {
+        genesis: deployed.genesis,
+        ..stream::Settings::new(deployed.chain_id, config.chain.block_time)
+    };
+    let sources = deployed.sources();
+    let endpoints = std::mem::take(&mut config.endpoints).into_iter().filter(|settings| settings.role.reads());
+    let endpoints = endpoints.map(|settings| settings.endpoint).collect();
+    let mut stream = Stream::start(endpoints, sources, cursor, settings);
+    loop {
+        let Ok(step) = timeout(PATIENCE, stream.next()).await else { bail!("{}", silence(&stream)) };
+        match step {
+            Step::Apply(block) => {
+                let place = Block { number: block.number, timestamp: block.timestamp };
+                match book.apply(place, &block.events) {
+                    Ok(_) => stream.accept(),
+                    Err(error) => {
+                        stream.reject(error.to_string());
+                        continue;
+                    }
+                }
+                if let Some(tip) = block.tip {
+                    return Ok((book, tip, stream.reader()));
+                }
+            }
+            Step::Undo { to } => match book.undo_to(to.number) {
+                Ok(()) => stream.accept(),
+                Err(_) => {
+                    book = Book::new();
+                    stream.restart(from_nothing);
+                }
+            },
+            Step::Rebuild(reason) if book.tip().is_none() => bail!("{reason}"),
+            Step::Rebuild(_) => {
+                book = Book::new();
+                stream.restart(from_nothing);
+            }
+        }
+    }
+}
+
+/// The checkpoint's book, where there is one that nobody is using.
+async fn checkpoint(config: &Config) -> Option<(Book, CheckpointTip)> {
+    let deployed = &config.deployed;
+    let folder: &Path = &config.store.folder;
+    let identity = Identity {
+        chain_id: deployed.chain_id,
+        genesis: deployed.genesis?,
+        core: deployed.core,
+        rewards: deployed.rewards,
+    };
+    if !folder.exists() {
+        return None;
+    }
+    let store = match Store::open(folder, &identity) {
+        Ok(store) => store,
+        Err(error) => {
+            info!("the checkpoint is not used: {error}");
+            return None;
+        }
+    };
+    let restore = |tip: CheckpointTip, images: &mut dyn Iterator<Item = Image>| {
+        let rows = images.map(|(key, value)| Row::decode(&key, &value));
+        let book = Book::restore(Block { number: tip.number, timestamp: tip.timestamp }, rows);
+        book.ok().map(|book| (book, tip))
+    };
+    store.checkpoint.load(restore).await.ok().flatten().flatten()
+}
+
+/// Why nothing comes.
+fn silence(stream: &Stream) -> String {
+    let nodes = stream
+        .health()
+        .into_iter()
+        .map(|node| format!("{}: {}", node.name, node.last_error.unwrap_or_else(|| "nothing new".to_owned())));
+    format!("no node gave a block for {} s; {}", PATIENCE.as_secs(), nodes.collect::<Vec<_>>().join("; "))
+}
+
+fn position(config: &Config, market: &MarketBook, loan: &AtRisk, price: U256) -> PositionView {
+    let (loan_token, collateral_token) = (market.params().loanToken, market.params().collateralToken);
+    let decimals = |token| config.tokens.get(token).map_or(0, |token| token.decimals);
+    let amount = |units, token| Amount::new(U256::from(units), decimals(token), name(&config.tokens, token));
+    let waterline = Price {
+        raw: loan.waterline,
+        collateral_decimals: decimals(collateral_token),
+        loan_decimals: decimals(loan_token),
+    };
+    PositionView {
+        market: market.id().0,
+        market_name: config.deployed.market_name(market.id()),
+        account: loan.account,
+        debt: amount(loan.debt, loan_token),
+        collateral: amount(loan.collateral, collateral_token),
+        health: Health(loan.health_wad),
+        waterline,
+        distance_bps: PositionView::distance_bps(price, loan.waterline),
+        decision: None,
+    }
+}
+
+/// In its smallest units, where nobody says how many make a whole one.
+fn name(tokens: &Tokens, token: Address) -> String {
+    tokens.get(token).map_or_else(|| format!("units of {token}"), |token| token.name.clone())
+}
+
+/// The stream's nodes, as prices are asked for.
+struct Asked(Reader);
+
+impl Reads for Asked {
+    async fn calls(&self, block: B256, calls: &[Call]) -> Result<Vec<Answer>, ChainError> {
+        let mut answers = Vec::with_capacity(calls.len());
+        for call in calls {
+            let request = json!({ "to": call.to, "data": call.data, "gas": format!("{:#x}", call.gas) });
+            answers.push(match self.0.ask::<_, Bytes>(0, "eth_call", (request, block)).await {
+                Ok(data) => Ok(data),
+                Err(ChainError::Refused { message, revert_data, .. }) => Err(Refusal { message, data: revert_data }),
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(answers)
+    }
+
+    async fn sequence(&self, _: &Header, _: &[Call]) -> Result<Option<Vec<Trial>>, ChainError> {
+        Ok(None)
+    }
+
+    fn error(&self, problem: String) -> ChainError {
+        ChainError::Unreachable { endpoint: "the node asked".to_owned(), problem }
+    }
+}

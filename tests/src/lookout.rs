@@ -1,0 +1,8 @@
+//! The keeper's command line, for tests that run it as a process of its own.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    plimsoll_keeper::cli::main().await
+}

@@ -1,0 +1,217 @@
+//! The command line, as a process of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use alloy::primitives::{U256, utils::parse_units};
+use eyre::{ContextCompat, ensure};
+use plimsoll_contracts::{ILens, deployment::Deployment};
+use plimsoll_lab::{
+    crowd::{Crowd, Opening},
+    stage::Stage,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const ETHER: u128 = 1_000_000_000_000_000_000;
+const DOLLAR: u128 = 1_000_000;
+
+/// What a command left behind.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    fn json(&self) -> eyre::Result<Value> {
+        serde_json::from_str(&self.out).map_err(|error| eyre::eyre!("{error}: {}{}", self.out, self.err))
+    }
+}
+
+/// Runs `keeper` in an empty environment, so that nothing of ours says anything in its place.
+fn keeper(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> eyre::Result<Said> {
+    let output = Command::new(env!("CARGO_BIN_EXE_lookout"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()?;
+    let text = |bytes| String::from_utf8(bytes);
+    Ok(Said { code: output.status.code(), out: text(output.stdout)?, err: text(output.stderr)? })
+}
+
+/// A stage with a configuration beside it.
+struct Site {
+    stage: Stage,
+    folder: TempDir,
+}
+
+impl Site {
+    async fn start() -> eyre::Result<Self> {
+        let site = Self { stage: Stage::start(&[]).await?, folder: tempfile::tempdir()? };
+        site.write("")?;
+        Ok(site)
+    }
+
+    /// Writes keeper.toml with further settings in it.
+    fn write(&self, further: &str) -> eyre::Result<()> {
+        let node = &self.stage.rig.node;
+        let text = format!(
+            "[deployment]\nrecord = {:?}\n[http]\nlisten = \"127.0.0.1:0\"\n[[endpoints]]\nurl = \"{}\"\n\
+             [[endpoints]]\nurl = \"{}\"\n{further}\n",
+            self.stage.record(),
+            node.http_url(),
+            node.ws_url()
+        );
+        Ok(fs::write(self.folder.path().join("keeper.toml"), text)?)
+    }
+
+    async fn keeper(&self, arguments: &[&str], variables: &[(&str, &str)]) -> eyre::Result<Said> {
+        let own = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let (folder, arguments): (PathBuf, _) = (self.folder.path().to_owned(), own(arguments));
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        tokio::task::spawn_blocking(move || {
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            keeper(&folder, &arguments, &variables)
+        })
+        .await?
+    }
+}
+
+/// What was found about something, and what to do.
+fn finding<'a>(report: &'a Value, name: &str, verdict: &str) -> Option<(&'a str, &'a str)> {
+    let findings = report["findings"].as_array()?.iter();
+    let found = findings.filter(|finding| finding["name"] == name).find(|finding| finding["verdict"] == verdict)?;
+    Some((found["what"].as_str()?, found["remedy"].as_str().unwrap_or_default()))
+}
+
+#[test]
+fn help_names_every_command() -> eyre::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let said = keeper(folder.path(), &["--help"], &[])?;
+    assert_eq!(said.code, Some(0));
+    let commands = said.out.split("Commands:").nth(1).and_then(|rest| rest.split("Options:").next());
+    let names: Vec<_> =
+        commands.wrap_err("no commands")?.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, COMMANDS);
+    for command in COMMANDS.iter().filter(|name| **name != "help") {
+        let said = keeper(folder.path(), &[command, "--help"], &[])?;
+        ensure!(said.code == Some(0) && said.out.contains("--config <FILE>"), "{command}: {}", said.out);
+    }
+    Ok(())
+}
+
+const COMMANDS: &[&str] = &["check", "positions", "config", "help"];
+
+#[test]
+fn words_that_make_no_command_and_settings_that_make_no_sense_are_told_apart() -> eyre::Result<()> {
+    let folder = tempfile::tempdir()?;
+    assert_eq!(keeper(folder.path(), &["chek"], &[])?.code, Some(2));
+    let said = keeper(folder.path(), &["config", "--config", "nowhere.toml"], &[])?;
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
+    ensure!(said.err.contains("nowhere.toml") && said.err.contains("keeper.example.toml"), "{}", said.err);
+
+    fs::write(folder.path().join("keeper.toml"), "[htp]\n[deployment]\nchain_id = 1.5\n")?;
+    let said = keeper(folder.path(), &["check"], &[])?;
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
+    ensure!(said.err.lines().any(|line| line.starts_with("keeper.toml:3:12: ")), "{}", said.err);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_what_is_right_and_what_is_wrong_with_the_remedy() -> eyre::Result<()> {
+    let site = Site::start().await?;
+    let said = site.keeper(&["check"], &[]).await?;
+    ensure!(said.code == Some(0), "{}{}", said.out, said.err);
+    ensure!(said.out.ends_with("Everything that the keeper needs is there.\n"), "{}", said.out);
+
+    // Nothing listens there, and the path is a key.
+    const KEY: &str = "deadbeefdeadbeef";
+    let dead = format!("http://127.0.0.1:1/v3/{KEY}");
+    site.write(
+        "[[endpoints]]\nurl_env = \"DEAD_NODE\"\nname = \"dead\"\n[signers]\nliquidations = { environment = \"NO_KEY\" }\n\
+         harvests = { anvil = 9 }\n[safety]\nminimum_balance = \"20000\"\n",
+    )?;
+    let mut record = Deployment::read(site.stage.record())?.wrap_err("no record")?;
+    let contract = record.contracts.get_mut("contracts.Liquidator").wrap_err("no liquidator")?;
+    contract.code_hash.0[0] ^= 1;
+    record.write(site.stage.record())?;
+    let said = site.keeper(&["check", "--json"], &[("DEAD_NODE", &dead)]).await?;
+    assert_eq!(said.code, Some(1));
+    ensure!(!format!("{}{}", said.out, said.err).contains(KEY), "{}{}", said.out, said.err);
+    let report = said.json()?;
+    assert_eq!(report["good"], false);
+    for (name, what, remedy) in [
+        ("dead", "http://127.0.0.1:1/… does not answer", "is the node running"),
+        ("contracts.Liquidator", "is another than the record says", "name the record of this chain's deployment"),
+        ("liquidations", "the environment variable NO_KEY is not set", "see `liquidations` in [signers]"),
+        ("harvests", "10000 ETH, nonce 0, which is less than 20000", "lower `minimum_balance` in [safety]"),
+    ] {
+        let found = finding(&report, name, "wrong");
+        ensure!(found.is_some_and(|found| found.0.contains(what) && found.1.contains(remedy)), "{name}: {found:?}");
+    }
+    ensure!(finding(&report, "weth-usdc", "right").is_some_and(|found| found.0 == "sells by WETH 0.3% USDC"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_another_chain_is_found_out() -> eyre::Result<()> {
+    let site = Site::start().await?;
+    let other = Stage::start(&["--timestamp", "1700000000"]).await?;
+    let text = fs::read_to_string(site.folder.path().join("keeper.toml"))?;
+    let text = text.replace(&site.stage.rig.node.http_url(), &other.rig.node.http_url());
+    fs::write(site.folder.path().join("keeper.toml"), text)?;
+    let report = site.keeper(&["check", "--json"], &[]).await?.json()?;
+    let found = finding(&report, &other.rig.node.http_url(), "wrong");
+    ensure!(found.is_some_and(|found| found.1.contains("another chain of the same id")), "{report:#}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_are_those_of_the_lens_the_least_healthy_first() -> eyre::Result<()> {
+    let site = Site::start().await?;
+    let (stage, market) = (&site.stage, site.stage.market("weth-usdc")?);
+    stage.lend(&market, 1_000_000 * DOLLAR).await?;
+    let debts = [1_600, 900, 1_500, 300];
+    let openings: Vec<_> = debts.iter().map(|debt| Opening { collateral: ETHER, debt: debt * DOLLAR }).collect();
+    let core = stage.contract("Plimsoll")?;
+    Crowd::deploy(&stage.rig, core, 16_000_000).await?.open(&market, &openings).await?;
+
+    let all = site.keeper(&["positions", "--json"], &[]).await?.json()?;
+    let rows = all["positions"].as_array().wrap_err("no positions")?;
+    assert_eq!(rows.len(), debts.len(), "{all:#}");
+    let accounts: Vec<_> =
+        rows.iter().map(|row| row["account"].as_str().unwrap_or_default().parse()).collect::<Result<_, _>>()?;
+    let lens = ILens::new(stage.contract("Lens")?, stage.rig.provider());
+    let block = all["block"].as_u64().wrap_err("no block")?;
+    let told = lens.positions(market.id().0, accounts).block(block.into()).call().await?;
+    let mut before = U256::ZERO;
+    for (row, line) in rows.iter().zip(&told.lines) {
+        let number = |text: &Value, decimals: u8| -> eyre::Result<U256> {
+            Ok(parse_units(text.as_str().unwrap_or_default(), decimals)?.into())
+        };
+        assert_eq!(number(&row["health"], 18)?, line.health);
+        assert_eq!(number(&row["debt"]["amount"], 6)?, line.debt);
+        assert_eq!(number(&row["collateral"]["amount"], 18)?, line.collateral);
+        assert_eq!(number(&row["waterline"], 24)?, line.waterlinePrice);
+        ensure!(line.health >= before, "not in order");
+        before = line.health;
+    }
+
+    let some = site.keeper(&["positions", "--market", "weth-usdc", "--below", "1.2", "--json"], &[]).await?.json()?;
+    assert_eq!(some["positions"].as_array().map(Vec::len), Some(2), "{some:#}");
+    let none = site.keeper(&["positions", "--market", "wbtc-usdc"], &[]).await?;
+    ensure!(none.code == Some(0) && none.out.contains("no positions"), "{}", none.out);
+    let text = site.keeper(&["positions", "--below", "1.1"], &[]).await?;
+    ensure!(text.out.contains("1.0750") && text.out.contains("1,860") && text.out.lines().count() == 3, "{}", text.out);
+    let wrong = site.keeper(&["positions", "--market", "weth-usd"], &[]).await?;
+    ensure!(wrong.code == Some(1) && wrong.err.contains("the record has"), "{}", wrong.err);
+    Ok(())
+}
