@@ -8,14 +8,14 @@ use plimsoll_contracts::{ILiquidator, IPlimsoll};
 
 use super::{
     Settings,
-    batches::{Batch, Scene, Terms},
-    ways::Way,
+    batches::{Batch, Expected, Scene, Terms},
+    ways::{Purse, Way},
 };
 use crate::prices::Call;
 
-/// A batch is tried whole and by halves of what is repaid, down to one in 2^6. What the exchange cannot absorb even of
-/// that is not worth a transaction, or will be when it has recovered.
-const HALVINGS: usize = 6;
+/// A batch is tried whole and by halves of what is repaid, as long as a half's bonus by the oracle's price pays for its
+/// gas, and no more often than this: so a whale of millions meets the exchange at a slice of one dollar.
+const MOST_HALVINGS: usize = 24;
 
 /// A transaction that could be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,15 +39,26 @@ pub(super) struct Guard {
     pub(super) min_seized_per_repaid: U256,
 }
 
-/// What could be sent of a batch by one way: all of it first, then smaller and smaller parts.
-pub(super) fn parts<'a>(terms: Terms<'_>, scene: Scene<'_>, batch: &Batch, way: Way<'a>, most: U256) -> Vec<Offer<'a>> {
+/// What could be sent of a batch by one way, repaying no more than `most`: all of it first, then smaller and smaller
+/// parts.
+pub(super) fn parts<'a>(
+    terms: Terms<'_>,
+    scene: Scene<'_>,
+    batch: &Batch,
+    (way, purse): (Way<'a>, Purse),
+    most: U256,
+) -> Vec<Offer<'a>> {
     let whole = most.min(batch.repaid);
-    let mut offers: Vec<Offer<'a>> = Vec::with_capacity(HALVINGS + 1);
-    for halvings in 0..=HALVINGS {
+    let mut offers: Vec<Offer<'a>> = Vec::new();
+    for halvings in 0..=MOST_HALVINGS {
         let limit = whole >> halvings;
         // What accrues until it is mined must not make a part of what is meant as a whole.
         let limit = if limit == batch.repaid { U256::MAX } else { limit };
-        let Some(offer) = part(terms, scene, batch, way, limit) else { continue };
+        let Some((offer, bonus)) = part(terms, scene, batch, way, limit) else { break };
+        let pays = terms.costs.are_worth(purse.worth_of_bonus(bonus, scene.price), terms.costs.of(offer.gas, 0));
+        if halvings != 0 && !pays {
+            break;
+        }
         if offers.last().is_none_or(|larger| larger.repaid != offer.repaid) {
             offers.push(offer);
         }
@@ -55,25 +66,25 @@ pub(super) fn parts<'a>(terms: Terms<'_>, scene: Scene<'_>, batch: &Batch, way: 
     offers
 }
 
-/// What could be sent of a batch when no more than `limit` is repaid; nothing where the core would do nothing.
-pub(super) fn part<'a>(
-    terms: Terms<'_>,
-    scene: Scene<'_>,
-    batch: &Batch,
-    way: Way<'a>,
-    limit: U256,
-) -> Option<Offer<'a>> {
+/// All of a batch.
+pub(super) fn whole<'a>(terms: Terms<'_>, scene: Scene<'_>, batch: &Batch, way: Way<'a>) -> Option<Offer<'a>> {
+    part(terms, scene, batch, way, U256::MAX).map(|(offer, _)| offer)
+}
+
+/// What could be sent when no more than `limit` is repaid, and its bonus by the oracle's price in units of the loan
+/// token; nothing where the core would do nothing.
+fn part<'a>(terms: Terms<'_>, scene: Scene<'_>, batch: &Batch, way: Way<'a>, limit: U256) -> Option<(Offer<'a>, U256)> {
     if limit.is_zero() {
         return None;
     }
-    let expected = scene.expect(&mut batch.before.clone(), &batch.loans, limit);
-    if expected.loans.is_empty() {
+    let Expected { loans, repaid, bonus, .. } = scene.expect(&mut batch.before.clone(), &batch.loans, limit);
+    if loans.is_empty() {
         return None;
     }
-    let borrowers: Vec<_> = expected.loans.iter().map(|(loan, _)| loan.account).collect();
+    let borrowers: Vec<_> = loans.iter().map(|(loan, _)| loan.account).collect();
     let gas = terms.table.of_liquidation(borrowers.len(), way.pools());
     let gas_limit = if terms.table.as_tried { terms.room } else { terms.table.limit(gas) };
-    Some(Offer { way, borrowers, max_repay: limit, repaid: expected.repaid, gas, gas_limit })
+    Some((Offer { way, borrowers, max_repay: limit, repaid, gas, gas_limit }, bonus))
 }
 
 impl Offer<'_> {

@@ -7,7 +7,7 @@ use plimsoll_chain::error::ChainError;
 use super::{
     Liquidate, MarketSettings, Moment, Obstacle, Round,
     batches::{Batch, Scene, Terms, batches},
-    offers::{Guard, Offer, part, parts},
+    offers::{Guard, Offer, parts, whole},
     ways::{Holdings, Way},
 };
 use crate::{
@@ -143,8 +143,7 @@ impl Liquidate {
             Way::Sale(_) => settings.largest_repay.unwrap_or(U256::MAX),
             Way::Inventory(held) => settings.largest_repay.unwrap_or(U256::MAX).min(held),
         };
-        let offers = ways.iter().flat_map(|(way, _)| parts(terms, scene, best, *way, most(*way))).collect();
-        let whole = |batch| part(terms, scene, batch, first, U256::MAX);
+        let offers = ways.iter().flat_map(|way| parts(terms, scene, best, *way, most(way.0))).collect();
         let mut gas = 0_u64;
         let fits = |offer: &Offer<'_>| {
             gas = gas.saturating_add(offer.gas);
@@ -152,7 +151,7 @@ impl Liquidate {
         };
         let alone = batches.len() < 2 || most(first) != U256::MAX;
         let in_a_row = if alone { &[] } else { batches.as_slice() };
-        let sequence = in_a_row.iter().map_while(whole).take_while(fits).collect();
+        let sequence = in_a_row.iter().map_while(|batch| whole(terms, scene, batch, first)).take_while(fits).collect();
         Some(Plan { scene, batches, offers, sequence })
     }
 

@@ -36,6 +36,17 @@ fn a_whale_goes_in_slices_that_the_exchange_can_absorb() {
     assert_eq!(liquidate_all(&mut deep, 1_700, 50_000_000), 1);
 }
 
+#[test]
+fn a_puddle_takes_a_slice_of_a_whale_that_pays() {
+    // 15 million dollars against 85 thousand.
+    let mut bench = Bench::new(&[(10_000_000, 15_000_000)]);
+    bench.at(1_700, 50);
+    bench.costs.gas_price = 1_000_000_000;
+    let round = bench.round().now_or_never().unwrap();
+    let outcome = bench.mine(&round.intents[0]).unwrap();
+    assert!(outcome.repaid < U256::from(2_000 * DOLLAR), "{outcome:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
