@@ -1,6 +1,7 @@
 //! The gate of safety, as lanes and callers share it, with what it goes by: the newest block and the kill file.
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -9,17 +10,21 @@ use alloy::primitives::U256;
 use tokio::sync::watch;
 use tracing::error;
 
-use super::{lane::stopped, outcome::Report};
+use super::{
+    lane::stopped,
+    outcome::{Outcome, Report},
+};
 use crate::{
     chain::Header,
     intent::Intent,
-    safety::{Circumstances, Gate, Notebook, Record, Refusal},
+    safety::{Circumstances, Gate, Notebook, Record, Refusal, Subject},
 };
 
 /// A gate in its place.
 #[derive(Debug)]
 pub(super) struct Guard {
     gate: Mutex<(Gate, Option<Header>)>,
+    in_flight: Mutex<HashMap<Subject, u64>>,
     kill_file: Option<PathBuf>,
     /// Whoever writes records down takes the newest.
     record: watch::Sender<Record>,
@@ -28,7 +33,7 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(gate: Gate, kill_file: Option<PathBuf>) -> Self {
         let record = watch::Sender::new(gate.record().clone());
-        Self { gate: Mutex::new((gate, None)), kill_file, record }
+        Self { gate: Mutex::new((gate, None)), in_flight: Mutex::default(), kill_file, record }
     }
 
     /// Looks for the kill file. A folder that cannot be read is no reason to send.
@@ -43,7 +48,31 @@ impl Guard {
         gate.admit(intent, &Circumstances { now, block, balance, is_killed })
     }
 
+    /// Something is wanted, or was when the keeper ended.
+    pub(super) fn begin(&self, id: u64, intent: &Intent) {
+        let subjects = intent.purpose.subjects();
+        self.flights().extend(subjects.into_iter().map(|subject| (subject, id)));
+    }
+
+    /// What is being done about what, by id.
+    pub(super) fn in_flight(&self) -> HashMap<Subject, u64> {
+        self.flights().clone()
+    }
+
+    /// Learns from what became of an intent.
     pub(super) fn note(&self, report: &Report) {
+        match report.outcome {
+            Outcome::Sent { .. } => {}
+            Outcome::TakenBack => self.begin(report.id, &report.intent),
+            _ => {
+                let mut flights = self.flights();
+                for subject in report.intent.purpose.subjects() {
+                    if flights.get(&subject) == Some(&report.id) {
+                        flights.remove(&subject);
+                    }
+                }
+            }
+        }
         let (gate, head) = &mut *self.lock();
         let (now, block) = head.map_or((0, 0), |head| (head.timestamp, head.number));
         if gate.note(report, now, block) {
@@ -101,6 +130,10 @@ impl Guard {
 
     pub(super) fn records(&self) -> watch::Receiver<Record> {
         self.record.subscribe()
+    }
+
+    fn flights(&self) -> MutexGuard<'_, HashMap<Subject, u64>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A panic elsewhere leaves a whole gate behind, so the lock's poison is no matter.

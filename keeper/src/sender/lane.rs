@@ -39,7 +39,7 @@ pub(super) enum Command {
 }
 
 /// How one signer is doing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneStatus {
     /// Who signs.
     pub signer: Address,
@@ -207,7 +207,13 @@ impl<J: Journal> Lane<J> {
     }
 
     fn show_status(&self) {
-        let pending = self.core.pending().filter_map(|entry| {
+        self.status.send_modify(|status| *status = LaneStatus::of(&self.core, self.signer.address(), status.balance));
+    }
+}
+
+impl LaneStatus {
+    pub(super) fn of(core: &Core, signer: Address, balance: Option<U256>) -> Self {
+        let pending = core.pending().filter_map(|entry| {
             let (first, newest) = (entry.attempts.first()?, entry.attempts.last()?);
             Some(Pending {
                 id: entry.id,
@@ -219,13 +225,14 @@ impl<J: Journal> Lane<J> {
                 since_block: first.block,
             })
         });
-        let pending = pending.collect();
-        self.status.send_modify(|status| {
-            status.next_nonce = self.core.next_nonce();
-            status.pending = pending;
-            status.waiting = self.core.waiting();
-            status.has_failed = self.core.has_failed();
-        });
+        Self {
+            signer,
+            balance,
+            next_nonce: core.next_nonce(),
+            pending: pending.collect(),
+            waiting: core.waiting(),
+            has_failed: core.has_failed(),
+        }
     }
 }
 

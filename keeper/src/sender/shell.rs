@@ -4,6 +4,7 @@
 //! write to the journal; nodes that stall delay nobody. While nothing is pending, a block costs no request.
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{
         Arc,
@@ -168,8 +169,8 @@ pub async fn start<J: Journal, N: Notebook>(
     let lanes = lanes.into_iter().map(|(core, signer, takes, balance)| {
         let (commands, commanded) = mpsc::unbounded_channel();
         let address = signer.address();
-        let status = LaneStatus { signer: address, balance: Some(balance), ..LaneStatus::default() };
-        let status = watch::Sender::new(LaneStatus { next_nonce: core.next_nonce(), ..status });
+        core.pending().for_each(|entry| guard.begin(entry.id, &entry.intent));
+        let status = watch::Sender::new(LaneStatus::of(&core, address, Some(balance)));
         let handle = LaneHandle { signer: address, takes, commands, status: status.subscribe() };
         let lane = Lane {
             core,
@@ -212,10 +213,13 @@ impl SenderHandle {
         let outcome = match (self.0.guard.admit(&intent, balance), lane) {
             (Err(refusal), _) => Outcome::Refused(refusal),
             (Ok(()), None) => Outcome::Dropped(DropReason::NoSigner),
-            (Ok(()), Some(lane)) => match lane.commands.send(Command::Submit(id, Box::new(intent.clone()))) {
-                Ok(()) => return id,
-                Err(_) => Outcome::Dropped(DropReason::Stopped),
-            },
+            (Ok(()), Some(lane)) => {
+                self.0.guard.begin(id, &intent);
+                if lane.commands.send(Command::Submit(id, Box::new(intent.clone()))).is_ok() {
+                    return id;
+                }
+                Outcome::Dropped(DropReason::Stopped)
+            }
         };
         let signer = lane.map(|lane| lane.signer).unwrap_or_default();
         // Nobody listens only when the keeper is ending.
@@ -250,6 +254,13 @@ impl SenderHandle {
     #[must_use]
     pub fn watch(&self, urgency: Urgency) -> Option<watch::Receiver<LaneStatus>> {
         self.lane(urgency).map(|lane| lane.status.clone())
+    }
+
+    /// What is being done about what, by the id of the intent, until it is mined or over: what was not finished when the
+    /// keeper ended included. Whoever decides passes it over.
+    #[must_use]
+    pub fn in_flight(&self) -> HashMap<Subject, u64> {
+        self.0.guard.in_flight()
     }
 
     /// Something came to nothing without a transaction, or for a better known reason than that it reverted.

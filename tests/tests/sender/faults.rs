@@ -1,10 +1,13 @@
 //! Nodes that stall, lose requests and forget, and a sender that is started again.
 
 use alloy::{primitives::U256, providers::ext::AnvilApi};
-use plimsoll_keeper::sender::{Settings, core::PrivateFirst, outcome::Outcome};
+use plimsoll_keeper::{
+    intent::Urgency,
+    sender::{Settings, core::PrivateFirst, outcome::Outcome},
+};
 use plimsoll_lab::proxy::{Fault, Moment, Proxy, Rule};
 
-use super::stage::{Stage, nodes};
+use super::stage::{Stage, intent, nodes};
 
 const SEND: [&str; 1] = ["eth_sendRawTransaction"];
 
@@ -87,10 +90,13 @@ async fn what_was_not_shown_before_a_restart_is_shown_after_it() -> eyre::Result
     running.shut_down().await;
     stage.proxy.lift(lost);
     let mut running = stage.start().await?;
+    let subject = intent(1, Urgency::Urgent).purpose.subjects()[0];
+    assert_eq!(running.handle.in_flight().get(&subject), Some(&id));
     stage.until_pooled(1).await?;
     stage.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
     assert_eq!((receipt.place.hash, stage.times(1).await?), (hash, U256::ONE));
+    assert!(running.handle.in_flight().is_empty());
     assert!(running.submit(2) > id, "a name was given twice");
     Ok(())
 }

@@ -53,6 +53,10 @@ impl Core {
     pub(super) fn block(&mut self, header: Header) {
         let follows = self.head.is_some_and(|head| head.hash == header.parent_hash);
         self.head = Some(header);
+        let depth = self.settings.final_after_blocks;
+        self.recent.split_off(&header.number);
+        self.recent.insert(header.number, header.hash);
+        self.recent = self.recent.split_off(&header.number.saturating_sub(depth));
         for (id, intent) in mem::take(&mut self.waiting).into_iter().flatten() {
             if header.timestamp >= intent.deadline {
                 self.drop_intent(id, intent, DropReason::TooLate);
@@ -60,13 +64,17 @@ impl Core {
                 self.queue(intent.urgency).push_back((id, intent));
             }
         }
-        let depth = self.settings.final_after_blocks;
+        let recent = mem::take(&mut self.recent);
         self.look_up(|slot| match (slot.mined, slot.taken_since) {
-            // What is mined changes by a reorganisation only.
-            (Some(receipt), _) => !follows || header.number >= receipt.place.block.saturating_add(depth),
+            // What is mined changes by a reorganisation only, or was never in this branch: nodes do not switch together.
+            (Some(Receipt { place, .. }), _) => {
+                let is_elsewhere = recent.get(&place.block).is_some_and(|hash| *hash != place.block_hash);
+                !follows || is_elsewhere || header.number >= place.block.saturating_add(depth)
+            }
             (None, Some(_)) => true,
             (None, None) => slot.aim != Aim::Vacant,
         });
+        self.recent = recent;
     }
 
     /// Has looked up what these slots need, and vacancies with them, which alone are no reason to ask.
@@ -118,7 +126,9 @@ impl Core {
             return;
         };
         let is_news = slot.mined.is_none_or(|known| known.place != receipt.place);
-        let is_final = head.number >= receipt.place.block.saturating_add(self.settings.final_after_blocks);
+        let is_elsewhere = self.recent.get(&receipt.place.block).is_some_and(|hash| *hash != receipt.place.block_hash);
+        let is_deep = head.number >= receipt.place.block.saturating_add(self.settings.final_after_blocks);
+        let is_final = is_deep && !is_elsewhere;
         slot.mined = Some(receipt);
         slot.taken_since = None;
         for (at, claim) in slot.claims.iter_mut().enumerate() {

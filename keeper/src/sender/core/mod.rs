@@ -16,7 +16,7 @@ use std::{
     mem,
 };
 
-use alloy::primitives::{Address, Bytes};
+use alloy::primitives::{Address, B256, Bytes};
 
 use self::slot::{Aim, Slot};
 pub use self::words::{Alert, Effect, Event, Looked, Order, PrivateFirst, RecoverError, Route, Settings, Signed};
@@ -43,6 +43,8 @@ pub struct Core {
     signer: Address,
     settings: Settings,
     head: Option<Header>,
+    /// The hashes of the blocks that may still be taken back, as far as they were shown.
+    recent: BTreeMap<u64, B256>,
     /// The first nonce that the chain has not seen used, as far as was looked.
     chain_nonce: u64,
     slots: BTreeMap<u64, Slot>,
@@ -87,6 +89,7 @@ impl Core {
             signer,
             settings,
             head: None,
+            recent: BTreeMap::new(),
             chain_nonce,
             slots,
             waiting: [VecDeque::new(), VecDeque::new()],

@@ -10,8 +10,8 @@ use crate::{
     intent::Urgency,
     sender::{
         core::{Alert, Core, Effect, Event, Looked, PrivateFirst, RecoverError, Route, Settings, Signed},
-        journal::{Fees, Kind, Recovered, State},
-        outcome::{DropReason, Outcome},
+        journal::{Fees, Kind, Place, Recovered, State},
+        outcome::{DropReason, Outcome, Receipt},
         verdict::Verdict,
     },
 };
@@ -194,6 +194,19 @@ fn a_mined_transaction_that_a_reorganisation_takes_back_is_shown_again_as_it_was
     assert_eq!(play.journal.entries()[0].attempts.len(), 1);
     let told = play.reports.iter().map(|report| report.outcome.name()).collect::<Vec<_>>();
     assert_eq!(told, ["sent", "mined", "taken_back", "mined"]);
+}
+
+#[test]
+fn a_receipt_of_another_branch_is_asked_for_again_with_every_block() {
+    let mut bench = Bench::new(settings(), false);
+    let hash = broadcasts(&bench.submit(Urgency::Urgent))[0].1;
+    let head = bench.world.header();
+    let place = Place { hash, block: head.number, block_hash: B256::repeat_byte(9) };
+    let receipt = Receipt { place, success: true, gas_used: 1, effective_price: 1, data_fee: 0 };
+    let _ = bench.handle(Event::Looked(Looked { nonce: 1, receipts: vec![(hash, Some(receipt))] }));
+    for _ in 0..2 {
+        assert!(matches!(&bench.block()[..], [Effect::LookUp(hashes)] if *hashes == [hash]));
+    }
 }
 
 #[test]
