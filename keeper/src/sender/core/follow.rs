@@ -193,7 +193,7 @@ impl Core {
         let was_taken_back = self.take_back(nonce, head, images);
         let Some(slot) = self.slots.get_mut(&nonce) else { return };
         slot.taken_since = None;
-        if self.is_held || self.has_failed || slot.is_vacant() || slot.signing.is_some() {
+        if self.is_held || self.has_failed || slot.is_vacant() {
             return;
         }
         let Some(holder) = slot.holder() else { return };
@@ -242,7 +242,7 @@ impl Core {
         if self.is_held || self.has_failed {
             return false;
         }
-        let Some(slot) = self.slots.get(&nonce).filter(|slot| slot.signing.is_none()) else { return false };
+        let Some(slot) = self.slots.get(&nonce) else { return false };
         let Some(claim) = slot.holder() else { return false };
         let policy = &self.settings.fees;
         let (kind, offer) = match slot.aim {

@@ -176,7 +176,7 @@ impl Slot {
             _ => {}
         }
         let is_refused = |(_, _, standing): &(B256, Fees, Standing)| *standing == Standing::Refused;
-        let becomes_vacant = self.is_pending() && self.signing.is_none() && self.standings.iter().all(is_refused);
+        let becomes_vacant = self.is_pending() && self.standings.iter().all(is_refused);
         if becomes_vacant {
             self.aim = Aim::Vacant;
         }

@@ -189,11 +189,45 @@ fn after_its_deadline_a_nonce_is_used_up_by_sending_nothing_to_oneself() {
 #[test]
 fn a_mined_transaction_that_a_reorganisation_takes_back_is_shown_again_as_it_was() {
     let mut play = Play::new();
-    play.run(&[Step::Urgent, Step::Mine, Step::Reorg { depth: 1, comes_back: false }]);
+    play.run(&[Step::Urgent, Step::Mine, Step::Mine, Step::Reorg { depth: 2, comes_back: false }]);
     let play = play.end();
     assert_eq!(play.journal.entries()[0].attempts.len(), 1);
     let told = play.reports.iter().map(|report| report.outcome.name()).collect::<Vec<_>>();
     assert_eq!(told, ["sent", "mined", "taken_back", "mined"]);
+}
+
+#[test]
+fn after_blocks_that_it_was_not_shown_it_looks_again_at_what_was_mined() {
+    let mut play = Play::new();
+    play.run(&[Step::Urgent, Step::Mine]);
+    play.world.reorg(1, false);
+    play.world.mine();
+    play.run(&[Step::Mine]);
+    assert_eq!(play.reports.last().unwrap().outcome, Outcome::TakenBack);
+}
+
+#[test]
+fn what_was_mined_and_then_lost_to_another_is_reported_as_both() {
+    let mut play = Play::new();
+    play.run(&[Step::Urgent, Step::Mine]);
+    play.world.reorg(1, false);
+    play.run(&[Step::Foreign, Step::Mine]);
+    let told = play.reports.iter().map(|report| report.outcome.name()).collect::<Vec<_>>();
+    assert_eq!(told, ["sent", "mined", "taken_back", "nonce_used_by_other"]);
+    play.end();
+}
+
+#[test]
+fn after_a_restart_the_nonce_is_still_its_last_holders() {
+    let mut play = Play::new();
+    play.run(&[Step::Patient, Step::Urgent, Step::EmptyPool, Step::Restart, Step::Mine]);
+    assert_eq!(play.world.mined().next().unwrap().label, Some(1));
+    // A patient one that was mined before the urgent one arrived has its nonce back after a reorganisation.
+    let mut play = Play::new();
+    play.run(&[Step::Patient, Step::LoseBroadcast, Step::Urgent, Step::Mine]);
+    play.run(&[Step::Reorg { depth: 1, comes_back: false }, Step::EmptyPool, Step::Restart, Step::Mine]);
+    assert_eq!(play.world.mined().next().unwrap().label, Some(0));
+    play.end();
 }
 
 #[test]

@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use alloy::primitives::{Address, B256, U256, keccak256};
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 
-use super::world::{CALM_BASE_FEE, SECONDS_A_BLOCK, World, sign};
+use super::world::{CALM_BASE_FEE, SECONDS_A_BLOCK, World, read, sign};
 use crate::{
     intent::{Intent, Purpose, Urgency},
     sender::{
         MemoryJournal,
-        core::{Core, Effect, Event, RecoverError, Settings, Signed},
+        core::{Core, Effect, Event, Order, RecoverError, Settings, Signed},
         journal::State,
         outcome::{Outcome, Report},
         verdict::Verdict,
@@ -58,6 +58,8 @@ pub(super) struct Play {
     core: Core,
     inbox: VecDeque<Event>,
     pub(super) reports: Vec<Report>,
+    /// How many of them an earlier process made.
+    old_reports: usize,
     submitted: u64,
     losses: VecDeque<Step>,
     /// How many more effects happen before the core is killed.
@@ -94,6 +96,7 @@ impl Play {
             core: Core::recover(SIGNER, settings(), Default::default(), 0, false, false).unwrap(),
             inbox: VecDeque::new(),
             reports: Vec::new(),
+            old_reports: 0,
             submitted: 0,
             losses: VecDeque::new(),
             effects_left: None,
@@ -160,6 +163,7 @@ impl Play {
 
     /// Whether it lived to the end.
     fn carry_out(&mut self, effects: Vec<Effect>) -> bool {
+        self.what_is_taken_back_is_shown_as_it_was(&effects);
         for effect in effects {
             if let Some(left) = &mut self.effects_left {
                 match left.checked_sub(1) {
@@ -186,6 +190,7 @@ impl Play {
                         entry.nonce == nonce && entry.attempts.iter().any(|attempt| attempt.hash == hash)
                     };
                     assert!(self.journal.entries().iter().any(is_known), "shown before it was written down");
+                    self.nobody_was_told_that_it_is_over(&raw);
                     let loss = self.losses.pop_front();
                     let verdict = match loss {
                         Some(Step::LoseBroadcast) => Verdict::NoAnswer,
@@ -208,6 +213,7 @@ impl Play {
     /// The process ends and starts again.
     fn kill(&mut self) {
         self.was_killed = true;
+        self.old_reports = self.reports.len();
         self.inbox.clear();
         let start = |adopts| {
             let nonce = self.world.next_nonce();
@@ -237,6 +243,40 @@ impl Play {
         (0..blocks).for_each(|_| self.step(Step::Mine));
         self.every_nonce_is_accounted_for();
         self
+    }
+
+    /// Whoever hears that an intent is over may decide anew: its call must not be shown after that.
+    fn nobody_was_told_that_it_is_over(&self, raw: &Bytes) {
+        let Some(label) = read(raw).label else { return };
+        let told = self.reports.iter().skip(self.old_reports).rev().find(|report| report.id == label);
+        let goes_on = |outcome: &Outcome| matches!(outcome, Outcome::Sent { .. } | Outcome::TakenBack);
+        assert!(told.is_none_or(|report| goes_on(&report.outcome)), "{label} is shown after {told:?}");
+    }
+
+    fn what_is_taken_back_is_shown_as_it_was(&self, effects: &[Effect]) {
+        for effect in effects {
+            let Effect::Report(report) = effect else { continue };
+            let mined = self.reports.iter().rev().find_map(|told| match told.outcome {
+                Outcome::Mined(receipt) | Outcome::Cancelled(receipt) if told.id == report.id => {
+                    Some(receipt.place.hash)
+                }
+                _ => None,
+            });
+            let Some((mined, _)) = mined.zip((report.outcome == Outcome::TakenBack).then_some(())) else { continue };
+            let nonce = self.journal.entries().iter().find(|entry| entry.id == report.id).map(|entry| entry.nonce);
+            for effect in effects {
+                match effect {
+                    Effect::Broadcast { nonce: shown, hash, .. } if Some(*shown) == nonce => assert_eq!(*hash, mined),
+                    // Only an urgent intent may take its place.
+                    Effect::Sign(orders) => {
+                        let own =
+                            |order: &&Order| Some(order.nonce) == nonce && order.data[..] == report.id.to_be_bytes();
+                        assert_eq!(orders.iter().find(own), None);
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 
     fn everybody_was_told(&self) {

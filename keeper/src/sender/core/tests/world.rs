@@ -55,7 +55,7 @@ pub(super) fn sign(order: &Order) -> Bytes {
     [&[kind], &order.nonce.to_be_bytes()[..], &fees, &order.data].concat().into()
 }
 
-fn read(raw: &Bytes) -> Transaction {
+pub(super) fn read(raw: &Bytes) -> Transaction {
     let u128_at = |at: usize| u128::from_be_bytes(raw[at..at + 16].try_into().unwrap());
     Transaction {
         hash: keccak256(raw),
