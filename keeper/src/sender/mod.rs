@@ -6,6 +6,7 @@
 //!
 //! [`core`] decides and does nothing, so that a crash can be tried at every step; [`start`] has a task do what it says.
 
+mod configured;
 pub mod core;
 pub mod fees;
 mod guard;
