@@ -112,7 +112,86 @@ pub fn distance_bps(debt: u128, value: u128, ltv_bps: u16) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::Address;
+    use plimsoll_contracts::{
+        IPlimsoll::{self, IPlimsollEvents},
+        MarketParams, RateCurve, Risk,
+    };
+
     use super::*;
+    use crate::{book::Block, chain::Event, math::liquidation::ORACLE_SCALE};
+
+    const NOW: u64 = 1_000_000;
+
+    /// A market with loans of 1,000 each, against 1,000 more of collateral for each next one.
+    fn book(loans: u64) -> Book {
+        let risk = Risk::new(8_000, 8_600, 10_000).unwrap();
+        let curve = RateCurve::new(1_268_391_679, 9_000, 40_000, 500_000).unwrap();
+        let account = |number: u64| Address::left_padding_from(&number.to_be_bytes());
+        let params = MarketParams::new(account(1), account(2), account(3), risk, curve);
+        let id = params.id().0;
+        let supplied = U256::from(loans * 10_000_000);
+        let mut events = vec![
+            IPlimsollEvents::CreateMarket(IPlimsoll::CreateMarket { id, params }),
+            IPlimsollEvents::Supply(IPlimsoll::Supply {
+                id,
+                caller: account(9),
+                onBehalf: account(9),
+                assets: supplied,
+                shares: supplied * U256::from(1_000_000),
+            }),
+        ];
+        for number in 1..=loans {
+            let (caller, assets) = (account(100 + number), U256::from(1_000_000));
+            let collateral = U256::from(1_000_000 + number * 50_000);
+            events.push(IPlimsollEvents::SupplyCollateral(IPlimsoll::SupplyCollateral {
+                id,
+                caller,
+                onBehalf: caller,
+                assets: collateral,
+            }));
+            events.push(IPlimsollEvents::Borrow(IPlimsoll::Borrow {
+                id,
+                caller,
+                onBehalf: caller,
+                receiver: caller,
+                assets,
+                shares: assets * U256::from(1_000_000),
+            }));
+        }
+        let events: Vec<_> = events.into_iter().map(Event::Core).collect();
+        let mut book = Book::new();
+        book.apply(Block { number: 1, timestamp: NOW }, &events).unwrap();
+        book
+    }
+
+    fn picture_of(survey: &Survey, book: &Book) -> Option<DebtPicture> {
+        survey.picture(book.markets().next().unwrap(), 6, "USDC")
+    }
+
+    #[test]
+    fn a_look_in_parts_finds_what_one_look_finds_and_leaves_nobody_out() {
+        let book = book(40);
+        let price = |_: &MarketBook| Some(ORACLE_SCALE);
+        let mut at_once = Survey::default();
+        at_once.look(&book, price, NOW, 1_000);
+        let whole = picture_of(&at_once, &book).unwrap();
+        let sum = whole.bars.iter().fold(whole.under_water.units, |sum, bar| sum + bar.units);
+        assert_eq!(sum, U256::from(40_000_000));
+        // 1,000,000 at 86 % carries less than 1,162,790: three loans have less than that.
+        assert_eq!(whole.under_water.units, U256::from(3_000_000));
+
+        let mut in_parts = Survey::default();
+        for _ in 0..41 {
+            assert_eq!(picture_of(&in_parts, &book), None);
+            in_parts.look(&book, price, NOW, 1);
+        }
+        // The lender, too, has a row.
+        in_parts.look(&book, price, NOW, 1);
+        assert_eq!(picture_of(&in_parts, &book), Some(whole));
+        in_parts.look(&book, |_| None, NOW, 1);
+        assert_eq!(picture_of(&in_parts, &book), None);
+    }
 
     #[test]
     fn the_distance_is_what_of_the_price_may_be_lost() {
