@@ -91,7 +91,7 @@ async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, Reader)> 
     };
     let sources = deployed.sources();
     let endpoints = std::mem::take(&mut config.endpoints).into_iter().filter(|settings| settings.role.reads());
-    let endpoints = endpoints.map(|settings| settings.endpoint).collect();
+    let endpoints: Vec<_> = endpoints.map(|settings| settings.endpoint).collect();
     let mut stream = Stream::start(endpoints, sources, cursor, settings);
     loop {
         let Ok(step) = timeout(PATIENCE, stream.next()).await else { bail!("{}", silence(&stream)) };
