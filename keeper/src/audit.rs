@@ -5,17 +5,22 @@
 
 use std::fmt;
 
-use alloy::primitives::{Address, U256};
+use alloy::{
+    primitives::{Address, Bytes, U256},
+    sol_types::SolCall,
+};
+use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::{ILens, Market as MarketOnChain, MarketId};
 
 use crate::{
     book::{Book, MarketBook, Position},
     chain::Header,
     math::market::Market,
+    prices::{Call, Reads},
 };
 
-/// How many positions a sample has.
-pub const SAMPLE_SIZE: usize = 50;
+/// More than the lens takes for as many positions as anybody samples.
+const GAS: u64 = 50_000_000;
 
 /// Positions as the book had them after a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,14 +56,14 @@ pub struct Auditor {
 }
 
 impl Auditor {
-    /// The next positions, as they are after a block that was just applied. `None` while there are none.
-    pub fn sample(&mut self, book: &Book, header: Header) -> Option<Sample> {
+    /// The next so many positions, as they are after a block that was just applied. `None` while there are none.
+    pub fn sample(&mut self, book: &Book, header: Header, size: usize) -> Option<Sample> {
         // Once round: a market may be empty.
         for _ in 0..=book.markets().count() {
             if let Some(market) = book.markets().nth(self.market) {
-                let positions: Vec<_> = market.positions().skip(self.position).take(SAMPLE_SIZE).collect();
+                let positions: Vec<_> = market.positions().skip(self.position).take(size).collect();
                 self.position += positions.len();
-                if positions.len() < SAMPLE_SIZE {
+                if positions.len() < size {
                     (self.market, self.position) = (self.market + 1, 0);
                 }
                 if !positions.is_empty() {
@@ -73,13 +78,18 @@ impl Auditor {
 }
 
 impl Sample {
-    /// The accounts, as the lens is asked about them.
-    #[must_use]
-    pub fn accounts(&self) -> Vec<Address> {
-        self.positions.iter().map(|(account, _)| *account).collect()
+    /// Asks the lens about them, in their block. Fails where the node or the lens does not answer.
+    pub async fn ask<R: Reads>(&self, reads: &R, lens: Address) -> Result<ILens::Positions, ChainError> {
+        let accounts = self.positions.iter().map(|(account, _)| *account).collect();
+        let data = ILens::positionsCall { id: self.market.0, accounts }.abi_encode().into();
+        let call = Call { from: Address::ZERO, to: lens, data, gas: GAS };
+        let answer = reads.calls(self.header.hash, &[call]).await?.pop();
+        let no_lens = |what: String| reads.error(format!("the lens {lens}: {what}"));
+        let answer = answer.unwrap_or_else(|| Ok(Bytes::new())).map_err(|refusal| no_lens(refusal.to_string()))?;
+        ILens::positionsCall::abi_decode_returns(&answer).map_err(|error| no_lens(error.to_string()))
     }
 
-    /// What is otherwise on the chain; `answer` is the lens's to [`Sample::accounts`], of the same block.
+    /// What is otherwise on the chain, by the lens's answer.
     #[must_use]
     pub fn compare(&self, answer: &ILens::Positions) -> Vec<Difference> {
         let mut lines = answer.lines.iter();

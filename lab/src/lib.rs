@@ -11,12 +11,15 @@ pub mod crowd;
 pub mod demo;
 pub mod exchange;
 pub mod gas;
+pub mod keeper;
 pub mod market;
 pub mod mutants;
 pub mod observer;
 pub mod proxy;
+pub mod reaction;
 pub mod recording;
 pub mod rig;
 pub mod stage;
+pub mod storm;
 
 pub use plimsoll_deploy::{node, process};

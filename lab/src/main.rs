@@ -11,7 +11,8 @@ use clap::{Parser, Subcommand};
 use eyre::{WrapErr, ensure, eyre};
 use plimsoll_chain::logging;
 use plimsoll_deploy::{progress::say, tools::Tools, workspace::Workspace};
-use plimsoll_lab::{book, demo, gas, mutants, recording, rig::Rig};
+use plimsoll_keeper::cli;
+use plimsoll_lab::{book, demo, gas, keeper::Keeper, mutants, reaction, recording, rig::Rig, storm};
 
 /// Shows and measures Plimsoll on a chain of your own.
 #[derive(Debug, Parser)]
@@ -63,6 +64,32 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measures how soon the keeper reacts: from a new head to its liquidation waiting in the pool. Builds itself with
+    /// optimisation first, if it was not.
+    Reaction {
+        /// How many positions the keeper's book holds.
+        #[arg(long, default_value_t = 100_000)]
+        positions: u64,
+        /// How many reactions are measured.
+        #[arg(long, default_value_t = 200)]
+        rounds: u64,
+        /// Report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Has thousands of loans under water in one block, and reports what the keeper made of it. Builds itself with
+    /// optimisation first, if it was not.
+    Storm {
+        /// How many loans.
+        #[arg(long, default_value_t = 5_000)]
+        positions: u64,
+        /// Report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The keeper itself, for the measurements that start it beside them.
+    #[command(hide = true)]
+    Keeper(cli::Arguments),
     /// Tries small faults in the lending core, and reports which of them no test notices.
     Mutants {
         #[command(flatten)]
@@ -75,11 +102,15 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    logging::ending(run(Arguments::parse().command).await)
+    match Arguments::parse().command {
+        Command::Keeper(arguments) => cli::carry_out(arguments).await,
+        command => logging::ending(Box::pin(run(command)).await),
+    }
 }
 
 async fn run(command: Command) -> eyre::Result<()> {
     match command {
+        Command::Keeper(_) => {}
         Command::Demo { exit, json } => {
             let rig = Rig::start(&[]).await?;
             let report = demo::run(&rig).await?;
@@ -95,7 +126,9 @@ async fn run(command: Command) -> eyre::Result<()> {
             let text = if json { serde_json::to_string_pretty(&report)? } else { report.to_string() };
             writeln!(io::stdout(), "{text}")?;
         }
-        Command::Book { .. } if cfg!(debug_assertions) => optimised()?,
+        Command::Book { .. } | Command::Reaction { .. } | Command::Storm { .. } if cfg!(debug_assertions) => {
+            optimised()?;
+        }
         Command::Book { positions, json } => {
             let report = book::run(positions).await?;
             let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
@@ -108,6 +141,16 @@ async fn run(command: Command) -> eyre::Result<()> {
                 .wrap_err_with(|| format!("what the environment variable {rpc_env} holds"))?;
             let tools = Tools::ready(&Workspace::find()?)?;
             let report = recording::record(&tools, endpoint, block, &out).await?;
+            let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
+            writeln!(io::stdout(), "{text}")?;
+        }
+        Command::Reaction { positions, rounds, json } => {
+            let report = reaction::run(positions, rounds, Keeper::this_program()?).await?;
+            let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
+            writeln!(io::stdout(), "{text}")?;
+        }
+        Command::Storm { positions, json } => {
+            let report = storm::run(positions, Keeper::this_program()?).await?;
             let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
             writeln!(io::stdout(), "{text}")?;
         }

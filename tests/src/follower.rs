@@ -17,6 +17,7 @@ use alloy::{
     primitives::{Address, B256},
 };
 use eyre::{WrapErr, bail};
+use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_keeper::{
     book::Book,
     chain::Sources,
@@ -40,7 +41,7 @@ async fn main() -> eyre::Result<()> {
     let from = loaded.cursor(first_block);
     say(format_args!("from {}", from.number))?;
     let settings = impatient(chain_id, genesis);
-    let stream = Stream::start(vec![endpoint.parse()?], Sources { core, rewards }, from, settings);
+    let stream = Stream::start([endpoint.parse::<Endpoint>()?], Sources { core, rewards }, from, settings);
     follow(Follower::new(stream, loaded, store.checkpoint, first_block), from.hash).await
 }
 
@@ -61,9 +62,9 @@ async fn follow(mut follower: Follower, mut at: Option<B256>) -> eyre::Result<()
     loop {
         tokio::select! {
             step = follower.wait() => match follower.take(step).await? {
-                News::Applied { number, hash, .. } => {
-                    at = Some(hash);
-                    say(format_args!("applied {number}"))?;
+                News::Applied(block) => {
+                    at = Some(block.hash);
+                    say(format_args!("applied {}", block.number))?;
                 }
                 News::Undone { to } => {
                     at = Some(to.hash);

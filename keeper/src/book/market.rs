@@ -108,6 +108,12 @@ impl MarketBook {
         self.positions.slot(account).map(|slot| self.positions.get(slot)).unwrap_or_default()
     }
 
+    /// How many accounts owe something in it.
+    #[must_use]
+    pub fn loans(&self) -> usize {
+        self.positions.waterline().len()
+    }
+
     /// Every account that ever had a position, in the order of their first.
     pub fn positions(&self) -> impl Iterator<Item = (Address, Position)> {
         self.positions.iter()

@@ -66,6 +66,11 @@ impl Waterline {
         }
     }
 
+    /// How many loans there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_size.iter().map(BTreeSet::len).sum()
+    }
+
     /// The slots of all loans that could be liquidated at a price, the most indebted for its collateral first in each
     /// size, and with them a few that the contract's rounding still spares. The market is as of the time in question.
     pub(super) fn within_reach(&self, market: &Market, terms: &Terms, price: U256) -> impl Iterator<Item = u32> {

@@ -17,7 +17,11 @@ use plimsoll_chain::{
 };
 use serde::Serialize;
 
-use crate::config::{Config, Setting};
+use crate::{
+    config::{Config, Setting},
+    engine::{self, Mode},
+    outside::Shutdown,
+};
 
 /// Watches a chain, liquidates loans under water, and harvests staking rewards.
 ///
@@ -36,6 +40,15 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Watch the chain and act on it until told to end, by Ctrl-C or SIGTERM. Without --live nothing is sent: the page
+    /// and the log say what would be.
+    Run {
+        #[command(flatten)]
+        from: From,
+        /// Send transactions.
+        #[arg(long)]
+        live: bool,
+    },
     /// Look whether everything is there that the keeper needs: nodes, contracts, keys, files, prices.
     Check {
         #[command(flatten)]
@@ -83,7 +96,11 @@ impl From {
 
 /// The whole program.
 pub async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    carry_out(Arguments::parse()).await
+}
+
+/// What the arguments say, and how that ends.
+pub async fn carry_out(arguments: Arguments) -> ExitCode {
     // What a command needs is too much for the stack.
     match Box::pin(run(arguments)).await {
         Ok(true) => ExitCode::SUCCESS,
@@ -99,6 +116,17 @@ pub async fn main() -> ExitCode {
 /// Does what the arguments say; `false` where the result is that something is not as it should be.
 async fn run(arguments: Arguments) -> eyre::Result<bool> {
     match arguments.command {
+        Command::Run { from, live } => {
+            let config = from.read()?;
+            logging::start(config.log.format);
+            let mode = if live { Mode::Live } else { Mode::DryRun };
+            let listening = |address| {
+                // Whoever started this may not listen.
+                let _ = writeln!(io::stdout(), "Listening on http://{address}");
+            };
+            Box::pin(engine::run(config, mode, Shutdown::on_signals()?, listening)).await?;
+            Ok(true)
+        }
         Command::Check { from, json } => {
             let config = from.read()?;
             logging::start(Format::Text);

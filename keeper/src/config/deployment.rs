@@ -85,6 +85,12 @@ impl Deployed {
         self.market_names.get(&id).cloned().unwrap_or_else(|| short(id.0))
     }
 
+    /// The name of a staking programme, or the beginning of its id.
+    #[must_use]
+    pub fn programme_name(&self, id: B256) -> String {
+        self.programme_names.get(&id).cloned().unwrap_or_else(|| short(id))
+    }
+
     /// Reads the section; `folder` is what a relative path starts from. `None` where a problem was found.
     pub(super) fn read(section: &Section<'_, '_>, folder: &Path) -> Option<Self> {
         let path = section.optional("record", "none, or target/deployments/31337.json where nothing else is said");

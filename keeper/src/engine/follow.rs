@@ -1,11 +1,12 @@
 //! The book kept equal to the chain, and its checkpoint behind it: what stream, book and store do together.
 
+use std::sync::Arc;
+
 use alloy::eips::BlockNumHash;
 use thiserror::Error;
 
 use crate::{
     book::{Block, Book, Row},
-    chain::Header,
     store::{Checkpoint, CheckpointTip, Image, StoreError},
     stream::{BlockEvents, Cursor, Rebuild, Step, Stream},
 };
@@ -32,17 +33,10 @@ pub struct Follower {
 }
 
 /// What changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// A block was applied.
-    Applied {
-        /// Its height.
-        number: u64,
-        /// Its hash.
-        hash: alloy::primitives::B256,
-        /// Its header, where it is the newest block that is known: the one to decide by.
-        tip: Option<Header>,
-    },
+    /// This block was applied.
+    Applied(Arc<BlockEvents>),
     /// Every block after this one was taken back.
     Undone {
         /// The last block that stays.
@@ -125,7 +119,7 @@ impl Follower {
     /// add up.
     pub async fn take(&mut self, step: Step) -> Result<News, FollowError> {
         match step {
-            Step::Apply(block) => Ok(self.apply(&block).await),
+            Step::Apply(block) => Ok(self.apply(block).await),
             Step::Undo { to } => {
                 if let Err(error) = self.book.undo_to(to.number) {
                     // A checkpoint's book begins at its block, and the stream may know blocks before it.
@@ -160,15 +154,15 @@ impl Follower {
         self.keep(kept);
     }
 
-    async fn apply(&mut self, block: &BlockEvents) -> News {
-        let BlockEvents { number, hash, timestamp, tip, ref events } = *block;
+    async fn apply(&mut self, block: Arc<BlockEvents>) -> News {
+        let BlockEvents { number, hash, timestamp, ref events, .. } = *block;
         match self.book.apply(Block { number, timestamp }, events) {
             Ok(rows) => {
                 self.stream.accept();
                 let images = rows.iter().map(|row| (row.key(), row.value())).collect();
                 let kept = self.checkpoint.record(CheckpointTip { number, hash, timestamp }, images).await;
                 self.keep(kept);
-                News::Applied { number, hash, tip }
+                News::Applied(block)
             }
             Err(error) => {
                 self.stream.reject(error.to_string());

@@ -1,6 +1,355 @@
 //! Joins the parts: what the stream brings goes into the book, what strategies make of it to the sender, and what became
 //! of that onto the page.
+//!
+//! ```text
+//! stream ──► follow (book, checkpoint) ──► strategies ──► sender
+//!    └─head──► feed (prices, ahead) ───────────┘            │ news
+//!                                                           ▼
+//!              background: audit, receipts ──────────────► ledger, picture ──► View
+//! ```
+//!
+//! One task owns the book and does one thing after another: a block is applied, decided by, handed to the sender, and
+//! only then looked at for people. What it does not need at once is asked for in the background.
 
+mod feed;
 mod follow;
+mod ledger;
+mod look;
+mod picture;
+mod reads;
+mod start;
+mod terms;
 
-pub use self::follow::{FollowError, Follower, Loaded, News};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use alloy::{
+    primitives::{B256, U256},
+    rpc::types::TransactionReceipt,
+};
+use plimsoll_contracts::MarketId;
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+
+use self::{
+    feed::PriceFeed,
+    ledger::{Deed, Ledger},
+    picture::Decisions,
+};
+pub use self::{
+    follow::{FollowError, Follower, Loaded, News},
+    reads::Endpoints,
+    start::{Mode, run},
+};
+use crate::{
+    audit::{Auditor, Difference, compare_totals},
+    chain::{Event, Header},
+    config::Config,
+    intent::{Intent, Purpose},
+    outside::{AlertKind, AlertSender, Metrics, Notice, Survey, View, view::AuditView},
+    prices::{Prices, Valuer},
+    safety::{Cause, Refusal, Subject},
+    sender::{
+        self, SenderHandle,
+        outcome::{Outcome, Report},
+    },
+    store::Notes,
+    strategies::{
+        Decision, WhyNot,
+        gas::{Costs, room},
+        liquidate::{Liquidate, Moment, Round},
+    },
+    stream::{BlockEvents, Reader},
+};
+
+/// Under what name the store keeps the sums.
+const SUMS: &str = "sums";
+
+/// How much the base fee can rise from one block to the next: an eighth.
+const BASE_FEE_RISE: u128 = 8;
+
+/// Everything that the one task owns.
+struct Engine {
+    config: Config,
+    follower: Follower,
+    endpoint_names: Vec<look::Named>,
+    endpoints: Endpoints,
+    reader: Reader,
+    feed: PriceFeed,
+    liquidate: Liquidate,
+    valuer: Valuer,
+    sender: SenderHandle,
+    notes: Notes,
+    /// What is on its way, and for whom: nothing else is decided about it meanwhile.
+    in_flight: HashMap<Subject, u64>,
+    /// What was handed to the sender and not yet broadcast: after which block, and when its head was known.
+    handed_over: HashMap<u64, (u64, Instant)>,
+    decisions: Decisions,
+    ledger: Ledger,
+    survey: Survey,
+    auditor: Auditor,
+    audited: AuditView,
+    /// Of the newest block that was decided by.
+    last: Option<(Header, Arc<Prices>)>,
+    background: JoinSet<Found>,
+    view: View,
+    views: watch::Sender<Arc<View>>,
+    metrics: Metrics,
+    alerts: AlertSender,
+}
+
+/// What came of something that was asked for in the background.
+enum Found {
+    /// Positions were compared with the chain: how many, and what is otherwise.
+    Compared { block: u64, positions: u64, differences: Vec<Difference> },
+    /// A transaction of ours did this.
+    Did { purpose: Purpose, receipt: Box<TransactionReceipt> },
+    /// Nobody answered.
+    Nothing,
+}
+
+impl Engine {
+    /// A block was applied.
+    async fn applied(&mut self, block: &BlockEvents) {
+        self.tell_of_losses(block);
+        let Some(header) = block.tip else {
+            self.view.progress = Some(format!("reading what happened: block {}", block.number));
+            self.publish();
+            return;
+        };
+        let arrived = Instant::now();
+        self.sender.on_block(header);
+        let prices = match self.feed.of(&header).await {
+            Ok(prices) => prices,
+            Err(error) => {
+                tracing::warn!(block = header.number, %error, "no prices, so nothing is decided in this block");
+                Arc::default()
+            }
+        };
+        self.decide(&header, &prices, arrived).await;
+        self.audit(&header, &prices);
+        self.last = Some((header, prices));
+        self.look(&header);
+        self.publish();
+    }
+
+    /// Decides about every loan under water, and hands over what is worth it.
+    async fn decide(&mut self, header: &Header, prices: &Prices, arrived: Instant) {
+        let chain = &self.config.chain;
+        let base_fee = u128::from(header.base_fee);
+        let costs = Costs {
+            gas_price: base_fee + base_fee.div_ceil(BASE_FEE_RISE) + self.config.fees.least_tip,
+            data_byte_price: 0,
+            margin_bps: self.config.liquidate.min_margin_bps,
+        };
+        let room = room(header.gas_limit, chain.transaction_gas_cap, chain.block_gas_share_bps);
+        let moment = Moment { header, prices, costs, room };
+        let back_off = self.sender.back_off();
+        let in_flight = &self.in_flight;
+        let obstacle = |market: MarketId, borrower| {
+            let subject = Subject::Loan { market: market.0, borrower };
+            if in_flight.contains_key(&subject) {
+                return Some(WhyNot::InFlight);
+            }
+            let wait = back_off.wait(&subject, header.number)?;
+            let cause = format!("it failed {} times in a row", wait.reverts.max(1));
+            Some(WhyNot::BackingOff { until_block: wait.until_block, cause })
+        };
+        let Round { intents, verdicts } =
+            self.liquidate.round(&self.endpoints, &mut self.valuer, self.follower.book(), moment, &obstacle).await;
+        for intent in intents {
+            self.submit(intent, header, arrived);
+        }
+        for verdict in verdicts {
+            if verdict.decision == Decision::WhyNot(WhyNot::LostRace) {
+                let subject = Subject::Loan { market: verdict.market.0, borrower: verdict.account };
+                self.sender.failed(subject, Cause::LostRace);
+            }
+            self.decisions.note(verdict.market, verdict.account, header.number, &verdict.decision);
+        }
+    }
+
+    fn submit(&mut self, intent: Intent, header: &Header, arrived: Instant) {
+        let subjects = intent.purpose.subjects();
+        let id = self.sender.submit(intent);
+        self.in_flight.extend(subjects.into_iter().map(|subject| (subject, id)));
+        self.handed_over.insert(id, (header.number, arrived));
+    }
+
+    /// The sender tells what became of something.
+    fn hear(&mut self, news: sender::News) {
+        match news {
+            sender::News::Alert(alert) => {
+                let subject = "sender".to_owned();
+                self.alerts.tell(Notice {
+                    kind: AlertKind::SignerProblem,
+                    subject,
+                    over: false,
+                    text: alert.to_string(),
+                });
+            }
+            sender::News::Report(report) => self.heard(&report),
+        }
+        if let Some((header, _)) = &self.last {
+            let header = *header;
+            self.look_at_sender(&header);
+            self.publish();
+        }
+    }
+
+    fn heard(&mut self, report: &Report) {
+        let now = self.last.as_ref().map_or(0, |(header, _)| header.timestamp);
+        let block = self.last.as_ref().map_or(0, |(header, _)| header.number);
+        let subjects = report.intent.purpose.subjects();
+        match &report.outcome {
+            Outcome::Sent { .. } => {
+                if let Some((_, arrived)) = self.handed_over.get(&report.id) {
+                    self.metrics.sent_after(arrived.elapsed());
+                }
+            }
+            Outcome::TakenBack => {
+                self.in_flight.extend(subjects.iter().map(|subject| (*subject, report.id)));
+            }
+            outcome => {
+                self.in_flight.retain(|_, id| *id != report.id);
+                let decided = self.handed_over.remove(&report.id);
+                if let (Outcome::Mined(receipt) | Outcome::Reverted(receipt), Some((decided_after, _))) =
+                    (outcome, decided)
+                {
+                    let blocks = receipt.place.block.saturating_sub(decided_after);
+                    self.metrics.mined_after(u32::try_from(blocks).unwrap_or(u32::MAX));
+                }
+            }
+        }
+        if let Outcome::Refused(refusal) = &report.outcome {
+            self.refused(report, refusal, block);
+        }
+        let is_new = self.ledger.note(&self.config, report, now);
+        if let (true, Outcome::Mined(receipt)) = (is_new, &report.outcome) {
+            self.look_up_deed(report.intent.purpose.clone(), receipt.place.block, receipt.place.hash);
+        }
+        if is_new {
+            self.remember_sums();
+        }
+    }
+
+    /// Safety, or a dry run, kept it from being sent: that is why not.
+    fn refused(&mut self, report: &Report, refusal: &Refusal, block: u64) {
+        let Purpose::Liquidate { market, borrowers } = &report.intent.purpose else { return };
+        let why_not = match refusal {
+            Refusal::DryRun => WhyNot::DryRun { gain_wei: report.intent.expected_gain, gas_wei: U256::ZERO },
+            refusal => WhyNot::Held { rule: refusal.to_string() },
+        };
+        let decision = Decision::WhyNot(why_not);
+        for borrower in borrowers {
+            self.decisions.note(MarketId(*market), *borrower, block, &decision);
+        }
+    }
+
+    /// Asks in the background what a mined transaction did.
+    fn look_up_deed(&mut self, purpose: Purpose, block: u64, hash: B256) {
+        let reader = self.reader.clone();
+        self.background.spawn(async move {
+            match reader.ask::<_, Option<TransactionReceipt>>(block, "eth_getTransactionReceipt", (hash,)).await {
+                Ok(Some(receipt)) => Found::Did { purpose, receipt: Box::new(receipt) },
+                Ok(None) => Found::Nothing,
+                Err(error) => {
+                    tracing::warn!(%hash, %error, "what a transaction brought could not be read");
+                    Found::Nothing
+                }
+            }
+        });
+    }
+
+    /// Compares totals with what the prices' snapshot says, and has a sample of positions compared in the background.
+    fn audit(&mut self, header: &Header, prices: &Prices) {
+        let book = self.follower.book();
+        let totals =
+            book.markets().filter_map(|market| compare_totals(header.number, market, prices.stored(market.id())?));
+        let totals: Vec<_> = totals.collect();
+        self.differ(totals);
+        let every = self.config.audit.every;
+        if every == 0 || !header.number.is_multiple_of(every) {
+            return;
+        }
+        let size = usize::try_from(self.config.audit.positions).unwrap_or(usize::MAX);
+        let Some(sample) = self.auditor.sample(self.follower.book(), *header, size) else { return };
+        let (endpoints, lens) = (self.endpoints.clone(), self.config.deployed.lens);
+        self.background.spawn(async move {
+            let block = sample.header.number;
+            let differences = match sample.ask(&endpoints, lens).await {
+                Ok(answer) => sample.compare(&answer),
+                Err(error) => {
+                    tracing::warn!(%error, "a sample of the book could not be compared with the chain");
+                    return Found::Nothing;
+                }
+            };
+            Found::Compared { block, positions: picture::count(sample.positions.len()), differences }
+        });
+    }
+
+    /// Something that was asked for in the background is there.
+    async fn found(&mut self, found: Found) {
+        match found {
+            Found::Compared { block, positions, differences } => {
+                self.audited.compared += positions;
+                self.audited.last_block = Some(block);
+                self.differ(differences);
+            }
+            Found::Did { purpose, receipt } => {
+                let Some((header, _)) = self.last.clone() else { return };
+                let market = purpose.market().and_then(|id| self.follower.book().market(id));
+                let deed = Deed::of(&receipt, &self.config.deployed);
+                let deed = market.map_or(deed.clone(), |market| deed.in_token(market.params().loanToken));
+                let values = self.valuer.values(&self.endpoints, &header).await.unwrap_or_default();
+                let gain = deed.gain(&values);
+                self.ledger.deed(&self.config, receipt.transaction_hash, &purpose, &deed, gain, header.timestamp);
+                self.remember_sums();
+                self.look_at_sender(&header);
+                self.publish();
+            }
+            Found::Nothing => {}
+        }
+    }
+
+    fn differ(&mut self, differences: Vec<Difference>) {
+        for difference in differences {
+            tracing::error!("{difference}");
+            self.audited.mismatches += 1;
+            let text = difference.to_string();
+            self.audited.last = Some(text.clone());
+            let subject = difference.market.to_string();
+            self.alerts.tell(Notice { kind: AlertKind::AuditMismatch, subject, over: false, text });
+        }
+    }
+
+    fn tell_of_losses(&self, block: &BlockEvents) {
+        for event in &block.events {
+            if let Event::Core(plimsoll_contracts::IPlimsoll::IPlimsollEvents::RealiseLoss(loss)) = event {
+                let market = self.config.deployed.market_name(MarketId(loss.id));
+                let text = format!(
+                    "in block {} a loss of {} units was realised in {market}: {} came from its reserve, {} from its \
+                     backstop, the rest from its suppliers",
+                    block.number, loss.loss, loss.fromReserve, loss.fromCover
+                );
+                self.alerts.tell(Notice { kind: AlertKind::BadDebt, subject: market, over: false, text });
+            }
+        }
+    }
+
+    fn remember_sums(&mut self) {
+        let Ok(text) = serde_json::to_string(self.ledger.sums()) else { return };
+        let notes = self.notes.clone();
+        self.background.spawn(async move {
+            if let Err(error) = notes.write(SUMS, text).await {
+                tracing::error!(%error, "the sums of what was earned and spent are not written");
+            }
+            Found::Nothing
+        });
+    }
+
+    fn publish(&self) {
+        self.views.send_replace(Arc::new(self.view.clone()));
+    }
+}
+
+/// The least time between two looks at what changes without a block.
+const TICK: Duration = Duration::from_secs(1);

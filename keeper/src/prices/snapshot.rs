@@ -8,7 +8,7 @@ use alloy::{
     sol_types::SolCall,
 };
 use plimsoll_chain::error::ChainError;
-use plimsoll_contracts::{IChainlinkOracle::IChainlinkOracleErrors, ILens, MarketId};
+use plimsoll_contracts::{IChainlinkOracle::IChainlinkOracleErrors, ILens, Market, MarketId};
 use serde::Serialize;
 
 use super::node::{Call, Reads};
@@ -24,6 +24,7 @@ const GAS: u64 = 50_000_000;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prices {
     by_market: B256Map<Result<U256, NoPrice>>,
+    stored: B256Map<Market>,
 }
 
 /// Why a market has no price to liquidate by.
@@ -47,11 +48,18 @@ impl Prices {
     pub fn of(&self, market: MarketId) -> Result<U256, NoPrice> {
         self.by_market.get(&market.0).cloned().unwrap_or(Err(NoPrice::NotAsked))
     }
+
+    /// A market's totals as the core has them stored, which the lens says beside.
+    #[must_use]
+    pub fn stored(&self, market: MarketId) -> Option<&Market> {
+        self.stored.get(&market.0)
+    }
 }
 
 impl FromIterator<(MarketId, Result<U256, NoPrice>)> for Prices {
     fn from_iter<I: IntoIterator<Item = (MarketId, Result<U256, NoPrice>)>>(prices: I) -> Self {
-        Self { by_market: prices.into_iter().map(|(market, price)| (market.0, price)).collect() }
+        let by_market = prices.into_iter().map(|(market, price)| (market.0, price)).collect();
+        Self { by_market, stored: B256Map::default() }
     }
 }
 
@@ -92,8 +100,10 @@ async fn ask<R: Reads>(
         let answer = answer.map_err(|refusal| reads.error(format!("the lens {lens} refused: {refusal}")))?;
         let snapshot = ILens::snapshotCall::abi_decode_returns(&answer)
             .map_err(|_| reads.error(format!("there is no lens at {lens}: it answers something else")))?;
-        let lines = snapshot.markets.into_iter().map(|line| (line.id, read(&line.liquidationPrice)));
-        prices.by_market.extend(lines);
+        for line in snapshot.markets {
+            prices.by_market.insert(line.id, read(&line.liquidationPrice));
+            prices.stored.insert(line.id, line.stored);
+        }
     }
     Ok(prices)
 }

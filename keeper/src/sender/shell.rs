@@ -52,7 +52,7 @@ pub struct Settings {
 }
 
 /// The keys. With one of them everything is signed by it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Signers {
     /// For urgent intents.
     pub urgent: Option<PrivateKeySigner>,

@@ -153,7 +153,13 @@ pub struct Stream {
 impl Stream {
     /// Begins to follow the chain after a block. Needs no endpoint to be there yet. Must be called within tokio.
     #[must_use]
-    pub fn start(endpoints: Vec<Endpoint>, sources: Sources, from: Cursor, settings: Settings) -> Self {
+    pub fn start(
+        endpoints: impl IntoIterator<Item: Into<Arc<Endpoint>>>,
+        sources: Sources,
+        from: Cursor,
+        settings: Settings,
+    ) -> Self {
+        let endpoints = endpoints.into_iter().map(Into::into).collect();
         let pool = Arc::new(Pool::new(endpoints, sources, settings));
         let mut attendants = JoinSet::new();
         for index in 0..pool.nodes.len() {

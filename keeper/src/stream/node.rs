@@ -1,7 +1,7 @@
 //! One endpoint: its connection, what it knows, and every question that we ask it, each with a deadline and on record.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ use super::{head::Head, range::RangeSize, refusal::Refusal, standing::Standing};
 
 /// An endpoint and what is known about it.
 pub(super) struct Node {
-    pub(super) endpoint: Endpoint,
+    pub(super) endpoint: Arc<Endpoint>,
     deadline: Duration,
     state: Mutex<State>,
     /// Rung when its standing has changed, for the one who attends to it.
@@ -55,7 +55,7 @@ pub(super) struct Failure {
 }
 
 impl Node {
-    pub(super) fn new(endpoint: Endpoint, deadline: Duration, longest_range: u64) -> Self {
+    pub(super) fn new(endpoint: Arc<Endpoint>, deadline: Duration, longest_range: u64) -> Self {
         let state = State {
             client: None,
             listens: false,

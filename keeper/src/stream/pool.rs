@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use alloy::{
-    network::Ethereum,
     primitives::B256,
-    providers::{DynProvider, Provider, RootProvider},
-    rpc::json_rpc::{RpcRecv, RpcSend},
+    rpc::{
+        client::RpcClient,
+        json_rpc::{RpcRecv, RpcSend},
+    },
 };
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use tokio::{sync::watch, time::Instant};
@@ -79,7 +80,7 @@ pub enum EndpointState {
 }
 
 impl Pool {
-    pub(super) fn new(endpoints: Vec<Endpoint>, sources: Sources, settings: Settings) -> Self {
+    pub(super) fn new(endpoints: Vec<Arc<Endpoint>>, sources: Sources, settings: Settings) -> Self {
         let node = |endpoint| Node::new(endpoint, settings.deadline, settings.longest_range);
         Self {
             nodes: endpoints.into_iter().map(node).collect(),
@@ -196,16 +197,15 @@ impl Reader {
         Err(last.unwrap_or_else(nobody))
     }
 
-    /// The connected endpoints by name, the best first: for transactions, which all should hear of, and for bindings.
-    /// Their connections end when the stream finds that they are gone; ask again then.
+    /// The connected endpoints that have a block of this height, the best first. Their connections end when the stream
+    /// finds that they are gone; ask again then.
     #[must_use]
-    pub fn providers(&self) -> Vec<(String, DynProvider)> {
-        let node = |index: usize| {
+    pub fn clients(&self, number: u64) -> Vec<(Arc<Endpoint>, RpcClient)> {
+        let client = |index: usize| {
             let node = self.0.nodes.get(index)?;
-            let client = node.state().client.clone()?;
-            Some((node.endpoint.to_string(), RootProvider::<Ethereum>::new(client).erased()))
+            Some((Arc::clone(&node.endpoint), node.state().client.clone()?))
         };
-        self.0.order(0).into_iter().filter_map(node).collect()
+        self.0.order(number).into_iter().filter_map(client).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use alloy::{
     providers::{DynProvider, Provider, ext::AnvilApi},
 };
 use eyre::ContextCompat;
+use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_keeper::{
     chain::Sources,
     engine::{Follower, Loaded, News},
@@ -63,13 +64,13 @@ async fn following(loans: usize) -> eyre::Result<Counts> {
     let store = Store::open(folder.path(), &Identity { chain_id, genesis, core: market.core, rewards: None })?;
     let loaded = Loaded::from(&store.checkpoint).await?;
     let sources = Sources { core: market.core, rewards: None };
-    let endpoints = vec![proxy.ws_url().parse()?];
+    let endpoints = [proxy.ws_url().parse::<Endpoint>()?];
     let stream = Stream::start(endpoints, sources, loaded.cursor(1), Settings::new(chain_id, BLOCK_TIME));
     let mut follower = Follower::new(stream, loaded, store.checkpoint, 1);
     let counts = rpc_calls_over_idle_blocks(rig.provider(), &proxy, async |block| {
         loop {
             let step = follower.wait().await;
-            if matches!(follower.take(step).await?, News::Applied { hash, .. } if hash == block.hash) {
+            if matches!(follower.take(step).await?, News::Applied(applied) if applied.hash == block.hash) {
                 return Ok(());
             }
         }

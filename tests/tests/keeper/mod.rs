@@ -4,3 +4,4 @@ mod browser;
 mod cli;
 mod page;
 mod sample;
+mod storms;

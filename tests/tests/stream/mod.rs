@@ -12,6 +12,7 @@ use alloy::{
     providers::ext::AnvilApi,
     rpc::types::TransactionRequest,
 };
+use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_chain::error::ChainError;
 use plimsoll_keeper::stream::{Cursor, EndpointState, Settings, Step};
 use plimsoll_lab::proxy::{Fault, Moment};
@@ -126,11 +127,11 @@ async fn an_endpoint_of_another_chain_is_named_and_never_asked() -> eyre::Result
 
     // The same id, and another first block.
     let other = World::new(1).await?;
-    let endpoints = [&world.proxies[0], &other.proxies[0]].map(|proxy| proxy.http_url().parse());
+    let endpoints = [&world.proxies[0], &other.proxies[0]].map(|proxy| proxy.http_url().parse::<Endpoint>());
     let genesis = Some(world.block(0).await?.hash);
     let settings = Settings { genesis, ..world.settings() };
     let from = Cursor { number: 0, hash: genesis };
-    let endpoints = endpoints.into_iter().collect::<Result<_, _>>()?;
+    let endpoints = endpoints.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut stream = plimsoll_keeper::stream::Stream::start(endpoints, World::sources(), from, settings);
     other.proxies[0].wait_for(|counts| counts.of("eth_getBlockByNumber") > 0).await?;
     while !matches!(stream.health()[1].state, EndpointState::Excluded { .. }) {
@@ -152,7 +153,7 @@ async fn others_read_over_the_same_connections_and_are_helped_over_failures() ->
     let head = world.head().await?;
     world.proxies[0].inject(Fault::Stall(Moment::BeforeForwarding));
     let code: Bytes = reader.ask(head.number, "eth_getCode", (CORE, head.hash)).await?;
-    assert!(!code.is_empty() && reader.providers().len() == 2);
+    assert!(!code.is_empty() && reader.clients(0).len() == 2);
 
     // A revert is the contract's word, and nobody else is asked.
     world.provider.anvil_set_code(CORE, bytes!("60006000fd")).await?;

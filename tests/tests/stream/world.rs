@@ -15,6 +15,7 @@ use alloy::{
     sol_types::SolEvent,
 };
 use eyre::{ContextCompat, bail, ensure, eyre};
+use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_contracts::IPlimsoll;
 use plimsoll_keeper::{
     chain::{Event, Sources},
@@ -163,7 +164,7 @@ impl World {
             By::Http => proxy.http_url(),
             By::WebSocket => proxy.ws_url(),
         });
-        let endpoints = urls.map(|url| url.parse()).collect::<Result<_, _>>()?;
+        let endpoints = urls.map(|url| url.parse::<Endpoint>()).collect::<Result<Vec<_>, _>>()?;
         Ok(Keeper::new(Stream::start(endpoints, Self::sources(), from, settings), from))
     }
 }

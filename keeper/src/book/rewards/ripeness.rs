@@ -34,6 +34,11 @@ impl Ripeness {
         }
     }
 
+    /// How many accounts agreed, and can ever be harvested.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The slots of all accounts that are ripe at an accumulator, the longest ripe first.
     pub(super) fn up_to(&self, accumulator: U256) -> impl Iterator<Item = u32> {
         self.0.range(..=(accumulator, u32::MAX)).map(|(_, slot)| *slot)

@@ -110,6 +110,12 @@ impl<'b> StreamBook<'b> {
         ripe.filter(|found| found.claimable >= found.consent.smallest.max(1)).collect()
     }
 
+    /// How many accounts agreed to be harvested, and earn something.
+    #[must_use]
+    pub fn consenting(&self) -> usize {
+        self.pool.stakers.ripeness(self.index).len()
+    }
+
     /// Who will be the next that can be harvested after a second, and when.
     #[must_use]
     pub fn next_harvestable(&self, timestamp: u64) -> Option<Ripening> {

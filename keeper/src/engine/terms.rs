@@ -1,0 +1,132 @@
+//! From the configuration to what each part of the keeper takes.
+
+use std::{sync::Arc, time::Duration};
+
+use alloy::primitives::{Address, U256};
+use plimsoll_chain::endpoint::Endpoint;
+
+use crate::{
+    config::{Config, EndpointSettings, Role, TransactionType},
+    safety,
+    sender::{
+        self, Nodes,
+        core::PrivateFirst,
+        fees::{FeePolicy, PriceStyle},
+    },
+    strategies::{gas::GasTable, liquidate},
+    stream,
+};
+
+/// How long a transaction is good for: as many blocks, and no less than this.
+const DEADLINE_BLOCKS: u32 = 10;
+const SHORTEST_DEADLINE: Duration = Duration::from_secs(60);
+/// Addresses in a swap's path, and what stands between two of them.
+const PATH_TOKEN_BYTES: usize = 20;
+const PATH_STEP_BYTES: usize = 23;
+/// A whole, in basis points.
+const BPS: u32 = 10_000;
+
+/// How the chain is followed.
+pub(super) fn stream(config: &Config) -> stream::Settings {
+    let genesis = config.deployed.genesis;
+    stream::Settings { genesis, ..stream::Settings::new(config.deployed.chain_id, config.chain.block_time) }
+}
+
+/// Who is read, who is shown transactions, and who keeps them to itself.
+pub(super) struct Roles {
+    pub(super) read: Vec<Arc<Endpoint>>,
+    pub(super) send: Vec<Arc<Endpoint>>,
+    pub(super) private: Vec<Arc<Endpoint>>,
+}
+
+impl Roles {
+    pub(super) fn of(endpoints: Vec<EndpointSettings>) -> Self {
+        let mut roles = Self { read: Vec::new(), send: Vec::new(), private: Vec::new() };
+        for EndpointSettings { endpoint, role, .. } in endpoints {
+            let endpoint = Arc::new(endpoint);
+            if role.reads() {
+                roles.read.push(Arc::clone(&endpoint));
+            }
+            match role {
+                Role::Both | Role::Send => roles.send.push(endpoint),
+                Role::Private => roles.private.push(endpoint),
+                Role::Read => {}
+            }
+        }
+        roles
+    }
+
+    pub(super) fn nodes(&self) -> Nodes {
+        Nodes::new(self.read.clone(), self.send.clone(), self.private.clone())
+    }
+}
+
+/// How transactions are sent.
+pub(super) fn sender(config: &Config, is_live: bool) -> sender::Settings {
+    let Config { chain, fees, safety, .. } = config;
+    let style = match chain.transaction_type {
+        TransactionType::Eip1559 => PriceStyle::MaximumAndTip,
+        TransactionType::Legacy => PriceStyle::GasPrice,
+    };
+    let is_private = config.endpoints.iter().any(|endpoint| endpoint.role == Role::Private);
+    let core = sender::core::Settings {
+        fees: FeePolicy {
+            style,
+            least_tip: fees.least_tip,
+            most_per_gas: fees.highest_price,
+            kept_bps: config.liquidate.min_margin_bps.min(BPS),
+            urgent_tip_bps: u32::from(fees.profit_share_bps),
+            ..FeePolicy::default()
+        },
+        most_pending: usize::try_from(safety.most_pending).unwrap_or(usize::MAX),
+        replace_after_blocks: fees.replace_after,
+        final_after_blocks: chain.final_after,
+        private: is_private.then_some(PrivateFirst { public_after_blocks: None }),
+        ..sender::core::Settings::default()
+    };
+    sender::Settings {
+        chain_id: config.deployed.chain_id,
+        core,
+        safety: safety::Settings {
+            is_live,
+            loss_cap_per_day: safety.loss_cap_per_day,
+            breaker_reverts: usize::try_from(safety.breaker_reverts).unwrap_or(usize::MAX),
+            breaker_window_secs: safety.breaker_window.as_secs(),
+            breaker_pause_secs: safety.breaker_pause.as_secs(),
+            minimum_balance: safety.minimum_balance,
+        },
+        kill_file: Some(safety.kill_file.clone()),
+        adopt_nonce: false,
+        lock_folder: None,
+    }
+}
+
+/// How loans are liquidated.
+pub(super) fn liquidate(config: &Config, keeper: Address) -> liquidate::Settings {
+    let deadline = (config.chain.block_time * DEADLINE_BLOCKS).max(SHORTEST_DEADLINE);
+    let enabled = config.liquidate.markets.iter().filter(|(_, market)| config.liquidate.enabled && market.enabled);
+    let market = |market: &crate::config::MarketSettings| liquidate::MarketSettings {
+        routes: market.route.iter().map(route).collect(),
+        from_inventory: market.from_inventory,
+        largest_repay: market.largest_repay.map(U256::from),
+    };
+    liquidate::Settings {
+        keeper,
+        receiver: keeper,
+        core: config.deployed.core,
+        liquidator: config.deployed.liquidator,
+        markets: enabled.map(|(id, settings)| (id.0, market(settings))).collect(),
+        gas: GasTable::default(),
+        slack_bps: config.liquidate.slack_bps,
+        deadline_secs: deadline.as_secs(),
+    }
+}
+
+fn route(route: &crate::config::Route) -> liquidate::Route {
+    liquidate::Route {
+        swapper: route.swapper,
+        path: route.path.clone(),
+        pools: route.path.len().saturating_sub(PATH_TOKEN_BYTES).div_ceil(PATH_STEP_BYTES),
+        profit_in_collateral: false,
+    }
+}

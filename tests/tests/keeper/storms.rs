@@ -1,0 +1,17 @@
+//! Many loans under water in one block.
+
+use std::process::Command;
+
+use plimsoll_lab::storm;
+
+fn keeper() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_lookout"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_loans_under_water_are_liquidated_in_the_next_block() -> eyre::Result<()> {
+    let report = storm::run(20, keeper()).await?;
+    assert_eq!((report.liquidated, report.reverted, report.sent_twice), (20, 0, 0), "{report:?}");
+    assert!(report.blocks <= 4, "{report:?}");
+    Ok(())
+}
