@@ -64,15 +64,19 @@ pub(super) async fn attend(pool: Arc<Pool>, index: usize) {
 
 /// Connects an endpoint; when it announces heads, these come back.
 async fn connect(pool: &Pool, node: &Node) -> Result<Option<Subscription<Head>>, Problem> {
-    let client = match time::timeout(pool.settings.deadline, node.endpoint.connection()).await {
-        Ok(connected) => connected.map_err(Problem::Away)?,
-        Err(_) => return Err(Problem::Away(node.problem("it did not take the connection in time"))),
-    };
+    let client = open(pool, node).await.map_err(Problem::Away)?;
     identify(pool, node, &client).await?;
     let heads = subscribe(node, &client).await?;
-    node.connected(client, heads.is_some());
+    let for_others = if heads.is_some() { open(pool, node).await.ok() } else { None };
+    node.connected(client, for_others, heads.is_some());
     pool.ring();
     Ok(heads)
+}
+
+/// Opens a connection.
+async fn open(pool: &Pool, node: &Node) -> Result<RpcClient, ChainError> {
+    let opened = time::timeout(pool.settings.deadline, node.endpoint.connection()).await;
+    opened.unwrap_or_else(|_| Err(node.problem("it did not take the connection in time")))
 }
 
 /// Makes sure that it is of our chain, of which there is one for each first block.

@@ -169,7 +169,7 @@ impl Pool {
     }
 }
 
-/// Asks the stream's endpoints for others, over the same connections and in the same order.
+/// Asks the stream's endpoints for others, in the same order; a WebSocket has a second connection for that.
 #[derive(Clone)]
 pub struct Reader(pub(super) Arc<Pool>);
 
@@ -188,7 +188,7 @@ impl Reader {
         };
         let mut last = None;
         for node in self.0.order(number).into_iter().filter_map(|index| self.0.nodes.get(index)) {
-            match node.ask(method, params.clone()).await {
+            match node.ask_for_others(method, params.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) if failure.refusal == Refusal::Reverted => return Err(failure.error),
                 Err(failure) => last = Some(failure.error),
@@ -203,7 +203,7 @@ impl Reader {
     pub fn clients(&self, number: u64) -> Vec<(Arc<Endpoint>, RpcClient)> {
         let client = |index: usize| {
             let node = self.0.nodes.get(index)?;
-            Some((Arc::clone(&node.endpoint), node.state().client.clone()?))
+            Some((Arc::clone(&node.endpoint), node.client_for_others()?))
         };
         self.0.order(number).into_iter().filter_map(client).collect()
     }

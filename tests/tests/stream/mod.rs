@@ -143,7 +143,7 @@ async fn an_endpoint_of_another_chain_is_named_and_never_asked() -> eyre::Result
 }
 
 #[tokio::test]
-async fn others_read_over_the_same_connections_and_are_helped_over_failures() -> eyre::Result<()> {
+async fn others_read_through_the_stream_and_are_helped_over_failures() -> eyre::Result<()> {
     let mut world = World::new(2).await?;
     world.log(1).await?;
     let mut keeper = world.keeper(&[WebSocket, Http])?;
