@@ -12,6 +12,7 @@ use crate::{
         view::{EndpointView, Head, ProgrammeView, SafetyView, SignerView},
     },
     sender::LaneStatus,
+    strategies::harvest::StreamId,
     stream::{EndpointHealth, EndpointState},
 };
 
@@ -65,7 +66,10 @@ impl Engine {
             reward_token: self.config.tokens.name(stream.reward_token()),
             consenting: picture::count(stream.consenting()),
             due: picture::count(stream.harvestable(timestamp).len()),
-            decision: None,
+            decision: self
+                .harvests
+                .get(&StreamId { pool: stream.pool().id(), reward_token: stream.reward_token() })
+                .cloned(),
         };
         let known = |stream: &crate::book::StreamBook<'_>| {
             self.config.deployed.programme_names.contains_key(&stream.pool().id())

@@ -11,6 +11,7 @@
 //! One task owns the book and does one thing after another: a block is applied, decided by, handed to the sender, and
 //! only then looked at for people. What it does not need at once is asked for in the background.
 
+mod data_fee;
 mod feed;
 mod follow;
 mod ledger;
@@ -30,6 +31,7 @@ use plimsoll_contracts::MarketId;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use self::{
+    data_fee::DataPrice,
     feed::PriceFeed,
     ledger::{Deed, Ledger},
     picture::Decisions,
@@ -44,9 +46,12 @@ use crate::{
     chain::{Event, Header},
     config::Config,
     intent::{Intent, Purpose},
-    outside::{AlertKind, AlertSender, Metrics, Notice, Survey, View, view::AuditView},
+    outside::{
+        AlertKind, AlertSender, Metrics, Notice, Survey, View,
+        view::{self, AuditView},
+    },
     prices::{Prices, Valuer},
-    safety::{Cause, Refusal, Subject},
+    safety::{BackOff, Cause, Refusal, Subject},
     sender::{
         self, SenderHandle,
         outcome::{Outcome, Report},
@@ -55,6 +60,7 @@ use crate::{
     strategies::{
         Decision, WhyNot,
         gas::{Costs, room},
+        harvest::{self, Harvest, StreamId},
         liquidate::{Liquidate, Moment, Round},
     },
     stream::{BlockEvents, Reader},
@@ -75,7 +81,12 @@ struct Engine {
     reader: Reader,
     feed: PriceFeed,
     liquidate: Liquidate,
+    /// Where there is anything to harvest.
+    harvest: Option<Harvest>,
+    /// What was decided last about each reward.
+    harvests: HashMap<StreamId, view::Decision>,
     valuer: Valuer,
+    data_price: DataPrice,
     sender: SenderHandle,
     notes: Notes,
     /// What is on its way, and for whom: nothing else is decided about it meanwhile.
@@ -133,28 +144,23 @@ impl Engine {
 
     /// Decides about every loan under water, and hands over what is worth it.
     async fn decide(&mut self, header: &Header, prices: &Prices, arrived: Instant) {
-        let chain = &self.config.chain;
         let base_fee = u128::from(header.base_fee);
         let costs = Costs {
             gas_price: base_fee + base_fee.div_ceil(BASE_FEE_RISE) + self.config.fees.least_tip,
-            data_byte_price: 0,
+            data_byte_price: self.data_price.of(&self.endpoints, header).await,
             margin_bps: self.config.liquidate.min_margin_bps,
         };
+        let chain = &self.config.chain;
         let room = room(header.gas_limit, chain.transaction_gas_cap, chain.block_gas_share_bps);
         let moment = Moment { header, prices, costs, room };
         let back_off = self.sender.back_off();
         let in_flight = &self.in_flight;
         let obstacle = |market: MarketId, borrower| {
-            let subject = Subject::Loan { market: market.0, borrower };
-            if in_flight.contains_key(&subject) {
-                return Some(WhyNot::InFlight);
-            }
-            let wait = back_off.wait(&subject, header.number)?;
-            let cause = format!("it failed {} times in a row", wait.reverts.max(1));
-            Some(WhyNot::BackingOff { until_block: wait.until_block, cause })
+            stands_against(&Subject::Loan { market: market.0, borrower }, in_flight, &back_off, header.number)
         };
         let Round { intents, verdicts } =
             self.liquidate.round(&self.endpoints, &mut self.valuer, self.follower.book(), moment, &obstacle).await;
+        let is_calm = intents.is_empty();
         for intent in intents {
             self.submit(intent, header, arrived);
         }
@@ -165,6 +171,44 @@ impl Engine {
             }
             self.decisions.note(verdict.market, verdict.account, header.number, &verdict.decision);
         }
+        if is_calm {
+            self.harvest(harvest::Moment { header, costs, room }, arrived).await;
+        }
+    }
+
+    /// Decides about rewards, when nothing more urgent is to be done.
+    async fn harvest(&mut self, moment: harvest::Moment<'_>, arrived: Instant) {
+        let Some(harvest) = &mut self.harvest else { return };
+        let costs = Costs { margin_bps: self.config.harvest.min_margin_bps, ..moment.costs };
+        let moment = harvest::Moment { costs, ..moment };
+        let back_off = self.sender.back_off();
+        let (in_flight, keeper) = (&self.in_flight, harvest.settings().keeper);
+        let obstacle = |stream: StreamId, account| {
+            let StreamId { pool, reward_token } = stream;
+            let account = (account != keeper).then_some(account);
+            stands_against(
+                &Subject::Rewards { pool, reward_token, account },
+                in_flight,
+                &back_off,
+                moment.header.number,
+            )
+        };
+        let book = self.follower.book();
+        let round = harvest.round(&self.endpoints, &mut self.valuer, book, moment, &obstacle).await;
+        let Some(harvest::Round { intents, verdicts }) = round else { return };
+        for intent in intents {
+            self.submit(intent, moment.header, arrived);
+        }
+        // One for each reward: what is done, or else why not for the first.
+        let mut decided = HashMap::new();
+        for verdict in &verdicts {
+            let words = picture::in_words(&verdict.decision, moment.header.number);
+            let shown = decided.entry(verdict.stream).or_insert_with(|| words.clone());
+            if words.acts && !shown.acts {
+                *shown = words;
+            }
+        }
+        self.harvests = decided;
     }
 
     fn submit(&mut self, intent: Intent, header: &Header, arrived: Instant) {
@@ -349,6 +393,21 @@ impl Engine {
     fn publish(&self) {
         self.views.send_replace(Arc::new(self.view.clone()));
     }
+}
+
+/// Why nothing is decided about something now.
+fn stands_against(
+    subject: &Subject,
+    in_flight: &HashMap<Subject, u64>,
+    back_off: &BackOff,
+    block: u64,
+) -> Option<WhyNot> {
+    if in_flight.contains_key(subject) {
+        return Some(WhyNot::InFlight);
+    }
+    let wait = back_off.wait(subject, block)?;
+    let cause = format!("it failed {} times in a row", wait.reverts.max(1));
+    Some(WhyNot::BackingOff { until_block: wait.until_block, cause })
 }
 
 /// The least time between two looks at what changes without a block.

@@ -33,14 +33,7 @@ pub(super) struct Decisions(HashMap<(MarketId, Address), Decision>);
 impl Decisions {
     /// Notes a decision.
     pub(super) fn note(&mut self, market: MarketId, account: Address, block: u64, decision: &strategies::Decision) {
-        let (acts, reason, text) = match decision {
-            strategies::Decision::Act { gain_wei, gas_wei } => {
-                let [gain, gas] = [gain_wei, gas_wei].map(|wei| alloy::primitives::utils::format_ether(*wei));
-                (true, "act", format!("it is sent: it is to bring {gain} coins and to cost {gas}"))
-            }
-            strategies::Decision::WhyNot(why_not) => (false, why_not.name(), why_not.to_string()),
-        };
-        self.0.insert((market, account), Decision { block, acts, reason: reason.to_owned(), text });
+        self.0.insert((market, account), in_words(decision, block));
     }
 
     fn of(&self, market: MarketId, account: Address) -> Option<&Decision> {
@@ -51,6 +44,18 @@ impl Decisions {
     fn retain(&mut self, mut is_kept: impl FnMut(MarketId, Address) -> bool) {
         self.0.retain(|(market, account), _| is_kept(*market, *account));
     }
+}
+
+/// A decision as it is shown.
+pub(super) fn in_words(decision: &strategies::Decision, block: u64) -> Decision {
+    let (acts, reason, text) = match decision {
+        strategies::Decision::Act { gain_wei, gas_wei } => {
+            let [gain, gas] = [gain_wei, gas_wei].map(|wei| alloy::primitives::utils::format_ether(*wei));
+            (true, "act", format!("it is sent: it is to bring {gain} coins and to cost {gas}"))
+        }
+        strategies::Decision::WhyNot(why_not) => (false, why_not.name(), why_not.to_string()),
+    };
+    Decision { block, acts, reason: reason.to_owned(), text }
 }
 
 /// What of the book is shown.

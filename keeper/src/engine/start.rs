@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{
     Engine, FollowError, Follower, Loaded, News, SUMS, TICK,
+    data_fee::DataPrice,
     feed::PriceFeed,
     ledger::{Ledger, Sums},
     look::Named,
@@ -28,7 +29,7 @@ use crate::{
     prices::Valuer,
     sender::{self, SenderTasks, Signers, StartError},
     store::{Identity, Store},
-    strategies::liquidate::Liquidate,
+    strategies::{harvest::Harvest, liquidate::Liquidate},
     stream::Stream,
 };
 
@@ -76,6 +77,7 @@ pub async fn run(
         () = shutdown.requested() => return Ok(()),
     };
     let keeper = signers.urgent.as_ref().map(PrivateKeySigner::address).unwrap_or_default();
+    let harvester = signers.patient.as_ref().map_or(keeper, PrivateKeySigner::address);
     ensure!(!is_live || signers.urgent.is_some(), "--live needs a key: name one as `liquidations` in [signers]");
 
     let deployed = &config.deployed;
@@ -132,6 +134,9 @@ pub async fn run(
         .collect();
     let engine = Engine {
         liquidate: Liquidate::new(terms::liquidate(&config, keeper)),
+        harvest: terms::harvest(&config, harvester).map(Harvest::new),
+        harvests: HashMap::new(),
+        data_price: DataPrice::new(config.chain.data_fee),
         valuer: Valuer::new(config.tokens.sources()),
         endpoint_names: named,
         config,

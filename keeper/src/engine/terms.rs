@@ -6,20 +6,24 @@ use alloy::primitives::{Address, U256};
 use plimsoll_chain::endpoint::Endpoint;
 
 use crate::{
-    config::{Config, EndpointSettings, Role, TransactionType},
+    config::{Config, EndpointSettings, GasSource, Role, TransactionType},
     safety,
     sender::{
         self, Nodes,
         core::PrivateFirst,
         fees::{FeePolicy, PriceStyle},
     },
-    strategies::{gas::GasTable, liquidate},
+    strategies::{gas::GasTable, harvest, liquidate},
     stream,
 };
 
 /// How long a transaction is good for: as many blocks, and no less than this.
 const DEADLINE_BLOCKS: u32 = 10;
 const SHORTEST_DEADLINE: Duration = Duration::from_secs(60);
+/// For so long tips may gather where the rule says that waiting pays.
+const PATIENCE_SECS: u64 = 86_400;
+/// Rewards take days: looking more often than this finds nothing new.
+const LOOK_EVERY_SECS: u64 = 60;
 /// Addresses in a swap's path, and what stands between two of them.
 const PATH_TOKEN_BYTES: usize = 20;
 const PATH_STEP_BYTES: usize = 23;
@@ -103,7 +107,6 @@ pub(super) fn sender(config: &Config, is_live: bool) -> sender::Settings {
 
 /// How loans are liquidated.
 pub(super) fn liquidate(config: &Config, keeper: Address) -> liquidate::Settings {
-    let deadline = (config.chain.block_time * DEADLINE_BLOCKS).max(SHORTEST_DEADLINE);
     let enabled = config.liquidate.markets.iter().filter(|(_, market)| config.liquidate.enabled && market.enabled);
     let market = |market: &crate::config::MarketSettings| liquidate::MarketSettings {
         routes: market.route.iter().map(route).collect(),
@@ -116,10 +119,43 @@ pub(super) fn liquidate(config: &Config, keeper: Address) -> liquidate::Settings
         core: config.deployed.core,
         liquidator: config.deployed.liquidator,
         markets: enabled.map(|(id, settings)| (id.0, market(settings))).collect(),
-        gas: GasTable::default(),
+        gas: gas(config),
         slack_bps: config.liquidate.slack_bps,
-        deadline_secs: deadline.as_secs(),
+        deadline_secs: deadline_secs(config),
     }
+}
+
+/// How rewards are harvested; `None` where they are not.
+pub(super) fn harvest(config: &Config, keeper: Address) -> Option<harvest::Settings> {
+    let Config { harvest: settings, deployed, .. } = config;
+    let rewards = deployed.rewards.filter(|_| settings.enabled)?;
+    Some(harvest::Settings {
+        keeper,
+        rewards,
+        gas: gas(config),
+        patience: harvest::Patience {
+            patience_secs: PATIENCE_SECS,
+            longest_wait_secs: settings.longest_wait.as_secs(),
+        },
+        largest_batch: usize::try_from(settings.largest_batch).unwrap_or(usize::MAX),
+        look_every_secs: LOOK_EVERY_SECS,
+        own: match settings.own {
+            crate::config::OwnRewards::Leave => harvest::OwnRewards::Leave,
+            crate::config::OwnRewards::Claim => harvest::OwnRewards::Claim,
+            crate::config::OwnRewards::Compound => harvest::OwnRewards::Compound,
+        },
+        own_every_secs: settings.own_every.as_secs(),
+        deadline_secs: deadline_secs(config),
+    })
+}
+
+/// What transactions use.
+fn gas(config: &Config) -> GasTable {
+    GasTable { as_tried: config.chain.gas == GasSource::Estimate, ..GasTable::default() }
+}
+
+fn deadline_secs(config: &Config) -> u64 {
+    (config.chain.block_time * DEADLINE_BLOCKS).max(SHORTEST_DEADLINE).as_secs()
 }
 
 fn route(route: &crate::config::Route) -> liquidate::Route {

@@ -143,6 +143,12 @@ impl Harvest {
         Self { settings, waiting: BTreeMap::new(), own: BTreeMap::new(), next_look: 0 }
     }
 
+    /// On which terms.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Looks, if the last look is long enough ago; `None` where it is not, and then nobody is asked. Nor is where nothing
     /// can be harvested.
     pub async fn round<R: Reads>(
