@@ -55,7 +55,7 @@ words! {
         Read = "read",
         /// Transactions are handed to it.
         Send = "send",
-        /// Transactions are handed to it and to no other, because it does not show them to everybody.
+        /// Transactions are handed to such nodes first, because they do not show them to everybody.
         Private = "private",
     }
 }
@@ -177,7 +177,8 @@ impl Fees {
 /// When to stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Safety {
-    /// What gas may cost beyond what was earned within a day, in wei, before nothing more is sent.
+    /// What gas may cost within a UTC day for transactions that reverted or were cancelled, in wei, before nothing more
+    /// is sent.
     pub loss_cap_per_day: U256,
     /// After so many reverts …
     pub breaker_reverts: u64,

@@ -186,7 +186,7 @@ fn of(view: &View) -> Vec<Metric> {
         ),
         gauge(
             "lost_today_coins",
-            "What gas cost beyond what was earned in the last day",
+            "What gas cost today (UTC) for transactions that reverted or were cancelled",
             decimal(&view.safety.lost_today.exact()).map(one).unwrap_or_default(),
         ),
         gauge("breaker_reverts", "Reverts that the breaker counts now", one(number(view.safety.reverts))),

@@ -321,7 +321,7 @@ pub struct EndpointView {
 pub struct SafetyView {
     /// Why nothing is sent, where nothing is: the breaker, a cap, the kill file.
     pub stopped: Option<String>,
-    /// What gas cost beyond what was earned in the last day.
+    /// What gas cost today (UTC) for transactions that reverted or were cancelled.
     pub lost_today: Amount,
     /// How much that may be.
     pub loss_cap: Amount,
