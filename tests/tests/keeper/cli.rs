@@ -108,7 +108,7 @@ fn help_names_every_command() -> eyre::Result<()> {
     Ok(())
 }
 
-const COMMANDS: &[&str] = &["check", "positions", "config", "help"];
+const COMMANDS: &[&str] = &["run", "check", "positions", "config", "help"];
 
 #[test]
 fn words_that_make_no_command_and_settings_that_make_no_sense_are_told_apart() -> eyre::Result<()> {
