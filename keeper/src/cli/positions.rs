@@ -3,23 +3,21 @@
 
 use std::path::Path;
 
-use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::primitives::U256;
 use eyre::{bail, eyre};
-use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::{MarketId, quantity::Decimal};
-use serde_json::json;
 use tokio::time::{Duration, timeout};
 use tracing::info;
 
 use crate::{
     book::{Block, Book, MarketBook, Row},
     chain::Header,
-    config::{Config, Tokens},
-    outside::{Amount, Health, Price, view::PositionView},
-    prices::{Answer, Call, Reads, Refusal, Trial, snapshot},
+    config::Config,
+    engine::{Endpoints, position_view},
+    prices::snapshot,
     report::positions::{PositionsReport, WithoutPrice},
     store::{CheckpointTip, Identity, Image, Store},
-    strategies::liquidate::{AtRisk, at_risk},
+    strategies::liquidate::at_risk,
     stream::{self, Cursor, Reader, Step, Stream},
 };
 
@@ -39,7 +37,7 @@ pub(super) async fn look(
     let (book, header, reader) = read_book(&mut config).await?;
     let wanted = |book: &&MarketBook| market.is_none_or(|id| book.id() == id);
     let ids: Vec<_> = book.markets().filter(wanted).map(MarketBook::id).collect();
-    let prices = snapshot(&Asked(reader), config.deployed.lens, &header, &ids).await?;
+    let prices = snapshot(&Endpoints::new(reader), config.deployed.lens, &header, &ids).await?;
     let mut report = PositionsReport {
         block: header.number,
         timestamp: header.timestamp,
@@ -50,7 +48,7 @@ pub(super) async fn look(
         match prices.of(market.id()) {
             Ok(price) => {
                 let loans = at_risk(market, price, header.timestamp, below, usize::MAX);
-                report.positions.extend(loans.iter().map(|loan| position(&config, market, loan, price)));
+                report.positions.extend(loans.iter().map(|loan| position_view(&config, market, loan, price)));
             }
             Err(reason) => {
                 let market = config.deployed.market_name(market.id());
@@ -160,57 +158,4 @@ fn silence(stream: &Stream) -> String {
         .into_iter()
         .map(|node| format!("{}: {}", node.name, node.last_error.unwrap_or_else(|| "nothing new".to_owned())));
     format!("no node gave a block for {} s; {}", PATIENCE.as_secs(), nodes.collect::<Vec<_>>().join("; "))
-}
-
-fn position(config: &Config, market: &MarketBook, loan: &AtRisk, price: U256) -> PositionView {
-    let (loan_token, collateral_token) = (market.params().loanToken, market.params().collateralToken);
-    let decimals = |token| config.tokens.get(token).map_or(0, |token| token.decimals);
-    let amount = |units, token| Amount::new(U256::from(units), decimals(token), name(&config.tokens, token));
-    let waterline = Price {
-        raw: loan.waterline,
-        collateral_decimals: decimals(collateral_token),
-        loan_decimals: decimals(loan_token),
-    };
-    PositionView {
-        market: market.id().0,
-        market_name: config.deployed.market_name(market.id()),
-        account: loan.account,
-        debt: amount(loan.debt, loan_token),
-        collateral: amount(loan.collateral, collateral_token),
-        health: Health(loan.health_wad),
-        waterline,
-        distance_bps: PositionView::distance_bps(price, loan.waterline),
-        decision: None,
-    }
-}
-
-/// In its smallest units, where nobody says how many make a whole one.
-fn name(tokens: &Tokens, token: Address) -> String {
-    tokens.get(token).map_or_else(|| format!("units of {token}"), |token| token.name.clone())
-}
-
-/// The stream's nodes, as prices are asked for.
-struct Asked(Reader);
-
-impl Reads for Asked {
-    async fn calls(&self, block: B256, calls: &[Call]) -> Result<Vec<Answer>, ChainError> {
-        let mut answers = Vec::with_capacity(calls.len());
-        for call in calls {
-            let request = json!({ "to": call.to, "data": call.data, "gas": format!("{:#x}", call.gas) });
-            answers.push(match self.0.ask::<_, Bytes>(0, "eth_call", (request, block)).await {
-                Ok(data) => Ok(data),
-                Err(ChainError::Refused { message, revert_data, .. }) => Err(Refusal { message, data: revert_data }),
-                Err(error) => return Err(error),
-            });
-        }
-        Ok(answers)
-    }
-
-    async fn sequence(&self, _: &Header, _: &[Call]) -> Result<Option<Vec<Trial>>, ChainError> {
-        Ok(None)
-    }
-
-    fn error(&self, problem: String) -> ChainError {
-        ChainError::Unreachable { endpoint: "the node asked".to_owned(), problem }
-    }
 }

@@ -38,6 +38,7 @@ use self::{
 };
 pub use self::{
     follow::{FollowError, Follower, Loaded, News},
+    picture::position_view,
     reads::Endpoints,
     start::{Mode, run},
 };

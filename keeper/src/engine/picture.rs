@@ -115,7 +115,8 @@ pub(super) fn look(
     shown.decisions.sort_by(|left, right| right.positions.cmp(&left.positions).then(left.reason.cmp(&right.reason)));
     let position = |(market, loan): &(&MarketBook, AtRisk)| {
         let price = prices.of(market.id()).unwrap_or_default();
-        position_view(config, market, loan, price, decision(decisions, market.id(), loan, header.number))
+        let decision = decision(decisions, market.id(), loan, header.number);
+        PositionView { decision: Some(decision), ..position_view(config, market, loan, price) }
     };
     shown.at_risk = endangered.iter().take(SHOWN_POSITIONS).map(position).collect();
     shown.watched_accounts = watched_accounts(config, book, prices, timestamp);
@@ -175,7 +176,9 @@ fn watched(config: &Config, settings: &crate::config::MarketSettings) -> Result<
     if sells || settings.from_inventory { Ok(()) } else { Err(WhyNot::NoRoute.to_string()) }
 }
 
-fn position_view(config: &Config, market: &MarketBook, loan: &AtRisk, price: U256, decision: Decision) -> PositionView {
+/// A position, nothing decided about it.
+#[must_use]
+pub fn position_view(config: &Config, market: &MarketBook, loan: &AtRisk, price: U256) -> PositionView {
     let params = market.params();
     let (debt, collateral) =
         (Denomination::of(config, params.loanToken), Denomination::of(config, params.collateralToken));
@@ -189,17 +192,8 @@ fn position_view(config: &Config, market: &MarketBook, loan: &AtRisk, price: U25
         collateral: collateral.amount(loan.collateral),
         health: Health(loan.health_wad),
         waterline,
-        distance_bps: distance_bps(price, loan.waterline),
-        decision: Some(decision),
-    }
-}
-
-/// How much of the price is left above the waterline, in basis points; negative under water.
-fn distance_bps(price: U256, waterline: U256) -> i64 {
-    let bps = |part: U256| i64::try_from(part.saturating_mul(U256::from(BPS)) / price.max(U256::ONE));
-    match price.checked_sub(waterline) {
-        Some(left) => bps(left).unwrap_or(i64::MAX),
-        None => bps(waterline.saturating_sub(price)).map_or(i64::MIN, |below| -below),
+        distance_bps: PositionView::distance_bps(price, loan.waterline),
+        decision: None,
     }
 }
 
