@@ -17,6 +17,7 @@ use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{IPlimsoll, MarketParams};
 use plimsoll_deploy::progress::say;
 use serde::Serialize;
+use tokio::time;
 
 use crate::{
     crowd::{Crowd, Opening},
@@ -31,6 +32,9 @@ const WARM_UP: u64 = 5;
 const BLOCK_GAS_LIMIT: u64 = 2_000_000_000;
 /// What a node needs to be quick with so many accounts, and to take so large calls.
 const NODE: [&str; 4] = ["--gas-limit", "2000000000", "--prune-history", "100"];
+/// Between two rounds, as no chain is quicker: the node's WebSocket holds an announcement back while what it said before
+/// is not acknowledged, which takes up to 40 ms.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Millionths of a dollar between one round's price and the next: 0.02 dollars.
 const STEP: u128 = 20_000;
 /// The first loan under water: the price in millionths of a dollar, for one ether of collateral.
@@ -110,6 +114,7 @@ async fn round(stage: &Stage, keeper: &Keeper, observer: &mut Observer, price: u
     let (pending, _) = observer.pending_beside(&[price_change]).await?;
     provider.evm_mine(None).await?;
     keeper.until_applied(number + 1).await?;
+    time::sleep(PAUSE).await;
     Ok((number, pending.saturating_duration_since(seen)))
 }
 
