@@ -1,19 +1,27 @@
 //! One signer's task: it does what its core wants done, and tells it what happened.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+    sync::Arc,
+    time::Duration,
+};
 
 use alloy::{
     primitives::{Address, B256, U256},
     signers::local::PrivateKeySigner,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time,
+};
 use tracing::{debug, error, info};
 
 use super::{
     core::{Core, Effect, Event},
     fees::PriceStyle,
     guard::Guard,
-    journal::{Fees, Journal},
+    journal::{Entry, Fees, Journal},
     nodes::Nodes,
     outcome::Outcome,
     shell::News,
@@ -26,6 +34,10 @@ use crate::{
 
 /// How many commands are taken in one go.
 const COMMANDS_AT_ONCE: usize = 64;
+
+/// After so long without anything to do, what can wait is written: what is decided on a block is not delayed by what
+/// became of earlier decisions.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// What a lane is told.
 #[derive(Debug)]
@@ -86,6 +98,8 @@ pub(super) struct Lane<J> {
     pub(super) guard: Arc<Guard>,
     pub(super) news: mpsc::UnboundedSender<News>,
     pub(super) status: watch::Sender<LaneStatus>,
+    /// What is still to be written, by id, and can be found out again.
+    pub(super) unwritten: BTreeMap<u64, Entry>,
 }
 
 /// What comes back from nodes.
@@ -104,7 +118,11 @@ impl<J: Journal> Lane<J> {
         loop {
             tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return,
+                () = stopped(&mut stop) => {
+                    // What cannot be written any more is found out again.
+                    let _ = self.write().await;
+                    return;
+                }
                 count = commands.recv_many(&mut ready, COMMANDS_AT_ONCE) => {
                     if count == 0 {
                         return;
@@ -118,6 +136,11 @@ impl<J: Journal> Lane<J> {
                         self.status.send_modify(|status| status.balance = Some(balance));
                     }
                     self.happen(heard.event, &tell).await;
+                }
+                () = time::sleep(QUIET), if !self.unwritten.is_empty() => {
+                    if let Some(failure) = self.write().await {
+                        self.happen(failure, &tell).await;
+                    }
                 }
             }
         }
@@ -161,11 +184,10 @@ impl<J: Journal> Lane<J> {
                 return Some(Event::JournalFailed);
             }
             Effect::Journal(entries) => {
-                if let Err(error) = self.journal.record(entries).await {
-                    error!("{error}");
-                    return Some(Event::JournalFailed);
-                }
+                self.note(entries);
+                return self.write().await;
             }
+            Effect::Note(entries) => self.note(entries),
             Effect::Broadcast { nonce, hash, raw, route } => {
                 debug!(signer = %self.signer.address(), nonce, %hash, ?route, "shown");
                 let (nodes, tell) = (Arc::clone(&self.nodes), tell.clone());
@@ -193,6 +215,19 @@ impl<J: Journal> Lane<J> {
             }
         }
         None
+    }
+
+    /// Keeps the newest image of each entry to be written.
+    fn note(&mut self, entries: Vec<Entry>) {
+        self.unwritten.extend(entries.into_iter().map(|entry| (entry.id, entry)));
+    }
+
+    /// Writes down everything that was noted.
+    async fn write(&mut self) -> Option<Event> {
+        let entries = mem::take(&mut self.unwritten).into_values().collect();
+        let error = self.journal.record(entries).await.err()?;
+        error!("{error}");
+        Some(Event::JournalFailed)
     }
 
     fn look_up(&self, hashes: Vec<B256>, tell: &mpsc::UnboundedSender<Heard>) {

@@ -4,7 +4,7 @@
 //! write to the journal; nodes that stall delay nobody. While nothing is pending, a block costs no request.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::{
         Arc,
@@ -182,6 +182,7 @@ pub async fn start<J: Journal, N: Notebook>(
             guard: Arc::clone(&guard),
             news: news.clone(),
             status,
+            unwritten: BTreeMap::new(),
         };
         tasks.tasks.spawn(lane.run(commanded, tasks.stop.subscribe()));
         handle

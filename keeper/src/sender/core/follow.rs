@@ -109,8 +109,7 @@ impl Core {
         }
         self.chain_nonce = looked.nonce;
         if !images.is_empty() {
-            // Before everything that follows from it.
-            self.effects.insert(0, Effect::Journal(images));
+            self.effects.push(Effect::Note(images));
         }
     }
 

@@ -105,6 +105,9 @@ pub enum Effect {
     Sign(Vec<Order>),
     /// Write these to the journal before going on.
     Journal(Vec<Entry>),
+    /// Write these to the journal some time, with the next that must be written or when there is nothing else to do: what
+    /// they say can be found out again.
+    Note(Vec<Entry>),
     /// Show a transaction to endpoints; [`Event::Answered`] comes some time.
     Broadcast {
         /// Its nonce.

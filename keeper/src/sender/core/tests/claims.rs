@@ -189,8 +189,7 @@ fn after_its_deadline_a_nonce_is_used_up_by_sending_nothing_to_oneself() {
 #[test]
 fn a_mined_transaction_that_a_reorganisation_takes_back_is_shown_again_as_it_was() {
     let mut play = Play::new();
-    play.run(&[Step::Urgent, Step::Mine, Step::Mine, Step::Reorg { depth: 2, comes_back: false }]);
-    let play = play.end();
+    play.run(&[Step::Urgent, Step::Mine, Step::Mine, Step::Reorg { depth: 2, comes_back: false }, Step::Mine]);
     assert_eq!(play.journal.entries()[0].attempts.len(), 1);
     let told = play.reports.iter().map(|report| report.outcome.name()).collect::<Vec<_>>();
     assert_eq!(told, ["sent", "mined", "taken_back", "mined"]);
@@ -224,8 +223,8 @@ fn after_a_restart_the_nonce_is_still_its_last_holders() {
     assert_eq!(play.world.mined().next().unwrap().label, Some(1));
     // A patient one that was mined before the urgent one arrived has its nonce back after a reorganisation.
     let mut play = Play::new();
-    play.run(&[Step::Patient, Step::LoseBroadcast, Step::Urgent, Step::Mine]);
-    play.run(&[Step::Reorg { depth: 1, comes_back: false }, Step::EmptyPool, Step::Restart, Step::Mine]);
+    play.run(&[Step::Patient, Step::LoseBroadcast, Step::Urgent, Step::Mine, Step::Quiet]);
+    play.run(&[Step::Reorg { depth: 1, comes_back: false }, Step::EmptyPool, Step::Quiet, Step::Restart, Step::Mine]);
     assert_eq!(play.world.mined().next().unwrap().label, Some(0));
     play.end();
 }

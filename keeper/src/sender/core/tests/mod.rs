@@ -73,6 +73,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::LoseBroadcast),
         1 => Just(Step::LoseAnswer),
         1 => Just(Step::Broke),
+        1 => Just(Step::Quiet),
         1 => Just(Step::Restart),
     ]
 }

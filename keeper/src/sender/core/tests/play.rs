@@ -11,7 +11,7 @@ use crate::{
     sender::{
         MemoryJournal,
         core::{Core, Effect, Event, Order, RecoverError, Settings, Signed},
-        journal::State,
+        journal::{Entry, State},
         outcome::{Outcome, Report},
         verdict::Verdict,
     },
@@ -48,6 +48,8 @@ pub(super) enum Step {
     LoseAnswer,
     /// The signer has nothing, until it is calm again.
     Broke,
+    /// There is time to write down what was noted.
+    Quiet,
     Restart,
 }
 
@@ -57,6 +59,8 @@ pub(super) struct Play {
     pub(super) journal: MemoryJournal,
     core: Core,
     inbox: VecDeque<Event>,
+    /// Noted, and lost with the process.
+    unwritten: BTreeMap<u64, Entry>,
     pub(super) reports: Vec<Report>,
     /// How many of them an earlier process made.
     old_reports: usize,
@@ -95,6 +99,7 @@ impl Play {
             journal: MemoryJournal::default(),
             core: Core::recover(SIGNER, settings(), Default::default(), 0, false, false).unwrap(),
             inbox: VecDeque::new(),
+            unwritten: BTreeMap::new(),
             reports: Vec::new(),
             old_reports: 0,
             submitted: 0,
@@ -133,6 +138,7 @@ impl Play {
             }
             Step::LoseBroadcast | Step::LoseAnswer => self.losses.push_back(step),
             Step::Broke => self.world.is_rich = false,
+            Step::Quiet => self.write(),
             Step::Restart => self.kill(),
         }
         if matches!(step, Step::Mine | Step::Reorg { .. } | Step::Foreign) {
@@ -184,9 +190,13 @@ impl Play {
                     let signed = Event::Signed(signed.collect());
                     self.inbox.push_front(signed);
                 }
-                Effect::Journal(entries) => self.journal.write(entries).unwrap(),
+                Effect::Journal(entries) => {
+                    self.unwritten.extend(entries.into_iter().map(|entry| (entry.id, entry)));
+                    self.write();
+                }
+                Effect::Note(entries) => self.unwritten.extend(entries.into_iter().map(|entry| (entry.id, entry))),
                 Effect::Broadcast { nonce, hash, raw, .. } => {
-                    let is_known = |entry: &crate::sender::journal::Entry| {
+                    let is_known = |entry: &Entry| {
                         entry.nonce == nonce && entry.attempts.iter().any(|attempt| attempt.hash == hash)
                     };
                     assert!(self.journal.entries().iter().any(is_known), "shown before it was written down");
@@ -210,9 +220,14 @@ impl Play {
         true
     }
 
+    fn write(&mut self) {
+        self.journal.write(std::mem::take(&mut self.unwritten).into_values().collect()).unwrap();
+    }
+
     /// The process ends and starts again.
     fn kill(&mut self) {
         self.was_killed = true;
+        self.unwritten.clear();
         self.old_reports = self.reports.len();
         self.inbox.clear();
         let start = |adopts| {
@@ -241,6 +256,7 @@ impl Play {
         // A nonce for which nodes refused everything is used up at the next start, if nobody wanted it before.
         self.kill();
         (0..blocks).for_each(|_| self.step(Step::Mine));
+        self.step(Step::Quiet);
         self.every_nonce_is_accounted_for();
         self
     }
@@ -318,7 +334,7 @@ impl Play {
                 assert!(entries.iter().all(|entry| entry.state == State::Lost), "{entries:?}");
                 continue;
             }
-            let served = |entry: &&crate::sender::journal::Entry| match entry.state {
+            let served = |entry: &&Entry| match entry.state {
                 State::Final(place) => place.hash == mined.hash && mined.label == Some(entry.id),
                 State::Cancelled(place) => place.hash == mined.hash && mined.label.is_none(),
                 _ => false,
