@@ -48,6 +48,9 @@ enum Command {
         /// Send transactions.
         #[arg(long)]
         live: bool,
+        /// Begin at the chain's nonce where that is ahead of the journal; for once, when it is understood why.
+        #[arg(long, requires = "live")]
+        adopt_nonce: bool,
     },
     /// Look whether everything is there that the keeper needs: nodes, contracts, keys, files, prices.
     Check {
@@ -116,10 +119,10 @@ pub async fn carry_out(arguments: Arguments) -> ExitCode {
 /// Does what the arguments say; `false` where the result is that something is not as it should be.
 async fn run(arguments: Arguments) -> eyre::Result<bool> {
     match arguments.command {
-        Command::Run { from, live } => {
+        Command::Run { from, live, adopt_nonce } => {
             let config = from.read()?;
             logging::start(config.log.format);
-            let mode = if live { Mode::Live } else { Mode::DryRun };
+            let mode = if live { Mode::Live { adopt_nonce } } else { Mode::DryRun };
             let listening = |address| {
                 // Whoever started this may not listen.
                 let _ = writeln!(io::stdout(), "Listening on http://{address}");

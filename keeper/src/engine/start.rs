@@ -42,7 +42,10 @@ pub enum Mode {
     /// Nothing is: the keeper says what it would do.
     DryRun,
     /// It is.
-    Live,
+    Live {
+        /// Whether to begin at the chain's nonce where that is ahead of the journal.
+        adopt_nonce: bool,
+    },
 }
 
 /// Runs a keeper until it is told to end. `listening` is called once the page is up. Fails where something is wrong
@@ -53,7 +56,10 @@ pub async fn run(
     shutdown: Shutdown,
     listening: impl FnOnce(SocketAddr) + Send,
 ) -> eyre::Result<()> {
-    let is_live = mode == Mode::Live;
+    let (is_live, adopt_nonce) = match mode {
+        Mode::DryRun => (false, false),
+        Mode::Live { adopt_nonce } => (true, adopt_nonce),
+    };
     let mut config = config;
     let named: Vec<_> = config
         .endpoints
@@ -61,7 +67,7 @@ pub async fn run(
         .filter(|endpoint| endpoint.role.reads())
         .map(|endpoint| Named { name: endpoint.name.clone(), role: endpoint.role.to_string() })
         .collect();
-    let sender_settings = terms::sender(&config, is_live);
+    let sender_settings = sender::Settings::of(&config, is_live, adopt_nonce);
     let roles = Roles::of(std::mem::take(&mut config.endpoints));
 
     let begin = async {

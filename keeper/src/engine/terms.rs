@@ -6,13 +6,8 @@ use alloy::primitives::{Address, U256};
 use plimsoll_chain::endpoint::Endpoint;
 
 use crate::{
-    config::{Config, EndpointSettings, GasSource, Role, TransactionType},
-    safety,
-    sender::{
-        self, Nodes,
-        core::PrivateFirst,
-        fees::{FeePolicy, PriceStyle},
-    },
+    config::{Config, EndpointSettings, GasSource, Role},
+    sender::Nodes,
     strategies::{gas::GasTable, harvest, liquidate},
     stream,
 };
@@ -27,8 +22,6 @@ const LOOK_EVERY_SECS: u64 = 60;
 /// Addresses in a swap's path, and what stands between two of them.
 const PATH_TOKEN_BYTES: usize = 20;
 const PATH_STEP_BYTES: usize = 23;
-/// A whole, in basis points.
-const BPS: u32 = 10_000;
 
 /// How the chain is followed.
 pub(super) fn stream(config: &Config) -> stream::Settings {
@@ -62,46 +55,6 @@ impl Roles {
 
     pub(super) fn nodes(&self) -> Nodes {
         Nodes::new(self.read.clone(), self.send.clone(), self.private.clone())
-    }
-}
-
-/// How transactions are sent.
-pub(super) fn sender(config: &Config, is_live: bool) -> sender::Settings {
-    let Config { chain, fees, safety, .. } = config;
-    let style = match chain.transaction_type {
-        TransactionType::Eip1559 => PriceStyle::MaximumAndTip,
-        TransactionType::Legacy => PriceStyle::GasPrice,
-    };
-    let is_private = config.endpoints.iter().any(|endpoint| endpoint.role == Role::Private);
-    let core = sender::core::Settings {
-        fees: FeePolicy {
-            style,
-            least_tip: fees.least_tip,
-            most_per_gas: fees.highest_price,
-            kept_bps: config.liquidate.min_margin_bps.min(BPS),
-            urgent_tip_bps: u32::from(fees.profit_share_bps),
-            ..FeePolicy::default()
-        },
-        most_pending: usize::try_from(safety.most_pending).unwrap_or(usize::MAX),
-        replace_after_blocks: fees.replace_after,
-        final_after_blocks: chain.final_after,
-        private: is_private.then_some(PrivateFirst { public_after_blocks: None }),
-        ..sender::core::Settings::default()
-    };
-    sender::Settings {
-        chain_id: config.deployed.chain_id,
-        core,
-        safety: safety::Settings {
-            is_live,
-            loss_cap_per_day: safety.loss_cap_per_day,
-            breaker_reverts: usize::try_from(safety.breaker_reverts).unwrap_or(usize::MAX),
-            breaker_window_secs: safety.breaker_window.as_secs(),
-            breaker_pause_secs: safety.breaker_pause.as_secs(),
-            minimum_balance: safety.minimum_balance,
-        },
-        kill_file: Some(safety.kill_file.clone()),
-        adopt_nonce: false,
-        lock_folder: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What keeper.toml says, as the sender's settings.
 
+use plimsoll_contracts::market::BPS;
+
 use super::{
     core::{self, PrivateFirst},
     fees::{FeePolicy, PriceStyle},
@@ -40,6 +42,7 @@ impl Settings {
                 PriceStyle::MaximumAndTip => 200,
                 PriceStyle::GasPrice => 113,
             },
+            kept_bps: config.liquidate.min_margin_bps.min(BPS),
             urgent_tip_bps: u32::from(fees.profit_share_bps),
             ..FeePolicy::default()
         };
