@@ -8,7 +8,7 @@ use plimsoll_contracts::MarketId;
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{self, Duration},
+    time::{self, Duration, Instant},
 };
 
 use super::reads::Endpoints;
@@ -20,8 +20,14 @@ use crate::{
 /// No longer than this is waited for an answer; the next block brings another chance.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What was read, and in which block.
-type Reading = Option<(B256, Result<Arc<Prices>, ChainError>)>;
+/// What was read in a block.
+#[derive(Debug, Clone)]
+struct Reading {
+    block: B256,
+    /// When its head was known.
+    since: Instant,
+    prices: Result<Arc<Prices>, ChainError>,
+}
 
 /// Reads prices ahead.
 #[derive(Debug)]
@@ -29,7 +35,7 @@ pub(super) struct PriceFeed {
     endpoints: Endpoints,
     lens: Address,
     markets: Arc<[MarketId]>,
-    newest: watch::Receiver<Reading>,
+    newest: watch::Receiver<Option<Reading>>,
     _task: JoinSet<()>,
 }
 
@@ -47,22 +53,22 @@ impl PriceFeed {
         Self { endpoints, lens, markets, newest, _task: task }
     }
 
-    /// The prices of a block. Usually they are there already. Fails when nobody answers in time.
-    pub(super) async fn of(&mut self, header: &Header) -> Result<Arc<Prices>, ChainError> {
-        let read = async {
-            // The task reads the block that was newest when it looked; a later one may have come by.
-            let is_here = |reading: &Reading| reading.as_ref().is_some_and(|(block, _)| *block == header.hash);
-            if let Ok(Ok(reading)) = time::timeout(PATIENCE / 10, self.newest.wait_for(is_here)).await
-                && let Some((_, prices)) = reading.clone()
-            {
-                return prices;
-            }
-            snapshot(&self.endpoints, self.lens, header, &self.markets).await.map(Arc::new)
-        };
-        match time::timeout(PATIENCE, read).await {
-            Ok(prices) => prices,
-            Err(_) => Err(self.endpoints.error(format!("no prices within {PATIENCE:?}"))),
+    /// The prices of a block, which usually are there already, and since when its head was known, if it was announced.
+    /// There are none when nobody answers in time.
+    pub(super) async fn of(&mut self, header: &Header) -> (Result<Arc<Prices>, ChainError>, Option<Instant>) {
+        // The task reads the block that was newest when it looked; a later one may have come by.
+        let is_here = |reading: &Option<Reading>| reading.as_ref().is_some_and(|reading| reading.block == header.hash);
+        if let Ok(Ok(reading)) = time::timeout(PATIENCE / 10, self.newest.wait_for(is_here)).await
+            && let Some(Reading { since, prices, .. }) = reading.clone()
+        {
+            return (prices, Some(since));
         }
+        let read = snapshot(&self.endpoints, self.lens, header, &self.markets);
+        let prices = match time::timeout(PATIENCE, read).await {
+            Ok(prices) => prices.map(Arc::new),
+            Err(_) => Err(self.endpoints.error(format!("no prices within {PATIENCE:?}"))),
+        };
+        (prices, None)
     }
 }
 
@@ -71,13 +77,13 @@ async fn read_ahead(
     lens: Address,
     markets: Arc<[MarketId]>,
     mut heads: watch::Receiver<Option<Header>>,
-    reading: watch::Sender<Reading>,
+    reading: watch::Sender<Option<Reading>>,
 ) {
     while heads.changed().await.is_ok() {
         let Some(header) = *heads.borrow_and_update() else { continue };
-        let prices = time::timeout(PATIENCE, snapshot(&endpoints, lens, &header, &markets)).await;
-        if let Ok(prices) = prices {
-            reading.send_replace(Some((header.hash, prices.map(Arc::new))));
+        let since = Instant::now();
+        if let Ok(prices) = time::timeout(PATIENCE, snapshot(&endpoints, lens, &header, &markets)).await {
+            reading.send_replace(Some(Reading { block: header.hash, since, prices: prices.map(Arc::new) }));
         }
     }
 }

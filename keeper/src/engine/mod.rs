@@ -90,8 +90,6 @@ struct Engine {
     data_price: DataPrice,
     sender: SenderHandle,
     notes: Notes,
-    /// What is on its way, and for whom: nothing else is decided about it meanwhile.
-    in_flight: HashMap<Subject, u64>,
     /// What was handed to the sender and not yet broadcast: after which block, and when its head was known.
     handed_over: HashMap<u64, (u64, Instant)>,
     decisions: Decisions,
@@ -127,9 +125,11 @@ impl Engine {
             self.publish();
             return;
         };
-        let arrived = Instant::now();
+        let applied = Instant::now();
         self.sender.on_block(header);
-        let prices = match self.feed.of(&header).await {
+        let (prices, since) = self.feed.of(&header).await;
+        let arrived = since.unwrap_or(applied);
+        let prices = match prices {
             Ok(prices) => prices,
             Err(error) => {
                 tracing::warn!(block = header.number, %error, "no prices, so nothing is decided in this block");
@@ -155,9 +155,9 @@ impl Engine {
         let room = room(header.gas_limit, chain.transaction_gas_cap, chain.block_gas_share_bps);
         let moment = Moment { header, prices, costs, room };
         let back_off = self.sender.back_off();
-        let in_flight = &self.in_flight;
+        let in_flight = self.sender.in_flight();
         let obstacle = |market: MarketId, borrower| {
-            stands_against(&Subject::Loan { market: market.0, borrower }, in_flight, &back_off, header.number)
+            stands_against(&Subject::Loan { market: market.0, borrower }, &in_flight, &back_off, header.number)
         };
         let Round { intents, verdicts } =
             self.liquidate.round(&self.endpoints, &mut self.valuer, self.follower.book(), moment, &obstacle).await;
@@ -183,13 +183,13 @@ impl Engine {
         let costs = Costs { margin_bps: self.config.harvest.min_margin_bps, ..moment.costs };
         let moment = harvest::Moment { costs, ..moment };
         let back_off = self.sender.back_off();
-        let (in_flight, keeper) = (&self.in_flight, harvest.settings().keeper);
+        let (in_flight, keeper) = (self.sender.in_flight(), harvest.settings().keeper);
         let obstacle = |stream: StreamId, account| {
             let StreamId { pool, reward_token } = stream;
             let account = (account != keeper).then_some(account);
             stands_against(
                 &Subject::Rewards { pool, reward_token, account },
-                in_flight,
+                &in_flight,
                 &back_off,
                 moment.header.number,
             )
@@ -213,9 +213,7 @@ impl Engine {
     }
 
     fn submit(&mut self, intent: Intent, header: &Header, arrived: Instant) {
-        let subjects = intent.purpose.subjects();
         let id = self.sender.submit(intent);
-        self.in_flight.extend(subjects.into_iter().map(|subject| (subject, id)));
         self.handed_over.insert(id, (header.number, arrived));
     }
 
@@ -243,18 +241,14 @@ impl Engine {
     fn heard(&mut self, report: &Report) {
         let now = self.last.as_ref().map_or(0, |(header, _)| header.timestamp);
         let block = self.last.as_ref().map_or(0, |(header, _)| header.number);
-        let subjects = report.intent.purpose.subjects();
         match &report.outcome {
             Outcome::Sent { .. } => {
                 if let Some((_, arrived)) = self.handed_over.get(&report.id) {
                     self.metrics.sent_after(arrived.elapsed());
                 }
             }
-            Outcome::TakenBack => {
-                self.in_flight.extend(subjects.iter().map(|subject| (*subject, report.id)));
-            }
+            Outcome::TakenBack => {}
             outcome => {
-                self.in_flight.retain(|_, id| *id != report.id);
                 let decided = self.handed_over.remove(&report.id);
                 if let (Outcome::Mined(receipt) | Outcome::Reverted(receipt), Some((decided_after, _))) =
                     (outcome, decided)

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use alloy::{eips::BlockNumberOrTag, primitives::B256, signers::local::PrivateKeySigner};
-use eyre::{WrapErr, ensure};
+use eyre::{WrapErr, ensure, eyre};
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError, local::LocalChain, signer::SignerSource};
 use serde::Deserialize;
 use tokio::{
@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Engine, FollowError, Follower, Loaded, News, SUMS, TICK,
+    Engine, Follower, Loaded, News, SUMS, TICK,
     data_fee::DataPrice,
     feed::PriceFeed,
     ledger::{Ledger, Sums},
@@ -132,12 +132,6 @@ pub async fn run(
     );
     config.alerts.watch.clone_from(&alerts.watch);
     let alerts = outside::alerts::start(alerts, queue, seen, shutdown.clone());
-    let in_flight = sender
-        .status()
-        .iter()
-        .flat_map(|lane| &lane.pending)
-        .flat_map(|pending| pending.purpose.subjects().into_iter().map(|subject| (subject, pending.id)))
-        .collect();
     let engine = Engine {
         liquidate: Liquidate::new(terms::liquidate(&config, keeper)),
         harvest: terms::harvest(&config, harvester).map(Harvest::new),
@@ -152,7 +146,6 @@ pub async fn run(
         feed,
         sender,
         notes,
-        in_flight,
         handed_over: HashMap::new(),
         decisions: Decisions::default(),
         ledger: Ledger::new(sums),
@@ -172,7 +165,7 @@ pub async fn run(
     if let Some(server) = server {
         server.ended().await;
     }
-    Ok(result?)
+    result
 }
 
 impl Engine {
@@ -181,7 +174,7 @@ impl Engine {
         mut news: UnboundedReceiver<sender::News>,
         mut tasks: SenderTasks,
         shutdown: &Shutdown,
-    ) -> Result<(), FollowError> {
+    ) -> eyre::Result<()> {
         let mut tick = time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let result = loop {
@@ -199,7 +192,7 @@ impl Engine {
                         self.publish();
                     }
                     Ok(News::Refused) => {}
-                    Err(error) => break Err(error),
+                    Err(error) => break Err(error.into()),
                 },
                 Some(found) = self.background.join_next() => {
                     if let Ok(found) = found {
@@ -207,8 +200,7 @@ impl Engine {
                     }
                 }
                 () = tasks.ended() => {
-                    tracing::error!("a task of the sender has ended, so nothing can be sent any more");
-                    break Ok(());
+                    break Err(eyre!("a task of the sender has ended, so nothing can be sent any more: start again"));
                 }
                 _ = tick.tick() => {
                     self.look_at_endpoints();
