@@ -1,9 +1,9 @@
 //! The keeper as a process of its own, watching a stage.
 
-use std::{env, fs, process::Command};
+use std::{env, fs, path::PathBuf, process::Command};
 
 use alloy::primitives::Address;
-use eyre::{ContextCompat, WrapErr};
+use eyre::WrapErr;
 use serde_json::Value;
 use tokio::time::{self, Duration};
 
@@ -25,25 +25,76 @@ pub struct Keeper {
     process: Process,
 }
 
+/// How a keeper is set up.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Its folder in the stage's scratch space: keepers that share it share their store.
+    pub folder: String,
+    /// The nodes that it asks: the settings of each, in TOML.
+    pub endpoints: Vec<String>,
+    /// Who signs, in TOML.
+    pub signers: String,
+    /// Whether it sends.
+    pub live: bool,
+    /// Further settings in TOML.
+    pub further: String,
+}
+
+impl Setup {
+    /// Live, with the stage's node.
+    #[must_use]
+    pub fn usual(stage: &Stage) -> Self {
+        Self {
+            folder: "keeper".to_owned(),
+            endpoints: vec![format!("url = \"{}\"", stage.rig.node.ws_url())],
+            signers: Self::anvils(SIGNERS),
+            live: true,
+            further: String::new(),
+        }
+    }
+
+    /// Anvil's own accounts as signers of liquidations and of harvests.
+    #[must_use]
+    pub fn anvils([liquidations, harvests]: [usize; 2]) -> String {
+        format!("liquidations = {{ anvil = {liquidations} }}\nharvests = {{ anvil = {harvests} }}")
+    }
+
+    /// Where the keeper's store is.
+    #[must_use]
+    pub fn store(&self, stage: &Stage) -> PathBuf {
+        stage.scratch().join(&self.folder).join("data")
+    }
+}
+
 impl Keeper {
     /// Starts a program that is `keeper`, with further settings in TOML, and waits until its page is up.
-    pub async fn start(stage: &Stage, mut program: Command, further: &str) -> eyre::Result<Self> {
-        let folder = stage.scratch().join("keeper");
+    pub async fn start(stage: &Stage, program: Command, further: &str) -> eyre::Result<Self> {
+        Self::start_as(stage, program, &Setup { further: further.to_owned(), ..Setup::usual(stage) }).await
+    }
+
+    /// The same, set up as it is told.
+    pub async fn start_as(stage: &Stage, mut program: Command, setup: &Setup) -> eyre::Result<Self> {
+        let folder = stage.scratch().join(&setup.folder);
         fs::create_dir_all(&folder)?;
         let file = folder.join("keeper.toml");
-        let [record, data] = [stage.record().to_path_buf(), folder.join("data")];
-        let [liquidations, harvests] = SIGNERS;
+        let [record, data] = [stage.record().to_path_buf(), setup.store(stage)];
+        let endpoints: String = setup.endpoints.iter().map(|url| format!("[[endpoints]]\n{url}\n\n")).collect();
         let settings = format!(
-            "[deployment]\nrecord = {record:?}\n\n[[endpoints]]\nurl = \"{}\"\n\n[signers]\nliquidations = {{ anvil = \
-             {liquidations} }}\nharvests = {{ anvil = {harvests} }}\n\n[store]\nfolder = {data:?}\n\n[http]\nlisten = \
-             \"127.0.0.1:0\"\n\n{further}\n",
-            stage.rig.node.ws_url(),
+            "[deployment]\nrecord = {record:?}\n\n{endpoints}[signers]\n{}\n\n[store]\nfolder = {data:?}\n\n\
+             [http]\nlisten = \"127.0.0.1:0\"\n\n{}\n",
+            setup.signers, setup.further,
         );
         fs::write(&file, settings)?;
-        program.args(["run", "--live", "--config"]).arg(&file);
+        program.args(["run", "--config"]).arg(&file);
+        if setup.live {
+            program.arg("--live");
+        }
+        // Keys are locked for the stage: other stages have chains of their own for the same keys.
+        program.env("XDG_STATE_HOME", stage.scratch().join("state"));
         let start = move || Process::start("keeper", program, |line| Some(line.strip_prefix(LISTENING)?.to_owned()));
         let (process, url) = tokio::task::spawn_blocking(start).await??;
-        Ok(Self { url, signer: stage.rig.node.account(liquidations)?, client: reqwest::Client::new(), process })
+        let signer = stage.rig.node.account(SIGNERS[0])?;
+        Ok(Self { url, signer, client: reqwest::Client::new(), process })
     }
 
     /// This very program as `keeper`.
@@ -72,6 +123,23 @@ impl Keeper {
         Ok(answer.error_for_status()?.json().await?)
     }
 
+    /// What it says at a path, as text.
+    pub async fn text(&self, path: &str) -> eyre::Result<String> {
+        let answer = self.client.get(format!("{}{path}", self.url)).send().await;
+        Ok(answer.wrap_err_with(|| self.last_words())?.text().await?)
+    }
+
+    /// Waits until what it shows as JSON under a name is as wanted, and returns it.
+    pub async fn until(&self, name: &str, mut wanted: impl FnMut(&Value) -> bool) -> eyre::Result<Value> {
+        loop {
+            let shown = self.api(name).await?;
+            if wanted(&shown) {
+                return Ok(shown);
+            }
+            time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// Waits until it says of itself that it is ready.
     pub async fn until_ready(&self) -> eyre::Result<()> {
         loop {
@@ -85,18 +153,24 @@ impl Keeper {
 
     /// Waits until it has applied a block.
     pub async fn until_applied(&self, number: u64) -> eyre::Result<()> {
-        while self.applied().await? < number {
+        while self.applied().await? < Some(number) {
             time::sleep(LOOK_AGAIN).await;
         }
         Ok(())
     }
 
-    async fn applied(&self) -> eyre::Result<u64> {
-        let status = self.api("status").await?;
-        status["head"]["number"].as_u64().wrap_err_with(|| format!("no head in the keeper's status: {status}"))
+    /// The last block that it has applied; none at first.
+    async fn applied(&self) -> eyre::Result<Option<u64>> {
+        Ok(self.api("status").await?["head"]["number"].as_u64())
+    }
+
+    /// The last lines that it printed.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.process.output()
     }
 
     fn last_words(&self) -> String {
-        format!("the keeper does not answer. It said:\n{}", self.process.output())
+        format!("the keeper does not answer. It said:\n{}", self.output())
     }
 }

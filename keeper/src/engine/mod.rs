@@ -23,10 +23,7 @@ mod terms;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use alloy::{
-    primitives::{B256, U256},
-    rpc::types::TransactionReceipt,
-};
+use alloy::{primitives::B256, rpc::types::TransactionReceipt};
 use plimsoll_contracts::MarketId;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
@@ -170,7 +167,13 @@ impl Engine {
                 let subject = Subject::Loan { market: verdict.market.0, borrower: verdict.account };
                 self.sender.failed(subject, Cause::LostRace);
             }
-            self.decisions.note(verdict.market, verdict.account, header.number, &verdict.decision);
+            let decision = match verdict.decision {
+                Decision::Act { gain_wei, gas_wei } if !self.view.keeper.live => {
+                    Decision::WhyNot(WhyNot::DryRun { gain_wei, gas_wei })
+                }
+                decision => decision,
+            };
+            self.decisions.note(verdict.market, verdict.account, header.number, &decision);
         }
         if is_calm {
             self.harvest(harvest::Moment { header, costs, room }, arrived).await;
@@ -270,14 +273,13 @@ impl Engine {
         }
     }
 
-    /// Safety, or a dry run, kept it from being sent: that is why not.
+    /// Safety kept it from being sent: that is why not. A dry run is known to be one when it decides.
     fn refused(&mut self, report: &Report, refusal: &Refusal, block: u64) {
         let Purpose::Liquidate { market, borrowers } = &report.intent.purpose else { return };
-        let why_not = match refusal {
-            Refusal::DryRun => WhyNot::DryRun { gain_wei: report.intent.expected_gain, gas_wei: U256::ZERO },
-            refusal => WhyNot::Held { rule: refusal.to_string() },
-        };
-        let decision = Decision::WhyNot(why_not);
+        if *refusal == Refusal::DryRun {
+            return;
+        }
+        let decision = Decision::WhyNot(WhyNot::Held { rule: refusal.to_string() });
         for borrower in borrowers {
             self.decisions.note(MarketId(*market), *borrower, block, &decision);
         }

@@ -22,7 +22,7 @@ use plimsoll_lab::{
 };
 
 /// Figures are averages over so many.
-const IDLE_BLOCKS: u64 = 100;
+pub(crate) const IDLE_BLOCKS: u64 = 100;
 /// As on Ethereum.
 const BLOCK_TIME: Duration = Duration::from_secs(12);
 const GAS_LIMIT: u64 = 2_000_000_000;

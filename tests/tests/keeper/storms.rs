@@ -15,3 +15,11 @@ async fn twenty_loans_under_water_are_liquidated_in_the_next_block() -> eyre::Re
     assert!(report.blocks <= 4, "{report:?}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_loans_under_water_are_liquidated_within_four_blocks() -> eyre::Result<()> {
+    let report = storm::run(1_000, keeper()).await?;
+    assert_eq!((report.liquidated, report.reverted, report.sent_twice), (1_000, 0, 0), "{report:?}");
+    assert!(report.blocks <= 4, "{report:?}");
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! What the whole keeper asks its node while nothing happens, and what it never says (K4).
+
+use std::{fs, process::Command};
+
+use alloy::{
+    eips::BlockNumHash, hex, primitives::utils::Unit, providers::ext::AnvilApi, signers::local::PrivateKeySigner,
+};
+use eyre::{bail, ensure};
+use plimsoll_lab::{
+    keeper::{Keeper, Setup},
+    proxy::{Counts, Proxy},
+};
+use serde_json::Value;
+
+use super::night::{Night, program, soon};
+use crate::follow::idle::{IDLE_BLOCKS, rpc_calls_over_idle_blocks};
+
+/// Calls that an idle block may cost.
+const MOST_CALLS: u64 = 3;
+
+/// What a keeper asks in idle blocks, harvests and audit included, with so many loans that are safe.
+async fn asked(loans: u64) -> eyre::Result<Counts> {
+    let night = Night::begin(&[loans]).await?;
+    let proxy = Proxy::start(night.stage.rig.node.address()).await?;
+    let endpoints = vec![format!("url = \"{}\"", proxy.ws_url())];
+    let setup = Setup { endpoints, ..Setup::usual(&night.stage) };
+    let keeper = Keeper::start_as(&night.stage, program(), &setup).await?;
+    keeper.until_ready().await?;
+    let follow = async |block: BlockNumHash| soon(keeper.until_applied(block.number)).await;
+    let counts = rpc_calls_over_idle_blocks(night.provider(), &proxy, follow).await?;
+    let audit = &keeper.api("status").await?["audit"];
+    ensure!(audit["compared"].as_u64() > Some(0) && audit["mismatches"] == 0, "{audit}");
+    Ok(counts)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_block_costs_the_whole_keeper_three_calls_however_many_loans_there_are() -> eyre::Result<()> {
+    let (few, many) = (asked(10).await?, asked(1_000).await?);
+    for counts in [&few, &many] {
+        ensure!(counts.total() <= MOST_CALLS * IDLE_BLOCKS, "{counts:?}");
+    }
+    // An audit more or less may fall into the blocks that are counted.
+    ensure!(few.total().abs_diff(many.total()) <= IDLE_BLOCKS / 10, "{few:?} {many:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_said_at_any_log_level_on_any_page_or_in_any_error() -> eyre::Result<()> {
+    const URL_KEY: &str = "u7kQ0pXw2Zr9LmT4";
+    const HOOK_KEY: &str = "h3VnB8sYc6Jd1FgE";
+    const SIGNING_KEY: &str = "s5RtA2mNq7Wx9PzU";
+    const PAGES: [&str; 8] =
+        ["/", "/metrics", "/livez", "/readyz", "/api/status", "/api/positions", "/api/markets", "/page.js"];
+    let night = Night::begin(&[3, 3]).await?;
+    let mut proxy = Proxy::start(night.stage.rig.node.address()).await?;
+    let key = PrivateKeySigner::random();
+    let key_text = hex::encode(key.to_bytes());
+    night.provider().anvil_set_balance(key.address(), Unit::ETHER.wei()).await?;
+    let said = night.stage.scratch().join("said");
+    // More than a process' last words.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$0\" \"$@\" 2>>\"$SAID\""]);
+    shell.arg(env!("CARGO_BIN_EXE_lookout"));
+    shell
+        .env("SAID", &said)
+        .env("RUST_LOG", "trace")
+        .env("NODE_URL", format!("{}/v3/{URL_KEY}?token={URL_KEY}", proxy.ws_url()))
+        // Nobody listens there.
+        .env("ALERT_URL", format!("http://127.0.0.1:1/{HOOK_KEY}?token={HOOK_KEY}"))
+        .env("ALERT_KEY", SIGNING_KEY)
+        .env("KEEPER_KEY", &key_text);
+    let setup = Setup {
+        endpoints: vec!["url_env = \"NODE_URL\"".to_owned()],
+        signers: "liquidations = { environment = \"KEEPER_KEY\" }".to_owned(),
+        further: "[alerts]\nwebhook_env = \"ALERT_URL\"\nsigning_key_env = \"ALERT_KEY\"\nlow_balance = \"100\""
+            .to_owned(),
+        ..Setup::usual(&night.stage)
+    };
+    let keeper = Keeper::start_as(&night.stage, shell, &setup).await?;
+    keeper.until_ready().await?;
+    let mut pages = Vec::new();
+    night.fall(0).await?;
+    night.until_liquidated(3, &[&keeper]).await?;
+    for page in PAGES {
+        pages.push(keeper.text(page).await?);
+    }
+    proxy.take_down().await;
+    let away = |status: &Value| status["endpoints"][0]["healthy"] == false;
+    soon(keeper.until("status", away)).await?;
+    for page in PAGES {
+        pages.push(keeper.text(page).await?);
+    }
+    proxy.bring_up()?;
+    night.fall(1).await?;
+    night.until_liquidated(6, &[&keeper]).await?;
+    pages.push(keeper.output());
+    drop(keeper);
+    pages.push(fs::read_to_string(&said)?);
+    ensure!(pages.iter().all(|page| !page.is_empty()), "a page is empty");
+    ensure!(pages.last().is_some_and(|log| log.contains("TRACE")), "the log is not at its loudest");
+    for secret in [URL_KEY, HOOK_KEY, SIGNING_KEY, &key_text, &hex::encode(SIGNING_KEY), &hex::encode(URL_KEY)] {
+        for page in &pages {
+            if let Some(at) = page.to_lowercase().find(&secret.to_lowercase()) {
+                let from =
+                    (0..=at.saturating_sub(300)).rev().find(|from| page.is_char_boundary(*from)).unwrap_or_default();
+                bail!("a secret was said: {}", page.get(from..at).unwrap_or_default());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! Nights on which something else goes wrong: the chain takes back what was mined, somebody else has the same idea,
+//! nodes are dead, stalled or lying, there is no price, or nothing to sell collateral to.
+
+use alloy::{
+    primitives::Address,
+    providers::{Provider, ext::AnvilApi},
+    rpc::types::anvil::ReorgOptions,
+};
+use eyre::ensure;
+use plimsoll_lab::{
+    keeper::{Keeper, Setup},
+    proxy::{Fault, Moment, Proxy},
+};
+use serde_json::Value;
+
+use super::night::{ETHER, Night, SOON_FINAL, pending, program, soon};
+
+/// What a revert may cost at most that finds everything done already.
+const LOST_RACE_GAS: u64 = 300_000;
+
+/// Whether every position below water, of which there are so many, has this reason for doing nothing, with a figure.
+fn all_because(positions: &Value, count: usize, reason: &str) -> bool {
+    let all = positions["positions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let below = all.iter().filter(|position| position["distance_bps"].as_i64().is_some_and(|bps| bps < 0));
+    let because = |position: &&Value| {
+        let decision = &position["decision"];
+        let has_figures = decision["text"].as_str().is_some_and(|text| text.contains(|c: char| c.is_ascii_digit()));
+        decision["reason"] == reason && decision["acts"] == false && has_figures
+    };
+    below.clone().count() == count && below.clone().all(|position| because(&position))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_liquidation_that_the_chain_takes_back_is_done_again_and_once() -> eyre::Result<()> {
+    const DEPTHS: u64 = 3;
+    let night = Night::begin(&[2; 3]).await?;
+    let setup = Setup { further: SOON_FINAL.to_owned(), ..Setup::usual(&night.stage) };
+    let keeper = Keeper::start_as(&night.stage, program(), &setup).await?;
+    keeper.until_ready().await?;
+    night.stop_mining().await?;
+    for depth in 1..=DEPTHS {
+        night.fall(u128::from(depth) - 1).await?;
+        let fallen = night.head().await?;
+        night.until_liquidated(2 * depth, &[&keeper]).await?;
+        while night.head().await? < fallen + depth {
+            night.idle(1, &keeper).await?;
+        }
+        let taken = night.head().await? - fallen;
+        night.provider().anvil_reorg(ReorgOptions { depth: taken, tx_block_pairs: Vec::new() }).await?;
+        ensure!(night.liquidated().await?.len() < usize::try_from(2 * depth)?, "nothing was taken back");
+        night.until_liquidated(2 * depth, &[&keeper]).await?;
+    }
+    let signer = keeper.signer();
+    let journal = night.end(keeper, &setup).await?;
+    night.ensure_each_once().await?;
+    night.ensure_on_record(&journal, signer).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_keepers_in_a_race_each_loan_is_done_once_and_neither_gets_stuck() -> eyre::Result<()> {
+    const ACCOUNTS: [[usize; 2]; 2] = [[8, 9], [6, 7]];
+    const LOANS: u64 = 10;
+    let night = Night::begin(&[LOANS; 3]).await?;
+    let setup = Setup { further: SOON_FINAL.to_owned(), ..Setup::usual(&night.stage) };
+    let rival = Setup { folder: "rival".to_owned(), signers: Setup::anvils(ACCOUNTS[1]), ..setup.clone() };
+    let one = Keeper::start_as(&night.stage, program(), &setup).await?;
+    let other = Keeper::start_as(&night.stage, program(), &rival).await?;
+    for keeper in [&one, &other] {
+        keeper.until_ready().await?;
+    }
+    let refusals = [
+        (Setup { signers: Setup::anvils([4, 5]), ..setup.clone() }, "another keeper"),
+        (Setup { folder: "third".to_owned(), ..setup.clone() }, "already signs on chain 31337 for another keeper"),
+    ];
+    for (wrong, words) in refusals {
+        let refused = Keeper::start_as(&night.stage, program(), &wrong).await;
+        let said = refused.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        ensure!(said.contains(words), "it was to say {words:?}: {said}");
+    }
+
+    night.stop_mining().await?;
+    for group in 0..3 {
+        night.fall(group).await?;
+        night.until_liquidated(LOANS * (u64::try_from(group)? + 1), &[&one, &other]).await?;
+    }
+    let (mut done, mut lost) = (0, Vec::new());
+    for (keeper, setup, accounts) in [(one, &setup, ACCOUNTS[0]), (other, &rival, ACCOUNTS[1])] {
+        soon(async {
+            while pending(&keeper.api("status").await?) > 0 {
+                night.idle(1, &keeper).await?;
+            }
+            Ok(())
+        })
+        .await?;
+        let signer: Address = night.stage.rig.node.account(accounts[0])?;
+        let journal = night.end(keeper, setup).await?;
+        night.ensure_on_record(&journal, signer).await?;
+        for (hash, did, gas) in night.mined_of(signer).await?.into_values() {
+            if did { done += 1 } else { lost.push((hash, gas)) }
+        }
+    }
+    ensure!(done >= 3, "{done}");
+    ensure!(lost.iter().all(|(_, gas)| *gas <= LOST_RACE_GAS), "{lost:?}");
+    night.ensure_each_once().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_nodes_that_are_dead_stalled_or_lying_every_loan_is_done_in_the_end() -> eyre::Result<()> {
+    let mut night = Night::begin(&[2; 3]).await?;
+    let node = night.stage.rig.node.address().to_owned();
+    let (mut first, mut second) = (Proxy::start(&node).await?, Proxy::start(&node).await?);
+    let url = |proxy: &Proxy| format!("url = \"{}\"", proxy.ws_url());
+    let setup = Setup { endpoints: vec![url(&first), url(&second)], ..Setup::usual(&night.stage) };
+    let keeper = Keeper::start_as(&night.stage, program(), &setup).await?;
+    keeper.until_ready().await?;
+
+    // Both die, the price falls, and they come back.
+    first.take_down().await;
+    second.take_down().await;
+    night.fall(0).await?;
+    first.bring_up()?;
+    second.bring_up()?;
+    night.until_liquidated(2, &[&keeper]).await?;
+
+    // The first swallows every question.
+    let stall = first.inject(Fault::Stall(Moment::BeforeForwarding));
+    night.fall(1).await?;
+    night.until_liquidated(4, &[&keeper]).await?;
+    first.lift(stall);
+
+    // The first hides what happens: loans that only the second tells of.
+    let lie = first.inject(Fault::TruncatedLogs { keep: 0 });
+    night.set_price(200_000_000_000).await?;
+    night.open(2, 2).await?;
+    night.fall(2).await?;
+    night.until_liquidated(8, &[&keeper]).await?;
+    first.lift(lie);
+    night.ensure_each_once().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_price_or_an_exchange_it_says_so_and_does_it_when_there_is_one() -> eyre::Result<()> {
+    const LOANS: usize = 3;
+    let night = Night::without_pool(&[3]).await?;
+    // Enough for a thousandth of an ether.
+    night.provide([ETHER / 1_000, 2_000_000]).await?;
+    let keeper = Keeper::start(&night.stage, program(), "").await?;
+    keeper.until_ready().await?;
+    let price_of = |markets: &Value| {
+        let all = markets["markets"].as_array().map(Vec::as_slice).unwrap_or_default();
+        all.iter().find(|market| market["name"] == "weth-usdc").map(|market| market["price"].clone())
+    };
+
+    night.set_price(0).await?;
+    let head = night.head().await?;
+    soon(keeper.until_applied(head)).await?;
+    let no_price = |markets: &Value| price_of(markets).is_some_and(|price| price["Err"].is_string());
+    soon(keeper.until("markets", no_price)).await?;
+
+    night.fall(0).await?;
+    soon(keeper.until("positions", |positions| all_because(positions, LOANS, "swap_too_thin"))).await?;
+    ensure!(!no_price(&keeper.api("markets").await?), "there is a price again");
+    ensure!(night.mined_of(keeper.signer()).await?.is_empty(), "something was sent");
+
+    night.provide([1_000_000 * ETHER, 2_000_000_000_000_000]).await?;
+    night.until_liquidated(3, &[&keeper]).await?;
+    night.ensure_each_once().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_sends_nothing_and_says_what_it_would() -> eyre::Result<()> {
+    let night = Night::begin(&[4]).await?;
+    let setup = Setup { live: false, ..Setup::usual(&night.stage) };
+    let keeper = Keeper::start_as(&night.stage, program(), &setup).await?;
+    keeper.until_ready().await?;
+    night.fall(0).await?;
+    for _ in 0..3 {
+        let positions = soon(keeper.until("positions", |positions| all_because(positions, 4, "dry_run"))).await?;
+        ensure!(!positions.to_string().contains("cost 0.000000000000000000"), "{positions}");
+        night.idle(1, &keeper).await?;
+    }
+    let events = keeper.api("status").await?["timeline"].clone();
+    ensure!(
+        events.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(|one| one["state"] == "dry")),
+        "{events}"
+    );
+    ensure!(night.mined_of(keeper.signer()).await?.is_empty(), "something was sent");
+    ensure!(night.provider().get_transaction_count(keeper.signer()).pending().await? == 0, "something waits");
+    Ok(())
+}
