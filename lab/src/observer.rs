@@ -27,17 +27,18 @@ pub enum Sight {
 #[derive(Debug)]
 pub struct Observer {
     sights: UnboundedReceiver<(Instant, Sight)>,
-    // The subscriptions end with their connection.
-    _provider: DynProvider,
+    // The subscriptions end with their connections.
+    _connections: [DynProvider; 2],
 }
 
 impl Observer {
-    /// Begins to watch.
+    /// Begins to watch. Heads and transactions come by a connection each: a node holds an announcement back while the one
+    /// before it on the same connection is not acknowledged, and whoever only listens acknowledges late.
     pub async fn start(node: &Node) -> eyre::Result<Self> {
-        let endpoint: Endpoint = node.ws_url().parse()?;
-        let provider = ProviderBuilder::<_, _, Ethereum>::default().connect_client(endpoint.client().await?).erased();
-        let heads = provider.subscribe_blocks().await?.into_stream();
-        let pending = provider.subscribe_pending_transactions().await?.into_stream();
+        let connections = [connect(node).await?, connect(node).await?];
+        let [heads, pending] = &connections;
+        let heads = heads.subscribe_blocks().await?.into_stream();
+        let pending = pending.subscribe_pending_transactions().await?.into_stream();
         let mut all =
             futures_util::stream::select(heads.map(|head| Sight::Head(head.number)), pending.map(Sight::Pending));
         let (sender, sights) = mpsc::unbounded_channel();
@@ -48,7 +49,7 @@ impl Observer {
                 }
             }
         });
-        Ok(Self { sights, _provider: provider })
+        Ok(Self { sights, _connections: connections })
     }
 
     /// The next sight. Fails when the node announces nothing any more.
@@ -78,4 +79,9 @@ impl Observer {
             }
         }
     }
+}
+
+async fn connect(node: &Node) -> eyre::Result<DynProvider> {
+    let endpoint: Endpoint = node.ws_url().parse()?;
+    Ok(ProviderBuilder::<_, _, Ethereum>::default().connect_client(endpoint.client().await?).erased())
 }

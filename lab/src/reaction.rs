@@ -32,8 +32,8 @@ const WARM_UP: u64 = 5;
 const BLOCK_GAS_LIMIT: u64 = 2_000_000_000;
 /// What a node needs to be quick with so many accounts, and to take so large calls.
 const NODE: [&str; 4] = ["--gas-limit", "2000000000", "--prune-history", "100"];
-/// Between two rounds, as no chain is quicker: the node's WebSocket holds an announcement back while what it said before
-/// is not acknowledged, which takes up to 40 ms.
+/// Between two things that the node announces: it holds an announcement back while the one before it on the same
+/// connection is not acknowledged, which takes up to 40 ms. Blocks of a chain are further apart.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Millionths of a dollar between one round's price and the next: 0.02 dollars.
 const STEP: u128 = 20_000;
@@ -108,6 +108,7 @@ async fn round(stage: &Stage, keeper: &Keeper, observer: &mut Observer, price: u
     let provider = stage.rig.provider();
     // A feed has 8 decimals.
     let price_change = stage.send_feed("eth-usd", price * 100).await?;
+    time::sleep(PAUSE).await;
     let number = provider.get_block_number().await? + 1;
     provider.evm_mine(None).await?;
     let seen = observer.head(number).await?;
