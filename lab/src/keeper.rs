@@ -46,7 +46,9 @@ impl Setup {
     pub fn usual(stage: &Stage) -> Self {
         Self {
             folder: "keeper".to_owned(),
-            endpoints: vec![format!("url = \"{}\"", stage.rig.node.ws_url())],
+            endpoints: [stage.rig.node.ws_url(), stage.rig.node.http_url()]
+                .map(|url| format!("url = \"{url}\""))
+                .to_vec(),
             signers: Self::anvils(SIGNERS),
             live: true,
             further: String::new(),

@@ -1,7 +1,7 @@
 //! The stream's endpoints as strategies ask them: over the same connections, the best first, the next where one fails.
 
 use alloy::primitives::B256;
-use plimsoll_chain::error::ChainError;
+use plimsoll_chain::{endpoint::Transport, error::ChainError};
 
 use crate::{
     chain::Header,
@@ -23,6 +23,16 @@ impl Endpoints {
     fn nodes(&self, number: u64) -> impl Iterator<Item = Node> {
         self.0.clients(number).into_iter().map(|(endpoint, client)| Node::new(endpoint, client))
     }
+
+    /// In which order to ask for so many calls. By HTTP they are one request with one answer; by WebSocket each is a
+    /// message of its own, and a node may hold back all answers but the first until that is acknowledged.
+    fn nodes_for(&self, calls: usize) -> impl Iterator<Item = Node> {
+        let mut clients = self.0.clients(0);
+        if calls > 1 {
+            clients.sort_by_key(|(endpoint, _)| endpoint.transport() != Transport::Http);
+        }
+        clients.into_iter().map(|(endpoint, client)| Node::new(endpoint, client))
+    }
 }
 
 fn nobody() -> ChainError {
@@ -32,7 +42,7 @@ fn nobody() -> ChainError {
 impl Reads for Endpoints {
     async fn calls(&self, block: B256, calls: &[Call]) -> Result<Vec<Answer>, ChainError> {
         let mut last = Err(nobody());
-        for node in self.nodes(0) {
+        for node in self.nodes_for(calls.len()) {
             last = node.calls(block, calls).await;
             // A node that has not got the block says so to every call, and not in a contract's words.
             let knows_it = |answers: &Vec<Answer>| {
