@@ -113,6 +113,13 @@ impl<'a> Exchange<'a> {
         mined(maker.tradeTo(pool, sqrt_price_x96(one, other)?).from(self.rig.deployer()).gas(GAS)).await?;
         Ok(())
     }
+
+    /// The same in the next block: tells the transaction's hash without waiting for it.
+    pub async fn send_trade_to(&self, pool: Address, one: Amount, other: Amount) -> eyre::Result<B256> {
+        let maker = IMarketMaker::new(self.maker, self.rig.provider());
+        let trade = maker.tradeTo(pool, sqrt_price_x96(one, other)?).from(self.rig.deployer()).gas(GAS);
+        Ok(*trade.send().await?.tx_hash())
+    }
 }
 
 /// The way from one token to another over a single pool, as `UniswapV3Swapper` takes it.

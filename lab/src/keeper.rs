@@ -20,7 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub struct Keeper {
     url: String,
-    signer: Address,
+    signers: [Address; 2],
     client: reqwest::Client,
     process: Process,
 }
@@ -95,8 +95,8 @@ impl Keeper {
         program.env("XDG_STATE_HOME", stage.scratch().join("state"));
         let start = move || Process::start("keeper", program, |line| Some(line.strip_prefix(LISTENING)?.to_owned()));
         let (process, url) = tokio::task::spawn_blocking(start).await??;
-        let signer = stage.rig.node.account(SIGNERS[0])?;
-        Ok(Self { url, signer, client: reqwest::Client::new(), process })
+        let [liquidations, harvests] = SIGNERS.map(|index| stage.rig.node.account(index));
+        Ok(Self { url, signers: [liquidations?, harvests?], client: reqwest::Client::new(), process })
     }
 
     /// This very program as `keeper`.
@@ -109,7 +109,13 @@ impl Keeper {
     /// Whose transactions liquidate.
     #[must_use]
     pub const fn signer(&self) -> Address {
-        self.signer
+        self.signers[0]
+    }
+
+    /// Whose transactions liquidate, and whose harvest.
+    #[must_use]
+    pub const fn signers(&self) -> [Address; 2] {
+        self.signers
     }
 
     /// Where its page is.

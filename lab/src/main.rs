@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::{self, ExitCode},
+    time::Duration,
 };
 
 use clap::{Parser, Subcommand};
@@ -12,7 +13,11 @@ use eyre::{WrapErr, ensure, eyre};
 use plimsoll_chain::logging;
 use plimsoll_deploy::{progress::say, tools::Tools, workspace::Workspace};
 use plimsoll_keeper::cli;
-use plimsoll_lab::{book, demo, gas, keeper::Keeper, mutants, reaction, recording, rig::Rig, storm};
+use plimsoll_lab::{book, demo, gas, keeper::Keeper, mutants, reaction, recording, storm};
+
+/// The demo's day: half an hour of it in a second or so.
+const STEPS: u64 = 48;
+const PACE: Duration = Duration::from_millis(1_200);
 
 /// Shows and measures Plimsoll on a chain of your own.
 #[derive(Debug, Parser)]
@@ -24,11 +29,18 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Starts a chain, deploys Plimsoll, lends and borrows, and reports.
+    /// Shows everything at once on a chain of its own: borrowers, stakers, a backstop, a keeper with its page, and a day
+    /// on which the price falls by a third, in about a minute. Then reports, and saves a picture.
     Demo {
-        /// End after the report instead of keeping the chain up.
+        /// End after the report instead of keeping chain and page up.
         #[arg(long)]
         exit: bool,
+        /// From which number borrowers and prices are drawn.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How many borrow.
+        #[arg(long, default_value_t = 300)]
+        positions: u64,
         /// Report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -111,13 +123,17 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> eyre::Result<()> {
     match command {
         Command::Keeper(_) => {}
-        Command::Demo { exit, json } => {
-            let rig = Rig::start(&[]).await?;
-            let report = demo::run(&rig).await?;
-            let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
+        Command::Demo { exit, seed, positions, json } => {
+            let options = demo::Options { positions, seed, steps: STEPS, pace: PACE };
+            let evening = demo::run(&options, Keeper::this_program()?).await?;
+            let text = if json { serde_json::to_string(&evening.report)? } else { evening.report.to_string() };
             writeln!(io::stdout(), "{text}")?;
+            let picture = evening.save_picture(&Workspace::find()?.target().join("demo"))?;
+            say(format_args!("a picture of the day is in {}", picture.display()));
             if !exit {
-                say(format_args!("the chain stays up at {}; Ctrl-C ends it", rig.node.http_url()));
+                evening.go_on().await?;
+                let (page, node) = (evening.keeper.url(), evening.stage.rig.node.http_url());
+                say(format_args!("the keeper's page stays up at {page}, the chain at {node}; Ctrl-C ends both"));
                 tokio::signal::ctrl_c().await?;
             }
         }

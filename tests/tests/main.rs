@@ -2,6 +2,7 @@
 
 mod book;
 mod bytecode;
+mod demo;
 mod deploy;
 mod docs;
 mod follow;

@@ -21,7 +21,6 @@ use plimsoll_contracts::{
 };
 use plimsoll_lab::{
     crowd::{Crowd, Opening},
-    demo,
     market::{LocalMarket, units},
     node::Node,
     rig::Rig,
@@ -29,16 +28,6 @@ use plimsoll_lab::{
 };
 
 use crate::support;
-
-#[tokio::test]
-async fn the_demo_lends_borrows_and_pays_the_lender_what_the_borrower_owes() -> eyre::Result<()> {
-    let report = demo::run(&Rig::start(&[]).await?).await?;
-    let interest = report.owed_after_a_year - report.borrowed;
-    assert!(interest > U256::ZERO);
-    // No fee is set, so that all of the interest is the lender's (A5).
-    assert_eq!(report.owned_after_a_year - report.lent, interest);
-    Ok(())
-}
 
 #[tokio::test]
 async fn a_loan_beyond_the_limit_is_refused_with_the_contracts_own_error() -> eyre::Result<()> {

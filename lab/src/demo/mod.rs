@@ -1,0 +1,97 @@
+//! Everything at once: borrowers, some of them leveraged, lenders, stakers and a backstop on a chain of our own, a
+//! keeper that looks after them, and a day on which the price falls by a third.
+//!
+//! [`draw`] makes the crowd and the prices up from a seed, [`scene`] sets the stage, [`day`] plays the day, [`report`]
+//! tells what happened from the chain's own events, and [`chart`] draws it. The same seed gives the same crowd and the
+//! same prices; what the keeper makes of them is its own affair.
+
+mod chart;
+mod day;
+mod draw;
+mod report;
+mod scene;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use alloy::providers::{Provider, ext::AnvilApi};
+use eyre::{WrapErr, ensure};
+use plimsoll_deploy::progress::say;
+
+pub use self::report::{BadDebt, KeeperFigures, Report};
+use self::{day::Day, draw::Random, report::Chapter, scene::Scene};
+use crate::{keeper::Keeper, stage::Stage};
+
+/// A transaction uses no more than Ethereum allows.
+const NODE: [&str; 1] = ["--enable-tx-gas-limit"];
+/// What the keeper is told beside where everything is: a staked token is worth a dollar, which no feed says.
+const VALUATION: &str = "[tokens.PLIM]\nrate = \"0.0005\"";
+/// The picture's file.
+const PICTURE: &str = "day.svg";
+
+/// What is to be shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How many borrow, beside those who do it by `Lever`.
+    pub positions: u64,
+    /// From which number the crowd and the prices are drawn.
+    pub seed: u64,
+    /// Into how many prices the day is cut.
+    pub steps: u64,
+    /// How long each of them is to last at least, for those who watch.
+    pub pace: Duration,
+}
+
+/// A day that is over, with everything still standing.
+#[derive(Debug)]
+pub struct Evening {
+    /// What happened.
+    pub report: Report,
+    /// The same as a picture, in SVG.
+    pub picture: String,
+    /// Where it happened.
+    pub stage: Stage,
+    /// Who looked after it.
+    pub keeper: Keeper,
+}
+
+/// Lets it happen, with the keeper that this program is.
+pub async fn run(options: &Options, keeper: Command) -> eyre::Result<Evening> {
+    ensure!(options.positions > 0 && options.steps > 0, "there is nothing to see without a position and a price");
+    say("starting a node and deploying");
+    let stage = Stage::start(&NODE).await?;
+    let mut random = Random::from_seed(options.seed);
+    let scene = Scene::set(&stage, &draw::loans(&mut random, options.positions)).await?;
+
+    say("starting the keeper");
+    let before = stage.rig.provider().get_block_number().await?;
+    let keeper = Keeper::start(&stage, keeper, VALUATION).await?;
+    keeper.until_ready().await?;
+    say(format_args!("its page is at {}", keeper.url()));
+
+    let day = Day::play(&scene, &keeper, &draw::prices(&mut random, options.steps), options.pace).await?;
+    let chapter = Chapter::read(&stage, &keeper, before + 1).await?;
+    let report = Report::of(options, &day, &chapter)?;
+    let picture = chart::svg(&day, &chapter);
+    Ok(Evening { report, picture, stage, keeper })
+}
+
+impl Evening {
+    /// Saves the picture in a folder, and tells where.
+    pub fn save_picture(&self, folder: &Path) -> eyre::Result<PathBuf> {
+        let path = folder.join(PICTURE);
+        let save = || fs::create_dir_all(folder).and_then(|()| fs::write(&path, &self.picture));
+        save().wrap_err_with(|| format!("the picture cannot be saved as {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Has the chain go on at its own pace, for those who look at the keeper's page.
+    pub async fn go_on(&self) -> eyre::Result<()> {
+        self.stage.rig.provider().anvil_set_interval_mining(day::BLOCK_SECS).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,301 @@
+//! What the day came to, from the chain's own events and receipts.
+
+use std::{collections::BTreeMap, fmt};
+
+use alloy::{
+    eips::BlockId,
+    primitives::{Address, B256, I256, U256},
+    providers::Provider,
+    rpc::types::{Filter, Log, TransactionReceipt},
+    sol_types::SolEvent,
+};
+use eyre::{ContextCompat, ensure};
+use plimsoll_contracts::{
+    ILiquidator::LiquidateWithoutCapital,
+    IPlimsoll::{Liquidate, RealiseLoss},
+    IRewards::Harvest,
+};
+use plimsoll_keeper::outside::amount::{Amount, Balance, readable};
+use serde::Serialize;
+
+use super::{Options, day::Day};
+use crate::{keeper::Keeper, stage::Stage};
+
+const BPS: u64 = 10_000;
+/// Where an oracle's price has its point.
+const PRICE_DECIMALS: u8 = 36;
+
+/// What happened. Amounts are exact.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// From which number everything was drawn.
+    pub seed: u64,
+    /// How many loans there were in the morning.
+    pub loans: u64,
+    /// An ether in the morning.
+    pub price_before: Amount,
+    /// An ether in the evening.
+    pub price_after: Amount,
+    /// What all of them owed in the morning.
+    pub debt_before: Amount,
+    /// What all of them owe in the evening.
+    pub debt_after: Amount,
+    /// Loans that were under water at some time.
+    pub under_water: u64,
+    /// Of these, in the evening.
+    pub left_under_water: u64,
+    /// Loans that were liquidated, in whole or in part.
+    pub liquidated: u64,
+    /// How often that happened.
+    pub liquidations: u64,
+    /// Debt that liquidators repaid.
+    pub repaid: Amount,
+    /// Collateral that they got for it.
+    pub seized: Amount,
+    /// What that was worth by the oracle's price in its block.
+    pub seized_value: Amount,
+    /// What borrowers lost beside: the worth of what was seized, less the debt that they were rid of for it. Nothing
+    /// where the collateral was worth less than the debt: bad debt is others' loss.
+    pub penalty: Amount,
+    /// The penalty in basis points of what was repaid.
+    pub penalty_bps: u64,
+    /// Debt that no collateral was left for.
+    pub bad_debt: BadDebt,
+    /// The keeper's.
+    pub keeper: KeeperFigures,
+    /// How many rewards were harvested.
+    pub harvests: u64,
+    /// What of, tips included.
+    pub harvested: Vec<Amount>,
+    /// The most blocks from a price that put a loan under water to the block in which it was not any more.
+    pub most_blocks_behind: u64,
+}
+
+/// Debt that was written off, and who paid for it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BadDebt {
+    /// All of it.
+    pub total: Amount,
+    /// Paid by the market's reserve.
+    pub from_reserve: Amount,
+    /// Paid by the backstop.
+    pub from_backstop: Amount,
+    /// Paid by lenders.
+    pub from_lenders: Amount,
+}
+
+/// What the keeper did and earned.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeeperFigures {
+    /// Its transactions that were mined.
+    pub transactions: u64,
+    /// Of these, reverted.
+    pub reverted: u64,
+    /// Gas that they used.
+    pub gas: u64,
+    /// What that cost, tips for a place in a block included.
+    pub gas_cost: Amount,
+    /// What liquidations brought.
+    pub profit: Amount,
+    /// What harvests brought, for each reward.
+    pub tips: Vec<Amount>,
+    /// Profit and tips in dollars, less gas at the price of its block.
+    pub net: Balance,
+}
+
+/// What the chain says of the day.
+#[derive(Debug)]
+pub(super) struct Chapter {
+    pub(super) liquidations: Vec<(u64, Liquidate)>,
+    losses: Vec<RealiseLoss>,
+    profits: Vec<LiquidateWithoutCapital>,
+    harvests: Vec<Harvest>,
+    receipts: Vec<TransactionReceipt>,
+    /// Names and decimals.
+    tokens: BTreeMap<Address, (String, u8)>,
+    dollar: Address,
+}
+
+impl Chapter {
+    /// Reads it, from a block on.
+    pub(super) async fn read(stage: &Stage, keeper: &Keeper, from: u64) -> eyre::Result<Self> {
+        let provider = stage.rig.provider();
+        let last = provider.get_block_number().await?;
+        let (core, id) = (stage.contract("Plimsoll")?, stage.market(super::scene::MARKET)?.id().0);
+        let logs = |address: Address, event: B256| {
+            let filter = Filter::new().address(address).event_signature(event).from_block(from).to_block(last);
+            async move { provider.get_logs(&filter).await }
+        };
+        let of_market = |log: &&Log| log.topics().get(1) == Some(&id);
+        let liquidations = logs(core, Liquidate::SIGNATURE_HASH).await?;
+        let liquidations = liquidations.iter().filter(of_market).map(|log| {
+            let block = log.block_number.wrap_err("a log of no block")?;
+            Ok((block, Liquidate::decode_log(&log.inner)?.data))
+        });
+        let losses = logs(core, RealiseLoss::SIGNATURE_HASH).await?;
+        let losses = losses.iter().filter(of_market).map(|log| Ok(RealiseLoss::decode_log(&log.inner)?.data));
+        let profits = logs(stage.contract("Liquidator")?, LiquidateWithoutCapital::SIGNATURE_HASH).await?;
+        let profits = profits.iter().map(|log| Ok(LiquidateWithoutCapital::decode_log(&log.inner)?.data));
+        let profits = profits.filter(|event: &eyre::Result<_>| {
+            event.as_ref().is_ok_and(|event: &LiquidateWithoutCapital| keeper.signers().contains(&event.receiver))
+        });
+        let harvests = logs(stage.contract("Rewards")?, Harvest::SIGNATURE_HASH).await?;
+        let harvests = harvests.iter().map(|log| Ok(Harvest::decode_log(&log.inner)?.data));
+        let mut receipts = Vec::new();
+        for number in from..=last {
+            let all = provider.get_block_receipts(BlockId::number(number)).await?.unwrap_or_default();
+            receipts.extend(all.into_iter().filter(|receipt| keeper.signers().contains(&receipt.from)));
+        }
+        let tokens = stage.deployment.tokens.iter();
+        Ok(Self {
+            liquidations: liquidations.collect::<eyre::Result<_>>()?,
+            losses: losses.collect::<eyre::Result<_>>()?,
+            profits: profits.collect::<eyre::Result<_>>()?,
+            harvests: harvests.collect::<eyre::Result<_>>()?,
+            receipts,
+            tokens: tokens.map(|(name, token)| (token.address, (name.clone(), token.decimals))).collect(),
+            dollar: stage.token("USDC")?,
+        })
+    }
+
+    fn amount(&self, token: Address, units: U256) -> Amount {
+        let (name, decimals) = self.tokens.get(&token).cloned().unwrap_or_else(|| (token.to_string(), 0));
+        Amount::new(units, decimals, name)
+    }
+
+    fn dollars(&self, units: U256) -> Amount {
+        self.amount(self.dollar, units)
+    }
+
+    /// What was paid for each reward, by a part of the event.
+    fn rewards(&self, part: impl Fn(&Harvest) -> U256) -> BTreeMap<Address, U256> {
+        let mut sums = BTreeMap::<_, U256>::new();
+        for harvest in &self.harvests {
+            *sums.entry(harvest.rewardToken).or_default() += part(harvest);
+        }
+        sums
+    }
+
+    fn keeper(&self, day: &Day) -> eyre::Result<KeeperFigures> {
+        let (mut gas, mut wei, mut gas_in_dollars) = (0, U256::ZERO, U256::ZERO);
+        for receipt in &self.receipts {
+            let cost = U256::from(receipt.gas_used) * U256::from(receipt.effective_gas_price);
+            let block = receipt.block_number.wrap_err("a receipt of no block")?;
+            gas += receipt.gas_used;
+            wei += cost;
+            gas_in_dollars += day.worth(cost, block);
+        }
+        let elsewise = self.profits.iter().find(|event| event.profitToken != self.dollar);
+        ensure!(elsewise.is_none(), "a profit came in another token than the loan's: {elsewise:?}");
+        let profit = self.profits.iter().map(|event| event.profit).sum();
+        let tips = self.rewards(|harvest| harvest.tip);
+        let earned: U256 = profit + tips.get(&self.dollar).copied().unwrap_or_default();
+        let net = I256::try_from(earned)?.checked_sub(I256::try_from(gas_in_dollars)?).wrap_err("no such sum")?;
+        let dollars = self.dollars(profit);
+        Ok(KeeperFigures {
+            transactions: u64::try_from(self.receipts.len())?,
+            reverted: u64::try_from(self.receipts.iter().filter(|receipt| !receipt.status()).count())?,
+            gas,
+            gas_cost: Amount::new(wei, 18, "ETH"),
+            net: Balance { units: net, decimals: dollars.decimals, token: dollars.token.clone() },
+            profit: dollars,
+            tips: tips.into_iter().map(|(token, units)| self.amount(token, units)).collect(),
+        })
+    }
+}
+
+impl Day {
+    /// What collateral was worth in a block, in units of the loan token, rounded down.
+    fn worth(&self, collateral: U256, block: u64) -> U256 {
+        let price = self.prices.range(..=block).next_back().or_else(|| self.prices.first_key_value());
+        let scale = U256::from(10).pow(U256::from(PRICE_DECIMALS));
+        price.map_or(U256::ZERO, |(_, price)| collateral * price / scale)
+    }
+}
+
+impl Report {
+    pub(super) fn of(options: &Options, day: &Day, chapter: &Chapter) -> eyre::Result<Self> {
+        let (mut borrowers, [mut repaid, mut seized, mut value, mut penalty, mut bad]) =
+            (BTreeMap::<Address, u64>::new(), [U256::ZERO; 5]);
+        for (block, event) in &chapter.liquidations {
+            let worth = day.worth(event.seized, *block);
+            *borrowers.entry(event.borrower).or_default() += 1;
+            repaid += event.repaid;
+            seized += event.seized;
+            value += worth;
+            penalty += worth.saturating_sub(event.repaid + event.badDebt);
+            bad += event.badDebt;
+        }
+        let [mut from_reserve, mut from_backstop, mut loss] = [U256::ZERO; 3];
+        for event in &chapter.losses {
+            loss += event.loss;
+            from_reserve += event.fromReserve;
+            from_backstop += event.fromCover;
+        }
+        ensure!(loss == bad, "liquidations left bad debt of {bad} units, and losses of {loss} were realised");
+        let evening = day.moments.last().unwrap_or(&day.morning);
+        let price = |price| Amount::new(price, 8, "USD");
+        Ok(Self {
+            seed: options.seed,
+            loans: day.loans,
+            price_before: price(day.morning.price),
+            price_after: price(evening.price),
+            debt_before: chapter.dollars(day.morning.debt),
+            debt_after: chapter.dollars(evening.debt),
+            under_water: u64::try_from(day.ever_under_water.len())?,
+            left_under_water: day.left_under_water,
+            liquidated: u64::try_from(borrowers.len())?,
+            liquidations: u64::try_from(chapter.liquidations.len())?,
+            penalty_bps: (penalty * U256::from(BPS)).checked_div(repaid).unwrap_or_default().try_into()?,
+            repaid: chapter.dollars(repaid),
+            seized: Amount::new(seized, 18, "WETH"),
+            seized_value: chapter.dollars(value),
+            penalty: chapter.dollars(penalty),
+            bad_debt: BadDebt {
+                total: chapter.dollars(loss),
+                from_reserve: chapter.dollars(from_reserve),
+                from_backstop: chapter.dollars(from_backstop),
+                from_lenders: chapter.dollars(loss - from_reserve - from_backstop),
+            },
+            keeper: chapter.keeper(day)?,
+            harvests: u64::try_from(chapter.harvests.len())?,
+            harvested: chapter
+                .rewards(|harvest| harvest.amount)
+                .into_iter()
+                .map(|(token, units)| chapter.amount(token, units))
+                .collect(),
+            most_blocks_behind: day.most_blocks_behind,
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bad_debt: bad, keeper, .. } = self;
+        let list = |amounts: &[Amount]| match amounts {
+            [] => "nothing".to_owned(),
+            amounts => amounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and "),
+        };
+        writeln!(f, "an ether              {} → {}", self.price_before, self.price_after)?;
+        writeln!(f, "loans                 {}, owing {} → {}", self.loans, self.debt_before, self.debt_after)?;
+        writeln!(f, "under water           {}; {} in the end", self.under_water, self.left_under_water)?;
+        writeln!(f, "liquidated            {} loans in {} liquidations", self.liquidated, self.liquidations)?;
+        writeln!(f, "debt repaid           {}", self.repaid)?;
+        writeln!(f, "collateral seized     {}, worth {}", self.seized, self.seized_value)?;
+        let (whole, hundredths) = (self.penalty_bps / 100, self.penalty_bps % 100);
+        writeln!(f, "borrowers' penalty    {}, {whole}.{hundredths:02} % of the debt repaid", self.penalty)?;
+        writeln!(f, "bad debt              {}", bad.total)?;
+        writeln!(f, "  paid by reserve     {}", bad.from_reserve)?;
+        writeln!(f, "  paid by backstop    {}", bad.from_backstop)?;
+        writeln!(f, "  paid by lenders     {}", bad.from_lenders)?;
+        writeln!(f, "rewards harvested     {}, {} payments", list(&self.harvested), self.harvests)?;
+        writeln!(f, "keeper's transactions {}, {} reverted", keeper.transactions, keeper.reverted)?;
+        writeln!(f, "keeper's gas          {}, for {}", readable(&keeper.gas.to_string()), keeper.gas_cost)?;
+        writeln!(f, "keeper's profit       {} from liquidations, tips of {}", keeper.profit, list(&keeper.tips))?;
+        writeln!(f, "  after gas           {}, tips in other tokens apart", keeper.net)?;
+        write!(f, "most blocks behind    {}", self.most_blocks_behind)
+    }
+}

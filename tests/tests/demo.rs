@@ -1,0 +1,63 @@
+//! A day of falling prices, small: what the demo reports is what the chain says.
+
+use std::{fs, process::Command, time::Duration};
+
+use alloy::{
+    primitives::{Address, U256},
+    providers::{DynProvider, Provider},
+    rpc::types::Filter,
+    sol_types::SolEvent,
+};
+use plimsoll_contracts::{ILens, IPlimsoll};
+use plimsoll_lab::{
+    demo::{self, Options},
+    rig::ITestToken,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_demos_day_nobody_is_under_water_and_its_report_is_what_the_chain_says() -> eyre::Result<()> {
+    let options = Options { positions: 30, seed: 1, steps: 8, pace: Duration::ZERO };
+    let mut keeper = Command::new(env!("CARGO_BIN_EXE_lookout"));
+    keeper.env("RUST_LOG", "warn");
+    let evening = demo::run(&options, keeper).await?;
+    let (report, stage) = (&evening.report, &evening.stage);
+    let (provider, core) = (stage.rig.provider(), stage.contract("Plimsoll")?);
+    let market = stage.market("weth-usdc")?.id().0;
+
+    let borrowers = events::<IPlimsoll::Borrow>(provider, core).await?.into_iter().map(|event| event.onBehalf);
+    let borrowers: Vec<_> = borrowers.collect();
+    assert_eq!(report.loans, u64::try_from(borrowers.len())?);
+    let lines = ILens::new(stage.contract("Lens")?, provider).liquidatable(market, borrowers).call().await?.lines;
+    assert_eq!(lines.iter().filter(|line| line.liquidatable).count(), 0);
+    assert_eq!((report.left_under_water, report.keeper.reverted), (0, 0), "{report:?}");
+    assert!(report.under_water > 0 && report.liquidated == report.under_water, "{report:?}");
+
+    let liquidations = events::<IPlimsoll::Liquidate>(provider, core).await?;
+    assert_eq!(report.liquidations, u64::try_from(liquidations.len())?);
+    let sum = |part: fn(&IPlimsoll::Liquidate) -> U256| liquidations.iter().map(part).sum::<U256>();
+    let (repaid, bad) = (sum(|event| event.repaid), sum(|event| event.badDebt));
+    assert_eq!((report.repaid.units, report.seized.units), (repaid, sum(|event| event.seized)));
+    // What was owed is still owed, was repaid or was written off; interest of a day is less than a thousandth.
+    let [before, after] = [report.debt_before.units, report.debt_after.units];
+    let interest = after + repaid + bad - before;
+    assert!(interest > U256::ZERO && interest < before / U256::from(1_000), "{report:?}");
+
+    let payers = &report.bad_debt;
+    assert_eq!(payers.total.units, bad);
+    assert_eq!(payers.from_reserve.units + payers.from_backstop.units + payers.from_lenders.units, bad);
+    let [liquidator, _] = evening.keeper.signers();
+    let earned = ITestToken::new(stage.token("USDC")?, provider).balanceOf(liquidator).call().await?;
+    assert_eq!(report.keeper.profit.units, earned);
+    assert!(report.harvests > 0, "{report:?}");
+
+    let folder = tempfile::tempdir()?;
+    let picture = fs::read_to_string(evening.save_picture(folder.path())?)?;
+    assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"), "{picture}");
+    Ok(())
+}
+
+async fn events<E: SolEvent>(provider: &DynProvider, address: Address) -> eyre::Result<Vec<E>> {
+    let filter = Filter::new().address(address).event_signature(E::SIGNATURE_HASH).from_block(0);
+    let logs = provider.get_logs(&filter).await?;
+    logs.iter().map(|log| Ok(E::decode_log(&log.inner)?.data)).collect()
+}
