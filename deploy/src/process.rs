@@ -92,6 +92,11 @@ impl Process {
         lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
+    /// Waits until it has ended, which somebody else must have seen to.
+    pub fn ended(mut self) -> io::Result<ExitStatus> {
+        self.child.wait()
+    }
+
     fn not_ready(&self, what: String) -> ProcessError {
         ProcessError::NotReady { name: self.name.clone(), what, output: self.output() }
     }

@@ -3,7 +3,7 @@
 use std::{env, fs, path::PathBuf, process::Command};
 
 use alloy::primitives::Address;
-use eyre::WrapErr;
+use eyre::{WrapErr, ensure};
 use serde_json::Value;
 use tokio::time::{self, Duration};
 
@@ -170,6 +170,16 @@ impl Keeper {
     /// The last block that it has applied; none at first.
     async fn applied(&self) -> eyre::Result<Option<u64>> {
         Ok(self.api("status").await?["head"]["number"].as_u64())
+    }
+
+    /// Asks it to end, as an operating system does, and waits until it has. Fails where it ends otherwise than well.
+    pub async fn end(self) -> eyre::Result<()> {
+        let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status()?;
+        ensure!(asked.success(), "the keeper could not be asked to end: {asked}");
+        let process = self.process;
+        let ended = tokio::task::spawn_blocking(move || process.ended()).await??;
+        ensure!(ended.success(), "the keeper ended badly: {ended}");
+        Ok(())
     }
 
     /// The last lines that it printed.

@@ -1,7 +1,7 @@
 //! The gate of safety, as lanes and callers share it, with what it goes by: the newest block and the kill file.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -24,10 +24,19 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Guard {
     gate: Mutex<(Gate, Option<Header>)>,
-    in_flight: Mutex<HashMap<Subject, u64>>,
+    in_flight: Mutex<HashMap<Subject, Flight>>,
     kill_file: Option<PathBuf>,
     /// Whoever writes records down takes the newest.
     record: watch::Sender<Record>,
+}
+
+/// Something is being done about a subject.
+#[derive(Debug, Clone, Copy)]
+struct Flight {
+    /// By this intent.
+    id: u64,
+    /// It is done in this block, which is still to be applied: nodes know of it before whoever decides.
+    landed: Option<u64>,
 }
 
 impl Guard {
@@ -51,12 +60,12 @@ impl Guard {
     /// Something is wanted, or was when the keeper ended.
     pub(super) fn begin(&self, id: u64, intent: &Intent) {
         let subjects = intent.purpose.subjects();
-        self.flights().extend(subjects.into_iter().map(|subject| (subject, id)));
+        self.flights().extend(subjects.into_iter().map(|subject| (subject, Flight { id, landed: None })));
     }
 
     /// What is being done about what, by id.
     pub(super) fn in_flight(&self) -> HashMap<Subject, u64> {
-        self.flights().clone()
+        self.flights().iter().map(|(subject, flight)| (*subject, flight.id)).collect()
     }
 
     /// Learns from what became of an intent.
@@ -64,19 +73,29 @@ impl Guard {
         match report.outcome {
             Outcome::Sent { .. } => {}
             Outcome::TakenBack => self.begin(report.id, &report.intent),
-            _ => {
-                let mut flights = self.flights();
-                for subject in report.intent.purpose.subjects() {
-                    if flights.get(&subject) == Some(&report.id) {
-                        flights.remove(&subject);
-                    }
-                }
-            }
+            Outcome::Mined(receipt) | Outcome::Reverted(receipt) => self.land(report, receipt.place.block),
+            _ => self.land(report, 0),
         }
         let (gate, head) = &mut *self.lock();
         let (now, block) = head.map_or((0, 0), |head| (head.timestamp, head.number));
         if gate.note(report, now, block) {
             self.record.send_replace(gate.record().clone());
+        }
+    }
+
+    /// What was wanted is over, in this block.
+    fn land(&self, report: &Report, block: u64) {
+        // Held on to, so that the block is not applied in between.
+        let gate = self.lock();
+        let is_applied = block <= gate.1.map_or(0, |head| head.number);
+        let mut flights = self.flights();
+        for subject in report.intent.purpose.subjects() {
+            let Entry::Occupied(mut flight) = flights.entry(subject) else { continue };
+            match flight.get().id == report.id {
+                true if is_applied => drop(flight.remove()),
+                true => flight.get_mut().landed = Some(block),
+                false => {}
+            }
         }
     }
 
@@ -95,6 +114,7 @@ impl Guard {
         let (gate, head) = &mut *self.lock();
         gate.prune(header.number);
         *head = Some(header);
+        self.flights().retain(|_, flight| flight.landed.is_none_or(|block| block > header.number));
     }
 
     /// The newest block's height.
@@ -132,7 +152,7 @@ impl Guard {
         self.record.subscribe()
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<Subject, u64>> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<Subject, Flight>> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

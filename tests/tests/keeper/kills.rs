@@ -2,6 +2,7 @@
 //! does every loan once (K2).
 
 use alloy::{network::TransactionResponse as _, primitives::Address, providers::Provider};
+use eyre::ensure;
 use plimsoll_lab::{
     keeper::{Keeper, Setup},
     observer::{Observer, Sight},
@@ -12,6 +13,9 @@ use super::night::{Night, SOON_FINAL, program, soon};
 
 /// Which sight of the observer's the keeper is killed at, in a storm: one after the other.
 const KILLED_AT: [usize; 6] = [3, 1, 5, 2, 8, 4];
+
+/// So that a storm lasts: small transactions, and few at a time.
+const SMALL_STEPS: &str = "transaction_gas_cap = 480000\n[safety]\nmost_pending = 2\n";
 
 /// A keeper that reaches the stage's node through a proxy.
 fn behind(proxy: &Proxy, night: &Night) -> Setup {
@@ -80,7 +84,7 @@ async fn ours(observer: &mut Observer, night: &Night, signer: Address) -> eyre::
 async fn killed_again_and_again_in_a_storm_it_does_every_loan_once() -> eyre::Result<()> {
     const LOANS: u64 = 250;
     let night = Night::begin(&[LOANS]).await?;
-    let setup = Setup { further: SOON_FINAL.to_owned(), ..Setup::usual(&night.stage) };
+    let setup = Setup { further: format!("{SOON_FINAL}{SMALL_STEPS}"), ..Setup::usual(&night.stage) };
     night.stop_mining().await?;
     night.fall(0).await?;
     for sights in KILLED_AT {
@@ -104,6 +108,8 @@ async fn killed_again_and_again_in_a_storm_it_does_every_loan_once() -> eyre::Re
         .await?;
         drop(keeper);
     }
+    let done = night.liquidated().await?.len();
+    ensure!(0 < done && done < usize::try_from(LOANS)?, "the storm was to be half over: {done} of {LOANS} are done");
     let keeper = Keeper::start_as(&night.stage, program(), &setup).await?;
     let signer = keeper.signer();
     keeper.until_ready().await?;

@@ -167,8 +167,8 @@ impl Night {
         Ok(())
     }
 
-    /// Mines until everything that a keeper sent is settled in its journal, and ends it. It is ended to read that, and
-    /// started anew as often as something was still open.
+    /// Mines until everything that a keeper sent is settled in its journal, and ends it. To read that it is ended, well,
+    /// and it is started anew as often as something was still open.
     pub(super) async fn end(&self, mut keeper: Keeper, setup: &Setup) -> eyre::Result<Vec<Entry>> {
         soon(async {
             loop {
@@ -176,7 +176,7 @@ impl Night {
                     self.idle(1, &keeper).await?;
                 }
                 self.idle(FINAL_AFTER + 2, &keeper).await?;
-                drop(keeper);
+                keeper.end().await?;
                 let journal = self.journal(setup).await?;
                 if journal.iter().all(|entry| entry.state.is_settled()) {
                     return Ok(journal);

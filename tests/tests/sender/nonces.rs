@@ -37,6 +37,24 @@ async fn an_intent_is_carried_out_once_and_an_idle_block_asks_nothing() -> eyre:
 }
 
 #[tokio::test]
+async fn what_is_mined_in_a_block_that_is_yet_to_be_applied_is_still_in_flight() -> eyre::Result<()> {
+    let stage = Stage::set().await?;
+    let mut running = stage.start().await?;
+    let provider = stage.node.provider();
+    provider.anvil_mine(Some(1), None).await?;
+    let applied = stage.header().await?;
+    let (id, _) = running.sent(1).await?;
+    stage.until_pooled(1).await?;
+    provider.anvil_mine(Some(1), None).await?;
+    running.handle.on_block(applied);
+    let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
+    assert_eq!((receipt.place.block, running.handle.in_flight().len()), (applied.number + 1, 1));
+    running.handle.on_block(stage.header().await?);
+    assert_eq!(running.handle.in_flight().len(), 0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn many_intents_at_once_are_carried_out_in_order_and_never_more_pending_than_allowed() -> eyre::Result<()> {
     let stage = Stage::set().await?;
     let mut running = stage.start().await?;
