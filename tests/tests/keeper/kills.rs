@@ -1,7 +1,12 @@
 //! The keeper killed at the worst moments, by a signal that it never hears of: whatever it was doing, started again it
 //! does every loan once (K2).
 
-use alloy::{network::TransactionResponse as _, primitives::Address, providers::Provider};
+use alloy::{
+    network::TransactionResponse as _,
+    primitives::Address,
+    providers::{Provider, ext::AnvilApi},
+    rpc::types::anvil::ReorgOptions,
+};
 use eyre::ensure;
 use plimsoll_lab::{
     keeper::{Keeper, Setup},
@@ -26,7 +31,7 @@ fn behind(proxy: &Proxy, night: &Night) -> Setup {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_between_any_two_steps_of_a_liquidation_it_does_every_loan_once() -> eyre::Result<()> {
     const LOANS: u64 = 3;
-    let night = Night::begin(&[LOANS; 4]).await?;
+    let night = Night::begin(&[LOANS; 5]).await?;
     let mut proxy = Proxy::start(night.stage.rig.node.address()).await?;
     let setup = behind(&proxy, &night);
     night.stop_mining().await?;
@@ -62,6 +67,17 @@ async fn killed_between_any_two_steps_of_a_liquidation_it_does_every_loan_once()
     drop(keeper);
     keeper = Keeper::start_as(&night.stage, program(), &setup).await?;
     night.until_liquidated(LOANS * 4, &[&keeper]).await?;
+
+    // Mined, and taken back while nobody looks.
+    night.fall(4).await?;
+    let fallen = night.head().await?;
+    night.until_liquidated(LOANS * 5, &[&keeper]).await?;
+    drop(keeper);
+    let depth = night.head().await? - fallen;
+    night.provider().anvil_reorg(ReorgOptions { depth, tx_block_pairs: Vec::new() }).await?;
+    ensure!(night.liquidated().await?.len() < usize::try_from(LOANS * 5)?, "nothing was taken back");
+    keeper = Keeper::start_as(&night.stage, program(), &setup).await?;
+    night.until_liquidated(LOANS * 5, &[&keeper]).await?;
 
     let journal = night.end(keeper, &setup).await?;
     night.ensure_each_once().await?;

@@ -21,7 +21,7 @@ use plimsoll_keeper::{
         journal::{Entry, State},
         outcome::{Outcome, Report},
     },
-    store::{Identity, Store},
+    store::{Identity, Store, StoreError},
 };
 use plimsoll_lab::{
     node::Node,
@@ -120,7 +120,13 @@ impl Stage {
     ) -> eyre::Result<Result<Running, StartError>> {
         let identity =
             Identity { chain_id: CHAIN_ID, genesis: B256::repeat_byte(1), core: Address::ZERO, rewards: None };
-        let store = Store::open(&self.folder.path().join(store), &identity)?;
+        let store = loop {
+            match Store::open(&self.folder.path().join(store), &identity) {
+                // What was unlocked stays locked while a program that another test starts is not yet that program.
+                Err(StoreError::InUse { .. }) => tokio::task::yield_now().await,
+                opened => break opened?,
+            }
+        };
         let signers = Signers { urgent: Some(self.key.clone()), patient: None };
         let started = sender::start(settings, signers, nodes, store.journal.clone(), store.notes.clone()).await;
         Ok(started.map(|(handle, news, tasks)| Running { handle, store, news, kept: Vec::new(), tasks }))
