@@ -128,13 +128,13 @@ async fn behind_nodes_that_are_dead_stalled_or_lying_every_loan_is_done_in_the_e
     night.until_liquidated(4, &[&keeper]).await?;
     first.lift(stall);
 
-    // The first hides what happens: loans that only the second tells of.
-    let lie = first.inject(Fault::TruncatedLogs { keep: 0 });
+    // The second, which is asked since then, hides what happens: loans that only the first tells of.
+    let lie = second.inject(Fault::TruncatedLogs { keep: 0 });
     night.set_price(200_000_000_000).await?;
     night.open(2, 2).await?;
     night.fall(2).await?;
     night.until_liquidated(8, &[&keeper]).await?;
-    first.lift(lie);
+    second.lift(lie);
     night.ensure_each_once().await
 }
 
