@@ -25,13 +25,20 @@ use crate::{
 
 /// What an offer would bring.
 #[derive(Debug, Clone, Copy)]
-struct Quote {
+pub(super) struct Quote {
     repaid: U256,
     /// In the token that the profit is in; where it is paid from inventory, the collateral.
     profit: U256,
     gain_wei: U256,
     gas: u64,
     gas_wei: U256,
+}
+
+impl Quote {
+    /// What is left of the gain after its gas.
+    pub(super) const fn net(&self) -> U256 {
+        self.gain_wei.saturating_sub(self.gas_wei)
+    }
 }
 
 impl Liquidate {
@@ -52,12 +59,11 @@ impl Liquidate {
             .zip(alone)
             .map(|(offer, trial)| self.quote(plan.scene, offer, values, moment, trial))
             .collect();
-        let net = |quote: &Quote| quote.gain_wei.saturating_sub(quote.gas_wei);
         let paying = plan.offers.iter().zip(&quotes).filter_map(|(offer, quote)| Some((offer, quote.as_ref().ok()?)));
         let best = paying
             .filter(|(_, quote)| moment.costs.are_worth(quote.gain_wei, quote.gas_wei))
             // The first of equals: the larger part, and the way that was named first.
-            .reduce(|best, next| if net(next.1) > net(best.1) { next } else { best });
+            .reduce(|best, next| if next.1.net() > best.1.net() { next } else { best });
         let Some((offer, quote)) = best else {
             round.leave(plan.scene.id(), plan.accounts(), &why_none(&plan.offers, &quotes));
             return;
@@ -81,7 +87,7 @@ impl Liquidate {
         round.leave(plan.scene.id(), waiting, &WhyNot::OthersFirst { repaid: quote.repaid });
     }
 
-    fn quote(
+    pub(super) fn quote(
         &self,
         scene: Scene<'_>,
         offer: &Offer<'_>,

@@ -7,13 +7,13 @@ use plimsoll_chain::error::ChainError;
 use super::{
     Liquidate, MarketSettings, Moment, Obstacle, Round,
     batches::{Batch, Scene, Terms, batches},
+    decide::Quote,
     offers::{Guard, Offer, parts, whole},
     ways::{Holdings, Way},
 };
 use crate::{
     book::{Book, Candidate},
-    chain::Header,
-    prices::{Call, Reads, Trial, Valuer, Values},
+    prices::{Answer, Call, Reads, Trial, Valuer, Values},
     strategies::WhyNot,
 };
 
@@ -30,7 +30,36 @@ pub(super) struct Plan<'a> {
     pub(super) sequence: Vec<Offer<'a>>,
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
+    /// Leaves the two largest offers of each way, and gives the others.
+    fn set_smaller_parts_aside(&mut self) -> Vec<Offer<'a>> {
+        let (mut kept, mut aside): (Vec<Offer<'a>>, _) = (Vec::new(), Vec::new());
+        for offer in std::mem::take(&mut self.offers) {
+            let of_its_way = kept.iter().filter(|other| other.way == offer.way).count();
+            if of_its_way < 2 { kept.push(offer) } else { aside.push(offer) }
+        }
+        self.offers = kept;
+        aside
+    }
+
+    /// Whether by each way the whole goes through and its half brings no more; `quotes` are of the offers.
+    fn wholes_bring_most(&self, quotes: &[Option<Quote>]) -> bool {
+        let offers = self.offers.iter().zip(quotes);
+        let mut best: Vec<(Way<'a>, U256)> = Vec::new();
+        for (offer, quote) in offers {
+            let net = quote.as_ref().map(Quote::net);
+            match best.iter().find(|(way, _)| *way == offer.way) {
+                Some((_, whole)) if net.is_some_and(|half| half > *whole) => return false,
+                Some(_) => {}
+                None => match net {
+                    Some(whole) => best.push((offer.way, whole)),
+                    None => return false,
+                },
+            }
+        }
+        true
+    }
+
     pub(super) fn accounts(&self) -> impl Iterator<Item = Address> {
         self.batches.iter().flat_map(|batch| batch.loans.iter().map(|loan| loan.account))
     }
@@ -168,13 +197,15 @@ impl Liquidate {
         plans: Vec<Plan<'_>>,
         round: &mut Round,
     ) {
-        let in_a_row = plans.iter().map(|plan| async {
-            if plan.sequence.is_empty() {
+        let mut plans = plans;
+        let sequences: Vec<_> = plans.iter().map(|plan| self.calls(plan.scene, &plan.sequence)).collect();
+        let in_a_row = sequences.iter().map(|calls| async {
+            if calls.is_empty() {
                 return Ok(None);
             }
-            reads.sequence(moment.header, &self.calls(plan.scene, &plan.sequence)).await
+            reads.sequence(moment.header, calls).await
         });
-        let (alone, in_a_row) = join(self.alone(reads, moment.header, &plans), join_all(in_a_row)).await;
+        let (alone, in_a_row) = join(self.alone(reads, moment, values, &mut plans), join_all(in_a_row)).await;
         let alone = match alone {
             Ok(alone) => alone,
             Err(error) => {
@@ -193,20 +224,57 @@ impl Liquidate {
         }
     }
 
-    /// Every offer of every plan by itself, in one request; with the gas of the table unless what was used counts.
-    async fn alone<R: Reads>(&self, reads: &R, header: &Header, plans: &[Plan<'_>]) -> Result<Vec<Trial>, ChainError> {
-        let calls: Vec<_> = plans.iter().flat_map(|plan| self.calls(plan.scene, &plan.offers)).collect();
+    /// Every offer of every plan by itself, with the gas of the table unless what was used counts. The whole and its half
+    /// are tried first: the more is sold, the worse the price, so where the half brings no more than the whole, no smaller
+    /// part does, and they are left out.
+    async fn alone<R: Reads>(
+        &self,
+        reads: &R,
+        moment: Moment<'_>,
+        values: &Values,
+        plans: &mut [Plan<'_>],
+    ) -> Result<Vec<Trial>, ChainError> {
         if self.settings.gas.as_tried {
-            let each = calls.iter().map(|call| reads.sequence(header, std::slice::from_ref(call)));
+            let calls: Vec<_> = plans.iter().flat_map(|plan| self.calls(plan.scene, &plan.offers)).collect();
+            let each = calls.iter().map(|call| reads.sequence(moment.header, std::slice::from_ref(call)));
             let trials: Option<Vec<_>> = try_join_all(each).await?.into_iter().collect();
             if let Some(trials) = trials {
                 return Ok(trials.into_iter().flatten().collect());
             }
         }
-        let answers = reads.calls(header.hash, &calls).await?;
-        let gas = plans.iter().flat_map(|plan| plan.offers.iter().map(|offer| offer.gas));
-        Ok(answers.into_iter().zip(gas).map(|(answer, gas_used)| Trial { answer, gas_used }).collect())
+        let smaller: Vec<_> = plans.iter_mut().map(Plan::set_smaller_parts_aside).collect();
+        let mut tried = self.try_alone(reads, moment, plans).await?;
+        for ((plan, trials), smaller) in plans.iter_mut().zip(&mut tried).zip(smaller) {
+            let quote =
+                |(offer, trial): (&Offer<'_>, &Trial)| self.quote(plan.scene, offer, values, moment, trial).ok();
+            let quotes: Vec<_> = plan.offers.iter().zip(trials.iter()).map(quote).collect();
+            if smaller.is_empty() || plan.wholes_bring_most(&quotes) {
+                continue;
+            }
+            let answers = reads.calls(moment.header.hash, &self.calls(plan.scene, &smaller)).await?;
+            trials.extend(smaller.iter().zip(answers).map(as_expected));
+            plan.offers.extend(smaller);
+        }
+        Ok(tried.into_iter().flatten().collect())
     }
+
+    /// The offers that each plan has now, all in one request.
+    async fn try_alone<R: Reads>(
+        &self,
+        reads: &R,
+        moment: Moment<'_>,
+        plans: &[Plan<'_>],
+    ) -> Result<Vec<Vec<Trial>>, ChainError> {
+        let calls: Vec<_> = plans.iter().flat_map(|plan| self.calls(plan.scene, &plan.offers)).collect();
+        let mut answers = reads.calls(moment.header.hash, &calls).await?.into_iter();
+        let trials = |plan: &Plan<'_>| plan.offers.iter().zip(answers.by_ref()).map(as_expected).collect();
+        Ok(plans.iter().map(trials).collect())
+    }
+}
+
+/// An answer with the gas that the table expects.
+fn as_expected((offer, answer): (&Offer<'_>, Answer)) -> Trial {
+    Trial { answer, gas_used: offer.gas }
 }
 
 impl Case<'_> {
