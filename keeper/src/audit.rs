@@ -2,6 +2,8 @@
 //! for the prices anyway; positions in samples, in turn, so that everybody's comes round.
 //!
 //! A difference is reported with both values and never stops the keeper: what it would wrongly send, the chain refuses.
+//! Totals that stay different for some blocks mean that events were missed, by a lie of every node; the book is then made
+//! anew.
 
 use std::fmt;
 
@@ -48,14 +50,35 @@ pub struct Difference {
     pub on_chain: String,
 }
 
-/// Whose turn it is.
+/// So many blocks in a row in which totals differ show that it is the book that is wrong.
+const DIFFERING_BLOCKS: u32 = 3;
+/// A book that is still wrong when it was made anew is not made anew again for this many blocks: then it is whoever is
+/// asked that is wrong.
+const BLOCKS_BETWEEN_REBUILDS: u64 = 1_000;
+
+/// Whose turn it is, and whether the book can be relied on.
 #[derive(Debug, Default)]
 pub struct Auditor {
     market: usize,
     position: usize,
+    /// Blocks in a row in which totals differed.
+    differing: u32,
+    /// When the book may be made anew again.
+    next_rebuild: u64,
 }
 
 impl Auditor {
+    /// Notes whether any market's totals differ after a block. Whether the book must be made anew: what was missed once
+    /// does not come back by itself.
+    pub fn must_rebuild(&mut self, block: u64, is_different: bool) -> bool {
+        self.differing = if is_different { self.differing + 1 } else { 0 };
+        if self.differing < DIFFERING_BLOCKS || block < self.next_rebuild {
+            return false;
+        }
+        (self.differing, self.next_rebuild) = (0, block.saturating_add(BLOCKS_BETWEEN_REBUILDS));
+        true
+    }
+
     /// The next so many positions, as they are after a block that was just applied. `None` while there are none.
     pub fn sample(&mut self, book: &Book, header: Header, size: usize) -> Option<Sample> {
         // Once round: a market may be empty.
@@ -144,5 +167,22 @@ impl fmt::Display for Difference {
             None => write!(f, "the totals of market {market}")?,
         }
         write!(f, " after block {block} are {in_book} in the book and {on_chain} on the chain")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_book_that_stays_wrong_is_made_anew_and_not_again_and_again() {
+        let mut auditor = Auditor::default();
+        let mut look = |blocks: std::ops::Range<u64>, is_different: bool| {
+            blocks.filter(|block| auditor.must_rebuild(*block, is_different)).collect::<Vec<_>>()
+        };
+        assert_eq!(look(1..3, true), [] as [u64; 0]);
+        assert_eq!(look(3..4, false), [] as [u64; 0]);
+        assert_eq!(look(4..20, true), [6]);
+        assert_eq!(look(20..3_000, true), [1_006, 2_006]);
     }
 }

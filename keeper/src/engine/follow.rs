@@ -171,7 +171,8 @@ impl Follower {
         }
     }
 
-    async fn rebuild(&mut self) {
+    /// Forgets everything, and reads the chain again from the deployment's first block on.
+    pub async fn rebuild(&mut self) {
         self.book = Book::new();
         self.from_nothing = true;
         let kept = self.checkpoint.clear().await;

@@ -21,7 +21,11 @@ mod reads;
 mod start;
 mod terms;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use alloy::{primitives::B256, rpc::types::TransactionReceipt};
 use plimsoll_contracts::MarketId;
@@ -94,6 +98,8 @@ struct Engine {
     survey: Survey,
     auditor: Auditor,
     audited: AuditView,
+    /// Markets whose differences somebody was told of, until the totals agree again.
+    told_of: HashSet<MarketId>,
     /// Of the newest block that was decided by.
     last: Option<(Header, Arc<Prices>)>,
     background: JoinSet<Found>,
@@ -134,8 +140,14 @@ impl Engine {
             }
         };
         self.decide(&header, &prices, arrived).await;
-        self.audit(&header, &prices);
+        let is_different = self.audit(&header, &prices);
         self.last = Some((header, prices));
+        if self.auditor.must_rebuild(header.number, is_different) {
+            tracing::error!(block = header.number, "the book is not the chain's and is made anew");
+            self.follower.rebuild().await;
+            self.begin_anew();
+            return;
+        }
         self.look(&header);
         self.publish();
     }
@@ -300,19 +312,32 @@ impl Engine {
         });
     }
 
+    /// Shows that there is no book yet.
+    fn begin_anew(&mut self) {
+        self.last = None;
+        self.view.head = None;
+        self.view.progress = Some("the book is made anew".to_owned());
+        self.publish();
+    }
+
     /// Compares totals with what the prices' snapshot says, and has a sample of positions compared in the background.
-    fn audit(&mut self, header: &Header, prices: &Prices) {
+    /// Whether any totals differ.
+    fn audit(&mut self, header: &Header, prices: &Prices) -> bool {
         let book = self.follower.book();
         let totals =
             book.markets().filter_map(|market| compare_totals(header.number, market, prices.stored(market.id())?));
         let totals: Vec<_> = totals.collect();
+        let is_different = !totals.is_empty();
+        if !is_different {
+            self.told_of.clear();
+        }
         self.differ(totals);
         let every = self.config.audit.every;
         if every == 0 || !header.number.is_multiple_of(every) {
-            return;
+            return is_different;
         }
         let size = usize::try_from(self.config.audit.positions).unwrap_or(usize::MAX);
-        let Some(sample) = self.auditor.sample(self.follower.book(), *header, size) else { return };
+        let Some(sample) = self.auditor.sample(self.follower.book(), *header, size) else { return is_different };
         let (endpoints, lens) = (self.endpoints.clone(), self.config.deployed.lens);
         self.background.spawn(async move {
             let block = sample.header.number;
@@ -325,6 +350,7 @@ impl Engine {
             };
             Found::Compared { block, positions: picture::count(sample.positions.len()), differences }
         });
+        is_different
     }
 
     /// Something that was asked for in the background is there.
@@ -357,6 +383,9 @@ impl Engine {
             self.audited.mismatches += 1;
             let text = difference.to_string();
             self.audited.last = Some(text.clone());
+            if !self.told_of.insert(difference.market) {
+                continue;
+            }
             let subject = difference.market.to_string();
             self.alerts.tell(Notice { kind: AlertKind::AuditMismatch, subject, over: false, text });
         }

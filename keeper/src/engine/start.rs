@@ -1,6 +1,11 @@
 //! Opening everything that a keeper needs, in the order in which refusing costs least, and the loop.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use alloy::{eips::BlockNumberOrTag, primitives::B256, signers::local::PrivateKeySigner};
 use eyre::{WrapErr, ensure, eyre};
@@ -152,6 +157,7 @@ pub async fn run(
         survey: Survey::default(),
         auditor: Auditor::default(),
         audited: view::AuditView::default(),
+        told_of: HashSet::new(),
         last: None,
         background: JoinSet::new(),
         view,
@@ -185,12 +191,7 @@ impl Engine {
                 step = self.follower.wait() => match self.follower.take(step).await {
                     Ok(News::Applied(block)) => self.applied(&block).await,
                     Ok(News::Undone { to }) => tracing::info!(block = to.number, "blocks after this one were taken back"),
-                    Ok(News::Rebuilt) => {
-                        self.last = None;
-                        self.view.head = None;
-                        self.view.progress = Some("the book is made anew".to_owned());
-                        self.publish();
-                    }
+                    Ok(News::Rebuilt) => self.begin_anew(),
                     Ok(News::Refused) => {}
                     Err(error) => break Err(error.into()),
                 },
