@@ -125,8 +125,8 @@ async fn an_endpoint_of_another_chain_is_named_and_never_asked() -> eyre::Result
         assert!(reason.contains("31337") || reason.contains("0x7a69"), "{reason}");
     }
 
-    // The same id, and another first block.
-    let other = World::new(1).await?;
+    // The same id, and another first block: one with another gas limit, for two that began in the same second are alike.
+    let other = World::of(1, &["--gas-limit", "40000000"]).await?;
     let endpoints = [&world.proxies[0], &other.proxies[0]].map(|proxy| proxy.http_url().parse::<Endpoint>());
     let genesis = Some(world.block(0).await?.hash);
     let settings = Settings { genesis, ..world.settings() };

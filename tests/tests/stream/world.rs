@@ -61,7 +61,12 @@ pub(super) enum By {
 impl World {
     /// A node with a first block, and so many proxies in front of it.
     pub(super) async fn new(proxies: usize) -> eyre::Result<Self> {
-        let node = Node::start(&support::tools()?, &["--no-mining"]).await?;
+        Self::of(proxies, &[]).await
+    }
+
+    /// The same, with further arguments for the node.
+    pub(super) async fn of(proxies: usize, arguments: &[&str]) -> eyre::Result<Self> {
+        let node = Node::start(&support::tools()?, &[&["--no-mining"], arguments].concat()).await?;
         let mut in_front = Vec::new();
         for _ in 0..proxies {
             in_front.push(Proxy::start(node.address()).await?);
