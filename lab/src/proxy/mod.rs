@@ -36,9 +36,18 @@ mod stale;
 mod upstream;
 mod ws;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    ops::Range,
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 
-use eyre::{WrapErr, eyre};
+use eyre::{WrapErr, bail, eyre};
 use tokio::{
     net::{TcpListener, TcpSocket},
     task::JoinSet,
@@ -70,17 +79,38 @@ pub struct Proxy {
     _watcher: JoinSet<()>,
 }
 
+/// Below what systems choose from for whoever asks for any port: nobody is given a port whose proxy is down for a while.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// A port that is ours, whether anybody listens there or not.
+fn reserve() -> eyre::Result<TcpSocket> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Other processes have other places to begin at.
+    let begin = u16::try_from(process::id() % u32::from(PORTS.end - PORTS.start))?;
+    for _ in PORTS {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed) % (PORTS.end - PORTS.start);
+        let number = PORTS.start + (begin + step) % (PORTS.end - PORTS.start);
+        let port = TcpSocket::new_v4()?;
+        port.set_reuseaddr(true)?;
+        // Only one that nobody listens at can be bound and listened at.
+        if std::net::TcpListener::bind(("127.0.0.1", number)).is_ok()
+            && port.bind(SocketAddr::from(([127, 0, 0, 1], number))).is_ok()
+        {
+            return Ok(port);
+        }
+    }
+    bail!("no port from {} to {} is free", PORTS.start, PORTS.end - 1)
+}
+
 impl Proxy {
-    /// Starts a proxy without faults, on a port that the system chooses, in front of the node at `upstream` (host and
+    /// Starts a proxy without faults, on a free port, in front of the node at `upstream` (host and
     /// port). Fails when that does not answer.
     pub async fn start(upstream: &str) -> eyre::Result<Self> {
         let shared = Arc::new(Shared::new(upstream)?);
         let blocks = shared.upstream.heads().await.wrap_err_with(|| format!("{upstream} announces no heads"))?;
         let mut watcher = JoinSet::new();
         watcher.spawn(Arc::clone(&shared).follow(blocks));
-        let port = TcpSocket::new_v4()?;
-        port.set_reuseaddr(true)?;
-        port.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let port = reserve()?;
         let address = port.local_addr()?;
         let mut proxy = Self { address, shared, _port: port, acceptor: JoinSet::new(), _watcher: watcher };
         proxy.bring_up()?;
