@@ -4,7 +4,8 @@
 //! [`market`] is a market to begin with, [`exchange`] a real exchange, [`stage`] everything that `deploy up` deploys, with
 //! a [`crowd`] of borrowers where one is wanted. [`demo`] shows what Plimsoll does, and [`gas`] what that costs. [`book`]
 //! measures the keeper's memory of a chain, [`observer`] sees what a node announces and when, [`proxy`] is a node that
-//! misbehaves, [`recording`] the past of a real chain, and [`mutants`] measures the tests.
+//! misbehaves, [`recording`] the past of a real chain, and [`mutants`] measures the tests. What
+//! they leave on disk goes through [`output`].
 
 pub mod book;
 pub mod crowd;
@@ -15,6 +16,7 @@ pub mod keeper;
 pub mod market;
 pub mod mutants;
 pub mod observer;
+pub mod output;
 pub mod proxy;
 pub mod reaction;
 pub mod recording;

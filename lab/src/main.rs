@@ -1,7 +1,7 @@
 //! `lab`: shows Plimsoll on a chain of your own. Results go to stdout, everything else to stderr.
 
 use std::{
-    env,
+    env, fmt,
     io::{self, Write},
     path::PathBuf,
     process::{self, ExitCode},
@@ -13,7 +13,8 @@ use eyre::{WrapErr, ensure, eyre};
 use plimsoll_chain::logging;
 use plimsoll_deploy::{progress::say, tools::Tools, workspace::Workspace};
 use plimsoll_keeper::cli;
-use plimsoll_lab::{book, demo, gas, keeper::Keeper, mutants, reaction, recording, storm};
+use plimsoll_lab::{book, demo, gas, keeper::Keeper, mutants, output::Folder, reaction, recording, storm};
+use serde::Serialize;
 
 /// The demo's day: half an hour of it in a second or so.
 const STEPS: u64 = 48;
@@ -125,10 +126,10 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Keeper(_) => {}
         Command::Demo { exit, seed, positions, json } => {
             let options = demo::Options { positions, seed, steps: STEPS, pace: PACE };
+            let folder = Folder::ready(&Workspace::find()?.target().join("demo"))?;
             let evening = demo::run(&options, Keeper::this_program()?).await?;
-            let text = if json { serde_json::to_string(&evening.report)? } else { evening.report.to_string() };
-            writeln!(io::stdout(), "{text}")?;
-            let picture = evening.save_picture(&Workspace::find()?.target().join("demo"))?;
+            print(&evening.report, json)?;
+            let picture = evening.save_picture(&folder)?;
             say(format_args!("a picture of the day is in {}", picture.display()));
             if !exit {
                 evening.go_on().await?;
@@ -139,16 +140,14 @@ async fn run(command: Command) -> eyre::Result<()> {
         }
         Command::Gas { json } => {
             let report = gas::run().await?;
-            let text = if json { serde_json::to_string_pretty(&report)? } else { report.to_string() };
-            writeln!(io::stdout(), "{text}")?;
+            print(&report, json)?;
         }
         Command::Book { .. } | Command::Reaction { .. } | Command::Storm { .. } if cfg!(debug_assertions) => {
             optimised()?;
         }
         Command::Book { positions, json } => {
             let report = book::run(positions).await?;
-            let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
-            writeln!(io::stdout(), "{text}")?;
+            print(&report, json)?;
         }
         Command::Record { rpc_env, block, out, json } => {
             let endpoint = env::var(&rpc_env)
@@ -156,27 +155,29 @@ async fn run(command: Command) -> eyre::Result<()> {
                 .parse()
                 .wrap_err_with(|| format!("what the environment variable {rpc_env} holds"))?;
             let tools = Tools::ready(&Workspace::find()?)?;
-            let report = recording::record(&tools, endpoint, block, &out).await?;
-            let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
-            writeln!(io::stdout(), "{text}")?;
+            let report = recording::record(&tools, endpoint, block, Folder::ready(&out)?.path()).await?;
+            print(&report, json)?;
         }
         Command::Reaction { positions, rounds, json } => {
             let report = reaction::run(positions, rounds, Keeper::this_program()?).await?;
-            let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
-            writeln!(io::stdout(), "{text}")?;
+            print(&report, json)?;
         }
         Command::Storm { positions, json } => {
             let report = storm::run(positions, Keeper::this_program()?).await?;
-            let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
-            writeln!(io::stdout(), "{text}")?;
+            print(&report, json)?;
         }
         Command::Mutants { options, json } => {
             let report = mutants::run(&options).await?;
-            let text = if json { serde_json::to_string(&report)? } else { report.to_string() };
-            writeln!(io::stdout(), "{text}")?;
+            print(&report, json)?;
         }
     }
     Ok(())
+}
+
+/// The result: stdout holds nothing else.
+fn print(report: &(impl Serialize + fmt::Display), json: bool) -> eyre::Result<()> {
+    let text = if json { serde_json::to_string_pretty(report)? } else { report.to_string() };
+    writeln!(io::stdout(), "{text}").wrap_err("the result cannot be written to stdout")
 }
 
 /// Has cargo run the same command in an optimised build.

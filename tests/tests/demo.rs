@@ -11,6 +11,7 @@ use alloy::{
 use plimsoll_contracts::{ILens, IPlimsoll};
 use plimsoll_lab::{
     demo::{self, Options},
+    output::Folder,
     rig::ITestToken,
 };
 
@@ -51,7 +52,7 @@ async fn after_the_demos_day_nobody_is_under_water_and_its_report_is_what_the_ch
     assert!(report.harvests > 0, "{report:?}");
 
     let folder = tempfile::tempdir()?;
-    let picture = fs::read_to_string(evening.save_picture(folder.path())?)?;
+    let picture = fs::read_to_string(evening.save_picture(&Folder::ready(folder.path())?)?)?;
     assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"), "{picture}");
     Ok(())
 }

@@ -11,20 +11,15 @@ mod draw;
 mod report;
 mod scene;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{path::PathBuf, process::Command, time::Duration};
 
 use alloy::providers::{Provider, ext::AnvilApi};
-use eyre::{WrapErr, ensure};
+use eyre::ensure;
 use plimsoll_deploy::progress::say;
 
 pub use self::report::{BadDebt, KeeperFigures, Report};
 use self::{day::Day, draw::Random, report::Chapter, scene::Scene};
-use crate::{keeper::Keeper, stage::Stage};
+use crate::{keeper::Keeper, output::Folder, stage::Stage};
 
 /// A transaction uses no more than Ethereum allows.
 const NODE: [&str; 1] = ["--enable-tx-gas-limit"];
@@ -81,12 +76,9 @@ pub async fn run(options: &Options, keeper: Command) -> eyre::Result<Evening> {
 }
 
 impl Evening {
-    /// Saves the picture in a folder, and tells where.
-    pub fn save_picture(&self, folder: &Path) -> eyre::Result<PathBuf> {
-        let path = folder.join(PICTURE);
-        let save = || fs::create_dir_all(folder).and_then(|()| fs::write(&path, &self.picture));
-        save().wrap_err_with(|| format!("the picture cannot be saved as {}", path.display()))?;
-        Ok(path)
+    /// Saves the picture, and tells where.
+    pub fn save_picture(&self, folder: &Folder) -> eyre::Result<PathBuf> {
+        folder.save(PICTURE, &self.picture)
     }
 
     /// Has the chain go on at its own pace, for those who look at the keeper's page.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, BufWriter, Read},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{Account, Recording};
-use crate::proxy::rpc::number;
+use crate::{output, proxy::rpc::number};
 
 /// What a recording without a chain id is of.
 const MAINNET: u64 = 1;
@@ -182,18 +182,13 @@ fn read<T: DeserializeOwned>(file: &Path) -> Result<T, RecordingError> {
     serde_json::from_slice(&text).map_err(|source| RecordingError::NotARecording { file: file.to_owned(), source })
 }
 
-/// As a whole or not at all: what is written beside the file takes its place in the end.
 fn write(file: &Path, content: &impl Serialize) -> Result<(), RecordingError> {
-    let beside = file.with_extension("part");
-    write_all(&beside, content).and_then(|()| fs::rename(&beside, file)).map_err(|source| {
-        // There may be none, where the folder was the problem.
-        let _ = fs::remove_file(&beside);
-        RecordingError::Unwritable { file: file.to_owned(), source }
-    })
-}
-
-fn write_all(file: &Path, content: &impl Serialize) -> io::Result<()> {
-    let mut encoder = GzEncoder::new(BufWriter::new(fs::File::create(file)?), Compression::best());
-    serde_json::to_writer(&mut encoder, content)?;
-    encoder.finish()?.into_inner()?.sync_all()
+    let compressed = || {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        serde_json::to_writer(&mut encoder, content)?;
+        encoder.finish()
+    };
+    compressed()
+        .and_then(|bytes| output::write_whole(file, &bytes))
+        .map_err(|source| RecordingError::Unwritable { file: file.to_owned(), source })
 }

@@ -1,0 +1,160 @@
+//! Where pictures, reports and recordings go: a folder that is tried before the work whose result it is to hold, so that
+//! nobody waits in vain, and files that are there as a whole or not at all.
+
+use std::{
+    fs, io,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use eyre::WrapErr;
+use tempfile::{Builder, NamedTempFile};
+
+/// More than any picture or report takes.
+const ROOM: usize = 1 << 20;
+/// Who may do what with a file is for the user's own mask to say, as with every other file.
+const PERMISSIONS: u32 = 0o666;
+
+/// A folder to save in.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Makes the folder where it is missing, and tries whether a report could be saved there. Fails with the remedy where
+    /// it could not.
+    pub fn ready(path: &Path) -> eyre::Result<Self> {
+        let tried = fs::create_dir_all(path).and_then(|()| beside(path, &vec![0; ROOM]));
+        tried
+            .map_err(|error| explained(error, path))
+            .wrap_err("the result could not be saved, so nothing was begun")?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Saves a file, as a whole or not at all, and tells where it is.
+    pub fn save(&self, name: &str, content: impl AsRef<[u8]>) -> eyre::Result<PathBuf> {
+        let file = self.path.join(name);
+        write_whole(&file, content.as_ref()).map_err(|error| explained(error, &file))?;
+        Ok(file)
+    }
+}
+
+/// Writes a file, so that there is either the whole of it or what was there before.
+pub(crate) fn write_whole(file: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = file.parent().ok_or(io::ErrorKind::InvalidFilename)?;
+    beside(folder, content)?.persist(file)?;
+    Ok(())
+}
+
+/// Content on disk under a name of its own, which goes when it is dropped.
+fn beside(folder: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = Builder::new().permissions(fs::Permissions::from_mode(PERMISSIONS)).tempfile_in(folder)?;
+    file.write_all(content)?;
+    // A disk may promise room that it does not have.
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn explained(error: io::Error, path: &Path) -> eyre::Report {
+    use io::ErrorKind::{
+        AlreadyExists, IsADirectory, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+    };
+    let remedy = match error.kind() {
+        StorageFull | QuotaExceeded => ": make room there",
+        PermissionDenied | ReadOnlyFilesystem => ": it has to be yours to write to",
+        AlreadyExists | NotADirectory => ": a file is where a folder is to be; move it away",
+        IsADirectory => ": a folder is where a file is to be; move it away",
+        _ => "",
+    };
+    eyre::Report::new(error).wrap_err(format!("{} cannot be written{remedy}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Write, stderr},
+        process::Command,
+    };
+
+    use super::*;
+
+    /// A file system of its own with next to no room, which goes when it is dropped.
+    struct Small(tempfile::TempDir);
+
+    impl Small {
+        /// None where this user may not mount one.
+        fn mounted(size: &str) -> Option<Self> {
+            let folder = tempfile::tempdir().unwrap();
+            let mut mount = Command::new("mount");
+            mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder.path());
+            mount.output().is_ok_and(|output| output.status.success()).then_some(Self(folder))
+        }
+    }
+
+    impl Drop for Small {
+        fn drop(&mut self) {
+            let _ = Command::new("umount").arg(self.0.path()).status();
+        }
+    }
+
+    fn files(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_folder_is_made_and_what_is_saved_there_takes_the_place_of_what_was() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("reports/today");
+        let folder = Folder::ready(&path).unwrap();
+        assert_eq!(files(&path), Vec::<String>::new());
+
+        folder.save("day.svg", "the morning").unwrap();
+        let file = folder.save("day.svg", "the evening").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "the evening");
+        assert_eq!(files(&path), ["day.svg"]);
+        // The file is as readable as any other that this user makes.
+        let other = path.join("other");
+        fs::write(&other, "").unwrap();
+        let mode = |file: &Path| fs::metadata(file).unwrap().permissions().mode();
+        assert_eq!(mode(&file), mode(&other));
+    }
+
+    #[test]
+    fn a_file_in_place_of_the_folder_is_told_before_anything_begins() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("report");
+        fs::write(&path, "already here").unwrap();
+        for path in [path.clone(), path.join("deeper")] {
+            let error = format!("{:#}", Folder::ready(&path).unwrap_err());
+            assert!(error.contains(&format!("{} cannot be written: a file", path.display())), "{error}");
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "already here");
+    }
+
+    #[test]
+    fn on_a_full_disk_a_folder_is_refused_and_a_file_stays_what_it_was() {
+        let (Some(full), Some(filling)) = (Small::mounted("64k"), Small::mounted("2m")) else {
+            writeln!(stderr(), "skipped: this user cannot mount a small disk to fill").unwrap();
+            return;
+        };
+        let error = format!("{:#}", Folder::ready(full.0.path()).unwrap_err());
+        assert!(error.contains(&format!("{} cannot be written: make room", full.0.path().display())), "{error}");
+        assert_eq!(files(full.0.path()), Vec::<String>::new());
+
+        let folder = Folder::ready(filling.0.path()).unwrap();
+        let file = folder.save("report.html", "short").unwrap();
+        let error = format!("{:#}", folder.save("report.html", vec![b'x'; 4 * ROOM]).unwrap_err());
+        assert!(error.contains(&format!("{} cannot be written: make room", file.display())), "{error}");
+        assert_eq!(fs::read_to_string(file).unwrap(), "short");
+        assert_eq!(files(folder.path()), ["report.html"]);
+    }
+}
