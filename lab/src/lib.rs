@@ -2,7 +2,8 @@
 //!
 //! [`node`] is an Anvil, which ends with us like every [`process`] that we start, [`rig`] puts contracts on it,
 //! [`market`] is a market to begin with, [`exchange`] a real exchange, [`stage`] everything that `deploy up` deploys, with
-//! a [`crowd`] of borrowers where one is wanted. [`demo`] shows what Plimsoll does, and [`gas`] what that costs. [`book`]
+//! a [`crowd`] of borrowers where one is wanted. [`demo`] shows what Plimsoll does, [`replay`]
+//! what a market would have done on a recorded day, and [`gas`] what calls cost. [`book`]
 //! measures the keeper's memory of a chain, [`observer`] sees what a node announces and when, [`proxy`] is a node that
 //! misbehaves, [`recording`] the past of a real chain, and [`mutants`] measures the tests. What
 //! they leave on disk goes through [`output`].
@@ -18,8 +19,10 @@ pub mod mutants;
 pub mod observer;
 pub mod output;
 pub mod proxy;
+pub mod random;
 pub mod reaction;
 pub mod recording;
+pub mod replay;
 pub mod rig;
 pub mod stage;
 pub mod storm;

@@ -1,6 +1,6 @@
 //! The crowd and the day's prices, from a seed.
 
-use crate::crowd::Opening;
+use crate::{crowd::Opening, random::Random};
 
 /// Dollars of a feed's 8 decimals.
 pub(super) const DOLLAR_E8: u128 = 100_000_000;
@@ -28,37 +28,8 @@ const LIQUIDATION_LTV_BPS: u128 = 8_600;
 /// The least health that the borrow LTV of 80 % lets anybody begin with is 1.075; most keep near the least.
 const LEAST_HEALTH_BPS: u128 = 10_800;
 const MOST_HEALTH_BPS: u128 = 22_800;
-/// Parts that a drawn number is one of.
-const PARTS: u128 = 10_000;
+const PARTS: u128 = Random::PARTS;
 const BPS: u128 = 10_000;
-
-/// A stream of numbers (SplitMix64).
-#[derive(Debug)]
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) const fn from_seed(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    const fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Below `end`, which is not 0.
-    const fn below(&mut self, end: u64) -> u64 {
-        self.next_u64() % end
-    }
-
-    /// Anything from 0 to [`PARTS`].
-    fn part(&mut self) -> u128 {
-        u128::from(self.next_u64()) % (PARTS + 1)
-    }
-}
 
 /// So many loans.
 pub(super) fn loans(random: &mut Random, count: u64) -> Vec<Opening> {

@@ -18,8 +18,8 @@ use eyre::ensure;
 use plimsoll_deploy::progress::say;
 
 pub use self::report::{BadDebt, KeeperFigures, Report};
-use self::{day::Day, draw::Random, report::Chapter, scene::Scene};
-use crate::{keeper::Keeper, output::Folder, stage::Stage};
+use self::{day::Day, report::Chapter, scene::Scene};
+use crate::{keeper::Keeper, output::Folder, random::Random, stage::Stage};
 
 /// A transaction uses no more than Ethereum allows.
 const NODE: [&str; 1] = ["--enable-tx-gas-limit"];

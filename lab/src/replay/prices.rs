@@ -1,0 +1,246 @@
+//! Recorded prices: a file read into what a price was at any second.
+//!
+//! A file is CSV with a header. `ts` says when, in Unix seconds. With columns `open`, `high`, `low` and `close` a line
+//! is a bar: its price moves along straight lines from one to the next, first towards the extreme that lies away from
+//! where it closes, each leg taking a third of the bar; over missing bars as well. Otherwise a line's price, from the first column that is not a
+//! time or the one that was asked for, stands until the next line: that is how a sudden gap is written down.
+
+use std::{fs, path::Path, str::FromStr};
+
+use eyre::{ContextCompat, WrapErr, bail, ensure, eyre};
+use plimsoll_contracts::quantity::Decimal;
+
+/// Prices have so many decimals, as a feed's answers do.
+pub const PRICE_DECIMALS: u8 = 8;
+/// A price outside of this is not one that the market's arithmetic was made for.
+const LOWEST_PRICE: u128 = 10_000;
+const HIGHEST_PRICE: u128 = 10_u128.pow(9 + PRICE_DECIMALS as u32);
+/// No asset that anybody lends against moves by more than this factor between two lines, bad prints included.
+const ABSURD_FACTOR: u128 = 10;
+/// A file that covers more is not a day, nor a crash.
+const MOST_SECONDS: u64 = 366 * 86_400;
+const BAR: [&str; 4] = ["open", "high", "low", "close"];
+const TIMES: [&str; 2] = ["ts", "utc"];
+
+/// A price at a second since the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Point {
+    second: u64,
+    price: u128,
+}
+
+/// What a price was at any second of a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prices {
+    /// In the order of their seconds. Two at the same second are a jump.
+    points: Vec<Point>,
+    /// Whether prices move in straight lines from one point to the next, or stand until it.
+    moves: bool,
+}
+
+impl Prices {
+    /// Reads a file. `column` names the column of prices where the file has no bars, or more than these.
+    pub fn read(path: &Path, column: Option<&str>) -> eyre::Result<Self> {
+        let text = fs::read_to_string(path);
+        let text = text.wrap_err_with(|| format!("the prices cannot be read from {}", path.display()))?;
+        Self::parse(&text, column).wrap_err_with(|| path.display().to_string())
+    }
+
+    /// Reads what a file holds.
+    pub fn parse(text: &str, column: Option<&str>) -> eyre::Result<Self> {
+        let mut lines = (1_u64..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+        let (_, header) = lines.next().wrap_err("line 1: the file is empty; a header such as ts,price is expected")?;
+        let columns = Columns::of(header, column)?;
+        let mut rows = Vec::<Row>::new();
+        for (number, line) in lines {
+            let row = columns.row(line).wrap_err_with(|| format!("line {number}"))?;
+            if let Some(last) = rows.last() {
+                row.follows(last).wrap_err_with(|| format!("line {number}"))?;
+            }
+            rows.push(row);
+        }
+        Self::of(&rows, columns.is_bar())
+    }
+
+    fn of(rows: &[Row], bars: bool) -> eyre::Result<Self> {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { bail!("there are no prices in it") };
+        ensure!(rows.len() > 1, "there is one price only; at least two are needed");
+        ensure!(last.second - first.second <= MOST_SECONDS, "the prices span more than a year; cut the file");
+        // A line may be missing; what lasts shortest is a bar.
+        let gaps = rows.iter().zip(rows.iter().skip(1)).map(|(row, next)| next.second - row.second);
+        let length = gaps.min().unwrap_or_default();
+        let mut points = Vec::new();
+        for row in rows {
+            let begin = row.second - first.second;
+            let count = u64::try_from(row.path.len())?;
+            for (place, price) in (0..).zip(&row.path) {
+                let second = if count > 1 { begin + length * place / (count - 1) } else { begin };
+                points.push(Point { second, price: *price });
+            }
+        }
+        Ok(Self { points, moves: bars })
+    }
+
+    /// The price at the beginning.
+    #[must_use]
+    pub fn first(&self) -> u128 {
+        self.at(0)
+    }
+
+    /// The last second.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.points.last().map_or(0, |point| point.second)
+    }
+
+    /// The price at a second, in units of [`PRICE_DECIMALS`]; after the end it stays.
+    #[must_use]
+    pub fn at(&self, second: u64) -> u128 {
+        let after = self.points.partition_point(|point| point.second <= second);
+        let next = self.points.get(after);
+        let Some(last) = after.checked_sub(1).and_then(|place| self.points.get(place)) else {
+            return next.map_or(0, |point| point.price);
+        };
+        let Some(next) = next.filter(|_| self.moves) else { return last.price };
+        let (passed, between) = (u128::from(second - last.second), u128::from(next.second - last.second));
+        if next.price >= last.price {
+            last.price + (next.price - last.price) * passed / between
+        } else {
+            last.price - (last.price - next.price) * passed / between
+        }
+    }
+}
+
+/// Where in a line things are.
+struct Columns {
+    count: usize,
+    time: usize,
+    prices: Vec<usize>,
+    names: Vec<String>,
+}
+
+impl Columns {
+    fn of(header: &str, wanted: Option<&str>) -> eyre::Result<Self> {
+        let names: Vec<_> = header.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
+        let place = |wanted: &str| names.iter().position(|name| name == wanted);
+        let time = place("ts").wrap_err_with(|| format!("line 1: there is no column ts, only {}", names.join(", ")))?;
+        let prices = if let Some(wanted) = wanted {
+            let found = place(&wanted.to_ascii_lowercase());
+            vec![found.wrap_err_with(|| format!("line 1: there is no column {wanted}, only {}", names.join(", ")))?]
+        } else if let Some(bar) = BAR.iter().map(|name| place(name)).collect() {
+            bar
+        } else {
+            let price = names.iter().position(|name| !TIMES.contains(&name.as_str()));
+            vec![price.wrap_err("line 1: there is no column with a price")?]
+        };
+        Ok(Self { count: names.len(), time, prices, names })
+    }
+
+    fn is_bar(&self) -> bool {
+        self.prices.len() == BAR.len()
+    }
+
+    fn row(&self, line: &str) -> eyre::Result<Row> {
+        let fields: Vec<_> = line.split(',').map(str::trim).collect();
+        ensure!(fields.len() == self.count, "there are {} fields; the header has {}", fields.len(), self.count);
+        let field = |place: usize| fields.get(place).copied().unwrap_or_default();
+        let time = field(self.time);
+        let second = time.parse().map_err(|_| eyre!("ts is {time:?}; Unix seconds are expected"))?;
+        let price = |place: &usize| {
+            let name = self.names.get(*place).map_or("", String::as_str);
+            price(field(*place)).wrap_err_with(|| format!("column {name}"))
+        };
+        let prices = self.prices.iter().map(price).collect::<eyre::Result<Vec<_>>>()?;
+        let path = if let [open, high, low, close] = *prices {
+            let [least, most] = [open.min(close), open.max(close)];
+            ensure!(low <= least && most <= high, "open and close do not lie between low and high");
+            if close >= open { vec![open, low, high, close] } else { vec![open, high, low, close] }
+        } else {
+            prices
+        };
+        Ok(Row { second, path })
+    }
+}
+
+/// A line: when it begins, and the prices that it goes through.
+struct Row {
+    second: u64,
+    path: Vec<u128>,
+}
+
+impl Row {
+    fn follows(&self, last: &Self) -> eyre::Result<()> {
+        ensure!(self.second > last.second, "{} is not after {}, the time of the line before", self.second, last.second);
+        let (Some(price), Some(before)) = (self.path.first(), last.path.last()) else { return Ok(()) };
+        let [low, high] = [price.min(before), price.max(before)];
+        ensure!(
+            *high <= low.saturating_mul(ABSURD_FACTOR),
+            "the price is more than {ABSURD_FACTOR} times that of the line before, or less than a {ABSURD_FACTOR}th; \
+             if that is so, cut the file here"
+        );
+        Ok(())
+    }
+}
+
+fn price(text: &str) -> eyre::Result<u128> {
+    ensure!(!text.is_empty(), "the price is missing; drop the line or name another column");
+    // Further digits than a feed answers with are cut.
+    let cut = text.find('.').map_or(text, |point| text.get(..point + 1 + usize::from(PRICE_DECIMALS)).unwrap_or(text));
+    let number = Decimal::from_str(cut).map_err(|error| eyre!("the price is {text:?}: {error}"))?;
+    let price = number.scaled_to(PRICE_DECIMALS, "the price").ok();
+    let price = price.filter(|price| (LOWEST_PRICE..=HIGHEST_PRICE).contains(price));
+    price.wrap_err_with(|| format!("the price is {text}; one between 0.0001 and 1,000,000,000 is expected"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CENT: u128 = 1_000_000;
+
+    fn refusal(text: &str) -> String {
+        format!("{:#}", Prices::parse(text, None).unwrap_err())
+    }
+
+    #[test]
+    fn a_bar_goes_to_its_far_extreme_first_and_a_gap_between_bars_is_a_jump() {
+        let prices = Prices::parse("ts,open,high,low,close\n600,10,16,7,13\n690,20,20,11,11\n", None).unwrap();
+        let at = |second| prices.at(second) / CENT;
+        assert_eq!([at(0), at(10), at(30), at(45), at(60), at(89)], [1000, 900, 700, 1150, 1600, 1310]);
+        assert_eq!([at(90), at(120), at(135), at(150), at(180)], [2000, 2000, 1550, 1100, 1100]);
+        assert_eq!((prices.first() / CENT, prices.end()), (1000, 180));
+    }
+
+    #[test]
+    fn a_single_price_stands_until_the_next_line() {
+        let text = "ts,utc,one,other\n0,,2000.123456789,1\n60,,1500,2\n";
+        let prices = Prices::parse(text, None).unwrap();
+        assert_eq!([prices.at(0), prices.at(59), prices.at(60)], [200_012_345_678, 200_012_345_678, 1500 * 100 * CENT]);
+        assert_eq!(Prices::parse(text, Some("Other")).unwrap().at(60), 200 * CENT);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_refused_with_the_line_and_what_is_wrong_there() {
+        for (text, told) in [
+            ("", "line 1: the file is empty"),
+            ("time,price\n1,2\n", "line 1: there is no column ts, only time, price"),
+            ("ts,utc\n1,2\n", "line 1: there is no column with a price"),
+            ("ts,price\n1,2\n", "one price only"),
+            ("ts,price\n1,2\n2\n", "line 3: there are 1 fields; the header has 2"),
+            ("ts,price\n1,2\nnoon,2\n", "line 3: ts is \"noon\""),
+            ("ts,price\n1,2\n\n2,0\n", "line 4: column price: the price is 0;"),
+            ("ts,price\n1,2\n2,\n", "line 3: column price: the price is missing"),
+            ("ts,price\n1,2\n2,-3\n", "line 3: column price: the price is \"-3\""),
+            ("ts,price\n1,2\n2,cheap\n", "line 3: column price: the price is \"cheap\""),
+            ("ts,price\n1,2\n2,1000000000.5\n", "line 3: column price: the price is 1000000000.5; one between"),
+            ("ts,price\n2,2\n2,3\n", "line 3: 2 is not after 2"),
+            ("ts,price\n2,2\n3,21\n", "line 3: the price is more than 10 times"),
+            ("ts,price\n0,2\n99999999,2\n", "more than a year"),
+            ("ts,open,high,low,close\n1,5,6,4,7\n", "line 2: open and close do not lie between"),
+        ] {
+            let error = refusal(text);
+            assert!(error.contains(told), "{text:?}: {error}");
+        }
+        assert!(format!("{:#}", Prices::parse("ts,a\n1,2\n2,2\n", Some("b")).unwrap_err()).contains("no column b"));
+    }
+}
