@@ -3,6 +3,7 @@
 
 mod check;
 mod positions;
+mod running;
 
 use std::{
     io::{self, Write},
@@ -60,7 +61,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show loans by how safe they are, with the price at which each can be liquidated.
+    /// Show loans by how safe they are, with the price at which each can be liquidated. A keeper that runs at `listen`
+    /// under [http] is asked what it does about them, and why it does nothing.
     Positions {
         #[command(flatten)]
         from: From,

@@ -1,5 +1,5 @@
 //! `keeper positions`: reads the book once, from the checkpoint and the chain, and shows what is in it. A keeper that
-//! runs is left alone: its checkpoint is in use then, and the book is read from the chain.
+//! runs is only asked why it does what: its checkpoint is in use then, and the book is read from the chain.
 
 use std::path::Path;
 
@@ -7,8 +7,9 @@ use alloy::primitives::U256;
 use eyre::{bail, eyre};
 use plimsoll_contracts::{MarketId, quantity::Decimal};
 use tokio::time::{Duration, timeout};
-use tracing::info;
+use tracing::{info, warn};
 
+use super::running::Running;
 use crate::{
     book::{Block, Book, MarketBook, Row},
     chain::Header,
@@ -41,6 +42,7 @@ pub(super) async fn look(
     let mut report = PositionsReport {
         block: header.number,
         timestamp: header.timestamp,
+        keeper: None,
         positions: Vec::new(),
         without_price: Vec::new(),
     };
@@ -57,6 +59,16 @@ pub(super) async fn look(
         }
     }
     report.positions.sort_by_key(|position| position.health);
+    match Running::ask(config.http.listen, &config.deployed).await {
+        Ok(running) => {
+            report.positions.iter_mut().for_each(|position| position.decision = running.decision(position));
+            report.keeper = Some(running.keeper);
+        }
+        Err(problem) => warn!(
+            "no keeper was asked why nothing is done: {problem}; start `keeper run`, or name the address of the one \
+             that runs as `listen` in [http]"
+        ),
+    }
     Ok(report)
 }
 

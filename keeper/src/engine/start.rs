@@ -115,7 +115,7 @@ pub async fn run(
         None => Sums::default(),
     };
 
-    let view = first_view(&config, is_live);
+    let view = first_view(&config, genesis, is_live);
     let (views, seen) = watch::channel(Arc::new(view.clone()));
     let metrics = Metrics::new(seen.clone());
     let server = match config.http.listen {
@@ -220,13 +220,15 @@ impl Engine {
     }
 }
 
-fn first_view(config: &Config, live: bool) -> View {
+fn first_view(config: &Config, genesis: B256, live: bool) -> View {
     View {
         keeper: view::Keeper {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             network: config.deployed.network.clone(),
             chain: config.chain.name.clone(),
             chain_id: config.deployed.chain_id,
+            genesis,
+            core: config.deployed.core,
             coin: config.chain.coin.clone(),
             live,
             ready_within: config.http.ready_within,

@@ -6,7 +6,7 @@
 
 use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::market::BPS;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant};
 
 use super::{
@@ -63,6 +63,10 @@ pub struct Keeper {
     pub chain: String,
     /// The chain's id.
     pub chain_id: u64,
+    /// The hash of its block 0.
+    pub genesis: B256,
+    /// The lending core that it looks after.
+    pub core: Address,
     /// The name of its coin.
     pub coin: String,
     /// Whether it sends, or only says what it would.
@@ -145,7 +149,7 @@ pub struct PositionView {
 }
 
 /// What was decided about a position, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// After which block.
     pub block: u64,

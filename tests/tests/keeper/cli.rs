@@ -9,12 +9,20 @@ use std::{
 use alloy::primitives::{U256, utils::parse_units};
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{ILens, deployment::Deployment};
+use plimsoll_keeper::outside::View;
 use plimsoll_lab::{
     crowd::{Crowd, Opening},
+    keeper::{Keeper, Setup},
     stage::Stage,
 };
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::{
+    night::{Night, program, soon},
+    page::Shown,
+    sample,
+};
 
 const ETHER: u128 = 1_000_000_000_000_000_000;
 const DOLLAR: u128 = 1_000_000;
@@ -53,7 +61,11 @@ struct Site {
 
 impl Site {
     async fn start() -> eyre::Result<Self> {
-        let site = Self { stage: Stage::start(&[]).await?, folder: tempfile::tempdir()? };
+        Self::of(Stage::start(&[]).await?)
+    }
+
+    fn of(stage: Stage) -> eyre::Result<Self> {
+        let site = Self { stage, folder: tempfile::tempdir()? };
         site.write("")?;
         Ok(site)
     }
@@ -213,5 +225,93 @@ async fn positions_are_those_of_the_lens_the_least_healthy_first() -> eyre::Resu
     ensure!(text.out.contains("1.0750") && text.out.contains("1,860") && text.out.lines().count() == 3, "{}", text.out);
     let wrong = site.keeper(&["positions", "--market", "weth-usd"], &[]).await?;
     ensure!(wrong.code == Some(1) && wrong.err.contains("the record has"), "{}", wrong.err);
+    Ok(())
+}
+
+/// Where `keeper positions` is to find a keeper.
+const LISTEN: &str = "PLIMSOLL_KEEPER__HTTP__LISTEN";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_tell_what_a_keeper_that_runs_does_about_each_and_why_it_does_nothing() -> eyre::Result<()> {
+    let mut night = Night::begin(&[]).await?;
+    for (collateral, debt) in [(100 * ETHER, 150_000), (ETHER / 100 * 7, 105), (ETHER, 500)] {
+        night.open_loans(Opening { collateral, debt: debt * DOLLAR }, 1).await?;
+    }
+    // At this price of gas the large loan pays, and the small one does not.
+    let further = "[fees]\nleast_tip = \"500 gwei\"\n".to_owned();
+    let setup = Setup { live: false, further, ..Setup::usual(&night.stage) };
+    let keeper = Keeper::start_as(&night.stage, program(), &setup).await?;
+    keeper.until_ready().await?;
+    night.fall(0).await?;
+    let head = night.head().await?;
+    soon(keeper.until_applied(head)).await?;
+    let page = keeper.api("positions").await?;
+    let site = Site::of(night.stage)?;
+    let there = keeper.url().trim_start_matches("http://").to_owned();
+    let told = site.keeper(&["positions", "--json"], &[(LISTEN, &there)]).await?;
+    let found = told.json()?;
+    assert_eq!(found["keeper"]["url"], keeper.url(), "{}", told.err);
+    assert_eq!((&found["keeper"]["block"], &found["keeper"]["live"]), (&head.into(), &false.into()));
+    let rows = found["positions"].as_array().wrap_err("no positions")?;
+    let mut reasons: Vec<_> = rows.iter().map(|row| row["decision"]["reason"].as_str()).collect();
+    reasons.sort_unstable();
+    assert_eq!(reasons, [None, Some("dry_run"), Some("gain_below_gas")], "{found:#}");
+    let table = site.keeper(&["positions"], &[(LISTEN, &there)]).await?;
+    for (row, shown) in rows.iter().zip(page["positions"].as_array().wrap_err("nothing is shown")?) {
+        assert_eq!((&row["account"], &row["decision"]), (&shown["account"], &shown["decision"]));
+        let why = row["decision"]["text"].as_str().wrap_err("no words")?;
+        let account = row["account"].as_str().wrap_err("no account")?.to_lowercase();
+        let line = table.out.lines().find(|line| line.to_lowercase().contains(&account)).wrap_err("no line")?;
+        ensure!(why.contains("it would bring") && line.ends_with(why), "{}", table.out);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_but_a_keeper_of_this_deployment_is_believed() -> eyre::Result<()> {
+    let site = Site::start().await?;
+    let (deployment, core) = (&site.stage.deployment, site.stage.contract("Plimsoll")?);
+    let shown = Shown::start(sample::view()).await?;
+    let there = shown.server.address.to_string();
+    let node = site.stage.rig.node.http_url();
+    let asked = async |listen: &str| -> eyre::Result<(Value, String)> {
+        let said = site.keeper(&["positions", "--json"], &[(LISTEN, listen)]).await?;
+        ensure!(said.code == Some(0), "{}", said.err);
+        let lines: Vec<_> = said.err.lines().filter(|line| line.contains("no keeper was asked")).collect();
+        ensure!(lines.len() <= 1 && lines.iter().all(|line| line.contains("start `keeper run`")), "{}", said.err);
+        Ok((said.json()?["keeper"].clone(), lines.concat()))
+    };
+    let ours = |view: &mut View| {
+        let keeper = &mut view.keeper;
+        (keeper.chain_id, keeper.genesis, keeper.core) = (deployment.chain_id, deployment.genesis, core);
+    };
+    for (listen, why) in [
+        (there.as_str(), "has another chain: 1, and here it is 31337"),
+        (node.trim_start_matches("http://"), "is no keeper of this version"),
+        ("127.0.0.1:1", "nobody answers at http://127.0.0.1:1"),
+        ("127.0.0.1:0", "leaves the port to the system"),
+        ("off", "is off"),
+    ] {
+        let (keeper, said) = asked(listen).await?;
+        ensure!(keeper.is_null() && said.contains(why), "{listen}: {said}");
+    }
+    for (other, why) in [
+        ((|view| view.keeper.core = sample::view().keeper.core) as fn(&mut View), "has another core"),
+        (|view| view.keeper.genesis = sample::view().keeper.genesis, "has another first block"),
+        (|view| view.head = None, "has not read the chain yet"),
+    ] {
+        shown.change(|view| {
+            ours(view);
+            other(view);
+        });
+        let (keeper, said) = asked(&there).await?;
+        ensure!(keeper.is_null() && said.contains(why), "{said}");
+    }
+    shown.change(|view| {
+        *view = sample::view();
+        ours(view);
+    });
+    let (keeper, said) = asked(&there).await?;
+    ensure!(keeper["live"] == true && said.is_empty(), "{keeper} {said}");
     Ok(())
 }

@@ -81,8 +81,12 @@ impl Night {
 
     /// Opens more loans of a group.
     pub(super) async fn open(&mut self, group: u128, loans: u64) -> eyre::Result<()> {
+        self.open_loans(Opening { collateral: ETHER, debt: FIRST_DEBT - DEBT_STEP * group }, loans).await
+    }
+
+    /// Opens so many of a loan, by accounts of their own.
+    pub(super) async fn open_loans(&mut self, loan: Opening, loans: u64) -> eyre::Result<()> {
         let crowd = Crowd::deploy(&self.stage.rig, self.core, TRANSACTION_GAS).await?;
-        let loan = Opening { collateral: ETHER, debt: FIRST_DEBT - DEBT_STEP * group };
         crowd.open(&self.params, &vec![loan; usize::try_from(loans)?]).await?;
         self.loans += loans;
         Ok(())

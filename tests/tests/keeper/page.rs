@@ -28,15 +28,15 @@ const ADDRESSES: [&str; 9] =
     ["/", "/page.css", "/page.js", "/icon.svg", "/livez", "/metrics", "/api/status", "/api/positions", "/api/markets"];
 
 /// A server of a view that can be changed.
-struct Shown {
+pub(super) struct Shown {
     views: watch::Sender<Arc<View>>,
     metrics: Metrics,
-    server: Server,
+    pub(super) server: Server,
     shutdown: Shutdown,
 }
 
 impl Shown {
-    async fn start(view: View) -> eyre::Result<Self> {
+    pub(super) async fn start(view: View) -> eyre::Result<Self> {
         let (views, receiver) = watch::channel(Arc::new(view));
         let metrics = Metrics::new(receiver.clone());
         let shutdown = Shutdown::new();
@@ -62,7 +62,7 @@ impl Shown {
         Ok(serde_json::from_str(&self.text(path).await?)?)
     }
 
-    fn change(&self, change: impl FnOnce(&mut View)) {
+    pub(super) fn change(&self, change: impl FnOnce(&mut View)) {
         self.views.send_modify(|view| change(Arc::make_mut(view)));
     }
 }

@@ -25,6 +25,8 @@ pub(super) fn view() -> View {
             network: "mainnet".into(),
             chain: "Ethereum".into(),
             chain_id: 1,
+            genesis: B256::repeat_byte(0x0e),
+            core: Address::repeat_byte(0xc0),
             coin: "ETH".into(),
             live: true,
             ready_within: Duration::from_secs(120),
