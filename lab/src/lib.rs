@@ -6,7 +6,7 @@
 //! what a market would have done on a recorded day, and [`gas`] what calls cost. [`book`]
 //! measures the keeper's memory of a chain, [`observer`] sees what a node announces and when, [`proxy`] is a node that
 //! misbehaves, [`recording`] the past of a real chain, and [`mutants`] measures the tests. What
-//! they leave on disk goes through [`output`].
+//! they leave on disk goes through [`output`], pictures for those who see no SVG through [`png`].
 
 pub mod book;
 pub mod crowd;
@@ -18,6 +18,7 @@ pub mod market;
 pub mod mutants;
 pub mod observer;
 pub mod output;
+pub mod png;
 pub mod proxy;
 pub mod random;
 pub mod reaction;

@@ -129,8 +129,8 @@ async fn run(command: Command) -> eyre::Result<()> {
             let folder = Folder::ready(&Workspace::find()?.target().join("demo"))?;
             let evening = demo::run(&options, Keeper::this_program()?).await?;
             print(&evening.report, json)?;
-            let picture = evening.save_picture(&folder)?;
-            say(format_args!("a picture of the day is in {}", picture.display()));
+            let [vector, raster] = evening.save_picture(&folder)?;
+            say(format_args!("pictures of the day: {} and {}", vector.display(), raster.display()));
             if !exit {
                 evening.go_on().await?;
                 let (page, node) = (evening.keeper.url(), evening.stage.rig.node.http_url());

@@ -42,9 +42,14 @@ impl Folder {
     /// Saves a file, as a whole or not at all, and tells where it is.
     pub fn save(&self, name: &str, content: impl AsRef<[u8]>) -> eyre::Result<PathBuf> {
         let file = self.path.join(name);
-        write_whole(&file, content.as_ref()).map_err(|error| explained(error, &file))?;
+        save(&file, content.as_ref())?;
         Ok(file)
     }
+}
+
+/// Writes a file as [`write_whole`] does. Fails with the remedy.
+pub(crate) fn save(file: &Path, content: &[u8]) -> eyre::Result<()> {
+    write_whole(file, content).map_err(|error| explained(error, file))
 }
 
 /// Writes a file, so that there is either the whole of it or what was there before.

@@ -52,8 +52,10 @@ async fn after_the_demos_day_nobody_is_under_water_and_its_report_is_what_the_ch
     assert!(report.harvests > 0, "{report:?}");
 
     let folder = tempfile::tempdir()?;
-    let picture = fs::read_to_string(evening.save_picture(&Folder::ready(folder.path())?)?)?;
+    let [vector, raster] = evening.save_picture(&Folder::ready(folder.path())?)?;
+    let picture = fs::read_to_string(vector)?;
     assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"), "{picture}");
+    assert!(fs::read(raster)?.starts_with(b"\x89PNG"));
     Ok(())
 }
 

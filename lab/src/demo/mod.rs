@@ -19,14 +19,14 @@ use plimsoll_deploy::progress::say;
 
 pub use self::report::{BadDebt, KeeperFigures, Report};
 use self::{day::Day, report::Chapter, scene::Scene};
-use crate::{keeper::Keeper, output::Folder, random::Random, stage::Stage};
+use crate::{keeper::Keeper, output::Folder, png, random::Random, stage::Stage};
 
 /// A transaction uses no more than Ethereum allows.
 const NODE: [&str; 1] = ["--enable-tx-gas-limit"];
 /// What the keeper is told beside where everything is: a staked token is worth a dollar, which no feed says.
 const VALUATION: &str = "[tokens.PLIM]\nrate = \"0.0005\"";
-/// The picture's file.
-const PICTURE: &str = "day.svg";
+/// The picture's files.
+const PICTURES: [&str; 2] = ["day.svg", "day.png"];
 
 /// What is to be shown.
 #[derive(Debug, Clone, Copy)]
@@ -76,9 +76,12 @@ pub async fn run(options: &Options, keeper: Command) -> eyre::Result<Evening> {
 }
 
 impl Evening {
-    /// Saves the picture, and tells where.
-    pub fn save_picture(&self, folder: &Folder) -> eyre::Result<PathBuf> {
-        folder.save(PICTURE, &self.picture)
+    /// Saves the picture, as SVG and as PNG, and tells where.
+    pub fn save_picture(&self, folder: &Folder) -> eyre::Result<[PathBuf; 2]> {
+        let [vector, raster] = PICTURES;
+        let drawn = folder.path().join(raster);
+        png::write(&self.picture, &drawn)?;
+        Ok([folder.save(vector, &self.picture)?, drawn])
     }
 
     /// Has the chain go on at its own pace, for those who look at the keeper's page.
