@@ -9,11 +9,13 @@
 //! ```
 //!
 //! [`prices`] reads a recording. [`setting`] says what is chosen: LTVs, depth of the exchange, price of gas, who borrows.
-//! A [`feed`] answers by heartbeat and deviation, and its clock leaves out blocks in which nothing can happen. In each
+//! The [`model`] plays by any of the [`rules`]. A [`feed`] answers by heartbeat and deviation, and its clock leaves out blocks in which nothing can happen. In each
 //! block, traders have the exchange's price at the recorded one, so what a sale moved it by is made good a block later.
 //! The liquidator's costs are always in it: the exchange's fee, what selling moves the price by, and gas.
 
 pub mod feed;
+pub mod model;
 pub mod outcome;
 pub mod prices;
+pub mod rules;
 pub mod setting;
