@@ -16,7 +16,7 @@ use alloy::{
 use eyre::{ContextCompat, WrapErr, ensure};
 use plimsoll_deploy::workspace::Workspace;
 
-use crate::rig::{Rig, mined};
+use crate::rig::{Rig, first_in_block, mined};
 
 /// 0.05 %, in millionths.
 pub const FEE: u32 = 500;
@@ -118,7 +118,7 @@ impl<'a> Exchange<'a> {
     pub async fn send_trade_to(&self, pool: Address, one: Amount, other: Amount) -> eyre::Result<B256> {
         let maker = IMarketMaker::new(self.maker, self.rig.provider());
         let trade = maker.tradeTo(pool, sqrt_price_x96(one, other)?).from(self.rig.deployer()).gas(GAS);
-        Ok(*trade.send().await?.tx_hash())
+        Ok(*first_in_block(trade).send().await?.tx_hash())
     }
 }
 

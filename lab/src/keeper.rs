@@ -2,10 +2,13 @@
 
 use std::{env, fs, path::PathBuf, process::Command};
 
-use alloy::primitives::Address;
+use alloy::{
+    primitives::Address,
+    providers::{DynProvider, Provider},
+};
 use eyre::{WrapErr, ensure};
 use serde_json::Value;
-use tokio::time::{self, Duration};
+use tokio::time::{self, Duration, Instant};
 
 use crate::{process::Process, stage::Stage};
 
@@ -15,6 +18,8 @@ const SIGNERS: [usize; 2] = [8, 9];
 const LISTENING: &str = "Listening on ";
 /// Between two looks at a keeper that is not yet where it is awaited.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// How long it has to send what it decided on: much more than it takes, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A running keeper. Dropping it ends it.
 #[derive(Debug)]
@@ -165,6 +170,37 @@ impl Keeper {
             time::sleep(LOOK_AGAIN).await;
         }
         Ok(())
+    }
+
+    /// Waits until it has decided by a block and sent what it decided on; tells whether anything of it waits for the next.
+    pub async fn until_answered(&self, provider: &DynProvider, block: u64) -> eyre::Result<bool> {
+        self.until_applied(block).await?;
+        let status = self.api("status").await?;
+        let all = |name: &str| status[name].as_array().cloned().unwrap_or_default();
+        let harvests = |programme: &Value| {
+            let decision = &programme["decision"];
+            decision["acts"] == true && decision["block"] == block
+        };
+        let acts = all("decisions").iter().any(|count| count["acts"] == true) || all("programmes").iter().any(harvests);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let waits = self.is_sent(provider).await?;
+            if waits || !acts || Instant::now() > deadline {
+                return Ok(waits);
+            }
+            time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Whether anything of its waits for a block.
+    async fn is_sent(&self, provider: &DynProvider) -> eyre::Result<bool> {
+        for signer in self.signers {
+            let mined = provider.get_transaction_count(signer).await?;
+            if provider.get_transaction_count(signer).pending().await? > mined {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The last block that it has applied; none at first.

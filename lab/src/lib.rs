@@ -2,7 +2,7 @@
 //!
 //! [`node`] is an Anvil, which ends with us like every [`process`] that we start, [`rig`] puts contracts on it,
 //! [`market`] is a market to begin with, [`exchange`] a real exchange, [`stage`] everything that `deploy up` deploys, with
-//! a [`crowd`] of borrowers where one is wanted. [`demo`] shows what Plimsoll does, [`replay`]
+//! a [`crowd`] of borrowers where one is wanted, and a [`venue`] to play a market block by block. [`demo`] shows what Plimsoll does, [`replay`]
 //! what a market would have done on a recorded day, and [`gas`] what calls cost. [`book`]
 //! measures the keeper's memory of a chain, [`observer`] sees what a node announces and when, [`proxy`] is a node that
 //! misbehaves, [`recording`] the past of a real chain, and [`mutants`] measures the tests. What
@@ -27,5 +27,6 @@ pub mod replay;
 pub mod rig;
 pub mod stage;
 pub mod storm;
+pub mod venue;
 
 pub use plimsoll_deploy::{node, process};

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     exchange::{Amount, Exchange},
-    rig::{Rig, mined},
+    rig::{Rig, first_in_block, mined},
 };
 
 /// What `deploy up` deploys.
@@ -35,15 +35,17 @@ pub struct Stage {
 impl Stage {
     /// Starts a node with further arguments for Anvil, and deploys what `deploy up` does.
     pub async fn start(arguments: &[&str]) -> eyre::Result<Self> {
+        let manifest = Manifest::read(&Workspace::find()?.root().join(LOCAL_MANIFEST))?;
+        Box::pin(Self::start_from(manifest, arguments)).await
+    }
+
+    /// The same with another manifest.
+    pub async fn start_from(manifest: Manifest, arguments: &[&str]) -> eyre::Result<Self> {
         let rig = Rig::start(arguments).await?;
         let scratch = tempfile::Builder::new().prefix("plimsoll-stage-").tempdir()?;
         let record = scratch.path().join("deployment.json");
-        let prepare = || -> eyre::Result<_> {
-            let workspace = Workspace::find()?;
-            let manifest = Manifest::read(&workspace.root().join(LOCAL_MANIFEST))?;
-            Ok((manifest, packages::everything(&Tools::ready(&workspace)?)?))
-        };
-        let (manifest, artifacts) = tokio::task::spawn_blocking(prepare).await??;
+        let prepare = || -> eyre::Result<_> { Ok(packages::everything(&Tools::ready(&Workspace::find()?)?)?) };
+        let artifacts = tokio::task::spawn_blocking(prepare).await??;
         let design = Design::new(&manifest, &artifacts)?;
         let chain = Chain::connect(rig.node.http_url().parse()?).await?;
         let signer = manifest.tables.deployer.key.load(chain.local())?;
@@ -106,7 +108,8 @@ impl Stage {
         let feed = *self.deployment.feeds.get(name).wrap_err_with(|| format!("the feed {name} is not on record"))?;
         let answer = Signed::<192, 3>::try_from(answer).wrap_err("the answer is too large")?;
         let feed = ISettableFeed::new(feed, self.rig.provider());
-        let pending = feed.setAnswer(answer).from(self.rig.deployer()).gas(FEED_GAS).send().await?;
+        let set = feed.setAnswer(answer).from(self.rig.deployer()).gas(FEED_GAS);
+        let pending = first_in_block(set).send().await?;
         Ok(*pending.tx_hash())
     }
 

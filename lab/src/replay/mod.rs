@@ -13,6 +13,7 @@
 //! block, traders have the exchange's price at the recorded one, so what a sale moved it by is made good a block later.
 //! The liquidator's costs are always in it: the exchange's fee, what selling moves the price by, and gas.
 
+pub mod chain;
 pub mod feed;
 pub mod model;
 pub mod outcome;

@@ -9,6 +9,8 @@ use crate::{crowd::Opening, random::Random};
 pub const DOLLAR: u128 = 1_000_000;
 /// The least that may be owed, as in the local manifest's market.
 pub const SMALLEST_DEBT: u128 = 100 * DOLLAR;
+/// Lenders give so many hundredths of what is borrowed.
+pub const LENT_PERCENT: u128 = 150;
 /// What the exchange keeps of a trade, in millionths, as in the local manifest's pool.
 pub const SWAP_FEE_PPM: u128 = 3_000;
 /// Collateral units that make up one worth a unit of the loan token at a price of 1: 18 decimals against 6, and the
