@@ -1,5 +1,7 @@
 //! An Anvil of our own, on a port that the system chooses, with nothing left behind when it goes.
 
+use std::time::Duration;
+
 use alloy::{
     network::{Ethereum, EthereumWallet},
     primitives::Address,
@@ -18,6 +20,9 @@ use crate::{
 /// How many accounts with ether, and with keys that everybody knows, an Anvil starts with.
 pub const ACCOUNTS: usize = 10;
 
+/// How soon who sends without a key asks again whether it is mined: hundreds of transactions, each in a block of its own,
+/// would wait a quarter of a second each.
+const POLL: Duration = Duration::from_millis(10);
 /// What Anvil prints once it answers, before its address.
 const READY: &str = "Listening on ";
 
@@ -76,7 +81,8 @@ impl Node {
     /// A provider through which anybody sends, without a key: the node signs for whoever a transaction is from.
     pub async fn impersonating(&self) -> eyre::Result<DynProvider> {
         let endpoint: Endpoint = self.http_url().parse()?;
-        let provider = ProviderBuilder::<_, _, Ethereum>::default().connect_client(endpoint.client().await?).erased();
+        let client = endpoint.client().await?.with_poll_interval(POLL);
+        let provider = ProviderBuilder::<_, _, Ethereum>::default().connect_client(client).erased();
         provider.anvil_auto_impersonate_account(true).await?;
         Ok(provider)
     }

@@ -8,7 +8,9 @@
 //! misbehaves, [`recording`] the past of a real chain, and [`mutants`] measures the tests. What
 //! they leave on disk goes through [`output`], pictures for those who see no SVG through [`png`].
 
+pub mod all;
 pub mod book;
+pub mod cli;
 pub mod crowd;
 pub mod demo;
 pub mod exchange;

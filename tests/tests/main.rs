@@ -1,5 +1,6 @@
 //! Everything that needs more than one crate, or the real tools: one module per subject.
 
+mod all;
 mod book;
 mod bytecode;
 mod demo;
