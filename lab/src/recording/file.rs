@@ -57,6 +57,20 @@ pub enum RecordingError {
         /// What is in it.
         found: String,
     },
+    /// What is recorded already is a block of that number, but not that block.
+    #[error(
+        "{} is block {found}, not {wanted}: another chain's, or one that its chain took back; record into another folder, \
+         or move it away",
+        file.display()
+    )]
+    OtherChain {
+        /// Which file.
+        file: PathBuf,
+        /// The hash of what was to be added.
+        wanted: Value,
+        /// The hash of what is there.
+        found: Value,
+    },
     /// The file cannot be written.
     #[error("{} cannot be written: {source}", file.display())]
     Unwritable {
@@ -126,15 +140,16 @@ impl Recording {
     /// Writes it into a folder, together with what is recorded there of the same block already, and answers the files.
     ///
     /// # Errors
-    /// As [`Recording::write`], and when what is there cannot be read.
+    /// As [`Recording::write`], and when what is there cannot be read, or is another chain's: it is left as it is.
     pub fn add_to(&self, folder: &Path) -> Result<[PathBuf; 2], RecordingError> {
-        let [state_file, _] = files(folder, self.number);
+        let [state_file, block_file] = files(folder, self.number);
         if !state_file.exists() {
             return self.write(folder);
         }
         let mut both = Self::read(folder, self.number)?;
-        if both.block["hash"] != self.block["hash"] {
-            return self.write(folder);
+        let [found, wanted] = [&both, self].map(|recording| recording.block["hash"].clone());
+        if found != wanted {
+            return Err(RecordingError::OtherChain { file: block_file, wanted, found });
         }
         for (address, account) in &self.accounts {
             both.accounts.entry(*address).or_insert_with(|| account.clone()).storage.extend(&account.storage);
@@ -160,8 +175,9 @@ impl Recording {
             accounts: entries.collect(),
         };
         let [state_file, block_file] = &files;
-        write(state_file, &state)?;
+        // A recording is there when its state is: that comes last.
         write(block_file, &self.block)?;
+        write(state_file, &state)?;
         Ok(files)
     }
 }

@@ -14,6 +14,7 @@ use super::{
     Recorder,
     replay::{Outcome, replay},
 };
+use crate::output::Folder;
 
 /// What was recorded.
 #[derive(Debug, Clone, Serialize)]
@@ -36,6 +37,7 @@ pub struct Report {
 /// Replays a block of a live chain and records what that asks for. Nothing is written unless the replay ends as the
 /// block did, because then something is missing.
 pub async fn record(tools: &Tools, endpoint: Endpoint, number: u64, folder: &Path) -> eyre::Result<Report> {
+    let folder = Folder::ready(folder)?;
     let recorder = Recorder::start(endpoint, number).await?;
     let block = recorder.block()?;
     say(format_args!("replaying the {} transactions of block {number}", block.transactions.len()));
@@ -46,7 +48,7 @@ pub async fn record(tools: &Tools, endpoint: Endpoint, number: u64, folder: &Pat
          cannot replay one whose contracts ask for PREVRANDAO"
     );
     let recording = recorder.recording().await?;
-    let files = recording.add_to(folder)?;
+    let files = recording.add_to(folder.path())?;
     let (accounts, slots) = recording.size();
     Ok(Report { chain_id: recording.chain_id(), block: number, outcome, accounts, slots, files })
 }

@@ -90,6 +90,16 @@ fn a_file_about_another_block_is_refused() {
 }
 
 #[test]
+fn what_is_recorded_of_another_chain_is_refused_and_stays() {
+    let (folder, _) = written();
+    let mut other = small();
+    other.block["hash"] = json!("0xdd");
+    let refusal = other.add_to(folder.path()).unwrap_err().to_string();
+    assert!(refusal.contains("is block \"0xaa\", not \"0xdd\": another chain's"), "{refusal}");
+    assert_eq!(Recording::read(folder.path(), BLOCK).unwrap().block, small().block);
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_to_is_named() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("file");
