@@ -203,6 +203,13 @@ impl Keeper {
         Ok(false)
     }
 
+    /// How many transactions it has on their way.
+    pub async fn pending(&self) -> eyre::Result<u64> {
+        let status = self.api("status").await?;
+        let signers = status["signers"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(signers.iter().filter_map(|signer| signer["pending"].as_u64()).sum())
+    }
+
     /// The last block that it has applied; none at first.
     async fn applied(&self) -> eyre::Result<Option<u64>> {
         Ok(self.api("status").await?["head"]["number"].as_u64())

@@ -41,12 +41,16 @@ impl Stage {
 
     /// The same with another manifest.
     pub async fn start_from(manifest: Manifest, arguments: &[&str]) -> eyre::Result<Self> {
-        let rig = Rig::start(arguments).await?;
+        Self::on(Rig::start(arguments).await?, &manifest).await
+    }
+
+    /// Deploys what a manifest says on a node that runs already.
+    pub async fn on(rig: Rig, manifest: &Manifest) -> eyre::Result<Self> {
         let scratch = tempfile::Builder::new().prefix("plimsoll-stage-").tempdir()?;
         let record = scratch.path().join("deployment.json");
         let prepare = || -> eyre::Result<_> { Ok(packages::everything(&Tools::ready(&Workspace::find()?)?)?) };
         let artifacts = tokio::task::spawn_blocking(prepare).await??;
-        let design = Design::new(&manifest, &artifacts)?;
+        let design = Design::new(manifest, &artifacts)?;
         let chain = Chain::connect(rig.node.http_url().parse()?).await?;
         let signer = manifest.tables.deployer.key.load(chain.local())?;
         let inputs = Inputs { design: &design, artifacts: &artifacts, chain: &chain, may_replace: false };

@@ -2,20 +2,36 @@
 
 use std::{
     env,
+    future::Future,
     io::{self, BufRead, BufReader, Write},
     path::PathBuf,
-    process::Stdio,
+    process::{Command, Stdio},
+    time::Duration,
 };
 
-use eyre::{ContextCompat, ensure};
+use eyre::{ContextCompat, WrapErr, ensure};
 use plimsoll_deploy::{
     tools::{Tool, Tools},
     workspace::Workspace,
 };
+use tokio::time;
+
+/// What is waited for comes soon or never: this is there to fail instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The tools of this project. The first test that asks has them installed, the others wait for it.
 pub(crate) fn tools() -> eyre::Result<Tools> {
     Ok(Tools::ready(&Workspace::find()?)?)
+}
+
+/// The keeper's own program.
+pub(crate) fn keeper() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_lookout"))
+}
+
+/// Waits for something, and fails instead of hanging.
+pub(crate) async fn soon<T>(what: impl Future<Output = eyre::Result<T>>) -> eyre::Result<T> {
+    time::timeout(PATIENCE, what).await.wrap_err("it was waited for in vain")?
 }
 
 /// A file of real data, from the folder that PLIMSOLL_DATA names. Without it the test over it says that it skips.

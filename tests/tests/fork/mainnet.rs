@@ -22,6 +22,8 @@ pub(super) const FEED: Address = address!("5f4eC3Df9cbd43714FE2740f5E3616155c5b8
 const AGGREGATOR: Address = address!("E62B71cf983019BFf55bC83B48601ce8419650CC");
 /// Uniswap V3's.
 const FACTORY: Address = address!("1F98431c8aD98523631AE4a59f267346ea31F984");
+/// Its pool of USDC and WETH with a fee of 0.05 %.
+pub(super) const POOL: Address = address!("88e6A0c2dDD26FEEb64F039a2c41296FcB3f5640");
 
 /// The code of contracts that everybody knows.
 const KNOWN_CODE: &str = "mainnet/known_mainnet_contracts.json.gz";
@@ -44,7 +46,7 @@ const BLOCK_HASHES: Address = address!("0000F90827F1C53a10cb7A02335B175320002935
 
 /// The people on the fork, all of them new to mainnet.
 pub(super) struct People {
-    pub(super) liquidator: Address,
+    pub(super) keeper: Address,
     pub(super) lender: Address,
     pub(super) borrowers: Vec<Address>,
 }
@@ -85,7 +87,7 @@ pub(super) fn outside(deployment: &Deployment, people: &People) -> eyre::Result<
         declare(Read::Account(created.address), "a contract that is deployed here for the first time");
     }
     let traders = || people.borrowers.iter().copied().chain([people.lender, core, liquidator]);
-    for holder in traders().chain([people.liquidator]) {
+    for holder in traders().chain([people.keeper]) {
         declare(Read::Slot(USDC, mapped(holder, USDC_SLOTS[1])), "it had no USDC before");
     }
     for holder in traders().chain([swapper]) {

@@ -5,36 +5,31 @@ use std::path::Path;
 
 use alloy::{
     consensus::BlockHeader,
-    eips::{BlockNumberOrTag, Encodable2718},
+    eips::Encodable2718,
     primitives::{Address, Bytes, U256, aliases::U24, utils::Unit},
     providers::{DynProvider, Provider, ext::AnvilApi},
-    rpc::types::{Block, Filter},
+    rpc::types::{Block, Filter, Log},
     sol,
     sol_types::{SolEvent, SolValue},
 };
 use eyre::{ContextCompat, WrapErr, ensure};
-use plimsoll_contracts::{
-    IAggregatorV3, ILiquidator, IOracle, IPlimsoll, ISwapper, MarketParams, deployment::Deployment, market::BPS,
-};
-use plimsoll_deploy::{
-    apply, connection::Chain, design::Design, manifest::Manifest, node::Node, packages, plan::Inputs,
-};
-use plimsoll_keeper::{
-    book::{self, Book},
-    chain::{Event, Sources},
-    math::liquidation::ORACLE_SCALE,
-};
+use plimsoll_contracts::{IAggregatorV3, IOracle, IPlimsoll, ISwapper, MarketParams, market::BPS};
+use plimsoll_deploy::manifest::Manifest;
+use plimsoll_keeper::math::liquidation::ORACLE_SCALE;
 use plimsoll_lab::{
+    keeper::Keeper,
     recording::{Declared, Playback, Recorder},
-    rig::mined,
+    rig::{Rig, mined},
+    stage::Stage,
 };
-use tempfile::TempDir;
+use serde_json::Value;
 
 use super::{
-    mainnet::{self, People, USDC, WETH},
+    ANVILS_OWN,
+    mainnet::{self, POOL, People, USDC, WETH},
     upstream::Upstream,
 };
-use crate::support;
+use crate::support::{self, soon};
 
 /// The block whose transaction [`UPDATE`] is Chainlink's report that ether fell by 0.58 %.
 const BLOCK: u64 = 19_426_586;
@@ -45,11 +40,21 @@ const SECONDS_PER_BLOCK: u64 = 1;
 /// Left alone, Anvil takes those of the block, under which code of today does not run.
 const TODAYS_RULES: &str = "osaka";
 
-/// Of the pool with most of the trade, and of the one where the lender gets his dollars, so that the first is as it was.
-const FEE_TO_SELL: u32 = 500;
+/// Of the pool where the lender gets his dollars, so that the one where collateral is sold is as it was.
 const FEE_TO_BUY: u32 = 3_000;
+/// What the keeper is told beyond the record: which pool has most of the trade, and that a dollar is what the feed has
+/// an ether's price in.
+const KEEPER: &str = r#"
+[tokens.USDC]
+feeds = []
+over = ["eth-usd"]
 
-const LIQUIDATOR: usize = 0;
+[liquidate.markets.weth-usdc]
+path = ["WETH", "0.05%", "USDC"]
+"#;
+/// How many blocks a keeper that is done could still do something in that it should not.
+const BLOCKS_AFTER: u64 = 3;
+
 const LENDER: usize = 1;
 /// Sold for what is lent. The recording does not reach further than 50 in that pool.
 const LENDERS_ETHER: u64 = 50;
@@ -74,13 +79,13 @@ sol! {
 
 /// A fork with Plimsoll on it.
 struct Fork {
-    node: Node,
-    deployment: Deployment,
+    stage: Stage,
     market: MarketParams,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_price_update_has_exactly_the_unsafe_liquidated_through_the_real_pool() -> eyre::Result<()> {
+async fn the_keeper_liquidates_exactly_the_unsafe_through_the_real_pool_after_a_real_price_update() -> eyre::Result<()>
+{
     let Some(upstream) = Upstream::before(BLOCK, &mainnet::overrides()?).await? else { return Ok(()) };
     let read_outside = carry_on(&upstream.http_url(), &upstream.block()?).await?;
     upstream.finish(&read_outside).await
@@ -99,85 +104,83 @@ async fn a_run_against_a_live_chain_can_be_repeated_from_what_was_recorded_of_it
     Ok(())
 }
 
-/// Forks before the block, lends and borrows, plays the block's update of the price, and liquidates. Answers what all of
-/// it reads outside a recording.
+/// Forks before the block, lends and borrows, and plays the block's update of the price to a keeper that watches.
+/// Answers what all of it reads outside a recording.
 async fn carry_on(upstream: &str, block: &Block) -> eyre::Result<Vec<Declared>> {
     let fork = Fork::start(upstream, block).await?;
     fork.lend_and_borrow().await?;
+    let keeper = fork.keeper().await?;
     let nobody = Vec::<Address>::new();
-    assert_eq!(fork.liquidatable().await?, nobody, "just above the line is above it");
+    assert_eq!(fork.below_the_line(&keeper).await?, nobody, "just above the line is above it");
+    let ether = fork.provider().get_balance(keeper.signer()).await?;
+    let dollars = fork.balance(USDC, keeper.signer()).await?;
+    let (price, in_the_pool) = (fork.answer().await?, fork.balance(WETH, POOL).await?);
 
-    let before = fork.answer().await?;
     fork.play(block, UPDATE).await?;
-    let after = fork.answer().await?;
-    assert_eq!((before, after), (397_408_050_000, 395_118_825_522), "the price is what the block made it");
-
+    let prices = (price, fork.answer().await?);
+    assert_eq!(prices, (397_408_050_000, 395_118_825_522), "the price is what the block made it");
     let mut beyond = fork.accounts(BEYOND_THE_LINE)?;
     beyond.sort_unstable();
-    assert_eq!(fork.liquidatable().await?, beyond);
-    let mut liquidated = liquidate(&fork).await?;
-    liquidated.sort_unstable();
-    assert_eq!(liquidated, beyond, "exactly those beyond the line are liquidated");
-    assert_eq!(fork.liquidatable().await?, nobody, "and they are safe again");
-    assert!(fork.dollars(fork.node.account(LIQUIDATOR)?).await? > U256::ZERO, "whoever did it earned by it");
-    mainnet::outside(&fork.deployment, &fork.people()?)
-}
+    fork.until_nothing_is_left_to_do(&keeper, beyond.len()).await?;
+    let liquidations = fork.liquidations().await?;
+    let liquidated: Vec<_> = liquidations.iter().map(|event| event.borrower).collect();
+    assert_eq!(liquidated, beyond, "exactly those beyond the line are liquidated, and once");
+    assert_eq!(fork.below_the_line(&keeper).await?, nobody, "and they are safe again");
 
-/// Has whoever can be liquidated liquidated, and tells who was. It stands where a keeper will run.
-async fn liquidate(fork: &Fork) -> eyre::Result<Vec<Address>> {
-    let borrowers = fork.liquidatable().await?;
-    let liquidator = ILiquidator::new(fork.contract("Liquidator")?, fork.provider());
-    let caller = fork.node.account(LIQUIDATOR)?;
-    let wanted = ILiquidator::Liquidation {
-        params: fork.market.clone(),
-        borrowers,
-        maxRepay: U256::MAX,
-        swapper: fork.contract("UniswapV3Swapper")?,
-        route: route(WETH, FEE_TO_SELL, USDC),
-        profitInCollateral: false,
-        minProfit: U256::ONE,
-        receiver: caller,
-        deadline: U256::MAX,
-    };
-    let receipt = mined(liquidator.liquidate(wanted).from(caller)).await?;
-    let events = receipt.logs().iter().filter_map(|log| IPlimsoll::Liquidate::decode_log(&log.inner).ok());
-    Ok(events.map(|event| event.borrower).collect())
+    let seized: U256 = liquidations.iter().map(|event| event.seized).sum();
+    assert_eq!(fork.balance(WETH, POOL).await?, in_the_pool + seized, "the real pool bought what was seized");
+    fork.ensure_all_sent_succeeded(keeper.signer()).await?;
+    let spent = ether - fork.provider().get_balance(keeper.signer()).await?;
+    let earned = fork.balance(USDC, keeper.signer()).await? - dollars;
+    let price = IOracle::new(fork.market.oracle, fork.provider()).liquidationPrice().call().await?;
+    assert!(earned > spent * price / ORACLE_SCALE, "{earned} earned, and {spent} spent on gas");
+    for token in [USDC, WETH] {
+        let left = fork.balance(token, fork.stage.contract("Liquidator")?).await?;
+        assert_eq!(left, U256::ZERO, "nothing stays in the contract that liquidates");
+    }
+    let people = fork.people(keeper.signer())?;
+    keeper.end().await?;
+    mainnet::outside(&fork.stage.deployment, &people)
 }
 
 impl Fork {
     /// Forks before a block, under today's rules, and deploys.
     async fn start(upstream: &str, block: &Block) -> eyre::Result<Self> {
-        let tools = support::tools()?;
         let (before, base_fee) = ((block.header.number() - 1).to_string(), block.header.base_fee_per_gas());
         let base_fee = base_fee.unwrap_or_default().to_string();
         let arguments = ["--fork-url", upstream, "--fork-block-number", &before, "--no-storage-caching"];
         let rules = ["--hardfork", TODAYS_RULES, "--block-base-fee-per-gas", &base_fee];
-        let node = Node::start(&tools, &[&arguments[..], &rules].concat()).await?;
-        node.provider().anvil_set_block_timestamp_interval(SECONDS_PER_BLOCK).await?;
-
-        let artifacts = packages::everything(&tools)?;
+        let rig = Rig::start(&[&arguments[..], &rules].concat()).await?;
+        rig.provider().anvil_set_block_timestamp_interval(SECONDS_PER_BLOCK).await?;
+        // On mainnet itself, everybody has used them.
+        for account in ANVILS_OWN {
+            rig.provider().anvil_set_nonce(account, 0).await?;
+        }
         let manifest = Manifest::parse(Path::new("weth-usdc.toml"), MANIFEST.to_owned())?;
-        let design = Design::new(&manifest, &artifacts)?;
-        let chain = Chain::connect(node.http_url().parse()?).await?;
-        let signer = manifest.tables.deployer.key.load(chain.local())?;
-        let inputs = Inputs { design: &design, artifacts: &artifacts, chain: &chain, may_replace: false };
-        let records = TempDir::new()?;
-        let deployment = apply::apply(inputs, signer, &records.path().join("1.json"), &|_| {}).await?;
-        let market = deployment.markets.get("weth-usdc").wrap_err("the market is not on record")?.params();
-        Ok(Self { node, deployment, market })
+        let stage = Stage::on(rig, &manifest).await?;
+        let market = stage.market("weth-usdc")?;
+        Ok(Self { stage, market })
+    }
+
+    /// A keeper, live, that has seen everything until now.
+    async fn keeper(&self) -> eyre::Result<Keeper> {
+        let keeper = Keeper::start(&self.stage, support::keeper(), KEEPER).await?;
+        soon(keeper.until_ready()).await?;
+        soon(keeper.until_applied(self.provider().get_block_number().await?)).await?;
+        Ok(keeper)
     }
 
     /// A lender sells ether for dollars and lends them; borrowers go as near to the line as they may, or less near.
     async fn lend_and_borrow(&self) -> eyre::Result<()> {
-        let (lender, weth) = (self.node.account(LENDER)?, IWeth::new(WETH, self.provider()));
-        let core = IPlimsoll::new(self.contract("Plimsoll")?, self.provider());
+        let (lender, weth) = (self.stage.rig.node.account(LENDER)?, IWeth::new(WETH, self.provider()));
+        let core = IPlimsoll::new(self.stage.contract("Plimsoll")?, self.provider());
         let sold = Unit::ETHER.wei() * U256::from(LENDERS_ETHER);
         mined(weth.deposit().value(sold).from(lender)).await?;
-        let swapper = ISwapper::new(self.contract("UniswapV3Swapper")?, self.provider());
+        let swapper = ISwapper::new(self.stage.contract("UniswapV3Swapper")?, self.provider());
         mined(weth.transfer(*swapper.address(), sold).from(lender)).await?;
         let path = route(WETH, FEE_TO_BUY, USDC);
         mined(swapper.swapExactIn(WETH, USDC, sold, U256::ONE, lender, path).from(lender)).await?;
-        let lent = self.dollars(lender).await?;
+        let lent = self.balance(USDC, lender).await?;
         mined(IWeth::new(USDC, self.provider()).approve(*core.address(), lent).from(lender)).await?;
         mined(core.supply(self.market.clone(), lent, U256::ZERO, lender, Bytes::new()).from(lender)).await?;
 
@@ -185,7 +188,7 @@ impl Fork {
         let price = IOracle::new(self.market.oracle, self.provider()).borrowPrice().call().await?;
         let most = posted * price / ORACLE_SCALE * U256::from(BORROW_LTV_BPS) / U256::from(BPS);
         for (index, borrowed_bps) in BORROWED_BPS {
-            let borrower = self.node.account(index)?;
+            let borrower = self.stage.rig.node.account(index)?;
             mined(weth.deposit().value(posted).from(borrower)).await?;
             mined(weth.approve(*core.address(), posted).from(borrower)).await?;
             mined(core.supplyCollateral(self.market.clone(), posted, borrower, Bytes::new()).from(borrower)).await?;
@@ -204,41 +207,70 @@ impl Fork {
         Ok(())
     }
 
-    /// Whom the keeper's book, made of the fork's events alone, finds beyond the line, in order.
-    async fn liquidatable(&self) -> eyre::Result<Vec<Address>> {
-        let head = self.provider().get_block_by_number(BlockNumberOrTag::Latest).await?.wrap_err("no head")?;
-        let core = self.contract("Plimsoll")?;
-        let sources = Sources { core, rewards: None };
-        let first = self.deployment.first_block().wrap_err("nothing was deployed")?;
-        let mut book = Book::new();
-        for number in first..=head.header.number() {
-            let logs = self.provider().get_logs(&Filter::new().address(core).select(number)).await?;
-            let timestamp = self.timestamp(number).await?;
-            let events: Vec<Event> =
-                logs.iter().filter_map(|log| sources.decode(&log.inner).transpose()).collect::<Result<_, _>>()?;
-            book.apply(book::Block { number, timestamp }, &events)?;
+    /// Mines block after block, each when the keeper has applied the last, until so many were liquidated and it has
+    /// nothing on its way; and then as many more as it could begin something new in.
+    async fn until_nothing_is_left_to_do(&self, keeper: &Keeper, loans: usize) -> eyre::Result<()> {
+        soon(async {
+            while self.liquidations().await?.len() < loans || keeper.pending().await? > 0 {
+                self.mine(keeper).await?;
+            }
+            for _ in 0..BLOCKS_AFTER {
+                self.mine(keeper).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn mine(&self, keeper: &Keeper) -> eyre::Result<()> {
+        self.provider().evm_mine(None).await?;
+        keeper.until_applied(self.provider().get_block_number().await?).await
+    }
+
+    /// Whom the keeper shows below the line.
+    async fn below_the_line(&self, keeper: &Keeper) -> eyre::Result<Vec<Address>> {
+        let watches = |positions: &Value| positions["positions"].as_array().is_some_and(|all| !all.is_empty());
+        let positions = soon(keeper.until("positions", watches)).await?;
+        let all = positions["positions"].as_array().wrap_err("the keeper shows no positions")?;
+        let below = all.iter().filter(|position| position["distance_bps"].as_i64().is_some_and(|bps| bps < 0));
+        below.map(|position| Ok(serde_json::from_value(position["account"].clone())?)).collect()
+    }
+
+    /// What was liquidated, by borrower and as often as it happened.
+    async fn liquidations(&self) -> eyre::Result<Vec<IPlimsoll::Liquidate>> {
+        let filter = Filter::new().address(self.stage.contract("Plimsoll")?).from_block(self.first_block()?);
+        let logs = self.provider().get_logs(&filter.event_signature(IPlimsoll::Liquidate::SIGNATURE_HASH)).await?;
+        let event = |log: &Log| Ok(IPlimsoll::Liquidate::decode_log(&log.inner)?.data);
+        let mut liquidations: Vec<_> = logs.iter().map(event).collect::<eyre::Result<_>>()?;
+        liquidations.sort_unstable_by_key(|event| event.borrower);
+        Ok(liquidations)
+    }
+
+    /// All that an account sent was mined, and none of it reverted.
+    async fn ensure_all_sent_succeeded(&self, signer: Address) -> eyre::Result<()> {
+        let mut succeeded = 0;
+        for number in self.first_block()?..=self.provider().get_block_number().await? {
+            let receipts = self.provider().get_block_receipts(number.into()).await?.unwrap_or_default();
+            for receipt in receipts.iter().filter(|receipt| receipt.from == signer) {
+                ensure!(receipt.status(), "{} reverted", receipt.transaction_hash);
+                succeeded += 1;
+            }
         }
-        let market = book.market(self.market.id()).wrap_err("the book does not know the market")?;
-        let price = IOracle::new(self.market.oracle, self.provider()).liquidationPrice().call().await?;
-        let found = market.liquidatable(price, head.header.timestamp());
-        let mut found: Vec<_> = found.into_iter().map(|candidate| candidate.account).collect();
-        found.sort_unstable();
-        Ok(found)
+        ensure!(succeeded == self.provider().get_transaction_count(signer).pending().await?, "something waits");
+        Ok(())
+    }
+
+    fn first_block(&self) -> eyre::Result<u64> {
+        self.stage.deployment.first_block().wrap_err("nothing was deployed")
     }
 
     fn accounts(&self, indices: impl IntoIterator<Item = usize>) -> eyre::Result<Vec<Address>> {
-        indices.into_iter().map(|index| self.node.account(index)).collect()
+        indices.into_iter().map(|index| self.stage.rig.node.account(index)).collect()
     }
 
-    fn people(&self) -> eyre::Result<People> {
-        let [liquidator, lender] = [LIQUIDATOR, LENDER].map(|index| self.node.account(index));
-        let borrowers = self.accounts(BORROWED_BPS.map(|(index, _)| index))?;
-        Ok(People { liquidator: liquidator?, lender: lender?, borrowers })
-    }
-
-    async fn timestamp(&self, number: u64) -> eyre::Result<u64> {
-        let block = self.provider().get_block_by_number(BlockNumberOrTag::Number(number)).await?;
-        Ok(block.wrap_err_with(|| format!("block {number} is gone"))?.header.timestamp())
+    fn people(&self, keeper: Address) -> eyre::Result<People> {
+        let lender = self.stage.rig.node.account(LENDER)?;
+        Ok(People { keeper, lender, borrowers: self.accounts(BORROWED_BPS.map(|(index, _)| index))? })
     }
 
     /// What the feed answers.
@@ -247,17 +279,12 @@ impl Fork {
         u64::try_from(round.answer).wrap_err("no price")
     }
 
-    async fn dollars(&self, account: Address) -> eyre::Result<U256> {
-        Ok(IWeth::new(USDC, self.provider()).balanceOf(account).call().await?)
-    }
-
-    fn contract(&self, kind: &str) -> eyre::Result<Address> {
-        let contract = self.deployment.only(kind).wrap_err_with(|| format!("there is no single {kind} on record"))?;
-        Ok(contract.address)
+    async fn balance(&self, token: Address, account: Address) -> eyre::Result<U256> {
+        Ok(IWeth::new(token, self.provider()).balanceOf(account).call().await?)
     }
 
     const fn provider(&self) -> &DynProvider {
-        self.node.provider()
+        self.stage.rig.provider()
     }
 }
 

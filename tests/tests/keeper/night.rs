@@ -1,7 +1,7 @@
 //! A night to be lived through: loans in groups, each of which goes under water at a price of its own, a pool to sell
 //! collateral in, and what has to be true when it is over.
 
-use std::{collections::BTreeMap, future::Future, process::Command, time::Duration};
+use std::collections::BTreeMap;
 
 use alloy::{
     consensus::Transaction as _,
@@ -11,7 +11,7 @@ use alloy::{
     rpc::types::Filter,
     sol_types::SolEvent,
 };
-use eyre::{ContextCompat, WrapErr, ensure};
+use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{IPlimsoll, MarketParams};
 use plimsoll_keeper::{
     sender::journal::{Entry, State},
@@ -22,8 +22,8 @@ use plimsoll_lab::{
     keeper::{Keeper, Setup},
     stage::Stage,
 };
-use serde_json::Value;
-use tokio::time;
+
+pub(super) use crate::support::{keeper as program, soon};
 
 pub(super) const ETHER: u128 = 1_000_000_000_000_000_000;
 const DOLLAR: u128 = 1_000_000;
@@ -37,18 +37,6 @@ const POOL: [u128; 2] = [1_000_000 * ETHER, 2_000_000_000 * DOLLAR];
 pub(super) const FINAL_AFTER: u64 = 8;
 /// For keepers whose journal is looked at in the end.
 pub(super) const SOON_FINAL: &str = "[chain]\nfinal_after = 8\n";
-/// What is waited for comes soon or never: this is there to fail instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The keeper's own program.
-pub(super) fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_lookout"))
-}
-
-/// Waits for something, and fails instead of hanging.
-pub(super) async fn soon<T>(what: impl Future<Output = eyre::Result<T>>) -> eyre::Result<T> {
-    time::timeout(PATIENCE, what).await.wrap_err("it was waited for in vain")?
-}
 
 /// A stage with a market and loans in it.
 pub(super) struct Night {
@@ -176,7 +164,7 @@ impl Night {
     pub(super) async fn end(&self, mut keeper: Keeper, setup: &Setup) -> eyre::Result<Vec<Entry>> {
         soon(async {
             loop {
-                while pending(&keeper.api("status").await?) > 0 {
+                while keeper.pending().await? > 0 {
                     self.idle(1, &keeper).await?;
                 }
                 self.idle(FINAL_AFTER + 2, &keeper).await?;
@@ -250,10 +238,4 @@ impl Night {
         ensure!(mined.is_empty(), "the journal does not have {mined:?}");
         Ok(())
     }
-}
-
-/// How many transactions a keeper has on their way.
-pub(super) fn pending(status: &Value) -> u64 {
-    let signers = status["signers"].as_array().map(Vec::as_slice).unwrap_or_default();
-    signers.iter().filter_map(|signer| signer["pending"].as_u64()).sum()
 }

@@ -13,7 +13,7 @@ use plimsoll_lab::{
 };
 use serde_json::Value;
 
-use super::night::{ETHER, Night, SOON_FINAL, pending, program, soon};
+use super::night::{ETHER, Night, SOON_FINAL, program, soon};
 
 /// What a revert may cost at most that finds everything done already.
 const LOST_RACE_GAS: u64 = 300_000;
@@ -86,7 +86,7 @@ async fn of_two_keepers_in_a_race_each_loan_is_done_once_and_neither_gets_stuck(
     let (mut done, mut lost) = (0, Vec::new());
     for (keeper, setup, accounts) in [(one, &setup, ACCOUNTS[0]), (other, &rival, ACCOUNTS[1])] {
         soon(async {
-            while pending(&keeper.api("status").await?) > 0 {
+            while keeper.pending().await? > 0 {
                 night.idle(1, &keeper).await?;
             }
             Ok(())
