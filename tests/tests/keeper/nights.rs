@@ -122,19 +122,31 @@ async fn behind_nodes_that_are_dead_stalled_or_lying_every_loan_is_done_in_the_e
     second.bring_up()?;
     night.until_liquidated(2, &[&keeper]).await?;
 
-    // The first swallows every question.
-    let stall = first.inject(Fault::Stall(Moment::BeforeForwarding));
-    night.fall(1).await?;
-    night.until_liquidated(4, &[&keeper]).await?;
-    first.lift(stall);
-
-    // The second, which is asked since then, hides what happens: loans that only the first tells of.
-    let lie = second.inject(Fault::TruncatedLogs { keep: 0 });
+    // The first hides what happens: loans that only the second tells of. Whoever announces a block is asked about it, so
+    // it takes a few until the lie is heard.
+    let lie = first.inject(Fault::TruncatedLogs { keep: 0 });
     night.set_price(200_000_000_000).await?;
-    night.open(2, 2).await?;
+    night.open(1, 2).await?;
+    let is_caught =
+        |status: &Value| status["endpoints"][0]["problem"].as_str().is_some_and(|problem| problem.contains("left out"));
+    soon(async {
+        while !is_caught(&keeper.api("status").await?) {
+            night.stage.lend(&night.params, 1).await?;
+            keeper.until_applied(night.head().await?).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    night.fall(1).await?;
+    night.until_liquidated(6, &[&keeper]).await?;
+    first.lift(lie);
+
+    // The second, which is asked since then, swallows every question.
+    let stall = second.inject(Fault::Stall(Moment::BeforeForwarding));
     night.fall(2).await?;
     night.until_liquidated(8, &[&keeper]).await?;
-    second.lift(lie);
+    ensure!(second.counts().acted(stall) > 0, "nobody asked the node that stalls");
+    second.lift(stall);
     night.ensure_each_once().await
 }
 
