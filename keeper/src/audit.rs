@@ -17,7 +17,6 @@ use plimsoll_contracts::{ILens, Market as MarketOnChain, MarketId};
 use crate::{
     book::{Book, MarketBook, Position},
     chain::Header,
-    math::market::Market,
     prices::{Call, Reads},
 };
 
@@ -84,7 +83,7 @@ impl Auditor {
         // Once round: a market may be empty.
         for _ in 0..=book.markets().count() {
             if let Some(market) = book.markets().nth(self.market) {
-                let positions: Vec<_> = market.positions().skip(self.position).take(size).collect();
+                let positions: Vec<_> = market.positions_from(self.position).take(size).collect();
                 self.position += positions.len();
                 if positions.len() < size {
                     (self.market, self.position) = (self.market + 1, 0);
@@ -136,27 +135,13 @@ impl Sample {
 #[must_use]
 pub fn compare_totals(block: u64, market: &MarketBook, on_chain: &MarketOnChain) -> Option<Difference> {
     let totals = &market.state().totals;
-    (words(totals) != *on_chain).then(|| Difference {
+    (MarketOnChain::from(*totals) != *on_chain).then(|| Difference {
         block,
         market: market.id(),
         account: None,
         in_book: format!("{totals:?}"),
         on_chain: format!("{on_chain:?}"),
     })
-}
-
-fn words(totals: &Market) -> MarketOnChain {
-    MarketOnChain {
-        supplyAssets: U256::from(totals.supply_assets),
-        supplyShares: U256::from(totals.supply_shares),
-        borrowAssets: U256::from(totals.borrow_assets),
-        borrowShares: U256::from(totals.borrow_shares),
-        lastUpdate: U256::from(totals.last_update),
-        feeBps: U256::from(totals.fee_bps),
-        rateAtTarget: U256::from(totals.rate_at_target),
-        interestRemainder: U256::from(totals.interest_remainder),
-        reserveShares: U256::from(totals.reserve_shares),
-    }
 }
 
 impl fmt::Display for Difference {

@@ -54,8 +54,8 @@ impl Accounts {
         (0..).take(self.accounts.len())
     }
 
-    /// Everybody, in the order of their rows.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Address> {
-        self.accounts.iter().copied()
+    /// Everybody from a row on, in the order of their rows.
+    pub(super) fn iter_from(&self, row: usize) -> impl Iterator<Item = Address> {
+        self.accounts.get(row..).unwrap_or_default().iter().copied()
     }
 }

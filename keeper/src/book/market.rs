@@ -116,7 +116,12 @@ impl MarketBook {
 
     /// Every account that ever had a position, in the order of their first.
     pub fn positions(&self) -> impl Iterator<Item = (Address, Position)> {
-        self.positions.iter()
+        self.positions_from(0)
+    }
+
+    /// The same without the first so many, which are not even passed over.
+    pub fn positions_from(&self, row: usize) -> impl Iterator<Item = (Address, Position)> {
+        self.positions.iter_from(row)
     }
 
     /// Every loan that the contract would find unhealthy at a price and a time, exactly. The work is in proportion to

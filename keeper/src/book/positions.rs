@@ -91,9 +91,10 @@ impl Positions {
         self.accounts.slots()
     }
 
-    /// All rows.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Address, Position)> {
-        self.accounts.iter().zip(self.positions.iter().copied())
+    /// Every row from this one on.
+    pub(super) fn iter_from(&self, row: usize) -> impl Iterator<Item = (Address, Position)> {
+        let positions = self.positions.get(row..).unwrap_or_default();
+        self.accounts.iter_from(row).zip(positions.iter().copied())
     }
 
     /// The loans by their order.

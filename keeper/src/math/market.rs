@@ -1,7 +1,7 @@
 //! A market and a loan as the contract keeps them, and the steps that change them.
 
 use alloy::primitives::U256;
-use plimsoll_contracts::{RateCurve, market::BPS};
+use plimsoll_contracts::{Market as MarketOnChain, RateCurve, market::BPS};
 
 use super::{
     debt, interest,
@@ -142,5 +142,21 @@ impl Market {
         loan.borrow_shares = loan.borrow_shares.saturating_sub(shares);
         loan.collateral = loan.collateral.saturating_sub(seized);
         Some(Liquidated { repaid, shares, seized, bad_debt })
+    }
+}
+
+impl From<Market> for MarketOnChain {
+    fn from(market: Market) -> Self {
+        Self {
+            supplyAssets: U256::from(market.supply_assets),
+            supplyShares: U256::from(market.supply_shares),
+            borrowAssets: U256::from(market.borrow_assets),
+            borrowShares: U256::from(market.borrow_shares),
+            lastUpdate: U256::from(market.last_update),
+            feeBps: U256::from(market.fee_bps),
+            rateAtTarget: U256::from(market.rate_at_target),
+            interestRemainder: U256::from(market.interest_remainder),
+            reserveShares: U256::from(market.reserve_shares),
+        }
     }
 }

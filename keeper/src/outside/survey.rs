@@ -56,7 +56,7 @@ impl Survey {
             };
             let (accrued, ltv_bps) = (market.at(timestamp), market.risk().liquidation_ltv_bps());
             let mut looked = 0;
-            for (_, position) in market.positions().skip(self.position).take(loans) {
+            for (_, position) in market.positions_from(self.position).take(loans) {
                 looked += 1;
                 self.sums.add(&accrued, position.loan(), price, ltv_bps);
             }

@@ -21,7 +21,7 @@ pub(crate) async fn assert_equal(book: &Book, world: &World<'_>) -> eyre::Result
     assert_eq!(book.markets().count(), world.markets.len());
     for (market, local) in book.markets().zip(&world.markets) {
         let id = market.id().0;
-        assert_eq!(stored(market), core.market(id).call().await?, "market {id}");
+        assert_eq!(Market::from(market.state().totals), core.market(id).call().await?, "market {id}");
         assert_eq!(market.state().fee_recipient, core.feeRecipient(id).call().await?);
         assert_eq!(market.state().backstop, core.backstop(id).call().await?);
         for actor in &world.actors {
@@ -61,21 +61,6 @@ async fn assert_same_waterlines(market: &MarketBook, local: &LocalMarket, world:
     let found = market.liquidatable(local.price, world.timestamp);
     assert_eq!(found.iter().map(|candidate| candidate.account).collect::<BTreeSet<_>>(), under_water);
     Ok(())
-}
-
-fn stored(market: &MarketBook) -> Market {
-    let totals = market.state().totals;
-    Market {
-        supplyAssets: U256::from(totals.supply_assets),
-        supplyShares: U256::from(totals.supply_shares),
-        borrowAssets: U256::from(totals.borrow_assets),
-        borrowShares: U256::from(totals.borrow_shares),
-        lastUpdate: U256::from(totals.last_update),
-        feeBps: U256::from(totals.fee_bps),
-        rateAtTarget: U256::from(totals.rate_at_target),
-        interestRemainder: U256::from(totals.interest_remainder),
-        reserveShares: U256::from(totals.reserve_shares),
-    }
 }
 
 async fn assert_same_pool(pool: &PoolBook, world: &World<'_>) -> eyre::Result<()> {

@@ -131,6 +131,6 @@ impl Stakers {
 
     /// Everybody and what they have staked.
     pub(super) fn stakes(&self) -> impl Iterator<Item = (Address, u128)> {
-        self.accounts.iter().zip(self.stakes.iter().copied())
+        self.accounts.iter_from(0).zip(self.stakes.iter().copied())
     }
 }
