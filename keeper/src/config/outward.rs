@@ -29,6 +29,8 @@ use super::{
 const LOCAL_NODES: [&str; 2] = ["http://127.0.0.1:8545", "ws://127.0.0.1:8545"];
 /// Health 1.05, 1e18-scaled.
 const WATCHED_BELOW: U256 = U256::from_limbs([1_050_000_000_000_000_000, 0, 0, 0]);
+/// The journal of 90 days.
+const KEPT: Duration = Duration::from_secs(90 * 86_400);
 /// Parts of a URL's path at least this long are taken for keys.
 const SHORTEST_KEY_BYTES: usize = 8;
 
@@ -215,6 +217,8 @@ impl Safety {
 pub struct Store {
     /// The folder of the journal and of the book's checkpoint: one keeper's alone.
     pub folder: PathBuf,
+    /// For how long the journal keeps what is settled.
+    pub keep: Duration,
     /// As it was written.
     shown: PathBuf,
 }
@@ -222,7 +226,8 @@ pub struct Store {
 impl Store {
     pub(super) fn read(section: &Section<'_, '_>, folder: &Path) -> Self {
         let Text(shown) = section.value("folder", Text("keeper-data".to_owned()));
-        Self { folder: folder.join(&shown), shown: shown.into() }
+        let Time(keep) = section.value("keep", Time(KEPT));
+        Self { folder: folder.join(&shown), keep, shown: shown.into() }
     }
 }
 

@@ -27,7 +27,10 @@ use std::{
     time::Duration,
 };
 
-use alloy::{primitives::B256, rpc::types::TransactionReceipt};
+use alloy::{
+    primitives::{Address, B256},
+    rpc::types::TransactionReceipt,
+};
 use plimsoll_contracts::MarketId;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
@@ -93,6 +96,8 @@ struct Engine {
     notes: Notes,
     /// What was handed to the sender and not yet broadcast: after which block, and when its head was known.
     handed_over: HashMap<u64, (u64, Instant)>,
+    /// Loans of transactions that reverted, and the block in which they did.
+    reverted: Vec<(u64, MarketId, Vec<Address>)>,
     decisions: Decisions,
     ledger: Ledger,
     survey: Survey,
@@ -139,6 +144,7 @@ impl Engine {
                 Arc::default()
             }
         };
+        self.excuse_lost_races(&header, &prices);
         self.decide(&header, &prices, arrived).await;
         let is_different = self.audit(&header, &prices);
         self.last = Some((header, prices));
@@ -189,6 +195,20 @@ impl Engine {
         }
         if is_calm {
             self.harvest(harvest::Moment { header, costs, room }, arrived).await;
+        }
+    }
+
+    /// A transaction reverted, and a loan in it is not under water any more when its block is applied: somebody else was
+    /// faster, and nothing speaks against trying when it is again.
+    fn excuse_lost_races(&mut self, header: &Header, prices: &Prices) {
+        for (_, id, borrowers) in self.reverted.extract_if(.., |(block, ..)| *block <= header.number) {
+            let Some((market, price)) = self.follower.book().market(id).zip(prices.of(id).ok()) else { continue };
+            let totals = market.at(header.timestamp);
+            for borrower in borrowers {
+                if !totals.is_liquidatable(market.position(borrower).loan(), market.terms(), price) {
+                    self.sender.failed(Subject::Loan { market: id.0, borrower }, Cause::LostRace);
+                }
+            }
         }
     }
 
@@ -275,6 +295,14 @@ impl Engine {
         }
         if let Outcome::Refused(refusal) = &report.outcome {
             self.refused(report, refusal, block);
+        }
+        if let (Purpose::Liquidate { market, borrowers }, Outcome::Reverted(receipt)) =
+            (&report.intent.purpose, &report.outcome)
+        {
+            self.reverted.push((receipt.place.block, MarketId(*market), borrowers.clone()));
+            if let Some((header, prices)) = self.last.clone() {
+                self.excuse_lost_races(&header, &prices);
+            }
         }
         let is_new = self.ledger.note(&self.config, report, now);
         if let (true, Outcome::Mined(receipt)) = (is_new, &report.outcome) {

@@ -95,6 +95,10 @@ pub async fn run(
     let identity = Identity { chain_id: deployed.chain_id, genesis, core: deployed.core, rewards: deployed.rewards };
     let store = Store::open(&config.store.folder, &identity)?;
     let Store { checkpoint, journal, notes, alerts: queue } = store;
+    let forgotten = journal.prune(config.store.keep).await?;
+    if forgotten > 0 {
+        tracing::info!(forgotten, "settled transactions are old enough to go from the journal");
+    }
     let loaded = Loaded::from(&checkpoint).await?;
     let settings = crate::stream::Settings { genesis: Some(genesis), ..terms::stream(&config) };
     let first_block = deployed.first_block;
@@ -152,6 +156,7 @@ pub async fn run(
         sender,
         notes,
         handed_over: HashMap::new(),
+        reverted: Vec::new(),
         decisions: Decisions::default(),
         ledger: Ledger::new(sums),
         survey: Survey::default(),

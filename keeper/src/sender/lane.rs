@@ -207,6 +207,8 @@ impl<J: Journal> Lane<J> {
                     said(&report.outcome)
                 );
                 self.guard.note(&report);
+                // Whoever hears of it looks at the status.
+                self.show_status();
                 self.news.send(News::Report(report)).ok();
             }
             Effect::Alert(alert) => {

@@ -1,6 +1,6 @@
 //! The sender's entries in `journal.db`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, Bytes};
 use rusqlite::{Connection, types::Type};
@@ -8,7 +8,14 @@ use rusqlite::{Connection, types::Type};
 use super::{StoreError, journal::Journal as File, worker::Worker};
 use crate::sender::journal::{Entry, Journal, JournalError, Recovered};
 
-/// Every transaction that was ever signed. Clones write to the same file.
+const PRUNE: &str = "
+    DELETE FROM entries WHERE settled
+        AND json_extract(entry, '$.changed_at') + ?1 < (SELECT max(json_extract(entry, '$.changed_at')) FROM entries)
+        AND nonce < (SELECT max(nonce) FROM entries AS other WHERE other.signer = entries.signer)
+        AND id < (SELECT max(id) FROM entries)
+";
+
+/// Every transaction that was signed. Clones write to the same file.
 #[derive(Debug, Clone)]
 pub struct SqliteJournal {
     file: Arc<Worker<File>>,
@@ -26,6 +33,12 @@ impl SqliteJournal {
             select.query_map([limit], read)?.collect()
         })
         .await
+    }
+
+    /// Forgets what was settled so long before the newest change, by the chain's clock. Kept whatever its age is what is
+    /// not settled, each signer's highest nonce, and the highest id: they say where to go on. How many were forgotten.
+    pub async fn prune(&self, keep: Duration) -> Result<usize, StoreError> {
+        self.run(move |connection| connection.execute(PRUNE, [keep.as_secs()])).await
     }
 
     async fn run<T: Send + 'static>(

@@ -40,7 +40,7 @@ pub use self::{
 pub struct Store {
     /// The book as it was at least 64 blocks ago.
     pub checkpoint: Checkpoint,
-    /// Every transaction that was ever signed.
+    /// Every transaction that was signed.
     pub journal: SqliteJournal,
     /// What safety remembers.
     pub notes: Notes,

@@ -2,11 +2,12 @@
 //! nodes are dead, stalled or lying, there is no price, or nothing to sell collateral to.
 
 use alloy::{
-    primitives::Address,
+    primitives::{Address, Bytes, U256},
     providers::{Provider, ext::AnvilApi},
     rpc::types::anvil::ReorgOptions,
 };
 use eyre::ensure;
+use plimsoll_contracts::IPlimsoll;
 use plimsoll_lab::{
     keeper::{Keeper, Setup},
     proxy::{Fault, Moment, Proxy},
@@ -102,6 +103,43 @@ async fn of_two_keepers_in_a_race_each_loan_is_done_once_and_neither_gets_stuck(
     ensure!(done >= 3, "{done}");
     ensure!(lost.iter().all(|(_, gas)| *gas <= LOST_RACE_GAS), "{lost:?}");
     night.ensure_each_once().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_lost_race_nothing_is_waited_for_when_the_loan_is_under_water_again() -> eyre::Result<()> {
+    const GWEI: u128 = 1_000_000_000;
+    let night = Night::begin(&[1]).await?;
+    let (rig, dollars) = (&night.stage.rig, U256::from(1_000_000_000_u64));
+    let rival = rig.node.account(4)?;
+    rig.give(night.params.loanToken, rival, dollars, night.core).await?;
+    let keeper = Keeper::start(&night.stage, program(), "").await?;
+    keeper.until_ready().await?;
+    night.stop_mining().await?;
+    night.fall(0).await?;
+    let mut borrower = Address::ZERO;
+    let is_sent = |positions: &Value| {
+        let position = &positions["positions"][0];
+        borrower = position["account"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default();
+        position["decision"]["reason"] == "act"
+    };
+    soon(keeper.until("positions", is_sent)).await?;
+    soon(keeper.until("status", |status| pending(status) == 1)).await?;
+    // The rival's is in the same block and before it.
+    let core = IPlimsoll::new(night.core, night.provider());
+    let call = core.liquidate(night.params.clone(), vec![borrower], dollars, U256::ZERO, rival, Bytes::new());
+    let call = call.from(rival).gas(1_000_000).max_fee_per_gas(2_000 * GWEI).max_priority_fee_per_gas(1_500 * GWEI);
+    let taken = *call.send().await?.tx_hash();
+    night.mine().await?;
+    let receipt = night.provider().get_transaction_receipt(taken).await?;
+    ensure!(receipt.is_some_and(|receipt| receipt.status()), "the rival was too late");
+    soon(keeper.until("status", |status| status["totals"]["reverted"] == 1)).await?;
+
+    night.set_price(150_000_000_000).await?;
+    let head = night.head().await?;
+    let is_decided = |positions: &Value| positions["positions"][0]["decision"]["block"] == head;
+    let decided = soon(keeper.until("positions", is_decided)).await?;
+    ensure!(decided["positions"][0]["decision"]["reason"] == "act", "{decided:#}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -119,3 +119,33 @@ async fn an_entry_that_cannot_be_read_is_an_error_and_not_forgotten() {
     let error = journal.recover(signer(1)).await.unwrap_err();
     assert!(error.problem.contains("journal.db") && error.problem.contains("missing field"), "{error}");
 }
+
+#[tokio::test]
+async fn what_is_old_is_forgotten_unless_it_says_where_to_go_on() {
+    const KEEP: Duration = Duration::from_secs(100);
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let of = |id, number, nonce, state, changed_at| Entry { changed_at, ..entry(id, signer(number), nonce, state) };
+    let settled = State::Final(place());
+    let entries = vec![
+        of(0, 1, 7, settled, 10),
+        of(1, 1, 8, State::Sent, 10),
+        of(2, 1, 8, State::Replaced { by: 1 }, 10),
+        // As old, and the newest of its signer.
+        of(3, 1, 9, settled, 10),
+        of(4, 2, 500, State::Lost, 10),
+        // Just not old enough, and what shows how late it is.
+        of(5, 3, 1, settled, 900),
+        of(6, 3, 2, settled, 1_000),
+        // The highest id.
+        of(7, 3, 0, settled, 10),
+    ];
+    journal.record(entries).await.unwrap();
+    let before = (known(&journal, signer(1)).await, known(&journal, signer(2)).await, journal.next_id().await);
+    assert_eq!(journal.prune(KEEP).await.unwrap(), 2);
+    let left = |entries: Vec<Entry>| entries.into_iter().map(|entry| entry.id).collect::<Vec<_>>();
+    assert_eq!(left(journal.newest(10).await.unwrap()), [7, 6, 5, 4, 3, 1]);
+    let after = (known(&journal, signer(1)).await, known(&journal, signer(2)).await, journal.next_id().await);
+    assert_eq!(before, after);
+    assert_eq!(journal.prune(KEEP).await.unwrap(), 0);
+}
