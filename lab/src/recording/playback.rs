@@ -52,6 +52,8 @@ pub enum State {
     Code(Bytes),
     /// A slot with its value.
     Slot(U256, U256),
+    /// How many transactions an account has sent.
+    Nonce(u64),
 }
 
 /// What was read and what was declared differ.
@@ -157,7 +159,8 @@ impl Recording {
         let account = self.accounts.entry(wanted.address).or_default();
         match &wanted.state {
             State::Code(code) if account.code.is_empty() => account.code = code.clone(),
-            State::Code(_) => {}
+            State::Nonce(nonce) if account.nonce == 0 => account.nonce = *nonce,
+            State::Code(_) | State::Nonce(_) => {}
             State::Slot(slot, value) => {
                 account.storage.entry(*slot).or_insert(*value);
             }

@@ -13,7 +13,7 @@ use plimsoll_deploy::create2;
 use plimsoll_lab::recording::{Declared, Override, Read, State};
 use serde_json::Value;
 
-use super::anvils_own_accounts;
+use super::{ANVILS_OWN, anvils_own_accounts};
 
 pub(super) const USDC: Address = address!("A0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48");
 pub(super) const WETH: Address = address!("C02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2");
@@ -69,6 +69,12 @@ pub(super) fn overrides() -> eyre::Result<Vec<Override>> {
         overrides.push(code(FEED, proxy, "the block updates the aggregator and reads nothing through the proxy"));
     }
     Ok(overrides)
+}
+
+/// What the recording does not have because the block has nothing to do with it, and a live node has.
+pub(super) fn anvils_accounts_in_use() -> Vec<Override> {
+    let why = "everybody has the keys to Anvil's accounts, and uses them on mainnet, too";
+    ANVILS_OWN.map(|address| Override { address, state: State::Nonce(7), why }).into()
 }
 
 /// What is read outside the recording, and why it is empty there.

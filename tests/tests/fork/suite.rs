@@ -93,7 +93,8 @@ async fn the_keeper_liquidates_exactly_the_unsafe_through_the_real_pool_after_a_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_against_a_live_chain_can_be_repeated_from_what_was_recorded_of_it() -> eyre::Result<()> {
-    let Some(chain) = Upstream::before(BLOCK, &mainnet::overrides()?).await? else { return Ok(()) };
+    let overrides = [mainnet::overrides()?, mainnet::anvils_accounts_in_use()].concat();
+    let Some(chain) = Upstream::before(BLOCK, &overrides).await? else { return Ok(()) };
     let recorder = Recorder::start(chain.http_url().parse()?, BLOCK).await?;
     let block = recorder.block()?;
     carry_on(&recorder.http_url(), &block).await?;
@@ -152,7 +153,7 @@ impl Fork {
         let rules = ["--hardfork", TODAYS_RULES, "--block-base-fee-per-gas", &base_fee];
         let rig = Rig::start(&[&arguments[..], &rules].concat()).await?;
         rig.provider().anvil_set_block_timestamp_interval(SECONDS_PER_BLOCK).await?;
-        // On mainnet itself, everybody has used them.
+        // On mainnet itself they are in use.
         for account in ANVILS_OWN {
             rig.provider().anvil_set_nonce(account, 0).await?;
         }
