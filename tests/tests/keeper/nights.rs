@@ -123,7 +123,7 @@ async fn after_a_lost_race_nothing_is_waited_for_when_the_loan_is_under_water_ag
         position["decision"]["reason"] == "act"
     };
     soon(keeper.until("positions", is_sent)).await?;
-    soon(keeper.until("status", |status| pending(status) == 1)).await?;
+    soon(keeper.until("status", |status| status["signers"][0]["pending"] == 1)).await?;
     // The rival's is in the same block and before it.
     let core = IPlimsoll::new(night.core, night.provider());
     let call = core.liquidate(night.params.clone(), vec![borrower], dollars, U256::ZERO, rival, Bytes::new());
