@@ -16,7 +16,7 @@ use alloy::{
 use eyre::{ContextCompat, WrapErr, ensure};
 use plimsoll_deploy::workspace::Workspace;
 
-use crate::rig::{Rig, first_in_block, mined};
+use crate::rig::{Rig, behind_others, mined};
 
 /// 0.05 %, in millionths.
 pub const FEE: u32 = 500;
@@ -114,11 +114,12 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// The same in the next block: tells the transaction's hash without waiting for it.
-    pub async fn send_trade_to(&self, pool: Address, one: Amount, other: Amount) -> eyre::Result<B256> {
+    /// The same at the end of the next block, whose base fee this is: tells the transaction's hash without waiting for
+    /// it.
+    pub async fn send_trade_to(&self, pool: Address, [one, other]: [Amount; 2], base_fee: u128) -> eyre::Result<B256> {
         let maker = IMarketMaker::new(self.maker, self.rig.provider());
         let trade = maker.tradeTo(pool, sqrt_price_x96(one, other)?).from(self.rig.deployer()).gas(GAS);
-        Ok(*first_in_block(trade).send().await?.tx_hash())
+        Ok(*behind_others(trade, base_fee).send().await?.tx_hash())
     }
 }
 

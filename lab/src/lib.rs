@@ -2,7 +2,7 @@
 //!
 //! [`node`] is an Anvil, which ends with us like every [`process`] that we start, [`rig`] puts contracts on it,
 //! [`market`] is a market to begin with, [`exchange`] a real exchange, [`stage`] everything that `deploy up` deploys, with
-//! a [`crowd`] of borrowers where one is wanted, and a [`venue`] to play a market block by block. [`demo`] shows what Plimsoll does, [`replay`]
+//! a [`crowd`] of borrowers where one is wanted, and a market as a [`venue`] at which there is a [`play`], block by block. [`demo`] shows what Plimsoll does, [`replay`]
 //! what a market would have done on a recorded day, and [`gas`] what calls cost. [`book`]
 //! measures the keeper's memory of a chain, [`observer`] sees what a node announces and when, [`proxy`] is a node that
 //! misbehaves, [`recording`] the past of a real chain, and [`mutants`] measures the tests. What
@@ -20,6 +20,7 @@ pub mod market;
 pub mod mutants;
 pub mod observer;
 pub mod output;
+pub mod play;
 pub mod png;
 pub mod proxy;
 pub mod random;

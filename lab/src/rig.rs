@@ -25,10 +25,6 @@ const LOCAL_SOURCES: [&str; 7] = [
     "contracts/test/support/RewardsHarness.sol",
 ];
 
-/// What is paid for the first place in a block, in wei for a unit of gas, and the most with the base fee.
-const FIRST_TIP: u128 = 1_000_000_000_000;
-const MOST_FOR_GAS: u128 = 200_000_000_000_000;
-
 sol! {
     /// A plain token that anybody mints.
     #[sol(rpc)]
@@ -112,7 +108,8 @@ pub async fn mined<P: Provider, D: CallDecoder>(call: CallBuilder<P, D>) -> eyre
     Ok(receipt)
 }
 
-/// A transaction at the head of its block, at the price that takes: what others do there comes first.
-pub fn first_in_block<P: Provider, D: CallDecoder>(call: CallBuilder<P, D>) -> CallBuilder<P, D> {
-    call.max_fee_per_gas(MOST_FOR_GAS).max_priority_fee_per_gas(FIRST_TIP)
+/// A transaction that offers the base fee of the next block and no more: there it comes after everybody's who offers
+/// anything beyond.
+pub fn behind_others<P: Provider, D: CallDecoder>(call: CallBuilder<P, D>, base_fee: u128) -> CallBuilder<P, D> {
+    call.max_fee_per_gas(base_fee).max_priority_fee_per_gas(0)
 }

@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use alloy::primitives::{Address, B256, Bytes, Signed, U256};
+use alloy::{
+    contract::SolCallBuilder,
+    primitives::{Address, B256, Bytes, Signed, U256},
+    providers::DynProvider,
+};
 use eyre::{ContextCompat, WrapErr};
 use plimsoll_contracts::{IPlimsoll, ISettableFeed, IUniswapV3Swapper, MarketParams, deployment::Deployment};
 use plimsoll_deploy::{
@@ -13,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::{
     exchange::{Amount, Exchange},
-    rig::{Rig, first_in_block, mined},
+    rig::{Rig, behind_others, mined},
 };
 
 /// What `deploy up` deploys.
@@ -109,12 +113,23 @@ impl Stage {
     /// Has a price feed answer otherwise from the next block on, in units of its decimals; tells the transaction's hash
     /// without waiting for the block.
     pub async fn send_feed(&self, name: &str, answer: u128) -> eyre::Result<B256> {
+        Ok(*self.set_feed(name, answer)?.send().await?.tx_hash())
+    }
+
+    /// The same at the end of the next block, whose base fee this is.
+    pub async fn send_feed_last(&self, name: &str, answer: u128, base_fee: u128) -> eyre::Result<B256> {
+        Ok(*behind_others(self.set_feed(name, answer)?, base_fee).send().await?.tx_hash())
+    }
+
+    fn set_feed(
+        &self,
+        name: &str,
+        answer: u128,
+    ) -> eyre::Result<SolCallBuilder<&DynProvider, ISettableFeed::setAnswerCall>> {
         let feed = *self.deployment.feeds.get(name).wrap_err_with(|| format!("the feed {name} is not on record"))?;
         let answer = Signed::<192, 3>::try_from(answer).wrap_err("the answer is too large")?;
-        let feed = ISettableFeed::new(feed, self.rig.provider());
-        let set = feed.setAnswer(answer).from(self.rig.deployer()).gas(FEED_GAS);
-        let pending = first_in_block(set).send().await?;
-        Ok(*pending.tx_hash())
+        let set = SolCallBuilder::new_sol(self.rig.provider(), &feed, &ISettableFeed::setAnswerCall { answer });
+        Ok(set.from(self.rig.deployer()).gas(FEED_GAS))
     }
 
     /// Amounts of a market's tokens, for [`Stage::provide`].

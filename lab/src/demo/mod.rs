@@ -13,16 +13,25 @@ mod scene;
 
 use std::{path::PathBuf, process::Command, time::Duration};
 
-use alloy::providers::{Provider, ext::AnvilApi};
+use alloy::providers::ext::AnvilApi;
 use eyre::ensure;
 use plimsoll_deploy::progress::say;
 
 pub use self::report::{BadDebt, KeeperFigures, Report};
 use self::{day::Day, report::Chapter, scene::Scene};
-use crate::{keeper::Keeper, output::Folder, png, random::Random, stage::Stage};
+use crate::{
+    keeper::Keeper,
+    output::Folder,
+    play::{BLOCK_SECS, Play},
+    png,
+    random::Random,
+    stage::Stage,
+};
 
 /// A transaction uses no more than Ethereum allows.
 const NODE: [&str; 1] = ["--enable-tx-gas-limit"];
+/// What gas costs, in wei, so that a quiet chain does not make it free.
+const BASE_FEE: u128 = 1_000_000_000;
 /// What the keeper is told beside where everything is: a staked token is worth a dollar, which no feed says.
 const VALUATION: &str = "[tokens.PLIM]\nrate = \"0.0005\"";
 /// The picture's files.
@@ -63,13 +72,13 @@ pub async fn run(options: &Options, keeper: Command) -> eyre::Result<Evening> {
     let scene = Scene::set(&stage, &draw::loans(&mut random, options.positions)).await?;
 
     say("starting the keeper");
-    let before = stage.rig.provider().get_block_number().await?;
+    let play = Play::begin(&scene.venue, BASE_FEE).await?;
     let keeper = Keeper::start(&stage, keeper, VALUATION).await?;
     keeper.until_ready().await?;
     say(format_args!("its page is at {}", keeper.url()));
 
-    let day = Day::play(&scene, &keeper, &draw::prices(&mut random, options.steps), options.pace).await?;
-    let chapter = Chapter::read(&stage, &keeper, before + 1).await?;
+    let day = Day::play(play, &keeper, &draw::prices(&mut random, options.steps), options.pace).await?;
+    let chapter = Chapter::of(&day, &stage, &keeper)?;
     let report = Report::of(options, &day, &chapter)?;
     let picture = chart::svg(&day, &chapter);
     Ok(Evening { report, picture, stage, keeper })
@@ -86,7 +95,7 @@ impl Evening {
 
     /// Has the chain go on at its own pace, for those who look at the keeper's page.
     pub async fn go_on(&self) -> eyre::Result<()> {
-        self.stage.rig.provider().anvil_set_interval_mining(day::BLOCK_SECS).await?;
+        self.stage.rig.provider().anvil_set_interval_mining(BLOCK_SECS).await?;
         Ok(())
     }
 }

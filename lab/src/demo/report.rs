@@ -3,11 +3,8 @@
 use std::{collections::BTreeMap, fmt};
 
 use alloy::{
-    eips::BlockId,
-    primitives::{Address, B256, I256, U256},
-    providers::Provider,
-    rpc::types::{Filter, Log, TransactionReceipt},
-    sol_types::SolEvent,
+    primitives::{Address, I256, U256},
+    rpc::types::TransactionReceipt,
 };
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{
@@ -19,7 +16,11 @@ use plimsoll_keeper::outside::amount::{Amount, Balance, readable};
 use serde::Serialize;
 
 use super::{Options, day::Day};
-use crate::{keeper::Keeper, stage::Stage};
+use crate::{
+    keeper::Keeper,
+    play::{Happening, happenings},
+    stage::Stage,
+};
 
 const BPS: u64 = 10_000;
 /// Where an oracle's price has its point.
@@ -109,10 +110,12 @@ pub struct KeeperFigures {
 /// What the chain says of the day.
 #[derive(Debug)]
 pub(super) struct Chapter {
+    /// With the block of each.
     pub(super) liquidations: Vec<(u64, Liquidate)>,
     losses: Vec<RealiseLoss>,
     profits: Vec<LiquidateWithoutCapital>,
     harvests: Vec<Harvest>,
+    /// The keeper's.
     receipts: Vec<TransactionReceipt>,
     /// Names and decimals.
     tokens: BTreeMap<Address, (String, u8)>,
@@ -120,45 +123,30 @@ pub(super) struct Chapter {
 }
 
 impl Chapter {
-    /// Reads it, from a block on.
-    pub(super) async fn read(stage: &Stage, keeper: &Keeper, from: u64) -> eyre::Result<Self> {
-        let provider = stage.rig.provider();
-        let last = provider.get_block_number().await?;
-        let (core, id) = (stage.contract("Plimsoll")?, stage.market(super::scene::MARKET)?.id().0);
-        let logs = |address: Address, event: B256| {
-            let filter = Filter::new().address(address).event_signature(event).from_block(from).to_block(last);
-            async move { provider.get_logs(&filter).await }
-        };
-        let of_market = |log: &&Log| log.topics().get(1) == Some(&id);
-        let liquidations = logs(core, Liquidate::SIGNATURE_HASH).await?;
-        let liquidations = liquidations.iter().filter(of_market).map(|log| {
-            let block = log.block_number.wrap_err("a log of no block")?;
-            Ok((block, Liquidate::decode_log(&log.inner)?.data))
-        });
-        let losses = logs(core, RealiseLoss::SIGNATURE_HASH).await?;
-        let losses = losses.iter().filter(of_market).map(|log| Ok(RealiseLoss::decode_log(&log.inner)?.data));
-        let profits = logs(stage.contract("Liquidator")?, LiquidateWithoutCapital::SIGNATURE_HASH).await?;
-        let profits = profits.iter().map(|log| Ok(LiquidateWithoutCapital::decode_log(&log.inner)?.data));
-        let profits = profits.filter(|event: &eyre::Result<_>| {
-            event.as_ref().is_ok_and(|event: &LiquidateWithoutCapital| keeper.signers().contains(&event.receiver))
-        });
-        let harvests = logs(stage.contract("Rewards")?, Harvest::SIGNATURE_HASH).await?;
-        let harvests = harvests.iter().map(|log| Ok(Harvest::decode_log(&log.inner)?.data));
-        let mut receipts = Vec::new();
-        for number in from..=last {
-            let all = provider.get_block_receipts(BlockId::number(number)).await?.unwrap_or_default();
-            receipts.extend(all.into_iter().filter(|receipt| keeper.signers().contains(&receipt.from)));
+    /// Puts it together.
+    pub(super) fn of(day: &Day, stage: &Stage, keeper: &Keeper) -> eyre::Result<Self> {
+        let (mut liquidations, mut losses) = (Vec::new(), Vec::new());
+        let (mut profits, mut harvests, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
+        for receipt in &day.receipts {
+            let block = receipt.block_number.wrap_err("a receipt of no block")?;
+            let is_keepers = keeper.signers().contains(&receipt.from);
+            for happening in happenings(receipt, day.market)? {
+                match happening {
+                    Happening::Answer(_) => {}
+                    Happening::Liquidation(event) => liquidations.push((block, event)),
+                    Happening::Loss(event) => losses.push(event),
+                    Happening::Profit(event) if is_keepers => profits.push(event),
+                    Happening::Profit(_) => {}
+                    Happening::Harvest(event) => harvests.push(event),
+                }
+            }
+            if is_keepers {
+                receipts.push(receipt.clone());
+            }
         }
         let tokens = stage.deployment.tokens.iter();
-        Ok(Self {
-            liquidations: liquidations.collect::<eyre::Result<_>>()?,
-            losses: losses.collect::<eyre::Result<_>>()?,
-            profits: profits.collect::<eyre::Result<_>>()?,
-            harvests: harvests.collect::<eyre::Result<_>>()?,
-            receipts,
-            tokens: tokens.map(|(name, token)| (token.address, (name.clone(), token.decimals))).collect(),
-            dollar: stage.token("USDC")?,
-        })
+        let tokens = tokens.map(|(name, token)| (token.address, (name.clone(), token.decimals))).collect();
+        Ok(Self { liquidations, losses, profits, harvests, receipts, tokens, dollar: stage.token("USDC")? })
     }
 
     fn amount(&self, token: Address, units: U256) -> Amount {

@@ -1,31 +1,29 @@
 //! Before the day: who lends, borrows, stakes and covers, and where collateral is sold.
 
 use alloy::{
-    primitives::{Address, B256, U256, aliases::U96},
+    primitives::{U256, aliases::U96},
     providers::{Provider, ext::AnvilApi},
-    rpc::types::Filter,
-    sol_types::SolEvent,
 };
-use eyre::ContextCompat;
-use plimsoll_contracts::{IBackstop, IERC4626, ILens, ILever, IPlimsoll, IRewards, MarketParams};
+use eyre::{ContextCompat, ensure};
+use plimsoll_contracts::{IBackstop, IERC4626, ILever, IPlimsoll, IRewards};
 use plimsoll_deploy::progress::say;
 
 use super::draw::{DOLLAR_E8, PRICE_BEFORE};
 use crate::{
     crowd::{Crowd, Opening},
-    exchange::{Amount, Exchange, route},
+    exchange::route,
     market::units,
     rig::mined,
     stage::Stage,
+    venue::Venue,
 };
 
-/// Names in the manifest: of the market and its pool, and of the programme.
-pub(super) const MARKET: &str = "weth-usdc";
+/// Names in the manifest: of the market and its pool, of its feed, and of the programme.
+const MARKET: &str = "weth-usdc";
+const FEED: &str = "eth-usd";
 const PROGRAMME: &str = "plim";
 /// The most gas of a transaction on this node.
 const TRANSACTION_GAS: u64 = 1 << 24;
-/// So many loans are looked at in one call, so that none needs too much gas.
-const ASKED_AT_ONCE: usize = 200;
 /// What the pool has of each, in whole tokens at the price before the day.
 const POOL_ETHER: u64 = 10_000;
 const POOL_DOLLARS: u64 = 20_000_000;
@@ -56,78 +54,37 @@ const LEVERED_LTV_BPS: u16 = 8_000;
 /// Everybody in place.
 #[derive(Debug)]
 pub(super) struct Scene<'a> {
-    pub(super) stage: &'a Stage,
-    pub(super) exchange: Exchange<'a>,
-    pub(super) pool: Address,
-    pub(super) market: MarketParams,
-    /// Everybody who borrows.
-    pub(super) borrowers: Vec<Address>,
-    lens: Address,
-}
-
-/// Loans as they stand in one block.
-#[derive(Debug)]
-pub(super) struct Standing {
-    /// Of the collateral, as oracles say it.
-    pub(super) price: U256,
-    /// Whose loans can be liquidated.
-    pub(super) under_water: Vec<Address>,
-    /// What all of them owe, in units of the loan token.
-    pub(super) debt: U256,
+    /// The market, and what is around it.
+    pub(super) venue: Venue<'a>,
 }
 
 impl<'a> Scene<'a> {
     /// Has everybody take their place.
     pub(super) async fn set(stage: &'a Stage, loans: &[Opening]) -> eyre::Result<Self> {
-        let market = stage.market(MARKET)?;
         say("filling the pool, the backstop and the staking programme");
         let worth = [units(POOL_ETHER, 18), units(POOL_DOLLARS, 6)];
-        let exchange = stage.provide(MARKET, Stage::amounts(&market, worth[0], worth[1])).await?;
-        let pool = stage.deployment.pools.get(MARKET).wrap_err("there is no such pool")?.address;
-        let lens = stage.contract("Lens")?;
-        let mut scene = Self { stage, exchange, pool, market, borrowers: Vec::new(), lens };
+        let venue = Venue::open(stage, MARKET, FEED, worth).await?;
+        let scene = Self { venue };
         scene.stake().await?;
         scene.cover().await?;
 
         say(format_args!("{} lenders and borrowers, {} of them leveraged", loans.len() + 1, LEVERAGED.len()));
         let levered: u64 = (0..).zip(LEVERAGED).map(|(number, _)| levered_dollars(number)).sum();
         let borrowed: u128 = loans.iter().map(|loan| loan.debt).sum::<u128>() + u128::from(levered) * 1_000_000;
-        stage.lend(&scene.market, borrowed * LENT_PERCENT / 100).await?;
+        stage.lend(&scene.venue.market, borrowed * LENT_PERCENT / 100).await?;
         let crowd = Crowd::deploy(&stage.rig, stage.contract("Plimsoll")?, TRANSACTION_GAS).await?;
-        crowd.open(&scene.market, loans).await?;
+        crowd.open(&scene.venue.market, loans).await?;
         scene.lever().await?;
         // What they bought made it dearer.
-        let [ether, dollars] = scene.worth(PRICE_BEFORE);
-        scene.exchange.trade_to(scene.pool, ether, dollars).await?;
-        scene.borrowers = scene.find_borrowers().await?;
+        scene.venue.trade_to(PRICE_BEFORE).await?;
         Ok(scene)
-    }
-
-    /// Amounts that are worth the same at a price in dollars of 8 decimals.
-    pub(super) fn worth(&self, price: u128) -> [Amount; 2] {
-        // A hundred ether in units of 18 decimals are worth as many units of a dollar's 6.
-        Stage::amounts(&self.market, units(100, 18), U256::from(price))
-    }
-
-    /// How the loans stand now.
-    pub(super) async fn standing(&self) -> eyre::Result<Standing> {
-        let lens = ILens::new(self.lens, self.stage.rig.provider());
-        let id = self.market.id().0;
-        let lines = lens.markets(vec![id]).call().await?;
-        let line = lines.first().wrap_err("the lens does not know the market")?;
-        let mut under_water = Vec::new();
-        for some in self.borrowers.chunks(ASKED_AT_ONCE) {
-            let lines = lens.liquidatable(id, some.to_vec()).call().await?.lines;
-            under_water.extend(lines.iter().filter(|line| line.liquidatable).map(|line| line.account));
-        }
-        Ok(Standing { price: line.liquidationPrice.price, under_water, debt: line.accrued.borrowAssets })
     }
 
     /// Stakers who agreed to be harvested, and something to harvest from next week on.
     async fn stake(&self) -> eyre::Result<()> {
-        let (rig, rewards) = (&self.stage.rig, self.stage.contract("Rewards")?);
-        let pool = self.stage.deployment.programmes.get(PROGRAMME).wrap_err("there is no such programme")?.id;
-        let (plim, dollars) = (self.stage.token("PLIM")?, self.stage.token("USDC")?);
+        let (rig, rewards) = (&self.venue.stage.rig, self.venue.stage.contract("Rewards")?);
+        let pool = self.venue.stage.deployment.programmes.get(PROGRAMME).wrap_err("there is no such programme")?.id;
+        let (plim, dollars) = (self.venue.stage.token("PLIM")?, self.venue.stage.token("USDC")?);
         let contract = IRewards::new(rewards, rig.provider());
         for (number, index) in (1..).zip(STAKERS) {
             let (staker, amount) = (rig.node.account(index)?, units(STAKE * number, 18));
@@ -149,10 +106,10 @@ impl<'a> Scene<'a> {
 
     /// A deposit in the backstop, and time until the market may use it. Feeds are asked again after that.
     async fn cover(&self) -> eyre::Result<()> {
-        let (rig, id) = (&self.stage.rig, self.market.id().0);
-        let (provider, address) = (rig.provider(), self.stage.contract("Backstop")?);
+        let (rig, id) = (&self.venue.stage.rig, self.venue.market.id().0);
+        let (provider, address) = (rig.provider(), self.venue.stage.contract("Backstop")?);
         let (depositor, amount) = (rig.node.account(DEPOSITOR)?, units(COVER_DOLLARS, 6));
-        rig.give(self.market.loanToken, depositor, amount, address).await?;
+        rig.give(self.venue.market.loanToken, depositor, amount, address).await?;
         mined(IERC4626::new(address, provider).deposit(amount, depositor).from(depositor)).await?;
 
         let backstop = IBackstop::new(address, provider);
@@ -163,25 +120,26 @@ impl<'a> Scene<'a> {
         provider.evm_mine(None).await?;
         mined(backstop.applyLimit(id).from(rig.deployer())).await?;
         for (feed, answer) in [
-            ("eth-usd", PRICE_BEFORE),
+            (FEED, PRICE_BEFORE),
             ("btc-usd", 60_000 * DOLLAR_E8),
             ("usdc-usd", DOLLAR_E8),
             ("wsteth-eth", 1_180_000_000_000_000_000),
         ] {
-            let answered = self.stage.send_feed(feed, answer).await?;
+            let answered = self.venue.stage.send_feed(feed, answer).await?;
             provider.evm_mine(None).await?;
-            self.succeeded(answered).await?;
+            let receipt = provider.get_transaction_receipt(answered).await?;
+            ensure!(receipt.is_some_and(|receipt| receipt.status()), "the feed {feed} has not answered");
         }
         Ok(())
     }
 
     /// Those who borrow to buy what they pledge.
     async fn lever(&self) -> eyre::Result<()> {
-        let (rig, address) = (&self.stage.rig, self.stage.contract("Lever")?);
-        let fee = self.stage.deployment.pools.get(MARKET).wrap_err("there is no such pool")?.fee;
+        let (rig, address) = (&self.venue.stage.rig, self.venue.stage.contract("Lever")?);
+        let fee = self.venue.stage.deployment.pools.get(MARKET).wrap_err("there is no such pool")?.fee;
         let lever = ILever::new(address, rig.provider());
-        let core = IPlimsoll::new(self.stage.contract("Plimsoll")?, rig.provider());
-        let params = &self.market;
+        let core = IPlimsoll::new(self.venue.stage.contract("Plimsoll")?, rig.provider());
+        let params = &self.venue.market;
         let deposit = units(LEVERED_ETHER, 18);
         for (number, index) in (0..).zip(LEVERAGED) {
             let account = rig.node.account(index)?;
@@ -195,7 +153,7 @@ impl<'a> Scene<'a> {
                 // 2,000 dollars an ether, of which a hundredth is 20.
                 minBought: units(dollars * BOUGHT_PERCENT, 18) / U256::from(200_000),
                 maxLtvBps: LEVERED_LTV_BPS,
-                swapper: self.stage.contract("UniswapV3Swapper")?,
+                swapper: self.venue.stage.contract("UniswapV3Swapper")?,
                 route: route(params.loanToken, fee, params.collateralToken),
                 deadline: U256::MAX,
             };
@@ -204,26 +162,6 @@ impl<'a> Scene<'a> {
         }
         Ok(())
     }
-
-    async fn find_borrowers(&self) -> eyre::Result<Vec<Address>> {
-        let filter = Filter::new()
-            .address(self.stage.contract("Plimsoll")?)
-            .event_signature(IPlimsoll::Borrow::SIGNATURE_HASH)
-            .topic1(self.market.id().0)
-            .from_block(0);
-        let mut borrowers = Vec::new();
-        for log in self.stage.rig.provider().get_logs(&filter).await? {
-            borrowers.push(IPlimsoll::Borrow::decode_log(&log.inner)?.onBehalf);
-        }
-        Ok(borrowers)
-    }
-
-    /// Fails unless a transaction is mined and did what it was for.
-    pub(super) async fn succeeded(&self, hash: B256) -> eyre::Result<()> {
-        let receipt = self.stage.rig.provider().get_transaction_receipt(hash).await?;
-        let done = receipt.is_some_and(|receipt| receipt.status());
-        done.then_some(()).wrap_err_with(|| format!("the transaction {hash} was not mined, or it reverted"))
-    }
 }
 
 const fn levered_dollars(number: u64) -> u64 {
@@ -231,7 +169,7 @@ const fn levered_dollars(number: u64) -> u64 {
 }
 
 /// The newest block's second.
-pub(super) async fn now(provider: &impl Provider) -> eyre::Result<u64> {
+async fn now(provider: &impl Provider) -> eyre::Result<u64> {
     let block = provider.get_block(Default::default()).await?.wrap_err("the node has no block")?;
     Ok(block.header.timestamp)
 }

@@ -1,28 +1,23 @@
 //! The replay on a chain: the real contracts, a real Uniswap V3 pool and the real keeper, each as it would be elsewhere.
 //!
-//! The chain's clock jumps with the recording. Before each next block the keeper has the time it needs: on a real chain
-//! that is twelve seconds. It has no rivals, so it pays nothing for its place in a block.
+//! The chain's clock jumps with the recording. Before each next block the keeper has the time that it needs: on a real
+//! chain that is twelve seconds. It has no rivals, so it pays nothing for its place in a block.
 
 use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 
 use alloy::{
-    primitives::{Address, U256},
+    primitives::{Address, B256, U256},
     providers::ext::AnvilApi,
     rpc::types::TransactionReceipt,
-    sol_types::SolEvent,
 };
 use eyre::{ContextCompat, ensure};
-use plimsoll_contracts::{
-    ILiquidator::LiquidateWithoutCapital,
-    IPlimsoll::{Liquidate, RealiseLoss},
-    quantity::{BasisPoints, decimal_text},
-};
+use plimsoll_contracts::quantity::{BasisPoints, decimal_text};
 use plimsoll_deploy::{manifest::Manifest, progress::say};
 use plimsoll_keeper::outside::amount::readable;
 use tokio::time::Instant;
 
 use super::{
-    feed::{Answer, BLOCK_SECS, Clock, Mood},
+    feed::{Answer, Clock, Mood},
     outcome::{Delay, Liquidation, Moment, Outcome},
     prices::{PRICE_DECIMALS, Prices},
     setting::{DOLLAR, LENT_PERCENT, SMALLEST_DEBT, Setting, UNITS_PER_UNIT, worth},
@@ -30,8 +25,9 @@ use super::{
 use crate::{
     crowd::Crowd,
     keeper::Keeper,
+    play::{BLOCK_SECS, Block, Happening, Play, happenings},
     stage::Stage,
-    venue::{Block, Next, Venue},
+    venue::Venue,
 };
 
 /// The market, its pool and its oracle, as a manifest.
@@ -53,127 +49,112 @@ pub async fn play(setting: &Setting, prices: &Prices, keeper: Command) -> eyre::
     say("starting a node and deploying");
     let stage = Box::pin(Stage::start_from(manifest(setting, prices.first())?, &NODE)).await?;
     let venue = Venue::open(&stage, MARKET, FEED, pool(setting, prices.first())).await?;
+    venue.provider().anvil_set_balance(stage.rig.deployer(), U256::from(FOR_GAS)).await?;
     let loans = setting.loans(prices.first());
-    say(format_args!("{} loans", loans.len()));
     let borrowed: u128 = loans.iter().map(|loan| loan.debt).sum();
     stage.lend(&venue.market, borrowed * LENT_PERCENT / 100).await?;
     let crowd = Crowd::deploy(&stage.rig, stage.contract("Plimsoll")?, TRANSACTION_GAS).await?;
     crowd.open(&venue.market, &loans).await?;
-    let borrowers = venue.borrowers().await?;
-    venue.provider().anvil_set_balance(stage.rig.deployer(), U256::from(FOR_GAS)).await?;
 
-    say("starting the keeper");
+    say(format_args!("{} loans; starting the keeper", loans.len()));
+    let mut play = Play::begin(&venue, setting.gas_price).await?;
     let keeper = Keeper::start(&stage, keeper, &keeper_settings(setting)).await?;
     keeper.until_ready().await?;
-    let play = Play { setting, prices, venue: &venue, keeper: &keeper, borrowers: &borrowers };
-    play.through().await
-}
-
-/// What stays the same while it is played.
-struct Play<'a> {
-    setting: &'a Setting,
-    prices: &'a Prices,
-    venue: &'a Venue<'a>,
-    keeper: &'a Keeper,
-    borrowers: &'a [Address],
-}
-
-impl Play<'_> {
-    async fn through(&self) -> eyre::Result<Outcome> {
-        let (venue, prices) = (self.venue, self.prices);
-        let [begin, _] = venue.begin(self.setting.gas_price).await?;
-        let standing = venue.standing(self.borrowers).await?;
-        let debt = u128::try_from(standing.debt)?;
-        let mut log = Log {
-            play: self,
-            numbers: (0..).zip(self.borrowers).map(|(number, account)| (*account, number)).collect(),
-            since: BTreeMap::new(),
-            losses: 0,
-            outcome: Outcome { loans: u64::try_from(self.borrowers.len())?, debt, ..Outcome::default() },
-        };
-        let mut clock = Clock::new();
-        let mut last = Answer { second: 0, price: prices.first() };
-        let (mut mood, mut told) = (Mood::Quiet, Instant::now());
-        while let Some(second) = clock.tick(prices, self.setting.feed, last, mood) {
-            if second > prices.end() + MOST_BLOCKS_BEYOND * BLOCK_SECS {
-                break;
-            }
-            let price = prices.at(second);
-            let answer = self.setting.feed.answer(last, second, price);
-            let next = Next {
-                timestamp: begin + second,
-                price,
-                answer: answer.map(|answer| answer.price),
-                base_fee: self.setting.gas_price,
-            };
-            let block = venue.mine(&next, self.borrowers).await?;
-            last = answer.unwrap_or(last);
-            let moment = log.note(&block, second, price, last.price)?;
-            let is_busy = self.keeper.until_answered(venue.provider(), block.number).await?;
-            mood = match moment.under_water {
-                _ if is_busy => Mood::Busy,
-                0 => Mood::Quiet,
-                _ => Mood::Stuck,
-            };
-            if told.elapsed() > TOLD_EVERY {
-                told = Instant::now();
-                self.tell(&moment);
-            }
+    let mut log = Log::open(setting, prices, &play)?;
+    let (mut clock, mut mood, mut told) = (Clock::new(), Mood::Quiet, Instant::now());
+    let mut last = Answer { second: 0, price: prices.first() };
+    while let Some(second) = clock.tick(prices, setting.feed, last, mood) {
+        if second > prices.end() + MOST_BLOCKS_BEYOND * BLOCK_SECS {
+            break;
         }
-        log.end().await
+        let price = prices.at(second);
+        let answer = setting.feed.answer(last, second, price);
+        let block = play.mine(second, price, answer.map(|answer| answer.price)).await?;
+        last = answer.unwrap_or(last);
+        let moment = log.note(&block, keeper.signer(), price)?;
+        let is_busy = play.until_answered(&keeper, &block).await?;
+        mood = match moment.under_water {
+            0 => Mood::Quiet,
+            _ if is_busy => Mood::Busy,
+            _ => Mood::Stuck,
+        };
+        if told.elapsed() > TOLD_EVERY {
+            told = Instant::now();
+            tell(&moment, prices);
+        }
     }
+    let shortfall = venue.shortfall(&play.borrowers).await?;
+    log.close(u128::try_from(shortfall)?)
+}
 
-    fn tell(&self, moment: &Moment) {
-        let part = moment.second * 100 / self.prices.end().max(1);
-        let (hours, minutes) = (moment.second / 3_600, moment.second / 60 % 60);
-        let price = readable(&decimal_text(U256::from(moment.market_price), PRICE_DECIMALS));
-        let owed = readable(&(moment.debt / DOLLAR).to_string());
-        say(format_args!(
-            "{part} %, hour {hours}:{minutes:02}: the price is {price}, {} under water, {owed} USDC owed",
-            moment.under_water
-        ));
-    }
+/// How far it has come.
+fn tell(moment: &Moment, prices: &Prices) {
+    let part = moment.second * 100 / prices.end().max(1);
+    let (hours, minutes) = (moment.second / 3_600, moment.second / 60 % 60);
+    let price = readable(&decimal_text(U256::from(moment.market_price), PRICE_DECIMALS));
+    let (under_water, owed) = (moment.under_water, readable(&(moment.debt / DOLLAR).to_string()));
+    say(format_args!("{part} %, hour {hours}:{minutes:02}: {price} USD, {under_water} under water, {owed} USDC owed"));
 }
 
 /// What has happened so far.
 struct Log<'a> {
-    play: &'a Play<'a>,
+    setting: &'a Setting,
     /// Accounts as numbers, in the order in which they were drawn.
     numbers: BTreeMap<Address, u64>,
-    /// Who is under water, since which second and block.
-    since: BTreeMap<u64, Since>,
+    /// The market, as events say it.
+    market: B256,
+    /// What the keeper gets its profit in.
+    loan_token: Address,
+    /// What the feed said last.
+    oracle_price: u128,
     /// Bad debt as the market realised it.
     losses: u128,
     outcome: Outcome,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Since {
-    second: u64,
-    block: u64,
-}
+impl<'a> Log<'a> {
+    fn open(setting: &'a Setting, prices: &Prices, play: &Play<'_>) -> eyre::Result<Self> {
+        let (market, debt) = (&play.venue.market, u128::try_from(play.opening.debt)?);
+        let price = prices.first();
+        let moment = Moment {
+            second: 0,
+            market_price: price,
+            oracle_price: price,
+            debt,
+            under_water: u64::try_from(play.opening.under_water.len())?,
+        };
+        let loans = u64::try_from(play.borrowers.len())?;
+        Ok(Self {
+            setting,
+            numbers: play.borrowers.iter().copied().zip(0..).collect(),
+            market: market.id().0,
+            loan_token: market.loanToken,
+            oracle_price: price,
+            losses: 0,
+            outcome: Outcome { loans, debt, moments: vec![moment], ..Outcome::default() },
+        })
+    }
 
-impl Log<'_> {
     /// Writes down a block.
-    fn note(&mut self, block: &Block, second: u64, market_price: u128, oracle_price: u128) -> eyre::Result<Moment> {
+    fn note(&mut self, block: &Block, keeper: Address, market_price: u128) -> eyre::Result<Moment> {
         for receipt in &block.receipts {
-            self.note_receipt(receipt, second, market_price, oracle_price)?;
+            if receipt.from == keeper {
+                self.note_gas(receipt, market_price)?;
+            }
+            for happening in happenings(receipt, self.market)? {
+                self.note_happening(&happening, block)?;
+            }
         }
-        let mut before = std::mem::take(&mut self.since);
         for account in &block.standing.under_water {
             let number = self.number(*account)?;
-            let since = before.remove(&number).unwrap_or(Since { second, block: block.number });
-            self.since.insert(number, since);
             self.outcome.under_water.insert(number);
         }
-        let over = before.values().chain(self.since.values());
-        let delay = |since: &Since| Delay { seconds: second - since.second, blocks: block.number - since.block };
-        let worst = over.map(delay).max().unwrap_or_default();
-        self.outcome.worst_delay = self.outcome.worst_delay.max(worst);
+        let delays = block.delays().map(|[seconds, blocks]| Delay { seconds, blocks });
+        self.outcome.worst_delay = delays.fold(self.outcome.worst_delay, Ord::max);
         let moment = Moment {
-            second,
+            second: block.at.second,
             market_price,
-            oracle_price,
+            oracle_price: self.oracle_price,
             debt: u128::try_from(block.standing.debt)?,
             under_water: u64::try_from(block.standing.under_water.len())?,
         };
@@ -181,47 +162,39 @@ impl Log<'_> {
         Ok(moment)
     }
 
-    /// Writes down what a transaction did: liquidations, losses, what they brought the keeper and what they cost it.
-    fn note_receipt(
-        &mut self,
-        receipt: &TransactionReceipt,
-        second: u64,
-        market_price: u128,
-        oracle_price: u128,
-    ) -> eyre::Result<()> {
-        if self.play.keeper.signers().contains(&receipt.from) {
-            let wei = U256::from(receipt.gas_used) * U256::from(receipt.effective_gas_price);
-            let ether = U256::from(self.play.setting.ether(market_price));
-            self.outcome.gas += u128::try_from((wei * ether).div_ceil(U256::from(UNITS_PER_UNIT)))?;
-            self.outcome.transactions += 1;
-            self.outcome.reverted += u64::from(!receipt.status());
-        }
-        for log in receipt.logs() {
-            match log.topics().first() {
-                Some(&Liquidate::SIGNATURE_HASH) => {
-                    let event = Liquidate::decode_log(&log.inner)?;
-                    let (borrower, seized) = (self.number(event.borrower)?, u128::try_from(event.seized)?);
-                    self.outcome.liquidations.push(Liquidation {
-                        second,
-                        borrower,
-                        since: self.since.get(&borrower).map_or(second, |since| since.second),
-                        repaid: u128::try_from(event.repaid)?,
-                        seized,
-                        worth: worth(seized, oracle_price),
-                        bad_debt: u128::try_from(event.badDebt)?,
-                    });
-                }
-                Some(&RealiseLoss::SIGNATURE_HASH) => {
-                    self.losses += u128::try_from(RealiseLoss::decode_log(&log.inner)?.loss)?;
-                }
-                Some(&LiquidateWithoutCapital::SIGNATURE_HASH) => {
-                    let event = LiquidateWithoutCapital::decode_log(&log.inner)?;
-                    let loan = self.play.venue.market.loanToken;
-                    ensure!(event.profitToken == loan, "a profit came in another token than the loan's: {event:?}");
-                    self.outcome.profit += u128::try_from(event.profit)?;
-                }
-                _ => {}
+    /// What a transaction of the keeper's cost it.
+    fn note_gas(&mut self, receipt: &TransactionReceipt, market_price: u128) -> eyre::Result<()> {
+        let wei = u128::from(receipt.gas_used) * receipt.effective_gas_price;
+        // An ether has as many decimals as the collateral.
+        self.outcome.gas += worth(wei, self.setting.ether(market_price));
+        self.outcome.transactions += 1;
+        self.outcome.reverted += u64::from(!receipt.status());
+        Ok(())
+    }
+
+    fn note_happening(&mut self, happening: &Happening, block: &Block) -> eyre::Result<()> {
+        match happening {
+            Happening::Answer(event) => self.oracle_price = u128::try_from(event.current)?,
+            Happening::Liquidation(event) => {
+                let seized = u128::try_from(event.seized)?;
+                let since = block.were_under_water.get(&event.borrower).unwrap_or(&block.at);
+                self.outcome.liquidations.push(Liquidation {
+                    second: block.at.second,
+                    borrower: self.number(event.borrower)?,
+                    since: since.second,
+                    repaid: u128::try_from(event.repaid)?,
+                    seized,
+                    worth: worth(seized, self.oracle_price),
+                    bad_debt: u128::try_from(event.badDebt)?,
+                });
             }
+            Happening::Loss(event) => self.losses += u128::try_from(event.loss)?,
+            Happening::Profit(event) => {
+                let is_loan = event.profitToken == self.loan_token;
+                ensure!(is_loan, "a profit came in another token than the loan's: {event:?}");
+                self.outcome.profit += u128::try_from(event.profit)?;
+            }
+            Happening::Harvest(_) => {}
         }
         Ok(())
     }
@@ -231,13 +204,12 @@ impl Log<'_> {
     }
 
     /// What it came to.
-    async fn end(self) -> eyre::Result<Outcome> {
-        let mut outcome = self.outcome;
+    fn close(self, shortfall: u128) -> eyre::Result<Outcome> {
+        let Self { mut outcome, losses, .. } = self;
         let bad: u128 = outcome.liquidations.iter().map(|liquidation| liquidation.bad_debt).sum();
-        let losses = self.losses;
         ensure!(losses == bad, "liquidations left bad debt of {bad} units, and losses of {losses} were realised");
-        outcome.left_under_water = u64::try_from(self.since.len())?;
-        outcome.shortfall = u128::try_from(self.play.venue.shortfall(self.play.borrowers).await?)?;
+        outcome.left_under_water = outcome.moments.last().map_or(0, |moment| moment.under_water);
+        outcome.shortfall = shortfall;
         Ok(outcome)
     }
 }

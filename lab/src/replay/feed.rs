@@ -7,9 +7,8 @@
 use serde::Serialize;
 
 use super::prices::Prices;
+use crate::play::BLOCK_SECS;
 
-/// Between blocks that follow one another, and between two looks of the feed at the price.
-pub const BLOCK_SECS: u64 = 12;
 /// The longest that is jumped over while somebody is under water and the keeper does nothing about it.
 const LONGEST_WAIT_SECS: u64 = 600;
 const BPS: u128 = 10_000;

@@ -9,8 +9,10 @@
 //! ```
 //!
 //! [`prices`] reads a recording. [`setting`] says what is chosen: LTVs, depth of the exchange, price of gas, who borrows.
-//! The [`model`] plays by any of the [`rules`]. A [`feed`] answers by heartbeat and deviation, and its clock leaves out blocks in which nothing can happen. In each
-//! block, traders have the exchange's price at the recorded one, so what a sale moved it by is made good a block later.
+//! The [`model`] plays by any of the [`rules`], the [`chain`] by what is deployed. A [`feed`] answers by heartbeat and
+//! deviation, and its clock leaves out blocks in which nothing can happen. In a block the liquidator comes first, with
+//! what it decided on the one before; then traders bring the exchange's price to the recorded one, which makes good what
+//! a sale moved it by; then the feed answers.
 //! The liquidator's costs are always in it: the exchange's fee, what selling moves the price by, and gas.
 
 pub mod chain;
