@@ -1,4 +1,6 @@
-//! What the documents say about the tests is held against the tests.
+//! What the documents say about tests and commands is held against those.
+
+mod commands;
 
 use std::{fs, path::Path};
 
