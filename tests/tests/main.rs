@@ -10,6 +10,7 @@ mod follow;
 mod fork;
 mod gas;
 mod keeper;
+mod liquidation;
 mod math;
 mod params;
 mod positions;

@@ -12,8 +12,8 @@
 //! The [`model`] plays by any of the [`rules`], the [`chain`] by what is deployed. A [`feed`] answers by heartbeat and
 //! deviation, and its clock leaves out blocks in which nothing can happen. In a block the liquidator comes first, with
 //! what it decided on the one before; then traders bring the exchange's price to the recorded one, which makes good what
-//! a sale moved it by; then the feed answers.
-//! The liquidator's costs are always in it: the exchange's fee, what selling moves the price by, and gas.
+//! a sale moved it by; then the feed answers. The liquidator's costs are always in it: the exchange's fee, what
+//! selling moves the price by, and gas.
 
 pub mod chain;
 pub mod feed;

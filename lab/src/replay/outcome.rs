@@ -138,6 +138,23 @@ impl Liquidation {
 }
 
 impl Outcome {
+    /// Has both have happened, to different people. How things stood block by block is that of the first.
+    pub fn join(&mut self, other: Self) {
+        let before = self.loans;
+        self.loans += other.loans;
+        self.debt += other.debt;
+        let renumbered = |done: Liquidation| Liquidation { borrower: before + done.borrower, ..done };
+        self.liquidations.extend(other.liquidations.into_iter().map(renumbered));
+        self.under_water.extend(other.under_water.into_iter().map(|number| before + number));
+        self.left_under_water += other.left_under_water;
+        self.shortfall += other.shortfall;
+        self.worst_delay = self.worst_delay.max(other.worst_delay);
+        self.profit += other.profit;
+        self.gas += other.gas;
+        self.transactions += other.transactions;
+        self.reverted += other.reverted;
+    }
+
     /// What it comes to.
     pub fn figures(&self) -> eyre::Result<Figures> {
         let (mut episodes, [mut repaid, mut penalty, mut bad_debt]) = (BTreeMap::<u64, BTreeSet<u64>>::new(), [0; 3]);
@@ -172,5 +189,36 @@ impl Outcome {
             transactions: self.transactions,
             reverted: self.reverted,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_outcomes_joined_are_of_different_people() {
+        let liquidation =
+            Liquidation { second: 24, borrower: 3, since: 12, repaid: 100, seized: 1, worth: 105, bad_debt: 1 };
+        let outcome = Outcome {
+            loans: 10,
+            debt: 1_000,
+            liquidations: vec![liquidation, Liquidation { since: 20, ..liquidation }],
+            under_water: BTreeSet::from([3, 4]),
+            shortfall: 7,
+            worst_delay: Delay { seconds: 12, blocks: 1 },
+            profit: 5,
+            gas: 2,
+            ..Outcome::default()
+        };
+        let mut both = outcome.clone();
+        both.join(Outcome { worst_delay: Delay { seconds: 24, blocks: 1 }, ..outcome });
+        let figures = both.figures().unwrap();
+        assert_eq!([figures.loans, figures.under_water, figures.liquidated, figures.again], [20, 4, 2, 2]);
+        assert_eq!(
+            [figures.penalty_of_repaid_bps, figures.penalty_of_debt_bps, figures.liquidated_bps],
+            [400, 80, 2_000]
+        );
+        assert_eq!((figures.worst_delay.seconds, both.shortfall, both.profit - both.gas), (24, 14, 6));
     }
 }

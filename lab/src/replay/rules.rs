@@ -46,6 +46,8 @@ pub struct Constants {
     pub floor: u32,
     /// A loan is lifted to a health of 1 and this part of `1 − L`.
     pub target: u32,
+    /// Where the collateral no longer pays for the lowest bonus, it rises towards this part of the way to the highest.
+    pub rise: u32,
 }
 
 /// What somebody owes, and what secures it.
@@ -81,7 +83,7 @@ pub struct Market {
 
 impl Constants {
     /// Those of the contract.
-    pub const OURS: Self = Self { cap: 1_500, slope: 3_000, floor: 2_500, target: 5_000 };
+    pub const OURS: Self = Self { cap: 1_500, slope: 3_000, floor: 2_500, target: 5_000, rise: 10_000 };
 
     /// The bonuses at a liquidation LTV.
     fn terms(self, ltv_bps: u16) -> Terms {
@@ -115,7 +117,8 @@ impl Constants {
         } else if c >= lowest {
             Ceiling { repay: debt, bonus: None }
         } else {
-            let bonus = bonus(lowest + risen(lowest - c));
+            let most = (highest - lowest) * u128::from(self.rise) / bps;
+            let bonus = bonus(lowest + risen(lowest - c).min(most));
             Ceiling { repay: paid_for_up(value, bonus), bonus: None }
         }
     }
@@ -152,6 +155,8 @@ impl Rule {
             Constants { target: 20_000, ..ours },
             Constants { slope: 1_500, ..ours },
             Constants { slope: 5_000, ..ours },
+            Constants { rise: 0, ..ours },
+            Constants { rise: 5_000, ..ours },
             Constants { cap: 1_000, ..ours },
             Constants { cap: 2_000, ..ours },
         ];
@@ -170,6 +175,7 @@ impl Rule {
                     ("target", constants.target, ours.target),
                     ("slope", constants.slope, ours.slope),
                     ("cap", constants.cap, ours.cap),
+                    ("rise under water", constants.rise, ours.rise),
                 ];
                 let others = named.into_iter().filter(|(_, value, ours)| value != ours);
                 let others: Vec<_> = others.map(|(name, value, _)| format!("{name} {}", percent(value))).collect();

@@ -1,0 +1,89 @@
+//! Our rule of liquidation beside that of others: what `docs/liquidation.md` promises of it.
+
+use std::path::Path;
+
+use eyre::ensure;
+use plimsoll_deploy::workspace::Workspace;
+use plimsoll_lab::replay::{
+    feed::Feed,
+    model,
+    outcome::Liquidation,
+    prices::Prices,
+    rules::Rule,
+    setting::{DOLLAR, Setting},
+};
+
+use crate::support;
+
+/// The ETH and USDC crashes whose prices are on record.
+const CRASHES: [&str; 4] = [
+    "prices/2020-03-12_black_thursday__binance_ETHUSDT_1h_cdd.csv",
+    "prices/2020-03-12_black_thursday__binance_ETHUSDT_perp_1m_partial.csv",
+    "prices/2021-05-19_leverage_flush__binance_ETHUSDT_30m.csv",
+    "prices/2023-03-11_usdc_depeg__implied_USDCUSD_1m.csv",
+];
+const GAPS: [&str; 4] = ["gap-12.csv", "gap-17.csv", "gap-20.csv", "gap-25.csv"];
+/// From a sixtieth of what is owed to more than all of it.
+const DEPTHS: [u128; 3] = [300_000, 3_000_000, 30_000_000];
+/// Up to where one may borrow, and from where on one is liquidated.
+const LTVS: [[u16; 2]; 4] = [[7_500, 8_000], [8_000, 8_600], [8_800, 9_150], [9_300, 9_450]];
+/// For a crash of something that is no ether.
+const ETHER: u128 = 2_000 * 100_000_000;
+/// Of what borrowers lose by Morpho's bonus.
+const PROMISED_PERCENT: u128 = 35;
+
+/// What a day costs, in units of the loan token.
+struct Cost {
+    borrowers: u128,
+    /// Written off or never to be repaid.
+    lenders: u128,
+}
+
+fn cost(rule: Rule, [borrow_ltv_bps, liquidation_ltv_bps]: [u16; 2], depth: u128, file: &Path) -> eyre::Result<Cost> {
+    let prices = Prices::read(file, None)?;
+    let setting = Setting {
+        borrow_ltv_bps,
+        liquidation_ltv_bps,
+        depth: depth * DOLLAR,
+        gas_price: 20_000_000_000,
+        ether_price: (prices.first() < ETHER / 100).then_some(ETHER),
+        feed: Feed { heartbeat_secs: 3_600, deviation_bps: 50 },
+        positions: 200,
+        debt: 20_000_000 * DOLLAR,
+        seed: 1,
+    };
+    let outcome = model::play(&rule, &setting, &prices)?;
+    ensure!(!outcome.liquidations.is_empty(), "nobody was liquidated in {}", file.display());
+    let sum = |part: fn(&Liquidation) -> u128| outcome.liquidations.iter().map(part).sum::<u128>();
+    Ok(Cost { borrowers: sum(Liquidation::penalty), lenders: sum(|done| done.bad_debt) + outcome.shortfall })
+}
+
+#[test]
+fn in_recorded_crashes_borrowers_pay_a_third_of_what_morphos_bonus_costs_and_lenders_nothing() -> eyre::Result<()> {
+    for name in CRASHES {
+        let Some(file) = support::data_file(name)? else { return Ok(()) };
+        for depth in DEPTHS {
+            let [ours, morphos] = [Rule::Plimsoll, Rule::Morpho].map(|rule| cost(rule, [8_000, 8_600], depth, &file));
+            let (ours, morphos) = (ours?, morphos?);
+            assert_eq!((ours.lenders, morphos.lenders), (0, 0), "{name}, depth {depth}");
+            let most = morphos.borrowers * PROMISED_PERCENT / 100;
+            assert!(ours.borrowers <= most, "{name}, depth {depth}: {} of {}", ours.borrowers, morphos.borrowers);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn after_a_gap_neither_borrowers_nor_lenders_lose_more_than_by_morphos_rule() -> eyre::Result<()> {
+    let folder = Workspace::find()?.root().join("examples/prices");
+    for name in GAPS {
+        for (ltv, depth) in LTVS.into_iter().flat_map(|ltv| DEPTHS.map(|depth| (ltv, depth))) {
+            let [ours, morphos] = [Rule::Plimsoll, Rule::Morpho].map(|rule| cost(rule, ltv, depth, &folder.join(name)));
+            let (ours, morphos) = (ours?, morphos?);
+            let told = format!("{name}, LTV {ltv:?}, depth {depth}");
+            assert!(ours.lenders <= morphos.lenders, "{told}: {} of {}", ours.lenders, morphos.lenders);
+            assert!(ours.borrowers < morphos.borrowers, "{told}: {} of {}", ours.borrowers, morphos.borrowers);
+        }
+    }
+    Ok(())
+}
