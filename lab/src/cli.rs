@@ -135,7 +135,7 @@ pub async fn main() -> ExitCode {
         Command::All { .. } | Command::Book { .. } | Command::Reaction { .. } | Command::Storm { .. }
             if cfg!(debug_assertions) && !as_built =>
         {
-            logging::ending(optimised())
+            logging::ending(optimised(&command))
         }
         command => logging::ending(Box::pin(run(command)).await),
     }
@@ -205,7 +205,10 @@ fn print(report: &(impl Serialize + fmt::Display), json: bool) -> eyre::Result<(
 }
 
 /// Has cargo run the same command in an optimised build.
-fn optimised() -> eyre::Result<()> {
+fn optimised(command: &Command) -> eyre::Result<()> {
+    if let Command::All { json, .. } = command {
+        Folder::ready(json)?;
+    }
     say("building with optimisation, without which time and memory mean nothing");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let build = ["run", "--release", "--quiet", "--package", "plimsoll-lab", "--bin", "lab", "--"];
