@@ -16,7 +16,7 @@ use plimsoll_deploy::{progress::say, tools::Tools, workspace::Workspace};
 use plimsoll_keeper::cli as keeper;
 use serde::Serialize;
 
-use crate::{all, book, demo, gas, keeper::Keeper, mutants, output::Folder, reaction, recording, storm};
+use crate::{all, book, demo, gas, keeper::Keeper, mutants, output::Folder, reaction, recording, replay, storm};
 
 /// The demo's day: half an hour of it in a second or so.
 const STEPS: u64 = 48;
@@ -114,6 +114,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Replays recorded prices: what would a market have done on that day? Borrowers are drawn; exchange, gas and price
+    /// feed are as chosen; contracts and keeper are the real ones, on a chain of their own.
+    Replay {
+        #[command(flatten)]
+        options: replay::Options,
+        /// Report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
     /// The keeper itself, for the measurements that start it beside them.
     #[command(hide = true)]
     Keeper(keeper::Arguments),
@@ -185,6 +194,16 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Reaction { positions, rounds, json } => {
             let report = reaction::run(positions, rounds, Keeper::this_program()?).await?;
             print(&report, json)?;
+        }
+        Command::Replay { options, json } => {
+            let folder = options.report.as_deref().map(Folder::ready).transpose()?;
+            // Pictures need a font from the pinned packages.
+            let _ = folder.as_ref().map(|_| Tools::ready(&Workspace::find()?)).transpose()?;
+            let report = Box::pin(replay::run(&options, Keeper::this_program)).await?;
+            print(&report, json)?;
+            if let Some(folder) = folder {
+                say(format_args!("the report is in {}", report.save(&folder)?.display()));
+            }
         }
         Command::Storm { positions, json } => {
             let report = storm::run(positions, Keeper::this_program()?).await?;

@@ -10,6 +10,8 @@
 
 pub mod all;
 pub mod book;
+pub mod calendar;
+pub mod chart;
 pub mod cli;
 pub mod crowd;
 pub mod demo;

@@ -16,6 +16,7 @@ mod params;
 mod positions;
 mod proxy;
 mod random;
+mod replay;
 mod rewards;
 mod rig;
 mod sender;

@@ -12,7 +12,7 @@ pub mod alerts;
 pub mod amount;
 mod live;
 pub mod metrics;
-mod page;
+pub mod page;
 mod server;
 mod shutdown;
 pub mod survey;

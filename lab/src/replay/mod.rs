@@ -18,7 +18,154 @@
 pub mod chain;
 pub mod feed;
 pub mod model;
+mod options;
 pub mod outcome;
+mod page;
+mod picture;
 pub mod prices;
+mod report;
 pub mod rules;
 pub mod setting;
+
+use std::process::Command;
+
+use eyre::{ContextCompat, WrapErr};
+use plimsoll_deploy::progress::say;
+
+use self::{options::Case, outcome::Outcome, rules::Rule};
+pub use self::{
+    options::{Deviation, Dollars, EtherPrice, Gwei, Ltv, Options},
+    report::{Recording, Report, Ruled, Run},
+};
+
+/// Plays every combination, with a program that is the keeper. Everything is checked before the first begins.
+pub async fn run(options: &Options, keeper: impl Fn() -> eyre::Result<Command>) -> eyre::Result<Report> {
+    let cases = options.cases()?;
+    let mut runs = Vec::new();
+    for (number, case) in (1_u64..).zip(&cases) {
+        let (file, market) = (&case.recording.file, report::market(&case.setting));
+        let told = format!("{number} of {}: {file}, {market}", cases.len());
+        if !options.model {
+            say(&told);
+        }
+        let keeper = if options.model { None } else { Some(keeper()?) };
+        runs.push(play(case, keeper).await.wrap_err(told)?);
+    }
+    Ok(Report { runs })
+}
+
+/// Plays one of them: on a chain where there is a keeper, and in arithmetic by every rule.
+async fn play(case: &Case, keeper: Option<Command>) -> eyre::Result<Run> {
+    let Case { recording, prices, setting } = case;
+    let chain = match keeper {
+        Some(keeper) => Some(chain::play(setting, prices, keeper).await?),
+        None => None,
+    };
+    let mut outcomes = Vec::new();
+    for rule in Rule::all() {
+        outcomes.push((rule.name(), model::play(&rule, setting, prices)?));
+    }
+    let ours = outcomes.first().map(|(_, outcome)| outcome);
+    let story = chain.as_ref().or(ours).wrap_err("there is no rule to play by")?;
+    let ruled = |(rule, outcome): &(String, Outcome)| Ok(Ruled { rule: rule.clone(), figures: outcome.figures()? });
+    Ok(Run {
+        prices: Recording::clone(recording),
+        setting: setting.clone(),
+        chain: chain.as_ref().map(Outcome::figures).transpose()?,
+        rules: outcomes.iter().map(ruled).collect::<eyre::Result<_>>()?,
+        figures: story.figures()?,
+        chart: picture::chart(recording, setting, prices, story),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser;
+    use eyre::bail;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    const GAP: &str = include_str!("../../../examples/prices/gap-25.csv");
+
+    /// What is played of a file with this name and these prices.
+    async fn played(name: &str, prices: &str, arguments: &[&str]) -> eyre::Result<Report> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join(name);
+        fs::write(&file, prices)?;
+        let file = file.to_string_lossy().into_owned();
+        let line = ["replay", "--prices", &file].into_iter().chain(arguments.iter().copied());
+        run(&Line::try_parse_from(line)?.options, || bail!("a keeper was started")).await
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_used_is_refused_by_its_line_before_anything_starts() {
+        let error = played("day.csv", "ts,price\n0,200\n60,0\n", &[]).await.unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains("day.csv: line 3: column price: the price is 0"), "{error}");
+        // A file that can be used does start a keeper.
+        let error = played("day.csv", GAP, &[]).await.unwrap_err();
+        assert_eq!(error.to_string(), "a keeper was started");
+    }
+
+    #[tokio::test]
+    async fn one_document_tells_of_every_run_what_was_chosen_and_what_each_rule_comes_to() {
+        let report = played("gap.csv", GAP, &["--model", "--ltv", "80:86,91.5", "--positions", "20"]).await.unwrap();
+        let json = serde_json::to_value(&report).unwrap();
+        let runs = json["runs"].as_array().unwrap();
+        assert_eq!(runs.len(), 2);
+        for (run, ltv) in runs.iter().zip([8_600, 9_150]) {
+            assert_eq!(
+                (&run["prices"]["file"], &run["prices"]["first"]["amount"]),
+                (&"gap.csv".into(), &"2000".into())
+            );
+            assert_eq!(run["setting"]["liquidationLtvBps"], ltv);
+            assert_eq!(run["setting"]["depth"]["amount"], "10000000");
+            assert_eq!(run["chain"], Value::Null);
+            let rules = run["rules"].as_array().unwrap();
+            assert_eq!(rules.len(), Rule::all().len());
+            assert_eq!(rules[0]["rule"], "Plimsoll");
+            assert!(rules.iter().all(|rule| rule["penalty"]["amount"].is_string() && rule["badDebt"].is_object()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_is_told_at_length_and_several_are_told_side_by_side() {
+        let one = played("gap.csv", GAP, &["--model", "--positions", "20"]).await.unwrap().to_string();
+        for told in ["borrow up to 80 %, liquidated from 86 %", "bad debt ", "worst delay ", "all at Morpho's bonus"] {
+            assert!(one.contains(told), "{told}: {one}");
+        }
+        let several = ["--model", "--positions", "20", "--ltv", "75,86", "--depth", "1M,2M"];
+        let several = played("gap.csv", GAP, &several).await.unwrap().to_string();
+        let lines: Vec<_> = several.lines().skip(2).collect();
+        assert_eq!(lines.len(), 5, "{several}");
+        assert!(lines[0].starts_with("run") && lines[0].contains("depth") && !lines[0].contains("gas"), "{several}");
+        assert!(lines[3].starts_with("3: gap.csv") && lines[3].contains("86 %  1,000,000"), "{several}");
+    }
+
+    #[tokio::test]
+    async fn the_page_has_charts_and_figures_loads_nothing_and_is_not_misled_by_a_files_name() {
+        let name = "<img src=x onerror=alert(1)>.csv";
+        let report = played(name, GAP, &["--model", "--positions", "20", "--ltv", "75,86"]).await.unwrap();
+        let page = page::page(&report);
+        let runs = report.runs.len();
+        assert_eq!(page.matches("class=\"chart\"").count(), 2 * runs);
+        for told in ["Side by side", "Under other rules", "How to read this", "all at Morpho's bonus", "id=\"run-2\""] {
+            assert!(page.contains(told), "{told}");
+        }
+        assert!(page.contains("&lt;img src=x") && !page.contains("<img"), "{page}");
+        for elsewhere in ["http:", "https:", "src=\"", "@import", "url(", "<script", "<link"] {
+            assert!(!page.contains(elsewhere), "{elsewhere}");
+        }
+        let picture = report.runs[0].chart.file();
+        assert!(picture.contains("&lt;img src=x") && !picture.contains("<img"), "{picture}");
+    }
+}

@@ -32,6 +32,8 @@ struct Point {
 /// What a price was at any second of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prices {
+    /// When it began, in Unix seconds.
+    begin: u64,
     /// In the order of their seconds. Two at the same second are a jump.
     points: Vec<Point>,
     /// Whether prices move in straight lines from one point to the next, or stand until it.
@@ -78,13 +80,25 @@ impl Prices {
                 points.push(Point { second, price: *price });
             }
         }
-        Ok(Self { points, moves: bars })
+        Ok(Self { begin: first.second, points, moves: bars })
+    }
+
+    /// When it began, in Unix seconds.
+    #[must_use]
+    pub const fn begin(&self) -> u64 {
+        self.begin
     }
 
     /// The price at the beginning.
     #[must_use]
     pub fn first(&self) -> u128 {
         self.at(0)
+    }
+
+    /// The lowest price of all.
+    #[must_use]
+    pub fn lowest(&self) -> u128 {
+        self.points.iter().map(|point| point.price).min().unwrap_or_default()
     }
 
     /// The last second.
@@ -208,7 +222,8 @@ mod tests {
         let at = |second| prices.at(second) / CENT;
         assert_eq!([at(0), at(10), at(30), at(45), at(60), at(89)], [1000, 900, 700, 1150, 1600, 1310]);
         assert_eq!([at(90), at(120), at(135), at(150), at(180)], [2000, 2000, 1550, 1100, 1100]);
-        assert_eq!((prices.first() / CENT, prices.end()), (1000, 180));
+        assert_eq!((prices.begin(), prices.end()), (600, 180));
+        assert_eq!((prices.first() / CENT, prices.lowest() / CENT), (1000, 700));
     }
 
     #[test]

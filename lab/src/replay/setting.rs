@@ -1,8 +1,9 @@
 //! What is chosen: the market, who borrows there, and what is around it.
 
-use serde::Serialize;
+use plimsoll_keeper::outside::amount::Amount;
+use serde::{Serialize, Serializer};
 
-use super::feed::Feed;
+use super::{feed::Feed, prices::PRICE_DECIMALS};
 use crate::{crowd::Opening, random::Random};
 
 /// A dollar in units of the loan token, and a feed's.
@@ -32,16 +33,20 @@ pub struct Setting {
     /// From where on one is liquidated.
     pub liquidation_ltv_bps: u16,
     /// What sales bring until they have lowered the exchange's price by 2 %, in units of the loan token.
+    #[serde(serialize_with = "as_dollars")]
     pub depth: u128,
     /// What gas costs, in wei.
+    #[serde(serialize_with = "as_gwei")]
     pub gas_price: u128,
     /// What an ether is worth, as a price, where the collateral is something else: gas is paid in it.
+    #[serde(serialize_with = "as_price")]
     pub ether_price: Option<u128>,
     /// When the oracle answers.
     pub feed: Feed,
     /// How many borrow.
     pub positions: u64,
     /// How much they do together, in units of the loan token.
+    #[serde(serialize_with = "as_dollars")]
     pub debt: u128,
     /// From which number they are drawn.
     pub seed: u64,
@@ -77,11 +82,41 @@ impl Setting {
     }
 }
 
+/// Units of the loan token as people read them.
+#[must_use]
+pub fn dollars(units: u128) -> Amount {
+    Amount::new(units, 6, "USDC")
+}
+
+/// A price of gas as people read it.
+#[must_use]
+pub fn gwei(wei: u128) -> Amount {
+    Amount::new(wei, 9, "gwei")
+}
+
+/// A feed's price as people read it.
+#[must_use]
+pub fn price(price: u128) -> Amount {
+    Amount::new(price, PRICE_DECIMALS, "USD")
+}
+
 /// What collateral is worth at a price, in units of the loan token, rounded down.
 #[must_use]
 pub fn worth(collateral: u128, price: u128) -> u128 {
     let (whole, rest) = (collateral / UNITS_PER_UNIT, collateral % UNITS_PER_UNIT);
     whole * price + rest * price / UNITS_PER_UNIT
+}
+
+fn as_dollars<S: Serializer>(units: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+    dollars(*units).serialize(serializer)
+}
+
+fn as_gwei<S: Serializer>(wei: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+    gwei(*wei).serialize(serializer)
+}
+
+fn as_price<S: Serializer>(of_ether: &Option<u128>, serializer: S) -> Result<S::Ok, S::Error> {
+    of_ether.map(price).serialize(serializer)
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ pub(super) fn figures(view: &View) -> Markup {
     let under_water = view.under_water();
     let loans: u64 = view.markets.iter().map(|market| market.loans).sum();
     html! {
-        section #figures aria-label="In figures" {
+        section.figures #figures aria-label="In figures" {
             dl {
                 div class=[(under_water > 0).then_some("bad")] {
                     dt { "under water" } dd { (count(under_water)) }

@@ -14,8 +14,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::view::View;
 
-/// How it looks.
-pub(super) const STYLE: &str = include_str!("page.css");
+/// How it looks, and how other pages of ours do.
+pub const STYLE: &str = include_str!("page.css");
 /// What exchanges its sections.
 pub(super) const SCRIPT: &str = include_str!("page.js");
 /// The mark on a ship's side.

@@ -1,0 +1,153 @@
+//! Where things stand in a panel: lines, circles and the lines across, to a tenth of a pixel.
+
+use std::{
+    cmp::Reverse,
+    fmt::{self, Display},
+};
+
+use super::{
+    Mark, Point, put,
+    scale::{SPACES, Scale},
+};
+
+const TENTHS: u64 = 10;
+/// In tenths of a pixel: marks that would stand this close are one …
+const MARK_TENTHS: u64 = 60;
+/// … and how large they are.
+const SMALLEST_MARK: u64 = 20;
+const LARGEST_MARK: u64 = 140;
+
+/// From left to right.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Field {
+    pub(super) left: u64,
+    pub(super) right: u64,
+    pub(super) secs: u64,
+}
+
+/// A panel's place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    pub(super) field: Field,
+    pub(super) top: u64,
+    pub(super) height: u64,
+}
+
+impl Field {
+    fn x_tenths(self, second: u64) -> u64 {
+        let wide = u128::from((self.right - self.left) * TENTHS);
+        let after = wide * u128::from(second.min(self.secs)) / u128::from(self.secs);
+        self.left * TENTHS + u64::try_from(after).unwrap_or_default()
+    }
+
+    pub(super) fn x(self, second: u64) -> Tenths {
+        Tenths(self.x_tenths(second))
+    }
+}
+
+impl Frame {
+    fn place(self, point: &Point, scale: &Scale) -> (u64, u64) {
+        let height = self.height * TENTHS;
+        (self.field.x_tenths(point.second), self.top * TENTHS + height - scale.above(point.value, height))
+    }
+
+    /// Where a line goes. Of what lies in one pixel's column, the highest and the lowest are kept.
+    pub(super) fn trail(self, points: &[Point], scale: &Scale) -> Vec<(u64, u64)> {
+        let places: Vec<_> = points.iter().map(|point| self.place(point, scale)).collect();
+        let mut trail = Vec::new();
+        for column in places.chunk_by(|one, other| one.0 / TENTHS == other.0 / TENTHS) {
+            let by_height = |place: &usize| column.get(*place).map(|(_, y)| *y);
+            let numbers = || 0..column.len();
+            let kept = [numbers().min_by_key(by_height), numbers().max_by_key(by_height)];
+            let mut kept: Vec<_> = kept.into_iter().flatten().collect();
+            kept.sort_unstable();
+            kept.dedup();
+            trail.extend(kept.into_iter().filter_map(|place| column.get(place)));
+        }
+        // What lies between two points of the same height says nothing.
+        let flat = |[before, point, after]: [&(u64, u64); 3]| before.1 == point.1 && point.1 == after.1;
+        let ends = trail.first().into_iter().chain(&trail).zip(&trail).zip(trail.iter().skip(1).chain(trail.last()));
+        let (first, last) = (trail.first(), trail.last());
+        let kept = ends.filter(|((before, point), after)| {
+            Some(*point) == first || Some(*point) == last || !flat([before, point, after])
+        });
+        let mut trail: Vec<_> = kept.map(|((_, point), _)| *point).collect();
+        trail.dedup();
+        trail
+    }
+
+    /// Where circles stand, and how large they are: the largest first, so that none is hidden.
+    pub(super) fn circles(self, marks: &[Mark], scale: &Scale) -> Vec<(u64, u64, u64)> {
+        let places: Vec<_> = marks.iter().map(|mark| (self.place(&mark.at, scale), mark.weight)).collect();
+        let near = |((x, y), _): &((u64, u64), u128)| (x / MARK_TENTHS, y / MARK_TENTHS);
+        let groups = places.chunk_by(|one, other| near(one) == near(other));
+        let sums = groups.filter_map(|group| {
+            let ((x, y), _) = group.first()?;
+            Some((
+                *x,
+                *y,
+                group.iter().map(|(_, weight)| weight).fold(0_u128, |sum, weight| sum.saturating_add(*weight)),
+            ))
+        });
+        let mut sums: Vec<_> = sums.collect();
+        sums.sort_by_key(|(_, _, weight)| Reverse(*weight));
+        let most = sums.first().map_or(1, |(_, _, weight)| (*weight).max(1));
+        let radius = |weight: u128| {
+            let area = u128::from(LARGEST_MARK).pow(2).saturating_mul(weight) / most;
+            u64::try_from(area.isqrt()).unwrap_or(LARGEST_MARK).max(SMALLEST_MARK)
+        };
+        sums.into_iter().map(|(x, y, weight)| (x, y, radius(weight))).collect()
+    }
+
+    /// Lines across, with both scales, and lines down at the times.
+    pub(super) fn grid(self, body: &mut String, times: &[(u64, String)], left: &Scale, right: Option<&Scale>) {
+        let (Field { left: begin, right: end, .. }, bottom) = (self.field, self.top + self.height);
+        for (second, _) in times {
+            let (x, top) = (self.field.x(*second), self.top);
+            put(body, format_args!("<line class=\"grid\" x1=\"{x}\" x2=\"{x}\" y1=\"{top}\" y2=\"{bottom}\"/>\n"));
+        }
+        let beside = right.map(Scale::labels).unwrap_or_default();
+        for (number, label) in (0..).zip(left.labels()) {
+            let y = bottom - self.height * number / SPACES;
+            let base = y + 4;
+            put(
+                body,
+                format_args!(
+                    "<line class=\"grid\" x1=\"{begin}\" x2=\"{end}\" y1=\"{y}\" y2=\"{y}\"/>\n\
+                     <text x=\"{}\" y=\"{base}\" text-anchor=\"end\">{label}</text>\n",
+                    begin - 8
+                ),
+            );
+            let other = usize::try_from(number).ok().and_then(|number| beside.get(number));
+            if let Some(label) = other {
+                put(body, format_args!("<text x=\"{}\" y=\"{base}\">{label}</text>\n", end + 8));
+            }
+        }
+    }
+}
+
+/// Tenths of a pixel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tenths(pub(super) u64);
+
+impl Display for Tenths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0 / TENTHS, self.0 % TENTHS) {
+            (whole, 0) => write!(f, "{whole}"),
+            (whole, tenths) => write!(f, "{whole}.{tenths}"),
+        }
+    }
+}
+
+/// Places on a line.
+pub(super) struct Trail(pub(super) Vec<(u64, u64)>);
+
+impl Display for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (x, y)) in self.0.iter().enumerate() {
+            let gap = if number == 0 { "" } else { " " };
+            write!(f, "{gap}{},{}", Tenths(*x), Tenths(*y))?;
+        }
+        Ok(())
+    }
+}

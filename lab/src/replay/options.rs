@@ -1,0 +1,356 @@
+//! What the command line asks for, checked before anything starts: every file is read, every combination is possible.
+
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
+
+use eyre::ensure;
+use plimsoll_contracts::{market::Risk, quantity::Decimal};
+use plimsoll_deploy::progress::say;
+use plimsoll_keeper::outside::amount::readable;
+
+use super::{
+    feed::Feed,
+    prices::{PRICE_DECIMALS, Prices},
+    report::Recording,
+    setting::{DOLLAR, SMALLEST_DEBT, Setting},
+};
+
+/// Where only the liquidation LTV is given, one may borrow up to so many hundredths of it.
+const BORROW_PERCENT: u16 = 93;
+const DOLLAR_DECIMALS: u8 = 6;
+const GWEI_DECIMALS: u8 = 9;
+const BPS_DECIMALS: u8 = 2;
+/// The bounds of what is reasonable, in whole dollars, gwei and basis points.
+const DOLLARS: [u128; 2] = [1_000, 1_000_000_000_000];
+const MOST_GWEI: u128 = 10_000;
+const MOST_DEVIATION_BPS: u64 = 2_000;
+/// Sizes have a heavy tail, so on average a loan has to be this much larger than the smallest for that to be kept.
+const DEBT_FACTOR: u128 = 10;
+/// So many combinations are played on a chain at most, and in arithmetic: each is a matter of a minute, or of a second.
+const MOST_ON_CHAIN: usize = 24;
+const MOST_IN_MODEL: usize = 1_000;
+/// Collateral that begins outside of these prices is no ether.
+const ETHER_PRICES: [u128; 2] = [20, 20_000];
+/// What an ether is worth where nothing else is known, in dollars.
+const ETHER_PRICE: u128 = 2_000;
+const PRICE_UNIT: u128 = 10_u128.pow(PRICE_DECIMALS as u32);
+
+/// What is replayed.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Recorded prices of the collateral in dollars: CSV with `ts` and open, high, low and close, or with any column of
+    /// prices. Several files are played one after the other.
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub prices: Vec<PathBuf>,
+    /// The column of prices, in files without open, high, low and close or with further ones.
+    #[arg(long, value_name = "NAME")]
+    pub column: Option<String>,
+    /// Up to where one may borrow and from where on one is liquidated, in percent of the collateral's worth: 80:86. The
+    /// second alone lets borrow up to 93 % of it. Every combination of LTVs, depths, gas prices and files is played.
+    #[arg(long, value_delimiter = ',', default_value = "80:86", value_name = "BORROW:LIQUIDATION")]
+    pub ltv: Vec<Ltv>,
+    /// What the exchange takes in dollars until its price has fallen by 2 %.
+    #[arg(long, value_delimiter = ',', default_value = "10M", value_name = "AMOUNT")]
+    pub depth: Vec<Dollars>,
+    /// What gas costs.
+    #[arg(long, value_delimiter = ',', default_value = "20", value_name = "GWEI")]
+    pub gas_price: Vec<Gwei>,
+    /// How many borrow.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=5_000), value_name = "N")]
+    pub positions: u64,
+    /// How much they borrow together, in dollars.
+    #[arg(long, default_value = "20M", value_name = "AMOUNT")]
+    pub debt: Dollars,
+    /// From which number borrowers are drawn.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// After how many seconds the price feed answers at the latest.
+    #[arg(long, default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(12..=604_800), value_name = "SECS")]
+    pub heartbeat: u64,
+    /// By how much the price is off when the feed answers before that.
+    #[arg(long, default_value = "0.5", value_name = "PERCENT")]
+    pub deviation: Deviation,
+    /// What an ether costs in dollars, which gas is paid in. Else it is the collateral; where that begins below 20 or
+    /// above 20,000, an ether is taken to cost 2,000.
+    #[arg(long, value_name = "PRICE")]
+    pub ether_price: Option<EtherPrice>,
+    /// Arithmetic only, without a chain: a second instead of a minute.
+    #[arg(long)]
+    pub model: bool,
+    /// Save the report as a page with charts, with its figures and pictures beside it.
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+}
+
+/// Up to where one may borrow and from where on one is liquidated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ltv {
+    borrow_bps: u16,
+    liquidation_bps: u16,
+}
+
+/// Dollars, in units of the loan token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dollars(u128);
+
+/// A price of gas, in wei.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gwei(u128);
+
+/// A part that a price is off by, in basis points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deviation(u64);
+
+/// What an ether costs, as a feed says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EtherPrice(u128);
+
+/// One combination.
+#[derive(Debug, Clone)]
+pub(super) struct Case {
+    pub(super) recording: Arc<Recording>,
+    pub(super) prices: Arc<Prices>,
+    pub(super) setting: Setting,
+}
+
+impl Options {
+    /// Everything that is to be played. Fails where a file cannot be used or there is too much to do.
+    pub(super) fn cases(&self) -> eyre::Result<Vec<Case>> {
+        let count = [self.prices.len(), self.ltv.len(), self.depth.len(), self.gas_price.len()];
+        let count = count.into_iter().fold(1_usize, usize::saturating_mul);
+        let most = if self.model { MOST_IN_MODEL } else { MOST_ON_CHAIN };
+        let remedy = if self.model { "" } else { ", or try them first by --model, which needs no chain" };
+        ensure!(
+            count <= most,
+            "files, LTVs, depths and gas prices make {count} combinations, and {most} are played at most: give fewer \
+             of them{remedy}"
+        );
+        let least = SMALLEST_DEBT * DEBT_FACTOR * u128::from(self.positions);
+        ensure!(
+            self.debt.0 >= least,
+            "--debt is too little for {} loans of different sizes: it has to be at least {}, or --positions smaller",
+            self.positions,
+            readable(&(least / DOLLAR).to_string())
+        );
+        let mut cases = Vec::new();
+        for file in &self.prices {
+            let prices = Arc::new(Prices::read(file, self.column.as_deref())?);
+            let recording = Arc::new(Recording::of(file, self.column.clone(), &prices));
+            let ether_price = self.ether_price(file, prices.first());
+            for (ltv, depth, gas_price) in self.chosen() {
+                let setting = Setting {
+                    borrow_ltv_bps: ltv.borrow_bps,
+                    liquidation_ltv_bps: ltv.liquidation_bps,
+                    depth: depth.0,
+                    gas_price: gas_price.0,
+                    ether_price,
+                    feed: Feed { heartbeat_secs: self.heartbeat, deviation_bps: self.deviation.0 },
+                    positions: self.positions,
+                    debt: self.debt.0,
+                    seed: self.seed,
+                };
+                cases.push(Case { recording: Arc::clone(&recording), prices: Arc::clone(&prices), setting });
+            }
+        }
+        Ok(cases)
+    }
+
+    fn chosen(&self) -> impl Iterator<Item = (Ltv, Dollars, Gwei)> {
+        self.ltv.iter().flat_map(move |ltv| {
+            let depths = self.depth.iter();
+            depths.flat_map(move |depth| self.gas_price.iter().map(move |gas_price| (*ltv, *depth, *gas_price)))
+        })
+    }
+
+    /// What an ether costs all the time, unless it is the collateral.
+    fn ether_price(&self, file: &Path, first: u128) -> Option<u128> {
+        let [low, high] = ETHER_PRICES.map(|dollars| dollars * PRICE_UNIT);
+        match self.ether_price {
+            Some(EtherPrice(price)) => Some(price),
+            None if (low..=high).contains(&first) => None,
+            None => {
+                let file = file.display();
+                say(format_args!(
+                    "{file} does not begin with an ether's price, so for gas an ether is taken to cost {ETHER_PRICE} \
+                     dollars; --ether-price says otherwise"
+                ));
+                Some(ETHER_PRICE * PRICE_UNIT)
+            }
+        }
+    }
+}
+
+impl FromStr for Ltv {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bps = |text: &str| {
+            let number: Decimal = text.trim().trim_end_matches('%').trim_end().parse()?;
+            number.scaled_to::<u16>(BPS_DECIMALS, "an LTV in percent")
+        };
+        let (borrow_bps, liquidation_bps) = match text.split_once(':') {
+            Some((borrow, liquidation)) => (bps(borrow)?, bps(liquidation)?),
+            None => {
+                let liquidation = bps(text)?;
+                (
+                    u16::try_from(u32::from(liquidation) * u32::from(BORROW_PERCENT) / 100).unwrap_or(liquidation),
+                    liquidation,
+                )
+            }
+        };
+        Risk::new(borrow_bps, liquidation_bps, SMALLEST_DEBT).map_err(|error| error.to_string())?;
+        Ok(Self { borrow_bps, liquidation_bps })
+    }
+}
+
+impl FromStr for Dollars {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let suffixes = [('k', 3), ('M', 6), ('B', 9)];
+        let found = suffixes.into_iter().find_map(|(letter, zeros)| Some((text.strip_suffix(letter)?, zeros)));
+        let (digits, zeros) = found.unwrap_or((text, 0));
+        let wrong = |problem| format!("{problem}; an amount is written 2000000, 2_000_000 or 2M");
+        let number: Decimal = digits.trim_end().parse().map_err(wrong)?;
+        let units = number.scaled_to(DOLLAR_DECIMALS + zeros, "an amount").map_err(wrong)?;
+        let [least, most] = DOLLARS;
+        if !(least * DOLLAR..=most * DOLLAR).contains(&units) {
+            let [least, most] = DOLLARS.map(|dollars| readable(&dollars.to_string()));
+            return Err(format!("an amount is from {least} to {most} dollars"));
+        }
+        Ok(Self(units))
+    }
+}
+
+impl FromStr for Gwei {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number: Decimal = text.parse()?;
+        let wei = number.scaled_to(GWEI_DECIMALS, "a price of gas")?;
+        let most = MOST_GWEI * 10_u128.pow(GWEI_DECIMALS.into());
+        if wei > most { Err(format!("gas costs at most {MOST_GWEI} gwei")) } else { Ok(Self(wei)) }
+    }
+}
+
+impl FromStr for Deviation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number: Decimal = text.trim().trim_end_matches('%').trim_end().parse()?;
+        match number.scaled_to(BPS_DECIMALS, "a deviation in percent")? {
+            bps @ 1..=MOST_DEVIATION_BPS => Ok(Self(bps)),
+            _ => Err(format!("a deviation is from 0.01 to {} percent", MOST_DEVIATION_BPS / 100)),
+        }
+    }
+}
+
+impl FromStr for EtherPrice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number: Decimal = text.parse()?;
+        let price = number.scaled_to(PRICE_DECIMALS, "a price")?;
+        if (PRICE_UNIT..=1_000_000 * PRICE_UNIT).contains(&price) {
+            Ok(Self(price))
+        } else {
+            Err("an ether costs from 1 to 1,000,000 dollars".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(arguments: &[&str]) -> Result<Options, String> {
+        let line = ["replay"].iter().chain(arguments);
+        Line::try_parse_from(line).map(|line| line.options).map_err(|error| error.to_string())
+    }
+
+    /// A file of prices around one, with what else is said.
+    fn cases(price: &str, arguments: &[&str]) -> eyre::Result<Vec<Case>> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("day.csv");
+        std::fs::write(&file, format!("ts,price\n0,{price}\n60,{price}\n"))?;
+        let file = file.to_string_lossy().into_owned();
+        options(&[&["--prices", &file], arguments].concat()).map_err(eyre::Report::msg)?.cases()
+    }
+
+    #[test]
+    fn every_combination_is_a_case_and_lists_are_written_with_commas_or_one_by_one() {
+        let cases =
+            cases("200", &["--ltv", "75,80:86", "--ltv", "91.5%", "--depth", "2_000_000,0.5M", "--gas-price", "1.5"]);
+        let cases = cases.unwrap();
+        let told: Vec<_> = cases
+            .iter()
+            .map(|Case { setting, .. }| (setting.borrow_ltv_bps, setting.liquidation_ltv_bps, setting.depth / DOLLAR))
+            .collect();
+        let expected = [(6_975, 7_500), (8_000, 8_600), (8_509, 9_150)]
+            .into_iter()
+            .flat_map(|(borrow, liquidation)| [2_000_000, 500_000].map(|depth| (borrow, liquidation, depth)));
+        assert_eq!(told, expected.collect::<Vec<_>>());
+        assert!(cases.iter().all(|case| case.setting.gas_price == 1_500_000_000 && case.setting.ether_price.is_none()));
+    }
+
+    #[test]
+    fn gas_is_paid_in_ether_also_where_the_collateral_is_none() {
+        let ether = |price, arguments: &[&str]| {
+            cases(price, arguments).unwrap().first().unwrap().setting.ether_price.map(|price| price / PRICE_UNIT)
+        };
+        assert_eq!(ether("19.99", &[]), Some(2_000));
+        assert_eq!(ether("20", &[]), None);
+        assert_eq!(ether("60000", &[]), Some(2_000));
+        assert_eq!(ether("1", &["--ether-price", "1500.5"]), Some(1_500));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_a_reason() {
+        for (arguments, told) in [
+            (&["--ltv", "0"][..], "the borrow LTV is 0"),
+            (&["--ltv", "86:86"], "must be at most 99.5 % of the liquidation LTV of 8600 bps"),
+            (&["--ltv", "98.5"], "the liquidation LTV of 9850 bps must be at most 9800"),
+            (&["--ltv", "0.80:0.86x"], "\"0.86x\" is not a number"),
+            (&["--ltv", "80.123"], "80.123 has more than the 2 decimals"),
+            (&["--depth", "lots"], "\"lots\" is not a number: write one like 1000.5 or 1_000; an amount is written"),
+            (&["--depth", "999"], "an amount is from 1,000 to 1,000,000,000,000 dollars"),
+            (&["--debt", "2000000B"], "an amount is from 1,000"),
+            (&["--gas-price", "10001"], "gas costs at most 10000 gwei"),
+            (&["--deviation", "0"], "a deviation is from 0.01 to 20 percent"),
+            (&["--ether-price", "0.5"], "an ether costs from 1"),
+            (&["--positions", "0"], "0 is not in 1..=5000"),
+            (&["--positions", "5001"], "5001 is not in 1..=5000"),
+            (&["--heartbeat", "11"], "11 is not in 12..=604800"),
+            (
+                &["--positions", "5000", "--debt", "4.9M"],
+                "--debt is too little for 5000 loans of different sizes: it has to be at least 5,000,000",
+            ),
+            (&["--ltv", "1,2,3,4,5", "--depth", "1M,2M,3M,4M,5M"], "make 25 combinations, and 24 are played at most"),
+            (&["--column", "close"], "line 1: there is no column close, only ts, price"),
+        ] {
+            let error = format!("{:#}", cases("200", arguments).unwrap_err());
+            assert!(error.contains(told), "{arguments:?}: {error}");
+        }
+        let missing = options(&["--prices", "/nowhere/day.csv"]).unwrap().cases().unwrap_err();
+        assert!(format!("{missing:#}").contains("the prices cannot be read from /nowhere/day.csv"), "{missing:#}");
+        assert!(options(&[]).unwrap_err().contains("--prices"));
+    }
+
+    #[test]
+    fn in_arithmetic_more_combinations_are_played_than_on_a_chain() {
+        let many = ["--ltv", "1,2,3,4,5", "--depth", "1M,2M,3M,4M,5M", "--model"];
+        assert_eq!(cases("200", &many).unwrap().len(), 25);
+    }
+}

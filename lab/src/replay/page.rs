@@ -1,0 +1,281 @@
+//! The report as one page that needs nothing else: no script, no request, charts in it. It looks like the keeper's page.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use plimsoll_keeper::outside::page::STYLE;
+
+use super::{
+    outcome::Figures,
+    report::{Bar, COLUMNS, Column, Recording, Report, Run, count, delay, percent},
+    setting::{SWAP_FEE_PPM, Setting, dollars, gwei, price},
+};
+use crate::{
+    calendar,
+    chart::{self, Chart},
+};
+
+/// What a report has beyond the keeper's page.
+const FURTHER_STYLE: &str = include_str!("page.css");
+/// In pixels: for a desk, and for a phone.
+const WIDTHS: [(u64, &str); 2] = [(chart::WIDE, "wide"), (400, "narrow")];
+/// So many runs are shown one by one; what more there are is in the table.
+pub(super) const MOST_SHOWN: usize = 12;
+/// Nothing may be loaded from anywhere, whatever a file is named.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+const PERMILLE: u128 = 1_000;
+
+/// Makes it.
+pub(super) fn page(report: &Report) -> String {
+    let several = report.runs.len() > 1;
+    let chain = report.runs.iter().all(|run| run.chain.is_some());
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                title { "Plimsoll replay" }
+                style { (PreEscaped(STYLE)) (PreEscaped(chart::STYLE)) (PreEscaped(FURTHER_STYLE)) }
+            }
+            body {
+                main {
+                    (top(chain))
+                    @if several { (comparison(report)) }
+                    @for (number, run) in (1_usize..).zip(&report.runs).take(MOST_SHOWN) {
+                        (section(run, number, several))
+                    }
+                    @if report.runs.len() > MOST_SHOWN {
+                        p.lead.apart { "The other runs are in the table above, and in report.json with all their figures." }
+                    }
+                    (reading())
+                }
+                footer { p { "Plimsoll " (env!("CARGO_PKG_VERSION")) } p { "The figures are in report.json, too." } }
+            }
+        }
+    }
+    .into_string()
+}
+
+fn top(chain: bool) -> Markup {
+    html! {
+        header #top {
+            div.name {
+                svg.mark viewBox="0 0 40 40" aria-hidden="true" {
+                    circle cx="20" cy="20" r="12" {}
+                    line x1="2" y1="20" x2="38" y2="20" {}
+                }
+                div {
+                    h1 { "What would this market have done?" }
+                    p { "Recorded prices, drawn borrowers, and a keeper that pays its costs" }
+                }
+            }
+            div.state {
+                @if chain {
+                    span.pill.good { "real contracts, real keeper" }
+                } @else {
+                    span.pill.warn { "arithmetic only, no chain" }
+                }
+            }
+        }
+    }
+}
+
+/// All runs side by side.
+fn comparison(report: &Report) -> Markup {
+    let choices = report.choices();
+    let all: Vec<_> = report.runs.iter().map(|run| &run.figures).collect();
+    html! {
+        section {
+            h2 { "Side by side" }
+            p.lead { "A row is a run; amounts are in dollars. The lowest penalty is of no use where lenders pay instead." }
+            table.compared {
+                thead {
+                    tr {
+                        th { "run" }
+                        @for choice in &choices { th.number { (choice.head) } }
+                        @for column in &COLUMNS { th.number { (column.head) } }
+                    }
+                }
+                tbody {
+                    @for (number, run) in (1_usize..).zip(&report.runs) {
+                        tr {
+                            td data-label="run" {
+                                @if number <= MOST_SHOWN {
+                                    a href={ "#run-" (number) } { "Run " (number) }
+                                } @else {
+                                    "Run " (number)
+                                }
+                                span.small { (run.prices.file) }
+                            }
+                            @for choice in &choices { td.number data-label=(choice.head) { ((choice.cell)(run)) } }
+                            @for column in &COLUMNS { (cell(column, &run.figures, &all)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One run.
+fn section(run: &Run, number: usize, several: bool) -> Markup {
+    let Run { prices, setting, .. } = run;
+    html! {
+        section.run id={ "run-" (number) } {
+            h2 {
+                @if several { "Run " (number) " · " }
+                "Borrow up to " (percent(setting.borrow_ltv_bps.into()))
+                ", liquidated from " (percent(setting.liquidation_ltv_bps.into()))
+            }
+            p.lead { (source(prices)) }
+            (tiles(&run.figures))
+            div.card.picture { (charts(&run.chart)) }
+            p.words { (words(setting)) }
+            (rules(run))
+        }
+    }
+}
+
+fn source(prices: &Recording) -> Markup {
+    html! {
+        (prices.file)
+        @if let Some(column) = &prices.column { ", column " (column) }
+        ": " (prices.when()) ", " (prices.went())
+    }
+}
+
+/// What it comes to.
+fn tiles(figures: &Figures) -> Markup {
+    let lost = !figures.bad_debt.units.is_zero() || !figures.shortfall.units.is_zero();
+    let stuck = if figures.shortfall.units.is_zero() {
+        "nothing is stuck".to_owned()
+    } else {
+        format!("and {} stuck", figures.shortfall)
+    };
+    let tile = |bad: bool, name: &str, value: String, more: String| {
+        html! { div class=[bad.then_some("bad")] { dt { (name) } dd { (value) } dd.more { (more) } } }
+    };
+    let times = |number: u64| if number == 1 { "once".to_owned() } else { format!("{} times", count(number)) };
+    html! {
+        div.figures {
+            dl {
+                (tile(lost, "bad debt", figures.bad_debt.to_string(), stuck))
+                (tile(
+                    false,
+                    "debt liquidated",
+                    percent(figures.liquidated_bps),
+                    format!("{} of {}", figures.repaid, figures.debt),
+                ))
+                (tile(
+                    false,
+                    "borrowers’ penalty",
+                    figures.penalty.to_string(),
+                    format!("{} of what was repaid, {} of all debt", percent(figures.penalty_of_repaid_bps), percent(figures.penalty_of_debt_bps)),
+                ))
+                (tile(
+                    figures.left_under_water > 0,
+                    "under water",
+                    format!("{} of {} loans", count(figures.under_water), count(figures.loans)),
+                    format!("{} in the end", count(figures.left_under_water)),
+                ))
+                (tile(
+                    false,
+                    "liquidated",
+                    format!("{} loans", count(figures.liquidated)),
+                    format!("in {} liquidations; again after safety: {}", count(figures.liquidations), times(figures.again)),
+                ))
+                (tile(false, "worst delay", delay(figures.worst_delay), "from under water to safe".to_owned()))
+                (tile(
+                    figures.keeper.units.is_negative(),
+                    "keeper’s profit",
+                    figures.keeper.to_string(),
+                    format!("after the exchange, and gas for {}", figures.gas),
+                ))
+                (tile(
+                    false,
+                    "transactions",
+                    count(figures.transactions),
+                    format!("{} reverted", count(figures.reverted)),
+                ))
+            }
+        }
+    }
+}
+
+fn charts(chart: &Chart) -> Markup {
+    html! { @for (width, class) in WIDTHS { div class=(class) { (PreEscaped(chart.inline(width))) } } }
+}
+
+/// What was chosen.
+fn words(setting: &Setting) -> Markup {
+    let deviation = percent(setting.feed.deviation_bps);
+    html! {
+        (count(setting.positions)) " loans, drawn with the seed " (setting.seed) ", begin with "
+        (dollars(setting.debt)) " of debt: few are large, and most are close to the line. The oracle answers when the price is off by "
+        (deviation) ", and at the latest after " (calendar::length(setting.feed.heartbeat_secs))
+        ". The exchange takes " (dollars(setting.depth)) " until its price has fallen by 2 %, keeps "
+        (percent(u64::try_from(SWAP_FEE_PPM / 100).unwrap_or_default()))
+        " of each trade, and is back at the recorded price a block later. Gas costs " (gwei(setting.gas_price))
+        @if let Some(ether) = setting.ether_price { ", an ether " (price(ether)) }
+        "."
+    }
+}
+
+/// What others would have done with the same loans.
+fn rules(run: &Run) -> Markup {
+    let all: Vec<_> = run.rows().map(|(_, figures)| figures).collect();
+    html! {
+        h3 { "Under other rules" }
+        p.lead {
+            "The same prices, loans and costs, in arithmetic; amounts are in dollars."
+            @if run.chain.is_some() { " The first row is what happened on the chain." }
+        }
+        table.compared {
+            thead { tr { th { "rule" } @for column in &COLUMNS { th.number { (column.head) } } } }
+            tbody {
+                @for (rule, figures) in run.rows() {
+                    tr {
+                        td data-label="rule" { strong { (rule) } }
+                        @for column in &COLUMNS { (cell(column, figures, &all)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A figure, with a bar where it is compared with the largest of its kind.
+fn cell(column: &Column, figures: &Figures, all: &[&Figures]) -> Markup {
+    html! {
+        td.number data-label=(column.head) {
+            ((column.cell)(figures))
+            @if let Some(Bar { value, colour }) = &column.bar {
+                @let most = all.iter().map(|figures| value(figures)).max().unwrap_or_default();
+                @if let Some(width) = value(figures).saturating_mul(PERMILLE).checked_div(most) {
+                    svg.bar viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true" {
+                        rect class=(colour) width=(width) height="10" {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How to read it.
+fn reading() -> Markup {
+    html! {
+        section {
+            h2 { "How to read this" }
+            dl.reading {
+                dt { "bad debt" } dd { "Debt that was written off because no collateral was left for it. Reserve, backstop and then lenders pay it." }
+                dt { "stuck" } dd { "The same, not yet written off: what loans that still stand owe beyond the worth of their collateral." }
+                dt { "penalty" } dd { "What borrowers lost beside: the worth of the collateral that was taken, by the oracle, less the debt that they were rid of." }
+                dt { "again" } dd { "How often a loan that had been brought to safety was liquidated once more." }
+                dt { "worst delay" } dd { "The longest that any loan was under water, in time of the recording. Where it is long, liquidating was not worth its costs, or the exchange was too thin." }
+                dt { "keeper" } dd { "What liquidations brought after the exchange’s fee, after what selling moved its price by, and after gas. It has no rivals here." }
+                dt { "arithmetic" } dd { "The same replay without a chain, so that rules can be compared. Interest and rounding are not in it." }
+            }
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! What came of every combination, as text and as JSON. The page shows the same.
+
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use plimsoll_keeper::outside::amount::{Amount, Balance, readable};
+use serde::{Serialize, Serializer};
+
+use super::{
+    outcome::{Delay, Figures},
+    page,
+    prices::Prices,
+    setting::{Setting, dollars, gwei, price},
+};
+use crate::{
+    calendar,
+    chart::{Chart, Colour},
+    output::Folder,
+    png,
+};
+
+/// Between a table's columns.
+const GAP: usize = 2;
+
+/// Everything that was played.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// A run for each combination.
+    pub runs: Vec<Run>,
+}
+
+/// One combination.
+#[derive(Debug, Clone, Serialize)]
+pub struct Run {
+    /// What was replayed.
+    pub prices: Recording,
+    /// With what.
+    pub setting: Setting,
+    /// What the real contracts and the real keeper made of it, where they were asked.
+    pub chain: Option<Figures>,
+    /// What comes of it in arithmetic, by our rule and by others.
+    pub rules: Vec<Ruled>,
+    /// What counts: what happened on the chain, or else by our rule.
+    #[serde(skip)]
+    pub figures: Figures,
+    /// How that went.
+    #[serde(skip)]
+    pub chart: Chart,
+}
+
+/// What a rule of liquidation comes to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ruled {
+    /// Which.
+    pub rule: String,
+    /// What it comes to.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+/// Recorded prices in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recording {
+    /// The file's name.
+    pub file: String,
+    /// The column that was asked for.
+    pub column: Option<String>,
+    /// When it begins, in Unix seconds.
+    pub begin: u64,
+    /// How long it lasts.
+    pub secs: u64,
+    /// The first price.
+    #[serde(serialize_with = "as_price")]
+    pub first: u128,
+    /// The lowest.
+    #[serde(serialize_with = "as_price")]
+    pub lowest: u128,
+    /// The last.
+    #[serde(serialize_with = "as_price")]
+    pub last: u128,
+}
+
+/// A figure that runs and rules are compared by.
+pub(super) struct Column {
+    pub(super) head: &'static str,
+    pub(super) cell: fn(&Figures) -> String,
+    /// What stands beside it on the page.
+    pub(super) bar: Option<Bar>,
+}
+
+/// As long as a value, compared with others.
+pub(super) struct Bar {
+    pub(super) value: fn(&Figures) -> u128,
+    pub(super) colour: Colour,
+}
+
+/// What was chosen, where runs are told apart by it.
+pub(super) struct Choice {
+    pub(super) head: &'static str,
+    pub(super) cell: fn(&Run) -> String,
+    /// Whether it is told also where it is the same in all.
+    always: bool,
+}
+
+const CHOICES: [Choice; 4] = [
+    Choice { head: "borrow up to", cell: |run| percent(run.setting.borrow_ltv_bps.into()), always: true },
+    Choice { head: "liquidated from", cell: |run| percent(run.setting.liquidation_ltv_bps.into()), always: true },
+    Choice { head: "depth", cell: |run| whole(&dollars(run.setting.depth)), always: false },
+    Choice { head: "gas", cell: |run| gwei(run.setting.gas_price).to_string(), always: false },
+];
+
+/// Amounts are in whole dollars.
+pub(super) const COLUMNS: [Column; 8] = [
+    Column {
+        head: "bad debt",
+        cell: |figures| whole(&figures.bad_debt),
+        bar: Some(Bar { value: |figures| units(&figures.bad_debt), colour: Colour::Red }),
+    },
+    Column {
+        head: "stuck",
+        cell: |figures| whole(&figures.shortfall),
+        bar: Some(Bar { value: |figures| units(&figures.shortfall), colour: Colour::Red }),
+    },
+    Column { head: "debt liquidated", cell: |figures| percent(figures.liquidated_bps), bar: None },
+    Column {
+        head: "penalty",
+        cell: |figures| whole(&figures.penalty),
+        bar: Some(Bar { value: |figures| units(&figures.penalty), colour: Colour::Amber }),
+    },
+    Column { head: "of all debt", cell: |figures| percent(figures.penalty_of_debt_bps), bar: None },
+    Column { head: "again", cell: |figures| count(figures.again), bar: None },
+    Column { head: "keeper", cell: |figures| whole_balance(&figures.keeper), bar: None },
+    Column { head: "worst delay", cell: |figures| calendar::length(figures.worst_delay.seconds), bar: None },
+];
+
+impl Recording {
+    /// Of a file that was read.
+    pub(super) fn of(file: &Path, column: Option<String>, prices: &Prices) -> Self {
+        let name = file.file_name().unwrap_or(file.as_os_str());
+        Self {
+            file: name.to_string_lossy().into_owned(),
+            column,
+            begin: prices.begin(),
+            secs: prices.end(),
+            first: prices.first(),
+            lowest: prices.lowest(),
+            last: prices.at(prices.end()),
+        }
+    }
+
+    /// When it was, in words.
+    pub(super) fn when(&self) -> String {
+        format!("{} from {} UTC", calendar::length(self.secs), calendar::moment(self.begin))
+    }
+
+    /// How the price went, in words.
+    pub(super) fn went(&self) -> String {
+        format!("{} → {}, lowest {}", price(self.first), price(self.last), price(self.lowest))
+    }
+}
+
+impl Run {
+    /// All rows that can be compared: the chain's, then the rules'.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&str, &Figures)> {
+        let chain = self.chain.iter().map(|figures| ("on the chain", figures));
+        chain.chain(self.rules.iter().map(|ruled| (ruled.rule.as_str(), &ruled.figures)))
+    }
+}
+
+impl Report {
+    /// Saves the page, the figures and the chart of each run that is shown on it, and tells where the page is.
+    pub fn save(&self, folder: &Folder) -> eyre::Result<PathBuf> {
+        folder.save("report.json", serde_json::to_string_pretty(self)?)?;
+        for (number, run) in (1..).zip(&self.runs).take(page::MOST_SHOWN) {
+            let picture = run.chart.file();
+            folder.save(&format!("run-{number}.svg"), &picture)?;
+            png::write(&picture, &folder.path().join(format!("run-{number}.png")))?;
+        }
+        folder.save("report.html", page::page(self))
+    }
+
+    /// What tells runs apart, beside their recordings.
+    pub(super) fn choices(&self) -> Vec<Choice> {
+        let differ = |choice: &Choice| {
+            let cells: BTreeSet<_> = self.runs.iter().map(choice.cell).collect();
+            cells.len() > 1
+        };
+        CHOICES.into_iter().filter(|choice| choice.always || differ(choice)).collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [run] = self.runs.as_slice() {
+            return write!(f, "{run}");
+        }
+        let choices = self.choices();
+        let heads = ["run"].into_iter().chain(choices.iter().map(|choice| choice.head));
+        let heads = heads.chain(COLUMNS.iter().map(|column| column.head)).map(str::to_owned);
+        let mut rows = vec![heads.collect::<Vec<_>>()];
+        rows.extend((1_usize..).zip(&self.runs).map(|(number, run)| {
+            let chosen = choices.iter().map(|choice| (choice.cell)(run)).collect();
+            [vec![format!("{number}: {}", run.prices.file)], chosen, cells(&run.figures)].concat()
+        }));
+        let base = if self.runs.iter().all(|run| run.chain.is_some()) { "on the chain" } else { "arithmetic" };
+        write!(f, "{base}; amounts in dollars\n\n{}", table(&rows))
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { prices, setting, .. } = self;
+        let column = prices.column.iter().fold(String::new(), |_, column| format!(", column {column}"));
+        writeln!(f, "prices                {}{column}, {}", prices.file, prices.when())?;
+        writeln!(f, "collateral            {}", prices.went())?;
+        writeln!(f, "market                {}", market(setting))?;
+        writeln!(f, "around it             {}", around(setting))?;
+        writeln!(f, "\n{}\n{}", if self.chain.is_some() { "on the chain" } else { "in arithmetic" }, self.figures)?;
+        let heads = COLUMNS.iter().map(|column| column.head.to_owned());
+        let mut rows = vec![[String::new()].into_iter().chain(heads).collect::<Vec<_>>()];
+        rows.extend(self.rows().map(|(rule, figures)| [vec![rule.to_owned()], cells(figures)].concat()));
+        write!(f, "\nunder other rules (arithmetic; the same prices, loans and costs), in dollars\n{}", table(&rows))
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [liquidated, of_repaid, of_debt] =
+            [self.liquidated_bps, self.penalty_of_repaid_bps, self.penalty_of_debt_bps].map(percent);
+        writeln!(f, "loans                 {}, owing {}", self.loans, self.debt)?;
+        writeln!(f, "under water           {}; {} in the end", self.under_water, self.left_under_water)?;
+        writeln!(
+            f,
+            "liquidated            {} loans in {} liquidations",
+            count(self.liquidated),
+            count(self.liquidations)
+        )?;
+        writeln!(f, "  again after safety  {} times", count(self.again))?;
+        writeln!(f, "debt repaid           {}, {liquidated} of all", self.repaid)?;
+        writeln!(f, "borrowers' penalty    {}, {of_repaid} of the debt repaid, {of_debt} of all", self.penalty)?;
+        writeln!(f, "bad debt              {}", self.bad_debt)?;
+        writeln!(f, "  stuck               {}", self.shortfall)?;
+        writeln!(f, "keeper's transactions {}, {} reverted", self.transactions, self.reverted)?;
+        writeln!(f, "keeper's profit       {}, after gas for {}", self.keeper, self.gas)?;
+        write!(f, "worst delay           {}", delay(self.worst_delay))
+    }
+}
+
+/// The market in words.
+pub(super) fn market(setting: &Setting) -> String {
+    let [borrow, liquidation] = [setting.borrow_ltv_bps, setting.liquidation_ltv_bps].map(|bps| percent(bps.into()));
+    format!("borrow up to {borrow}, liquidated from {liquidation}")
+}
+
+/// What is around it, in words.
+pub(super) fn around(setting: &Setting) -> String {
+    let ether = setting.ether_price.map_or_else(String::new, |ether| format!(", an ether {}", price(ether)));
+    let [depth, gas] = [dollars(setting.depth), gwei(setting.gas_price)];
+    let (deviation, heartbeat) = (percent(setting.feed.deviation_bps), calendar::length(setting.feed.heartbeat_secs));
+    format!("2 % of depth for {depth}; gas costs {gas}{ether}; the oracle answers by {deviation} and {heartbeat}")
+}
+
+fn cells(figures: &Figures) -> Vec<String> {
+    COLUMNS.iter().map(|column| (column.cell)(figures)).collect()
+}
+
+/// Rows under one another: the first column from the left, the others from the right.
+fn table(rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let mut table = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            // Writing to a string cannot fail.
+            let _ = match column {
+                0 => write!(line, "{cell:<width$}", width = width(column)),
+                _ => write!(line, "{cell:>width$}", width = width(column) + GAP),
+            };
+        }
+        table.push_str(line.trim_end());
+        table.push('\n');
+    }
+    table.truncate(table.trim_end().len());
+    table
+}
+
+/// Basis points as a percentage: `86 %`, `0.41 %`.
+pub(super) fn percent(bps: u64) -> String {
+    let (whole, part) = (bps / 100, bps % 100);
+    match (part, part % 10) {
+        (0, _) => format!("{whole} %"),
+        (_, 0) => format!("{whole}.{} %", part / 10),
+        _ => format!("{whole}.{part:02} %"),
+    }
+}
+
+/// How long, in words.
+pub(super) fn delay(delay: Delay) -> String {
+    match delay.blocks {
+        0 => "none".to_owned(),
+        1 => format!("{}, 1 block", calendar::length(delay.seconds)),
+        blocks => format!("{}, {} blocks", calendar::length(delay.seconds), count(blocks)),
+    }
+}
+
+/// A number with groups of thousands.
+pub(super) fn count(number: u64) -> String {
+    readable(&number.to_string())
+}
+
+/// Whole tokens, rounded down.
+fn whole(amount: &Amount) -> String {
+    let exact = amount.exact();
+    readable(exact.split('.').next().unwrap_or(&exact))
+}
+
+fn whole_balance(balance: &Balance) -> String {
+    let sign = if balance.units.is_negative() { "−" } else { "" };
+    let amount = Amount { units: balance.units.unsigned_abs(), decimals: balance.decimals, token: String::new() };
+    format!("{sign}{}", whole(&amount))
+}
+
+/// For bars.
+fn units(amount: &Amount) -> u128 {
+    u128::try_from(amount.units).unwrap_or(u128::MAX)
+}
+
+fn as_price<S: Serializer>(units: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+    price(*units).serialize(serializer)
+}
