@@ -34,13 +34,14 @@ use plimsoll_deploy::progress::say;
 
 use self::{options::Case, outcome::Outcome, rules::Rule};
 pub use self::{
-    options::{Deviation, Dollars, EtherPrice, Gwei, Ltv, Options},
+    options::{Against, Deviation, Dollars, EtherPrice, Gwei, Ltv, Options},
     report::{Recording, Report, Ruled, Run},
 };
 
 /// Plays every combination, with a program that is the keeper. Everything is checked before the first begins.
 pub async fn run(options: &Options, keeper: impl Fn() -> eyre::Result<Command>) -> eyre::Result<Report> {
     let cases = options.cases()?;
+    let mut tallies: Vec<_> = options.against.rules().into_iter().map(|rule| (rule, Outcome::default())).collect();
     let mut runs = Vec::new();
     for (number, case) in (1_u64..).zip(&cases) {
         let (file, market) = (&case.recording.file, report::market(&case.setting));
@@ -49,33 +50,37 @@ pub async fn run(options: &Options, keeper: impl Fn() -> eyre::Result<Command>) 
             say(&told);
         }
         let keeper = if options.model { None } else { Some(keeper()?) };
-        runs.push(play(case, keeper).await.wrap_err(told)?);
+        runs.push(play(case, keeper, &mut tallies).await.wrap_err(told)?);
     }
-    Ok(Report { runs })
+    let together = tallies.iter().map(|(rule, outcome)| Ruled::of(rule, outcome)).collect::<eyre::Result<_>>()?;
+    Ok(Report { runs, together })
 }
 
-/// Plays one of them: on a chain where there is a keeper, and in arithmetic by every rule.
-async fn play(case: &Case, keeper: Option<Command>) -> eyre::Result<Run> {
+/// Plays one of them: on a chain where there is a keeper, and in arithmetic by every rule, whose tally it adds to.
+async fn play(case: &Case, keeper: Option<Command>, tallies: &mut [(Rule, Outcome)]) -> eyre::Result<Run> {
     let Case { recording, prices, setting } = case;
     let chain = match keeper {
         Some(keeper) => Some(chain::play(setting, prices, keeper).await?),
         None => None,
     };
     let mut outcomes = Vec::new();
-    for rule in Rule::all() {
-        outcomes.push((rule.name(), model::play(&rule, setting, prices)?));
+    for (rule, _) in &*tallies {
+        outcomes.push(model::play(rule, setting, prices)?);
     }
-    let ours = outcomes.first().map(|(_, outcome)| outcome);
-    let story = chain.as_ref().or(ours).wrap_err("there is no rule to play by")?;
-    let ruled = |(rule, outcome): &(String, Outcome)| Ok(Ruled { rule: rule.clone(), figures: outcome.figures()? });
-    Ok(Run {
+    let story = chain.as_ref().or(outcomes.first()).wrap_err("there is no rule to play by")?;
+    let by_rule = tallies.iter().zip(&outcomes).map(|((rule, _), outcome)| Ruled::of(rule, outcome));
+    let run = Run {
         prices: Recording::clone(recording),
         setting: setting.clone(),
         chain: chain.as_ref().map(Outcome::figures).transpose()?,
-        rules: outcomes.iter().map(ruled).collect::<eyre::Result<_>>()?,
+        rules: by_rule.collect::<eyre::Result<_>>()?,
         figures: story.figures()?,
         chart: picture::chart(recording, setting, prices, story),
-    })
+    };
+    for ((_, tally), outcome) in tallies.iter_mut().zip(outcomes) {
+        tally.join(outcome);
+    }
+    Ok(run)
 }
 
 #[cfg(test)]
@@ -135,6 +140,9 @@ mod tests {
             assert_eq!(rules[0]["rule"], "Plimsoll");
             assert!(rules.iter().all(|rule| rule["penalty"]["amount"].is_string() && rule["badDebt"].is_object()));
         }
+        let together = json["together"].as_array().unwrap();
+        let loans: Vec<_> = together.iter().map(|rule| rule["loans"].as_u64()).collect();
+        assert_eq!(loans, vec![Some(40); Rule::all().len()]);
     }
 
     #[tokio::test]
@@ -146,9 +154,13 @@ mod tests {
         let several = ["--model", "--positions", "20", "--ltv", "75,86", "--depth", "1M,2M"];
         let several = played("gap.csv", GAP, &several).await.unwrap().to_string();
         let lines: Vec<_> = several.lines().skip(2).collect();
-        assert_eq!(lines.len(), 5, "{several}");
+        assert_eq!(lines.len(), 5 + 3 + Rule::all().len(), "{several}");
         assert!(lines[0].starts_with("run") && lines[0].contains("depth") && !lines[0].contains("gas"), "{several}");
         assert!(lines[3].starts_with("3: gap.csv") && lines[3].contains("86 %  1,000,000"), "{several}");
+        assert!(lines[6].starts_with("all together by rule") && lines[8].starts_with("Plimsoll"), "{several}");
+        let constants = ["--model", "--positions", "20", "--against", "constants"];
+        let constants = played("gap.csv", GAP, &constants).await.unwrap().to_string();
+        assert!(constants.contains("Plimsoll with lowest bonus 50 %"), "{constants}");
     }
 
     #[tokio::test]
@@ -158,7 +170,14 @@ mod tests {
         let page = page::page(&report);
         let runs = report.runs.len();
         assert_eq!(page.matches("class=\"chart\"").count(), 2 * runs);
-        for told in ["Side by side", "Under other rules", "How to read this", "all at Morpho's bonus", "id=\"run-2\""] {
+        for told in [
+            "Side by side",
+            "All runs together",
+            "Under other rules",
+            "How to read this",
+            "all at Morpho's bonus",
+            "id=\"run-2\"",
+        ] {
             assert!(page.contains(told), "{told}");
         }
         assert!(page.contains("&lt;img src=x") && !page.contains("<img"), "{page}");

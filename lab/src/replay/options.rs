@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use clap::ValueEnum;
 use eyre::ensure;
 use plimsoll_contracts::{market::Risk, quantity::Decimal};
 use plimsoll_deploy::progress::say;
@@ -15,6 +16,7 @@ use super::{
     feed::Feed,
     prices::{PRICE_DECIMALS, Prices},
     report::Recording,
+    rules::Rule,
     setting::{DOLLAR, SMALLEST_DEBT, Setting},
 };
 
@@ -77,12 +79,25 @@ pub struct Options {
     /// above 20,000, an ether is taken to cost 2,000.
     #[arg(long, value_name = "PRICE")]
     pub ether_price: Option<EtherPrice>,
+    /// Which rules of liquidation ours is compared with, in arithmetic.
+    #[arg(long, value_enum, default_value_t)]
+    pub against: Against,
     /// Arithmetic only, without a chain: a second instead of a minute.
     #[arg(long)]
     pub model: bool,
     /// Save the report as a page with charts, with its figures and pictures beside it.
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
+}
+
+/// What our rule of liquidation is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Against {
+    /// Half of the debt at a fixed bonus, and all of it at Morpho's.
+    #[default]
+    Others,
+    /// Ours with each of its constants lower and higher.
+    Constants,
 }
 
 /// Up to where one may borrow and from where on one is liquidated.
@@ -114,6 +129,16 @@ pub(super) struct Case {
     pub(super) recording: Arc<Recording>,
     pub(super) prices: Arc<Prices>,
     pub(super) setting: Setting,
+}
+
+impl Against {
+    /// Ours, and those.
+    pub(super) fn rules(self) -> Vec<Rule> {
+        match self {
+            Self::Others => Rule::all(),
+            Self::Constants => Rule::variants(),
+        }
+    }
 }
 
 impl Options {

@@ -5,7 +5,7 @@ use plimsoll_keeper::outside::page::STYLE;
 
 use super::{
     outcome::Figures,
-    report::{Bar, COLUMNS, Column, Recording, Report, Run, count, delay, percent},
+    report::{Bar, COLUMNS, Column, Recording, Report, Ruled, Run, count, delay, percent},
     setting::{SWAP_FEE_PPM, Setting, dollars, gwei, price},
 };
 use crate::{
@@ -41,7 +41,10 @@ pub(super) fn page(report: &Report) -> String {
             body {
                 main {
                     (top(chain))
-                    @if several { (comparison(report)) }
+                    @if several {
+                        (comparison(report))
+                        (together(report))
+                    }
                     @for (number, run) in (1_usize..).zip(&report.runs).take(MOST_SHOWN) {
                         (section(run, number, several))
                     }
@@ -224,17 +227,34 @@ fn words(setting: &Setting) -> Markup {
 
 /// What others would have done with the same loans.
 fn rules(run: &Run) -> Markup {
-    let all: Vec<_> = run.rows().map(|(_, figures)| figures).collect();
     html! {
         h3 { "Under other rules" }
         p.lead {
             "The same prices, loans and costs, in arithmetic; amounts are in dollars."
             @if run.chain.is_some() { " The first row is what happened on the chain." }
         }
+        (by_rule(&run.rows()))
+    }
+}
+
+/// All runs by every rule.
+fn together(report: &Report) -> Markup {
+    html! {
+        section {
+            h2 { "All runs together" }
+            p.lead { "By every rule, in arithmetic: the sums, and the worst delay." }
+            (by_rule(&report.together.iter().map(Ruled::row).collect::<Vec<_>>()))
+        }
+    }
+}
+
+fn by_rule(rows: &[(&str, &Figures)]) -> Markup {
+    let all: Vec<_> = rows.iter().map(|(_, figures)| *figures).collect();
+    html! {
         table.compared {
             thead { tr { th { "rule" } @for column in &COLUMNS { th.number { (column.head) } } } }
             tbody {
-                @for (rule, figures) in run.rows() {
+                @for (rule, figures) in rows {
                     tr {
                         td data-label="rule" { strong { (rule) } }
                         @for column in &COLUMNS { (cell(column, figures, &all)) }

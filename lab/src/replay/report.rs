@@ -10,9 +10,10 @@ use plimsoll_keeper::outside::amount::{Amount, Balance, readable};
 use serde::{Serialize, Serializer};
 
 use super::{
-    outcome::{Delay, Figures},
+    outcome::{Delay, Figures, Outcome},
     page,
     prices::Prices,
+    rules::Rule,
     setting::{Setting, dollars, gwei, price},
 };
 use crate::{
@@ -30,6 +31,8 @@ const GAP: usize = 2;
 pub struct Report {
     /// A run for each combination.
     pub runs: Vec<Run>,
+    /// All of them together by every rule, in arithmetic.
+    pub together: Vec<Ruled>,
 }
 
 /// One combination.
@@ -165,9 +168,21 @@ impl Recording {
 
 impl Run {
     /// All rows that can be compared: the chain's, then the rules'.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (&str, &Figures)> {
+    pub(super) fn rows(&self) -> Vec<(&str, &Figures)> {
         let chain = self.chain.iter().map(|figures| ("on the chain", figures));
-        chain.chain(self.rules.iter().map(|ruled| (ruled.rule.as_str(), &ruled.figures)))
+        chain.chain(self.rules.iter().map(Ruled::row)).collect()
+    }
+}
+
+impl Ruled {
+    /// What a rule's outcome comes to.
+    pub(super) fn of(rule: &Rule, outcome: &Outcome) -> eyre::Result<Self> {
+        Ok(Self { rule: rule.name(), figures: outcome.figures()? })
+    }
+
+    /// The rule's name, and what it comes to.
+    pub(super) fn row(&self) -> (&str, &Figures) {
+        (&self.rule, &self.figures)
     }
 }
 
@@ -207,7 +222,9 @@ impl fmt::Display for Report {
             [vec![format!("{number}: {}", run.prices.file)], chosen, cells(&run.figures)].concat()
         }));
         let base = if self.runs.iter().all(|run| run.chain.is_some()) { "on the chain" } else { "arithmetic" };
-        write!(f, "{base}; amounts in dollars\n\n{}", table(&rows))
+        write!(f, "{base}; amounts in dollars\n\n{}\n\n", table(&rows))?;
+        let together: Vec<_> = self.together.iter().map(Ruled::row).collect();
+        write!(f, "all together by rule, in arithmetic\n{}", by_rule(&together))
     }
 }
 
@@ -220,10 +237,8 @@ impl fmt::Display for Run {
         writeln!(f, "market                {}", market(setting))?;
         writeln!(f, "around it             {}", around(setting))?;
         writeln!(f, "\n{}\n{}", if self.chain.is_some() { "on the chain" } else { "in arithmetic" }, self.figures)?;
-        let heads = COLUMNS.iter().map(|column| column.head.to_owned());
-        let mut rows = vec![[String::new()].into_iter().chain(heads).collect::<Vec<_>>()];
-        rows.extend(self.rows().map(|(rule, figures)| [vec![rule.to_owned()], cells(figures)].concat()));
-        write!(f, "\nunder other rules (arithmetic; the same prices, loans and costs), in dollars\n{}", table(&rows))
+        let rows = by_rule(&self.rows());
+        write!(f, "\nunder other rules (arithmetic; the same prices, loans and costs), in dollars\n{rows}")
     }
 }
 
@@ -266,6 +281,14 @@ pub(super) fn around(setting: &Setting) -> String {
 
 fn cells(figures: &Figures) -> Vec<String> {
     COLUMNS.iter().map(|column| (column.cell)(figures)).collect()
+}
+
+/// A table of what rules come to.
+fn by_rule(rows: &[(&str, &Figures)]) -> String {
+    let heads = COLUMNS.iter().map(|column| column.head.to_owned());
+    let heads = [[String::new()].into_iter().chain(heads).collect()];
+    let rows = rows.iter().map(|(rule, figures)| [vec![(*rule).to_owned()], cells(figures)].concat());
+    table(&heads.into_iter().chain(rows).collect::<Vec<_>>())
 }
 
 /// Rows under one another: the first column from the left, the others from the right.
