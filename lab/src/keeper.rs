@@ -177,19 +177,22 @@ impl Keeper {
         self.until_applied(block).await?;
         let status = self.api("status").await?;
         let all = |name: &str| status[name].as_array().cloned().unwrap_or_default();
+        let acts = |count: &Value| count["acts"] == true || count["reason"] == "in_flight";
         let harvests = |programme: &Value| {
             let decision = &programme["decision"];
             decision["acts"] == true && decision["block"] == block
         };
-        let acts = all("decisions").iter().any(|count| count["acts"] == true) || all("programmes").iter().any(harvests);
+        if !all("decisions").iter().any(acts) && !all("programmes").iter().any(harvests) {
+            return Ok(false);
+        }
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            let waits = self.is_sent(provider).await?;
-            if waits || !acts || Instant::now() > deadline {
-                return Ok(waits);
+        while Instant::now() < deadline {
+            if self.is_sent(provider).await? {
+                return Ok(true);
             }
             time::sleep(LOOK_AGAIN).await;
         }
+        Ok(false)
     }
 
     /// Whether anything of its waits for a block.
@@ -212,7 +215,8 @@ impl Keeper {
 
     /// The last block that it has applied; none at first.
     async fn applied(&self) -> eyre::Result<Option<u64>> {
-        Ok(self.api("status").await?["head"]["number"].as_u64())
+        // Markets are shown with the block of everything else, and are less to read.
+        Ok(self.api("markets").await?["block"].as_u64())
     }
 
     /// Asks it to end, as an operating system does, and waits until it has. Fails where it ends otherwise than well.

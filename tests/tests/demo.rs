@@ -1,13 +1,8 @@
 //! A day of falling prices, small: what the demo reports is what the chain says.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, time::Duration};
 
-use alloy::{
-    primitives::{Address, U256},
-    providers::{DynProvider, Provider},
-    rpc::types::Filter,
-    sol_types::SolEvent,
-};
+use alloy::primitives::U256;
 use plimsoll_contracts::{ILens, IPlimsoll};
 use plimsoll_lab::{
     demo::{self, Options},
@@ -15,10 +10,12 @@ use plimsoll_lab::{
     rig::ITestToken,
 };
 
+use crate::support::{self, events};
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_the_demos_day_nobody_is_under_water_and_its_report_is_what_the_chain_says() -> eyre::Result<()> {
     let options = Options { positions: 30, seed: 1, steps: 8, pace: Duration::ZERO };
-    let mut keeper = Command::new(env!("CARGO_BIN_EXE_lookout"));
+    let mut keeper = support::keeper();
     keeper.env("RUST_LOG", "warn");
     let evening = demo::run(&options, keeper).await?;
     let (report, stage) = (&evening.report, &evening.stage);
@@ -57,10 +54,4 @@ async fn after_the_demos_day_nobody_is_under_water_and_its_report_is_what_the_ch
     assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"), "{picture}");
     assert!(fs::read(raster)?.starts_with(b"\x89PNG"));
     Ok(())
-}
-
-async fn events<E: SolEvent>(provider: &DynProvider, address: Address) -> eyre::Result<Vec<E>> {
-    let filter = Filter::new().address(address).event_signature(E::SIGNATURE_HASH).from_block(0);
-    let logs = provider.get_logs(&filter).await?;
-    logs.iter().map(|log| Ok(E::decode_log(&log.inner)?.data)).collect()
 }

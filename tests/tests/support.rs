@@ -9,6 +9,12 @@ use std::{
     time::Duration,
 };
 
+use alloy::{
+    primitives::Address,
+    providers::{DynProvider, Provider},
+    rpc::types::Filter,
+    sol_types::SolEvent,
+};
 use eyre::{ContextCompat, WrapErr, ensure};
 use plimsoll_deploy::{
     tools::{Tool, Tools},
@@ -42,6 +48,13 @@ pub(crate) fn data_file(name: &str) -> eyre::Result<Option<PathBuf>> {
     }
     writeln!(io::stderr(), "SKIPPED: {name} is not in the folder that PLIMSOLL_DATA names")?;
     Ok(None)
+}
+
+/// Every event of a kind that a contract has emitted.
+pub(crate) async fn events<E: SolEvent>(provider: &DynProvider, contract: Address) -> eyre::Result<Vec<E>> {
+    let filter = Filter::new().address(contract).event_signature(E::SIGNATURE_HASH).from_block(0);
+    let logs = provider.get_logs(&filter).await?;
+    logs.iter().map(|log| Ok(E::decode_log(&log.inner)?.data)).collect()
 }
 
 /// Runs forge, showing live what it says; when it fails, so does this, with its last words from `failure_mark` on.

@@ -32,7 +32,8 @@ use crate::{
 
 /// The market, its pool and its oracle, as a manifest.
 const MANIFEST: &str = include_str!("market.toml");
-const MARKET: &str = "replay";
+/// Its name there, and its pool's.
+pub const MARKET: &str = "replay";
 const FEED: &str = "collateral-usd";
 /// A transaction uses no more than Ethereum allows.
 const NODE: [&str; 1] = ["--enable-tx-gas-limit"];
@@ -44,11 +45,21 @@ const TOLD_EVERY: Duration = Duration::from_secs(3);
 /// What whoever trades in the pool has for gas, in wei: a million ether.
 const FOR_GAS: u128 = 10_u128.pow(24);
 
-/// Lets it happen, with a program that is the keeper.
+/// Lets it happen on a node of its own, with a program that is the keeper.
 pub async fn play(setting: &Setting, prices: &Prices, keeper: Command) -> eyre::Result<Outcome> {
+    let stage = set(setting, prices).await?;
+    play_on(&stage, setting, prices, keeper).await
+}
+
+/// A node with an empty market.
+pub async fn set(setting: &Setting, prices: &Prices) -> eyre::Result<Stage> {
     say("starting a node and deploying");
-    let stage = Box::pin(Stage::start_from(manifest(setting, prices.first())?, &NODE)).await?;
-    let venue = Venue::open(&stage, MARKET, FEED, pool(setting, prices.first())).await?;
+    Box::pin(Stage::start_from(manifest(setting, prices.first())?, &NODE)).await
+}
+
+/// Lets it happen there.
+pub async fn play_on(stage: &Stage, setting: &Setting, prices: &Prices, keeper: Command) -> eyre::Result<Outcome> {
+    let venue = Venue::open(stage, MARKET, FEED, pool(setting, prices.first())).await?;
     venue.provider().anvil_set_balance(stage.rig.deployer(), U256::from(FOR_GAS)).await?;
     let loans = setting.loans(prices.first());
     let borrowed: u128 = loans.iter().map(|loan| loan.debt).sum();
@@ -58,7 +69,7 @@ pub async fn play(setting: &Setting, prices: &Prices, keeper: Command) -> eyre::
 
     say(format_args!("{} loans; starting the keeper", loans.len()));
     let mut play = Play::begin(&venue, setting.gas_price).await?;
-    let keeper = Keeper::start(&stage, keeper, &keeper_settings(setting)).await?;
+    let keeper = Keeper::start(stage, keeper, &keeper_settings(setting)).await?;
     keeper.until_ready().await?;
     let mut log = Log::open(setting, prices, &play)?;
     let (mut clock, mut mood, mut told) = (Clock::new(), Mood::Quiet, Instant::now());

@@ -1,0 +1,95 @@
+//! A recorded day on a chain, small: what a replay says came of it is what the chain says, and what arithmetic alone does.
+
+use alloy::{primitives::U256, providers::Provider};
+use plimsoll_contracts::{ILens, IPlimsoll};
+use plimsoll_lab::{
+    replay::{
+        chain,
+        feed::Feed,
+        model,
+        outcome::{Liquidation, Outcome},
+        prices::Prices,
+        rules::Rule,
+        setting::{DOLLAR, Setting},
+    },
+    rig::ITestToken,
+};
+
+use crate::support::{self, events};
+
+/// A fall, and a gap that leaves some with less than they owe. The end gives time to whoever is in its middle.
+const PRICES: &str = "ts,price\n0,2000\n600,1900\n1200,1840\n1800,1780\n2400,1710\n3000,1380\n3600,1390\n4800,1385\n";
+/// The keeper's, of which nobody else has any.
+const SIGNER: usize = 8;
+/// What chain and model may differ by, in parts of the larger: the model knows no interest and no rounding of shares.
+const TOLERANCE: u128 = 1_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_tells_what_the_chain_says_and_the_model_says_the_same() -> eyre::Result<()> {
+    let setting = Setting {
+        borrow_ltv_bps: 8_000,
+        liquidation_ltv_bps: 8_600,
+        depth: 200_000 * DOLLAR,
+        gas_price: 20_000_000_000,
+        ether_price: None,
+        feed: Feed { heartbeat_secs: 3_600, deviation_bps: 50 },
+        positions: 12,
+        debt: 1_000_000 * DOLLAR,
+        seed: 3,
+    };
+    let prices = Prices::parse(PRICES, None)?;
+    let mut keeper = support::keeper();
+    keeper.env("RUST_LOG", "warn");
+    let stage = chain::set(&setting, &prices).await?;
+    let outcome = chain::play_on(&stage, &setting, &prices, keeper).await?;
+
+    let (provider, core) = (stage.rig.provider(), stage.contract("Plimsoll")?);
+    let market = stage.market(chain::MARKET)?;
+    let liquidations = events::<IPlimsoll::Liquidate>(provider, core).await?;
+    let told: Vec<_> = outcome.liquidations.iter().map(|done| [done.repaid, done.seized, done.bad_debt]).collect();
+    let said = liquidations.iter().map(|event| [event.repaid, event.seized, event.badDebt].map(|part| part.to()));
+    assert_eq!(told, said.collect::<Vec<_>>());
+    let losses = events::<IPlimsoll::RealiseLoss>(provider, core).await?;
+    let [repaid, bad_debt] = [sum(&outcome, |done| done.repaid), sum(&outcome, |done| done.bad_debt)];
+    assert_eq!(losses.iter().map(|event| event.loss).sum::<U256>(), U256::from(bad_debt));
+    assert!(bad_debt > 0, "the gap is to leave some with less than they owe");
+
+    let borrowers = events::<IPlimsoll::Borrow>(provider, core).await?.into_iter().map(|event| event.onBehalf);
+    let borrowers: Vec<_> = borrowers.collect();
+    let lens = ILens::new(stage.contract("Lens")?, provider);
+    let lines = lens.liquidatable(market.id().0, borrowers.clone()).call().await?.lines;
+    assert!(lines.iter().all(|line| !line.liquidatable), "{lines:?}");
+    assert_eq!((outcome.left_under_water, outcome.shortfall, outcome.reverted), (0, 0, 0));
+    let owed: U256 = lines.iter().map(|line| line.debt).sum();
+    let last = outcome.moments.last().map_or(0, |moment| moment.debt);
+    assert!(owed.abs_diff(U256::from(last)) < U256::from(borrowers.len()), "{owed} {last}");
+    // What was owed is still owed, was repaid or was written off; interest of an hour is less than a ten-thousandth.
+    let interest = last + repaid + bad_debt - outcome.debt;
+    assert!(interest > 0 && interest < outcome.debt / 10_000, "{interest}");
+    let lines = lens.positions(market.id().0, borrowers).call().await?.lines;
+    let left: U256 = lines.iter().map(|line| line.collateral).sum();
+    let pledged: u128 = setting.loans(prices.first()).iter().map(|loan| loan.collateral).sum();
+    assert_eq!(left + U256::from(sum(&outcome, |done| done.seized)), U256::from(pledged));
+
+    let signer = stage.rig.node.account(SIGNER)?;
+    let earned = ITestToken::new(market.loanToken, provider).balanceOf(signer).call().await?;
+    assert_eq!(U256::from(outcome.profit), earned);
+    assert_eq!(outcome.transactions, provider.get_transaction_count(signer).await?);
+
+    let model = model::play(&Rule::Plimsoll, &setting, &prices)?;
+    assert_eq!((&outcome.under_water, outcome.loans), (&model.under_water, model.loans));
+    // A loan that is done in parts waits for the receipt of one before the next is sent; in the model it does not.
+    let [chain, arithmetic] = [&outcome, &model].map(|outcome| outcome.worst_delay.blocks);
+    assert!((arithmetic..=2 * arithmetic).contains(&chain), "{chain} blocks, {arithmetic} in the model");
+    let parts: [fn(&Liquidation) -> u128; 4] =
+        [|done| done.repaid, |done| done.seized, |done| done.bad_debt, Liquidation::penalty];
+    for part in parts {
+        let [chain, model] = [sum(&outcome, part), sum(&model, part)];
+        assert!(chain.abs_diff(model) <= chain.max(model) / TOLERANCE, "{chain} on the chain, {model} in the model");
+    }
+    Ok(())
+}
+
+fn sum(outcome: &Outcome, part: fn(&Liquidation) -> u128) -> u128 {
+    outcome.liquidations.iter().map(part).sum()
+}

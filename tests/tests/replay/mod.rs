@@ -1,0 +1,4 @@
+//! A market on a recorded day.
+
+mod chain;
+mod command;
