@@ -375,7 +375,14 @@ mod tests {
         let mut chart = chart(Shape::Line(points));
         chart.secs = 3_600_000;
         let file = chart.file();
-        assert!(file.contains("points=\"64.1,84 64.1,184\""), "{file}");
+        assert!(file.contains("points=\"64,144 64.1,84 64.1,184 64.2,144\""), "{file}");
+    }
+
+    #[test]
+    fn a_spike_in_one_column_does_not_lean_into_the_next() {
+        let spike = [point(0, 0), point(1_800, 50), point(1_801, 0), point(3_600, 0)];
+        let file = chart(Shape::Line(standing(spike, 3_600))).file();
+        assert!(file.contains("points=\"64,184 498,184 498,84 498.2,184 932,184\""), "{file}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     cmp::Reverse,
+    collections::BTreeSet,
     fmt::{self, Display},
 };
 
@@ -51,28 +52,24 @@ impl Frame {
         (self.field.x_tenths(point.second), self.top * TENTHS + height - scale.above(point.value, height))
     }
 
-    /// Where a line goes. Of what lies in one pixel's column, the highest and the lowest are kept.
+    /// Where a line goes. Of what lies in one pixel's column, the first, the highest, the lowest and the last are kept;
+    /// of what lies at one height, the ends.
     pub(super) fn trail(self, points: &[Point], scale: &Scale) -> Vec<(u64, u64)> {
         let places: Vec<_> = points.iter().map(|point| self.place(point, scale)).collect();
-        let mut trail = Vec::new();
+        let mut trail = Vec::<(u64, u64)>::new();
         for column in places.chunk_by(|one, other| one.0 / TENTHS == other.0 / TENTHS) {
             let by_height = |place: &usize| column.get(*place).map(|(_, y)| *y);
             let numbers = || 0..column.len();
-            let kept = [numbers().min_by_key(by_height), numbers().max_by_key(by_height)];
-            let mut kept: Vec<_> = kept.into_iter().flatten().collect();
-            kept.sort_unstable();
-            kept.dedup();
-            trail.extend(kept.into_iter().filter_map(|place| column.get(place)));
+            let extremes = [numbers().min_by_key(by_height), numbers().max_by_key(by_height)];
+            let kept =
+                BTreeSet::from_iter([Some(0), column.len().checked_sub(1)].into_iter().chain(extremes).flatten());
+            for place in kept.into_iter().filter_map(|place| column.get(place)) {
+                match &mut *trail {
+                    [.., before, last] if before.1 == last.1 && last.1 == place.1 => *last = *place,
+                    _ => trail.push(*place),
+                }
+            }
         }
-        // What lies between two points of the same height says nothing.
-        let flat = |[before, point, after]: [&(u64, u64); 3]| before.1 == point.1 && point.1 == after.1;
-        let ends = trail.first().into_iter().chain(&trail).zip(&trail).zip(trail.iter().skip(1).chain(trail.last()));
-        let (first, last) = (trail.first(), trail.last());
-        let kept = ends.filter(|((before, point), after)| {
-            Some(*point) == first || Some(*point) == last || !flat([before, point, after])
-        });
-        let mut trail: Vec<_> = kept.map(|((_, point), _)| *point).collect();
-        trail.dedup();
         trail
     }
 

@@ -164,6 +164,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn times_are_dates_where_they_were_recorded_and_hours_where_they_were_made_up() {
+        let made_up = played("gap.csv", GAP, &["--model", "--positions", "20"]).await.unwrap();
+        assert!(made_up.to_string().contains("gap.csv, 5 h\n"), "{made_up}");
+        assert!(made_up.runs[0].chart.file().contains(">2 h<"));
+        let real = "ts,price\n1584007980,200\n1584094380,180\n";
+        let real = played("day.csv", real, &["--model", "--positions", "20"]).await.unwrap();
+        assert!(real.to_string().contains("day.csv, 1 day from 2020-03-12 10:13 UTC\n"), "{real}");
+        assert!(real.runs[0].chart.file().contains(">13 Mar<"));
+    }
+
+    #[tokio::test]
     async fn the_page_has_charts_and_figures_loads_nothing_and_is_not_misled_by_a_files_name() {
         let name = "<img src=x onerror=alert(1)>.csv";
         let report = played(name, GAP, &["--model", "--positions", "20", "--ltv", "75,86"]).await.unwrap();

@@ -88,11 +88,19 @@ fn top(chain: bool) -> Markup {
 fn comparison(report: &Report) -> Markup {
     let choices = report.choices();
     let all: Vec<_> = report.runs.iter().map(|run| &run.figures).collect();
+    let columns = 1 + choices.len() + COLUMNS.len();
+    let same = |one: &Run, other: &Run| one.prices == other.prices;
+    // By which number the runs of each recording begin.
+    let firsts = report.runs.chunk_by(same).scan(1, |next, runs| {
+        let first = *next;
+        *next += runs.len();
+        Some(first)
+    });
     html! {
         section {
             h2 { "Side by side" }
             p.lead { "A row is a run; amounts are in dollars. The lowest penalty is of no use where lenders pay instead." }
-            table.compared {
+            table.compared.runs {
                 thead {
                     tr {
                         th { "run" }
@@ -100,19 +108,21 @@ fn comparison(report: &Report) -> Markup {
                         @for column in &COLUMNS { th.number { (column.head) } }
                     }
                 }
-                tbody {
-                    @for (number, run) in (1_usize..).zip(&report.runs) {
-                        tr {
-                            td data-label="run" {
-                                @if number <= MOST_SHOWN {
-                                    a href={ "#run-" (number) } { "Run " (number) }
-                                } @else {
-                                    "Run " (number)
+                @for (first, runs) in firsts.zip(report.runs.chunk_by(same)) {
+                    tbody {
+                        @for run in runs.iter().take(1) { tr.source { th colspan=(columns) { (run.prices.file) } } }
+                        @for (number, run) in (first..).zip(runs) {
+                            tr {
+                                td data-label="run" {
+                                    @if number <= MOST_SHOWN {
+                                        a href={ "#run-" (number) } { "Run " (number) }
+                                    } @else {
+                                        "Run " (number)
+                                    }
                                 }
-                                span.small { (run.prices.file) }
+                                @for choice in &choices { td.number data-label=(choice.head) { ((choice.cell)(run)) } }
+                                @for column in &COLUMNS { (cell(column, &run.figures, &all)) }
                             }
-                            @for choice in &choices { td.number data-label=(choice.head) { ((choice.cell)(run)) } }
-                            @for column in &COLUMNS { (cell(column, &run.figures, &all)) }
                         }
                     }
                 }
@@ -288,7 +298,7 @@ fn reading() -> Markup {
         section {
             h2 { "How to read this" }
             dl.reading {
-                dt { "bad debt" } dd { "Debt that was written off because no collateral was left for it. Reserve, backstop and then lenders pay it." }
+                dt { "bad debt" } dd { "Debt that was written off because no collateral was left for it. Lenders pay it: the market has neither reserve nor backstop here." }
                 dt { "stuck" } dd { "The same, not yet written off: what loans that still stand owe beyond the worth of their collateral." }
                 dt { "penalty" } dd { "What borrowers lost beside: the worth of the collateral that was taken, by the oracle, less the debt that they were rid of." }
                 dt { "again" } dd { "How often a loan that had been brought to safety was liquidated once more." }

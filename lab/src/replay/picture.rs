@@ -6,7 +6,7 @@ use super::{
     report::{Recording, market},
     setting::Setting,
 };
-use crate::chart::{Axis, Chart, Clock, Colour, Mark, Panel, Point, Series, Shape, standing};
+use crate::chart::{Axis, Chart, Colour, Mark, Panel, Point, Series, Shape, standing};
 
 /// In pixels.
 const PRICES_HEIGHT: u64 = 250;
@@ -58,7 +58,7 @@ pub(super) fn chart(recording: &Recording, setting: &Setting, prices: &Prices, o
         ),
     ];
     let subtitle = format!("{}: {}", recording.file, recording.when());
-    Chart { title: market(setting), subtitle, clock: Clock::Unix(prices.begin()), secs, panels }
+    Chart { title: market(setting), subtitle, clock: recording.clock(), secs, panels }
 }
 
 /// A liquidation, at the oracle's price of the block before: that is what it was decided by.

@@ -18,11 +18,14 @@ use super::{
 };
 use crate::{
     calendar,
-    chart::{Chart, Colour},
+    chart::{Chart, Clock, Colour},
     output::Folder,
     png,
 };
 
+/// Before this second of Unix, in 2001, nothing was recorded that anybody lends against: smaller numbers only count from
+/// where a recording begins.
+const FIRST_DATE: u64 = 1_000_000_000;
 /// Between a table's columns.
 const GAP: usize = 2;
 
@@ -157,7 +160,16 @@ impl Recording {
 
     /// When it was, in words.
     pub(super) fn when(&self) -> String {
-        format!("{} from {} UTC", calendar::length(self.secs), calendar::moment(self.begin))
+        let length = calendar::length(self.secs);
+        match self.clock() {
+            Clock::Beginning => length,
+            Clock::Unix(begin) => format!("{length} from {} UTC", calendar::moment(begin)),
+        }
+    }
+
+    /// From where its seconds are counted.
+    pub(super) const fn clock(&self) -> Clock {
+        if self.begin < FIRST_DATE { Clock::Beginning } else { Clock::Unix(self.begin) }
     }
 
     /// How the price went, in words.
