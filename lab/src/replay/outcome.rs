@@ -34,7 +34,7 @@ pub struct Outcome {
     pub profit: u128,
     /// What gas cost it.
     pub gas: u128,
-    /// Its transactions that were mined; in the model, its liquidations.
+    /// Its transactions that were mined.
     pub transactions: u64,
     /// Of these, reverted.
     pub reverted: u64,
