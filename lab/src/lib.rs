@@ -1,12 +1,13 @@
 //! The rig that demo, measurements and tests share: nodes of our own, deployed contracts, positions to begin with.
 //!
 //! [`node`] is an Anvil, which ends with us like every [`process`] that we start, [`rig`] puts contracts on it,
-//! [`market`] is a market to begin with, [`exchange`] a real exchange, [`stage`] everything that `deploy up` deploys, with
-//! a [`crowd`] of borrowers where one is wanted, and a market as a [`venue`] at which there is a [`play`], block by block. [`demo`] shows what Plimsoll does, [`replay`]
-//! what a market would have done on a recorded day, and [`gas`] what calls cost. [`book`]
-//! measures the keeper's memory of a chain, [`observer`] sees what a node announces and when, [`proxy`] is a node that
-//! misbehaves, [`recording`] the past of a real chain, and [`mutants`] measures the tests. What
-//! they leave on disk goes through [`output`], pictures for those who see no SVG through [`png`].
+//! [`market`] is a market to begin with, [`exchange`] a real exchange, [`stage`] everything that a manifest makes, with a
+//! [`crowd`] of borrowers where one is wanted; a [`venue`] is a market there with all that moves it, and a [`play`] has it
+//! go on block by block beside a [`keeper`]. [`demo`] shows what Plimsoll does, [`replay`] what a market would have done
+//! on a recorded day, and [`gas`] what calls cost. [`book`] measures the keeper's memory of a chain, [`observer`] sees
+//! what a node announces and when, [`proxy`] is a node that misbehaves, [`recording`] the past of a real chain, and
+//! [`mutants`] measures the tests. What they leave on disk goes through [`output`], pictures for those who see no SVG
+//! through [`png`].
 
 pub mod all;
 pub mod book;

@@ -35,8 +35,8 @@ const MANIFEST: &str = include_str!("market.toml");
 /// Its name there, and its pool's.
 pub const MARKET: &str = "replay";
 const FEED: &str = "collateral-usd";
-/// A transaction uses no more than Ethereum allows.
-const NODE: [&str; 1] = ["--enable-tx-gas-limit"];
+/// A transaction uses no more than Ethereum allows, and the node keeps no more states than anybody asks for.
+const NODE: [&str; 3] = ["--enable-tx-gas-limit", "--prune-history", "100"];
 const TRANSACTION_GAS: u64 = 1 << 24;
 /// After the end of the recording the keeper has so many blocks to end what it has begun.
 const MOST_BLOCKS_BEYOND: u64 = 300;
@@ -47,12 +47,12 @@ const FOR_GAS: u128 = 10_u128.pow(24);
 
 /// Lets it happen on a node of its own, with a program that is the keeper.
 pub async fn play(setting: &Setting, prices: &Prices, keeper: Command) -> eyre::Result<Outcome> {
-    let stage = set(setting, prices).await?;
+    let stage = empty_market(setting, prices).await?;
     play_on(&stage, setting, prices, keeper).await
 }
 
-/// A node with an empty market.
-pub async fn set(setting: &Setting, prices: &Prices) -> eyre::Result<Stage> {
+/// A node with the market in which nobody is yet.
+pub async fn empty_market(setting: &Setting, prices: &Prices) -> eyre::Result<Stage> {
     say("starting a node and deploying");
     Box::pin(Stage::start_from(manifest(setting, prices.first())?, &NODE)).await
 }
@@ -83,11 +83,13 @@ pub async fn play_on(stage: &Stage, setting: &Setting, prices: &Prices, keeper: 
         let block = play.mine(second, price, answer.map(|answer| answer.price)).await?;
         last = answer.unwrap_or(last);
         let moment = log.note(&block, keeper.signer(), price)?;
-        let is_busy = play.until_answered(&keeper, &block).await?;
-        mood = match moment.under_water {
-            0 => Mood::Quiet,
-            _ if is_busy => Mood::Busy,
-            _ => Mood::Stuck,
+        mood = if moment.under_water == 0 {
+            keeper.until_applied(block.at.block).await?;
+            Mood::Quiet
+        } else if play.until_answered(&keeper, &block).await? {
+            Mood::Busy
+        } else {
+            Mood::Stuck
         };
         if told.elapsed() > TOLD_EVERY {
             told = Instant::now();

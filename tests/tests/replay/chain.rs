@@ -1,4 +1,4 @@
-//! A recorded day on a chain, small: what a replay says came of it is what the chain says, and what arithmetic alone does.
+//! A recorded day on a chain, small: what a replay says came of it is what the chain says, and what arithmetic says.
 
 use alloy::{primitives::U256, providers::Provider};
 use plimsoll_contracts::{ILens, IPlimsoll};
@@ -40,7 +40,7 @@ async fn a_replay_tells_what_the_chain_says_and_the_model_says_the_same() -> eyr
     let prices = Prices::parse(PRICES, None)?;
     let mut keeper = support::keeper();
     keeper.env("RUST_LOG", "warn");
-    let stage = chain::set(&setting, &prices).await?;
+    let stage = chain::empty_market(&setting, &prices).await?;
     let outcome = chain::play_on(&stage, &setting, &prices, keeper).await?;
 
     let (provider, core) = (stage.rig.provider(), stage.contract("Plimsoll")?);
