@@ -25,7 +25,7 @@ use super::{
 use crate::{
     crowd::Crowd,
     keeper::Keeper,
-    play::{BLOCK_SECS, Block, Happening, Play, happenings},
+    play::{Block, Happening, Play, happenings},
     stage::Stage,
     venue::Venue,
 };
@@ -38,8 +38,6 @@ const FEED: &str = "collateral-usd";
 /// A transaction uses no more than Ethereum allows, and the node keeps no more states than anybody asks for.
 const NODE: [&str; 3] = ["--enable-tx-gas-limit", "--prune-history", "100"];
 const TRANSACTION_GAS: u64 = 1 << 24;
-/// After the end of the recording the keeper has so many blocks to end what it has begun.
-const MOST_BLOCKS_BEYOND: u64 = 300;
 /// Between two lines about how far it has come.
 const TOLD_EVERY: Duration = Duration::from_secs(3);
 /// What whoever trades in the pool has for gas, in wei: a million ether.
@@ -75,9 +73,6 @@ pub async fn play_on(stage: &Stage, setting: &Setting, prices: &Prices, keeper: 
     let (mut clock, mut mood, mut told) = (Clock::new(), Mood::Quiet, Instant::now());
     let mut last = Answer { second: 0, price: prices.first() };
     while let Some(second) = clock.tick(prices, setting.feed, last, mood) {
-        if second > prices.end() + MOST_BLOCKS_BEYOND * BLOCK_SECS {
-            break;
-        }
         let price = prices.at(second);
         let answer = setting.feed.answer(last, second, price);
         let block = play.mine(second, price, answer.map(|answer| answer.price)).await?;

@@ -11,6 +11,8 @@ use crate::play::BLOCK_SECS;
 
 /// The longest that is jumped over while somebody is under water and the keeper does nothing about it.
 const LONGEST_WAIT_SECS: u64 = 600;
+/// After the end of the recording, what has been begun has so many blocks to end.
+const MOST_BLOCKS_BEYOND: u64 = 300;
 const BPS: u128 = 10_000;
 
 /// When a feed answers.
@@ -85,7 +87,8 @@ impl Clock {
         while second < latest && second < prices.end() && feed.answer(last, second, prices.at(second)).is_none() {
             second += BLOCK_SECS;
         }
-        if second > prices.end() && mood != Mood::Busy {
+        let beyond = if mood == Mood::Busy { MOST_BLOCKS_BEYOND * BLOCK_SECS } else { 0 };
+        if second > prices.end() + beyond {
             return None;
         }
         self.now = second;
@@ -136,5 +139,15 @@ mod tests {
         assert_eq!([tick(Mood::Busy), tick(Mood::Busy), tick(Mood::Stuck)], [Some(12), Some(24), Some(36)]);
         assert_eq!([tick(Mood::Stuck), tick(Mood::Stuck), tick(Mood::Busy)], [Some(60), Some(108), Some(120)]);
         assert_eq!([tick(Mood::Stuck), tick(Mood::Quiet)], [Some(132), Some(3_600)]);
+    }
+
+    #[test]
+    fn what_has_been_begun_is_ended_after_the_recording_but_not_for_ever() {
+        let prices = Prices::parse("ts,price\n0,100\n60,99\n", None).unwrap();
+        let last = Answer { second: 0, price: prices.first() };
+        let mut clock = Clock::new();
+        while clock.tick(&prices, FEED, last, Mood::Busy).is_some() {}
+        assert_eq!(clock.now(), prices.end() + 300 * BLOCK_SECS);
+        assert_eq!(clock.tick(&prices, FEED, last, Mood::Stuck), None);
     }
 }

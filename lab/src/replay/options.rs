@@ -26,7 +26,7 @@ const DOLLAR_DECIMALS: u8 = 6;
 const GWEI_DECIMALS: u8 = 9;
 const BPS_DECIMALS: u8 = 2;
 /// The bounds of what is reasonable, in whole dollars, gwei and basis points.
-const DOLLARS: [u128; 2] = [1_000, 1_000_000_000_000];
+const DOLLARS: [u128; 2] = [1_000, 100_000_000_000];
 const MOST_GWEI: u128 = 10_000;
 const MOST_DEVIATION_BPS: u64 = 2_000;
 /// Sizes have a heavy tail, so on average a loan has to be this much larger than the smallest for that to be kept.
@@ -350,7 +350,7 @@ mod tests {
             (&["--ltv", "0.80:0.86x"], "\"0.86x\" is not a number"),
             (&["--ltv", "80.123"], "80.123 has more than the 2 decimals"),
             (&["--depth", "lots"], "\"lots\" is not a number: write one like 1000.5 or 1_000; an amount is written"),
-            (&["--depth", "999"], "an amount is from 1,000 to 1,000,000,000,000 dollars"),
+            (&["--depth", "999"], "an amount is from 1,000 to 100,000,000,000 dollars"),
             (&["--debt", "2000000B"], "an amount is from 1,000"),
             (&["--gas-price", "10001"], "gas costs at most 10000 gwei"),
             (&["--deviation", "0"], "a deviation is from 0.01 to 20 percent"),

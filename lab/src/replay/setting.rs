@@ -1,6 +1,10 @@
 //! What is chosen: the market, who borrows there, and what is around it.
 
-use plimsoll_keeper::outside::amount::Amount;
+use alloy::primitives::U256;
+use plimsoll_keeper::{
+    math::wide::{product, to_u128},
+    outside::amount::Amount,
+};
 use serde::{Serialize, Serializer};
 
 use super::{feed::Feed, prices::PRICE_DECIMALS};
@@ -70,7 +74,8 @@ impl Setting {
         let loan = |(size, health_bps): &(u128, u128)| {
             let debt = (self.debt / all.max(1) * size).max(SMALLEST_DEBT);
             let worth = debt * health_bps / u128::from(self.liquidation_ltv_bps);
-            Opening { collateral: (worth + 1) * UNITS_PER_UNIT / price, debt }
+            let collateral = to_u128(product(worth + 1, UNITS_PER_UNIT) / U256::from(price.max(1)));
+            Opening { collateral, debt }
         };
         drawn.iter().map(loan).collect()
     }
