@@ -12,6 +12,7 @@
 //! rest is not. [`sender`] is who sends, [`safety`] what keeps it from that,
 //! [`store`] what is remembered through a restart.
 
+pub mod amount;
 pub mod audit;
 pub mod book;
 pub mod chain;

@@ -1,9 +1,10 @@
 //! What the keeper shows of the book: markets, and positions near the waterline with what was decided about them.
 
-use alloy::primitives::{Address, U256, map::HashMap};
+use alloy::primitives::{Address, U256, map::HashMap, utils::format_ether};
 use plimsoll_contracts::{MarketId, market::SECONDS_PER_YEAR};
 
 use crate::{
+    amount::readable,
     book::{Book, MarketBook},
     chain::Header,
     config::Config,
@@ -50,7 +51,7 @@ impl Decisions {
 pub(super) fn in_words(decision: &strategies::Decision, block: u64) -> Decision {
     let (acts, reason, text) = match decision {
         strategies::Decision::Act { gain_wei, gas_wei } => {
-            let [gain, gas] = [gain_wei, gas_wei].map(|wei| alloy::primitives::utils::format_ether(*wei));
+            let [gain, gas] = [gain_wei, gas_wei].map(|wei| readable(&format_ether(*wei)));
             (true, "act", format!("it is sent: it is to bring {gain} coins and to cost {gas}"))
         }
         strategies::Decision::WhyNot(why_not) => (false, why_not.name(), why_not.to_string()),

@@ -9,7 +9,6 @@
 //! Nothing here asks the chain, and nothing that decides or sends waits for anything here.
 
 pub mod alerts;
-pub mod amount;
 mod live;
 pub mod metrics;
 pub mod page;
@@ -20,10 +19,10 @@ pub mod view;
 
 pub use self::{
     alerts::{AlertKind, AlertSender, Notice},
-    amount::{Amount, Balance, Health, Price},
     metrics::Metrics,
     server::Server,
     shutdown::Shutdown,
     survey::{DebtPicture, Survey},
     view::View,
 };
+pub use crate::amount::{Amount, Balance, Health, Price};

@@ -5,8 +5,8 @@ use alloy::primitives::{U256, map::B256Map};
 use plimsoll_contracts::market::BPS;
 use serde::Serialize;
 
-use super::amount::Amount;
 use crate::{
+    amount::Amount,
     book::{Book, MarketBook},
     math::{liquidation::value_down, market::Market},
 };

@@ -9,10 +9,7 @@ use plimsoll_contracts::market::BPS;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant};
 
-use super::{
-    amount::{Amount, Balance, Health, Price},
-    survey::DebtPicture,
-};
+use super::{Amount, Balance, Health, Price, survey::DebtPicture};
 
 /// At most so many positions at risk are shown; the rest are counted.
 pub const SHOWN_POSITIONS: usize = 200;

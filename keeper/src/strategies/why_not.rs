@@ -6,7 +6,10 @@ use alloy::primitives::{Address, U256, utils::format_ether};
 use serde::Serialize;
 
 use super::reverts::Revert;
-use crate::prices::{NoPrice, NoValuation};
+use crate::{
+    amount::{Health, readable},
+    prices::{NoPrice, NoValuation},
+};
 
 /// What was decided about a loan, or about an account's rewards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -141,9 +144,10 @@ impl WhyNot {
 
 impl fmt::Display for WhyNot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let coins = |wei: &U256| format_ether(*wei);
+        let coins = |wei: &U256| readable(&format_ether(*wei));
+        let units = |units: &dyn fmt::Display| readable(&units.to_string());
         match self {
-            Self::Healthy { health_wad } => write!(f, "it is healthy: {}", coins(health_wad)),
+            Self::Healthy { health_wad } => write!(f, "it is healthy: {}", Health(*health_wad)),
             Self::SwitchedOff => f.write_str("the configuration has it switched off"),
             Self::NoPrice(problem) => problem.fmt(f),
             Self::NoRoute => f.write_str("no way to sell the collateral is configured"),
@@ -151,12 +155,22 @@ impl fmt::Display for WhyNot {
             Self::GainBelowGas { gain_wei, gas_wei } => {
                 write!(f, "it would bring {} coins and cost {}", coins(gain_wei), coins(gas_wei))
             }
-            Self::SwapTooThin { repaid, revert } => write!(f, "for a repayment of {repaid} units, {revert}"),
+            Self::SwapTooThin { repaid, revert } => {
+                write!(f, "for a repayment of {} units, {revert}", units(repaid))
+            }
             Self::OthersFirst { repaid } => {
-                write!(f, "the exchange can absorb a part of what there is: others go first, for {repaid} units")
+                write!(
+                    f,
+                    "the exchange can absorb a part of what there is: others go first, for {} units",
+                    units(repaid)
+                )
             }
             Self::NotEnoughInventory { token, held } => {
-                write!(f, "the keeper holds {held} units of {token} that the core may take, which is not enough")
+                write!(
+                    f,
+                    "the keeper holds {} units of {token} that the core may take, which is not enough",
+                    units(held)
+                )
             }
             Self::NoPartPossible => f.write_str("no part of it can be repaid alone"),
             Self::WorthWaiting { gain_wei, gas_wei } => {

@@ -2,7 +2,7 @@
 
 use alloy::primitives::U256;
 use plimsoll_contracts::quantity::decimal_text;
-use plimsoll_keeper::outside::amount::readable;
+use plimsoll_keeper::amount::readable;
 
 use crate::calendar::{self, DAY};
 

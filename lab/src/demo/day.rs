@@ -11,7 +11,7 @@ use alloy::{
 };
 use plimsoll_contracts::quantity::decimal_text;
 use plimsoll_deploy::progress::say;
-use plimsoll_keeper::outside::amount::readable;
+use plimsoll_keeper::amount::readable;
 use tokio::time::{self, Instant};
 
 use super::draw::PRICE_BEFORE;

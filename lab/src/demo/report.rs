@@ -12,7 +12,7 @@ use plimsoll_contracts::{
     IPlimsoll::{Liquidate, RealiseLoss},
     IRewards::Harvest,
 };
-use plimsoll_keeper::outside::amount::{Amount, Balance, readable};
+use plimsoll_keeper::amount::{Amount, Balance, readable};
 use serde::Serialize;
 
 use super::{Options, day::Day};

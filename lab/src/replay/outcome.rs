@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::I256;
-use plimsoll_keeper::outside::amount::{Amount, Balance};
+use plimsoll_keeper::amount::{Amount, Balance};
 use serde::Serialize;
 
 const BPS: u128 = 10_000;

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use plimsoll_keeper::outside::amount::{Amount, Balance, readable};
+use plimsoll_keeper::amount::{Amount, Balance, readable};
 use serde::{Serialize, Serializer};
 
 use super::{

@@ -2,8 +2,8 @@
 
 use alloy::primitives::U256;
 use plimsoll_keeper::{
+    amount::Amount,
     math::wide::{product, to_u128},
-    outside::amount::Amount,
 };
 use serde::{Serialize, Serializer};
 

@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
     use crate::outside::{
-        amount::{Amount, Health},
+        Amount, Health,
         view::{Head, SignerView, WatchedAccount},
     };
 

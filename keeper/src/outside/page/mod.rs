@@ -105,7 +105,7 @@ fn short(text: &impl ToString) -> Markup {
 
 /// A number with groups of thousands.
 fn count(number: u64) -> String {
-    super::amount::readable(&number.to_string())
+    crate::amount::readable(&number.to_string())
 }
 
 /// `1 loan`, `2 loans`.

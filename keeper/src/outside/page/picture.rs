@@ -5,7 +5,7 @@ use alloy::primitives::U256;
 use maud::{Markup, html};
 
 use super::percent;
-use crate::outside::{amount::Amount, survey::BAR_BPS, view::MarketView};
+use crate::outside::{Amount, survey::BAR_BPS, view::MarketView};
 
 const WIDTH: u64 = 408;
 /// Where the waterline lies, and so how high bars can be.
