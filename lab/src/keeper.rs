@@ -175,6 +175,21 @@ impl Keeper {
     /// Waits until it has decided by a block and sent what it decided on; tells whether anything of it waits for the next.
     pub async fn until_answered(&self, provider: &DynProvider, block: u64) -> eyre::Result<bool> {
         self.until_applied(block).await?;
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if self.is_sent(provider).await? {
+                return Ok(true);
+            }
+            if !self.is_at_it(block).await? {
+                return Ok(false);
+            }
+            time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(false)
+    }
+
+    /// Whether by its own word something is to be sent, or was and is not known to be done.
+    async fn is_at_it(&self, block: u64) -> eyre::Result<bool> {
         let status = self.api("status").await?;
         let all = |name: &str| status[name].as_array().cloned().unwrap_or_default();
         let acts = |count: &Value| count["acts"] == true || count["reason"] == "in_flight";
@@ -182,17 +197,7 @@ impl Keeper {
             let decision = &programme["decision"];
             decision["acts"] == true && decision["block"] == block
         };
-        if !all("decisions").iter().any(acts) && !all("programmes").iter().any(harvests) {
-            return Ok(false);
-        }
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            if self.is_sent(provider).await? {
-                return Ok(true);
-            }
-            time::sleep(LOOK_AGAIN).await;
-        }
-        Ok(false)
+        Ok(all("decisions").iter().any(acts) || all("programmes").iter().any(harvests))
     }
 
     /// Whether anything of its waits for a block.

@@ -107,6 +107,8 @@ struct Engine {
     told_of: HashSet<MarketId>,
     /// Of the newest block that was decided by.
     last: Option<(Header, Arc<Prices>)>,
+    /// Nothing was sent in that block, and loans were passed over because something was on its way for them.
+    is_held_up: bool,
     background: JoinSet<Found>,
     view: View,
     views: watch::Sender<Arc<View>>,
@@ -177,6 +179,7 @@ impl Engine {
         let Round { intents, verdicts } =
             self.liquidate.round(&self.endpoints, &mut self.valuer, self.follower.book(), moment, &obstacle).await;
         let is_calm = intents.is_empty();
+        self.is_held_up = is_calm && verdicts.iter().any(|found| found.decision == Decision::WhyNot(WhyNot::InFlight));
         for intent in intents {
             self.submit(intent, header, arrived);
         }
@@ -210,6 +213,15 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// What was on its way is known to be done: a loan that was done in part goes on in the very next block. Where
+    /// something else was sent meanwhile it waits for that, since both would be sold at the same exchange.
+    async fn go_on(&mut self) {
+        let Some((header, prices)) = self.last.clone().filter(|_| self.is_held_up) else { return };
+        self.decide(&header, &prices, Instant::now()).await;
+        self.look(&header);
+        self.publish();
     }
 
     /// Decides about rewards, when nothing more urgent is to be done.

@@ -164,6 +164,7 @@ pub async fn run(
         audited: view::AuditView::default(),
         told_of: HashSet::new(),
         last: None,
+        is_held_up: false,
         background: JoinSet::new(),
         view,
         views,
@@ -192,7 +193,13 @@ impl Engine {
             tokio::select! {
                 biased;
                 () = shutdown.requested() => break Ok(()),
-                Some(told) = news.recv() => self.hear(told),
+                Some(told) = news.recv() => {
+                    let is_done = told.is_mined();
+                    self.hear(told);
+                    if is_done {
+                        self.go_on().await;
+                    }
+                }
                 step = self.follower.wait() => match self.follower.take(step).await {
                     Ok(News::Applied(block)) => self.applied(&block).await,
                     Ok(News::Undone { to }) => tracing::info!(block = to.number, "blocks after this one were taken back"),

@@ -69,6 +69,13 @@ pub enum News {
     Alert(Alert),
 }
 
+impl News {
+    /// Whether something was carried out.
+    pub(crate) fn is_mined(&self) -> bool {
+        matches!(self, Self::Report(report) if matches!(report.outcome, Outcome::Mined(_)))
+    }
+}
+
 /// Why a sender does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

@@ -1,8 +1,11 @@
 //! A recorded day on a chain, small: what a replay says came of it is what the chain says, and what arithmetic says.
 
+use std::process::Command;
+
 use alloy::{primitives::U256, providers::Provider};
 use plimsoll_contracts::{ILens, IPlimsoll};
 use plimsoll_lab::{
+    play::BLOCK_SECS,
     replay::{
         chain,
         feed::Feed,
@@ -26,22 +29,10 @@ const TOLERANCE: u128 = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_tells_what_the_chain_says_and_the_model_says_the_same() -> eyre::Result<()> {
-    let setting = Setting {
-        borrow_ltv_bps: 8_000,
-        liquidation_ltv_bps: 8_600,
-        depth: 200_000 * DOLLAR,
-        gas_price: 20_000_000_000,
-        ether_price: None,
-        feed: Feed { heartbeat_secs: 3_600, deviation_bps: 50 },
-        positions: 12,
-        debt: 1_000_000 * DOLLAR,
-        seed: 3,
-    };
+    let setting = setting();
     let prices = Prices::parse(PRICES, None)?;
-    let mut keeper = support::keeper();
-    keeper.env("RUST_LOG", "warn");
     let stage = chain::empty_market(&setting, &prices).await?;
-    let outcome = chain::play_on(&stage, &setting, &prices, keeper).await?;
+    let outcome = chain::play_on(&stage, &setting, &prices, keeper()).await?;
 
     let (provider, core) = (stage.rig.provider(), stage.contract("Plimsoll")?);
     let market = stage.market(chain::MARKET)?;
@@ -78,7 +69,7 @@ async fn a_replay_tells_what_the_chain_says_and_the_model_says_the_same() -> eyr
 
     let model = model::play(&Rule::Plimsoll, &setting, &prices)?;
     assert_eq!((&outcome.under_water, outcome.loans), (&model.under_water, model.loans));
-    // A loan that is done in parts waits for the receipt of one before the next is sent; in the model it does not.
+    // A loan that is done in parts waits while others are sold for; in the model it does not.
     let [chain, arithmetic] = [&outcome, &model].map(|outcome| outcome.worst_delay.blocks);
     assert!((arithmetic..=2 * arithmetic).contains(&chain), "{chain} blocks, {arithmetic} in the model");
     let parts: [fn(&Liquidation) -> u128; 4] =
@@ -88,6 +79,40 @@ async fn a_replay_tells_what_the_chain_says_and_the_model_says_the_same() -> eyr
         assert!(chain.abs_diff(model) <= chain.max(model) / TOLERANCE, "{chain} on the chain, {model} in the model");
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whale_is_done_in_parts_block_by_block() -> eyre::Result<()> {
+    let setting = Setting { depth: 100_000 * DOLLAR, positions: 1, seed: 4, ..setting() };
+    let prices = Prices::parse("ts,price\n0,2000\n600,1350\n1200,1350\n", None)?;
+    let outcome = chain::play(&setting, &prices, keeper()).await?;
+    let seconds: Vec<_> = outcome.liquidations.iter().map(|done| done.second).collect();
+    let blocks = (0..u64::try_from(seconds.len())?).map(|block| 600 + BLOCK_SECS * (block + 1));
+    assert_eq!(seconds, blocks.collect::<Vec<_>>());
+    assert!(seconds.len() > 5, "{seconds:?}");
+    let model = model::play(&Rule::Plimsoll, &setting, &prices)?;
+    assert_eq!((outcome.worst_delay, outcome.left_under_water), (model.worst_delay, 0));
+    Ok(())
+}
+
+fn setting() -> Setting {
+    Setting {
+        borrow_ltv_bps: 8_000,
+        liquidation_ltv_bps: 8_600,
+        depth: 200_000 * DOLLAR,
+        gas_price: 20_000_000_000,
+        ether_price: None,
+        feed: Feed { heartbeat_secs: 3_600, deviation_bps: 50 },
+        positions: 12,
+        debt: 1_000_000 * DOLLAR,
+        seed: 3,
+    }
+}
+
+fn keeper() -> Command {
+    let mut keeper = support::keeper();
+    keeper.env("RUST_LOG", "warn");
+    keeper
 }
 
 fn sum(outcome: &Outcome, part: fn(&Liquidation) -> u128) -> u128 {
