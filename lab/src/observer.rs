@@ -57,25 +57,23 @@ impl Observer {
         self.sights.recv().await.wrap_err("the node closed the observer's connection")
     }
 
-    /// When a block was seen. Forgets what was seen before it.
-    pub async fn head(&mut self, number: u64) -> eyre::Result<Instant> {
+    /// When a block was seen, and when a transaction that is none of these. They come by a connection each, so either
+    /// may come first.
+    pub async fn head_and_pending(&mut self, number: u64, known: &[B256]) -> eyre::Result<[Instant; 2]> {
+        let (mut head, mut pending) = (None, None);
         loop {
-            if let (when, Sight::Head(seen)) = self.next().await? {
-                ensure!(seen <= number, "block {seen} was announced, and {number} before it was not");
-                if seen == number {
-                    return Ok(when);
+            match self.next().await? {
+                (when, Sight::Head(seen)) => {
+                    ensure!(seen <= number, "block {seen} was announced, and {number} before it was not");
+                    if seen == number {
+                        head = Some(when);
+                    }
                 }
+                (when, Sight::Pending(hash)) if !known.contains(&hash) => pending = pending.or(Some(when)),
+                (_, Sight::Pending(_)) => {}
             }
-        }
-    }
-
-    /// When the next transaction was seen that is none of these.
-    pub async fn pending_beside(&mut self, known: &[B256]) -> eyre::Result<(Instant, B256)> {
-        loop {
-            if let (when, Sight::Pending(hash)) = self.next().await?
-                && !known.contains(&hash)
-            {
-                return Ok((when, hash));
+            if let (Some(head), Some(pending)) = (head, pending) {
+                return Ok([head, pending]);
             }
         }
     }

@@ -111,8 +111,7 @@ async fn round(stage: &Stage, keeper: &Keeper, observer: &mut Observer, price: u
     time::sleep(PAUSE).await;
     let number = provider.get_block_number().await? + 1;
     provider.evm_mine(None).await?;
-    let seen = observer.head(number).await?;
-    let (pending, _) = observer.pending_beside(&[price_change]).await?;
+    let [seen, pending] = observer.head_and_pending(number, &[price_change]).await?;
     provider.evm_mine(None).await?;
     keeper.until_applied(number + 1).await?;
     time::sleep(PAUSE).await;
