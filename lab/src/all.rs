@@ -11,7 +11,7 @@ use std::{
 };
 
 use eyre::{WrapErr, ensure};
-use plimsoll_deploy::progress::say;
+use plimsoll_deploy::{progress::say, workspace::Workspace};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::process;
@@ -40,6 +40,11 @@ pub fn figures(quick: bool) -> Vec<Figure> {
         ("book-1m", "book --positions 1000000", "book --positions 1000"),
         ("reaction", "reaction --positions 100000 --rounds 200", "reaction --positions 20 --rounds 3"),
         ("storm", "storm --positions 5000", "storm --positions 10"),
+        (
+            "replay",
+            "replay --prices examples/prices/slide-30.csv examples/prices/gap-25.csv",
+            "replay --model --prices examples/prices/gap-12.csv --positions 10",
+        ),
     ];
     all.map(|(name, full, small)| Figure { name, command: if quick { small } else { full } }).into()
 }
@@ -107,6 +112,8 @@ impl Report {
 /// What the program says on stdout. What it says on stderr is seen while it says it.
 async fn measure(program: Command, command: &str) -> eyre::Result<Vec<u8>> {
     let mut program = process::Command::from(program);
+    // Files that a figure names are the project's.
+    program.current_dir(Workspace::find()?.root());
     program.args(command.split(' ')).args(["--json", "--as-built"]);
     program.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
     let output = program.output().await.wrap_err("it could not be started")?;

@@ -77,6 +77,15 @@ impl Observer {
             }
         }
     }
+
+    /// The next transaction that waits to be mined.
+    pub async fn pending(&mut self) -> eyre::Result<B256> {
+        loop {
+            if let (_, Sight::Pending(hash)) = self.next().await? {
+                return Ok(hash);
+            }
+        }
+    }
 }
 
 async fn connect(node: &Node) -> eyre::Result<DynProvider> {

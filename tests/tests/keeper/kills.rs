@@ -88,7 +88,7 @@ async fn killed_between_any_two_steps_of_a_liquidation_it_does_every_loan_once()
 /// Waits until a transaction of this account waits to be mined.
 async fn ours(observer: &mut Observer, night: &Night, signer: Address) -> eyre::Result<()> {
     loop {
-        let (_, hash) = observer.pending_beside(&[]).await?;
+        let hash = observer.pending().await?;
         let transaction = night.provider().get_transaction_by_hash(hash).await?;
         if transaction.is_some_and(|transaction| transaction.from() == signer) {
             return Ok(());
