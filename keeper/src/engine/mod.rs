@@ -74,6 +74,10 @@ use crate::{
 /// Under what name the store keeps the sums.
 const SUMS: &str = "sums";
 
+/// What was handed to the sender is signed, written down and broadcast before anything is made for people: where cores are
+/// few, a picture takes one of them.
+const SENDING_COMES_FIRST: Duration = Duration::from_millis(50);
+
 /// How much the base fee can rise from one block to the next: an eighth.
 const BASE_FEE_RISE: u128 = 8;
 
@@ -110,6 +114,8 @@ struct Engine {
     /// Nothing was sent in that block, and loans were passed over because something was on its way for them.
     is_held_up: bool,
     background: JoinSet<Found>,
+    /// When to show what was decided, if that waits for what was handed over to be on its way.
+    show_at: Option<Instant>,
     view: View,
     views: watch::Sender<Arc<View>>,
     metrics: Metrics,
@@ -137,7 +143,8 @@ impl Engine {
         };
         let applied = Instant::now();
         self.sender.on_block(header);
-        let (prices, since) = self.feed.of(&header).await;
+        let values_ahead = self.valuer.read_ahead(&self.endpoints, &header);
+        let ((prices, since), ()) = tokio::join!(self.feed.of(&header), values_ahead);
         let arrived = since.unwrap_or(applied);
         let prices = match prices {
             Ok(prices) => prices,
@@ -156,6 +163,20 @@ impl Engine {
             self.begin_anew();
             return;
         }
+        self.show_unless_sending();
+    }
+
+    /// Where something was handed to the sender the picture follows a moment later.
+    fn show_unless_sending(&mut self) {
+        if self.show_at.is_none() {
+            self.show();
+        }
+    }
+
+    /// Makes the picture of the newest block.
+    fn show(&mut self) {
+        self.show_at = None;
+        let Some((header, _)) = self.last else { return };
         self.look(&header);
         self.publish();
     }
@@ -220,8 +241,7 @@ impl Engine {
     async fn go_on(&mut self) {
         let Some((header, prices)) = self.last.clone().filter(|_| self.is_held_up) else { return };
         self.decide(&header, &prices, Instant::now()).await;
-        self.look(&header);
-        self.publish();
+        self.show_unless_sending();
     }
 
     /// Decides about rewards, when nothing more urgent is to be done.
@@ -260,6 +280,7 @@ impl Engine {
     }
 
     fn submit(&mut self, intent: Intent, header: &Header, arrived: Instant) {
+        self.show_at.get_or_insert_with(|| Instant::now() + SENDING_COMES_FIRST);
         let id = self.sender.submit(intent);
         self.handed_over.insert(id, (header.number, arrived));
     }
@@ -278,7 +299,7 @@ impl Engine {
             }
             sender::News::Report(report) => self.heard(&report),
         }
-        if let Some((header, _)) = &self.last {
+        if let (Some((header, _)), None) = (&self.last, self.show_at) {
             let header = *header;
             self.look_at_sender(&header);
             self.publish();
@@ -354,7 +375,7 @@ impl Engine {
 
     /// Shows that there is no book yet.
     fn begin_anew(&mut self) {
-        self.last = None;
+        (self.last, self.show_at) = (None, None);
         self.view.head = None;
         self.view.progress = Some("the book is made anew".to_owned());
         self.publish();
@@ -406,7 +427,8 @@ impl Engine {
                 let market = purpose.market().and_then(|id| self.follower.book().market(id));
                 let deed = Deed::of(&receipt, &self.config.deployed);
                 let deed = market.map_or(deed.clone(), |market| deed.in_token(market.params().loanToken));
-                let values = self.valuer.values(&self.endpoints, &header).await.unwrap_or_default();
+                let tokens: Vec<_> = deed.profit.iter().map(|(token, _)| *token).collect();
+                let values = self.valuer.values(&self.endpoints, &header, &tokens).await.unwrap_or_default();
                 let gain = deed.gain(&values);
                 self.ledger.deed(&self.config, receipt.transaction_hash, &purpose, &deed, gain, header.timestamp);
                 self.remember_sums();

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::{
     sync::{mpsc::UnboundedReceiver, watch},
     task::JoinSet,
-    time::{self, MissedTickBehavior},
+    time::{self, Instant, MissedTickBehavior},
 };
 
 use super::{
@@ -166,6 +166,7 @@ pub async fn run(
         last: None,
         is_held_up: false,
         background: JoinSet::new(),
+        show_at: None,
         view,
         views,
         metrics,
@@ -200,6 +201,7 @@ impl Engine {
                         self.go_on().await;
                     }
                 }
+                () = time::sleep_until(self.show_at.unwrap_or_else(Instant::now)), if self.show_at.is_some() => self.show(),
                 step = self.follower.wait() => match self.follower.take(step).await {
                     Ok(News::Applied(block)) => self.applied(&block).await,
                     Ok(News::Undone { to }) => tracing::info!(block = to.number, "blocks after this one were taken back"),

@@ -24,6 +24,8 @@ use crate::chain::Header;
 const COIN_DECIMALS: u8 = 18;
 /// No token and no feed has more.
 const MOST_DECIMALS: u8 = 60;
+/// For so many blocks after something was wanted it is read ahead.
+const BLOCKS_AHEAD: u64 = 5;
 /// More than any feed or pool takes.
 const GAS: u64 = 1_000_000;
 
@@ -110,14 +112,17 @@ impl FromIterator<(Address, Result<Rate, NoValuation>)> for Values {
     }
 }
 
-/// Finds what tokens are worth: of all that are configured, at most once a block, in one request, and in none where all
+/// Finds what tokens are worth: each at most once a block, all that are wanted in one request, and in none where their
 /// rates are fixed.
 #[derive(Debug)]
 pub struct Valuer {
     sources: BTreeMap<Address, Source>,
     /// What feeds said of themselves once; it does not change.
     feed_decimals: AddressMap<u8>,
-    last: Option<(B256, Values)>,
+    /// What is known so far in this block.
+    known: (B256, Values),
+    /// What is read ahead, up to this block.
+    ahead: (u64, Vec<Address>),
 }
 
 /// What is asked, so that the same is asked once.
@@ -128,26 +133,51 @@ impl Valuer {
     /// Values these tokens.
     #[must_use]
     pub fn new(sources: BTreeMap<Address, Source>) -> Self {
-        Self { sources, feed_decimals: AddressMap::default(), last: None }
+        Self { sources, feed_decimals: AddressMap::default(), known: Default::default(), ahead: Default::default() }
     }
 
-    /// What every configured token is worth in a block. Fails where the node does not answer; what a single feed or
-    /// pool does not answer is the reason for that token alone.
-    pub async fn values<R: Reads>(&mut self, reads: &R, header: &Header) -> Result<Values, ChainError> {
-        if let Some((_, values)) = self.last.as_ref().filter(|(block, _)| *block == header.hash) {
-            return Ok(values.clone());
+    /// What these tokens are worth in a block, as far as the configuration says how to find it. Fails where the node does
+    /// not answer; what a single feed or pool does not answer is the reason for that token alone.
+    pub async fn values<R: Reads>(
+        &mut self,
+        reads: &R,
+        header: &Header,
+        tokens: &[Address],
+    ) -> Result<Values, ChainError> {
+        if self.known.0 != header.hash {
+            self.known = (header.hash, Values::default());
         }
-        let mut questions: Vec<_> = self.sources.values().flat_map(|source| self.questions(source)).collect();
+        let is_new = |token: &&Address| !self.known.1.rates.contains_key(*token);
+        let new: Vec<_> = tokens.iter().filter(is_new).filter_map(|token| self.sources.get_key_value(token)).collect();
+        let mut questions: Vec<_> = new.iter().flat_map(|(_, source)| self.questions(source)).collect();
         questions.sort_unstable();
         questions.dedup();
         let as_call = |(to, data): &Question| Call { from: Address::ZERO, to: *to, data: data.clone(), gas: GAS };
         let calls: Vec<_> = questions.iter().map(as_call).collect();
         let answers: Answers = questions.into_iter().zip(reads.calls(header.hash, &calls).await?).collect();
-        self.remember_decimals(&answers);
-        let rate = |source| self.rate(source, &answers, header.timestamp);
-        let values: Values = self.sources.iter().map(|(token, source)| (*token, rate(source))).collect();
-        self.last = Some((header.hash, values.clone()));
-        Ok(values)
+        remember_decimals(&mut self.feed_decimals, &answers);
+        let rates: Vec<_> =
+            new.into_iter().map(|(token, source)| (*token, self.rate(source, &answers, header.timestamp))).collect();
+        self.known.1.rates.extend(rates);
+        Ok(self.known.1.clone())
+    }
+
+    /// Has these tokens read ahead in the blocks after this one: one liquidation seldom comes alone.
+    pub fn expect(&mut self, tokens: &[Address], header: &Header) {
+        self.ahead = (header.number.saturating_add(BLOCKS_AHEAD), tokens.to_vec());
+    }
+
+    /// Reads what is expected to be wanted in a block before anybody knows whether it is. What is not answered is asked
+    /// for again when it is wanted.
+    pub async fn read_ahead<R: Reads>(&mut self, reads: &R, header: &Header) {
+        if header.number > self.ahead.0 {
+            return;
+        }
+        let tokens = self.ahead.1.clone();
+        if let Err(error) = self.values(reads, header, &tokens).await {
+            tracing::debug!(%error, "nothing was read ahead");
+        }
+        self.known.1.rates.retain(|_, rate| !matches!(rate, Err(NoValuation::NoAnswer { .. })));
     }
 
     fn questions(&self, source: &Source) -> Vec<Question> {
@@ -159,16 +189,6 @@ impl Valuer {
                 unknown.chain(base.iter().chain(quote).map(|feed| (*feed, round_call()))).collect()
             }
             Source::Pools(hops) => hops.iter().map(|hop| (hop.pool, pool_call(hop))).collect(),
-        }
-    }
-
-    fn remember_decimals(&mut self, answers: &Answers) {
-        let said = answers.iter().filter(|((_, data), _)| *data == decimals_call());
-        for ((feed, _), answer) in said {
-            if let Ok(Ok(decimals)) = answer.as_ref().map(|data| IAggregatorV3::decimalsCall::abi_decode_returns(data))
-            {
-                self.feed_decimals.insert(*feed, decimals);
-            }
         }
     }
 
@@ -211,6 +231,15 @@ impl Valuer {
             return Err(NoValuation::NotPositive { feed });
         }
         Ok((U512::from(round.answer.unsigned_abs()), power_of_ten(decimals)?))
+    }
+}
+
+fn remember_decimals(decimals: &mut AddressMap<u8>, answers: &Answers) {
+    let said = answers.iter().filter(|((_, data), _)| *data == decimals_call());
+    for ((feed, _), answer) in said {
+        if let Ok(Ok(said)) = answer.as_ref().map(|data| IAggregatorV3::decimalsCall::abi_decode_returns(data)) {
+            decimals.insert(*feed, said);
+        }
     }
 }
 

@@ -67,7 +67,7 @@ fn feeds(base: Vec<Address>, quote: Vec<Address>, decimals: u8) -> Source {
 
 async fn value_of(source: Source, told: &Told) -> Result<Rate, NoValuation> {
     let mut valuer = Valuer::new([(LOW, source)].into());
-    valuer.values(told, &header(1)).await.unwrap().of(LOW)
+    valuer.values(told, &header(1), &[LOW]).await.unwrap().of(LOW)
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn what_a_feed_does_not_say_is_no_valuation() {
     assert_eq!(only(Told::default().feed(FEED, -5, 18, NOW)).await, Err(NoValuation::NotPositive { feed: FEED }));
     assert_eq!(only(Told::default().feed(FEED, 5, 200, NOW)).await, Err(NoValuation::OutOfRange));
     assert!(matches!(only(Told::default()).await, Err(NoValuation::NoAnswer { contract: FEED, .. })));
-    let values = Valuer::new(BTreeMap::new()).values(&Told::default(), &header(1)).await.unwrap();
+    let values = Valuer::new(BTreeMap::new()).values(&Told::default(), &header(1), &[LOW]).await.unwrap();
     assert_eq!(values.of(LOW), Err(NoValuation::NotConfigured));
 }
 
@@ -128,17 +128,45 @@ async fn a_pools_average_goes_by_its_sums_which_may_wrap() {
 }
 
 #[tokio::test]
-async fn values_are_read_once_a_block_and_decimals_once() {
-    let mut valuer = Valuer::new([(LOW, feeds(vec![FEED], vec![], 18)), (HIGH, feeds(vec![FEED], vec![], 6))].into());
-    let mut told = Told::default().feed(FEED, 5, 0, NOW);
+async fn a_value_is_read_once_a_block_when_it_is_wanted_and_decimals_once() {
+    let other = Address::repeat_byte(7);
+    let mut valuer = Valuer::new([(LOW, feeds(vec![FEED], vec![], 18)), (HIGH, feeds(vec![other], vec![], 6))].into());
+    let mut told = Told::default().feed(FEED, 5, 0, NOW).feed(other, 5, 0, NOW);
     for _ in 0..3 {
-        let values = valuer.values(&told, &header(1)).await.unwrap();
-        assert!(values.of(LOW).is_ok() && values.of(HIGH).is_ok());
+        let values = valuer.values(&told, &header(1), &[LOW]).await.unwrap();
+        assert!(values.of(LOW).is_ok() && values.of(HIGH).is_err());
     }
     assert_eq!(told.requests.load(Ordering::Relaxed), 1);
-    told.answers.remove(&(FEED, decimals_call()));
-    assert!(valuer.values(&told, &header(2)).await.unwrap().of(LOW).is_ok());
+    for _ in 0..3 {
+        let values = valuer.values(&told, &header(1), &[HIGH, LOW]).await.unwrap();
+        assert!(values.of(LOW).is_ok() && values.of(HIGH).is_ok());
+    }
     assert_eq!(told.requests.load(Ordering::Relaxed), 2);
+    told.answers.remove(&(FEED, decimals_call()));
+    let values = valuer.values(&told, &header(2), &[LOW]).await.unwrap();
+    assert!(values.of(LOW).is_ok() && values.of(HIGH).is_err());
+    assert_eq!(told.requests.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn what_was_wanted_is_read_ahead_for_a_few_blocks_and_again_where_nobody_answered() {
+    let mut valuer = Valuer::new([(LOW, feeds(vec![FEED], vec![], 18))].into());
+    let mut told = Told::default().feed(FEED, 5, 0, NOW);
+    valuer.expect(&[LOW], &header(1));
+    for number in 2..=1 + BLOCKS_AHEAD {
+        valuer.read_ahead(&told, &header(number)).await;
+        assert!(valuer.values(&told, &header(number), &[LOW]).await.unwrap().of(LOW).is_ok());
+        assert_eq!(told.requests.load(Ordering::Relaxed), usize::try_from(number).unwrap() - 1);
+    }
+    let asked = told.requests.load(Ordering::Relaxed);
+    valuer.read_ahead(&told, &header(10)).await;
+    assert_eq!(told.requests.load(Ordering::Relaxed), asked);
+
+    valuer.expect(&[LOW], &header(10));
+    let round = told.answers.remove(&(FEED, round_call())).unwrap();
+    valuer.read_ahead(&told, &header(11)).await;
+    told.answers.insert((FEED, round_call()), round);
+    assert!(valuer.values(&told, &header(11), &[LOW]).await.unwrap().of(LOW).is_ok());
 }
 
 #[tokio::test]

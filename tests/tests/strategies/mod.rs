@@ -132,7 +132,7 @@ async fn profit_may_be_collateral_and_a_pool_may_say_what_it_is_worth() -> eyre:
     let exact = U256::from(ETHER / 1_700);
     for window_secs in [None, Some(60)] {
         let mut valuer = Valuer::new([(usdc, Source::Pools(vec![hop(window_secs)]))].into());
-        let rate = valuer.values(&world.node, &world.head().await?).await?.of(usdc).unwrap();
+        let rate = valuer.values(&world.node, &world.head().await?, &[usdc]).await?.of(usdc).unwrap();
         let value = rate.value_down(U256::from(DOLLAR));
         // A tick is a hundredth of a percent.
         assert!(value.abs_diff(exact) < exact / U256::from(9_000), "{value} {exact} {window_secs:?}");

@@ -49,7 +49,8 @@ pub(super) async fn look(report: &mut CheckReport, config: &Config, node: Node) 
         }
     }
     let mut valuer = Valuer::new(config.tokens.sources());
-    match timeout(PATIENCE, valuer.values(&reads, &head)).await {
+    let tokens: Vec<_> = config.tokens.iter().map(|token| token.address).collect();
+    match timeout(PATIENCE, valuer.values(&reads, &head, &tokens)).await {
         Err(_) => silence(report, "tokens", &late),
         Ok(Err(error)) => silence(report, "tokens", &error),
         Ok(Ok(values)) => {

@@ -169,7 +169,8 @@ impl Harvest {
         if streams.is_empty() {
             return Some(round);
         }
-        let values = match valuer.values(reads, moment.header).await {
+        let tokens: Vec<_> = streams.iter().map(StreamBook::reward_token).collect();
+        let values = match valuer.values(reads, moment.header, &tokens).await {
             Ok(values) => values,
             Err(error) => {
                 for stream in streams {

@@ -91,7 +91,9 @@ impl Liquidate {
         let stocked = cases.iter().filter(|case| case.settings.from_inventory);
         let tokens: Vec<_> = stocked.map(|case| case.scene.market.params().loanToken).collect();
         let holdings = Holdings::read(reads, moment.header, &self.settings, &tokens);
-        let (values, holdings) = join(valuer.values(reads, moment.header), holdings).await;
+        let valued: Vec<_> = cases.iter().flat_map(Case::valued).collect();
+        valuer.expect(&valued, moment.header);
+        let (values, holdings) = join(valuer.values(reads, moment.header, &valued), holdings).await;
         let (values, holdings) = match values.and_then(|values| Ok((values, holdings?))) {
             Ok(known) => known,
             Err(error) => {
@@ -278,6 +280,14 @@ fn as_expected((offer, answer): (&Offer<'_>, Answer)) -> Trial {
 }
 
 impl Case<'_> {
+    /// The tokens that profit may be made of.
+    fn valued(&self) -> impl Iterator<Item = Address> {
+        let params = self.scene.market.params();
+        let keeps_collateral =
+            self.settings.from_inventory || self.settings.routes.iter().any(|route| route.profit_in_collateral);
+        [params.loanToken].into_iter().chain(keeps_collateral.then_some(params.collateralToken))
+    }
+
     fn accounts(&self) -> impl Iterator<Item = Address> {
         self.candidates.iter().map(|loan| loan.account)
     }

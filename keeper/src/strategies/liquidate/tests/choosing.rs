@@ -32,7 +32,7 @@ fn candidates(bench: &Bench) -> Vec<Candidate> {
 /// What dollars are worth in wei.
 fn worth(bench: &Bench, dollars: U256) -> U256 {
     let mut valuer = Valuer::new(bench.sources.clone());
-    let values = valuer.values(bench, &bench.header).now_or_never().unwrap().unwrap();
+    let values = valuer.values(bench, &bench.header, &[USD]).now_or_never().unwrap().unwrap();
     values.of(USD).unwrap().value_down(dollars)
 }
 
