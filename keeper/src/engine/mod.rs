@@ -32,7 +32,11 @@ use alloy::{
     rpc::types::TransactionReceipt,
 };
 use plimsoll_contracts::MarketId;
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{self, Instant},
+};
 
 use self::{
     data_fee::DataPrice,
@@ -77,6 +81,9 @@ const SUMS: &str = "sums";
 /// What was handed to the sender is signed, written down and broadcast before anything is made for people: where cores are
 /// few, a picture takes one of them.
 const SENDING_COMES_FIRST: Duration = Duration::from_millis(50);
+
+/// What is read ahead is not waited for any longer.
+const LONGEST_AHEAD: Duration = Duration::from_secs(1);
 
 /// How much the base fee can rise from one block to the next: an eighth.
 const BASE_FEE_RISE: u128 = 8;
@@ -143,8 +150,9 @@ impl Engine {
         };
         let applied = Instant::now();
         self.sender.on_block(header);
-        let values_ahead = self.valuer.read_ahead(&self.endpoints, &header);
-        let ((prices, since), ()) = tokio::join!(self.feed.of(&header), values_ahead);
+        // A node that stalls is found out while prices are waited for; who wants values asks another then.
+        let values_ahead = time::timeout(LONGEST_AHEAD, self.valuer.read_ahead(&self.endpoints, &header));
+        let ((prices, since), _) = tokio::join!(self.feed.of(&header), values_ahead);
         let arrived = since.unwrap_or(applied);
         let prices = match prices {
             Ok(prices) => prices,
