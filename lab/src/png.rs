@@ -4,7 +4,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use eyre::{WrapErr, eyre};
-use plimsoll_deploy::workspace::Workspace;
+use plimsoll_deploy::{tools::Tools, workspace::Workspace};
 use resvg::{
     render,
     tiny_skia::{Color, Pixmap, Transform},
@@ -20,8 +20,8 @@ const FAMILY: &str = "DejaVu Sans";
 /// Dots for a unit of the picture: enough for a sharp screen.
 const DOTS: f32 = 2.0;
 
-/// Draws a picture into a file, as a whole or not at all. Fails where it is no SVG, where the pinned packages are not
-/// installed, and where the file cannot be written.
+/// Draws a picture into a file, as a whole or not at all. Fails where it is no SVG, where the pinned packages cannot
+/// be installed, and where the file cannot be written.
 pub fn write(svg: &str, file: &Path) -> eyre::Result<()> {
     output::save(file, &drawn(svg)?)
 }
@@ -38,14 +38,14 @@ fn drawn(svg: &str) -> eyre::Result<Vec<u8>> {
     dots.encode_png().wrap_err("the picture does not go into a PNG")
 }
 
-/// Our font, under every name by which a style sheet may ask for one.
+/// Our font, under every name by which a style sheet may ask for one. Brings the pinned packages where they are missing.
 fn fonts() -> eyre::Result<Database> {
-    let folder = Workspace::find()?.root().join(FONTS);
+    let tools = Tools::ready(&Workspace::find()?)?;
+    let folder = tools.workspace().root().join(FONTS);
     let mut fonts = Database::new();
     for face in FACES {
         let file = folder.join(face);
-        let missing = || format!("{} cannot be read; `npm ci --ignore-scripts` brings it", file.display());
-        fonts.load_font_data(fs::read(&file).wrap_err_with(missing)?);
+        fonts.load_font_data(fs::read(&file).wrap_err_with(|| file.display().to_string())?);
     }
     fonts.set_sans_serif_family(FAMILY);
     fonts.set_serif_family(FAMILY);
