@@ -118,7 +118,8 @@ struct Engine {
     told_of: HashSet<MarketId>,
     /// Of the newest block that was decided by.
     last: Option<(Header, Arc<Prices>)>,
-    /// Nothing was sent in that block, and loans were passed over because something was on its way for them.
+    /// Nothing was sent in that block, and loans were passed over because something was on its way for them. Not any more
+    /// when the book has moved on: another block's prices are not for it.
     is_held_up: bool,
     background: JoinSet<Found>,
     /// When to show what was decided, if that waits for what was handed over to be on its way.
@@ -142,6 +143,7 @@ enum Found {
 impl Engine {
     /// A block was applied.
     async fn applied(&mut self, block: &BlockEvents) {
+        self.is_held_up = false;
         self.tell_of_losses(block);
         let Some(header) = block.tip else {
             self.view.progress = Some(format!("reading what happened: block {}", block.number));
@@ -383,7 +385,7 @@ impl Engine {
 
     /// Shows that there is no book yet.
     fn begin_anew(&mut self) {
-        (self.last, self.show_at) = (None, None);
+        (self.last, self.show_at, self.is_held_up) = (None, None, false);
         self.view.head = None;
         self.view.progress = Some("the book is made anew".to_owned());
         self.publish();

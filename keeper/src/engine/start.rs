@@ -204,7 +204,10 @@ impl Engine {
                 () = time::sleep_until(self.show_at.unwrap_or_else(Instant::now)), if self.show_at.is_some() => self.show(),
                 step = self.follower.wait() => match self.follower.take(step).await {
                     Ok(News::Applied(block)) => self.applied(&block).await,
-                    Ok(News::Undone { to }) => tracing::info!(block = to.number, "blocks after this one were taken back"),
+                    Ok(News::Undone { to }) => {
+                        self.is_held_up = false;
+                        tracing::info!(block = to.number, "blocks after this one were taken back");
+                    }
                     Ok(News::Rebuilt) => self.begin_anew(),
                     Ok(News::Refused) => {}
                     Err(error) => break Err(error.into()),
