@@ -1,7 +1,7 @@
 //! The report as one page that needs nothing else: no script, no request, charts in it. It looks like the keeper's page.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use plimsoll_keeper::outside::page::STYLE;
+use plimsoll_keeper::outside::page::{STYLE, mark};
 
 use super::{
     outcome::Figures,
@@ -64,10 +64,7 @@ fn top(chain: bool) -> Markup {
     html! {
         header #top {
             div.name {
-                svg.mark viewBox="0 0 40 40" aria-hidden="true" {
-                    circle cx="20" cy="20" r="12" {}
-                    line x1="2" y1="20" x2="38" y2="20" {}
-                }
+                (mark())
                 div {
                     h1 { "What would this market have done?" }
                     p { "Recorded prices, drawn borrowers, and a keeper that pays its costs" }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{ago, count, counted};
+use super::{ago, count, counted, mark};
 use crate::outside::view::View;
 
 /// The name, the mode, the last block, and what is wrong if something is.
@@ -17,10 +17,7 @@ pub(super) fn top(view: &View) -> Markup {
     html! {
         header #top {
             div.name {
-                svg.mark viewBox="0 0 40 40" aria-hidden="true" {
-                    circle cx="20" cy="20" r="12" {}
-                    line x1="2" y1="20" x2="38" y2="20" {}
-                }
+                (mark())
                 div {
                     h1 { "Plimsoll keeper" }
                     p { (view.keeper.network) " · " (view.keeper.chain) " (" (view.keeper.chain_id) ")" }

@@ -75,6 +75,17 @@ pub(super) fn page(view: &View, sections: &[Section]) -> String {
     .into_string()
 }
 
+/// The mark on a ship's side, as every page of ours bears it.
+#[must_use]
+pub fn mark() -> Markup {
+    html! {
+        svg.mark viewBox="0 0 40 40" aria-hidden="true" {
+            circle cx="20" cy="20" r="12" {}
+            line x1="2" y1="20" x2="38" y2="20" {}
+        }
+    }
+}
+
 /// Basis points as a percentage with one decimal: `12.3 %`.
 fn percent(bps: impl Into<i128>) -> String {
     let bps: i128 = bps.into();
