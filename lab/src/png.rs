@@ -4,7 +4,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use eyre::{WrapErr, eyre};
-use plimsoll_deploy::{tools::Tools, workspace::Workspace};
+use plimsoll_testkit::workspace::tools;
 use resvg::{
     render,
     tiny_skia::{Color, Pixmap, Transform},
@@ -40,7 +40,7 @@ fn drawn(svg: &str) -> eyre::Result<Vec<u8>> {
 
 /// Our font, under every name by which a style sheet may ask for one. Brings the pinned packages where they are missing.
 fn fonts() -> eyre::Result<Database> {
-    let tools = Tools::ready(&Workspace::find()?)?;
+    let tools = tools()?;
     let folder = tools.workspace().root().join(FONTS);
     let mut fonts = Database::new();
     for face in FACES {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_drawn_in_the_size_and_weight_that_a_style_sheet_says() {
+    fn text_is_rendered_in_the_size_and_weight_of_the_style_sheet() {
         let plain = dark_dots("<text y=\"15\">Ham</text>");
         let strong = dark_dots("<text class=\"strong\" y=\"15\">Ham</text>");
         assert!(plain > 200, "{plain} dots");
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_refused() {
+    fn text_that_is_not_svg_is_refused() {
         for text in ["", "<svg", "<p>no picture</p>"] {
             assert!(drawn(text).is_err(), "{text:?}");
         }

@@ -7,7 +7,7 @@ use plimsoll_contracts::{
     IPlimsoll, MarketParams, RateCurve, Risk,
     market::{MAX_RATE_AT_TARGET, MAX_SPEED_PER_YEAR, MIN_RATE_AT_TARGET},
 };
-use plimsoll_lab::{market::LocalMarket, rig::Rig};
+use plimsoll_testkit::{devnet::Devnet, market::LocalMarket};
 
 /// Where the fields of the words begin, from `Risk.sol` and `RateCurve.sol`.
 const LIQUIDATION_LTV: usize = 128;
@@ -16,10 +16,8 @@ const TARGET: usize = 40;
 const STEEPNESS: usize = 56;
 const SPEED: usize = 80;
 
-fn risk(borrow_ltv: u64, liquidation_ltv: u64, smallest_debt: u128) -> U256 {
-    (U256::from(borrow_ltv) << BORROW_LTV)
-        | (U256::from(liquidation_ltv) << LIQUIDATION_LTV)
-        | U256::from(smallest_debt)
+fn risk(borrow_ltv: u64, liquidation_ltv: u64, min_debt: u128) -> U256 {
+    (U256::from(borrow_ltv) << BORROW_LTV) | (U256::from(liquidation_ltv) << LIQUIDATION_LTV) | U256::from(min_debt)
 }
 
 fn curve(start: u64, target: u64, steepness: u64, speed: u64) -> U256 {
@@ -35,10 +33,10 @@ fn neighbours(word: U256) -> impl Iterator<Item = U256> {
 }
 
 #[tokio::test]
-async fn rust_and_the_core_take_the_same_markets_and_give_them_the_same_id() -> eyre::Result<()> {
-    let rig = Rig::start(&[]).await?;
-    let market = LocalMarket::deploy(&rig).await?;
-    let core = IPlimsoll::new(market.core, rig.provider());
+async fn rust_and_the_core_accept_the_same_markets_with_the_same_ids() -> eyre::Result<()> {
+    let devnet = Devnet::start().await?;
+    let market = LocalMarket::deploy(&devnet).await?;
+    let core = IPlimsoll::new(market.core, devnet.provider());
     let (good_risk, good_curve) =
         (risk(7_000, 8_000, 1_000_000), curve(MIN_RATE_AT_TARGET * 2, 9_000, 40_000, 500_000));
     let speed = u64::from(MAX_SPEED_PER_YEAR);

@@ -15,7 +15,7 @@ use super::{
 const BORROW_LTV_BPS: u16 = 8_000;
 const LIQUIDATION_LTV_BPS: u16 = 8_600;
 /// 100 dollars.
-const SMALLEST_DEBT: u128 = 100_000_000;
+const MIN_DEBT: u128 = 100_000_000;
 /// 4 % a year, as the rate model beside it starts.
 const START_RATE_PER_SECOND: u64 = 40_000_000_000_000_000 / SECONDS_PER_YEAR;
 /// A tenth of the interest.
@@ -29,13 +29,13 @@ pub(super) struct Plimsoll {
 
 impl Plimsoll {
     pub(super) async fn deploy(bench: &mut Bench<'_>) -> eyre::Result<Self> {
-        let owner = bench.rig.deployer();
+        let owner = bench.devnet.deployer();
         let core = bench.deploy("Plimsoll", owner.abi_encode()).await?;
         let params = MarketParams::new(
             bench.loan_token,
             bench.collateral_token,
             bench.oracle,
-            Risk::new(BORROW_LTV_BPS, LIQUIDATION_LTV_BPS, SMALLEST_DEBT)?,
+            Risk::new(BORROW_LTV_BPS, LIQUIDATION_LTV_BPS, MIN_DEBT)?,
             RateCurve::new(START_RATE_PER_SECOND, 9_000, 40_000, 500_000)?,
         );
         bench.send(owner, core, IPlimsoll::createMarketCall { params: params.clone() }).await?;

@@ -14,10 +14,10 @@ use plimsoll_keeper::amount::readable;
 
 use super::{
     feed::Feed,
+    params::{DOLLAR, MIN_DEBT, ReplayParams},
     prices::{PRICE_DECIMALS, Prices},
     report::Recording,
     rules::Rule,
-    setting::{DOLLAR, SMALLEST_DEBT, Setting},
 };
 
 /// Where only the liquidation LTV is given, one may borrow up to so many hundredths of it.
@@ -128,7 +128,7 @@ pub struct EtherPrice(u128);
 pub(super) struct Case {
     pub(super) recording: Arc<Recording>,
     pub(super) prices: Arc<Prices>,
-    pub(super) setting: Setting,
+    pub(super) params: ReplayParams,
 }
 
 impl Against {
@@ -153,7 +153,7 @@ impl Options {
             "files, LTVs, depths and gas prices make {count} combinations, and {most} are played at most: give fewer \
              of them{remedy}"
         );
-        let least = SMALLEST_DEBT * DEBT_FACTOR * u128::from(self.positions);
+        let least = MIN_DEBT * DEBT_FACTOR * u128::from(self.positions);
         ensure!(
             self.debt.0 >= least,
             "--debt is too little for {} loans of different sizes: it has to be at least {}, or --positions smaller",
@@ -166,7 +166,7 @@ impl Options {
             let recording = Arc::new(Recording::of(file, self.column.clone(), &prices));
             let ether_price = self.ether_price(file, prices.first());
             for (ltv, depth, gas_price) in self.chosen() {
-                let setting = Setting {
+                let params = ReplayParams {
                     borrow_ltv_bps: ltv.borrow_bps,
                     liquidation_ltv_bps: ltv.liquidation_bps,
                     depth: depth.0,
@@ -177,7 +177,7 @@ impl Options {
                     debt: self.debt.0,
                     seed: self.seed,
                 };
-                cases.push(Case { recording: Arc::clone(&recording), prices: Arc::clone(&prices), setting });
+                cases.push(Case { recording: Arc::clone(&recording), prices: Arc::clone(&prices), params });
             }
         }
         Ok(cases)
@@ -226,7 +226,7 @@ impl FromStr for Ltv {
                 )
             }
         };
-        Risk::new(borrow_bps, liquidation_bps, SMALLEST_DEBT).map_err(|error| error.to_string())?;
+        Risk::new(borrow_bps, liquidation_bps, MIN_DEBT).map_err(|error| error.to_string())?;
         Ok(Self { borrow_bps, liquidation_bps })
     }
 }
@@ -315,25 +315,25 @@ mod tests {
     }
 
     #[test]
-    fn every_combination_is_a_case_and_lists_are_written_with_commas_or_one_by_one() {
+    fn every_combination_is_a_case_and_lists_take_commas_or_repetition() {
         let cases =
             cases("200", &["--ltv", "75,80:86", "--ltv", "91.5%", "--depth", "2_000_000,0.5M", "--gas-price", "1.5"]);
         let cases = cases.unwrap();
         let told: Vec<_> = cases
             .iter()
-            .map(|Case { setting, .. }| (setting.borrow_ltv_bps, setting.liquidation_ltv_bps, setting.depth / DOLLAR))
+            .map(|Case { params, .. }| (params.borrow_ltv_bps, params.liquidation_ltv_bps, params.depth / DOLLAR))
             .collect();
         let expected = [(6_975, 7_500), (8_000, 8_600), (8_509, 9_150)]
             .into_iter()
             .flat_map(|(borrow, liquidation)| [2_000_000, 500_000].map(|depth| (borrow, liquidation, depth)));
         assert_eq!(told, expected.collect::<Vec<_>>());
-        assert!(cases.iter().all(|case| case.setting.gas_price == 1_500_000_000 && case.setting.ether_price.is_none()));
+        assert!(cases.iter().all(|case| case.params.gas_price == 1_500_000_000 && case.params.ether_price.is_none()));
     }
 
     #[test]
-    fn gas_is_paid_in_ether_also_where_the_collateral_is_none() {
+    fn gas_is_paid_in_ether_whatever_the_collateral() {
         let ether = |price, arguments: &[&str]| {
-            cases(price, arguments).unwrap().first().unwrap().setting.ether_price.map(|price| price / PRICE_UNIT)
+            cases(price, arguments).unwrap().first().unwrap().params.ether_price.map(|price| price / PRICE_UNIT)
         };
         assert_eq!(ether("19.99", &[]), Some(2_000));
         assert_eq!(ether("20", &[]), None);
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_a_reason() {
+    fn impossible_options_are_refused_with_a_reason() {
         for (arguments, told) in [
             (&["--ltv", "0"][..], "the borrow LTV is 0"),
             (&["--ltv", "86:86"], "must be at most 99.5 % of the liquidation LTV of 8600 bps"),
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn in_arithmetic_more_combinations_are_played_than_on_a_chain() {
+    fn the_model_plays_more_combinations_than_the_chain() {
         let many = ["--ltv", "1,2,3,4,5", "--depth", "1M,2M,3M,4M,5M", "--model"];
         assert_eq!(cases("200", &many).unwrap().len(), 25);
     }

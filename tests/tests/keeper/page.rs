@@ -13,11 +13,13 @@ use alloy::primitives::B256;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use eyre::ensure;
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
-use plimsoll_deploy::workspace::Workspace;
-use plimsoll_keeper::outside::{
-    Metrics, Server, Shutdown, View,
-    view::{Happening, HappeningState, Kind},
+use plimsoll_keeper::{
+    api::Server,
+    shutdown::Shutdown,
+    telemetry::Metrics,
+    view::{ActivityEntry, ActivityKind, ActivityState, View},
 };
+use plimsoll_testkit::workspace::workspace;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -79,20 +81,20 @@ async fn ready_means_that_a_block_was_applied_recently() -> eyre::Result<()> {
     shown.change(|view| *view = sample::view());
     let told = shown.json("/readyz").await?;
     assert_eq!((&told["ready"], &told["reason"]), (&json!(true), &Value::Null));
-    assert!(shown.text("/metrics").await?.contains("\nplimsoll_ready 1"));
+    assert!(shown.text("/metrics").await?.contains("\nplimsoll_keeper_ready 1"));
 
     // However new the block says it is: what counts is when it was applied.
     shown.change(|view| view.keeper.ready_within = Duration::ZERO);
     let answer = shown.get("/readyz").await?;
     assert_eq!(answer.status(), 503);
     assert!(answer.text().await?.contains("is the chain standing still, or are all nodes away?"));
-    assert!(shown.text("/metrics").await?.contains("\nplimsoll_ready 0"));
+    assert!(shown.text("/metrics").await?.contains("\nplimsoll_keeper_ready 0"));
     assert!(shown.text("/").await?.contains("Not ready: no new block"));
     Ok(())
 }
 
 #[tokio::test]
-async fn programs_get_every_digit_and_every_reason() -> eyre::Result<()> {
+async fn the_api_has_every_digit_and_every_reason() -> eyre::Result<()> {
     let shown = Shown::start(sample::view()).await?;
     let told = shown.json("/api/positions?market=weth-usdc").await?;
     assert_eq!(told["watched"], 39);
@@ -108,12 +110,12 @@ async fn programs_get_every_digit_and_every_reason() -> eyre::Result<()> {
     assert_eq!(told["readiness"]["ready"], true);
     assert_eq!(told["totals"]["profit"]["amount"], "41.872");
     let told = shown.json("/api/markets").await?;
-    assert_eq!(told["markets"][2]["price"]["Err"], "the oracle refuses with 0x8fb1a9d3");
+    assert_eq!(told["markets"][2]["price"]["Err"], "the oracle reverts with 0x8fb1a9d3");
     Ok(())
 }
 
 #[tokio::test]
-async fn nothing_comes_from_elsewhere_and_nothing_can_be_changed() -> eyre::Result<()> {
+async fn the_page_loads_nothing_external_and_the_server_is_read_only() -> eyre::Result<()> {
     let shown = Shown::start(sample::view()).await?;
     for path in ADDRESSES {
         let answer = shown.get(path).await?;
@@ -133,7 +135,7 @@ async fn nothing_comes_from_elsewhere_and_nothing_can_be_changed() -> eyre::Resu
 }
 
 #[tokio::test]
-async fn what_others_say_cannot_become_part_of_the_page() -> eyre::Result<()> {
+async fn foreign_text_cannot_inject_markup_into_the_page() -> eyre::Result<()> {
     const EVIL: &str = "<script>alert(1)</script>";
     let shown = Shown::start(sample::view()).await?;
     shown.change(|view| {
@@ -149,7 +151,7 @@ async fn what_others_say_cannot_become_part_of_the_page() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn no_address_shows_a_secret() -> eyre::Result<()> {
+async fn no_path_of_the_server_shows_a_secret() -> eyre::Result<()> {
     const KEY: &str = "deadbeefdeadbeefdeadbeef";
     // Nobody listens there, and the error says so in the words of a library.
     let endpoint: Endpoint = format!("http://127.0.0.1:1/v3/{KEY}?token={KEY}").parse()?;
@@ -172,20 +174,20 @@ async fn no_address_shows_a_secret() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn every_metric_is_explained_and_every_rule_is_about_one() -> eyre::Result<()> {
+async fn every_metric_is_documented_and_every_alert_rule_uses_one() -> eyre::Result<()> {
     let shown = Shown::start(sample::view()).await?;
-    shown.metrics.sent_after(Duration::from_millis(3));
-    shown.metrics.mined_after(1);
+    shown.metrics.observe_broadcast(Duration::from_millis(3));
+    shown.metrics.observe_inclusion(1);
     let text = shown.text("/metrics").await?;
-    ensure!(text.contains("plimsoll_event_to_send_seconds_bucket{le=\"0.005\"} 1"), "{text}");
-    ensure!(text.contains("plimsoll_positions_at_risk{acts=\"no\",reason=\"backing_off\"} 1"), "{text}");
+    ensure!(text.contains("plimsoll_keeper_head_to_broadcast_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+    ensure!(text.contains("plimsoll_keeper_positions_at_risk{acts=\"no\",reason=\"backing_off\"} 1"), "{text}");
     let (mut there, mut bases) = (BTreeSet::new(), BTreeSet::new());
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         there.insert(line.split(['{', ' ']).next().unwrap_or_default());
     }
     bases.extend(text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()));
 
-    let folder = Workspace::find()?.root().join("docs/monitoring");
+    let folder = workspace()?.root().join("docs/monitoring");
     let explained = fs::read_to_string(folder.join("README.md"))?;
     let silent: Vec<_> = there
         .iter()
@@ -208,7 +210,7 @@ async fn every_metric_is_explained_and_every_rule_is_about_one() -> eyre::Result
 }
 
 #[tokio::test]
-async fn a_keeper_that_ends_lets_nobody_hang() -> eyre::Result<()> {
+async fn a_keeper_that_ends_closes_open_requests() -> eyre::Result<()> {
     let shown = Shown::start(sample::view()).await?;
     let mut events = shown.get("/api/events").await?;
     let first = events.chunk().await?.unwrap_or_default();
@@ -233,12 +235,12 @@ async fn a_liquidation_appears_on_the_open_page() -> eyre::Result<()> {
 
     let id = 212;
     shown.change(|view| {
-        let newest = Happening {
+        let newest = ActivityEntry {
             id,
             at: 1_795_172_400,
             block: Some(24_118_807),
-            kind: Kind::Liquidation,
-            state: HappeningState::Mined,
+            kind: ActivityKind::Liquidation,
+            state: ActivityState::Mined,
             place: "weth-usdc".into(),
             accounts: 40,
             moved: None,

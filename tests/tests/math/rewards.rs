@@ -5,14 +5,17 @@ use alloy::{
     primitives::{U256, Uint},
     providers::Provider,
     rpc::types::{BlockOverrides, TransactionRequest},
-    sol,
     sol_types::SolCall,
+};
+use plimsoll_contracts::harness::{
+    Accrual,
+    IRewardsHarness::{Answer, Case, answersCall},
 };
 use plimsoll_keeper::math::rewards::{
     EPOCH_SECONDS, EPOCHS_AHEAD, FUNDING_LIMIT, Stream, claimable_down, epoch_of, offset_after_payment,
     offset_after_stake_up, offset_after_unstake_up,
 };
-use plimsoll_lab::rig::Rig;
+use plimsoll_testkit::devnet::Devnet;
 
 use super::CALL_GAS;
 use crate::random::Random;
@@ -21,52 +24,6 @@ const CASES: usize = 102_000;
 const CASES_PER_CALL: usize = 500;
 /// The contract keeps times in 40 bits.
 const MAX_TIME: u64 = (1 << 40) - 1;
-
-sol! {
-    #[derive(Debug, Default, PartialEq)]
-    struct Ahead {
-        uint256 accumulatorIncrease;
-        uint256 remainder;
-        uint256 epoch;
-        uint256 epochAmount;
-        uint256 joined;
-        uint256 deferred;
-    }
-
-    #[derive(Debug)]
-    struct Case {
-        uint192 accumulator;
-        uint40 lastUpdate;
-        uint24 remainder;
-        uint96 epochAmount;
-        uint96 funded;
-        uint32 lastFundedEpoch;
-        uint256[] scheduled;
-        uint128 totalStaked;
-        uint256 until;
-        uint256 fundedAmount;
-        uint256 fundedAhead;
-        uint256 fundedEpochs;
-        uint128 staked;
-        uint128 offset;
-        uint128 amount;
-    }
-
-    #[derive(Debug, PartialEq)]
-    struct Answer {
-        Ahead ahead;
-        uint256 accumulator;
-        uint256 lastUpdate;
-        uint256 remainder;
-        uint256 funded;
-        uint256 lastFundedEpoch;
-        uint256[] amounts;
-        uint256 claimable;
-        uint256[3] offsets;
-    }
-
-    function answers(Case[] calldata cases) external returns (Answer[] memory all);
-}
 
 /// What the keeper computes with.
 #[derive(Debug)]
@@ -173,7 +130,7 @@ impl State {
             offset_after_payment(self.offset, self.amount),
         ];
         Answer {
-            ahead: Ahead {
+            ahead: Accrual {
                 accumulatorIncrease: ahead.accumulator_increase,
                 remainder: U256::from(ahead.remainder),
                 epoch: U256::from(ahead.epoch),
@@ -195,8 +152,8 @@ impl State {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_keeper_computes_what_the_rewards_contract_computes() -> eyre::Result<()> {
-    let rig = Rig::start(&["--gas-limit", CALL_GAS]).await?;
-    let harness = rig.deploy("RewardsHarness", Vec::new()).await?;
+    let devnet = Devnet::start_with(&["--gas-limit", CALL_GAS]).await?;
+    let harness = devnet.deploy("RewardsHarness", Vec::new()).await?;
     let mut random = Random::from_seed(3);
     let (mut idle, mut across_epochs, mut paid) = (0, 0, 0);
     for _ in 0..CASES / CASES_PER_CALL {
@@ -206,7 +163,7 @@ async fn the_keeper_computes_what_the_rewards_contract_computes() -> eyre::Resul
         let call = answersCall { cases: states.iter().map(State::case).collect() };
         let request = TransactionRequest::default().with_to(harness).with_input(call.abi_encode());
         let block = BlockOverrides { time: Some(now), ..BlockOverrides::default() };
-        let answers = rig.provider().call(request).with_block_overrides(block).await?;
+        let answers = devnet.provider().call(request).with_block_overrides(block).await?;
         let answers = answersCall::abi_decode_returns(&answers)?;
         assert_eq!(answers.len(), states.len());
         for (state, answer) in states.iter().zip(answers) {

@@ -1,0 +1,68 @@
+//! Counts of a proxy's requests and of its rules' effects: for figures such as calls per idle block, and as conditions
+//! that tests wait for.
+
+use std::collections::BTreeMap;
+
+use super::rules::RuleId;
+
+/// Requests, blocks and effects since the proxy started or its counts were last reset.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    calls: BTreeMap<String, u64>,
+    blocks: u64,
+    acted: BTreeMap<RuleId, u64>,
+}
+
+impl Counts {
+    /// Returns the number of requests of a method. Each request of a batch counts, and so do those that a fault affects.
+    #[must_use]
+    pub fn of(&self, method: &str) -> u64 {
+        self.calls.get(method).copied().unwrap_or_default()
+    }
+
+    /// Returns the number of requests by method.
+    #[must_use]
+    pub const fn by_method(&self) -> &BTreeMap<String, u64> {
+        &self.calls
+    }
+
+    /// Returns the number of all requests.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.calls.values().sum()
+    }
+
+    /// Returns the number of heads that the node announced, also those that a fault withheld. When a head is counted, the
+    /// pool of [`Fault::GethPool`](super::Fault::GethPool) has already processed it.
+    #[must_use]
+    pub const fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Returns the average number of requests per block; none before the first block.
+    #[must_use]
+    pub fn per_block(&self) -> Option<f64> {
+        let calls = f64::from(u32::try_from(self.total()).ok()?);
+        let blocks = f64::from(u32::try_from(self.blocks).ok()?);
+        (self.blocks > 0).then(|| calls / blocks)
+    }
+
+    /// Returns how often a rule has acted: once per affected HTTP request or WebSocket message, however many calls that
+    /// contains, and once per affected announcement.
+    #[must_use]
+    pub fn acted(&self, rule: RuleId) -> u64 {
+        self.acted.get(&rule).copied().unwrap_or_default()
+    }
+
+    pub(super) fn add_request(&mut self, method: &str) {
+        *self.calls.entry(method.to_owned()).or_default() += 1;
+    }
+
+    pub(super) const fn add_block(&mut self) {
+        self.blocks += 1;
+    }
+
+    pub(super) fn add_effect(&mut self, rule: RuleId) {
+        *self.acted.entry(rule).or_default() += 1;
+    }
+}

@@ -1,0 +1,194 @@
+//! A proxy in front of a real node that records the state which is requested through it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use alloy::{
+    primitives::{Address, Bytes, U64, U256},
+    rpc::{client::RpcClient, types::Block},
+    transports::RpcError,
+};
+use eyre::{WrapErr, ensure};
+use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::{
+    Account, Recording, replay,
+    server::{Answers, Server},
+};
+use crate::proxy::rpc::{Reply, Request, SERVER_ERROR, error, number, quantity};
+
+/// A running recorder. Dropping it stops it.
+#[derive(Debug)]
+pub struct Recorder {
+    keeping: Arc<Keeping>,
+    server: Server,
+}
+
+#[derive(Debug)]
+struct Keeping {
+    endpoint: Endpoint,
+    client: RpcClient,
+    chain_id: u64,
+    block_number: u64,
+    block: Value,
+    accounts: Mutex<BTreeMap<Address, Kept>>,
+}
+
+/// The state of an account that was requested so far.
+#[derive(Debug, Clone, Default)]
+struct Kept {
+    balance: Option<U256>,
+    nonce: Option<u64>,
+    code: Option<Bytes>,
+    storage: BTreeMap<U256, U256>,
+}
+
+impl Recorder {
+    /// Starts a recorder in front of a node that still has the state before a block.
+    ///
+    /// # Errors
+    /// When the node does not answer, or does not have the block.
+    pub async fn start(endpoint: Endpoint, block_number: u64) -> eyre::Result<Self> {
+        ensure!(block_number > 0, "before block 0 there is nothing to record");
+        let client = endpoint.client().await?;
+        let ask = Asking { endpoint: &endpoint, client: &client };
+        let chain_id = ask.one::<U64>("eth_chainId", json!([])).await?.to();
+        let block: Value = ask.one("eth_getBlockByNumber", json!([quantity(block_number), true])).await?;
+        ensure!(block["hash"].is_string(), "{endpoint} does not know block {block_number}");
+        let accounts = Mutex::default();
+        let keeping = Arc::new(Keeping { endpoint, client, chain_id, block_number, block, accounts });
+        let server = Server::start(Arc::clone(&keeping)).await?;
+        Ok(Self { keeping, server })
+    }
+
+    /// Returns the recorder's URL.
+    #[must_use]
+    pub fn http_url(&self) -> String {
+        self.server.http_url()
+    }
+
+    /// Returns the id of the node's chain.
+    #[must_use]
+    pub fn chain_id(&self) -> u64 {
+        self.keeping.chain_id
+    }
+
+    /// Returns the block.
+    ///
+    /// # Errors
+    /// When it does not have the form of an Ethereum block.
+    pub fn block(&self) -> eyre::Result<Block> {
+        replay::typed(&self.keeping.block)
+    }
+
+    /// Returns a recording of the block and of all accounts that were requested so far. Balance, nonce and code that were not
+    /// requested are fetched now.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn recording(&self) -> eyre::Result<Recording> {
+        let keeping = &self.keeping;
+        let ask = Asking { endpoint: &keeping.endpoint, client: &keeping.client };
+        let before = quantity(keeping.block_number - 1);
+        let kept = keeping.accounts().clone();
+        let mut accounts = BTreeMap::new();
+        for (address, Kept { balance, nonce, code, storage }) in kept {
+            let of = json!([address, before]);
+            let balance = match balance {
+                Some(balance) => balance,
+                None => ask.one("eth_getBalance", of.clone()).await?,
+            };
+            let nonce = match nonce {
+                Some(nonce) => nonce,
+                None => ask.one::<U64>("eth_getTransactionCount", of.clone()).await?.to(),
+            };
+            let code = match code {
+                Some(code) => code,
+                None => ask.one("eth_getCode", of).await?,
+            };
+            accounts.insert(address, Account { balance, nonce, code, storage });
+        }
+        Ok(Recording {
+            source: format!("recorded from {}", keeping.endpoint),
+            chain_id: keeping.chain_id,
+            number: keeping.block_number,
+            block: keeping.block.clone(),
+            accounts,
+        })
+    }
+}
+
+impl Keeping {
+    fn accounts(&self) -> MutexGuard<'_, BTreeMap<Address, Kept>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records an answer, where it is state before the block.
+    fn keep(&self, request: &Request, answer: &Value) -> Option<()> {
+        let block_position = match request.method.as_str() {
+            "eth_getAccountInfo" | "eth_getBalance" | "eth_getTransactionCount" | "eth_getCode" => 1,
+            "eth_getStorageAt" => 2,
+            _ => return None,
+        };
+        let block = request.param(block_position);
+        let is_before = match block.get("blockHash") {
+            Some(hash) => *hash == self.block["parentHash"],
+            None => number(block.get("blockNumber").unwrap_or(block)) == Some(self.block_number - 1),
+        };
+        let address: Address = serde_json::from_value(request.param(0).clone()).ok().filter(|_| is_before)?;
+        let slot = U256::deserialize(request.param(1));
+        let mut accounts = self.accounts();
+        let kept = accounts.entry(address).or_default();
+        match request.method.as_str() {
+            "eth_getAccountInfo" => {
+                kept.balance = U256::deserialize(&answer["balance"]).ok();
+                kept.nonce = number(&answer["nonce"]);
+                kept.code = Bytes::deserialize(&answer["code"]).ok();
+            }
+            "eth_getBalance" => kept.balance = U256::deserialize(answer).ok(),
+            "eth_getTransactionCount" => kept.nonce = number(answer),
+            "eth_getCode" => kept.code = Bytes::deserialize(answer).ok(),
+            // eth_getStorageAt, the only other method above.
+            _ => {
+                kept.storage.insert(slot.ok()?, U256::deserialize(answer).ok()?);
+            }
+        }
+        Some(())
+    }
+}
+
+impl Answers for Keeping {
+    async fn answer(&self, request: &Request) -> Reply {
+        let answer = self.client.request::<_, Value>(request.method.clone(), request.params.clone()).await;
+        match answer {
+            Ok(answer) => {
+                self.keep(request, &answer);
+                Ok(answer)
+            }
+            Err(RpcError::NullResp) => Ok(Value::Null),
+            Err(failure) => {
+                let failure = ChainError::of_transport(&self.endpoint, &failure);
+                let code = if let ChainError::Refused { code, .. } = &failure { *code } else { SERVER_ERROR };
+                Err(error(code, failure.to_string()))
+            }
+        }
+    }
+}
+
+/// Sends requests of the recorder itself to the real node.
+struct Asking<'a> {
+    endpoint: &'a Endpoint,
+    client: &'a RpcClient,
+}
+
+impl Asking<'_> {
+    async fn one<T: DeserializeOwned>(&self, method: &'static str, params: Value) -> eyre::Result<T> {
+        let answer = self.client.request::<_, Value>(method, params).await;
+        let answer = answer.map_err(|failure| ChainError::of_transport(self.endpoint, &failure))?;
+        serde_json::from_value(answer).wrap_err_with(|| format!("{} answers {method} in no known form", self.endpoint))
+    }
+}

@@ -1,0 +1,113 @@
+//! A keeper's book that follows a chain in a process of its own, for tests that kill it and compare it.
+//!
+//! It says where it begins, and a line for whatever changes. Told `rows` and a block's hash, it says every row of its
+//! book once that is at the block. Told `stop`, it writes what can be written and ends; without its stdin it ends, too.
+
+use std::{
+    env,
+    fmt::Display,
+    io::{self, Write},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
+
+use alloy::{
+    hex,
+    primitives::{Address, B256},
+};
+use eyre::{WrapErr, bail};
+use plimsoll_chain::endpoint::Endpoint;
+use plimsoll_keeper::{
+    book::Book,
+    chain::Sources,
+    engine::{Follower, FollowerEvent, RestoredBook},
+    store::{Identity, Store},
+    stream::{Stream, StreamSettings},
+};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+#[tokio::main]
+async fn main() -> eyre::Result<()> {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let [folder, endpoint, chain_id, genesis, core, rewards, first_block] = &arguments[..] else {
+        bail!("wanted are: folder endpoint chain-id genesis core rewards first-block");
+    };
+    let (chain_id, genesis, first_block) = (chain_id.parse()?, genesis.parse()?, first_block.parse()?);
+    let (core, rewards): (Address, Option<Address>) = (core.parse()?, Some(rewards.parse()?));
+
+    let store = Store::open(&PathBuf::from(folder), &Identity { chain_id, genesis, core, rewards })?;
+    let loaded = RestoredBook::load(&store.checkpoint).await?;
+    let from = loaded.cursor(first_block);
+    say(format_args!("from {}", from.number))?;
+    let settings = impatient(chain_id, genesis);
+    let stream = Stream::start([endpoint.parse::<Endpoint>()?], Sources { core, rewards }, from, settings);
+    follow(Follower::new(stream, loaded, store.checkpoint, first_block), from.hash).await
+}
+
+/// As fast as a test wants it.
+fn impatient(chain_id: u64, genesis: B256) -> StreamSettings {
+    StreamSettings {
+        genesis: Some(genesis),
+        poll_interval: Duration::from_millis(40),
+        max_silence: Duration::from_millis(300),
+        rollback_patience: Duration::from_millis(150),
+        max_reconnect_delay: Duration::from_millis(200),
+        ..StreamSettings::new(chain_id, Duration::from_secs(1))
+    }
+}
+
+async fn follow(mut follower: Follower, mut at: Option<B256>) -> eyre::Result<()> {
+    let (mut orders, mut wanted) = (orders(), None);
+    loop {
+        tokio::select! {
+            step = follower.next_step() => match follower.process(step).await? {
+                FollowerEvent::Applied(block) => {
+                    at = Some(block.hash);
+                    say(format_args!("applied {}", block.number))?;
+                }
+                FollowerEvent::Reverted { to } => {
+                    at = Some(to.hash);
+                    say(format_args!("undone {}", to.number))?;
+                }
+                FollowerEvent::Reset => {
+                    at = None;
+                    say("rebuilt")?;
+                }
+                FollowerEvent::Rejected => say("refused")?,
+            },
+            order = orders.recv() => match order.as_deref().and_then(|order| order.split_once(' ')) {
+                Some(("rows", hash)) => wanted = Some(hash.parse::<B256>()?),
+                _ => {
+                    follower.flush().await;
+                    return Ok(());
+                }
+            },
+        }
+        if let Some(problem) = follower.checkpoint_problem() {
+            bail!("the checkpoint is not written: {problem}");
+        }
+        if wanted.is_some() && wanted == at {
+            say_rows(follower.book())?;
+            wanted = None;
+        }
+    }
+}
+
+/// The lines of stdin. They end with it.
+fn orders() -> UnboundedReceiver<String> {
+    let (sender, orders) = mpsc::unbounded_channel();
+    thread::spawn(move || io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    orders
+}
+
+fn say(line: impl Display) -> eyre::Result<()> {
+    writeln!(io::stdout(), "{line}").wrap_err("nobody listens")
+}
+
+fn say_rows(book: &Book) -> eyre::Result<()> {
+    for row in book.rows() {
+        say(format_args!("row {} {}", hex::encode(row.key()), hex::encode(row.value())))?;
+    }
+    say("end")
+}
