@@ -16,7 +16,14 @@ use plimsoll_deploy::{progress::say, tools::Tools, workspace::Workspace};
 use plimsoll_keeper::cli as keeper;
 use serde::Serialize;
 
-use crate::{all, book, demo, gas, keeper::Keeper, mutants, output::Folder, reaction, recording, replay, storm};
+use crate::{
+    all, book, demo,
+    gas::{self, GasDifference, GasReport},
+    keeper::Keeper,
+    mutants,
+    output::Folder,
+    package, reaction, recording, replay, storm,
+};
 
 /// The demo's day: half an hour of it in a second or so.
 const STEPS: u64 = 48;
@@ -64,6 +71,9 @@ enum Command {
     },
     /// Measures what calls cost in gas, beside Morpho Blue's real bytecode on the same node.
     Gas {
+        /// A kept table (`lab/gas.json`): report how the figures differ from it instead.
+        #[arg(long, value_name = "FILE")]
+        diff: Option<PathBuf>,
         /// Report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -126,6 +136,14 @@ enum Command {
     /// The keeper itself, for the measurements that start it beside them.
     #[command(hide = true)]
     Keeper(keeper::Arguments),
+    /// Writes the npm package `plimsoll-contracts`: interfaces, ABIs, creation bytecode, a base contract for tests.
+    Package {
+        /// The folder for it, which must be missing or empty.
+        folder: PathBuf,
+        /// Report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
     /// Tries small faults in the lending core, and reports which of them no test notices.
     Mutants {
         #[command(flatten)]
@@ -174,9 +192,13 @@ async fn run(command: Command) -> eyre::Result<()> {
                 tokio::signal::ctrl_c().await?;
             }
         }
-        Command::Gas { json } => {
+        Command::Gas { diff, json } => {
+            let kept = diff.as_deref().map(GasReport::read).transpose()?;
             let report = gas::run().await?;
-            print(&report, json)?;
+            match kept {
+                Some(kept) => print(&GasDifference::between(&kept, &report), json)?,
+                None => print(&report, json)?,
+            }
         }
         Command::Book { positions, json } => {
             let report = book::run(positions).await?;
@@ -209,6 +231,7 @@ async fn run(command: Command) -> eyre::Result<()> {
             let report = storm::run(positions, Keeper::this_program()?).await?;
             print(&report, json)?;
         }
+        Command::Package { folder, json } => print(&package::write(&Workspace::find()?, &folder)?, json)?,
         Command::Mutants { options, json } => {
             let report = mutants::run(&options).await?;
             print(&report, json)?;

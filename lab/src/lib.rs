@@ -23,6 +23,7 @@ pub mod market;
 pub mod mutants;
 pub mod observer;
 pub mod output;
+pub mod package;
 pub mod play;
 pub mod png;
 pub mod proxy;

@@ -12,6 +12,7 @@ mod gas;
 mod keeper;
 mod liquidation;
 mod math;
+mod package;
 mod params;
 mod positions;
 mod proxy;

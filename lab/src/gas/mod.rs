@@ -5,6 +5,7 @@
 //! `lab/gas.json` shows every change in review.
 
 mod bench;
+mod difference;
 mod lending;
 mod morpho;
 mod plimsoll;
@@ -13,6 +14,7 @@ mod rewards;
 
 use crate::rig::Rig;
 use bench::Bench;
+pub use difference::GasDifference;
 pub use report::{Batch, GasReport, Harvest, Op, RewardOp, RewardsReport};
 
 /// When the node's chain begins: fixed, so that figures repeat.
