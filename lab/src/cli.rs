@@ -17,7 +17,13 @@ use plimsoll_keeper::cli as keeper;
 use plimsoll_testkit::workspace::{tools, workspace};
 use serde::Serialize;
 
-use crate::{all, book, burst, demo, gas, latency, mutants, output::Folder, record, replay};
+use crate::{
+    all, book, burst, demo,
+    gas::{self, GasDifference, GasReport},
+    latency, mutants,
+    output::Folder,
+    package, record, replay,
+};
 
 /// Price updates in the demo's day, one for each half hour.
 const STEPS: u64 = 48;
@@ -66,6 +72,9 @@ enum Command {
     },
     /// Measures the gas of calls, next to Morpho Blue's real bytecode on the same node.
     Gas {
+        /// A kept table (`lab/gas.json`): report how the figures differ from it instead.
+        #[arg(long, value_name = "FILE")]
+        diff: Option<PathBuf>,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -130,6 +139,14 @@ enum Command {
     /// Runs the keeper, for the measurements that start it as a process of its own.
     #[command(hide = true)]
     Keeper(keeper::Arguments),
+    /// Writes the npm package `plimsoll-contracts`: interfaces, ABIs, creation bytecode, a base contract for tests.
+    Package {
+        /// The folder for it, which must be missing or empty.
+        folder: PathBuf,
+        /// Report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
     /// Tests the lending core with small faults in it, and reports which of them no test notices.
     Mutants {
         #[command(flatten)]
@@ -178,9 +195,13 @@ async fn run(command: Command) -> eyre::Result<()> {
                 tokio::signal::ctrl_c().await?;
             }
         }
-        Command::Gas { json } => {
+        Command::Gas { diff, json } => {
+            let kept = diff.as_deref().map(GasReport::read).transpose()?;
             let report = gas::run().await?;
-            print(&report, json)?;
+            match kept {
+                Some(kept) => print(&GasDifference::between(&kept, &report), json)?,
+                None => print(&report, json)?,
+            }
         }
         Command::Book { positions, json } => {
             let report = book::run(positions).await?;
@@ -213,6 +234,7 @@ async fn run(command: Command) -> eyre::Result<()> {
             let report = burst::run(positions, keeper_program()?).await?;
             print(&report, json)?;
         }
+        Command::Package { folder, json } => print(&package::write(&workspace()?, &folder)?, json)?,
         Command::Mutants { options, json } => {
             let report = mutants::run(&options).await?;
             print(&report, json)?;

@@ -17,6 +17,7 @@ pub mod gas;
 pub mod latency;
 pub mod mutants;
 pub mod output;
+pub mod package;
 pub mod png;
 pub mod record;
 pub mod replay;

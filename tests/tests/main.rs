@@ -13,6 +13,7 @@ mod gas;
 mod keeper;
 mod liquidation;
 mod math;
+mod package;
 mod params;
 mod positions;
 mod proxy;

@@ -5,6 +5,7 @@
 //! `lab/gas.json` shows every change in review.
 
 mod bench;
+mod difference;
 mod lending;
 mod morpho;
 mod plimsoll;
@@ -12,6 +13,7 @@ mod report;
 mod rewards;
 
 use bench::Bench;
+pub use difference::GasDifference;
 use plimsoll_testkit::devnet::Devnet;
 pub use report::{Batch, GasReport, Harvest, Op, RewardOp, RewardsReport};
 

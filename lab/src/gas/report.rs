@@ -1,7 +1,8 @@
 //! What was measured, as a table and as JSON.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, fs, path::Path};
 
+use eyre::WrapErr;
 use serde::{Deserialize, Serialize};
 
 /// One operation on both sides.
@@ -71,6 +72,14 @@ pub struct GasReport {
     pub rewards: RewardsReport,
     /// Bytes of code on chain, by contract.
     pub sizes: BTreeMap<String, usize>,
+}
+
+impl GasReport {
+    /// Reads a table that was kept as JSON. Fails with the file's name where it is none.
+    pub fn read(file: &Path) -> eyre::Result<Self> {
+        let text = fs::read_to_string(file).wrap_err_with(|| format!("{} cannot be read", file.display()))?;
+        serde_json::from_str(&text).wrap_err_with(|| format!("{} is not a table of gas", file.display()))
+    }
 }
 
 /// Four decimals are all that anybody reads.
