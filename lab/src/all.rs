@@ -11,7 +11,8 @@ use std::{
 };
 
 use eyre::{WrapErr, ensure};
-use plimsoll_deploy::{progress::say, workspace::Workspace};
+use plimsoll_deploy::progress::say;
+use plimsoll_testkit::workspace::workspace;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::process;
@@ -113,7 +114,7 @@ impl Report {
 async fn measure(program: Command, command: &str) -> eyre::Result<Vec<u8>> {
     let mut program = process::Command::from(program);
     // Files that a figure names are the project's.
-    program.current_dir(Workspace::find()?.root());
+    program.current_dir(workspace()?.root());
     program.args(command.split(' ')).args(["--json", "--as-built"]);
     program.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
     let output = program.output().await.wrap_err("it could not be started")?;

@@ -1,5 +1,5 @@
-//! The command line: results on stdout, as text or as one JSON document, everything else on stderr. Failures end with
-//! exit code 1, words that make no command with 2.
+//! The command line. Results are printed on stdout, as text or as one JSON document, everything else on stderr. The exit
+//! code is 1 after a failure, and 2 for arguments that cannot be understood.
 
 use std::{
     env, fmt,
@@ -12,23 +12,25 @@ use std::{
 use clap::{Parser, Subcommand};
 use eyre::{WrapErr, ensure, eyre};
 use plimsoll_chain::logging;
-use plimsoll_deploy::{progress::say, tools::Tools, workspace::Workspace};
+use plimsoll_deploy::progress::say;
 use plimsoll_keeper::cli as keeper;
+use plimsoll_testkit::workspace::{tools, workspace};
 use serde::Serialize;
 
-use crate::{all, book, demo, gas, keeper::Keeper, mutants, output::Folder, reaction, recording, replay, storm};
+use crate::{all, book, burst, demo, gas, latency, mutants, output::Folder, record, replay};
 
-/// The demo's day: half an hour of it in a second or so.
+/// Price updates in the demo's day, one for each half hour.
 const STEPS: u64 = 48;
+/// Real time that each of them takes.
 const PACE: Duration = Duration::from_millis(1_200);
 
-/// Shows and measures Plimsoll on a chain of your own.
+/// Shows and measures Plimsoll on a local chain.
 #[derive(Debug, Parser)]
-#[command(name = "lab", version)]
+#[command(name = "plimsoll-lab", version)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Measure with this build as it is. Otherwise all, book, reaction and storm are built with optimisation first,
+    /// Measure with this build as it is. Otherwise all, book, latency and burst are first built with optimisation,
     /// without which times and memory mean nothing.
     #[arg(long, global = true)]
     as_built: bool,
@@ -36,112 +38,114 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Measures everything, one after another, and saves each figure in a file of its own, beside what is known of the
-    /// machine. Takes some minutes, in which nothing else should run.
+    /// Measures everything, one after another, and saves each figure to a file, with a description of the machine. Takes
+    /// some minutes, in which nothing else should run.
     All {
         /// The folder for the figures.
         #[arg(long, value_name = "DIR")]
         json: PathBuf,
-        /// Small sizes, to see whether everything works.
+        /// Use small sizes, to check that everything works.
         #[arg(long)]
         quick: bool,
     },
-    /// Shows everything at once on a chain of its own: borrowers, stakers, a backstop, a keeper with its page, and a day
-    /// on which the price falls by a third, in about a minute. Then reports, and saves a picture.
+    /// Shows everything at once on a local chain: borrowers, stakers, a backstop, a keeper with its page, and a day on
+    /// which the price falls by a third, in about a minute. Then prints a report and saves a chart.
     Demo {
-        /// End after the report instead of keeping chain and page up.
+        /// End after the report instead of keeping the chain and the page running.
         #[arg(long)]
         exit: bool,
-        /// From which number borrowers and prices are drawn.
+        /// Seed of the random borrowers and prices.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// How many borrow.
+        /// Number of borrowers.
         #[arg(long, default_value_t = 300)]
         positions: u64,
-        /// Report as one JSON document.
+        /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
     },
-    /// Measures what calls cost in gas, beside Morpho Blue's real bytecode on the same node.
+    /// Measures the gas of calls, next to Morpho Blue's real bytecode on the same node.
     Gas {
-        /// Report as one JSON document.
+        /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
     },
-    /// Measures the keeper's book: memory, events a second, the time from a price to those under water, and that to
-    /// write it to a checkpoint and have it back.
+    /// Measures the keeper's book: memory, events a second, the time from a price to the liquidatable loans, and the time
+    /// to save it to a checkpoint and to load it.
     Book {
-        /// How many positions the book holds.
+        /// Number of positions in the book.
         #[arg(long, default_value_t = 1_000_000)]
         positions: u64,
-        /// Report as one JSON document.
+        /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
     },
-    /// Records a block of a live chain and everything it touched, for tests that need no chain any more.
+    /// Records a block of a live chain and everything it touched, for tests that then need no node of that chain.
     Record {
         /// The environment variable that holds the URL of a node which still has the state before the block.
         #[arg(long, default_value = "ETH_RPC_URL")]
         rpc_env: String,
-        /// The block's number.
+        /// The number of the block.
         #[arg(long)]
         block: u64,
-        /// The folder for the recording. What it holds of the same block already is kept.
+        /// The folder for the recording. An existing recording of the same block is added to.
         #[arg(long)]
         out: PathBuf,
-        /// Report as one JSON document.
+        /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
     },
-    /// Measures how soon the keeper reacts: from a new head to its liquidation waiting in the pool.
-    Reaction {
-        /// How many positions the keeper's book holds.
+    /// Measures the keeper's latency: from a new head to its liquidation in the node's pool.
+    #[command(alias = "reaction")]
+    Latency {
+        /// Number of positions in the keeper's book.
         #[arg(long, default_value_t = 100_000)]
         positions: u64,
-        /// How many reactions are measured.
+        /// Number of measurements.
         #[arg(long, default_value_t = 200)]
         rounds: u64,
-        /// Report as one JSON document.
+        /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
     },
-    /// Has thousands of loans under water in one block, and reports what the keeper made of it.
-    Storm {
-        /// How many loans.
+    /// Makes thousands of loans liquidatable in one block, and reports how the keeper liquidated them.
+    #[command(alias = "storm")]
+    Burst {
+        /// Number of loans.
         #[arg(long, default_value_t = 5_000)]
         positions: u64,
-        /// Report as one JSON document.
+        /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
     },
-    /// Replays recorded prices: what would a market have done on that day? Borrowers are drawn; exchange, gas and price
-    /// feed are as chosen; contracts and keeper are the real ones, on a chain of their own.
+    /// Replays recorded prices: what would a market have done on that day? Borrowers are random; exchange, gas and price
+    /// feed are as chosen; contracts and keeper are the real ones, on a local chain.
     Replay {
         #[command(flatten)]
         options: replay::Options,
-        /// Report as one JSON document.
+        /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
     },
-    /// The keeper itself, for the measurements that start it beside them.
+    /// Runs the keeper, for the measurements that start it as a process of its own.
     #[command(hide = true)]
     Keeper(keeper::Arguments),
-    /// Tries small faults in the lending core, and reports which of them no test notices.
+    /// Tests the lending core with small faults in it, and reports which of them no test notices.
     Mutants {
         #[command(flatten)]
         options: mutants::Options,
-        /// Report as one JSON document.
+        /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
     },
 }
 
-/// The whole program.
+/// Parses the arguments and runs the command.
 pub async fn main() -> ExitCode {
     let Arguments { command, as_built } = Arguments::parse();
     match command {
         Command::Keeper(arguments) => keeper::carry_out(arguments).await,
-        Command::All { .. } | Command::Book { .. } | Command::Reaction { .. } | Command::Storm { .. }
+        Command::All { .. } | Command::Book { .. } | Command::Latency { .. } | Command::Burst { .. }
             if cfg!(debug_assertions) && !as_built =>
         {
             logging::ending(optimised(&command))
@@ -162,14 +166,14 @@ async fn run(command: Command) -> eyre::Result<()> {
         }
         Command::Demo { exit, seed, positions, json } => {
             let options = demo::Options { positions, seed, steps: STEPS, pace: PACE };
-            let folder = Folder::ready(&Workspace::find()?.target().join("demo"))?;
-            let evening = demo::run(&options, Keeper::this_program()?).await?;
-            print(&evening.report, json)?;
-            let [vector, raster] = evening.save_picture(&folder)?;
-            say(format_args!("pictures of the day: {} and {}", vector.display(), raster.display()));
+            let folder = Folder::ready(&workspace()?.target().join("demo"))?;
+            let demo = demo::run(&options, keeper_program()?).await?;
+            print(&demo.report, json)?;
+            let [vector, raster] = demo.save_chart(&folder)?;
+            say(format_args!("charts of the day: {} and {}", vector.display(), raster.display()));
             if !exit {
-                evening.go_on().await?;
-                let (page, node) = (evening.keeper.url(), evening.stage.rig.node.http_url());
+                demo.resume_mining().await?;
+                let (page, node) = (demo.keeper.url(), demo.suite.devnet.node.http_url());
                 say(format_args!("the keeper's page stays up at {page}, the chain at {node}; Ctrl-C ends both"));
                 tokio::signal::ctrl_c().await?;
             }
@@ -184,29 +188,29 @@ async fn run(command: Command) -> eyre::Result<()> {
         }
         Command::Record { rpc_env, block, out, json } => {
             let endpoint = env::var(&rpc_env)
-                .map_err(|_| eyre!("the environment variable {rpc_env} is to hold the URL of a node"))?
+                .map_err(|_| eyre!("the environment variable {rpc_env} must hold the URL of a node"))?
                 .parse()
                 .wrap_err_with(|| format!("what the environment variable {rpc_env} holds"))?;
-            let tools = Tools::ready(&Workspace::find()?)?;
-            let report = recording::record(&tools, endpoint, block, Folder::ready(&out)?.path()).await?;
+            let tools = tools()?;
+            let report = record::record(&tools, endpoint, block, &out).await?;
             print(&report, json)?;
         }
-        Command::Reaction { positions, rounds, json } => {
-            let report = reaction::run(positions, rounds, Keeper::this_program()?).await?;
+        Command::Latency { positions, rounds, json } => {
+            let report = latency::run(positions, rounds, keeper_program()?).await?;
             print(&report, json)?;
         }
         Command::Replay { options, json } => {
             let folder = options.report.as_deref().map(Folder::ready).transpose()?;
             // Pictures need a font from the pinned packages.
-            let _ = folder.as_ref().map(|_| Tools::ready(&Workspace::find()?)).transpose()?;
-            let report = Box::pin(replay::run(&options, Keeper::this_program)).await?;
+            let _ = folder.as_ref().map(|_| tools()).transpose()?;
+            let report = Box::pin(replay::run(&options, keeper_program)).await?;
             print(&report, json)?;
             if let Some(folder) = folder {
                 say(format_args!("the report is in {}", report.save(&folder)?.display()));
             }
         }
-        Command::Storm { positions, json } => {
-            let report = storm::run(positions, Keeper::this_program()?).await?;
+        Command::Burst { positions, json } => {
+            let report = burst::run(positions, keeper_program()?).await?;
             print(&report, json)?;
         }
         Command::Mutants { options, json } => {
@@ -217,21 +221,39 @@ async fn run(command: Command) -> eyre::Result<()> {
     Ok(())
 }
 
-/// The result: stdout holds nothing else.
+/// Returns this program as a command that runs the keeper.
+fn keeper_program() -> eyre::Result<process::Command> {
+    let mut program = process::Command::new(env::current_exe()?);
+    program.arg("keeper");
+    Ok(program)
+}
+
+/// Prints the result on stdout, which holds nothing else.
 fn print(report: &(impl Serialize + fmt::Display), json: bool) -> eyre::Result<()> {
     let text = if json { serde_json::to_string_pretty(report)? } else { report.to_string() };
     writeln!(io::stdout(), "{text}").wrap_err("the result cannot be written to stdout")
 }
 
-/// Has cargo run the same command in an optimised build.
+/// Runs the same command in an optimised build, by cargo.
 fn optimised(command: &Command) -> eyre::Result<()> {
     if let Command::All { json, .. } = command {
         Folder::ready(json)?;
     }
     say("building with optimisation, without which time and memory mean nothing");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = ["run", "--release", "--quiet", "--package", "plimsoll-lab", "--bin", "lab", "--"];
-    let status = process::Command::new(cargo).args(build).args(env::args_os().skip(1)).status()?;
+    let mut build = process::Command::new(cargo);
+    build.args([
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "plimsoll-lab",
+        "--bin",
+        "plimsoll-lab",
+        "--manifest-path",
+    ]);
+    build.arg(workspace()?.root().join("Cargo.toml")).arg("--");
+    let status = build.args(env::args_os().skip(1)).status()?;
     ensure!(status.success(), "the optimised build or its measurement failed");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `lab`: shows and measures Plimsoll on a chain of your own. Everything is in the library; this only starts it.
+//! The `plimsoll-lab` command. Everything is in the library.
 
 use std::process::ExitCode;
 

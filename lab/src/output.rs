@@ -3,18 +3,14 @@
 
 use std::{
     fs, io,
-    io::Write,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use eyre::WrapErr;
-use tempfile::{Builder, NamedTempFile};
+use plimsoll_testkit::files::{temporary_in, write_atomically};
 
 /// More than any picture or report takes.
 const ROOM: usize = 1 << 20;
-/// Who may do what with a file is for the user's own mask to say, as with every other file.
-const PERMISSIONS: u32 = 0o666;
 
 /// A folder to save in.
 #[derive(Debug, Clone)]
@@ -26,7 +22,7 @@ impl Folder {
     /// Makes the folder where it is missing, and tries whether a report could be saved there. Fails with the remedy where
     /// it could not.
     pub fn ready(path: &Path) -> eyre::Result<Self> {
-        let tried = fs::create_dir_all(path).and_then(|()| beside(path, &vec![0; ROOM]));
+        let tried = fs::create_dir_all(path).and_then(|()| temporary_in(path, &vec![0; ROOM]));
         tried
             .map_err(|error| explained(error, path))
             .wrap_err("the result could not be saved, so nothing was begun")?;
@@ -47,25 +43,12 @@ impl Folder {
     }
 }
 
-/// Writes a file as [`write_whole`] does. Fails with the remedy.
+/// Writes a file atomically.
+///
+/// # Errors
+/// When it cannot be written, with the remedy.
 pub(crate) fn save(file: &Path, content: &[u8]) -> eyre::Result<()> {
-    write_whole(file, content).map_err(|error| explained(error, file))
-}
-
-/// Writes a file, so that there is either the whole of it or what was there before.
-pub(crate) fn write_whole(file: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = file.parent().ok_or(io::ErrorKind::InvalidFilename)?;
-    beside(folder, content)?.persist(file)?;
-    Ok(())
-}
-
-/// Content on disk under a name of its own, which goes when it is dropped.
-fn beside(folder: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
-    let mut file = Builder::new().permissions(fs::Permissions::from_mode(PERMISSIONS)).tempfile_in(folder)?;
-    file.write_all(content)?;
-    // A disk may promise room that it does not have.
-    file.as_file().sync_all()?;
-    Ok(file)
+    write_atomically(file, content).map_err(|error| explained(error, file))
 }
 
 fn explained(error: io::Error, path: &Path) -> eyre::Report {
@@ -86,6 +69,7 @@ fn explained(error: io::Error, path: &Path) -> eyre::Report {
 mod tests {
     use std::{
         io::{Write, stderr},
+        os::unix::fs::PermissionsExt,
         process::Command,
     };
 

@@ -4,7 +4,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use eyre::{WrapErr, eyre};
-use plimsoll_deploy::{tools::Tools, workspace::Workspace};
+use plimsoll_testkit::workspace::tools;
 use resvg::{
     render,
     tiny_skia::{Color, Pixmap, Transform},
@@ -40,7 +40,7 @@ fn drawn(svg: &str) -> eyre::Result<Vec<u8>> {
 
 /// Our font, under every name by which a style sheet may ask for one. Brings the pinned packages where they are missing.
 fn fonts() -> eyre::Result<Database> {
-    let tools = Tools::ready(&Workspace::find()?)?;
+    let tools = tools()?;
     let folder = tools.workspace().root().join(FONTS);
     let mut fonts = Database::new();
     for face in FACES {

@@ -8,7 +8,7 @@ use plimsoll_lab::{
 };
 use serde_json::Value;
 
-const LAB: &str = env!("CARGO_BIN_EXE_surveyor");
+const LAB: &str = env!("CARGO_BIN_EXE_lab_bin");
 
 #[test]
 fn every_figure_is_measured_and_saved_beside_the_machine() -> eyre::Result<()> {

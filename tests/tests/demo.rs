@@ -7,8 +7,8 @@ use plimsoll_contracts::{ILens, IPlimsoll};
 use plimsoll_lab::{
     demo::{self, Options},
     output::Folder,
-    rig::ITestToken,
 };
+use plimsoll_testkit::devnet::ITestToken;
 
 use crate::support::{self, events};
 
@@ -18,14 +18,14 @@ async fn after_the_demos_day_nobody_is_under_water_and_its_report_is_what_the_ch
     let mut keeper = support::keeper();
     keeper.env("RUST_LOG", "warn");
     let evening = demo::run(&options, keeper).await?;
-    let (report, stage) = (&evening.report, &evening.stage);
-    let (provider, core) = (stage.rig.provider(), stage.contract("Plimsoll")?);
-    let market = stage.market("weth-usdc")?.id().0;
+    let (report, suite) = (&evening.report, &evening.suite);
+    let (provider, core) = (suite.devnet.provider(), suite.contract("Plimsoll")?);
+    let market = suite.market("weth-usdc")?.id().0;
 
     let borrowers = events::<IPlimsoll::Borrow>(provider, core).await?.into_iter().map(|event| event.onBehalf);
     let borrowers: Vec<_> = borrowers.collect();
     assert_eq!(report.loans, u64::try_from(borrowers.len())?);
-    let lines = ILens::new(stage.contract("Lens")?, provider).liquidatable(market, borrowers).call().await?.lines;
+    let lines = ILens::new(suite.contract("Lens")?, provider).liquidatable(market, borrowers).call().await?.lines;
     assert_eq!(lines.iter().filter(|line| line.liquidatable).count(), 0);
     assert_eq!((report.left_under_water, report.keeper.reverted), (0, 0), "{report:?}");
     assert!(report.under_water > 0 && report.liquidated == report.under_water, "{report:?}");
@@ -44,12 +44,12 @@ async fn after_the_demos_day_nobody_is_under_water_and_its_report_is_what_the_ch
     assert_eq!(payers.total.units, bad);
     assert_eq!(payers.from_reserve.units + payers.from_backstop.units + payers.from_lenders.units, bad);
     let [liquidator, _] = evening.keeper.signers();
-    let earned = ITestToken::new(stage.token("USDC")?, provider).balanceOf(liquidator).call().await?;
+    let earned = ITestToken::new(suite.token("USDC")?, provider).balanceOf(liquidator).call().await?;
     assert_eq!(report.keeper.profit.units, earned);
     assert!(report.harvests > 0, "{report:?}");
 
     let folder = tempfile::tempdir()?;
-    let [vector, raster] = evening.save_picture(&Folder::ready(folder.path())?)?;
+    let [vector, raster] = evening.save_chart(&Folder::ready(folder.path())?)?;
     let picture = fs::read_to_string(vector)?;
     assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"), "{picture}");
     assert!(fs::read(raster)?.starts_with(b"\x89PNG"));

@@ -5,7 +5,7 @@ mod commands;
 use std::{fs, path::Path};
 
 use eyre::{WrapErr, ensure};
-use plimsoll_deploy::workspace::Workspace;
+use plimsoll_testkit::workspace::workspace;
 
 const PROPERTIES: &str = "docs/properties.md";
 const SOLIDITY_TESTS: &str = "contracts/test";
@@ -13,7 +13,7 @@ const ATTACKS: &str = "contracts/test/attacks";
 
 #[test]
 fn every_test_that_the_properties_name_exists() -> eyre::Result<()> {
-    let workspace = Workspace::find()?;
+    let workspace = workspace()?;
     let page = read(&workspace.root().join(PROPERTIES))?;
     let mut missing = Vec::new();
     let mut found = 0;
@@ -42,7 +42,7 @@ fn every_test_that_the_properties_name_exists() -> eyre::Result<()> {
 
 #[test]
 fn every_attack_that_is_tried_stands_in_the_properties() -> eyre::Result<()> {
-    let workspace = Workspace::find()?;
+    let workspace = workspace()?;
     let page = read(&workspace.root().join(PROPERTIES))?;
     let mut missing = Vec::new();
     for entry in fs::read_dir(workspace.root().join(ATTACKS))? {

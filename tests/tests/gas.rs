@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use plimsoll_deploy::workspace::Workspace;
 use plimsoll_lab::gas::{self, GasReport};
+use plimsoll_testkit::workspace::workspace;
 
 /// The kept figures, and how to take new ones.
 const SNAPSHOT: &str = "lab/gas.json";
@@ -29,7 +29,7 @@ const PROMISED_HARVEST_MARGINAL: f64 = 22_000.0;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gas_is_as_in_the_snapshot_and_within_what_is_promised() -> eyre::Result<()> {
-    let kept: GasReport = serde_json::from_str(&fs::read_to_string(Workspace::find()?.root().join(SNAPSHOT))?)?;
+    let kept: GasReport = serde_json::from_str(&fs::read_to_string(workspace()?.root().join(SNAPSHOT))?)?;
     let measured = gas::run().await?;
     assert_eq!(measured, kept, "\ngas changed; if it is meant to, run `{RENEW}`");
 

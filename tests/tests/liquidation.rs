@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use eyre::ensure;
-use plimsoll_deploy::workspace::Workspace;
 use plimsoll_lab::replay::{
     feed::Feed,
     model,
     outcome::Liquidation,
+    params::{DOLLAR, ReplayParams},
     prices::Prices,
     rules::Rule,
-    setting::{DOLLAR, Setting},
 };
+use plimsoll_testkit::workspace::workspace;
 
 use crate::support;
 
@@ -41,7 +41,7 @@ struct Cost {
 
 fn cost(rule: Rule, [borrow_ltv_bps, liquidation_ltv_bps]: [u16; 2], depth: u128, file: &Path) -> eyre::Result<Cost> {
     let prices = Prices::read(file, None)?;
-    let setting = Setting {
+    let params = ReplayParams {
         borrow_ltv_bps,
         liquidation_ltv_bps,
         depth: depth * DOLLAR,
@@ -52,7 +52,7 @@ fn cost(rule: Rule, [borrow_ltv_bps, liquidation_ltv_bps]: [u16; 2], depth: u128
         debt: 20_000_000 * DOLLAR,
         seed: 1,
     };
-    let outcome = model::play(&rule, &setting, &prices)?;
+    let outcome = model::play(&rule, &params, &prices)?;
     ensure!(!outcome.liquidations.is_empty(), "nobody was liquidated in {}", file.display());
     let sum = |part: fn(&Liquidation) -> u128| outcome.liquidations.iter().map(part).sum::<u128>();
     Ok(Cost { borrowers: sum(Liquidation::penalty), lenders: sum(|done| done.bad_debt) + outcome.shortfall })
@@ -75,7 +75,7 @@ fn in_recorded_crashes_borrowers_pay_a_third_of_what_morphos_bonus_costs_and_len
 
 #[test]
 fn after_a_gap_neither_borrowers_nor_lenders_lose_more_than_by_morphos_rule() -> eyre::Result<()> {
-    let folder = Workspace::find()?.root().join("examples/prices");
+    let folder = workspace()?.root().join("examples/prices");
     for name in GAPS {
         for (ltv, depth) in LTVS.into_iter().flat_map(|ltv| DEPTHS.map(|depth| (ltv, depth))) {
             let [ours, morphos] = [Rule::Plimsoll, Rule::Morpho].map(|rule| cost(rule, ltv, depth, &folder.join(name)));

@@ -13,7 +13,7 @@ use plimsoll_keeper::math::{
     shares,
     wide::to_u128,
 };
-use plimsoll_lab::rig::Rig;
+use plimsoll_testkit::devnet::Devnet;
 
 use crate::random::Random;
 
@@ -229,8 +229,8 @@ fn storable(answer: Answer) -> Answer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_keeper_computes_what_the_contracts_compute() -> eyre::Result<()> {
-    let rig = Rig::start(&["--gas-limit", CALL_GAS]).await?;
-    let harness = IMathHarness::new(rig.deploy("MathHarness", Vec::new()).await?, rig.provider());
+    let devnet = Devnet::start_with(&["--gas-limit", CALL_GAS]).await?;
+    let harness = IMathHarness::new(devnet.deploy("MathHarness", Vec::new()).await?, devnet.provider());
     let mut random = Random::from_seed(1);
     let mut unhealthy = [0; 3];
     for _ in 0..CASES / CASES_PER_CALL {

@@ -7,7 +7,7 @@ use plimsoll_contracts::{
     IPlimsoll, MarketParams, RateCurve, Risk,
     market::{MAX_RATE_AT_TARGET, MAX_SPEED_PER_YEAR, MIN_RATE_AT_TARGET},
 };
-use plimsoll_lab::{market::LocalMarket, rig::Rig};
+use plimsoll_testkit::{devnet::Devnet, market::LocalMarket};
 
 /// Where the fields of the words begin, from `Risk.sol` and `RateCurve.sol`.
 const LIQUIDATION_LTV: usize = 128;
@@ -36,9 +36,9 @@ fn neighbours(word: U256) -> impl Iterator<Item = U256> {
 
 #[tokio::test]
 async fn rust_and_the_core_take_the_same_markets_and_give_them_the_same_id() -> eyre::Result<()> {
-    let rig = Rig::start(&[]).await?;
-    let market = LocalMarket::deploy(&rig).await?;
-    let core = IPlimsoll::new(market.core, rig.provider());
+    let devnet = Devnet::start().await?;
+    let market = LocalMarket::deploy(&devnet).await?;
+    let core = IPlimsoll::new(market.core, devnet.provider());
     let (good_risk, good_curve) =
         (risk(7_000, 8_000, 1_000_000), curve(MIN_RATE_AT_TARGET * 2, 9_000, 40_000, 500_000));
     let speed = u64::from(MAX_SPEED_PER_YEAR);

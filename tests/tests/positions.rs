@@ -15,7 +15,7 @@ use plimsoll_contracts::{
     ILens, IPlimsoll, MarketParams, RateCurve, Risk,
     market::{BORROW_TO_LIQUIDATION_BPS, BPS, MIN_RATE_AT_TARGET},
 };
-use plimsoll_lab::rig::{IOneSlotOracle, ITestToken, Rig, mined};
+use plimsoll_testkit::devnet::{Devnet, IOneSlotOracle, ITestToken, mined};
 
 use crate::support;
 
@@ -89,25 +89,25 @@ async fn real_loans_have_the_health_that_aave_gave_them_and_only_the_unhealthy_a
     let loans: Vec<_> = loans.into_iter().filter(|loan| loan.debt >= U256::from(smallest_debt)).collect();
     ensure!(loans.len() > 400, "only {} loans were read", loans.len());
 
-    let rig = Rig::start(&["--gas-limit", BLOCK_GAS_LIMIT]).await?;
-    let anybody = rig.node.impersonating().await?;
+    let devnet = Devnet::start_with(&["--gas-limit", BLOCK_GAS_LIMIT]).await?;
+    let anybody = devnet.node.impersonating().await?;
     anybody.anvil_set_block_timestamp_interval(SECONDS_PER_BLOCK).await?;
-    let core = rig.deploy("Plimsoll", rig.deployer().abi_encode()).await?;
-    let lens = ILens::new(rig.deploy("Lens", core.abi_encode()).await?, rig.provider());
-    let loan_token = rig.deploy_token("USD", DECIMALS).await?;
-    let collateral_token = rig.deploy_token("Collateral", DECIMALS).await?;
+    let core = devnet.deploy("Plimsoll", devnet.deployer().abi_encode()).await?;
+    let lens = ILens::new(devnet.deploy("Lens", core.abi_encode()).await?, devnet.provider());
+    let loan_token = devnet.deploy_token("USD", DECIMALS).await?;
+    let collateral_token = devnet.deploy_token("Collateral", DECIMALS).await?;
     let par = U256::from(10).pow(U256::from(36));
     let opening_price = par * U256::from(OPENING_FACTOR);
-    let oracle = rig.deploy("OneSlotOracle", opening_price.abi_encode()).await?;
-    let plimsoll = IPlimsoll::new(core, rig.provider());
+    let oracle = devnet.deploy("OneSlotOracle", opening_price.abi_encode()).await?;
+    let plimsoll = IPlimsoll::new(core, devnet.provider());
 
     // A market for each threshold, with as much as its people borrowed.
     let mut by_threshold: BTreeMap<u16, Vec<&RealLoan>> = BTreeMap::new();
     for loan in &loans {
         by_threshold.entry(loan.threshold_bps).or_default().push(loan);
     }
-    let lender = rig.deployer();
-    rig.give(loan_token, lender, U256::from(u128::MAX), core).await?;
+    let lender = devnet.deployer();
+    devnet.mint_and_approve(loan_token, lender, U256::from(u128::MAX), core).await?;
     let mut markets = Vec::new();
     for (threshold_bps, loans) in by_threshold {
         let borrow_ltv_bps = u16::try_from(u32::from(threshold_bps) * BORROW_TO_LIQUIDATION_BPS / BPS)?;
@@ -153,7 +153,7 @@ async fn real_loans_have_the_health_that_aave_gave_them_and_only_the_unhealthy_a
     let mut liquidated_in_all = 0;
     for tenths in [10, 9] {
         let price = par * U256::from(tenths) / U256::from(10);
-        mined(IOneSlotOracle::new(oracle, rig.provider()).set(price).from(lender)).await?;
+        mined(IOneSlotOracle::new(oracle, devnet.provider()).set(price).from(lender)).await?;
         for (params, loans) in &markets {
             let accounts: Vec<Address> = loans.iter().map(|loan| loan.account).collect();
             let positions = lens.positions(params.id().0, accounts.clone()).call().await?;

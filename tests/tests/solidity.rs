@@ -3,7 +3,7 @@
 use std::{env, fs};
 
 use eyre::ContextCompat;
-use plimsoll_deploy::workspace::Workspace;
+use plimsoll_testkit::workspace::workspace;
 
 use crate::support;
 
@@ -21,7 +21,7 @@ fn the_whole_suite_passes() -> eyre::Result<()> {
 
 #[test]
 fn no_test_names_its_own_number_of_runs_because_a_deep_search_could_not_change_it() -> eyre::Result<()> {
-    let mut folders = vec![Workspace::find()?.root().join("contracts/test")];
+    let mut folders = vec![workspace()?.root().join("contracts/test")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
@@ -39,7 +39,7 @@ fn no_test_names_its_own_number_of_runs_because_a_deep_search_could_not_change_i
 
 /// How many inputs each fuzz test and each invariant gets: a multiple of what `foundry.toml` says.
 fn deep_runs() -> eyre::Result<Vec<(&'static str, String)>> {
-    let path = Workspace::find()?.root().join("foundry.toml");
+    let path = workspace()?.root().join("foundry.toml");
     let settings: toml::Table = fs::read_to_string(path)?.parse()?;
     let deep = |section: &str| -> eyre::Result<String> {
         let runs = settings.get(section).and_then(|section| section.get("runs")).and_then(toml::Value::as_integer);

@@ -48,7 +48,7 @@ async fn killed_at_any_moment_it_has_all_that_it_said_was_safe_and_the_book_of_o
 
 /// Runs until it has said so much, and kills it.
 fn write_until_killed(folder: &Path, lines: u64, said: &mut Said) -> eyre::Result<()> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_scribe")).arg(folder).stdout(Stdio::piped()).spawn()?;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_crashable_store")).arg(folder).stdout(Stdio::piped()).spawn()?;
     let mut stdout = BufReader::new(child.stdout.take().wrap_err("no output")?).lines();
     for line in stdout.by_ref().take(usize::try_from(lines)?) {
         said.hear(&line?)?;

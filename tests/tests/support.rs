@@ -16,10 +16,7 @@ use alloy::{
     sol_types::SolEvent,
 };
 use eyre::{ContextCompat, WrapErr, ensure};
-use plimsoll_deploy::{
-    tools::{Tool, Tools},
-    workspace::Workspace,
-};
+use plimsoll_deploy::tools::{Tool, Tools};
 use tokio::time;
 
 /// What is waited for comes soon or never: this is there to fail instead of hanging.
@@ -27,12 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The tools of this project. The first test that asks has them installed, the others wait for it.
 pub(crate) fn tools() -> eyre::Result<Tools> {
-    Ok(Tools::ready(&Workspace::find()?)?)
+    plimsoll_testkit::workspace::tools()
 }
 
 /// The keeper's own program.
 pub(crate) fn keeper() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_lookout"))
+    Command::new(env!("CARGO_BIN_EXE_keeper_bin"))
 }
 
 /// Waits for something, and fails instead of hanging.

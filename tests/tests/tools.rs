@@ -14,6 +14,7 @@ use plimsoll_deploy::{
     tools::{Environment, Tool, ToolError, Tools},
     workspace::Workspace,
 };
+use plimsoll_testkit::workspace::workspace;
 use tempfile::TempDir;
 
 use crate::support;
@@ -28,7 +29,7 @@ impl Clone {
     fn fresh() -> eyre::Result<Self> {
         let folder = tempfile::tempdir()?;
         let root = folder.path().canonicalize()?;
-        let original = Workspace::find()?;
+        let original = workspace()?;
         for file in ["package.json", "package-lock.json", "foundry.toml", "tools/solc"] {
             let to = root.join(file);
             fs::create_dir_all(to.parent().wrap_err("a file without a folder")?)?;

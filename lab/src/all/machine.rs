@@ -7,10 +7,8 @@ use std::{
     thread::available_parallelism,
 };
 
-use plimsoll_deploy::{
-    tools::{Tool, Tools},
-    workspace::Workspace,
-};
+use plimsoll_deploy::tools::{Tool, Tools};
+use plimsoll_testkit::workspace::workspace;
 use serde::Serialize;
 
 /// The machine and the versions on it.
@@ -38,7 +36,7 @@ pub struct Machine {
 impl Machine {
     /// This one. Fails where the pinned tools are not there and cannot be brought.
     pub fn this() -> eyre::Result<Self> {
-        let workspace = Workspace::find()?;
+        let workspace = workspace()?;
         let pinned = Tools::ready(&workspace)?;
         let mut tools: BTreeMap<_, _> =
             Tool::ALL.map(|tool| (tool.to_string(), pinned.pinned_version(tool).to_string())).into();

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use alloy::primitives::{Address, B256};
 use eyre::{ContextCompat, ensure};
-use plimsoll_deploy::workspace::Workspace;
 use plimsoll_keeper::{
     book::{Block, Book, Row, UNDO_BLOCKS},
     store::{CheckpointTip, Identity, Image, Store},
 };
+use plimsoll_testkit::workspace::workspace;
 
 /// What a checkpoint costs.
 pub(super) struct Times {
@@ -21,7 +21,7 @@ pub(super) struct Times {
 /// Saves and loads a book of one market, on the disk that the project is on. What was just written may still be in the
 /// system's memory.
 pub(super) async fn times(book: Book, tip: Block) -> eyre::Result<Times> {
-    let folder = tempfile::tempdir_in(Workspace::find()?.target())?;
+    let folder = tempfile::tempdir_in(workspace()?.target())?;
     let identity = Identity { chain_id: 1, genesis: B256::ZERO, core: Address::ZERO, rewards: None };
     let market = book.markets().next().wrap_err("the book has no market")?;
     let (id, count) = (market.id(), market.positions().count());

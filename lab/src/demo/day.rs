@@ -15,9 +15,9 @@ use plimsoll_keeper::amount::readable;
 use tokio::time::{self, Instant};
 
 use super::draw::PRICE_BEFORE;
-use crate::{
+use plimsoll_testkit::{
     keeper::Keeper,
-    play::{BLOCK_SECS, Block, Play},
+    scenario::{BLOCK_SECS, MinedBlock, Scenario},
 };
 
 const DAY_SECS: u64 = 86_400;
@@ -62,11 +62,16 @@ pub(super) struct Day {
 
 impl Day {
     /// Plays it with these prices, in dollars of 8 decimals.
-    pub(super) async fn play(play: Play<'_>, keeper: &Keeper, prices: &[u128], pace: Duration) -> eyre::Result<Self> {
-        let opening = &play.opening;
+    pub(super) async fn play(
+        play: Scenario<'_>,
+        keeper: &Keeper,
+        prices: &[u128],
+        pace: Duration,
+    ) -> eyre::Result<Self> {
+        let opening = &play.initial_loans;
         let morning = Moment { second: 0, block: play.first_block, price: PRICE_BEFORE, debt: opening.debt };
         let day = Self {
-            market: play.venue.market.id().0,
+            market: play.market_env.market.id().0,
             loans: u64::try_from(play.borrowers.len())?,
             prices: BTreeMap::from([(morning.block, opening.price)]),
             morning,
@@ -91,7 +96,7 @@ impl Day {
 }
 
 struct Player<'a> {
-    play: Play<'a>,
+    play: Scenario<'a>,
     keeper: &'a Keeper,
     /// Of the newest block.
     second: u64,
@@ -102,38 +107,38 @@ impl Player<'_> {
     /// The feed has a new price; the keeper has what blocks it takes to answer.
     async fn fall_to(&mut self, second: u64, price: u128) -> eyre::Result<()> {
         let first = self.mine(second, price, Some(price)).await?;
-        let (under_water, begun) = (first.standing.under_water.len(), first.at.block);
+        let (under_water, begun) = (first.loans.liquidatable.len(), first.at.block);
         let mut last = first;
-        while !last.standing.under_water.is_empty() && last.at.block - begun < MOST_BLOCKS {
-            self.play.until_answered(self.keeper, &last).await?;
+        while !last.loans.liquidatable.is_empty() && last.at.block - begun < MOST_BLOCKS {
+            self.play.wait_for_response(self.keeper, &last).await?;
             last = self.mine(self.second + BLOCK_SECS, price, None).await?;
         }
         // Rewards are harvested when nobody is under water: that is mined with the next price.
-        self.play.until_answered(self.keeper, &last).await?;
+        self.play.wait_for_response(self.keeper, &last).await?;
         let blocks = match last.at.block - begun {
             1 => "a block".to_owned(),
             many => format!("{many} blocks"),
         };
-        let answer = match (under_water, last.standing.under_water.len()) {
+        let answer = match (under_water, last.loans.liquidatable.len()) {
             (0, _) => String::new(),
             (_, 0) => format!("; {under_water} under water, none {blocks} later"),
             (_, left) => format!("; {under_water} under water, {left} still {blocks} later"),
         };
-        let (debt, ether) = (last.standing.debt, readable(&decimal_text(U256::from(price), 8)));
+        let (debt, ether) = (last.loans.debt, readable(&decimal_text(U256::from(price), 8)));
         say(format_args!("{}  an ether is {ether} USD{answer}; {} owed", clock(second), dollars(debt)));
         self.day.moments.push(Moment { second, block: last.at.block, price, debt });
         Ok(())
     }
 
     /// One block more.
-    async fn mine(&mut self, second: u64, price: u128, answer: Option<u128>) -> eyre::Result<Block> {
+    async fn mine(&mut self, second: u64, price: u128, answer: Option<u128>) -> eyre::Result<MinedBlock> {
         let mut block = self.play.mine(second, price, answer).await?;
-        let (day, standing) = (&mut self.day, &block.standing);
+        let (day, loans) = (&mut self.day, &block.loans);
         self.second = second;
-        day.prices.insert(block.at.block, standing.price);
+        day.prices.insert(block.at.block, loans.price);
         day.receipts.append(&mut block.receipts);
-        day.ever_under_water.extend(&standing.under_water);
-        day.left_under_water = u64::try_from(standing.under_water.len())?;
+        day.ever_under_water.extend(&loans.liquidatable);
+        day.left_under_water = u64::try_from(loans.liquidatable.len())?;
         day.most_blocks_behind = block.delays().map(|[_, blocks]| blocks).fold(day.most_blocks_behind, u64::max);
         Ok(block)
     }

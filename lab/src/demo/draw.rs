@@ -1,6 +1,6 @@
-//! The crowd and the day's prices, from a seed.
+//! The borrowers and the day's prices, from a seed.
 
-use crate::{crowd::Opening, random::Random};
+use plimsoll_testkit::{borrowers::NewLoan, random::Random};
 
 /// Dollars of a feed's 8 decimals.
 pub(super) const DOLLAR_E8: u128 = 100_000_000;
@@ -32,16 +32,16 @@ const PARTS: u128 = Random::PARTS;
 const BPS: u128 = 10_000;
 
 /// So many loans.
-pub(super) fn loans(random: &mut Random, count: u64) -> Vec<Opening> {
+pub(super) fn loans(random: &mut Random, count: u64) -> Vec<NewLoan> {
     (0..count).map(|_| loan(random)).collect()
 }
 
-fn loan(random: &mut Random) -> Opening {
+fn loan(random: &mut Random) -> NewLoan {
     let (size, caution) = (random.part(), random.part());
     let milliether = LEAST_COLLATERAL + (MOST_COLLATERAL - LEAST_COLLATERAL) * size.pow(3) / PARTS.pow(3);
     let health_bps = LEAST_HEALTH_BPS + (MOST_HEALTH_BPS - LEAST_HEALTH_BPS) * caution.pow(2) / PARTS.pow(2);
     let debt = milliether * MILLIETHER_WORTH * LIQUIDATION_LTV_BPS / health_bps;
-    Opening { collateral: milliether * MILLIETHER, debt }
+    NewLoan { collateral: milliether * MILLIETHER, debt }
 }
 
 /// The day's prices in dollars of 8 decimals, the last of them without noise.

@@ -1,8 +1,8 @@
 //! Everything at once: borrowers, some of them leveraged, lenders, stakers and a backstop on a chain of our own, a
 //! keeper that looks after them, and a day on which the price falls by a third.
 //!
-//! [`draw`] makes the crowd and the prices up from a seed, [`scene`] sets the stage, [`day`] plays the day, [`report`]
-//! tells what happened from the chain's own events, and [`chart`] draws it. The same seed gives the same crowd and the
+//! [`draw`] makes the borrowers and the prices up from a seed, [`scene`] sets the suite, [`day`] plays the day, [`report`]
+//! tells what happened from the chain's own events, and [`chart`] draws it. The same seed gives the same borrowers and the
 //! same prices; what the keeper makes of them is its own affair.
 
 mod chart;
@@ -19,13 +19,12 @@ use plimsoll_deploy::progress::say;
 
 pub use self::report::{BadDebt, KeeperFigures, Report};
 use self::{day::Day, report::Chapter, scene::Scene};
-use crate::{
+use crate::{output::Folder, png};
+use plimsoll_testkit::{
+    deployment::Suite,
     keeper::Keeper,
-    output::Folder,
-    play::{BLOCK_SECS, Play},
-    png,
     random::Random,
-    stage::Stage,
+    scenario::{BLOCK_SECS, Scenario},
 };
 
 /// A transaction uses no more than Ethereum allows.
@@ -42,7 +41,7 @@ const PICTURES: [&str; 2] = ["day.svg", "day.png"];
 pub struct Options {
     /// How many borrow, beside those who do it by `Lever`.
     pub positions: u64,
-    /// From which number the crowd and the prices are drawn.
+    /// From which number the borrowers and the prices are drawn.
     pub seed: u64,
     /// Into how many prices the day is cut.
     pub steps: u64,
@@ -58,7 +57,7 @@ pub struct Evening {
     /// The same as a picture, in SVG.
     pub picture: String,
     /// Where it happened.
-    pub stage: Stage,
+    pub suite: Suite,
     /// Who looked after it.
     pub keeper: Keeper,
 }
@@ -67,26 +66,26 @@ pub struct Evening {
 pub async fn run(options: &Options, keeper: Command) -> eyre::Result<Evening> {
     ensure!(options.positions > 0 && options.steps > 0, "there is nothing to see without a position and a price");
     say("starting a node and deploying");
-    let stage = Stage::start(&NODE).await?;
+    let suite = Suite::start_with(&NODE).await?;
     let mut random = Random::from_seed(options.seed);
-    let scene = Scene::set(&stage, &draw::loans(&mut random, options.positions)).await?;
+    let scene = Scene::set(&suite, &draw::loans(&mut random, options.positions)).await?;
 
     say("starting the keeper");
-    let play = Play::begin(&scene.venue, BASE_FEE).await?;
-    let keeper = Keeper::start(&stage, keeper, VALUATION).await?;
-    keeper.until_ready().await?;
+    let play = Scenario::start(&scene.market_env, BASE_FEE).await?;
+    let keeper = Keeper::start(&suite, keeper, VALUATION).await?;
+    keeper.wait_until_ready().await?;
     say(format_args!("its page is at {}", keeper.url()));
 
     let day = Day::play(play, &keeper, &draw::prices(&mut random, options.steps), options.pace).await?;
-    let chapter = Chapter::of(&day, &stage, &keeper)?;
+    let chapter = Chapter::of(&day, &suite, &keeper)?;
     let report = Report::of(options, &day, &chapter)?;
     let picture = chart::svg(&day, &chapter);
-    Ok(Evening { report, picture, stage, keeper })
+    Ok(Evening { report, picture, suite, keeper })
 }
 
 impl Evening {
     /// Saves the picture, as SVG and as PNG, and tells where.
-    pub fn save_picture(&self, folder: &Folder) -> eyre::Result<[PathBuf; 2]> {
+    pub fn save_chart(&self, folder: &Folder) -> eyre::Result<[PathBuf; 2]> {
         let [vector, raster] = PICTURES;
         let drawn = folder.path().join(raster);
         png::write(&self.picture, &drawn)?;
@@ -94,8 +93,8 @@ impl Evening {
     }
 
     /// Has the chain go on at its own pace, for those who look at the keeper's page.
-    pub async fn go_on(&self) -> eyre::Result<()> {
-        self.stage.rig.provider().anvil_set_interval_mining(BLOCK_SECS).await?;
+    pub async fn resume_mining(&self) -> eyre::Result<()> {
+        self.suite.devnet.provider().anvil_set_interval_mining(BLOCK_SECS).await?;
         Ok(())
     }
 }

@@ -16,10 +16,10 @@ use plimsoll_keeper::amount::{Amount, Balance, readable};
 use serde::Serialize;
 
 use super::{Options, day::Day};
-use crate::{
+use plimsoll_testkit::{
+    deployment::Suite,
     keeper::Keeper,
-    play::{Happening, happenings},
-    stage::Stage,
+    scenario::{MarketEvent, market_events},
 };
 
 const BPS: u64 = 10_000;
@@ -124,29 +124,29 @@ pub(super) struct Chapter {
 
 impl Chapter {
     /// Puts it together.
-    pub(super) fn of(day: &Day, stage: &Stage, keeper: &Keeper) -> eyre::Result<Self> {
+    pub(super) fn of(day: &Day, suite: &Suite, keeper: &Keeper) -> eyre::Result<Self> {
         let (mut liquidations, mut losses) = (Vec::new(), Vec::new());
         let (mut profits, mut harvests, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
         for receipt in &day.receipts {
             let block = receipt.block_number.wrap_err("a receipt of no block")?;
             let is_keepers = keeper.signers().contains(&receipt.from);
-            for happening in happenings(receipt, day.market)? {
-                match happening {
-                    Happening::Answer(_) => {}
-                    Happening::Liquidation(event) => liquidations.push((block, event)),
-                    Happening::Loss(event) => losses.push(event),
-                    Happening::Profit(event) if is_keepers => profits.push(event),
-                    Happening::Profit(_) => {}
-                    Happening::Harvest(event) => harvests.push(event),
+            for event in market_events(receipt, day.market)? {
+                match event {
+                    MarketEvent::PriceUpdate(_) => {}
+                    MarketEvent::Liquidation(event) => liquidations.push((block, event)),
+                    MarketEvent::Loss(event) => losses.push(event),
+                    MarketEvent::Profit(event) if is_keepers => profits.push(event),
+                    MarketEvent::Profit(_) => {}
+                    MarketEvent::Harvest(event) => harvests.push(event),
                 }
             }
             if is_keepers {
                 receipts.push(receipt.clone());
             }
         }
-        let tokens = stage.deployment.tokens.iter();
+        let tokens = suite.deployment.tokens.iter();
         let tokens = tokens.map(|(name, token)| (token.address, (name.clone(), token.decimals))).collect();
-        Ok(Self { liquidations, losses, profits, harvests, receipts, tokens, dollar: stage.token("USDC")? })
+        Ok(Self { liquidations, losses, profits, harvests, receipts, tokens, dollar: suite.token("USDC")? })
     }
 
     fn amount(&self, token: Address, units: U256) -> Amount {

@@ -9,13 +9,13 @@ use plimsoll_contracts::{IBackstop, IERC4626, ILever, IPlimsoll, IRewards};
 use plimsoll_deploy::progress::say;
 
 use super::draw::{DOLLAR_E8, PRICE_BEFORE};
-use crate::{
-    crowd::{Crowd, Opening},
+use plimsoll_testkit::{
+    borrowers::{Borrowers, NewLoan},
+    deployment::Suite,
+    devnet::mined,
     exchange::route,
     market::units,
-    rig::mined,
-    stage::Stage,
-    venue::Venue,
+    market_env::MarketEnv,
 };
 
 /// Names in the manifest: of the market and its pool, of its feed, and of the programme.
@@ -55,40 +55,41 @@ const LEVERED_LTV_BPS: u16 = 8_000;
 #[derive(Debug)]
 pub(super) struct Scene<'a> {
     /// The market, and what is around it.
-    pub(super) venue: Venue<'a>,
+    pub(super) market_env: MarketEnv<'a>,
 }
 
 impl<'a> Scene<'a> {
     /// Has everybody take their place.
-    pub(super) async fn set(stage: &'a Stage, loans: &[Opening]) -> eyre::Result<Self> {
+    pub(super) async fn set(suite: &'a Suite, loans: &[NewLoan]) -> eyre::Result<Self> {
         say("filling the pool, the backstop and the staking programme");
         let worth = [units(POOL_ETHER, 18), units(POOL_DOLLARS, 6)];
-        let venue = Venue::open(stage, MARKET, FEED, worth).await?;
-        let scene = Self { venue };
+        let market_env = MarketEnv::open(suite, MARKET, FEED, worth).await?;
+        let scene = Self { market_env };
         scene.stake().await?;
         scene.cover().await?;
 
         say(format_args!("{} lenders and borrowers, {} of them leveraged", loans.len() + 1, LEVERAGED.len()));
         let levered: u64 = (0..).zip(LEVERAGED).map(|(number, _)| levered_dollars(number)).sum();
         let borrowed: u128 = loans.iter().map(|loan| loan.debt).sum::<u128>() + u128::from(levered) * 1_000_000;
-        stage.lend(&scene.venue.market, borrowed * LENT_PERCENT / 100).await?;
-        let crowd = Crowd::deploy(&stage.rig, stage.contract("Plimsoll")?, TRANSACTION_GAS).await?;
-        crowd.open(&scene.venue.market, loans).await?;
+        suite.supply(&scene.market_env.market, U256::from(borrowed * LENT_PERCENT / 100)).await?;
+        let borrowers = Borrowers::deploy(&suite.devnet, suite.contract("Plimsoll")?, TRANSACTION_GAS).await?;
+        borrowers.open(&scene.market_env.market, loans).await?;
         scene.lever().await?;
         // What they bought made it dearer.
-        scene.venue.trade_to(PRICE_BEFORE).await?;
+        scene.market_env.trade_to(PRICE_BEFORE).await?;
         Ok(scene)
     }
 
     /// Stakers who agreed to be harvested, and something to harvest from next week on.
     async fn stake(&self) -> eyre::Result<()> {
-        let (rig, rewards) = (&self.venue.stage.rig, self.venue.stage.contract("Rewards")?);
-        let pool = self.venue.stage.deployment.programmes.get(PROGRAMME).wrap_err("there is no such programme")?.id;
-        let (plim, dollars) = (self.venue.stage.token("PLIM")?, self.venue.stage.token("USDC")?);
-        let contract = IRewards::new(rewards, rig.provider());
+        let (devnet, rewards) = (&self.market_env.suite.devnet, self.market_env.suite.contract("Rewards")?);
+        let pool =
+            self.market_env.suite.deployment.programmes.get(PROGRAMME).wrap_err("there is no such programme")?.id;
+        let (plim, dollars) = (self.market_env.suite.token("PLIM")?, self.market_env.suite.token("USDC")?);
+        let contract = IRewards::new(rewards, devnet.provider());
         for (number, index) in (1..).zip(STAKERS) {
-            let (staker, amount) = (rig.node.account(index)?, units(STAKE * number, 18));
-            rig.give(plim, staker, amount, rewards).await?;
+            let (staker, amount) = (devnet.node.account(index)?, units(STAKE * number, 18));
+            devnet.mint_and_approve(plim, staker, amount, rewards).await?;
             mined(contract.stake(pool, amount, staker).from(staker)).await?;
             for (token, compounds) in [(plim, true), (dollars, false)] {
                 let consent =
@@ -96,9 +97,9 @@ impl<'a> Scene<'a> {
                 mined(contract.setHarvestConsent(pool, token, consent).from(staker)).await?;
             }
         }
-        let (funder, amount) = (rig.deployer(), units(REWARD_DOLLARS, 6));
-        let next_epoch = now(rig.provider()).await? / EPOCH_SECS + 1;
-        rig.give(dollars, funder, amount, rewards).await?;
+        let (funder, amount) = (devnet.deployer(), units(REWARD_DOLLARS, 6));
+        let next_epoch = now(devnet.provider()).await? / EPOCH_SECS + 1;
+        devnet.mint_and_approve(dollars, funder, amount, rewards).await?;
         let fund = contract.fund(pool, dollars, amount, U256::from(next_epoch), U256::from(REWARD_EPOCHS));
         mined(fund.from(funder)).await?;
         Ok(())
@@ -106,10 +107,10 @@ impl<'a> Scene<'a> {
 
     /// A deposit in the backstop, and time until the market may use it. Feeds are asked again after that.
     async fn cover(&self) -> eyre::Result<()> {
-        let (rig, id) = (&self.venue.stage.rig, self.venue.market.id().0);
-        let (provider, address) = (rig.provider(), self.venue.stage.contract("Backstop")?);
-        let (depositor, amount) = (rig.node.account(DEPOSITOR)?, units(COVER_DOLLARS, 6));
-        rig.give(self.venue.market.loanToken, depositor, amount, address).await?;
+        let (devnet, id) = (&self.market_env.suite.devnet, self.market_env.market.id().0);
+        let (provider, address) = (devnet.provider(), self.market_env.suite.contract("Backstop")?);
+        let (depositor, amount) = (devnet.node.account(DEPOSITOR)?, units(COVER_DOLLARS, 6));
+        devnet.mint_and_approve(self.market_env.market.loanToken, depositor, amount, address).await?;
         mined(IERC4626::new(address, provider).deposit(amount, depositor).from(depositor)).await?;
 
         let backstop = IBackstop::new(address, provider);
@@ -118,14 +119,14 @@ impl<'a> Scene<'a> {
         let begun = now(provider).await? + EPOCH_SECS;
         provider.anvil_set_next_block_timestamp(opens_at.max(begun)).await?;
         provider.evm_mine(None).await?;
-        mined(backstop.applyLimit(id).from(rig.deployer())).await?;
+        mined(backstop.applyLimit(id).from(devnet.deployer())).await?;
         for (feed, answer) in [
             (FEED, PRICE_BEFORE),
             ("btc-usd", 60_000 * DOLLAR_E8),
             ("usdc-usd", DOLLAR_E8),
             ("wsteth-eth", 1_180_000_000_000_000_000),
         ] {
-            let answered = self.venue.stage.send_feed(feed, answer).await?;
+            let answered = self.market_env.suite.send_price(feed, answer).await?;
             provider.evm_mine(None).await?;
             let receipt = provider.get_transaction_receipt(answered).await?;
             ensure!(receipt.is_some_and(|receipt| receipt.status()), "the feed {feed} has not answered");
@@ -135,15 +136,15 @@ impl<'a> Scene<'a> {
 
     /// Those who borrow to buy what they pledge.
     async fn lever(&self) -> eyre::Result<()> {
-        let (rig, address) = (&self.venue.stage.rig, self.venue.stage.contract("Lever")?);
-        let fee = self.venue.stage.deployment.pools.get(MARKET).wrap_err("there is no such pool")?.fee;
-        let lever = ILever::new(address, rig.provider());
-        let core = IPlimsoll::new(self.venue.stage.contract("Plimsoll")?, rig.provider());
-        let params = &self.venue.market;
+        let (devnet, address) = (&self.market_env.suite.devnet, self.market_env.suite.contract("Lever")?);
+        let fee = self.market_env.suite.deployment.pools.get(MARKET).wrap_err("there is no such pool")?.fee;
+        let lever = ILever::new(address, devnet.provider());
+        let core = IPlimsoll::new(self.market_env.suite.contract("Plimsoll")?, devnet.provider());
+        let params = &self.market_env.market;
         let deposit = units(LEVERED_ETHER, 18);
         for (number, index) in (0..).zip(LEVERAGED) {
-            let account = rig.node.account(index)?;
-            rig.give(params.collateralToken, account, deposit, address).await?;
+            let account = devnet.node.account(index)?;
+            devnet.mint_and_approve(params.collateralToken, account, deposit, address).await?;
             mined(core.setAuthorization(address, U256::MAX).from(account)).await?;
             let dollars = levered_dollars(number);
             let raise = ILever::Raise {
@@ -153,7 +154,7 @@ impl<'a> Scene<'a> {
                 // 2,000 dollars an ether, of which a hundredth is 20.
                 minBought: units(dollars * BOUGHT_PERCENT, 18) / U256::from(200_000),
                 maxLtvBps: LEVERED_LTV_BPS,
-                swapper: self.venue.stage.contract("UniswapV3Swapper")?,
+                swapper: self.market_env.suite.contract("UniswapV3Swapper")?,
                 route: route(params.loanToken, fee, params.collateralToken),
                 deadline: U256::MAX,
             };

@@ -10,7 +10,7 @@ use alloy::{
 };
 use eyre::{ContextCompat, WrapErr, ensure};
 
-use crate::rig::{IOneSlotOracle, ITestToken, Rig};
+use plimsoll_testkit::devnet::{Devnet, IOneSlotOracle, ITestToken};
 
 /// Seconds between one transaction and the next.
 const STEP_SECS: u64 = 3_600;
@@ -23,7 +23,7 @@ pub(super) const PRICE: u64 = 2_000;
 
 /// Both sides' node, tokens, oracle and people.
 pub(super) struct Bench<'a> {
-    pub(super) rig: &'a Rig,
+    pub(super) devnet: &'a Devnet,
     pub(super) provider: DynProvider,
     pub(super) loan_token: Address,
     pub(super) collateral_token: Address,
@@ -32,13 +32,13 @@ pub(super) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    pub(super) async fn new(rig: &'a Rig) -> eyre::Result<Self> {
-        let provider = rig.node.impersonating().await?;
-        let loan_token = rig.deploy_token("USD", 6).await?;
-        let collateral_token = rig.deploy_token("ETH", 18).await?;
-        let oracle = rig.deploy("OneSlotOracle", scaled_price(PRICE).to_be_bytes_vec()).await?;
+    pub(super) async fn new(devnet: &'a Devnet) -> eyre::Result<Self> {
+        let provider = devnet.node.impersonating().await?;
+        let loan_token = devnet.deploy_token("USD", 6).await?;
+        let collateral_token = devnet.deploy_token("ETH", 18).await?;
+        let oracle = devnet.deploy("OneSlotOracle", scaled_price(PRICE).to_be_bytes_vec()).await?;
         let latest = provider.get_block(BlockId::latest()).await?.map_or(0, |block| block.header.timestamp);
-        Ok(Self { rig, provider, loan_token, collateral_token, oracle, clock: latest })
+        Ok(Self { devnet, provider, loan_token, collateral_token, oracle, clock: latest })
     }
 
     /// Somebody with ether for gas and with both tokens, which all the spenders may take.
@@ -46,7 +46,7 @@ impl<'a> Bench<'a> {
         let person = Address::from_word(keccak256(name));
         self.provider.anvil_set_balance(person, U256::from(10).pow(U256::from(24))).await?;
         for (token, decimals) in [(self.loan_token, 6), (self.collateral_token, 18)] {
-            let amount = crate::market::units(WEALTH, decimals);
+            let amount = plimsoll_testkit::market::units(WEALTH, decimals);
             self.send(person, token, ITestToken::mintCall { to: person, amount }).await?;
             for spender in spenders {
                 self.send(person, token, ITestToken::approveCall { spender: *spender, amount: U256::MAX }).await?;
@@ -57,14 +57,14 @@ impl<'a> Bench<'a> {
 
     /// Deploys a contract of ours by name with its ABI-encoded constructor arguments.
     pub(super) async fn deploy(&mut self, name: &str, arguments: Vec<u8>) -> eyre::Result<Address> {
-        let rig = self.rig;
-        self.deploy_code(&rig.artifacts.get(name)?.creation_code, arguments).await.wrap_err_with(|| name.to_owned())
+        let devnet = self.devnet;
+        self.deploy_code(&devnet.artifacts.get(name)?.creation_code, arguments).await.wrap_err_with(|| name.to_owned())
     }
 
     /// Deploys code that none of our own sources makes, with its ABI-encoded constructor arguments.
     pub(super) async fn deploy_code(&mut self, code: &Bytes, arguments: Vec<u8>) -> eyre::Result<Address> {
         let code = Bytes::from([&code[..], &arguments].concat());
-        let request = TransactionRequest::default().from(self.rig.deployer()).with_deploy_code(code);
+        let request = TransactionRequest::default().from(self.devnet.deployer()).with_deploy_code(code);
         let receipt = self.provider.send_transaction(request).await?.get_receipt().await?;
         ensure!(receipt.status(), "a constructor reverted");
         receipt.contract_address.wrap_err("no contract was created")
@@ -83,7 +83,7 @@ impl<'a> Bench<'a> {
     /// Sets the price, in dollars for one ether.
     pub(super) async fn set_price(&mut self, dollars: u64) -> eyre::Result<()> {
         let call = IOneSlotOracle::setCall { price: scaled_price(dollars) };
-        self.send(self.rig.deployer(), self.oracle, call).await?;
+        self.send(self.devnet.deployer(), self.oracle, call).await?;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use alloy::{
     rpc::types::TransactionReceipt,
 };
 use eyre::ensure;
-use plimsoll_deploy::{progress::say, workspace::Workspace};
+use plimsoll_deploy::progress::say;
 
 use super::{
     bench::{Bench, PRICE},
@@ -16,7 +16,8 @@ use super::{
     plimsoll::Plimsoll,
     report::{Batch, Op, ratio},
 };
-use crate::market::units;
+use plimsoll_testkit::market::units;
+use plimsoll_testkit::workspace::workspace;
 
 /// Loans in a batch.
 const BATCHES: [u32; 3] = [2, 10, 40];
@@ -89,7 +90,7 @@ async fn gas(bench: &mut Bench<'_>, side: &impl Side, who: Address, verb: Verb) 
 /// Every verb, first and recurrent, and liquidations of every kind.
 pub(super) async fn measure(bench: &mut Bench<'_>) -> eyre::Result<Figures> {
     say("setting up both sides");
-    let modules = Workspace::find()?.root().join("node_modules");
+    let modules = workspace()?.root().join("node_modules");
     let ours = Plimsoll::deploy(bench).await?;
     let theirs = Morpho::deploy(bench, &modules).await?;
     let spenders = [ours.core(), theirs.core()];

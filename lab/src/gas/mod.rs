@@ -11,8 +11,8 @@ mod plimsoll;
 mod report;
 mod rewards;
 
-use crate::rig::Rig;
 use bench::Bench;
+use plimsoll_testkit::devnet::Devnet;
 pub use report::{Batch, GasReport, Harvest, Op, RewardOp, RewardsReport};
 
 /// When the node's chain begins: fixed, so that figures repeat.
@@ -20,8 +20,8 @@ const GENESIS: &str = "1700000000";
 
 /// Measures everything on a fresh node.
 pub async fn run() -> eyre::Result<GasReport> {
-    let rig = Rig::start(&["--timestamp", GENESIS]).await?;
-    let mut bench = Bench::new(&rig).await?;
+    let devnet = Devnet::start_with(&["--timestamp", GENESIS]).await?;
+    let mut bench = Bench::new(&devnet).await?;
     let lending::Figures { ops, batch, sizes } = lending::measure(&mut bench).await?;
     let rewards = rewards::measure(&mut bench).await?;
     Ok(GasReport { ops, batch, rewards, sizes })

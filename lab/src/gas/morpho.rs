@@ -66,7 +66,7 @@ pub(super) struct Morpho {
 
 impl Morpho {
     pub(super) async fn deploy(bench: &mut Bench<'_>, modules: &Path) -> eyre::Result<Self> {
-        let owner = bench.rig.deployer();
+        let owner = bench.devnet.deployer();
         let core = bench.deploy_code(&embedded_code(modules, CORE)?, owner.abi_encode()).await?;
         let irm = bench.deploy_code(&embedded_code(modules, RATE_MODEL)?, core.abi_encode()).await?;
         let lltv = U256::from(LIQUIDATION_LTV);

@@ -29,7 +29,7 @@ pub(super) struct Plimsoll {
 
 impl Plimsoll {
     pub(super) async fn deploy(bench: &mut Bench<'_>) -> eyre::Result<Self> {
-        let owner = bench.rig.deployer();
+        let owner = bench.devnet.deployer();
         let core = bench.deploy("Plimsoll", owner.abi_encode()).await?;
         let params = MarketParams::new(
             bench.loan_token,

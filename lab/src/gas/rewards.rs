@@ -11,14 +11,15 @@ use alloy::{
 };
 use eyre::ensure;
 use plimsoll_contracts::IRewards;
-use plimsoll_deploy::{progress::say, workspace::Workspace};
+use plimsoll_deploy::progress::say;
 
 use super::{
     bench::Bench,
     morpho::embedded_code,
     report::{Harvest, RewardOp, RewardsReport, ratio},
 };
-use crate::{market::units, rig::ITestToken};
+use plimsoll_testkit::workspace::workspace;
+use plimsoll_testkit::{devnet::ITestToken, market::units};
 
 const DISTRIBUTOR: &str = "universal-rewards-distributor/src/UniversalRewardsDistributor__factory.js";
 /// Accounts in a harvest.
@@ -142,11 +143,11 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> eyre::Result<RewardsReport
 
 /// What a claim costs at Morpho's distributor: the account's second one, as ours is.
 async fn claim_by_proof(bench: &mut Bench<'_>, reward: Address) -> eyre::Result<u64> {
-    let modules = Workspace::find()?.root().join("node_modules");
+    let modules = workspace()?.root().join("node_modules");
     let account = bench.person("claimer by proof", &[]).await?;
     let mut last = 0;
     // The distributor keeps how much was claimed; a new root raises it, as a new distribution does.
-    let owner = bench.rig.deployer();
+    let owner = bench.devnet.deployer();
     let code = embedded_code(&modules, DISTRIBUTOR)?;
     let distributor = bench.deploy_code(&code, (owner, U256::ZERO, B256::ZERO, B256::ZERO).abi_encode_params()).await?;
     bench.send(owner, reward, ITestToken::mintCall { to: distributor, amount: units(1_000, 6) }).await?;

@@ -20,6 +20,7 @@ use std::{
 
 use eyre::{WrapErr, ensure};
 use plimsoll_deploy::{progress::say, tools::Tools, workspace::Workspace};
+use plimsoll_testkit::workspace::workspace;
 
 use operators::{Mutant, Place};
 use report::{Outcome, Report, Tested};
@@ -60,7 +61,7 @@ pub struct Options {
 /// Tries the mutants that `options` choose. Fails when the tests do not pass without any fault. When interrupted it
 /// reports what was tried until then; it leaves no copy behind.
 pub async fn run(options: &Options) -> eyre::Result<Report> {
-    let workspace = Workspace::find()?;
+    let workspace = workspace()?;
     let mutants = chosen(&workspace, options)?;
     if options.list {
         return Ok(Report::new(

@@ -19,15 +19,15 @@ use tokio::time::Instant;
 use super::{
     feed::{Answer, Clock, Mood},
     outcome::{Delay, Liquidation, Moment, Outcome},
+    params::{DOLLAR, LENT_PERCENT, ReplayParams, SMALLEST_DEBT, UNITS_PER_UNIT, worth},
     prices::{PRICE_DECIMALS, Prices},
-    setting::{DOLLAR, LENT_PERCENT, SMALLEST_DEBT, Setting, UNITS_PER_UNIT, worth},
 };
-use crate::{
-    crowd::Crowd,
+use plimsoll_testkit::{
+    borrowers::Borrowers,
+    deployment::Suite,
     keeper::Keeper,
-    play::{Block, Happening, Play, happenings},
-    stage::Stage,
-    venue::Venue,
+    market_env::MarketEnv,
+    scenario::{MarketEvent, MinedBlock, Scenario, market_events},
 };
 
 /// The market, its pool and its oracle, as a manifest.
@@ -44,44 +44,44 @@ const TOLD_EVERY: Duration = Duration::from_secs(3);
 const FOR_GAS: u128 = 10_u128.pow(24);
 
 /// Lets it happen on a node of its own, with a program that is the keeper.
-pub async fn play(setting: &Setting, prices: &Prices, keeper: Command) -> eyre::Result<Outcome> {
-    let stage = empty_market(setting, prices).await?;
-    play_on(&stage, setting, prices, keeper).await
+pub async fn play(params: &ReplayParams, prices: &Prices, keeper: Command) -> eyre::Result<Outcome> {
+    let suite = empty_market(params, prices).await?;
+    play_on(&suite, params, prices, keeper).await
 }
 
 /// A node with the market in which nobody is yet.
-pub async fn empty_market(setting: &Setting, prices: &Prices) -> eyre::Result<Stage> {
+pub async fn empty_market(params: &ReplayParams, prices: &Prices) -> eyre::Result<Suite> {
     say("starting a node and deploying");
-    Box::pin(Stage::start_from(manifest(setting, prices.first())?, &NODE)).await
+    Box::pin(Suite::start_from(manifest(params, prices.first())?, &NODE)).await
 }
 
 /// Lets it happen there.
-pub async fn play_on(stage: &Stage, setting: &Setting, prices: &Prices, keeper: Command) -> eyre::Result<Outcome> {
-    let venue = Venue::open(stage, MARKET, FEED, pool(setting, prices.first())).await?;
-    venue.provider().anvil_set_balance(stage.rig.deployer(), U256::from(FOR_GAS)).await?;
-    let loans = setting.loans(prices.first());
+pub async fn play_on(suite: &Suite, params: &ReplayParams, prices: &Prices, keeper: Command) -> eyre::Result<Outcome> {
+    let market_env = MarketEnv::open(suite, MARKET, FEED, pool(params, prices.first())).await?;
+    market_env.provider().anvil_set_balance(suite.devnet.deployer(), U256::from(FOR_GAS)).await?;
+    let loans = params.loans(prices.first());
     let borrowed: u128 = loans.iter().map(|loan| loan.debt).sum();
-    stage.lend(&venue.market, borrowed * LENT_PERCENT / 100).await?;
-    let crowd = Crowd::deploy(&stage.rig, stage.contract("Plimsoll")?, TRANSACTION_GAS).await?;
-    crowd.open(&venue.market, &loans).await?;
+    suite.supply(&market_env.market, U256::from(borrowed * LENT_PERCENT / 100)).await?;
+    let borrowers = Borrowers::deploy(&suite.devnet, suite.contract("Plimsoll")?, TRANSACTION_GAS).await?;
+    borrowers.open(&market_env.market, &loans).await?;
 
     say(format_args!("{} loans; starting the keeper", loans.len()));
-    let mut play = Play::begin(&venue, setting.gas_price).await?;
-    let keeper = Keeper::start(stage, keeper, &keeper_settings(setting)).await?;
-    keeper.until_ready().await?;
-    let mut log = Log::open(setting, prices, &play)?;
+    let mut play = Scenario::start(&market_env, params.gas_price).await?;
+    let keeper = Keeper::start(suite, keeper, &keeper_settings(params)).await?;
+    keeper.wait_until_ready().await?;
+    let mut log = Log::open(params, prices, &play)?;
     let (mut clock, mut mood, mut told) = (Clock::new(), Mood::Quiet, Instant::now());
     let mut last = Answer { second: 0, price: prices.first() };
-    while let Some(second) = clock.tick(prices, setting.feed, last, mood) {
+    while let Some(second) = clock.tick(prices, params.feed, last, mood) {
         let price = prices.at(second);
-        let answer = setting.feed.answer(last, second, price);
+        let answer = params.feed.answer(last, second, price);
         let block = play.mine(second, price, answer.map(|answer| answer.price)).await?;
         last = answer.unwrap_or(last);
         let moment = log.note(&block, keeper.signer(), price)?;
         mood = if moment.under_water == 0 {
-            keeper.until_applied(block.at.block).await?;
+            keeper.wait_for_block(block.at.block).await?;
             Mood::Quiet
-        } else if play.until_answered(&keeper, &block).await? {
+        } else if play.wait_for_response(&keeper, &block).await? {
             Mood::Busy
         } else {
             Mood::Stuck
@@ -91,7 +91,7 @@ pub async fn play_on(stage: &Stage, setting: &Setting, prices: &Prices, keeper: 
             tell(&moment, prices);
         }
     }
-    let shortfall = venue.shortfall(&play.borrowers).await?;
+    let shortfall = market_env.shortfall(&play.borrowers).await?;
     log.close(u128::try_from(shortfall)?)
 }
 
@@ -106,7 +106,7 @@ fn tell(moment: &Moment, prices: &Prices) {
 
 /// What has happened so far.
 struct Log<'a> {
-    setting: &'a Setting,
+    params: &'a ReplayParams,
     /// Accounts as numbers, in the order in which they were drawn.
     numbers: BTreeMap<Address, u64>,
     /// The market, as events say it.
@@ -121,19 +121,19 @@ struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    fn open(setting: &'a Setting, prices: &Prices, play: &Play<'_>) -> eyre::Result<Self> {
-        let (market, debt) = (&play.venue.market, u128::try_from(play.opening.debt)?);
+    fn open(params: &'a ReplayParams, prices: &Prices, play: &Scenario<'_>) -> eyre::Result<Self> {
+        let (market, debt) = (&play.market_env.market, u128::try_from(play.initial_loans.debt)?);
         let price = prices.first();
         let moment = Moment {
             second: 0,
             market_price: price,
             oracle_price: price,
             debt,
-            under_water: u64::try_from(play.opening.under_water.len())?,
+            under_water: u64::try_from(play.initial_loans.liquidatable.len())?,
         };
         let loans = u64::try_from(play.borrowers.len())?;
         Ok(Self {
-            setting,
+            params,
             numbers: play.borrowers.iter().copied().zip(0..).collect(),
             market: market.id().0,
             loan_token: market.loanToken,
@@ -144,16 +144,16 @@ impl<'a> Log<'a> {
     }
 
     /// Writes down a block.
-    fn note(&mut self, block: &Block, keeper: Address, market_price: u128) -> eyre::Result<Moment> {
+    fn note(&mut self, block: &MinedBlock, keeper: Address, market_price: u128) -> eyre::Result<Moment> {
         for receipt in &block.receipts {
             if receipt.from == keeper {
                 self.note_gas(receipt, market_price)?;
             }
-            for happening in happenings(receipt, self.market)? {
-                self.note_happening(&happening, block)?;
+            for event in market_events(receipt, self.market)? {
+                self.note_happening(&event, block)?;
             }
         }
-        for account in &block.standing.under_water {
+        for account in &block.loans.liquidatable {
             let number = self.number(*account)?;
             self.outcome.under_water.insert(number);
         }
@@ -163,8 +163,8 @@ impl<'a> Log<'a> {
             second: block.at.second,
             market_price,
             oracle_price: self.oracle_price,
-            debt: u128::try_from(block.standing.debt)?,
-            under_water: u64::try_from(block.standing.under_water.len())?,
+            debt: u128::try_from(block.loans.debt)?,
+            under_water: u64::try_from(block.loans.liquidatable.len())?,
         };
         self.outcome.moments.push(moment);
         Ok(moment)
@@ -174,18 +174,18 @@ impl<'a> Log<'a> {
     fn note_gas(&mut self, receipt: &TransactionReceipt, market_price: u128) -> eyre::Result<()> {
         let wei = u128::from(receipt.gas_used) * receipt.effective_gas_price;
         // An ether has as many decimals as the collateral.
-        self.outcome.gas += worth(wei, self.setting.ether(market_price));
+        self.outcome.gas += worth(wei, self.params.ether(market_price));
         self.outcome.transactions += 1;
         self.outcome.reverted += u64::from(!receipt.status());
         Ok(())
     }
 
-    fn note_happening(&mut self, happening: &Happening, block: &Block) -> eyre::Result<()> {
-        match happening {
-            Happening::Answer(event) => self.oracle_price = u128::try_from(event.current)?,
-            Happening::Liquidation(event) => {
+    fn note_happening(&mut self, event: &MarketEvent, block: &MinedBlock) -> eyre::Result<()> {
+        match event {
+            MarketEvent::PriceUpdate(event) => self.oracle_price = u128::try_from(event.current)?,
+            MarketEvent::Liquidation(event) => {
                 let seized = u128::try_from(event.seized)?;
-                let since = block.were_under_water.get(&event.borrower).unwrap_or(&block.at);
+                let since = block.liquidatable_before.get(&event.borrower).unwrap_or(&block.at);
                 self.outcome.liquidations.push(Liquidation {
                     second: block.at.second,
                     borrower: self.number(event.borrower)?,
@@ -196,13 +196,13 @@ impl<'a> Log<'a> {
                     bad_debt: u128::try_from(event.badDebt)?,
                 });
             }
-            Happening::Loss(event) => self.losses += u128::try_from(event.loss)?,
-            Happening::Profit(event) => {
+            MarketEvent::Loss(event) => self.losses += u128::try_from(event.loss)?,
+            MarketEvent::Profit(event) => {
                 let is_loan = event.profitToken == self.loan_token;
                 ensure!(is_loan, "a profit came in another token than the loan's: {event:?}");
                 self.outcome.profit += u128::try_from(event.profit)?;
             }
-            Happening::Harvest(_) => {}
+            MarketEvent::Harvest(_) => {}
         }
         Ok(())
     }
@@ -222,32 +222,32 @@ impl<'a> Log<'a> {
     }
 }
 
-fn manifest(setting: &Setting, price: u128) -> eyre::Result<Manifest> {
+fn manifest(params: &ReplayParams, price: u128) -> eyre::Result<Manifest> {
     let decimal = |price| decimal_text(U256::from(price), PRICE_DECIMALS);
     let text = MANIFEST
         .replace("$PRICE", &decimal(price))
         // A manifest says how far a price may be off when it is carried out, so that a wrong feed is noticed.
         .replace("$LOW", &decimal(price / 2))
         .replace("$HIGH", &decimal(price * 2))
-        .replace("$BORROW_LTV", &BasisPoints(setting.borrow_ltv_bps).to_string())
-        .replace("$LIQUIDATION_LTV", &BasisPoints(setting.liquidation_ltv_bps).to_string())
+        .replace("$BORROW_LTV", &BasisPoints(params.borrow_ltv_bps).to_string())
+        .replace("$LIQUIDATION_LTV", &BasisPoints(params.liquidation_ltv_bps).to_string())
         .replace("$SMALLEST_DEBT", &(SMALLEST_DEBT / DOLLAR).to_string());
     Ok(Manifest::parse(Path::new("the market to replay in"), text)?)
 }
 
 /// What the pool holds of each token, so that sales which lower its price by 2 % bring the depth that is wanted: of the
 /// loan token they bring 1 − √0.98 of it.
-fn pool(setting: &Setting, price: u128) -> [U256; 2] {
+fn pool(params: &ReplayParams, price: u128) -> [U256; 2] {
     const E18: u128 = 10_u128.pow(18);
     let scale = U256::from(E18);
     let left = (U256::from(98) * scale / U256::from(100) * scale).root(2);
-    let loan = U256::from(setting.depth) * scale / (scale - left);
+    let loan = U256::from(params.depth) * scale / (scale - left);
     [loan * U256::from(UNITS_PER_UNIT) / U256::from(price), loan]
 }
 
 /// What the keeper is told beside where everything is: what a dollar is worth in ether, and that it has no rivals.
-fn keeper_settings(setting: &Setting) -> String {
-    let valuation = match setting.ether_price {
+fn keeper_settings(params: &ReplayParams) -> String {
+    let valuation = match params.ether_price {
         None => format!("feeds = [\"usdc-usd\"]\nover = [\"{FEED}\"]\nmax_age = \"1000 days\""),
         Some(price) => {
             let wei = U256::from(10).pow(U256::from(18 + PRICE_DECIMALS)) / U256::from(price);

@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::prices::Prices;
-use crate::play::BLOCK_SECS;
+use plimsoll_testkit::scenario::BLOCK_SECS;
 
 /// The longest that is jumped over while somebody is under water and the keeper does nothing about it.
 const LONGEST_WAIT_SECS: u64 = 600;

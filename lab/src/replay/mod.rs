@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!  file ─► prices ─► feed and clock ─► which second the next block is of, and what the oracle says in it
-//!  setting ─► loans (drawn) ─┐              │
+//!  params ─► loans (drawn) ─┐              │
 //!                            ├─► chain: the real contracts, a real exchange and the real keeper on a node ─► outcome
 //!                            └─► model: arithmetic alone, by our rule of liquidation and by others' ───────► outcome
 //!  outcomes ─► figures ─► report: a table, JSON, a page with charts
 //! ```
 //!
-//! [`prices`] reads a recording. [`setting`] says what is chosen: LTVs, depth of the exchange, price of gas, who borrows.
+//! [`prices`] reads a recording. [`params`] says what is chosen: LTVs, depth of the exchange, price of gas, who borrows.
 //! The [`model`] plays by any of the [`rules`], the [`chain`] by what is deployed. A [`feed`] answers by heartbeat and
 //! deviation, and its clock leaves out blocks in which nothing can happen. In a block the liquidator comes first, with
 //! what it decided on the one before; then traders bring the exchange's price to the recorded one, which makes good what
@@ -21,11 +21,11 @@ pub mod model;
 mod options;
 pub mod outcome;
 mod page;
+pub mod params;
 mod picture;
 pub mod prices;
 mod report;
 pub mod rules;
-pub mod setting;
 
 use std::process::Command;
 
@@ -44,7 +44,7 @@ pub async fn run(options: &Options, keeper: impl Fn() -> eyre::Result<Command>) 
     let mut tallies: Vec<_> = options.against.rules().into_iter().map(|rule| (rule, Outcome::default())).collect();
     let mut runs = Vec::new();
     for (number, case) in (1_u64..).zip(&cases) {
-        let (file, market) = (&case.recording.file, report::market(&case.setting));
+        let (file, market) = (&case.recording.file, report::market(&case.params));
         let told = format!("{number} of {}: {file}, {market}", cases.len());
         if !options.model {
             say(&told);
@@ -58,24 +58,24 @@ pub async fn run(options: &Options, keeper: impl Fn() -> eyre::Result<Command>) 
 
 /// Plays one of them: on a chain where there is a keeper, and in arithmetic by every rule, whose tally it adds to.
 async fn play(case: &Case, keeper: Option<Command>, tallies: &mut [(Rule, Outcome)]) -> eyre::Result<Run> {
-    let Case { recording, prices, setting } = case;
+    let Case { recording, prices, params } = case;
     let chain = match keeper {
-        Some(keeper) => Some(chain::play(setting, prices, keeper).await?),
+        Some(keeper) => Some(chain::play(params, prices, keeper).await?),
         None => None,
     };
     let mut outcomes = Vec::new();
     for (rule, _) in &*tallies {
-        outcomes.push(model::play(rule, setting, prices)?);
+        outcomes.push(model::play(rule, params, prices)?);
     }
     let story = chain.as_ref().or(outcomes.first()).wrap_err("there is no rule to play by")?;
     let by_rule = tallies.iter().zip(&outcomes).map(|((rule, _), outcome)| Ruled::of(rule, outcome));
     let run = Run {
         prices: Recording::clone(recording),
-        setting: setting.clone(),
+        params: params.clone(),
         chain: chain.as_ref().map(Outcome::figures).transpose()?,
         rules: by_rule.collect::<eyre::Result<_>>()?,
         figures: story.figures()?,
-        chart: picture::chart(recording, setting, prices, story),
+        chart: picture::chart(recording, params, prices, story),
     };
     for ((_, tally), outcome) in tallies.iter_mut().zip(outcomes) {
         tally.join(outcome);

@@ -1,4 +1,4 @@
-//! The replay without a chain: the same crowd, prices, feed, clock, exchange and costs, by any rule of liquidation.
+//! The replay without a chain: the same borrowers, prices, feed, clock, exchange and costs, by any rule of liquidation.
 //!
 //! A block is what it is on the chain. First comes the liquidator with what it decided on the block before; it pays the
 //! highest tips. Then traders bring the exchange's price to the recorded one, then the feed answers. The liquidator is
@@ -20,9 +20,9 @@ use plimsoll_keeper::{
 use super::{
     feed::{Answer, Clock, Mood},
     outcome::{Delay, Liquidation, Moment, Outcome},
+    params::{ReplayParams, SMALLEST_DEBT, SWAP_FEE_PPM, UNITS_PER_UNIT, worth},
     prices::Prices,
     rules::{Loan, Market, Rule, Taken},
-    setting::{SMALLEST_DEBT, SWAP_FEE_PPM, Setting, UNITS_PER_UNIT, worth},
 };
 
 /// The keeper's: a transaction brings at least this much more than its gas costs.
@@ -34,10 +34,10 @@ const PPM: u128 = 1_000_000;
 const PRECISION: u128 = 10_u128.pow(18);
 
 /// Plays a recording by a rule.
-pub fn play(rule: &Rule, setting: &Setting, prices: &Prices) -> eyre::Result<Outcome> {
+pub fn play(rule: &Rule, params: &ReplayParams, prices: &Prices) -> eyre::Result<Outcome> {
     let first = prices.first();
-    let exchange = Exchange::new(setting.depth, first)?;
-    let openings = setting.loans(first);
+    let exchange = Exchange::new(params.depth, first)?;
+    let openings = params.loans(first);
     let loans: Vec<_> =
         openings.iter().map(|opening| Loan { debt: opening.debt, collateral: opening.collateral }).collect();
     let outcome = Outcome {
@@ -47,7 +47,7 @@ pub fn play(rule: &Rule, setting: &Setting, prices: &Prices) -> eyre::Result<Out
     };
     let answer = Answer { second: 0, price: first };
     let since = vec![None; loans.len()];
-    let mut play = Play { rule, setting, exchange, loans, since, answer, market_price: first, block: 0, outcome };
+    let mut play = Play { rule, params, exchange, loans, since, answer, market_price: first, block: 0, outcome };
     let mut clock = Clock::new();
     let mut under_water = play.watch(0)?;
     let mut batch = None;
@@ -57,13 +57,13 @@ pub fn play(rule: &Rule, setting: &Setting, prices: &Prices) -> eyre::Result<Out
             (false, None) => Mood::Stuck,
             (false, Some(_)) => Mood::Busy,
         };
-        let Some(second) = clock.tick(prices, setting.feed, play.answer, mood) else { break };
+        let Some(second) = clock.tick(prices, params.feed, play.answer, mood) else { break };
         play.block += 1;
         if let Some(batch) = batch.take() {
             play.carry_out(&batch, second)?;
         }
         play.market_price = prices.at(second);
-        play.answer = setting.feed.answer(play.answer, second, play.market_price).unwrap_or(play.answer);
+        play.answer = params.feed.answer(play.answer, second, play.market_price).unwrap_or(play.answer);
         under_water = play.watch(second)?;
         batch = play.choose(&under_water);
     }
@@ -73,7 +73,7 @@ pub fn play(rule: &Rule, setting: &Setting, prices: &Prices) -> eyre::Result<Out
 /// How things stand.
 struct Play<'a> {
     rule: &'a Rule,
-    setting: &'a Setting,
+    params: &'a ReplayParams,
     exchange: Exchange,
     loans: Vec<Loan>,
     /// Of each loan, since which second and block it is under water.
@@ -95,7 +95,7 @@ struct Batch {
 
 impl Play<'_> {
     const fn market(&self) -> Market {
-        Market { ltv_bps: self.setting.liquidation_ltv_bps, smallest_debt: SMALLEST_DEBT, price: self.answer.price }
+        Market { ltv_bps: self.params.liquidation_ltv_bps, smallest_debt: SMALLEST_DEBT, price: self.answer.price }
     }
 
     /// Looks at a block that is done: who is under water in it, and who no longer is.
@@ -179,7 +179,7 @@ impl Play<'_> {
     }
 
     const fn costs(&self) -> Costs {
-        Costs { gas_price: self.setting.gas_price, data_byte_price: 0, margin_bps: MARGIN_BPS }
+        Costs { gas_price: self.params.gas_price, data_byte_price: 0, margin_bps: MARGIN_BPS }
     }
 
     fn gas_wei(&self, batch: &Batch) -> U256 {
@@ -188,14 +188,14 @@ impl Play<'_> {
 
     /// Units of the loan token in wei, for which an ether has as many decimals as collateral.
     fn wei(&self, units: u128) -> U256 {
-        product(units, UNITS_PER_UNIT) / U256::from(self.setting.ether(self.market_price))
+        product(units, UNITS_PER_UNIT) / U256::from(self.params.ether(self.market_price))
     }
 
     /// What was decided on the block before happens before anything else.
     fn carry_out(&mut self, batch: &Batch, second: u64) -> eyre::Result<()> {
         let market = self.market();
         self.outcome.profit += self.profit(batch).wrap_err("the liquidator sells at a loss")?;
-        self.outcome.gas += worth(to_u128(self.gas_wei(batch)), self.setting.ether(self.market_price));
+        self.outcome.gas += worth(to_u128(self.gas_wei(batch)), self.params.ether(self.market_price));
         self.outcome.transactions += 1;
         for (number, taken) in &batch.taken {
             let (loan, since) = self.loans.get_mut(*number).zip(self.since.get(*number)).wrap_err("no such loan")?;
@@ -259,14 +259,14 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::{feed::Feed, outcome::Figures, setting::DOLLAR};
+    use crate::replay::{feed::Feed, outcome::Figures, params::DOLLAR};
 
     const SLIDE: &str = include_str!("../../../examples/prices/slide-30.csv");
     const GAPS: [&str; 2] =
         [include_str!("../../../examples/prices/gap-12.csv"), include_str!("../../../examples/prices/gap-25.csv")];
 
-    fn setting() -> Setting {
-        Setting {
+    fn params() -> ReplayParams {
+        ReplayParams {
             borrow_ltv_bps: 8_000,
             liquidation_ltv_bps: 8_600,
             depth: 5_000_000 * DOLLAR,
@@ -279,12 +279,12 @@ mod tests {
         }
     }
 
-    fn played(rule: Rule, setting: &Setting, text: &str) -> Outcome {
-        play(&rule, setting, &Prices::parse(text, None).unwrap()).unwrap()
+    fn played(rule: Rule, params: &ReplayParams, text: &str) -> Outcome {
+        play(&rule, params, &Prices::parse(text, None).unwrap()).unwrap()
     }
 
-    fn penalty_and_bad_debt(rule: Rule, setting: &Setting, text: &str) -> [u128; 2] {
-        let outcome = played(rule, setting, text);
+    fn penalty_and_bad_debt(rule: Rule, params: &ReplayParams, text: &str) -> [u128; 2] {
+        let outcome = played(rule, params, text);
         assert!(!outcome.liquidations.is_empty());
         let sum = |of: fn(&Liquidation) -> u128| outcome.liquidations.iter().map(of).sum();
         [sum(Liquidation::penalty), sum(|done| done.bad_debt)]
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn nothing_happens_while_prices_stand_still() {
-        let outcome = played(Rule::Plimsoll, &setting(), "ts,price\n0,2000\n100000,2010\n200000,1995\n");
+        let outcome = played(Rule::Plimsoll, &params(), "ts,price\n0,2000\n100000,2010\n200000,1995\n");
         assert!(outcome.liquidations.is_empty() && outcome.under_water.is_empty());
         assert_eq!((outcome.transactions, outcome.shortfall, outcome.worst_delay), (0, 0, Delay::default()));
         assert!(outcome.moments.len() > 50);
@@ -302,7 +302,7 @@ mod tests {
     fn every_dollar_that_was_owed_is_repaid_written_off_or_still_owed() {
         for text in [SLIDE, GAPS[0], GAPS[1]] {
             for rule in Rule::all() {
-                let outcome = played(rule, &setting(), text);
+                let outcome = played(rule, &params(), text);
                 let gone: u128 = outcome.liquidations.iter().map(|done| done.repaid + done.bad_debt).sum();
                 assert_eq!(outcome.debt, gone + outcome.moments.last().unwrap().debt, "{}", rule.name());
                 let bonus: u128 = outcome.liquidations.iter().map(|done| done.worth - done.repaid).sum();
@@ -313,10 +313,10 @@ mod tests {
 
     #[test]
     fn in_a_slow_fall_borrowers_pay_less_by_our_rule_than_by_any_other_and_lenders_nothing() {
-        let [ours, bad_debt] = penalty_and_bad_debt(Rule::Plimsoll, &setting(), SLIDE);
+        let [ours, bad_debt] = penalty_and_bad_debt(Rule::Plimsoll, &params(), SLIDE);
         assert_eq!(bad_debt, 0);
         for rule in Rule::all().into_iter().skip(1) {
-            let [theirs, _] = penalty_and_bad_debt(rule, &setting(), SLIDE);
+            let [theirs, _] = penalty_and_bad_debt(rule, &params(), SLIDE);
             assert!(ours * 2 < theirs, "{}: {ours} {theirs}", rule.name());
         }
     }
@@ -324,15 +324,15 @@ mod tests {
     #[test]
     fn a_gap_to_where_a_fixed_bonus_is_too_much_costs_lenders_less_by_our_rule() {
         let gap = "ts,price\n0,2000\n3600,1620\n18000,1620\n";
-        let [_, ours] = penalty_and_bad_debt(Rule::Plimsoll, &setting(), gap);
-        let [_, morphos] = penalty_and_bad_debt(Rule::Morpho, &setting(), gap);
+        let [_, ours] = penalty_and_bad_debt(Rule::Plimsoll, &params(), gap);
+        let [_, morphos] = penalty_and_bad_debt(Rule::Morpho, &params(), gap);
         assert!(ours < morphos / 4, "{ours} {morphos}");
     }
 
     #[test]
     fn what_a_thin_exchange_cannot_take_at_once_goes_in_parts_and_none_at_a_loss() {
-        let thin = Setting { depth: 100_000 * DOLLAR, ..setting() };
-        let [deep, thin] = [setting(), thin].map(|setting| played(Rule::Plimsoll, &setting, GAPS[0]));
+        let thin = ReplayParams { depth: 100_000 * DOLLAR, ..params() };
+        let [deep, thin] = [params(), thin].map(|params| played(Rule::Plimsoll, &params, GAPS[0]));
         assert!(thin.transactions > 4 * deep.transactions, "{} {}", thin.transactions, deep.transactions);
         assert!(thin.profit > thin.gas);
         assert_eq!((deep.left_under_water, deep.worst_delay.blocks), (0, 1));
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn where_gas_costs_more_than_any_bonus_everybody_is_left() {
-        let dear = Setting { gas_price: 1_000_000_000_000_000, ..setting() };
+        let dear = ReplayParams { gas_price: 1_000_000_000_000_000, ..params() };
         let outcome = played(Rule::Plimsoll, &dear, GAPS[1]);
         assert_eq!(outcome.transactions, 0);
         assert!(outcome.left_under_water > 20 && outcome.shortfall > 0);
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_loan_that_is_halved_until_it_is_safe_counts_once() {
-        let outcome = played(Rule::Half { bonus_bps: 500, whole_below_bps: 0 }, &setting(), GAPS[0]);
+        let outcome = played(Rule::Half { bonus_bps: 500, whole_below_bps: 0 }, &params(), GAPS[0]);
         let figures: Figures = outcome.figures().unwrap();
         assert!(figures.liquidations > figures.liquidated && figures.again == 0, "{figures:?}");
     }

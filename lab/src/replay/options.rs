@@ -14,10 +14,10 @@ use plimsoll_keeper::amount::readable;
 
 use super::{
     feed::Feed,
+    params::{DOLLAR, ReplayParams, SMALLEST_DEBT},
     prices::{PRICE_DECIMALS, Prices},
     report::Recording,
     rules::Rule,
-    setting::{DOLLAR, SMALLEST_DEBT, Setting},
 };
 
 /// Where only the liquidation LTV is given, one may borrow up to so many hundredths of it.
@@ -128,7 +128,7 @@ pub struct EtherPrice(u128);
 pub(super) struct Case {
     pub(super) recording: Arc<Recording>,
     pub(super) prices: Arc<Prices>,
-    pub(super) setting: Setting,
+    pub(super) params: ReplayParams,
 }
 
 impl Against {
@@ -166,7 +166,7 @@ impl Options {
             let recording = Arc::new(Recording::of(file, self.column.clone(), &prices));
             let ether_price = self.ether_price(file, prices.first());
             for (ltv, depth, gas_price) in self.chosen() {
-                let setting = Setting {
+                let params = ReplayParams {
                     borrow_ltv_bps: ltv.borrow_bps,
                     liquidation_ltv_bps: ltv.liquidation_bps,
                     depth: depth.0,
@@ -177,7 +177,7 @@ impl Options {
                     debt: self.debt.0,
                     seed: self.seed,
                 };
-                cases.push(Case { recording: Arc::clone(&recording), prices: Arc::clone(&prices), setting });
+                cases.push(Case { recording: Arc::clone(&recording), prices: Arc::clone(&prices), params });
             }
         }
         Ok(cases)
@@ -321,19 +321,19 @@ mod tests {
         let cases = cases.unwrap();
         let told: Vec<_> = cases
             .iter()
-            .map(|Case { setting, .. }| (setting.borrow_ltv_bps, setting.liquidation_ltv_bps, setting.depth / DOLLAR))
+            .map(|Case { params, .. }| (params.borrow_ltv_bps, params.liquidation_ltv_bps, params.depth / DOLLAR))
             .collect();
         let expected = [(6_975, 7_500), (8_000, 8_600), (8_509, 9_150)]
             .into_iter()
             .flat_map(|(borrow, liquidation)| [2_000_000, 500_000].map(|depth| (borrow, liquidation, depth)));
         assert_eq!(told, expected.collect::<Vec<_>>());
-        assert!(cases.iter().all(|case| case.setting.gas_price == 1_500_000_000 && case.setting.ether_price.is_none()));
+        assert!(cases.iter().all(|case| case.params.gas_price == 1_500_000_000 && case.params.ether_price.is_none()));
     }
 
     #[test]
     fn gas_is_paid_in_ether_also_where_the_collateral_is_none() {
         let ether = |price, arguments: &[&str]| {
-            cases(price, arguments).unwrap().first().unwrap().setting.ether_price.map(|price| price / PRICE_UNIT)
+            cases(price, arguments).unwrap().first().unwrap().params.ether_price.map(|price| price / PRICE_UNIT)
         };
         assert_eq!(ether("19.99", &[]), Some(2_000));
         assert_eq!(ether("20", &[]), None);

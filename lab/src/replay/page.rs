@@ -5,8 +5,8 @@ use plimsoll_keeper::outside::page::{STYLE, mark};
 
 use super::{
     outcome::Figures,
+    params::{ReplayParams, SWAP_FEE_PPM, dollars, gwei, price},
     report::{Bar, COLUMNS, Column, Recording, Report, Ruled, Run, count, delay, percent},
-    setting::{SWAP_FEE_PPM, Setting, dollars, gwei, price},
 };
 use crate::{
     calendar,
@@ -130,18 +130,18 @@ fn comparison(report: &Report) -> Markup {
 
 /// One run.
 fn section(run: &Run, number: usize, several: bool) -> Markup {
-    let Run { prices, setting, .. } = run;
+    let Run { prices, params, .. } = run;
     html! {
         section.run id={ "run-" (number) } {
             h2 {
                 @if several { "Run " (number) " · " }
-                "Borrow up to " (percent(setting.borrow_ltv_bps.into()))
-                ", liquidated from " (percent(setting.liquidation_ltv_bps.into()))
+                "Borrow up to " (percent(params.borrow_ltv_bps.into()))
+                ", liquidated from " (percent(params.liquidation_ltv_bps.into()))
             }
             p.lead { (source(prices)) }
             (tiles(&run.figures))
             div.card.picture { (charts(&run.chart)) }
-            p.words { (words(setting)) }
+            p.words { (words(params)) }
             (rules(run))
         }
     }
@@ -218,16 +218,16 @@ fn charts(chart: &Chart) -> Markup {
 }
 
 /// What was chosen.
-fn words(setting: &Setting) -> Markup {
-    let deviation = percent(setting.feed.deviation_bps);
+fn words(params: &ReplayParams) -> Markup {
+    let deviation = percent(params.feed.deviation_bps);
     html! {
-        (count(setting.positions)) " loans, drawn with the seed " (setting.seed) ", begin with "
-        (dollars(setting.debt)) " of debt: few are large, and most are close to the line. The oracle answers when the price is off by "
-        (deviation) ", and at the latest after " (calendar::length(setting.feed.heartbeat_secs))
-        ". The exchange takes " (dollars(setting.depth)) " until its price has fallen by 2 %, keeps "
+        (count(params.positions)) " loans, drawn with the seed " (params.seed) ", begin with "
+        (dollars(params.debt)) " of debt: few are large, and most are close to the line. The oracle answers when the price is off by "
+        (deviation) ", and at the latest after " (calendar::length(params.feed.heartbeat_secs))
+        ". The exchange takes " (dollars(params.depth)) " until its price has fallen by 2 %, keeps "
         (percent(u64::try_from(SWAP_FEE_PPM / 100).unwrap_or_default()))
-        " of each trade, and is back at the recorded price a block later. Gas costs " (gwei(setting.gas_price))
-        @if let Some(ether) = setting.ether_price { ", an ether " (price(ether)) }
+        " of each trade, and is back at the recorded price a block later. Gas costs " (gwei(params.gas_price))
+        @if let Some(ether) = params.ether_price { ", an ether " (price(ether)) }
         "."
     }
 }

@@ -2,9 +2,9 @@
 
 use super::{
     outcome::{Liquidation, Moment, Outcome},
+    params::ReplayParams,
     prices::{PRICE_DECIMALS, Prices},
     report::{Recording, market},
-    setting::Setting,
 };
 use crate::chart::{Axis, Chart, Colour, Mark, Panel, Point, Series, Shape, standing};
 
@@ -19,7 +19,7 @@ const DOLLARS: Axis = Axis { decimals: 6, from_zero: true };
 const COUNT: Axis = Axis { decimals: 0, from_zero: true };
 
 /// Draws it.
-pub(super) fn chart(recording: &Recording, setting: &Setting, prices: &Prices, outcome: &Outcome) -> Chart {
+pub(super) fn chart(recording: &Recording, params: &ReplayParams, prices: &Prices, outcome: &Outcome) -> Chart {
     let last = outcome.moments.last().map_or(0, |moment| moment.second);
     let secs = prices.end().max(last);
     let series = |label: &str, colour, shape| Series { label: label.to_owned(), colour, right: false, shape };
@@ -58,7 +58,7 @@ pub(super) fn chart(recording: &Recording, setting: &Setting, prices: &Prices, o
         ),
     ];
     let subtitle = format!("{}: {}", recording.file, recording.when());
-    Chart { title: market(setting), subtitle, clock: recording.clock(), secs, panels }
+    Chart { title: market(params), subtitle, clock: recording.clock(), secs, panels }
 }
 
 /// A liquidation, at the oracle's price of the block before: that is what it was decided by.

@@ -12,9 +12,9 @@ use serde::{Serialize, Serializer};
 use super::{
     outcome::{Delay, Figures, Outcome},
     page,
+    params::{ReplayParams, dollars, gwei, price},
     prices::Prices,
     rules::Rule,
-    setting::{Setting, dollars, gwei, price},
 };
 use crate::{
     calendar,
@@ -44,7 +44,8 @@ pub struct Run {
     /// What was replayed.
     pub prices: Recording,
     /// With what.
-    pub setting: Setting,
+    #[serde(rename = "setting")]
+    pub params: ReplayParams,
     /// What the real contracts and the real keeper made of it, where they were asked.
     pub chain: Option<Figures>,
     /// What comes of it in arithmetic, by our rule and by others.
@@ -113,10 +114,10 @@ pub(super) struct Choice {
 }
 
 const CHOICES: [Choice; 4] = [
-    Choice { head: "borrow up to", cell: |run| percent(run.setting.borrow_ltv_bps.into()), always: true },
-    Choice { head: "liquidated from", cell: |run| percent(run.setting.liquidation_ltv_bps.into()), always: true },
-    Choice { head: "depth", cell: |run| whole(&dollars(run.setting.depth)), always: false },
-    Choice { head: "gas", cell: |run| gwei(run.setting.gas_price).to_string(), always: false },
+    Choice { head: "borrow up to", cell: |run| percent(run.params.borrow_ltv_bps.into()), always: true },
+    Choice { head: "liquidated from", cell: |run| percent(run.params.liquidation_ltv_bps.into()), always: true },
+    Choice { head: "depth", cell: |run| whole(&dollars(run.params.depth)), always: false },
+    Choice { head: "gas", cell: |run| gwei(run.params.gas_price).to_string(), always: false },
 ];
 
 /// Amounts are in whole dollars.
@@ -242,12 +243,12 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { prices, setting, .. } = self;
+        let Self { prices, params, .. } = self;
         let column = prices.column.iter().fold(String::new(), |_, column| format!(", column {column}"));
         writeln!(f, "prices                {}{column}, {}", prices.file, prices.when())?;
         writeln!(f, "collateral            {}", prices.went())?;
-        writeln!(f, "market                {}", market(setting))?;
-        writeln!(f, "around it             {}", around(setting))?;
+        writeln!(f, "market                {}", market(params))?;
+        writeln!(f, "around it             {}", around(params))?;
         writeln!(f, "\n{}\n{}", if self.chain.is_some() { "on the chain" } else { "in arithmetic" }, self.figures)?;
         let rows = by_rule(&self.rows());
         write!(f, "\nunder other rules (arithmetic; the same prices, loans and costs), in dollars\n{rows}")
@@ -278,16 +279,16 @@ impl fmt::Display for Figures {
 }
 
 /// The market in words.
-pub(super) fn market(setting: &Setting) -> String {
-    let [borrow, liquidation] = [setting.borrow_ltv_bps, setting.liquidation_ltv_bps].map(|bps| percent(bps.into()));
+pub(super) fn market(params: &ReplayParams) -> String {
+    let [borrow, liquidation] = [params.borrow_ltv_bps, params.liquidation_ltv_bps].map(|bps| percent(bps.into()));
     format!("borrow up to {borrow}, liquidated from {liquidation}")
 }
 
 /// What is around it, in words.
-pub(super) fn around(setting: &Setting) -> String {
-    let ether = setting.ether_price.map_or_else(String::new, |ether| format!(", an ether {}", price(ether)));
-    let [depth, gas] = [dollars(setting.depth), gwei(setting.gas_price)];
-    let (deviation, heartbeat) = (percent(setting.feed.deviation_bps), calendar::length(setting.feed.heartbeat_secs));
+pub(super) fn around(params: &ReplayParams) -> String {
+    let ether = params.ether_price.map_or_else(String::new, |ether| format!(", an ether {}", price(ether)));
+    let [depth, gas] = [dollars(params.depth), gwei(params.gas_price)];
+    let (deviation, heartbeat) = (percent(params.feed.deviation_bps), calendar::length(params.feed.heartbeat_secs));
     format!("2 % of depth for {depth}; gas costs {gas}{ether}; the oracle answers by {deviation} and {heartbeat}")
 }
 

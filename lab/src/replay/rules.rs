@@ -11,7 +11,7 @@ use plimsoll_keeper::math::{
     wide::{WAD, div_up, product, to_u128},
 };
 
-use super::setting::worth;
+use super::params::worth;
 
 /// The core's price of a unit of collateral is so many of a feed's: 36 decimals and the loan token's 6 against the
 /// collateral's 18 and the feed's 8.
@@ -254,10 +254,8 @@ mod tests {
     use plimsoll_contracts::Risk;
 
     use super::*;
-    use crate::{
-        random::Random,
-        replay::setting::{DOLLAR, SMALLEST_DEBT, UNITS_PER_UNIT},
-    };
+    use crate::replay::params::{DOLLAR, SMALLEST_DEBT, UNITS_PER_UNIT};
+    use plimsoll_testkit::random::Random;
 
     const PRICE: u128 = 2_000 * 100_000_000;
 

@@ -7,14 +7,14 @@ use alloy::{
 use plimsoll_contracts::IRewards;
 use plimsoll_keeper::math::rewards::epoch_of;
 
-use super::world::{LocalPool, World};
+use super::simulation::{LocalPool, Simulation};
 
 const LARGEST_STAKE: u128 = 1 << 80;
 /// A stream takes 2^96 in its whole life.
 const LARGEST_FUNDING: u128 = 1 << 70;
 const LARGEST_TIP_BPS: u64 = 2_000;
 
-impl World<'_> {
+impl Simulation<'_> {
     /// Has somebody do something in some pool.
     pub(super) async fn earn(&mut self) -> eyre::Result<()> {
         let index = self.below(self.pools.len());

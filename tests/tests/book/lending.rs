@@ -6,11 +6,11 @@ use alloy::{
 };
 use plimsoll_contracts::{IPlimsoll, MarketParams};
 use plimsoll_keeper::math::liquidation::ORACLE_SCALE;
-use plimsoll_lab::rig::IOneSlotOracle;
+use plimsoll_testkit::devnet::IOneSlotOracle;
 
-use super::world::{LocalMarket, SMALLEST_DEBT, World};
+use super::simulation::{LocalMarket, SMALLEST_DEBT, Simulation};
 
-impl World<'_> {
+impl Simulation<'_> {
     /// From the smallest debt to ten thousand times as much, in most cases scaled.
     fn some_debt(&mut self, scale: u128) -> u128 {
         let scale = if self.below(8) == 0 { 1 } else { scale };

@@ -4,7 +4,7 @@
 mod earning;
 mod equality;
 mod lending;
-pub(crate) mod world;
+pub(crate) mod simulation;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,10 +25,10 @@ use plimsoll_keeper::{
     chain::Event,
     math::market::Liquidated,
 };
-use plimsoll_lab::rig::Rig;
+use plimsoll_testkit::devnet::Devnet;
 
 pub(crate) use self::equality::assert_equal;
-use self::world::{LocalMarket, World};
+use self::simulation::{LocalMarket, Simulation};
 
 const BLOCKS: u64 = 600;
 /// Deeds in a block, on average half as many.
@@ -47,9 +47,9 @@ struct Follower {
 
 impl Follower {
     /// Reads the logs of the blocks that the book lacks and applies them.
-    async fn catch_up(&mut self, world: &World<'_>) -> eyre::Result<Vec<Event>> {
-        let provider = world.provider();
-        let sources = world.sources();
+    async fn catch_up(&mut self, simulation: &Simulation<'_>) -> eyre::Result<Vec<Event>> {
+        let provider = simulation.provider();
+        let sources = simulation.sources();
         let filter = Filter::new().address(sources.addresses().collect::<Vec<_>>());
         let head = provider.get_block_number().await?;
         let mut all = Vec::new();
@@ -79,19 +79,19 @@ impl Follower {
 
 /// A block with nothing in it but a liquidation of some of those under water and some others. What the contract did is
 /// what the keeper's arithmetic foresaw, loan by loan.
-async fn liquidate(keeper: &mut Follower, world: &mut World<'_>) -> eyre::Result<Vec<Event>> {
-    let index = world.below(world.markets.len());
-    let LocalMarket { params, price, scale, .. } = world.markets[index].clone();
-    let timestamp = world.next_timestamp();
+async fn liquidate(keeper: &mut Follower, simulation: &mut Simulation<'_>) -> eyre::Result<Vec<Event>> {
+    let index = simulation.below(simulation.markets.len());
+    let LocalMarket { params, price, scale, .. } = simulation.markets[index].clone();
+    let timestamp = simulation.next_timestamp();
     let market = keeper.book.market(params.id()).wrap_err("the market is not in the book")?;
     let mut borrowers: Vec<Address> = market.liquidatable(price, timestamp).iter().map(|found| found.account).collect();
-    borrowers.truncate(1 + world.below(8));
-    let somebody = world.anybody();
+    borrowers.truncate(1 + simulation.below(8));
+    let somebody = simulation.anybody();
     if !borrowers.contains(&somebody) {
-        borrowers.insert(world.below(borrowers.len() + 1), somebody);
+        borrowers.insert(simulation.below(borrowers.len() + 1), somebody);
     }
-    let most = if world.below(2) == 0 { u128::MAX - 1 } else { 100_000_000 * scale };
-    let limit = 1 + world.random.amount_to(most);
+    let most = if simulation.below(2) == 0 { u128::MAX - 1 } else { 100_000_000 * scale };
+    let limit = 1 + simulation.random.amount_to(most);
 
     let (mut totals, mut left, mut foreseen) = (market.at(timestamp), limit, BTreeMap::new());
     for borrower in &borrowers {
@@ -103,7 +103,7 @@ async fn liquidate(keeper: &mut Follower, world: &mut World<'_>) -> eyre::Result
         }
     }
 
-    let caller = world.anybody();
+    let caller = simulation.anybody();
     let call = IPlimsoll::liquidateCall {
         params,
         borrowers,
@@ -112,9 +112,9 @@ async fn liquidate(keeper: &mut Follower, world: &mut World<'_>) -> eyre::Result
         receiver: caller,
         data: Bytes::new(),
     };
-    world.enqueue(caller, world.core, call.abi_encode()).await?;
-    world.mine_at(timestamp).await?;
-    let events = keeper.catch_up(world).await?;
+    simulation.enqueue(caller, simulation.core, call.abi_encode()).await?;
+    simulation.mine_at(timestamp).await?;
+    let events = keeper.catch_up(simulation).await?;
     let mut done = BTreeMap::new();
     for event in &events {
         if let Event::Core(IPlimsollEvents::Liquidate(event)) = event {
@@ -133,26 +133,26 @@ async fn liquidate(keeper: &mut Follower, world: &mut World<'_>) -> eyre::Result
 
 /// A block with nothing in it but a harvest of some of those who are ripe then and some others. Who was paid, and how
 /// much, is what the book foresaw.
-async fn harvest(keeper: &mut Follower, world: &mut World<'_>) -> eyre::Result<Vec<Event>> {
+async fn harvest(keeper: &mut Follower, simulation: &mut Simulation<'_>) -> eyre::Result<Vec<Event>> {
     let streams: Vec<_> = keeper.book.rewards().collect();
-    let stream = streams[world.below(streams.len())];
-    let (pool, reward_token, timestamp) = (stream.pool().id(), stream.reward_token(), world.next_timestamp());
+    let stream = streams[simulation.below(streams.len())];
+    let (pool, reward_token, timestamp) = (stream.pool().id(), stream.reward_token(), simulation.next_timestamp());
     let mut foreseen = BTreeMap::new();
-    for found in stream.harvestable(timestamp).into_iter().take(1 + world.below(8)) {
+    for found in stream.harvestable(timestamp).into_iter().take(1 + simulation.below(8)) {
         foreseen.insert(found.account, (U256::from(found.claimable), found.consent.compounds));
     }
     let mut accounts: Vec<Address> = foreseen.keys().copied().collect();
     let ripe: BTreeSet<_> = stream.harvestable(timestamp).into_iter().map(|found| found.account).collect();
-    let somebody = world.anybody();
+    let somebody = simulation.anybody();
     if foreseen.contains_key(&somebody) || !ripe.contains(&somebody) {
-        accounts.insert(world.below(accounts.len() + 1), somebody);
+        accounts.insert(simulation.below(accounts.len() + 1), somebody);
     }
 
-    let caller = world.anybody();
+    let caller = simulation.anybody();
     let call = IRewards::harvestCall { pool, rewardToken: reward_token, accounts };
-    world.enqueue(caller, world.rewards, call.abi_encode()).await?;
-    world.mine_at(timestamp).await?;
-    let events = keeper.catch_up(world).await?;
+    simulation.enqueue(caller, simulation.rewards, call.abi_encode()).await?;
+    simulation.mine_at(timestamp).await?;
+    let events = keeper.catch_up(simulation).await?;
     let mut done = BTreeMap::new();
     for event in &events {
         if let Event::Rewards(IRewardsEvents::Harvest(event)) = event {
@@ -165,31 +165,31 @@ async fn harvest(keeper: &mut Follower, world: &mut World<'_>) -> eyre::Result<V
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_book_equals_the_chain_through_random_histories() -> eyre::Result<()> {
-    let rig = Rig::start(&["--gas-limit", "2000000000"]).await?;
-    let mut world = World::new(&rig, SEED).await?;
+    let devnet = Devnet::start_with(&["--gas-limit", "2000000000"]).await?;
+    let mut simulation = Simulation::new(&devnet, SEED).await?;
     let mut keeper = Follower::default();
-    keeper.catch_up(&world).await?;
+    keeper.catch_up(&simulation).await?;
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     for number in 1..=BLOCKS {
-        let events = match world.random.below(8) {
-            0 | 1 => liquidate(&mut keeper, &mut world).await?,
-            2 => harvest(&mut keeper, &mut world).await?,
+        let events = match simulation.random.below(8) {
+            0 | 1 => liquidate(&mut keeper, &mut simulation).await?,
+            2 => harvest(&mut keeper, &mut simulation).await?,
             _ => {
-                for _ in 0..1 + world.random.below(MOST_DEEDS) {
-                    world.deed().await?;
+                for _ in 0..1 + simulation.random.below(MOST_DEEDS) {
+                    simulation.deed().await?;
                 }
-                let timestamp = world.next_timestamp();
-                world.mine_at(timestamp).await?;
-                keeper.catch_up(&world).await?
+                let timestamp = simulation.next_timestamp();
+                simulation.mine_at(timestamp).await?;
+                keeper.catch_up(&simulation).await?
             }
         };
         for event in &events {
             *seen.entry(kind(event)).or_default() += 1;
         }
         if number % BLOCKS_BETWEEN_COMPARISONS == 0 {
-            assert_equal(&keeper.book, &world).await?;
+            assert_equal(&keeper.book, &simulation).await?;
             keeper.restart()?;
-            assert_equal(&keeper.book, &world).await?;
+            assert_equal(&keeper.book, &simulation).await?;
         }
     }
     // Everything that changes the book happened.

@@ -15,7 +15,7 @@ use plimsoll_deploy::{
     look::{Action, Seen},
     verify::Code,
 };
-use plimsoll_lab::rig::mined;
+use plimsoll_testkit::devnet::mined;
 
 use super::site::{FUNDED, SMALL, Site, design, seen};
 use crate::support;
@@ -209,7 +209,7 @@ async fn two_deployers_do_not_share_a_record_at_one_time() -> eyre::Result<()> {
 #[tokio::test]
 async fn up_deploys_everything_on_a_node_of_its_own_and_ends_when_told_to() -> eyre::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_deployer"));
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_deploy_bin"));
     command.args(["up", "--exit", "--json", "--port", "0", "--records"]).arg(folder.path());
     let output = command.output().await?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -6,7 +6,7 @@ use alloy::{
 };
 use eyre::ensure;
 use plimsoll_contracts::{ISettableFeed, deployment::Deployment};
-use plimsoll_lab::rig::mined;
+use plimsoll_testkit::devnet::mined;
 
 use super::site::{SMALL, Site, design, quoted, refusals};
 

@@ -155,7 +155,7 @@ impl Site {
 
     /// The command line on this node and record.
     pub(super) fn command(&self, subcommand: &str, manifest: &Path, url: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_deployer"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deploy_bin"));
         command.arg(subcommand).arg(manifest).args(["--rpc", url, "--records"]).arg(self.folder.path());
         command
     }

@@ -1,4 +1,4 @@
-//! The commands that the documents name are commands of ours, and take what the documents give them.
+//! Every command that the documents name exists and takes the arguments that the documents give it.
 
 use std::{
     fs,
@@ -7,41 +7,48 @@ use std::{
 
 use clap::{Command, CommandFactory, error::ErrorKind};
 use eyre::ensure;
-use plimsoll_deploy::workspace::Workspace;
+use plimsoll_testkit::workspace::workspace;
 
 use super::{quoted, read};
 
-/// Where documents are, beside the README: folders, and files that explain themselves in comments.
+/// Folders with documents, and files that explain themselves in comments.
 const FOLDERS: [&str; 3] = ["docs", "docs/monitoring", "examples"];
 const FILES: [&str; 2] = ["README.md", "keeper.example.toml"];
-/// How a command of ours begins, the program it is of, and what it begins with there.
-const OPENINGS: [(&str, &str, &str); 9] = [
-    ("cargo demo", "lab", "demo"),
-    ("cargo lab", "lab", ""),
-    ("`lab ", "lab", ""),
-    ("cargo run -p plimsoll-deploy -- ", "deploy", ""),
-    ("`deploy ", "deploy", ""),
-    ("release/deploy ", "deploy", ""),
-    ("`keeper ", "keeper", ""),
-    ("release/keeper ", "keeper", ""),
-    ("bin/keeper ", "keeper", ""),
+/// The words that a command begins with in a document, its program, and the first argument that they stand for.
+const OPENINGS: [(&str, Program, &str); 16] = [
+    ("cargo demo", Program::Lab, "demo"),
+    ("cargo lab", Program::Lab, ""),
+    ("`lab ", Program::Lab, ""),
+    ("plimsoll-lab ", Program::Lab, ""),
+    ("cargo run -p plimsoll-deploy -- ", Program::Deploy, ""),
+    ("cargo deploy ", Program::Deploy, ""),
+    ("`deploy ", Program::Deploy, ""),
+    ("release/deploy ", Program::Deploy, ""),
+    ("`plimsoll-deploy ", Program::Deploy, ""),
+    ("release/plimsoll-deploy ", Program::Deploy, ""),
+    ("cargo keeper ", Program::Keeper, ""),
+    ("`keeper ", Program::Keeper, ""),
+    ("release/keeper ", Program::Keeper, ""),
+    ("`plimsoll-keeper ", Program::Keeper, ""),
+    ("bin/keeper ", Program::Keeper, ""),
+    ("bin/plimsoll-keeper ", Program::Keeper, ""),
 ];
-/// What a command ends before.
+/// Characters that end a command.
 const ENDINGS: [char; 6] = ['`', '#', '|', '>', '<', '…'];
-/// Flags of other people's programs.
+/// Flags of programs that are not ours.
 const OTHERS: [&str; 2] = ["--allow-paths", "--match-contract"];
 
 #[test]
-fn every_command_in_the_documents_is_one_of_ours_and_takes_what_it_is_given() -> eyre::Result<()> {
+fn every_command_in_the_documents_exists_and_takes_its_arguments() -> eyre::Result<()> {
     let (mut wrong, mut found) = (Vec::new(), 0);
     for (file, text) in documents()? {
         for line in text.lines() {
             for (opening, program, first) in OPENINGS {
                 for rest in line.split(opening).skip(1) {
                     let rest = rest.split(ENDINGS).next().unwrap_or_default();
-                    let words = [program].into_iter().chain(first.split(' ')).chain(rest.split(' '));
+                    let words = ["program"].into_iter().chain(first.split(' ')).chain(rest.split(' '));
                     let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-                    // With a path behind it, it is a file that is spoken of.
+                    // Where a path follows, the text is about a file.
                     if words.get(1).is_some_and(|word| !word.starts_with('/')) {
                         found += 1;
                         wrong.extend(refusal(program, &words).map(|why| format!("{}: {line}\n{why}", file.display())));
@@ -56,8 +63,8 @@ fn every_command_in_the_documents_is_one_of_ours_and_takes_what_it_is_given() ->
 }
 
 #[test]
-fn every_flag_in_the_documents_is_one_of_ours() -> eyre::Result<()> {
-    let programs = programs();
+fn every_flag_in_the_documents_exists() -> eyre::Result<()> {
+    let programs = Program::ALL.map(Program::command);
     let known = |flag: &str| OTHERS.contains(&flag) || programs.iter().any(|program| takes(program, flag));
     let mut wrong = Vec::new();
     for (file, text) in documents()?.into_iter().filter(|(file, _)| file.extension().is_some_and(|name| name == "md")) {
@@ -70,18 +77,30 @@ fn every_flag_in_the_documents_is_one_of_ours() -> eyre::Result<()> {
     Ok(())
 }
 
-fn programs() -> [Command; 3] {
-    [
-        plimsoll_lab::cli::Arguments::command(),
-        plimsoll_deploy::cli::Arguments::command(),
-        plimsoll_keeper::cli::Arguments::command(),
-    ]
+/// A program of this repository.
+#[derive(Debug, Clone, Copy)]
+enum Program {
+    Lab,
+    Deploy,
+    Keeper,
 }
 
-/// Why a program refuses these words. A name alone may leave out what the command needs, and `N` may stand for a number.
-fn refusal(program: &str, words: &[&str]) -> Option<String> {
-    let command = programs().into_iter().find(|command| command.get_name() == program)?;
-    let error = command.try_get_matches_from(words).err()?;
+impl Program {
+    const ALL: [Self; 3] = [Self::Lab, Self::Deploy, Self::Keeper];
+
+    fn command(self) -> Command {
+        match self {
+            Self::Lab => plimsoll_lab::cli::Arguments::command(),
+            Self::Deploy => plimsoll_deploy::cli::Arguments::command(),
+            Self::Keeper => plimsoll_keeper::cli::Arguments::command(),
+        }
+    }
+}
+
+/// Returns why a program refuses these words. A subcommand without arguments is the mention of a name, and may leave out
+/// required ones; a value such as `N` is a placeholder.
+fn refusal(program: Program, words: &[&str]) -> Option<String> {
+    let error = program.command().try_get_matches_from(words).err()?;
     let name_alone = words.len() == 2;
     match error.kind() {
         ErrorKind::ValueValidation | ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => None,
@@ -90,7 +109,7 @@ fn refusal(program: &str, words: &[&str]) -> Option<String> {
     }
 }
 
-/// Whether a program has a flag, anywhere.
+/// Returns whether a program or one of its subcommands has a flag.
 fn takes(program: &Command, flag: &str) -> bool {
     let own = program.get_arguments().filter_map(|argument| argument.get_long());
     flag == "--help"
@@ -99,7 +118,7 @@ fn takes(program: &Command, flag: &str) -> bool {
 }
 
 fn documents() -> eyre::Result<Vec<(PathBuf, String)>> {
-    let root = Workspace::find()?.root().to_path_buf();
+    let root = workspace()?.root().to_path_buf();
     let mut files: Vec<_> = FILES.iter().map(|file| root.join(file)).collect();
     for folder in FOLDERS {
         for entry in fs::read_dir(root.join(folder))? {

@@ -1,11 +1,11 @@
 //! Random histories of many actors, in which blocks are replaced and taken away, the keeper killed and its connections
 //! cut.
 
-use plimsoll_lab::{proxy::Proxy, rig::Rig};
+use plimsoll_testkit::{devnet::Devnet, proxy::Proxy};
 
-use super::keeper::{Errand, Keeper};
+use super::process::{Errand, Keeper};
 use crate::{
-    book::{assert_equal, world::World},
+    book::{assert_equal, simulation::Simulation},
     random::Random,
 };
 
@@ -36,33 +36,33 @@ struct Fate {
 }
 
 impl Fate {
-    async fn step(&mut self, world: &mut World<'_>, proxy: &mut Proxy) -> eyre::Result<()> {
+    async fn step(&mut self, simulation: &mut Simulation<'_>, proxy: &mut Proxy) -> eyre::Result<()> {
         match self.random.below(100) {
             0..8 => {
                 let depth = self.depth();
                 let deeds = 1 + self.random.below(3 * depth.min(12));
-                world.reorganise(depth, deeds).await?;
+                simulation.reorganise(depth, deeds).await?;
                 self.deeds += deeds;
                 self.too_deep += u64::from(depth > UNDO_BLOCKS);
             }
             8..11 => {
                 let depth = self.depth().min(UNDO_BLOCKS);
-                world.roll_back(depth).await?;
+                simulation.roll_back(depth).await?;
                 self.blocks -= depth;
             }
             11..18 => proxy.cut_connections().await?,
-            _ => self.block(world).await?,
+            _ => self.block(simulation).await?,
         }
         Ok(())
     }
 
-    async fn block(&mut self, world: &mut World<'_>) -> eyre::Result<()> {
+    async fn block(&mut self, simulation: &mut Simulation<'_>) -> eyre::Result<()> {
         let deeds = self.random.below(MOST_DEEDS);
         for _ in 0..deeds {
-            world.deed().await?;
+            simulation.deed().await?;
         }
-        let timestamp = world.next_timestamp();
-        world.mine_at(timestamp).await?;
+        let timestamp = simulation.next_timestamp();
+        simulation.mine_at(timestamp).await?;
         (self.deeds, self.blocks) = (self.deeds + deeds, self.blocks + 1);
         self.most_blocks = self.most_blocks.max(self.blocks);
         Ok(())
@@ -70,11 +70,11 @@ impl Fate {
 
     /// Makes the chain at least as long as it ever was: a keeper waits for one that is shorter by more than can be taken
     /// back, as for one that is behind.
-    async fn grow(&mut self, world: &mut World<'_>) -> eyre::Result<()> {
-        self.block(world).await?;
+    async fn grow(&mut self, simulation: &mut Simulation<'_>) -> eyre::Result<()> {
+        self.block(simulation).await?;
         while self.blocks < self.most_blocks {
-            let timestamp = world.next_timestamp();
-            world.mine_at(timestamp).await?;
+            let timestamp = simulation.next_timestamp();
+            simulation.mine_at(timestamp).await?;
             self.blocks += 1;
         }
         Ok(())
@@ -95,33 +95,33 @@ impl Fate {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_book_equals_the_chain_through_reorganisations_kills_and_cut_connections() -> eyre::Result<()> {
     // An Anvil that keeps a state on disk forgets its contracts' code.
-    let rig = Rig::start(&["--gas-limit", "2000000000", "--prune-history", "5000"]).await?;
-    let mut world = World::new(&rig, SEED).await?;
-    let mut proxy = Proxy::start(rig.node.address()).await?;
+    let devnet = Devnet::start_with(&["--gas-limit", "2000000000", "--prune-history", "5000"]).await?;
+    let mut simulation = Simulation::new(&devnet, SEED).await?;
+    let mut proxy = Proxy::start(devnet.node.address()).await?;
     let folder = tempfile::tempdir()?;
-    let mut keeper = Keeper::start(Errand::to(&world, &proxy, folder.path().to_path_buf()).await?)?;
+    let mut keeper = Keeper::start(Errand::to(&simulation, &proxy, folder.path().to_path_buf()).await?)?;
     let mut fate = Fate { random: Random::from_seed(SEED), blocks: 0, most_blocks: 0, deeds: 0, too_deep: 0 };
     for _ in 0..DEEPEST {
-        fate.block(&mut world).await?;
+        fate.block(&mut simulation).await?;
     }
     let mut lives = Random::from_seed(SEED);
     let mut life = |least: u64| least + lives.below(MOST_LINES_ALONE);
     for depth in SEEN_DEPTHS {
         keeper.doom(life(1));
         for _ in 0..STEPS {
-            fate.step(&mut world, &mut proxy).await?;
+            fate.step(&mut simulation, &mut proxy).await?;
             keeper.tend(|| life(MOST_LINES_ALONE))?;
         }
-        fate.grow(&mut world).await?;
+        fate.grow(&mut simulation).await?;
         for _ in 0..KILLS {
             keeper.die_after(life(1)).await?;
         }
-        assert_equal(&keeper.book_at_head(&world).await?, &world).await?;
+        assert_equal(&keeper.book_at_head(&simulation).await?, &simulation).await?;
 
         keeper.story.undone.clear();
         let rebuilt = keeper.story.rebuilt;
-        world.reorganise(depth, depth).await?;
-        assert_equal(&keeper.book_at_head(&world).await?, &world).await?;
+        simulation.reorganise(depth, depth).await?;
+        assert_equal(&keeper.book_at_head(&simulation).await?, &simulation).await?;
         let deepest = keeper.story.undone.iter().max().copied().unwrap_or_default();
         let begins_anew = depth > UNDO_BLOCKS;
         assert!(begins_anew || deepest == depth, "{depth} blocks were replaced: {keeper:?}");
@@ -132,12 +132,12 @@ async fn the_book_equals_the_chain_through_reorganisations_kills_and_cut_connect
     keeper.stop().await?;
     let story = keeper.story.clone();
     keeper.go_on()?;
-    keeper.book_at_head(&world).await?;
-    let (from, head) = (keeper.from, world.head_number().await?);
+    keeper.book_at_head(&simulation).await?;
+    let (from, head) = (keeper.from, simulation.head_number().await?);
     keeper.stop().await?;
-    world.roll_back(head - from.unwrap_or(head)).await?;
+    simulation.roll_back(head - from.unwrap_or(head)).await?;
     keeper.go_on()?;
-    assert_equal(&keeper.book_at_head(&world).await?, &world).await?;
+    assert_equal(&keeper.book_at_head(&simulation).await?, &simulation).await?;
     assert_eq!((keeper.from, keeper.story.applied), (from, 0));
 
     // Everything that was to happen happened.

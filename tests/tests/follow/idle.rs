@@ -14,11 +14,11 @@ use plimsoll_keeper::{
     store::{Identity, Store},
     stream::{Settings, Stream},
 };
-use plimsoll_lab::{
-    crowd::{Crowd, Opening},
+use plimsoll_testkit::{
+    borrowers::{Borrowers, NewLoan},
+    devnet::Devnet,
     market::{LocalMarket, units},
     proxy::{Counts, Proxy},
-    rig::Rig,
 };
 
 /// Figures are averages over so many.
@@ -50,24 +50,24 @@ async fn newest(node: &DynProvider) -> eyre::Result<BlockNumHash> {
 
 /// What following alone asks, with so many loans in the book.
 async fn following(loans: usize) -> eyre::Result<Counts> {
-    let rig = Rig::start(&["--gas-limit", &GAS_LIMIT.to_string()]).await?;
-    let market = LocalMarket::deploy(&rig).await?;
-    market.lend(&rig, rig.node.account(1)?, 10_000_000).await?;
-    let crowd = Crowd::deploy(&rig, market.core, GAS_LIMIT / 2).await?;
-    let loan = Opening { collateral: units(1, 18).to(), debt: units(1_000, 6).to() };
-    crowd.open(&market.params, &vec![loan; loans]).await?;
+    let devnet = Devnet::start_with(&["--gas-limit", &GAS_LIMIT.to_string()]).await?;
+    let market = LocalMarket::deploy(&devnet).await?;
+    market.supply(&devnet, devnet.node.account(1)?, 10_000_000).await?;
+    let borrowers = Borrowers::deploy(&devnet, market.core, GAS_LIMIT / 2).await?;
+    let loan = NewLoan { collateral: units(1, 18).to(), debt: units(1_000, 6).to() };
+    borrowers.open(&market.params, &vec![loan; loans]).await?;
 
-    let proxy = Proxy::start(rig.node.address()).await?;
+    let proxy = Proxy::start(devnet.node.address()).await?;
     let folder = tempfile::tempdir()?;
-    let chain_id = rig.provider().get_chain_id().await?;
-    let genesis = rig.provider().get_block(BlockId::number(0)).await?.wrap_err("no first block")?.header.hash;
+    let chain_id = devnet.provider().get_chain_id().await?;
+    let genesis = devnet.provider().get_block(BlockId::number(0)).await?.wrap_err("no first block")?.header.hash;
     let store = Store::open(folder.path(), &Identity { chain_id, genesis, core: market.core, rewards: None })?;
     let loaded = Loaded::from(&store.checkpoint).await?;
     let sources = Sources { core: market.core, rewards: None };
     let endpoints = [proxy.ws_url().parse::<Endpoint>()?];
     let stream = Stream::start(endpoints, sources, loaded.cursor(1), Settings::new(chain_id, BLOCK_TIME));
     let mut follower = Follower::new(stream, loaded, store.checkpoint, 1);
-    let counts = rpc_calls_over_idle_blocks(rig.provider(), &proxy, async |block| {
+    let counts = rpc_calls_over_idle_blocks(devnet.provider(), &proxy, async |block| {
         loop {
             let step = follower.wait().await;
             if matches!(follower.take(step).await?, News::Applied(applied) if applied.hash == block.hash) {

@@ -3,5 +3,5 @@
 
 mod histories;
 pub(crate) mod idle;
-mod keeper;
+mod process;
 mod restarts;

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, fs, path::Path};
 use alloy::{primitives::B256, providers::Provider, rpc::types::Filter};
 use eyre::ContextCompat;
 use plimsoll_keeper::store::{CheckpointTip, Store};
-use plimsoll_lab::{proxy::Proxy, rig::Rig};
+use plimsoll_testkit::{devnet::Devnet, proxy::Proxy};
 use tempfile::TempDir;
 
-use super::keeper::{Errand, Keeper};
-use crate::book::{assert_equal, world::World};
+use super::process::{Errand, Keeper};
+use crate::book::{assert_equal, simulation::Simulation};
 
 const SEED: u64 = 3;
 /// More than can be taken back.
@@ -18,9 +18,9 @@ const UNDO_BLOCKS: u64 = 64;
 /// What a start from nothing says.
 const BEFORE_ALL: u64 = 0;
 
-/// A keeper that has followed a world, and was stopped at its newest block.
+/// A keeper that has followed a simulation, and was stopped at its newest block.
 struct Scene<'a> {
-    world: World<'a>,
+    simulation: Simulation<'a>,
     proxy: Proxy,
     keeper: Keeper,
     errand: Errand,
@@ -28,49 +28,49 @@ struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    async fn new(rig: &'a Rig) -> eyre::Result<Self> {
-        let mut world = World::new(rig, SEED).await?;
-        live(&mut world, BLOCKS).await?;
-        let proxy = Proxy::start(rig.node.address()).await?;
+    async fn new(devnet: &'a Devnet) -> eyre::Result<Self> {
+        let mut simulation = Simulation::new(devnet, SEED).await?;
+        live(&mut simulation, BLOCKS).await?;
+        let proxy = Proxy::start(devnet.node.address()).await?;
         let folder = tempfile::tempdir()?;
-        let errand = Errand::to(&world, &proxy, folder.path().to_path_buf()).await?;
+        let errand = Errand::to(&simulation, &proxy, folder.path().to_path_buf()).await?;
         let mut keeper = Keeper::start(errand.clone())?;
-        keeper.book_at_head(&world).await?;
+        keeper.book_at_head(&simulation).await?;
         keeper.stop().await?;
-        Ok(Self { world, proxy, keeper, errand, folder })
+        Ok(Self { simulation, proxy, keeper, errand, folder })
     }
 
     /// Starts it again, and compares everything.
     async fn assert_goes_on(&mut self) -> eyre::Result<()> {
         self.keeper.go_on()?;
-        let book = self.keeper.book_at_head(&self.world).await?;
-        assert_equal(&book, &self.world).await
+        let book = self.keeper.book_at_head(&self.simulation).await?;
+        assert_equal(&book, &self.simulation).await
     }
 }
 
-async fn live(world: &mut World<'_>, blocks: u64) -> eyre::Result<()> {
+async fn live(simulation: &mut Simulation<'_>, blocks: u64) -> eyre::Result<()> {
     for _ in 0..blocks {
         for _ in 0..3 {
-            world.deed().await?;
+            simulation.deed().await?;
         }
-        let timestamp = world.next_timestamp();
-        world.mine_at(timestamp).await?;
+        let timestamp = simulation.next_timestamp();
+        simulation.mine_at(timestamp).await?;
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_reads_only_the_blocks_after_the_checkpoint() -> eyre::Result<()> {
-    let rig = Rig::start(&[]).await?;
-    let mut scene = Scene::new(&rig).await?;
-    let head = scene.world.head_number().await?;
+    let devnet = Devnet::start().await?;
+    let mut scene = Scene::new(&devnet).await?;
+    let head = scene.simulation.head_number().await?;
     scene.proxy.reset_counts();
     scene.assert_goes_on().await?;
     let from = head - UNDO_BLOCKS;
     assert_eq!((scene.keeper.from, scene.keeper.story.applied), (Some(from), UNDO_BLOCKS));
     // One by one, and none where nothing happened.
-    let ours = scene.world.sources().addresses().collect::<Vec<_>>();
-    let logs = scene.world.provider().get_logs(&Filter::new().address(ours).from_block(from + 1)).await?;
+    let ours = scene.simulation.sources().addresses().collect::<Vec<_>>();
+    let logs = scene.simulation.provider().get_logs(&Filter::new().address(ours).from_block(from + 1)).await?;
     let mut blocks: Vec<_> = logs.iter().map(|log| log.block_number).collect();
     blocks.dedup();
     let counts = scene.proxy.counts();
@@ -80,10 +80,10 @@ async fn a_restart_reads_only_the_blocks_after_the_checkpoint() -> eyre::Result<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_whose_block_was_replaced_meanwhile_is_made_anew() -> eyre::Result<()> {
-    let rig = Rig::start(&[]).await?;
-    let mut scene = Scene::new(&rig).await?;
-    let checkpoint = scene.world.head_number().await? - UNDO_BLOCKS;
-    scene.world.reorganise(UNDO_BLOCKS + 6, 60).await?;
+    let devnet = Devnet::start().await?;
+    let mut scene = Scene::new(&devnet).await?;
+    let checkpoint = scene.simulation.head_number().await? - UNDO_BLOCKS;
+    scene.simulation.reorganise(UNDO_BLOCKS + 6, 60).await?;
     scene.assert_goes_on().await?;
     assert_eq!((scene.keeper.from, scene.keeper.story.rebuilt), (Some(checkpoint), 1));
     // What is written down from then on is of the new chain.
@@ -93,8 +93,8 @@ async fn a_checkpoint_whose_block_was_replaced_meanwhile_is_made_anew() -> eyre:
 
     // Back behind it, and past it again.
     scene.keeper.stop().await?;
-    scene.world.roll_back(UNDO_BLOCKS + 6).await?;
-    live(&mut scene.world, 10).await?;
+    scene.simulation.roll_back(UNDO_BLOCKS + 6).await?;
+    live(&mut scene.simulation, 10).await?;
     scene.assert_goes_on().await?;
     assert_eq!((scene.keeper.from, scene.keeper.story.rebuilt), (Some(checkpoint), 1));
     Ok(())
@@ -102,8 +102,8 @@ async fn a_checkpoint_whose_block_was_replaced_meanwhile_is_made_anew() -> eyre:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_book_that_is_lost_or_damaged_is_read_from_the_chain_again() -> eyre::Result<()> {
-    let rig = Rig::start(&[]).await?;
-    let mut scene = Scene::new(&rig).await?;
+    let devnet = Devnet::start().await?;
+    let mut scene = Scene::new(&devnet).await?;
     let (book, old) = (scene.folder.path().join("book.db"), scene.folder.path().join("book.db.old"));
 
     fs::remove_file(&book)?;
@@ -124,7 +124,7 @@ async fn a_book_that_is_lost_or_damaged_is_read_from_the_chain_again() -> eyre::
     scene.keeper.stop().await?;
 
     scene.assert_goes_on().await?;
-    assert_eq!(scene.keeper.from, Some(scene.world.head_number().await? - UNDO_BLOCKS));
+    assert_eq!(scene.keeper.from, Some(scene.simulation.head_number().await? - UNDO_BLOCKS));
     Ok(())
 }
 
@@ -145,8 +145,8 @@ async fn falsify(errand: &Errand) -> eyre::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_chains_folder_is_refused_before_anything_in_it_is_changed() -> eyre::Result<()> {
-    let rig = Rig::start(&[]).await?;
-    let mut scene = Scene::new(&rig).await?;
+    let devnet = Devnet::start().await?;
+    let mut scene = Scene::new(&devnet).await?;
     let before = files(scene.folder.path())?;
     assert!(before.contains_key("book.db") && before.contains_key("journal.db"), "{:?}", before.keys());
     let mut identity = scene.errand.identity;

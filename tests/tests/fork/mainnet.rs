@@ -10,7 +10,7 @@ use eyre::ContextCompat;
 use flate2::read::GzDecoder;
 use plimsoll_contracts::deployment::Deployment;
 use plimsoll_deploy::create2;
-use plimsoll_lab::recording::{Declared, Override, Read, State};
+use plimsoll_testkit::recording::{Declared, Override, Read, State};
 use serde_json::Value;
 
 use super::{ANVILS_OWN, anvils_own_accounts};

@@ -7,7 +7,7 @@ mod suite;
 mod upstream;
 
 use alloy::primitives::{Address, address};
-use plimsoll_lab::{
+use plimsoll_testkit::{
     node,
     recording::{Declared, Read},
 };

@@ -6,10 +6,11 @@ use alloy::{
     rpc::{client::RpcClient, types::TransactionRequest},
 };
 use eyre::WrapErr;
-use plimsoll_lab::{
+use plimsoll_lab::record;
+use plimsoll_testkit::{
+    devnet::{Devnet, ITestToken},
     market::{LocalMarket, units},
-    recording::{self, Declared, NotAsDeclared, Outcome, Override, Playback, Read, Recorder, Recording, State, replay},
-    rig::{ITestToken, Rig},
+    recording::{Declared, NotAsDeclared, Outcome, Override, Playback, Read, Recorder, Recording, State, replay},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,34 +20,35 @@ use crate::support;
 const NEVER_SEEN: Address = address!("00000000000000000000000000000000000c0de5");
 
 /// A chain whose last block holds a few transactions, contracts' among them.
-async fn lively() -> eyre::Result<(Rig, u64)> {
-    let rig = Rig::start(&[]).await?;
-    let market = LocalMarket::deploy(&rig).await?;
-    market.lend(&rig, rig.node.account(1)?, 10_000).await?;
-    let provider = rig.provider();
+async fn lively() -> eyre::Result<(Devnet, u64)> {
+    let devnet = Devnet::start().await?;
+    let market = LocalMarket::deploy(&devnet).await?;
+    market.supply(&devnet, devnet.node.account(1)?, 10_000).await?;
+    let provider = devnet.provider();
     provider.anvil_set_auto_mine(false).await?;
     let token = ITestToken::new(market.params.loanToken, provider);
     for (from, to) in [(0, 1), (2, 3), (0, 2)] {
-        let _pending = token.mint(rig.node.account(to)?, units(5, 6)).from(rig.node.account(from)?).send().await?;
+        let _pending =
+            token.mint(devnet.node.account(to)?, units(5, 6)).from(devnet.node.account(from)?).send().await?;
     }
-    let payment = TransactionRequest::default().from(rig.node.account(4)?).to(NEVER_SEEN).value(U256::from(7));
+    let payment = TransactionRequest::default().from(devnet.node.account(4)?).to(NEVER_SEEN).value(U256::from(7));
     let _pending = provider.send_transaction(payment).await?;
     provider.evm_mine(None).await?;
     provider.anvil_set_auto_mine(true).await?;
     let block = provider.get_block_number().await?;
     // A live chain goes on.
     provider.evm_mine(None).await?;
-    Ok((rig, block))
+    Ok((devnet, block))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_recorded_of_a_block_replays_it_without_the_chain() -> eyre::Result<()> {
-    let (rig, number) = lively().await?;
+    let (devnet, number) = lively().await?;
     let tools = support::tools()?;
     let folder = TempDir::new()?;
-    let report = recording::record(&tools, rig.node.http_url().parse()?, number, folder.path()).await?;
+    let report = record::record(&tools, devnet.node.http_url().parse()?, number, folder.path()).await?;
     assert_eq!(report.outcome.transactions, 4);
-    drop(rig);
+    drop(devnet);
 
     let playback = Playback::start(Recording::read(folder.path(), number)?, &[]).await?;
     let block = playback.recording().block()?;
@@ -57,11 +59,11 @@ async fn what_was_recorded_of_a_block_replays_it_without_the_chain() -> eyre::Re
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_runs_that_ask_for_different_things_add_up_in_one_recording() -> eyre::Result<()> {
-    let (rig, number) = lively().await?;
+    let (devnet, number) = lively().await?;
     let folder = TempDir::new()?;
-    let accounts = [rig.node.account(0)?, rig.node.account(1)?];
+    let accounts = [devnet.node.account(0)?, devnet.node.account(1)?];
     for account in accounts {
-        let recorder = Recorder::start(rig.node.http_url().parse()?, number).await?;
+        let recorder = Recorder::start(devnet.node.http_url().parse()?, number).await?;
         ask(&recorder.http_url(), "eth_getBalance", json!([account, hex(number - 1)])).await?;
         recorder.recording().await?.add_to(folder.path())?;
     }
@@ -70,7 +72,7 @@ async fn two_runs_that_ask_for_different_things_add_up_in_one_recording() -> eyr
         for method in ["eth_getBalance", "eth_getTransactionCount", "eth_getCode"] {
             let params = json!([account, hex(number - 1)]);
             let recorded = ask(&playback.http_url(), method, params.clone()).await?;
-            assert_eq!(recorded, ask(&rig.node.http_url(), method, params).await?, "{method}: recorded whole");
+            assert_eq!(recorded, ask(&devnet.node.http_url(), method, params).await?, "{method}: recorded whole");
         }
     }
     playback.check(&[])?;
@@ -79,8 +81,8 @@ async fn two_runs_that_ask_for_different_things_add_up_in_one_recording() -> eyr
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_outside_the_recording_is_zero_and_must_be_declared() -> eyre::Result<()> {
-    let (rig, number) = lively().await?;
-    let recording = Recorder::start(rig.node.http_url().parse()?, number).await?.recording().await?;
+    let (devnet, number) = lively().await?;
+    let recording = Recorder::start(devnet.node.http_url().parse()?, number).await?.recording().await?;
     let playback = Playback::start(recording, &[]).await?;
     let url = playback.http_url();
     let slot = ask(&url, "eth_getStorageAt", json!([NEVER_SEEN, "0x5", hex(number - 1)])).await?;
@@ -100,9 +102,9 @@ async fn a_read_outside_the_recording_is_zero_and_must_be_declared() -> eyre::Re
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_override_stands_where_nothing_was_recorded_and_nowhere_else() -> eyre::Result<()> {
-    let (rig, number) = lively().await?;
-    let recorder = Recorder::start(rig.node.http_url().parse()?, number).await?;
-    let deployer = rig.deployer();
+    let (devnet, number) = lively().await?;
+    let recorder = Recorder::start(devnet.node.http_url().parse()?, number).await?;
+    let deployer = devnet.deployer();
     let slot = json!([deployer, "0x0", hex(number - 1)]);
     ask(&recorder.http_url(), "eth_getStorageAt", slot.clone()).await?;
     let put = |address, slot: u64| Override {
@@ -122,8 +124,8 @@ async fn an_override_stands_where_nothing_was_recorded_and_nowhere_else() -> eyr
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_recording_cannot_answer_is_refused_by_name() -> eyre::Result<()> {
-    let (rig, number) = lively().await?;
-    let recording = Recorder::start(rig.node.http_url().parse()?, number).await?.recording().await?;
+    let (devnet, number) = lively().await?;
+    let recording = Recorder::start(devnet.node.http_url().parse()?, number).await?.recording().await?;
     let playback = Playback::start(recording, &[]).await?;
     let later = ask(&playback.http_url(), "eth_getBalance", json!([NEVER_SEEN, hex(number)])).await.unwrap_err();
     let wanted = format!("the recording of block {number} of chain 31337 does not hold state at \"{}\"", hex(number));
@@ -137,8 +139,8 @@ async fn what_a_recording_cannot_answer_is_refused_by_name() -> eyre::Result<()>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_the_node_does_not_have_is_not_recorded() -> eyre::Result<()> {
-    let (rig, number) = lively().await?;
-    let error = Recorder::start(rig.node.http_url().parse()?, number + 100).await.unwrap_err();
+    let (devnet, number) = lively().await?;
+    let error = Recorder::start(devnet.node.http_url().parse()?, number + 100).await.unwrap_err();
     assert!(error.to_string().contains(&format!("does not know block {}", number + 100)), "{error:#}");
     Ok(())
 }

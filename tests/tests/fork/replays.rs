@@ -6,7 +6,7 @@ use alloy::{
     rpc::types::Block,
 };
 use eyre::{ContextCompat, bail};
-use plimsoll_lab::recording::{Declared, Outcome, Read, replay, rules_of};
+use plimsoll_testkit::recording::{Declared, Outcome, Read, replay, rules_of};
 
 use super::{anvils_own_accounts, upstream::Upstream};
 use crate::support;

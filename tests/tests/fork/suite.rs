@@ -16,11 +16,11 @@ use eyre::{ContextCompat, WrapErr, ensure};
 use plimsoll_contracts::{IAggregatorV3, IOracle, IPlimsoll, ISwapper, MarketParams, market::BPS};
 use plimsoll_deploy::manifest::Manifest;
 use plimsoll_keeper::math::liquidation::ORACLE_SCALE;
-use plimsoll_lab::{
+use plimsoll_testkit::{
+    deployment::Suite,
+    devnet::{Devnet, mined},
     keeper::Keeper,
     recording::{Declared, Playback, Recorder},
-    rig::{Rig, mined},
-    stage::Stage,
 };
 use serde_json::Value;
 
@@ -79,7 +79,7 @@ sol! {
 
 /// A fork with Plimsoll on it.
 struct Fork {
-    stage: Stage,
+    suite: Suite,
     market: MarketParams,
 }
 
@@ -136,12 +136,12 @@ async fn carry_on(upstream: &str, block: &Block) -> eyre::Result<Vec<Declared>> 
     let price = IOracle::new(fork.market.oracle, fork.provider()).liquidationPrice().call().await?;
     assert!(earned > spent * price / ORACLE_SCALE, "{earned} earned, and {spent} spent on gas");
     for token in [USDC, WETH] {
-        let left = fork.balance(token, fork.stage.contract("Liquidator")?).await?;
+        let left = fork.balance(token, fork.suite.contract("Liquidator")?).await?;
         assert_eq!(left, U256::ZERO, "nothing stays in the contract that liquidates");
     }
     let people = fork.people(keeper.signer())?;
-    keeper.end().await?;
-    mainnet::outside(&fork.stage.deployment, &people)
+    keeper.shut_down().await?;
+    mainnet::outside(&fork.suite.deployment, &people)
 }
 
 impl Fork {
@@ -151,33 +151,33 @@ impl Fork {
         let base_fee = base_fee.unwrap_or_default().to_string();
         let arguments = ["--fork-url", upstream, "--fork-block-number", &before, "--no-storage-caching"];
         let rules = ["--hardfork", TODAYS_RULES, "--block-base-fee-per-gas", &base_fee];
-        let rig = Rig::start(&[&arguments[..], &rules].concat()).await?;
-        rig.provider().anvil_set_block_timestamp_interval(SECONDS_PER_BLOCK).await?;
+        let devnet = Devnet::start_with(&[&arguments[..], &rules].concat()).await?;
+        devnet.provider().anvil_set_block_timestamp_interval(SECONDS_PER_BLOCK).await?;
         // On mainnet itself they are in use.
         for account in ANVILS_OWN {
-            rig.provider().anvil_set_nonce(account, 0).await?;
+            devnet.provider().anvil_set_nonce(account, 0).await?;
         }
         let manifest = Manifest::parse(Path::new("weth-usdc.toml"), MANIFEST.to_owned())?;
-        let stage = Stage::on(rig, &manifest).await?;
-        let market = stage.market("weth-usdc")?;
-        Ok(Self { stage, market })
+        let suite = Suite::deploy(devnet, &manifest).await?;
+        let market = suite.market("weth-usdc")?;
+        Ok(Self { suite, market })
     }
 
     /// A keeper, live, that has seen everything until now.
     async fn keeper(&self) -> eyre::Result<Keeper> {
-        let keeper = Keeper::start(&self.stage, support::keeper(), KEEPER).await?;
-        soon(keeper.until_ready()).await?;
-        soon(keeper.until_applied(self.provider().get_block_number().await?)).await?;
+        let keeper = Keeper::start(&self.suite, support::keeper(), KEEPER).await?;
+        soon(keeper.wait_until_ready()).await?;
+        soon(keeper.wait_for_block(self.provider().get_block_number().await?)).await?;
         Ok(keeper)
     }
 
     /// A lender sells ether for dollars and lends them; borrowers go as near to the line as they may, or less near.
     async fn lend_and_borrow(&self) -> eyre::Result<()> {
-        let (lender, weth) = (self.stage.rig.node.account(LENDER)?, IWeth::new(WETH, self.provider()));
-        let core = IPlimsoll::new(self.stage.contract("Plimsoll")?, self.provider());
+        let (lender, weth) = (self.suite.devnet.node.account(LENDER)?, IWeth::new(WETH, self.provider()));
+        let core = IPlimsoll::new(self.suite.contract("Plimsoll")?, self.provider());
         let sold = Unit::ETHER.wei() * U256::from(LENDERS_ETHER);
         mined(weth.deposit().value(sold).from(lender)).await?;
-        let swapper = ISwapper::new(self.stage.contract("UniswapV3Swapper")?, self.provider());
+        let swapper = ISwapper::new(self.suite.contract("UniswapV3Swapper")?, self.provider());
         mined(weth.transfer(*swapper.address(), sold).from(lender)).await?;
         let path = route(WETH, FEE_TO_BUY, USDC);
         mined(swapper.swapExactIn(WETH, USDC, sold, U256::ONE, lender, path).from(lender)).await?;
@@ -189,7 +189,7 @@ impl Fork {
         let price = IOracle::new(self.market.oracle, self.provider()).borrowPrice().call().await?;
         let most = posted * price / ORACLE_SCALE * U256::from(BORROW_LTV_BPS) / U256::from(BPS);
         for (index, borrowed_bps) in BORROWED_BPS {
-            let borrower = self.stage.rig.node.account(index)?;
+            let borrower = self.suite.devnet.node.account(index)?;
             mined(weth.deposit().value(posted).from(borrower)).await?;
             mined(weth.approve(*core.address(), posted).from(borrower)).await?;
             mined(core.supplyCollateral(self.market.clone(), posted, borrower, Bytes::new()).from(borrower)).await?;
@@ -225,13 +225,13 @@ impl Fork {
 
     async fn mine(&self, keeper: &Keeper) -> eyre::Result<()> {
         self.provider().evm_mine(None).await?;
-        keeper.until_applied(self.provider().get_block_number().await?).await
+        keeper.wait_for_block(self.provider().get_block_number().await?).await
     }
 
     /// Whom the keeper shows below the line.
     async fn below_the_line(&self, keeper: &Keeper) -> eyre::Result<Vec<Address>> {
         let watches = |positions: &Value| positions["positions"].as_array().is_some_and(|all| !all.is_empty());
-        let positions = soon(keeper.until("positions", watches)).await?;
+        let positions = soon(keeper.wait_until("positions", watches)).await?;
         let all = positions["positions"].as_array().wrap_err("the keeper shows no positions")?;
         let below = all.iter().filter(|position| position["distance_bps"].as_i64().is_some_and(|bps| bps < 0));
         below.map(|position| Ok(serde_json::from_value(position["account"].clone())?)).collect()
@@ -239,7 +239,7 @@ impl Fork {
 
     /// What was liquidated, by borrower and as often as it happened.
     async fn liquidations(&self) -> eyre::Result<Vec<IPlimsoll::Liquidate>> {
-        let filter = Filter::new().address(self.stage.contract("Plimsoll")?).from_block(self.first_block()?);
+        let filter = Filter::new().address(self.suite.contract("Plimsoll")?).from_block(self.first_block()?);
         let logs = self.provider().get_logs(&filter.event_signature(IPlimsoll::Liquidate::SIGNATURE_HASH)).await?;
         let event = |log: &Log| Ok(IPlimsoll::Liquidate::decode_log(&log.inner)?.data);
         let mut liquidations: Vec<_> = logs.iter().map(event).collect::<eyre::Result<_>>()?;
@@ -262,15 +262,15 @@ impl Fork {
     }
 
     fn first_block(&self) -> eyre::Result<u64> {
-        self.stage.deployment.first_block().wrap_err("nothing was deployed")
+        self.suite.deployment.first_block().wrap_err("nothing was deployed")
     }
 
     fn accounts(&self, indices: impl IntoIterator<Item = usize>) -> eyre::Result<Vec<Address>> {
-        indices.into_iter().map(|index| self.stage.rig.node.account(index)).collect()
+        indices.into_iter().map(|index| self.suite.devnet.node.account(index)).collect()
     }
 
     fn people(&self, keeper: Address) -> eyre::Result<People> {
-        let lender = self.stage.rig.node.account(LENDER)?;
+        let lender = self.suite.devnet.node.account(LENDER)?;
         Ok(People { keeper, lender, borrowers: self.accounts(BORROWED_BPS.map(|(index, _)| index))? })
     }
 
@@ -285,7 +285,7 @@ impl Fork {
     }
 
     const fn provider(&self) -> &DynProvider {
-        self.stage.rig.provider()
+        self.suite.devnet.provider()
     }
 }
 

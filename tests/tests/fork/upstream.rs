@@ -7,7 +7,7 @@ use std::{env, path::PathBuf};
 use alloy::rpc::types::Block;
 use eyre::{WrapErr, ensure};
 use plimsoll_chain::endpoint::Endpoint;
-use plimsoll_lab::recording::{Declared, Override, Playback, Recorder, Recording};
+use plimsoll_testkit::recording::{Declared, Override, Playback, Recorder, Recording};
 
 use crate::support;
 

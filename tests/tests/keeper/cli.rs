@@ -10,16 +10,16 @@ use alloy::primitives::{U256, utils::parse_units};
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{ILens, deployment::Deployment};
 use plimsoll_keeper::outside::View;
-use plimsoll_lab::{
-    crowd::{Crowd, Opening},
-    keeper::{Keeper, Setup},
-    stage::Stage,
+use plimsoll_testkit::{
+    borrowers::{Borrowers, NewLoan},
+    deployment::Suite,
+    keeper::{Keeper, KeeperSetup},
 };
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    night::{Night, program, soon},
+    fixture::{Fixture, program, soon},
     page::Shown,
     sample,
 };
@@ -42,7 +42,7 @@ impl Said {
 
 /// Runs `keeper` in an empty environment, so that nothing of ours says anything in its place.
 fn keeper(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> eyre::Result<Said> {
-    let output = Command::new(env!("CARGO_BIN_EXE_lookout"))
+    let output = Command::new(env!("CARGO_BIN_EXE_keeper_bin"))
         .args(arguments)
         .current_dir(folder)
         .env_clear()
@@ -53,30 +53,30 @@ fn keeper(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> eyre
     Ok(Said { code: output.status.code(), out: text(output.stdout)?, err: text(output.stderr)? })
 }
 
-/// A stage with a configuration beside it.
+/// A suite with a configuration beside it.
 struct Site {
-    stage: Stage,
+    suite: Suite,
     folder: TempDir,
 }
 
 impl Site {
     async fn start() -> eyre::Result<Self> {
-        Self::of(Stage::start(&[]).await?)
+        Self::of(Suite::start().await?)
     }
 
-    fn of(stage: Stage) -> eyre::Result<Self> {
-        let site = Self { stage, folder: tempfile::tempdir()? };
+    fn of(suite: Suite) -> eyre::Result<Self> {
+        let site = Self { suite, folder: tempfile::tempdir()? };
         site.write("")?;
         Ok(site)
     }
 
     /// Writes keeper.toml with further settings in it.
     fn write(&self, further: &str) -> eyre::Result<()> {
-        let node = &self.stage.rig.node;
+        let node = &self.suite.devnet.node;
         let text = format!(
             "[deployment]\nrecord = {:?}\n[http]\nlisten = \"127.0.0.1:0\"\n[[endpoints]]\nurl = \"{}\"\n\
              [[endpoints]]\nurl = \"{}\"\n{further}\n",
-            self.stage.record(),
+            self.suite.record(),
             node.http_url(),
             node.ws_url()
         );
@@ -151,10 +151,10 @@ async fn check_tells_what_is_right_and_what_is_wrong_with_the_remedy() -> eyre::
         "[[endpoints]]\nurl_env = \"DEAD_NODE\"\nname = \"dead\"\n[signers]\nliquidations = { environment = \"NO_KEY\" }\n\
          harvests = { anvil = 9 }\n[safety]\nminimum_balance = \"20000\"\n",
     )?;
-    let mut record = Deployment::read(site.stage.record())?.wrap_err("no record")?;
+    let mut record = Deployment::read(site.suite.record())?.wrap_err("no record")?;
     let contract = record.contracts.get_mut("contracts.Liquidator").wrap_err("no liquidator")?;
     contract.code_hash.0[0] ^= 1;
-    record.write(site.stage.record())?;
+    record.write(site.suite.record())?;
     let said = site.keeper(&["check", "--json"], &[("DEAD_NODE", &dead)]).await?;
     assert_eq!(said.code, Some(1));
     ensure!(!format!("{}{}", said.out, said.err).contains(KEY), "{}{}", said.out, said.err);
@@ -176,12 +176,12 @@ async fn check_tells_what_is_right_and_what_is_wrong_with_the_remedy() -> eyre::
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_of_another_chain_is_found_out() -> eyre::Result<()> {
     let site = Site::start().await?;
-    let other = Stage::start(&["--timestamp", "1700000000"]).await?;
+    let other = Suite::start_with(&["--timestamp", "1700000000"]).await?;
     let text = fs::read_to_string(site.folder.path().join("keeper.toml"))?;
-    let text = text.replace(&site.stage.rig.node.http_url(), &other.rig.node.http_url());
+    let text = text.replace(&site.suite.devnet.node.http_url(), &other.devnet.node.http_url());
     fs::write(site.folder.path().join("keeper.toml"), text)?;
     let report = site.keeper(&["check", "--json"], &[]).await?.json()?;
-    let found = finding(&report, &other.rig.node.http_url(), "wrong");
+    let found = finding(&report, &other.devnet.node.http_url(), "wrong");
     ensure!(found.is_some_and(|found| found.1.contains("another chain of the same id")), "{report:#}");
     Ok(())
 }
@@ -189,19 +189,19 @@ async fn a_node_of_another_chain_is_found_out() -> eyre::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn positions_are_those_of_the_lens_the_least_healthy_first() -> eyre::Result<()> {
     let site = Site::start().await?;
-    let (stage, market) = (&site.stage, site.stage.market("weth-usdc")?);
-    stage.lend(&market, 1_000_000 * DOLLAR).await?;
+    let (suite, market) = (&site.suite, site.suite.market("weth-usdc")?);
+    suite.supply(&market, U256::from(1_000_000 * DOLLAR)).await?;
     let debts = [1_600, 900, 1_500, 300];
-    let openings: Vec<_> = debts.iter().map(|debt| Opening { collateral: ETHER, debt: debt * DOLLAR }).collect();
-    let core = stage.contract("Plimsoll")?;
-    Crowd::deploy(&stage.rig, core, 16_000_000).await?.open(&market, &openings).await?;
+    let openings: Vec<_> = debts.iter().map(|debt| NewLoan { collateral: ETHER, debt: debt * DOLLAR }).collect();
+    let core = suite.contract("Plimsoll")?;
+    Borrowers::deploy(&suite.devnet, core, 16_000_000).await?.open(&market, &openings).await?;
 
     let all = site.keeper(&["positions", "--json"], &[]).await?.json()?;
     let rows = all["positions"].as_array().wrap_err("no positions")?;
     assert_eq!(rows.len(), debts.len(), "{all:#}");
     let accounts: Vec<_> =
         rows.iter().map(|row| row["account"].as_str().unwrap_or_default().parse()).collect::<Result<_, _>>()?;
-    let lens = ILens::new(stage.contract("Lens")?, stage.rig.provider());
+    let lens = ILens::new(suite.contract("Lens")?, suite.devnet.provider());
     let block = all["block"].as_u64().wrap_err("no block")?;
     let told = lens.positions(market.id().0, accounts).block(block.into()).call().await?;
     let mut before = U256::ZERO;
@@ -233,20 +233,20 @@ const LISTEN: &str = "PLIMSOLL_KEEPER__HTTP__LISTEN";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn positions_tell_what_a_keeper_that_runs_does_about_each_and_why_it_does_nothing() -> eyre::Result<()> {
-    let mut night = Night::begin(&[]).await?;
+    let mut fixture = Fixture::begin(&[]).await?;
     for (collateral, debt) in [(100 * ETHER, 150_000), (ETHER / 100 * 7, 105), (ETHER, 500)] {
-        night.open_loans(Opening { collateral, debt: debt * DOLLAR }, 1).await?;
+        fixture.open_loans(NewLoan { collateral, debt: debt * DOLLAR }, 1).await?;
     }
     // At this price of gas the large loan pays, and the small one does not.
     let further = "[fees]\nleast_tip = \"500 gwei\"\n".to_owned();
-    let setup = Setup { live: false, further, ..Setup::usual(&night.stage) };
-    let keeper = Keeper::start_as(&night.stage, program(), &setup).await?;
-    keeper.until_ready().await?;
-    night.fall(0).await?;
-    let head = night.head().await?;
-    soon(keeper.until_applied(head)).await?;
+    let setup = KeeperSetup { live: false, further, ..KeeperSetup::live(&fixture.suite) };
+    let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
+    keeper.wait_until_ready().await?;
+    fixture.fall(0).await?;
+    let head = fixture.head().await?;
+    soon(keeper.wait_for_block(head)).await?;
     let page = keeper.api("positions").await?;
-    let site = Site::of(night.stage)?;
+    let site = Site::of(fixture.suite)?;
     let there = keeper.url().trim_start_matches("http://").to_owned();
     let told = site.keeper(&["positions", "--json"], &[(LISTEN, &there)]).await?;
     let found = told.json()?;
@@ -270,10 +270,10 @@ async fn positions_tell_what_a_keeper_that_runs_does_about_each_and_why_it_does_
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_but_a_keeper_of_this_deployment_is_believed() -> eyre::Result<()> {
     let site = Site::start().await?;
-    let (deployment, core) = (&site.stage.deployment, site.stage.contract("Plimsoll")?);
+    let (deployment, core) = (&site.suite.deployment, site.suite.contract("Plimsoll")?);
     let shown = Shown::start(sample::view()).await?;
     let there = shown.server.address.to_string();
-    let node = site.stage.rig.node.http_url();
+    let node = site.suite.devnet.node.http_url();
     let asked = async |listen: &str| -> eyre::Result<(Value, String)> {
         let said = site.keeper(&["positions", "--json"], &[(LISTEN, listen)]).await?;
         ensure!(said.code == Some(0), "{}", said.err);

@@ -6,13 +6,13 @@ use alloy::{
     eips::BlockNumHash, hex, primitives::utils::Unit, providers::ext::AnvilApi, signers::local::PrivateKeySigner,
 };
 use eyre::{bail, ensure};
-use plimsoll_lab::{
-    keeper::{Keeper, Setup},
+use plimsoll_testkit::{
+    keeper::{Keeper, KeeperSetup},
     proxy::{Counts, Proxy},
 };
 use serde_json::Value;
 
-use super::night::{Night, program, soon};
+use super::fixture::{Fixture, program, soon};
 use crate::follow::idle::{IDLE_BLOCKS, rpc_calls_over_idle_blocks};
 
 /// Calls that an idle block may cost.
@@ -20,14 +20,14 @@ const MOST_CALLS: u64 = 3;
 
 /// What a keeper asks in idle blocks, harvests and audit included, with so many loans that are safe.
 async fn asked(loans: u64) -> eyre::Result<Counts> {
-    let night = Night::begin(&[loans]).await?;
-    let proxy = Proxy::start(night.stage.rig.node.address()).await?;
+    let fixture = Fixture::begin(&[loans]).await?;
+    let proxy = Proxy::start(fixture.suite.devnet.node.address()).await?;
     let endpoints = vec![format!("url = \"{}\"", proxy.ws_url())];
-    let setup = Setup { endpoints, ..Setup::usual(&night.stage) };
-    let keeper = Keeper::start_as(&night.stage, program(), &setup).await?;
-    keeper.until_ready().await?;
-    let follow = async |block: BlockNumHash| soon(keeper.until_applied(block.number)).await;
-    let counts = rpc_calls_over_idle_blocks(night.provider(), &proxy, follow).await?;
+    let setup = KeeperSetup { endpoints, ..KeeperSetup::live(&fixture.suite) };
+    let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
+    keeper.wait_until_ready().await?;
+    let follow = async |block: BlockNumHash| soon(keeper.wait_for_block(block.number)).await;
+    let counts = rpc_calls_over_idle_blocks(fixture.provider(), &proxy, follow).await?;
     let audit = &keeper.api("status").await?["audit"];
     ensure!(audit["compared"].as_u64() > Some(0) && audit["mismatches"] == 0, "{audit}");
     Ok(counts)
@@ -51,16 +51,16 @@ async fn no_secret_is_said_at_any_log_level_on_any_page_or_in_any_error() -> eyr
     const SIGNING_KEY: &str = "s5RtA2mNq7Wx9PzU";
     const PAGES: [&str; 8] =
         ["/", "/metrics", "/livez", "/readyz", "/api/status", "/api/positions", "/api/markets", "/page.js"];
-    let night = Night::begin(&[3, 3]).await?;
-    let mut proxy = Proxy::start(night.stage.rig.node.address()).await?;
+    let fixture = Fixture::begin(&[3, 3]).await?;
+    let mut proxy = Proxy::start(fixture.suite.devnet.node.address()).await?;
     let key = PrivateKeySigner::random();
     let key_text = hex::encode(key.to_bytes());
-    night.provider().anvil_set_balance(key.address(), Unit::ETHER.wei()).await?;
-    let said = night.stage.scratch().join("said");
+    fixture.provider().anvil_set_balance(key.address(), Unit::ETHER.wei()).await?;
+    let said = fixture.suite.scratch().join("said");
     // More than a process' last words.
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec \"$0\" \"$@\" 2>>\"$SAID\""]);
-    shell.arg(env!("CARGO_BIN_EXE_lookout"));
+    shell.arg(env!("CARGO_BIN_EXE_keeper_bin"));
     shell
         .env("SAID", &said)
         .env("RUST_LOG", "trace")
@@ -69,30 +69,30 @@ async fn no_secret_is_said_at_any_log_level_on_any_page_or_in_any_error() -> eyr
         .env("ALERT_URL", format!("http://127.0.0.1:1/{HOOK_KEY}?token={HOOK_KEY}"))
         .env("ALERT_KEY", SIGNING_KEY)
         .env("KEEPER_KEY", &key_text);
-    let setup = Setup {
+    let setup = KeeperSetup {
         endpoints: vec!["url_env = \"NODE_URL\"".to_owned()],
         signers: "liquidations = { environment = \"KEEPER_KEY\" }".to_owned(),
         further: "[alerts]\nwebhook_env = \"ALERT_URL\"\nsigning_key_env = \"ALERT_KEY\"\nlow_balance = \"100\""
             .to_owned(),
-        ..Setup::usual(&night.stage)
+        ..KeeperSetup::live(&fixture.suite)
     };
-    let keeper = Keeper::start_as(&night.stage, shell, &setup).await?;
-    keeper.until_ready().await?;
+    let keeper = Keeper::start_with(&fixture.suite, shell, &setup).await?;
+    keeper.wait_until_ready().await?;
     let mut pages = Vec::new();
-    night.fall(0).await?;
-    night.until_liquidated(3, &[&keeper]).await?;
+    fixture.fall(0).await?;
+    fixture.until_liquidated(3, &[&keeper]).await?;
     for page in PAGES {
         pages.push(keeper.text(page).await?);
     }
     proxy.take_down().await;
     let away = |status: &Value| status["endpoints"][0]["healthy"] == false;
-    soon(keeper.until("status", away)).await?;
+    soon(keeper.wait_until("status", away)).await?;
     for page in PAGES {
         pages.push(keeper.text(page).await?);
     }
     proxy.bring_up()?;
-    night.fall(1).await?;
-    night.until_liquidated(6, &[&keeper]).await?;
+    fixture.fall(1).await?;
+    fixture.until_liquidated(6, &[&keeper]).await?;
     pages.push(keeper.output());
     drop(keeper);
     pages.push(fs::read_to_string(&said)?);

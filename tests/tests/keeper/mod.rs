@@ -2,11 +2,11 @@
 //! killed, and idle.
 
 mod browser;
+mod bursts;
 mod cli;
+mod fixture;
 mod idle;
 mod kills;
-mod night;
-mod nights;
 mod page;
+mod recovery;
 mod sample;
-mod storms;

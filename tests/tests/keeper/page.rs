@@ -13,11 +13,11 @@ use alloy::primitives::B256;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use eyre::ensure;
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
-use plimsoll_deploy::workspace::Workspace;
 use plimsoll_keeper::outside::{
     Metrics, Server, Shutdown, View,
     view::{Happening, HappeningState, Kind},
 };
+use plimsoll_testkit::workspace::workspace;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -185,7 +185,7 @@ async fn every_metric_is_explained_and_every_rule_is_about_one() -> eyre::Result
     }
     bases.extend(text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()));
 
-    let folder = Workspace::find()?.root().join("docs/monitoring");
+    let folder = workspace()?.root().join("docs/monitoring");
     let explained = fs::read_to_string(folder.join("README.md"))?;
     let silent: Vec<_> = there
         .iter()

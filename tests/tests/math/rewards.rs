@@ -12,7 +12,7 @@ use plimsoll_keeper::math::rewards::{
     EPOCH_SECONDS, EPOCHS_AHEAD, FUNDING_LIMIT, Stream, claimable_down, epoch_of, offset_after_payment,
     offset_after_stake_up, offset_after_unstake_up,
 };
-use plimsoll_lab::rig::Rig;
+use plimsoll_testkit::devnet::Devnet;
 
 use super::CALL_GAS;
 use crate::random::Random;
@@ -195,8 +195,8 @@ impl State {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_keeper_computes_what_the_rewards_contract_computes() -> eyre::Result<()> {
-    let rig = Rig::start(&["--gas-limit", CALL_GAS]).await?;
-    let harness = rig.deploy("RewardsHarness", Vec::new()).await?;
+    let devnet = Devnet::start_with(&["--gas-limit", CALL_GAS]).await?;
+    let harness = devnet.deploy("RewardsHarness", Vec::new()).await?;
     let mut random = Random::from_seed(3);
     let (mut idle, mut across_epochs, mut paid) = (0, 0, 0);
     for _ in 0..CASES / CASES_PER_CALL {
@@ -206,7 +206,7 @@ async fn the_keeper_computes_what_the_rewards_contract_computes() -> eyre::Resul
         let call = answersCall { cases: states.iter().map(State::case).collect() };
         let request = TransactionRequest::default().with_to(harness).with_input(call.abi_encode());
         let block = BlockOverrides { time: Some(now), ..BlockOverrides::default() };
-        let answers = rig.provider().call(request).with_block_overrides(block).await?;
+        let answers = devnet.provider().call(request).with_block_overrides(block).await?;
         let answers = answersCall::abi_decode_returns(&answers)?;
         assert_eq!(answers.len(), states.len());
         for (state, answer) in states.iter().zip(answers) {

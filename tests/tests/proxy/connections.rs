@@ -5,15 +5,15 @@ use std::time::Duration;
 use alloy::providers::ext::AnvilApi;
 use eyre::{ContextCompat, ensure};
 use futures_util::StreamExt;
-use plimsoll_lab::proxy::{Fault, Moment, Rule};
+use plimsoll_testkit::proxy::{Fault, Phase, Rule};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{Caller, Stage};
+use super::{Caller, Fixture};
 
 #[tokio::test]
 async fn without_faults_a_batch_is_answered_in_order_errors_and_all() -> eyre::Result<()> {
-    let stage = Stage::set(&["--chain-id", "77"]).await?;
+    let fixture = Fixture::new(&["--chain-id", "77"]).await?;
     let batch = json!([
         { "jsonrpc": "2.0", "id": "a", "method": "eth_chainId", "params": [] },
         { "jsonrpc": "2.0", "id": 7, "method": "eth_nonsense", "params": [] },
@@ -21,13 +21,13 @@ async fn without_faults_a_batch_is_answered_in_order_errors_and_all() -> eyre::R
     ]);
     let post =
         |url: String| async { reqwest::Client::new().post(url).json(&batch).send().await?.json::<Value>().await };
-    let answers = post(stage.proxy.http_url()).await?;
-    assert_eq!(answers, post(stage.node.http_url()).await?);
+    let answers = post(fixture.proxy.http_url()).await?;
+    assert_eq!(answers, post(fixture.node.http_url()).await?);
     assert_eq!(answers[0], json!({ "jsonrpc": "2.0", "id": "a", "result": "0x4d" }));
     assert_eq!(answers[1]["id"], 7);
     assert!(answers[1]["error"]["code"].is_i64(), "{answers}");
 
-    let mut caller = Caller::connect(&stage.proxy).await?;
+    let mut caller = Caller::connect(&fixture.proxy).await?;
     caller.say(9, "eth_chainId", json!([])).await?;
     assert_eq!(caller.hear().await?, json!({ "jsonrpc": "2.0", "id": 9, "result": "0x4d" }));
     Ok(())
@@ -35,68 +35,68 @@ async fn without_faults_a_batch_is_answered_in_order_errors_and_all() -> eyre::R
 
 #[tokio::test]
 async fn what_is_no_json_rpc_is_told_so_and_harms_nobody() -> eyre::Result<()> {
-    let stage = Stage::set(&[]).await?;
-    let answer = reqwest::Client::new().post(stage.proxy.http_url()).body("{").send().await?.json::<Value>().await?;
+    let fixture = Fixture::new(&[]).await?;
+    let answer = reqwest::Client::new().post(fixture.proxy.http_url()).body("{").send().await?.json::<Value>().await?;
     assert_eq!(answer["error"]["code"], -32700);
-    assert_eq!(stage.ask("eth_blockNumber", json!([])).await?, "0x0");
+    assert_eq!(fixture.ask("eth_blockNumber", json!([])).await?, "0x0");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_request_lost_on_its_way_has_not_happened_and_a_lost_answer_has() -> eyre::Result<()> {
-    let stage = Stage::set(&[]).await?;
-    for (moment, height) in [(Moment::BeforeForwarding, 0), (Moment::AfterForwarding, 1)] {
-        let rule = stage.proxy.inject(Rule::from(Fault::Reset(moment)).on(&["evm_mine"]).times(1));
-        let error = stage.ask("evm_mine", json!([])).await.unwrap_err();
+    let fixture = Fixture::new(&[]).await?;
+    for (moment, height) in [(Phase::BeforeForwarding, 0), (Phase::AfterForwarding, 1)] {
+        let rule = fixture.proxy.inject(Rule::from(Fault::Reset(moment)).on(&["evm_mine"]).times(1));
+        let error = fixture.ask("evm_mine", json!([])).await.unwrap_err();
         // Not an error that the node could have answered: the caller knows nothing.
         let error = error.downcast::<alloy::transports::TransportError>()?;
         assert!(error.as_error_resp().is_none() && error.as_transport_err().is_some(), "{error}");
-        assert_eq!((stage.height().await?, stage.proxy.counts().acted(rule)), (height, 1));
+        assert_eq!((fixture.height().await?, fixture.proxy.counts().acted(rule)), (height, 1));
     }
     // Both rules are used up.
-    stage.ask("evm_mine", json!([])).await?;
-    assert_eq!(stage.height().await?, 2);
+    fixture.ask("evm_mine", json!([])).await?;
+    assert_eq!(fixture.height().await?, 2);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_stalled_request_reaches_the_node_when_it_is_let_go() -> eyre::Result<()> {
-    let stage = Stage::set(&[]).await?;
-    let rule = stage.proxy.inject(Rule::from(Fault::Stall(Moment::BeforeForwarding)).on(&["evm_mine"]));
-    let stalled = tokio::spawn(stage.caller.request::<_, Value>("evm_mine", json!([])).into_future());
-    stage.proxy.wait_for(|counts| counts.acted(rule) == 1).await?;
+    let fixture = Fixture::new(&[]).await?;
+    let rule = fixture.proxy.inject(Rule::from(Fault::Stall(Phase::BeforeForwarding)).on(&["evm_mine"]));
+    let stalled = tokio::spawn(fixture.caller.request::<_, Value>("evm_mine", json!([])).into_future());
+    fixture.proxy.wait_for(|counts| counts.acted(rule) == 1).await?;
     // Others are answered meanwhile.
-    assert_eq!(stage.ask("eth_blockNumber", json!([])).await?, "0x0");
-    stage.proxy.lift(rule);
+    assert_eq!(fixture.ask("eth_blockNumber", json!([])).await?, "0x0");
+    fixture.proxy.lift(rule);
     stalled.await??;
-    assert_eq!(stage.height().await?, 1);
+    assert_eq!(fixture.height().await?, 1);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_stalled_answer_comes_long_after_the_node_has_acted() -> eyre::Result<()> {
-    let stage = Stage::set(&[]).await?;
-    let rule = stage.proxy.inject(Rule::from(Fault::Stall(Moment::AfterForwarding)).on(&["evm_mine"]));
-    let mut caller = Caller::connect(&stage.proxy).await?;
+    let fixture = Fixture::new(&[]).await?;
+    let rule = fixture.proxy.inject(Rule::from(Fault::Stall(Phase::AfterForwarding)).on(&["evm_mine"]));
+    let mut caller = Caller::connect(&fixture.proxy).await?;
     caller.say(1, "evm_mine", json!([])).await?;
-    stage.proxy.wait_for(|counts| counts.blocks() == 1).await?;
+    fixture.proxy.wait_for(|counts| counts.blocks() == 1).await?;
     caller.say(2, "eth_blockNumber", json!([])).await?;
     assert_eq!(caller.hear().await?, json!({ "jsonrpc": "2.0", "id": 2, "result": "0x1" }));
-    stage.proxy.lift(rule);
+    fixture.proxy.lift(rule);
     assert_eq!(caller.hear().await?["id"], 1);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_slow_answer_holds_up_no_other_and_comes_in_the_end() -> eyre::Result<()> {
-    let stage = Stage::set(&[]).await?;
-    let mut caller = Caller::connect(&stage.proxy).await?;
-    stage.proxy.inject(Rule::from(Fault::Slow(Duration::from_secs(3_600))).on(&["eth_chainId"]));
+    let fixture = Fixture::new(&[]).await?;
+    let mut caller = Caller::connect(&fixture.proxy).await?;
+    fixture.proxy.inject(Rule::from(Fault::Slow(Duration::from_secs(3_600))).on(&["eth_chainId"]));
     caller.say(1, "eth_chainId", json!([])).await?;
     caller.say(2, "eth_blockNumber", json!([])).await?;
     assert_eq!(caller.hear().await?["id"], 2);
-    stage.proxy.lift_all();
-    stage.proxy.inject(Fault::Slow(Duration::from_millis(1)));
+    fixture.proxy.lift_all();
+    fixture.proxy.inject(Fault::Slow(Duration::from_millis(1)));
     caller.say(3, "eth_chainId", json!([])).await?;
     assert_eq!(caller.hear().await?["id"], 3);
     Ok(())
@@ -104,60 +104,60 @@ async fn a_slow_answer_holds_up_no_other_and_comes_in_the_end() -> eyre::Result<
 
 #[tokio::test]
 async fn a_dead_node_refuses_connections_and_comes_back_where_it_was() -> eyre::Result<()> {
-    let mut stage = Stage::set(&[]).await?;
-    let mut caller = Caller::connect(&stage.proxy).await?;
-    stage.proxy.take_down().await;
+    let mut fixture = Fixture::new(&[]).await?;
+    let mut caller = Caller::connect(&fixture.proxy).await?;
+    fixture.proxy.take_down().await;
     assert!(caller.hear().await.is_err());
-    let error = reqwest::Client::new().post(stage.proxy.http_url()).send().await.unwrap_err();
+    let error = reqwest::Client::new().post(fixture.proxy.http_url()).send().await.unwrap_err();
     assert!(error.is_connect(), "{error}");
-    stage.proxy.bring_up()?;
-    assert_eq!(stage.ask("eth_blockNumber", json!([])).await?, "0x0");
+    fixture.proxy.bring_up()?;
+    assert_eq!(fixture.ask("eth_blockNumber", json!([])).await?, "0x0");
     Ok(())
 }
 
 #[tokio::test]
 async fn cut_connections_can_be_opened_again_at_once() -> eyre::Result<()> {
-    let mut stage = Stage::set(&[]).await?;
-    let mut cut = Caller::connect(&stage.proxy).await?;
+    let mut fixture = Fixture::new(&[]).await?;
+    let mut cut = Caller::connect(&fixture.proxy).await?;
     cut.subscribe(json!(["newHeads"])).await?;
-    stage.proxy.cut_connections().await?;
+    fixture.proxy.cut_connections().await?;
     // No closing handshake: this is how a dead peer looks.
     let end = cut.0.next().await.wrap_err("it ended in order")?;
     assert!(matches!(end, Err(Error::Protocol(_) | Error::Io(_))), "{end:?}");
-    let mut again = Caller::connect(&stage.proxy).await?;
+    let mut again = Caller::connect(&fixture.proxy).await?;
     again.subscribe(json!(["newHeads"])).await?;
-    stage.node.provider().anvil_mine(Some(1), None).await?;
+    fixture.node.provider().anvil_mine(Some(1), None).await?;
     assert_eq!(again.head().await?, 1);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_reset_websocket_ends_without_a_word() -> eyre::Result<()> {
-    let stage = Stage::set(&[]).await?;
-    stage.proxy.inject(Rule::from(Fault::Reset(Moment::AfterForwarding)).on(&["evm_mine"]));
-    let mut caller = Caller::connect(&stage.proxy).await?;
+    let fixture = Fixture::new(&[]).await?;
+    fixture.proxy.inject(Rule::from(Fault::Reset(Phase::AfterForwarding)).on(&["evm_mine"]));
+    let mut caller = Caller::connect(&fixture.proxy).await?;
     caller.say(1, "evm_mine", json!([])).await?;
     let end = caller.0.next().await.wrap_err("it ended in order")?;
     assert!(matches!(end, Err(Error::Protocol(_) | Error::Io(_))), "{end:?}");
-    assert_eq!(stage.height().await?, 1);
+    assert_eq!(fixture.height().await?, 1);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_web_page_comes_instead_of_json_with_the_status_that_was_wanted() -> eyre::Result<()> {
-    let stage = Stage::set(&[]).await?;
+    let fixture = Fixture::new(&[]).await?;
     for status in [200, 502] {
-        let rule = stage.proxy.inject(Fault::Page { status });
+        let rule = fixture.proxy.inject(Fault::Page { status });
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "evm_mine", "params": [] });
-        let response = reqwest::Client::new().post(stage.proxy.http_url()).json(&request).send().await?;
+        let response = reqwest::Client::new().post(fixture.proxy.http_url()).json(&request).send().await?;
         assert_eq!((response.status().as_u16(), &response.headers()["content-type"]), (status, &"text/html".parse()?));
         assert!(response.text().await?.starts_with("<html>"));
-        stage.proxy.lift(rule);
+        fixture.proxy.lift(rule);
     }
-    assert_eq!(stage.height().await?, 0);
+    assert_eq!(fixture.height().await?, 0);
     // A WebSocket has no pages: it is closed in order.
-    stage.proxy.inject(Fault::Page { status: 502 });
-    let mut caller = Caller::connect(&stage.proxy).await?;
+    fixture.proxy.inject(Fault::Page { status: 502 });
+    let mut caller = Caller::connect(&fixture.proxy).await?;
     caller.say(1, "eth_chainId", json!([])).await?;
     let end = caller.0.next().await.wrap_err("it ended without a word")??;
     assert!(matches!(end, Message::Close(_)), "{end:?}");
@@ -166,31 +166,31 @@ async fn a_web_page_comes_instead_of_json_with_the_status_that_was_wanted() -> e
 
 #[tokio::test]
 async fn a_used_up_plan_says_when_to_come_again() -> eyre::Result<()> {
-    let stage = Stage::set(&[]).await?;
-    stage.proxy.inject(Fault::RateLimited { retry_after_secs: 17 });
+    let fixture = Fixture::new(&[]).await?;
+    fixture.proxy.inject(Fault::RateLimited { retry_after_secs: 17 });
     let request = json!({ "jsonrpc": "2.0", "id": 5, "method": "evm_mine", "params": [] });
-    let response = reqwest::Client::new().post(stage.proxy.http_url()).json(&request).send().await?;
+    let response = reqwest::Client::new().post(fixture.proxy.http_url()).json(&request).send().await?;
     assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &"17".parse()?));
     let body = response.json::<Value>().await?;
     assert_eq!((&body["id"], &body["error"]["code"]), (&json!(5), &json!(-32005)));
-    let mut caller = Caller::connect(&stage.proxy).await?;
+    let mut caller = Caller::connect(&fixture.proxy).await?;
     caller.say(6, "eth_subscribe", json!(["newHeads"])).await?;
     let body = caller.hear().await?;
     assert_eq!((&body["id"], &body["error"]["code"]), (&json!(6), &json!(-32005)));
-    assert_eq!(stage.height().await?, 0);
+    assert_eq!(fixture.height().await?, 0);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_rule_spares_the_first_and_ends_by_itself() -> eyre::Result<()> {
-    let stage = Stage::set(&[]).await?;
+    let fixture = Fixture::new(&[]).await?;
     let fault = Fault::Error { code: -32000, message: "missing trie node".to_owned() };
-    stage.proxy.inject(Rule::from(fault).on(&["eth_chainId"]).after(1).times(2));
+    fixture.proxy.inject(Rule::from(fault).on(&["eth_chainId"]).after(1).times(2));
     let mut heard = Vec::new();
     for _ in 0..4 {
         // Other methods neither suffer nor count.
-        stage.ask("eth_blockNumber", json!([])).await?;
-        heard.push(stage.ask("eth_chainId", json!([])).await.map_err(|error| error.to_string()));
+        fixture.ask("eth_blockNumber", json!([])).await?;
+        heard.push(fixture.ask("eth_chainId", json!([])).await.map_err(|error| error.to_string()));
     }
     let refused = |answer: &Result<Value, String>| answer.as_ref().is_err_and(|e| e.contains("missing trie node"));
     assert_eq!(heard.iter().map(refused).collect::<Vec<_>>(), [false, true, true, false], "{heard:?}");
@@ -199,33 +199,33 @@ async fn a_rule_spares_the_first_and_ends_by_itself() -> eyre::Result<()> {
 
 #[tokio::test]
 async fn calls_are_counted_one_by_one_and_set_against_blocks() -> eyre::Result<()> {
-    let stage = Stage::set(&[]).await?;
+    let fixture = Fixture::new(&[]).await?;
     let call = |id: u64| json!({ "jsonrpc": "2.0", "id": id, "method": "eth_chainId", "params": [] });
-    reqwest::Client::new().post(stage.proxy.http_url()).json(&json!([call(1), call(2)])).send().await?;
-    let mut caller = Caller::connect(&stage.proxy).await?;
+    reqwest::Client::new().post(fixture.proxy.http_url()).json(&json!([call(1), call(2)])).send().await?;
+    let mut caller = Caller::connect(&fixture.proxy).await?;
     caller.subscribe(json!(["newHeads"])).await?;
     // What fails counts, too: it is what somebody pays for.
-    stage.proxy.inject(Rule::from(Fault::Reset(Moment::BeforeForwarding)).on(&["eth_gasPrice"]));
-    assert!(stage.ask("eth_gasPrice", json!([])).await.is_err());
-    ensure!(stage.proxy.counts().per_block().is_none(), "no block was mined");
-    stage.node.provider().anvil_mine(Some(2), None).await?;
-    let counts = stage.proxy.wait_for(|counts| counts.blocks() == 2).await?;
+    fixture.proxy.inject(Rule::from(Fault::Reset(Phase::BeforeForwarding)).on(&["eth_gasPrice"]));
+    assert!(fixture.ask("eth_gasPrice", json!([])).await.is_err());
+    ensure!(fixture.proxy.counts().per_block().is_none(), "no block was mined");
+    fixture.node.provider().anvil_mine(Some(2), None).await?;
+    let counts = fixture.proxy.wait_for(|counts| counts.blocks() == 2).await?;
     let of = |method| counts.of(method);
     assert_eq!((of("eth_chainId"), of("eth_subscribe"), of("eth_gasPrice"), counts.total()), (2, 1, 1, 4));
     assert_eq!(counts.per_block(), Some(2.0));
-    stage.proxy.reset_counts();
-    assert_eq!((stage.proxy.counts().total(), stage.proxy.counts().blocks()), (0, 0));
+    fixture.proxy.reset_counts();
+    assert_eq!((fixture.proxy.counts().total(), fixture.proxy.counts().blocks()), (0, 0));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_proxy_in_front_of_nothing_does_not_start() -> eyre::Result<()> {
-    let stage = Stage::set(&[]).await?;
-    let address = stage.node.address().to_owned();
-    drop(stage.node);
-    assert!(plimsoll_lab::proxy::Proxy::start(&address).await.is_err());
+    let fixture = Fixture::new(&[]).await?;
+    let address = fixture.node.address().to_owned();
+    drop(fixture.node);
+    assert!(plimsoll_testkit::proxy::Proxy::start(&address).await.is_err());
     // And one whose node dies is as dead as that.
-    let error = stage.caller.request::<_, Value>("eth_chainId", json!([])).await.unwrap_err();
+    let error = fixture.caller.request::<_, Value>("eth_chainId", json!([])).await.unwrap_err();
     assert!(error.as_transport_err().is_some(), "{error}");
     Ok(())
 }

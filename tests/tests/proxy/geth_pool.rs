@@ -8,10 +8,10 @@ use alloy::{
     rpc::types::TransactionRequest,
     signers::local::PrivateKeySigner,
 };
-use plimsoll_lab::proxy::Fault;
+use plimsoll_testkit::proxy::Fault;
 use serde_json::{Value, json};
 
-use super::Stage;
+use super::Fixture;
 
 /// Well above the base fee that a chain starts with.
 const FEE: u128 = 100_000_000_000;
@@ -19,24 +19,24 @@ const TIP: u128 = 1_000_000_000;
 
 /// A node that mines when it is told, behind geth's pool, and somebody with one ether.
 struct Bidder {
-    stage: Stage,
+    fixture: Fixture,
     wallet: EthereumWallet,
     sender: Address,
 }
 
 impl Bidder {
     async fn new() -> eyre::Result<Self> {
-        let stage = Stage::set(&["--no-mining"]).await?;
+        let fixture = Fixture::new(&["--no-mining"]).await?;
         let signer = PrivateKeySigner::random();
         let sender = signer.address();
-        stage.node.provider().anvil_set_balance(sender, Unit::ETHER.wei()).await?;
-        stage.proxy.inject(Fault::GethPool);
-        Ok(Self { stage, wallet: signer.into(), sender })
+        fixture.node.provider().anvil_set_balance(sender, Unit::ETHER.wei()).await?;
+        fixture.proxy.inject(Fault::GethPool);
+        Ok(Self { fixture, wallet: signer.into(), sender })
     }
 
     async fn signed(&self, nonce: u64, max_fee: u128, max_tip: u128, value: U256) -> eyre::Result<Bytes> {
         let request = TransactionRequest::default()
-            .with_chain_id(self.stage.node.provider().get_chain_id().await?)
+            .with_chain_id(self.fixture.node.provider().get_chain_id().await?)
             .with_from(self.sender)
             .with_to(self.sender)
             .with_value(value)
@@ -50,7 +50,7 @@ impl Bidder {
     /// Sends what is accepted.
     async fn bid(&self, nonce: u64, max_fee: u128, max_tip: u128) -> eyre::Result<B256> {
         let raw = self.signed(nonce, max_fee, max_tip, U256::ZERO).await?;
-        let hash = self.stage.ask("eth_sendRawTransaction", json!([raw])).await?;
+        let hash = self.fixture.ask("eth_sendRawTransaction", json!([raw])).await?;
         assert_eq!(hash, json!(keccak256(&raw)));
         Ok(keccak256(&raw))
     }
@@ -58,28 +58,28 @@ impl Bidder {
     /// Sends what is refused, and returns the words. The code is geth's.
     async fn refused(&self, nonce: u64, max_fee: u128, max_tip: u128, value: U256) -> eyre::Result<String> {
         let raw = self.signed(nonce, max_fee, max_tip, value).await?;
-        let (code, message) = self.stage.refused("eth_sendRawTransaction", json!([raw])).await?;
+        let (code, message) = self.fixture.refused("eth_sendRawTransaction", json!([raw])).await?;
         assert_eq!(code, -32000);
         Ok(message)
     }
 
     /// Mines a block, and returns when the pool has noticed.
     async fn mine(&self) -> eyre::Result<()> {
-        let mined = self.stage.proxy.counts().blocks();
-        self.stage.node.provider().anvil_mine(Some(1), None).await?;
-        self.stage.proxy.wait_for(|counts| counts.blocks() > mined).await?;
+        let mined = self.fixture.proxy.counts().blocks();
+        self.fixture.node.provider().anvil_mine(Some(1), None).await?;
+        self.fixture.proxy.wait_for(|counts| counts.blocks() > mined).await?;
         Ok(())
     }
 
     /// The block that a transaction is in, as the caller sees it: null while it is pending.
     async fn block_of(&self, transaction: B256) -> eyre::Result<Value> {
-        let mut found = self.stage.ask("eth_getTransactionByHash", json!([transaction])).await?;
+        let mut found = self.fixture.ask("eth_getTransactionByHash", json!([transaction])).await?;
         assert_eq!(found["hash"], json!(transaction), "it is not known at all");
         Ok(found["blockNumber"].take())
     }
 
     async fn pending_nonce(&self) -> eyre::Result<Value> {
-        self.stage.ask("eth_getTransactionCount", json!([self.sender, "pending"])).await
+        self.fixture.ask("eth_getTransactionCount", json!([self.sender, "pending"])).await
     }
 }
 
@@ -127,7 +127,7 @@ async fn what_cannot_be_paid_for_is_refused_with_the_sums() -> eyre::Result<()> 
 #[tokio::test]
 async fn below_the_base_fee_a_transaction_waits_until_it_can_be_mined() -> eyre::Result<()> {
     let bidder = Bidder::new().await?;
-    let node = bidder.stage.node.provider();
+    let node = bidder.fixture.node.provider();
     node.anvil_set_next_block_base_fee_per_gas(FEE).await?;
     let cheap = bidder.bid(0, FEE / 2, TIP).await?;
     let next = bidder.bid(1, FEE * 2, TIP).await?;
@@ -151,13 +151,13 @@ async fn below_the_base_fee_a_transaction_waits_until_it_can_be_mined() -> eyre:
 #[tokio::test]
 async fn what_waits_is_replaced_by_the_same_rules() -> eyre::Result<()> {
     let bidder = Bidder::new().await?;
-    bidder.stage.node.provider().anvil_set_next_block_base_fee_per_gas(FEE).await?;
+    bidder.fixture.node.provider().anvil_set_next_block_base_fee_per_gas(FEE).await?;
     let cheap = bidder.bid(0, FEE / 2, TIP).await?;
     assert_eq!(bidder.refused(0, FEE * 2, TIP, U256::ZERO).await?, "replacement transaction underpriced");
     let replacement = bidder.bid(0, FEE * 2, TIP * 2).await?;
     bidder.mine().await?;
     assert_eq!(bidder.block_of(replacement).await?, "0x1");
-    assert_eq!(bidder.stage.ask("eth_getTransactionByHash", json!([cheap])).await?, Value::Null);
+    assert_eq!(bidder.fixture.ask("eth_getTransactionByHash", json!([cheap])).await?, Value::Null);
     Ok(())
 }
 
@@ -165,9 +165,9 @@ async fn what_waits_is_replaced_by_the_same_rules() -> eyre::Result<()> {
 async fn what_could_have_been_mined_is_displaced_by_a_replacement_that_waits() -> eyre::Result<()> {
     let bidder = Bidder::new().await?;
     let old = bidder.bid(0, FEE, TIP).await?;
-    bidder.stage.node.provider().anvil_set_next_block_base_fee_per_gas(FEE * 2).await?;
+    bidder.fixture.node.provider().anvil_set_next_block_base_fee_per_gas(FEE * 2).await?;
     let replacement = bidder.bid(0, FEE / 10 * 11, TIP * 2).await?;
-    assert_eq!(bidder.stage.ask("eth_getTransactionByHash", json!([old])).await?, Value::Null);
+    assert_eq!(bidder.fixture.ask("eth_getTransactionByHash", json!([old])).await?, Value::Null);
     assert_eq!((bidder.block_of(replacement).await?, bidder.pending_nonce().await?), (Value::Null, json!("0x1")));
     Ok(())
 }

@@ -13,7 +13,7 @@ use alloy::{
 use eyre::ContextCompat;
 use futures_util::{SinkExt, StreamExt};
 use plimsoll_chain::endpoint::Endpoint;
-use plimsoll_lab::{node::Node, proxy::Proxy};
+use plimsoll_testkit::{node::Node, proxy::Proxy};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
@@ -27,14 +27,14 @@ const LOGGER: Address = address!("0x1000000000000000000000000000000000000001");
 const LOGGER_CODE: [u8; 6] = [0x60, 0, 0x60, 0, 0xa0, 0];
 
 /// A node, the proxy in front of it, and a caller who knows the proxy only.
-struct Stage {
+struct Fixture {
     node: Node,
     proxy: Proxy,
     caller: RpcClient,
 }
 
-impl Stage {
-    async fn set(arguments: &[&str]) -> eyre::Result<Self> {
+impl Fixture {
+    async fn new(arguments: &[&str]) -> eyre::Result<Self> {
         let node = Node::start(&support::tools()?, arguments).await?;
         let proxy = Proxy::start(node.address()).await?;
         let caller = proxy.http_url().parse::<Endpoint>()?.client().await?;

@@ -4,19 +4,16 @@ use std::process::Command;
 
 use alloy::{primitives::U256, providers::Provider};
 use plimsoll_contracts::{ILens, IPlimsoll};
-use plimsoll_lab::{
-    play::BLOCK_SECS,
-    replay::{
-        chain,
-        feed::Feed,
-        model,
-        outcome::{Liquidation, Outcome},
-        prices::Prices,
-        rules::Rule,
-        setting::{DOLLAR, Setting},
-    },
-    rig::ITestToken,
+use plimsoll_lab::replay::{
+    chain,
+    feed::Feed,
+    model,
+    outcome::{Liquidation, Outcome},
+    params::{DOLLAR, ReplayParams},
+    prices::Prices,
+    rules::Rule,
 };
+use plimsoll_testkit::{devnet::ITestToken, scenario::BLOCK_SECS};
 
 use crate::support::{self, events};
 
@@ -29,13 +26,13 @@ const TOLERANCE: u128 = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_tells_what_the_chain_says_and_the_model_says_the_same() -> eyre::Result<()> {
-    let setting = setting();
+    let params = params();
     let prices = Prices::parse(PRICES, None)?;
-    let stage = chain::empty_market(&setting, &prices).await?;
-    let outcome = chain::play_on(&stage, &setting, &prices, keeper()).await?;
+    let suite = chain::empty_market(&params, &prices).await?;
+    let outcome = chain::play_on(&suite, &params, &prices, keeper()).await?;
 
-    let (provider, core) = (stage.rig.provider(), stage.contract("Plimsoll")?);
-    let market = stage.market(chain::MARKET)?;
+    let (provider, core) = (suite.devnet.provider(), suite.contract("Plimsoll")?);
+    let market = suite.market(chain::MARKET)?;
     let liquidations = events::<IPlimsoll::Liquidate>(provider, core).await?;
     let told: Vec<_> = outcome.liquidations.iter().map(|done| [done.repaid, done.seized, done.bad_debt]).collect();
     let said = liquidations.iter().map(|event| [event.repaid, event.seized, event.badDebt].map(|part| part.to()));
@@ -47,7 +44,7 @@ async fn a_replay_tells_what_the_chain_says_and_the_model_says_the_same() -> eyr
 
     let borrowers = events::<IPlimsoll::Borrow>(provider, core).await?.into_iter().map(|event| event.onBehalf);
     let borrowers: Vec<_> = borrowers.collect();
-    let lens = ILens::new(stage.contract("Lens")?, provider);
+    let lens = ILens::new(suite.contract("Lens")?, provider);
     let lines = lens.liquidatable(market.id().0, borrowers.clone()).call().await?.lines;
     assert!(lines.iter().all(|line| !line.liquidatable), "{lines:?}");
     assert_eq!((outcome.left_under_water, outcome.shortfall, outcome.reverted), (0, 0, 0));
@@ -59,15 +56,15 @@ async fn a_replay_tells_what_the_chain_says_and_the_model_says_the_same() -> eyr
     assert!(interest > 0 && interest < outcome.debt / 10_000, "{interest}");
     let lines = lens.positions(market.id().0, borrowers).call().await?.lines;
     let left: U256 = lines.iter().map(|line| line.collateral).sum();
-    let pledged: u128 = setting.loans(prices.first()).iter().map(|loan| loan.collateral).sum();
+    let pledged: u128 = params.loans(prices.first()).iter().map(|loan| loan.collateral).sum();
     assert_eq!(left + U256::from(sum(&outcome, |done| done.seized)), U256::from(pledged));
 
-    let signer = stage.rig.node.account(SIGNER)?;
+    let signer = suite.devnet.node.account(SIGNER)?;
     let earned = ITestToken::new(market.loanToken, provider).balanceOf(signer).call().await?;
     assert_eq!(U256::from(outcome.profit), earned);
     assert_eq!(outcome.transactions, provider.get_transaction_count(signer).await?);
 
-    let model = model::play(&Rule::Plimsoll, &setting, &prices)?;
+    let model = model::play(&Rule::Plimsoll, &params, &prices)?;
     assert_eq!((&outcome.under_water, outcome.loans), (&model.under_water, model.loans));
     // A loan that is done in parts waits while others are sold for; in the model it does not.
     let [chain, arithmetic] = [&outcome, &model].map(|outcome| outcome.worst_delay.blocks);
@@ -83,20 +80,20 @@ async fn a_replay_tells_what_the_chain_says_and_the_model_says_the_same() -> eyr
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whale_is_done_in_parts_block_by_block() -> eyre::Result<()> {
-    let setting = Setting { depth: 100_000 * DOLLAR, positions: 1, seed: 4, ..setting() };
+    let params = ReplayParams { depth: 100_000 * DOLLAR, positions: 1, seed: 4, ..params() };
     let prices = Prices::parse("ts,price\n0,2000\n600,1350\n1200,1350\n", None)?;
-    let outcome = chain::play(&setting, &prices, keeper()).await?;
+    let outcome = chain::play(&params, &prices, keeper()).await?;
     let seconds: Vec<_> = outcome.liquidations.iter().map(|done| done.second).collect();
     let blocks = (0..u64::try_from(seconds.len())?).map(|block| 600 + BLOCK_SECS * (block + 1));
     assert_eq!(seconds, blocks.collect::<Vec<_>>());
     assert!(seconds.len() > 5, "{seconds:?}");
-    let model = model::play(&Rule::Plimsoll, &setting, &prices)?;
+    let model = model::play(&Rule::Plimsoll, &params, &prices)?;
     assert_eq!((outcome.worst_delay, outcome.left_under_water), (model.worst_delay, 0));
     Ok(())
 }
 
-fn setting() -> Setting {
-    Setting {
+fn params() -> ReplayParams {
+    ReplayParams {
         borrow_ltv_bps: 8_000,
         liquidation_ltv_bps: 8_600,
         depth: 200_000 * DOLLAR,

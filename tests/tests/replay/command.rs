@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-const LAB: &str = env!("CARGO_BIN_EXE_surveyor");
+const LAB: &str = env!("CARGO_BIN_EXE_lab_bin");
 const GAP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/prices/gap-12.csv");
 
 fn replay(prices: &Path, arguments: &[&str]) -> eyre::Result<Output> {

@@ -14,7 +14,7 @@ use num_bigint::{BigInt, Sign};
 use num_rational::BigRational;
 use num_traits::{One, Zero};
 use plimsoll_contracts::IRewards;
-use plimsoll_lab::rig::{Rig, mined};
+use plimsoll_testkit::devnet::{Devnet, mined};
 
 use super::{
     model::{EPOCH, Model},
@@ -41,7 +41,7 @@ pub(crate) struct Setting {
 /// The contract on a node, with tokens that everybody has plenty of.
 #[derive(Debug)]
 pub(crate) struct Programmes<'a> {
-    rig: &'a Rig,
+    devnet: &'a Devnet,
     rewards: Address,
     tokens: [Address; STREAMS],
     accounts: [Address; ACCOUNTS + 1],
@@ -109,20 +109,20 @@ struct History<'a> {
 }
 
 impl<'a> Programmes<'a> {
-    pub(crate) async fn deploy(rig: &'a Rig) -> eyre::Result<Self> {
-        let rewards = rig.deploy("Rewards", Vec::new()).await?;
+    pub(crate) async fn deploy(devnet: &'a Devnet) -> eyre::Result<Self> {
+        let rewards = devnet.deploy("Rewards", Vec::new()).await?;
         let mut accounts = [Address::ZERO; ACCOUNTS + 1];
         for (index, account) in accounts.iter_mut().enumerate() {
-            *account = rig.node.account(index)?;
+            *account = devnet.node.account(index)?;
         }
         let mut tokens = [Address::ZERO; STREAMS];
         for token in &mut tokens {
-            *token = rig.deploy_token("Token", 18).await?;
+            *token = devnet.deploy_token("Token", 18).await?;
             for account in accounts {
-                rig.give(*token, account, U256::ONE << 180, rewards).await?;
+                devnet.mint_and_approve(*token, account, U256::ONE << 180, rewards).await?;
             }
         }
-        Ok(Self { rig, rewards, tokens, accounts })
+        Ok(Self { devnet, rewards, tokens, accounts })
     }
 
     /// Runs a history to its end: all epochs over, everybody paid. Fails where contract and model differ.
@@ -136,15 +136,15 @@ impl<'a> Programmes<'a> {
     where
         'a: 'b,
     {
-        let rewards = IRewards::new(self.rewards, self.rig.provider());
+        let rewards = IRewards::new(self.rewards, self.devnet.provider());
         let salt = B256::from(U256::from(seed));
-        let provider = self.rig.provider();
+        let provider = self.devnet.provider();
         let latest = provider.get_block_by_number(BlockNumberOrTag::Latest).await?.wrap_err("there is no block")?;
         // At the same second of an epoch whenever it is run, so that a seed means one history.
         let now = (latest.header.timestamp / EPOCH + 1) * EPOCH + 12_345;
         provider.anvil_set_auto_mine(true).await?;
         provider.anvil_set_next_block_timestamp(now).await?;
-        mined(rewards.createPool(self.tokens[0], self.tokens.to_vec(), salt).from(self.rig.deployer())).await?;
+        mined(rewards.createPool(self.tokens[0], self.tokens.to_vec(), salt).from(self.devnet.deployer())).await?;
         let pool = rewards.poolId(self.tokens[0], self.tokens.to_vec(), salt).call().await?;
         provider.anvil_set_auto_mine(false).await?;
         Ok(History {
@@ -253,7 +253,7 @@ impl History<'_> {
 
     /// Mines the actions as one block and lets the model follow what the contract said it did.
     async fn block(&mut self, seconds: u64, actions: Vec<Action>) -> eyre::Result<()> {
-        let provider = self.programmes.rig.provider();
+        let provider = self.programmes.devnet.provider();
         let mut pending = Vec::with_capacity(actions.len());
         for action in &actions {
             pending.push(*provider.send_transaction(self.request(action)?).await?.tx_hash());
@@ -420,7 +420,7 @@ impl History<'_> {
     }
 
     async fn compare(&self) -> eyre::Result<()> {
-        let rewards = IRewards::new(self.programmes.rewards, self.programmes.rig.provider());
+        let rewards = IRewards::new(self.programmes.rewards, self.programmes.devnet.provider());
         for (stream, token) in self.programmes.tokens.iter().enumerate() {
             let expected = self.model.stream(stream);
             for (index, account) in self.programmes.accounts[..ACCOUNTS].iter().enumerate() {

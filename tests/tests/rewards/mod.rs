@@ -7,7 +7,7 @@ mod random;
 use std::ops::Range;
 
 use eyre::ensure;
-use plimsoll_lab::rig::Rig;
+use plimsoll_testkit::devnet::Devnet;
 
 use history::{Programmes, Seen, Setting};
 
@@ -29,8 +29,8 @@ async fn nothing_is_lost_while_nobody_is_staked() -> eyre::Result<()> {
 
 /// Runs a history for each seed. Fails where contract and model differ, or where the histories are too poor to tell.
 async fn compare(seeds: Range<u64>, setting: &Setting) -> eyre::Result<Seen> {
-    let rig = Rig::start(&["--order", "fifo"]).await?;
-    let programmes = Programmes::deploy(&rig).await?;
+    let devnet = Devnet::start_with(&["--order", "fifo"]).await?;
+    let programmes = Programmes::deploy(&devnet).await?;
     let mut seen = Seen::default();
     for seed in seeds {
         seen += programmes.run(seed, setting).await?;

@@ -5,36 +5,36 @@ use plimsoll_keeper::{
     intent::Urgency,
     sender::{Settings, core::PrivateFirst, outcome::Outcome},
 };
-use plimsoll_lab::proxy::{Fault, Moment, Proxy, Rule};
+use plimsoll_testkit::proxy::{Fault, Phase, Proxy, Rule};
 
-use super::stage::{Stage, intent, nodes};
+use super::fixture::{Fixture, intent, nodes};
 
 const SEND: [&str; 1] = ["eth_sendRawTransaction"];
 
 #[tokio::test]
 async fn a_broadcast_whose_answer_is_lost_is_carried_out_once() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let mut running = stage.start().await?;
-    stage.proxy.inject(Rule::from(Fault::Reset(Moment::AfterForwarding)).on(&SEND).times(1));
+    let fixture = Fixture::new().await?;
+    let mut running = fixture.start().await?;
+    fixture.proxy.inject(Rule::from(Fault::Reset(Phase::AfterForwarding)).on(&SEND).times(1));
     let (id, hash) = running.sent(1).await?;
-    stage.until_pooled(1).await?;
-    stage.mine(&running).await?;
+    fixture.until_pooled(1).await?;
+    fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
-    assert_eq!((receipt.place.hash, stage.times(1).await?), (hash, U256::ONE));
+    assert_eq!((receipt.place.hash, fixture.times(1).await?), (hash, U256::ONE));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_broadcast_that_never_arrived_is_made_again_with_the_next_block() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let mut running = stage.start().await?;
-    let lost = stage.proxy.inject(Rule::from(Fault::Reset(Moment::BeforeForwarding)).on(&SEND).times(1));
+    let fixture = Fixture::new().await?;
+    let mut running = fixture.start().await?;
+    let lost = fixture.proxy.inject(Rule::from(Fault::Reset(Phase::BeforeForwarding)).on(&SEND).times(1));
     let (id, hash) = running.sent(1).await?;
-    stage.proxy.wait_for(|counts| counts.acted(lost) == 1).await?;
-    stage.until_pooled(0).await?;
-    stage.mine(&running).await?;
-    stage.until_pooled(1).await?;
-    stage.mine(&running).await?;
+    fixture.proxy.wait_for(|counts| counts.acted(lost) == 1).await?;
+    fixture.until_pooled(0).await?;
+    fixture.mine(&running).await?;
+    fixture.until_pooled(1).await?;
+    fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
     assert_eq!(receipt.place.hash, hash);
     Ok(())
@@ -42,60 +42,60 @@ async fn a_broadcast_that_never_arrived_is_made_again_with_the_next_block() -> e
 
 #[tokio::test]
 async fn a_stalled_node_keeps_nobody_else_from_being_shown_a_transaction() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let stalled = Proxy::start(stage.node.address()).await?;
-    stalled.inject(Fault::Stall(Moment::BeforeForwarding));
-    let nodes = nodes(&[&stage.proxy], &[&stalled, &stage.proxy], &[])?;
-    let mut running = stage.start_with(stage.settings(), nodes, "store").await??;
-    running.handle.on_block(stage.header().await?);
+    let fixture = Fixture::new().await?;
+    let stalled = Proxy::start(fixture.node.address()).await?;
+    stalled.inject(Fault::Stall(Phase::BeforeForwarding));
+    let nodes = nodes(&[&fixture.proxy], &[&stalled, &fixture.proxy], &[])?;
+    let mut running = fixture.start_with(fixture.settings(), nodes, "store").await??;
+    running.handle.on_block(fixture.header().await?);
     let (id, _) = running.sent(1).await?;
     stalled.wait_for(|counts| counts.of("eth_sendRawTransaction") == 1).await?;
-    stage.until_pooled(1).await?;
-    stage.mine(&running).await?;
+    fixture.until_pooled(1).await?;
+    fixture.mine(&running).await?;
     assert!(matches!(running.next(id).await?, Outcome::Mined(_)));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_node_that_lost_its_pool_is_shown_the_same_bytes_again() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let mut running = stage.start().await?;
+    let fixture = Fixture::new().await?;
+    let mut running = fixture.start().await?;
     let (first, first_hash) = running.sent(1).await?;
     let (second, second_hash) = running.sent(2).await?;
-    stage.until_pooled(2).await?;
+    fixture.until_pooled(2).await?;
     // A gap first: the second waits for the first, which is gone.
-    stage.node.provider().anvil_drop_transaction(first_hash).await?;
-    stage.mine(&running).await?;
-    stage.until_pooled(2).await?;
-    stage.node.provider().anvil_drop_all_transactions().await?;
-    stage.mine(&running).await?;
-    stage.until_pooled(2).await?;
-    stage.mine(&running).await?;
+    fixture.node.provider().anvil_drop_transaction(first_hash).await?;
+    fixture.mine(&running).await?;
+    fixture.until_pooled(2).await?;
+    fixture.node.provider().anvil_drop_all_transactions().await?;
+    fixture.mine(&running).await?;
+    fixture.until_pooled(2).await?;
+    fixture.mine(&running).await?;
     for (id, hash) in [(first, first_hash), (second, second_hash)] {
         let entry = running.entry(id).await?;
         assert_eq!(entry.attempts[0].hash, hash);
         assert!(matches!(running.next(id).await?, Outcome::Mined(_)));
     }
-    assert_eq!((stage.times(1).await?, stage.times(2).await?), (U256::ONE, U256::ONE));
+    assert_eq!((fixture.times(1).await?, fixture.times(2).await?), (U256::ONE, U256::ONE));
     Ok(())
 }
 
 #[tokio::test]
 async fn what_was_not_shown_before_a_restart_is_shown_after_it() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let mut running = stage.start().await?;
-    let lost = stage.proxy.inject(Rule::from(Fault::Reset(Moment::BeforeForwarding)).on(&SEND));
+    let fixture = Fixture::new().await?;
+    let mut running = fixture.start().await?;
+    let lost = fixture.proxy.inject(Rule::from(Fault::Reset(Phase::BeforeForwarding)).on(&SEND));
     let (id, hash) = running.sent(1).await?;
-    stage.proxy.wait_for(|counts| counts.acted(lost) == 1).await?;
+    fixture.proxy.wait_for(|counts| counts.acted(lost) == 1).await?;
     running.shut_down().await;
-    stage.proxy.lift(lost);
-    let mut running = stage.start().await?;
+    fixture.proxy.lift(lost);
+    let mut running = fixture.start().await?;
     let subject = intent(1, Urgency::Urgent).purpose.subjects()[0];
     assert_eq!(running.handle.in_flight().get(&subject), Some(&id));
-    stage.until_pooled(1).await?;
-    stage.mine(&running).await?;
+    fixture.until_pooled(1).await?;
+    fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
-    assert_eq!((receipt.place.hash, stage.times(1).await?), (hash, U256::ONE));
+    assert_eq!((receipt.place.hash, fixture.times(1).await?), (hash, U256::ONE));
     assert!(running.handle.in_flight().is_empty());
     assert!(running.submit(2) > id, "a name was given twice");
     Ok(())
@@ -103,41 +103,41 @@ async fn what_was_not_shown_before_a_restart_is_shown_after_it() -> eyre::Result
 
 #[tokio::test]
 async fn what_was_mined_while_the_keeper_was_down_is_not_sent_again() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let mut running = stage.start().await?;
+    let fixture = Fixture::new().await?;
+    let mut running = fixture.start().await?;
     let (id, hash) = running.sent(1).await?;
-    stage.until_pooled(1).await?;
+    fixture.until_pooled(1).await?;
     running.shut_down().await;
-    stage.node.provider().anvil_mine(Some(2), None).await?;
-    stage.proxy.reset_counts();
-    let mut running = stage.start().await?;
+    fixture.node.provider().anvil_mine(Some(2), None).await?;
+    fixture.proxy.reset_counts();
+    let mut running = fixture.start().await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
-    assert_eq!((receipt.place.hash, stage.times(1).await?), (hash, U256::ONE));
+    assert_eq!((receipt.place.hash, fixture.times(1).await?), (hash, U256::ONE));
     running.shut_down().await;
-    assert_eq!(stage.proxy.counts().of("eth_sendRawTransaction"), 0);
+    assert_eq!(fixture.proxy.counts().of("eth_sendRawTransaction"), 0);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_private_node_alone_is_shown_a_transaction_at_first() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let private = Proxy::start(stage.node.address()).await?;
+    let fixture = Fixture::new().await?;
+    let private = Proxy::start(fixture.node.address()).await?;
     // It takes what it is shown, and shows it to nobody who mines.
     private.inject(Rule::from(Fault::Error { code: -32_000, message: "already known".to_owned() }).on(&SEND));
-    let mut settings = stage.settings();
+    let mut settings = fixture.settings();
     settings.core.private = Some(PrivateFirst { public_after_blocks: Some(2) });
-    let nodes = nodes(&[&stage.proxy], &[&stage.proxy], &[&private])?;
-    let mut running = stage.start_with(Settings { ..settings }, nodes, "store").await??;
-    running.handle.on_block(stage.header().await?);
+    let nodes = nodes(&[&fixture.proxy], &[&fixture.proxy], &[&private])?;
+    let mut running = fixture.start_with(Settings { ..settings }, nodes, "store").await??;
+    running.handle.on_block(fixture.header().await?);
     let (id, _) = running.sent(1).await?;
     private.wait_for(|counts| counts.of("eth_sendRawTransaction") == 1).await?;
-    stage.mine(&running).await?;
+    fixture.mine(&running).await?;
     private.wait_for(|counts| counts.of("eth_sendRawTransaction") == 2).await?;
-    assert_eq!(stage.proxy.counts().of("eth_sendRawTransaction"), 0);
-    stage.mine(&running).await?;
-    stage.proxy.wait_for(|counts| counts.of("eth_sendRawTransaction") == 1).await?;
-    stage.until_pooled(1).await?;
-    stage.mine(&running).await?;
+    assert_eq!(fixture.proxy.counts().of("eth_sendRawTransaction"), 0);
+    fixture.mine(&running).await?;
+    fixture.proxy.wait_for(|counts| counts.of("eth_sendRawTransaction") == 1).await?;
+    fixture.until_pooled(1).await?;
+    fixture.mine(&running).await?;
     assert!(matches!(running.next(id).await?, Outcome::Mined(_)));
     Ok(())
 }

@@ -10,85 +10,85 @@ use plimsoll_keeper::{
     sender::{StartError, core::RecoverError, journal::State, outcome::Outcome},
 };
 
-use super::stage::{Stage, intent, nodes};
+use super::fixture::{Fixture, intent, nodes};
 
 #[tokio::test]
 async fn an_intent_is_carried_out_once_and_an_idle_block_asks_nothing() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let mut running = stage.start().await?;
+    let fixture = Fixture::new().await?;
+    let mut running = fixture.start().await?;
     let (id, hash) = running.sent(1).await?;
-    stage.until_pooled(1).await?;
-    stage.mine(&running).await?;
+    fixture.until_pooled(1).await?;
+    fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
-    assert_eq!((receipt.place.hash, stage.times(1).await?), (hash, U256::ONE));
+    assert_eq!((receipt.place.hash, fixture.times(1).await?), (hash, U256::ONE));
     // It is looked at once more, when it cannot be taken back any more.
     for _ in 0..4 {
-        stage.mine(&running).await?;
+        fixture.mine(&running).await?;
     }
     running.until(|status| status.pending.is_empty() && status.next_nonce == 1).await?;
     running.until_state(id, State::Final(receipt.place)).await?;
-    let asked = stage.proxy.counts().total();
+    let asked = fixture.proxy.counts().total();
     for _ in 0..10 {
-        stage.mine(&running).await?;
+        fixture.mine(&running).await?;
     }
     running.shut_down().await;
-    assert_eq!(stage.proxy.counts().total(), asked);
+    assert_eq!(fixture.proxy.counts().total(), asked);
     Ok(())
 }
 
 #[tokio::test]
 async fn what_is_mined_in_a_block_that_is_yet_to_be_applied_is_still_in_flight() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let mut running = stage.start().await?;
-    let provider = stage.node.provider();
+    let fixture = Fixture::new().await?;
+    let mut running = fixture.start().await?;
+    let provider = fixture.node.provider();
     provider.anvil_mine(Some(1), None).await?;
-    let applied = stage.header().await?;
+    let applied = fixture.header().await?;
     let (id, _) = running.sent(1).await?;
-    stage.until_pooled(1).await?;
+    fixture.until_pooled(1).await?;
     provider.anvil_mine(Some(1), None).await?;
     running.handle.on_block(applied);
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
     assert_eq!((receipt.place.block, running.handle.in_flight().len()), (applied.number + 1, 1));
-    running.handle.on_block(stage.header().await?);
+    running.handle.on_block(fixture.header().await?);
     assert_eq!(running.handle.in_flight().len(), 0);
     Ok(())
 }
 
 #[tokio::test]
 async fn many_intents_at_once_are_carried_out_in_order_and_never_more_pending_than_allowed() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let mut running = stage.start().await?;
+    let fixture = Fixture::new().await?;
+    let mut running = fixture.start().await?;
     let ids: Vec<_> = (0..20).map(|label| running.submit(label)).collect();
     let status = running.until(|status| status.pending.len() + status.waiting == 20).await?;
     assert_eq!((status.pending.len(), status.waiting), (16, 4));
-    stage.until_pooled(16).await?;
-    stage.mine(&running).await?;
+    fixture.until_pooled(16).await?;
+    fixture.mine(&running).await?;
     running.until(|status| status.pending.len() == 4 && status.waiting == 0).await?;
-    stage.until_pooled(4).await?;
-    stage.mine(&running).await?;
+    fixture.until_pooled(4).await?;
+    fixture.mine(&running).await?;
     for (label, id) in (0..).zip(ids) {
         while !matches!(running.next(id).await?, Outcome::Mined(_)) {}
-        assert_eq!(stage.times(label).await?, U256::ONE);
+        assert_eq!(fixture.times(label).await?, U256::ONE);
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn an_urgent_intent_takes_a_patient_ones_place_by_geths_rules() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let mut running = stage.start().await?;
+    let fixture = Fixture::new().await?;
+    let mut running = fixture.start().await?;
     let patient = running.handle.submit(intent(1, Urgency::Patient));
     assert!(matches!(running.next(patient).await?, Outcome::Sent { nonce: 0, .. }));
-    stage.until_pooled(1).await?;
+    fixture.until_pooled(1).await?;
     let urgent = running.handle.submit(intent(2, Urgency::Urgent));
     let Outcome::Sent { nonce: 0, hash, .. } = running.next(urgent).await? else { eyre::bail!("not in its place") };
-    stage.until_known(hash).await?;
-    stage.mine(&running).await?;
+    fixture.until_known(hash).await?;
+    fixture.mine(&running).await?;
     assert_eq!(running.next(patient).await?, Outcome::Replaced { by: urgent });
     assert!(matches!(running.next(urgent).await?, Outcome::Mined(_)));
-    assert_eq!((stage.times(1).await?, stage.times(2).await?), (U256::ZERO, U256::ONE));
+    assert_eq!((fixture.times(1).await?, fixture.times(2).await?), (U256::ZERO, U256::ONE));
     for _ in 0..4 {
-        stage.mine(&running).await?;
+        fixture.mine(&running).await?;
     }
     running.until_state(patient, State::Replaced { by: urgent }).await?;
     Ok(())
@@ -96,87 +96,87 @@ async fn an_urgent_intent_takes_a_patient_ones_place_by_geths_rules() -> eyre::R
 
 #[tokio::test]
 async fn after_its_deadline_it_is_cancelled_and_never_carried_out() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let mut running = stage.start().await?;
-    let deadline = stage.header().await?.timestamp + 1_000;
+    let fixture = Fixture::new().await?;
+    let mut running = fixture.start().await?;
+    let deadline = fixture.header().await?.timestamp + 1_000;
     let id = running.handle.submit(Intent { deadline, ..intent(1, Urgency::Urgent) });
     assert!(matches!(running.next(id).await?, Outcome::Sent { .. }));
-    stage.until_pooled(1).await?;
+    fixture.until_pooled(1).await?;
     // Beyond the first offer, so that it stays where it is.
-    stage.set_base_fee(1_500).await?;
-    stage.node.provider().anvil_set_next_block_timestamp(deadline).await?;
-    stage.mine(&running).await?;
+    fixture.set_base_fee(1_500).await?;
+    fixture.node.provider().anvil_set_next_block_timestamp(deadline).await?;
+    fixture.mine(&running).await?;
     running.until(|status| status.pending.iter().any(|pending| pending.attempts == 2)).await?;
     let cancellation = running.entry(id).await?.attempts[1].hash;
-    stage.until_known(cancellation).await?;
-    stage.set_base_fee(1).await?;
-    stage.mine(&running).await?;
+    fixture.until_known(cancellation).await?;
+    fixture.set_base_fee(1).await?;
+    fixture.mine(&running).await?;
     let Outcome::Cancelled(receipt) = running.next(id).await? else { eyre::bail!("it was not cancelled") };
     assert_eq!((receipt.place.hash, receipt.gas_used), (cancellation, 21_000));
-    assert_eq!(stage.times(1).await?, U256::ZERO);
+    assert_eq!(fixture.times(1).await?, U256::ZERO);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_nonce_that_another_program_used_is_reported_and_the_next_intent_has_the_next_one() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let mut running = stage.start().await?;
+    let fixture = Fixture::new().await?;
+    let mut running = fixture.start().await?;
     let (id, _) = running.sent(1).await?;
-    stage.until_pooled(1).await?;
-    let foreign = stage.foreign(0, 3_000, 1_000).await?;
-    let _sent = stage.node.provider().send_raw_transaction(&foreign).await?;
-    stage.mine(&running).await?;
+    fixture.until_pooled(1).await?;
+    let foreign = fixture.foreign(0, 3_000, 1_000).await?;
+    let _sent = fixture.node.provider().send_raw_transaction(&foreign).await?;
+    fixture.mine(&running).await?;
     running.until(|status| status.next_nonce == 1 && status.pending.is_empty()).await?;
-    stage.mine(&running).await?;
+    fixture.mine(&running).await?;
     assert_eq!(running.next(id).await?, Outcome::NonceUsedByOther { nonce: 0 });
     let (next, _) = running.sent(2).await?;
-    stage.until_pooled(1).await?;
-    stage.mine(&running).await?;
+    fixture.until_pooled(1).await?;
+    fixture.mine(&running).await?;
     assert!(matches!(running.next(next).await?, Outcome::Mined(_)));
-    assert_eq!((stage.times(1).await?, stage.times(2).await?), (U256::ZERO, U256::ONE));
+    assert_eq!((fixture.times(1).await?, fixture.times(2).await?), (U256::ZERO, U256::ONE));
     Ok(())
 }
 
 #[tokio::test]
 async fn what_a_reorganisation_takes_back_is_broadcast_again_as_it_was() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let mut running = stage.start().await?;
+    let fixture = Fixture::new().await?;
+    let mut running = fixture.start().await?;
     let (id, hash) = running.sent(1).await?;
-    stage.until_pooled(1).await?;
-    stage.mine(&running).await?;
+    fixture.until_pooled(1).await?;
+    fixture.mine(&running).await?;
     assert!(matches!(running.next(id).await?, Outcome::Mined(_)));
-    stage.node.provider().anvil_reorg(ReorgOptions { depth: 1, tx_block_pairs: Vec::new() }).await?;
-    assert_eq!(stage.times(1).await?, U256::ZERO);
-    running.handle.on_block(stage.header().await?);
+    fixture.node.provider().anvil_reorg(ReorgOptions { depth: 1, tx_block_pairs: Vec::new() }).await?;
+    assert_eq!(fixture.times(1).await?, U256::ZERO);
+    running.handle.on_block(fixture.header().await?);
     assert_eq!(running.next(id).await?, Outcome::TakenBack);
-    stage.until_pooled(1).await?;
-    stage.mine(&running).await?;
+    fixture.until_pooled(1).await?;
+    fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined again") };
-    assert_eq!((receipt.place.hash, stage.times(1).await?), (hash, U256::ONE));
+    assert_eq!((receipt.place.hash, fixture.times(1).await?), (hash, U256::ONE));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_chain_that_is_ahead_of_the_journal_stops_the_start_until_somebody_says_that_it_is_well() -> eyre::Result<()>
 {
-    let stage = Stage::set().await?;
-    let mut running = stage.start().await?;
+    let fixture = Fixture::new().await?;
+    let mut running = fixture.start().await?;
     let (id, _) = running.sent(1).await?;
-    stage.until_pooled(1).await?;
-    stage.mine(&running).await?;
+    fixture.until_pooled(1).await?;
+    fixture.mine(&running).await?;
     running.next(id).await?;
     running.shut_down().await;
-    let foreign = stage.foreign(1, 100, 1).await?;
-    let _sent = stage.node.provider().send_raw_transaction(&foreign).await?;
-    stage.node.provider().anvil_mine(Some(1), None).await?;
+    let foreign = fixture.foreign(1, 100, 1).await?;
+    let _sent = fixture.node.provider().send_raw_transaction(&foreign).await?;
+    fixture.node.provider().anvil_mine(Some(1), None).await?;
 
-    let nodes = || nodes(&[&stage.proxy], &[&stage.proxy], &[]);
-    let refused = stage.start_with(stage.settings(), nodes()?, "store").await?.err();
-    let expected = RecoverError::ChainAhead { signer: stage.key.address(), chain: 2, journal: 1 };
+    let nodes = || nodes(&[&fixture.proxy], &[&fixture.proxy], &[]);
+    let refused = fixture.start_with(fixture.settings(), nodes()?, "store").await?.err();
+    let expected = RecoverError::ChainAhead { signer: fixture.key.address(), chain: 2, journal: 1 };
     assert!(matches!(refused, Some(StartError::Recover(error)) if error == expected));
-    let mut settings = stage.settings();
+    let mut settings = fixture.settings();
     settings.adopt_nonce = true;
-    let adopted = stage.start_with(settings, nodes()?, "store").await??;
+    let adopted = fixture.start_with(settings, nodes()?, "store").await??;
     adopted.until(|status| status.next_nonce == 2).await?;
     Ok(())
 }

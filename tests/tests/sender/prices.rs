@@ -3,43 +3,43 @@
 use alloy::{primitives::U256, providers::Provider};
 use plimsoll_keeper::sender::outcome::Outcome;
 
-use super::stage::Stage;
+use super::fixture::Fixture;
 
 #[tokio::test]
 async fn when_the_base_fee_rises_beyond_an_offer_it_is_replaced_by_a_tenth_more_and_mined_once() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
-    let mut running = stage.start().await?;
+    let fixture = Fixture::new().await?;
+    let mut running = fixture.start().await?;
     // 1,800 gwei is what the gain leaves for a unit of gas; the first offer bids a tenth of it.
     let (id, _) = running.sent(1).await?;
-    stage.until_pooled(1).await?;
-    stage.set_base_fee(400).await?;
-    stage.mine(&running).await?;
-    assert_eq!(stage.times(1).await?, U256::ZERO, "the first offer reached into the spike");
+    fixture.until_pooled(1).await?;
+    fixture.set_base_fee(400).await?;
+    fixture.mine(&running).await?;
+    assert_eq!(fixture.times(1).await?, U256::ZERO, "the first offer reached into the spike");
     running.until(|status| status.pending.iter().any(|pending| pending.attempts == 2)).await?;
     let attempts = running.entry(id).await?.attempts;
     let (first, second) = (attempts[0].fees, attempts[1].fees);
     assert!(second.max_fee * 100 >= first.max_fee * 110 && second.tip * 100 >= first.tip * 110);
-    stage.until_known(attempts[1].hash).await?;
-    stage.mine(&running).await?;
+    fixture.until_known(attempts[1].hash).await?;
+    fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
     assert_eq!(receipt.place.hash, attempts[1].hash);
-    assert_eq!(stage.times(1).await?, U256::ONE);
+    assert_eq!(fixture.times(1).await?, U256::ONE);
     Ok(())
 }
 
 #[tokio::test]
 async fn an_underpriced_replacement_is_raised_until_the_pool_takes_it() -> eyre::Result<()> {
-    let stage = Stage::set().await?;
+    let fixture = Fixture::new().await?;
     // Somebody was there before, with a higher price than a first offer has.
-    let foreign = stage.foreign(0, 200, 190).await?;
-    let _pending = stage.node.provider().send_raw_transaction(&foreign).await?;
-    let mut running = stage.start().await?;
+    let foreign = fixture.foreign(0, 200, 190).await?;
+    let _pending = fixture.node.provider().send_raw_transaction(&foreign).await?;
+    let mut running = fixture.start().await?;
     let (id, first) = running.sent(1).await?;
     let status = running.until(|status| status.pending.iter().any(|pending| pending.attempts >= 3)).await?;
-    stage.until_known(status.pending[0].hash).await?;
-    stage.mine(&running).await?;
+    fixture.until_known(status.pending[0].hash).await?;
+    fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
     assert_ne!(receipt.place.hash, first);
-    assert_eq!(stage.times(1).await?, U256::ONE);
+    assert_eq!(fixture.times(1).await?, U256::ONE);
     Ok(())
 }

@@ -19,18 +19,18 @@ use plimsoll_keeper::{
         harvest::{Harvest, Moment, OwnRewards, Patience, Round, Settings, StreamId},
     },
 };
-use plimsoll_lab::{
-    rig::{ITestToken, mined},
-    stage::Stage,
+use plimsoll_testkit::{
+    deployment::Suite,
+    devnet::{ITestToken, mined},
 };
 
-use super::world::{ETHER, book_of, head_of, send};
+use super::fixture::{ETHER, book_of, head_of, send};
 
 const TIP_BPS: u16 = 500;
 const WEEK: u64 = 604_800;
 
-struct World {
-    stage: Stage,
+struct Fixture {
+    suite: Suite,
     keeper: Address,
     rewards: Address,
     pool: B256,
@@ -39,19 +39,19 @@ struct World {
     harvest: Harvest,
 }
 
-impl World {
+impl Fixture {
     /// The manifest's programme, which pays the staked token and dollars, with an equal stake of each of these accounts
     /// of the node and of the keeper.
     async fn new(stakers: &[usize]) -> eyre::Result<Self> {
-        let stage = Stage::start(&[]).await?;
-        let keeper = stage.rig.node.account(3)?;
-        let rewards = stage.contract("Rewards")?;
-        let pool = stage.deployment.programmes.get("plim").wrap_err("no such programme")?.id;
-        let (plim, usdc) = (stage.token("PLIM")?, stage.token("USDC")?);
-        let contract = IRewards::new(rewards, stage.rig.provider());
+        let suite = Suite::start().await?;
+        let keeper = suite.devnet.node.account(3)?;
+        let rewards = suite.contract("Rewards")?;
+        let pool = suite.deployment.programmes.get("plim").wrap_err("no such programme")?.id;
+        let (plim, usdc) = (suite.token("PLIM")?, suite.token("USDC")?);
+        let contract = IRewards::new(rewards, suite.devnet.provider());
         for index in stakers {
-            let staker = stage.rig.node.account(*index)?;
-            stage.rig.give(plim, staker, U256::from(100 * ETHER), rewards).await?;
+            let staker = suite.devnet.node.account(*index)?;
+            suite.devnet.mint_and_approve(plim, staker, U256::from(100 * ETHER), rewards).await?;
             mined(contract.stake(pool, U256::from(100 * ETHER), staker).from(staker)).await?;
             for (token, compounds) in [(plim, true), (usdc, false)] {
                 let consent =
@@ -63,12 +63,12 @@ impl World {
             }
         }
         // To stake again what is claimed.
-        mined(ITestToken::new(plim, stage.rig.provider()).approve(rewards, U256::MAX).from(keeper)).await?;
+        mined(ITestToken::new(plim, suite.devnet.provider()).approve(rewards, U256::MAX).from(keeper)).await?;
         let sources = BTreeMap::from([
             (plim, Source::fixed(U256::from(ETHER / 100), 18).wrap_err("no rate")?),
             (usdc, Source::fixed(U256::from(ETHER / 2_000), 6).wrap_err("no rate")?),
         ]);
-        let endpoint: Arc<Endpoint> = Arc::new(stage.rig.node.http_url().parse()?);
+        let endpoint: Arc<Endpoint> = Arc::new(suite.devnet.node.http_url().parse()?);
         let settings = Settings {
             keeper,
             rewards,
@@ -81,19 +81,19 @@ impl World {
             deadline_secs: 600,
         };
         let node = Node::new(endpoint.clone(), endpoint.client().await?);
-        Ok(Self { keeper, rewards, pool, node, valuer: Valuer::new(sources), harvest: Harvest::new(settings), stage })
+        Ok(Self { keeper, rewards, pool, node, valuer: Valuer::new(sources), harvest: Harvest::new(settings), suite })
     }
 
     async fn wait(&self, seconds: u64) -> eyre::Result<()> {
-        self.stage.rig.provider().anvil_increase_time(seconds).await?;
-        self.stage.rig.provider().evm_mine(None).await?;
+        self.suite.devnet.provider().anvil_increase_time(seconds).await?;
+        self.suite.devnet.provider().evm_mine(None).await?;
         Ok(())
     }
 
     async fn look(&mut self) -> eyre::Result<Round> {
-        let header = head_of(self.stage.rig.provider()).await?;
-        let sources = Sources { core: self.stage.contract("Plimsoll")?, rewards: Some(self.rewards) };
-        let book = book_of(self.stage.rig.provider(), sources).await?;
+        let header = head_of(self.suite.devnet.provider()).await?;
+        let sources = Sources { core: self.suite.contract("Plimsoll")?, rewards: Some(self.rewards) };
+        let book = book_of(self.suite.devnet.provider(), sources).await?;
         let costs = Costs { gas_price: 1_000_000_000, data_byte_price: 0, margin_bps: 1_000 };
         let moment = Moment { header: &header, costs, room: room(header.gas_limit, 1 << 24, 4_500) };
         let nothing = |_: StreamId, _| None::<WhyNot>;
@@ -104,26 +104,26 @@ impl World {
 
 #[tokio::test]
 async fn tips_arrive_and_own_rewards_are_staked_again() -> eyre::Result<()> {
-    let mut world = World::new(&[3, 4, 5, 6, 7, 8]).await?;
-    let (plim, usdc) = (world.stage.token("PLIM")?, world.stage.token("USDC")?);
-    let provider = world.stage.rig.node.impersonating().await?;
+    let mut fixture = Fixture::new(&[3, 4, 5, 6, 7, 8]).await?;
+    let (plim, usdc) = (fixture.suite.token("PLIM")?, fixture.suite.token("USDC")?);
+    let provider = fixture.suite.devnet.node.impersonating().await?;
     // Funding starts with the next week.
-    world.wait(WEEK).await?;
-    world.look().await?;
-    world.wait(8 * 86_400).await?;
-    let round = world.look().await?;
+    fixture.wait(WEEK).await?;
+    fixture.look().await?;
+    fixture.wait(8 * 86_400).await?;
+    let round = fixture.look().await?;
     assert!(round.verdicts.iter().all(|verdict| matches!(verdict.decision, Decision::Act { .. })), "{round:?}");
     // Five others' of both tokens, and both of the keeper's own.
     assert_eq!((round.intents.len(), round.verdicts.len()), (4, 12));
-    let stake_before = IRewards::new(world.rewards, &provider).staked(world.pool, world.keeper).call().await?;
-    let held = async |token| ITestToken::new(token, &provider).balanceOf(world.keeper).call().await;
+    let stake_before = IRewards::new(fixture.rewards, &provider).staked(fixture.pool, fixture.keeper).call().await?;
+    let held = async |token| ITestToken::new(token, &provider).balanceOf(fixture.keeper).call().await;
     for intent in &round.intents {
         let token = match &intent.purpose {
             Purpose::Harvest { reward_token, .. } | Purpose::ClaimOwn { reward_token, .. } => *reward_token,
             other @ Purpose::Liquidate { .. } => panic!("{other:?}"),
         };
         let (before, worth) = (held(token).await?, if token == plim { 100 } else { 2_000 });
-        let receipts = send(&provider, world.keeper, std::slice::from_ref(intent)).await?;
+        let receipts = send(&provider, fixture.keeper, std::slice::from_ref(intent)).await?;
         let arrived = held(token).await? - before;
         let used = receipts[0].gas_used;
         assert!(used <= intent.gas_limit * 9 / 10, "{used} of {} for {:?}", intent.gas_limit, intent.purpose);
@@ -139,11 +139,11 @@ async fn tips_arrive_and_own_rewards_are_staked_again() -> eyre::Result<()> {
             assert!(gain >= intent.expected_gain && gain - intent.expected_gain < gain / U256::from(1_000), "{gain}");
         }
     }
-    let staked = IRewards::new(world.rewards, &provider).staked(world.pool, world.keeper).call().await?;
+    let staked = IRewards::new(fixture.rewards, &provider).staked(fixture.pool, fixture.keeper).call().await?;
     assert!(staked > stake_before);
     // Nothing is left to harvest that would pay.
-    world.wait(120).await?;
-    assert_eq!(world.look().await?.intents, []);
+    fixture.wait(120).await?;
+    assert_eq!(fixture.look().await?.intents, []);
     assert!(usdc != plim);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The keeper's decisions on a real chain with a real exchange: what was tried is what happens when it is sent.
 
+mod fixture;
 mod harvest;
-mod world;
 
 use alloy::primitives::U256;
 use plimsoll_contracts::IPlimsoll;
@@ -9,9 +9,9 @@ use plimsoll_keeper::{
     prices::{NoPrice, NoValuation, PoolHop, Reads, Source, Valuer},
     strategies::{Decision, WhyNot, liquidate::Round},
 };
-use plimsoll_lab::rig::{ITestToken, mined};
+use plimsoll_testkit::devnet::{ITestToken, mined};
 
-use self::world::{DOLLAR, ETHER, World, outcome};
+use self::fixture::{DOLLAR, ETHER, Fixture, outcome};
 
 /// The names of all decisions, each once, with how many loans have it.
 fn decisions(round: &Round) -> Vec<(&'static str, usize)> {
@@ -31,14 +31,14 @@ fn decisions(round: &Round) -> Vec<(&'static str, usize)> {
 async fn a_batch_of_twenty_brings_exactly_what_was_tried() -> eyre::Result<()> {
     // Twenty that carry down to 1,744 dollars and better, five that carry to 1,628.
     let loans = (0..20).map(|more| 15_000 + more * 10).chain([14_000; 5]);
-    let mut world = World::new(loans, 100_000).await?;
-    assert_eq!(world.round().await?, Round::default());
-    world.set_price(1_700).await?;
-    world.trade_to(1_700).await?;
-    let round = world.round().await?;
+    let mut fixture = Fixture::new(loans, 100_000).await?;
+    assert_eq!(fixture.round().await?, Round::default());
+    fixture.set_price(1_700).await?;
+    fixture.trade_to(1_700).await?;
+    let round = fixture.round().await?;
     assert_eq!(decisions(&round), [("act", 20)]);
     let [intent] = round.intents.as_slice() else { panic!("{:?}", round.intents) };
-    let receipts = world.mine(&round.intents).await?;
+    let receipts = fixture.mine(&round.intents).await?;
     let outcome = outcome(&receipts[0]).unwrap();
     // A dollar is worth 1/1700 of a coin.
     let gain = outcome.profit * U256::from(ETHER) / U256::from(1_700 * DOLLAR);
@@ -46,48 +46,48 @@ async fn a_batch_of_twenty_brings_exactly_what_was_tried() -> eyre::Result<()> {
     // The table is close, and what may be used is enough.
     assert!(receipts[0].gas_used <= intent.expected_gas * 105 / 100, "{} used", receipts[0].gas_used);
     assert!(receipts[0].gas_used >= intent.expected_gas * 85 / 100, "{} used", receipts[0].gas_used);
-    assert_eq!(world.round().await?, Round::default());
+    assert_eq!(fixture.round().await?, Round::default());
     Ok(())
 }
 
 #[tokio::test]
 async fn a_thousand_go_in_one_transaction_and_three_batches_in_a_row() -> eyre::Result<()> {
-    let mut world = World::new((0..1_000).map(|more| 15_000 + more % 100), 10_000_000).await?;
-    world.set_price(1_700).await?;
-    world.trade_to(1_700).await?;
-    let round = world.round().await?;
+    let mut fixture = Fixture::new((0..1_000).map(|more| 15_000 + more % 100), 10_000_000).await?;
+    fixture.set_price(1_700).await?;
+    fixture.trade_to(1_700).await?;
+    let round = fixture.round().await?;
     assert_eq!(decisions(&round), [("act", 1_000)]);
     assert_eq!(round.intents.len(), 1);
 
     // As if blocks were smaller: three transactions, each tried after those before it.
-    world.room = 5_000_000;
-    let round = world.round().await?;
+    fixture.room = 5_000_000;
+    let round = fixture.round().await?;
     assert_eq!(decisions(&round), [("act", 1_000)]);
     assert_eq!(round.intents.len(), 3);
-    let receipts = world.mine(&round.intents).await?;
+    let receipts = fixture.mine(&round.intents).await?;
     for (intent, receipt) in round.intents.iter().zip(&receipts) {
         // They were tried in blocks of their own, so with some seconds of interest.
         let gain = outcome(receipt).unwrap().profit * U256::from(ETHER) / U256::from(1_700 * DOLLAR);
         assert!(gain.abs_diff(intent.expected_gain) < gain / U256::from(1_000_000), "{gain} {}", intent.expected_gain);
         assert!(receipt.gas_used <= intent.gas_limit * 95 / 100, "{} of {}", receipt.gas_used, intent.gas_limit);
     }
-    assert_eq!(world.round().await?, Round::default());
+    assert_eq!(fixture.round().await?, Round::default());
     Ok(())
 }
 
 #[tokio::test]
 async fn an_exchange_too_thin_for_the_batch_takes_a_part_and_one_that_pays_too_little_none() -> eyre::Result<()> {
-    let mut world = World::new([15_000; 40], 2_000).await?;
-    world.set_price(1_700).await?;
-    world.trade_to(1_700).await?;
-    let round = world.round().await?;
+    let mut fixture = Fixture::new([15_000; 40], 2_000).await?;
+    fixture.set_price(1_700).await?;
+    fixture.trade_to(1_700).await?;
+    let round = fixture.round().await?;
     assert_eq!(round.intents.len(), 1);
     let [("act", some), ("others_first", rest)] = decisions(&round)[..] else { panic!("{:?}", decisions(&round)) };
     assert_eq!(some + rest, 40);
-    world.mine(&round.intents).await?;
+    fixture.mine(&round.intents).await?;
     // Below the oracle's price by more than the bonus.
-    world.trade_to(1_600).await?;
-    let round = world.round().await?;
+    fixture.trade_to(1_600).await?;
+    let round = fixture.round().await?;
     assert!(round.intents.is_empty());
     assert_eq!(decisions(&round).first().map(|(name, _)| *name), Some("swap_too_thin"));
     Ok(())
@@ -95,22 +95,22 @@ async fn an_exchange_too_thin_for_the_batch_takes_a_part_and_one_that_pays_too_l
 
 #[tokio::test]
 async fn what_the_oracle_or_a_feed_does_not_say_is_a_reason_until_it_does_again() -> eyre::Result<()> {
-    let mut world = World::new([15_000; 2], 100_000).await?;
-    world.set_price(0).await?;
-    let (head, id) = (world.head().await?, world.params.id());
-    assert!(matches!(world.prices(&head).await?.of(id), Err(NoPrice::Reverted(_))));
-    assert_eq!(world.round().await?, Round::default());
+    let mut fixture = Fixture::new([15_000; 2], 100_000).await?;
+    fixture.set_price(0).await?;
+    let (head, id) = (fixture.head().await?, fixture.params.id());
+    assert!(matches!(fixture.prices(&head).await?.of(id), Err(NoPrice::Reverted(_))));
+    assert_eq!(fixture.round().await?, Round::default());
 
-    world.set_price(1_700).await?;
+    fixture.set_price(1_700).await?;
     assert_eq!(
-        world.prices(&world.head().await?).await?.of(id),
+        fixture.prices(&fixture.head().await?).await?.of(id),
         Ok(U256::from(1_700) * U256::from(10).pow(U256::from(24)))
     );
-    world.trade_to(1_700).await?;
-    assert_eq!(decisions(&world.round().await?), [("act", 2)]);
+    fixture.trade_to(1_700).await?;
+    assert_eq!(decisions(&fixture.round().await?), [("act", 2)]);
     // Two days later the oracle still has its price, on purpose, but what a dollar is worth is unknown.
-    world.wait(2 * 86_400).await?;
-    let round = world.round().await?;
+    fixture.wait(2 * 86_400).await?;
+    let round = fixture.round().await?;
     assert_eq!(decisions(&round), [("no_valuation", 2)]);
     let stale = |verdict: &plimsoll_keeper::strategies::liquidate::Verdict| {
         let Decision::WhyNot(WhyNot::NoValuation { problem, .. }) = &verdict.decision else { return false };
@@ -122,25 +122,25 @@ async fn what_the_oracle_or_a_feed_does_not_say_is_a_reason_until_it_does_again(
 
 #[tokio::test]
 async fn profit_may_be_collateral_and_a_pool_may_say_what_it_is_worth() -> eyre::Result<()> {
-    let mut world = World::new([15_000; 3], 100_000).await?;
-    world.set_price(1_700).await?;
-    world.trade_to(1_700).await?;
-    let (weth, usdc) = (world.params.collateralToken, world.params.loanToken);
+    let mut fixture = Fixture::new([15_000; 3], 100_000).await?;
+    fixture.set_price(1_700).await?;
+    fixture.trade_to(1_700).await?;
+    let (weth, usdc) = (fixture.params.collateralToken, fixture.params.loanToken);
     // What a dollar is worth, by the exchange: at the moment, and on average over a minute without trade.
-    let hop = |window_secs| PoolHop { pool: world.pool, token_in: usdc, token_out: weth, window_secs };
-    world.wait(120).await?;
+    let hop = |window_secs| PoolHop { pool: fixture.pool, token_in: usdc, token_out: weth, window_secs };
+    fixture.wait(120).await?;
     let exact = U256::from(ETHER / 1_700);
     for window_secs in [None, Some(60)] {
         let mut valuer = Valuer::new([(usdc, Source::Pools(vec![hop(window_secs)]))].into());
-        let rate = valuer.values(&world.node, &world.head().await?, &[usdc]).await?.of(usdc).unwrap();
+        let rate = valuer.values(&fixture.node, &fixture.head().await?, &[usdc]).await?.of(usdc).unwrap();
         let value = rate.value_down(U256::from(DOLLAR));
         // A tick is a hundredth of a percent.
         assert!(value.abs_diff(exact) < exact / U256::from(9_000), "{value} {exact} {window_secs:?}");
     }
-    world.settings.markets.values_mut().next().unwrap().routes[0].profit_in_collateral = true;
-    let round = world.round().await?;
+    fixture.settings.markets.values_mut().next().unwrap().routes[0].profit_in_collateral = true;
+    let round = fixture.round().await?;
     assert_eq!(decisions(&round), [("act", 3)]);
-    let receipts = world.mine(&round.intents).await?;
+    let receipts = fixture.mine(&round.intents).await?;
     let outcome = outcome(&receipts[0]).unwrap();
     assert_eq!(outcome.profitToken, weth);
     assert_eq!(round.intents[0].expected_gain, outcome.profit);
@@ -149,20 +149,24 @@ async fn profit_may_be_collateral_and_a_pool_may_say_what_it_is_worth() -> eyre:
 
 #[tokio::test]
 async fn own_tokens_pay_where_there_is_no_exchange() -> eyre::Result<()> {
-    let mut world = World::new([15_000; 3], 1).await?;
-    let settings = world.settings.markets.values_mut().next().unwrap();
+    let mut fixture = Fixture::new([15_000; 3], 1).await?;
+    let settings = fixture.settings.markets.values_mut().next().unwrap();
     (settings.routes, settings.from_inventory) = (Vec::new(), true);
-    world.set_price(1_700).await?;
-    assert_eq!(decisions(&world.round().await?), [("not_enough_inventory", 3)]);
+    fixture.set_price(1_700).await?;
+    assert_eq!(decisions(&fixture.round().await?), [("not_enough_inventory", 3)]);
     let wealth = U256::from(5_000 * DOLLAR);
-    world.stage.rig.give(world.params.loanToken, world.keeper, wealth, world.settings.core).await?;
-    let round = world.round().await?;
+    fixture
+        .suite
+        .devnet
+        .mint_and_approve(fixture.params.loanToken, fixture.keeper, wealth, fixture.settings.core)
+        .await?;
+    let round = fixture.round().await?;
     assert_eq!(round.intents.len(), 1, "{:?}", round.verdicts);
-    world.mine(&round.intents).await?;
-    let collateral = ITestToken::new(world.params.collateralToken, world.stage.rig.provider());
-    let seized = collateral.balanceOf(world.keeper).call().await?;
-    let loan = ITestToken::new(world.params.loanToken, world.stage.rig.provider());
-    let repaid = wealth - loan.balanceOf(world.keeper).call().await?;
+    fixture.mine(&round.intents).await?;
+    let collateral = ITestToken::new(fixture.params.collateralToken, fixture.suite.devnet.provider());
+    let seized = collateral.balanceOf(fixture.keeper).call().await?;
+    let loan = ITestToken::new(fixture.params.loanToken, fixture.suite.devnet.provider());
+    let repaid = wealth - loan.balanceOf(fixture.keeper).call().await?;
     let gain = seized.saturating_sub(repaid.div_ceil(U256::from(1_700 * DOLLAR)) * U256::from(ETHER));
     assert!(repaid > U256::ZERO && gain < round.intents[0].expected_gain + U256::from(ETHER));
     let worth = seized * U256::from(1_700 * DOLLAR) / U256::from(ETHER);
@@ -172,30 +176,30 @@ async fn own_tokens_pay_where_there_is_no_exchange() -> eyre::Result<()> {
 
 #[tokio::test]
 async fn a_loan_lost_to_a_rival_is_known_by_the_call_that_was_tried() -> eyre::Result<()> {
-    let mut world = World::new([15_000; 1], 100_000).await?;
-    world.set_price(1_700).await?;
-    let round = world.round().await?;
+    let mut fixture = Fixture::new([15_000; 1], 100_000).await?;
+    fixture.set_price(1_700).await?;
+    let round = fixture.round().await?;
     // A rival is faster.
-    let core = IPlimsoll::new(world.settings.core, world.stage.rig.provider());
-    let rival = world.stage.rig.node.account(5)?;
+    let core = IPlimsoll::new(fixture.settings.core, fixture.suite.devnet.provider());
+    let rival = fixture.suite.devnet.node.account(5)?;
     let wealth = U256::from(20_000 * DOLLAR);
-    world.stage.rig.give(world.params.loanToken, rival, wealth, world.settings.core).await?;
+    fixture.suite.devnet.mint_and_approve(fixture.params.loanToken, rival, wealth, fixture.settings.core).await?;
     let borrowers = round.verdicts.iter().map(|verdict| verdict.account).collect();
-    let liquidate = core.liquidate(world.params.clone(), borrowers, U256::MAX, U256::ZERO, rival, Default::default());
+    let liquidate = core.liquidate(fixture.params.clone(), borrowers, U256::MAX, U256::ZERO, rival, Default::default());
     mined(liquidate.from(rival)).await?;
     let intent = &round.intents[0];
     let call = plimsoll_keeper::prices::Call {
-        from: world.keeper,
+        from: fixture.keeper,
         to: intent.to,
         data: intent.data.clone(),
         gas: intent.gas_limit,
     };
-    let answers = world.node.calls(world.head().await?.hash, &[call]).await?;
+    let answers = fixture.node.calls(fixture.head().await?.hash, &[call]).await?;
     let refusal = answers[0].as_ref().unwrap_err();
     assert_eq!(
         plimsoll_keeper::strategies::Revert::of(refusal),
         plimsoll_keeper::strategies::Revert::NothingToLiquidate
     );
-    assert_eq!(world.round().await?, Round::default());
+    assert_eq!(fixture.round().await?, Round::default());
     Ok(())
 }

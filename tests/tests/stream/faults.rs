@@ -10,21 +10,21 @@ use alloy::{
     rpc::types::TransactionRequest,
 };
 use plimsoll_keeper::stream::{Cursor, EndpointState, Rebuild, Settings, Step};
-use plimsoll_lab::proxy::{Fault, Heads, Moment, RpcProvider, Rule};
+use plimsoll_testkit::proxy::{Fault, HeadFault, Phase, RpcProvider, Rule};
 
-use super::world::{
+use super::fixture::{
     By::{self, Http, WebSocket},
-    CORE, World,
+    CORE, Fixture,
 };
 use crate::random::Random;
 
 /// What can be wrong with an endpoint that still takes connections.
 fn faults() -> Vec<Fault> {
     vec![
-        Fault::Reset(Moment::BeforeForwarding),
-        Fault::Reset(Moment::AfterForwarding),
-        Fault::Stall(Moment::BeforeForwarding),
-        Fault::Stall(Moment::AfterForwarding),
+        Fault::Reset(Phase::BeforeForwarding),
+        Fault::Reset(Phase::AfterForwarding),
+        Fault::Stall(Phase::BeforeForwarding),
+        Fault::Stall(Phase::AfterForwarding),
         Fault::Page { status: 502 },
         Fault::Page { status: 200 },
         Fault::RateLimited { retry_after_secs: 1 },
@@ -33,26 +33,26 @@ fn faults() -> Vec<Fault> {
         Fault::TruncatedLogs { keep: 1 },
         Fault::LogRange { most_blocks: 3, provider: RpcProvider::Alchemy },
         Fault::Stale { head: 4 },
-        Fault::Heads(Heads::Skipped),
-        Fault::Heads(Heads::Duplicated),
-        Fault::Heads(Heads::Reordered),
+        Fault::Heads(HeadFault::Skipped),
+        Fault::Heads(HeadFault::Duplicated),
+        Fault::Heads(HeadFault::Reordered),
     ]
 }
 
 /// The first endpoint has a fault from some block on, the second has none.
 async fn beside_a_healthy_one(ways: [By; 2]) -> eyre::Result<()> {
-    let mut world = World::new(2).await?;
+    let mut fixture = Fixture::new(2).await?;
     for fault in faults() {
-        let mut keeper = world.keeper(&ways)?;
-        keeper.equals(&world).await?;
-        world.proxies[0].inject(fault.clone());
+        let mut keeper = fixture.keeper(&ways)?;
+        keeper.equals(&fixture).await?;
+        fixture.proxies[0].inject(fault.clone());
         for _ in 0..4 {
-            world.go_on(6).await?;
-            keeper.truth = Some(world.truth().await?);
-            keeper.equals(&world).await?;
+            fixture.go_on(6).await?;
+            keeper.truth = Some(fixture.truth().await?);
+            keeper.equals(&fixture).await?;
         }
         assert!(keeper.rebuilt.is_empty() && keeper.undone.is_empty(), "{fault:?}: {:?}", keeper.rebuilt);
-        world.proxies[0].lift_all();
+        fixture.proxies[0].lift_all();
     }
     Ok(())
 }
@@ -71,23 +71,23 @@ async fn where_the_first_websocket_fails_the_second_endpoint_is_asked() -> eyre:
 #[tokio::test]
 async fn a_fault_that_passes_is_waited_for_where_there_is_nobody_else() -> eyre::Result<()> {
     for way in [Http, WebSocket] {
-        let mut world = World::new(1).await?;
+        let mut fixture = Fixture::new(1).await?;
         for fault in faults() {
-            let mut keeper = world.keeper(&[way])?;
-            keeper.equals(&world).await?;
-            world.proxies[0].inject(Rule::from(fault.clone()).times(4));
+            let mut keeper = fixture.keeper(&[way])?;
+            keeper.equals(&fixture).await?;
+            fixture.proxies[0].inject(Rule::from(fault.clone()).times(4));
             for _ in 0..4 {
-                world.go_on(6).await?;
-                keeper.truth = Some(world.truth().await?);
+                fixture.go_on(6).await?;
+                keeper.truth = Some(fixture.truth().await?);
                 if matches!(fault, Fault::Stall(_)) {
                     // The deadline has to pass first.
                     tokio::time::timeout(Duration::from_millis(1_500), keeper.step()).await.ok();
-                    world.proxies[0].lift_all();
+                    fixture.proxies[0].lift_all();
                 }
-                keeper.equals(&world).await?;
+                keeper.equals(&fixture).await?;
             }
             assert!(keeper.rebuilt.is_empty(), "{fault:?}: {:?}", keeper.rebuilt);
-            world.proxies[0].lift_all();
+            fixture.proxies[0].lift_all();
         }
     }
     Ok(())
@@ -96,15 +96,15 @@ async fn a_fault_that_passes_is_waited_for_where_there_is_nobody_else() -> eyre:
 #[tokio::test]
 async fn logs_that_are_missing_are_noticed_and_cost_their_endpoint_its_place() -> eyre::Result<()> {
     for keep in [0, 1] {
-        let mut world = World::new(2).await?;
-        let patient = Settings { silence: Duration::from_secs(600), ..world.settings() };
-        let mut keeper = world.keeper_with(&[WebSocket, Http], Cursor { number: 0, hash: None }, patient)?;
+        let mut fixture = Fixture::new(2).await?;
+        let patient = Settings { silence: Duration::from_secs(600), ..fixture.settings() };
+        let mut keeper = fixture.keeper_with(&[WebSocket, Http], Cursor { number: 0, hash: None }, patient)?;
         keeper.everybody_is_there().await;
-        keeper.equals(&world).await?;
-        world.proxies[0].inject(Fault::TruncatedLogs { keep });
-        world.log(3).await?;
-        keeper.truth = Some(world.truth().await?);
-        keeper.equals(&world).await?;
+        keeper.equals(&fixture).await?;
+        fixture.proxies[0].inject(Fault::TruncatedLogs { keep });
+        fixture.log(3).await?;
+        keeper.truth = Some(fixture.truth().await?);
+        keeper.equals(&fixture).await?;
         let health = keeper.stream.health();
         assert!(matches!(&health[0].state, EndpointState::Demoted { for_secs, .. } if *for_secs > 30), "{health:?}");
         assert_eq!((health[0].lied, &health[1].state), (1, &EndpointState::Good));
@@ -116,23 +116,23 @@ async fn logs_that_are_missing_are_noticed_and_cost_their_endpoint_its_place() -
 
 #[tokio::test]
 async fn missing_logs_in_the_past_are_found_when_the_book_begins_anew() -> eyre::Result<()> {
-    let mut world = World::new(2).await?;
-    world.go_on(200).await?;
-    world.proxies[0].inject(Fault::TruncatedLogs { keep: 7 });
-    world.proxies[1].take_down().await;
-    let mut keeper = world.keeper(&[Http, Http])?;
-    keeper.reach(world.head().await?).await?;
-    assert_ne!(keeper.events, world.truth().await?, "no endpoint says that something is missing");
+    let mut fixture = Fixture::new(2).await?;
+    fixture.go_on(200).await?;
+    fixture.proxies[0].inject(Fault::TruncatedLogs { keep: 7 });
+    fixture.proxies[1].take_down().await;
+    let mut keeper = fixture.keeper(&[Http, Http])?;
+    keeper.reach(fixture.head().await?).await?;
+    assert_ne!(keeper.events, fixture.truth().await?, "no endpoint says that something is missing");
     // The other one tells of the next block, which is true and does not add up.
-    world.proxies[1].bring_up()?;
+    fixture.proxies[1].bring_up()?;
     keeper.everybody_is_there().await;
-    let behind = world.proxies[0].inject(Fault::Stale { head: 150 });
-    world.log(1).await?;
+    let behind = fixture.proxies[0].inject(Fault::Stale { head: 150 });
+    fixture.log(1).await?;
     while keeper.rebuilt.is_empty() {
         if let Step::Apply(_) = keeper.stream.next().await {
             keeper.stream.reject("more is taken than there is");
         } else {
-            world.proxies[0].lift(behind);
+            fixture.proxies[0].lift(behind);
             keeper.step().await?;
         }
     }
@@ -141,7 +141,7 @@ async fn missing_logs_in_the_past_are_found_when_the_book_begins_anew() -> eyre:
         "{:?}",
         keeper.rebuilt
     );
-    keeper.equals(&world).await?;
+    keeper.equals(&fixture).await?;
     let lied = keeper.stream.health().iter().map(|health| health.lied).collect::<Vec<_>>();
     assert_eq!(lied, [1, 0], "who left something out, and not who told the truth");
     Ok(())
@@ -149,86 +149,86 @@ async fn missing_logs_in_the_past_are_found_when_the_book_begins_anew() -> eyre:
 
 #[tokio::test]
 async fn ranges_shrink_until_the_provider_agrees_in_whatever_words() -> eyre::Result<()> {
-    let mut world = World::new(1).await?;
-    world.go_on(300).await?;
+    let mut fixture = Fixture::new(1).await?;
+    fixture.go_on(300).await?;
     for provider in RpcProvider::ALL {
-        let rule = world.proxies[0].inject(Fault::LogRange { most_blocks: 23, provider });
-        let mut keeper = world.keeper(&[Http])?;
-        keeper.equals(&world).await?;
+        let rule = fixture.proxies[0].inject(Fault::LogRange { most_blocks: 23, provider });
+        let mut keeper = fixture.keeper(&[Http])?;
+        keeper.equals(&fixture).await?;
         assert_eq!(keeper.stream.health()[0].failed, 0, "{provider:?}: {:?}", keeper.stream.health());
-        world.proxies[0].lift(rule);
+        fixture.proxies[0].lift(rule);
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn endpoints_that_are_dead_at_the_start_are_waited_for() -> eyre::Result<()> {
-    let mut world = World::new(2).await?;
-    world.go_on(12).await?;
-    for proxy in &mut world.proxies {
+    let mut fixture = Fixture::new(2).await?;
+    fixture.go_on(12).await?;
+    for proxy in &mut fixture.proxies {
         proxy.take_down().await;
     }
-    let mut keeper = world.keeper(&[WebSocket, Http])?;
+    let mut keeper = fixture.keeper(&[WebSocket, Http])?;
     let waited = tokio::time::timeout(Duration::from_millis(500), keeper.step()).await;
     assert!(waited.is_err() && keeper.stream.health().iter().all(|health| health.state == EndpointState::Away));
-    world.proxies[1].bring_up()?;
-    keeper.equals(&world).await?;
-    world.proxies[0].bring_up()?;
-    world.go_on(12).await?;
-    keeper.equals(&world).await
+    fixture.proxies[1].bring_up()?;
+    keeper.equals(&fixture).await?;
+    fixture.proxies[0].bring_up()?;
+    fixture.go_on(12).await?;
+    keeper.equals(&fixture).await
 }
 
 #[tokio::test]
 async fn endpoints_die_and_come_back_one_by_one_and_together() -> eyre::Result<()> {
-    let mut world = World::new(2).await?;
-    let mut keeper = world.keeper(&[WebSocket, Http])?;
+    let mut fixture = Fixture::new(2).await?;
+    let mut keeper = fixture.keeper(&[WebSocket, Http])?;
     for dead in [&[0][..], &[1], &[0, 1]] {
         for index in dead {
-            world.proxies[*index].take_down().await;
+            fixture.proxies[*index].take_down().await;
         }
-        world.go_on(9).await?;
+        fixture.go_on(9).await?;
         if dead.len() < 2 {
-            keeper.equals(&world).await?;
+            keeper.equals(&fixture).await?;
         }
         for index in dead {
-            world.proxies[*index].bring_up()?;
+            fixture.proxies[*index].bring_up()?;
         }
-        world.go_on(9).await?;
-        keeper.equals(&world).await?;
-        for proxy in &mut world.proxies {
+        fixture.go_on(9).await?;
+        keeper.equals(&fixture).await?;
+        for proxy in &mut fixture.proxies {
             proxy.cut_connections().await?;
         }
-        world.go_on(9).await?;
-        keeper.equals(&world).await?;
+        fixture.go_on(9).await?;
+        keeper.equals(&fixture).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn a_websocket_that_says_nothing_is_looked_after() -> eyre::Result<()> {
-    let mut world = World::new(1).await?;
-    let mut keeper = world.keeper(&[WebSocket])?;
-    keeper.equals(&world).await?;
-    world.proxies[0].inject(Fault::Heads(Heads::Skipped));
+    let mut fixture = Fixture::new(1).await?;
+    let mut keeper = fixture.keeper(&[WebSocket])?;
+    keeper.equals(&fixture).await?;
+    fixture.proxies[0].inject(Fault::Heads(HeadFault::Skipped));
     for _ in 0..3 {
-        world.go_on(3).await?;
-        keeper.equals(&world).await?;
+        fixture.go_on(3).await?;
+        keeper.equals(&fixture).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn a_busy_endpoint_is_left_alone_for_as_long_as_it_says() -> eyre::Result<()> {
-    let mut world = World::new(2).await?;
-    let mut keeper = world.keeper(&[Http, Http])?;
-    world.go_on(3).await?;
-    keeper.equals(&world).await?;
-    let busy = world.proxies[0].inject(Fault::RateLimited { retry_after_secs: 300 });
-    world.proxies[0].wait_for(|counts| counts.acted(busy) == 1).await?;
-    world.proxies[0].reset_counts();
-    world.go_on(30).await?;
-    keeper.equals(&world).await?;
-    assert_eq!(world.proxies[0].counts().total(), 0, "{:?}", world.proxies[0].counts());
+    let mut fixture = Fixture::new(2).await?;
+    let mut keeper = fixture.keeper(&[Http, Http])?;
+    fixture.go_on(3).await?;
+    keeper.equals(&fixture).await?;
+    let busy = fixture.proxies[0].inject(Fault::RateLimited { retry_after_secs: 300 });
+    fixture.proxies[0].wait_for(|counts| counts.acted(busy) == 1).await?;
+    fixture.proxies[0].reset_counts();
+    fixture.go_on(30).await?;
+    keeper.equals(&fixture).await?;
+    assert_eq!(fixture.proxies[0].counts().total(), 0, "{:?}", fixture.proxies[0].counts());
     let state = &keeper.stream.health()[0].state;
     assert!(matches!(state, EndpointState::Demoted { for_secs: 200..=300, .. }), "{state:?}");
     Ok(())
@@ -236,10 +236,10 @@ async fn a_busy_endpoint_is_left_alone_for_as_long_as_it_says() -> eyre::Result<
 
 #[tokio::test]
 async fn what_the_book_never_takes_means_to_begin_anew_once_it_is_proven() -> eyre::Result<()> {
-    let mut world = World::new(1).await?;
-    let mut keeper = world.keeper(&[WebSocket])?;
-    world.log(2).await?;
-    let number = world.head().await?.number;
+    let mut fixture = Fixture::new(1).await?;
+    let mut keeper = fixture.keeper(&[WebSocket])?;
+    fixture.log(2).await?;
+    let number = fixture.head().await?.number;
     loop {
         match keeper.stream.next().await {
             Step::Apply(block) if block.number == number => keeper.stream.reject("this cannot be"),
@@ -259,11 +259,11 @@ async fn a_contract_that_says_something_else_is_not_ours() -> eyre::Result<()> {
     // `PUSH1 0 PUSH1 0 LOG0 STOP`: a log without a topic.
     const OTHER_CODE: Bytes = bytes!("60006000a000");
     for blocks_later in [0, 100] {
-        let mut world = World::new(1).await?;
-        world.provider.anvil_set_code(CORE, OTHER_CODE).await?;
-        world.log(1).await?;
-        world.idle(blocks_later).await?;
-        let mut keeper = world.keeper(&[Http])?;
+        let mut fixture = Fixture::new(1).await?;
+        fixture.provider.anvil_set_code(CORE, OTHER_CODE).await?;
+        fixture.log(1).await?;
+        fixture.idle(blocks_later).await?;
+        let mut keeper = fixture.keeper(&[Http])?;
         while keeper.rebuilt.is_empty() {
             keeper.step().await?;
         }
@@ -278,18 +278,18 @@ async fn a_bloom_that_errs_is_believed_once_there_is_proof() -> eyre::Result<()>
     // Counts down from 4,000 and logs the hash of every number as a topic.
     const CROWD: Bytes = bytes!("610fa05b80600052602060002060006000a1600190038060035700");
     const SQUARE: Address = Address::repeat_byte(7);
-    let mut world = World::new(1).await?;
-    world.provider.anvil_set_code(SQUARE, CROWD).await?;
-    let mut keeper = world.keeper(&[WebSocket])?;
-    world.log(1).await?;
-    keeper.equals(&world).await?;
-    world.proxies[0].reset_counts();
+    let mut fixture = Fixture::new(1).await?;
+    fixture.provider.anvil_set_code(SQUARE, CROWD).await?;
+    let mut keeper = fixture.keeper(&[WebSocket])?;
+    fixture.log(1).await?;
+    keeper.equals(&fixture).await?;
+    fixture.proxies[0].reset_counts();
     let call =
-        TransactionRequest::default().with_from(world.node.account(2)?).with_to(SQUARE).with_gas_limit(20_000_000);
-    let _pending = world.provider.send_transaction(call).await?;
-    world.idle(1).await?;
-    keeper.equals(&world).await?;
-    let counts = world.proxies[0].counts();
+        TransactionRequest::default().with_from(fixture.node.account(2)?).with_to(SQUARE).with_gas_limit(20_000_000);
+    let _pending = fixture.provider.send_transaction(call).await?;
+    fixture.idle(1).await?;
+    keeper.equals(&fixture).await?;
+    let counts = fixture.proxies[0].counts();
     assert_eq!((counts.of("eth_getLogs"), keeper.stream.health()[0].lied), (2, 0), "{counts:?}");
     Ok(())
 }
@@ -298,38 +298,38 @@ async fn a_bloom_that_errs_is_believed_once_there_is_proof() -> eyre::Result<()>
 async fn whatever_happens_the_chain_comes_out_in_the_end() -> eyre::Result<()> {
     for seed in 1..=4 {
         let mut random = Random::from_seed(seed);
-        let mut world = World::new(3).await?;
-        let settings = Settings { deadline: Duration::from_millis(400), ..world.settings() };
+        let mut fixture = Fixture::new(3).await?;
+        let settings = Settings { deadline: Duration::from_millis(400), ..fixture.settings() };
         let mut keeper =
-            world.keeper_with(&[WebSocket, Http, WebSocket], Cursor { number: 0, hash: None }, settings)?;
+            fixture.keeper_with(&[WebSocket, Http, WebSocket], Cursor { number: 0, hash: None }, settings)?;
         let faults = faults();
         for _ in 0..25 {
             for _ in 0..3 {
                 let proxy = usize::try_from(random.below(3))?;
                 let fault = faults[usize::try_from(random.below(15))?].clone();
                 match random.below(6) {
-                    0 => world.proxies[proxy].lift_all(),
-                    1 => world.proxies[proxy].cut_connections().await?,
-                    _ => drop(world.proxies[proxy].inject(Rule::from(fault).times(1 + random.below(20)))),
+                    0 => fixture.proxies[proxy].lift_all(),
+                    1 => fixture.proxies[proxy].cut_connections().await?,
+                    _ => drop(fixture.proxies[proxy].inject(Rule::from(fault).times(1 + random.below(20)))),
                 }
             }
-            let head = world.head().await?.number;
+            let head = fixture.head().await?.number;
             match random.below(5) {
-                0 if head > 12 => world.reorganise(1 + random.below(10)).await?,
-                1 => world.idle(1 + random.below(80)).await?,
-                _ => world.go_on(1 + random.below(8)).await?,
+                0 if head > 12 => fixture.reorganise(1 + random.below(10)).await?,
+                1 => fixture.idle(1 + random.below(80)).await?,
+                _ => fixture.go_on(1 + random.below(8)).await?,
             }
-            keeper.truth = Some(world.truth().await?);
+            keeper.truth = Some(fixture.truth().await?);
             // Some steps, or none for a while.
             for _ in 0..random.below(12) {
                 tokio::time::timeout(Duration::from_millis(20), keeper.step()).await.ok().transpose()?;
             }
             keeper.rebuilt.clear();
         }
-        world.proxies.iter().for_each(plimsoll_lab::proxy::Proxy::lift_all);
-        world.log(1).await?;
-        keeper.truth = Some(world.truth().await?);
-        keeper.equals(&world).await?;
+        fixture.proxies.iter().for_each(plimsoll_testkit::proxy::Proxy::lift_all);
+        fixture.log(1).await?;
+        keeper.truth = Some(fixture.truth().await?);
+        keeper.equals(&fixture).await?;
     }
     Ok(())
 }

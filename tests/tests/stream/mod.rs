@@ -2,8 +2,8 @@
 //! what the chain has.
 
 mod faults;
+mod fixture;
 mod reorgs;
-mod world;
 
 use std::time::Duration;
 
@@ -15,24 +15,24 @@ use alloy::{
 use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_chain::error::ChainError;
 use plimsoll_keeper::stream::{Cursor, EndpointState, Settings, Step};
-use plimsoll_lab::proxy::{Fault, Moment};
+use plimsoll_testkit::proxy::{Fault, Phase};
 
-use self::world::{
+use self::fixture::{
     By::{Http, WebSocket},
-    CORE, World,
+    CORE, Fixture,
 };
 
 #[tokio::test]
 async fn every_event_arrives_once_and_in_order() -> eyre::Result<()> {
     for way in [Http, WebSocket] {
-        let mut world = World::new(1).await?;
+        let mut fixture = Fixture::new(1).await?;
         // Some by range, some block by block, some while they happen.
-        world.go_on(150).await?;
-        let mut keeper = world.keeper(&[way])?;
-        keeper.equals(&world).await?;
+        fixture.go_on(150).await?;
+        let mut keeper = fixture.keeper(&[way])?;
+        keeper.equals(&fixture).await?;
         for _ in 0..10 {
-            world.go_on(3).await?;
-            keeper.equals(&world).await?;
+            fixture.go_on(3).await?;
+            keeper.equals(&fixture).await?;
         }
         assert!(keeper.undone.is_empty() && keeper.rebuilt.is_empty());
     }
@@ -41,33 +41,33 @@ async fn every_event_arrives_once_and_in_order() -> eyre::Result<()> {
 
 #[tokio::test]
 async fn an_idle_block_costs_no_call_and_one_with_events_a_single_one() -> eyre::Result<()> {
-    let mut world = World::new(1).await?;
-    let patient = Settings { silence: Duration::from_secs(600), ..world.settings() };
-    let mut keeper = world.keeper_with(&[WebSocket], Cursor { number: 0, hash: None }, patient)?;
-    world.log(1).await?;
-    keeper.equals(&world).await?;
-    world.proxies[0].reset_counts();
+    let mut fixture = Fixture::new(1).await?;
+    let patient = Settings { silence: Duration::from_secs(600), ..fixture.settings() };
+    let mut keeper = fixture.keeper_with(&[WebSocket], Cursor { number: 0, hash: None }, patient)?;
+    fixture.log(1).await?;
+    keeper.equals(&fixture).await?;
+    fixture.proxies[0].reset_counts();
     for _ in 0..50 {
-        world.idle(1).await?;
-        keeper.reach(world.head().await?).await?;
+        fixture.idle(1).await?;
+        keeper.reach(fixture.head().await?).await?;
     }
-    assert_eq!(world.proxies[0].counts().total(), 0, "{:?}", world.proxies[0].counts());
+    assert_eq!(fixture.proxies[0].counts().total(), 0, "{:?}", fixture.proxies[0].counts());
     for _ in 0..10 {
-        world.log(2).await?;
-        keeper.reach(world.head().await?).await?;
+        fixture.log(2).await?;
+        keeper.reach(fixture.head().await?).await?;
     }
-    let counts = world.proxies[0].counts();
+    let counts = fixture.proxies[0].counts();
     assert_eq!((counts.total(), counts.of("eth_getLogs")), (10, 10), "{counts:?}");
-    keeper.equals(&world).await
+    keeper.equals(&fixture).await
 }
 
 #[tokio::test]
 async fn only_the_newest_block_comes_with_a_header_to_decide_by() -> eyre::Result<()> {
-    let mut world = World::new(1).await?;
-    world.go_on(9).await?;
-    let mut keeper = world.keeper(&[WebSocket])?;
+    let mut fixture = Fixture::new(1).await?;
+    fixture.go_on(9).await?;
+    let mut keeper = fixture.keeper(&[WebSocket])?;
     let on_head = keeper.stream.on_head();
-    let head = world.head().await?;
+    let head = fixture.head().await?;
     let mut tips = Vec::new();
     while keeper.at != head {
         if let Step::Apply(block) = keeper.step().await? {
@@ -82,9 +82,9 @@ async fn only_the_newest_block_comes_with_a_header_to_decide_by() -> eyre::Resul
 
 #[tokio::test]
 async fn a_step_is_said_again_until_it_is_accepted() -> eyre::Result<()> {
-    let mut world = World::new(1).await?;
-    world.go_on(3).await?;
-    let mut keeper = world.keeper(&[Http])?;
+    let mut fixture = Fixture::new(1).await?;
+    fixture.go_on(3).await?;
+    let mut keeper = fixture.keeper(&[Http])?;
     let first = keeper.stream.next().await;
     assert_eq!(keeper.stream.next().await, first);
     keeper.stream.accept();
@@ -96,10 +96,10 @@ async fn a_step_is_said_again_until_it_is_accepted() -> eyre::Result<()> {
 /// As in a loop that listens to other things, too: what waits is dropped again and again.
 #[tokio::test]
 async fn nothing_is_lost_when_waiting_is_given_up() -> eyre::Result<()> {
-    let mut world = World::new(1).await?;
-    let mut keeper = world.keeper(&[WebSocket])?;
-    world.go_on(30).await?;
-    let head = world.head().await?;
+    let mut fixture = Fixture::new(1).await?;
+    let mut keeper = fixture.keeper(&[WebSocket])?;
+    fixture.go_on(30).await?;
+    let head = fixture.head().await?;
     while keeper.at != head {
         tokio::select! {
             biased;
@@ -107,17 +107,17 @@ async fn nothing_is_lost_when_waiting_is_given_up() -> eyre::Result<()> {
             () = tokio::task::yield_now() => {}
         }
     }
-    keeper.equals(&world).await
+    keeper.equals(&fixture).await
 }
 
 #[tokio::test]
 async fn an_endpoint_of_another_chain_is_named_and_never_asked() -> eyre::Result<()> {
-    let mut world = World::new(2).await?;
-    world.go_on(9).await?;
-    let wrong = Settings { chain_id: 1, ..world.settings() };
-    let mut stranger = world.keeper_with(&[Http, WebSocket], Cursor { number: 0, hash: None }, wrong)?;
-    world.proxies[0].wait_for(|counts| counts.of("eth_chainId") > 0).await?;
-    world.proxies[1].wait_for(|counts| counts.of("eth_chainId") > 0).await?;
+    let mut fixture = Fixture::new(2).await?;
+    fixture.go_on(9).await?;
+    let wrong = Settings { chain_id: 1, ..fixture.settings() };
+    let mut stranger = fixture.keeper_with(&[Http, WebSocket], Cursor { number: 0, hash: None }, wrong)?;
+    fixture.proxies[0].wait_for(|counts| counts.of("eth_chainId") > 0).await?;
+    fixture.proxies[1].wait_for(|counts| counts.of("eth_chainId") > 0).await?;
     let waited = tokio::time::timeout(Duration::from_millis(300), stranger.stream.next()).await;
     assert!(waited.is_err(), "{waited:?}");
     for endpoint in stranger.stream.health() {
@@ -126,13 +126,13 @@ async fn an_endpoint_of_another_chain_is_named_and_never_asked() -> eyre::Result
     }
 
     // The same id, and another first block: one with another gas limit, for two that began in the same second are alike.
-    let other = World::of(1, &["--gas-limit", "40000000"]).await?;
-    let endpoints = [&world.proxies[0], &other.proxies[0]].map(|proxy| proxy.http_url().parse::<Endpoint>());
-    let genesis = Some(world.block(0).await?.hash);
-    let settings = Settings { genesis, ..world.settings() };
+    let other = Fixture::of(1, &["--gas-limit", "40000000"]).await?;
+    let endpoints = [&fixture.proxies[0], &other.proxies[0]].map(|proxy| proxy.http_url().parse::<Endpoint>());
+    let genesis = Some(fixture.block(0).await?.hash);
+    let settings = Settings { genesis, ..fixture.settings() };
     let from = Cursor { number: 0, hash: genesis };
     let endpoints = endpoints.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let mut stream = plimsoll_keeper::stream::Stream::start(endpoints, World::sources(), from, settings);
+    let mut stream = plimsoll_keeper::stream::Stream::start(endpoints, Fixture::sources(), from, settings);
     other.proxies[0].wait_for(|counts| counts.of("eth_getBlockByNumber") > 0).await?;
     while !matches!(stream.health()[1].state, EndpointState::Excluded { .. }) {
         tokio::task::yield_now().await;
@@ -144,25 +144,25 @@ async fn an_endpoint_of_another_chain_is_named_and_never_asked() -> eyre::Result
 
 #[tokio::test]
 async fn others_read_through_the_stream_and_are_helped_over_failures() -> eyre::Result<()> {
-    let mut world = World::new(2).await?;
-    world.log(1).await?;
-    let mut keeper = world.keeper(&[WebSocket, Http])?;
+    let mut fixture = Fixture::new(2).await?;
+    fixture.log(1).await?;
+    let mut keeper = fixture.keeper(&[WebSocket, Http])?;
     keeper.everybody_is_there().await;
-    keeper.equals(&world).await?;
+    keeper.equals(&fixture).await?;
     let reader = keeper.stream.reader();
-    let head = world.head().await?;
-    world.proxies[0].inject(Fault::Stall(Moment::BeforeForwarding));
+    let head = fixture.head().await?;
+    fixture.proxies[0].inject(Fault::Stall(Phase::BeforeForwarding));
     let code: Bytes = reader.ask(head.number, "eth_getCode", (CORE, head.hash)).await?;
     assert!(!code.is_empty() && reader.clients(0).len() == 2);
 
     // A revert is the contract's word, and nobody else is asked.
-    world.provider.anvil_set_code(CORE, bytes!("60006000fd")).await?;
-    world.proxies[0].lift_all();
-    let asked = world.proxies.iter().map(|proxy| proxy.counts().of("eth_call")).sum::<u64>();
+    fixture.provider.anvil_set_code(CORE, bytes!("60006000fd")).await?;
+    fixture.proxies[0].lift_all();
+    let asked = fixture.proxies.iter().map(|proxy| proxy.counts().of("eth_call")).sum::<u64>();
     let call = TransactionRequest::default().to(CORE);
     let refused = reader.ask::<_, Bytes>(head.number, "eth_call", (call, "latest")).await;
     assert!(matches!(refused, Err(ChainError::Refused { .. })), "{refused:?}");
-    let asked_now = world.proxies.iter().map(|proxy| proxy.counts().of("eth_call")).sum::<u64>();
+    let asked_now = fixture.proxies.iter().map(|proxy| proxy.counts().of("eth_call")).sum::<u64>();
     assert_eq!(asked_now, asked + 1);
     Ok(())
 }

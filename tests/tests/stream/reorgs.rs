@@ -2,25 +2,25 @@
 
 use alloy::{eips::BlockNumHash, providers::ext::AnvilApi};
 use plimsoll_keeper::stream::{Cursor, Rebuild};
-use plimsoll_lab::proxy::{Fault, Moment, Rule};
+use plimsoll_testkit::proxy::{Fault, Phase, Rule};
 
-use super::world::{
+use super::fixture::{
     By::{self, Http, WebSocket},
-    World,
+    Fixture,
 };
 
 async fn reorganised(way: By, depths: &[u64]) -> eyre::Result<()> {
-    let mut world = World::new(1).await?;
-    world.go_on(90).await?;
-    let mut keeper = world.keeper(&[way])?;
-    keeper.equals(&world).await?;
+    let mut fixture = Fixture::new(1).await?;
+    fixture.go_on(90).await?;
+    let mut keeper = fixture.keeper(&[way])?;
+    keeper.equals(&fixture).await?;
     for depth in depths {
         keeper.undone.clear();
-        world.reorganise(*depth).await?;
-        keeper.equals(&world).await?;
+        fixture.reorganise(*depth).await?;
+        keeper.equals(&fixture).await?;
         assert_eq!(keeper.undone.iter().max(), Some(depth), "{:?}", keeper.undone);
-        world.go_on(*depth + 1).await?;
-        keeper.equals(&world).await?;
+        fixture.go_on(*depth + 1).await?;
+        keeper.equals(&fixture).await?;
     }
     assert!(keeper.rebuilt.is_empty(), "{:?}", keeper.rebuilt);
     Ok(())
@@ -38,12 +38,12 @@ async fn replaced_blocks_are_noticed_without_announcements_too() -> eyre::Result
 
 #[tokio::test]
 async fn more_than_sixty_four_replaced_blocks_mean_to_begin_anew() -> eyre::Result<()> {
-    let mut world = World::new(1).await?;
-    world.go_on(90).await?;
-    let mut keeper = world.keeper(&[WebSocket])?;
-    keeper.equals(&world).await?;
-    world.reorganise(65).await?;
-    keeper.equals(&world).await?;
+    let mut fixture = Fixture::new(1).await?;
+    fixture.go_on(90).await?;
+    let mut keeper = fixture.keeper(&[WebSocket])?;
+    keeper.equals(&fixture).await?;
+    fixture.reorganise(65).await?;
+    keeper.equals(&fixture).await?;
     assert_eq!(keeper.rebuilt, [Rebuild::TooDeep { tip: 91, oldest: 27 }]);
     Ok(())
 }
@@ -51,58 +51,58 @@ async fn more_than_sixty_four_replaced_blocks_mean_to_begin_anew() -> eyre::Resu
 #[tokio::test]
 async fn blocks_that_are_taken_back_without_a_word_are_noticed() -> eyre::Result<()> {
     for way in [Http, WebSocket] {
-        let mut world = World::new(1).await?;
-        world.go_on(12).await?;
-        let mut keeper = world.keeper(&[way])?;
-        keeper.equals(&world).await?;
-        world.provider.anvil_rollback(Some(4)).await?;
-        keeper.equals(&world).await?;
+        let mut fixture = Fixture::new(1).await?;
+        fixture.go_on(12).await?;
+        let mut keeper = fixture.keeper(&[way])?;
+        keeper.equals(&fixture).await?;
+        fixture.provider.anvil_rollback(Some(4)).await?;
+        keeper.equals(&fixture).await?;
         assert_eq!(keeper.undone, [4]);
-        world.go_on(6).await?;
-        keeper.equals(&world).await?;
+        fixture.go_on(6).await?;
+        keeper.equals(&fixture).await?;
 
-        let before = world.provider.anvil_snapshot().await?;
-        world.go_on(5).await?;
-        keeper.equals(&world).await?;
-        world.provider.anvil_revert(before).await?;
-        keeper.equals(&world).await?;
+        let before = fixture.provider.anvil_snapshot().await?;
+        fixture.go_on(5).await?;
+        keeper.equals(&fixture).await?;
+        fixture.provider.anvil_revert(before).await?;
+        keeper.equals(&fixture).await?;
         assert!(keeper.rebuilt.is_empty(), "{:?}", keeper.rebuilt);
     }
     Ok(())
 }
 
 /// What a keeper that starts at a block says first.
-async fn started_at(world: &World, block: BlockNumHash) -> eyre::Result<Vec<Rebuild>> {
+async fn started_at(fixture: &Fixture, block: BlockNumHash) -> eyre::Result<Vec<Rebuild>> {
     let from = Cursor { number: block.number, hash: Some(block.hash) };
-    let mut keeper = world.keeper_with(&[Http, WebSocket], from, world.settings())?;
-    keeper.reach(world.head().await?).await?;
+    let mut keeper = fixture.keeper_with(&[Http, WebSocket], from, fixture.settings())?;
+    keeper.reach(fixture.head().await?).await?;
     Ok(keeper.rebuilt)
 }
 
 #[tokio::test]
 async fn a_block_that_was_replaced_while_the_keeper_was_down_is_noticed() -> eyre::Result<()> {
-    let mut world = World::new(2).await?;
-    world.go_on(20).await?;
-    let (stays, goes) = (world.block(16).await?, world.block(17).await?);
-    world.reorganise(5).await?;
-    world.go_on(3).await?;
-    assert_eq!(started_at(&world, stays).await?, []);
-    assert_eq!(started_at(&world, goes).await?, [Rebuild::NotCanonical { number: 17, hash: goes.hash }]);
+    let mut fixture = Fixture::new(2).await?;
+    fixture.go_on(20).await?;
+    let (stays, goes) = (fixture.block(16).await?, fixture.block(17).await?);
+    fixture.reorganise(5).await?;
+    fixture.go_on(3).await?;
+    assert_eq!(started_at(&fixture, stays).await?, []);
+    assert_eq!(started_at(&fixture, goes).await?, [Rebuild::NotCanonical { number: 17, hash: goes.hash }]);
     Ok(())
 }
 
 #[tokio::test]
 async fn an_endpoint_that_does_not_have_the_block_yet_is_behind_and_nothing_was_replaced() -> eyre::Result<()> {
-    let mut world = World::new(1).await?;
-    world.go_on(20).await?;
-    let at = world.head().await?;
-    let stale = world.proxies[0].inject(Fault::Stale { head: 10 });
+    let mut fixture = Fixture::new(1).await?;
+    fixture.go_on(20).await?;
+    let at = fixture.head().await?;
+    let stale = fixture.proxies[0].inject(Fault::Stale { head: 10 });
     let from = Cursor { number: at.number, hash: Some(at.hash) };
-    let mut keeper = world.keeper_with(&[Http], from, world.settings())?;
-    world.proxies[0].wait_for(|counts| counts.of("eth_getBlockByNumber") > 8).await?;
-    world.proxies[0].lift(stale);
-    world.idle(2).await?;
-    keeper.reach(world.head().await?).await?;
+    let mut keeper = fixture.keeper_with(&[Http], from, fixture.settings())?;
+    fixture.proxies[0].wait_for(|counts| counts.of("eth_getBlockByNumber") > 8).await?;
+    fixture.proxies[0].lift(stale);
+    fixture.idle(2).await?;
+    keeper.reach(fixture.head().await?).await?;
     assert!(keeper.rebuilt.is_empty() && keeper.undone.is_empty(), "{:?} {:?}", keeper.rebuilt, keeper.undone);
     Ok(())
 }
@@ -110,23 +110,23 @@ async fn an_endpoint_that_does_not_have_the_block_yet_is_behind_and_nothing_was_
 /// A range of blocks takes several questions, and in between the chain may become another.
 #[tokio::test]
 async fn blocks_that_are_replaced_while_they_are_asked_for_leave_nothing_behind() -> eyre::Result<()> {
-    let mut world = World::new(1).await?;
-    world.go_on(150).await?;
+    let mut fixture = Fixture::new(1).await?;
+    fixture.go_on(150).await?;
     // After the first block, the newest one and the one to begin with, the ends of the range are asked for.
     for asked_before in 3..6 {
-        let proxy = &world.proxies[0];
-        let stall = Rule::from(Fault::Stall(Moment::BeforeForwarding)).on(&["eth_getBlockByNumber"]);
+        let proxy = &fixture.proxies[0];
+        let stall = Rule::from(Fault::Stall(Phase::BeforeForwarding)).on(&["eth_getBlockByNumber"]);
         let stalled = proxy.inject(stall.after(asked_before).times(1));
-        let mut keeper = world.keeper(&[WebSocket])?;
+        let mut keeper = fixture.keeper(&[WebSocket])?;
         let reached = tokio::join!(keeper.step(), async {
-            world.proxies[0].wait_for(|counts| counts.acted(stalled) > 0).await?;
-            world.reorganise(100).await?;
-            world.proxies[0].lift(stalled);
+            fixture.proxies[0].wait_for(|counts| counts.acted(stalled) > 0).await?;
+            fixture.reorganise(100).await?;
+            fixture.proxies[0].lift(stalled);
             eyre::Ok(())
         });
         reached.0?;
         reached.1?;
-        keeper.equals(&world).await?;
+        keeper.equals(&fixture).await?;
     }
     Ok(())
 }

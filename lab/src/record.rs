@@ -1,0 +1,61 @@
+//! `lab record`: makes a recording of a block of a live chain.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use eyre::ensure;
+use plimsoll_chain::endpoint::Endpoint;
+use plimsoll_deploy::{progress::say, tools::Tools};
+use serde::Serialize;
+
+use plimsoll_testkit::recording::{Outcome, Recorder, replay};
+
+use crate::output::Folder;
+
+/// What was recorded.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The chain.
+    pub chain_id: u64,
+    /// The block.
+    pub block: u64,
+    /// What is in it.
+    pub outcome: Outcome,
+    /// How many accounts it touched.
+    pub accounts: usize,
+    /// How many slots it touched.
+    pub slots: usize,
+    /// The recording.
+    pub files: [PathBuf; 2],
+}
+
+/// Replays a block of a live chain and records what that asks for. Nothing is written unless the replay ends as the
+/// block did, because then something is missing.
+pub async fn record(tools: &Tools, endpoint: Endpoint, number: u64, folder: &Path) -> eyre::Result<Report> {
+    let folder = Folder::ready(folder)?;
+    let recorder = Recorder::start(endpoint, number).await?;
+    let block = recorder.block()?;
+    say(format_args!("replaying the {} transactions of block {number}", block.transactions.len()));
+    let (was, outcome) = (Outcome::of(&block), replay(tools, &recorder.http_url(), &block).await?);
+    ensure!(
+        outcome == was,
+        "block {number} ended with {was}, but replayed with {outcome}: nothing is recorded. Take another block; Anvil \
+         cannot replay one whose contracts ask for PREVRANDAO"
+    );
+    let recording = recorder.recording().await?;
+    let files = recording.add_to(folder.path())?;
+    let (accounts, slots) = recording.size();
+    Ok(Report { chain_id: recording.chain_id(), block: number, outcome, accounts, slots, files })
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [state, block] = &self.files;
+        writeln!(f, "block {} of chain {}: {}", self.block, self.chain_id, self.outcome)?;
+        writeln!(f, "{} accounts and {} slots before it: {}", self.accounts, self.slots, state.display())?;
+        write!(f, "the block: {}", block.display())
+    }
+}

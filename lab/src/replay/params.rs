@@ -1,0 +1,159 @@
+//! What is chosen: the market, who borrows there, and what is around it.
+
+use alloy::primitives::U256;
+use plimsoll_keeper::{
+    amount::Amount,
+    math::wide::{product, to_u128},
+};
+use serde::{Serialize, Serializer};
+
+use super::{feed::Feed, prices::PRICE_DECIMALS};
+use plimsoll_testkit::{borrowers::NewLoan, random::Random};
+
+/// A dollar in units of the loan token, and a feed's.
+pub const DOLLAR: u128 = 1_000_000;
+/// The least that may be owed, as in the local manifest's market.
+pub const SMALLEST_DEBT: u128 = 100 * DOLLAR;
+/// Lenders give so many hundredths of what is borrowed.
+pub const LENT_PERCENT: u128 = 150;
+/// What the exchange keeps of a trade, in millionths, as in the local manifest's pool.
+pub const SWAP_FEE_PPM: u128 = 3_000;
+/// Collateral units that make up one worth a unit of the loan token at a price of 1: 18 decimals against 6, and the
+/// price's 8.
+pub const UNITS_PER_UNIT: u128 = 10_u128.pow(18 - 6 + 8);
+/// Everybody begins at least this far from where borrowing more is refused, and at most this much safer, by health.
+const LEAST_MARGIN_BPS: u128 = 50;
+const SAFEST_BPS: u128 = 12_000;
+/// Loans are as large as 1 ÷ (a number between 0 and 1 + this part of it): the largest has a hundred times the smallest.
+const TAIL: u128 = Random::PARTS / 100;
+const BPS: u128 = 10_000;
+
+/// One set of parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplayParams {
+    /// Up to where one may borrow, by the worth of the collateral.
+    pub borrow_ltv_bps: u16,
+    /// From where on one is liquidated.
+    pub liquidation_ltv_bps: u16,
+    /// What sales bring until they have lowered the exchange's price by 2 %, in units of the loan token.
+    #[serde(serialize_with = "as_dollars")]
+    pub depth: u128,
+    /// What gas costs, in wei.
+    #[serde(serialize_with = "as_gwei")]
+    pub gas_price: u128,
+    /// What an ether is worth, as a price, where the collateral is something else: gas is paid in it.
+    #[serde(serialize_with = "as_price")]
+    pub ether_price: Option<u128>,
+    /// When the oracle answers.
+    pub feed: Feed,
+    /// How many borrow.
+    pub positions: u64,
+    /// How much they do together, in units of the loan token.
+    #[serde(serialize_with = "as_dollars")]
+    pub debt: u128,
+    /// From which number they are drawn.
+    pub seed: u64,
+}
+
+impl ReplayParams {
+    /// Who borrows, at the price of the beginning. Sizes have a heavy tail: a few hold much of the debt. Most are as
+    /// close to the line as the borrow LTV lets them be, few are far from it.
+    #[must_use]
+    pub fn loans(&self, price: u128) -> Vec<NewLoan> {
+        let mut random = Random::from_seed(self.seed);
+        let least = u128::from(self.liquidation_ltv_bps) * BPS / u128::from(self.borrow_ltv_bps) + LEAST_MARGIN_BPS;
+        let drawn: Vec<_> = (0..self.positions)
+            .map(|_| {
+                let size = Random::PARTS * BPS / (random.part() + TAIL);
+                let caution = random.part();
+                (size, least + SAFEST_BPS * caution.pow(2) / Random::PARTS.pow(2))
+            })
+            .collect();
+        let all: u128 = drawn.iter().map(|(size, _)| size).sum();
+        let loan = |(size, health_bps): &(u128, u128)| {
+            let debt = (self.debt / all.max(1) * size).max(SMALLEST_DEBT);
+            let worth = debt * health_bps / u128::from(self.liquidation_ltv_bps);
+            let collateral = to_u128(product(worth + 1, UNITS_PER_UNIT) / U256::from(price.max(1)));
+            NewLoan { collateral, debt }
+        };
+        drawn.iter().map(loan).collect()
+    }
+
+    /// What an ether is worth when the collateral is worth this.
+    #[must_use]
+    pub fn ether(&self, price: u128) -> u128 {
+        self.ether_price.unwrap_or(price)
+    }
+}
+
+/// Units of the loan token as people read them.
+#[must_use]
+pub fn dollars(units: u128) -> Amount {
+    Amount::new(units, 6, "USDC")
+}
+
+/// A price of gas as people read it.
+#[must_use]
+pub fn gwei(wei: u128) -> Amount {
+    Amount::new(wei, 9, "gwei")
+}
+
+/// A feed's price as people read it.
+#[must_use]
+pub fn price(price: u128) -> Amount {
+    Amount::new(price, PRICE_DECIMALS, "USD")
+}
+
+/// What collateral is worth at a price, in units of the loan token, rounded down.
+#[must_use]
+pub fn worth(collateral: u128, price: u128) -> u128 {
+    let (whole, rest) = (collateral / UNITS_PER_UNIT, collateral % UNITS_PER_UNIT);
+    whole * price + rest * price / UNITS_PER_UNIT
+}
+
+fn as_dollars<S: Serializer>(units: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+    dollars(*units).serialize(serializer)
+}
+
+fn as_gwei<S: Serializer>(wei: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+    gwei(*wei).serialize(serializer)
+}
+
+fn as_price<S: Serializer>(of_ether: &Option<u128>, serializer: S) -> Result<S::Ok, S::Error> {
+    of_ether.map(price).serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_may_borrow_what_is_drawn_and_the_same_seed_draws_the_same() {
+        let feed = Feed { heartbeat_secs: 3_600, deviation_bps: 50 };
+        for (seed, borrow_ltv_bps, liquidation_ltv_bps, price) in
+            [(1, 8_000, 8_600, 20_000_000_000), (2, 9_300, 9_450, 100_012_345), (3, 100, 9_800, 10_000)]
+        {
+            let params = ReplayParams {
+                borrow_ltv_bps,
+                liquidation_ltv_bps,
+                depth: DOLLAR,
+                gas_price: 1,
+                ether_price: None,
+                feed,
+                positions: 500,
+                debt: 20_000_000 * DOLLAR,
+                seed,
+            };
+            let loans = params.loans(price);
+            assert_eq!(loans, params.loans(price));
+            assert_ne!(loans, ReplayParams { seed: seed + 1, ..params.clone() }.loans(price));
+            let owed: u128 = loans.iter().map(|loan| loan.debt).sum();
+            assert!(owed.abs_diff(params.debt) < params.debt / 100, "{owed}");
+            for loan in loans {
+                let most = worth(loan.collateral, price) * u128::from(borrow_ltv_bps) / BPS;
+                assert!(loan.debt <= most, "{loan:?} {most}");
+            }
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! The keeper as a process of its own, on a [`Suite`].
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Mutex,
+};
+
+use alloy::{
+    primitives::Address,
+    providers::{DynProvider, Provider},
+};
+use eyre::{ContextCompat, WrapErr, bail, ensure};
+use plimsoll_deploy::{progress::say, workspace::Workspace};
+use serde_json::Value;
+use tokio::time::{self, Duration, Instant};
+
+use crate::{deployment::Suite, process::Process, workspace::workspace};
+
+/// Environment variable that names the keeper's executable, so that none is built.
+pub const KEEPER_VARIABLE: &str = "PLIMSOLL_KEEPER";
+/// The cargo package whose executable the keeper is.
+const KEEPER_PACKAGE: &str = "plimsoll-keeper";
+/// Variables that cargo sets for the programs it runs, by the beginning of their names. A build that inherited them would
+/// build crates again whose build scripts depend on them.
+const CARGO_RUN_VARIABLES: [&str; 5] =
+    ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"];
+
+/// Indices of the Anvil accounts that sign liquidations and harvests. The testkit uses them for nothing else.
+const SIGNERS: [usize; 2] = [8, 9];
+/// What the keeper prints before the address of its page when that is up.
+const LISTENING: &str = "Listening on ";
+/// Time between two queries of a keeper that is waited for.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// How long a keeper has to send the transactions that it decided on: much more than it takes, also on a busy machine.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A running keeper. Dropping it kills the process.
+#[derive(Debug)]
+pub struct Keeper {
+    url: String,
+    signers: [Address; 2],
+    client: reqwest::Client,
+    process: Process,
+}
+
+/// The configuration of a keeper.
+#[derive(Debug, Clone)]
+pub struct KeeperSetup {
+    /// Name of its folder in the suite's temporary folder. Keepers with the same folder use the same store.
+    pub folder: String,
+    /// The nodes that it uses: for each the settings of an `[[endpoints]]` table, in TOML.
+    pub endpoints: Vec<String>,
+    /// Settings of the `[signers]` table, in TOML.
+    pub signers: String,
+    /// Whether it sends transactions. Otherwise it is a dry run.
+    pub live: bool,
+    /// Further settings, in TOML.
+    pub further: String,
+}
+
+impl KeeperSetup {
+    /// Returns the configuration of a live keeper over the suite's node, with two of Anvil's accounts as signers.
+    #[must_use]
+    pub fn live(suite: &Suite) -> Self {
+        Self {
+            folder: "keeper".to_owned(),
+            endpoints: [suite.devnet.node.ws_url(), suite.devnet.node.http_url()]
+                .map(|url| format!("url = \"{url}\""))
+                .to_vec(),
+            signers: Self::anvil_signers(SIGNERS),
+            live: true,
+            further: String::new(),
+        }
+    }
+
+    /// Returns the settings that make two of Anvil's own accounts the signers of liquidations and of harvests.
+    #[must_use]
+    pub fn anvil_signers([liquidations, harvests]: [usize; 2]) -> String {
+        format!("liquidations = {{ anvil = {liquidations} }}\nharvests = {{ anvil = {harvests} }}")
+    }
+
+    /// Returns the folder of the keeper's store.
+    #[must_use]
+    pub fn store(&self, suite: &Suite) -> PathBuf {
+        suite.scratch().join(&self.folder).join("data")
+    }
+}
+
+impl Keeper {
+    /// Starts a live keeper and waits until its page is up. `program` is an executable that takes the keeper's arguments;
+    /// `settings` are further settings in TOML.
+    ///
+    /// # Errors
+    /// As [`Keeper::start_with`].
+    pub async fn start(suite: &Suite, program: Command, settings: &str) -> eyre::Result<Self> {
+        let setup = KeeperSetup { further: settings.to_owned(), ..KeeperSetup::live(suite) };
+        Self::start_with(suite, program, &setup).await
+    }
+
+    /// Starts a keeper and waits until its page is up. `program` is an executable that takes the keeper's arguments.
+    ///
+    /// # Errors
+    /// When the keeper does not start, with its last lines of output.
+    pub async fn start_with(suite: &Suite, mut program: Command, setup: &KeeperSetup) -> eyre::Result<Self> {
+        let folder = suite.scratch().join(&setup.folder);
+        fs::create_dir_all(&folder)?;
+        let file = folder.join("keeper.toml");
+        let [record, data] = [suite.record().to_path_buf(), setup.store(suite)];
+        let endpoints: String =
+            setup.endpoints.iter().map(|settings| format!("[[endpoints]]\n{settings}\n\n")).collect();
+        let settings = format!(
+            "[deployment]\nrecord = {record:?}\n\n{endpoints}[signers]\n{}\n\n[store]\nfolder = {data:?}\n\n\
+             [http]\nlisten = \"127.0.0.1:0\"\n\n{}\n",
+            setup.signers, setup.further,
+        );
+        fs::write(&file, settings)?;
+        program.args(["run", "--config"]).arg(&file);
+        if setup.live {
+            program.arg("--live");
+        }
+        // Locks of signing keys are kept per suite: other suites have chains of their own with the same keys.
+        program.env("XDG_STATE_HOME", suite.scratch().join("state"));
+        let start = move || Process::start("keeper", program, |line| Some(line.strip_prefix(LISTENING)?.to_owned()));
+        let (process, url) = tokio::task::spawn_blocking(start).await??;
+        let [liquidations, harvests] = SIGNERS.map(|index| suite.devnet.account(index));
+        Ok(Self { url, signers: [liquidations?, harvests?], client: reqwest::Client::new(), process })
+    }
+
+    /// Returns the account that signs liquidations in [`KeeperSetup::live`].
+    #[must_use]
+    pub const fn signer(&self) -> Address {
+        self.signers[0]
+    }
+
+    /// Returns the accounts that sign liquidations and harvests in [`KeeperSetup::live`].
+    #[must_use]
+    pub const fn signers(&self) -> [Address; 2] {
+        self.signers
+    }
+
+    /// Returns the URL of the keeper's page.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Returns one of the keeper's JSON documents, such as `status`, `positions` or `markets`.
+    ///
+    /// # Errors
+    /// When the keeper has ended, with its last lines of output, or has no such document.
+    pub async fn api(&self, name: &str) -> eyre::Result<Value> {
+        let url = format!("{}/api/{name}", self.url);
+        let answer = self.client.get(&url).send().await.wrap_err_with(|| self.not_answering())?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
+    /// Returns the keeper's answer at a path, such as `/metrics`, as text.
+    ///
+    /// # Errors
+    /// When the keeper has ended, with its last lines of output.
+    pub async fn text(&self, path: &str) -> eyre::Result<String> {
+        let answer = self.client.get(format!("{}{path}", self.url)).send().await;
+        Ok(answer.wrap_err_with(|| self.not_answering())?.text().await?)
+    }
+
+    /// Waits until one of the keeper's JSON documents satisfies a condition, and returns it. There is no time limit; use
+    /// [`tokio::time::timeout`].
+    ///
+    /// # Errors
+    /// As [`Keeper::api`].
+    pub async fn wait_until(&self, name: &str, mut condition: impl FnMut(&Value) -> bool) -> eyre::Result<Value> {
+        loop {
+            let document = self.api(name).await?;
+            if condition(&document) {
+                return Ok(document);
+            }
+            time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// Waits until the keeper reports that it is ready: it has read the chain up to its head. There is no time limit.
+    ///
+    /// # Errors
+    /// When the keeper has ended, with its last lines of output.
+    pub async fn wait_until_ready(&self) -> eyre::Result<()> {
+        loop {
+            let answer = self.client.get(format!("{}/readyz", self.url)).send().await;
+            if answer.wrap_err_with(|| self.not_answering())?.status().is_success() {
+                return Ok(());
+            }
+            time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// Waits until the keeper has applied a block. There is no time limit.
+    ///
+    /// # Errors
+    /// When the keeper has ended, with its last lines of output.
+    pub async fn wait_for_block(&self, number: u64) -> eyre::Result<()> {
+        while self.applied_block().await? < Some(number) {
+            time::sleep(POLL_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the keeper has decided on a block and sent its transactions. Returns whether any of them is pending.
+    ///
+    /// # Errors
+    /// When the keeper has ended, with its last lines of output.
+    pub async fn wait_for_response(&self, provider: &DynProvider, block: u64) -> eyre::Result<bool> {
+        self.wait_for_block(block).await?;
+        let deadline = Instant::now() + RESPONSE_TIMEOUT;
+        while Instant::now() < deadline {
+            if self.has_pending(provider).await? {
+                return Ok(true);
+            }
+            if !self.is_sending(block).await? {
+                return Ok(false);
+            }
+            time::sleep(POLL_INTERVAL).await;
+        }
+        Ok(false)
+    }
+
+    /// Returns whether the keeper reports something that it is about to send, or has sent and does not know the result of.
+    async fn is_sending(&self, block: u64) -> eyre::Result<bool> {
+        let status = self.api("status").await?;
+        let all = |name: &str| status[name].as_array().cloned().unwrap_or_default();
+        let acts = |count: &Value| count["acts"] == true || count["reason"] == "in_flight";
+        let harvests = |programme: &Value| {
+            let decision = &programme["decision"];
+            decision["acts"] == true && decision["block"] == block
+        };
+        Ok(all("decisions").iter().any(acts) || all("programmes").iter().any(harvests))
+    }
+
+    /// Returns whether the node has a pending transaction of one of the keeper's signers.
+    async fn has_pending(&self, provider: &DynProvider) -> eyre::Result<bool> {
+        for signer in self.signers {
+            let mined = provider.get_transaction_count(signer).await?;
+            if provider.get_transaction_count(signer).pending().await? > mined {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns how many transactions the keeper reports as pending.
+    ///
+    /// # Errors
+    /// When the keeper has ended, with its last lines of output.
+    pub async fn pending(&self) -> eyre::Result<u64> {
+        let status = self.api("status").await?;
+        let signers = status["signers"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(signers.iter().filter_map(|signer| signer["pending"].as_u64()).sum())
+    }
+
+    /// Returns the last block that the keeper has applied; none at first.
+    async fn applied_block(&self) -> eyre::Result<Option<u64>> {
+        // The markets have the same block number as everything else, and are the smallest document.
+        Ok(self.api("markets").await?["block"].as_u64())
+    }
+
+    /// Asks the keeper to shut down by SIGTERM, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not end with exit code 0.
+    pub async fn shut_down(self) -> eyre::Result<()> {
+        let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status()?;
+        ensure!(asked.success(), "SIGTERM could not be sent to the keeper: {asked}");
+        let process = self.process;
+        let ended = tokio::task::spawn_blocking(move || process.ended()).await??;
+        ensure!(ended.success(), "the keeper ended with {ended}");
+        Ok(())
+    }
+
+    /// Returns the last lines that the keeper printed.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+
+    fn not_answering(&self) -> String {
+        format!("the keeper does not answer. Its last output was:\n{}", self.output())
+    }
+}
+
+/// Returns the keeper's executable as a command: the one that [`KEEPER_VARIABLE`] names, or else the one that
+/// `cargo build --package plimsoll-keeper` makes in the repository. It is built at most once in each process, and by one
+/// process at a time; where it is up to date, that takes a fraction of a second.
+///
+/// The build is optimised where this crate is. It goes to the repository's own `target` folder, or to the one that
+/// `CARGO_TARGET_DIR` names.
+///
+/// # Errors
+/// When the repository is not found, or the keeper does not compile; cargo's own messages are on stderr.
+pub fn keeper_program() -> eyre::Result<Command> {
+    if let Some(named) = env::var_os(KEEPER_VARIABLE).filter(|program| !program.is_empty()) {
+        let program = PathBuf::from(named);
+        ensure!(program.is_file(), "there is no file {}, which {KEEPER_VARIABLE} names", program.display());
+        return Ok(Command::new(program));
+    }
+    static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut built = BUILT.lock().map_err(|_| eyre::eyre!("an earlier attempt to build the keeper panicked"))?;
+    let program = match &*built {
+        Some(program) => program.clone(),
+        None => built.insert(build_keeper(&workspace()?)?).clone(),
+    };
+    Ok(Command::new(program))
+}
+
+/// Builds the keeper and returns its executable.
+fn build_keeper(workspace: &Workspace) -> eyre::Result<PathBuf> {
+    let _lock = workspace.lock("keeper")?;
+    say("building the keeper, where it is not up to date");
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace.root()).stdin(Stdio::null()).stderr(Stdio::inherit());
+    command.args(["build", "--package", KEEPER_PACKAGE, "--bins", "--quiet"]);
+    command.args(["--message-format", "json-render-diagnostics"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    for (name, _) in env::vars_os() {
+        let is_of_this_run = |prefix: &&str| name.to_string_lossy().starts_with(*prefix);
+        if CARGO_RUN_VARIABLES.iter().any(|prefix| is_of_this_run(&prefix)) {
+            command.env_remove(name);
+        }
+    }
+    let output = command.output().wrap_err("cargo cannot be started")?;
+    ensure!(output.status.success(), "the keeper does not compile; cargo's messages are above");
+    executable(&output.stdout)
+}
+
+/// Returns the only executable among cargo's JSON messages.
+fn executable(messages: &[u8]) -> eyre::Result<PathBuf> {
+    let lines = messages.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let mut executables = BTreeSet::new();
+    for line in lines {
+        let message: Value = serde_json::from_slice(line).wrap_err("a message of cargo")?;
+        executables.extend(message["executable"].as_str().map(Path::new).map(Path::to_path_buf));
+    }
+    let first = executables.pop_first().wrap_err("cargo names no executable of the keeper")?;
+    if executables.is_empty() { Ok(first) } else { bail!("the keeper has more than one executable") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_is_read_from_cargos_messages() {
+        let messages = br#"{"reason":"compiler-artifact","executable":null}
+{"reason":"compiler-artifact","executable":"/target/debug/keeper"}
+{"reason":"build-finished","success":true}
+"#;
+        assert_eq!(executable(messages).unwrap(), Path::new("/target/debug/keeper"));
+        assert!(executable(b"{\"executable\":null}\n").is_err());
+        assert!(executable(b"{\"executable\":\"/a\"}\n{\"executable\":\"/b\"}\n").is_err());
+    }
+}

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+pub mod borrowers;
+pub mod deployment;
+pub mod devnet;
+pub mod exchange;
+pub mod files;
+pub mod keeper;
+pub mod market;
+pub mod market_env;
+pub mod observer;
+pub mod proxy;
+pub mod random;
+pub mod recording;
+pub mod scenario;
+pub mod workspace;
+
+pub use plimsoll_deploy::{node, process};

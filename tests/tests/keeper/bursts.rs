@@ -1,0 +1,25 @@
+//! Many loans under water in one block.
+
+use std::process::Command;
+
+use plimsoll_lab::burst;
+
+fn keeper() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_keeper_bin"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_loans_under_water_are_liquidated_in_the_next_block() -> eyre::Result<()> {
+    let report = burst::run(20, keeper()).await?;
+    assert_eq!((report.liquidated, report.reverted, report.sent_twice), (20, 0, 0), "{report:?}");
+    assert!(report.blocks <= 4, "{report:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_loans_under_water_are_liquidated_within_four_blocks() -> eyre::Result<()> {
+    let report = burst::run(1_000, keeper()).await?;
+    assert_eq!((report.liquidated, report.reverted, report.sent_twice), (1_000, 0, 0), "{report:?}");
+    assert!(report.blocks <= 4, "{report:?}");
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! Nights on which something else goes wrong: the chain takes back what was mined, somebody else has the same idea,
+//! nodes are dead, stalled or lying, there is no price, or nothing to sell collateral to.
+
+use alloy::{
+    primitives::{Address, Bytes, U256},
+    providers::{Provider, ext::AnvilApi},
+    rpc::types::anvil::ReorgOptions,
+};
+use eyre::ensure;
+use plimsoll_contracts::IPlimsoll;
+use plimsoll_testkit::{
+    keeper::{Keeper, KeeperSetup},
+    proxy::{Fault, Phase, Proxy},
+};
+use serde_json::Value;
+
+use super::fixture::{ETHER, Fixture, SOON_FINAL, program, soon};
+
+/// What a revert may cost at most that finds everything done already.
+const LOST_RACE_GAS: u64 = 300_000;
+
+/// Whether every position below water, of which there are so many, has this reason for doing nothing, with a figure.
+fn all_because(positions: &Value, count: usize, reason: &str) -> bool {
+    let all = positions["positions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let below = all.iter().filter(|position| position["distance_bps"].as_i64().is_some_and(|bps| bps < 0));
+    let because = |position: &&Value| {
+        let decision = &position["decision"];
+        let has_figures = decision["text"].as_str().is_some_and(|text| text.contains(|c: char| c.is_ascii_digit()));
+        decision["reason"] == reason && decision["acts"] == false && has_figures
+    };
+    below.clone().count() == count && below.clone().all(|position| because(&position))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_liquidation_that_the_chain_takes_back_is_done_again_and_once() -> eyre::Result<()> {
+    const DEPTHS: u64 = 3;
+    let fixture = Fixture::begin(&[2; 3]).await?;
+    let setup = KeeperSetup { further: SOON_FINAL.to_owned(), ..KeeperSetup::live(&fixture.suite) };
+    let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
+    keeper.wait_until_ready().await?;
+    fixture.stop_mining().await?;
+    for depth in 1..=DEPTHS {
+        fixture.fall(u128::from(depth) - 1).await?;
+        let fallen = fixture.head().await?;
+        fixture.until_liquidated(2 * depth, &[&keeper]).await?;
+        while fixture.head().await? < fallen + depth {
+            fixture.idle(1, &keeper).await?;
+        }
+        let taken = fixture.head().await? - fallen;
+        fixture.provider().anvil_reorg(ReorgOptions { depth: taken, tx_block_pairs: Vec::new() }).await?;
+        ensure!(fixture.liquidated().await?.len() < usize::try_from(2 * depth)?, "nothing was taken back");
+        fixture.until_liquidated(2 * depth, &[&keeper]).await?;
+    }
+    let signer = keeper.signer();
+    let journal = fixture.end(keeper, &setup).await?;
+    fixture.ensure_each_once().await?;
+    fixture.ensure_on_record(&journal, signer).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_keepers_in_a_race_each_loan_is_done_once_and_neither_gets_stuck() -> eyre::Result<()> {
+    const ACCOUNTS: [[usize; 2]; 2] = [[8, 9], [6, 7]];
+    const LOANS: u64 = 10;
+    let fixture = Fixture::begin(&[LOANS; 3]).await?;
+    let setup = KeeperSetup { further: SOON_FINAL.to_owned(), ..KeeperSetup::live(&fixture.suite) };
+    let rival =
+        KeeperSetup { folder: "rival".to_owned(), signers: KeeperSetup::anvil_signers(ACCOUNTS[1]), ..setup.clone() };
+    let one = Keeper::start_with(&fixture.suite, program(), &setup).await?;
+    let other = Keeper::start_with(&fixture.suite, program(), &rival).await?;
+    for keeper in [&one, &other] {
+        keeper.wait_until_ready().await?;
+    }
+    let refusals = [
+        (KeeperSetup { signers: KeeperSetup::anvil_signers([4, 5]), ..setup.clone() }, "another keeper"),
+        (
+            KeeperSetup { folder: "third".to_owned(), ..setup.clone() },
+            "already signs on chain 31337 for another keeper",
+        ),
+    ];
+    for (wrong, words) in refusals {
+        let refused = Keeper::start_with(&fixture.suite, program(), &wrong).await;
+        let said = refused.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        ensure!(said.contains(words), "it was to say {words:?}: {said}");
+    }
+
+    fixture.stop_mining().await?;
+    for group in 0..3 {
+        fixture.fall(group).await?;
+        fixture.until_liquidated(LOANS * (u64::try_from(group)? + 1), &[&one, &other]).await?;
+    }
+    let (mut done, mut lost) = (0, Vec::new());
+    for (keeper, setup, accounts) in [(one, &setup, ACCOUNTS[0]), (other, &rival, ACCOUNTS[1])] {
+        soon(async {
+            while keeper.pending().await? > 0 {
+                fixture.idle(1, &keeper).await?;
+            }
+            Ok(())
+        })
+        .await?;
+        let signer: Address = fixture.suite.devnet.node.account(accounts[0])?;
+        let journal = fixture.end(keeper, setup).await?;
+        fixture.ensure_on_record(&journal, signer).await?;
+        for (hash, did, gas) in fixture.mined_of(signer).await?.into_values() {
+            if did { done += 1 } else { lost.push((hash, gas)) }
+        }
+    }
+    ensure!(done >= 3, "{done}");
+    ensure!(lost.iter().all(|(_, gas)| *gas <= LOST_RACE_GAS), "{lost:?}");
+    fixture.ensure_each_once().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_lost_race_nothing_is_waited_for_when_the_loan_is_under_water_again() -> eyre::Result<()> {
+    const GWEI: u128 = 1_000_000_000;
+    let fixture = Fixture::begin(&[1]).await?;
+    let (devnet, dollars) = (&fixture.suite.devnet, U256::from(1_000_000_000_u64));
+    let rival = devnet.node.account(4)?;
+    devnet.mint_and_approve(fixture.params.loanToken, rival, dollars, fixture.core).await?;
+    let keeper = Keeper::start(&fixture.suite, program(), "").await?;
+    keeper.wait_until_ready().await?;
+    fixture.stop_mining().await?;
+    fixture.fall(0).await?;
+    let mut borrower = Address::ZERO;
+    let is_sent = |positions: &Value| {
+        let position = &positions["positions"][0];
+        borrower = position["account"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default();
+        position["decision"]["reason"] == "act"
+    };
+    soon(keeper.wait_until("positions", is_sent)).await?;
+    soon(keeper.wait_until("status", |status| status["signers"][0]["pending"] == 1)).await?;
+    // The rival's is in the same block and before it.
+    let core = IPlimsoll::new(fixture.core, fixture.provider());
+    let call = core.liquidate(fixture.params.clone(), vec![borrower], dollars, U256::ZERO, rival, Bytes::new());
+    let call = call.from(rival).gas(1_000_000).max_fee_per_gas(2_000 * GWEI).max_priority_fee_per_gas(1_500 * GWEI);
+    let taken = *call.send().await?.tx_hash();
+    fixture.mine().await?;
+    let receipt = fixture.provider().get_transaction_receipt(taken).await?;
+    ensure!(receipt.is_some_and(|receipt| receipt.status()), "the rival was too late");
+    soon(keeper.wait_until("status", |status| status["totals"]["reverted"] == 1)).await?;
+
+    fixture.set_price(150_000_000_000).await?;
+    let head = fixture.head().await?;
+    let is_decided = |positions: &Value| positions["positions"][0]["decision"]["block"] == head;
+    let decided = soon(keeper.wait_until("positions", is_decided)).await?;
+    ensure!(decided["positions"][0]["decision"]["reason"] == "act", "{decided:#}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_nodes_that_are_dead_stalled_or_lying_every_loan_is_done_in_the_end() -> eyre::Result<()> {
+    let mut fixture = Fixture::begin(&[2; 3]).await?;
+    let node = fixture.suite.devnet.node.address().to_owned();
+    let (mut first, mut second) = (Proxy::start(&node).await?, Proxy::start(&node).await?);
+    let url = |proxy: &Proxy| format!("url = \"{}\"", proxy.ws_url());
+    let setup = KeeperSetup { endpoints: vec![url(&first), url(&second)], ..KeeperSetup::live(&fixture.suite) };
+    let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
+    keeper.wait_until_ready().await?;
+
+    // Both die, the price falls, and they come back.
+    first.take_down().await;
+    second.take_down().await;
+    fixture.fall(0).await?;
+    first.bring_up()?;
+    second.bring_up()?;
+    fixture.until_liquidated(2, &[&keeper]).await?;
+
+    // The first hides what happens: loans that only the second tells of. Whoever announces a block is asked about it, so
+    // it takes a few until the lie is heard.
+    let lie = first.inject(Fault::TruncatedLogs { keep: 0 });
+    fixture.set_price(200_000_000_000).await?;
+    fixture.open(1, 2).await?;
+    let is_caught =
+        |status: &Value| status["endpoints"][0]["problem"].as_str().is_some_and(|problem| problem.contains("left out"));
+    soon(async {
+        while !is_caught(&keeper.api("status").await?) {
+            fixture.suite.supply(&fixture.params, U256::ONE).await?;
+            keeper.wait_for_block(fixture.head().await?).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    fixture.fall(1).await?;
+    fixture.until_liquidated(6, &[&keeper]).await?;
+    first.lift(lie);
+
+    // The second, which is asked since then, swallows every question.
+    let stall = second.inject(Fault::Stall(Phase::BeforeForwarding));
+    fixture.fall(2).await?;
+    fixture.until_liquidated(8, &[&keeper]).await?;
+    ensure!(second.counts().acted(stall) > 0, "nobody asked the node that stalls");
+    second.lift(stall);
+    fixture.ensure_each_once().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_price_or_an_exchange_it_says_so_and_does_it_when_there_is_one() -> eyre::Result<()> {
+    const LOANS: usize = 3;
+    let fixture = Fixture::without_pool(&[3]).await?;
+    // Enough for a thousandth of an ether.
+    fixture.provide([ETHER / 1_000, 2_000_000]).await?;
+    let keeper = Keeper::start(&fixture.suite, program(), "").await?;
+    keeper.wait_until_ready().await?;
+    let price_of = |markets: &Value| {
+        let all = markets["markets"].as_array().map(Vec::as_slice).unwrap_or_default();
+        all.iter().find(|market| market["name"] == "weth-usdc").map(|market| market["price"].clone())
+    };
+
+    fixture.set_price(0).await?;
+    let head = fixture.head().await?;
+    soon(keeper.wait_for_block(head)).await?;
+    let no_price = |markets: &Value| price_of(markets).is_some_and(|price| price["Err"].is_string());
+    soon(keeper.wait_until("markets", no_price)).await?;
+
+    fixture.fall(0).await?;
+    soon(keeper.wait_until("positions", |positions| all_because(positions, LOANS, "swap_too_thin"))).await?;
+    ensure!(!no_price(&keeper.api("markets").await?), "there is a price again");
+    ensure!(fixture.mined_of(keeper.signer()).await?.is_empty(), "something was sent");
+
+    fixture.provide([1_000_000 * ETHER, 2_000_000_000_000_000]).await?;
+    fixture.until_liquidated(3, &[&keeper]).await?;
+    fixture.ensure_each_once().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_sends_nothing_and_says_what_it_would() -> eyre::Result<()> {
+    let fixture = Fixture::begin(&[4]).await?;
+    let setup = KeeperSetup { live: false, ..KeeperSetup::live(&fixture.suite) };
+    let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
+    keeper.wait_until_ready().await?;
+    fixture.fall(0).await?;
+    for _ in 0..3 {
+        let positions = soon(keeper.wait_until("positions", |positions| all_because(positions, 4, "dry_run"))).await?;
+        ensure!(!positions.to_string().contains("cost 0.000000000000000000"), "{positions}");
+        fixture.idle(1, &keeper).await?;
+    }
+    let events = keeper.api("status").await?["timeline"].clone();
+    ensure!(
+        events.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(|one| one["state"] == "dry")),
+        "{events}"
+    );
+    ensure!(fixture.mined_of(keeper.signer()).await?.is_empty(), "something was sent");
+    ensure!(fixture.provider().get_transaction_count(keeper.signer()).pending().await? == 0, "something waits");
+    Ok(())
+}
