@@ -1,11 +1,11 @@
-//! What a proxy was asked, and what befell it: the figures of "calls per idle block", and the conditions tests wait
-//! for.
+//! Counts of a proxy's requests and of its rules' effects: for figures such as calls per idle block, and as conditions
+//! that tests wait for.
 
 use std::collections::BTreeMap;
 
 use super::rules::RuleId;
 
-/// What was asked since the proxy started or was last told to count from zero.
+/// Requests, blocks and effects since the proxy started or its counts were last reset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     calls: BTreeMap<String, u64>,
@@ -14,32 +14,32 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Requests of one method, each of a batch by itself. Faults change nothing: what was asked counts.
+    /// Returns the number of requests of a method. Each request of a batch counts, and so do those that a fault affects.
     #[must_use]
     pub fn of(&self, method: &str) -> u64 {
         self.calls.get(method).copied().unwrap_or_default()
     }
 
-    /// Requests by method.
+    /// Returns the number of requests by method.
     #[must_use]
     pub const fn by_method(&self) -> &BTreeMap<String, u64> {
         &self.calls
     }
 
-    /// All requests.
+    /// Returns the number of all requests.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.calls.values().sum()
     }
 
-    /// HeadFault that the node announced, whatever became of them on the way. When one is counted, the pool of
-    /// [`Fault::GethPool`](super::Fault::GethPool) has already taken notice.
+    /// Returns the number of heads that the node announced, also those that a fault withheld. When a head is counted, the
+    /// pool of [`Fault::GethPool`](super::Fault::GethPool) has already processed it.
     #[must_use]
     pub const fn blocks(&self) -> u64 {
         self.blocks
     }
 
-    /// Requests per block, for a report. None before the first block.
+    /// Returns the average number of requests per block; none before the first block.
     #[must_use]
     pub fn per_block(&self) -> Option<f64> {
         let calls = f64::from(u32::try_from(self.total()).ok()?);
@@ -47,22 +47,22 @@ impl Counts {
         (self.blocks > 0).then(|| calls / blocks)
     }
 
-    /// How often a rule has acted: on an HTTP request or WebSocket message, however many calls that holds, or on a
-    /// head.
+    /// Returns how often a rule has acted: once per affected HTTP request or WebSocket message, however many calls that
+    /// contains, and once per affected announcement.
     #[must_use]
     pub fn acted(&self, rule: RuleId) -> u64 {
         self.acted.get(&rule).copied().unwrap_or_default()
     }
 
-    pub(super) fn asked(&mut self, method: &str) {
+    pub(super) fn add_request(&mut self, method: &str) {
         *self.calls.entry(method.to_owned()).or_default() += 1;
     }
 
-    pub(super) const fn mined(&mut self) {
+    pub(super) const fn add_block(&mut self) {
         self.blocks += 1;
     }
 
-    pub(super) fn act(&mut self, rule: RuleId) {
+    pub(super) fn add_effect(&mut self, rule: RuleId) {
         *self.acted.entry(rule).or_default() += 1;
     }
 }

@@ -1,10 +1,11 @@
-//! geth's transaction pool in front of Anvil's, which is more lenient in replacing and stricter about the base fee.
+//! The rules of geth's transaction pool in front of Anvil's, which is more lenient about replacements and stricter about
+//! the base fee.
 //!
-//! Checked here, with geth's words, codes and order: what the pool has already, a tip above the maximum fee, a nonce
-//! that is used up, funds for the transaction alone, and replacement, which takes a tenth more of both fees. A
-//! transaction that Anvil refuses for its base fee is kept and tried again after every block; until then it is pending
-//! for whoever asks here. Everything else is Anvil's own refusal, in its words. Only `eth_sendRawTransaction` comes
-//! this way, and what is kept belongs to this proxy, as it would to one node.
+//! Checked here, with geth's texts, error codes and order: known transactions, a priority fee above the maximum fee, a used
+//! nonce, funds for the transaction by itself, and replacements, which need 10 % more of both fees. A transaction whose
+//! maximum fee is below the base fee, which Anvil refuses, is kept and retried after every block; until it is mined this
+//! proxy reports it as pending. All other refusals are Anvil's. The rules apply to `eth_sendRawTransaction`, and the kept
+//! transactions belong to this proxy, as a pool belongs to one node.
 
 use std::collections::BTreeMap;
 
@@ -25,19 +26,19 @@ use super::{
     upstream::Upstream,
 };
 
-/// By how much both fees of a replacement must be higher, in percent of the old.
+/// By how much both fees of a replacement must exceed the old ones, in percent.
 const PRICE_BUMP_PERCENT: u128 = 10;
 
-/// What Anvil says of a maximum fee below the base fee.
+/// Part of Anvil's error for a maximum fee below the base fee.
 const BELOW_BASE_FEE: &str = "max fee per gas less than block base fee";
 
-/// The transactions that wait for a lower base fee, by sender and nonce.
+/// Transactions that wait for a lower base fee, by sender and nonce.
 #[derive(Debug, Default)]
 pub(super) struct GethPool {
     waiting: Mutex<BTreeMap<(Address, u64), Recovered<TxEnvelope>>>,
 }
 
-/// What decides whether a transaction can be replaced.
+/// The properties of a pooled transaction that decide on its replacement.
 #[derive(Debug, Clone, Copy)]
 struct Pooled {
     hash: B256,
@@ -65,7 +66,7 @@ impl Pooled {
 }
 
 impl GethPool {
-    /// Answers what a pool is asked. Fails when the node does not answer.
+    /// Answers a request that concerns the pool. Fails when the node does not answer.
     pub(super) async fn answer(&self, upstream: &Upstream, request: &Request) -> eyre::Result<Reply> {
         match request.method.as_str() {
             "eth_sendRawTransaction" => self.send(upstream, request).await,
@@ -75,8 +76,9 @@ impl GethPool {
         }
     }
 
-    /// Hands what waits to the node, which takes it, refuses it for good, or still finds it too cheap.
-    pub(super) async fn try_again(&self, upstream: &Upstream) -> eyre::Result<()> {
+    /// Sends the waiting transactions to the node again. Those that it accepts, or refuses for another reason than the base
+    /// fee, no longer wait.
+    pub(super) async fn retry(&self, upstream: &Upstream) -> eyre::Result<()> {
         let mut waiting = self.waiting.lock().await;
         let known = waiting.iter().map(|(key, transaction)| (*key, hex::encode_prefixed(transaction.encoded_2718())));
         for (key, raw) in known.collect::<Vec<_>>() {
@@ -90,7 +92,7 @@ impl GethPool {
 
     async fn send(&self, upstream: &Upstream, request: &Request) -> eyre::Result<Reply> {
         let Some(transaction) = decode(request.param(0)) else { return upstream.ask(request).await };
-        // Held to the end, so that two of one nonce cannot both find the place free.
+        // Held to the end, so that of two transactions with one nonce the second sees the first.
         let mut waiting = self.waiting.lock().await;
         let sender = transaction.signer();
         let mut pooled = pooled(upstream, sender).await?;
@@ -141,7 +143,7 @@ impl GethPool {
     }
 }
 
-/// The transaction in an `eth_sendRawTransaction` and who signed it, if it is one.
+/// Decodes the transaction of an `eth_sendRawTransaction` and recovers its signer; none where it is not a transaction.
 fn decode(raw: &Value) -> Option<Recovered<TxEnvelope>> {
     let raw = hex::decode(raw.as_str()?).ok()?;
     let transaction = TxEnvelope::decode_2718(&mut &raw[..]).ok()?;
@@ -149,7 +151,7 @@ fn decode(raw: &Value) -> Option<Recovered<TxEnvelope>> {
     Some(Recovered::new_unchecked(transaction, signer))
 }
 
-/// Why geth would not take a transaction, if so.
+/// Returns the error with which geth would refuse a transaction; none where it would accept it.
 async fn refusal(
     upstream: &Upstream,
     transaction: &Recovered<TxEnvelope>,
@@ -180,7 +182,7 @@ async fn refusal(
     Ok(is_underpriced.then(|| "replacement transaction underpriced".to_owned()))
 }
 
-/// What the node's own pool has of a sender, by nonce.
+/// Returns the transactions of a sender in the node's own pool, by nonce.
 async fn pooled(upstream: &Upstream, sender: Address) -> eyre::Result<BTreeMap<u64, Pooled>> {
     let content: Content = ask(upstream, "txpool_content", Vec::new()).await?;
     let mut pooled = BTreeMap::new();
@@ -192,7 +194,7 @@ async fn pooled(upstream: &Upstream, sender: Address) -> eyre::Result<BTreeMap<u
     Ok(pooled)
 }
 
-/// The answer to `txpool_content`.
+/// The result of `txpool_content`.
 #[derive(Debug, Deserialize)]
 struct Content {
     pending: BySender,

@@ -1,4 +1,4 @@
-//! One exchange: what a caller sends at once, what befalls it, and what it hears.
+//! Handles one message of a caller: applies the rules, forwards it, and returns the outcome.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use super::{
     upstream::Upstream,
 };
 
-/// What providers answer to calls beyond a plan.
+/// The error code with which providers refuse requests beyond a plan.
 const LIMIT_EXCEEDED: i64 = -32005;
 
-/// What all connections of a proxy share.
+/// The state that all connections of a proxy share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) rules: Rules,
@@ -28,26 +28,26 @@ pub(super) struct Shared {
     pool: GethPool,
 }
 
-/// What a caller hears.
+/// The response to a caller.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// JSON-RPC.
+    /// A JSON-RPC response.
     Answer {
-        /// What HTTP says of it.
+        /// The HTTP status.
         status: Status,
-        /// The answer.
+        /// The response, or the responses of a batch.
         body: Value,
     },
-    /// A web page.
+    /// An HTML page.
     Page {
         /// The HTTP status.
         status: u16,
     },
-    /// Nothing: the connection is reset.
+    /// A reset of the connection.
     Reset,
 }
 
-/// What HTTP says of an answer, which a WebSocket leaves unsaid.
+/// The HTTP status of a JSON-RPC response; over a WebSocket it is not sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Status {
     /// 200.
@@ -56,7 +56,7 @@ pub(super) enum Status {
     PayloadTooLarge,
     /// 429.
     TooManyRequests {
-        /// When to come again.
+        /// Seconds after which the caller may retry.
         retry_after_secs: u64,
     },
 }
@@ -71,48 +71,50 @@ impl Shared {
         })
     }
 
-    /// Counts blocks, and has transactions that wait for a lower base fee tried again.
+    /// Counts blocks, and after each retries transactions that wait for a lower base fee.
     pub(super) async fn follow(self: Arc<Self>, mut heads: impl Stream<Item = Value> + Unpin) {
         while heads.next().await.is_some() {
-            // A node that is gone is noticed by every caller.
-            self.pool.try_again(&self.upstream).await.ok();
-            self.counts.send_modify(Counts::mined);
+            // When the node is down, every caller gets an error of its own.
+            self.pool.retry(&self.upstream).await.ok();
+            self.counts.send_modify(Counts::add_block);
         }
     }
 
-    /// The faults that befall an announcement now.
-    pub(super) fn befalling_announcement(&self, about: impl Fn(&Fault) -> bool) -> Vec<Fault> {
-        let rules = self.befalling(|rule| about(rule.fault()));
+    /// Returns the faults that apply to an announcement, and counts them.
+    pub(super) fn faults_of_announcement(&self, about: impl Fn(&Fault) -> bool) -> Vec<Fault> {
+        let rules = self.applying(|rule| about(rule.fault()));
         rules.iter().map(|(_, rule)| rule.fault().clone()).collect()
     }
 
-    fn befalling(&self, about: impl Fn(&Rule) -> bool) -> Vec<(RuleId, Rule)> {
-        let rules = self.rules.befalling(about);
+    fn applying(&self, about: impl Fn(&Rule) -> bool) -> Vec<(RuleId, Rule)> {
+        let rules = self.rules.applying(about);
         self.counts.send_if_modified(|counts| {
-            rules.iter().for_each(|(id, _)| counts.act(*id));
+            rules.iter().for_each(|(id, _)| counts.add_effect(*id));
             !rules.is_empty()
         });
         rules
     }
 }
 
-/// A message on its way to the node and back.
+/// A message of a caller with the rules that apply to it.
 #[derive(Debug)]
-pub(super) struct Exchange<'a> {
+pub(super) struct Handler<'a> {
     shared: &'a Shared,
     message: &'a Message,
     rules: Vec<(RuleId, Rule)>,
 }
 
-impl<'a> Exchange<'a> {
-    /// Counts what is asked and decides what befalls it.
-    pub(super) fn begin(shared: &'a Shared, message: &'a Message) -> Self {
-        shared.counts.send_modify(|counts| message.requests.iter().for_each(|request| counts.asked(&request.method)));
-        let rules = shared.befalling(|rule| message.requests.iter().any(|request| rule.is_about(&request.method)));
+impl<'a> Handler<'a> {
+    /// Counts the requests of a message and selects the rules that apply to it.
+    pub(super) fn new(shared: &'a Shared, message: &'a Message) -> Self {
+        shared
+            .counts
+            .send_modify(|counts| message.requests.iter().for_each(|request| counts.add_request(&request.method)));
+        let rules = shared.applying(|rule| message.requests.iter().any(|request| rule.matches(&request.method)));
         Self { shared, message, rules }
     }
 
-    /// All of it.
+    /// Processes the message and returns the response.
     pub(super) async fn run(self) -> Outcome {
         if let Some(outcome) = self.before_forwarding().await {
             return outcome;
@@ -121,7 +123,7 @@ impl<'a> Exchange<'a> {
         for request in &self.message.requests {
             match self.answer(request).await {
                 Ok(reply) => answers.push(request.answered(reply)),
-                // Without the node there is none in front of it either.
+                // Without an answer of the node, the proxy behaves as if it were down itself.
                 Err(_) => return Outcome::Reset,
             }
         }
@@ -138,7 +140,7 @@ impl<'a> Exchange<'a> {
         Outcome::Answer { status, body: self.message.answered(answers) }
     }
 
-    /// What befalls it before the node hears of it; an outcome where it never does.
+    /// Applies the faults that act before the message is forwarded; returns an outcome where it is not forwarded at all.
     pub(super) async fn before_forwarding(&self) -> Option<Outcome> {
         for (id, rule) in &self.rules {
             match rule.fault() {
@@ -158,7 +160,7 @@ impl<'a> Exchange<'a> {
         None
     }
 
-    /// The error that stands instead of a call's result, where a rule says so.
+    /// Returns the error that a rule injects instead of the result of a call.
     pub(super) fn refusal(&self, request: &Request) -> Option<Reply> {
         self.faults(request).find_map(|fault| match fault {
             Fault::Error { code, message } => Some(Err(rpc::error(*code, message))),
@@ -172,8 +174,8 @@ impl<'a> Exchange<'a> {
         }
         let upstream = &self.shared.upstream;
         for fault in self.faults(request) {
-            if let Fault::LogRange { most_blocks, provider } = fault
-                && let Some(refusal) = log_range::refusal(upstream, request, *most_blocks, *provider).await?
+            if let Fault::LogRange { max_blocks, provider } = fault
+                && let Some(refusal) = log_range::refusal(upstream, request, *max_blocks, *provider).await?
             {
                 return Ok(Err(refusal));
             }
@@ -192,8 +194,8 @@ impl<'a> Exchange<'a> {
         Ok(reply)
     }
 
-    /// The faults that befall one of the calls.
+    /// Returns the faults that apply to one of the calls.
     fn faults(&self, request: &Request) -> impl Iterator<Item = &Fault> {
-        self.rules.iter().filter(|(_, rule)| rule.is_about(&request.method)).map(|(_, rule)| rule.fault())
+        self.rules.iter().filter(|(_, rule)| rule.matches(&request.method)).map(|(_, rule)| rule.fault())
     }
 }

@@ -1,5 +1,5 @@
-//! The caller's side by HTTP/1.1. Read and written by hand, because a fault is often something that a server library
-//! exists to prevent: a connection reset in the middle, an answer that never comes.
+//! The caller's side over HTTP/1.1. It is read and written without a server library, because such libraries exist to
+//! prevent many of the faults: a connection that is reset in the middle, a response that never comes.
 
 use std::{io, sync::Arc};
 
@@ -10,26 +10,28 @@ use tokio::{
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{
-    handler::{Exchange, Outcome, Shared, Status},
+    handler::{Handler, Outcome, Shared, Status},
     rpc::{self, Message},
     ws,
 };
 
-const MOST_HEADERS: usize = 64;
+/// The most headers of a request.
+const MAX_HEADERS: usize = 64;
 
-/// What gateways show when nothing is behind them.
+/// The page that a gateway shows when its backend is down.
 const PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad \
                     Gateway</h1></center>\r\n</body>\r\n</html>\r\n";
 
-/// What a caller asks of a connection.
+/// An HTTP request.
 enum Asked {
-    /// To answer this.
+    /// A JSON-RPC message in the body of a POST.
     Post(Vec<u8>),
-    /// To become a WebSocket, with the key that proves that it was understood.
+    /// An upgrade to a WebSocket, with its `Sec-WebSocket-Key`.
     Upgrade(String),
 }
 
-/// Serves a connection until either side ends it. Fails when the caller goes in the middle, or does not speak HTTP.
+/// Serves a connection until either side closes it. Fails when the caller disconnects within a request, or does not send
+/// HTTP.
 pub(super) async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> eyre::Result<()> {
     stream.set_nodelay(true)?;
     let mut unread = Vec::new();
@@ -47,7 +49,7 @@ pub(super) async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> eyre::R
             }
         };
         let outcome = match Message::read(&body) {
-            Some(message) => Exchange::begin(&shared, &message).run().await,
+            Some(message) => Handler::new(&shared, &message).run().await,
             None => Outcome::Answer { status: Status::Ok, body: rpc::unreadable() },
         };
         let response = match outcome {
@@ -77,7 +79,7 @@ fn response(status: &str, kind: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\n{headers}content-length: {length}\r\n\r\n{body}")
 }
 
-/// The next request, or none when the caller has closed the connection.
+/// Reads the next request; none when the caller has closed the connection.
 async fn read(stream: &mut TcpStream, unread: &mut Vec<u8>) -> io::Result<Option<Asked>> {
     loop {
         if let Some((asked, length)) = parse(unread)? {
@@ -90,9 +92,9 @@ async fn read(stream: &mut TcpStream, unread: &mut Vec<u8>) -> io::Result<Option
     }
 }
 
-/// The request at the beginning of `bytes` and its length, or none while it is not complete.
+/// Parses the request at the beginning of `bytes` and returns it with its length; none while it is incomplete.
 fn parse(bytes: &[u8]) -> io::Result<Option<(Asked, usize)>> {
-    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     let httparse::Status::Complete(head) = request.parse(bytes).map_err(io::Error::other)? else { return Ok(None) };
     let header = |name: &str| {

@@ -1,4 +1,4 @@
-//! "Range too large", in the words of those who say it: a caller has to understand all of them.
+//! Refusals of block ranges that are too long, with the error codes and texts of real providers.
 
 use serde_json::Value;
 
@@ -7,39 +7,39 @@ use super::{
     upstream::Upstream,
 };
 
-/// The code of a refusal that comes with HTTP status 413, so that clients may take it for a broken connection.
+/// The error code that comes with HTTP status 413, which clients may take for a broken connection.
 pub(super) const PAYLOAD_TOO_LARGE: i64 = -32614;
 
-/// Whose words. Code and text are what each is known to answer.
+/// A provider, with the error code and text that it is known to refuse long ranges with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RpcProvider {
-    /// Names a range that would work.
+    /// Alchemy suggests a range that works.
     Alchemy,
-    /// Names no range at all.
+    /// Ankr mentions no limit.
     Ankr,
-    /// Through its gateway.
+    /// Cloudflare's gateway mentions the limit.
     Cloudflare,
-    /// With a code of its own.
+    /// dRPC uses an error code of its own.
     Drpc,
-    /// Names both what was asked and what is allowed.
+    /// Infura mentions the requested range and the limit.
     Infura,
-    /// Free nodes for everybody.
+    /// PublicNode mentions the limit.
     PublicNode,
-    /// Writes thousands with a comma, and answers with HTTP status 413.
+    /// QuickNode writes the limit with a thousands separator, and answers with HTTP status 413.
     QuickNode,
 }
 
 impl RpcProvider {
-    /// All of them.
+    /// All providers.
     pub const ALL: [Self; 7] =
         [Self::Alchemy, Self::Ankr, Self::Cloudflare, Self::Drpc, Self::Infura, Self::PublicNode, Self::QuickNode];
 
-    fn refusal(self, first: u64, last: u64, most: u64) -> Value {
+    fn refusal(self, first: u64, last: u64, max: u64) -> Value {
         match self {
             Self::Alchemy => {
-                let works = first + most.saturating_sub(1);
+                let works = first + max.saturating_sub(1);
                 let text = format!(
-                    "You can make eth_getLogs requests with up to a {most} block range. Based on your parameters, this \
+                    "You can make eth_getLogs requests with up to a {max} block range. Based on your parameters, this \
                      block range should work: [{first:#x}, {works:#x}]"
                 );
                 rpc::error(-32600, text)
@@ -47,24 +47,24 @@ impl RpcProvider {
             Self::Ankr => rpc::error(-32600, "block range is too wide"),
             Self::Cloudflare => {
                 let text =
-                    format!("Invalid eth_getLogs request. 'fromBlock'-'toBlock' range too large. Max range: {most}");
+                    format!("Invalid eth_getLogs request. 'fromBlock'-'toBlock' range too large. Max range: {max}");
                 rpc::error(-32047, text)
             }
-            Self::Drpc => rpc::error(35, format!("ranges over {most} blocks are not supported on free plan")),
-            Self::Infura => rpc::error(-32602, format!("range {} exceeds limit of {most}", last - first + 1)),
-            Self::PublicNode => rpc::error(-32701, format!("exceed maximum block range: {most}")),
+            Self::Drpc => rpc::error(35, format!("ranges over {max} blocks are not supported on free plan")),
+            Self::Infura => rpc::error(-32602, format!("range {} exceeds limit of {max}", last - first + 1)),
+            Self::PublicNode => rpc::error(-32701, format!("exceed maximum block range: {max}")),
             Self::QuickNode => {
-                rpc::error(PAYLOAD_TOO_LARGE, format!("eth_getLogs is limited to a {} range", with_thousands(most)))
+                rpc::error(PAYLOAD_TOO_LARGE, format!("eth_getLogs is limited to a {} range", with_thousands(max)))
             }
         }
     }
 }
 
-/// The error for a request whose range is too long. Fails when the node does not say where `latest` is.
+/// Returns the error for a request whose range is too long. Fails when the node does not return its newest block.
 pub(super) async fn refusal(
     upstream: &Upstream,
     request: &Request,
-    most_blocks: u64,
+    max_blocks: u64,
     provider: RpcProvider,
 ) -> eyre::Result<Option<Value>> {
     let filter = request.param(0);
@@ -77,8 +77,8 @@ pub(super) async fn refusal(
         bound => bound.and_then(rpc::number).unwrap_or(head),
     };
     let (first, last) = (bound("fromBlock"), bound("toBlock"));
-    let is_too_long = last.checked_sub(first).is_some_and(|further| further >= most_blocks);
-    Ok(is_too_long.then(|| provider.refusal(first, last, most_blocks)))
+    let is_too_long = last.checked_sub(first).is_some_and(|further| further >= max_blocks);
+    Ok(is_too_long.then(|| provider.refusal(first, last, max_blocks)))
 }
 
 fn with_thousands(number: u64) -> String {

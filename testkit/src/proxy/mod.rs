@@ -1,28 +1,47 @@
-//! A node that misbehaves: an HTTP and WebSocket JSON-RPC proxy in front of one healthy node, whose faults are data and
-//! are switched on and off while it runs.
+//! A JSON-RPC proxy that injects faults between a client and a node, over HTTP and WebSocket. Faults are data, and are
+//! added and removed while it runs.
 //!
-//! Nothing here is random and nothing happens by itself: a [`Rule`] says which requests a fault befalls, from which on
-//! and how many, so that a run can be repeated. [`Proxy::wait_for`] waits for what was asked, or for a fault to have
-//! acted, so that a test never sleeps.
+//! Nothing is random and nothing happens by itself: a [`Rule`] states which requests a fault affects, from which on and how
+//! many, so that a run can be repeated. [`Proxy::wait_for`] waits until requests have arrived or a rule has acted, so that
+//! a test never sleeps.
 //!
-//! | fault | what it is in real life |
+//! | fault | what it represents |
 //! |---|---|
-//! | [`Proxy::take_down`] | a node that is being restarted: connections end, new ones are refused |
+//! | [`Proxy::take_down`] | a node that is restarted: connections end, new ones are refused |
 //! | [`Fault::Reset`] before forwarding | a load balancer that loses the request |
-//! | [`Fault::Reset`] after forwarding | one that loses the answer: the node has done it, the caller cannot know |
-//! | [`Fault::Stall`] | a node in garbage collection or swapping, which comes back, or does not |
+//! | [`Fault::Reset`] after forwarding | a load balancer that loses the response: the node has acted, the caller cannot know |
+//! | [`Fault::Stall`] | a node in garbage collection or swapping, which may recover |
 //! | [`Fault::Slow`] | a node under load, or far away |
-//! | [`Fault::Page`] | the web page of a gateway whose node is gone, with status 502, or 200 from a captive portal |
-//! | [`Fault::RateLimited`] | a plan that is used up |
-//! | [`Fault::Error`] | a node that answers, but not what was asked: pruned state, a timeout, a method that is off |
-//! | [`Fault::TruncatedLogs`] | an index that is behind or broken: logs are missing and nothing says so |
-//! | [`Fault::LogRange`] | a provider's limit on ranges, in its own words |
+//! | [`Fault::Page`] | the HTML page of a gateway whose node is down, with status 502, or 200 from a captive portal |
+//! | [`Fault::RateLimited`] | a plan whose limit is reached |
+//! | [`Fault::Error`] | a node that answers with an error: pruned state, a timeout, a method that is disabled |
+//! | [`Fault::TruncatedLogs`] | a log index that is behind or broken: logs are missing without an error |
+//! | [`Fault::LogRange`] | a provider's limit on block ranges, with its own error |
 //! | [`Fault::Stale`] | one of several nodes behind an address that has stopped following the chain |
 //! | [`Fault::Heads`] | subscriptions that lose, repeat or reorder heads |
-//! | [`Fault::GethPool`] | not a fault: the transaction pool of geth, where Anvil's is more lenient |
+//! | [`Fault::GethPool`] | no fault: the rules of geth's transaction pool, where Anvil's are more lenient |
 //!
-//! What it does not model: filters (`eth_newFilter`), faults that befall the answer to a subscription after it is made,
-//! and blocks that the upstream never had.
+//! Not modelled are filters (`eth_newFilter`), faults in the response to a subscription request, and blocks that the node
+//! never had.
+//!
+//! # Example
+//! ```no_run
+//! use plimsoll_testkit::{
+//!     devnet::Devnet,
+//!     proxy::{Fault, Phase, Proxy, Rule},
+//! };
+//!
+//! # async fn example() -> eyre::Result<()> {
+//! let devnet = Devnet::start().await?;
+//! let proxy = Proxy::start(devnet.node.address()).await?;
+//! // The first transaction reaches the node, but its sender never learns that.
+//! let lost = Rule::from(Fault::Reset(Phase::AfterForwarding)).on(&["eth_sendRawTransaction"]).times(1);
+//! let lost = proxy.inject(lost);
+//! let url = proxy.http_url();
+//! // … a client that uses `url` sends a transaction …
+//! proxy.wait_for(|counts| counts.acted(lost) == 1).await?;
+//! # Ok(()) }
+//! ```
 
 mod counts;
 mod geth_pool;
@@ -62,37 +81,38 @@ pub use self::{
     rules::{Fault, Phase, Rule, RuleId},
 };
 
-/// How long [`Proxy::wait_for`] waits: it is there to fail instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long [`Proxy::wait_for`] waits before it fails.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Connections that may wait to be accepted.
+/// The most connections that wait to be accepted.
 const BACKLOG: u32 = 128;
 
-/// A running proxy. Dropping it ends it, connections included.
+/// A running proxy. Dropping it closes its connections.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
-    /// Holds the port while nobody listens, so that a proxy that is down cannot lose it to another program.
+    /// Reserves the port while the proxy is down, so that no other program gets it.
     _port: TcpSocket,
     acceptor: JoinSet<()>,
     _watcher: JoinSet<()>,
 }
 
-/// Below what systems choose from for whoever asks for any port: nobody is given a port whose proxy is down for a while.
+/// The ports that proxies use. They are below those that operating systems assign, so that a proxy that is down keeps its
+/// port.
 const PORTS: Range<u16> = 20_000..32_000;
 
-/// A port that is ours, whether anybody listens there or not.
+/// Reserves a port, whether or not the proxy listens on it. Fails when none is free.
 fn reserve() -> eyre::Result<TcpSocket> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Other processes have other places to begin at.
+    // Other processes begin elsewhere in the range.
     let begin = u16::try_from(process::id() % u32::from(PORTS.end - PORTS.start))?;
     for _ in PORTS {
         let step = NEXT.fetch_add(1, Ordering::Relaxed) % (PORTS.end - PORTS.start);
         let number = PORTS.start + (begin + step) % (PORTS.end - PORTS.start);
         let port = TcpSocket::new_v4()?;
         port.set_reuseaddr(true)?;
-        // Only one that nobody listens at can be bound and listened at.
+        // A port on which another program listens can be bound, but not listened on.
         if std::net::TcpListener::bind(("127.0.0.1", number)).is_ok()
             && port.bind(SocketAddr::from(([127, 0, 0, 1], number))).is_ok()
         {
@@ -103,8 +123,10 @@ fn reserve() -> eyre::Result<TcpSocket> {
 }
 
 impl Proxy {
-    /// Starts a proxy without faults, on a free port, in front of the node at `upstream` (host and
-    /// port). Fails when that does not answer.
+    /// Starts a proxy without faults, on a free port, in front of the node at `upstream` (host and port).
+    ///
+    /// # Errors
+    /// When the node does not answer, or does not announce heads over WebSocket.
     pub async fn start(upstream: &str) -> eyre::Result<Self> {
         let shared = Arc::new(Shared::new(upstream)?);
         let blocks = shared.upstream.heads().await.wrap_err_with(|| format!("{upstream} announces no heads"))?;
@@ -117,45 +139,49 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Host and port.
+    /// Returns the proxy's host and port.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// Where it is reached by HTTP.
+    /// Returns the proxy's HTTP URL.
     #[must_use]
     pub fn http_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where it is reached by WebSocket.
+    /// Returns the proxy's WebSocket URL.
     #[must_use]
     pub fn ws_url(&self) -> String {
         format!("ws://{}", self.address)
     }
 
-    /// Adds a fault, or a rule with one. Rules act in the order in which they were added.
+    /// Adds a rule, or a fault that affects every request, and returns the rule's id. Rules act in the order in which they
+    /// were added.
     pub fn inject(&self, rule: impl Into<Rule>) -> RuleId {
         self.shared.rules.inject(rule.into())
     }
 
-    /// Takes a rule away and lets go of what it stalls. One that is gone already is no error.
+    /// Removes a rule; requests that it stalls continue. Does nothing where the rule was removed before.
     pub fn lift(&self, rule: RuleId) {
         self.shared.rules.lift(rule);
     }
 
-    /// Takes every rule away.
+    /// Removes every rule.
     pub fn lift_all(&self) {
         self.shared.rules.lift_all();
     }
 
-    /// Ends every connection and refuses new ones, as a dead node does.
+    /// Closes every connection and refuses new ones, as a node that is down.
     pub async fn take_down(&mut self) {
         self.acceptor.shutdown().await;
     }
 
-    /// Listens again, at the same address. Does nothing where it already does.
+    /// Listens again at the same address. Does nothing where the proxy is not down.
+    ///
+    /// # Errors
+    /// When another program listens at the address.
     pub fn bring_up(&mut self) -> eyre::Result<()> {
         if self.acceptor.is_empty() {
             let socket = TcpSocket::new_v4()?;
@@ -166,39 +192,46 @@ impl Proxy {
         Ok(())
     }
 
-    /// Ends every connection, WebSockets without a word, and takes new ones at once.
+    /// Closes every connection, WebSockets without a closing handshake, and accepts new ones at once.
+    ///
+    /// # Errors
+    /// As [`Proxy::bring_up`].
     pub async fn cut_connections(&mut self) -> eyre::Result<()> {
         self.take_down().await;
         self.bring_up()
     }
 
-    /// What was asked until now.
+    /// Returns the counts of requests, blocks and effects.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.shared.counts.borrow().clone()
     }
 
-    /// Counts from zero again.
+    /// Resets all counts to zero.
     pub fn reset_counts(&self) {
         self.shared.counts.send_replace(Counts::default());
     }
 
-    /// Waits until the counts are as wanted and returns them. Fails after a minute, with what they were.
-    pub async fn wait_for(&self, wanted: impl FnMut(&Counts) -> bool) -> eyre::Result<Counts> {
+    /// Waits until the counts satisfy a condition, and returns them.
+    ///
+    /// # Errors
+    /// After a minute, with the counts.
+    pub async fn wait_for(&self, condition: impl FnMut(&Counts) -> bool) -> eyre::Result<Counts> {
         let mut counts = self.shared.counts.subscribe();
-        let reached = time::timeout(PATIENCE, counts.wait_for(wanted)).await.map(|counts| counts.map(|c| c.clone()));
-        reached.map_err(|_| eyre!("waited in vain; the counts are {:?}", self.counts()))?.map_err(Into::into)
+        let reached =
+            time::timeout(WAIT_TIMEOUT, counts.wait_for(condition)).await.map(|counts| counts.map(|c| c.clone()));
+        reached.map_err(|_| eyre!("waited for a minute; the counts are {:?}", self.counts()))?.map_err(Into::into)
     }
 }
 
-/// Takes connections for as long as it runs; they end with it.
+/// Accepts connections until it is cancelled, which closes them.
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => if let Ok((stream, _)) = accepted {
                 let shared = Arc::clone(&shared);
-                // How a connection ends concerns its caller alone, who notices.
+                // The error of a connection is seen by its caller.
                 connections.spawn(async move { http::serve(stream, shared).await.ok() });
             },
             Some(_) = connections.join_next() => {}

@@ -1,17 +1,17 @@
-//! JSON-RPC as far as whoever stands between a caller and a node has to understand it.
+//! The parts of JSON-RPC that a proxy has to understand.
 
 use serde_json::{Value, json};
 
-/// geth's code for whatever has no code of its own.
+/// geth's error code for errors without a code of their own.
 pub(crate) const SERVER_ERROR: i64 = -32000;
 
-/// What JSON-RPC says of a message that cannot be read.
+/// JSON-RPC's error code for a message that cannot be parsed.
 const PARSE_ERROR: i64 = -32700;
 
-/// What a node says: a result, or an error object.
+/// The result of a call, or its error object.
 pub(crate) type Reply = Result<Value, Value>;
 
-/// One call.
+/// A call.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     id: Value,
@@ -30,7 +30,7 @@ impl Request {
         Some(Self { id, method: value.get("method")?.as_str()?.to_owned(), params })
     }
 
-    /// One of the parameters, null where it was left out.
+    /// Returns a parameter; null where it is missing.
     pub(crate) fn param(&self, position: usize) -> &Value {
         self.params.get(position).unwrap_or(&Value::Null)
     }
@@ -46,7 +46,7 @@ impl Request {
         json!({ "jsonrpc": "2.0", "id": self.id, "method": self.method, "params": self.params })
     }
 
-    /// The answer to this request.
+    /// Returns the response to this request.
     pub(crate) fn answered(&self, reply: Reply) -> Value {
         match reply {
             Ok(result) => json!({ "jsonrpc": "2.0", "id": self.id, "result": result }),
@@ -55,7 +55,7 @@ impl Request {
     }
 }
 
-/// What arrives at once: a call, or a batch of them.
+/// A message: a call, or a batch of calls.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) requests: Vec<Request>,
@@ -63,7 +63,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// None where it is not JSON-RPC.
+    /// Parses a message; none where it is not JSON-RPC.
     pub(crate) fn read(text: &[u8]) -> Option<Self> {
         match serde_json::from_slice(text).ok()? {
             Value::Array(values) => {
@@ -74,12 +74,12 @@ impl Message {
         }
     }
 
-    /// The only call, where it is no batch.
+    /// Returns the call of a message that is not a batch.
     pub(crate) fn single(&self) -> Option<&Request> {
         self.requests.first().filter(|_| !self.is_batch)
     }
 
-    /// The answers in the form of the question.
+    /// Returns the responses as one document: an array for a batch.
     pub(crate) fn answered(&self, mut answers: Vec<Value>) -> Value {
         if self.is_batch { Value::Array(answers) } else { answers.pop().unwrap_or_default() }
     }
@@ -89,17 +89,17 @@ pub(crate) fn error(code: i64, message: impl Into<String>) -> Value {
     json!({ "code": code, "message": message.into() })
 }
 
-/// What a node says to a message that it cannot read.
+/// Returns the response to a message that cannot be parsed.
 pub(crate) fn unreadable() -> Value {
     json!({ "jsonrpc": "2.0", "id": null, "error": error(PARSE_ERROR, "parse error") })
 }
 
-/// A number as nodes write it.
+/// Formats a number as a JSON-RPC quantity.
 pub(crate) fn quantity(number: u64) -> Value {
     Value::String(format!("{number:#x}"))
 }
 
-/// A number that a node or a caller wrote, if it is one.
+/// Parses a JSON-RPC quantity; none where it is something else.
 pub(crate) fn number(value: &Value) -> Option<u64> {
     u64::from_str_radix(value.as_str()?.strip_prefix("0x")?, 16).ok()
 }

@@ -1,4 +1,5 @@
-//! Which requests a fault befalls. Rules are data; the only state is how many requests each has seen.
+//! Faults, and the rules that state which requests they affect. A rule's only state is the number of requests that it
+//! matched.
 
 use std::time::Duration;
 
@@ -6,68 +7,68 @@ use tokio::sync::watch;
 
 use super::{heads::HeadFault, log_range::RpcProvider};
 
-/// What goes wrong.
+/// A fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection is reset instead of an answer.
+    /// The connection is reset instead of a response.
     Reset(Phase),
-    /// Nothing happens until the rule is lifted; then it goes on as if nothing had been.
+    /// The request is held until the rule is removed; then it continues.
     Stall(Phase),
-    /// The answer comes later.
+    /// The response is delayed by this time.
     Slow(Duration),
-    /// A web page instead of JSON, with this HTTP status. A WebSocket has no pages: it is closed.
+    /// The response is an HTML page instead of JSON. A WebSocket is closed.
     Page {
         /// The HTTP status.
         status: u16,
     },
-    /// HTTP status 429 with `Retry-After`, and an error in the body; over a WebSocket the error alone.
+    /// The response has HTTP status 429 with `Retry-After`, and an error in the body; over a WebSocket the error alone.
     RateLimited {
-        /// What `Retry-After` says.
+        /// The value of `Retry-After`, in seconds.
         retry_after_secs: u64,
     },
-    /// A JSON-RPC error instead of a result. The node is not asked.
+    /// The response is a JSON-RPC error. The request is not forwarded.
     Error {
-        /// The code.
+        /// The error code.
         code: i64,
-        /// The message.
+        /// The error message.
         message: String,
     },
-    /// `eth_getLogs` answers with its first logs only, or with none.
+    /// `eth_getLogs` returns only its first logs, or none.
     TruncatedLogs {
-        /// How many are left.
+        /// The number of logs that are returned.
         keep: usize,
     },
-    /// `eth_getLogs` refuses ranges of more blocks.
+    /// `eth_getLogs` refuses longer ranges.
     LogRange {
-        /// The longest range that is answered.
-        most_blocks: u64,
-        /// In whose words the others are refused.
+        /// The longest range that is answered, in blocks.
+        max_blocks: u64,
+        /// The provider whose error longer ranges get.
         provider: RpcProvider,
     },
-    /// Everything is as it was when `head` was the newest block, which announces nothing later either.
+    /// All responses are as of the time when `head` was the newest block, and later blocks are not announced.
     Stale {
-        /// The newest block that it knows.
+        /// Number of the newest block that the node seems to have.
         head: u64,
     },
-    /// What becomes of a head on its way to each subscriber. Where several rules are about it, the first decides.
+    /// Head announcements are faulty. Where several rules match a head, the first applies.
     Heads(HeadFault),
-    /// Transactions are taken and refused as by geth: replacements need a tenth more of both fees, a transaction that
-    /// the pool has is `already known`, and one below the base fee is kept until it can be mined.
+    /// Transactions are accepted and refused by geth's rules: replacements need 10 % more of both fees, a transaction that
+    /// is pooled is `already known`, and one below the base fee is kept until it can be mined.
     GethPool,
 }
 
-/// Which side of the node a fault is on.
+/// Whether a fault acts on the request or on the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The node has not heard of the request.
+    /// The fault acts before the request reaches the node.
     BeforeForwarding,
-    /// The node has done what was asked; only its answer is missing.
+    /// The fault acts after the node has processed the request: only the response is affected.
     AfterForwarding,
 }
 
 impl Fault {
-    /// Whether there is anything for it to do in a request of this method.
-    fn concerns(&self, method: &str) -> bool {
+    /// Returns whether the fault can affect requests of a method.
+    fn can_affect(&self, method: &str) -> bool {
         match self {
             Self::TruncatedLogs { .. } | Self::LogRange { .. } => method == "eth_getLogs",
             Self::GethPool => {
@@ -79,37 +80,37 @@ impl Fault {
     }
 }
 
-/// A fault, and which of the requests that it concerns it befalls: without more, all of them until it is lifted.
+/// A fault with the requests that it affects: by default all that it can affect, until the rule is removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     fault: Fault,
     methods: Vec<String>,
-    spared: u64,
+    skipped: u64,
     times: u64,
 }
 
 impl From<Fault> for Rule {
     fn from(fault: Fault) -> Self {
-        Self { fault, methods: Vec::new(), spared: 0, times: u64::MAX }
+        Self { fault, methods: Vec::new(), skipped: 0, times: u64::MAX }
     }
 }
 
 impl Rule {
-    /// Only requests of these methods.
+    /// Limits the rule to requests of these methods.
     #[must_use]
     pub fn on(mut self, methods: &[&str]) -> Self {
         self.methods = methods.iter().map(|&method| method.to_owned()).collect();
         self
     }
 
-    /// The first `spared` go through unharmed.
+    /// Lets the first `skipped` matching requests pass unaffected.
     #[must_use]
-    pub const fn after(mut self, spared: u64) -> Self {
-        self.spared = spared;
+    pub const fn after(mut self, skipped: u64) -> Self {
+        self.skipped = skipped;
         self
     }
 
-    /// Only so many.
+    /// Limits how many requests the rule affects.
     #[must_use]
     pub const fn times(mut self, times: u64) -> Self {
         self.times = times;
@@ -120,22 +121,22 @@ impl Rule {
         &self.fault
     }
 
-    /// Whether it is about requests of this method.
-    pub(super) fn is_about(&self, method: &str) -> bool {
-        self.fault.concerns(method) && (self.methods.is_empty() || self.methods.iter().any(|wanted| wanted == method))
+    /// Returns whether the rule matches requests of a method.
+    pub(super) fn matches(&self, method: &str) -> bool {
+        self.fault.can_affect(method) && (self.methods.is_empty() || self.methods.iter().any(|wanted| wanted == method))
     }
 }
 
-/// Names a rule of one proxy.
+/// The id of a rule of one proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RuleId(u64);
 
-/// The rules of a proxy.
+/// The rules of a proxy, in the order in which they were added.
 #[derive(Debug, Default)]
-pub(super) struct Rules(watch::Sender<Standing>);
+pub(super) struct Rules(watch::Sender<State>);
 
 #[derive(Debug, Default)]
-struct Standing {
+struct State {
     injected: u64,
     rules: Vec<(RuleId, Rule, u64)>,
 }
@@ -143,39 +144,40 @@ struct Standing {
 impl Rules {
     pub(super) fn inject(&self, rule: Rule) -> RuleId {
         let mut id = RuleId(0);
-        self.0.send_modify(|standing| {
-            id = RuleId(standing.injected);
-            standing.injected += 1;
-            standing.rules.push((id, rule, 0));
+        self.0.send_modify(|state| {
+            id = RuleId(state.injected);
+            state.injected += 1;
+            state.rules.push((id, rule, 0));
         });
         id
     }
 
     pub(super) fn lift(&self, rule: RuleId) {
-        self.0.send_modify(|standing| standing.rules.retain(|(id, ..)| *id != rule));
+        self.0.send_modify(|state| state.rules.retain(|(id, ..)| *id != rule));
     }
 
     pub(super) fn lift_all(&self) {
-        self.0.send_modify(|standing| standing.rules.clear());
+        self.0.send_modify(|state| state.rules.clear());
     }
 
-    /// Waits until a rule is lifted.
+    /// Waits until a rule is removed.
     pub(super) async fn lifted(&self, rule: RuleId) {
-        // The sender is ours, so that it cannot be gone.
-        self.0.subscribe().wait_for(|standing| standing.rules.iter().all(|(id, ..)| *id != rule)).await.ok();
+        // This value owns the sender, so it cannot be closed.
+        self.0.subscribe().wait_for(|state| state.rules.iter().all(|(id, ..)| *id != rule)).await.ok();
     }
 
-    /// The rules that act now, of those that are `about` it, in order. Each notes that it has seen one more.
-    pub(super) fn befalling(&self, about: impl Fn(&Rule) -> bool) -> Vec<(RuleId, Rule)> {
+    /// Returns the rules that apply to an event, in order: those that match it and are within their limits. Every matching
+    /// rule counts the event.
+    pub(super) fn applying(&self, matches: impl Fn(&Rule) -> bool) -> Vec<(RuleId, Rule)> {
         let mut acting = Vec::new();
-        self.0.send_if_modified(|standing| {
-            for (id, rule, seen) in standing.rules.iter_mut().filter(|(_, rule, _)| about(rule)) {
-                if *seen >= rule.spared && *seen - rule.spared < rule.times {
+        self.0.send_if_modified(|state| {
+            for (id, rule, matched) in state.rules.iter_mut().filter(|(_, rule, _)| matches(rule)) {
+                if *matched >= rule.skipped && *matched - rule.skipped < rule.times {
                     acting.push((*id, rule.clone()));
                 }
-                *seen += 1;
+                *matched += 1;
             }
-            // Nobody waits for what was seen.
+            // Nothing waits for these counts.
             false
         });
         acting

@@ -1,5 +1,5 @@
-//! A node that has stopped following the chain: it answers, and everything it says was true once. Nothing in an answer
-//! gives it away, except that its newest block does not change.
+//! A node that has stopped following the chain. Its answers were correct when `head` was the newest block, and nothing in
+//! them shows that they are outdated but the newest block, which does not change.
 
 use serde_json::Value;
 
@@ -8,11 +8,12 @@ use super::{
     upstream::Upstream,
 };
 
-/// How far behind the head Anvil has `safe` and `finalized`.
+/// Distance of Anvil's `safe` block from the head.
 const SAFE_DEPTH: u64 = 32;
+/// Distance of Anvil's `finalized` block from the head.
 const FINALIZED_DEPTH: u64 = 64;
 
-/// The answer of a node whose newest block is `head`. Fails when the node does not answer.
+/// Answers as a node whose newest block is `head`. Fails when the real node does not answer.
 pub(super) async fn answer(upstream: &Upstream, request: &Request, head: u64) -> eyre::Result<Reply> {
     let mut request = request.clone();
     match request.method.as_str() {
@@ -35,7 +36,7 @@ pub(super) async fn answer(upstream: &Upstream, request: &Request, head: u64) ->
     Ok(upstream.ask(&request).await?.map(|result| without_future(&request.method, result, head)))
 }
 
-/// Where a method names a block by number or tag.
+/// Returns the position of a method's block parameter.
 fn block_parameter(method: &str) -> Option<usize> {
     match method {
         "eth_getBlockByNumber"
@@ -54,7 +55,7 @@ fn block_parameter(method: &str) -> Option<usize> {
     }
 }
 
-/// What a block's name means to the node, or none where it does not know the block.
+/// Resolves a block parameter; none where the node does not have that block.
 async fn pin(upstream: &Upstream, block: &Value, head: u64) -> eyre::Result<Option<Value>> {
     let hash = block.get("blockHash").or(Some(block)).and_then(Value::as_str).filter(|text| text.len() == 66);
     if let Some(hash) = hash {
@@ -69,11 +70,11 @@ async fn pin(upstream: &Upstream, block: &Value, head: u64) -> eyre::Result<Opti
     Ok((number <= head).then(|| rpc::quantity(number)))
 }
 
-/// Restricts a filter to what the node has; an answer where that is nothing.
+/// Restricts a log filter to the blocks that the node has; returns an answer where it has none of them.
 async fn pin_filter(upstream: &Upstream, request: &mut Request, head: u64) -> eyre::Result<Option<Reply>> {
     let mut filter = request.param(0).clone();
     if !filter.is_object() {
-        // The node says what is wrong with it.
+        // The node refuses it with an error of its own.
         return Ok(None);
     }
     if let Some(hash) = filter.get("blockHash").and_then(Value::as_str) {
@@ -83,7 +84,7 @@ async fn pin_filter(upstream: &Upstream, request: &mut Request, head: u64) -> ey
         match pin(upstream, &filter[name], head).await? {
             Some(pinned) => filter[name] = pinned,
             None if beyond_is_nothing => return Ok(Some(Ok(Value::Array(Vec::new())))),
-            // As nodes do, without a word.
+            // Nodes cut such a range at their head and do not report it.
             None => filter[name] = rpc::quantity(head),
         }
     }
@@ -101,7 +102,7 @@ fn unknown(message: &str) -> Value {
     rpc::error(rpc::SERVER_ERROR, message)
 }
 
-/// A block, receipt or transaction asked for by hash, as it was before later blocks: not there yet, or still pending.
+/// Returns a block, receipt or transaction, which was requested by hash, as it was at `head`: unknown or still pending.
 fn without_future(method: &str, mut result: Value, head: u64) -> Value {
     let number = |name: &str| result.get(name).and_then(rpc::number);
     match method {

@@ -1,4 +1,4 @@
-//! The healthy node behind the proxy.
+//! The real node behind the proxy.
 
 use eyre::{ContextCompat, WrapErr, ensure};
 use futures_util::{SinkExt, StreamExt, stream::BoxStream};
@@ -19,7 +19,7 @@ impl Upstream {
         Ok(Self { address: address.to_owned(), client: reqwest::Client::builder().no_proxy().build()? })
     }
 
-    /// Asks the node. Fails when it does not answer, or not as a node does.
+    /// Sends a request to the node. Fails when it does not answer, or not with a JSON-RPC response.
     pub(super) async fn ask(&self, request: &Request) -> eyre::Result<Reply> {
         let posted = self.client.post(format!("http://{}", self.address)).json(&request.to_json()).send();
         let mut answer: Value = posted.await?.json().await?;
@@ -29,7 +29,7 @@ impl Upstream {
         }
     }
 
-    /// The newest block.
+    /// Returns the number of the newest block.
     pub(super) async fn head(&self) -> eyre::Result<u64> {
         let reply = self.ask(&Request::new("eth_blockNumber", Vec::new())).await?;
         reply.ok().as_ref().and_then(rpc::number).wrap_err("the node does not know its newest block")
@@ -40,7 +40,7 @@ impl Upstream {
         Ok(socket)
     }
 
-    /// Every head from now on, once the node has said that it will announce them.
+    /// Subscribes to heads; returns once the node has confirmed the subscription.
     pub(super) async fn heads(&self) -> eyre::Result<BoxStream<'static, Value>> {
         let mut socket = self.connect().await?;
         let subscribe = Request::new("eth_subscribe", vec![json!("newHeads")]);

@@ -1,4 +1,4 @@
-//! What a recording answers to a node's calls: the state before its block, and the block itself.
+//! A recording's answers to a node's JSON-RPC calls: the state before its block, and the block itself.
 
 use alloy::primitives::{Address, B256, U256};
 use serde_json::{Value, json};
@@ -6,19 +6,20 @@ use serde_json::{Value, json};
 use super::{Account, Recording, playback::Read};
 use crate::proxy::rpc::{Reply, Request, SERVER_ERROR, error, number, quantity};
 
-/// What JSON-RPC says of a method that there is not.
+/// JSON-RPC's error code for an unknown method.
 const METHOD_NOT_FOUND: i64 = -32601;
-/// What JSON-RPC says of arguments that it cannot read.
+/// JSON-RPC's error code for parameters that cannot be understood.
 const INVALID_PARAMS: i64 = -32602;
 
-/// Two blocks of one chain do not share a second. How far they really are apart was not recorded.
+/// Seconds between the recorded block and its parent. The real time was not recorded; blocks of one chain do not share a
+/// timestamp.
 const SECONDS_BETWEEN_BLOCKS: u64 = 1;
 
-/// A tip that buys a place in any quiet block.
+/// Suggested priority fee, in wei: enough for any block that is not full.
 const TIP: u64 = 1_000_000_000;
 
 impl Recording {
-    /// Answers a call and says what it read that the recording does not hold.
+    /// Answers a call; returns also what it read that the recording does not hold.
     pub(super) fn answer(&self, request: &Request) -> (Reply, Option<Read>) {
         let held = |value: Value| (Ok(value), None);
         match request.method.as_str() {
@@ -39,7 +40,7 @@ impl Recording {
             "eth_getTransactionCount" => self.of_account(request, 1, |account| quantity(account.nonce)),
             "eth_getCode" => self.of_account(request, 1, |account| json!(account.code)),
             "eth_getStorageAt" => self.storage_at(request),
-            // What was before the recorded block, or in it, is not the recording's business, and no state either.
+            // The history before the block and the block's own receipts are not part of a recording.
             "eth_getTransactionReceipt" | "eth_getTransactionByHash" => held(Value::Null),
             "eth_getLogs" | "eth_getBlockReceipts" => held(json!([])),
             method => (Err(self.lacks(METHOD_NOT_FOUND, &format!("an answer to {method}"))), None),
@@ -75,7 +76,7 @@ impl Recording {
         (Ok(json!(B256::from(held.copied().unwrap_or_default()))), outside)
     }
 
-    /// Whose state is asked for. Fails where it is that at another time.
+    /// Returns the account whose state is requested. Fails where that is the state at another block.
     fn address(&self, request: &Request, block_position: usize) -> Result<Address, Value> {
         let block = request.param(block_position);
         let hash = block.get("blockHash");
@@ -121,7 +122,7 @@ impl Recording {
         number(&self.block["baseFeePerGas"]).unwrap_or_default()
     }
 
-    /// What the recorded block says of the one before, and itself where it says nothing.
+    /// Returns the parent block as far as the recorded block determines it, with the recorded block's values for the rest.
     fn block_before(&self) -> Value {
         let mut block = self.block.clone();
         let timestamp = number(&block["timestamp"]).unwrap_or_default();
@@ -152,7 +153,7 @@ impl Recording {
     }
 }
 
-/// The block with its transactions, or with their hashes where only those are wanted.
+/// Returns the block with its transactions, or with their hashes where the request wants only those.
 fn with_transactions(mut block: Value, request: &Request) -> Value {
     if *request.param(1) != json!(true)
         && let Some(transactions) = block["transactions"].as_array_mut()

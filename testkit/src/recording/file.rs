@@ -15,73 +15,73 @@ use serde_json::Value;
 use super::{Account, Recording};
 use crate::{files, proxy::rpc::number};
 
-/// What a recording without a chain id is of.
+/// The chain id of recordings that do not contain one.
 const MAINNET: u64 = 1;
 
-/// Why there is no recording. Each names the file.
+/// Why a recording cannot be read or written. Every variant names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// The file cannot be read.
     #[error("{} cannot be read: {source}; `cargo lab record` makes a recording", file.display())]
     Unreadable {
-        /// Which file.
+        /// The file.
         file: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// What is in the file is cut off, or was never compressed.
+    /// The file is truncated, or is not compressed.
     #[error("{} is damaged after {bytes} bytes of its content: {source}; fetch it again, or record it again", file.display())]
     Damaged {
-        /// Which file.
+        /// The file.
         file: PathBuf,
-        /// How far it was good.
+        /// The number of bytes that could be decompressed.
         bytes: usize,
-        /// What is wrong there.
+        /// The error of the decompressor.
         source: io::Error,
     },
-    /// It is something else than a recording.
+    /// The file holds something other than a recording.
     #[error("{} is no recording: {source}", file.display())]
     NotARecording {
-        /// Which file.
+        /// The file.
         file: PathBuf,
-        /// What is wrong, and where.
+        /// The error of the parser, with its position.
         source: serde_json::Error,
     },
-    /// The file is about another block than its name says.
+    /// The file holds another block than its name says.
     #[error("{} is about block {found}, not {wanted}", file.display())]
     OtherBlock {
-        /// Which file.
+        /// The file.
         file: PathBuf,
-        /// What its name says.
+        /// The block number in the file's name.
         wanted: u64,
-        /// What is in it.
+        /// The block number in the file.
         found: String,
     },
-    /// What is recorded already is a block of that number, but not that block.
+    /// The folder has a recording of another block with the same number.
     #[error(
         "{} is block {found}, not {wanted}: another chain's, or one that its chain took back; record into another folder, \
          or move it away",
         file.display()
     )]
     OtherChain {
-        /// Which file.
+        /// The file.
         file: PathBuf,
-        /// The hash of what was to be added.
+        /// The hash of the block to add.
         wanted: Value,
-        /// The hash of what is there.
+        /// The hash of the recorded block.
         found: Value,
     },
     /// The file cannot be written.
     #[error("{} cannot be written: {source}", file.display())]
     Unwritable {
-        /// Which file.
+        /// The file.
         file: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// The first file.
+/// The content of the state file.
 #[derive(Serialize, Deserialize)]
 struct StateFile {
     source: String,
@@ -112,7 +112,7 @@ impl Recording {
     /// Reads the recording of a block from a folder.
     ///
     /// # Errors
-    /// When one of its files is missing, damaged, or about something else.
+    /// When one of its files is missing, damaged, or holds something else.
     pub fn read(folder: &Path, block: u64) -> Result<Self, RecordingError> {
         let [state_file, block_file] = files(folder, block);
         let state: StateFile = read(&state_file)?;
@@ -137,10 +137,11 @@ impl Recording {
         })
     }
 
-    /// Writes it into a folder, together with what is recorded there of the same block already, and answers the files.
+    /// Adds the recording to a folder, merged with the recording of the same block that is there, and returns the files.
     ///
     /// # Errors
-    /// As [`Recording::write`], and when what is there cannot be read, or is another chain's: it is left as it is.
+    /// As [`Recording::write`], and when the recording that is there cannot be read or is of another block. The folder is
+    /// then unchanged.
     pub fn add_to(&self, folder: &Path) -> Result<[PathBuf; 2], RecordingError> {
         let [state_file, block_file] = files(folder, self.number);
         if !state_file.exists() {
@@ -157,10 +158,10 @@ impl Recording {
         both.write(folder)
     }
 
-    /// Writes it into a folder, which is made where it is missing, and answers the files.
+    /// Writes the recording to a folder, which is created where it is missing, and returns the files.
     ///
     /// # Errors
-    /// When the disk is full, or the folder is not ours to write to. What was there before is then as it was.
+    /// When the disk is full, or the folder cannot be written to. The files that were there are then unchanged.
     pub fn write(&self, folder: &Path) -> Result<[PathBuf; 2], RecordingError> {
         let files = files(folder, self.number);
         fs::create_dir_all(folder).map_err(|source| RecordingError::Unwritable { file: folder.to_owned(), source })?;
@@ -175,7 +176,7 @@ impl Recording {
             accounts: entries.collect(),
         };
         let [state_file, block_file] = &files;
-        // A recording is there when its state is: that comes last.
+        // The state file is written last: a recording is complete when it exists.
         write(block_file, &self.block)?;
         write(state_file, &state)?;
         Ok(files)

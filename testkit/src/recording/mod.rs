@@ -1,14 +1,14 @@
-//! The past of a chain that is at hand: everything that one block touched, as it was before, and the block itself.
+//! Recordings of blocks of a real chain: the block, and the state before it of everything that it touched.
 //!
-//! A [`Recording`] is two files. [`Playback`] is a node that knows nothing else: an Anvil forks from it as from a real
-//! one, and tests over that fork run anywhere and for ever. [`Recorder`] stands in front of a real node and makes a
-//! recording of what is asked through it, so that a test is written once against either. [`replay`] carries the block
-//! out on an Anvil in front of one of them: gas and receipts equal to the chain's prove that nothing is missing.
+//! A [`Recording`] is two files. [`Playback`] is a node that serves nothing else: an Anvil forks from it as from a real
+//! node, and tests on that fork need no other. [`Recorder`] is a proxy in front of a real node that records what is
+//! requested through it, so that the same test runs against either. [`replay()`] executes the block again on an Anvil that
+//! forks from one of them: if gas and receipts equal the chain's, nothing is missing.
 //!
-//! What a recording does not hold is answered as a chain answers where nothing is: 0, no code, no block. That is right
-//! for what the test itself brings along, and wrong for everything else. So each such [`Read`] is counted, and
-//! [`Playback::check`] wants them to be exactly those that the test declares, each with a reason. Where a test needs
-//! state that was not recorded, it says so by an [`Override`], with a reason, too.
+//! State that a recording does not hold is answered as empty: 0, no code, no block. That is correct for what the test
+//! itself creates, and wrong for everything else. Each such [`Read`] is therefore counted, and [`Playback::check`] requires
+//! them to be exactly those that the test has [`Declared`] with a reason. State that a test needs and that was not recorded
+//! is given by an [`Override`], also with a reason.
 
 mod answers;
 mod file;
@@ -39,16 +39,16 @@ pub use self::{
 /// One block and the state before it.
 #[derive(Debug, Clone)]
 pub struct Recording {
-    /// Who made it, and of what.
+    /// The tool that made the recording, and the node it was made from.
     pub source: String,
     chain_id: u64,
     number: u64,
-    /// As `eth_getBlockByNumber` gives it, with its transactions.
+    /// The result of `eth_getBlockByNumber`, with transactions.
     block: Value,
     accounts: BTreeMap<Address, Account>,
 }
 
-/// An account before the block. A slot that is missing was not touched.
+/// The state of an account before the block. Slots that are missing were not touched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Account {
     balance: U256,
@@ -58,24 +58,27 @@ struct Account {
 }
 
 impl Recording {
-    /// Which chain it is of.
+    /// Returns the id of the chain.
     #[must_use]
     pub const fn chain_id(&self) -> u64 {
         self.chain_id
     }
 
-    /// The recorded block's number. The state is that of the one before.
+    /// Returns the number of the recorded block. The state is that of its parent.
     #[must_use]
     pub const fn number(&self) -> u64 {
         self.number
     }
 
-    /// The recorded block. Fails where it is none of Ethereum's.
+    /// Returns the recorded block.
+    ///
+    /// # Errors
+    /// When it does not have the form of an Ethereum block.
     pub fn block(&self) -> eyre::Result<Block> {
         replay::typed(&self.block)
     }
 
-    /// How many accounts and how many slots it holds.
+    /// Returns the number of accounts and the number of slots.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         (self.accounts.len(), self.accounts.values().map(|account| account.storage.len()).sum())

@@ -1,4 +1,4 @@
-//! A node that knows one recording and nothing else.
+//! A node that serves one recording and nothing else.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::proxy::rpc::{Reply, Request};
 
-/// Something read that the recording does not hold.
+/// A read of something that the recording does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Read {
     /// An account: answered without ether, transactions and code.
@@ -25,50 +25,50 @@ pub enum Read {
     Block(u64),
 }
 
-/// A read that a test expects to be outside the recording.
+/// A read outside the recording that a test expects.
 #[derive(Debug, Clone)]
 pub struct Declared {
-    /// What is read.
+    /// The read.
     pub read: Read,
-    /// Why the answer is right all the same.
+    /// Why an empty answer is correct.
     pub why: String,
 }
 
-/// State that a test puts where the recording has none. Where it has some, that counts.
+/// State that a test adds where the recording has none. Recorded state takes precedence.
 #[derive(Debug, Clone)]
 pub struct Override {
-    /// Whose.
+    /// The account.
     pub address: Address,
-    /// What.
+    /// The state.
     pub state: State,
-    /// Why it is needed, and how one knows that it is right.
+    /// Why the state is needed, and how it is known to be correct.
     pub why: &'static str,
 }
 
 /// A piece of state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// A contract's code.
+    /// The code of a contract.
     Code(Bytes),
-    /// A slot with its value.
+    /// A storage slot and its value.
     Slot(U256, U256),
-    /// How many transactions an account has sent.
+    /// The nonce of an account.
     Nonce(u64),
 }
 
-/// What was read and what was declared differ.
+/// The difference between the reads outside the recording and the declared ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NotAsDeclared {
-    /// Reads outside the recording that nobody declared, with how often: the test sees 0 where the chain has what it
-    /// has.
+    /// Reads outside the recording that were not declared, each with its count. They were answered as empty, whatever the
+    /// chain has there.
     pub undeclared: BTreeMap<Read, u64>,
-    /// Declarations that nothing reads any more.
+    /// Declared reads that did not happen.
     pub unread: BTreeSet<Read>,
-    /// Calls that could not be answered at all.
+    /// Errors of calls that could not be answered.
     pub refused: Vec<String>,
 }
 
-/// A running node over a recording. Dropping it ends it.
+/// A running node that serves a recording. Dropping it stops it.
 #[derive(Debug)]
 pub struct Playback {
     answering: Arc<Answering>,
@@ -88,7 +88,10 @@ struct Outside {
 }
 
 impl Playback {
-    /// Starts it on a port that the system chooses. Fails when there is none.
+    /// Starts the node on a free port.
+    ///
+    /// # Errors
+    /// When no port is free.
     pub async fn start(mut recording: Recording, overrides: &[Override]) -> eyre::Result<Self> {
         overrides.iter().for_each(|wanted| recording.put(wanted));
         let answering = Arc::new(Answering { recording, outside: Mutex::default() });
@@ -96,32 +99,32 @@ impl Playback {
         Ok(Self { answering, server })
     }
 
-    /// Where it is reached.
+    /// Returns the node's URL.
     #[must_use]
     pub fn http_url(&self) -> String {
         self.server.http_url()
     }
 
-    /// What it plays back, overrides included.
+    /// Returns the recording, overrides included.
     #[must_use]
     pub fn recording(&self) -> &Recording {
         &self.answering.recording
     }
 
-    /// What was read until now that the recording does not hold, and how often.
+    /// Returns the reads outside the recording so far, each with its count.
     #[must_use]
     pub fn outside(&self) -> BTreeMap<Read, u64> {
         self.answering.outside().reads.clone()
     }
 
-    /// Whether exactly what was declared was read outside the recording.
+    /// Checks that the reads outside the recording are exactly the declared ones.
     ///
     /// # Errors
-    /// When something else was, or some of it was not, or a call had no answer at all.
+    /// When there were others, when a declared one did not happen, or when a call could not be answered.
     pub fn check(&self, declared: &[Declared]) -> Result<(), NotAsDeclared> {
         let outside = self.answering.outside();
         let declared: BTreeSet<Read> = declared.iter().map(|declared| declared.read).collect();
-        // A recording that was made of the very test holds what the test reads.
+        // A recording that was made by running the same test holds what the test reads.
         let is_unread = |read: &Read| !outside.reads.contains_key(read) && !self.recording().holds(*read);
         let undeclared = outside.reads.iter().filter(|(read, _)| !declared.contains(read));
         let different = NotAsDeclared {
@@ -154,7 +157,7 @@ impl Answers for Answering {
 }
 
 impl Recording {
-    /// Puts state where none was recorded. What was recorded counts.
+    /// Adds state where none was recorded.
     fn put(&mut self, wanted: &Override) {
         let account = self.accounts.entry(wanted.address).or_default();
         match &wanted.state {

@@ -1,4 +1,4 @@
-//! A node in front of a real one, which keeps what is asked through it.
+//! A proxy in front of a real node that records the state which is requested through it.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::proxy::rpc::{Reply, Request, SERVER_ERROR, error, number, quantity};
 
-/// A running recorder. Dropping it ends it.
+/// A running recorder. Dropping it stops it.
 #[derive(Debug)]
 pub struct Recorder {
     keeping: Arc<Keeping>,
@@ -38,7 +38,7 @@ struct Keeping {
     accounts: Mutex<BTreeMap<Address, Kept>>,
 }
 
-/// What was asked of an account until now.
+/// The state of an account that was requested so far.
 #[derive(Debug, Clone, Default)]
 struct Kept {
     balance: Option<U256>,
@@ -48,8 +48,10 @@ struct Kept {
 }
 
 impl Recorder {
-    /// Starts it in front of a node that still has the state before a block. Fails when the node does not answer, or
-    /// does not know the block.
+    /// Starts a recorder in front of a node that still has the state before a block.
+    ///
+    /// # Errors
+    /// When the node does not answer, or does not have the block.
     pub async fn start(endpoint: Endpoint, block_number: u64) -> eyre::Result<Self> {
         ensure!(block_number > 0, "before block 0 there is nothing to record");
         let client = endpoint.client().await?;
@@ -63,25 +65,31 @@ impl Recorder {
         Ok(Self { keeping, server })
     }
 
-    /// Where it is reached.
+    /// Returns the recorder's URL.
     #[must_use]
     pub fn http_url(&self) -> String {
         self.server.http_url()
     }
 
-    /// Which chain it is in front of.
+    /// Returns the id of the node's chain.
     #[must_use]
     pub fn chain_id(&self) -> u64 {
         self.keeping.chain_id
     }
 
-    /// The block. Fails where it is none of Ethereum's.
+    /// Returns the block.
+    ///
+    /// # Errors
+    /// When it does not have the form of an Ethereum block.
     pub fn block(&self) -> eyre::Result<Block> {
         replay::typed(&self.keeping.block)
     }
 
-    /// The block with all accounts that were asked for until now, each of them whole: what nobody asked of one is asked
-    /// now. Fails when the node does not answer.
+    /// Returns a recording of the block and of all accounts that were requested so far. Balance, nonce and code that were not
+    /// requested are fetched now.
+    ///
+    /// # Errors
+    /// When the node does not answer.
     pub async fn recording(&self) -> eyre::Result<Recording> {
         let keeping = &self.keeping;
         let ask = Asking { endpoint: &keeping.endpoint, client: &keeping.client };
@@ -119,7 +127,7 @@ impl Keeping {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an answer, where it is state before the block.
+    /// Records an answer, where it is state before the block.
     fn keep(&self, request: &Request, answer: &Value) -> Option<()> {
         let block_position = match request.method.as_str() {
             "eth_getAccountInfo" | "eth_getBalance" | "eth_getTransactionCount" | "eth_getCode" => 1,
@@ -144,7 +152,7 @@ impl Keeping {
             "eth_getBalance" => kept.balance = U256::deserialize(answer).ok(),
             "eth_getTransactionCount" => kept.nonce = number(answer),
             "eth_getCode" => kept.code = Bytes::deserialize(answer).ok(),
-            // The only other method that comes this far.
+            // eth_getStorageAt, the only other method above.
             _ => {
                 kept.storage.insert(slot.ok()?, U256::deserialize(answer).ok()?);
             }
@@ -171,7 +179,7 @@ impl Answers for Keeping {
     }
 }
 
-/// Asks the real node on our own account.
+/// Sends requests of the recorder itself to the real node.
 struct Asking<'a> {
     endpoint: &'a Endpoint,
     client: &'a RpcClient,

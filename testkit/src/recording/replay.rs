@@ -1,7 +1,7 @@
-//! A block carried out again on a stock Anvil, in front of whoever has the state before it.
+//! Executes a block again on an unmodified Anvil that forks from a node with the state before it.
 //!
-//! Not every block can be: Anvil takes no `PREVRANDAO`, so that a block whose contracts ask for it ends otherwise, and
-//! the blobs of a transaction that carries some are not in the block.
+//! Not every block can be replayed: Anvil's `PREVRANDAO` cannot be set, so a block whose contracts read it ends with another
+//! result, and the blobs of blob transactions are not part of a block.
 
 use std::fmt;
 
@@ -19,26 +19,26 @@ use serde_json::Value;
 
 use crate::node::Node;
 
-/// When Ethereum got the rules that no header shows.
+/// Timestamp of Ethereum's Osaka fork, which changed rules but no header field.
 const OSAKA_SECOND: u64 = 1_764_798_551;
 
-/// EIP-4844's.
+/// Transaction type of EIP-4844.
 const BLOB_TRANSACTION: u8 = 3;
 
-/// How a block ended.
+/// The result of executing a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
-    /// How many transactions are in it.
+    /// Number of transactions.
     pub transactions: usize,
-    /// How much gas they used.
+    /// Gas used by all of them.
     pub gas_used: u64,
-    /// The root over their receipts: whether each succeeded, what it cost, and every event.
+    /// Root of the receipts, which covers the status, gas and events of every transaction.
     pub receipts_root: B256,
 }
 
 impl Outcome {
-    /// Takes it from a header.
+    /// Reads the result from a block's header.
     #[must_use]
     pub fn of(block: &Block) -> Self {
         let header = &block.header;
@@ -54,8 +54,11 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Carries a block out again, under its own rules, on an Anvil that forks from `upstream` before it. Fails where a
-/// transaction is refused; that it ends otherwise than it did is the caller's to see.
+/// Executes a block again, under the rules of its time, on an Anvil that forks from `upstream` before it. The caller
+/// compares the result with that of the chain.
+///
+/// # Errors
+/// When a transaction is refused, or carries blobs.
 pub async fn replay(tools: &Tools, upstream: &str, block: &Block) -> eyre::Result<Outcome> {
     let header = &block.header;
     let before = header.number().checked_sub(1).wrap_err("before block 0 there is nothing to start from")?;
@@ -65,10 +68,10 @@ pub async fn replay(tools: &Tools, upstream: &str, block: &Block) -> eyre::Resul
         ["--fork-block-number", &before],
         ["--hardfork", rules_of(block)],
         ["--gas-limit", &gas_limit],
-        // As they stand in the block, not as they pay.
+        // In the order of the block, not by fee.
         ["--order", "fifo"],
     ];
-    // Who is paid in this very block has nothing yet when his transaction is handed in.
+    // An account that is funded within the block has no balance yet when its transaction enters the pool.
     let flags = ["--no-mining", "--no-storage-caching", "--disable-pool-balance-checks"];
     let arguments: Vec<&str> = arguments.iter().flatten().chain(&flags).copied().collect();
     let node = Node::start(tools, &arguments).await?;
@@ -92,7 +95,7 @@ pub async fn replay(tools: &Tools, upstream: &str, block: &Block) -> eyre::Resul
     Ok(Outcome::of(&mined.wrap_err("the replayed block was not mined")?))
 }
 
-/// The name that Anvil has for the rules under which a block was made.
+/// Returns Anvil's name of the hard fork whose rules a block was made under.
 #[must_use]
 pub fn rules_of(block: &Block) -> &'static str {
     let header = &block.header;
@@ -109,7 +112,7 @@ pub fn rules_of(block: &Block) -> &'static str {
     }
 }
 
-/// Reads a block as a node gives it. Fails where it is none of Ethereum's.
+/// Parses a block from JSON. Fails where it does not have the form of an Ethereum block.
 pub(super) fn typed(block: &Value) -> eyre::Result<Block> {
     Block::deserialize(block).wrap_err_with(|| format!("block {} is none that Ethereum has", block["number"]))
 }

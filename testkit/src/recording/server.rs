@@ -1,4 +1,4 @@
-//! A node's HTTP side, for whoever answers.
+//! The HTTP server of a node whose answers come from [`Answers`].
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -7,13 +7,13 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::proxy::rpc::{Message, Reply, Request, unreadable};
 
-/// Whoever answers.
+/// Something that answers JSON-RPC calls.
 pub(super) trait Answers: Send + Sync + 'static {
-    /// The answer to one call.
+    /// Answers one call.
     fn answer(&self, request: &Request) -> impl Future<Output = Reply> + Send;
 }
 
-/// A running server, on a port that the system chose. Dropping it ends it.
+/// A running server on a free port. Dropping it stops it.
 #[derive(Debug)]
 pub(super) struct Server {
     address: SocketAddr,
@@ -21,12 +21,12 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(who: Arc<impl Answers>) -> eyre::Result<Self> {
+    pub(super) async fn start(answers: Arc<impl Answers>) -> eyre::Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let address = listener.local_addr()?;
-        let service = Router::new().route("/", post(move |body: Bytes| answer(Arc::clone(&who), body)));
+        let service = Router::new().route("/", post(move |body: Bytes| answer(Arc::clone(&answers), body)));
         let mut serving = JoinSet::new();
-        // It serves until it is dropped; a connection that breaks concerns its caller alone.
+        // It serves until it is dropped. The error of a connection is seen by its caller.
         serving.spawn(async move {
             let _ = axum::serve(listener, service).await;
         });
@@ -38,14 +38,14 @@ impl Server {
     }
 }
 
-async fn answer(who: Arc<impl Answers>, body: Bytes) -> impl IntoResponse {
+async fn answer(answers: Arc<impl Answers>, body: Bytes) -> impl IntoResponse {
     let answer = match Message::read(&body) {
         Some(message) => {
-            let mut answers = Vec::with_capacity(message.requests.len());
+            let mut responses = Vec::with_capacity(message.requests.len());
             for request in &message.requests {
-                answers.push(request.answered(who.answer(request).await));
+                responses.push(request.answered(answers.answer(request).await));
             }
-            message.answered(answers)
+            message.answered(responses)
         }
         None => unreadable(),
     };

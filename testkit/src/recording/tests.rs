@@ -1,4 +1,4 @@
-//! Files that are no recordings, and blocks as nodes ask for them.
+//! Tests of the file format and its errors, and of the answers about blocks and state.
 
 use std::{fs, io::Write, path::Path};
 
@@ -39,21 +39,21 @@ fn ask(method: &str, params: &[Value]) -> (Value, Option<Read>) {
 }
 
 #[test]
-fn what_is_written_is_read_again() {
+fn a_recording_that_was_written_is_read_unchanged() {
     let (folder, _) = written();
     let (read, was) = (Recording::read(folder.path(), BLOCK).unwrap(), small());
     assert_eq!((read.accounts, read.block, read.chain_id), (was.accounts, was.block, was.chain_id));
 }
 
 #[test]
-fn a_recording_that_does_not_say_so_is_of_mainnet() {
+fn a_recording_without_a_chain_id_is_of_mainnet() {
     let (folder, [state, _]) = written();
     pack(&state, r#"{"source":"","block_number":16,"accounts":{}}"#);
     assert_eq!(Recording::read(folder.path(), BLOCK).unwrap().chain_id(), 1);
 }
 
 #[test]
-fn a_missing_file_is_named_with_what_makes_one() {
+fn the_error_about_a_missing_file_names_it_and_the_command_that_makes_one() {
     let (folder, [_, block]) = written();
     fs::remove_file(&block).unwrap();
     let refusal = refusal(folder.path());
@@ -61,7 +61,7 @@ fn a_missing_file_is_named_with_what_makes_one() {
 }
 
 #[test]
-fn a_file_that_is_cut_off_or_never_was_compressed_is_named_with_the_place() {
+fn the_error_about_a_truncated_or_uncompressed_file_names_it_and_the_position() {
     let (folder, [state, _]) = written();
     let whole = fs::read(&state).unwrap();
     fs::write(&state, &whole[..whole.len() / 2]).unwrap();
@@ -73,7 +73,7 @@ fn a_file_that_is_cut_off_or_never_was_compressed_is_named_with_the_place() {
 }
 
 #[test]
-fn a_file_that_is_something_else_is_named_with_line_and_column() {
+fn the_error_about_a_file_that_is_no_recording_names_it_with_line_and_column() {
     let (folder, [state, _]) = written();
     pack(&state, r#"{"source":"","block_number":16,"accounts":{"0x01":{}}}"#);
     let refusal = refusal(folder.path());
@@ -81,7 +81,7 @@ fn a_file_that_is_something_else_is_named_with_line_and_column() {
 }
 
 #[test]
-fn a_file_about_another_block_is_refused() {
+fn a_file_that_holds_another_block_is_refused() {
     let (folder, [state, block]) = written();
     pack(&block, r#"{"number":"0x11"}"#);
     assert!(refusal(folder.path()).contains("is about block \"0x11\", not 16"));
@@ -90,7 +90,7 @@ fn a_file_about_another_block_is_refused() {
 }
 
 #[test]
-fn what_is_recorded_of_another_chain_is_refused_and_stays() {
+fn adding_to_a_recording_of_another_chain_is_refused_and_changes_nothing() {
     let (folder, _) = written();
     let mut other = small();
     other.block["hash"] = json!("0xdd");
@@ -100,7 +100,7 @@ fn what_is_recorded_of_another_chain_is_refused_and_stays() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_to_is_named() {
+fn the_error_about_an_unwritable_folder_names_it() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
@@ -109,7 +109,7 @@ fn a_folder_that_cannot_be_written_to_is_named() {
 }
 
 #[test]
-fn the_block_before_follows_from_the_block() {
+fn the_parent_block_is_derived_from_the_recorded_block() {
     let (before, read) = ask("eth_getBlockByNumber", &[json!("0xf"), json!(true)]);
     assert_eq!((&before["number"], &before["hash"]), (&json!("0xf"), &json!("0xbb")));
     assert_eq!((&before["timestamp"], &before["transactions"]), (&json!("0x63"), &json!([])));
@@ -118,13 +118,13 @@ fn the_block_before_follows_from_the_block() {
 }
 
 #[test]
-fn a_block_comes_with_transactions_or_with_their_hashes() {
+fn a_block_is_returned_with_transactions_or_with_their_hashes() {
     assert_eq!(ask("eth_getBlockByNumber", &[json!("latest"), json!(true)]).0["transactions"][0]["hash"], "0xcc");
     assert_eq!(ask("eth_getBlockByHash", &[json!("0xaa"), json!(false)]).0["transactions"], json!(["0xcc"]));
 }
 
 #[test]
-fn a_slot_that_was_recorded_is_read_and_one_that_was_not_is_counted() {
+fn a_read_of_a_slot_that_was_not_recorded_is_reported() {
     let slot = |slot: &str| ask("eth_getStorageAt", &[json!(Address::ZERO), json!(slot), json!("0xf")]);
     assert_eq!(slot("0x1").1, None);
     assert_eq!(slot("0x2").1, Some(Read::Slot(Address::ZERO, U256::from(2))));

@@ -39,7 +39,7 @@ async fn a_range_too_large_is_refused_in_each_providers_words() -> eyre::Result<
     let mut caller = Caller::connect(&fixture.proxy).await?;
     let mut refusals = BTreeSet::new();
     for provider in RpcProvider::ALL {
-        let rule = fixture.proxy.inject(Fault::LogRange { most_blocks: 2, provider });
+        let rule = fixture.proxy.inject(Fault::LogRange { max_blocks: 2, provider });
         assert_eq!(blocks(&fixture.ask("eth_getLogs", range(2)).await?)?, [2, 3]);
         assert_eq!(blocks(&fixture.ask("eth_getLogs", json!([{ "blockHash": head["hash"] }])).await?)?, [3]);
         caller.say(1, "eth_getLogs", range(1)).await?;
@@ -55,7 +55,7 @@ async fn a_range_too_large_is_refused_in_each_providers_words() -> eyre::Result<
 #[tokio::test]
 async fn a_range_too_large_can_come_as_an_http_error() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
-    fixture.proxy.inject(Fault::LogRange { most_blocks: 10_000, provider: RpcProvider::QuickNode });
+    fixture.proxy.inject(Fault::LogRange { max_blocks: 10_000, provider: RpcProvider::QuickNode });
     let filter = json!([{ "fromBlock": "0x0", "toBlock": "0x2710" }]);
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": filter });
     let response = reqwest::Client::new().post(fixture.proxy.http_url()).json(&request).send().await?;

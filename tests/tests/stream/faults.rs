@@ -31,7 +31,7 @@ fn faults() -> Vec<Fault> {
         Fault::Error { code: -32603, message: "internal error".to_owned() },
         Fault::TruncatedLogs { keep: 0 },
         Fault::TruncatedLogs { keep: 1 },
-        Fault::LogRange { most_blocks: 3, provider: RpcProvider::Alchemy },
+        Fault::LogRange { max_blocks: 3, provider: RpcProvider::Alchemy },
         Fault::Stale { head: 4 },
         Fault::Heads(HeadFault::Skipped),
         Fault::Heads(HeadFault::Duplicated),
@@ -152,7 +152,7 @@ async fn ranges_shrink_until_the_provider_agrees_in_whatever_words() -> eyre::Re
     let mut fixture = Fixture::new(1).await?;
     fixture.go_on(300).await?;
     for provider in RpcProvider::ALL {
-        let rule = fixture.proxies[0].inject(Fault::LogRange { most_blocks: 23, provider });
+        let rule = fixture.proxies[0].inject(Fault::LogRange { max_blocks: 23, provider });
         let mut keeper = fixture.keeper(&[Http])?;
         keeper.equals(&fixture).await?;
         assert_eq!(keeper.stream.health()[0].failed, 0, "{provider:?}: {:?}", keeper.stream.health());
