@@ -17,17 +17,12 @@ use plimsoll_deploy::{progress::say, workspace::Workspace};
 use serde_json::Value;
 use tokio::time::{self, Duration, Instant};
 
-use crate::{deployment::Suite, process::Process, workspace::workspace};
+use crate::{cargo::cargo, deployment::Suite, process::Process, workspace::workspace};
 
 /// Environment variable that names the keeper's executable, so that none is built.
 pub const KEEPER_VARIABLE: &str = "PLIMSOLL_KEEPER";
 /// The cargo package whose executable the keeper is.
 const KEEPER_PACKAGE: &str = "plimsoll-keeper";
-/// Variables that cargo sets for the programs it runs, by the beginning of their names. A build that inherited them would
-/// build crates again whose build scripts depend on them.
-const CARGO_RUN_VARIABLES: [&str; 5] =
-    ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"];
-
 /// Indices of the Anvil accounts that sign liquidations and harvests. The testkit uses them for nothing else.
 const SIGNERS: [usize; 2] = [8, 9];
 /// What the keeper prints before the address of its page when that is up.
@@ -292,8 +287,7 @@ impl Keeper {
 /// `cargo build --package plimsoll-keeper` makes in the repository. It is built at most once in each process, and by one
 /// process at a time; where it is up to date, that takes a fraction of a second.
 ///
-/// The build is optimised where this crate is. It goes to the repository's own `target` folder, or to the one that
-/// `CARGO_TARGET_DIR` names.
+/// The build is optimised where this crate is. It goes to the target folder that [`cargo`] chooses.
 ///
 /// # Errors
 /// When the repository is not found, or the keeper does not compile; cargo's own messages are on stderr.
@@ -316,18 +310,12 @@ pub fn keeper_program() -> eyre::Result<Command> {
 fn build_keeper(workspace: &Workspace) -> eyre::Result<PathBuf> {
     let _lock = workspace.lock("keeper")?;
     say("building the keeper, where it is not up to date");
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(workspace.root()).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let mut command = cargo();
+    command.current_dir(workspace.root()).stderr(Stdio::inherit());
     command.args(["build", "--package", KEEPER_PACKAGE, "--bins", "--quiet"]);
     command.args(["--message-format", "json-render-diagnostics"]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
-    }
-    for (name, _) in env::vars_os() {
-        let is_of_this_run = |prefix: &&str| name.to_string_lossy().starts_with(*prefix);
-        if CARGO_RUN_VARIABLES.iter().any(|prefix| is_of_this_run(&prefix)) {
-            command.env_remove(name);
-        }
     }
     let output = command.output().wrap_err("cargo cannot be started")?;
     ensure!(output.status.success(), "the keeper does not compile; cargo's messages are above");

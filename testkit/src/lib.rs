@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod borrowers;
+pub mod cargo;
 pub mod deployment;
 pub mod devnet;
 pub mod exchange;

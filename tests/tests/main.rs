@@ -25,5 +25,6 @@ mod store;
 mod strategies;
 mod stream;
 mod support;
+mod testkit;
 mod tools;
 mod vectors;

@@ -59,7 +59,7 @@ pub enum RecordingError {
     },
     /// The folder has a recording of another block with the same number.
     #[error(
-        "{} is block {found}, not {wanted}: another chain's, or one that its chain took back; record into another folder, \
+        "{} is block {found}, not {wanted}: another chain's, or one that was reorged; record into another folder, \
          or move it away",
         file.display()
     )]

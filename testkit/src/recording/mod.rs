@@ -13,7 +13,6 @@
 mod answers;
 mod file;
 mod playback;
-
 mod recorder;
 mod replay;
 mod server;

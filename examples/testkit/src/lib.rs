@@ -1,0 +1,1 @@
+//! Code of your own goes here. The test in `tests/` shows how to test it against Plimsoll.
