@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_has_the_date_that_a_calendar_says() {
+    fn a_timestamp_has_the_calendars_date() {
         for (unix, told) in [
             (0, "1970-01-01 00:00"),
             (951_782_399, "2000-02-28 23:59"),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_of_time_is_told_in_its_two_largest_units() {
+    fn a_duration_is_written_in_its_two_largest_units() {
         let told = [59, 60, 61, 3_600, 9_599, 86_400, 190_800].map(length);
         assert_eq!(told, ["59 s", "1 min", "1 min 1 s", "1 h", "2 h 39 min", "1 day", "2 days 5 h"]);
     }

@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_brings_its_style_and_a_page_gets_none() {
+    fn a_file_contains_its_style_and_an_inline_chart_does_not() {
         let chart = chart(Shape::Line(vec![point(0, 0), point(3_600, 50)]));
         let (file, page) = (chart.file(), chart.inline(400));
         assert!(file.contains(STYLE) && file.contains("<title>&quot;R&amp;D&quot; &lt;today&gt;</title>"), "{file}");
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_value_stands_at_the_top_line_and_the_end_at_the_right() {
+    fn the_largest_value_is_at_the_top_and_the_end_at_the_right() {
         let file = chart(Shape::Line(vec![point(0, 0), point(1_800, 50), point(3_600, 25)])).file();
         assert!(file.contains("points=\"64,184 498,84 932,134\""), "{file}");
         let area = chart(Shape::Area(vec![point(0, 50), point(3_600, 50)])).file();
@@ -379,21 +379,21 @@ mod tests {
     }
 
     #[test]
-    fn a_spike_in_one_column_does_not_lean_into_the_next() {
+    fn a_spike_in_one_column_does_not_slant_into_the_next() {
         let spike = [point(0, 0), point(1_800, 50), point(1_801, 0), point(3_600, 0)];
         let file = chart(Shape::Line(standing(spike, 3_600))).file();
         assert!(file.contains("points=\"64,184 498,184 498,84 498.2,184 932,184\""), "{file}");
     }
 
     #[test]
-    fn a_value_stands_until_the_next_one() {
+    fn a_step_line_holds_each_value_until_the_next() {
         let line = standing([point(0, 3), point(10, 2)], 15);
         assert_eq!(line, [point(0, 3), point(10, 3), point(10, 2), point(15, 2)]);
         assert_eq!(standing([], 15), []);
     }
 
     #[test]
-    fn marks_in_one_place_are_one_and_their_areas_are_as_their_weights() {
+    fn marks_in_one_place_are_merged_and_areas_are_proportional_to_weights() {
         let mark = |second, weight| Mark { at: point(second, 50), weight };
         let file = chart(Shape::Marks(vec![mark(0, 10), mark(1, 15), mark(3_000, 100)])).file();
         let radii: Vec<_> = file.split(" r=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_made_and_what_is_saved_there_takes_the_place_of_what_was() {
+    fn a_folder_is_created_and_saving_replaces_files() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("reports/today");
         let folder = Folder::ready(&path).unwrap();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_place_of_the_folder_is_told_before_anything_begins() {
+    fn a_file_in_place_of_the_folder_is_reported_before_anything_begins() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("report");
         fs::write(&path, "already here").unwrap();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_full_disk_a_folder_is_refused_and_a_file_stays_what_it_was() {
+    fn on_a_full_disk_a_folder_is_refused_and_a_file_keeps_its_content() {
         let (Some(full), Some(filling)) = (Small::mounted("64k"), Small::mounted("2m")) else {
             writeln!(stderr(), "skipped: this user cannot mount a small disk to fill").unwrap();
             return;

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_drawn_in_the_size_and_weight_that_a_style_sheet_says() {
+    fn text_is_rendered_in_the_size_and_weight_of_the_style_sheet() {
         let plain = dark_dots("<text y=\"15\">Ham</text>");
         let strong = dark_dots("<text class=\"strong\" y=\"15\">Ham</text>");
         assert!(plain > 200, "{plain} dots");
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_refused() {
+    fn text_that_is_not_svg_is_refused() {
         for text in ["", "<svg", "<p>no picture</p>"] {
             assert!(drawn(text).is_err(), "{text:?}");
         }

@@ -91,8 +91,8 @@ impl Devnet {
         Ok(Self { node, artifacts, deployer })
     }
 
-    /// Starts a fork of the chain behind `url`, with the state after `block`. The chain id is the upstream's. Anvil's own
-    /// accounts, whose keys are public and which are in use on public chains, begin without nonce and code.
+    /// Starts a fork of the chain behind `url`, with the state after `block`. The chain id is the upstream's. The code of
+    /// Anvil's own accounts is removed: their keys are public, and on public chains somebody has delegated them.
     ///
     /// State is fetched from `url` when it is first needed, so the node there must still have the state of `block`.
     ///
@@ -115,7 +115,6 @@ impl Devnet {
         let devnet = Self::start_with(&arguments).await?;
         for index in 0..node::ACCOUNTS {
             let account = devnet.node.account(index)?;
-            devnet.provider().anvil_set_nonce(account, 0).await?;
             devnet.provider().anvil_set_code(account, Bytes::new()).await?;
         }
         Ok(devnet)

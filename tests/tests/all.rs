@@ -11,7 +11,7 @@ use serde_json::Value;
 const LAB: &str = env!("CARGO_BIN_EXE_lab_bin");
 
 #[test]
-fn every_figure_is_measured_and_saved_beside_the_machine() -> eyre::Result<()> {
+fn every_figure_is_measured_and_saved_with_the_machine() -> eyre::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut lab = Command::new(LAB);
     lab.args(["all", "--quick", "--as-built", "--json"]).arg(folder.path()).env("RUST_LOG", "warn");
@@ -37,7 +37,7 @@ fn every_figure_is_measured_and_saved_beside_the_machine() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn a_figure_that_fails_is_told_and_does_not_stop_the_others() -> eyre::Result<()> {
+async fn a_failing_figure_is_reported_and_does_not_stop_the_others() -> eyre::Result<()> {
     let scratch = tempfile::tempdir()?;
     let folder = Folder::ready(scratch.path())?;
     let figures = [("none", "book --positions 1"), ("small", "book --positions 100")]

@@ -13,7 +13,7 @@ use plimsoll_testkit::devnet::ITestToken;
 use crate::support::{self, events};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_the_demos_day_nobody_is_under_water_and_its_report_is_what_the_chain_says() -> eyre::Result<()> {
+async fn after_the_demo_no_loan_is_liquidatable_and_the_report_equals_the_chain() -> eyre::Result<()> {
     let options = Options { positions: 30, seed: 1, steps: 8, pace: Duration::ZERO };
     let mut keeper = support::keeper();
     keeper.env("RUST_LOG", "warn");

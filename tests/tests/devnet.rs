@@ -30,7 +30,7 @@ use plimsoll_testkit::{
 use crate::support;
 
 #[tokio::test]
-async fn a_loan_beyond_the_limit_is_refused_with_the_contracts_own_error() -> eyre::Result<()> {
+async fn a_loan_above_the_borrow_ltv_is_refused_with_the_contracts_error() -> eyre::Result<()> {
     let devnet = Devnet::start().await?;
     let market = LocalMarket::deploy(&devnet).await?;
     market.supply(&devnet, devnet.node.account(1)?, 10_000).await?;
@@ -43,7 +43,7 @@ async fn a_loan_beyond_the_limit_is_refused_with_the_contracts_own_error() -> ey
 }
 
 #[tokio::test]
-async fn a_call_estimated_when_no_interest_was_due_has_gas_enough_when_it_is() -> eyre::Result<()> {
+async fn a_call_estimated_before_interest_accrues_has_enough_gas_afterwards() -> eyre::Result<()> {
     let devnet = Devnet::start().await?;
     let market = LocalMarket::deploy(&devnet).await?;
     market.supply(&devnet, devnet.node.account(1)?, 10_000).await?;
@@ -63,7 +63,7 @@ async fn a_call_estimated_when_no_interest_was_due_has_gas_enough_when_it_is() -
 }
 
 #[tokio::test]
-async fn an_anvil_is_recognised_by_its_answer_whatever_its_chain_id() -> eyre::Result<()> {
+async fn an_anvil_is_recognised_whatever_its_chain_id() -> eyre::Result<()> {
     let node = Node::start(&support::tools()?, &["--chain-id", "1"]).await?;
     let endpoint: Endpoint = node.http_url().parse()?;
     let client = endpoint.client().await?;
@@ -72,7 +72,7 @@ async fn an_anvil_is_recognised_by_its_answer_whatever_its_chain_id() -> eyre::R
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_told_in_anvils_own_words() -> eyre::Result<()> {
+async fn a_port_in_use_is_reported_with_anvils_message() -> eyre::Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let port = taken.local_addr()?.port().to_string();
     let error = Node::start(&support::tools()?, &["--port", &port]).await.unwrap_err().to_string();
@@ -81,7 +81,7 @@ async fn a_port_in_use_is_told_in_anvils_own_words() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn a_dropped_node_is_gone() -> eyre::Result<()> {
+async fn a_dropped_node_has_ended() -> eyre::Result<()> {
     let node = Node::start(&support::tools()?, &[]).await?;
     let connection = TcpStream::connect(node.address())?;
     drop(node);
@@ -90,7 +90,7 @@ async fn a_dropped_node_is_gone() -> eyre::Result<()> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_node_does_not_outlive_a_killed_owner() -> eyre::Result<()> {
+fn a_node_does_not_outlive_its_killed_parent() -> eyre::Result<()> {
     support::tools()?;
     let mut owner = Command::new(env!("CARGO_BIN_EXE_anvil_bin")).stdout(Stdio::piped()).spawn()?;
     let mut lines = BufReader::new(owner.stdout.take().wrap_err("no stdout")?).lines();
@@ -114,7 +114,7 @@ fn assert_closed(mut connection: TcpStream) -> eyre::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_has_its_loans_and_falls_under_water_with_the_feed() -> eyre::Result<()> {
+async fn borrowers_get_their_loans_and_become_liquidatable_when_the_price_falls() -> eyre::Result<()> {
     const TRANSACTION_GAS: u64 = 1 << 24;
     const LOANS: usize = 100;
     let suite = Suite::start_with(&["--enable-tx-gas-limit"]).await?;

@@ -12,7 +12,7 @@ const SOLIDITY_TESTS: &str = "contracts/test";
 const ATTACKS: &str = "contracts/test/attacks";
 
 #[test]
-fn every_test_that_the_properties_name_exists() -> eyre::Result<()> {
+fn every_test_named_in_the_properties_exists() -> eyre::Result<()> {
     let workspace = workspace()?;
     let page = read(&workspace.root().join(PROPERTIES))?;
     let mut missing = Vec::new();
@@ -41,7 +41,7 @@ fn every_test_that_the_properties_name_exists() -> eyre::Result<()> {
 }
 
 #[test]
-fn every_attack_that_is_tried_stands_in_the_properties() -> eyre::Result<()> {
+fn every_attack_test_is_named_in_the_properties() -> eyre::Result<()> {
     let workspace = workspace()?;
     let page = read(&workspace.root().join(PROPERTIES))?;
     let mut missing = Vec::new();

@@ -28,7 +28,7 @@ const PROMISED_REWARDS: [(&str, u64); 2] = [("stake", 85_000), ("claim", 63_000)
 const PROMISED_HARVEST_MARGINAL: f64 = 22_000.0;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gas_is_as_in_the_snapshot_and_within_what_is_promised() -> eyre::Result<()> {
+async fn gas_equals_the_snapshot_and_is_within_the_promised_limits() -> eyre::Result<()> {
     let kept: GasReport = serde_json::from_str(&fs::read_to_string(workspace()?.root().join(SNAPSHOT))?)?;
     let measured = gas::run().await?;
     assert_eq!(measured, kept, "\ngas changed; if it is meant to, run `{RENEW}`");

@@ -59,7 +59,7 @@ fn cost(rule: Rule, [borrow_ltv_bps, liquidation_ltv_bps]: [u16; 2], depth: u128
 }
 
 #[test]
-fn in_recorded_crashes_borrowers_pay_a_third_of_what_morphos_bonus_costs_and_lenders_nothing() -> eyre::Result<()> {
+fn in_recorded_crashes_borrowers_pay_a_third_of_morphos_penalty_and_lenders_nothing() -> eyre::Result<()> {
     for name in CRASHES {
         let Some(file) = support::data_file(name)? else { return Ok(()) };
         for depth in DEPTHS {
@@ -74,7 +74,7 @@ fn in_recorded_crashes_borrowers_pay_a_third_of_what_morphos_bonus_costs_and_len
 }
 
 #[test]
-fn after_a_gap_neither_borrowers_nor_lenders_lose_more_than_by_morphos_rule() -> eyre::Result<()> {
+fn after_a_price_gap_neither_borrowers_nor_lenders_lose_more_than_by_morphos_rule() -> eyre::Result<()> {
     let folder = workspace()?.root().join("examples/prices");
     for name in GAPS {
         for (ltv, depth) in LTVS.into_iter().flat_map(|ltv| DEPTHS.map(|depth| (ltv, depth))) {

@@ -35,7 +35,7 @@ fn neighbours(word: U256) -> impl Iterator<Item = U256> {
 }
 
 #[tokio::test]
-async fn rust_and_the_core_take_the_same_markets_and_give_them_the_same_id() -> eyre::Result<()> {
+async fn rust_and_the_core_accept_the_same_markets_with_the_same_ids() -> eyre::Result<()> {
     let devnet = Devnet::start().await?;
     let market = LocalMarket::deploy(&devnet).await?;
     let core = IPlimsoll::new(market.core, devnet.provider());

@@ -81,7 +81,7 @@ async fn enqueue(provider: &DynProvider, from: Address, calls: [(Address, Vec<u8
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_loans_have_the_health_that_aave_gave_them_and_only_the_unhealthy_are_liquidated() -> eyre::Result<()> {
+async fn real_loans_have_aaves_health_and_only_the_unhealthy_are_liquidated() -> eyre::Result<()> {
     let Some(file) = support::data_file("positions/lido_aave_steth_aave_v3.csv.gz")? else { return Ok(()) };
     let loans = read_loans(file)?;
     let smallest_debt = u128::from(10u64.pow(u32::from(DECIMALS)));

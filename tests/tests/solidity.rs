@@ -10,7 +10,7 @@ use crate::support;
 const DEEP_FACTOR: i64 = 100;
 
 #[test]
-fn the_whole_suite_passes() -> eyre::Result<()> {
+fn all_solidity_tests_pass() -> eyre::Result<()> {
     let variables = match env::var("PLIMSOLL_FUZZ").as_deref() {
         Ok("deep") => deep_runs()?,
         Ok(other) => eyre::bail!("PLIMSOLL_FUZZ must be \"deep\" or unset, not \"{other}\""),
@@ -20,7 +20,7 @@ fn the_whole_suite_passes() -> eyre::Result<()> {
 }
 
 #[test]
-fn no_test_names_its_own_number_of_runs_because_a_deep_search_could_not_change_it() -> eyre::Result<()> {
+fn no_solidity_test_fixes_its_own_number_of_fuzz_runs() -> eyre::Result<()> {
     let mut folders = vec![workspace()?.root().join("contracts/test")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder)? {

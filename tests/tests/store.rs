@@ -31,7 +31,7 @@ struct Said {
 }
 
 #[tokio::test]
-async fn killed_at_any_moment_it_has_all_that_it_said_was_safe_and_the_book_of_one_block() -> eyre::Result<()> {
+async fn a_store_killed_at_any_moment_has_everything_confirmed_and_the_book_of_one_block() -> eyre::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut random = Random::from_seed(1);
     let mut said = Said::default();

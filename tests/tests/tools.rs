@@ -74,7 +74,7 @@ fn only_path(folder: &Path) -> Environment {
 }
 
 #[test]
-fn without_node_one_is_told_what_to_install_and_nothing_is_begun() -> eyre::Result<()> {
+fn without_node_the_error_says_what_to_install_and_nothing_is_begun() -> eyre::Result<()> {
     let clone = Clone::fresh()?;
     let error = clone.ready(only_path(&clone.programs(&[])?)).unwrap_err().to_string();
     assert!(error.starts_with("`node` is not on the PATH") && error.contains("nodejs.org"), "{error}");
@@ -83,7 +83,7 @@ fn without_node_one_is_told_what_to_install_and_nothing_is_begun() -> eyre::Resu
 }
 
 #[test]
-fn without_npm_one_is_told_so_although_node_is_there() -> eyre::Result<()> {
+fn without_npm_the_error_names_npm_although_node_is_there() -> eyre::Result<()> {
     let clone = Clone::fresh()?;
     let programs = clone.programs(&[("node", "echo v22.1.0")])?;
     let error = clone.ready(only_path(&programs)).unwrap_err().to_string();
@@ -92,7 +92,7 @@ fn without_npm_one_is_told_so_although_node_is_there() -> eyre::Result<()> {
 }
 
 #[test]
-fn an_old_node_is_refused_with_its_version_and_the_wanted_one() -> eyre::Result<()> {
+fn an_old_node_is_refused_with_both_versions() -> eyre::Result<()> {
     let clone = Clone::fresh()?;
     let programs = clone.programs(&[("node", "echo v16.20.2"), ("npm", "exit 0")])?;
     let error = clone.ready(only_path(&programs)).unwrap_err().to_string();
@@ -101,7 +101,7 @@ fn an_old_node_is_refused_with_its_version_and_the_wanted_one() -> eyre::Result<
 }
 
 #[test]
-fn a_failed_installation_leaves_nothing_half_made() -> eyre::Result<()> {
+fn a_failed_installation_leaves_nothing_behind() -> eyre::Result<()> {
     let clone = Clone::fresh()?;
     let half = "/bin/mkdir node_modules; echo half > node_modules/half; echo no network >&2; exit 7";
     let programs = clone.programs(&[("node", "echo v22.1.0"), ("npm", half)])?;
@@ -112,7 +112,7 @@ fn a_failed_installation_leaves_nothing_half_made() -> eyre::Result<()> {
 }
 
 #[test]
-fn packages_are_installed_once_by_whoever_comes_first_and_repaired_when_damaged() -> eyre::Result<()> {
+fn packages_are_installed_once_by_the_first_caller_and_repaired_when_damaged() -> eyre::Result<()> {
     let clone = Clone::fresh()?;
     let environment = Environment::of_process();
     thread::scope(|scope| {
@@ -133,7 +133,7 @@ fn packages_are_installed_once_by_whoever_comes_first_and_repaired_when_damaged(
 }
 
 #[test]
-fn another_solc_is_used_only_in_the_pinned_version() -> eyre::Result<()> {
+fn another_solc_is_used_only_if_it_has_the_pinned_version() -> eyre::Result<()> {
     let clone = Clone::installed()?;
     let programs = clone.programs(&[
         ("solc-old", "echo 'Version: 0.8.30+commit.73712a01.Linux.g++'"),
@@ -156,7 +156,7 @@ fn another_solc_is_used_only_in_the_pinned_version() -> eyre::Result<()> {
 }
 
 #[test]
-fn on_a_platform_that_is_not_pinned_the_path_is_searched() -> eyre::Result<()> {
+fn on_a_platform_without_pinned_packages_the_path_is_searched() -> eyre::Result<()> {
     let clone = Clone::installed()?;
     let package = fs::read_to_string(clone.path("package.json"))?;
     fs::write(clone.path("package.json"), package.replace("@foundry-rs/anvil-", "@foundry-rs/anvil-for-others-"))?;
@@ -170,7 +170,7 @@ fn on_a_platform_that_is_not_pinned_the_path_is_searched() -> eyre::Result<()> {
 }
 
 #[test]
-fn an_error_in_solidity_is_shown_as_solc_gives_it_with_file_and_line() -> eyre::Result<()> {
+fn a_solidity_error_is_shown_as_solc_reports_it_with_file_and_line() -> eyre::Result<()> {
     let clone = Clone::installed()?;
     let settings = fs::read_to_string(clone.path("foundry.toml"))?;
     let (before, _) = settings.split_once("additional_compiler_profiles").wrap_err("foundry.toml has no profiles")?;
@@ -195,7 +195,7 @@ fn an_error_in_solidity_is_shown_as_solc_gives_it_with_file_and_line() -> eyre::
 }
 
 #[test]
-fn the_pinned_tools_answer_with_the_pinned_versions() -> eyre::Result<()> {
+fn the_pinned_tools_report_the_pinned_versions() -> eyre::Result<()> {
     let tools = support::tools()?;
     for tool in Tool::ALL {
         let output = tools.command(tool)?.arg("--version").output()?;

@@ -117,7 +117,7 @@ fn ensure_close(what: &str, got: U256, wanted: U256, tolerance: U256) -> eyre::R
 }
 
 #[tokio::test]
-async fn the_exponential_is_what_two_libraries_say() -> eyre::Result<()> {
+async fn the_exponential_equals_that_of_two_libraries() -> eyre::Result<()> {
     let Some(vectors) = Vectors::open().await? else { return Ok(()) };
     for row in vectors.list("/expWad/solady")? {
         let (x, exp) = (integer(&row[0])?, integer(&row[1])?);
@@ -157,7 +157,7 @@ async fn products_over_a_divisor_are_exact_or_refused() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn interest_compounds_by_three_terms() -> eyre::Result<()> {
+async fn interest_is_compounded_by_three_terms() -> eyre::Result<()> {
     let Some(vectors) = Vectors::open().await? else { return Ok(()) };
     for row in vectors.list("/wTaylorCompounded/points_computed_from_formula")? {
         let [rate, elapsed, growth] = numbers(row)?;
@@ -167,7 +167,7 @@ async fn interest_compounds_by_three_terms() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn the_highest_bonus_is_the_known_incentive() -> eyre::Result<()> {
+async fn the_highest_incentive_factor_is_morphos() -> eyre::Result<()> {
     let Some(vectors) = Vectors::open().await? else { return Ok(()) };
     for known in vectors.list("/morpho_adaptive_curve_irm/liquidation_incentive_factor")? {
         let ltv_bps = unsigned(&known["lltv"])? * U256::from(10_000) / U256::from(WAD);
@@ -178,7 +178,7 @@ async fn the_highest_bonus_is_the_known_incentive() -> eyre::Result<()> {
 
 /// The published cases of the model on which the curve is built, each within the tolerance that stands beside it.
 #[tokio::test]
-async fn the_curve_moves_as_published() -> eyre::Result<()> {
+async fn the_rate_curve_moves_as_published() -> eyre::Result<()> {
     let Some(vectors) = Vectors::open().await? else { return Ok(()) };
     let start = unsigned(&vectors.known["morpho_adaptive_curve_irm"]["constants"]["INITIAL_RATE_AT_TARGET"])?;
     let (steepness, speed) = (U256::from(STEEPNESS), U256::from(SPEED_PER_YEAR));

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_system_does_not_tell_is_left_out() {
+    fn facts_that_the_system_does_not_report_are_left_out() {
         assert_eq!(said("no-such-program", &[]), None);
         assert_eq!(said("false", &[]), None);
         assert_eq!(said("echo", &[" told "]), Some("told".to_owned()));

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scale_is_of_round_numbers_and_has_room_for_every_value() {
+    fn a_scale_has_round_numbers_and_room_for_every_value() {
         assert_eq!(labels(&[83, 254], 0, false), ["80", "120", "160", "200", "240", "280"]);
         assert_eq!(labels(&[8_800, 10_004], 4, false), ["0.87", "0.9", "0.93", "0.96", "0.99", "1.02"]);
         assert_eq!(labels(&[2_300_000], 0, true), ["0", "0.5M", "1M", "1.5M", "2M", "2.5M"]);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_round_and_no_more_than_there_is_room_for() {
+    fn time_labels_are_round_and_fit_the_room() {
         let told = |clock, secs, most| times(clock, secs, most).into_iter().map(|(_, told)| told).collect::<Vec<_>>();
         assert_eq!(told(Clock::Beginning, DAY, 6), ["0 h", "4 h", "8 h", "12 h", "16 h", "20 h", "24 h"]);
         assert_eq!(told(Clock::Beginning, 3_600, 4), ["0 min", "15 min", "30 min", "45 min", "60 min"]);

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_gives_the_same_day_and_another_seed_another() {
+    fn the_same_seed_gives_the_same_day() {
         let day = |seed| {
             let mut random = Random::from_seed(seed);
             (loans(&mut random, 50), prices(&mut random, 48))
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn every_loan_may_be_opened_and_every_day_ends_at_the_same_price() {
+    fn every_loan_can_be_opened_and_every_day_ends_at_the_same_price() {
         for seed in 0..20 {
             let mut random = Random::from_seed(seed);
             for loan in loans(&mut random, 100) {

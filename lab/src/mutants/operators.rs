@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn signs_numbers_and_functions_are_exchanged() {
+    fn operators_numbers_and_functions_are_replaced() {
         assert_eq!(
             changes("uint256 x = a.toUp(b) + 10 * M.min(c, -d);"),
             pairs(&[("toUp", "toDown"), ("+", "-"), ("10", "(10 + 1)"), ("*", "/"), ("min", "max")])
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn checks_and_statements_are_left_out() {
+    fn checks_and_statements_are_deleted() {
         assert_eq!(
             changes("if (a < b) revert E(a);"),
             pairs(&[("a < b", "!(a < b)"), ("<", "<="), ("revert E(a);", "")])
@@ -388,17 +388,17 @@ mod tests {
     }
 
     #[test]
-    fn what_later_code_needs_stays() {
+    fn declarations_that_later_code_needs_are_kept() {
         assert_eq!(changes("(Id id, S storage s) = f(p); L.T memory t = g(); uint256 u; T v = h({a: b});"), []);
     }
 
     #[test]
-    fn a_single_equality_has_one_opposite() {
+    fn a_single_equality_is_negated_once() {
         assert_eq!(changes("if (a == b) { f(); }"), pairs(&[("==", "!="), ("f();", "")]));
     }
 
     #[test]
-    fn only_bodies_and_constants_are_changed() {
+    fn only_function_bodies_and_constants_are_mutated() {
         let source = "uint256 constant A = 5;\nstruct S { uint256[7] x; }\ncontract C { uint256[8] y; }";
         let mutants = mutants_of(&[("C.sol".to_owned(), source.to_owned())]);
         assert_eq!(mutants.len(), 1);

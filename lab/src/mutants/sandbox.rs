@@ -234,14 +234,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_failing_test_is_named() {
+    fn the_first_failing_test_is_reported() {
         let said =
             "[PASS] test_a() (gas: 1)\n[FAIL: x; counterexample: args=[1, [2] 3]] testFuzz_b(uint256[6]) (runs: 1)\n";
         assert_eq!(outcome_of_failure(said), Outcome::Killed { by: "testFuzz_b".to_owned() });
     }
 
     #[test]
-    fn what_does_not_compile_is_invalid() {
+    fn a_mutant_that_does_not_compile_is_invalid() {
         assert_eq!(outcome_of_failure("Error: Compiler run failed:\nError (7576)"), Outcome::Invalid);
     }
 }

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_stand_side_by_side() {
+    fn versions_of_a_statement_are_alternatives() {
         let schema = schema("x = a + b // c\n * d;", &["+", "*"]);
         assert_eq!(
             schema.text,
@@ -125,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_declared_outlives_the_choice() {
+    fn a_declared_variable_is_visible_after_the_alternatives() {
         let schema = schema("uint256 x = a + b;", &["+"]);
         assert!(schema.text.contains("uint256 x; if (block.prevrandao == 1) {\nx = a - b ;\n} else { x = a + b ; }"));
     }
 
     #[test]
-    fn conditions_are_chosen_in_place() {
+    fn versions_of_a_condition_are_alternatives_in_place() {
         let schema = schema("if (a < b) return; else c();", &["<", "return;"]);
         assert!(schema.text.contains(
             "if (block.prevrandao == 1 ? (\na <= b\n) : (a < b)) if (block.prevrandao == 2) {\n\n} else { return ; } \

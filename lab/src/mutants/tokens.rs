@@ -99,14 +99,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_strings_and_assembly_are_told_from_code() {
+    fn comments_strings_and_assembly_are_not_code() {
         let source = "a /* < */ += \"<\" // >\n 1_0.5e18; assembly (\"x\") { if lt(a, b) { c } } >>= b";
         let texts: Vec<&str> = tokens_of(source).iter().map(|token| token.text).collect();
         assert_eq!(texts, ["a", "+=", "\"<\"", "1_0.5e18", ";", ">>=", "b"]);
     }
 
     #[test]
-    fn an_open_end_is_no_reason_to_stop_working() {
+    fn an_unterminated_comment_or_string_is_tolerated() {
         for source in ["/* never closed", "\"never closed", "assembly { {", "ä ≤ ß"] {
             tokens_of(source);
         }

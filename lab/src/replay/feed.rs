@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_answers_by_its_heartbeat_and_when_the_price_is_off() {
+    fn a_feed_answers_by_heartbeat_and_by_deviation() {
         let quiet = answers("ts,price\n0,100\n60,100.4\n300,100.4\n");
         assert_eq!(quiet, [(120, 10_040), (240, 10_040)]);
         let fall = answers("ts,price\n0,100\n60,99\n100,98.9\n110,98.5\n121,98.5\n");
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn while_somebody_is_under_water_every_block_is_mined_or_later_and_later_ones() {
+    fn liquidatable_loans_are_retried_at_growing_intervals() {
         let prices = Prices::parse("ts,price\n0,100\n4000,100\n", None).unwrap();
         let last = Answer { second: 0, price: prices.first() };
         let feed = Feed { heartbeat_secs: 3_600, ..FEED };
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_been_begun_is_ended_after_the_recording_but_not_for_ever() {
+    fn liquidations_in_progress_are_finished_after_the_recording_within_a_limit() {
         let prices = Prices::parse("ts,price\n0,100\n60,99\n", None).unwrap();
         let last = Answer { second: 0, price: prices.first() };
         let mut clock = Clock::new();

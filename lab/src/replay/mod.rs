@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_cannot_be_used_is_refused_by_its_line_before_anything_starts() {
+    async fn an_unusable_file_is_refused_by_its_line_before_anything_starts() {
         let error = played("day.csv", "ts,price\n0,200\n60,0\n", &[]).await.unwrap_err();
         let error = format!("{error:#}");
         assert!(error.contains("day.csv: line 3: column price: the price is 0"), "{error}");
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_document_tells_of_every_run_what_was_chosen_and_what_each_rule_comes_to() {
+    async fn the_json_report_has_the_parameters_and_figures_of_every_run_and_rule() {
         let report = played("gap.csv", GAP, &["--model", "--ltv", "80:86,91.5", "--positions", "20"]).await.unwrap();
         let json = serde_json::to_value(&report).unwrap();
         let runs = json["runs"].as_array().unwrap();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_is_told_at_length_and_several_are_told_side_by_side() {
+    async fn one_run_is_reported_in_detail_and_several_side_by_side() {
         let one = played("gap.csv", GAP, &["--model", "--positions", "20"]).await.unwrap().to_string();
         for told in ["borrow up to 80 %, liquidated from 86 %", "bad debt ", "worst delay ", "all at Morpho's bonus"] {
             assert!(one.contains(told), "{told}: {one}");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn times_are_dates_where_they_were_recorded_and_hours_where_they_were_made_up() {
+    async fn recorded_times_are_shown_as_dates_and_made_up_ones_as_hours() {
         let made_up = played("gap.csv", GAP, &["--model", "--positions", "20"]).await.unwrap();
         assert!(made_up.to_string().contains("gap.csv, 5 h\n"), "{made_up}");
         assert!(made_up.runs[0].chart.file().contains(">2 h<"));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_page_has_charts_and_figures_loads_nothing_and_is_not_misled_by_a_files_name() {
+    async fn the_page_has_charts_loads_nothing_and_escapes_file_names() {
         let name = "<img src=x onerror=alert(1)>.csv";
         let report = played(name, GAP, &["--model", "--positions", "20", "--ltv", "75,86"]).await.unwrap();
         let page = page::page(&report);

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_happens_while_prices_stand_still() {
+    fn nothing_happens_while_prices_are_constant() {
         let outcome = played(Rule::Plimsoll, &params(), "ts,price\n0,2000\n100000,2010\n200000,1995\n");
         assert!(outcome.liquidations.is_empty() && outcome.under_water.is_empty());
         assert_eq!((outcome.transactions, outcome.shortfall, outcome.worst_delay), (0, 0, Delay::default()));
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_slow_fall_borrowers_pay_less_by_our_rule_than_by_any_other_and_lenders_nothing() {
+    fn in_a_slow_fall_borrowers_pay_least_by_our_rule_and_lenders_nothing() {
         let [ours, bad_debt] = penalty_and_bad_debt(Rule::Plimsoll, &params(), SLIDE);
         assert_eq!(bad_debt, 0);
         for rule in Rule::all().into_iter().skip(1) {
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_to_where_a_fixed_bonus_is_too_much_costs_lenders_less_by_our_rule() {
+    fn a_gap_beyond_a_fixed_bonus_costs_lenders_less_by_our_rule() {
         let gap = "ts,price\n0,2000\n3600,1620\n18000,1620\n";
         let [_, ours] = penalty_and_bad_debt(Rule::Plimsoll, &params(), gap);
         let [_, morphos] = penalty_and_bad_debt(Rule::Morpho, &params(), gap);
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_thin_exchange_cannot_take_at_once_goes_in_parts_and_none_at_a_loss() {
+    fn a_thin_exchange_takes_loans_in_parts_and_none_at_a_loss() {
         let thin = ReplayParams { depth: 100_000 * DOLLAR, ..params() };
         let [deep, thin] = [params(), thin].map(|params| played(Rule::Plimsoll, &params, GAPS[0]));
         assert!(thin.transactions > 4 * deep.transactions, "{} {}", thin.transactions, deep.transactions);
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn where_gas_costs_more_than_any_bonus_everybody_is_left() {
+    fn where_gas_exceeds_every_bonus_no_loan_is_liquidated() {
         let dear = ReplayParams { gas_price: 1_000_000_000_000_000, ..params() };
         let outcome = played(Rule::Plimsoll, &dear, GAPS[1]);
         assert_eq!(outcome.transactions, 0);
@@ -348,14 +348,14 @@ mod tests {
     }
 
     #[test]
-    fn a_loan_that_is_halved_until_it_is_safe_counts_once() {
+    fn a_loan_liquidated_in_halves_counts_once() {
         let outcome = played(Rule::Half { bonus_bps: 500, whole_below_bps: 0 }, &params(), GAPS[0]);
         let figures: Figures = outcome.figures().unwrap();
         assert!(figures.liquidations > figures.liquidated && figures.again == 0, "{figures:?}");
     }
 
     #[test]
-    fn sales_that_bring_the_depth_lower_the_price_by_two_percent() {
+    fn selling_for_the_depth_lowers_the_price_by_two_percent() {
         let (depth, price) = (5_000_000 * DOLLAR, 2_000 * 100_000_000);
         let exchange = Exchange::new(depth, price).unwrap();
         let ether = 10_u128.pow(18);

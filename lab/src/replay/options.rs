@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn every_combination_is_a_case_and_lists_are_written_with_commas_or_one_by_one() {
+    fn every_combination_is_a_case_and_lists_take_commas_or_repetition() {
         let cases =
             cases("200", &["--ltv", "75,80:86", "--ltv", "91.5%", "--depth", "2_000_000,0.5M", "--gas-price", "1.5"]);
         let cases = cases.unwrap();
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn gas_is_paid_in_ether_also_where_the_collateral_is_none() {
+    fn gas_is_paid_in_ether_whatever_the_collateral() {
         let ether = |price, arguments: &[&str]| {
             cases(price, arguments).unwrap().first().unwrap().params.ether_price.map(|price| price / PRICE_UNIT)
         };
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_a_reason() {
+    fn impossible_options_are_refused_with_a_reason() {
         for (arguments, told) in [
             (&["--ltv", "0"][..], "the borrow LTV is 0"),
             (&["--ltv", "86:86"], "must be at most 99.5 % of the liquidation LTV of 8600 bps"),
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn in_arithmetic_more_combinations_are_played_than_on_a_chain() {
+    fn the_model_plays_more_combinations_than_the_chain() {
         let many = ["--ltv", "1,2,3,4,5", "--depth", "1M,2M,3M,4M,5M", "--model"];
         assert_eq!(cases("200", &many).unwrap().len(), 25);
     }

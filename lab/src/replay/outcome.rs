@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_outcomes_joined_are_of_different_people() {
+    fn merged_outcomes_have_distinct_borrowers() {
         let liquidation =
             Liquidation { second: 24, borrower: 3, since: 12, repaid: 100, seized: 1, worth: 105, bad_debt: 1 };
         let outcome = Outcome {

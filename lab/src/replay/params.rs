@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everybody_may_borrow_what_is_drawn_and_the_same_seed_draws_the_same() {
+    fn every_random_loan_can_be_opened_and_the_same_seed_gives_the_same_loans() {
         let feed = Feed { heartbeat_secs: 3_600, deviation_bps: 50 };
         for (seed, borrow_ltv_bps, liquidation_ltv_bps, price) in
             [(1, 8_000, 8_600, 20_000_000_000), (2, 9_300, 9_450, 100_012_345), (3, 100, 9_800, 10_000)]

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_goes_to_its_far_extreme_first_and_a_gap_between_bars_is_a_jump() {
+    fn a_bar_moves_to_its_far_extreme_first_and_a_gap_between_bars_is_a_jump() {
         let prices = Prices::parse("ts,open,high,low,close\n600,10,16,7,13\n690,20,20,11,11\n", None).unwrap();
         let at = |second| prices.at(second) / CENT;
         assert_eq!([at(0), at(10), at(30), at(45), at(60), at(89)], [1000, 900, 700, 1150, 1600, 1310]);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_price_stands_until_the_next_line() {
+    fn a_single_price_holds_until_the_next_line() {
         let text = "ts,utc,one,other\n0,,2000.123456789,1\n60,,1500,2\n";
         let prices = Prices::parse(text, None).unwrap();
         assert_eq!([prices.at(0), prices.at(59), prices.at(60)], [200_012_345_678, 200_012_345_678, 1500 * 100 * CENT]);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_used_is_refused_with_the_line_and_what_is_wrong_there() {
+    fn an_unusable_file_is_refused_with_the_line_and_the_mistake() {
         for (text, told) in [
             ("", "line 1: the file is empty"),
             ("time,price\n1,2\n", "line 1: there is no column ts, only time, price"),

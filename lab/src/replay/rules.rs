@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn our_constants_said_in_general_are_the_contracts_rule() {
+    fn the_general_rule_with_our_constants_is_the_contracts_rule() {
         let mut random = Random::from_seed(1);
         for ltv_bps in 2..=9_800 {
             let risk = Risk::new(ltv_bps / 2, ltv_bps, SMALLEST_DEBT).unwrap();
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rule_takes_more_than_there_is_and_what_nothing_secures_is_written_off() {
+    fn no_rule_takes_more_than_there_is_and_unsecured_debt_is_written_off() {
         let mut random = Random::from_seed(2);
         for rule in any_rule() {
             for _ in 0..1_000 {
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_not_under_water_is_left_alone_and_whoever_is_can_be_done_whole() {
+    fn healthy_loans_are_left_and_liquidatable_ones_can_be_liquidated_completely() {
         let mut random = Random::from_seed(3);
         for rule in any_rule() {
             for _ in 0..200 {
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fixed_bonus_has_lenders_pay_while_the_collateral_is_worth_more_than_the_debt() {
+    fn a_fixed_bonus_costs_lenders_although_collateral_covers_the_debt() {
         let market = Market { ltv_bps: 8_600, smallest_debt: SMALLEST_DEBT, price: PRICE };
         let loan = Loan { debt: 10_000 * DOLLAR, collateral: 10_300 * DOLLAR * UNITS_PER_UNIT / PRICE };
         let bad_debt = |rule: Rule| rule.liquidate(market, &mut loan.clone(), u128::MAX).unwrap().bad_debt;
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_have_names_of_their_own() {
+    fn rules_have_distinct_names() {
         let mut names: Vec<_> = Rule::all().iter().chain(&Rule::variants()[1..]).map(Rule::name).collect();
         assert_eq!(names[3..5], ["half at 5 %, all below health 95 %", "all at Morpho's bonus"]);
         assert_eq!(names[6], "Plimsoll with lowest bonus 12.5 %");

@@ -25,7 +25,7 @@ fn example(name: &str) -> eyre::Result<String> {
 }
 
 #[tokio::test]
-async fn everything_in_the_example_stands_as_it_says_and_a_second_apply_changes_nothing() -> eyre::Result<()> {
+async fn the_example_manifest_is_deployed_completely_and_a_second_apply_changes_nothing() -> eyre::Result<()> {
     let site = Site::start(&[]).await?;
     let manifest = example("local.toml")?;
     let record = site.apply(&manifest).await?;
@@ -50,7 +50,7 @@ async fn everything_in_the_example_stands_as_it_says_and_a_second_apply_changes_
 }
 
 #[tokio::test]
-async fn a_backstops_limit_is_raised_by_the_apply_after_its_notice() -> eyre::Result<()> {
+async fn a_backstop_limit_is_raised_by_the_first_apply_after_its_notice_period() -> eyre::Result<()> {
     let site = Site::start(&[]).await?;
     let manifest = example("local.toml")?;
     let record = site.apply(&manifest).await?;
@@ -66,7 +66,7 @@ async fn a_backstops_limit_is_raised_by_the_apply_after_its_notice() -> eyre::Re
 }
 
 #[test]
-fn the_testnets_example_is_planned_without_a_chain() -> eyre::Result<()> {
+fn the_testnet_example_is_planned_without_a_chain() -> eyre::Result<()> {
     let design = design(&example("sepolia.toml")?)?;
     let contracts: Vec<&str> = design.creations().map(|(_, creation)| creation.contract.as_str()).collect();
     for contract in ["TimelockController", "Plimsoll", "ChainlinkOracle", "Backstop", "FeeSplitter", "Lens", "Rewards"]
@@ -99,7 +99,7 @@ async fn addresses_are_the_same_on_another_chain_and_differ_only_with_what_they_
 }
 
 #[tokio::test]
-async fn what_somebody_changed_is_reported_and_left_as_it_is() -> eyre::Result<()> {
+async fn settings_that_somebody_else_changed_are_reported_and_left() -> eyre::Result<()> {
     let site = Site::start(&[]).await?;
     let record = site.apply(SMALL).await?;
     let (deployer, other) = (site.node.account(0)?, site.node.account(1)?);
@@ -128,7 +128,7 @@ async fn what_somebody_changed_is_reported_and_left_as_it_is() -> eyre::Result<(
 }
 
 #[tokio::test]
-async fn what_only_the_owner_may_do_is_handed_to_a_timelock_as_calls_that_work() -> eyre::Result<()> {
+async fn owner_only_steps_become_timelock_calls_that_work() -> eyre::Result<()> {
     let timelock = r#"timelock = { delay = "2 days", proposers = ["deployer"], executors = ["anyone"] }"#;
     let manifest = SMALL.replace("account = \"deployer\"", timelock);
     let site = Site::start(&[]).await?;
@@ -152,7 +152,7 @@ async fn what_only_the_owner_may_do_is_handed_to_a_timelock_as_calls_that_work()
 }
 
 #[tokio::test]
-async fn a_lost_record_does_not_make_a_payment_twice() -> eyre::Result<()> {
+async fn a_payment_is_not_repeated_after_the_record_is_lost() -> eyre::Result<()> {
     let site = Site::start(&[]).await?;
     let record = site.apply(SMALL).await?;
     let sent = site.sent().await?;
@@ -171,7 +171,7 @@ async fn a_lost_record_does_not_make_a_payment_twice() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn the_record_of_a_local_chain_that_is_gone_is_begun_anew() -> eyre::Result<()> {
+async fn the_record_of_a_local_chain_that_no_longer_exists_is_replaced() -> eyre::Result<()> {
     let mut site = Site::start(&[]).await?;
     let before = site.apply(SMALL).await?;
     let next = Site::start(&[]).await?;
@@ -185,7 +185,7 @@ async fn the_record_of_a_local_chain_that_is_gone_is_begun_anew() -> eyre::Resul
 }
 
 #[tokio::test]
-async fn the_deterministic_deployer_is_put_on_a_local_chain_that_lacks_it() -> eyre::Result<()> {
+async fn a_local_chain_without_the_deterministic_deployer_gets_it() -> eyre::Result<()> {
     let site = Site::start(&[]).await?;
     site.node.provider().anvil_set_code(plimsoll_deploy::create2::FACTORY, Default::default()).await?;
     let plan = site.plan(SMALL).await?;
@@ -197,7 +197,7 @@ async fn the_deterministic_deployer_is_put_on_a_local_chain_that_lacks_it() -> e
 }
 
 #[tokio::test]
-async fn two_deployers_do_not_share_a_record_at_one_time() -> eyre::Result<()> {
+async fn two_deployments_cannot_use_one_record_at_the_same_time() -> eyre::Result<()> {
     let site = Site::start(&[]).await?;
     let _first = Journal::open(&site.record_path(), &site.chain, &design(SMALL)?).await?;
     let error = site.apply(SMALL).await.unwrap_err().to_string();
@@ -207,7 +207,7 @@ async fn two_deployers_do_not_share_a_record_at_one_time() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn up_deploys_everything_on_a_node_of_its_own_and_ends_when_told_to() -> eyre::Result<()> {
+async fn up_deploys_everything_on_its_own_node_and_ends_when_told() -> eyre::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_deploy_bin"));
     command.args(["up", "--exit", "--json", "--port", "0", "--records"]).arg(folder.path());

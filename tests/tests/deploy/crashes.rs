@@ -34,7 +34,8 @@ enum Blow {
 }
 
 #[tokio::test]
-async fn killed_at_every_transaction_it_finishes_with_the_same_transactions_and_pays_once() -> eyre::Result<()> {
+async fn a_deployment_killed_at_every_transaction_finishes_with_the_same_transactions_and_pays_once() -> eyre::Result<()>
+{
     let undisturbed = Site::start(&[]).await?;
     undisturbed.apply(SMALL).await?;
 
@@ -125,7 +126,7 @@ async fn displace(site: &Site, pending: &InFlight, to: Address, input: Bytes) ->
 }
 
 #[tokio::test]
-async fn a_payment_that_a_wallet_replaced_to_hurry_is_found_and_not_made_again() -> eyre::Result<()> {
+async fn a_payment_that_a_wallet_sped_up_is_found_and_not_repeated() -> eyre::Result<()> {
     let (site, manifest, pending) = killed_while_it_pays().await?;
     let signed = TxEnvelope::decode_2718(&mut pending.raw.as_ref())?;
     let to = signed.to().wrap_err("a payment to nobody")?;
@@ -137,7 +138,7 @@ async fn a_payment_that_a_wallet_replaced_to_hurry_is_found_and_not_made_again()
 }
 
 #[tokio::test]
-async fn a_payment_that_something_else_displaced_is_not_made_again_without_a_person() -> eyre::Result<()> {
+async fn a_payment_whose_nonce_was_used_otherwise_is_not_repeated_without_confirmation() -> eyre::Result<()> {
     let (site, manifest, pending) = killed_while_it_pays().await?;
     displace(&site, &pending, site.node.account(1)?, Bytes::new()).await?;
     for _ in 0..2 {

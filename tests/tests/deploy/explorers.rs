@@ -31,7 +31,7 @@ const KEY: &str = "a-key-that-is-paid-for";
 const PAUSE: Duration = Duration::from_millis(1);
 
 #[test]
-fn what_explorers_are_given_compiles_to_what_was_deployed() -> eyre::Result<()> {
+fn sources_for_explorers_compile_to_the_deployed_bytecode() -> eyre::Result<()> {
     let tools = support::tools()?;
     for name in ["FixedOracle", "TimelockController"] {
         let artifact = artifacts()?.get(name)?;
@@ -82,7 +82,7 @@ fn etherscans(result: &str, status: &str) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn sources_go_to_etherscan_as_a_form_and_are_asked_about_until_it_is_done() -> eyre::Result<()> {
+async fn sources_are_submitted_to_etherscan_as_a_form_and_polled_until_done() -> eyre::Result<()> {
     let (url, log) = explorer(vec![
         etherscans("ticket-7", "1"),
         etherscans("Pending in queue", "0"),
@@ -112,7 +112,7 @@ async fn sources_go_to_etherscan_as_a_form_and_are_asked_about_until_it_is_done(
 }
 
 #[tokio::test]
-async fn etherscans_refusal_is_passed_on_without_the_key() -> eyre::Result<()> {
+async fn a_refusal_by_etherscan_is_reported_without_the_api_key() -> eyre::Result<()> {
     let (url, _) = explorer(vec![etherscans(&format!("Invalid API Key {KEY}"), "0")]).await?;
     let (input, arguments) = (input(), Bytes::new());
     let etherscan = Explorer::Etherscan(url, Secret::new(KEY.into()));
@@ -127,7 +127,7 @@ async fn etherscans_refusal_is_passed_on_without_the_key() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn sources_go_to_sourcify_as_json_and_are_asked_about_until_it_is_done() -> eyre::Result<()> {
+async fn sources_are_submitted_to_sourcify_as_json_and_polled_until_done() -> eyre::Result<()> {
     let (url, log) = explorer(vec![
         (202, json!({ "verificationId": "7" })),
         (200, json!({ "isJobCompleted": false })),
@@ -156,7 +156,7 @@ async fn sources_go_to_sourcify_as_json_and_are_asked_about_until_it_is_done() -
 }
 
 #[tokio::test]
-async fn verify_hands_in_every_contract_that_was_compiled_here() -> eyre::Result<()> {
+async fn verify_submits_every_contract_that_was_compiled_here() -> eyre::Result<()> {
     let site = Site::start(&[]).await?;
     site.apply(SMALL).await?;
     let log = Log::default();

@@ -28,7 +28,7 @@ async fn assert_refused(site: &Site, manifest: &str, because: &str) -> eyre::Res
 }
 
 #[tokio::test]
-async fn a_chain_that_is_not_what_the_manifest_takes_it_for_gets_nothing() -> eyre::Result<()> {
+async fn nothing_is_sent_to_a_chain_that_differs_from_the_manifest() -> eyre::Result<()> {
     let site = Site::start(&[]).await?;
     let there = site.apply(SMALL).await?;
     let good = over_existing_feed(&there);
@@ -73,7 +73,7 @@ async fn a_chain_that_is_not_what_the_manifest_takes_it_for_gets_nothing() -> ey
 }
 
 #[tokio::test]
-async fn all_that_is_wrong_with_a_chain_is_told_at_once() -> eyre::Result<()> {
+async fn all_problems_of_a_chain_are_reported_at_once() -> eyre::Result<()> {
     let site = Site::start(&[]).await?;
     let manifest = SMALL
         .replace("[tokens.USDC]", &format!("[tokens.USDC]\naddress = {}", quoted(Address::repeat_byte(0xaa))))
@@ -89,7 +89,7 @@ async fn all_that_is_wrong_with_a_chain_is_told_at_once() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn a_deployer_who_cannot_pay_for_all_of_it_begins_with_nothing() -> eyre::Result<()> {
+async fn nothing_is_sent_when_the_deployer_cannot_pay_for_everything() -> eyre::Result<()> {
     let site = Site::start(&[]).await?;
     site.node.provider().anvil_set_balance(site.node.account(0)?, U256::from(1_000_000_000_000_u64)).await?;
     assert_refused(&site, SMALL, "has 0.000001 ether, and this costs up to").await?;
@@ -98,7 +98,7 @@ async fn a_deployer_who_cannot_pay_for_all_of_it_begins_with_nothing() -> eyre::
 }
 
 #[test]
-fn every_mistake_in_a_manifest_is_told_at_once_by_line_and_column() -> eyre::Result<()> {
+fn all_mistakes_in_a_manifest_are_reported_at_once_by_line_and_column() -> eyre::Result<()> {
     let mistakes = [
         ("ltv = \"80%\"", "ltv = \"90%\"", "the borrow LTV of 9000 bps must be at most 99.5 %"),
         ("rate = \"4% at 90%\"", "rate = \"4% at 99.5%\"", "the target utilisation of 9950 bps"),

@@ -52,7 +52,7 @@ async fn run(mut command: Command) -> eyre::Result<Output> {
 }
 
 #[tokio::test]
-async fn a_strange_chain_gets_everything_with_a_key_of_ones_own_and_only_when_told_to() -> eyre::Result<()> {
+async fn a_public_chain_gets_everything_with_the_users_own_key_and_only_when_confirmed() -> eyre::Result<()> {
     let site = Site::start(&[]).await?;
     // What exists there: tokens and a feed, and no deterministic deployer.
     let there = site.apply(SMALL).await?;
@@ -138,7 +138,7 @@ async fn a_strange_chain_gets_everything_with_a_key_of_ones_own_and_only_when_to
 }
 
 #[tokio::test]
-async fn where_a_node_cannot_rehearse_gas_is_guessed_and_a_refusal_stops_at_its_step() -> eyre::Result<()> {
+async fn without_simulation_gas_is_estimated_by_size_and_a_refusal_stops_at_its_step() -> eyre::Result<()> {
     let mut site = Site::start(&[]).await?;
     let url = behind_a_front(site.node.http_url(), "eth_simulate").await?;
     site.chain = Chain::connect(url.parse()?).await?;

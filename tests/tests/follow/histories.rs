@@ -93,7 +93,7 @@ impl Fate {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_book_equals_the_chain_through_reorganisations_kills_and_cut_connections() -> eyre::Result<()> {
+async fn the_book_equals_the_chain_after_reorgs_kills_and_cut_connections() -> eyre::Result<()> {
     // An Anvil that keeps a state on disk forgets its contracts' code.
     let devnet = Devnet::start_with(&["--gas-limit", "2000000000", "--prune-history", "5000"]).await?;
     let mut simulation = Simulation::new(&devnet, SEED).await?;

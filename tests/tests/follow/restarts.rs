@@ -79,7 +79,7 @@ async fn a_restart_reads_only_the_blocks_after_the_checkpoint() -> eyre::Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_checkpoint_whose_block_was_replaced_meanwhile_is_made_anew() -> eyre::Result<()> {
+async fn a_checkpoint_whose_block_was_reorged_is_rebuilt() -> eyre::Result<()> {
     let devnet = Devnet::start().await?;
     let mut scene = Scene::new(&devnet).await?;
     let checkpoint = scene.simulation.head_number().await? - UNDO_BLOCKS;
@@ -101,7 +101,7 @@ async fn a_checkpoint_whose_block_was_replaced_meanwhile_is_made_anew() -> eyre:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_book_that_is_lost_or_damaged_is_read_from_the_chain_again() -> eyre::Result<()> {
+async fn a_lost_or_damaged_book_is_rebuilt_from_the_chain() -> eyre::Result<()> {
     let devnet = Devnet::start().await?;
     let mut scene = Scene::new(&devnet).await?;
     let (book, old) = (scene.folder.path().join("book.db"), scene.folder.path().join("book.db.old"));
@@ -144,7 +144,7 @@ async fn falsify(errand: &Errand) -> eyre::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_chains_folder_is_refused_before_anything_in_it_is_changed() -> eyre::Result<()> {
+async fn the_folder_of_another_chain_is_refused_and_left_unchanged() -> eyre::Result<()> {
     let devnet = Devnet::start().await?;
     let mut scene = Scene::new(&devnet).await?;
     let before = files(scene.folder.path())?;

@@ -42,7 +42,7 @@ async fn lively() -> eyre::Result<(Devnet, u64)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_recorded_of_a_block_replays_it_without_the_chain() -> eyre::Result<()> {
+async fn a_recorded_block_is_replayed_without_the_chain() -> eyre::Result<()> {
     let (devnet, number) = lively().await?;
     let tools = support::tools()?;
     let folder = TempDir::new()?;
@@ -58,7 +58,7 @@ async fn what_was_recorded_of_a_block_replays_it_without_the_chain() -> eyre::Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_runs_that_ask_for_different_things_add_up_in_one_recording() -> eyre::Result<()> {
+async fn recordings_of_two_runs_are_merged() -> eyre::Result<()> {
     let (devnet, number) = lively().await?;
     let folder = TempDir::new()?;
     let accounts = [devnet.node.account(0)?, devnet.node.account(1)?];
@@ -101,7 +101,7 @@ async fn a_read_outside_the_recording_is_zero_and_must_be_declared() -> eyre::Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_override_stands_where_nothing_was_recorded_and_nowhere_else() -> eyre::Result<()> {
+async fn an_override_applies_only_where_nothing_was_recorded() -> eyre::Result<()> {
     let (devnet, number) = lively().await?;
     let recorder = Recorder::start(devnet.node.http_url().parse()?, number).await?;
     let deployer = devnet.deployer();
@@ -123,7 +123,7 @@ async fn an_override_stands_where_nothing_was_recorded_and_nowhere_else() -> eyr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_recording_cannot_answer_is_refused_by_name() -> eyre::Result<()> {
+async fn a_call_that_a_recording_cannot_answer_is_refused_by_name() -> eyre::Result<()> {
     let (devnet, number) = lively().await?;
     let recording = Recorder::start(devnet.node.http_url().parse()?, number).await?.recording().await?;
     let playback = Playback::start(recording, &[]).await?;

@@ -84,15 +84,15 @@ struct Fork {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_keeper_liquidates_exactly_the_unsafe_through_the_real_pool_after_a_real_price_update() -> eyre::Result<()>
-{
+async fn after_a_real_price_update_exactly_the_liquidatable_loans_are_liquidated_through_the_real_pool()
+-> eyre::Result<()> {
     let Some(upstream) = Upstream::before(BLOCK, &mainnet::overrides()?).await? else { return Ok(()) };
     let read_outside = carry_on(&upstream.http_url(), &upstream.block()?).await?;
     upstream.finish(&read_outside).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_against_a_live_chain_can_be_repeated_from_what_was_recorded_of_it() -> eyre::Result<()> {
+async fn a_run_against_a_live_chain_is_repeatable_from_its_recording() -> eyre::Result<()> {
     let overrides = [mainnet::overrides()?, mainnet::anvils_accounts_in_use()].concat();
     let Some(chain) = Upstream::before(BLOCK, &overrides).await? else { return Ok(()) };
     let recorder = Recorder::start(chain.http_url().parse()?, BLOCK).await?;

@@ -9,7 +9,7 @@ fn keeper() -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_loans_under_water_are_liquidated_in_the_next_block() -> eyre::Result<()> {
+async fn twenty_liquidatable_loans_are_liquidated_within_four_blocks() -> eyre::Result<()> {
     let report = burst::run(20, keeper()).await?;
     assert_eq!((report.liquidated, report.reverted, report.sent_twice), (20, 0, 0), "{report:?}");
     assert!(report.blocks <= 4, "{report:?}");
@@ -17,7 +17,7 @@ async fn twenty_loans_under_water_are_liquidated_in_the_next_block() -> eyre::Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_loans_under_water_are_liquidated_within_four_blocks() -> eyre::Result<()> {
+async fn a_thousand_liquidatable_loans_are_liquidated_within_four_blocks() -> eyre::Result<()> {
     let report = burst::run(1_000, keeper()).await?;
     assert_eq!((report.liquidated, report.reverted, report.sent_twice), (1_000, 0, 0), "{report:?}");
     assert!(report.blocks <= 4, "{report:?}");

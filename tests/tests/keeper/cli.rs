@@ -123,7 +123,7 @@ fn help_names_every_command() -> eyre::Result<()> {
 const COMMANDS: &[&str] = &["run", "check", "positions", "config", "help"];
 
 #[test]
-fn words_that_make_no_command_and_settings_that_make_no_sense_are_told_apart() -> eyre::Result<()> {
+fn wrong_arguments_and_wrong_settings_have_different_exit_codes() -> eyre::Result<()> {
     let folder = tempfile::tempdir()?;
     assert_eq!(keeper(folder.path(), &["chek"], &[])?.code, Some(2));
     let said = keeper(folder.path(), &["config", "--config", "nowhere.toml"], &[])?;
@@ -138,7 +138,7 @@ fn words_that_make_no_command_and_settings_that_make_no_sense_are_told_apart() -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_tells_what_is_right_and_what_is_wrong_with_the_remedy() -> eyre::Result<()> {
+async fn check_reports_what_is_right_and_what_is_wrong_with_the_remedy() -> eyre::Result<()> {
     let site = Site::start().await?;
     let said = site.keeper(&["check"], &[]).await?;
     ensure!(said.code == Some(0), "{}{}", said.out, said.err);
@@ -174,7 +174,7 @@ async fn check_tells_what_is_right_and_what_is_wrong_with_the_remedy() -> eyre::
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_of_another_chain_is_found_out() -> eyre::Result<()> {
+async fn check_detects_a_node_of_another_chain() -> eyre::Result<()> {
     let site = Site::start().await?;
     let other = Suite::start_with(&["--timestamp", "1700000000"]).await?;
     let text = fs::read_to_string(site.folder.path().join("keeper.toml"))?;
@@ -187,7 +187,7 @@ async fn a_node_of_another_chain_is_found_out() -> eyre::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn positions_are_those_of_the_lens_the_least_healthy_first() -> eyre::Result<()> {
+async fn positions_equal_the_lens_and_are_sorted_by_health() -> eyre::Result<()> {
     let site = Site::start().await?;
     let (suite, market) = (&site.suite, site.suite.market("weth-usdc")?);
     suite.supply(&market, U256::from(1_000_000 * DOLLAR)).await?;
@@ -232,7 +232,7 @@ async fn positions_are_those_of_the_lens_the_least_healthy_first() -> eyre::Resu
 const LISTEN: &str = "PLIMSOLL_KEEPER__HTTP__LISTEN";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn positions_tell_what_a_keeper_that_runs_does_about_each_and_why_it_does_nothing() -> eyre::Result<()> {
+async fn positions_show_the_running_keepers_decision_and_its_reason() -> eyre::Result<()> {
     let mut fixture = Fixture::begin(&[]).await?;
     for (collateral, debt) in [(100 * ETHER, 150_000), (ETHER / 100 * 7, 105), (ETHER, 500)] {
         fixture.open_loans(NewLoan { collateral, debt: debt * DOLLAR }, 1).await?;
@@ -268,7 +268,7 @@ async fn positions_tell_what_a_keeper_that_runs_does_about_each_and_why_it_does_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_but_a_keeper_of_this_deployment_is_believed() -> eyre::Result<()> {
+async fn positions_ignores_a_keeper_of_another_deployment() -> eyre::Result<()> {
     let site = Site::start().await?;
     let (deployment, core) = (&site.suite.deployment, site.suite.contract("Plimsoll")?);
     let shown = Shown::start(sample::view()).await?;

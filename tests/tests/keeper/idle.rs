@@ -34,7 +34,7 @@ async fn asked(loans: u64) -> eyre::Result<Counts> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_block_costs_the_whole_keeper_three_calls_however_many_loans_there_are() -> eyre::Result<()> {
+async fn an_idle_block_costs_the_keeper_three_calls_whatever_the_number_of_loans() -> eyre::Result<()> {
     let (few, many) = (asked(10).await?, asked(1_000).await?);
     for counts in [&few, &many] {
         ensure!(counts.total() <= MOST_CALLS * IDLE_BLOCKS, "{counts:?}");
@@ -45,7 +45,7 @@ async fn an_idle_block_costs_the_whole_keeper_three_calls_however_many_loans_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_said_at_any_log_level_on_any_page_or_in_any_error() -> eyre::Result<()> {
+async fn no_secret_appears_at_any_log_level_on_any_page_or_in_any_error() -> eyre::Result<()> {
     const URL_KEY: &str = "u7kQ0pXw2Zr9LmT4";
     const HOOK_KEY: &str = "h3VnB8sYc6Jd1FgE";
     const SIGNING_KEY: &str = "s5RtA2mNq7Wx9PzU";

@@ -29,7 +29,7 @@ fn behind(proxy: &Proxy, fixture: &Fixture) -> KeeperSetup {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_between_any_two_steps_of_a_liquidation_it_does_every_loan_once() -> eyre::Result<()> {
+async fn a_keeper_killed_between_any_two_steps_liquidates_every_loan_once() -> eyre::Result<()> {
     const LOANS: u64 = 3;
     let fixture = Fixture::begin(&[LOANS; 5]).await?;
     let mut proxy = Proxy::start(fixture.suite.devnet.node.address()).await?;
@@ -97,7 +97,7 @@ async fn ours(observer: &mut Observer, fixture: &Fixture, signer: Address) -> ey
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_again_and_again_in_a_storm_it_does_every_loan_once() -> eyre::Result<()> {
+async fn a_keeper_killed_repeatedly_in_a_burst_liquidates_every_loan_once() -> eyre::Result<()> {
     const LOANS: u64 = 250;
     let fixture = Fixture::begin(&[LOANS]).await?;
     let setup = KeeperSetup { further: format!("{SOON_FINAL}{SMALL_STEPS}"), ..KeeperSetup::live(&fixture.suite) };

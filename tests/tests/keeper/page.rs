@@ -92,7 +92,7 @@ async fn ready_means_that_a_block_was_applied_recently() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn programs_get_every_digit_and_every_reason() -> eyre::Result<()> {
+async fn the_api_has_every_digit_and_every_reason() -> eyre::Result<()> {
     let shown = Shown::start(sample::view()).await?;
     let told = shown.json("/api/positions?market=weth-usdc").await?;
     assert_eq!(told["watched"], 39);
@@ -113,7 +113,7 @@ async fn programs_get_every_digit_and_every_reason() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn nothing_comes_from_elsewhere_and_nothing_can_be_changed() -> eyre::Result<()> {
+async fn the_page_loads_nothing_external_and_the_server_is_read_only() -> eyre::Result<()> {
     let shown = Shown::start(sample::view()).await?;
     for path in ADDRESSES {
         let answer = shown.get(path).await?;
@@ -133,7 +133,7 @@ async fn nothing_comes_from_elsewhere_and_nothing_can_be_changed() -> eyre::Resu
 }
 
 #[tokio::test]
-async fn what_others_say_cannot_become_part_of_the_page() -> eyre::Result<()> {
+async fn foreign_text_cannot_inject_markup_into_the_page() -> eyre::Result<()> {
     const EVIL: &str = "<script>alert(1)</script>";
     let shown = Shown::start(sample::view()).await?;
     shown.change(|view| {
@@ -149,7 +149,7 @@ async fn what_others_say_cannot_become_part_of_the_page() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn no_address_shows_a_secret() -> eyre::Result<()> {
+async fn no_path_of_the_server_shows_a_secret() -> eyre::Result<()> {
     const KEY: &str = "deadbeefdeadbeefdeadbeef";
     // Nobody listens there, and the error says so in the words of a library.
     let endpoint: Endpoint = format!("http://127.0.0.1:1/v3/{KEY}?token={KEY}").parse()?;
@@ -172,7 +172,7 @@ async fn no_address_shows_a_secret() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn every_metric_is_explained_and_every_rule_is_about_one() -> eyre::Result<()> {
+async fn every_metric_is_documented_and_every_alert_rule_uses_one() -> eyre::Result<()> {
     let shown = Shown::start(sample::view()).await?;
     shown.metrics.sent_after(Duration::from_millis(3));
     shown.metrics.mined_after(1);
@@ -208,7 +208,7 @@ async fn every_metric_is_explained_and_every_rule_is_about_one() -> eyre::Result
 }
 
 #[tokio::test]
-async fn a_keeper_that_ends_lets_nobody_hang() -> eyre::Result<()> {
+async fn a_keeper_that_ends_closes_open_requests() -> eyre::Result<()> {
     let shown = Shown::start(sample::view()).await?;
     let mut events = shown.get("/api/events").await?;
     let first = events.chunk().await?.unwrap_or_default();

@@ -32,7 +32,7 @@ fn all_because(positions: &Value, count: usize, reason: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_liquidation_that_the_chain_takes_back_is_done_again_and_once() -> eyre::Result<()> {
+async fn a_reorged_liquidation_is_repeated_exactly_once() -> eyre::Result<()> {
     const DEPTHS: u64 = 3;
     let fixture = Fixture::begin(&[2; 3]).await?;
     let setup = KeeperSetup { further: SOON_FINAL.to_owned(), ..KeeperSetup::live(&fixture.suite) };
@@ -58,7 +58,7 @@ async fn a_liquidation_that_the_chain_takes_back_is_done_again_and_once() -> eyr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_keepers_in_a_race_each_loan_is_done_once_and_neither_gets_stuck() -> eyre::Result<()> {
+async fn two_racing_keepers_liquidate_each_loan_once_and_neither_gets_stuck() -> eyre::Result<()> {
     const ACCOUNTS: [[usize; 2]; 2] = [[8, 9], [6, 7]];
     const LOANS: u64 = 10;
     let fixture = Fixture::begin(&[LOANS; 3]).await?;
@@ -110,7 +110,7 @@ async fn of_two_keepers_in_a_race_each_loan_is_done_once_and_neither_gets_stuck(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_lost_race_nothing_is_waited_for_when_the_loan_is_under_water_again() -> eyre::Result<()> {
+async fn after_a_lost_race_a_loan_that_is_liquidatable_again_is_sent_without_back_off() -> eyre::Result<()> {
     const GWEI: u128 = 1_000_000_000;
     let fixture = Fixture::begin(&[1]).await?;
     let (devnet, dollars) = (&fixture.suite.devnet, U256::from(1_000_000_000_u64));
@@ -147,7 +147,7 @@ async fn after_a_lost_race_nothing_is_waited_for_when_the_loan_is_under_water_ag
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn behind_nodes_that_are_dead_stalled_or_lying_every_loan_is_done_in_the_end() -> eyre::Result<()> {
+async fn every_loan_is_liquidated_in_spite_of_dead_stalled_and_lying_nodes() -> eyre::Result<()> {
     let mut fixture = Fixture::begin(&[2; 3]).await?;
     let node = fixture.suite.devnet.node.address().to_owned();
     let (mut first, mut second) = (Proxy::start(&node).await?, Proxy::start(&node).await?);
@@ -193,7 +193,7 @@ async fn behind_nodes_that_are_dead_stalled_or_lying_every_loan_is_done_in_the_e
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_price_or_an_exchange_it_says_so_and_does_it_when_there_is_one() -> eyre::Result<()> {
+async fn without_a_price_or_liquidity_the_reason_is_reported_and_loans_are_liquidated_later() -> eyre::Result<()> {
     const LOANS: usize = 3;
     let fixture = Fixture::without_pool(&[3]).await?;
     // Enough for a thousandth of an ether.
@@ -222,7 +222,7 @@ async fn without_a_price_or_an_exchange_it_says_so_and_does_it_when_there_is_one
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_sends_nothing_and_says_what_it_would() -> eyre::Result<()> {
+async fn a_dry_run_sends_nothing_and_reports_what_it_would_send() -> eyre::Result<()> {
     let fixture = Fixture::begin(&[4]).await?;
     let setup = KeeperSetup { live: false, ..KeeperSetup::live(&fixture.suite) };
     let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;

@@ -14,7 +14,7 @@ fn blocks(logs: &Value) -> eyre::Result<Vec<u64>> {
 }
 
 #[tokio::test]
-async fn truncated_logs_are_the_first_ones_and_nothing_says_so() -> eyre::Result<()> {
+async fn truncated_logs_are_the_first_ones_without_an_error() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
     fixture.log(3).await?;
     let all = json!([{ "fromBlock": "0x0", "toBlock": "latest", "address": LOGGER }]);
@@ -31,7 +31,7 @@ async fn truncated_logs_are_the_first_ones_and_nothing_says_so() -> eyre::Result
 }
 
 #[tokio::test]
-async fn a_range_too_large_is_refused_in_each_providers_words() -> eyre::Result<()> {
+async fn a_range_too_large_is_refused_with_each_providers_error() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
     fixture.log(3).await?;
     let range = |from: u64| json!([{ "fromBlock": format!("{from:#x}"), "toBlock": "latest" }]);
@@ -66,7 +66,7 @@ async fn a_range_too_large_can_come_as_an_http_error() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn a_stale_node_answers_as_it_would_have_then() -> eyre::Result<()> {
+async fn a_stale_node_answers_as_of_its_head() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
     let transactions = fixture.log(4).await?;
     let sender = fixture.node.account(0)?;

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::{Caller, Fixture};
 
 #[tokio::test]
-async fn without_faults_a_batch_is_answered_in_order_errors_and_all() -> eyre::Result<()> {
+async fn without_faults_a_batch_is_answered_in_order_including_errors() -> eyre::Result<()> {
     let fixture = Fixture::new(&["--chain-id", "77"]).await?;
     let batch = json!([
         { "jsonrpc": "2.0", "id": "a", "method": "eth_chainId", "params": [] },
@@ -34,7 +34,7 @@ async fn without_faults_a_batch_is_answered_in_order_errors_and_all() -> eyre::R
 }
 
 #[tokio::test]
-async fn what_is_no_json_rpc_is_told_so_and_harms_nobody() -> eyre::Result<()> {
+async fn a_message_that_is_not_json_rpc_gets_an_error_and_affects_nothing_else() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
     let answer = reqwest::Client::new().post(fixture.proxy.http_url()).body("{").send().await?.json::<Value>().await?;
     assert_eq!(answer["error"]["code"], -32700);
@@ -43,7 +43,7 @@ async fn what_is_no_json_rpc_is_told_so_and_harms_nobody() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn a_request_lost_on_its_way_has_not_happened_and_a_lost_answer_has() -> eyre::Result<()> {
+async fn a_lost_request_has_no_effect_and_a_lost_response_has() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
     for (moment, height) in [(Phase::BeforeForwarding, 0), (Phase::AfterForwarding, 1)] {
         let rule = fixture.proxy.inject(Rule::from(Fault::Reset(moment)).on(&["evm_mine"]).times(1));
@@ -60,7 +60,7 @@ async fn a_request_lost_on_its_way_has_not_happened_and_a_lost_answer_has() -> e
 }
 
 #[tokio::test]
-async fn a_stalled_request_reaches_the_node_when_it_is_let_go() -> eyre::Result<()> {
+async fn a_stalled_request_reaches_the_node_when_the_rule_is_removed() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
     let rule = fixture.proxy.inject(Rule::from(Fault::Stall(Phase::BeforeForwarding)).on(&["evm_mine"]));
     let stalled = tokio::spawn(fixture.caller.request::<_, Value>("evm_mine", json!([])).into_future());
@@ -74,7 +74,7 @@ async fn a_stalled_request_reaches_the_node_when_it_is_let_go() -> eyre::Result<
 }
 
 #[tokio::test]
-async fn a_stalled_answer_comes_long_after_the_node_has_acted() -> eyre::Result<()> {
+async fn a_stalled_response_comes_after_the_node_has_acted() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
     let rule = fixture.proxy.inject(Rule::from(Fault::Stall(Phase::AfterForwarding)).on(&["evm_mine"]));
     let mut caller = Caller::connect(&fixture.proxy).await?;
@@ -88,7 +88,7 @@ async fn a_stalled_answer_comes_long_after_the_node_has_acted() -> eyre::Result<
 }
 
 #[tokio::test]
-async fn a_slow_answer_holds_up_no_other_and_comes_in_the_end() -> eyre::Result<()> {
+async fn a_slow_response_does_not_delay_others() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
     let mut caller = Caller::connect(&fixture.proxy).await?;
     fixture.proxy.inject(Rule::from(Fault::Slow(Duration::from_secs(3_600))).on(&["eth_chainId"]));
@@ -103,7 +103,7 @@ async fn a_slow_answer_holds_up_no_other_and_comes_in_the_end() -> eyre::Result<
 }
 
 #[tokio::test]
-async fn a_dead_node_refuses_connections_and_comes_back_where_it_was() -> eyre::Result<()> {
+async fn a_node_that_is_down_refuses_connections_and_returns_at_the_same_address() -> eyre::Result<()> {
     let mut fixture = Fixture::new(&[]).await?;
     let mut caller = Caller::connect(&fixture.proxy).await?;
     fixture.proxy.take_down().await;
@@ -116,7 +116,7 @@ async fn a_dead_node_refuses_connections_and_comes_back_where_it_was() -> eyre::
 }
 
 #[tokio::test]
-async fn cut_connections_can_be_opened_again_at_once() -> eyre::Result<()> {
+async fn cut_connections_can_be_reopened_at_once() -> eyre::Result<()> {
     let mut fixture = Fixture::new(&[]).await?;
     let mut cut = Caller::connect(&fixture.proxy).await?;
     cut.subscribe(json!(["newHeads"])).await?;
@@ -132,7 +132,7 @@ async fn cut_connections_can_be_opened_again_at_once() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn a_reset_websocket_ends_without_a_word() -> eyre::Result<()> {
+async fn a_reset_websocket_ends_without_a_closing_handshake() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
     fixture.proxy.inject(Rule::from(Fault::Reset(Phase::AfterForwarding)).on(&["evm_mine"]));
     let mut caller = Caller::connect(&fixture.proxy).await?;
@@ -144,7 +144,7 @@ async fn a_reset_websocket_ends_without_a_word() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn a_web_page_comes_instead_of_json_with_the_status_that_was_wanted() -> eyre::Result<()> {
+async fn an_html_page_is_returned_with_the_given_status() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
     for status in [200, 502] {
         let rule = fixture.proxy.inject(Fault::Page { status });
@@ -165,7 +165,7 @@ async fn a_web_page_comes_instead_of_json_with_the_status_that_was_wanted() -> e
 }
 
 #[tokio::test]
-async fn a_used_up_plan_says_when_to_come_again() -> eyre::Result<()> {
+async fn a_rate_limited_response_has_retry_after() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
     fixture.proxy.inject(Fault::RateLimited { retry_after_secs: 17 });
     let request = json!({ "jsonrpc": "2.0", "id": 5, "method": "evm_mine", "params": [] });
@@ -182,7 +182,7 @@ async fn a_used_up_plan_says_when_to_come_again() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn a_rule_spares_the_first_and_ends_by_itself() -> eyre::Result<()> {
+async fn a_rule_skips_the_first_requests_and_ends_after_its_limit() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
     let fault = Fault::Error { code: -32000, message: "missing trie node".to_owned() };
     fixture.proxy.inject(Rule::from(fault).on(&["eth_chainId"]).after(1).times(2));
@@ -198,7 +198,7 @@ async fn a_rule_spares_the_first_and_ends_by_itself() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn calls_are_counted_one_by_one_and_set_against_blocks() -> eyre::Result<()> {
+async fn calls_are_counted_individually_and_per_block() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
     let call = |id: u64| json!({ "jsonrpc": "2.0", "id": id, "method": "eth_chainId", "params": [] });
     reqwest::Client::new().post(fixture.proxy.http_url()).json(&json!([call(1), call(2)])).send().await?;
@@ -219,7 +219,7 @@ async fn calls_are_counted_one_by_one_and_set_against_blocks() -> eyre::Result<(
 }
 
 #[tokio::test]
-async fn a_proxy_in_front_of_nothing_does_not_start() -> eyre::Result<()> {
+async fn a_proxy_without_a_node_does_not_start() -> eyre::Result<()> {
     let fixture = Fixture::new(&[]).await?;
     let address = fixture.node.address().to_owned();
     drop(fixture.node);

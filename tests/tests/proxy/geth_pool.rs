@@ -84,7 +84,7 @@ impl Bidder {
 }
 
 #[tokio::test]
-async fn a_replacement_needs_a_tenth_more_of_both_fees() -> eyre::Result<()> {
+async fn a_replacement_needs_ten_percent_more_of_both_fees() -> eyre::Result<()> {
     let bidder = Bidder::new().await?;
     bidder.bid(0, FEE, TIP).await?;
     let (enough_fee, enough_tip) = (FEE / 10 * 11, TIP / 10 * 11);
@@ -99,7 +99,7 @@ async fn a_replacement_needs_a_tenth_more_of_both_fees() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn what_the_pool_has_is_already_known_and_what_is_mined_has_a_nonce_too_low() -> eyre::Result<()> {
+async fn a_pooled_transaction_is_already_known_and_a_mined_one_has_a_nonce_too_low() -> eyre::Result<()> {
     let bidder = Bidder::new().await?;
     bidder.bid(0, FEE, TIP).await?;
     assert_eq!(bidder.refused(0, FEE, TIP, U256::ZERO).await?, "already known");
@@ -109,7 +109,7 @@ async fn what_the_pool_has_is_already_known_and_what_is_mined_has_a_nonce_too_lo
 }
 
 #[tokio::test]
-async fn what_cannot_be_paid_for_is_refused_with_the_sums() -> eyre::Result<()> {
+async fn a_transaction_without_sufficient_funds_is_refused_with_the_amounts() -> eyre::Result<()> {
     let bidder = Bidder::new().await?;
     let gas_cost = U256::from(21_000 * FEE);
     let cost = Unit::ETHER.wei() + gas_cost;
@@ -125,7 +125,7 @@ async fn what_cannot_be_paid_for_is_refused_with_the_sums() -> eyre::Result<()> 
 }
 
 #[tokio::test]
-async fn below_the_base_fee_a_transaction_waits_until_it_can_be_mined() -> eyre::Result<()> {
+async fn a_transaction_below_the_base_fee_waits_until_it_can_be_mined() -> eyre::Result<()> {
     let bidder = Bidder::new().await?;
     let node = bidder.fixture.node.provider();
     node.anvil_set_next_block_base_fee_per_gas(FEE).await?;
@@ -149,7 +149,7 @@ async fn below_the_base_fee_a_transaction_waits_until_it_can_be_mined() -> eyre:
 }
 
 #[tokio::test]
-async fn what_waits_is_replaced_by_the_same_rules() -> eyre::Result<()> {
+async fn a_waiting_transaction_is_replaced_by_the_same_rules() -> eyre::Result<()> {
     let bidder = Bidder::new().await?;
     bidder.fixture.node.provider().anvil_set_next_block_base_fee_per_gas(FEE).await?;
     let cheap = bidder.bid(0, FEE / 2, TIP).await?;
@@ -162,7 +162,7 @@ async fn what_waits_is_replaced_by_the_same_rules() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn what_could_have_been_mined_is_displaced_by_a_replacement_that_waits() -> eyre::Result<()> {
+async fn a_minable_transaction_is_displaced_by_a_waiting_replacement() -> eyre::Result<()> {
     let bidder = Bidder::new().await?;
     let old = bidder.bid(0, FEE, TIP).await?;
     bidder.fixture.node.provider().anvil_set_next_block_base_fee_per_gas(FEE * 2).await?;

@@ -39,7 +39,7 @@ async fn a_reordered_head_is_announced_after_the_next() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn heads_that_are_reordered_for_ever_are_announced_one_late() -> eyre::Result<()> {
+async fn permanently_reordered_heads_are_announced_one_late() -> eyre::Result<()> {
     assert_eq!(heard(Rule::from(Fault::Heads(HeadFault::Reordered)), 3).await?, [1, 2, 3]);
     Ok(())
 }

@@ -25,7 +25,7 @@ const SIGNER: usize = 8;
 const TOLERANCE: u128 = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_tells_what_the_chain_says_and_the_model_says_the_same() -> eyre::Result<()> {
+async fn a_replays_report_equals_the_chain_and_the_model() -> eyre::Result<()> {
     let params = params();
     let prices = Prices::parse(PRICES, None)?;
     let suite = chain::empty_market(&params, &prices).await?;
@@ -79,7 +79,7 @@ async fn a_replay_tells_what_the_chain_says_and_the_model_says_the_same() -> eyr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_whale_is_done_in_parts_block_by_block() -> eyre::Result<()> {
+async fn a_large_loan_is_liquidated_in_parts_over_several_blocks() -> eyre::Result<()> {
     let params = ReplayParams { depth: 100_000 * DOLLAR, positions: 1, seed: 4, ..params() };
     let prices = Prices::parse("ts,price\n0,2000\n600,1350\n1200,1350\n", None)?;
     let outcome = chain::play(&params, &prices, keeper()).await?;

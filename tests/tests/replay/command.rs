@@ -16,7 +16,7 @@ fn replay(prices: &Path, arguments: &[&str]) -> eyre::Result<Output> {
 }
 
 #[test]
-fn a_report_is_saved_whose_figures_are_those_on_stdout() -> eyre::Result<()> {
+fn the_saved_report_has_the_figures_of_stdout() -> eyre::Result<()> {
     let scratch = tempfile::tempdir()?;
     let folder = scratch.path().join("report");
     let output = replay(
@@ -33,7 +33,7 @@ fn a_report_is_saved_whose_figures_are_those_on_stdout() -> eyre::Result<()> {
 }
 
 #[test]
-fn a_recording_that_cannot_be_used_ends_it_with_the_line_and_nothing_on_stdout() -> eyre::Result<()> {
+fn an_unusable_price_file_is_reported_by_line_with_nothing_on_stdout() -> eyre::Result<()> {
     let scratch = tempfile::tempdir()?;
     let file = scratch.path().join("day.csv");
     fs::write(&file, "ts,price\n0,2000\n60,1900\n30,1800\n")?;

@@ -13,7 +13,7 @@ use history::{Programmes, Seen, Setting};
 
 /// R1, R2, R5: as long as somebody is always staked, every account gets what it earned to within one unit.
 #[tokio::test]
-async fn everybody_gets_what_they_earned() -> eyre::Result<()> {
+async fn every_staker_is_paid_what_it_earned() -> eyre::Result<()> {
     let seen = compare(0..8, &Setting { blocks: 50, somebody_stays: true }).await?;
     ensure!(seen.returns == 0, "there were times with nobody staked: {seen:?}");
     Ok(())
@@ -21,7 +21,7 @@ async fn everybody_gets_what_they_earned() -> eyre::Result<()> {
 
 /// R1, R2: times with nobody staked move rewards to later epochs and lose none of them.
 #[tokio::test]
-async fn nothing_is_lost_while_nobody_is_staked() -> eyre::Result<()> {
+async fn rewards_without_stakers_are_not_lost() -> eyre::Result<()> {
     let seen = compare(100..108, &Setting { blocks: 50, somebody_stays: false }).await?;
     ensure!(seen.returns > 10, "somebody was always staked: {seen:?}");
     Ok(())

@@ -12,7 +12,7 @@ use super::fixture::{Fixture, intent, nodes};
 const SEND: [&str; 1] = ["eth_sendRawTransaction"];
 
 #[tokio::test]
-async fn a_broadcast_whose_answer_is_lost_is_carried_out_once() -> eyre::Result<()> {
+async fn a_broadcast_whose_response_is_lost_is_executed_once() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     fixture.proxy.inject(Rule::from(Fault::Reset(Phase::AfterForwarding)).on(&SEND).times(1));
@@ -25,7 +25,7 @@ async fn a_broadcast_whose_answer_is_lost_is_carried_out_once() -> eyre::Result<
 }
 
 #[tokio::test]
-async fn a_broadcast_that_never_arrived_is_made_again_with_the_next_block() -> eyre::Result<()> {
+async fn a_lost_broadcast_is_repeated_with_the_next_block() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let lost = fixture.proxy.inject(Rule::from(Fault::Reset(Phase::BeforeForwarding)).on(&SEND).times(1));
@@ -41,7 +41,7 @@ async fn a_broadcast_that_never_arrived_is_made_again_with_the_next_block() -> e
 }
 
 #[tokio::test]
-async fn a_stalled_node_keeps_nobody_else_from_being_shown_a_transaction() -> eyre::Result<()> {
+async fn a_stalled_node_does_not_delay_broadcasts_to_others() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let stalled = Proxy::start(fixture.node.address()).await?;
     stalled.inject(Fault::Stall(Phase::BeforeForwarding));
@@ -57,7 +57,7 @@ async fn a_stalled_node_keeps_nobody_else_from_being_shown_a_transaction() -> ey
 }
 
 #[tokio::test]
-async fn a_node_that_lost_its_pool_is_shown_the_same_bytes_again() -> eyre::Result<()> {
+async fn a_node_that_lost_its_pool_gets_the_same_bytes_again() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let (first, first_hash) = running.sent(1).await?;
@@ -81,7 +81,7 @@ async fn a_node_that_lost_its_pool_is_shown_the_same_bytes_again() -> eyre::Resu
 }
 
 #[tokio::test]
-async fn what_was_not_shown_before_a_restart_is_shown_after_it() -> eyre::Result<()> {
+async fn a_transaction_that_was_not_broadcast_before_a_restart_is_broadcast_after_it() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let lost = fixture.proxy.inject(Rule::from(Fault::Reset(Phase::BeforeForwarding)).on(&SEND));
@@ -102,7 +102,7 @@ async fn what_was_not_shown_before_a_restart_is_shown_after_it() -> eyre::Result
 }
 
 #[tokio::test]
-async fn what_was_mined_while_the_keeper_was_down_is_not_sent_again() -> eyre::Result<()> {
+async fn a_transaction_mined_while_the_keeper_was_down_is_not_sent_again() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let (id, hash) = running.sent(1).await?;
@@ -119,7 +119,7 @@ async fn what_was_mined_while_the_keeper_was_down_is_not_sent_again() -> eyre::R
 }
 
 #[tokio::test]
-async fn a_private_node_alone_is_shown_a_transaction_at_first() -> eyre::Result<()> {
+async fn a_transaction_is_sent_to_the_private_node_alone_at_first() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let private = Proxy::start(fixture.node.address()).await?;
     // It takes what it is shown, and shows it to nobody who mines.

@@ -13,7 +13,7 @@ use plimsoll_keeper::{
 use super::fixture::{Fixture, intent, nodes};
 
 #[tokio::test]
-async fn an_intent_is_carried_out_once_and_an_idle_block_asks_nothing() -> eyre::Result<()> {
+async fn an_intent_is_executed_once_and_an_idle_block_costs_no_call() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let (id, hash) = running.sent(1).await?;
@@ -37,7 +37,7 @@ async fn an_intent_is_carried_out_once_and_an_idle_block_asks_nothing() -> eyre:
 }
 
 #[tokio::test]
-async fn what_is_mined_in_a_block_that_is_yet_to_be_applied_is_still_in_flight() -> eyre::Result<()> {
+async fn an_intent_mined_in_a_block_that_is_not_applied_yet_is_still_in_flight() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let provider = fixture.node.provider();
@@ -55,7 +55,7 @@ async fn what_is_mined_in_a_block_that_is_yet_to_be_applied_is_still_in_flight()
 }
 
 #[tokio::test]
-async fn many_intents_at_once_are_carried_out_in_order_and_never_more_pending_than_allowed() -> eyre::Result<()> {
+async fn many_intents_are_executed_in_order_within_the_pending_limit() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let ids: Vec<_> = (0..20).map(|label| running.submit(label)).collect();
@@ -74,7 +74,7 @@ async fn many_intents_at_once_are_carried_out_in_order_and_never_more_pending_th
 }
 
 #[tokio::test]
-async fn an_urgent_intent_takes_a_patient_ones_place_by_geths_rules() -> eyre::Result<()> {
+async fn a_high_priority_intent_replaces_a_low_priority_one_by_geths_rules() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let patient = running.handle.submit(intent(1, Urgency::Patient));
@@ -95,7 +95,7 @@ async fn an_urgent_intent_takes_a_patient_ones_place_by_geths_rules() -> eyre::R
 }
 
 #[tokio::test]
-async fn after_its_deadline_it_is_cancelled_and_never_carried_out() -> eyre::Result<()> {
+async fn an_intent_past_its_deadline_is_cancelled_and_never_executed() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let deadline = fixture.header().await?.timestamp + 1_000;
@@ -118,7 +118,7 @@ async fn after_its_deadline_it_is_cancelled_and_never_carried_out() -> eyre::Res
 }
 
 #[tokio::test]
-async fn a_nonce_that_another_program_used_is_reported_and_the_next_intent_has_the_next_one() -> eyre::Result<()> {
+async fn a_nonce_used_by_another_program_is_reported_and_the_next_intent_gets_the_next_nonce() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let (id, _) = running.sent(1).await?;
@@ -138,7 +138,7 @@ async fn a_nonce_that_another_program_used_is_reported_and_the_next_intent_has_t
 }
 
 #[tokio::test]
-async fn what_a_reorganisation_takes_back_is_broadcast_again_as_it_was() -> eyre::Result<()> {
+async fn a_reorged_transaction_is_rebroadcast_with_the_same_bytes() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let (id, hash) = running.sent(1).await?;
@@ -157,8 +157,7 @@ async fn what_a_reorganisation_takes_back_is_broadcast_again_as_it_was() -> eyre
 }
 
 #[tokio::test]
-async fn a_chain_that_is_ahead_of_the_journal_stops_the_start_until_somebody_says_that_it_is_well() -> eyre::Result<()>
-{
+async fn a_chain_nonce_ahead_of_the_journal_prevents_the_start_until_adopted() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let (id, _) = running.sent(1).await?;

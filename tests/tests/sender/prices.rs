@@ -6,7 +6,7 @@ use plimsoll_keeper::sender::outcome::Outcome;
 use super::fixture::Fixture;
 
 #[tokio::test]
-async fn when_the_base_fee_rises_beyond_an_offer_it_is_replaced_by_a_tenth_more_and_mined_once() -> eyre::Result<()> {
+async fn a_transaction_below_the_risen_base_fee_is_replaced_by_ten_percent_more_and_mined_once() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     // 1,800 gwei is what the gain leaves for a unit of gas; the first offer bids a tenth of it.
@@ -28,7 +28,7 @@ async fn when_the_base_fee_rises_beyond_an_offer_it_is_replaced_by_a_tenth_more_
 }
 
 #[tokio::test]
-async fn an_underpriced_replacement_is_raised_until_the_pool_takes_it() -> eyre::Result<()> {
+async fn an_underpriced_replacement_is_raised_until_the_pool_accepts_it() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     // Somebody was there before, with a higher price than a first offer has.
     let foreign = fixture.foreign(0, 200, 190).await?;

@@ -16,7 +16,7 @@ use plimsoll_keeper::{
 use super::fixture::{Fixture, REVERTER, intent, nodes};
 
 #[tokio::test]
-async fn a_dry_run_says_what_it_would_send_and_asks_no_node_anything() -> eyre::Result<()> {
+async fn a_dry_run_reports_what_it_would_send_and_calls_no_node() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut settings = fixture.settings();
     settings.safety.is_live = false;
@@ -31,7 +31,7 @@ async fn a_dry_run_says_what_it_would_send_and_asks_no_node_anything() -> eyre::
 }
 
 #[tokio::test]
-async fn while_the_kill_file_exists_nothing_is_sent_and_what_is_pending_is_left_alone() -> eyre::Result<()> {
+async fn while_the_kill_file_exists_nothing_is_sent_and_pending_transactions_are_left() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let (id, _) = running.sent(1).await?;
@@ -52,7 +52,7 @@ async fn while_the_kill_file_exists_nothing_is_sent_and_what_is_pending_is_left_
 }
 
 #[tokio::test]
-async fn reverts_cost_leave_their_subject_alone_and_open_the_breaker_also_after_a_restart() -> eyre::Result<()> {
+async fn reverts_count_as_losses_back_off_and_open_the_breaker_across_restarts() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let reverting = |label| Intent { to: REVERTER, ..intent(label, Urgency::Urgent) };
@@ -83,7 +83,7 @@ async fn reverts_cost_leave_their_subject_alone_and_open_the_breaker_also_after_
 }
 
 #[tokio::test]
-async fn what_the_signer_cannot_pay_for_is_dropped_and_its_nonce_used_by_the_next() -> eyre::Result<()> {
+async fn an_intent_without_sufficient_funds_is_dropped_and_its_nonce_reused() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let ether = fixture.node.provider().get_balance(fixture.key.address()).await?;
@@ -100,7 +100,7 @@ async fn what_the_signer_cannot_pay_for_is_dropped_and_its_nonce_used_by_the_nex
 }
 
 #[tokio::test]
-async fn a_second_keeper_with_the_same_key_does_not_start_even_with_a_store_of_its_own() -> eyre::Result<()> {
+async fn a_second_keeper_with_the_same_key_does_not_start_even_with_another_store() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let running = fixture.start().await?;
     let nodes = || nodes(&[&fixture.proxy], &[&fixture.proxy], &[]);

@@ -28,7 +28,7 @@ fn decisions(round: &Round) -> Vec<(&'static str, usize)> {
 }
 
 #[tokio::test]
-async fn a_batch_of_twenty_brings_exactly_what_was_tried() -> eyre::Result<()> {
+async fn a_batch_of_twenty_earns_exactly_the_simulated_profit() -> eyre::Result<()> {
     // Twenty that carry down to 1,744 dollars and better, five that carry to 1,628.
     let loans = (0..20).map(|more| 15_000 + more * 10).chain([14_000; 5]);
     let mut fixture = Fixture::new(loans, 100_000).await?;
@@ -51,7 +51,7 @@ async fn a_batch_of_twenty_brings_exactly_what_was_tried() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn a_thousand_go_in_one_transaction_and_three_batches_in_a_row() -> eyre::Result<()> {
+async fn a_thousand_loans_fit_one_transaction_or_three_sequential_batches() -> eyre::Result<()> {
     let mut fixture = Fixture::new((0..1_000).map(|more| 15_000 + more % 100), 10_000_000).await?;
     fixture.set_price(1_700).await?;
     fixture.trade_to(1_700).await?;
@@ -76,7 +76,7 @@ async fn a_thousand_go_in_one_transaction_and_three_batches_in_a_row() -> eyre::
 }
 
 #[tokio::test]
-async fn an_exchange_too_thin_for_the_batch_takes_a_part_and_one_that_pays_too_little_none() -> eyre::Result<()> {
+async fn a_thin_pool_takes_a_part_of_the_batch_and_an_unprofitable_one_none() -> eyre::Result<()> {
     let mut fixture = Fixture::new([15_000; 40], 2_000).await?;
     fixture.set_price(1_700).await?;
     fixture.trade_to(1_700).await?;
@@ -94,7 +94,7 @@ async fn an_exchange_too_thin_for_the_batch_takes_a_part_and_one_that_pays_too_l
 }
 
 #[tokio::test]
-async fn what_the_oracle_or_a_feed_does_not_say_is_a_reason_until_it_does_again() -> eyre::Result<()> {
+async fn a_missing_oracle_or_feed_price_is_a_skip_reason_until_it_returns() -> eyre::Result<()> {
     let mut fixture = Fixture::new([15_000; 2], 100_000).await?;
     fixture.set_price(0).await?;
     let (head, id) = (fixture.head().await?, fixture.params.id());
@@ -121,7 +121,7 @@ async fn what_the_oracle_or_a_feed_does_not_say_is_a_reason_until_it_does_again(
 }
 
 #[tokio::test]
-async fn profit_may_be_collateral_and_a_pool_may_say_what_it_is_worth() -> eyre::Result<()> {
+async fn profit_can_be_taken_in_collateral_and_valued_by_a_pool() -> eyre::Result<()> {
     let mut fixture = Fixture::new([15_000; 3], 100_000).await?;
     fixture.set_price(1_700).await?;
     fixture.trade_to(1_700).await?;
@@ -148,7 +148,7 @@ async fn profit_may_be_collateral_and_a_pool_may_say_what_it_is_worth() -> eyre:
 }
 
 #[tokio::test]
-async fn own_tokens_pay_where_there_is_no_exchange() -> eyre::Result<()> {
+async fn inventory_pays_where_there_is_no_exchange() -> eyre::Result<()> {
     let mut fixture = Fixture::new([15_000; 3], 1).await?;
     let settings = fixture.settings.markets.values_mut().next().unwrap();
     (settings.routes, settings.from_inventory) = (Vec::new(), true);
@@ -175,7 +175,7 @@ async fn own_tokens_pay_where_there_is_no_exchange() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn a_loan_lost_to_a_rival_is_known_by_the_call_that_was_tried() -> eyre::Result<()> {
+async fn a_loan_lost_to_a_rival_is_recognised_by_simulation() -> eyre::Result<()> {
     let mut fixture = Fixture::new([15_000; 1], 100_000).await?;
     fixture.set_price(1_700).await?;
     let round = fixture.round().await?;

@@ -58,18 +58,18 @@ async fn beside_a_healthy_one(ways: [By; 2]) -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn where_the_first_endpoint_fails_the_second_is_asked() -> eyre::Result<()> {
+async fn when_the_first_endpoint_fails_the_second_is_used() -> eyre::Result<()> {
     beside_a_healthy_one([Http, Http]).await
 }
 
 #[tokio::test]
-async fn where_the_first_websocket_fails_the_second_endpoint_is_asked() -> eyre::Result<()> {
+async fn when_the_first_websocket_fails_the_second_endpoint_is_used() -> eyre::Result<()> {
     beside_a_healthy_one([WebSocket, Http]).await?;
     beside_a_healthy_one([WebSocket, WebSocket]).await
 }
 
 #[tokio::test]
-async fn a_fault_that_passes_is_waited_for_where_there_is_nobody_else() -> eyre::Result<()> {
+async fn a_temporary_fault_of_the_only_endpoint_is_survived() -> eyre::Result<()> {
     for way in [Http, WebSocket] {
         let mut fixture = Fixture::new(1).await?;
         for fault in faults() {
@@ -94,7 +94,7 @@ async fn a_fault_that_passes_is_waited_for_where_there_is_nobody_else() -> eyre:
 }
 
 #[tokio::test]
-async fn logs_that_are_missing_are_noticed_and_cost_their_endpoint_its_place() -> eyre::Result<()> {
+async fn missing_logs_are_noticed_and_demote_their_endpoint() -> eyre::Result<()> {
     for keep in [0, 1] {
         let mut fixture = Fixture::new(2).await?;
         let patient = Settings { silence: Duration::from_secs(600), ..fixture.settings() };
@@ -115,7 +115,7 @@ async fn logs_that_are_missing_are_noticed_and_cost_their_endpoint_its_place() -
 }
 
 #[tokio::test]
-async fn missing_logs_in_the_past_are_found_when_the_book_begins_anew() -> eyre::Result<()> {
+async fn missing_logs_in_the_past_are_found_when_the_book_is_rebuilt() -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;
     fixture.go_on(200).await?;
     fixture.proxies[0].inject(Fault::TruncatedLogs { keep: 7 });
@@ -148,7 +148,7 @@ async fn missing_logs_in_the_past_are_found_when_the_book_begins_anew() -> eyre:
 }
 
 #[tokio::test]
-async fn ranges_shrink_until_the_provider_agrees_in_whatever_words() -> eyre::Result<()> {
+async fn log_ranges_shrink_until_the_provider_accepts_them() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
     fixture.go_on(300).await?;
     for provider in RpcProvider::ALL {
@@ -162,7 +162,7 @@ async fn ranges_shrink_until_the_provider_agrees_in_whatever_words() -> eyre::Re
 }
 
 #[tokio::test]
-async fn endpoints_that_are_dead_at_the_start_are_waited_for() -> eyre::Result<()> {
+async fn endpoints_that_are_down_at_the_start_are_waited_for() -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;
     fixture.go_on(12).await?;
     for proxy in &mut fixture.proxies {
@@ -179,7 +179,7 @@ async fn endpoints_that_are_dead_at_the_start_are_waited_for() -> eyre::Result<(
 }
 
 #[tokio::test]
-async fn endpoints_die_and_come_back_one_by_one_and_together() -> eyre::Result<()> {
+async fn endpoints_may_go_down_and_return_one_by_one_and_together() -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;
     let mut keeper = fixture.keeper(&[WebSocket, Http])?;
     for dead in [&[0][..], &[1], &[0, 1]] {
@@ -205,7 +205,7 @@ async fn endpoints_die_and_come_back_one_by_one_and_together() -> eyre::Result<(
 }
 
 #[tokio::test]
-async fn a_websocket_that_says_nothing_is_looked_after() -> eyre::Result<()> {
+async fn a_silent_websocket_is_polled() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
     let mut keeper = fixture.keeper(&[WebSocket])?;
     keeper.equals(&fixture).await?;
@@ -218,7 +218,7 @@ async fn a_websocket_that_says_nothing_is_looked_after() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn a_busy_endpoint_is_left_alone_for_as_long_as_it_says() -> eyre::Result<()> {
+async fn a_rate_limited_endpoint_is_not_used_until_retry_after() -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;
     let mut keeper = fixture.keeper(&[Http, Http])?;
     fixture.go_on(3).await?;
@@ -235,7 +235,7 @@ async fn a_busy_endpoint_is_left_alone_for_as_long_as_it_says() -> eyre::Result<
 }
 
 #[tokio::test]
-async fn what_the_book_never_takes_means_to_begin_anew_once_it_is_proven() -> eyre::Result<()> {
+async fn a_block_that_the_book_rejects_leads_to_a_rebuild_once_it_is_proven() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
     let mut keeper = fixture.keeper(&[WebSocket])?;
     fixture.log(2).await?;
@@ -255,7 +255,7 @@ async fn what_the_book_never_takes_means_to_begin_anew_once_it_is_proven() -> ey
 }
 
 #[tokio::test]
-async fn a_contract_that_says_something_else_is_not_ours() -> eyre::Result<()> {
+async fn unknown_events_reveal_a_foreign_contract() -> eyre::Result<()> {
     // `PUSH1 0 PUSH1 0 LOG0 STOP`: a log without a topic.
     const OTHER_CODE: Bytes = bytes!("60006000a000");
     for blocks_later in [0, 100] {
@@ -274,7 +274,7 @@ async fn a_contract_that_says_something_else_is_not_ours() -> eyre::Result<()> {
 
 /// A bloom that is positive for us although nothing of ours happened: so many others log that every bit is set.
 #[tokio::test]
-async fn a_bloom_that_errs_is_believed_once_there_is_proof() -> eyre::Result<()> {
+async fn a_false_positive_bloom_is_accepted_once_it_is_proven() -> eyre::Result<()> {
     // Counts down from 4,000 and logs the hash of every number as a topic.
     const CROWD: Bytes = bytes!("610fa05b80600052602060002060006000a1600190038060035700");
     const SQUARE: Address = Address::repeat_byte(7);
@@ -295,7 +295,7 @@ async fn a_bloom_that_errs_is_believed_once_there_is_proof() -> eyre::Result<()>
 }
 
 #[tokio::test]
-async fn whatever_happens_the_chain_comes_out_in_the_end() -> eyre::Result<()> {
+async fn after_random_faults_the_events_equal_the_chain() -> eyre::Result<()> {
     for seed in 1..=4 {
         let mut random = Random::from_seed(seed);
         let mut fixture = Fixture::new(3).await?;

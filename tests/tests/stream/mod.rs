@@ -23,7 +23,7 @@ use self::fixture::{
 };
 
 #[tokio::test]
-async fn every_event_arrives_once_and_in_order() -> eyre::Result<()> {
+async fn every_event_is_delivered_once_and_in_order() -> eyre::Result<()> {
     for way in [Http, WebSocket] {
         let mut fixture = Fixture::new(1).await?;
         // Some by range, some block by block, some while they happen.
@@ -62,7 +62,7 @@ async fn an_idle_block_costs_no_call_and_one_with_events_a_single_one() -> eyre:
 }
 
 #[tokio::test]
-async fn only_the_newest_block_comes_with_a_header_to_decide_by() -> eyre::Result<()> {
+async fn only_the_newest_block_is_delivered_with_its_header() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
     fixture.go_on(9).await?;
     let mut keeper = fixture.keeper(&[WebSocket])?;
@@ -81,7 +81,7 @@ async fn only_the_newest_block_comes_with_a_header_to_decide_by() -> eyre::Resul
 }
 
 #[tokio::test]
-async fn a_step_is_said_again_until_it_is_accepted() -> eyre::Result<()> {
+async fn a_step_is_repeated_until_it_is_accepted() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
     fixture.go_on(3).await?;
     let mut keeper = fixture.keeper(&[Http])?;
@@ -95,7 +95,7 @@ async fn a_step_is_said_again_until_it_is_accepted() -> eyre::Result<()> {
 
 /// As in a loop that listens to other things, too: what waits is dropped again and again.
 #[tokio::test]
-async fn nothing_is_lost_when_waiting_is_given_up() -> eyre::Result<()> {
+async fn nothing_is_lost_when_waiting_is_cancelled() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
     let mut keeper = fixture.keeper(&[WebSocket])?;
     fixture.go_on(30).await?;
@@ -111,7 +111,7 @@ async fn nothing_is_lost_when_waiting_is_given_up() -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn an_endpoint_of_another_chain_is_named_and_never_asked() -> eyre::Result<()> {
+async fn an_endpoint_of_another_chain_is_reported_and_excluded() -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;
     fixture.go_on(9).await?;
     let wrong = Settings { chain_id: 1, ..fixture.settings() };
@@ -143,7 +143,7 @@ async fn an_endpoint_of_another_chain_is_named_and_never_asked() -> eyre::Result
 }
 
 #[tokio::test]
-async fn others_read_through_the_stream_and_are_helped_over_failures() -> eyre::Result<()> {
+async fn reads_through_the_stream_fail_over_to_another_endpoint() -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;
     fixture.log(1).await?;
     let mut keeper = fixture.keeper(&[WebSocket, Http])?;

@@ -27,17 +27,17 @@ async fn reorganised(way: By, depths: &[u64]) -> eyre::Result<()> {
 }
 
 #[tokio::test]
-async fn replaced_blocks_are_taken_back_however_many_up_to_sixty_four() -> eyre::Result<()> {
+async fn up_to_sixty_four_replaced_blocks_are_reverted() -> eyre::Result<()> {
     reorganised(WebSocket, &[1, 2, 3, 5, 17, 63, 64]).await
 }
 
 #[tokio::test]
-async fn replaced_blocks_are_noticed_without_announcements_too() -> eyre::Result<()> {
+async fn replaced_blocks_are_noticed_by_polling_too() -> eyre::Result<()> {
     reorganised(Http, &[1, 2, 30, 64]).await
 }
 
 #[tokio::test]
-async fn more_than_sixty_four_replaced_blocks_mean_to_begin_anew() -> eyre::Result<()> {
+async fn more_than_sixty_four_replaced_blocks_lead_to_a_rebuild() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
     fixture.go_on(90).await?;
     let mut keeper = fixture.keeper(&[WebSocket])?;
@@ -49,7 +49,7 @@ async fn more_than_sixty_four_replaced_blocks_mean_to_begin_anew() -> eyre::Resu
 }
 
 #[tokio::test]
-async fn blocks_that_are_taken_back_without_a_word_are_noticed() -> eyre::Result<()> {
+async fn blocks_that_are_rolled_back_without_an_announcement_are_noticed() -> eyre::Result<()> {
     for way in [Http, WebSocket] {
         let mut fixture = Fixture::new(1).await?;
         fixture.go_on(12).await?;
@@ -92,7 +92,7 @@ async fn a_block_that_was_replaced_while_the_keeper_was_down_is_noticed() -> eyr
 }
 
 #[tokio::test]
-async fn an_endpoint_that_does_not_have_the_block_yet_is_behind_and_nothing_was_replaced() -> eyre::Result<()> {
+async fn an_endpoint_without_the_block_is_behind_and_not_reorged() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
     fixture.go_on(20).await?;
     let at = fixture.head().await?;
@@ -109,7 +109,7 @@ async fn an_endpoint_that_does_not_have_the_block_yet_is_behind_and_nothing_was_
 
 /// A range of blocks takes several questions, and in between the chain may become another.
 #[tokio::test]
-async fn blocks_that_are_replaced_while_they_are_asked_for_leave_nothing_behind() -> eyre::Result<()> {
+async fn blocks_that_are_replaced_during_the_backfill_leave_no_events() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
     fixture.go_on(150).await?;
     // After the first block, the newest one and the one to begin with, the ends of the range are asked for.
