@@ -162,7 +162,7 @@ async fn run(command: Command) -> eyre::Result<()> {
             let this_program = || Ok(process::Command::new(env::current_exe()?));
             let report = all::run(&all::figures(quick), this_program, &folder).await?;
             print(&report, false)?;
-            report.complete()?;
+            report.ensure_complete()?;
         }
         Command::Demo { exit, seed, positions, json } => {
             let options = demo::Options { positions, seed, steps: STEPS, pace: PACE };

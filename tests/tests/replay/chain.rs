@@ -47,9 +47,9 @@ async fn a_replays_report_equals_the_chain_and_the_model() -> eyre::Result<()> {
     let lens = ILens::new(suite.contract("Lens")?, provider);
     let lines = lens.liquidatable(market.id().0, borrowers.clone()).call().await?.lines;
     assert!(lines.iter().all(|line| !line.liquidatable), "{lines:?}");
-    assert_eq!((outcome.left_under_water, outcome.shortfall, outcome.reverted), (0, 0, 0));
+    assert_eq!((outcome.left_liquidatable, outcome.shortfall, outcome.reverted), (0, 0, 0));
     let owed: U256 = lines.iter().map(|line| line.debt).sum();
-    let last = outcome.moments.last().map_or(0, |moment| moment.debt);
+    let last = outcome.snapshots.last().map_or(0, |snapshot| snapshot.debt);
     assert!(owed.abs_diff(U256::from(last)) < U256::from(borrowers.len()), "{owed} {last}");
     // What was owed is still owed, was repaid or was written off; interest of an hour is less than a ten-thousandth.
     let interest = last + repaid + bad_debt - outcome.debt;
@@ -65,7 +65,7 @@ async fn a_replays_report_equals_the_chain_and_the_model() -> eyre::Result<()> {
     assert_eq!(outcome.transactions, provider.get_transaction_count(signer).await?);
 
     let model = model::play(&Rule::Plimsoll, &params, &prices)?;
-    assert_eq!((&outcome.under_water, outcome.loans), (&model.under_water, model.loans));
+    assert_eq!((&outcome.ever_liquidatable, outcome.loans), (&model.ever_liquidatable, model.loans));
     // A loan that is done in parts waits while others are sold for; in the model it does not.
     let [chain, arithmetic] = [&outcome, &model].map(|outcome| outcome.worst_delay.blocks);
     assert!((arithmetic..=2 * arithmetic).contains(&chain), "{chain} blocks, {arithmetic} in the model");
@@ -88,7 +88,7 @@ async fn a_large_loan_is_liquidated_in_parts_over_several_blocks() -> eyre::Resu
     assert_eq!(seconds, blocks.collect::<Vec<_>>());
     assert!(seconds.len() > 5, "{seconds:?}");
     let model = model::play(&Rule::Plimsoll, &params, &prices)?;
-    assert_eq!((outcome.worst_delay, outcome.left_under_water), (model.worst_delay, 0));
+    assert_eq!((outcome.worst_delay, outcome.left_liquidatable), (model.worst_delay, 0));
     Ok(())
 }
 
