@@ -1,4 +1,4 @@
-//! Starts a node, says where it is and waits to be killed.
+//! Starts an Anvil, prints its address and waits to be killed.
 
 use std::{
     future,

@@ -1,4 +1,4 @@
-//! The devnet itself: nodes that come and go without a trace, and Plimsoll on one of them.
+//! The devnet: nodes that end without leaving anything, and Plimsoll on one of them.
 
 use std::{
     io::{BufRead, BufReader, ErrorKind, Read},
@@ -101,8 +101,9 @@ fn a_node_does_not_outlive_its_killed_parent() -> eyre::Result<()> {
     assert_closed(connection)
 }
 
-/// Waits until the other side is gone: reading ends only then, because a node says nothing unasked. The limit is there
-/// to fail instead of hanging.
+/// Waits until the other side has closed the connection. A node sends nothing by itself, so the read only ends then;
+/// the time
+/// limit makes the test fail instead of hanging.
 fn assert_closed(mut connection: TcpStream) -> eyre::Result<()> {
     connection.set_read_timeout(Some(Duration::from_secs(60)))?;
     let read = connection.read(&mut [0]);

@@ -1,4 +1,4 @@
-//! What apply does, what it does the second time, and what it does about what somebody else did.
+//! `apply`: what it deploys, that it is idempotent, and how it treats changes by others.
 
 use std::{collections::BTreeMap, fs};
 
@@ -33,7 +33,7 @@ async fn the_example_manifest_is_deployed_completely_and_a_second_apply_changes_
 
     let plan = site.plan(&manifest).await?;
     for (step, seen) in &plan.seen {
-        // A backstop's limits wait for their notice; everything else is done at once.
+        // A backstop's limits wait for their notice period; everything else is done at once.
         let waits = step.name.starts_with("backstops.usdc.covers.") && matches!(seen, Seen::Waiting { .. });
         ensure!(waits || *seen == Seen::Done, "{}: {seen:?}", step.name);
     }
@@ -143,7 +143,7 @@ async fn owner_only_steps_become_timelock_calls_that_work() -> eyre::Result<()> 
     assert_eq!(*who, owner);
     let provider = site.node.impersonating().await?;
     provider.anvil_set_balance(owner, U256::from(10).pow(U256::from(18))).await?;
-    // An estimate made in the second of the last accrual is too little for one that comes later.
+    // An estimate in the second of the last accrual is too low for a later one.
     let request =
         TransactionRequest::default().from(owner).to(call.to).input(call.input.clone().into()).gas_limit(500_000);
     assert!(provider.send_transaction(request).await?.get_receipt().await?.status());
@@ -160,7 +160,7 @@ async fn a_payment_is_not_repeated_after_the_record_is_lost() -> eyre::Result<()
     let again = site.apply(SMALL).await?;
     assert_eq!(site.sent().await?, sent);
     assert_eq!(site.funded(&again).await?, U256::from(FUNDED));
-    // Two payments that look alike are each found once.
+    // Two payments with equal contents are each found once.
     let paid = |record: &Deployment| {
         let mut paid: Vec<_> = record.fundings.values().map(|sent| sent.transaction).collect();
         paid.sort();

@@ -1,5 +1,6 @@
-//! The deployer is killed at every transaction – when it was sent, when it was mined, when the node forgot it – and
-//! finishes all the same, having sent what an undisturbed one sends and paid what it pays.
+//! The deployer is killed at every transaction – when it is sent, when it is mined, when the node forgot it – and still
+//! finishes,
+//! with the transactions and payments of an undisturbed run.
 
 use std::{
     fs,
@@ -19,17 +20,17 @@ use plimsoll_contracts::deployment::{Deployment, InFlight};
 
 use super::site::{FUNDED, SMALL, Site};
 
-/// How often a condition is looked at that the test waits for.
+/// Time between two checks of a condition that a test waits for.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What happens around a kill. Over the three, every transaction is at some time mined.
+/// The circumstances of a kill. With these three, every transaction is mined at some time.
 #[derive(Clone, Copy)]
 enum Blow {
-    /// Killed with its transaction in the pool, where it stays.
+    /// The deployer is killed with its transaction in the pool, where it remains.
     InThePool,
-    /// Killed, and the node forgets the transaction.
+    /// The deployer is killed, and the node forgets the transaction.
     Forgotten,
-    /// The transaction is mined, and before it hears of that – or right after – it is killed.
+    /// The transaction is mined, and the deployer is killed before or just after it learns that.
     Mined,
 }
 
@@ -55,7 +56,7 @@ async fn a_deployment_killed_at_every_transaction_finishes_with_the_same_transac
         if matches!(blow, Blow::Mined) {
             site.node.provider().evm_mine(None).await?;
         }
-        // SIGKILL: nothing of it runs any more.
+        // SIGKILL: the process cannot do anything any more.
         child.kill()?;
         child.wait()?;
         if matches!(blow, Blow::Forgotten) {
@@ -75,7 +76,7 @@ async fn a_deployment_killed_at_every_transaction_finishes_with_the_same_transac
     Ok(())
 }
 
-/// Waits until a transaction waits to be mined; `false` when the deployer ends, successfully, without one.
+/// Waits until a transaction is pending; `false` when the deployer ends successfully without one.
 async fn sends(site: &Site, child: &mut Child) -> eyre::Result<bool> {
     let provider = site.node.provider();
     let deployer = site.node.account(0)?;
@@ -92,8 +93,9 @@ async fn sends(site: &Site, child: &mut Child) -> eyre::Result<bool> {
     }
 }
 
-/// The small manifest without its second payment, on a node where that payment's transaction is on its way, and was
-/// forgotten by the node when the deployer was killed.
+/// Deploys the small manifest without its second payment, on a node that has forgotten that payment's pending
+/// transaction after
+/// the deployer was killed.
 async fn killed_while_it_pays() -> eyre::Result<(Site, String, InFlight)> {
     let manifest =
         SMALL.replace("    { id = \"second\", token = \"USDC\", amount = \"1000 USDC\", epochs = 4 },\n", "");

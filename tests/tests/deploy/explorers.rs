@@ -1,5 +1,5 @@
-//! Sources for block explorers: they compile to the very bytes that were deployed, and are handed in the way explorers
-//! want it.
+//! Sources for block explorers: they compile to the deployed bytes, and are submitted in the form that each explorer
+//! wants.
 
 use std::{
     io::Write,
@@ -27,7 +27,7 @@ use crate::support;
 
 const CONTRACT: Address = address!("5FbDB2315678afecb367f032d93F642f64180aa3");
 const KEY: &str = "a-key-that-is-paid-for";
-/// There is nothing to wait for.
+/// Polling interval: none, in tests.
 const PAUSE: Duration = Duration::from_millis(1);
 
 #[test]
@@ -63,7 +63,7 @@ fn submission<'a>(input: &'a CompilerInput, arguments: &'a Bytes) -> Submission<
 
 type Log = Arc<Mutex<Vec<(String, String, String)>>>;
 
-/// An explorer that gives these answers, one after the other, and keeps what it was asked.
+/// Starts an explorer with these responses, in order, which records the requests.
 async fn explorer(answers: Vec<(u16, Value)>) -> eyre::Result<(Url, Log)> {
     let log = Log::default();
     let (kept, answers) = (Arc::clone(&log), Arc::new(Mutex::new(answers.into_iter())));

@@ -1,4 +1,4 @@
-//! Deploying, on real nodes: from a manifest to a chain and back.
+//! Deployment on real nodes: from a manifest to a chain and back.
 
 mod changes;
 mod crashes;

@@ -1,4 +1,4 @@
-//! Everything that is refused before anything is sent, each with words that tell what is wrong.
+//! Refusals before anything is sent, each with an error that says what is wrong.
 
 use alloy::{
     primitives::{Address, U256, aliases::I192},
@@ -10,7 +10,7 @@ use plimsoll_testkit::devnet::mined;
 
 use super::site::{SMALL, Site, design, quoted, refusals};
 
-/// The small manifest over the feed that an earlier one put there.
+/// The small manifest over the feed of an earlier deployment.
 fn over_existing_feed(there: &Deployment) -> String {
     SMALL
         .replace("answer = \"2000\"", &format!("address = {}", quoted(there.feeds["eth-usd"])))
@@ -52,7 +52,7 @@ async fn nothing_is_sent_to_a_chain_that_differs_from_the_manifest() -> eyre::Re
     assert_refused(&site, &other, "it describes itself as \"ETH / USD (settable)\"").await?;
     let dear = good.replace("[\"500\", \"20000\"]", "[\"5000\", \"20000\"]");
     assert_refused(&site, &dear, "it answers 2000, which is not between 5000 and 20000").await?;
-    // Found only by trying: what the oracle itself refuses.
+    // An error that only a simulation finds: the oracle's own refusal.
     let range = good.replace("[\"1000\", \"5000\"]", "[\"3000\", \"5000\"]");
     assert_refused(&site, &range, "PriceOutsideExpectedRange").await?;
     let key = good.replace("{ anvil = 0 }", "{ anvil = 1 }");

@@ -1,5 +1,6 @@
-//! On a chain that does not call itself an Anvil: no public keys, a question before anything is sent, and the
-//! deterministic deployer by the transaction that is signed for every chain.
+//! Chains that do not report to be an Anvil: no public keys, a confirmation before anything is sent, and the
+//! deterministic
+//! deployer by its presigned transaction.
 
 use std::process::{Command, Output, Stdio};
 
@@ -17,15 +18,15 @@ use super::{
     site::{SMALL, Site, quoted},
 };
 
-/// A key of nobody's.
+/// A private key that nobody else uses.
 const KEY: &str = "0x4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318";
 const KEYS_ADDRESS: &str = "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23";
 const KEY_VARIABLE: &str = "PLIMSOLL_TEST_DEPLOYER_KEY";
 
-/// What only an Anvil knows.
+/// Methods that only Anvil has.
 const ANVILS: &str = "anvil_";
 
-/// A URL at which the node answers everything except methods that begin so.
+/// Serves the node's answers, with errors for methods with one of these prefixes, and returns the URL.
 async fn behind_a_front(node_url: String, unknown: &'static str) -> eyre::Result<String> {
     let client = reqwest::Client::new();
     serve(move |request: Request| {
@@ -54,7 +55,7 @@ async fn run(mut command: Command) -> eyre::Result<Output> {
 #[tokio::test]
 async fn a_public_chain_gets_everything_with_the_users_own_key_and_only_when_confirmed() -> eyre::Result<()> {
     let site = Site::start(&[]).await?;
-    // What exists there: tokens and a feed, and no deterministic deployer.
+    // Tokens and a feed exist there; the deterministic deployer does not.
     let there = site.apply(SMALL).await?;
     std::fs::remove_file(site.record_path())?;
     let provider = site.node.provider();
@@ -65,7 +66,7 @@ async fn a_public_chain_gets_everything_with_the_users_own_key_and_only_when_con
     provider.anvil_set_balance(deployer, rich).await?;
     let url = behind_a_front(site.node.http_url(), ANVILS).await?;
 
-    // With one of Anvil's keys: refused, however well the node behaves otherwise.
+    // Anvil's keys are refused, whatever else the node answers.
     let made_up = site.write(SMALL)?;
     let output = run(site.command("apply", &made_up, &url)).await?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -85,7 +86,7 @@ async fn a_public_chain_gets_everything_with_the_users_own_key_and_only_when_con
     manifest.truncate(rewards);
     let path = site.write(&manifest)?;
 
-    // Nobody is there to confirm: nothing is sent.
+    // Nobody can confirm, so nothing is sent.
     let output = run(site.command("apply", &path, &url)).await?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(!output.status.success() && said.contains("say --yes"), "{said}");
@@ -112,7 +113,7 @@ async fn a_public_chain_gets_everything_with_the_users_own_key_and_only_when_con
     let status: Value = serde_json::from_slice(&output.stdout)?;
     ensure!(output.status.success() && status["record"]["markets"]["weth-usdc"]["id"].is_string(), "{status}");
 
-    // Another owner is another core: not beside the one that is there by mistake.
+    // Another owner is another core, which is not deployed next to the existing one by mistake.
     let other = manifest.replace("account = \"deployer\"", "account = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\"");
     let sent = provider.get_transaction_count(deployer).await?;
     let mut command = site.command("apply", &site.write(&other)?, &url);
@@ -125,7 +126,7 @@ async fn a_public_chain_gets_everything_with_the_users_own_key_and_only_when_con
     );
     assert_eq!(provider.get_transaction_count(deployer).await?, sent);
 
-    // The record of another chain says nothing about this one, and may be all that there is about the other.
+    // The record of another chain says nothing about this one, and must not be overwritten.
     let mut record = Deployment::read(&site.record_path())?.wrap_err("there is no record")?;
     record.genesis = B256::repeat_byte(1);
     record.write(&site.record_path())?;
@@ -148,7 +149,7 @@ async fn without_simulation_gas_is_estimated_by_size_and_a_refusal_stops_at_its_
     let error = site.apply(&out_of_range).await.unwrap_err().to_string();
     ensure!(error.starts_with("oracles.weth-usdc: it would be refused: PriceOutsideExpectedRange("), "{error}");
 
-    // What came before it stays, and the rest follows when the range is right.
+    // Earlier steps stay, and the rest follows when the range is corrected.
     site.apply(SMALL).await?;
     assert!(site.plan(SMALL).await?.is_done());
     Ok(())

@@ -1,4 +1,4 @@
-//! What the whole keeper asks its node while nothing happens, and what it never says (K4).
+//! The keeper's calls to its node while nothing happens, and the secrets that it never prints (K4).
 
 use std::{fs, process::Command};
 
@@ -15,10 +15,10 @@ use serde_json::Value;
 use super::fixture::{Fixture, program, soon};
 use crate::follow::idle::{IDLE_BLOCKS, rpc_calls_over_idle_blocks};
 
-/// Calls that an idle block may cost.
+/// The most calls for each idle block.
 const MOST_CALLS: u64 = 3;
 
-/// What a keeper asks in idle blocks, harvests and audit included, with so many loans that are safe.
+/// Returns the keeper's calls in idle blocks, including harvests and audit, with a number of healthy loans.
 async fn asked(loans: u64) -> eyre::Result<Counts> {
     let fixture = Fixture::begin(&[loans]).await?;
     let proxy = Proxy::start(fixture.suite.devnet.node.address()).await?;
@@ -39,7 +39,7 @@ async fn an_idle_block_costs_the_keeper_three_calls_whatever_the_number_of_loans
     for counts in [&few, &many] {
         ensure!(counts.total() <= MOST_CALLS * IDLE_BLOCKS, "{counts:?}");
     }
-    // An audit more or less may fall into the blocks that are counted.
+    // One audit more or less may fall into the counted blocks.
     ensure!(few.total().abs_diff(many.total()) <= IDLE_BLOCKS / 10, "{few:?} {many:?}");
     Ok(())
 }
@@ -57,7 +57,7 @@ async fn no_secret_appears_at_any_log_level_on_any_page_or_in_any_error() -> eyr
     let key_text = hex::encode(key.to_bytes());
     fixture.provider().anvil_set_balance(key.address(), Unit::ETHER.wei()).await?;
     let said = fixture.suite.scratch().join("said");
-    // More than a process' last words.
+    // All output, not only the last lines that are kept.
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec \"$0\" \"$@\" 2>>\"$SAID\""]);
     shell.arg(env!("CARGO_BIN_EXE_keeper_bin"));
@@ -65,7 +65,7 @@ async fn no_secret_appears_at_any_log_level_on_any_page_or_in_any_error() -> eyr
         .env("SAID", &said)
         .env("RUST_LOG", "trace")
         .env("NODE_URL", format!("{}/v3/{URL_KEY}?token={URL_KEY}", proxy.ws_url()))
-        // Nobody listens there.
+        // Nothing listens there.
         .env("ALERT_URL", format!("http://127.0.0.1:1/{HOOK_KEY}?token={HOOK_KEY}"))
         .env("ALERT_KEY", SIGNING_KEY)
         .env("KEEPER_KEY", &key_text);

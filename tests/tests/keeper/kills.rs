@@ -1,5 +1,6 @@
-//! The keeper killed at the worst moments, by a signal that it never hears of: whatever it was doing, started again it
-//! does every loan once (K2).
+//! The keeper is killed by SIGKILL at the worst moments. Whatever it was doing, after a restart every loan is
+//! liquidated exactly
+//! once (K2).
 
 use alloy::{
     network::TransactionResponse as _,
@@ -16,13 +17,13 @@ use plimsoll_testkit::{
 
 use super::fixture::{Fixture, SOON_FINAL, program, soon};
 
-/// Which sight of the observer's the keeper is killed at, in a storm: one after the other.
+/// The number of observations after which each keeper in a burst is killed.
 const KILLED_AT: [usize; 6] = [3, 1, 5, 2, 8, 4];
 
-/// So that a storm lasts: small transactions, and few at a time.
+/// Settings that make a burst last: small transactions, and few pending ones.
 const SMALL_STEPS: &str = "transaction_gas_cap = 480000\n[safety]\nmost_pending = 2\n";
 
-/// A keeper that reaches the suite's node through a proxy.
+/// Configures a keeper that reaches the suite's node through a proxy.
 fn behind(proxy: &Proxy, fixture: &Fixture) -> KeeperSetup {
     let endpoints = vec![format!("url = \"{}\"", proxy.ws_url())];
     KeeperSetup { endpoints, further: SOON_FINAL.to_owned(), ..KeeperSetup::live(&fixture.suite) }
@@ -39,7 +40,7 @@ async fn a_keeper_killed_between_any_two_steps_liquidates_every_loan_once() -> e
     let signer = keeper.signer();
     keeper.wait_until_ready().await?;
 
-    // In the journal and on its way: the node has not heard of it; the node has, and the keeper does not know.
+    // In the journal and being sent: first before the node has it, then after, without the keeper knowing.
     for (group, moment) in [(0, Phase::BeforeForwarding), (1, Phase::AfterForwarding)] {
         let stall = proxy.inject(Rule::from(Fault::Stall(moment)).on(&["eth_sendRawTransaction"]));
         fixture.fall(group).await?;
@@ -51,7 +52,7 @@ async fn a_keeper_killed_between_any_two_steps_liquidates_every_loan_once() -> e
         fixture.until_liquidated(LOANS * (u64::try_from(group)? + 1), &[&keeper]).await?;
     }
 
-    // Seen to wait in the node's pool.
+    // Pending in the node's pool.
     let mut observer = Observer::start(&fixture.suite.devnet.node).await?;
     fixture.fall(2).await?;
     soon(ours(&mut observer, &fixture, signer)).await?;
@@ -59,7 +60,7 @@ async fn a_keeper_killed_between_any_two_steps_liquidates_every_loan_once() -> e
     keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
     fixture.until_liquidated(LOANS * 3, &[&keeper]).await?;
 
-    // Mined, while the keeper is about to notice.
+    // Mined, just before the keeper notices.
     let mut observer = Observer::start(&fixture.suite.devnet.node).await?;
     fixture.fall(3).await?;
     soon(ours(&mut observer, &fixture, signer)).await?;
@@ -68,7 +69,7 @@ async fn a_keeper_killed_between_any_two_steps_liquidates_every_loan_once() -> e
     keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
     fixture.until_liquidated(LOANS * 4, &[&keeper]).await?;
 
-    // Mined, and taken back while nobody looks.
+    // Mined, and reorged while no keeper runs.
     fixture.fall(4).await?;
     let fallen = fixture.head().await?;
     fixture.until_liquidated(LOANS * 5, &[&keeper]).await?;
@@ -85,7 +86,7 @@ async fn a_keeper_killed_between_any_two_steps_liquidates_every_loan_once() -> e
     fixture.ensure_on_record(&journal, signer).await
 }
 
-/// Waits until a transaction of this account waits to be mined.
+/// Waits for a pending transaction of this account.
 async fn ours(observer: &mut Observer, fixture: &Fixture, signer: Address) -> eyre::Result<()> {
     loop {
         let hash = observer.next_pending().await?;
@@ -109,7 +110,7 @@ async fn a_keeper_killed_repeatedly_in_a_burst_liquidates_every_loan_once() -> e
         let mut seen = 0;
         soon(async {
             while seen < sights {
-                // A block whenever nothing else is to be seen for now: the keeper has done what it does by this one.
+                // A block is mined when there is nothing else to observe: the keeper has finished with the last one.
                 keeper.wait_for_block(fixture.mine().await?).await?;
                 loop {
                     let (_, sight) = observer.next().await?;

@@ -1,5 +1,5 @@
-//! Nights on which something else goes wrong: the chain takes back what was mined, somebody else has the same idea,
-//! nodes are dead, stalled or lying, there is no price, or nothing to sell collateral to.
+//! Liquidations under adverse conditions: reorgs, a rival, nodes that are down, stalled or lying, no price, or no
+//! liquidity.
 
 use alloy::{
     primitives::{Address, Bytes, U256},
@@ -16,10 +16,10 @@ use serde_json::Value;
 
 use super::fixture::{ETHER, Fixture, SOON_FINAL, program, soon};
 
-/// What a revert may cost at most that finds everything done already.
+/// The most gas of a transaction that reverts because everything is liquidated already.
 const LOST_RACE_GAS: u64 = 300_000;
 
-/// Whether every position below water, of which there are so many, has this reason for doing nothing, with a figure.
+/// Returns whether the number of liquidatable positions is as given, and each is skipped for this reason, with figures.
 fn all_because(positions: &Value, count: usize, reason: &str) -> bool {
     let all = positions["positions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let below = all.iter().filter(|position| position["distance_bps"].as_i64().is_some_and(|bps| bps < 0));
@@ -128,7 +128,7 @@ async fn after_a_lost_race_a_loan_that_is_liquidatable_again_is_sent_without_bac
     };
     soon(keeper.wait_until("positions", is_sent)).await?;
     soon(keeper.wait_until("status", |status| status["signers"][0]["pending"] == 1)).await?;
-    // The rival's is in the same block and before it.
+    // The rival's transaction is in the same block and before the keeper's.
     let core = IPlimsoll::new(fixture.core, fixture.provider());
     let call = core.liquidate(fixture.params.clone(), vec![borrower], dollars, U256::ZERO, rival, Bytes::new());
     let call = call.from(rival).gas(1_000_000).max_fee_per_gas(2_000 * GWEI).max_priority_fee_per_gas(1_500 * GWEI);
@@ -156,7 +156,7 @@ async fn every_loan_is_liquidated_in_spite_of_dead_stalled_and_lying_nodes() -> 
     let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
     keeper.wait_until_ready().await?;
 
-    // Both die, the price falls, and they come back.
+    // Both go down, the price falls, and they return.
     first.take_down().await;
     second.take_down().await;
     fixture.fall(0).await?;
@@ -164,8 +164,9 @@ async fn every_loan_is_liquidated_in_spite_of_dead_stalled_and_lying_nodes() -> 
     second.bring_up()?;
     fixture.until_liquidated(2, &[&keeper]).await?;
 
-    // The first hides what happens: loans that only the second tells of. Whoever announces a block is asked about it, so
-    // it takes a few until the lie is heard.
+    // The first withholds logs: loans that only the second reports. The endpoint that announces a block is asked for
+    // its logs, so it
+    // takes a few blocks until that is noticed.
     let lie = first.inject(Fault::TruncatedLogs { keep: 0 });
     fixture.set_price(200_000_000_000).await?;
     fixture.open(1, 2).await?;
@@ -183,7 +184,7 @@ async fn every_loan_is_liquidated_in_spite_of_dead_stalled_and_lying_nodes() -> 
     fixture.until_liquidated(6, &[&keeper]).await?;
     first.lift(lie);
 
-    // The second, which is asked since then, swallows every question.
+    // The second, which is used since then, stalls every request.
     let stall = second.inject(Fault::Stall(Phase::BeforeForwarding));
     fixture.fall(2).await?;
     fixture.until_liquidated(8, &[&keeper]).await?;

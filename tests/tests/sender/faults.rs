@@ -1,4 +1,4 @@
-//! Nodes that stall, lose requests and forget, and a sender that is started again.
+//! Nodes that stall, lose requests and forget transactions, and restarts of the sender.
 
 use alloy::{primitives::U256, providers::ext::AnvilApi};
 use plimsoll_keeper::{
@@ -63,7 +63,7 @@ async fn a_node_that_lost_its_pool_gets_the_same_bytes_again() -> eyre::Result<(
     let (first, first_hash) = running.sent(1).await?;
     let (second, second_hash) = running.sent(2).await?;
     fixture.until_pooled(2).await?;
-    // A gap first: the second waits for the first, which is gone.
+    // First a gap: the second transaction waits for the first, which the node has dropped.
     fixture.node.provider().anvil_drop_transaction(first_hash).await?;
     fixture.mine(&running).await?;
     fixture.until_pooled(2).await?;
@@ -122,7 +122,7 @@ async fn a_transaction_mined_while_the_keeper_was_down_is_not_sent_again() -> ey
 async fn a_transaction_is_sent_to_the_private_node_alone_at_first() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let private = Proxy::start(fixture.node.address()).await?;
-    // It takes what it is shown, and shows it to nobody who mines.
+    // The node accepts transactions and never mines them.
     private.inject(Rule::from(Fault::Error { code: -32_000, message: "already known".to_owned() }).on(&SEND));
     let mut settings = fixture.settings();
     settings.core.private = Some(PrivateFirst { public_after_blocks: Some(2) });

@@ -1,4 +1,4 @@
-//! Which transaction ends up with a nonce: mined, taken back, taken by another, used up.
+//! Which transaction ends up with a nonce: mined, reorged, replaced, or used by another program.
 
 use alloy::{
     primitives::U256,
@@ -21,7 +21,7 @@ async fn an_intent_is_executed_once_and_an_idle_block_costs_no_call() -> eyre::R
     fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
     assert_eq!((receipt.place.hash, fixture.times(1).await?), (hash, U256::ONE));
-    // It is looked at once more, when it cannot be taken back any more.
+    // Its receipt is read once more, when it can no longer be reorged.
     for _ in 0..4 {
         fixture.mine(&running).await?;
     }
@@ -102,7 +102,7 @@ async fn an_intent_past_its_deadline_is_cancelled_and_never_executed() -> eyre::
     let id = running.handle.submit(Intent { deadline, ..intent(1, Urgency::Urgent) });
     assert!(matches!(running.next(id).await?, Outcome::Sent { .. }));
     fixture.until_pooled(1).await?;
-    // Beyond the first offer, so that it stays where it is.
+    // Beyond the first fee, so that the transaction stays pending.
     fixture.set_base_fee(1_500).await?;
     fixture.node.provider().anvil_set_next_block_timestamp(deadline).await?;
     fixture.mine(&running).await?;

@@ -1,4 +1,4 @@
-//! Fees that rise, and replacements by geth's rules.
+//! Rising fees, and replacements by geth's rules.
 
 use alloy::{primitives::U256, providers::Provider};
 use plimsoll_keeper::sender::outcome::Outcome;
@@ -9,7 +9,7 @@ use super::fixture::Fixture;
 async fn a_transaction_below_the_risen_base_fee_is_replaced_by_ten_percent_more_and_mined_once() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
-    // 1,800 gwei is what the gain leaves for a unit of gas; the first offer bids a tenth of it.
+    // The gain allows 1,800 gwei for a unit of gas; the first attempt bids a tenth of it.
     let (id, _) = running.sent(1).await?;
     fixture.until_pooled(1).await?;
     fixture.set_base_fee(400).await?;
@@ -30,7 +30,7 @@ async fn a_transaction_below_the_risen_base_fee_is_replaced_by_ten_percent_more_
 #[tokio::test]
 async fn an_underpriced_replacement_is_raised_until_the_pool_accepts_it() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
-    // Somebody was there before, with a higher price than a first offer has.
+    // Another transaction has the nonce, with a higher fee than a first attempt.
     let foreign = fixture.foreign(0, 200, 190).await?;
     let _pending = fixture.node.provider().send_raw_transaction(&foreign).await?;
     let mut running = fixture.start().await?;

@@ -1,4 +1,4 @@
-//! What is not sent, and why; what reverts.
+//! Intents that are not sent, each with its reason, and intents that revert.
 
 use alloy::{
     primitives::U256,

@@ -1,5 +1,6 @@
-//! One fault after another: beside a healthy endpoint, where the stream has to go elsewhere, and without one, where it
-//! has to wait; and all of them at once in an order without a pattern.
+//! Faults one by one: with a healthy endpoint, to which the stream must fail over, and without one, where it must wait;
+//! and all of
+//! them at once in random order.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::fixture::{
 };
 use crate::random::Random;
 
-/// What can be wrong with an endpoint that still takes connections.
+/// Returns every fault of an endpoint that still accepts connections.
 fn faults() -> Vec<Fault> {
     vec![
         Fault::Reset(Phase::BeforeForwarding),
@@ -39,7 +40,7 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
-/// The first endpoint has a fault from some block on, the second has none.
+/// Injects each fault into the first endpoint, while the second is healthy.
 async fn beside_a_healthy_one(ways: [By; 2]) -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;
     for fault in faults() {
@@ -80,7 +81,7 @@ async fn a_temporary_fault_of_the_only_endpoint_is_survived() -> eyre::Result<()
                 fixture.go_on(6).await?;
                 keeper.truth = Some(fixture.truth().await?);
                 if matches!(fault, Fault::Stall(_)) {
-                    // The deadline has to pass first.
+                    // The deadline must expire first.
                     tokio::time::timeout(Duration::from_millis(1_500), keeper.step()).await.ok();
                     fixture.proxies[0].lift_all();
                 }
@@ -108,7 +109,7 @@ async fn missing_logs_are_noticed_and_demote_their_endpoint() -> eyre::Result<()
         let health = keeper.stream.health();
         assert!(matches!(&health[0].state, EndpointState::Demoted { for_secs, .. } if *for_secs > 30), "{health:?}");
         assert_eq!((health[0].lied, &health[1].state), (1, &EndpointState::Good));
-        // Nothing at all is suspicious by itself; something is for the book to notice.
+        // No logs at all are suspicious by themselves; missing ones are for the book to notice.
         assert_eq!(keeper.rejected, u64::try_from(keep)?);
     }
     Ok(())
@@ -123,7 +124,7 @@ async fn missing_logs_in_the_past_are_found_when_the_book_is_rebuilt() -> eyre::
     let mut keeper = fixture.keeper(&[Http, Http])?;
     keeper.reach(fixture.head().await?).await?;
     assert_ne!(keeper.events, fixture.truth().await?, "no endpoint says that something is missing");
-    // The other one tells of the next block, which is true and does not add up.
+    // The other endpoint has the next block, which is correct and does not fit the book.
     fixture.proxies[1].bring_up()?;
     keeper.everybody_is_there().await;
     let behind = fixture.proxies[0].inject(Fault::Stale { head: 150 });
@@ -256,7 +257,7 @@ async fn a_block_that_the_book_rejects_leads_to_a_rebuild_once_it_is_proven() ->
 
 #[tokio::test]
 async fn unknown_events_reveal_a_foreign_contract() -> eyre::Result<()> {
-    // `PUSH1 0 PUSH1 0 LOG0 STOP`: a log without a topic.
+    // `PUSH1 0 PUSH1 0 LOG0 STOP`: emits a log without topics.
     const OTHER_CODE: Bytes = bytes!("60006000a000");
     for blocks_later in [0, 100] {
         let mut fixture = Fixture::new(1).await?;
@@ -272,10 +273,10 @@ async fn unknown_events_reveal_a_foreign_contract() -> eyre::Result<()> {
     Ok(())
 }
 
-/// A bloom that is positive for us although nothing of ours happened: so many others log that every bit is set.
+/// So many other logs are emitted that every bit of the bloom is set, although none of ours is among them.
 #[tokio::test]
 async fn a_false_positive_bloom_is_accepted_once_it_is_proven() -> eyre::Result<()> {
-    // Counts down from 4,000 and logs the hash of every number as a topic.
+    // Counts down from 4,000 and emits the hash of every number as a topic.
     const CROWD: Bytes = bytes!("610fa05b80600052602060002060006000a1600190038060035700");
     const SQUARE: Address = Address::repeat_byte(7);
     let mut fixture = Fixture::new(1).await?;

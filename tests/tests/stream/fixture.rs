@@ -1,5 +1,6 @@
-//! A node whose only contract logs what it is told to, proxies in front of it, and a keeper's memory of what the stream
-//! said, which must equal the node's own logs in the end.
+//! A node whose only contract emits the logs that it is told to, proxies in front of it, and a record of the stream's
+//! events, which
+//! must equal the node's logs in the end.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,24 +27,26 @@ use tokio::time;
 
 use crate::support;
 
-/// Stands for the core: it logs as told.
+/// Address of the contract that stands for the core.
 pub(super) const CORE: Address = address!("0x1000000000000000000000000000000000000001");
 
-/// Three topics and a word of data, all from the call: CALLDATACOPY of the fourth word, three CALLDATALOADs, LOG3.
+/// Emits a log with three topics and a word of data, all from the calldata: CALLDATACOPY of the fourth word, three
+/// CALLDATALOADs,
+/// LOG3.
 const CORE_CODE: [u8; 24] = [
     0x60, 0x20, 0x60, 0x60, 0x60, 0x00, 0x37, 0x60, 0x40, 0x35, 0x60, 0x20, 0x35, 0x60, 0x00, 0x35, 0x60, 0x20, 0x60,
     0x00, 0xa3, 0x00, 0x00, 0x00,
 ];
 
-/// Fails instead of hanging.
+/// How long a condition is waited for before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const GAS_LIMIT: u64 = 100_000;
 
-/// What happened in each block in which anything did.
+/// The events of each block that has any.
 pub(super) type Events = BTreeMap<u64, (B256, Vec<Event>)>;
 
-/// The node, and everybody's way to it.
+/// The node and the proxies in front of it.
 pub(super) struct Fixture {
     pub(super) node: Node,
     pub(super) proxies: Vec<Proxy>,
@@ -51,7 +54,7 @@ pub(super) struct Fixture {
     logged: u64,
 }
 
-/// How a stream reaches a proxy.
+/// The transport over which a stream reaches a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
     Http,
@@ -59,12 +62,12 @@ pub(super) enum By {
 }
 
 impl Fixture {
-    /// A node with a first block, and so many proxies in front of it.
+    /// Starts a node with a first block, and a number of proxies.
     pub(super) async fn new(proxies: usize) -> eyre::Result<Self> {
         Self::of(proxies, &[]).await
     }
 
-    /// The same, with further arguments for the node.
+    /// Starts a node with further arguments for Anvil, and a number of proxies.
     pub(super) async fn of(proxies: usize, arguments: &[&str]) -> eyre::Result<Self> {
         let node = Node::start(&support::tools()?, &[&["--no-mining"], arguments].concat()).await?;
         let mut in_front = Vec::new();
@@ -77,7 +80,7 @@ impl Fixture {
         Ok(Self { provider, node, proxies: in_front, logged: 0 })
     }
 
-    /// A transaction that logs something that was not logged before.
+    /// Sends a transaction that emits a log which was not emitted before.
     fn deed(&mut self) -> eyre::Result<TransactionRequest> {
         self.logged += 1;
         let (backstop, token) = (Address::repeat_byte(1), Address::repeat_byte(2));
@@ -87,7 +90,7 @@ impl Fixture {
         Ok(request.with_gas_limit(GAS_LIMIT).with_input(Bytes::from(call)))
     }
 
-    /// Mines a block in which so much is logged.
+    /// Mines a block with a number of logs.
     pub(super) async fn log(&mut self, events: usize) -> eyre::Result<()> {
         for _ in 0..events {
             let deed = self.deed()?;
@@ -96,7 +99,7 @@ impl Fixture {
         Ok(self.provider.evm_mine(None).await.map(drop)?)
     }
 
-    /// Mines blocks: in every third something is logged, in every sixth twice.
+    /// Mines blocks; every third has a log, every sixth two.
     pub(super) async fn go_on(&mut self, blocks: u64) -> eyre::Result<()> {
         for number in 1..=blocks {
             self.log(if number % 3 != 0 { 0 } else { 1 + usize::from(number % 6 == 0) }).await?;
@@ -104,7 +107,7 @@ impl Fixture {
         Ok(())
     }
 
-    /// Mines blocks in which nothing happens.
+    /// Mines blocks without logs.
     pub(super) async fn idle(&self, blocks: u64) -> eyre::Result<()> {
         for _ in 0..blocks {
             self.provider.evm_mine(None).await?;
@@ -112,14 +115,14 @@ impl Fixture {
         Ok(())
     }
 
-    /// Replaces the last blocks by others, in the first and the last of which something is logged.
+    /// Replaces the last blocks by others; the first and the last of them have a log.
     pub(super) async fn reorganise(&mut self, depth: u64) -> eyre::Result<()> {
         let pairs = [(self.deed()?, 0), (self.deed()?, depth - 1)];
         let tx_block_pairs = pairs.map(|(deed, block)| (TransactionData::JSON(deed), block)).to_vec();
         Ok(self.provider.anvil_reorg(ReorgOptions { depth, tx_block_pairs }).await?)
     }
 
-    /// The newest block, by the node itself.
+    /// Returns the newest block, by the node itself.
     pub(super) async fn head(&self) -> eyre::Result<BlockNumHash> {
         let block = self.provider.get_block(alloy::eips::BlockId::latest()).await?.wrap_err("no newest block")?;
         Ok(BlockNumHash { number: block.header.number, hash: block.header.hash })
@@ -130,7 +133,7 @@ impl Fixture {
         Ok(BlockNumHash { number, hash: block.header.hash })
     }
 
-    /// What truly happened.
+    /// Returns the node's own logs.
     pub(super) async fn truth(&self) -> eyre::Result<Events> {
         let mut events = Events::new();
         for log in self.provider.get_logs(&Filter::new().address(CORE).from_block(0)).await? {
@@ -142,7 +145,7 @@ impl Fixture {
         Ok(events)
     }
 
-    /// Everything as fast as a test wants it.
+    /// Returns settings with short timeouts, for tests.
     pub(super) fn settings(&self) -> Settings {
         Settings {
             deadline: Duration::from_secs(1),
@@ -158,7 +161,7 @@ impl Fixture {
         Sources { core: CORE, rewards: None }
     }
 
-    /// Follows from the first block on, over the proxies in this order.
+    /// Follows the chain from the first block, over the proxies in this order.
     pub(super) fn keeper(&self, ways: &[By]) -> eyre::Result<Keeper> {
         self.keeper_with(ways, Cursor { number: 0, hash: None }, self.settings())
     }
@@ -174,17 +177,17 @@ impl Fixture {
     }
 }
 
-/// Remembers what the stream said.
+/// A record of the stream's events.
 pub(super) struct Keeper {
     pub(super) stream: Stream,
     pub(super) events: Events,
     pub(super) at: BlockNumHash,
     from: Cursor,
-    /// How many blocks were taken back, and how often.
+    /// The number of blocks of each revert.
     pub(super) undone: Vec<u64>,
     pub(super) rebuilt: Vec<Rebuild>,
     pub(super) rejected: u64,
-    /// What a book would notice: when it is known, only the truth is taken.
+    /// The correct events, if known: steps that differ are rejected, as a book would.
     pub(super) truth: Option<Events>,
 }
 
@@ -203,7 +206,7 @@ impl Keeper {
         }
     }
 
-    /// Takes what the stream says until it is at a block. Fails instead of waiting for ever.
+    /// Takes steps until the stream is at a block. Fails instead of waiting for ever.
     pub(super) async fn reach(&mut self, block: BlockNumHash) -> eyre::Result<()> {
         let reached = time::timeout(PATIENCE, async {
             while self.at != block {
@@ -215,14 +218,14 @@ impl Keeper {
         reached.unwrap_or_else(|_| Err(eyre!("at {:?}, not {block:?}: {:#?}", self.at, self.stream.health())))
     }
 
-    /// Waits until every endpoint has said what its newest block is.
+    /// Waits until every endpoint has reported its newest block.
     pub(super) async fn everybody_is_there(&self) {
         while self.stream.health().iter().any(|endpoint| endpoint.head.is_none()) {
             tokio::task::yield_now().await;
         }
     }
 
-    /// The newest block, and everything that ever happened.
+    /// Takes steps until the newest block, and checks that all events equal the node's.
     pub(super) async fn equals(&mut self, fixture: &Fixture) -> eyre::Result<()> {
         self.reach(fixture.head().await?).await?;
         let truth = fixture.truth().await?;
@@ -231,7 +234,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// One step.
+    /// Takes one step.
     pub(super) async fn step(&mut self) -> eyre::Result<Step> {
         let step = self.stream.next().await;
         match &step {
@@ -266,7 +269,7 @@ impl Keeper {
         Ok(step)
     }
 
-    /// What a book would find: events that are missing in a block, or before one with events.
+    /// Returns what a book would notice: events that are missing in a block, or before one with events.
     fn does_not_add_up(&self, block: &BlockEvents) -> bool {
         let Some(truth) = &self.truth else { return false };
         let is_missing = |number: &u64| !self.events.contains_key(number);

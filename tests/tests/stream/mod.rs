@@ -1,5 +1,5 @@
-//! The keeper's stream over nodes that misbehave (K1): whatever happens, what it delivered and took back is in the end
-//! what the chain has.
+//! The keeper's stream over faulty nodes (K1): whatever happens, the delivered and reverted events equal the chain in
+//! the end.
 
 mod faults;
 mod fixture;
@@ -26,7 +26,7 @@ use self::fixture::{
 async fn every_event_is_delivered_once_and_in_order() -> eyre::Result<()> {
     for way in [Http, WebSocket] {
         let mut fixture = Fixture::new(1).await?;
-        // Some by range, some block by block, some while they happen.
+        // Some by range, some block by block, some as they are announced.
         fixture.go_on(150).await?;
         let mut keeper = fixture.keeper(&[way])?;
         keeper.equals(&fixture).await?;
@@ -93,7 +93,7 @@ async fn a_step_is_repeated_until_it_is_accepted() -> eyre::Result<()> {
     Ok(())
 }
 
-/// As in a loop that listens to other things, too: what waits is dropped again and again.
+/// As in a loop with other events: the future is dropped and created again and again.
 #[tokio::test]
 async fn nothing_is_lost_when_waiting_is_cancelled() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
@@ -125,7 +125,8 @@ async fn an_endpoint_of_another_chain_is_reported_and_excluded() -> eyre::Result
         assert!(reason.contains("31337") || reason.contains("0x7a69"), "{reason}");
     }
 
-    // The same id, and another first block: one with another gas limit, for two that began in the same second are alike.
+    // The same chain id with another genesis block: its gas limit differs, because two nodes of the same second are
+    // alike.
     let other = Fixture::of(1, &["--gas-limit", "40000000"]).await?;
     let endpoints = [&fixture.proxies[0], &other.proxies[0]].map(|proxy| proxy.http_url().parse::<Endpoint>());
     let genesis = Some(fixture.block(0).await?.hash);
@@ -155,7 +156,7 @@ async fn reads_through_the_stream_fail_over_to_another_endpoint() -> eyre::Resul
     let code: Bytes = reader.ask(head.number, "eth_getCode", (CORE, head.hash)).await?;
     assert!(!code.is_empty() && reader.clients(0).len() == 2);
 
-    // A revert is the contract's word, and nobody else is asked.
+    // A revert is the contract's answer, so no other endpoint is asked.
     fixture.provider.anvil_set_code(CORE, bytes!("60006000fd")).await?;
     fixture.proxies[0].lift_all();
     let asked = fixture.proxies.iter().map(|proxy| proxy.counts().of("eth_call")).sum::<u64>();

@@ -1,4 +1,4 @@
-//! Blocks that are replaced, or taken back with nothing in their place.
+//! Blocks that are replaced, or rolled back without replacement.
 
 use alloy::{eips::BlockNumHash, providers::ext::AnvilApi};
 use plimsoll_keeper::stream::{Cursor, Rebuild};
@@ -71,7 +71,7 @@ async fn blocks_that_are_rolled_back_without_an_announcement_are_noticed() -> ey
     Ok(())
 }
 
-/// What a keeper that starts at a block says first.
+/// Returns the rebuilds of a keeper that starts at a block.
 async fn started_at(fixture: &Fixture, block: BlockNumHash) -> eyre::Result<Vec<Rebuild>> {
     let from = Cursor { number: block.number, hash: Some(block.hash) };
     let mut keeper = fixture.keeper_with(&[Http, WebSocket], from, fixture.settings())?;
@@ -107,12 +107,12 @@ async fn an_endpoint_without_the_block_is_behind_and_not_reorged() -> eyre::Resu
     Ok(())
 }
 
-/// A range of blocks takes several questions, and in between the chain may become another.
+/// A range of blocks takes several requests, between which the chain may change.
 #[tokio::test]
 async fn blocks_that_are_replaced_during_the_backfill_leave_no_events() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
     fixture.go_on(150).await?;
-    // After the first block, the newest one and the one to begin with, the ends of the range are asked for.
+    // After the genesis block, the newest block and the starting block, the ends of the range are requested.
     for asked_before in 3..6 {
         let proxy = &fixture.proxies[0];
         let stall = Rule::from(Fault::Stall(Phase::BeforeForwarding)).on(&["eth_getBlockByNumber"]);
