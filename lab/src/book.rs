@@ -1,9 +1,9 @@
-//! Measures the keeper's book: its memory, the events that it applies a second, the time to find the liquidatable loans at
-//! a price, and the time to save it to a checkpoint and to load it.
+//! Measures the keeper's book: its memory, the events that it applies a second, the time to find the liquidatable loans
+//! at a price, and the time to save it to a checkpoint and to load it.
 //!
-//! The process holds nothing else. In one market every account posts collateral and borrows, and then every account changes
-//! its position, in an order without locality. Events are generated one block at a time outside the measured time, with an
-//! accrual at the beginning of each block as on a chain.
+//! The process holds nothing else. In one market every account posts collateral and borrows, and then every account
+//! changes its position, in an order without locality. Events are generated one block at a time outside the measured
+//! time, with an accrual at the beginning of each block as on a chain.
 
 mod checkpoint;
 
@@ -238,8 +238,8 @@ struct LoanSize {
     collateral: u128,
 }
 
-/// Returns the size of an account's loan: a debt from 100 dollars to 1.6 million, with collateral worth 1.3 to 3.3 times
-/// as much.
+/// Returns the size of an account's loan: a debt from 100 dollars to 1.6 million, with collateral worth 1.3 to 3.3
+/// times as much.
 fn loan(number: u64) -> LoanSize {
     let drawn = keccak256(number.to_le_bytes());
     let [size, debt, ratio] = [0, 8, 16].map(|from| u128::from(limb(&drawn, from)));

@@ -1,5 +1,5 @@
-//! `lab burst`: thousands of loans become liquidatable in one block, on a node with Ethereum's gas limits that mines at its
-//! own pace.
+//! `lab burst`: thousands of loans become liquidatable in one block, on a node with Ethereum's gas limits that mines at
+//! its own pace.
 
 use std::{
     collections::BTreeMap,

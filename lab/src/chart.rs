@@ -1,8 +1,8 @@
 //! Charts in SVG: stacked panels over the same time, each with round scales, lines, areas, marks and a legend.
 //!
-//! Values are integers with a number of decimals. Coordinates are rounded to a tenth of a pixel, and points that cannot be
-//! distinguished are left out. Colours are classes of [`STYLE`], for light and dark mode, which a page includes once and a
-//! file contains.
+//! Values are integers with a number of decimals. Coordinates are rounded to a tenth of a pixel, and points that cannot
+//! be distinguished are left out. Colours are classes of [`STYLE`], for light and dark mode, which a page includes once
+//! and a file contains.
 
 mod frame;
 mod scale;

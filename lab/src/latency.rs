@@ -1,9 +1,9 @@
 //! `lab latency`: the time from a new head to the keeper's liquidation in the node's pool, both observed over WebSocket
 //! connections of its own.
 //!
-//! The keeper is a process of its own. The node mines on request, because an Anvil with many accounts needs some time for
-//! each block, which is not part of the latency. In each round the price falls just far enough that one more loan is
-//! liquidatable.
+//! The keeper is a process of its own. The node mines on request, because an Anvil with many accounts needs some time
+//! for each block, which is not part of the latency. In each round the price falls just far enough that one more loan
+//! is liquidatable.
 
 use std::{fmt, process::Command, time::Duration};
 

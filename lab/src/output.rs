@@ -1,5 +1,5 @@
-//! Folders for charts, reports and recordings. A folder is tested for writing before the work whose result it is for, and
-//! files are written atomically.
+//! Folders for charts, reports and recordings. A folder is tested for writing before the work whose result it is for,
+//! and files are written atomically.
 
 use std::{
     fs, io,

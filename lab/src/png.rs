@@ -1,5 +1,5 @@
-//! Renders SVG to PNG, for viewers without SVG. Text is rendered with a font from the pinned packages, so that a picture
-//! looks the same on every machine, also on one without fonts.
+//! Renders SVG to PNG, for viewers without SVG. Text is rendered with a font from the pinned packages, so that a
+//! picture looks the same on every machine, also on one without fonts.
 
 use std::{fs, path::Path, sync::Arc};
 

@@ -1,5 +1,5 @@
-//! Borrowers on a local chain: thousands of loans a transaction, each of an account of its own and opened by real calls,
-//! so that the chain has every event.
+//! Borrowers on a local chain: thousands of loans a transaction, each of an account of its own and opened by real
+//! calls, so that the chain has every event.
 
 use alloy::{
     primitives::{Address, U256},

@@ -1,8 +1,8 @@
 //! A keeper's book that follows a chain in a process of its own, for tests that kill it and compare its rows.
 //!
 //! It prints the block that it starts after, and a line for every change. On the line `rows` with a block hash, it
-//! prints every
-//! row of its book as soon as that is at the block. On `stop`, or when stdin ends, it flushes the checkpoint and ends.
+//! prints every row of its book as soon as that is at the block. On `stop`, or when stdin ends, it flushes the
+//! checkpoint and ends.
 
 use std::{
     env,

@@ -1,8 +1,7 @@
 //! Writes to a keeper's store as fast as possible and prints what is durable, for a test that kills it.
 //!
 //! Every block writes one of 500 rows in turn, and one row that all blocks write, so that the content of a checkpoint
-//! follows
-//! from its block number. Every seventh block is first written with other values and reverted.
+//! follows from its block number. Every seventh block is first written with other values and reverted.
 
 use std::{
     env,

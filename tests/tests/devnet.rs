@@ -102,8 +102,7 @@ fn a_node_does_not_outlive_its_killed_parent() -> eyre::Result<()> {
 }
 
 /// Waits until the other side has closed the connection. A node sends nothing by itself, so the read only ends then;
-/// the time
-/// limit makes the test fail instead of hanging.
+/// the time limit makes the test fail instead of hanging.
 fn assert_closed(mut connection: TcpStream) -> eyre::Result<()> {
     connection.set_read_timeout(Some(Duration::from_secs(60)))?;
     let read = connection.read(&mut [0]);

@@ -1,6 +1,5 @@
 //! Real loans: about 500 accounts of Aave v3 with the health factor that Aave reported, opened here with the same
-//! collateral,
-//! debt and threshold. Their health must be equal, and exactly those below 1 can be liquidated.
+//! collateral, debt and threshold. Their health must be equal, and exactly those below 1 can be liquidated.
 
 use std::{collections::BTreeMap, fs::File, path::PathBuf};
 

@@ -20,7 +20,7 @@ use plimsoll_deploy::tools::{Tool, Tools};
 use tokio::time;
 
 /// How long [`soon`] waits before it fails.
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Returns the pinned tools. The first test that calls this installs them, the others wait for it.
 pub(crate) fn tools() -> eyre::Result<Tools> {
@@ -34,7 +34,7 @@ pub(crate) fn keeper() -> Command {
 
 /// Waits for a future, and fails instead of hanging.
 pub(crate) async fn soon<T>(what: impl Future<Output = eyre::Result<T>>) -> eyre::Result<T> {
-    time::timeout(PATIENCE, what).await.wrap_err("it was waited for in vain")?
+    time::timeout(WAIT_TIMEOUT, what).await.wrap_err("it was waited for in vain")?
 }
 
 /// Returns a file of real data, from the folder that PLIMSOLL_DATA names. Without it the test prints that it is
@@ -56,8 +56,7 @@ pub(crate) async fn events<E: SolEvent>(provider: &DynProvider, contract: Addres
 }
 
 /// Runs forge and shows its output as it appears. When forge fails, so does this, with the output from `failure_mark`
-/// on. Only
-/// one forge runs at a time: two would compile the same files into the same folder.
+/// on. Only one forge runs at a time: two would compile the same files into the same folder.
 pub(crate) fn forge(arguments: &[&str], variables: &[(&str, String)], failure_mark: &str) -> eyre::Result<()> {
     let tools = tools()?;
     let _lock = tools.workspace().lock("forge")?;

@@ -19,8 +19,8 @@ fn the_example_project_passes_in_a_folder_outside_the_repository() -> eyre::Resu
     let text = fs::read_to_string(&manifest)?;
     ensure!(text.contains(DEPENDENCY), "the example does not have the dependency {DEPENDENCY}");
     fs::write(&manifest, text.replace(DEPENDENCY, &format!("path = {:?}", root.join("testkit"))))?;
-    // The versions of this workspace, so that its compiled dependencies are used. Packages that the example does not need
-    // are dropped from the file.
+    // The versions of this workspace, so that its compiled dependencies are used. Packages that the example does not
+    // need are dropped from the file.
     fs::copy(root.join("Cargo.lock"), folder.path().join("Cargo.lock"))?;
 
     let mut command = cargo();

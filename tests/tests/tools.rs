@@ -1,6 +1,5 @@
 //! Errors on machines that lack something. Each test has a repository folder of its own, and uses the real npm, Node.js
-//! and solc
-//! unless one of them is what it is about.
+//! and solc unless one of them is what it is about.
 
 use std::{
     env, fs,

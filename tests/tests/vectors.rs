@@ -1,6 +1,5 @@
 //! Published test vectors for the same arithmetic, computed by the contracts' own code on a node: the exponential,
-//! products over a
-//! divisor, compounding, the adaptive rate curve and the liquidation incentive.
+//! products over a divisor, compounding, the adaptive rate curve and the liquidation incentive.
 
 use std::fs;
 

@@ -18,8 +18,8 @@ pub(super) struct Times {
     pub(super) load: Duration,
 }
 
-/// Saves and loads a book of one market, on the disk that the repository is on. The file may still be in the system's page
-/// cache when it is loaded.
+/// Saves and loads a book of one market, on the disk that the repository is on. The file may still be in the system's
+/// page cache when it is loaded.
 pub(super) async fn times(book: Book, tip: Block) -> eyre::Result<Times> {
     let folder = tempfile::tempdir_in(workspace()?.target())?;
     let identity = Identity { chain_id: 1, genesis: B256::ZERO, core: Address::ZERO, rewards: None };

@@ -53,8 +53,8 @@ impl Frame {
         (self.field.x_tenths(point.second), self.top * TENTHS + height - scale.above(point.value, height))
     }
 
-    /// Returns the points of a line. In each pixel column the first, highest, lowest and last point are kept, and of points at
-    /// one height the ends.
+    /// Returns the points of a line. In each pixel column the first, highest, lowest and last point are kept, and of
+    /// points at one height the ends.
     pub(super) fn trail(self, points: &[Point], scale: &Scale) -> Vec<(u64, u64)> {
         let places: Vec<_> = points.iter().map(|point| self.place(point, scale)).collect();
         let mut trail = Vec::<(u64, u64)>::new();

@@ -21,8 +21,8 @@ use tokio::time::{self, Instant};
 use super::sample::PRICE_BEFORE;
 
 const DAY_SECS: u64 = 86_400;
-/// The most blocks for each price, which half an hour has room for. Loans that are still liquidatable then are left to the
-/// next price.
+/// The most blocks for each price, which half an hour has room for. Loans that are still liquidatable then are left to
+/// the next price.
 const MAX_BLOCKS: u64 = 100;
 
 /// The state of the market at a time of the day.

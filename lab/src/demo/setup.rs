@@ -112,7 +112,8 @@ impl<'a> Setup<'a> {
         Ok(())
     }
 
-    /// Deposits in the backstop and advances time until the market may use the cover. Then updates all feeds, which are stale.
+    /// Deposits in the backstop and advances time until the market may use the cover. Then updates all feeds, which are
+    /// stale.
     async fn cover(&self) -> eyre::Result<()> {
         let (devnet, id) = (&self.market_env.suite.devnet, self.market_env.market.id().0);
         let (provider, address) = (devnet.provider(), self.market_env.suite.contract("Backstop")?);

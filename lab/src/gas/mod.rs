@@ -1,8 +1,8 @@
-//! `lab gas`: the gas of calls, compared with protocols in use: `gasUsed` of receipts from one node, on which both sides
-//! have the same tokens, oracle, accounts, amounts, fee and elapsed time.
+//! `lab gas`: the gas of calls, compared with protocols in use: `gasUsed` of receipts from one node, on which both
+//! sides have the same tokens, oracle, accounts, amounts, fee and elapsed time.
 //!
-//! The node's time is set block by block and addresses are fixed, so figures are exact and reproducible; the snapshot in
-//! `lab/gas.json` shows every change in review.
+//! The node's time is set block by block and addresses are fixed, so figures are exact and reproducible; the snapshot
+//! in `lab/gas.json` shows every change in review.
 
 mod bench;
 mod lending;

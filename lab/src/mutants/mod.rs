@@ -1,8 +1,8 @@
 //! `lab mutants`: mutation testing of the lending core.
 //!
-//! A mutant is the core with one small fault ([`operators`]). Many are compiled together (`schema`) and tested in a copy of
-//! the repository ([`sandbox`]). A failing test kills a mutant; one that survives shows behaviour that no test asserts. The
-//! repository itself is not changed.
+//! A mutant is the core with one small fault ([`operators`]). Many are compiled together (`schema`) and tested in a
+//! copy of the repository ([`sandbox`]). A failing test kills a mutant; one that survives shows behaviour that no test
+//! asserts. The repository itself is not changed.
 
 pub mod operators;
 pub mod report;

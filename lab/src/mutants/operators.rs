@@ -157,8 +157,8 @@ impl Faults<'_> {
         }
     }
 
-    /// Collects the faults of the statement, or of the head of a compound one, that begins at `start`, and returns the index
-    /// after it.
+    /// Collects the faults of the statement, or of the head of a compound one, that begins at `start`, and returns the
+    /// index after it.
     fn walk_statement(&mut self, start: usize) -> usize {
         if matches!(self.tokens[start].text, "else" | "unchecked") {
             return start + 1;
@@ -187,8 +187,8 @@ impl Faults<'_> {
         end + usize::from(simple)
     }
 
-    /// Returns the index of the semicolon that ends the statement from `start`, or of the brace that begins its block, and
-    /// whether it is the former.
+    /// Returns the index of the semicolon that ends the statement from `start`, or of the brace that begins its block,
+    /// and whether it is the former.
     fn end_of_statement(&self, start: usize) -> (usize, bool) {
         let mut depth = 0_usize;
         for i in start..self.tokens.len() {
@@ -269,8 +269,8 @@ impl Faults<'_> {
         self.declared.contains(other.as_str()).then_some((Operator::Rounding, other))
     }
 
-    /// Adds the negation of a condition: `if (a)` becomes `if (!(a))`. It is left out where it would equal the replacement of
-    /// a single `==` or `!=`.
+    /// Adds the negation of a condition: `if (a)` becomes `if (!(a))`. It is left out where it would equal the
+    /// replacement of a single `==` or `!=`.
     fn negate(&mut self, tokens: Range<usize>, condition: &Range<usize>) {
         let has = |signs: &[&str]| self.tokens[tokens.clone()].iter().any(|token| signs.contains(&token.text));
         if has(&["==", "!="]) && !has(&["&&", "||"]) {

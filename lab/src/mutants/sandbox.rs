@@ -1,8 +1,8 @@
 //! A copy of the repository in a temporary folder.
 //!
-//! Tests may use the core's libraries to compute what they expect. In the copy they use a second, unmodified copy of the
-//! libraries: a fault must not change the expectation as well, and most tests need not be compiled again. Only the tests of
-//! libraries and types themselves see the fault.
+//! Tests may use the core's libraries to compute what they expect. In the copy they use a second, unmodified copy of
+//! the libraries: a fault must not change the expectation as well, and most tests need not be compiled again. Only the
+//! tests of libraries and types themselves see the fault.
 
 use std::{
     fs, io,
@@ -106,7 +106,8 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Tests mutants that are compiled together, and reports the outcome of each by its index. Restores the copy afterwards.
+    /// Tests mutants that are compiled together, and reports the outcome of each by its index. Restores the copy
+    /// afterwards.
     ///
     /// # Errors
     /// When the tests fail without a fault in effect.

@@ -1,5 +1,5 @@
-//! Many mutants in one source: each place with faults has all its versions as alternatives, and a number selects the one in
-//! effect. Dozens of mutants then cost one compilation.
+//! Many mutants in one source: each place with faults has all its versions as alternatives, and a number selects the
+//! one in effect. Dozens of mutants then cost one compilation.
 //!
 //! The number is the block's `prevrandao`, which a test run sets and nothing else reads; with 0 there is no fault.
 
@@ -19,7 +19,8 @@ pub(super) struct Schema {
     pub(super) lines: Vec<(usize, usize)>,
 }
 
-/// Writes a source with the numbered mutants as alternatives. `pure` functions become `view`, because they read the number.
+/// Writes a source with the numbered mutants as alternatives. `pure` functions become `view`, because they read the
+/// number.
 pub(super) fn schema_of(source: &str, mutants: &[(usize, &Mutant)]) -> Schema {
     let mut schema = Writer { text: String::with_capacity(2 * source.len()), lines: Vec::new() };
     let mut done = 0;

@@ -1,7 +1,7 @@
 //! The replay on a chain: the real contracts, a real Uniswap V3 pool and the real keeper.
 //!
-//! The chain's time jumps with the recorded prices. Before each block the keeper has the time that it needs; on a real chain
-//! that is twelve seconds. It has no rivals, so it pays no priority fee.
+//! The chain's time jumps with the recorded prices. Before each block the keeper has the time that it needs; on a real
+//! chain that is twelve seconds. It has no rivals, so it pays no priority fee.
 
 use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 
@@ -248,8 +248,8 @@ fn manifest(params: &ReplayParams, price: u128) -> eyre::Result<Manifest> {
     Ok(Manifest::parse(Path::new("the market to replay in"), text)?)
 }
 
-/// Returns the pool's amounts of collateral and loan token, for which sales that lower its price by 2 % yield the chosen
-/// depth: they yield 1 − √0.98 of its loan token.
+/// Returns the pool's amounts of collateral and loan token, for which sales that lower its price by 2 % yield the
+/// chosen depth: they yield 1 − √0.98 of its loan token.
 fn pool(params: &ReplayParams, price: u128) -> [U256; 2] {
     const E18: u128 = 10_u128.pow(18);
     let scale = U256::from(E18);

@@ -1,8 +1,8 @@
 //! When a price feed answers, and which blocks have to be mined.
 //!
-//! The feed behaves like Chainlink's: it answers when the price deviates from its last answer by the threshold, and at the
-//! latest after the heartbeat. While no loan is liquidatable nothing happens between two answers, so those blocks are
-//! skipped: the chain's time jumps.
+//! The feed behaves like Chainlink's: it answers when the price deviates from its last answer by the threshold, and at
+//! the latest after the heartbeat. While no loan is liquidatable nothing happens between two answers, so those blocks
+//! are skipped: the chain's time jumps.
 
 use serde::Serialize;
 

@@ -1,12 +1,12 @@
 //! The replay without a chain: the same borrowers, prices, feed, clock, exchange and costs, by any liquidation rule.
 //!
 //! A block has the order of the chain's. The liquidator comes first, with what it decided on the previous block; then a
-//! trade brings the exchange to the recorded price; then the feed answers. The liquidator is a small version of the keeper:
-//! it ranks loans by profit for what is sold, and liquidates all of them, or a half, a quarter and so on, whichever earns
-//! most after the exchange and gas.
+//! trade brings the exchange to the recorded price; then the feed answers. The liquidator is a small version of the
+//! keeper: it ranks loans by profit for what is sold, and liquidates all of them, or a half, a quarter and so on,
+//! whichever earns most after the exchange and gas.
 //!
-//! Not modelled are interest, shares and their rounding, several transactions in a block, rivals, and failing transactions.
-//! All arithmetic is in integers.
+//! Not modelled are interest, shares and their rounding, several transactions in a block, rivals, and failing
+//! transactions. All arithmetic is in integers.
 
 use std::cmp::Reverse;
 

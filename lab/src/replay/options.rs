@@ -32,8 +32,8 @@ const DOLLARS: [u128; 2] = [1_000, 100_000_000_000];
 const MAX_GWEI: u128 = 10_000;
 /// Largest deviation of a feed.
 const MAX_DEVIATION_BPS: u64 = 2_000;
-/// Smallest average debt, in units of the minimum debt: sizes have a heavy tail, and the smallest loan must not be below
-/// the minimum.
+/// Smallest average debt, in units of the minimum debt: sizes have a heavy tail, and the smallest loan must not be
+/// below the minimum.
 const DEBT_FACTOR: u128 = 10;
 /// The most combinations on a chain, each of which takes about a minute.
 const MAX_ON_CHAIN: usize = 24;

@@ -132,7 +132,8 @@ pub struct Figures {
 }
 
 impl Liquidation {
-    /// Returns the borrower's loss. It is 0 where the collateral was worth less than the debt, which is a loss of others.
+    /// Returns the borrower's loss. It is 0 where the collateral was worth less than the debt, which is a loss of
+    /// others.
     #[must_use]
     pub const fn penalty(&self) -> u128 {
         self.worth.saturating_sub(self.repaid + self.bad_debt)

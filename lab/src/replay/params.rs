@@ -25,8 +25,8 @@ pub const UNITS_PER_UNIT: u128 = 10_u128.pow(18 - 6 + 8);
 const MIN_MARGIN_BPS: u128 = 50;
 /// Largest additional distance of an initial health.
 const MAX_MARGIN_BPS: u128 = 12_000;
-/// The size of a loan is 1 ÷ (a random number between 0 and 1, plus this part): the largest is about a hundred times the
-/// smallest.
+/// The size of a loan is 1 ÷ (a random number between 0 and 1, plus this part): the largest is about a hundred times
+/// the smallest.
 const TAIL: u128 = Random::PARTS / 100;
 const BPS: u128 = 10_000;
 
@@ -59,8 +59,8 @@ pub struct ReplayParams {
 }
 
 impl ReplayParams {
-    /// Returns random loans at the initial price. Sizes have a heavy tail: a few loans hold much of the debt. Most are as
-    /// close to liquidation as the borrow LTV allows, few are far from it.
+    /// Returns random loans at the initial price. Sizes have a heavy tail: a few loans hold much of the debt. Most are
+    /// as close to liquidation as the borrow LTV allows, few are far from it.
     #[must_use]
     pub fn loans(&self, price: u128) -> Vec<NewLoan> {
         let mut random = Random::from_seed(self.seed);

@@ -1,9 +1,10 @@
 //! Recorded prices: a file is read into a function from a second to a price.
 //!
-//! A file is CSV with a header. The column `ts` has Unix seconds. With columns `open`, `high`, `low` and `close` a line is a
-//! bar: its price moves along straight lines through these four, first to the extreme that is away from the close, and each
-//! leg takes a third of the bar; missing bars are bridged by a straight line. Otherwise a line's price holds until the next
-//! line, which represents a sudden gap. It is taken from the first column that is not a time, or from a chosen one.
+//! A file is CSV with a header. The column `ts` has Unix seconds. With columns `open`, `high`, `low` and `close` a line
+//! is a bar: its price moves along straight lines through these four, first to the extreme that is away from the close,
+//! and each leg takes a third of the bar; missing bars are bridged by a straight line. Otherwise a line's price holds
+//! until the next line, which represents a sudden gap. It is taken from the first column that is not a time, or from a
+//! chosen one.
 
 use std::{fs, path::Path, str::FromStr};
 

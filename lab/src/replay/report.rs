@@ -199,7 +199,8 @@ impl RuleFigures {
 }
 
 impl Report {
-    /// Saves the page, the figures as JSON, and the chart of each run that is shown on the page. Returns the page's path.
+    /// Saves the page, the figures as JSON, and the chart of each run that is shown on the page. Returns the page's
+    /// path.
     ///
     /// # Errors
     /// When a file cannot be written.

@@ -1,8 +1,8 @@
 //! Liquidation rules: ours, ours with other constants, and those of other protocols.
 //!
-//! A rule determines how much of a liquidatable loan can be repaid, and the collateral that is seized for it; a liquidator
-//! may take less. All rules keep the market's minimum debt, and all write off debt without collateral at once, also those
-//! whose originals leave it open: otherwise their losses could not be compared.
+//! A rule determines how much of a liquidatable loan can be repaid, and the collateral that is seized for it; a
+//! liquidator may take less. All rules keep the market's minimum debt, and all write off debt without collateral at
+//! once, also those whose originals leave it open: otherwise their losses could not be compared.
 
 use alloy::primitives::U256;
 use plimsoll_contracts::market::BPS;
@@ -13,8 +13,8 @@ use plimsoll_keeper::math::{
 
 use super::params::worth;
 
-/// The core's price for a feed's price of 1 unit: 36 decimals and the loan token's 6 against the collateral's 18 and the
-/// feed's 8.
+/// The core's price for a feed's price of 1 unit: 36 decimals and the loan token's 6 against the collateral's 18 and
+/// the feed's 8.
 const CORE_PRICE_PER_FEED_PRICE: u64 = 10_u64.pow(36 + 6 - 18 - 8);
 
 /// A liquidation rule.
@@ -46,8 +46,8 @@ pub struct Constants {
     pub floor: u32,
     /// The health to which a loan is restored, as 1 plus this part of `1 − L`.
     pub target: u32,
-    /// Where the collateral does not cover the lowest bonus, the bonus rises; this is the limit of the rise as a part of the
-    /// way to the highest.
+    /// Where the collateral does not cover the lowest bonus, the bonus rises; this is the limit of the rise as a part
+    /// of the way to the highest.
     pub rise: u32,
 }
 
@@ -209,7 +209,8 @@ impl Rule {
         }
     }
 
-    /// Liquidates a loan with at most `limit` repaid. Returns none where it is healthy, or the limit is too low for any part.
+    /// Liquidates a loan with at most `limit` repaid. Returns none where it is healthy, or the limit is too low for any
+    /// part.
     pub fn liquidate(&self, market: Market, loan: &mut Loan, limit: u128) -> Option<LiquidationAmounts> {
         if loan.debt == 0 || !market.is_liquidatable(*loan) {
             return None;

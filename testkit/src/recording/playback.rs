@@ -59,8 +59,8 @@ pub enum State {
 /// The difference between the reads outside the recording and the declared ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NotAsDeclared {
-    /// Reads outside the recording that were not declared, each with its count. They were answered as empty, whatever the
-    /// chain has there.
+    /// Reads outside the recording that were not declared, each with its count. They were answered as empty, whatever
+    /// the chain has there.
     pub undeclared: BTreeMap<Read, u64>,
     /// Declared reads that did not happen.
     pub unread: BTreeSet<Read>,

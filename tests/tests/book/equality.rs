@@ -15,8 +15,7 @@ use super::simulation::{LocalMarket, Simulation};
 const AHEAD_SECS: u64 = 1_000_000;
 
 /// Asserts that every market, position, pool, stake, consent and all cover equal the contracts' storage, and that
-/// liquidatable
-/// and harvestable accounts are those by the contracts' own arithmetic.
+/// liquidatable and harvestable accounts are those by the contracts' own arithmetic.
 pub(crate) async fn assert_equal(book: &Book, simulation: &Simulation<'_>) -> eyre::Result<()> {
     let core = IPlimsoll::new(simulation.core, simulation.provider());
     assert_eq!(book.markets().count(), simulation.markets.len());

@@ -1,6 +1,5 @@
 //! The keeper's book equals the chain (K1, A8): over random histories of many actors on a real node, the book that is
-//! built from
-//! the logs equals the contracts' storage, market by market, pool by pool and account by account.
+//! built from the logs equals the contracts' storage, market by market, pool by pool and account by account.
 
 mod earning;
 mod equality;
@@ -79,8 +78,7 @@ impl BookFollower {
 }
 
 /// Mines a block with a single liquidation, of some liquidatable accounts and some others. Each result must equal that
-/// of the
-/// keeper's arithmetic.
+/// of the keeper's arithmetic.
 async fn liquidate(follower: &mut BookFollower, simulation: &mut Simulation<'_>) -> eyre::Result<Vec<Event>> {
     let index = simulation.below(simulation.markets.len());
     let LocalMarket { params, price, scale, .. } = simulation.markets[index].clone();

@@ -1,6 +1,5 @@
 //! A core with three markets of unusual decimals and two staking programmes on a node, and actors with random actions.
-//! It does not
-//! depend on the keeper, so that any part of it can be tested on this.
+//! It does not depend on the keeper, so that any part of it can be tested on this.
 
 use std::collections::BTreeMap;
 

@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use super::{
+    fixture::{Fixture, SMALL, artifacts, design},
     http::{Request, serve},
-    site::{SMALL, Site, artifacts, design},
 };
 use crate::support;
 
@@ -157,8 +157,8 @@ async fn sources_are_submitted_to_sourcify_as_json_and_polled_until_done() -> ey
 
 #[tokio::test]
 async fn verify_submits_every_contract_that_was_compiled_here() -> eyre::Result<()> {
-    let site = Site::start(&[]).await?;
-    site.apply(SMALL).await?;
+    let fixture = Fixture::start(&[]).await?;
+    fixture.apply(SMALL).await?;
     let log = Log::default();
     let kept = Arc::clone(&log);
     let url = serve(move |request: Request| {
@@ -167,8 +167,8 @@ async fn verify_submits_every_contract_that_was_compiled_here() -> eyre::Result<
         async move { (200, done.to_string()) }
     })
     .await?;
-    let mut command = site.command("verify", &site.write(SMALL)?, &site.node.http_url());
-    command.args(["--sourcify", &url, "--json", "--standard-json"]).arg(site.folder.path().join("sources"));
+    let mut command = fixture.command("verify", &fixture.write(SMALL)?, &fixture.node.http_url());
+    command.args(["--sourcify", &url, "--json", "--standard-json"]).arg(fixture.folder.path().join("sources"));
     let output = tokio::process::Command::from(command).output().await?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout)?;
@@ -177,7 +177,7 @@ async fn verify_submits_every_contract_that_was_compiled_here() -> eyre::Result<
     for (name, creation) in design(SMALL)?.creations() {
         let path = format!("/v2/verify/31337/{}", creation.address);
         ensure!(log.iter().any(|(method, asked, _)| method == "POST" && *asked == path), "{name} was not handed in");
-        let file = site.folder.path().join("sources").join(format!("{}.json", creation.contract));
+        let file = fixture.folder.path().join("sources").join(format!("{}.json", creation.contract));
         ensure!(file.is_file(), "{} was not written", file.display());
     }
     Ok(())

@@ -3,7 +3,7 @@
 mod changes;
 mod crashes;
 mod explorers;
+mod fixture;
 mod http;
+mod public_chains;
 mod refusals;
-mod site;
-mod strangers;

@@ -29,7 +29,7 @@ struct RandomChain {
     /// Number of blocks that can be replaced: those before them have the contracts and the actors' balances.
     replaceable: u64,
     /// The largest such number so far.
-    most_blocks: u64,
+    most_replaceable: u64,
     actions: u64,
     too_deep: u64,
 }
@@ -47,7 +47,7 @@ impl RandomChain {
             8..11 => {
                 let depth = self.depth().min(UNDO_BLOCKS);
                 simulation.roll_back(depth).await?;
-                self.blocks -= depth;
+                self.replaceable -= depth;
             }
             11..18 => proxy.cut_connections().await?,
             _ => self.block(simulation).await?,
@@ -62,20 +62,19 @@ impl RandomChain {
         }
         let timestamp = simulation.next_timestamp();
         simulation.mine_at(timestamp).await?;
-        (self.actions, self.blocks) = (self.actions + actions, self.blocks + 1);
-        self.most_blocks = self.most_blocks.max(self.blocks);
+        (self.actions, self.replaceable) = (self.actions + actions, self.replaceable + 1);
+        self.most_replaceable = self.most_replaceable.max(self.replaceable);
         Ok(())
     }
 
     /// Makes the chain at least as long as it ever was: a follower treats a node that is shorter by more than it can
-    /// revert as one
-    /// that is behind, and waits.
+    /// revert as one that is behind, and waits.
     async fn grow(&mut self, simulation: &mut Simulation<'_>) -> eyre::Result<()> {
         self.block(simulation).await?;
-        while self.blocks < self.most_blocks {
+        while self.replaceable < self.most_replaceable {
             let timestamp = simulation.next_timestamp();
             simulation.mine_at(timestamp).await?;
-            self.blocks += 1;
+            self.replaceable += 1;
         }
         Ok(())
     }
@@ -88,7 +87,7 @@ impl RandomChain {
             6 => UNDO_BLOCKS,
             _ => UNDO_BLOCKS + 1 + self.random.below(DEEPEST - UNDO_BLOCKS),
         };
-        depth.min(self.blocks.max(1))
+        depth.min(self.replaceable.max(1))
     }
 }
 
@@ -99,8 +98,10 @@ async fn the_book_equals_the_chain_after_reorgs_kills_and_cut_connections() -> e
     let mut simulation = Simulation::new(&devnet, SEED).await?;
     let mut proxy = Proxy::start(devnet.node.address()).await?;
     let folder = tempfile::tempdir()?;
-    let mut follower = FollowerProcess::start(FollowerArgs::new(&simulation, &proxy, folder.path().to_path_buf()).await?)?;
-    let mut chain = RandomChain { random: Random::from_seed(SEED), blocks: 0, most_blocks: 0, actions: 0, too_deep: 0 };
+    let mut follower =
+        FollowerProcess::start(FollowerArgs::new(&simulation, &proxy, folder.path().to_path_buf()).await?)?;
+    let mut chain =
+        RandomChain { random: Random::from_seed(SEED), replaceable: 0, most_replaceable: 0, actions: 0, too_deep: 0 };
     for _ in 0..DEEPEST {
         chain.block(&mut simulation).await?;
     }
@@ -125,7 +126,11 @@ async fn the_book_equals_the_chain_after_reorgs_kills_and_cut_connections() -> e
         let deepest = follower.reports.reverted.iter().max().copied().unwrap_or_default();
         let is_rebuilt = depth > UNDO_BLOCKS;
         assert!(is_rebuilt || deepest == depth, "{depth} blocks were replaced: {follower:?}");
-        assert_eq!(follower.reports.rebuilt - rebuilt, u64::from(is_rebuilt), "{depth} blocks were replaced: {follower:?}");
+        assert_eq!(
+            follower.reports.rebuilt - rebuilt,
+            u64::from(is_rebuilt),
+            "{depth} blocks were replaced: {follower:?}"
+        );
     }
 
     // The checkpoint equals the chain, too, at its block.

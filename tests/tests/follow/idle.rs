@@ -28,8 +28,7 @@ const BLOCK_TIME: Duration = Duration::from_secs(12);
 const GAS_LIMIT: u64 = 2_000_000_000;
 
 /// Mines idle blocks, each when `follow` reports that the keeper has finished with the last, and counts the keeper's
-/// calls to its
-/// main endpoint. The figure is [`Counts::per_block`].
+/// calls to its main endpoint. The figure is [`Counts::per_block`].
 pub(crate) async fn rpc_calls_over_idle_blocks(
     node: &DynProvider,
     endpoint: &Proxy,

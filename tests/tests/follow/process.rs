@@ -115,10 +115,10 @@ impl Running {
         let stdin = child.stdin.take().wrap_err("no input")?;
         let (process, lines_left) = (Arc::new(Mutex::new(child)), Arc::new(AtomicU64::new(lines)));
         let (sender, lines) = mpsc::unbounded_channel();
-        let (child, lines_left) = (Arc::clone(&process), Arc::clone(&lines_left));
+        let (child, remaining) = (Arc::clone(&process), Arc::clone(&lines_left));
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if lines_left.fetch_sub(1, Ordering::SeqCst) == 1 {
+                if remaining.fetch_sub(1, Ordering::SeqCst) == 1 {
                     let _ = locked(&child).kill();
                 }
                 let _ = sender.send(line);
@@ -253,7 +253,9 @@ impl FollowerProcess {
             }
             "undone" => {
                 let to = word().parse()?;
-                reports.reverted.push(reports.at.checked_sub(to).wrap_err_with(|| format!("{line} from {}", reports.at))?);
+                reports
+                    .reverted
+                    .push(reports.at.checked_sub(to).wrap_err_with(|| format!("{line} from {}", reports.at))?);
                 reports.at = to;
             }
             "rebuilt" => reports.rebuilt += 1,
@@ -274,7 +276,10 @@ enum Line {
 
 impl fmt::Debug for FollowerProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FollowerProcess").field("from", &self.from).field("reports", &self.reports).finish_non_exhaustive()
+        f.debug_struct("FollowerProcess")
+            .field("from", &self.from)
+            .field("reports", &self.reports)
+            .finish_non_exhaustive()
     }
 }
 

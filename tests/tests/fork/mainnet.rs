@@ -109,8 +109,7 @@ pub(super) fn outside(deployment: &Deployment, people: &People) -> eyre::Result<
 }
 
 /// Returns a contract's code from the folder of real data, where available. A recording that was made by running this
-/// test has it
-/// itself.
+/// test has it itself.
 fn known_code(contract: Address) -> eyre::Result<Option<Bytes>> {
     let file = env::var_os("PLIMSOLL_DATA").map(|folder| PathBuf::from(folder).join(KNOWN_CODE));
     let Some(file) = file.filter(|file| file.is_file()) else { return Ok(None) };

@@ -12,8 +12,7 @@ use super::{anvils_own_accounts, upstream::Upstream};
 use crate::support;
 
 /// Replays a block. `first_payments` are the transactions that send ether to an account that had never existed: it is
-/// not in the
-/// recording, and is empty.
+/// not in the recording, and is empty.
 async fn replays_as_it_was(number: u64, rules: &str, first_payments: &[usize]) -> eyre::Result<()> {
     let Some(upstream) = Upstream::before(number, &[]).await? else { return Ok(()) };
     let block = upstream.block()?;

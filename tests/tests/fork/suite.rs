@@ -62,8 +62,7 @@ const BORROW_LTV_BPS: u32 = 8_557;
 /// Collateral of each borrower. All that can be seized is less than the 100 that the recording covers.
 const BORROWERS_ETHER: u64 = 10;
 /// Account indices with the part of the borrow limit that each borrows. The borrow LTV is 99.5 % of the liquidation LTV
-/// and the
-/// price falls by 0.576 %: those with at least 99.93 % become liquidatable, and one with 99.9 % just does not.
+/// and the price falls by 0.576 %: those with at least 99.93 % become liquidatable, and one with 99.9 % just does not.
 const BORROWED_BPS: [(usize, u32); 6] = [(2, 10_000), (3, 9_950), (4, 9_995), (5, 5_000), (6, 9_990), (7, 10_000)];
 const BEYOND_THE_LINE: [usize; 3] = [2, 4, 7];
 
@@ -106,8 +105,7 @@ async fn a_run_against_a_live_chain_is_repeatable_from_its_recording() -> eyre::
 }
 
 /// Forks before the block, supplies and borrows, and sends the block's price update while a keeper watches. Returns
-/// what all of
-/// it reads outside a recording.
+/// what all of it reads outside a recording.
 async fn carry_on(upstream: &str, block: &Block) -> eyre::Result<Vec<Declared>> {
     let fork = Fork::start(upstream, block).await?;
     fork.lend_and_borrow().await?;
@@ -210,8 +208,7 @@ impl Fork {
     }
 
     /// Mines blocks, each when the keeper has applied the last, until a number of loans are liquidated and nothing is
-    /// pending, and
-    /// then further blocks in which the keeper could send something.
+    /// pending, and then further blocks in which the keeper could send something.
     async fn until_nothing_is_left_to_do(&self, keeper: &Keeper, loans: usize) -> eyre::Result<()> {
         soon(async {
             while self.liquidations().await?.len() < loans || keeper.pending().await? > 0 {

@@ -1,6 +1,6 @@
 //! The source of a fork test's state: a recording, or with ETH_RPC_URL a live node that has old state. With
-//! PLIMSOLL_RECORD the
-//! live node's answers are recorded in that folder; as the folder `mainnet` of PLIMSOLL_DATA it serves the next run.
+//! PLIMSOLL_RECORD the live node's answers are recorded in that folder; as the folder `mainnet` of PLIMSOLL_DATA it
+//! serves the next run.
 
 use std::{env, path::PathBuf};
 

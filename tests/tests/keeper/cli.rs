@@ -233,7 +233,7 @@ const LISTEN: &str = "PLIMSOLL_KEEPER__HTTP__LISTEN";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn positions_show_the_running_keepers_decision_and_its_reason() -> eyre::Result<()> {
-    let mut fixture = Fixture::begin(&[]).await?;
+    let mut fixture = Fixture::new(&[]).await?;
     for (collateral, debt) in [(100 * ETHER, 150_000), (ETHER / 100 * 7, 105), (ETHER, 500)] {
         fixture.open_loans(NewLoan { collateral, debt: debt * DOLLAR }, 1).await?;
     }
@@ -242,7 +242,7 @@ async fn positions_show_the_running_keepers_decision_and_its_reason() -> eyre::R
     let setup = KeeperSetup { live: false, further, ..KeeperSetup::live(&fixture.suite) };
     let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
     keeper.wait_until_ready().await?;
-    fixture.fall(0).await?;
+    fixture.drop_price_below(0).await?;
     let head = fixture.head().await?;
     soon(keeper.wait_for_block(head)).await?;
     let page = keeper.api("positions").await?;

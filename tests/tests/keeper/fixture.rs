@@ -1,6 +1,5 @@
 //! A suite with groups of loans, each liquidatable from a price of its own, a pool to sell collateral in, and the
-//! checks at the
-//! end of a test.
+//! checks at the end of a test.
 
 use std::collections::BTreeMap;
 
@@ -35,9 +34,9 @@ const DEBT_STEP: u128 = 20 * DOLLAR;
 /// The pool's ether and dollars, in units, at the manifest's price of 2,000 dollars.
 const POOL: [u128; 2] = [1_000_000 * ETHER, 2_000_000_000 * DOLLAR];
 /// Number of blocks after which a block is final, with [`EARLY_FINALITY`].
-pub(super) const FINAL_AFTER: u64 = 8;
+pub(super) const FINALITY_DEPTH: u64 = 8;
 /// Settings for keepers whose journal is checked at the end.
-pub(super) const SOON_FINAL: &str = "[chain]\nfinal_after = 8\n";
+pub(super) const EARLY_FINALITY: &str = "[chain]\nfinal_after = 8\n";
 
 /// A suite with a market and loans.
 pub(super) struct Fixture {
@@ -49,7 +48,7 @@ pub(super) struct Fixture {
 
 impl Fixture {
     /// Creates groups with these numbers of loans, and a deep pool.
-    pub(super) async fn begin(groups: &[u64]) -> eyre::Result<Self> {
+    pub(super) async fn new(groups: &[u64]) -> eyre::Result<Self> {
         let fixture = Self::without_pool(groups).await?;
         fixture.provide(POOL).await?;
         Ok(fixture)
@@ -108,9 +107,8 @@ impl Fixture {
     }
 
     /// Sets the price at which the loans of a group, and those of the groups before it, are 1 % below their liquidation
-    /// price. The
-    /// price is mined in a block of its own.
-    pub(super) async fn fall(&self, group: u128) -> eyre::Result<()> {
+    /// price. The price is mined in a block of its own.
+    pub(super) async fn drop_price_below(&self, group: u128) -> eyre::Result<()> {
         let waterline = (FIRST_DEBT - DEBT_STEP * group) * 100 / 86;
         self.set_price(waterline / 100 * 99 * 100).await
     }
@@ -139,7 +137,7 @@ impl Fixture {
     }
 
     /// Mines blocks, each when these keepers have applied the last, until a number of borrowers were liquidated.
-    pub(super) async fn until_liquidated(&self, borrowers: u64, keepers: &[&Keeper]) -> eyre::Result<()> {
+    pub(super) async fn wait_until_liquidated(&self, borrowers: u64, keepers: &[&Keeper]) -> eyre::Result<()> {
         soon(async {
             while u64::try_from(self.liquidated().await?.len())? < borrowers {
                 let head = self.mine().await?;
@@ -153,7 +151,7 @@ impl Fixture {
     }
 
     /// Mines a number of blocks, each when the keeper has applied the last.
-    pub(super) async fn idle(&self, blocks: u64, keeper: &Keeper) -> eyre::Result<()> {
+    pub(super) async fn mine_blocks(&self, blocks: u64, keeper: &Keeper) -> eyre::Result<()> {
         for _ in 0..blocks {
             keeper.wait_for_block(self.mine().await?).await?;
         }
@@ -161,15 +159,14 @@ impl Fixture {
     }
 
     /// Mines until everything that a keeper sent is settled in its journal, and shuts it down. The journal can only be
-    /// read after
-    /// that, so the keeper is restarted as long as something is unsettled.
-    pub(super) async fn end(&self, mut keeper: Keeper, setup: &KeeperSetup) -> eyre::Result<Vec<Entry>> {
+    /// read after that, so the keeper is restarted as long as something is unsettled.
+    pub(super) async fn settle_and_end(&self, mut keeper: Keeper, setup: &KeeperSetup) -> eyre::Result<Vec<Entry>> {
         soon(async {
             loop {
                 while keeper.pending().await? > 0 {
-                    self.idle(1, &keeper).await?;
+                    self.mine_blocks(1, &keeper).await?;
                 }
-                self.idle(FINAL_AFTER + 2, &keeper).await?;
+                self.mine_blocks(FINALITY_DEPTH + 2, &keeper).await?;
                 keeper.shut_down().await?;
                 let journal = self.journal(setup).await?;
                 if journal.iter().all(|entry| entry.state.is_settled()) {
@@ -192,7 +189,7 @@ impl Fixture {
     }
 
     /// Returns all mined transactions of an account by nonce: hash, success and gas used.
-    pub(super) async fn mined_of(&self, signer: Address) -> eyre::Result<BTreeMap<u64, (B256, bool, u64)>> {
+    pub(super) async fn mined_transactions(&self, signer: Address) -> eyre::Result<BTreeMap<u64, (B256, bool, u64)>> {
         let mut mined = BTreeMap::new();
         for number in 0..=self.head().await? {
             let block = self.provider().get_block_by_number(number.into()).full().await?.wrap_err("no block")?;
@@ -220,16 +217,16 @@ impl Fixture {
 
     /// Checks that no transaction of an account reverted.
     pub(super) async fn ensure_none_reverted(&self, signer: Address) -> eyre::Result<()> {
-        let reverted: Vec<_> = self.mined_of(signer).await?.into_iter().filter(|(_, (_, did, _))| !did).collect();
+        let reverted: Vec<_> =
+            self.mined_transactions(signer).await?.into_iter().filter(|(_, (_, did, _))| !did).collect();
         ensure!(reverted.is_empty(), "{reverted:?}");
         Ok(())
     }
 
     /// Checks K2 by a keeper's settled journal: every nonce is one mined transaction of the intent that the journal
-    /// names, and no
-    /// other entry claims it.
-    pub(super) async fn ensure_on_record(&self, journal: &[Entry], signer: Address) -> eyre::Result<()> {
-        let mut mined = self.mined_of(signer).await?;
+    /// names, and no other entry claims it.
+    pub(super) async fn ensure_journal_is_complete(&self, journal: &[Entry], signer: Address) -> eyre::Result<()> {
+        let mut mined = self.mined_transactions(signer).await?;
         for entry in journal.iter().filter(|entry| entry.signer == signer) {
             if let State::Final(place) | State::Cancelled(place) = entry.state {
                 let served = mined.remove(&entry.nonce);

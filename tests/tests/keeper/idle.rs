@@ -16,11 +16,11 @@ use super::fixture::{Fixture, program, soon};
 use crate::follow::idle::{IDLE_BLOCKS, rpc_calls_over_idle_blocks};
 
 /// The most calls for each idle block.
-const MOST_CALLS: u64 = 3;
+const MAX_CALLS: u64 = 3;
 
 /// Returns the keeper's calls in idle blocks, including harvests and audit, with a number of healthy loans.
-async fn asked(loans: u64) -> eyre::Result<Counts> {
-    let fixture = Fixture::begin(&[loans]).await?;
+async fn calls_over_idle_blocks(loans: u64) -> eyre::Result<Counts> {
+    let fixture = Fixture::new(&[loans]).await?;
     let proxy = Proxy::start(fixture.suite.devnet.node.address()).await?;
     let endpoints = vec![format!("url = \"{}\"", proxy.ws_url())];
     let setup = KeeperSetup { endpoints, ..KeeperSetup::live(&fixture.suite) };
@@ -35,9 +35,9 @@ async fn asked(loans: u64) -> eyre::Result<Counts> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_block_costs_the_keeper_three_calls_whatever_the_number_of_loans() -> eyre::Result<()> {
-    let (few, many) = (asked(10).await?, asked(1_000).await?);
+    let (few, many) = (calls_over_idle_blocks(10).await?, calls_over_idle_blocks(1_000).await?);
     for counts in [&few, &many] {
-        ensure!(counts.total() <= MOST_CALLS * IDLE_BLOCKS, "{counts:?}");
+        ensure!(counts.total() <= MAX_CALLS * IDLE_BLOCKS, "{counts:?}");
     }
     // One audit more or less may fall into the counted blocks.
     ensure!(few.total().abs_diff(many.total()) <= IDLE_BLOCKS / 10, "{few:?} {many:?}");
@@ -51,7 +51,7 @@ async fn no_secret_appears_at_any_log_level_on_any_page_or_in_any_error() -> eyr
     const SIGNING_KEY: &str = "s5RtA2mNq7Wx9PzU";
     const PAGES: [&str; 8] =
         ["/", "/metrics", "/livez", "/readyz", "/api/status", "/api/positions", "/api/markets", "/page.js"];
-    let fixture = Fixture::begin(&[3, 3]).await?;
+    let fixture = Fixture::new(&[3, 3]).await?;
     let mut proxy = Proxy::start(fixture.suite.devnet.node.address()).await?;
     let key = PrivateKeySigner::random();
     let key_text = hex::encode(key.to_bytes());
@@ -79,8 +79,8 @@ async fn no_secret_appears_at_any_log_level_on_any_page_or_in_any_error() -> eyr
     let keeper = Keeper::start_with(&fixture.suite, shell, &setup).await?;
     keeper.wait_until_ready().await?;
     let mut pages = Vec::new();
-    fixture.fall(0).await?;
-    fixture.until_liquidated(3, &[&keeper]).await?;
+    fixture.drop_price_below(0).await?;
+    fixture.wait_until_liquidated(3, &[&keeper]).await?;
     for page in PAGES {
         pages.push(keeper.text(page).await?);
     }
@@ -91,8 +91,8 @@ async fn no_secret_appears_at_any_log_level_on_any_page_or_in_any_error() -> eyr
         pages.push(keeper.text(page).await?);
     }
     proxy.bring_up()?;
-    fixture.fall(1).await?;
-    fixture.until_liquidated(6, &[&keeper]).await?;
+    fixture.drop_price_below(1).await?;
+    fixture.wait_until_liquidated(6, &[&keeper]).await?;
     pages.push(keeper.output());
     drop(keeper);
     pages.push(fs::read_to_string(&said)?);

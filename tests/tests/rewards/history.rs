@@ -193,8 +193,7 @@ impl History<'_> {
     }
 
     /// Returns a few actions that the contract accepts, for a block `seconds` later. Where nobody has to stay, all
-    /// leave now and
-    /// then.
+    /// leave now and then.
     fn actions(&mut self, seconds: u64) -> Vec<Action> {
         let mut stakes: Vec<BigInt> = (0..ACCOUNTS).map(|account| self.model.staked(account).clone()).collect();
         if !self.setting.somebody_stays && self.random.chance(20) {
@@ -401,8 +400,8 @@ impl History<'_> {
     /* COMPARISON */
 
     /// Returns what the contract may hold back by rounding: less than one unit for each claim, less than 2^-24 units
-    /// for each change
-    /// of a stake, 2^-96 of the stake for each update, and less than one unit for each return after idle time.
+    /// for each change of a stake, 2^-96 of the stake for each update, and less than one unit for each return after
+    /// idle time.
     fn slack(&self) -> BigRational {
         let offsets = BigRational::new(self.settlements.into(), BigInt::one() << 24);
         let accumulator = BigRational::new(&self.largest_stake * self.updates, BigInt::one() << 96);

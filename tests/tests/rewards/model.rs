@@ -1,6 +1,5 @@
 //! Reward accounting in exact rationals: nothing is rounded or skipped, and every second is distributed to every
-//! account. It has
-//! no accumulators, offsets or remainders, so that it cannot share a mistake with the contract.
+//! account. It has no accumulators, offsets or remainders, so that it cannot share a mistake with the contract.
 
 use std::collections::BTreeMap;
 

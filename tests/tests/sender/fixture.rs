@@ -49,7 +49,7 @@ pub(super) const GWEI: u64 = 1_000_000_000;
 const CHAIN_ID: u64 = 31_337;
 
 /// How long a condition is waited for before the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A node, a proxy and a key.
 pub(super) struct Fixture {
@@ -162,12 +162,12 @@ impl Fixture {
     }
 
     /// Returns the number of executions of an intent.
-    pub(super) async fn times(&self, label: u64) -> eyre::Result<U256> {
+    pub(super) async fn executions(&self, label: u64) -> eyre::Result<U256> {
         Ok(self.node.provider().get_storage_at(COUNTER, U256::from(label)).await?)
     }
 
     /// Signs an empty transfer with the same key, as another program would.
-    pub(super) async fn foreign(&self, nonce: u64, max_fee_gwei: u64, tip_gwei: u64) -> eyre::Result<Bytes> {
+    pub(super) async fn sign_foreign(&self, nonce: u64, max_fee_gwei: u64, tip_gwei: u64) -> eyre::Result<Bytes> {
         let request = TransactionRequest::default()
             .with_chain_id(CHAIN_ID)
             .with_from(self.key.address())
@@ -181,13 +181,13 @@ impl Fixture {
     }
 
     /// Waits until the node's own pool has this number of minable transactions of the key.
-    pub(super) async fn until_pooled(&self, count: u64) -> eyre::Result<()> {
+    pub(super) async fn wait_until_pooled(&self, count: u64) -> eyre::Result<()> {
         let provider = self.node.provider();
         let pooled = async || -> eyre::Result<u64> {
             let mined = provider.get_transaction_count(self.key.address()).await?;
             Ok(provider.get_transaction_count(self.key.address()).pending().await? - mined)
         };
-        timeout(PATIENCE, async {
+        timeout(WAIT_TIMEOUT, async {
             while pooled().await? != count {}
             Ok(())
         })
@@ -196,13 +196,13 @@ impl Fixture {
     }
 
     /// Waits until the node itself has a transaction.
-    pub(super) async fn until_known(&self, hash: B256) -> eyre::Result<()> {
+    pub(super) async fn wait_until_known(&self, hash: B256) -> eyre::Result<()> {
         let provider = self.node.provider();
         let known = async {
             while provider.get_transaction_by_hash(hash).await?.is_none() {}
             Ok(())
         };
-        timeout(PATIENCE, known).await.wrap_err("it never came")?
+        timeout(WAIT_TIMEOUT, known).await.wrap_err("it never came")?
     }
 }
 
@@ -240,7 +240,7 @@ impl Running {
             return Ok(self.kept.remove(at).outcome);
         }
         loop {
-            let news = timeout(PATIENCE, self.news.recv()).await.wrap_err("there is no news")?;
+            let news = timeout(WAIT_TIMEOUT, self.news.recv()).await.wrap_err("there is no news")?;
             match news.wrap_err("the sender has ended")? {
                 News::Report(report) if report.id == id => return Ok(report.outcome),
                 News::Report(report) => self.kept.push(*report),
@@ -259,9 +259,9 @@ impl Running {
     }
 
     /// Waits until the signer's status satisfies a condition.
-    pub(super) async fn until(&self, wanted: impl FnMut(&LaneStatus) -> bool) -> eyre::Result<LaneStatus> {
+    pub(super) async fn wait_until(&self, wanted: impl FnMut(&LaneStatus) -> bool) -> eyre::Result<LaneStatus> {
         let mut status = self.handle.watch(Urgency::Urgent).wrap_err("nobody signs")?;
-        let reached = timeout(PATIENCE, status.wait_for(wanted)).await;
+        let reached = timeout(WAIT_TIMEOUT, status.wait_for(wanted)).await;
         let status = reached.map_err(|_| eyre::eyre!("waited in vain: {:?}", self.handle.status()))??.clone();
         Ok(status)
     }
@@ -273,8 +273,8 @@ impl Running {
     }
 
     /// Waits until the journal has an intent in this state.
-    pub(super) async fn until_state(&self, id: u64, state: State) -> eyre::Result<()> {
-        timeout(PATIENCE, async {
+    pub(super) async fn wait_for_state(&self, id: u64, state: State) -> eyre::Result<()> {
+        timeout(WAIT_TIMEOUT, async {
             while self.entry(id).await?.state != state {}
             Ok(())
         })

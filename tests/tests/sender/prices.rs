@@ -11,19 +11,19 @@ async fn a_transaction_below_the_risen_base_fee_is_replaced_by_ten_percent_more_
     let mut running = fixture.start().await?;
     // The gain allows 1,800 gwei for a unit of gas; the first attempt bids a tenth of it.
     let (id, _) = running.sent(1).await?;
-    fixture.until_pooled(1).await?;
+    fixture.wait_until_pooled(1).await?;
     fixture.set_base_fee(400).await?;
     fixture.mine(&running).await?;
-    assert_eq!(fixture.times(1).await?, U256::ZERO, "the first offer reached into the spike");
-    running.until(|status| status.pending.iter().any(|pending| pending.attempts == 2)).await?;
+    assert_eq!(fixture.executions(1).await?, U256::ZERO, "the first offer reached into the spike");
+    running.wait_until(|status| status.pending.iter().any(|pending| pending.attempts == 2)).await?;
     let attempts = running.entry(id).await?.attempts;
     let (first, second) = (attempts[0].fees, attempts[1].fees);
     assert!(second.max_fee * 100 >= first.max_fee * 110 && second.tip * 100 >= first.tip * 110);
-    fixture.until_known(attempts[1].hash).await?;
+    fixture.wait_until_known(attempts[1].hash).await?;
     fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
     assert_eq!(receipt.place.hash, attempts[1].hash);
-    assert_eq!(fixture.times(1).await?, U256::ONE);
+    assert_eq!(fixture.executions(1).await?, U256::ONE);
     Ok(())
 }
 
@@ -31,15 +31,15 @@ async fn a_transaction_below_the_risen_base_fee_is_replaced_by_ten_percent_more_
 async fn an_underpriced_replacement_is_raised_until_the_pool_accepts_it() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     // Another transaction has the nonce, with a higher fee than a first attempt.
-    let foreign = fixture.foreign(0, 200, 190).await?;
+    let foreign = fixture.sign_foreign(0, 200, 190).await?;
     let _pending = fixture.node.provider().send_raw_transaction(&foreign).await?;
     let mut running = fixture.start().await?;
     let (id, first) = running.sent(1).await?;
-    let status = running.until(|status| status.pending.iter().any(|pending| pending.attempts >= 3)).await?;
-    fixture.until_known(status.pending[0].hash).await?;
+    let status = running.wait_until(|status| status.pending.iter().any(|pending| pending.attempts >= 3)).await?;
+    fixture.wait_until_known(status.pending[0].hash).await?;
     fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
     assert_ne!(receipt.place.hash, first);
-    assert_eq!(fixture.times(1).await?, U256::ONE);
+    assert_eq!(fixture.executions(1).await?, U256::ONE);
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! A node whose only contract emits the logs that it is told to, proxies in front of it, and a record of the stream's
-//! events, which
-//! must equal the node's logs in the end.
+//! events, which must equal the node's logs in the end.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -31,15 +30,14 @@ use crate::support;
 pub(super) const CORE: Address = address!("0x1000000000000000000000000000000000000001");
 
 /// Emits a log with three topics and a word of data, all from the calldata: CALLDATACOPY of the fourth word, three
-/// CALLDATALOADs,
-/// LOG3.
+/// CALLDATALOADs, LOG3.
 const CORE_CODE: [u8; 24] = [
     0x60, 0x20, 0x60, 0x60, 0x60, 0x00, 0x37, 0x60, 0x40, 0x35, 0x60, 0x20, 0x35, 0x60, 0x00, 0x35, 0x60, 0x20, 0x60,
     0x00, 0xa3, 0x00, 0x00, 0x00,
 ];
 
 /// How long a condition is waited for before the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 const GAS_LIMIT: u64 = 100_000;
 
@@ -56,7 +54,7 @@ pub(super) struct Fixture {
 
 /// The transport over which a stream reaches a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum By {
+pub(super) enum Transport {
     Http,
     WebSocket,
 }
@@ -100,7 +98,7 @@ impl Fixture {
     }
 
     /// Mines blocks; every third has a log, every sixth two.
-    pub(super) async fn go_on(&mut self, blocks: u64) -> eyre::Result<()> {
+    pub(super) async fn mine_activity(&mut self, blocks: u64) -> eyre::Result<()> {
         for number in 1..=blocks {
             self.log(if number % 3 != 0 { 0 } else { 1 + usize::from(number % 6 == 0) }).await?;
         }
@@ -116,7 +114,7 @@ impl Fixture {
     }
 
     /// Replaces the last blocks by others; the first and the last of them have a log.
-    pub(super) async fn reorganise(&mut self, depth: u64) -> eyre::Result<()> {
+    pub(super) async fn reorg(&mut self, depth: u64) -> eyre::Result<()> {
         let pairs = [(self.deed()?, 0), (self.deed()?, depth - 1)];
         let tx_block_pairs = pairs.map(|(deed, block)| (TransactionData::JSON(deed), block)).to_vec();
         Ok(self.provider.anvil_reorg(ReorgOptions { depth, tx_block_pairs }).await?)
@@ -162,36 +160,41 @@ impl Fixture {
     }
 
     /// Follows the chain from the first block, over the proxies in this order.
-    pub(super) fn keeper(&self, ways: &[By]) -> eyre::Result<Keeper> {
-        self.keeper_with(ways, Cursor { number: 0, hash: None }, self.settings())
+    pub(super) fn keeper(&self, transports: &[Transport]) -> eyre::Result<EventRecord> {
+        self.keeper_with(transports, Cursor { number: 0, hash: None }, self.settings())
     }
 
-    pub(super) fn keeper_with(&self, ways: &[By], from: Cursor, settings: Settings) -> eyre::Result<Keeper> {
-        ensure!(ways.len() == self.proxies.len(), "one way for each proxy");
-        let urls = ways.iter().zip(&self.proxies).map(|(by, proxy)| match by {
-            By::Http => proxy.http_url(),
-            By::WebSocket => proxy.ws_url(),
+    pub(super) fn keeper_with(
+        &self,
+        transports: &[Transport],
+        from: Cursor,
+        settings: Settings,
+    ) -> eyre::Result<EventRecord> {
+        ensure!(transports.len() == self.proxies.len(), "one transport for each proxy");
+        let urls = transports.iter().zip(&self.proxies).map(|(by, proxy)| match by {
+            Transport::Http => proxy.http_url(),
+            Transport::WebSocket => proxy.ws_url(),
         });
         let endpoints = urls.map(|url| url.parse::<Endpoint>()).collect::<Result<Vec<_>, _>>()?;
-        Ok(Keeper::new(Stream::start(endpoints, Self::sources(), from, settings), from))
+        Ok(EventRecord::new(Stream::start(endpoints, Self::sources(), from, settings), from))
     }
 }
 
 /// A record of the stream's events.
-pub(super) struct Keeper {
+pub(super) struct EventRecord {
     pub(super) stream: Stream,
     pub(super) events: Events,
     pub(super) at: BlockNumHash,
     from: Cursor,
     /// The number of blocks of each revert.
-    pub(super) undone: Vec<u64>,
+    pub(super) reverted: Vec<u64>,
     pub(super) rebuilt: Vec<Rebuild>,
     pub(super) rejected: u64,
     /// The correct events, if known: steps that differ are rejected, as a book would.
     pub(super) truth: Option<Events>,
 }
 
-impl Keeper {
+impl EventRecord {
     fn new(stream: Stream, from: Cursor) -> Self {
         let at = BlockNumHash { number: from.number, hash: from.hash.unwrap_or_default() };
         Self {
@@ -199,7 +202,7 @@ impl Keeper {
             events: Events::new(),
             at,
             from,
-            undone: Vec::new(),
+            reverted: Vec::new(),
             rebuilt: Vec::new(),
             rejected: 0,
             truth: None,
@@ -208,7 +211,7 @@ impl Keeper {
 
     /// Takes steps until the stream is at a block. Fails instead of waiting for ever.
     pub(super) async fn reach(&mut self, block: BlockNumHash) -> eyre::Result<()> {
-        let reached = time::timeout(PATIENCE, async {
+        let reached = time::timeout(WAIT_TIMEOUT, async {
             while self.at != block {
                 self.step().await?;
             }
@@ -219,14 +222,14 @@ impl Keeper {
     }
 
     /// Waits until every endpoint has reported its newest block.
-    pub(super) async fn everybody_is_there(&self) {
+    pub(super) async fn wait_for_all_heads(&self) {
         while self.stream.health().iter().any(|endpoint| endpoint.head.is_none()) {
             tokio::task::yield_now().await;
         }
     }
 
     /// Takes steps until the newest block, and checks that all events equal the node's.
-    pub(super) async fn equals(&mut self, fixture: &Fixture) -> eyre::Result<()> {
+    pub(super) async fn assert_equals(&mut self, fixture: &Fixture) -> eyre::Result<()> {
         self.reach(fixture.head().await?).await?;
         let truth = fixture.truth().await?;
         let difference = truth.iter().find(|(number, events)| self.events.get(number) != Some(events));
@@ -240,18 +243,18 @@ impl Keeper {
         match &step {
             Step::Undo { to } => {
                 ensure!(to.number < self.at.number, "undo to {to:?} from {:?}", self.at);
-                self.undone.push(self.at.number - to.number);
+                self.reverted.push(self.at.number - to.number);
                 self.events.retain(|number, _| *number <= to.number);
                 self.at = *to;
             }
             Step::Apply(block) => {
                 ensure!(block.number > self.at.number, "block {} after {:?}", block.number, self.at);
-                if self.does_not_add_up(block) {
+                if self.is_inconsistent(block) {
                     self.rejected += 1;
                     self.stream.reject("this is not true");
                     return Ok(step);
                 }
-                self.note(block);
+                self.record(block);
             }
             Step::Rebuild(reason) => {
                 self.rebuilt.push(reason.clone());
@@ -270,14 +273,14 @@ impl Keeper {
     }
 
     /// Returns what a book would notice: events that are missing in a block, or before one with events.
-    fn does_not_add_up(&self, block: &BlockEvents) -> bool {
+    fn is_inconsistent(&self, block: &BlockEvents) -> bool {
         let Some(truth) = &self.truth else { return false };
         let is_missing = |number: &u64| !self.events.contains_key(number);
         let differs = truth.get(&block.number).is_some_and(|(_, events)| *events != block.events);
         differs || !block.events.is_empty() && truth.range(..block.number).any(|(number, _)| is_missing(number))
     }
 
-    fn note(&mut self, block: &BlockEvents) {
+    fn record(&mut self, block: &BlockEvents) {
         self.at = BlockNumHash { number: block.number, hash: block.hash };
         if !block.events.is_empty() {
             self.events.insert(block.number, (block.hash, block.events.clone()));

@@ -104,13 +104,13 @@ pub(super) fn design(manifest: &str) -> eyre::Result<Design> {
 }
 
 /// A node with a folder for the record.
-pub(super) struct Site {
+pub(super) struct Fixture {
     pub(super) node: Node,
     pub(super) chain: Chain,
     pub(super) folder: TempDir,
 }
 
-impl Site {
+impl Fixture {
     pub(super) async fn start(arguments: &[&str]) -> eyre::Result<Self> {
         let node = Node::start(&support::tools()?, arguments).await?;
         let chain = Chain::connect(node.http_url().parse()?).await?;
