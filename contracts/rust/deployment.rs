@@ -1,7 +1,7 @@
-//! The record of a deployment: what stands where on one chain, and what was paid for it. `deploy` writes it, the keeper
-//! reads it.
+//! The record of a deployment: addresses of contracts, tokens, pools and markets on one chain, with the transactions
+//! that created them. `deploy` writes it, the keeper reads it.
 //!
-//! It is replaced as a whole: whoever reads it sees the old or the new one, also after a crash in between.
+//! The file is replaced as a whole: a reader sees the old or the new record, even after a crash while writing.
 
 use std::{
     collections::BTreeMap,
@@ -15,22 +15,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::MarketParams;
 
-/// The shape that this version reads and writes.
+/// The schema version that this version reads and writes.
 pub const SCHEMA: u32 = 1;
 
-/// What stands on a chain.
+/// A deployment on one chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deployment {
-    /// Of this file; see [`SCHEMA`].
+    /// Schema version of the file; see [`SCHEMA`].
     pub schema: u32,
     /// The manifest's name for the network.
     pub network: String,
-    /// The chain.
+    /// Chain id.
     pub chain_id: u64,
-    /// The hash of block 0, which tells chains of one id apart.
+    /// Hash of block 0, which distinguishes chains of the same id.
     pub genesis: B256,
-    /// Who sent everything.
+    /// Account that sent all transactions.
     pub deployer: Address,
     /// Contracts by name in the manifest, such as `contracts.Plimsoll` or `oracles.eth-usdc`.
     pub contracts: BTreeMap<String, DeployedContract>,
@@ -44,78 +44,78 @@ pub struct Deployment {
     pub markets: BTreeMap<String, MarketRecord>,
     /// Staking programmes by name.
     pub programmes: BTreeMap<String, ProgrammeRecord>,
-    /// Payments into programmes by their id: what is here is never paid again.
+    /// Payments into programmes by funding id. A payment recorded here is never made again.
     pub fundings: BTreeMap<String, Sent>,
-    /// The transaction that is on its way, written down before it is sent.
+    /// The pending transaction, recorded before it is broadcast.
     pub in_flight: Option<InFlight>,
 }
 
-/// A contract that was created.
+/// A deployed contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeployedContract {
-    /// Its name in Solidity.
+    /// Name of the contract in Solidity.
     pub contract: String,
-    /// Where it is.
+    /// Address.
     pub address: Address,
-    /// What its constructor was given, ABI-encoded.
+    /// ABI-encoded constructor arguments.
     pub arguments: Bytes,
-    /// The salt of its address.
+    /// CREATE2 salt.
     pub salt: B256,
-    /// The keccak256 of the code on chain.
+    /// Keccak256 of the runtime code.
     pub code_hash: B256,
-    /// Which transaction created it; unknown where somebody else's did.
+    /// The transaction that created it; `None` if another account's did.
     pub created: Option<Sent>,
 }
 
-/// A token.
+/// A token and its decimals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRecord {
-    /// Where it is.
+    /// Address.
     pub address: Address,
-    /// How many decimals it has.
+    /// Decimals.
     pub decimals: u8,
 }
 
-/// A pool of the exchange.
+/// A liquidity pool and its tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoolRecord {
-    /// Where it is.
+    /// Address.
     pub address: Address,
-    /// Its token with the lower address.
+    /// The token with the lower address.
     pub token0: Address,
-    /// Its other token.
+    /// The token with the higher address.
     pub token1: Address,
-    /// What a swap costs, in millionths.
+    /// Swap fee in millionths.
     pub fee: u32,
-    /// Which transaction created it; unknown where somebody else's did.
+    /// The transaction that created it; `None` if another account's did.
     pub created: Option<Sent>,
 }
 
-/// A market.
+/// A market and its parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MarketRecord {
-    /// Its id.
+    /// Market id.
     pub id: B256,
-    /// What is lent.
+    /// Loan token.
     pub loan_token: Address,
-    /// What secures the loans.
+    /// Collateral token.
     pub collateral_token: Address,
-    /// What prices the collateral.
+    /// Price oracle of the collateral.
     pub oracle: Address,
-    /// The risk word.
+    /// Packed risk limits.
     pub risk: U256,
-    /// The rate curve word.
+    /// Packed interest rate curve.
     pub curve: U256,
-    /// Which transaction created it; unknown where somebody else's did.
+    /// The transaction that created it; `None` if another account's did.
     pub created: Option<Sent>,
 }
 
 impl MarketRecord {
-    /// The parameters that every call to the market takes.
+    /// Returns the parameters that every call to the market takes.
     #[must_use]
     pub const fn params(&self) -> MarketParams {
         MarketParams {
@@ -128,79 +128,79 @@ impl MarketRecord {
     }
 }
 
-/// A staking programme.
+/// A staking programme and its tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProgrammeRecord {
-    /// Its id.
+    /// Pool id in `Rewards`.
     pub id: B256,
-    /// What is staked.
+    /// Stake token.
     pub stake_token: Address,
-    /// What is paid.
+    /// Reward tokens.
     pub reward_tokens: Vec<Address>,
-    /// Which transaction created it; unknown where somebody else's did.
+    /// The transaction that created it; `None` if another account's did.
     pub created: Option<Sent>,
 }
 
-/// A transaction that was mined.
+/// A mined transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sent {
-    /// Its hash.
+    /// Transaction hash.
     pub transaction: B256,
-    /// Its block.
+    /// Block number.
     pub block: u64,
-    /// The block's hash.
+    /// Block hash.
     pub block_hash: B256,
 }
 
-/// A transaction that was signed, and perhaps sent. The same bytes can be sent again without doing anything twice.
+/// A signed transaction that may have been broadcast. Broadcasting the same bytes again has no further effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InFlight {
-    /// What it is for.
+    /// Deployment step that it carries out.
     pub step: String,
-    /// Whether it pays into a programme: then the funding's id, under which it will be recorded.
+    /// Id of the funding that it pays, under which it will be recorded; `None` for other steps.
     pub funding: Option<String>,
-    /// Of the deployer's.
+    /// Nonce of the deployer.
     pub nonce: u64,
-    /// Its hash.
+    /// Transaction hash.
     pub transaction: B256,
-    /// All of it, signed.
+    /// Signed raw transaction.
     pub raw: Bytes,
 }
 
-/// Why a record cannot be used.
+/// A record that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum DeploymentError {
-    /// The operating system refused.
+    /// The file could not be read or written.
     #[error("{}: {source}", .path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What it said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// It is not such a record.
+    /// The file is not a deployment record.
     #[error("{}: this is not a deployment record: {problem}", .path.display())]
     NotARecord {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// The parser's message.
         problem: String,
     },
-    /// Another version wrote it.
+    /// Another version wrote the record.
     #[error("{}: the record has schema {found}, and this version reads {SCHEMA}: use the version that wrote it", .path.display())]
     Schema {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What it says.
+        /// Schema version of the file.
         found: u64,
     },
 }
 
 impl Deployment {
-    /// The record of a chain on which nothing was done yet.
+    /// Creates the record of a chain on which nothing is deployed.
     #[must_use]
     pub const fn new(network: String, chain_id: u64, genesis: B256, deployer: Address) -> Self {
         Self {
@@ -220,7 +220,7 @@ impl Deployment {
         }
     }
 
-    /// Reads a record; `None` where there is no file.
+    /// Reads a record; `None` if the file does not exist. Fails if the file is no record of this schema version.
     pub fn read(path: &Path) -> Result<Option<Self>, DeploymentError> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
@@ -240,7 +240,7 @@ impl Deployment {
         }
     }
 
-    /// Writes the record so that it survives a crash, or leaves the old one as it was.
+    /// Writes the record durably, or leaves the old one unchanged. Fails if the file system does.
     pub fn write(&self, path: &Path) -> Result<(), DeploymentError> {
         let io_error = |source| DeploymentError::Io { path: path.to_path_buf(), source };
         let mut text = serde_json::to_string_pretty(self)
@@ -252,24 +252,24 @@ impl Deployment {
         let mut file = File::create(&new).map_err(io_error)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io_error)?;
         fs::rename(&new, path).map_err(io_error)?;
-        // The new name is safe only once the folder is.
+        // The rename is durable only once the folder is synced.
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error)
     }
 
-    /// The address of a contract by its name in the manifest, such as `contracts.Plimsoll`.
+    /// Returns the address of a contract by its name in the manifest, such as `contracts.Plimsoll`.
     #[must_use]
     pub fn address(&self, name: &str) -> Option<Address> {
         self.contracts.get(name).map(|contract| contract.address)
     }
 
-    /// The one contract of a kind, such as `Plimsoll`; `None` where there is none or more than one.
+    /// Returns the only contract of this Solidity name, such as `Plimsoll`; `None` if there is none or more than one.
     #[must_use]
     pub fn only(&self, contract: &str) -> Option<&DeployedContract> {
         let mut found = self.contracts.values().filter(|deployed| deployed.contract == contract);
         found.next().filter(|_| found.next().is_none())
     }
 
-    /// The first block with anything of ours in it, as far as it is known: where to begin to read events.
+    /// Returns the first block with a recorded creation, from which events are to be read; `None` if none is recorded.
     #[must_use]
     pub fn first_block(&self) -> Option<u64> {
         self.contracts.values().filter_map(|deployed| deployed.created).map(|sent| sent.block).min()
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_comes_back_as_it_was_written() {
+    fn a_record_reads_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deeper/31337.json");
         assert_eq!(Deployment::read(&path).unwrap(), None);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_another_schema_is_refused_by_number() {
+    fn a_record_of_another_schema_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("1.json");
         fs::write(&path, r#"{ "schema": 2, "whatever": true }"#).unwrap();

@@ -1,19 +1,19 @@
-//! Joins Solidity files into one block for `alloy::sol!`, and refuses what that block would get wrong without a word.
+//! Joins Solidity files into one block for `alloy::sol!`, and refuses what that block would silently get wrong.
 //!
-//! `sol!` resolves neither imports nor inheritance, so the files that import one another stand side by side. It leaves
-//! inherited functions out, gives overloads numbered names, and cannot decode an error or event that stands outside
-//! every interface: each of these is an error here, with the file and what to do.
+//! `sol!` resolves neither imports nor inheritance, so files that import one another are put into the same block. It
+//! omits inherited functions, gives overloads numbered names, and cannot decode an error or event that is declared
+//! outside every interface: each of these is an error here, with the file and the remedy.
 
-/// A Solidity file by the name that messages use.
+/// A Solidity file.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// Where it is, from the root of the project.
+    /// Path from the root of the project, for messages.
     pub(crate) name: String,
-    /// What it says.
+    /// Contents.
     pub(crate) text: String,
 }
 
-/// The Rust text of one `sol!` block over all sources, or every reason why there cannot be one.
+/// Returns the Rust text of one `sol!` block over all sources, or a message for each construct that prevents it.
 pub(crate) fn sol_block(sources: &[Source]) -> Result<String, Vec<String>> {
     let mut problems = Vec::new();
     let mut block = String::from("alloy::sol! {\n#![sol(rpc, all_derives)]\n");
@@ -32,7 +32,7 @@ fn problems_in(source: &Source) -> Vec<String> {
     let bare = without_comments_and_strings(&source.text);
     let mut words = Words::of(&bare);
     let mut depth = 0_usize;
-    // The interface that we are inside of, with the functions seen so far.
+    // The interface being read, with its functions so far.
     let mut interface: Option<(&str, Vec<&str>)> = None;
     while let Some(word) = words.next() {
         match word {
@@ -56,7 +56,7 @@ fn problems_in(source: &Source) -> Vec<String> {
             "error" | "event" if depth == 0 => {
                 let item = words.next().unwrap_or_default();
                 problems.push(format!(
-                    "{name}: the {word} {item} stands outside every interface, and the Rust binding could not decode \
+                    "{name}: the {word} {item} is declared outside every interface, and the Rust binding could not decode \
                      it; move it into each interface whose contract uses it"
                 ));
             }
@@ -78,7 +78,7 @@ fn problems_in(source: &Source) -> Vec<String> {
     problems
 }
 
-/// Solidity's words and single punctuation marks, one after the other.
+/// Iterator over the words and single punctuation marks of Solidity text.
 struct Words<'a> {
     rest: &'a str,
 }

@@ -1,8 +1,7 @@
-//! Typed bindings of Plimsoll's contracts, made from their interface files when this crate is built.
+//! Typed bindings of Plimsoll's contracts, generated from their interface files when this crate is built.
 //!
 //! Each Solidity interface is a module of the same name with its calls, events and errors, and – over a provider –
-//! an instance: `IThing::new(address, provider)`. Solidity's user-defined value types arrive as the plain integer
-//! beneath them.
+//! an instance: `IThing::new(address, provider)`. Solidity's user-defined value types become their underlying integers.
 
 #[cfg(test)]
 mod joining;
@@ -18,6 +17,21 @@ mod joining;
 )]
 mod bindings {
     include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
+}
+
+/// Bindings of the harnesses that run the contracts' arithmetic on many states in one call: `IMathHarness` and
+/// `IRewardsHarness`. For tests.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::redundant_clone,
+    clippy::use_self,
+    reason = "generated from the interface files, which carry the documentation"
+)]
+pub mod harness {
+    include!(concat!(env!("OUT_DIR"), "/harness.rs"));
 }
 
 pub mod deployment;

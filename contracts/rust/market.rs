@@ -1,5 +1,5 @@
-//! A market's parameters as people and programs handle them: packed words with named values, refused by the same bounds
-//! as in Solidity, before anything is sent.
+//! A market's parameters: packed words with named values, checked against the same bounds as in Solidity before
+//! anything is sent.
 
 use crate::MarketParams;
 use alloy::{
@@ -10,49 +10,49 @@ use std::fmt;
 
 /// Seconds in the 365 days that yearly rates refer to.
 pub const SECONDS_PER_YEAR: u64 = 365 * 24 * 60 * 60;
-/// What 1 is in basis points, in a curve's steepness and in its speed.
+/// The value that stands for 1 in basis points, in a curve's steepness and in its speed.
 pub const BPS: u32 = 10_000;
 /// The lowest rate at target, 0.1 % a year in 1e18 per second.
 pub const MIN_RATE_AT_TARGET: u64 = 1_000_000_000_000_000 / SECONDS_PER_YEAR;
 /// The highest rate at target, 200 % a year in 1e18 per second.
 pub const MAX_RATE_AT_TARGET: u64 = 2_000_000_000_000_000_000 / SECONDS_PER_YEAR;
-/// The borrow LTV is at most this part of the liquidation LTV, in basis points.
+/// The highest borrow LTV as a part of the liquidation LTV, in basis points.
 pub const BORROW_TO_LIQUIDATION_BPS: u32 = 9_950;
-/// The highest liquidation LTV.
+/// The highest liquidation LTV, in basis points.
 pub const MAX_LIQUIDATION_LTV_BPS: u16 = 9_800;
-/// The lowest smallest debt, in units of the loan token.
-pub const MIN_SMALLEST_DEBT: u128 = 10_000;
-/// The lowest target utilisation.
+/// The lowest minimum debt that a market may have, in units of the loan token.
+pub const MIN_DEBT_LOWER_BOUND: u128 = 10_000;
+/// The lowest target utilisation, in basis points.
 pub const MIN_TARGET_BPS: u16 = 100;
-/// The highest target utilisation.
+/// The highest target utilisation, in basis points.
 pub const MAX_TARGET_BPS: u16 = 9_900;
-/// The highest steepness: 10.
+/// The highest steepness, 10; [`BPS`] stands for 1.
 pub const MAX_STEEPNESS: u32 = 100_000;
-/// The highest adjustment speed: 200 a year.
+/// The highest adjustment speed, 200 a year; [`BPS`] stands for 1.
 pub const MAX_SPEED_PER_YEAR: u32 = 2_000_000;
 
-/// Why a market cannot be created with these parameters.
+/// The bound that a market's parameters violate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidParams {
-    /// Nothing could be borrowed.
+    /// The borrow LTV is 0, so nothing could be borrowed.
     #[error("the borrow LTV is 0; it must be positive")]
     BorrowLtvZero,
-    /// Loans would be liquidated right after they were opened.
+    /// The borrow LTV is so close to the liquidation LTV that a new loan could be liquidated at once.
     #[error(
         "the borrow LTV of {borrow_bps} bps must be at most 99.5 % of the liquidation LTV of {liquidation_bps} bps"
     )]
     BorrowLtvTooHigh {
-        /// As given.
+        /// The borrow LTV in basis points.
         borrow_bps: u16,
-        /// As given.
+        /// The liquidation LTV in basis points.
         liquidation_bps: u16,
     },
-    /// A liquidator's bonus could not be paid.
+    /// The liquidation LTV is so high that the collateral could not pay the liquidation incentive.
     #[error("the liquidation LTV of {0} bps must be at most {MAX_LIQUIDATION_LTV_BPS}")]
     LiquidationLtvTooHigh(u16),
-    /// Rounding would be felt.
-    #[error("the smallest debt of {0} units must be at least {MIN_SMALLEST_DEBT}")]
-    SmallestDebtTooSmall(u128),
+    /// The minimum debt is so low that rounding would matter.
+    #[error("the minimum debt of {0} units must be at least {MIN_DEBT_LOWER_BOUND}")]
+    MinDebtTooLow(u128),
     /// The starting rate is out of bounds.
     #[error(
         "the starting rate of {0} (1e18 per second) must be from {MIN_RATE_AT_TARGET} to {MAX_RATE_AT_TARGET}, that is from 0.1 % to 200 % a year"
@@ -67,12 +67,12 @@ pub enum InvalidParams {
     /// The adjustment speed is out of bounds.
     #[error("the adjustment speed of {0} must be at most {MAX_SPEED_PER_YEAR}, that is 200 a year")]
     Speed(u32),
-    /// A word on chain or in a file has bits that mean nothing.
+    /// The packed word has bits set that no field uses.
     #[error("the word {0:#x} has bits set that mean nothing")]
     UnusedBits(U256),
 }
 
-/// A market's name: the keccak256 of its five parameter words.
+/// A market's id: the keccak256 of its five parameter words.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MarketId(pub B256);
 
@@ -93,12 +93,12 @@ impl fmt::Debug for MarketId {
 pub struct Risk {
     borrow_ltv_bps: u16,
     liquidation_ltv_bps: u16,
-    smallest_debt: u128,
+    min_debt: u128,
 }
 
 impl Risk {
-    /// Fails where no market could be created with these limits.
-    pub fn new(borrow_ltv_bps: u16, liquidation_ltv_bps: u16, smallest_debt: u128) -> Result<Self, InvalidParams> {
+    /// Checks and packs risk limits. Fails if no market can be created with them.
+    pub fn new(borrow_ltv_bps: u16, liquidation_ltv_bps: u16, min_debt: u128) -> Result<Self, InvalidParams> {
         if borrow_ltv_bps == 0 {
             return Err(InvalidParams::BorrowLtvZero);
         }
@@ -111,13 +111,13 @@ impl Risk {
                 liquidation_bps: liquidation_ltv_bps,
             });
         }
-        if smallest_debt < MIN_SMALLEST_DEBT {
-            return Err(InvalidParams::SmallestDebtTooSmall(smallest_debt));
+        if min_debt < MIN_DEBT_LOWER_BOUND {
+            return Err(InvalidParams::MinDebtTooLow(min_debt));
         }
-        Ok(Self { borrow_ltv_bps, liquidation_ltv_bps, smallest_debt })
+        Ok(Self { borrow_ltv_bps, liquidation_ltv_bps, min_debt })
     }
 
-    /// Reads the word that Solidity packs. Fails where no market could have been created with it.
+    /// Unpacks a word. Fails if no market can have been created with it.
     pub fn from_word(word: U256) -> Result<Self, InvalidParams> {
         if !(word >> 160usize).is_zero() {
             return Err(InvalidParams::UnusedBits(word));
@@ -125,26 +125,26 @@ impl Risk {
         Self::new(bits(word, 144), bits(word, 128), bits(word, 0))
     }
 
-    /// The word that Solidity packs.
+    /// The packed word, as in Solidity.
     pub fn word(self) -> U256 {
         (U256::from(self.borrow_ltv_bps) << 144)
             | (U256::from(self.liquidation_ltv_bps) << 128)
-            | U256::from(self.smallest_debt)
+            | U256::from(self.min_debt)
     }
 
-    /// Debt to collateral value up to which one may borrow.
+    /// The ratio of debt to collateral value up to which an account may borrow, in basis points.
     pub const fn borrow_ltv_bps(self) -> u16 {
         self.borrow_ltv_bps
     }
 
-    /// Debt to collateral value above which anyone may liquidate.
+    /// The ratio of debt to collateral value above which a loan is liquidatable, in basis points.
     pub const fn liquidation_ltv_bps(self) -> u16 {
         self.liquidation_ltv_bps
     }
 
-    /// The debt, in units of the loan token, below which no loan may be left.
-    pub const fn smallest_debt(self) -> u128 {
-        self.smallest_debt
+    /// The minimum debt: a borrowing or a liquidation leaves this much or none, in units of the loan token.
+    pub const fn min_debt(self) -> u128 {
+        self.min_debt
     }
 }
 
@@ -158,7 +158,7 @@ pub struct RateCurve {
 }
 
 impl RateCurve {
-    /// Fails where no market could be created with this curve.
+    /// Checks a curve's parameters. Fails if no market can be created with them.
     ///
     /// `start_rate_per_second` is 1e18-scaled; `steepness` and `speed_per_year` are 10,000 for 1.
     pub fn new(
@@ -182,7 +182,7 @@ impl RateCurve {
         Ok(Self { start_rate_per_second, target_bps, steepness, speed_per_year })
     }
 
-    /// Reads the word that Solidity packs. Fails where no market could have been created with it.
+    /// Unpacks a word. Fails if no market can have been created with it.
     pub fn from_word(word: U256) -> Result<Self, InvalidParams> {
         if !(word >> 112usize).is_zero() {
             return Err(InvalidParams::UnusedBits(word));
@@ -192,7 +192,7 @@ impl RateCurve {
         Self::new(forty_bits, bits(word, 40), twenty_four_bits, bits(word, 80))
     }
 
-    /// The word that Solidity packs.
+    /// The packed word, as in Solidity.
     pub fn word(self) -> U256 {
         (U256::from(self.speed_per_year) << 80)
             | (U256::from(self.steepness) << 56)
@@ -200,12 +200,12 @@ impl RateCurve {
             | U256::from(self.start_rate_per_second)
     }
 
-    /// What borrowing costs at the target when the market is new, 1e18 per second.
+    /// The borrow rate at the target utilisation of a new market, 1e18-scaled per second.
     pub const fn start_rate_per_second(self) -> u64 {
         self.start_rate_per_second
     }
 
-    /// The utilisation that the curve steers towards.
+    /// The utilisation that the curve steers towards, in basis points.
     pub const fn target_bps(self) -> u16 {
         self.target_bps
     }
@@ -253,7 +253,7 @@ mod tests {
     use alloy::primitives::address;
 
     #[test]
-    fn words_come_back_as_they_went() {
+    fn packed_words_unpack_to_the_same_values() {
         let risk = Risk::new(8_000, 8_600, u128::MAX).unwrap();
         assert_eq!(Risk::from_word(risk.word()), Ok(risk));
         let curve = RateCurve::new(MAX_RATE_AT_TARGET, 9_000, 40_000, MAX_SPEED_PER_YEAR).unwrap();
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn unused_bits_are_refused_because_a_market_would_have_two_ids() {
+    fn unused_bits_are_refused() {
         let risk = Risk::new(8_000, 8_600, 10_000).unwrap().word() | (U256::from(1) << 160);
         assert_eq!(Risk::from_word(risk), Err(InvalidParams::UnusedBits(risk)));
         let curve = RateCurve::new(MIN_RATE_AT_TARGET, 9_000, 40_000, 0).unwrap().word() | (U256::from(1) << 112);
@@ -278,7 +278,7 @@ mod tests {
         );
         assert!(Risk::new(9_000, 9_800, 10_000).is_ok());
         assert_eq!(Risk::new(9_000, 9_801, 10_000), Err(InvalidParams::LiquidationLtvTooHigh(9_801)));
-        assert_eq!(Risk::new(8_000, 8_600, 9_999), Err(InvalidParams::SmallestDebtTooSmall(9_999)));
+        assert_eq!(Risk::new(8_000, 8_600, 9_999), Err(InvalidParams::MinDebtTooLow(9_999)));
     }
 
     #[test]

@@ -1,6 +1,5 @@
-//! Quantities as people write them in manifests and configurations – `"80%"`, `"7 days"`, `"1000.5 USDC"` – read
-//! exactly: digits are counted, never rounded, and no floating point is involved. Every refusal says what would have
-//! been understood.
+//! Quantities as written in manifests and configurations – `"80%"`, `"7 days"`, `"1000.5 USDC"`. They are parsed
+//! exactly, without rounding or floating point. Every error states the accepted form.
 
 use std::{fmt, str::FromStr};
 
@@ -8,7 +7,7 @@ use alloy::primitives::{Address, U256};
 
 use crate::market::BPS;
 
-/// More digits than any amount of any token has.
+/// The most digits of a number: more than any amount of any token has.
 const MAX_DIGITS: usize = 60;
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
@@ -20,8 +19,8 @@ pub struct Decimal {
 }
 
 impl Decimal {
-    /// The number times ten to the power of `decimals`. Fails where that is not whole, since rounding money is not
-    /// ours.
+    /// Returns the number times ten to the power of `decimals`. Fails if the result is not whole or exceeds 256 bits:
+    /// amounts are never rounded.
     pub fn scaled(&self, decimals: u8) -> Result<U256, String> {
         if let Some(more) = decimals.checked_sub(self.decimals) {
             let power = U256::from(10).checked_pow(U256::from(more));
@@ -34,7 +33,7 @@ impl Decimal {
         if rest.is_zero() { Ok(whole) } else { Err(format!("{self} has more than the {decimals} decimals there are")) }
     }
 
-    /// [`Decimal::scaled`] as another integer; `what` says in the refusal of what it is too much.
+    /// [`Decimal::scaled`] as another integer type. Fails if it does not fit; `what` names the quantity in the error.
     pub fn scaled_to<T: TryFrom<U256>>(&self, decimals: u8, what: &str) -> Result<T, String> {
         T::try_from(self.scaled(decimals)?).map_err(|_| format!("{self} is too much for {what}"))
     }
@@ -66,7 +65,7 @@ impl fmt::Display for Decimal {
     }
 }
 
-/// Units of a token as a decimal number of whole tokens.
+/// Formats units of a token as a decimal number of whole tokens.
 #[must_use]
 pub fn decimal_text(units: U256, decimals: u8) -> String {
     let digits = format!("{units:0>width$}", width = usize::from(decimals) + 1);
@@ -78,9 +77,9 @@ pub fn decimal_text(units: U256, decimals: u8) -> String {
 /// An amount of a token, with the token's name if it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Amount {
-    /// How many whole tokens.
+    /// The number of whole tokens.
     pub number: Decimal,
-    /// Of which.
+    /// The token's name, if one was written.
     pub token: Option<String>,
 }
 
@@ -97,13 +96,13 @@ impl FromStr for Amount {
     }
 }
 
-/// A number with a % behind it.
+/// Parses a percentage such as `"80%"` to the number before the sign. Fails without a `%`.
 pub fn percent(text: &str) -> Result<Decimal, String> {
     let number = text.trim().strip_suffix('%').ok_or_else(|| format!("\"{text}\" lacks its %: write \"80%\""))?;
     number.parse()
 }
 
-/// A part, in basis points; a finer one is refused.
+/// A part of a whole, in basis points. Parsing fails for a finer part and for more than 100 %.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BasisPoints(pub u16);
 
@@ -122,7 +121,7 @@ impl fmt::Display for BasisPoints {
     }
 }
 
-/// The fee of a Uniswap V3 pool, in millionths.
+/// The fee of a Uniswap V3 pool, in millionths. Parsing fails for a fee that no pool has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolFee(pub u32);
 
@@ -143,7 +142,7 @@ impl fmt::Display for PoolFee {
     }
 }
 
-/// A length of time.
+/// A duration in whole seconds, parsed from text such as `"7 days"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seconds(pub u64);
 
@@ -170,12 +169,12 @@ impl FromStr for Seconds {
     }
 }
 
-/// An address, or the name of something that has one.
+/// An address, or the name of a contract or token in the same document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
-    /// Written out; mixed upper and lower case is a checksum and must be right.
+    /// An address. Mixed upper and lower case is a checksum and must be right.
     Address(Address),
-    /// By name.
+    /// A name.
     Name(String),
 }
 
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn units_are_told_as_people_write_them() {
+    fn units_are_formatted_as_decimal_numbers() {
         assert_eq!(decimal_text(U256::from(1_000_500_000), 6), "1000.5");
         assert_eq!(decimal_text(U256::from(1), 18), "0.000000000000000001");
         assert_eq!(decimal_text(U256::ZERO, 6), "0");
@@ -252,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn times_carry_their_unit() {
+    fn durations_need_a_unit() {
         assert_eq!(read("7 days"), Ok(Seconds(604_800)));
         assert_eq!(read("1 hour"), Ok(Seconds(3_600)));
         for wrong in ["7", "days", "7 fortnights", "-1 days", "99999999999999999999 days", "18446744073709551615 weeks"]

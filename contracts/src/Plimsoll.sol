@@ -25,15 +25,17 @@ import {MarketId, MarketParams} from "./types/MarketParams.sol";
 import {RateCurve} from "./types/RateCurve.sol";
 import {Risk} from "./types/Risk.sol";
 
-/// @title Plimsoll
+/// @title Lending core.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
 /// @notice See `IPlimsoll`.
-/// @dev Every verb goes the same way: check the input; load the market's three slots once and accrue in memory; change
-/// the market and the position; ask the oracle where health matters; store; emit; and only then call anybody who could
-/// call back. Between loading a market and storing it there are only static calls: a call that could re-enter would
+/// @dev Every verb follows the same order: check the input; load the market's three slots once and accrue in memory;
+/// change the market and the position; read the oracle if health matters; store; emit; and only then make calls that
+/// could re-enter. Between loading a market and storing it there are only static calls: a reentrant call there would
 /// have its changes to the totals overwritten.
 ///
-/// Sums and differences of amounts are unchecked where they end in `MarketPacking`: amounts fit 128 bits, so whatever
-/// leaves that range, on either side, is refused there.
+/// Sums and differences of amounts are unchecked if `MarketPacking` stores them: amounts fit 128 bits, so a result
+/// outside that range, on either side, is refused there.
 contract Plimsoll is IPlimsoll {
     using MarketPacking for StoredMarket;
     using MarketPacking for StoredPosition;
@@ -43,10 +45,10 @@ contract Plimsoll is IPlimsoll {
 
     uint256 internal constant BPS = 10_000;
     uint256 internal constant MAX_FEE_BPS = 2_500;
-    /// @dev 1 % of a market's debt stays in its reserve, as the first cushion for bad debt.
+    /// @dev 1 % of a market's debt stays in its reserve, which is the first to pay for bad debt.
     uint256 internal constant RESERVE_FLOOR_DIVISOR = 100;
 
-    bytes32 internal constant FLASH_LOAN_ANSWER = keccak256("ERC3156FlashBorrower.onFlashLoan");
+    bytes32 internal constant CALLBACK_SUCCESS = keccak256("ERC3156FlashBorrower.onFlashLoan");
     bytes32 internal constant DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
     bytes32 internal constant AUTHORIZATION_TYPEHASH =
@@ -122,7 +124,8 @@ contract Plimsoll is IPlimsoll {
         external
         returns (uint256, uint256)
     {
-        _requireOneAmount(assets, shares);
+        _requireConsistentInput(assets, shares);
+        _requireFits(assets | shares);
         _requireNotZero(onBehalf);
         Market memory m;
         (MarketId id, StoredMarket storage storedMarket) = _loadAccrued(params, m);
@@ -140,7 +143,7 @@ contract Plimsoll is IPlimsoll {
         emit Supply(id, msg.sender, onBehalf, assets, shares);
 
         if (data.length != 0) ISupplyCallback(msg.sender).onPlimsollSupply(assets, data);
-        params.loanToken.take(msg.sender, assets);
+        params.loanToken.pull(msg.sender, assets);
         return (assets, shares);
     }
 
@@ -149,7 +152,8 @@ contract Plimsoll is IPlimsoll {
         external
         returns (uint256, uint256)
     {
-        _requireOneAmount(assets, shares);
+        _requireConsistentInput(assets, shares);
+        _requireFits(assets | shares);
         _requireNotZero(receiver);
         _requireAuthorized(onBehalf);
         Market memory m;
@@ -171,7 +175,7 @@ contract Plimsoll is IPlimsoll {
         storedMarket.store(m);
         emit Withdraw(id, msg.sender, onBehalf, receiver, assets, shares);
 
-        params.loanToken.send(receiver, assets);
+        params.loanToken.push(receiver, assets);
         return (assets, shares);
     }
 
@@ -195,7 +199,7 @@ contract Plimsoll is IPlimsoll {
         emit SupplyCollateral(id, msg.sender, onBehalf, assets);
 
         if (data.length != 0) ISupplyCollateralCallback(msg.sender).onPlimsollSupplyCollateral(assets, data);
-        params.collateralToken.take(msg.sender, assets);
+        params.collateralToken.pull(msg.sender, assets);
     }
 
     /// @inheritdoc IPlimsoll
@@ -220,7 +224,7 @@ contract Plimsoll is IPlimsoll {
         stored.storeDebt(borrowShares, collateral);
         emit WithdrawCollateral(id, msg.sender, onBehalf, receiver, assets);
 
-        params.collateralToken.send(receiver, assets);
+        params.collateralToken.push(receiver, assets);
     }
 
     /* DEBT */
@@ -230,7 +234,8 @@ contract Plimsoll is IPlimsoll {
         external
         returns (uint256, uint256)
     {
-        _requireOneAmount(assets, shares);
+        _requireConsistentInput(assets, shares);
+        _requireFits(assets | shares);
         _requireNotZero(receiver);
         _requireAuthorized(onBehalf);
         Market memory m;
@@ -238,7 +243,7 @@ contract Plimsoll is IPlimsoll {
 
         if (assets == 0) assets = shares.toDebtDown(m.borrowAssets, m.borrowShares);
         if (assets == 0) revert AmountTooSmall(shares);
-        // Shares beyond whole units would make everybody's cheaper.
+        // Shares beyond those of whole units would lower the price of all shares.
         shares = assets.toDebtSharesUp(m.borrowAssets, m.borrowShares);
         _requireLiquidity(m, assets);
 
@@ -251,13 +256,13 @@ contract Plimsoll is IPlimsoll {
         }
         if (borrowShares < DebtMath.MIN_SHARES) revert AmountTooSmall(assets);
         uint256 debt = borrowShares.toDebtUp(m.borrowAssets, m.borrowShares);
-        if (debt < params.risk.smallestDebt()) revert DebtTooSmall(debt, params.risk.smallestDebt());
+        if (debt < params.risk.minDebt()) revert DebtTooSmall(debt, params.risk.minDebt());
         _requireHealthy(params, collateral, debt);
         stored.storeDebt(borrowShares, collateral);
         storedMarket.store(m);
         emit Borrow(id, msg.sender, onBehalf, receiver, assets, shares);
 
-        params.loanToken.send(receiver, assets);
+        params.loanToken.push(receiver, assets);
         return (assets, shares);
     }
 
@@ -266,7 +271,7 @@ contract Plimsoll is IPlimsoll {
         external
         returns (uint256, uint256)
     {
-        if ((assets == 0) == (shares == 0)) revert AmountAmbiguous(assets, shares);
+        _requireConsistentInput(assets, shares);
         Market memory m;
         (MarketId id, StoredMarket storage storedMarket) = _loadAccrued(params, m);
 
@@ -286,24 +291,24 @@ contract Plimsoll is IPlimsoll {
 
         unchecked {
             m.borrowShares -= shares;
-            m.borrowAssets = m.borrowAssets.totalAfter(assets, m.borrowShares);
+            m.borrowAssets = m.borrowAssets.saturatingTotalAfterRepay(assets, m.borrowShares);
             stored.storeDebt(borrowShares - shares, collateral);
         }
         storedMarket.store(m);
         emit Repay(id, msg.sender, onBehalf, assets, shares);
 
         if (data.length != 0) IRepayCallback(msg.sender).onPlimsollRepay(assets, data);
-        params.loanToken.take(msg.sender, assets);
+        params.loanToken.pull(msg.sender, assets);
         return (assets, shares);
     }
 
     /* LIQUIDATION */
 
-    /// @dev What a batch of liquidations shares and sums up.
+    /// @dev The inputs and sums that all liquidations of a call share.
     struct Batch {
         MarketId id;
         uint256 price;
-        uint256 smallestDebt;
+        uint256 minDebt;
         uint256 maxRepay;
         uint256 repaid;
         uint256 seized;
@@ -328,11 +333,12 @@ contract Plimsoll is IPlimsoll {
         Batch memory batch;
         batch.id = id;
         batch.price = _requirePrice(params.oracle, IOracle(params.oracle).liquidationPrice());
-        batch.smallestDebt = params.risk.smallestDebt();
+        batch.minDebt = params.risk.minDebt();
         batch.maxRepay = maxRepay;
-        LiquidationMath.Terms memory terms = LiquidationMath.termsOf(params.risk.liquidationLtvBps());
+        LiquidationMath.LiquidationIncentive memory incentive =
+            LiquidationMath.incentiveOf(params.risk.liquidationLtvBps());
         for (uint256 i; i < borrowers.length; ++i) {
-            _liquidateLoan(batch, m, terms, borrowers[i]);
+            _liquidateLoan(batch, m, incentive, borrowers[i]);
         }
         if (!batch.any) revert NothingToLiquidate();
         if (batch.repaid != 0) {
@@ -342,48 +348,52 @@ contract Plimsoll is IPlimsoll {
         if (batch.loss != 0) _realiseLoss(id, params.loanToken, m, batch.loss);
         storedMarket.store(m);
 
-        params.collateralToken.send(receiver, batch.seized);
+        params.collateralToken.push(receiver, batch.seized);
         if (data.length != 0) ILiquidateCallback(msg.sender).onPlimsollLiquidate(batch.repaid, batch.seized, data);
-        params.loanToken.take(msg.sender, batch.repaid);
+        params.loanToken.pull(msg.sender, batch.repaid);
         return (batch.repaid, batch.seized);
     }
 
-    /// @dev Liquidates one loan as far as its health and the rest of the caller's limit allow, or leaves it alone.
-    function _liquidateLoan(Batch memory batch, Market memory m, LiquidationMath.Terms memory terms, address borrower)
-        internal
-    {
+    /// @dev Liquidates one loan as far as its health and the rest of the caller's limit allow, or skips it.
+    function _liquidateLoan(
+        Batch memory batch,
+        Market memory m,
+        LiquidationMath.LiquidationIncentive memory incentive,
+        address borrower
+    ) internal {
         StoredPosition storage stored = _positions[batch.id][borrower];
         (uint256 borrowShares, uint256 collateral) = stored.loadDebt();
         if (borrowShares == 0) return;
         uint256 debt = borrowShares.toDebtUp(m.borrowAssets, m.borrowShares);
         uint256 value = LiquidationMath.valueDown(collateral, batch.price);
-        if (LiquidationMath.isHealthy(debt, value, terms.ltvBps)) return;
+        if (LiquidationMath.isHealthy(debt, value, incentive.ltvBps)) return;
 
-        (uint256 ceiling, uint256 bonus) = LiquidationMath.ceilingOf(terms, debt, value, batch.smallestDebt);
+        (LiquidationMath.Zone zone, uint256 maxRepay, uint256 incentiveFactor) =
+            LiquidationMath.maxRepayOf(incentive, debt, value, batch.minDebt);
         uint256 repaid =
-            LiquidationMath.repayWithinDown(ceiling, bonus, debt, batch.maxRepay - batch.repaid, batch.smallestDebt);
+            LiquidationMath.repayWithinDown(zone, maxRepay, debt, batch.maxRepay - batch.repaid, batch.minDebt);
         uint256 shares;
         uint256 seized;
         uint256 removed = repaid;
-        if (bonus != 0) {
-            // Ramp: collateral for what is repaid.
+        if (zone == LiquidationMath.Zone.Ramp) {
+            // Collateral worth the repayment times the incentive factor.
             shares = repaid == debt ? borrowShares : repaid.toDebtSharesDown(m.borrowAssets, m.borrowShares);
-            seized = FixedPointMathLib.min(LiquidationMath.seizedDown(repaid, bonus, batch.price), collateral);
-        } else if (repaid == ceiling) {
-            // The whole debt, what of it is paid and what is not, for the whole collateral.
+            seized = FixedPointMathLib.min(LiquidationMath.seizedDown(repaid, incentiveFactor, batch.price), collateral);
+        } else if (repaid == maxRepay) {
+            // The whole debt, the part repaid and the part not, for the whole collateral.
             (shares, seized, removed) = (borrowShares, collateral, debt);
         } else {
             // The same part of the debt and of the collateral.
-            shares = borrowShares * repaid / ceiling;
-            seized = collateral * repaid / ceiling;
+            shares = borrowShares * repaid / maxRepay;
+            seized = collateral * repaid / maxRepay;
             removed = FixedPointMathLib.max(repaid, shares.toDebtUp(m.borrowAssets, m.borrowShares));
         }
         if (shares == 0) return;
 
         unchecked {
             m.borrowShares -= shares;
-            uint256 borrowAssets = m.borrowAssets.totalAfter(removed, m.borrowShares);
-            // What goes from the books and does not come in is lost.
+            uint256 borrowAssets = m.borrowAssets.saturatingTotalAfterRepay(removed, m.borrowShares);
+            // Debt that leaves the books without being repaid is lost.
             uint256 badDebt = FixedPointMathLib.zeroFloorSub(m.borrowAssets - borrowAssets, repaid);
             m.borrowAssets = borrowAssets;
             stored.storeDebt(borrowShares - shares, collateral - seized);
@@ -395,10 +405,10 @@ contract Plimsoll is IPlimsoll {
         }
     }
 
-    /// @dev Charges a loss to the reserve, then to the cover, then to the suppliers. Only numbers move: no call could
-    /// fail, run out of gas or re-enter here.
+    /// @dev Charges a loss to the reserve, then to the cover, then to the suppliers. Only storage changes: there is no
+    /// external call that could fail, run out of gas or re-enter.
     function _realiseLoss(MarketId id, address loanToken, Market memory m, uint256 loss) internal {
-        // The reserve pays at the share price from before the loss, and its shares go.
+        // The reserve pays at the share price before the loss, and the shares that it pays with are burned.
         uint256 fromReserve = FixedPointMathLib.min(loss, m.reserveShares.toAssetsDown(m.supplyAssets, m.supplyShares));
         uint256 reserveShares = fromReserve.toSharesUp(m.supplyAssets, m.supplyShares);
         m.reserveShares -= reserveShares;
@@ -438,7 +448,7 @@ contract Plimsoll is IPlimsoll {
         storedMarket.store(m);
         emit CollectReserve(id, recipient, assets, shares);
 
-        params.loanToken.send(recipient, assets);
+        params.loanToken.push(recipient, assets);
     }
 
     /// @inheritdoc IPlimsoll
@@ -446,7 +456,7 @@ contract Plimsoll is IPlimsoll {
         if (assets == 0) revert AmountTooSmall(assets);
         cover[msg.sender][token] += assets;
         emit DepositCover(msg.sender, token, assets);
-        token.take(msg.sender, assets);
+        token.pull(msg.sender, assets);
     }
 
     /// @inheritdoc IPlimsoll
@@ -457,7 +467,7 @@ contract Plimsoll is IPlimsoll {
         if (assets > available) revert InsufficientCover(assets, available);
         cover[msg.sender][token] = available - assets;
         emit WithdrawCover(msg.sender, token, receiver, assets);
-        token.send(receiver, assets);
+        token.push(receiver, assets);
     }
 
     /// @inheritdoc IPlimsoll
@@ -483,10 +493,10 @@ contract Plimsoll is IPlimsoll {
         if (receiver.code.length == 0) revert FlashLoanRefused(receiver);
         emit FlashLoan(msg.sender, receiver, token, assets);
 
-        token.send(receiver, assets);
-        bytes32 answer = IERC3156FlashBorrower(receiver).onFlashLoan(msg.sender, token, assets, 0, data);
-        if (answer != FLASH_LOAN_ANSWER) revert FlashLoanRefused(receiver);
-        token.take(receiver, assets);
+        token.push(receiver, assets);
+        bytes32 result = IERC3156FlashBorrower(receiver).onFlashLoan(msg.sender, token, assets, 0, data);
+        if (result != CALLBACK_SUCCESS) revert FlashLoanRefused(receiver);
+        token.pull(receiver, assets);
         return true;
     }
 
@@ -516,7 +526,7 @@ contract Plimsoll is IPlimsoll {
         if (block.timestamp > authorization.deadline) revert SignatureExpired(authorization.deadline);
         bytes32 structHash = keccak256(abi.encode(AUTHORIZATION_TYPEHASH, authorization));
         bytes32 digest = keccak256(abi.encodePacked("\x19\x01", DOMAIN_SEPARATOR(), structHash));
-        // The nonce is used before the authorizer's code is asked; it is asked statically.
+        // The nonce is used before the authorizer's code is called, which is a static call.
         nonce[authorizer] = expected + 1;
         if (!Signatures.isValid(authorizer, digest, signature)) revert InvalidSignature(authorizer);
         emit UseNonce(authorizer, expected);
@@ -601,7 +611,7 @@ contract Plimsoll is IPlimsoll {
 
     /* SHARED */
 
-    /// @dev Loads the market of these parameters into `m` and brings its interest up to now.
+    /// @dev Loads the market of these parameters into `m` and accrues its interest up to this block.
     function _loadAccrued(MarketParams calldata params, Market memory m)
         internal
         returns (MarketId, StoredMarket storage)
@@ -617,7 +627,8 @@ contract Plimsoll is IPlimsoll {
         return (id, storedMarket);
     }
 
-    /// @dev What lowers a position's health passes here: the collateral must carry the debt at the borrow LTV.
+    /// @dev Every action that lowers a position's health factor ends here: the collateral must cover the debt at the
+    /// borrow LTV and the borrow price.
     function _requireHealthy(MarketParams calldata params, uint256 collateral, uint256 debt) internal view {
         uint256 price = _requirePrice(params.oracle, IOracle(params.oracle).borrowPrice());
         uint256 value = LiquidationMath.valueDown(collateral, price);
@@ -646,12 +657,12 @@ contract Plimsoll is IPlimsoll {
         revert Unauthorized(msg.sender, onBehalf);
     }
 
-    /// @dev Exactly one of the two is meant, and fits 128 bits as everything that is stored does.
-    function _requireOneAmount(uint256 assets, uint256 shares) internal pure {
-        if ((assets == 0) == (shares == 0)) revert AmountAmbiguous(assets, shares);
-        _requireFits(assets | shares);
+    /// @dev Exactly one of the two is not 0.
+    function _requireConsistentInput(uint256 assets, uint256 shares) internal pure {
+        if ((assets == 0) == (shares == 0)) revert InconsistentInput(assets, shares);
     }
 
+    /// @dev The amount fits 128 bits, like every amount that is stored.
     function _requireFits(uint256 amount) internal pure {
         if (amount >> 128 != 0) revert AmountTooLarge(amount);
     }

@@ -1,4 +1,7 @@
-//! Quantities as people read them: exact digits where they fit, cut – never rounded up – where they do not.
+//! Token amounts, prices and health factors, formatted for people and serialised for programs.
+//!
+//! For people (`Display`) a number has the digits that say something; the others are cut off, never rounded up, so that a
+//! health factor below 1 is never shown as 1. For programs (`exact`, JSON) every digit is there, as text.
 
 use std::fmt;
 
@@ -6,40 +9,41 @@ use alloy::primitives::{I256, U256};
 use plimsoll_contracts::quantity::decimal_text;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-/// Digits that are shown behind the point of a number of at least 1, and digits that count of a smaller one.
+/// Decimals that are shown of a number of at least 1, and significant digits that are shown of a smaller one.
 const SHOWN_DIGITS: usize = 4;
-/// Numbers with so many digits before the point are shown without any behind it.
+/// A number with at least this many digits before the point is shown without decimals.
 const LONG_DIGITS: usize = 6;
-/// By how many powers of ten prices and healths are scaled.
+/// Oracle prices are scaled by 1e36.
 const PRICE_DECIMALS: u8 = 36;
+/// Health factors are scaled by 1e18.
 const WAD_DECIMALS: u8 = 18;
 
-/// An amount of a token or coin.
+/// An amount of a token, or of the chain's native token.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Amount {
-    /// In the smallest units.
+    /// Amount in the token's smallest units.
     pub units: U256,
-    /// Of how many decimals.
+    /// Decimals of the token.
     pub decimals: u8,
-    /// Of what.
+    /// Symbol or name of the token.
     pub token: String,
 }
 
-/// An amount that may be owed.
+/// An amount that may be negative, such as a profit or loss.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Balance {
-    /// In the smallest units.
+    /// Amount in the token's smallest units.
     pub units: I256,
-    /// Of how many decimals.
+    /// Decimals of the token.
     pub decimals: u8,
-    /// Of what.
+    /// Symbol or name of the token.
     pub token: String,
 }
 
-/// How many whole loan tokens one whole collateral token is worth.
+/// A market's price, shown as whole loan tokens for one whole collateral token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Price {
-    /// As oracles say it: loan units per collateral unit, 1e36 for 1.
+    /// Price as oracles return it: units of the loan token per unit of the collateral token, 1e36-scaled.
     pub raw: U256,
     /// Decimals of the collateral token.
     pub collateral_decimals: u8,
@@ -47,17 +51,19 @@ pub struct Price {
     pub loan_decimals: u8,
 }
 
-/// A health: 1e18 for 1, the largest number where nothing is owed.
+/// A health factor: value of the collateral × liquidation LTV ÷ debt, 1e18-scaled.
+///
+/// A position is liquidatable where it is below 1. It is `U256::MAX` where there is no debt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Health(pub U256);
 
 impl Amount {
-    /// Units of a token.
+    /// Returns an amount of `units`; the largest amount where `units` does not fit 256 bits.
     pub fn new(units: impl TryInto<U256>, decimals: u8, token: impl Into<String>) -> Self {
         Self { units: units.try_into().unwrap_or(U256::MAX), decimals, token: token.into() }
     }
 
-    /// All digits, without the token.
+    /// Returns all digits as a decimal number, without the token.
     #[must_use]
     pub fn exact(&self) -> String {
         decimal_text(self.units, self.decimals)
@@ -71,7 +77,7 @@ impl fmt::Display for Amount {
 }
 
 impl Balance {
-    /// All digits, without the token.
+    /// Returns all digits as a decimal number, without the token.
     #[must_use]
     pub fn exact(&self) -> String {
         let sign = if self.units.is_negative() { "-" } else { "" };
@@ -88,7 +94,7 @@ impl fmt::Display for Balance {
 }
 
 impl Price {
-    /// All digits; `None` where there is no such price: at 0, and beyond every price.
+    /// Returns all digits as a decimal number; `None` at 0 and at `U256::MAX`, which stand for no price and every price.
     #[must_use]
     pub fn exact(&self) -> Option<String> {
         if self.raw.is_zero() || self.raw == U256::MAX {
@@ -118,7 +124,7 @@ impl fmt::Display for Price {
 }
 
 impl Health {
-    /// All digits; `None` where nothing is owed.
+    /// Returns all digits as a decimal number; `None` where there is no debt.
     #[must_use]
     pub fn exact(self) -> Option<String> {
         (self.0 != U256::MAX).then(|| decimal_text(self.0, WAD_DECIMALS))
@@ -128,14 +134,15 @@ impl Health {
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.exact() {
-            // Cut, so that what is below 1 never looks like 1.
+            // Cut, not rounded: a liquidatable position must not be shown with a health factor of 1.
             Some(digits) => f.write_str(&cut(&digits, SHOWN_DIGITS)),
             None => f.write_str("∞"),
         }
     }
 }
 
-/// A decimal number with groups of thousands, and no more digits than say something.
+/// Formats a decimal number for people: thousands grouped by commas, and no more decimals than are useful. Digits are
+/// cut off, never rounded up.
 #[must_use]
 pub fn readable(digits: &str) -> String {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -157,12 +164,13 @@ pub fn readable(digits: &str) -> String {
     if fraction.is_empty() { grouped } else { format!("{grouped}.{fraction}") }
 }
 
+/// Returns a decimal number with exactly so many decimals; further ones are cut off.
 fn cut(digits: &str, decimals: usize) -> String {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     format!("{whole}.{:0<decimals$}", fraction.get(..decimals).unwrap_or(fraction))
 }
 
-/// What is written for programs: every digit, as a text, beside its token.
+/// Serialises an amount for programs: every digit as text, and the token.
 fn serialize_tokens<S: Serializer>(serializer: S, exact: &str, token: &str) -> Result<S::Ok, S::Error> {
     let mut object = serializer.serialize_struct("Amount", 2)?;
     object.serialize_field("amount", exact)?;
@@ -199,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_cut_and_never_rounded_up() {
+    fn shown_numbers_are_cut_and_never_rounded_up() {
         for (exact, shown) in [
             ("1234567.891", "1,234,567"),
             ("1999.99999", "1,999.99"),
@@ -218,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_is_told_in_whole_tokens() {
+    fn a_price_is_shown_in_whole_tokens() {
         let price = |raw: U256| Price { raw, collateral_decimals: 18, loan_decimals: 6 };
         let raw = U256::from(1_999_500_000_u64) * U256::from(10).pow(U256::from(18));
         assert_eq!(price(raw).exact().unwrap(), "1999.5");
@@ -229,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owed_has_a_sign() {
+    fn a_negative_balance_has_a_sign_and_json_has_every_digit() {
         let balance = Balance { units: I256::try_from(-1_500_000).unwrap(), decimals: 6, token: "USDC".into() };
         assert_eq!((balance.exact().as_str(), balance.to_string().as_str()), ("-1.5", "−1.5 USDC"));
         let json = serde_json::to_string(&Amount::new(1_500_000_u64, 6, "USDC")).unwrap();

@@ -1,4 +1,4 @@
-//! What the parts of a keeper say to one another about a chain: headers, and the events of our contracts.
+//! What the parts of a keeper tell each other about a chain: headers, and events of the followed contracts.
 
 use alloy::{
     primitives::{Address, B256, Log},
@@ -6,51 +6,51 @@ use alloy::{
 };
 use plimsoll_contracts::{IPlimsoll::IPlimsollEvents, IRewards::IRewardsEvents};
 
-/// What of a block's header is needed.
+/// The fields of a block's header that the keeper uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Its height.
+    /// Number of the block.
     pub number: u64,
-    /// Its hash, which says which block of that height it is.
+    /// Hash of the block, which identifies it among blocks of the same number.
     pub hash: B256,
-    /// The hash of the one before.
+    /// Hash of the previous block.
     pub parent_hash: B256,
-    /// Its second.
+    /// Timestamp, in seconds.
     pub timestamp: u64,
-    /// What every unit of gas costs at least in it, in wei; 0 on chains without a base fee.
+    /// Base fee per gas, in wei; 0 on chains without one.
     pub base_fee: u64,
-    /// How much gas it may hold.
+    /// Gas limit of the block.
     pub gas_limit: u64,
-    /// How much gas it holds.
+    /// Gas used in the block.
     pub gas_used: u64,
 }
 
-/// Whose events are followed.
+/// The contracts whose events are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sources {
-    /// The lending core.
+    /// Address of the lending core.
     pub core: Address,
-    /// The staking programmes, where there are any.
+    /// Address of the staking programmes, if there are any.
     pub rewards: Option<Address>,
 }
 
 /// An event of one of the followed contracts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Of the lending core.
+    /// An event of the lending core.
     Core(IPlimsollEvents),
-    /// Of the staking programmes.
+    /// An event of the staking programmes.
     Rewards(IRewardsEvents),
 }
 
 impl Sources {
-    /// The followed contracts.
+    /// Iterates over the addresses of the followed contracts.
     pub fn addresses(&self) -> impl Iterator<Item = Address> {
         [Some(self.core), self.rewards].into_iter().flatten()
     }
 
-    /// Reads a log. `None` where it is of another contract; fails where it is none of the contract's events, which means
-    /// that the address belongs to something else.
+    /// Decodes a log. Returns `None` if it is of another contract. Fails if it is none of the contract's events, which
+    /// means that the address belongs to something else.
     pub fn decode(&self, log: &Log) -> Result<Option<Event>, sol_types::Error> {
         if log.address == self.core {
             return IPlimsollEvents::decode_raw_log(log.topics(), &log.data.data).map(Event::Core).map(Some);

@@ -1,31 +1,39 @@
-//! The keeper: watches a chain, liquidates loans under water, and harvests staking rewards.
+//! The keeper: follows a lending deployment on a chain, liquidates loans, and harvests staking rewards.
 //!
 //! ```text
 //! heads + logs ──► stream ──► book ──► strategies ──► sender ──► chain
-//!                 (canonical,   (exact state,  (pure:       (one nonce owner, journal,
-//!                  reorgs,       ordered)       act / why    fees, replacement, recovery)
-//!                  cursor)                      not)
+//!                 (canonical,   (exact state,  (pure:       (one owner per nonce,
+//!                  reorg-safe,   ordered by     act, or a    journal, fees,
+//!                  cursor)       health)        reason)      replacement, recovery)
 //! ```
 //!
-//! [`stream`] is what happens on the chain, [`math`] the contracts' arithmetic, [`book`] every market, position and
-//! stake, kept from events alone. [`prices`] says what things are worth, [`strategies`] what is worth doing and why the
-//! rest is not. [`sender`] is who sends, [`safety`] what keeps it from that,
-//! [`store`] what is remembered through a restart.
+//! - [`stream`] brings the canonical chain's blocks from endpoints that fail, lag and lie; [`math`] is the contracts'
+//!   arithmetic; [`book`] is every market, position and stake, made from events alone, and [`audit`] compares it with
+//!   the chain.
+//! - [`prices`] reads prices and values tokens, [`strategies`] decide what is worth doing and why the rest is not.
+//! - An [`intent`] goes through [`safety`] to the [`sender`]; [`store`] keeps what must survive a restart.
+//! - [`engine`] joins these parts in one task, and hands [`view`] what is to be shown.
+//! - [`config`] is what an operator sets, [`cli`] the program's commands, [`report`] what they print.
 
 pub mod amount;
+pub mod api;
 pub mod audit;
 pub mod book;
 pub mod chain;
 pub mod cli;
 pub mod config;
+pub mod dashboard;
 pub mod engine;
 pub mod intent;
 pub mod math;
-pub mod outside;
 pub mod prices;
 pub mod report;
 pub mod safety;
 pub mod sender;
+pub mod shutdown;
 pub mod store;
 pub mod strategies;
 pub mod stream;
+pub mod survey;
+pub mod telemetry;
+pub mod view;

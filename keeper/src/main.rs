@@ -1,4 +1,4 @@
-//! `keeper`: watches a chain, liquidates, harvests. Everything is in the library; this only starts it.
+//! The `plimsoll-keeper` program; all of it is in the library.
 
 use std::process::ExitCode;
 

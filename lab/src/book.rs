@@ -22,8 +22,8 @@ use plimsoll_keeper::{
     book::{Block, Book, MarketBook, Position},
     chain::Event,
     math::{
-        debt::{to_debt_shares_up, to_debt_up, total_after},
-        market::Market,
+        debt::{saturating_total_after_repay, to_debt_shares_up, to_debt_up},
+        types::Market,
     },
 };
 use serde::Serialize;
@@ -37,7 +37,7 @@ const EVENTS_PER_BLOCK: u64 = 1_000;
 const BLOCK_SECS: u64 = 12;
 const GENESIS_SECS: u64 = 1_700_000_000;
 /// 100 dollars of 6 decimals.
-const SMALLEST_DEBT: u128 = 100_000_000;
+const MIN_DEBT: u128 = 100_000_000;
 /// Units of an 18-decimal ether for each unit of a 6-decimal dollar, at 2,000 dollars.
 const COLLATERAL_PER_DEBT: u128 = 500_000_000;
 /// What is supplied to the market, in units.
@@ -136,7 +136,7 @@ struct Filling {
 impl Filling {
     /// Creates a market with supply.
     fn new() -> eyre::Result<Self> {
-        let risk = Risk::new(8_000, 8_600, SMALLEST_DEBT)?;
+        let risk = Risk::new(8_000, 8_600, MIN_DEBT)?;
         let curve = RateCurve::new(1_268_391_679, 9_000, 40_000, 500_000)?;
         let [loan_token, collateral_token, oracle] = [1, 2, 3].map(Address::with_last_byte);
         let params = MarketParams::new(loan_token, collateral_token, oracle, risk, curve);
@@ -209,7 +209,7 @@ fn event_of(step: Step, id: B256, market: &MarketBook, totals: &mut Market) -> E
             let shares = borrow_shares / 10;
             let assets = to_debt_up(shares, totals.borrow_assets, totals.borrow_shares);
             totals.borrow_shares -= shares;
-            totals.borrow_assets = total_after(totals.borrow_assets, assets, totals.borrow_shares);
+            totals.borrow_assets = saturating_total_after_repay(totals.borrow_assets, assets, totals.borrow_shares);
             let (assets, shares) = (U256::from(assets), U256::from(shares));
             Event::Core(IPlimsollEvents::Repay(IPlimsoll::Repay {
                 id,
@@ -243,7 +243,7 @@ struct LoanSize {
 fn loan(number: u64) -> LoanSize {
     let drawn = keccak256(number.to_le_bytes());
     let [size, debt, ratio] = [0, 8, 16].map(|from| u128::from(limb(&drawn, from)));
-    let debt = (SMALLEST_DEBT + debt % SMALLEST_DEBT) << (size % 14);
+    let debt = (MIN_DEBT + debt % MIN_DEBT) << (size % 14);
     let millionths = 1_300_000 + ratio % 2_000_000;
     LoanSize { debt, collateral: debt * COLLATERAL_PER_DEBT * millionths / 1_000_000 }
 }

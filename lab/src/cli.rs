@@ -144,7 +144,7 @@ enum Command {
 pub async fn main() -> ExitCode {
     let Arguments { command, as_built } = Arguments::parse();
     match command {
-        Command::Keeper(arguments) => keeper::carry_out(arguments).await,
+        Command::Keeper(arguments) => keeper::execute(arguments).await,
         Command::All { .. } | Command::Book { .. } | Command::Latency { .. } | Command::Burst { .. }
             if cfg!(debug_assertions) && !as_built =>
         {

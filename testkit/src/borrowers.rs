@@ -63,7 +63,7 @@ impl<'a> Borrowers<'a> {
     /// # Errors
     /// When the transaction fails.
     pub async fn deploy(devnet: &'a Devnet, core: Address, transaction_gas: u64) -> eyre::Result<Self> {
-        let address = devnet.deploy("Crowd", core.abi_encode()).await?;
+        let address = devnet.deploy("Borrowers", core.abi_encode()).await?;
         Ok(Self { devnet, address, transaction_gas })
     }
 

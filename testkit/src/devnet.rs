@@ -21,7 +21,7 @@ use crate::{
 /// Contracts that are compiled besides the protocol's own, by file. They are for local chains only.
 const LOCAL_SOURCES: [&str; 7] = [
     "contracts/test/support/MarketMaker.sol",
-    "contracts/test/support/Crowd.sol",
+    "contracts/test/support/Borrowers.sol",
     "contracts/test/support/TestToken.sol",
     "contracts/test/support/OneSlotOracle.sol",
     "contracts/test/support/StakingRewards.sol",

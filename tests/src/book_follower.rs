@@ -22,9 +22,9 @@ use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_keeper::{
     book::Book,
     chain::Sources,
-    engine::{Follower, Loaded, News},
+    engine::{Follower, FollowerEvent, RestoredBook},
     store::{Identity, Store},
-    stream::{Settings, Stream},
+    stream::{Stream, StreamSettings},
 };
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
@@ -38,7 +38,7 @@ async fn main() -> eyre::Result<()> {
     let (core, rewards): (Address, Option<Address>) = (core.parse()?, Some(rewards.parse()?));
 
     let store = Store::open(&PathBuf::from(folder), &Identity { chain_id, genesis, core, rewards })?;
-    let loaded = Loaded::from(&store.checkpoint).await?;
+    let loaded = RestoredBook::load(&store.checkpoint).await?;
     let from = loaded.cursor(first_block);
     say(format_args!("from {}", from.number))?;
     let settings = impatient(chain_id, genesis);
@@ -47,14 +47,14 @@ async fn main() -> eyre::Result<()> {
 }
 
 /// Returns settings with short timeouts, for tests.
-fn impatient(chain_id: u64, genesis: B256) -> Settings {
-    Settings {
+fn impatient(chain_id: u64, genesis: B256) -> StreamSettings {
+    StreamSettings {
         genesis: Some(genesis),
-        poll: Duration::from_millis(40),
-        silence: Duration::from_millis(300),
+        poll_interval: Duration::from_millis(40),
+        max_silence: Duration::from_millis(300),
         rollback_patience: Duration::from_millis(150),
-        longest_reconnect: Duration::from_millis(200),
-        ..Settings::new(chain_id, Duration::from_secs(1))
+        max_reconnect_delay: Duration::from_millis(200),
+        ..StreamSettings::new(chain_id, Duration::from_secs(1))
     }
 }
 
@@ -62,20 +62,20 @@ async fn follow(mut follower: Follower, mut at: Option<B256>) -> eyre::Result<()
     let (mut orders, mut wanted) = (orders(), None);
     loop {
         tokio::select! {
-            step = follower.wait() => match follower.take(step).await? {
-                News::Applied(block) => {
+            step = follower.next_step() => match follower.process(step).await? {
+                FollowerEvent::Applied(block) => {
                     at = Some(block.hash);
                     say(format_args!("applied {}", block.number))?;
                 }
-                News::Undone { to } => {
+                FollowerEvent::Reverted { to } => {
                     at = Some(to.hash);
                     say(format_args!("undone {}", to.number))?;
                 }
-                News::Rebuilt => {
+                FollowerEvent::Reset => {
                     at = None;
                     say("rebuilt")?;
                 }
-                News::Refused => say("refused")?,
+                FollowerEvent::Rejected => say("refused")?,
             },
             order = orders.recv() => match order.as_deref().and_then(|order| order.split_once(' ')) {
                 Some(("rows", hash)) => wanted = Some(hash.parse::<B256>()?),

@@ -12,14 +12,14 @@ use std::{
 use alloy::primitives::{Address, B256, U256};
 use eyre::ContextCompat;
 use plimsoll_keeper::{
-    intent::{Intent, Purpose, Urgency},
-    sender::journal::{Attempt, Entry, Fees, Journal, Kind, Place, State},
+    intent::{Fees, Inclusion, Intent, Priority, Purpose},
+    sender::journal::{Attempt, AttemptKind, EntryState, Journal, JournalEntry},
     store::{AlertQueue, Checkpoint, CheckpointTip, Identity, Image, Notes, SqliteJournal, Store},
 };
 
 const ROWS: u64 = 500;
 const SIGNER: Address = Address::repeat_byte(1);
-const NOWHERE: Place = Place { hash: B256::ZERO, block: 1, block_hash: B256::ZERO };
+const NOWHERE: Inclusion = Inclusion { hash: B256::ZERO, block: 1, block_hash: B256::ZERO };
 
 #[tokio::main]
 async fn main() -> eyre::Result<()> {
@@ -51,10 +51,10 @@ fn images(number: u64, value: u64) -> Vec<Image> {
 async fn write_journal(journal: SqliteJournal, notes: Notes, alerts: AlertQueue) -> eyre::Result<()> {
     let mut stdout = io::stdout();
     for id in journal.next_id().await?.. {
-        journal.record(vec![entry(id, State::Sent)]).await?;
+        journal.record(vec![entry(id, EntryState::Sent)]).await?;
         writeln!(stdout, "sent {id}")?;
         if let Some(earlier) = id.checked_sub(3) {
-            journal.record(vec![entry(earlier, State::Final(NOWHERE))]).await?;
+            journal.record(vec![entry(earlier, EntryState::Final(NOWHERE))]).await?;
             writeln!(stdout, "final {earlier}")?;
         }
         notes.write("number", id.to_string()).await?;
@@ -64,15 +64,15 @@ async fn write_journal(journal: SqliteJournal, notes: Notes, alerts: AlertQueue)
     Ok(())
 }
 
-fn entry(id: u64, state: State) -> Entry {
-    Entry {
+fn entry(id: u64, state: EntryState) -> JournalEntry {
+    JournalEntry {
         id,
         signer: SIGNER,
         nonce: id,
-        turn: 0,
+        replacement_index: 0,
         intent: Intent {
             purpose: Purpose::ClaimOwn { pool: B256::ZERO, reward_token: Address::ZERO },
-            urgency: Urgency::Patient,
+            priority: Priority::Low,
             to: Address::ZERO,
             data: vec![1; 1_000].into(),
             gas_limit: 100_000,
@@ -81,10 +81,10 @@ fn entry(id: u64, state: State) -> Entry {
             deadline: 5,
         },
         attempts: vec![Attempt {
-            kind: Kind::Call,
+            kind: AttemptKind::Call,
             raw: vec![2; 1_200].into(),
             hash: B256::left_padding_from(&id.to_be_bytes()),
-            fees: Fees { max_fee: 2, tip: 1 },
+            fees: Fees { max_fee_per_gas: 2, max_priority_fee_per_gas: 1 },
             block: 5,
         }],
         state,

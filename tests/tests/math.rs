@@ -2,15 +2,18 @@
 
 mod rewards;
 
-use alloy::{primitives::U256, sol};
+use alloy::primitives::U256;
 use plimsoll_contracts::{
     RateCurve, Risk,
+    harness::{
+        self,
+        IMathHarness::{self, Answer, Case},
+    },
     market::{BPS, MAX_LIQUIDATION_LTV_BPS, MAX_RATE_AT_TARGET, MAX_SPEED_PER_YEAR, MAX_STEEPNESS, MIN_RATE_AT_TARGET},
 };
 use plimsoll_keeper::math::{
-    debt, liquidation,
-    market::{Loan, Market},
-    shares,
+    debt, liquidation, shares,
+    types::{Loan, Market},
     wide::to_u128,
 };
 use plimsoll_testkit::devnet::Devnet;
@@ -24,58 +27,6 @@ const CALL_GAS: &str = "2000000000";
 /// The latest timestamp: the contract stores times in 40 bits.
 const MAX_TIME: u64 = (1 << 40) - 1;
 const MAX_FEE_BPS: u64 = 2_500;
-
-sol! {
-    #[sol(rpc)]
-    interface IMathHarness {
-        #[derive(Debug, Default, PartialEq)]
-        struct Market {
-            uint256 supplyAssets;
-            uint256 supplyShares;
-            uint256 borrowAssets;
-            uint256 borrowShares;
-            uint256 lastUpdate;
-            uint256 feeBps;
-            uint256 rateAtTarget;
-            uint256 interestRemainder;
-            uint256 reserveShares;
-        }
-
-        #[derive(Debug)]
-        struct Case {
-            Market market;
-            uint256 curve;
-            uint256 timestamp;
-            uint256 borrowShares;
-            uint256 collateral;
-            uint256 amount;
-            uint256 price;
-            uint256 ltvBps;
-            uint256 smallestDebt;
-            uint256 limit;
-        }
-
-        #[derive(Debug, PartialEq)]
-        struct Answer {
-            Market accrued;
-            uint256 interest;
-            uint256 feeShares;
-            uint256[7] conversions;
-            uint256 debt;
-            uint256 totalAfter;
-            uint256 value;
-            bool healthy;
-            uint256 ceiling;
-            uint256 bonus;
-            uint256 repaid;
-            uint256 seized;
-        }
-
-        function answers(Case[] calldata cases) external pure returns (Answer[] memory all);
-    }
-}
-
-use IMathHarness::{Answer, Case};
 
 /// The keeper's input for a case.
 #[derive(Debug)]
@@ -123,7 +74,7 @@ impl State {
         let liquidation_ltv_bps = u16::try_from(2 + random.below(u64::from(MAX_LIQUIDATION_LTV_BPS) - 1))?;
         let loan = Loan { borrow_shares: random.amount_to(borrow_shares), collateral: random.amount_to(u128::MAX) };
         let most = u128::MAX >> random.below(120);
-        let smallest_debt = random.amount_to(most).max(10_000);
+        let min_debt = random.amount_to(most).max(10_000);
         let mut state = Self {
             market,
             curve,
@@ -131,7 +82,7 @@ impl State {
             loan,
             amount: random.amount_to(u128::MAX),
             price: U256::from(1 + random.amount_to(u128::MAX - 1)) << random.below(129),
-            risk: Risk::new(1, liquidation_ltv_bps, smallest_debt)?,
+            risk: Risk::new(1, liquidation_ltv_bps, min_debt)?,
             limit: random.amount_to(u128::MAX),
         };
         // At most prices a loan is either healthy or insolvent, so half of the prices are near the boundaries of the
@@ -157,7 +108,7 @@ impl State {
             amount: U256::from(self.amount),
             price: self.price,
             ltvBps: U256::from(self.risk.liquidation_ltv_bps()),
-            smallestDebt: U256::from(self.risk.smallest_debt()),
+            minDebt: U256::from(self.risk.min_debt()),
             limit: U256::from(self.limit),
         }
     }
@@ -179,17 +130,17 @@ impl State {
             if owing { debt::to_debt_up(amount, borrow_assets, borrow_shares) } else { 0 },
         ];
         let debt = market.debt_of(self.loan);
-        let terms = liquidation::Terms::of(self.risk);
+        let terms = liquidation::LiquidationIncentive::of(self.risk);
         let value = liquidation::value_down(self.loan.collateral, self.price);
         let healthy = liquidation::is_healthy(debt, value, terms.ltv_bps);
         let (mut ceiling, mut bonus, mut repaid, mut seized) = (0, 0, 0, 0);
         if !healthy {
-            let smallest_debt = self.risk.smallest_debt();
-            let most = liquidation::ceiling_of(&terms, debt, value, smallest_debt);
+            let min_debt = self.risk.min_debt();
+            let most = liquidation::max_repay_of(&terms, debt, value, min_debt);
             ceiling = most.repay;
-            bonus = most.bonus.unwrap_or_default();
-            repaid = liquidation::repay_within_down(most, debt, self.limit, smallest_debt);
-            seized = most.bonus.map_or(0, |bonus| liquidation::seized_down(repaid, bonus, self.price));
+            bonus = most.incentive_factor().unwrap_or_default();
+            repaid = liquidation::repay_within_down(most, debt, self.limit, min_debt);
+            seized = most.incentive_factor().map_or(0, |bonus| liquidation::seized_down(repaid, bonus, self.price));
         }
         Answer {
             accrued: stored(&market),
@@ -197,19 +148,23 @@ impl State {
             feeShares: U256::from(accrued.fee_shares),
             conversions: conversions.map(U256::from),
             debt: U256::from(debt),
-            totalAfter: U256::from(debt::total_after(borrow_assets, debt, borrow_shares - self.loan.borrow_shares)),
+            totalAfterRepay: U256::from(debt::saturating_total_after_repay(
+                borrow_assets,
+                debt,
+                borrow_shares - self.loan.borrow_shares,
+            )),
             value: U256::from(value),
             healthy,
-            ceiling: U256::from(ceiling),
-            bonus: U256::from(bonus),
+            maxRepay: U256::from(ceiling),
+            incentiveFactor: U256::from(bonus),
             repaid: U256::from(repaid),
             seized: U256::from(seized),
         }
     }
 }
 
-fn stored(market: &Market) -> IMathHarness::Market {
-    IMathHarness::Market {
+fn stored(market: &Market) -> harness::Market {
+    harness::Market {
         supplyAssets: U256::from(market.supply_assets),
         supplyShares: U256::from(market.supply_shares),
         borrowAssets: U256::from(market.borrow_assets),
@@ -240,8 +195,8 @@ async fn the_keeper_computes_what_the_contracts_compute() -> eyre::Result<()> {
         assert_eq!(answers.len(), states.len());
         for (state, answer) in states.iter().zip(answers) {
             if !answer.healthy {
-                let below_ceiling = usize::from(answer.repaid < answer.ceiling);
-                unhealthy[if answer.bonus.is_zero() { 2 } else { below_ceiling }] += 1;
+                let below_ceiling = usize::from(answer.repaid < answer.maxRepay);
+                unhealthy[if answer.incentiveFactor.is_zero() { 2 } else { below_ceiling }] += 1;
             }
             assert_eq!(state.answer(), storable(answer), "{state:?}");
         }

@@ -15,10 +15,8 @@ const TARGET: usize = 40;
 const STEEPNESS: usize = 56;
 const SPEED: usize = 80;
 
-fn risk(borrow_ltv: u64, liquidation_ltv: u64, smallest_debt: u128) -> U256 {
-    (U256::from(borrow_ltv) << BORROW_LTV)
-        | (U256::from(liquidation_ltv) << LIQUIDATION_LTV)
-        | U256::from(smallest_debt)
+fn risk(borrow_ltv: u64, liquidation_ltv: u64, min_debt: u128) -> U256 {
+    (U256::from(borrow_ltv) << BORROW_LTV) | (U256::from(liquidation_ltv) << LIQUIDATION_LTV) | U256::from(min_debt)
 }
 
 fn curve(start: u64, target: u64, steepness: u64, speed: u64) -> U256 {

@@ -85,10 +85,10 @@ async fn enqueue(provider: &DynProvider, from: Address, calls: [(Address, Vec<u8
 async fn real_loans_have_aaves_health_and_only_the_unhealthy_are_liquidated() -> eyre::Result<()> {
     let Some(file) = support::data_file("positions/lido_aave_steth_aave_v3.csv.gz")? else { return Ok(()) };
     let loans = read_loans(file)?;
-    let smallest_debt = u128::from(10u64.pow(u32::from(DECIMALS)));
+    let min_debt = u128::from(10u64.pow(u32::from(DECIMALS)));
     // Accounts without a counterpart here are left out: those without debt, or with a threshold that no market can
     // have.
-    let loans: Vec<_> = loans.into_iter().filter(|loan| loan.debt >= U256::from(smallest_debt)).collect();
+    let loans: Vec<_> = loans.into_iter().filter(|loan| loan.debt >= U256::from(min_debt)).collect();
     ensure!(loans.len() > 400, "only {} loans were read", loans.len());
 
     let devnet = Devnet::start_with(&["--gas-limit", BLOCK_GAS_LIMIT]).await?;
@@ -113,7 +113,7 @@ async fn real_loans_have_aaves_health_and_only_the_unhealthy_are_liquidated() ->
     let mut markets = Vec::new();
     for (threshold_bps, loans) in by_threshold {
         let borrow_ltv_bps = u16::try_from(u32::from(threshold_bps) * BORROW_TO_LIQUIDATION_BPS / BPS)?;
-        let risk = Risk::new(borrow_ltv_bps, threshold_bps, smallest_debt)?;
+        let risk = Risk::new(borrow_ltv_bps, threshold_bps, min_debt)?;
         let curve = RateCurve::new(MIN_RATE_AT_TARGET, 9_000, BPS, 0)?;
         let params = MarketParams::new(loan_token, collateral_token, oracle, risk, curve);
         mined(plimsoll.createMarket(params.clone()).from(lender)).await?;

@@ -41,7 +41,7 @@ sol! {
         function drift(
             uint256 rateAtTarget, int256 distance, uint256 speedPerYear, uint256 elapsed, uint256 times
         ) external pure returns (uint256 average, uint256 end);
-        function maxBonus(uint256 liquidationLtvBps) external pure returns (uint256);
+        function maxIncentiveFactor(uint256 liquidationLtvBps) external pure returns (uint256);
     }
 }
 
@@ -171,7 +171,7 @@ async fn the_highest_incentive_factor_is_morphos() -> eyre::Result<()> {
     let Some(vectors) = Vectors::open().await? else { return Ok(()) };
     for known in vectors.list("/morpho_adaptive_curve_irm/liquidation_incentive_factor")? {
         let ltv_bps = unsigned(&known["lltv"])? * U256::from(10_000) / U256::from(WAD);
-        assert_eq!(ask!(vectors.maxBonus(ltv_bps))?, unsigned(&known["LIF"])?);
+        assert_eq!(ask!(vectors.maxIncentiveFactor(ltv_bps))?, unsigned(&known["LIF"])?);
     }
     Ok(())
 }

@@ -11,29 +11,30 @@ import {IBackstop} from "../interfaces/IBackstop.sol";
 import {IPlimsoll} from "../interfaces/IPlimsoll.sol";
 import {MarketId} from "../types/MarketParams.sol";
 
-/// @title Backstop
-/// @notice See `IBackstop`, and `IERC4626` for the standard half, which OpenZeppelin's contract carries out.
-/// @dev All assets are in the core, as a number: `totalAssets` reads it, losses lower it, and tokens that somebody
-/// sends here or there change nothing. A million virtual shares and one virtual asset set the first price, as in the
-/// core.
+/// @title Backstop vault for the bad debt of chosen markets.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice See `IBackstop`, and `IERC4626` for the standard functions, which OpenZeppelin's contract implements.
+/// @dev All assets are cover in the core: `totalAssets` reads it, losses lower it, and tokens sent to the vault or to
+/// the core change nothing. A million virtual shares and one virtual asset set the initial share price, as in the core.
 ///
-/// Tokens are called before any number moved or after all did, shares and cover together, so that a price read from
-/// within a callback is true. The lock keeps a caller from moving the price between the moment a deposit is priced and
-/// the moment it is booked.
+/// Tokens are called before shares and cover change or after both did, so a price read during a callback is correct.
+/// The lock prevents a caller from changing the price between the pricing of a deposit and its execution.
 contract Backstop is IBackstop, ERC4626, ReentrancyGuardTransient {
     using SafeCast for uint256;
     using SafeERC20 for IERC20;
 
-    /// @dev What stays out of losses' reach: a hundredth of what is put in.
+    /// @dev A hundredth of all deposits and income is out of reach of losses.
     uint256 internal constant FLOOR_DIVISOR = 100;
     uint256 internal constant MIN_TIME_SECS = 1 days;
     uint256 internal constant MAX_TIME_SECS = 60 days;
-    /// @dev How long depositors have, after a higher limit was announced, to start a cooldown whose whole window they
-    /// can use before it takes effect.
+    /// @dev The time that depositors have, after a higher limit was announced, to start a cooldown whose whole window
+    /// ends before the limit can be applied.
     uint256 internal constant NOTICE_SECS = 1 days;
     uint8 internal constant SHARE_DECIMALS_OFFSET = 6;
-    /// @dev What deposits may lead to. Shares then fit `StoredCooldown`; the vault would have to be filled and emptied
-    /// a dozen times over, each time losing all but a hundredth, before the bound on shares stood in a deposit's way.
+    /// @dev The bounds of total assets and shares, so that shares fit `StoredCooldown`. The bound on shares could
+    /// affect a deposit only after the vault was filled and emptied a dozen times, losing all but a hundredth each
+    /// time.
     uint256 internal constant MAX_ASSETS = type(uint128).max;
     uint256 internal constant MAX_SHARES = type(uint192).max;
 
@@ -78,7 +79,7 @@ contract Backstop is IBackstop, ERC4626, ReentrancyGuardTransient {
         WINDOW_SECS = windowSecs_;
         curator = firstCurator;
         emit CuratorshipTransferred(address(0), firstCurator);
-        // The core takes what is deposited; nothing else ever lies here.
+        // The core pulls deposits and income; the vault holds no other tokens.
         IERC20(asset_).forceApprove(plimsoll_, type(uint256).max);
     }
 
@@ -105,14 +106,14 @@ contract Backstop is IBackstop, ERC4626, ReentrancyGuardTransient {
         return Cooldown({shares: stored.shares, opensAt: stored.opensAt, closesAt: stored.opensAt + WINDOW_SECS});
     }
 
-    /// @notice Shares that are cooling down and whose window is open.
+    /// @notice Returns the shares in cooldown if their window is open, else 0.
     function maxRedeem(address account) public view override returns (uint256) {
         Cooldown memory c = cooldown(account);
         return block.timestamp < c.opensAt || block.timestamp > c.closesAt ? 0 : c.shares;
     }
 
-    /// @dev What leaves an account leaves its cooldown first, and what enters does not join: so shares that came into
-    /// an open window never leave through it, whatever is sent to and fro.
+    /// @dev Shares that leave an account are subtracted from its cooldown first, and shares that it receives are not
+    /// added: so shares received during an open window cannot be redeemed in it, whatever transfers are made.
     function _update(address from, address to, uint256 shares) internal override {
         super._update(from, to, shares);
         uint256 cooling = _cooldowns[from].shares;
@@ -121,22 +122,23 @@ contract Backstop is IBackstop, ERC4626, ReentrancyGuardTransient {
 
     /* THE VAULT */
 
-    /// @notice The cover in the core: no tokens lie here, and those that somebody sends do not count.
+    /// @notice Returns the vault's cover in the core. The vault holds no tokens, and tokens sent to it do not count.
     function totalAssets() public view override returns (uint256) {
         return PLIMSOLL.cover(address(this), asset());
     }
 
-    /// @notice What may still be deposited before a bound is reached.
+    /// @notice Returns the assets that may still be deposited before a bound is reached.
     function maxDeposit(address) public view override returns (uint256) {
         return FixedPointMathLib.min(_assetsLeft(), _convertToAssets(_sharesLeft(), Math.Rounding.Floor));
     }
 
-    /// @notice What may still be minted before a bound is reached.
+    /// @notice Returns the shares that may still be minted before a bound is reached.
     function maxMint(address) public view override returns (uint256) {
         return FixedPointMathLib.min(_sharesLeft(), _convertToShares(_assetsLeft(), Math.Rounding.Floor));
     }
 
-    /// @dev The shares are minted before the core takes the tokens: it books them first and calls the token then.
+    /// @dev The shares are minted before the core pulls the tokens, since the core adds the cover before it calls the
+    /// token.
     function _deposit(address caller, address receiver, uint256 assets, uint256 shares) internal override nonReentrant {
         if (shares == 0) revert AmountTooSmall(assets);
         IERC20(asset()).safeTransferFrom(caller, address(this), assets);
@@ -153,7 +155,8 @@ contract Backstop is IBackstop, ERC4626, ReentrancyGuardTransient {
         super._withdraw(caller, receiver, owner, assets, shares);
     }
 
-    /// @dev Takes the same part of the floor as of the cover. Shares worth less than a unit are worth nothing.
+    /// @dev Withdraws cover and lowers the floor by the same part. Shares worth less than a unit are redeemed for
+    /// nothing.
     function _transferOut(address to, uint256 assets) internal override {
         if (assets == 0) return;
         uint256 covered = totalAssets();
@@ -188,8 +191,8 @@ contract Backstop is IBackstop, ERC4626, ReentrancyGuardTransient {
         return _mulDivSaturated(shares, totalAssets() + 1, totalSupply() + 10 ** SHARE_DECIMALS_OFFSET, rounding);
     }
 
-    /// @dev x·y/d, or the largest number where that is larger: a view is to answer whatever it is asked, and no deposit
-    /// comes near.
+    /// @dev Returns x·y/d, or the largest number if that is larger, so that views do not revert. No deposit comes near
+    /// it.
     function _mulDivSaturated(uint256 x, uint256 y, uint256 d, Math.Rounding rounding) internal pure returns (uint256) {
         if (y > d && x > Math.mulDiv(type(uint256).max, d, y)) return type(uint256).max;
         return Math.mulDiv(x, y, d, rounding);
@@ -268,7 +271,7 @@ contract Backstop is IBackstop, ERC4626, ReentrancyGuardTransient {
         pendingCurator = address(0);
     }
 
-    /* WHAT IT IS MADE OF */
+    /* IMMUTABLES */
 
     /// @inheritdoc IBackstop
     function plimsoll() external view returns (address) {

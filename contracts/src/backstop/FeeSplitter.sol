@@ -10,10 +10,12 @@ import {IFeeSplitter} from "../interfaces/IFeeSplitter.sol";
 import {IPlimsoll} from "../interfaces/IPlimsoll.sol";
 import {MarketParams} from "../types/MarketParams.sol";
 
-/// @title FeeSplitter
+/// @title Splitter of markets' fees between a backstop and a treasury.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
 /// @notice See `IFeeSplitter`.
-/// @dev It divides its balance, not what it collected itself: anybody may have the core pay a market's reserve out.
-/// The lock keeps a token's callback from dividing one part again before the other went out.
+/// @dev Divides its balance instead of the amounts that it collected, since anyone may make the core pay a reserve out.
+/// The lock prevents a token's callback from dividing one part again before the other is sent.
 contract FeeSplitter is IFeeSplitter, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
@@ -25,8 +27,8 @@ contract FeeSplitter is IFeeSplitter, ReentrancyGuardTransient {
     address internal immutable ASSET;
     uint256 internal immutable TREASURY_BPS;
 
-    /// @dev What rounding has kept from the treasury, in units / 10,000: without it, somebody who collects unit by unit
-    /// would leave it nothing.
+    /// @dev The treasury's part below one unit that is carried over, in units / 10,000: without it, collecting unit by
+    /// unit would leave the treasury nothing.
     uint256 internal _treasuryRemainder;
 
     constructor(address backstop_, address treasury_, uint256 treasuryBps_) {
@@ -57,14 +59,14 @@ contract FeeSplitter is IFeeSplitter, ReentrancyGuardTransient {
         if (toTreasury != 0) IERC20(token).safeTransfer(TREASURY, toTreasury);
     }
 
-    /// @dev At most `assets`, since the remainder is less than a unit.
+    /// @dev Returns the treasury's part of an amount: at most `assets`, since the remainder is less than a unit.
     function _treasuryPart(uint256 assets) internal returns (uint256 part) {
         uint256 exact = assets * TREASURY_BPS + _treasuryRemainder;
         part = exact / BPS;
         _treasuryRemainder = exact % BPS;
     }
 
-    /* WHAT IT IS MADE OF */
+    /* IMMUTABLES */
 
     /// @inheritdoc IFeeSplitter
     function plimsoll() external view returns (address) {

@@ -3,34 +3,38 @@ pragma solidity ^0.8.0;
 
 import {MarketId} from "../types/MarketParams.sol";
 
-/// @title A backstop: depositors who pay for the bad debt of chosen markets, and earn part of those markets' income
-/// @notice An ERC-4626 vault (see `IERC4626` for that half) for one loan token, whose assets are its cover in the core.
-/// A loss lowers that number inside the liquidation that realises it, without a call to the vault, and so lowers what
-/// all shares are worth, those on their way out included. Nothing else can take from the vault but its shares' holders.
+/// @title Backstop vault for the bad debt of chosen markets.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice An ERC-4626 vault (see `IERC4626` for the standard functions) of one loan token. Its depositors pay for the
+/// bad debt of the covered markets and earn part of their interest. Its assets are its cover in the core. A loss lowers
+/// the cover within the liquidation that realises it, without a call to the vault, and so lowers the value of all
+/// shares, those in cooldown included. Only holders of shares can withdraw from the vault otherwise.
 ///
-/// Leaving takes notice, and so does everything else that would pull cover away from lenders or put depositors at new
-/// risk:
-///  - a depositor starts a cooldown for a number of shares, waits it out, and leaves within the window that follows;
-///  - the curator announces a market's limit. Lowering it takes as long as a cooldown; raising it, or covering another
-///    market, takes longer than cooldown and window together, so that who disagrees can be gone before.
+/// Every action that removes cover from lenders, or exposes depositors to a new risk, takes notice:
+///  - A depositor starts a cooldown for a number of shares, waits until it ends, and redeems within the window that
+///    follows.
+///  - The curator announces a market's limit. Lowering it takes as long as a cooldown; raising it, or covering another
+///    market, takes longer than cooldown and window together, so that depositors who disagree can redeem before.
 ///
-/// A hundredth of what was put in stays out of every loss's reach. Without that remnant, shares would be worth nothing
-/// after a total loss, and the next depositor would get all of them, and the income to come, for one unit.
+/// A hundredth of all deposits is out of reach of losses. Without this floor, shares would be worthless after a total
+/// loss, and the next depositor would get almost all shares, and the future income, for one unit.
 ///
-/// Amounts are rounded against the caller. The token must move exactly what it is asked to, as in the core.
+/// Amounts are rounded against the caller. A transfer of the token must move exactly the requested amount, as in the
+/// core.
 interface IBackstop {
-    /// @notice Shares on their way out.
-    /// @param shares how many may leave: those chosen, less what left the account since
-    /// @param opensAt the first second at which they may
-    /// @param closesAt the last second at which they may
+    /// @notice Shares in cooldown.
+    /// @param shares that may be redeemed: those chosen, less those that have left the account since
+    /// @param opensAt the first second at which they may be redeemed
+    /// @param closesAt the last second at which they may be redeemed
     struct Cooldown {
         uint256 shares;
         uint256 opensAt;
         uint256 closesAt;
     }
 
-    /// @notice A market's coming limit. All zero where none is announced.
-    /// @param limit how much of the cover the market may use from when this is applied
+    /// @notice A market's announced limit. All 0 if none is announced.
+    /// @param limit how much of the cover the market's losses may use once this is applied
     /// @param opensAt the first second at which it may be applied
     /// @param closesAt the last second at which it may be applied
     struct Announcement {
@@ -39,27 +43,27 @@ interface IBackstop {
         uint256 closesAt;
     }
 
-    /// @notice An account's cooldown began, in place of any other; `shares` 0 ended it. From then on it falls by what
-    /// the account transfers and redeems.
+    /// @notice An account's cooldown started and replaced any other; `shares` 0 ended it. Transfers and redemptions of
+    /// the account lower it.
     event StartCooldown(address indexed account, uint256 shares, uint256 opensAt, uint256 closesAt);
-    /// @notice Somebody added to what all shares are worth.
+    /// @notice Income was added to the value of all shares.
     event AddIncome(address indexed payer, uint256 assets);
-    /// @notice A market's limit was announced, in place of any other announcement for it.
+    /// @notice A market's limit was announced; this replaced any other announcement for the market.
     event AnnounceLimit(MarketId indexed id, uint256 limit);
     event CancelLimit(MarketId indexed id);
-    /// @notice A market's limit in the core is now this.
+    /// @notice A market's limit in the core was set.
     event ApplyLimit(MarketId indexed id, uint256 limit);
     event CuratorshipTransferStarted(address indexed curator, address indexed pendingCurator);
     event CuratorshipTransferred(address indexed previousCurator, address indexed newCurator);
 
     error ZeroAddress();
-    /// @notice The window must last a day at least, the cooldown as long as the window at least, and 60 days at most.
+    /// @notice The window must be at least a day, and the cooldown at least as long as the window and at most 60 days.
     error InvalidTimes(uint256 cooldownSecs, uint256 windowSecs);
     /// @notice The amount is 0, or is worth less than one share.
     error AmountTooSmall(uint256 assets);
-    /// @notice Nobody holds shares, so the income would be nobody's. Deposit first.
+    /// @notice There are no shares that the income could belong to: deposit first.
     error NoShares();
-    /// @notice One cannot let more shares cool down than one holds.
+    /// @notice The account holds fewer shares than its cooldown would have.
     error InsufficientShares(uint256 shares, uint256 available);
     error NotCurator(address caller);
     error NotPendingCurator(address caller);
@@ -71,63 +75,66 @@ interface IBackstop {
 
     /* LEAVING */
 
-    /// @notice Lets this many of the caller's shares cool down, in place of those that did before; 0 ends it. They stay
-    /// the caller's and can be slashed until they are redeemed. Shares that come later do not join them; a transfer
-    /// takes from them first.
+    /// @notice Starts a cooldown for this many of the caller's shares, which replaces any other; 0 ends it. The shares
+    /// remain the caller's and pay for losses until they are redeemed. Shares received later are not part of the
+    /// cooldown; transferred shares are subtracted from it first.
     function startCooldown(uint256 shares) external;
 
-    /// @notice An account's cooldown; all 0 where none was started or nothing is left of it.
+    /// @notice Returns an account's cooldown; all 0 if there is none.
     function cooldown(address account) external view returns (Cooldown memory);
 
     /* INCOME */
 
-    /// @notice Adds to what all shares are worth, from the caller's tokens. Joining just before and leaving right after
-    /// does not work: leaving takes a cooldown.
+    /// @notice Pulls income from the caller and adds it to the value of all shares. It cannot be sandwiched by a
+    /// deposit and a redemption, since redeeming takes a cooldown.
     function addIncome(uint256 assets) external;
 
     /* COVERED MARKETS */
 
-    /// @notice Announces how much of the cover a market may use, 0 for none; what losses use up lowers it. The market's
-    /// loan token must be the vault's asset. A market is covered only when the core's owner, too, chose this backstop.
+    /// @notice Announces how much of the cover a market's losses may use, 0 for none; losses lower the limit. The
+    /// market's loan token must be the vault's asset. A market is covered only if the core's owner has also chosen this
+    /// backstop.
     function announceLimit(MarketId id, uint256 limit) external;
 
-    /// @notice Takes back an announcement.
+    /// @notice Cancels an announcement.
     function cancelLimit(MarketId id) external;
 
-    /// @notice Carries out an announcement when its time has come. Anybody may. It lapses after as long as a
-    /// depositor's window, so that no old announcement lies ready to be used just ahead of a loss.
+    /// @notice Applies an announced limit within its window. Anyone may call it. An announcement lapses after as long
+    /// as a depositor's window, so that no old announcement can be used just ahead of a loss.
     function applyLimit(MarketId id) external;
 
-    /// @notice What is announced for a market. Whether it raises or lowers the limit, and so its time, is judged
-    /// against what losses have left of the limit now.
+    /// @notice Returns a market's announced limit. Whether it raises or lowers the limit, and so when it opens, depends
+    /// on the current limit, after losses.
     function announcedLimit(MarketId id) external view returns (Announcement memory);
 
-    /// @notice How much more of the cover a market may use.
+    /// @notice Returns how much of the cover a market's losses may still use.
     function limit(MarketId id) external view returns (uint256);
 
-    /* CURATOR: a timelock in production. */
+    /* CURATOR: a timelock in production */
 
     /// @notice Offers the curatorship to another account, which has to accept it.
     function transferCuratorship(address newCurator) external;
 
-    /// @notice Accepts the curatorship.
+    /// @notice Accepts the curatorship. Reverts unless the caller is the pending curator.
     function acceptCuratorship() external;
 
+    /// @notice Returns the curator.
     function curator() external view returns (address);
 
+    /// @notice Returns the account to which the curatorship is offered; 0 for none.
     function pendingCurator() external view returns (address);
 
-    /* WHAT IT IS MADE OF */
+    /* IMMUTABLES */
 
-    /// @notice The core, which keeps the vault's assets.
+    /// @notice Returns the core, which holds the vault's assets.
     function plimsoll() external view returns (address);
 
-    /// @notice How long shares cool down, and how long before it takes effect a lower limit is announced.
+    /// @notice Returns the length of a cooldown, which is also the notice of a lower limit, in seconds.
     function cooldownSecs() external view returns (uint256);
 
-    /// @notice For how long shares may leave after their cooldown.
+    /// @notice Returns the length of the window for redeeming after a cooldown, in seconds.
     function windowSecs() external view returns (uint256);
 
-    /// @notice How long before it takes effect a higher limit is announced: cooldown, window and a day to notice.
+    /// @notice Returns the notice of a higher limit, in seconds: cooldown, window and a day.
     function raiseDelaySecs() external view returns (uint256);
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.0;
 
-/// @title ERC-4626 with its ERC-20 shares, in one piece
-/// @notice What the standard says, with the errors of the implementation that `Backstop` stands on. One interface that
-/// inherits nothing, since bindings are made from single interfaces.
+/// @title ERC-4626 vault and its ERC-20 shares.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice The functions and events of the standards, with the errors of the implementation that `Backstop` uses. One
+/// interface without inheritance, since bindings are generated from single interfaces.
 interface IERC4626 {
     event Transfer(address indexed from, address indexed to, uint256 value);
     event Approval(address indexed owner, address indexed spender, uint256 value);

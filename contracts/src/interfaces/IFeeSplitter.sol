@@ -3,35 +3,39 @@ pragma solidity ^0.8.0;
 
 import {MarketParams} from "../types/MarketParams.sol";
 
-/// @title Divides markets' income between a backstop and the treasury
-/// @notice Made to be the fee recipient of markets that lend the backstop's asset. The parts are fixed for ever,
-/// anybody may call, and over time the division is exact however small the amounts: what rounding leaves is carried on
-/// to the next. Whatever other token gets here goes to the treasury, so that nothing is stuck.
+/// @title Splitter of markets' fees between a backstop and a treasury.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Intended as the fee recipient of markets whose loan token is the backstop's asset. The parts are immutable,
+/// anyone may call it, and over time the division is exact even for small amounts: the remainder of a division is
+/// carried over to the next. Any other token goes to the treasury, so that no token is stuck.
 interface IFeeSplitter {
-    /// @notice All that was here of a token went out.
+    /// @notice The whole balance of a token was distributed.
     event Distribute(address indexed token, uint256 toBackstop, uint256 toTreasury);
 
     error ZeroAddress();
-    /// @notice The treasury's part is at most 10,000 basis points.
+    /// @notice The treasury's part exceeds 10,000 basis points.
     error InvalidPart(uint256 treasuryBps);
 
-    /// @notice Collects a market's reserve above its floor and distributes it. Fails while nobody holds shares of the
-    /// backstop; until then the reserve stays where it cushions losses.
+    /// @notice Collects a market's reserve above its floor and distributes it. Reverts while the backstop has no
+    /// shares; the reserve then remains in the market, where it pays for losses.
     function collect(MarketParams calldata params) external returns (uint256 toBackstop, uint256 toTreasury);
 
-    /// @notice Distributes all that is here of a token.
+    /// @notice Distributes the whole balance of a token.
     function distribute(address token) external returns (uint256 toBackstop, uint256 toTreasury);
 
-    /// @notice The core, whose markets pay in.
+    /// @notice Returns the core, whose markets pay the fees.
     function plimsoll() external view returns (address);
 
+    /// @notice Returns the backstop.
     function backstop() external view returns (address);
 
+    /// @notice Returns the treasury.
     function treasury() external view returns (address);
 
-    /// @notice The token of which the backstop gets its part: its asset.
+    /// @notice Returns the token that is divided: the backstop's asset.
     function asset() external view returns (address);
 
-    /// @notice The treasury's part; the rest is the backstop's.
+    /// @notice Returns the treasury's part, in basis points; the rest is the backstop's.
     function treasuryBps() external view returns (uint256);
 }

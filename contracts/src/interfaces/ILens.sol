@@ -4,20 +4,21 @@ pragma solidity ^0.8.0;
 import {Market} from "../types/Market.sol";
 import {MarketId, MarketParams} from "../types/MarketParams.sol";
 
-/// @title Lens: many markets, or many positions, in one call
-/// @notice Reads the core and computes what it would compute in this block, with its own arithmetic. No call reverts,
-/// whatever the ids, the accounts and the oracles: a market that does not exist gives an empty line, and an oracle that
-/// reverts, burns gas or answers a megabyte spoils nothing but its own prices.
+/// @title Batch views of markets and positions.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Reads the core and computes the core's results for this block, with the core's own libraries. No call
+/// reverts, whatever the ids, the accounts and the oracles: a market that does not exist results in an empty line, and
+/// an oracle that reverts, burns gas or returns a megabyte affects only its own prices.
 ///
-/// Rates are 1e18 per second. A line stands where its id or account stood in the question.
+/// Rates are 1e18-scaled per second. Lines are in the order of the ids or accounts that were passed.
 interface ILens {
-    /// @notice How reading a price went.
-    /// `Ok`: the price can be relied on as far as the oracle can.
-    /// `Reverted`: the oracle refused, or used up the gas that it was given.
-    /// `NoAnswer`: there is no contract any more, or what it answered is shorter than a word.
+    /// @notice The outcome of reading a price.
+    /// `Ok`: the oracle returned a price.
+    /// `Reverted`: the oracle reverted, or used up the gas that it was given.
+    /// `NoAnswer`: the oracle has no code, or returned less than a word.
     /// `Zero`: the price is 0, which the core refuses.
-    /// `TooLittleGas`: the call to the lens had too little gas left to ask; ask again with more, or about fewer
-    /// markets.
+    /// `TooLittleGas`: too little gas was left to call the oracle; call the lens with more gas or for fewer markets.
     enum PriceStatus {
         Ok,
         Reverted,
@@ -26,24 +27,24 @@ interface ILens {
         TooLittleGas
     }
 
-    /// @notice A price, or why there is none.
+    /// @notice A price, or the reason why there is none.
     /// @param price loan units per collateral unit × 1e36; 0 unless `Ok`
-    /// @param errorData the first 32 bytes that the oracle reverted with: the selector of its error and what of the
-    /// arguments fits; 0 unless `Reverted`
+    /// @param errorData the first 32 bytes of the oracle's revert data: the selector of its error and the beginning of
+    /// the arguments; 0 unless `Reverted`
     struct PriceReading {
         PriceStatus status;
         uint256 price;
         bytes32 errorData;
     }
 
-    /// @notice A market. All 0 but the id where there is none.
-    /// @param stored as of its last update
-    /// @param accrued as it would be stored now
-    /// @param utilisation which part of the supply is lent out, 1e18 is all, rounded down
-    /// @param borrowRatePerSecond what borrowing costs now
-    /// @param supplyRatePerSecond what supplying earns now, the fee taken off, rounded down
-    /// @param backstop which vault covers bad debt; 0 for none
-    /// @param availableCover how much of the next bad debt that vault would pay
+    /// @notice A market. All 0 except the id if the market does not exist.
+    /// @param stored the market as of its last update
+    /// @param accrued the market with its interest up to this block
+    /// @param utilisation borrow assets ÷ supply assets, 1e18-scaled, rounded down
+    /// @param borrowRatePerSecond the borrow rate in this block
+    /// @param supplyRatePerSecond the supply rate in this block, after the fee, rounded down
+    /// @param backstop the vault that covers bad debt; 0 for none
+    /// @param availableCover the most that the vault would pay for the next bad debt
     struct MarketLine {
         MarketId id;
         MarketParams params;
@@ -58,8 +59,8 @@ interface ILens {
         PriceReading borrowPrice;
     }
 
-    /// @notice All markets asked for, and the block that they were read in.
-    /// @param blockNumber as contracts see it, which on some second layers is the first layer's
+    /// @notice Markets and the block in which they were read.
+    /// @param blockNumber the EVM's block number, which on some second layers is the first layer's
     struct Snapshot {
         uint256 blockNumber;
         uint256 timestamp;
@@ -67,14 +68,15 @@ interface ILens {
         MarketLine[] markets;
     }
 
-    /// @notice An account's position in a market, interest up to now included.
-    /// @param supplyAssets what the supply shares are worth, rounded down
-    /// @param debt what the borrow shares owe, rounded up
-    /// @param collateralValue in loan token, at the liquidation price; 0 without a price
-    /// @param health value × liquidation LTV ÷ debt, 1e18 is 1, rounded down: below 1e18 exactly where the core
-    /// liquidates. The largest number without debt; 0 without a price
-    /// @param waterlinePrice the highest liquidation price at which the core liquidates the position in this block; 0
-    /// where none does, the largest number where every price does. Needs no price
+    /// @notice An account's position in a market, with interest up to this block.
+    /// @param supplyAssets the assets of the supply shares, rounded down
+    /// @param debt the debt of the borrow shares, rounded up
+    /// @param collateralValue in units of the loan token, at the liquidation price; 0 without a price
+    /// @param health the health factor: collateral value × liquidation LTV ÷ debt, 1e18-scaled, rounded down. Below
+    /// 1e18 exactly if the position is liquidatable; the largest number without debt; 0 without a price
+    /// @param waterlinePrice the liquidation price (waterline): the highest price at which the position is liquidatable
+    /// in this block; 0 if there is none, the largest number if it is liquidatable at every price. Computed without the
+    /// oracle
     struct PositionLine {
         address account;
         uint256 supplyShares;
@@ -87,31 +89,32 @@ interface ILens {
         uint256 waterlinePrice;
     }
 
-    /// @notice Positions in one market and the price that they were valued at.
+    /// @notice Positions in one market and the price at which they were valued.
     struct Positions {
         PriceReading liquidationPrice;
         PositionLine[] lines;
     }
 
-    /// @notice What liquidating an account alone, without limits from the caller, would do now. In a batch each amount
-    /// may be another by a unit, since the loans before it change the market's totals.
-    /// @param liquidatable whether anything would be done; all that follows but the debt is 0 where not
-    /// @param debt what the account owes, rounded up
-    /// @param ceiling how much would be repaid; a caller may repay less
-    /// @param bonus the value of what is seized for each unit repaid, 1e18 is 1, rounded down
+    /// @notice The result of liquidating one account in this block, without a limit by the caller. In a batch each
+    /// amount may differ by a unit, since the preceding loans change the market's totals.
+    /// @param liquidatable whether anything can be liquidated; if not, all further values except the debt are 0
+    /// @param debt of the account, rounded up
+    /// @param maxRepay the most that can be repaid; a caller may repay less
+    /// @param incentiveFactor the value seized for each unit repaid, 1e18-scaled and rounded down: 1.05e18 is a bonus
+    /// of 5 %
     /// @param seized units of the collateral token
-    /// @param badDebt what would be written off
+    /// @param badDebt units of the loan token that would be written off
     struct LiquidationLine {
         address account;
         bool liquidatable;
         uint256 debt;
-        uint256 ceiling;
-        uint256 bonus;
+        uint256 maxRepay;
+        uint256 incentiveFactor;
         uint256 seized;
         uint256 badDebt;
     }
 
-    /// @notice Possible liquidations in one market and the price that they go by.
+    /// @notice Possible liquidations in one market and the price from which they follow.
     struct Liquidations {
         PriceReading liquidationPrice;
         LiquidationLine[] lines;
@@ -120,22 +123,22 @@ interface ILens {
     /// @notice There is no contract at this address.
     error NoCode(address account);
 
-    /// @notice The core that is read.
+    /// @notice Returns the core.
     function plimsoll() external view returns (address);
 
-    /// @notice The gas that an oracle gets for one price. An oracle that needs more counts as reverting.
+    /// @notice Returns the gas that an oracle is given for one price. An oracle that needs more counts as reverting.
     function oracleGas() external view returns (uint256);
 
-    /// @notice Markets by their ids.
+    /// @notice Returns markets by their ids.
     function markets(MarketId[] calldata ids) external view returns (MarketLine[] memory);
 
-    /// @notice Markets by their ids, with the block that the answer belongs to.
+    /// @notice Returns markets by their ids, with the block in which they were read.
     function snapshot(MarketId[] calldata ids) external view returns (Snapshot memory);
 
-    /// @notice What accounts hold and owe in a market.
+    /// @notice Returns the positions of accounts in a market.
     function positions(MarketId id, address[] calldata accounts) external view returns (Positions memory);
 
-    /// @notice What could be liquidated of accounts in a market. Where the liquidation price cannot be had, nothing
-    /// can.
+    /// @notice Returns the possible liquidations of accounts in a market. Without a liquidation price no account is
+    /// liquidatable.
     function liquidatable(MarketId id, address[] calldata accounts) external view returns (Liquidations memory);
 }

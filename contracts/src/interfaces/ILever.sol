@@ -4,27 +4,30 @@ pragma solidity ^0.8.0;
 import {Authorization} from "../types/Authorization.sol";
 import {MarketId, MarketParams} from "../types/MarketParams.sol";
 
-/// @title Leverage in one transaction
-/// @notice Opens, raises, lowers and closes a leveraged position of its caller, and of nobody else. What is bought or
-/// sold on the way is bounded by the caller, who needs no capital but what he wants to deposit.
+/// @title Leverage in one transaction.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Opens, raises, lowers and closes leveraged positions of the caller only. The caller bounds the amounts
+/// bought and sold, and needs no capital besides the deposit.
 ///
-/// A caller lets the core know beforehand, or in the same call by a signature, that this contract may act for him
-/// (`setAuthorization`; an expiry in this block is enough), and to deposit lets it take the deposit, by an approval or
-/// an ERC-2612 permit in the same call. If somebody else has brought these signatures to the chain before, nothing
-/// fails.
+/// The caller must authorise this contract in the core, beforehand or by a signature in the same call
+/// (`setAuthorization`; an expiry in this block is enough), and for a deposit allow it to pull the deposit, by an
+/// approval or by an ERC-2612 permit in the same call. A signature that was front-run does not make the call fail.
 ///
-/// Holds nothing between calls and keeps no approval. Swaps go through adapters named at construction; no other address
-/// that a caller could choose is called but the tokens and the oracle of a market that the core knows.
+/// Holds no tokens between calls and keeps no approval. Swaps go through adapters listed at construction; apart from
+/// them, the only addresses of the caller's choice that are called are the tokens and the oracle of a market that
+/// exists in the core.
 interface ILever {
+    /// @notice The arguments of raising leverage.
     /// @param params the market
-    /// @param deposit collateral taken from the caller; may be 0
-    /// @param borrowAssets how much to borrow and swap for collateral
-    /// @param minBought the least collateral to get for it; as this much is certain before the swap, the loan must be
-    /// healthy with it alone
-    /// @param maxLtvBps the highest debt to collateral value in the end, at the borrow price, in basis points
-    /// @param swapper the adapter to swap by
-    /// @param route the adapter's, from the loan token to the collateral token
-    /// @param deadline the last second at which this may happen
+    /// @param deposit collateral pulled from the caller; may be 0
+    /// @param borrowAssets borrowed and swapped for collateral
+    /// @param minBought the least collateral bought; it is supplied before the swap, so the loan must be healthy with
+    /// it alone
+    /// @param maxLtvBps the highest resulting ratio of debt to collateral value, at the borrow price, in basis points
+    /// @param swapper the adapter by which is swapped
+    /// @param route from the loan token to the collateral token, in the adapter's format
+    /// @param deadline the last second at which the call may be executed
     struct Raise {
         MarketParams params;
         uint256 deposit;
@@ -36,12 +39,13 @@ interface ILever {
         uint256 deadline;
     }
 
+    /// @notice The arguments of lowering leverage.
     /// @param params the market
-    /// @param repayAssets how much of the debt to repay; more than is owed is taken as all that is owed
-    /// @param maxSold the most collateral to sell for it; the rest of the loan must be healthy without it
-    /// @param swapper the adapter to swap by
-    /// @param route the adapter's, from the collateral token to the loan token
-    /// @param deadline the last second at which this may happen
+    /// @param repayAssets the debt to repay; an amount above the debt is lowered to the debt
+    /// @param maxSold the most collateral sold; the rest of the loan must be healthy without it
+    /// @param swapper the adapter by which is swapped
+    /// @param route from the collateral token to the loan token, in the adapter's format
+    /// @param deadline the last second at which the call may be executed
     struct Lower {
         MarketParams params;
         uint256 repayAssets;
@@ -51,11 +55,12 @@ interface ILever {
         uint256 deadline;
     }
 
+    /// @notice The arguments of closing a position.
     /// @param params the market
-    /// @param maxSold the most collateral to sell to repay all that is owed
-    /// @param swapper the adapter to swap by
-    /// @param route the adapter's, from the collateral token to the loan token
-    /// @param deadline the last second at which this may happen
+    /// @param maxSold the most collateral sold to repay the whole debt
+    /// @param swapper the adapter by which is swapped
+    /// @param route from the collateral token to the loan token, in the adapter's format
+    /// @param deadline the last second at which the call may be executed
     struct Close {
         MarketParams params;
         uint256 maxSold;
@@ -64,7 +69,7 @@ interface ILever {
         uint256 deadline;
     }
 
-    /// @notice The caller's ERC-2612 permit over exactly the deposit for this contract.
+    /// @notice The caller's ERC-2612 permit for this contract over exactly the deposit.
     /// @param deadline of the permit; 0 for no permit
     struct Permit {
         uint256 deadline;
@@ -73,66 +78,65 @@ interface ILever {
         bytes32 s;
     }
 
-    /// @notice An authorization with its signature, for the core.
+    /// @notice An authorisation of this contract in the core, with its signature.
     /// @param signature empty for none
     struct SignedAuthorization {
         Authorization authorization;
         bytes signature;
     }
 
-    /// @notice `deposit` and `bought` were added to the collateral, `borrowed` to the debt.
+    /// @notice Leverage was raised: `deposit` and `bought` were added to the collateral, `borrowed` to the debt.
     event RaiseLeverage(
         MarketId indexed id, address indexed account, uint256 deposit, uint256 borrowed, uint256 bought
     );
-    /// @notice `repaid` of the debt was paid for by selling `sold` of the collateral.
+    /// @notice Leverage was lowered: `repaid` of the debt was paid for by selling `sold` of the collateral.
     event LowerLeverage(MarketId indexed id, address indexed account, uint256 repaid, uint256 sold);
-    /// @notice The whole debt was `repaid` by selling `sold` of the collateral, and `returned` of it went to the
-    /// account.
+    /// @notice A position was closed: the whole debt was `repaid` by selling `sold` of the collateral, and `returned`
+    /// of it was sent to the account.
     event CloseLeverage(MarketId indexed id, address indexed account, uint256 repaid, uint256 sold, uint256 returned);
 
-    /// @notice There is no contract at this address.
+    /// @notice The address has no code.
     error NoCode(address account);
     error DeadlinePassed(uint256 deadline, uint256 timestamp);
-    /// @notice This adapter is none of those named at construction.
+    /// @notice The adapter was not listed at construction.
     error SwapperNotListed(address swapper);
-    /// @notice A call is on its way; whoever is called by a token in the middle of it cannot start another.
+    /// @notice Another call is in progress: a token's callback cannot start a second one.
     error Reentered();
-    /// @notice Only the core may call this, in the middle of a call from here.
+    /// @notice Only the core may call this function, during a call that this contract made to it.
     error UnexpectedCallback(address caller);
     /// @notice The debt exceeds `maxLtvBps` of the collateral's value.
     error LtvTooHigh(uint256 debt, uint256 collateralValue, uint256 maxLtvBps);
     error TransferFailed(address token, address from, address to, uint256 amount);
-    /// @notice The token refused to let the core take what it is due.
+    /// @notice The token refused the approval that the core needs to pull its payment.
     error ApproveFailed();
 
-    /// @notice Opens a position or raises its leverage: deposits, borrows, swaps what was borrowed for collateral and
+    /// @notice Opens a position or raises its leverage: deposits, borrows, swaps the borrowed assets for collateral and
     /// adds all of it to the caller's position. Errors of the core and of the adapter are passed on.
-    /// @return bought the collateral that was got for what was borrowed
+    /// @return bought the collateral bought with the borrowed assets
     function raise(Raise calldata wanted, Permit calldata permit, SignedAuthorization calldata authorization)
         external
         returns (uint256 bought);
 
-    /// @notice Lowers a position's leverage: sells as much of the caller's collateral as it takes to repay a part of
-    /// the debt.
+    /// @notice Lowers a position's leverage: sells as much of the caller's collateral as the repayment of a part of the
+    /// debt needs.
     /// @return repaid of the debt
     /// @return sold of the collateral
     function lower(Lower calldata wanted, SignedAuthorization calldata authorization)
         external
         returns (uint256 repaid, uint256 sold);
 
-    /// @notice Closes a position: sells as much of the caller's collateral as it takes to repay the whole debt, and
-    /// gives him the rest. Needs no price, so it works for a loan that is about to be liquidated and with a broken
-    /// oracle.
+    /// @notice Closes a position: sells as much of the caller's collateral as the repayment of the whole debt needs,
+    /// and sends the rest to the caller. Reads no price, so it works for a liquidatable loan and with a broken oracle.
     /// @return repaid the whole debt
     /// @return sold of the collateral
-    /// @return returned of the collateral, to the caller
+    /// @return returned of the collateral, sent to the caller
     function close(Close calldata wanted, SignedAuthorization calldata authorization)
         external
         returns (uint256 repaid, uint256 sold, uint256 returned);
 
-    /// @notice The core.
+    /// @notice Returns the core.
     function plimsoll() external view returns (address);
 
-    /// @notice Whether an adapter may be used. The answer never changes.
+    /// @notice Returns whether an adapter was listed at construction and may be used.
     function isSwapper(address swapper) external view returns (bool);
 }

@@ -3,26 +3,30 @@ pragma solidity ^0.8.0;
 
 import {MarketId, MarketParams} from "../types/MarketParams.sol";
 
-/// @title Liquidations without capital
-/// @notice Liquidates loans, swaps the seized collateral, repays with what comes out, and sends on the profit:
-/// anybody's, in one call. Whoever calls chooses the loans, how much to repay over all of them (a slice, where the
-/// exchange could not absorb the whole), the route, and the least profit. Loans that somebody else was faster with are
-/// skipped by the core, so set `minProfit` by what the transaction costs, not by what all the loans would bring.
+/// @title Liquidator without capital.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Liquidates loans, swaps the seized collateral, repays with the proceeds and sends the profit to a receiver,
+/// in one call that anyone may make. The caller chooses the loans, the most to repay over all of them (a part, if the
+/// exchange's liquidity does not suffice for the whole), the route and the least profit. The core skips loans that were
+/// already liquidated by others, so `minProfit` should follow from the cost of the transaction, not from the profit of
+/// all loans.
 ///
-/// Holds nothing between calls and keeps no approval: what is sent here by mistake belongs to whoever calls next. The
-/// collateral goes from the core straight to the exchange's adapter, which must be one of those named at construction;
-/// no other address that a caller could choose is called but the tokens of the market.
+/// Holds no tokens between calls and keeps no approval: tokens sent here by mistake belong to the next caller. The core
+/// sends the collateral directly to the swap adapter, which must be one of those listed at construction; apart from it,
+/// the only addresses of the caller's choice that are called are the tokens of the market.
 interface ILiquidator {
+    /// @notice The arguments of a liquidation.
     /// @param params the market
-    /// @param borrowers whose loans, in this order
-    /// @param maxRepay the most to repay over all of them
-    /// @param swapper the adapter to sell the collateral by
-    /// @param route the adapter's, from the collateral token to the loan token
+    /// @param borrowers the accounts to liquidate, in this order
+    /// @param maxRepay the most to repay over all loans
+    /// @param swapper the adapter by which the collateral is sold
+    /// @param route from the collateral token to the loan token, in the adapter's format
     /// @param profitInCollateral whether only as much collateral is sold as the repayment needs, and the profit is the
-    /// rest; else all of it is sold, and the profit is what exceeds the repayment
-    /// @param minProfit in the token that the profit is in
+    /// rest; if not, all of it is sold, and the profit is the surplus over the repayment
+    /// @param minProfit the least profit, in units of the profit's token
     /// @param receiver of the profit
-    /// @param deadline the last second at which this may happen
+    /// @param deadline the last second at which the call may be executed
     struct Liquidation {
         MarketParams params;
         address[] borrowers;
@@ -35,9 +39,10 @@ interface ILiquidator {
         uint256 deadline;
     }
 
+    /// @notice The result of a liquidation.
     /// @param repaid units of the loan token
     /// @param seized units of the collateral token
-    /// @param profit units of the token that was asked for
+    /// @param profit units of the profit's token
     struct Outcome {
         uint256 repaid;
         uint256 seized;
@@ -55,28 +60,28 @@ interface ILiquidator {
         uint256 profit
     );
 
-    /// @notice There is no contract at this address.
+    /// @notice The address has no code.
     error NoCode(address account);
     error ZeroAddress();
     error DeadlinePassed(uint256 deadline, uint256 timestamp);
-    /// @notice This adapter is none of those named at construction.
+    /// @notice The adapter was not listed at construction.
     error SwapperNotListed(address swapper);
-    /// @notice A call is on its way; whoever is called by a token in the middle of it cannot start another.
+    /// @notice Another call is in progress: a token's callback cannot start a second one.
     error Reentered();
-    /// @notice Only the core may call this, in the middle of a call from here.
+    /// @notice Only the core may call this function, during a call that this contract made to it.
     error UnexpectedCallback(address caller);
     error ProfitTooLow(uint256 profit, uint256 minProfit);
     error TransferFailed(address token, address from, address to, uint256 amount);
-    /// @notice The token refused to let the core take the repayment.
+    /// @notice The token refused the approval that the core needs to pull the repayment.
     error ApproveFailed();
 
-    /// @notice Liquidates, swaps, repays and sends on the profit. Errors of the core (`NothingToLiquidate` where others
-    /// were faster with every loan) and of the adapter are passed on.
+    /// @notice Liquidates, swaps, repays and sends the profit to the receiver. Errors of the core (`NothingToLiquidate`
+    /// if every loan was already liquidated) and of the adapter are passed on.
     function liquidate(Liquidation calldata liquidation) external returns (Outcome memory);
 
-    /// @notice The core.
+    /// @notice Returns the core.
     function plimsoll() external view returns (address);
 
-    /// @notice Whether an adapter may be used. The answer never changes.
+    /// @notice Returns whether an adapter was listed at construction and may be used.
     function isSwapper(address swapper) external view returns (bool);
 }

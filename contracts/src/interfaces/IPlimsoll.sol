@@ -5,31 +5,35 @@ import {Authorization} from "../types/Authorization.sol";
 import {Market, Position} from "../types/Market.sol";
 import {MarketId, MarketParams} from "../types/MarketParams.sol";
 
-/// @title Plimsoll: collateralised lending, all markets in one immutable contract
-/// @notice Anybody creates markets, and a market never changes. There is no proxy, no pause and no key that can touch a
-/// position. The owner may set a market's fee within a bound, who collects it, and which backstop covers the market.
+/// @title Collateralised lending in isolated markets, all held by one immutable contract.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Anyone may create markets, and a market never changes. There is no proxy, no pause and no key that can
+/// change a position. The owner may set a market's fee within a bound, its fee recipient and its backstop.
 ///
-/// Amounts named `assets` are units of a token, amounts named `shares` are parts of a market's supply or debt. Where
-/// both are parameters exactly one is not 0. Rounding is always against the caller, by at most one unit.
+/// Amounts named `assets` are units of a token; amounts named `shares` are parts of a market's supply or debt. Where
+/// both are parameters, exactly one must not be 0. Rounding is always against the caller, by at most one unit.
 ///
-/// Whoever creates or uses a market relies on its tokens and its oracle:
-///  1. a transfer moves exactly what it is asked to: no fee on transfer, no rebasing, no balance that shrinks by
-///     itself. (Measuring each transfer would cost everybody 1,300 gas a call.)
-///  2. a token may call back, return nothing, return false or refuse a transfer of 0; it may not lie about success.
-///  3. the oracle keeps to `IOracle`. A false oracle ruins its market, and no other.
-///  4. a market's totals fit 128 bits, shares included, of which there are about a million to a unit: a market holds
-///     about 3.4e32 units.
+/// A market relies on its tokens and its oracle:
+///  1. A transfer moves exactly the requested amount: no fee on transfer, no rebasing, no balance that shrinks by
+///     itself. (Measuring each transfer would cost 1,300 gas a call.)
+///  2. A token may call back, return nothing, return false or refuse a transfer of 0; it must not report success for a
+///     transfer that failed.
+///  3. The oracle conforms to `IOracle`. A false oracle ruins its own market and no other.
+///  4. A market's totals fit 128 bits, shares included. There are about a million shares to a unit, so a market holds
+///     at most about 3.4e32 units.
 ///
-/// While a call is on its way to the outside (callbacks, tokens), all books are already as they will be when it
-/// returns; only the contract's token balance may lag behind. Calling in again is therefore allowed.
+/// When the contract makes an external call (callback or token transfer), its storage already has the values that it
+/// will have when the outer call returns; only the contract's token balance may lag behind. Reentrant calls are
+/// therefore allowed.
 interface IPlimsoll {
-    /* EVENTS: their numbers are what was added and taken, so that every stored word can be rebuilt from them. */
+    /* EVENTS: they give the changes of every stored value, so that the state can be rebuilt from them */
 
-    /// @notice A market was created, with no fee, at its curve's starting rate.
+    /// @notice A market was created, with a fee of 0, at its curve's starting rate.
     event CreateMarket(MarketId indexed id, MarketParams params);
-    /// @notice Interest up to this block: emitted whenever a market's last update moves.
-    /// @param interest in 2^-32 units: the whole units (`interest >> 32`) were added to supply and borrow assets, the
-    /// rest (the lower 32 bits) is the new interest remainder
+    /// @notice Interest was accrued up to this block. Emitted whenever a market's last update changes.
+    /// @param interest accrued, in 2^-32 units: the whole units (`interest >> 32`) were added to supply and borrow
+    /// assets, the lower 32 bits are the new interest remainder
     /// @param feeShares added to supply and reserve shares
     /// @param rateAtTarget the new rate at target
     /// @param timestamp the new last update
@@ -55,15 +59,15 @@ interface IPlimsoll {
         uint256 assets,
         uint256 shares
     );
-    /// @notice Borrow assets fall by `assets`, but not below a millionth of the borrow shares that are left, rounded
-    /// up.
+    /// @notice Debt was repaid. Borrow assets fall by `assets`, but not below a millionth of the remaining borrow
+    /// shares, rounded up.
     event Repay(MarketId indexed id, address indexed caller, address indexed onBehalf, uint256 assets, uint256 shares);
-    /// @notice One loan was liquidated, whole or in part.
-    /// @param repaid by the caller; borrow assets fall by `repaid + badDebt`, but not below a millionth of the borrow
-    /// shares that are left, rounded up
-    /// @param shares by how much the loan's borrow shares fell
-    /// @param seized by how much its collateral fell
-    /// @param badDebt what was written off
+    /// @notice One loan was liquidated, wholly or in part.
+    /// @param repaid by the caller; borrow assets fall by `repaid + badDebt`, but not below a millionth of the
+    /// remaining borrow shares, rounded up
+    /// @param shares removed from the loan's borrow shares
+    /// @param seized from the loan's collateral
+    /// @param badDebt written off
     event Liquidate(
         MarketId indexed id,
         address indexed caller,
@@ -73,9 +77,11 @@ interface IPlimsoll {
         uint256 seized,
         uint256 badDebt
     );
-    /// @notice The bad debt of one call and who paid it. Supply assets fall by `loss - fromCover`.
+    /// @notice The bad debt of one call was charged to the reserve, the cover and the suppliers, in this order. Supply
+    /// assets fall by `loss - fromCover`.
+    /// @param loss the bad debt of all loans in the call
     /// @param reserveShares burned, from supply and reserve shares, for `fromReserve` assets
-    /// @param backstop whose cover and limit for this market fell by `fromCover`
+    /// @param backstop the account whose cover and limit for this market fell by `fromCover`
     event RealiseLoss(
         MarketId indexed id,
         address indexed backstop,
@@ -102,37 +108,39 @@ interface IPlimsoll {
 
     /* ERRORS */
 
-    /// @notice Of `assets` and `shares` exactly one must not be 0.
-    error AmountAmbiguous(uint256 assets, uint256 shares);
-    /// @notice The amount is 0, or so small that it comes to nothing on the other side.
+    /// @notice Exactly one of `assets` and `shares` must not be 0.
+    error InconsistentInput(uint256 assets, uint256 shares);
+    /// @notice The amount is 0, or converts to 0 shares or assets.
     error AmountTooSmall(uint256 amount);
-    /// @notice The amount, or a total that it leads to, exceeds 2^128 - 1.
+    /// @notice The amount, or a total that it results in, exceeds 2^128 - 1.
     error AmountTooLarge(uint256 amount);
     error ZeroAddress();
     error MarketNotCreated(MarketId id);
     error MarketAlreadyCreated(MarketId id);
-    /// @notice A market needs contracts for its tokens and its oracle; this is not one.
+    /// @notice A market's tokens and oracle must be contracts; this address has no code.
     error NoCode(address account);
     error SameToken(address token);
-    /// @notice 0 < borrow LTV ≤ 0.995 × liquidation LTV, liquidation LTV ≤ 98 %, smallest debt ≥ 10,000, no unused
-    /// bits.
+    /// @notice The risk limits violate a bound: 0 < borrow LTV ≤ 0.995 × liquidation LTV, liquidation LTV ≤ 98 %,
+    /// minimum debt ≥ 10,000, no unused bits.
     error InvalidRisk(uint256 risk);
-    /// @notice Start 0.1–200 % a year, target 1–99 %, steepness 1–10, speed at most 200 a year, no unused bits.
+    /// @notice The rate curve violates a bound: starting rate 0.1–200 % a year, target 1–99 %, steepness 1–10, speed at
+    /// most 200 a year, no unused bits.
     error InvalidRateCurve(uint256 curve);
     error Unauthorized(address caller, address onBehalf);
     error InsufficientSupplyShares(uint256 shares, uint256 available);
     error InsufficientCollateral(uint256 assets, uint256 available);
     error InsufficientLiquidity(uint256 assets, uint256 available);
-    /// @notice The debt would exceed what the collateral carries at the borrow LTV.
+    /// @notice The debt would exceed the collateral's value at the borrow price times the borrow LTV.
     error Unhealthy(uint256 debt, uint256 maxDebt);
-    error DebtTooSmall(uint256 debt, uint256 smallestDebt);
+    /// @notice The debt after a borrowing would be below the market's minimum debt.
+    error DebtTooSmall(uint256 debt, uint256 minDebt);
     error OraclePriceZero(address oracle);
-    /// @notice No borrower in the list could be liquidated, wholly or in part, for `maxRepay`.
+    /// @notice No loan in the list could be liquidated, wholly or in part, for `maxRepay`.
     error NothingToLiquidate();
-    /// @notice Seized collateral for each unit repaid, 1e36-scaled, is less than the caller accepts.
+    /// @notice The collateral seized for each unit repaid, 1e36-scaled, is less than the caller accepts.
     error SeizedTooLittle(uint256 seizedPerRepaid, uint256 minSeizedPerRepaid);
     error FlashLoanTooLarge(uint256 assets, uint256 available);
-    /// @notice The receiver did not answer `onFlashLoan` as ERC-3156 wants.
+    /// @notice The receiver has no code, or `onFlashLoan` did not return the hash that ERC-3156 requires.
     error FlashLoanRefused(address receiver);
     error TransferFailed(address token, address from, address to, uint256 amount);
     error InsufficientCover(uint256 assets, uint256 available);
@@ -141,72 +149,73 @@ interface IPlimsoll {
     error NotOwner(address caller);
     error NotPendingOwner(address caller);
     error SignatureExpired(uint256 deadline);
-    /// @notice The nonce is not the signer's next one.
+    /// @notice The nonce is not the authorizer's next one.
     error InvalidNonce(uint256 nonce, uint256 expected);
     error InvalidSignature(address authorizer);
 
     /* MARKETS */
 
-    /// @notice Creates a market. Its risk and rates are bounded, its tokens and its oracle are whatever the creator
-    /// chooses: see the assumptions above.
+    /// @notice Creates a market. Its risk limits and rate curve are bounded; its tokens and its oracle are the
+    /// creator's free choice: see the assumptions above.
     function createMarket(MarketParams calldata params) external returns (MarketId id);
 
-    /// @notice Brings a market's interest up to this block. Never reverts for a market that exists.
+    /// @notice Accrues a market's interest up to this block. Never reverts for a market that exists.
     function accrue(MarketParams calldata params) external;
 
     /* SUPPLY */
 
-    /// @notice Lends to a market, by assets or by shares. Anybody may do so for anybody.
-    /// @param data when not empty, the caller is called back before the tokens are taken
+    /// @notice Supplies to a market, by assets or by shares, on behalf of any account.
+    /// @param data when not empty, the caller is called back before the tokens are pulled
     function supply(MarketParams calldata params, uint256 assets, uint256 shares, address onBehalf, bytes calldata data)
         external
         returns (uint256 suppliedAssets, uint256 suppliedShares);
 
-    /// @notice Takes back what was lent, by assets or by shares, as far as it is not lent out.
+    /// @notice Withdraws supply, by assets or by shares, up to the market's liquidity.
     function withdraw(MarketParams calldata params, uint256 assets, uint256 shares, address onBehalf, address receiver)
         external
         returns (uint256 withdrawnAssets, uint256 withdrawnShares);
 
     /* COLLATERAL */
 
-    /// @notice Adds collateral. Anybody may do so for anybody. Collateral earns nothing.
-    /// @param data when not empty, the caller is called back before the tokens are taken
+    /// @notice Supplies collateral on behalf of any account. Collateral earns no interest.
+    /// @param data when not empty, the caller is called back before the tokens are pulled
     function supplyCollateral(MarketParams calldata params, uint256 assets, address onBehalf, bytes calldata data)
         external;
 
-    /// @notice Takes out collateral. With debt, the rest must carry it at the borrow LTV and the borrow price; without,
-    /// neither interest nor the oracle matters.
+    /// @notice Withdraws collateral. With debt, the remaining collateral must cover it at the borrow LTV and the borrow
+    /// price; without debt, neither interest is accrued nor the oracle read.
     function withdrawCollateral(MarketParams calldata params, uint256 assets, address onBehalf, address receiver)
         external;
 
     /* DEBT */
 
-    /// @notice Borrows, by assets or by shares, up to the borrow LTV at the borrow price. Of the shares only those are
-    /// taken on that whole units stand for. The debt must be at least the market's smallest.
+    /// @notice Borrows, by assets or by shares, up to the borrow LTV at the borrow price. Shares are rounded down to
+    /// those of whole units. The resulting debt must be at least the market's minimum debt.
     function borrow(MarketParams calldata params, uint256 assets, uint256 shares, address onBehalf, address receiver)
         external
         returns (uint256 borrowedAssets, uint256 borrowedShares);
 
-    /// @notice Repays, by assets or by shares. Anybody may do so for anybody. More than is owed is taken as all that is
-    /// owed, so `shares = type(uint256).max` pays off a loan whatever else is repaid ahead of it; where nothing is owed
-    /// any more, nothing is taken. What is repaid in part leaves at least a million shares of debt, about a unit; more
-    /// is taken as what leaves that. It may leave a debt below the smallest: a check here would let others block it.
-    /// @param data when not empty, the caller is called back before the tokens are taken
+    /// @notice Repays debt, by assets or by shares, on behalf of any account. An amount above the debt is lowered to
+    /// the debt, so `shares = type(uint256).max` pays off a loan even if part of it is repaid by another transaction
+    /// first; without debt, nothing is pulled. A partial repayment leaves at least a million shares of debt, about a
+    /// unit, and is lowered to leave that. It may leave a debt below the minimum: a check would let others block the
+    /// repayment.
+    /// @param data when not empty, the caller is called back before the tokens are pulled
     function repay(MarketParams calldata params, uint256 assets, uint256 shares, address onBehalf, bytes calldata data)
         external
         returns (uint256 repaidAssets, uint256 repaidShares);
 
     /* LIQUIDATION */
 
-    /// @notice Liquidates loans with health below 1, in the order given. Each has a ceiling, set by its health (see
-    /// `docs/protocol.md`), and the caller may take less. Healthy loans are skipped, and so are those of which not even
-    /// a part could be repaid without leaving a debt below the smallest. The price is read once, interest accrued once,
-    /// tokens moved once.
-    /// @param maxRepay the most that the caller will repay over all loans
+    /// @notice Liquidates loans with a health factor below 1, in the order given. Each loan has a max repay and an
+    /// incentive, which follow from its health (see `LiquidationMath`); the caller may repay less. Healthy loans are
+    /// skipped, as are loans of which no part can be repaid within the limit without leaving a debt below the minimum.
+    /// The price is read once, interest accrued once, and each token transferred once.
+    /// @param maxRepay the most that the caller repays over all loans
     /// @param minSeizedPerRepaid the least collateral for each unit repaid, over all loans, 1e36-scaled
     /// @param receiver of the collateral
     /// @param data when not empty, the caller is called back after the collateral was sent and before the repayment is
-    /// taken
+    /// pulled
     function liquidate(
         MarketParams calldata params,
         address[] calldata borrowers,
@@ -218,104 +227,106 @@ interface IPlimsoll {
 
     /* RESERVE AND COVER */
 
-    /// @notice Sends the part of a market's reserve that exceeds 1 % of its debt to the market's fee recipient, as far
-    /// as it is not lent out. Anybody may call it.
+    /// @notice Sends the part of a market's reserve that exceeds 1 % of its debt to the market's fee recipient, up to
+    /// the market's liquidity. Anyone may call it.
     function collectReserve(MarketParams calldata params) external returns (uint256 assets);
 
-    /// @notice Adds to the caller's cover: tokens kept here to pay for the bad debt of markets that the caller chose by
-    /// `setCoverLimit` and whose owner-set backstop is the caller.
+    /// @notice Adds to the caller's cover: tokens that pay for the bad debt of markets to which the caller gave a limit
+    /// by `setCoverLimit` and whose backstop, set by the owner, is the caller.
     function depositCover(address token, uint256 assets) external;
 
-    /// @notice Takes out of the caller's cover.
+    /// @notice Withdraws from the caller's cover.
     function withdrawCover(address token, uint256 assets, address receiver) external;
 
-    /// @notice Says how much of the caller's cover no loss may take from now on, however many there are: so that a
-    /// backstop's own shares never become worthless. It does not hinder the caller's withdrawals.
+    /// @notice Sets the amount of the caller's cover that losses cannot use, so that a backstop's own shares never
+    /// become worthless. It does not restrict the caller's withdrawals.
     function setCoverFloor(address token, uint256 floor) external;
 
-    /// @notice Says how much of the caller's cover a market may use from now on. What is used lowers it.
+    /// @notice Sets how much of the caller's cover the losses of a market may use. Use lowers the limit.
     function setCoverLimit(MarketId id, uint256 limit) external;
 
     /* FLASH LOANS */
 
-    /// @notice Lends any token that is here until the end of the call, for free (ERC-3156).
+    /// @notice Lends any token that this contract holds until the end of the call, without a fee (ERC-3156).
     function flashLoan(address receiver, address token, uint256 assets, bytes calldata data) external returns (bool);
 
-    /// @notice What can be flash-borrowed of a token; 0 where it is no token.
+    /// @notice Returns the amount of a token that can be flash-borrowed; 0 if the address is not a token.
     function maxFlashLoan(address token) external view returns (uint256);
 
-    /// @notice 0.
+    /// @notice Returns 0: flash loans are free.
     function flashFee(address token, uint256 assets) external view returns (uint256);
 
     /* AUTHORISATION */
 
-    /// @notice Lets another account withdraw, withdraw collateral and borrow on the caller's behalf, up to and
-    /// including the second `expiry`; 0 ends it.
+    /// @notice Authorises another account to withdraw, withdraw collateral and borrow on the caller's behalf, up to and
+    /// including the second `expiry`; 0 revokes the authorisation.
     function setAuthorization(address authorized, uint256 expiry) external;
 
-    /// @notice The same by a signature (EIP-712) of the authorizer: of its key, or by ERC-1271 where it has code; an
-    /// EIP-7702 account may do either. A signature whose nonce was used already changes nothing and does not fail, so
-    /// that whoever brings it first does not break the transaction it was meant for.
+    /// @notice Sets an authorisation by an EIP-712 signature of the authorizer: of its key, or by ERC-1271 if it has
+    /// code; an EIP-7702 account may use either. A signature whose nonce is already used changes nothing and does not
+    /// revert, so a front-run signature does not break the transaction that includes it.
     function setAuthorizationWithSig(Authorization calldata authorization, bytes calldata signature) external;
 
-    /// @notice Carries out several calls to this contract as one, for the same caller; if one fails, all do.
+    /// @notice Executes several calls to this contract for the same caller, in order; reverts if one of them does.
     function multicall(bytes[] calldata calls) external returns (bytes[] memory results);
 
     /* OWNER */
 
-    /// @notice Sets which part of a market's interest goes to its reserve, at most a quarter.
+    /// @notice Sets the part of a market's interest that goes to its reserve, at most 2,500 basis points.
     function setFee(MarketParams calldata params, uint256 feeBps) external;
 
-    /// @notice Sets who gets a market's reserve above its floor; 0 for nobody.
+    /// @notice Sets the recipient of a market's reserve above its floor; 0 for none.
     function setFeeRecipient(MarketId id, address recipient) external;
 
-    /// @notice Sets which backstop covers a market; 0 for none. Anybody can create a market with a false oracle, so a
-    /// backstop pays only where both it and the owner chose to.
+    /// @notice Sets the backstop that covers a market; 0 for none. Anyone can create a market with a false oracle, so a
+    /// backstop pays only if both it and the owner chose the market.
     function setBackstop(MarketId id, address backstop) external;
 
     /// @notice Offers the ownership to another account, which has to accept it.
     function transferOwnership(address newOwner) external;
 
-    /// @notice Accepts the ownership.
+    /// @notice Accepts the ownership. Reverts unless the caller is the pending owner.
     function acceptOwnership() external;
 
     /* VIEWS */
 
-    /// @notice A market as of its last update; all 0 where there is none.
+    /// @notice Returns a market as of its last update; all 0 if it does not exist.
     function market(MarketId id) external view returns (Market memory);
 
-    /// @notice An account's position in a market.
+    /// @notice Returns an account's position in a market.
     function position(MarketId id, address account) external view returns (Position memory);
 
-    /// @notice The parameters of a market; all 0 where there is none.
+    /// @notice Returns the parameters of a market; all 0 if it does not exist.
     function marketParams(MarketId id) external view returns (MarketParams memory);
 
-    /// @notice What a backstop keeps here of a token.
+    /// @notice Returns the cover of a backstop in a token.
     function cover(address backstop, address token) external view returns (uint256);
 
-    /// @notice What a backstop keeps here of a token that no loss may take.
+    /// @notice Returns the part of a backstop's cover in a token that losses cannot use.
     function coverFloor(address backstop, address token) external view returns (uint256);
 
-    /// @notice How much more of its cover a backstop lets a market use.
+    /// @notice Returns how much of a backstop's cover the losses of a market may still use.
     function coverLimit(address backstop, MarketId id) external view returns (uint256);
 
-    /// @notice Who gets a market's reserve above its floor.
+    /// @notice Returns the recipient of a market's reserve above its floor; 0 for none.
     function feeRecipient(MarketId id) external view returns (address);
 
-    /// @notice Which backstop covers a market.
+    /// @notice Returns the backstop of a market; 0 for none.
     function backstop(MarketId id) external view returns (address);
 
-    /// @notice The last second at which `authorized` may act for `authorizer`.
+    /// @notice Returns the last second at which `authorized` may act for `authorizer`.
     function authorizationExpiry(address authorizer, address authorized) external view returns (uint256);
 
-    /// @notice The nonce of an account's next signature.
+    /// @notice Returns the nonce of an account's next signature.
     function nonce(address authorizer) external view returns (uint256);
 
-    /// @notice The EIP-712 domain separator, of this contract on this chain.
+    /// @notice Returns the EIP-712 domain separator of this contract on this chain.
     // forge-lint: disable-next-line(mixed-case-function)
     function DOMAIN_SEPARATOR() external view returns (bytes32);
 
+    /// @notice Returns the owner.
     function owner() external view returns (address);
 
+    /// @notice Returns the account to which the ownership is offered; 0 for none.
     function pendingOwner() external view returns (address);
 }

@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.0;
 
-/// @title What is read of a Uniswap V3 pool to know its average price
+/// @title Observations of a Uniswap V3 pool.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice The part of a pool's interface that an average price needs.
 interface IUniswapV3Observer {
-    /// @notice The pool's token with the lower address; prices inside the pool are in `token1` per `token0`.
+    /// @notice Returns the pool's token with the lower address; the pool's prices are in `token1` per `token0`.
     function token0() external view returns (address);
 
-    /// @notice The pool's token with the higher address.
+    /// @notice Returns the pool's token with the higher address.
     function token1() external view returns (address);
 
-    /// @notice The first four words of the pool's state; those that follow differ between forks and are not read.
+    /// @notice Returns the first four words of the pool's state; the further words differ between forks and are not
+    /// read.
     function slot0()
         external
         view
         returns (uint160 sqrtPriceX96, int24 tick, uint16 observationIndex, uint16 observationCardinality);
 
-    /// @notice The sum of the tick over all seconds so far, as of each of the moments asked for.
-    /// Reverts when a moment lies before the oldest observation that the pool still has.
+    /// @notice Returns the sum of the tick over all seconds until each of the given moments. Reverts if a moment is
+    /// before the oldest observation that the pool keeps.
     function observe(uint32[] calldata secondsAgos)
         external
         view

@@ -3,28 +3,30 @@ pragma solidity ^0.8.0;
 
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 
-/// @title Shares of a market's debt and assets, each into the other
-/// @notice A share of debt begins as a millionth of a unit and is never worth less. It follows that borrow assets are 0
-/// exactly when borrow shares are, that no account owes more than all owe together, and that what all owe is at least
-/// what the market lent.
+/// @title Debt share accounting library.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Converts between assets and shares of a market's debt. A share of debt is initially worth a millionth of a
+/// unit, and never less. It follows that borrow assets are 0 exactly when borrow shares are, that no account owes more
+/// than the market's total debt, and that the debts of all accounts sum up to at least that total.
 ///
-/// There is no virtual part in these totals as there is in the supply's: nobody would owe what virtual shares owe, yet
-/// suppliers would be credited with the interest on it, and in a market that everybody else has left it would grow
-/// without end at the expense of whoever supplies next.
-/// @dev All amounts fit 128 bits, so products fit 256. Where a sum does not (a new total, just before `MarketPacking`
-/// refuses it) the result means nothing.
+/// These totals have no virtual part, unlike the supply's: no account would owe the debt of virtual shares, yet
+/// suppliers would be credited with its interest, and in a market without other debt it would grow without bound at the
+/// expense of later suppliers.
+/// @dev All amounts fit 128 bits, so products fit 256. If a sum does not (a new total, just before `MarketPacking`
+/// refuses it), the result is meaningless.
 library DebtMath {
-    /// @dev The price of the first share, and the lowest: without a lowest one the unit by which repayments are rounded
-    /// up could, in a market with next to no debt, be used again and again to halve it, until the shares of an ordinary
-    /// loan exceed 128 bits.
+    /// @dev The inverse of the initial and lowest price of a share. Without a lowest price, the unit by which
+    /// repayments are rounded up could be used repeatedly, in a market with almost no debt, to halve the price until
+    /// the shares of an ordinary loan exceed 128 bits.
     uint256 internal constant MAX_SHARES_PER_ASSET = 1e6;
-    /// @dev What a loan has after a borrowing, and what a repayment in part leaves it: a unit's worth at the first
-    /// price. It makes the share by which debt is rounded up at most a millionth of the loan. A market's whole debt in
-    /// a single share could otherwise turn, over years of interest, into more than others borrow, who would owe a whole
-    /// one each.
+    /// @dev The fewest shares that a loan has after a borrowing or a partial repayment: a unit at the initial price.
+    /// They make the share by which debt is rounded up at most a millionth of the loan. Otherwise a market's whole debt
+    /// could consist of a single share, whose value could grow, over years of interest, beyond the debt of later
+    /// borrowers, each of whom would owe a whole share.
     uint256 internal constant MIN_SHARES = 1e6;
 
-    /// @notice The shares that stand for a new debt.
+    /// @notice Returns the shares of a new debt, rounded up.
     function toDebtSharesUp(uint256 assets, uint256 totalAssets, uint256 totalShares) internal pure returns (uint256) {
         unchecked {
             if (totalShares == 0) return assets * MAX_SHARES_PER_ASSET;
@@ -32,7 +34,7 @@ library DebtMath {
         }
     }
 
-    /// @notice The shares that a repayment redeems; there must be debt.
+    /// @notice Returns the shares that a repayment redeems, rounded down. Total assets must not be 0.
     function toDebtSharesDown(uint256 assets, uint256 totalAssets, uint256 totalShares)
         internal
         pure
@@ -43,7 +45,7 @@ library DebtMath {
         }
     }
 
-    /// @notice What is owed on shares.
+    /// @notice Returns the debt of this many shares, rounded up.
     function toDebtUp(uint256 shares, uint256 totalAssets, uint256 totalShares) internal pure returns (uint256) {
         unchecked {
             if (shares == 0) return 0;
@@ -51,7 +53,7 @@ library DebtMath {
         }
     }
 
-    /// @notice What may be borrowed for shares.
+    /// @notice Returns the assets that may be borrowed for this many shares, rounded down.
     function toDebtDown(uint256 shares, uint256 totalAssets, uint256 totalShares) internal pure returns (uint256) {
         unchecked {
             if (totalShares == 0) return shares / MAX_SHARES_PER_ASSET;
@@ -59,8 +61,13 @@ library DebtMath {
         }
     }
 
-    /// @notice The market's borrow assets after `removed` of them went, and all shares but `sharesLeft` with them.
-    function totalAfter(uint256 totalAssets, uint256 removed, uint256 sharesLeft) internal pure returns (uint256) {
+    /// @notice Returns the market's borrow assets after `removed` of them are repaid or written off and `sharesLeft`
+    /// borrow shares remain: the difference, but not below the lowest price of the remaining shares.
+    function saturatingTotalAfterRepay(uint256 totalAssets, uint256 removed, uint256 sharesLeft)
+        internal
+        pure
+        returns (uint256)
+    {
         unchecked {
             uint256 floor = FixedPointMathLib.divUp(sharesLeft, MAX_SHARES_PER_ASSET);
             return FixedPointMathLib.max(totalAssets - removed, floor);

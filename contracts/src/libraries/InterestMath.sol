@@ -6,24 +6,27 @@ import {Market} from "../types/Market.sol";
 import {RateCurve, RateCurveLibrary} from "../types/RateCurve.sol";
 import {SharesMath} from "./SharesMath.sol";
 
-/// @title Interest: what a market's debt grows by, and how its rate moves
-/// @notice The rate is a kinked line through the rate at target. That rate itself drifts, by
-/// `exp(speed × error × time)`, towards whatever brings utilisation to the target, between 0.1 % and 200 % a year.
-/// Nothing here reverts, whatever the state and however long nobody called: exponent, interest and fee saturate.
-/// @dev Rates are 1e18 per second. Divisions round down, but for the new rate at target; interest below a unit is kept
-/// as a remainder. Amounts fit 128 bits, borrow assets do not exceed supply assets, times fit 40 bits: all as stored.
-/// Nothing can overflow then, and nothing is checked for it.
+/// @title Interest accrual library.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Computes a market's borrow rate, its adaptation, and the interest. The rate is a line with a kink at the
+/// target utilisation. The rate at target drifts by `exp(speed × distance × time)` towards the value that brings
+/// utilisation to the target, between 0.1 % and 200 % a year. No function reverts, whatever the state and the elapsed
+/// time: exponent, interest and fee saturate.
+/// @dev Rates are 1e18-scaled per second. Divisions round down, except for the new rate at target; interest below a
+/// unit is kept as a remainder. Amounts fit 128 bits, borrow assets do not exceed supply assets, times fit 40 bits, as
+/// in storage: then nothing can overflow, and arithmetic is unchecked.
 library InterestMath {
     uint256 internal constant WAD = 1e18;
     uint256 internal constant BPS = 10_000;
-    /// @dev Half the exponent of the drift is clamped here: exp(8) is 2981, and from bound to bound is a factor of
-    /// 2000.
+    /// @dev The bound on half the exponent of the drift: exp(8) is 2981, and the bounds of the rate are a factor of
+    /// 2000 apart.
     int256 internal constant MAX_HALF_DRIFT = 8e18;
     uint256 internal constant MAX_AMOUNT = type(uint128).max;
 
-    /// @notice Brings a market, in memory, up to `timestamp`.
-    /// @return interest by how much borrow and supply assets grew
-    /// @return feeShares the supply shares that the reserve got for its part of it
+    /// @notice Accrues the interest of a market in memory up to `timestamp`.
+    /// @return interest added to borrow and supply assets
+    /// @return feeShares added to supply and reserve shares for the reserve's part of the interest
     function accrue(Market memory market, RateCurve curve, uint256 timestamp)
         internal
         pure
@@ -40,7 +43,7 @@ library InterestMath {
 
             uint256 growth = compounded(borrowRate(rateAtTarget, distance, curve.steepness()), elapsed);
             (interest, market.interestRemainder) = interestOn(market.borrowAssets, growth, market.interestRemainder);
-            // Debt does not exceed supply, so where there is room for supply to grow there is room for debt.
+            // Debt does not exceed supply, so the bound on supply assets also bounds borrow assets.
             interest = FixedPointMathLib.min(interest, MAX_AMOUNT - market.supplyAssets);
             market.borrowAssets += interest;
             market.supplyAssets += interest;
@@ -52,7 +55,8 @@ library InterestMath {
         }
     }
 
-    /// @notice How far utilisation is from the target: -1e18 when nothing is borrowed, 0 at it, 1e18 when all is.
+    /// @notice Returns the distance of utilisation from the target, 1e18-scaled: -1 at utilisation 0, 0 at the target,
+    /// 1 at full utilisation.
     function distanceFromTarget(uint256 supplyAssets, uint256 borrowAssets, uint256 targetBps)
         internal
         pure
@@ -66,7 +70,8 @@ library InterestMath {
         }
     }
 
-    /// @notice The rate at target after `elapsed` seconds, and its average over them (trapezoids with a middle point).
+    /// @notice Returns the rate at target after `elapsed` seconds, and its average over them (by trapezoids with a
+    /// middle point).
     function drift(uint256 rateAtTarget, int256 distance, uint256 speedPerYear, uint256 elapsed)
         internal
         pure
@@ -79,14 +84,14 @@ library InterestMath {
             half = FixedPointMathLib.clamp(half, -MAX_HALF_DRIFT, MAX_HALF_DRIFT);
             uint256 factor = uint256(FixedPointMathLib.expWad(half));
             uint256 middle = _withinBounds(rateAtTarget * factor / WAD);
-            // To the nearest: rounded down, each of many short calls would lower the rate by what it rounds off.
+            // Rounded to the nearest: if rounded down, frequent calls would lower the rate by their rounding errors.
             end = _withinBounds((rateAtTarget * factor * factor + WAD * WAD / 2) / (WAD * WAD));
             average = (rateAtTarget + 2 * middle + end) / 4;
         }
     }
 
-    /// @notice What borrowing costs at this distance from the target: `steepness` times the rate at target when all is
-    /// lent out, an inverse steepness of it when nothing is, straight lines between.
+    /// @notice Returns the borrow rate at a distance from the target: the rate at target times `steepness` at full
+    /// utilisation and divided by `steepness` at utilisation 0, with straight lines between.
     function borrowRate(uint256 rateAtTarget, int256 distance, uint256 steepness) internal pure returns (uint256) {
         unchecked {
             if (distance >= 0) {
@@ -96,7 +101,8 @@ library InterestMath {
         }
     }
 
-    /// @notice `exp(rate × elapsed) - 1` by the first three terms of its series, at most 2^96 - 1.
+    /// @notice Returns `exp(rate × elapsed) - 1`, 1e18-scaled, by the first three terms of its series, at most 2^96 -
+    /// 1.
     function compounded(uint256 ratePerSecond, uint256 elapsed) internal pure returns (uint256) {
         unchecked {
             // Rates fit 40 bits, so the terms fit 80, 99 and 117.
@@ -107,7 +113,7 @@ library InterestMath {
         }
     }
 
-    /// @notice Whole units of interest on a debt, and what is left over in 2^-32 units.
+    /// @notice Returns the whole units of interest on a debt, and the remainder in 2^-32 units.
     function interestOn(uint256 borrowAssets, uint256 growth, uint256 remainder)
         internal
         pure
@@ -120,9 +126,9 @@ library InterestMath {
         }
     }
 
-    /// @notice The shares that are worth a fee on `interest`. They are computed from the fee before it is rounded to
-    /// units, so that accruing often does not starve the reserve.
-    /// @param supplyAssets after the interest was added
+    /// @notice Returns the shares that are worth the fee on `interest`. They are computed from the fee before it is
+    /// rounded to units, so that frequent accruals do not deprive the reserve of its part.
+    /// @param supplyAssets of the market, the interest included
     function feeSharesDown(uint256 interest, uint256 feeBps, uint256 supplyAssets, uint256 supplyShares)
         internal
         pure

@@ -3,41 +3,58 @@ pragma solidity ^0.8.0;
 
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 
-/// @title Liquidation: who may be liquidated, how much of it, and for which bonus
-/// @notice With L the liquidation LTV, D the debt, V the value of the collateral and H = V·L ÷ D the health:
-///  - *ramp*, V above βmax·D: the bonus β grows from βmin at health 1 to βmax; the ceiling lifts health to a target.
-///  - *kink*, V from βmax·D down to βmin·D: the whole debt for the whole collateral, so that the bonus is what is left.
-///  - *under water*, V below βmin·D: the bonus rises again to βmax, because insolvent loans that pay a liquidator less
-///    than his costs are left standing; what the collateral does not pay for is bad debt.
-/// @dev Bonuses are 1e18-scaled and rounded down, repayments of whole positions up: both against the liquidator.
+/// @title Liquidation arithmetic library.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Computes which loans are liquidatable, how much of each may be repaid, and the liquidation incentive. With L
+/// the liquidation LTV, D the debt, V the value of the collateral and H = V·L ÷ D the health factor, a loan with H < 1
+/// is liquidatable and lies in one of three zones:
+///  - *ramp*, V above βmax·D: the incentive factor β grows from βmin at H = 1 to βmax; the max repay lifts the health
+///    factor to a target.
+///  - *breakeven*, V from βmax·D down to βmin·D: the whole debt against the whole collateral, so that the liquidator
+///    gains V − D.
+///  - *insolvent*, V below βmin·D: the collateral no longer covers the debt and the smallest incentive. β rises again
+///    to βmax, because a loan whose incentive does not pay for the liquidator's costs would never be liquidated; the
+///    debt that the collateral does not pay for is bad debt.
+/// @dev Incentive factors are 1e18-scaled: 1.05e18 is a bonus of 5 %. They are rounded down and repayments of whole
+/// positions are rounded up, both against the liquidator.
 library LiquidationMath {
     uint256 internal constant WAD = 1e18;
     uint256 internal constant BPS = 10_000;
     uint256 internal constant ORACLE_SCALE = 1e36;
     uint256 internal constant MAX_AMOUNT = type(uint128).max;
-    /// @dev 15 %: the bonus never exceeds it, however low the liquidation LTV.
-    uint256 internal constant MAX_BONUS = 1.15e18;
+    /// @dev A bonus of 15 %, not exceeded however low the liquidation LTV.
+    uint256 internal constant MAX_INCENTIVE_FACTOR = 1.15e18;
 
-    /// @notice What every loan of a market has in common.
-    /// @param ltvBps liquidation LTV L in basis points
-    /// @param maxBonus βmax
-    /// @param minBonus βmin
-    struct Terms {
-        uint256 ltvBps;
-        uint256 maxBonus;
-        uint256 minBonus;
+    /// @notice The rule by which a liquidatable loan is liquidated; see the library's description.
+    enum Zone {
+        Ramp,
+        Breakeven,
+        Insolvent
     }
 
-    /// @notice βmax = min(1.15, 1 ÷ (0.3·L + 0.7)) and βmin a quarter of the way from 1 to it. βmax·L < 1 for every L <
-    /// 1.
-    function termsOf(uint256 ltvBps) internal pure returns (Terms memory) {
+    /// @notice The liquidation incentive that all loans of a market share.
+    /// @param ltvBps liquidation LTV L in basis points
+    /// @param maxIncentiveFactor βmax, 1e18-scaled
+    /// @param minIncentiveFactor βmin, 1e18-scaled
+    struct LiquidationIncentive {
+        uint256 ltvBps;
+        uint256 maxIncentiveFactor;
+        uint256 minIncentiveFactor;
+    }
+
+    /// @notice Returns the incentive at a liquidation LTV: βmax = min(1.15, 1 ÷ (0.3·L + 0.7)), and βmin a quarter of
+    /// the way from 1 to βmax. βmax·L < 1 for every L < 1.
+    function incentiveOf(uint256 ltvBps) internal pure returns (LiquidationIncentive memory) {
         unchecked {
-            uint256 maxBonus = FixedPointMathLib.min(MAX_BONUS, WAD * WAD / (0.7e18 + ltvBps * 0.3e14));
-            return Terms({ltvBps: ltvBps, maxBonus: maxBonus, minBonus: WAD + (maxBonus - WAD) / 4});
+            uint256 maxFactor = FixedPointMathLib.min(MAX_INCENTIVE_FACTOR, WAD * WAD / (0.7e18 + ltvBps * 0.3e14));
+            return LiquidationIncentive({
+                ltvBps: ltvBps, maxIncentiveFactor: maxFactor, minIncentiveFactor: WAD + (maxFactor - WAD) / 4
+            });
         }
     }
 
-    /// @notice What the collateral is worth in units of the loan token, saturating far above any debt.
+    /// @notice Returns the value of collateral in units of the loan token, at most 2^128 - 1: far above any debt.
     function valueDown(uint256 collateral, uint256 price) internal pure returns (uint256 value) {
         unchecked {
             // Collateral fits 128 bits: up to this price the product fits 256.
@@ -51,90 +68,108 @@ library LiquidationMath {
         }
     }
 
-    /// @notice Whether collateral of this value carries this debt at this LTV.
+    /// @notice Returns whether the health factor is at least 1: whether collateral of this value covers this debt at
+    /// this LTV.
     function isHealthy(uint256 debt, uint256 value, uint256 ltvBps) internal pure returns (bool) {
         return debt * BPS <= value * ltvBps;
     }
 
-    /// @notice The most that may be done to an unhealthy loan.
-    /// @param debt more than 0
+    /// @notice Returns the zone of a liquidatable loan, the max repay, and on the ramp the incentive factor.
+    /// @param debt of the loan, more than 0
     /// @param value of its collateral, at most 2^128 - 1
-    /// @param smallestDebt what may be left of a loan at the least
-    /// @return ceiling how much may be repaid, at most the debt
-    /// @return bonus β, the value seized for each unit repaid; 0 where the whole debt stands against the whole
-    /// collateral
-    function ceilingOf(Terms memory terms, uint256 debt, uint256 value, uint256 smallestDebt)
+    /// @param minDebt the smallest debt that a liquidation may leave
+    /// @return zone of the loan
+    /// @return maxRepay the most that may be repaid, at most the debt
+    /// @return incentiveFactor β on the ramp: the value seized for each unit repaid. 0 in the other zones, where the
+    /// whole position is liquidated and the factor follows from `maxRepay`
+    function maxRepayOf(LiquidationIncentive memory incentive, uint256 debt, uint256 value, uint256 minDebt)
         internal
         pure
-        returns (uint256 ceiling, uint256 bonus)
+        returns (Zone zone, uint256 maxRepay, uint256 incentiveFactor)
     {
         unchecked {
             uint256 valueWad = value * WAD;
-            if (valueWad > terms.maxBonus * debt) {
-                bonus = rampBonusDown(terms, debt, value);
-                ceiling = repayToTargetDown(terms.ltvBps, debt, value, bonus);
-                if (debt - ceiling < smallestDebt) ceiling = debt;
-            } else if (valueWad >= terms.minBonus * debt) {
-                ceiling = debt;
+            if (valueWad > incentive.maxIncentiveFactor * debt) {
+                zone = Zone.Ramp;
+                incentiveFactor = rampIncentiveFactorDown(incentive, debt, value);
+                maxRepay = repayToTargetDown(incentive.ltvBps, debt, value, incentiveFactor);
+                if (debt - maxRepay < minDebt) maxRepay = debt;
+            } else if (valueWad >= incentive.minIncentiveFactor * debt) {
+                zone = Zone.Breakeven;
+                maxRepay = debt;
             } else {
-                ceiling = FixedPointMathLib.divUp(valueWad, underwaterBonusDown(terms, debt, value));
+                zone = Zone.Insolvent;
+                maxRepay = FixedPointMathLib.divUp(valueWad, insolventIncentiveFactorDown(incentive, debt, value));
             }
         }
     }
 
-    /// @notice How much of a ceiling is repaid when the caller repays no more than `limit`: what is left of the debt
-    /// must not be below the smallest. 0 when no part will do.
-    function repayWithinDown(uint256 ceiling, uint256 bonus, uint256 debt, uint256 limit, uint256 smallestDebt)
+    /// @notice Returns how much of the max repay is repaid by a liquidator who repays no more than `limit`, such that
+    /// no debt between 0 and `minDebt` is left; 0 where no part can be repaid.
+    function repayWithinDown(Zone zone, uint256 maxRepay, uint256 debt, uint256 limit, uint256 minDebt)
         internal
         pure
         returns (uint256)
     {
         unchecked {
-            if (limit >= ceiling) return ceiling;
-            if (debt <= smallestDebt) return 0;
-            uint256 room = debt - smallestDebt;
-            // A slice of a whole position removes debt in proportion.
-            if (bonus == 0) room = ceiling * room / debt;
+            if (limit >= maxRepay) return maxRepay;
+            if (debt <= minDebt) return 0;
+            uint256 room = debt - minDebt;
+            // A part of a whole position removes debt in proportion.
+            if (zone != Zone.Ramp) room = maxRepay * room / debt;
             return FixedPointMathLib.min(limit, room);
         }
     }
 
-    /// @notice β on the ramp: βmin + (βmax - βmin) · (1 - H) ÷ (1 - L·βmax).
-    function rampBonusDown(Terms memory terms, uint256 debt, uint256 value) internal pure returns (uint256) {
+    /// @notice Returns β on the ramp: βmin + (βmax - βmin) · (1 - H) ÷ (1 - L·βmax).
+    function rampIncentiveFactorDown(LiquidationIncentive memory incentive, uint256 debt, uint256 value)
+        internal
+        pure
+        returns (uint256)
+    {
         unchecked {
-            uint256 slope = (terms.maxBonus - terms.minBonus) * WAD / (WAD - terms.ltvBps * terms.maxBonus / BPS);
-            return terms.minBonus + slope * (debt * BPS - value * terms.ltvBps) / (debt * BPS);
+            (uint256 ltvBps, uint256 maxFactor, uint256 minFactor) =
+                (incentive.ltvBps, incentive.maxIncentiveFactor, incentive.minIncentiveFactor);
+            uint256 slope = (maxFactor - minFactor) * WAD / (WAD - ltvBps * maxFactor / BPS);
+            return minFactor + slope * (debt * BPS - value * ltvBps) / (debt * BPS);
         }
     }
 
-    /// @notice Collateral that is worth β times what was repaid.
-    function seizedDown(uint256 repaid, uint256 bonus, uint256 price) internal pure returns (uint256) {
+    /// @notice Returns the collateral, in its own units, that is worth β times the repaid amount.
+    function seizedDown(uint256 repaid, uint256 incentiveFactor, uint256 price) internal pure returns (uint256) {
         // 2^128 × 2^61 × 2^60 < 2^256.
         unchecked {
-            return repaid * bonus * (ORACLE_SCALE / WAD) / price;
+            return repaid * incentiveFactor * (ORACLE_SCALE / WAD) / price;
         }
     }
 
-    /// @notice What lifts health to the target T = 1 + (1 - L) ÷ 2: R = (T·D - V·L) ÷ (T - β·L).
-    /// @dev On the ramp β·D < V, hence R < D, and R·β < V: never short of collateral.
-    function repayToTargetDown(uint256 ltvBps, uint256 debt, uint256 value, uint256 bonus)
+    /// @notice Returns the repayment that lifts the health factor to the target T = 1 + (1 - L) ÷ 2:
+    /// R = (T·D - V·L) ÷ (T - β·L).
+    /// @dev On the ramp β·D < V, hence R < D, and R·β < V: the collateral always suffices.
+    function repayToTargetDown(uint256 ltvBps, uint256 debt, uint256 value, uint256 incentiveFactor)
         internal
         pure
         returns (uint256)
     {
         unchecked {
             uint256 twiceTargetBps = 3 * BPS - ltvBps;
-            return (twiceTargetBps * debt - 2 * ltvBps * value) * WAD / (twiceTargetBps * WAD - 2 * ltvBps * bonus);
+            return
+                (twiceTargetBps * debt - 2 * ltvBps * value) * WAD
+                    / (twiceTargetBps * WAD - 2 * ltvBps * incentiveFactor);
         }
     }
 
-    /// @notice β under water: from βmin back to βmax over a further fall of V ÷ D by 1 ÷ L - βmax.
-    function underwaterBonusDown(Terms memory terms, uint256 debt, uint256 value) internal pure returns (uint256) {
+    /// @notice Returns β of an insolvent loan: from βmin back to βmax while V ÷ D falls by a further 1 ÷ L - βmax.
+    function insolventIncentiveFactorDown(LiquidationIncentive memory incentive, uint256 debt, uint256 value)
+        internal
+        pure
+        returns (uint256)
+    {
         unchecked {
-            uint256 shortfall = terms.minBonus - FixedPointMathLib.divUp(value * WAD, debt);
-            uint256 span = FixedPointMathLib.divUp(BPS * WAD, terms.ltvBps) - terms.maxBonus;
-            uint256 bonus = terms.minBonus + (terms.maxBonus - terms.minBonus) * shortfall / span;
-            return FixedPointMathLib.min(bonus, terms.maxBonus);
+            (uint256 maxFactor, uint256 minFactor) = (incentive.maxIncentiveFactor, incentive.minIncentiveFactor);
+            uint256 shortfall = minFactor - FixedPointMathLib.divUp(value * WAD, debt);
+            uint256 span = FixedPointMathLib.divUp(BPS * WAD, incentive.ltvBps) - maxFactor;
+            return FixedPointMathLib.min(minFactor + (maxFactor - minFactor) * shortfall / span, maxFactor);
         }
     }
 }

@@ -5,9 +5,13 @@ import {IPlimsoll} from "../interfaces/IPlimsoll.sol";
 import {Market, StoredMarket, StoredPosition} from "../types/Market.sol";
 import {SharesMath} from "./SharesMath.sol";
 
-/// @title Moves markets and positions between storage and memory. Everything that is stored is range-checked here.
+/// @title Storage packing library of markets and positions.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Loads markets and positions from storage and stores them. All range checks on stored values are here.
 library MarketPacking {
-    /// @dev Fills a struct of the caller's: a returned one would be zeroed once more on the way, for 150 gas.
+    /// @notice Loads a market into `market`.
+    /// @dev Fills the caller's struct, since a returned one would be zeroed a second time, for 150 gas.
     function loadInto(StoredMarket storage stored, Market memory market) internal view {
         (uint256 supply, uint256 borrow, uint256 rest) = (stored.supply, stored.borrow, stored.rest);
         market.supplyAssets = supply >> 128;
@@ -21,11 +25,12 @@ library MarketPacking {
         market.reserveShares = uint128(rest);
     }
 
-    /// @dev The small fields need no check: a time, a bounded fee, a clamped rate and a remainder that is a cast.
-    /// Reserve shares are part of the supply shares.
+    /// @notice Stores a market. Reverts with `AmountTooLarge` if a total exceeds its range.
+    /// @dev The other fields need no check: a block time, a bounded fee, a clamped rate, a remainder cast to 32 bits,
+    /// and reserve shares, which are part of the supply shares.
     function store(StoredMarket storage stored, Market memory market) internal {
-        // Supply shares fit together with the virtual ones, so that no amount times that total exceeds 256 bits, and no
-        // sum of it and such a quotient wraps around into what fits.
+        // Supply shares must fit 128 bits together with the virtual ones, so that no amount times that total exceeds
+        // 256 bits, and no sum of the total and such a quotient wraps around to a value that fits.
         unchecked {
             if ((market.supplyShares + SharesMath.VIRTUAL_SHARES) >> 128 != 0) {
                 revert IPlimsoll.AmountTooLarge(market.supplyShares);
@@ -37,15 +42,19 @@ library MarketPacking {
             | (market.interestRemainder << 128) | market.reserveShares;
     }
 
+    /// @notice Returns whether the market was created.
     function exists(StoredMarket storage stored) internal view returns (bool) {
         return stored.rest != 0;
     }
 
+    /// @notice Returns the borrow shares and the collateral of a position.
     function loadDebt(StoredPosition storage stored) internal view returns (uint256 borrowShares, uint256 collateral) {
         uint256 word = stored.debt;
         return (word >> 128, uint128(word));
     }
 
+    /// @notice Stores the borrow shares and the collateral of a position. Reverts with `AmountTooLarge` if one exceeds
+    /// 128 bits.
     function storeDebt(StoredPosition storage stored, uint256 borrowShares, uint256 collateral) internal {
         stored.debt = _pack(borrowShares, collateral);
     }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.0;
 
-/// @title Several calls to a contract as one
+/// @title Multicall library.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
 library Multicall {
-    /// @notice Carries out calls to this contract in order, for the same caller. If one fails, all do, with its reason.
+    /// @notice Executes calls to this contract in order, for the same caller. Reverts with the error of the first call
+    /// that fails.
     function run(bytes[] calldata calls) internal returns (bytes[] memory results) {
         results = new bytes[](calls.length);
         for (uint256 i; i < calls.length; ++i) {

@@ -3,40 +3,45 @@ pragma solidity ^0.8.0;
 
 import {IPlimsoll} from "../interfaces/IPlimsoll.sol";
 
-/// @title Token transfers that say what failed
-/// @notice Takes tokens that answer true or nothing, refuses those that answer anything else or are no contracts, and
-/// never asks for a transfer of 0, which some tokens refuse. Copies one word of what comes back, never more: a token
-/// cannot make its caller pay for memory.
+/// @title Safe token transfer library.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Transfers ERC-20 tokens that return true or nothing. A token that returns anything else, or that has no
+/// code, counts as failing; its error names token, accounts and amount. A transfer of 0, which some tokens refuse, is
+/// never requested. At most one word of return data is copied, so a token cannot make its caller pay for memory.
 library Tokens {
-    function send(address token, address to, uint256 amount) internal {
+    /// @notice Transfers `amount` from this contract to `to`. Reverts with `TransferFailed` if the token fails.
+    function push(address token, address to, uint256 amount) internal {
         if (amount == 0) return;
-        if (!trySend(token, to, amount, gasleft())) {
+        if (!tryPush(token, to, amount, gasleft())) {
             revert IPlimsoll.TransferFailed(token, address(this), to, amount);
         }
     }
 
-    /// @notice Sends if the token does so within `gasLimit`. Never reverts, whatever the token does.
-    /// @return sent whether it did; if not, nothing has happened, unless the token lies
-    function trySend(address token, address to, uint256 amount, uint256 gasLimit) internal returns (bool sent) {
+    /// @notice Transfers `amount` from this contract to `to` with at most `gasLimit` gas. Never reverts, whatever the
+    /// token does.
+    /// @return sent whether the transfer succeeded; if not, no token was moved, unless the token reports falsely
+    function tryPush(address token, address to, uint256 amount, uint256 gasLimit) internal returns (bool sent) {
         bool done;
         assembly ("memory-safe") {
-            // transfer(to, amount), laid out over the scratch space and the first half of the free memory pointer,
-            // which is 0 and is put back to it.
+            // transfer(to, amount), encoded in the scratch space and the first half of the free memory pointer, which
+            // is 0 and is restored to it.
             mstore(0x14, to)
             mstore(0x34, amount)
             mstore(0x00, 0xa9059cbb000000000000000000000000)
             done := call(gasLimit, token, 0, 0x10, 0x44, 0x00, 0x20)
             mstore(0x34, 0)
         }
-        return _answersYes(done, token);
+        return _succeeded(done, token);
     }
 
-    function take(address token, address from, uint256 amount) internal {
+    /// @notice Transfers `amount` from `from` to this contract. Reverts with `TransferFailed` if the token fails.
+    function pull(address token, address from, uint256 amount) internal {
         if (amount == 0) return;
         bool done;
         assembly ("memory-safe") {
-            // transferFrom(from, this, amount), laid out from 0x1c on; what it covers of the memory's head (the free
-            // memory pointer and the zero slot) is put back.
+            // transferFrom(from, this, amount), encoded from 0x1c on; the reserved words that it overwrites (the free
+            // memory pointer and the zero slot) are restored.
             let free := mload(0x40)
             mstore(0x00, 0x23b872dd)
             mstore(0x20, and(from, 0xffffffffffffffffffffffffffffffffffffffff))
@@ -46,10 +51,10 @@ library Tokens {
             mstore(0x60, 0)
             mstore(0x40, free)
         }
-        if (!_answersYes(done, token)) revert IPlimsoll.TransferFailed(token, from, address(this), amount);
+        if (!_succeeded(done, token)) revert IPlimsoll.TransferFailed(token, from, address(this), amount);
     }
 
-    /// @notice What `account` holds; 0 where the token does not say.
+    /// @notice Returns the balance of `account`; 0 if the token reverts or returns less than a word.
     function balanceOrZero(address token, address account) internal view returns (uint256 held) {
         assembly ("memory-safe") {
             // balanceOf(account)
@@ -60,8 +65,8 @@ library Tokens {
         }
     }
 
-    /// @dev Judges the call that was just made, whose first word of answer lies at 0.
-    function _answersYes(bool done, address token) private view returns (bool yes) {
+    /// @dev Returns whether the preceding call succeeded. The first word of its return data is at memory address 0.
+    function _succeeded(bool done, address token) private view returns (bool yes) {
         assembly ("memory-safe") {
             switch returndatasize()
             case 0 { yes := and(done, gt(extcodesize(token), 0)) }

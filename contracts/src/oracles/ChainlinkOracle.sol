@@ -9,15 +9,17 @@ import {PriceMath} from "./libraries/PriceMath.sol";
 import {SequencerUptime} from "./libraries/SequencerUptime.sol";
 import {UniswapV3Twap} from "./libraries/UniswapV3Twap.sol";
 
-/// @title Chainlink's prices, for a market
-/// @notice `base1 × base2 × 10^exponent / (quote1 × quote2)`, in one exact division rounded down. For borrowing the
-/// feeds must be fresher, the sequencer up, and the pool's average, where there is one, close; then the lower price
-/// counts.
+/// @title Oracle over Chainlink feeds.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice The price is `base1 × base2 × 10^exponent / (quote1 × quote2)`, in one exact division rounded down. For
+/// borrowing the feeds must be fresher, the sequencer up, and the pool's average, if there is one, close; the lower of
+/// the two prices is then used.
 contract ChainlinkOracle is IOracle, IChainlinkOracle {
-    /// @dev Chainlink's feeds have 8 or 18.
+    /// @dev Chainlink's feeds have 8 or 18 decimals.
     uint256 private constant MAX_FEED_DECIMALS = 18;
-    /// @dev Prices start with at least this many units, so that rounding stays under a billionth, and under a
-    /// thousandth after a fall by a factor of a million.
+    /// @dev The lowest price at construction, so that rounding is below a billionth, and below a thousandth after a
+    /// fall by a factor of a million.
     uint256 private constant MIN_INITIAL_PRICE = 1e9;
     uint256 private constant MAX_EXPECTED_FACTOR = 10;
 
@@ -28,7 +30,7 @@ contract ChainlinkOracle is IOracle, IChainlinkOracle {
     PriceFeed private immutable BASE_2;
     PriceFeed private immutable QUOTE_1;
     PriceFeed private immutable QUOTE_2;
-    /// @dev 10^exponent where the exponent is positive, else 1; and 10^-exponent where it is negative, else 1.
+    /// @dev 10^exponent if the exponent is positive, else 1; and 10^-exponent if it is negative, else 1.
     uint256 private immutable SCALE_UP;
     uint256 private immutable SCALE_DOWN;
 
@@ -100,7 +102,8 @@ contract ChainlinkOracle is IOracle, IChainlinkOracle {
         if (price == 0) revert PriceRoundsToZero(numerator, denominator);
     }
 
-    /// @dev The bound is below 100 %, so a pool's price of 0 never passes.
+    /// @dev Returns the lower of the feed price and the pool's average. The bound on their deviation is below 100 %, so
+    /// a pool's price of 0 is always refused.
     function _lowerOfTwap(uint256 feedPrice) private view returns (uint256 lower) {
         if (TWAP_POOL == address(0)) return feedPrice;
 
@@ -113,7 +116,7 @@ contract ChainlinkOracle is IOracle, IChainlinkOracle {
         }
     }
 
-    /* WHAT IT IS MADE OF */
+    /* CONFIGURATION */
 
     /// @inheritdoc IChainlinkOracle
     function setup() external view returns (Setup memory) {
@@ -159,7 +162,7 @@ contract ChainlinkOracle is IOracle, IChainlinkOracle {
         (uint256 bases, uint256 quotes) = (baseFeeds.length, quoteFeeds.length);
         if (bases > 2 || quotes > 2 || bases + quotes == 0) revert FeedCountOutOfBounds(bases, quotes);
 
-        // A feed over itself is a constant, and a feed times itself is nothing anybody is owed.
+        // A feed divided by itself is a constant, and a feed times itself is no price.
         for (uint256 i = 1; i < bases + quotes; ++i) {
             address later = (i < bases ? baseFeeds[i] : quoteFeeds[i - bases]).aggregator;
             for (uint256 j = 0; j < i; ++j) {
@@ -196,7 +199,7 @@ contract ChainlinkOracle is IOracle, IChainlinkOracle {
             revert ExpectedRangeOutOfBounds(low, high);
         }
 
-        // price = whole × 10^(36 + loan − collateral) and whole is wanted × 10^18.
+        // price = whole × 10^(36 + loan − collateral), and `whole` is to be scaled by 10^18.
         uint256 whole = PriceMath.mulDivDown(price, 10 ** collateralDecimals, 10 ** (18 + loanDecimals));
         if (whole < low || whole > high) revert PriceOutsideExpectedRange(whole, low, high);
     }

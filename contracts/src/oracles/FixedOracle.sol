@@ -5,10 +5,12 @@ import {IFixedOracle} from "../interfaces/IFixedOracle.sol";
 import {IOracle} from "../interfaces/IOracle.sol";
 import {PriceMath} from "./libraries/PriceMath.sol";
 
-/// @title A price that does not move
-/// @notice `ratio × 10^(36 + loan decimals − collateral decimals)`, exact, computed once.
+/// @title Oracle with a fixed price.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice The price is `ratio × 10^(36 + loan decimals − collateral decimals)`, exact, computed once.
 contract FixedOracle is IOracle, IFixedOracle {
-    /// @dev 100,000 to one. Times the largest power of ten, 10^(18 + 36), it still fits 256 bits.
+    /// @dev 100,000 to one. Multiplied by the largest power of ten, 10^(18 + 36), it fits 256 bits.
     uint256 private constant MAX_RATIO_E18 = 1e23;
 
     /// @inheritdoc IFixedOracle

@@ -4,14 +4,17 @@ pragma solidity 0.8.37;
 import {IAggregatorV3} from "../interfaces/IAggregatorV3.sol";
 import {ISettableFeed} from "../interfaces/ISettableFeed.sol";
 
-/// @title A feed whose answer its owner sets: for local chains and tests, never for money
+/// @title Price feed with an answer set by its owner, for local chains and tests only.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice See `ISettableFeed`.
 contract SettableFeed is IAggregatorV3, ISettableFeed {
     /// @inheritdoc ISettableFeed
     address public immutable owner;
     /// @inheritdoc IAggregatorV3
     uint8 public immutable decimals;
 
-    /// @dev An answer and its time share a slot, as in Chainlink's aggregators.
+    /// @dev The answer and its time share a slot, as in Chainlink's aggregators.
     int192 private _answer;
     uint64 private _updatedAt;
     uint64 private _startedAt;

@@ -13,9 +13,11 @@ import {Market, Position} from "../types/Market.sol";
 import {MarketId, MarketParams} from "../types/MarketParams.sol";
 import {OracleReader} from "./libraries/OracleReader.sol";
 
-/// @title Lens
+/// @title Lens.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
 /// @notice See `ILens`.
-/// @dev Amounts in the core fit 128 bits, and its arithmetic does not revert on such.
+/// @dev Amounts in the core fit 128 bits, for which its arithmetic does not revert.
 contract Lens is ILens {
     using DebtMath for uint256;
     using SharesMath for uint256;
@@ -123,7 +125,7 @@ contract Lens is ILens {
         }
     }
 
-    /// @dev The core's predicate `debt × BPS > value × ltv`, with `value = floor(collateral × price / 1e36)` and at
+    /// @dev The core's condition `debt × BPS > value × ltv`, with `value = floor(collateral × price / 1e36)` and at
     /// most 2^128 - 1, solved for the highest price.
     function _waterlinePrice(uint256 debt, uint256 collateral, uint256 ltvBps) internal pure returns (uint256) {
         uint256 highestValue = (debt * BPS - 1) / ltvBps;
@@ -139,22 +141,23 @@ contract Lens is ILens {
         MarketParams memory params = PLIMSOLL.marketParams(id);
         Market memory m = _accrued(id, params);
         if (m.lastUpdate != 0) answer.liquidationPrice = _liquidationPrice(params);
-        LiquidationMath.Terms memory terms = LiquidationMath.termsOf(params.risk.liquidationLtvBps());
-        uint256 smallestDebt = params.risk.smallestDebt();
+        LiquidationMath.LiquidationIncentive memory incentive =
+            LiquidationMath.incentiveOf(params.risk.liquidationLtvBps());
+        uint256 minDebt = params.risk.minDebt();
         for (uint256 i; i < accounts.length; ++i) {
             LiquidationLine memory line = answer.lines[i];
             line.account = accounts[i];
-            if (m.lastUpdate != 0) _fillLiquidation(line, id, m, terms, smallestDebt, answer.liquidationPrice);
+            if (m.lastUpdate != 0) _fillLiquidation(line, id, m, incentive, minDebt, answer.liquidationPrice);
         }
     }
 
-    /// @dev Follows the core's `_liquidateLoan` with nothing to limit it.
+    /// @dev Computes the result of the core's `_liquidateLoan` without a limit by the caller.
     function _fillLiquidation(
         LiquidationLine memory line,
         MarketId id,
         Market memory m,
-        LiquidationMath.Terms memory terms,
-        uint256 smallestDebt,
+        LiquidationMath.LiquidationIncentive memory incentive,
+        uint256 minDebt,
         PriceReading memory reading
     ) internal view {
         Position memory p = PLIMSOLL.position(id, line.account);
@@ -162,25 +165,28 @@ contract Lens is ILens {
         line.debt = debt;
         if (debt == 0 || reading.status != PriceStatus.Ok) return;
         uint256 value = LiquidationMath.valueDown(p.collateral, reading.price);
-        if (LiquidationMath.isHealthy(debt, value, terms.ltvBps)) return;
+        if (LiquidationMath.isHealthy(debt, value, incentive.ltvBps)) return;
 
-        (uint256 ceiling, uint256 bonus) = LiquidationMath.ceilingOf(terms, debt, value, smallestDebt);
-        if (bonus == 0) {
-            // The whole debt stands against the whole collateral, whose worth is the bonus.
+        (LiquidationMath.Zone zone, uint256 maxRepay, uint256 incentiveFactor) =
+            LiquidationMath.maxRepayOf(incentive, debt, value, minDebt);
+        if (zone != LiquidationMath.Zone.Ramp) {
+            // The whole collateral is seized for the max repay.
             line.seized = p.collateral;
-            uint256 borrowAssets = m.borrowAssets.totalAfter(debt, m.borrowShares - p.borrowShares);
-            line.badDebt = FixedPointMathLib.zeroFloorSub(m.borrowAssets - borrowAssets, ceiling);
-            if (ceiling != 0) bonus = value * WAD / ceiling;
+            uint256 borrowAssets = m.borrowAssets.saturatingTotalAfterRepay(debt, m.borrowShares - p.borrowShares);
+            line.badDebt = FixedPointMathLib.zeroFloorSub(m.borrowAssets - borrowAssets, maxRepay);
+            if (maxRepay != 0) incentiveFactor = value * WAD / maxRepay;
         } else {
-            if (ceiling != debt && ceiling.toDebtSharesDown(m.borrowAssets, m.borrowShares) == 0) return;
-            line.seized = FixedPointMathLib.min(LiquidationMath.seizedDown(ceiling, bonus, reading.price), p.collateral);
+            if (maxRepay != debt && maxRepay.toDebtSharesDown(m.borrowAssets, m.borrowShares) == 0) return;
+            line.seized = FixedPointMathLib.min(
+                LiquidationMath.seizedDown(maxRepay, incentiveFactor, reading.price), p.collateral
+            );
         }
-        (line.liquidatable, line.ceiling, line.bonus) = (true, ceiling, bonus);
+        (line.liquidatable, line.maxRepay, line.incentiveFactor) = (true, maxRepay, incentiveFactor);
     }
 
     /* SHARED */
 
-    /// @dev The market as it would be stored now; all 0 where there is none.
+    /// @dev Returns the market with its interest up to this block; all 0 if it does not exist.
     function _accrued(MarketId id, MarketParams memory params) internal view returns (Market memory m) {
         m = PLIMSOLL.market(id);
         if (m.lastUpdate != 0) InterestMath.accrue(m, params.curve, block.timestamp);

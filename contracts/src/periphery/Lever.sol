@@ -14,15 +14,17 @@ import {Market, Position} from "../types/Market.sol";
 import {MarketId, MarketParams} from "../types/MarketParams.sol";
 import {SwapperClient} from "./SwapperClient.sol";
 
-/// @title Lever
+/// @title Lever.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
 /// @notice See `ILever`.
-/// @dev Many have authorised this contract in the core, so each call into the core names `msg.sender`, as he was when
-/// the call came in, and nobody else.
+/// @dev Many accounts have authorised this contract in the core, so every call to the core acts on behalf of the
+/// `msg.sender` of the entry and of no other account.
 contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClient {
     using DebtMath for uint256;
     using Tokens for address;
 
-    /// @dev What the callback of a repayment needs to know.
+    /// @dev The data of the repayment callback.
     struct Sale {
         address account;
         uint256 maxSold;
@@ -40,11 +42,11 @@ contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClie
     /// @inheritdoc ILever
     function raise(Raise calldata wanted, Permit calldata permit, SignedAuthorization calldata authorization)
         external
-        acting(wanted.deadline, wanted.swapper)
+        guarded(wanted.deadline, wanted.swapper)
         returns (uint256 bought)
     {
-        _bringAuthorization(authorization);
-        // The core adds the collateral first, then it is borrowed against and bought.
+        _submitAuthorization(authorization);
+        // The core adds the collateral first; its callback then borrows against it and buys it.
         PLIMSOLL.supplyCollateral(
             wanted.params, wanted.deposit + wanted.minBought, msg.sender, abi.encode(msg.sender, wanted, permit)
         );
@@ -55,11 +57,11 @@ contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClie
     }
 
     /// @inheritdoc ISupplyCollateralCallback
-    function onPlimsollSupplyCollateral(uint256 assets, bytes calldata data) external answering {
+    function onPlimsollSupplyCollateral(uint256 assets, bytes calldata data) external onlyCallback {
         (address account, Raise memory wanted, Permit memory permit) = abi.decode(data, (address, Raise, Permit));
         (address loanToken, address collateralToken) = (wanted.params.loanToken, wanted.params.collateralToken);
-        if (permit.deadline != 0) _bringPermit(permit, collateralToken, account, wanted.deposit);
-        collateralToken.take(account, wanted.deposit);
+        if (permit.deadline != 0) _submitPermit(permit, collateralToken, account, wanted.deposit);
+        collateralToken.pull(account, wanted.deposit);
 
         uint256 before = collateralToken.balanceOrZero(address(this));
         PLIMSOLL.borrow(wanted.params, wanted.borrowAssets, 0, account, wanted.swapper);
@@ -74,10 +76,10 @@ contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClie
     /// @inheritdoc ILever
     function lower(Lower calldata wanted, SignedAuthorization calldata authorization)
         external
-        acting(wanted.deadline, wanted.swapper)
+        guarded(wanted.deadline, wanted.swapper)
         returns (uint256 repaid, uint256 sold)
     {
-        _bringAuthorization(authorization);
+        _submitAuthorization(authorization);
         (repaid, sold) = _repay(
             wanted.params, wanted.repayAssets, 0, Sale(msg.sender, wanted.maxSold, wanted.swapper, wanted.route)
         );
@@ -88,10 +90,10 @@ contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClie
     /// @inheritdoc ILever
     function close(Close calldata wanted, SignedAuthorization calldata authorization)
         external
-        acting(wanted.deadline, wanted.swapper)
+        guarded(wanted.deadline, wanted.swapper)
         returns (uint256 repaid, uint256 sold, uint256 returned)
     {
-        _bringAuthorization(authorization);
+        _submitAuthorization(authorization);
         MarketId id = wanted.params.toId();
         uint256 collateral = PLIMSOLL.position(id, msg.sender).collateral;
         uint256 maxSold = FixedPointMathLib.min(wanted.maxSold, collateral);
@@ -113,7 +115,7 @@ contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClie
     }
 
     /// @inheritdoc IRepayCallback
-    function onPlimsollRepay(uint256 assets, bytes calldata data) external answering {
+    function onPlimsollRepay(uint256 assets, bytes calldata data) external onlyCallback {
         // Nothing was owed.
         if (assets == 0) return;
         (MarketParams memory params, Sale memory sale) = abi.decode(data, (MarketParams, Sale));
@@ -123,7 +125,7 @@ contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClie
             .swapExactOut(
                 params.collateralToken, params.loanToken, assets, sale.maxSold, address(this), address(this), sale.route
             );
-        // More than what was not needed may come back, where somebody left something in the adapter.
+        // More than the unused collateral is returned if the adapter held some before.
         _swapped =
             FixedPointMathLib.zeroFloorSub(sale.maxSold, params.collateralToken.balanceOrZero(address(this)) - before);
         _approveCore(params.loanToken, assets);
@@ -131,7 +133,7 @@ contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClie
 
     /* SHARED */
 
-    /// @dev Adds the collateral that is left here to the account's position.
+    /// @dev Supplies this contract's remaining collateral tokens to the account's position.
     function _supplyRest(MarketParams calldata params, address account) internal {
         uint256 rest = params.collateralToken.balanceOrZero(address(this));
         if (rest == 0) return;
@@ -139,7 +141,7 @@ contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClie
         PLIMSOLL.supplyCollateral(params, rest, account, "");
     }
 
-    /// @dev The market was accrued in this call.
+    /// @dev Reverts if the debt exceeds this part of the collateral's value. The market was accrued in this call.
     function _requireLtv(MarketParams calldata params, uint256 maxLtvBps) internal view {
         MarketId id = params.toId();
         Market memory m = PLIMSOLL.market(id);
@@ -149,15 +151,15 @@ contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClie
         if (!LiquidationMath.isHealthy(debt, value, maxLtvBps)) revert LtvTooHigh(debt, value, maxLtvBps);
     }
 
-    /// @dev Brings an authorization to the core, which takes one that was brought before for done.
-    function _bringAuthorization(SignedAuthorization calldata authorization) internal {
+    /// @dev Passes an authorisation to the core, which ignores one that was already used.
+    function _submitAuthorization(SignedAuthorization calldata authorization) internal {
         if (authorization.signature.length == 0) return;
         PLIMSOLL.setAuthorizationWithSig(authorization.authorization, authorization.signature);
     }
 
-    /// @dev Brings a permit to the token. Whether that fails, because somebody has brought it before or because it is
-    /// no good, shows when the deposit is taken.
-    function _bringPermit(Permit memory permit, address token, address account, uint256 assets) internal {
+    /// @dev Passes a permit to the token. A failure is ignored, since the permit may have been front-run: if there is
+    /// no allowance, pulling the deposit fails.
+    function _submitPermit(Permit memory permit, address token, address account, uint256 assets) internal {
         try IERC20Permit(token).permit(account, address(this), assets, permit.deadline, permit.v, permit.r, permit.s) {}
             catch {}
     }

@@ -6,10 +6,12 @@ import {ILiquidateCallback} from "../interfaces/IPlimsollCallbacks.sol";
 import {ISwapper} from "../interfaces/ISwapper.sol";
 import {SwapperClient} from "./SwapperClient.sol";
 
-/// @title Liquidator
+/// @title Liquidator without capital.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
 /// @notice See `ILiquidator`.
 contract Liquidator is ILiquidator, ILiquidateCallback, SwapperClient {
-    /// @dev What the callback needs to know.
+    /// @dev The data of the liquidation callback.
     struct Exchange {
         address loanToken;
         address collateralToken;
@@ -23,14 +25,14 @@ contract Liquidator is ILiquidator, ILiquidateCallback, SwapperClient {
     /// @inheritdoc ILiquidator
     function liquidate(Liquidation calldata wanted)
         external
-        acting(wanted.deadline, wanted.swapper)
+        guarded(wanted.deadline, wanted.swapper)
         returns (Outcome memory outcome)
     {
         if (wanted.receiver == address(0)) revert ZeroAddress();
         (address loanToken, address collateralToken) = (wanted.params.loanToken, wanted.params.collateralToken);
         bytes memory exchange =
             abi.encode(Exchange(loanToken, collateralToken, wanted.swapper, wanted.profitInCollateral, wanted.route));
-        // The collateral is pushed to the adapter by the core itself. What it must at least bring is bounded as profit.
+        // The core pushes the collateral to the adapter. Its least proceeds are bounded by the least profit.
         (outcome.repaid, outcome.seized) =
             PLIMSOLL.liquidate(wanted.params, wanted.borrowers, wanted.maxRepay, 0, wanted.swapper, exchange);
 
@@ -52,10 +54,10 @@ contract Liquidator is ILiquidator, ILiquidateCallback, SwapperClient {
     }
 
     /// @inheritdoc ILiquidateCallback
-    function onPlimsollLiquidate(uint256 repaid, uint256 seized, bytes calldata data) external answering {
+    function onPlimsollLiquidate(uint256 repaid, uint256 seized, bytes calldata data) external onlyCallback {
         Exchange memory e = abi.decode(data, (Exchange));
         if (e.profitInCollateral || repaid == 0) {
-            // Where nothing is to be repaid nothing is bought, and all that was seized comes back.
+            // If nothing is to be repaid, nothing is bought and all seized collateral is returned.
             ISwapper(e.swapper)
                 .swapExactOut(e.collateralToken, e.loanToken, repaid, seized, address(this), address(this), e.route);
         } else {

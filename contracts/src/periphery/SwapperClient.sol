@@ -6,12 +6,14 @@ import {ILiquidator} from "../interfaces/ILiquidator.sol";
 import {IPlimsoll} from "../interfaces/IPlimsoll.sol";
 import {Tokens} from "../libraries/Tokens.sol";
 
-/// @title What contracts that act between the core and an exchange have in common
-/// @notice One call at a time; only adapters named at construction, of which there is no changing: what moves the
-/// tokens of others must not follow an owner, and a contract that holds nothing is replaced by deploying another.
-/// Callbacks are answered only to the core and only in the middle of a call from here, approvals are exact and used up
-/// by the core, and whatever is left in the end is sent on.
-/// @dev The errors are declared alike by every interface that inherits this; here they go by `ILiquidator`'s.
+/// @title Base of contracts that act between the core and an exchange.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Allows one call at a time, with adapters listed at construction. The list cannot change: a contract that
+/// moves the tokens of others must not depend on an owner, and a contract that holds nothing is replaced by deploying
+/// another. Callbacks are accepted only from the core and only during a call from here, approvals are exact and used up
+/// by the core, and remaining tokens are sent to a receiver.
+/// @dev Every interface of a derived contract declares the same errors; `ILiquidator`'s are used here.
 abstract contract SwapperClient {
     using Tokens for address;
 
@@ -19,7 +21,7 @@ abstract contract SwapperClient {
 
     mapping(address swapper => bool) internal _isSwapper;
 
-    bool internal transient _acting;
+    bool internal transient _entered;
 
     constructor(address plimsoll_, address[] memory swappers) {
         _requireCode(plimsoll_);
@@ -30,32 +32,32 @@ abstract contract SwapperClient {
         }
     }
 
-    /// @dev For every entry: in time, by a listed adapter, and not in the middle of another.
-    modifier acting(uint256 deadline, address swapper) {
+    /// @dev Guards every entry: it must be in time, with a listed adapter, and not during another call.
+    modifier guarded(uint256 deadline, address swapper) {
         if (block.timestamp > deadline) revert ILiquidator.DeadlinePassed(deadline, block.timestamp);
         if (!_isSwapper[swapper]) revert ILiquidator.SwapperNotListed(swapper);
-        if (_acting) revert ILiquidator.Reentered();
-        _acting = true;
+        if (_entered) revert ILiquidator.Reentered();
+        _entered = true;
         _;
-        _acting = false;
+        _entered = false;
     }
 
-    /// @dev For every callback. The core calls back whoever called it, so in the middle of a call from here it can only
-    /// be that call, with the data that was given to it.
-    modifier answering() {
-        if (msg.sender != address(PLIMSOLL) || !_acting) revert ILiquidator.UnexpectedCallback(msg.sender);
+    /// @dev Guards every callback. The core calls back its caller, so during a call from here a callback belongs to
+    /// that call and carries the data that was passed to it.
+    modifier onlyCallback() {
+        if (msg.sender != address(PLIMSOLL) || !_entered) revert ILiquidator.UnexpectedCallback(msg.sender);
         _;
     }
 
-    /// @dev Lets the core take this much, which it does before its call returns.
+    /// @dev Approves the core for this amount, which it pulls before its call returns.
     function _approveCore(address token, uint256 amount) internal {
         if (amount != 0) SafeTransferLib.safeApprove(token, address(PLIMSOLL), amount);
     }
 
-    /// @dev Sends on all that is here of a token.
+    /// @dev Sends this contract's whole balance of a token.
     function _sweep(address token, address to) internal returns (uint256 amount) {
         amount = token.balanceOrZero(address(this));
-        token.send(to, amount);
+        token.push(to, amount);
     }
 
     function _requireCode(address account) private view {

@@ -7,9 +7,12 @@ import {IUniswapV3Swapper} from "../interfaces/IUniswapV3Swapper.sol";
 import {Tokens} from "../libraries/Tokens.sol";
 import {UniswapV3Path} from "./libraries/UniswapV3Path.sol";
 
-/// @dev What is called of a Uniswap V3 pool.
+/// @title Swap function of a Uniswap V3 pool.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
 interface IUniswapV3Pool {
-    /// @param amountSpecified what goes in where positive, what comes out where negative
+    /// @notice Swaps with the pool, which calls back to be paid.
+    /// @param amountSpecified the exact input if positive, the exact output if negative
     function swap(
         address recipient,
         bool zeroForOne,
@@ -19,11 +22,13 @@ interface IUniswapV3Pool {
     ) external returns (int256 amount0, int256 amount1);
 }
 
-/// @title UniswapV3Swapper
+/// @title Swap adapter of Uniswap V3.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
 /// @notice See `ISwapper` and `IUniswapV3Swapper`.
-/// @dev Pools are known by their address alone, which follows from factory, tokens and fee: that is how a callback's
-/// sender is verified. A pool swaps what it can and says so; what is less than was asked for is refused here, since the
-/// rest would stay behind.
+/// @dev A pool is identified by its address, which follows from factory, tokens and fee: this is how a callback's
+/// sender is verified. A pool may swap less than the requested amount; this is refused, since the rest would remain
+/// here.
 contract UniswapV3Swapper is ISwapper, IUniswapV3Swapper {
     using Tokens for address;
     using UniswapV3Path for bytes;
@@ -43,8 +48,9 @@ contract UniswapV3Swapper is ISwapper, IUniswapV3Swapper {
         poolInitCodeHash = poolInitCodeHash_;
     }
 
-    /// @dev In the middle of a swap tokens are here that whoever is called by a token could swap for himself.
-    modifier oneAtATime() {
+    /// @dev During a swap this contract holds tokens, which a token's callback could otherwise swap for its own
+    /// account.
+    modifier nonReentrant() {
         if (_swapping) revert Reentered();
         _swapping = true;
         _;
@@ -59,13 +65,13 @@ contract UniswapV3Swapper is ISwapper, IUniswapV3Swapper {
         uint256 minOut,
         address receiver,
         bytes calldata route
-    ) external oneAtATime returns (uint256 amountOut) {
+    ) external nonReentrant returns (uint256 amountOut) {
         _checkRoute(tokenIn, tokenOut, route);
         _checkPushed(tokenIn, amountIn);
         uint256 hops = route.hops();
         amountOut = amountIn;
         for (uint256 i; i < hops; ++i) {
-            // What comes out of one pool waits here until the next one asks to be paid.
+            // The output of one pool is held here until the next one calls back to be paid.
             amountOut = _sellToPool(amountOut, i + 1 == hops ? receiver : address(this), route.hop(i));
         }
         if (amountOut < minOut) revert TooLittleOut(amountOut, minOut);
@@ -80,7 +86,7 @@ contract UniswapV3Swapper is ISwapper, IUniswapV3Swapper {
         address receiver,
         address refundTo,
         bytes calldata route
-    ) external oneAtATime returns (uint256 amountIn) {
+    ) external nonReentrant returns (uint256 amountIn) {
         _checkRoute(tokenIn, tokenOut, route);
         uint256 held = _checkPushed(tokenIn, maxIn);
         if (amountOut != 0) {
@@ -89,7 +95,7 @@ contract UniswapV3Swapper is ISwapper, IUniswapV3Swapper {
             (amountIn, held) = (held - left, left);
             if (amountIn > maxIn) revert TooMuchIn(amountIn, maxIn);
         }
-        tokenIn.send(refundTo, held);
+        tokenIn.push(refundTo, held);
     }
 
     /// @inheritdoc IUniswapV3Swapper
@@ -99,18 +105,18 @@ contract UniswapV3Swapper is ISwapper, IUniswapV3Swapper {
         address pool = poolOf(tokenIn, tokenOut, fee);
         if (msg.sender != pool) revert NotThePool(msg.sender, pool);
 
-        // Of the two one is to be paid and the other was received, unless the pool is empty: that is refused by who
-        // asked.
+        // One of the two is to be paid and the other was received, unless the pool is empty, which the caller of the
+        // swap refuses.
         int256 delta = amount0Delta > amount1Delta ? amount0Delta : amount1Delta;
         if (delta <= 0) return;
         uint256 owed = uint256(delta);
         if (data.length > UniswapV3Path.HOP_BYTES) {
-            // The path goes on towards its beginning: the pool before this one pays this one.
+            // The path continues towards its beginning: the preceding pool pays this one.
             _buyFromLastPool(owed, pool, data.withoutLastHop());
         } else {
             uint256 held = tokenIn.balanceOrZero(address(this));
             if (owed > held) revert TooMuchIn(owed, held);
-            tokenIn.send(pool, owed);
+            tokenIn.push(pool, owed);
         }
     }
 
@@ -121,7 +127,7 @@ contract UniswapV3Swapper is ISwapper, IUniswapV3Swapper {
         return address(uint160(uint256(keccak256(abi.encodePacked(hex"ff", factory, salt, poolInitCodeHash)))));
     }
 
-    /// @dev Sells exactly this much to the pool of a hop.
+    /// @dev Sells exactly this amount to the pool of a hop.
     function _sellToPool(uint256 amountIn, address recipient, bytes calldata hop) internal returns (uint256) {
         _checkAmount(amountIn);
         (address pool, uint256 paid, uint256 received) = _swap(int256(amountIn), recipient, hop, hop);
@@ -129,7 +135,7 @@ contract UniswapV3Swapper is ISwapper, IUniswapV3Swapper {
         return received;
     }
 
-    /// @dev Buys exactly this much from the last pool of a path, which will be paid by the one before it.
+    /// @dev Buys exactly this amount from the last pool of a path, which the preceding pool or this contract pays.
     function _buyFromLastPool(uint256 amountOut, address recipient, bytes calldata path) internal {
         _checkAmount(amountOut);
         (address pool,, uint256 received) = _swap(-int256(amountOut), recipient, path.lastHop(), path);
@@ -144,7 +150,7 @@ contract UniswapV3Swapper is ISwapper, IUniswapV3Swapper {
         pool = poolOf(tokenIn, tokenOut, fee);
         if (pool.code.length == 0) revert NoPool(tokenIn, tokenOut, fee);
         bool zeroForOne = tokenIn < tokenOut;
-        // As far as the pool reaches: the amounts are what is bounded.
+        // No price limit: the amounts are bounded instead.
         uint160 limit = zeroForOne ? TickMath.MIN_SQRT_PRICE + 1 : TickMath.MAX_SQRT_PRICE - 1;
         (int256 amount0, int256 amount1) = IUniswapV3Pool(pool).swap(recipient, zeroForOne, amount, limit, data);
         (int256 amountIn, int256 amountOut) = zeroForOne ? (amount0, amount1) : (amount1, amount0);

@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.0;
 
-/// @title The arithmetic of stakes and rewards
-/// @notice What an account with stake `s` is entitled to grows by `s × (growth of the accumulator)`. Instead of storing
-/// where the accumulator stood when the account was last touched, beside what it had earned until then, one number is
-/// stored, the offset:
+/// @title Reward accounting library.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Computes the rewards of stakes. The entitlement of an account with stake `s` grows by `s × (growth of the
+/// accumulator)`. Instead of the accumulator at the account's last change together with the rewards until then, one
+/// number is stored, the offset:
 ///
 ///     entitlement = s × accumulator − offset
 ///
-/// A change of the stake by `a` moves the offset by `a × accumulator`, which leaves the entitlement as it was; a
-/// payment moves it by the payment. So one slot holds the whole account of a stream, and a payment rounds nothing away.
+/// A change of the stake by `a` changes the offset by `a × accumulator`, which leaves the entitlement unchanged; a
+/// payment changes it by the payment. So one slot holds an account's whole state in a stream, and a payment loses
+/// nothing to rounding.
 ///
-/// The products are huge (an accumulator that grew while one unit was staked, times a stake that came later), the
-/// entitlement is not: it is at most what was funded, below 2^96. So both are kept modulo 2^128 and only their
-/// difference is read, as a signed number. Entitlements are kept in 2^-24 units: each change of a stake rounds the
-/// offset against the account by less than that, so that it takes sixteen million changes to lose one unit.
+/// The products can be huge (an accumulator that grew while one unit was staked, times a later stake), but the
+/// entitlement is at most the funded amount, below 2^96. So both are kept modulo 2^128 and only their difference is
+/// read, as a signed number. Entitlements are kept in 2^-24 units: each change of a stake rounds the offset against the
+/// account by less than that, so it takes sixteen million changes to lose one unit.
 ///
-/// An entitlement can be below zero by these roundings, never by more than one such part for each change of the stake.
-/// It then counts as nothing, and the next rewards fill it up.
+/// By this rounding an entitlement can be negative, by at most 2^-24 units for each change of the stake. It then counts
+/// as 0, and further rewards make up for it.
 library RewardMath {
-    /// @dev Accumulators are reward units per unit of stake × 2^96. While less than 2^96 units are funded in a stream's
+    /// @dev Accumulators are reward units per unit of stake × 2^96. If less than 2^96 units are funded in a stream's
     /// life and at least one unit is staked while they are paid, an accumulator stays below 2^192.
     uint256 internal constant ACCUMULATOR_BITS = 96;
 
@@ -29,8 +32,9 @@ library RewardMath {
     uint256 private constant SHIFT = ACCUMULATOR_BITS - FRACTION_BITS;
     uint256 private constant BELOW_SHIFT = (1 << SHIFT) - 1;
 
-    /// @notice By how much the accumulator grows when `unitSeconds / epochSeconds` reward units fall to `totalStaked`.
-    /// @dev `unitSeconds` is below 2^116: all that is ever funded (2^96), times the seconds of an epoch (2^20).
+    /// @notice Returns the growth of the accumulator when `unitSeconds / epochSeconds` reward units are distributed to
+    /// `totalStaked`.
+    /// @dev `unitSeconds` is below 2^116: the lifetime funding (2^96) times the seconds of an epoch (2^20).
     function accumulatorIncreaseDown(uint256 unitSeconds, uint256 epochSeconds, uint256 totalStaked)
         internal
         pure
@@ -41,16 +45,16 @@ library RewardMath {
         }
     }
 
-    /// @notice The whole reward units that an account can be paid.
+    /// @notice Returns the whole reward units that an account can be paid.
     function claimableDown(uint256 staked, uint256 accumulator, uint128 offset) internal pure returns (uint256) {
         unchecked {
-            // The product wraps at 2^256; its bits from 72 to 199 are right, and those are all that count.
+            // The product wraps at 2^256, but its bits from 72 to 199 are right, and only those are used.
             int128 entitlement = int128(uint128((staked * accumulator) >> SHIFT) - offset);
             return entitlement <= 0 ? 0 : uint128(entitlement) >> FRACTION_BITS;
         }
     }
 
-    /// @notice The offset after `amount` was added to the stake.
+    /// @notice Returns the offset after `amount` is added to the stake, rounded up.
     function offsetAfterStakeUp(uint128 offset, uint256 amount, uint256 accumulator) internal pure returns (uint128) {
         unchecked {
             uint256 product = amount * accumulator;
@@ -58,14 +62,14 @@ library RewardMath {
         }
     }
 
-    /// @notice The offset after `amount` was taken out of the stake.
+    /// @notice Returns the offset after `amount` is removed from the stake, rounded up.
     function offsetAfterUnstakeUp(uint128 offset, uint256 amount, uint256 accumulator) internal pure returns (uint128) {
         unchecked {
             return offset - uint128((amount * accumulator) >> SHIFT);
         }
     }
 
-    /// @notice The offset after `amount` whole units were paid. Exact.
+    /// @notice Returns the offset after `amount` whole units are paid, exactly.
     function offsetAfterPayment(uint128 offset, uint256 amount) internal pure returns (uint128) {
         unchecked {
             return offset + uint128(amount << FRACTION_BITS);

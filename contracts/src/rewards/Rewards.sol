@@ -5,13 +5,16 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IRewards} from "../interfaces/IRewards.sol";
 import {Multicall} from "../libraries/Multicall.sol";
 import {Tokens} from "../libraries/Tokens.sol";
+import {Accrual} from "./Accrual.sol";
 import {RewardMath} from "./RewardMath.sol";
-import {Accrual, Stream, StreamLib} from "./Stream.sol";
+import {Stream, StreamLib} from "./Stream.sol";
 
-/// @title Staking programmes that a keeper can harvest
-/// @notice Every pool's stakes, streams and accounts. The promises are in `IRewards`.
-/// @dev Whatever a token does, books are whole when it is called: tokens come in before anything that could change is
-/// read, go out after everything is written, and no entry can be entered while another is running.
+/// @title Staking programmes with harvesting on behalf of stakers.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice See `IRewards`.
+/// @dev State is consistent whenever a token is called: tokens are pulled before state is read and pushed after state
+/// is written, and entries are guarded against reentrancy.
 contract Rewards is IRewards {
     using RewardMath for uint128;
     using Tokens for address;
@@ -20,10 +23,11 @@ contract Rewards is IRewards {
     uint256 private constant MAX_TIP_BPS = 2000;
     uint256 private constant BPS = 10_000;
 
-    /// @dev Enough for any token that is worth paying out, and bounds what a hostile receiver can burn of a batch.
+    /// @dev The gas limit of a payment: enough for any legitimate token, and a bound on the gas that a hostile receiver
+    /// can burn in a batch.
     uint256 private constant PAYMENT_GAS = 500_000;
 
-    /// @dev An account of one stream, one slot: the offset, then the terms for harvesting.
+    /// @dev An account's state in one stream, in one slot: the offset, then the consent to harvesting.
     struct Ledger {
         uint128 offset;
         uint96 smallest;
@@ -50,7 +54,7 @@ contract Rewards is IRewards {
     /// @inheritdoc IRewards
     mapping(address authorizer => mapping(address authorized => uint256)) public authorizationExpiry;
 
-    /// @dev 1 inside a call, else 0. A whole word, so that setting it need not read what lies beside it.
+    /// @dev 1 during a call, else 0. A whole word, so that setting it needs no read of other values in the slot.
     uint256 private transient _entered;
 
     modifier nonReentrant() {
@@ -109,7 +113,7 @@ contract Rewards is IRewards {
         if (firstEpoch <= current || firstEpoch > latest || epochs == 0 || epochs > latest - firstEpoch + 1) {
             revert EpochsOutOfRange(firstEpoch, epochs, current + 1, latest);
         }
-        credited = _takeMeasured(rewardToken, amount);
+        credited = _pullMeasured(rewardToken, amount);
         stream.accrue(id, pool.totalStaked);
         stream.give(credited, firstEpoch, epochs);
         emit Fund(id, rewardToken, msg.sender, firstEpoch, epochs, credited);
@@ -123,7 +127,7 @@ contract Rewards is IRewards {
         address stakeToken = pool.stakeToken;
         if (stakeToken == address(0)) revert PoolNotCreated(id);
         if (onBehalf == address(0)) revert ZeroAddress();
-        credited = _takeMeasured(stakeToken, amount);
+        credited = _pullMeasured(stakeToken, amount);
         _changeStake(pool, id, onBehalf, credited, true);
         emit Stake(id, msg.sender, onBehalf, credited);
     }
@@ -144,7 +148,7 @@ contract Rewards is IRewards {
 
         _changeStake(pool, id, onBehalf, unstaked, false);
         emit Unstake(id, msg.sender, onBehalf, receiver, unstaked);
-        pool.stakeToken.send(receiver, unstaked);
+        pool.stakeToken.push(receiver, unstaked);
     }
 
     /// @inheritdoc IRewards
@@ -166,7 +170,7 @@ contract Rewards is IRewards {
 
         ledger.offset = offset.offsetAfterPayment(claimed);
         emit Claim(id, rewardToken, onBehalf, receiver, claimed);
-        rewardToken.send(receiver, claimed);
+        rewardToken.push(receiver, claimed);
     }
 
     /* HARVESTING */
@@ -187,7 +191,7 @@ contract Rewards is IRewards {
             tips += tip;
         }
         if (harvested == 0) revert NothingHarvested(id, rewardToken);
-        rewardToken.send(msg.sender, tips);
+        rewardToken.push(msg.sender, tips);
     }
 
     /// @inheritdoc IRewards
@@ -314,8 +318,8 @@ contract Rewards is IRewards {
 
     /* INTERNAL */
 
-    /// @dev The only place that changes a stake: all streams are brought to now first, with the stakes as they were.
-    /// A stake that shrinks is at least `amount`.
+    /// @dev The only function that changes a stake: it updates all streams first, with the stakes before the change. If
+    /// `grows` is false, the stake must be at least `amount`.
     function _changeStake(Pool storage pool, bytes32 id, address account, uint256 amount, bool grows) private {
         uint256 total = pool.totalStaked;
         Account storage holder = pool.accounts[account];
@@ -338,9 +342,10 @@ contract Rewards is IRewards {
         }
     }
 
-    /// @dev The accumulator is that of now. An account that cannot be harvested is left exactly as it was.
-    /// @return amount what was taken from the account's claim, 0 when it was skipped
-    /// @return tip how much of it is the caller's
+    /// @dev Harvests one account, whose stream was updated to `accumulator`. An account that cannot be harvested is
+    /// left unchanged.
+    /// @return amount harvested; 0 if the account was skipped
+    /// @return tip the caller's part of it
     function _harvestOne(
         Pool storage pool,
         bytes32 id,
@@ -359,17 +364,17 @@ contract Rewards is IRewards {
         holder.ledgers[index].offset = ledger.offset.offsetAfterPayment(amount);
         if (ledger.compounds) {
             _changeStake(pool, id, account, amount - tip, true);
-        } else if (!rewardToken.trySend(account, amount - tip, PAYMENT_GAS)) {
+        } else if (!rewardToken.tryPush(account, amount - tip, PAYMENT_GAS)) {
             holder.ledgers[index].offset = ledger.offset;
             return (0, 0);
         }
         emit Harvest(id, rewardToken, account, amount, tip, ledger.compounds);
     }
 
-    /// @dev What arrives is what counts: some tokens take a fee.
-    function _takeMeasured(address token, uint256 amount) private returns (uint256 arrived) {
+    /// @dev Pulls tokens from the caller and returns the received amount, since some tokens charge a fee.
+    function _pullMeasured(address token, uint256 amount) private returns (uint256 arrived) {
         uint256 before = IERC20(token).balanceOf(address(this));
-        token.take(msg.sender, amount);
+        token.pull(msg.sender, amount);
         arrived = IERC20(token).balanceOf(address(this)) - before;
         if (arrived == 0) revert ZeroAmount();
     }

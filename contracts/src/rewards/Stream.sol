@@ -2,6 +2,7 @@
 pragma solidity ^0.8.0;
 
 import {IRewards} from "../interfaces/IRewards.sol";
+import {Accrual} from "./Accrual.sol";
 import {RewardMath} from "./RewardMath.sol";
 
 /// @dev One reward token of one pool. Three slots, of which the first is written by every update, the second when an
@@ -12,37 +13,29 @@ struct Stream {
     uint24 remainder; // in units × seconds, below EPOCH_SECONDS: reward below one unit that is still to be paid
     //
     address token;
-    uint96 epochAmount; // what the epoch of the last update pays in the whole of it
+    uint96 epochAmount; // the whole amount of the epoch of the last update
     //
-    uint96 funded; // in the stream's whole life
-    uint32 lastFundedEpoch; // no later epoch has anything in `scheduled`
+    uint96 funded; // lifetime funding
+    uint32 lastFundedEpoch; // the last epoch with an amount in `scheduled`
     //
-    mapping(uint256 epoch => uint256 amount) scheduled; // for the epochs after that of the last update
-}
-
-/// @dev What brings a stream from its last update to a later time.
-struct Accrual {
-    uint256 accumulatorIncrease;
-    uint256 remainder;
-    uint256 epoch; // the one that the time lies in
-    uint256 epochAmount; // what that epoch pays in the whole of it, `joined` included
-    uint256 joined; // how much of `epochAmount` earlier epochs left, since nobody was staked
-    uint256 deferred; // how much of `epochAmount` goes to the next epoch, since nobody was staked
+    mapping(uint256 epoch => uint256 amount) scheduled; // amounts of the epochs after that of the last update
 }
 
 using StreamLib for Stream global;
 
-/// @title How an epoch's amount becomes an accumulator
-/// @notice Amounts are conserved exactly: what an epoch was given is either paid to the accumulator, added to the next
-/// epoch, or kept in the remainder, to the last unit × second. How often a stream is updated changes nothing but the
-/// accumulator's rounding, by less than one (that is `totalStaked / 2^96` reward units) an update.
+/// @title Reward stream library.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Distributes epoch amounts to the accumulator. Amounts are conserved exactly, to the last unit × second: each
+/// is distributed, added to the next epoch, or kept in the remainder. The frequency of updates affects only the
+/// accumulator's rounding, by less than 1 (`totalStaked / 2^96` reward units) an update.
 library StreamLib {
     uint256 internal constant EPOCH_SECONDS = 1 weeks;
     uint256 internal constant EPOCHS_AHEAD = 26;
 
-    /// @notice What happens to the stream until `timestamp` while `totalStaked` is staked.
-    /// @dev Takes bounded gas for any time: nothing is scheduled later than 26 epochs after the last update, because
-    /// funding updates the stream first and time with nobody staked gives to one epoch ahead only.
+    /// @notice Returns the changes of the stream until `timestamp` while `totalStaked` is staked.
+    /// @dev The gas is bounded for any time: nothing is scheduled later than 26 epochs after the last update, because
+    /// funding updates the stream first, and time without stakes defers to the next epoch only.
     function project(Stream storage self, uint256 totalStaked, uint256 timestamp)
         internal
         view
@@ -88,8 +81,8 @@ library StreamLib {
         accrual.epochAmount = amount;
     }
 
-    /// @notice Brings the stream to this block's time.
-    /// @return accumulator where it stands then
+    /// @notice Updates the stream to this block's time.
+    /// @return accumulator of the updated stream
     function accrue(Stream storage self, bytes32 pool, uint256 totalStaked) internal returns (uint256 accumulator) {
         accumulator = self.accumulator;
         uint256 lastUpdate = self.lastUpdate;
@@ -111,8 +104,9 @@ library StreamLib {
         emit IRewards.Accrue(pool, token, accrual.accumulatorIncrease, accrual.remainder);
     }
 
-    /// @notice Adds `amount` to the `epochs` epochs from `firstEpoch` on, which lie after the current one.
-    /// @dev The stream has been brought to this block's time.
+    /// @notice Schedules `amount` over the `epochs` epochs from `firstEpoch` on, which are after the current one.
+    /// Reverts with `FundingTooLarge` if the lifetime funding would exceed its limit.
+    /// @dev The stream must have been updated to this block's time.
     function give(Stream storage self, uint256 amount, uint256 firstEpoch, uint256 epochs) internal {
         uint256 funded = self.funded;
         if (amount > type(uint96).max - funded) revert IRewards.FundingTooLarge(funded, amount);

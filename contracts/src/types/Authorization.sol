@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.0;
 
-/// @notice What is signed to let another account act on one's positions.
-/// @param authorizer whose positions
-/// @param authorized who may act on them
-/// @param expiry the last second at which that is so; 0 ends it
+/// @notice The EIP-712 message that authorises another account to act on the signer's positions.
+/// @param authorizer the signer
+/// @param authorized the account that may act on the signer's positions
+/// @param expiry the last second at which the authorisation is in effect; 0 revokes it
 /// @param nonce the authorizer's next nonce
 /// @param deadline the last second at which the signature may be used
 struct Authorization {

@@ -8,13 +8,13 @@ type RateCurve is uint256;
 
 using RateCurveLibrary for RateCurve global;
 
-/// @notice Makes a `RateCurve`; whether its values are within bounds is checked where a market is created.
-/// @param startRatePerSecond what borrowing costs at the target at first, 1e18 per second
-/// @param targetBps the utilisation that the curve steers towards
-/// @param steepness the rate at full utilisation, and the inverse of the rate at none, as multiples of the rate
-/// at target; 10,000 is 1
-/// @param speedPerYear how fast the rate at target moves when utilisation is as far off as can be; 10,000 is a factor
-/// of e a year, 0 leaves it where it started: a plain kinked curve
+/// @notice Packs a rate curve. Its bounds are checked when a market is created.
+/// @param startRatePerSecond the initial borrow rate at the target utilisation, 1e18-scaled per second
+/// @param targetBps the utilisation that the curve steers towards, in basis points
+/// @param steepness the borrow rate at full utilisation, and the inverse of that at utilisation 0, as multiples of the
+/// rate at target; 10,000 is 1
+/// @param speedPerYear how fast the rate at target moves at the largest distance from the target; 10,000 is a factor of
+/// e a year, 0 leaves it at its initial value, which makes a plain kinked curve
 function toRateCurve(uint40 startRatePerSecond, uint16 targetBps, uint24 steepness, uint32 speedPerYear)
     pure
     returns (RateCurve)
@@ -24,7 +24,10 @@ function toRateCurve(uint40 startRatePerSecond, uint16 targetBps, uint24 steepne
     );
 }
 
-/// @title Reads and checks a market's rate curve.
+/// @title Rate curve library.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Unpacks and validates a market's interest rate curve.
 library RateCurveLibrary {
     /// @dev 0.1 % a year: low enough for any market, high enough to climb back from in weeks.
     uint256 internal constant MIN_RATE_AT_TARGET = 0.001e18 / uint256(365 days);
@@ -41,27 +44,28 @@ library RateCurveLibrary {
     /// @dev 200 a year: at full utilisation the rate then doubles in little more than a day.
     uint256 internal constant MAX_SPEED_PER_YEAR = 2_000_000;
 
-    /// @notice What borrowing costs at the target utilisation when the market is new, 1e18 per second.
+    /// @notice Returns the borrow rate at the target utilisation of a new market, 1e18-scaled per second.
     function startRatePerSecond(RateCurve curve) internal pure returns (uint256) {
         return uint40(RateCurve.unwrap(curve));
     }
 
-    /// @notice The utilisation that the curve steers towards, in basis points.
+    /// @notice Returns the utilisation that the curve steers towards, in basis points.
     function targetBps(RateCurve curve) internal pure returns (uint256) {
         return uint16(RateCurve.unwrap(curve) >> 40);
     }
 
-    /// @notice The rate at full utilisation as a multiple of the rate at target; 10,000 is 1.
+    /// @notice Returns the rate at full utilisation as a multiple of the rate at target; 10,000 is 1.
     function steepness(RateCurve curve) internal pure returns (uint256) {
         return uint24(RateCurve.unwrap(curve) >> 56);
     }
 
-    /// @notice The exponent by which the rate at target moves in a year at full error; 10,000 is 1.
+    /// @notice Returns the exponent by which the rate at target moves in a year at the largest distance; 10,000 is 1.
     function speedPerYear(RateCurve curve) internal pure returns (uint256) {
         return uint32(RateCurve.unwrap(curve) >> 80);
     }
 
-    /// @notice Whether a market may be created with this curve. Unused bits must be zero, else one market has two ids.
+    /// @notice Returns whether a market may be created with this curve. Unused bits must be 0, or one market would have
+    /// two ids.
     function isValid(RateCurve curve) internal pure returns (bool) {
         uint256 start = curve.startRatePerSecond();
         uint256 target = curve.targetBps();

@@ -6,7 +6,7 @@ import {Market} from "plimsoll/types/Market.sol";
 import {toRateCurve} from "plimsoll/types/RateCurve.sol";
 import {CoreTest} from "../support/CoreTest.sol";
 
-/// @notice What can be done to a market that nobody else uses yet, or any more, must not hurt those who come later.
+/// @notice Actions in a market without other users must not harm later users.
 contract EmptyMarketAttackTest is CoreTest {
     /// @dev One cycle pays the unit by which the repayment of a single share is rounded up. Where that unit went from
     /// the market's debt, the price of a share halved each time, and after some 80 cycles an ordinary loan had more
@@ -17,7 +17,7 @@ contract EmptyMarketAttackTest is CoreTest {
         give(loanToken, STRANGER, 1e6);
         vm.startPrank(STRANGER);
         for (uint256 cycle; cycle < 100; ++cycle) {
-            plimsoll.borrow(params, SMALLEST_DEBT, 0, STRANGER, STRANGER);
+            plimsoll.borrow(params, MIN_DEBT, 0, STRANGER, STRANGER);
             plimsoll.repay(params, debtOf(STRANGER) - 2, 0, STRANGER, "");
             plimsoll.repay(params, 0, 1, STRANGER, "");
         }
@@ -32,7 +32,7 @@ contract EmptyMarketAttackTest is CoreTest {
     /// of all shares, at no cost to a lone borrower.
     function test_attack03_borrowingByFractionsOfAUnitDoesNotLowerThePriceOfAShare() public {
         supply(LENDER, 1_000_000e6);
-        openLoan(STRANGER, 1e18, SMALLEST_DEBT);
+        openLoan(STRANGER, 1e18, MIN_DEBT);
         Market memory m = plimsoll.market(id);
         vm.prank(STRANGER);
         (uint256 assets, uint256 shares) = plimsoll.borrow(params, 0, 2e6 - 1, STRANGER, STRANGER);
@@ -48,10 +48,10 @@ contract EmptyMarketAttackTest is CoreTest {
     function test_attack02_supplyOfAnAbandonedMarketDoesNotGrowByInterestThatNobodyOwes() public {
         params.curve = toRateCurve(uint40(2e18 / uint256(365 days)), 100, 100_000, 2_000_000);
         id = plimsoll.createMarket(params);
-        supply(STRANGER, SMALLEST_DEBT);
-        openLoan(STRANGER, 1e18, SMALLEST_DEBT);
+        supply(STRANGER, MIN_DEBT);
+        openLoan(STRANGER, 1e18, MIN_DEBT);
         _passWeeks(4);
-        give(loanToken, STRANGER, 10 * SMALLEST_DEBT);
+        give(loanToken, STRANGER, 10 * MIN_DEBT);
         vm.prank(STRANGER);
         plimsoll.repay(params, 0, type(uint256).max, STRANGER, "");
         uint256 allButAUnitsWorth = plimsoll.market(id).supplyShares - 1e6;
@@ -69,15 +69,15 @@ contract EmptyMarketAttackTest is CoreTest {
         assertApproxEqAbs(suppliedBy(LENDER), 1_000e6, 1, "a later supplier's tokens are his own");
     }
 
-    /// @dev The attacker leaves a debt of one share, which years of interest in an abandoned market at the highest rate
-    /// turn into a fortune. Whoever borrows less than that would owe a whole such share: half of the attacker's debt.
+    /// @dev The attacker leaves a debt of one share, which grows very large by years of interest at the highest rate in
+    /// an abandoned market. A later borrower of less would owe a whole such share: half of the attacker's debt.
     function test_attack02_aSingleShareOfDebtCannotGrowIntoMoreThanOthersBorrow() public {
         params.curve = toRateCurve(uint40(2e18 / uint256(365 days)), 100, 100_000, 2_000_000);
         id = plimsoll.createMarket(params);
-        supply(STRANGER, SMALLEST_DEBT);
-        openLoan(STRANGER, 1_000e18, SMALLEST_DEBT);
+        supply(STRANGER, MIN_DEBT);
+        openLoan(STRANGER, 1_000e18, MIN_DEBT);
         uint256 allButOne = plimsoll.position(id, STRANGER).borrowShares - 1;
-        give(loanToken, STRANGER, SMALLEST_DEBT);
+        give(loanToken, STRANGER, MIN_DEBT);
         vm.prank(STRANGER);
         plimsoll.repay(params, 0, allButOne, STRANGER, "");
         uint256 allButAUnitsWorth = plimsoll.market(id).supplyShares - 1e6;
@@ -90,23 +90,23 @@ contract EmptyMarketAttackTest is CoreTest {
         supply(LENDER, 1_000_000e6);
         supplyCollateral(BORROWER, 1_000e18);
         vm.prank(BORROWER);
-        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountTooSmall.selector, SMALLEST_DEBT));
-        plimsoll.borrow(params, SMALLEST_DEBT, 0, BORROWER, BORROWER);
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountTooSmall.selector, MIN_DEBT));
+        plimsoll.borrow(params, MIN_DEBT, 0, BORROWER, BORROWER);
     }
 
-    /// @dev In a new market the same attempt comes to nothing: a repayment in part leaves a million shares.
+    /// @dev In a new market the same attempt fails: a partial repayment leaves a million shares.
     function test_attack02_aRepaymentInPartLeavesSharesThatOthersCanBorrowBeside() public {
         supply(LENDER, 1_000_000e6);
-        openLoan(STRANGER, 1e18, SMALLEST_DEBT);
+        openLoan(STRANGER, 1e18, MIN_DEBT);
         uint256 allButOne = plimsoll.position(id, STRANGER).borrowShares - 1;
-        give(loanToken, STRANGER, SMALLEST_DEBT);
+        give(loanToken, STRANGER, MIN_DEBT);
         vm.prank(STRANGER);
         plimsoll.repay(params, 0, allButOne, STRANGER, "");
 
         assertEq(plimsoll.position(id, STRANGER).borrowShares, 1e6);
         assertEq(debtOf(STRANGER), 1);
-        openLoan(BORROWER, 1e18, SMALLEST_DEBT);
-        assertEq(debtOf(BORROWER), SMALLEST_DEBT);
+        openLoan(BORROWER, 1e18, MIN_DEBT);
+        assertEq(debtOf(BORROWER), MIN_DEBT);
     }
 
     /// @dev Premiums of flash loans, paid into an index over a dust of supply, made others' deposits round to nothing.

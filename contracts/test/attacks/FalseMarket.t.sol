@@ -28,7 +28,7 @@ contract FalseMarketAttackTest is CoreTest {
         plimsoll.multicall(calls);
     }
 
-    /// @dev The bad debt of a false market is paid by whoever supplied to it.
+    /// @dev The bad debt of a false market is paid by its own suppliers.
     function test_attack03_aFalseMarketsLossIsItsOwn() public {
         supply(LENDER, 1_000_000e6);
         openLoan(BORROWER, 1e18, 1_000e6);

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {CoreTest} from "../support/CoreTest.sol";
 import {TestToken} from "../support/TestToken.sol";
 
-/// @notice Attack 1: whoever supplies first makes shares so dear that the next supplier's deposit rounds to nothing.
+/// @notice Attack 1: the first supplier raises the share price until the next supplier's deposit rounds to 0 shares.
 contract FirstDepositorAttackTest is CoreTest {
     uint256 private constant EVERY_DECIMALS = 3;
 
@@ -24,8 +24,8 @@ contract FirstDepositorAttackTest is CoreTest {
         }
     }
 
-    /// @dev What a donation cannot do rounding could: withdrawals by shares that leave a unit behind each time. The
-    /// attacker tries what the numbers say; the virtual shares take most of what he leaves.
+    /// @dev Rounding could raise the price where a donation cannot: by withdrawals of shares that each leave a unit.
+    /// The attacker makes many of them; the virtual shares receive most of the units left.
     function testFuzz_attack01_roundingInflatesSharesAtTheAttackersCostOnly(uint256[40] memory steps, uint256 decimals)
         public
     {
@@ -39,7 +39,7 @@ contract FirstDepositorAttackTest is CoreTest {
 
         supply(LENDER, 1_000 * whole);
 
-        // A share costs what is left in the market, divided by a million virtual shares and the attacker's own.
+        // The share price is the remaining assets divided by a million virtual shares and the attacker's own.
         assertGe(suppliedBy(LENDER) + 1 + left / 1e6, 1_000 * whole, "the supplier lost more than a share's worth");
         _withdrawAll(STRANGER);
         assertLe(loanToken.balanceOf(STRANGER), had, "the attacker gained");

@@ -28,13 +28,13 @@ contract PricesAttackTest is CoreTest {
     }
 
     /// @dev The price is not 0, but what it says of the collateral is: it carries nothing.
-    function testFuzz_attack04_collateralWhoseValueFloorsToNothingCarriesNothing(uint256 price) public {
+    function testFuzz_attack04_collateralWhoseValueRoundsToZeroBacksNoDebt(uint256 price) public {
         supply(LENDER, 1_000_000e6);
         supplyCollateral(BORROWER, 1e18);
         oracle.set(bound(price, 1, ORACLE_SCALE / 1e18 - 1));
         vm.prank(BORROWER);
-        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.Unhealthy.selector, SMALLEST_DEBT, 0));
-        plimsoll.borrow(params, SMALLEST_DEBT, 0, BORROWER, BORROWER);
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.Unhealthy.selector, MIN_DEBT, 0));
+        plimsoll.borrow(params, MIN_DEBT, 0, BORROWER, BORROWER);
     }
 
     /// @dev A feed wired with 1e12 too much lent everything for dust; the most that such a market can lose is what was
@@ -88,8 +88,8 @@ contract PricesAttackTest is CoreTest {
     /// @dev A gift elsewhere distorted utilisation beyond 100 %, and the interest on a dust of debt became a fortune. A
     /// market with the gift and one without go the same way.
     function testFuzz_attack06_giftsDoNotMoveTheRate(uint128 gift, uint256 secs) public {
-        supply(STRANGER, SMALLEST_DEBT);
-        openLoan(STRANGER, 1e18, SMALLEST_DEBT);
+        supply(STRANGER, MIN_DEBT);
+        openLoan(STRANGER, 1e18, MIN_DEBT);
         secs = bound(secs, 1, 365 days);
         uint256 snapshot = vm.snapshotState();
         skip(secs);

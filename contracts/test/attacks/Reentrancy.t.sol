@@ -28,7 +28,7 @@ contract ReentrancyAttackTest is CoreTest, ITransferHook, IERC3156FlashBorrower 
     function setUp() public override {
         super.setUp();
         otherParams = params;
-        otherParams.risk = toRisk(BORROW_LTV_BPS, LIQUIDATION_LTV_BPS, SMALLEST_DEBT + 1);
+        otherParams.risk = toRisk(BORROW_LTV_BPS, LIQUIDATION_LTV_BPS, MIN_DEBT + 1);
         otherId = plimsoll.createMarket(otherParams);
         supply(LENDER, 1_000_000e6);
         give(loanToken, LENDER, 500_000e6);
@@ -76,8 +76,8 @@ contract ReentrancyAttackTest is CoreTest, ITransferHook, IERC3156FlashBorrower 
         }
     }
 
-    /// @dev The same out of a liquidation: its bonus, and not a unit more.
-    function test_attack08_hooksInALiquidationGainNothingButItsBonus() public {
+    /// @dev The same with a liquidation: the attacker gains its incentive and not a unit more.
+    function test_attack08_hooksInALiquidationGainNothingButItsIncentive() public {
         uint256 price = priceAtHealth(BORROWER, 0.99e18);
         oracle.set(price);
         address[] memory borrowers = new address[](1);
@@ -124,7 +124,7 @@ contract ReentrancyAttackTest is CoreTest, ITransferHook, IERC3156FlashBorrower 
         if (done) ++entered;
     }
 
-    /// @dev All that the attacker has here and there of both tokens, less what he owes.
+    /// @dev The attacker's balances and positions in both tokens, less the debt.
     function _worth() private view returns (int256 loans, int256 collaterals) {
         loans = int256(loanToken.balanceOf(address(this)) + plimsoll.cover(address(this), address(loanToken)));
         collaterals = int256(collateralToken.balanceOf(address(this)));

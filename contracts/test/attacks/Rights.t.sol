@@ -27,7 +27,7 @@ contract RightsAttackTest is CoreTest {
     }
 
     /// @dev Calls of others through the core's own multicall are theirs still.
-    function test_attack18_multicallLendsNobodyAnothersName() public {
+    function test_attack18_multicallKeepsTheCaller() public {
         bytes[] memory calls = new bytes[](1);
         calls[0] = abi.encodeCall(IPlimsoll.borrow, (params, 1e6, 0, BORROWER, STRANGER));
         _assertUnauthorized(STRANGER, BORROWER, abi.encodeCall(IPlimsoll.multicall, (calls)));
@@ -54,7 +54,7 @@ contract RightsAttackTest is CoreTest {
         _assertUnauthorized(STRANGER, BORROWER, borrowing);
     }
 
-    /// @dev Token approvals that people leave with the core are worth nothing to anybody but them: whoever calls, pays.
+    /// @dev Token approvals of the core cannot be used by other accounts: the core pulls tokens from its caller only.
     function test_attack18_approvalsToTheCoreCannotBeSpentByOthers() public {
         uint256 loans = loanToken.balanceOf(BORROWER);
         uint256 collateral = collateralToken.balanceOf(BORROWER);
@@ -76,11 +76,11 @@ contract RightsAttackTest is CoreTest {
         assertEq(collateralToken.balanceOf(BORROWER), collateral);
     }
 
-    /// @dev A flash loan is taken back from its receiver, who must have answered for it: another's contract that
-    /// approved the core and takes any call is not drained by a loan that it did not ask for, since lending it costs it
-    /// nothing.
+    /// @dev A flash loan is pulled back from its receiver, which must return the hash that ERC-3156 requires. A
+    /// contract that approved the core and accepts any call loses nothing by a loan that it did not request, since the
+    /// loan is free.
     function test_attack18_aFlashLoanForcedOnSomebodyCostsThemNothing() public {
-        Obliging obliging = new Obliging();
+        AnyLoanBorrower obliging = new AnyLoanBorrower();
         give(loanToken, address(obliging), 1_000e6);
         vm.prank(STRANGER);
         plimsoll.flashLoan(address(obliging), address(loanToken), 500_000e6, "");
@@ -95,8 +95,8 @@ contract RightsAttackTest is CoreTest {
     }
 }
 
-/// @notice Answers every flash loan, whoever asked for it.
-contract Obliging {
+/// @notice Accepts every flash loan, whatever its initiator.
+contract AnyLoanBorrower {
     function onFlashLoan(address, address, uint256, uint256, bytes calldata) external pure returns (bytes32) {
         return keccak256("ERC3156FlashBorrower.onFlashLoan");
     }

@@ -6,7 +6,7 @@ import {Position} from "plimsoll/types/Market.sol";
 import {Actor, Step} from "../support/Actor.sol";
 import {CoreTest} from "../support/CoreTest.sol";
 
-/// @notice Attacks 5 and 10: whoever makes himself insolvent on purpose, and whoever liquidates himself for a profit.
+/// @notice Attacks 5 and 10: making one's own position insolvent on purpose, and liquidating oneself for a profit.
 contract SolvencyAttackTest is CoreTest {
     Actor private attacker;
     Step[] private steps;
@@ -50,7 +50,7 @@ contract SolvencyAttackTest is CoreTest {
     }
 
     /// @dev Supply is no collateral: giving it away, to the core itself even, changes no health.
-    function test_attack05_nothingThatIsGivenAwaySupportsADebt() public {
+    function test_attack05_assetsGivenAwayBackNoDebt() public {
         vm.startPrank(address(attacker));
         plimsoll.supply(params, 5_000e6, 0, address(attacker), "");
         plimsoll.withdraw(params, 5_000e6, 0, address(attacker), address(plimsoll));
@@ -58,9 +58,8 @@ contract SolvencyAttackTest is CoreTest {
         _assertUnhealthy(abi.encodeCall(IPlimsoll.borrow, (params, 600e6 + 1, 0, address(attacker), address(attacker))));
     }
 
-    /// @dev While the collateral is worth more than βmin times the debt, the borrower and his own liquidator have
-    /// together what they had before. Below that they are rid of what the collateral does not pay for, and of no more:
-    /// the bad debt is what anybody else's liquidation would have made it.
+    /// @dev While the collateral is worth more than βmin times the debt, a borrower who is also the liquidator neither
+    /// gains nor loses. Below that, the gain is the bad debt, which would be the same by any other liquidation.
     function testFuzz_attack10_selfLiquidationGainsNothingButTheBadDebt(uint256 valueBps, uint256 maxRepay) public {
         vm.prank(address(attacker));
         plimsoll.borrow(params, 600e6, 0, address(attacker), address(attacker));
@@ -88,7 +87,7 @@ contract SolvencyAttackTest is CoreTest {
         }
     }
 
-    /// @dev All that the attacker has, valued by the price, less what he owes.
+    /// @dev The attacker's assets, valued by the price, less the debt.
     function _worth() private view returns (int256) {
         Position memory p = plimsoll.position(id, address(attacker));
         uint256 collateral = p.collateral + collateralToken.balanceOf(address(attacker));

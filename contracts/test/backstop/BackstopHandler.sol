@@ -12,8 +12,8 @@ import {MarketId, MarketParams} from "plimsoll/types/MarketParams.sol";
 import {TestOracle} from "../support/TestOracle.sol";
 import {TestToken} from "../support/TestToken.sol";
 
-/// @notice Four depositors, a curator, borrowers whose loans go bad, somebody who donates and somebody who pays income,
-/// all of whom do only what should succeed, and a record of what must be true of it.
+/// @notice Actions of four depositors, a curator, borrowers with bad debt, a donor and a payer of income, bounded so
+/// that each must succeed, with a record of the values that the invariants need.
 contract BackstopHandler is CommonBase, StdCheats, StdUtils {
     uint256 private constant MOST = 1e13;
     uint256 private constant PRICE = 2_000e6 * 1e36 / 1e18;
@@ -39,7 +39,7 @@ contract BackstopHandler is CommonBase, StdCheats, StdUtils {
     uint256 public takenBelowFloor;
     /// @notice By how much the price fell in a call that realised no loss.
     uint256 public priceLostWithoutLoss;
-    /// @notice What an account may still take out by its present cooldown, counted from without.
+    /// @notice The shares that an account may still redeem in its current cooldown, tracked independently of the vault.
     mapping(address => uint256) public mayLeave;
     mapping(address => uint256) public opensAt;
     /// @notice Shares that left beyond that.
@@ -190,7 +190,7 @@ contract BackstopHandler is CommonBase, StdCheats, StdUtils {
 
     /// @notice A new loan goes bad and is liquidated, whole or by half.
     function lose(uint256 debt, uint256 crash, bool half) external {
-        debt = bound(debt, 2 * params.risk.smallestDebt(), 2 * MOST);
+        debt = bound(debt, 2 * params.risk.minDebt(), 2 * MOST);
         address borrower = address(uint160(0xB0000 + ++loans));
         uint256 collateral = debt * 1e18 / 1_500e6;
         ORACLE.set(PRICE);

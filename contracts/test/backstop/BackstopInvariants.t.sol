@@ -5,8 +5,8 @@ import {IFeeSplitter} from "plimsoll/interfaces/IFeeSplitter.sol";
 import {BackstopHandler} from "./BackstopHandler.sol";
 import {BackstopTest} from "./BackstopTest.sol";
 
-/// @title What is true of a backstop after any history: depositors come and go, send shares to and fro, markets earn,
-/// loans go bad, limits change, strangers donate
+/// @title Invariants of a backstop after any history of deposits, redemptions, share transfers, income, losses, limit
+/// changes and donations.
 contract BackstopInvariants is BackstopTest {
     BackstopHandler private handler;
 
@@ -78,8 +78,8 @@ contract BackstopInvariants is BackstopTest {
         }
     }
 
-    /// @notice R6: a remnant stays, a hundredth at least of what is left of the cover after any loss, and shares that
-    /// are worth a unit at the first price are never worth nothing at all.
+    /// @notice R6: after any loss the floor is at least a hundredth of the remaining cover, and shares worth a unit at
+    /// the initial price are never worthless.
     function _R6_aRemnantStays() private view {
         assertEq(handler.takenBelowFloor(), 0);
         assertLe(coverFloor(), cover());

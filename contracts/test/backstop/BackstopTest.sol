@@ -6,8 +6,8 @@ import {IERC4626} from "plimsoll/interfaces/IERC4626.sol";
 import {MarketId} from "plimsoll/types/MarketParams.sol";
 import {CoreTest} from "../support/CoreTest.sol";
 
-/// @notice What the backstop's tests stand on: the real core with a market that a real backstop covers without a limit,
-/// people who may deposit, and losses made by real loans.
+/// @notice Fixture of the backstop's tests: the real core with a market that a real backstop covers without a limit,
+/// depositors, and losses of real loans.
 abstract contract BackstopTest is CoreTest {
     uint256 internal constant COOLDOWN = 14 days;
     uint256 internal constant WINDOW = 2 days;
@@ -67,7 +67,7 @@ abstract contract BackstopTest is CoreTest {
         return vault.deposit(assets, who);
     }
 
-    /// @notice Mints tokens to somebody, who lets the backstop take them.
+    /// @notice Mints tokens to an account, which approves the backstop.
     function fund(address who, uint256 assets) internal {
         loanToken.mint(who, assets);
         vm.prank(who);
@@ -121,7 +121,7 @@ abstract contract BackstopTest is CoreTest {
         return plimsoll.coverFloor(address(backstop), address(loanToken));
     }
 
-    /// @notice What somebody's shares are worth.
+    /// @notice The assets of an account's shares.
     function worth(address who) internal view returns (uint256) {
         return vault.convertToAssets(vault.balanceOf(who));
     }

@@ -5,7 +5,7 @@ import {IBackstop} from "plimsoll/interfaces/IBackstop.sol";
 import {IERC4626} from "plimsoll/interfaces/IERC4626.sol";
 import {BackstopTest} from "./BackstopTest.sol";
 
-/// @title R6: leaving a backstop takes notice, and nothing that happens meanwhile lets more shares out
+/// @title Tests of cooldowns: redeeming takes notice, and no other action lets more shares be redeemed (R6).
 contract CooldownTest is BackstopTest {
     uint256 private constant DEPOSIT = 1_000e6;
     uint256 private constant SHARES = DEPOSIT * SHARES_PER_UNIT;
@@ -50,7 +50,7 @@ contract CooldownTest is BackstopTest {
         redeem(ALICE, 1);
     }
 
-    function test_cooldownTellsWhatMayLeaveAndWhen() public {
+    function test_cooldownReturnsSharesAndWindow() public {
         uint256 opensAt = vm.getBlockTimestamp() + COOLDOWN;
         vm.expectEmit(address(backstop));
         emit IBackstop.StartCooldown(ALICE, SHARES, opensAt, opensAt + WINDOW);
@@ -68,7 +68,7 @@ contract CooldownTest is BackstopTest {
         assertEq(vault.maxRedeem(ALICE), SHARES / 2);
     }
 
-    function test_aCooldownOfNothingEndsIt() public {
+    function test_aCooldownOfZeroSharesEndsIt() public {
         openWindow(ALICE, SHARES);
         startCooldown(ALICE, 0);
         assertEq(abi.encode(backstop.cooldown(ALICE)), abi.encode(0, 0, 0));
@@ -144,7 +144,7 @@ contract CooldownTest is BackstopTest {
 
     /// @notice Whatever is deposited, received and sent on meanwhile, in a cooldown's window no more leaves than it was
     /// started for, less what was sent away since.
-    function testFuzz_R6_whatLeavesWasThereAtTheStart(uint256[6] calldata amounts, uint8 order) public {
+    function testFuzz_R6_redeemedSharesWereHeldWhenTheCooldownStarted(uint256[6] calldata amounts, uint8 order) public {
         uint256 cooled = bound(amounts[0], 0, SHARES);
         openWindow(ALICE, cooled);
         uint256 sent;

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {CoreTest} from "../support/CoreTest.sol";
 
-/// @title The part of its cover that a backstop keeps from losses, in the core
+/// @title Tests of the part of a backstop's cover that losses cannot use, in the core.
 contract CoverFloorTest is CoreTest {
     uint256 private constant COVER = 100_000e6;
     address private immutable VAULT = makeAddr("vault");

@@ -10,7 +10,7 @@ import {MarketParams} from "plimsoll/types/MarketParams.sol";
 import {TestToken} from "../support/TestToken.sol";
 import {BackstopTest} from "./BackstopTest.sol";
 
-/// @title What a backstop earns, and how a market's reserve gets there
+/// @title Tests of a backstop's income and of the splitter that distributes a market's reserve.
 contract IncomeTest is BackstopTest {
     uint256 private constant DEPOSIT = 10_000e6;
     uint256 private constant TREASURY_BPS = 3_000;
@@ -67,13 +67,13 @@ contract IncomeTest is BackstopTest {
         assertApproxEqAbs(worth(BOB), second + income * second / (first + second), lost);
     }
 
-    function test_incomeOfNothingIsRefused() public {
+    function test_incomeOfZeroIsRefused() public {
         deposit(ALICE, DEPOSIT);
         vm.expectRevert(abi.encodeWithSelector(IBackstop.AmountTooSmall.selector, 0));
         backstop.addIncome(0);
     }
 
-    /// @notice It would be the virtual shares', that is nobody's, and would spoil the price for whoever comes first.
+    /// @notice It would belong to the virtual shares and distort the price for the first depositor.
     function test_incomeForNobodyIsRefused() public {
         fund(STRANGER, 1);
         vm.expectRevert(IBackstop.NoShares.selector);
@@ -106,8 +106,8 @@ contract IncomeTest is BackstopTest {
         assertEq(vault.maxRedeem(BOB), old);
     }
 
-    /// @notice The first depositor with a unit, who adds income before the next, loses more to the virtual shares than
-    /// rounding takes from that next one, whatever the amounts, and whatever the token's decimals.
+    /// @notice A first depositor of a unit who adds income before the next deposit loses more to the virtual shares
+    /// than the next depositor loses to rounding, for all amounts and decimals.
     function testFuzz_attack01_firstDepositorAndIncome(uint256 first, uint256 income, uint256 victims) public {
         first = bound(first, 1, 1e6);
         income = bound(income, 1, 1e30);
@@ -124,7 +124,7 @@ contract IncomeTest is BackstopTest {
         }
         vault.deposit(victims, ALICE);
         vm.stopPrank();
-        // What the victim loses is at most a share and a unit, and a share is less than a millionth of what was added.
+        // The victim loses at most a share and a unit, and a share is worth less than a millionth of the added income.
         assertGe(worth(ALICE) + (first + income) / SHARES_PER_UNIT + 2, victims);
 
         openWindow(STRANGER, shares);
@@ -170,8 +170,8 @@ contract IncomeTest is BackstopTest {
         assertLe(toBackstop + toTreasury, 1);
     }
 
-    /// @notice The core pays whoever is the fee recipient, for anybody who asks; nothing is lost that way.
-    function test_whatWasCollectedWithoutItIsDistributedToo() public {
+    /// @notice Anyone can make the core pay the fee recipient; nothing is lost by that.
+    function test_aReserveCollectedByOthersIsDistributedToo() public {
         deposit(ALICE, DEPOSIT);
         _earn();
         plimsoll.collectReserve(params);
@@ -246,7 +246,7 @@ contract IncomeTest is BackstopTest {
         assertEq(toBackstop + toTreasury, 0);
     }
 
-    function test_theSplitterIsMadeOfWhatItWasGiven() public view {
+    function test_splitterGettersReturnTheConstructorArguments() public view {
         assertEq(splitter.plimsoll(), address(plimsoll));
         assertEq(splitter.backstop(), address(backstop));
         assertEq(splitter.treasury(), TREASURY);

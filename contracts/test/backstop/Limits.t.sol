@@ -6,7 +6,7 @@ import {MarketId, MarketParams} from "plimsoll/types/MarketParams.sol";
 import {TestToken} from "../support/TestToken.sol";
 import {BackstopTest} from "./BackstopTest.sol";
 
-/// @title I3, H7: which markets a backstop covers changes only with notice, in either direction
+/// @title Tests of a backstop's limits: covered markets change only with notice, in either direction (I3, H7).
 contract LimitsTest is BackstopTest {
     uint256 private constant LIMIT = 1_000e6;
 
@@ -29,7 +29,7 @@ contract LimitsTest is BackstopTest {
 
     /* RAISING */
 
-    /// @notice Who wakes up to the announcement within a day can cool down and use the whole window before.
+    /// @notice A depositor who reacts to the announcement within a day can use the whole window before it takes effect.
     function test_I3_raisingTakesLongerThanCooldownAndWindow() public {
         assertGt(backstop.raiseDelaySecs(), backstop.cooldownSecs() + backstop.windowSecs());
         deposit(ALICE, LIMIT);
@@ -57,8 +57,8 @@ contract LimitsTest is BackstopTest {
 
     /* LOWERING */
 
-    /// @notice Cover does not leave faster by the curator than by a depositor: who sees a loss coming cannot pull it
-    /// away.
+    /// @notice The curator cannot remove cover faster than a depositor, so it cannot be removed ahead of an expected
+    /// loss.
     function test_H7_loweringTakesACooldown() public {
         deposit(ALICE, 2 * LIMIT);
         uint256 announcedAt = _announce(0);
@@ -216,7 +216,7 @@ contract LimitsTest is BackstopTest {
         );
     }
 
-    function test_itIsMadeOfWhatItWasGiven() public {
+    function test_gettersReturnTheConstructorArguments() public {
         IBackstop made = _construct(address(plimsoll), address(loanToken), BOB, 3 days, 1 days);
         assertEq(made.plimsoll(), address(plimsoll));
         assertEq(made.curator(), BOB);
@@ -238,7 +238,7 @@ contract LimitsTest is BackstopTest {
         _construct(address(plimsoll), address(loanToken), address(0), 1 days, 1 days);
     }
 
-    /// @notice A window longer than the cooldown would let people stand ready to leave most of the time.
+    /// @notice A window longer than the cooldown would let depositors keep a window open most of the time.
     function test_timesLieBetweenADayAndSixtyAndTheWindowWithinTheCooldown() public {
         uint256[2][4] memory refused = [
             [uint256(1 days), 1 days - 1],

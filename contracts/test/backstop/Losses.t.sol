@@ -9,7 +9,7 @@ import {TestOracle} from "../support/TestOracle.sol";
 import {TestToken} from "../support/TestToken.sol";
 import {BackstopTest} from "./BackstopTest.sol";
 
-/// @title H7, I3, R6: what a backstop pays for, what it does not, and what remains of it
+/// @title Tests of the losses that a backstop pays, and of the cover that remains (H7, I3, R6).
 contract LossesTest is BackstopTest {
     uint256 private constant DEPOSIT = 10_000e6;
 
@@ -20,7 +20,7 @@ contract LossesTest is BackstopTest {
 
     /* IN ONE LIQUIDATION */
 
-    /// @dev What one liquidation charged to whom, by its events.
+    /// @dev The charges of one liquidation, from its events.
     function _lossOf(Vm.Log[] memory logs) private view returns (uint256 loss, uint256 fromReserve, uint256 fromCover) {
         for (uint256 i; i < logs.length; ++i) {
             if (logs[i].topics[0] != IPlimsoll.RealiseLoss.selector) continue;
@@ -40,7 +40,7 @@ contract LossesTest is BackstopTest {
         skip(180 days);
         plimsoll.accrue(params);
 
-        debt = bound(debt, SMALLEST_DEBT, 100_000e6);
+        debt = bound(debt, MIN_DEBT, 100_000e6);
         address borrower = makeAddr("bad");
         supply(LENDER, debt);
         openLoan(borrower, debt * WAD / 1_500e6, debt);
@@ -187,7 +187,7 @@ contract LossesTest is BackstopTest {
         }
     }
 
-    function testFuzz_R6_theRemnantIsAHundredthOfWhatWasPutInRoundedUp(uint256 first, uint256 second) public {
+    function testFuzz_R6_theFloorIsAHundredthOfDepositsRoundedUp(uint256 first, uint256 second) public {
         first = bound(first, 1, DEPOSIT);
         second = bound(second, 1, DEPOSIT);
         deposit(BOB, first);
@@ -196,7 +196,7 @@ contract LossesTest is BackstopTest {
         assertEq(cover(), DEPOSIT / 100 + (first + 99) / 100 + (second + 99) / 100);
     }
 
-    /// @notice Whoever leaves takes the floor's part for their shares along, and no more.
+    /// @notice A redemption lowers the floor by the part of the redeemed shares, and by no more.
     function testFuzz_R6_theFloorFallsWithTheCoverWhenPeopleLeave(uint256 shares) public {
         deposit(BOB, DEPOSIT);
         shares = bound(shares, 1, vault.balanceOf(ALICE));
@@ -210,7 +210,7 @@ contract LossesTest is BackstopTest {
 
     /// @notice After a total loss a newcomer pays what the remnant is worth: neither gets the old ones' part, nor pays
     /// for their loss.
-    function testFuzz_R6_afterATotalLossANewcomerGetsWhatTheyPaid(uint256 losses, uint256 assets) public {
+    function testFuzz_R6_afterATotalLossANewDepositIsWorthWhatWasPaid(uint256 losses, uint256 assets) public {
         losses = bound(losses, 1, 4);
         assets = bound(assets, 1, 10 * DEPOSIT);
         for (uint256 i; i < losses; ++i) {

@@ -7,7 +7,7 @@ import {IFeeSplitter} from "plimsoll/interfaces/IFeeSplitter.sol";
 import {TestToken} from "../support/TestToken.sol";
 import {BackstopTest} from "./BackstopTest.sol";
 
-/// @notice Calls whoever listens before and after each transfer, as ERC-777 and some native tokens do.
+/// @notice A token that calls a listener before and after each transfer, as ERC-777 and some native tokens do.
 contract HookedToken is TestToken {
     address private listener;
 
@@ -26,13 +26,13 @@ contract HookedToken is TestToken {
     }
 
     function _call() private {
-        if (listener != address(0)) Prober(listener).onTransfer();
+        if (listener != address(0)) CallbackProber(listener).onTransfer();
     }
 }
 
 /// @notice Holds shares with an open window, and in every callback reads the price and tries everything it might profit
 /// from.
-contract Prober {
+contract CallbackProber {
     IERC4626 private immutable VAULT;
     IFeeSplitter private immutable SPLITTER;
     uint256[] private prices;
@@ -109,8 +109,8 @@ contract StubbornToken {
     }
 }
 
-/// @notice Says no instead of reverting.
-contract NayToken is TestToken {
+/// @notice A token that returns false instead of reverting.
+contract FalseReturningToken is TestToken {
     constructor() TestToken("NAY", 6) {}
 
     function transferFrom(address, address, uint256) public pure override returns (bool) {
@@ -118,20 +118,20 @@ contract NayToken is TestToken {
     }
 }
 
-/// @title Attacks 8 and 9: tokens that call back, return nothing or say no
+/// @title Tests of tokens that call back, return nothing or return false (attacks 8 and 9).
 contract TokensTest is BackstopTest {
     uint256 private constant DEPOSIT = 1_000e6;
     address private immutable TREASURY = makeAddr("treasury");
 
     HookedToken private hooked;
     IFeeSplitter private splitter;
-    Prober private prober;
+    CallbackProber private prober;
 
     function setUp() public override {
         super.setUp();
         hooked = new HookedToken();
         _use(address(hooked));
-        prober = new Prober(address(vault), splitter);
+        prober = new CallbackProber(address(vault), splitter);
         _deposit(ALICE, 3 * DEPOSIT);
         hooked.mint(address(prober), 1_000 * DEPOSIT);
         prober.deposit(DEPOSIT);
@@ -204,7 +204,8 @@ contract TokensTest is BackstopTest {
         splitter.distribute(address(hooked));
         _assertPricesTrueSince(before);
         assertEq(hooked.balanceOf(TREASURY), treasuryBefore + DEPOSIT / 2);
-        // The vault is open again when the treasury's part is on its way: more than the income may have come in.
+        // The vault is unlocked again while the treasury's part is transferred, so more than the income may have been
+        // added.
         assertGe(vault.totalAssets(), coverBefore + DEPOSIT / 2);
         assertEq(hooked.balanceOf(address(splitter)), 0);
     }
@@ -226,8 +227,8 @@ contract TokensTest is BackstopTest {
         assertApproxEqAbs(token.balanceOf(ALICE), DEPOSIT + DEPOSIT / 2, 2);
     }
 
-    function test_aTokenThatSaysNoIsHeard() public {
-        NayToken token = new NayToken();
+    function test_aTokenThatReturnsFalseIsRefused() public {
+        FalseReturningToken token = new FalseReturningToken();
         _use(address(token));
         vm.expectRevert(abi.encodeWithSelector(IERC4626.SafeERC20FailedOperation.selector, token));
         vault.deposit(1, ALICE);

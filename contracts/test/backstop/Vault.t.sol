@@ -5,12 +5,13 @@ import {IBackstop} from "plimsoll/interfaces/IBackstop.sol";
 import {IERC4626} from "plimsoll/interfaces/IERC4626.sol";
 import {BackstopTest} from "./BackstopTest.sol";
 
-/// @title ERC-4626: previews are bounds, maxima are accepted, no view fails, no way round and back gains (A4, A7, L3)
+/// @title Tests of ERC-4626: previews are bounds, maxima are accepted, views do not revert, round trips gain nothing
+/// (A4, A7, L3).
 /// @dev Each fuzzed test starts from a state that deposits, income and losses made, so prices are far from the first.
 contract VaultTest is BackstopTest {
     uint256 private constant MOST = 1e15;
 
-    /// @dev ALICE may leave with all she has; BOB stays.
+    /// @dev ALICE may redeem all shares; BOB stays.
     modifier inAnyState(uint256 seed) {
         _makeState(seed);
         openWindow(ALICE, vault.balanceOf(ALICE));
@@ -21,9 +22,9 @@ contract VaultTest is BackstopTest {
         deposit(ALICE, bound(_part(seed, 1), 1, MOST));
         deposit(BOB, bound(_part(seed, 2), 1, MOST));
         if (seed & 1 == 1) addIncome(bound(_part(seed, 3), 1, MOST));
-        if (seed & 2 == 2) realiseLoss(bound(_part(seed, 4), SMALLEST_DEBT, 4 * MOST));
+        if (seed & 2 == 2) realiseLoss(bound(_part(seed, 4), MIN_DEBT, 4 * MOST));
         if (seed & 4 == 4) deposit(ALICE, bound(_part(seed, 5), 1e6, MOST));
-        if (seed & 8 == 8) realiseLoss(bound(_part(seed, 6), SMALLEST_DEBT, 4 * MOST));
+        if (seed & 8 == 8) realiseLoss(bound(_part(seed, 6), MIN_DEBT, 4 * MOST));
         fund(ALICE, type(uint128).max);
     }
 
@@ -33,7 +34,7 @@ contract VaultTest is BackstopTest {
 
     /* WHAT THE VERBS DO */
 
-    function testFuzz_depositGivesWhatWasSaidForWhatWasAsked(uint256 seed, uint256 assets) public inAnyState(seed) {
+    function testFuzz_depositMatchesItsPreview(uint256 seed, uint256 assets) public inAnyState(seed) {
         assets = bound(assets, 1, MOST);
         uint256 preview = vault.previewDeposit(assets);
         vm.assume(preview != 0);
@@ -46,7 +47,7 @@ contract VaultTest is BackstopTest {
         assertEq(heldBefore - loanToken.balanceOf(ALICE), assets);
     }
 
-    function testFuzz_mintTakesWhatWasSaidForWhatWasAsked(uint256 seed, uint256 shares) public inAnyState(seed) {
+    function testFuzz_mintMatchesItsPreview(uint256 seed, uint256 shares) public inAnyState(seed) {
         shares = bound(shares, 1, vault.maxMint(CAROL));
         uint256 preview = vault.previewMint(shares);
         uint256 heldBefore = loanToken.balanceOf(ALICE);
@@ -57,7 +58,7 @@ contract VaultTest is BackstopTest {
         assertEq(heldBefore - loanToken.balanceOf(ALICE), preview);
     }
 
-    function testFuzz_withdrawBurnsWhatWasSaidForWhatWasAsked(uint256 seed, uint256 assets) public inAnyState(seed) {
+    function testFuzz_withdrawMatchesItsPreview(uint256 seed, uint256 assets) public inAnyState(seed) {
         assets = bound(assets, 0, vault.maxWithdraw(ALICE));
         uint256 preview = vault.previewWithdraw(assets);
         uint256 sharesBefore = vault.balanceOf(ALICE);
@@ -69,7 +70,7 @@ contract VaultTest is BackstopTest {
         assertEq(loanToken.balanceOf(CAROL), assets);
     }
 
-    function testFuzz_redeemGivesWhatWasSaidForWhatWasAsked(uint256 seed, uint256 shares) public inAnyState(seed) {
+    function testFuzz_redeemMatchesItsPreview(uint256 seed, uint256 shares) public inAnyState(seed) {
         shares = bound(shares, 0, vault.maxRedeem(ALICE));
         uint256 preview = vault.previewRedeem(shares);
         uint256 sharesBefore = vault.balanceOf(ALICE);
@@ -159,7 +160,7 @@ contract VaultTest is BackstopTest {
         return redeem(CAROL, shares);
     }
 
-    /// @notice Whoever comes or goes, nobody else's shares lose a unit of worth.
+    /// @notice Deposits and redemptions do not lower the value of other accounts' shares by a unit.
     function testFuzz_A4_othersLoseNothing(uint256 seed, uint256 assets, uint256 shares) public inAnyState(seed) {
         uint256 before = worth(BOB);
         _tryDeposit(bound(assets, 1, MOST));
@@ -194,14 +195,14 @@ contract VaultTest is BackstopTest {
         vault.mint(most + 1, CAROL);
     }
 
-    function testFuzz_L3_maxRedeemIsAcceptedAndIsAllThatCooled(uint256 seed) public inAnyState(seed) {
+    function testFuzz_L3_maxRedeemIsAcceptedAndIsTheWholeCooldown(uint256 seed) public inAnyState(seed) {
         uint256 held = vault.balanceOf(ALICE);
         assertEq(vault.maxRedeem(ALICE), held);
         assertEq(redeem(ALICE, held), loanToken.balanceOf(ALICE) - type(uint128).max);
         assertEq(vault.balanceOf(ALICE), 0);
     }
 
-    function testFuzz_L3_maxWithdrawIsAcceptedAndNoUnitLessThanItCouldBe(uint256 seed) public inAnyState(seed) {
+    function testFuzz_L3_maxWithdrawIsTheLargestThatIsAccepted(uint256 seed) public inAnyState(seed) {
         uint256 most = vault.maxWithdraw(ALICE);
         assertEq(most, worth(ALICE));
         assertGt(vault.previewWithdraw(most + 1), vault.balanceOf(ALICE));
@@ -234,7 +235,7 @@ contract VaultTest is BackstopTest {
         }
     }
 
-    /// @notice Where the true number does not fit a word, the largest one stands for it.
+    /// @notice A result that does not fit a word is the largest number instead.
     function test_L3_conversionsSaturate() public {
         assertEq(vault.convertToShares(type(uint256).max), type(uint256).max);
         assertEq(
@@ -261,7 +262,7 @@ contract VaultTest is BackstopTest {
         supply(LENDER, MOST);
         deposit(BOB, 1e6);
         for (uint256 i; i < 9; ++i) {
-            realiseLoss(4 * cover() + SMALLEST_DEBT);
+            realiseLoss(4 * cover() + MIN_DEBT);
             deposit(BOB, 100 * cover());
         }
         fund(ALICE, type(uint128).max);
@@ -281,7 +282,7 @@ contract VaultTest is BackstopTest {
 
     /* REFUSALS */
 
-    function test_whatIsWorthNoShareIsRefused() public {
+    function test_aDepositWorthNoShareIsRefused() public {
         bytes memory refused = abi.encodeWithSelector(IBackstop.AmountTooSmall.selector, 0);
         vm.expectRevert(refused);
         vault.deposit(0, ALICE);

@@ -6,7 +6,8 @@ import {Market} from "plimsoll/types/Market.sol";
 import {toRateCurve} from "plimsoll/types/RateCurve.sol";
 import {VerbTest} from "../support/VerbTest.sol";
 
-/// @title accrue: interest for every second, for debt and supply alike, a part of it for the reserve; it always works
+/// @title Tests of `accrue`: interest for every second, on debt and supply alike, with a part for the reserve; it never
+/// reverts.
 contract AccrueTest is VerbTest {
     function setUp() public override {
         super.setUp();
@@ -48,13 +49,13 @@ contract AccrueTest is VerbTest {
     }
 
     /// @dev A5: no share price falls; the reserve gets its part of the interest, rounded down, in shares.
-    function testFuzz_raisesSharePrices(Past memory past) public {
-        live(past);
+    function testFuzz_raisesSharePrices(MarketHistory memory history) public {
+        createHistory(history);
         Market memory before = plimsoll.market(id);
-        Books memory b = books();
+        Balances memory b = balances();
         expectAccrue();
         plimsoll.accrue(params);
-        assertBooks(b);
+        assertBalances(b);
 
         Market memory m = plimsoll.market(id);
         uint256 interest = m.supplyAssets - before.supplyAssets;
@@ -76,13 +77,13 @@ contract AccrueTest is VerbTest {
     }
 
     function test_nothingTwiceInASecond() public {
-        live();
+        createHistory();
         plimsoll.accrue(params);
-        Books memory b = books();
+        Balances memory b = balances();
         vm.recordLogs();
         plimsoll.accrue(params);
         assertNoAccrual();
-        assertBooks(b);
+        assertBalances(b);
     }
 
     /// @dev Where nothing is lent nothing is earned; the rate falls, to call borrowers in.
@@ -115,7 +116,7 @@ contract AccrueTest is VerbTest {
 
     /// @dev A9: 60 bitcoins lent at 0.5 % earn less than a unit of 8 decimals a second; called every second nothing of
     /// it is lost, neither to the lenders nor to the reserve.
-    function test_everySecondLosesNothing() public {
+    function test_accruingEverySecondLosesNothing() public {
         params.curve = toRateCurve(uint40(0.005e18 / uint256(365 days)), 9_000, 40_000, 500_000);
         id = plimsoll.createMarket(params);
         vm.prank(OWNER);
@@ -144,8 +145,8 @@ contract AccrueTest is VerbTest {
 
     /// @dev A9: for ages, with totals as large as can be, and again: it saturates, and everybody still gets out.
     function testFuzz_neverReverts(uint256 supplied, uint256 borrowed, uint256 timestamp, uint256 again) public {
-        supplied = bound(supplied, SMALLEST_DEBT, MAX_SHARES / 1e6);
-        borrowed = bound(borrowed, SMALLEST_DEBT, supplied);
+        supplied = bound(supplied, MIN_DEBT, MAX_SHARES / 1e6);
+        borrowed = bound(borrowed, MIN_DEBT, supplied);
         timestamp = bound(timestamp, vm.getBlockTimestamp() + 1, type(uint40).max);
         again = bound(again, timestamp, type(uint40).max);
         oracle.set(ORACLE_SCALE);
@@ -153,10 +154,10 @@ contract AccrueTest is VerbTest {
         openLoan(BORROWER, MAX_AMOUNT, borrowed);
 
         vm.warp(timestamp);
-        Books memory b = books();
+        Balances memory b = balances();
         expectAccrue();
         plimsoll.accrue(params);
-        assertBooks(b);
+        assertBalances(b);
         vm.warp(again);
         plimsoll.accrue(params);
         assertLe(plimsoll.market(id).borrowAssets, plimsoll.market(id).supplyAssets);
@@ -172,7 +173,7 @@ contract AccrueTest is VerbTest {
 
     /// @dev L1
     function test_doesNotNeedTheOracle() public {
-        live();
+        createHistory();
         oracle.setBroken(true);
         expectAccrue();
         plimsoll.accrue(params);

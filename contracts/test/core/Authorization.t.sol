@@ -23,7 +23,7 @@ contract Wallet is IERC1271 {
     }
 }
 
-/// @title Authorisation: until its last second, by call or by signature, for what is one's own (I2, I4)
+/// @title Tests of authorisations, by call and by signature (I2, I4).
 contract AuthorizationTest is VerbTest {
     uint256 internal constant KEY = 0xA11CE;
     address internal immutable SIGNER = vm.addr(KEY);
@@ -81,7 +81,7 @@ contract AuthorizationTest is VerbTest {
 
     /* BY SIGNATURE */
 
-    /// @dev I4: whoever brings it.
+    /// @dev I4: any account may submit it.
     function testFuzz_signedByAKey(uint256 key, address authorized, uint256 expiry, uint256 deadline) public {
         key = boundPrivateKey(key);
         deadline = bound(deadline, vm.getBlockTimestamp(), type(uint256).max);
@@ -206,8 +206,8 @@ contract AuthorizationTest is VerbTest {
         assertRefused(plimsoll, authorization(), garbage);
     }
 
-    /// @dev What recovers to nobody is not nobody's signature.
-    function testFuzz_nobodySignsNothing(bytes calldata garbage) public {
+    /// @dev A signature that recovers to the zero address is not valid for it.
+    function testFuzz_theZeroAddressAuthorisesNothing(bytes calldata garbage) public {
         Authorization memory a = authorization();
         a.authorizer = address(0);
         assertRefused(plimsoll, a, garbage);
@@ -221,7 +221,7 @@ contract AuthorizationTest is VerbTest {
     /* ACCOUNTS WITH CODE */
 
     /// @dev I4: asked by ERC-1271, with the signature as it came, after the nonce was used.
-    function testFuzz_aContractSaysForItself(bytes calldata signature) public {
+    function testFuzz_signedByAContract(bytes calldata signature) public {
         Authorization memory a = authorization();
         a.authorizer = vm.computeCreateAddress(address(this), vm.getNonce(address(this)));
         Wallet wallet = new Wallet(digestOf(a), signature, 1);
@@ -232,7 +232,7 @@ contract AuthorizationTest is VerbTest {
         assertEq(plimsoll.nonce(address(wallet)), 1);
     }
 
-    function test_aContractThatSaysNo() public {
+    function test_aContractThatRejectsTheSignature() public {
         Authorization memory a = authorization();
         a.authorizer = address(new Wallet(digestOf(a), "", 2));
         assertRefused(plimsoll, a, "");

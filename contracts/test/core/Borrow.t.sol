@@ -6,12 +6,12 @@ import {Market} from "plimsoll/types/Market.sol";
 import {TestOracle} from "../support/TestOracle.sol";
 import {VerbTest} from "../support/VerbTest.sol";
 
-/// @title borrow: shares rounded up, assets rounded down, up to the borrow LTV at the borrow price, for who may
+/// @title Tests of `borrow`: shares rounded up, assets rounded down, up to the borrow LTV at the borrow price.
 contract BorrowTest is VerbTest {
     /// @dev A7
-    function testFuzz_byAssets(Past memory past, uint256 assets) public {
-        Books memory b = booksOfANewBorrower(past);
-        assets = bound(assets, SMALLEST_DEBT, 1e26);
+    function testFuzz_byAssets(MarketHistory memory history, uint256 assets) public {
+        Balances memory b = balancesOfANewBorrower(history);
+        assets = bound(assets, MIN_DEBT, 1e26);
         uint256 shares = up(assets, b.market.borrowShares, b.market.borrowAssets);
 
         expectAccrue();
@@ -22,13 +22,13 @@ contract BorrowTest is VerbTest {
 
         assertEq(gotAssets, assets);
         assertEq(gotShares, shares);
-        assertBooks(borrowed(b, assets, shares));
+        assertBalances(borrowed(b, assets, shares));
     }
 
-    /// @dev A7: the assets rounded down, and then only as many shares as those stand for.
-    function testFuzz_byShares(Past memory past, uint256 shares) public {
-        Books memory b = booksOfANewBorrower(past);
-        uint256 fewest = up(SMALLEST_DEBT, b.market.borrowShares, b.market.borrowAssets);
+    /// @dev A7: the assets are rounded down, and then only the shares of those assets are added.
+    function testFuzz_byShares(MarketHistory memory history, uint256 shares) public {
+        Balances memory b = balancesOfANewBorrower(history);
+        uint256 fewest = up(MIN_DEBT, b.market.borrowShares, b.market.borrowAssets);
         shares = bound(shares, fewest, fewest * 1e18);
         uint256 assets = down(shares, b.market.borrowAssets, b.market.borrowShares);
         uint256 taken = up(assets, b.market.borrowShares, b.market.borrowAssets);
@@ -42,19 +42,19 @@ contract BorrowTest is VerbTest {
 
         assertEq(gotAssets, assets);
         assertEq(gotShares, taken);
-        assertBooks(borrowed(b, assets, taken));
+        assertBalances(borrowed(b, assets, taken));
     }
 
     /// @dev The lender has collateral, too, and there is plenty to borrow; then time passes again.
-    function booksOfANewBorrower(Past memory past) internal returns (Books memory) {
-        live(past);
+    function balancesOfANewBorrower(MarketHistory memory history) internal returns (Balances memory) {
+        createHistory(history);
         supplyCollateral(LENDER, 1e38);
         supply(OWNER, 1e29);
         skip(1 hours);
-        return books();
+        return balances();
     }
 
-    function borrowed(Books memory b, uint256 assets, uint256 shares) internal pure returns (Books memory) {
+    function borrowed(Balances memory b, uint256 assets, uint256 shares) internal pure returns (Balances memory) {
         b.market.borrowAssets += assets;
         b.market.borrowShares += shares;
         b.lender.position.borrowShares += shares;
@@ -82,12 +82,12 @@ contract BorrowTest is VerbTest {
 
     /// @dev H2: with all that is owed already, to the last unit that the collateral carries at the borrow price and the
     /// borrow LTV. The price for liquidation and the LTV for liquidation do not count.
-    function testFuzz_asFarAsTheCollateralCarries(uint256 collateral, uint256 price, uint256 first) public {
+    function testFuzz_upToTheBorrowLtv(uint256 collateral, uint256 price, uint256 first) public {
         price = bound(price, PRICE / 1e3, PRICE * 1e3);
-        collateral = bound(collateral, 10 * uint256(SMALLEST_DEBT) * ORACLE_SCALE / price, 1e30);
+        collateral = bound(collateral, 10 * uint256(MIN_DEBT) * ORACLE_SCALE / price, 1e30);
         oracle.setBoth(price * 2, price);
         uint256 maxDebt = down(down(collateral, price, ORACLE_SCALE), BORROW_LTV_BPS, BPS);
-        first = bound(first, SMALLEST_DEBT, maxDebt - 1);
+        first = bound(first, MIN_DEBT, maxDebt - 1);
         supply(LENDER, 1e32);
         supplyCollateral(BORROWER, collateral);
         borrow(BORROWER, first);
@@ -106,7 +106,7 @@ contract BorrowTest is VerbTest {
         skip(10 days);
         openLoan(BORROWER, 1e18, 300e6);
         skip(10 days);
-        Books memory b = books();
+        Balances memory b = balances();
         uint256 shares = up(1, b.market.borrowShares, b.market.borrowAssets);
         uint256 held = b.borrower.position.borrowShares + shares;
         b.market.borrowShares += shares;
@@ -136,37 +136,37 @@ contract BorrowTest is VerbTest {
         plimsoll.borrow(params, 1, 0, BORROWER, BORROWER);
     }
 
-    /// @dev What somebody supplied is no collateral.
-    function test_suppliedTokensCarryNothing() public {
+    /// @dev Supplied assets are no collateral.
+    function test_suppliedTokensAreNoCollateral() public {
         supply(LENDER, 1_000e6);
         vm.prank(LENDER);
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.Unhealthy.selector, 100e6, 0));
         plimsoll.borrow(params, 100e6, 0, LENDER, LENDER);
     }
 
-    /* THE SMALLEST DEBT */
+    /* THE MINIMUM DEBT */
 
     /// @dev H5
-    function test_theSmallestDebtAndOneUnitLess() public {
+    function test_minDebtAndOneUnitLess() public {
         supply(LENDER, 1_000e6);
         supplyCollateral(BORROWER, 1e18);
         vm.startPrank(BORROWER);
-        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.DebtTooSmall.selector, SMALLEST_DEBT - 1, SMALLEST_DEBT));
-        plimsoll.borrow(params, SMALLEST_DEBT - 1, 0, BORROWER, BORROWER);
-        plimsoll.borrow(params, SMALLEST_DEBT, 0, BORROWER, BORROWER);
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.DebtTooSmall.selector, MIN_DEBT - 1, MIN_DEBT));
+        plimsoll.borrow(params, MIN_DEBT - 1, 0, BORROWER, BORROWER);
+        plimsoll.borrow(params, MIN_DEBT, 0, BORROWER, BORROWER);
         // It is the debt that counts, not what is added to it.
         plimsoll.borrow(params, 1, 0, BORROWER, BORROWER);
-        assertEq(debtOf(BORROWER), SMALLEST_DEBT + 1);
+        assertEq(debtOf(BORROWER), MIN_DEBT + 1);
     }
 
     /* LIQUIDITY */
 
     /// @dev A2: what is not lent out may be borrowed, and not a unit more.
-    function testFuzz_onlyWhatIsNotLentOut(Past memory past, uint256 excess) public {
-        live(past);
-        supply(STRANGER, SMALLEST_DEBT);
+    function testFuzz_onlyUpToTheLiquidity(MarketHistory memory history, uint256 excess) public {
+        createHistory(history);
+        supply(STRANGER, MIN_DEBT);
         supplyCollateral(LENDER, 1e38);
-        Books memory b = books();
+        Balances memory b = balances();
         uint256 idle = b.market.supplyAssets - b.market.borrowAssets;
         excess = bound(excess, 1, MAX_AMOUNT - idle);
 
@@ -180,11 +180,11 @@ contract BorrowTest is VerbTest {
     /* RIGHTS */
 
     /// @dev I2
-    function test_byWhoIsAuthorized() public {
-        live();
+    function test_byAnAuthorisedAccount() public {
+        createHistory();
         vm.prank(BORROWER);
         plimsoll.setAuthorization(STRANGER, vm.getBlockTimestamp());
-        Books memory b = books();
+        Balances memory b = balances();
         uint256 shares = up(1e6, b.market.borrowShares, b.market.borrowAssets);
 
         expectAccrue();
@@ -196,9 +196,9 @@ contract BorrowTest is VerbTest {
         assertEq(plimsoll.position(id, STRANGER).borrowShares, 0);
     }
 
-    /// @dev I2, and attack 18: debt on behalf of another needs his authorisation.
+    /// @dev I2, and attack 18: borrowing on behalf of another account needs its authorisation.
     function test_notByAStranger() public {
-        live();
+        createHistory();
         vm.prank(STRANGER);
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.Unauthorized.selector, STRANGER, BORROWER));
         plimsoll.borrow(params, 1e6, 0, BORROWER, STRANGER);
@@ -207,7 +207,7 @@ contract BorrowTest is VerbTest {
     /* THE ORACLE */
 
     function test_aBrokenOracleStopsIt() public {
-        live();
+        createHistory();
         oracle.setBroken(true);
         vm.prank(BORROWER);
         vm.expectRevert(TestOracle.Broken.selector);
@@ -216,7 +216,7 @@ contract BorrowTest is VerbTest {
 
     /// @dev A price of 0 never passes.
     function test_aPriceOfZeroStopsIt() public {
-        live();
+        createHistory();
         oracle.setBoth(PRICE, 0);
         vm.prank(BORROWER);
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.OraclePriceZero.selector, oracle));
@@ -238,9 +238,9 @@ contract BorrowTest is VerbTest {
         assets = bound(assets, 1, type(uint256).max);
         shares = bound(shares, 1, type(uint256).max);
         vm.startPrank(BORROWER);
-        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountAmbiguous.selector, 0, 0));
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.InconsistentInput.selector, 0, 0));
         plimsoll.borrow(params, 0, 0, BORROWER, BORROWER);
-        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountAmbiguous.selector, assets, shares));
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.InconsistentInput.selector, assets, shares));
         plimsoll.borrow(params, assets, shares, BORROWER, BORROWER);
     }
 
@@ -254,7 +254,7 @@ contract BorrowTest is VerbTest {
     }
 
     function test_refusesSharesWorthNothing() public {
-        live();
+        createHistory();
         vm.prank(BORROWER);
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountTooSmall.selector, 1));
         plimsoll.borrow(params, 0, 1, BORROWER, BORROWER);
@@ -262,10 +262,10 @@ contract BorrowTest is VerbTest {
 
     /// @dev A loan has at least a million shares, however dear they are.
     function test_refusesALoanOfFewShares() public {
-        liveUntilSharesAreDear();
+        createHistoryWithExpensiveShares();
         Market memory m = accrued();
         uint256 least = down(MIN_SHARES - 1, m.borrowAssets, m.borrowShares) + 1;
-        assertGt(least, SMALLEST_DEBT);
+        assertGt(least, MIN_DEBT);
         supplyCollateral(STRANGER, 1e18);
         vm.startPrank(STRANGER);
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountTooSmall.selector, least - 1));
@@ -275,7 +275,7 @@ contract BorrowTest is VerbTest {
     }
 
     function test_refusesTheZeroAddress() public {
-        live();
+        createHistory();
         vm.prank(BORROWER);
         vm.expectRevert(IPlimsoll.ZeroAddress.selector);
         plimsoll.borrow(params, 1, 0, BORROWER, address(0));

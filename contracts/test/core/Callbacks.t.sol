@@ -7,13 +7,13 @@ import {Position} from "plimsoll/types/Market.sol";
 import {Actor, Step} from "../support/Actor.sol";
 import {VerbTest} from "../support/VerbTest.sol";
 
-/// @title Callbacks: called before the tokens are taken, with all books as they will be (attack 9), free to call in
+/// @title Tests of callbacks: called before the tokens are pulled, with final state (attack 9), free to re-enter.
 /// again
 contract CallbacksTest is VerbTest {
     Actor internal actor;
     Step[] internal steps;
-    /// @dev What the core showed while it was calling back.
-    Books internal seen;
+    /// @dev The state of the core during its callback.
+    Balances internal seen;
     uint256 internal seenTokens;
 
     function setUp() public override {
@@ -21,7 +21,7 @@ contract CallbacksTest is VerbTest {
         actor = new Actor();
         give(loanToken, address(actor), 1_000_000e6);
         give(collateralToken, address(actor), 1_000e18);
-        live();
+        createHistory();
         supplyCollateral(address(actor), 100e18);
         borrow(address(actor), 10_000e6);
         skip(1 days);
@@ -32,10 +32,10 @@ contract CallbacksTest is VerbTest {
     /// @dev Attack 9: supply assets and shares are in the books, the tokens are not here yet.
     function test_viewsInsideSupply() public {
         uint256 here = loanToken.balanceOf(address(plimsoll));
-        step(address(this), abi.encodeCall(this.look, (address(loanToken))));
+        step(address(this), abi.encodeCall(this.recordState, (address(loanToken))));
         vm.prank(address(actor));
         (uint256 assets,) = plimsoll.supply(params, 0, 7e12, LENDER, abi.encode(steps));
-        assertHeard(ISupplyCallback.onPlimsollSupply.selector, assets);
+        assertCalledBack(ISupplyCallback.onPlimsollSupply.selector, assets);
         assertEq(seenTokens, here);
         assertEq(loanToken.balanceOf(address(plimsoll)), here + assets);
         assertSeenIsFinal();
@@ -44,10 +44,10 @@ contract CallbacksTest is VerbTest {
     /// @dev Attack 9
     function test_viewsInsideSupplyCollateral() public {
         uint256 here = collateralToken.balanceOf(address(plimsoll));
-        step(address(this), abi.encodeCall(this.look, (address(collateralToken))));
+        step(address(this), abi.encodeCall(this.recordState, (address(collateralToken))));
         vm.prank(address(actor));
         plimsoll.supplyCollateral(params, 3e18, BORROWER, abi.encode(steps));
-        assertHeard(ISupplyCollateralCallback.onPlimsollSupplyCollateral.selector, 3e18);
+        assertCalledBack(ISupplyCollateralCallback.onPlimsollSupplyCollateral.selector, 3e18);
         assertEq(seenTokens, here);
         assertEq(collateralToken.balanceOf(address(plimsoll)), here + 3e18);
         assertSeenIsFinal();
@@ -56,26 +56,26 @@ contract CallbacksTest is VerbTest {
     /// @dev Attack 9
     function test_viewsInsideRepay() public {
         uint256 here = loanToken.balanceOf(address(plimsoll));
-        step(address(this), abi.encodeCall(this.look, (address(loanToken))));
+        step(address(this), abi.encodeCall(this.recordState, (address(loanToken))));
         vm.prank(address(actor));
         (uint256 assets,) = plimsoll.repay(params, 0, 7e12, BORROWER, abi.encode(steps));
-        assertHeard(IRepayCallback.onPlimsollRepay.selector, assets);
+        assertCalledBack(IRepayCallback.onPlimsollRepay.selector, assets);
         assertEq(seenTokens, here);
         assertEq(loanToken.balanceOf(address(plimsoll)), here + assets);
         assertSeenIsFinal();
     }
 
-    function look(address token) external {
-        seen = books();
+    function recordState(address token) external {
+        seen = balances();
         seen.market = plimsoll.market(id);
         seenTokens = loanToken.balanceOf(address(plimsoll));
         if (token == address(collateralToken)) seenTokens = collateralToken.balanceOf(address(plimsoll));
     }
 
-    function assertHeard(bytes4 selector, uint256 assets) internal view {
-        assertEq(actor.heardSelector(), selector);
-        assertEq(actor.heardAssets(), assets);
-        assertEq(actor.heardFrom(), address(plimsoll));
+    function assertCalledBack(bytes4 selector, uint256 assets) internal view {
+        assertEq(actor.lastSelector(), selector);
+        assertEq(actor.lastAssets(), assets);
+        assertEq(actor.lastCaller(), address(plimsoll));
     }
 
     function assertSeenIsFinal() internal view {
@@ -90,7 +90,7 @@ contract CallbacksTest is VerbTest {
         plimsoll.supply(params, 1e6, 0, LENDER, "");
         plimsoll.supplyCollateral(params, 1e18, LENDER, "");
         plimsoll.repay(params, 1e6, 0, BORROWER, "");
-        assertEq(actor.heardFrom(), address(0));
+        assertEq(actor.lastCaller(), address(0));
     }
 
     /* LEVERAGE WITHOUT CAPITAL */
@@ -183,12 +183,12 @@ contract CallbacksTest is VerbTest {
     }
 
     function fingerprint() internal view returns (bytes32) {
-        return keccak256(abi.encode(books(), plimsoll.market(id), holdingsOf(address(actor))));
+        return keccak256(abi.encode(balances(), plimsoll.market(id), holdingsOf(address(actor))));
     }
 
-    /// @dev What was supplied inside the call may leave inside the call; the tokens are owed all the same.
+    /// @dev Assets supplied during the call can be withdrawn during the call; the tokens must still be paid.
     function test_suppliedAndWithdrawnInside() public {
-        Books memory b = books();
+        Balances memory b = balances();
         step(address(plimsoll), abi.encodeCall(IPlimsoll.withdraw, (params, 1e6 - 1, 0, address(actor), STRANGER)));
         vm.prank(address(actor));
         plimsoll.supply(params, 1e6, 0, address(actor), abi.encode(steps));
@@ -198,13 +198,13 @@ contract CallbacksTest is VerbTest {
 
     /* REFUSED */
 
-    function test_whatIsNotPaidIsUndone() public {
+    function test_anUnpaidCallIsReverted() public {
         vm.startPrank(address(actor));
         plimsoll.accrue(params);
         loanToken.approve(address(plimsoll), 0);
         collateralToken.approve(address(plimsoll), 0);
         vm.stopPrank();
-        Books memory b = books();
+        Balances memory b = balances();
         bytes memory nothing = abi.encode(steps);
 
         vm.startPrank(address(actor));
@@ -214,7 +214,7 @@ contract CallbacksTest is VerbTest {
         plimsoll.supplyCollateral(params, 1e18, LENDER, nothing);
         vm.expectRevert(failed(address(loanToken), 1e6));
         plimsoll.repay(params, 1e6, 0, BORROWER, nothing);
-        assertBooks(b);
+        assertBalances(b);
     }
 
     function failed(address token, uint256 amount) internal view returns (bytes memory) {
@@ -229,7 +229,7 @@ contract CallbacksTest is VerbTest {
         plimsoll.supply(params, 1e6, 0, LENDER, abi.encode(steps));
     }
 
-    /// @dev Who cannot answer must not ask to be called.
+    /// @dev A caller without the callback must not pass data.
     function test_anAccountWithoutCodeCannotBeCalled() public {
         give(loanToken, STRANGER, 1e6);
         vm.prank(STRANGER);

@@ -8,7 +8,7 @@ import {RateCurve, toRateCurve} from "plimsoll/types/RateCurve.sol";
 import {Risk, toRisk} from "plimsoll/types/Risk.sol";
 import {VerbTest} from "../support/VerbTest.sol";
 
-/// @title createMarket: by anybody, once, within bounds; its parameters never change (I3)
+/// @title Tests of `createMarket`: by any account, once, within bounds; parameters never change (I3).
 contract CreateMarketTest is VerbTest {
     function test_aNewMarket() public {
         params.risk = toRisk(5_000, 6_000, 1e18);
@@ -30,22 +30,22 @@ contract CreateMarketTest is VerbTest {
         assertEq(plimsoll.backstop(created), address(0));
     }
 
-    /// @dev I3: even when it was used, and whoever asks.
+    /// @dev I3: even after the market was used, and for any caller.
     function test_onlyOnce() public {
-        live();
-        Books memory b = books();
+        createHistory();
+        Balances memory b = balances();
         b.market = plimsoll.market(id);
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.MarketAlreadyCreated.selector, id));
         plimsoll.createMarket(params);
-        assertBooks(b);
+        assertBalances(b);
     }
 
     /// @dev I1: one parameter makes another market, with books of its own.
     function test_marketsKeepTheirOwnBooks() public {
-        live();
+        createHistory();
         Market memory before = plimsoll.market(id);
         MarketParams memory other = params;
-        other.risk = toRisk(BORROW_LTV_BPS, LIQUIDATION_LTV_BPS, SMALLEST_DEBT + 1);
+        other.risk = toRisk(BORROW_LTV_BPS, LIQUIDATION_LTV_BPS, MIN_DEBT + 1);
         MarketId otherId = plimsoll.createMarket(other);
         give(loanToken, STRANGER, 1e6);
         vm.startPrank(STRANGER);
@@ -138,7 +138,7 @@ contract CreateMarketTest is VerbTest {
 
     /* TOKENS AND ORACLE */
 
-    function test_refusesWhatIsNoContract() public {
+    function test_refusesAnAddressWithoutCode() public {
         address[2] memory nobodies = [address(0), STRANGER];
         for (uint256 i; i < nobodies.length; ++i) {
             bytes memory error_ = abi.encodeWithSelector(IPlimsoll.NoCode.selector, nobodies[i]);

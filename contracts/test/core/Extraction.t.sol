@@ -1,30 +1,34 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {LiquidationMath} from "plimsoll/libraries/LiquidationMath.sol";
 import {LiquidationFixture} from "./LiquidationFixture.sol";
 
-/// @title H6: what accounts with healthy positions can take out of a market together, at one price and time
-/// @notice Two accounts act as one, in any order, with any amounts: they lend, borrow, repay, move collateral,
-/// liquidate each other and outsiders, and collect the reserve for themselves no more than is due. Among the outsiders
-/// is a healthy borrower, one below health 1 and one under water.
+/// @title Tests of the most that accounts with healthy positions can extract together, at one price and time (H6).
+/// @notice Two accounts act together, in any order, with any amounts: they supply, borrow, repay, move collateral,
+/// liquidate each other and outsiders, and collect the reserve. The outsiders are a healthy borrower, a liquidatable
+/// one and an insolvent one.
 contract ExtractionTest is LiquidationFixture {
     address internal immutable ALICE = makeAddr("alice");
     address internal immutable BOB = makeAddr("bob");
-    address internal immutable WATER = makeAddr("under water");
+    address internal immutable INSOLVENT = makeAddr("insolvent");
 
-    /// @dev What the two earned by liquidating outsiders, in units of the loan token.
+    /// @dev The earnings of both by liquidating outsiders, in units of the loan token.
     uint256 internal earned;
 
-    function testFuzz_H6_nothingButBonuses(uint256[16] memory steps, uint256 price_, uint256 spread, uint256 secs)
-        public
-    {
+    function testFuzz_H6_nothingButLiquidationIncentives(
+        uint256[16] memory steps,
+        uint256 price_,
+        uint256 spread,
+        uint256 secs
+    ) public {
         supply(LENDER, 500_000e6);
         vm.prank(OWNER);
         plimsoll.setFee(params, 2_500);
         oracle.set(price(4_000));
         openLoan(OTHER_BORROWER, 10e18, 15_000e6);
         openLoan(BORROWER, 10e18, 18_500e6);
-        openLoan(WATER, 10e18, 25_000e6);
+        openLoan(INSOLVENT, 10e18, 25_000e6);
         skip(secs % 200 days);
         supply(ALICE, 50_000e6);
         supplyCollateral(BOB, 50e18);
@@ -75,17 +79,17 @@ contract ExtractionTest is LiquidationFixture {
     }
 
     function _liquidateAny(uint256 seed, uint256 amount) private {
-        address[5] memory targets = [ALICE, BOB, OTHER_BORROWER, BORROWER, WATER];
+        address[5] memory targets = [ALICE, BOB, OTHER_BORROWER, BORROWER, INSOLVENT];
         address[] memory borrowers = new address[](1);
         borrowers[0] = targets[(seed >> 160) % 5];
         Loan memory loan = loanOf(borrowers[0]);
         if (loan.debt == 0) return;
-        (, uint256 bonus) = ceilingOf(loan);
+        (LiquidationMath.Zone zone,, uint256 incentiveFactor) = maxRepayOf(loan);
         try plimsoll.liquidate(params, borrowers, amount, 0, ALICE, "") returns (uint256 repaid, uint256 seized) {
             assertTrue(borrowers[0] != ALICE && borrowers[0] != BOB, "a healthy position was liquidated");
             uint256 received = seized * oracle.liquidationPrice() / ORACLE_SCALE;
-            if (bonus == 0) bonus = terms().maxBonus;
-            assertLe(received, repaid * bonus / WAD + 1, "H6: at most the bonus");
+            if (zone != LiquidationMath.Zone.Ramp) incentiveFactor = incentive().maxIncentiveFactor;
+            assertLe(received, repaid * incentiveFactor / WAD + 1, "H6: at most the incentive");
             earned += received + 1 - repaid;
         } catch {}
     }

@@ -6,7 +6,7 @@ import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {TestToken} from "../support/TestToken.sol";
 import {VerbTest} from "../support/VerbTest.sol";
 
-/// @notice Takes flash loans, remembers what it was told, and does as the test says.
+/// @notice Receives flash loans, records the arguments of the callback, and acts as the test configured it.
 contract FlashBorrower is IERC3156FlashBorrower {
     bytes32 internal constant ANSWER = keccak256("ERC3156FlashBorrower.onFlashLoan");
 
@@ -15,7 +15,7 @@ contract FlashBorrower is IERC3156FlashBorrower {
     uint256 public spends;
     /// @dev How much it borrows once more while it has the loan.
     uint256 public nests;
-    bytes32 public heard;
+    bytes32 public received;
     uint256 public held;
     uint256 public stillThere;
 
@@ -27,7 +27,7 @@ contract FlashBorrower is IERC3156FlashBorrower {
         external
         returns (bytes32)
     {
-        heard = keccak256(abi.encode(msg.sender, initiator, token, amount, fee, data));
+        received = keccak256(abi.encode(msg.sender, initiator, token, amount, fee, data));
         held = TestToken(token).balanceOf(address(this));
         stillThere = IPlimsoll(msg.sender).maxFlashLoan(token);
         if (spends != 0) TestToken(token).transfer(address(1), spends);
@@ -41,33 +41,33 @@ contract FlashBorrower is IERC3156FlashBorrower {
     }
 }
 
-/// @title flashLoan: all that is here, for free, back by the end of the call (ERC-3156)
+/// @title Tests of `flashLoan`: up to the balance, free, repaid by the end of the call (ERC-3156).
 contract FlashLoanTest is VerbTest {
     FlashBorrower internal taker;
 
     function setUp() public override {
         super.setUp();
         taker = new FlashBorrower();
-        live();
+        createHistory();
         plimsoll.accrue(params);
     }
 
     /// @dev I1: what markets hold is lent, and their books do not notice.
-    function testFuzz_lendsWhatIsHere(uint256 assets, bytes calldata data) public {
+    function testFuzz_lendsUpToTheBalance(uint256 assets, bytes calldata data) public {
         uint256 here = loanToken.balanceOf(address(plimsoll));
         assets = bound(assets, 1, here);
-        Books memory b = books();
+        Balances memory b = balances();
 
         expectEvent();
         emit IPlimsoll.FlashLoan(STRANGER, address(taker), address(loanToken), assets);
         vm.prank(STRANGER);
         assertTrue(plimsoll.flashLoan(address(taker), address(loanToken), assets, data));
 
-        assertEq(taker.heard(), keccak256(abi.encode(plimsoll, STRANGER, loanToken, assets, 0, data)));
+        assertEq(taker.received(), keccak256(abi.encode(plimsoll, STRANGER, loanToken, assets, 0, data)));
         assertEq(taker.held(), assets);
         assertEq(taker.stillThere(), here - assets);
         assertEq(loanToken.balanceOf(address(taker)), 0);
-        assertBooks(b);
+        assertBalances(b);
     }
 
     function test_collateralIsLentToo() public {
@@ -89,7 +89,7 @@ contract FlashLoanTest is VerbTest {
         assertEq(plimsoll.flashFee(token, assets), 0);
     }
 
-    function test_maxIsWhatIsHere() public {
+    function test_maxFlashLoanIsTheBalance() public {
         assertEq(plimsoll.maxFlashLoan(address(loanToken)), loanToken.balanceOf(address(plimsoll)));
         assertGt(plimsoll.maxFlashLoan(address(loanToken)), 0);
         // L3: 0 for what is no token: nobody, a contract that does not answer, one that answers too little.
@@ -106,14 +106,14 @@ contract FlashLoanTest is VerbTest {
         plimsoll.flashLoan(address(taker), address(loanToken), 0, "");
     }
 
-    function testFuzz_refusesMoreThanIsHere(uint256 assets) public {
+    function testFuzz_refusesMoreThanTheBalance(uint256 assets) public {
         uint256 here = loanToken.balanceOf(address(plimsoll));
         assets = bound(assets, here + 1, type(uint256).max);
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.FlashLoanTooLarge.selector, assets, here));
         plimsoll.flashLoan(address(taker), address(loanToken), assets, "");
     }
 
-    function test_refusesWhatIsNoToken() public {
+    function test_refusesAnAddressThatIsNoToken() public {
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.FlashLoanTooLarge.selector, 1, 0));
         plimsoll.flashLoan(address(taker), STRANGER, 1, "");
     }
@@ -125,13 +125,13 @@ contract FlashLoanTest is VerbTest {
         plimsoll.flashLoan(address(taker), address(loanToken), 1e6, "");
     }
 
-    /// @dev Nobody can be sent a loan who did not ask for it, not even somebody who approved the core.
+    /// @dev An account without the callback cannot be sent a loan, even if it approved the core.
     function test_refusesAReceiverThatCannotAnswer() public {
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.FlashLoanRefused.selector, LENDER));
         plimsoll.flashLoan(LENDER, address(loanToken), 1e6, "");
     }
 
-    function test_refusesToBeLeftWithLess() public {
+    function test_refusesALoanThatIsNotReturnedWhole() public {
         taker.set(taker.answer(), 1, 0);
         vm.expectRevert(
             abi.encodeWithSelector(IPlimsoll.TransferFailed.selector, loanToken, taker, address(plimsoll), 1e6)

@@ -10,9 +10,9 @@ import {HookToken, HookedAccount} from "../support/OddTokens.sol";
 import {TestToken} from "../support/TestToken.sol";
 import {VerbTest} from "../support/VerbTest.sol";
 
-/// @title Attack 8: tokens that call the sender before each transfer and the receiver after it
-/// @notice Whoever is called may call in again, with any verb, in the same market or in another of the same tokens: the
-/// books are final before any token moves, so it comes to what the same call afterwards comes to.
+/// @title Tests of tokens that call the sender before each transfer and the receiver after it (attack 8).
+/// @notice The called account may re-enter with any verb, in the same market or in another of the same tokens. State is
+/// final before a token moves, so the result is that of the same call afterwards.
 contract HookTokensTest is VerbTest {
     HookedAccount internal thief;
     MarketParams internal otherParams;
@@ -25,7 +25,7 @@ contract HookTokensTest is VerbTest {
     function setUp() public override {
         super.setUp();
         otherParams = params;
-        otherParams.risk = toRisk(7_000, LIQUIDATION_LTV_BPS, SMALLEST_DEBT);
+        otherParams.risk = toRisk(7_000, LIQUIDATION_LTV_BPS, MIN_DEBT);
         otherId = plimsoll.createMarket(otherParams);
 
         thief = new HookedAccount();
@@ -107,7 +107,7 @@ contract HookTokensTest is VerbTest {
     function fingerprint() internal view returns (bytes32) {
         return keccak256(
             abi.encode(
-                books(),
+                balances(),
                 plimsoll.market(id),
                 plimsoll.market(otherId),
                 holdingsOf(address(thief)),
@@ -117,7 +117,7 @@ contract HookTokensTest is VerbTest {
         );
     }
 
-    /// @dev A2: what is here covers what is owed to those who are not borrowers.
+    /// @dev A2: the balance covers the claims of suppliers, of collateral and of cover.
     function assertCovered() internal view {
         uint256 idle = idleIn(id) + idleIn(otherId) + plimsoll.cover(address(thief), address(loanToken));
         assertGe(loanToken.balanceOf(address(plimsoll)), idle);
@@ -140,9 +140,9 @@ contract HookTokensTest is VerbTest {
         thief.run(address(plimsoll), abi.encodeCall(IPlimsoll.supply, (params, 1e6, 0, address(thief), "")));
     }
 
-    /// @dev What a hook takes out of thin air it cannot keep: inside a supply that is not paid yet everything can be
-    /// withdrawn, and the supply then fails.
-    function test_whatIsNotPaidIsUndone() public {
+    /// @dev A hook cannot keep assets that are not paid for: during an unpaid supply everything can be withdrawn, and
+    /// the supply then reverts.
+    function test_anUnpaidCallIsReverted() public {
         Position memory before = plimsoll.position(id, address(thief));
         uint256 held = loanToken.balanceOf(address(thief));
         thief.setOnHook(

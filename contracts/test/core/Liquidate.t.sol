@@ -8,7 +8,8 @@ import {TestOracle} from "../support/TestOracle.sol";
 import {TestToken} from "../support/TestToken.sol";
 import {LiquidationFixture} from "./LiquidationFixture.sol";
 
-/// @title Liquidating one loan: every zone, whole and in slices, with every size of debt and of what is left
+/// @title Tests of liquidating one loan: every zone, wholly and in parts, with every size of debt and of remaining
+/// debt.
 contract LiquidateTest is LiquidationFixture {
     function setUp() public override {
         super.setUp();
@@ -20,7 +21,7 @@ contract LiquidateTest is LiquidationFixture {
     function test_ramp_liftsHealthToTheTarget() public {
         openLoan(BORROWER, 10e18, 16_000e6);
         oracle.set(price(1_800));
-        Done memory done = liquidateChecked(BORROWER, type(uint256).max);
+        LiquidationResult memory done = liquidateChecked(BORROWER, type(uint256).max);
         // Health 0.9675, β 1.021406…: (1.07 × 16,000 - 0.86 × 18,000) ÷ (1.07 - 0.86 × β).
         assertEq(done.repaid, 8_559_937_489);
         assertEq(done.seized, 4_857_321_132_613_044_181);
@@ -29,43 +30,41 @@ contract LiquidateTest is LiquidationFixture {
         assertApproxEqAbs(left.value * LIQUIDATION_LTV_BPS, left.debt * 10_700, 10_700);
     }
 
-    function test_kink_allForAll() public {
+    function test_breakeven_allCollateralForAllDebt() public {
         openLoan(BORROWER, 10e18, 16_000e6);
         oracle.set(price(1_650));
-        Done memory done = liquidateChecked(BORROWER, type(uint256).max);
+        LiquidationResult memory done = liquidateChecked(BORROWER, type(uint256).max);
         assertEq(done.repaid, 16_000e6);
         assertEq(done.seized, 10e18);
     }
 
-    function test_underwater_theRestIsBadDebt() public {
+    function test_insolvent_theRestIsBadDebt() public {
         openLoan(BORROWER, 10e18, 16_000e6);
         oracle.set(price(1_520));
-        Done memory done = liquidateChecked(BORROWER, type(uint256).max);
+        LiquidationResult memory done = liquidateChecked(BORROWER, type(uint256).max);
         // V ÷ D is 0.95, β 1.027811…: 15,200 ÷ β.
         assertEq(done.repaid, 14_788_703_787);
         assertEq(done.seized, 10e18);
         assertEq(done.badDebt, 1_211_296_213);
     }
 
-    function test_deepUnderwater_atTheHighestBonus() public {
+    function test_deeplyInsolvent_atTheMaxIncentive() public {
         openLoan(BORROWER, 10e18, 16_000e6);
         oracle.set(price(800));
-        Done memory done = liquidateChecked(BORROWER, type(uint256).max);
+        LiquidationResult memory done = liquidateChecked(BORROWER, type(uint256).max);
         assertEq(done.repaid, 7_664_000_001);
         assertEq(done.seized, 10e18);
         assertEq(done.badDebt, 8_335_999_999);
     }
 
-    /// @notice Each joint belongs to the zone that DESIGN says: H = L·βmax to the kink, V = βmin·D to the kink.
-    function test_joints() public {
+    /// @notice Both borders of the breakeven zone belong to it: V = βmax·D, where the ramp ends, and V = βmin·D.
+    function test_zoneBorders() public {
         openLoan(BORROWER, 10e18, 16_000e6);
         uint256 oneUnit = 1e17; // of price, for a unit of this collateral's value
         oracle.set(16_701_461_378 * oneUnit);
-        (, uint256 bonus) = ceilingOf(loanOf(BORROWER));
-        assertGt(bonus, 0);
+        assertTrue(zoneOf(BORROWER) == LiquidationMath.Zone.Ramp);
         oracle.set(16_701_461_377 * oneUnit);
-        (, bonus) = ceilingOf(loanOf(BORROWER));
-        assertEq(bonus, 0);
+        assertTrue(zoneOf(BORROWER) == LiquidationMath.Zone.Breakeven);
         assertEq(liquidateChecked(BORROWER, type(uint256).max).repaid, 16_000e6);
     }
 
@@ -74,10 +73,10 @@ contract LiquidateTest is LiquidationFixture {
     /// @notice On the ramp one liquidation is enough: afterwards the loan is healthy, but no healthier than the target.
     function testFuzz_ramp_whole(uint256 ltvBps, uint256 debt, uint256 collateral, uint256 secs, uint256 seed) public {
         openAnyLoan(ltvBps, debt, collateral, secs);
-        moveTo(BORROWER, Zone.Ramp, seed);
-        (uint256 ceiling,) = ceilingOf(loanOf(BORROWER));
-        Done memory done = liquidateChecked(BORROWER, type(uint256).max);
-        assertEq(done.repaid, ceiling);
+        moveTo(BORROWER, LiquidationMath.Zone.Ramp, seed);
+        (, uint256 maxRepay,) = maxRepayOf(loanOf(BORROWER));
+        LiquidationResult memory done = liquidateChecked(BORROWER, type(uint256).max);
+        assertEq(done.repaid, maxRepay);
         Loan memory left = loanOf(BORROWER);
         assertTrue(isHealthy(left));
         // At most the target, (3 - L) ÷ 2, but for a unit of collateral and three of debt; or nothing is left.
@@ -93,12 +92,12 @@ contract LiquidateTest is LiquidationFixture {
         uint256 debt,
         uint256 collateral,
         uint256 secs,
-        bool kink,
+        bool breakeven,
         uint256 seed
     ) public {
         openAnyLoan(ltvBps, debt, collateral, secs);
-        moveTo(BORROWER, kink ? Zone.Kink : Zone.Underwater, seed);
-        Done memory done = liquidateChecked(BORROWER, type(uint256).max);
+        moveTo(BORROWER, breakeven ? LiquidationMath.Zone.Breakeven : LiquidationMath.Zone.Insolvent, seed);
+        LiquidationResult memory done = liquidateChecked(BORROWER, type(uint256).max);
         assertEq(done.seized, loanOf(LIQUIDATOR).collateral + collateralToken.balanceOf(STRANGER));
         assertEq(loanOf(BORROWER).debt, 0);
         assertEq(loanOf(BORROWER).collateral, 0);
@@ -112,17 +111,17 @@ contract LiquidateTest is LiquidationFixture {
         uint256 secs,
         uint256 zone,
         uint256 seed,
-        uint256 maxRepay
+        uint256 limit
     ) public {
         openAnyLoan(ltvBps, debt, collateral, secs);
-        moveTo(BORROWER, Zone(zone % 3), seed);
+        moveTo(BORROWER, LiquidationMath.Zone(zone % 3), seed);
         Loan memory loan = loanOf(BORROWER);
-        (uint256 ceiling, uint256 bonus) = ceilingOf(loan);
-        maxRepay = bound(maxRepay, 1, ceiling + 1);
-        uint256 repaid =
-            LiquidationMath.repayWithinDown(ceiling, bonus, loan.debt, maxRepay, params.risk.smallestDebt());
-        vm.assume(ceiling == 0 || repaid != 0);
-        assertEq(liquidateChecked(BORROWER, maxRepay).repaid, repaid);
+        (LiquidationMath.Zone reached, uint256 maxRepay,) = maxRepayOf(loan);
+        assertEq(uint256(reached), zone % 3);
+        limit = bound(limit, 1, maxRepay + 1);
+        uint256 repaid = LiquidationMath.repayWithinDown(reached, maxRepay, loan.debt, limit, params.risk.minDebt());
+        vm.assume(maxRepay == 0 || repaid != 0);
+        assertEq(liquidateChecked(BORROWER, limit).repaid, repaid);
     }
 
     /// @notice H10: a loan that nobody can take whole is worked off in slices, each of which pays its liquidator; in
@@ -131,24 +130,24 @@ contract LiquidateTest is LiquidationFixture {
         public
     {
         openAnyLoan(LIQUIDATION_LTV_BPS, bound(debt, 1e14, 1e28) << 70, 1e27 << 70, secs);
-        moveTo(BORROWER, Zone(zone % 3), seed);
+        moveTo(BORROWER, LiquidationMath.Zone(zone % 3), seed);
         Loan memory loan = loanOf(BORROWER);
         vm.assume(loan.value > loan.debt / 100);
-        (uint256 ceiling, uint256 bonus) = ceilingOf(loan);
+        (, uint256 maxRepay,) = maxRepayOf(loan);
         slices = bound(slices, 1, 12);
         uint256 badDebt;
         uint256 count;
         while (!isHealthy(loanOf(BORROWER))) {
             ++count;
-            Done memory done = liquidateChecked(BORROWER, ceiling / slices + 1);
+            LiquidationResult memory done = liquidateChecked(BORROWER, maxRepay / slices + 1);
             badDebt += done.badDebt;
             uint256 received = LiquidationMath.valueDown(done.seized, oracle.liquidationPrice());
             assertGt(received, done.repaid, "a slice that does not pay");
         }
         assertLe(count, slices + 1);
-        assertApproxEqAbs(badDebt, bonus == 0 ? loan.debt - ceiling : 0, 2 * count);
-        // At the very joint rounding may carry a loan over to the ramp, where some of it is left.
-        bool joint = loan.value * WAD > terms().maxBonus * loan.debt / BPS * (BPS - 1);
+        assertApproxEqAbs(badDebt, zone % 3 == 0 ? 0 : loan.debt - maxRepay, 2 * count);
+        // At the border of the zones rounding may move a loan to the ramp, where some of it remains.
+        bool joint = loan.value * WAD > incentive().maxIncentiveFactor * loan.debt / BPS * (BPS - 1);
         if (!joint) assertEq(loanOf(BORROWER).debt, 0);
     }
 
@@ -171,11 +170,11 @@ contract LiquidateTest is LiquidationFixture {
         this.liquidateExternally(BORROWER, type(uint256).max);
     }
 
-    /// @notice Collateral that is worth less than a unit goes to whoever writes the loan off; nothing is repaid.
+    /// @notice Collateral worth less than a unit goes to the liquidator who writes the loan off; nothing is repaid.
     function test_zeroValue_isWrittenOffForNothing() public {
         openLoan(BORROWER, 10e18, 16_000e6);
         oracle.set(1);
-        Done memory done = liquidateChecked(BORROWER, 1);
+        LiquidationResult memory done = liquidateChecked(BORROWER, 1);
         assertEq(done.repaid, 0);
         assertEq(done.seized, 10e18);
         assertEq(done.badDebt, 16_000e6);
@@ -190,80 +189,80 @@ contract LiquidateTest is LiquidationFixture {
         assertEq(plimsoll.position(id, BORROWER).collateral, 0);
         assertEq(debtOf(BORROWER), 16_000e6);
 
-        Done memory done = liquidateChecked(BORROWER, 1);
+        LiquidationResult memory done = liquidateChecked(BORROWER, 1);
         assertEq(done.repaid, 0);
         assertEq(done.seized, 0);
         assertEq(done.badDebt, 16_000e6);
         assertEq(loanOf(BORROWER).borrowShares, 0);
     }
 
-    /* THE SMALLEST DEBT (100) */
+    /* THE MINIMUM DEBT (100) */
 
-    /// @notice Ramp: a limit that would leave less than the smallest debt is lowered to leave exactly that.
-    function test_H5_ramp_loweredToLeaveExactlyTheSmallest() public {
+    /// @notice Ramp: a limit that would leave less than the minimum debt is lowered to leave exactly that.
+    function test_H5_ramp_loweredToLeaveExactlyMinDebt() public {
         openLoan(BORROWER, 0.1e18, 150e6);
-        // What reaches the target would leave too little, so the ceiling is the whole debt.
+        // The repayment to the target would leave too little, so the max repay is the whole debt.
         oracle.set(price(1_700));
         assertEq(liquidateChecked(BORROWER, 60e6).repaid, 50e6);
-        assertEq(debtOf(BORROWER), SMALLEST_DEBT);
+        assertEq(debtOf(BORROWER), MIN_DEBT);
     }
 
-    function test_H5_ramp_wholeWhereTheCallerPaysIt() public {
+    function test_H5_ramp_wholeWhereTheLimitAllows() public {
         openLoan(BORROWER, 0.1e18, 150e6);
         oracle.set(price(1_700));
-        Done memory done = liquidateChecked(BORROWER, 150e6);
+        LiquidationResult memory done = liquidateChecked(BORROWER, 150e6);
         assertEq(done.repaid, 150e6);
         assertLt(done.seized, 0.1e18);
         assertEq(plimsoll.position(id, BORROWER).collateral, 0.1e18 - done.seized);
     }
 
-    function test_H5_kink_loweredToLeaveExactlyTheSmallest() public {
+    function test_H5_breakeven_loweredToLeaveExactlyMinDebt() public {
         openLoan(BORROWER, 0.1e18, 150e6);
         oracle.set(price(1_550));
-        Done memory done = liquidateChecked(BORROWER, 149e6);
+        LiquidationResult memory done = liquidateChecked(BORROWER, 149e6);
         assertEq(done.repaid, 50e6);
-        assertEq(debtOf(BORROWER), SMALLEST_DEBT);
+        assertEq(debtOf(BORROWER), MIN_DEBT);
         assertEq(done.seized, uint256(0.1e18) / 3);
     }
 
-    function test_H5_underwater_loweredToLeaveTheSmallest() public {
+    function test_H5_insolvent_loweredToLeaveMinDebt() public {
         openLoan(BORROWER, 0.1e18, 150e6);
         oracle.set(price(1_000));
-        (uint256 ceiling,) = ceilingOf(loanOf(BORROWER));
-        Done memory done = liquidateChecked(BORROWER, ceiling - 1);
-        assertEq(done.repaid, ceiling / 3);
+        (, uint256 maxRepay,) = maxRepayOf(loanOf(BORROWER));
+        LiquidationResult memory done = liquidateChecked(BORROWER, maxRepay - 1);
+        assertEq(done.repaid, maxRepay / 3);
         // A unit repaid takes away 1.57 units of debt.
-        assertApproxEqAbs(debtOf(BORROWER), SMALLEST_DEBT, 2);
+        assertApproxEqAbs(debtOf(BORROWER), MIN_DEBT, 2);
     }
 
-    function test_H5_skippedWhereNoPartWillDo() public {
-        openLoan(BORROWER, 0.1e18, SMALLEST_DEBT);
+    function test_H5_skippedWhereNoPartCanBeRepaid() public {
+        openLoan(BORROWER, 0.1e18, MIN_DEBT);
         for (uint256 dollars = 1_100; dollars >= 500; dollars -= 50) {
             oracle.set(price(dollars));
-            (uint256 ceiling,) = ceilingOf(loanOf(BORROWER));
+            (, uint256 maxRepay,) = maxRepayOf(loanOf(BORROWER));
             vm.expectRevert(IPlimsoll.NothingToLiquidate.selector);
-            this.liquidateExternally(BORROWER, ceiling - 1);
+            this.liquidateExternally(BORROWER, maxRepay - 1);
             uint256 snapshot = vm.snapshotState();
-            assertEq(liquidateChecked(BORROWER, ceiling).repaid, ceiling);
+            assertEq(liquidateChecked(BORROWER, maxRepay).repaid, maxRepay);
             vm.revertToState(snapshot);
         }
     }
 
-    /// @notice A repayment may leave less than the smallest debt. Such a loan goes whole or not at all.
-    function test_H5_belowTheSmallestByRepayment() public {
+    /// @notice A repayment may leave less than the minimum debt. Such a loan is liquidated wholly or not at all.
+    function test_H5_aDebtBelowMinDebtIsLiquidatedWholeOrNotAtAll() public {
         openLoan(BORROWER, 0.1e18, 150e6);
         give(loanToken, BORROWER, 149e6);
         vm.prank(BORROWER);
         plimsoll.repay(params, 149e6, 0, BORROWER, "");
         for (uint256 i; i < 3; ++i) {
-            // Ramp, kink, under water: 0.1 of collateral against a debt of 1.
+            // Ramp, breakeven, insolvent: 0.1 of collateral against a debt of 1.
             oracle.set(price(1) * (i == 0 ? 11 : i == 1 ? 103 : 5) / (i == 1 ? 10 : 1));
-            (uint256 ceiling, uint256 bonus) = ceilingOf(loanOf(BORROWER));
-            assertEq(bonus != 0, i == 0);
+            (LiquidationMath.Zone zone, uint256 maxRepay,) = maxRepayOf(loanOf(BORROWER));
+            assertEq(uint256(zone), i);
             vm.expectRevert(IPlimsoll.NothingToLiquidate.selector);
-            this.liquidateExternally(BORROWER, ceiling - 1);
+            this.liquidateExternally(BORROWER, maxRepay - 1);
             uint256 snapshot = vm.snapshotState();
-            liquidateChecked(BORROWER, ceiling);
+            liquidateChecked(BORROWER, maxRepay);
             assertEq(debtOf(BORROWER), 0);
             vm.revertToState(snapshot);
         }
@@ -314,7 +313,7 @@ contract LiquidateTest is LiquidationFixture {
         for (uint256 i; i < decimals.length; ++i) {
             for (uint256 j; j < decimals.length; ++j) {
                 _useTokens(decimals[i], decimals[j]);
-                // A market holds 340 whole tokens of 30 decimals: there a thousandth of one stands for one.
+                // A market holds 340 whole tokens of 30 decimals, so a thousandth of one is used as the unit there.
                 uint256 oneLoan = 10 ** (decimals[i] == 30 ? 27 : decimals[i]);
                 uint256 oneCollateral = 10 ** decimals[j];
                 supply(LENDER, 100_000 * oneLoan);
@@ -329,7 +328,7 @@ contract LiquidateTest is LiquidationFixture {
                     assertTrue(isHealthy(loanOf(BORROWER)));
                     if (decimals[j] != 0 && k == 1) assertEq(repaid, 16_000 * oneLoan);
                     if (decimals[j] != 0 && k == 2) {
-                        assertApproxEqRel(repaid, 12_000 * oneLoan * WAD / terms().maxBonus, 0.002e18);
+                        assertApproxEqRel(repaid, 12_000 * oneLoan * WAD / incentive().maxIncentiveFactor, 0.002e18);
                     }
                     give(loanToken, BORROWER, type(uint128).max);
                     vm.startPrank(BORROWER);

@@ -11,11 +11,12 @@ import {Market, Position} from "plimsoll/types/Market.sol";
 import {MarketId, MarketParams} from "plimsoll/types/MarketParams.sol";
 import {LiquidationFixture} from "./LiquidationFixture.sol";
 
-/// @title Many loans in one call: order, limits, and the same state as one by one; liquidation without capital
+/// @title Tests of liquidating many loans in one call: order, limits, the same state as one by one, and liquidation
+/// without capital.
 contract LiquidateBatchTest is LiquidationFixture {
     address internal immutable RAMP = makeAddr("on the ramp");
-    address internal immutable KINK = makeAddr("in the kink");
-    address internal immutable WATER = makeAddr("under water");
+    address internal immutable BREAKEVEN = makeAddr("breakeven");
+    address internal immutable INSOLVENT = makeAddr("insolvent");
     address internal immutable HEALTHY = makeAddr("healthy");
 
     /// @dev Ten of collateral each, at 1,700 instead of 2,000: 14,620 carry a loan.
@@ -24,8 +25,8 @@ contract LiquidateBatchTest is LiquidationFixture {
         supply(LENDER, 1_000_000e6);
         oracle.set(price(3_000));
         openLoan(RAMP, 10e18, 15_000e6);
-        openLoan(KINK, 10e18, 16_500e6);
-        openLoan(WATER, 10e18, 20_000e6);
+        openLoan(BREAKEVEN, 10e18, 16_500e6);
+        openLoan(INSOLVENT, 10e18, 20_000e6);
         openLoan(HEALTHY, 10e18, 14_000e6);
         oracle.set(price(1_700));
     }
@@ -39,7 +40,7 @@ contract LiquidateBatchTest is LiquidationFixture {
         oracle.set(price(3_000));
         for (uint256 i; i < loans.length; ++i) {
             borrowers[i] = makeAddr(vm.toString(i));
-            openLoan(borrowers[i], 10e18, bound(loans[i], SMALLEST_DEBT, 24_000e6));
+            openLoan(borrowers[i], 10e18, bound(loans[i], MIN_DEBT, 24_000e6));
         }
         skip(secs % 300 days);
         plimsoll.accrue(params);
@@ -96,29 +97,29 @@ contract LiquidateBatchTest is LiquidationFixture {
         vm.stopPrank();
     }
 
-    /* WHO IS TAKEN */
+    /* WHICH LOANS ARE LIQUIDATED */
 
     /// @notice Healthy loans, strangers and loans that are named again are passed over; each is liquidated once.
-    function test_passesOverWhatCannotBeLiquidated() public {
+    function test_skipsLoansThatCannotBeLiquidated() public {
         address[] memory borrowers = new address[](8);
-        (borrowers[0], borrowers[1], borrowers[2], borrowers[3]) = (HEALTHY, KINK, STRANGER, KINK);
-        (borrowers[4], borrowers[5], borrowers[6], borrowers[7]) = (RAMP, WATER, RAMP, WATER);
+        (borrowers[0], borrowers[1], borrowers[2], borrowers[3]) = (HEALTHY, BREAKEVEN, STRANGER, BREAKEVEN);
+        (borrowers[4], borrowers[5], borrowers[6], borrowers[7]) = (RAMP, INSOLVENT, RAMP, INSOLVENT);
         vm.recordLogs();
         (uint256 repaid,) = liquidate(borrowers, type(uint256).max);
         Vm.Log[] memory logs = vm.getRecordedLogs();
-        address[3] memory taken = [KINK, RAMP, WATER];
+        address[3] memory liquidated = [BREAKEVEN, RAMP, INSOLVENT];
         uint256 count;
         uint256 sum;
         for (uint256 i; i < logs.length; ++i) {
             if (logs[i].topics[0] != IPlimsoll.Liquidate.selector) continue;
-            assertEq(address(uint160(uint256(logs[i].topics[3]))), taken[count++]);
-            sum += abi.decode(logs[i].data, (Done)).repaid;
+            assertEq(address(uint160(uint256(logs[i].topics[3]))), liquidated[count++]);
+            sum += abi.decode(logs[i].data, (LiquidationResult)).repaid;
         }
         assertEq(count, 3);
         assertEq(sum, repaid);
         assertEq(debtOf(HEALTHY), 14_000e6);
-        assertEq(debtOf(KINK), 0);
-        assertEq(debtOf(WATER), 0);
+        assertEq(debtOf(BREAKEVEN), 0);
+        assertEq(debtOf(INSOLVENT), 0);
         assertTrue(isHealthy(loanOf(RAMP)));
     }
 
@@ -144,7 +145,7 @@ contract LiquidateBatchTest is LiquidationFixture {
         assertEq(loanOf(empty).value, 0);
         assertEq(loanOf(empty).collateral, 1);
 
-        (uint256 repaid, uint256 seized) = liquidate(_list(KINK, empty), 16_500e6);
+        (uint256 repaid, uint256 seized) = liquidate(_list(BREAKEVEN, empty), 16_500e6);
         assertEq(repaid, 16_500e6);
         assertEq(seized, 10e18 + 1);
         assertEq(debtOf(empty), 0);
@@ -154,49 +155,50 @@ contract LiquidateBatchTest is LiquidationFixture {
 
     /// @notice The limit is used up in the order given: whole, in part, not at all.
     function test_maxRepayExhaustedInTheMiddle() public {
-        address second = makeAddr("second in the kink");
+        address second = makeAddr("second breakeven");
         oracle.set(price(3_000));
         openLoan(second, 10e18, 16_500e6);
         oracle.set(price(1_700));
         address[] memory borrowers = new address[](3);
-        (borrowers[0], borrowers[1], borrowers[2]) = (KINK, second, WATER);
+        (borrowers[0], borrowers[1], borrowers[2]) = (BREAKEVEN, second, INSOLVENT);
         (uint256 repaid, uint256 seized) = liquidate(borrowers, 16_500e6 + 5_500e6);
         assertEq(repaid, 22_000e6);
         assertEq(seized, 10e18 + uint256(10e18) / 3);
-        assertEq(debtOf(KINK), 0);
+        assertEq(debtOf(BREAKEVEN), 0);
         assertEq(debtOf(second), 11_000e6);
-        assertEq(debtOf(WATER), 20_000e6);
-        assertEq(plimsoll.position(id, WATER).collateral, 10e18);
+        assertEq(debtOf(INSOLVENT), 20_000e6);
+        assertEq(plimsoll.position(id, INSOLVENT).collateral, 10e18);
     }
 
-    function test_orderDecidesWhoIsTaken() public {
+    function test_theOrderDecidesWhichLoansAreLiquidated() public {
         uint256 start = vm.snapshotState();
-        liquidate(_list(KINK, WATER), 16_000e6);
-        assertEq(debtOf(KINK), 500e6);
-        assertEq(debtOf(WATER), 20_000e6);
+        liquidate(_list(BREAKEVEN, INSOLVENT), 16_000e6);
+        assertEq(debtOf(BREAKEVEN), 500e6);
+        assertEq(debtOf(INSOLVENT), 20_000e6);
         vm.revertToState(start);
-        liquidate(_list(WATER, KINK), 16_000e6);
-        assertLt(debtOf(WATER), 500e6);
+        liquidate(_list(INSOLVENT, BREAKEVEN), 16_000e6);
+        assertLt(debtOf(INSOLVENT), 500e6);
         // The price of debt shares may be rounded up.
-        assertApproxEqAbs(debtOf(KINK), 16_500e6, 1);
+        assertApproxEqAbs(debtOf(BREAKEVEN), 16_500e6, 1);
     }
 
-    /// @notice A loan of which no part will do under what is left of the limit is skipped, and the next one is taken.
+    /// @notice A loan of which no part can be repaid within the remaining limit is skipped, and the next one is
+    /// liquidated.
     function test_skipsALoanThatTheRestOfTheLimitCannotPay() public {
-        address small = makeAddr("at the smallest debt");
+        address small = makeAddr("at the min debt");
         oracle.set(price(3_000));
-        openLoan(small, 0.06e18, SMALLEST_DEBT);
+        openLoan(small, 0.06e18, MIN_DEBT);
         oracle.set(price(1_700));
-        (uint256 repaid,) = liquidate(_list(small, KINK), SMALLEST_DEBT - 5e6);
-        assertEq(debtOf(small), SMALLEST_DEBT);
-        assertEq(repaid, SMALLEST_DEBT - 5e6);
-        assertEq(debtOf(KINK), 16_500e6 - repaid);
+        (uint256 repaid,) = liquidate(_list(small, BREAKEVEN), MIN_DEBT - 5e6);
+        assertEq(debtOf(small), MIN_DEBT);
+        assertEq(repaid, MIN_DEBT - 5e6);
+        assertEq(debtOf(BREAKEVEN), 16_500e6 - repaid);
     }
 
     /* THE CALLER'S BOUND */
 
     function test_minSeizedPerRepaid_exact() public {
-        address[] memory borrowers = _list(KINK, RAMP);
+        address[] memory borrowers = _list(BREAKEVEN, RAMP);
         give(loanToken, LIQUIDATOR, type(uint128).max);
         uint256 start = vm.snapshotState();
         vm.prank(LIQUIDATOR);
@@ -209,7 +211,7 @@ contract LiquidateBatchTest is LiquidationFixture {
         plimsoll.liquidate(params, borrowers, type(uint256).max, offered + 1, STRANGER, "");
         vm.prank(LIQUIDATOR);
         plimsoll.liquidate(params, borrowers, type(uint256).max, offered, STRANGER, "");
-        assertEq(debtOf(KINK), 0);
+        assertEq(debtOf(BREAKEVEN), 0);
     }
 
     /// @notice Where nothing is repaid, any bound is met.
@@ -217,7 +219,7 @@ contract LiquidateBatchTest is LiquidationFixture {
         oracle.set(1);
         vm.prank(LIQUIDATOR);
         (uint256 repaid, uint256 seized) =
-            plimsoll.liquidate(params, _list(KINK, RAMP), 1, type(uint256).max, STRANGER, "");
+            plimsoll.liquidate(params, _list(BREAKEVEN, RAMP), 1, type(uint256).max, STRANGER, "");
         assertEq(repaid, 0);
         assertEq(seized, 20e18);
     }
@@ -228,7 +230,7 @@ contract LiquidateBatchTest is LiquidationFixture {
     function test_onePriceOneAccrualTwoTransfers() public {
         skip(1 days);
         address[] memory borrowers = new address[](3);
-        (borrowers[0], borrowers[1], borrowers[2]) = (KINK, WATER, RAMP);
+        (borrowers[0], borrowers[1], borrowers[2]) = (BREAKEVEN, INSOLVENT, RAMP);
         give(loanToken, LIQUIDATOR, type(uint128).max);
         vm.expectCall(address(oracle), abi.encodeCall(IOracle.liquidationPrice, ()), 1);
         vm.expectCall(address(oracle), abi.encodeCall(IOracle.borrowPrice, ()), 0);
@@ -244,11 +246,11 @@ contract LiquidateBatchTest is LiquidationFixture {
 
     function test_event() public {
         give(loanToken, LIQUIDATOR, type(uint128).max);
-        Position memory p = plimsoll.position(id, KINK);
+        Position memory p = plimsoll.position(id, BREAKEVEN);
         vm.expectEmit(address(plimsoll));
-        emit IPlimsoll.Liquidate(id, LIQUIDATOR, KINK, 16_500e6, p.borrowShares, 10e18, 0);
+        emit IPlimsoll.Liquidate(id, LIQUIDATOR, BREAKEVEN, 16_500e6, p.borrowShares, 10e18, 0);
         vm.prank(LIQUIDATOR);
-        plimsoll.liquidate(params, _list(KINK, STRANGER), type(uint256).max, 0, STRANGER, "");
+        plimsoll.liquidate(params, _list(BREAKEVEN, STRANGER), type(uint256).max, 0, STRANGER, "");
     }
 
     function _count(Vm.Log[] memory logs, bytes32 topic) private pure returns (uint256 count) {
@@ -259,13 +261,14 @@ contract LiquidateBatchTest is LiquidationFixture {
 
     /* WITHOUT CAPITAL */
 
-    /// @notice The caller gets the collateral first, sells it and keeps the bonus; all books are done when it is
+    /// @notice The caller receives the collateral first, sells it and keeps the incentive; state is final when it is
     /// called.
     function test_callback_liquidatesWithoutCapital() public {
-        Seller seller = new Seller(plimsoll, params, KINK, WATER);
+        Seller seller = new Seller(plimsoll, params, BREAKEVEN, INSOLVENT);
         // Somebody buys the collateral at the oracle's price.
         loanToken.mint(address(seller.BUYER()), 40_000e6);
-        (uint256 repaid, uint256 seized) = seller.liquidate(_list(KINK, WATER), abi.encode("anything", STRANGER));
+        (uint256 repaid, uint256 seized) =
+            seller.liquidate(_list(BREAKEVEN, INSOLVENT), abi.encode("anything", STRANGER));
         assertEq(seized, 20e18);
         assertEq(loanToken.balanceOf(address(seller)), 20 * 1_700e6 - repaid);
         assertGt(loanToken.balanceOf(address(seller)), 0);
@@ -273,19 +276,19 @@ contract LiquidateBatchTest is LiquidationFixture {
     }
 
     function test_callback_thatDoesNotPayUndoesEverything() public {
-        Seller seller = new Seller(plimsoll, params, KINK, WATER);
+        Seller seller = new Seller(plimsoll, params, BREAKEVEN, INSOLVENT);
         vm.expectRevert(
             abi.encodeWithSelector(IPlimsoll.TransferFailed.selector, loanToken, seller, plimsoll, 16_500e6)
         );
-        seller.liquidateWithoutData(KINK);
-        assertEq(debtOf(KINK), 16_500e6);
+        seller.liquidateWithoutData(BREAKEVEN);
+        assertEq(debtOf(BREAKEVEN), 16_500e6);
     }
 
     /// @notice The receiver gets the collateral, the caller pays.
     function test_receiverIsNotTheCaller() public {
         give(loanToken, LIQUIDATOR, 16_500e6);
         vm.prank(LIQUIDATOR);
-        plimsoll.liquidate(params, _list(KINK, KINK), type(uint256).max, 0, STRANGER, "");
+        plimsoll.liquidate(params, _list(BREAKEVEN, BREAKEVEN), type(uint256).max, 0, STRANGER, "");
         assertEq(collateralToken.balanceOf(STRANGER), 10e18);
         assertEq(collateralToken.balanceOf(LIQUIDATOR), 0);
         assertEq(loanToken.balanceOf(LIQUIDATOR), 0);

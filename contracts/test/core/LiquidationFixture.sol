@@ -10,7 +10,7 @@ import {MarketId} from "plimsoll/types/MarketParams.sol";
 import {toRisk} from "plimsoll/types/Risk.sol";
 import {CoreTest} from "../support/CoreTest.sol";
 
-/// @notice Loans in any state, and one place that says what must hold after any liquidation of one loan.
+/// @notice Opens loans in any state, and checks everything that must hold after any liquidation of one loan.
 abstract contract LiquidationFixture is CoreTest {
     address internal immutable OTHER_BORROWER = makeAddr("other borrower");
 
@@ -22,18 +22,12 @@ abstract contract LiquidationFixture is CoreTest {
         uint256 collateral;
     }
 
-    /// @dev What the event said.
-    struct Done {
+    /// @dev The values of the `Liquidate` event.
+    struct LiquidationResult {
         uint256 repaid;
         uint256 shares;
         uint256 seized;
         uint256 badDebt;
-    }
-
-    enum Zone {
-        Ramp,
-        Kink,
-        Underwater
     }
 
     function loanOf(address who) internal view returns (Loan memory loan) {
@@ -44,12 +38,20 @@ abstract contract LiquidationFixture is CoreTest {
         loan.value = LiquidationMath.valueDown(p.collateral, oracle.liquidationPrice());
     }
 
-    function terms() internal view returns (LiquidationMath.Terms memory) {
-        return LiquidationMath.termsOf(params.risk.liquidationLtvBps());
+    function incentive() internal view returns (LiquidationMath.LiquidationIncentive memory) {
+        return LiquidationMath.incentiveOf(params.risk.liquidationLtvBps());
     }
 
-    function ceilingOf(Loan memory loan) internal view returns (uint256 ceiling, uint256 bonus) {
-        return LiquidationMath.ceilingOf(terms(), loan.debt, loan.value, params.risk.smallestDebt());
+    function maxRepayOf(Loan memory loan)
+        internal
+        view
+        returns (LiquidationMath.Zone zone, uint256 maxRepay, uint256 incentiveFactor)
+    {
+        return LiquidationMath.maxRepayOf(incentive(), loan.debt, loan.value, params.risk.minDebt());
+    }
+
+    function zoneOf(address borrower) internal view returns (LiquidationMath.Zone zone) {
+        (zone,,) = maxRepayOf(loanOf(borrower));
     }
 
     function isHealthy(Loan memory loan) internal view returns (bool) {
@@ -64,9 +66,9 @@ abstract contract LiquidationFixture is CoreTest {
     /* LOANS IN ANY STATE */
 
     /// @notice Moves to a market of the same tokens with other limits.
-    function useMarket(uint256 liquidationLtvBps, uint256 smallestDebt) internal {
+    function useMarket(uint256 liquidationLtvBps, uint256 minDebt) internal {
         uint256 borrowLtvBps = liquidationLtvBps * 9_950 / BPS;
-        params.risk = toRisk(uint16(borrowLtvBps), uint16(liquidationLtvBps), uint128(smallestDebt));
+        params.risk = toRisk(uint16(borrowLtvBps), uint16(liquidationLtvBps), uint128(minDebt));
         id = plimsoll.createMarket(params);
     }
 
@@ -86,15 +88,15 @@ abstract contract LiquidationFixture is CoreTest {
     }
 
     /// @notice Sets the price so that the loan is in this zone, anywhere in it.
-    function moveTo(address who, Zone zone, uint256 seed) internal {
+    function moveTo(address who, LiquidationMath.Zone zone, uint256 seed) internal {
         Loan memory loan = loanOf(who);
-        LiquidationMath.Terms memory t = terms();
-        uint256 kinkTop = t.maxBonus * loan.debt / WAD;
-        uint256 kinkBottom = (t.minBonus * loan.debt - 1) / WAD + 1;
+        LiquidationMath.LiquidationIncentive memory t = incentive();
+        uint256 breakevenTop = t.maxIncentiveFactor * loan.debt / WAD;
+        uint256 breakevenBottom = (t.minIncentiveFactor * loan.debt - 1) / WAD + 1;
         uint256 value;
-        if (zone == Zone.Ramp) value = bound(seed, kinkTop + 1, (loan.debt * BPS - 1) / t.ltvBps);
-        else if (zone == Zone.Kink) value = bound(seed, kinkBottom, kinkTop);
-        else value = bound(seed, 0, kinkBottom - 1);
+        if (zone == LiquidationMath.Zone.Ramp) value = bound(seed, breakevenTop + 1, (loan.debt * BPS - 1) / t.ltvBps);
+        else if (zone == LiquidationMath.Zone.Breakeven) value = bound(seed, breakevenBottom, breakevenTop);
+        else value = bound(seed, 0, breakevenBottom - 1);
         oracle.set(_priceOf(loan.collateral, value));
         assertEq(loanOf(who).value, value);
     }
@@ -105,10 +107,10 @@ abstract contract LiquidationFixture is CoreTest {
         return (value * ORACLE_SCALE - 1) / collateral + 1;
     }
 
-    /* WHAT HOLDS AFTER ANY LIQUIDATION */
+    /* CHECKS AFTER ANY LIQUIDATION */
 
     /// @notice Liquidates one loan, and checks the books, the tokens and H1, H3, H4, H5, H8.
-    function liquidateChecked(address who, uint256 maxRepay) internal returns (Done memory done) {
+    function liquidateChecked(address who, uint256 maxRepay) internal returns (LiquidationResult memory done) {
         plimsoll.accrue(params);
         Loan memory before = loanOf(who);
         Market memory m = plimsoll.market(id);
@@ -121,7 +123,7 @@ abstract contract LiquidationFixture is CoreTest {
         borrowers[0] = who;
         vm.prank(LIQUIDATOR);
         (uint256 repaid, uint256 seized) = plimsoll.liquidate(params, borrowers, maxRepay, 0, STRANGER, "");
-        done = _doneTo(who);
+        done = _resultOf(who);
         assertEq(repaid, done.repaid);
         assertEq(seized, done.seized);
         assertEq(loanTokens - loanToken.balanceOf(LIQUIDATOR), repaid, "paid");
@@ -133,7 +135,7 @@ abstract contract LiquidationFixture is CoreTest {
         assertEq(left.collateral, before.collateral - done.seized);
         Market memory now_ = plimsoll.market(id);
         assertEq(now_.borrowShares, m.borrowShares - done.shares);
-        // What is left of the debt, but a share is worth at least a millionth of a unit.
+        // The remaining debt, but a share is worth at least a millionth of a unit.
         uint256 rest = m.borrowAssets - done.repaid - done.badDebt;
         uint256 lowest = Math.ceilDiv(now_.borrowShares, 1e6);
         assertEq(now_.borrowAssets, Math.max(rest, lowest));
@@ -145,8 +147,8 @@ abstract contract LiquidationFixture is CoreTest {
         assertFalse(isHealthy(before), "H3");
         _assertHealthNotLower(before, left);
         _assertDealt(before, done, m);
-        if (before.debt >= params.risk.smallestDebt()) {
-            assertTrue(left.debt == 0 || left.debt >= params.risk.smallestDebt(), "H5");
+        if (before.debt >= params.risk.minDebt()) {
+            assertTrue(left.debt == 0 || left.debt >= params.risk.minDebt(), "H5");
         } else {
             assertEq(left.debt, 0, "H5");
         }
@@ -161,37 +163,36 @@ abstract contract LiquidationFixture is CoreTest {
     }
 
     /// @dev H4 and H8: what was repaid, seized and written off belong together.
-    function _assertDealt(Loan memory before, Done memory done, Market memory m) private view {
-        (uint256 ceiling, uint256 bonus) = ceilingOf(before);
-        assertLe(done.repaid, ceiling);
-        if (bonus != 0) {
-            uint256 claim = done.repaid * bonus * (ORACLE_SCALE / WAD);
+    function _assertDealt(Loan memory before, LiquidationResult memory done, Market memory m) private view {
+        (LiquidationMath.Zone zone, uint256 maxRepay, uint256 incentiveFactor) = maxRepayOf(before);
+        assertLe(done.repaid, maxRepay);
+        if (zone == LiquidationMath.Zone.Ramp) {
+            uint256 claim = done.repaid * incentiveFactor * (ORACLE_SCALE / WAD);
             assertLe(done.seized * oracle.liquidationPrice(), claim, "H4");
-            assertGt((done.seized + 1) * oracle.liquidationPrice(), claim, "no less than the bonus either");
+            assertGt((done.seized + 1) * oracle.liquidationPrice(), claim, "no less than the incentive either");
             assertEq(done.badDebt, 0, "H8: no bad debt on the ramp");
             uint256 part = done.repaid * m.borrowShares / m.borrowAssets;
             assertEq(done.shares, done.repaid == before.debt ? before.borrowShares : part);
             return;
         }
-        bool underwater = before.value * WAD < terms().minBonus * before.debt;
-        if (done.repaid == ceiling) {
+        if (done.repaid == maxRepay) {
             assertEq(done.shares, before.borrowShares);
             assertEq(done.seized, before.collateral);
             // The price of the other shares is rounded up to a millionth of a unit, which nobody loses.
-            assertApproxEqAbs(done.badDebt, before.debt - ceiling, 1, "H8");
-            assertLe(done.badDebt, before.debt - ceiling, "H8");
+            assertApproxEqAbs(done.badDebt, before.debt - maxRepay, 1, "H8");
+            assertLe(done.badDebt, before.debt - maxRepay, "H8");
         } else {
-            assertEq(done.shares, before.borrowShares * done.repaid / ceiling, "the slice's part of the debt");
-            assertEq(done.seized, before.collateral * done.repaid / ceiling, "H4: the slice's part of the collateral");
-            uint256 part = (before.debt - ceiling) * done.repaid / ceiling;
+            assertEq(done.shares, before.borrowShares * done.repaid / maxRepay, "the slice's part of the debt");
+            assertEq(done.seized, before.collateral * done.repaid / maxRepay, "H4: the slice's part of the collateral");
+            uint256 part = (before.debt - maxRepay) * done.repaid / maxRepay;
             assertLe(done.badDebt, part + 1, "H8: the slice's part of the write-off");
             assertGe(done.badDebt + 2 + m.borrowAssets / m.borrowShares, part, "H8");
         }
-        if (!underwater) assertEq(done.badDebt, 0, "H8: no bad debt in the kink");
+        if (zone == LiquidationMath.Zone.Breakeven) assertEq(done.badDebt, 0, "H8: no bad debt in the breakeven zone");
     }
 
     /// @dev The liquidation of this loan in the recorded logs.
-    function _doneTo(address who) internal returns (Done memory done) {
+    function _resultOf(address who) internal returns (LiquidationResult memory done) {
         Vm.Log[] memory logs = vm.getRecordedLogs();
         bool found;
         for (uint256 i; i < logs.length; ++i) {
@@ -202,7 +203,7 @@ abstract contract LiquidationFixture is CoreTest {
             assertEq(logs[i].topics[1], MarketId.unwrap(id));
             assertEq(logs[i].topics[2], bytes32(uint256(uint160(LIQUIDATOR))));
             assertEq(logs[i].topics[3], bytes32(uint256(uint160(who))));
-            done = abi.decode(logs[i].data, (Done));
+            done = abi.decode(logs[i].data, (LiquidationResult));
         }
         assertTrue(found, "not liquidated");
     }

@@ -8,11 +8,12 @@ import {Market} from "plimsoll/types/Market.sol";
 import {MarketId} from "plimsoll/types/MarketParams.sol";
 import {LiquidationFixture} from "./LiquidationFixture.sol";
 
-/// @title Who pays for bad debt: the reserve, then the cover, then the suppliers; and what is left after a total loss
+/// @title Tests of bad debt: paid by the reserve, then the cover, then the suppliers; and of a market after a total
+/// loss.
 contract LossesTest is LiquidationFixture {
     address internal immutable VAULT = makeAddr("vault");
 
-    /// @dev What the event said.
+    /// @dev The values of the `RealiseLoss` event.
     struct Loss {
         uint256 loss;
         uint256 fromReserve;
@@ -90,8 +91,8 @@ contract LossesTest is LiquidationFixture {
         Market memory m = plimsoll.market(id);
         uint256 reserve = SharesMath.toAssetsDown(m.reserveShares, m.supplyAssets, m.supplyShares);
         uint256 shares = SharesMath.toSharesUp(reserve, m.supplyAssets, m.supplyShares);
-        (uint256 ceiling,) = ceilingOf(loanOf(BORROWER));
-        uint256 loss = debtOf(BORROWER) - ceiling;
+        (, uint256 maxRepay,) = maxRepayOf(loanOf(BORROWER));
+        uint256 loss = debtOf(BORROWER) - maxRepay;
         assertGt(reserve, 100e6);
         give(loanToken, LIQUIDATOR, type(uint128).max);
         vm.expectEmit(address(plimsoll));
@@ -224,9 +225,9 @@ contract LossesTest is LiquidationFixture {
         openLoan(BORROWER, 10e18, 15_990e6);
         openLoan(STRANGER, 10e18, 15_000e6);
         oracle.set(price(1_300));
-        (uint256 ceilingA,) = ceilingOf(loanOf(BORROWER));
-        (uint256 ceilingB,) = ceilingOf(loanOf(STRANGER));
-        uint256 loss = debtOf(BORROWER) - ceilingA + debtOf(STRANGER) - ceilingB;
+        (, uint256 maxRepayA,) = maxRepayOf(loanOf(BORROWER));
+        (, uint256 maxRepayB,) = maxRepayOf(loanOf(STRANGER));
+        uint256 loss = debtOf(BORROWER) - maxRepayA + debtOf(STRANGER) - maxRepayB;
         uint256 supplied = plimsoll.market(id).supplyAssets;
         vm.recordLogs();
         liquidate(_list(BORROWER, STRANGER), type(uint256).max);
@@ -241,10 +242,10 @@ contract LossesTest is LiquidationFixture {
         _cover(1_000e6, 1_000e6, 0);
         openLoan(BORROWER, 10e18, 15_990e6);
         oracle.set(price(1_300));
-        (uint256 ceiling,) = ceilingOf(loanOf(BORROWER));
-        uint256 loss = debtOf(BORROWER) - ceiling;
+        (, uint256 maxRepay,) = maxRepayOf(loanOf(BORROWER));
+        uint256 loss = debtOf(BORROWER) - maxRepay;
         vm.recordLogs();
-        liquidate(BORROWER, ceiling / 4);
+        liquidate(BORROWER, maxRepay / 4);
         Loss memory l = _lossIn(vm.getRecordedLogs());
         assertApproxEqAbs(l.loss, loss / 4, 1);
         assertEq(l.fromCover, l.loss);
@@ -269,12 +270,12 @@ contract LossesTest is LiquidationFixture {
 
     /* ROUNDING */
 
-    /// @notice What the lowest price of a debt share keeps in the books is not charged to anybody as lost: 1 unit
-    /// repaid of 1.04… units of debt takes one unit of debt away.
-    function test_whatStaysInTheBooksIsNotLost() public {
+    /// @notice Debt that the lowest price of a debt share keeps in the books is not charged as a loss: 1 unit repaid of
+    /// 1.04… units of debt removes one unit of debt.
+    function test_debtThatStaysInTheBooksIsNotLost() public {
         openLoan(BORROWER, 10e18, 15_990e6);
         oracle.set(price(1_599));
-        Done memory done = liquidateChecked(BORROWER, 1);
+        LiquidationResult memory done = liquidateChecked(BORROWER, 1);
         assertEq(done.repaid, 1);
         assertEq(done.badDebt, 0);
         assertGt(done.shares, 1e6);
@@ -303,7 +304,7 @@ contract LossesTest is LiquidationFixture {
         (uint256 assets,) = plimsoll.repay(params, 0, type(uint256).max, BORROWER, "");
         assertEq(assets, 0);
 
-        // Whoever comes now keeps what is theirs.
+        // Later suppliers keep their assets.
         oracle.set(PRICE);
         supply(STRANGER, 10_000e6);
         assertApproxEqAbs(suppliedBy(STRANGER), 10_000e6, 2);

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {VerbTest} from "../support/VerbTest.sol";
 
-/// @title multicall: several calls as one, for the same caller, all or nothing
+/// @title Tests of `multicall`: several calls for the same caller, all or nothing.
 contract MulticallTest is VerbTest {
     bytes[] internal calls;
 
@@ -23,10 +23,10 @@ contract MulticallTest is VerbTest {
         assertEq(loanToken.balanceOf(BORROWER), 500e6);
     }
 
-    /// @dev What a later call refuses, the earlier ones have not done; the reason comes through as it is.
+    /// @dev If a later call reverts, so do the earlier ones; the error is passed on unchanged.
     function test_allOrNothing() public {
-        live();
-        Books memory b = books();
+        createHistory();
+        Balances memory b = balances();
         plimsoll.accrue(params);
         give(loanToken, STRANGER, 1e6);
         b.stranger.loanTokens = 1e6;
@@ -36,7 +36,7 @@ contract MulticallTest is VerbTest {
         vm.prank(STRANGER);
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.Unauthorized.selector, STRANGER, LENDER));
         plimsoll.multicall(calls);
-        assertBooks(b);
+        assertBalances(b);
     }
 
     /// @dev A reason of any length comes through; so does none.
@@ -56,7 +56,7 @@ contract MulticallTest is VerbTest {
         assertEq(plimsoll.position(id, LENDER).supplyShares, 1e12);
     }
 
-    function test_ofNothing() public {
+    function test_emptyListReturnsNothing() public {
         assertEq(plimsoll.multicall(calls).length, 0);
     }
 }

@@ -33,10 +33,10 @@ abstract contract OddTokenTest is VerbTest {
     }
 }
 
-/// @title The life of a loan, from the first supply to the last withdrawal, over a token that is odd
+/// @title Tests of a loan from the first supply to the last withdrawal, with unusual tokens.
 /// @notice Every verb that moves tokens moves the odd one, in and out; in the end nothing is left but what rounding
 /// left.
-abstract contract LifeOfALoan is OddTokenTest, IERC3156FlashBorrower {
+abstract contract LoanLifecycle is OddTokenTest, IERC3156FlashBorrower {
     uint256 internal constant PLAIN = 1e24;
 
     function newOddToken() internal virtual returns (address);
@@ -47,14 +47,14 @@ abstract contract LifeOfALoan is OddTokenTest, IERC3156FlashBorrower {
     }
 
     function test_asLoanToken() public {
-        live(newOddToken(), amount(), plain(), PLAIN);
+        createHistory(newOddToken(), amount(), plain(), PLAIN);
     }
 
     function test_asCollateral() public {
-        live(plain(), PLAIN, newOddToken(), amount());
+        createHistory(plain(), PLAIN, newOddToken(), amount());
     }
 
-    function live(address loan, uint256 loans, address collateral, uint256 collaterals) internal {
+    function createHistory(address loan, uint256 loans, address collateral, uint256 collaterals) internal {
         useMarket(loan, loans, collateral, collaterals);
         vm.startPrank(OWNER);
         plimsoll.setFee(params, 1_000);
@@ -117,13 +117,13 @@ abstract contract LifeOfALoan is OddTokenTest, IERC3156FlashBorrower {
     }
 }
 
-contract SilentTokenLife is LifeOfALoan {
+contract SilentTokenLifecycle is LoanLifecycle {
     function newOddToken() internal override returns (address) {
         return address(new SilentToken());
     }
 }
 
-contract FalseTokenLife is LifeOfALoan {
+contract FalseTokenLifecycle is LoanLifecycle {
     function newOddToken() internal override returns (address) {
         return address(new FalseToken());
     }
@@ -151,7 +151,7 @@ contract FalseTokenLife is LifeOfALoan {
 }
 
 /// @dev A million whole ones.
-contract NoDecimalsLife is LifeOfALoan {
+contract NoDecimalsLifecycle is LoanLifecycle {
     function newOddToken() internal override returns (address) {
         return address(new DecimalsToken(0));
     }
@@ -161,7 +161,7 @@ contract NoDecimalsLife is LifeOfALoan {
     }
 }
 
-contract TwoDecimalsLife is LifeOfALoan {
+contract TwoDecimalsLifecycle is LoanLifecycle {
     function newOddToken() internal override returns (address) {
         return address(new DecimalsToken(2));
     }
@@ -171,7 +171,7 @@ contract TwoDecimalsLife is LifeOfALoan {
     }
 }
 
-contract SixDecimalsLife is LifeOfALoan {
+contract SixDecimalsLifecycle is LoanLifecycle {
     function newOddToken() internal override returns (address) {
         return address(new DecimalsToken(6));
     }
@@ -181,14 +181,14 @@ contract SixDecimalsLife is LifeOfALoan {
     }
 }
 
-contract EighteenDecimalsLife is LifeOfALoan {
+contract EighteenDecimalsLifecycle is LoanLifecycle {
     function newOddToken() internal override returns (address) {
         return address(new DecimalsToken(18));
     }
 }
 
 /// @dev A market holds about 340 whole ones.
-contract ThirtyDecimalsLife is LifeOfALoan {
+contract ThirtyDecimalsLifecycle is LoanLifecycle {
     function newOddToken() internal override returns (address) {
         return address(new DecimalsToken(30));
     }
@@ -198,19 +198,19 @@ contract ThirtyDecimalsLife is LifeOfALoan {
     }
 }
 
-contract VerboseTokenLife is LifeOfALoan {
+contract VerboseTokenLifecycle is LoanLifecycle {
     function newOddToken() internal override returns (address) {
         return address(new VerboseToken());
     }
 }
 
-contract NoZeroTokenLife is LifeOfALoan {
+contract NoZeroTokenLifecycle is LoanLifecycle {
     function newOddToken() internal override returns (address) {
         return address(new NoZeroToken());
     }
 
-    /// @dev Wherever an amount comes to 0, no transfer is asked for.
-    function test_nothingIsNotTransferred() public {
+    /// @dev If an amount is 0, no transfer is requested.
+    function test_noTransferOfZeroIsRequested() public {
         useMarket(newOddToken(), 1, plain(), 1);
         supply(LENDER, 100e6);
         vm.prank(LENDER);
@@ -222,8 +222,8 @@ contract NoZeroTokenLife is LifeOfALoan {
     }
 }
 
-/// @title A token that does not move for some accounts blocks those, and nobody else
-contract BlocklistTokenLife is LifeOfALoan {
+/// @title Tests of a token that blocks some accounts: others are not affected.
+contract BlocklistTokenLifecycle is LoanLifecycle {
     function newOddToken() internal override returns (address) {
         return address(new BlocklistToken());
     }
@@ -278,7 +278,7 @@ contract BlocklistTokenLife is LifeOfALoan {
         vm.prank(LENDER);
         vm.expectPartialRevert(IPlimsoll.TransferFailed.selector);
         plimsoll.withdraw(params, 1, 0, LENDER, LENDER);
-        live(plain(), 1e24, plain(), 1e24);
+        createHistory(plain(), 1e24, plain(), 1e24);
     }
 
     function setBlocked(address who) internal {
@@ -286,9 +286,9 @@ contract BlocklistTokenLife is LifeOfALoan {
     }
 }
 
-/// @title A token that takes a fee on transfer is not supported: what happens then
+/// @title Tests of the effects of a token with a fee on transfer, which is not supported.
 contract FeeTokenTest is OddTokenTest {
-    /// @dev Everybody is credited with what was asked for, and less came. Whoever leaves last finds too little.
+    /// @dev Each account is credited with the requested amount, but less was received, so the last withdrawal fails.
     function test_theLastToLeaveIsShort() public {
         useMarket(address(new FeeToken()), 1, plain(), 1);
         supply(LENDER, 100e6);
@@ -308,7 +308,7 @@ contract FeeTokenTest is OddTokenTest {
     /// @dev I1: what is missing is missing of that token; what others hold in others is all there.
     function test_onlyThatTokenIsShort() public {
         supply(LENDER, 100e6);
-        openLoan(BORROWER, 1e18, SMALLEST_DEBT);
+        openLoan(BORROWER, 1e18, MIN_DEBT);
         (address usd, address eth) = (address(loanToken), address(collateralToken));
         uint256[2] memory before = [plimsoll.maxFlashLoan(usd), plimsoll.maxFlashLoan(eth)];
 

@@ -5,15 +5,15 @@ import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {MarketId} from "plimsoll/types/MarketParams.sol";
 import {VerbTest} from "../support/VerbTest.sol";
 
-/// @title The owner: fees within a bound, who gets them, which backstop covers a market, and his own succession (I3)
+/// @title Tests of the owner: fees within a bound, fee recipients, backstops, and transfers of ownership (I3).
 contract OwnerTest is VerbTest {
     /* FEE */
 
     /// @dev I3. What was earned before was earned at the old fee.
-    function testFuzz_setFee(Past memory past, uint256 feeBps) public {
-        live(past);
+    function testFuzz_setFee(MarketHistory memory history, uint256 feeBps) public {
+        createHistory(history);
         feeBps = bound(feeBps, 0, MAX_FEE_BPS);
-        Books memory b = books();
+        Balances memory b = balances();
         b.market.feeBps = feeBps;
 
         expectAccrue();
@@ -21,7 +21,7 @@ contract OwnerTest is VerbTest {
         emit IPlimsoll.SetFee(id, feeBps);
         vm.prank(OWNER);
         plimsoll.setFee(params, feeBps);
-        assertBooks(b);
+        assertBalances(b);
     }
 
     /// @dev I3
@@ -113,7 +113,7 @@ contract OwnerTest is VerbTest {
         plimsoll.acceptOwnership();
     }
 
-    function testFuzz_onlyWhoItWasOfferedTo(address caller) public {
+    function testFuzz_onlyThePendingOwnerAccepts(address caller) public {
         vm.assume(caller != STRANGER && caller != address(0));
         vm.prank(OWNER);
         plimsoll.transferOwnership(STRANGER);
@@ -130,7 +130,7 @@ contract OwnerTest is VerbTest {
         assertEq(other.pendingOwner(), address(0));
     }
 
-    function test_nobodyIsNoOwner() public {
+    function test_theZeroAddressIsRefusedAsOwner() public {
         bytes memory code = vm.getCode("Plimsoll.sol:Plimsoll");
         vm.expectRevert(IPlimsoll.ZeroAddress.selector);
         this.create(abi.encodePacked(code, abi.encode(address(0))));

@@ -4,12 +4,12 @@ pragma solidity 0.8.37;
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {VerbTest} from "../support/VerbTest.sol";
 
-/// @title repay: shares rounded down, assets rounded up, clamped to what is owed, for anybody by anybody
+/// @title Tests of `repay`: shares rounded down, assets rounded up, at most the debt, for any account by any account.
 contract RepayTest is VerbTest {
     /// @dev A7
-    function testFuzz_byAssets(Past memory past, uint256 assets) public {
-        live(past);
-        Books memory b = books();
+    function testFuzz_byAssets(MarketHistory memory history, uint256 assets) public {
+        createHistory(history);
+        Balances memory b = balances();
         assets = bound(assets, 1, debt(b) - 1);
         uint256 shares = down(assets, b.market.borrowShares, b.market.borrowAssets);
         uint256 most = b.borrower.position.borrowShares - MIN_SHARES;
@@ -18,25 +18,25 @@ contract RepayTest is VerbTest {
     }
 
     /// @dev A7
-    function testFuzz_byShares(Past memory past, uint256 shares) public {
-        live(past);
-        Books memory b = books();
+    function testFuzz_byShares(MarketHistory memory history, uint256 shares) public {
+        createHistory(history);
+        Balances memory b = balances();
         shares = bound(shares, 1, b.borrower.position.borrowShares - MIN_SHARES);
         assertRepays(b, 0, shares, owed(shares, b.market), shares);
     }
 
-    /// @dev What would leave less than a million shares, and not nothing, leaves a million.
-    function testFuzz_inPartLeavesAMillionShares(Past memory past, uint256 excess) public {
-        live(past);
-        Books memory b = books();
+    /// @dev A repayment that would leave between 0 and a million shares leaves a million.
+    function testFuzz_inPartLeavesAMillionShares(MarketHistory memory history, uint256 excess) public {
+        createHistory(history);
+        Balances memory b = balances();
         uint256 most = b.borrower.position.borrowShares - MIN_SHARES;
         excess = bound(excess, 1, MIN_SHARES - 1);
         assertRepays(b, 0, most + excess, owed(most, b.market), most);
     }
 
     /// @dev A loan of a million shares is repaid whole or not at all.
-    function test_refusesAPartOfTheLeast() public {
-        liveUntilSharesAreDear();
+    function test_refusesAPartOfALoanOfMinShares() public {
+        createHistoryWithExpensiveShares();
         give(loanToken, STRANGER, type(uint128).max);
         uint256 most = plimsoll.position(id, BORROWER).borrowShares - MIN_SHARES;
         vm.startPrank(STRANGER);
@@ -50,10 +50,10 @@ contract RepayTest is VerbTest {
         assertEq(plimsoll.position(id, BORROWER).borrowShares, 0);
     }
 
-    /// @dev A liquidation leaves the smallest debt, whatever that is in shares. Where it is less than a million of
-    /// them, it is repaid whole or not at all.
-    function test_refusesAPartOfLessThanTheLeast() public {
-        liveUntilSharesAreDear();
+    /// @dev A liquidation leaves the minimum debt, however many shares that is. If they are less than a million, the
+    /// debt is repaid wholly or not at all.
+    function test_refusesAPartOfALoanBelowMinShares() public {
+        createHistoryWithExpensiveShares();
         oracle.set(debtOf(BORROWER) * 103 / 100 * ORACLE_SCALE / 1e18);
         liquidate(BORROWER, debtOf(BORROWER) - 1);
         uint256 shares = plimsoll.position(id, BORROWER).borrowShares;
@@ -69,31 +69,33 @@ contract RepayTest is VerbTest {
     }
 
     /// @dev More than is owed is all that is owed, A3: whatever the amount, no share is left without debt.
-    function testFuzz_allAndMoreByAssets(Past memory past, uint256 assets) public {
-        live(past);
-        Books memory b = books();
+    function testFuzz_allAndMoreByAssets(MarketHistory memory history, uint256 assets) public {
+        createHistory(history);
+        Balances memory b = balances();
         assets = bound(assets, debt(b), type(uint256).max);
         assertRepays(b, assets, 0, debt(b), b.borrower.position.borrowShares);
         assertEq(plimsoll.position(id, BORROWER).borrowShares, 0);
     }
 
-    function testFuzz_allAndMoreByShares(Past memory past, uint256 shares) public {
-        live(past);
-        Books memory b = books();
+    function testFuzz_allAndMoreByShares(MarketHistory memory history, uint256 shares) public {
+        createHistory(history);
+        Balances memory b = balances();
         shares = bound(shares, b.borrower.position.borrowShares, type(uint256).max);
         assertRepays(b, 0, shares, debt(b), b.borrower.position.borrowShares);
         assertEq(plimsoll.position(id, BORROWER).borrowShares, 0);
     }
 
-    function testFuzz_exactlyAll(Past memory past, bool byShares) public {
-        live(past);
-        Books memory b = books();
+    function testFuzz_exactlyAll(MarketHistory memory history, bool byShares) public {
+        createHistory(history);
+        Balances memory b = balances();
         uint256 shares = b.borrower.position.borrowShares;
         assertRepays(b, byShares ? 0 : debt(b), byShares ? shares : 0, debt(b), shares);
     }
 
     /// @dev The stranger pays for the borrower: given these amounts, these are taken.
-    function assertRepays(Books memory b, uint256 assets, uint256 shares, uint256 paid, uint256 paidShares) internal {
+    function assertRepays(Balances memory b, uint256 assets, uint256 shares, uint256 paid, uint256 paidShares)
+        internal
+    {
         give(loanToken, STRANGER, paid);
 
         expectAccrue();
@@ -110,10 +112,10 @@ contract RepayTest is VerbTest {
         if (b.market.borrowAssets < lowest) b.market.borrowAssets = lowest;
         b.borrower.position.borrowShares -= paidShares;
         b.core.loanTokens += paid;
-        assertBooks(b);
+        assertBalances(b);
     }
 
-    function debt(Books memory b) internal pure returns (uint256) {
+    function debt(Balances memory b) internal pure returns (uint256) {
         return owed(b.borrower.position.borrowShares, b.market);
     }
 
@@ -139,19 +141,19 @@ contract RepayTest is VerbTest {
     }
 
     /// @dev H5 does not hold after a repayment, on purpose: otherwise one could block it by repaying a little.
-    function test_mayLeaveLessThanTheSmallestDebt() public {
+    function test_mayLeaveLessThanMinDebt() public {
         supply(LENDER, 1_000e6);
-        openLoan(BORROWER, 1e18, SMALLEST_DEBT);
+        openLoan(BORROWER, 1e18, MIN_DEBT);
         vm.prank(BORROWER);
         loanToken.approve(address(plimsoll), type(uint256).max);
         vm.prank(BORROWER);
-        plimsoll.repay(params, SMALLEST_DEBT - 1, 0, BORROWER, "");
+        plimsoll.repay(params, MIN_DEBT - 1, 0, BORROWER, "");
         assertEq(debtOf(BORROWER), 1);
     }
 
     /// @dev L2
-    function testFuzz_inFullWhateverWasRepaidAhead(Past memory past, uint256 ahead) public {
-        live(past);
+    function testFuzz_inFullWhateverWasRepaidAhead(MarketHistory memory history, uint256 ahead) public {
+        createHistory(history);
         uint256 whole = debtOf(BORROWER);
         ahead = bound(ahead, 1, whole);
         give(loanToken, LIQUIDATOR, whole);
@@ -167,9 +169,9 @@ contract RepayTest is VerbTest {
     }
 
     /// @dev L2: where nothing is owed any more nothing is taken, and nothing fails.
-    function test_whereNothingIsOwed() public {
-        live();
-        Books memory b = books();
+    function test_withoutDebtNothingIsRepaid() public {
+        createHistory();
+        Balances memory b = balances();
         expectAccrue();
         expectEvent();
         emit IPlimsoll.Repay(id, STRANGER, LENDER, 0, 0);
@@ -180,12 +182,12 @@ contract RepayTest is VerbTest {
         (assets, shares) = plimsoll.repay(params, 1, 0, LENDER, "");
         assertEq(assets, 0);
         assertEq(shares, 0);
-        assertBooks(b);
+        assertBalances(b);
     }
 
     /// @dev L1
     function test_doesNotNeedTheOracle() public {
-        live();
+        createHistory();
         oracle.setBroken(true);
         give(loanToken, STRANGER, debtOf(BORROWER));
         vm.prank(STRANGER);
@@ -198,22 +200,22 @@ contract RepayTest is VerbTest {
     function testFuzz_refusesNoneOrBothAmounts(uint256 assets, uint256 shares) public {
         assets = bound(assets, 1, type(uint256).max);
         shares = bound(shares, 1, type(uint256).max);
-        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountAmbiguous.selector, 0, 0));
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.InconsistentInput.selector, 0, 0));
         plimsoll.repay(params, 0, 0, BORROWER, "");
-        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountAmbiguous.selector, assets, shares));
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.InconsistentInput.selector, assets, shares));
         plimsoll.repay(params, assets, shares, BORROWER, "");
     }
 
     function test_refusesAssetsWorthNoShare() public {
-        liveUntilSharesAreDear();
+        createHistoryWithExpensiveShares();
         give(loanToken, STRANGER, 1);
         vm.prank(STRANGER);
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountTooSmall.selector, 1));
         plimsoll.repay(params, 1, 0, BORROWER, "");
     }
 
-    function test_refusesWhatIsNotPaid() public {
-        live();
+    function test_refusesAPaymentThatFails() public {
+        createHistory();
         give(loanToken, STRANGER, 99);
         vm.prank(STRANGER);
         vm.expectRevert(

@@ -7,7 +7,7 @@ import {Market} from "plimsoll/types/Market.sol";
 import {MarketId} from "plimsoll/types/MarketParams.sol";
 import {LiquidationFixture} from "./LiquidationFixture.sol";
 
-/// @title The fee, the reserve that it makes, and how much of it may be collected
+/// @title Tests of the fee, the reserve, and collecting it.
 contract ReserveTest is LiquidationFixture {
     address internal immutable RECIPIENT = makeAddr("recipient");
 
@@ -70,13 +70,13 @@ contract ReserveTest is LiquidationFixture {
         setFee(0);
         assertEq(reserveValue(), reserve);
         skip(100 days);
-        // What the reserve has goes on earning like any supply, but gets no fee.
+        // The reserve's assets earn interest like any supply, but are charged no fee.
         Market memory m = accrued();
         assertEq(m.reserveShares, plimsoll.market(id).reserveShares);
     }
 
-    /// @notice A9: somebody who accrues every second, where a second's interest is less than a unit, starves neither
-    /// the suppliers nor the reserve.
+    /// @notice A9: accruing every second, with less than a unit of interest a second, deprives neither the suppliers
+    /// nor the reserve of interest.
     function test_A9_accruingEverySecondStarvesNobody() public {
         // In 2 decimals: 10,000.00 supplied, 9,000.00 lent at about 4 %: a unit of interest in nearly 15 minutes.
         useMarket(LIQUIDATION_LTV_BPS, 10_000);
@@ -105,8 +105,8 @@ contract ReserveTest is LiquidationFixture {
 
     /* COLLECTING */
 
-    /// @notice What exceeds 1 % of the debt, rounded up, goes to the recipient, whoever calls, as far as it is not lent
-    /// out; and at the share price as it is, so that suppliers lose nothing.
+    /// @notice The reserve above 1 % of the debt, rounded up, goes to the recipient, for any caller, up to the
+    /// liquidity, and at the current share price, so that suppliers lose nothing.
     function testFuzz_collect(uint256 feeBps, uint256 secs, uint256 idle) public {
         setFee(bound(feeBps, 1, 2_500));
         // The reserve passes 1 % of the debt within two years at the highest fee.
@@ -177,7 +177,7 @@ contract ReserveTest is LiquidationFixture {
     }
 }
 
-/// @title What a backstop keeps in the core's books
+/// @title Tests of a backstop's cover, floor and limits in the core.
 contract CoverTest is LiquidationFixture {
     address internal immutable VAULT = makeAddr("vault");
 

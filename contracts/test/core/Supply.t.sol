@@ -4,14 +4,14 @@ pragma solidity 0.8.37;
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {VerbTest} from "../support/VerbTest.sol";
 
-/// @title supply: shares rounded down, assets rounded up, for anybody by anybody
+/// @title Tests of `supply`: shares rounded down, assets rounded up, for any account by any account.
 contract SupplyTest is VerbTest {
     /// @dev A7
-    function testFuzz_byAssets(Past memory past, uint256 assets) public {
-        live(past);
+    function testFuzz_byAssets(MarketHistory memory history, uint256 assets) public {
+        createHistory(history);
         assets = bound(assets, 1, 1e25);
         give(loanToken, STRANGER, assets);
-        Books memory b = books();
+        Balances memory b = balances();
         uint256 shares = down(assets, b.market.supplyShares + VIRTUAL_SHARES, b.market.supplyAssets + VIRTUAL_ASSETS);
 
         expectAccrue();
@@ -22,15 +22,15 @@ contract SupplyTest is VerbTest {
 
         assertEq(gotAssets, assets);
         assertEq(gotShares, shares);
-        assertBooks(supplied(b, assets, shares));
+        assertBalances(supplied(b, assets, shares));
     }
 
     /// @dev A7
-    function testFuzz_byShares(Past memory past, uint256 shares) public {
-        live(past);
+    function testFuzz_byShares(MarketHistory memory history, uint256 shares) public {
+        createHistory(history);
         shares = bound(shares, 1, 1e30);
         give(loanToken, STRANGER, 1e34);
-        Books memory b = books();
+        Balances memory b = balances();
         uint256 assets = up(shares, b.market.supplyAssets + VIRTUAL_ASSETS, b.market.supplyShares + VIRTUAL_SHARES);
 
         expectAccrue();
@@ -41,10 +41,10 @@ contract SupplyTest is VerbTest {
 
         assertEq(gotAssets, assets);
         assertEq(gotShares, shares);
-        assertBooks(supplied(b, assets, shares));
+        assertBalances(supplied(b, assets, shares));
     }
 
-    function supplied(Books memory b, uint256 assets, uint256 shares) internal pure returns (Books memory) {
+    function supplied(Balances memory b, uint256 assets, uint256 shares) internal pure returns (Balances memory) {
         b.market.supplyAssets += assets;
         b.market.supplyShares += shares;
         b.lender.position.supplyShares += shares;
@@ -59,8 +59,8 @@ contract SupplyTest is VerbTest {
     }
 
     /// @dev A7: what goes in comes out again, but for a unit.
-    function testFuzz_roundTripCostsAtMostOneUnit(Past memory past, uint256 assets) public {
-        live(past);
+    function testFuzz_roundTripCostsAtMostOneUnit(MarketHistory memory history, uint256 assets) public {
+        createHistory(history);
         assets = bound(assets, 1, 1e25);
         uint256 shares = supply(STRANGER, assets);
         vm.prank(STRANGER);
@@ -71,7 +71,7 @@ contract SupplyTest is VerbTest {
 
     /// @dev L1
     function test_doesNotNeedTheOracle() public {
-        live();
+        createHistory();
         oracle.setBroken(true);
         supply(STRANGER, 1e6);
     }
@@ -79,14 +79,14 @@ contract SupplyTest is VerbTest {
     /* REFUSED */
 
     function test_refusesNoAmount() public {
-        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountAmbiguous.selector, 0, 0));
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.InconsistentInput.selector, 0, 0));
         plimsoll.supply(params, 0, 0, LENDER, "");
     }
 
     function testFuzz_refusesBothAmounts(uint256 assets, uint256 shares) public {
         assets = bound(assets, 1, type(uint256).max);
         shares = bound(shares, 1, type(uint256).max);
-        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountAmbiguous.selector, assets, shares));
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.InconsistentInput.selector, assets, shares));
         plimsoll.supply(params, assets, shares, LENDER, "");
     }
 
@@ -132,14 +132,14 @@ contract SupplyTest is VerbTest {
     }
 
     function test_refusesAssetsWorthNoShare() public {
-        liveUntilSharesAreDear();
+        createHistoryWithExpensiveShares();
         give(loanToken, STRANGER, 1);
         vm.prank(STRANGER);
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountTooSmall.selector, 1));
         plimsoll.supply(params, 1, 0, STRANGER, "");
     }
 
-    function test_refusesWhatIsNotPaid() public {
+    function test_refusesAPaymentThatFails() public {
         give(loanToken, STRANGER, 99);
         vm.prank(STRANGER);
         vm.expectRevert(

@@ -4,13 +4,13 @@ pragma solidity 0.8.37;
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {VerbTest} from "../support/VerbTest.sol";
 
-/// @title supplyCollateral: for anybody by anybody; interest, debt and the oracle do not matter
+/// @title Tests of `supplyCollateral`: for any account by any account, independent of interest, debt and oracle.
 contract SupplyCollateralTest is VerbTest {
-    function testFuzz_addsToWhatIsThere(Past memory past, uint256 assets) public {
-        live(past);
+    function testFuzz_addsToWhatIsThere(MarketHistory memory history, uint256 assets) public {
+        createHistory(history);
         assets = bound(assets, 1, MAX_AMOUNT - plimsoll.position(id, BORROWER).collateral);
         give(collateralToken, STRANGER, assets);
-        Books memory b = books();
+        Balances memory b = balances();
         b.market = plimsoll.market(id);
         b.borrower.position.collateral += assets;
         b.stranger.collateralTokens -= assets;
@@ -23,12 +23,12 @@ contract SupplyCollateralTest is VerbTest {
         plimsoll.supplyCollateral(params, assets, BORROWER, "");
 
         assertNoAccrual();
-        assertBooks(b);
+        assertBalances(b);
     }
 
     /// @dev L1
     function test_doesNotNeedTheOracle() public {
-        live();
+        createHistory();
         oracle.setBroken(true);
         supplyCollateral(BORROWER, 1e18);
     }
@@ -63,7 +63,7 @@ contract SupplyCollateralTest is VerbTest {
         plimsoll.supplyCollateral(params, 1, address(0), "");
     }
 
-    function test_refusesWhatIsNotPaid() public {
+    function test_refusesAPaymentThatFails() public {
         give(collateralToken, STRANGER, 99);
         vm.prank(STRANGER);
         vm.expectRevert(

@@ -5,7 +5,7 @@ import {Market, Position} from "plimsoll/types/Market.sol";
 import {MarketId, MarketParams} from "plimsoll/types/MarketParams.sol";
 import {VerbTest} from "../support/VerbTest.sol";
 
-/// @title Views answer for whatever they are asked (L3), with nothing where there is nothing
+/// @title Tests of views: they never revert (L3), and return 0 for markets and accounts that do not exist.
 contract ViewsTest is VerbTest {
     function testFuzz_nothingWhereThereIsNothing(MarketId nowhere, address account, address token) public view {
         vm.assume(MarketId.unwrap(nowhere) != MarketId.unwrap(id));
@@ -38,7 +38,7 @@ contract ViewsTest is VerbTest {
 
     /// @dev A market is shown as of its last update; time alone does not change it.
     function test_aMarketAsOfItsLastUpdate() public {
-        live();
+        createHistory();
         Market memory before = plimsoll.market(id);
         skip(1 days);
         assertMarket(plimsoll.market(id), before);

@@ -4,12 +4,12 @@ pragma solidity 0.8.37;
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {VerbTest} from "../support/VerbTest.sol";
 
-/// @title withdraw: shares rounded up, assets rounded down, as far as not lent out, for who may
+/// @title Tests of `withdraw`: shares rounded up, assets rounded down, up to the liquidity.
 contract WithdrawTest is VerbTest {
     /// @dev A7
-    function testFuzz_byAssets(Past memory past, uint256 assets) public {
-        live(past);
-        Books memory b = booksWithIdleSupply();
+    function testFuzz_byAssets(MarketHistory memory history, uint256 assets) public {
+        createHistory(history);
+        Balances memory b = balancesWithIdleSupply();
         assets = bound(
             assets,
             1,
@@ -29,13 +29,13 @@ contract WithdrawTest is VerbTest {
 
         assertEq(gotAssets, assets);
         assertEq(gotShares, shares);
-        assertBooks(withdrawn(b, assets, shares));
+        assertBalances(withdrawn(b, assets, shares));
     }
 
     /// @dev A7
-    function testFuzz_byShares(Past memory past, uint256 shares) public {
-        live(past);
-        Books memory b = booksWithIdleSupply();
+    function testFuzz_byShares(MarketHistory memory history, uint256 shares) public {
+        createHistory(history);
+        Balances memory b = balancesWithIdleSupply();
         shares = bound(shares, 1, b.lender.position.supplyShares);
         uint256 assets = down(shares, b.market.supplyAssets + VIRTUAL_ASSETS, b.market.supplyShares + VIRTUAL_SHARES);
 
@@ -47,17 +47,17 @@ contract WithdrawTest is VerbTest {
 
         assertEq(gotAssets, assets);
         assertEq(gotShares, shares);
-        assertBooks(withdrawn(b, assets, shares));
+        assertBalances(withdrawn(b, assets, shares));
     }
 
     /// @dev Somebody else's supply makes all of the lender's liquid; then time passes again.
-    function booksWithIdleSupply() internal returns (Books memory) {
+    function balancesWithIdleSupply() internal returns (Balances memory) {
         supply(OWNER, 1e29);
         skip(1 hours);
-        return books();
+        return balances();
     }
 
-    function withdrawn(Books memory b, uint256 assets, uint256 shares) internal pure returns (Books memory) {
+    function withdrawn(Balances memory b, uint256 assets, uint256 shares) internal pure returns (Balances memory) {
         b.market.supplyAssets -= assets;
         b.market.supplyShares -= shares;
         b.lender.position.supplyShares -= shares;
@@ -67,7 +67,7 @@ contract WithdrawTest is VerbTest {
     }
 
     /// @dev The last share goes, too; a share worth less than a unit is given away for nothing.
-    function test_allOfIt() public {
+    function test_withdrawsTheLastShare() public {
         uint256 shares = supply(LENDER, 100e6);
         vm.startPrank(LENDER);
         (uint256 nothing,) = plimsoll.withdraw(params, 0, 1, LENDER, LENDER);
@@ -79,9 +79,9 @@ contract WithdrawTest is VerbTest {
     }
 
     /// @dev A2: what is not lent out may leave, and not a unit more.
-    function testFuzz_onlyWhatIsNotLentOut(Past memory past, uint256 excess) public {
-        live(past);
-        Books memory b = books();
+    function testFuzz_onlyUpToTheLiquidity(MarketHistory memory history, uint256 excess) public {
+        createHistory(history);
+        Balances memory b = balances();
         uint256 idle = b.market.supplyAssets - b.market.borrowAssets;
         excess = bound(
             excess,
@@ -100,8 +100,8 @@ contract WithdrawTest is VerbTest {
         assertEq(plimsoll.market(id).supplyAssets, plimsoll.market(id).borrowAssets);
     }
 
-    function testFuzz_notMoreThanOneHas(Past memory past, uint256 excess) public {
-        live(past);
+    function testFuzz_notMoreThanOneHas(MarketHistory memory history, uint256 excess) public {
+        createHistory(history);
         supply(OWNER, 1e29);
         uint256 held = plimsoll.position(id, LENDER).supplyShares;
         excess = bound(excess, 1, MAX_AMOUNT - held);
@@ -112,7 +112,7 @@ contract WithdrawTest is VerbTest {
 
     /// @dev L1
     function test_doesNotNeedTheOracle() public {
-        live();
+        createHistory();
         oracle.setBroken(true);
         vm.prank(LENDER);
         plimsoll.withdraw(params, 1e6, 0, LENDER, LENDER);
@@ -122,11 +122,11 @@ contract WithdrawTest is VerbTest {
     /* RIGHTS */
 
     /// @dev I2
-    function test_byWhoIsAuthorized() public {
-        live();
+    function test_byAnAuthorisedAccount() public {
+        createHistory();
         vm.prank(LENDER);
         plimsoll.setAuthorization(STRANGER, vm.getBlockTimestamp());
-        Books memory b = books();
+        Balances memory b = balances();
         uint256 shares = up(1e6, b.market.supplyShares + VIRTUAL_SHARES, b.market.supplyAssets + VIRTUAL_ASSETS);
 
         expectAccrue();
@@ -134,12 +134,12 @@ contract WithdrawTest is VerbTest {
         emit IPlimsoll.Withdraw(id, STRANGER, LENDER, STRANGER, 1e6, shares);
         vm.prank(STRANGER);
         plimsoll.withdraw(params, 1e6, 0, LENDER, STRANGER);
-        assertBooks(withdrawn(b, 1e6, shares));
+        assertBalances(withdrawn(b, 1e6, shares));
     }
 
     /// @dev I2
     function test_notByAStranger() public {
-        live();
+        createHistory();
         vm.prank(STRANGER);
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.Unauthorized.selector, STRANGER, LENDER));
         plimsoll.withdraw(params, 1, 0, LENDER, STRANGER);
@@ -151,9 +151,9 @@ contract WithdrawTest is VerbTest {
         assets = bound(assets, 1, type(uint256).max);
         shares = bound(shares, 1, type(uint256).max);
         vm.startPrank(LENDER);
-        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountAmbiguous.selector, 0, 0));
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.InconsistentInput.selector, 0, 0));
         plimsoll.withdraw(params, 0, 0, LENDER, LENDER);
-        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountAmbiguous.selector, assets, shares));
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.InconsistentInput.selector, assets, shares));
         plimsoll.withdraw(params, assets, shares, LENDER, LENDER);
     }
 

@@ -5,16 +5,17 @@ import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {TestOracle} from "../support/TestOracle.sol";
 import {VerbTest} from "../support/VerbTest.sol";
 
-/// @title withdrawCollateral: what is left must carry the debt, where there is any, at the borrow LTV and borrow price
+/// @title Tests of `withdrawCollateral`: the remaining collateral must cover the debt at the borrow LTV and borrow
+/// price.
 contract WithdrawCollateralTest is VerbTest {
     /// @dev L1: without debt neither interest nor the oracle matters.
-    function testFuzz_withoutDebt(Past memory past, uint256 held, uint256 assets) public {
-        live(past);
+    function testFuzz_withoutDebt(MarketHistory memory history, uint256 held, uint256 assets) public {
+        createHistory(history);
         held = bound(held, 1, MAX_AMOUNT);
         assets = bound(assets, 1, held);
         supplyCollateral(LENDER, held);
         oracle.setBroken(true);
-        Books memory b = books();
+        Balances memory b = balances();
         b.market = plimsoll.market(id);
 
         vm.recordLogs();
@@ -24,21 +25,21 @@ contract WithdrawCollateralTest is VerbTest {
         plimsoll.withdrawCollateral(params, assets, LENDER, STRANGER);
 
         assertNoAccrual();
-        assertBooks(withdrawnBy(b, b.lender, assets));
+        assertBalances(withdrawnBy(b, b.lender, assets));
     }
 
     /// @dev H2: down to the last unit of collateral that the debt, with its interest, needs, and not beyond. The price
     /// for liquidation and the LTV for liquidation do not count.
-    function testFuzz_withDebtOnlyWhatItDoesNotNeed(Past memory past, uint256 price) public {
-        live(past);
+    function testFuzz_withDebtOnlyTheExcessCollateral(MarketHistory memory history, uint256 price) public {
+        createHistory(history);
         price = bound(price, PRICE, PRICE * 1e6);
         oracle.setBoth(price * 2, price);
-        Books memory b = books();
+        Balances memory b = balances();
         uint256 debt = owed(b.borrower.position.borrowShares, b.market);
         // value × LTV ≥ debt, value = ⌊collateral × price⌋
         uint256 needed = up(up(debt, BPS, BORROW_LTV_BPS), ORACLE_SCALE, price);
         supplyCollateral(BORROWER, needed);
-        b = books();
+        b = balances();
         uint256 free = b.borrower.position.collateral - needed;
 
         uint256 maxDebt = down(down(needed - 1, price, ORACLE_SCALE), BORROW_LTV_BPS, BPS);
@@ -51,7 +52,7 @@ contract WithdrawCollateralTest is VerbTest {
         emit IPlimsoll.WithdrawCollateral(id, BORROWER, BORROWER, STRANGER, free);
         vm.prank(BORROWER);
         plimsoll.withdrawCollateral(params, free, BORROWER, STRANGER);
-        assertBooks(withdrawnBy(b, b.borrower, free));
+        assertBalances(withdrawnBy(b, b.borrower, free));
     }
 
     /// @dev H2: the fraction of a unit that one of two borrowers owes counts as a unit.
@@ -61,7 +62,7 @@ contract WithdrawCollateralTest is VerbTest {
         skip(10 days);
         openLoan(BORROWER, 1e18 + 1, 300e6);
         skip(10 days);
-        Books memory b = books();
+        Balances memory b = balances();
         assertGt(b.borrower.position.borrowShares * b.market.borrowAssets % b.market.borrowShares, 0);
         uint256 debt = owed(b.borrower.position.borrowShares, b.market);
         // 1e18 of collateral carries a unit less.
@@ -72,7 +73,11 @@ contract WithdrawCollateralTest is VerbTest {
         plimsoll.withdrawCollateral(params, 1, BORROWER, BORROWER);
     }
 
-    function withdrawnBy(Books memory b, Holdings memory who, uint256 assets) internal pure returns (Books memory) {
+    function withdrawnBy(Balances memory b, Holdings memory who, uint256 assets)
+        internal
+        pure
+        returns (Balances memory)
+    {
         who.position.collateral -= assets;
         b.stranger.collateralTokens += assets;
         b.core.collateralTokens -= assets;
@@ -101,16 +106,16 @@ contract WithdrawCollateralTest is VerbTest {
     /* RIGHTS */
 
     /// @dev I2
-    function test_byWhoIsAuthorized() public {
+    function test_byAnAuthorisedAccount() public {
         supplyCollateral(BORROWER, 1e18);
         vm.prank(BORROWER);
         plimsoll.setAuthorization(LIQUIDATOR, vm.getBlockTimestamp());
-        Books memory b = books();
+        Balances memory b = balances();
         expectEvent();
         emit IPlimsoll.WithdrawCollateral(id, LIQUIDATOR, BORROWER, STRANGER, 1e18);
         vm.prank(LIQUIDATOR);
         plimsoll.withdrawCollateral(params, 1e18, BORROWER, STRANGER);
-        assertBooks(withdrawnBy(b, b.borrower, 1e18));
+        assertBalances(withdrawnBy(b, b.borrower, 1e18));
     }
 
     /// @dev I2
@@ -124,7 +129,7 @@ contract WithdrawCollateralTest is VerbTest {
     /* THE ORACLE */
 
     function test_withDebtABrokenOracleStopsIt() public {
-        live();
+        createHistory();
         oracle.setBroken(true);
         vm.prank(BORROWER);
         vm.expectRevert(TestOracle.Broken.selector);
@@ -133,7 +138,7 @@ contract WithdrawCollateralTest is VerbTest {
 
     /// @dev A price of 0 never passes.
     function test_withDebtAPriceOfZeroStopsIt() public {
-        live();
+        createHistory();
         oracle.setBoth(PRICE, 0);
         vm.prank(BORROWER);
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.OraclePriceZero.selector, oracle));

@@ -11,7 +11,8 @@ import {
 } from "plimsoll/interfaces/IPlimsollCallbacks.sol";
 import {TestToken} from "../support/TestToken.sol";
 
-/// @notice Somebody who uses the core. When it calls back, they use it some more: the data that they gave are calls.
+/// @notice An account that uses the core. In a callback it makes further calls to the core, which are the callback's
+/// data.
 contract Actor is
     ISupplyCallback,
     ISupplyCollateralCallback,

@@ -6,10 +6,10 @@ import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {DebtMath} from "plimsoll/libraries/DebtMath.sol";
 import {Market, Position} from "plimsoll/types/Market.sol";
 import {TestOracle} from "../support/TestOracle.sol";
-import {Watch} from "./Watch.sol";
+import {CallInvariants} from "./CallInvariants.sol";
 
 /// @notice Collateral and debt, by assets and by shares, for oneself and for others, with and without a callback.
-abstract contract BorrowerActions is Watch {
+abstract contract BorrowerActions is CallInvariants {
     function _supplyCollateral(uint256 k, address caller, address onBehalf) internal {
         uint256 assets = _between(1, _scales[_collateralTokens[k]] * 100);
         uint256 was = _position(k, onBehalf).collateral;
@@ -20,7 +20,7 @@ abstract contract BorrowerActions is Watch {
         _after(b, address(0));
         assertEq(_position(k, onBehalf).collateral, was + assets);
         _assertOnlyRoundingWasLost(k, w, caller, onBehalf);
-        _happens(_isBroken(k) ? "collateral supplied while the oracle is broken" : "collateral supplied");
+        _recordHit(_isBroken(k) ? "collateral supplied while the oracle is broken" : "collateral supplied");
     }
 
     function _withdrawCollateral(uint256 k, address caller, address onBehalf, address receiver) internal {
@@ -39,11 +39,11 @@ abstract contract BorrowerActions is Watch {
         assertEq(_position(k, onBehalf).collateral, p.collateral - assets);
         _assertCarriedAtBorrowLtv(k, onBehalf);
         _assertOnlyRoundingWasLost(k, w, onBehalf, receiver);
-        if (p.borrowShares != 0) _happens("collateral withdrawn from under a debt");
-        else if (_isBroken(k)) _happens("collateral withdrawn while the oracle is broken");
+        if (p.borrowShares != 0) _recordHit("collateral withdrawn from under a debt");
+        else if (_isBroken(k)) _recordHit("collateral withdrawn while the oracle is broken");
     }
 
-    /// @notice What borrowing is about: who calls, whose debt it becomes, who gets the tokens.
+    /// @notice The accounts of a borrowing: caller, borrower and receiver.
     struct Borrowing {
         address caller;
         address onBehalf;
@@ -66,7 +66,7 @@ abstract contract BorrowerActions is Watch {
         uint256 shares = _position(k, x.onBehalf).borrowShares;
         if (x.byShares) {
             (x.assets, x.shares) = (0, DebtMath.toDebtSharesUp(x.assets, b.market.borrowAssets, b.market.borrowShares));
-            _happens("borrowing by shares");
+            _recordHit("borrowing by shares");
         }
         vm.prank(x.caller);
         (, uint256 taken) = plimsoll.borrow(_params[k], x.assets, x.shares, x.onBehalf, x.receiver);
@@ -75,9 +75,9 @@ abstract contract BorrowerActions is Watch {
         assertEq(_position(k, x.onBehalf).borrowShares, shares + taken);
         _assertCarriedAtBorrowLtv(k, x.onBehalf);
         uint256 debt = _debt(plimsoll.market(_ids[k]), _position(k, x.onBehalf));
-        assertGe(debt, _params[k].risk.smallestDebt(), "H5: a debt below the smallest");
+        assertGe(debt, _params[k].risk.minDebt(), "H5: a debt below the smallest");
         _assertOnlyRoundingWasLost(k, w, x.onBehalf, x.receiver);
-        _happens("borrowing");
+        _recordHit("borrowing");
     }
 
     /// @dev Rounding of the debt, and of shares to units, may cost two grains.
@@ -90,9 +90,9 @@ abstract contract BorrowerActions is Watch {
         most = FixedPointMathLib.min(room, m.supplyAssets - m.borrowAssets);
     }
 
-    /// @dev What makes the smallest debt of it, and the fewest shares of debt.
+    /// @dev The least borrowing that reaches the minimum debt and the fewest shares of debt.
     function _leastBorrow(uint256 k, Market memory m, Position memory p) private view returns (uint256) {
-        uint256 missing = FixedPointMathLib.zeroFloorSub(_params[k].risk.smallestDebt(), _debt(m, p));
+        uint256 missing = FixedPointMathLib.zeroFloorSub(_params[k].risk.minDebt(), _debt(m, p));
         uint256 missingShares = FixedPointMathLib.zeroFloorSub(DebtMath.MIN_SHARES, p.borrowShares);
         if (m.borrowShares == 0) return missing + 1;
         return FixedPointMathLib.max(missing, DebtMath.toDebtUp(missingShares, m.borrowAssets, m.borrowShares)) + 1;
@@ -121,12 +121,12 @@ abstract contract BorrowerActions is Watch {
         assertEq(_position(k, onBehalf).borrowShares, p.borrowShares - shares);
         assertLe(assets, debt, "nobody repays more than is owed");
         _assertOnlyRoundingWasLost(k, w, caller, onBehalf);
-        if (shares != p.borrowShares) _happens("repayment in part");
-        else _happens(_isBroken(k) ? "repayment in full while the oracle is broken" : "repayment in full");
+        if (shares != p.borrowShares) _recordHit("repayment in part");
+        else _recordHit(_isBroken(k) ? "repayment in full while the oracle is broken" : "repayment in full");
     }
 
-    /// @dev Whoever repays all takes the collateral out before the repayment is taken: what a flash loan is for
-    /// elsewhere.
+    /// @dev In the callback of a full repayment the collateral is withdrawn before the repayment is pulled, which
+    /// elsewhere needs a flash loan.
     function _maybeWithdrawInCallback(uint256 k, Position memory p, address caller, address onBehalf, bool all)
         private
         returns (bytes memory)
@@ -134,12 +134,12 @@ abstract contract BorrowerActions is Watch {
         if (!all || caller != onBehalf || p.collateral == 0 || _oneIn(2)) return "";
         bytes[] memory calls = new bytes[](1);
         calls[0] = abi.encodeCall(IPlimsoll.withdrawCollateral, (_params[k], p.collateral, caller, caller));
-        _happens("collateral withdrawn in the callback of its repayment");
+        _recordHit("collateral withdrawn in the callback of its repayment");
         return abi.encode(calls);
     }
 
-    /// L2: somebody repays a dust ahead of whoever pays off the loan, by assets or by shares; it goes through all the
-    /// same.
+    /// L2: dust is repaid by another account ahead of a full repayment, by assets or by shares; the full repayment
+    /// succeeds.
     function _repayAllBehindDust(uint256 k, address meddler, address payer, address onBehalf) internal {
         Market memory m = _accrued(k);
         uint256 shares = _position(k, onBehalf).borrowShares;
@@ -153,7 +153,7 @@ abstract contract BorrowerActions is Watch {
         else plimsoll.repay(_params[k], 0, shares, onBehalf, "");
         _after(b, address(0));
         assertEq(_position(k, onBehalf).borrowShares, 0, "L2: a dust ahead kept a loan from being paid off");
-        _happens("repayment in full behind a dust");
+        _recordHit("repayment in full behind dust");
     }
 
     /// @dev Collateral out of nothing: it is supplied with a callback that borrows against it.
@@ -176,7 +176,7 @@ abstract contract BorrowerActions is Watch {
         _after(b, who);
         _assertCarriedAtBorrowLtv(k, who);
         _assertOnlyRoundingWasLost(k, w, who, who);
-        _happens("loan opened in the callback of its collateral");
+        _recordHit("loan opened in the callback of its collateral");
     }
 
     /// @dev For this much more debt; at least a unit.
@@ -198,12 +198,12 @@ abstract contract BorrowerActions is Watch {
 
     function _mustNotBorrowBlindly(uint256 k, address who) private {
         vm.prank(who);
-        try plimsoll.borrow(_params[k], _params[k].risk.smallestDebt(), 0, who, who) {
+        try plimsoll.borrow(_params[k], _params[k].risk.minDebt(), 0, who, who) {
             assertTrue(false, "borrowed while the oracle was broken");
         } catch (bytes memory why) {
             bytes4 cause = bytes4(why);
             assertTrue(cause == TestOracle.Broken.selector || cause == IPlimsoll.InsufficientLiquidity.selector);
-            if (cause == TestOracle.Broken.selector) _happens("borrowing refused while the oracle is broken");
+            if (cause == TestOracle.Broken.selector) _recordHit("borrowing refused while the oracle is broken");
         }
     }
 
@@ -214,7 +214,7 @@ abstract contract BorrowerActions is Watch {
             assertTrue(false, "collateral left a debt while the oracle was broken");
         } catch (bytes memory why) {
             assertEq(bytes4(why), TestOracle.Broken.selector);
-            _happens("withdrawal of collateral refused while the oracle is broken");
+            _recordHit("withdrawal of collateral refused while the oracle is broken");
         }
     }
 

@@ -5,15 +5,16 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {SharesMath} from "plimsoll/libraries/SharesMath.sol";
 import {Market} from "plimsoll/types/Market.sol";
-import {Watch} from "./Watch.sol";
+import {CallInvariants} from "./CallInvariants.sol";
 
-/// @notice Supplying and withdrawing, by assets and by shares, for oneself and for others, with and without a callback.
-abstract contract LenderActions is Watch {
+/// @notice Supplies and withdrawals, by assets and by shares, for the caller and for others, with and without a
+/// callback.
+abstract contract LenderActions is CallInvariants {
     function _supply(uint256 k, address caller, address onBehalf) internal {
         Market memory m = _accrued(k);
         uint256 most = _mostSupply(k, m);
         uint256 least = SharesMath.toAssetsUp(1, m.supplyAssets, m.supplyShares);
-        if (least > most) return _happens("a market that can take no supply any more");
+        if (least > most) return _recordHit("a market that can take no supply any more");
         uint256 assets = _between(least, most);
         Before memory b = _before(k);
         Worth memory w = _worth(k, caller, onBehalf);
@@ -25,11 +26,11 @@ abstract contract LenderActions is Watch {
             uint256 shares = SharesMath.toSharesDown(assets, m.supplyAssets, m.supplyShares);
             vm.prank(caller);
             plimsoll.supply(_params[k], 0, shares, onBehalf, "");
-            _happens("supply by shares");
+            _recordHit("supply by shares");
         }
         _after(b, address(0));
         _assertOnlyRoundingWasLost(k, w, caller, onBehalf);
-        _happens(_isBroken(k) ? "supply while the oracle is broken" : "supply");
+        _recordHit(_isBroken(k) ? "supply while the oracle is broken" : "supply");
     }
 
     function _withdraw(uint256 k, address caller, address onBehalf, address receiver) internal {
@@ -48,11 +49,11 @@ abstract contract LenderActions is Watch {
         _after(b, onBehalf);
         assertEq(_position(k, onBehalf).supplyShares, held - shares, "I2: just the shares that it said");
         _assertOnlyRoundingWasLost(k, w, onBehalf, receiver);
-        if (byShares) _happens("withdrawal by shares");
-        _happens(_isBroken(k) ? "withdrawal while the oracle is broken" : "withdrawal");
+        if (byShares) _recordHit("withdrawal by shares");
+        _recordHit(_isBroken(k) ? "withdrawal while the oracle is broken" : "withdrawal");
     }
 
-    /// @dev The most that shares give, and the market has.
+    /// @dev The most assets that the shares and the market's liquidity allow.
     function _mostAssets(Market memory m, uint256 held) private pure returns (uint256) {
         uint256 assets = SharesMath.toAssetsDown(held, m.supplyAssets, m.supplyShares);
         return FixedPointMathLib.min(assets, m.supplyAssets - m.borrowAssets);
@@ -72,15 +73,15 @@ abstract contract LenderActions is Watch {
         uint256 assets = plimsoll.collectReserve(_params[k]);
         _after(b, address(0));
         Market memory m = plimsoll.market(_ids[k]);
-        // H7: what is left is at least the floor, if anything was taken.
+        // H7: the remaining reserve is at least the floor, if anything was collected.
         uint256 left = SharesMath.toAssetsDown(m.reserveShares, m.supplyAssets, m.supplyShares);
         if (assets != 0) {
             assertGe((left + 1) * 100, m.borrowAssets, "H7: the reserve went below its floor");
-            _happens("reserve collected");
+            _recordHit("reserve collected");
         }
     }
 
-    /// @dev What is taken out in the callback is part of what is being supplied, and is here already.
+    /// @dev The assets withdrawn in the callback are part of those being supplied.
     function _maybeWithdrawInCallback(uint256 k, Market memory m, uint256 assets, address caller, address onBehalf)
         private
         returns (bytes memory)
@@ -90,7 +91,7 @@ abstract contract LenderActions is Watch {
         if (caller != onBehalf || assets < 4 * _grain(m) || most == 0 || _oneIn(2)) return "";
         bytes[] memory calls = new bytes[](1);
         calls[0] = abi.encodeCall(IPlimsoll.withdraw, (_params[k], _between(1, most), 0, caller, caller));
-        _happens("withdrawal in the callback of a supply");
+        _recordHit("withdrawal in the callback of a supply");
         return abi.encode(calls);
     }
 

@@ -8,8 +8,8 @@ import {MarketId} from "plimsoll/types/MarketParams.sol";
 import {TestToken} from "../support/TestToken.sol";
 import {LendingHandler} from "./LendingHandler.sol";
 
-/// @notice What must be true after any history. What must hold across each single call is checked by the handler
-/// (`Watch`, `LiquidationRules` and the actions).
+/// @notice Invariants after any history. The handler checks those across each single call (`CallInvariants`,
+/// `LiquidationRules` and the actions).
 contract LendingInvariantsTest is Test {
     uint256 private constant MARKETS = 3;
     uint256 private constant TOKENS = 3;
@@ -46,7 +46,7 @@ contract LendingInvariantsTest is Test {
     function afterInvariant() public view {
         for (uint256 k; k < MARKETS; ++k) {
             Market memory m = plimsoll.market(handler.id(k));
-            _bookIsTheState(k, m);
+            _stateMatchesEvents(k, m);
             _parametersStay(k, m);
         }
     }
@@ -70,7 +70,7 @@ contract LendingInvariantsTest is Test {
         assertEq(m.borrowAssets == 0, m.borrowShares == 0, "A3: debt without shares, or shares without debt");
         assertLe(m.borrowShares, m.borrowAssets * 1e6, "A3: a debt share below its lowest price");
         if (m.supplyAssets == 0 && m.supplyShares != 0) {
-            assertGt(handler.happened("a loss paid by suppliers"), 0, "A3: worthless supply without a loss");
+            assertGt(handler.hits("a loss paid by suppliers"), 0, "A3: worthless supply without a loss");
         }
         uint256 most;
         for (uint256 a; a < ACTORS; ++a) {
@@ -85,27 +85,27 @@ contract LendingInvariantsTest is Test {
     }
 
     /// A8: word for word.
-    function _bookIsTheState(uint256 k, Market memory m) private view {
+    function _stateMatchesEvents(uint256 k, Market memory m) private view {
         MarketId id = handler.id(k);
         bytes32 rawId = MarketId.unwrap(id);
-        assertEq(abi.encode(handler.book().market(id)), abi.encode(m), "A8: market");
+        assertEq(abi.encode(handler.rebuilt().market(id)), abi.encode(m), "A8: market");
         for (uint256 a; a < ACTORS; ++a) {
             address who = handler.actor(a);
             assertEq(
-                abi.encode(handler.book().position(id, who)), abi.encode(plimsoll.position(id, who)), "A8: position"
+                abi.encode(handler.rebuilt().position(id, who)), abi.encode(plimsoll.position(id, who)), "A8: position"
             );
             for (uint256 other; other < ACTORS; ++other) {
                 address friend = handler.actor(other);
-                assertEq(handler.book().authorizationExpiry(who, friend), plimsoll.authorizationExpiry(who, friend));
+                assertEq(handler.rebuilt().authorizationExpiry(who, friend), plimsoll.authorizationExpiry(who, friend));
             }
         }
         address vault = handler.backstop();
         address token = handler.paramsOf(k).loanToken;
-        assertEq(handler.book().cover(vault, token), plimsoll.cover(vault, token), "A8: cover");
-        assertEq(handler.book().coverFloor(vault, token), plimsoll.coverFloor(vault, token), "A8: cover floor");
-        assertEq(handler.book().coverLimit(vault, rawId), plimsoll.coverLimit(vault, id), "A8: cover limit");
-        assertEq(handler.book().backstop(rawId), plimsoll.backstop(id), "A8: backstop");
-        assertEq(handler.book().feeRecipient(rawId), plimsoll.feeRecipient(id), "A8: fee recipient");
+        assertEq(handler.rebuilt().cover(vault, token), plimsoll.cover(vault, token), "A8: cover");
+        assertEq(handler.rebuilt().coverFloor(vault, token), plimsoll.coverFloor(vault, token), "A8: cover floor");
+        assertEq(handler.rebuilt().coverLimit(vault, rawId), plimsoll.coverLimit(vault, id), "A8: cover limit");
+        assertEq(handler.rebuilt().backstop(rawId), plimsoll.backstop(id), "A8: backstop");
+        assertEq(handler.rebuilt().feeRecipient(rawId), plimsoll.feeRecipient(id), "A8: fee recipient");
     }
 
     /// I3

@@ -9,9 +9,9 @@ import {Market, Position} from "plimsoll/types/Market.sol";
 import {TestOracle} from "../support/TestOracle.sol";
 import {LiquidationRules} from "./LiquidationRules.sol";
 
-/// @notice Liquidations of any list of people – healthy, unhealthy, twice the same – whole and in slices.
+/// @notice Liquidations of any list of accounts – healthy, liquidatable, duplicate – wholly and in parts.
 abstract contract LiquidatorActions is LiquidationRules {
-    /// @notice What a liquidation is about, and what there was before it.
+    /// @notice The arguments of a liquidation and the state before it.
     struct Liquidation {
         address liquidator;
         address[] borrowers;
@@ -63,7 +63,7 @@ abstract contract LiquidatorActions is LiquidationRules {
             vm.getRecordedLogs();
             assertEq(bytes4(why), IPlimsoll.NothingToLiquidate.selector);
             assertFalse(x.anyUnhealthy && x.maxRepay == type(uint256).max, "H3: an unhealthy loan was out of reach");
-            _happens(
+            _recordHit(
                 x.anyUnhealthy ? "liquidation refused: too little for any part" : "liquidation refused: all healthy"
             );
         }
@@ -73,7 +73,7 @@ abstract contract LiquidatorActions is LiquidationRules {
         if (m.borrowShares == 0 || _oneIn(2)) return "";
         bytes[] memory calls = new bytes[](1);
         calls[0] = abi.encodeCall(IPlimsoll.supplyCollateral, (_params[k], 1, liquidator, ""));
-        _happens("a call back into the core in the callback of a liquidation");
+        _recordHit("a call back into the core in the callback of a liquidation");
         return abi.encode(calls);
     }
 
@@ -86,7 +86,7 @@ abstract contract LiquidatorActions is LiquidationRules {
         uint256 count;
         for (uint256 i; i < logs.length; ++i) {
             if (logs[i].topics[0] != IPlimsoll.Liquidate.selector) continue;
-            Done memory d;
+            LiquidationResult memory d;
             d.k = b.k;
             (d.repaid, d.shares, d.seized, d.badDebt) = abi.decode(logs[i].data, (uint256, uint256, uint256, uint256));
             uint256 a = _indexOf(address(uint160(uint256(logs[i].topics[3]))));
@@ -99,8 +99,8 @@ abstract contract LiquidatorActions is LiquidationRules {
             assertFalse(mustBe[a], "H3: an unhealthy loan was left out");
         }
         assertGt(count, 0, "a liquidation of nobody");
-        if (count > 1) _happens("several loans in one liquidation");
-        if (count < x.borrowers.length) _happens("loans left alone in a liquidation");
+        if (count > 1) _recordHit("several loans in one liquidation");
+        if (count < x.borrowers.length) _recordHit("loans left alone in a liquidation");
     }
 
     /// H7: reserve, cover and suppliers pay the sum of the write-offs, in this order, once.
@@ -135,10 +135,10 @@ abstract contract LiquidatorActions is LiquidationRules {
                 "H7: suppliers paid while there was cover"
             );
         }
-        if (fromReserve != 0) _happens("a loss paid by the reserve");
-        if (fromCover != 0) _happens("a loss paid by cover");
-        if (fromSuppliers != 0) _happens("a loss paid by suppliers");
-        if (m.supplyAssets == 0) _happens("a loss of all that was supplied");
+        if (fromReserve != 0) _recordHit("a loss paid by the reserve");
+        if (fromCover != 0) _recordHit("a loss paid by cover");
+        if (fromSuppliers != 0) _recordHit("a loss paid by suppliers");
+        if (m.supplyAssets == 0) _recordHit("a loss of all that was supplied");
     }
 
     function _mustNotLiquidateBlindly(uint256 k, address[] memory borrowers) private {
@@ -146,7 +146,7 @@ abstract contract LiquidatorActions is LiquidationRules {
             assertTrue(false, "liquidated while the oracle was broken");
         } catch (bytes memory why) {
             assertEq(bytes4(why), TestOracle.Broken.selector);
-            _happens("liquidation refused while the oracle is broken");
+            _recordHit("liquidation refused while the oracle is broken");
         }
     }
 

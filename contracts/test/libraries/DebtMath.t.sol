@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Test} from "forge-std/Test.sol";
 import {DebtMath} from "plimsoll/libraries/DebtMath.sol";
 
-/// @title Shares of debt: each quotient, its direction, and the lowest price, over all totals there can be
+/// @title Tests of debt shares: each quotient, its rounding direction, and the lowest price, over all possible totals.
 contract DebtMathTest is Test {
     uint256 internal constant MAX_AMOUNT = type(uint128).max;
 
@@ -51,12 +51,12 @@ contract DebtMathTest is Test {
 
     /// @dev A3: borrow assets fall by what went, not below a millionth of the shares that are left, and are 0 exactly
     /// when those are.
-    function testFuzz_totalAfter(uint256 totalAssets, uint256 totalShares, uint256 gone) public pure {
+    function testFuzz_saturatingTotalAfterRepay(uint256 totalAssets, uint256 totalShares, uint256 gone) public pure {
         (totalAssets, totalShares) = totals(totalAssets, totalShares);
         gone = bound(gone, 0, totalShares);
         uint256 removed = DebtMath.toDebtUp(gone, totalAssets, totalShares);
         uint256 left = totalShares - gone;
-        uint256 assets = DebtMath.totalAfter(totalAssets, removed, left);
+        uint256 assets = DebtMath.saturatingTotalAfterRepay(totalAssets, removed, left);
 
         uint256 lowest = left / 1e6 + (left % 1e6 == 0 ? 0 : 1);
         assertEq(assets, totalAssets - removed > lowest ? totalAssets - removed : lowest);

@@ -7,7 +7,8 @@ import {InterestMath} from "plimsoll/libraries/InterestMath.sol";
 import {Market} from "plimsoll/types/Market.sol";
 import {RateCurve, toRateCurve} from "plimsoll/types/RateCurve.sol";
 
-/// @title Interest: known answers of the adaptive curve, bounds, and that nothing is lost, wraps or reverts (A9)
+/// @title Tests of interest: known values of the adaptive curve, bounds, and that nothing is lost, wraps or reverts
+/// (A9).
 contract InterestMathTest is Test {
     uint256 internal constant WAD = 1e18;
     uint256 internal constant BPS = 10_000;
@@ -91,8 +92,8 @@ contract InterestMathTest is Test {
         assertApproxEqAbs(gotEnd, end, 3, "end");
     }
 
-    /// @dev What the model on which this curve is built publishes, within its own tolerances: full utilisation for five
-    /// days costs 22.976 % a year, none 0.724 %; at 95 % the rate at target is 87.22 % after 45 days.
+    /// @dev Published values of the curve's model, within its own tolerances: the borrow rate after five days at full
+    /// utilisation is 22.976 % a year, at utilisation 0 0.724 %; at 95 % the rate at target is 87.22 % after 45 days.
     function test_drift_publishedAnswers() public pure {
         (uint256 average,) = InterestMath.drift(START_RATE, 1e18, SPEED, 5 days);
         assertApproxEqRel(InterestMath.borrowRate(average, 1e18, STEEPNESS) * 365 days, 0.22976e18, 0.1e18);
@@ -193,7 +194,7 @@ contract InterestMathTest is Test {
         assertGe(one + two + one * two / WAD + 4 + (one + two) * 2 / WAD, once);
     }
 
-    /// @dev A9: for as long as a time can be told, 35,000 years.
+    /// @dev A9: up to the largest time, 35,000 years.
     function testFuzz_compounded_saturates(uint256 rate, uint256 elapsed) public pure {
         rate = bound(rate, MIN_RATE, 10 * MAX_RATE);
         elapsed = bound(elapsed, 0, MAX_TIME);
@@ -205,8 +206,8 @@ contract InterestMathTest is Test {
 
     /* INTEREST */
 
-    /// @dev A9: a second at a time, with what is left over, is as much as all at once: what is lost is less than 2^-32
-    /// of a unit each time.
+    /// @dev A9: accruing second by second, with the remainder, is as much as accruing once: the loss is below 2^-32 of
+    /// a unit each time.
     function testFuzz_interest_nothingIsLost(uint256 borrowed, uint256 growth, uint256 remainder) public pure {
         borrowed = bound(borrowed, 0, MAX_AMOUNT >> 16);
         growth = bound(growth, 0, type(uint96).max);
@@ -258,7 +259,7 @@ contract InterestMathTest is Test {
         assertLe(shares + n, MAX_SHARES);
     }
 
-    function test_fee_whatStillFits() public pure {
+    function test_fee_largestThatFits() public pure {
         assertEq(InterestMath.feeSharesDown(1e30, 2_500, 1e30, MAX_SHARES), 0);
         assertEq(InterestMath.feeSharesDown(1e30, 2_500, 1e30, MAX_SHARES - 7), 7);
     }
@@ -305,7 +306,7 @@ contract InterestMathTest is Test {
     }
 
     /// @dev The rate that is charged is the average over the time, not the one at its end; the fee is of the interest.
-    function test_accrue_puttingItTogether() public pure {
+    function test_accrue_combinesRateInterestAndFee() public pure {
         Market memory m;
         (m.supplyAssets, m.supplyShares) = (1e18, 1e24);
         (m.borrowAssets, m.borrowShares) = (1e18, 1e24);
@@ -319,7 +320,7 @@ contract InterestMathTest is Test {
         assertApproxEqRel(feeShares * m.supplyAssets / m.supplyShares, interest / 5, 0.000001e18);
     }
 
-    /// @dev A9: six weeks of calls every ten minutes come to what the formula says for the whole time.
+    /// @dev A9: six weeks of calls every ten minutes result in the value of the formula for the whole time.
     function test_accrue_often() public pure {
         Market memory m;
         (m.supplyAssets, m.supplyShares, m.rateAtTarget) = (1e30, 1e30, START_RATE);

@@ -6,9 +6,9 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {LiquidationMath} from "plimsoll/libraries/LiquidationMath.sol";
 import {Risk, toRisk} from "plimsoll/types/Risk.sol";
 
-/// @title The arithmetic of liquidation, over all liquidation LTVs, debts, values and prices there can be
-/// @notice What the library computes is held against the rules written as inequalities between whole numbers, or as one
-/// exact quotient; never against another computation in the same steps.
+/// @title Tests of the liquidation arithmetic, over all possible liquidation LTVs, debts, values and prices.
+/// @notice Results are compared with the rules written as inequalities between whole numbers, or as one exact quotient;
+/// never with another computation in the same steps.
 contract LiquidationMathTest is Test {
     uint256 internal constant WAD = 1e18;
     uint256 internal constant BPS = 10_000;
@@ -19,7 +19,7 @@ contract LiquidationMathTest is Test {
     uint256 internal constant MIN_LTV_BPS = 2;
     uint256 internal constant MAX_LTV_BPS = 9_800;
 
-    /* WHAT ALL LOANS OF A MARKET SHARE */
+    /* THE INCENTIVE OF A MARKET */
 
     function test_ltvsThatCanBeCreated() public pure {
         assertTrue(toRisk(1, uint16(MIN_LTV_BPS), 10_000).isValid());
@@ -28,23 +28,23 @@ contract LiquidationMathTest is Test {
         assertFalse(toRisk(1, uint16(MAX_LTV_BPS + 1), 10_000).isValid());
     }
 
-    /// @dev The published bonus of Morpho's markets with the same rule and the same LTV.
-    function test_bonusKnownFromElsewhere() public pure {
-        assertEq(LiquidationMath.termsOf(8_600).maxBonus, 1_043_841_336_116_910_229);
-        assertEq(LiquidationMath.termsOf(8_600).minBonus, 1_010_960_334_029_227_557);
+    /// @dev The published incentive factor of Morpho's markets with the same LTV, whose rule is the same.
+    function test_incentiveFactorEqualsMorphos() public pure {
+        assertEq(LiquidationMath.incentiveOf(8_600).maxIncentiveFactor, 1_043_841_336_116_910_229);
+        assertEq(LiquidationMath.incentiveOf(8_600).minIncentiveFactor, 1_010_960_334_029_227_557);
     }
 
     /// @notice H4: β·L < 1 in every market that can be created. 1 ÷ (0.3·L + 0.7) is 100,000 ÷ (3·bps + 70,000).
-    function test_terms_everyLtv() public pure {
+    function test_incentive_everyLtv() public pure {
         for (uint256 ltvBps = MIN_LTV_BPS; ltvBps <= MAX_LTV_BPS; ++ltvBps) {
-            LiquidationMath.Terms memory terms = LiquidationMath.termsOf(ltvBps);
+            LiquidationMath.LiquidationIncentive memory incentive = LiquidationMath.incentiveOf(ltvBps);
             uint256 uncapped = WAD * 100_000 / (3 * ltvBps + 70_000);
-            assertEq(terms.ltvBps, ltvBps);
-            assertEq(terms.maxBonus, uncapped < 1.15e18 ? uncapped : 1.15e18);
-            assertEq(terms.minBonus, (3 * WAD + terms.maxBonus) / 4);
-            assertGt(terms.minBonus, WAD);
-            assertLt(terms.minBonus, terms.maxBonus);
-            assertLt(terms.maxBonus * ltvBps, WAD * BPS);
+            assertEq(incentive.ltvBps, ltvBps);
+            assertEq(incentive.maxIncentiveFactor, uncapped < 1.15e18 ? uncapped : 1.15e18);
+            assertEq(incentive.minIncentiveFactor, (3 * WAD + incentive.maxIncentiveFactor) / 4);
+            assertGt(incentive.minIncentiveFactor, WAD);
+            assertLt(incentive.minIncentiveFactor, incentive.maxIncentiveFactor);
+            assertLt(incentive.maxIncentiveFactor * ltvBps, WAD * BPS);
         }
     }
 
@@ -87,202 +87,233 @@ contract LiquidationMathTest is Test {
         assertFalse(LiquidationMath.isHealthy(carried + 1, value, ltvBps));
     }
 
-    /* CEILINGS */
+    /* MAX REPAY */
 
     /// @notice The ramp: V > βmax·D. H3: health reaches the target, T = 1 + (1 - L) ÷ 2, with the last unit that does
     /// not pass it.
     function testFuzz_ramp(uint256 ltvBps, uint256 debt, uint256 value) public pure {
-        LiquidationMath.Terms memory terms = LiquidationMath.termsOf(anyLtv(ltvBps));
-        (debt, value) = loanOnTheRamp(terms, debt, value);
-        Ceiling memory ceiling = ceilingOf(terms, debt, value, 0);
+        LiquidationMath.LiquidationIncentive memory incentive = LiquidationMath.incentiveOf(anyLtv(ltvBps));
+        (debt, value) = loanOnTheRamp(incentive, debt, value);
+        MaxRepay memory maxRepay = maxRepayOf(incentive, debt, value, 0);
+        assertZone(maxRepay, LiquidationMath.Zone.Ramp);
 
-        assertEq(ceiling.bonus, LiquidationMath.rampBonusDown(terms, debt, value));
-        uint256 unhealthiness = debt * BPS - value * terms.ltvBps;
-        uint256 exactBonus = terms.minBonus
+        assertEq(maxRepay.incentiveFactor, LiquidationMath.rampIncentiveFactorDown(incentive, debt, value));
+        uint256 unhealthiness = debt * BPS - value * incentive.ltvBps;
+        uint256 exactFactor = incentive.minIncentiveFactor
             + Math.mulDiv(
-                (terms.maxBonus - terms.minBonus) * WAD * BPS,
+                (incentive.maxIncentiveFactor - incentive.minIncentiveFactor) * WAD * BPS,
                 unhealthiness,
-                debt * BPS * (WAD * BPS - terms.ltvBps * terms.maxBonus)
+                debt * BPS * (WAD * BPS - incentive.ltvBps * incentive.maxIncentiveFactor)
             );
-        assertLe(ceiling.bonus, exactBonus);
-        assertLe(exactBonus - ceiling.bonus, 2);
-        assertGe(ceiling.bonus, terms.minBonus);
-        assertLe(ceiling.bonus, terms.maxBonus);
+        assertLe(maxRepay.incentiveFactor, exactFactor);
+        assertLe(exactFactor - maxRepay.incentiveFactor, 2);
+        assertGe(maxRepay.incentiveFactor, incentive.minIncentiveFactor);
+        assertLe(maxRepay.incentiveFactor, incentive.maxIncentiveFactor);
 
-        assertLt(ceiling.repay, debt);
-        assertLe(ceiling.repay * ceiling.bonus, value * WAD, "never short of collateral");
-        assertFalse(passesTarget(terms, debt, value, ceiling.repay, ceiling.bonus));
-        assertTrue(passesTarget(terms, debt, value, ceiling.repay + 1, ceiling.bonus));
+        assertLt(maxRepay.amount, debt);
+        assertLe(maxRepay.amount * maxRepay.incentiveFactor, value * WAD, "never short of collateral");
+        assertFalse(passesTarget(incentive, debt, value, maxRepay.amount, maxRepay.incentiveFactor));
+        assertTrue(passesTarget(incentive, debt, value, maxRepay.amount + 1, maxRepay.incentiveFactor));
     }
 
-    /// @notice On the ramp a loan is repaid whole where less than the smallest debt would be left.
-    function testFuzz_ramp_wholeWhenTheRestWouldBeTooSmall(
+    /// @notice On the ramp the max repay is the whole debt where less than the min debt would be left.
+    function testFuzz_ramp_maxRepayIsTheDebtWhenTheRestWouldBeBelowMinDebt(
         uint256 ltvBps,
         uint256 debt,
         uint256 value,
-        uint256 smallestDebt
+        uint256 minDebt
     ) public pure {
-        LiquidationMath.Terms memory terms = LiquidationMath.termsOf(anyLtv(ltvBps));
-        (debt, value) = loanOnTheRamp(terms, debt, value);
-        Ceiling memory free = ceilingOf(terms, debt, value, 0);
-        uint256 rest = debt - free.repay;
-        assertEq(ceilingOf(terms, debt, value, rest).repay, free.repay);
-        assertEq(ceilingOf(terms, debt, value, rest + 1).repay, debt);
+        LiquidationMath.LiquidationIncentive memory incentive = LiquidationMath.incentiveOf(anyLtv(ltvBps));
+        (debt, value) = loanOnTheRamp(incentive, debt, value);
+        MaxRepay memory free = maxRepayOf(incentive, debt, value, 0);
+        uint256 rest = debt - free.amount;
+        assertEq(maxRepayOf(incentive, debt, value, rest).amount, free.amount);
+        assertEq(maxRepayOf(incentive, debt, value, rest + 1).amount, debt);
 
-        smallestDebt = anyAmount(smallestDebt);
-        Ceiling memory ceiling = ceilingOf(terms, debt, value, smallestDebt);
-        assertEq(ceiling.bonus, free.bonus);
-        assertEq(ceiling.repay, rest < smallestDebt ? debt : free.repay);
-        assertLe(ceiling.repay * ceiling.bonus, value * WAD, "never short of collateral");
+        minDebt = anyAmount(minDebt);
+        MaxRepay memory maxRepay = maxRepayOf(incentive, debt, value, minDebt);
+        assertEq(maxRepay.incentiveFactor, free.incentiveFactor);
+        assertEq(maxRepay.amount, rest < minDebt ? debt : free.amount);
+        assertLe(maxRepay.amount * maxRepay.incentiveFactor, value * WAD, "never short of collateral");
     }
 
-    /// @notice The kink: βmin·D ≤ V ≤ βmax·D. The whole debt for the whole collateral, and nothing is bad debt (H8).
-    function testFuzz_kink(uint256 ltvBps, uint256 debt, uint256 value, uint256 smallestDebt) public pure {
-        LiquidationMath.Terms memory terms = LiquidationMath.termsOf(anyLtv(ltvBps));
+    /// @notice The breakeven zone: βmin·D ≤ V ≤ βmax·D. The whole debt for the whole collateral, and nothing is bad debt (H8).
+    function testFuzz_breakeven(uint256 ltvBps, uint256 debt, uint256 value, uint256 minDebt) public pure {
+        LiquidationMath.LiquidationIncentive memory incentive = LiquidationMath.incentiveOf(anyLtv(ltvBps));
         debt = bound(anyAmount(debt), 1, MAX_AMOUNT * WAD / 1.15e18);
-        uint256 lowest = Math.ceilDiv(terms.minBonus * debt, WAD);
-        uint256 highest = terms.maxBonus * debt / WAD;
+        uint256 lowest = Math.ceilDiv(incentive.minIncentiveFactor * debt, WAD);
+        uint256 highest = incentive.maxIncentiveFactor * debt / WAD;
         vm.assume(lowest <= highest);
         value = bound(value, lowest, highest);
-        Ceiling memory ceiling = ceilingOf(terms, debt, value, anyAmount(smallestDebt));
-        assertEq(ceiling.bonus, 0);
-        assertEq(ceiling.repay, debt);
+        MaxRepay memory maxRepay = maxRepayOf(incentive, debt, value, anyAmount(minDebt));
+        assertZone(maxRepay, LiquidationMath.Zone.Breakeven);
+        assertEq(maxRepay.amount, debt);
     }
 
-    /// @notice Under water: V < βmin·D. H8: what is repaid is V ÷ β, rounded up, with β rising by a straight line.
-    function testFuzz_underwater(uint256 ltvBps, uint256 debt, uint256 value, uint256 smallestDebt) public pure {
-        LiquidationMath.Terms memory terms = LiquidationMath.termsOf(anyLtv(ltvBps));
+    /// @notice The insolvent zone: V < βmin·D. H8: the max repay is V ÷ β, rounded up, with β rising by a straight line.
+    function testFuzz_insolvent(uint256 ltvBps, uint256 debt, uint256 value, uint256 minDebt) public pure {
+        LiquidationMath.LiquidationIncentive memory incentive = LiquidationMath.incentiveOf(anyLtv(ltvBps));
         debt = bound(anyAmount(debt), 1, MAX_AMOUNT);
-        value = bound(value, 0, Math.min(MAX_AMOUNT, (terms.minBonus * debt - 1) / WAD));
-        Ceiling memory ceiling = ceilingOf(terms, debt, value, anyAmount(smallestDebt));
-        assertEq(ceiling.bonus, 0);
-        assertLe(ceiling.repay, debt);
+        value = bound(value, 0, Math.min(MAX_AMOUNT, (incentive.minIncentiveFactor * debt - 1) / WAD));
+        MaxRepay memory maxRepay = maxRepayOf(incentive, debt, value, anyAmount(minDebt));
+        assertZone(maxRepay, LiquidationMath.Zone.Insolvent);
+        assertLe(maxRepay.amount, debt);
 
-        uint256 bonus = LiquidationMath.underwaterBonusDown(terms, debt, value);
-        uint256 exactBonus = Math.min(
-            terms.maxBonus,
-            terms.minBonus
+        uint256 incentiveFactor = LiquidationMath.insolventIncentiveFactorDown(incentive, debt, value);
+        uint256 exactFactor = Math.min(
+            incentive.maxIncentiveFactor,
+            incentive.minIncentiveFactor
                 + Math.mulDiv(
-                    (terms.maxBonus - terms.minBonus) * terms.ltvBps,
-                    terms.minBonus * debt - value * WAD,
-                    debt * (WAD * BPS - terms.maxBonus * terms.ltvBps)
+                    (incentive.maxIncentiveFactor - incentive.minIncentiveFactor) * incentive.ltvBps,
+                    incentive.minIncentiveFactor * debt - value * WAD,
+                    debt * (WAD * BPS - incentive.maxIncentiveFactor * incentive.ltvBps)
                 )
         );
-        assertGe(bonus, terms.minBonus);
-        assertLe(bonus, exactBonus, "H4: against the liquidator");
+        assertGe(incentiveFactor, incentive.minIncentiveFactor);
+        assertLe(incentiveFactor, exactFactor, "H4: against the liquidator");
         // The collateral to debt ratio is rounded to 1e-18; the line is steepest, 0.32, at the highest LTV.
-        assertLe(exactBonus - bonus, 2);
+        assertLe(exactFactor - incentiveFactor, 2);
 
-        assertGe(ceiling.repay * bonus, value * WAD);
-        if (ceiling.repay != 0) assertLt((ceiling.repay - 1) * bonus, value * WAD);
+        assertGe(maxRepay.amount * incentiveFactor, value * WAD);
+        if (maxRepay.amount != 0) assertLt((maxRepay.amount - 1) * incentiveFactor, value * WAD);
         else assertEq(value, 0);
     }
 
-    /// @notice β has no jump: where ramp meets kink it is βmax, where kink meets the waters βmin, and the ceiling there
-    /// is the whole debt from both sides.
-    function testFuzz_continuousAtBothJoints(uint256 ltvBps, uint256 debt, uint256 smallestDebt) public pure {
-        LiquidationMath.Terms memory terms = LiquidationMath.termsOf(anyLtv(ltvBps));
+    /// @notice β has no jump: it is βmax where the ramp ends and βmin where the insolvent zone begins, and at both borders
+    /// the max repay is the whole debt from either side.
+    function testFuzz_continuousAtBothZoneBorders(uint256 ltvBps, uint256 debt, uint256 minDebt) public pure {
+        LiquidationMath.LiquidationIncentive memory incentive = LiquidationMath.incentiveOf(anyLtv(ltvBps));
         debt = bound(debt, 1e24, MAX_AMOUNT * WAD / 1.2e18);
-        smallestDebt = bound(smallestDebt, 1, 1e18);
+        minDebt = bound(minDebt, 1, 1e18);
 
-        uint256 kinkTop = terms.maxBonus * debt / WAD;
-        Ceiling memory above = ceilingOf(terms, debt, kinkTop + 1, 0);
-        Ceiling memory joint = ceilingOf(terms, debt, kinkTop, smallestDebt);
-        assertApproxEqAbs(above.bonus, terms.maxBonus, 2);
-        assertLt(above.repay, debt);
-        // A unit of value, and two of 1e-18 of the bonus, over T - βmax·L ≥ 0.024.
-        assertLe(debt - above.repay, 100 + 100 * (debt / WAD));
-        assertEq(joint.bonus, 0);
-        assertEq(joint.repay, debt);
+        uint256 breakevenTop = incentive.maxIncentiveFactor * debt / WAD;
+        MaxRepay memory above = maxRepayOf(incentive, debt, breakevenTop + 1, 0);
+        MaxRepay memory border = maxRepayOf(incentive, debt, breakevenTop, minDebt);
+        assertApproxEqAbs(above.incentiveFactor, incentive.maxIncentiveFactor, 2);
+        assertLt(above.amount, debt);
+        // A unit of value, and two of 1e-18 of the incentive factor, over T - βmax·L ≥ 0.024.
+        assertLe(debt - above.amount, 100 + 100 * (debt / WAD));
+        assertZone(border, LiquidationMath.Zone.Breakeven);
+        assertEq(border.amount, debt);
 
-        uint256 kinkBottom = Math.ceilDiv(terms.minBonus * debt, WAD);
-        joint = ceilingOf(terms, debt, kinkBottom, smallestDebt);
-        Ceiling memory below = ceilingOf(terms, debt, kinkBottom - 1, smallestDebt);
-        assertEq(joint.repay, debt);
-        assertLe(debt - below.repay, 2 + 2 * (debt / WAD));
-        assertEq(LiquidationMath.underwaterBonusDown(terms, debt, kinkBottom - 1), terms.minBonus);
+        uint256 breakevenBottom = Math.ceilDiv(incentive.minIncentiveFactor * debt, WAD);
+        border = maxRepayOf(incentive, debt, breakevenBottom, minDebt);
+        MaxRepay memory below = maxRepayOf(incentive, debt, breakevenBottom - 1, minDebt);
+        assertEq(border.amount, debt);
+        assertLe(debt - below.amount, 2 + 2 * (debt / WAD));
+        assertEq(
+            LiquidationMath.insolventIncentiveFactorDown(incentive, debt, breakevenBottom - 1),
+            incentive.minIncentiveFactor
+        );
     }
 
-    /// @notice Under water the bonus is back at βmax when V ÷ D has fallen by 1 ÷ L - βmax, not before, and stays
+    /// @notice In the insolvent zone β is back at βmax when V ÷ D has fallen by 1 ÷ L - βmax, not before, and stays
     /// there.
-    function testFuzz_underwater_backAtTheHighestBonus(uint256 ltvBps, uint256 debt, uint256 deeper) public pure {
-        // Below about 49 % the collateral is worth nothing before βmax is reached.
-        LiquidationMath.Terms memory terms = LiquidationMath.termsOf(bound(ltvBps, 5_000, MAX_LTV_BPS));
+    function testFuzz_insolvent_incentiveReturnsToTheMaximum(uint256 ltvBps, uint256 debt, uint256 deeper) public pure {
+        // Below about 49 % the value of the collateral reaches 0 before β reaches βmax.
+        LiquidationMath.LiquidationIncentive memory incentive =
+            LiquidationMath.incentiveOf(bound(ltvBps, 5_000, MAX_LTV_BPS));
         debt = bound(debt, 1e24, MAX_AMOUNT);
-        uint256 ratio = terms.minBonus + terms.maxBonus - WAD * BPS / terms.ltvBps;
+        uint256 ratio = incentive.minIncentiveFactor + incentive.maxIncentiveFactor - WAD * BPS / incentive.ltvBps;
         uint256 value = debt / WAD * ratio;
-        assertApproxEqAbs(LiquidationMath.underwaterBonusDown(terms, debt, value), terms.maxBonus, 2);
-        assertEq(LiquidationMath.underwaterBonusDown(terms, debt, bound(deeper, 0, value * 999 / 1000)), terms.maxBonus);
-        assertLt(LiquidationMath.underwaterBonusDown(terms, debt, value * 1001 / 1000), terms.maxBonus);
+        assertApproxEqAbs(
+            LiquidationMath.insolventIncentiveFactorDown(incentive, debt, value), incentive.maxIncentiveFactor, 2
+        );
+        assertEq(
+            LiquidationMath.insolventIncentiveFactorDown(incentive, debt, bound(deeper, 0, value * 999 / 1000)),
+            incentive.maxIncentiveFactor
+        );
+        assertLt(
+            LiquidationMath.insolventIncentiveFactorDown(incentive, debt, value * 1001 / 1000),
+            incentive.maxIncentiveFactor
+        );
     }
 
-    /* LESS THAN A CEILING */
+    /* LESS THAN THE MAX REPAY */
 
-    function testFuzz_repayWithin_theWholeCeilingWhereTheCallerPaysIt(uint256 repay, uint256 limit, uint256 bonus)
+    function testFuzz_repayWithin_allOfMaxRepayWhenTheLimitAllows(uint256 maxRepay, uint256 limit, uint256 zone)
         public
         pure
     {
-        repay = anyAmount(repay);
-        limit = bound(limit, repay, type(uint256).max);
-        assertEq(LiquidationMath.repayWithinDown(repay, bonus, repay, limit, type(uint128).max), repay);
+        maxRepay = anyAmount(maxRepay);
+        limit = bound(limit, maxRepay, type(uint256).max);
+        uint256 repaid = LiquidationMath.repayWithinDown(
+            LiquidationMath.Zone(zone % 3), maxRepay, maxRepay, limit, type(uint128).max
+        );
+        assertEq(repaid, maxRepay);
     }
 
     /// @notice H5 on the ramp, where each unit repaid is a unit of debt less.
-    function testFuzz_repayWithin_ramp(uint256 debt, uint256 repay, uint256 limit, uint256 smallestDebt) public pure {
+    function testFuzz_repayWithin_ramp(uint256 debt, uint256 maxRepay, uint256 limit, uint256 minDebt) public pure {
         debt = bound(anyAmount(debt), 1, MAX_AMOUNT);
-        repay = bound(repay, 1, debt);
-        limit = bound(limit, 0, repay - 1);
-        smallestDebt = anyAmount(smallestDebt);
-        uint256 repaid = LiquidationMath.repayWithinDown(repay, 1.01e18, debt, limit, smallestDebt);
-        uint256 mostThatMayGo = debt > smallestDebt ? debt - smallestDebt : 0;
+        maxRepay = bound(maxRepay, 1, debt);
+        limit = bound(limit, 0, maxRepay - 1);
+        minDebt = anyAmount(minDebt);
+        uint256 repaid = LiquidationMath.repayWithinDown(LiquidationMath.Zone.Ramp, maxRepay, debt, limit, minDebt);
+        uint256 mostThatMayGo = debt > minDebt ? debt - minDebt : 0;
         assertEq(repaid, Math.min(limit, mostThatMayGo));
     }
 
-    /// @notice H5 for slices of a whole position: repaying r of the ceiling R takes away r ÷ R of the debt.
-    function testFuzz_repayWithin_slices(uint256 debt, uint256 repay, uint256 limit, uint256 smallestDebt) public pure {
+    /// @notice H5 for a part of a whole position: repaying r of the max repay R removes r ÷ R of the debt.
+    function testFuzz_repayWithin_partOfAWholePosition(
+        uint256 debt,
+        uint256 maxRepay,
+        uint256 limit,
+        uint256 minDebt,
+        bool insolvent
+    ) public pure {
         debt = bound(anyAmount(debt), 1, MAX_AMOUNT);
-        repay = bound(repay, 1, debt);
-        limit = bound(limit, 0, repay - 1);
-        smallestDebt = anyAmount(smallestDebt);
-        uint256 repaid = LiquidationMath.repayWithinDown(repay, 0, debt, limit, smallestDebt);
-        if (debt <= smallestDebt) {
+        maxRepay = bound(maxRepay, 1, debt);
+        limit = bound(limit, 0, maxRepay - 1);
+        minDebt = anyAmount(minDebt);
+        LiquidationMath.Zone zone = insolvent ? LiquidationMath.Zone.Insolvent : LiquidationMath.Zone.Breakeven;
+        uint256 repaid = LiquidationMath.repayWithinDown(zone, maxRepay, debt, limit, minDebt);
+        if (debt <= minDebt) {
             assertEq(repaid, 0);
         } else {
             assertLe(repaid, limit);
-            assertLe(repaid * debt, repay * (debt - smallestDebt), "leaves the smallest debt");
-            assertTrue(repaid == limit || (repaid + 1) * debt > repay * (debt - smallestDebt), "no less than it may");
+            assertLe(repaid * debt, maxRepay * (debt - minDebt), "leaves the min debt");
+            assertTrue(repaid == limit || (repaid + 1) * debt > maxRepay * (debt - minDebt), "no less than it may");
         }
     }
 
-    function testFuzz_seized_isTheFloor(uint256 repaid, uint256 bonus, uint256 price) public pure {
+    function testFuzz_seized_isTheFloor(uint256 repaid, uint256 incentiveFactor, uint256 price) public pure {
         repaid = anyAmount(repaid);
-        bonus = bound(bonus, WAD, 1.15e18);
+        incentiveFactor = bound(incentiveFactor, WAD, 1.15e18);
         price = anyNumber(price);
         if (price == 0) price = 1;
-        uint256 seized = LiquidationMath.seizedDown(repaid, bonus, price);
+        uint256 seized = LiquidationMath.seizedDown(repaid, incentiveFactor, price);
         // H4: seized × price ≤ repaid × β, and one unit more would be above.
-        uint256 claim = repaid * bonus * 1e18;
+        uint256 claim = repaid * incentiveFactor * 1e18;
         (uint256 high, uint256 low) = Math.mul512(seized, price);
         assertTrue(high == 0 && low <= claim);
         (high, low) = Math.mul512(seized + 1, price);
         assertTrue(high != 0 || low > claim);
     }
 
-    /// @dev What `LiquidationMath.ceilingOf` answers, with names.
-    struct Ceiling {
-        uint256 repay;
-        uint256 bonus;
+    /// @dev The values that `LiquidationMath.maxRepayOf` returns, by name.
+    struct MaxRepay {
+        LiquidationMath.Zone zone;
+        uint256 amount;
+        uint256 incentiveFactor;
     }
 
-    function ceilingOf(LiquidationMath.Terms memory terms, uint256 debt, uint256 value, uint256 smallestDebt)
-        internal
-        pure
-        returns (Ceiling memory ceiling)
-    {
-        (ceiling.repay, ceiling.bonus) = LiquidationMath.ceilingOf(terms, debt, value, smallestDebt);
+    function maxRepayOf(
+        LiquidationMath.LiquidationIncentive memory incentive,
+        uint256 debt,
+        uint256 value,
+        uint256 minDebt
+    ) internal pure returns (MaxRepay memory maxRepay) {
+        (maxRepay.zone, maxRepay.amount, maxRepay.incentiveFactor) =
+            LiquidationMath.maxRepayOf(incentive, debt, value, minDebt);
     }
 
-    /* WHAT IS DRAWN */
+    function assertZone(MaxRepay memory maxRepay, LiquidationMath.Zone zone) internal pure {
+        assertEq(uint256(maxRepay.zone), uint256(zone), "zone");
+        if (zone != LiquidationMath.Zone.Ramp) assertEq(maxRepay.incentiveFactor, 0, "only on the ramp");
+    }
+
+    /* FUZZED INPUTS */
 
     function anyLtv(uint256 seed) internal pure returns (uint256) {
         return bound(seed, MIN_LTV_BPS, MAX_LTV_BPS);
@@ -298,27 +329,27 @@ contract LiquidationMathTest is Test {
         return seed >> uint8(seed);
     }
 
-    function loanOnTheRamp(LiquidationMath.Terms memory terms, uint256 debt, uint256 value)
+    function loanOnTheRamp(LiquidationMath.LiquidationIncentive memory incentive, uint256 debt, uint256 value)
         internal
         pure
         returns (uint256, uint256)
     {
         debt = bound(anyAmount(debt), 1, MAX_AMOUNT * WAD / 1.2e18);
-        uint256 lowest = terms.maxBonus * debt / WAD + 1;
-        uint256 highest = Math.min(MAX_AMOUNT, (debt * BPS - 1) / terms.ltvBps);
+        uint256 lowest = incentive.maxIncentiveFactor * debt / WAD + 1;
+        uint256 highest = Math.min(MAX_AMOUNT, (debt * BPS - 1) / incentive.ltvBps);
         vm.assume(lowest <= highest);
         return (debt, bound(value, lowest, highest));
     }
 
     /// @dev Whether (V - β·R)·L ÷ (D - R) > 1 + (1 - L) ÷ 2, without a division.
     function passesTarget(
-        LiquidationMath.Terms memory terms,
+        LiquidationMath.LiquidationIncentive memory incentive,
         uint256 debt,
         uint256 value,
         uint256 repaid,
-        uint256 bonus
+        uint256 incentiveFactor
     ) internal pure returns (bool) {
-        uint256 valueLeft = value * WAD - repaid * bonus;
-        return valueLeft * 2 * terms.ltvBps > (debt - repaid) * (3 * BPS - terms.ltvBps) * WAD;
+        uint256 valueLeft = value * WAD - repaid * incentiveFactor;
+        return valueLeft * 2 * incentive.ltvBps > (debt - repaid) * (3 * BPS - incentive.ltvBps) * WAD;
     }
 }

@@ -6,7 +6,7 @@ import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {MarketPacking} from "plimsoll/libraries/MarketPacking.sol";
 import {Market, StoredMarket, StoredPosition} from "plimsoll/types/Market.sol";
 
-/// @title Markets and positions in storage: every bit where it is said to be, and nothing that does not fit
+/// @title Tests of markets and positions in storage: the layout of every bit, and range checks.
 contract MarketPackingTest is Test {
     using MarketPacking for StoredMarket;
     using MarketPacking for StoredPosition;

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Test} from "forge-std/Test.sol";
 import {SharesMath} from "plimsoll/libraries/SharesMath.sol";
 
-/// @title Shares of supply: each quotient, and its direction, over all totals there can be
+/// @title Tests of supply shares: each quotient and its rounding direction, over all possible totals.
 contract SharesMathTest is Test {
     uint256 internal constant MAX_AMOUNT = type(uint128).max;
     uint256 internal constant MAX_SHARES = MAX_AMOUNT - 1e6;

@@ -5,14 +5,14 @@ import {Test} from "forge-std/Test.sol";
 import {IERC1271} from "plimsoll/interfaces/IERC1271.sol";
 import {Signatures} from "plimsoll/libraries/Signatures.sol";
 
-/// @notice An account with code that answers whatever it is told to, or tries to write.
-contract Signatory {
+/// @notice An account with code that responds as configured, or tries to write to storage.
+contract ScriptedSigner {
     bytes internal _answer;
     bool internal _refuses;
     bool internal _writes;
     uint256 internal _written;
 
-    function tell(bytes calldata answer, bool refuses, bool writes) external {
+    function respondWith(bytes calldata answer, bool refuses, bool writes) external {
         (_answer, _refuses, _writes) = (answer, refuses, writes);
     }
 
@@ -26,11 +26,11 @@ contract Signatory {
     }
 }
 
-/// @title Signatures: by a key, in both forms, and by code, in the one answer that means yes (I4)
+/// @title Tests of signatures: by a key, in both forms, and by code, with the one value that confirms them (I4).
 contract SignaturesTest is Test {
     bytes32 internal constant YES = bytes32(bytes4(0x1626ba7e));
 
-    Signatory internal signatory = new Signatory();
+    ScriptedSigner internal scriptedSigner = new ScriptedSigner();
 
     function isValid(address signer, bytes32 hash, bytes calldata signature) external view returns (bool) {
         return Signatures.isValid(signer, hash, signature);
@@ -50,15 +50,15 @@ contract SignaturesTest is Test {
         assertFalse(this.isValid(signer, hash, abi.encodePacked(r, s, v, v)));
     }
 
-    /// @dev What recovers to nobody is nobody's.
-    function testFuzz_nobody(bytes32 hash, bytes calldata garbage) public view {
+    /// @dev A signature that recovers to the zero address is not valid for it.
+    function testFuzz_theZeroAddressSignsNothing(bytes32 hash, bytes calldata garbage) public view {
         assertFalse(this.isValid(address(0), hash, garbage));
         assertFalse(this.isValid(address(0), hash, ""));
     }
 
     /// @dev By code: the magic word exactly, alone or with more behind it.
     function testFuzz_code(bytes32 hash, bytes calldata signature, bytes calldata any) public {
-        vm.expectCall(address(signatory), abi.encodeCall(IERC1271.isValidSignature, (hash, signature)));
+        vm.expectCall(address(scriptedSigner), abi.encodeCall(IERC1271.isValidSignature, (hash, signature)));
         assertEq(answers(hash, signature, abi.encode(YES), false), true);
         assertEq(answers(hash, signature, abi.encode(YES, any), false), true);
         assertEq(answers(hash, signature, abi.encode(YES), true), false);
@@ -73,18 +73,18 @@ contract SignaturesTest is Test {
     }
 
     function answers(bytes32 hash, bytes memory signature, bytes memory answer, bool refuses) internal returns (bool) {
-        signatory.tell(answer, refuses, false);
-        return this.isValid(address(signatory), hash, signature);
+        scriptedSigner.respondWith(answer, refuses, false);
+        return this.isValid(address(scriptedSigner), hash, signature);
     }
 
     /// @dev It is asked statically: what an account does while it is asked changes nothing.
     function test_codeMayNotWrite() public {
-        signatory.tell(abi.encode(YES), false, true);
+        scriptedSigner.respondWith(abi.encode(YES), false, true);
         (bool done,) = address(this).call{gas: 1_000_000}(abi.encodeCall(this.assertNotValid, ()));
         assertTrue(done, "took the answer of an account that wrote");
     }
 
     function assertNotValid() external view {
-        assertFalse(this.isValid(address(signatory), 0, ""));
+        assertFalse(this.isValid(address(scriptedSigner), 0, ""));
     }
 }

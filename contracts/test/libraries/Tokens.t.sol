@@ -5,27 +5,27 @@ import {Test} from "forge-std/Test.sol";
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {Tokens} from "plimsoll/libraries/Tokens.sol";
 
-/// @notice A token that remembers what it was called with and answers whatever it is told to.
-contract Mouthpiece {
-    bytes public heard;
+/// @notice A token that records its calldata and responds as configured.
+contract ScriptedToken {
+    bytes public received;
     bytes internal _answer;
     bool internal _refuses;
 
-    function tell(bytes calldata answer, bool refuses) external {
+    function respondWith(bytes calldata answer, bool refuses) external {
         (_answer, _refuses) = (answer, refuses);
-        delete heard;
+        delete received;
     }
 
     function balanceOf(address) external view {
-        speak();
+        respond();
     }
 
     fallback() external {
-        heard = msg.data;
-        speak();
+        received = msg.data;
+        respond();
     }
 
-    function speak() internal view {
+    function respond() internal view {
         (bytes memory answer, bool refuses) = (_answer, _refuses);
         assembly ("memory-safe") {
             if refuses { revert(add(answer, 0x20), mload(answer)) }
@@ -34,30 +34,30 @@ contract Mouthpiece {
     }
 }
 
-/// @title Transfers in assembly against their plain statement, with whatever answer, dirty words, and memory kept clean
+/// @title Tests of the transfers in assembly, with any return data, dirty words, and reserved memory kept.
 contract TokensTest is Test {
     using Tokens for address;
 
-    Mouthpiece internal token = new Mouthpiece();
+    ScriptedToken internal token = new ScriptedToken();
 
     /// @dev From outside, so that a refusal can be caught; the addresses come with stray upper bits.
-    function send(address token_, uint256 to, uint256 amount) external {
+    function push(address token_, uint256 to, uint256 amount) external {
         address dirty;
         assembly ("memory-safe") {
             dirty := to
         }
         (uint256 free, uint256 zero) = memoryHead();
-        token_.send(dirty, amount);
+        token_.push(dirty, amount);
         assertMemoryKept(free, zero);
     }
 
-    function take(address token_, uint256 from, uint256 amount) external {
+    function pull(address token_, uint256 from, uint256 amount) external {
         address dirty;
         assembly ("memory-safe") {
             dirty := from
         }
         (uint256 free, uint256 zero) = memoryHead();
-        token_.take(dirty, amount);
+        token_.pull(dirty, amount);
         assertMemoryKept(free, zero);
     }
 
@@ -82,39 +82,39 @@ contract TokensTest is Test {
         return answer.length >= 32 && bytes32(answer) == bytes32(uint256(1));
     }
 
-    function testFuzz_send(uint256 to, uint256 amount, bytes memory answer, uint8 kind) public {
+    function testFuzz_push(uint256 to, uint256 amount, bytes memory answer, uint8 kind) public {
         amount = bound(amount, 1, type(uint256).max);
         bool refuses;
         (answer, refuses) = likelyAnswer(answer, kind);
-        token.tell(answer, refuses);
+        token.respondWith(answer, refuses);
         address clean = address(uint160(to));
         if (!isYes(answer, refuses)) {
             expectFailed(address(token), address(this), clean, amount);
-            this.send(address(token), to, amount);
+            this.push(address(token), to, amount);
         } else {
-            this.send(address(token), to, amount);
-            assertEq(token.heard(), abi.encodeWithSignature("transfer(address,uint256)", clean, amount));
+            this.push(address(token), to, amount);
+            assertEq(token.received(), abi.encodeWithSignature("transfer(address,uint256)", clean, amount));
         }
     }
 
-    function testFuzz_take(uint256 from, uint256 amount, bytes memory answer, uint8 kind) public {
+    function testFuzz_pull(uint256 from, uint256 amount, bytes memory answer, uint8 kind) public {
         amount = bound(amount, 1, type(uint256).max);
         bool refuses;
         (answer, refuses) = likelyAnswer(answer, kind);
-        token.tell(answer, refuses);
+        token.respondWith(answer, refuses);
         address clean = address(uint160(from));
         if (!isYes(answer, refuses)) {
             expectFailed(address(token), clean, address(this), amount);
-            this.take(address(token), from, amount);
+            this.pull(address(token), from, amount);
         } else {
-            this.take(address(token), from, amount);
+            this.pull(address(token), from, amount);
             bytes memory call =
                 abi.encodeWithSignature("transferFrom(address,address,uint256)", clean, address(this), amount);
-            assertEq(token.heard(), call);
+            assertEq(token.received(), call);
         }
     }
 
-    /// @dev What tokens answer, right and wrong, besides what fuzzing comes upon.
+    /// @dev Valid and invalid return data, in addition to fuzzed ones.
     function likelyAnswer(bytes memory any, uint8 kind) internal pure returns (bytes memory answer, bool refuses) {
         kind %= 12;
         if (kind == 0) return ("", false);
@@ -134,27 +134,27 @@ contract TokensTest is Test {
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.TransferFailed.selector, token_, from, to, amount));
     }
 
-    /// @dev Some tokens refuse a transfer of 0: none is asked for.
-    function testFuzz_nothingIsNotAskedFor(address who) public {
-        token.tell("", true);
-        this.send(address(token), uint160(who), 0);
-        this.take(address(token), uint160(who), 0);
-        assertEq(token.heard(), "");
+    /// @dev Some tokens refuse a transfer of 0, so none is requested.
+    function testFuzz_noTransferOfZeroIsRequested(address who) public {
+        token.respondWith("", true);
+        this.push(address(token), uint160(who), 0);
+        this.pull(address(token), uint160(who), 0);
+        assertEq(token.received(), "");
     }
 
     /// @dev A call to an account without code succeeds and moves nothing.
     function test_anAccountWithoutCodeIsNoToken() public {
         address nobody = makeAddr("nobody");
         expectFailed(nobody, address(this), address(1), 1);
-        this.send(nobody, 1, 1);
+        this.push(nobody, 1, 1);
         expectFailed(nobody, address(1), address(this), 1);
-        this.take(nobody, 1, 1);
+        this.pull(nobody, 1, 1);
     }
 
     /* BALANCES */
 
     function testFuzz_balance(bytes memory answer, bool refuses, address account) public {
-        token.tell(answer, refuses);
+        token.respondWith(answer, refuses);
         uint256 held = refuses || answer.length < 32 ? 0 : uint256(bytes32(answer));
         (uint256 free, uint256 zero) = memoryHead();
         uint256 got = address(token).balanceOrZero(account);
@@ -162,8 +162,8 @@ contract TokensTest is Test {
         assertEq(got, held);
     }
 
-    /// @dev Asked for whom it should be, whatever the upper bits.
-    function testFuzz_balanceOfWhom(uint256 account) public {
+    /// @dev The balance of the right account is read, whatever the upper bits.
+    function testFuzz_balanceIgnoresUpperBitsOfTheAccount(uint256 account) public {
         address dirty;
         assembly ("memory-safe") {
             dirty := account
@@ -180,10 +180,10 @@ contract TokensTest is Test {
         bytes memory code = hex"6001600052620f42406000f3";
         address gigantic = makeAddr("gigantic");
         vm.etch(gigantic, code);
-        (bool done,) = address(this).call{gas: 3_000_000}(abi.encodeCall(this.send, (gigantic, 1, 1)));
-        assertTrue(done, "send");
-        (done,) = address(this).call{gas: 3_000_000}(abi.encodeCall(this.take, (gigantic, 1, 1)));
-        assertTrue(done, "take");
+        (bool done,) = address(this).call{gas: 3_000_000}(abi.encodeCall(this.push, (gigantic, 1, 1)));
+        assertTrue(done, "push");
+        (done,) = address(this).call{gas: 3_000_000}(abi.encodeCall(this.pull, (gigantic, 1, 1)));
+        assertTrue(done, "pull");
         (done,) = address(this).call{gas: 3_000_000}(abi.encodeCall(this.balance, (gigantic)));
         assertTrue(done, "balance");
         (done,) = address(this).call{gas: 3_000_000}(abi.encodeCall(this.copyAnswer, (gigantic)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-/// @title Natural numbers of 1,152 bits, for stating in tests what a price must be without the arithmetic under test
+/// @title Natural numbers of 1,152 bits, to compute expected prices without the arithmetic under test.
 /// @notice Schoolbook: nine limbs of 128 bits, multiplied by a factor of 128 bits at a time.
 library BigNat {
     uint256 private constant LIMBS = 9;

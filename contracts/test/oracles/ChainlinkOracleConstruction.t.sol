@@ -7,9 +7,9 @@ import {ISettableFeed} from "plimsoll/interfaces/ISettableFeed.sol";
 import {OracleFixture} from "./OracleFixture.sol";
 
 /// @notice Has code and nothing to say.
-contract Mute {}
+contract ContractWithoutFunctions {}
 
-/// @title What cannot work is refused at construction, by name and with the value (attack 7)
+/// @title Tests of errors at construction, with their values (attack 7).
 contract ChainlinkOracleConstructionTest is OracleFixture {
     address private constant NOBODY = address(0xdead);
 
@@ -32,7 +32,7 @@ contract ChainlinkOracleConstructionTest is OracleFixture {
 
     function test_tokensMustHaveDecimals() public {
         IChainlinkOracle.Setup memory given = wethUsdcSetup();
-        given.loanToken = address(new Mute());
+        given.loanToken = address(new ContractWithoutFunctions());
         expectRefused(given, abi.encodeWithSelector(IChainlinkOracle.DecimalsUnreadable.selector, given.loanToken));
     }
 
@@ -88,7 +88,7 @@ contract ChainlinkOracleConstructionTest is OracleFixture {
 
     function test_feedsMustHaveDecimals() public {
         IChainlinkOracle.Setup memory given = wethUsdcSetup();
-        given.baseFeeds[0].aggregator = address(new Mute());
+        given.baseFeeds[0].aggregator = address(new ContractWithoutFunctions());
         expectRefused(
             given, abi.encodeWithSelector(IChainlinkOracle.DecimalsUnreadable.selector, given.baseFeeds[0].aggregator)
         );
@@ -241,7 +241,7 @@ contract ChainlinkOracleConstructionTest is OracleFixture {
         IChainlinkOracle.Setup memory given = wethUsdcSetup();
         given.sequencer = IChainlinkOracle.Sequencer(NOBODY, HOUR);
         expectRefused(given, _notAContract("sequencer uptime feed", NOBODY));
-        address mute = address(new Mute());
+        address mute = address(new ContractWithoutFunctions());
         given.sequencer.uptimeFeed = mute;
         expectRefused(given, abi.encodeWithSelector(IChainlinkOracle.FeedFailed.selector, mute));
     }

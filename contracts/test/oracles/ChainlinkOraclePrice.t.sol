@@ -7,7 +7,7 @@ import {ISettableFeed} from "plimsoll/interfaces/ISettableFeed.sol";
 import {BigNat} from "./BigNat.sol";
 import {OracleFixture} from "./OracleFixture.sol";
 
-/// @title The number itself: wirings that are in use, exactness over everything that can be wired, direction
+/// @title Tests of the price: configurations in use, exactness over all configurations, direction.
 contract ChainlinkOraclePriceTest is OracleFixture {
     using BigNat for uint256[];
 
@@ -144,7 +144,7 @@ contract ChainlinkOraclePriceTest is OracleFixture {
 
     /* WHAT IT SAYS OF ITSELF */
 
-    function test_setupIsWhatWasGiven() public {
+    function test_setupReturnsTheConstructorArguments() public {
         IChainlinkOracle.Setup memory given = wethUsdcSetup();
         given.baseFeeds[0].borrowMaxAge = 4000;
         given.baseFeeds[0].liquidationMaxAge = NO_AGE_LIMIT;

@@ -22,7 +22,7 @@ contract EndlessFeed {
     }
 }
 
-/// @title When a price is refused after construction (attacks 4 and 7): a broken feed never makes a loan healthy
+/// @title Tests of errors when reading a price: a broken feed never makes a loan healthy (attacks 4 and 7).
 contract ChainlinkOracleRefusalTest is OracleFixture {
     IOracle private oracle;
 
@@ -173,7 +173,7 @@ contract ChainlinkOracleRefusalTest is OracleFixture {
 
     function test_endlessAnswerIsNotCopied() public {
         vm.etch(address(ethUsd), address(new EndlessFeed()).code);
-        // The feed itself burns 2.2 million gas on its memory, and so would whoever copied it.
+        // The feed itself burns 2.2 million gas on its memory, and so would a caller that copied the data.
         assertEq(oracle.liquidationPrice{gas: 3_000_000}(), 2500e16);
     }
 

@@ -6,7 +6,7 @@ import {IOracle} from "plimsoll/interfaces/IOracle.sol";
 import {ISettableFeed} from "plimsoll/interfaces/ISettableFeed.sol";
 import {OracleFixture} from "./OracleFixture.sol";
 
-/// @title A layer 2's sequencer: it stops borrowing, and never liquidation
+/// @title Tests of a layer 2's sequencer: its downtime stops borrowing, but never liquidation.
 contract ChainlinkOracleSequencerTest is OracleFixture {
     int192 private constant UP = 0;
     int192 private constant DOWN = 1;
@@ -47,7 +47,7 @@ contract ChainlinkOracleSequencerTest is OracleFixture {
     }
 
     /// @notice Arbitrum's feed before its first round: up, since never.
-    function test_feedThatWasNeverToldAnythingCountsAsInGrace() public {
+    function test_feedWithoutAFirstRoundCountsAsInGrace() public {
         uptime.setRound(UP, 0, uint64(block.timestamp));
         _expectOnlyBorrowingRefused(abi.encodeWithSelector(IChainlinkOracle.SequencerInGrace.selector, 0, HOUR));
     }

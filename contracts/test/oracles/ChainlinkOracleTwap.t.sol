@@ -8,7 +8,7 @@ import {IUniswapV3Observer} from "plimsoll/interfaces/IUniswapV3Observer.sol";
 import {IUniswapV3Pool} from "../support/UniswapV3.sol";
 import {UniswapV3Fixture} from "./UniswapV3Fixture.sol";
 
-/// @title The pool's second opinion, over real Uniswap V3 pools and both orders of the tokens
+/// @title Tests of the pool's average price, with real Uniswap V3 pools and both orders of the tokens.
 /// @notice Prices here are squares, so that a pool can be put exactly on them: WETH at root² USDC.
 contract ChainlinkOracleTwapTest is UniswapV3Fixture {
     uint32 private constant WINDOW = 600;
@@ -90,7 +90,7 @@ contract ChainlinkOracleTwapTest is UniswapV3Fixture {
         _assertWithinATick(onTick, 2500 * 10 ** (36 + uint256(loan) - collateral));
     }
 
-    /// @notice What is done to a pool inside one block is not in its average.
+    /// @notice Changes of a pool's price within one block do not affect its average.
     function test_attack06_flashLoanedSwapMovesNothing() public {
         (IChainlinkOracle.Setup memory given, IUniswapV3Pool pool) = _wethUsdcWithPool(true, 50);
         IOracle oracle = newOracle(given, 2500);
@@ -175,7 +175,7 @@ contract ChainlinkOracleTwapTest is UniswapV3Fixture {
 
     /* POOLS THAT CANNOT TELL */
 
-    /// @notice Blocks came faster than the oracle was told, and the pool's memory no longer reaches back.
+    /// @notice Blocks were faster than configured, and the pool's observations no longer reach back over the window.
     function test_historyThatWasOverwrittenStopsBorrowingOnly() public {
         (IChainlinkOracle.Setup memory given, IUniswapV3Pool pool) = _wethUsdcWithPool(true, 50);
         IOracle oracle = newOracle(given, 2500);
@@ -253,7 +253,7 @@ contract ChainlinkOracleTwapTest is UniswapV3Fixture {
         expectRefused(given, abi.encodeWithSelector(mismatch, pool, collateral, loan));
     }
 
-    function test_whatIsNoPoolIsRefused() public {
+    function test_anAddressThatIsNoPoolIsRefused() public {
         (IChainlinkOracle.Setup memory given,) = _wethUsdcWithPool(true, 50);
         given.twap.pool = address(ethUsd);
         expectRefused(
@@ -300,7 +300,7 @@ contract ChainlinkOracleTwapTest is UniswapV3Fixture {
         expectRefused(given, abi.encodeWithSelector(selector, 100, 0, 0));
     }
 
-    function test_setupTellsThePool() public {
+    function test_setupReturnsThePool() public {
         (IChainlinkOracle.Setup memory given,) = _wethUsdcWithPool(false, 50);
         IOracle oracle = newOracle(given, 2500);
         assertEq(abi.encode(IChainlinkOracle(address(oracle)).setup()), abi.encode(given));

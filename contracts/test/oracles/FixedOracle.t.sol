@@ -6,7 +6,7 @@ import {IFixedOracle} from "plimsoll/interfaces/IFixedOracle.sol";
 import {IOracle} from "plimsoll/interfaces/IOracle.sol";
 import {OracleFixture} from "./OracleFixture.sol";
 
-/// @title A fixed price: exact or not at all
+/// @title Tests of the fixed price: exact or refused.
 contract FixedOracleTest is OracleFixture {
     function test_oneToOneAcrossDecimals() public {
         assertBothPrices(_newFixed(usdc, weth, 1e18), 1e48);
@@ -51,7 +51,7 @@ contract FixedOracleTest is OracleFixture {
         assertBothPrices(oracle, 1e48);
     }
 
-    function test_saysWhatItIsMadeOf() public {
+    function test_gettersReturnTheConstructorArguments() public {
         IFixedOracle oracle = IFixedOracle(address(_newFixed(usdc, weth, 2e18)));
         assertEq(oracle.collateralToken(), usdc);
         assertEq(oracle.loanToken(), weth);

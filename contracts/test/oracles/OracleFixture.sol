@@ -28,7 +28,7 @@ contract PlainToken {
     }
 }
 
-/// @title What the oracle tests share: tokens, feeds, and oracles whose constructors' errors can be expected
+/// @title Fixture of the oracle tests: tokens, feeds, and oracles whose constructors' errors can be expected.
 abstract contract OracleFixture is Test, Creator {
     uint32 internal constant HOUR = 3600;
     uint32 internal constant DAY = 86400;

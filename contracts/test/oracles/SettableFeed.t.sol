@@ -5,7 +5,7 @@ import {IAggregatorV3} from "plimsoll/interfaces/IAggregatorV3.sol";
 import {ISettableFeed} from "plimsoll/interfaces/ISettableFeed.sol";
 import {OracleFixture} from "./OracleFixture.sol";
 
-/// @title The feed of local chains reads and reports like a real one, and says what it is
+/// @title Tests of the settable feed: it behaves like a Chainlink feed, and its description names it.
 contract SettableFeedTest is OracleFixture {
     function test_saysThatItIsSettable() public view {
         IAggregatorV3 feed = IAggregatorV3(address(ethUsd));

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {UniswapV3} from "../support/UniswapV3.sol";
 import {OracleFixture} from "./OracleFixture.sol";
 
-/// @title Oracle tests with real Uniswap V3 pools
+/// @title Fixture of oracle tests with real Uniswap V3 pools.
 abstract contract UniswapV3Fixture is OracleFixture, UniswapV3 {
     function setUp() public virtual override {
         super.setUp();

@@ -7,7 +7,7 @@ import {MarketId, MarketParams} from "plimsoll/types/MarketParams.sol";
 import {TestOracle} from "../support/TestOracle.sol";
 import {LensTest} from "./LensTest.sol";
 
-/// @notice What hostile oracles do when they are asked for a price.
+/// @notice An oracle with a configurable hostile behaviour.
 enum Malice {
     BurnsGas,
     Aborts,
@@ -101,7 +101,7 @@ contract LensHostileOraclesTest is LensTest {
         }
     }
 
-    function test_whatAnOracleRevertedWithIsPassedOn() public {
+    function test_anOraclesRevertDataIsPassedOn() public {
         oracle.setBroken(true);
         ILens.PriceReading memory reading = marketLine(id).borrowPrice;
         assertTrue(reading.status == ILens.PriceStatus.Reverted);
@@ -122,7 +122,7 @@ contract LensHostileOraclesTest is LensTest {
     }
 
     /// @dev An honest oracle must not be reported as broken because the question came with too little gas.
-    function test_tooLittleGasToAskIsSaidToBeThat() public view {
+    function test_tooLittleGasForAnOracleIsReportedAsSuch() public view {
         MarketId[] memory ids = new MarketId[](1);
         ids[0] = id;
         ILens.MarketLine memory line = lens.markets{gas: 400_000}(ids)[0];
@@ -133,8 +133,8 @@ contract LensHostileOraclesTest is LensTest {
         assertTrue(lens.markets{gas: 700_000}(ids)[0].liquidationPrice.status == ILens.PriceStatus.Ok);
     }
 
-    /// @dev The gas limit that this file goes by is the one that the lens has.
-    function test_anOracleGetsWhatIsSaid() public view {
+    /// @dev The gas limit in this file is that of the lens.
+    function test_anOracleGetsTheStatedGas() public view {
         assertEq(2 * lens.oracleGas() + 100_000, GAS_A_MARKET);
     }
 

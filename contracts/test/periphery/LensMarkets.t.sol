@@ -8,7 +8,7 @@ import {toRisk} from "plimsoll/types/Risk.sol";
 import {Creator} from "../support/Creator.sol";
 import {LensTest} from "./LensTest.sol";
 
-/// @notice What the lens says of markets is what the core holds, and what it will hold when somebody calls it.
+/// @notice The lens's markets equal the core's state, and the state that the core will store at its next call.
 contract LensMarketsTest is LensTest, Creator {
     address private immutable VAULT = makeAddr("vault");
 
@@ -28,7 +28,7 @@ contract LensMarketsTest is LensTest, Creator {
         assertSame(line.accrued, plimsoll.market(id));
     }
 
-    function test_ratesAreWhatIsPaidAndEarnedInTheNextSeconds() public {
+    function test_ratesMatchTheInterestOfTheNextSeconds() public {
         skip(1 days);
         plimsoll.accrue(params);
         ILens.MarketLine memory line = marketLine(id);
@@ -47,7 +47,7 @@ contract LensMarketsTest is LensTest, Creator {
     }
 
     function test_anEmptyMarketCostsTheLowestRateAndEarnsNothing() public {
-        params.risk = toRisk(BORROW_LTV_BPS, LIQUIDATION_LTV_BPS, SMALLEST_DEBT + 1);
+        params.risk = toRisk(BORROW_LTV_BPS, LIQUIDATION_LTV_BPS, MIN_DEBT + 1);
         ILens.MarketLine memory line = marketLine(plimsoll.createMarket(params));
         assertEq(line.utilisation, 0);
         // A quarter of the rate at target: the curve's steepness is 4.
@@ -64,7 +64,7 @@ contract LensMarketsTest is LensTest, Creator {
         assertEq(line.borrowPrice.price, PRICE - 7);
     }
 
-    function test_coverIsWhatTheBackstopHasAndAllows() public {
+    function test_availableCoverIsBoundedByCoverAndLimit() public {
         assertEq(marketLine(id).backstop, address(0));
         assertEq(marketLine(id).availableCover, 0);
 

@@ -8,7 +8,7 @@ import {Position} from "plimsoll/types/Market.sol";
 import {MarketId} from "plimsoll/types/MarketParams.sol";
 import {LensTest} from "./LensTest.sol";
 
-/// @notice What the lens says of positions is what the core does to them: every claim is put to the real contract.
+/// @notice The lens's results for positions are those of the core: each is compared with the real contract.
 contract LensPositionsTest is LensTest {
     /// @dev The core keeps its totals of shares below this.
     uint128 private constant MOST_SHARES = type(uint128).max - 1e6;
@@ -29,7 +29,7 @@ contract LensPositionsTest is LensTest {
         assertEq(line.collateralValue, 1_000_000e6);
         assertEq(positionLine(LENDER).supplyShares, plimsoll.position(id, LENDER).supplyShares);
 
-        // What is owed and what is owned, by paying and taking it.
+        // Debt and supply are measured by repaying and withdrawing them.
         uint256 supplied = positionLine(LENDER).supplyAssets;
         give(loanToken, STRANGER, type(uint128).max);
         vm.prank(STRANGER);
@@ -43,7 +43,7 @@ contract LensPositionsTest is LensTest {
 
     /// @dev Health is below 1 exactly where the core liquidates, and the waterline is the highest such price.
     function test_theCoreLiquidatesFromTheWaterlineOn(uint256 collateral, uint256 debt, uint256 elapsed) public {
-        debt = bound(debt, SMALLEST_DEBT, 1_000_000e6);
+        debt = bound(debt, MIN_DEBT, 1_000_000e6);
         uint256 needed = debt * ORACLE_SCALE * BPS / PRICE / BORROW_LTV_BPS + 1e12;
         collateral = bound(collateral, needed, needed * 1_000);
         openLoan(BORROWER, collateral, debt);
@@ -63,9 +63,9 @@ contract LensPositionsTest is LensTest {
         this.liquidateFully(BORROWER);
     }
 
-    /// @dev From far under water to just under the line, and just above it.
+    /// @dev From deeply insolvent to just liquidatable and just healthy.
     function test_theCoreDoesWhatTheLensSaid(uint256 debt, uint256 health, uint256 elapsed) public {
-        debt = bound(debt, SMALLEST_DEBT, 1_000_000e6);
+        debt = bound(debt, MIN_DEBT, 1_000_000e6);
         openLoan(BORROWER, debt * ORACLE_SCALE * BPS / PRICE / BORROW_LTV_BPS + 1e12, debt);
         skip(bound(elapsed, 0, 30 days));
         oracle.set(priceAtHealth(BORROWER, bound(health, 0.05e18, 1.01e18)));
@@ -73,7 +73,7 @@ contract LensPositionsTest is LensTest {
         assertEq(line.debt, debtOf(BORROWER));
         assertEq(line.liquidatable, positionLine(BORROWER).health < WAD);
         if (!line.liquidatable) {
-            assertEq(line.ceiling + line.bonus + line.seized + line.badDebt, 0);
+            assertEq(line.maxRepay + line.incentiveFactor + line.seized + line.badDebt, 0);
             vm.expectRevert(IPlimsoll.NothingToLiquidate.selector);
             this.liquidateFully(BORROWER);
             return;
@@ -87,15 +87,15 @@ contract LensPositionsTest is LensTest {
         oracle.set(1);
         ILens.LiquidationLine memory line = liquidationLine(BORROWER);
         assertTrue(line.liquidatable);
-        assertEq(line.ceiling, 0);
-        assertEq(line.bonus, 0);
+        assertEq(line.maxRepay, 0);
+        assertEq(line.incentiveFactor, 0);
         assertEq(line.seized, 1e18);
         assertEq(line.badDebt, 1_500e6);
         _assertDone(line);
         assertEq(positionLine(BORROWER).waterlinePrice, 0);
     }
 
-    function test_bonusAndHealthInPlainNumbers() public {
+    function test_incentiveAndHealthInPlainNumbers() public {
         // 1,600 owed against 2,000: health 1.075. At 1,800 it is 0.9675, on the ramp.
         openLoan(BORROWER, 1e18, 1_600e6);
         assertEq(positionLine(BORROWER).health, 1.075e18);
@@ -103,14 +103,14 @@ contract LensPositionsTest is LensTest {
         assertApproxEqRel(positionLine(BORROWER).waterlinePrice, 1_860.465e6 * 1e18, 1e-6 * 1e18);
         oracle.set(1_800e6 * 1e18);
         ILens.LiquidationLine memory line = liquidationLine(BORROWER);
-        assertGt(line.bonus, 1.01e18);
-        assertLt(line.bonus, 1.05e18);
-        assertApproxEqRel(line.seized * 1_800e6 / 1e18, line.ceiling * line.bonus / WAD, 1e12);
-        // At the kink all the collateral goes for all the debt: 1,640 for 1,600.
+        assertGt(line.incentiveFactor, 1.01e18);
+        assertLt(line.incentiveFactor, 1.05e18);
+        assertApproxEqRel(line.seized * 1_800e6 / 1e18, line.maxRepay * line.incentiveFactor / WAD, 1e12);
+        // In the breakeven zone all the collateral goes for all the debt: 1,640 for 1,600.
         oracle.set(1_640e6 * 1e18);
         line = liquidationLine(BORROWER);
-        assertEq(line.bonus, 1.025e18);
-        assertEq(line.ceiling, 1_600e6);
+        assertEq(line.incentiveFactor, 1.025e18);
+        assertEq(line.maxRepay, 1_600e6);
         assertEq(line.badDebt, 0);
     }
 
@@ -195,7 +195,7 @@ contract LensPositionsTest is LensTest {
             positionLine(BORROWER);
             liquidationLine(BORROWER);
         }
-        // Nothing is large enough for such a debt, and the core says so, too.
+        // No price is high enough for such a debt, and the core agrees.
         assertEq(positionLine(BORROWER).waterlinePrice, type(uint256).max);
     }
 
@@ -208,7 +208,7 @@ contract LensPositionsTest is LensTest {
     function _assertDone(ILens.LiquidationLine memory line) private {
         vm.recordLogs();
         (uint256 repaid, uint256 seized) = this.liquidateFully(line.account);
-        assertEq(repaid, line.ceiling);
+        assertEq(repaid, line.maxRepay);
         assertEq(seized, line.seized);
         Vm.Log[] memory logs = vm.getRecordedLogs();
         uint256 liquidations;

@@ -15,7 +15,7 @@ contract LeverPositionTest is LeverTest {
 
     /* RAISE */
 
-    function test_openingAddsWhatWasDepositedAndBought() public {
+    function test_openingAddsTheDepositAndTheBoughtCollateral() public {
         uint256 bought = raise(raiseWish());
         // 10 ETH less half a per mille for the pool and two for moving it.
         assertGt(bought, eth(9_970) / 1_000);
@@ -108,7 +108,7 @@ contract LeverPositionTest is LeverTest {
         arbitrageTo(2_000);
     }
 
-    function test_loweringSellsWhatTheRepaymentTakes() public {
+    function test_loweringSellsOnlyWhatTheRepaymentNeeds() public {
         uint256 before = _open();
         (uint256 repaid, uint256 sold) = lower(lowerWish());
         assertEq(repaid, usd(10_000));
@@ -156,7 +156,7 @@ contract LeverPositionTest is LeverTest {
         lower(wish);
     }
 
-    function test_whereNothingIsOwedNothingIsSold() public {
+    function test_withoutDebtNothingIsSold() public {
         supplyCollateral(USER, eth(3));
         (uint256 repaid, uint256 sold) = lower(lowerWish());
         assertEq(repaid + sold, 0);
@@ -210,7 +210,7 @@ contract LeverPositionTest is LeverTest {
         assertEq(collateralToken.balanceOf(USER), eth(13));
     }
 
-    /// @dev What one call sold is not what the next one says, also within one transaction.
+    /// @dev A call does not report the sale of a previous one, even within one transaction.
     function test_callsOfOneTransactionDoNotMix() public {
         _open();
         close(closeWish());
@@ -224,7 +224,7 @@ contract LeverPositionTest is LeverTest {
 
     /* EVENTS AND DEADLINES */
 
-    function test_eventsSayWhatBecameOfThePosition() public {
+    function test_eventsReportTheChangesOfThePosition() public {
         uint256 snapshot = vm.snapshotState();
         uint256 bought = raise(raiseWish());
         (uint256 repaid, uint256 sold) = lower(lowerWish());

@@ -39,7 +39,7 @@ contract LeverSafetyTest is LeverTest {
         assertEq(collateralOf(USER), 0);
     }
 
-    /// @dev I4: who sees the signatures and brings them first has paid for the gas, and no more.
+    /// @dev I4: front-running the signatures has no effect but their submission.
     function test_signaturesThatWereBroughtBeforeDoNotMakeItFail() public {
         ILever.Permit memory permit = signedPermit(eth(10));
         ILever.SignedAuthorization memory signed = signedAuthorization();
@@ -75,7 +75,8 @@ contract LeverSafetyTest is LeverTest {
 
     /* ATTACK 18: debt on behalf */
 
-    /// @dev The user trusts the lever with all he has; a stranger who calls it moves nothing of his.
+    /// @dev The user has authorised and approved the lever without limits; a stranger's call moves none of the user's
+    /// assets.
     function test_aStrangerActsForHimselfAlone() public {
         consent();
         raise(raiseWish());
@@ -158,7 +159,7 @@ contract LeverSafetyTest is LeverTest {
 
     /// @dev A contract that calls itself a token, in no market: it is not called at all.
     function test_tokensOfNoMarketAreNotCalled() public {
-        Snoop snoop = new Snoop();
+        UncallableContract snoop = new UncallableContract();
         ILever.Raise memory wish = raiseWish();
         wish.params.collateralToken = address(snoop);
         ILever.Permit memory permit = signedPermit(eth(10));
@@ -174,7 +175,7 @@ contract LeverSafetyTest is LeverTest {
         plimsoll.flashLoan(address(lever), address(loanToken), usd(1), "");
     }
 
-    function test_whatHasNoCodeIsRefusedAtConstruction() public {
+    function test_anAddressWithoutCodeIsRefusedAtConstruction() public {
         address[] memory list = swappers();
         bytes memory code = vm.getCode("Lever.sol:Lever");
         bytes memory refusal = abi.encodeWithSelector(ILever.NoCode.selector, STRANGER);
@@ -187,13 +188,13 @@ contract LeverSafetyTest is LeverTest {
     function test_strayTokensStopNobody(uint256 stray) public {
         stray = bound(stray, 1, eth(100));
         consent();
-        _strew(stray);
+        _leaveDust(stray);
         raise(raiseWish());
         assertEq(debtOf(USER), usd(20_000));
-        _strew(stray);
+        _leaveDust(stray);
         (uint256 repaid,) = lower(lowerWish());
         assertEq(repaid, usd(10_000));
-        _strew(stray);
+        _leaveDust(stray);
         close(closeWish());
         assertEq(collateralOf(USER), 0);
         assertEq(collateralToken.balanceOf(address(lever)), 0);
@@ -221,33 +222,32 @@ contract LeverSafetyTest is LeverTest {
         assertEq(debtOf(USER), usd(20_000));
     }
 
-    /// @dev Attack 8: whoever is called by a token in the middle of a call finds everything closed, and changes
-    /// nothing.
+    /// @dev Attack 8: a token's hook cannot start any call, and changes nothing.
     function test_aHookFindsEverythingClosed() public {
         (HookedToken loan, HookedToken collateral) =
             (new HookedToken("USD", loanDecimals()), new HookedToken("ETH", collateralDecimals()));
         _marketOf(loan, collateral);
         uint256 snapshot = vm.snapshotState();
-        bytes memory undisturbed = _thereAndBack();
+        bytes memory undisturbed = _roundTrip();
         vm.revertToState(snapshot);
 
         Intruder intruder = new Intruder(lever, raiseWish(), lowerWish(), closeWish());
         loan.setHook(intruder);
         collateral.setHook(intruder);
-        assertEq(_thereAndBack(), undisturbed);
+        assertEq(_roundTrip(), undisturbed);
         assertGt(intruder.attempts(), 15);
     }
 
     /* HELPERS */
 
-    function _thereAndBack() private returns (bytes memory) {
+    function _roundTrip() private returns (bytes memory) {
         uint256 bought = raise(raiseWish());
         (uint256 repaid, uint256 sold) = lower(lowerWish());
         (uint256 closed, uint256 soldInTheEnd, uint256 returned) = close(closeWish());
         return abi.encode(bought, repaid, sold, closed, soldInTheEnd, returned, collateralToken.balanceOf(USER));
     }
 
-    function _strew(uint256 amount) private {
+    function _leaveDust(uint256 amount) private {
         collateralToken.mint(address(swapper), amount);
         collateralToken.mint(address(lever), amount);
         loanToken.mint(address(swapper), amount);
@@ -307,8 +307,8 @@ contract Intruder is ITransferHook {
     }
 }
 
-/// @notice Fails loudly when it is called at all.
-contract Snoop {
+/// @notice Reverts on every call.
+contract UncallableContract {
     error WasCalled(bytes data);
 
     fallback() external {

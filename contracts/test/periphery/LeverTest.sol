@@ -5,7 +5,8 @@ import {ILever} from "plimsoll/interfaces/ILever.sol";
 import {Authorization} from "plimsoll/types/Authorization.sol";
 import {ExchangeTest} from "./ExchangeTest.sol";
 
-/// @notice The real lever over core and pool, and somebody who has 10 ETH, a key, and no loan tokens.
+/// @notice Fixture of the lever's tests: the real lever over core and pool, and a user with 10 ETH, a key, and no loan
+/// tokens.
 abstract contract LeverTest is ExchangeTest {
     uint256 internal constant USER_KEY = 0xB0B;
     address internal immutable USER = vm.addr(USER_KEY);
@@ -20,7 +21,7 @@ abstract contract LeverTest is ExchangeTest {
 
     /* CONSENT */
 
-    /// @notice What most do once: approve the token and authorise the lever.
+    /// @notice Approves the token and authorises the lever, as most users do once.
     function consent() internal {
         vm.startPrank(USER);
         collateralToken.approve(address(lever), type(uint256).max);

@@ -11,7 +11,7 @@ import {LiquidatorTest} from "./LiquidatorTest.sol";
 contract LiquidatorLiquidateTest is LiquidatorTest {
     /* WHAT IT DOES */
 
-    function test_allIsSoldAndTheProfitIsWhatExceedsTheRepayment() public {
+    function test_allCollateralIsSoldAndTheProfitIsTheSurplus() public {
         address[] memory borrowers = openLoans(3);
         crashTo(1_800);
         ILiquidator.Liquidation memory wanted = liquidationOf(borrowers);
@@ -20,7 +20,7 @@ contract LiquidatorLiquidateTest is LiquidatorTest {
 
         assertEq(loanToken.balanceOf(TREASURY), outcome.profit);
         assertEq(poolBefore - loanToken.balanceOf(address(pool)), outcome.repaid + outcome.profit);
-        // A bonus of 2.1 % less half a per mille for the pool and what the trade moves it.
+        // An incentive of 2.1 % less half a per mille for the pool's fee and the price impact of the trade.
         assertGt(outcome.profit, outcome.repaid * 18 / 1_000);
         assertLt(outcome.profit, outcome.repaid * 22 / 1_000);
         assertEq(collateralToken.balanceOf(TREASURY), 0);
@@ -28,7 +28,7 @@ contract LiquidatorLiquidateTest is LiquidatorTest {
         assertNothingLeftIn(address(swapper));
     }
 
-    function test_onlyWhatIsNeededIsSoldAndTheProfitIsCollateral() public {
+    function test_onlyTheNeededCollateralIsSoldAndTheProfitIsTheRest() public {
         address[] memory borrowers = openLoans(3);
         crashTo(1_800);
         ILiquidator.Liquidation memory wanted = liquidationOf(borrowers);
@@ -52,8 +52,8 @@ contract LiquidatorLiquidateTest is LiquidatorTest {
         skip(30 days);
         crashTo(bound(price, 1_000, 1_850));
         ILens.LiquidationLine[] memory lines = lens.liquidatable(id, borrowers).lines;
-        uint256 ceiling = lines[0].ceiling + lines[1].ceiling + lines[2].ceiling;
-        maxRepay = bound(maxRepay, usd(200), 2 * ceiling);
+        uint256 sum = lines[0].maxRepay + lines[1].maxRepay + lines[2].maxRepay;
+        maxRepay = bound(maxRepay, usd(200), 2 * sum);
 
         uint256 snapshot = vm.snapshotState();
         (uint256 repaid, uint256 seized) = liquidate(borrowers, maxRepay);
@@ -73,7 +73,7 @@ contract LiquidatorLiquidateTest is LiquidatorTest {
         assertNothingLeftIn(address(swapper));
     }
 
-    function test_theEventSaysWhatWasEarned() public {
+    function test_theEventReportsTheProfit() public {
         address[] memory borrowers = openLoans(1);
         crashTo(1_800);
         uint256 snapshot = vm.snapshotState();
@@ -86,7 +86,7 @@ contract LiquidatorLiquidateTest is LiquidatorTest {
         run(liquidationOf(borrowers));
     }
 
-    /// @dev Bad debt with nothing to seize is written off by whoever bothers.
+    /// @dev Bad debt without collateral can be written off by any account.
     function test_aWriteOffOfALoanWithoutCollateralWorthAnything() public {
         openLoan(BORROWER, eth(5), usd(8_000));
         oracle.set(1);
@@ -114,7 +114,7 @@ contract LiquidatorLiquidateTest is LiquidatorTest {
         assertGt(positionHealth(borrowers[0]), WAD);
     }
 
-    function test_whenAllIsLostTheCoreSaysSo() public {
+    function test_whenEveryRaceIsLostTheCoresErrorIsPassedOn() public {
         address[] memory borrowers = openLoans(2);
         crashTo(1_800);
         liquidate(borrowers, type(uint256).max);
@@ -165,7 +165,7 @@ contract LiquidatorLiquidateTest is LiquidatorTest {
         run(wanted);
     }
 
-    function test_nobodyIsNoReceiver() public {
+    function test_theZeroAddressIsRefusedAsReceiver() public {
         address[] memory borrowers = openLoans(1);
         crashTo(1_800);
         ILiquidator.Liquidation memory wanted = liquidationOf(borrowers);
@@ -205,7 +205,7 @@ contract LiquidatorLiquidateTest is LiquidatorTest {
         assertNothingLeftIn(address(liquidator));
     }
 
-    /// @dev The same for one that is under water: it goes to the end.
+    /// @dev The same for an insolvent loan, to its end.
     function test_aLargeInsolventLoanGoesSliceBySliceToTheEnd() public {
         openLoan(BORROWER, eth(6_250), usd(10_000_000));
         crashTo(1_500);
@@ -218,7 +218,7 @@ contract LiquidatorLiquidateTest is LiquidatorTest {
             wanted.maxRepay = usd(50_000);
             wanted.minProfit = usd(50);
             wanted.deadline = vm.getBlockTimestamp();
-            // The last slice must not leave a debt below the smallest, nor need it earn much.
+            // The last part must not leave a debt below the minimum, and may earn little.
             if (debtOf(BORROWER) < usd(51_000)) (wanted.maxRepay, wanted.minProfit) = (type(uint256).max, 1);
             run(wanted);
             ++slices;

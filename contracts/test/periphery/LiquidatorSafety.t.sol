@@ -10,7 +10,7 @@ import {FeeToken, SilentToken} from "../support/OddTokens.sol";
 import {TestToken} from "../support/TestToken.sol";
 import {LiquidatorTest} from "./LiquidatorTest.sol";
 
-/// @notice Attack 15 and odd tokens: who could make the liquidator spend, or be called in the middle of it.
+/// @notice Tests of attack 15 and of unusual tokens: spending the liquidator's tokens, and calls during a liquidation.
 contract LiquidatorSafetyTest is LiquidatorTest {
     /* ATTACK 15 */
 
@@ -42,7 +42,7 @@ contract LiquidatorSafetyTest is LiquidatorTest {
         }
     }
 
-    /// @dev Anybody can have the core lend to anybody; only who answers takes part.
+    /// @dev Anyone can make the core lend to any account; only a receiver with the callback accepts a loan.
     function test_flashLoansAreNotAnswered() public {
         vm.prank(STRANGER);
         vm.expectRevert(bytes(""));
@@ -50,7 +50,7 @@ contract LiquidatorSafetyTest is LiquidatorTest {
         assertNothingLeftIn(address(liquidator));
     }
 
-    /// @dev What somebody sent to liquidator and adapter by mistake stops nobody and stays nowhere.
+    /// @dev Tokens sent to liquidator and adapter by mistake block no call and do not remain there.
     function test_strayTokensStopNobody(uint256 stray) public {
         stray = bound(stray, 1, eth(100));
         address[] memory borrowers = openLoans(2);
@@ -67,7 +67,7 @@ contract LiquidatorSafetyTest is LiquidatorTest {
         }
     }
 
-    function test_whatHasNoCodeIsRefusedAtConstruction() public {
+    function test_anAddressWithoutCodeIsRefusedAtConstruction() public {
         address[] memory list = swappers();
         bytes memory code = vm.getCode("Liquidator.sol:Liquidator");
         bytes memory refusal = abi.encodeWithSelector(ILiquidator.NoCode.selector, STRANGER);
@@ -109,8 +109,8 @@ contract LiquidatorSafetyTest is LiquidatorTest {
         run(wanted);
     }
 
-    /// @dev Attack 8: whoever is called by a token in the middle of a liquidation can neither start another nor have
-    /// the callback answered, and changes nothing by trying.
+    /// @dev Attack 8: a token's hook during a liquidation can neither start another nor call the callback, and trying
+    /// changes nothing.
     function test_aHookFindsEverythingClosed() public {
         (HookedToken loan, HookedToken collateral) = _hookedMarket();
         ILiquidator.Liquidation memory wanted = liquidationOf(listOf(BORROWER));

@@ -5,7 +5,7 @@ import {ILens} from "plimsoll/interfaces/ILens.sol";
 import {ILiquidator} from "plimsoll/interfaces/ILiquidator.sol";
 import {ExchangeTest} from "./ExchangeTest.sol";
 
-/// @notice The real liquidator over core and pool, and a keeper who has not a single token.
+/// @notice Fixture of the liquidator's tests: the real liquidator over core and pool, and a keeper without tokens.
 abstract contract LiquidatorTest is ExchangeTest {
     address internal immutable KEEPER = makeAddr("keeper");
     address internal immutable TREASURY = makeAddr("treasury");

@@ -24,7 +24,7 @@ contract UniswapV3SwapperTest is ExchangeTest {
         newPool(address(middle), 50e8, address(loanToken), 2_000_000e6);
     }
 
-    function _usd() private view returns (address) {
+    function _loanTokenAddress() private view returns (address) {
         return address(loanToken);
     }
 
@@ -33,7 +33,7 @@ contract UniswapV3SwapperTest is ExchangeTest {
     }
 
     function _longRoute() private view returns (bytes memory) {
-        return abi.encodePacked(_eth(), FEE, middle, FEE, _usd());
+        return abi.encodePacked(_eth(), FEE, middle, FEE, _loanTokenAddress());
     }
 
     /* SWAPS */
@@ -42,7 +42,7 @@ contract UniswapV3SwapperTest is ExchangeTest {
     function test_exactIn(uint256 amountIn) public {
         amountIn = bound(amountIn, 1e12, 100 * POOL_COLLATERAL);
         uint256 expected = _constantProduct(amountIn, POOL_COLLATERAL, POOL_LOAN);
-        uint256 amountOut = _sell(_eth(), _usd(), amountIn, expected - expected / 1e6 - 2, routeToLoan());
+        uint256 amountOut = _sell(_eth(), _loanTokenAddress(), amountIn, expected - expected / 1e6 - 2, routeToLoan());
         assertApproxEqAbs(amountOut, expected, expected / 1e6 + 2);
         assertEq(loanToken.balanceOf(STRANGER), amountOut);
         assertNothingLeftIn(address(swapper));
@@ -51,7 +51,7 @@ contract UniswapV3SwapperTest is ExchangeTest {
     function test_exactInTheOtherWay(uint256 amountIn) public {
         amountIn = bound(amountIn, 10, 100 * POOL_LOAN);
         uint256 expected = _constantProduct(amountIn, POOL_LOAN, POOL_COLLATERAL);
-        uint256 amountOut = _sell(_usd(), _eth(), amountIn, 0, routeToCollateral());
+        uint256 amountOut = _sell(_loanTokenAddress(), _eth(), amountIn, 0, routeToCollateral());
         // A unit of the input may go to rounding.
         assertApproxEqAbs(amountOut, expected, expected / 1e6 + 2 * POOL_COLLATERAL / POOL_LOAN);
         assertEq(collateralToken.balanceOf(STRANGER), amountOut);
@@ -71,13 +71,13 @@ contract UniswapV3SwapperTest is ExchangeTest {
         assertNothingLeftIn(address(swapper));
         // Selling what was needed would have bought as much.
         vm.revertToState(snapshot);
-        assertGe(_sell(_eth(), _usd(), needed, amountOut, routeToLoan()), amountOut);
+        assertGe(_sell(_eth(), _loanTokenAddress(), needed, amountOut, routeToLoan()), amountOut);
     }
 
     function test_exactInOverTwoPools(uint256 amountIn) public {
         amountIn = bound(amountIn, 1e14, 1_000e18);
         uint256 expected = _constantProduct(_constantProduct(amountIn, 1_000e18, 50e8), 50e8, 2_000_000e6);
-        uint256 amountOut = _sell(_eth(), _usd(), amountIn, 0, _longRoute());
+        uint256 amountOut = _sell(_eth(), _loanTokenAddress(), amountIn, 0, _longRoute());
         // A unit of the token between is worth 400 units.
         assertApproxEqAbs(amountOut, expected, expected / 1e5 + 1_000);
         assertEq(loanToken.balanceOf(STRANGER), amountOut);
@@ -94,7 +94,7 @@ contract UniswapV3SwapperTest is ExchangeTest {
         assertNothingLeftIn(address(swapper));
         assertEq(middle.balanceOf(address(swapper)), 0);
         vm.revertToState(snapshot);
-        assertGe(_sell(_eth(), _usd(), needed, amountOut, _longRoute()), amountOut);
+        assertGe(_sell(_eth(), _loanTokenAddress(), needed, amountOut, _longRoute()), amountOut);
     }
 
     function test_buyingNothingGivesAllBack() public {
@@ -109,34 +109,34 @@ contract UniswapV3SwapperTest is ExchangeTest {
         uint256 expected = _constantProduct(1e18, POOL_COLLATERAL, POOL_LOAN);
         collateralToken.mint(address(swapper), 1e18);
         vm.expectPartialRevert(ISwapper.TooLittleOut.selector);
-        swapper.swapExactIn(_eth(), _usd(), 1e18, expected + 10, STRANGER, routeToLoan());
+        swapper.swapExactIn(_eth(), _loanTokenAddress(), 1e18, expected + 10, STRANGER, routeToLoan());
     }
 
     /// @dev Also where more than the limit happens to be here.
     function test_tooMuchIn() public {
         collateralToken.mint(address(swapper), 10e18);
         vm.expectPartialRevert(ISwapper.TooMuchIn.selector);
-        swapper.swapExactOut(_eth(), _usd(), 2_000e6, 1e18, STRANGER, LENDER, routeToLoan());
+        swapper.swapExactOut(_eth(), _loanTokenAddress(), 2_000e6, 1e18, STRANGER, LENDER, routeToLoan());
     }
 
-    function test_whatWasNotPushed() public {
+    function test_tokensThatWereNotPushedAreRefused() public {
         collateralToken.mint(address(swapper), 1e18 - 1);
         bytes memory refusal = abi.encodeWithSelector(ISwapper.NotPushed.selector, _eth(), 1e18 - 1, 1e18);
         vm.expectRevert(refusal);
-        swapper.swapExactIn(_eth(), _usd(), 1e18, 0, STRANGER, routeToLoan());
+        swapper.swapExactIn(_eth(), _loanTokenAddress(), 1e18, 0, STRANGER, routeToLoan());
         vm.expectRevert(refusal);
-        swapper.swapExactOut(_eth(), _usd(), 1e6, 1e18, STRANGER, LENDER, routeToLoan());
+        swapper.swapExactOut(_eth(), _loanTokenAddress(), 1e6, 1e18, STRANGER, LENDER, routeToLoan());
     }
 
     function test_amountsOutOfRange() public {
         vm.expectRevert(abi.encodeWithSelector(ISwapper.AmountOutOfRange.selector, 0));
-        swapper.swapExactIn(_eth(), _usd(), 0, 0, STRANGER, routeToLoan());
+        swapper.swapExactIn(_eth(), _loanTokenAddress(), 0, 0, STRANGER, routeToLoan());
         uint256 tooMuch = uint256(type(uint128).max) + 1;
         collateralToken.mint(address(swapper), tooMuch);
         vm.expectRevert(abi.encodeWithSelector(ISwapper.AmountOutOfRange.selector, tooMuch));
-        swapper.swapExactIn(_eth(), _usd(), tooMuch, 0, STRANGER, routeToLoan());
+        swapper.swapExactIn(_eth(), _loanTokenAddress(), tooMuch, 0, STRANGER, routeToLoan());
         vm.expectRevert(abi.encodeWithSelector(ISwapper.AmountOutOfRange.selector, tooMuch));
-        swapper.swapExactOut(_eth(), _usd(), tooMuch, 1, STRANGER, LENDER, routeToLoan());
+        swapper.swapExactOut(_eth(), _loanTokenAddress(), tooMuch, 1, STRANGER, LENDER, routeToLoan());
     }
 
     function test_routesThatDoNotLeadThere() public {
@@ -145,23 +145,27 @@ contract UniswapV3SwapperTest is ExchangeTest {
             routeToCollateral(),
             abi.encodePacked(_eth()),
             abi.encodePacked(_eth(), FEE, middle),
-            abi.encodePacked(middle, FEE, _usd()),
-            abi.encodePacked(_eth(), FEE, uint8(0), _usd())
+            abi.encodePacked(middle, FEE, _loanTokenAddress()),
+            abi.encodePacked(_eth(), FEE, uint8(0), _loanTokenAddress())
         ];
         for (uint256 i; i < routes.length; ++i) {
             bytes memory refusal =
-                abi.encodeWithSelector(IUniswapV3Swapper.InvalidRoute.selector, _eth(), _usd(), routes[i]);
+                abi.encodeWithSelector(IUniswapV3Swapper.InvalidRoute.selector, _eth(), _loanTokenAddress(), routes[i]);
             vm.expectRevert(refusal);
-            swapper.swapExactIn(_eth(), _usd(), 1e18, 0, STRANGER, routes[i]);
+            swapper.swapExactIn(_eth(), _loanTokenAddress(), 1e18, 0, STRANGER, routes[i]);
             vm.expectRevert(refusal);
-            swapper.swapExactOut(_eth(), _usd(), 1e6, 0, STRANGER, LENDER, routes[i]);
+            swapper.swapExactOut(_eth(), _loanTokenAddress(), 1e6, 0, STRANGER, LENDER, routes[i]);
         }
     }
 
     function test_aPoolThatIsNotThere() public {
         collateralToken.mint(address(swapper), 1e18);
-        vm.expectRevert(abi.encodeWithSelector(IUniswapV3Swapper.NoPool.selector, _eth(), _usd(), uint24(3_000)));
-        swapper.swapExactIn(_eth(), _usd(), 1e18, 0, STRANGER, abi.encodePacked(_eth(), uint24(3_000), _usd()));
+        vm.expectRevert(
+            abi.encodeWithSelector(IUniswapV3Swapper.NoPool.selector, _eth(), _loanTokenAddress(), uint24(3_000))
+        );
+        swapper.swapExactIn(
+            _eth(), _loanTokenAddress(), 1e18, 0, STRANGER, abi.encodePacked(_eth(), uint24(3_000), _loanTokenAddress())
+        );
     }
 
     /// @dev A pool that runs dry takes a part and says nothing; the rest would stay in the adapter.
@@ -207,8 +211,8 @@ contract UniswapV3SwapperTest is ExchangeTest {
         IUniswapV3Swapper adapter = IUniswapV3Swapper(address(swapper));
         assertEq(adapter.factory(), address(uniswapV3Factory));
         assertEq(adapter.poolInitCodeHash(), poolInitCodeHash());
-        assertEq(adapter.poolOf(_eth(), _usd(), FEE), address(pool));
-        assertEq(adapter.poolOf(_usd(), _eth(), FEE), address(pool));
+        assertEq(adapter.poolOf(_eth(), _loanTokenAddress(), FEE), address(pool));
+        assertEq(adapter.poolOf(_loanTokenAddress(), _eth(), FEE), address(pool));
     }
 
     /// @dev A factory without code, such as one of another chain.
@@ -224,42 +228,42 @@ contract UniswapV3SwapperTest is ExchangeTest {
         TestToken silent = TestToken(address(new SilentToken()));
         _poolOf(silent);
         silent.mint(address(swapper), 1e18);
-        bytes memory route = abi.encodePacked(silent, FEE, _usd());
-        uint256 bought = swapper.swapExactIn(address(silent), _usd(), 1e18, 1, STRANGER, route);
+        bytes memory route = abi.encodePacked(silent, FEE, _loanTokenAddress());
+        uint256 bought = swapper.swapExactIn(address(silent), _loanTokenAddress(), 1e18, 1, STRANGER, route);
         loanToken.mint(address(swapper), bought);
-        route = abi.encodePacked(_usd(), FEE, silent);
-        swapper.swapExactOut(_usd(), address(silent), 1e15, bought, STRANGER, LENDER, route);
+        route = abi.encodePacked(_loanTokenAddress(), FEE, silent);
+        swapper.swapExactOut(_loanTokenAddress(), address(silent), 1e15, bought, STRANGER, LENDER, route);
         assertEq(silent.balanceOf(STRANGER), 1e15);
     }
 
     function test_aFeeOnTransferIsRefused() public {
         FeeToken token = new FeeToken();
         _poolOf(TestToken(address(token)));
-        // Less arrives here than its holder thinks that he pushed.
+        // Less arrives here than the holder pushed.
         token.mint(address(this), 1e18);
         token.transfer(address(swapper), 1e18);
-        bytes memory route = abi.encodePacked(token, FEE, _usd());
+        bytes memory route = abi.encodePacked(token, FEE, _loanTokenAddress());
         vm.expectRevert(abi.encodeWithSelector(ISwapper.NotPushed.selector, address(token), 0.99e18, 1e18));
-        swapper.swapExactIn(address(token), _usd(), 1e18, 0, STRANGER, route);
+        swapper.swapExactIn(address(token), _loanTokenAddress(), 1e18, 0, STRANGER, route);
         // Less arrives in the pool than it asked for.
         vm.expectRevert(bytes("IIA"));
-        swapper.swapExactIn(address(token), _usd(), 0.9e18, 0, STRANGER, route);
+        swapper.swapExactIn(address(token), _loanTokenAddress(), 0.9e18, 0, STRANGER, route);
         vm.expectRevert(bytes("IIA"));
-        swapper.swapExactOut(address(token), _usd(), 1e6, 0.9e18, STRANGER, LENDER, route);
+        swapper.swapExactOut(address(token), _loanTokenAddress(), 1e6, 0.9e18, STRANGER, LENDER, route);
     }
 
-    /// @dev Attack 8: who is called in the middle of a swap finds the adapter closed.
+    /// @dev Attack 8: a token's hook during a swap cannot start another.
     function test_aHookCannotStartAnotherSwap() public {
         HookedToken hooked = new HookedToken("HOOK", 18);
         _poolOf(hooked);
         // Something is here for the taking while the swap goes on.
         collateralToken.mint(address(swapper), 1e18);
         loanToken.mint(address(swapper), 4_000e6);
-        Thief thief = new Thief(swapper, _eth(), _usd());
+        Thief thief = new Thief(swapper, _eth(), _loanTokenAddress());
         hooked.setHook(thief);
-        bytes memory route = abi.encodePacked(_usd(), FEE, hooked);
-        swapper.swapExactIn(_usd(), address(hooked), 2_000e6, 1, STRANGER, route);
-        swapper.swapExactOut(_usd(), address(hooked), 1e15, 2_000e6, STRANGER, LENDER, route);
+        bytes memory route = abi.encodePacked(_loanTokenAddress(), FEE, hooked);
+        swapper.swapExactIn(_loanTokenAddress(), address(hooked), 2_000e6, 1, STRANGER, route);
+        swapper.swapExactOut(_loanTokenAddress(), address(hooked), 1e15, 2_000e6, STRANGER, LENDER, route);
         assertEq(thief.refusals(), 4);
         assertEq(collateralToken.balanceOf(address(swapper)), 1e18);
     }
@@ -276,12 +280,12 @@ contract UniswapV3SwapperTest is ExchangeTest {
     }
 
     function _poolOf(TestToken token) private {
-        newPool(address(token), 1_000e18, _usd(), 2_000_000e6);
+        newPool(address(token), 1_000e18, _loanTokenAddress(), 2_000_000e6);
     }
 
     function _buy(uint256 amountOut, uint256 maxIn, bytes memory route) private returns (uint256) {
         collateralToken.mint(address(swapper), maxIn);
-        return swapper.swapExactOut(_eth(), _usd(), amountOut, maxIn, STRANGER, LENDER, route);
+        return swapper.swapExactOut(_eth(), _loanTokenAddress(), amountOut, maxIn, STRANGER, LENDER, route);
     }
 
     function _constantProduct(uint256 amountIn, uint256 reserveIn, uint256 reserveOut) private pure returns (uint256) {

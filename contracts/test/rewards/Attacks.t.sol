@@ -12,7 +12,8 @@ interface IColdStorage {
     function cool(address account) external;
 }
 
-/// @notice What drained other staking contracts. Attacks 8, 9, 12, 13 and 17 are in the files of what they attack.
+/// @notice Tests of attacks that drained other staking contracts. Attacks 8, 9, 12, 13 and 17 are in the files of the
+/// attacked functions.
 contract AttacksTest is RewardsTest {
     /// Attack 6, A6: tokens that are just sent here are nobody's stake and nobody's reward.
     function test_attack06_donationsMoveNoClaim(uint96 donation) public {
@@ -97,7 +98,7 @@ contract AttacksTest is RewardsTest {
         assertGe(_claimable(alice) + 1, (WEEK - 1) * 1e6);
     }
 
-    /// L4: whoever fills the whole schedule with dust makes a settlement cost a bounded amount of gas, years later too.
+    /// L4: if the whole schedule is filled with dust, an update costs a bounded amount of gas, even years later.
     function test_L4_aFullScheduleOfFourTokensSettlesInBoundedGas() public {
         address[] memory list = new address[](4);
         for (uint256 i; i < 4; i++) {
@@ -136,7 +137,7 @@ contract AttacksTest is RewardsTest {
         assertApproxEqAbs(claimed, funded, 1);
     }
 
-    /// R4: gifts of dust, thousands of them, take nothing from who gets them.
+    /// R4: thousands of donations of dust take nothing from their receiver.
     function test_R4_giftsOfDustTakeNothing() public {
         _stake(alice, 1e18);
         _stake(bob, 1e18);

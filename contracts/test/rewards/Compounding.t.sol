@@ -6,7 +6,7 @@ import {IRewards} from "plimsoll/interfaces/IRewards.sol";
 import {RewardsTest} from "./RewardsTest.sol";
 import {Payout, OddToken} from "./OddToken.sol";
 
-/// @notice The reward is the staked token, beside another reward.
+/// @notice A pool whose stake token is one of its two rewards.
 contract CompoundingTest is RewardsTest {
     OddToken internal other;
 
@@ -101,7 +101,7 @@ contract CompoundingTest is RewardsTest {
         assertApproxEqAbs(rewards.staked(pool, alice), earned, 1);
     }
 
-    /// R1: stakes pay no rewards. Whatever is claimed, every stake can be taken out, also by those who come last.
+    /// R1: stakes pay no rewards. Whatever is claimed, every stake can be unstaked, including the last.
     function test_R1_stakesNeverPayRewards() public {
         skip(WEEK);
         _consent(reward, alice, 1000, 0, true);

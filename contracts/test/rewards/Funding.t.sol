@@ -108,7 +108,7 @@ contract FundingTest is RewardsTest {
         rewards.fund(nowhere, address(reward), 5, next, 1);
     }
 
-    function test_nothingIsNotFunding() public {
+    function test_fundingWithZeroIsRefused() public {
         uint256 next = _epoch() + 1;
         vm.expectRevert(IRewards.ZeroAmount.selector);
         rewards.fund(pool, address(reward), 0, next, 1);

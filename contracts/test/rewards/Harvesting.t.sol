@@ -104,7 +104,7 @@ contract HarvestingTest is RewardsTest {
         assertEq(reward.balanceOf(keeper), tips);
     }
 
-    /// R5: exactly the smallest amount is enough, one unit less is not.
+    /// R5: exactly the least amount is enough, one unit less is not.
     function test_R5_neverBelowTheSmallestAmount() public {
         uint256 earned = _claimable(alice);
         _consent(alice, 2000, uint96(earned + 1));
@@ -115,7 +115,7 @@ contract HarvestingTest is RewardsTest {
         assertEq(reward.balanceOf(alice), earned - earned / 5);
     }
 
-    function test_nothingToHarvestIsSaid() public {
+    function test_nothingToHarvestIsAnError() public {
         _consent(alice, 100, 0);
         _harvest(alice);
         vm.expectRevert(_nothing());

@@ -7,7 +7,7 @@ import {RewardsTest} from "./RewardsTest.sol";
 
 /// @notice R2 where it is hardest to keep: nobody is staked for a while, for a week, for years.
 contract IdleTest is RewardsTest {
-    /// @dev Brings the stream to now and changes nothing else: a claim of somebody who has nothing.
+    /// @dev Updates the stream and changes nothing else, by a claim of an account without rewards.
     function _poke() private {
         assertEq(_claim(carol), 0);
     }
@@ -24,7 +24,7 @@ contract IdleTest is RewardsTest {
         assertEq(_scheduled(1), 1_000_000);
     }
 
-    function test_R2_whatWasDeferredIsPaidOnTopOfWhatTheNextEpochHas() public {
+    function test_R2_deferredRewardsAreAddedToTheNextEpoch() public {
         _fund(reward, WEEK * 10, _epoch() + 1, 1);
         _fund(reward, WEEK * 3, _epoch() + 2, 1);
         skip(WEEK + 100_000);
@@ -60,7 +60,7 @@ contract IdleTest is RewardsTest {
         uint256 gasBefore = gasleft();
         _stake(alice, 1);
         assertLt(gasBefore - gasleft(), 500_000);
-        // What has passed of this epoch was idle too, so it takes this one and the next.
+        // The elapsed part of this epoch was idle, too, so the amount is paid over this one and the next.
         skip(2 * WEEK);
         assertGe(_claim(alice) + 1, amount);
     }
@@ -119,7 +119,7 @@ contract IdleTest is RewardsTest {
         assertEq(_scheduled(1), 20 * 1e6);
     }
 
-    /// The remainder of what idle seconds leave, below a unit, goes to whoever stakes next.
+    /// The remainder of idle seconds, below a unit, goes to the next staker.
     function test_R2_theRemainderIsPaidToo() public {
         _stake(alice, 1);
         _fund(1, 1);

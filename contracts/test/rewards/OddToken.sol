@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.0;
 
-/// @notice What a token does when it is asked to pay a certain receiver.
+/// @notice The behaviour of a token when it pays a certain receiver.
 enum Payout {
     Normal,
     Reverts,

@@ -29,7 +29,7 @@ contract OddTokensTest is RewardsTest {
         assertEq(stakeToken.balanceOf(address(rewards)), 0);
     }
 
-    function test_whatDoesNotArriveAtAllIsRefused() public {
+    function test_aTransferOfWhichNothingArrivesIsRefused() public {
         stakeToken.setFeeBps(10_000);
         reward.setFeeBps(10_000);
         _give(stakeToken, alice, 5);
@@ -70,7 +70,7 @@ contract OddTokensTest is RewardsTest {
         assertEq(_claim(alice), 0);
     }
 
-    /// R4: who is blocked by the reward token can still be paid elsewhere and can always unstake.
+    /// R4: an account that the reward token blocks can be paid elsewhere and can always unstake.
     function test_R4_aBlockedAccountIsPaidElsewhere() public {
         _stake(alice, 10);
         _fund(1000, 1);

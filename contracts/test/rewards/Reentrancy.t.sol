@@ -110,7 +110,7 @@ contract ReentrancyTest is RewardsTest {
         intruder.run(abi.encodeCall(IRewards.stake, (pool, 50, who)));
         _assertRefused(1);
         assertEq(rewards.staked(pool, who), 150);
-        // Attack 9: while the tokens are on their way in, they count nowhere yet.
+        // Attack 9: during an incoming transfer the tokens are not credited yet.
         assertEq(intruder.stakedSeen(), 100);
         assertEq(intruder.totalSeen(), 400);
     }
@@ -118,7 +118,7 @@ contract ReentrancyTest is RewardsTest {
     function test_attack08_aStakeTokenCannotReEnterAnUnstake() public {
         intruder.run(abi.encodeCall(IRewards.unstake, (pool, 40, who, who)));
         _assertRefused(1);
-        // Attack 9: when they are on their way out, they do not count any more.
+        // Attack 9: during an outgoing transfer the tokens are no longer credited.
         assertEq(intruder.stakedSeen(), 60);
         assertEq(intruder.totalSeen(), 360);
     }

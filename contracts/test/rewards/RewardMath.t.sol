@@ -11,12 +11,12 @@ contract RewardMathTest is Test {
     using RewardMath for uint128;
 
     uint256 internal constant EPOCH = 1 weeks;
-    /// @dev What the streams of a test can still pay, in unit-seconds.
+    /// @dev The amount that the streams of a test can still pay, in unit-seconds.
     uint256 internal toPay = (2 ** 96 - 1) * EPOCH;
     uint256 internal accumulator;
 
-    /// @dev Lets a random part of what is left fall to a total stake that `stake` is part of: often nobody else's,
-    /// often next to nothing, so that the accumulator takes its largest steps.
+    /// @dev Distributes a random part of the remaining amount to a total stake that includes `stake`: often only that,
+    /// often almost 0, so that the accumulator makes its largest steps.
     function _accrue(uint256 stake, uint256 random) private returns (uint256 increase) {
         uint256 part = bound(random >> 8, 0, toPay) >> (random % 64);
         uint256 others = random % 3 == 0 ? 0 : bound(random, 1, 2 ** 127) >> (random % 128);
@@ -30,7 +30,7 @@ contract RewardMathTest is Test {
     }
 
     /// R1, R2: through any changes of a stake an account is owed what it earned, less than 2^-24 units a change less.
-    function test_R1_R2_theOffsetKeepsWhatWasEarned(uint256[16] calldata random) public {
+    function test_R1_R2_theOffsetKeepsEarnedRewards(uint256[16] calldata random) public {
         uint256 stake;
         uint128 offset;
         // Exact: reward units × 2^96, below 2^192 in all.
@@ -76,7 +76,7 @@ contract RewardMathTest is Test {
         assertLe(RewardMath.claimableDown(stake, level, afterwards), before);
     }
 
-    /// What docs/rewards.md tells a keeper: the accumulator value at which an account's smallest amount is reached.
+    /// The accumulator value at which an account's least amount is reached, as described in the rewards documentation.
     function test_theAccumulatorAtWhichAHarvestBecomesPossible(
         uint96 stake,
         uint128 level,

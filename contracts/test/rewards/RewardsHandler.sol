@@ -6,7 +6,7 @@ import {Test} from "forge-std/Test.sol";
 import {IRewards} from "plimsoll/interfaces/IRewards.sol";
 
 import {OddToken, Payout} from "./OddToken.sol";
-import {RewardsBook} from "./RewardsBook.sol";
+import {RewardsStateFromEvents} from "./RewardsStateFromEvents.sol";
 
 /// @notice Four actors on two pools that share their tokens; one token is staked, rewarded and compounded. Every action
 /// is one that must succeed, and asserts what it may change: the rest of what must always hold is in the invariants.
@@ -14,7 +14,7 @@ contract RewardsHandler is Test {
     uint256 internal constant WEEK = 1 weeks;
 
     IRewards public immutable rewards;
-    RewardsBook public immutable book;
+    RewardsStateFromEvents public immutable rebuilt;
     OddToken[2] public tokens;
     bytes32[2] public pools;
     address[4] public actors;
@@ -35,7 +35,7 @@ contract RewardsHandler is Test {
         tokens = tokens_;
         pools = pools_;
         time = time_;
-        book = new RewardsBook();
+        rebuilt = new RewardsStateFromEvents();
         for (uint256 i; i < 4; i++) {
             actors[i] = makeAddr(string.concat("actor", vm.toString(i)));
             for (uint256 j; j < 2; j++) {
@@ -51,7 +51,7 @@ contract RewardsHandler is Test {
         vm.warp(time);
         vm.recordLogs();
         _;
-        book.apply_(vm.getRecordedLogs(), address(rewards), time);
+        rebuilt.applyLogs(vm.getRecordedLogs(), address(rewards), time);
         updates++;
     }
 
@@ -69,7 +69,7 @@ contract RewardsHandler is Test {
         bytes32 pool = pools[where % 2];
         address onBehalf = actors[forWhom % 4];
         amount = _oftenSmall(amount, 1e24);
-        _remember(pool, tokens[0]);
+        _recordClaims(pool, tokens[0]);
         vm.prank(actors[who % 4]);
         rewards.stake(pool, amount, onBehalf);
         _assertKept(pool, tokens[0], onBehalf);
@@ -81,7 +81,7 @@ contract RewardsHandler is Test {
         uint256 held = rewards.staked(pool, account);
         if (held == 0) return;
         amount = amount % 3 == 0 ? held : bound(amount, 1, held);
-        _remember(pool, tokens[1]);
+        _recordClaims(pool, tokens[1]);
         vm.prank(account);
         rewards.unstake(pool, amount, account, account);
         _assertKept(pool, tokens[1], account);
@@ -91,7 +91,7 @@ contract RewardsHandler is Test {
         bytes32 pool = pools[where % 2];
         OddToken token = _rewardOf(where, which);
         address account = actors[who % 4];
-        _remember(pool, token);
+        _recordClaims(pool, token);
         vm.prank(account);
         uint256 claimed = rewards.claim(pool, address(token), account, ELSEWHERE);
         assertEq(claimed, _before[who % 4], "a claim pays what was claimable");
@@ -106,7 +106,7 @@ contract RewardsHandler is Test {
         amount = _oftenSmall(amount, 1e25);
         ahead = bound(ahead, 1, 26);
         epochs = bound(epochs, 1, 27 - ahead);
-        _remember(pool, token);
+        _recordClaims(pool, token);
         vm.prank(actors[0]);
         rewards.fund(pool, address(token), amount, time / WEEK + ahead, epochs);
         funded[pool][address(token)] += amount;
@@ -136,12 +136,12 @@ contract RewardsHandler is Test {
         tokens[1].setPayout(actors[who % 4], refuse ? Payout.Reverts : Payout.Normal);
     }
 
-    /// R4, R5: exactly those are paid who agreed, have enough and can be paid; each once, less the tip they agreed to.
+    /// R4, R5: exactly the accounts that consented, have enough and can be paid are paid, each once, less the tip.
     function harvest(uint256 where, uint256 which, uint256[5] calldata whom) external recorded {
         bytes32 pool = pools[where % 2];
         OddToken token = _rewardOf(where, which);
         address[] memory accounts = new address[](5);
-        _remember(pool, token);
+        _recordClaims(pool, token);
         uint256 tips;
         uint256 total;
         uint256[4] memory kept;
@@ -185,7 +185,7 @@ contract RewardsHandler is Test {
 
     /* WHAT EVERY ACTION KEEPS: R3, R4 */
 
-    function _remember(bytes32 pool, OddToken token) private {
+    function _recordClaims(bytes32 pool, OddToken token) private {
         for (uint256 i; i < 4; i++) {
             _before[i] = rewards.claimable(pool, address(token), actors[i]);
         }

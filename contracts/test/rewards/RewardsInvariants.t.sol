@@ -7,7 +7,7 @@ import {Vm} from "forge-std/Vm.sol";
 import {IRewards} from "plimsoll/interfaces/IRewards.sol";
 
 import {OddToken, Payout} from "./OddToken.sol";
-import {RewardsBook} from "./RewardsBook.sol";
+import {RewardsStateFromEvents} from "./RewardsStateFromEvents.sol";
 import {RewardsHandler} from "./RewardsHandler.sol";
 
 contract RewardsInvariantsTest is Test {
@@ -17,7 +17,7 @@ contract RewardsInvariantsTest is Test {
     OddToken[2] internal tokens;
     bytes32[2] internal pools;
     RewardsHandler internal handler;
-    RewardsBook internal book;
+    RewardsStateFromEvents internal rebuilt;
 
     function setUp() public {
         uint256 start = 2900 * WEEK + 12_345;
@@ -32,8 +32,8 @@ contract RewardsInvariantsTest is Test {
         pools[0] = rewards.createPool(address(tokens[0]), both, 0);
         pools[1] = rewards.createPool(address(tokens[0]), one, 0);
         handler = new RewardsHandler(rewards, tokens, pools, start);
-        book = handler.book();
-        book.apply_(vm.getRecordedLogs(), address(rewards), start);
+        rebuilt = handler.rebuilt();
+        rebuilt.applyLogs(vm.getRecordedLogs(), address(rewards), start);
         targetContract(address(handler));
     }
 
@@ -105,23 +105,23 @@ contract RewardsInvariantsTest is Test {
     }
 
     /// A8 for rewards: state rebuilt from events alone is the contract's, word for word.
-    function _theBookFromEventsIsTheState() private {
+    function _stateMatchesEvents() private {
         for (uint256 i; i < 3; i++) {
             (bytes32 pool, address token) = _streamOf(i);
             IRewards.StreamState memory stream = rewards.streamState(pool, token);
-            assertEq(abi.encode(book.streamState(pool, token)), abi.encode(stream));
+            assertEq(abi.encode(rebuilt.streamState(pool, token)), abi.encode(stream));
             vm.warp(stream.lastUpdate);
             (uint256 epoch, uint256[] memory amounts) = rewards.schedule(pool, token);
             for (uint256 j = 1; j < amounts.length; j++) {
-                assertEq(book.scheduled(pool, token, epoch + j), amounts[j]);
+                assertEq(rebuilt.scheduled(pool, token, epoch + j), amounts[j]);
             }
-            assertEq(book.totalStaked(pool), rewards.poolState(pool).totalStaked);
+            assertEq(rebuilt.totalStaked(pool), rewards.poolState(pool).totalStaked);
             for (uint256 j; j < 4; j++) {
                 address actor = handler.actors(j);
-                assertEq(book.staked(pool, actor), rewards.staked(pool, actor));
-                assertEq(book.rewardOffset(pool, token, actor), rewards.rewardOffset(pool, token, actor));
+                assertEq(rebuilt.staked(pool, actor), rewards.staked(pool, actor));
+                assertEq(rebuilt.rewardOffset(pool, token, actor), rewards.rewardOffset(pool, token, actor));
                 assertEq(
-                    abi.encode(book.harvestConsent(pool, token, actor)),
+                    abi.encode(rebuilt.harvestConsent(pool, token, actor)),
                     abi.encode(rewards.harvestConsent(pool, token, actor))
                 );
             }
@@ -131,7 +131,7 @@ contract RewardsInvariantsTest is Test {
     /// A8, at the end of a history, since a book that has once gone wrong stays wrong. Then R2 to the end: once all
     /// epochs have passed with somebody staked, everybody claims and nothing is left.
     function afterInvariant() public {
-        _theBookFromEventsIsTheState();
+        _stateMatchesEvents();
         vm.warp(handler.time());
         address last = handler.actors(0);
         for (uint256 p; p < 2; p++) {

@@ -7,7 +7,8 @@ import {IRewards} from "plimsoll/interfaces/IRewards.sol";
 
 import {OddToken} from "./OddToken.sol";
 
-/// @notice One pool with one reward token at the beginning of an epoch, four people, and short names for what they do.
+/// @notice Fixture of the rewards tests: one pool with one reward token at the beginning of an epoch, four accounts,
+/// and short names for their actions.
 abstract contract RewardsTest is Test {
     uint256 internal constant WEEK = 1 weeks;
     uint256 internal constant EPOCHS_AHEAD = 26;

@@ -159,7 +159,7 @@ contract StakingTest is RewardsTest {
         assertEq(reward.balanceOf(alice), got);
     }
 
-    /// R1, R2: two stakers share each second by their stakes, whoever came when.
+    /// R1, R2: two stakers share each second in proportion to their stakes, whenever they staked.
     function test_R2_stakersShareByStakeAndTime(uint96 amount, uint96 first, uint96 second, uint32 later) public {
         amount = uint96(bound(amount, 1, MAX_FUNDED));
         first = uint96(bound(first, 1, type(uint96).max));
@@ -269,7 +269,7 @@ contract StakingTest is RewardsTest {
         assertEq(_claimable(bob), 0);
         skip(WEEK);
         assertLe(_claimable(bob) + _claimable(alice), MAX_FUNDED - 1);
-        // What one of 2^96 parts of each unit of stake can lose in an update.
+        // The largest loss of an update: one of 2^96 parts of each unit of stake.
         assertGe(_claimable(bob) + uint256(large) / 2 ** 96 + 2, MAX_FUNDED / 2 - 1);
         _unstake(bob, large);
         _claim(bob);

@@ -38,7 +38,7 @@ contract ViewsTest is RewardsTest {
         rewards.schedule(pool, address(reward));
     }
 
-    /// What is claimable at a later time is what can be claimed then, if nothing happens.
+    /// The claimable amount at a later time is the amount that can be claimed then, if nothing else changes it.
     function test_claimableAtForetells(uint96 amount, uint32 wait, uint32 further, uint96 stake) public {
         amount = uint96(bound(amount, 1, MAX_FUNDED));
         stake = uint96(bound(stake, 1, type(uint96).max));

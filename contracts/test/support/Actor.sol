@@ -9,12 +9,11 @@ struct Step {
     bytes data;
 }
 
-/// @notice A contract that does what the test tells it to: directly, and when it is called back, where the steps are
-/// the data that the core hands through.
+/// @notice A contract that makes the calls of a test: directly, or in a callback, whose data are the calls.
 contract Actor is ISupplyCallback, ISupplyCollateralCallback, IRepayCallback {
-    bytes4 public heardSelector;
-    uint256 public heardAssets;
-    address public heardFrom;
+    bytes4 public lastSelector;
+    uint256 public lastAssets;
+    address public lastCaller;
 
     function run(Step[] memory steps) public {
         for (uint256 i; i < steps.length; ++i) {
@@ -28,19 +27,19 @@ contract Actor is ISupplyCallback, ISupplyCollateralCallback, IRepayCallback {
     }
 
     function onPlimsollSupply(uint256 assets, bytes calldata data) external {
-        hear(assets, data);
+        _callBack(assets, data);
     }
 
     function onPlimsollSupplyCollateral(uint256 assets, bytes calldata data) external {
-        hear(assets, data);
+        _callBack(assets, data);
     }
 
     function onPlimsollRepay(uint256 assets, bytes calldata data) external {
-        hear(assets, data);
+        _callBack(assets, data);
     }
 
-    function hear(uint256 assets, bytes calldata data) internal {
-        (heardSelector, heardAssets, heardFrom) = (msg.sig, assets, msg.sender);
+    function _callBack(uint256 assets, bytes calldata data) internal {
+        (lastSelector, lastAssets, lastCaller) = (msg.sig, assets, msg.sender);
         run(abi.decode(data, (Step[])));
     }
 }

@@ -5,7 +5,7 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {InterestMath} from "plimsoll/libraries/InterestMath.sol";
 import {LiquidationMath} from "plimsoll/libraries/LiquidationMath.sol";
 
-/// @notice The arithmetic inside the contracts, for whoever wants to ask it from outside a chain.
+/// @notice Exposes the contracts' arithmetic to calls from a test outside the chain.
 contract Arithmetic {
     function expWad(int256 x) external pure returns (int256) {
         return FixedPointMathLib.expWad(x);
@@ -49,7 +49,7 @@ contract Arithmetic {
         }
     }
 
-    function maxBonus(uint256 liquidationLtvBps) external pure returns (uint256) {
-        return LiquidationMath.termsOf(liquidationLtvBps).maxBonus;
+    function maxIncentiveFactor(uint256 liquidationLtvBps) external pure returns (uint256) {
+        return LiquidationMath.incentiveOf(liquidationLtvBps).maxIncentiveFactor;
     }
 }

@@ -13,15 +13,15 @@ import {Risk, toRisk} from "plimsoll/types/Risk.sol";
 import {TestOracle} from "./TestOracle.sol";
 import {TestToken} from "./TestToken.sol";
 
-/// @notice What the core's tests stand on: the real contract, one market (a 6-decimal loan token against an 18-decimal
-/// collateral at a price of 2,000, borrow LTV 80 %, liquidation LTV 86 %), and people with tokens and approvals.
+/// @notice Fixture of the core's tests: the real contract, one market (a 6-decimal loan token against an 18-decimal
+/// collateral at a price of 2,000, borrow LTV 80 %, liquidation LTV 86 %), and accounts with tokens and approvals.
 abstract contract CoreTest is Test {
     uint256 internal constant WAD = 1e18;
     uint256 internal constant BPS = 10_000;
     uint256 internal constant ORACLE_SCALE = 1e36;
     uint16 internal constant BORROW_LTV_BPS = 8_000;
     uint16 internal constant LIQUIDATION_LTV_BPS = 8_600;
-    uint128 internal constant SMALLEST_DEBT = 100e6;
+    uint128 internal constant MIN_DEBT = 100e6;
     /// @dev 2,000 units of a 6-decimal token for one of an 18-decimal token.
     uint256 internal constant PRICE = 2_000e6 * ORACLE_SCALE / 1e18;
     /// @dev 4 % a year.
@@ -49,7 +49,7 @@ abstract contract CoreTest is Test {
             loanToken: address(loanToken),
             collateralToken: address(collateralToken),
             oracle: address(oracle),
-            risk: toRisk(BORROW_LTV_BPS, LIQUIDATION_LTV_BPS, SMALLEST_DEBT),
+            risk: toRisk(BORROW_LTV_BPS, LIQUIDATION_LTV_BPS, MIN_DEBT),
             curve: toRateCurve(START_RATE, 9_000, 40_000, 500_000)
         });
         id = plimsoll.createMarket(params);
@@ -97,7 +97,7 @@ abstract contract CoreTest is Test {
         return plimsoll.liquidate(params, borrowers, maxRepay, 0, LIQUIDATOR, "");
     }
 
-    /// @notice Mints tokens to somebody, who lets the core take them.
+    /// @notice Mints tokens to an account, which approves the core.
     function give(TestToken token, address who, uint256 amount) internal {
         token.mint(who, amount);
         vm.prank(who);

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {CommonBase} from "forge-std/Base.sol";
 
-/// @title Creates contracts so that a constructor's error can be expected
+/// @title Creator of contracts whose constructor's error can be expected.
 abstract contract Creator is CommonBase {
     /// @dev Creates in a call of its own and passes on why it failed, which forge-std's `deployCode` does not.
     function create(bytes memory initCode) external returns (address created) {

@@ -7,7 +7,7 @@ interface ITransferHook {
     function onTransfer(address from, address to, uint256 amount) external;
 }
 
-/// @notice A token that calls one contract on every transfer, whoever takes part in it.
+/// @notice A token that calls one contract on every transfer, whatever the accounts.
 contract HookedToken is TestToken {
     ITransferHook public hook;
 

@@ -16,8 +16,8 @@ interface IMadePool {
         returns (int256, int256);
 }
 
-/// @notice Provides a Uniswap V3 pool's liquidity and trades with it until it has a price. For local chains: what it
-/// pays with is minted, by whoever calls.
+/// @notice Provides a Uniswap V3 pool's liquidity and trades with it until it has a price. For local chains: anyone may
+/// call it, and its payments are minted.
 contract MarketMaker {
     int24 private constant LAST_TICK = 887272;
 

@@ -7,43 +7,12 @@ import {LiquidationMath} from "plimsoll/libraries/LiquidationMath.sol";
 import {SharesMath} from "plimsoll/libraries/SharesMath.sol";
 import {Market} from "plimsoll/types/Market.sol";
 import {RateCurve} from "plimsoll/types/RateCurve.sol";
+import {IMathHarness} from "./IMathHarness.sol";
 
-/// @notice The core's arithmetic on many states in one call, for whoever computes the same elsewhere.
-contract MathHarness {
-    /// @param amount to be converted into shares and back
-    /// @param price of the collateral, 1e36-scaled
-    struct Case {
-        Market market;
-        uint256 curve;
-        uint256 timestamp;
-        uint256 borrowShares;
-        uint256 collateral;
-        uint256 amount;
-        uint256 price;
-        uint256 ltvBps;
-        uint256 smallestDebt;
-        uint256 limit;
-    }
-
-    /// @param accrued the market at the timestamp; all that follows goes by it
-    /// @param conversions of the amount: supply shares down and up, assets down and up, debt shares up and down, debt
-    /// up
-    /// @param totalAfter what is left of borrow assets without the loan's debt and shares
-    struct Answer {
-        Market accrued;
-        uint256 interest;
-        uint256 feeShares;
-        uint256[7] conversions;
-        uint256 debt;
-        uint256 totalAfter;
-        uint256 value;
-        bool healthy;
-        uint256 ceiling;
-        uint256 bonus;
-        uint256 repaid;
-        uint256 seized;
-    }
-
+/// @title Harness of the core's arithmetic.
+/// @notice See `IMathHarness`.
+contract MathHarness is IMathHarness {
+    /// @inheritdoc IMathHarness
     function answers(Case[] calldata cases) external pure returns (Answer[] memory all) {
         all = new Answer[](cases.length);
         for (uint256 i; i < cases.length; ++i) {
@@ -54,7 +23,7 @@ contract MathHarness {
             }
             a.accrued = c.market;
             _convert(c.market, c.amount, a.conversions);
-            _judge(c, a);
+            _liquidate(c, a);
         }
     }
 
@@ -69,15 +38,19 @@ contract MathHarness {
         converted[6] = DebtMath.toDebtUp(amount, m.borrowAssets, m.borrowShares);
     }
 
-    function _judge(Case memory c, Answer memory a) internal pure {
+    function _liquidate(Case memory c, Answer memory a) internal pure {
         a.debt = DebtMath.toDebtUp(c.borrowShares, c.market.borrowAssets, c.market.borrowShares);
-        a.totalAfter = DebtMath.totalAfter(c.market.borrowAssets, a.debt, c.market.borrowShares - c.borrowShares);
+        a.totalAfterRepay =
+            DebtMath.saturatingTotalAfterRepay(c.market.borrowAssets, a.debt, c.market.borrowShares - c.borrowShares);
         a.value = LiquidationMath.valueDown(c.collateral, c.price);
-        LiquidationMath.Terms memory terms = LiquidationMath.termsOf(c.ltvBps);
-        a.healthy = LiquidationMath.isHealthy(a.debt, a.value, terms.ltvBps);
+        LiquidationMath.LiquidationIncentive memory incentive = LiquidationMath.incentiveOf(c.ltvBps);
+        a.healthy = LiquidationMath.isHealthy(a.debt, a.value, incentive.ltvBps);
         if (a.healthy) return;
-        (a.ceiling, a.bonus) = LiquidationMath.ceilingOf(terms, a.debt, a.value, c.smallestDebt);
-        a.repaid = LiquidationMath.repayWithinDown(a.ceiling, a.bonus, a.debt, c.limit, c.smallestDebt);
-        if (a.bonus != 0) a.seized = LiquidationMath.seizedDown(a.repaid, a.bonus, c.price);
+        LiquidationMath.Zone zone;
+        (zone, a.maxRepay, a.incentiveFactor) = LiquidationMath.maxRepayOf(incentive, a.debt, a.value, c.minDebt);
+        a.repaid = LiquidationMath.repayWithinDown(zone, a.maxRepay, a.debt, c.limit, c.minDebt);
+        if (zone == LiquidationMath.Zone.Ramp) {
+            a.seized = LiquidationMath.seizedDown(a.repaid, a.incentiveFactor, c.price);
+        }
     }
 }

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Step} from "./Actor.sol";
 
-/// @title Tokens as they are out there, one oddity each
+/// @title Tokens with one unusual behaviour each, as they exist.
 /// @notice They share this ledger. `mint`, `approve` and `balanceOf` are `TestToken`'s, so that they can stand in for
 /// it.
 abstract contract OddToken {
@@ -115,15 +115,15 @@ contract BlocklistToken is TrueToken {
 contract VerboseToken is OddToken {
     function transfer(address to, uint256 amount) external {
         _move(msg.sender, to, amount);
-        _ramble();
+        _returnLongData();
     }
 
     function transferFrom(address from, address to, uint256 amount) external {
         _moveFor(from, to, amount);
-        _ramble();
+        _returnLongData();
     }
 
-    function _ramble() internal pure {
+    function _returnLongData() internal pure {
         assembly ("memory-safe") {
             mstore(0, 1)
             return(0, 1000000)

@@ -2,49 +2,17 @@
 pragma solidity 0.8.37;
 
 import {RewardMath} from "plimsoll/rewards/RewardMath.sol";
-import {Accrual, Stream, StreamLib} from "plimsoll/rewards/Stream.sol";
+import {Stream, StreamLib} from "plimsoll/rewards/Stream.sol";
+import {IRewardsHarness} from "./IRewardsHarness.sol";
 
-/// @notice The arithmetic of rewards on many states in one call, for whoever computes the same elsewhere.
-contract RewardsHarness {
+/// @title Harness of the arithmetic of rewards.
+/// @notice See `IRewardsHarness`.
+contract RewardsHarness is IRewardsHarness {
     using RewardMath for uint128;
-
-    /// @param scheduled what the epochs after that of the last update pay, the next one first
-    /// @param until a time to look ahead to
-    /// @param fundedAmount what is given at the block's time, to `fundedEpochs` from so many after the current one
-    struct Case {
-        uint192 accumulator;
-        uint40 lastUpdate;
-        uint24 remainder;
-        uint96 epochAmount;
-        uint96 funded;
-        uint32 lastFundedEpoch;
-        uint256[] scheduled;
-        uint128 totalStaked;
-        uint256 until;
-        uint256 fundedAmount;
-        uint256 fundedAhead;
-        uint256 fundedEpochs;
-        uint128 staked;
-        uint128 offset;
-        uint128 amount;
-    }
-
-    /// @param amounts what the epoch of the block's time and the 26 after it pay, once it was accrued and given
-    /// @param offsets after the amount was staked, unstaked, paid
-    struct Answer {
-        Accrual ahead;
-        uint256 accumulator;
-        uint256 lastUpdate;
-        uint256 remainder;
-        uint256 funded;
-        uint256 lastFundedEpoch;
-        uint256[] amounts;
-        uint256 claimable;
-        uint256[3] offsets;
-    }
 
     mapping(uint256 number => Stream) private _streams;
 
+    /// @inheritdoc IRewardsHarness
     function answers(Case[] calldata cases) external returns (Answer[] memory all) {
         all = new Answer[](cases.length);
         for (uint256 i; i < cases.length; ++i) {

@@ -3,8 +3,8 @@ pragma solidity 0.8.37;
 
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
-/// @notice Staking as most projects do it since 2019, written from its published interface to be measured beside ours:
-/// one stake token, one reward token, one funder, a guard against re-entering and a pause, each a storage slot.
+/// @notice The staking contract that most projects have used since 2019, written from its published interface for
+/// comparison: one stake token, one reward token, one funder, a reentrancy guard and a pause, each in a storage slot.
 contract StakingRewards {
     using SafeTransferLib for address;
 

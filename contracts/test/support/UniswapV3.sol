@@ -26,8 +26,8 @@ interface IMintable {
     function mint(address to, uint256 amount) external;
 }
 
-/// @title Real Uniswap V3 pools, from the bytecode that Uniswap published
-/// @notice Whoever inherits this provides their liquidity and trades with them; their tokens must let anybody mint.
+/// @title Real Uniswap V3 pools, from the bytecode that Uniswap published.
+/// @notice A derived contract provides their liquidity and trades with them; anyone must be able to mint their tokens.
 abstract contract UniswapV3 is Creator {
     string private constant ARTIFACTS = "node_modules/@uniswap/v3-core/artifacts/contracts/";
     int24 private constant TICK_SPACING = 10;

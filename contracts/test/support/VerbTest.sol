@@ -6,20 +6,20 @@ import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {Market, Position} from "plimsoll/types/Market.sol";
 import {CoreTest} from "./CoreTest.sol";
 
-/// @notice What the tests of single verbs share: a market with a past, so that a share is not worth what it was at the
-/// start, and the books of everybody, so that a test says what changed and sees that nothing else did.
+/// @notice Fixture of the tests of single verbs: a market with a history, so that shares are not at their initial
+/// price, and the balances of all accounts, so that a test states what changes and checks that nothing else does.
 abstract contract VerbTest is CoreTest {
     uint256 internal constant VIRTUAL_SHARES = 1e6;
     uint256 internal constant VIRTUAL_ASSETS = 1;
     /// @dev The fewest shares of a loan.
     uint256 internal constant MIN_SHARES = 1e6;
     uint256 internal constant MAX_AMOUNT = type(uint128).max;
-    /// @dev The virtual shares have room beside them.
+    /// @dev Fits together with the virtual shares.
     uint256 internal constant MAX_SHARES = MAX_AMOUNT - VIRTUAL_SHARES;
     uint256 internal constant MAX_FEE_BPS = 2_500;
 
-    /// @dev A market's past, from which fuzzing chooses.
-    struct Past {
+    /// @dev The fuzzed history of a market.
+    struct MarketHistory {
         uint256 supplied;
         uint256 borrowed;
         uint256 feeBps;
@@ -32,7 +32,7 @@ abstract contract VerbTest is CoreTest {
         uint256 collateralTokens;
     }
 
-    struct Books {
+    struct Balances {
         Market market;
         Holdings lender;
         Holdings borrower;
@@ -40,41 +40,41 @@ abstract contract VerbTest is CoreTest {
         Holdings core;
     }
 
-    /* A PAST */
+    /* A MARKET WITH A HISTORY */
 
     /// @notice The lender supplies, the borrower borrows against ten times the collateral that it takes, time passes.
-    function live(Past memory past) internal {
-        past.supplied = bound(past.supplied, 1_000e6, 1e24);
-        past.borrowed = bound(past.borrowed, SMALLEST_DEBT, past.supplied);
-        past.feeBps = bound(past.feeBps, 0, MAX_FEE_BPS);
-        past.elapsed = bound(past.elapsed, 1, 3 * 365 days);
+    function createHistory(MarketHistory memory history) internal {
+        history.supplied = bound(history.supplied, 1_000e6, 1e24);
+        history.borrowed = bound(history.borrowed, MIN_DEBT, history.supplied);
+        history.feeBps = bound(history.feeBps, 0, MAX_FEE_BPS);
+        history.elapsed = bound(history.elapsed, 1, 3 * 365 days);
         vm.prank(OWNER);
-        plimsoll.setFee(params, past.feeBps);
-        supply(LENDER, past.supplied);
-        openLoan(BORROWER, 10 * past.borrowed * ORACLE_SCALE / PRICE, past.borrowed);
-        skip(past.elapsed);
+        plimsoll.setFee(params, history.feeBps);
+        supply(LENDER, history.supplied);
+        openLoan(BORROWER, 10 * history.borrowed * ORACLE_SCALE / PRICE, history.borrowed);
+        skip(history.elapsed);
     }
 
     /// @notice A million supplied, half of it borrowed, a tenth of the interest for the reserve, a year ago.
-    function live() internal {
-        live(Past({supplied: 1_000_000e6, borrowed: 500_000e6, feeBps: 1_000, elapsed: 365 days}));
+    function createHistory() internal {
+        createHistory(MarketHistory({supplied: 1_000_000e6, borrowed: 500_000e6, feeBps: 1_000, elapsed: 365 days}));
     }
 
-    /// @notice A market in which a share, of debt or of supply, has come to be worth more than 100 units, in 200 years.
-    /// Of its supply, 10,000e6 are not lent out.
-    function liveUntilSharesAreDear() internal {
+    /// @notice A market in which a share, of debt or of supply, is worth more than 100 units after 200 years. Its
+    /// liquidity is 10,000e6.
+    function createHistoryWithExpensiveShares() internal {
         oracle.set(PRICE * 1e12);
-        supply(LENDER, SMALLEST_DEBT);
-        openLoan(BORROWER, 1e18, SMALLEST_DEBT);
+        supply(LENDER, MIN_DEBT);
+        openLoan(BORROWER, 1e18, MIN_DEBT);
         skip(200 * 365 days);
         supply(STRANGER, 10_000e6);
         assertGt(plimsoll.market(id).borrowAssets, 100 * plimsoll.market(id).borrowShares);
     }
 
-    /* BOOKS */
+    /* BALANCES */
 
-    /// @notice What everybody has, with the market's interest up to now.
-    function books() internal view returns (Books memory b) {
+    /// @notice The balances of all accounts, with the market's interest up to this block.
+    function balances() internal view returns (Balances memory b) {
         b.market = accrued();
         b.lender = holdingsOf(LENDER);
         b.borrower = holdingsOf(BORROWER);
@@ -86,8 +86,8 @@ abstract contract VerbTest is CoreTest {
         return Holdings(plimsoll.position(id, who), loanToken.balanceOf(who), collateralToken.balanceOf(who));
     }
 
-    /// @notice The books are as expected, the market stored as of now.
-    function assertBooks(Books memory want) internal view {
+    /// @notice Checks that the balances are as expected, and that the market is stored as of this block.
+    function assertBalances(Balances memory want) internal view {
         assertMarket(plimsoll.market(id), want.market);
         assertHoldings(holdingsOf(LENDER), want.lender, "lender");
         assertHoldings(holdingsOf(BORROWER), want.borrower, "borrower");
@@ -145,7 +145,7 @@ abstract contract VerbTest is CoreTest {
         }
     }
 
-    /// @notice What is owed on shares, rounded up.
+    /// @notice The debt of shares, rounded up.
     function owed(uint256 shares, Market memory m) internal pure returns (uint256) {
         return up(shares, m.borrowAssets, m.borrowShares);
     }

@@ -6,7 +6,7 @@ import {MarketId, MarketParams} from "plimsoll/types/MarketParams.sol";
 import {RateCurve, toRateCurve} from "plimsoll/types/RateCurve.sol";
 import {Risk, toRisk} from "plimsoll/types/Risk.sol";
 
-/// @title A market's parameters: where their bits are, which are within bounds, and the id they make
+/// @title Tests of a market's parameters: packing, bounds and id.
 contract MarketParamsTest is Test {
     function idOf(MarketParams calldata params) external pure returns (MarketId) {
         return params.toId();
@@ -24,7 +24,7 @@ contract MarketParamsTest is Test {
         assertEq(Risk.unwrap(risk), uint256(bytes32(packed)));
         assertEq(risk.borrowLtvBps(), borrowLtv);
         assertEq(risk.liquidationLtvBps(), liquidationLtv);
-        assertEq(risk.smallestDebt(), smallest);
+        assertEq(risk.minDebt(), smallest);
     }
 
     /// @dev Any word, near the bounds in each of its fields: the borrow LTV is at most 0.995 of the other, which is at

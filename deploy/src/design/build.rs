@@ -347,7 +347,7 @@ impl<'a> Builder<'a> {
         let span = match problem {
             InvalidParams::BorrowLtvZero | InvalidParams::BorrowLtvTooHigh { .. } => &entry.ltv.span,
             InvalidParams::LiquidationLtvTooHigh(_) => &entry.liquidation_ltv.span,
-            InvalidParams::SmallestDebtTooSmall(_) => &entry.smallest_debt.span,
+            InvalidParams::MinDebtTooLow(_) => &entry.smallest_debt.span,
             InvalidParams::StartRate(_) | InvalidParams::Target(_) | InvalidParams::UnusedBits(_) => &entry.rate.span,
             InvalidParams::Steepness(_) => &entry.steepness.span,
             InvalidParams::Speed(_) => &entry.speed.span,

@@ -1,7 +1,7 @@
-//! Which row is whose.
+//! The rows of accounts, found by address.
 //!
-//! Accounts lie in plain rows in the order in which they came; the table that finds one holds nothing but row numbers.
-//! A row that becomes empty stays, for its account to come back to.
+//! Accounts lie in plain rows in the order of their first event; the hash table that finds one holds only row numbers.
+//! A row that becomes empty stays, because its account may return.
 
 use std::hash::BuildHasher;
 
@@ -11,23 +11,23 @@ use hashbrown::HashTable;
 
 use super::at;
 
-/// The accounts of a market or a pool.
+/// The accounts of a market or a pool, each with a row number.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     accounts: Vec<Address>,
     slots: HashTable<u32>,
-    /// Seeded anew in every process: whoever chooses addresses cannot make them collide.
+    /// Seeded at random in every process, so that nobody can choose addresses that collide.
     hasher: RandomState,
 }
 
 impl Accounts {
-    /// The row of an account, if it has one.
+    /// Returns the row of an account, if it has one.
     pub(super) fn slot(&self, account: Address) -> Option<u32> {
         let hash = self.hasher.hash_one(account);
         self.slots.find(hash, |slot| self.accounts[at(*slot)] == account).copied()
     }
 
-    /// A new row at the end, for an account that has none. `None` where 2^32 are taken.
+    /// Adds a row at the end, for an account that has none. Returns `None` if 2^32 rows are taken.
     pub(super) fn push(&mut self, account: Address) -> Option<u32> {
         let slot = u32::try_from(self.accounts.len()).ok()?;
         self.accounts.push(account);
@@ -36,7 +36,7 @@ impl Accounts {
         Some(slot)
     }
 
-    /// Takes the last row away again; answers which it was.
+    /// Removes the last row, and returns its number.
     pub(super) fn pop(&mut self) -> Option<u32> {
         let account = self.accounts.pop()?;
         let last = self.accounts.len();
@@ -44,17 +44,17 @@ impl Accounts {
         Some(entry.remove().0)
     }
 
-    /// Whose a row is.
+    /// Returns the account of a row.
     pub(super) fn get(&self, slot: u32) -> Address {
         self.accounts[at(slot)]
     }
 
-    /// All rows.
+    /// Iterates over the row numbers.
     pub(super) fn slots(&self) -> impl Iterator<Item = u32> {
         (0..).take(self.accounts.len())
     }
 
-    /// Everybody from a row on, in the order of their rows.
+    /// Iterates over the accounts from a row on.
     pub(super) fn iter_from(&self, row: usize) -> impl Iterator<Item = Address> {
         self.accounts.get(row..).unwrap_or_default().iter().copied()
     }

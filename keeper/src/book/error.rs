@@ -1,166 +1,166 @@
-//! Why a block's events cannot be true.
+//! The errors of applying a block's events and of reverting blocks.
 
 use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::{InvalidParams, MarketId};
 
-use crate::{chain::Event, math::market::Market};
+use crate::{chain::Event, math::types::Market};
 
-/// A block was not applied, and the book is as it was before.
+/// A block was not applied; the book is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// Blocks go upwards.
-    #[error("block {block} does not follow block {tip}, which the book is at: undo down to block {before} first", before = .block.saturating_sub(1))]
+    /// The block is not above the last applied one.
+    #[error("block {block} does not follow block {tip}, which the book is at: revert to block {before} first", before = .block.saturating_sub(1))]
     NotNext {
-        /// Which was to be applied.
+        /// Number of the block that was to be applied.
         block: u64,
-        /// The last that was.
+        /// Number of the last applied block.
         tip: u64,
     },
-    /// An event does not add up with what came before it.
+    /// An event is inconsistent with those before it.
     #[error(
         "block {block}, event {position}, {event:?}: {problem}; events are missing or not this contract's: \
          fetch the block elsewhere, or rebuild the book"
     )]
-    DoesNotAddUp {
-        /// The block.
+    InconsistentEvent {
+        /// Block number.
         block: u64,
-        /// Which of the events that were given, from 0.
+        /// Position among the block's events, from 0.
         position: usize,
         /// The event.
         event: Box<Event>,
-        /// What is wrong.
-        problem: Problem,
+        /// The inconsistency.
+        problem: EventError,
     },
 }
 
-/// What is wrong with an event.
+/// The inconsistency of an event with those before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// It is about a market whose creation was not seen.
+pub enum EventError {
+    /// No event created the market.
     #[error("there is no market {0}")]
     UnknownMarket(MarketId),
-    /// The market was there already.
+    /// The market was created before.
     #[error("the market {0} was created before")]
-    MarketTwice(MarketId),
-    /// The id is not that of the parameters.
+    DuplicateMarket(MarketId),
+    /// The market's id is not that of its parameters.
     #[error("a market of these parameters has the id {computed}, not {stated}")]
-    WrongId {
-        /// By the event.
+    WrongMarketId {
+        /// The id that the event states.
         stated: MarketId,
-        /// By its parameters.
+        /// The id that follows from the parameters.
         computed: MarketId,
     },
     /// No market can have such parameters.
     #[error(transparent)]
     Params(#[from] InvalidParams),
-    /// More is taken than there is.
+    /// The event takes more than there is.
     #[error("{takes} is taken from {quantity} of {has}")]
-    Overdrawn {
-        /// From what.
+    Underflow {
+        /// The quantity that the event reduces.
         quantity: Quantity,
-        /// What there is.
+        /// Amount before the event.
         has: U256,
-        /// What goes.
+        /// Amount that the event takes.
         takes: U256,
     },
-    /// More than the contract can store.
+    /// The event adds more than the contract can store.
     #[error("{quantity} of {has} cannot take {adds} more")]
-    TooLarge {
-        /// Of what.
+    Overflow {
+        /// The quantity that the event increases.
         quantity: Quantity,
-        /// What there is.
+        /// Amount before the event.
         has: U256,
-        /// What comes.
+        /// Amount that the event adds.
         adds: U256,
     },
-    /// Interest is not what the totals and the rates make it.
-    #[error("interest makes of the totals {} where {} are stated", totals(.computed), totals(.stated))]
-    Interest {
-        /// By the event.
+    /// The totals after an accrual are not what the market's rates result in.
+    #[error("interest results in totals of {} where {} are stated", totals(.computed), totals(.stated))]
+    InterestMismatch {
+        /// Totals that follow from the event.
         stated: Box<Market>,
-        /// By the rates.
+        /// Totals that follow from the market's rates.
         computed: Box<Market>,
     },
-    /// The event is of another time than its block.
+    /// The event's timestamp is not its block's.
     #[error("it is of second {stated} in a block of second {block}")]
-    WrongTime {
-        /// By the event.
+    WrongTimestamp {
+        /// Timestamp that the event states.
         stated: U256,
-        /// By the block.
+        /// Timestamp of the block.
         block: u64,
     },
-    /// It is about a pool whose creation was not seen.
+    /// No event created the pool.
     #[error("there is no pool {0}")]
     UnknownPool(B256),
-    /// The pool was there already.
+    /// The pool was created before.
     #[error("the pool {0} was created before")]
-    PoolTwice(B256),
-    /// The id is not that of the pool's tokens and salt.
+    DuplicatePool(B256),
+    /// The pool's id is not that of its tokens and salt.
     #[error("a pool of these tokens and this salt has the id {computed}, not {stated}")]
     WrongPoolId {
-        /// By the event.
+        /// The id that the event states.
         stated: B256,
-        /// By its tokens and salt.
+        /// The id that follows from the tokens and the salt.
         computed: B256,
     },
     /// The pool does not pay this token.
     #[error("the pool {pool} has no reward token {reward_token}")]
     UnknownRewardToken {
-        /// The pool.
+        /// The pool's id.
         pool: B256,
         /// The token.
         reward_token: Address,
     },
-    /// A figure is not what the pool makes it.
+    /// A figure that the event states is not what the book computes.
     #[error("{figure} is {computed} where {stated} is stated")]
-    Differs {
-        /// Which.
+    Mismatch {
+        /// The figure.
         figure: Figure,
-        /// By the event.
+        /// Value that the event states.
         stated: U256,
-        /// By the book.
+        /// Value that the book computes.
         computed: U256,
     },
-    /// What rests on a stream changed before the stream was brought to the block's time.
+    /// The event depends on a reward stream that was not accrued up to the block's time before.
     #[error("the stream was last updated in second {last_update}, not in the block's second {block}")]
-    NotUpdated {
-        /// The stream's last update.
+    StreamNotAccrued {
+        /// Timestamp of the stream's last update.
         last_update: u64,
-        /// By the block.
+        /// Timestamp of the block.
         block: u64,
     },
-    /// Epochs were funded that the contract does not let be.
+    /// The funded epochs are not among those that the contract lets be funded.
     #[error("{epochs} epochs from {first} on were funded where 26 from {earliest} on can be")]
     EpochsOutOfRange {
-        /// The first of them.
+        /// The first funded epoch.
         first: U256,
-        /// How many.
+        /// Number of funded epochs.
         epochs: U256,
-        /// The first that could be.
+        /// The first epoch that can be funded.
         earliest: u64,
     },
-    /// A harvest was not on the account's terms.
+    /// The harvest is not on the account's terms.
     #[error("{0} did not agree to such a harvest")]
-    NotAgreed(Address),
-    /// The book has no row left in this market or pool.
+    NoHarvestConsent(Address),
+    /// The book has no free row in this market or pool, or for another market or pool.
     #[error("2^32 accounts or markets are there, and this book holds no more")]
-    Full,
+    CapacityExceeded,
 }
 
-/// What is computed from what is in the book, and stated by an event.
+/// A value that an event states and the book computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Figure {
-    /// What a stream's accumulator grows by.
+    /// Growth of a stream's accumulator.
     AccumulatorIncrease,
-    /// What a stream has left to pay, below a unit.
+    /// Reward below one unit that a stream still has to pay.
     Remainder,
-    /// What was added to an epoch since nobody was staked.
+    /// Amount that was deferred to this epoch because nothing was staked.
     Deferred(u64),
-    /// How often that happened in one accrual.
+    /// Number of deferrals in one accrual.
     Deferrals,
-    /// What an account could claim.
+    /// Reward that an account could claim.
     Reward(Address),
-    /// What an account agreed to pay for a harvest.
+    /// Tip that an account agreed to pay for a harvest.
     Tip(Address),
 }
 
@@ -169,46 +169,46 @@ impl std::fmt::Display for Figure {
         match self {
             Self::AccumulatorIncrease => f.write_str("the accumulator's increase"),
             Self::Remainder => f.write_str("the stream's remainder"),
-            Self::Deferred(epoch) => write!(f, "what joins epoch {epoch}"),
-            Self::Deferrals => f.write_str("the number of epochs that something joins"),
+            Self::Deferred(epoch) => write!(f, "the amount deferred to epoch {epoch}"),
+            Self::Deferrals => f.write_str("the number of epochs that something is deferred to"),
             Self::Reward(account) => write!(f, "the reward of {account}"),
             Self::Tip(account) => write!(f, "the tip of {account}"),
         }
     }
 }
 
-/// What an event changes.
+/// A quantity that events change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantity {
-    /// Of a market.
+    /// Supply assets of a market.
     SupplyAssets,
-    /// Of a market.
+    /// Supply shares of a market.
     TotalSupplyShares,
-    /// Of a market.
+    /// Borrow assets of a market.
     BorrowAssets,
-    /// Of a market.
+    /// Borrow shares of a market.
     TotalBorrowShares,
-    /// Of a market.
+    /// Reserve shares of a market.
     ReserveShares,
-    /// Of a market, in basis points.
+    /// Fee of a market, in basis points.
     Fee,
-    /// Of a market.
+    /// Rate at target of a market.
     RateAtTarget,
-    /// Of an account.
+    /// Supply shares of an account.
     SupplyShares(Address),
-    /// Of an account.
+    /// Borrow shares of an account.
     BorrowShares(Address),
-    /// Of an account.
+    /// Collateral of an account.
     Collateral(Address),
-    /// Of a backstop, in any of its tokens.
+    /// Cover of a backstop, in any of its tokens.
     Cover(Address),
-    /// Of a backstop, for any of its markets.
+    /// Cover of a backstop that one of its markets may still use.
     CoverLimit(Address),
-    /// Of a pool.
+    /// Sum of the stakes in a pool.
     TotalStaked,
-    /// Of an account.
+    /// Stake of an account.
     Stake(Address),
-    /// Of a stream.
+    /// Amount that was ever funded in a stream.
     Funded,
 }
 
@@ -234,7 +234,7 @@ impl std::fmt::Display for Quantity {
     }
 }
 
-/// What interest changes, in a few words.
+/// Formats the totals that interest changes.
 fn totals(market: &Market) -> String {
     let Market { supply_assets, supply_shares, borrow_assets, rate_at_target, interest_remainder, .. } = market;
     format!(
@@ -242,12 +242,12 @@ fn totals(market: &Market) -> String {
     )
 }
 
-/// The book cannot go back that far.
+/// The book cannot be reverted that far; it is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the book can go back to block {oldest} and not to block {wanted}: rebuild it")]
-pub struct UndoError {
-    /// Which was asked for.
+#[error("the book can be reverted to block {oldest} and not to block {wanted}: rebuild it")]
+pub struct RevertError {
+    /// Number of the block that the book was to be reverted to.
     pub wanted: u64,
-    /// The earliest possible.
+    /// Number of the oldest block that it can be reverted to.
     pub oldest: u64,
 }

@@ -1,49 +1,53 @@
-//! A market in the book: its parameters, its totals, its positions, and who is under water.
+//! A market in the book: its parameters, totals and positions, and which of its loans are liquidatable. Also the cover
+//! that backstops keep in the core against the bad debt of markets.
+
+use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, U256};
 use plimsoll_contracts::{InvalidParams, MarketId, MarketParams, RateCurve, Risk};
 
 use super::positions::{Position, Positions};
 use crate::math::{
-    liquidation::{Terms, waterline_price},
-    market::{Loan, Market},
+    liquidation::{LiquidationIncentive, waterline_price},
+    types::{Loan, Market},
 };
 
-/// One market and everybody's positions in it, as of the last applied block.
+/// One market with all positions in it, as of the last applied block.
 #[derive(Debug)]
 pub struct MarketBook {
     id: MarketId,
     params: MarketParams,
     risk: Risk,
     curve: RateCurve,
-    terms: Terms,
+    liquidation_incentive: LiquidationIncentive,
     pub(super) state: MarketState,
     pub(super) positions: Positions,
-    /// Which application recorded the state for undoing: once for each is enough.
+    /// Number of the application that recorded the state in the undo log: once per application is enough.
     pub(super) recorded_in: u64,
 }
 
-/// What of a market changes.
+/// The mutable state of a market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MarketState {
-    /// Its totals as of its last update.
+    /// Totals as of the market's last update.
     pub totals: Market,
-    /// Who gets its reserve above the floor; 0 for nobody.
+    /// Account that gets the reserve above its floor; 0 if there is none.
     pub fee_recipient: Address,
-    /// Which backstop covers it; 0 for none.
+    /// Backstop that covers the market's bad debt; 0 if there is none.
     pub backstop: Address,
 }
 
-/// A loan that can be liquidated.
+/// A loan that is liquidatable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Candidate {
-    /// Whose it is.
+pub struct LiquidationCandidate {
+    /// The borrower.
     pub account: Address,
-    /// What is owed, and what secures it.
+    /// The borrower's debt and collateral.
     pub loan: Loan,
 }
 
 impl MarketBook {
+    /// Creates a market without positions. Fails if no market can have these parameters.
     pub(super) fn new(params: &MarketParams, created_at: u64) -> Result<Self, InvalidParams> {
         let (risk, curve) = (Risk::from_word(params.risk)?, RateCurve::from_word(params.curve)?);
         let totals =
@@ -53,97 +57,131 @@ impl MarketBook {
             params: params.clone(),
             risk,
             curve,
-            terms: Terms::of(risk),
+            liquidation_incentive: LiquidationIncentive::of(risk),
             state: MarketState { totals, ..MarketState::default() },
             positions: Positions::default(),
             recorded_in: 0,
         })
     }
 
-    /// Its id.
+    /// Returns the market's id.
     #[must_use]
     pub const fn id(&self) -> MarketId {
         self.id
     }
 
-    /// Its parameters as calls take them.
+    /// Returns the parameters that calls to the contract take.
     #[must_use]
     pub const fn params(&self) -> &MarketParams {
         &self.params
     }
 
-    /// Its limits.
+    /// Returns the risk parameters: LTVs and minimum debt.
     #[must_use]
     pub const fn risk(&self) -> Risk {
         self.risk
     }
 
-    /// Its rate curve.
+    /// Returns the rate curve.
     #[must_use]
     pub const fn curve(&self) -> RateCurve {
         self.curve
     }
 
-    /// What liquidations in it have in common.
+    /// Returns the liquidation incentive, which is the same for all loans.
     #[must_use]
-    pub const fn terms(&self) -> &Terms {
-        &self.terms
+    pub const fn liquidation_incentive(&self) -> &LiquidationIncentive {
+        &self.liquidation_incentive
     }
 
-    /// What of it changes.
+    /// Returns the mutable state.
     #[must_use]
     pub const fn state(&self) -> &MarketState {
         &self.state
     }
 
-    /// Its totals with interest up to a second.
+    /// Returns the totals with interest accrued up to `timestamp`.
     #[must_use]
     pub fn at(&self, timestamp: u64) -> Market {
         self.state.totals.accrued(self.curve, timestamp)
     }
 
-    /// What an account holds and owes in it; all 0 where that is nothing.
+    /// Returns the position of an account; all zeros if it has none.
     #[must_use]
     pub fn position(&self, account: Address) -> Position {
         self.positions.slot(account).map(|slot| self.positions.get(slot)).unwrap_or_default()
     }
 
-    /// How many accounts owe something in it.
+    /// Returns the number of accounts with a debt.
     #[must_use]
     pub fn loans(&self) -> usize {
         self.positions.waterline().len()
     }
 
-    /// Every account that ever had a position, in the order of their first.
+    /// Iterates over every account that ever had a position, in the order of their first.
     pub fn positions(&self) -> impl Iterator<Item = (Address, Position)> {
         self.positions_from(0)
     }
 
-    /// The same without the first so many, which are not even passed over.
+    /// Iterates over the same without the first `row` accounts, which cost no time.
     pub fn positions_from(&self, row: usize) -> impl Iterator<Item = (Address, Position)> {
         self.positions.iter_from(row)
     }
 
-    /// Every loan that the contract would find unhealthy at a price and a time, exactly. The work is in proportion to
-    /// their number, not to that of all loans. None at a price of 0, which the contract refuses.
-    pub fn liquidatable(&self, price: U256, timestamp: u64) -> Vec<Candidate> {
+    /// Returns every loan whose health factor is below 1 at a price and a time, by the contract's own arithmetic. The
+    /// work is proportional to their number, not to the number of all loans. Returns none at a price of 0, which the
+    /// contract rejects.
+    pub fn liquidatable(&self, price: U256, timestamp: u64) -> Vec<LiquidationCandidate> {
         if price.is_zero() {
             return Vec::new();
         }
         let market = self.at(timestamp);
-        let slots = self.positions.waterline().within_reach(&market, &self.terms, price);
+        let slots = self.positions.waterline().within_reach(&market, &self.liquidation_incentive, price);
         slots
             .map(|slot| (slot, self.positions.get(slot).loan()))
-            .filter(|(_, loan)| market.is_liquidatable(*loan, &self.terms, price))
-            .map(|(slot, loan)| Candidate { account: self.positions.account(slot), loan })
+            .filter(|(_, loan)| market.is_liquidatable(*loan, &self.liquidation_incentive, price))
+            .map(|(slot, loan)| LiquidationCandidate { account: self.positions.account(slot), loan })
             .collect()
     }
 
-    /// The highest price at which an account's loan can be liquidated at a time: 0 where at none, the largest number
-    /// where at every price. The same as `ILens.PositionLine.waterlinePrice`.
+    /// Returns the liquidation price (waterline) of an account's loan at a time: the highest price at which it is
+    /// liquidatable; 0 if it is healthy at every price, and the largest number if it is liquidatable at every price.
+    /// The same as `ILens.PositionLine.waterlinePrice`.
     #[must_use]
     pub fn waterline(&self, account: Address, timestamp: u64) -> U256 {
         let loan = self.position(account).loan();
-        waterline_price(self.at(timestamp).debt_of(loan), loan.collateral, self.terms.ltv_bps)
+        let debt = self.at(timestamp).debt_of(loan);
+        waterline_price(debt, loan.collateral, self.liquidation_incentive.ltv_bps)
+    }
+}
+
+/// Identifies an amount that a backstop keeps or sets in the core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CoverKey {
+    /// The cover of a backstop (first address) in a token (second address).
+    Amount(Address, Address),
+    /// The part of the cover of a backstop (first address) in a token (second address) that no loss may use.
+    Floor(Address, Address),
+    /// The amount of a backstop's cover that a market may still use.
+    Limit(Address, MarketId),
+}
+
+/// All amounts of backstops that are not 0.
+#[derive(Debug, Default)]
+pub(super) struct Cover(BTreeMap<CoverKey, U256>);
+
+impl Cover {
+    pub(super) fn get(&self, key: CoverKey) -> U256 {
+        self.0.get(&key).copied().unwrap_or_default()
+    }
+
+    /// Replaces an amount, and returns the previous one.
+    pub(super) fn set(&mut self, key: CoverKey, amount: U256) -> U256 {
+        let before = if amount.is_zero() { self.0.remove(&key) } else { self.0.insert(key, amount) };
+        before.unwrap_or_default()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (CoverKey, U256)> {
+        self.0.iter().map(|(key, amount)| (*key, *amount))
     }
 }

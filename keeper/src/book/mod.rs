@@ -1,24 +1,24 @@
-//! The book: every market, position, pool, stake and consent, rebuilt from the contracts' events alone and equal to
-//! their storage.
+//! The book: every market, position, pool, stake and harvest consent, built from the contracts' events alone and equal
+//! to their storage.
 //!
-//! [`Book::apply`] takes a block's events and either applies all of them or none; [`Book::undo_to`] takes the last
-//! blocks back when the chain reorganises; [`Book::restore`] makes the same book of the rows that applying gave. In each market [`MarketBook::liquidatable`] finds the loans under water at a
-//! price in time that does not depend on how many loans there are; in each stream of rewards
-//! [`StreamBook::harvestable`] finds the accounts that can be harvested.
+//! - [`Book::apply`] applies the events of a block, either all of them or none.
+//! - [`Book::revert_to`] reverts the last blocks after a reorg, up to [`MAX_REORG_DEPTH`].
+//! - [`Book::restore`] makes the same book of the rows that applying returned.
+//! - [`MarketBook::liquidatable`] finds the loans of a market whose health factor is below 1 at a price, in time that
+//!   does not depend on the number of loans.
+//! - [`StreamBook::harvestable`] finds the accounts whose rewards can be harvested.
 //!
-//! Who may act for whom, signatures' nonces and who owns the contract are not in the book: no decision rests on them.
+//! Authorisations, nonces of signatures and the contract's owner are not in the book: no decision depends on them.
 
 mod accounts;
 mod apply;
-mod cover;
 mod error;
 mod market;
 mod positions;
-mod ratio;
 mod restore;
 mod rewards;
 mod row;
-mod undo;
+mod undo_log;
 mod waterline;
 
 #[cfg(test)]
@@ -29,55 +29,54 @@ use plimsoll_contracts::MarketId;
 
 use self::{
     apply::Application,
-    cover::Cover,
-    undo::{Change, Place},
+    market::Cover,
+    undo_log::{Change, RowLocation, UndoLog},
 };
 pub use self::{
-    cover::CoverKey,
-    error::{ApplyError, Figure, Problem, Quantity, UndoError},
-    market::{Candidate, MarketBook, MarketState},
+    error::{ApplyError, EventError, Figure, Quantity, RevertError},
+    market::{CoverKey, LiquidationCandidate, MarketBook, MarketState},
     positions::Position,
     restore::{Damage, RestoreError},
-    rewards::{HarvestCandidate, HarvestConsent, Ledger, PoolBook, PoolState, Ripening, StreamBook},
+    rewards::{HarvestCandidate, HarvestConsent, PendingHarvest, PoolBook, PoolState, RewardLedger, StreamBook},
     row::{PoolRow, Row, RowError},
-    undo::UNDO_BLOCKS,
+    undo_log::MAX_REORG_DEPTH,
 };
 use crate::chain::Event;
 
-/// When a block was.
+/// The identity of a block, as far as the book needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
-    /// Its height.
+    /// Block number.
     pub number: u64,
-    /// Its second.
+    /// Block timestamp, in seconds.
     pub timestamp: u64,
 }
 
-/// All markets and pools as of the last applied block.
+/// The state of all markets and pools as of the last applied block.
 #[derive(Debug, Default)]
 pub struct Book {
     markets: Vec<MarketBook>,
-    by_id: B256Map<u32>,
+    market_by_id: B256Map<u32>,
     cover: Cover,
     pools: Vec<PoolBook>,
     pool_by_id: B256Map<u32>,
-    history: undo::History,
-    /// How often a block was applied, whether or not it was taken back.
+    undo_log: UndoLog,
+    /// Number of calls of `apply`, whether or not the block was rejected or reverted.
     applications: u64,
 }
 
 impl Book {
-    /// A book of contracts without events.
+    /// Creates the book of contracts without events.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Applies the events of a block, in their order. Blocks without events may be left out. Fails where an event does
-    /// not add up with those before it; the book is then as if the block had not been tried.
+    /// Applies the events of a block, in their order. Blocks without events may be left out. Fails if the block is not
+    /// above the last one, or if an event is inconsistent with those before it; the book is then unchanged.
     ///
-    /// Answers every row that the block may have changed, once, as it is now: whoever keeps the latest of each can
-    /// [`restore`](Self::restore) the book.
+    /// Returns every row that the block may have changed, once, as it is after the block. The latest version of every
+    /// row [restores](Self::restore) the book.
     pub fn apply<'e>(
         &mut self,
         block: Block,
@@ -89,111 +88,112 @@ impl Book {
         self.applications += 1;
         let mut application = Application::new(self, block);
         for (position, event) in events.into_iter().enumerate() {
-            if let Err(problem) = application.event(event) {
+            if let Err(problem) = application.apply_event(event) {
                 let changes = application.into_changes();
-                self.take_back(changes.into_iter().rev());
+                self.revert_changes(changes.into_iter().rev());
                 let event = Box::new(event.clone());
-                return Err(ApplyError::DoesNotAddUp { block: block.number, position, event, problem });
+                return Err(ApplyError::InconsistentEvent { block: block.number, position, event, problem });
             }
         }
         let changes = application.into_changes();
-        let rows = self.changed(&changes);
-        self.history.push(block.number, changes);
+        let rows = self.changed_rows(&changes);
+        self.undo_log.push(block.number, changes);
         Ok(rows)
     }
 
-    /// Takes back every block after `block`. Fails where that is further than [`UNDO_BLOCKS`] below the highest block
-    /// that was ever applied; the book is then as it was.
-    pub fn undo_to(&mut self, block: u64) -> Result<(), UndoError> {
-        let changes = self.history.pop_after(block)?;
-        self.take_back(changes.into_iter());
+    /// Reverts every block after `block`. Fails if `block` is more than [`MAX_REORG_DEPTH`] below the highest block
+    /// that was ever applied, or below the block that the book was restored at; the book is then unchanged.
+    pub fn revert_to(&mut self, block: u64) -> Result<(), RevertError> {
+        let changes = self.undo_log.pop_after(block)?;
+        self.revert_changes(changes.into_iter());
         Ok(())
     }
 
-    /// The last applied block, or the one that was gone back to.
+    /// Returns the number of the last applied block, or of the one that was reverted to; `None` if there is none.
     #[must_use]
     pub const fn tip(&self) -> Option<u64> {
-        self.history.tip()
+        self.undo_log.tip()
     }
 
-    /// A market; `None` where its creation was not seen.
+    /// Returns a market; `None` if no event created it.
     #[must_use]
     pub fn market(&self, id: MarketId) -> Option<&MarketBook> {
-        self.by_id.get(&id.0).map(|index| &self.markets[at(*index)])
+        self.market_by_id.get(&id.0).map(|index| &self.markets[at(*index)])
     }
 
-    /// All markets in the order of their creation.
+    /// Iterates over all markets in the order of their creation.
     pub fn markets(&self) -> impl Iterator<Item = &MarketBook> {
         self.markets.iter()
     }
 
-    /// An amount of a backstop's.
+    /// Returns one of the amounts that a backstop keeps or sets in the core; 0 if there is none.
     #[must_use]
     pub fn cover(&self, key: CoverKey) -> U256 {
         self.cover.get(key)
     }
 
-    /// All amounts of backstops' that are not 0.
+    /// Iterates over all amounts of backstops that are not 0.
     pub fn covers(&self) -> impl Iterator<Item = (CoverKey, U256)> {
         self.cover.iter()
     }
 
-    /// A pool; `None` where its creation was not seen.
+    /// Returns a staking pool; `None` if no event created it.
     #[must_use]
     pub fn pool(&self, id: B256) -> Option<&PoolBook> {
         self.pool_by_id.get(&id).map(|index| &self.pools[at(*index)])
     }
 
-    /// All pools in the order of their creation.
+    /// Iterates over all pools in the order of their creation.
     pub fn pools(&self) -> impl Iterator<Item = &PoolBook> {
         self.pools.iter()
     }
 
-    /// Every stream of rewards of every pool.
+    /// Iterates over every reward stream of every pool.
     pub fn rewards(&self) -> impl Iterator<Item = StreamBook<'_>> {
         self.pools.iter().flat_map(PoolBook::streams)
     }
 
-    /// Every row there is, in no order: what blocks gave, each in its latest form.
+    /// Iterates over the latest version of every row, in no particular order.
     pub fn rows(&self) -> impl Iterator<Item = Row> {
         let markets = (0..).zip(&self.markets).flat_map(|(market, entry)| {
-            let positions = entry.positions.slots().map(move |slot| Place::Position { market, slot });
-            std::iter::once(Place::Market(market)).chain(positions)
+            let positions = entry.positions.slots().map(move |slot| RowLocation::Position { market, slot });
+            std::iter::once(RowLocation::Market(market)).chain(positions)
         });
         let pools = (0..).zip(&self.pools).flat_map(|(pool, entry)| {
-            let stakers = entry.stakers.slots().map(move |slot| Place::Staker { pool, slot });
-            std::iter::once(Place::Pool(pool)).chain(stakers)
+            let stakers = entry.stakers.slots().map(move |slot| RowLocation::Staker { pool, slot });
+            std::iter::once(RowLocation::Pool(pool)).chain(stakers)
         });
         let cover = self.cover.iter().map(|(key, amount)| Row::Cover { key, amount });
-        markets.chain(pools).map(|place| self.row(place)).chain(cover)
+        markets.chain(pools).map(|location| self.row(location)).chain(cover)
     }
 
-    /// What was changed, as it is now.
-    fn changed(&self, changes: &[Change]) -> Vec<Row> {
-        let mut places: Vec<_> = changes.iter().map(Change::place).collect();
-        places.sort_unstable();
-        places.dedup();
-        places.into_iter().map(|place| self.row(place)).collect()
+    /// Returns the rows that the changes are in, each once, as they are now.
+    fn changed_rows(&self, changes: &[Change]) -> Vec<Row> {
+        let mut locations: Vec<_> = changes.iter().map(Change::location).collect();
+        locations.sort_unstable();
+        locations.dedup();
+        locations.into_iter().map(|location| self.row(location)).collect()
     }
 
-    fn row(&self, changed: Place<'_>) -> Row {
-        match changed {
-            Place::Market(index) => {
+    /// Returns a row as it is now.
+    fn row(&self, location: RowLocation<'_>) -> Row {
+        match location {
+            RowLocation::Market(index) => {
                 let market = &self.markets[at(index)];
                 Row::Market { index, market: Box::new((market.params().clone(), *market.state())) }
             }
-            Place::Position { market, slot } => {
+            RowLocation::Position { market, slot } => {
                 let positions = &self.markets[at(market)].positions;
                 Row::Position { market, account: positions.account(slot), position: positions.get(slot) }
             }
-            Place::Cover(key) => Row::Cover { key: *key, amount: self.cover.get(*key) },
-            Place::Pool(index) => {
+            RowLocation::Cover(key) => Row::Cover { key: *key, amount: self.cover.get(*key) },
+            RowLocation::Pool(index) => {
                 let pool = &self.pools[at(index)];
                 let (id, stake_token, reward_tokens) = (pool.id(), pool.stake_token(), pool.reward_tokens().to_vec());
                 let state = pool.state().clone();
                 Row::Pool { index, pool: Box::new(PoolRow { id, stake_token, reward_tokens, state }) }
             }
-            Place::Staker { pool, slot } => {
+            RowLocation::Staker { pool, slot } => {
                 let stakers = &self.pools[at(pool)].stakers;
                 let ledgers = stakers.ledgers(slot).collect();
                 Row::Staker { pool, account: stakers.account(slot), staked: stakers.staked(slot), ledgers }
@@ -201,12 +201,13 @@ impl Book {
         }
     }
 
-    fn take_back(&mut self, changes: impl Iterator<Item = Change>) {
+    /// Undoes changes, which come in the reverse of the order in which they were made.
+    fn revert_changes(&mut self, changes: impl Iterator<Item = Change>) {
         for change in changes {
             match change {
                 Change::MarketCreated { .. } => {
                     if let Some(market) = self.markets.pop() {
-                        self.by_id.remove(&market.id().0);
+                        self.market_by_id.remove(&market.id().0);
                     }
                 }
                 Change::Market { market, before } => self.markets[at(market)].state = *before,
@@ -233,7 +234,7 @@ impl Book {
     }
 }
 
-/// Where something stands in its row.
+/// Converts a row number to an index.
 fn at(index: u32) -> usize {
     usize::try_from(index).unwrap_or(usize::MAX)
 }

@@ -1,13 +1,13 @@
-//! The positions of one market, found by account and kept in the order of the waterline.
+//! The positions of one market, found by account and ordered by liquidation price (waterline).
 //!
-//! A million of them have to fit beside each other: addresses and amounts lie in plain rows.
+//! Addresses and amounts lie in plain rows, so that a million positions fit in memory.
 
 use alloy::primitives::Address;
 
 use super::{accounts::Accounts, at, waterline::Waterline};
-use crate::math::market::Loan;
+use crate::math::types::Loan;
 
-/// What an account holds and owes in a market.
+/// The supply, debt and collateral of an account in a market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position {
     /// Shares of the market's supply.
@@ -19,14 +19,14 @@ pub struct Position {
 }
 
 impl Position {
-    /// The side of it that can be liquidated.
+    /// Returns the debt and the collateral, which are what can be liquidated.
     #[must_use]
     pub const fn loan(self) -> Loan {
         Loan { borrow_shares: self.borrow_shares, collateral: self.collateral }
     }
 }
 
-/// The rows of a market.
+/// The positions of a market, in rows by account.
 #[derive(Debug, Default)]
 pub(super) struct Positions {
     accounts: Accounts,
@@ -35,19 +35,20 @@ pub(super) struct Positions {
 }
 
 impl Positions {
-    /// The row of an account, if it has one.
+    /// Returns the row of an account, if it has one.
     pub(super) fn slot(&self, account: Address) -> Option<u32> {
         self.accounts.slot(account)
     }
 
-    /// A new row at the end, empty, for an account that has none. `None` where 2^32 are taken.
+    /// Adds an empty row at the end, for an account that has none. Returns `None` if 2^32 rows are taken.
     pub(super) fn push(&mut self, account: Address) -> Option<u32> {
         let slot = self.accounts.push(account)?;
         self.positions.push(Position::default());
         Some(slot)
     }
 
-    /// A new row at the end, not yet in order. `false` where the account has one, or 2^32 are taken. Nothing gets none.
+    /// Adds a row at the end without adding it to the waterline index. An empty position gets no row. Returns false if
+    /// the account has a row already, or 2^32 rows are taken.
     pub(super) fn restore(&mut self, account: Address, position: Position) -> bool {
         if position == Position::default() {
             return true;
@@ -58,46 +59,46 @@ impl Positions {
         true
     }
 
-    /// Puts all rows in order, of which none was.
-    pub(super) fn order(&mut self) {
+    /// Builds the waterline index of all restored rows.
+    pub(super) fn build_waterline(&mut self) {
         self.waterline = (0..).zip(&self.positions).map(|(slot, position)| (slot, position.loan())).collect();
     }
 
-    /// Takes the last row away again.
+    /// Removes the last row.
     pub(super) fn pop(&mut self) {
         if let (Some(slot), Some(position)) = (self.accounts.pop(), self.positions.pop()) {
             self.waterline.change(slot, position.loan(), Loan::default());
         }
     }
 
-    /// The amounts in a row.
+    /// Returns the position in a row.
     pub(super) fn get(&self, slot: u32) -> Position {
         self.positions[at(slot)]
     }
 
-    /// Replaces the amounts in a row.
+    /// Replaces the position in a row.
     pub(super) fn set(&mut self, slot: u32, position: Position) {
         let before = std::mem::replace(&mut self.positions[at(slot)], position);
         self.waterline.change(slot, before.loan(), position.loan());
     }
 
-    /// Whose a row is.
+    /// Returns the account of a row.
     pub(super) fn account(&self, slot: u32) -> Address {
         self.accounts.get(slot)
     }
 
-    /// All rows, by number.
+    /// Iterates over the row numbers.
     pub(super) fn slots(&self) -> impl Iterator<Item = u32> {
         self.accounts.slots()
     }
 
-    /// Every row from this one on.
+    /// Iterates over the accounts and positions from a row on.
     pub(super) fn iter_from(&self, row: usize) -> impl Iterator<Item = (Address, Position)> {
         let positions = self.positions.get(row..).unwrap_or_default();
         self.accounts.iter_from(row).zip(positions.iter().copied())
     }
 
-    /// The loans by their order.
+    /// Returns the index of the loans by liquidation price.
     pub(super) const fn waterline(&self) -> &Waterline {
         &self.waterline
     }

@@ -1,4 +1,4 @@
-//! A book made of rows instead of events: what was true at a block becomes a book again, or is refused.
+//! Restoring a book from its rows instead of from events. Rows that cannot be those of one block are rejected.
 
 use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::{InvalidParams, MarketParams};
@@ -7,108 +7,107 @@ use super::{
     Block, Book, at,
     error::Quantity,
     market::{MarketBook, MarketState},
-    rewards::{Account, Ledger, PoolBook},
+    rewards::{IndexedLedger, PoolBook, RewardLedger},
     row::{PoolRow, Row, RowError},
-    undo::History,
+    undo_log::UndoLog,
 };
 
-/// The rows are not a book's.
+/// The rows are not those of a book at one block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the checkpoint is damaged or of another version: {0}; delete it, and the book is rebuilt from the chain")]
 pub struct RestoreError(#[from] pub Damage);
 
-/// What is wrong with a checkpoint's rows.
+/// The damage to a checkpoint's rows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
-    /// Bytes that say nothing.
+    /// Bytes that cannot be decoded.
     #[error(transparent)]
     Row(#[from] RowError),
     /// A market or a pool is missing.
     #[error("number {found} stands where number {expected} was expected")]
     OutOfOrder {
-        /// The number of the one that is there.
+        /// The number that was found.
         found: u32,
-        /// What it should be.
+        /// The number that was expected.
         expected: usize,
     },
     /// No market can have such parameters.
     #[error(transparent)]
     Params(#[from] InvalidParams),
-    /// Two markets or pools are one.
+    /// Two markets or pools have the same id.
     #[error("{0} is there twice")]
-    Twice(B256),
-    /// An account's market or pool is not there.
+    Duplicate(B256),
+    /// The market or pool of an account is missing.
     #[error("{account} is in number {number}, which is not there")]
-    Unknown {
-        /// The market's or the pool's number.
+    MissingParent {
+        /// Number of the market or pool.
         number: u32,
         /// The account.
         account: Address,
     },
-    /// An account is twice in one market or pool, or does not have what the pool's accounts have.
+    /// An account is twice in one market or pool, or has a number of ledgers that is not the pool's number of streams.
     #[error("{account} cannot be in {id} like this")]
-    Account {
-        /// The market or the pool.
+    InvalidAccount {
+        /// Id of the market or pool.
         id: B256,
         /// The account.
         account: Address,
     },
-    /// Accounts do not add up to a total.
+    /// The accounts' amounts do not add up to a total.
     #[error("{quantity} are {stated} where there are {sum} in all: {id}")]
-    Total {
-        /// The market or the pool.
+    TotalMismatch {
+        /// Id of the market or pool.
         id: B256,
-        /// Which total.
+        /// The total.
         quantity: Quantity,
-        /// What is stated.
+        /// Value of the total in its row.
         stated: u128,
-        /// What its accounts, and a market's reserve, have together.
+        /// Sum over the accounts, and a market's reserve.
         sum: U256,
     },
-    /// Something was updated after the block that it is said to be of.
+    /// A market or pool was updated after the checkpoint's block.
     #[error("{id} was updated in second {last_update}, after the checkpoint's block of second {tip}")]
-    Future {
-        /// The market or the pool.
+    UpdatedInFuture {
+        /// Id of the market or pool.
         id: B256,
-        /// When it was updated.
+        /// Timestamp of the update.
         last_update: u64,
-        /// The second of the block.
+        /// Timestamp of the block.
         tip: u64,
     },
 }
 
 impl Book {
-    /// The book as it was after block `tip`, of all rows that blocks up to it gave, each in its latest form and in the
-    /// order of their keys. It goes on from there, and cannot go back below it. Fails where rows are missing or do not
-    /// add up.
+    /// Restores the book as of block `tip` from the latest version of every row, in the order of their keys. Further
+    /// blocks can be applied to it; it cannot be reverted below `tip`. Fails if rows are missing or do not add up.
     pub fn restore(tip: Block, rows: impl IntoIterator<Item = Result<Row, RowError>>) -> Result<Self, RestoreError> {
-        Self::of_rows(tip, rows).map_err(RestoreError)
+        Self::from_rows(tip, rows).map_err(RestoreError)
     }
 
-    fn of_rows(tip: Block, rows: impl IntoIterator<Item = Result<Row, RowError>>) -> Result<Self, Damage> {
-        let mut book = Self { history: History::beginning_at(tip.number), ..Self::default() };
+    fn from_rows(tip: Block, rows: impl IntoIterator<Item = Result<Row, RowError>>) -> Result<Self, Damage> {
+        let mut book = Self { undo_log: UndoLog::beginning_at(tip.number), ..Self::default() };
         for row in rows {
             match row? {
                 Row::Market { index, market } => book.restore_market(index, &market.0, market.1)?,
                 Row::Position { market: number, account, position } => {
-                    let market = book.markets.get_mut(at(number)).ok_or(Damage::Unknown { number, account })?;
+                    let market = book.markets.get_mut(at(number)).ok_or(Damage::MissingParent { number, account })?;
                     let is_new = market.positions.restore(account, position);
-                    is_new.then_some(()).ok_or(Damage::Account { id: market.id().0, account })?;
+                    is_new.then_some(()).ok_or(Damage::InvalidAccount { id: market.id().0, account })?;
                 }
                 Row::Cover { key, amount } => {
                     book.cover.set(key, amount);
                 }
                 Row::Pool { index, pool } => book.restore_pool(index, *pool)?,
                 Row::Staker { pool: number, account, staked, ledgers } => {
-                    let pool = book.pools.get_mut(at(number)).ok_or(Damage::Unknown { number, account })?;
+                    let pool = book.pools.get_mut(at(number)).ok_or(Damage::MissingParent { number, account })?;
                     let done = restore_staker(pool, account, staked, &ledgers);
-                    done.ok_or(Damage::Account { id: pool.id(), account })?;
+                    done.ok_or(Damage::InvalidAccount { id: pool.id(), account })?;
                 }
             }
         }
         for market in &mut book.markets {
             check_market(market, tip)?;
-            market.positions.order();
+            market.positions.build_waterline();
         }
         book.pools.iter().try_for_each(|pool| check_pool(pool, tip))?;
         Ok(book)
@@ -118,8 +117,8 @@ impl Book {
         require_next(index, self.markets.len())?;
         let mut market = MarketBook::new(params, state.totals.last_update)?;
         market.state = state;
-        if self.by_id.insert(market.id().0, index).is_some() {
-            return Err(Damage::Twice(market.id().0));
+        if self.market_by_id.insert(market.id().0, index).is_some() {
+            return Err(Damage::Duplicate(market.id().0));
         }
         self.markets.push(market);
         Ok(())
@@ -128,7 +127,7 @@ impl Book {
     fn restore_pool(&mut self, index: u32, pool: PoolRow) -> Result<(), Damage> {
         require_next(index, self.pools.len())?;
         if self.pool_by_id.insert(pool.id, index).is_some() {
-            return Err(Damage::Twice(pool.id));
+            return Err(Damage::Duplicate(pool.id));
         }
         self.pools.push(PoolBook::new(pool.id, pool.stake_token, pool.reward_tokens, pool.state));
         Ok(())
@@ -139,8 +138,9 @@ fn require_next(found: u32, expected: usize) -> Result<(), Damage> {
     if at(found) == expected { Ok(()) } else { Err(Damage::OutOfOrder { found, expected }) }
 }
 
-/// `None` where the account is there, has other streams than the pool, or finds no room.
-fn restore_staker(pool: &mut PoolBook, account: Address, staked: u128, ledgers: &[Ledger]) -> Option<()> {
+/// Adds a staker to a pool. Returns `None` if the account is there already, has not as many ledgers as the pool has
+/// streams, or finds no free row.
+fn restore_staker(pool: &mut PoolBook, account: Address, staked: u128, ledgers: &[RewardLedger]) -> Option<()> {
     let PoolBook { state, stakers, .. } = pool;
     if stakers.slot(account).is_some() || ledgers.len() != state.streams.len() {
         return None;
@@ -148,12 +148,13 @@ fn restore_staker(pool: &mut PoolBook, account: Address, staked: u128, ledgers: 
     let slot = stakers.push(account)?;
     stakers.set_staked(slot, staked);
     for (index, (ledger, stream)) in ledgers.iter().zip(&state.streams).enumerate() {
-        stakers.set(index, slot, Account::new(*ledger, staked, stream.accumulator));
+        stakers.set(index, slot, IndexedLedger::new(*ledger, staked, stream.accumulator));
     }
     Some(())
 }
 
-/// A1, and that time has not run backwards.
+/// Checks that a market's positions add up to its totals (property A1), and that it was not updated after the
+/// checkpoint.
 fn check_market(market: &MarketBook, tip: Block) -> Result<(), Damage> {
     let (id, totals) = (market.id().0, market.state().totals);
     require_past(id, totals.last_update, tip)?;
@@ -166,6 +167,7 @@ fn check_market(market: &MarketBook, tip: Block) -> Result<(), Damage> {
     require_sum(id, Quantity::TotalBorrowShares, totals.borrow_shares, borrowed)
 }
 
+/// Checks that a pool's stakes add up to their total, and that no stream was updated after the checkpoint.
 fn check_pool(pool: &PoolBook, tip: Block) -> Result<(), Damage> {
     for stream in &pool.state().streams {
         require_past(pool.id(), stream.last_update, tip)?;
@@ -175,9 +177,13 @@ fn check_pool(pool: &PoolBook, tip: Block) -> Result<(), Damage> {
 }
 
 fn require_past(id: B256, last_update: u64, tip: Block) -> Result<(), Damage> {
-    if last_update <= tip.timestamp { Ok(()) } else { Err(Damage::Future { id, last_update, tip: tip.timestamp }) }
+    if last_update <= tip.timestamp {
+        Ok(())
+    } else {
+        Err(Damage::UpdatedInFuture { id, last_update, tip: tip.timestamp })
+    }
 }
 
 fn require_sum(id: B256, quantity: Quantity, stated: u128, sum: U256) -> Result<(), Damage> {
-    if U256::from(stated) == sum { Ok(()) } else { Err(Damage::Total { id, quantity, stated, sum }) }
+    if U256::from(stated) == sum { Ok(()) } else { Err(Damage::TotalMismatch { id, quantity, stated, sum }) }
 }

@@ -1,18 +1,18 @@
-//! The book's rows as bytes, for a checkpoint that knows nothing of them.
+//! The book's rows as bytes, for a checkpoint that does not interpret them.
 //!
-//! A row is one thing as it is after a block. Keys sort so that markets and pools come before their accounts,
-//! and in the order of their creation. Numbers lie side by side with their highest byte first, each in all its width.
+//! A row is one market, position, amount of cover, pool or staker as of a block. Keys sort so that markets and pools
+//! come before their accounts, in the order of their creation. Numbers are big-endian and of fixed width, without
+//! separators.
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use plimsoll_contracts::{MarketId, MarketParams};
 
 use super::{
-    cover::CoverKey,
-    market::MarketState,
+    market::{CoverKey, MarketState},
     positions::Position,
-    rewards::{HarvestConsent, Ledger, PoolState},
+    rewards::{HarvestConsent, PoolState, RewardLedger},
 };
-use crate::math::{market::Market, rewards::Stream};
+use crate::math::{rewards::Stream, types::Market};
 
 const MARKET: u8 = 1;
 const POSITION: u8 = 2;
@@ -24,78 +24,78 @@ const AMOUNT: u8 = 1;
 const FLOOR: u8 = 2;
 const LIMIT: u8 = 3;
 
-/// One thing in the book as it is after a block. Rows of nothing – an empty position, cover of 0 – are written, too:
-/// they take the place of what was there.
+/// One row of the book as of a block. Empty positions and amounts of 0 are rows, too, because they replace earlier
+/// versions of the same row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
     /// A market.
     Market {
-        /// How many were created before it.
+        /// Number of markets that were created before it.
         index: u32,
-        /// What it is, and what of it changes.
+        /// The parameters and the mutable state.
         market: Box<(MarketParams, MarketState)>,
     },
-    /// What an account holds and owes in a market.
+    /// The position of an account in a market.
     Position {
-        /// The market, by its number.
+        /// Number of the market.
         market: u32,
-        /// Whose it is.
+        /// The account.
         account: Address,
-        /// The amounts.
+        /// The supply, debt and collateral.
         position: Position,
     },
-    /// An amount of a backstop's.
+    /// An amount that a backstop keeps or sets in the core.
     Cover {
-        /// Which.
+        /// What the amount is.
         key: CoverKey,
-        /// How much.
+        /// Units of the token.
         amount: U256,
     },
-    /// A pool.
+    /// A staking pool.
     Pool {
-        /// How many were created before it.
+        /// Number of pools that were created before it.
         index: u32,
-        /// What it is, and what of it changes.
+        /// The pool without its stakers.
         pool: Box<PoolRow>,
     },
-    /// What an account has staked in a pool, and its terms.
+    /// The stake of an account in a pool, with its reward ledgers.
     Staker {
-        /// The pool, by its number.
+        /// Number of the pool.
         pool: u32,
-        /// Whose it is.
+        /// The account.
         account: Address,
-        /// How much is staked.
+        /// Units of the stake token.
         staked: u128,
-        /// What it has in each stream of the pool.
-        ledgers: Vec<Ledger>,
+        /// The ledger for each stream of the pool.
+        ledgers: Vec<RewardLedger>,
     },
 }
 
-/// A pool in a row.
+/// A pool without its stakers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolRow {
-    /// Its id.
+    /// Id of the pool.
     pub id: B256,
-    /// What is staked.
+    /// The token that is staked.
     pub stake_token: Address,
-    /// What it can pay.
+    /// The tokens that the pool can pay.
     pub reward_tokens: Vec<Address>,
-    /// What of it changes.
+    /// The mutable state.
     pub state: PoolState,
 }
 
-/// Bytes that are no row.
+/// Bytes that are not a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no row has the key {key} and {length} bytes of value")]
 pub struct RowError {
-    /// Its key.
+    /// The key.
     pub key: Bytes,
-    /// How long its value is.
+    /// Length of the value, in bytes.
     pub length: usize,
 }
 
 impl Row {
-    /// What it is found by.
+    /// Encodes the key, which identifies the row in a checkpoint.
     #[must_use]
     pub fn key(&self) -> Vec<u8> {
         match self {
@@ -117,7 +117,7 @@ impl Row {
         }
     }
 
-    /// What it says.
+    /// Encodes the value.
     #[must_use]
     pub fn value(&self) -> Vec<u8> {
         match self {
@@ -138,7 +138,7 @@ impl Row {
         }
     }
 
-    /// Reads a row. Fails where no row has such a key and value.
+    /// Decodes a row. Fails if no row has such a key and value.
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, RowError> {
         Self::read(&mut Fields(key), &mut Fields(value))
             .ok_or_else(|| RowError { key: Bytes::copy_from_slice(key), length: value.len() })
@@ -275,23 +275,23 @@ fn read_stream(value: &mut Fields<'_>) -> Option<Stream> {
     })
 }
 
-fn ledger_value(ledger: &Ledger) -> Vec<u8> {
-    let Ledger { offset, consent: HarvestConsent { enabled, compounds, tip_bps, smallest } } = ledger;
+fn ledger_value(ledger: &RewardLedger) -> Vec<u8> {
+    let RewardLedger { offset, consent: HarvestConsent { enabled, compounds, tip_bps, smallest } } = ledger;
     let flags = [u8::from(*enabled), u8::from(*compounds)];
     [&offset.to_be_bytes()[..], &flags, &tip_bps.to_be_bytes(), &smallest.to_be_bytes()].concat()
 }
 
-fn read_ledger(value: &mut Fields<'_>) -> Option<Ledger> {
+fn read_ledger(value: &mut Fields<'_>) -> Option<RewardLedger> {
     let (offset, enabled, compounds) = (value.u128()?, value.flag()?, value.flag()?);
     let (tip_bps, smallest) = (value.u16()?, value.u128()?);
-    Some(Ledger { offset, consent: HarvestConsent { enabled, compounds, tip_bps, smallest } })
+    Some(RewardLedger { offset, consent: HarvestConsent { enabled, compounds, tip_bps, smallest } })
 }
 
-/// What is still to be read.
+/// The bytes that have not been read yet.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
-    /// As many as there are.
+    /// Reads values until no byte remains.
     fn all<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let mut all = Vec::new();
         while !self.0.is_empty() {

@@ -1,25 +1,32 @@
-//! The loans of one market in the order in which a falling price reaches them.
+//! The waterline: an index of one market's loans by liquidation price, in the order in which a falling price reaches
+//! them.
 //!
-//! "Who is under water at this price" is answered by taking the first few from one end, whatever the number of loans.
-//! The contract judges debt rounded up and value rounded down to units, so the order by ratio is exact only to about
-//! two units of each loan's debt. Loans are therefore kept by the size of their debt, in powers of four: within one
-//! size the smallest tells how far two units can reach, and a speck of debt does not lengthen the search among large
-//! loans.
+//! "Which loans are liquidatable at this price?" is answered by taking the first few from one end, whatever the number
+//! of loans. The order is by borrow shares ÷ collateral, which neither a price nor interest changes. The contract
+//! rounds debt up and value down to units, so that this order is exact only to about two units of each loan's debt.
+//! Loans are therefore kept by the size of their debt, in powers of four: within one size the smallest debt tells how
+//! far two units can reach, and a loan of a few units does not lengthen the search among large loans.
 
 use std::collections::BTreeSet;
 
 use alloy::primitives::{U256, U512};
 use plimsoll_contracts::market::BPS;
 
-use super::ratio::{Leading, RatioKey};
 use crate::math::{
-    liquidation::{ORACLE_SCALE, Terms},
-    market::{Loan, Market},
+    liquidation::{LiquidationIncentive, ORACLE_SCALE},
+    types::{Loan, Market},
     wide::product,
 };
 
-/// One for every two bits of borrow shares.
+/// Number of size classes: one for every two bits of borrow shares.
 const SIZES: usize = 64;
+
+/// Bits of the quotient that a key keeps after the leading one.
+const FRACTION_BITS: usize = 55;
+/// Lowest exponent of a quotient of 128-bit numbers.
+const LOWEST_EXPONENT: i32 = -128;
+/// Highest exponent of a quotient of 128-bit numbers.
+const HIGHEST_EXPONENT: i32 = 127;
 
 /// An ordered index over the loans of one market.
 #[derive(Debug)]
@@ -40,7 +47,7 @@ impl Default for Waterline {
 }
 
 impl FromIterator<(u32, Loan)> for Waterline {
-    /// Orders many loans at once, which takes less time than one by one.
+    /// Builds the index of many loans at once, which takes less time than adding them one by one.
     fn from_iter<T: IntoIterator<Item = (u32, Loan)>>(loans: T) -> Self {
         let mut by_size = vec![Vec::new(); SIZES];
         for (slot, loan) in loans {
@@ -53,34 +60,40 @@ impl FromIterator<(u32, Loan)> for Waterline {
 }
 
 impl Waterline {
-    /// Moves the loan in a slot to where it belongs. Loans without debt are not kept.
+    /// Moves the loan in a slot to its new place. Loans without debt are not in the index.
     pub(super) fn change(&mut self, slot: u32, before: Loan, after: Loan) {
         if before == after {
             return;
         }
-        if let Some((loans, entry)) = self.place(slot, before) {
+        if let Some((loans, entry)) = self.place_of(slot, before) {
             loans.remove(&entry);
         }
-        if let Some((loans, entry)) = self.place(slot, after) {
+        if let Some((loans, entry)) = self.place_of(slot, after) {
             loans.insert(entry);
         }
     }
 
-    /// How many loans there are.
+    /// Returns the number of loans.
     pub(super) fn len(&self) -> usize {
         self.by_size.iter().map(BTreeSet::len).sum()
     }
 
-    /// The slots of all loans that could be liquidated at a price, the most indebted for its collateral first in each
-    /// size, and with them a few that the contract's rounding still spares. The market is as of the time in question.
-    pub(super) fn within_reach(&self, market: &Market, terms: &Terms, price: U256) -> impl Iterator<Item = u32> {
+    /// Iterates over the slots of all loans that may be liquidatable at a price: all that are, and a few that the
+    /// contract's rounding spares. Within each size, those with the most debt per collateral come first. The market
+    /// must be accrued up to the time in question.
+    pub(super) fn within_reach(
+        &self,
+        market: &Market,
+        incentive: &LiquidationIncentive,
+        price: U256,
+    ) -> impl Iterator<Item = u32> {
         (0u32..).zip(&self.by_size).filter(|(_, loans)| !loans.is_empty()).flat_map(move |(size, loans)| {
-            let key = lowest_within_reach(market, terms, price, 1 << (2 * size));
+            let key = lowest_within_reach(market, incentive, price, 1 << (2 * size));
             loans.range(Entry { key, slot: 0 }..).rev().map(|entry| entry.slot)
         })
     }
 
-    fn place(&mut self, slot: u32, loan: Loan) -> Option<(&mut BTreeSet<Entry>, Entry)> {
+    fn place_of(&mut self, slot: u32, loan: Loan) -> Option<(&mut BTreeSet<Entry>, Entry)> {
         Some((self.by_size.get_mut(size_of(loan)?)?, Entry::of(slot, loan)))
     }
 }
@@ -91,29 +104,171 @@ impl Entry {
     }
 }
 
-/// Among which loans one is kept; none without debt.
+/// Returns the size class of a loan; `None` if it has no debt.
 fn size_of(loan: Loan) -> Option<usize> {
     usize::try_from(loan.borrow_shares.checked_ilog2()? / 2).ok()
 }
 
-/// No loan of at least so many borrow shares can be liquidated below this key.
+/// Returns a key below which no loan of at least `min_borrow_shares` is liquidatable.
 ///
 /// With debt `D < b·A/S + 1`, value `V > c·P - 1` and liquidation LTV `L < 1`, `D > V·L` implies
 /// `b/c > P·L·S ÷ (A + 2·S/b)`, of which the right side is largest where `b` is smallest. (A third unit is for rounding
 /// `2·S/b` up.)
-fn lowest_within_reach(market: &Market, terms: &Terms, price: U256, least_borrow_shares: u128) -> RatioKey {
-    let (bps, ltv_bps) = (u128::from(BPS), u128::from(terms.ltv_bps));
+fn lowest_within_reach(
+    market: &Market,
+    incentive: &LiquidationIncentive,
+    price: U256,
+    min_borrow_shares: u128,
+) -> RatioKey {
+    let (bps, ltv_bps) = (u128::from(BPS), u128::from(incentive.ltv_bps));
     // A value is capped at 2^128 - 1, and only a debt near that exceeds the cap's part.
     if product(market.borrow_assets, bps) > product(u128::MAX, ltv_bps) {
         return RatioKey::LOWEST;
     }
-    let reach =
-        U256::from(market.borrow_shares).saturating_mul(U256::from(2)).div_ceil(U256::from(least_borrow_shares));
+    let reach = U256::from(market.borrow_shares).saturating_mul(U256::from(2)).div_ceil(U256::from(min_borrow_shares));
     let debt = U512::from(market.borrow_assets) + U512::from(reach);
     let dividend = U512::from(price) * U512::from(product(market.borrow_shares, ltv_bps));
     let divisor = debt * U512::from(ORACLE_SCALE) * U512::from(bps);
     match (Leading::down(dividend), Leading::up(divisor)) {
         (Some(dividend), Some(divisor)) => RatioKey::of_quotient(dividend, divisor),
         _ => RatioKey::LOWEST,
+    }
+}
+
+/// The rank of a loan among those of its market: borrow shares ÷ collateral as an integer that fits a machine word. The
+/// higher, the sooner the loan is liquidatable.
+///
+/// A key is the quotient's exponent and the 55 bits after its leading one, truncated: equal quotients have equal keys,
+/// and a larger quotient never has a smaller key. Truncation costs a look at a few further loans and never hides one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct RatioKey(u64);
+
+/// A positive number by its leading 128 bits: `top × 2^exponent`, where `top` has its highest bit set.
+#[derive(Debug, Clone, Copy)]
+struct Leading {
+    top: u128,
+    exponent: i32,
+}
+
+impl RatioKey {
+    /// The lowest key, below which there is none.
+    const LOWEST: Self = Self(0);
+    /// The key of any debt without collateral.
+    const HIGHEST: Self = Self(u64::MAX);
+
+    fn of_loan(borrow_shares: u128, collateral: u128) -> Self {
+        match (Leading::of(borrow_shares), Leading::of(collateral)) {
+            (None, _) => Self::LOWEST,
+            (_, None) => Self::HIGHEST,
+            (Some(shares), Some(collateral)) => Self::of_quotient(shares, collateral),
+        }
+    }
+
+    /// Returns the key of a quotient: the lowest or the highest if no two 128-bit numbers have that quotient.
+    fn of_quotient(dividend: Leading, divisor: Leading) -> Self {
+        let mut exponent = dividend.exponent - divisor.exponent;
+        // The quotient of the tops lies between a half and two. Twice a top may not fit; twice it less the other one
+        // does.
+        let beyond_one = if let Some(difference) = dividend.top.checked_sub(divisor.top) {
+            difference
+        } else {
+            exponent -= 1;
+            dividend.top - (divisor.top - dividend.top)
+        };
+        if exponent < LOWEST_EXPONENT {
+            return Self::LOWEST;
+        }
+        if exponent > HIGHEST_EXPONENT {
+            return Self::HIGHEST;
+        }
+        let scaled: U256 = U256::from(beyond_one) << FRACTION_BITS;
+        let fraction: u64 = (scaled / U256::from(divisor.top)).saturating_to();
+        Self((u64::from(exponent.abs_diff(LOWEST_EXPONENT)) << FRACTION_BITS) | fraction)
+    }
+}
+
+impl Leading {
+    /// Converts exactly; returns `None` for 0.
+    fn of(number: u128) -> Option<Self> {
+        let zeros = number.leading_zeros();
+        (number != 0).then(|| Self { top: number << zeros, exponent: -zeros.cast_signed() })
+    }
+
+    /// Converts to the number or a little less; returns `None` for 0.
+    fn down(number: U512) -> Option<Self> {
+        let beyond = number.bit_len().saturating_sub(128);
+        let leading = Self::of((number >> beyond).saturating_to())?;
+        Some(Self { exponent: leading.exponent + i32::try_from(beyond).unwrap_or(i32::MAX), ..leading })
+    }
+
+    /// Converts to a little more than the number; returns `None` for 0.
+    fn up(number: U512) -> Option<Self> {
+        let Self { top, exponent } = Self::down(number)?;
+        Some(match top.checked_add(1) {
+            Some(top) => Self { top, exponent },
+            None => Self { top: 1 << 127, exponent: exponent + 1 },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Ordering;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Generates numbers of every length, and those next to powers of two.
+    fn amount() -> impl Strategy<Value = u128> {
+        (any::<u128>(), 0..128u32, 0..3u8).prop_map(|(number, shift, shape)| match shape {
+            0 => number >> shift,
+            1 => (1u128 << shift).wrapping_sub(number & 1),
+            _ => (1u128 << shift) + (number & 1),
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn a_larger_quotient_never_has_a_smaller_key(a in amount(), b in amount(), c in amount(), d in amount()) {
+            let (left, right) = (RatioKey::of_loan(a, b), RatioKey::of_loan(c, d));
+            let cross = (U256::from(a) * U256::from(d)).cmp(&(U256::from(c) * U256::from(b)));
+            // Without collateral on one side, or with neither debt nor collateral, the products say nothing.
+            if b != 0 && d != 0 {
+                let in_order = match cross {
+                    Ordering::Less => left <= right,
+                    Ordering::Equal => left == right,
+                    Ordering::Greater => left >= right,
+                };
+                prop_assert!(in_order, "{:?} and {:?}", left, right);
+            }
+        }
+
+        #[test]
+        fn a_number_lies_between_its_roundings(number in any::<[u64; 8]>(), shift in 0..512usize) {
+            let number = U512::from_limbs(number) >> shift;
+            if let (Some(down), Some(up)) = (Leading::down(number), Leading::up(number)) {
+                prop_assert!(value(down) <= number && number <= value(up));
+            } else {
+                prop_assert!(number.is_zero());
+            }
+        }
+    }
+
+    fn value(Leading { top, exponent }: Leading) -> U512 {
+        let top = U512::from(top);
+        let places = usize::try_from(exponent.unsigned_abs()).unwrap();
+        if exponent < 0 { top.div_ceil(U512::ONE << places) } else { top.checked_shl(places).unwrap_or(U512::MAX) }
+    }
+
+    #[test]
+    fn keys_at_both_ends_of_the_range_are_distinct() {
+        let most = u128::MAX;
+        let key = RatioKey::of_loan;
+        assert!(RatioKey::LOWEST <= key(1, most) && key(1, most) < key(2, most));
+        assert!(key(most - 1, 2) < key(most, 1) && key(most, 1) < key(1, 0));
+        assert_eq!(key(1, 0), RatioKey::HIGHEST);
     }
 }

@@ -1,9 +1,11 @@
-//! The command line: results on stdout, as text or as one JSON document, everything else on stderr. Failures and what
-//! is wrong end with exit code 1, words that make no command with 2.
+//! The command line. Results go to stdout, as text or as one JSON document, everything else to stderr. The exit code is
+//! 0 on success, 1 on failure or when a check fails, 2 for arguments that are not understood.
 
 mod check;
+mod generate;
 mod positions;
 mod running;
+mod source;
 
 use std::{
     io::{self, Write},
@@ -11,29 +13,87 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 use plimsoll_chain::{
     logging::{self, Format},
     redaction::scrub,
 };
 use serde::Serialize;
 
+use self::source::Source;
 use crate::{
-    config::{Config, Setting},
+    config::Setting,
     engine::{self, Mode},
-    outside::Shutdown,
+    shutdown::Shutdown,
 };
 
-/// Watches a chain, liquidates loans under water, and harvests staking rewards.
+/// Name of the program.
+const NAME: &str = "plimsoll-keeper";
+/// Version and commit, from the build script.
+const VERSION: &str = env!("PLIMSOLL_VERSION");
+
+const EXAMPLES: &str = "\
+Examples:
+  # Is everything there that the keeper needs?
+  plimsoll-keeper check
+  # A dry run: decide and show, but send nothing
+  plimsoll-keeper run
+  # Send transactions
+  plimsoll-keeper run --live --config /etc/plimsoll/keeper.toml
+  # Loans that are liquidatable or nearly so
+  plimsoll-keeper positions --below 1.1";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  # A dry run with keeper.toml in the current folder, if there is one
+  plimsoll-keeper run
+  # The same, sending transactions
+  plimsoll-keeper run --live
+  # With a node from the environment
+  ETH_RPC_URL=wss://… plimsoll-keeper run";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  plimsoll-keeper check --config keeper.toml
+  # For scripts; the exit code is 1 if anything fails
+  plimsoll-keeper check --json";
+
+const POSITIONS_EXAMPLES: &str = "\
+Examples:
+  # Liquidatable loans
+  plimsoll-keeper positions --below 1
+  # Loans of one market that are liquidatable or nearly so
+  plimsoll-keeper positions --market weth-usdc --below 1.1
+  # All loans, with all digits
+  plimsoll-keeper positions --json";
+
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  plimsoll-keeper config
+  PLIMSOLL_KEEPER__SAFETY__MINIMUM_BALANCE=0.1 plimsoll-keeper config";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  plimsoll-keeper completions bash > ~/.local/share/bash-completion/completions/plimsoll-keeper
+  plimsoll-keeper completions zsh > ~/.zfunc/_plimsoll-keeper
+  plimsoll-keeper completions fish > ~/.config/fish/completions/plimsoll-keeper.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  plimsoll-keeper man | man -l -
+  plimsoll-keeper man --out ~/.local/share/man/man1";
+
+/// Watches a chain, liquidates loans, and harvests staking rewards.
 ///
 /// Settings come from keeper.toml, which keeper.example.toml explains, and from variables such as
-/// PLIMSOLL_KEEPER__HTTP__LISTEN. For a chain that `deploy up` started none are needed. docs/operations.md is the
+/// PLIMSOLL_KEEPER__HTTP__LISTEN. For a chain started by plimsoll-deploy none are needed. docs/operations.md is the
 /// operator's handbook.
 ///
-/// Keys come from an encrypted keystore, an environment variable, or – on a local Anvil only – from Anvil; never as an
+/// Keys come from an encrypted keystore, an environment variable, or – on a local Anvil only – from Anvil; never from an
 /// argument.
 #[derive(Debug, Parser)]
-#[command(name = "keeper", version)]
+#[command(name = NAME, version = VERSION, after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -41,92 +101,106 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Watch the chain and act on it until told to end, by Ctrl-C or SIGTERM. Without --live nothing is sent: the page
-    /// and the log say what would be.
+    /// Watch the chain, and liquidate and harvest until SIGINT (Ctrl-C) or SIGTERM.
+    ///
+    /// Without --live nothing is sent: the dashboard and the log show what would be.
+    #[command(after_help = RUN_EXAMPLES)]
     Run {
         #[command(flatten)]
-        from: From,
+        from: Source,
         /// Send transactions.
-        #[arg(long)]
+        #[arg(long, help_heading = "Sending")]
         live: bool,
-        /// Begin at the chain's nonce where that is ahead of the journal; for once, when it is understood why.
-        #[arg(long, requires = "live")]
+        /// Start at the chain's nonce although it is ahead of the journal's.
+        ///
+        /// Use it once, after finding out why.
+        #[arg(long, requires = "live", help_heading = "Sending")]
         adopt_nonce: bool,
     },
-    /// Look whether everything is there that the keeper needs: nodes, contracts, keys, files, prices.
+    /// Check nodes, contracts, keys, files and prices.
+    ///
+    /// Says how to repair what does not work. Sends nothing.
+    #[command(after_help = CHECK_EXAMPLES)]
     Check {
         #[command(flatten)]
-        from: From,
+        from: Source,
         /// Write the result as one JSON document.
-        #[arg(long)]
+        #[arg(long, help_heading = "Output")]
         json: bool,
     },
-    /// Show loans by how safe they are, with the price at which each can be liquidated. A keeper that runs at `listen`
-    /// under [http] is asked what it does about them, and why it does nothing.
+    /// List loans by health factor, with their liquidation prices.
+    ///
+    /// The list is read from the chain. A keeper that runs at `listen` under [http] is asked for its decision about each
+    /// loan, or why it does not act.
+    #[command(after_help = POSITIONS_EXAMPLES)]
     Positions {
         #[command(flatten)]
-        from: From,
-        /// Only those in this market, by name or id.
-        #[arg(long, value_name = "MARKET")]
+        from: Source,
+        /// Only loans in this market, by name or id.
+        #[arg(long, value_name = "MARKET", help_heading = "Selection")]
         market: Option<String>,
-        /// Only those whose health is below this, such as 1.1; below 1 anyone may liquidate.
-        #[arg(long, value_name = "HEALTH")]
+        /// Only loans with a health factor below this, such as 1.1; loans below 1 are liquidatable.
+        #[arg(long, value_name = "HEALTH", help_heading = "Selection")]
         below: Option<String>,
         /// Write the result as one JSON document.
-        #[arg(long)]
+        #[arg(long, help_heading = "Output")]
         json: bool,
     },
-    /// Show every setting as it holds and where it comes from; nothing secret.
+    /// Show every setting in effect and where it comes from.
+    ///
+    /// Secrets are not shown.
+    #[command(after_help = CONFIG_EXAMPLES)]
     Config {
         #[command(flatten)]
-        from: From,
+        from: Source,
         /// Write the result as one JSON document.
-        #[arg(long)]
+        #[arg(long, help_heading = "Output")]
         json: bool,
+    },
+    /// Print a completion script for a shell.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell that the script is for.
+        shell: Shell,
+    },
+    /// Print the manual page, or write those of all commands to a folder.
+    #[command(after_help = MAN_EXAMPLES)]
+    Man {
+        /// Folder for the pages, one file per command.
+        #[arg(long, value_name = "FOLDER", help_heading = "Output")]
+        out: Option<PathBuf>,
     },
 }
 
-#[derive(Debug, Args)]
-struct From {
-    /// The configuration; else keeper.toml in the current folder, if there is one.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-impl From {
-    fn read(&self) -> eyre::Result<Config> {
-        Ok(Config::load(self.config.as_deref())?)
-    }
-}
-
-/// The whole program.
+/// Runs the program with the arguments of the process.
 pub async fn main() -> ExitCode {
-    carry_out(Arguments::parse()).await
+    execute(Arguments::parse()).await
 }
 
-/// What the arguments say, and how that ends.
-pub async fn carry_out(arguments: Arguments) -> ExitCode {
-    // What a command needs is too much for the stack.
+/// Executes a command and returns the exit code. Errors are printed to stderr, with secrets removed.
+pub async fn execute(arguments: Arguments) -> ExitCode {
+    // The future of a command is too large for the stack.
     match Box::pin(run(arguments)).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            // Nobody is left to tell when stderr is closed.
-            let _ = writeln!(io::stderr(), "{}", scrub(&told(&error)));
+            // Nothing is left to report to when stderr is closed.
+            let _ = writeln!(io::stderr(), "{}", scrub(&error_text(&error)));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Does what the arguments say; `false` where the result is that something is not as it should be.
+/// Executes a command; returns false if it completed with a negative result.
 async fn run(arguments: Arguments) -> eyre::Result<bool> {
     match arguments.command {
         Command::Run { from, live, adopt_nonce } => {
             let config = from.read()?;
             logging::start(config.log.format);
+            config.log_warnings();
             let mode = if live { Mode::Live { adopt_nonce } } else { Mode::DryRun };
             let listening = |address| {
-                // Whoever started this may not listen.
+                // The parent process need not read stdout.
                 let _ = writeln!(io::stdout(), "Listening on http://{address}");
             };
             Box::pin(engine::run(config, mode, Shutdown::on_signals()?, listening)).await?;
@@ -135,27 +209,45 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
         Command::Check { from, json } => {
             let config = from.read()?;
             logging::start(Format::Text);
-            let report = Box::pin(check::look(config)).await;
+            config.log_warnings();
+            let report = Box::pin(check::run_checks(config)).await;
             print(json, &report, &report.text())?;
             Ok(report.good)
         }
         Command::Positions { from, market, below, json } => {
             let config = from.read()?;
             logging::start(Format::Text);
-            let report = positions::look(config, market.as_deref(), below.as_deref()).await?;
+            config.log_warnings();
+            let report = positions::list_positions(config, market.as_deref(), below.as_deref()).await?;
             print(json, &report, &report.text())?;
             Ok(true)
         }
         Command::Config { from, json } => {
-            let settings = from.read()?.settings;
+            let config = from.read()?;
+            logging::start(Format::Text);
+            config.log_warnings();
+            let settings = config.settings;
             print(json, &settings, &settings_text(&settings))?;
+            Ok(true)
+        }
+        Command::Completions { shell } => {
+            io::stdout().write_all(&generate::completions(shell))?;
+            Ok(true)
+        }
+        Command::Man { out: Some(folder) } => {
+            generate::man_pages(&folder)?;
+            Ok(true)
+        }
+        Command::Man { out: None } => {
+            io::stdout().write_all(&generate::man_page()?)?;
             Ok(true)
         }
     }
 }
 
-/// An error and its causes, each said once. One that lists places in files stands for itself.
-fn told(error: &eyre::Report) -> String {
+/// Formats an error with its causes, leaving out causes that the text names already. A configuration error lists places
+/// in files and stands alone.
+fn error_text(error: &eyre::Report) -> String {
     let mut text = error.to_string();
     if error.downcast_ref::<crate::config::ConfigError>().is_some() {
         return text;
@@ -179,4 +271,21 @@ fn settings_text(settings: &[Setting]) -> String {
     let width = settings.iter().map(|setting| setting.name.len()).max().unwrap_or_default();
     let line = |setting: &Setting| format!("{:<width$}  {}  ({})\n", setting.name, setting.value, setting.origin);
     settings.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_arguments_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_begins_with_that_of_the_crate() {
+        assert!(VERSION.starts_with(env!("CARGO_PKG_VERSION")), "{VERSION}");
+    }
 }

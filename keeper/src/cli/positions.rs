@@ -1,5 +1,5 @@
-//! `keeper positions`: reads the book once, from the checkpoint and the chain, and shows what is in it. A keeper that
-//! runs is only asked why it does what: its checkpoint is in use then, and the book is read from the chain.
+//! `plimsoll-keeper positions`: builds the book once, from the checkpoint and the chain, and lists its loans. The
+//! checkpoint is skipped while a running keeper uses it. That keeper is asked for its decisions alone.
 
 use std::path::Path;
 
@@ -9,36 +9,38 @@ use plimsoll_contracts::{MarketId, quantity::Decimal};
 use tokio::time::{Duration, timeout};
 use tracing::{info, warn};
 
-use super::running::Running;
+use super::running::RunningKeeper;
 use crate::{
     book::{Block, Book, MarketBook, Row},
     chain::Header,
     config::Config,
-    engine::{Endpoints, position_view},
+    engine::FailoverReader,
     prices::snapshot,
     report::positions::{PositionsReport, WithoutPrice},
     store::{CheckpointTip, Identity, Image, Store},
     strategies::liquidate::at_risk,
-    stream::{self, Cursor, Reader, Step, Stream},
+    stream::{self, Cursor, Step, Stream, StreamReader},
+    view::position_view,
 };
 
-/// How long nothing may come from any node.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Decimals of a health.
+/// Time without any block from any node after which the command fails.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Decimals of a health factor.
 const HEALTH_DECIMALS: u8 = 18;
 
-/// Looks at positions after the newest block; fails where no node lets the book be read, or a name is unknown.
-pub(super) async fn look(
+/// Lists positions as of the newest block, with a health factor below `below` and in `market` if these are given. Fails if
+/// no node lets the book be read, or if the market is unknown.
+pub(super) async fn list_positions(
     mut config: Config,
     market: Option<&str>,
     below: Option<&str>,
 ) -> eyre::Result<PositionsReport> {
-    let below = below.map(health).transpose()?.unwrap_or(U256::MAX);
-    let market = market.map(|name| market_named(&config, name)).transpose()?;
+    let below = below.map(parse_health).transpose()?.unwrap_or(U256::MAX);
+    let market = market.map(|name| find_market(&config, name)).transpose()?;
     let (book, header, reader) = read_book(&mut config).await?;
     let wanted = |book: &&MarketBook| market.is_none_or(|id| book.id() == id);
     let ids: Vec<_> = book.markets().filter(wanted).map(MarketBook::id).collect();
-    let prices = snapshot(&Endpoints::new(reader), config.deployed.lens, &header, &ids).await?;
+    let prices = snapshot(&FailoverReader::new(reader), config.deployed.lens, &header, &ids).await?;
     let mut report = PositionsReport {
         block: header.number,
         timestamp: header.timestamp,
@@ -59,25 +61,26 @@ pub(super) async fn look(
         }
     }
     report.positions.sort_by_key(|position| position.health);
-    match Running::ask(config.http.listen, &config.deployed).await {
+    match RunningKeeper::ask(config.http.listen, &config.deployed).await {
         Ok(running) => {
             report.positions.iter_mut().for_each(|position| position.decision = running.decision(position));
             report.keeper = Some(running.keeper);
         }
-        Err(problem) => warn!(
-            "no keeper was asked why nothing is done: {problem}; start `keeper run`, or name the address of the one \
-             that runs as `listen` in [http]"
+        Err(reason) => warn!(
+            %reason,
+            "no keeper was asked for its decisions: start `plimsoll-keeper run`, or set `listen` in [http] to the \
+             address of a running one"
         ),
     }
     Ok(report)
 }
 
-fn health(text: &str) -> eyre::Result<U256> {
+fn parse_health(text: &str) -> eyre::Result<U256> {
     let health = text.parse::<Decimal>().and_then(|number| number.scaled(HEALTH_DECIMALS));
     health.map_err(|problem| eyre!("--below: {problem}"))
 }
 
-fn market_named(config: &Config, name: &str) -> eyre::Result<MarketId> {
+fn find_market(config: &Config, name: &str) -> eyre::Result<MarketId> {
     let names = &config.deployed.market_names;
     let by_name = names.iter().find(|(_, known)| *known == name).map(|(id, _)| *id);
     by_name.or_else(|| name.parse().ok().map(MarketId)).ok_or_else(|| {
@@ -86,25 +89,25 @@ fn market_named(config: &Config, name: &str) -> eyre::Result<MarketId> {
     })
 }
 
-/// The book as of the newest block.
-async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, Reader)> {
+/// Builds the book as of the newest block.
+async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, StreamReader)> {
     let deployed = &config.deployed;
     let from_nothing = Cursor { number: deployed.first_block.saturating_sub(1), hash: None };
     let (mut book, cursor) = match checkpoint(config).await {
         Some((book, tip)) => (book, Cursor { number: tip.number, hash: Some(tip.hash) }),
         None => (Book::new(), from_nothing),
     };
-    info!("reading events from block {} on", cursor.number + 1);
-    let settings = stream::Settings {
+    info!(from_block = cursor.number + 1, "reading events");
+    let settings = stream::StreamSettings {
         genesis: deployed.genesis,
-        ..stream::Settings::new(deployed.chain_id, config.chain.block_time)
+        ..stream::StreamSettings::new(deployed.chain_id, config.chain.block_time)
     };
     let sources = deployed.sources();
     let endpoints = std::mem::take(&mut config.endpoints).into_iter().filter(|settings| settings.role.reads());
     let endpoints: Vec<_> = endpoints.map(|settings| settings.endpoint).collect();
     let mut stream = Stream::start(endpoints, sources, cursor, settings);
     loop {
-        let Ok(step) = timeout(PATIENCE, stream.next()).await else { bail!("{}", silence(&stream)) };
+        let Ok(step) = timeout(TIMEOUT, stream.next()).await else { bail!("{}", no_blocks(&stream)) };
         match step {
             Step::Apply(block) => {
                 let place = Block { number: block.number, timestamp: block.timestamp };
@@ -119,15 +122,15 @@ async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, Reader)> 
                     return Ok((book, tip, stream.reader()));
                 }
             }
-            Step::Undo { to } => match book.undo_to(to.number) {
+            Step::Revert { to } => match book.revert_to(to.number) {
                 Ok(()) => stream.accept(),
                 Err(_) => {
                     book = Book::new();
                     stream.restart(from_nothing);
                 }
             },
-            Step::Rebuild(reason) if book.tip().is_none() => bail!("{reason}"),
-            Step::Rebuild(_) => {
+            Step::Resync(reason) if book.tip().is_none() => bail!("{reason}"),
+            Step::Resync(_) => {
                 book = Book::new();
                 stream.restart(from_nothing);
             }
@@ -135,7 +138,7 @@ async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, Reader)> 
     }
 }
 
-/// The checkpoint's book, where there is one that nobody is using.
+/// Restores the book from the checkpoint; `None` if there is none, or while a running keeper uses it.
 async fn checkpoint(config: &Config) -> Option<(Book, CheckpointTip)> {
     let deployed = &config.deployed;
     let folder: &Path = &config.store.folder;
@@ -151,7 +154,7 @@ async fn checkpoint(config: &Config) -> Option<(Book, CheckpointTip)> {
     let store = match Store::open(folder, &identity) {
         Ok(store) => store,
         Err(error) => {
-            info!("the checkpoint is not used: {error}");
+            info!(%error, "checkpoint not used");
             return None;
         }
     };
@@ -163,11 +166,11 @@ async fn checkpoint(config: &Config) -> Option<(Book, CheckpointTip)> {
     store.checkpoint.load(restore).await.ok().flatten().flatten()
 }
 
-/// Why nothing comes.
-fn silence(stream: &Stream) -> String {
+/// Describes the state of every node, for when no block arrives.
+fn no_blocks(stream: &Stream) -> String {
     let nodes = stream
         .health()
         .into_iter()
         .map(|node| format!("{}: {}", node.name, node.last_error.unwrap_or_else(|| "nothing new".to_owned())));
-    format!("no node gave a block for {} s; {}", PATIENCE.as_secs(), nodes.collect::<Vec<_>>().join("; "))
+    format!("no node provided a block for {} s; {}", TIMEOUT.as_secs(), nodes.collect::<Vec<_>>().join("; "))
 }

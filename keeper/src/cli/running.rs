@@ -1,5 +1,5 @@
-//! What a keeper that runs has decided, asked where its page is. Only one that looks after the same deployment on the
-//! same chain is believed: the address says nothing about who answers there.
+//! Asks a running keeper for its decisions over HTTP. Only a keeper of the same deployment on the same chain is believed:
+//! the address alone does not say which program listens there.
 
 use std::{
     collections::HashMap,
@@ -14,44 +14,44 @@ use thiserror::Error;
 
 use crate::{
     config::Deployed,
-    outside::view::{Decision, PositionView},
     report::positions::AskedKeeper,
+    view::{DecisionView, PositionView},
 };
 
-/// It answers from what it has, so at once or not at all.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Time limit of the request. A keeper responds from memory, so at once.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a keeper has decided.
+/// The decisions of a running keeper.
 #[derive(Debug)]
-pub(super) struct Running {
-    /// Who it is, and how far it is.
+pub(super) struct RunningKeeper {
+    /// Where the keeper listens, and as of which block it has decided.
     pub(super) keeper: AskedKeeper,
-    decisions: HashMap<(B256, Address), Decision>,
+    decisions: HashMap<(B256, Address), DecisionView>,
 }
 
-/// Why no keeper was asked.
+/// Why there are no decisions of a running keeper.
 #[derive(Debug, Error)]
 pub(super) enum NotAsked {
     #[error("`listen` in [http] is off")]
     Off,
     #[error("`listen` in [http] leaves the port to the system, and only the keeper knows which it is")]
     UnknownPort,
-    #[error("nobody answers at {url}")]
-    Silent { url: String },
-    #[error("what answers at {url} is no keeper of this version")]
-    Stranger { url: String },
+    #[error("nothing responds at {url}")]
+    NoResponse { url: String },
+    #[error("the server at {url} is not a keeper of this version")]
+    NotAKeeper { url: String },
     #[error("the keeper at {url} has another {what}: {theirs}, and here it is {ours}")]
-    Elsewhere { url: String, what: &'static str, theirs: String, ours: String },
+    OtherDeployment { url: String, what: &'static str, theirs: String, ours: String },
     #[error("the keeper at {url} has not read the chain yet")]
-    Behind { url: String },
+    NotSynced { url: String },
 }
 
-/// What of a keeper's status is needed; all of it is of one moment.
+/// The part of `/api/status` that is needed here. One response, so that all of it is as of the same block.
 #[derive(Debug, Deserialize)]
 struct Status {
     keeper: Identity,
     head: Option<Head>,
-    at_risk: Vec<Decided>,
+    at_risk: Vec<DecidedPosition>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,35 +68,35 @@ struct Head {
 }
 
 #[derive(Debug, Deserialize)]
-struct Decided {
+struct DecidedPosition {
     market: B256,
     account: Address,
-    decision: Option<Decision>,
+    decision: Option<DecisionView>,
 }
 
-impl Running {
-    /// Asks the keeper that listens there, if it is one for this deployment.
+impl RunningKeeper {
+    /// Asks the keeper at `listen`. Fails if nothing responds there, or not a keeper of this deployment.
     pub(super) async fn ask(listen: Option<SocketAddr>, deployed: &Deployed) -> Result<Self, NotAsked> {
         let url = format!("http://{}", reachable(listen.ok_or(NotAsked::Off)?)?);
         let Status { keeper, head, at_risk } = status(&url).await?;
-        keeper.is_for(deployed, &url)?;
-        let Some(Head { number }) = head else { return Err(NotAsked::Behind { url }) };
+        keeper.matches(deployed, &url)?;
+        let Some(Head { number }) = head else { return Err(NotAsked::NotSynced { url }) };
         let decisions =
             at_risk.into_iter().filter_map(|decided| Some(((decided.market, decided.account), decided.decision?)));
         Ok(Self { decisions: decisions.collect(), keeper: AskedKeeper { url, block: number, live: keeper.live } })
     }
 
-    /// What it has decided about a position; nothing where that is not among the most endangered.
-    pub(super) fn decision(&self, position: &PositionView) -> Option<Decision> {
+    /// Returns its decision about a position; `None` if the position is not among those with the lowest health factors.
+    pub(super) fn decision(&self, position: &PositionView) -> Option<DecisionView> {
         self.decisions.get(&(position.market, position.account)).cloned()
     }
 }
 
 impl Identity {
-    fn is_for(&self, deployed: &Deployed, url: &str) -> Result<(), NotAsked> {
+    fn matches(&self, deployed: &Deployed, url: &str) -> Result<(), NotAsked> {
         let other = |what, theirs: String, ours: String| {
             let url = url.to_owned();
-            Err(NotAsked::Elsewhere { url, what, theirs, ours })
+            Err(NotAsked::OtherDeployment { url, what, theirs, ours })
         };
         if self.chain_id != deployed.chain_id {
             return other("chain", self.chain_id.to_string(), deployed.chain_id.to_string());
@@ -111,7 +111,7 @@ impl Identity {
     }
 }
 
-/// Where somebody who listens on every address of this machine can be reached on it.
+/// Returns the address at which a server that listens at `listen` can be reached on this machine.
 fn reachable(listen: SocketAddr) -> Result<SocketAddr, NotAsked> {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -122,11 +122,11 @@ fn reachable(listen: SocketAddr) -> Result<SocketAddr, NotAsked> {
 }
 
 async fn status(url: &str) -> Result<Status, NotAsked> {
-    let silent = |_| NotAsked::Silent { url: url.to_owned() };
-    // A proxy of the environment's is for other machines.
-    let client = Client::builder().timeout(PATIENCE).no_proxy().redirect(Policy::none()).build().map_err(silent)?;
-    let answer = client.get(format!("{url}/api/status")).send().await.map_err(silent)?;
-    answer.json().await.map_err(|_| NotAsked::Stranger { url: url.to_owned() })
+    let no_response = |_| NotAsked::NoResponse { url: url.to_owned() };
+    // A proxy from the environment is for other machines.
+    let client = Client::builder().timeout(TIMEOUT).no_proxy().redirect(Policy::none()).build().map_err(no_response)?;
+    let response = client.get(format!("{url}/api/status")).send().await.map_err(no_response)?;
+    response.json().await.map_err(|_| NotAsked::NotAKeeper { url: url.to_owned() })
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_listens_everywhere_is_reached_on_this_machine() {
+    fn a_server_on_all_addresses_is_reached_on_loopback() {
         let reached = |listen: &str| reachable(listen.parse().unwrap()).map(|address| address.to_string()).ok();
         assert_eq!(reached("0.0.0.0:9464").as_deref(), Some("127.0.0.1:9464"));
         assert_eq!(reached("[::]:9464").as_deref(), Some("[::1]:9464"));

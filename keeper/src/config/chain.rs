@@ -1,131 +1,89 @@
-//! What is particular about a chain. Chains differ by data: entries for known ones stand in `chains.toml`, and each
-//! value can be said otherwise in the configuration.
+//! Facts about a chain. Chains differ by data: entries for known ones are in `chains.toml`, and `[chain]` overrides any
+//! of their values.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use alloy::primitives::Address;
-use plimsoll_contracts::quantity::{BasisPoints, Reference};
+use serde::Deserialize;
 
 use super::{
-    reader::{Reading, Section},
-    values::{Count, Text, Time, words},
+    tree::{Origin, Tree},
+    units,
 };
 
-/// The entries, in the shape of `[chain]` each.
-const KNOWN: &str = include_str!("chains.toml");
+/// Entries by chain id, and defaults for all of them.
+const CHAINS: &str = include_str!("chains.toml");
 
-/// What is particular about a chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Facts about a chain, which are settings of `[chain]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ChainFacts {
-    /// Its id.
+    /// Chain id.
+    #[serde(skip)]
     pub id: u64,
-    /// For people.
+    /// Display name.
     pub name: String,
-    /// The name of the coin that gas is paid in.
+    /// Symbol of the native coin, which gas is paid in.
     pub coin: String,
-    /// The token that stands for one coin.
+    /// Token that wraps the native coin.
+    #[serde(default, deserialize_with = "units::address")]
     pub wrapped_coin: Option<Address>,
-    /// How long a block takes.
+    /// Time between two blocks.
+    #[serde(deserialize_with = "units::time")]
     pub block_time: Duration,
-    /// How many blocks later a block is not taken back any more.
-    pub final_after: u64,
-    /// The most gas that one transaction may use.
+    /// Number of blocks on top of a block after which it is final: no reorg removes it any more.
+    pub finality_depth: u64,
+    /// Maximum gas of one transaction.
     pub transaction_gas_cap: u64,
-    /// The most of a block's gas that one transaction of ours may use, in basis points: below one half, two fit.
+    /// Maximum share of a block's gas that one of the keeper's transactions may use, in basis points.
+    #[serde(rename = "block_gas_share", deserialize_with = "units::basis_points")]
     pub block_gas_share_bps: u16,
-    /// How fees are offered.
+    /// Kind of transactions that the keeper sends.
     pub transaction_type: TransactionType,
-    /// How gas is foreseen.
+    /// Source of gas estimates.
     pub gas: GasSource,
-    /// What is paid beside gas.
+    /// Fee that the chain charges besides gas.
     pub data_fee: DataFee,
 }
 
-words! {
-    /// How fees are offered.
-    TransactionType {
-        /// A tip and a highest price.
-        Eip1559 = "eip1559",
-        /// One price.
-        Legacy = "legacy",
-    }
+/// Kind of transactions that the keeper sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransactionType {
+    /// EIP-1559: a maximum fee and a priority fee per gas.
+    Eip1559,
+    /// Legacy: one gas price.
+    Legacy,
 }
 
-words! {
-    /// How the gas of a transaction is foreseen.
-    GasSource {
-        /// From what each of its parts was measured to cost.
-        Table = "table",
-        /// The node is asked.
-        Estimate = "estimate",
-    }
+/// Source of gas estimates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GasSource {
+    /// The measured gas of a transaction's parts.
+    Table,
+    /// The node's own estimate.
+    Estimate,
 }
 
-words! {
-    /// What a transaction costs beside its gas.
-    DataFee {
-        /// Nothing.
-        None = "none",
-        /// What the OP Stack's gas price oracle says about its bytes.
-        OpStack = "op_stack",
-    }
+/// Fee that a chain charges besides gas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataFee {
+    /// No such fee.
+    None,
+    /// The OP Stack's fee for a transaction's bytes on layer 1, by the chain's gas price oracle.
+    OpStack,
 }
 
 impl ChainFacts {
-    /// What is said of a chain that nobody has made an entry for: as Ethereum.
-    fn unknown(id: u64) -> Self {
-        Self {
-            id,
-            name: format!("chain {id}"),
-            coin: "ETH".to_owned(),
-            wrapped_coin: None,
-            block_time: Duration::from_secs(12),
-            final_after: 96,
-            transaction_gas_cap: 1 << 24,
-            block_gas_share_bps: 4_500,
-            transaction_type: TransactionType::Eip1559,
-            gas: GasSource::Table,
-            data_fee: DataFee::None,
+    /// Reads `[chain]` over what is known about the chain `id`.
+    pub(super) fn read(root: &mut Tree, id: u64) -> Option<Self> {
+        let mut known = Tree::parse(CHAINS, &|_| Origin::Default);
+        root.add(&Origin::Default, &format!("chain.name = \"chain {id}\""));
+        for entry in ["defaults", &id.to_string()] {
+            known.take(entry).into_iter().for_each(|entry| root.merge(entry));
         }
-    }
-
-    /// What is known of a chain before the configuration says more.
-    pub(super) fn known(id: u64) -> Self {
-        let reading = Reading::new(Path::new("chains.toml"), KNOWN, &[]);
-        let document = reading.document();
-        let root = Section::root(&reading, &document);
-        let entry = |name: &str, section: &Section<'_, '_>| {
-            let id = name.parse().unwrap_or_default();
-            Self::unknown(id).said(section)
-        };
-        let entries = root.named("chains", entry);
-        entries.into_iter().find(|facts| facts.id == id).unwrap_or_else(|| Self::unknown(id))
-    }
-
-    /// The same, with what a section says otherwise.
-    pub(super) fn said(self, section: &Section<'_, '_>) -> Self {
-        let wrapped =
-            self.wrapped_coin.map_or_else(|| "the token W + coin, if there is one".to_owned(), |a| a.to_string());
-        let share = section.value("block_gas_share", BasisPoints(self.block_gas_share_bps));
-        Self {
-            id: self.id,
-            name: section.value("name", Text(self.name)).0,
-            coin: section.value("coin", Text(self.coin)).0,
-            wrapped_coin: match section.optional("wrapped_coin", &wrapped) {
-                Some(Reference::Address(address)) => Some(address),
-                Some(Reference::Name(_)) => {
-                    section.problem_with("wrapped_coin", "this must be an address");
-                    None
-                }
-                None => self.wrapped_coin,
-            },
-            block_time: section.value("block_time", Time(self.block_time)).0,
-            final_after: section.value("final_after", Count(self.final_after)).0,
-            transaction_gas_cap: section.value("transaction_gas_cap", Count(self.transaction_gas_cap)).0,
-            block_gas_share_bps: share.0,
-            transaction_type: section.value("transaction_type", self.transaction_type),
-            gas: section.value("gas", self.gas),
-            data_fee: section.value("data_fee", self.data_fee),
-        }
+        root.read("chain").map(|facts| Self { id, ..facts })
     }
 }

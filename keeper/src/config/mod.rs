@@ -1,18 +1,20 @@
 //! The configuration: what `keeper.toml` and the environment say, over defaults that suffice for a chain started by
 //! `deploy up`.
 //!
-//! `keeper.example.toml` explains every setting. Keys that are not known are refused, and everything that is wrong is
-//! told at once, by file, line and column or by variable. Secrets are never written in the file: it names environment
-//! variables or files that hold them.
+//! Layers are merged in this order, each over the one before: defaults – `keeper.example.toml`, which is compiled into
+//! the keeper, and `chains.toml` –, the deployment record, the file, the environment. Every value keeps its origin.
+//! Unknown settings are refused, and all mistakes are reported at once, by file, line and column or by variable. Secrets
+//! are never written in the file: it names environment variables or files that hold them.
 
 mod chain;
 mod deployment;
 mod environment;
-mod outward;
-mod reader;
+mod network;
+mod operations;
+mod strategies;
 mod tokens;
-mod values;
-mod work;
+mod tree;
+mod units;
 
 #[cfg(test)]
 mod tests;
@@ -23,27 +25,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use plimsoll_chain::{redaction::scrub, signer::SignerSource};
+use plimsoll_chain::redaction::scrub;
 
+use self::tree::Tree;
 pub use self::{
     chain::{ChainFacts, DataFee, GasSource, TransactionType},
-    deployment::{Deployed, DeployedCode, short},
-    outward::{Alerts, Audit, EndpointSettings, Fees, Http, Log, Role, Safety, Store, Watched, Webhook},
-    reader::{Origin, Setting},
-    tokens::{Hop, Token, Tokens, Valuation},
-    work::{Harvest, Liquidate, MarketSettings, OwnRewards, Route},
-};
-use self::{
-    environment::Override,
-    reader::{Reading, Section},
+    deployment::Deployed,
+    network::{Alerts, EndpointSettings, Http, Role, Signers, Watched, Webhook},
+    operations::{Audit, Fees, Log, Safety, Store},
+    strategies::{Harvest, Liquidate, MarketSettings},
+    tokens::{Token, Tokens},
+    tree::{Origin, Place, Setting},
 };
 
-/// The id of a chain that `deploy up` starts.
-const LOCAL_CHAIN_ID: u64 = 31_337;
-/// The file when none is named, in the current folder.
+/// Name of the file that is read when none is named, in the current folder.
 pub const DEFAULT_FILE: &str = "keeper.toml";
+/// The defaults, and the manual of every setting.
+const EXAMPLE: &str = include_str!("../../../keeper.example.toml");
+/// Chain id of a chain that `deploy up` starts.
+const LOCAL_CHAIN_ID: u64 = 31_337;
 
-/// Headings of the file.
+/// Tables of the file.
 const SECTIONS: [&str; 14] = [
     "deployment",
     "chain",
@@ -53,56 +55,72 @@ const SECTIONS: [&str; 14] = [
     "liquidate",
     "harvest",
     "fees",
-    "store",
     "safety",
+    "store",
     "audit",
     "http",
     "alerts",
     "log",
 ];
 
-/// Everything that can be said to the keeper.
+/// Settings that have another name since the last version: their table, the old and the new name. Old names are accepted
+/// with a warning, in this version only.
+const RENAMED: [(&[&str], &str, &str); 15] = [
+    (&["chain"], "final_after", "finality_depth"),
+    (&["tokens", "*"], "over", "quote_feeds"),
+    (&["tokens", "*"], "average_over", "twap_window"),
+    (&["liquidate"], "slack", "max_slippage"),
+    (&["liquidate", "markets", "*"], "largest_repay", "max_repay"),
+    (&["harvest"], "longest_wait", "max_wait"),
+    (&["harvest"], "largest_batch", "max_batch"),
+    (&["harvest"], "own", "own_rewards"),
+    (&["harvest"], "own_every", "own_rewards_every"),
+    (&["fees"], "least_tip", "min_priority_fee"),
+    (&["fees"], "highest_price", "max_gas_price"),
+    (&["fees"], "profit_share", "bid_share"),
+    (&["safety"], "minimum_balance", "min_balance"),
+    (&["safety"], "most_pending", "max_pending"),
+    (&["store"], "keep", "retention"),
+];
+
+/// Environment variables by name.
+type Variables = BTreeMap<String, String>;
+
+/// The whole configuration of a keeper.
 #[derive(Debug)]
 pub struct Config {
-    /// Which deployment.
+    /// Deployment that it serves.
     pub deployed: Deployed,
-    /// What is particular about its chain.
+    /// Facts about the chain.
     pub chain: ChainFacts,
-    /// The nodes.
+    /// Nodes.
     pub endpoints: Vec<EndpointSettings>,
-    /// Who signs.
+    /// Sources of keys.
     pub signers: Signers,
-    /// What tokens are worth.
+    /// Tokens and their valuation.
     pub tokens: Tokens,
-    /// How loans are liquidated.
+    /// Terms of liquidations.
     pub liquidate: Liquidate,
-    /// How rewards are harvested.
+    /// Terms of harvests.
     pub harvest: Harvest,
-    /// What may be paid for gas.
+    /// Limits of gas prices.
     pub fees: Fees,
-    /// When to stop.
+    /// Limits at which sending stops.
     pub safety: Safety,
-    /// Where files are.
+    /// Place of files.
     pub store: Store,
-    /// How often the book is held against the chain.
+    /// Frequency of audits.
     pub audit: Audit,
-    /// The page and its like.
+    /// Settings of dashboard, API and metrics.
     pub http: Http,
-    /// Who is told of what.
+    /// Settings of alerts.
     pub alerts: Alerts,
-    /// What log lines look like.
+    /// Format of log lines.
     pub log: Log,
-    /// Every setting as it holds, for people.
+    /// Every setting in effect, for display.
     pub settings: Vec<Setting>,
-}
-
-/// Who signs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signers {
-    /// Liquidations; without it the keeper can only look on.
-    pub liquidations: Option<SignerSource>,
-    /// Harvests; without it the other key signs them, when it has nothing more urgent.
-    pub harvests: Option<SignerSource>,
+    /// Settings with an old name, one line each.
+    pub warnings: Vec<String>,
 }
 
 /// Why a configuration cannot be used.
@@ -113,22 +131,26 @@ pub enum ConfigError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// What it says is wrong: one line each, with its place and the remedy.
+    /// Settings are wrong: one line for each problem, with its place and the remedy.
     #[error("{}", .0.join("\n"))]
     Wrong(Vec<String>),
 }
 
 impl Config {
-    /// Reads a file, the environment over it. Without a file, `keeper.toml` in the current folder if there is one, else
-    /// defaults alone.
+    /// Reads a file and the environment over it. Without a file, reads `keeper.toml` in the current folder if there is
+    /// one, else nothing but the environment.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let problem = format!("{}: this is not UTF-8: save the file as UTF-8 text", path.display());
+                return Err(ConfigError::Wrong(vec![problem]));
+            }
             Err(source) => return Err(ConfigError::Io { path: path.to_path_buf(), source }),
         };
         let variables =
@@ -138,71 +160,72 @@ impl Config {
 
     /// [`Config::load`] on a text and on variables; relative paths start at the folder of `path`.
     pub fn parse(path: &Path, text: &str, variables: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
-        let overrides = Override::among(variables, text.len());
-        let reading = Reading::new(path, text, &overrides);
-        let document = reading.document();
-        let root = Section::root(&reading, &document);
-        let config = Self::read(&root, path.parent().unwrap_or(Path::new("")), variables);
-        root.finish();
-        match (config, reading.finish()) {
-            (Some(config), Ok(settings)) => Ok(Self { settings, ..config }),
-            (_, Err(problems)) => {
-                Err(ConfigError::Wrong(problems.iter().map(|line| scrub(line).into_owned()).collect()))
-            }
-            (None, Ok(_)) => Err(ConfigError::Wrong(vec![format!("{}: no deployment is named", path.display())])),
+        // Windows editors begin UTF-8 with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let name = path.display().to_string().into();
+        let mut warnings = Vec::new();
+        let mut root = Tree::parse(EXAMPLE, &|_| Origin::Default);
+        let mut file = Tree::parse(text, &|at| Origin::File(Place::new(&name, text, at)));
+        accept_old_names(&mut file, &mut warnings);
+        root.merge(file);
+        environment::merge(&mut root, variables, |layer| accept_old_names(layer, &mut warnings));
+        let config = Self::read(&mut root, path.parent().unwrap_or(Path::new("")), variables);
+        let problems: Vec<_> = root.problems(path).iter().map(|line| scrub(line).into_owned()).collect();
+        match config {
+            Some(config) if problems.is_empty() => Ok(Self { settings: root.settings(""), warnings, ..config }),
+            _ => Err(ConfigError::Wrong(problems)),
         }
     }
 
-    /// Without a deployment, from which names and defaults come, only headings are worth reading.
-    fn read(root: &Section<'_, '_>, folder: &Path, variables: &BTreeMap<String, String>) -> Option<Self> {
-        root.knows(&SECTIONS);
-        let deployed = root.section("deployment", |section| Deployed::read(section, folder))?;
-        let chain = root.section("chain", |section| ChainFacts::known(deployed.chain_id).said(section));
-        let endpoints = EndpointSettings::read(root, &deployed, variables);
-        let signers = root.section("signers", |section| Signers::read(section, &deployed, folder));
-        let tokens = Tokens::read(root, &deployed.known, &chain);
-        let liquidate = root.section("liquidate", |section| Liquidate::read(section, &deployed, &tokens));
-        let harvest = root.section("harvest", Harvest::read);
-        let fees = root.section("fees", Fees::read);
-        let store = root.section("store", |section| Store::read(section, folder));
-        let safety = root.section("safety", |section| Safety::read(section, &store, folder));
-        let audit = root.section("audit", Audit::read);
-        let http = root.section("http", |section| Http::read(section, &chain));
-        let alerts = root.section("alerts", |section| Alerts::read(section, &deployed, &safety, &http, variables));
-        let log = root.section("log", Log::read);
+    /// What depends on the deployment – names, defaults – is read only if there is one.
+    fn read(root: &mut Tree, folder: &Path, variables: &Variables) -> Option<Self> {
+        root.allow(&SECTIONS);
+        let (harvest, fees, audit, log) =
+            (root.read("harvest"), root.read("fees"), root.read("audit"), root.read("log"));
+        let (store, safety) = (Store::read(root, folder), Safety::read(root, folder));
+        let (deployed, record) = Deployed::read(root, folder)?;
+        let origin =
+            deployed.record.as_ref().map_or(Origin::Default, |path| Origin::Record(path.display().to_string()));
+        let chain = ChainFacts::read(root, deployed.chain_id)?;
+        let endpoints = EndpointSettings::read(root, &chain, variables);
+        let signers = Signers::read(root, &chain, folder);
+        let tokens = Tokens::read(root, &record, &origin, &chain);
+        let liquidate = Liquidate::read(root, &record, &origin, &tokens);
+        let http = Http::read(root, &chain);
+        let alerts = Alerts::read(root, &record, safety.as_ref()?, http.as_ref()?, variables);
         Some(Self {
             deployed,
             chain,
             endpoints,
-            signers,
+            signers: signers?,
             tokens,
-            liquidate,
-            harvest,
-            fees,
-            safety,
-            store,
-            audit,
-            http,
-            alerts,
-            log,
+            liquidate: liquidate?,
+            harvest: harvest?,
+            fees: fees?,
+            safety: safety?,
+            store: store?,
+            audit: audit?,
+            http: http?,
+            alerts: alerts?,
+            log: log?,
             settings: Vec::new(),
+            warnings: Vec::new(),
         })
+    }
+
+    /// Logs a warning for every setting with an old name.
+    pub fn log_warnings(&self) {
+        for warning in &self.warnings {
+            tracing::warn!(%warning, "renamed setting");
+        }
     }
 }
 
-impl Signers {
-    fn read(section: &Section<'_, '_>, deployed: &Deployed, folder: &Path) -> Self {
-        // On a chain of one's own, two accounts that nothing else uses.
-        let is_local = deployed.chain_id == LOCAL_CHAIN_ID;
-        let anvil = |number| is_local.then_some(SignerSource::Anvil(number));
-        let absent = |name: &str, other: &str| if is_local { name.to_owned() } else { other.to_owned() };
-        let liquidations = section.signer("liquidations", &absent("anvil 8", "none: the keeper only looks on"), folder);
-        let harvests = section.signer("harvests", &absent("anvil 9", "that of liquidations"), folder);
-        // Whoever says one key means that one alone.
-        let alone = liquidations.is_some();
-        Self {
-            liquidations: liquidations.or_else(|| anvil(8)),
-            harvests: harvests.or_else(|| anvil(9).filter(|_| !alone)),
-        }
+/// Gives settings with old names their new ones.
+fn accept_old_names(layer: &mut Tree, warnings: &mut Vec<String>) {
+    for (table, old, new) in RENAMED {
+        let places: Vec<_> = layer.all(table).into_iter().filter_map(|table| table.rename(old, new)).collect();
+        let warning = |place| format!("{place}: `{old}` is now `{new}`; the next version will not know the old name");
+        warnings.extend(places.into_iter().map(warning));
     }
 }

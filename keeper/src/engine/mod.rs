@@ -1,512 +1,434 @@
-//! Joins the parts: what the stream brings goes into the book, what strategies make of it to the sender, and what became
-//! of that onto the page.
+//! The engine: one task that joins stream, book, strategies, sender and view.
 //!
 //! ```text
-//! stream ──► follow (book, checkpoint) ──► strategies ──► sender
-//!    └─head──► feed (prices, ahead) ───────────┘            │ news
-//!                                                           ▼
-//!              background: audit, receipts ──────────────► ledger, picture ──► View
+//! stream ──► Follower (book, checkpoint) ──► Strategies ──► Submissions ──► sender
+//!    └─head──► Pricing (prefetch) ───────────────┘                             │ reports
+//!                                                                              ▼
+//!              Background (audit samples, receipts) ───────────────► Ledger, ViewPublisher ──► View
 //! ```
 //!
-//! One task owns the book and does one thing after another: a block is applied, decided by, handed to the sender, and
-//! only then looked at for people. What it does not need at once is asked for in the background.
+//! # From a head to a transaction, and back
+//!
+//! 1. `price_prefetch::PricePrefetcher` reads the liquidation prices in a block as soon as its head is received, while
+//!    [`Stream::next`](crate::stream::Stream::next) fetches the block's logs. So there are two round trips from a head to
+//!    a transaction.
+//! 2. [`Follower::process`] applies the block to the [`Book`](crate::book::Book), or reverts or resets it, and records
+//!    the changed rows in the checkpoint.
+//! 3. `Engine::on_block` tells the sender of the block (`submissions::Submissions::on_block`), waits for the prices
+//!    (`pricing::Pricing::price_block`) and ends the back-off of loans whose race was lost
+//!    (`submissions::Submissions::clear_backoff_after_lost_race`).
+//! 4. `Engine::decide` runs the strategies by priority: `strategies::Strategies::liquidations`, and `harvests` only where
+//!    nothing is liquidated. Both skip what `exclusion::Exclusion::skip_reason` names: subjects of intents in flight, and
+//!    those in back-off.
+//! 5. `submissions::Submissions::submit` hands each intent to
+//!    [`SenderHandle::submit`](crate::sender::SenderHandle::submit), which returns at once. The signer's own task signs,
+//!    journals and broadcasts.
+//! 6. `book_audit::BookAudit::compare_totals` compares the book with the totals that came with the prices; a sample of
+//!    positions goes to `background::Background::compare_sample`. A book that keeps differing is rebuilt.
+//! 7. `Engine::refresh_view` hands one `view::BlockSnapshot` to `view::ViewPublisher::refresh`: at once where nothing was
+//!    submitted, else a moment later, so that signing and broadcasting have the cores to themselves.
+//! 8. `Engine::on_sender_event` takes the sender's reports: into the metrics and the list of reverted liquidations
+//!    (`submissions::Submissions::on_report`) and into the ledger (`view::Ledger::record_report`). When a transaction is
+//!    mined, `Engine::resume_partial` decides once more on the same block where loans were skipped because of it.
+//! 9. `background::Background::fetch_receipt` reads the receipt of a mined transaction; `Engine::on_background_result`
+//!    records what it did (`view::ExecutionResult`) and earned.
+//!
+//! # Ownership
+//!
+//! The engine's task owns every part and does one thing after another, so no part needs a lock. Whatever is awaited
+//! while a block is decided on is on the path to the transaction; everything else goes to `background::Background`. The
+//! futures that `Engine::run` waits for may be dropped at any point; its handlers run to their end.
 
-mod data_fee;
-mod feed;
-mod follow;
-mod ledger;
-mod look;
-mod picture;
-mod reads;
+mod background;
+mod book_audit;
+mod exclusion;
+mod failover;
+mod follower;
+mod l1_data_fee;
+mod price_prefetch;
+mod pricing;
 mod start;
-mod terms;
+mod strategies;
+mod submissions;
+mod wiring;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+#[cfg(test)]
+mod tests;
 
-use alloy::{
-    primitives::{Address, B256},
-    rpc::types::TransactionReceipt,
-};
-use plimsoll_contracts::MarketId;
+use std::{sync::Arc, time::Duration};
+
+use alloy::primitives::{B256, U256};
+use eyre::eyre;
+use plimsoll_contracts::{IPlimsoll::IPlimsollEvents, MarketId};
 use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{self, Instant},
+    sync::mpsc::UnboundedReceiver,
+    time::{self, Instant, MissedTickBehavior},
 };
+use tracing::{error, info, instrument};
 
 use self::{
-    data_fee::DataPrice,
-    feed::PriceFeed,
-    ledger::{Deed, Ledger},
-    picture::Decisions,
+    background::{Background, BackgroundResult},
+    book_audit::BookAudit,
+    pricing::{PricedBlock, Pricing},
+    strategies::Strategies,
+    submissions::Submissions,
 };
 pub use self::{
-    follow::{FollowError, Follower, Loaded, News},
-    picture::position_view,
-    reads::Endpoints,
+    failover::FailoverReader,
+    follower::{FollowError, Follower, FollowerEvent, RestoredBook},
     start::{Mode, run},
 };
 use crate::{
-    audit::{Auditor, Difference, compare_totals},
+    amount::Amount,
     chain::{Event, Header},
     config::Config,
-    intent::{Intent, Purpose},
-    outside::{
-        AlertKind, AlertSender, Metrics, Notice, Survey, View,
-        view::{self, AuditView},
-    },
-    prices::{Prices, Valuer},
-    safety::{BackOff, Cause, Refusal, Subject},
-    sender::{
-        self, SenderHandle,
-        outcome::{Outcome, Report},
-    },
-    store::Notes,
+    intent::SafetyRefusal,
+    intent::Subject,
+    intent::{Intent, Outcome, Purpose, Report},
+    sender::{self, SenderTasks},
+    shutdown::Shutdown,
     strategies::{
-        Decision, WhyNot,
+        BlockContext, Decision, Decisions, SkipReason,
         gas::{Costs, room},
-        harvest::{self, Harvest, StreamId},
-        liquidate::{Liquidate, Moment, Round},
     },
-    stream::{BlockEvents, Reader},
+    stream::BlockEvents,
+    telemetry::{AlertKind, AlertSender, Notice},
+    view::{BlockSnapshot, ExecutionResult, Ledger, OperationsSnapshot, ViewPublisher},
 };
 
-/// Under what name the store keeps the sums.
-const SUMS: &str = "sums";
+/// How often the state of the endpoints is published while there is no block.
+const ENDPOINT_REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What was handed to the sender is signed, written down and broadcast before anything is made for people: where cores are
-/// few, a picture takes one of them.
-const SENDING_COMES_FIRST: Duration = Duration::from_millis(50);
-
-/// What is read ahead is not waited for any longer.
-const LONGEST_AHEAD: Duration = Duration::from_secs(1);
-
-/// How much the base fee can rise from one block to the next: an eighth.
-const BASE_FEE_RISE: u128 = 8;
-
-/// Everything that the one task owns.
+/// The parts of a keeper, owned by one task.
+#[derive(Debug)]
 struct Engine {
-    config: Config,
+    config: Arc<Config>,
+    /// Book, stream and checkpoint.
     follower: Follower,
-    endpoint_names: Vec<look::Named>,
-    endpoints: Endpoints,
-    reader: Reader,
-    feed: PriceFeed,
-    liquidate: Liquidate,
-    /// Where there is anything to harvest.
-    harvest: Option<Harvest>,
-    /// What was decided last about each reward.
-    harvests: HashMap<StreamId, view::Decision>,
-    valuer: Valuer,
-    data_price: DataPrice,
-    sender: SenderHandle,
-    notes: Notes,
-    /// What was handed to the sender and not yet broadcast: after which block, and when its head was known.
-    handed_over: HashMap<u64, (u64, Instant)>,
-    /// Loans of transactions that reverted, and the block in which they did.
-    reverted: Vec<(u64, MarketId, Vec<Address>)>,
-    decisions: Decisions,
+    /// Prices, values and gas.
+    pricing: Pricing,
+    /// What is worth doing.
+    strategies: Strategies,
+    /// The sender, and the intents that it was handed.
+    submissions: Submissions,
+    /// Whether the book equals the chain.
+    audit: BookAudit,
+    /// Work that no decision waits for.
+    background: Background,
+    /// Realised results.
     ledger: Ledger,
-    survey: Survey,
-    auditor: Auditor,
-    audited: AuditView,
-    /// Markets whose differences somebody was told of, until the totals agree again.
-    told_of: HashSet<MarketId>,
-    /// Of the newest block that was decided by.
-    last: Option<(Header, Arc<Prices>)>,
-    /// Nothing was sent in that block, and loans were passed over because something was on its way for them. Not any more
-    /// when the book has moved on: another block's prices are not for it.
-    is_held_up: bool,
-    background: JoinSet<Found>,
-    /// When to show what was decided, if that waits for what was handed over to be on its way.
-    show_at: Option<Instant>,
-    view: View,
-    views: watch::Sender<Arc<View>>,
-    metrics: Metrics,
+    /// What is shown.
+    view: ViewPublisher,
     alerts: AlertSender,
-}
-
-/// What came of something that was asked for in the background.
-enum Found {
-    /// Positions were compared with the chain: how many, and what is otherwise.
-    Compared { block: u64, positions: u64, differences: Vec<Difference> },
-    /// A transaction of ours did this.
-    Did { purpose: Purpose, receipt: Box<TransactionReceipt> },
-    /// Nobody answered.
-    Nothing,
+    /// The newest block that was decided on; `None` while the book is not at the head.
+    latest: Option<PricedBlock>,
 }
 
 impl Engine {
-    /// A block was applied.
-    async fn applied(&mut self, block: &BlockEvents) {
-        self.is_held_up = false;
-        self.tell_of_losses(block);
-        let Some(header) = block.tip else {
-            self.view.progress = Some(format!("reading what happened: block {}", block.number));
-            self.publish();
-            return;
-        };
-        let applied = Instant::now();
-        self.sender.on_block(header);
-        // A node that stalls is found out while prices are waited for; who wants values asks another then.
-        let values_ahead = time::timeout(LONGEST_AHEAD, self.valuer.read_ahead(&self.endpoints, &header));
-        let ((prices, since), _) = tokio::join!(self.feed.of(&header), values_ahead);
-        let arrived = since.unwrap_or(applied);
-        let prices = match prices {
-            Ok(prices) => prices,
-            Err(error) => {
-                tracing::warn!(block = header.number, %error, "no prices, so nothing is decided in this block");
-                Arc::default()
+    /// Runs until shutdown is requested. Fails where the chain cannot be followed, or a task of the sender has ended. In
+    /// every case the sender is shut down and the checkpoint flushed first.
+    async fn run(
+        mut self,
+        mut sender_events: UnboundedReceiver<sender::SenderEvent>,
+        mut sender_tasks: SenderTasks,
+        shutdown: &Shutdown,
+    ) -> eyre::Result<()> {
+        let mut tick = time::interval(ENDPOINT_REFRESH_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let result = loop {
+            tokio::select! {
+                biased;
+                () = shutdown.requested() => break Ok(()),
+                Some(event) = sender_events.recv() => self.on_sender_event(event).await,
+                () = self.view.deferral_over() => self.refresh_view(),
+                step = self.follower.next_step() => match self.follower.process(step).await {
+                    Ok(FollowerEvent::Applied(block)) => self.on_block(&block).await,
+                    Ok(FollowerEvent::Reverted { to }) => {
+                        self.strategies.unblock();
+                        info!(block = to.number, "blocks reverted");
+                    }
+                    Ok(FollowerEvent::Reset) => self.on_reset(),
+                    Ok(FollowerEvent::Rejected) => {}
+                    Err(error) => break Err(error.into()),
+                },
+                Some(result) = self.background.next() => {
+                    if let Some(result) = result {
+                        self.on_background_result(result).await;
+                    }
+                }
+                () = sender_tasks.ended() => {
+                    break Err(eyre!("a task of the sender has ended, so nothing can be sent any more: start again"));
+                }
+                _ = tick.tick() => self.view.refresh_endpoints(&self.follower.stream().health()),
             }
         };
-        self.excuse_lost_races(&header, &prices);
-        self.decide(&header, &prices, arrived).await;
-        let is_different = self.audit(&header, &prices);
-        self.last = Some((header, prices));
-        if self.auditor.must_rebuild(header.number, is_different) {
-            tracing::error!(block = header.number, "the book is not the chain's and is made anew");
-            self.follower.rebuild().await;
-            self.begin_anew();
+        info!("shutting down");
+        sender_tasks.shut_down().await;
+        self.background.finish().await;
+        self.follower.flush().await;
+        result
+    }
+
+    /// Decides on a block that was applied, if it is the newest.
+    #[instrument(name = "block", skip_all, fields(block = block.number))]
+    async fn on_block(&mut self, block: &BlockEvents) {
+        self.strategies.unblock();
+        self.report_losses(block);
+        let Some(header) = block.tip else {
+            self.view.show_progress(format!("reading events: block {}", block.number));
+            return;
+        };
+        let applied_at = Instant::now();
+        self.submissions.on_block(header);
+        let (block, head_at) = self.pricing.price_block(header).await;
+        self.submissions.clear_backoff_after_lost_race(self.follower.book(), &block);
+        self.decide(&block, head_at.unwrap_or(applied_at)).await;
+        let differs = self.audit_book(&block);
+        self.latest = Some(block);
+        if self.audit.must_rebuild(header.number, differs) {
+            error!(reason = "its totals have differed from the chain's for too many blocks", "book reset");
+            self.follower.reset().await;
+            self.on_reset();
             return;
         }
-        self.show_unless_sending();
+        self.refresh_view_unless_deferred();
     }
 
-    /// Where something was handed to the sender the picture follows a moment later.
-    fn show_unless_sending(&mut self) {
-        if self.show_at.is_none() {
-            self.show();
-        }
+    /// Shows that there is no book to decide on.
+    fn on_reset(&mut self) {
+        self.latest = None;
+        self.strategies.unblock();
+        self.view.reset();
     }
 
-    /// Makes the picture of the newest block.
-    fn show(&mut self) {
-        self.show_at = None;
-        let Some((header, _)) = self.last else { return };
-        self.look(&header);
-        self.publish();
-    }
-
-    /// Decides about every loan under water, and hands over what is worth it.
-    async fn decide(&mut self, header: &Header, prices: &Prices, arrived: Instant) {
-        let base_fee = u128::from(header.base_fee);
-        let costs = Costs {
-            gas_price: base_fee + base_fee.div_ceil(BASE_FEE_RISE) + self.config.fees.least_tip,
-            data_byte_price: self.data_price.of(&self.endpoints, header).await,
-            margin_bps: self.config.liquidate.min_margin_bps,
-        };
+    /// Decides about every liquidatable loan, and submits what pays; about rewards where that is nothing. `head_at` is
+    /// when the decision became possible.
+    async fn decide(&mut self, block: &PricedBlock, head_at: Instant) {
+        let PricedBlock { header, prices } = block;
+        let costs = self.pricing.costs(&self.config, header).await;
         let chain = &self.config.chain;
         let room = room(header.gas_limit, chain.transaction_gas_cap, chain.block_gas_share_bps);
-        let moment = Moment { header, prices, costs, room };
-        let back_off = self.sender.back_off();
-        let in_flight = self.sender.in_flight();
-        let obstacle = |market: MarketId, borrower| {
-            stands_against(&Subject::Loan { market: market.0, borrower }, &in_flight, &back_off, header.number)
-        };
-        let Round { intents, verdicts } =
-            self.liquidate.round(&self.endpoints, &mut self.valuer, self.follower.book(), moment, &obstacle).await;
-        let is_calm = intents.is_empty();
-        self.is_held_up = is_calm && verdicts.iter().any(|found| found.decision == Decision::WhyNot(WhyNot::InFlight));
+        let exclusion = self.submissions.exclusion(header.number);
+        let context = BlockContext { header, prices, costs, room };
+        let Pricing { reader, valuer, .. } = &mut self.pricing;
+        let round = self.strategies.liquidations(reader, valuer, self.follower.book(), context, &exclusion).await;
+        let Decisions { intents, verdicts } = round;
+        let sends_nothing = intents.is_empty();
         for intent in intents {
-            self.submit(intent, header, arrived);
+            self.submit(intent, header, head_at);
         }
         for verdict in verdicts {
-            if verdict.decision == Decision::WhyNot(WhyNot::LostRace) {
-                let subject = Subject::Loan { market: verdict.market.0, borrower: verdict.account };
-                self.sender.failed(subject, Cause::LostRace);
+            if verdict.decision == Decision::Skip(SkipReason::LostRace) {
+                let subject = Subject::Loan { market: verdict.target.market.0, borrower: verdict.target.account };
+                self.submissions.clear_backoff(subject);
             }
-            let decision = match verdict.decision {
-                Decision::Act { gain_wei, gas_wei } if !self.view.keeper.live => {
-                    Decision::WhyNot(WhyNot::DryRun { gain_wei, gas_wei })
-                }
-                decision => decision,
-            };
-            self.decisions.note(verdict.market, verdict.account, header.number, &decision);
+            self.view.record_position_decision(
+                verdict.target.market,
+                verdict.target.account,
+                header.number,
+                verdict.decision,
+            );
         }
-        if is_calm {
-            self.harvest(harvest::Moment { header, costs, room }, arrived).await;
-        }
-    }
-
-    /// A transaction reverted, and a loan in it is not under water any more when its block is applied: somebody else was
-    /// faster, and nothing speaks against trying when it is again.
-    fn excuse_lost_races(&mut self, header: &Header, prices: &Prices) {
-        for (_, id, borrowers) in self.reverted.extract_if(.., |(block, ..)| *block <= header.number) {
-            let Some((market, price)) = self.follower.book().market(id).zip(prices.of(id).ok()) else { continue };
-            let totals = market.at(header.timestamp);
-            for borrower in borrowers {
-                if !totals.is_liquidatable(market.position(borrower).loan(), market.terms(), price) {
-                    self.sender.failed(Subject::Loan { market: id.0, borrower }, Cause::LostRace);
-                }
-            }
+        if sends_nothing && self.strategies.harvests_rewards() {
+            self.harvest(block, costs, room, head_at).await;
         }
     }
 
-    /// What was on its way is known to be done: a loan that was done in part goes on in the very next block. Where
-    /// something else was sent meanwhile it waits for that, since both would be sold at the same exchange.
-    async fn go_on(&mut self) {
-        let Some((header, prices)) = self.last.clone().filter(|_| self.is_held_up) else { return };
-        self.decide(&header, &prices, Instant::now()).await;
-        self.show_unless_sending();
-    }
-
-    /// Decides about rewards, when nothing more urgent is to be done.
-    async fn harvest(&mut self, moment: harvest::Moment<'_>, arrived: Instant) {
-        let Some(harvest) = &mut self.harvest else { return };
-        let costs = Costs { margin_bps: self.config.harvest.min_margin_bps, ..moment.costs };
-        let moment = harvest::Moment { costs, ..moment };
-        let back_off = self.sender.back_off();
-        let (in_flight, keeper) = (self.sender.in_flight(), harvest.settings().keeper);
-        let obstacle = |stream: StreamId, account| {
-            let StreamId { pool, reward_token } = stream;
-            let account = (account != keeper).then_some(account);
-            stands_against(
-                &Subject::Rewards { pool, reward_token, account },
-                &in_flight,
-                &back_off,
-                moment.header.number,
-            )
-        };
-        let book = self.follower.book();
-        let round = harvest.round(&self.endpoints, &mut self.valuer, book, moment, &obstacle).await;
-        let Some(harvest::Round { intents, verdicts }) = round else { return };
+    /// Decides about rewards, and submits what pays.
+    async fn harvest(&mut self, block: &PricedBlock, costs: Costs, room: u64, head_at: Instant) {
+        let costs = Costs { margin_bps: self.config.harvest.min_margin_bps, ..costs };
+        let exclusion = self.submissions.exclusion(block.header.number);
+        let context = BlockContext { header: &block.header, prices: &block.prices, costs, room };
+        let Pricing { reader, valuer, .. } = &mut self.pricing;
+        let round = self.strategies.harvests(reader, valuer, self.follower.book(), context, &exclusion).await;
+        let Some(Decisions { intents, verdicts }) = round else { return };
         for intent in intents {
-            self.submit(intent, moment.header, arrived);
+            self.submit(intent, &block.header, head_at);
         }
-        // One for each reward: what is done, or else why not for the first.
-        let mut decided = HashMap::new();
-        for verdict in &verdicts {
-            let words = picture::in_words(&verdict.decision, moment.header.number);
-            let shown = decided.entry(verdict.stream).or_insert_with(|| words.clone());
-            if words.acts && !shown.acts {
-                *shown = words;
-            }
-        }
-        self.harvests = decided;
+        let decisions = verdicts.iter().map(|verdict| (verdict.target.stream, &verdict.decision));
+        self.view.record_reward_decisions(decisions, block.header.number);
     }
 
-    fn submit(&mut self, intent: Intent, header: &Header, arrived: Instant) {
-        self.show_at.get_or_insert_with(|| Instant::now() + SENDING_COMES_FIRST);
-        let id = self.sender.submit(intent);
-        self.handed_over.insert(id, (header.number, arrived));
+    fn submit(&mut self, intent: Intent, header: &Header, head_at: Instant) {
+        self.view.defer();
+        self.submissions.submit(intent, header, head_at);
     }
 
-    /// The sender tells what became of something.
-    fn hear(&mut self, news: sender::News) {
-        match news {
-            sender::News::Alert(alert) => {
-                let subject = "sender".to_owned();
-                self.alerts.tell(Notice {
-                    kind: AlertKind::SignerProblem,
-                    subject,
-                    over: false,
-                    text: alert.to_string(),
-                });
+    /// Decides once more on the newest block, where loans were skipped because of an intent that was in flight: a loan
+    /// of which a part was liquidated goes on in the very next block.
+    async fn resume_partial(&mut self) {
+        let Some(block) = self.latest.clone().filter(|_| self.strategies.blocked_by_in_flight()) else { return };
+        self.decide(&block, Instant::now()).await;
+        self.refresh_view_unless_deferred();
+    }
+
+    /// Takes what the sender tells.
+    async fn on_sender_event(&mut self, event: sender::SenderEvent) {
+        let is_mined = event.is_mined();
+        match event {
+            sender::SenderEvent::Alert(alert) => {
+                let (subject, text) = ("sender".to_owned(), alert.to_string());
+                self.alerts.send(Notice { kind: AlertKind::SignerProblem, subject, resolved: false, text });
             }
-            sender::News::Report(report) => self.heard(&report),
+            sender::SenderEvent::Report(report) => self.on_report(&report),
         }
-        if let (Some((header, _)), None) = (&self.last, self.show_at) {
-            let header = *header;
-            self.look_at_sender(&header);
-            self.publish();
+        if !self.view.is_deferred() {
+            self.refresh_operations();
+        }
+        if is_mined {
+            self.resume_partial().await;
         }
     }
 
-    fn heard(&mut self, report: &Report) {
-        let now = self.last.as_ref().map_or(0, |(header, _)| header.timestamp);
-        let block = self.last.as_ref().map_or(0, |(header, _)| header.number);
-        match &report.outcome {
-            Outcome::Sent { .. } => {
-                if let Some((_, arrived)) = self.handed_over.get(&report.id) {
-                    self.metrics.sent_after(arrived.elapsed());
-                }
-            }
-            Outcome::TakenBack => {}
-            outcome => {
-                let decided = self.handed_over.remove(&report.id);
-                if let (Outcome::Mined(receipt) | Outcome::Reverted(receipt), Some((decided_after, _))) =
-                    (outcome, decided)
-                {
-                    let blocks = receipt.place.block.saturating_sub(decided_after);
-                    self.metrics.mined_after(u32::try_from(blocks).unwrap_or(u32::MAX));
-                }
-            }
-        }
+    /// Records what became of an intent.
+    #[instrument(name = "report", skip_all, fields(intent = report.id))]
+    fn on_report(&mut self, report: &Report) {
+        self.submissions.on_report(report);
         if let Outcome::Refused(refusal) = &report.outcome {
-            self.refused(report, refusal, block);
+            self.on_refused(report, refusal);
         }
-        if let (Purpose::Liquidate { market, borrowers }, Outcome::Reverted(receipt)) =
-            (&report.intent.purpose, &report.outcome)
-        {
-            self.reverted.push((receipt.place.block, MarketId(*market), borrowers.clone()));
-            if let Some((header, prices)) = self.last.clone() {
-                self.excuse_lost_races(&header, &prices);
+        if let (Outcome::Reverted(_), Some(block)) = (&report.outcome, &self.latest) {
+            self.submissions.clear_backoff_after_lost_race(self.follower.book(), block);
+        }
+        let now = self.latest.as_ref().map_or(0, |block| block.header.timestamp);
+        if self.ledger.record_report(&self.config, report, now) {
+            if let Outcome::Mined(receipt) = &report.outcome {
+                self.background.fetch_receipt(report.intent.purpose.clone(), receipt);
             }
-        }
-        let is_new = self.ledger.note(&self.config, report, now);
-        if let (true, Outcome::Mined(receipt)) = (is_new, &report.outcome) {
-            self.look_up_deed(report.intent.purpose.clone(), receipt.place.block, receipt.place.hash);
-        }
-        if is_new {
-            self.remember_sums();
+            self.background.save_sums(self.ledger.sums());
         }
     }
 
-    /// Safety kept it from being sent: that is why not. A dry run is known to be one when it decides.
-    fn refused(&mut self, report: &Report, refusal: &Refusal, block: u64) {
+    /// Records why safety kept a liquidation from being sent. A dry run is known to be one when it decides.
+    fn on_refused(&mut self, report: &Report, refusal: &SafetyRefusal) {
         let Purpose::Liquidate { market, borrowers } = &report.intent.purpose else { return };
-        if *refusal == Refusal::DryRun {
+        if *refusal == SafetyRefusal::DryRun {
             return;
         }
-        let decision = Decision::WhyNot(WhyNot::Held { rule: refusal.to_string() });
+        let block = self.latest.as_ref().map_or(0, |block| block.header.number);
         for borrower in borrowers {
-            self.decisions.note(MarketId(*market), *borrower, block, &decision);
+            let decision = Decision::Skip(SkipReason::Held { rule: refusal.to_string() });
+            self.view.record_position_decision(MarketId(*market), *borrower, block, decision);
         }
     }
 
-    /// Asks in the background what a mined transaction did.
-    fn look_up_deed(&mut self, purpose: Purpose, block: u64, hash: B256) {
-        let reader = self.reader.clone();
-        self.background.spawn(async move {
-            match reader.ask::<_, Option<TransactionReceipt>>(block, "eth_getTransactionReceipt", (hash,)).await {
-                Ok(Some(receipt)) => Found::Did { purpose, receipt: Box::new(receipt) },
-                Ok(None) => Found::Nothing,
-                Err(error) => {
-                    tracing::warn!(%hash, %error, "what a transaction brought could not be read");
-                    Found::Nothing
-                }
-            }
-        });
-    }
-
-    /// Shows that there is no book yet.
-    fn begin_anew(&mut self) {
-        (self.last, self.show_at, self.is_held_up) = (None, None, false);
-        self.view.head = None;
-        self.view.progress = Some("the book is made anew".to_owned());
-        self.publish();
-    }
-
-    /// Compares totals with what the prices' snapshot says, and has a sample of positions compared in the background.
-    /// Whether any totals differ.
-    fn audit(&mut self, header: &Header, prices: &Prices) -> bool {
+    /// Compares the book with the chain. Returns true if any market's totals differ.
+    fn audit_book(&mut self, block: &PricedBlock) -> bool {
         let book = self.follower.book();
-        let totals =
-            book.markets().filter_map(|market| compare_totals(header.number, market, prices.stored(market.id())?));
-        let totals: Vec<_> = totals.collect();
-        let is_different = !totals.is_empty();
-        if !is_different {
-            self.told_of.clear();
+        let differs = self.audit.compare_totals(book, block);
+        if let Some(sample) = self.audit.sample(book, &block.header) {
+            self.background.compare_sample(sample, self.pricing.reader.clone(), &self.config.deployed);
         }
-        self.differ(totals);
-        let every = self.config.audit.every;
-        if every == 0 || !header.number.is_multiple_of(every) {
-            return is_different;
-        }
-        let size = usize::try_from(self.config.audit.positions).unwrap_or(usize::MAX);
-        let Some(sample) = self.auditor.sample(self.follower.book(), *header, size) else { return is_different };
-        let (endpoints, lens) = (self.endpoints.clone(), self.config.deployed.lens);
-        self.background.spawn(async move {
-            let block = sample.header.number;
-            let differences = match sample.ask(&endpoints, lens).await {
-                Ok(answer) => sample.compare(&answer),
-                Err(error) => {
-                    tracing::warn!(%error, "a sample of the book could not be compared with the chain");
-                    return Found::Nothing;
-                }
-            };
-            Found::Compared { block, positions: picture::count(sample.positions.len()), differences }
-        });
-        is_different
+        differs
     }
 
-    /// Something that was asked for in the background is there.
-    async fn found(&mut self, found: Found) {
-        match found {
-            Found::Compared { block, positions, differences } => {
-                self.audited.compared += positions;
-                self.audited.last_block = Some(block);
-                self.differ(differences);
+    /// Records the result of a background task.
+    async fn on_background_result(&mut self, result: BackgroundResult) {
+        match result {
+            BackgroundResult::SampleCompared { block, positions, differences } => {
+                self.audit.on_compared(block, positions, differences);
             }
-            Found::Did { purpose, receipt } => {
-                let Some((header, _)) = self.last.clone() else { return };
+            BackgroundResult::ReceiptFetched { purpose, receipt } => {
+                let Some(header) = self.latest.as_ref().map(|block| block.header) else { return };
+                let result = ExecutionResult::of(&receipt, &self.config.deployed);
                 let market = purpose.market().and_then(|id| self.follower.book().market(id));
-                let deed = Deed::of(&receipt, &self.config.deployed);
-                let deed = market.map_or(deed.clone(), |market| deed.in_token(market.params().loanToken));
-                let tokens: Vec<_> = deed.profit.iter().map(|(token, _)| *token).collect();
-                let values = self.valuer.values(&self.endpoints, &header, &tokens).await.unwrap_or_default();
-                let gain = deed.gain(&values);
-                self.ledger.deed(&self.config, receipt.transaction_hash, &purpose, &deed, gain, header.timestamp);
-                self.remember_sums();
-                self.look_at_sender(&header);
-                self.publish();
+                let result = match market {
+                    Some(market) => result.in_token(market.params().loanToken),
+                    None => result,
+                };
+                let gain = self.pricing.gain(&header, &result).await;
+                let (hash, now) = (receipt.transaction_hash, header.timestamp);
+                log_execution(&self.config, hash, &purpose, &result, gain);
+                self.ledger.record_execution(&self.config, hash, &purpose, &result, gain, now);
+                self.background.save_sums(self.ledger.sums());
+                self.refresh_operations();
             }
-            Found::Nothing => {}
         }
     }
 
-    fn differ(&mut self, differences: Vec<Difference>) {
-        for difference in differences {
-            tracing::error!("{difference}");
-            self.audited.mismatches += 1;
-            let text = difference.to_string();
-            self.audited.last = Some(text.clone());
-            if !self.told_of.insert(difference.market) {
-                continue;
-            }
-            let subject = difference.market.to_string();
-            self.alerts.tell(Notice { kind: AlertKind::AuditMismatch, subject, over: false, text });
-        }
-    }
-
-    fn tell_of_losses(&self, block: &BlockEvents) {
+    /// Raises an alert for every loss that was realised in a block.
+    fn report_losses(&self, block: &BlockEvents) {
         for event in &block.events {
-            if let Event::Core(plimsoll_contracts::IPlimsoll::IPlimsollEvents::RealiseLoss(loss)) = event {
+            if let Event::Core(IPlimsollEvents::RealiseLoss(loss)) = event {
                 let market = self.config.deployed.market_name(MarketId(loss.id));
                 let text = format!(
                     "in block {} a loss of {} units was realised in {market}: {} came from its reserve, {} from its \
                      backstop, the rest from its suppliers",
                     block.number, loss.loss, loss.fromReserve, loss.fromCover
                 );
-                self.alerts.tell(Notice { kind: AlertKind::BadDebt, subject: market, over: false, text });
+                self.alerts.send(Notice { kind: AlertKind::BadDebt, subject: market, resolved: false, text });
             }
         }
     }
 
-    fn remember_sums(&mut self) {
-        let Ok(text) = serde_json::to_string(self.ledger.sums()) else { return };
-        let notes = self.notes.clone();
-        self.background.spawn(async move {
-            if let Err(error) = notes.write(SUMS, text).await {
-                tracing::error!(%error, "the sums of what was earned and spent are not written");
-            }
-            Found::Nothing
-        });
+    /// Refreshes the view, unless it is deferred because an intent was submitted.
+    fn refresh_view_unless_deferred(&mut self) {
+        if !self.view.is_deferred() {
+            self.refresh_view();
+        }
     }
 
-    fn publish(&self) {
-        self.views.send_replace(Arc::new(self.view.clone()));
+    /// Publishes the view of the newest block that was decided on, if there is one.
+    fn refresh_view(&mut self) {
+        self.view.end_deferral();
+        let Some(PricedBlock { header, prices }) = &self.latest else { return };
+        let Self { config, follower, submissions, audit, ledger, .. } = self;
+        let operations = operations(config, header, follower, submissions, audit, ledger);
+        self.view.refresh(&BlockSnapshot { header, book: follower.book(), prices, operations });
+    }
+
+    /// Publishes what changes without a block. Not before the first block, nor while the book is rebuilt.
+    fn refresh_operations(&mut self) {
+        let Some(PricedBlock { header, .. }) = &self.latest else { return };
+        let Self { config, follower, submissions, audit, ledger, .. } = self;
+        self.view.refresh_operations(&operations(config, header, follower, submissions, audit, ledger));
     }
 }
 
-/// Why nothing is decided about something now.
-fn stands_against(
-    subject: &Subject,
-    in_flight: &HashMap<Subject, u64>,
-    back_off: &BackOff,
-    block: u64,
-) -> Option<WhyNot> {
-    if in_flight.contains_key(subject) {
-        return Some(WhyNot::InFlight);
+/// State of everything that the view shows besides the book.
+fn operations<'a>(
+    config: &Config,
+    header: &Header,
+    follower: &Follower,
+    submissions: &Submissions,
+    audit: &'a BookAudit,
+    ledger: &'a Ledger,
+) -> OperationsSnapshot<'a> {
+    OperationsSnapshot {
+        timestamp: header.timestamp,
+        ledger,
+        audit: audit.status(),
+        signers: submissions.signers(),
+        safety: submissions.safety(&config.safety, header.timestamp),
+        endpoints: follower.stream().health(),
     }
-    let wait = back_off.wait(subject, block)?;
-    let cause = format!("it failed {} times in a row", wait.reverts.max(1));
-    Some(WhyNot::BackingOff { until_block: wait.until_block, cause })
 }
 
-/// The least time between two looks at what changes without a block.
-const TICK: Duration = Duration::from_secs(1);
+/// Logs what a mined transaction did.
+fn log_execution(config: &Config, hash: B256, purpose: &Purpose, result: &ExecutionResult, gain_wei: U256) {
+    let exact = |amount: Amount| format!("{} {}", amount.exact(), amount.token);
+    let (moved, profit) = (result.moved_amount(config).map(exact), result.profit_amount(config).map(exact));
+    match purpose {
+        Purpose::Liquidate { market, .. } => {
+            let borrowers: Vec<_> = result.borrowers.iter().map(ToString::to_string).collect();
+            info!(
+                market = config.deployed.market_name(MarketId(*market)),
+                borrower = borrowers.join(","),
+                repaid = moved,
+                profit,
+                %gain_wei,
+                transaction = %hash,
+                "liquidation executed"
+            );
+        }
+        Purpose::Harvest { pool, .. } | Purpose::ClaimOwn { pool, .. } => info!(
+            programme = config.deployed.programme_name(*pool),
+            accounts = result.accounts,
+            claimed = moved,
+            profit,
+            %gain_wei,
+            transaction = %hash,
+            "rewards claimed"
+        ),
+    }
+}

@@ -1,62 +1,56 @@
-//! Opening everything that a keeper needs, in the order in which refusing costs least, and the loop.
+//! Start of a keeper: everything that it needs is opened in the order in which a refusal costs least.
 
-use std::{
-    collections::{HashMap, HashSet},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use alloy::{eips::BlockNumberOrTag, primitives::B256, signers::local::PrivateKeySigner};
-use eyre::{WrapErr, ensure, eyre};
+use eyre::{WrapErr, ensure};
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError, local::LocalChain, signer::SignerSource};
 use serde::Deserialize;
-use tokio::{
-    sync::{mpsc::UnboundedReceiver, watch},
-    task::JoinSet,
-    time::{self, Instant, MissedTickBehavior},
-};
+use tokio::{sync::mpsc::UnboundedReceiver, time};
+use tracing::{info, warn};
 
 use super::{
-    Engine, Follower, Loaded, News, SUMS, TICK,
-    data_fee::DataPrice,
-    feed::PriceFeed,
-    ledger::{Ledger, Sums},
-    look::Named,
-    picture::Decisions,
-    reads::Endpoints,
-    terms::{self, Roles},
+    Engine, FailoverReader, Follower, RestoredBook,
+    background::{Background, load_sums},
+    book_audit::BookAudit,
+    price_prefetch::PricePrefetcher,
+    pricing::Pricing,
+    strategies::Strategies,
+    submissions::Submissions,
+    wiring::{self, Roles},
 };
 use crate::{
-    audit::Auditor,
-    config::Config,
-    outside::{self, Metrics, Server, Shutdown, Survey, View, view},
-    prices::Valuer,
-    sender::{self, SenderTasks, Signers, StartError},
-    store::{Identity, Store},
+    api::Server,
+    config::{self, Config},
+    sender::{self, SenderHandle, SenderTasks, Signers, StartError},
+    shutdown::Shutdown,
+    store::{Identity, Notes, SqliteJournal, Store},
     strategies::{harvest::Harvest, liquidate::Liquidate},
-    stream::Stream,
+    stream::{self, Stream},
+    telemetry::Metrics,
+    telemetry::alerts,
+    view::{EndpointName, Ledger, ViewPublisher},
 };
 
-/// Between two attempts to reach a node before anything else can begin.
-const TRY_AGAIN: Duration = Duration::from_secs(2);
+/// Pause between two attempts to reach a node before anything else can begin.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Whether anything is sent.
+/// Whether transactions are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Nothing is: the keeper says what it would do.
+    /// Dry run: the keeper decides as if it were live, shows what it would send, and sends nothing.
     DryRun,
-    /// It is.
+    /// Transactions are signed and sent.
     Live {
-        /// Whether to begin at the chain's nonce where that is ahead of the journal.
+        /// Whether to continue at the chain's nonce where that is ahead of the journal.
         adopt_nonce: bool,
     },
 }
 
-/// Runs a keeper until it is told to end. `listening` is called once the page is up. Fails where something is wrong
-/// that time does not mend; a node that is away is waited for.
+/// Runs a keeper until shutdown is requested. `listening` is called with the address of the HTTP server once it accepts
+/// connections. Fails where something is wrong that time does not mend; a node that cannot be reached is waited for.
 pub async fn run(
-    config: Config,
+    mut config: Config,
     mode: Mode,
     shutdown: Shutdown,
     listening: impl FnOnce(SocketAddr) + Send,
@@ -65,14 +59,8 @@ pub async fn run(
         Mode::DryRun => (false, false),
         Mode::Live { adopt_nonce } => (true, adopt_nonce),
     };
-    let mut config = config;
-    let named: Vec<_> = config
-        .endpoints
-        .iter()
-        .filter(|endpoint| endpoint.role.reads())
-        .map(|endpoint| Named { name: endpoint.name.clone(), role: endpoint.role.to_string() })
-        .collect();
-    let sender_settings = sender::Settings::of(&config, is_live, adopt_nonce);
+    let endpoint_names = endpoint_names(&config);
+    let sender_settings = wiring::sender(&config, is_live, adopt_nonce);
     let roles = Roles::of(std::mem::take(&mut config.endpoints));
 
     let begin = async {
@@ -87,93 +75,66 @@ pub async fn run(
         begun = begin => begun?,
         () = shutdown.requested() => return Ok(()),
     };
-    let keeper = signers.urgent.as_ref().map(PrivateKeySigner::address).unwrap_or_default();
-    let harvester = signers.patient.as_ref().map_or(keeper, PrivateKeySigner::address);
-    ensure!(!is_live || signers.urgent.is_some(), "--live needs a key: name one as `liquidations` in [signers]");
+    let keeper = signers.high_priority.as_ref().map(PrivateKeySigner::address).unwrap_or_default();
+    let harvester = signers.low_priority.as_ref().map_or(keeper, PrivateKeySigner::address);
+    ensure!(!is_live || signers.high_priority.is_some(), "--live needs a key: name one as `liquidations` in [signers]");
 
     let deployed = &config.deployed;
     let identity = Identity { chain_id: deployed.chain_id, genesis, core: deployed.core, rewards: deployed.rewards };
-    let store = Store::open(&config.store.folder, &identity)?;
-    let Store { checkpoint, journal, notes, alerts: queue } = store;
-    let forgotten = journal.prune(config.store.keep).await?;
-    if forgotten > 0 {
-        tracing::info!(forgotten, "settled transactions are old enough to go from the journal");
+    let Store { checkpoint, journal, notes, alerts: queue } = Store::open(&config.store.folder, &identity)?;
+    let pruned = journal.prune(config.store.retention).await?;
+    if pruned > 0 {
+        info!(pruned, "journal pruned");
     }
-    let loaded = Loaded::from(&checkpoint).await?;
-    let settings = crate::stream::Settings { genesis: Some(genesis), ..terms::stream(&config) };
+
+    let restored = RestoredBook::load(&checkpoint).await?;
+    let settings = stream::StreamSettings { genesis: Some(genesis), ..wiring::stream(&config) };
     let first_block = deployed.first_block;
-    let stream = Stream::start(roles.read.clone(), deployed.sources(), loaded.cursor(first_block), settings);
+    let stream = Stream::start(roles.read.clone(), deployed.sources(), restored.cursor(first_block), settings);
     let reader = stream.reader();
-    let endpoints = Endpoints::new(reader.clone());
-    let markets: Arc<[_]> = Engine::configured(&config).into();
-    let feed = PriceFeed::start(endpoints.clone(), deployed.lens, markets, stream.on_head());
-    let follower = Follower::new(stream, loaded, checkpoint, first_block);
+    let failover = FailoverReader::new(reader.clone());
+    let markets: Arc<[_]> = config.liquidate.markets.keys().copied().collect();
+    let prefetcher = PricePrefetcher::start(failover.clone(), deployed.lens, markets, stream.on_head());
+    let follower = Follower::new(stream, restored, checkpoint, first_block);
 
     let starting = start_sender(sender_settings, signers, &roles, &journal, &notes);
-    let (sender, news, tasks) = tokio::select! {
+    let (sender, sender_events, sender_tasks) = tokio::select! {
         started = starting => started?,
         () = shutdown.requested() => return Ok(()),
     };
-    let sums: Sums = match notes.read(SUMS).await? {
-        Some(text) => serde_json::from_str(&text).wrap_err("the sums in the store's journal")?,
-        None => Sums::default(),
-    };
+    let ledger = Ledger::new(load_sums(&notes).await?);
 
-    let view = first_view(&config, genesis, is_live);
-    let (views, seen) = watch::channel(Arc::new(view.clone()));
-    let metrics = Metrics::new(seen.clone());
+    // The URL of the webhook belongs to the alerts' task alone; the watched accounts are shown, too.
+    let alert_settings = take_alerts(&mut config.alerts);
+    let config = Arc::new(config);
+    let view = ViewPublisher::new(Arc::clone(&config), endpoint_names, genesis, is_live);
+    let metrics = Metrics::new(view.subscribe());
     let server = match config.http.listen {
         Some(listen) => {
-            let server = Server::start(listen, seen.clone(), metrics.clone(), shutdown.clone()).await?;
+            let server = Server::start(listen, view.subscribe(), metrics.clone(), shutdown.clone()).await?;
             listening(server.address);
             Some(server)
         }
         None => None,
     };
-    let alerts = std::mem::replace(
-        &mut config.alerts,
-        crate::config::Alerts {
-            webhook: None,
-            low_balance: Default::default(),
-            stalled_after: Duration::ZERO,
-            watch: Vec::new(),
-        },
-    );
-    config.alerts.watch.clone_from(&alerts.watch);
-    let alerts = outside::alerts::start(alerts, queue, seen, shutdown.clone());
+    let alerts = alerts::start(alert_settings, queue, view.subscribe(), shutdown.clone());
+    let liquidate = Liquidate::new(wiring::liquidate(&config, keeper));
+    let harvest = wiring::harvest(&config, harvester).map(Harvest::new);
     let engine = Engine {
-        liquidate: Liquidate::new(terms::liquidate(&config, keeper)),
-        harvest: terms::harvest(&config, harvester).map(Harvest::new),
-        harvests: HashMap::new(),
-        data_price: DataPrice::new(config.chain.data_fee),
-        valuer: Valuer::new(config.tokens.sources()),
-        endpoint_names: named,
-        config,
         follower,
-        endpoints,
-        reader,
-        feed,
-        sender,
-        notes,
-        handed_over: HashMap::new(),
-        reverted: Vec::new(),
-        decisions: Decisions::default(),
-        ledger: Ledger::new(sums),
-        survey: Survey::default(),
-        auditor: Auditor::default(),
-        audited: view::AuditView::default(),
-        told_of: HashSet::new(),
-        last: None,
-        is_held_up: false,
-        background: JoinSet::new(),
-        show_at: None,
+        pricing: Pricing::new(&config, failover, prefetcher),
+        strategies: Strategies::new(liquidate, harvest),
+        submissions: Submissions::new(sender, metrics),
+        audit: BookAudit::new(config.audit.clone(), alerts.clone()),
+        background: Background::new(reader, notes),
+        ledger,
         view,
-        views,
-        metrics,
         alerts,
+        latest: None,
+        config,
     };
-    let result = engine.run(news, tasks, &shutdown).await;
-    // Whatever made it end, everybody else does, too.
+    let result = engine.run(sender_events, sender_tasks, &shutdown).await;
+    // The other tasks end with the engine, whatever its reason.
     shutdown.request();
     if let Some(server) = server {
         server.ended().await;
@@ -181,125 +142,66 @@ pub async fn run(
     result
 }
 
-impl Engine {
-    async fn run(
-        mut self,
-        mut news: UnboundedReceiver<sender::News>,
-        mut tasks: SenderTasks,
-        shutdown: &Shutdown,
-    ) -> eyre::Result<()> {
-        let mut tick = time::interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let result = loop {
-            tokio::select! {
-                biased;
-                () = shutdown.requested() => break Ok(()),
-                Some(told) = news.recv() => {
-                    let is_done = told.is_mined();
-                    self.hear(told);
-                    if is_done {
-                        self.go_on().await;
-                    }
-                }
-                () = time::sleep_until(self.show_at.unwrap_or_else(Instant::now)), if self.show_at.is_some() => self.show(),
-                step = self.follower.wait() => match self.follower.take(step).await {
-                    Ok(News::Applied(block)) => self.applied(&block).await,
-                    Ok(News::Undone { to }) => {
-                        self.is_held_up = false;
-                        tracing::info!(block = to.number, "blocks after this one were taken back");
-                    }
-                    Ok(News::Rebuilt) => self.begin_anew(),
-                    Ok(News::Refused) => {}
-                    Err(error) => break Err(error.into()),
-                },
-                Some(found) = self.background.join_next() => {
-                    if let Ok(found) = found {
-                        self.found(found).await;
-                    }
-                }
-                () = tasks.ended() => {
-                    break Err(eyre!("a task of the sender has ended, so nothing can be sent any more: start again"));
-                }
-                _ = tick.tick() => {
-                    self.look_at_endpoints();
-                    self.publish();
-                }
-            }
-        };
-        tracing::info!("ending: what is on its way stays in the journal");
-        tasks.shut_down().await;
-        // What was written down last, too.
-        while let Some(found) = self.background.join_next().await {
-            drop(found);
-        }
-        self.follower.flush().await;
-        result
-    }
+/// Names and roles of the endpoints that are read from, in the order of the stream's.
+fn endpoint_names(config: &Config) -> Vec<EndpointName> {
+    let read = config.endpoints.iter().filter(|endpoint| endpoint.role.reads());
+    read.map(|endpoint| EndpointName { name: endpoint.name.clone(), role: endpoint.role.to_string() }).collect()
 }
 
-fn first_view(config: &Config, genesis: B256, live: bool) -> View {
-    View {
-        keeper: view::Keeper {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            network: config.deployed.network.clone(),
-            chain: config.chain.name.clone(),
-            chain_id: config.deployed.chain_id,
-            genesis,
-            core: config.deployed.core,
-            coin: config.chain.coin.clone(),
-            live,
-            ready_within: config.http.ready_within,
-        },
-        progress: Some("waiting for a node".to_owned()),
-        ..View::default()
-    }
+/// Takes the settings of the alerts, and leaves the watched accounts.
+fn take_alerts(alerts: &mut config::Alerts) -> config::Alerts {
+    let watch = alerts.watch.clone();
+    let taken = std::mem::take(alerts);
+    alerts.watch = watch;
+    taken
 }
 
-/// The keys. Anvil's own are loaded only with the proof that the chain is an Anvil.
+/// Loads the keys. Anvil's own are loaded only with the proof that the chain is an Anvil. Fails where a key cannot be
+/// read or decrypted.
 async fn signers(config: &Config, nodes: &[Arc<Endpoint>]) -> eyre::Result<Signers> {
     let sources = [&config.signers.liquidations, &config.signers.harvests];
     let is_anvils = |source: &&Option<SignerSource>| matches!(source, Some(SignerSource::Anvil(_)));
     let local = if sources.iter().any(is_anvils) { until_answered(nodes, local_chain).await } else { None };
     let load = |source: &Option<SignerSource>| source.as_ref().map(|source| source.load(local)).transpose();
-    let [urgent, patient] = sources.map(load);
+    let [high_priority, low_priority] = sources.map(load);
     Ok(Signers {
-        urgent: urgent.wrap_err("`liquidations` in [signers]")?,
-        patient: patient.wrap_err("`harvests` in [signers]")?,
+        high_priority: high_priority.wrap_err("`liquidations` in [signers]")?,
+        low_priority: low_priority.wrap_err("`harvests` in [signers]")?,
     })
 }
 
-/// Starts the sender as soon as a node answers.
+/// Starts the sender as soon as a node answers. Fails where that would not help.
 async fn start_sender(
-    settings: sender::Settings,
+    settings: sender::SenderSettings,
     signers: Signers,
     roles: &Roles,
-    journal: &crate::store::SqliteJournal,
-    notes: &crate::store::Notes,
-) -> Result<(sender::SenderHandle, UnboundedReceiver<sender::News>, SenderTasks), StartError> {
+    journal: &SqliteJournal,
+    notes: &Notes,
+) -> Result<(SenderHandle, UnboundedReceiver<sender::SenderEvent>, SenderTasks), StartError> {
     loop {
         let (settings, signers) = (settings.clone(), signers.clone());
         match sender::start(settings, signers, roles.nodes(), journal.clone(), notes.clone()).await {
-            Err(StartError::Chain(error)) if error.is_retryable() => wait_for_a_node(&error).await,
+            Err(StartError::Chain(error)) if error.is_retryable() => wait_for_node(&error).await,
             started => return started,
         }
     }
 }
 
-/// Asks one node after the other until one answers.
-async fn until_answered<T>(nodes: &[Arc<Endpoint>], question: impl AsyncFn(&Endpoint) -> Result<T, ChainError>) -> T {
+/// Asks one node after another until one answers.
+async fn until_answered<T>(nodes: &[Arc<Endpoint>], request: impl AsyncFn(&Endpoint) -> Result<T, ChainError>) -> T {
     loop {
         for node in nodes {
-            match question(node).await {
+            match request(node).await {
                 Ok(answer) => return answer,
-                Err(error) => wait_for_a_node(&error).await,
+                Err(error) => wait_for_node(&error).await,
             }
         }
     }
 }
 
-async fn wait_for_a_node(error: &ChainError) {
-    tracing::warn!(%error, "waiting for a node");
-    time::sleep(TRY_AGAIN).await;
+async fn wait_for_node(error: &ChainError) {
+    warn!(%error, "waiting for a node");
+    time::sleep(RETRY_INTERVAL).await;
 }
 
 async fn local_chain(node: &Endpoint) -> Result<Option<LocalChain>, ChainError> {

@@ -1,4 +1,4 @@
-//! What a market's debt grows by, and how its rate moves: the twin of `InterestMath`.
+//! Interest: the growth of a market's debt, and the adaptive borrow rate. The twin of `InterestMath`.
 
 use alloy::primitives::{I256, U256};
 use plimsoll_contracts::{
@@ -7,17 +7,19 @@ use plimsoll_contracts::{
 };
 
 use super::{
-    market::{Accrued, Market},
     shares::{VIRTUAL_ASSETS, VIRTUAL_SHARES},
+    types::{Accrued, Market},
     wide::{WAD, mul_div_down, product, to_u128},
 };
 
 const WAD_I128: i128 = 1_000_000_000_000_000_000;
-/// Half the exponent of the drift is clamped here, in 1e18.
+/// Bound of half the exponent of the drift, 1e18-scaled.
 const MAX_HALF_DRIFT: i128 = 8 * WAD_I128;
+/// Bound of the growth factor of one accrual, 1e18-scaled.
 const MAX_GROWTH: u128 = (1 << 96) - 1;
 
-/// Brings a market up to `timestamp`.
+/// Accrues a market's interest up to `timestamp`, which must be later than its last update, and moves its rate at
+/// target.
 pub fn accrue(market: &mut Market, curve: RateCurve, timestamp: u64) -> Accrued {
     let elapsed = timestamp.saturating_sub(market.last_update);
     market.last_update = timestamp;
@@ -41,7 +43,8 @@ pub fn accrue(market: &mut Market, curve: RateCurve, timestamp: u64) -> Accrued 
     Accrued { interest, fee_shares }
 }
 
-/// How far utilisation is from the target: -1e18 when nothing is borrowed, 0 at it, 1e18 when all is.
+/// Returns the distance of the utilisation from the target, 1e18-scaled: -1e18 if nothing is borrowed, 0 at the target,
+/// 1e18 if everything is borrowed.
 pub fn distance_from_target(supply_assets: u128, borrow_assets: u128, target_bps: u16) -> i128 {
     let wad = u128::from(WAD);
     let target = u128::from(target_bps) * (wad / u128::from(BPS));
@@ -59,16 +62,17 @@ pub fn distance_from_target(supply_assets: u128, borrow_assets: u128, target_bps
     }
 }
 
-/// A rate at target over a period.
+/// The movement of a rate at target over a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drift {
-    /// Its average, by trapezoids with a middle point.
+    /// Average rate over the period, by the trapezoidal rule with a middle point.
     pub average: u64,
-    /// What it is in the end.
+    /// Rate at the end of the period.
     pub end: u64,
 }
 
-/// The rate at target after `elapsed` seconds, and its average over them.
+/// Returns the rate at target after `elapsed` seconds at a constant distance from the target, and its average over
+/// them.
 pub fn drift(rate_at_target: u64, distance: i128, speed_per_year: u32, elapsed: u64) -> Drift {
     if speed_per_year == 0 || distance == 0 {
         return Drift { average: rate_at_target, end: rate_at_target };
@@ -88,7 +92,7 @@ pub fn drift(rate_at_target: u64, distance: i128, speed_per_year: u32, elapsed: 
     Drift { average: (rate_at_target + 2 * middle + end) / 4, end }
 }
 
-/// What borrowing costs at this distance from the target, 1e18 per second.
+/// Returns the borrow rate at this distance from the target, per second, 1e18-scaled.
 pub fn borrow_rate(rate_at_target: u64, distance: i128, steepness: u32) -> u64 {
     let (wad, bps) = (u128::from(WAD), u128::from(BPS));
     let (steepness, rate) = (u128::from(steepness), u128::from(rate_at_target));
@@ -102,7 +106,7 @@ pub fn borrow_rate(rate_at_target: u64, distance: i128, steepness: u32) -> u64 {
     u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
-/// `exp(rate × elapsed) - 1` by the first three terms of its series, at most 2^96 - 1.
+/// Returns `exp(rate × elapsed) - 1` by the first three terms of its series, 1e18-scaled, at most 2^96 - 1.
 pub fn compounded(rate_per_second: u64, elapsed: u64) -> u128 {
     let first = product(u128::from(rate_per_second), u128::from(elapsed));
     let second = first * first / U256::from(2 * WAD);
@@ -110,7 +114,7 @@ pub fn compounded(rate_per_second: u64, elapsed: u64) -> u128 {
     to_u128(first + second + third).min(MAX_GROWTH)
 }
 
-/// Whole units of interest on a debt, and what is left over in 2^-32 units.
+/// Returns the whole units of interest on a debt, and the remainder in 2^-32 units.
 pub fn interest_on(borrow_assets: u128, growth: u128, remainder: u32) -> (u128, u32) {
     let grown: U256 = product(borrow_assets, growth) << 32;
     let scaled = grown / U256::from(WAD) + U256::from(remainder);
@@ -118,7 +122,7 @@ pub fn interest_on(borrow_assets: u128, growth: u128, remainder: u32) -> (u128, 
     (to_u128(scaled >> 32), fraction)
 }
 
-/// The shares that are worth a fee on `interest`, where `supply_assets` already holds the interest.
+/// Returns the supply shares that are worth the fee on `interest`, where `supply_assets` already includes the interest.
 pub fn fee_shares_down(interest: u128, fee_bps: u16, supply_assets: u128, supply_shares: u128) -> u128 {
     let fee_times_bps = product(interest, u128::from(fee_bps));
     let rest = (U256::from(supply_assets) + U256::from(VIRTUAL_ASSETS)) * U256::from(BPS) - fee_times_bps;
@@ -126,7 +130,7 @@ pub fn fee_shares_down(interest: u128, fee_bps: u16, supply_assets: u128, supply
     to_u128(shares).min((u128::MAX - VIRTUAL_SHARES).saturating_sub(supply_shares))
 }
 
-/// `exp(x)`, both 1e18-scaled, by the same rational approximation as on chain, for `x` within ±8e18.
+/// Returns `exp(x)`, both 1e18-scaled, by the same rational approximation as on chain, for `x` within ±8e18.
 pub fn exp_wad(x: i128) -> u128 {
     // 2^96-based from here on: 1e18 is 5^18 × 2^18.
     let x: I256 = wide(x) << 78;
@@ -159,7 +163,7 @@ pub fn exp_wad(x: i128) -> u128 {
     to_u128(ratio.wrapping_mul(scale) >> shift)
 }
 
-/// 3822833074963236453042738258902158003155416615667.
+/// 3822833074963236453042738258902158003155416615667, the scale of the approximation, as limbs.
 const SCALE_LIMBS: [u64; 4] = [0xee70_ef65_f997_8af3, 0x63c3_2e5c_2f6d_c192, 0x2_9d9d_c385, 0];
 
 fn wide(value: i128) -> I256 {
@@ -178,9 +182,9 @@ fn within_bounds(rate: u128) -> u64 {
 mod tests {
     use super::*;
 
-    /// Published values of the exponential that the contract uses.
+    /// Published values of the exponential approximation that the contract uses.
     #[test]
-    fn the_exponential_is_the_chains() {
+    fn the_exponential_equals_the_published_values() {
         let wad = WAD_I128;
         for (x, exp) in [
             (0, 1_000_000_000_000_000_000),

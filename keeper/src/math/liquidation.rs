@@ -1,59 +1,90 @@
-//! Who may be liquidated, how much of it, and for which bonus: the twin of `LiquidationMath`.
+//! Liquidation: which loans are liquidatable (health factor below 1), the max repay (close factor), and the liquidation
+//! incentive. The twin of `LiquidationMath`.
+//!
+//! With the liquidation LTV `L`, the debt `D`, the value of the collateral `V` and the incentive factor `β`, the health
+//! factor is `H = V·L ÷ D`. What a liquidator may do with a loan of `H < 1` depends on its [`Zone`].
 
 use alloy::primitives::U256;
 use plimsoll_contracts::{Risk, market::BPS};
 
 use super::wide::{WAD, div_up, mul_div_down, product, to_u128};
 
-/// 1e36: what prices are scaled by, as limbs.
+/// 1e36, the scale of prices, as limbs.
 pub const ORACLE_SCALE: U256 = U256::from_limbs([0xb34b_9f10_0000_0000, 0x00c0_97ce_7bc9_0715, 0, 0]);
-/// 15 %: the bonus never exceeds it.
-const MAX_BONUS: u64 = 1_150_000_000_000_000_000;
+/// Highest incentive factor of any market, 1e18-scaled: a bonus of 15 %.
+const MAX_INCENTIVE_FACTOR: u64 = 1_150_000_000_000_000_000;
 
-/// What every loan of a market has in common.
+/// The liquidation incentive that all loans of a market share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
-    /// Liquidation LTV in basis points.
+pub struct LiquidationIncentive {
+    /// Liquidation LTV, in basis points.
     pub ltv_bps: u16,
-    /// The highest bonus, 1e18-scaled.
-    pub max_bonus: u64,
-    /// The lowest bonus, 1e18-scaled.
-    pub min_bonus: u64,
+    /// Highest incentive factor βmax, 1e18-scaled: 1.05e18 is a bonus of 5 %.
+    pub max_incentive_factor: u64,
+    /// Lowest incentive factor βmin, 1e18-scaled.
+    pub min_incentive_factor: u64,
 }
 
-/// The most that may be done to an unhealthy loan.
+/// The zone of a liquidatable loan, by the value of its collateral against its debt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ceiling {
-    /// How much may be repaid, at most the debt.
-    pub repay: u128,
-    /// The value seized for each unit repaid, 1e18-scaled; nothing where the whole debt stands against the whole
-    /// collateral.
-    pub bonus: Option<u64>,
+pub enum Zone {
+    /// The value exceeds βmax·D: the liquidator seizes collateral worth the factor times what is repaid, and the max
+    /// repay lifts the health factor to a target.
+    Ramp {
+        /// Value seized for each unit repaid, 1e18-scaled; it grows from βmin at a health factor of 1 to βmax.
+        incentive_factor: u64,
+    },
+    /// The value lies between βmin·D and βmax·D: the whole debt is repaid for the whole collateral.
+    Breakeven,
+    /// The value is below βmin·D: the whole collateral is seized for as much as leaves the liquidator a factor that
+    /// rises again from βmin to βmax, and the rest of the debt is bad debt.
+    Insolvent,
 }
 
-impl Terms {
-    /// The bonuses at a market's liquidation LTV.
-    pub fn of(risk: Risk) -> Self {
-        let ltv_bps = risk.liquidation_ltv_bps();
-        let wad = u128::from(WAD);
-        let max_bonus = wad * wad / (700_000_000_000_000_000 + u128::from(ltv_bps) * 30_000_000_000_000);
-        let max_bonus = u64::try_from(max_bonus).unwrap_or(u64::MAX).min(MAX_BONUS);
-        Self { ltv_bps, max_bonus, min_bonus: WAD + (max_bonus - WAD) / 4 }
+/// The max repay of a liquidatable loan, with its zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxRepay {
+    /// Units of the loan token that may be repaid at most; never more than the debt.
+    pub repay: u128,
+    /// The zone of the loan, which decides what is seized for the repayment.
+    pub zone: Zone,
+}
+
+impl MaxRepay {
+    /// Returns the value seized for each unit repaid, 1e18-scaled; `None` where the whole position is liquidated.
+    pub const fn incentive_factor(self) -> Option<u64> {
+        match self.zone {
+            Zone::Ramp { incentive_factor } => Some(incentive_factor),
+            Zone::Breakeven | Zone::Insolvent => None,
+        }
     }
 }
 
-/// What the collateral is worth in units of the loan token, at most 2^128 - 1.
+impl LiquidationIncentive {
+    /// Returns the incentive at a market's liquidation LTV `L`: βmax = min(1.15, 1 ÷ (0.3·L + 0.7)), and βmin a quarter
+    /// of the way from 1 to it. The twin of `incentiveOf`.
+    pub fn of(risk: Risk) -> Self {
+        let ltv_bps = risk.liquidation_ltv_bps();
+        let wad = u128::from(WAD);
+        let max_factor = wad * wad / (700_000_000_000_000_000 + u128::from(ltv_bps) * 30_000_000_000_000);
+        let max_incentive_factor = u64::try_from(max_factor).unwrap_or(u64::MAX).min(MAX_INCENTIVE_FACTOR);
+        Self { ltv_bps, max_incentive_factor, min_incentive_factor: WAD + (max_incentive_factor - WAD) / 4 }
+    }
+}
+
+/// Returns the value of collateral in units of the loan token, at most 2^128 - 1.
 pub fn value_down(collateral: u128, price: U256) -> u128 {
     to_u128(mul_div_down(U256::from(collateral), price, ORACLE_SCALE))
 }
 
-/// Whether collateral of this value carries this debt at this LTV.
+/// Returns true if collateral of this value covers this debt at this LTV: if the health factor is at least 1.
 pub fn is_healthy(debt: u128, value: u128, ltv_bps: u16) -> bool {
     product(debt, u128::from(BPS)) <= product(value, u128::from(ltv_bps))
 }
 
-/// The highest price at which collateral does not carry a debt: 0 where at none, the largest number where at every
-/// price. The twin of `Lens._waterlinePrice`.
+/// Returns the liquidation price (waterline) of a loan: the highest price at which its health factor is below 1; 0 if
+/// it is healthy at every price, and the largest number if it is liquidatable at every price. The twin of
+/// `Lens._waterlinePrice`.
 pub fn waterline_price(debt: u128, collateral: u128, ltv_bps: u16) -> U256 {
     if debt == 0 {
         return U256::ZERO;
@@ -66,69 +97,79 @@ pub fn waterline_price(debt: u128, collateral: u128, ltv_bps: u16) -> U256 {
     ((highest_value + U256::ONE) * ORACLE_SCALE - U256::ONE) / U256::from(collateral)
 }
 
-/// The most that may be done to an unhealthy loan that owes something.
-pub fn ceiling_of(terms: &Terms, debt: u128, value: u128, smallest_debt: u128) -> Ceiling {
+/// Returns the zone and the max repay of a liquidatable loan with a debt above 0. A debt below `min_debt` is never
+/// left: the whole debt may be repaid instead.
+pub fn max_repay_of(incentive: &LiquidationIncentive, debt: u128, value: u128, min_debt: u128) -> MaxRepay {
     let value_wad = product(value, u128::from(WAD));
-    if value_wad > product(debt, u128::from(terms.max_bonus)) {
-        let bonus = ramp_bonus_down(terms, debt, value);
-        let part = repay_to_target_down(terms.ltv_bps, debt, value, bonus);
-        let repay = if debt.saturating_sub(part) < smallest_debt { debt } else { part };
-        Ceiling { repay, bonus: Some(bonus) }
-    } else if value_wad >= product(debt, u128::from(terms.min_bonus)) {
-        Ceiling { repay: debt, bonus: None }
+    if value_wad > product(debt, u128::from(incentive.max_incentive_factor)) {
+        let incentive_factor = ramp_incentive_factor_down(incentive, debt, value);
+        let part = repay_to_target_down(incentive.ltv_bps, debt, value, incentive_factor);
+        let repay = if debt.saturating_sub(part) < min_debt { debt } else { part };
+        MaxRepay { repay, zone: Zone::Ramp { incentive_factor } }
+    } else if value_wad >= product(debt, u128::from(incentive.min_incentive_factor)) {
+        MaxRepay { repay: debt, zone: Zone::Breakeven }
     } else {
-        let bonus = underwater_bonus_down(terms, debt, value);
-        Ceiling { repay: to_u128(div_up(value_wad, U256::from(bonus))), bonus: None }
+        let incentive_factor = insolvent_incentive_factor_down(incentive, debt, value);
+        let repay = to_u128(div_up(value_wad, U256::from(incentive_factor)));
+        MaxRepay { repay, zone: Zone::Insolvent }
     }
 }
 
-/// How much of a ceiling is repaid when the caller repays no more than `limit`; 0 when no part will do.
-pub fn repay_within_down(ceiling: Ceiling, debt: u128, limit: u128, smallest_debt: u128) -> u128 {
-    if limit >= ceiling.repay {
-        return ceiling.repay;
+/// Returns how much is repaid if the caller repays no more than `limit`: either the max repay, or an amount that leaves
+/// a debt of at least `min_debt`; 0 if there is no such amount.
+pub fn repay_within_down(max: MaxRepay, debt: u128, limit: u128, min_debt: u128) -> u128 {
+    if limit >= max.repay {
+        return max.repay;
     }
-    let Some(room) = debt.checked_sub(smallest_debt) else { return 0 };
-    let room = if ceiling.bonus.is_none() { part_down(ceiling.repay, room, debt) } else { room };
+    let Some(room) = debt.checked_sub(min_debt) else { return 0 };
+    let room = match max.zone {
+        Zone::Ramp { .. } => room,
+        // A part of a whole position removes debt in proportion.
+        Zone::Breakeven | Zone::Insolvent => part_down(max.repay, room, debt),
+    };
     limit.min(room)
 }
 
-/// `⌊whole × part ÷ of⌋`; 0 where `of` is 0.
+/// Returns `⌊whole × part ÷ of⌋`; 0 if `of` is 0.
 pub fn part_down(whole: u128, part: u128, of: u128) -> u128 {
     if of == 0 { 0 } else { to_u128(product(whole, part) / U256::from(of)) }
 }
 
-/// β on the ramp.
-pub fn ramp_bonus_down(terms: &Terms, debt: u128, value: u128) -> u64 {
+/// Returns the incentive factor on the ramp, 1e18-scaled: βmin + (βmax - βmin) · (1 - H) ÷ (1 - L·βmax).
+pub fn ramp_incentive_factor_down(incentive: &LiquidationIncentive, debt: u128, value: u128) -> u64 {
     let (wad, bps) = (u128::from(WAD), u128::from(BPS));
-    let (ltv_bps, max_bonus) = (u128::from(terms.ltv_bps), u128::from(terms.max_bonus));
-    let slope = u128::from(terms.max_bonus - terms.min_bonus) * wad / (wad - ltv_bps * max_bonus / bps);
+    let LiquidationIncentive { ltv_bps, max_incentive_factor, min_incentive_factor } = *incentive;
+    let (ltv_bps, max_factor) = (u128::from(ltv_bps), u128::from(max_incentive_factor));
+    let slope = u128::from(max_incentive_factor - min_incentive_factor) * wad / (wad - ltv_bps * max_factor / bps);
     let owed = product(debt, bps);
     let missing = owed.saturating_sub(product(value, ltv_bps));
     let rise = U256::from(slope) * missing / owed.max(U256::ONE);
-    terms.min_bonus.saturating_add(rise.saturating_to())
+    min_incentive_factor.saturating_add(rise.saturating_to())
 }
 
-/// What lifts health to the target.
-pub fn repay_to_target_down(ltv_bps: u16, debt: u128, value: u128, bonus: u64) -> u128 {
+/// Returns the repayment that lifts the health factor to the target T = 1 + (1 - L) ÷ 2: (T·D - V·L) ÷ (T - β·L).
+pub fn repay_to_target_down(ltv_bps: u16, debt: u128, value: u128, incentive_factor: u64) -> u128 {
     let (bps, ltv_bps) = (u128::from(BPS), u128::from(ltv_bps));
     let twice_target_bps = 3 * bps - ltv_bps;
     let missing = product(twice_target_bps, debt).saturating_sub(product(2 * ltv_bps, value)) * U256::from(WAD);
-    let removed_per_repaid = twice_target_bps * u128::from(WAD) - 2 * ltv_bps * u128::from(bonus);
+    let removed_per_repaid = twice_target_bps * u128::from(WAD) - 2 * ltv_bps * u128::from(incentive_factor);
     to_u128(missing / U256::from(removed_per_repaid))
 }
 
-/// Collateral that is worth β times what was repaid.
-pub fn seized_down(repaid: u128, bonus: u64, price: U256) -> u128 {
-    let scaled = product(repaid, u128::from(bonus)) * U256::from(WAD);
+/// Returns the units of collateral that are worth the incentive factor times the repayment.
+pub fn seized_down(repaid: u128, incentive_factor: u64, price: U256) -> u128 {
+    let scaled = product(repaid, u128::from(incentive_factor)) * U256::from(WAD);
     to_u128(scaled.checked_div(price).unwrap_or(U256::MAX))
 }
 
-/// β under water.
-pub fn underwater_bonus_down(terms: &Terms, debt: u128, value: u128) -> u64 {
+/// Returns the incentive factor of an insolvent loan, 1e18-scaled: from βmin back to βmax over a further fall of V ÷ D
+/// by 1 ÷ L - βmax.
+pub fn insolvent_incentive_factor_down(incentive: &LiquidationIncentive, debt: u128, value: u128) -> u64 {
     let (wad, bps) = (u128::from(WAD), u128::from(BPS));
+    let LiquidationIncentive { ltv_bps, max_incentive_factor, min_incentive_factor } = *incentive;
     let ratio_up: u64 = div_up(product(value, wad), U256::from(debt)).saturating_to();
-    let shortfall = u128::from(terms.min_bonus.saturating_sub(ratio_up));
-    let span = (bps * wad).div_ceil(u128::from(terms.ltv_bps)) - u128::from(terms.max_bonus);
-    let rise = u128::from(terms.max_bonus - terms.min_bonus) * shortfall / span;
-    terms.min_bonus.saturating_add(u64::try_from(rise).unwrap_or(u64::MAX)).min(terms.max_bonus)
+    let shortfall = u128::from(min_incentive_factor.saturating_sub(ratio_up));
+    let span = (bps * wad).div_ceil(u128::from(ltv_bps)) - u128::from(max_incentive_factor);
+    let rise = u128::from(max_incentive_factor - min_incentive_factor) * shortfall / span;
+    min_incentive_factor.saturating_add(u64::try_from(rise).unwrap_or(u64::MAX)).min(max_incentive_factor)
 }

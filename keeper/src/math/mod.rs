@@ -1,8 +1,10 @@
-//! The contracts' arithmetic in exact integers, bit for bit: interest, shares, debt, health, liquidation and rewards.
+//! The contracts' arithmetic in exact integers, bit for bit: interest, shares, debt, health factor, liquidation,
+//! rewards.
 //!
-//! Every function is the twin of one in `contracts/src/libraries` or `contracts/src/rewards` and carries its name and its
-//! rounding. Amounts that the contract stores in 128 bits or fewer are `u128` here; what is larger in between is `U256`.
-//! Nothing here panics: where the contract relies on a bound that its storage guarantees, the twin saturates.
+//! Every function is the twin of one in `contracts/src/libraries` or `contracts/src/rewards` and carries its name and
+//! its rounding. Amounts that the contract stores in 128 bits or fewer are `u128` here; larger intermediate values are
+//! [`U256`](alloy::primitives::U256). Nothing here panics: where the contract relies on a bound that its storage
+//! guarantees, the twin saturates.
 
 pub mod debt;
 pub mod interest;
@@ -10,4 +12,5 @@ pub mod liquidation;
 pub mod market;
 pub mod rewards;
 pub mod shares;
+pub mod types;
 pub mod wide;

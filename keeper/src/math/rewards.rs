@@ -1,60 +1,61 @@
-//! What a stake earns, and when: the twin of `RewardMath` and `StreamLib`.
+//! Staking rewards: what a stake earns, and when. The twin of `RewardMath` and `StreamLib`.
 
 use std::collections::BTreeMap;
 
 use alloy::primitives::U256;
 
-/// How long an epoch is. Funding is given to whole ones.
+/// Length of an epoch, in seconds. Funding is given to whole epochs.
 pub const EPOCH_SECONDS: u64 = 604_800;
-/// The last epoch that can be funded is so many after the current one.
+/// Number of epochs after the current one that can be funded.
 pub const EPOCHS_AHEAD: u64 = 26;
-/// Less than so much is ever funded in a stream.
+/// Exclusive bound of the amount that is ever funded in a stream.
 pub const FUNDING_LIMIT: u128 = 1 << 96;
-/// Accumulators are reward units per unit of stake × 2^96.
+/// Fraction bits of accumulators, which are in reward units per unit of stake.
 pub const ACCUMULATOR_BITS: usize = 96;
-/// Offsets and entitlements are in units × 2^24.
+/// Fraction bits of offsets and entitlements, which are in reward units.
 pub const FRACTION_BITS: usize = 24;
 
+/// Bits by which stake × accumulator is shifted to become an entitlement.
 const SHIFT: usize = ACCUMULATOR_BITS - FRACTION_BITS;
 
-/// One reward token of one pool as of its last update.
+/// The stream of one reward token to one pool's stakers, as of its last update.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stream {
-    /// The reward that one unit of stake has earned since the beginning, × 2^96.
+    /// Reward that one unit of stake has earned since the beginning, × 2^96.
     pub accumulator: U256,
-    /// The second up to which that is right.
+    /// Timestamp up to which the accumulator is right, in seconds.
     pub last_update: u64,
     /// Reward below one unit that is still to be paid, in units × seconds per epoch.
     pub remainder: u32,
-    /// What the epoch of the last update pays in the whole of it.
+    /// Amount that the epoch of the last update pays in all.
     pub epoch_amount: u128,
-    /// No later epoch has anything to pay.
+    /// The last epoch that has anything to pay.
     pub last_funded_epoch: u64,
-    /// All that has ever been funded.
+    /// Amount that has ever been funded.
     pub funded: u128,
-    /// What epochs after that of the last update pay.
+    /// Amounts of the epochs after that of the last update.
     pub scheduled: BTreeMap<u64, u128>,
 }
 
-/// What brings a stream from its last update to a later time.
+/// The change of a stream from its last update to a later time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Accrual {
-    /// By how much the accumulator grows.
+    /// Growth of the accumulator.
     pub accumulator_increase: U256,
-    /// The remainder from then on.
+    /// The remainder at the later time.
     pub remainder: u32,
-    /// The epoch that the time lies in.
+    /// The epoch of the later time.
     pub epoch: u64,
-    /// What that epoch pays in the whole of it, `joined` included.
+    /// Amount that this epoch pays in all, `joined` included.
     pub epoch_amount: u128,
-    /// How much of it earlier epochs left, since nobody was staked.
+    /// Part of the epoch's amount that earlier epochs did not pay because nothing was staked.
     pub joined: u128,
-    /// How much of it goes to the next epoch, since nobody was staked.
+    /// Part of the epoch's amount that is deferred to the next epoch because nothing is staked.
     pub deferred: u128,
 }
 
 impl Stream {
-    /// What happens to the stream until `timestamp` while `total_staked` is staked.
+    /// Returns the change of the stream until `timestamp` while `total_staked` is staked.
     #[must_use]
     pub fn project(&self, total_staked: u128, timestamp: u64) -> Accrual {
         let mut from = self.last_update;
@@ -95,7 +96,7 @@ impl Stream {
         accrual
     }
 
-    /// Brings the stream to `timestamp`, if that is later than its last update.
+    /// Accrues the stream up to `timestamp`. Changes nothing if that is not later than the last update.
     pub fn accrue(&mut self, total_staked: u128, timestamp: u64) -> Accrual {
         let accrual = self.project(total_staked, timestamp);
         if timestamp <= self.last_update {
@@ -112,8 +113,8 @@ impl Stream {
         accrual
     }
 
-    /// Adds `amount` to the `epochs` epochs from `first_epoch` on, which lie after that of the last update; what the
-    /// division leaves over goes to the first.
+    /// Adds `amount` to the `epochs` epochs from `first_epoch` on, which lie after that of the last update; the
+    /// division's remainder goes to the first.
     pub fn give(&mut self, amount: u128, first_epoch: u64, epochs: u64) {
         let each = amount.checked_div(u128::from(epochs)).unwrap_or_default();
         self.funded = self.funded.saturating_add(amount);
@@ -123,16 +124,16 @@ impl Stream {
         }
     }
 
-    /// The accumulator at `timestamp` while `total_staked` is staked.
+    /// Returns the accumulator at `timestamp` while `total_staked` is staked.
     #[must_use]
     pub fn accumulator_at(&self, total_staked: u128, timestamp: u64) -> U256 {
         self.accumulator.saturating_add(self.project(total_staked, timestamp).accumulator_increase)
     }
 
-    /// The first second, from the last update on, at which the accumulator is at least `accumulator` while
-    /// `total_staked` is staked. `None` where what is funded does not bring it there.
+    /// Returns the first second, from the last update on, at which the accumulator is at least `accumulator` while
+    /// `total_staked` is staked; `None` if the funding is not enough.
     #[must_use]
-    pub fn reaches(&self, accumulator: U256, total_staked: u128) -> Option<u64> {
+    pub fn time_reaching(&self, accumulator: U256, total_staked: u128) -> Option<u64> {
         let reached = |timestamp| self.accumulator_at(total_staked, timestamp) >= accumulator;
         let last_epoch = self.last_funded_epoch.max(epoch_of(self.last_update));
         let (mut before, mut reaching) = (self.last_update, start_of(last_epoch.saturating_add(1)));
@@ -160,39 +161,39 @@ impl Stream {
     }
 }
 
-/// The epoch that a second lies in.
+/// Returns the epoch of a timestamp.
 #[must_use]
 pub const fn epoch_of(timestamp: u64) -> u64 {
     timestamp / EPOCH_SECONDS
 }
 
-/// The first second of an epoch.
+/// Returns the first second of an epoch.
 #[must_use]
 pub const fn start_of(epoch: u64) -> u64 {
     epoch.saturating_mul(EPOCH_SECONDS)
 }
 
-/// By how much the accumulator grows when `unit_seconds` over the seconds of an epoch fall to `total_staked`; nothing
-/// where nobody is staked.
+/// Returns the growth of the accumulator if `unit_seconds` ÷ the seconds of an epoch are paid to `total_staked`; 0 if
+/// nothing is staked.
 #[must_use]
 pub fn accumulator_increase_down(unit_seconds: u128, total_staked: u128) -> U256 {
     let grown: U256 = U256::from(unit_seconds) << ACCUMULATOR_BITS;
     grown.checked_div(U256::from(EPOCH_SECONDS) * U256::from(total_staked)).unwrap_or_default()
 }
 
-/// The whole reward units that an account can be paid.
+/// Returns the whole reward units that an account can claim.
 #[must_use]
 pub fn claimable_down(staked: u128, accumulator: U256, offset: u128) -> u128 {
     u128::try_from(entitlement(staked, accumulator, offset)).unwrap_or_default() >> FRACTION_BITS
 }
 
-/// What an account can be paid, in units × 2^24. Roundings can bring it a little below 0.
+/// Returns what an account is entitled to, in reward units × 2^24. Rounding can bring it a little below 0.
 #[must_use]
 pub fn entitlement(staked: u128, accumulator: U256, offset: u128) -> i128 {
     earned_down(staked, accumulator).wrapping_sub(offset).cast_signed()
 }
 
-/// The offset after `amount` was added to the stake.
+/// Returns the offset after `amount` was added to the stake.
 #[must_use]
 pub fn offset_after_stake_up(offset: u128, amount: u128, accumulator: U256) -> u128 {
     let product = U256::from(amount).wrapping_mul(accumulator);
@@ -200,19 +201,19 @@ pub fn offset_after_stake_up(offset: u128, amount: u128, accumulator: U256) -> u
     offset.wrapping_add(earned_down(amount, accumulator)).wrapping_add(u128::from(below != product))
 }
 
-/// The offset after `amount` was taken out of the stake.
+/// Returns the offset after `amount` was taken out of the stake.
 #[must_use]
 pub fn offset_after_unstake_up(offset: u128, amount: u128, accumulator: U256) -> u128 {
     offset.wrapping_sub(earned_down(amount, accumulator))
 }
 
-/// The offset after `amount` whole units were paid. Exact.
+/// Returns the offset after `amount` whole units were paid. Exact.
 #[must_use]
 pub const fn offset_after_payment(offset: u128, amount: u128) -> u128 {
     offset.wrapping_add(amount << FRACTION_BITS)
 }
 
-/// `⌊staked × accumulator ÷ 2^72⌋` modulo 2^128: the product wraps at 2^256, of which the bits that count are right.
+/// Returns `⌊staked × accumulator ÷ 2^72⌋` modulo 2^128: the product wraps at 2^256, which leaves those bits right.
 fn earned_down(staked: u128, accumulator: U256) -> u128 {
     let product: U256 = U256::from(staked).wrapping_mul(accumulator) >> SHIFT;
     product.wrapping_to()

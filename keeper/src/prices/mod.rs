@@ -1,20 +1,24 @@
-//! What things are worth: collateral by each market's own oracle, and tokens in the chain's coin.
+//! Prices and valuations: collateral by each market's own oracle, tokens in the chain's native token.
 //!
-//! A market's price decides who can be liquidated, so it is read in every block, of all markets in one call to the
-//! lens: [`snapshot`]. What tokens are worth in the coin that gas is paid in decides whether that pays; it is read only
-//! when something waits for it, and once a block: [`Valuer`].
+//! A market's liquidation price decides which of its loans are liquidatable. It is read in every block, for all markets
+//! together, through the lens: [`snapshot`]. A token's value in the native token, which gas is paid in, decides whether a
+//! liquidation or harvest is profitable. It is read only when something depends on it, and at most once a block:
+//! [`Valuer`], from price feeds, pools (TWAP or spot) or fixed rates.
 //!
-//! A price is there or there is a reason why not. Nothing is guessed, and no old value stands in for a missing one.
+//! A price is either known, or there is a reason why not ([`NoPrice`], [`NoValuation`]). Nothing is guessed, and no
+//! earlier value stands in for a missing one.
+//!
+//! [`ChainReader`] is the seam to the nodes: it runs `eth_call` and `eth_simulateV1`, and tests replace it.
 
-mod node;
 mod rate;
+mod reader;
 mod snapshot;
-mod tick;
+mod twap;
 mod valuer;
 
 pub use self::{
-    node::{Answer, Call, Node, Reads, Refusal, Trial},
     rate::Rate,
+    reader::{Call, CallError, CallResult, ChainReader, EndpointReader, SimulatedCall},
     snapshot::{NoPrice, Prices, snapshot},
     valuer::{NoValuation, PoolHop, Source, Valuer, Values},
 };

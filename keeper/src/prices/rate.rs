@@ -1,4 +1,4 @@
-//! What a unit of a token is worth in wei, as a fraction.
+//! The value of a token's unit in wei, as an exact fraction with directed rounding.
 
 use std::cmp::max;
 
@@ -6,12 +6,12 @@ use alloy::primitives::{U256, U512};
 
 use crate::math::wide::{mul_div_down, mul_div_up};
 
-/// Numerator and denominator are kept to as many bits, so that the product of two rates fits 512.
+/// Numerator and denominator are kept to so many bits, so that the product of two rates fits 512.
 const BITS: usize = 256;
-/// What remains of either where it is cut to fit; with less it would not be exact enough to count with.
-const LEAST_BITS: usize = 64;
+/// Bits that must remain of either where both are cut to fit; with fewer the rate would be too inexact to use.
+const MIN_BITS: usize = 64;
 
-/// So many wei for so many units of a token; neither is 0.
+/// A token's value in the chain's native token: so many wei for so many units; neither is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     wei: U256,
@@ -19,42 +19,42 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// One wei for one unit.
+    /// The rate of one wei for one unit.
     pub const ONE: Self = Self { wei: U256::ONE, units: U256::ONE };
 
-    /// So many wei for so many units; rounded down where one of them has more than 256 bits. `None` where one of them is
-    /// 0 or nothing beside the other.
+    /// Returns the rate of `wei` for `units`, rounded down where one of them has more than 256 bits. `None` where one of
+    /// them is 0, or too small next to the other to be represented.
     #[must_use]
     pub fn new(wei: U512, units: U512) -> Option<Self> {
         let excess = max(wei.bit_len(), units.bit_len()).saturating_sub(BITS);
         let below = !(U512::MAX << excess);
         let carry = U512::from(u8::from(!(units & below).is_zero()));
         let (wei, units) = (wei >> excess, (units >> excess).saturating_add(carry));
-        let least_bits = if excess == 0 { 1 } else { LEAST_BITS };
-        let usable = wei.bit_len() >= least_bits && units.bit_len() >= least_bits;
+        let min_bits = if excess == 0 { 1 } else { MIN_BITS };
+        let usable = wei.bit_len() >= min_bits && units.bit_len() >= min_bits;
         usable.then(|| Self { wei: wei.saturating_to(), units: units.saturating_to() })
     }
 
-    /// What this many units of something are worth, each of which is worth as much as this rate says of another that
-    /// has a rate itself.
+    /// Returns the rate of a token that has the rate `self` in units of a second token, which has the rate `other` in
+    /// wei; rounded down. `None` where the product is out of range.
     #[must_use]
     pub fn times(self, other: Self) -> Option<Self> {
         Self::new(self.wei.widening_mul(other.wei), self.units.widening_mul(other.units))
     }
 
-    /// The wei that units of the token are worth.
+    /// Returns the value of `units` in wei, rounded down: what is earned.
     #[must_use]
     pub fn value_down(self, units: U256) -> U256 {
         mul_div_down(units, self.wei, self.units)
     }
 
-    /// The wei that units of the token cost.
+    /// Returns the value of `units` in wei, rounded up: what is paid.
     #[must_use]
     pub fn value_up(self, units: U256) -> U256 {
         mul_div_up(units, self.wei, self.units)
     }
 
-    /// The units of the token that are worth at least so many wei.
+    /// Returns the least number of units that are worth at least `wei`.
     #[must_use]
     pub fn units_up(self, wei: U256) -> U256 {
         mul_div_up(wei, self.units, self.wei)
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dollar_of_six_decimals_at_two_thousand_a_coin() {
+    fn a_dollar_of_six_decimals_has_the_right_value_at_two_thousand_to_an_ether() {
         // 1e18 wei for 2,000e6 units.
         let rate = rate(10_u128.pow(18), 2_000_000_000);
         assert_eq!(rate.value_down(U256::from(3)), U256::from(1_500_000_000_u64));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_no_rate() {
+    fn zero_and_negligible_amounts_have_no_rate() {
         assert_eq!(Rate::new(U512::ZERO, U512::ONE), None);
         assert_eq!(Rate::new(U512::ONE, U512::ZERO), None);
         assert_eq!(Rate::new(U512::ONE, U512::MAX), None);
@@ -89,7 +89,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_product_is_never_more_than_one_after_the_other(
+        fn a_product_of_rates_is_rounded_down_and_close(
             a in 1_u128.., b in 1_u128.., c in 1_u128.., d in 1_u128.., e in 1_u64.., units: u64,
         ) {
             let all = rate(a, b).times(rate(c, d)).and_then(|both| both.times(rate(e.into(), 3)));
@@ -98,12 +98,12 @@ mod tests {
                 / (U512::from(b) * U512::from(d) * U512::from(3));
             let value = U512::from(all.value_down(U256::from(units)));
             prop_assert!(value <= exact);
-            // As many bits as are left after a cut are right.
-            prop_assert!(value + (exact >> (LEAST_BITS - 3)) + U512::ONE >= exact || value == U512::from(U256::MAX));
+            // The bits that remain after a cut are right.
+            prop_assert!(value + (exact >> (MIN_BITS - 3)) + U512::ONE >= exact || value == U512::from(U256::MAX));
         }
 
         #[test]
-        fn units_for_a_cost_are_worth_it_and_one_less_is_not(wei in 1_u128.., a in 1_u64.., b in 1_u64..) {
+        fn the_units_for_a_cost_cover_it_and_one_unit_less_does_not(wei in 1_u128.., a in 1_u64.., b in 1_u64..) {
             let rate = rate(a.into(), b.into());
             let units = rate.units_up(U256::from(wei));
             prop_assert!(rate.value_up(units) >= U256::from(wei));

@@ -1,4 +1,4 @@
-//! What tokens are worth in the chain's coin: by a feed, by pools, or by a fixed rate, as configured for each.
+//! The value of tokens in the chain's native token: by price feeds, pools or a fixed rate, as configured for each.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -14,93 +14,94 @@ use plimsoll_contracts::{IAggregatorV3, IUniswapV3Observer};
 use serde::Serialize;
 
 use super::{
-    node::{Answer, Call, Reads},
     rate::Rate,
-    tick::rate_at_average,
+    reader::{Call, CallResult, ChainReader},
+    twap::rate_at_average,
 };
 use crate::chain::Header;
 
-/// Decimals of every chain's coin.
-const COIN_DECIMALS: u8 = 18;
-/// No token and no feed has more.
-const MOST_DECIMALS: u8 = 60;
-/// For so many blocks after something was wanted it is read ahead.
-const BLOCKS_AHEAD: u64 = 5;
-/// More than any feed or pool takes.
+/// Decimals of every chain's native token.
+const NATIVE_DECIMALS: u8 = 18;
+/// No token and no feed has more decimals.
+const MAX_DECIMALS: u8 = 60;
+/// Values are prefetched for so many blocks after they were last needed.
+const PREFETCH_BLOCKS: u64 = 5;
+/// Gas limit of one read: more than any feed or pool uses.
 const GAS: u64 = 1_000_000;
 
-/// How a token's worth is found.
+/// Where the value of a token comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// Always the same.
+    /// A rate that never changes.
     Fixed(Rate),
-    /// The product of the first feeds' answers over that of the others: whole coins for one whole token.
+    /// Price feeds: the product of the base feeds' answers ÷ the product of the quote feeds' answers is the price of one
+    /// whole token in whole native tokens.
     Feeds {
-        /// Multiplied.
+        /// Feeds whose answers are multiplied.
         base: Vec<Address>,
-        /// Divided by.
+        /// Feeds whose answers are divided by.
         quote: Vec<Address>,
-        /// Of the token.
+        /// Decimals of the valued token.
         decimals: u8,
-        /// An older answer is none.
+        /// Age in seconds above which an answer is stale and not used.
         max_age_secs: u64,
     },
-    /// What pools of Uniswap V3 say, one after the other, the last of which gives the wrapped coin.
+    /// A path of Uniswap V3 pools, whose prices are multiplied; the last one ends in the wrapped native token.
     Pools(Vec<PoolHop>),
 }
 
-/// A step through a pool of Uniswap V3.
+/// One Uniswap V3 pool on the path of [`Source::Pools`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolHop {
-    /// The pool.
+    /// Address of the pool.
     pub pool: Address,
-    /// Its token that is valued.
+    /// Token of the pool that is valued.
     pub token_in: Address,
-    /// Its other token.
+    /// Token of the pool that the value is in.
     pub token_out: Address,
-    /// Over how many seconds its price is averaged; its price at the moment where this is `None`.
+    /// Length in seconds of the time-weighted average price (TWAP); the spot price where this is `None`.
     pub window_secs: Option<u32>,
 }
 
-/// Why a token's worth is unknown.
+/// Why the value of a token is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoValuation {
-    /// The configuration does not say how to find it.
+    /// The configuration has no source for the token.
     NotConfigured,
-    /// A feed or a pool does not answer, or not as such.
+    /// A feed or pool reverted, or its return data cannot be decoded.
     NoAnswer {
-        /// The feed or the pool.
+        /// Address of the feed or pool.
         contract: Address,
-        /// What came instead.
+        /// What is wrong, in words.
         problem: String,
     },
-    /// A feed's answer is too old.
+    /// A feed's answer is stale.
     Stale {
-        /// The feed.
+        /// Address of the feed.
         feed: Address,
-        /// How old its answer is.
+        /// Age of its answer, in seconds.
         age_secs: u64,
-        /// How old it may be.
+        /// Highest age that is configured, in seconds.
         max_age_secs: u64,
     },
-    /// A feed says 0 or less.
+    /// A feed answered 0 or less.
     NotPositive {
-        /// The feed.
+        /// Address of the feed.
         feed: Address,
     },
-    /// It is too much or too little to count with.
+    /// The value is too large or too small to be represented.
     OutOfRange,
 }
 
-/// What tokens are worth in one block.
+/// The values of tokens in one block.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Values {
     rates: AddressMap<Result<Rate, NoValuation>>,
 }
 
 impl Values {
-    /// What a token is worth, or why that is unknown.
+    /// Returns the value of a token, or why it is unknown.
     pub fn of(&self, token: Address) -> Result<Rate, NoValuation> {
         self.rates.get(&token).cloned().unwrap_or(Err(NoValuation::NotConfigured))
     }
@@ -112,35 +113,35 @@ impl FromIterator<(Address, Result<Rate, NoValuation>)> for Values {
     }
 }
 
-/// Finds what tokens are worth: each at most once a block, all that are wanted in one request, and in none where their
+/// Reads the values of tokens: each at most once a block, all that are needed in one request, and without a request where
 /// rates are fixed.
 #[derive(Debug)]
 pub struct Valuer {
     sources: BTreeMap<Address, Source>,
-    /// What feeds said of themselves once; it does not change.
+    /// Decimals of feeds, which do not change and are read once.
     feed_decimals: AddressMap<u8>,
-    /// What is known so far in this block.
+    /// Hash of the current block, and the values known so far in it.
     known: (B256, Values),
-    /// What is read ahead, up to this block.
-    ahead: (u64, Vec<Address>),
+    /// Number of the last block to prefetch for, and the tokens to prefetch.
+    prefetch: (u64, Vec<Address>),
 }
 
-/// What is asked, so that the same is asked once.
-type Question = (Address, Bytes);
-type Answers = HashMap<Question, Answer>;
+/// Contract and calldata of a read: equal reads are made once.
+type Read = (Address, Bytes);
+type ReadResults = HashMap<Read, CallResult>;
 
 impl Valuer {
-    /// Values these tokens.
+    /// Returns a valuer of the tokens that have a source.
     #[must_use]
     pub fn new(sources: BTreeMap<Address, Source>) -> Self {
-        Self { sources, feed_decimals: AddressMap::default(), known: Default::default(), ahead: Default::default() }
+        Self { sources, feed_decimals: AddressMap::default(), known: Default::default(), prefetch: Default::default() }
     }
 
-    /// What these tokens are worth in a block, as far as the configuration says how to find it. Fails where the node does
-    /// not answer; what a single feed or pool does not answer is the reason for that token alone.
-    pub async fn values<R: Reads>(
+    /// Returns the values of `tokens` in a block, and whatever else is known in it. Fails where no node answers; a feed or
+    /// pool that reverts leaves only the tokens that depend on it without a value.
+    pub async fn values<R: ChainReader>(
         &mut self,
-        reads: &R,
+        reader: &R,
         header: &Header,
         tokens: &[Address],
     ) -> Result<Values, ChainError> {
@@ -149,38 +150,41 @@ impl Valuer {
         }
         let is_new = |token: &&Address| !self.known.1.rates.contains_key(*token);
         let new: Vec<_> = tokens.iter().filter(is_new).filter_map(|token| self.sources.get_key_value(token)).collect();
-        let mut questions: Vec<_> = new.iter().flat_map(|(_, source)| self.questions(source)).collect();
-        questions.sort_unstable();
-        questions.dedup();
-        let as_call = |(to, data): &Question| Call { from: Address::ZERO, to: *to, data: data.clone(), gas: GAS };
-        let calls: Vec<_> = questions.iter().map(as_call).collect();
-        let answers: Answers = questions.into_iter().zip(reads.calls(header.hash, &calls).await?).collect();
-        remember_decimals(&mut self.feed_decimals, &answers);
+        let mut reads: Vec<_> = new.iter().flat_map(|(_, source)| self.reads_for(source)).collect();
+        reads.sort_unstable();
+        reads.dedup();
+        let as_call = |(to, data): &Read| Call { from: Address::ZERO, to: *to, data: data.clone(), gas: GAS };
+        let calls: Vec<_> = reads.iter().map(as_call).collect();
+        let results = reader.simulate_independent(header.hash, &calls).await?;
+        let results: ReadResults = reads.into_iter().zip(results).collect();
+        remember_decimals(&mut self.feed_decimals, &results);
         let rates: Vec<_> =
-            new.into_iter().map(|(token, source)| (*token, self.rate(source, &answers, header.timestamp))).collect();
+            new.into_iter().map(|(token, source)| (*token, self.rate(source, &results, header.timestamp))).collect();
         self.known.1.rates.extend(rates);
         Ok(self.known.1.clone())
     }
 
-    /// Has these tokens read ahead in the blocks after this one: one liquidation seldom comes alone.
-    pub fn expect(&mut self, tokens: &[Address], header: &Header) {
-        self.ahead = (header.number.saturating_add(BLOCKS_AHEAD), tokens.to_vec());
+    /// Marks `tokens` for prefetching in the next five blocks, instead of those marked before: liquidations seldom come
+    /// alone.
+    pub fn prefetch(&mut self, tokens: &[Address], header: &Header) {
+        self.prefetch = (header.number.saturating_add(PREFETCH_BLOCKS), tokens.to_vec());
     }
 
-    /// Reads what is expected to be wanted in a block before anybody knows whether it is. What is not answered is asked
-    /// for again when it is wanted.
-    pub async fn read_ahead<R: Reads>(&mut self, reads: &R, header: &Header) {
-        if header.number > self.ahead.0 {
+    /// Reads the values marked by [`prefetch`](Self::prefetch) in a block, before it is known whether they are needed.
+    /// What could not be read is read again when it is needed.
+    pub async fn run_prefetch<R: ChainReader>(&mut self, reader: &R, header: &Header) {
+        if header.number > self.prefetch.0 {
             return;
         }
-        let tokens = self.ahead.1.clone();
-        if let Err(error) = self.values(reads, header, &tokens).await {
-            tracing::debug!(%error, "nothing was read ahead");
+        let tokens = self.prefetch.1.clone();
+        if let Err(error) = self.values(reader, header, &tokens).await {
+            tracing::debug!(block = header.number, tokens = tokens.len(), %error, "value prefetch failed");
         }
         self.known.1.rates.retain(|_, rate| !matches!(rate, Err(NoValuation::NoAnswer { .. })));
     }
 
-    fn questions(&self, source: &Source) -> Vec<Question> {
+    /// Returns the reads that a source needs in every block, and once for decimals that are not known yet.
+    fn reads_for(&self, source: &Source) -> Vec<Read> {
         match source {
             Source::Fixed(_) => Vec::new(),
             Source::Feeds { base, quote, .. } => {
@@ -192,36 +196,47 @@ impl Valuer {
         }
     }
 
-    fn rate(&self, source: &Source, answers: &Answers, now: u64) -> Result<Rate, NoValuation> {
+    /// Computes the rate of a source from the results of its reads, rounded down.
+    fn rate(&self, source: &Source, results: &ReadResults, now: u64) -> Result<Rate, NoValuation> {
         match source {
             Source::Fixed(rate) => Ok(*rate),
             Source::Feeds { base, quote, decimals, max_age_secs } => {
                 let units = power_of_ten(*decimals)?;
-                let coin = power_of_ten(COIN_DECIMALS)?;
-                let mut rate = Rate::new(coin, units);
+                let native = power_of_ten(NATIVE_DECIMALS)?;
+                let mut rate = Rate::new(native, units);
                 for (feed, is_base) in
                     base.iter().map(|feed| (feed, true)).chain(quote.iter().map(|feed| (feed, false)))
                 {
-                    let (answer, scale) = self.feed(*feed, answers, now, *max_age_secs)?;
-                    let (above, below) = if is_base { (answer, scale) } else { (scale, answer) };
-                    rate = rate.zip(Rate::new(above, below)).and_then(|(rate, more)| rate.times(more));
+                    let (answer, scale) = self.feed_answer(*feed, results, now, *max_age_secs)?;
+                    let (numerator, denominator) = if is_base { (answer, scale) } else { (scale, answer) };
+                    let factor = Rate::new(numerator, denominator);
+                    rate = rate.zip(factor).and_then(|(rate, factor)| rate.times(factor));
                 }
                 rate.ok_or(NoValuation::OutOfRange)
             }
             Source::Pools(hops) => {
-                let rates = hops.iter().map(|hop| through_pool(hop, answers));
+                let rates = hops.iter().map(|hop| pool_rate(hop, results));
                 rates.reduce(|rate, next| rate?.times(next?).ok_or(NoValuation::OutOfRange)).unwrap_or(Ok(Rate::ONE))
             }
         }
     }
 
-    /// What a feed says, and as how much it counts 1.
-    fn feed(&self, feed: Address, answers: &Answers, now: u64, max_age_secs: u64) -> Result<(U512, U512), NoValuation> {
+    /// Returns a feed's latest answer and its scale, the answer that stands for 1. Fails where it is stale or not
+    /// positive.
+    fn feed_answer(
+        &self,
+        feed: Address,
+        results: &ReadResults,
+        now: u64,
+        max_age_secs: u64,
+    ) -> Result<(U512, U512), NoValuation> {
         let round: IAggregatorV3::latestRoundDataReturn =
-            answer_to::<IAggregatorV3::latestRoundDataCall>(answers, feed, round_call())?;
+            decode_result::<IAggregatorV3::latestRoundDataCall>(results, feed, round_call())?;
         let decimals = self.feed_decimals.get(&feed).copied();
-        let decimals = decimals
-            .ok_or_else(|| NoValuation::NoAnswer { contract: feed, problem: "it does not say its decimals".into() })?;
+        let decimals = decimals.ok_or_else(|| NoValuation::NoAnswer {
+            contract: feed,
+            problem: "its decimals could not be read".into(),
+        })?;
         let answered_at: u64 = round.updatedAt.saturating_to();
         let age_secs = now.saturating_sub(answered_at);
         if age_secs > max_age_secs {
@@ -234,38 +249,41 @@ impl Valuer {
     }
 }
 
-fn remember_decimals(decimals: &mut AddressMap<u8>, answers: &Answers) {
-    let said = answers.iter().filter(|((_, data), _)| *data == decimals_call());
-    for ((feed, _), answer) in said {
-        if let Ok(Ok(said)) = answer.as_ref().map(|data| IAggregatorV3::decimalsCall::abi_decode_returns(data)) {
-            decimals.insert(*feed, said);
+fn remember_decimals(known: &mut AddressMap<u8>, results: &ReadResults) {
+    let reads = results.iter().filter(|((_, data), _)| *data == decimals_call());
+    for ((feed, _), result) in reads {
+        if let Ok(Ok(decimals)) = result.as_ref().map(|data| IAggregatorV3::decimalsCall::abi_decode_returns(data)) {
+            known.insert(*feed, decimals);
         }
     }
 }
 
-fn through_pool(hop: &PoolHop, answers: &Answers) -> Result<Rate, NoValuation> {
+/// Computes a pool's price of the token that is valued in the other one: the spot price, or the TWAP where a window is
+/// configured.
+fn pool_rate(hop: &PoolHop, results: &ReadResults) -> Result<Rate, NoValuation> {
     let of_token_0 = hop.token_in < hop.token_out;
     let out_of_range = NoValuation::OutOfRange;
     let Some(window_secs) = hop.window_secs else {
-        let slot = answer_to::<IUniswapV3Observer::slot0Call>(answers, hop.pool, pool_call(hop))?;
+        let slot = decode_result::<IUniswapV3Observer::slot0Call>(results, hop.pool, pool_call(hop))?;
         let root = U512::from(slot.sqrtPriceX96);
-        let (above, below) = (root * root, U512::ONE << 192);
-        let (above, below) = if of_token_0 { (above, below) } else { (below, above) };
-        return Rate::new(above, below).ok_or(out_of_range);
+        let (numerator, denominator) = (root * root, U512::ONE << 192);
+        let (numerator, denominator) = if of_token_0 { (numerator, denominator) } else { (denominator, numerator) };
+        return Rate::new(numerator, denominator).ok_or(out_of_range);
     };
-    let observed = answer_to::<IUniswapV3Observer::observeCall>(answers, hop.pool, pool_call(hop))?;
+    let observed = decode_result::<IUniswapV3Observer::observeCall>(results, hop.pool, pool_call(hop))?;
     let [before, now] = observed.tickCumulatives.as_slice() else { return Err(out_of_range) };
-    // The pool's sums wrap on purpose, and so must their difference.
+    // The pool's tick accumulators wrap on purpose, and so must their difference.
     let sum = i64::try_from(now.wrapping_sub(*before)).map_err(|_| NoValuation::OutOfRange)?;
     rate_at_average(sum, window_secs, of_token_0).ok_or(out_of_range)
 }
 
-fn answer_to<C: SolCall>(answers: &Answers, contract: Address, data: Bytes) -> Result<C::Return, NoValuation> {
+/// Decodes the result of a read; fails where the contract reverted or returned something else.
+fn decode_result<C: SolCall>(results: &ReadResults, contract: Address, data: Bytes) -> Result<C::Return, NoValuation> {
     let none = |problem: String| NoValuation::NoAnswer { contract, problem };
-    match answers.get(&(contract, data)) {
-        Some(Ok(answer)) => C::abi_decode_returns(answer).map_err(|_| none("it answers something else".into())),
-        Some(Err(refusal)) => Err(none(refusal.to_string())),
-        None => Err(none("it was not asked".into())),
+    match results.get(&(contract, data)) {
+        Some(Ok(data)) => C::abi_decode_returns(data).map_err(|_| none("its return data cannot be decoded".into())),
+        Some(Err(error)) => Err(none(error.to_string())),
+        None => Err(none("it was not read".into())),
     }
 }
 
@@ -285,14 +303,15 @@ fn pool_call(hop: &PoolHop) -> Bytes {
 }
 
 fn power_of_ten(decimals: u8) -> Result<U512, NoValuation> {
-    if decimals > MOST_DECIMALS {
+    if decimals > MAX_DECIMALS {
         return Err(NoValuation::OutOfRange);
     }
     Ok(U512::from(10).pow(U512::from(decimals)))
 }
 
 impl Source {
-    /// So many wei for one whole token, always. `None` where that is 0, or there are more decimals than any token has.
+    /// Returns the fixed source of `wei_per_token` for one whole token. `None` where that is 0, or where `decimals` are
+    /// more than any token has.
     #[must_use]
     pub fn fixed(wei_per_token: U256, decimals: u8) -> Option<Self> {
         Rate::new(U512::from(wei_per_token), power_of_ten(decimals).ok()?).map(Self::Fixed)
@@ -302,17 +321,16 @@ impl Source {
 impl fmt::Display for NoValuation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotConfigured => f.write_str("the configuration does not say what it is worth: add it to [tokens]"),
-            Self::NoAnswer { contract, problem } => write!(f, "{contract} does not say what it is worth: {problem}"),
+            Self::NotConfigured => f.write_str("its value is not configured: add it to [tokens]"),
+            Self::NoAnswer { contract, problem } => write!(f, "{contract} does not give its value: {problem}"),
             Self::Stale { feed, age_secs, max_age_secs } => {
-                write!(f, "the feed {feed} is {age_secs} s old, and {max_age_secs} s are allowed")
+                write!(f, "the answer of the feed {feed} is stale: {age_secs} s old, and {max_age_secs} s are allowed")
             }
-            Self::NotPositive { feed } => write!(f, "the feed {feed} says 0 or less"),
-            Self::OutOfRange => f.write_str("it is worth too much or too little to count with"),
+            Self::NotPositive { feed } => write!(f, "the feed {feed} answers 0 or less"),
+            Self::OutOfRange => f.write_str("its value is out of range"),
         }
     }
 }
 
 #[cfg(test)]
-#[path = "valuer_tests.rs"]
 mod tests;

@@ -1,87 +1,90 @@
-//! `keeper check`: what is right, what is wrong, and what to do about it.
+//! The result of `plimsoll-keeper check`: what works, what does not, and how to repair it.
 
 use serde::Serialize;
 
 use super::paint;
 
-/// All that was looked at.
+/// The findings about everything that the keeper needs.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct CheckReport {
-    /// Whether nothing is wrong.
+    /// True if no finding is a failure.
     pub good: bool,
-    /// Each thing.
+    /// One entry for each thing that was checked.
     pub findings: Vec<Finding>,
 }
 
-/// One thing that was looked at.
+/// A finding about one thing that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Of which kind: endpoints, contracts, keys, and so on.
+    /// The group that it belongs to, such as endpoints, contracts or keys.
     pub area: &'static str,
-    /// Which.
+    /// The name of the thing that was checked.
     pub name: String,
-    /// How it is.
-    pub verdict: Verdict,
+    /// How serious the finding is; `verdict` in JSON.
+    #[serde(rename = "verdict")]
+    pub status: CheckStatus,
     /// What was found.
     pub what: String,
-    /// What to do, where something is not right.
+    /// How to repair it, unless everything is well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
-/// How something is.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// As it should be.
-    Right,
-    /// It works, and less well than it could.
-    Note,
-    /// It does not work.
-    Wrong,
+pub enum CheckStatus {
+    /// It works; `right` in JSON.
+    #[serde(rename = "right")]
+    Ok,
+    /// It works with restrictions; `note` in JSON.
+    #[serde(rename = "note")]
+    Warning,
+    /// It does not work; `wrong` in JSON.
+    #[serde(rename = "wrong")]
+    Failure,
 }
 
 impl CheckReport {
-    /// Adds what is right.
-    pub fn right(&mut self, area: &'static str, name: impl Into<String>, what: impl Into<String>) {
-        self.add(area, name, Verdict::Right, what, None);
+    /// Adds a finding that something works.
+    pub fn ok(&mut self, area: &'static str, name: impl Into<String>, what: impl Into<String>) {
+        self.add(area, name, CheckStatus::Ok, what, None);
     }
 
-    /// Adds what could be better, and how.
-    pub fn note(
+    /// Adds a finding that something works with restrictions, and how to lift them.
+    pub fn warn(
         &mut self,
         area: &'static str,
         name: impl Into<String>,
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.add(area, name, Verdict::Note, what, Some(remedy.into()));
+        self.add(area, name, CheckStatus::Warning, what, Some(remedy.into()));
     }
 
-    /// Adds what is wrong, and the remedy.
-    pub fn wrong(
+    /// Adds a finding that something does not work, and how to repair it.
+    pub fn fail(
         &mut self,
         area: &'static str,
         name: impl Into<String>,
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.add(area, name, Verdict::Wrong, what, Some(remedy.into()));
+        self.add(area, name, CheckStatus::Failure, what, Some(remedy.into()));
     }
 
     fn add(
         &mut self,
         area: &'static str,
         name: impl Into<String>,
-        verdict: Verdict,
+        status: CheckStatus,
         what: impl Into<String>,
         remedy: Option<String>,
     ) {
-        self.findings.push(Finding { area, name: name.into(), verdict, what: what.into(), remedy });
-        self.good = self.findings.iter().all(|finding| finding.verdict != Verdict::Wrong);
+        self.findings.push(Finding { area, name: name.into(), status, what: what.into(), remedy });
+        self.good = self.findings.iter().all(|finding| finding.status != CheckStatus::Failure);
     }
 
-    /// For people.
+    /// Formats the findings for people, grouped by area, with a closing line that sums them up.
     #[must_use]
     pub fn text(&self) -> String {
         let width = self.findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or_default();
@@ -92,21 +95,21 @@ impl CheckReport {
                 area = finding.area;
                 text += &format!("{area}\n");
             }
-            let verdict = match finding.verdict {
-                Verdict::Right => paint("32", "right"),
-                Verdict::Note => paint("33", "note "),
-                Verdict::Wrong => paint("31", "wrong"),
+            let status = match finding.status {
+                CheckStatus::Ok => paint("32", "ok     "),
+                CheckStatus::Warning => paint("33", "warning"),
+                CheckStatus::Failure => paint("31", "failure"),
             };
-            text += &format!("  {verdict}  {:<width$}  {}\n", finding.name, finding.what);
+            text += &format!("  {status}  {:<width$}  {}\n", finding.name, finding.what);
             if let Some(remedy) = &finding.remedy {
-                text += &format!("         {:<width$}  → {remedy}\n", "");
+                text += &format!("           {:<width$}  → {remedy}\n", "");
             }
         }
-        let wrong = self.findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count();
-        text += &match wrong {
+        let failures = self.findings.iter().filter(|finding| finding.status == CheckStatus::Failure).count();
+        text += &match failures {
             0 => paint("32", "\nEverything that the keeper needs is there.\n"),
-            1 => paint("31", "\nOne thing is wrong.\n"),
-            more => paint("31", &format!("\n{more} things are wrong.\n")),
+            1 => paint("31", "\nOne check failed.\n"),
+            more => paint("31", &format!("\n{more} checks failed.\n")),
         };
         text
     }
@@ -117,15 +120,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_is_told_with_its_remedy_and_spoils_the_verdict() {
+    fn a_failure_is_listed_with_its_remedy_and_fails_the_report() {
         let mut report = CheckReport::default();
-        report.right("endpoints", "node", "block 7");
-        report.note("endpoints", "other", "no WebSocket", "add one");
+        report.ok("endpoints", "node", "block 7");
+        report.warn("endpoints", "other", "no WebSocket", "add one");
         assert!(report.good && report.text().ends_with("Everything that the keeper needs is there.\n"));
-        report.wrong("keys", "liquidations", "not set", "set it");
+        report.fail("keys", "liquidations", "not set", "set it");
         assert!(!report.good);
         let text = report.text();
-        assert!(text.contains("  wrong  liquidations  not set\n                       → set it\n"), "{text}");
-        assert!(text.ends_with("One thing is wrong.\n"), "{text}");
+        assert!(text.contains("  failure  liquidations  not set\n                         → set it\n"), "{text}");
+        assert!(text.ends_with("One check failed.\n"), "{text}");
+    }
+
+    #[test]
+    fn json_keeps_its_names() {
+        let mut report = CheckReport::default();
+        report.fail("keys", "liquidations", "not set", "set it");
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!((&json["good"], &json["findings"][0]["verdict"]), (&false.into(), &"wrong".into()));
     }
 }

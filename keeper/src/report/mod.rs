@@ -1,4 +1,4 @@
-//! What commands find, as text for people and as JSON for programs.
+//! Results of commands, as text for people and as JSON for programs.
 
 pub mod check;
 pub mod positions;
@@ -9,8 +9,8 @@ use std::{
     io::{self, IsTerminal},
 };
 
-/// Colours a text where a person looks at it.
+/// Colours a text with an ANSI code if stdout is a terminal and `NO_COLOR` is not set.
 fn paint(colour: &str, text: &str) -> String {
-    let wants_none = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if io::stdout().is_terminal() && !wants_none { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    let is_off = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if io::stdout().is_terminal() && !is_off { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
 }

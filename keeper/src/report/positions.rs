@@ -1,52 +1,52 @@
-//! `keeper positions`: loans by how safe they are.
+//! The result of `plimsoll-keeper positions`: loans in the order of their health factors.
 
 use serde::Serialize;
 
-use super::table::{Side, table};
-use crate::outside::view::PositionView;
+use super::table::{Align, table};
+use crate::view::PositionView;
 
-/// Positions after a block, the most endangered first.
+/// Positions as of a block, those with the lowest health factor first.
 #[derive(Debug, Clone, Serialize)]
 pub struct PositionsReport {
-    /// The block.
+    /// Number of the block.
     pub block: u64,
-    /// Its second.
+    /// Timestamp of the block, in seconds.
     pub timestamp: u64,
-    /// Who was asked what is decided about them, if anybody was.
+    /// The running keeper that the decisions are from; `None` if none responded.
     pub keeper: Option<AskedKeeper>,
     /// The positions.
     pub positions: Vec<PositionView>,
-    /// Markets that have no price, and why: their positions are not here.
+    /// Markets without a price; their positions are missing here.
     pub without_price: Vec<WithoutPrice>,
 }
 
-/// A running keeper that was asked.
+/// A running keeper that was asked for its decisions.
 #[derive(Debug, Clone, Serialize)]
 pub struct AskedKeeper {
-    /// Where it is.
+    /// Base URL of its HTTP server.
     pub url: String,
-    /// After which block it decided last.
+    /// Number of the newest block that it has decided on.
     pub block: u64,
-    /// Whether it sends, or only says what it would.
+    /// True if it sends transactions, false in a dry run.
     pub live: bool,
 }
 
 /// A market without a price.
 #[derive(Debug, Clone, Serialize)]
 pub struct WithoutPrice {
-    /// Its name.
+    /// Name of the market.
     pub market: String,
-    /// Why.
+    /// Why it has no price.
     pub reason: String,
 }
 
 impl PositionsReport {
-    /// For people.
+    /// Formats the positions as a table for people.
     #[must_use]
     pub fn text(&self) -> String {
         let row = |position: &PositionView| {
-            let whole = position.distance_bps.unsigned_abs();
-            let way = if position.distance_bps < 0 { "above the price" } else { "below" };
+            let distance = position.distance_bps.unsigned_abs();
+            let side = if position.distance_bps < 0 { "above" } else { "below" };
             let mut cells = vec![
                 position.market_name.clone(),
                 position.account.to_string(),
@@ -54,29 +54,29 @@ impl PositionsReport {
                 position.debt.to_string(),
                 position.collateral.to_string(),
                 position.waterline.to_string(),
-                format!("{}.{:02} % {way}", whole / 100, whole % 100),
+                format!("{}.{:02} % {side} the price", distance / 100, distance % 100),
             ];
             if self.keeper.is_some() {
                 let why = position.decision.as_ref().map_or("", |decision| &decision.text);
-                // A contract's own words may be among these.
+                // The text may quote a contract's revert reason.
                 cells.push(why.replace(char::is_control, " "));
             }
             cells
         };
         let mut columns = vec![
-            ("market", Side::Left),
-            ("account", Side::Left),
-            ("health", Side::Right),
-            ("owes", Side::Right),
-            ("collateral", Side::Right),
-            ("waterline", Side::Right),
-            ("which is", Side::Right),
+            ("market", Align::Left),
+            ("account", Align::Left),
+            ("health factor", Align::Right),
+            ("debt", Align::Right),
+            ("collateral", Align::Right),
+            ("liquidation price", Align::Right),
+            ("distance", Align::Right),
         ];
-        let mut text = format!("After block {}", self.block);
+        let mut text = format!("As of block {}", self.block);
         if let Some(keeper) = &self.keeper {
-            columns.push(("what is done, and why", Side::Left));
-            let mode = if keeper.live { "" } else { ", which sends nothing," };
-            text += &format!("; the keeper at {}{mode} decided after block {}", keeper.url, keeper.block);
+            columns.push(("decision, or why not", Align::Left));
+            let mode = if keeper.live { "" } else { ", a dry run" };
+            text += &format!("; decisions of the keeper at {}{mode}, as of block {}", keeper.url, keeper.block);
         }
         let rows: Vec<_> = self.positions.iter().map(row).collect();
         text += ":\n";

@@ -1,16 +1,16 @@
-//! Columns of text as wide as what is in them.
+//! Tables of text whose columns are as wide as their content.
 
-/// On which side of its column a text stands.
+/// Alignment of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
-    /// Words.
+pub(super) enum Align {
+    /// To the left, for words.
     Left,
-    /// Numbers.
+    /// To the right, for numbers.
     Right,
 }
 
-/// Lines of columns under headings, indented by two, without blanks at their ends.
-pub(super) fn table(columns: &[(&str, Side)], rows: &[Vec<String>]) -> String {
+/// Formats rows under headings, indented by two spaces and without trailing spaces.
+pub(super) fn table(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     let headings = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
     let mut widths = vec![0; columns.len()];
     for row in rows.iter().chain([&headings]) {
@@ -19,9 +19,9 @@ pub(super) fn table(columns: &[(&str, Side)], rows: &[Vec<String>]) -> String {
         }
     }
     let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(columns).zip(&widths).map(|((cell, (_, side)), width)| match side {
-            Side::Left => format!("{cell:<width$}", width = *width),
-            Side::Right => format!("{cell:>width$}", width = *width),
+        let cells = row.iter().zip(columns).zip(&widths).map(|((cell, (_, align)), width)| match align {
+            Align::Left => format!("{cell:<width$}", width = *width),
+            Align::Right => format!("{cell:>width$}", width = *width),
         });
         format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
     };
@@ -33,9 +33,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_what_is_in_them() {
+    fn columns_are_as_wide_as_their_content() {
         let rows = [["a", "1,234"], ["bärlauch", "5"]].map(|row| row.map(str::to_owned).to_vec());
-        let text = table(&[("name", Side::Left), ("sum", Side::Right)], &rows);
+        let text = table(&[("name", Align::Left), ("sum", Align::Right)], &rows);
         assert_eq!(text, "  name        sum\n  a         1,234\n  bärlauch      5\n");
     }
 }

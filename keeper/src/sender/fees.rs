@@ -1,155 +1,161 @@
-//! What a transaction offers: enough for the next blocks, never more than what it brings leaves for gas.
+//! Fees of a transaction: enough for the next blocks, never more than its expected profit covers. A replacement bumps
+//! both fees by what pools require.
 
 use alloy::primitives::{U256, ruint::UintTryTo};
 
-use super::journal::Fees;
-use crate::intent::{Intent, Urgency};
+use crate::intent::{FeeExceedsProfit, Fees, Intent, Priority};
 
-/// A whole, in basis points.
+/// One hundred percent, in basis points.
 const BASIS_POINTS: u32 = 10_000;
 
-/// How many replacements a first offer leaves room for below its ceiling, where that is possible.
-const ROOM_FOR_REPLACEMENTS: u32 = 3;
+/// Number of fee bumps that a first offer leaves room for below its limit, where that is possible.
+const RESERVED_FEE_BUMPS: u32 = 3;
 
-/// How a chain's transactions name their price.
+/// Which fee fields a chain's transactions have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PriceStyle {
-    /// By a maximum and a tip (EIP-1559). What the maximum has beyond base fee and tip is not paid.
-    MaximumAndTip,
-    /// By one gas price, which is paid in full.
-    GasPrice,
+pub enum TxFees {
+    /// A maximum fee and a maximum priority fee (EIP-1559). What the maximum exceeds the base fee and priority fee by
+    /// is not paid.
+    Eip1559,
+    /// One gas price, which is paid in full.
+    Legacy,
 }
 
-/// How prices are found. Every figure is the chain's or the operator's.
+/// How fees are found. Every figure is the chain's or the operator's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeePolicy {
-    /// How prices are named.
-    pub style: PriceStyle,
-    /// The least tip that block makers take, in wei.
-    pub least_tip: u128,
-    /// The most that is offered for a unit of gas whatever it brings, in wei; cancellations have no other limit.
-    pub most_per_gas: u128,
-    /// How many percent of the present base fee an offer covers: 200 lasts for five full blocks under Ethereum's rules.
+    /// Fee fields of the chain's transactions.
+    pub style: TxFees,
+    /// Lowest priority fee that block producers take, in wei per gas.
+    pub min_priority_fee: u128,
+    /// Highest fee that is offered whatever the profit, in wei per gas. It is the only limit of cancellations.
+    pub max_fee_per_gas: u128,
+    /// How much of the present base fee a first offer covers, in percent: 200 lasts for five full blocks under
+    /// Ethereum's rules.
     pub base_fee_percent: u32,
-    /// How much of the expected gain is not spent on gas, in basis points.
+    /// Share of the expected gain that is not spent on gas, in basis points.
     pub kept_bps: u32,
-    /// How much of what is left beyond the base fee an urgent intent offers as a tip, in basis points.
-    pub urgent_tip_bps: u32,
-    /// By how many percent both fields of a replacement are higher: at least geth's 10.
+    /// Share of the profit beyond the base fee that an intent of high priority bids as priority fee, in basis points.
+    pub priority_bid_bps: u32,
+    /// By how much a replacement raises both fees, in percent: at least geth's 10.
     pub bump_percent: u32,
 }
 
-/// An intent is not worth its gas now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a unit of gas would have to be paid with {needed} wei, and what it brings leaves {ceiling}")]
-pub struct TooDear {
-    /// The least offer that makes sense.
-    pub needed: u128,
-    /// The most that may be offered.
-    pub ceiling: u128,
-}
-
 impl Default for FeePolicy {
-    /// Ethereum's.
+    /// Returns a policy for Ethereum.
     fn default() -> Self {
         Self {
-            style: PriceStyle::MaximumAndTip,
-            least_tip: 10_000_000,
-            most_per_gas: 2_000_000_000_000,
+            style: TxFees::Eip1559,
+            min_priority_fee: 10_000_000,
+            max_fee_per_gas: 2_000_000_000_000,
             base_fee_percent: 200,
             kept_bps: 1_000,
-            urgent_tip_bps: 1_000,
+            priority_bid_bps: 1_000,
             bump_percent: 10,
         }
     }
 }
 
 impl FeePolicy {
-    /// The most that an intent may pay for a unit of gas: its gain, less what is kept, over the gas it is expected to use.
+    /// Returns the highest maximum fee per gas that an intent affords, in wei: its gain, less the share that is kept,
+    /// over its expected gas.
     #[must_use]
-    pub fn ceiling(&self, intent: &Intent) -> u128 {
+    pub fn affordable_fee(&self, intent: &Intent) -> u128 {
         let spendable = BASIS_POINTS.saturating_sub(self.kept_bps);
-        // Divided first, so that it cannot overflow; what is lost is less than 10,000 wei.
+        // Divided first, so that it cannot overflow; the rounding loses less than 10,000 wei.
         let budget = intent.expected_gain / U256::from(BASIS_POINTS) * U256::from(spendable);
         let per_gas = budget / U256::from(intent.expected_gas.max(1));
         let per_gas: u128 = per_gas.uint_try_to().unwrap_or(u128::MAX);
-        per_gas.min(self.most_per_gas)
+        per_gas.min(self.max_fee_per_gas)
     }
 
-    /// What to offer for an intent. `floor` is what a pool may hold for the same nonce, or has refused as too little.
-    pub fn offer(&self, intent: &Intent, base_fee: u64, floor: Option<Fees>) -> Result<Fees, TooDear> {
-        self.within(self.ceiling(intent), intent.urgency, base_fee, floor)
+    /// Returns the fees to offer for an intent. `outbid` is what a pool may hold for the same nonce, or has rejected as
+    /// underpriced. Fails if the fees would exceed the expected profit.
+    pub fn fees_for(&self, intent: &Intent, base_fee: u64, outbid: Option<Fees>) -> Result<Fees, FeeExceedsProfit> {
+        self.fees_within(self.affordable_fee(intent), intent.priority, base_fee, outbid)
     }
 
-    /// What to offer for using up a nonce.
-    pub fn offer_for_cancelling(&self, base_fee: u64, floor: Option<Fees>) -> Result<Fees, TooDear> {
-        self.within(self.most_per_gas, Urgency::Patient, base_fee, floor)
+    /// Returns the fees to offer for a cancellation. Fails if they would exceed the policy's maximum.
+    pub fn cancellation_fees(&self, base_fee: u64, outbid: Option<Fees>) -> Result<Fees, FeeExceedsProfit> {
+        self.fees_within(self.max_fee_per_gas, Priority::Low, base_fee, outbid)
     }
 
-    /// Whether an offer no longer reaches into a block with this base fee.
+    /// Whether an offer no longer covers this base fee and the minimum priority fee.
     #[must_use]
-    pub fn is_outbid(&self, fees: Fees, base_fee: u64) -> bool {
-        fees.max_fee < self.least_for(base_fee)
+    pub fn is_below_base_fee(&self, fees: Fees, base_fee: u64) -> bool {
+        fees.max_fee_per_gas < self.lowest_fee(base_fee)
     }
 
-    fn within(&self, ceiling: u128, urgency: Urgency, base_fee: u64, floor: Option<Fees>) -> Result<Fees, TooDear> {
-        let least = self.least_for(base_fee);
-        let bumped = floor.map(|floor| Fees { max_fee: self.bumped(floor.max_fee), tip: self.bumped(floor.tip) });
-        let needed = bumped.map_or(least, |bumped| least.max(bumped.max_fee).max(bumped.tip));
-        if needed > ceiling {
-            return Err(TooDear { needed, ceiling });
-        }
-        let fresh = self.fresh(ceiling, urgency, base_fee);
-        let fees = bumped.map_or(fresh, |bumped| Fees {
-            max_fee: fresh.max_fee.max(bumped.max_fee),
-            tip: fresh.tip.max(bumped.tip),
+    fn fees_within(
+        &self,
+        affordable: u128,
+        priority: Priority,
+        base_fee: u64,
+        outbid: Option<Fees>,
+    ) -> Result<Fees, FeeExceedsProfit> {
+        let lowest = self.lowest_fee(base_fee);
+        let bumped = outbid.map(|outbid| Fees {
+            max_fee_per_gas: self.bumped(outbid.max_fee_per_gas),
+            max_priority_fee_per_gas: self.bumped(outbid.max_priority_fee_per_gas),
         });
-        // A tip may have been raised beyond a fresh maximum, or to it.
-        let fees = Fees { max_fee: fees.max_fee.max(fees.tip), tip: fees.tip };
-        Ok(match self.style {
-            PriceStyle::MaximumAndTip => fees,
-            PriceStyle::GasPrice => Fees { max_fee: fees.max_fee, tip: fees.max_fee },
+        let needed =
+            bumped.map_or(lowest, |bumped| lowest.max(bumped.max_fee_per_gas).max(bumped.max_priority_fee_per_gas));
+        if needed > affordable {
+            return Err(FeeExceedsProfit { needed, affordable });
+        }
+        let first = self.first_offer(affordable, priority, base_fee);
+        let bumped = bumped.unwrap_or(first);
+        let priority_fee = first.max_priority_fee_per_gas.max(bumped.max_priority_fee_per_gas);
+        // The bumped priority fee may exceed the maximum of a first offer.
+        let max_fee = first.max_fee_per_gas.max(bumped.max_fee_per_gas).max(priority_fee);
+        Ok(Fees {
+            max_fee_per_gas: max_fee,
+            max_priority_fee_per_gas: match self.style {
+                TxFees::Eip1559 => priority_fee,
+                TxFees::Legacy => max_fee,
+            },
         })
     }
 
-    /// A first offer. At least what a block takes now, at most the ceiling, which the caller has compared.
-    fn fresh(&self, ceiling: u128, urgency: Urgency, base_fee: u64) -> Fees {
+    /// Returns a first offer: at least what the next block takes, at most `affordable`, which the caller has compared.
+    fn first_offer(&self, affordable: u128, priority: Priority, base_fee: u64) -> Fees {
         let base_fee = u128::from(base_fee);
-        let left = ceiling.saturating_sub(base_fee);
-        let bid = match urgency {
-            Urgency::Patient => 0,
-            Urgency::Urgent => share(left, self.urgent_tip_bps),
+        let beyond_base_fee = affordable.saturating_sub(base_fee);
+        let bid = match priority {
+            Priority::Low => 0,
+            Priority::High => share(beyond_base_fee, self.priority_bid_bps),
         };
-        let tip = self.least_tip.max(bid);
-        let wanted = percent(base_fee, self.base_fee_percent).saturating_add(tip);
-        let with_room = (0..ROOM_FOR_REPLACEMENTS).fold(ceiling, |price, _| self.lowered(price));
-        let needed = base_fee.saturating_add(tip);
-        let max_fee = wanted.min(with_room).max(needed).min(ceiling);
-        Fees { max_fee, tip: tip.min(max_fee) }
+        let priority_fee = self.min_priority_fee.max(bid);
+        let wanted = percent(base_fee, self.base_fee_percent).saturating_add(priority_fee);
+        let with_room = (0..RESERVED_FEE_BUMPS).fold(affordable, |fee, _| self.unbumped(fee));
+        let needed = base_fee.saturating_add(priority_fee);
+        let max_fee = wanted.min(with_room).max(needed).min(affordable);
+        Fees { max_fee_per_gas: max_fee, max_priority_fee_per_gas: priority_fee.min(max_fee) }
     }
 
-    fn least_for(&self, base_fee: u64) -> u128 {
-        u128::from(base_fee).saturating_add(self.least_tip)
+    /// Returns the lowest maximum fee per gas with which a transaction is mined at this base fee.
+    fn lowest_fee(&self, base_fee: u64) -> u128 {
+        u128::from(base_fee).saturating_add(self.min_priority_fee)
     }
 
-    /// More by the bump, and by 1 at least.
-    fn bumped(&self, price: u128) -> u128 {
-        percent(price, self.bump_percent.saturating_add(100)).max(price.saturating_add(1))
+    /// Raises a fee by the bump, and by 1 wei at least.
+    fn bumped(&self, fee: u128) -> u128 {
+        percent(fee, self.bump_percent.saturating_add(100)).max(fee.saturating_add(1))
     }
 
-    /// What is no more than the price after a bump.
-    fn lowered(&self, price: u128) -> u128 {
+    /// Returns a fee that, bumped once, is at most `fee`.
+    fn unbumped(&self, fee: u128) -> u128 {
         let divisor = u128::from(self.bump_percent.saturating_add(100));
-        price / divisor * 100
+        fee / divisor * 100
     }
 }
 
-/// Rounded up.
-fn percent(price: u128, percent: u32) -> u128 {
-    price.saturating_mul(u128::from(percent)).div_ceil(100)
+/// Returns this percentage of a fee, rounded up.
+fn percent(fee: u128, percent: u32) -> u128 {
+    fee.saturating_mul(u128::from(percent)).div_ceil(100)
 }
 
-/// Rounded down.
+/// Returns a share of an amount in basis points, rounded down.
 fn share(amount: u128, bps: u32) -> u128 {
     amount / u128::from(BASIS_POINTS) * u128::from(bps.min(BASIS_POINTS))
 }
@@ -164,10 +170,10 @@ mod tests {
 
     const GWEI: u128 = 1_000_000_000;
 
-    fn intent(urgency: Urgency, expected_gas: u64, gain: u128) -> Intent {
+    fn intent(priority: Priority, expected_gas: u64, gain: u128) -> Intent {
         Intent {
             purpose: Purpose::Liquidate { market: B256::ZERO, borrowers: Vec::new() },
-            urgency,
+            priority,
             to: Address::ZERO,
             data: Vec::new().into(),
             gas_limit: expected_gas * 2,
@@ -177,54 +183,61 @@ mod tests {
         }
     }
 
+    fn fees(max_fee_per_gas: u128, max_priority_fee_per_gas: u128) -> Fees {
+        Fees { max_fee_per_gas, max_priority_fee_per_gas }
+    }
+
     #[test]
-    fn a_first_offer_covers_twice_the_base_fee_and_an_urgent_one_bids_for_its_place() {
+    fn a_first_offer_covers_twice_the_base_fee_and_bids_a_share_of_the_profit_only_with_high_priority() {
         let policy = FeePolicy::default();
         let gain = 100_000 * 1_000 * GWEI;
-        let patient = policy.offer(&intent(Urgency::Patient, 100_000, gain), 10_000_000_000, None).unwrap();
-        assert_eq!(patient, Fees { max_fee: 20 * GWEI + GWEI / 100, tip: GWEI / 100 });
-        // 900 gwei may be spent on a unit of gas; a tenth of the 890 beyond the base fee is bid.
-        let urgent = policy.offer(&intent(Urgency::Urgent, 100_000, gain), 10_000_000_000, None).unwrap();
-        assert_eq!(urgent, Fees { max_fee: 109 * GWEI, tip: 89 * GWEI });
+        let low = policy.fees_for(&intent(Priority::Low, 100_000, gain), 10_000_000_000, None).unwrap();
+        assert_eq!(low, fees(20 * GWEI + GWEI / 100, GWEI / 100));
+        // 900 gwei are affordable per unit of gas; a tenth of the 890 beyond the base fee is bid.
+        let high = policy.fees_for(&intent(Priority::High, 100_000, gain), 10_000_000_000, None).unwrap();
+        assert_eq!(high, fees(109 * GWEI, 89 * GWEI));
     }
 
     #[test]
-    fn what_does_not_pay_for_its_gas_is_refused_with_both_figures() {
+    fn an_intent_that_does_not_cover_its_gas_is_refused_with_both_figures() {
         let refused =
-            FeePolicy::default().offer(&intent(Urgency::Urgent, 100_000, 100_000 * GWEI), 10_000_000_000, None);
-        assert_eq!(refused, Err(TooDear { needed: 10_010_000_000, ceiling: 900_000_000 }));
+            FeePolicy::default().fees_for(&intent(Priority::High, 100_000, 100_000 * GWEI), 10_000_000_000, None);
+        assert_eq!(refused, Err(FeeExceedsProfit { needed: 10_010_000_000, affordable: 900_000_000 }));
     }
 
     #[test]
-    fn a_small_gain_leaves_room_for_three_replacements() {
+    fn a_small_gain_leaves_room_for_three_fee_bumps() {
         let policy = FeePolicy::default();
-        let small = intent(Urgency::Patient, 100_000, 100_000 * 20 * GWEI);
-        let mut fees = policy.offer(&small, 10_000_000_000, None).unwrap();
+        let small = intent(Priority::Low, 100_000, 100_000 * 20 * GWEI);
+        let mut fees = policy.fees_for(&small, 10_000_000_000, None).unwrap();
         for _ in 0..3 {
-            fees = policy.offer(&small, 10_000_000_000, Some(fees)).unwrap();
+            fees = policy.fees_for(&small, 10_000_000_000, Some(fees)).unwrap();
         }
-        assert!(fees.max_fee <= 18 * GWEI, "{fees:?}");
+        assert!(fees.max_fee_per_gas <= 18 * GWEI, "{fees:?}");
     }
 
     proptest! {
         #[test]
-        fn an_offer_never_pays_more_than_what_is_left_of_the_gain(
-            gain in 0..u128::MAX, gas in 1..u64::MAX / 4, base_fee in 0..u64::MAX, urgent: bool, legacy: bool,
-            floor in prop::option::of((0..1u128 << 60, 0..1u128 << 60)),
+        fn fees_never_exceed_the_spendable_gain_and_outbid_by_the_bump(
+            gain in 0..u128::MAX, gas in 1..u64::MAX / 4, base_fee in 0..u64::MAX, high: bool, legacy: bool,
+            outbid in prop::option::of((0..1u128 << 60, 0..1u128 << 60)),
         ) {
-            let style = if legacy { PriceStyle::GasPrice } else { PriceStyle::MaximumAndTip };
-            let policy = FeePolicy { style, most_per_gas: u128::MAX, ..FeePolicy::default() };
-            let urgency = if urgent { Urgency::Urgent } else { Urgency::Patient };
-            let floor = floor.map(|(max_fee, tip)| Fees { max_fee: max_fee.max(tip), tip });
-            if let Ok(fees) = policy.offer(&intent(urgency, gas, gain), base_fee, floor) {
-                let most = U256::from(gain) / U256::from(10) * U256::from(9);
-                prop_assert!(U256::from(fees.max_fee) * U256::from(gas) <= most.max(U256::ONE) + U256::from(9));
-                prop_assert!(fees.tip <= fees.max_fee);
-                prop_assert!(fees.max_fee >= u128::from(base_fee) + policy.least_tip);
-                if let Some(floor) = floor {
-                    prop_assert!(U256::from(fees.max_fee) * U256::from(100) >= U256::from(floor.max_fee) * U256::from(110));
-                    prop_assert!(U256::from(fees.tip) * U256::from(100) >= U256::from(floor.tip) * U256::from(110));
-                    prop_assert!(fees.max_fee > floor.max_fee && fees.tip > floor.tip);
+            let style = if legacy { TxFees::Legacy } else { TxFees::Eip1559 };
+            let policy = FeePolicy { style, max_fee_per_gas: u128::MAX, ..FeePolicy::default() };
+            let priority = if high { Priority::High } else { Priority::Low };
+            let outbid = outbid.map(|(max_fee, priority_fee)| fees(max_fee.max(priority_fee), priority_fee));
+            if let Ok(offer) = policy.fees_for(&intent(priority, gas, gain), base_fee, outbid) {
+                let (max_fee, priority_fee) = (offer.max_fee_per_gas, offer.max_priority_fee_per_gas);
+                let spendable = U256::from(gain) / U256::from(10) * U256::from(9);
+                prop_assert!(U256::from(max_fee) * U256::from(gas) <= spendable.max(U256::ONE) + U256::from(9));
+                prop_assert!(priority_fee <= max_fee);
+                prop_assert!(max_fee >= u128::from(base_fee) + policy.min_priority_fee);
+                if let Some(outbid) = outbid {
+                    let is_bumped = |new: u128, old: u128| {
+                        new > old && U256::from(new) * U256::from(100) >= U256::from(old) * U256::from(110)
+                    };
+                    prop_assert!(is_bumped(max_fee, outbid.max_fee_per_gas));
+                    prop_assert!(is_bumped(priority_fee, outbid.max_priority_fee_per_gas));
                 }
             }
         }

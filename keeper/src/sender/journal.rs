@@ -1,6 +1,6 @@
-//! What must survive: every transaction that was ever signed, written down before anybody else can see it.
+//! What must survive a crash: every transaction that was ever signed, written down before it is broadcast.
 //!
-//! The journal knows images of whole entries and nothing of what they mean. An entry is settled when nothing can change
+//! The journal stores whole entries and knows nothing of what they mean. An entry is settled when nothing can change
 //! any more what became of its nonce; until then its bytes are kept, so that they can be broadcast again.
 
 use std::future::Future;
@@ -8,107 +8,89 @@ use std::future::Future;
 use alloy::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 
-use crate::intent::Intent;
+use crate::intent::{Fees, Inclusion, Intent};
 
 /// An intent, its nonce, and everything that was signed for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Names it, and the intent, in this journal.
+pub struct JournalEntry {
+    /// Id of the entry and of its intent, unique in this journal.
     pub id: u64,
-    /// Who signs.
+    /// Account that signs.
     pub signer: Address,
-    /// The nonce that it holds. Another entry has the same one where an urgent intent took a patient one's place.
+    /// Nonce that the intent holds. Another entry has the same one where an intent of high priority replaced one of
+    /// low.
     pub nonce: u64,
-    /// How many entries held the nonce before it; the last one holds it now.
-    pub turn: u32,
-    /// What it is to do.
+    /// Number of entries that held the nonce before this one. The entry with the highest index holds it now.
+    pub replacement_index: u32,
+    /// The intent to execute.
     pub intent: Intent,
-    /// Every transaction that was signed for it, oldest first, all with its nonce.
+    /// Every transaction that was signed for the intent, oldest first, all with its nonce.
     pub attempts: Vec<Attempt>,
-    /// How far it came.
-    pub state: State,
-    /// The chain's second when it was reserved.
+    /// How far the entry came.
+    pub state: EntryState,
+    /// Timestamp of the newest block when the nonce was assigned, in seconds.
     pub created_at: u64,
-    /// The chain's second of the last change.
+    /// Timestamp of the newest block when the entry last changed, in seconds.
     pub changed_at: u64,
 }
 
 /// A signed transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// Whether it does what was wanted, or only uses up the nonce.
-    pub kind: Kind,
-    /// Its bytes.
+    /// Whether it executes the intent or cancels it.
+    pub kind: AttemptKind,
+    /// Signed bytes, as they are broadcast; empty in entries that were read back after they were settled.
     pub raw: Bytes,
-    /// Its hash.
+    /// Hash of the transaction.
     pub hash: B256,
-    /// What it offers.
+    /// Fees that it offers.
     pub fees: Fees,
-    /// The newest block when it was signed.
+    /// Number of the newest block when it was signed.
     pub block: u64,
 }
 
-/// What a transaction is for.
+/// What a signed transaction does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// It carries the intent out.
+pub enum AttemptKind {
+    /// Executes the intent's call.
     Call,
-    /// It sends nothing to its own sender, so that the nonce is used up.
+    /// Transfers nothing to its own sender, so that the nonce is used up.
     Cancel,
 }
 
-/// What a transaction offers for a unit of gas, in wei.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Fees {
-    /// At most this much in all; the price, where transactions have only one.
-    pub max_fee: u128,
-    /// At most this much of it to whoever makes the block.
-    pub tip: u128,
-}
-
-/// How far an entry came. The last four are settled: nothing changes them any more.
+/// How far an entry came. The last four states are settled: nothing changes them any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It has a nonce, and nothing signed. Never written: what nobody can have seen needs no memory.
+pub enum EntryState {
+    /// It has a nonce, and nothing is signed. Never written: no node can have
+    /// seen it, so a crash may forget it.
     Reserved,
-    /// Signed, and perhaps seen by others.
+    /// A transaction was signed and may have been broadcast.
     Sent,
-    /// One of its attempts is in a block that may still be taken back.
-    Mined(Place),
-    /// Its call is in a block that is not taken back.
-    Final(Place),
-    /// The nonce went to another entry of this journal for good.
+    /// One of its attempts is in a block that may still be reorganised away.
+    Mined(Inclusion),
+    /// Its call is in a final block.
+    Final(Inclusion),
+    /// The nonce finally went to another entry of this journal.
     Replaced {
-        /// Its id.
+        /// Id of that entry.
         by: u64,
     },
-    /// The nonce was used up by its own cancellation for good.
-    Cancelled(Place),
-    /// The nonce was used for good by a transaction that is not in this journal.
+    /// Its own cancellation finally used the nonce.
+    Cancelled(Inclusion),
+    /// A transaction that is not in this journal finally used the nonce.
     Lost,
 }
 
-/// Where a transaction was mined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Place {
-    /// The transaction.
-    pub hash: B256,
-    /// The height of its block.
-    pub block: u64,
-    /// The hash of its block.
-    pub block_hash: B256,
-}
-
-impl State {
+impl EntryState {
     /// Whether nothing changes it any more.
     #[must_use]
     pub const fn is_settled(&self) -> bool {
         matches!(self, Self::Final(_) | Self::Replaced { .. } | Self::Cancelled(_) | Self::Lost)
     }
 
-    /// Its name, as it is shown and stored.
+    /// Returns its name, as it is shown and stored.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -126,30 +108,30 @@ impl State {
 /// What a journal knows of a signer when the keeper starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// One more than the highest nonce of any of the signer's entries, settled or not. `None` where it has none.
+    /// One more than the highest nonce of any of the signer's entries, settled or not; `None` where it has none.
     pub next_nonce: Option<u64>,
-    /// The entries that are not settled.
-    pub unsettled: Vec<Entry>,
+    /// The signer's entries that are not settled, in any order.
+    pub unsettled: Vec<JournalEntry>,
 }
 
-/// Where entries are kept. Every call is done for good before it returns.
+/// Durable storage of entries.
 pub trait Journal: Send + Sync + 'static {
-    /// What is known of a signer.
+    /// Reads what is known of a signer. Fails where the journal cannot be read.
     fn recover(&self, signer: Address) -> impl Future<Output = Result<Recovered, JournalError>> + Send;
 
-    /// One more than the highest id of any entry, whoever signed it; 0 where there is none.
+    /// Returns one more than the highest id of any signer's entry, and 0 where there is none.
     fn next_id(&self) -> impl Future<Output = Result<u64, JournalError>> + Send;
 
-    /// Writes these entries, all or none, over what was there under their ids. When it returns they are safe from a
-    /// crash of the machine. After an error nobody knows whether they are there.
-    fn record(&self, entries: Vec<Entry>) -> impl Future<Output = Result<(), JournalError>> + Send;
+    /// Writes these entries, all or none, in place of those with the same ids. When it returns they survive a crash of
+    /// the machine. After an error it is unknown whether they were written.
+    fn record(&self, entries: Vec<JournalEntry>) -> impl Future<Output = Result<(), JournalError>> + Send;
 }
 
-/// The journal cannot be read or written: nothing may be sent without it.
+/// The journal cannot be read or written, so nothing may be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the journal of transactions: {problem}")]
 pub struct JournalError {
-    /// What happened, and the remedy.
+    /// Cause and remedy.
     pub problem: String,
 }
 
@@ -158,28 +140,28 @@ mod tests {
     use alloy::primitives::U256;
 
     use super::*;
-    use crate::intent::{Purpose, Urgency};
+    use crate::intent::{Priority, Purpose};
 
     #[test]
-    fn an_entry_survives_being_written_as_json() {
-        let place = Place { hash: B256::repeat_byte(1), block: 7, block_hash: B256::repeat_byte(2) };
+    fn an_entry_survives_a_round_trip_through_json() {
+        let inclusion = Inclusion { hash: B256::repeat_byte(1), block: 7, block_hash: B256::repeat_byte(2) };
         let states = [
-            State::Sent,
-            State::Mined(place),
-            State::Final(place),
-            State::Replaced { by: 8 },
-            State::Cancelled(place),
-            State::Lost,
+            EntryState::Sent,
+            EntryState::Mined(inclusion),
+            EntryState::Final(inclusion),
+            EntryState::Replaced { by: 8 },
+            EntryState::Cancelled(inclusion),
+            EntryState::Lost,
         ];
         for state in states {
-            let entry = Entry {
+            let entry = JournalEntry {
                 id: 3,
                 signer: Address::repeat_byte(9),
                 nonce: u64::MAX,
-                turn: 1,
+                replacement_index: 1,
                 intent: Intent {
                     purpose: Purpose::Liquidate { market: B256::ZERO, borrowers: vec![Address::ZERO] },
-                    urgency: Urgency::Urgent,
+                    priority: Priority::High,
                     to: Address::repeat_byte(4),
                     data: vec![1, 2, 3].into(),
                     gas_limit: 1,
@@ -188,10 +170,10 @@ mod tests {
                     deadline: 1,
                 },
                 attempts: vec![Attempt {
-                    kind: Kind::Cancel,
+                    kind: AttemptKind::Cancel,
                     raw: vec![2; 3].into(),
                     hash: B256::repeat_byte(5),
-                    fees: Fees { max_fee: u128::MAX, tip: 1 << 70 },
+                    fees: Fees { max_fee_per_gas: u128::MAX, max_priority_fee_per_gas: 1 << 70 },
                     block: 5,
                 }],
                 state,
@@ -199,7 +181,7 @@ mod tests {
                 changed_at: 2,
             };
             let json = serde_json::to_string(&entry).unwrap();
-            assert_eq!(serde_json::from_str::<Entry>(&json).unwrap(), entry, "{json}");
+            assert_eq!(serde_json::from_str::<JournalEntry>(&json).unwrap(), entry, "{json}");
         }
     }
 }

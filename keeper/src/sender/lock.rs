@@ -1,8 +1,10 @@
-//! One keeper per key and machine, whatever store it has: two would take each other's nonces.
+//! Lock on a signing key: one keeper of a machine uses it, even if each has a store of its own. Two would use each
+//! other's nonces.
 //!
-//! The lock is a file named by chain and address in a place that depends on the user alone:
-//! `$XDG_STATE_HOME/plimsoll/signers`, else `~/.local/state/plimsoll/signers`, else `plimsoll-signers` in the folder for
-//! temporary files. The operating system frees it when the process dies, however. It says nothing of other machines.
+//! The lock is a file named by chain and address, in a folder that depends on the user alone:
+//! `$XDG_STATE_HOME/plimsoll/signers`, else `~/.local/state/plimsoll/signers`, else `plimsoll-signers` in the folder
+//! for temporary files. The operating system releases it whenever and however the process ends. It does not reach
+//! beyond this machine.
 
 use std::{
     env,
@@ -14,47 +16,47 @@ use std::{
 
 use alloy::primitives::Address;
 
-/// A key, kept from all other keepers of this user while this lives.
+/// The lock on a key. No other keeper of this user can use the key until it is dropped.
 #[derive(Debug)]
 pub struct SignerLock {
     _file: File,
 }
 
-/// Why a key cannot be used.
+/// The key cannot be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else uses it.
+    /// Another keeper has the lock.
     #[error(
         "{signer} already signs on chain {chain_id} for another keeper on this machine{}; stop that one, or give this one \
          a key of its own ({})", process_named(.process), .path.display()
     )]
     InUse {
-        /// Whose key.
+        /// Account of the key.
         signer: Address,
-        /// On which chain.
+        /// Chain on which it signs.
         chain_id: u64,
-        /// That keeper's process, if it said so.
+        /// Process id of that keeper, if it is in the lock file.
         process: Option<u32>,
-        /// The lock.
+        /// Path of the lock file.
         path: PathBuf,
     },
-    /// The file cannot be made or locked.
+    /// The lock file cannot be created or locked.
     #[error("{}: {source}; a keeper locks its keys there", .path.display())]
     File {
-        /// The lock.
+        /// Path of the lock file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
 }
 
 impl SignerLock {
-    /// Takes a key in the user's own place.
+    /// Locks a key in the user's own folder. Fails if another keeper has the lock, or if it cannot be created.
     pub fn take(chain_id: u64, signer: Address) -> Result<Self, LockError> {
         Self::take_in(&folder(), chain_id, signer)
     }
 
-    /// Takes a key among those whose keepers lock in this folder, which is made where it is missing.
+    /// Locks a key in this folder, which is created if it is missing. Fails as [`SignerLock::take`] does.
     pub fn take_in(folder: &Path, chain_id: u64, signer: Address) -> Result<Self, LockError> {
         let path = folder.join(format!("{chain_id}-{signer:#x}.lock"));
         let failed = |source| LockError::File { path: path.clone(), source };
@@ -64,18 +66,18 @@ impl SignerLock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut said = String::new();
-                let process = file.read_to_string(&mut said).ok().and_then(|_| said.trim().parse().ok());
+                let mut text = String::new();
+                let process = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
                 return Err(LockError::InUse { signer, chain_id, process, path });
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        let note = |file: &mut File| {
+        let write_process = |file: &mut File| {
             file.set_len(0)?;
             file.rewind()?;
             writeln!(file, "{}", process::id())
         };
-        note(&mut file).map_err(failed)?;
+        write_process(&mut file).map_err(failed)?;
         Ok(Self { _file: file })
     }
 }
@@ -95,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_signs_for_one_keeper_on_a_chain() {
+    fn a_key_is_locked_once_for_each_chain() {
         let folder = tempfile::tempdir().unwrap();
         let take = |chain_id, number| SignerLock::take_in(folder.path(), chain_id, Address::repeat_byte(number));
         let first = take(1, 7).unwrap();

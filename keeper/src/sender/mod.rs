@@ -1,29 +1,37 @@
-//! The only part of the keeper that sends transactions.
+//! The only part of the keeper that sends transactions: nonce management, fees and fee bumping, broadcast,
+//! reorganisations, recovery after a crash.
 //!
-//! A nonce is reserved, a transaction signed, its bytes written to the [`journal`], and only then does anybody else see
-//! them. An intent holds one nonce in its life: one that lost its nonce to another is over, on record, and whoever
-//! wanted it decides again from the newest block. So no intent is ever carried out twice.
+//! A nonce is assigned, a transaction signed, its bytes written to the [`journal`], and only then are they broadcast.
+//! An intent holds one nonce in its life: one that lost its nonce to another intent is over, with a reason on record,
+//! and the strategy decides again from the newest block. So no intent is ever executed twice.
 //!
-//! [`core`] decides and does nothing, so that a crash can be tried at every step; [`start`] has a task do what it says.
+//! [`core`] is pure: it decides and does nothing itself, so that a crash can be simulated before every effect.
+//! [`start`] gives each signer a task that carries the effects out.
 
-mod configured;
+mod admission;
 pub mod core;
 pub mod fees;
-mod guard;
 pub mod journal;
-mod lane;
 mod lock;
-mod memory;
+#[cfg(test)]
+pub(crate) mod memory_journal;
 mod nodes;
-pub mod outcome;
-mod shell;
+mod service;
 mod sign;
-pub mod verdict;
+mod signer_task;
+pub mod submit_result;
+
+use tokio::sync::watch;
 
 pub use self::{
-    lane::{LaneStatus, Pending},
     lock::{LockError, SignerLock},
-    memory::MemoryJournal,
     nodes::Nodes,
-    shell::{News, SenderHandle, SenderTasks, Settings, Signers, StartError, start},
+    service::{SenderHandle, SenderSettings, SenderTasks, Signers, StartError, start},
+    signer_task::{PendingTransaction, SignerStatus},
 };
+pub use crate::intent::{SenderAlert, SenderEvent};
+
+/// Waits until the sender is told to stop, or until the other end of the channel is dropped.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    stop.wait_for(|stop| *stop).await.ok();
+}

@@ -1,106 +1,118 @@
-//! The nodes that a sender speaks to: all of them when something is shown, the first that is up to date when something
-//! is asked.
+//! The nodes that a sender talks to: a transaction is broadcast to all of them, a question goes to the first that is up
+//! to date.
 
 use std::{sync::Arc, time::Duration};
 
 use alloy::{
     primitives::{Address, B256, Bytes, U64, U128, U256},
-    rpc::client::{BatchRequest, RpcClient, Waiter},
+    rpc::{
+        client::{BatchRequest, RpcClient, Waiter},
+        json_rpc::{RpcRecv, RpcSend},
+    },
     transports::TransportError,
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use serde::Deserialize;
 use tokio::{sync::Mutex, time};
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, warn};
 
 use super::{
-    core::{Looked, Route},
-    journal::Place,
-    outcome::Receipt,
-    verdict::Verdict,
+    core::{BroadcastRoute, ChainStatus},
+    submit_result::SubmitResult,
 };
+use crate::intent::{Inclusion, Receipt};
 
-/// How long a node may take. A transaction that it took without a word is shown again with the next block.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time that a node has to respond. A transaction that it accepted without a response is rebroadcast with the next
+/// block.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Which nodes are for what.
+/// Nodes by what they are used for.
 #[derive(Debug)]
 pub struct Nodes {
-    read: Vec<Arc<Link>>,
-    send: Vec<Arc<Link>>,
-    private: Vec<Arc<Link>>,
+    read: Vec<Arc<Node>>,
+    send: Vec<Arc<Node>>,
+    private: Vec<Arc<Node>>,
 }
 
-/// What a chain says of a signer before anything is sent.
+/// State of a signer's account in the newest block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct AccountState {
     pub(super) chain_id: u64,
+    /// Nonce of its next transaction.
     pub(super) nonce: u64,
+    /// Balance in wei.
     pub(super) balance: U256,
+    /// Whether the account has code (EIP-7702).
     pub(super) has_code: bool,
 }
 
-/// One node, and the connection to it.
+/// One node, and the connection to it if there is one.
 #[derive(Debug)]
-struct Link {
+struct Node {
     endpoint: Arc<Endpoint>,
     client: Mutex<Option<RpcClient>>,
 }
 
 impl Nodes {
-    /// Nodes to ask, in order of preference; nodes to show transactions to; and nodes that keep what they are shown to
-    /// themselves.
+    /// Takes endpoints to read from, in order of preference, endpoints to broadcast to, and private endpoints, which do
+    /// not pass transactions on to a public pool.
     #[must_use]
     pub fn new(read: Vec<Arc<Endpoint>>, send: Vec<Arc<Endpoint>>, private: Vec<Arc<Endpoint>>) -> Self {
-        let links = |endpoints: Vec<Arc<Endpoint>>| {
-            let link = |endpoint| Arc::new(Link { endpoint, client: Mutex::new(None) });
-            endpoints.into_iter().map(link).collect()
+        let nodes = |endpoints: Vec<Arc<Endpoint>>| {
+            let node = |endpoint| Arc::new(Node { endpoint, client: Mutex::new(None) });
+            endpoints.into_iter().map(node).collect()
         };
-        Self { read: links(read), send: links(send), private: links(private) }
+        Self { read: nodes(read), send: nodes(send), private: nodes(private) }
     }
 
-    /// Shows a transaction to every node of a route. The answer is there as soon as one pool has it; the others are shown
-    /// it all the same.
-    pub(super) async fn broadcast(&self, route: Route, raw: Bytes) -> Verdict {
-        let links = match route {
-            Route::Public => &self.send,
-            Route::Private => &self.private,
+    /// Broadcasts a transaction to every node of a route. Returns as soon as one pool has accepted it; the other
+    /// requests go on in the background.
+    pub(super) async fn broadcast(&self, route: BroadcastRoute, raw: Bytes) -> SubmitResult {
+        let nodes = match route {
+            BroadcastRoute::Public => &self.send,
+            BroadcastRoute::Private => &self.private,
         };
-        let show = |link: &Arc<Link>| tokio::spawn(Arc::clone(link).send(raw.clone()));
-        let mut answers = links.iter().map(show).collect::<FuturesUnordered<_>>();
-        let mut verdicts = Vec::new();
-        while let Some(answer) = answers.next().await {
-            let verdict = answer.unwrap_or(Verdict::NoAnswer);
-            if verdict == Verdict::Accepted {
-                return verdict;
+        let submit = |node: &Arc<Node>| tokio::spawn(Arc::clone(node).submit(raw.clone()).in_current_span());
+        let mut responses = nodes.iter().map(submit).collect::<FuturesUnordered<_>>();
+        let mut results = Vec::new();
+        while let Some(response) = responses.next().await {
+            let result = response.unwrap_or(SubmitResult::NoAnswer);
+            if result == SubmitResult::Accepted {
+                return result;
             }
-            verdicts.push(verdict);
+            results.push(result);
         }
-        Verdict::of_all(verdicts)
+        SubmitResult::combined(results)
     }
 
-    /// Asks for the signer's nonce, its balance and receipts, in one request, of the first node that has this block.
-    pub(super) async fn look_up(&self, signer: Address, hashes: &[B256], block: u64) -> Option<(Looked, U256)> {
-        for link in &self.read {
-            match link.ask(|client| ask_receipts(client, signer, hashes)).await {
-                Ok((newest, ..)) if newest < block => {
-                    debug!(node = %link.endpoint, newest, block, "the node is behind");
+    /// Reads the signer's nonce, its balance in wei and these receipts, in one request, from the first node that has
+    /// this block. Returns `None` if no node has it or answers.
+    pub(super) async fn fetch_status(
+        &self,
+        signer: Address,
+        hashes: &[B256],
+        block: u64,
+    ) -> Option<(ChainStatus, U256)> {
+        for node in &self.read {
+            match node.ask(|client| read_status(client, signer, hashes)).await {
+                Ok((head, ..)) if head < block => {
+                    debug!(endpoint = %node.endpoint, head, block, "endpoint behind");
                 }
-                Ok((_, looked, balance)) => return Some((looked, balance)),
-                Err(error) => warn!("{error}"),
+                Ok((_, status, balance)) => return Some((status, balance)),
+                Err(error) => warn!(endpoint = %node.endpoint, %error, "receipts not fetched"),
             }
         }
         None
     }
 
-    /// Asks what the chain says of a signer, of the first node that answers.
-    pub(super) async fn standing(&self, signer: Address) -> Result<Standing, ChainError> {
+    /// Reads the state of a signer's account from the first node that answers. Fails if none does.
+    pub(super) async fn account_state(&self, signer: Address) -> Result<AccountState, ChainError> {
         let mut failure =
             ChainError::Unreachable { endpoint: "no node".to_owned(), problem: "none is configured".to_owned() };
-        for link in &self.read {
-            match link.ask(|client| ask_standing(client, signer)).await {
-                Ok(standing) => return Ok(standing),
+        for node in &self.read {
+            match node.ask(|client| read_account_state(client, signer)).await {
+                Ok(account) => return Ok(account),
                 Err(error) => failure = error,
             }
         }
@@ -108,22 +120,24 @@ impl Nodes {
     }
 }
 
-impl Link {
-    async fn send(self: Arc<Self>, raw: Bytes) -> Verdict {
+impl Node {
+    /// Submits a transaction to this node.
+    async fn submit(self: Arc<Self>, raw: Bytes) -> SubmitResult {
         let sent = self.ask(async |client| client.request::<_, B256>("eth_sendRawTransaction", (raw,)).await).await;
         match sent {
-            Ok(_) => Verdict::Accepted,
+            Ok(_) => SubmitResult::Accepted,
             Err(error) => {
-                let verdict = Verdict::of(&error);
-                if verdict != Verdict::Accepted {
-                    warn!(?verdict, "a transaction was not taken: {error}");
+                let result = SubmitResult::of(&error);
+                if result != SubmitResult::Accepted {
+                    warn!(endpoint = %self.endpoint, ?result, %error, "transaction rejected");
                 }
-                verdict
+                result
             }
         }
     }
 
-    /// Asks within the time that a node may take. A connection that failed is made again the next time.
+    /// Asks the node something, within the time that it has to respond. Reconnects for the next question if the
+    /// connection failed.
     async fn ask<T>(
         &self,
         question: impl AsyncFnOnce(RpcClient) -> Result<T, TransportError>,
@@ -132,7 +146,7 @@ impl Link {
             let client = self.client().await?;
             question(client).await.map_err(|error| ChainError::of_transport(&self.endpoint, &error))
         };
-        let answer = time::timeout(ANSWER_TIMEOUT, asked)
+        let answer = time::timeout(RESPONSE_TIMEOUT, asked)
             .await
             .unwrap_or_else(|elapsed| Err(ChainError::of(&self.endpoint, &elapsed)));
         if matches!(answer, Err(ChainError::Unreachable { .. })) {
@@ -150,40 +164,42 @@ impl Link {
     }
 }
 
-/// What nodes write of a receipt.
+/// A receipt as nodes write it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawReceipt {
     block_number: Option<U64>,
     block_hash: Option<B256>,
-    /// Missing only before 2017, when nothing said whether a transaction reverted.
+    /// Missing only before October 2017, when receipts did not say whether a transaction reverted.
     status: Option<U64>,
     gas_used: U64,
     effective_gas_price: Option<U128>,
-    /// On chains that write their data to another.
+    /// Present on rollups that publish their data on another chain.
     l1_fee: Option<U256>,
 }
 
 impl RawReceipt {
+    /// Returns `None` for a transaction that is not in a block.
     fn read(self, hash: B256) -> Option<Receipt> {
-        let place = Place { hash, block: self.block_number?.to(), block_hash: self.block_hash? };
+        let inclusion = Inclusion { hash, block: self.block_number?.to(), block_hash: self.block_hash? };
         Some(Receipt {
-            place,
+            inclusion,
             success: self.status.is_none_or(|status| !status.is_zero()),
             gas_used: self.gas_used.to(),
-            effective_price: self.effective_gas_price.unwrap_or_default().to(),
+            effective_gas_price: self.effective_gas_price.unwrap_or_default().to(),
             data_fee: self.l1_fee.unwrap_or_default().try_into().unwrap_or(u128::MAX),
         })
     }
 }
 
-async fn ask_receipts(
+/// Reads the node's newest block number, the signer's nonce with these receipts, and its balance in wei.
+async fn read_status(
     client: RpcClient,
     signer: Address,
     hashes: &[B256],
-) -> Result<(u64, Looked, U256), TransportError> {
+) -> Result<(u64, ChainStatus, U256), TransportError> {
     let mut batch = client.new_batch();
-    // The nonce first: a receipt that is there by then is not missed.
+    // The nonce is read first, so that the receipt of a transaction that it counts is not missed.
     let nonce = call::<_, U64>(&mut batch, "eth_getTransactionCount", (signer, "latest"))?;
     let balance = call::<_, U256>(&mut batch, "eth_getBalance", (signer, "latest"))?;
     let mut receipts = Vec::new();
@@ -192,14 +208,14 @@ async fn ask_receipts(
     }
     let block = call::<_, U64>(&mut batch, "eth_blockNumber", ())?;
     batch.send().await?;
-    let mut looked = Looked { nonce: nonce.await?.to(), receipts: Vec::new() };
+    let mut status = ChainStatus { nonce: nonce.await?.to(), receipts: Vec::new() };
     for (hash, receipt) in receipts {
-        looked.receipts.push((hash, receipt.await?.and_then(|receipt| receipt.read(hash))));
+        status.receipts.push((hash, receipt.await?.and_then(|receipt| receipt.read(hash))));
     }
-    Ok((block.await?.to(), looked, balance.await?))
+    Ok((block.await?.to(), status, balance.await?))
 }
 
-async fn ask_standing(client: RpcClient, signer: Address) -> Result<Standing, TransportError> {
+async fn read_account_state(client: RpcClient, signer: Address) -> Result<AccountState, TransportError> {
     let mut batch = client.new_batch();
     let chain_id = call::<_, U64>(&mut batch, "eth_chainId", ())?;
     let nonce = call::<_, U64>(&mut batch, "eth_getTransactionCount", (signer, "latest"))?;
@@ -207,10 +223,10 @@ async fn ask_standing(client: RpcClient, signer: Address) -> Result<Standing, Tr
     let code = call::<_, Bytes>(&mut batch, "eth_getCode", (signer, "latest"))?;
     batch.send().await?;
     let (chain_id, nonce) = (chain_id.await?.to(), nonce.await?.to());
-    Ok(Standing { chain_id, nonce, balance: balance.await?, has_code: !code.await?.is_empty() })
+    Ok(AccountState { chain_id, nonce, balance: balance.await?, has_code: !code.await?.is_empty() })
 }
 
-fn call<P: alloy::rpc::json_rpc::RpcSend, R: alloy::rpc::json_rpc::RpcRecv>(
+fn call<P: RpcSend, R: RpcRecv>(
     batch: &mut BatchRequest<'_>,
     method: &'static str,
     params: P,

@@ -1,10 +1,14 @@
 //! `book.db`: the book as it was at least 64 blocks ago, from which a keeper starts in seconds.
 //!
-//! Every block gives the rows that it changed, as they are after it. They wait in memory until no reorganisation can
-//! take them back, and then go into the file together with the block they are of: whenever the keeper dies, the file is
-//! the book at the end of one block. It can be thrown away, and is made again from the chain.
+//! Every block gives the rows that it changed, as they are after it. They wait in memory until no reorganisation
+//! reaches them, and then go into the file together with the block that they belong to: whenever the process dies, the
+//! file is the book at the end of one block. It can be thrown away, and is rebuilt from the chain.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+    sync::{Arc, OnceLock},
+};
 
 use alloy::primitives::B256;
 use rusqlite::{Connection, OptionalExtension};
@@ -12,74 +16,72 @@ use tracing::warn;
 
 use super::{
     Identity, StoreError,
-    database::{self, Database, Kind, Match},
+    database::{self, Database, FileKind, Match, REWARDS},
     folder::Folder,
-    identity::REWARDS,
-    pending::Pending,
     worker::Worker,
 };
+use crate::book::MAX_REORG_DEPTH;
 
-/// A row of the book: its key, and what it holds.
+/// A row of the book, as key and value.
 pub type Image = (Vec<u8>, Vec<u8>);
 
 /// The block that a checkpoint is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckpointTip {
-    /// Its height.
+    /// Number of the block.
     pub number: u64,
-    /// Its hash, by which a reorganisation is found at the start.
+    /// Hash of the block, by which a reorganisation is detected at the next start.
     pub hash: B256,
-    /// Its second.
+    /// Timestamp of the block, in seconds.
     pub timestamp: u64,
 }
 
-/// So many rows are written at once while more blocks are waiting; with fewer, a busy chain's first reading would write
-/// the same pages again for every block.
+/// Number of due rows that are written even while more blocks wait. With fewer at a time, the first reading of a busy
+/// chain would write the same pages again for every block.
 const BATCH_ROWS: usize = 20_000;
 
-const TABLES: &str = "
-    CREATE TABLE rows (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-    CREATE TABLE tip (only INTEGER PRIMARY KEY CHECK (only = 0), number INTEGER NOT NULL, hash BLOB NOT NULL,
-                      timestamp INTEGER NOT NULL) STRICT;
-";
-
-const KIND: Kind = Kind {
+const KIND: FileKind = FileKind {
     name: "book.db",
     application_id: i32::from_be_bytes(*b"PLbk"),
-    // Of the tables, and of the bytes that a row of the book is.
+    tables: "
+        CREATE TABLE rows (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE tip (only INTEGER PRIMARY KEY CHECK (only = 0), number INTEGER NOT NULL, hash BLOB NOT NULL,
+                          timestamp INTEGER NOT NULL) STRICT;
+    ",
+    // Version of the tables, and of the bytes of the book's rows.
     schema: 1,
-    tables: TABLES,
+    upgrades: &[],
     synchronous: "NORMAL",
     cache_kib: 16 * 1_024,
     remedy: "remove it, and the book is read from the chain again",
 };
 
-/// The way to the checkpoint, for the one task that owns the book.
+/// Handle of the checkpoint, for the one task that owns the book.
 #[derive(Debug)]
 pub struct Checkpoint {
     worker: Worker<Writer>,
     failure: Arc<Failure>,
 }
 
-/// The first write that failed. Nothing is written after it, and the file stays what it was.
+/// The first write that failed. Nothing is written after it, and the file stays as it was.
 type Failure = OnceLock<Arc<StoreError>>;
 
 impl Checkpoint {
-    /// Opens the file, or makes it. One that is damaged or of an older version is put aside for a new one, and one of
-    /// other staking programmes, too; one of another chain or another lending core is refused.
+    /// Opens the file, or creates it. One that is damaged, too old or of other staking programmes is set aside for a
+    /// new one; one of another chain or another lending core is refused.
     pub(super) fn open(folder: &Arc<Folder>, identity: &Identity) -> Result<Self, StoreError> {
         let path = folder.file(KIND.name);
         let open = || Database::open(&path, &KIND, identity, Match::Deployment);
         let database = open().or_else(|error| {
-            if !can_be_made_again(&error) {
+            if !can_be_rebuilt(&error) {
                 return Err(error);
             }
-            say_that_it_is_made_again(&error);
+            log_rebuild(&error);
             database::set_aside(&path)?;
             open()
         })?;
         let failure = Arc::new(Failure::new());
-        let pending = Pending::above(tip(&database)?);
+        let pending = PendingBlocks::above(tip(&database)?);
         let writer = Writer {
             database,
             pending,
@@ -87,13 +89,13 @@ impl Checkpoint {
             failure: Arc::clone(&failure),
             _folder: Arc::clone(folder),
         };
-        let worker = Worker::start(path.clone(), writer, Writer::settle).map_err(StoreError::io(&path))?;
+        let worker = Worker::start(path.clone(), writer, Writer::after_job).map_err(StoreError::io(&path))?;
         Ok(Self { worker, failure })
     }
 
-    /// Reads the checkpoint, if there is one: `restore` makes something of the block and all rows, by key, on the
-    /// thread that owns the file, so that they need not be in memory all at once. A file that turns out to be damaged
-    /// is put aside, and then there is no checkpoint.
+    /// Reads the checkpoint, if there is one. `restore` gets the block and all rows, by key, on the thread that owns
+    /// the file, so that they need not be in memory at once. A file that turns out to be damaged is set aside, and
+    /// `None` is returned.
     pub async fn load<T: Send + 'static>(
         &self,
         restore: impl FnOnce(CheckpointTip, &mut dyn Iterator<Item = Image>) -> T + Send + 'static,
@@ -101,24 +103,25 @@ impl Checkpoint {
         self.ask(|writer| writer.load(restore)).await
     }
 
-    /// Takes the rows that a block changed, as they are after it. Blocks that changed nothing may be left out, or move
-    /// the checkpoint on without rows. Returns when that is queued, not when it is written. Fails when an earlier write
-    /// failed; the checkpoint then stays where it is.
+    /// Takes the rows that a block changed, as they are after it. Blocks that changed nothing may be left out, or
+    /// advance the checkpoint without rows. Returns when that is queued, not when it is written. Fails if an earlier
+    /// write failed; the checkpoint then stays where it is.
     pub async fn record(&self, tip: CheckpointTip, images: Vec<Image>) -> Result<(), StoreError> {
         self.tell(move |writer| writer.pending.record(tip, images)).await
     }
 
-    /// Forgets the blocks after this one. Fails where the file may hold them; then [`clear`](Self::clear) it.
+    /// Forgets the blocks after this one. Fails if the file may contain them; the caller then has to
+    /// [`clear`](Self::clear) it.
     pub async fn undo_to(&self, block: u64) -> Result<(), StoreError> {
         self.ask(move |writer| writer.pending.undo_to(block)).await
     }
 
-    /// Begins anew, with nothing.
+    /// Empties the checkpoint.
     pub async fn clear(&self) -> Result<(), StoreError> {
         self.ask(Writer::clear).await
     }
 
-    /// Waits until all that is deep enough is written. Younger blocks are not, and are read from the chain again.
+    /// Waits until every block that is deep enough is written. Later blocks are not, and are read from the chain again.
     pub async fn flush(&self) -> Result<(), StoreError> {
         self.ask(|writer| {
             writer.try_to(Writer::write_due);
@@ -131,7 +134,7 @@ impl Checkpoint {
         &self,
         job: impl FnOnce(&mut Writer) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), StoreError> {
-        self.unless_stopped()?;
+        self.ensure_not_stopped()?;
         self.worker.tell(move |writer| writer.try_to(job)).await
     }
 
@@ -139,14 +142,14 @@ impl Checkpoint {
         &self,
         job: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.unless_stopped()?;
+        self.ensure_not_stopped()?;
         let answer = self.worker.ask(job).await;
-        // What was queued before may have failed in the meantime, and then the answer is of something else.
-        self.unless_stopped()?;
+        // A job that was queued before may have failed in the meantime, and then the answer means nothing.
+        self.ensure_not_stopped()?;
         answer
     }
 
-    fn unless_stopped(&self) -> Result<(), StoreError> {
+    fn ensure_not_stopped(&self) -> Result<(), StoreError> {
         match self.failure.get() {
             Some(cause) => {
                 Err(StoreError::Stopped { path: self.worker.path().to_path_buf(), cause: Arc::clone(cause) })
@@ -156,25 +159,25 @@ impl Checkpoint {
     }
 }
 
-/// What the thread owns.
+/// What the checkpoint's thread owns.
 #[derive(Debug)]
 struct Writer {
     database: Database,
-    pending: Pending,
+    pending: PendingBlocks,
     identity: Identity,
     failure: Arc<Failure>,
     _folder: Arc<Folder>,
 }
 
 impl Writer {
-    /// Called after each request: writes what is due, with what the waiting ones will add where that is little.
-    fn settle(&mut self, more_are_waiting: bool) {
-        if !more_are_waiting || self.pending.due_rows() >= BATCH_ROWS {
+    /// Called after each request: writes the rows that are due, unless they are few and more requests wait.
+    fn after_job(&mut self, more_are_waiting: bool) {
+        if !more_are_waiting || self.pending.due.len() >= BATCH_ROWS {
             self.try_to(Self::write_due);
         }
     }
 
-    /// Does something that nobody waits for, unless an earlier one failed.
+    /// Runs a job whose failure stops the checkpoint, unless it has stopped.
     fn try_to(&mut self, job: impl FnOnce(&mut Self) -> Result<(), StoreError>) {
         if self.failure.get().is_none()
             && let Err(error) = job(self)
@@ -196,8 +199,8 @@ impl Writer {
         let Some(tip) = tip(&self.database)? else { return Ok(None) };
         let read = read(&self.database.connection, |images| restore(tip, images));
         match read.map_err(|error| self.database.error(error)) {
-            Err(error) if can_be_made_again(&error) => {
-                say_that_it_is_made_again(&error);
+            Err(error) if can_be_rebuilt(&error) => {
+                log_rebuild(&error);
                 self.clear()?;
                 Ok(None)
             }
@@ -207,13 +210,75 @@ impl Writer {
 
     fn clear(&mut self) -> Result<(), StoreError> {
         self.database.renew(&self.identity)?;
-        self.pending = Pending::default();
+        self.pending = PendingBlocks::default();
         Ok(())
     }
 }
 
-/// Whether the file can be put aside for a new one: it is of this chain and this lending core, as far as can be known.
-fn can_be_made_again(error: &StoreError) -> bool {
+/// The last version of every row, in the order of the file.
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Blocks that are not in the file yet, in order: first those that are deep enough to be written, then those that a
+/// reorganisation may still remove.
+#[derive(Debug, Default)]
+struct PendingBlocks {
+    /// Blocks that are not deep enough.
+    blocks: VecDeque<(CheckpointTip, Vec<Image>)>,
+    /// Rows of the blocks that are deep enough.
+    due: Rows,
+    /// The last block that is deep enough, or the one in the file.
+    settled: Option<CheckpointTip>,
+    /// Whether `settled` is not in the file yet.
+    is_unwritten: bool,
+    /// Highest block that was ever recorded.
+    head: u64,
+}
+
+impl PendingBlocks {
+    /// Starts above a file that contains this block.
+    fn above(written: Option<CheckpointTip>) -> Self {
+        Self { settled: written, ..Self::default() }
+    }
+
+    /// Adds the rows that a block changed. Fails if the block does not follow the last one.
+    fn record(&mut self, tip: CheckpointTip, images: Vec<Image>) -> Result<(), StoreError> {
+        let last = self.blocks.back().map(|(tip, _)| *tip).or(self.settled);
+        if let Some(last) = last.filter(|last| last.number >= tip.number) {
+            return Err(StoreError::NotNext { block: tip.number, last: last.number });
+        }
+        self.blocks.push_back((tip, images));
+        self.head = self.head.max(tip.number);
+        while self.blocks.front().is_some_and(|(tip, _)| tip.number.saturating_add(MAX_REORG_DEPTH) <= self.head)
+            && let Some((tip, images)) = self.blocks.pop_front()
+        {
+            self.due.extend(images);
+            self.settled = Some(tip);
+            self.is_unwritten = true;
+        }
+        Ok(())
+    }
+
+    /// Forgets the blocks after this one. Fails if one of them is in the file, or deep enough to be.
+    fn undo_to(&mut self, block: u64) -> Result<(), StoreError> {
+        if let Some(settled) = self.settled.filter(|settled| settled.number > block) {
+            return Err(StoreError::TooDeep { wanted: block, written: settled.number });
+        }
+        let kept = self.blocks.partition_point(|(tip, _)| tip.number <= block);
+        self.blocks.truncate(kept);
+        Ok(())
+    }
+
+    /// Takes what is to be written together: the last block that is deep enough, and every row that changed up to it.
+    fn take_due(&mut self) -> Option<(CheckpointTip, Rows)> {
+        if !mem::take(&mut self.is_unwritten) {
+            return None;
+        }
+        self.settled.map(|tip| (tip, mem::take(&mut self.due)))
+    }
+}
+
+/// Whether the file can be set aside for a new one: as far as can be known it is of this chain and this lending core.
+fn can_be_rebuilt(error: &StoreError) -> bool {
     match error {
         StoreError::Damaged { .. } | StoreError::Orphan { .. } => true,
         StoreError::Schema { has, knows, .. } => has < knows,
@@ -222,8 +287,8 @@ fn can_be_made_again(error: &StoreError) -> bool {
     }
 }
 
-fn say_that_it_is_made_again(error: &StoreError) {
-    warn!("the file is put aside as {}.old, and the book is read from the chain again, because {error}", KIND.name);
+fn log_rebuild(error: &StoreError) {
+    warn!(%error, kept_as = %format_args!("{}.old", KIND.name), "checkpoint discarded");
 }
 
 fn tip(database: &Database) -> Result<Option<CheckpointTip>, StoreError> {
@@ -253,7 +318,7 @@ fn write(
     transaction.commit()
 }
 
-/// All rows, for `restore`. Where one cannot be read, what was made of those before it is dropped.
+/// Passes all rows to `restore`. If one cannot be read, its result is dropped.
 fn read<T>(connection: &Connection, restore: impl FnOnce(&mut dyn Iterator<Item = Image>) -> T) -> rusqlite::Result<T> {
     let mut statement = connection.prepare("SELECT key, value FROM rows ORDER BY key")?;
     let rows = statement.query_map([], |row| <Image>::try_from(row))?;

@@ -1,4 +1,4 @@
-//! One file of the store: made whole or not at all, and opened only when it is this keeper's.
+//! One file of the store: created whole or not at all, opened only if it is this keeper's, and upgraded at open.
 
 use std::{
     ffi::OsString,
@@ -7,31 +7,68 @@ use std::{
     time::Duration,
 };
 
+use alloy::primitives::{Address, B256};
 use rusqlite::{Connection, OpenFlags, types::FromSql};
+use tracing::info;
 
-use super::{Identity, StoreError, identity::REWARDS};
+use super::StoreError;
 
-/// How long to wait for somebody who looks into the file with another program.
-const BUSY: Duration = Duration::from_secs(5);
-/// A file, and what SQLite puts beside it while it is open, which must never meet another file of the same name.
+/// Time to wait for another program that reads the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Suffixes of a file and of what SQLite puts next to it while it is open, which must never meet another file of the
+/// same name.
 const FILES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
-/// What kind of file it is.
+/// The part of an identity that may change: programmes that are followed from now on, or no longer, make another book
+/// and not another journal.
+pub(super) const REWARDS: &str = "rewards";
+
+/// The chain and the deployment that a keeper runs for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Chain id, which test chains share.
+    pub chain_id: u64,
+    /// Hash of the chain's first block, which test chains do not share.
+    pub genesis: B256,
+    /// Address of the lending core.
+    pub core: Address,
+    /// Address of the staking programmes, where they are followed.
+    pub rewards: Option<Address>,
+}
+
+impl Identity {
+    /// Returns the names and values that are written into the files.
+    fn parts(&self) -> [(&'static str, String); 4] {
+        let rewards = self.rewards.map_or_else(|| "none".to_owned(), |address| address.to_string());
+        [
+            ("chain id", self.chain_id.to_string()),
+            ("genesis", self.genesis.to_string()),
+            ("core", self.core.to_string()),
+            (REWARDS, rewards),
+        ]
+    }
+}
+
+/// What one of the store's files contains and how it is kept.
 #[derive(Debug)]
-pub(super) struct Kind {
-    /// Its name in the folder.
+pub(super) struct FileKind {
+    /// Name in the folder.
     pub(super) name: &'static str,
     /// SQLite's mark of the program that a file belongs to.
     pub(super) application_id: i32,
-    /// The version of its tables.
-    pub(super) schema: i32,
-    /// Its tables.
+    /// SQL that creates the tables.
     pub(super) tables: &'static str,
+    /// Version of tables and rows, kept as SQLite's `user_version`.
+    pub(super) schema: i32,
+    /// SQL that upgrades a file, the last from version `schema - 1` to `schema`, the one before it from the version
+    /// before, and so on. An older file than these reach is not opened.
+    pub(super) upgrades: &'static [&'static str],
     /// `FULL` makes every commit last through a loss of power; `NORMAL` may lose the last ones, never half of one.
     pub(super) synchronous: &'static str,
-    /// How much of it is kept in memory, in KiB.
+    /// Size of the page cache, in KiB.
     pub(super) cache_kib: i32,
-    /// What to do when it is damaged.
+    /// What to do if the file is damaged.
     pub(super) remedy: &'static str,
 }
 
@@ -39,40 +76,40 @@ pub(super) struct Kind {
 #[derive(Debug)]
 pub(super) struct Database {
     path: PathBuf,
-    kind: &'static Kind,
-    /// The way to SQLite.
+    kind: &'static FileKind,
     pub(super) connection: Connection,
 }
 
-/// Which words of the identity must be the same.
+/// Which parts of the identity must be the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Match {
-    /// All.
+    /// Every part.
     Deployment,
-    /// All but the staking programmes.
+    /// Every part except the staking programmes.
     Lending,
 }
 
 impl Database {
-    /// Opens the file, or makes it where there is none. Fails where it is damaged, of another version, or not this
-    /// keeper's.
+    /// Opens the file, creates it where there is none, and upgrades it where it is older. Fails if it is damaged,
+    /// newer, too old to be upgraded, or not this keeper's.
     pub(super) fn open(
         path: &Path,
-        kind: &'static Kind,
+        kind: &'static FileKind,
         identity: &Identity,
         matching: Match,
     ) -> Result<Self, StoreError> {
         if !path.try_exists().map_err(StoreError::io(path))? {
             create(path, kind, identity)?;
         }
-        let database = Self { path: path.to_path_buf(), kind, connection: connect(path, kind)? };
-        database.examine(identity, matching)?;
+        let mut database = Self { path: path.to_path_buf(), kind, connection: connect(path, kind)? };
+        let upgrades = database.examine(identity, matching)?;
+        database.upgrade(upgrades)?;
         Ok(database)
     }
 
-    /// Puts the file out of the way, under the same name with `.old`, and begins a new one.
+    /// Moves the file away, to the same name with `.old`, and begins a new one.
     pub(super) fn renew(&mut self, identity: &Identity) -> Result<(), StoreError> {
-        // In the meantime it is connected to nothing.
+        // The file must be closed before it is moved.
         let nowhere = Connection::open_in_memory().map_err(|error| self.error(error))?;
         drop(std::mem::replace(&mut self.connection, nowhere));
         set_aside(&self.path)?;
@@ -81,12 +118,13 @@ impl Database {
         Ok(())
     }
 
-    /// What an error of SQLite's means for this file.
+    /// Converts an error of SQLite for this file.
     pub(super) fn error(&self, source: rusqlite::Error) -> StoreError {
         StoreError::sqlite(&self.path, self.kind.remedy, source)
     }
 
-    fn examine(&self, identity: &Identity, matching: Match) -> Result<(), StoreError> {
+    /// Checks that the file is whole and this keeper's. Returns the upgrades that it needs.
+    fn examine(&self, identity: &Identity, matching: Match) -> Result<&'static [&'static str], StoreError> {
         let path = || self.path.clone();
         if fs::metadata(&self.path).map_err(StoreError::io(&self.path))?.len() == 0 {
             return Err(self.damaged("it is empty".to_owned()));
@@ -94,15 +132,15 @@ impl Database {
         if self.pragma::<i32>("application_id")? != self.kind.application_id {
             return Err(StoreError::NotOurs { path: path() });
         }
-        let (has, knows) = (self.pragma("user_version")?, self.kind.schema);
-        if has != knows {
+        let (has, knows) = (self.pragma::<i32>("user_version")?, self.kind.schema);
+        let Some(upgrades) = self.kind.upgrades_from(has) else {
             return Err(StoreError::Schema { path: path(), has, knows });
+        };
+        let found: String = self.pragma("quick_check(1)")?;
+        if found != "ok" {
+            return Err(self.damaged(found));
         }
-        let said: String = self.pragma("quick_check(1)")?;
-        if said != "ok" {
-            return Err(self.damaged(said));
-        }
-        for (what, wants) in identity.words() {
+        for (what, wants) in identity.parts() {
             let read =
                 self.connection.query_row("SELECT value FROM identity WHERE name = ?1", [what], |row| row.get(0));
             let has: String = read.map_err(|error| self.error(error))?;
@@ -110,6 +148,23 @@ impl Database {
                 return Err(StoreError::Foreign { path: path(), what, has, wants });
             }
         }
+        Ok(upgrades)
+    }
+
+    /// Runs upgrades and sets the version, all or nothing.
+    fn upgrade(&mut self, upgrades: &[&str]) -> Result<(), StoreError> {
+        if upgrades.is_empty() {
+            return Ok(());
+        }
+        let to = self.kind.schema;
+        let run = |connection: &mut Connection| {
+            let transaction = connection.transaction()?;
+            upgrades.iter().try_for_each(|upgrade| transaction.execute_batch(upgrade))?;
+            transaction.pragma_update(None, "user_version", to)?;
+            transaction.commit()
+        };
+        run(&mut self.connection).map_err(|error| self.error(error))?;
+        info!(file = %self.path.display(), to, "store file upgraded");
         Ok(())
     }
 
@@ -122,12 +177,20 @@ impl Database {
     }
 }
 
-/// Puts a file out of the way, under the same name with `.old`.
+impl FileKind {
+    /// Returns the upgrades that a file of this version needs, and `None` if it is newer or too old.
+    fn upgrades_from(&self, version: i32) -> Option<&'static [&'static str]> {
+        let steps = usize::try_from(self.schema.checked_sub(version)?).ok()?;
+        self.upgrades.get(self.upgrades.len().checked_sub(steps)?..)
+    }
+}
+
+/// Moves a file away, to the same name with `.old`.
 pub(super) fn set_aside(path: &Path) -> Result<(), StoreError> {
-    let old = beside(path, ".old");
-    // Its log goes with it: what was not yet in the file is in there.
+    let old = with_suffix(path, ".old");
+    // Its log goes with it, which has what was not yet written into the file.
     for suffix in FILES {
-        let (from, to) = (beside(path, suffix), beside(&old, suffix));
+        let (from, to) = (with_suffix(path, suffix), with_suffix(&old, suffix));
         remove(&to)?;
         if from.try_exists().map_err(StoreError::io(&from))? {
             fs::rename(&from, &to).map_err(StoreError::io(&from))?;
@@ -136,17 +199,17 @@ pub(super) fn set_aside(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes a new file, which appears under its name when it is complete.
-fn create(path: &Path, kind: &Kind, identity: &Identity) -> Result<(), StoreError> {
+/// Creates a new file, which appears under its name when it is complete.
+fn create(path: &Path, kind: &FileKind, identity: &Identity) -> Result<(), StoreError> {
     for suffix in FILES {
-        let side = beside(path, suffix);
+        let side = with_suffix(path, suffix);
         if side.try_exists().map_err(StoreError::io(&side))? {
             return Err(StoreError::Orphan { path: side });
         }
     }
-    let new = beside(path, ".new");
+    let new = with_suffix(path, ".new");
     for suffix in FILES {
-        remove(&beside(&new, suffix))?;
+        remove(&with_suffix(&new, suffix))?;
     }
     fill(&new, kind, identity).map_err(|error| StoreError::sqlite(&new, kind.remedy, error))?;
     fs::rename(&new, path).map_err(StoreError::io(path))?;
@@ -154,27 +217,27 @@ fn create(path: &Path, kind: &Kind, identity: &Identity) -> Result<(), StoreErro
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::io(folder))
 }
 
-fn fill(path: &Path, kind: &Kind, identity: &Identity) -> rusqlite::Result<()> {
+fn fill(path: &Path, kind: &FileKind, identity: &Identity) -> rusqlite::Result<()> {
     let mut connection = Connection::open(path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     let transaction = connection.transaction()?;
     transaction.pragma_update(None, "application_id", kind.application_id)?;
     transaction.pragma_update(None, "user_version", kind.schema)?;
     transaction.execute_batch("CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")?;
-    for word in identity.words() {
-        transaction.execute("INSERT INTO identity (name, value) VALUES (?1, ?2)", word)?;
+    for part in identity.parts() {
+        transaction.execute("INSERT INTO identity (name, value) VALUES (?1, ?2)", part)?;
     }
     transaction.execute_batch(kind.tables)?;
     transaction.commit()?;
-    // Closing brings everything from the log into the file.
+    // Closing moves everything from the log into the file.
     connection.close().map_err(|(_, error)| error)
 }
 
-fn connect(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
+fn connect(path: &Path, kind: &FileKind) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connect = || {
         let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(BUSY)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "synchronous", kind.synchronous)?;
         connection.pragma_update(None, "cell_size_check", true)?;
         connection.pragma_update(None, "cache_size", -kind.cache_kib)?;
@@ -183,7 +246,7 @@ fn connect(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
     connect().map_err(|error| StoreError::sqlite(path, kind.remedy, error))
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)

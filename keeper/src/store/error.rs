@@ -1,4 +1,4 @@
-//! Why the store cannot be used, and what to do about it.
+//! Errors of the store, each with what to do about it.
 
 use std::{
     io,
@@ -8,10 +8,10 @@ use std::{
 
 use rusqlite::ErrorCode;
 
-/// Something is wrong with the store.
+/// The store cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another keeper has the folder.
+    /// Another keeper uses the folder.
     #[error(
         "{} is in use by {}: stop that one, or give this one a folder of its own",
         .folder.display(),
@@ -20,24 +20,24 @@ pub enum StoreError {
     InUse {
         /// The folder.
         folder: PathBuf,
-        /// Who has it, where that is known.
+        /// Process id of the other keeper, if it is known.
         process: Option<u32>,
     },
-    /// The operating system refused.
+    /// The operating system refused access to a file or folder.
     #[error("{}: {source}", .path.display())]
     Io {
-        /// What was asked for.
+        /// The file or folder.
         path: PathBuf,
-        /// What it said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The file is a database, but no keeper's.
+    /// The file is a database, but not a keeper's.
     #[error("{} is another program's database: move it out of the keeper's folder", .path.display())]
     NotOurs {
         /// The file.
         path: PathBuf,
     },
-    /// The file was written by a keeper of another version.
+    /// The file was written by a newer keeper, or by one that is too old to be upgraded from.
     #[error(
         "{} has version {has} of its tables, and this keeper knows version {knows}: run the keeper that wrote it, or \
          give this one a folder of its own",
@@ -46,9 +46,9 @@ pub enum StoreError {
     Schema {
         /// The file.
         path: PathBuf,
-        /// Its version.
+        /// Version of the file.
         has: i32,
-        /// This keeper's.
+        /// Version that this keeper writes.
         knows: i32,
     },
     /// The file belongs to another chain or another deployment.
@@ -60,14 +60,14 @@ pub enum StoreError {
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What differs.
+        /// Name of the part of the identity that differs.
         what: &'static str,
-        /// The file's.
+        /// Value in the file.
         has: String,
-        /// The keeper's.
+        /// Value of this keeper.
         wants: String,
     },
-    /// The file cannot be read.
+    /// The file's content is damaged.
     #[error("{} is damaged ({cause}): {remedy}", .path.display())]
     Damaged {
         /// The file.
@@ -77,21 +77,21 @@ pub enum StoreError {
         /// What to do with such a file.
         remedy: &'static str,
     },
-    /// A write-ahead log without the database that it belongs to.
+    /// A write-ahead log exists without its database.
     #[error(
-        "{} is there without its database: put the database back beside it, or move this file away, too",
+        "{} is there without its database: put the database back into the same folder, or move this file away, too",
         .path.display()
     )]
     Orphan {
         /// The log.
         path: PathBuf,
     },
-    /// SQLite could not do what it was asked for.
+    /// SQLite failed.
     #[error("{}: {source}{}", .path.display(), remedy(.source))]
     Sqlite {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
     /// A write failed earlier, and nothing has been written since.
@@ -99,46 +99,46 @@ pub enum StoreError {
     Stopped {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Error of that write.
         cause: Arc<Self>,
     },
-    /// The thread that owns the file ended.
+    /// The thread that owns the file panicked.
     #[error(
         "{}: its thread ended{}; start the keeper again, and report this",
         .path.display(),
-        said(.cause.as_deref())
+        in_parentheses(.cause.as_deref())
     )]
     Dead {
         /// The file.
         path: PathBuf,
-        /// Its last words.
+        /// Message of the panic.
         cause: Option<String>,
     },
-    /// Blocks go upwards.
+    /// A block was recorded that is not above the last one.
     #[error(
         "block {block} does not follow block {last} in the checkpoint: undo down to block {} first",
         .block.saturating_sub(1)
     )]
     NotNext {
-        /// What was to be recorded.
+        /// Number of the block.
         block: u64,
-        /// The last that was.
+        /// Number of the last block that was recorded.
         last: u64,
     },
-    /// The checkpoint is past the block that was to be gone back to.
+    /// The checkpoint is past the block that it should go back to.
     #[error(
         "the checkpoint is at block {written}, and cannot go back to block {wanted}: clear it and rebuild the book"
     )]
     TooDeep {
-        /// The block.
+        /// Number of the block to go back to.
         wanted: u64,
-        /// What is in the file already.
+        /// Number of the block that is in the file, or deep enough to be.
         written: u64,
     },
 }
 
 impl StoreError {
-    /// What an error of SQLite's means for the file.
+    /// Converts an error of SQLite for a file; `remedy` is what to do if the file is damaged.
     pub(super) fn sqlite(path: &Path, remedy: &'static str, source: rusqlite::Error) -> Self {
         let path = path.to_path_buf();
         match source.sqlite_error_code() {
@@ -149,7 +149,7 @@ impl StoreError {
         }
     }
 
-    /// An error of the operating system's.
+    /// Converts an error of the operating system for a file or folder.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { path, source }
@@ -160,7 +160,7 @@ fn holder(process: Option<u32>) -> String {
     process.map_or_else(|| "another keeper".to_owned(), |process| format!("another keeper, process {process}"))
 }
 
-fn said(cause: Option<&str>) -> String {
+fn in_parentheses(cause: Option<&str>) -> String {
     cause.map_or_else(String::new, |cause| format!(" ({cause})"))
 }
 

@@ -1,4 +1,4 @@
-//! The store's folder, which one keeper has at a time.
+//! The store's folder, which one keeper uses at a time.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -9,10 +9,11 @@ use std::{
 
 use super::StoreError;
 
-/// The file that is locked. It holds the number of the process that has the folder.
+/// Name of the file that is locked. It contains the id of the process that uses the folder.
 const LOCK: &str = "lock";
 
-/// The folder, kept from all others while this lives. The operating system frees it when the process dies, however.
+/// A locked folder. No other keeper can use it until this is dropped; the operating system releases the lock however
+/// the process ends.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
@@ -20,8 +21,8 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Takes the folder, which is made where it is missing. Fails when somebody else has it.
-    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+    /// Locks the folder, which is created if it is missing. Fails if another keeper uses it.
+    pub(super) fn lock(path: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(path).map_err(StoreError::io(path))?;
         let lock_path = path.join(LOCK);
         let open = File::options().read(true).write(true).create(true).truncate(false).open(&lock_path);
@@ -43,7 +44,7 @@ impl Folder {
         Ok(Self { path: path.to_path_buf(), _lock: lock })
     }
 
-    /// A file in it.
+    /// Returns the path of a file in the folder.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }

@@ -1,8 +1,7 @@
-//! A thread that owns something, and the bounded queue of what it is asked to do with it.
+//! A thread that owns a state, and a bounded queue of jobs on that state.
 //!
-//! Whoever asks waits while the queue is full, and nothing that was taken into the queue is dropped: when the last
-//! handle goes, it waits until the queue is done. A thread that panicked is an error for everybody who asks afterwards,
-//! with its last words.
+//! Callers wait while the queue is full, and no job in the queue is dropped: dropping the worker waits until all are
+//! done. If the thread panicked, every later call fails with the message of the panic.
 
 use std::{
     any::Any,
@@ -17,66 +16,67 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
 
-/// How many requests may wait. A block is one of them, so that this is more than a node sends in a moment.
-const QUEUE: usize = 256;
+/// Maximum number of jobs that wait. A block is one job, so this is more than a burst of blocks.
+const QUEUE_SIZE: usize = 256;
 
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
-/// The way to the thread. Its end is waited for when this is dropped.
+/// Handle of the thread. Dropping it waits until the thread has done every job.
 pub(super) struct Worker<S> {
     path: PathBuf,
     queue: Option<mpsc::Sender<Job<S>>>,
     thread: Option<JoinHandle<()>>,
-    last_words: Arc<OnceLock<String>>,
+    panic_message: Arc<OnceLock<String>>,
 }
 
 impl<S: Send + 'static> Worker<S> {
-    /// Starts the thread. `path` names it in errors. After each request `settle` is called, and told whether another
-    /// one waits already.
+    /// Starts the thread. `path` names it in errors. After each job `after_job` is called with the state, and with
+    /// whether another job waits already. Fails if the thread cannot be started.
     pub(super) fn start(
         path: PathBuf,
         mut state: S,
-        mut settle: impl FnMut(&mut S, bool) + Send + 'static,
+        mut after_job: impl FnMut(&mut S, bool) + Send + 'static,
     ) -> io::Result<Self> {
-        let (queue, mut jobs) = mpsc::channel::<Job<S>>(QUEUE);
-        let last_words = Arc::new(OnceLock::new());
+        let (queue, mut jobs) = mpsc::channel::<Job<S>>(QUEUE_SIZE);
+        let panic_message = Arc::new(OnceLock::new());
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let said = Arc::clone(&last_words);
+        let message = Arc::clone(&panic_message);
         let thread = thread::Builder::new().name(name).spawn(move || {
             while let Some(job) = jobs.blocking_recv() {
                 let done = panic::catch_unwind(AssertUnwindSafe(|| {
                     job(&mut state);
-                    settle(&mut state, !jobs.is_empty());
+                    after_job(&mut state, !jobs.is_empty());
                 }));
                 if let Err(payload) = done {
-                    let _ = said.set(words(payload.as_ref()));
+                    let _ = message.set(message_of(payload.as_ref()));
                     return;
                 }
             }
         })?;
-        Ok(Self { path, queue: Some(queue), thread: Some(thread), last_words })
+        Ok(Self { path, queue: Some(queue), thread: Some(thread), panic_message })
     }
 
-    /// Queues a request, waiting for a place. Fails when the thread is dead.
+    /// Queues a job, waiting for room in the queue. Fails if the thread panicked.
     pub(super) async fn tell(&self, job: impl FnOnce(&mut S) + Send + 'static) -> Result<(), StoreError> {
         let Some(queue) = &self.queue else { return Err(self.dead()) };
         queue.send(Box::new(job)).await.map_err(|_| self.dead())
     }
 
-    /// Queues a request and waits for its answer. A caller that stops waiting does not stop the request.
+    /// Queues a job and waits for its result. A caller that stops waiting does not stop the job. Fails if the job does,
+    /// or if the thread panicked.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (answer, answered) = oneshot::channel();
+        let (result, receiver) = oneshot::channel();
         self.tell(move |state| {
-            let _ = answer.send(job(state));
+            let _ = result.send(job(state));
         })
         .await?;
-        match answered.await {
+        match receiver.await {
             Ok(result) => result,
             Err(_) => {
-                // The answer is dropped before the last words are said; the queue closes after them.
+                // The result is dropped before the panic message is stored; the queue closes after that.
                 if let Some(queue) = &self.queue {
                     queue.closed().await;
                 }
@@ -85,13 +85,13 @@ impl<S: Send + 'static> Worker<S> {
         }
     }
 
-    /// What the thread's errors name.
+    /// Returns the path that the thread's errors name.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     fn dead(&self) -> StoreError {
-        StoreError::Dead { path: self.path.clone(), cause: self.last_words.get().cloned() }
+        StoreError::Dead { path: self.path.clone(), cause: self.panic_message.get().cloned() }
     }
 }
 
@@ -110,7 +110,7 @@ impl<S> fmt::Debug for Worker<S> {
     }
 }
 
-fn words(payload: &(dyn Any + Send)) -> String {
+fn message_of(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("it panicked").to_owned()
 }
@@ -121,16 +121,16 @@ mod tests {
 
     use super::*;
 
-    fn worker(settle: impl FnMut(&mut Vec<u32>, bool) + Send + 'static) -> Worker<Vec<u32>> {
-        Worker::start(PathBuf::from("some.db"), Vec::new(), settle).unwrap()
+    fn worker(after_job: impl FnMut(&mut Vec<u32>, bool) + Send + 'static) -> Worker<Vec<u32>> {
+        Worker::start(PathBuf::from("some.db"), Vec::new(), after_job).unwrap()
     }
 
     #[tokio::test]
-    async fn a_full_queue_makes_its_callers_wait_and_drops_nothing() {
+    async fn a_full_queue_makes_callers_wait_and_drops_no_job() {
         let worker = worker(|_, _| {});
         let (release, gate) = blocking::channel::<()>();
         worker.tell(move |_| gate.recv().unwrap()).await.unwrap();
-        let all = u32::try_from(QUEUE).unwrap() + 10;
+        let all = u32::try_from(QUEUE_SIZE).unwrap() + 10;
         let tell_all = async {
             for number in 0..all {
                 worker.tell(move |numbers| numbers.push(number)).await.unwrap();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_queued_is_done_before_the_last_handle_is_gone() {
+    async fn dropping_the_worker_waits_for_every_queued_job() {
         let (sender, done) = blocking::channel();
         let worker = worker(|_, _| {});
         for number in 0..100 {
@@ -156,25 +156,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_thread_that_panicked_is_an_error_with_its_last_words_for_all_who_ask() {
+    async fn after_a_panic_every_call_fails_with_its_message() {
         let worker = worker(|_, _| {});
         let asked = worker.ask(|_| -> Result<(), StoreError> { panic!("out of paper") }).await;
-        let told = worker.tell(|_| {}).await;
-        for error in [asked.unwrap_err(), told.unwrap_err()] {
-            let said = error.to_string();
-            assert!(said.contains("some.db") && said.contains("out of paper"), "{said}");
+        let queued = worker.tell(|_| {}).await;
+        for error in [asked.unwrap_err(), queued.unwrap_err()] {
+            let text = error.to_string();
+            assert!(text.contains("some.db") && text.contains("out of paper"), "{text}");
         }
     }
 
     #[tokio::test]
-    async fn settling_is_told_whether_more_is_waiting() {
-        let (sender, settled) = blocking::channel();
+    async fn the_callback_after_a_job_learns_whether_another_waits() {
+        let (sender, called) = blocking::channel();
         let worker = worker(move |_, more| sender.send(more).unwrap());
         let (release, gate) = blocking::channel::<()>();
         worker.tell(move |_| gate.recv().unwrap()).await.unwrap();
         worker.tell(|_| {}).await.unwrap();
         release.send(()).unwrap();
         drop(worker);
-        assert_eq!(settled.try_iter().collect::<Vec<_>>(), [true, false]);
+        assert_eq!(called.try_iter().collect::<Vec<_>>(), [true, false]);
     }
 }

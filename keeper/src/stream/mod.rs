@@ -1,32 +1,38 @@
-//! The stream: the canonical chain's events of our contracts, block by block, out of endpoints that fail, lag and lie.
+//! The stream: the events of our contracts on the canonical chain, block by block, read from endpoints that fail, lag
+//! and lie.
 //!
-//! It promises that what was handed out and accepted, less what was taken back, is the chain: every log of our
-//! contracts, in order, once. [`Stream::next`] hands out one [`Step`] at a time and the same one until it is accepted or
-//! rejected; nothing is dropped, and no more than a batch is held ready.
+//! Guarantee: the blocks that were handed out and accepted, less those that were reverted, are the chain: every log of
+//! our contracts, in order, exactly once. [`Stream::next`] hands out one [`Step`] at a time, and the same one again
+//! until it is accepted or rejected; nothing is dropped, and at most one batch of steps is held ready.
 //!
 //! ```text
-//! endpoints ──attend──► heads ──choice──► follow ──► fetch, catch_up ──► steps
-//!  (node, standing)      (bell)   (who leads)  (history: extends,   (logs, checked)
-//!                                               leaves, too deep)
+//! connection ──────► newest head of each endpoint        (one task per endpoint; notify_new_head)
+//! head_selection ──► whose head to follow                (one endpoint leads; order of failover)
+//! reorg ───────────► child of an applied block? reorg? too deep?
+//! planner ─┬───────► block_logs                          (above finality depth: one block at a time, by hash)
+//!          └───────► backfill                            (below it: many blocks at once, by log range)
+//!    │
+//!    └──► Step::Apply, Step::Revert, Step::Resync
 //! ```
+//!
+//! `failover` decides in which order endpoints are asked, `endpoint_client` makes every request with a timeout,
+//! `rpc_error` classifies what went wrong, and `endpoint_health` demotes endpoints that fail or answer falsely.
 
-mod attend;
-mod catch_up;
-mod choice;
-mod fetch;
-mod follow;
-mod head;
-mod history;
-mod node;
-mod pool;
-mod range;
-mod refusal;
-mod settings;
-mod standing;
+mod backfill;
+mod block_logs;
+mod connection;
+mod endpoint_client;
+mod endpoint_health;
+mod failover;
+mod head_selection;
+mod planner;
+mod reorg;
+mod rpc_error;
 
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use alloy::{eips::BlockNumHash, primitives::B256};
@@ -34,300 +40,363 @@ use plimsoll_chain::endpoint::Endpoint;
 use tokio::{sync::watch, task::JoinSet};
 
 use self::{
-    fetch::Doubt,
-    follow::{Batch, Follower, Ready, Start},
-    history::History,
-    pool::Pool,
+    block_logs::DisputedBlock,
+    failover::EndpointPool,
+    planner::{PlannedStep, StartPoint, StepBatch, StepPlanner},
+    reorg::AppliedBlocks,
 };
 pub use self::{
-    pool::{EndpointHealth, EndpointState, Reader},
-    settings::Settings,
-    standing::Latency,
+    endpoint_health::{EndpointHealth, EndpointState, Latency},
+    failover::StreamReader,
 };
 use crate::chain::{Event, Header, Sources};
 
-/// The last block that was applied.
+/// The settings of a [`Stream`]: what differs from chain to chain and from operator to operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSettings {
+    /// Chain id. An endpoint of another chain is excluded.
+    pub chain_id: u64,
+    /// Hash of the chain's first block, because chain ids are used twice; `None` to believe the first endpoint that
+    /// answers.
+    pub genesis: Option<B256>,
+    /// Time limit of one request.
+    pub request_timeout: Duration,
+    /// Interval between requests for the newest block where no WebSocket announces it.
+    pub poll_interval: Duration,
+    /// Time without an announcement after which a WebSocket endpoint is polled all the same.
+    pub max_silence: Duration,
+    /// Time for which all endpoints must agree that the newest applied block is gone, with no other in its place,
+    /// before it is reverted: an endpoint that is a little behind looks the same.
+    pub rollback_patience: Duration,
+    /// Number of blocks by which an endpoint may be behind the newest applied block and still lead.
+    pub max_lag: u64,
+    /// Maximum number of blocks in one request for logs.
+    pub max_log_range: u64,
+    /// Maximum delay before a disconnected endpoint is connected again.
+    pub max_reconnect_delay: Duration,
+    /// Whether the blooms in headers can be relied on. Some chains leave them empty; the logs of every block are
+    /// requested there.
+    pub blooms: bool,
+}
+
+/// Bounds of the poll interval, which follows from the time between blocks.
+const POLL_INTERVAL_BOUNDS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(4)];
+/// Bounds of the maximum silence, which follows from the time between blocks.
+const MAX_SILENCE_BOUNDS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
+
+impl StreamSettings {
+    /// Returns settings that suit most providers, for a chain with the given time between blocks.
+    #[must_use]
+    pub fn new(chain_id: u64, block_time: Duration) -> Self {
+        let [fastest, slowest] = POLL_INTERVAL_BOUNDS;
+        let poll_interval = (block_time / 2).clamp(fastest, slowest);
+        let [shortest, longest] = MAX_SILENCE_BOUNDS;
+        Self {
+            chain_id,
+            genesis: None,
+            request_timeout: Duration::from_secs(5),
+            poll_interval,
+            max_silence: (block_time * 3).clamp(shortest, longest),
+            rollback_patience: poll_interval * 3,
+            max_lag: 3,
+            max_log_range: 10_000,
+            max_reconnect_delay: Duration::from_secs(15),
+            blooms: true,
+        }
+    }
+}
+
+/// The block after which a stream begins: the last one that was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// Its height.
+    /// Block number.
     pub number: u64,
-    /// Its hash; none where nothing was applied yet, and the height is that before the first block of interest.
+    /// Block hash; `None` if nothing was applied yet, and `number` is then that before the first block of interest.
     pub hash: Option<B256>,
 }
 
-/// What to do next.
+/// The next thing to do to the state that is built from the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// To take back every block after this one.
-    Undo {
+    /// Revert every block after `to`: the chain was reorganised.
+    Revert {
         /// The last block that stays.
         to: BlockNumHash,
     },
-    /// To apply a block.
+    /// Apply a block.
     Apply(Arc<BlockEvents>),
-    /// To begin anew, from an older state or from nothing; then [`Stream::restart`].
-    Rebuild(Rebuild),
+    /// Discard the state and begin again from an older one or from nothing, then call [`Stream::restart`].
+    Resync(ResyncReason),
 }
 
-/// A block and what our contracts did in it. Deep in the past, blocks without events are left out.
+/// A block and our contracts' events in it. Blocks without events are left out below the finality depth.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockEvents {
-    /// Its height.
+    /// Block number.
     pub number: u64,
-    /// Its hash.
+    /// Block hash.
     pub hash: B256,
-    /// Its second.
+    /// Block timestamp, in seconds.
     pub timestamp: u64,
-    /// Its header, where it is the newest block that is known: the one to decide by.
+    /// The block's header if it is the newest known block, by which decisions are made; `None` while catching up.
     pub tip: Option<Header>,
-    /// The events, in order.
+    /// Events in the order of their logs.
     pub events: Vec<Event>,
 }
 
-/// Why the book has to begin anew.
+/// The reason why the state must be rebuilt from an older one or from nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Rebuild {
-    /// A block that was applied has been replaced.
-    #[error("block {number} ({hash}), which was applied, is not on the chain: it was replaced meanwhile")]
+pub enum ResyncReason {
+    /// The block from which the stream was to begin has been replaced by another.
+    #[error("block {number} ({hash}), which was applied, is not canonical: it has been reorged")]
     NotCanonical {
-        /// Its height.
+        /// Block number.
         number: u64,
-        /// Its hash.
+        /// Hash of the block that was applied.
         hash: B256,
     },
-    /// More blocks were replaced than can be taken back.
-    #[error("the chain was reorganised below block {oldest}, further from block {tip} than can be taken back")]
-    TooDeep {
-        /// The last that was applied.
+    /// More blocks were replaced than can be reverted.
+    #[error("the chain was reorganised below block {oldest}, the oldest that can be reverted to from block {tip}")]
+    ReorgTooDeep {
+        /// The newest applied block.
         tip: u64,
-        /// The oldest that can be gone back to.
+        /// The oldest block that can be reverted to.
         oldest: u64,
     },
-    /// The book refuses what is certainly the chain's.
+    /// The book rejects events that are certainly the chain's, so that an earlier event must be missing.
     #[error(
-        "the events of block {number} do not add up ({reason}), and they are what the chain has: an earlier event was \
-         missed, or the addresses in the configuration are of another deployment"
+        "the events of block {number} are inconsistent with those before ({reason}), and they are what the chain has: \
+         an earlier event was missed, or the addresses in the configuration are of another deployment"
     )]
-    DoesNotAddUp {
-        /// The block.
+    InconsistentEvents {
+        /// Block number.
         number: u64,
-        /// What the book says.
+        /// Why the book rejects the block.
         reason: String,
-        /// Whether there is an endpoint on whose word the past was not taken yet, so that to begin anew may help: the
-        /// stream asks it first then.
-        elsewhere: bool,
+        /// Whether an endpoint is left that did not supply the earlier blocks, so that a resync may help: the stream
+        /// asks that one first.
+        untried_endpoint: bool,
     },
-    /// Somebody else's contract.
+    /// A followed address logs what none of our contracts logs.
     #[error(
-        "in block {number} {problem}: the addresses in the configuration are of another deployment, or of a version that \
-         this keeper does not know"
+        "in block {number} {problem}: the addresses in the configuration are of another deployment, or of a version \
+         that this keeper does not know"
     )]
-    Foreign {
-        /// The block.
+    ForeignEvent {
+        /// Block number.
         number: u64,
-        /// What was found.
+        /// Description of the log.
         problem: String,
     },
 }
 
 /// The chain's events, one step after another.
 pub struct Stream {
-    pool: Arc<Pool>,
-    /// What was accepted.
-    accepted: Start,
-    /// What is ready, the next first, and `planned` is what will be accepted by then.
-    ready: VecDeque<Ready>,
-    planned: Start,
-    /// A block that was refused, with its height.
-    doubt: Option<(u64, Doubt)>,
-    /// On whose word what was accepted was taken: what is left out, not everybody can tell at once.
-    trusted: BTreeSet<usize>,
-    /// On whose word it was taken when it did not add up in the end.
+    pool: Arc<EndpointPool>,
+    /// The blocks of all accepted steps.
+    accepted: StartPoint,
+    /// Steps that are ready, the next one first.
+    ready: VecDeque<PlannedStep>,
+    /// The blocks that will be applied once all steps in `ready` are accepted.
+    planned: StartPoint,
+    /// The block that the book rejected, with its number, until it or a later one is accepted.
+    disputed: Option<(u64, DisputedBlock)>,
+    /// Endpoints that supplied accepted blocks since the last restart. Logs that they omitted from a range show only in
+    /// later blocks.
+    suppliers: BTreeSet<usize>,
+    /// Endpoints that supplied blocks which proved inconsistent in the end.
     blamed: BTreeSet<usize>,
-    /// Finds what comes after what is ready, while that is being applied.
-    follower: JoinSet<Batch>,
-    /// Attend to the endpoints.
-    _attendants: JoinSet<()>,
+    /// Plans the steps after `planned` while those in `ready` are being applied.
+    planner: JoinSet<StepBatch>,
+    /// One task per endpoint; they end with the stream.
+    _connections: JoinSet<()>,
 }
 
 impl Stream {
-    /// Begins to follow the chain after a block. Needs no endpoint to be there yet. Must be called within tokio.
+    /// Starts to follow the chain after the block `from`. No endpoint needs to be reachable yet. Must be called within
+    /// a tokio runtime.
     #[must_use]
     pub fn start(
         endpoints: impl IntoIterator<Item: Into<Arc<Endpoint>>>,
         sources: Sources,
         from: Cursor,
-        settings: Settings,
+        settings: StreamSettings,
     ) -> Self {
         let endpoints = endpoints.into_iter().map(Into::into).collect();
-        let pool = Arc::new(Pool::new(endpoints, sources, settings));
-        let mut attendants = JoinSet::new();
-        for index in 0..pool.nodes.len() {
-            attendants.spawn(attend::attend(Arc::clone(&pool), index));
+        let pool = Arc::new(EndpointPool::new(endpoints, sources, settings));
+        let mut connections = JoinSet::new();
+        for index in 0..pool.clients.len() {
+            connections.spawn(connection::keep_connected(Arc::clone(&pool), index));
         }
         let mut stream = Self {
             pool,
-            accepted: Start::Unchecked(from),
+            accepted: StartPoint::Unverified(from),
             ready: VecDeque::new(),
-            planned: Start::Unchecked(from),
-            doubt: None,
-            trusted: BTreeSet::new(),
+            planned: StartPoint::Unverified(from),
+            disputed: None,
+            suppliers: BTreeSet::new(),
             blamed: BTreeSet::new(),
-            follower: JoinSet::new(),
-            _attendants: attendants,
+            planner: JoinSet::new(),
+            _connections: connections,
         };
-        stream.follow_on();
+        stream.spawn_planner();
         stream
     }
 
-    /// The next step: the same until it is accepted or rejected. May be dropped at any point without losing anything.
+    /// Waits for the next step and returns it: the same one until it is accepted or rejected. Cancel safe: the future
+    /// may be dropped at any point.
     pub async fn next(&mut self) -> Step {
         loop {
             if let Some(ready) = self.ready.front() {
                 return ready.step.clone();
             }
-            match self.follower.join_next().await {
-                Some(Ok(batch)) => self.take(batch),
+            match self.planner.join_next().await {
+                Some(Ok(batch)) => self.receive(batch),
                 Some(Err(error)) => {
-                    // A defect of ours; what it was at is begun anew.
-                    tracing::error!(%error, "following the chain has failed and is begun again");
-                    self.follow_on();
+                    // The planner panicked, which is a defect of ours; its work is planned again.
+                    tracing::error!(%error, "step planner failed");
+                    self.spawn_planner();
                 }
-                None => self.follow_on(),
+                None => self.spawn_planner(),
             }
         }
     }
 
-    /// The step was carried out. Does nothing where none was handed out, or where it is to begin anew.
+    /// Records that the step was carried out. Does nothing if none was handed out, or if it is [`Step::Resync`].
     pub fn accept(&mut self) {
         let Some(ready) = self.ready.front() else { return };
         match (&mut self.accepted, &ready.step) {
-            (_, Step::Rebuild(_)) => return,
-            (Start::At(history), Step::Undo { to }) => history.undo_to(*to),
-            (Start::At(history), Step::Apply(block)) => {
-                history.push(block.place());
-                self.trusted.extend(ready.from);
-                if self.doubt.as_ref().is_some_and(|(number, _)| *number <= block.number) {
-                    self.doubt = None;
+            (_, Step::Resync(_)) => return,
+            (StartPoint::Verified(applied), Step::Revert { to }) => applied.revert_to(*to),
+            (StartPoint::Verified(applied), Step::Apply(block)) => {
+                applied.push(block.id());
+                self.suppliers.extend(ready.supplier);
+                if self.disputed.as_ref().is_some_and(|(number, _)| *number <= block.number) {
+                    self.disputed = None;
                 }
             }
-            (Start::Unchecked(_), _) => {}
+            (StartPoint::Unverified(_), _) => {}
         }
         self.ready.pop_front();
     }
 
-    /// The book refuses the block: it is fetched again elsewhere, and whoever gave it is asked last for a while. When
-    /// there is proof that it is what the chain has, or everybody says so, [`Rebuild::DoesNotAddUp`] follows.
+    /// Records that the book rejects the block: it is fetched again from another endpoint, and the one that supplied it
+    /// is demoted. Once it is proven that the block is what the chain has, or every endpoint says so,
+    /// [`ResyncReason::InconsistentEvents`] follows.
     pub fn reject(&mut self, reason: impl Into<String>) {
-        let Some(Ready { step: Step::Apply(block), from }) = self.ready.pop_front() else { return };
+        let Some(PlannedStep { step: Step::Apply(block), supplier }) = self.ready.pop_front() else { return };
         let reason = reason.into();
-        tracing::warn!(block = block.number, reason, "the book refuses a block, which is fetched again");
-        let node = from.and_then(|index| Some((index, self.pool.nodes.get(index)?)));
-        let (_, doubt) = self.doubt.take().filter(|(number, _)| *number == block.number).unwrap_or_default();
-        let mut doubt = Doubt { reason, ..doubt };
-        if let Some((index, node)) = node {
-            node.lied(&format!("its events of block {} do not add up", block.number));
-            doubt.from.push(index);
+        tracing::warn!(block = block.number, reason, "block rejected by the book");
+        let client = supplier.and_then(|index| Some((index, self.pool.clients.get(index)?)));
+        let (_, disputed) = self.disputed.take().filter(|(number, _)| *number == block.number).unwrap_or_default();
+        let mut disputed = DisputedBlock { reason, ..disputed };
+        if let Some((index, client)) = client {
+            client.report_false_answer(&format!("its events of block {} do not add up", block.number));
+            disputed.suppliers.push(index);
         }
-        doubt.refused.push(Arc::clone(&block));
-        self.doubt = Some((block.number, doubt));
-        self.begin_at(self.accepted.clone());
+        disputed.rejected.push(Arc::clone(&block));
+        self.disputed = Some((block.number, disputed));
+        self.plan_from(self.accepted.clone());
     }
 
-    /// Goes on from another block, over the same connections.
+    /// Continues from another block, over the same connections.
     pub fn restart(&mut self, from: Cursor) {
-        self.doubt = None;
-        self.trusted.clear();
-        self.accepted = Start::Unchecked(from);
-        self.begin_at(Start::Unchecked(from));
+        self.disputed = None;
+        self.suppliers.clear();
+        self.accepted = StartPoint::Unverified(from);
+        self.plan_from(StartPoint::Unverified(from));
     }
 
-    /// How the endpoints are doing.
+    /// Returns the health of each endpoint, in the order of the configuration.
     #[must_use]
     pub fn health(&self) -> Vec<EndpointHealth> {
         self.pool.health()
     }
 
-    /// The newest block from the moment on at which it is known, before its events are.
+    /// Returns a channel with the newest header, which is published before the block's events are fetched.
     #[must_use]
     pub fn on_head(&self) -> watch::Receiver<Option<Header>> {
         self.pool.newest.subscribe()
     }
 
-    /// The hash of the chain's first block, once an endpoint has said it or if it was given.
+    /// Returns a channel with the hash of the chain's first block: known at once if it is in the settings, else once an
+    /// endpoint has answered.
     #[must_use]
     pub fn genesis(&self) -> watch::Receiver<Option<B256>> {
         self.pool.genesis.subscribe()
     }
 
-    /// Asks the endpoints for others.
+    /// Returns a reader that makes other parts' requests to the same endpoints.
     #[must_use]
-    pub fn reader(&self) -> Reader {
-        Reader(Arc::clone(&self.pool))
+    pub fn reader(&self) -> StreamReader {
+        StreamReader(Arc::clone(&self.pool))
     }
 
-    fn begin_at(&mut self, start: Start) {
+    /// Discards everything that is planned and plans again.
+    fn plan_from(&mut self, start: StartPoint) {
         self.ready.clear();
         self.planned = start;
-        self.follower.abort_all();
-        self.follower = JoinSet::new();
-        self.follow_on();
+        self.planner.abort_all();
+        self.planner = JoinSet::new();
+        self.spawn_planner();
     }
 
-    fn follow_on(&mut self) {
-        let follower = Follower::new(Arc::clone(&self.pool), self.planned.clone(), self.doubt.clone());
-        self.follower.spawn(follower.run());
+    fn spawn_planner(&mut self) {
+        let planner = StepPlanner::new(Arc::clone(&self.pool), self.planned.clone(), self.disputed.clone());
+        self.planner.spawn(planner.run());
     }
 
-    /// Takes what was found, and has what comes after it looked for.
-    fn take(&mut self, batch: Batch) {
-        let Batch { base, steps } = batch;
-        if let Some(mut history) = base {
-            if matches!(self.accepted, Start::Unchecked(_)) {
-                self.accepted = Start::At(history.clone());
+    /// Makes a batch ready to be handed out, and has what comes after it planned.
+    fn receive(&mut self, batch: StepBatch) {
+        let StepBatch { base, steps } = batch;
+        if let Some(mut applied) = base {
+            if matches!(self.accepted, StartPoint::Unverified(_)) {
+                self.accepted = StartPoint::Verified(applied.clone());
             }
-            apply(&mut history, &steps);
-            self.planned = Start::At(history);
+            follow_steps(&mut applied, &steps);
+            self.planned = StartPoint::Verified(applied);
         }
         self.ready = steps.into();
         match self.ready.back_mut().map(|ready| &mut ready.step) {
-            Some(Step::Rebuild(Rebuild::DoesNotAddUp { elsewhere, .. })) => {
-                let was_trusted = !self.trusted.is_empty();
-                self.blamed.append(&mut self.trusted);
-                *elsewhere = was_trusted && self.pool.order(0).iter().any(|index| !self.blamed.contains(index));
-                self.blame();
+            Some(Step::Resync(ResyncReason::InconsistentEvents { untried_endpoint, .. })) => {
+                let had_suppliers = !self.suppliers.is_empty();
+                self.blamed.append(&mut self.suppliers);
+                *untried_endpoint =
+                    had_suppliers && self.pool.order(0).iter().any(|index| !self.blamed.contains(index));
+                self.shift_blame();
             }
-            Some(Step::Rebuild(_)) => {}
-            _ => self.follow_on(),
+            Some(Step::Resync(_)) => {}
+            _ => self.spawn_planner(),
         }
     }
 
-    /// What the book refused is true, so that something is missing before it: not who said the one, but who said the
-    /// other is asked last when the book begins anew.
-    fn blame(&self) {
-        for (index, node) in self.pool.nodes.iter().enumerate() {
-            if self.doubt.as_ref().is_some_and(|(_, doubt)| doubt.from.contains(&index)) {
-                node.state().standing.is_cleared();
+    /// Clears the endpoints that supplied the disputed block and demotes those that supplied the blocks before it: the
+    /// disputed block is true, so that an event before it is missing, and the resync asks the demoted endpoints last.
+    fn shift_blame(&self) {
+        for (index, client) in self.pool.clients.iter().enumerate() {
+            if self.disputed.as_ref().is_some_and(|(_, disputed)| disputed.suppliers.contains(&index)) {
+                client.state().health.clear_false_answer();
             }
             if self.blamed.contains(&index) {
-                node.lied("the book that was made of its logs does not add up");
+                client.report_false_answer("the book that was made of its logs does not add up");
             }
         }
     }
 }
 
 impl BlockEvents {
-    const fn place(&self) -> BlockNumHash {
+    const fn id(&self) -> BlockNumHash {
         BlockNumHash { number: self.number, hash: self.hash }
     }
 }
 
-fn apply(history: &mut History, steps: &[Ready]) {
-    for ready in steps {
-        match &ready.step {
-            Step::Undo { to } => history.undo_to(*to),
-            Step::Apply(block) => history.push(block.place()),
-            Step::Rebuild(_) => {}
+/// Does to the applied blocks what the steps will do once they are accepted.
+fn follow_steps(applied: &mut AppliedBlocks, steps: &[PlannedStep]) {
+    for planned in steps {
+        match &planned.step {
+            Step::Revert { to } => applied.revert_to(*to),
+            Step::Apply(block) => applied.push(block.id()),
+            Step::Resync(_) => {}
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use alloy::primitives::{Address, B256};
 use eyre::{ContextCompat, ensure};
 use plimsoll_keeper::{
-    book::{Block, Book, Row, UNDO_BLOCKS},
+    book::{Block, Book, MAX_REORG_DEPTH, Row},
     store::{CheckpointTip, Identity, Image, Store},
 };
 use plimsoll_testkit::workspace::workspace;
@@ -32,7 +32,7 @@ pub(super) async fn times(book: Book, tip: Block) -> eyre::Result<Times> {
     let block = |number| CheckpointTip { number, hash: B256::ZERO, timestamp: tip.timestamp };
     store.checkpoint.record(block(tip.number), images).await?;
     // A block is written once it is too deep to be reverted.
-    store.checkpoint.record(block(tip.number + UNDO_BLOCKS), Vec::new()).await?;
+    store.checkpoint.record(block(tip.number + MAX_REORG_DEPTH), Vec::new()).await?;
     store.checkpoint.flush().await?;
     drop(store);
     let save = started.elapsed();

@@ -15,7 +15,7 @@ use super::{
 const BORROW_LTV_BPS: u16 = 8_000;
 const LIQUIDATION_LTV_BPS: u16 = 8_600;
 /// 100 dollars.
-const SMALLEST_DEBT: u128 = 100_000_000;
+const MIN_DEBT: u128 = 100_000_000;
 /// 4 % a year, as Morpho's rate model starts.
 const START_RATE_PER_SECOND: u64 = 40_000_000_000_000_000 / SECONDS_PER_YEAR;
 /// A tenth of the interest.
@@ -35,7 +35,7 @@ impl Plimsoll {
             bench.loan_token,
             bench.collateral_token,
             bench.oracle,
-            Risk::new(BORROW_LTV_BPS, LIQUIDATION_LTV_BPS, SMALLEST_DEBT)?,
+            Risk::new(BORROW_LTV_BPS, LIQUIDATION_LTV_BPS, MIN_DEBT)?,
             RateCurve::new(START_RATE_PER_SECOND, 9_000, 40_000, 500_000)?,
         );
         bench.send(owner, core, IPlimsoll::createMarketCall { params: params.clone() }).await?;

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::{
     feed::{Activity, Answer, Clock},
     outcome::{Delay, Liquidation, Outcome, Snapshot},
-    params::{DOLLAR, LENT_PERCENT, ReplayParams, SMALLEST_DEBT, UNITS_PER_UNIT, worth},
+    params::{DOLLAR, LENT_PERCENT, MIN_DEBT, ReplayParams, UNITS_PER_UNIT, worth},
     prices::{PRICE_DECIMALS, Prices},
 };
 use plimsoll_testkit::{
@@ -244,7 +244,7 @@ fn manifest(params: &ReplayParams, price: u128) -> eyre::Result<Manifest> {
         .replace("$HIGH", &decimal(price * 2))
         .replace("$BORROW_LTV", &BasisPoints(params.borrow_ltv_bps).to_string())
         .replace("$LIQUIDATION_LTV", &BasisPoints(params.liquidation_ltv_bps).to_string())
-        .replace("$SMALLEST_DEBT", &(SMALLEST_DEBT / DOLLAR).to_string());
+        .replace("$MIN_DEBT", &(MIN_DEBT / DOLLAR).to_string());
     Ok(Manifest::parse(Path::new("the market to replay in"), text)?)
 }
 
@@ -261,11 +261,11 @@ fn pool(params: &ReplayParams, price: u128) -> [U256; 2] {
 /// Returns further settings of the keeper: the value of a dollar in ether, and bids without a priority fee.
 fn keeper_settings(params: &ReplayParams) -> String {
     let valuation = match params.ether_price {
-        None => format!("feeds = [\"usdc-usd\"]\nover = [\"{FEED}\"]\nmax_age = \"1000 days\""),
+        None => format!("feeds = [\"usdc-usd\"]\nquote_feeds = [\"{FEED}\"]\nmax_age = \"1000 days\""),
         Some(price) => {
             let wei = U256::from(10).pow(U256::from(18 + PRICE_DECIMALS)) / U256::from(price);
             format!("rate = \"{}\"", decimal_text(wei, 18))
         }
     };
-    format!("[tokens.USDC]\n{valuation}\n\n[fees]\nprofit_share = \"0%\"\nhighest_price = \"100000 gwei\"\n")
+    format!("[tokens.USDC]\n{valuation}\n\n[fees]\nbid_share = \"0%\"\nmax_gas_price = \"100000 gwei\"\n")
 }

@@ -20,7 +20,7 @@ use plimsoll_keeper::{
 use super::{
     feed::{Activity, Answer, Clock},
     outcome::{Delay, Liquidation, Outcome, Snapshot},
-    params::{ReplayParams, SMALLEST_DEBT, SWAP_FEE_PPM, UNITS_PER_UNIT, worth},
+    params::{MIN_DEBT, ReplayParams, SWAP_FEE_PPM, UNITS_PER_UNIT, worth},
     prices::Prices,
     rules::{LiquidationAmounts, Loan, Market, Rule},
 };
@@ -98,7 +98,7 @@ struct Batch {
 
 impl ModelRun<'_> {
     const fn market(&self) -> Market {
-        Market { ltv_bps: self.params.liquidation_ltv_bps, smallest_debt: SMALLEST_DEBT, price: self.answer.price }
+        Market { ltv_bps: self.params.liquidation_ltv_bps, min_debt: MIN_DEBT, price: self.answer.price }
     }
 
     /// Records the state after a block, and returns the liquidatable loans.
@@ -126,7 +126,7 @@ impl ModelRun<'_> {
 
     /// Returns the most profitable transaction; none where none pays.
     fn decide(&self, liquidatable: &[usize]) -> Option<Batch> {
-        let place_wei = self.costs().of(GasTable::default().further_loan, 0);
+        let place_wei = self.costs().transaction_cost(GasTable::default().further_loan, 0);
         let mut ranked = Vec::new();
         for number in liquidatable {
             let Some(alone) = self.batch(&[*number], u128::MAX) else { continue };
@@ -143,11 +143,11 @@ impl ModelRun<'_> {
         for limit in (0..=MAX_HALVINGS).map(|halvings| whole >> halvings) {
             let Some(part) = self.batch(&ranked, limit) else { break };
             let gas_wei = self.gas_wei(&part);
-            if !self.costs().are_worth(self.wei(part.bonus), gas_wei) {
+            if !self.costs().is_profitable(self.wei(part.bonus), gas_wei) {
                 break;
             }
             let gain_wei = self.wei(self.profit(&part).unwrap_or_default());
-            if !self.costs().are_worth(gain_wei, gas_wei) {
+            if !self.costs().is_profitable(gain_wei, gas_wei) {
                 continue;
             }
             let net_wei = gain_wei - gas_wei;
@@ -186,7 +186,7 @@ impl ModelRun<'_> {
     }
 
     fn gas_wei(&self, batch: &Batch) -> U256 {
-        self.costs().of(GasTable::default().of_liquidation(batch.taken.len(), 1), 0)
+        self.costs().transaction_cost(GasTable::default().liquidation_gas(batch.taken.len(), 1), 0)
     }
 
     /// Converts units of the loan token to wei. An ether has as many decimals as the collateral.

@@ -15,7 +15,7 @@ use plimsoll_keeper::amount::readable;
 
 use super::{
     feed::Feed,
-    params::{DOLLAR, ReplayParams, SMALLEST_DEBT},
+    params::{DOLLAR, MIN_DEBT, ReplayParams},
     prices::{PRICE_DECIMALS, Prices},
     report::PriceSummary,
     rules::Rule,
@@ -158,7 +158,7 @@ impl Options {
             "files, LTVs, depths and gas prices make {count} combinations, and {most} are played at most: give fewer \
              of them{remedy}"
         );
-        let least = SMALLEST_DEBT * DEBT_FACTOR * u128::from(self.positions);
+        let least = MIN_DEBT * DEBT_FACTOR * u128::from(self.positions);
         ensure!(
             self.debt.0 >= least,
             "--debt is too little for {} loans of different sizes: it has to be at least {}, or --positions smaller",
@@ -231,7 +231,7 @@ impl FromStr for Ltv {
                 )
             }
         };
-        Risk::new(borrow_bps, liquidation_bps, SMALLEST_DEBT).map_err(|error| error.to_string())?;
+        Risk::new(borrow_bps, liquidation_bps, MIN_DEBT).map_err(|error| error.to_string())?;
         Ok(Self { borrow_bps, liquidation_bps })
     }
 }

@@ -1,7 +1,7 @@
 //! The report as a self-contained page: charts included, without scripts and requests. It looks like the keeper's page.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use plimsoll_keeper::outside::page::{STYLE, mark};
+use plimsoll_keeper::dashboard::{STYLE, mark};
 
 use super::{
     outcome::Figures,

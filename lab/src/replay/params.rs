@@ -13,7 +13,7 @@ use plimsoll_testkit::{borrowers::NewLoan, random::Random};
 /// A dollar in units of the loan token.
 pub const DOLLAR: u128 = 1_000_000;
 /// The market's minimum debt, as in `examples/local.toml`.
-pub const SMALLEST_DEBT: u128 = 100 * DOLLAR;
+pub const MIN_DEBT: u128 = 100 * DOLLAR;
 /// Supply of the market, in percent of what is borrowed.
 pub const LENT_PERCENT: u128 = 150;
 /// The exchange's fee, in millionths, as in `examples/local.toml`.
@@ -74,7 +74,7 @@ impl ReplayParams {
             .collect();
         let all: u128 = drawn.iter().map(|(size, _)| size).sum();
         let loan = |(size, health_bps): &(u128, u128)| {
-            let debt = (self.debt / all.max(1) * size).max(SMALLEST_DEBT);
+            let debt = (self.debt / all.max(1) * size).max(MIN_DEBT);
             let worth = debt * health_bps / u128::from(self.liquidation_ltv_bps);
             let collateral = to_u128(product(worth + 1, UNITS_PER_UNIT) / U256::from(price.max(1)));
             NewLoan { collateral, debt }

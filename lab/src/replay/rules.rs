@@ -7,7 +7,9 @@
 use alloy::primitives::U256;
 use plimsoll_contracts::market::BPS;
 use plimsoll_keeper::math::{
-    liquidation::{Ceiling, Terms, ceiling_of, is_healthy, part_down, repay_within_down, seized_down},
+    liquidation::{
+        LiquidationIncentive, MaxRepay, Zone, is_healthy, max_repay_of, part_down, repay_within_down, seized_down,
+    },
     wide::{WAD, div_up, product, to_u128},
 };
 
@@ -77,7 +79,7 @@ pub struct Market {
     /// Liquidation LTV.
     pub ltv_bps: u16,
     /// Minimum debt.
-    pub smallest_debt: u128,
+    pub min_debt: u128,
     /// The feed's price of the collateral.
     pub price: u128,
 }
@@ -87,22 +89,25 @@ impl Constants {
     pub const OURS: Self = Self { cap: 1_500, slope: 3_000, floor: 2_500, target: 5_000, rise: 10_000 };
 
     /// Returns the highest and the lowest bonus at a liquidation LTV.
-    fn terms(self, ltv_bps: u16) -> Terms {
+    fn terms(self, ltv_bps: u16) -> LiquidationIncentive {
         let wad = u128::from(WAD);
         let parts = |bps: u32| wad * u128::from(bps) / u128::from(BPS);
         let by_slope = wad * wad / (wad - parts(self.slope) * u128::from(BPS - u32::from(ltv_bps)) / u128::from(BPS));
         let highest = by_slope.min(wad + parts(self.cap));
         let lowest = wad + (highest - wad) * u128::from(self.floor) / u128::from(BPS);
         let word = |bonus| u64::try_from(bonus).unwrap_or(u64::MAX);
-        Terms { ltv_bps, max_bonus: word(highest), min_bonus: word(lowest) }
+        LiquidationIncentive { ltv_bps, max_incentive_factor: word(highest), min_incentive_factor: word(lowest) }
     }
 
-    /// Computes [`ceiling_of`] for any constants. `c` is the value of the collateral for each unit of debt.
-    fn ceiling(self, ltv_bps: u16, debt: u128, value: u128, smallest_debt: u128) -> Ceiling {
+    /// Computes [`max_repay_of`] for any constants. `c` is the value of the collateral for each unit of debt.
+    fn ceiling(self, ltv_bps: u16, debt: u128, value: u128, min_debt: u128) -> MaxRepay {
         let terms = self.terms(ltv_bps);
         let [wad, bps] = [u128::from(WAD), u128::from(BPS)];
-        let [highest, lowest, ltv] =
-            [u128::from(terms.max_bonus), u128::from(terms.min_bonus), wad / bps * u128::from(ltv_bps)];
+        let [highest, lowest, ltv] = [
+            u128::from(terms.max_incentive_factor),
+            u128::from(terms.min_incentive_factor),
+            wad / bps * u128::from(ltv_bps),
+        ];
         let c = to_u128(product(value, wad) / U256::from(debt.max(1)));
         let span = wad * wad / ltv - highest;
         let risen = |fallen: u128| to_u128(product(highest - lowest, fallen) / U256::from(span));
@@ -113,14 +118,14 @@ impl Constants {
             let scaled = |ratio: u128| to_u128(product(ratio, ltv) / U256::from(wad));
             let [missing, lifted] = [target.saturating_sub(scaled(c)), target - scaled(u128::from(bonus))];
             let repay = to_u128(product(debt, missing) / U256::from(lifted));
-            let repay = if debt.saturating_sub(repay) < smallest_debt { debt } else { repay };
-            Ceiling { repay, bonus: Some(bonus) }
+            let repay = if debt.saturating_sub(repay) < min_debt { debt } else { repay };
+            MaxRepay { repay, zone: Zone::Ramp { incentive_factor: bonus } }
         } else if c >= lowest {
-            Ceiling { repay: debt, bonus: None }
+            MaxRepay { repay: debt, zone: Zone::Breakeven }
         } else {
             let most = (highest - lowest) * u128::from(self.rise) / bps;
             let bonus = bonus(lowest + risen(lowest - c).min(most));
-            Ceiling { repay: paid_for_up(value, bonus), bonus: None }
+            MaxRepay { repay: paid_for_up(value, bonus), zone: Zone::Insolvent }
         }
     }
 }
@@ -192,20 +197,20 @@ impl Rule {
 
     /// Returns the largest liquidation of a loan. A bonus beyond the collateral's value takes all of it.
     #[must_use]
-    pub fn ceiling(&self, ltv_bps: u16, debt: u128, value: u128, smallest_debt: u128) -> Ceiling {
+    pub fn ceiling(&self, ltv_bps: u16, debt: u128, value: u128, min_debt: u128) -> MaxRepay {
         let at_fixed = |repay: u128, bonus: u64| {
-            let repay = if debt.saturating_sub(repay) < smallest_debt { debt } else { repay };
-            Ceiling { repay: repay.min(paid_for_up(value, bonus)), bonus: Some(bonus) }
+            let repay = if debt.saturating_sub(repay) < min_debt { debt } else { repay };
+            MaxRepay { repay: repay.min(paid_for_up(value, bonus)), zone: Zone::Ramp { incentive_factor: bonus } }
         };
         match *self {
-            Self::Plimsoll => ceiling_of(&Constants::OURS.terms(ltv_bps), debt, value, smallest_debt),
-            Self::Variant(constants) => constants.ceiling(ltv_bps, debt, value, smallest_debt),
+            Self::Plimsoll => max_repay_of(&Constants::OURS.terms(ltv_bps), debt, value, min_debt),
+            Self::Variant(constants) => constants.ceiling(ltv_bps, debt, value, min_debt),
             Self::Half { bonus_bps, whole_below_bps } => {
                 let [carried, least] = [product(value, u128::from(ltv_bps)), product(debt, whole_below_bps.into())];
                 let repay = if carried < least { debt } else { debt.div_ceil(2) };
                 at_fixed(repay, WAD / u64::from(BPS) * u64::from(BPS + bonus_bps))
             }
-            Self::Morpho => at_fixed(debt, Constants::OURS.terms(ltv_bps).max_bonus),
+            Self::Morpho => at_fixed(debt, Constants::OURS.terms(ltv_bps).max_incentive_factor),
         }
     }
 
@@ -216,12 +221,12 @@ impl Rule {
             return None;
         }
         let value = worth(loan.collateral, market.price);
-        let ceiling = self.ceiling(market.ltv_bps, loan.debt, value, market.smallest_debt);
-        let repaid = repay_within_down(ceiling, loan.debt, limit, market.smallest_debt);
+        let ceiling = self.ceiling(market.ltv_bps, loan.debt, value, market.min_debt);
+        let repaid = repay_within_down(ceiling, loan.debt, limit, market.min_debt);
         if repaid == 0 {
             return None;
         }
-        let taken = if let Some(bonus) = ceiling.bonus {
+        let taken = if let Some(bonus) = ceiling.incentive_factor() {
             let price = U256::from(market.price) * U256::from(CORE_PRICE_PER_FEED_PRICE);
             let seized = seized_down(repaid, bonus, price).min(loan.collateral);
             if worth(loan.collateral - seized, market.price) == 0 {
@@ -260,17 +265,17 @@ mod tests {
     use plimsoll_contracts::Risk;
 
     use super::*;
-    use crate::replay::params::{DOLLAR, SMALLEST_DEBT, UNITS_PER_UNIT};
+    use crate::replay::params::{DOLLAR, MIN_DEBT, UNITS_PER_UNIT};
     use plimsoll_testkit::random::Random;
 
     const PRICE: u128 = 2_000 * 100_000_000;
 
     /// Returns a loan at a random distance below health 1.
     fn liquidatable_loan(random: &mut Random, ltv_bps: u16) -> (Market, Loan) {
-        let debt = SMALLEST_DEBT + u128::from(random.next_u64()) % (1 << (8 + random.below(40)));
+        let debt = MIN_DEBT + u128::from(random.next_u64()) % (1 << (8 + random.below(40)));
         let carried = debt * u128::from(BPS) / u128::from(ltv_bps);
         let value = carried * (4_000 + random.part() * 6_000 / Random::PARTS) / 10_000;
-        let market = Market { ltv_bps, smallest_debt: SMALLEST_DEBT, price: PRICE };
+        let market = Market { ltv_bps, min_debt: MIN_DEBT, price: PRICE };
         (market, Loan { debt, collateral: value.max(1) * UNITS_PER_UNIT / PRICE })
     }
 
@@ -282,21 +287,21 @@ mod tests {
     fn the_general_rule_with_our_constants_is_the_contracts_rule() {
         let mut random = Random::from_seed(1);
         for ltv_bps in 2..=9_800 {
-            let risk = Risk::new(ltv_bps / 2, ltv_bps, SMALLEST_DEBT).unwrap();
-            assert_eq!(Constants::OURS.terms(ltv_bps), Terms::of(risk));
+            let risk = Risk::new(ltv_bps / 2, ltv_bps, MIN_DEBT).unwrap();
+            assert_eq!(Constants::OURS.terms(ltv_bps), LiquidationIncentive::of(risk));
             let (market, loan) = liquidatable_loan(&mut random, ltv_bps);
             let said = |rule: Rule| {
                 let value = worth(loan.collateral, market.price);
-                rule.ceiling(ltv_bps, loan.debt, value, market.smallest_debt)
+                rule.ceiling(ltv_bps, loan.debt, value, market.min_debt)
             };
             let [twin, general] = [Rule::Plimsoll, Rule::Variant(Constants::OURS)].map(said);
             assert!(
                 twin.repay.abs_diff(general.repay) <= 2 + loan.debt / 1_000_000_000,
                 "{twin:?} {general:?} {loan:?}"
             );
-            let bonuses = [twin, general].map(|ceiling| ceiling.bonus.unwrap_or(WAD));
+            let bonuses = [twin, general].map(|ceiling| ceiling.incentive_factor().unwrap_or(WAD));
             assert!(bonuses[0].abs_diff(bonuses[1]) < 1_000_000_000, "{twin:?} {general:?} {loan:?}");
-            assert_eq!(twin.bonus.is_some(), general.bonus.is_some());
+            assert_eq!(twin.incentive_factor().is_some(), general.incentive_factor().is_some());
         }
     }
 
@@ -313,7 +318,7 @@ mod tests {
                 assert!(taken.repaid <= limit);
                 assert_eq!(before.debt, after.debt + taken.repaid + taken.bad_debt);
                 assert_eq!(before.collateral, after.collateral + taken.seized);
-                assert!(after.debt == 0 || after.debt >= SMALLEST_DEBT, "{rule:?} {before:?} {taken:?}");
+                assert!(after.debt == 0 || after.debt >= MIN_DEBT, "{rule:?} {before:?} {taken:?}");
                 assert!(after.debt == 0 || after.collateral > 0, "{rule:?} {before:?} {taken:?}");
             }
         }
@@ -339,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_fixed_bonus_costs_lenders_although_collateral_covers_the_debt() {
-        let market = Market { ltv_bps: 8_600, smallest_debt: SMALLEST_DEBT, price: PRICE };
+        let market = Market { ltv_bps: 8_600, min_debt: MIN_DEBT, price: PRICE };
         let loan = Loan { debt: 10_000 * DOLLAR, collateral: 10_300 * DOLLAR * UNITS_PER_UNIT / PRICE };
         let bad_debt = |rule: Rule| rule.liquidate(market, &mut loan.clone(), u128::MAX).unwrap().bad_debt;
         assert_eq!(bad_debt(Rule::Plimsoll), 0);

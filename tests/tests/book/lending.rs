@@ -8,13 +8,13 @@ use plimsoll_contracts::{IPlimsoll, MarketParams};
 use plimsoll_keeper::math::liquidation::ORACLE_SCALE;
 use plimsoll_testkit::devnet::IOneSlotOracle;
 
-use super::simulation::{LocalMarket, SMALLEST_DEBT, Simulation};
+use super::simulation::{LocalMarket, MIN_DEBT, Simulation};
 
 impl Simulation<'_> {
     /// Returns a debt from the minimum to ten thousand times as much, in most cases scaled.
     fn some_debt(&mut self, scale: u128) -> u128 {
         let scale = if self.below(8) == 0 { 1 } else { scale };
-        let debt = SMALLEST_DEBT + ((u128::from(self.random.below(10_000)) * SMALLEST_DEBT) >> self.random.below(14));
+        let debt = MIN_DEBT + ((u128::from(self.random.below(10_000)) * MIN_DEBT) >> self.random.below(14));
         debt * scale
     }
 

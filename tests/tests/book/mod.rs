@@ -23,7 +23,7 @@ use plimsoll_contracts::{
 use plimsoll_keeper::{
     book::{Block, Book, Row},
     chain::Event,
-    math::market::Liquidated,
+    math::types::Liquidated,
 };
 use plimsoll_testkit::devnet::Devnet;
 
@@ -96,8 +96,8 @@ async fn liquidate(follower: &mut BookFollower, simulation: &mut Simulation<'_>)
     let (mut totals, mut left, mut expected) = (market.at(timestamp), limit, BTreeMap::new());
     for borrower in &borrowers {
         let mut loan = market.position(*borrower).loan();
-        let smallest_debt = market.risk().smallest_debt();
-        if let Some(done) = totals.liquidate(&mut loan, market.terms(), price, smallest_debt, left) {
+        let min_debt = market.risk().min_debt();
+        if let Some(done) = totals.liquidate(&mut loan, market.liquidation_incentive(), price, min_debt, left) {
             left -= done.repaid;
             expected.insert(*borrower, done);
         }

@@ -24,7 +24,7 @@ use crate::random::Random;
 const ACTORS: u64 = 24;
 /// Number of actors that stake in the second pool: so few that it is sometimes empty.
 const ACTORS_OF_SMALL_POOL: usize = 2;
-pub(crate) const SMALLEST_DEBT: u128 = 10_000;
+pub(crate) const MIN_DEBT: u128 = 10_000;
 /// Gas limit of every action. An estimate would cost a call, and not reflect the next block.
 const GAS_LIMIT: u64 = 3_000_000;
 /// The longest time between two blocks, in seconds.
@@ -120,7 +120,7 @@ impl<'a> Simulation<'a> {
             let price = par * U256::from(times) / U256::from(divided_by);
             let oracle = self.devnet.deploy("OneSlotOracle", price.abi_encode()).await?;
             let (risk, curve) =
-                (Risk::new(8_000, 8_600, SMALLEST_DEBT)?, RateCurve::new(5_000_000_000, 8_000, 40_000, 500_000)?);
+                (Risk::new(8_000, 8_600, MIN_DEBT)?, RateCurve::new(5_000_000_000, 8_000, 40_000, 500_000)?);
             let params = MarketParams::new(loan_token, collateral_token, oracle, risk, curve);
             let core = IPlimsoll::new(self.core, self.devnet.provider());
             mined(core.createMarket(params.clone()).from(self.deployer())).await?;

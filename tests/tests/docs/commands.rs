@@ -28,7 +28,7 @@ const OPENINGS: [(&str, Program, &str); 16] = [
     ("release/plimsoll-deploy ", Program::Deploy, ""),
     ("cargo keeper ", Program::Keeper, ""),
     ("`keeper ", Program::Keeper, ""),
-    ("release/keeper ", Program::Keeper, ""),
+    ("release/plimsoll-keeper ", Program::Keeper, ""),
     ("`plimsoll-keeper ", Program::Keeper, ""),
     ("bin/keeper ", Program::Keeper, ""),
     ("bin/plimsoll-keeper ", Program::Keeper, ""),

@@ -10,17 +10,17 @@ use crate::{
 
 const SEED: u64 = 3;
 /// Depths of reorgs that a running follower sees, each after a part of the history.
-const REORG_DEPTHS: [u64; 5] = [1, UNDO_BLOCKS, UNDO_BLOCKS + 1, 30, UNDO_BLOCKS];
+const REORG_DEPTHS: [u64; 5] = [1, MAX_REORG_DEPTH, MAX_REORG_DEPTH + 1, 30, MAX_REORG_DEPTH];
 /// Number of steps in a part, most of them blocks. Keepers are killed now and then meanwhile.
 const STEPS: u64 = 80;
 /// Number of keepers that are killed while they catch up afterwards.
 const KILLS: u64 = 6;
 /// The least number of lines that a start prints: its starting block, and the blocks after the checkpoint.
-const MIN_START_LINES: u64 = UNDO_BLOCKS;
+const MIN_START_LINES: u64 = MAX_REORG_DEPTH;
 /// The most actions in a block; the average is half of it.
 const MAX_ACTIONS: u64 = 10;
 /// The deepest reorg that the follower can revert, and the deepest that occurs, which leads to a rebuild.
-const UNDO_BLOCKS: u64 = 64;
+const MAX_REORG_DEPTH: u64 = 64;
 const DEEPEST: u64 = 90;
 
 /// Random reorgs, rollbacks and cut connections, besides the actors' actions.
@@ -42,10 +42,10 @@ impl RandomChain {
                 let actions = 1 + self.random.below(3 * depth.min(12));
                 simulation.reorg(depth, actions).await?;
                 self.actions += actions;
-                self.too_deep += u64::from(depth > UNDO_BLOCKS);
+                self.too_deep += u64::from(depth > MAX_REORG_DEPTH);
             }
             8..11 => {
-                let depth = self.depth().min(UNDO_BLOCKS);
+                let depth = self.depth().min(MAX_REORG_DEPTH);
                 simulation.roll_back(depth).await?;
                 self.replaceable -= depth;
             }
@@ -83,9 +83,9 @@ impl RandomChain {
     fn depth(&mut self) -> u64 {
         let depth = match self.random.below(8) {
             0..4 => 1 + self.random.below(4),
-            4..6 => 1 + self.random.below(UNDO_BLOCKS),
-            6 => UNDO_BLOCKS,
-            _ => UNDO_BLOCKS + 1 + self.random.below(DEEPEST - UNDO_BLOCKS),
+            4..6 => 1 + self.random.below(MAX_REORG_DEPTH),
+            6 => MAX_REORG_DEPTH,
+            _ => MAX_REORG_DEPTH + 1 + self.random.below(DEEPEST - MAX_REORG_DEPTH),
         };
         depth.min(self.replaceable.max(1))
     }
@@ -124,7 +124,7 @@ async fn the_book_equals_the_chain_after_reorgs_kills_and_cut_connections() -> e
         simulation.reorg(depth, depth).await?;
         assert_equal(&follower.book_at_head(&simulation).await?, &simulation).await?;
         let deepest = follower.reports.reverted.iter().max().copied().unwrap_or_default();
-        let is_rebuilt = depth > UNDO_BLOCKS;
+        let is_rebuilt = depth > MAX_REORG_DEPTH;
         assert!(is_rebuilt || deepest == depth, "{depth} blocks were replaced: {follower:?}");
         assert_eq!(
             follower.reports.rebuilt - rebuilt,

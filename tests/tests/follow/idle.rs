@@ -10,9 +10,9 @@ use eyre::ContextCompat;
 use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_keeper::{
     chain::Sources,
-    engine::{Follower, Loaded, News},
+    engine::{Follower, FollowerEvent, RestoredBook},
     store::{Identity, Store},
-    stream::{Settings, Stream},
+    stream::{Stream, StreamSettings},
 };
 use plimsoll_testkit::{
     borrowers::{Borrowers, NewLoan},
@@ -62,15 +62,15 @@ async fn following(loans: usize) -> eyre::Result<Counts> {
     let chain_id = devnet.provider().get_chain_id().await?;
     let genesis = devnet.provider().get_block(BlockId::number(0)).await?.wrap_err("no first block")?.header.hash;
     let store = Store::open(folder.path(), &Identity { chain_id, genesis, core: market.core, rewards: None })?;
-    let loaded = Loaded::from(&store.checkpoint).await?;
+    let loaded = RestoredBook::load(&store.checkpoint).await?;
     let sources = Sources { core: market.core, rewards: None };
     let endpoints = [proxy.ws_url().parse::<Endpoint>()?];
-    let stream = Stream::start(endpoints, sources, loaded.cursor(1), Settings::new(chain_id, BLOCK_TIME));
+    let stream = Stream::start(endpoints, sources, loaded.cursor(1), StreamSettings::new(chain_id, BLOCK_TIME));
     let mut follower = Follower::new(stream, loaded, store.checkpoint, 1);
     let counts = rpc_calls_over_idle_blocks(devnet.provider(), &proxy, async |block| {
         loop {
-            let step = follower.wait().await;
-            if matches!(follower.take(step).await?, News::Applied(applied) if applied.hash == block.hash) {
+            let step = follower.next_step().await;
+            if matches!(follower.process(step).await?, FollowerEvent::Applied(applied) if applied.hash == block.hash) {
                 return Ok(());
             }
         }

@@ -14,7 +14,7 @@ use crate::book::{assert_equal, simulation::Simulation};
 const SEED: u64 = 3;
 /// More than can be reverted.
 const BLOCKS: u64 = 80;
-const UNDO_BLOCKS: u64 = 64;
+const MAX_REORG_DEPTH: u64 = 64;
 /// The block that a start without a checkpoint begins after.
 const BEFORE_FIRST_BLOCK: u64 = 0;
 
@@ -66,8 +66,8 @@ async fn a_restart_reads_only_the_blocks_after_the_checkpoint() -> eyre::Result<
     let head = fixture.simulation.head_number().await?;
     fixture.proxy.reset_counts();
     fixture.assert_restart_equals_chain().await?;
-    let from = head - UNDO_BLOCKS;
-    assert_eq!((fixture.follower.from, fixture.follower.reports.applied), (Some(from), UNDO_BLOCKS));
+    let from = head - MAX_REORG_DEPTH;
+    assert_eq!((fixture.follower.from, fixture.follower.reports.applied), (Some(from), MAX_REORG_DEPTH));
     // Blocks are read one by one, and only those with events.
     let ours = fixture.simulation.sources().addresses().collect::<Vec<_>>();
     let logs = fixture.simulation.provider().get_logs(&Filter::new().address(ours).from_block(from + 1)).await?;
@@ -82,8 +82,8 @@ async fn a_restart_reads_only_the_blocks_after_the_checkpoint() -> eyre::Result<
 async fn a_checkpoint_whose_block_was_reorged_is_rebuilt() -> eyre::Result<()> {
     let devnet = Devnet::start().await?;
     let mut fixture = Fixture::new(&devnet).await?;
-    let checkpoint = fixture.simulation.head_number().await? - UNDO_BLOCKS;
-    fixture.simulation.reorg(UNDO_BLOCKS + 6, 60).await?;
+    let checkpoint = fixture.simulation.head_number().await? - MAX_REORG_DEPTH;
+    fixture.simulation.reorg(MAX_REORG_DEPTH + 6, 60).await?;
     fixture.assert_restart_equals_chain().await?;
     assert_eq!((fixture.follower.from, fixture.follower.reports.rebuilt), (Some(checkpoint), 1));
     // The next checkpoint is of the new chain.
@@ -93,7 +93,7 @@ async fn a_checkpoint_whose_block_was_reorged_is_rebuilt() -> eyre::Result<()> {
 
     // The chain becomes shorter than the checkpoint, and longer again.
     fixture.follower.stop().await?;
-    fixture.simulation.roll_back(UNDO_BLOCKS + 6).await?;
+    fixture.simulation.roll_back(MAX_REORG_DEPTH + 6).await?;
     mine_random_blocks(&mut fixture.simulation, 10).await?;
     fixture.assert_restart_equals_chain().await?;
     assert_eq!((fixture.follower.from, fixture.follower.reports.rebuilt), (Some(checkpoint), 1));
@@ -124,7 +124,7 @@ async fn a_lost_or_damaged_book_is_rebuilt_from_the_chain() -> eyre::Result<()> 
     fixture.follower.stop().await?;
 
     fixture.assert_restart_equals_chain().await?;
-    assert_eq!(fixture.follower.from, Some(fixture.simulation.head_number().await? - UNDO_BLOCKS));
+    assert_eq!(fixture.follower.from, Some(fixture.simulation.head_number().await? - MAX_REORG_DEPTH));
     Ok(())
 }
 
@@ -139,7 +139,7 @@ async fn write_false_row(args: &FollowerArgs) -> eyre::Result<()> {
     value.first_mut().into_iter().for_each(|first| *first ^= 1);
     let next = CheckpointTip { number: tip.number + 1, ..tip };
     store.checkpoint.record(next, vec![(key, value)]).await?;
-    store.checkpoint.record(CheckpointTip { number: next.number + UNDO_BLOCKS, ..tip }, Vec::new()).await?;
+    store.checkpoint.record(CheckpointTip { number: next.number + MAX_REORG_DEPTH, ..tip }, Vec::new()).await?;
     Ok(store.checkpoint.flush().await?)
 }
 

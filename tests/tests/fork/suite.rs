@@ -46,7 +46,7 @@ const FEE_TO_BUY: u32 = 3_000;
 const KEEPER: &str = r#"
 [tokens.USDC]
 feeds = []
-over = ["eth-usd"]
+quote_feeds = ["eth-usd"]
 
 [liquidate.markets.weth-usdc]
 path = ["WETH", "0.05%", "USDC"]

@@ -9,7 +9,7 @@ use std::{
 use alloy::primitives::{U256, utils::parse_units};
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{ILens, deployment::Deployment};
-use plimsoll_keeper::outside::View;
+use plimsoll_keeper::view::View;
 use plimsoll_testkit::{
     borrowers::{Borrowers, NewLoan},
     deployment::Suite,
@@ -113,14 +113,14 @@ fn help_names_every_command() -> eyre::Result<()> {
     let names: Vec<_> =
         commands.wrap_err("no commands")?.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names, COMMANDS);
-    for command in COMMANDS.iter().filter(|name| **name != "help") {
+    for command in COMMANDS.iter().filter(|name| !["completions", "man", "help"].contains(*name)) {
         let said = keeper(folder.path(), &[command, "--help"], &[])?;
         ensure!(said.code == Some(0) && said.out.contains("--config <FILE>"), "{command}: {}", said.out);
     }
     Ok(())
 }
 
-const COMMANDS: &[&str] = &["run", "check", "positions", "config", "help"];
+const COMMANDS: &[&str] = &["run", "check", "positions", "config", "completions", "man", "help"];
 
 #[test]
 fn wrong_arguments_and_wrong_settings_have_different_exit_codes() -> eyre::Result<()> {
@@ -149,7 +149,7 @@ async fn check_reports_what_is_right_and_what_is_wrong_with_the_remedy() -> eyre
     let dead = format!("http://127.0.0.1:1/v3/{KEY}");
     site.write(
         "[[endpoints]]\nurl_env = \"DEAD_NODE\"\nname = \"dead\"\n[signers]\nliquidations = { environment = \"NO_KEY\" }\n\
-         harvests = { anvil = 9 }\n[safety]\nminimum_balance = \"20000\"\n",
+         harvests = { anvil = 9 }\n[safety]\nmin_balance = \"20000\"\n",
     )?;
     let mut record = Deployment::read(site.suite.record())?.wrap_err("no record")?;
     let contract = record.contracts.get_mut("contracts.Liquidator").wrap_err("no liquidator")?;
@@ -164,7 +164,7 @@ async fn check_reports_what_is_right_and_what_is_wrong_with_the_remedy() -> eyre
         ("dead", "http://127.0.0.1:1/… does not answer", "is the node running"),
         ("contracts.Liquidator", "is another than the record says", "name the record of this chain's deployment"),
         ("liquidations", "the environment variable NO_KEY is not set", "see `liquidations` in [signers]"),
-        ("harvests", "10000 ETH, nonce 0, which is less than 20000", "lower `minimum_balance` in [safety]"),
+        ("harvests", "10000 ETH, nonce 0, which is less than 20000", "lower `min_balance` in [safety]"),
     ] {
         let found = finding(&report, name, "wrong");
         ensure!(found.is_some_and(|found| found.0.contains(what) && found.1.contains(remedy)), "{name}: {found:?}");
@@ -228,7 +228,7 @@ async fn positions_equal_the_lens_and_are_sorted_by_health() -> eyre::Result<()>
     Ok(())
 }
 
-/// The URL of a keeper for `keeper positions`.
+/// The URL of a keeper for `plimsoll-keeper positions`.
 const LISTEN: &str = "PLIMSOLL_KEEPER__HTTP__LISTEN";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,7 +238,7 @@ async fn positions_show_the_running_keepers_decision_and_its_reason() -> eyre::R
         fixture.open_loans(NewLoan { collateral, debt: debt * DOLLAR }, 1).await?;
     }
     // At this gas price the large loan is profitable and the small one is not.
-    let further = "[fees]\nleast_tip = \"500 gwei\"\n".to_owned();
+    let further = "[fees]\nmin_priority_fee = \"500 gwei\"\n".to_owned();
     let setup = KeeperSetup { live: false, further, ..KeeperSetup::live(&fixture.suite) };
     let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
     keeper.wait_until_ready().await?;
@@ -278,7 +278,11 @@ async fn positions_ignores_a_keeper_of_another_deployment() -> eyre::Result<()> 
         let said = site.keeper(&["positions", "--json"], &[(LISTEN, listen)]).await?;
         ensure!(said.code == Some(0), "{}", said.err);
         let lines: Vec<_> = said.err.lines().filter(|line| line.contains("no keeper was asked")).collect();
-        ensure!(lines.len() <= 1 && lines.iter().all(|line| line.contains("start `keeper run`")), "{}", said.err);
+        ensure!(
+            lines.len() <= 1 && lines.iter().all(|line| line.contains("start `plimsoll-keeper run`")),
+            "{}",
+            said.err
+        );
         Ok((said.json()?["keeper"].clone(), lines.concat()))
     };
     let ours = |view: &mut View| {
@@ -287,8 +291,8 @@ async fn positions_ignores_a_keeper_of_another_deployment() -> eyre::Result<()> 
     };
     for (listen, why) in [
         (there.as_str(), "has another chain: 1, and here it is 31337"),
-        (node.trim_start_matches("http://"), "is no keeper of this version"),
-        ("127.0.0.1:1", "nobody answers at http://127.0.0.1:1"),
+        (node.trim_start_matches("http://"), "is not a keeper of this version"),
+        ("127.0.0.1:1", "nothing responds at http://127.0.0.1:1"),
         ("127.0.0.1:0", "leaves the port to the system"),
         ("off", "is off"),
     ] {

@@ -14,7 +14,7 @@ use alloy::{
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{IPlimsoll, MarketParams};
 use plimsoll_keeper::{
-    sender::journal::{Entry, State},
+    sender::journal::{EntryState, JournalEntry},
     store::{Identity, Store},
 };
 use plimsoll_testkit::{
@@ -36,7 +36,7 @@ const POOL: [u128; 2] = [1_000_000 * ETHER, 2_000_000_000 * DOLLAR];
 /// Number of blocks after which a block is final, with [`EARLY_FINALITY`].
 pub(super) const FINALITY_DEPTH: u64 = 8;
 /// Settings for keepers whose journal is checked at the end.
-pub(super) const EARLY_FINALITY: &str = "[chain]\nfinal_after = 8\n";
+pub(super) const EARLY_FINALITY: &str = "[chain]\nfinality_depth = 8\n";
 
 /// A suite with a market and loans.
 pub(super) struct Fixture {
@@ -160,7 +160,11 @@ impl Fixture {
 
     /// Mines until everything that a keeper sent is settled in its journal, and shuts it down. The journal can only be
     /// read after that, so the keeper is restarted as long as something is unsettled.
-    pub(super) async fn settle_and_end(&self, mut keeper: Keeper, setup: &KeeperSetup) -> eyre::Result<Vec<Entry>> {
+    pub(super) async fn settle_and_end(
+        &self,
+        mut keeper: Keeper,
+        setup: &KeeperSetup,
+    ) -> eyre::Result<Vec<JournalEntry>> {
         soon(async {
             loop {
                 while keeper.pending().await? > 0 {
@@ -203,7 +207,7 @@ impl Fixture {
     }
 
     /// Returns the journal of a keeper that has ended.
-    pub(super) async fn journal(&self, setup: &KeeperSetup) -> eyre::Result<Vec<Entry>> {
+    pub(super) async fn journal(&self, setup: &KeeperSetup) -> eyre::Result<Vec<JournalEntry>> {
         let deployment = &self.suite.deployment;
         let identity = Identity {
             chain_id: deployment.chain_id,
@@ -225,10 +229,14 @@ impl Fixture {
 
     /// Checks K2 by a keeper's settled journal: every nonce is one mined transaction of the intent that the journal
     /// names, and no other entry claims it.
-    pub(super) async fn ensure_journal_is_complete(&self, journal: &[Entry], signer: Address) -> eyre::Result<()> {
+    pub(super) async fn ensure_journal_is_complete(
+        &self,
+        journal: &[JournalEntry],
+        signer: Address,
+    ) -> eyre::Result<()> {
         let mut mined = self.mined_transactions(signer).await?;
         for entry in journal.iter().filter(|entry| entry.signer == signer) {
-            if let State::Final(place) | State::Cancelled(place) = entry.state {
+            if let EntryState::Final(place) | EntryState::Cancelled(place) = entry.state {
                 let served = mined.remove(&entry.nonce);
                 let (hash, ..) = served.wrap_err_with(|| format!("nonce {} serves no other intent", entry.nonce))?;
                 ensure!(place.hash == hash, "nonce {} was used by {hash}, not by {}", entry.nonce, place.hash);

@@ -20,7 +20,7 @@ use super::fixture::{EARLY_FINALITY, Fixture, program, soon};
 const KILLED_AFTER: [usize; 6] = [3, 1, 5, 2, 8, 4];
 
 /// Settings that make a burst last: small transactions, and few pending ones.
-const SMALL_BATCHES: &str = "transaction_gas_cap = 480000\n[safety]\nmost_pending = 2\n";
+const SMALL_BATCHES: &str = "transaction_gas_cap = 480000\n[safety]\nmax_pending = 2\n";
 
 /// Configures a keeper that reaches the suite's node through a proxy.
 fn behind(proxy: &Proxy, fixture: &Fixture) -> KeeperSetup {

@@ -13,9 +13,11 @@ use alloy::primitives::B256;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use eyre::ensure;
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
-use plimsoll_keeper::outside::{
-    Metrics, Server, Shutdown, View,
-    view::{Happening, HappeningState, Kind},
+use plimsoll_keeper::{
+    api::Server,
+    shutdown::Shutdown,
+    telemetry::Metrics,
+    view::{ActivityEntry, ActivityKind, ActivityState, View},
 };
 use plimsoll_testkit::workspace::workspace;
 use serde_json::{Value, json};
@@ -79,14 +81,14 @@ async fn ready_means_that_a_block_was_applied_recently() -> eyre::Result<()> {
     shown.change(|view| *view = sample::view());
     let told = shown.json("/readyz").await?;
     assert_eq!((&told["ready"], &told["reason"]), (&json!(true), &Value::Null));
-    assert!(shown.text("/metrics").await?.contains("\nplimsoll_ready 1"));
+    assert!(shown.text("/metrics").await?.contains("\nplimsoll_keeper_ready 1"));
 
     // The time at which the block was applied counts, not its timestamp.
     shown.change(|view| view.keeper.ready_within = Duration::ZERO);
     let answer = shown.get("/readyz").await?;
     assert_eq!(answer.status(), 503);
     assert!(answer.text().await?.contains("is the chain standing still, or are all nodes away?"));
-    assert!(shown.text("/metrics").await?.contains("\nplimsoll_ready 0"));
+    assert!(shown.text("/metrics").await?.contains("\nplimsoll_keeper_ready 0"));
     assert!(shown.text("/").await?.contains("Not ready: no new block"));
     Ok(())
 }
@@ -108,7 +110,7 @@ async fn the_api_has_every_digit_and_every_reason() -> eyre::Result<()> {
     assert_eq!(told["readiness"]["ready"], true);
     assert_eq!(told["totals"]["profit"]["amount"], "41.872");
     let told = shown.json("/api/markets").await?;
-    assert_eq!(told["markets"][2]["price"]["Err"], "the oracle refuses with 0x8fb1a9d3");
+    assert_eq!(told["markets"][2]["price"]["Err"], "the oracle reverts with 0x8fb1a9d3");
     Ok(())
 }
 
@@ -174,11 +176,11 @@ async fn no_path_of_the_server_shows_a_secret() -> eyre::Result<()> {
 #[tokio::test]
 async fn every_metric_is_documented_and_every_alert_rule_uses_one() -> eyre::Result<()> {
     let shown = Shown::start(sample::view()).await?;
-    shown.metrics.sent_after(Duration::from_millis(3));
-    shown.metrics.mined_after(1);
+    shown.metrics.observe_broadcast(Duration::from_millis(3));
+    shown.metrics.observe_inclusion(1);
     let text = shown.text("/metrics").await?;
-    ensure!(text.contains("plimsoll_event_to_send_seconds_bucket{le=\"0.005\"} 1"), "{text}");
-    ensure!(text.contains("plimsoll_positions_at_risk{acts=\"no\",reason=\"backing_off\"} 1"), "{text}");
+    ensure!(text.contains("plimsoll_keeper_head_to_broadcast_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+    ensure!(text.contains("plimsoll_keeper_positions_at_risk{acts=\"no\",reason=\"backing_off\"} 1"), "{text}");
     let (mut there, mut bases) = (BTreeSet::new(), BTreeSet::new());
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         there.insert(line.split(['{', ' ']).next().unwrap_or_default());
@@ -233,12 +235,12 @@ async fn a_liquidation_appears_on_the_open_page() -> eyre::Result<()> {
 
     let id = 212;
     shown.change(|view| {
-        let newest = Happening {
+        let newest = ActivityEntry {
             id,
             at: 1_795_172_400,
             block: Some(24_118_807),
-            kind: Kind::Liquidation,
-            state: HappeningState::Mined,
+            kind: ActivityKind::Liquidation,
+            state: ActivityState::Mined,
             place: "weth-usdc".into(),
             accounts: 40,
             moved: None,

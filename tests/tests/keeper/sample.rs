@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, I256, U256};
-use plimsoll_keeper::outside::{
-    Amount, Balance, DebtPicture, Health, Price, View,
+use plimsoll_keeper::{
+    amount::{Amount, Balance, Health, Price},
+    survey::DebtDistribution,
     view::{
-        AuditView, Decision, DecisionCount, EndpointView, Happening, HappeningState, Head, Keeper, Kind, MarketView,
-        PositionView, ProgrammeView, SafetyView, SignerView, Totals, WatchedAccount,
+        ActivityEntry, ActivityKind, ActivityState, AuditView, DecisionCount, DecisionView, EndpointView, HeadView,
+        KeeperView, MarketView, PositionView, ProgrammeView, SafetyView, SignerView, Totals, View, WatchedAccount,
     },
 };
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ const WAD: u64 = 1_000_000_000_000_000_000;
 /// Returns the sample view.
 pub(super) fn view() -> View {
     View {
-        keeper: Keeper {
+        keeper: KeeperView {
             version: "0.1.0".into(),
             network: "mainnet".into(),
             chain: "Ethereum".into(),
@@ -31,7 +32,7 @@ pub(super) fn view() -> View {
             live: true,
             ready_within: Duration::from_secs(120),
         },
-        head: Some(Head {
+        head: Some(HeadView {
             number: BLOCK,
             hash: B256::repeat_byte(0xbb),
             timestamp: NOW,
@@ -115,8 +116,8 @@ fn health(ten_thousandths: u64) -> Health {
     Health(U256::from(ten_thousandths) * U256::from(WAD / 10_000))
 }
 
-fn decision(acts: bool, reason: &str, text: &str) -> Decision {
-    Decision { block: BLOCK, acts, reason: reason.into(), text: text.into() }
+fn decision(acts: bool, reason: &str, text: &str) -> DecisionView {
+    DecisionView { block: BLOCK, acts, reason: reason.into(), text: text.into() }
 }
 
 fn decisions() -> Vec<DecisionCount> {
@@ -211,10 +212,10 @@ fn markets() -> Vec<MarketView> {
         borrow_rate_bps: 512,
         price: Ok(price(209_850)),
         loans: 3_184,
-        under_water: 4,
+        liquidatable: 4,
         watched: Ok(()),
-        debt: DebtPicture {
-            under_water: usdc(971_630),
+        debt: DebtDistribution {
+            liquidatable: usdc(971_630),
             bars: debt.iter().map(|thousands| usdc(thousands * 1_000)).collect(),
         },
     };
@@ -229,9 +230,9 @@ fn markets() -> Vec<MarketView> {
         liquidation_ltv_bps: 8_000,
         price: Ok(price(6_480_125)),
         loans: 702,
-        under_water: 0,
-        debt: DebtPicture {
-            under_water: usdc(0),
+        liquidatable: 0,
+        debt: DebtDistribution {
+            liquidatable: usdc(0),
             bars: [0, 0, 0, 12, 40, 77, 160, 240, 260, 300, 340, 410, 380, 290, 180, 110, 80, 30, 2, 0]
                 .iter()
                 .map(|thousands| usdc(thousands * 1_000))
@@ -249,17 +250,17 @@ fn markets() -> Vec<MarketView> {
         borrowed: weth(0),
         utilisation_bps: 0,
         borrow_rate_bps: 50,
-        price: Err("the oracle refuses with 0x8fb1a9d3".into()),
+        price: Err("the oracle reverts with 0x8fb1a9d3".into()),
         loans: 0,
-        under_water: 0,
+        liquidatable: 0,
         watched: Err("no route from wstETH to WETH; say its `path` under [liquidate.markets.wsteth-weth]".into()),
-        debt: DebtPicture::default(),
+        debt: DebtDistribution::default(),
     };
     vec![weth_usdc, wbtc_usdc, wsteth_weth]
 }
 
-fn timeline() -> Vec<Happening> {
-    let happening = |id: u8, ago: u64, kind, state, place: &str, accounts| Happening {
+fn timeline() -> Vec<ActivityEntry> {
+    let happening = |id: u8, ago: u64, kind, state, place: &str, accounts| ActivityEntry {
         id: id.into(),
         at: NOW - ago,
         block: Some(BLOCK - ago / 12),
@@ -274,32 +275,32 @@ fn timeline() -> Vec<Happening> {
         note: None,
     };
     vec![
-        Happening {
+        ActivityEntry {
             block: None,
             moved: Some(usdc(31_114)),
-            ..happening(211, 0, Kind::Liquidation, HappeningState::Sent, "weth-usdc", 2)
+            ..happening(211, 0, ActivityKind::Liquidation, ActivityState::Sent, "weth-usdc", 2)
         },
-        Happening {
+        ActivityEntry {
             moved: Some(usdc(204_880)),
             profit: Some(balance(1_204_000_000_000_000_000)),
             gas: Some(ether(18_400_000_000_000_000)),
-            ..happening(210, 36, Kind::Liquidation, HappeningState::Mined, "weth-usdc", 17)
+            ..happening(210, 36, ActivityKind::Liquidation, ActivityState::Mined, "weth-usdc", 17)
         },
-        Happening {
+        ActivityEntry {
             gas: Some(ether(2_100_000_000_000_000)),
             note: Some("TooLittleOut: the pool gave less than when it was tried".into()),
-            ..happening(209, 60, Kind::Liquidation, HappeningState::Reverted, "weth-usdc", 1)
+            ..happening(209, 60, ActivityKind::Liquidation, ActivityState::Reverted, "weth-usdc", 1)
         },
-        Happening {
+        ActivityEntry {
             transaction: None,
             moved: Some(usdc(9_020)),
-            ..happening(208, 240, Kind::Elsewhere, HappeningState::Final, "wbtc-usdc", 1)
+            ..happening(208, 240, ActivityKind::Elsewhere, ActivityState::Final, "wbtc-usdc", 1)
         },
-        Happening {
+        ActivityEntry {
             moved: Some(Amount::new(U256::from(5_120) * U256::from(WAD), 18, "PLIM")),
             profit: Some(balance(8_030_000_000_000_000)),
             gas: Some(ether(6_110_000_000_000_000)),
-            ..happening(207, 7_320, Kind::Harvest, HappeningState::Final, "plim", 84)
+            ..happening(207, 7_320, ActivityKind::Harvest, ActivityState::Final, "plim", 84)
         },
     ]
 }

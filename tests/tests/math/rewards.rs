@@ -5,8 +5,11 @@ use alloy::{
     primitives::{U256, Uint},
     providers::Provider,
     rpc::types::{BlockOverrides, TransactionRequest},
-    sol,
     sol_types::SolCall,
+};
+use plimsoll_contracts::harness::{
+    Accrual,
+    IRewardsHarness::{Answer, Case, answersCall},
 };
 use plimsoll_keeper::math::rewards::{
     EPOCH_SECONDS, EPOCHS_AHEAD, FUNDING_LIMIT, Stream, claimable_down, epoch_of, offset_after_payment,
@@ -21,52 +24,6 @@ const CASES: usize = 102_000;
 const CASES_PER_CALL: usize = 500;
 /// The latest timestamp: the contract stores times in 40 bits.
 const MAX_TIME: u64 = (1 << 40) - 1;
-
-sol! {
-    #[derive(Debug, Default, PartialEq)]
-    struct Ahead {
-        uint256 accumulatorIncrease;
-        uint256 remainder;
-        uint256 epoch;
-        uint256 epochAmount;
-        uint256 joined;
-        uint256 deferred;
-    }
-
-    #[derive(Debug)]
-    struct Case {
-        uint192 accumulator;
-        uint40 lastUpdate;
-        uint24 remainder;
-        uint96 epochAmount;
-        uint96 funded;
-        uint32 lastFundedEpoch;
-        uint256[] scheduled;
-        uint128 totalStaked;
-        uint256 until;
-        uint256 fundedAmount;
-        uint256 fundedAhead;
-        uint256 fundedEpochs;
-        uint128 staked;
-        uint128 offset;
-        uint128 amount;
-    }
-
-    #[derive(Debug, PartialEq)]
-    struct Answer {
-        Ahead ahead;
-        uint256 accumulator;
-        uint256 lastUpdate;
-        uint256 remainder;
-        uint256 funded;
-        uint256 lastFundedEpoch;
-        uint256[] amounts;
-        uint256 claimable;
-        uint256[3] offsets;
-    }
-
-    function answers(Case[] calldata cases) external returns (Answer[] memory all);
-}
 
 /// The keeper's input for a case.
 #[derive(Debug)]
@@ -173,7 +130,7 @@ impl State {
             offset_after_payment(self.offset, self.amount),
         ];
         Answer {
-            ahead: Ahead {
+            ahead: Accrual {
                 accumulatorIncrease: ahead.accumulator_increase,
                 remainder: U256::from(ahead.remainder),
                 epoch: U256::from(ahead.epoch),

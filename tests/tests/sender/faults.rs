@@ -2,8 +2,9 @@
 
 use alloy::{primitives::U256, providers::ext::AnvilApi};
 use plimsoll_keeper::{
-    intent::Urgency,
-    sender::{Settings, core::PrivateFirst, outcome::Outcome},
+    intent::Outcome,
+    intent::Priority,
+    sender::{SenderSettings, core::PrivateFirst},
 };
 use plimsoll_testkit::proxy::{Fault, Phase, Proxy, Rule};
 
@@ -20,7 +21,7 @@ async fn a_broadcast_whose_response_is_lost_is_executed_once() -> eyre::Result<(
     fixture.wait_until_pooled(1).await?;
     fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
-    assert_eq!((receipt.place.hash, fixture.executions(1).await?), (hash, U256::ONE));
+    assert_eq!((receipt.inclusion.hash, fixture.executions(1).await?), (hash, U256::ONE));
     Ok(())
 }
 
@@ -36,7 +37,7 @@ async fn a_lost_broadcast_is_repeated_with_the_next_block() -> eyre::Result<()> 
     fixture.wait_until_pooled(1).await?;
     fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
-    assert_eq!(receipt.place.hash, hash);
+    assert_eq!(receipt.inclusion.hash, hash);
     Ok(())
 }
 
@@ -90,12 +91,12 @@ async fn a_transaction_that_was_not_broadcast_before_a_restart_is_broadcast_afte
     running.shut_down().await;
     fixture.proxy.lift(lost);
     let mut running = fixture.start().await?;
-    let subject = intent(1, Urgency::Urgent).purpose.subjects()[0];
+    let subject = intent(1, Priority::High).purpose.subjects()[0];
     assert_eq!(running.handle.in_flight().get(&subject), Some(&id));
     fixture.wait_until_pooled(1).await?;
     fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
-    assert_eq!((receipt.place.hash, fixture.executions(1).await?), (hash, U256::ONE));
+    assert_eq!((receipt.inclusion.hash, fixture.executions(1).await?), (hash, U256::ONE));
     assert!(running.handle.in_flight().is_empty());
     assert!(running.submit(2) > id, "a name was given twice");
     Ok(())
@@ -112,7 +113,7 @@ async fn a_transaction_mined_while_the_keeper_was_down_is_not_sent_again() -> ey
     fixture.proxy.reset_counts();
     let mut running = fixture.start().await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
-    assert_eq!((receipt.place.hash, fixture.executions(1).await?), (hash, U256::ONE));
+    assert_eq!((receipt.inclusion.hash, fixture.executions(1).await?), (hash, U256::ONE));
     running.shut_down().await;
     assert_eq!(fixture.proxy.counts().of("eth_sendRawTransaction"), 0);
     Ok(())
@@ -127,7 +128,7 @@ async fn a_transaction_is_sent_to_the_private_node_alone_at_first() -> eyre::Res
     let mut settings = fixture.settings();
     settings.core.private = Some(PrivateFirst { public_after_blocks: Some(2) });
     let nodes = nodes(&[&fixture.proxy], &[&fixture.proxy], &[&private])?;
-    let mut running = fixture.start_with(Settings { ..settings }, nodes, "store").await??;
+    let mut running = fixture.start_with(SenderSettings { ..settings }, nodes, "store").await??;
     running.handle.on_block(fixture.header().await?);
     let (id, _) = running.sent(1).await?;
     private.wait_for(|counts| counts.of("eth_sendRawTransaction") == 1).await?;

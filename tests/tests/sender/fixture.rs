@@ -14,12 +14,11 @@ use alloy::{
 use eyre::{ContextCompat, WrapErr, bail};
 use plimsoll_keeper::{
     chain::Header,
-    intent::{Intent, Purpose, Urgency},
+    intent::{Intent, Outcome, Priority, Purpose, Report},
     safety,
     sender::{
-        self, LaneStatus, News, Nodes, SenderHandle, SenderTasks, Settings, Signers, StartError,
-        journal::{Entry, State},
-        outcome::{Outcome, Report},
+        self, Nodes, SenderEvent, SenderHandle, SenderSettings, SenderTasks, SignerStatus, Signers, StartError,
+        journal::{EntryState, JournalEntry},
     },
     store::{Identity, Store, StoreError},
 };
@@ -63,7 +62,7 @@ pub(super) struct Fixture {
 pub(super) struct Running {
     pub(super) handle: SenderHandle,
     pub(super) store: Store,
-    news: mpsc::UnboundedReceiver<News>,
+    news: mpsc::UnboundedReceiver<SenderEvent>,
     kept: Vec<Report>,
     tasks: SenderTasks,
 }
@@ -81,11 +80,11 @@ impl Fixture {
         Ok(Self { node, proxy, key, folder: tempfile::tempdir()? })
     }
 
-    pub(super) fn settings(&self) -> Settings {
-        Settings {
+    pub(super) fn settings(&self) -> SenderSettings {
+        SenderSettings {
             chain_id: CHAIN_ID,
-            core: sender::core::Settings { final_after_blocks: 4, ..Default::default() },
-            safety: safety::Settings {
+            core: sender::core::CoreSettings { finality_depth: 4, ..Default::default() },
+            safety: safety::SafetySettings {
                 is_live: true,
                 loss_cap_per_day: Unit::ETHER.wei(),
                 breaker_reverts: 3,
@@ -114,7 +113,7 @@ impl Fixture {
     /// Starts a sender with these settings, with the store in a folder of this name.
     pub(super) async fn start_with(
         &self,
-        settings: Settings,
+        settings: SenderSettings,
         nodes: Nodes,
         store: &str,
     ) -> eyre::Result<Result<Running, StartError>> {
@@ -128,7 +127,7 @@ impl Fixture {
                 opened => break opened?,
             }
         };
-        let signers = Signers { urgent: Some(self.key.clone()), patient: None };
+        let signers = Signers { high_priority: Some(self.key.clone()), low_priority: None };
         let started = sender::start(settings, signers, nodes, store.journal.clone(), store.notes.clone()).await;
         Ok(started.map(|(handle, news, tasks)| Running { handle, store, news, kept: Vec::new(), tasks }))
     }
@@ -216,10 +215,10 @@ pub(super) fn nodes(read: &[&Proxy], send: &[&Proxy], private: &[&Proxy]) -> eyr
 }
 
 /// Returns an intent that earns a tenth of an ether, with a deadline in a day.
-pub(super) fn intent(label: u64, urgency: Urgency) -> Intent {
+pub(super) fn intent(label: u64, priority: Priority) -> Intent {
     Intent {
         purpose: Purpose::ClaimOwn { pool: U256::from(label).into(), reward_token: Address::ZERO },
-        urgency,
+        priority,
         to: COUNTER,
         data: B256::from(U256::from(label)).into(),
         gas_limit: 100_000,
@@ -231,7 +230,7 @@ pub(super) fn intent(label: u64, urgency: Urgency) -> Intent {
 
 impl Running {
     pub(super) fn submit(&self, label: u64) -> u64 {
-        self.handle.submit(intent(label, Urgency::Urgent))
+        self.handle.submit(intent(label, Priority::High))
     }
 
     /// Returns the next outcome of an intent. Outcomes of others are kept, alerts are skipped.
@@ -242,9 +241,9 @@ impl Running {
         loop {
             let news = timeout(WAIT_TIMEOUT, self.news.recv()).await.wrap_err("there is no news")?;
             match news.wrap_err("the sender has ended")? {
-                News::Report(report) if report.id == id => return Ok(report.outcome),
-                News::Report(report) => self.kept.push(*report),
-                News::Alert(_) => {}
+                SenderEvent::Report(report) if report.id == id => return Ok(report.outcome),
+                SenderEvent::Report(report) => self.kept.push(*report),
+                SenderEvent::Alert(_) => {}
             }
         }
     }
@@ -259,21 +258,21 @@ impl Running {
     }
 
     /// Waits until the signer's status satisfies a condition.
-    pub(super) async fn wait_until(&self, wanted: impl FnMut(&LaneStatus) -> bool) -> eyre::Result<LaneStatus> {
-        let mut status = self.handle.watch(Urgency::Urgent).wrap_err("nobody signs")?;
+    pub(super) async fn wait_until(&self, wanted: impl FnMut(&SignerStatus) -> bool) -> eyre::Result<SignerStatus> {
+        let mut status = self.handle.watch_status(Priority::High).wrap_err("nobody signs")?;
         let reached = timeout(WAIT_TIMEOUT, status.wait_for(wanted)).await;
         let status = reached.map_err(|_| eyre::eyre!("waited in vain: {:?}", self.handle.status()))??.clone();
         Ok(status)
     }
 
     /// Returns the journal entry of an intent.
-    pub(super) async fn entry(&self, id: u64) -> eyre::Result<Entry> {
+    pub(super) async fn entry(&self, id: u64) -> eyre::Result<JournalEntry> {
         let entries = self.store.journal.newest(1_000).await?;
         entries.into_iter().find(|entry| entry.id == id).wrap_err_with(|| format!("{id} is not in the journal"))
     }
 
     /// Waits until the journal has an intent in this state.
-    pub(super) async fn wait_for_state(&self, id: u64, state: State) -> eyre::Result<()> {
+    pub(super) async fn wait_for_state(&self, id: u64, state: EntryState) -> eyre::Result<()> {
         timeout(WAIT_TIMEOUT, async {
             while self.entry(id).await?.state != state {}
             Ok(())

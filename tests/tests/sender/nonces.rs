@@ -6,8 +6,8 @@ use alloy::{
     rpc::types::anvil::ReorgOptions,
 };
 use plimsoll_keeper::{
-    intent::{Intent, Urgency},
-    sender::{StartError, core::RecoverError, journal::State, outcome::Outcome},
+    intent::{Intent, Outcome, Priority},
+    sender::{StartError, core::RecoverError, journal::EntryState},
 };
 
 use super::fixture::{Fixture, intent, nodes};
@@ -20,13 +20,13 @@ async fn an_intent_is_executed_once_and_an_idle_block_costs_no_call() -> eyre::R
     fixture.wait_until_pooled(1).await?;
     fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
-    assert_eq!((receipt.place.hash, fixture.executions(1).await?), (hash, U256::ONE));
+    assert_eq!((receipt.inclusion.hash, fixture.executions(1).await?), (hash, U256::ONE));
     // Its receipt is read once more, when it can no longer be reorged.
     for _ in 0..4 {
         fixture.mine(&running).await?;
     }
     running.wait_until(|status| status.pending.is_empty() && status.next_nonce == 1).await?;
-    running.wait_for_state(id, State::Final(receipt.place)).await?;
+    running.wait_for_state(id, EntryState::Final(receipt.inclusion)).await?;
     let asked = fixture.proxy.counts().total();
     for _ in 0..10 {
         fixture.mine(&running).await?;
@@ -48,7 +48,7 @@ async fn an_intent_mined_in_a_block_that_is_not_applied_yet_is_still_in_flight()
     provider.anvil_mine(Some(1), None).await?;
     running.handle.on_block(applied);
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
-    assert_eq!((receipt.place.block, running.handle.in_flight().len()), (applied.number + 1, 1));
+    assert_eq!((receipt.inclusion.block, running.handle.in_flight().len()), (applied.number + 1, 1));
     running.handle.on_block(fixture.header().await?);
     assert_eq!(running.handle.in_flight().len(), 0);
     Ok(())
@@ -59,11 +59,11 @@ async fn many_intents_are_executed_in_order_within_the_pending_limit() -> eyre::
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let ids: Vec<_> = (0..20).map(|label| running.submit(label)).collect();
-    let status = running.wait_until(|status| status.pending.len() + status.waiting == 20).await?;
-    assert_eq!((status.pending.len(), status.waiting), (16, 4));
+    let status = running.wait_until(|status| status.pending.len() + status.queued == 20).await?;
+    assert_eq!((status.pending.len(), status.queued), (16, 4));
     fixture.wait_until_pooled(16).await?;
     fixture.mine(&running).await?;
-    running.wait_until(|status| status.pending.len() == 4 && status.waiting == 0).await?;
+    running.wait_until(|status| status.pending.len() == 4 && status.queued == 0).await?;
     fixture.wait_until_pooled(4).await?;
     fixture.mine(&running).await?;
     for (label, id) in (0..).zip(ids) {
@@ -77,10 +77,10 @@ async fn many_intents_are_executed_in_order_within_the_pending_limit() -> eyre::
 async fn a_high_priority_intent_replaces_a_low_priority_one_by_geths_rules() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
-    let patient = running.handle.submit(intent(1, Urgency::Patient));
+    let patient = running.handle.submit(intent(1, Priority::Low));
     assert!(matches!(running.next(patient).await?, Outcome::Sent { nonce: 0, .. }));
     fixture.wait_until_pooled(1).await?;
-    let urgent = running.handle.submit(intent(2, Urgency::Urgent));
+    let urgent = running.handle.submit(intent(2, Priority::High));
     let Outcome::Sent { nonce: 0, hash, .. } = running.next(urgent).await? else { eyre::bail!("not in its place") };
     fixture.wait_until_known(hash).await?;
     fixture.mine(&running).await?;
@@ -90,7 +90,7 @@ async fn a_high_priority_intent_replaces_a_low_priority_one_by_geths_rules() -> 
     for _ in 0..4 {
         fixture.mine(&running).await?;
     }
-    running.wait_for_state(patient, State::Replaced { by: urgent }).await?;
+    running.wait_for_state(patient, EntryState::Replaced { by: urgent }).await?;
     Ok(())
 }
 
@@ -99,7 +99,7 @@ async fn an_intent_past_its_deadline_is_cancelled_and_never_executed() -> eyre::
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let deadline = fixture.header().await?.timestamp + 1_000;
-    let id = running.handle.submit(Intent { deadline, ..intent(1, Urgency::Urgent) });
+    let id = running.handle.submit(Intent { deadline, ..intent(1, Priority::High) });
     assert!(matches!(running.next(id).await?, Outcome::Sent { .. }));
     fixture.wait_until_pooled(1).await?;
     // Beyond the first fee, so that the transaction stays pending.
@@ -112,7 +112,7 @@ async fn an_intent_past_its_deadline_is_cancelled_and_never_executed() -> eyre::
     fixture.set_base_fee(1).await?;
     fixture.mine(&running).await?;
     let Outcome::Cancelled(receipt) = running.next(id).await? else { eyre::bail!("it was not cancelled") };
-    assert_eq!((receipt.place.hash, receipt.gas_used), (cancellation, 21_000));
+    assert_eq!((receipt.inclusion.hash, receipt.gas_used), (cancellation, 21_000));
     assert_eq!(fixture.executions(1).await?, U256::ZERO);
     Ok(())
 }
@@ -148,11 +148,11 @@ async fn a_reorged_transaction_is_rebroadcast_with_the_same_bytes() -> eyre::Res
     fixture.node.provider().anvil_reorg(ReorgOptions { depth: 1, tx_block_pairs: Vec::new() }).await?;
     assert_eq!(fixture.executions(1).await?, U256::ZERO);
     running.handle.on_block(fixture.header().await?);
-    assert_eq!(running.next(id).await?, Outcome::TakenBack);
+    assert_eq!(running.next(id).await?, Outcome::Reorged);
     fixture.wait_until_pooled(1).await?;
     fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined again") };
-    assert_eq!((receipt.place.hash, fixture.executions(1).await?), (hash, U256::ONE));
+    assert_eq!((receipt.inclusion.hash, fixture.executions(1).await?), (hash, U256::ONE));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Rising fees, and replacements by geth's rules.
 
 use alloy::{primitives::U256, providers::Provider};
-use plimsoll_keeper::sender::outcome::Outcome;
+use plimsoll_keeper::intent::Outcome;
 
 use super::fixture::Fixture;
 
@@ -18,11 +18,14 @@ async fn a_transaction_below_the_risen_base_fee_is_replaced_by_ten_percent_more_
     running.wait_until(|status| status.pending.iter().any(|pending| pending.attempts == 2)).await?;
     let attempts = running.entry(id).await?.attempts;
     let (first, second) = (attempts[0].fees, attempts[1].fees);
-    assert!(second.max_fee * 100 >= first.max_fee * 110 && second.tip * 100 >= first.tip * 110);
+    assert!(
+        second.max_fee_per_gas * 100 >= first.max_fee_per_gas * 110
+            && second.max_priority_fee_per_gas * 100 >= first.max_priority_fee_per_gas * 110
+    );
     fixture.wait_until_known(attempts[1].hash).await?;
     fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
-    assert_eq!(receipt.place.hash, attempts[1].hash);
+    assert_eq!(receipt.inclusion.hash, attempts[1].hash);
     assert_eq!(fixture.executions(1).await?, U256::ONE);
     Ok(())
 }
@@ -39,7 +42,7 @@ async fn an_underpriced_replacement_is_raised_until_the_pool_accepts_it() -> eyr
     fixture.wait_until_known(status.pending[0].hash).await?;
     fixture.mine(&running).await?;
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
-    assert_ne!(receipt.place.hash, first);
+    assert_ne!(receipt.inclusion.hash, first);
     assert_eq!(fixture.executions(1).await?, U256::ONE);
     Ok(())
 }

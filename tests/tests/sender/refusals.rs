@@ -5,12 +5,9 @@ use alloy::{
     providers::{Provider, ext::AnvilApi},
 };
 use plimsoll_keeper::{
-    intent::{Intent, Urgency},
-    safety::Refusal,
-    sender::{
-        StartError,
-        outcome::{DropReason, Outcome},
-    },
+    intent::SafetyRefusal,
+    intent::{DropReason, Intent, Outcome, Priority},
+    sender::StartError,
 };
 
 use super::fixture::{Fixture, REVERTER, intent, nodes};
@@ -24,7 +21,7 @@ async fn a_dry_run_reports_what_it_would_send_and_calls_no_node() -> eyre::Resul
     let mut running = fixture.start_with(settings, nodes, "store").await??;
     running.handle.on_block(fixture.header().await?);
     let id = running.submit(1);
-    assert_eq!(running.next(id).await?, Outcome::Refused(Refusal::DryRun));
+    assert_eq!(running.next(id).await?, Outcome::Refused(SafetyRefusal::DryRun));
     running.shut_down().await;
     assert_eq!(fixture.proxy.counts().total(), 0);
     Ok(())
@@ -39,7 +36,7 @@ async fn while_the_kill_file_exists_nothing_is_sent_and_pending_transactions_are
     fixture.node.provider().anvil_drop_all_transactions().await?;
     std::fs::write(fixture.kill_file(), "")?;
     let refused = running.submit(2);
-    assert_eq!(running.next(refused).await?, Outcome::Refused(Refusal::KillFile));
+    assert_eq!(running.next(refused).await?, Outcome::Refused(SafetyRefusal::KillFile));
     fixture.mine(&running).await?;
     fixture.proxy.wait_for(|counts| counts.of("eth_getTransactionReceipt") == 1).await?;
     assert_eq!(fixture.proxy.counts().of("eth_sendRawTransaction"), 1);
@@ -55,7 +52,7 @@ async fn while_the_kill_file_exists_nothing_is_sent_and_pending_transactions_are
 async fn reverts_count_as_losses_back_off_and_open_the_breaker_across_restarts() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
-    let reverting = |label| Intent { to: REVERTER, ..intent(label, Urgency::Urgent) };
+    let reverting = |label| Intent { to: REVERTER, ..intent(label, Priority::High) };
     for label in 0..3 {
         let id = running.handle.submit(reverting(label));
         assert!(matches!(running.next(id).await?, Outcome::Sent { .. }));
@@ -65,8 +62,8 @@ async fn reverts_count_as_losses_back_off_and_open_the_breaker_across_restarts()
         let again = running.handle.submit(reverting(label));
         let Outcome::Refused(refusal) = running.next(again).await? else { eyre::bail!("it was sent again") };
         match refusal {
-            Refusal::BackedOff { wait, .. } if label < 2 => assert_eq!(wait.until_block, head.number + 2),
-            Refusal::BreakerOpen { reverts: 3, .. } if label == 2 => {}
+            SafetyRefusal::BackedOff { until_block, .. } if label < 2 => assert_eq!(until_block, head.number + 2),
+            SafetyRefusal::BreakerOpen { reverts: 3, .. } if label == 2 => {}
             other => eyre::bail!("refused for another reason: {other}"),
         }
     }
@@ -78,7 +75,7 @@ async fn reverts_count_as_losses_back_off_and_open_the_breaker_across_restarts()
     running.shut_down().await;
     let mut running = fixture.start().await?;
     let id = running.submit(9);
-    assert!(matches!(running.next(id).await?, Outcome::Refused(Refusal::BreakerOpen { .. })));
+    assert!(matches!(running.next(id).await?, Outcome::Refused(SafetyRefusal::BreakerOpen { .. })));
     Ok(())
 }
 
@@ -89,7 +86,7 @@ async fn an_intent_without_sufficient_funds_is_dropped_and_its_nonce_reused() ->
     let ether = fixture.node.provider().get_balance(fixture.key.address()).await?;
     fixture.node.provider().anvil_set_balance(fixture.key.address(), U256::from(1_000)).await?;
     let (id, _) = running.sent(1).await?;
-    assert_eq!(running.next(id).await?, Outcome::Dropped(DropReason::NoFunds));
+    assert_eq!(running.next(id).await?, Outcome::Dropped(DropReason::InsufficientFunds));
     fixture.node.provider().anvil_set_balance(fixture.key.address(), ether).await?;
     let (id, _) = running.sent(2).await?;
     fixture.wait_until_pooled(1).await?;

@@ -17,11 +17,11 @@ use plimsoll_keeper::{
     book::{Block, Book},
     chain::{Header, Sources},
     intent::Intent,
-    prices::{Node, Prices, Source, Valuer, snapshot},
+    prices::{EndpointReader, Prices, Source, Valuer, snapshot},
     strategies::{
-        WhyNot,
+        BlockContext, Decisions, SkipReason,
         gas::{Costs, GasTable, room},
-        liquidate::{Liquidate, MarketSettings, Moment, Round, Route, Settings},
+        liquidate::{Liquidate, LiquidateSettings, LoanId, MarketSettings, SwapRoute},
     },
 };
 use plimsoll_testkit::{
@@ -43,8 +43,8 @@ pub(super) struct Fixture {
     pub(super) suite: Suite,
     pub(super) params: MarketParams,
     pub(super) keeper: Address,
-    pub(super) settings: Settings,
-    pub(super) node: Node,
+    pub(super) settings: LiquidateSettings,
+    pub(super) node: EndpointReader,
     pub(super) valuer: Valuer,
     /// The most gas of one transaction, where it is less than the chain's limit.
     pub(super) room: u64,
@@ -68,20 +68,20 @@ impl Fixture {
         let keeper = suite.devnet.node.account(3)?;
         let path = route(params.collateralToken, FEE, params.loanToken);
         let swapper = suite.contract("UniswapV3Swapper")?;
-        let way = Route { swapper, path, pools: 1, profit_in_collateral: false };
+        let way = SwapRoute { swapper, path, pools: 1, profit_in_collateral: false };
         let market = MarketSettings { routes: vec![way], ..MarketSettings::default() };
-        let settings = Settings {
+        let settings = LiquidateSettings {
             keeper,
             receiver: keeper,
             core: suite.contract("Plimsoll")?,
             liquidator: Some(suite.contract("Liquidator")?),
             markets: [(params.id().0, market)].into_iter().collect(),
             gas: GasTable::default(),
-            slack_bps: 1_000,
+            max_slippage_bps: 1_000,
             deadline_secs: 600,
         };
         let endpoint: Arc<Endpoint> = Arc::new(suite.devnet.node.http_url().parse()?);
-        let node = Node::new(endpoint.clone(), endpoint.client().await?);
+        let node = EndpointReader::new(endpoint.clone(), endpoint.client().await?);
         let feed = |name: &str| suite.deployment.feeds.get(name).copied().wrap_err("no such feed");
         let usd = Source::Feeds {
             base: vec![feed("usdc-usd")?],
@@ -131,16 +131,16 @@ impl Fixture {
     }
 
     /// Returns the keeper's decisions now.
-    pub(super) async fn round(&mut self) -> eyre::Result<Round> {
+    pub(super) async fn round(&mut self) -> eyre::Result<Decisions<LoanId>> {
         let sources = Sources { core: self.settings.core, rewards: None };
         let (head, book) = (self.head().await?, book_of(&self.provider, sources).await?);
         let prices = self.prices(&head).await?;
         let costs = Costs { gas_price: GAS_PRICE, data_byte_price: 0, margin_bps: 1_000 };
         let room = room(head.gas_limit, 1 << 24, 4_500).min(self.room);
-        let moment = Moment { header: &head, prices: &prices, costs, room };
+        let context = BlockContext { header: &head, prices: &prices, costs, room };
         let strategy = Liquidate::new(self.settings.clone());
-        let nothing = |_, _| None::<WhyNot>;
-        Ok(strategy.round(&self.node, &mut self.valuer, &book, moment, &nothing).await)
+        let nothing = |_: LoanId| None::<SkipReason>;
+        Ok(strategy.decide(&self.node, &mut self.valuer, &book, context, &nothing).await)
     }
 
     pub(super) async fn mine(&self, intents: &[Intent]) -> eyre::Result<Vec<TransactionReceipt>> {

@@ -13,11 +13,11 @@ use plimsoll_contracts::IRewards;
 use plimsoll_keeper::{
     chain::Sources,
     intent::Purpose,
-    prices::{Node, Source, Valuer},
+    prices::{EndpointReader, Prices, Source, Valuer},
     strategies::{
-        Decision, WhyNot,
+        BlockContext, Decision, Decisions, SkipReason,
         gas::{Costs, GasTable, room},
-        harvest::{Harvest, Moment, OwnRewards, Patience, Round, Settings, StreamId},
+        harvest::{Harvest, HarvestSettings, HarvestTiming, OwnRewards, RewardId},
     },
 };
 use plimsoll_testkit::{
@@ -35,7 +35,7 @@ struct Fixture {
     keeper: Address,
     rewards: Address,
     pool: B256,
-    node: Node,
+    node: EndpointReader,
     valuer: Valuer,
     harvest: Harvest,
 }
@@ -70,18 +70,18 @@ impl Fixture {
             (usdc, Source::fixed(U256::from(ETHER / 2_000), 6).wrap_err("no rate")?),
         ]);
         let endpoint: Arc<Endpoint> = Arc::new(suite.devnet.node.http_url().parse()?);
-        let settings = Settings {
+        let settings = HarvestSettings {
             keeper,
             rewards,
             gas: GasTable::default(),
-            patience: Patience { patience_secs: 86_400, longest_wait_secs: 7 * 86_400 },
-            largest_batch: 100,
-            look_every_secs: 60,
+            timing: HarvestTiming { patience_secs: 86_400, max_wait_secs: 7 * 86_400 },
+            max_batch: 100,
+            interval_secs: 60,
             own: OwnRewards::Compound,
-            own_every_secs: 86_400,
+            own_interval_secs: 86_400,
             deadline_secs: 600,
         };
-        let node = Node::new(endpoint.clone(), endpoint.client().await?);
+        let node = EndpointReader::new(endpoint.clone(), endpoint.client().await?);
         Ok(Self { keeper, rewards, pool, node, valuer: Valuer::new(sources), harvest: Harvest::new(settings), suite })
     }
 
@@ -91,14 +91,19 @@ impl Fixture {
         Ok(())
     }
 
-    async fn look(&mut self) -> eyre::Result<Round> {
+    async fn look(&mut self) -> eyre::Result<Decisions<RewardId>> {
         let header = head_of(self.suite.devnet.provider()).await?;
         let sources = Sources { core: self.suite.contract("Plimsoll")?, rewards: Some(self.rewards) };
         let book = book_of(self.suite.devnet.provider(), sources).await?;
         let costs = Costs { gas_price: 1_000_000_000, data_byte_price: 0, margin_bps: 1_000 };
-        let moment = Moment { header: &header, costs, room: room(header.gas_limit, 1 << 24, 4_500) };
-        let nothing = |_: StreamId, _| None::<WhyNot>;
-        let round = self.harvest.round(&self.node, &mut self.valuer, &book, moment, &nothing).await;
+        let context = BlockContext {
+            header: &header,
+            prices: &Prices::default(),
+            costs,
+            room: room(header.gas_limit, 1 << 24, 4_500),
+        };
+        let nothing = |_: RewardId| None::<SkipReason>;
+        let round = self.harvest.decide(&self.node, &mut self.valuer, &book, context, &nothing).await;
         round.wrap_err("it is too early for another look")
     }
 }

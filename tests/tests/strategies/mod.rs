@@ -6,21 +6,21 @@ mod harvest;
 use alloy::primitives::U256;
 use plimsoll_contracts::IPlimsoll;
 use plimsoll_keeper::{
-    prices::{NoPrice, NoValuation, PoolHop, Reads, Source, Valuer},
-    strategies::{Decision, WhyNot, liquidate::Round},
+    prices::{ChainReader, NoPrice, NoValuation, PoolHop, Source, Valuer},
+    strategies::{Decision, Decisions, SkipReason, liquidate::LoanId},
 };
 use plimsoll_testkit::devnet::{ITestToken, mined};
 
 use self::fixture::{DOLLAR, ETHER, Fixture, outcome};
 
 /// Returns the name of every decision with its number of loans.
-fn decisions(round: &Round) -> Vec<(&'static str, usize)> {
+fn decisions(round: &Decisions<LoanId>) -> Vec<(&'static str, usize)> {
     let mut names: Vec<_> = round
         .verdicts
         .iter()
         .map(|verdict| match &verdict.decision {
             Decision::Act { .. } => "act",
-            Decision::WhyNot(why_not) => why_not.name(),
+            Decision::Skip(reason) => reason.name(),
         })
         .collect();
     names.sort_unstable();
@@ -32,7 +32,7 @@ async fn a_batch_of_twenty_earns_exactly_the_simulated_profit() -> eyre::Result<
     // Twenty loans are liquidatable below 1,744 dollars or earlier, five below 1,628.
     let loans = (0..20).map(|more| 15_000 + more * 10).chain([14_000; 5]);
     let mut fixture = Fixture::new(loans, 100_000).await?;
-    assert_eq!(fixture.round().await?, Round::default());
+    assert_eq!(fixture.round().await?, Decisions::default());
     fixture.set_price(1_700).await?;
     fixture.trade_to(1_700).await?;
     let round = fixture.round().await?;
@@ -46,7 +46,7 @@ async fn a_batch_of_twenty_earns_exactly_the_simulated_profit() -> eyre::Result<
     // The table is close, and the gas limit is sufficient.
     assert!(receipts[0].gas_used <= intent.expected_gas * 105 / 100, "{} used", receipts[0].gas_used);
     assert!(receipts[0].gas_used >= intent.expected_gas * 85 / 100, "{} used", receipts[0].gas_used);
-    assert_eq!(fixture.round().await?, Round::default());
+    assert_eq!(fixture.round().await?, Decisions::default());
     Ok(())
 }
 
@@ -71,7 +71,7 @@ async fn a_thousand_loans_fit_one_transaction_or_three_sequential_batches() -> e
         assert!(gain.abs_diff(intent.expected_gain) < gain / U256::from(1_000_000), "{gain} {}", intent.expected_gain);
         assert!(receipt.gas_used <= intent.gas_limit * 95 / 100, "{} of {}", receipt.gas_used, intent.gas_limit);
     }
-    assert_eq!(fixture.round().await?, Round::default());
+    assert_eq!(fixture.round().await?, Decisions::default());
     Ok(())
 }
 
@@ -99,7 +99,7 @@ async fn a_missing_oracle_or_feed_price_is_a_skip_reason_until_it_returns() -> e
     fixture.set_price(0).await?;
     let (head, id) = (fixture.head().await?, fixture.params.id());
     assert!(matches!(fixture.prices(&head).await?.of(id), Err(NoPrice::Reverted(_))));
-    assert_eq!(fixture.round().await?, Round::default());
+    assert_eq!(fixture.round().await?, Decisions::default());
 
     fixture.set_price(1_700).await?;
     assert_eq!(
@@ -112,8 +112,8 @@ async fn a_missing_oracle_or_feed_price_is_a_skip_reason_until_it_returns() -> e
     fixture.wait(2 * 86_400).await?;
     let round = fixture.round().await?;
     assert_eq!(decisions(&round), [("no_valuation", 2)]);
-    let stale = |verdict: &plimsoll_keeper::strategies::liquidate::Verdict| {
-        let Decision::WhyNot(WhyNot::NoValuation { problem, .. }) = &verdict.decision else { return false };
+    let stale = |verdict: &plimsoll_keeper::strategies::Verdict<LoanId>| {
+        let Decision::Skip(SkipReason::NoValuation { problem, .. }) = &verdict.decision else { return false };
         matches!(problem, NoValuation::Stale { max_age_secs: 86_400, .. })
     };
     assert!(round.verdicts.iter().all(stale));
@@ -184,7 +184,7 @@ async fn a_loan_lost_to_a_rival_is_recognised_by_simulation() -> eyre::Result<()
     let rival = fixture.suite.devnet.node.account(5)?;
     let wealth = U256::from(20_000 * DOLLAR);
     fixture.suite.devnet.mint_and_approve(fixture.params.loanToken, rival, wealth, fixture.settings.core).await?;
-    let borrowers = round.verdicts.iter().map(|verdict| verdict.account).collect();
+    let borrowers = round.verdicts.iter().map(|verdict| verdict.target.account).collect();
     let liquidate = core.liquidate(fixture.params.clone(), borrowers, U256::MAX, U256::ZERO, rival, Default::default());
     mined(liquidate.from(rival)).await?;
     let intent = &round.intents[0];
@@ -194,12 +194,12 @@ async fn a_loan_lost_to_a_rival_is_recognised_by_simulation() -> eyre::Result<()
         data: intent.data.clone(),
         gas: intent.gas_limit,
     };
-    let answers = fixture.node.calls(fixture.head().await?.hash, &[call]).await?;
+    let answers = fixture.node.simulate_independent(fixture.head().await?.hash, &[call]).await?;
     let refusal = answers[0].as_ref().unwrap_err();
     assert_eq!(
-        plimsoll_keeper::strategies::Revert::of(refusal),
+        plimsoll_keeper::strategies::Revert::decode(refusal),
         plimsoll_keeper::strategies::Revert::NothingToLiquidate
     );
-    assert_eq!(fixture.round().await?, Round::default());
+    assert_eq!(fixture.round().await?, Decisions::default());
     Ok(())
 }

@@ -9,7 +9,7 @@ use alloy::{
     providers::{Provider, ext::AnvilApi},
     rpc::types::TransactionRequest,
 };
-use plimsoll_keeper::stream::{Cursor, EndpointState, Rebuild, Settings, Step};
+use plimsoll_keeper::stream::{Cursor, EndpointState, ResyncReason, Step, StreamSettings};
 use plimsoll_testkit::proxy::{Fault, HeadFault, Phase, RpcProvider, Rule};
 
 use super::fixture::{
@@ -97,7 +97,7 @@ async fn a_temporary_fault_of_the_only_endpoint_is_survived() -> eyre::Result<()
 async fn missing_logs_are_noticed_and_demote_their_endpoint() -> eyre::Result<()> {
     for keep in [0, 1] {
         let mut fixture = Fixture::new(2).await?;
-        let patient = Settings { silence: Duration::from_secs(600), ..fixture.settings() };
+        let patient = StreamSettings { max_silence: Duration::from_secs(600), ..fixture.settings() };
         let mut keeper = fixture.keeper_with(&[WebSocket, Http], Cursor { number: 0, hash: None }, patient)?;
         keeper.wait_for_all_heads().await;
         keeper.assert_equals(&fixture).await?;
@@ -106,8 +106,11 @@ async fn missing_logs_are_noticed_and_demote_their_endpoint() -> eyre::Result<()
         keeper.truth = Some(fixture.truth().await?);
         keeper.assert_equals(&fixture).await?;
         let health = keeper.stream.health();
-        assert!(matches!(&health[0].state, EndpointState::Demoted { for_secs, .. } if *for_secs > 30), "{health:?}");
-        assert_eq!((health[0].lied, &health[1].state), (1, &EndpointState::Good));
+        assert!(
+            matches!(&health[0].state, EndpointState::Demoted { remaining_secs, .. } if *remaining_secs > 30),
+            "{health:?}"
+        );
+        assert_eq!((health[0].false_answers, &health[1].state), (1, &EndpointState::Healthy));
         // No logs at all are suspicious by themselves; missing ones are for the book to notice.
         assert_eq!(keeper.rejected, u64::try_from(keep)?);
     }
@@ -137,12 +140,12 @@ async fn missing_logs_in_the_past_are_found_when_the_book_is_rebuilt() -> eyre::
         }
     }
     assert!(
-        matches!(&keeper.rebuilt[..], [Rebuild::DoesNotAddUp { number: 202, elsewhere: true, .. }]),
+        matches!(&keeper.rebuilt[..], [ResyncReason::InconsistentEvents { number: 202, untried_endpoint: true, .. }]),
         "{:?}",
         keeper.rebuilt
     );
     keeper.assert_equals(&fixture).await?;
-    let lied = keeper.stream.health().iter().map(|health| health.lied).collect::<Vec<_>>();
+    let lied = keeper.stream.health().iter().map(|health| health.false_answers).collect::<Vec<_>>();
     assert_eq!(lied, [1, 0], "who left something out, and not who told the truth");
     Ok(())
 }
@@ -170,7 +173,7 @@ async fn endpoints_that_are_down_at_the_start_are_waited_for() -> eyre::Result<(
     }
     let mut keeper = fixture.keeper(&[WebSocket, Http])?;
     let waited = tokio::time::timeout(Duration::from_millis(500), keeper.step()).await;
-    assert!(waited.is_err() && keeper.stream.health().iter().all(|health| health.state == EndpointState::Away));
+    assert!(waited.is_err() && keeper.stream.health().iter().all(|health| health.state == EndpointState::Disconnected));
     fixture.proxies[1].bring_up()?;
     keeper.assert_equals(&fixture).await?;
     fixture.proxies[0].bring_up()?;
@@ -230,7 +233,7 @@ async fn a_rate_limited_endpoint_is_not_used_until_retry_after() -> eyre::Result
     keeper.assert_equals(&fixture).await?;
     assert_eq!(fixture.proxies[0].counts().total(), 0, "{:?}", fixture.proxies[0].counts());
     let state = &keeper.stream.health()[0].state;
-    assert!(matches!(state, EndpointState::Demoted { for_secs: 200..=300, .. }), "{state:?}");
+    assert!(matches!(state, EndpointState::Demoted { remaining_secs: 200..=300, .. }), "{state:?}");
     Ok(())
 }
 
@@ -243,8 +246,12 @@ async fn a_block_that_the_book_rejects_leads_to_a_rebuild_once_it_is_proven() ->
     loop {
         match keeper.stream.next().await {
             Step::Apply(block) if block.number == number => keeper.stream.reject("this cannot be"),
-            Step::Rebuild(reason) => {
-                let expected = Rebuild::DoesNotAddUp { number, reason: "this cannot be".to_owned(), elsewhere: false };
+            Step::Resync(reason) => {
+                let expected = ResyncReason::InconsistentEvents {
+                    number,
+                    reason: "this cannot be".to_owned(),
+                    untried_endpoint: false,
+                };
                 assert_eq!(reason, expected);
                 assert!(reason.to_string().contains("another deployment"), "{reason}");
                 return Ok(());
@@ -267,7 +274,7 @@ async fn unknown_events_reveal_a_foreign_contract() -> eyre::Result<()> {
         while keeper.rebuilt.is_empty() {
             keeper.step().await?;
         }
-        assert!(matches!(keeper.rebuilt[0], Rebuild::Foreign { number: 2, .. }), "{:?}", keeper.rebuilt);
+        assert!(matches!(keeper.rebuilt[0], ResyncReason::ForeignEvent { number: 2, .. }), "{:?}", keeper.rebuilt);
     }
     Ok(())
 }
@@ -290,7 +297,7 @@ async fn a_false_positive_bloom_is_accepted_once_it_is_proven() -> eyre::Result<
     fixture.idle(1).await?;
     keeper.assert_equals(&fixture).await?;
     let counts = fixture.proxies[0].counts();
-    assert_eq!((counts.of("eth_getLogs"), keeper.stream.health()[0].lied), (2, 0), "{counts:?}");
+    assert_eq!((counts.of("eth_getLogs"), keeper.stream.health()[0].false_answers), (2, 0), "{counts:?}");
     Ok(())
 }
 
@@ -299,7 +306,7 @@ async fn after_random_faults_the_events_equal_the_chain() -> eyre::Result<()> {
     for seed in 1..=4 {
         let mut random = Random::from_seed(seed);
         let mut fixture = Fixture::new(3).await?;
-        let settings = Settings { deadline: Duration::from_millis(400), ..fixture.settings() };
+        let settings = StreamSettings { request_timeout: Duration::from_millis(400), ..fixture.settings() };
         let mut keeper =
             fixture.keeper_with(&[WebSocket, Http, WebSocket], Cursor { number: 0, hash: None }, settings)?;
         let faults = faults();

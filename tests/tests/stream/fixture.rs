@@ -19,7 +19,7 @@ use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_contracts::IPlimsoll;
 use plimsoll_keeper::{
     chain::{Event, Sources},
-    stream::{BlockEvents, Cursor, Rebuild, Settings, Step, Stream},
+    stream::{BlockEvents, Cursor, ResyncReason, Step, Stream, StreamSettings},
 };
 use plimsoll_testkit::{node::Node, proxy::Proxy};
 use tokio::time;
@@ -144,14 +144,14 @@ impl Fixture {
     }
 
     /// Returns settings with short timeouts, for tests.
-    pub(super) fn settings(&self) -> Settings {
-        Settings {
-            deadline: Duration::from_secs(1),
-            poll: Duration::from_millis(40),
-            silence: Duration::from_millis(300),
+    pub(super) fn settings(&self) -> StreamSettings {
+        StreamSettings {
+            request_timeout: Duration::from_secs(1),
+            poll_interval: Duration::from_millis(40),
+            max_silence: Duration::from_millis(300),
             rollback_patience: Duration::from_millis(150),
-            longest_reconnect: Duration::from_millis(300),
-            ..Settings::new(31_337, Duration::from_secs(1))
+            max_reconnect_delay: Duration::from_millis(300),
+            ..StreamSettings::new(31_337, Duration::from_secs(1))
         }
     }
 
@@ -168,7 +168,7 @@ impl Fixture {
         &self,
         transports: &[Transport],
         from: Cursor,
-        settings: Settings,
+        settings: StreamSettings,
     ) -> eyre::Result<EventRecord> {
         ensure!(transports.len() == self.proxies.len(), "one transport for each proxy");
         let urls = transports.iter().zip(&self.proxies).map(|(by, proxy)| match by {
@@ -188,7 +188,7 @@ pub(super) struct EventRecord {
     from: Cursor,
     /// The number of blocks of each revert.
     pub(super) reverted: Vec<u64>,
-    pub(super) rebuilt: Vec<Rebuild>,
+    pub(super) rebuilt: Vec<ResyncReason>,
     pub(super) rejected: u64,
     /// The correct events, if known: steps that differ are rejected, as a book would.
     pub(super) truth: Option<Events>,
@@ -241,7 +241,7 @@ impl EventRecord {
     pub(super) async fn step(&mut self) -> eyre::Result<Step> {
         let step = self.stream.next().await;
         match &step {
-            Step::Undo { to } => {
+            Step::Revert { to } => {
                 ensure!(to.number < self.at.number, "undo to {to:?} from {:?}", self.at);
                 self.reverted.push(self.at.number - to.number);
                 self.events.retain(|number, _| *number <= to.number);
@@ -256,7 +256,7 @@ impl EventRecord {
                 }
                 self.record(block);
             }
-            Step::Rebuild(reason) => {
+            Step::Resync(reason) => {
                 self.rebuilt.push(reason.clone());
                 if self.rebuilt.len() > 3 {
                     bail!("begins anew again and again: {:?}", self.rebuilt);

@@ -14,7 +14,7 @@ use alloy::{
 };
 use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_chain::error::ChainError;
-use plimsoll_keeper::stream::{Cursor, EndpointState, Settings, Step};
+use plimsoll_keeper::stream::{Cursor, EndpointState, Step, StreamSettings};
 use plimsoll_testkit::proxy::{Fault, Phase};
 
 use self::fixture::{
@@ -42,7 +42,7 @@ async fn every_event_is_delivered_once_and_in_order() -> eyre::Result<()> {
 #[tokio::test]
 async fn an_idle_block_costs_no_call_and_one_with_events_a_single_one() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
-    let patient = Settings { silence: Duration::from_secs(600), ..fixture.settings() };
+    let patient = StreamSettings { max_silence: Duration::from_secs(600), ..fixture.settings() };
     let mut keeper = fixture.keeper_with(&[WebSocket], Cursor { number: 0, hash: None }, patient)?;
     fixture.log(1).await?;
     keeper.assert_equals(&fixture).await?;
@@ -114,7 +114,7 @@ async fn nothing_is_lost_when_waiting_is_cancelled() -> eyre::Result<()> {
 async fn an_endpoint_of_another_chain_is_reported_and_excluded() -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;
     fixture.mine_activity(9).await?;
-    let wrong = Settings { chain_id: 1, ..fixture.settings() };
+    let wrong = StreamSettings { chain_id: 1, ..fixture.settings() };
     let mut stranger = fixture.keeper_with(&[Http, WebSocket], Cursor { number: 0, hash: None }, wrong)?;
     fixture.proxies[0].wait_for(|counts| counts.of("eth_chainId") > 0).await?;
     fixture.proxies[1].wait_for(|counts| counts.of("eth_chainId") > 0).await?;
@@ -130,7 +130,7 @@ async fn an_endpoint_of_another_chain_is_reported_and_excluded() -> eyre::Result
     let other = Fixture::of(1, &["--gas-limit", "40000000"]).await?;
     let endpoints = [&fixture.proxies[0], &other.proxies[0]].map(|proxy| proxy.http_url().parse::<Endpoint>());
     let genesis = Some(fixture.block(0).await?.hash);
-    let settings = Settings { genesis, ..fixture.settings() };
+    let settings = StreamSettings { genesis, ..fixture.settings() };
     let from = Cursor { number: 0, hash: genesis };
     let endpoints = endpoints.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut stream = plimsoll_keeper::stream::Stream::start(endpoints, Fixture::sources(), from, settings);
@@ -139,7 +139,7 @@ async fn an_endpoint_of_another_chain_is_reported_and_excluded() -> eyre::Result
         tokio::task::yield_now().await;
     }
     assert!(matches!(stream.next().await, Step::Apply(_)));
-    assert_eq!((stream.health()[0].state.clone(), *stream.genesis().borrow()), (EndpointState::Good, genesis));
+    assert_eq!((stream.health()[0].state.clone(), *stream.genesis().borrow()), (EndpointState::Healthy, genesis));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Blocks that are replaced, or rolled back without replacement.
 
 use alloy::{eips::BlockNumHash, providers::ext::AnvilApi};
-use plimsoll_keeper::stream::{Cursor, Rebuild};
+use plimsoll_keeper::stream::{Cursor, ResyncReason};
 use plimsoll_testkit::proxy::{Fault, Phase, Rule};
 
 use super::fixture::{
@@ -44,7 +44,7 @@ async fn more_than_sixty_four_replaced_blocks_lead_to_a_rebuild() -> eyre::Resul
     keeper.assert_equals(&fixture).await?;
     fixture.reorg(65).await?;
     keeper.assert_equals(&fixture).await?;
-    assert_eq!(keeper.rebuilt, [Rebuild::TooDeep { tip: 91, oldest: 27 }]);
+    assert_eq!(keeper.rebuilt, [ResyncReason::ReorgTooDeep { tip: 91, oldest: 27 }]);
     Ok(())
 }
 
@@ -72,7 +72,7 @@ async fn blocks_that_are_rolled_back_without_an_announcement_are_noticed() -> ey
 }
 
 /// Returns the rebuilds of a keeper that starts at a block.
-async fn started_at(fixture: &Fixture, block: BlockNumHash) -> eyre::Result<Vec<Rebuild>> {
+async fn started_at(fixture: &Fixture, block: BlockNumHash) -> eyre::Result<Vec<ResyncReason>> {
     let from = Cursor { number: block.number, hash: Some(block.hash) };
     let mut keeper = fixture.keeper_with(&[Http, WebSocket], from, fixture.settings())?;
     keeper.reach(fixture.head().await?).await?;
@@ -87,7 +87,7 @@ async fn a_block_that_was_replaced_while_the_keeper_was_down_is_noticed() -> eyr
     fixture.reorg(5).await?;
     fixture.mine_activity(3).await?;
     assert_eq!(started_at(&fixture, stays).await?, []);
-    assert_eq!(started_at(&fixture, goes).await?, [Rebuild::NotCanonical { number: 17, hash: goes.hash }]);
+    assert_eq!(started_at(&fixture, goes).await?, [ResyncReason::NotCanonical { number: 17, hash: goes.hash }]);
     Ok(())
 }
 

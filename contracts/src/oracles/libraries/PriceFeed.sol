@@ -4,11 +4,11 @@ pragma solidity 0.8.37;
 import {IChainlinkOracle} from "../../interfaces/IChainlinkOracle.sol";
 import {LatestRound} from "./LatestRound.sol";
 
-/// @notice A feed and its two ages in one word, so that it fits an immutable: the aggregator in the low 160 bits, the
-/// age for borrowing in the next 32, the age for liquidation above. 0 is no feed.
+/// @notice A feed and its two maximum ages in one word, so that it fits an immutable: the aggregator in the low 160
+/// bits, the age for borrowing in the next 32, the age for liquidation above. 0 is no feed.
 type PriceFeed is uint256;
 
-/// @notice What a price is wanted for decides how old it may be.
+/// @notice The purpose of reading a price, which determines its maximum age.
 enum Purpose {
     Borrowing,
     Liquidation
@@ -16,9 +16,11 @@ enum Purpose {
 
 using PriceFeedLib for PriceFeed global;
 
-/// @title A price feed with a maximum age per purpose
-/// @notice Promises that an answer it returns is positive, fits 128 bits (so that two multiply exactly) and is of an
-/// age allowed for the purpose.
+/// @title Price feed library.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Reads a feed with a maximum age for each purpose. A returned answer is positive, fits 128 bits (so that the
+/// product of two is exact) and is not older than the purpose allows.
 library PriceFeedLib {
     uint256 internal constant MIN_AGE = 60;
     uint256 internal constant MAX_BORROW_AGE = 7 days;
@@ -27,7 +29,8 @@ library PriceFeedLib {
 
     PriceFeed internal constant NONE = PriceFeed.wrap(0);
 
-    /// @dev The least age catches hours and minutes written for seconds, the greatest catches milliseconds.
+    /// @notice Checks and packs a feed's configuration. Reverts if the feed has no code or an age is out of bounds.
+    /// @dev The lowest age catches hours and minutes written as seconds, the highest catches milliseconds.
     function fromConfig(IChainlinkOracle.Feed memory config) internal view returns (PriceFeed) {
         address feed = config.aggregator;
         if (feed.code.length == 0) revert IChainlinkOracle.NotAContract("feed", feed);
@@ -43,6 +46,7 @@ library PriceFeedLib {
         return PriceFeed.wrap(uint256(uint160(feed)) | (borrowAge << 160) | (liquidationAge << 192));
     }
 
+    /// @notice Returns a feed's configuration.
     function toConfig(PriceFeed self) internal pure returns (IChainlinkOracle.Feed memory) {
         return IChainlinkOracle.Feed({
             aggregator: self.aggregator(),
@@ -51,19 +55,23 @@ library PriceFeedLib {
         });
     }
 
+    /// @notice Returns whether there is a feed.
     function exists(PriceFeed self) internal pure returns (bool) {
         return PriceFeed.unwrap(self) != 0;
     }
 
+    /// @notice Returns the feed's address; 0 without a feed.
     function aggregator(PriceFeed self) internal pure returns (address) {
         return address(uint160(PriceFeed.unwrap(self)));
     }
 
+    /// @notice Returns the maximum age of an answer for a purpose, in seconds.
     function maxAge(PriceFeed self, Purpose purpose) internal pure returns (uint256) {
         return uint32(PriceFeed.unwrap(self) >> (purpose == Purpose.Borrowing ? 160 : 192));
     }
 
-    /// @notice The feed's answer, or 1 where there is no feed, since answers are multiplied.
+    /// @notice Returns the feed's answer, or 1 without a feed, since answers are multiplied. Reverts if the answer is
+    /// out of bounds, too old or of an invalid time.
     function answerOrOne(PriceFeed self, Purpose purpose) internal view returns (uint256) {
         if (!self.exists()) return 1;
 
@@ -72,8 +80,8 @@ library PriceFeedLib {
         if (answer <= 0 || answer > int256(uint256(type(uint128).max))) {
             revert IChainlinkOracle.AnswerOutOfBounds(feed, answer);
         }
-        // A time ahead would make a feed that stopped look fresh for as long as it lies ahead, so it is refused for
-        // liquidation, too: a Chainlink answer carries the time of the block that holds it, never a later one.
+        // An answer's time in the future would make a feed that stopped look fresh until then, so it is refused for
+        // liquidation, too. A Chainlink answer has the time of its block, never a later one.
         if (updatedAt == 0 || updatedAt > block.timestamp) {
             revert IChainlinkOracle.AnswerTimeInvalid(feed, updatedAt, block.timestamp);
         }

@@ -1,4 +1,4 @@
-//! What the lending core's events change.
+//! Applying the lending core's events.
 
 use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::{
@@ -6,21 +6,20 @@ use plimsoll_contracts::{
     MarketId,
 };
 
-use super::{Application, add, fitting, take};
+use super::{Application, add, checked, subtract};
 use crate::{
     book::{
         at,
-        cover::CoverKey,
-        error::{Problem, Quantity},
-        market::{MarketBook, MarketState},
+        error::{EventError, Quantity},
+        market::{CoverKey, MarketBook, MarketState},
         positions::Position,
-        undo::Change,
+        undo_log::Change,
     },
-    math::{debt::total_after, market::Market},
+    math::{debt::saturating_total_after_repay, types::Market},
 };
 
 impl Application<'_> {
-    pub(super) fn core(&mut self, event: &IPlimsollEvents) -> Result<(), Problem> {
+    pub(super) fn apply_core_event(&mut self, event: &IPlimsollEvents) -> Result<(), EventError> {
         match event {
             IPlimsollEvents::CreateMarket(event) => self.create_market(event),
             IPlimsollEvents::Accrue(event) => self.accrue(event),
@@ -28,14 +27,14 @@ impl Application<'_> {
             IPlimsollEvents::Withdraw(event) => self.withdraw(event),
             IPlimsollEvents::SupplyCollateral(event) => {
                 let market = self.market(event.id)?;
-                self.position(market, event.onBehalf, |position| {
+                self.change_position(market, event.onBehalf, |position| {
                     add(&mut position.collateral, event.assets, Quantity::Collateral(event.onBehalf))
                 })
             }
             IPlimsollEvents::WithdrawCollateral(event) => {
                 let market = self.market(event.id)?;
-                self.position(market, event.onBehalf, |position| {
-                    take(&mut position.collateral, event.assets, Quantity::Collateral(event.onBehalf))
+                self.change_position(market, event.onBehalf, |position| {
+                    subtract(&mut position.collateral, event.assets, Quantity::Collateral(event.onBehalf))
                 })
             }
             IPlimsollEvents::Borrow(event) => self.borrow(event),
@@ -50,20 +49,20 @@ impl Application<'_> {
             IPlimsollEvents::RealiseLoss(event) => self.realise_loss(event),
             IPlimsollEvents::CollectReserve(event) => {
                 let totals = self.totals(event.id)?;
-                take(&mut totals.supply_assets, event.assets, Quantity::SupplyAssets)?;
-                take(&mut totals.supply_shares, event.shares, Quantity::TotalSupplyShares)?;
-                take(&mut totals.reserve_shares, event.shares, Quantity::ReserveShares)
+                subtract(&mut totals.supply_assets, event.assets, Quantity::SupplyAssets)?;
+                subtract(&mut totals.supply_shares, event.shares, Quantity::TotalSupplyShares)?;
+                subtract(&mut totals.reserve_shares, event.shares, Quantity::ReserveShares)
             }
             IPlimsollEvents::DepositCover(event) => {
                 let key = CoverKey::Amount(event.backstop, event.token);
                 let (has, adds) = (self.book.cover.get(key), event.assets);
                 let sum = has.checked_add(adds);
                 let quantity = Quantity::Cover(event.backstop);
-                self.set_cover(key, sum.ok_or(Problem::TooLarge { quantity, has, adds })?)
+                self.set_cover(key, sum.ok_or(EventError::Overflow { quantity, has, adds })?)
             }
             IPlimsollEvents::WithdrawCover(event) => {
                 let key = CoverKey::Amount(event.backstop, event.token);
-                self.take_cover(key, event.assets, Quantity::Cover(event.backstop))
+                self.subtract_cover(key, event.assets, Quantity::Cover(event.backstop))
             }
             IPlimsollEvents::SetCoverFloor(event) => {
                 self.set_cover(CoverKey::Floor(event.backstop, event.token), event.floor)
@@ -74,7 +73,7 @@ impl Application<'_> {
             }
             IPlimsollEvents::SetFee(event) => {
                 let totals = self.totals(event.id)?;
-                totals.fee_bps = fitting(event.feeBps, Quantity::Fee)?;
+                totals.fee_bps = checked(event.feeBps, Quantity::Fee)?;
                 Ok(())
             }
             IPlimsollEvents::SetFeeRecipient(event) => {
@@ -87,7 +86,7 @@ impl Application<'_> {
                 self.state(market).backstop = event.backstop;
                 Ok(())
             }
-            // Who may act for whom and who owns the contract changes nothing that is in the book.
+            // Authorisations, nonces of signatures and the owner are not in the book.
             IPlimsollEvents::FlashLoan(_)
             | IPlimsollEvents::SetAuthorization(_)
             | IPlimsollEvents::UseNonce(_)
@@ -96,27 +95,28 @@ impl Application<'_> {
         }
     }
 
-    fn create_market(&mut self, event: &IPlimsoll::CreateMarket) -> Result<(), Problem> {
+    fn create_market(&mut self, event: &IPlimsoll::CreateMarket) -> Result<(), EventError> {
         let market = MarketBook::new(&event.params, self.block.timestamp)?;
         let (stated, computed) = (MarketId(event.id), market.id());
         if stated != computed {
-            return Err(Problem::WrongId { stated, computed });
+            return Err(EventError::WrongMarketId { stated, computed });
         }
-        if self.book.by_id.contains_key(&event.id) {
-            return Err(Problem::MarketTwice(stated));
+        if self.book.market_by_id.contains_key(&event.id) {
+            return Err(EventError::DuplicateMarket(stated));
         }
-        let index = u32::try_from(self.book.markets.len()).map_err(|_| Problem::Full)?;
-        self.book.by_id.insert(event.id, index);
+        let index = u32::try_from(self.book.markets.len()).map_err(|_| EventError::CapacityExceeded)?;
+        self.book.market_by_id.insert(event.id, index);
         self.book.markets.push(market);
         self.changes.push(Change::MarketCreated { market: index });
         Ok(())
     }
 
-    /// Interest is computed here as well: a market of which an event was missed is noticed at its next accrual.
-    fn accrue(&mut self, event: &IPlimsoll::Accrue) -> Result<(), Problem> {
+    /// Applies an accrual of interest, and compares the totals with those that the rates result in: a missed event of
+    /// the market shows at its next accrual.
+    fn accrue(&mut self, event: &IPlimsoll::Accrue) -> Result<(), EventError> {
         let timestamp = self.block.timestamp;
         if event.timestamp != U256::from(timestamp) {
-            return Err(Problem::WrongTime { stated: event.timestamp, block: timestamp });
+            return Err(EventError::WrongTimestamp { stated: event.timestamp, block: timestamp });
         }
         let market = self.market(event.id)?;
         let computed = self.book.markets[at(market)].at(timestamp);
@@ -128,81 +128,84 @@ impl Application<'_> {
         add(&mut totals.supply_shares, event.feeShares, Quantity::TotalSupplyShares)?;
         add(&mut totals.reserve_shares, event.feeShares, Quantity::ReserveShares)?;
         totals.interest_remainder = event.interest.wrapping_to();
-        totals.rate_at_target = fitting(event.rateAtTarget, Quantity::RateAtTarget)?;
+        totals.rate_at_target = checked(event.rateAtTarget, Quantity::RateAtTarget)?;
         totals.last_update = timestamp;
         if *totals == computed {
             return Ok(());
         }
-        Err(Problem::Interest { stated: Box::new(*totals), computed: Box::new(computed) })
+        Err(EventError::InterestMismatch { stated: Box::new(*totals), computed: Box::new(computed) })
     }
 
-    fn supply(&mut self, event: &IPlimsoll::Supply) -> Result<(), Problem> {
+    fn supply(&mut self, event: &IPlimsoll::Supply) -> Result<(), EventError> {
         let totals = self.totals(event.id)?;
         add(&mut totals.supply_assets, event.assets, Quantity::SupplyAssets)?;
         add(&mut totals.supply_shares, event.shares, Quantity::TotalSupplyShares)?;
         let market = self.market(event.id)?;
-        self.position(market, event.onBehalf, |position| {
+        self.change_position(market, event.onBehalf, |position| {
             add(&mut position.supply_shares, event.shares, Quantity::SupplyShares(event.onBehalf))
         })
     }
 
-    fn withdraw(&mut self, event: &IPlimsoll::Withdraw) -> Result<(), Problem> {
+    fn withdraw(&mut self, event: &IPlimsoll::Withdraw) -> Result<(), EventError> {
         let totals = self.totals(event.id)?;
-        take(&mut totals.supply_assets, event.assets, Quantity::SupplyAssets)?;
-        take(&mut totals.supply_shares, event.shares, Quantity::TotalSupplyShares)?;
+        subtract(&mut totals.supply_assets, event.assets, Quantity::SupplyAssets)?;
+        subtract(&mut totals.supply_shares, event.shares, Quantity::TotalSupplyShares)?;
         let market = self.market(event.id)?;
-        self.position(market, event.onBehalf, |position| {
-            take(&mut position.supply_shares, event.shares, Quantity::SupplyShares(event.onBehalf))
+        self.change_position(market, event.onBehalf, |position| {
+            subtract(&mut position.supply_shares, event.shares, Quantity::SupplyShares(event.onBehalf))
         })
     }
 
-    fn borrow(&mut self, event: &IPlimsoll::Borrow) -> Result<(), Problem> {
+    fn borrow(&mut self, event: &IPlimsoll::Borrow) -> Result<(), EventError> {
         let totals = self.totals(event.id)?;
         add(&mut totals.borrow_assets, event.assets, Quantity::BorrowAssets)?;
         add(&mut totals.borrow_shares, event.shares, Quantity::TotalBorrowShares)?;
         let market = self.market(event.id)?;
-        self.position(market, event.onBehalf, |position| {
+        self.change_position(market, event.onBehalf, |position| {
             add(&mut position.borrow_shares, event.shares, Quantity::BorrowShares(event.onBehalf))
         })
     }
 
-    /// Takes borrow assets and shares off the market, borrow shares and collateral off the account.
-    fn reduce_debt(&mut self, id: B256, account: Address, taken: [U256; 3]) -> Result<(), Problem> {
-        let [assets, shares, collateral] = taken;
+    /// Subtracts borrow assets and borrow shares from the market, and borrow shares and collateral from the account.
+    /// The amounts are assets, shares and collateral.
+    fn reduce_debt(&mut self, id: B256, account: Address, amounts: [U256; 3]) -> Result<(), EventError> {
+        let [assets, shares, collateral] = amounts;
         let totals = self.totals(id)?;
-        take(&mut totals.borrow_shares, shares, Quantity::TotalBorrowShares)?;
-        take(&mut totals.borrow_assets, assets, Quantity::BorrowAssets)?;
-        totals.borrow_assets = total_after(totals.borrow_assets, 0, totals.borrow_shares);
+        subtract(&mut totals.borrow_shares, shares, Quantity::TotalBorrowShares)?;
+        subtract(&mut totals.borrow_assets, assets, Quantity::BorrowAssets)?;
+        totals.borrow_assets = saturating_total_after_repay(totals.borrow_assets, 0, totals.borrow_shares);
         let market = self.market(id)?;
-        self.position(market, account, |position| {
-            take(&mut position.borrow_shares, shares, Quantity::BorrowShares(account))?;
-            take(&mut position.collateral, collateral, Quantity::Collateral(account))
+        self.change_position(market, account, |position| {
+            subtract(&mut position.borrow_shares, shares, Quantity::BorrowShares(account))?;
+            subtract(&mut position.collateral, collateral, Quantity::Collateral(account))
         })
     }
 
-    fn realise_loss(&mut self, event: &IPlimsoll::RealiseLoss) -> Result<(), Problem> {
+    /// Charges bad debt to the reserve, to cover, and to suppliers for the rest.
+    fn realise_loss(&mut self, event: &IPlimsoll::RealiseLoss) -> Result<(), EventError> {
         let IPlimsoll::RealiseLoss { id, backstop, loss, reserveShares, fromCover, .. } = event;
         let totals = self.totals(*id)?;
         let quantity = Quantity::Cover(*backstop);
         let from_others =
-            loss.checked_sub(*fromCover).ok_or(Problem::Overdrawn { quantity, has: *loss, takes: *fromCover })?;
-        take(&mut totals.supply_assets, from_others, Quantity::SupplyAssets)?;
-        take(&mut totals.supply_shares, *reserveShares, Quantity::TotalSupplyShares)?;
-        take(&mut totals.reserve_shares, *reserveShares, Quantity::ReserveShares)?;
+            loss.checked_sub(*fromCover).ok_or(EventError::Underflow { quantity, has: *loss, takes: *fromCover })?;
+        subtract(&mut totals.supply_assets, from_others, Quantity::SupplyAssets)?;
+        subtract(&mut totals.supply_shares, *reserveShares, Quantity::TotalSupplyShares)?;
+        subtract(&mut totals.reserve_shares, *reserveShares, Quantity::ReserveShares)?;
         if fromCover.is_zero() {
             return Ok(());
         }
         let market = self.market(*id)?;
         let token = self.book.markets[at(market)].params().loanToken;
-        self.take_cover(CoverKey::Amount(*backstop, token), *fromCover, quantity)?;
-        self.take_cover(CoverKey::Limit(*backstop, MarketId(*id)), *fromCover, Quantity::CoverLimit(*backstop))
+        self.subtract_cover(CoverKey::Amount(*backstop, token), *fromCover, quantity)?;
+        self.subtract_cover(CoverKey::Limit(*backstop, MarketId(*id)), *fromCover, Quantity::CoverLimit(*backstop))
     }
 
-    fn market(&self, id: B256) -> Result<u32, Problem> {
-        self.book.by_id.get(&id).copied().ok_or(Problem::UnknownMarket(MarketId(id)))
+    /// Returns the number of a market.
+    fn market(&self, id: B256) -> Result<u32, EventError> {
+        self.book.market_by_id.get(&id).copied().ok_or(EventError::UnknownMarket(MarketId(id)))
     }
 
-    /// A market's state, to be changed: it is on record from the first time in a block on.
+    /// Returns a market's state for a change. The first call of an application records the previous state.
     fn state(&mut self, market: u32) -> &mut MarketState {
         let Self { book, changes, .. } = self;
         let applications = book.applications;
@@ -214,18 +217,18 @@ impl Application<'_> {
         &mut entry.state
     }
 
-    fn totals(&mut self, id: B256) -> Result<&mut Market, Problem> {
+    fn totals(&mut self, id: B256) -> Result<&mut Market, EventError> {
         let market = self.market(id)?;
         Ok(&mut self.state(market).totals)
     }
 
-    /// Changes an account's position, and keeps what it was. An account that gets nothing gets no row.
-    fn position(
+    /// Changes an account's position, and records the previous one. No row is created for a position that stays empty.
+    fn change_position(
         &mut self,
         market: u32,
         account: Address,
-        change: impl FnOnce(&mut Position) -> Result<(), Problem>,
-    ) -> Result<(), Problem> {
+        change: impl FnOnce(&mut Position) -> Result<(), EventError>,
+    ) -> Result<(), EventError> {
         let positions = &mut self.book.markets[at(market)].positions;
         let slot = positions.slot(account);
         let before = slot.map(|slot| positions.get(slot)).unwrap_or_default();
@@ -240,7 +243,7 @@ impl Application<'_> {
                 slot
             }
             None => {
-                let slot = positions.push(account).ok_or(Problem::Full)?;
+                let slot = positions.push(account).ok_or(EventError::CapacityExceeded)?;
                 self.changes.push(Change::PositionCreated { market, slot });
                 slot
             }
@@ -249,15 +252,15 @@ impl Application<'_> {
         Ok(())
     }
 
-    fn set_cover(&mut self, key: CoverKey, amount: U256) -> Result<(), Problem> {
+    fn set_cover(&mut self, key: CoverKey, amount: U256) -> Result<(), EventError> {
         let before = self.book.cover.set(key, amount);
         self.changes.push(Change::Cover(Box::new((key, before))));
         Ok(())
     }
 
-    fn take_cover(&mut self, key: CoverKey, takes: U256, quantity: Quantity) -> Result<(), Problem> {
+    fn subtract_cover(&mut self, key: CoverKey, takes: U256, quantity: Quantity) -> Result<(), EventError> {
         let has = self.book.cover.get(key);
-        let left = has.checked_sub(takes).ok_or(Problem::Overdrawn { quantity, has, takes })?;
-        self.set_cover(key, left)
+        let rest = has.checked_sub(takes).ok_or(EventError::Underflow { quantity, has, takes })?;
+        self.set_cover(key, rest)
     }
 }

@@ -1,4 +1,4 @@
-//! From events to state: each event changes exactly what it changed in the contract's storage, or is refused.
+//! Applying events: each event changes exactly what it changed in the contract's storage, or is rejected.
 
 mod lending;
 mod rewards;
@@ -7,17 +7,17 @@ use alloy::primitives::U256;
 
 use super::{
     Block, Book,
-    error::{Problem, Quantity},
-    undo::Change,
+    error::{EventError, Quantity},
+    undo_log::Change,
 };
 use crate::chain::Event;
 
-/// A block on its way into the book, with what it takes to take it back.
+/// The application of a block's events to the book, with the changes that it has made so far.
 pub(super) struct Application<'a> {
     book: &'a mut Book,
     block: Block,
     changes: Vec<Change>,
-    /// How many events said that a stream puts rewards off, since the last one that said that a stream was updated.
+    /// Number of events that deferred a stream's rewards since the last one that accrued a stream.
     deferrals: u64,
 }
 
@@ -26,32 +26,35 @@ impl<'a> Application<'a> {
         Self { book, block, changes: Vec::new(), deferrals: 0 }
     }
 
-    /// Applies one event. When it fails, a part of it may have been applied; all changes so far are on record.
-    pub(super) fn event(&mut self, event: &Event) -> Result<(), Problem> {
+    /// Applies one event. If it fails, a part of it may have been applied; the changes include that part.
+    pub(super) fn apply_event(&mut self, event: &Event) -> Result<(), EventError> {
         match event {
-            Event::Core(event) => self.core(event),
-            Event::Rewards(event) => self.rewards(event),
+            Event::Core(event) => self.apply_core_event(event),
+            Event::Rewards(event) => self.apply_reward_event(event),
         }
     }
 
-    /// Everything that was changed, in its order.
+    /// Returns the changes in the order in which they were made.
     pub(super) fn into_changes(self) -> Vec<Change> {
         self.changes
     }
 }
 
-fn add(amount: &mut u128, adds: U256, quantity: Quantity) -> Result<(), Problem> {
+/// Adds to an amount. Fails if the contract could not store the sum.
+fn add(amount: &mut u128, adds: U256, quantity: Quantity) -> Result<(), EventError> {
     let sum = u128::try_from(adds).ok().and_then(|adds| amount.checked_add(adds));
-    *amount = sum.ok_or(Problem::TooLarge { quantity, has: U256::from(*amount), adds })?;
+    *amount = sum.ok_or(EventError::Overflow { quantity, has: U256::from(*amount), adds })?;
     Ok(())
 }
 
-fn take(amount: &mut u128, takes: U256, quantity: Quantity) -> Result<(), Problem> {
-    let rest = u128::try_from(takes).ok().and_then(|takes| amount.checked_sub(takes));
-    *amount = rest.ok_or(Problem::Overdrawn { quantity, has: U256::from(*amount), takes })?;
+/// Subtracts from an amount. Fails if there is not as much.
+fn subtract(amount: &mut u128, takes: U256, quantity: Quantity) -> Result<(), EventError> {
+    let difference = u128::try_from(takes).ok().and_then(|takes| amount.checked_sub(takes));
+    *amount = difference.ok_or(EventError::Underflow { quantity, has: U256::from(*amount), takes })?;
     Ok(())
 }
 
-fn fitting<T: TryFrom<U256>>(value: U256, quantity: Quantity) -> Result<T, Problem> {
-    T::try_from(value).map_err(|_| Problem::TooLarge { quantity, has: U256::ZERO, adds: value })
+/// Converts a value to the type that the contract stores it in. Fails if it does not fit.
+fn checked<T: TryFrom<U256>>(value: U256, quantity: Quantity) -> Result<T, EventError> {
+    T::try_from(value).map_err(|_| EventError::Overflow { quantity, has: U256::ZERO, adds: value })
 }

@@ -1,13 +1,11 @@
-//! Staking programmes in the book: pools, their streams of rewards, and who is to be harvested.
+//! Staking rewards in the book: pools, their reward streams, stakes, and which accounts can be harvested.
 
+mod harvest_queue;
 mod pool;
-mod ripeness;
 mod stakers;
-mod stream;
 
-pub(super) use self::stakers::Account;
+pub(super) use self::stakers::IndexedLedger;
 pub use self::{
-    pool::{PoolBook, PoolState},
-    stakers::{HarvestConsent, Ledger},
-    stream::{HarvestCandidate, Ripening, StreamBook},
+    pool::{HarvestCandidate, PendingHarvest, PoolBook, PoolState, StreamBook},
+    stakers::{HarvestConsent, RewardLedger},
 };

@@ -1,13 +1,13 @@
-//! The book against itself taken apart: the index against a full scan, going back against where it came from,
-//! restoring against what was applied, and events that cannot be true. (That the book equals the chain is tested on a chain.)
+//! Tests of the book on generated events: its indices against full scans, reverting and restoring against applying, and
+//! the rejection of inconsistent events. (That the book equals the chain is tested on a node, in `tests/tests/book`.)
 
-mod harvests;
-mod history;
-mod index;
-mod programmes;
-mod refusals;
-mod refusals_of_rewards;
-mod restoring;
+mod harvest_queue;
+mod rejected_events;
+mod rejected_reward_events;
+mod restore;
+mod reverts;
+mod reward_events;
+mod waterline;
 
 use std::collections::BTreeMap;
 
@@ -20,16 +20,16 @@ use plimsoll_contracts::{
 use super::*;
 
 const LTV_BPS: u16 = 8_600;
-const SMALLEST_DEBT: u128 = 10_000;
+const MIN_DEBT: u128 = 10_000;
 const START: u64 = 1_000_000;
 
 fn account(number: u64) -> Address {
     Address::left_padding_from(&number.to_be_bytes())
 }
 
-/// The `number`th market.
+/// Returns the parameters of the `number`th market.
 fn params(number: u64) -> MarketParams {
-    let risk = Risk::new(8_000, LTV_BPS, SMALLEST_DEBT).unwrap();
+    let risk = Risk::new(8_000, LTV_BPS, MIN_DEBT).unwrap();
     let curve = RateCurve::new(1_268_391_679, 9_000, 40_000, 500_000).unwrap();
     MarketParams::new(account(1), account(2), account(1_000 + number), risk, curve)
 }
@@ -76,41 +76,41 @@ fn repay(id: B256, on_behalf: Address, assets: u128, shares: u128) -> Event {
     Event::Core(IPlimsollEvents::Repay(IPlimsoll::Repay { id, caller: on_behalf, onBehalf: on_behalf, assets, shares }))
 }
 
-/// Everything that can be seen of a book.
+/// Everything that a book's public functions return.
 #[derive(Debug, PartialEq)]
-struct Seen {
+struct Snapshot {
     states: Vec<MarketState>,
     positions: Vec<Vec<(Address, Position)>>,
-    candidates: Vec<Vec<Candidate>>,
+    candidates: Vec<Vec<LiquidationCandidate>>,
     cover: BTreeMap<CoverKey, U256>,
-    pools: Vec<PoolSeen>,
+    pools: Vec<PoolSnapshot>,
 }
 
-/// Everything that can be seen of a pool.
+/// Everything that a pool's public functions return.
 #[derive(Debug, PartialEq)]
-struct PoolSeen {
+struct PoolSnapshot {
     id: B256,
     state: PoolState,
-    stakes: Vec<(Address, u128, Vec<Ledger>)>,
+    stakes: Vec<(Address, u128, Vec<RewardLedger>)>,
     harvestable: Vec<Vec<HarvestCandidate>>,
 }
 
-fn seen(book: &Book) -> Seen {
+fn snapshot(book: &Book) -> Snapshot {
     let prices = [1u128, 10u128.pow(34), 10u128.pow(36), 10u128.pow(38)].map(U256::from);
-    Seen {
+    Snapshot {
         states: book.markets().map(|market| *market.state()).collect(),
         positions: book.markets().map(|market| market.positions().collect()).collect(),
         candidates: book.markets().flat_map(|market| prices.map(|price| market.liquidatable(price, START))).collect(),
         cover: book.covers().collect(),
-        pools: book.pools().map(pool_seen).collect(),
+        pools: book.pools().map(pool_snapshot).collect(),
     }
 }
 
-fn pool_seen(pool: &PoolBook) -> PoolSeen {
+fn pool_snapshot(pool: &PoolBook) -> PoolSnapshot {
     let ledgers = |account| pool.streams().map(|stream| stream.ledger(account)).collect();
     let last_update = pool.state().streams.iter().map(|stream| stream.last_update).max();
-    let times = programmes::times_around(last_update.unwrap());
-    PoolSeen {
+    let times = reward_events::times_around(last_update.unwrap());
+    PoolSnapshot {
         id: pool.id(),
         state: pool.state().clone(),
         stakes: pool.stakes().map(|(account, staked)| (account, staked, ledgers(account))).collect(),

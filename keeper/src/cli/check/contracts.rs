@@ -1,4 +1,4 @@
-//! Contracts: whether they are there, are what was deployed, and belong together.
+//! Checks that contracts exist, have the code that was deployed, and refer to the same core.
 
 use alloy::{
     primitives::{Address, Bytes, keccak256},
@@ -14,7 +14,7 @@ use crate::{config::Config, report::check::CheckReport};
 const AREA: &str = "contracts";
 const OTHER_DEPLOYMENT: &str = "name the record of this chain's deployment as `record` in [deployment]";
 
-pub(super) async fn look(report: &mut CheckReport, config: &Config, node: &Node) {
+pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node) {
     let deployed = &config.deployed;
     if deployed.contracts.is_empty() {
         let named = [Some(("core", deployed.core)), Some(("lens", deployed.lens))].into_iter();
@@ -33,15 +33,15 @@ pub(super) async fn look(report: &mut CheckReport, config: &Config, node: &Node)
             points_to_core(report, config, node, "the liquidator", liquidator, ILiquidator::plimsollCall {}).await;
             swappers(report, config, node, liquidator).await;
         }
-        None => report.note(
+        None => report.warn(
             AREA,
             "liquidator",
-            "there is none, so loans are liquidated from inventory alone",
+            "there is none, so loans are liquidated from inventory only",
             "deploy Liquidator, or name it as `liquidator` in [deployment]",
         ),
     }
     if deployed.rewards.is_none() {
-        report.note(AREA, "rewards", "there are none, so nothing is harvested", "name `rewards` in [deployment]");
+        report.warn(AREA, "rewards", "there are none, so nothing is harvested", "name `rewards` in [deployment]");
     }
 }
 
@@ -52,15 +52,15 @@ async fn code(
     address: Address,
     wanted: Option<alloy::primitives::B256>,
 ) {
-    match node.ask::<_, Bytes>("eth_getCode", (address, node.head.hash)).await {
-        Err(error) => report.wrong(AREA, name, error.to_string(), "ask another node"),
+    match node.request::<_, Bytes>("eth_getCode", (address, node.head.hash)).await {
+        Err(error) => report.fail(AREA, name, error.to_string(), "name another node in [[endpoints]]"),
         Ok(code) if code.is_empty() => {
-            report.wrong(AREA, name, format!("there is no contract at {address}"), OTHER_DEPLOYMENT);
+            report.fail(AREA, name, format!("there is no contract at {address}"), OTHER_DEPLOYMENT);
         }
         Ok(code) => match wanted {
-            None => report.right(AREA, name, format!("{address}: {} bytes of code", code.len())),
-            Some(hash) if keccak256(&code) == hash => report.right(AREA, name, format!("{address}: the record's code")),
-            Some(_) => report.wrong(
+            None => report.ok(AREA, name, format!("{address}: {} bytes of code", code.len())),
+            Some(hash) if keccak256(&code) == hash => report.ok(AREA, name, format!("{address}: the record's code")),
+            Some(_) => report.fail(
                 AREA,
                 name,
                 format!("the code at {address} is another than the record says"),
@@ -70,7 +70,7 @@ async fn code(
     }
 }
 
-/// Both interfaces name their core in the same way.
+/// Checks that a contract refers to the core of the deployment; `call` is its getter.
 async fn points_to_core<C: SolCall<Return = Address>>(
     report: &mut CheckReport,
     config: &Config,
@@ -81,38 +81,38 @@ async fn points_to_core<C: SolCall<Return = Address>>(
 ) {
     let core = config.deployed.core;
     match read(node, at, call).await {
-        Ok(Some(found)) if found == core => report.right(AREA, name, "belongs to the core"),
+        Ok(Some(found)) if found == core => report.ok(AREA, name, "belongs to the core"),
         Ok(Some(found)) => {
-            report.wrong(AREA, name, format!("it belongs to the core {found}, not to {core}"), OTHER_DEPLOYMENT);
+            report.fail(AREA, name, format!("it belongs to the core {found}, not to {core}"), OTHER_DEPLOYMENT);
         }
-        Ok(None) => report.wrong(AREA, name, format!("{at} does not say which core it belongs to"), OTHER_DEPLOYMENT),
-        Err(error) => report.wrong(AREA, name, error.to_string(), "ask another node"),
+        Ok(None) => report.fail(AREA, name, format!("{at} does not say which core it belongs to"), OTHER_DEPLOYMENT),
+        Err(error) => report.fail(AREA, name, error.to_string(), "name another node in [[endpoints]]"),
     }
 }
 
-/// Every adapter that a route goes by must be one that the liquidator knows.
+/// Checks that the liquidator knows the swap adapter of every market's route.
 async fn swappers(report: &mut CheckReport, config: &Config, node: &Node, liquidator: Address) {
     for market in config.liquidate.markets.values().filter(|market| market.enabled) {
         let Some(route) = &market.route else { continue };
         let call = ILiquidator::isSwapperCall { swapper: route.swapper };
         match read(node, liquidator, call).await {
-            Ok(Some(true)) => report.right(AREA, &market.name, format!("sells by {}", route.text)),
-            Ok(_) => report.wrong(
+            Ok(Some(true)) => report.ok(AREA, &market.name, format!("sells by {}", market.route_text)),
+            Ok(_) => report.fail(
                 AREA,
                 &market.name,
                 format!("the liquidator does not know the adapter {}", route.swapper),
                 "name one that it was created with as `swapper` of this market",
             ),
-            Err(error) => report.wrong(AREA, &market.name, error.to_string(), "ask another node"),
+            Err(error) => report.fail(AREA, &market.name, error.to_string(), "name another node in [[endpoints]]"),
         }
     }
 }
 
-/// What a contract answers; `None` where it refuses or answers something else.
+/// Calls a contract; `None` if the call reverts or returns something else. Fails if the node does not respond.
 async fn read<C: SolCall>(node: &Node, to: Address, call: C) -> Result<Option<C::Return>, ChainError> {
     let request = json!({ "to": to, "data": Bytes::from(call.abi_encode()) });
-    match node.ask::<_, Bytes>("eth_call", (request, node.head.hash)).await {
-        Ok(answer) => Ok(C::abi_decode_returns(&answer).ok()),
+    match node.request::<_, Bytes>("eth_call", (request, node.head.hash)).await {
+        Ok(output) => Ok(C::abi_decode_returns(&output).ok()),
         Err(ChainError::Refused { .. }) => Ok(None),
         Err(error) => Err(error),
     }

@@ -1,4 +1,4 @@
-//! Nodes: whether they answer, of which chain, and whether they can do what is asked of them.
+//! Checks that nodes respond, are of the deployment's chain, and support what the keeper needs.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use plimsoll_chain::{endpoint::Transport, local::LocalChain};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{Node, PATIENCE, ask, silent};
+use super::{Node, TIMEOUT, request, timed_out};
 use crate::{
     chain::Header,
     config::{Config, EndpointSettings},
@@ -19,8 +19,8 @@ use crate::{
 
 const AREA: &str = "endpoints";
 
-/// Looks at every node, and returns the first that can be read.
-pub(super) async fn look(report: &mut CheckReport, config: &mut Config) -> Option<Node> {
+/// Checks every node and returns the first that can be read.
+pub(super) async fn check(report: &mut CheckReport, config: &mut Config) -> Option<Node> {
     let endpoints = std::mem::take(&mut config.endpoints);
     let mut best = None;
     let has_websocket =
@@ -33,19 +33,19 @@ pub(super) async fn look(report: &mut CheckReport, config: &mut Config) -> Optio
         }
     }
     if !has_websocket {
-        report.note(
+        report.warn(
             AREA,
             "WebSocket",
-            "no node that is read announces new blocks, so they are asked for",
+            "no node that is read announces new blocks, so they are polled",
             "name one that begins with ws:// or wss:// in [[endpoints]]",
         );
     }
     if best.is_none() {
-        report.wrong(
+        report.fail(
             AREA,
             "nodes",
-            "no node can be read, so nothing on the chain was looked at",
-            "see to one of the nodes above, or name another in [[endpoints]]",
+            "no node can be read, so nothing on the chain was checked",
+            "repair one of the nodes above, or name another in [[endpoints]]",
         );
     }
     best
@@ -54,83 +54,83 @@ pub(super) async fn look(report: &mut CheckReport, config: &mut Config) -> Optio
 async fn one(report: &mut CheckReport, config: &Config, settings: EndpointSettings) -> Option<Node> {
     let EndpointSettings { name, endpoint, role } = settings;
     let away = "is the node running, and is its URL right?";
-    let client = match timeout(PATIENCE, endpoint.client()).await {
+    let client = match timeout(TIMEOUT, endpoint.client()).await {
         Ok(Ok(client)) => client,
         Ok(Err(error)) => {
-            report.wrong(AREA, name, error.to_string(), away);
+            report.fail(AREA, name, error.to_string(), away);
             return None;
         }
         Err(_) => {
-            report.wrong(AREA, name, silent(&endpoint).to_string(), away);
+            report.fail(AREA, name, timed_out(&endpoint).to_string(), away);
             return None;
         }
     };
-    let asked = async {
-        let id: U64 = ask(&endpoint, &client, "eth_chainId", ()).await?;
-        let first: Option<Block> = ask(&endpoint, &client, "eth_getBlockByNumber", ("0x0", false)).await?;
-        let newest: Option<Block> = ask(&endpoint, &client, "eth_getBlockByNumber", ("latest", false)).await?;
+    let responses = async {
+        let id: U64 = request(&endpoint, &client, "eth_chainId", ()).await?;
+        let first: Option<Block> = request(&endpoint, &client, "eth_getBlockByNumber", ("0x0", false)).await?;
+        let newest: Option<Block> = request(&endpoint, &client, "eth_getBlockByNumber", ("latest", false)).await?;
         Ok::<_, plimsoll_chain::error::ChainError>((id.to::<u64>(), first, newest))
     };
-    let (id, first, newest) = match asked.await {
-        Ok(answers) => answers,
+    let (id, first, newest) = match responses.await {
+        Ok(responses) => responses,
         Err(error) => {
-            report.wrong(AREA, name, error.to_string(), away);
+            report.fail(AREA, name, error.to_string(), away);
             return None;
         }
     };
     let wanted = config.deployed.chain_id;
     if id != wanted {
         let remedy = "name a node of the deployment's chain, or the record of this one";
-        report.wrong(AREA, name, format!("it is of chain {id}, and the deployment is on chain {wanted}"), remedy);
+        report.fail(AREA, name, format!("it is of chain {id}, and the deployment is on chain {wanted}"), remedy);
         return None;
     }
     let genesis = first.map(|block| block.header.hash).unwrap_or_default();
     if let Some(wanted) = config.deployed.genesis.filter(|wanted| *wanted != genesis) {
         let what = format!("its first block is {genesis}, and that of the deployment's chain {wanted}");
-        report.wrong(AREA, name, what, "it is another chain of the same id: deploy on it, or name another node");
+        report.fail(AREA, name, what, "it is another chain of the same id: deploy on it, or name another node");
         return None;
     }
     let Some(newest) = newest else {
-        report.wrong(AREA, name, "it has no newest block", "wait until it has caught up");
+        report.fail(AREA, name, "it has no newest block", "wait until it is synced");
         return None;
     };
     let head = header(&newest);
     let local = LocalChain::detect(&endpoint, &client).await.ok().flatten();
     let node = Node { endpoint, client, genesis, head, local };
-    let mut able = vec![format!("{role}, block {}, {}", head.number, age(head.timestamp))];
+    let mut found = vec![format!("{role}, block {}, {}", head.number, age(head.timestamp))];
     if role.reads() {
-        abilities(report, config, &node, &name, &mut able).await;
+        capabilities(report, config, &node, &name, &mut found).await;
     }
-    report.right(AREA, name, able.join(", "));
+    report.ok(AREA, name, found.join(", "));
     Some(node)
 }
 
-/// What it can do beyond the simplest; what it cannot is noted.
-async fn abilities(report: &mut CheckReport, config: &Config, node: &Node, name: &str, able: &mut Vec<String>) {
+/// Checks which methods a node that is read supports, and adds those to `found`.
+async fn capabilities(report: &mut CheckReport, config: &Config, node: &Node, name: &str, found: &mut Vec<String>) {
     let filter = json!({ "blockHash": node.head.hash, "address": config.deployed.core });
-    match node.ask::<_, Vec<Log>>("eth_getLogs", (filter,)).await {
-        Ok(_) => able.push("logs by block hash".to_owned()),
-        Err(error) => report.wrong(
+    match node.request::<_, Vec<Log>>("eth_getLogs", (filter,)).await {
+        Ok(_) => found.push("logs by block hash".to_owned()),
+        Err(error) => report.fail(
             AREA,
             name.to_owned(),
-            format!("it does not give a block's logs by its hash: {error}"),
+            format!("it does not return a block's logs by its hash: {error}"),
             "give it the role \"send\", and read another node",
         ),
     }
     let nothing = json!({ "blockStateCalls": [{ "calls": [] }] });
-    match node.ask::<_, Value>("eth_simulateV1", (nothing, node.head.hash)).await {
-        Ok(_) => able.push("simulation".to_owned()),
-        Err(_) => report.note(
+    match node.request::<_, Value>("eth_simulateV1", (nothing, node.head.hash)).await {
+        Ok(_) => found.push("simulation".to_owned()),
+        Err(_) => report.warn(
             AREA,
             name.to_owned(),
-            "it has no eth_simulateV1, so a swap is tried without what comes before it",
+            "it has no eth_simulateV1, so a swap is simulated without the transactions before it",
             "name a node that has it, if there is one",
         ),
     }
     if node.endpoint.transport() == Transport::WebSocket {
-        match node.ask::<_, U256>("eth_subscribe", ("newHeads",)).await {
-            Ok(_) => able.push("announces blocks".to_owned()),
-            Err(error) => report.wrong(
+        match node.request::<_, U256>("eth_subscribe", ("newHeads",)).await {
+            Ok(_) => found.push("announces blocks".to_owned()),
+            Err(error) => report.fail(
                 AREA,
                 name.to_owned(),
                 format!("it does not announce new blocks: {error}"),
@@ -153,7 +153,7 @@ fn header(block: &Block) -> Header {
     }
 }
 
-/// How old a block says it is, by this machine's clock.
+/// Formats the age of a block by its timestamp and this machine's clock.
 fn age(timestamp: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default();
     match now.checked_sub(timestamp) {

@@ -1,4 +1,4 @@
-//! What is on this machine: the store's folder, the page's address, the kill file, the webhook.
+//! Checks what is on this machine: the store's folder, the dashboard's address, the kill file, the webhook.
 
 use std::{net::TcpListener, path::Path};
 
@@ -12,21 +12,22 @@ use crate::{
 
 const AREA: &str = "this machine";
 
-pub(super) fn look(report: &mut CheckReport, config: &Config, genesis: Option<B256>) {
+pub(super) fn check(report: &mut CheckReport, config: &Config, genesis: Option<B256>) {
     store(report, config, genesis);
-    page(report, config);
+    dashboard(report, config);
     let kill_file = &config.safety.kill_file;
     if kill_file.exists() {
         let what = format!("{} exists, so nothing is sent", kill_file.display());
-        report.note(AREA, "kill file", what, "remove it when things may be sent again");
+        report.warn(AREA, "kill file", what, "remove it when things may be sent again");
     }
     match &config.alerts.webhook {
-        Some(webhook) => report.right(AREA, "alerts", format!("go to {}", webhook.shown)),
-        None => report.note(AREA, "alerts", "go nowhere", "name a `webhook_env` in [alerts]"),
+        Some(webhook) => report.ok(AREA, "alerts", format!("go to {}", webhook.shown)),
+        None => report.warn(AREA, "alerts", "go nowhere", "name a `webhook_env` in [alerts]"),
     }
 }
 
-/// Opening the store is the one way to know; it is closed again. A folder that is not there is not made.
+/// Opens the store and closes it again, which is the only way to know whether it can be used. A folder that does not
+/// exist is not created.
 fn store(report: &mut CheckReport, config: &Config, genesis: Option<B256>) {
     let folder = &config.store.folder;
     let shown = folder.display();
@@ -34,10 +35,10 @@ fn store(report: &mut CheckReport, config: &Config, genesis: Option<B256>) {
         let parent = folder.ancestors().skip(1).find(|parent| parent.exists()).unwrap_or(Path::new("."));
         let is_closed = parent.metadata().is_ok_and(|about| about.permissions().readonly());
         if is_closed {
-            let what = format!("{shown} is not there and cannot be made");
-            report.wrong(AREA, "store", what, "make it, or name another `folder` in [store]");
+            let what = format!("{shown} does not exist and cannot be created");
+            report.fail(AREA, "store", what, "create it, or name another `folder` in [store]");
         } else {
-            report.right(AREA, "store", format!("{shown} is made at the first start"));
+            report.ok(AREA, "store", format!("{shown} is created at the first start"));
         }
         return;
     }
@@ -45,31 +46,31 @@ fn store(report: &mut CheckReport, config: &Config, genesis: Option<B256>) {
     let deployed = &config.deployed;
     let identity = Identity { chain_id: deployed.chain_id, genesis, core: deployed.core, rewards: deployed.rewards };
     match Store::open(folder, &identity) {
-        Ok(_) => report.right(AREA, "store", format!("{shown} is this deployment's, and free")),
+        Ok(_) => report.ok(AREA, "store", format!("{shown} is this deployment's, and free")),
         Err(error @ StoreError::InUse { .. }) => {
-            report.note(AREA, "store", error.to_string(), "nothing, if that is the keeper that should run");
+            report.warn(AREA, "store", error.to_string(), "nothing, if that is the keeper that should run");
         }
-        Err(error) => report.wrong(AREA, "store", error.to_string(), "see `folder` in [store]"),
+        Err(error) => report.fail(AREA, "store", error.to_string(), "see `folder` in [store]"),
     }
 }
 
-fn page(report: &mut CheckReport, config: &Config) {
+fn dashboard(report: &mut CheckReport, config: &Config) {
     let Some(listen) = config.http.listen else {
-        return report.note(AREA, "page", "is off", "name a place to `listen` in [http]");
+        return report.warn(AREA, "dashboard", "is off", "set `listen` in [http]");
     };
     match TcpListener::bind(listen) {
-        Ok(_) if listen.ip().is_loopback() => report.right(AREA, "page", format!("http://{listen}/")),
-        Ok(_) => report.note(
+        Ok(_) if listen.ip().is_loopback() => report.ok(AREA, "dashboard", format!("http://{listen}/")),
+        Ok(_) => report.warn(
             AREA,
-            "page",
-            format!("http://{listen}/ is open to others, and asks for no password"),
-            "listen on 127.0.0.1, or put a proxy before it",
+            "dashboard",
+            format!("http://{listen}/ can be reached from other machines, and asks for no password"),
+            "listen on 127.0.0.1, or put a proxy with a password in front of it",
         ),
-        Err(error) => report.note(
+        Err(error) => report.warn(
             AREA,
-            "page",
+            "dashboard",
             format!("{listen}: {error}"),
-            "nothing, if a keeper is running; else `listen` elsewhere in [http]",
+            "nothing, if a keeper is running; else set another `listen` in [http]",
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! Keys: whether they load, whose they are, and what those accounts have.
+//! Checks that keys load, and the balances of their accounts.
 
 use alloy::primitives::{Address, Bytes, U64, U256};
 use plimsoll_chain::{error::ChainError, signer::SignerSource};
@@ -7,27 +7,27 @@ use plimsoll_contracts::quantity::decimal_text;
 use super::Node;
 use crate::{config::Config, report::check::CheckReport};
 
-/// Decimals of every chain's coin.
+/// Decimals of the native currency of every EVM chain.
 const COIN_DECIMALS: u8 = 18;
 const AREA: &str = "keys";
 
-pub(super) async fn look(report: &mut CheckReport, config: &Config, node: &Node) {
+pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node) {
     let signers = &config.signers;
     if signers.liquidations.is_none() {
-        report.note(
+        report.warn(
             AREA,
             "liquidations",
-            "there is no key, so it can only look on",
+            "there is no key, so nothing can be sent",
             "name one as `liquidations` in [signers]",
         );
     }
     let first = one(report, config, node, "liquidations", signers.liquidations.as_ref()).await;
     let second = one(report, config, node, "harvests", signers.harvests.as_ref()).await;
     if let Some(address) = first.filter(|first| Some(*first) == second) {
-        report.wrong(
+        report.fail(
             AREA,
             "harvests",
-            format!("both keys are that of {address}, which would take nonces from itself"),
+            format!("both keys are that of {address}, whose nonces two signers would take from each other"),
             "leave `harvests` out, or name a key of its own",
         );
     }
@@ -41,42 +41,42 @@ async fn one(
     source: Option<&SignerSource>,
 ) -> Option<Address> {
     let (source, local) = (source?.clone(), node.local);
-    // Opening a keystore computes for a second.
+    // Decrypting a keystore takes about a second of computation.
     let loaded = tokio::task::spawn_blocking(move || source.load(local)).await;
     let signer = match loaded {
         Ok(Ok(signer)) => signer,
         Ok(Err(error)) => {
-            report.wrong(AREA, role, error.to_string(), format!("see `{role}` in [signers]"));
+            report.fail(AREA, role, error.to_string(), format!("see `{role}` in [signers]"));
             return None;
         }
         Err(error) => {
-            report.wrong(AREA, role, error.to_string(), "this is a defect: please report it");
+            report.fail(AREA, role, error.to_string(), "this is a bug: please report it");
             return None;
         }
     };
     let address = signer.address();
     match account(node, address).await {
-        Err(error) => report.wrong(AREA, role, error.to_string(), "ask another node"),
+        Err(error) => report.fail(AREA, role, error.to_string(), "name another node in [[endpoints]]"),
         Ok((balance, nonce, has_code)) => {
             let coin = &config.chain.coin;
             let what = format!("{address}: {} {coin}, nonce {nonce}", decimal_text(balance, COIN_DECIMALS));
-            let least = config.safety.minimum_balance;
+            let least = config.safety.min_balance;
             if balance < least {
-                let remedy = format!("send it {coin}, or lower `minimum_balance` in [safety]");
-                report.wrong(
+                let remedy = format!("send it {coin}, or lower `min_balance` in [safety]");
+                report.fail(
                     AREA,
                     role,
                     format!("{what}, which is less than {}", decimal_text(least, COIN_DECIMALS)),
                     remedy,
                 );
             } else {
-                report.right(AREA, role, what);
+                report.ok(AREA, role, what);
             }
             if has_code {
-                report.note(
+                report.warn(
                     AREA,
                     role,
-                    "the account has code, so it has one transaction on its way at a time",
+                    "the account has code, so it has at most one pending transaction",
                     "use an account without code",
                 );
             }
@@ -87,8 +87,8 @@ async fn one(
 
 async fn account(node: &Node, address: Address) -> Result<(U256, u64, bool), ChainError> {
     let at = (address, "latest");
-    let balance: U256 = node.ask("eth_getBalance", at).await?;
-    let nonce: U64 = node.ask("eth_getTransactionCount", at).await?;
-    let code: Bytes = node.ask("eth_getCode", at).await?;
+    let balance: U256 = node.request("eth_getBalance", at).await?;
+    let nonce: U64 = node.request("eth_getTransactionCount", at).await?;
+    let code: Bytes = node.request("eth_getCode", at).await?;
     Ok((balance, nonce.to(), !code.is_empty()))
 }

@@ -1,4 +1,4 @@
-//! Prices: whether every market has one to liquidate by, and what tokens are worth.
+//! Checks that every market has a price, and every token a valuation.
 
 use std::sync::Arc;
 
@@ -7,42 +7,42 @@ use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::quantity::decimal_text;
 use tokio::time::timeout;
 
-use super::{Node, PATIENCE, silent};
+use super::{Node, TIMEOUT, timed_out};
 use crate::{
     config::{Config, Token},
     prices::{self, Valuer, snapshot},
     report::check::CheckReport,
 };
 
-/// Decimals of every chain's coin.
+/// Decimals of the native currency of every EVM chain.
 const COIN_DECIMALS: u8 = 18;
 const AREA: &str = "prices";
 
-pub(super) async fn look(report: &mut CheckReport, config: &Config, node: Node) {
+pub(super) async fn check(report: &mut CheckReport, config: &Config, node: Node) {
     let Node { endpoint, client, head, .. } = node;
-    let late = silent(&endpoint);
-    let reads = prices::Node::new(Arc::new(endpoint), client);
+    let timeout_error = timed_out(&endpoint);
+    let reads = prices::EndpointReader::new(Arc::new(endpoint), client);
     let markets: Vec<_> = config.liquidate.markets.keys().copied().collect();
-    match timeout(PATIENCE, snapshot(&reads, config.deployed.lens, &head, &markets)).await {
-        Err(_) => silence(report, "markets", &late),
-        Ok(Err(error)) => silence(report, "markets", &error),
+    match timeout(TIMEOUT, snapshot(&reads, config.deployed.lens, &head, &markets)).await {
+        Err(_) => no_response(report, "markets", &timeout_error),
+        Ok(Err(error)) => no_response(report, "markets", &error),
         Ok(Ok(found)) => {
             for (id, market) in &config.liquidate.markets {
                 match found.of(*id) {
-                    Ok(_) => report.right(AREA, &market.name, "has a price"),
-                    Err(reason) => report.note(
+                    Ok(_) => report.ok(AREA, &market.name, "has a price"),
+                    Err(reason) => report.warn(
                         AREA,
                         &market.name,
                         format!("has no price: {reason}"),
-                        "nothing can be liquidated in it until its oracle answers",
+                        "nothing can be liquidated in it until its oracle returns a price",
                     ),
                 }
                 if market.enabled && market.route.is_none() && !market.from_inventory {
-                    report.note(
+                    report.warn(
                         AREA,
                         &market.name,
-                        "there is no way to sell its collateral",
-                        format!("say its `path` under [liquidate.markets.\"{}\"]", market.name),
+                        "there is no route to sell its collateral",
+                        format!("set `path` under [liquidate.markets.\"{}\"]", market.name),
                     );
                 }
             }
@@ -50,22 +50,22 @@ pub(super) async fn look(report: &mut CheckReport, config: &Config, node: Node) 
     }
     let mut valuer = Valuer::new(config.tokens.sources());
     let tokens: Vec<_> = config.tokens.iter().map(|token| token.address).collect();
-    match timeout(PATIENCE, valuer.values(&reads, &head, &tokens)).await {
-        Err(_) => silence(report, "tokens", &late),
-        Ok(Err(error)) => silence(report, "tokens", &error),
+    match timeout(TIMEOUT, valuer.values(&reads, &head, &tokens)).await {
+        Err(_) => no_response(report, "tokens", &timeout_error),
+        Ok(Err(error)) => no_response(report, "tokens", &error),
         Ok(Ok(values)) => {
             for token in config.tokens.iter() {
-                let worth = values.of(token.address).map(|rate| rate.value_down(whole(token)));
+                let worth = values.of(token.address).map(|rate| rate.value_down(one_token(token)));
                 match worth {
                     Ok(wei) => {
                         let what = format!("is worth {} {}", decimal_text(wei, COIN_DECIMALS), config.chain.coin);
-                        report.right(AREA, &token.name, what);
+                        report.ok(AREA, &token.name, what);
                     }
-                    Err(reason) => report.note(
+                    Err(reason) => report.warn(
                         AREA,
                         &token.name,
                         reason.to_string(),
-                        "nothing that pays in it is done; see [tokens]",
+                        "the keeper does nothing that pays in it; see [tokens]",
                     ),
                 }
             }
@@ -73,11 +73,11 @@ pub(super) async fn look(report: &mut CheckReport, config: &Config, node: Node) 
     }
 }
 
-fn silence(report: &mut CheckReport, name: &str, error: &ChainError) {
-    report.wrong(AREA, name, error.to_string(), "ask another node");
+fn no_response(report: &mut CheckReport, name: &str, error: &ChainError) {
+    report.fail(AREA, name, error.to_string(), "name another node in [[endpoints]]");
 }
 
-/// One of it, in its smallest units.
-fn whole(token: &Token) -> U256 {
+/// Returns one whole token in its smallest units.
+fn one_token(token: &Token) -> U256 {
     U256::from(10).checked_pow(U256::from(token.decimals)).unwrap_or(U256::MAX)
 }

@@ -1,12 +1,14 @@
-//! The sender's pure core: what happened goes in, what is to be done comes out. It knows no clock, no network and no disk.
+//! The sender's pure core: nonce management for one signer. Events go in, effects come out; it knows no clock, no
+//! network and no disk.
 //!
-//! One core owns one signer. It can be stopped between any two effects and started again from the journal; what it
-//! promises then is what it promises always: every nonce that it used ends as one mined transaction, and the journal
-//! names the intent that it served.
+//! It can be stopped between any two effects and started again from the journal. Its promise holds through that: every
+//! nonce that it used ends as one mined transaction, and the journal names the intent that the transaction served.
+//!
+//! `nonce_slot` is the state of one nonce, `tracking` follows what was broadcast through blocks and reorganisations.
 
-mod follow;
-mod slot;
-mod words;
+mod messages;
+mod nonce_slot;
+mod tracking;
 
 #[cfg(test)]
 mod tests;
@@ -18,51 +20,52 @@ use std::{
 
 use alloy::primitives::{Address, B256, Bytes};
 
-use self::slot::{Aim, Slot};
-pub use self::words::{Alert, Effect, Event, Looked, Order, PrivateFirst, RecoverError, Route, Settings, Signed};
-use super::{
-    fees::TooDear,
-    journal::{Attempt, Entry, Fees, Kind, Recovered, State},
-    outcome::{DropReason, Outcome, Report},
+pub use self::messages::{
+    BroadcastRoute, ChainStatus, CoreSettings, Effect, Event, PrivateFirst, RecoverError, SignedTransaction,
+    UnsignedTransaction,
 };
+use self::nonce_slot::{NoncePurpose, NonceSlot};
+use super::journal::{Attempt, AttemptKind, EntryState, JournalEntry, Recovered};
 use crate::{
     chain::Header,
-    intent::{Intent, Urgency},
+    intent::{DropReason, FeeExceedsProfit, Fees, Intent, Outcome, Priority, Report, SenderAlert},
 };
 
-/// How many intents may wait for a nonce. More than this were decided too long ago when their turn comes.
-const MOST_WAITING: usize = 256;
+/// Maximum number of intents that wait for a nonce. Any more would be outdated by the time a nonce is free for them.
+const MAX_QUEUED: usize = 256;
 
-/// How often a price is raised within one block because nodes call it too low: enough to pass a pool's own minimum
-/// soon, too few for a node that always says so to bid us up to our limit at once.
-const MOST_RAISES_A_BLOCK: u32 = 4;
+/// Maximum number of fee bumps within one block because nodes call a transaction underpriced: enough to pass a pool's
+/// own minimum soon, too few for a node that calls everything underpriced to drive the fee to its limit at once.
+const MAX_FEE_BUMPS_PER_BLOCK: u32 = 4;
 
 /// The state of one signer.
 #[derive(Debug)]
 pub struct Core {
     signer: Address,
-    settings: Settings,
+    settings: CoreSettings,
     head: Option<Header>,
-    /// The hashes of the blocks that may still be taken back, as far as they were shown.
-    recent: BTreeMap<u64, B256>,
-    /// The first nonce that the chain has not seen used, as far as was looked.
+    /// Hashes of the blocks that may still be reorganised away, as far as they were seen, by number.
+    recent_hashes: BTreeMap<u64, B256>,
+    /// First nonce that the chain had not used when it was last read.
     chain_nonce: u64,
-    slots: BTreeMap<u64, Slot>,
-    waiting: [VecDeque<(u64, Intent)>; 2],
+    slots: BTreeMap<u64, NonceSlot>,
+    /// Intents that wait for a nonce, of high and of low priority.
+    queues: [VecDeque<(u64, Intent)>; 2],
+    /// Pools take one transaction at a time from this signer, because its account has code.
     one_at_a_time: bool,
-    is_held: bool,
+    is_on_hold: bool,
     has_failed: bool,
-    orders: Vec<Order>,
+    to_sign: Vec<UnsignedTransaction>,
     effects: Vec<Effect>,
 }
 
 impl Core {
-    /// Begins where the journal ends. `chain_nonce` is the signer's next nonce in the newest block, `has_code` whether
-    /// its account has code (EIP-7702), `adopts` whether it begins although chain and
-    /// journal do not agree.
+    /// Starts where the journal ends. `chain_nonce` is the signer's next nonce in the newest block, `has_code` says
+    /// whether its account has code (EIP-7702), and `adopts` makes it start even if chain and journal do not agree,
+    /// which is an error otherwise.
     pub fn recover(
         signer: Address,
-        settings: Settings,
+        settings: CoreSettings,
         recovered: Recovered,
         chain_nonce: u64,
         has_code: bool,
@@ -72,13 +75,13 @@ impl Core {
         if chain_nonce > journal && !adopts {
             return Err(RecoverError::ChainAhead { signer, chain: chain_nonce, journal });
         }
-        let mut slots = BTreeMap::<u64, Slot>::new();
+        let mut slots = BTreeMap::<u64, NonceSlot>::new();
         let mut unsettled = recovered.unsettled;
-        unsettled.sort_by_key(|entry| (entry.nonce, entry.turn));
+        unsettled.sort_by_key(|entry| (entry.nonce, entry.replacement_index));
         for entry in unsettled {
             match slots.get_mut(&entry.nonce) {
-                Some(slot) => slot.hand_to(entry),
-                None => drop(slots.insert(entry.nonce, Slot::new(entry))),
+                Some(slot) => slot.assign(entry),
+                None => drop(slots.insert(entry.nonce, NonceSlot::new(entry))),
             }
         }
         let missing = (chain_nonce..journal).find(|nonce| !slots.contains_key(nonce));
@@ -89,248 +92,249 @@ impl Core {
             signer,
             settings,
             head: None,
-            recent: BTreeMap::new(),
+            recent_hashes: BTreeMap::new(),
             chain_nonce,
             slots,
-            waiting: [VecDeque::new(), VecDeque::new()],
+            queues: [VecDeque::new(), VecDeque::new()],
             one_at_a_time: has_code,
-            is_held: false,
+            is_on_hold: false,
             has_failed: false,
-            orders: Vec::new(),
+            to_sign: Vec::new(),
             effects: Vec::new(),
         })
     }
 
-    /// What is to be done now that this happened.
+    /// Handles an event and returns the effects to carry out, in order.
     #[must_use]
     pub fn handle(&mut self, event: Event) -> Vec<Effect> {
         match event {
             Event::Submit(intents) => self.submit(intents),
-            Event::Signed(signed) => self.signed(signed),
-            Event::Answered { nonce, hash, verdict } => self.answered(nonce, hash, verdict),
-            Event::Block(header) => self.block(header),
-            Event::Looked(looked) => self.looked(&looked),
-            Event::Hold(is_held) => self.is_held = is_held,
+            Event::Signed(signed) => self.on_signed(signed),
+            Event::BroadcastResult { nonce, hash, result } => self.on_broadcast_result(nonce, hash, result),
+            Event::Block(header) => self.on_block(header),
+            Event::ChainStatus(status) => self.on_chain_status(&status),
+            Event::Hold(is_on_hold) => self.is_on_hold = is_on_hold,
             Event::JournalFailed => self.fail(),
         }
-        self.fill();
-        if !self.orders.is_empty() {
-            self.effects.push(Effect::Sign(mem::take(&mut self.orders)));
+        self.assign_nonces();
+        if !self.to_sign.is_empty() {
+            self.effects.push(Effect::Sign(mem::take(&mut self.to_sign)));
         }
         mem::take(&mut self.effects)
     }
 
-    /// The nonce that the next new transaction has: the first that is neither used nor held.
+    /// Returns the nonce of the next new transaction: the first that is neither used nor held.
     #[must_use]
     pub fn next_nonce(&self) -> u64 {
         let held = self.slots.range(self.chain_nonce..).map(|(nonce, _)| *nonce);
         held.fold(self.chain_nonce, |next, nonce| if nonce == next { next.saturating_add(1) } else { next })
     }
 
-    /// The entries that wait to be mined, by nonce.
-    pub fn pending(&self) -> impl Iterator<Item = &Entry> {
+    /// Iterates over the entries that are pending, by nonce.
+    pub fn pending(&self) -> impl Iterator<Item = &JournalEntry> {
         self.slots.values().filter(|slot| slot.is_pending()).filter_map(|slot| Some(&slot.holder()?.entry))
     }
 
-    /// Whether nothing is sent any more, because the journal cannot be written.
+    /// Whether nothing is sent any more because the journal cannot be written.
     #[must_use]
     pub const fn has_failed(&self) -> bool {
         self.has_failed
     }
 
-    /// How many intents wait for a nonce.
+    /// Returns the number of intents that wait for a nonce.
     #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.waiting.iter().map(VecDeque::len).sum()
+    pub fn queued(&self) -> usize {
+        self.queues.iter().map(VecDeque::len).sum()
     }
 
+    /// Queues intents, or drops those that cannot be sent.
     fn submit(&mut self, intents: Vec<(u64, Intent)>) {
         for (id, intent) in intents {
             let refusal = if self.has_failed {
-                Some(DropReason::NoJournal)
-            } else if self.is_held {
-                Some(DropReason::Held)
-            } else if self.is_over(&intent) {
-                Some(DropReason::TooLate)
+                Some(DropReason::JournalFailed)
+            } else if self.is_on_hold {
+                Some(DropReason::OnHold)
+            } else if self.is_expired(&intent) {
+                Some(DropReason::DeadlinePassed)
             } else {
-                (self.waiting() >= MOST_WAITING).then_some(DropReason::QueueFull(MOST_WAITING))
+                (self.queued() >= MAX_QUEUED).then_some(DropReason::QueueFull(MAX_QUEUED))
             };
             match refusal {
                 Some(reason) => self.drop_intent(id, intent, reason),
-                None => self.queue(intent.urgency).push_back((id, intent)),
+                None => self.queue(intent.priority).push_back((id, intent)),
             }
         }
     }
 
-    /// Gives nonces to those who wait, urgent ones first, as far as there is room.
-    fn fill(&mut self) {
-        let Some(head) = self.head.filter(|_| !self.is_held && !self.has_failed) else { return };
-        while let Some((id, intent)) = self.take_next() {
-            if let Err(reason) = self.settings.fees.offer(&intent, head.base_fee, None) {
+    /// Assigns nonces to queued intents, those of high priority first, as long as one can be had.
+    fn assign_nonces(&mut self) {
+        let Some(head) = self.head.filter(|_| !self.is_on_hold && !self.has_failed) else { return };
+        while let Some((id, intent)) = self.next_queued() {
+            if let Err(reason) = self.settings.fees.fees_for(&intent, head.base_fee, None) {
                 self.drop_intent(id, intent, reason.into());
                 continue;
             }
-            let Some((nonce, fees)) = self.place_for(&intent, head) else {
-                self.queue(intent.urgency).push_front((id, intent));
+            let Some((nonce, fees)) = self.choose_nonce(&intent, head) else {
+                self.queue(intent.priority).push_front((id, intent));
                 break;
             };
-            let turn = self.slots.get(&nonce).map_or(0, |slot| slot.claims.len());
-            let entry = Entry {
+            let replaced = self.slots.get(&nonce).map_or(0, |slot| slot.holders.len());
+            let entry = JournalEntry {
                 id,
                 signer: self.signer,
                 nonce,
-                turn: u32::try_from(turn).unwrap_or(u32::MAX),
+                replacement_index: u32::try_from(replaced).unwrap_or(u32::MAX),
                 intent,
                 attempts: Vec::new(),
-                state: State::Reserved,
+                state: EntryState::Reserved,
                 created_at: head.timestamp,
                 changed_at: head.timestamp,
             };
             match self.slots.get_mut(&nonce) {
-                Some(slot) => slot.hand_to(entry),
-                None => drop(self.slots.insert(nonce, Slot::new(entry))),
+                Some(slot) => slot.assign(entry),
+                None => drop(self.slots.insert(nonce, NonceSlot::new(entry))),
             }
-            self.order(nonce, Kind::Call, fees);
+            self.order_signature(nonce, AttemptKind::Call, fees);
         }
-        self.close_gaps(head);
+        self.fill_nonce_gaps(head);
     }
 
-    /// Whoever is next, if it may go now: a patient intent does not go beside urgent ones.
-    fn take_next(&mut self) -> Option<(u64, Intent)> {
-        if let Some(urgent) = self.queue(Urgency::Urgent).pop_front() {
-            return Some(urgent);
+    /// Takes the next intent from the queues. One of low priority stays there while one of high priority is pending.
+    fn next_queued(&mut self) -> Option<(u64, Intent)> {
+        if let Some(high) = self.queue(Priority::High).pop_front() {
+            return Some(high);
         }
-        let yields = self.slots.values().any(Slot::is_urgent);
-        if yields { None } else { self.queue(Urgency::Patient).pop_front() }
+        let must_wait = self.slots.values().any(NonceSlot::has_high_priority);
+        if must_wait { None } else { self.queue(Priority::Low).pop_front() }
     }
 
-    /// Where an intent goes, and at what price: into a vacancy, over a patient one, or behind all others.
-    fn place_for(&mut self, intent: &Intent, head: Header) -> Option<(u64, Fees)> {
+    /// Chooses a nonce for an intent, and its fees: a free one, one of a pending intent of low priority, or the next
+    /// one. Returns `None` while there is none for it.
+    fn choose_nonce(&mut self, intent: &Intent, head: Header) -> Option<(u64, Fees)> {
         let policy = self.settings.fees;
-        let offer = |slot: &Slot| policy.offer(intent, head.base_fee, slot.floor()).map(|fees| (slot.nonce, fees));
-        if let Some(slot) = self.slots.values().find(|slot| slot.is_vacant()) {
+        let fees_in = |slot: &NonceSlot| {
+            policy.fees_for(intent, head.base_fee, slot.fees_to_outbid()).map(|fees| (slot.nonce, fees))
+        };
+        if let Some(slot) = self.slots.values().find(|slot| slot.is_free()) {
             let nonce = slot.nonce;
-            match offer(slot) {
-                Ok(place) => return Some(place),
-                // What must be outbid is more than it brings: the nonce is used up another way.
+            match fees_in(slot) {
+                Ok(choice) => return Some(choice),
+                // The intent cannot outbid what was signed for this nonce before, so the nonce is used up.
                 Err(_) => self.cancel(nonce, head).ok()?,
             }
         }
-        if intent.urgency == Urgency::Urgent {
-            let patient = self.slots.values().filter(|slot| slot.is_displaceable() && slot.signing.is_none());
-            if let Some(place) = patient.filter_map(|slot| offer(slot).ok()).next() {
-                return Some(place);
+        if intent.priority == Priority::High {
+            let low = self.slots.values().filter(|slot| slot.is_displaceable() && slot.signing.is_none());
+            if let Some(choice) = low.filter_map(|slot| fees_in(slot).ok()).next() {
+                return Some(choice);
             }
         }
-        let most = if self.one_at_a_time { 1 } else { self.settings.most_pending };
+        let max_pending = if self.one_at_a_time { 1 } else { self.settings.max_pending };
         let pending = self.slots.values().filter(|slot| slot.is_pending()).count();
-        let fees = policy.offer(intent, head.base_fee, None).ok()?;
-        (pending < most).then(|| (self.next_nonce(), fees))
+        let fees = policy.fees_for(intent, head.base_fee, None).ok()?;
+        (pending < max_pending).then(|| (self.next_nonce(), fees))
     }
 
-    /// Uses up vacant nonces below others, which could not be mined otherwise.
-    fn close_gaps(&mut self, head: Header) {
+    /// Uses up free nonces below pending ones, which could not be mined otherwise.
+    fn fill_nonce_gaps(&mut self, head: Header) {
         let last =
             self.slots.values().filter(|slot| slot.is_pending()).map(|slot| slot.nonce).max().unwrap_or_default();
-        let gaps = self.slots.range(..last).filter(|(_, slot)| slot.is_vacant()).map(|(nonce, _)| *nonce);
+        let gaps = self.slots.range(..last).filter(|(_, slot)| slot.is_free()).map(|(nonce, _)| *nonce);
         for nonce in gaps.collect::<Vec<_>>() {
-            // A gap that costs more than is ever paid stays until gas is cheaper.
+            // A gap that is too expensive to fill stays until gas is cheaper.
             self.cancel(nonce, head).ok();
         }
     }
 
-    /// Has a nonce used up.
-    fn cancel(&mut self, nonce: u64, head: Header) -> Result<(), TooDear> {
+    /// Orders a cancellation that uses the nonce up. Fails if its fees are beyond the limit for cancellations.
+    fn cancel(&mut self, nonce: u64, head: Header) -> Result<(), FeeExceedsProfit> {
         let Some(slot) = self.slots.get_mut(&nonce) else { return Ok(()) };
-        let fees = self.settings.fees.offer_for_cancelling(head.base_fee, slot.floor())?;
-        slot.aim = Aim::Cancel;
-        self.order(nonce, Kind::Cancel, fees);
+        let fees = self.settings.fees.cancellation_fees(head.base_fee, slot.fees_to_outbid())?;
+        slot.purpose = NoncePurpose::Cancel;
+        self.order_signature(nonce, AttemptKind::Cancel, fees);
         Ok(())
     }
 
-    /// Has something signed for the holder of a nonce.
-    fn order(&mut self, nonce: u64, kind: Kind, fees: Fees) {
+    /// Orders the signature of a transaction for the holder of a nonce, unless one is being signed.
+    fn order_signature(&mut self, nonce: u64, kind: AttemptKind, fees: Fees) {
         let Some(slot) = self.slots.get_mut(&nonce).filter(|slot| slot.signing.is_none()) else { return };
-        let Some(claim) = slot.claims.last() else { return };
-        let intent = &claim.entry.intent;
-        let order = match kind {
-            Kind::Call => {
-                Order { nonce, kind, to: intent.to, data: intent.data.clone(), gas_limit: intent.gas_limit, fees }
-            }
-            Kind::Cancel => {
-                let gas_limit = self.settings.cancel_gas;
-                Order { nonce, kind, to: self.signer, data: Bytes::new(), gas_limit, fees }
-            }
+        let Some(holder) = slot.holders.last() else { return };
+        let intent = &holder.entry.intent;
+        let (to, data, gas_limit) = match kind {
+            AttemptKind::Call => (intent.to, intent.data.clone(), intent.gas_limit),
+            AttemptKind::Cancel => (self.signer, Bytes::new(), self.settings.cancel_gas),
         };
         slot.signing = Some((kind, fees));
-        self.orders.push(order);
+        self.to_sign.push(UnsignedTransaction { nonce, kind, to, data, gas_limit, fees });
     }
 
-    /// What was signed is written down, and then shown.
-    fn signed(&mut self, signed: Vec<Signed>) {
+    /// Writes signed transactions to the journal, and then broadcasts them.
+    fn on_signed(&mut self, signed: Vec<SignedTransaction>) {
         let (block, now) = self.head.map_or((0, 0), |head| (head.number, head.timestamp));
-        let mut images = Vec::new();
-        let mut shown = Vec::new();
-        for Signed { nonce, raw, hash } in signed {
+        let mut changed = Vec::new();
+        let mut to_broadcast = Vec::new();
+        for SignedTransaction { nonce, raw, hash } in signed {
             let Some(slot) = self.slots.get_mut(&nonce) else { continue };
             let Some((kind, fees)) = slot.signing.take() else { continue };
-            slot.push(Attempt { kind, raw, hash, fees, block }, now);
-            let Some(entry) = slot.holder().map(|claim| &claim.entry) else { continue };
-            images.push(entry.clone());
-            let is_first = entry.attempts.len() == 1 && kind == Kind::Call;
+            slot.add_attempt(Attempt { kind, raw, hash, fees, block }, now);
+            let Some(entry) = slot.holder().map(|holder| &holder.entry) else { continue };
+            changed.push(entry.clone());
+            let is_first = entry.attempts.len() == 1 && kind == AttemptKind::Call;
             let sent = Outcome::Sent { nonce, hash, fees };
-            shown.push((nonce, is_first.then(|| report(entry, sent))));
+            to_broadcast.push((nonce, is_first.then(|| report(entry, sent))));
         }
-        if images.is_empty() {
+        if changed.is_empty() {
             return;
         }
-        self.effects.push(Effect::Journal(images));
-        for (nonce, report) in shown {
-            self.show(nonce);
+        self.effects.push(Effect::WriteJournal(changed));
+        for (nonce, report) in to_broadcast {
+            self.broadcast(nonce);
             self.effects.extend(report.map(Effect::Report));
         }
     }
 
-    /// Broadcasts what was signed last for a nonce and not refused.
-    fn show(&mut self, nonce: u64) {
-        let Some(head) = self.head.filter(|_| !self.is_held && !self.has_failed) else { return };
+    /// Broadcasts the newest transaction with this nonce that serves its purpose, unless sending is on hold.
+    fn broadcast(&mut self, nonce: u64) {
+        let Some(head) = self.head.filter(|_| !self.is_on_hold && !self.has_failed) else { return };
         let route = self.route(nonce, head.number);
         let Some(slot) = self.slots.get_mut(&nonce) else { return };
-        let Some((hash, raw)) = slot.to_show().map(|attempt| (attempt.hash, attempt.raw.clone())) else { return };
-        if slot.shown_at.replace(head.number) != Some(head.number) {
-            slot.raised = 0;
+        let attempt = slot.attempt_to_broadcast().map(|attempt| (attempt.hash, attempt.raw.clone()));
+        let Some((hash, raw)) = attempt else { return };
+        if slot.last_broadcast.replace(head.number) != Some(head.number) {
+            slot.immediate_bumps = 0;
         }
         self.effects.push(Effect::Broadcast { nonce, hash, raw, route });
     }
 
-    fn route(&self, nonce: u64, block: u64) -> Route {
-        let Some(private) = self.settings.private else { return Route::Public };
-        let holder = self.slots.get(&nonce).and_then(Slot::holder);
-        let first = holder.and_then(|claim| claim.entry.attempts.first()).map_or(block, |attempt| attempt.block);
+    /// Chooses the endpoints for a nonce: the private ones until the intent has been pending for too long.
+    fn route(&self, nonce: u64, block: u64) -> BroadcastRoute {
+        let Some(private) = self.settings.private else { return BroadcastRoute::Public };
+        let holder = self.slots.get(&nonce).and_then(NonceSlot::holder);
+        let first = holder.and_then(|holder| holder.entry.attempts.first()).map_or(block, |attempt| attempt.block);
         let is_over = private.public_after_blocks.is_some_and(|after| block.saturating_sub(first) >= after);
-        if is_over { Route::Public } else { Route::Private }
+        if is_over { BroadcastRoute::Public } else { BroadcastRoute::Private }
     }
 
-    /// Nothing is sent without a journal.
+    /// Stops sending for good, because nothing is sent without a journal.
     fn fail(&mut self) {
         if mem::replace(&mut self.has_failed, true) {
             return;
         }
-        self.effects.push(Effect::Alert(Alert::NoJournal { signer: self.signer }));
-        for (id, intent) in mem::take(&mut self.waiting).into_iter().flatten() {
-            self.drop_intent(id, intent, DropReason::NoJournal);
+        self.effects.push(Effect::Alert(SenderAlert::JournalFailed { signer: self.signer }));
+        for (id, intent) in mem::take(&mut self.queues).into_iter().flatten() {
+            self.drop_intent(id, intent, DropReason::JournalFailed);
         }
     }
 
-    fn is_over(&self, intent: &Intent) -> bool {
+    fn is_expired(&self, intent: &Intent) -> bool {
         self.head.is_some_and(|head| head.timestamp >= intent.deadline)
     }
 
-    fn queue(&mut self, urgency: Urgency) -> &mut VecDeque<(u64, Intent)> {
-        let [urgent, patient] = &mut self.waiting;
-        match urgency {
-            Urgency::Urgent => urgent,
-            Urgency::Patient => patient,
+    fn queue(&mut self, priority: Priority) -> &mut VecDeque<(u64, Intent)> {
+        let [high, low] = &mut self.queues;
+        match priority {
+            Priority::High => high,
+            Priority::Low => low,
         }
     }
 
@@ -340,6 +344,6 @@ impl Core {
     }
 }
 
-fn report(entry: &Entry, outcome: Outcome) -> Box<Report> {
+fn report(entry: &JournalEntry, outcome: Outcome) -> Box<Report> {
     Box::new(Report { id: entry.id, signer: entry.signer, intent: entry.intent.clone(), outcome })
 }

@@ -1,7 +1,8 @@
-//! The folder and its files as their user meets them: what comes back after a restart, and what is refused.
+//! The folder and its files as a whole: what a restart finds, what is refused, and files of older versions.
 
 mod refusals;
 mod restarts;
+mod upgrades;
 
 use std::path::Path;
 
@@ -28,7 +29,7 @@ pub(super) fn open(folder: &Path) -> Store {
     Store::open(folder, &IDENTITY).unwrap()
 }
 
-/// What is said instead of opening the folder.
+/// The error for which the folder is not opened.
 fn refusal(folder: &Path, identity: &Identity) -> String {
     Store::open(folder, identity).unwrap_err().to_string()
 }
@@ -37,7 +38,7 @@ pub(super) async fn loaded(checkpoint: &Checkpoint) -> Option<(u64, Vec<Image>)>
     checkpoint.load(|tip, images| (tip.number, images.collect())).await.unwrap()
 }
 
-/// A folder with a checkpoint of so many rows at block 1, and an alert.
+/// A folder with a checkpoint of this many rows at block 1, and an alert.
 async fn folder_with(rows: u32) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());

@@ -1,4 +1,4 @@
-//! What is not opened, and what is said about it.
+//! Files and folders that are not opened, and what the errors say.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::*;
 
-/// So many rows fill some hundred pages.
+/// Enough rows to fill some hundred pages.
 const ROWS: u32 = 10_000;
 const PAGE: u64 = 4_096;
 
@@ -22,20 +22,20 @@ fn book(folder: &tempfile::TempDir) -> PathBuf {
     folder.path().join("book.db")
 }
 
-fn assert_says(said: &str, words: &[&str]) {
-    for word in words {
-        assert!(said.contains(word), "`{word}` is not in: {said}");
+fn assert_says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
     }
 }
 
 #[tokio::test]
-async fn a_second_keeper_is_refused_while_the_first_one_lives() {
+async fn a_second_keeper_is_refused_while_the_first_one_runs() {
     let folder = folder_with(1).await;
     let first = open(folder.path());
     let process = format!("process {}", std::process::id());
     let path = folder.path().display().to_string();
     assert_says(&refusal(folder.path(), &IDENTITY), &[&path, &process, "stop that one", "a folder of its own"]);
-    // As long as any part of it is there.
+    // As long as any part of the store exists.
     let alerts = first.alerts.clone();
     drop(first);
     assert_says(&refusal(folder.path(), &IDENTITY), &["is in use by"]);
@@ -44,7 +44,7 @@ async fn a_second_keeper_is_refused_while_the_first_one_lives() {
 }
 
 #[tokio::test]
-async fn the_files_of_another_chain_or_deployment_are_refused_with_both_values() {
+async fn files_of_another_chain_or_deployment_are_refused_with_both_values() {
     let folder = folder_with(1).await;
     let others = [
         (Identity { chain_id: 1, ..IDENTITY }, "chain id 8453", "chain id 1"),
@@ -58,7 +58,7 @@ async fn the_files_of_another_chain_or_deployment_are_refused_with_both_values()
 }
 
 #[tokio::test]
-async fn a_checkpoint_of_another_chain_beside_a_fitting_journal_is_refused() {
+async fn a_checkpoint_of_another_chain_next_to_a_fitting_journal_is_refused() {
     let (folder, elsewhere) = (folder_with(1).await, tempfile::tempdir().unwrap());
     Store::open(elsewhere.path(), &Identity { chain_id: 1, ..IDENTITY }).unwrap();
     fs::copy(book(&elsewhere), book(&folder)).unwrap();
@@ -67,7 +67,7 @@ async fn a_checkpoint_of_another_chain_beside_a_fitting_journal_is_refused() {
 }
 
 #[tokio::test]
-async fn other_staking_programmes_make_another_book_and_not_another_journal() {
+async fn with_other_staking_programmes_the_book_is_rebuilt_and_the_journal_kept() {
     let folder = folder_with(1).await;
     for rewards in [None, IDENTITY.rewards] {
         let store = Store::open(folder.path(), &Identity { rewards, ..IDENTITY }).unwrap();
@@ -77,16 +77,16 @@ async fn other_staking_programmes_make_another_book_and_not_another_journal() {
 }
 
 #[tokio::test]
-async fn a_file_of_a_newer_keeper_is_refused_and_an_older_checkpoint_is_made_again() {
+async fn a_file_of_a_newer_keeper_is_refused_and_a_checkpoint_too_old_to_upgrade_is_rebuilt() {
     let folder = folder_with(1).await;
-    for path in [journal(&folder), book(&folder)] {
+    for (path, version) in [(journal(&folder), 2), (book(&folder), 1)] {
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let name = path.display().to_string();
         assert_says(
             &refusal(folder.path(), &IDENTITY),
-            &[&name, "version 99", "version 1", "run the keeper that wrote it"],
+            &[&name, "version 99", &format!("version {version}"), "run the keeper that wrote it"],
         );
-        Connection::open(&path).unwrap().pragma_update(None, "user_version", 1).unwrap();
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", version).unwrap();
     }
     Connection::open(book(&folder)).unwrap().pragma_update(None, "user_version", 0).unwrap();
     let store = open(folder.path());
@@ -95,7 +95,7 @@ async fn a_file_of_a_newer_keeper_is_refused_and_an_older_checkpoint_is_made_aga
 }
 
 #[tokio::test]
-async fn another_programs_database_is_left_alone() {
+async fn another_programs_database_is_refused_and_not_changed() {
     for name in ["journal.db", "book.db"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
@@ -108,7 +108,7 @@ async fn another_programs_database_is_left_alone() {
 
 type Damage = (&'static str, fn(&Path));
 
-/// Ways in which a file is spoilt.
+/// Ways to damage a file.
 fn damages() -> Vec<Damage> {
     fn overwrite(path: &Path, page: u64, with: &[u8]) {
         let mut file = fs::File::options().read(true).write(true).open(path).unwrap();
@@ -136,34 +136,34 @@ fn damages() -> Vec<Damage> {
 }
 
 #[tokio::test]
-async fn a_damaged_journal_is_refused_and_left_as_it_is() {
+async fn a_damaged_journal_is_refused_and_not_changed() {
     for (what, damage) in damages() {
         let folder = folder_with(1).await;
         damage(&journal(&folder));
         let before = fs::read(journal(&folder)).unwrap();
-        let said = refusal(folder.path(), &IDENTITY);
-        assert_says(&said, &["journal.db is damaged (", "a backup of it", "move it away"]);
+        let text = refusal(folder.path(), &IDENTITY);
+        assert_says(&text, &["journal.db is damaged (", "a backup of it", "move it away"]);
         assert_eq!(fs::read(journal(&folder)).unwrap(), before, "{what}");
     }
 }
 
 #[tokio::test]
-async fn a_damaged_checkpoint_is_put_aside_and_begun_anew() {
+async fn a_damaged_checkpoint_is_set_aside_for_a_new_one() {
     for (what, damage) in damages() {
         let folder = folder_with(ROWS).await;
         damage(&book(&folder));
         let store = open(folder.path());
         assert_eq!(loaded(&store.checkpoint).await, None, "{what}");
         assert!(folder.path().join("book.db.old").exists(), "{what}");
-        store.checkpoint.record(tip(1), vec![image(5, "anew")]).await.unwrap();
+        store.checkpoint.record(tip(1), vec![image(5, "new")]).await.unwrap();
         store.checkpoint.record(tip(65), Vec::new()).await.unwrap();
-        assert_eq!(loaded(&store.checkpoint).await, Some((1, vec![image(5, "anew")])), "{what}");
+        assert_eq!(loaded(&store.checkpoint).await, Some((1, vec![image(5, "new")])), "{what}");
         assert_eq!(store.alerts.pending(10).await.unwrap().len(), 1, "{what}");
     }
 }
 
 #[tokio::test]
-async fn a_checkpoint_that_is_gone_is_begun_anew_without_what_was_left_of_it() {
+async fn without_its_database_the_log_of_a_checkpoint_is_set_aside() {
     let folder = folder_with(1).await;
     fs::rename(book(&folder), folder.path().join("book.db-wal")).unwrap();
     let store = open(folder.path());
@@ -171,7 +171,7 @@ async fn a_checkpoint_that_is_gone_is_begun_anew_without_what_was_left_of_it() {
 }
 
 #[tokio::test]
-async fn what_is_left_beside_a_journal_that_is_gone_is_not_taken_for_a_new_ones() {
+async fn without_its_database_the_log_of_a_journal_is_refused() {
     let folder = folder_with(1).await;
     fs::rename(journal(&folder), folder.path().join("journal.db-wal")).unwrap();
     assert_says(&refusal(folder.path(), &IDENTITY), &["journal.db-wal", "put the database back"]);
@@ -179,7 +179,7 @@ async fn what_is_left_beside_a_journal_that_is_gone_is_not_taken_for_a_new_ones(
 }
 
 #[tokio::test]
-async fn a_new_file_that_was_not_finished_is_begun_again() {
+async fn a_new_file_that_was_not_finished_is_created_again() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("journal.db.new"), "half a").unwrap();
     fs::write(folder.path().join("journal.db.new-wal"), "half b").unwrap();
@@ -189,7 +189,7 @@ async fn a_new_file_that_was_not_finished_is_begun_again() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_named_with_the_reason() {
+fn a_file_that_cannot_be_opened_is_named_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();

@@ -1,4 +1,4 @@
-//! What comes back.
+//! What a restart finds.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ async fn after_a_restart_the_checkpoint_is_the_book_of_sixty_four_blocks_ago() {
 }
 
 #[tokio::test]
-async fn a_new_folder_has_no_checkpoint_and_nothing_to_tell() {
+async fn a_new_folder_has_no_checkpoint_and_no_alerts() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("not/yet/there"));
     assert_eq!(loaded(&store.checkpoint).await, None);
@@ -31,7 +31,7 @@ async fn a_new_folder_has_no_checkpoint_and_nothing_to_tell() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_goes_on_from_where_it_was() {
+async fn a_checkpoint_continues_after_a_restart() {
     let folder = folder_with(3).await;
     let store = open(folder.path());
     store.checkpoint.record(tip(2), vec![image(0, "new"), image(9, "newer")]).await.unwrap();
@@ -50,13 +50,13 @@ async fn a_cleared_checkpoint_is_empty_and_can_be_filled_from_the_first_block_ag
     store.checkpoint.record(tip(50), vec![image(0, "of the past")]).await.unwrap();
     store.checkpoint.clear().await.unwrap();
     assert_eq!(loaded(&store.checkpoint).await, None);
-    store.checkpoint.record(tip(1), vec![image(5, "anew")]).await.unwrap();
+    store.checkpoint.record(tip(1), vec![image(5, "new")]).await.unwrap();
     store.checkpoint.record(tip(65), Vec::new()).await.unwrap();
-    assert_eq!(loaded(&store.checkpoint).await, Some((1, vec![image(5, "anew")])));
+    assert_eq!(loaded(&store.checkpoint).await, Some((1, vec![image(5, "new")])));
 }
 
 #[tokio::test]
-async fn alerts_wait_in_their_order_until_they_are_delivered_and_never_share_a_number() {
+async fn alerts_are_kept_in_order_until_delivered_and_never_share_a_number() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let first = store.alerts.enqueue("balance", "0.1 left").await.unwrap();
@@ -78,7 +78,7 @@ async fn alerts_wait_in_their_order_until_they_are_delivered_and_never_share_a_n
 }
 
 #[tokio::test]
-async fn a_note_is_what_was_written_last_under_its_name() {
+async fn a_note_has_the_text_that_was_written_last() {
     let folder = tempfile::tempdir().unwrap();
     let notes = open(folder.path()).notes;
     assert_eq!(notes.read("day").await.unwrap(), None);
@@ -93,14 +93,14 @@ async fn a_note_is_what_was_written_last_under_its_name() {
 }
 
 #[tokio::test]
-async fn when_power_fails_and_the_last_writes_are_lost_the_checkpoint_is_an_older_whole_one() {
+async fn after_a_loss_of_power_the_checkpoint_is_an_older_whole_one() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     for number in 1..=94 {
         store.checkpoint.record(tip(number), vec![image(1, &number.to_string()), image(2, "x")]).await.unwrap();
         store.checkpoint.flush().await.unwrap();
     }
-    // Not closed: everything is in the log yet, of which the disk may have any part.
+    // The store is not closed, so everything is still in the log, of which the disk may have any part.
     let log = fs::read(folder.path().join("book.db-wal")).unwrap();
     let mut found = Vec::new();
     for length in (0..=log.len()).step_by(9_973) {

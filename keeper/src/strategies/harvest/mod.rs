@@ -1,15 +1,16 @@
-//! Harvests: rewards claimed for others for their tips, and the keeper's own.
+//! Harvests: staking rewards claimed for others for their tips, and the keeper's own rewards.
 //!
-//! What can be harvested, and for which tips, comes from the book. Accounts go together, the largest tips first, as long
-//! as each brings more than its place costs; when they go is the matter of [`Waiting`], whose first lines state the
-//! rule. The call is tried before it is sent, so that tokens that refuse are noticed.
+//! What can be harvested, and for which tips, comes from the book. Accounts are harvested together, those with the
+//! largest tips first, as long as each tip exceeds the gas of its place. When a stream is harvested is decided by
+//! [`WaitingCost`], whose module states the rule. Every call is simulated before it is sent, so that a reward token whose
+//! transfers revert is noticed.
 //!
-//! A round is a look, and looks are some blocks apart: rewards take days. A harvest is patient, so a liquidation goes
-//! first wherever both want to be sent, and whoever runs both asks for liquidations first.
+//! Rewards accrue over days, so the strategy runs at intervals, not in every block. Harvests have low priority: a
+//! liquidation is sent first wherever both want to be sent, so liquidations are to be decided first.
 
-mod choice;
-mod own;
-mod rule;
+mod own_rewards;
+mod selection;
+mod timing;
 
 #[cfg(test)]
 mod tests;
@@ -24,189 +25,189 @@ use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::IRewards;
 use serde::Serialize;
 
-use self::choice::{Choice, Terms, choose};
-pub use self::rule::{Patience, Waiting};
-use super::{
-    gas::{Costs, GasTable},
-    reverts::Revert,
-    why_not::{Decision, WhyNot},
+pub use self::timing::{HarvestTiming, WaitingCost};
+use self::{
+    own_rewards::OwnAccrual,
+    selection::{HarvestCosts, Selection, select_accounts},
 };
+use super::{BlockContext, Decisions, Exclusion, Revert, SkipReason, gas::GasTable};
 use crate::{
     book::{Book, StreamBook},
     chain::Header,
-    intent::{Intent, Purpose, Urgency},
-    prices::{Call, Reads, Trial, Valuer, Values},
+    intent::{Intent, Priority, Purpose},
+    prices::{Call, ChainReader, SimulatedCall, Valuer, Values},
 };
 
-/// On which terms rewards are harvested.
+/// Parameters of harvesting.
 #[derive(Debug, Clone)]
-pub struct Settings {
-    /// Who sends, and whose rewards are its own.
+pub struct HarvestSettings {
+    /// Account that signs and sends the transactions; its own rewards are claimed, too.
     pub keeper: Address,
-    /// The staking programmes.
+    /// Address of the `Rewards` contract.
     pub rewards: Address,
-    /// What transactions use.
+    /// Expected gas of transactions, by their parts.
     pub gas: GasTable,
-    /// How long tips may wait.
-    pub patience: Patience,
-    /// The most accounts in one transaction.
-    pub largest_batch: usize,
-    /// How many seconds at least are between two looks.
-    pub look_every_secs: u64,
-    /// What becomes of the keeper's own rewards.
+    /// How long tips may accrue before they are harvested.
+    pub timing: HarvestTiming,
+    /// Highest number of accounts in one transaction.
+    pub max_batch: usize,
+    /// Seconds between two runs of the strategy, at least.
+    pub interval_secs: u64,
+    /// What is done with the keeper's own rewards.
     pub own: OwnRewards,
-    /// How long own rewards gather.
-    pub own_every_secs: u64,
-    /// How long a transaction is good for.
+    /// Seconds for which own rewards accrue before they are claimed, at least.
+    pub own_interval_secs: u64,
+    /// Seconds after the decision up to which a transaction may be mined.
     pub deadline_secs: u64,
 }
 
-/// What becomes of the keeper's own rewards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is done with the keeper's own rewards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OwnRewards {
-    /// They stay where they are.
+    /// They are not claimed.
     Leave,
     /// They are claimed.
     Claim,
-    /// They are claimed, and staked again where that can be.
+    /// They are claimed and staked again, where the reward token is the stake token; else only claimed.
     Compound,
 }
 
-/// One reward token of one programme.
+/// Identifies a reward stream: one reward token of one staking programme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct StreamId {
-    /// The programme.
+    /// Id of the staking programme.
     pub pool: B256,
-    /// What is paid.
+    /// Token that the stream pays.
     pub reward_token: Address,
 }
 
-/// What was decided about an account's reward.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Verdict {
-    /// Which reward.
+/// Identifies an account's reward from a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RewardId {
+    /// Stream that pays the reward.
     pub stream: StreamId,
-    /// Whose.
+    /// Account that earns it.
     pub account: Address,
-    /// Done, or why not.
-    pub decision: Decision,
 }
 
-/// What a look decided.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Round {
-    /// What to send.
-    pub intents: Vec<Intent>,
-    /// Every account that can be harvested, once.
-    pub verdicts: Vec<Verdict>,
-}
-
-/// What a round looks at besides the book.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment<'a> {
-    /// The block that the book is at.
-    pub header: &'a Header,
-    /// What gas costs.
-    pub costs: Costs,
-    /// The most gas of one transaction.
-    pub room: u64,
-}
-
-/// Why an account must not be touched now: it is in flight, or backed off from.
-pub type Obstacle<'a> = &'a (dyn Fn(StreamId, Address) -> Option<WhyNot> + Send + Sync);
-
-/// The strategy, and how long what it left has been waiting.
+/// The harvest strategy, with what it remembers between runs.
 #[derive(Debug)]
 pub struct Harvest {
-    settings: Settings,
-    waiting: BTreeMap<StreamId, Waiting>,
-    /// Since when own rewards have been gathering, and how much there was at the last look.
-    own: BTreeMap<StreamId, own::Gathering>,
-    next_look: u64,
+    settings: HarvestSettings,
+    /// Cost so far of letting the tips of each stream wait.
+    waiting: BTreeMap<StreamId, WaitingCost>,
+    /// Accrual of the keeper's own rewards in each stream.
+    own: BTreeMap<StreamId, OwnAccrual>,
+    /// Earliest block time of the next run, in seconds.
+    next_run_at: u64,
 }
 
 /// A transaction that could be sent.
-struct Offer {
+struct HarvestCall {
     stream: StreamId,
     purpose: Purpose,
     accounts: Vec<Address>,
     call: Call,
+    /// Expected gas.
     gas: u64,
     gain_wei: U256,
     gas_wei: U256,
 }
 
-impl Harvest {
-    /// Harvests on these terms.
-    #[must_use]
-    pub const fn new(settings: Settings) -> Self {
-        Self { settings, waiting: BTreeMap::new(), own: BTreeMap::new(), next_look: 0 }
+impl HarvestCall {
+    fn rewards(&self) -> impl Iterator<Item = RewardId> {
+        rewards_of(self.stream, self.accounts.iter().copied())
     }
 
-    /// On which terms.
+    /// Turns the call into an intent that is good up to `deadline`.
+    fn into_intent(self, deadline: u64) -> Intent {
+        Intent {
+            purpose: self.purpose,
+            priority: Priority::Low,
+            to: self.call.to,
+            data: self.call.data,
+            gas_limit: self.call.gas,
+            expected_gas: self.gas,
+            expected_gain: self.gain_wei,
+            deadline,
+        }
+    }
+}
+
+impl Harvest {
+    /// Returns the strategy with these parameters.
     #[must_use]
-    pub const fn settings(&self) -> &Settings {
+    pub const fn new(settings: HarvestSettings) -> Self {
+        Self { settings, waiting: BTreeMap::new(), own: BTreeMap::new(), next_run_at: 0 }
+    }
+
+    /// Returns the strategy's parameters.
+    #[must_use]
+    pub const fn settings(&self) -> &HarvestSettings {
         &self.settings
     }
 
-    /// Looks, if the last look is long enough ago; `None` where it is not, and then nobody is asked. Nor is where nothing
-    /// can be harvested.
-    pub async fn round<R: Reads>(
+    /// Decides about every reward that can be harvested in a block. `None` while the interval since the last run is not
+    /// over. No request is made then, nor where nothing can be harvested.
+    pub async fn decide<R: ChainReader>(
         &mut self,
-        reads: &R,
+        reader: &R,
         valuer: &mut Valuer,
         book: &Book,
-        moment: Moment<'_>,
-        obstacle: Obstacle<'_>,
-    ) -> Option<Round> {
-        let now = moment.header.timestamp;
-        if now < self.next_look {
+        context: BlockContext<'_>,
+        exclusion: Exclusion<'_, RewardId>,
+    ) -> Option<Decisions<RewardId>> {
+        let now = context.header.timestamp;
+        if now < self.next_run_at {
             return None;
         }
-        self.next_look = now.saturating_add(self.settings.look_every_secs);
-        let mut round = Round::default();
-        let streams: Vec<_> = book.rewards().filter(|stream| self.has_something(stream, now)).collect();
+        self.next_run_at = now.saturating_add(self.settings.interval_secs);
+        let mut decisions = Decisions::default();
+        let streams: Vec<_> = book.rewards().filter(|stream| self.is_harvestable(stream, now)).collect();
         if streams.is_empty() {
-            return Some(round);
+            return Some(decisions);
         }
         let tokens: Vec<_> = streams.iter().map(StreamBook::reward_token).collect();
-        let values = match valuer.values(reads, moment.header, &tokens).await {
+        let values = match valuer.values(reader, context.header, &tokens).await {
             Ok(values) => values,
             Err(error) => {
                 for stream in streams {
                     let accounts = stream.harvestable(now).into_iter().map(|candidate| candidate.account);
-                    round.leave(id_of(&stream), accounts, &unanswered(&error));
+                    decisions.skip(rewards_of(id_of(&stream), accounts), &SkipReason::unanswered(&error));
                 }
-                return Some(round);
+                return Some(decisions);
             }
         };
-        let mut offers = Vec::new();
+        let mut calls = Vec::new();
         for stream in &streams {
-            offers.extend(self.of_others(stream, &values, moment, obstacle, &mut round));
-            offers.extend(self.own_rewards(stream, &values, moment, obstacle));
+            calls.extend(self.calls_for_others(stream, &values, context, exclusion, &mut decisions));
+            calls.extend(self.calls_for_own(stream, &values, context, exclusion));
         }
-        self.settle(reads, moment, offers, &mut round).await;
-        Some(round)
+        self.simulate_and_select(reader, context, calls, &mut decisions).await;
+        Some(decisions)
     }
 
-    fn has_something(&mut self, stream: &StreamBook<'_>, now: u64) -> bool {
-        let of_others = !stream.harvestable(now).is_empty();
-        if !of_others {
+    /// Returns whether a stream has anything to harvest, for others or for the keeper. Forgets the waiting cost of a
+    /// stream that has nothing for others.
+    fn is_harvestable(&mut self, stream: &StreamBook<'_>, now: u64) -> bool {
+        let for_others = !stream.harvestable(now).is_empty();
+        if !for_others {
             self.waiting.remove(&id_of(stream));
         }
-        of_others || (self.settings.own != OwnRewards::Leave && stream.claimable(self.settings.keeper, now) != 0)
+        for_others || (self.settings.own != OwnRewards::Leave && stream.claimable(self.settings.keeper, now) != 0)
     }
 
-    /// What can be harvested for others, once the time has come.
-    fn of_others(
+    /// Returns the calls that harvest a stream for others, once harvesting is due.
+    fn calls_for_others(
         &mut self,
         stream: &StreamBook<'_>,
         values: &Values,
-        moment: Moment<'_>,
-        obstacle: Obstacle<'_>,
-        round: &mut Round,
-    ) -> Vec<Offer> {
-        let (id, now) = (id_of(stream), moment.header.timestamp);
+        context: BlockContext<'_>,
+        exclusion: Exclusion<'_, RewardId>,
+        decisions: &mut Decisions<RewardId>,
+    ) -> Vec<HarvestCall> {
+        let (id, now) = (id_of(stream), context.header.timestamp);
         let keeper = self.settings.keeper;
         let mut candidates = stream.harvestable(now);
         candidates.retain(|candidate| candidate.account != keeper);
@@ -215,144 +216,130 @@ impl Harvest {
             Ok(rate) => rate,
             Err(problem) => {
                 let accounts = candidates.iter().map(|candidate| candidate.account);
-                round.leave(id, accounts, &WhyNot::NoValuation { token, problem });
+                decisions.skip(rewards_of(id, accounts), &SkipReason::NoValuation { token, problem });
                 return Vec::new();
             }
         };
-        let terms = Terms {
+        let costs = HarvestCosts {
             table: &self.settings.gas,
-            costs: &moment.costs,
-            room: moment.room,
-            largest_batch: self.settings.largest_batch,
+            costs: &context.costs,
+            room: context.room,
+            max_batch: self.settings.max_batch,
         };
-        let Choice { batches, waiting_wei, gas_wei, left_out } = choose(&candidates, rate, terms);
-        for (account, why_not) in left_out {
-            round.leave(id, [account], &why_not);
+        let Selection { batches, waiting_wei, gas_wei, skipped } = select_accounts(&candidates, rate, costs);
+        for (account, reason) in skipped {
+            decisions.skip(rewards_of(id, [account]), &reason);
         }
-        let waiting = self.waiting.entry(id).or_insert_with(|| Waiting::new(now, waiting_wei));
-        waiting.look(now, waiting_wei);
-        let is_time = waiting.is_over(self.settings.patience, gas_wei);
-        let mut offers = Vec::new();
+        let waiting = self.waiting.entry(id).or_insert_with(|| WaitingCost::new(now, waiting_wei));
+        waiting.update(now, waiting_wei);
+        let is_due = waiting.is_due(self.settings.timing, gas_wei);
+        let mut calls = Vec::new();
         for batch in batches {
             let (gain_wei, gas_wei) = (batch.tips_wei, batch.gas_wei);
-            if !is_time {
-                round.leave(id, batch.accounts, &WhyNot::WorthWaiting { gain_wei, gas_wei });
+            if !is_due {
+                decisions.skip(rewards_of(id, batch.accounts), &SkipReason::WorthWaiting { gain_wei, gas_wei });
                 continue;
             }
-            // What is in flight waits on for itself, and does not hold up the others.
+            // An account with a pending transaction does not hold up the others.
             let mut accounts = batch.accounts;
-            accounts.retain(|account| match obstacle(id, *account) {
-                Some(why_not) => {
-                    round.leave(id, [*account], &why_not);
-                    false
-                }
-                None => true,
-            });
+            accounts.retain(|&account| !decisions.skip_excluded(RewardId { stream: id, account }, exclusion));
             if accounts.is_empty() {
                 continue;
             }
             let purpose = Purpose::Harvest { pool: id.pool, reward_token: token, accounts: accounts.clone() };
             let call = IRewards::harvestCall { pool: id.pool, rewardToken: token, accounts: accounts.clone() };
             let table = &self.settings.gas;
-            let limit = if table.as_tried { moment.room } else { table.harvest_limit(batch.gas, accounts.len()) };
+            let limit =
+                if table.use_simulated_gas { context.room } else { table.harvest_gas_limit(batch.gas, accounts.len()) };
             let call = self.call(call.abi_encode(), limit);
-            offers.push(Offer { stream: id, purpose, accounts, call, gas: batch.gas, gain_wei, gas_wei });
+            calls.push(HarvestCall { stream: id, purpose, accounts, call, gas: batch.gas, gain_wei, gas_wei });
         }
-        offers
+        calls
     }
 
-    fn call(&self, data: Vec<u8>, gas: u64) -> Call {
-        Call { from: self.settings.keeper, to: self.settings.rewards, data: data.into(), gas }
+    /// Returns a call of the `Rewards` contract from the keeper.
+    fn call(&self, data: Vec<u8>, gas_limit: u64) -> Call {
+        Call { from: self.settings.keeper, to: self.settings.rewards, data: data.into(), gas: gas_limit }
     }
 
-    /// Tries every call and sends those that go through and still pay. A node that carries calls out one after the other
-    /// also says what gas they use: an account that does not hold the token yet takes more than the table has.
-    async fn settle<R: Reads>(&self, reads: &R, moment: Moment<'_>, offers: Vec<Offer>, round: &mut Round) {
-        if offers.is_empty() {
+    /// Simulates all calls and sends those that succeed and are profitable. A node that simulates calls sequentially also
+    /// reports their gas: an account that does not hold the token yet uses more than the table has.
+    async fn simulate_and_select<R: ChainReader>(
+        &self,
+        reader: &R,
+        context: BlockContext<'_>,
+        calls: Vec<HarvestCall>,
+        decisions: &mut Decisions<RewardId>,
+    ) {
+        if calls.is_empty() {
             return;
         }
-        let trials = match tried(reads, moment.header, &offers).await {
-            Ok(trials) => trials,
+        let simulated = match simulate(reader, context.header, &calls).await {
+            Ok(simulated) => simulated,
             Err(error) => {
-                for offer in offers {
-                    round.leave(offer.stream, offer.accounts, &unanswered(&error));
+                for call in calls {
+                    decisions.skip(call.rewards(), &SkipReason::unanswered(&error));
                 }
                 return;
             }
         };
-        // Own rewards come with two offers, of which the first that goes through is taken.
-        let (mut taken, mut refused) = (Vec::new(), BTreeMap::new());
-        for (mut offer, trial) in offers.into_iter().zip(trials) {
-            let is_own = matches!(offer.purpose, Purpose::ClaimOwn { .. });
-            if is_own && taken.contains(&offer.stream) {
+        // Own rewards of a stream may have two calls, of which the first that succeeds is sent.
+        let (mut claimed, mut refused) = (Vec::new(), BTreeMap::new());
+        for (mut call, simulated) in calls.into_iter().zip(simulated) {
+            let is_own = matches!(call.purpose, Purpose::ClaimOwn { .. });
+            if is_own && claimed.contains(&call.stream) {
                 continue;
             }
-            offer.gas = trial.gas_used;
-            if self.settings.gas.as_tried {
-                offer.call.gas = self.settings.gas.harvest_limit(offer.gas, offer.accounts.len());
+            call.gas = simulated.gas_used;
+            if self.settings.gas.use_simulated_gas {
+                call.call.gas = self.settings.gas.harvest_gas_limit(call.gas, call.accounts.len());
             }
-            offer.gas_wei = moment.costs.of(offer.gas, offer.call.data.len());
-            let why_not = match trial.answer {
-                Ok(_) if moment.costs.are_worth(offer.gain_wei, offer.gas_wei) => {
+            call.gas_wei = context.costs.transaction_cost(call.gas, call.call.data.len());
+            let reason = match simulated.result {
+                Ok(_) if context.costs.is_profitable(call.gain_wei, call.gas_wei) => {
                     if is_own {
-                        taken.push(offer.stream);
+                        claimed.push(call.stream);
                     }
-                    round.send(offer, moment.header.timestamp.saturating_add(self.settings.deadline_secs));
+                    let deadline = context.header.timestamp.saturating_add(self.settings.deadline_secs);
+                    let (rewards, gas_wei) = (call.rewards().collect::<Vec<_>>(), call.gas_wei);
+                    decisions.act(rewards, call.into_intent(deadline), gas_wei);
                     continue;
                 }
-                Ok(_) => WhyNot::GainBelowGas { gain_wei: offer.gain_wei, gas_wei: offer.gas_wei },
-                Err(refusal) => WhyNot::Reverts(Revert::of(&refusal)),
+                Ok(_) => SkipReason::GainBelowGas { gain_wei: call.gain_wei, gas_wei: call.gas_wei },
+                Err(error) => SkipReason::Reverts(Revert::decode(&error)),
             };
             if is_own {
-                refused.entry(offer.stream).or_insert(why_not);
+                refused.entry(call.stream).or_insert(reason);
             } else {
-                round.leave(offer.stream, offer.accounts, &why_not);
+                decisions.skip(call.rewards(), &reason);
             }
         }
-        refused.retain(|stream, _| !taken.contains(stream));
-        for (stream, why_not) in refused {
-            round.leave(stream, [self.settings.keeper], &why_not);
+        refused.retain(|stream, _| !claimed.contains(stream));
+        for (stream, reason) in refused {
+            decisions.skip(rewards_of(stream, [self.settings.keeper]), &reason);
         }
     }
 }
 
-/// What becomes of offers, with the gas of the table where the node does not say what they use.
-async fn tried<R: Reads>(reads: &R, header: &Header, offers: &[Offer]) -> Result<Vec<Trial>, ChainError> {
-    let calls: Vec<_> = offers.iter().map(|offer| offer.call.clone()).collect();
-    if let Some(trials) = reads.sequence(header, &calls).await? {
-        return Ok(trials);
+/// Simulates calls: sequentially where the node supports it, else independently with the gas of the table. Fails where
+/// no node answers.
+async fn simulate<R: ChainReader>(
+    reader: &R,
+    header: &Header,
+    calls: &[HarvestCall],
+) -> Result<Vec<SimulatedCall>, ChainError> {
+    let encoded: Vec<_> = calls.iter().map(|call| call.call.clone()).collect();
+    if let Some(simulated) = reader.simulate_sequential(header, &encoded).await? {
+        return Ok(simulated);
     }
-    let answers = reads.calls(header.hash, &calls).await?.into_iter();
-    Ok(answers.zip(offers).map(|(answer, offer)| Trial { answer, gas_used: offer.gas }).collect())
-}
-
-impl Round {
-    fn leave(&mut self, stream: StreamId, accounts: impl IntoIterator<Item = Address>, why_not: &WhyNot) {
-        let verdict = |account| Verdict { stream, account, decision: Decision::WhyNot(why_not.clone()) };
-        self.verdicts.extend(accounts.into_iter().map(verdict));
-    }
-
-    fn send(&mut self, offer: Offer, deadline: u64) {
-        let decision = Decision::Act { gain_wei: offer.gain_wei, gas_wei: offer.gas_wei };
-        let verdict = |account| Verdict { stream: offer.stream, account, decision: decision.clone() };
-        self.verdicts.extend(offer.accounts.iter().copied().map(verdict));
-        self.intents.push(Intent {
-            purpose: offer.purpose,
-            urgency: Urgency::Patient,
-            to: offer.call.to,
-            data: offer.call.data,
-            gas_limit: offer.call.gas,
-            expected_gas: offer.gas,
-            expected_gain: offer.gain_wei,
-            deadline,
-        });
-    }
+    let results = reader.simulate_independent(header.hash, &encoded).await?.into_iter();
+    Ok(results.zip(calls).map(|(result, call)| SimulatedCall { result, gas_used: call.gas }).collect())
 }
 
 fn id_of(stream: &StreamBook<'_>) -> StreamId {
     StreamId { pool: stream.pool().id(), reward_token: stream.reward_token() }
 }
 
-fn unanswered(error: &ChainError) -> WhyNot {
-    WhyNot::Unanswered { problem: error.to_string() }
+fn rewards_of(stream: StreamId, accounts: impl IntoIterator<Item = Address>) -> impl Iterator<Item = RewardId> {
+    accounts.into_iter().map(move |account| RewardId { stream, account })
 }

@@ -1,156 +1,119 @@
-//! Liquidations: which loans, in which transactions, paid for how.
+//! Liquidations: which loans are liquidated, in which transactions, and how the repayment is funded.
 //!
 //! ```text
-//! book + price ──► loans under water ──► batches, the best first ──► offers: wholes and parts, by every way of paying
-//!                       │                                                │
-//!                       ▼                                                ▼ tried in the applied block, all in one request
-//!                   why not                                          what each brings ──► the best that pays, guarded
+//! book + prices ──► liquidatable loans ──► batches, most profitable first ──► candidate calls: whole and partial,
+//!                          │                                                  by every way of funding
+//!                          ▼                                                      │ simulated in the block, one request
+//!                     skip reasons                                                ▼
+//!                                              quotes: gain and gas of each ──► the most profitable call, with a guard
 //! ```
 //!
-//! Loans, amounts, order and gas come from the book; what the exchange gives comes from trying the very call. A batch
-//! that the exchange cannot absorb is sent in part. Where a market has more than one batch, each is tried after those
-//! before it (`eth_simulateV1`), and as many are sent as pay one after the other; a node that cannot do that gets one
-//! batch a block. For a loan alone the guard on chain is the profit less the slack, for more of them what the gas costs:
-//! rivals may take some of them.
+//! Loans, amounts (max repay by the core's close factor rules), their order and the expected gas come from the book. What
+//! a swap brings comes from simulating the very call. A batch that the swap cannot absorb is sent in part: liquidity is
+//! what limits a large liquidation. Where a market has more than one batch, each is simulated after those before it
+//! (`eth_simulateV1`), and as many are sent as are profitable one after the other; a node that does not support that gets
+//! one batch a block.
+//!
+//! Every transaction has a guard on chain, the minimum profit below which it reverts: for a single loan the expected
+//! profit less the accepted slippage, for several loans the cost of gas, since rivals may take some of them.
 
+mod at_risk;
 mod batches;
+mod candidate_call;
 mod decide;
-mod offers;
-mod round;
-mod watch;
-mod ways;
+mod funding;
+mod market_snapshot;
+mod plan;
+mod select;
 
 #[cfg(test)]
 mod tests;
 
 use alloy::primitives::{Address, Bytes, U256, map::B256Map};
 use plimsoll_contracts::MarketId;
-use serde::{Serialize, Serializer};
 
-pub use self::watch::{AtRisk, at_risk};
-use super::{
-    gas::{Costs, GasTable},
-    why_not::{Decision, WhyNot},
-};
-use crate::{chain::Header, intent::Intent, prices::Prices};
+pub use self::at_risk::{LoanAtRisk, at_risk};
+use super::gas::GasTable;
 
-/// On which terms loans are liquidated.
+/// Parameters of liquidation, for all markets.
 #[derive(Debug, Clone)]
-pub struct Settings {
-    /// Who sends.
+pub struct LiquidateSettings {
+    /// Account that signs and sends the transactions.
     pub keeper: Address,
-    /// Who gets the profit.
+    /// Account that receives the profit, and the collateral of liquidations from inventory.
     pub receiver: Address,
-    /// The lending core.
+    /// Address of the lending core.
     pub core: Address,
-    /// What liquidates without capital, where there is one.
+    /// Address of the `Liquidator` contract, which liquidates by flash swap; without it only inventory is used.
     pub liquidator: Option<Address>,
-    /// Each market in which anything is done.
+    /// Markets in which loans are liquidated, with their own parameters.
     pub markets: B256Map<MarketSettings>,
-    /// What transactions use.
+    /// Expected gas of transactions, by their parts.
     pub gas: GasTable,
-    /// How much less than expected the profit of a single loan may be, in basis points of it, before the call reverts.
-    pub slack_bps: u16,
-    /// How long a transaction is good for.
+    /// Slippage accepted on the profit of a single loan, in basis points of the expected profit: the call reverts below
+    /// that.
+    pub max_slippage_bps: u16,
+    /// Seconds after the decision up to which a transaction may be mined.
     pub deadline_secs: u64,
 }
 
-/// On which terms loans of one market are liquidated.
+/// Parameters of liquidation in one market.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MarketSettings {
-    /// The ways to sell its collateral; the one that brings most is taken.
-    pub routes: Vec<Route>,
-    /// Whether loans are repaid from what the keeper owns, and the collateral is kept, where that brings more.
+    /// Routes to swap the collateral by; the most profitable one is used.
+    pub routes: Vec<SwapRoute>,
+    /// Whether the keeper may repay from its own loan tokens and keep the collateral, where that is more profitable.
     pub from_inventory: bool,
-    /// The most to repay in one transaction, in units of the loan token.
-    pub largest_repay: Option<U256>,
+    /// Highest repayment of one transaction, in units of the loan token; `None` for no limit.
+    pub max_repay: Option<U256>,
 }
 
-/// A way to sell collateral.
+/// A route to swap collateral into the loan token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// By which adapter.
+pub struct SwapRoute {
+    /// Address of the swap adapter.
     pub swapper: Address,
-    /// Through which pools, as the adapter takes it.
+    /// Path through the pools, in the adapter's encoding.
     pub path: Bytes,
-    /// Through how many.
+    /// Number of pools on the path, from which the gas is estimated.
     pub pools: usize,
-    /// Whether only as much is sold as the repayment takes, and the profit is collateral.
+    /// Whether only as much collateral is sold as the repayment needs, so that the profit is collateral; else all of it
+    /// is sold, and the profit is in the loan token.
     pub profit_in_collateral: bool,
 }
 
-/// What a round looks at besides the book.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment<'a> {
-    /// The block that the book is at.
-    pub header: &'a Header,
-    /// The prices in it.
-    pub prices: &'a Prices,
-    /// What gas costs.
-    pub costs: Costs,
-    /// The most gas of one transaction.
-    pub room: u64,
-}
-
-/// What was decided about a loan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Verdict {
-    /// In this market.
-    #[serde(serialize_with = "as_word")]
+/// Identifies a loan: an account's debt in a market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LoanId {
+    /// Market in which the account borrows.
     pub market: MarketId,
-    /// Whose loan.
+    /// Account of the borrower.
     pub account: Address,
-    /// Done, or why not.
-    pub decision: Decision,
 }
 
-/// What a round decided: what to send, in this order, and about every loan under water what and why.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Round {
-    /// What to send.
-    pub intents: Vec<Intent>,
-    /// Every loan that can be liquidated, once.
-    pub verdicts: Vec<Verdict>,
-}
-
-/// Why a loan must not be touched now, whatever it would bring: it is in flight, or backed off from.
-pub type Obstacle<'a> = &'a (dyn Fn(MarketId, Address) -> Option<WhyNot> + Send + Sync);
-
-/// The strategy.
+/// The liquidation strategy.
 #[derive(Debug)]
 pub struct Liquidate {
-    settings: Settings,
+    settings: LiquidateSettings,
 }
 
 impl Liquidate {
-    /// Liquidates on these terms.
+    /// Returns the strategy with these parameters.
     #[must_use]
-    pub const fn new(settings: Settings) -> Self {
+    pub const fn new(settings: LiquidateSettings) -> Self {
         Self { settings }
     }
 
-    /// On which terms.
+    /// Returns the strategy's parameters.
     #[must_use]
-    pub const fn settings(&self) -> &Settings {
+    pub const fn settings(&self) -> &LiquidateSettings {
         &self.settings
     }
 }
 
-impl Settings {
-    /// The last second of a transaction that is decided at this one.
+impl LiquidateSettings {
+    /// Returns the last second at which a transaction decided on at `timestamp` may be mined.
     const fn deadline(&self, timestamp: u64) -> u64 {
         timestamp.saturating_add(self.deadline_secs)
     }
-}
-
-impl Round {
-    /// Puts down that nothing is done about loans.
-    fn leave(&mut self, market: MarketId, accounts: impl IntoIterator<Item = Address>, why_not: &WhyNot) {
-        let verdict = |account| Verdict { market, account, decision: Decision::WhyNot(why_not.clone()) };
-        self.verdicts.extend(accounts.into_iter().map(verdict));
-    }
-}
-
-fn as_word<S: Serializer>(market: &MarketId, serializer: S) -> Result<S::Ok, S::Error> {
-    market.0.serialize(serializer)
 }

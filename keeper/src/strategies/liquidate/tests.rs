@@ -1,7 +1,7 @@
-//! Rounds against a market of the book's own arithmetic and an exchange of constant product.
+//! Decisions in a market with the book's own arithmetic and a constant-product pool.
 
-mod bench;
-mod choosing;
-mod reasons;
-mod watching;
-mod whales;
+mod at_risk;
+mod fixture;
+mod selection;
+mod skip_reasons;
+mod slices;

@@ -1,27 +1,30 @@
-//! K2: whatever happens, every nonce ends as one mined transaction, and no intent is carried out twice.
+//! K2: whatever happens, every nonce ends as one mined transaction, and no intent is executed twice.
+//!
+//! `unit` tests one behaviour at a time, `simulation` runs scripts of mishaps and crashes against a `model` of a chain
+//! and its pool.
 
-mod claims;
-mod play;
-mod world;
+mod model;
+mod simulation;
+mod unit;
 
 use proptest::prelude::*;
 
-use self::play::{Play, Step};
+use self::simulation::{Simulation, Step};
 
-/// What short scripts are made of.
+/// Steps of the short scripts.
 const STEPS: [Step; 9] = [
-    Step::Urgent,
-    Step::Patient,
-    Step::Mine,
-    Step::Spike,
-    Step::Reorg { depth: 2, comes_back: false },
-    Step::EmptyPool,
-    Step::Foreign,
-    Step::LoseAnswer,
-    Step::Broke,
+    Step::SubmitHigh,
+    Step::SubmitLow,
+    Step::MineBlock,
+    Step::BaseFeeSpike,
+    Step::Reorg { depth: 2, keeps_transactions: false },
+    Step::ClearPool,
+    Step::MineForeign,
+    Step::LoseResponse,
+    Step::DrainSigner,
 ];
 
-/// Every script of so many steps.
+/// Returns every script of this many steps.
 fn scripts(length: usize) -> impl Iterator<Item = Vec<Step>> {
     let count = STEPS.len().pow(u32::try_from(length).unwrap());
     (0..count).map(move |mut number| {
@@ -35,25 +38,25 @@ fn scripts(length: usize) -> impl Iterator<Item = Vec<Step>> {
     })
 }
 
-/// Plays a script, once without a crash and once for each effect before which it could crash.
-fn with_every_crash(script: &[Step]) {
-    let mut whole = Play::new();
+/// Runs a script, once without a crash and once for each effect before which it could crash.
+fn run_with_every_crash(script: &[Step]) {
+    let mut whole = Simulation::new();
     whole.run(script);
     let effects = whole.effects;
     whole.end();
     for at in 0..effects {
-        let mut play = Play::new();
-        play.effects_left = Some(at);
-        play.run(script);
-        play.end();
+        let mut simulation = Simulation::new();
+        simulation.effects_left = Some(at);
+        simulation.run(script);
+        simulation.end();
     }
 }
 
 #[test]
-fn every_short_script_with_a_crash_at_every_effect_leaves_nothing_unaccounted_for() {
+fn after_every_short_script_with_a_crash_before_any_effect_every_nonce_is_accounted_for() {
     for length in 1..=4 {
         scripts(length).for_each(|script| {
-            let result = std::panic::catch_unwind(|| with_every_crash(&script));
+            let result = std::panic::catch_unwind(|| run_with_every_crash(&script));
             assert!(result.is_ok(), "{script:?}");
         });
     }
@@ -61,19 +64,20 @@ fn every_short_script_with_a_crash_at_every_effect_leaves_nothing_unaccounted_fo
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => Just(Step::Urgent),
-        4 => Just(Step::Patient),
-        1 => Just(Step::Poor),
-        8 => Just(Step::Mine),
-        1 => Just(Step::Spike),
+        4 => Just(Step::SubmitHigh),
+        4 => Just(Step::SubmitLow),
+        1 => Just(Step::SubmitUnprofitable),
+        8 => Just(Step::MineBlock),
+        1 => Just(Step::BaseFeeSpike),
         2 => Just(Step::Calm),
-        2 => (1..3usize, any::<bool>()).prop_map(|(depth, comes_back)| Step::Reorg { depth, comes_back }),
-        1 => Just(Step::EmptyPool),
-        1 => Just(Step::Foreign),
+        2 => (1..3usize, any::<bool>())
+            .prop_map(|(depth, keeps_transactions)| Step::Reorg { depth, keeps_transactions }),
+        1 => Just(Step::ClearPool),
+        1 => Just(Step::MineForeign),
         1 => Just(Step::LoseBroadcast),
-        1 => Just(Step::LoseAnswer),
-        1 => Just(Step::Broke),
-        1 => Just(Step::Quiet),
+        1 => Just(Step::LoseResponse),
+        1 => Just(Step::DrainSigner),
+        1 => Just(Step::Flush),
         1 => Just(Step::Restart),
     ]
 }
@@ -82,12 +86,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_long_script_with_a_crash_somewhere_leaves_nothing_unaccounted_for(
+    fn after_a_long_random_script_with_a_crash_every_nonce_is_accounted_for(
         script in prop::collection::vec(step(), 1..40), crash in prop::option::of(0..200usize),
     ) {
-        let mut play = Play::new();
-        play.effects_left = crash;
-        play.run(&script);
-        play.end();
+        let mut simulation = Simulation::new();
+        simulation.effects_left = crash;
+        simulation.run(&script);
+        simulation.end();
     }
 }

@@ -1,0 +1,215 @@
+//! The HTTP server. It is read-only, and no response waits for the chain.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Query, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response, Sse, sse::KeepAlive},
+    routing::get,
+};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
+use tracing::{info, warn};
+
+use super::sse::{self, Sections};
+use crate::{
+    dashboard,
+    shutdown::Shutdown,
+    telemetry::Metrics,
+    view::{MarketView, PositionView, Readiness, View},
+};
+
+/// Maximum number of visitors that receive live updates at a time.
+const MAX_VISITORS: usize = 64;
+/// Time for open connections to finish after a shutdown was requested.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
+
+/// Headers of every response: load nothing from other hosts, allow no framing, cache nothing.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// A running HTTP server.
+#[derive(Debug)]
+pub struct Server {
+    /// The address that it listens on; port 0 has been replaced with the port that the system chose.
+    pub address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts to listen and responds from the newest view until shutdown. Fails if the address cannot be bound.
+    pub async fn start(
+        listen: SocketAddr,
+        views: watch::Receiver<Arc<View>>,
+        metrics: Metrics,
+        shutdown: Shutdown,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|error| io::Error::new(error.kind(), format!("{listen}, `listen` in [http]: {error}")))?;
+        let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            warn!(%address, "HTTP server is reachable from other machines and asks for no password");
+        }
+        let (sender, sections) = watch::channel(Arc::new(Vec::new()));
+        tokio::spawn(sse::render_sections(views.clone(), sender, shutdown.clone()));
+        let visitors = Arc::new(Semaphore::new(MAX_VISITORS));
+        let router = router(AppState { views, metrics, sections, visitors, shutdown: shutdown.clone() });
+        let task = tokio::spawn(async move {
+            let ended = shutdown.clone();
+            let serve = axum::serve(listener, router).with_graceful_shutdown(async move { ended.requested().await });
+            let deadline = async {
+                shutdown.requested().await;
+                tokio::time::sleep(SHUTDOWN_GRACE).await;
+            };
+            tokio::select! {
+                result = serve.into_future() => if let Err(error) = result { warn!(%error, "HTTP server failed") },
+                () = deadline => {}
+            }
+        });
+        info!(url = %format_args!("http://{address}/"), "HTTP server started");
+        Ok(Self { address, task })
+    }
+
+    /// Waits until the server has stopped: after a shutdown, once all connections are closed or their grace period is
+    /// over.
+    pub async fn ended(self) {
+        // The task neither panics nor is it cancelled; in both cases it would have ended, too.
+        let _ = self.task.await;
+    }
+}
+
+#[derive(Debug, Clone)]
+struct AppState {
+    views: watch::Receiver<Arc<View>>,
+    metrics: Metrics,
+    sections: Sections,
+    visitors: Arc<Semaphore>,
+    shutdown: Shutdown,
+}
+
+impl AppState {
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.views.borrow())
+    }
+}
+
+fn router(state: AppState) -> Router {
+    let asset = |content_type: &'static str, text: &'static str| {
+        get(move || async move { ([(header::CONTENT_TYPE, content_type)], text) })
+    };
+    Router::new()
+        .route("/", get(index))
+        .route("/page.css", asset("text/css; charset=utf-8", dashboard::STYLE))
+        .route("/page.js", asset("text/javascript; charset=utf-8", dashboard::SCRIPT))
+        .route("/icon.svg", asset("image/svg+xml", dashboard::ICON))
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/api/status", get(status))
+        .route("/api/positions", get(positions))
+        .route("/api/markets", get(markets))
+        .route("/api/events", get(events))
+        .with_state(state)
+        .layer(middleware::from_fn(with_headers))
+}
+
+async fn with_headers(request: axum::extract::Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn index(State(state): State<AppState>) -> impl IntoResponse {
+    let view = state.view();
+    let page = dashboard::page(&view, &dashboard::sections(&view));
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page)
+}
+
+/// Responds with 200 if a block was applied recently, else with 503 and the reason.
+async fn readyz(State(state): State<AppState>) -> impl IntoResponse {
+    let readiness = state.view().readiness();
+    let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(readiness))
+}
+
+async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], state.metrics.text())
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    readiness: Readiness,
+    #[serde(flatten)]
+    view: &'a View,
+}
+
+async fn status(State(state): State<AppState>) -> Response {
+    let view = state.view();
+    Json(Status { readiness: view.readiness(), view: &view }).into_response()
+}
+
+/// Query of `/api/positions`.
+#[derive(Debug, Deserialize)]
+struct PositionsQuery {
+    /// Name or id of a market; positions of all markets without it.
+    market: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Positions<'a> {
+    block: Option<u64>,
+    /// Number of positions below the watched health factor, including those not listed.
+    watched: u64,
+    positions: Vec<&'a PositionView>,
+}
+
+async fn positions(State(state): State<AppState>, Query(query): Query<PositionsQuery>) -> Response {
+    let view = state.view();
+    let selected = |position: &&PositionView| {
+        query.market.as_ref().is_none_or(|name| *name == position.market_name || *name == position.market.to_string())
+    };
+    let positions = view.at_risk.iter().filter(selected).collect();
+    Json(Positions { block: view.head.as_ref().map(|head| head.number), watched: view.watched(), positions })
+        .into_response()
+}
+
+#[derive(Serialize)]
+struct Markets<'a> {
+    block: Option<u64>,
+    markets: &'a [MarketView],
+}
+
+async fn markets(State(state): State<AppState>) -> Response {
+    let view = state.view();
+    Json(Markets { block: view.head.as_ref().map(|head| head.number), markets: &view.markets }).into_response()
+}
+
+async fn events(State(state): State<AppState>) -> Response {
+    let Ok(permit) = Arc::clone(&state.visitors).try_acquire_owned() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many visitors\n").into_response();
+    };
+    let mut sections = state.sections.clone();
+    sections.mark_unchanged();
+    let now = dashboard::sections(&state.view());
+    Sse::new(sse::events(now, sections, permit, state.shutdown)).keep_alive(KeepAlive::default()).into_response()
+}

@@ -1,0 +1,218 @@
+//! A book that is restored from the rows that applying returned equals the original, and rows that are missing or
+//! changed are rejected.
+
+use std::collections::BTreeMap;
+
+use plimsoll_contracts::IRewards::IRewardsEvents;
+use proptest::prelude::*;
+
+use super::{
+    reverts::{blocks_of, step},
+    reward_events::{create_pool, rewards, stake},
+    *,
+};
+
+/// Rows as a checkpoint keeps them: the latest value of each key, in bytes.
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Checkpoint(BTreeMap<Vec<u8>, Vec<u8>>);
+
+impl Checkpoint {
+    fn keep(&mut self, rows: Vec<Row>) {
+        self.0.extend(rows.iter().map(|row| (row.key(), row.value())));
+    }
+
+    fn restored(&self, tip: Block) -> Result<Book, RestoreError> {
+        Book::restore(tip, self.0.iter().map(|(key, value)| Row::decode(key, value)))
+    }
+}
+
+/// Returns the rows without amounts of 0, which a book drops and a checkpoint keeps.
+fn without_cover_of_0(kept: &Checkpoint) -> Vec<Row> {
+    let rows = kept.0.iter().map(|(key, value)| Row::decode(key, value).unwrap());
+    rows.filter(|row| !matches!(row, Row::Cover { amount, .. } if amount.is_zero())).collect()
+}
+
+/// Returns a snapshot without what depends on the order of the accounts, or on accounts whose positions are empty.
+fn restored_snapshot(book: &Book) -> Snapshot {
+    let mut snapshot = snapshot(book);
+    for positions in &mut snapshot.positions {
+        positions.retain(|(_, position)| *position != Position::default());
+        positions.sort_unstable_by_key(|(account, _)| *account);
+    }
+    for candidates in &mut snapshot.candidates {
+        candidates.sort_unstable_by_key(|candidate| candidate.account);
+    }
+    for pool in &mut snapshot.pools {
+        pool.stakes.sort_unstable_by_key(|(account, ..)| *account);
+        for candidates in &mut pool.harvestable {
+            candidates.sort_unstable_by_key(|candidate| candidate.account);
+        }
+    }
+    snapshot
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Property K1, restarts: after any block, the restored book equals the stopped one, reaches the same end with the
+    /// same rows, and can be reverted to the block where it began and no further.
+    #[test]
+    fn a_restored_book_equals_the_book_that_was_stopped(
+        steps in prop::collection::vec(step(), 1..120),
+        part in 0..100usize,
+    ) {
+        let (blocks, end) = blocks_of(&steps);
+        let mut book = Book::new();
+        let mut kept = Checkpoint::default();
+        let (before, after) = blocks.split_at((blocks.len() * part).div_ceil(100).max(1));
+        for (block, events) in before {
+            kept.keep(book.apply(*block, events).unwrap());
+        }
+        let mut whole = Checkpoint::default();
+        whole.keep(book.rows().collect());
+        prop_assert_eq!(without_cover_of_0(&whole), without_cover_of_0(&kept));
+
+        let (tip, _) = before.last().unwrap();
+        let mut restored = kept.restored(*tip).unwrap();
+        prop_assert_eq!(restored_snapshot(&restored), restored_snapshot(&book));
+        prop_assert_eq!(restored.tip(), book.tip());
+
+        let mut kept_after_restart = kept.clone();
+        for (block, events) in after {
+            kept.keep(book.apply(*block, events).unwrap());
+            kept_after_restart.keep(restored.apply(*block, events).unwrap());
+        }
+        prop_assert_eq!(&snapshot(&book), &end);
+        prop_assert_eq!(restored_snapshot(&restored), restored_snapshot(&book));
+        prop_assert_eq!(kept_after_restart, kept);
+
+        let wanted = tip.number - 1;
+        let oldest = restored.tip().unwrap().saturating_sub(MAX_REORG_DEPTH).max(tip.number);
+        prop_assert_eq!(restored.revert_to(wanted), Err(RevertError { wanted, oldest }));
+        restored.revert_to(oldest).unwrap();
+        book.revert_to(oldest).unwrap();
+        prop_assert_eq!(restored_snapshot(&restored), restored_snapshot(&book));
+    }
+}
+
+/// Returns the rows of a market with a lender and a borrower.
+fn checkpoint() -> Checkpoint {
+    let params = params(0);
+    let id = params.id().0;
+    let events = [
+        create(&params),
+        supply(id, account(10), 1_000_000, 1_000_000_000_000),
+        supply_collateral(id, account(11), 500_000),
+        borrow(id, account(11), 400_000, 400_000_000_000),
+    ];
+    let mut kept = Checkpoint::default();
+    kept.keep(Book::new().apply(block(1), &events).unwrap());
+    kept
+}
+
+/// Returns the rows of a pool with a staker.
+fn pool_checkpoint() -> Checkpoint {
+    let created = create_pool(0);
+    let staked = stake(created.pool, account(10), 1_000);
+    let mut kept = Checkpoint::default();
+    kept.keep(Book::new().apply(block(1), &[rewards(IRewardsEvents::CreatePool(created)), staked]).unwrap());
+    kept
+}
+
+/// Returns the damage that restoring these rows detects.
+fn damage(kept: &Checkpoint, tip: Block) -> Damage {
+    kept.restored(tip).unwrap_err().0
+}
+
+fn key_of(market: u32, number: u64) -> Vec<u8> {
+    Row::Position { market, account: account(number), position: Position::default() }.key()
+}
+
+#[test]
+fn a_block_returns_each_changed_row_once() {
+    let params = params(0);
+    let id = params.id().0;
+    let twice = [create(&params), supply_collateral(id, account(11), 1), supply_collateral(id, account(11), 2)];
+    let mut book = Book::new();
+    let rows = book.apply(block(1), &twice).unwrap();
+    let position = Position { collateral: 3, ..Position::default() };
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert!(rows.contains(&Row::Position { market: 0, account: account(11), position }));
+    assert_eq!(book.apply(block(2), &[]).unwrap(), []);
+}
+
+#[test]
+fn a_lost_position_is_detected() {
+    let totals =
+        [(10, Quantity::TotalSupplyShares, 1_000_000_000_000), (11, Quantity::TotalBorrowShares, 400_000_000_000)];
+    for (lost, quantity, stated) in totals {
+        let mut kept = checkpoint();
+        kept.0.remove(&key_of(0, lost)).unwrap();
+        let damaged = Damage::TotalMismatch { id: params(0).id().0, quantity, stated, sum: U256::ZERO };
+        assert_eq!(damage(&kept, block(1)), damaged);
+    }
+}
+
+#[test]
+fn a_lost_market_is_detected() {
+    let mut kept = checkpoint();
+    let (key, value) = kept.0.pop_first().unwrap();
+    assert_eq!(damage(&kept, block(1)), Damage::MissingParent { number: 0, account: account(10) });
+    kept.0.clear();
+    let Row::Market { market, .. } = Row::decode(&key, &value).unwrap() else { panic!("markets come first") };
+    kept.keep(vec![Row::Market { index: 1, market: market.clone() }]);
+    assert_eq!(damage(&kept, block(1)), Damage::OutOfOrder { found: 1, expected: 0 });
+    kept.keep(vec![Row::Market { index: 0, market }]);
+    assert_eq!(damage(&kept, block(1)), Damage::Duplicate(params(0).id().0));
+}
+
+#[test]
+fn a_second_position_of_an_account_in_a_market_is_rejected() {
+    let position = Position { collateral: 1, ..Position::default() };
+    let row = Row::Position { market: 0, account: account(11), position };
+    let rows = checkpoint().0.into_iter().map(|(key, value)| Row::decode(&key, &value)).chain([Ok(row)]);
+    let error = Book::restore(block(1), rows).unwrap_err();
+    assert_eq!(error.0, Damage::InvalidAccount { id: params(0).id().0, account: account(11) });
+}
+
+#[test]
+fn rows_of_a_later_block_than_the_checkpoints_are_detected() {
+    let damaged = Damage::UpdatedInFuture { id: params(0).id().0, last_update: START + 12, tip: START };
+    assert_eq!(damage(&checkpoint(), block(0)), damaged);
+}
+
+#[test]
+fn a_pool_whose_stakers_do_not_add_up_to_its_total_is_rejected() {
+    let (pool, user, mut kept) = (create_pool(0).pool, account(10), pool_checkpoint());
+    kept.restored(block(1)).unwrap();
+    assert_eq!(damage(&kept, block(0)), Damage::UpdatedInFuture { id: pool, last_update: START + 12, tip: START });
+
+    let staker = |ledgers| Row::Staker { pool: 0, account: user, staked: 1_000, ledgers };
+    let mut lost = kept.clone();
+    lost.0.remove(&staker(Vec::new()).key()).unwrap();
+    let (quantity, stated, sum) = (Quantity::TotalStaked, 1_000, U256::ZERO);
+    assert_eq!(damage(&lost, block(1)), Damage::TotalMismatch { id: pool, quantity, stated, sum });
+
+    let mut other_streams = kept.clone();
+    other_streams.keep(vec![staker(vec![RewardLedger::default()])]);
+    assert_eq!(damage(&other_streams, block(1)), Damage::InvalidAccount { id: pool, account: user });
+
+    kept.0.pop_first().unwrap();
+    assert_eq!(damage(&kept, block(1)), Damage::MissingParent { number: 0, account: user });
+}
+
+#[test]
+fn bytes_that_are_not_a_row_are_rejected() {
+    for (key, value) in checkpoint().0.iter().chain(&pool_checkpoint().0) {
+        let assert_rejected = |key: &[u8], value: &[u8]| {
+            let error = RowError { key: key.to_vec().into(), length: value.len() };
+            assert_eq!(Row::decode(key, value), Err(error));
+        };
+        assert_rejected(&key[1..], value);
+        assert_rejected(&[&key[..], &[0]].concat(), value);
+        assert_rejected(key, &value[1..]);
+        assert_rejected(key, &[&value[..], &[0]].concat());
+        assert_rejected(&[&[99], &key[1..]].concat(), value);
+        assert_rejected(&[], value);
+    }
+}

@@ -1,0 +1,89 @@
+//! The state of what the keeper depends on: endpoints, signers, limits, the audit, staking programmes.
+
+use maud::{Markup, html};
+
+use super::{count, counted, short};
+use crate::view::{ProgrammeView, View};
+
+/// Renders one card each for endpoints, signers and limits, and one for staking programmes if there are any.
+pub(super) fn status(view: &View) -> Markup {
+    html! {
+        section #status aria-labelledby="status-title" {
+            h2 #status-title { "Status" }
+            div.cards.small-cards {
+                article.card { h3 { "Endpoints" } (endpoints(view)) }
+                article.card { h3 { "Signers" } (signers(view)) }
+                article.card { h3 { "Limits and audit" } (limits(view)) }
+                @if !view.programmes.is_empty() {
+                    article.card { h3 { "Staking programmes" } @for programme in &view.programmes { (one_programme(programme)) } }
+                }
+            }
+        }
+    }
+}
+
+fn endpoints(view: &View) -> Markup {
+    html! {
+        @if view.endpoints.is_empty() { p.empty { "None." } }
+        ul.things {
+            @for endpoint in &view.endpoints {
+                li {
+                    p {
+                        span class={ "dot " (if endpoint.healthy { "good" } else { "bad" }) } {}
+                        strong { (endpoint.name) } " " span.dim { (endpoint.role) }
+                        span.visually-hidden { (if endpoint.healthy { " healthy" } else { " not healthy" }) }
+                    }
+                    p.small {
+                        @if let Some(head) = endpoint.head { "block " (count(head)) " · " }
+                        @if let Some(latency) = endpoint.latency_ms { (latency) " ms · " }
+                        (counted(endpoint.calls, "call")) ", " (counted(endpoint.errors, "error"))
+                    }
+                    @if let Some(problem) = &endpoint.problem { p.note { (problem) } }
+                }
+            }
+        }
+    }
+}
+
+fn signers(view: &View) -> Markup {
+    html! {
+        @if view.signers.is_empty() { p.empty { "None: the keeper shows what it would do and sends nothing." } }
+        ul.things {
+            @for signer in &view.signers {
+                li {
+                    p {
+                        span class={ "dot " (if signer.problem.is_none() { "good" } else { "bad" }) } {}
+                        strong { (signer.role) } " " (short(&signer.address))
+                    }
+                    p.small {
+                        @if let Some(balance) = &signer.balance { (balance) " · " }
+                        @if let Some(nonce) = signer.nonce { "nonce " (nonce) " · " }
+                        (count(signer.pending)) " pending"
+                    }
+                    @if let Some(problem) = &signer.problem { p.note { (problem) } }
+                }
+            }
+        }
+    }
+}
+
+fn limits(view: &View) -> Markup {
+    let safety = &view.safety;
+    let audit = &view.audit;
+    html! {
+        dl.facts {
+            div { dt { "Gas lost today" } dd { (safety.lost_today) span.small { "of " (safety.loss_cap) } } }
+            div { dt { "Recent reverts" } dd { (count(safety.reverts)) span.small { "of " (count(safety.breaker_reverts)) } } }
+            div { dt { "Audited" } dd { (count(audit.compared)) span.small { "positions" } } }
+            div { dt { "Mismatches" } dd { (count(audit.mismatches)) } }
+        }
+    }
+}
+
+fn one_programme(programme: &ProgrammeView) -> Markup {
+    html! {
+        p { strong { (programme.name) } " " span.dim { "pays " (programme.reward_token) } }
+        p.small { (counted(programme.consenting, "account")) " opted in, " (count(programme.due)) " due" }
+        @if let Some(decision) = &programme.decision { p.note { (decision.text) } }
+    }
+}

@@ -1,0 +1,28 @@
+//! What strategies must leave alone in a block.
+
+use std::collections::HashMap;
+
+use crate::{intent::Subject, safety::BackOff, strategies::SkipReason};
+
+/// Subjects that are excluded from decisions in a block: those of intents in flight, and those in back-off.
+#[derive(Debug)]
+pub(super) struct Exclusion {
+    /// Subjects of intents that are not mined or given up yet, with the intent's id.
+    pub(super) in_flight: HashMap<Subject, u64>,
+    /// Subjects of failed attempts.
+    pub(super) back_off: BackOff,
+    /// Number of the block that is decided on.
+    pub(super) block: u64,
+}
+
+impl Exclusion {
+    /// Why nothing may be decided about a subject now; `None` where something may.
+    pub(super) fn skip_reason(&self, subject: &Subject) -> Option<SkipReason> {
+        if self.in_flight.contains_key(subject) {
+            return Some(SkipReason::InFlight);
+        }
+        let wait = self.back_off.wait(subject, self.block)?;
+        let cause = format!("it failed {} times in a row", wait.reverts.max(1));
+        Some(SkipReason::BackingOff { until_block: wait.until_block, cause })
+    }
+}

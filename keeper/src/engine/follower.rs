@@ -1,0 +1,214 @@
+//! The book kept equal to the chain, and its checkpoint kept behind it: what stream, book and store do together.
+
+use std::sync::Arc;
+
+use alloy::eips::BlockNumHash;
+use thiserror::Error;
+use tracing::{debug, error, info, instrument, warn};
+
+use crate::{
+    book::{Block, Book, Row},
+    store::{Checkpoint, CheckpointTip, Image, StoreError},
+    stream::{BlockEvents, Cursor, ResyncReason, Step, Stream},
+};
+
+/// The book as restored from its checkpoint, or an empty one.
+#[derive(Debug, Default)]
+pub struct RestoredBook {
+    book: Book,
+    tip: Option<CheckpointTip>,
+}
+
+/// The book, the stream of blocks that it is made from, and the checkpoint that it is written to.
+#[derive(Debug)]
+pub struct Follower {
+    stream: Stream,
+    book: Book,
+    checkpoint: Checkpoint,
+    /// First block of the deployment.
+    first_block: u64,
+    /// Whether this process has applied every event since the first block itself, without a checkpoint.
+    from_nothing: bool,
+    /// Whether the book was reset and has not reached the head since.
+    is_rebuilding: bool,
+    /// Why the checkpoint is not written any more.
+    checkpoint_problem: Option<String>,
+}
+
+/// A change of the book.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FollowerEvent {
+    /// A block was applied.
+    Applied(Arc<BlockEvents>),
+    /// Every block after this one was reorged and is reverted.
+    Reverted {
+        /// The last block that stays applied.
+        to: BlockNumHash,
+    },
+    /// The book was emptied; the blocks that rebuild it follow.
+    Reset,
+    /// The book refused a block as inconsistent; it is fetched again from another endpoint.
+    Rejected,
+}
+
+/// The chain cannot be followed, and another attempt would not help.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the book was rebuilt from block {first_block} on, and still: {reason}")]
+pub struct FollowError {
+    /// First block of the deployment.
+    pub first_block: u64,
+    /// What is wrong with the events.
+    pub reason: ResyncReason,
+}
+
+impl RestoredBook {
+    /// Restores the book from its checkpoint. A checkpoint whose rows are inconsistent is cleared, and the book is empty.
+    /// Fails where the checkpoint cannot be read or cleared.
+    pub async fn load(checkpoint: &Checkpoint) -> Result<Self, StoreError> {
+        let restore = |tip: CheckpointTip, images: &mut dyn Iterator<Item = Image>| {
+            let block = Block { number: tip.number, timestamp: tip.timestamp };
+            let rows = images.map(|(key, value)| Row::decode(&key, &value));
+            Book::restore(block, rows).map(|book| (book, tip))
+        };
+        match checkpoint.load(restore).await? {
+            None => Ok(Self::default()),
+            Some(Ok((book, tip))) => Ok(Self { book, tip: Some(tip) }),
+            Some(Err(error)) => {
+                warn!(%error, "checkpoint discarded");
+                checkpoint.clear().await?;
+                Ok(Self::default())
+            }
+        }
+    }
+
+    /// The cursor from which the stream must begin, for a deployment whose events begin in `first_block`.
+    #[must_use]
+    pub fn cursor(&self, first_block: u64) -> Cursor {
+        self.tip.map_or_else(|| before(first_block), |tip| Cursor { number: tip.number, hash: Some(tip.hash) })
+    }
+}
+
+impl Follower {
+    /// Follows the chain from a restored book; `stream` must begin at [`RestoredBook::cursor`].
+    #[must_use]
+    pub fn new(stream: Stream, restored: RestoredBook, checkpoint: Checkpoint, first_block: u64) -> Self {
+        let RestoredBook { book, tip } = restored;
+        Self {
+            stream,
+            book,
+            checkpoint,
+            first_block,
+            from_nothing: tip.is_none(),
+            is_rebuilding: false,
+            checkpoint_problem: None,
+        }
+    }
+
+    /// The book after the last step.
+    #[must_use]
+    pub const fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// The stream that blocks come from.
+    #[must_use]
+    pub const fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Why the checkpoint is not written any more. The book is correct all the same.
+    #[must_use]
+    pub fn checkpoint_problem(&self) -> Option<&str> {
+        self.checkpoint_problem.as_deref()
+    }
+
+    /// Waits for the next step of the stream. May be dropped at any point.
+    pub async fn next_step(&mut self) -> Step {
+        self.stream.next().await
+    }
+
+    /// Carries out a step on book and checkpoint. Must be awaited to its end: dropped half way, the two would differ.
+    /// Fails when events that are certainly the chain's are inconsistent from the first block on.
+    pub async fn process(&mut self, step: Step) -> Result<FollowerEvent, FollowError> {
+        match step {
+            Step::Apply(block) => Ok(self.apply(block).await),
+            Step::Revert { to } => {
+                if let Err(error) = self.book.revert_to(to.number) {
+                    // The history of a restored book begins at its checkpoint, and the stream may know older blocks.
+                    warn!(block = to.number, reason = %error, "book reset");
+                    self.reset().await;
+                    return Ok(FollowerEvent::Reset);
+                }
+                self.stream.accept();
+                let written = self.checkpoint.undo_to(to.number).await;
+                self.note_checkpoint(written);
+                Ok(FollowerEvent::Reverted { to })
+            }
+            Step::Resync(reason) => {
+                let is_certain = match &reason {
+                    ResyncReason::InconsistentEvents { untried_endpoint, .. } => !untried_endpoint,
+                    ResyncReason::ForeignEvent { .. } => true,
+                    ResyncReason::NotCanonical { .. } | ResyncReason::ReorgTooDeep { .. } => false,
+                };
+                if is_certain && self.from_nothing {
+                    return Err(FollowError { first_block: self.first_block, reason });
+                }
+                warn!(%reason, "book reset");
+                self.reset().await;
+                Ok(FollowerEvent::Reset)
+            }
+        }
+    }
+
+    /// Waits until everything that the checkpoint may contain, all but the newest blocks, is on disk.
+    pub async fn flush(&mut self) {
+        let written = self.checkpoint.flush().await;
+        self.note_checkpoint(written);
+    }
+
+    #[instrument(name = "apply_block", skip_all, fields(block = block.number))]
+    async fn apply(&mut self, block: Arc<BlockEvents>) -> FollowerEvent {
+        let BlockEvents { number, hash, timestamp, ref events, tip } = *block;
+        match self.book.apply(Block { number, timestamp }, events) {
+            Ok(rows) => {
+                self.stream.accept();
+                let images = rows.iter().map(|row| (row.key(), row.value())).collect();
+                let written = self.checkpoint.record(CheckpointTip { number, hash, timestamp }, images).await;
+                self.note_checkpoint(written);
+                debug!(events = events.len(), "block applied");
+                if tip.is_some() && std::mem::take(&mut self.is_rebuilding) {
+                    info!("book rebuilt");
+                }
+                FollowerEvent::Applied(block)
+            }
+            Err(error) => {
+                self.stream.reject(error.to_string());
+                FollowerEvent::Rejected
+            }
+        }
+    }
+
+    /// Empties book and checkpoint, and has the stream begin again at the deployment's first block.
+    pub async fn reset(&mut self) {
+        self.book = Book::new();
+        (self.from_nothing, self.is_rebuilding) = (true, true);
+        let written = self.checkpoint.clear().await;
+        self.note_checkpoint(written);
+        self.stream.restart(before(self.first_block));
+    }
+
+    /// Remembers the first failure to write the checkpoint. It costs time at the next start, and nothing else.
+    fn note_checkpoint(&mut self, written: Result<(), StoreError>) {
+        if let Err(error) = written
+            && self.checkpoint_problem.is_none()
+        {
+            error!(%error, remedy = "the next start reads more of the chain", "checkpoint not written");
+            self.checkpoint_problem = Some(error.to_string());
+        }
+    }
+}
+
+/// The cursor of a book to which nothing was applied.
+const fn before(first_block: u64) -> Cursor {
+    Cursor { number: first_block.saturating_sub(1), hash: None }
+}

@@ -1,0 +1,82 @@
+//! The strategies in the order of their priority: liquidations first, harvests in blocks without any.
+
+use super::exclusion::Exclusion;
+use crate::{
+    book::Book,
+    intent::Subject,
+    prices::{ChainReader, Valuer},
+    strategies::{
+        BlockContext, Decision, Decisions, SkipReason,
+        harvest::{Harvest, RewardId, StreamId},
+        liquidate::{Liquidate, LoanId},
+    },
+};
+
+/// The strategies, and what they need to know of their last decisions.
+#[derive(Debug)]
+pub(super) struct Strategies {
+    liquidate: Liquidate,
+    /// `None` where harvests are disabled.
+    harvest: Option<Harvest>,
+    /// Whether the last round of liquidations sent nothing and skipped loans because of an intent in flight.
+    blocked_by_in_flight: bool,
+}
+
+impl Strategies {
+    pub(super) const fn new(liquidate: Liquidate, harvest: Option<Harvest>) -> Self {
+        Self { liquidate, harvest, blocked_by_in_flight: false }
+    }
+
+    /// Whether rewards are harvested at all.
+    pub(super) const fn harvests_rewards(&self) -> bool {
+        self.harvest.is_some()
+    }
+
+    /// Whether the last decisions would be others as soon as an intent in flight is mined, in the same block: a loan of
+    /// which only a part could be liquidated goes on then. Not where something else was sent meanwhile, since both would
+    /// be sold at the same exchange.
+    pub(super) const fn blocked_by_in_flight(&self) -> bool {
+        self.blocked_by_in_flight
+    }
+
+    /// Forgets that loans wait for an intent in flight: the book has changed, and the last prices are not for it.
+    pub(super) const fn unblock(&mut self) {
+        self.blocked_by_in_flight = false;
+    }
+
+    /// Decides about every liquidatable loan.
+    pub(super) async fn liquidations<R: ChainReader>(
+        &mut self,
+        reader: &R,
+        valuer: &mut Valuer,
+        book: &Book,
+        context: BlockContext<'_>,
+        exclusion: &Exclusion,
+    ) -> Decisions<LoanId> {
+        let excluded =
+            |LoanId { market, account: borrower }| exclusion.skip_reason(&Subject::Loan { market: market.0, borrower });
+        let round = self.liquidate.decide(reader, valuer, book, context, &excluded).await;
+        let is_in_flight = |decision: &Decision| *decision == Decision::Skip(SkipReason::InFlight);
+        self.blocked_by_in_flight =
+            round.intents.is_empty() && round.verdicts.iter().any(|verdict| is_in_flight(&verdict.decision));
+        round
+    }
+
+    /// Decides about every account that can be harvested; `None` where harvests are disabled, or not due yet.
+    pub(super) async fn harvests<R: ChainReader>(
+        &mut self,
+        reader: &R,
+        valuer: &mut Valuer,
+        book: &Book,
+        context: BlockContext<'_>,
+        exclusion: &Exclusion,
+    ) -> Option<Decisions<RewardId>> {
+        let harvest = self.harvest.as_mut()?;
+        let keeper = harvest.settings().keeper;
+        let excluded = |RewardId { stream: StreamId { pool, reward_token }, account }| {
+            let account = (account != keeper).then_some(account);
+            exclusion.skip_reason(&Subject::Rewards { pool, reward_token, account })
+        };
+        harvest.decide(reader, valuer, book, context, &excluded).await
+    }
+}

@@ -1,0 +1,175 @@
+//! The engine's side of the sender: intents that were submitted, and what their reports mean for later decisions.
+
+use std::collections::HashMap;
+
+use alloy::primitives::Address;
+use plimsoll_contracts::MarketId;
+use tokio::time::Instant;
+use tracing::{Span, debug, field, instrument};
+
+use super::{exclusion::Exclusion, pricing::PricedBlock};
+use crate::{
+    book::Book,
+    chain::Header,
+    config,
+    intent::Subject,
+    intent::{Intent, Outcome, Priority, Purpose, Report},
+    safety::FailureCause,
+    sender::{SenderHandle, SignerStatus},
+    telemetry::Metrics,
+    view::{SafetySnapshot, SignerSnapshot},
+};
+
+/// Priorities with the name of their signer's role.
+const ROLES: [(Priority, &str); 2] = [(Priority::High, "liquidations"), (Priority::Low, "harvests")];
+
+/// The sender, and the intents whose reports are awaited.
+#[derive(Debug)]
+pub(super) struct Submissions {
+    sender: SenderHandle,
+    metrics: Metrics,
+    /// Intents that are not final yet, by id.
+    open: HashMap<u64, Submission>,
+    /// Liquidations that reverted in a block that is not applied yet.
+    reverted: Vec<RevertedLiquidation>,
+}
+
+/// When an intent was decided.
+#[derive(Debug, Clone, Copy)]
+struct Submission {
+    /// Number of the block that it was decided on.
+    block: u64,
+    /// When that block's head was received.
+    head_at: Instant,
+}
+
+/// A liquidation whose transaction reverted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RevertedLiquidation {
+    /// Number of the block in which it reverted.
+    pub(super) block: u64,
+    /// Market of the loans.
+    pub(super) market: MarketId,
+    /// Borrowers of the loans.
+    pub(super) borrowers: Vec<Address>,
+}
+
+impl Submissions {
+    pub(super) fn new(sender: SenderHandle, metrics: Metrics) -> Self {
+        Self { sender, metrics, open: HashMap::new(), reverted: Vec::new() }
+    }
+
+    /// Tells the sender of a new block. To be called before anything that is decided on it is submitted.
+    pub(super) fn on_block(&self, header: Header) {
+        self.sender.on_block(header);
+    }
+
+    /// Submits an intent that was decided on a block whose head was received at `head_at`. Returns at once.
+    #[instrument(name = "submit_intent", skip_all, fields(intent = field::Empty))]
+    pub(super) fn submit(&mut self, intent: Intent, header: &Header, head_at: Instant) {
+        let (purpose, gain_wei, expected_gas) = (intent.purpose.clone(), intent.expected_gain, intent.expected_gas);
+        let id = self.sender.submit(intent);
+        self.open.insert(id, Submission { block: header.number, head_at });
+        Span::current().record("intent", id);
+        match purpose {
+            Purpose::Liquidate { market, borrowers } => {
+                debug!(%market, loans = borrowers.len(), %gain_wei, expected_gas, "intent submitted");
+            }
+            Purpose::Harvest { pool, reward_token, accounts } => {
+                debug!(%pool, %reward_token, accounts = accounts.len(), %gain_wei, expected_gas, "intent submitted");
+            }
+            Purpose::ClaimOwn { pool, reward_token } => {
+                debug!(%pool, %reward_token, %gain_wei, expected_gas, "intent submitted");
+            }
+        }
+    }
+
+    /// Measures latencies by a report, and remembers a liquidation that reverted.
+    pub(super) fn on_report(&mut self, report: &Report) {
+        match &report.outcome {
+            Outcome::Sent { .. } => {
+                if let Some(submission) = self.open.get(&report.id) {
+                    self.metrics.observe_broadcast(submission.head_at.elapsed());
+                }
+            }
+            Outcome::Reorged => {}
+            outcome => {
+                let submission = self.open.remove(&report.id);
+                if let (Outcome::Mined(receipt) | Outcome::Reverted(receipt), Some(submission)) = (outcome, submission)
+                {
+                    let blocks = receipt.inclusion.block.saturating_sub(submission.block);
+                    self.metrics.observe_inclusion(u32::try_from(blocks).unwrap_or(u32::MAX));
+                }
+            }
+        }
+        if let (Purpose::Liquidate { market, borrowers }, Outcome::Reverted(receipt)) =
+            (&report.intent.purpose, &report.outcome)
+        {
+            let (market, borrowers) = (MarketId(*market), borrowers.clone());
+            self.reverted.push(RevertedLiquidation { block: receipt.inclusion.block, market, borrowers });
+        }
+    }
+
+    /// What must be left alone by decisions on a block.
+    pub(super) fn exclusion(&self, block: u64) -> Exclusion {
+        Exclusion { in_flight: self.sender.in_flight(), back_off: self.sender.back_off(), block }
+    }
+
+    /// Ends the back-off of a subject about which there is nothing left to do: somebody else was faster.
+    pub(super) fn clear_backoff(&self, subject: Subject) {
+        self.sender.record_failure(subject, FailureCause::LostRace);
+    }
+
+    /// Ends the back-off of every loan whose liquidation reverted because somebody else was faster: see [`lost_races`].
+    pub(super) fn clear_backoff_after_lost_race(&mut self, book: &Book, block: &PricedBlock) {
+        for subject in lost_races(&mut self.reverted, book, block) {
+            self.clear_backoff(subject);
+        }
+    }
+
+    /// State of every signer.
+    pub(super) fn signers(&self) -> Vec<SignerSnapshot> {
+        let role = |status: &SignerStatus| {
+            let signs = |(priority, _): &&(Priority, &str)| self.sender.signer(*priority) == Some(status.signer);
+            ROLES.iter().filter(signs).map(|(_, name)| *name).collect::<Vec<_>>().join(" and ")
+        };
+        let snapshot = |status: SignerStatus| SignerSnapshot {
+            role: role(&status),
+            address: status.signer,
+            balance: status.balance,
+            next_nonce: status.next_nonce,
+            pending: status.pending.len(),
+            has_failed: status.has_failed,
+        };
+        self.sender.status().into_iter().map(snapshot).collect()
+    }
+
+    /// How far the limits on sending are used up at a time, in seconds of the chain's clock. Looks for the kill file; a
+    /// folder that cannot be read counts as one that has it.
+    pub(super) fn safety(&self, settings: &config::Safety, now: u64) -> SafetySnapshot {
+        let (breaker_open_secs, lost_wei, reverts) = self
+            .sender
+            .with_gate(|gate, _| (gate.breaker_open_for(now), gate.lost_on(now), gate.record().reverts.len()));
+        let is_killed = settings.kill_file.try_exists().unwrap_or(true);
+        SafetySnapshot { is_killed, breaker_open_secs, lost_wei, reverts }
+    }
+}
+
+/// Takes the liquidations out of `reverted` whose block is applied, and returns those of their loans that are not
+/// liquidatable any more. For these somebody else was faster, and nothing speaks against another attempt as soon as they
+/// are liquidatable again. The others reverted for a reason that may persist, as did all in a market without a price.
+pub(super) fn lost_races(reverted: &mut Vec<RevertedLiquidation>, book: &Book, block: &PricedBlock) -> Vec<Subject> {
+    let PricedBlock { header, prices } = block;
+    let mut lost = Vec::new();
+    for RevertedLiquidation { market: id, borrowers, .. } in
+        reverted.extract_if(.., |reverted| reverted.block <= header.number)
+    {
+        let Some((market, price)) = book.market(id).zip(prices.of(id).ok()) else { continue };
+        let totals = market.at(header.timestamp);
+        let is_lost = |borrower: &Address| {
+            !totals.is_liquidatable(market.position(*borrower).loan(), market.liquidation_incentive(), price)
+        };
+        lost.extend(borrowers.into_iter().filter(is_lost).map(|borrower| Subject::Loan { market: id.0, borrower }));
+    }
+    lost
+}

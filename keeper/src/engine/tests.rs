@@ -1,0 +1,353 @@
+//! What the engine decides again, leaves alone and remembers.
+
+use std::{collections::HashMap, sync::Arc};
+
+use alloy::{
+    primitives::{Address, B256, U256},
+    sol_types::SolCall,
+};
+use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
+use plimsoll_contracts::ILiquidator;
+use tempfile::TempDir;
+use tokio::sync::{mpsc::UnboundedReceiver, watch};
+
+use super::{
+    background::load_sums,
+    exclusion::Exclusion,
+    price_prefetch::PricePrefetcher,
+    submissions::{RevertedLiquidation, lost_races},
+    *,
+};
+use crate::{
+    audit::Mismatch,
+    config,
+    prices::{Call, CallResult, ChainReader, Prices, SimulatedCall, Source, Valuer},
+    safety::{BackOff, FailureCause},
+    sender::{SenderHandle, Signers},
+    store::{AlertQueue, Identity, Notes, Store},
+    strategies::{harvest::Harvest, liquidate::Liquidate},
+    stream::Stream,
+    telemetry::Metrics,
+    telemetry::alerts,
+    view::{
+        View,
+        fixture::{DOLLAR, ETHER, Fixture, LIQUIDATOR, NOW, USDC, borrower, receipt},
+    },
+};
+
+/// Debt of a loan that is liquidatable at 2,000 dollars for an ether, in dollars.
+const DEBT: u128 = 1_900;
+
+/// An exchange at which the repayment of a whole loan brings nothing and that of a half most.
+struct Exchange;
+
+impl Exchange {
+    fn answer(call: &Call) -> CallResult {
+        assert_eq!(call.to, LIQUIDATOR);
+        let wanted = ILiquidator::liquidateCall::abi_decode(&call.data).unwrap().liquidation;
+        let whole = U256::from(DEBT * DOLLAR);
+        let repaid = wanted.maxRepay.min(whole);
+        let profit = repaid * (whole - repaid) / (whole * U256::from(20));
+        let outcome = ILiquidator::Outcome { repaid, seized: U256::ZERO, profit };
+        Ok(ILiquidator::liquidateCall::abi_encode_returns(&outcome).into())
+    }
+}
+
+impl ChainReader for Exchange {
+    async fn simulate_independent(&self, _: B256, calls: &[Call]) -> Result<Vec<CallResult>, ChainError> {
+        Ok(calls.iter().map(Self::answer).collect())
+    }
+
+    async fn simulate_sequential(&self, _: &Header, _: &[Call]) -> Result<Option<Vec<SimulatedCall>>, ChainError> {
+        Ok(None)
+    }
+
+    fn invalid_response(&self, problem: String) -> ChainError {
+        ChainError::Unreachable { endpoint: "exchange".into(), problem }
+    }
+}
+
+/// Strategies with what a round of liquidations needs.
+struct Bench {
+    fixture: Fixture,
+    strategies: Strategies,
+}
+
+impl Bench {
+    /// So many liquidatable loans.
+    fn new(loans: usize) -> Self {
+        let fixture = Fixture::new(&vec![DEBT; loans]);
+        let liquidate = Liquidate::new(wiring::liquidate(&fixture.config, Address::repeat_byte(0x55)));
+        Self { fixture, strategies: Strategies::new(liquidate, None) }
+    }
+
+    /// Decides at 2,000 dollars for an ether, while intents for these loans are in flight: who would be liquidated, and
+    /// who is skipped for which reason.
+    async fn liquidations(&mut self, in_flight: &[u64]) -> (Vec<Address>, Vec<(Address, &'static str)>) {
+        let (header, prices) = (self.fixture.header(), self.fixture.prices(2_000));
+        let costs = Costs { gas_price: 1_000_000_000, data_byte_price: 0, margin_bps: 0 };
+        let context = BlockContext { header: &header, prices: &prices, costs, room: 13_500_000 };
+        let mut valuer = Valuer::new([(USDC, Source::fixed(U256::from(ETHER / 2_000), 6).unwrap())].into());
+        let in_flight = in_flight.iter().map(|index| (self.loan(*index), 1)).collect();
+        let exclusion = Exclusion { in_flight, back_off: BackOff::default(), block: header.number };
+        let book = &self.fixture.book;
+        let round = self.strategies.liquidations(&Exchange, &mut valuer, book, context, &exclusion).await;
+        let borrowers = |intent: &Intent| match &intent.purpose {
+            Purpose::Liquidate { borrowers, .. } => borrowers.clone(),
+            other => panic!("{other:?}"),
+        };
+        let sent = round.intents.iter().flat_map(borrowers).collect();
+        let mut skipped = Vec::new();
+        for verdict in &round.verdicts {
+            if let Decision::Skip(reason) = &verdict.decision {
+                skipped.push((verdict.target.account, reason.name()));
+            }
+        }
+        (sent, skipped)
+    }
+
+    fn loan(&self, index: u64) -> Subject {
+        Subject::Loan { market: self.fixture.id(), borrower: borrower(index) }
+    }
+}
+
+#[tokio::test]
+async fn a_loan_that_was_liquidated_in_part_goes_on_as_soon_as_the_part_is_mined() {
+    // The first half is sent, so the loan takes more than one transaction.
+    let mut bench = Bench::new(1);
+    assert_eq!(bench.liquidations(&[]).await, (vec![borrower(0)], vec![]));
+    assert!(!bench.strategies.blocked_by_in_flight());
+
+    assert_eq!(bench.liquidations(&[0]).await, (vec![], vec![(borrower(0), "in_flight")]));
+    assert!(bench.strategies.blocked_by_in_flight(), "it waits for the part that is in flight");
+
+    assert_eq!(bench.liquidations(&[]).await.0, [borrower(0)]);
+    assert!(!bench.strategies.blocked_by_in_flight());
+}
+
+#[tokio::test]
+async fn loans_wait_for_the_next_block_where_another_was_sent_besides_those_in_flight() {
+    let mut bench = Bench::new(2);
+    let (sent, skipped) = bench.liquidations(&[0]).await;
+    assert_eq!((sent, skipped), (vec![borrower(1)], vec![(borrower(0), "in_flight")]));
+    assert!(!bench.strategies.blocked_by_in_flight(), "both would be sold at the same exchange");
+}
+
+#[tokio::test]
+async fn a_changed_book_is_not_decided_on_by_the_last_prices() {
+    let mut bench = Bench::new(1);
+    bench.liquidations(&[0]).await;
+    bench.strategies.unblock();
+    assert!(!bench.strategies.blocked_by_in_flight());
+}
+
+#[test]
+fn what_is_in_flight_or_in_back_off_is_skipped_and_nothing_else() {
+    let fixture = Fixture::new(&[]);
+    let loan = |index| Subject::Loan { market: fixture.id(), borrower: borrower(index) };
+    let mut back_off = BackOff::default();
+    for index in [0, 1] {
+        back_off.record_failure(loan(index), FailureCause::Reverts, 10);
+    }
+    let in_flight = HashMap::from([(loan(1), 7), (loan(2), 8)]);
+    let mut exclusion = Exclusion { in_flight, back_off, block: 11 };
+
+    let cause = "it failed 1 times in a row".to_owned();
+    assert_eq!(exclusion.skip_reason(&loan(0)), Some(SkipReason::BackingOff { until_block: 12, cause }));
+    assert_eq!(exclusion.skip_reason(&loan(1)), Some(SkipReason::InFlight));
+    assert_eq!(exclusion.skip_reason(&loan(2)), Some(SkipReason::InFlight));
+    assert_eq!(exclusion.skip_reason(&loan(3)), None);
+    exclusion.block = 12;
+    assert_eq!(exclusion.skip_reason(&loan(0)), None);
+}
+
+#[test]
+fn a_lost_race_clears_the_back_off_of_a_loan_that_is_not_liquidatable_any_more() {
+    let mut fixture = Fixture::new(&[1_900, 1_900]);
+    let loan = |index| Subject::Loan { market: fixture.id(), borrower: borrower(index) };
+    let loans = [loan(0), loan(1)];
+    let mut back_off = BackOff::default();
+    loans.iter().for_each(|loan| back_off.record_failure(*loan, FailureCause::Reverts, 2));
+    let reverted =
+        RevertedLiquidation { block: 2, market: fixture.params.id(), borrowers: vec![borrower(0), borrower(1)] };
+    let mut reverted = vec![reverted];
+
+    // The block in which it reverted is not applied yet.
+    assert_eq!(lost_races(&mut reverted, &fixture.book, &priced(&fixture, 2_000)), []);
+    assert_eq!(reverted.len(), 1);
+
+    fixture.apply(vec![fixture.full_repayment(borrower(0))]);
+    let block = priced(&fixture, 2_000);
+    for lost in lost_races(&mut reverted, &fixture.book, &block) {
+        back_off.record_failure(lost, FailureCause::LostRace, 2);
+    }
+    let exclusion = Exclusion { in_flight: HashMap::new(), back_off, block: 3 };
+    assert_eq!(exclusion.skip_reason(&loans[0]), None, "somebody else was faster");
+    assert!(exclusion.skip_reason(&loans[1]).is_some(), "it reverts for another reason");
+    assert!(reverted.is_empty());
+}
+
+#[test]
+fn without_a_price_a_revert_is_not_taken_for_a_lost_race() {
+    let fixture = Fixture::new(&[1_000]);
+    let reverted = RevertedLiquidation { block: 1, market: fixture.params.id(), borrowers: vec![borrower(0)] };
+    let block = PricedBlock { header: fixture.header(), prices: Arc::default() };
+    assert_eq!(lost_races(&mut vec![reverted.clone()], &fixture.book, &block), []);
+    assert_eq!(lost_races(&mut vec![reverted], &fixture.book, &priced(&fixture, 2_000)).len(), 1);
+}
+
+fn priced(fixture: &Fixture, dollars: u128) -> PricedBlock {
+    PricedBlock { header: fixture.header(), prices: Arc::new(fixture.prices(dollars)) }
+}
+
+/// An engine without endpoints, whose sender is in a dry run.
+struct Site {
+    fixture: Fixture,
+    engine: Engine,
+    notes: Notes,
+    alerts: AlertQueue,
+    views: watch::Receiver<Arc<View>>,
+    shutdown: Shutdown,
+    _sender: (UnboundedReceiver<sender::SenderEvent>, SenderTasks),
+    _folder: TempDir,
+}
+
+impl Site {
+    async fn new(debts: &[u128]) -> Self {
+        let (fixture, folder) = (Fixture::new(debts), tempfile::tempdir().unwrap());
+        let config = Arc::clone(&fixture.config);
+        let (core, chain_id) = (config.deployed.core, config.deployed.chain_id);
+        let identity = Identity { chain_id, genesis: B256::ZERO, core, rewards: config.deployed.rewards };
+        let Store { checkpoint, journal, notes, alerts: queue } = Store::open(folder.path(), &identity).unwrap();
+        let restored = RestoredBook::load(&checkpoint).await.unwrap();
+        let endpoints = Vec::<Arc<Endpoint>>::new();
+        let stream = Stream::start(endpoints, config.deployed.sources(), restored.cursor(1), wiring::stream(&config));
+        let reader = stream.reader();
+        let failover = FailoverReader::new(reader.clone());
+        let markets = Arc::from([fixture.params.id()]);
+        let prefetcher = PricePrefetcher::start(failover.clone(), config.deployed.lens, markets, stream.on_head());
+        let settings = wiring::sender(&config, false, false);
+        let nodes = sender::Nodes::new(Vec::new(), Vec::new(), Vec::new());
+        let (sender, events, tasks): (SenderHandle, _, _) =
+            sender::start(settings, Signers::default(), nodes, journal, notes.clone()).await.unwrap();
+        let view = ViewPublisher::new(Arc::clone(&config), Vec::new(), B256::ZERO, false);
+        let (views, shutdown) = (view.subscribe(), Shutdown::new());
+        let alerts = alerts::start(config::Alerts::default(), queue.clone(), view.subscribe(), shutdown.clone());
+        let keeper = Address::ZERO;
+        let engine = Engine {
+            follower: Follower::new(stream, restored, checkpoint, 1),
+            pricing: Pricing::new(&config, failover, prefetcher),
+            strategies: Strategies::new(
+                Liquidate::new(wiring::liquidate(&config, keeper)),
+                wiring::harvest(&config, keeper).map(Harvest::new),
+            ),
+            submissions: Submissions::new(sender, Metrics::new(view.subscribe())),
+            audit: BookAudit::new(config.audit.clone(), alerts.clone()),
+            background: Background::new(reader, notes.clone()),
+            ledger: Ledger::default(),
+            view,
+            alerts,
+            latest: Some(priced(&fixture, 2_000)),
+            config,
+        };
+        let _sender = (events, tasks);
+        Self { fixture, engine, notes, alerts: queue, views, shutdown, _sender, _folder: folder }
+    }
+
+    async fn report(&mut self, id: u64, outcome: Outcome) {
+        let report = Box::new(self.fixture.report(id, outcome));
+        self.engine.on_sender_event(sender::SenderEvent::Report(report)).await;
+    }
+
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.views.borrow())
+    }
+}
+
+#[tokio::test]
+async fn a_mined_transaction_is_shown_at_once_and_its_sums_survive_a_restart() {
+    let mut site = Site::new(&[1_900]).await;
+    site.report(1, Outcome::Mined(receipt(1, 1, true))).await;
+    site.report(1, Outcome::Mined(receipt(1, 1, true))).await;
+    assert_eq!((site.view().totals.transactions, site.view().timeline.len()), (1, 1));
+    site.engine.background.finish().await;
+    assert_eq!(load_sums(&site.notes).await.unwrap(), *site.engine.ledger.sums());
+    site.shutdown.request();
+}
+
+#[tokio::test]
+async fn reports_are_shown_after_the_view_that_waits_for_the_sender() {
+    let mut site = Site::new(&[]).await;
+    site.engine.view.defer();
+    site.report(1, Outcome::Reverted(receipt(1, 1, false))).await;
+    assert_eq!(site.view().totals.reverted, 0);
+    site.engine.view.deferral_over().await;
+    site.engine.refresh_view();
+    assert_eq!(site.view().totals.reverted, 1);
+    assert_eq!(site.view().head.as_ref().unwrap().number, site.fixture.block);
+}
+
+#[tokio::test]
+async fn nothing_is_shown_of_a_block_while_the_book_is_rebuilt() {
+    let mut site = Site::new(&[]).await;
+    site.engine.refresh_view();
+    assert!(site.view().head.is_some());
+    site.engine.view.defer();
+    site.engine.on_reset();
+    assert!(site.engine.latest.is_none() && !site.engine.view.is_deferred());
+    site.report(1, Outcome::Mined(receipt(1, 1, true))).await;
+    assert!(site.view().head.is_none() && site.view().timeline.is_empty());
+}
+
+#[tokio::test]
+async fn where_nothing_waits_for_a_mined_intent_it_is_not_decided_again() {
+    let mut site = Site::new(&[]).await;
+    site.engine.refresh_view();
+    let before = site.view();
+    site.engine.resume_partial().await;
+    assert!(Arc::ptr_eq(&before, &site.view()), "no view was made");
+}
+
+#[tokio::test]
+async fn a_difference_raises_one_alert_for_its_market_until_the_totals_agree() {
+    let mut site = Site::new(&[]).await;
+    let market = site.fixture.params.id();
+    let difference = || Mismatch { block: 1, market, account: None, in_book: "1".to_owned(), on_chain: "2".to_owned() };
+    let agreeing = PricedBlock { header: site.fixture.header(), prices: Arc::new(Prices::default()) };
+    let audit = &mut site.engine.audit;
+    audit.on_compared(1, 50, vec![difference(), difference()]);
+    audit.on_compared(2, 50, vec![difference()]);
+    assert!(!audit.compare_totals(&site.fixture.book, &agreeing));
+    audit.on_compared(3, 50, vec![difference()]);
+    let status = audit.status().clone();
+    assert_eq!((status.compared, status.last_block, status.mismatches), (150, Some(3), 4));
+    assert_eq!(status.last, Some(difference().to_string()));
+
+    // A task of its own queues alerts in their order.
+    let last = Notice { kind: AlertKind::BadDebt, subject: String::new(), resolved: false, text: String::new() };
+    site.engine.alerts.send(last);
+    let mut kinds: Vec<String> = Vec::new();
+    while kinds.last().is_none_or(|kind| kind != "bad_debt") {
+        tokio::task::yield_now().await;
+        kinds = site.alerts.pending(10).await.unwrap().into_iter().map(|alert| alert.kind).collect();
+    }
+    assert_eq!(kinds, ["audit_mismatch", "audit_mismatch", "bad_debt"]);
+    site.shutdown.request();
+}
+
+#[tokio::test]
+async fn a_refusal_of_safety_is_the_reason_that_is_shown_for_the_loan() {
+    let mut site = Site::new(&[1_900]).await;
+    let market = site.fixture.params.id();
+    site.report(1, Outcome::Refused(SafetyRefusal::DryRun)).await;
+    site.report(2, Outcome::Refused(SafetyRefusal::KillFile)).await;
+    let Engine { view, ledger, audit, config, follower, submissions, latest, .. } = &mut site.engine;
+    let PricedBlock { header, prices } = latest.clone().unwrap();
+    let operations = operations(config, &header, follower, submissions, audit, ledger);
+    view.refresh(&BlockSnapshot { header: &header, book: &site.fixture.book, prices: &prices, operations });
+    let shown = site.view();
+    let decision = shown.at_risk[0].decision.clone().unwrap();
+    assert_eq!((shown.at_risk[0].market, decision.reason.as_str()), (market.0, "held"));
+    assert_eq!(decision.text, SafetyRefusal::KillFile.to_string());
+    assert_eq!((decision.block, header.timestamp), (site.fixture.block, NOW));
+}

@@ -1,0 +1,205 @@
+//! Translates the configuration into the settings of each part of the keeper. Only what a part calls by another name, in
+//! another unit or by more than one setting is translated; the rest is passed on as it is.
+
+use std::{sync::Arc, time::Duration};
+
+use alloy::primitives::Address;
+use plimsoll_chain::endpoint::Endpoint;
+use plimsoll_contracts::market::BPS;
+
+use crate::{
+    config::{Config, EndpointSettings, GasSource, Role, TransactionType},
+    safety,
+    sender::{
+        self, Nodes,
+        core::{self, PrivateFirst},
+        fees::{FeePolicy, TxFees},
+    },
+    strategies::{gas::GasTable, harvest, liquidate},
+    stream,
+};
+
+/// Number of blocks for which a transaction is valid.
+const DEADLINE_BLOCKS: u32 = 10;
+/// Minimum time for which a transaction is valid.
+const SHORTEST_DEADLINE: Duration = Duration::from_secs(60);
+/// Time for which tips may accumulate while waiting pays.
+const PATIENCE_SECS: u64 = 86_400;
+/// Interval between two searches for harvests: rewards take days, so a shorter one finds nothing new.
+const LOOK_EVERY_SECS: u64 = 60;
+/// Number of blocks after which a transaction that no private node got mined is broadcast to all nodes: some relays
+/// forget transactions at about this age.
+const PUBLIC_AFTER_BLOCKS: u64 = 25;
+/// Gas of a transfer on chains where it is always the same.
+const TRANSFER_GAS: u64 = 21_000;
+/// Gas that is enough for a transfer on chains whose gas includes the cost of another layer. Unused gas is not paid for.
+const ROOMY_TRANSFER_GAS: u64 = 400_000;
+/// Part of the present base fee, in percent, that an EIP-1559 transaction's maximum fee covers.
+const BASE_FEE_PERCENT: u32 = 200;
+/// The same for a legacy gas price, which is paid in full: it has room for one full block, and is replaced after that.
+const LEGACY_BASE_FEE_PERCENT: u32 = 113;
+
+/// Settings for following the chain.
+pub(super) fn stream(config: &Config) -> stream::StreamSettings {
+    let genesis = config.deployed.genesis;
+    stream::StreamSettings { genesis, ..stream::StreamSettings::new(config.deployed.chain_id, config.chain.block_time) }
+}
+
+/// Nodes by what they are used for; one node can have several uses.
+pub(super) struct Roles {
+    pub(super) read: Vec<Arc<Endpoint>>,
+    pub(super) send: Vec<Arc<Endpoint>>,
+    pub(super) private: Vec<Arc<Endpoint>>,
+}
+
+impl Roles {
+    pub(super) fn of(endpoints: Vec<EndpointSettings>) -> Self {
+        let mut roles = Self { read: Vec::new(), send: Vec::new(), private: Vec::new() };
+        for EndpointSettings { endpoint, role, .. } in endpoints {
+            let endpoint = Arc::new(endpoint);
+            if role.reads() {
+                roles.read.push(Arc::clone(&endpoint));
+            }
+            match role {
+                Role::Both | Role::Send => roles.send.push(endpoint),
+                Role::Private => roles.private.push(endpoint),
+                Role::Read => {}
+            }
+        }
+        roles
+    }
+
+    pub(super) fn nodes(&self) -> Nodes {
+        Nodes::new(self.read.clone(), self.send.clone(), self.private.clone())
+    }
+}
+
+/// Settings for sending. The command line alone says whether transactions are sent, and whether to begin although
+/// journal and chain disagree on the next nonce.
+pub(super) fn sender(config: &Config, is_live: bool, adopt_nonce: bool) -> sender::SenderSettings {
+    let Config { chain, fees, safety, .. } = config;
+    let (style, base_fee_percent) = match chain.transaction_type {
+        TransactionType::Eip1559 => (TxFees::Eip1559, BASE_FEE_PERCENT),
+        TransactionType::Legacy => (TxFees::Legacy, LEGACY_BASE_FEE_PERCENT),
+    };
+    let has_private = config.endpoints.iter().any(|endpoint| endpoint.role == Role::Private);
+    sender::SenderSettings {
+        chain_id: chain.id,
+        core: core::CoreSettings {
+            fees: FeePolicy {
+                style,
+                min_priority_fee: fees.min_priority_fee,
+                max_fee_per_gas: fees.max_gas_price,
+                base_fee_percent,
+                kept_bps: config.liquidate.min_margin_bps.min(BPS),
+                priority_bid_bps: u32::from(fees.bid_share_bps),
+                ..FeePolicy::default()
+            },
+            max_pending: safety.max_pending,
+            replace_after_blocks: fees.replace_after,
+            finality_depth: chain.finality_depth,
+            private: has_private.then_some(PrivateFirst { public_after_blocks: Some(PUBLIC_AFTER_BLOCKS) }),
+            cancel_gas: match chain.gas {
+                GasSource::Table => TRANSFER_GAS,
+                GasSource::Estimate => ROOMY_TRANSFER_GAS,
+            },
+        },
+        safety: safety::SafetySettings {
+            is_live,
+            loss_cap_per_day: safety.loss_cap_per_day,
+            breaker_reverts: usize::try_from(safety.breaker_reverts).unwrap_or(usize::MAX),
+            breaker_window_secs: safety.breaker_window.as_secs(),
+            breaker_pause_secs: safety.breaker_pause.as_secs(),
+            minimum_balance: safety.min_balance,
+        },
+        kill_file: Some(safety.kill_file.clone()),
+        adopt_nonce,
+        lock_folder: None,
+    }
+}
+
+/// Settings for liquidating.
+pub(super) fn liquidate(config: &Config, keeper: Address) -> liquidate::LiquidateSettings {
+    let enabled = config.liquidate.markets.iter().filter(|(_, market)| config.liquidate.enabled && market.enabled);
+    let market = |market: &crate::config::MarketSettings| liquidate::MarketSettings {
+        routes: market.route.iter().cloned().collect(),
+        from_inventory: market.from_inventory,
+        max_repay: market.max_repay,
+    };
+    liquidate::LiquidateSettings {
+        keeper,
+        receiver: keeper,
+        core: config.deployed.core,
+        liquidator: config.deployed.liquidator,
+        markets: enabled.map(|(id, settings)| (id.0, market(settings))).collect(),
+        gas: gas(config),
+        max_slippage_bps: config.liquidate.max_slippage_bps,
+        deadline_secs: deadline_secs(config),
+    }
+}
+
+/// Settings for harvesting; `None` if there are no rewards or harvesting is disabled.
+pub(super) fn harvest(config: &Config, keeper: Address) -> Option<harvest::HarvestSettings> {
+    let Config { harvest: settings, deployed, .. } = config;
+    Some(harvest::HarvestSettings {
+        keeper,
+        rewards: deployed.rewards.filter(|_| settings.enabled)?,
+        gas: gas(config),
+        timing: harvest::HarvestTiming { patience_secs: PATIENCE_SECS, max_wait_secs: settings.max_wait.as_secs() },
+        max_batch: settings.max_batch,
+        interval_secs: LOOK_EVERY_SECS,
+        own: settings.own_rewards,
+        own_interval_secs: settings.own_rewards_every.as_secs(),
+        deadline_secs: deadline_secs(config),
+    })
+}
+
+fn gas(config: &Config) -> GasTable {
+    GasTable { use_simulated_gas: config.chain.gas == GasSource::Estimate, ..GasTable::default() }
+}
+
+fn deadline_secs(config: &Config) -> u64 {
+    (config.chain.block_time * DEADLINE_BLOCKS).max(SHORTEST_DEADLINE).as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, path::Path};
+
+    use super::*;
+
+    const TEXT: &str = r#"
+        [deployment]
+        chain_id = 31337
+        core = "0x0101010101010101010101010101010101010101"
+        lens = "0x0202020202020202020202020202020202020202"
+        [fees]
+        replace_after = 5
+        [[endpoints]]
+        url = "http://127.0.0.1:1"
+        [[endpoints]]
+        url = "http://127.0.0.1:2"
+        role = "private"
+    "#;
+
+    fn sender_settings(text: &str) -> sender::SenderSettings {
+        sender(&Config::parse(Path::new("keeper.toml"), text, &BTreeMap::new()).unwrap(), false, false)
+    }
+
+    #[test]
+    fn the_sender_works_as_the_file_says() {
+        let settings = sender_settings(TEXT);
+        assert_eq!((settings.core.max_pending, settings.core.replace_after_blocks), (16, 5));
+        let private = Some(PrivateFirst { public_after_blocks: Some(25) });
+        assert_eq!((settings.core.cancel_gas, settings.core.private), (21_000, private));
+        assert_eq!((settings.core.fees.style, settings.core.fees.bump_percent), (TxFees::Eip1559, 10));
+        assert!(!settings.safety.is_live && settings.kill_file.is_some());
+    }
+
+    #[test]
+    fn a_legacy_gas_price_has_room_for_one_full_block() {
+        let settings = sender_settings(&format!("{TEXT}\n[chain]\ntransaction_type = \"legacy\"\ngas = \"estimate\""));
+        assert_eq!((settings.core.fees.style, settings.core.fees.base_fee_percent), (TxFees::Legacy, 113));
+        assert_eq!(settings.core.cancel_gas, 400_000);
+    }
+}

@@ -1,0 +1,123 @@
+//! What a strategy wants done ([`Intent`]) and what became of it ([`Outcome`]): the vocabulary that strategies, safety,
+//! sender and everything that reports share.
+
+mod outcome;
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use plimsoll_contracts::MarketId;
+use serde::{Deserialize, Serialize};
+
+pub use self::outcome::{
+    DropReason, FeeExceedsProfit, Fees, Inclusion, Outcome, Receipt, Report, SafetyRefusal, SenderAlert, SenderEvent,
+};
+
+/// A transaction that is worth sending. Its call checks on chain that it still is, and reverts otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// What the transaction is meant to achieve, and for which accounts.
+    pub purpose: Purpose,
+    /// Whether it goes before other intents or waits for them.
+    pub priority: Priority,
+    /// Contract to call.
+    pub to: Address,
+    /// Calldata.
+    pub data: Bytes,
+    /// Gas limit of the transaction.
+    pub gas_limit: u64,
+    /// Gas that the call is expected to use.
+    pub expected_gas: u64,
+    /// Expected gain before gas costs, in wei of the chain's coin. It bounds the fees that are offered.
+    pub expected_gain: U256,
+    /// Unix time in seconds from which the transaction must no longer be mined; it is cancelled then.
+    pub deadline: u64,
+}
+
+/// What a transaction is meant to achieve.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Liquidates loans of one market.
+    Liquidate {
+        /// Id of the market.
+        market: B256,
+        /// Accounts whose loans are liquidated.
+        borrowers: Vec<Address>,
+    },
+    /// Claims rewards for others in exchange for their tips.
+    Harvest {
+        /// Id of the staking programme.
+        pool: B256,
+        /// Token in which the rewards are paid.
+        reward_token: Address,
+        /// Accounts whose rewards are claimed.
+        accounts: Vec<Address>,
+    },
+    /// Claims the keeper's own rewards, or claims and stakes them again.
+    ClaimOwn {
+        /// Id of the staking programme.
+        pool: B256,
+        /// Token in which the rewards are paid.
+        reward_token: Address,
+    },
+}
+
+/// Order of precedence among intents of one signer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Waits for intents of high priority, as harvests do.
+    Low,
+    /// Goes first and may replace a pending transaction of low priority, as liquidations do.
+    High,
+}
+
+/// What an intent is about, one loan or one account's rewards at a time. Back-off and in-flight intents are tracked by
+/// subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// A loan.
+    Loan {
+        /// Id of the market.
+        market: B256,
+        /// Account that borrowed.
+        borrower: Address,
+    },
+    /// The rewards of one account.
+    Rewards {
+        /// Id of the staking programme.
+        pool: B256,
+        /// Token in which the rewards are paid.
+        reward_token: Address,
+        /// Account that staked; `None` stands for the keeper itself.
+        account: Option<Address>,
+    },
+}
+
+impl Purpose {
+    /// Returns the market of a liquidation, and `None` for anything else.
+    #[must_use]
+    pub const fn market(&self) -> Option<MarketId> {
+        match self {
+            Self::Liquidate { market, .. } => Some(MarketId(*market)),
+            Self::Harvest { .. } | Self::ClaimOwn { .. } => None,
+        }
+    }
+
+    /// Lists every loan or account that the transaction is about.
+    #[must_use]
+    pub fn subjects(&self) -> Vec<Subject> {
+        match self {
+            Self::Liquidate { market, borrowers } => {
+                borrowers.iter().map(|&borrower| Subject::Loan { market: *market, borrower }).collect()
+            }
+            Self::Harvest { pool, reward_token, accounts } => {
+                let (pool, reward_token) = (*pool, *reward_token);
+                let of = |&account| Subject::Rewards { pool, reward_token, account: Some(account) };
+                accounts.iter().map(of).collect()
+            }
+            Self::ClaimOwn { pool, reward_token } => {
+                vec![Subject::Rewards { pool: *pool, reward_token: *reward_token, account: None }]
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! What became of an intent, as the sender reports it.
+
+use alloy::primitives::{Address, B256, U256};
+use serde::{Deserialize, Serialize};
+
+use super::{Intent, Subject};
+
+/// What the sender tells the rest of the keeper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SenderEvent {
+    /// Something happened to an intent. After a restart the last report of an intent may be repeated.
+    Report(Box<Report>),
+    /// The operator has to act.
+    Alert(SenderAlert),
+}
+
+/// What happened to one intent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Id of the intent, as `submit` returned it.
+    pub id: u64,
+    /// Account that signs for the intent; zero where none does.
+    pub signer: Address,
+    /// The intent as it was submitted.
+    pub intent: Intent,
+    /// What happened.
+    pub outcome: Outcome,
+}
+
+/// What happened to an intent. Another report always follows [`Outcome::Sent`] and [`Outcome::Reorged`]. Every other
+/// outcome ends the intent, unless a reorganisation undoes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The transaction was broadcast for the first time.
+    Sent {
+        /// Nonce of the transaction.
+        nonce: u64,
+        /// Hash of the transaction. A replacement has another.
+        hash: B256,
+        /// Fees that the transaction offers.
+        fees: Fees,
+    },
+    /// The transaction was mined and succeeded.
+    Mined(Receipt),
+    /// The transaction was mined and reverted: its call found that it was no longer worth it, or failed otherwise.
+    Reverted(Receipt),
+    /// The block that held the transaction was reorganised away. The same bytes are broadcast again.
+    Reorged,
+    /// Another intent of this keeper got the nonce.
+    Replaced {
+        /// Id of that intent.
+        by: u64,
+    },
+    /// The deadline passed, and a cancellation used the nonce up.
+    Cancelled(Receipt),
+    /// The intent ended without a transaction that could be mined.
+    Dropped(DropReason),
+    /// Safety refused to send it; in a dry run this is the outcome of every intent.
+    Refused(SafetyRefusal),
+    /// A transaction that this keeper did not sign used the nonce: another program has the key.
+    NonceUsedByOther {
+        /// The nonce.
+        nonce: u64,
+    },
+    /// The foreign transaction that used the nonce is final. Follows [`Outcome::NonceUsedByOther`].
+    Lost {
+        /// The nonce.
+        nonce: u64,
+    },
+}
+
+/// Fees that a transaction offers per unit of gas, in wei.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fees {
+    /// Maximum fee per gas in all; the gas price of a legacy transaction.
+    pub max_fee_per_gas: u128,
+    /// Maximum of it that goes to the block's producer; equal to `max_fee_per_gas` for a legacy transaction.
+    pub max_priority_fee_per_gas: u128,
+}
+
+/// Where a transaction was mined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Inclusion {
+    /// Hash of the transaction.
+    pub hash: B256,
+    /// Number of the block.
+    pub block: u64,
+    /// Hash of the block.
+    pub block_hash: B256,
+}
+
+/// Receipt of a mined transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// The transaction and the block that holds it.
+    pub inclusion: Inclusion,
+    /// Whether it succeeded; `false` if it reverted.
+    pub success: bool,
+    /// Gas that it used.
+    pub gas_used: u64,
+    /// Price that was paid per unit of gas, in wei.
+    pub effective_gas_price: u128,
+    /// Fee of a rollup for publishing the transaction's data on another chain, in wei; 0 elsewhere.
+    pub data_fee: u128,
+}
+
+/// Why an intent was dropped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DropReason {
+    /// Gas costs more than the intent brings.
+    #[error("not worth its gas: {0}")]
+    FeeExceedsProfit(#[from] FeeExceedsProfit),
+    /// The deadline passed before a nonce was free.
+    #[error("its deadline passed while it waited for a nonce")]
+    DeadlinePassed,
+    /// The queue of intents that wait for a nonce is full.
+    #[error("{0} intents wait already")]
+    QueueFull(usize),
+    /// The signer cannot pay for the transaction.
+    #[error("the signer's balance does not cover it; send coins to the signer")]
+    InsufficientFunds,
+    /// Every node rejects the transaction as invalid.
+    #[error("every node rejects it")]
+    RejectedByNodes,
+    /// No key is configured for intents of this priority.
+    #[error("no signer is configured for it")]
+    NoSigner,
+    /// The sender has stopped.
+    #[error("the keeper is ending")]
+    Stopped,
+    /// Sending is on hold because the kill file exists.
+    #[error("sending is on hold")]
+    OnHold,
+    /// The journal cannot be written, without which nothing is sent.
+    #[error("the journal cannot be written; repair that and start the keeper again")]
+    JournalFailed,
+}
+
+/// The fee that a transaction needs is more than its expected profit covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a unit of gas would cost at least {needed} wei, and its profit covers {affordable}")]
+pub struct FeeExceedsProfit {
+    /// Lowest maximum fee per gas with which the transaction could be mined or replace its predecessor, in wei.
+    pub needed: u128,
+    /// Highest maximum fee per gas that may be offered, in wei.
+    pub affordable: u128,
+}
+
+/// Why safety refuses to send an intent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SafetyRefusal {
+    /// The keeper was not started with `--live`.
+    #[error("dry run: start with --live to send it")]
+    DryRun,
+    /// The kill file exists.
+    #[error("the kill file exists; remove it to send again")]
+    KillFile,
+    /// The circuit breaker is open because too many transactions reverted.
+    #[error("{reverts} transactions reverted within {window_secs} s; nothing is sent for {left_secs} s more")]
+    BreakerOpen {
+        /// Number of reverts that open the breaker.
+        reverts: usize,
+        /// Window in which they are counted, in seconds.
+        window_secs: u64,
+        /// Seconds until the breaker closes.
+        left_secs: u64,
+    },
+    /// The day's loss has reached its cap.
+    #[error("{lost} wei of gas were lost today (UTC), and the cap is {cap}")]
+    LossCap {
+        /// Loss of the day, in wei.
+        lost: U256,
+        /// Cap on the loss of a day, in wei.
+        cap: U256,
+    },
+    /// The signer's balance is below the configured minimum.
+    #[error("the signer has {balance} wei, and is to keep {minimum}; send coins to it")]
+    LowBalance {
+        /// Balance, in wei.
+        balance: U256,
+        /// Minimum balance, in wei.
+        minimum: U256,
+    },
+    /// The same subject failed a short while ago and is in back-off.
+    #[error("{subject:?} failed {reverts} times in a row; it is tried again in block {until_block}")]
+    BackedOff {
+        /// The loan or the rewards that failed.
+        subject: Subject,
+        /// Number of reverts in a row.
+        reverts: u32,
+        /// First block in which it may be tried again.
+        until_block: u64,
+    },
+}
+
+/// A condition of the sender that an operator has to act on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SenderAlert {
+    /// Another program signs with the same key.
+    #[error(
+        "nonce {nonce} of {signer} was used by a transaction that this keeper did not sign: another program has its key; \
+         give each keeper a key of its own"
+    )]
+    KeyUsedElsewhere {
+        /// Account of the key.
+        signer: Address,
+        /// The nonce that the foreign transaction used.
+        nonce: u64,
+    },
+    /// The signer stopped sending because the journal cannot be written.
+    #[error("{signer} sends nothing more: the journal cannot be written; repair that and start the keeper again")]
+    JournalFailed {
+        /// The signer.
+        signer: Address,
+    },
+    /// The signer cannot pay for gas.
+    #[error("the balance of {signer} does not cover a transaction; send coins to it")]
+    InsufficientFunds {
+        /// The signer.
+        signer: Address,
+    },
+}
+
+impl SenderEvent {
+    /// Whether it reports that a transaction was mined and succeeded.
+    pub(crate) fn is_mined(&self) -> bool {
+        matches!(self, Self::Report(report) if matches!(report.outcome, Outcome::Mined(_)))
+    }
+}
+
+impl Receipt {
+    /// Returns what the transaction cost, in wei: gas and data fee.
+    #[must_use]
+    pub fn fee(&self) -> U256 {
+        U256::from(self.gas_used)
+            .saturating_mul(U256::from(self.effective_gas_price))
+            .saturating_add(U256::from(self.data_fee))
+    }
+}

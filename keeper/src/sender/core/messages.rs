@@ -1,0 +1,184 @@
+//! Messages of the core: events that go in, effects that come out.
+
+use alloy::primitives::{Address, B256, Bytes};
+
+use crate::{
+    chain::Header,
+    intent::{Fees, Intent, Receipt, Report, SenderAlert},
+    sender::{
+        fees::FeePolicy,
+        journal::{AttemptKind, JournalEntry},
+        submit_result::SubmitResult,
+    },
+};
+
+/// How a chain and an operator want transactions to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoreSettings {
+    /// How fees are found.
+    pub fees: FeePolicy,
+    /// Maximum number of transactions that are pending at once.
+    pub max_pending: usize,
+    /// Blocks after which the fees of a pending transaction are bumped.
+    pub replace_after_blocks: u64,
+    /// Number of blocks on top of a block that make it final.
+    pub finality_depth: u64,
+    /// Gas limit of a cancellation, which transfers nothing.
+    pub cancel_gas: u64,
+    /// How a private endpoint is used; `None` where there is none.
+    pub private: Option<PrivateFirst>,
+}
+
+/// Transactions are broadcast to private endpoints alone at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrivateFirst {
+    /// Blocks after which a pending transaction is broadcast to every endpoint; `None` means never.
+    pub public_after_blocks: Option<u64>,
+}
+
+impl Default for CoreSettings {
+    /// Returns settings for Ethereum.
+    fn default() -> Self {
+        Self {
+            fees: FeePolicy::default(),
+            max_pending: 16,
+            replace_after_blocks: 2,
+            finality_depth: 64,
+            cancel_gas: 21_000,
+            private: None,
+        }
+    }
+}
+
+/// Something that happened and that the core has to know.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Intents were submitted, each with its id.
+    Submit(Vec<(u64, Intent)>),
+    /// Transactions were signed as ordered by [`Effect::Sign`].
+    Signed(Vec<SignedTransaction>),
+    /// Endpoints responded to a broadcast.
+    BroadcastResult {
+        /// Nonce of the transaction.
+        nonce: u64,
+        /// Hash of the transaction.
+        hash: B256,
+        /// What the responses mean together.
+        result: SubmitResult,
+    },
+    /// The chain has a new head.
+    Block(Header),
+    /// A node answered [`Effect::FetchReceipts`].
+    ChainStatus(ChainStatus),
+    /// Sending is put on hold (`true`) or allowed again (`false`).
+    Hold(bool),
+    /// An entry could not be signed or written.
+    JournalFailed,
+}
+
+/// A transaction that was signed as ordered.
+#[derive(Debug, Clone)]
+pub struct SignedTransaction {
+    /// Nonce of the transaction.
+    pub nonce: u64,
+    /// Signed bytes, as they are broadcast.
+    pub raw: Bytes,
+    /// Hash of the transaction.
+    pub hash: B256,
+}
+
+/// The state of the signer and its transactions, as a node that has the newest block sees it.
+#[derive(Debug, Clone)]
+pub struct ChainStatus {
+    /// The signer's next nonce in the node's newest block, read before the receipts.
+    pub nonce: u64,
+    /// For each transaction asked for, its receipt if it was mined.
+    pub receipts: Vec<(B256, Option<Receipt>)>,
+}
+
+/// Something to do. Effects are carried out in order; one that fails keeps those after it from happening.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Sign these transactions; [`Event::Signed`] is the next event.
+    Sign(Vec<UnsignedTransaction>),
+    /// Write these entries to the journal before going on.
+    WriteJournal(Vec<JournalEntry>),
+    /// Write these entries with the next that must be written, or when there is nothing else to do: what they say can
+    /// be found out from the chain again.
+    DeferWrite(Vec<JournalEntry>),
+    /// Broadcast a transaction; [`Event::BroadcastResult`] follows later.
+    Broadcast {
+        /// Nonce of the transaction.
+        nonce: u64,
+        /// Hash of the transaction.
+        hash: B256,
+        /// Signed bytes.
+        raw: Bytes,
+        /// Endpoints that receive it.
+        route: BroadcastRoute,
+    },
+    /// Ask a node for the signer's nonce and the receipts of these transactions; [`Event::ChainStatus`] follows if it
+    /// answers.
+    FetchReceipts(Vec<B256>),
+    /// Report what happened to an intent.
+    Report(Box<Report>),
+    /// Alert the operator.
+    Alert(SenderAlert),
+}
+
+/// A transaction to sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsignedTransaction {
+    /// Nonce of the transaction.
+    pub nonce: u64,
+    /// Whether it executes an intent or cancels one.
+    pub kind: AttemptKind,
+    /// Recipient of the call.
+    pub to: Address,
+    /// Calldata.
+    pub data: Bytes,
+    /// Gas limit.
+    pub gas_limit: u64,
+    /// Fees that it offers.
+    pub fees: Fees,
+}
+
+/// Endpoints that receive a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BroadcastRoute {
+    /// Every public endpoint that sends.
+    Public,
+    /// The private endpoints alone.
+    Private,
+}
+
+/// The signer cannot start where its journal ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecoverError {
+    /// The signer sent transactions that are not in the journal.
+    #[error(
+        "the chain says that {signer} has used {chain} nonces, and the journal knows of {journal}: another program has its \
+         key, or the journal is an old copy. If you sent those transactions yourself, start once with --adopt-nonce"
+    )]
+    ChainAhead {
+        /// The signer.
+        signer: Address,
+        /// Next nonce on the chain.
+        chain: u64,
+        /// Next nonce in the journal.
+        journal: u64,
+    },
+    /// Transactions that the journal has as final are not on the chain.
+    #[error(
+        "the chain says that {signer} has used {chain} nonces, and by the journal nonce {missing} is final: the node is \
+         far behind, or it is another chain than the journal's. If neither is so, start once with --adopt-nonce"
+    )]
+    ChainBehind {
+        /// The signer.
+        signer: Address,
+        /// Next nonce on the chain.
+        chain: u64,
+        /// First nonce that the chain has not used and for which the journal has no unsettled entry.
+        missing: u64,
+    },
+}

@@ -1,0 +1,354 @@
+//! Deterministic simulation: runs a script of mishaps of chain and operator against a core, kills the core before a
+//! given effect, and checks in the end that every nonce is accounted for.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+
+use super::model::{CALM_BASE_FEE, ChainModel, SECONDS_PER_BLOCK, read, sign};
+use crate::{
+    intent::{Intent, Outcome, Priority, Purpose, Report},
+    sender::{
+        core::{Core, CoreSettings, Effect, Event, RecoverError, UnsignedTransaction},
+        journal::{EntryState, JournalEntry},
+        memory_journal::MemoryJournal,
+        submit_result::SubmitResult,
+    },
+};
+
+pub(super) const SIGNER: Address = Address::repeat_byte(0x51);
+
+/// More than the depth of any reorganisation in a script.
+const FINALITY_DEPTH: u64 = 3;
+
+/// Blocks until the deadline of an intent.
+const DEADLINE_BLOCKS: u64 = 5;
+
+/// A step of a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// An intent of high priority is submitted.
+    SubmitHigh,
+    /// An intent of low priority is submitted.
+    SubmitLow,
+    /// An intent of low priority is submitted whose gain hardly covers its gas.
+    SubmitUnprofitable,
+    /// A block is mined.
+    MineBlock,
+    /// The base fee exceeds every offer until [`Step::Calm`].
+    BaseFeeSpike,
+    /// Base fee and balance are normal again.
+    Calm,
+    /// Empty blocks replace the last ones. Their transactions are lost, or return to the pool.
+    Reorg { depth: usize, keeps_transactions: bool },
+    /// The pool loses every transaction of the keeper.
+    ClearPool,
+    /// A block is mined in which a foreign transaction uses the signer's next nonce.
+    MineForeign,
+    /// The next broadcast does not arrive, and there is no response.
+    LoseBroadcast,
+    /// The next broadcast arrives, but there is no response.
+    LoseResponse,
+    /// The signer cannot pay for anything until [`Step::Calm`].
+    DrainSigner,
+    /// Deferred entries are written.
+    Flush,
+    /// The process is killed and starts again.
+    Restart,
+}
+
+/// A core with its chain, its journal, and everything that it has reported.
+#[derive(Debug)]
+pub(super) struct Simulation {
+    pub(super) model: ChainModel,
+    pub(super) journal: MemoryJournal,
+    core: Core,
+    inbox: VecDeque<Event>,
+    /// Entries whose write was deferred. They are lost when the process is killed.
+    deferred: BTreeMap<u64, JournalEntry>,
+    pub(super) reports: Vec<Report>,
+    /// Number of reports by processes that were killed.
+    old_reports: usize,
+    submitted: u64,
+    losses: VecDeque<Step>,
+    /// Number of effects until the core is killed.
+    pub(super) effects_left: Option<usize>,
+    pub(super) effects: usize,
+    was_killed: bool,
+    had_foreign: bool,
+}
+
+pub(super) fn settings() -> CoreSettings {
+    let mut settings = CoreSettings { finality_depth: FINALITY_DEPTH, max_pending: 3, ..CoreSettings::default() };
+    settings.fees.min_priority_fee = 10;
+    settings
+}
+
+/// Returns an intent whose calldata is its id, so that the chain shows which intent was executed.
+pub(super) fn intent(id: u64, priority: Priority, gain: u64, deadline: u64) -> Intent {
+    Intent {
+        purpose: Purpose::Liquidate { market: B256::ZERO, borrowers: Vec::new() },
+        priority,
+        to: Address::ZERO,
+        data: id.to_be_bytes().to_vec().into(),
+        gas_limit: 100,
+        expected_gas: 1,
+        expected_gain: U256::from(gain),
+        deadline,
+    }
+}
+
+impl Simulation {
+    pub(super) fn new() -> Self {
+        let mut simulation = Self {
+            model: ChainModel::new(),
+            journal: MemoryJournal::default(),
+            core: Core::recover(SIGNER, settings(), Default::default(), 0, false, false).unwrap(),
+            inbox: VecDeque::new(),
+            deferred: BTreeMap::new(),
+            reports: Vec::new(),
+            old_reports: 0,
+            submitted: 0,
+            losses: VecDeque::new(),
+            effects_left: None,
+            effects: 0,
+            was_killed: false,
+            had_foreign: false,
+        };
+        simulation.announce_head();
+        simulation
+    }
+
+    pub(super) fn run(&mut self, script: &[Step]) {
+        for step in script {
+            self.step(*step);
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::SubmitHigh => self.submit(Priority::High, 100_000_000),
+            Step::SubmitLow => self.submit(Priority::Low, 100_000_000),
+            Step::SubmitUnprofitable => self.submit(Priority::Low, CALM_BASE_FEE * 5 / 4),
+            Step::MineBlock => self.model.mine(),
+            Step::BaseFeeSpike => self.model.base_fee = CALM_BASE_FEE * 1_000_000,
+            Step::Calm => {
+                self.model.base_fee = CALM_BASE_FEE;
+                self.model.is_funded = true;
+            }
+            Step::Reorg { depth, keeps_transactions } => self.model.reorg(depth, keeps_transactions),
+            Step::ClearPool => self.model.clear_pool(),
+            Step::MineForeign => {
+                self.had_foreign = true;
+                self.model.mine_foreign();
+            }
+            Step::LoseBroadcast | Step::LoseResponse => self.losses.push_back(step),
+            Step::DrainSigner => self.model.is_funded = false,
+            Step::Flush => self.write_deferred(),
+            Step::Restart => self.kill(),
+        }
+        if matches!(step, Step::MineBlock | Step::Reorg { .. } | Step::MineForeign) {
+            self.announce_head();
+        }
+    }
+
+    fn submit(&mut self, priority: Priority, gain: u64) {
+        let id = self.submitted;
+        self.submitted += 1;
+        let deadline = self.model.header().timestamp + DEADLINE_BLOCKS * SECONDS_PER_BLOCK;
+        self.process_event(Event::Submit(vec![(id, intent(id, priority, gain, deadline))]));
+    }
+
+    fn announce_head(&mut self) {
+        self.process_event(Event::Block(self.model.header()));
+    }
+
+    fn process_event(&mut self, event: Event) {
+        self.inbox.push_back(event);
+        while let Some(event) = self.inbox.pop_front() {
+            let effects = self.core.handle(event);
+            if !self.carry_out(effects) {
+                self.kill();
+            }
+        }
+    }
+
+    /// Carries effects out. Returns false if the core is to be killed before one of them.
+    fn carry_out(&mut self, effects: Vec<Effect>) -> bool {
+        self.assert_reorged_is_rebroadcast_unchanged(&effects);
+        for effect in effects {
+            if let Some(left) = &mut self.effects_left {
+                match left.checked_sub(1) {
+                    Some(fewer) => *left = fewer,
+                    None => {
+                        self.effects_left = None;
+                        return false;
+                    }
+                }
+            }
+            self.effects += 1;
+            match effect {
+                Effect::Sign(transactions) => {
+                    self.inbox.push_front(Event::Signed(transactions.iter().map(sign).collect()));
+                }
+                Effect::WriteJournal(entries) => {
+                    self.deferred.extend(entries.into_iter().map(|entry| (entry.id, entry)));
+                    self.write_deferred();
+                }
+                Effect::DeferWrite(entries) => self.deferred.extend(entries.into_iter().map(|entry| (entry.id, entry))),
+                Effect::Broadcast { nonce, hash, raw, .. } => {
+                    let is_known = |entry: &JournalEntry| {
+                        entry.nonce == nonce && entry.attempts.iter().any(|attempt| attempt.hash == hash)
+                    };
+                    assert!(self.journal.entries().iter().any(is_known), "broadcast before it was written");
+                    self.assert_not_reported_as_over(&raw);
+                    let loss = self.losses.pop_front();
+                    let result = match loss {
+                        Some(Step::LoseBroadcast) => SubmitResult::NoAnswer,
+                        _ => self.model.submit(&raw),
+                    };
+                    let result = if loss.is_some() { SubmitResult::NoAnswer } else { result };
+                    self.inbox.push_back(Event::BroadcastResult { nonce, hash, result });
+                }
+                Effect::FetchReceipts(hashes) => {
+                    let status = self.model.chain_status(&hashes);
+                    self.inbox.push_back(Event::ChainStatus(status));
+                }
+                Effect::Report(report) => self.reports.push(*report),
+                Effect::Alert(_) => {}
+            }
+        }
+        true
+    }
+
+    fn write_deferred(&mut self) {
+        self.journal.write(std::mem::take(&mut self.deferred).into_values().collect());
+    }
+
+    /// Kills the process and starts it again from the journal.
+    fn kill(&mut self) {
+        self.was_killed = true;
+        self.deferred.clear();
+        self.old_reports = self.reports.len();
+        self.inbox.clear();
+        let start = |adopts| {
+            let nonce = self.model.next_nonce();
+            Core::recover(SIGNER, settings(), self.journal.read(SIGNER), nonce, false, adopts)
+        };
+        self.core = match start(false) {
+            Err(RecoverError::ChainAhead { .. } | RecoverError::ChainBehind { .. }) if self.had_foreign => {
+                start(true).unwrap()
+            }
+            started => started.unwrap(),
+        };
+        self.announce_head();
+    }
+
+    /// Mines calm blocks until nothing can change any more, and checks that every intent and nonce is accounted for.
+    pub(super) fn end(mut self) -> Self {
+        self.effects_left = None;
+        self.losses.clear();
+        self.step(Step::Calm);
+        let blocks = DEADLINE_BLOCKS + 2 * FINALITY_DEPTH + 6;
+        (0..blocks).for_each(|_| self.step(Step::MineBlock));
+        if !self.was_killed {
+            self.assert_every_end_was_reported();
+        }
+        // A nonce for which nodes rejected everything is used up at the latest at the next start.
+        self.kill();
+        (0..blocks).for_each(|_| self.step(Step::MineBlock));
+        self.step(Step::Flush);
+        self.assert_every_nonce_is_accounted_for();
+        self
+    }
+
+    /// After the end of an intent was reported a strategy may decide again, so its call must not be broadcast any more.
+    fn assert_not_reported_as_over(&self, raw: &Bytes) {
+        let Some(id) = read(raw).intent else { return };
+        let last = self.reports.iter().skip(self.old_reports).rev().find(|report| report.id == id);
+        let is_open = |outcome: &Outcome| matches!(outcome, Outcome::Sent { .. } | Outcome::Reorged);
+        assert!(last.is_none_or(|report| is_open(&report.outcome)), "{id} is broadcast after {last:?}");
+    }
+
+    /// A reorged transaction is broadcast with the same bytes before anything else with its nonce.
+    fn assert_reorged_is_rebroadcast_unchanged(&self, effects: &[Effect]) {
+        for effect in effects {
+            let Effect::Report(report) = effect else { continue };
+            let mined = self.reports.iter().rev().find_map(|earlier| match earlier.outcome {
+                Outcome::Mined(receipt) | Outcome::Cancelled(receipt) if earlier.id == report.id => {
+                    Some(receipt.inclusion.hash)
+                }
+                _ => None,
+            });
+            let Some((mined, _)) = mined.zip((report.outcome == Outcome::Reorged).then_some(())) else { continue };
+            let nonce = self.journal.entries().iter().find(|entry| entry.id == report.id).map(|entry| entry.nonce);
+            for effect in effects {
+                match effect {
+                    Effect::Broadcast { nonce: broadcast, hash, .. } if Some(*broadcast) == nonce => {
+                        assert_eq!(*hash, mined)
+                    }
+                    // Only an intent of high priority may replace it.
+                    Effect::Sign(transactions) => {
+                        let is_own = |unsigned: &&UnsignedTransaction| {
+                            Some(unsigned.nonce) == nonce && unsigned.data[..] == report.id.to_be_bytes()
+                        };
+                        assert_eq!(transactions.iter().find(is_own), None);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn assert_every_end_was_reported(&self) {
+        let executed = self.model.mined().filter_map(|transaction| transaction.intent).collect::<BTreeSet<_>>();
+        for id in 0..self.submitted {
+            let last = self.reports.iter().rev().find(|report| report.id == id);
+            let last = last.map(|report| &report.outcome);
+            if executed.contains(&id) {
+                assert!(matches!(last, Some(Outcome::Mined(_))), "{id} was mined; reported {last:?}");
+            } else {
+                let is_over = matches!(
+                    last,
+                    Some(
+                        Outcome::Replaced { .. }
+                            | Outcome::Cancelled(_)
+                            | Outcome::Dropped(_)
+                            | Outcome::NonceUsedByOther { .. }
+                            | Outcome::Lost { .. }
+                    )
+                );
+                assert!(is_over, "{id} was not mined; reported {last:?}");
+            }
+        }
+    }
+
+    fn assert_every_nonce_is_accounted_for(&self) {
+        let mut by_nonce = BTreeMap::<u64, Vec<_>>::new();
+        for entry in self.journal.entries() {
+            assert!(entry.state.is_settled(), "not settled: {entry:?}");
+            by_nonce.entry(entry.nonce).or_default().push(entry);
+        }
+        let mut executed = BTreeSet::new();
+        for mined in self.model.mined() {
+            if let Some(id) = mined.intent {
+                assert!(executed.insert(id), "intent {id} was executed twice");
+            }
+            let entries = by_nonce.remove(&mined.nonce).unwrap_or_default();
+            if mined.is_foreign {
+                assert!(entries.iter().all(|entry| entry.state == EntryState::Lost), "{entries:?}");
+                continue;
+            }
+            let served = |entry: &&JournalEntry| match entry.state {
+                EntryState::Final(inclusion) => inclusion.hash == mined.hash && mined.intent == Some(entry.id),
+                EntryState::Cancelled(inclusion) => inclusion.hash == mined.hash && mined.intent.is_none(),
+                _ => false,
+            };
+            let winner = entries.iter().find(served).unwrap_or_else(|| panic!("{mined:?} is not in {entries:?}"));
+            for other in entries.iter().filter(|entry| entry.id != winner.id) {
+                assert_eq!(other.state, EntryState::Replaced { by: winner.id });
+            }
+        }
+        assert!(by_nonce.is_empty(), "nonces that were never used: {by_nonce:?}");
+    }
+}

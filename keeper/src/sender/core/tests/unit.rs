@@ -1,0 +1,372 @@
+//! Behaviour of the core, one claim at a time.
+
+use alloy::primitives::{B256, U256};
+
+use super::{
+    model::{ChainModel, sign},
+    simulation::{SIGNER, Simulation, Step, intent, settings},
+};
+use crate::{
+    intent::{DropReason, Fees, Inclusion, Outcome, Priority, Receipt, SenderAlert},
+    sender::{
+        core::{BroadcastRoute, ChainStatus, Core, CoreSettings, Effect, Event, PrivateFirst, RecoverError},
+        journal::{AttemptKind, EntryState, Recovered},
+        submit_result::SubmitResult,
+    },
+};
+
+const GAIN: u64 = 100_000_000;
+
+/// A core whose transactions are signed at once; every other effect is returned.
+struct Fixture {
+    core: Core,
+    model: ChainModel,
+    submitted: u64,
+}
+
+impl Fixture {
+    fn new(settings: CoreSettings, has_code: bool) -> Self {
+        let core = Core::recover(SIGNER, settings, Recovered::default(), 0, has_code, false).unwrap();
+        let mut fixture = Self { core, model: ChainModel::new(), submitted: 0 };
+        fixture.mine_block();
+        fixture
+    }
+
+    fn handle(&mut self, event: Event) -> Vec<Effect> {
+        let mut done = Vec::new();
+        let mut effects = self.core.handle(event);
+        while let Some(Effect::Sign(transactions)) = effects.last() {
+            let signed = Event::Signed(transactions.iter().map(sign).collect());
+            effects.pop();
+            done.append(&mut effects);
+            effects = self.core.handle(signed);
+        }
+        done.extend(effects);
+        done
+    }
+
+    fn submit(&mut self, priority: Priority) -> Vec<Effect> {
+        self.submitted += 1;
+        self.handle(Event::Submit(vec![(self.submitted, intent(self.submitted, priority, GAIN, u64::MAX))]))
+    }
+
+    fn respond(&mut self, nonce: u64, hash: B256, result: SubmitResult) -> Vec<Effect> {
+        self.handle(Event::BroadcastResult { nonce, hash, result })
+    }
+
+    fn mine_block(&mut self) -> Vec<Effect> {
+        self.model.mine();
+        self.handle(Event::Block(self.model.header()))
+    }
+
+    /// Mines a block without a transaction of the signer, and answers the request for receipts that follows.
+    fn mine_empty_block(&mut self) -> Vec<Effect> {
+        let Some(Effect::FetchReceipts(hashes)) = self.mine_block().pop() else { panic!("no receipts are fetched") };
+        let status = self.model.chain_status(&hashes);
+        self.handle(Event::ChainStatus(status))
+    }
+}
+
+fn broadcasts(effects: &[Effect]) -> Vec<(u64, B256, BroadcastRoute)> {
+    let broadcast = |effect: &Effect| match effect {
+        Effect::Broadcast { nonce, hash, route, .. } => Some((*nonce, *hash, *route)),
+        _ => None,
+    };
+    effects.iter().filter_map(broadcast).collect()
+}
+
+fn newest_fees(effects: &[Effect]) -> Fees {
+    let entry = effects.iter().rev().find_map(|effect| match effect {
+        Effect::WriteJournal(entries) => entries.last(),
+        _ => None,
+    });
+    entry.unwrap().attempts.last().unwrap().fees
+}
+
+/// Whether both fees are higher by a tenth at least, as geth requires of a replacement.
+fn outbids(new: Fees, old: Fees) -> bool {
+    new.max_fee_per_gas * 100 >= old.max_fee_per_gas * 110
+        && new.max_priority_fee_per_gas * 100 >= old.max_priority_fee_per_gas * 110
+}
+
+fn is_dropped(effect: &Effect, reason: &DropReason) -> bool {
+    matches!(effect, Effect::Report(report) if report.outcome == Outcome::Dropped(reason.clone()))
+}
+
+fn outcomes(simulation: &Simulation) -> Vec<Outcome> {
+    simulation.reports.iter().map(|report| report.outcome.clone()).collect()
+}
+
+#[test]
+fn a_transaction_is_written_to_the_journal_before_it_is_broadcast() {
+    let effects = Fixture::new(settings(), false).submit(Priority::High);
+    let [Effect::WriteJournal(written), Effect::Broadcast { nonce: 0, hash, .. }, Effect::Report(report)] =
+        &effects[..]
+    else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(written[0].attempts[0].hash, *hash);
+    assert!(matches!(report.outcome, Outcome::Sent { nonce: 0, .. }));
+}
+
+#[test]
+fn a_block_without_pending_transactions_causes_no_request() {
+    let mut fixture = Fixture::new(settings(), false);
+    assert!(fixture.mine_block().is_empty());
+}
+
+#[test]
+fn an_intent_of_high_priority_replaces_a_pending_one_of_low_priority() {
+    let mut fixture = Fixture::new(settings(), false);
+    let low = newest_fees(&fixture.submit(Priority::Low));
+    let effects = fixture.submit(Priority::High);
+    assert_eq!(broadcasts(&effects)[0].0, 0);
+    assert!(outbids(newest_fees(&effects), low));
+    assert_eq!(fixture.core.pending().map(|entry| entry.id).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn an_intent_of_low_priority_waits_for_pending_ones_of_high_priority() {
+    let mut fixture = Fixture::new(settings(), false);
+    fixture.submit(Priority::High);
+    assert!(fixture.submit(Priority::Low).is_empty());
+    assert_eq!(fixture.core.queued(), 1);
+}
+
+#[test]
+fn pending_transactions_are_limited_and_to_one_for_a_signer_with_code() {
+    let mut fixture = Fixture::new(settings(), false);
+    (0..5).for_each(|_| drop(fixture.submit(Priority::High)));
+    assert_eq!((fixture.core.pending().count(), fixture.core.queued()), (3, 2));
+    let mut fixture = Fixture::new(settings(), true);
+    (0..5).for_each(|_| drop(fixture.submit(Priority::High)));
+    assert_eq!((fixture.core.pending().count(), fixture.core.queued()), (1, 4));
+}
+
+#[test]
+fn the_fees_of_a_pending_transaction_are_bumped_up_to_what_it_affords() {
+    let mut fixture = Fixture::new(settings(), false);
+    let effects = fixture.submit(Priority::Low);
+    let mut last = newest_fees(&effects);
+    let same = fixture.mine_empty_block();
+    assert_eq!(broadcasts(&same)[0].1, broadcasts(&effects)[0].1, "the same bytes are rebroadcast at first");
+    let affordable = settings().fees.affordable_fee(&intent(1, Priority::Low, GAIN, u64::MAX));
+    let mut bumps = 0;
+    for _ in 0..400 {
+        let effects = fixture.mine_empty_block();
+        if effects.iter().any(|effect| matches!(effect, Effect::WriteJournal(_))) {
+            let fees = newest_fees(&effects);
+            assert!(outbids(fees, last) && fees.max_fee_per_gas <= affordable, "{fees:?} after {last:?}");
+            last = fees;
+            bumps += 1;
+        }
+    }
+    assert!(bumps > 50 && last.max_fee_per_gas > affordable / 2, "{bumps} bumps to {last:?}");
+}
+
+#[test]
+fn the_fees_of_an_underpriced_transaction_are_bumped_at_once() {
+    let mut fixture = Fixture::new(settings(), false);
+    let effects = fixture.submit(Priority::Low);
+    let (nonce, hash, _) = broadcasts(&effects)[0];
+    let effects = fixture.respond(nonce, hash, SubmitResult::Underpriced);
+    let bumped = newest_fees(&effects);
+    assert_eq!(broadcasts(&effects).len(), 1);
+    assert!(bumped.max_priority_fee_per_gas >= 11);
+}
+
+#[test]
+fn a_node_that_calls_everything_underpriced_causes_four_fee_bumps_per_block() {
+    let mut fixture = Fixture::new(settings(), false);
+    let mut sent = broadcasts(&fixture.submit(Priority::Low));
+    let mut bumps = 0;
+    while let Some((nonce, hash, _)) = sent.pop() {
+        sent = broadcasts(&fixture.respond(nonce, hash, SubmitResult::Underpriced));
+        bumps += sent.len();
+    }
+    assert_eq!(bumps, 4);
+}
+
+#[test]
+fn after_its_deadline_a_pending_transaction_is_cancelled() {
+    let mut simulation = Simulation::new();
+    simulation.run(&[Step::SubmitHigh, Step::BaseFeeSpike]);
+    (0..5).for_each(|_| simulation.run(&[Step::MineBlock]));
+    let simulation = simulation.end();
+    let entries = simulation.journal.entries();
+    assert!(matches!(entries[0].state, EntryState::Cancelled(_)), "{entries:?}");
+    assert_eq!(entries[0].attempts.last().unwrap().kind, AttemptKind::Cancel);
+}
+
+#[test]
+fn a_reorged_transaction_is_rebroadcast_with_the_same_bytes() {
+    let mut simulation = Simulation::new();
+    simulation.run(&[Step::SubmitHigh, Step::MineBlock, Step::MineBlock]);
+    simulation.run(&[Step::Reorg { depth: 2, keeps_transactions: false }, Step::MineBlock]);
+    assert_eq!(simulation.journal.entries()[0].attempts.len(), 1);
+    let outcomes = outcomes(&simulation);
+    assert!(
+        matches!(outcomes[..], [Outcome::Sent { .. }, Outcome::Mined(_), Outcome::Reorged, Outcome::Mined(_)]),
+        "{outcomes:?}"
+    );
+}
+
+#[test]
+fn a_reorganisation_that_was_not_announced_is_noticed_by_a_missing_parent() {
+    let mut simulation = Simulation::new();
+    simulation.run(&[Step::SubmitHigh, Step::MineBlock]);
+    simulation.model.reorg(1, false);
+    simulation.model.mine();
+    simulation.run(&[Step::MineBlock]);
+    assert_eq!(simulation.reports.last().unwrap().outcome, Outcome::Reorged);
+}
+
+#[test]
+fn a_reorged_transaction_whose_nonce_is_then_used_by_another_is_reported_as_both() {
+    let mut simulation = Simulation::new();
+    simulation.run(&[Step::SubmitHigh, Step::MineBlock]);
+    simulation.model.reorg(1, false);
+    simulation.run(&[Step::MineForeign, Step::MineBlock]);
+    let outcomes = outcomes(&simulation);
+    assert!(
+        matches!(
+            outcomes[..],
+            [Outcome::Sent { .. }, Outcome::Mined(_), Outcome::Reorged, Outcome::NonceUsedByOther { .. }]
+        ),
+        "{outcomes:?}"
+    );
+    simulation.end();
+}
+
+#[test]
+fn after_a_restart_the_last_holder_still_has_the_nonce() {
+    let mut simulation = Simulation::new();
+    simulation.run(&[Step::SubmitLow, Step::SubmitHigh, Step::ClearPool, Step::Restart, Step::MineBlock]);
+    assert_eq!(simulation.model.mined().next().unwrap().intent, Some(1));
+    // An intent of low priority that was mined before one of high priority replaced it has its nonce back after a
+    // reorganisation.
+    let mut simulation = Simulation::new();
+    simulation.run(&[Step::SubmitLow, Step::LoseBroadcast, Step::SubmitHigh, Step::MineBlock, Step::Flush]);
+    simulation.run(&[Step::Reorg { depth: 1, keeps_transactions: false }, Step::ClearPool, Step::Flush]);
+    simulation.run(&[Step::Restart, Step::MineBlock]);
+    assert_eq!(simulation.model.mined().next().unwrap().intent, Some(0));
+    simulation.end();
+}
+
+#[test]
+fn a_receipt_of_another_branch_is_fetched_again_with_every_block() {
+    let mut fixture = Fixture::new(settings(), false);
+    let hash = broadcasts(&fixture.submit(Priority::High))[0].1;
+    let head = fixture.model.header();
+    let inclusion = Inclusion { hash, block: head.number, block_hash: B256::repeat_byte(9) };
+    let receipt = Receipt { inclusion, success: true, gas_used: 1, effective_gas_price: 1, data_fee: 0 };
+    let _ = fixture.handle(Event::ChainStatus(ChainStatus { nonce: 1, receipts: vec![(hash, Some(receipt))] }));
+    for _ in 0..2 {
+        assert!(matches!(&fixture.mine_block()[..], [Effect::FetchReceipts(hashes)] if *hashes == [hash]));
+    }
+}
+
+#[test]
+fn a_foreign_transaction_with_the_nonce_ends_the_intent_when_a_second_block_confirms_it() {
+    let mut simulation = Simulation::new();
+    simulation.run(&[Step::SubmitHigh, Step::MineForeign]);
+    assert_eq!(simulation.reports.len(), 1);
+    simulation.run(&[Step::MineBlock]);
+    assert_eq!(simulation.reports.last().unwrap().outcome, Outcome::NonceUsedByOther { nonce: 0 });
+    assert_eq!(simulation.end().journal.entries()[0].state, EntryState::Lost);
+}
+
+#[test]
+fn an_intent_that_every_node_rejects_is_dropped_and_the_next_one_gets_its_nonce() {
+    let mut fixture = Fixture::new(settings(), false);
+    let effects = fixture.submit(Priority::High);
+    let (nonce, hash, _) = broadcasts(&effects)[0];
+    let effects = fixture.respond(nonce, hash, SubmitResult::InsufficientFunds);
+    assert!(effects.iter().any(|effect| is_dropped(effect, &DropReason::InsufficientFunds)), "{effects:?}");
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Alert(SenderAlert::InsufficientFunds { .. }))));
+    assert!(fixture.mine_block().is_empty(), "a free nonce is no reason to ask anything");
+    assert_eq!(broadcasts(&fixture.submit(Priority::High))[0].0, 0);
+}
+
+#[test]
+fn a_nonce_gap_below_a_pending_transaction_is_filled_at_once() {
+    let mut fixture = Fixture::new(settings(), false);
+    let first = broadcasts(&fixture.submit(Priority::High))[0];
+    fixture.submit(Priority::High);
+    let effects = fixture.respond(0, first.1, SubmitResult::Invalid);
+    assert_eq!(broadcasts(&effects)[0].0, 0);
+    assert!(effects.iter().any(|effect| match effect {
+        Effect::WriteJournal(entries) => entries[0].attempts.last().unwrap().kind == AttemptKind::Cancel,
+        _ => false,
+    }));
+}
+
+#[test]
+fn a_private_transaction_is_broadcast_publicly_after_the_configured_blocks() {
+    let private = PrivateFirst { public_after_blocks: Some(2) };
+    let settings = CoreSettings { private: Some(private), replace_after_blocks: 99, ..settings() };
+    let mut fixture = Fixture::new(settings, false);
+    assert_eq!(broadcasts(&fixture.submit(Priority::High))[0].2, BroadcastRoute::Private);
+    assert_eq!(broadcasts(&fixture.mine_empty_block())[0].2, BroadcastRoute::Private);
+    assert_eq!(broadcasts(&fixture.mine_empty_block())[0].2, BroadcastRoute::Public);
+}
+
+#[test]
+fn on_hold_nothing_is_sent_and_pending_transactions_are_tracked() {
+    let mut fixture = Fixture::new(settings(), false);
+    let effects = fixture.submit(Priority::High);
+    let hash = broadcasts(&effects)[0].1;
+    fixture.handle(Event::Hold(true));
+    let refused = fixture.submit(Priority::High);
+    assert!(matches!(&refused[..], [effect] if is_dropped(effect, &DropReason::OnHold)), "{refused:?}");
+    let effects = fixture.mine_block();
+    assert!(matches!(&effects[..], [Effect::FetchReceipts(hashes)] if *hashes == [hash]));
+    let status = ChainStatus { nonce: 0, receipts: vec![(hash, None)] };
+    assert!(fixture.handle(Event::ChainStatus(status)).is_empty());
+    fixture.handle(Event::Hold(false));
+    assert_eq!(broadcasts(&fixture.mine_empty_block()).len(), 1);
+}
+
+#[test]
+fn after_a_failed_journal_write_nothing_more_is_sent() {
+    let mut fixture = Fixture::new(settings(), false);
+    let alert = fixture.handle(Event::JournalFailed);
+    assert!(matches!(alert[..], [Effect::Alert(SenderAlert::JournalFailed { .. })]));
+    let refused = fixture.submit(Priority::High);
+    assert!(matches!(&refused[..], [effect] if is_dropped(effect, &DropReason::JournalFailed)), "{refused:?}");
+}
+
+#[test]
+fn an_intent_that_does_not_cover_its_gas_is_dropped_with_both_figures() {
+    let mut fixture = Fixture::new(settings(), false);
+    let effects = fixture.handle(Event::Submit(vec![(7, intent(7, Priority::High, 100, u64::MAX))]));
+    let [Effect::Report(report)] = &effects[..] else { panic!("{effects:?}") };
+    let text = "not worth its gas: a unit of gas would cost at least 1010 wei, and its profit covers 0";
+    assert!(matches!(&report.outcome, Outcome::Dropped(reason) if reason.to_string() == text), "{report:?}");
+}
+
+#[test]
+fn a_chain_that_does_not_agree_with_the_journal_stops_the_start_unless_it_is_adopted() {
+    let recovered = Recovered { next_nonce: Some(3), unsettled: Vec::new() };
+    let start = |chain, adopts| Core::recover(SIGNER, settings(), recovered.clone(), chain, false, adopts);
+    let ahead = RecoverError::ChainAhead { signer: SIGNER, chain: 5, journal: 3 };
+    assert_eq!(start(5, false).unwrap_err(), ahead);
+    assert!(ahead.to_string().contains("--adopt-nonce"));
+    assert_eq!(start(5, true).unwrap().next_nonce(), 5);
+    let behind = RecoverError::ChainBehind { signer: SIGNER, chain: 2, missing: 2 };
+    assert_eq!(start(2, false).unwrap_err(), behind);
+    assert_eq!(start(3, false).unwrap().next_nonce(), 3);
+}
+
+#[test]
+fn fees_never_exceed_the_gain() {
+    let mut fixture = Fixture::new(settings(), false);
+    let gain = U256::from(GAIN);
+    let mut effects = fixture.submit(Priority::High);
+    for _ in 0..50 {
+        if effects.iter().any(|effect| matches!(effect, Effect::WriteJournal(_))) {
+            assert!(U256::from(newest_fees(&effects).max_fee_per_gas) <= gain / U256::from(10) * U256::from(9));
+        }
+        effects = fixture.mine_empty_block();
+    }
+}

@@ -1,0 +1,298 @@
+//! The sender as the rest of the keeper sees it: intents go in, events come out.
+//!
+//! Each signer has a task of its own. Between `submit` and broadcast an intent waits for one signature and one write to
+//! the journal; a node that stalls delays nothing. While no transaction is pending, a block costs no request.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use alloy::{primitives::Address, signers::local::PrivateKeySigner};
+use plimsoll_chain::error::ChainError;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tracing::{Instrument, info_span};
+
+use super::{
+    admission::Admission,
+    core::{Core, CoreSettings, RecoverError},
+    journal::{Journal, JournalError},
+    lock::{LockError, SignerLock},
+    nodes::Nodes,
+    signer_task::{Command, SignerStatus, SignerTask},
+};
+use crate::{
+    chain::Header,
+    intent::{DropReason, Intent, Outcome, Priority, Report, SenderEvent, Subject},
+    safety::{BackOff, FailureCause, Gate, SafetySettings, SafetyStore, SafetyStoreError},
+};
+
+/// How a sender works.
+#[derive(Debug, Clone)]
+pub struct SenderSettings {
+    /// Chain id, which every signature contains.
+    pub chain_id: u64,
+    /// How transactions are sent.
+    pub core: CoreSettings,
+    /// When transactions are refused.
+    pub safety: SafetySettings,
+    /// While this file exists nothing is sent: new intents are refused, and pending transactions are left as they are.
+    pub kill_file: Option<PathBuf>,
+    /// Whether to start even if journal and chain do not agree on the next nonce.
+    pub adopt_nonce: bool,
+    /// Folder of the signers' lock files; `None` for the user's own.
+    pub lock_folder: Option<PathBuf>,
+}
+
+/// The signing keys, by priority of the intents. If there is only one, it signs everything.
+#[derive(Debug, Clone, Default)]
+pub struct Signers {
+    /// Key for intents of high priority.
+    pub high_priority: Option<PrivateKeySigner>,
+    /// Key for intents of low priority.
+    pub low_priority: Option<PrivateKeySigner>,
+}
+
+/// The sender cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No node answers.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The node is on another chain.
+    #[error("the node is on chain {found}, and the keeper is for chain {expected}; correct the endpoint or the record")]
+    WrongChain {
+        /// Chain id of the settings.
+        expected: u64,
+        /// Chain id of the node.
+        found: u64,
+    },
+    /// Another keeper on this machine uses the key, or it cannot be locked.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Journal and chain do not agree on the next nonce.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The safety record cannot be read.
+    #[error(transparent)]
+    SafetyStore(#[from] SafetyStoreError),
+}
+
+/// Handle of a running sender. Clones command the same sender.
+#[derive(Debug, Clone)]
+pub struct SenderHandle(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    signers: Vec<SignerHandle>,
+    admission: Arc<Admission>,
+    events: mpsc::UnboundedSender<SenderEvent>,
+    next_id: AtomicU64,
+}
+
+/// Handle of one signer's task.
+#[derive(Debug)]
+struct SignerHandle {
+    signer: Address,
+    priorities: Vec<Priority>,
+    commands: mpsc::UnboundedSender<Command>,
+    status: watch::Receiver<SignerStatus>,
+}
+
+/// The sender's tasks, and the locks on its keys.
+#[derive(Debug)]
+pub struct SenderTasks {
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+    _locks: Vec<SignerLock>,
+}
+
+/// Starts a sender: locks the keys, reads the journal, and compares it with the chain. Nothing is sent before the first
+/// block. A dry run needs no key and uses none.
+///
+/// Fails if a key is in use, if no node answers or it is on another chain, if journal or safety record cannot be read,
+/// or if journal and chain do not agree.
+pub async fn start<J: Journal, S: SafetyStore>(
+    settings: SenderSettings,
+    signers: Signers,
+    nodes: Nodes,
+    journal: J,
+    safety_store: S,
+) -> Result<(SenderHandle, mpsc::UnboundedReceiver<SenderEvent>, SenderTasks), StartError> {
+    let record = safety_store.read().await?.unwrap_or_default();
+    let is_live = settings.safety.is_live;
+    let admission = Arc::new(Admission::new(Gate::new(settings.safety, record), settings.kill_file));
+    let (events, receiver) = mpsc::unbounded_channel();
+    let (journal, nodes) = (Arc::new(journal), Arc::new(nodes));
+    let mut locks = Vec::new();
+    let mut recovered_signers = Vec::new();
+    // No task starts before every signer is known to be able to.
+    for (signer, priorities) in signers.by_key().into_iter().filter(|_| is_live) {
+        let address = signer.address();
+        locks.push(match &settings.lock_folder {
+            Some(folder) => SignerLock::take_in(folder, settings.chain_id, address)?,
+            None => SignerLock::take(settings.chain_id, address)?,
+        });
+        let account = nodes.account_state(address).await?;
+        if account.chain_id != settings.chain_id {
+            return Err(StartError::WrongChain { expected: settings.chain_id, found: account.chain_id });
+        }
+        let recovered = journal.recover(address).await?;
+        let core = Core::recover(
+            address,
+            settings.core.clone(),
+            recovered,
+            account.nonce,
+            account.has_code,
+            settings.adopt_nonce,
+        )?;
+        recovered_signers.push((core, signer, priorities, account.balance));
+    }
+    let next_id = AtomicU64::new(journal.next_id().await?);
+    let mut tasks = SenderTasks { tasks: JoinSet::new(), stop: watch::Sender::new(false), _locks: locks };
+    tasks.tasks.spawn(Admission::persist(admission.records(), safety_store, tasks.stop.subscribe()));
+    let handles = recovered_signers.into_iter().map(|(core, signer, priorities, balance)| {
+        let (commands, command_receiver) = mpsc::unbounded_channel();
+        let address = signer.address();
+        core.pending().for_each(|entry| admission.begin(entry.id, &entry.intent));
+        let status = watch::Sender::new(SignerStatus::of(&core, address, Some(balance)));
+        let handle = SignerHandle { signer: address, priorities, commands, status: status.subscribe() };
+        let task = SignerTask {
+            core,
+            signer,
+            chain_id: settings.chain_id,
+            style: settings.core.fees.style,
+            journal: Arc::clone(&journal),
+            nodes: Arc::clone(&nodes),
+            admission: Arc::clone(&admission),
+            events: events.clone(),
+            status,
+            deferred: BTreeMap::new(),
+        };
+        let run = task.run(command_receiver, tasks.stop.subscribe());
+        tasks.tasks.spawn(run.instrument(info_span!("signer", %address)));
+        handle
+    });
+    let signers = handles.collect();
+    Ok((SenderHandle(Arc::new(Shared { signers, admission, events, next_id })), receiver, tasks))
+}
+
+impl Signers {
+    /// Returns each key with the priorities that it signs for.
+    fn by_key(self) -> Vec<(PrivateKeySigner, Vec<Priority>)> {
+        let both = || vec![Priority::High, Priority::Low];
+        match (self.high_priority, self.low_priority) {
+            (Some(high), Some(low)) if high.address() != low.address() => {
+                vec![(high, vec![Priority::High]), (low, vec![Priority::Low])]
+            }
+            (Some(only), _) | (None, Some(only)) => vec![(only, both())],
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
+impl SenderHandle {
+    /// Submits an intent. Returns at once, with the id under which events report what became of it.
+    pub fn submit(&self, intent: Intent) -> u64 {
+        let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+        let signer = self.signer_for(intent.priority);
+        let balance = signer.and_then(|signer| signer.status.borrow().balance);
+        let outcome = match (self.0.admission.admit(&intent, balance), signer) {
+            (Err(refusal), _) => Outcome::Refused(refusal),
+            (Ok(()), None) => Outcome::Dropped(DropReason::NoSigner),
+            (Ok(()), Some(signer)) => {
+                self.0.admission.begin(id, &intent);
+                if signer.commands.send(Command::Submit(id, Box::new(intent.clone()))).is_ok() {
+                    return id;
+                }
+                Outcome::Dropped(DropReason::Stopped)
+            }
+        };
+        let signer = signer.map(|signer| signer.signer).unwrap_or_default();
+        // The receiver is gone only when the keeper is ending.
+        self.0.events.send(SenderEvent::Report(Box::new(Report { id, signer, intent, outcome }))).ok();
+        id
+    }
+
+    /// Announces a new head. To be called for every block that is applied, before the intents that are decided on it.
+    pub fn on_block(&self, header: Header) {
+        self.0.admission.on_block(header);
+        let is_killed = self.0.admission.is_killed();
+        for signer in &self.0.signers {
+            // A signer that has stopped has reported why.
+            signer.commands.send(Command::Hold(is_killed)).ok();
+            signer.commands.send(Command::Block(header)).ok();
+        }
+    }
+
+    /// Returns the account that signs intents of this priority, if there is one.
+    #[must_use]
+    pub fn signer(&self, priority: Priority) -> Option<Address> {
+        self.signer_for(priority).map(|signer| signer.signer)
+    }
+
+    /// Returns the state of every signer.
+    #[must_use]
+    pub fn status(&self) -> Vec<SignerStatus> {
+        self.0.signers.iter().map(|signer| signer.status.borrow().clone()).collect()
+    }
+
+    /// Subscribes to the state of the signer for intents of this priority, if there is one.
+    #[must_use]
+    pub fn watch_status(&self, priority: Priority) -> Option<watch::Receiver<SignerStatus>> {
+        self.signer_for(priority).map(|signer| signer.status.clone())
+    }
+
+    /// Returns the subjects of intents that are in flight, each with the id of its intent, until the block that ended
+    /// the intent is applied. Intents that were pending when the keeper last ended are included. Strategies skip these.
+    #[must_use]
+    pub fn in_flight(&self) -> HashMap<Subject, u64> {
+        self.0.admission.in_flight()
+    }
+
+    /// Records that something failed without a transaction, or for a better known cause than that it reverted.
+    pub fn record_failure(&self, subject: Subject, cause: FailureCause) {
+        self.0
+            .admission
+            .with_gate(|gate, head| gate.record_failure(subject, cause, head.map_or(0, |head| head.number)));
+    }
+
+    /// Returns the subjects in back-off, which strategies skip.
+    #[must_use]
+    pub fn back_off(&self) -> BackOff {
+        self.0.admission.with_gate(|gate, _| gate.back_off().clone())
+    }
+
+    /// Runs `act` on the safety gate together with the newest block: to read the day's loss, or to close the breaker.
+    pub fn with_gate<T>(&self, act: impl FnOnce(&mut Gate, Option<Header>) -> T) -> T {
+        self.0.admission.with_gate(act)
+    }
+
+    fn signer_for(&self, priority: Priority) -> Option<&SignerHandle> {
+        self.0.signers.iter().find(|signer| signer.priorities.contains(&priority))
+    }
+}
+
+impl SenderTasks {
+    /// Waits until a task ends, which none does before [`SenderTasks::shut_down`] unless it panics.
+    pub async fn ended(&mut self) {
+        self.tasks.join_next().await;
+    }
+
+    /// Stops every task between two events and frees the keys. Pending transactions are in the journal, and are taken
+    /// up again at the next start.
+    pub async fn shut_down(mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}

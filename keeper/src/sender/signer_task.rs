@@ -1,0 +1,314 @@
+//! The task of one signer: it carries out the effects of its core, and feeds it with what happens.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+    sync::Arc,
+    time::Duration,
+};
+
+use alloy::{
+    primitives::{Address, B256, U256},
+    signers::local::PrivateKeySigner,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time,
+};
+use tracing::{Instrument, debug, error, info, info_span};
+
+use super::{
+    admission::Admission,
+    core::{Core, Effect, Event},
+    fees::TxFees,
+    journal::{Journal, JournalEntry},
+    nodes::Nodes,
+    sign::sign,
+    stopped,
+};
+use crate::{
+    chain::Header,
+    intent::{Fees, Inclusion, Intent, Outcome, Purpose, Report, SenderEvent},
+};
+
+/// Maximum number of commands that are processed together.
+const MAX_COMMANDS_AT_ONCE: usize = 64;
+
+/// Idle time after which deferred entries are written: transactions that are decided on a block are not delayed by the
+/// outcomes of earlier ones.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A command to the task.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Execute this intent, which has this id.
+    Submit(u64, Box<Intent>),
+    /// The chain has a new head.
+    Block(Header),
+    /// Put sending on hold (`true`), or allow it again (`false`).
+    Hold(bool),
+}
+
+/// The state of one signer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignerStatus {
+    /// Account that signs.
+    pub signer: Address,
+    /// Balance in wei when it was last read, which is whenever a transaction is pending.
+    pub balance: Option<U256>,
+    /// Nonce of its next new transaction.
+    pub next_nonce: u64,
+    /// Pending transactions, by nonce.
+    pub pending: Vec<PendingTransaction>,
+    /// Number of intents that wait for a nonce.
+    pub queued: usize,
+    /// Whether it stopped sending because its journal cannot be written.
+    pub has_failed: bool,
+}
+
+/// A pending transaction and the intent that it executes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingTransaction {
+    /// Id of the intent.
+    pub id: u64,
+    /// Nonce that the intent holds.
+    pub nonce: u64,
+    /// What the intent is meant to achieve.
+    pub purpose: Purpose,
+    /// Hash of the newest attempt.
+    pub hash: B256,
+    /// Fees that the newest attempt offers.
+    pub fees: Fees,
+    /// Number of transactions that were signed for the intent.
+    pub attempts: usize,
+    /// Number of the newest block when the first of them was signed.
+    pub since_block: u64,
+}
+
+/// The task of one signer, with everything that it needs.
+#[derive(Debug)]
+pub(super) struct SignerTask<J> {
+    pub(super) core: Core,
+    pub(super) signer: PrivateKeySigner,
+    pub(super) chain_id: u64,
+    pub(super) style: TxFees,
+    pub(super) journal: Arc<J>,
+    pub(super) nodes: Arc<Nodes>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) events: mpsc::UnboundedSender<SenderEvent>,
+    pub(super) status: watch::Sender<SignerStatus>,
+    /// Entries whose write was deferred, by id. What they say can be found out from the chain again.
+    pub(super) deferred: BTreeMap<u64, JournalEntry>,
+}
+
+/// What a node responded to a request that ran in the background.
+#[derive(Debug)]
+struct NodeResponse {
+    event: Event,
+    /// The signer's balance in wei, if it was read.
+    balance: Option<U256>,
+}
+
+impl<J: Journal> SignerTask<J> {
+    /// Runs until it is told to stop, always between two events, or until every handle that could command it is
+    /// dropped.
+    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, mut stop: watch::Receiver<bool>) {
+        let (responses, mut responded) = mpsc::unbounded_channel();
+        let mut ready = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => {
+                    // Entries that cannot be written any more are found out again at the next start.
+                    let _ = self.write_deferred().await;
+                    return;
+                }
+                count = commands.recv_many(&mut ready, MAX_COMMANDS_AT_ONCE) => {
+                    if count == 0 {
+                        return;
+                    }
+                    for event in events(ready.drain(..)) {
+                        self.process_event(event, &responses).await;
+                    }
+                }
+                Some(response) = responded.recv() => {
+                    if let NodeResponse { balance: Some(balance), .. } = response {
+                        self.status.send_modify(|status| status.balance = Some(balance));
+                    }
+                    self.process_event(response.event, &responses).await;
+                }
+                () = time::sleep(FLUSH_INTERVAL), if !self.deferred.is_empty() => {
+                    if let Some(failure) = self.write_deferred().await {
+                        self.process_event(failure, &responses).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Feeds the core with an event, and carries out the effects in order.
+    async fn process_event(&mut self, event: Event, responses: &mpsc::UnboundedSender<NodeResponse>) {
+        let is_block = matches!(event, Event::Block(_));
+        let mut events = VecDeque::from([event]);
+        let mut reads_balance = false;
+        while let Some(event) = events.pop_front() {
+            for effect in self.core.handle(event) {
+                reads_balance |= matches!(effect, Effect::FetchReceipts(_));
+                if let Some(next) = self.carry_out(effect, responses).await {
+                    let has_failed = matches!(next, Event::JournalFailed);
+                    events.push_back(next);
+                    if has_failed {
+                        // The effects after one that failed must not happen.
+                        break;
+                    }
+                }
+            }
+        }
+        let balance = self.status.borrow().balance;
+        if is_block && !reads_balance && balance.is_some_and(|balance| self.admission.is_balance_low(balance)) {
+            // With nothing pending and nothing to be sent, only this notices that the signer was funded.
+            self.fetch_status(Vec::new(), responses);
+        }
+        self.publish_status();
+    }
+
+    /// Carries out one effect. Returns an event that it results in at once.
+    async fn carry_out(&mut self, effect: Effect, responses: &mpsc::UnboundedSender<NodeResponse>) -> Option<Event> {
+        match effect {
+            Effect::Sign(transactions) => {
+                let sign = |unsigned| sign(&self.signer, self.chain_id, self.style, unsigned);
+                match transactions.into_iter().map(sign).collect() {
+                    Ok(signed) => return Some(Event::Signed(signed)),
+                    Err(error) => error!(%error, "transaction not signed"),
+                }
+                return Some(Event::JournalFailed);
+            }
+            Effect::WriteJournal(entries) => {
+                self.defer_write(entries);
+                return self.write_deferred().await;
+            }
+            Effect::DeferWrite(entries) => self.defer_write(entries),
+            Effect::Broadcast { nonce, hash, raw, route } => {
+                debug!(nonce, %hash, ?route, "transaction broadcast");
+                let (nodes, responses) = (Arc::clone(&self.nodes), responses.clone());
+                let broadcast = async move {
+                    let result = nodes.broadcast(route, raw).await;
+                    // A task that has stopped broadcasts again when it starts.
+                    let event = Event::BroadcastResult { nonce, hash, result };
+                    responses.send(NodeResponse { event, balance: None }).ok();
+                };
+                tokio::spawn(broadcast.instrument(info_span!("broadcast", nonce, %hash)));
+            }
+            Effect::FetchReceipts(hashes) => self.fetch_status(hashes, responses),
+            Effect::Report(report) => {
+                log_report(&report);
+                self.admission.on_report(&report);
+                // Receivers of the report look at the status.
+                self.publish_status();
+                self.events.send(SenderEvent::Report(report)).ok();
+            }
+            Effect::Alert(alert) => {
+                error!(%alert, "sender alert");
+                self.events.send(SenderEvent::Alert(alert)).ok();
+            }
+        }
+        None
+    }
+
+    /// Keeps the newest version of each entry until it is written.
+    fn defer_write(&mut self, entries: Vec<JournalEntry>) {
+        self.deferred.extend(entries.into_iter().map(|entry| (entry.id, entry)));
+    }
+
+    /// Writes all deferred entries. Returns an event if that failed.
+    async fn write_deferred(&mut self) -> Option<Event> {
+        let entries = mem::take(&mut self.deferred).into_values().collect();
+        let error = self.journal.record(entries).await.err()?;
+        error!(%error, "journal not written");
+        Some(Event::JournalFailed)
+    }
+
+    /// Asks a node in the background for nonce, balance and these receipts.
+    fn fetch_status(&self, hashes: Vec<B256>, responses: &mpsc::UnboundedSender<NodeResponse>) {
+        let (nodes, responses) = (Arc::clone(&self.nodes), responses.clone());
+        let (signer, block) = (self.signer.address(), self.admission.head_number());
+        let fetch = async move {
+            // If no node answers, the next block asks again.
+            if let Some((status, balance)) = nodes.fetch_status(signer, &hashes, block).await {
+                responses.send(NodeResponse { event: Event::ChainStatus(status), balance: Some(balance) }).ok();
+            }
+        };
+        tokio::spawn(fetch.in_current_span());
+    }
+
+    fn publish_status(&self) {
+        self.status.send_modify(|status| *status = SignerStatus::of(&self.core, self.signer.address(), status.balance));
+    }
+}
+
+impl SignerStatus {
+    pub(super) fn of(core: &Core, signer: Address, balance: Option<U256>) -> Self {
+        let pending = core.pending().filter_map(|entry| {
+            let (first, newest) = (entry.attempts.first()?, entry.attempts.last()?);
+            Some(PendingTransaction {
+                id: entry.id,
+                nonce: entry.nonce,
+                purpose: entry.intent.purpose.clone(),
+                hash: newest.hash,
+                fees: newest.fees,
+                attempts: entry.attempts.len(),
+                since_block: first.block,
+            })
+        });
+        Self {
+            signer,
+            balance,
+            next_nonce: core.next_nonce(),
+            pending: pending.collect(),
+            queued: core.queued(),
+            has_failed: core.has_failed(),
+        }
+    }
+}
+
+/// Turns commands into events. Intents that were submitted together are signed and written together.
+fn events(commands: impl Iterator<Item = Command>) -> Vec<Event> {
+    let mut events = Vec::new();
+    for command in commands {
+        match (command, events.last_mut()) {
+            (Command::Submit(id, intent), Some(Event::Submit(intents))) => intents.push((id, *intent)),
+            (Command::Submit(id, intent), _) => events.push(Event::Submit(vec![(id, *intent)])),
+            (Command::Block(header), _) => events.push(Event::Block(header)),
+            (Command::Hold(is_on_hold), _) => events.push(Event::Hold(is_on_hold)),
+        }
+    }
+    events
+}
+
+/// Logs what happened to an intent, with a fixed message for each outcome.
+fn log_report(report: &Report) {
+    let intent = report.id;
+    match &report.outcome {
+        Outcome::Sent { nonce, hash, fees: Fees { max_fee_per_gas, max_priority_fee_per_gas } } => {
+            info!(intent, nonce, %hash, max_fee_per_gas, max_priority_fee_per_gas, "transaction sent");
+        }
+        Outcome::Mined(receipt) => {
+            let Inclusion { hash, block, .. } = receipt.inclusion;
+            info!(intent, %hash, block, fee_wei = %receipt.fee(), "transaction mined");
+        }
+        Outcome::Reverted(receipt) => {
+            let Inclusion { hash, block, .. } = receipt.inclusion;
+            info!(intent, %hash, block, fee_wei = %receipt.fee(), "transaction reverted");
+        }
+        Outcome::Cancelled(receipt) => {
+            let Inclusion { hash, block, .. } = receipt.inclusion;
+            info!(intent, %hash, block, fee_wei = %receipt.fee(), "transaction cancelled");
+        }
+        Outcome::Reorged => info!(intent, "transaction reorged"),
+        Outcome::Replaced { by } => info!(intent, by, "transaction replaced"),
+        Outcome::Dropped(reason) => info!(intent, %reason, "intent dropped"),
+        Outcome::Refused(reason) => info!(intent, %reason, "intent refused"),
+        Outcome::NonceUsedByOther { nonce } => info!(intent, nonce, "nonce used by another program"),
+        Outcome::Lost { nonce } => info!(intent, nonce, "nonce lost"),
+    }
+}

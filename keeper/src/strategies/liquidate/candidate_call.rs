@@ -1,0 +1,141 @@
+//! Candidate calls: the transactions that are simulated before one is chosen, a batch as a whole and in parts, by every
+//! way of funding.
+
+use alloy::{
+    primitives::{Address, Bytes, U256},
+    sol_types::SolCall,
+};
+use plimsoll_contracts::{ILiquidator, IPlimsoll};
+
+use super::{
+    LiquidateSettings,
+    batches::{LiquidationCosts, LoanBatch},
+    funding::Funding,
+    market_snapshot::{ExpectedLiquidation, MarketSnapshot},
+};
+use crate::prices::Call;
+
+/// A batch is simulated whole and halved at most this often, as long as a part's incentive at the oracle's price pays for
+/// its gas: a loan of millions meets the pools at a slice of one dollar, too.
+const MAX_HALVINGS: usize = 24;
+
+/// A transaction that could be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CandidateCall<'a> {
+    pub(super) funding: Funding<'a>,
+    pub(super) borrowers: Vec<Address>,
+    /// Max repay over all loans, in units of the loan token; `U256::MAX` for the whole batch.
+    pub(super) max_repay: U256,
+    /// Repayment that the book expects, in units of the loan token.
+    pub(super) expected_repaid: U256,
+    pub(super) expected_gas: u64,
+    pub(super) gas_limit: u64,
+}
+
+/// Lower bounds that a call checks on chain: it reverts where they are not met, whether by slippage or because rivals were
+/// faster. 0 for no bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct ProfitGuard {
+    /// Minimum profit of a flash swap, in units of the token that the profit is in.
+    pub(super) min_profit: U256,
+    /// Minimum collateral seized for each unit of the loan token repaid from inventory, 1e36-scaled.
+    pub(super) min_seized_per_repaid: U256,
+}
+
+/// Returns the calls for a batch by one funding: the whole batch within the funding's max repay first, then by halves of
+/// the repayment, as long as a part is profitable at the oracle's price.
+pub(super) fn whole_and_parts<'a>(
+    costs: LiquidationCosts<'_>,
+    snapshot: MarketSnapshot<'_>,
+    batch: &LoanBatch,
+    funding: Funding<'a>,
+) -> Vec<CandidateCall<'a>> {
+    let whole = funding.max_repay(snapshot.settings).min(batch.repaid);
+    let mut calls: Vec<CandidateCall<'a>> = Vec::new();
+    for halvings in 0..=MAX_HALVINGS {
+        let limit = whole >> halvings;
+        // The interest that accrues until the transaction is mined must not turn the whole batch into a part of it.
+        let limit = if limit == batch.repaid { U256::MAX } else { limit };
+        let Some((call, incentive)) = call_with_max_repay(costs, snapshot, batch, funding, limit) else { break };
+        let gain_wei = funding.incentive_value(incentive, snapshot.price);
+        if halvings != 0 && !costs.costs.is_profitable(gain_wei, costs.costs.transaction_cost(call.expected_gas, 0)) {
+            break;
+        }
+        if calls.last().is_none_or(|larger| larger.expected_repaid != call.expected_repaid) {
+            calls.push(call);
+        }
+    }
+    calls
+}
+
+/// Returns the call for a whole batch; `None` where the core would do nothing.
+pub(super) fn whole_batch<'a>(
+    costs: LiquidationCosts<'_>,
+    snapshot: MarketSnapshot<'_>,
+    batch: &LoanBatch,
+    funding: Funding<'a>,
+) -> Option<CandidateCall<'a>> {
+    call_with_max_repay(costs, snapshot, batch, funding, U256::MAX).map(|(call, _)| call)
+}
+
+/// Returns the call that repays at most `max_repay`, and its liquidation incentive at the oracle's price, in units of the
+/// loan token; `None` where the core would do nothing.
+fn call_with_max_repay<'a>(
+    costs: LiquidationCosts<'_>,
+    snapshot: MarketSnapshot<'_>,
+    batch: &LoanBatch,
+    funding: Funding<'a>,
+    max_repay: U256,
+) -> Option<(CandidateCall<'a>, U256)> {
+    if max_repay.is_zero() {
+        return None;
+    }
+    let expected = snapshot.expect_liquidation(&mut batch.before.clone(), &batch.loans, max_repay);
+    let ExpectedLiquidation { borrowers, repaid: expected_repaid, incentive } = expected;
+    if borrowers.is_empty() {
+        return None;
+    }
+    let expected_gas = costs.table.liquidation_gas(borrowers.len(), funding.pools());
+    let gas_limit = if costs.table.use_simulated_gas { costs.room } else { costs.table.gas_limit(expected_gas) };
+    Some((CandidateCall { funding, borrowers, max_repay, expected_repaid, expected_gas, gas_limit }, incentive))
+}
+
+impl CandidateCall<'_> {
+    /// Encodes the call as the keeper sends it, with a guard.
+    pub(super) fn encode(
+        &self,
+        settings: &LiquidateSettings,
+        snapshot: MarketSnapshot<'_>,
+        guard: ProfitGuard,
+    ) -> Call {
+        let (params, borrowers) = (snapshot.market.params().clone(), self.borrowers.clone());
+        let (to, data) = match self.funding {
+            Funding::FlashSwap { route, .. } => {
+                let liquidation = ILiquidator::Liquidation {
+                    params,
+                    borrowers,
+                    maxRepay: self.max_repay,
+                    swapper: route.swapper,
+                    route: route.path.clone(),
+                    profitInCollateral: route.profit_in_collateral,
+                    minProfit: guard.min_profit,
+                    receiver: settings.receiver,
+                    deadline: U256::from(settings.deadline(snapshot.timestamp)),
+                };
+                (settings.liquidator.unwrap_or_default(), ILiquidator::liquidateCall { liquidation }.abi_encode())
+            }
+            Funding::Inventory { .. } => {
+                let call = IPlimsoll::liquidateCall {
+                    params,
+                    borrowers,
+                    maxRepay: self.max_repay,
+                    minSeizedPerRepaid: guard.min_seized_per_repaid,
+                    receiver: settings.receiver,
+                    data: Bytes::new(),
+                };
+                (settings.core, call.abi_encode())
+            }
+        };
+        Call { from: settings.keeper, to, data: data.into(), gas: self.gas_limit }
+    }
+}

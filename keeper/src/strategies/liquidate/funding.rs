@@ -1,0 +1,172 @@
+//! Funding of the repayment, by flash swap or from inventory, and the token that the profit is in.
+
+use alloy::{
+    primitives::{Address, U256, map::AddressMap},
+    sol,
+    sol_types::SolCall,
+};
+use plimsoll_chain::error::ChainError;
+
+use super::{Liquidate, LiquidateSettings, MarketSettings, SwapRoute, market_snapshot::MarketSnapshot};
+use crate::{
+    chain::Header,
+    math::{liquidation::ORACLE_SCALE, wide::mul_div_down},
+    prices::{Call, CallResult, ChainReader, Rate, Values},
+    strategies::SkipReason,
+};
+
+/// Gas limit of reading a balance or an allowance: more than any token uses.
+const READ_GAS: u64 = 1_000_000;
+
+sol! {
+    interface IToken {
+        function balanceOf(address account) external view returns (uint256);
+        function allowance(address owner, address spender) external view returns (uint256);
+    }
+}
+
+/// Where the tokens of the repayment come from, with the rates that value the profit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Funding<'a> {
+    /// The `Liquidator` contract gets the seized collateral first, swaps it and repays from the proceeds, all in one
+    /// call: no capital is needed.
+    FlashSwap {
+        /// Route of the swap.
+        route: &'a SwapRoute,
+        /// Token that the profit is in.
+        profit: ProfitToken,
+    },
+    /// The keeper repays from its own loan tokens and keeps the collateral.
+    Inventory {
+        /// Units of the loan token that the keeper holds and the core is allowed to pull.
+        available: U256,
+        /// Value of the loan token.
+        loan: Rate,
+        /// Value of the collateral token.
+        collateral: Rate,
+    },
+}
+
+/// The token that the profit of a flash swap is in, with its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProfitToken {
+    /// The loan token: all of the collateral is sold.
+    Loan(Rate),
+    /// The collateral token: only what the repayment needs is sold.
+    Collateral(Rate),
+}
+
+impl ProfitToken {
+    /// Returns the value of the token.
+    pub(super) const fn rate(self) -> Rate {
+        match self {
+            Self::Loan(rate) | Self::Collateral(rate) => rate,
+        }
+    }
+}
+
+impl Funding<'_> {
+    /// Returns the number of pools that the collateral is swapped through.
+    pub(super) const fn pools(self) -> usize {
+        match self {
+            Self::FlashSwap { route, .. } => route.pools,
+            Self::Inventory { .. } => 0,
+        }
+    }
+
+    /// Returns the highest repayment of one transaction, in units of the loan token; `U256::MAX` where there is no limit.
+    pub(super) fn max_repay(self, settings: &MarketSettings) -> U256 {
+        let configured = settings.max_repay.unwrap_or(U256::MAX);
+        match self {
+            Self::FlashSwap { .. } => configured,
+            Self::Inventory { available, .. } => configured.min(available),
+        }
+    }
+
+    /// Returns the value in wei, rounded down, of a liquidation incentive in units of the loan token at the oracle's
+    /// `price`.
+    pub(super) fn incentive_value(self, incentive: U256, price: U256) -> U256 {
+        match self {
+            Self::FlashSwap { profit: ProfitToken::Loan(rate), .. } | Self::Inventory { loan: rate, .. } => {
+                rate.value_down(incentive)
+            }
+            Self::FlashSwap { profit: ProfitToken::Collateral(rate), .. } => {
+                rate.value_down(mul_div_down(incentive, ORACLE_SCALE, price))
+            }
+        }
+    }
+}
+
+impl Liquidate {
+    /// Returns every funding that a market's settings allow and whose profit can be valued, in the order of preference;
+    /// the reason of the last one that does not work, where none does.
+    pub(super) fn fundings<'a>(
+        &self,
+        snapshot: MarketSnapshot<'a>,
+        values: &Values,
+        inventory: &Inventory,
+    ) -> Result<Vec<Funding<'a>>, SkipReason> {
+        let params = snapshot.market.params();
+        let rate = |token| values.of(token).map_err(|problem| SkipReason::NoValuation { token, problem });
+        let (mut fundings, mut reason) = (Vec::new(), SkipReason::NoRoute);
+        let mut add = |funding| match funding {
+            Ok(funding) => fundings.push(funding),
+            Err(problem) => reason = problem,
+        };
+        if self.settings.liquidator.is_some() {
+            for route in &snapshot.settings.routes {
+                let profit = if route.profit_in_collateral {
+                    rate(params.collateralToken).map(ProfitToken::Collateral)
+                } else {
+                    rate(params.loanToken).map(ProfitToken::Loan)
+                };
+                add(profit.map(|profit| Funding::FlashSwap { route, profit }));
+            }
+        }
+        if snapshot.settings.from_inventory {
+            let token = params.loanToken;
+            let available = inventory.available(token);
+            if available.is_zero() {
+                add(Err(SkipReason::NotEnoughInventory { token, held: available }));
+            } else {
+                let rates = rate(token).and_then(|loan| Ok((loan, rate(params.collateralToken)?)));
+                add(rates.map(|(loan, collateral)| Funding::Inventory { available, loan, collateral }));
+            }
+        }
+        if fundings.is_empty() { Err(reason) } else { Ok(fundings) }
+    }
+}
+
+/// The keeper's own tokens that the core is allowed to pull.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Inventory(AddressMap<U256>);
+
+impl Inventory {
+    /// Returns how many units of a token may be used for repayments.
+    fn available(&self, token: Address) -> U256 {
+        self.0.get(&token).copied().unwrap_or_default()
+    }
+
+    /// Reads the keeper's balances of `tokens` and its allowances to the core; one that cannot be read counts as 0. Fails
+    /// where no node answers.
+    pub(super) async fn read<R: ChainReader>(
+        reader: &R,
+        header: &Header,
+        settings: &LiquidateSettings,
+        tokens: &[Address],
+    ) -> Result<Self, ChainError> {
+        let (account, spender) = (settings.keeper, settings.core);
+        let call = |to, data: Vec<u8>| Call { from: account, to, data: data.into(), gas: READ_GAS };
+        let reads = |token: &Address| {
+            let balance = IToken::balanceOfCall { account }.abi_encode();
+            [call(*token, balance), call(*token, IToken::allowanceCall { owner: account, spender }.abi_encode())]
+        };
+        let calls: Vec<_> = tokens.iter().flat_map(reads).collect();
+        let results = reader.simulate_independent(header.hash, &calls).await?;
+        let word = |result: &CallResult| U256::try_from_be_slice(result.as_ref().ok()?.get(..32)?);
+        let available = |(token, pair): (&Address, &[CallResult])| {
+            (*token, pair.iter().map(|result| word(result).unwrap_or_default()).min().unwrap_or_default())
+        };
+        Ok(Self(tokens.iter().zip(results.chunks_exact(2)).map(available).collect()))
+    }
+}

@@ -1,0 +1,153 @@
+//! Profitability, slippage and the choice of what to send: from simulated calls to intents with a minimum profit guard.
+
+use alloy::{
+    primitives::{U256, map::AddressSet},
+    sol_types::SolCall,
+};
+use plimsoll_contracts::{ILiquidator, IPlimsoll, market::BPS};
+
+use super::{
+    Liquidate, LoanId,
+    candidate_call::{CandidateCall, ProfitGuard},
+    funding::Funding,
+    plan::{MarketPlan, Quote},
+};
+use crate::{
+    intent::{Intent, Priority, Purpose},
+    math::{liquidation::ORACLE_SCALE, wide::mul_div_down},
+    prices::SimulatedCall,
+    strategies::{BlockContext, Decisions, Revert, SkipReason},
+};
+
+impl Liquidate {
+    /// Selects the independent call of a market that brings most after gas, if any is profitable. Where that is the whole
+    /// first batch, the further batches follow as long as they are profitable one after the other.
+    pub(super) fn select(
+        &self,
+        plan: &MarketPlan<'_>,
+        context: BlockContext<'_>,
+        independent: &[SimulatedCall],
+        sequential: &[SimulatedCall],
+        decisions: &mut Decisions<LoanId>,
+    ) {
+        let simulated = plan.independent.iter().zip(independent);
+        let quotes: Vec<_> = simulated.map(|(call, simulated)| self.quote(plan, call, context, simulated)).collect();
+        let quoted =
+            plan.independent.iter().zip(&quotes).filter_map(|(call, quote)| Some((call, quote.as_ref().ok()?)));
+        let best = quoted
+            .filter(|(_, quote)| context.costs.is_profitable(quote.gain_wei, quote.gas_wei))
+            // The first of equals: the larger part, and the funding that comes first in the settings.
+            .reduce(|best, next| if next.1.net() > best.1.net() { next } else { best });
+        let Some((call, quote)) = best else {
+            decisions.skip(plan.loans(), &skip_reason(&plan.independent, &quotes));
+            return;
+        };
+        let mut sent = AddressSet::default();
+        let is_whole_batch = plan.sequential.first().is_some_and(|whole| whole == call);
+        if is_whole_batch {
+            for (call, simulated) in plan.sequential.iter().zip(sequential) {
+                let Ok(quote) = self.quote(plan, call, context, simulated) else { break };
+                if !context.costs.is_profitable(quote.gain_wei, quote.gas_wei) {
+                    break;
+                }
+                self.send(plan, call, &quote, decisions, &mut sent);
+            }
+        }
+        // Also where the sequential simulation found otherwise: independently it succeeded.
+        if sent.is_empty() {
+            self.send(plan, call, quote, decisions, &mut sent);
+        }
+        let waiting: Vec<_> = plan.loans().filter(|loan| !sent.contains(&loan.account)).collect();
+        decisions.skip(waiting, &SkipReason::OthersFirst { repaid: quote.repaid });
+    }
+
+    /// Computes what a simulated call brings and costs; fails with the reason where it reverted.
+    pub(super) fn quote(
+        &self,
+        plan: &MarketPlan<'_>,
+        call: &CandidateCall<'_>,
+        context: BlockContext<'_>,
+        simulated: &SimulatedCall,
+    ) -> Result<Quote, Revert> {
+        let undecodable = |_| Revert::Other("its return data cannot be decoded".into());
+        let data = simulated.result.as_ref().map_err(Revert::decode)?;
+        let (repaid, profit, gain_wei) = match call.funding {
+            Funding::FlashSwap { profit: token, .. } => {
+                let outcome = ILiquidator::liquidateCall::abi_decode_returns(data).map_err(undecodable)?;
+                (outcome.repaid, outcome.profit, token.rate().value_down(outcome.profit))
+            }
+            Funding::Inventory { loan, collateral, .. } => {
+                let outcome = IPlimsoll::liquidateCall::abi_decode_returns(data).map_err(undecodable)?;
+                let (received, paid) = (collateral.value_down(outcome.seized), loan.value_up(outcome.repaid));
+                (outcome.repaid, outcome.seized, received.saturating_sub(paid))
+            }
+        };
+        let bytes = call.encode(&self.settings, plan.snapshot, ProfitGuard::default()).data.len();
+        let gas = simulated.gas_used;
+        Ok(Quote { repaid, profit, gain_wei, gas, gas_wei: context.costs.transaction_cost(gas, bytes) })
+    }
+
+    /// Adds the intent of a call, and its borrowers to those for whom something is sent.
+    fn send(
+        &self,
+        plan: &MarketPlan<'_>,
+        call: &CandidateCall<'_>,
+        quote: &Quote,
+        decisions: &mut Decisions<LoanId>,
+        sent: &mut AddressSet,
+    ) {
+        let (snapshot, table) = (plan.snapshot, &self.settings.gas);
+        let encoded = call.encode(&self.settings, snapshot, self.profit_guard(call, quote));
+        let intent = Intent {
+            purpose: Purpose::Liquidate { market: snapshot.id().0, borrowers: call.borrowers.clone() },
+            priority: Priority::High,
+            to: encoded.to,
+            data: encoded.data,
+            gas_limit: if table.use_simulated_gas { table.gas_limit(quote.gas) } else { call.gas_limit },
+            expected_gas: quote.gas,
+            expected_gain: quote.gain_wei,
+            deadline: self.settings.deadline(snapshot.timestamp),
+        };
+        decisions.act(call.borrowers.iter().map(|account| snapshot.loan(*account)), intent, quote.gas_wei);
+        sent.extend(call.borrowers.iter().copied());
+    }
+
+    /// Computes the guard of a call: the profit must cover the gas, and for a single loan may fall short of what is
+    /// expected by no more than the accepted slippage. Several loans are bounded by their gas alone, since rivals may take
+    /// some of them.
+    fn profit_guard(&self, call: &CandidateCall<'_>, quote: &Quote) -> ProfitGuard {
+        match call.funding {
+            Funding::FlashSwap { profit: token, .. } => {
+                let gas = token.rate().units_up(quote.gas_wei);
+                let max_slippage_bps = U256::from(u32::from(self.settings.max_slippage_bps).min(BPS));
+                let after_slippage = quote.profit - mul_div_down(quote.profit, max_slippage_bps, U256::from(BPS));
+                let min_profit = if call.borrowers.len() == 1 { gas.max(after_slippage) } else { gas };
+                ProfitGuard { min_profit: min_profit.min(quote.profit), ..ProfitGuard::default() }
+            }
+            Funding::Inventory { loan, collateral, .. } => {
+                let wanted = collateral.units_up(loan.value_up(quote.repaid).saturating_add(quote.gas_wei));
+                let min_seized_per_repaid = mul_div_down(wanted, ORACLE_SCALE, quote.repaid.max(U256::ONE));
+                ProfitGuard { min_seized_per_repaid, ..ProfitGuard::default() }
+            }
+        }
+    }
+}
+
+/// Returns why none of the calls is worth sending, by the one that comes nearest to it.
+fn skip_reason(calls: &[CandidateCall<'_>], quotes: &[Result<Quote, Revert>]) -> SkipReason {
+    // Net gain, shifted so that losses can be compared, too.
+    let nearness = |quote: &&Quote| quote.gain_wei.saturating_add(U256::MAX >> 1).saturating_sub(quote.gas_wei);
+    if let Some(quote) = quotes.iter().filter_map(|quote| quote.as_ref().ok()).max_by_key(nearness) {
+        return SkipReason::GainBelowGas { gain_wei: quote.gain_wei, gas_wei: quote.gas_wei };
+    }
+    let reverts = calls.iter().zip(quotes).filter_map(|(call, quote)| Some((call, quote.as_ref().err()?)));
+    let smallest = reverts.min_by_key(|(call, revert)| (!revert.is_lack_of_liquidity(), call.expected_repaid));
+    let Some((call, revert)) = smallest else { return SkipReason::NoPartPossible };
+    match revert {
+        Revert::NothingToLiquidate => SkipReason::LostRace,
+        revert if revert.is_lack_of_liquidity() => {
+            SkipReason::SwapTooThin { repaid: call.expected_repaid, revert: revert.clone() }
+        }
+        revert => SkipReason::Reverts(revert.clone()),
+    }
+}

@@ -1,0 +1,215 @@
+//! What is sent is profitable, and nothing else that could have been sent would have been more so.
+
+use alloy::{
+    primitives::{Bytes, U256},
+    sol_types::SolCall,
+};
+use futures_util::FutureExt;
+use plimsoll_contracts::ILiquidator;
+use proptest::prelude::*;
+
+use super::{
+    super::{
+        LoanId,
+        batches::{LiquidationCosts, build_batches},
+        market_snapshot::MarketSnapshot,
+    },
+    fixture::*,
+};
+use crate::{
+    book::LiquidationCandidate,
+    prices::Valuer,
+    strategies::{Decision, Decisions, SkipReason},
+};
+
+fn decide(fixture: &Fixture) -> Decisions<LoanId> {
+    fixture.decide().now_or_never().expect("the fixture answers at once")
+}
+
+fn candidates(fixture: &Fixture) -> Vec<LiquidationCandidate> {
+    fixture.market().liquidatable(fixture.price.clone().unwrap(), NOW)
+}
+
+/// Returns the value in wei of units of USD.
+fn value(fixture: &Fixture, units: U256) -> U256 {
+    let mut valuer = Valuer::new(fixture.sources.clone());
+    let values = valuer.values(fixture, &fixture.header, &[USD]).now_or_never().unwrap().unwrap();
+    values.of(USD).unwrap().value_down(units)
+}
+
+/// Loans from 200 to 20,000 dollars, healthy at 2,000.
+fn openings(most: usize) -> impl Strategy<Value = Vec<Opening>> {
+    let opening = (200_u128..20_000, 1_000_u128..1_400);
+    let opening = opening.prop_map(|(dollars, part)| (dollars * part / 1_000 * 1_000 / 2_000 + dollars / 8, dollars));
+    prop::collection::vec(opening, 1..most)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_sent_succeeds_and_brings_more_than_its_gas(
+        openings in openings(40), dollars in 900_u128..1_950, depth in 1_u128..2_000, gwei in 1_u128..400,
+    ) {
+        let mut fixture = Fixture::new(&openings);
+        fixture.set_price(dollars, depth);
+        fixture.costs.gas_price = gwei * 1_000_000_000;
+        let decisions = decide(&fixture);
+        let decided = reasons(&decisions);
+        prop_assert_eq!(decided.len(), candidates(&fixture).len());
+        for intent in &decisions.intents {
+            let gas = fixture.costs.transaction_cost(intent.expected_gas, intent.data.len());
+            let outcome = fixture.mine(intent).unwrap();
+            prop_assert!(value(&fixture, outcome.profit) > gas);
+            prop_assert_eq!(value(&fixture, outcome.profit), intent.expected_gain);
+        }
+    }
+
+    #[test]
+    fn no_other_part_of_the_batch_brings_twice_as_much_as_the_one_sent(
+        openings in openings(12), dollars in 1_000_u128..1_900, depth in 1_u128..200,
+    ) {
+        let mut fixture = Fixture::new(&openings);
+        fixture.set_price(dollars, depth);
+        let decisions = decide(&fixture);
+        let Some(intent) = decisions.intents.first() else { return Ok(()) };
+        // Parts are simulated by halves, and for twice as much no pool gives more than twice as much.
+        let most = intent.expected_gain * U256::from(2);
+        let wanted = ILiquidator::liquidateCall::abi_decode(&intent.data).unwrap().liquidation;
+        let whole: U256 = candidates(&fixture).iter().map(|loan| U256::from(fixture.market().at(NOW).debt_of(loan.loan))).sum();
+        for halvings in 0..8 {
+            let mut other = wanted.clone();
+            other.maxRepay = whole >> halvings;
+            other.minProfit = U256::ZERO;
+            let mut other_intent = intent.clone();
+            other_intent.data = ILiquidator::liquidateCall { liquidation: other }.abi_encode().into();
+            let mut again = Fixture::new(&openings);
+            again.set_price(dollars, depth);
+            if let Ok(outcome) = again.mine(&other_intent) {
+                prop_assert!(value(&fixture, outcome.profit) <= most, "{outcome:?} {intent:?}");
+            }
+        }
+    }
+
+    /// At the oracle's price, before any swap is simulated: compared with every set of loans.
+    #[test]
+    fn no_set_of_loans_is_more_profitable_than_the_batch(
+        openings in openings(9), dollars in 1_500_u128..1_950, gwei in 1_u128..2_000,
+    ) {
+        let mut fixture = Fixture::new(&openings);
+        fixture.set_price(dollars, 1);
+        fixture.costs.gas_price = gwei * 1_000_000_000;
+        let settings = &fixture.settings.markets[&fixture.params.id().0];
+        let snapshot = MarketSnapshot { market: fixture.market(), settings, price: price(dollars), timestamp: NOW };
+        let table = fixture.settings.gas;
+        let costs = LiquidationCosts { table: &table, costs: &fixture.costs, pools: 1, room: fixture.room };
+        let found = candidates(&fixture);
+        let (batches, skipped) = build_batches(snapshot, found.clone(), |incentive| value(&fixture, incentive), costs);
+        let count: usize = batches.iter().map(|batch| batch.loans.len()).sum();
+        prop_assert_eq!(count + skipped.len(), found.len());
+        // Rounding may make two units of difference for every loan.
+        let tolerance = value(&fixture, U256::from(2 * found.len()));
+        let net = |loans: &[LiquidationCandidate]| {
+            let expected = snapshot.expect_liquidation(&mut fixture.market().at(NOW), loans, U256::MAX);
+            let (gain, cost) = (value(&fixture, expected.incentive) + tolerance, costs.batch_cost(loans.len()));
+            gain.saturating_sub(cost)
+        };
+        let ours = batches.first().map_or(U256::ZERO, |batch| net(&batch.loans));
+        for set in 1..1_usize << found.len() {
+            let loans: Vec<_> = found.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1).map(|(_, loan)| *loan).collect();
+            prop_assert!(net(&loans) <= ours + tolerance, "{:?}", loans);
+        }
+    }
+}
+
+#[test]
+fn the_loan_with_the_highest_incentive_for_what_is_sold_comes_first() {
+    // At 1,500 the second loan is in the breakeven zone with its full incentive, the first one barely liquidatable.
+    let mut fixture = Fixture::new(&[(100_000, 129_100), (10_000, 14_000)]);
+    fixture.set_price(1_500, 1_000_000);
+    let decisions = decide(&fixture);
+    let wanted = ILiquidator::liquidateCall::abi_decode(&decisions.intents[0].data).unwrap().liquidation;
+    assert_eq!(wanted.borrowers, [borrower(1), borrower(0)]);
+}
+
+#[test]
+fn a_burst_of_liquidations_takes_as_few_transactions_as_fit_and_all_succeed() {
+    let mut fixture = Fixture::new(&vec![(10_000, 15_000); 3_000]);
+    fixture.set_price(1_700, 100_000_000);
+    let sent = decide(&fixture);
+    assert_eq!(sent.intents.len(), 3);
+    assert_eq!(reasons(&sent).values().filter(|reason| *reason == "act").count(), 3_000);
+    for intent in &sent.intents {
+        assert!(intent.gas_limit <= fixture.room);
+        fixture.mine(intent).unwrap();
+    }
+    assert_eq!(candidates(&fixture), []);
+}
+
+#[test]
+fn a_burst_stops_where_the_pools_liquidity_is_used_up_and_the_rest_waits() {
+    let mut fixture = Fixture::new(&vec![(10_000, 15_000); 3_000]);
+    // 2,400 ether are sold for each thousand loans: the second batch finds the price some 3 % lower.
+    fixture.set_price(1_700, 260_000);
+    let sent = decide(&fixture);
+    assert_eq!(sent.intents.len(), 1);
+    let others_first = |decision: &Decision| matches!(decision, Decision::Skip(SkipReason::OthersFirst { .. }));
+    let waiting = sent.verdicts.iter().filter(|verdict| others_first(&verdict.decision));
+    assert!(waiting.count() > 1_500);
+    fixture.mine(&sent.intents[0]).unwrap();
+}
+
+#[test]
+fn a_node_without_sequential_simulation_gets_one_batch_a_block() {
+    let mut fixture = Fixture::new(&vec![(10_000, 15_000); 3_000]);
+    fixture.set_price(1_700, 100_000_000);
+    fixture.simulates_sequences = false;
+    let sent = decide(&fixture);
+    assert_eq!(sent.intents.len(), 1);
+    assert_eq!(reasons(&sent).len(), 3_000);
+}
+
+#[test]
+fn the_more_profitable_of_two_routes_is_used() {
+    let mut fixture = Fixture::new(&[(10_000, 15_000)]);
+    fixture.set_price(1_700, 1_000_000);
+    let mut long = fixture.market_settings().routes[0].clone();
+    (long.pools, long.path) = (5, Bytes::from(vec![8; 66]));
+    fixture.market_settings().routes.insert(0, long);
+    let sent = decide(&fixture);
+    let wanted = ILiquidator::liquidateCall::abi_decode(&sent.intents[0].data).unwrap().liquidation;
+    assert_eq!(wanted.route.len(), 43);
+}
+
+#[test]
+fn a_single_loan_is_guarded_by_its_profit_and_several_by_their_gas() {
+    let guard = |loans: usize| {
+        let mut fixture = Fixture::new(&vec![(10_000, 15_000); loans]);
+        fixture.set_price(1_700, 1_000_000);
+        let sent = decide(&fixture).intents.remove(0);
+        let wanted = ILiquidator::liquidateCall::abi_decode(&sent.data).unwrap().liquidation;
+        let gas = fixture.costs.transaction_cost(sent.expected_gas, sent.data.len());
+        (value(&fixture, wanted.minProfit), sent.expected_gain, gas)
+    };
+    // A slippage of 20 % is accepted.
+    let (min_profit, gain, gas) = guard(1);
+    assert!(min_profit > gas && min_profit * U256::from(10) / gain == U256::from(8), "{min_profit} {gain}");
+    let (min_profit, gain, gas) = guard(4);
+    assert!(min_profit >= gas && min_profit < gas + gas / U256::from(100) && min_profit < gain, "{min_profit} {gas}");
+}
+
+#[test]
+fn simulated_gas_replaces_the_table_where_it_is_configured_and_reported() {
+    let mut fixture = Fixture::new(&[(10_000, 15_000)]);
+    fixture.set_price(1_700, 1_000_000);
+    let by_table = decide(&fixture).intents.remove(0);
+    fixture.settings.gas.use_simulated_gas = true;
+    // The fixture's node uses all gas that a call is given: all of a transaction's room.
+    fixture.room = 2_000_000;
+    let simulated = decide(&fixture).intents.remove(0);
+    let gas_limit = fixture.settings.gas.gas_limit(2_000_000);
+    assert_eq!((simulated.expected_gas, simulated.gas_limit), (2_000_000, gas_limit));
+    assert!(by_table.expected_gas < 300_000);
+    fixture.simulates_sequences = false;
+    assert_eq!(decide(&fixture).intents.remove(0).expected_gas, by_table.expected_gas);
+}

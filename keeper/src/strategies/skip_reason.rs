@@ -1,0 +1,209 @@
+//! A decision about a loan or reward, and the reasons for skipping one, with the figures behind them.
+
+use std::fmt;
+
+use alloy::primitives::{Address, U256, utils::format_ether};
+use plimsoll_chain::error::ChainError;
+use serde::Serialize;
+
+use super::revert::Revert;
+use crate::{
+    amount::{Health, readable},
+    prices::{NoPrice, NoValuation},
+};
+
+/// What is done about a loan, or about an account's reward.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// A transaction that includes it is sent.
+    Act {
+        /// Expected gain of the whole transaction before gas, in wei.
+        gain_wei: U256,
+        /// Expected cost of the whole transaction, in wei.
+        gas_wei: U256,
+    },
+    /// Nothing is sent for it.
+    Skip(SkipReason),
+}
+
+/// Why nothing is sent for a loan or reward. Every liquidatable loan that is not liquidated has exactly one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// The loan is healthy: its health factor is at least 1.
+    Healthy {
+        /// Health factor: value of the collateral × liquidation LTV ÷ debt, 1e18-scaled.
+        health_wad: U256,
+    },
+    /// The configuration disables the market.
+    SwitchedOff,
+    /// The market has no liquidation price in this block.
+    NoPrice(NoPrice),
+    /// The market has no swap route for its collateral, and liquidation from inventory is disabled.
+    NoRoute,
+    /// The token that the profit is in cannot be valued, so profitability is unknown.
+    NoValuation {
+        /// Token that the profit, or a tip, is in.
+        token: Address,
+        /// Why its value is unknown.
+        problem: NoValuation,
+    },
+    /// It is not profitable: the gain does not exceed the cost of gas by the margin.
+    GainBelowGas {
+        /// Expected gain before gas, in wei.
+        gain_wei: U256,
+        /// Expected cost, in wei.
+        gas_wei: U256,
+    },
+    /// The swap fails for lack of liquidity, even for the smallest part of the batch that was simulated.
+    SwapTooThin {
+        /// Expected repayment of that part, in units of the loan token.
+        repaid: U256,
+        /// How the simulated call of that part reverted.
+        revert: Revert,
+    },
+    /// The swap absorbs only a part of what is liquidatable, and more profitable loans go first.
+    OthersFirst {
+        /// Repayment of the part that is sent, in units of the loan token.
+        repaid: U256,
+    },
+    /// The keeper's own loan tokens are not enough to liquidate from inventory.
+    NotEnoughInventory {
+        /// Loan token of the market.
+        token: Address,
+        /// Units that the keeper holds and that the core is allowed to pull.
+        held: U256,
+    },
+    /// No part of the loan may be repaid on its own.
+    NoPartPossible,
+    /// The reward is worth harvesting later: what waiting has cost so far is less than the gas of a harvest.
+    WorthWaiting {
+        /// Expected gain of the harvest now, in wei.
+        gain_wei: U256,
+        /// Expected cost of the harvest now, in wei.
+        gas_wei: U256,
+    },
+    /// An earlier attempt failed, and the next is due some blocks later.
+    BackingOff {
+        /// First block in which it is attempted again.
+        until_block: u64,
+        /// What failed, in words.
+        cause: String,
+    },
+    /// A transaction that includes it is pending.
+    InFlight,
+    /// It would be sent if the keeper were not in a dry run.
+    DryRun {
+        /// Expected gain of the transaction before gas, in wei.
+        gain_wei: U256,
+        /// Expected cost of the transaction, in wei.
+        gas_wei: U256,
+    },
+    /// A safety rule stops all sending.
+    Held {
+        /// The rule, in words.
+        rule: String,
+    },
+    /// A rival liquidated the loan first, or its debt was repaid.
+    LostRace,
+    /// The call reverts in simulation, for a reason other than the swap's liquidity.
+    Reverts(Revert),
+    /// No endpoint answered what had to be read or simulated.
+    Unanswered {
+        /// The error of the last endpoint that was asked.
+        problem: String,
+    },
+}
+
+impl SkipReason {
+    /// Returns the reason for skipping what could not be read or simulated.
+    pub(super) fn unanswered(error: &ChainError) -> Self {
+        Self::Unanswered { problem: error.to_string() }
+    }
+
+    /// Returns the reason's name without its figures, as metrics and the API have it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Healthy { .. } => "healthy",
+            Self::SwitchedOff => "switched_off",
+            Self::NoPrice(_) => "no_price",
+            Self::NoRoute => "no_route",
+            Self::NoValuation { .. } => "no_valuation",
+            Self::GainBelowGas { .. } => "gain_below_gas",
+            Self::SwapTooThin { .. } => "swap_too_thin",
+            Self::OthersFirst { .. } => "others_first",
+            Self::NotEnoughInventory { .. } => "not_enough_inventory",
+            Self::NoPartPossible => "no_part_possible",
+            Self::WorthWaiting { .. } => "worth_waiting",
+            Self::BackingOff { .. } => "backing_off",
+            Self::InFlight => "in_flight",
+            Self::DryRun { .. } => "dry_run",
+            Self::Held { .. } => "held",
+            Self::LostRace => "lost_race",
+            Self::Reverts(_) => "reverts",
+            Self::Unanswered { .. } => "unanswered",
+        }
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let native = |wei: &U256| readable(&format_ether(*wei));
+        let units = |units: &dyn fmt::Display| readable(&units.to_string());
+        match self {
+            Self::Healthy { health_wad } => write!(f, "it is healthy: health factor {}", Health(*health_wad)),
+            Self::SwitchedOff => f.write_str("the market is disabled in the configuration"),
+            Self::NoPrice(problem) => problem.fmt(f),
+            Self::NoRoute => f.write_str("no route to swap the collateral is configured"),
+            Self::NoValuation { token, problem } => write!(f, "{token}: {problem}"),
+            Self::GainBelowGas { gain_wei, gas_wei } => {
+                write!(f, "it would bring {} in the native token and cost {}", native(gain_wei), native(gas_wei))
+            }
+            Self::SwapTooThin { repaid, revert } => {
+                write!(f, "for a repayment of {} units, {revert}", units(repaid))
+            }
+            Self::OthersFirst { repaid } => {
+                write!(
+                    f,
+                    "the swap absorbs a part of what is liquidatable: more profitable loans go first, with a repayment of \
+                     {} units",
+                    units(repaid)
+                )
+            }
+            Self::NotEnoughInventory { token, held } => {
+                write!(
+                    f,
+                    "the keeper holds {} units of {token} that the core is allowed to pull, which is not enough",
+                    units(held)
+                )
+            }
+            Self::NoPartPossible => f.write_str("no part of it may be repaid on its own"),
+            Self::WorthWaiting { gain_wei, gas_wei } => {
+                write!(
+                    f,
+                    "it is worth waiting: now it would bring {} in the native token and cost {}",
+                    native(gain_wei),
+                    native(gas_wei)
+                )
+            }
+            Self::BackingOff { until_block, cause } => {
+                write!(f, "it is attempted again from block {until_block} on, because {cause}")
+            }
+            Self::InFlight => f.write_str("a transaction for it is pending"),
+            Self::DryRun { gain_wei, gas_wei } => {
+                write!(
+                    f,
+                    "this is a dry run: it would bring {} in the native token and cost {}",
+                    native(gain_wei),
+                    native(gas_wei)
+                )
+            }
+            Self::Held { rule } => f.write_str(rule),
+            Self::LostRace => f.write_str("a rival was faster, or the debt was repaid"),
+            Self::Reverts(revert) => revert.fmt(f),
+            Self::Unanswered { problem } => write!(f, "the node did not answer: {problem}"),
+        }
+    }
+}

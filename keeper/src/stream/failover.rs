@@ -1,0 +1,250 @@
+//! Endpoint failover: all endpoints together, the order in which they are asked, and a reader that asks the next one
+//! when one fails.
+
+use std::sync::Arc;
+
+use alloy::{
+    primitives::B256,
+    rpc::{
+        client::RpcClient,
+        json_rpc::{RpcRecv, RpcSend},
+    },
+};
+use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    EndpointHealth, EndpointState, StreamSettings, block_logs::RpcHeader, endpoint_client::EndpointClient,
+    rpc_error::RpcErrorKind,
+};
+use crate::chain::{Header, Sources};
+
+/// The endpoints, with what all tasks that use them share.
+pub(super) struct EndpointPool {
+    pub(super) clients: Vec<EndpointClient>,
+    pub(super) settings: StreamSettings,
+    pub(super) sources: Sources,
+    /// Notifies of a new head, and of an endpoint that was connected, disconnected, demoted or restored. Notifications
+    /// merge, so that no receiver has to keep up.
+    pub(super) new_head: watch::Sender<()>,
+    /// Hash of the chain's first block, once it is known.
+    pub(super) genesis: watch::Sender<Option<B256>>,
+    /// Header of the newest block that is followed, published before its events are fetched.
+    pub(super) newest: watch::Sender<Option<Header>>,
+}
+
+/// What the selection of an endpoint depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndpointView {
+    /// The endpoint's newest block.
+    pub(super) head: Option<RpcHeader>,
+    pub(super) is_connected: bool,
+    /// Whether it is not demoted.
+    pub(super) is_healthy: bool,
+    /// Whether the last request failed, so that `head` may be out of date.
+    pub(super) last_request_failed: bool,
+}
+
+impl EndpointView {
+    /// Returns the number of the endpoint's newest block.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.head.map(|head| head.header.number)
+    }
+}
+
+/// Returns the failover order for a request about a block: the indices of the connected endpoints, the healthy before
+/// the demoted, those that have the block before those that are behind, and else in the order of the configuration.
+fn failover_order(views: &[EndpointView], number: u64) -> Vec<usize> {
+    let mut order: Vec<_> = views.iter().enumerate().filter(|(_, view)| view.is_connected).collect();
+    order.sort_by_key(|(index, view)| (!view.is_healthy, view.number() < Some(number), *index));
+    order.into_iter().map(|(index, _)| index).collect()
+}
+
+impl EndpointPool {
+    pub(super) fn new(endpoints: Vec<Arc<Endpoint>>, sources: Sources, settings: StreamSettings) -> Self {
+        let client = |endpoint| EndpointClient::new(endpoint, settings.request_timeout, settings.max_log_range);
+        Self {
+            clients: endpoints.into_iter().map(client).collect(),
+            genesis: watch::Sender::new(settings.genesis),
+            sources,
+            settings,
+            new_head: watch::Sender::default(),
+            newest: watch::Sender::default(),
+        }
+    }
+
+    /// Returns true if a block may contain logs of our contracts, so that they must be requested.
+    pub(super) fn may_contain_our_logs(&self, header: &RpcHeader) -> bool {
+        !self.settings.blooms || header.may_contain_logs_of(&self.sources)
+    }
+
+    /// Returns true if a healthy endpoint announces new heads.
+    pub(super) fn has_announcer(&self) -> bool {
+        let announces = |client: &EndpointClient| {
+            let state = client.state();
+            state.announces_heads && state.health.is_healthy()
+        };
+        self.clients.iter().any(announces)
+    }
+
+    /// Returns true if an endpoint other than this one is connected and healthy.
+    pub(super) fn has_healthy_other(&self, than: &EndpointClient) -> bool {
+        let is_healthy = |client: &EndpointClient| {
+            let state = client.state();
+            state.client.is_some() && state.health.is_healthy()
+        };
+        self.clients.iter().any(|client| !std::ptr::eq(client, than) && is_healthy(client))
+    }
+
+    /// Notifies the planner and the connections of a new head, or of a change of an endpoint's health.
+    pub(super) fn notify_new_head(&self) {
+        self.new_head.send_replace(());
+    }
+
+    /// Returns a view of each endpoint, by index.
+    pub(super) fn views(&self) -> Vec<EndpointView> {
+        let view = |client: &EndpointClient| {
+            let state = client.state();
+            EndpointView {
+                head: state.head,
+                is_connected: state.client.is_some(),
+                is_healthy: state.health.is_healthy(),
+                last_request_failed: state.health.last_request_failed,
+            }
+        };
+        self.clients.iter().map(view).collect()
+    }
+
+    /// Returns the indices of the connected endpoints in the failover order for a request about a block.
+    pub(super) fn order(&self, number: u64) -> Vec<usize> {
+        failover_order(&self.views(), number)
+    }
+
+    /// Returns the connected endpoints in the failover order for a request about a block.
+    pub(super) fn clients_for(&self, number: u64) -> impl Iterator<Item = &EndpointClient> {
+        self.order(number).into_iter().filter_map(|index| self.clients.get(index))
+    }
+
+    pub(super) fn health(&self) -> Vec<EndpointHealth> {
+        let newest = self.clients.iter().filter_map(|client| client.state().head).map(|head| head.header.number).max();
+        let now = Instant::now();
+        let health = |client: &EndpointClient| {
+            let state = client.state();
+            let tracker = &state.health;
+            let head = state.head.map(|head| head.header.number);
+            EndpointHealth {
+                name: client.endpoint.to_string(),
+                state: match (&state.excluded, &state.client, tracker.demotion()) {
+                    (Some(reason), ..) => EndpointState::Excluded { reason: reason.clone() },
+                    (None, None, _) => EndpointState::Disconnected,
+                    (None, Some(_), None) => EndpointState::Healthy,
+                    (None, Some(_), Some(demotion)) => EndpointState::Demoted {
+                        reason: demotion.reason.clone(),
+                        remaining_secs: demotion.until.saturating_duration_since(now).as_secs(),
+                    },
+                },
+                head,
+                lag: newest.zip(head).map(|(newest, head)| newest - head),
+                last_error: tracker.last_error.clone(),
+                latency: tracker.latency,
+                answered: tracker.answered,
+                failed: tracker.failed,
+                false_answers: tracker.false_answers,
+            }
+        };
+        self.clients.iter().map(health).collect()
+    }
+}
+
+/// Makes requests to the stream's endpoints for other parts of the keeper, in the stream's failover order. A WebSocket
+/// endpoint has a second connection for them.
+#[derive(Clone)]
+pub struct StreamReader(pub(super) Arc<EndpointPool>);
+
+impl StreamReader {
+    /// Makes a request about a block: to the best endpoint that has it, then to the next one if that fails. A revert is
+    /// an answer. Fails with the last error if no endpoint answers.
+    pub async fn ask<P: RpcSend, R: RpcRecv>(
+        &self,
+        number: u64,
+        method: &'static str,
+        params: P,
+    ) -> Result<R, ChainError> {
+        let none_connected = || ChainError::Unreachable {
+            endpoint: "every endpoint".to_owned(),
+            problem: "none is connected".to_owned(),
+        };
+        let mut last = None;
+        for client in self.0.clients_for(number) {
+            match client.request_for_reader(method, params.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) if failed.kind == RpcErrorKind::Reverted => return Err(failed.error),
+                Err(failed) => last = Some(failed.error),
+            }
+        }
+        Err(last.unwrap_or_else(none_connected))
+    }
+
+    /// Returns the connected endpoints in the failover order for a request about a block, with their connections. A
+    /// connection ends once the stream finds the endpoint unreachable; call this again then.
+    #[must_use]
+    pub fn clients(&self, number: u64) -> Vec<(Arc<Endpoint>, RpcClient)> {
+        let connected = |client: &EndpointClient| Some((Arc::clone(&client.endpoint), client.reader_client()?));
+        self.0.clients_for(number).filter_map(connected).collect()
+    }
+}
+
+impl std::fmt::Debug for StreamReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.clients.iter().map(|client| &client.endpoint)).finish()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use alloy::primitives::Bloom;
+
+    use super::*;
+
+    pub(in crate::stream) fn hash(number: u64, fork: u8) -> B256 {
+        let mut hash = B256::left_padding_from(&number.to_be_bytes());
+        hash.0[0] = fork;
+        hash
+    }
+
+    /// Returns a head of a fork that left the chain of fork 0 after block 95.
+    pub(in crate::stream) fn head(number: u64, fork: u8) -> RpcHeader {
+        let parent_fork = if number <= 96 { 0 } else { fork };
+        let header = Header {
+            number,
+            hash: hash(number, fork),
+            parent_hash: hash(number - 1, parent_fork),
+            timestamp: 0,
+            base_fee: 0,
+            gas_limit: 0,
+            gas_used: 0,
+        };
+        RpcHeader { header, bloom: Bloom::ZERO, receipts_root: None }
+    }
+
+    /// Returns a healthy endpoint with this head.
+    pub(in crate::stream) fn at(number: u64, fork: u8) -> EndpointView {
+        EndpointView {
+            head: Some(head(number, fork)),
+            is_connected: true,
+            is_healthy: true,
+            last_request_failed: false,
+        }
+    }
+
+    pub(in crate::stream) fn demoted(view: EndpointView) -> EndpointView {
+        EndpointView { is_healthy: false, ..view }
+    }
+
+    #[test]
+    fn healthy_endpoints_that_have_the_block_are_asked_first() {
+        let disconnected = EndpointView { is_connected: false, ..at(100, 0) };
+        let views = [demoted(at(100, 0)), at(90, 0), at(100, 0), disconnected, at(101, 0)];
+        assert_eq!(failover_order(&views, 100), [2, 4, 1, 0]);
+    }
+}

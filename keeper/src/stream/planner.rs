@@ -1,0 +1,346 @@
+//! The step planner: waits until a head leads on from the applied blocks, and turns the way to it into steps: a
+//! reverted branch, then blocks with their events. It never gives up; what fails is tried again, with other endpoints
+//! first.
+
+use std::{sync::Arc, time::Duration};
+
+use alloy::{
+    eips::{BlockNumHash, BlockNumberOrTag},
+    primitives::B256,
+};
+use futures_util::{StreamExt, stream};
+use tokio::time::{self, Instant};
+use tracing::Instrument;
+
+use super::{
+    BlockEvents, Cursor, ResyncReason, Step,
+    backfill::backfill,
+    block_logs::{self, DisputedBlock, FetchError, RpcHeader},
+    endpoint_client::{EndpointClient, MAX_CONCURRENT_REQUESTS},
+    failover::EndpointPool,
+    head_selection::{self, HeadCandidate, HeadSelection},
+    reorg::{self, AppliedBlocks, Branch, Relation},
+};
+use crate::book::MAX_REORG_DEPTH;
+
+/// Finality depth: a block this far below the head is treated as final and fetched by range. Blocks above it are
+/// fetched one by one, because they may yet be reorged.
+const FINALITY_DEPTH: u64 = MAX_REORG_DEPTH;
+
+/// Pause after every endpoint has failed, the first time; it doubles each time.
+const MIN_RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// Maximum pause after every endpoint has failed.
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(2);
+
+/// Number of heads remembered as not to be followed; the oldest are forgotten.
+const MAX_IGNORED_HEADS: usize = 64;
+
+/// Steps to carry out next, in order.
+pub(super) struct StepBatch {
+    /// The applied blocks on which the steps build; `None` if the block to begin at is not canonical.
+    pub(super) base: Option<AppliedBlocks>,
+    pub(super) steps: Vec<PlannedStep>,
+}
+
+/// A step with the endpoint that supplied its data.
+#[derive(Debug, Clone)]
+pub(super) struct PlannedStep {
+    pub(super) step: Step,
+    /// Index of the endpoint; `None` if no answer was needed.
+    pub(super) supplier: Option<usize>,
+}
+
+/// The place on the chain from which to plan.
+#[derive(Debug, Clone)]
+pub(super) enum StartPoint {
+    /// A block that may have been reorged since it was applied.
+    Unverified(Cursor),
+    /// Blocks that were canonical when they were applied by this stream.
+    Verified(AppliedBlocks),
+}
+
+/// The reason why there is nothing to do yet.
+enum NoBatch {
+    /// No endpoint has a head to follow.
+    NoNewHead,
+    /// The situation must be checked again after this time.
+    CheckAgainIn(Duration),
+    /// The endpoint's head has changed while it was looked at.
+    HeadChanged,
+    /// Every endpoint that could supply what is needed has failed.
+    EndpointsFailed,
+}
+
+/// Plans the steps that follow the applied blocks.
+pub(super) struct StepPlanner {
+    pool: Arc<EndpointPool>,
+    start: StartPoint,
+    disputed: Option<(u64, DisputedBlock)>,
+    /// Heads that were looked at and lead nowhere that may be followed, the newest first.
+    ignored: Vec<B256>,
+    /// The time since which every endpoint has been below the newest applied block.
+    rolled_back_since: Option<Instant>,
+}
+
+impl StepPlanner {
+    pub(super) const fn new(
+        pool: Arc<EndpointPool>,
+        start: StartPoint,
+        disputed: Option<(u64, DisputedBlock)>,
+    ) -> Self {
+        Self { pool, start, disputed, ignored: Vec::new(), rolled_back_since: None }
+    }
+
+    /// Waits until there is something to do, and returns it.
+    pub(super) async fn run(mut self) -> StepBatch {
+        let mut new_head = self.pool.new_head.subscribe();
+        let mut pause = MIN_RETRY_PAUSE;
+        loop {
+            new_head.mark_unchanged();
+            let span = tracing::debug_span!("plan_steps", tip = self.start.number());
+            let wait = match self.attempt().instrument(span).await {
+                Ok(batch) => return batch,
+                Err(NoBatch::NoNewHead) => None,
+                Err(NoBatch::HeadChanged) => Some(MIN_RETRY_PAUSE),
+                Err(NoBatch::CheckAgainIn(wait)) => Some(wait),
+                Err(NoBatch::EndpointsFailed) => {
+                    let wait = pause;
+                    pause = (pause * 2).min(MAX_RETRY_PAUSE);
+                    Some(wait)
+                }
+            };
+            let waited = async {
+                match wait {
+                    Some(wait) => time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                // The pool owns the sender, so that the channel cannot be closed.
+                _ = new_head.changed() => {}
+                () = waited => {}
+            }
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<StepBatch, NoBatch> {
+        let applied = match &self.start {
+            StartPoint::Verified(applied) => applied.clone(),
+            StartPoint::Unverified(cursor) => match self.verify(*cursor).await {
+                Ok(applied) => applied,
+                Err(FetchError::Retryable) => return Err(NoBatch::EndpointsFailed),
+                Err(FetchError::Resync(reason)) => return Ok(resync(None, reason)),
+            },
+        };
+        self.start = StartPoint::Verified(applied.clone());
+        match head_selection::select(&self.pool.views(), &applied, self.pool.settings.max_lag) {
+            HeadSelection::Wait => Err(NoBatch::NoNewHead),
+            HeadSelection::AllBehind(leader) => self.confirm_rollback(&applied, *leader).await,
+            HeadSelection::Follow(candidates) => {
+                self.rolled_back_since = None;
+                self.follow_first(&applied, candidates).await
+            }
+        }
+    }
+
+    /// Checks that the block at the cursor is canonical. An endpoint that does not have a block of that height is
+    /// behind, which proves nothing. Fails with [`FetchError::Resync`] if only other blocks of that height were found.
+    async fn verify(&self, cursor: Cursor) -> Result<AppliedBlocks, FetchError> {
+        let mut replaced = None;
+        for client in self.pool.clients_for(cursor.number) {
+            let Ok(Some(header)) = client.header(BlockNumberOrTag::Number(cursor.number)).await else { continue };
+            let found = BlockNumHash { number: cursor.number, hash: header.header.hash };
+            match cursor.hash {
+                Some(hash) if hash != found.hash => {
+                    replaced = Some(ResyncReason::NotCanonical { number: cursor.number, hash });
+                }
+                _ => return Ok(AppliedBlocks::starting_at(found)),
+            }
+        }
+        Err(replaced.map_or(FetchError::Retryable, FetchError::Resync))
+    }
+
+    /// Plans the way to the first candidate that may be followed.
+    async fn follow_first(
+        &mut self,
+        applied: &AppliedBlocks,
+        candidates: Vec<HeadCandidate>,
+    ) -> Result<StepBatch, NoBatch> {
+        let mut no_batch = NoBatch::NoNewHead;
+        for candidate in candidates {
+            if self.ignored.contains(&candidate.head.header.hash) && !candidate.may_revert {
+                continue;
+            }
+            match self.follow(applied, candidate).await {
+                Ok(batch) => return Ok(batch),
+                Err(NoBatch::HeadChanged) => return Err(NoBatch::HeadChanged),
+                Err(NoBatch::NoNewHead) => {
+                    self.ignored.truncate(MAX_IGNORED_HEADS - 1);
+                    self.ignored.insert(0, candidate.head.header.hash);
+                }
+                Err(other) => no_batch = other,
+            }
+        }
+        Err(no_batch)
+    }
+
+    /// Plans the way to a head. Fails with [`NoBatch::NoNewHead`] if the head is on another branch and its endpoint
+    /// does not lead.
+    async fn follow(&self, applied: &AppliedBlocks, candidate: HeadCandidate) -> Result<StepBatch, NoBatch> {
+        let HeadCandidate { endpoint: index, head, may_revert } = candidate;
+        let tip = applied.tip();
+        let client = self.pool.clients.get(index).ok_or(NoBatch::EndpointsFailed)?;
+        if head.header.number > tip.number.saturating_add(FINALITY_DEPTH) {
+            return self.backfill(applied, head.header.number - FINALITY_DEPTH).await;
+        }
+        let (ancestor, headers) = match reorg::branch_to(client, applied, head).await {
+            None => return Err(NoBatch::EndpointsFailed),
+            Some(Branch::From { ancestor, headers }) => (ancestor, headers),
+            Some(Branch::TooDeep) => {
+                confirm_head(client, &head).await?;
+                let oldest = applied.oldest().number;
+                return Ok(resync(Some(applied.clone()), ResyncReason::ReorgTooDeep { tip: tip.number, oldest }));
+            }
+        };
+        if ancestor != tip {
+            if !may_revert {
+                return Err(NoBatch::NoNewHead);
+            }
+            confirm_head(client, &head).await?;
+            tracing::debug!(ancestor = ancestor.number, head = head.header.number, "reorg detected");
+        }
+        self.pool.newest.send_replace(Some(head.header));
+        let revert =
+            (ancestor != tip).then_some(PlannedStep { step: Step::Revert { to: ancestor }, supplier: Some(index) });
+        self.fetch(applied, index, revert, &headers).await
+    }
+
+    /// Fetches the events of the headers' blocks, as far as they can be had; the last header is the newest known one.
+    async fn fetch(
+        &self,
+        applied: &AppliedBlocks,
+        first_endpoint: usize,
+        revert: Option<PlannedStep>,
+        headers: &[RpcHeader],
+    ) -> Result<StepBatch, NoBatch> {
+        let newest = headers.last().map(|header| header.header.hash);
+        let mut steps: Vec<PlannedStep> = revert.into_iter().collect();
+        let reverts = steps.len();
+        let mut blocks = stream::iter(headers.to_vec())
+            .map(|header| self.fetch_block(header, first_endpoint, newest))
+            .buffered(MAX_CONCURRENT_REQUESTS);
+        while let Some(block) = blocks.next().await {
+            match block {
+                Ok(step) => steps.push(step),
+                Err(FetchError::Resync(reason)) if steps.len() == reverts => {
+                    return Ok(resync(Some(applied.clone()), reason));
+                }
+                Err(_) => break,
+            }
+        }
+        if steps.len() == reverts {
+            return Err(NoBatch::EndpointsFailed);
+        }
+        Ok(StepBatch { base: Some(applied.clone()), steps })
+    }
+
+    async fn fetch_block(
+        &self,
+        header: RpcHeader,
+        first_endpoint: usize,
+        newest: Option<B256>,
+    ) -> Result<PlannedStep, FetchError> {
+        let disputed = self.disputed.as_ref().filter(|(number, _)| *number == header.header.number);
+        let fetched = match disputed {
+            Some((_, disputed)) => block_logs::fetch_disputed(&self.pool, &header, disputed).await?,
+            None => block_logs::fetch_events(&self.pool, &header, first_endpoint).await?,
+        };
+        let block = BlockEvents {
+            number: header.header.number,
+            hash: header.header.hash,
+            timestamp: header.header.timestamp,
+            tip: (newest == Some(header.header.hash)).then_some(header.header),
+            events: fetched.events,
+        };
+        Ok(PlannedStep { step: Step::Apply(Arc::new(block)), supplier: fetched.supplier })
+    }
+
+    /// Plans as many of the blocks up to `last`, which is final, as an endpoint gives at once. A disputed block among
+    /// them is planned by itself.
+    async fn backfill(&self, applied: &AppliedBlocks, last: u64) -> Result<StepBatch, NoBatch> {
+        let tip = applied.tip();
+        let disputed =
+            self.disputed.as_ref().map(|(number, _)| *number).filter(|number| (tip.number + 1..=last).contains(number));
+        if disputed == Some(tip.number + 1) {
+            return self.fetch_disputed(applied, tip.number + 1).await;
+        }
+        let last = disputed.map_or(last, |number| number - 1);
+        match backfill(&self.pool, tip, last).await {
+            Ok((blocks, supplier)) => {
+                let planned = |block| PlannedStep { step: Step::Apply(Arc::new(block)), supplier: Some(supplier) };
+                Ok(StepBatch { base: Some(applied.clone()), steps: blocks.into_iter().map(planned).collect() })
+            }
+            Err(FetchError::Retryable) => Err(NoBatch::EndpointsFailed),
+            Err(FetchError::Resync(reason)) => Ok(resync(Some(applied.clone()), reason)),
+        }
+    }
+
+    /// Plans a final block that the book rejected. It is not the newest one, so that its step has no tip.
+    async fn fetch_disputed(&self, applied: &AppliedBlocks, number: u64) -> Result<StepBatch, NoBatch> {
+        for index in self.pool.order(number) {
+            let Some(client) = self.pool.clients.get(index) else { continue };
+            if let Ok(Some(header)) = client.header(BlockNumberOrTag::Number(number)).await
+                && applied.relation(&header.header) == Relation::ChildOf(applied.tip())
+            {
+                let mut batch = self.fetch(applied, index, None, &[header]).await?;
+                for planned in &mut batch.steps {
+                    if let Step::Apply(block) = &mut planned.step {
+                        Arc::make_mut(block).tip = None;
+                    }
+                }
+                return Ok(batch);
+            }
+        }
+        Err(NoBatch::EndpointsFailed)
+    }
+
+    /// Reverts to the leader's head once no endpoint has had the newest applied block for
+    /// [`rollback_patience`](super::StreamSettings::rollback_patience): the chain was rolled back with no block in its
+    /// place.
+    async fn confirm_rollback(&mut self, applied: &AppliedBlocks, leader: HeadCandidate) -> Result<StepBatch, NoBatch> {
+        let client = self.pool.clients.get(leader.endpoint).ok_or(NoBatch::EndpointsFailed)?;
+        let since = *self.rolled_back_since.get_or_insert_with(Instant::now);
+        confirm_head(client, &leader.head).await?;
+        if since.elapsed() < self.pool.settings.rollback_patience {
+            return Err(NoBatch::CheckAgainIn(self.pool.settings.poll_interval));
+        }
+        self.rolled_back_since = None;
+        let header = leader.head.header;
+        let to = BlockNumHash { number: header.number, hash: header.hash };
+        tracing::debug!(head = to.number, "rollback detected");
+        self.pool.newest.send_replace(Some(header));
+        let revert = PlannedStep { step: Step::Revert { to }, supplier: Some(leader.endpoint) };
+        Ok(StepBatch { base: Some(applied.clone()), steps: vec![revert] })
+    }
+}
+
+impl StartPoint {
+    /// Returns the number of the newest applied block.
+    fn number(&self) -> u64 {
+        match self {
+            Self::Unverified(cursor) => cursor.number,
+            Self::Verified(applied) => applied.tip().number,
+        }
+    }
+}
+
+/// Makes sure that a head is still its endpoint's newest block, because an announcement may have come late. Fails with
+/// [`NoBatch::HeadChanged`] if it is not.
+async fn confirm_head(client: &EndpointClient, head: &RpcHeader) -> Result<(), NoBatch> {
+    client.poll_head().await.map_err(|_| NoBatch::EndpointsFailed)?;
+    if client.state().head == Some(*head) { Ok(()) } else { Err(NoBatch::HeadChanged) }
+}
+
+fn resync(base: Option<AppliedBlocks>, reason: ResyncReason) -> StepBatch {
+    StepBatch { base, steps: vec![PlannedStep { step: Step::Resync(reason), supplier: None }] }
+}

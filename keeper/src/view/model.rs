@@ -1,0 +1,429 @@
+//! The types of the view: plain data that serialises to the API's JSON.
+
+use alloy::primitives::{Address, B256, U256};
+use plimsoll_contracts::market::BPS;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Duration, Instant};
+
+use crate::{
+    amount::{Amount, Balance, Health, Price},
+    survey::DebtDistribution,
+};
+
+/// Number of positions at risk that are listed; [`View::decisions`] counts all of them.
+pub const SHOWN_POSITIONS: usize = 200;
+/// Number of entries that the activity list keeps.
+pub const SHOWN_EVENTS: usize = 100;
+
+/// Everything that a keeper shows of itself. Each field is a block of the dashboard and of `/api/status`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct View {
+    /// The keeper: version, network, chain, deployment.
+    pub keeper: KeeperView,
+    /// The last applied block; `None` before the first, and while the book is rebuilt.
+    pub head: Option<HeadView>,
+    /// What the keeper is doing while there is no block to show, such as reading old events.
+    pub progress: Option<String>,
+    /// Every configured market.
+    pub markets: Vec<MarketView>,
+    /// Positions below the watched health, the least healthy first; at most [`SHOWN_POSITIONS`].
+    pub at_risk: Vec<PositionView>,
+    /// Number of positions below the watched health, by decision.
+    pub decisions: Vec<DecisionCount>,
+    /// Accounts that the configuration watches, one entry for each market in which they have debt.
+    pub watched_accounts: Vec<WatchedAccount>,
+    /// Every configured staking programme, one entry for each reward token.
+    pub programmes: Vec<ProgrammeView>,
+    /// Recent transactions and dry-run decisions, the newest first; at most [`SHOWN_EVENTS`].
+    pub timeline: Vec<ActivityEntry>,
+    /// Sums of what was earned and spent.
+    pub totals: Totals,
+    /// Every signer.
+    pub signers: Vec<SignerView>,
+    /// Every endpoint that is read from.
+    pub endpoints: Vec<EndpointView>,
+    /// Limits and the circuit breaker.
+    pub safety: SafetyView,
+    /// Result of comparing the book with the chain.
+    pub audit: AuditView,
+}
+
+/// Which keeper this is, and which deployment it follows.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct KeeperView {
+    /// Version of the program.
+    pub version: String,
+    /// Name of the deployment.
+    pub network: String,
+    /// Name of the chain.
+    pub chain: String,
+    /// Chain id.
+    pub chain_id: u64,
+    /// Hash of the chain's block 0.
+    pub genesis: B256,
+    /// Address of the lending core.
+    pub core: Address,
+    /// Symbol of the chain's native coin.
+    pub coin: String,
+    /// Whether transactions are sent; `false` in a dry run.
+    pub live: bool,
+    /// Longest time without a new block for which the keeper still counts as ready.
+    #[serde(skip)]
+    pub ready_within: Duration,
+}
+
+/// The last block that was applied to the book.
+#[derive(Debug, Clone, Serialize)]
+pub struct HeadView {
+    /// Block number.
+    pub number: u64,
+    /// Block hash.
+    pub hash: B256,
+    /// Block timestamp, in seconds. Forks and replays have a clock of their own, so readiness does not depend on it.
+    pub timestamp: u64,
+    /// Base fee per gas, in wei.
+    pub base_fee: u64,
+    /// When the block was applied, by the monotonic clock.
+    #[serde(skip)]
+    pub applied: Instant,
+}
+
+/// A market.
+#[derive(Debug, Clone, Serialize)]
+pub struct MarketView {
+    /// Market id.
+    pub id: B256,
+    /// Name in the deployment's record, or the beginning of the id.
+    pub name: String,
+    /// Name of the loan token.
+    pub loan_token: String,
+    /// Name of the collateral token.
+    pub collateral_token: String,
+    /// Loan-to-value from which loans can be liquidated, in basis points.
+    pub liquidation_ltv_bps: u16,
+    /// Total supplied assets with interest.
+    pub supplied: Amount,
+    /// Total borrowed assets with interest.
+    pub borrowed: Amount,
+    /// Borrowed ÷ supplied, in basis points.
+    pub utilisation_bps: u32,
+    /// Borrow rate for a year without compounding, in basis points.
+    pub borrow_rate_bps: u64,
+    /// Liquidation price, or the reason why there is none.
+    pub price: Result<Price, String>,
+    /// Number of loans.
+    pub loans: u64,
+    /// Number of liquidatable loans: those whose health factor is below 1.
+    #[serde(rename = "under_water")]
+    pub liquidatable: u64,
+    /// Whether liquidations are enabled and possible in this market, or the reason why not.
+    pub watched: Result<(), String>,
+    /// Debt by the fall in price that makes it liquidatable.
+    pub debt: DebtDistribution,
+}
+
+/// A position with debt.
+#[derive(Debug, Clone, Serialize)]
+pub struct PositionView {
+    /// Market id.
+    pub market: B256,
+    /// Name of the market.
+    pub market_name: String,
+    /// Borrower.
+    pub account: Address,
+    /// Debt with interest.
+    pub debt: Amount,
+    /// Collateral.
+    pub collateral: Amount,
+    /// Health factor: the position is liquidatable below 1.
+    pub health: Health,
+    /// Liquidation price (waterline): the highest price at which the position is liquidatable.
+    pub waterline: Price,
+    /// Fall in price until the position is liquidatable, in basis points of the price; negative where it already is.
+    pub distance_bps: i64,
+    /// The last decision about the position; `None` in a report that asked no running keeper.
+    pub decision: Option<DecisionView>,
+}
+
+/// The last decision about a position or a reward.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionView {
+    /// Block on which the decision is based.
+    pub block: u64,
+    /// Whether a transaction includes it.
+    pub acts: bool,
+    /// Stable machine-readable reason, such as `no_route`; `act` where a transaction includes it.
+    pub reason: String,
+    /// The reason as a sentence with figures.
+    pub text: String,
+}
+
+/// An account that the configuration watches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WatchedAccount {
+    /// Borrower.
+    pub account: Address,
+    /// Name of the market.
+    pub market_name: String,
+    /// Health factor of the account's position in that market.
+    pub health: Health,
+    /// Health factor below which an alert is raised.
+    pub below: Health,
+}
+
+/// Number of positions at risk that share a decision.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct DecisionCount {
+    /// Whether transactions include them.
+    pub acts: bool,
+    /// Stable machine-readable reason, as in [`DecisionView::reason`].
+    pub reason: String,
+    /// Number of positions.
+    pub positions: u64,
+}
+
+/// A reward token of a staking programme.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProgrammeView {
+    /// Pool id.
+    pub id: B256,
+    /// Name in the deployment's record, or the beginning of the id.
+    pub name: String,
+    /// Name of the reward token.
+    pub reward_token: String,
+    /// Number of accounts that allow keepers to harvest for them.
+    pub consenting: u64,
+    /// Number of those accounts that can be harvested now.
+    pub due: u64,
+    /// The last decision about the reward.
+    pub decision: Option<DecisionView>,
+}
+
+/// An entry of the activity list: one intent and its latest state.
+#[derive(Debug, Clone, Serialize)]
+pub struct ActivityEntry {
+    /// Intent id; a replacement or a rebroadcast keeps it.
+    pub id: u64,
+    /// Time of the latest change, in seconds of the chain's clock.
+    pub at: u64,
+    /// Block that includes the transaction, once it is mined.
+    pub block: Option<u64>,
+    /// Kind of operation.
+    pub kind: ActivityKind,
+    /// Latest state.
+    pub state: ActivityState,
+    /// Name of the market or of the staking programme.
+    pub place: String,
+    /// Number of accounts that the transaction is about.
+    pub accounts: u64,
+    /// Amount that was repaid or claimed, once the receipt was read.
+    pub moved: Option<Amount>,
+    /// Profit before gas, in the native coin: expected at first, realised once the receipt was read.
+    pub profit: Option<Balance>,
+    /// Transaction fee.
+    pub gas: Option<Amount>,
+    /// Transaction hash, once it was broadcast.
+    pub transaction: Option<B256>,
+    /// Reason for the state, where there is more to say than the state itself.
+    pub note: Option<String>,
+}
+
+/// Kind of operation in the activity list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivityKind {
+    /// Liquidation of one or more loans.
+    Liquidation,
+    /// Harvest of others' rewards for their tips.
+    Harvest,
+    /// Claim of the keeper's own rewards.
+    Claim,
+    /// Liquidation by another liquidator.
+    Elsewhere,
+}
+
+/// State of an entry in the activity list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivityState {
+    /// Dry run: it would have been sent.
+    Dry,
+    /// Broadcast and pending.
+    Sent,
+    /// Mined.
+    Mined,
+    /// Mined in a block that is final.
+    Final,
+    /// Mined and reverted.
+    Reverted,
+    /// Given up without effect.
+    Dropped,
+}
+
+/// Sums over the lifetime of the journal, and of the current day.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Totals {
+    /// Number of liquidated loans.
+    pub liquidated: u64,
+    /// Number of accounts whose rewards were harvested.
+    pub harvested: u64,
+    /// Number of mined transactions.
+    pub transactions: u64,
+    /// Number of mined transactions that reverted.
+    pub reverted: u64,
+    /// Profit before gas, in the native coin.
+    pub profit: Balance,
+    /// Transaction fees.
+    pub gas: Amount,
+    /// Profit after transaction fees of the current day (UTC, by the chain's clock).
+    pub day: Balance,
+}
+
+/// A signer.
+#[derive(Debug, Clone, Serialize)]
+pub struct SignerView {
+    /// What it signs: liquidations, harvests or both.
+    pub role: String,
+    /// Address of the signer.
+    pub address: Address,
+    /// Balance as last read; `None` before the first read.
+    pub balance: Option<Amount>,
+    /// Nonce of its next new transaction.
+    pub nonce: Option<u64>,
+    /// Number of pending transactions.
+    pub pending: u64,
+    /// Why it cannot send, where it cannot.
+    pub problem: Option<String>,
+}
+
+/// An endpoint that is read from.
+#[derive(Debug, Clone, Serialize)]
+pub struct EndpointView {
+    /// Name in the configuration.
+    pub name: String,
+    /// Role in the configuration: what it is used for.
+    pub role: String,
+    /// Whether it is used in its normal order; `false` while demoted, excluded or disconnected.
+    pub healthy: bool,
+    /// Number of its newest block.
+    pub head: Option<u64>,
+    /// Average latency, in milliseconds.
+    pub latency_ms: Option<u64>,
+    /// Number of calls.
+    pub calls: u64,
+    /// Number of calls that failed or were answered wrongly.
+    pub errors: u64,
+    /// Why it is not healthy.
+    pub problem: Option<String>,
+}
+
+/// Limits on sending, and how far they are used up.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SafetyView {
+    /// Why nothing is sent, where nothing is: circuit breaker, loss cap or kill file.
+    pub stopped: Option<String>,
+    /// Fees spent today (UTC) on transactions that reverted or were cancelled.
+    pub lost_today: Amount,
+    /// Daily cap on [`Self::lost_today`].
+    pub loss_cap: Amount,
+    /// Number of reverts within the circuit breaker's window.
+    pub reverts: u64,
+    /// Number of reverts at which the circuit breaker opens.
+    pub breaker_reverts: u64,
+}
+
+/// Result of comparing the book with the chain since the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct AuditView {
+    /// Number of compared positions.
+    pub compared: u64,
+    /// Block of the last compared sample.
+    pub last_block: Option<u64>,
+    /// Number of differences.
+    pub mismatches: u64,
+    /// The last difference, with both values.
+    pub last: Option<String>,
+}
+
+/// Whether the keeper is ready, by the monotonic clock.
+#[derive(Debug, Clone, Serialize)]
+pub struct Readiness {
+    /// Whether a new block was applied recently.
+    pub ready: bool,
+    /// Time since the last new block was applied, in milliseconds.
+    pub block_age_ms: Option<u64>,
+    /// Why the keeper is not ready.
+    pub reason: Option<String>,
+}
+
+impl View {
+    /// Tells whether a new block was applied within [`KeeperView::ready_within`].
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let Some(head) = &self.head else {
+            let reason = self.progress.clone().unwrap_or_else(|| "no block was applied yet".to_owned());
+            return Readiness { ready: false, block_age_ms: None, reason: Some(reason) };
+        };
+        let age = head.age();
+        let limit = self.keeper.ready_within;
+        let reason = (age > limit).then(|| {
+            format!(
+                "no new block for {} s, which is more than {} s: is the chain standing still, or are all nodes away?",
+                age.as_secs(),
+                limit.as_secs()
+            )
+        });
+        let block_age_ms = Some(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        Readiness { ready: reason.is_none(), block_age_ms, reason }
+    }
+
+    /// Counts the liquidatable positions of all markets.
+    #[must_use]
+    pub fn liquidatable(&self) -> u64 {
+        self.markets.iter().map(|market| market.liquidatable).sum()
+    }
+
+    /// Counts the positions below the watched health, including those that are not listed.
+    #[must_use]
+    pub fn watched(&self) -> u64 {
+        self.decisions.iter().map(|count| count.positions).sum()
+    }
+}
+
+impl PositionView {
+    /// Computes by how much a price may fall until it reaches a liquidation price, in basis points of the price;
+    /// negative where it has reached it. Clamped to the range of `i64`.
+    #[must_use]
+    pub fn distance_bps(price: U256, waterline: U256) -> i64 {
+        let part = |difference: U256| {
+            let bps = difference.saturating_mul(U256::from(BPS)).checked_div(price).unwrap_or(U256::MAX);
+            i64::try_from(bps).unwrap_or(i64::MAX)
+        };
+        // A position is liquidatable at exactly its liquidation price.
+        if waterline >= price { -part(waterline - price).max(1) } else { part(price - waterline) }
+    }
+}
+
+impl HeadView {
+    /// Time since the block was applied.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.applied.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_liquidatable_at_exactly_its_liquidation_price() {
+        let distance =
+            |price: u64, waterline: u64| PositionView::distance_bps(U256::from(price), U256::from(waterline));
+        assert_eq!(distance(2_000, 1_000), 5_000);
+        assert_eq!(distance(2_000, 0), 10_000);
+        assert_eq!(distance(2_000, 2_000), -1);
+        assert_eq!(distance(2_000, 3_000), -5_000);
+        assert_eq!(PositionView::distance_bps(U256::from(1), U256::MAX), -i64::MAX);
+    }
+}

@@ -1,0 +1,133 @@
+//! The blocks of the view that change without a block: signers, limits on sending, endpoints.
+
+use alloy::primitives::{Address, U256};
+
+use super::{
+    denomination::{coin_amount, count},
+    ledger::Ledger,
+    model::{AuditView, EndpointView, SafetyView, SignerView},
+};
+use crate::{
+    config::Config,
+    stream::{EndpointHealth, EndpointState},
+};
+
+/// State of everything besides the book.
+#[derive(Debug)]
+pub(crate) struct OperationsSnapshot<'a> {
+    /// Timestamp of the newest block, in seconds.
+    pub(crate) timestamp: u64,
+    /// Transactions and sums.
+    pub(crate) ledger: &'a Ledger,
+    /// Result of the audit.
+    pub(crate) audit: &'a AuditView,
+    /// Every signer.
+    pub(crate) signers: Vec<SignerSnapshot>,
+    /// Limits on sending.
+    pub(crate) safety: SafetySnapshot,
+    /// Every endpoint that is read from, in the order of the configuration.
+    pub(crate) endpoints: Vec<EndpointHealth>,
+}
+
+/// State of a signer.
+#[derive(Debug, Clone)]
+pub(crate) struct SignerSnapshot {
+    /// What it signs.
+    pub(crate) role: String,
+    /// Address of the signer.
+    pub(crate) address: Address,
+    /// Balance in wei, once it was read.
+    pub(crate) balance: Option<U256>,
+    /// Nonce of its next new transaction.
+    pub(crate) next_nonce: u64,
+    /// Number of pending transactions.
+    pub(crate) pending: usize,
+    /// Whether it gave up because the journal cannot be written.
+    pub(crate) has_failed: bool,
+}
+
+/// How far the limits on sending are used up.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct SafetySnapshot {
+    /// Whether the kill file exists.
+    pub(crate) is_killed: bool,
+    /// Time until the circuit breaker closes, in seconds; `None` while it is closed.
+    pub(crate) breaker_open_secs: Option<u64>,
+    /// Fees lost today, in wei.
+    pub(crate) lost_wei: U256,
+    /// Number of reverts within the circuit breaker's window.
+    pub(crate) reverts: usize,
+}
+
+/// Name and role of an endpoint in the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct EndpointName {
+    /// Name, which stands for the URL.
+    pub(crate) name: String,
+    /// Role, such as `read`.
+    pub(crate) role: String,
+}
+
+/// Shows a signer. It has a problem if it failed, or if its balance is below the configured minimum.
+pub(super) fn signer_view(config: &Config, signer: &SignerSnapshot) -> SignerView {
+    let minimum = config.safety.min_balance;
+    let problem = if signer.has_failed {
+        Some("the journal cannot be written; repair that and start the keeper again".to_owned())
+    } else {
+        let low = signer.balance.filter(|balance| *balance < minimum);
+        low.map(|low| format!("it has {low} wei, less than the {minimum} it is to keep; send coins to it"))
+    };
+    SignerView {
+        role: signer.role.clone(),
+        address: signer.address,
+        balance: signer.balance.map(|wei| coin_amount(wei, &config.chain.coin)),
+        nonce: Some(signer.next_nonce),
+        pending: count(signer.pending),
+        problem,
+    }
+}
+
+/// Shows the limits on sending. Of several reasons to send nothing the most deliberate is shown.
+pub(super) fn safety_view(config: &Config, safety: SafetySnapshot) -> SafetyView {
+    let (coin, settings) = (&config.chain.coin, &config.safety);
+    let stopped = if safety.is_killed {
+        Some(format!("the kill file {} exists", settings.kill_file.display()))
+    } else if let Some(secs) = safety.breaker_open_secs {
+        Some(format!("the circuit breaker is open for {secs} s more"))
+    } else if safety.lost_wei >= settings.loss_cap_per_day {
+        Some("the day's loss has reached its cap".to_owned())
+    } else {
+        None
+    };
+    SafetyView {
+        stopped,
+        lost_today: coin_amount(safety.lost_wei, coin),
+        loss_cap: coin_amount(settings.loss_cap_per_day, coin),
+        reverts: count(safety.reverts),
+        breaker_reverts: settings.breaker_reverts,
+    }
+}
+
+/// Shows an endpoint by its name in the configuration.
+pub(super) fn endpoint_view(health: &EndpointHealth, named: &EndpointName) -> EndpointView {
+    let problem = match &health.state {
+        EndpointState::Healthy => None,
+        EndpointState::Demoted { reason, .. } | EndpointState::Excluded { reason } => Some(reason.clone()),
+        EndpointState::Disconnected => {
+            Some(health.last_error.clone().unwrap_or_else(|| "it is not connected".to_owned()))
+        }
+    };
+    EndpointView {
+        name: named.name.clone(),
+        role: named.role.clone(),
+        healthy: health.state == EndpointState::Healthy,
+        head: health.head,
+        latency_ms: health
+            .latency
+            .as_ref()
+            .map(|latency| u64::try_from(latency.average.as_millis()).unwrap_or(u64::MAX)),
+        calls: health.answered + health.failed,
+        errors: health.failed + health.false_answers,
+        problem,
+    }
+}

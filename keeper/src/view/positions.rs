@@ -1,0 +1,211 @@
+//! The blocks of the view that are made from the book: markets, positions at risk, watched accounts, staking programmes.
+
+use alloy::primitives::{U256, map::HashMap};
+use plimsoll_contracts::{MarketId, market::SECONDS_PER_YEAR};
+
+use super::{
+    decisions::{PositionDecisions, RewardDecisions},
+    denomination::{Denomination, count},
+    model::{DecisionCount, MarketView, PositionView, ProgrammeView, SHOWN_POSITIONS, WatchedAccount},
+    publisher::BlockSnapshot,
+};
+use crate::{
+    amount::{Health, Price},
+    book::{Book, MarketBook, StreamBook},
+    config::{Config, MarketSettings},
+    math::{
+        interest::{borrow_rate, distance_from_target},
+        wide::WAD,
+    },
+    prices::Prices,
+    strategies::{
+        SkipReason,
+        harvest::StreamId,
+        liquidate::{LoanAtRisk, at_risk},
+    },
+    survey::Survey,
+};
+
+const BPS: u64 = 10_000;
+
+/// Markets and the positions at risk in them.
+#[derive(Debug, Default)]
+pub(super) struct LendingViews {
+    pub(super) markets: Vec<MarketView>,
+    pub(super) at_risk: Vec<PositionView>,
+    pub(super) decisions: Vec<DecisionCount>,
+    pub(super) watched_accounts: Vec<WatchedAccount>,
+}
+
+/// Shows every configured market, and every position below the watched health with the last decision about it.
+pub(super) fn lending_views(
+    config: &Config,
+    snapshot: &BlockSnapshot<'_>,
+    decisions: &PositionDecisions,
+    survey: &Survey,
+) -> LendingViews {
+    let BlockSnapshot { header, book, prices, .. } = *snapshot;
+    let mut views = LendingViews::default();
+    let mut endangered = Vec::new();
+    for market in book.markets() {
+        let Some(settings) = config.liquidate.markets.get(&market.id()) else { continue };
+        let price = prices.of(market.id());
+        let loans = price.as_ref().map_or_else(
+            |_| Vec::new(),
+            |price| at_risk(market, *price, header.timestamp, config.liquidate.watch_below, usize::MAX),
+        );
+        let liquidatable = loans.iter().filter(|loan| loan.health_wad < U256::from(WAD)).count();
+        views.markets.push(MarketView {
+            liquidatable: count(liquidatable),
+            watched: watched(config, settings),
+            ..market_view(config, market, header.timestamp, price.map_err(|problem| problem.to_string()), survey)
+        });
+        endangered.extend(loans.into_iter().map(|loan| (market, loan)));
+    }
+    endangered.sort_by_key(|(_, loan)| loan.health_wad);
+    views.decisions = decision_counts(&endangered, decisions, header.number);
+    let view = |(market, loan): &(&MarketBook, LoanAtRisk)| {
+        let price = prices.of(market.id()).unwrap_or_default();
+        let decision = decisions.of(market.id(), loan, header.number);
+        PositionView { decision: Some(decision), ..position_view(config, market, loan, price) }
+    };
+    views.at_risk = endangered.iter().take(SHOWN_POSITIONS).map(view).collect();
+    views.watched_accounts = watched_accounts(config, book, prices, header.timestamp);
+    views
+}
+
+/// Forgets the decisions about positions that are not liquidatable any more. One whose market has no price now is kept.
+pub(super) fn forget_healthy(decisions: &mut PositionDecisions, snapshot: &BlockSnapshot<'_>) {
+    let BlockSnapshot { header, book, prices, .. } = *snapshot;
+    decisions.retain(|market, account| {
+        let price = prices.of(market).ok();
+        book.market(market).zip(price).is_none_or(|(book, price)| {
+            let loan = book.position(account).loan();
+            book.at(header.timestamp).is_liquidatable(loan, book.liquidation_incentive(), price)
+        })
+    });
+}
+
+/// Counts positions by decision, the most frequent first.
+fn decision_counts(
+    endangered: &[(&MarketBook, LoanAtRisk)],
+    decisions: &PositionDecisions,
+    block: u64,
+) -> Vec<DecisionCount> {
+    let mut counts = HashMap::<(bool, String), u64>::default();
+    for (market, loan) in endangered {
+        let decision = decisions.of(market.id(), loan, block);
+        *counts.entry((decision.acts, decision.reason)).or_default() += 1;
+    }
+    let to_count = |((acts, reason), positions)| DecisionCount { acts, reason, positions };
+    let mut counts: Vec<_> = counts.into_iter().map(to_count).collect();
+    counts.sort_by(|left, right| right.positions.cmp(&left.positions).then(left.reason.cmp(&right.reason)));
+    counts
+}
+
+fn market_view(
+    config: &Config,
+    market: &MarketBook,
+    timestamp: u64,
+    price: Result<U256, String>,
+    survey: &Survey,
+) -> MarketView {
+    let totals = market.at(timestamp);
+    let (params, curve) = (market.params(), market.curve());
+    let loan = Denomination::of(config, params.loanToken);
+    let collateral = Denomination::of(config, params.collateralToken);
+    let distance = distance_from_target(totals.supply_assets, totals.borrow_assets, curve.target_bps());
+    let per_second = u128::from(borrow_rate(totals.rate_at_target, distance, curve.steepness()));
+    let yearly_bps = per_second * u128::from(SECONDS_PER_YEAR) / u128::from(WAD / BPS);
+    let utilisation = U256::from(totals.borrow_assets) * U256::from(BPS);
+    let utilisation = utilisation.checked_div(U256::from(totals.supply_assets)).unwrap_or_default();
+    let raw_price = |raw| Price { raw, collateral_decimals: collateral.decimals, loan_decimals: loan.decimals };
+    MarketView {
+        id: market.id().0,
+        name: config.deployed.market_name(market.id()),
+        loan_token: loan.name.clone(),
+        collateral_token: collateral.name,
+        liquidation_ltv_bps: market.risk().liquidation_ltv_bps(),
+        supplied: loan.amount(totals.supply_assets),
+        borrowed: loan.amount(totals.borrow_assets),
+        utilisation_bps: utilisation.saturating_to(),
+        borrow_rate_bps: u64::try_from(yearly_bps).unwrap_or(u64::MAX),
+        price: price.map(raw_price),
+        loans: count(market.loans()),
+        liquidatable: 0,
+        watched: Ok(()),
+        debt: survey.distribution(market, loan.decimals, &loan.name).unwrap_or_default(),
+    }
+}
+
+/// Tells whether liquidations are enabled and possible in a market; fails with the reason why not.
+fn watched(config: &Config, settings: &MarketSettings) -> Result<(), String> {
+    if !config.liquidate.enabled || !settings.enabled {
+        return Err(SkipReason::SwitchedOff.to_string());
+    }
+    let sells = settings.route.is_some() && config.deployed.liquidator.is_some();
+    if sells || settings.from_inventory { Ok(()) } else { Err(SkipReason::NoRoute.to_string()) }
+}
+
+/// Shows a position at a price, without a decision.
+#[must_use]
+pub fn position_view(config: &Config, market: &MarketBook, loan: &LoanAtRisk, price: U256) -> PositionView {
+    let params = market.params();
+    let (debt, collateral) =
+        (Denomination::of(config, params.loanToken), Denomination::of(config, params.collateralToken));
+    let waterline =
+        Price { raw: loan.waterline, collateral_decimals: collateral.decimals, loan_decimals: debt.decimals };
+    PositionView {
+        market: market.id().0,
+        market_name: config.deployed.market_name(market.id()),
+        account: loan.account,
+        debt: debt.amount(loan.debt),
+        collateral: collateral.amount(loan.collateral),
+        health: Health(loan.health_wad),
+        waterline,
+        distance_bps: PositionView::distance_bps(price, loan.waterline),
+        decision: None,
+    }
+}
+
+fn watched_accounts(config: &Config, book: &Book, prices: &Prices, timestamp: u64) -> Vec<WatchedAccount> {
+    let mut found = Vec::new();
+    for watched in &config.alerts.watch {
+        let is_meant = |market: &&MarketBook| watched.market.is_none_or(|id: MarketId| id == market.id());
+        for market in book.markets().filter(is_meant) {
+            let loan = market.position(watched.account).loan();
+            let Ok(price) = prices.of(market.id()) else { continue };
+            if loan.borrow_shares > 0 {
+                found.push(WatchedAccount {
+                    account: watched.account,
+                    market_name: config.deployed.market_name(market.id()),
+                    health: Health(market.at(timestamp).health_wad(loan, market.liquidation_incentive(), price)),
+                    below: Health(watched.below),
+                });
+            }
+        }
+    }
+    found
+}
+
+/// Shows every reward of every staking programme that the deployment's record names.
+pub(super) fn programme_views(
+    config: &Config,
+    book: &Book,
+    decisions: &RewardDecisions,
+    timestamp: u64,
+) -> Vec<ProgrammeView> {
+    let view = |stream: StreamBook<'_>| {
+        let id = StreamId { pool: stream.pool().id(), reward_token: stream.reward_token() };
+        ProgrammeView {
+            id: id.pool,
+            name: config.deployed.programme_name(id.pool),
+            reward_token: config.tokens.name(id.reward_token),
+            consenting: count(stream.consenting()),
+            due: count(stream.harvestable(timestamp).len()),
+            decision: decisions.get(id).cloned(),
+        }
+    };
+    let is_named = |stream: &StreamBook<'_>| config.deployed.programme_names.contains_key(&stream.pool().id());
+    book.rewards().filter(is_named).map(view).collect()
+}

@@ -1,0 +1,221 @@
+//! Owner of the view: makes it from snapshots of the engine, and publishes it.
+
+use std::{future, sync::Arc, time::Duration};
+
+use alloy::primitives::{Address, B256};
+use plimsoll_contracts::MarketId;
+use tokio::{
+    sync::watch,
+    time::{self, Instant},
+};
+
+use super::{
+    decisions::{PositionDecisions, RewardDecisions, describe},
+    model::{HeadView, KeeperView, View},
+    operations::{EndpointName, OperationsSnapshot, endpoint_view, safety_view, signer_view},
+    positions::{LendingViews, forget_healthy, lending_views, programme_views},
+};
+use crate::{
+    book::Book,
+    chain::Header,
+    config::Config,
+    prices::Prices,
+    strategies::{Decision, SkipReason, harvest::StreamId},
+    stream::EndpointHealth,
+    survey::Survey,
+};
+
+/// How long the view waits after an intent was submitted. Signing, journal and broadcast take a few milliseconds of a
+/// core, and so does making a view: on a machine with few cores the transaction goes first.
+const VIEW_DELAY: Duration = Duration::from_millis(50);
+
+/// Number of loans that each block adds to the survey of debt by distance from liquidation. A larger book takes several
+/// blocks, so that no block waits for it.
+const SURVEYED_LOANS: usize = 5_000;
+
+/// State of the engine after a block, from which the whole view is made.
+#[derive(Debug)]
+pub(crate) struct BlockSnapshot<'a> {
+    /// Header of the block.
+    pub(crate) header: &'a Header,
+    /// The book after the block.
+    pub(crate) book: &'a Book,
+    /// Liquidation prices in the block.
+    pub(crate) prices: &'a Prices,
+    /// Everything besides the book.
+    pub(crate) operations: OperationsSnapshot<'a>,
+}
+
+/// Makes views and publishes them. Keeps what a snapshot does not tell: the last decisions, and the survey of debt.
+#[derive(Debug)]
+pub(crate) struct ViewPublisher {
+    config: Arc<Config>,
+    endpoint_names: Vec<EndpointName>,
+    position_decisions: PositionDecisions,
+    reward_decisions: RewardDecisions,
+    survey: Survey,
+    view: View,
+    views: watch::Sender<Arc<View>>,
+    /// When the view of the newest block is to be made, while it waits for the sender.
+    deferred_until: Option<Instant>,
+}
+
+impl ViewPublisher {
+    /// Publishes a first view, without a block. `endpoint_names` are in the order of the endpoints' health in snapshots.
+    pub(crate) fn new(config: Arc<Config>, endpoint_names: Vec<EndpointName>, genesis: B256, is_live: bool) -> Self {
+        let keeper = KeeperView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            network: config.deployed.network.clone(),
+            chain: config.chain.name.clone(),
+            chain_id: config.deployed.chain_id,
+            genesis,
+            core: config.deployed.core,
+            coin: config.chain.coin.clone(),
+            live: is_live,
+            ready_within: config.http.ready_within,
+        };
+        let view = View { keeper, progress: Some("waiting for a node".to_owned()), ..View::default() };
+        let views = watch::Sender::new(Arc::new(view.clone()));
+        Self {
+            config,
+            endpoint_names,
+            position_decisions: PositionDecisions::default(),
+            reward_decisions: RewardDecisions::default(),
+            survey: Survey::default(),
+            view,
+            views,
+            deferred_until: None,
+        }
+    }
+
+    /// A receiver of every published view, beginning with the last.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<View>> {
+        self.views.subscribe()
+    }
+
+    /// Records the decision about a position. In a dry run nothing is sent, and the decision says so.
+    pub(crate) fn record_position_decision(
+        &mut self,
+        market: MarketId,
+        account: Address,
+        block: u64,
+        decision: Decision,
+    ) {
+        let decision = match decision {
+            Decision::Act { gain_wei, gas_wei } if !self.view.keeper.live => {
+                Decision::Skip(SkipReason::DryRun { gain_wei, gas_wei })
+            }
+            decision => decision,
+        };
+        self.position_decisions.record(market, account, describe(&decision, block));
+    }
+
+    /// Replaces the decisions about all rewards by those about the accounts of each.
+    pub(crate) fn record_reward_decisions<'d>(
+        &mut self,
+        of_accounts: impl IntoIterator<Item = (StreamId, &'d Decision)>,
+        block: u64,
+    ) {
+        self.reward_decisions = RewardDecisions::of(of_accounts, block);
+    }
+
+    /// Has the view of the newest block wait until [`VIEW_DELAY`] after the first intent that was submitted in it.
+    pub(crate) fn defer(&mut self) {
+        self.deferred_until.get_or_insert_with(|| Instant::now() + VIEW_DELAY);
+    }
+
+    /// Whether the view waits for the sender.
+    pub(crate) const fn is_deferred(&self) -> bool {
+        self.deferred_until.is_some()
+    }
+
+    /// Waits until the view need not wait for the sender any more; for ever where it does not wait. May be dropped at
+    /// any point.
+    pub(crate) async fn deferral_over(&self) {
+        match self.deferred_until {
+            Some(until) => time::sleep_until(until).await,
+            None => future::pending().await,
+        }
+    }
+
+    /// Ends the waiting for the sender.
+    pub(crate) const fn end_deferral(&mut self) {
+        self.deferred_until = None;
+    }
+
+    /// Makes the whole view after a block, and publishes it.
+    pub(crate) fn refresh(&mut self, snapshot: &BlockSnapshot<'_>) {
+        let BlockSnapshot { header, book, prices, ref operations } = *snapshot;
+        self.survey.scan(book, |market| prices.of(market.id()).ok(), header.timestamp, SURVEYED_LOANS);
+        forget_healthy(&mut self.position_decisions, snapshot);
+        let LendingViews { markets, at_risk, decisions, watched_accounts } =
+            lending_views(&self.config, snapshot, &self.position_decisions, &self.survey);
+        (self.view.markets, self.view.at_risk) = (markets, at_risk);
+        (self.view.decisions, self.view.watched_accounts) = (decisions, watched_accounts);
+        self.view.programmes = programme_views(&self.config, book, &self.reward_decisions, header.timestamp);
+        self.view.progress = None;
+        self.view.head = Some(HeadView {
+            number: header.number,
+            hash: header.hash,
+            timestamp: header.timestamp,
+            base_fee: header.base_fee,
+            applied: Instant::now(),
+        });
+        self.refresh_operations(operations);
+    }
+
+    /// Makes the blocks that do not depend on the book, and publishes the view.
+    pub(crate) fn refresh_operations(&mut self, operations: &OperationsSnapshot<'_>) {
+        self.view.timeline = operations.ledger.timeline();
+        self.view.totals = operations.ledger.totals(&self.config.chain.coin, operations.timestamp);
+        self.view.signers = operations.signers.iter().map(|signer| signer_view(&self.config, signer)).collect();
+        self.view.safety = safety_view(&self.config, operations.safety);
+        self.view.audit = operations.audit.clone();
+        self.refresh_endpoints(&operations.endpoints);
+    }
+
+    /// Makes the block of the endpoints, and publishes the view.
+    pub(crate) fn refresh_endpoints(&mut self, endpoints: &[EndpointHealth]) {
+        let named = endpoints.iter().zip(&self.endpoint_names);
+        self.view.endpoints = named.map(|(health, name)| endpoint_view(health, name)).collect();
+        self.publish();
+    }
+
+    /// Shows what the keeper is doing while there is no new block to decide on, and publishes the view.
+    pub(crate) fn show_progress(&mut self, progress: String) {
+        self.view.progress = Some(progress);
+        self.publish();
+    }
+
+    /// Shows that there is no block, because the book is rebuilt, and publishes the view.
+    pub(crate) fn reset(&mut self) {
+        self.deferred_until = None;
+        self.view.head = None;
+        self.show_progress("the book is rebuilt from the chain".to_owned());
+    }
+
+    fn publish(&self) {
+        self.views.send_replace(Arc::new(self.view.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::fixture::Fixture;
+
+    #[tokio::test]
+    async fn a_further_intent_does_not_delay_the_view_any_longer() {
+        let mut publisher = ViewPublisher::new(Fixture::new(&[]).config, Vec::new(), B256::ZERO, true);
+        assert!(!publisher.is_deferred());
+        let begun = Instant::now();
+        publisher.defer();
+        let until = publisher.deferred_until;
+        publisher.defer();
+        assert!(publisher.is_deferred() && publisher.deferred_until == until);
+        publisher.deferral_over().await;
+        assert!(begun.elapsed() >= VIEW_DELAY);
+        publisher.end_deferral();
+        assert!(!publisher.is_deferred());
+    }
+}

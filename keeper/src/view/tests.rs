@@ -1,0 +1,419 @@
+//! What a view contains after a block, and what the ledger's sums contain after reports.
+
+use std::sync::Arc;
+
+use alloy::{
+    primitives::{Address, B256, Bytes, I256, Log, LogData, U256},
+    rpc::types::TransactionReceipt,
+    sol_types::SolEvent,
+};
+use plimsoll_contracts::{ILiquidator::LiquidateWithoutCapital, IPlimsoll, IRewards};
+use serde_json::{Value, json};
+
+use super::{fixture::*, *};
+use crate::{
+    amount::{Amount, Balance},
+    chain::Header,
+    intent::Outcome,
+    intent::Purpose,
+    intent::SafetyRefusal,
+    prices::{NoPrice, Prices, Source, Values},
+    strategies::{Decision, SkipReason, harvest::StreamId},
+};
+
+const PROFIT: U256 = U256::from_limbs([5_000_000_000_000_000, 0, 0, 0]);
+
+/// A publisher of views of a fixture, with everything that snapshots are made of.
+struct Bench {
+    fixture: Fixture,
+    publisher: ViewPublisher,
+    ledger: Ledger,
+    audit: AuditView,
+    safety: SafetySnapshot,
+    signers: Vec<SignerSnapshot>,
+}
+
+impl Bench {
+    /// Loans that owe these dollars; see [`Fixture::new`].
+    fn new(debts: &[u128], is_live: bool) -> Self {
+        Self::of(Fixture::new(debts), is_live)
+    }
+
+    fn of(fixture: Fixture, is_live: bool) -> Self {
+        let publisher = ViewPublisher::new(Arc::clone(&fixture.config), Vec::new(), B256::ZERO, is_live);
+        let (ledger, audit) = (Ledger::default(), AuditView::default());
+        Self { fixture, publisher, ledger, audit, safety: SafetySnapshot::default(), signers: Vec::new() }
+    }
+
+    fn refresh(&mut self, dollars: u128) -> Arc<View> {
+        let prices = self.fixture.prices(dollars);
+        self.refresh_at(&prices)
+    }
+
+    fn refresh_at(&mut self, prices: &Prices) -> Arc<View> {
+        let header = self.fixture.header();
+        let operations = operations(&header, &self.ledger, &self.audit, &self.signers, self.safety);
+        self.publisher.refresh(&BlockSnapshot { header: &header, book: &self.fixture.book, prices, operations });
+        self.published()
+    }
+
+    fn published(&self) -> Arc<View> {
+        Arc::clone(&self.publisher.subscribe().borrow())
+    }
+
+    fn decide(&mut self, index: u64, decision: Decision) {
+        self.publisher.record_position_decision(
+            self.fixture.params.id(),
+            borrower(index),
+            self.fixture.block,
+            decision,
+        );
+    }
+}
+
+fn operations<'a>(
+    header: &Header,
+    ledger: &'a Ledger,
+    audit: &'a AuditView,
+    signers: &[SignerSnapshot],
+    safety: SafetySnapshot,
+) -> OperationsSnapshot<'a> {
+    let signers = signers.to_vec();
+    OperationsSnapshot { timestamp: header.timestamp, ledger, audit, signers, safety, endpoints: Vec::new() }
+}
+
+fn act() -> Decision {
+    Decision::Act { gain_wei: U256::from(ETHER / 50), gas_wei: U256::from(ETHER / 1_000) }
+}
+
+/// Reasons and numbers of positions.
+fn counts(view: &View) -> Vec<(&str, u64)> {
+    view.decisions.iter().map(|count| (count.reason.as_str(), count.positions)).collect()
+}
+
+#[test]
+fn positions_at_risk_are_listed_by_health_with_the_last_decision_about_each() {
+    // Liquidatable above 1,720 dollars of debt; watched below health 1.1, so above 1,563.
+    let mut bench = Bench::new(&[1_600, 1_900, 1_800, 1_000], true);
+    bench.decide(1, act());
+    bench.decide(2, Decision::Skip(SkipReason::NoRoute));
+    let view = bench.refresh(2_000);
+
+    let listed: Vec<_> = view.at_risk.iter().map(|position| position.account).collect();
+    assert_eq!(listed, [borrower(1), borrower(2), borrower(0)]);
+    let reasons: Vec<_> = view.at_risk.iter().map(|position| position.decision.clone().unwrap().reason).collect();
+    assert_eq!(reasons, ["act", "no_route", "healthy"]);
+    assert_eq!(counts(&view), [("act", 1), ("healthy", 1), ("no_route", 1)]);
+    assert_eq!((view.liquidatable(), view.watched()), (2, 3));
+    let first = &view.at_risk[0];
+    assert_eq!((first.market_name.as_str(), &first.debt), ("weth-usdc", &Amount::new(1_900 * DOLLAR, 6, "USDC")));
+    assert!(first.distance_bps < 0 && view.at_risk[2].distance_bps > 0);
+    assert_eq!(first.decision.as_ref().unwrap().block, 1);
+}
+
+#[test]
+fn a_market_shows_its_totals_and_why_nothing_can_be_liquidated_in_it() {
+    let mut fixture = Fixture::new(&[1_900]);
+    let id = fixture.params.id();
+    fixture.config_mut().liquidate.markets.get_mut(&id).unwrap().route = None;
+    let mut bench = Bench::of(fixture, true);
+    let view = bench.refresh(2_000);
+    let [market] = &view.markets[..] else { panic!("{:?}", view.markets) };
+    assert_eq!((market.name.as_str(), market.loans, market.liquidatable), ("weth-usdc", 1, 1));
+    assert_eq!((market.supplied.units, market.borrowed.units), (dollars(1_000_000_000), dollars(1_900)));
+    assert_eq!(market.price.as_ref().unwrap().exact().unwrap(), "2000");
+    assert_eq!(market.watched, Err(SkipReason::NoRoute.to_string()));
+
+    let view = bench.refresh_at(&[(id, Err(NoPrice::Zero))].into_iter().collect());
+    assert_eq!(view.markets[0].price, Err(NoPrice::Zero.to_string()));
+    assert!(view.at_risk.is_empty());
+}
+
+fn dollars(number: u128) -> U256 {
+    U256::from(number * DOLLAR)
+}
+
+#[test]
+fn a_decision_is_forgotten_once_the_position_is_healthy_but_not_while_there_is_no_price() {
+    let mut bench = Bench::new(&[1_800], true);
+    bench.decide(0, Decision::Skip(SkipReason::NoRoute));
+    let no_price = [(bench.fixture.params.id(), Err(NoPrice::NoAnswer))].into_iter().collect();
+    bench.refresh_at(&no_price);
+    assert_eq!(counts(&bench.refresh(2_000)), [("no_route", 1)]);
+    assert_eq!(counts(&bench.refresh(2_200)), [("healthy", 1)]);
+    assert_eq!(counts(&bench.refresh(2_000)), [("healthy", 1)]);
+}
+
+#[test]
+fn a_dry_run_shows_what_would_be_sent_and_does_not_claim_that_it_is() {
+    let mut bench = Bench::new(&[1_800], false);
+    bench.decide(0, act());
+    let view = bench.refresh(2_000);
+    assert_eq!(counts(&view), [("dry_run", 1)]);
+    assert!(!view.at_risk[0].decision.as_ref().unwrap().acts);
+}
+
+#[test]
+fn watched_accounts_are_shown_where_they_have_debt() {
+    let view = Bench::new(&[1_000], true).refresh(2_000);
+    let [watched] = &view.watched_accounts[..] else { panic!("{:?}", view.watched_accounts) };
+    assert_eq!((watched.account, watched.market_name.as_str()), (borrower(0), "weth-usdc"));
+    assert_eq!(watched.below.exact().unwrap(), "1.5");
+    // 2,000 × 86 % ÷ 1,000, less the share price's rounding.
+    assert!(watched.health.0 <= U256::from(ETHER / 100 * 172) && watched.health.0 > U256::from(ETHER / 100 * 171));
+}
+
+#[test]
+fn of_several_reasons_to_send_nothing_the_kill_file_is_shown_first() {
+    let mut bench = Bench::new(&[], true);
+    let mut stopped = |safety| {
+        bench.safety = safety;
+        bench.refresh(2_000).safety.stopped.clone().unwrap_or_default()
+    };
+    let lost = SafetySnapshot { lost_wei: U256::MAX, ..SafetySnapshot::default() };
+    let open = SafetySnapshot { breaker_open_secs: Some(30), ..lost };
+    assert_eq!(stopped(SafetySnapshot::default()), "");
+    assert!(stopped(lost).contains("cap"));
+    assert!(stopped(open).contains("circuit breaker is open for 30 s"));
+    assert!(stopped(SafetySnapshot { is_killed: true, ..open }).contains("kill file"));
+}
+
+#[test]
+fn a_signer_has_a_problem_when_its_journal_failed_or_its_balance_is_low() {
+    let mut bench = Bench::new(&[], true);
+    let good = SignerSnapshot {
+        role: "liquidations".to_owned(),
+        address: Address::repeat_byte(1),
+        balance: Some(U256::from(ETHER)),
+        next_nonce: 3,
+        pending: 2,
+        has_failed: false,
+    };
+    let low = SignerSnapshot { balance: Some(U256::from(1)), ..good.clone() };
+    let failed = SignerSnapshot { has_failed: true, ..good.clone() };
+    bench.signers = vec![good.clone(), SignerSnapshot { balance: None, ..good }, low, failed];
+    let view = bench.refresh(2_000);
+    let problems: Vec<_> = view.signers.iter().map(|signer| signer.problem.is_some()).collect();
+    assert_eq!(problems, [false, false, true, true]);
+    assert_eq!((view.signers[0].nonce, view.signers[0].pending), (Some(3), 2));
+}
+
+#[test]
+fn a_rebuilt_book_takes_the_head_off_the_view_and_leaves_the_keeper_unready() {
+    let mut bench = Bench::new(&[], true);
+    assert!(bench.refresh(2_000).readiness().ready);
+    bench.publisher.reset();
+    let view = bench.published();
+    assert!(view.head.is_none());
+    assert_eq!(view.readiness().reason, view.progress);
+    assert!(bench.refresh(2_000).progress.is_none());
+}
+
+#[test]
+fn the_names_of_the_json_api_stay_as_they_were_published() {
+    let mut bench = Bench::new(&[1_800], true);
+    bench.ledger.record_report(&bench.fixture.config, &bench.fixture.report(4, sent(1)), NOW);
+    let json = serde_json::to_value(&*bench.refresh(2_000)).unwrap();
+    assert_eq!(json["markets"][0]["under_water"], json!(1));
+    assert_eq!(json["timeline"][0]["state"], json!("sent"));
+    assert_eq!(json["timeline"][0]["kind"], json!("liquidation"));
+    assert_eq!(json["at_risk"][0]["decision"]["reason"], json!("healthy"));
+    assert_eq!(json["keeper"]["live"], json!(true));
+    assert!(json["keeper"].get("ready_within").is_none());
+}
+
+fn sent(hash: u8) -> Outcome {
+    let fees = serde_json::from_value(json!({ "max_fee_per_gas": 1, "max_priority_fee_per_gas": 1 })).unwrap();
+    Outcome::Sent { nonce: 0, hash: B256::repeat_byte(hash), fees }
+}
+
+/// The ledger's sums as they are persisted.
+fn sums(ledger: &Ledger) -> Value {
+    serde_json::to_value(ledger.sums()).unwrap()
+}
+
+#[test]
+fn a_transaction_that_is_mined_again_after_a_reorg_counts_once() {
+    let fixture = Fixture::new(&[1_800]);
+    let mut ledger = Ledger::default();
+    let mut report = |outcome| ledger.record_report(&fixture.config, &fixture.report(1, outcome), NOW);
+    assert!(!report(sent(1)));
+    assert!(report(Outcome::Mined(receipt(1, 10, true))));
+    assert!(!report(Outcome::Reorged));
+    assert!(!report(Outcome::Mined(receipt(1, 11, true))));
+
+    let totals = ledger.totals("ETH", NOW);
+    assert_eq!((totals.transactions, totals.reverted), (1, 0));
+    assert_eq!(totals.gas.units, U256::from(ETHER / 500));
+    let [entry] = &ledger.timeline()[..] else { panic!("{:?}", ledger.timeline()) };
+    assert_eq!((entry.state, entry.block), (ActivityState::Mined, Some(11)));
+}
+
+#[test]
+fn sums_hold_profit_and_fees_of_everything_mined_and_of_the_current_day() {
+    let fixture = Fixture::new(&[1_800]);
+    let (config, day) = (&fixture.config, 86_400);
+    let mut ledger = Ledger::default();
+    let result = ExecutionResult { accounts: 2, ..ExecutionResult::default() };
+    ledger.record_report(config, &fixture.report(1, Outcome::Mined(receipt(1, 10, true))), NOW);
+    ledger.record_execution(config, B256::repeat_byte(1), &fixture.liquidation(&[]), &result, PROFIT, NOW);
+    ledger.record_report(config, &fixture.report(2, Outcome::Reverted(receipt(2, 11, false))), NOW + day);
+    ledger.record_report(config, &fixture.report(3, Outcome::Cancelled(receipt(3, 12, true))), NOW + day);
+
+    let totals = ledger.totals("ETH", NOW + day);
+    assert_eq!((totals.liquidated, totals.harvested), (2, 0));
+    assert_eq!((totals.transactions, totals.reverted), (3, 1));
+    assert_eq!((totals.profit.exact().as_str(), totals.gas.exact().as_str()), ("0.005", "0.006"));
+    assert_eq!(totals.day.exact(), "-0.004");
+    assert_eq!(ledger.totals("ETH", NOW + 2 * day).day, Balance { token: "ETH".into(), ..zero() });
+    assert_eq!(ledger.timeline().last().unwrap().profit.as_ref().unwrap().exact(), "0.005");
+}
+
+fn zero() -> Balance {
+    Balance { units: I256::ZERO, decimals: 18, token: String::new() }
+}
+
+#[test]
+fn persisted_sums_are_read_back_by_the_names_that_they_were_written_under() {
+    let fixture = Fixture::new(&[1_800]);
+    let mut ledger = Ledger::default();
+    ledger.record_report(&fixture.config, &fixture.report(1, Outcome::Mined(receipt(1, 10, true))), NOW);
+    let written = json!({
+        "liquidated": 0, "harvested": 0, "transactions": 1, "reverted": 0,
+        "profit_wei": "0x0", "gas_wei": "0x71afd498d0000",
+        "day": 11, "day_profit_wei": "0x0", "day_gas_wei": "0x71afd498d0000",
+        "counted": [B256::repeat_byte(1)],
+    });
+    assert_eq!(sums(&ledger), written);
+    let mut restored = Ledger::new(serde_json::from_value(written).unwrap());
+    assert!(!restored.record_report(&fixture.config, &fixture.report(1, Outcome::Mined(receipt(1, 10, true))), NOW));
+    assert_eq!(sums(&restored), sums(&ledger));
+}
+
+#[test]
+fn a_refusal_that_comes_with_every_block_is_shown_once_and_a_new_reason_separately() {
+    let fixture = Fixture::new(&[1_800]);
+    let mut ledger = Ledger::default();
+    for id in 0..10 {
+        let refusal = if id < 5 { SafetyRefusal::DryRun } else { SafetyRefusal::KillFile };
+        ledger.record_report(&fixture.config, &fixture.report(id, Outcome::Refused(refusal)), NOW + id);
+    }
+    let timeline = ledger.timeline();
+    let shown: Vec<_> = timeline.iter().map(|entry| (entry.state, entry.at)).collect();
+    assert_eq!(shown, [(ActivityState::Dropped, NOW + 9), (ActivityState::Dry, NOW + 4)]);
+
+    for id in 10..300 {
+        ledger.record_report(&fixture.config, &fixture.report(id, sent(1)), NOW);
+    }
+    assert_eq!((ledger.timeline().len(), ledger.timeline()[0].id), (SHOWN_EVENTS, 299));
+}
+
+/// A receipt with these events.
+fn receipt_with(logs: &[(Address, LogData)]) -> TransactionReceipt {
+    let log = |(address, data): &(Address, LogData)| {
+        json!({
+            "address": address, "topics": data.topics(), "data": data.data, "blockNumber": "0x1", "logIndex": "0x0",
+            "blockHash": B256::ZERO, "transactionHash": B256::ZERO, "transactionIndex": "0x0", "removed": false,
+        })
+    };
+    let receipt = json!({
+        "type": "0x2", "status": "0x1", "cumulativeGasUsed": "0x1", "gasUsed": "0x1", "effectiveGasPrice": "0x1",
+        "transactionHash": B256::ZERO, "transactionIndex": "0x0", "blockHash": B256::ZERO, "blockNumber": "0x1",
+        "from": Address::ZERO, "to": LIQUIDATOR, "contractAddress": null, "logsBloom": Bytes::from([0; 256]),
+        "logs": logs.iter().map(log).collect::<Vec<_>>(),
+    });
+    serde_json::from_value(receipt).unwrap()
+}
+
+#[test]
+fn a_liquidation_is_read_from_the_events_of_the_deployment_and_valued_in_wei() {
+    let fixture = Fixture::new(&[]);
+    let liquidated = |index, dollars| {
+        let event = IPlimsoll::Liquidate {
+            id: fixture.id(),
+            caller: LIQUIDATOR,
+            borrower: borrower(index),
+            repaid: U256::from(dollars * DOLLAR),
+            shares: U256::ZERO,
+            seized: U256::ZERO,
+            badDebt: U256::ZERO,
+        };
+        event.encode_log_data()
+    };
+    let profit = LiquidateWithoutCapital {
+        id: fixture.id(),
+        caller: Address::ZERO,
+        receiver: Address::ZERO,
+        profitToken: USDC,
+        repaid: U256::ZERO,
+        seized: U256::ZERO,
+        profit: U256::from(30 * DOLLAR),
+    };
+    let strangers = (Address::repeat_byte(0x77), liquidated(5, 1_000_000));
+    let logs =
+        [(CORE, liquidated(0, 900)), (CORE, liquidated(1, 100)), (LIQUIDATOR, profit.encode_log_data()), strangers];
+    let result = ExecutionResult::of(&receipt_with(&logs), &fixture.config.deployed).in_token(USDC);
+    assert_eq!((result.accounts, result.borrowers.as_slice()), (2, &[borrower(0), borrower(1)][..]));
+    assert_eq!(result.moved_amount(&fixture.config), Some(Amount::new(1_000 * DOLLAR, 6, "USDC")));
+    assert_eq!(result.profit_amount(&fixture.config), Some(Amount::new(30 * DOLLAR, 6, "USDC")));
+    // 30 dollars at 2,000 for an ether.
+    let Some(Source::Fixed(rate)) = Source::fixed(U256::from(ETHER / 2_000), 6) else { panic!("a fixed rate") };
+    assert_eq!(result.gain(&[(USDC, Ok(rate))].into_iter().collect()), U256::from(15 * ETHER / 1_000));
+    assert_eq!(result.gain(&Values::default()), U256::ZERO);
+}
+
+#[test]
+fn tips_of_a_harvest_are_its_profit_and_own_rewards_bring_none() {
+    let fixture = Fixture::new(&[]);
+    let pool = B256::repeat_byte(6);
+    let harvested = |amount: u64, tip: u64| {
+        let event = IRewards::Harvest {
+            pool,
+            rewardToken: WETH,
+            account: borrower(amount),
+            amount: U256::from(amount),
+            tip: U256::from(tip),
+            compounded: false,
+        };
+        (REWARDS, event.encode_log_data())
+    };
+    let logs: Vec<(Address, LogData)> = vec![harvested(100, 3), harvested(200, 4)];
+    let result = ExecutionResult::of(&receipt_with(&logs), &fixture.config.deployed);
+    assert_eq!(result.moved, Some((WETH, U256::from(300))));
+    assert_eq!((result.accounts, result.profit), (2, Some((WETH, U256::from(7)))));
+    let claim = IRewards::Claim {
+        pool,
+        rewardToken: WETH,
+        onBehalf: Address::ZERO,
+        receiver: Address::ZERO,
+        amount: U256::from(50),
+    };
+    let result = ExecutionResult::of(&receipt_with(&[(REWARDS, claim.encode_log_data())]), &fixture.config.deployed);
+    assert_eq!((result.accounts, result.moved, result.profit), (1, Some((WETH, U256::from(50))), None));
+    let purpose = Purpose::ClaimOwn { pool, reward_token: WETH };
+    let mut ledger = Ledger::default();
+    ledger.record_execution(&fixture.config, B256::ZERO, &purpose, &result, U256::ZERO, NOW);
+    assert_eq!(ledger.totals("ETH", NOW).harvested, 1);
+}
+
+#[test]
+fn of_the_decisions_about_a_reward_the_one_to_send_is_shown() {
+    let stream = StreamId { pool: B256::repeat_byte(6), reward_token: WETH };
+    let (in_flight, no_route, act) = (Decision::Skip(SkipReason::InFlight), Decision::Skip(SkipReason::NoRoute), act());
+    let shown = |of_accounts: &[&Decision]| {
+        let of_accounts = of_accounts.iter().map(|decision| (stream, *decision));
+        let decisions = decisions::RewardDecisions::of(of_accounts, 9);
+        decisions.get(stream).map(|decision| decision.reason.clone())
+    };
+    assert_eq!(shown(&[&in_flight, &no_route]).as_deref(), Some("in_flight"));
+    assert_eq!(shown(&[&in_flight, &act, &no_route]).as_deref(), Some("act"));
+    assert_eq!(shown(&[]), None);
+}
+
+#[test]
+fn a_log_of_another_contract_is_not_taken_for_ours() {
+    let fixture = Fixture::new(&[]);
+    let log = Log::new_unchecked(CORE, vec![B256::repeat_byte(1)], Bytes::new());
+    let result = ExecutionResult::of(&receipt_with(&[(CORE, log.data)]), &fixture.config.deployed);
+    assert_eq!(result, ExecutionResult::default());
+}
