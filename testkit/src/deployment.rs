@@ -20,13 +20,13 @@ use plimsoll_contracts::{
 use plimsoll_deploy::{
     apply, connection::Chain, design::Design, manifest::Manifest, packages, plan::Inputs, progress::say,
 };
-use tempfile::TempDir;
 use tokio::time;
 
 use crate::{
     devnet::{Devnet, mined, without_priority_fee},
     exchange::{Amount, Exchange},
     keeper::{Keeper, KeeperSetup, keeper_program},
+    scratch::ScratchFolder,
     workspace::{tools, workspace},
 };
 
@@ -53,7 +53,7 @@ pub struct Suite {
     /// The deployment record: every contract, token, market, feed and pool with its address.
     pub deployment: Deployment,
     record: PathBuf,
-    scratch: TempDir,
+    scratch: ScratchFolder,
 }
 
 impl Suite {
@@ -88,7 +88,7 @@ impl Suite {
     /// # Errors
     /// When the manifest does not fit the chain, or a transaction of the deployment fails.
     pub async fn deploy(devnet: Devnet, manifest: &Manifest) -> eyre::Result<Self> {
-        let scratch = tempfile::Builder::new().prefix("plimsoll-testkit-").tempdir()?;
+        let scratch = ScratchFolder::new("plimsoll-testkit-")?;
         let record = scratch.path().join("deployment.json");
         let prepare = || -> eyre::Result<_> { Ok(packages::everything(&tools()?)?) };
         let artifacts = tokio::task::spawn_blocking(prepare).await??;

@@ -87,7 +87,7 @@ impl Scale {
     }
 }
 
-/// Round times within so many seconds, at most so many of them, each with what is told of it.
+/// Returns at most `most` round times within a period of `secs` seconds, each with its label.
 pub(super) fn times(clock: Clock, secs: u64, most: u64) -> Vec<(u64, String)> {
     let longest = secs.div_ceil(most.max(1));
     let span = SPANS.into_iter().find(|span| *span >= longest).unwrap_or_else(|| longest.next_multiple_of(30 * DAY));

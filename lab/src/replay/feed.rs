@@ -75,7 +75,7 @@ impl Clock {
         self.now
     }
 
-    /// Advances to the next block in which something can happen, and returns its second; none after the last one.
+    /// Advances to the next block that is not idle, and returns its second; none after the last one.
     pub fn tick(&mut self, prices: &Prices, feed: Feed, last: Answer, activity: Activity) -> Option<u64> {
         let latest = match activity {
             Activity::Busy => self.now + BLOCK_SECS,

@@ -10,10 +10,9 @@
 //!
 //! [`prices`] reads a file. [`params`] has the parameters: LTVs, depth of the exchange, gas price, borrowers. The
 //! [`model`] applies any of the [`rules`], the [`chain`] that of the contracts. A [`feed`] answers by heartbeat and
-//! deviation, and its clock skips blocks in which nothing can happen. In a block the liquidator comes first, with what
-//! it decided on the previous block; then a trade brings the exchange to the recorded price, which undoes what a sale
-//! moved; then the feed answers. The liquidator always bears its costs: the exchange's fee, the price impact of
-//! selling, and gas.
+//! deviation, and its clock skips idle blocks. In a block the liquidator comes first, with what it decided on the
+//! previous block; then a trade brings the exchange to the recorded price, which undoes what a sale moved; then the
+//! feed answers. The liquidator always bears its costs: the exchange's fee, the price impact of selling, and gas.
 
 pub mod chain;
 mod charts;

@@ -47,7 +47,7 @@ struct BookFollower {
 
 impl BookFollower {
     /// Applies the logs of the blocks that the book does not have yet.
-    async fn catch_up(&mut self, simulation: &Simulation<'_>) -> eyre::Result<Vec<Event>> {
+    async fn apply_new_blocks(&mut self, simulation: &Simulation<'_>) -> eyre::Result<Vec<Event>> {
         let provider = simulation.provider();
         let sources = simulation.sources();
         let filter = Filter::new().address(sources.addresses().collect::<Vec<_>>());
@@ -114,7 +114,7 @@ async fn liquidate(follower: &mut BookFollower, simulation: &mut Simulation<'_>)
     };
     simulation.enqueue(caller, simulation.core, call.abi_encode()).await?;
     simulation.mine_at(timestamp).await?;
-    let events = follower.catch_up(simulation).await?;
+    let events = follower.apply_new_blocks(simulation).await?;
     let mut done = BTreeMap::new();
     for event in &events {
         if let Event::Core(IPlimsollEvents::Liquidate(event)) = event {
@@ -152,7 +152,7 @@ async fn harvest(follower: &mut BookFollower, simulation: &mut Simulation<'_>) -
     let call = IRewards::harvestCall { pool, rewardToken: reward_token, accounts };
     simulation.enqueue(caller, simulation.rewards, call.abi_encode()).await?;
     simulation.mine_at(timestamp).await?;
-    let events = follower.catch_up(simulation).await?;
+    let events = follower.apply_new_blocks(simulation).await?;
     let mut done = BTreeMap::new();
     for event in &events {
         if let Event::Rewards(IRewardsEvents::Harvest(event)) = event {
@@ -168,7 +168,7 @@ async fn the_book_equals_the_chain_through_random_histories() -> eyre::Result<()
     let devnet = Devnet::start_with(&["--gas-limit", "2000000000"]).await?;
     let mut simulation = Simulation::new(&devnet, SEED).await?;
     let mut follower = BookFollower::default();
-    follower.catch_up(&simulation).await?;
+    follower.apply_new_blocks(&simulation).await?;
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     for number in 1..=BLOCKS {
         let events = match simulation.random.below(8) {
@@ -180,7 +180,7 @@ async fn the_book_equals_the_chain_through_random_histories() -> eyre::Result<()
                 }
                 let timestamp = simulation.next_timestamp();
                 simulation.mine_at(timestamp).await?;
-                follower.catch_up(&simulation).await?
+                follower.apply_new_blocks(&simulation).await?
             }
         };
         for event in &events {

@@ -28,6 +28,6 @@ const ANVILS_OWN: [Address; node::ACCOUNTS] = [
 
 /// Returns the reads outside the recording that every fork has.
 fn anvils_own_accounts() -> Vec<Declared> {
-    let why = "Anvil's own accounts begin anew on every fork";
+    let why = "Anvil creates its own accounts on every fork";
     ANVILS_OWN.map(|account| Declared { read: Read::Account(account), why: why.to_owned() }).into()
 }

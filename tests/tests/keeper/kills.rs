@@ -75,7 +75,7 @@ async fn a_keeper_killed_between_any_two_steps_liquidates_every_loan_once() -> e
     drop(keeper);
     let depth = fixture.head().await? - fallen;
     fixture.provider().anvil_reorg(ReorgOptions { depth, tx_block_pairs: Vec::new() }).await?;
-    ensure!(fixture.liquidated().await?.len() < usize::try_from(LOANS * 5)?, "nothing was taken back");
+    ensure!(fixture.liquidated().await?.len() < usize::try_from(LOANS * 5)?, "nothing was reorged");
     keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
     fixture.wait_until_liquidated(LOANS * 5, &[&keeper]).await?;
 

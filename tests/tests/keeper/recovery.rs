@@ -48,7 +48,7 @@ async fn a_reorged_liquidation_is_repeated_exactly_once() -> eyre::Result<()> {
         }
         let taken = fixture.head().await? - fallen;
         fixture.provider().anvil_reorg(ReorgOptions { depth: taken, tx_block_pairs: Vec::new() }).await?;
-        ensure!(fixture.liquidated().await?.len() < usize::try_from(2 * depth)?, "nothing was taken back");
+        ensure!(fixture.liquidated().await?.len() < usize::try_from(2 * depth)?, "nothing was reorged");
         fixture.wait_until_liquidated(2 * depth, &[&keeper]).await?;
     }
     let signer = keeper.signer();

@@ -259,7 +259,7 @@ impl EventRecord {
             Step::Resync(reason) => {
                 self.rebuilt.push(reason.clone());
                 if self.rebuilt.len() > 3 {
-                    bail!("begins anew again and again: {:?}", self.rebuilt);
+                    bail!("is rebuilt again and again: {:?}", self.rebuilt);
                 }
                 self.events.clear();
                 self.from.hash = None;
