@@ -8,20 +8,21 @@ use std::{
 
 use tempfile::TempDir;
 
-/// Waits until its stdin ends, and then removes the folder that is its argument. Programs that were writing there end at
-/// the same time, so a first attempt may fail. Signals that a terminal sends to all its processes are ignored.
+/// Waits until its stdin ends, and then removes the folder that is its argument. Programs that were writing there end
+/// at the same time, so a first attempt may fail. Signals that a terminal sends to all its processes are ignored.
 const WATCHER: &str = "trap '' HUP INT TERM; read -r _; rm -rf -- \"$1\" || { sleep 1; rm -rf -- \"$1\"; }";
 
-/// A temporary folder that is removed when it is dropped, and also when this process is killed by a signal, even SIGKILL.
+/// A temporary folder that is removed when it is dropped, and also when this process is killed by a signal, even
+/// SIGKILL.
 ///
-/// Destructors do not run when a process is killed. A shell is therefore started along with the folder, which reads from
-/// a pipe of this process: the operating system closes the pipe whenever the process ends, and the shell removes the
-/// folder.
+/// Destructors do not run when a process is killed. A shell is therefore started along with the folder, which reads
+/// from a pipe of this process: the operating system closes the pipe whenever the process ends, and the shell removes
+/// the folder.
 #[derive(Debug)]
 pub struct ScratchFolder {
     // Removed before the watcher ends, which then finds nothing to remove.
     folder: TempDir,
-    watcher: Watcher,
+    _watcher: Watcher,
 }
 
 /// The shell. Dropping it ends it.
@@ -38,19 +39,13 @@ impl ScratchFolder {
         let mut shell = Command::new("sh");
         shell.args(["-c", WATCHER, "sh"]).arg(folder.path());
         shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(Self { watcher: Watcher(shell.spawn()?), folder })
+        Ok(Self { _watcher: Watcher(shell.spawn()?), folder })
     }
 
     /// Returns the path of the folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.folder.path()
-    }
-
-    /// Returns the process id of the shell, for tests.
-    #[cfg(test)]
-    fn watcher_id(&self) -> u32 {
-        self.watcher.0.id()
     }
 }
 
@@ -71,7 +66,7 @@ mod tests {
     #[test]
     fn a_dropped_folder_is_gone_and_so_is_its_shell() {
         let scratch = ScratchFolder::new("plimsoll-scratch-test-").unwrap();
-        let (path, shell) = (scratch.path().to_path_buf(), scratch.watcher_id());
+        let (path, shell) = (scratch.path().to_path_buf(), scratch._watcher.0.id());
         fs::write(path.join("file"), "content").unwrap();
         drop(scratch);
         assert!(!path.exists() && !Path::new(&format!("/proc/{shell}")).exists());

@@ -1,9 +1,9 @@
 //! The demo: borrowers, some of them leveraged, lenders, stakers and a backstop on a local chain, a keeper, and a day
 //! on which the price falls by a third.
 //!
-//! [`sample`] generates borrowers and prices from a seed, [`setup`] prepares the chain, [`day`] plays the day,
-//! [`report`] summarises the chain's events, and [`chart`] draws them. The same seed gives the same borrowers and
-//! prices; the keeper's decisions also depend on timing.
+//! `sample` generates borrowers and prices from a seed, `setup` prepares the chain, `day` plays the day, `report`
+//! summarises the chain's events, and `chart` draws them. The same seed gives the same borrowers and prices; the
+//! keeper's decisions also depend on timing.
 
 mod chart;
 mod day;
