@@ -1,5 +1,5 @@
-//! `lab all`: every figure, one after another, each in a process of its own, kept together with the machine that made
-//! it and the command that makes it again. A figure that fails does not stop the others.
+//! `lab all`: measures every figure, one after another, each in a process of its own, and saves it together with a
+//! description of the machine and the command that reproduces it. A figure that fails does not stop the others.
 
 mod machine;
 
@@ -20,27 +20,27 @@ use tokio::process;
 pub use self::machine::Machine;
 use crate::output::Folder;
 
-/// The file with everything that is not a figure.
+/// Name of the file with the summary.
 const SUMMARY: &str = "all.json";
 
-/// Something that `lab` measures.
+/// A measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct Figure {
-    /// Its name, also its file's.
+    /// The name, which is also that of its file.
     pub name: &'static str,
-    /// What `lab` is told, without `--json`.
+    /// The arguments for `lab`, without `--json`.
     pub command: &'static str,
 }
 
-/// Every figure, as it is published, or so small that only whether it works is seen.
+/// Returns every figure: in the sizes that are published or, where `quick`, in small ones that only show that it works.
 #[must_use]
 pub fn figures(quick: bool) -> Vec<Figure> {
     let all = [
         ("gas", "gas", "gas"),
         ("book-10k", "book --positions 10000", "book --positions 100"),
         ("book-1m", "book --positions 1000000", "book --positions 1000"),
-        ("reaction", "reaction --positions 100000 --rounds 200", "reaction --positions 20 --rounds 3"),
-        ("storm", "storm --positions 5000", "storm --positions 10"),
+        ("latency", "latency --positions 100000 --rounds 200", "latency --positions 20 --rounds 3"),
+        ("burst", "burst --positions 5000", "burst --positions 10"),
         (
             "replay",
             "replay --prices examples/prices/slide-30.csv examples/prices/gap-25.csv",
@@ -50,36 +50,38 @@ pub fn figures(quick: bool) -> Vec<Figure> {
     all.map(|(name, full, small)| Figure { name, command: if quick { small } else { full } }).into()
 }
 
-/// What was measured where, and how each ended.
+/// The summary of all figures.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// When it began, in UTC.
+    /// When the measurements began, in UTC.
     pub began: Option<String>,
-    /// Where it ran.
+    /// The machine.
     pub machine: Machine,
-    /// One for each figure.
+    /// One entry for each figure.
     pub figures: Vec<Measured>,
 }
 
-/// How a figure ended.
+/// A figure's entry in the summary.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Measured {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// What makes it again.
+    /// The command that reproduces it.
     pub command: String,
-    /// How long it took.
+    /// How long it took, in seconds.
     pub seconds: u64,
-    /// Its file, where it worked.
+    /// The file with the result; none after a failure.
     pub file: Option<PathBuf>,
-    /// Why there is none, where it did not.
+    /// Why there is no result.
     pub failure: Option<String>,
 }
 
-/// Measures them in this order, each by a program that is `lab`, and saves what each says and what all came to. Fails
-/// only where nothing can be saved: a figure that fails is in the report.
+/// Measures figures in this order, each in a process that `program` starts, and saves each result and the summary.
+///
+/// # Errors
+/// When a result cannot be saved. A figure that fails is reported in the summary instead.
 pub async fn run(
     figures: &[Figure],
     program: impl Fn() -> eyre::Result<Command>,
@@ -102,18 +104,21 @@ pub async fn run(
 }
 
 impl Report {
-    /// Fails with the names of those that failed.
-    pub fn complete(&self) -> eyre::Result<()> {
+    /// Checks that every figure was measured.
+    ///
+    /// # Errors
+    /// When some failed, with their names.
+    pub fn ensure_complete(&self) -> eyre::Result<()> {
         let failed: Vec<_> = self.figures.iter().filter(|one| one.failure.is_some()).map(|one| one.name).collect();
         ensure!(failed.is_empty(), "not everything could be measured: {} failed", failed.join(", "));
         Ok(())
     }
 }
 
-/// What the program says on stdout. What it says on stderr is seen while it says it.
+/// Runs the program and returns its stdout. Its stderr is passed on.
 async fn measure(program: Command, command: &str) -> eyre::Result<Vec<u8>> {
     let mut program = process::Command::from(program);
-    // Files that a figure names are the project's.
+    // The files that a figure's command names are those of the repository.
     program.current_dir(workspace()?.root());
     program.args(command.split(' ')).args(["--json", "--as-built"]);
     program.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);

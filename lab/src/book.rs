@@ -1,9 +1,9 @@
-//! How large the keeper's book is, how fast it takes events, how soon it knows who is under water, and how soon it is
-//! back after a restart.
+//! Measures the keeper's book: its memory, the events that it applies a second, the time to find the liquidatable loans
+//! at a price, and the time to save it to a checkpoint and to load it.
 //!
-//! Measured in a process that holds nothing else, on one market: every account posts collateral and borrows, then
-//! everybody changes something, in an order that no cache foresees. Events are made a block at a time, outside the
-//! measured time, with an accrual at the head of each block as on a chain.
+//! The process holds nothing else. In one market every account posts collateral and borrows, and then every account
+//! changes its position, in an order without locality. Events are generated one block at a time outside the measured
+//! time, with an accrual at the beginning of each block as on a chain.
 
 mod checkpoint;
 
@@ -28,41 +28,44 @@ use plimsoll_keeper::{
 };
 use serde::Serialize;
 
-/// The price move that is timed brings so many loans under water.
+/// The number of loans that are liquidatable at the price of the timed query.
 const CANDIDATES: usize = 100;
-/// How often the answer is timed; the median counts.
+/// How often the query is timed; the median is reported.
 const ROUNDS: usize = 1_001;
-/// A busy chain's.
+/// As on a busy chain.
 const EVENTS_PER_BLOCK: u64 = 1_000;
 const BLOCK_SECS: u64 = 12;
 const GENESIS_SECS: u64 = 1_700_000_000;
 /// 100 dollars of 6 decimals.
 const MIN_DEBT: u128 = 100_000_000;
-/// An ether of 18 decimals in units for each dollar's unit of 6, at 2,000 dollars.
+/// Units of an 18-decimal ether for each unit of a 6-decimal dollar, at 2,000 dollars.
 const COLLATERAL_PER_DEBT: u128 = 500_000_000;
-/// What the market has lent at the most, in units.
+/// What is supplied to the market, in units.
 const LENT: u128 = 1 << 80;
 
-/// What was measured.
+/// The measured figures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// How many were in the book.
+    /// Number of positions in the book.
     pub positions: u64,
-    /// Of the process's resident memory, beyond what it had before there was a book.
+    /// Growth of the process's resident memory by the book, in bytes for each position.
     pub bytes_per_position: u64,
-    /// The process's resident memory with the book in it, in millions of bytes.
+    /// Resident memory of the process with the book, in millions of bytes.
     pub rss_mb: u64,
-    /// Decoded events, applied with the record for taking them back.
+    /// Decoded events applied a second, including the record that is needed to revert them.
     pub apply_events_per_s: u64,
-    /// From a price to the list of exactly those that can be liquidated at it.
+    /// Time from a price to the exact list of loans that are liquidatable at it, in microseconds.
     pub price_to_candidates_us: f64,
-    /// To write every row of the book to a checkpoint at once, which a keeper does bit by bit.
+    /// Time to write every row of the book to a checkpoint at once, in milliseconds. A keeper does this incrementally.
     pub checkpoint_save_ms: u64,
-    /// From a checkpoint on disk to the book in memory.
+    /// Time from a checkpoint on disk to the book in memory, in milliseconds.
     pub checkpoint_load_ms: u64,
 }
 
-/// Measures. Fails where the system does not tell a process's memory.
+/// Runs the measurement.
+///
+/// # Errors
+/// On systems that do not report a process's memory.
 pub async fn run(positions: u64) -> eyre::Result<Report> {
     ensure!(positions >= CANDIDATES as u64, "{positions} positions are fewer than the {CANDIDATES} to be found");
     let resident_before = resident_bytes()?;
@@ -70,7 +73,7 @@ pub async fn run(positions: u64) -> eyre::Result<Report> {
     let mut applying = Duration::ZERO;
     let mut applied = 0;
     let mut steps = (0..positions).flat_map(|number| [Step::Post(number), Step::Borrow(number)]).chain(
-        // A stride without a common divisor visits everybody once.
+        // A stride that is coprime to the number of accounts visits each of them once.
         (0..positions).map(|number| Step::Change(number * stride(positions) % positions)),
     );
     loop {
@@ -99,7 +102,7 @@ pub async fn run(positions: u64) -> eyre::Result<Report> {
     })
 }
 
-/// The median time to the list of loans under water at a price that has just that many there.
+/// Returns the median time of the query for liquidatable loans, at the price at which exactly [`CANDIDATES`] are.
 fn time_of_answer(market: &MarketBook, timestamp: u64) -> eyre::Result<Duration> {
     let mut waterlines: Vec<U256> =
         market.positions().map(|(account, _)| market.waterline(account, timestamp)).collect();
@@ -110,20 +113,20 @@ fn time_of_answer(market: &MarketBook, timestamp: u64) -> eyre::Result<Duration>
         let started = Instant::now();
         let found = market.liquidatable(price, timestamp);
         times.push(started.elapsed());
-        ensure!(found.len() == CANDIDATES, "{} loans are under water instead of {CANDIDATES}", found.len());
+        ensure!(found.len() == CANDIDATES, "{} loans are liquidatable instead of {CANDIDATES}", found.len());
     }
     times.sort_unstable();
     times.get(ROUNDS / 2).copied().wrap_err("nothing was timed")
 }
 
-/// What one account does.
+/// An action of an account.
 enum Step {
     Post(u64),
     Borrow(u64),
     Change(u64),
 }
 
-/// A book and the events that fill it.
+/// A book, with the generator of the events that fill it.
 struct Filling {
     book: Book,
     id: MarketId,
@@ -131,7 +134,7 @@ struct Filling {
 }
 
 impl Filling {
-    /// A market with somebody who lends.
+    /// Creates a market with supply.
     fn new() -> eyre::Result<Self> {
         let risk = Risk::new(8_000, 8_600, MIN_DEBT)?;
         let curve = RateCurve::new(1_268_391_679, 9_000, 40_000, 500_000)?;
@@ -157,7 +160,7 @@ impl Filling {
         Ok(Self { book, id, block })
     }
 
-    /// The next block's events: an accrual and these steps.
+    /// Returns the events of the next block: an accrual and these steps.
     fn block_of(&mut self, steps: impl Iterator<Item = Step>) -> Vec<Event> {
         self.block = Block { number: self.block.number + 1, timestamp: self.block.timestamp + BLOCK_SECS };
         let Some(market) = self.book.market(self.id) else { return Vec::new() };
@@ -176,7 +179,7 @@ impl Filling {
     }
 }
 
-/// What the contract would emit for a step, with the market's totals moved on.
+/// Returns the event that the contract would emit for a step, and updates the market's totals.
 fn event_of(step: Step, id: B256, market: &MarketBook, totals: &mut Market) -> Event {
     match step {
         Step::Post(number) => {
@@ -199,7 +202,7 @@ fn event_of(step: Step, id: B256, market: &MarketBook, totals: &mut Market) -> E
                 shares,
             }))
         }
-        // One half repays a tenth, the other adds a tenth of collateral.
+        // Half of the accounts repay a tenth, the others add a tenth of their collateral.
         Step::Change(number) if number % 2 == 0 => {
             let account = account(number);
             let Position { borrow_shares, .. } = market.position(account);
@@ -229,19 +232,20 @@ fn supplied(id: B256, account: Address, assets: U256) -> Event {
     }))
 }
 
-/// A loan as it is opened.
-struct Opening {
+/// The size of a loan.
+struct LoanSize {
     debt: u128,
     collateral: u128,
 }
 
-/// From a hundred dollars to a million and a half, the collateral worth from 1.3 to 3.3 times as much.
-fn loan(number: u64) -> Opening {
+/// Returns the size of an account's loan: a debt from 100 dollars to 1.6 million, with collateral worth 1.3 to 3.3
+/// times as much.
+fn loan(number: u64) -> LoanSize {
     let drawn = keccak256(number.to_le_bytes());
     let [size, debt, ratio] = [0, 8, 16].map(|from| u128::from(limb(&drawn, from)));
     let debt = (MIN_DEBT + debt % MIN_DEBT) << (size % 14);
     let millionths = 1_300_000 + ratio % 2_000_000;
-    Opening { debt, collateral: debt * COLLATERAL_PER_DEBT * millionths / 1_000_000 }
+    LoanSize { debt, collateral: debt * COLLATERAL_PER_DEBT * millionths / 1_000_000 }
 }
 
 fn account(number: u64) -> Address {
@@ -252,7 +256,7 @@ fn limb(hash: &B256, from: usize) -> u64 {
     hash.iter().skip(from).take(8).fold(0, |limb, byte| (limb << 8) | u64::from(*byte))
 }
 
-/// About 0.618 of it, so that neighbours are far apart, and without a common divisor.
+/// Returns about 0.618 of the number of positions, so that neighbours are far apart, and coprime to it.
 fn stride(positions: u64) -> u64 {
     const fn divisor(a: u64, b: u64) -> u64 {
         if b == 0 { a } else { divisor(b, a % b) }
@@ -260,7 +264,7 @@ fn stride(positions: u64) -> u64 {
     (positions * 618 / 1_000..).find(|stride| divisor(*stride, positions) == 1).unwrap_or(1)
 }
 
-/// This process's resident memory.
+/// Returns the resident memory of this process, in bytes.
 fn resident_bytes() -> eyre::Result<u64> {
     let status = fs::read_to_string("/proc/self/status").wrap_err("a process's memory is only known on Linux")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).wrap_err("no VmRSS in the status")?;
@@ -268,7 +272,7 @@ fn resident_bytes() -> eyre::Result<u64> {
     Ok(kibibytes * 1_024)
 }
 
-/// To a tenth.
+/// Returns microseconds, rounded to a tenth.
 fn micros(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000_000.0).round() / 10.0
 }

@@ -1,4 +1,5 @@
-//! The worst night: thousands of loans under water in one block, on a node with real limits that mines at its own pace.
+//! `lab burst`: thousands of loans become liquidatable in one block, on a node with Ethereum's gas limits that mines at
+//! its own pace.
 
 use std::{
     collections::BTreeMap,
@@ -26,43 +27,50 @@ use plimsoll_testkit::{
     observer::{Observation, Observer},
 };
 
-/// A transaction uses no more than Ethereum allows, and a block holds what it holds there by default: 30 million.
+/// Arguments for Anvil: transactions have Ethereum's gas limit, blocks Anvil's default of 30 million.
 const NODE: [&str; 1] = ["--enable-tx-gas-limit"];
+/// Ethereum's gas limit of a transaction.
 const TRANSACTION_GAS: u64 = 1 << 24;
-/// Between blocks.
+/// Seconds between blocks.
 const BLOCK_SECS: u64 = 2;
-/// After so many blocks whoever is still under water counts as left there.
-const MOST_BLOCKS: u64 = 20;
-/// In millionths of a dollar for one ether of collateral: under water at the price after the fall, not before.
+/// Blocks after the price change that the keeper has. Loans that are liquidatable after that are reported as not
+/// liquidated.
+const MAX_BLOCKS: u64 = 20;
+/// Debts against one ether of collateral, in millionths of a dollar: liquidatable at the price after the fall, and not
+/// before.
 const DEBTS: Range<u128> = 1_500_000_000..1_560_000_000;
-/// Dollars of 8 decimals: at the lowest debt the loan is 1 % under water.
+/// Price of an ether after the fall, in dollars of 8 decimals: 1 % below the liquidation price of the lowest debt.
 const PRICE_AFTER: u128 = 172_700_000_000;
 const ETHER: u128 = 1_000_000_000_000_000_000;
-/// What the pool holds of each, in units: at 2,000 dollars, as the manifest says.
+/// The pool's ether and dollars, in units, at the manifest's price of 2,000 dollars.
 const POOL: [u128; 2] = [1_000_000 * ETHER, 2_000_000_000_000_000];
 
-/// What happened.
+/// The measured figures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Loans under water at once.
-    pub underwater: u64,
-    /// Of these, liquidated.
+    /// Number of loans that became liquidatable at once.
+    #[serde(rename = "underwater")]
+    pub liquidatable: u64,
+    /// Number of loans that were liquidated.
     pub liquidated: u64,
-    /// Blocks after the price's until the last of them was.
+    /// Blocks from the price change to the last liquidation.
     pub blocks: u64,
-    /// The keeper's transactions that were mined.
+    /// Number of the keeper's mined transactions.
     pub transactions: u64,
-    /// Of these, reverted.
+    /// Number of the keeper's reverted transactions.
     pub reverted: u64,
-    /// Loans that were liquidated a second time.
+    /// Number of loans that were liquidated more than once.
     pub sent_twice: u64,
-    /// Over all the keeper's transactions.
+    /// Gas of all the keeper's transactions, divided by the number of liquidated loans.
     pub gas_per_position: u64,
 }
 
-/// Lets it happen, with the keeper that this program is.
+/// Runs the measurement. `keeper` is a program that takes the keeper's arguments.
+///
+/// # Errors
+/// When there are no positions, the chain cannot be prepared, or the keeper ends.
 pub async fn run(positions: u64, keeper: Command) -> eyre::Result<Report> {
-    ensure!(positions > 0, "there is no storm without a loan");
+    ensure!(positions > 0, "there must be at least one position");
     say("starting a node and deploying");
     let suite = Suite::start_with(&NODE).await?;
     let (core, params) = (suite.contract("Plimsoll")?, suite.market("weth-usdc")?);
@@ -83,7 +91,7 @@ pub async fn run(positions: u64, keeper: Command) -> eyre::Result<Report> {
     say("the price falls");
     let price_change = suite.send_price("eth-usd", PRICE_AFTER).await?;
 
-    // How often each loan was liquidated, the price's block, and the last that liquidated any.
+    // The number of liquidations of each loan, the block of the price change, and that of the last liquidation.
     let mut liquidated = BTreeMap::<Address, u64>::new();
     let (mut first, mut last) = (None, 0);
     loop {
@@ -105,8 +113,11 @@ pub async fn run(positions: u64, keeper: Command) -> eyre::Result<Report> {
             last = number;
         }
         let behind = number.saturating_sub(first);
-        say(format_args!("{behind} blocks after the price's, {} of {positions} are liquidated", liquidated.len()));
-        if u64::try_from(liquidated.len())? >= positions || behind >= MOST_BLOCKS {
+        say(format_args!(
+            "{behind} blocks after the price change: {} of {positions} loans are liquidated",
+            liquidated.len()
+        ));
+        if u64::try_from(liquidated.len())? >= positions || behind >= MAX_BLOCKS {
             let sent = Sent::between(provider, keeper.signer(), first..=number).await?;
             return report(positions, &liquidated, last.saturating_sub(first), &sent);
         }
@@ -116,7 +127,7 @@ pub async fn run(positions: u64, keeper: Command) -> eyre::Result<Report> {
 fn report(positions: u64, liquidated: &BTreeMap<Address, u64>, blocks: u64, sent: &Sent) -> eyre::Result<Report> {
     let count = u64::try_from(liquidated.len())?;
     Ok(Report {
-        underwater: positions,
+        liquidatable: positions,
         liquidated: count,
         blocks,
         transactions: sent.transactions,
@@ -126,7 +137,7 @@ fn report(positions: u64, liquidated: &BTreeMap<Address, u64>, blocks: u64, sent
     })
 }
 
-/// What of one account was mined.
+/// The mined transactions of an account.
 #[derive(Debug, Default)]
 struct Sent {
     transactions: u64,
@@ -149,7 +160,7 @@ impl Sent {
     }
 }
 
-/// Debts lie evenly between the two ends.
+/// Returns the loan with a number. Debts are spread evenly over the range.
 fn new_loan(number: u64, positions: u64) -> NewLoan {
     let span = DEBTS.end - DEBTS.start;
     NewLoan { collateral: ETHER, debt: DEBTS.start + span * u128::from(number) / u128::from(positions) }
@@ -157,7 +168,7 @@ fn new_loan(number: u64, positions: u64) -> NewLoan {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "under water         {:>8}", self.underwater)?;
+        writeln!(f, "liquidatable        {:>8}", self.liquidatable)?;
         writeln!(f, "liquidated          {:>8}", self.liquidated)?;
         writeln!(f, "blocks it took      {:>8}", self.blocks)?;
         writeln!(f, "transactions        {:>8}", self.transactions)?;

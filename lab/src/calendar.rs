@@ -1,19 +1,19 @@
-//! Seconds as people read them: dates in UTC, and lengths of time.
+//! Formats seconds for people: dates in UTC, and durations.
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
-/// In seconds.
+/// Seconds of a day.
 pub const DAY: u64 = 24 * HOUR;
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// `2020-03-12 10:43`, of Unix seconds.
+/// Formats a Unix timestamp as `2020-03-12 10:43`.
 #[must_use]
-pub fn moment(unix: u64) -> String {
+pub fn date_and_time(unix: u64) -> String {
     let (year, month, day) = date(unix);
     format!("{year}-{month:02}-{day:02} {}", time(unix))
 }
 
-/// `12 Mar`.
+/// Formats the date of a Unix timestamp as `12 Mar`.
 #[must_use]
 pub fn day(unix: u64) -> String {
     let (_, month, day) = date(unix);
@@ -21,15 +21,15 @@ pub fn day(unix: u64) -> String {
     format!("{day} {name}")
 }
 
-/// `10:43`.
+/// Formats the time of a Unix timestamp as `10:43`.
 #[must_use]
 pub fn time(unix: u64) -> String {
     format!("{:02}:{:02}", unix % DAY / HOUR, unix % HOUR / MINUTE)
 }
 
-/// A length of time in the two largest units that say something: `2 days 3 h`, `12 min`.
+/// Formats a duration in its two largest units: `2 days 3 h`, `12 min`.
 #[must_use]
-pub fn length(seconds: u64) -> String {
+pub fn duration(seconds: u64) -> String {
     let [days, hours, minutes, rest] = [seconds / DAY, seconds % DAY / HOUR, seconds % HOUR / MINUTE, seconds % MINUTE];
     let days = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
     let (larger, smaller, none) = match seconds {
@@ -41,7 +41,7 @@ pub fn length(seconds: u64) -> String {
     if none { larger } else { format!("{larger} {smaller}") }
 }
 
-/// Year, month and day. Years are counted from March on, so that a leap day is a year's last.
+/// Returns year, month and day. Internally years begin in March, so that a leap day is the last day of a year.
 const fn date(unix: u64) -> (u64, u64, u64) {
     const DAYS_OF_400_YEARS: u64 = 146_097;
     const DAYS_FROM_MARCH_OF_YEAR_0_TO_1970: u64 = 719_468;
@@ -73,15 +73,15 @@ mod tests {
             (1_735_689_599, "2024-12-31 23:59"),
             (4_107_542_400, "2100-03-01 00:00"),
         ] {
-            assert_eq!(moment(unix), told);
+            assert_eq!(date_and_time(unix), told);
         }
         assert_eq!((day(1_584_007_980), time(1_584_007_980)), ("12 Mar".to_owned(), "10:13".to_owned()));
-        let _ = moment(u64::MAX);
+        let _ = date_and_time(u64::MAX);
     }
 
     #[test]
     fn a_duration_is_written_in_its_two_largest_units() {
-        let told = [59, 60, 61, 3_600, 9_599, 86_400, 190_800].map(length);
+        let told = [59, 60, 61, 3_600, 9_599, 86_400, 190_800].map(duration);
         assert_eq!(told, ["59 s", "1 min", "1 min 1 s", "1 h", "2 h 39 min", "1 day", "2 days 5 h"]);
     }
 }

@@ -1,9 +1,8 @@
-//! Charts in SVG: panels above one another over the same time, each with round scales at its sides, lines, areas and
-//! marks, and a legend.
+//! Charts in SVG: stacked panels over the same time, each with round scales, lines, areas, marks and a legend.
 //!
-//! Values are integers with a number of decimals; what is drawn is cut to a tenth of a pixel, and of thousands of points
-//! no more than can be seen. Colours are classes of [`STYLE`], by day and by night, which a page includes once and a
-//! file brings along.
+//! Values are integers with a number of decimals. Coordinates are rounded to a tenth of a pixel, and points that cannot
+//! be distinguished are left out. Colours are classes of [`STYLE`], for light and dark mode, which a page includes once
+//! and a file contains.
 
 mod frame;
 mod scale;
@@ -16,83 +15,92 @@ use self::{
     scale::{Scale, times},
 };
 
-/// How charts look.
+/// The style sheet of charts.
 pub const STYLE: &str = include_str!("chart/chart.css");
-/// A file's width; pages have narrower charts for phones.
+/// Width of a chart in a file, in pixels. Pages also have narrower charts for phones.
 pub const WIDE: u64 = 960;
 
-/// In pixels: what lies around panels, and between them.
+/// Width of a scale at a side, in pixels.
 const SIDE: u64 = 64;
+/// Margin at a side without a scale, in pixels.
 const EDGE: u64 = 28;
+/// Margin at the top, in pixels.
 const TOP: u64 = 12;
+/// Height of the title, in pixels.
 const TITLE: u64 = 28;
+/// Height of a row of a legend, in pixels.
 const ROW: u64 = 22;
+/// Space between panels, in pixels.
 const GAP: u64 = 16;
+/// Height of the time labels, in pixels.
 const FOOT: u64 = 30;
-/// So much room a mark of time needs, and a letter.
-const PER_TIME: u64 = 90;
-const PER_LETTER: u64 = 8;
-/// A legend's sign, with what is between it and its text, and between two entries.
-const SIGN: u64 = 22;
-const SIGN_GAP: u64 = 8;
+/// Width of a time label with its margin, in pixels.
+const TIME_WIDTH: u64 = 90;
+/// Average width of a letter, in pixels.
+const LETTER_WIDTH: u64 = 8;
+/// Width of a legend's symbol, in pixels.
+const SYMBOL: u64 = 22;
+/// Space between a symbol and its text, in pixels.
+const SYMBOL_GAP: u64 = 8;
+/// Space between two entries of a legend, in pixels.
 const ENTRY_GAP: u64 = 20;
 
-/// Panels above one another.
+/// A chart of stacked panels.
 #[derive(Debug, Clone)]
 pub struct Chart {
-    /// What it shows.
+    /// Title.
     pub title: String,
-    /// Of what, where that has to be told.
+    /// Subtitle; may be empty.
     pub subtitle: String,
-    /// From where seconds are counted.
+    /// How times are labelled.
     pub clock: Clock,
-    /// How long it lasts.
+    /// The period that is shown, in seconds.
     pub secs: u64,
-    /// From the top down.
+    /// The panels, from top to bottom.
     pub panels: Vec<Panel>,
 }
 
-/// Some series over one another, the first at the bottom.
+/// A panel with series over one another, the first at the bottom.
 #[derive(Debug, Clone)]
 pub struct Panel {
-    /// In pixels.
+    /// Height, in pixels.
     pub height: u64,
-    /// The scale at its left.
+    /// The scale on the left.
     pub left: Axis,
-    /// The scale at its right, where some series have one of their own.
+    /// The scale on the right, if some series have one of their own.
     pub right: Option<Axis>,
-    /// What is drawn.
+    /// The series.
     pub series: Vec<Series>,
 }
 
-/// How values are counted.
+/// The scale of values.
 #[derive(Debug, Clone, Copy)]
 pub struct Axis {
-    /// Of how many decimals they are.
+    /// Decimals of the values.
     pub decimals: u8,
-    /// Whether nothing is at the bottom, or the lowest value.
+    /// Whether the scale begins at 0 rather than at the lowest value.
     pub from_zero: bool,
 }
 
-/// What belongs together.
+/// Values with a label and a colour.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// What the legend says.
+    /// Text in the legend.
     pub label: String,
-    /// In which colour.
+    /// Colour.
     pub colour: Colour,
-    /// Whether the scale at the right is its own.
+    /// Whether the series uses the scale on the right.
     pub right: bool,
-    /// What is drawn.
+    /// Values and how they are drawn.
     pub shape: Shape,
 }
 
-/// What is drawn of a series.
+/// The values of a series, and how they are drawn.
 #[derive(Debug, Clone)]
 pub enum Shape {
     /// A line from point to point.
     Line(Vec<Point>),
-    /// All below such a line.
+    /// The area below a line.
     Area(Vec<Point>),
     /// Circles of different sizes.
     Marks(Vec<Mark>),
@@ -101,39 +109,39 @@ pub enum Shape {
 /// A value at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Point {
-    /// Since the beginning.
+    /// Seconds since the beginning.
     pub second: u64,
-    /// In units.
+    /// The value, in units.
     pub value: u128,
 }
 
 /// A circle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// Where.
+    /// Position.
     pub at: Point,
-    /// How large its area is. Those of marks that would stand in one place are added up.
+    /// Relative area. Marks in the same place are merged, and their weights added.
     pub weight: u128,
 }
 
-/// What colours are for.
+/// A colour, by its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
-    /// What matters most.
+    /// The main series.
     Ink,
-    /// What is only there to compare.
+    /// A series for comparison.
     Dim,
-    /// What floats.
+    /// Debt.
     Sea,
-    /// What was lost or taken.
+    /// Losses and liquidations.
     Red,
-    /// What is in danger.
+    /// Risk.
     Amber,
 }
 
-/// A value that stands until the next one, up to an end, as points of a line.
+/// Returns the points of a step line, in which a value holds until the next one, up to an end.
 #[must_use]
-pub fn standing(points: impl IntoIterator<Item = Point>, end: u64) -> Vec<Point> {
+pub fn steps(points: impl IntoIterator<Item = Point>, end: u64) -> Vec<Point> {
     let (mut line, mut last) = (Vec::new(), None::<Point>);
     for point in points {
         line.extend(last.map(|last| Point { second: point.second, ..last }));
@@ -145,13 +153,13 @@ pub fn standing(points: impl IntoIterator<Item = Point>, end: u64) -> Vec<Point>
 }
 
 impl Chart {
-    /// For a file of its own.
+    /// Renders the chart as an SVG file.
     #[must_use]
     pub fn file(&self) -> String {
         self.drawn(WIDE, true)
     }
 
-    /// For a page that has [`STYLE`], and has said what it shows.
+    /// Renders the chart for a page that includes [`STYLE`], without title.
     #[must_use]
     pub fn inline(&self, width: u64) -> String {
         self.drawn(width, false)
@@ -160,7 +168,7 @@ impl Chart {
     fn drawn(&self, width: u64, file: bool) -> String {
         let right = if self.panels.iter().any(|panel| panel.right.is_some()) { SIDE } else { EDGE };
         let field = Field { left: SIDE, right: width - right, secs: self.secs.max(1) };
-        let times = times(self.clock, self.secs, (field.right - field.left) / PER_TIME);
+        let times = times(self.clock, self.secs, (field.right - field.left) / TIME_WIDTH);
         let (mut top, mut body) = (0, String::new());
         if file {
             self.head(&mut body, &mut top);
@@ -189,14 +197,14 @@ impl Chart {
 }
 
 impl Chart {
-    /// Title and subtitle at the top, as much of them as there is room for.
+    /// Draws title and subtitle, cut to the width.
     fn head(&self, body: &mut String, top: &mut u64) {
         *top = TOP;
         for (text, class, height) in [(&self.title, " class=\"title\"", TITLE), (&self.subtitle, "", ROW)] {
             if !text.is_empty() {
                 *top += height;
                 let y = *top - 8;
-                let most = usize::try_from((WIDE - SIDE) / PER_LETTER * ROW / height).unwrap_or(usize::MAX);
+                let most = usize::try_from((WIDE - SIDE) / LETTER_WIDTH * ROW / height).unwrap_or(usize::MAX);
                 let cut: String = text.chars().take(most).collect();
                 put(body, format_args!("<text{class} x=\"{SIDE}\" y=\"{y}\">{}</text>\n", Escaped(&cut)));
             }
@@ -205,7 +213,7 @@ impl Chart {
 }
 
 impl Panel {
-    /// Draws it below `top`, and moves that below it.
+    /// Draws the panel below `top`, and moves that to its end.
     fn draw(&self, body: &mut String, field: Field, times: &[(u64, String)], top: &mut u64) {
         self.legend(body, field, top);
         let frame = Frame { field, top: *top, height: self.height };
@@ -232,22 +240,24 @@ impl Panel {
         *top += ROW;
         for series in &self.series {
             let letters = u64::try_from(series.label.chars().count()).unwrap_or_default();
-            let wide = SIGN + SIGN_GAP + letters * PER_LETTER;
+            let wide = SYMBOL + SYMBOL_GAP + letters * LETTER_WIDTH;
             if at > field.left && at + wide > field.right {
                 (at, *top) = (field.left, *top + ROW);
             }
-            let (colour, label, text) = (series.colour, Escaped(&series.label), SIGN + SIGN_GAP);
-            let sign = match series.shape {
-                Shape::Line(_) => format!("<line class=\"line {colour}\" x1=\"0\" x2=\"{SIGN}\" y1=\"-4\" y2=\"-4\"/>"),
-                Shape::Area(_) => format!("<rect class=\"fill {colour}\" width=\"{SIGN}\" height=\"12\" y=\"-10\"/>"),
+            let (colour, label, text) = (series.colour, Escaped(&series.label), SYMBOL + SYMBOL_GAP);
+            let symbol = match series.shape {
+                Shape::Line(_) => {
+                    format!("<line class=\"line {colour}\" x1=\"0\" x2=\"{SYMBOL}\" y1=\"-4\" y2=\"-4\"/>")
+                }
+                Shape::Area(_) => format!("<rect class=\"fill {colour}\" width=\"{SYMBOL}\" height=\"12\" y=\"-10\"/>"),
                 Shape::Marks(_) => {
-                    format!("<circle class=\"fill marks {colour}\" cx=\"{}\" cy=\"-4\" r=\"6\"/>", SIGN / 2)
+                    format!("<circle class=\"fill marks {colour}\" cx=\"{}\" cy=\"-4\" r=\"6\"/>", SYMBOL / 2)
                 }
             };
             let y = *top - 8;
             put(
                 body,
-                format_args!("<g transform=\"translate({at} {y})\">{sign}<text x=\"{text}\">{label}</text></g>\n"),
+                format_args!("<g transform=\"translate({at} {y})\">{symbol}<text x=\"{text}\">{label}</text></g>\n"),
             );
             at += wide + ENTRY_GAP;
         }
@@ -290,7 +300,7 @@ impl Series {
     }
 }
 
-/// Text from outside.
+/// Text that is escaped for XML.
 struct Escaped<'a>(&'a str);
 
 impl Display for Escaped<'_> {
@@ -301,7 +311,7 @@ impl Display for Escaped<'_> {
                 '>' => f.write_str("&gt;")?,
                 '&' => f.write_str("&amp;")?,
                 '"' => f.write_str("&quot;")?,
-                // XML has no place for these, not even escaped.
+                // XML does not allow control characters, not even escaped.
                 letter if letter.is_control() => f.write_char(' ')?,
                 letter => f.write_char(letter)?,
             }
@@ -322,7 +332,7 @@ impl Display for Colour {
     }
 }
 
-/// Writing to a string cannot fail.
+/// Appends formatted text, which cannot fail for a string.
 fn put(body: &mut String, text: fmt::Arguments<'_>) {
     let _ = body.write_fmt(text);
 }
@@ -381,15 +391,15 @@ mod tests {
     #[test]
     fn a_spike_in_one_column_does_not_slant_into_the_next() {
         let spike = [point(0, 0), point(1_800, 50), point(1_801, 0), point(3_600, 0)];
-        let file = chart(Shape::Line(standing(spike, 3_600))).file();
+        let file = chart(Shape::Line(steps(spike, 3_600))).file();
         assert!(file.contains("points=\"64,184 498,184 498,84 498.2,184 932,184\""), "{file}");
     }
 
     #[test]
     fn a_step_line_holds_each_value_until_the_next() {
-        let line = standing([point(0, 3), point(10, 2)], 15);
+        let line = steps([point(0, 3), point(10, 2)], 15);
         assert_eq!(line, [point(0, 3), point(10, 3), point(10, 2), point(15, 2)]);
-        assert_eq!(standing([], 15), []);
+        assert_eq!(steps([], 15), []);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The command line. Results are printed on stdout, as text or as one JSON document, everything else on stderr. The exit
-//! code is 1 after a failure, and 2 for arguments that cannot be understood.
+//! The command line. Results are printed on stdout, as text or as one JSON document, everything else on stderr. The
+//! exit code is 1 after a failure, and 2 for arguments that cannot be understood.
 
 use std::{
     env, fmt,
@@ -44,8 +44,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Measures everything, one after another, and saves each figure to a file, with a description of the machine. Takes
-    /// some minutes, in which nothing else should run.
+    /// Measures everything, one after another, and saves each figure to a file, with a description of the machine.
+    /// Takes some minutes, in which nothing else should run.
     All {
         /// The folder for the figures.
         #[arg(long, value_name = "DIR")]
@@ -79,8 +79,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Measures the keeper's book: memory, events a second, the time from a price to the liquidatable loans, and the time
-    /// to save it to a checkpoint and to load it.
+    /// Measures the keeper's book: memory, events a second, the time from a price to the liquidatable loans, and the
+    /// time to save it to a checkpoint and to load it.
     Book {
         /// Number of positions in the book.
         #[arg(long, default_value_t = 1_000_000)]
@@ -127,8 +127,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Replays recorded prices: what would a market have done on that day? Borrowers are random; exchange, gas and price
-    /// feed are as chosen; contracts and keeper are the real ones, on a local chain.
+    /// Replays recorded prices: what would a market have done on that day? Borrowers are random; exchange, gas and
+    /// price feed are as chosen; contracts and keeper are the real ones, on a local chain.
     Replay {
         #[command(flatten)]
         options: replay::Options,
@@ -179,7 +179,7 @@ async fn run(command: Command) -> eyre::Result<()> {
             let this_program = || Ok(process::Command::new(env::current_exe()?));
             let report = all::run(&all::figures(quick), this_program, &folder).await?;
             print(&report, false)?;
-            report.complete()?;
+            report.ensure_complete()?;
         }
         Command::Demo { exit, seed, positions, json } => {
             let options = demo::Options { positions, seed, steps: STEPS, pace: PACE };

@@ -1,9 +1,9 @@
-//! How soon the keeper reacts: from a new head to its liquidation waiting in the pool, both seen by a bystander's own
-//! WebSocket.
+//! `lab latency`: the time from a new head to the keeper's liquidation in the node's pool, both observed over WebSocket
+//! connections of its own.
 //!
-//! The keeper is a process of its own. The node mines when it is told to, because an Anvil that has many accounts takes
-//! a while for each block, which is no part of a reaction. In each round the price falls just so far that one loan more
-//! is under water.
+//! The keeper is a process of its own. The node mines on request, because an Anvil with many accounts needs some time
+//! for each block, which is not part of the latency. In each round the price falls just far enough that one more loan
+//! is liquidatable.
 
 use std::{fmt, process::Command, time::Duration};
 
@@ -26,42 +26,45 @@ use plimsoll_testkit::{
     observer::Observer,
 };
 
-/// Rounds that are not measured: connections and caches warm up.
+/// Rounds before the measured ones, in which connections and caches warm up.
 const WARM_UP: u64 = 5;
-/// One block holds a call of the borrowers's.
+/// Gas limit of a block, which must hold a transaction that opens 2,000 loans.
 const BLOCK_GAS_LIMIT: u64 = 2_000_000_000;
-/// What a node needs to be quick with so many accounts, and to take so large calls.
+/// Arguments for Anvil: room for large transactions, and little state in memory, which makes it fast.
 const NODE: [&str; 4] = ["--gas-limit", "2000000000", "--prune-history", "100"];
-/// Between two things that the node announces: it holds an announcement back while the one before it on the same
-/// connection is not acknowledged, which takes up to 40 ms. Blocks of a chain are further apart.
+/// Time between two announcements of the node: it holds one back until the previous one on the same connection is
+/// acknowledged, which takes up to 40 ms. The blocks of a real chain are further apart.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Millionths of a dollar between one round's price and the next: 0.02 dollars.
+/// Difference between the prices of two rounds, in millionths of a dollar.
 const STEP: u128 = 20_000;
-/// The first loan under water: the price in millionths of a dollar, for one ether of collateral.
-const FIRST_WATERLINE: u128 = 1_850_000_000;
-/// Of the loans that stay above water all the time.
+/// Liquidation price of the first round's loan, in millionths of a dollar for an ether.
+const FIRST_LIQUIDATION_PRICE: u128 = 1_850_000_000;
+/// Debt of loans that are never liquidatable, in millionths of a dollar.
 const SAFE_DEBT: u128 = 1_000_000_000;
 const LIQUIDATION_LTV_PERCENT: u128 = 86;
 const ETHER: u128 = 1_000_000_000_000_000_000;
-/// What the pool holds of each, in units: at 2,000 dollars, as the manifest says.
+/// The pool's ether and dollars, in units, at the manifest's price of 2,000 dollars.
 const POOL: [u128; 2] = [1_000_000 * ETHER, 2_000_000_000_000_000];
 
-/// What was measured.
+/// The measured figures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// How many were in the book.
+    /// Number of positions in the keeper's book.
     pub positions: u64,
-    /// How many reactions were measured.
+    /// Number of measured rounds.
     pub rounds: u64,
-    /// The median.
+    /// Median latency, in milliseconds.
     pub p50_ms: f64,
-    /// What 99 in 100 stayed below.
+    /// 99th percentile of the latency, in milliseconds.
     pub p99_ms: f64,
-    /// The most blocks between a price and the liquidation it called for.
+    /// The most blocks between a price change and its liquidation.
     pub blocks_behind_max: u64,
 }
 
-/// Measures the keeper that this program is.
+/// Runs the measurement. `keeper` is a program that takes the keeper's arguments.
+///
+/// # Errors
+/// When there are too few positions for the rounds, the chain cannot be prepared, or the keeper ends.
 pub async fn run(positions: u64, rounds: u64, keeper: Command) -> eyre::Result<Report> {
     let laps = WARM_UP + rounds;
     ensure!(rounds > 0, "there is nothing to measure in 0 rounds");
@@ -85,7 +88,7 @@ pub async fn run(positions: u64, rounds: u64, keeper: Command) -> eyre::Result<R
     let mut times = Vec::new();
     let mut first_block = None;
     for lap in 0..laps {
-        let (block, time) = round(&suite, &keeper, &mut observer, waterline(lap) - STEP / 2).await?;
+        let (block, time) = round(&suite, &keeper, &mut observer, liquidation_price(lap) - STEP / 2).await?;
         first_block.get_or_insert(block);
         if lap >= WARM_UP {
             times.push(time);
@@ -103,7 +106,7 @@ pub async fn run(positions: u64, rounds: u64, keeper: Command) -> eyre::Result<R
     })
 }
 
-/// The price falls; the keeper reacts; its transaction is mined.
+/// Lowers the price, waits for the keeper's transaction and mines it. Returns the block of the price and the latency.
 async fn round(suite: &Suite, keeper: &Keeper, observer: &mut Observer, price: u128) -> eyre::Result<(u64, Duration)> {
     let provider = suite.devnet.provider();
     // A feed has 8 decimals.
@@ -118,7 +121,7 @@ async fn round(suite: &Suite, keeper: &Keeper, observer: &mut Observer, price: u
     Ok((number, pending.saturating_duration_since(seen)))
 }
 
-/// The most blocks between a round's price and its liquidation, which has to be there for every round.
+/// Returns the most blocks between a round's price and its liquidation. Fails unless every round has one.
 async fn most_behind(suite: &Suite, params: &MarketParams, first_block: u64, laps: u64) -> eyre::Result<u64> {
     let core = suite.contract("Plimsoll")?;
     let filter = Filter::new()
@@ -131,24 +134,24 @@ async fn most_behind(suite: &Suite, params: &MarketParams, first_block: u64, lap
     let mut most = 0;
     for (lap, log) in (0..).zip(logs) {
         let block = log.block_number.wrap_err("a log of no block")?;
-        // Two blocks a round: the price's, and the one after it.
+        // A round has two blocks: that of the price and the next one.
         most = most.max(block.saturating_sub(first_block + 2 * lap));
     }
     Ok(most)
 }
 
-/// The first loans lie at the waterlines of the rounds, the others far above water.
+/// Returns the loan with a number: the first ones become liquidatable in the rounds, the others never.
 fn new_loan(number: u64, laps: u64) -> NewLoan {
-    let debt = if number < laps { waterline(number) * LIQUIDATION_LTV_PERCENT / 100 } else { SAFE_DEBT };
+    let debt = if number < laps { liquidation_price(number) * LIQUIDATION_LTV_PERCENT / 100 } else { SAFE_DEBT };
     NewLoan { collateral: ETHER, debt }
 }
 
-/// The price in millionths of a dollar below which a round's loan can be liquidated.
-fn waterline(lap: u64) -> u128 {
-    FIRST_WATERLINE - STEP * u128::from(lap)
+/// Returns the price below which a round's loan is liquidatable, in millionths of a dollar.
+fn liquidation_price(lap: u64) -> u128 {
+    FIRST_LIQUIDATION_PRICE - STEP * u128::from(lap)
 }
 
-/// To a hundredth.
+/// Returns milliseconds, rounded to a hundredth.
 fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 100_000.0).round() / 100.0
 }

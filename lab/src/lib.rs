@@ -1,10 +1,10 @@
 //! The demo, replays of recorded prices, measurements and mutation testing, on top of the testkit.
 //!
 //! [`demo`] shows the whole suite on a chain of its own, and [`replay`] what a market would have done under recorded
-//! prices. [`gas`] measures what calls cost, [`book`] the keeper's in-memory state, [`latency`] the time from a head to a
-//! liquidation in the pool, and [`burst`] thousands of liquidatable loans in one block; [`all`] runs all of them. [`record`]
-//! makes a recording of a block for fork tests, and [`mutants`] measures the tests themselves. [`output`] writes what they
-//! leave on disk, [`chart`] draws it, and [`png`] renders a drawing for viewers without SVG.
+//! prices. [`gas`] measures what calls cost, [`book`] the keeper's in-memory state, [`latency`] the time from a head to
+//! a liquidation in the pool, and [`burst`] thousands of liquidatable loans in one block; [`all`] runs all of them.
+//! [`record`] makes a recording of a block for fork tests, and [`mutants`] measures the tests themselves. [`output`]
+//! writes what they leave on disk, [`chart`] draws it, and [`png`] renders a drawing for viewers without SVG.
 
 pub mod all;
 pub mod book;

@@ -1,5 +1,5 @@
-//! Where pictures, reports and recordings go: a folder that is tried before the work whose result it is to hold, so that
-//! nobody waits in vain, and files that are there as a whole or not at all.
+//! Folders for charts, reports and recordings. A folder is tested for writing before the work whose result it is for,
+//! and files are written atomically.
 
 use std::{
     fs, io,
@@ -9,18 +9,20 @@ use std::{
 use eyre::WrapErr;
 use plimsoll_testkit::files::{temporary_in, write_atomically};
 
-/// More than any picture or report takes.
+/// Bytes that must be free: more than any chart or report takes.
 const ROOM: usize = 1 << 20;
 
-/// A folder to save in.
+/// A folder that results can be saved in.
 #[derive(Debug, Clone)]
 pub struct Folder {
     path: PathBuf,
 }
 
 impl Folder {
-    /// Makes the folder where it is missing, and tries whether a report could be saved there. Fails with the remedy where
-    /// it could not.
+    /// Creates the folder where it is missing, and tests whether a report could be saved there.
+    ///
+    /// # Errors
+    /// When it could not, with the remedy.
     pub fn ready(path: &Path) -> eyre::Result<Self> {
         let tried = fs::create_dir_all(path).and_then(|()| temporary_in(path, &vec![0; ROOM]));
         tried
@@ -29,13 +31,16 @@ impl Folder {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Saves a file, as a whole or not at all, and tells where it is.
+    /// Saves a file atomically and returns its path.
+    ///
+    /// # Errors
+    /// When it cannot be written, with the remedy.
     pub fn save(&self, name: &str, content: impl AsRef<[u8]>) -> eyre::Result<PathBuf> {
         let file = self.path.join(name);
         save(&file, content.as_ref())?;
@@ -57,9 +62,9 @@ fn explained(error: io::Error, path: &Path) -> eyre::Report {
     };
     let remedy = match error.kind() {
         StorageFull | QuotaExceeded => ": make room there",
-        PermissionDenied | ReadOnlyFilesystem => ": it has to be yours to write to",
-        AlreadyExists | NotADirectory => ": a file is where a folder is to be; move it away",
-        IsADirectory => ": a folder is where a file is to be; move it away",
+        PermissionDenied | ReadOnlyFilesystem => ": you need permission to write there",
+        AlreadyExists | NotADirectory => ": a file is in place of the folder; move it away",
+        IsADirectory => ": a folder is in place of the file; move it away",
         _ => "",
     };
     eyre::Report::new(error).wrap_err(format!("{} cannot be written{remedy}", path.display()))
@@ -75,11 +80,11 @@ mod tests {
 
     use super::*;
 
-    /// A file system of its own with next to no room, which goes when it is dropped.
+    /// A very small file system, unmounted when dropped.
     struct Small(tempfile::TempDir);
 
     impl Small {
-        /// None where this user may not mount one.
+        /// Mounts one; none where this user may not mount.
         fn mounted(size: &str) -> Option<Self> {
             let folder = tempfile::tempdir().unwrap();
             let mut mount = Command::new("mount");
@@ -110,7 +115,7 @@ mod tests {
         let file = folder.save("day.svg", "the evening").unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "the evening");
         assert_eq!(files(&path), ["day.svg"]);
-        // The file is as readable as any other that this user makes.
+        // The file has the permissions of any other file of this user.
         let other = path.join("other");
         fs::write(&other, "").unwrap();
         let mode = |file: &Path| fs::metadata(file).unwrap().permissions().mode();

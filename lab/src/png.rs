@@ -1,5 +1,5 @@
-//! Pictures in SVG as PNG, for whatever shows no SVG. Text is drawn with a font from the pinned packages, so that a
-//! picture looks the same on every machine, also on one without any font.
+//! Renders SVG to PNG, for viewers without SVG. Text is rendered with a font from the pinned packages, so that a
+//! picture looks the same on every machine, also on one without fonts.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -13,32 +13,35 @@ use resvg::{
 
 use crate::output;
 
-/// Where the font is, below the project.
+/// Folder of the font, from the root of the repository.
 const FONTS: &str = "node_modules/dejavu-fonts-ttf/ttf";
 const FACES: [&str; 2] = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf"];
 const FAMILY: &str = "DejaVu Sans";
-/// Dots for a unit of the picture: enough for a sharp screen.
-const DOTS: f32 = 2.0;
+/// Pixels for each unit of the drawing: sharp on high-resolution screens.
+const SCALE: f32 = 2.0;
 
-/// Draws a picture into a file, as a whole or not at all. Fails where it is no SVG, where the pinned packages cannot
-/// be installed, and where the file cannot be written.
+/// Renders an SVG to a file, atomically.
+///
+/// # Errors
+/// When the text is not SVG, the pinned packages cannot be installed, or the file cannot be written.
 pub fn write(svg: &str, file: &Path) -> eyre::Result<()> {
-    output::save(file, &drawn(svg)?)
+    output::save(file, &rendered(svg)?)
 }
 
-fn drawn(svg: &str) -> eyre::Result<Vec<u8>> {
+fn rendered(svg: &str) -> eyre::Result<Vec<u8>> {
     let options = Options { font_family: FAMILY.to_owned(), fontdb: Arc::new(fonts()?), ..Options::default() };
-    let tree = Tree::from_str(svg, &options).wrap_err("the picture is no SVG")?;
-    let size = tree.size().to_int_size().scale_by(DOTS);
-    let mut dots = size
+    let tree = Tree::from_str(svg, &options).wrap_err("the text is not SVG")?;
+    let size = tree.size().to_int_size().scale_by(SCALE);
+    let mut pixels = size
         .and_then(|size| Pixmap::new(size.width(), size.height()))
         .ok_or_else(|| eyre!("a picture of {:?} is too large for a PNG", tree.size()))?;
-    dots.fill(Color::WHITE);
-    render(&tree, Transform::from_scale(DOTS, DOTS), &mut dots.as_mut());
-    dots.encode_png().wrap_err("the picture does not go into a PNG")
+    pixels.fill(Color::WHITE);
+    render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
+    pixels.encode_png().wrap_err("the picture cannot be encoded as PNG")
 }
 
-/// Our font, under every name by which a style sheet may ask for one. Brings the pinned packages where they are missing.
+/// Loads the font, under every generic family that a style sheet may name. Installs the pinned packages where they are
+/// missing.
 fn fonts() -> eyre::Result<Database> {
     let tools = tools()?;
     let folder = tools.workspace().root().join(FONTS);
@@ -57,31 +60,31 @@ fn fonts() -> eyre::Result<Database> {
 mod tests {
     use super::*;
 
-    /// A field of 40 by 20 with a style of ours on it.
-    fn dark_dots(text: &str) -> usize {
+    /// Renders a text element with the style of our charts and returns the number of dark pixels.
+    fn dark_pixels(text: &str) -> usize {
         let svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 40 20\">\
              <style>text{{font:13px system-ui,sans-serif;fill:#000}}.strong{{font:600 13px system-ui,sans-serif}}</style>\
              {text}</svg>"
         );
-        let picture = Pixmap::decode_png(&drawn(&svg).unwrap()).unwrap();
+        let picture = Pixmap::decode_png(&rendered(&svg).unwrap()).unwrap();
         assert_eq!((picture.width(), picture.height()), (80, 40));
-        picture.pixels().iter().filter(|dot| dot.red() < 128).count()
+        picture.pixels().iter().filter(|pixel| pixel.red() < 128).count()
     }
 
     #[test]
     fn text_is_rendered_in_the_size_and_weight_of_the_style_sheet() {
-        let plain = dark_dots("<text y=\"15\">Ham</text>");
-        let strong = dark_dots("<text class=\"strong\" y=\"15\">Ham</text>");
-        assert!(plain > 200, "{plain} dots");
-        assert!(strong > plain + plain / 4, "{strong} dots instead of {plain}");
-        assert_eq!(dark_dots(""), 0);
+        let plain = dark_pixels("<text y=\"15\">Ham</text>");
+        let strong = dark_pixels("<text class=\"strong\" y=\"15\">Ham</text>");
+        assert!(plain > 200, "{plain} pixels");
+        assert!(strong > plain + plain / 4, "{strong} pixels instead of {plain}");
+        assert_eq!(dark_pixels(""), 0);
     }
 
     #[test]
     fn text_that_is_not_svg_is_refused() {
         for text in ["", "<svg", "<p>no picture</p>"] {
-            assert!(drawn(text).is_err(), "{text:?}");
+            assert!(rendered(text).is_err(), "{text:?}");
         }
     }
 }

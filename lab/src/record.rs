@@ -1,4 +1,4 @@
-//! `lab record`: makes a recording of a block of a live chain.
+//! `lab record`: records a block of a live chain.
 
 use std::{
     fmt,
@@ -14,26 +14,29 @@ use plimsoll_testkit::recording::{Outcome, Recorder, replay};
 
 use crate::output::Folder;
 
-/// What was recorded.
+/// The result of a recording.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// The chain.
+    /// Id of the chain.
     pub chain_id: u64,
-    /// The block.
+    /// Number of the block.
     pub block: u64,
-    /// What is in it.
+    /// Result of its execution.
     pub outcome: Outcome,
-    /// How many accounts it touched.
+    /// Number of accounts that it touched.
     pub accounts: usize,
-    /// How many slots it touched.
+    /// Number of storage slots that it touched.
     pub slots: usize,
-    /// The recording.
+    /// The two files of the recording.
     pub files: [PathBuf; 2],
 }
 
-/// Replays a block of a live chain and records what that asks for. Nothing is written unless the replay ends as the
-/// block did, because then something is missing.
+/// Replays a block of a live chain and records the state that it reads.
+///
+/// # Errors
+/// When the node does not answer, and when the replay does not end as the block did, because then something is missing.
+/// Nothing is written in either case.
 pub async fn record(tools: &Tools, endpoint: Endpoint, number: u64, folder: &Path) -> eyre::Result<Report> {
     let folder = Folder::ready(folder)?;
     let recorder = Recorder::start(endpoint, number).await?;

@@ -1,5 +1,5 @@
-//! Borrowers on a local chain: thousands of loans a transaction, each of an account of its own and opened by real calls,
-//! so that the chain has every event.
+//! Borrowers on a local chain: thousands of loans a transaction, each of an account of its own and opened by real
+//! calls, so that the chain has every event.
 
 use alloy::{
     primitives::{Address, U256},
@@ -22,9 +22,9 @@ const MAX_LOANS_PER_CALL: u64 = 2_000;
 const PROGRESS_INTERVAL: usize = 20_000;
 
 sol! {
-    /// The contract `Crowd.sol`, which creates an account for each loan.
+    /// The test contract that creates an account for each loan.
     #[sol(rpc)]
-    interface ICrowd {
+    interface IBorrowers {
         struct Params {
             address loanToken;
             address collateralToken;
@@ -75,8 +75,8 @@ impl<'a> Borrowers<'a> {
     pub async fn open(&self, market: &MarketParams, loans: &[NewLoan]) -> eyre::Result<()> {
         let room = self.transaction_gas.saturating_sub(GAS_PER_CALL) / GAS_PER_LOAN;
         ensure!(room > 0, "a transaction of {} gas opens no loan", self.transaction_gas);
-        let contract = ICrowd::new(self.address, self.devnet.provider());
-        let params = ICrowd::Params {
+        let contract = IBorrowers::new(self.address, self.devnet.provider());
+        let params = IBorrowers::Params {
             loanToken: market.loanToken,
             collateralToken: market.collateralToken,
             oracle: market.oracle,

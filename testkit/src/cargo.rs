@@ -6,16 +6,16 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Variables that cargo sets for the programs it runs, by the beginning of their names. A build that inherited them would
-/// compile packages again whose build scripts depend on them.
+/// Variables that cargo sets for the programs it runs, by the beginning of their names. A build that inherited them
+/// would compile packages again whose build scripts depend on them.
 const RUN_VARIABLES: [&str; 5] =
     ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"];
 /// A file that cargo keeps in every target folder.
 const TARGET_MARK: &str = ".rustc_info.json";
 
-/// Returns cargo as a command, the same one that runs this program, without the variables that cargo set for this program.
-/// Its output goes to the folder that `CARGO_TARGET_DIR` names or, where that is not set, to the target folder that this
-/// program was built in, so that packages which are compiled there are not compiled again.
+/// Returns cargo as a command, the same one that runs this program, without the variables that cargo set for this
+/// program. Its output goes to the folder that `CARGO_TARGET_DIR` names or, where that is not set, to the target folder
+/// that this program was built in, so that packages which are compiled there are not compiled again.
 #[must_use]
 pub fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -20,13 +20,13 @@ use plimsoll_contracts::{
 use plimsoll_deploy::{
     apply, connection::Chain, design::Design, manifest::Manifest, packages, plan::Inputs, progress::say,
 };
-use tempfile::TempDir;
 use tokio::time;
 
 use crate::{
     devnet::{Devnet, mined, without_priority_fee},
     exchange::{Amount, Exchange},
     keeper::{Keeper, KeeperSetup, keeper_program},
+    scratch::ScratchFolder,
     workspace::{tools, workspace},
 };
 
@@ -53,7 +53,7 @@ pub struct Suite {
     /// The deployment record: every contract, token, market, feed and pool with its address.
     pub deployment: Deployment,
     record: PathBuf,
-    scratch: TempDir,
+    scratch: ScratchFolder,
 }
 
 impl Suite {
@@ -65,7 +65,8 @@ impl Suite {
         Self::start_with(&[]).await
     }
 
-    /// Starts a chain with further command-line arguments for Anvil and deploys the suite of `examples/local.toml` on it.
+    /// Starts a chain with further command-line arguments for Anvil and deploys the suite of `examples/local.toml` on
+    /// it.
     ///
     /// # Errors
     /// As [`Suite::start`].
@@ -81,13 +82,13 @@ impl Suite {
         Self::deploy(Devnet::start_with(arguments).await?, &manifest).await
     }
 
-    /// Deploys the suite that a manifest describes on a chain that is already running. Feeds, tokens and pools without an
-    /// address are created; those with one must exist, as on a fork.
+    /// Deploys the suite that a manifest describes on a chain that is already running. Feeds, tokens and pools without
+    /// an address are created; those with one must exist, as on a fork.
     ///
     /// # Errors
     /// When the manifest does not fit the chain, or a transaction of the deployment fails.
     pub async fn deploy(devnet: Devnet, manifest: &Manifest) -> eyre::Result<Self> {
-        let scratch = tempfile::Builder::new().prefix("plimsoll-testkit-").tempdir()?;
+        let scratch = ScratchFolder::new("plimsoll-testkit-")?;
         let record = scratch.path().join("deployment.json");
         let prepare = || -> eyre::Result<_> { Ok(packages::everything(&tools()?)?) };
         let artifacts = tokio::task::spawn_blocking(prepare).await??;
@@ -147,8 +148,8 @@ impl Suite {
         Ok(market.wrap_err_with(|| format!("the market {name} is not on record"))?.params())
     }
 
-    /// Mints loan tokens and supplies them to a market, so that there is something to borrow. `assets` is in units of the
-    /// loan token.
+    /// Mints loan tokens and supplies them to a market, so that there is something to borrow. `assets` is in units of
+    /// the loan token.
     ///
     /// # Errors
     /// When a transaction fails.
@@ -233,8 +234,8 @@ impl Suite {
         Ok(())
     }
 
-    /// Sends a transaction that sets a price feed, in units of the feed's decimals, and returns its hash without waiting
-    /// for the block.
+    /// Sends a transaction that sets a price feed, in units of the feed's decimals, and returns its hash without
+    /// waiting for the block.
     ///
     /// # Errors
     /// When there is no such feed, or the node refuses the transaction.
@@ -251,8 +252,8 @@ impl Suite {
         Ok(*without_priority_fee(self.price_update(feed, answer)?, base_fee).send().await?.tx_hash())
     }
 
-    /// Starts a keeper that liquidates and harvests live on this chain, and waits until it is ready. It is the keeper that
-    /// [`keeper_program`] finds or builds; `settings` are further settings in TOML, as in `keeper.example.toml`.
+    /// Starts a keeper that liquidates and harvests live on this chain, and waits until it is ready. It is the keeper
+    /// that [`keeper_program`] finds or builds; `settings` are further settings in TOML, as in `keeper.example.toml`.
     /// [`Keeper::start_with`] sets up everything else, such as signers or a dry run.
     ///
     /// # Errors

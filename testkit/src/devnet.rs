@@ -91,8 +91,8 @@ impl Devnet {
         Ok(Self { node, artifacts, deployer })
     }
 
-    /// Starts a fork of the chain behind `url`, with the state after `block`. The chain id is the upstream's. The code of
-    /// Anvil's own accounts is removed: their keys are public, and on public chains somebody has delegated them.
+    /// Starts a fork of the chain behind `url`, with the state after `block`. The chain id is the upstream's. The code
+    /// of Anvil's own accounts is removed: their keys are public, and on public chains somebody has delegated them.
     ///
     /// State is fetched from `url` when it is first needed, so the node there must still have the state of `block`.
     ///
@@ -155,8 +155,8 @@ impl Devnet {
         self.deployer
     }
 
-    /// Returns one of the node's own accounts, each with ether and a key that [`Devnet::provider`] signs with. Account 0
-    /// is the deployer, account 1 supplies in [`Suite::supply`], accounts 8 and 9 sign for the keeper.
+    /// Returns one of the node's own accounts, each with ether and a key that [`Devnet::provider`] signs with. Account
+    /// 0 is the deployer, account 1 supplies in [`Suite::supply`], accounts 8 and 9 sign for the keeper.
     ///
     /// # Errors
     /// From index [`node::ACCOUNTS`] on.

@@ -1,7 +1,8 @@
-//! A real Uniswap V3 on a local chain: pools from the bytecode that Uniswap published, with liquidity from minted tokens.
+//! A real Uniswap V3 on a local chain: pools from the bytecode that Uniswap published, with liquidity from minted
+//! tokens.
 //!
-//! Prices are given as two amounts that are worth the same, in units of each token, so that the only rounding is that of
-//! the pool's own square root.
+//! Prices are given as two amounts that are worth the same, in units of each token, so that the only rounding is that
+//! of the pool's own square root.
 
 use std::fs;
 
@@ -99,9 +100,9 @@ impl<'a> Exchange<'a> {
         self.devnet.deploy("UniswapV3Swapper", (self.factory, POOL_CODE_HASH).abi_encode_params()).await
     }
 
-    /// Adds liquidity over the whole price range to the pool of two tokens, worth both amounts together, and returns the
-    /// pool. A pool that does not exist is created at the price at which the amounts are worth the same. `fee` is in
-    /// millionths.
+    /// Adds liquidity over the whole price range to the pool of two tokens, worth both amounts together, and returns
+    /// the pool. A pool that does not exist is created at the price at which the amounts are worth the same. `fee` is
+    /// in millionths.
     ///
     /// # Errors
     /// When an amount is 0 or too large, or a transaction fails.
@@ -145,7 +146,8 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// Returns the route from one token to another over a single pool, as `UniswapV3Swapper` takes it. `fee` is in millionths.
+/// Returns the route from one token to another over a single pool, as `UniswapV3Swapper` takes it. `fee` is in
+/// millionths.
 #[must_use]
 pub fn route(from: Address, fee: u32, to: Address) -> Bytes {
     (from, U24::from(fee), to).abi_encode_packed().into()

@@ -85,8 +85,8 @@ impl KeeperSetup {
 }
 
 impl Keeper {
-    /// Starts a live keeper and waits until its page is up. `program` is an executable that takes the keeper's arguments;
-    /// `settings` are further settings in TOML.
+    /// Starts a live keeper and waits until its page is up. `program` is an executable that takes the keeper's
+    /// arguments; `settings` are further settings in TOML.
     ///
     /// # Errors
     /// As [`Keeper::start_with`].
@@ -161,8 +161,8 @@ impl Keeper {
         Ok(answer.wrap_err_with(|| self.not_answering())?.text().await?)
     }
 
-    /// Waits until one of the keeper's JSON documents satisfies a condition, and returns it. There is no time limit; use
-    /// [`tokio::time::timeout`].
+    /// Waits until one of the keeper's JSON documents satisfies a condition, and returns it. There is no time limit;
+    /// use [`tokio::time::timeout`].
     ///
     /// # Errors
     /// As [`Keeper::api`].
@@ -220,7 +220,8 @@ impl Keeper {
         Ok(false)
     }
 
-    /// Returns whether the keeper reports something that it is about to send, or has sent and does not know the result of.
+    /// Returns whether the keeper reports something that it is about to send, or has sent and does not know the result
+    /// of.
     async fn is_sending(&self, block: u64) -> eyre::Result<bool> {
         let status = self.api("status").await?;
         let all = |name: &str| status[name].as_array().cloned().unwrap_or_default();
@@ -283,8 +284,8 @@ impl Keeper {
     }
 }
 
-/// Returns the keeper's executable as a command: the one that [`KEEPER_VARIABLE`] names, or else the one that
-/// `cargo build --package plimsoll-keeper` makes in the repository. It is built at most once in each process, and by one
+/// Returns the keeper's executable as a command: the one that [`KEEPER_VARIABLE`] names, or else the one that `cargo
+/// build --package plimsoll-keeper` makes in the repository. It is built at most once in each process, and by one
 /// process at a time; where it is up to date, that takes a fraction of a second.
 ///
 /// The build is optimised where this crate is. It goes to the target folder that [`cargo`] chooses.

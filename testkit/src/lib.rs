@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod random;
 pub mod recording;
 pub mod scenario;
+pub mod scratch;
 pub mod workspace;
 
 pub use plimsoll_deploy::{node, process};

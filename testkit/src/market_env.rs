@@ -1,7 +1,8 @@
 //! A market of a [`Suite`] with everything that moves it: its price feed, the pool in which its collateral is sold, and
 //! queries of its loans.
 //!
-//! Prices are in units of a feed of 8 decimals: the price of a whole collateral token of 18 decimals in loan tokens of 6.
+//! Prices are in units of a feed of 8 decimals: the price of a whole collateral token of 18 decimals in loan tokens of
+//! 6.
 
 use alloy::{
     primitives::{Address, B256, U256},
@@ -78,9 +79,9 @@ impl<'a> MarketEnv<'a> {
         self.exchange.trade_to(self.pool, collateral, loan).await
     }
 
-    /// Sends a trade that brings the pool to `price` and then, where there is an `answer`, an update of the feed, both as
-    /// the last transactions of the next block, whose base fee is `base_fee` in wei. Returns their hashes without waiting
-    /// for the block.
+    /// Sends a trade that brings the pool to `price` and then, where there is an `answer`, an update of the feed, both
+    /// as the last transactions of the next block, whose base fee is `base_fee` in wei. Returns their hashes without
+    /// waiting for the block.
     ///
     /// # Errors
     /// When the node refuses a transaction.
@@ -144,7 +145,8 @@ impl<'a> MarketEnv<'a> {
 
     /// Returns amounts of collateral and loan token that are worth the same at a price.
     fn worth(&self, price: u128) -> [Amount; 2] {
-        // 100 collateral tokens of 18 decimals are worth as many units of a 6-decimal loan token as the price has units.
+        // 100 collateral tokens of 18 decimals are worth as many units of a 6-decimal loan token as the price has
+        // units.
         Suite::amounts(&self.market, units(100, 18), U256::from(price))
     }
 }

@@ -66,8 +66,8 @@ impl Observer {
         self.observations.recv().await.wrap_err("the node closed the observer's connection")
     }
 
-    /// Waits until block `number` and a pending transaction that is not in `known` have been announced, in either order,
-    /// and returns the times of both.
+    /// Waits until block `number` and a pending transaction that is not in `known` have been announced, in either
+    /// order, and returns the times of both.
     ///
     /// # Errors
     /// When a later block is announced first, or the node has closed the connections.

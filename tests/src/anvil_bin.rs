@@ -1,16 +1,16 @@
-//! Starts a node, says where it is and waits to be killed.
+//! Starts an Anvil, prints its address and the path of a scratch folder, and waits to be killed.
 
 use std::{
     future,
     io::{self, Write},
 };
 
-use plimsoll_testkit::node::Node;
-use plimsoll_testkit::workspace::tools;
+use plimsoll_testkit::{node::Node, scratch::ScratchFolder, workspace::tools};
 
 #[tokio::main]
 async fn main() -> eyre::Result<()> {
     let node = Node::start(&tools()?, &[]).await?;
-    writeln!(io::stdout(), "{}", node.address())?;
+    let scratch = ScratchFolder::new("plimsoll-test-")?;
+    writeln!(io::stdout(), "{}\n{}", node.address(), scratch.path().display())?;
     future::pending().await
 }

@@ -1,7 +1,8 @@
-//! A keeper's book that follows a chain in a process of its own, for tests that kill it and compare it.
+//! A keeper's book that follows a chain in a process of its own, for tests that kill it and compare its rows.
 //!
-//! It says where it begins, and a line for whatever changes. Told `rows` and a block's hash, it says every row of its
-//! book once that is at the block. Told `stop`, it writes what can be written and ends; without its stdin it ends, too.
+//! It prints the block that it starts after, and a line for every change. On the line `rows` with a block hash, it
+//! prints every row of its book as soon as that is at the block. On `stop`, or when stdin ends, it flushes the
+//! checkpoint and ends.
 
 use std::{
     env,
@@ -45,7 +46,7 @@ async fn main() -> eyre::Result<()> {
     follow(Follower::new(stream, loaded, store.checkpoint, first_block), from.hash).await
 }
 
-/// As fast as a test wants it.
+/// Returns settings with short timeouts, for tests.
 fn impatient(chain_id: u64, genesis: B256) -> StreamSettings {
     StreamSettings {
         genesis: Some(genesis),
@@ -94,7 +95,7 @@ async fn follow(mut follower: Follower, mut at: Option<B256>) -> eyre::Result<()
     }
 }
 
-/// The lines of stdin. They end with it.
+/// Reads the lines of stdin. The channel closes when stdin ends.
 fn orders() -> UnboundedReceiver<String> {
     let (sender, orders) = mpsc::unbounded_channel();
     thread::spawn(move || io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));

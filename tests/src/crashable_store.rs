@@ -1,7 +1,7 @@
-//! Writes to a keeper's store as fast as it can and says what is safe, for a test that kills it.
+//! Writes to a keeper's store as fast as possible and prints what is durable, for a test that kills it.
 //!
-//! A block writes to 500 rows in turn, and to one that every block writes to: so it is plain what a checkpoint must be.
-//! Every seventh block is first written with something else and taken back.
+//! Every block writes one of 500 rows in turn, and one row that all blocks write, so that the content of a checkpoint
+//! follows from its block number. Every seventh block is first written with other values and reverted.
 
 use std::{
     env,

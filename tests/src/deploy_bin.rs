@@ -1,4 +1,4 @@
-//! The deployer's command line, for tests that kill it.
+//! The command line of plimsoll-deploy, for tests that kill it.
 
 use std::process::ExitCode;
 

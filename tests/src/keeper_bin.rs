@@ -1,4 +1,4 @@
-//! The keeper's command line, for tests that run it as a process of its own.
+//! The command line of plimsoll-keeper, for tests that run it as a process of its own.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `lab all`, in small.
+//! `lab all` with small sizes.
 
 use std::{fs, process::Command};
 
@@ -30,8 +30,8 @@ fn every_figure_is_measured_and_saved_with_the_machine() -> eyre::Result<()> {
     }
     assert!(read("gas")?["ops"].is_array());
     assert_eq!(read("book-1m")?["positions"], 1_000);
-    assert!(read("reaction")?["p50_ms"].is_number());
-    assert_eq!(read("storm")?["liquidated"], 10);
+    assert!(read("latency")?["p50_ms"].is_number());
+    assert_eq!(read("burst")?["liquidated"], 10);
     assert_eq!(read("replay")?["runs"].as_array().map(Vec::len), Some(1));
     Ok(())
 }
@@ -47,7 +47,7 @@ async fn a_failing_figure_is_reported_and_does_not_stop_the_others() -> eyre::Re
     let [none, small] = &report.figures[..] else { panic!("{report:?}") };
     assert!(none.file.is_none() && none.failure.as_ref().is_some_and(|why| why.contains("exit status: 1")), "{none:?}");
     assert!(small.failure.is_none() && small.file.as_ref().is_some_and(|file| file.is_file()), "{small:?}");
-    let error = report.complete().err().map(|error| error.to_string());
+    let error = report.ensure_complete().err().map(|error| error.to_string());
     assert!(error.is_some_and(|error| error.contains("none failed")), "{report:?}");
     assert!(folder.path().join("all.json").is_file() && !folder.path().join("none.json").exists());
     Ok(())

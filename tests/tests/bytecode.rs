@@ -1,4 +1,4 @@
-//! What is deployed is what was tested: forge and foundry-compilers make the same bytes.
+//! The deployed bytecode is the tested one: forge and foundry-compilers produce the same bytes.
 
 use std::{fs, path::Path};
 

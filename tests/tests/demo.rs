@@ -1,4 +1,4 @@
-//! A day of falling prices, small: what the demo reports is what the chain says.
+//! The demo with few borrowers: its report equals what the chain says.
 
 use std::{fs, time::Duration};
 
@@ -17,8 +17,8 @@ async fn after_the_demo_no_loan_is_liquidatable_and_the_report_equals_the_chain(
     let options = Options { positions: 30, seed: 1, steps: 8, pace: Duration::ZERO };
     let mut keeper = support::keeper();
     keeper.env("RUST_LOG", "warn");
-    let evening = demo::run(&options, keeper).await?;
-    let (report, suite) = (&evening.report, &evening.suite);
+    let demo = demo::run(&options, keeper).await?;
+    let (report, suite) = (&demo.report, &demo.suite);
     let (provider, core) = (suite.devnet.provider(), suite.contract("Plimsoll")?);
     let market = suite.market("weth-usdc")?.id().0;
 
@@ -27,15 +27,15 @@ async fn after_the_demo_no_loan_is_liquidatable_and_the_report_equals_the_chain(
     assert_eq!(report.loans, u64::try_from(borrowers.len())?);
     let lines = ILens::new(suite.contract("Lens")?, provider).liquidatable(market, borrowers).call().await?.lines;
     assert_eq!(lines.iter().filter(|line| line.liquidatable).count(), 0);
-    assert_eq!((report.left_under_water, report.keeper.reverted), (0, 0), "{report:?}");
-    assert!(report.under_water > 0 && report.liquidated == report.under_water, "{report:?}");
+    assert_eq!((report.left_liquidatable, report.keeper.reverted), (0, 0), "{report:?}");
+    assert!(report.liquidatable > 0 && report.liquidated == report.liquidatable, "{report:?}");
 
     let liquidations = events::<IPlimsoll::Liquidate>(provider, core).await?;
     assert_eq!(report.liquidations, u64::try_from(liquidations.len())?);
     let sum = |part: fn(&IPlimsoll::Liquidate) -> U256| liquidations.iter().map(part).sum::<U256>();
     let (repaid, bad) = (sum(|event| event.repaid), sum(|event| event.badDebt));
     assert_eq!((report.repaid.units, report.seized.units), (repaid, sum(|event| event.seized)));
-    // What was owed is still owed, was repaid or was written off; interest of a day is less than a thousandth.
+    // Debt is still owed, was repaid or was written off; a day's interest is less than a thousandth.
     let [before, after] = [report.debt_before.units, report.debt_after.units];
     let interest = after + repaid + bad - before;
     assert!(interest > U256::ZERO && interest < before / U256::from(1_000), "{report:?}");
@@ -43,15 +43,15 @@ async fn after_the_demo_no_loan_is_liquidatable_and_the_report_equals_the_chain(
     let payers = &report.bad_debt;
     assert_eq!(payers.total.units, bad);
     assert_eq!(payers.from_reserve.units + payers.from_backstop.units + payers.from_lenders.units, bad);
-    let [liquidator, _] = evening.keeper.signers();
+    let [liquidator, _] = demo.keeper.signers();
     let earned = ITestToken::new(suite.token("USDC")?, provider).balanceOf(liquidator).call().await?;
     assert_eq!(report.keeper.profit.units, earned);
     assert!(report.harvests > 0, "{report:?}");
 
     let folder = tempfile::tempdir()?;
-    let [vector, raster] = evening.save_chart(&Folder::ready(folder.path())?)?;
-    let picture = fs::read_to_string(vector)?;
-    assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"), "{picture}");
+    let [vector, raster] = demo.save_chart(&Folder::ready(folder.path())?)?;
+    let chart = fs::read_to_string(vector)?;
+    assert!(chart.starts_with("<svg") && chart.ends_with("</svg>\n"), "{chart}");
     assert!(fs::read(raster)?.starts_with(b"\x89PNG"));
     Ok(())
 }

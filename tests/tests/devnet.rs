@@ -1,10 +1,13 @@
-//! The devnet itself: nodes that come and go without a trace, and Plimsoll on one of them.
+//! The devnet: nodes that end without leaving anything, and Plimsoll on one of them.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, ErrorKind, Read},
     net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use alloy::{
@@ -13,7 +16,7 @@ use alloy::{
     rpc::types::Filter,
     sol_types::SolEvent,
 };
-use eyre::ContextCompat;
+use eyre::{ContextCompat, ensure};
 use plimsoll_chain::{endpoint::Endpoint, local::LocalChain};
 use plimsoll_contracts::{
     ILens,
@@ -90,19 +93,25 @@ async fn a_dropped_node_has_ended() -> eyre::Result<()> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_node_does_not_outlive_its_killed_parent() -> eyre::Result<()> {
+fn neither_a_node_nor_a_scratch_folder_outlives_its_killed_parent() -> eyre::Result<()> {
     support::tools()?;
-    let mut owner = Command::new(env!("CARGO_BIN_EXE_anvil_bin")).stdout(Stdio::piped()).spawn()?;
-    let mut lines = BufReader::new(owner.stdout.take().wrap_err("no stdout")?).lines();
-    let address = lines.next().wrap_err("the owner ended without a node")??;
-    let connection = TcpStream::connect(address)?;
-    owner.kill()?;
-    owner.wait()?;
-    assert_closed(connection)
+    for signal in ["-TERM", "-KILL"] {
+        let mut parent = Command::new(env!("CARGO_BIN_EXE_anvil_bin")).stdout(Stdio::piped()).spawn()?;
+        let mut lines = BufReader::new(parent.stdout.take().wrap_err("no stdout")?).lines();
+        let address = lines.next().wrap_err("the parent ended without a node")??;
+        let folder = PathBuf::from(lines.next().wrap_err("the parent ended without a folder")??);
+        fs::write(folder.join("file"), "content")?;
+        let connection = TcpStream::connect(address)?;
+        ensure!(Command::new("kill").args([signal, &parent.id().to_string()]).status()?.success());
+        parent.wait()?;
+        assert_closed(connection)?;
+        assert_removed(&folder)?;
+    }
+    Ok(())
 }
 
-/// Waits until the other side is gone: reading ends only then, because a node says nothing unasked. The limit is there
-/// to fail instead of hanging.
+/// Waits until the other side has closed the connection. A node sends nothing by itself, so the read only ends then;
+/// the time limit makes the test fail instead of hanging.
 fn assert_closed(mut connection: TcpStream) -> eyre::Result<()> {
     connection.set_read_timeout(Some(Duration::from_secs(60)))?;
     let read = connection.read(&mut [0]);
@@ -110,6 +119,16 @@ fn assert_closed(mut connection: TcpStream) -> eyre::Result<()> {
         read.as_ref().is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
     assert!(!still_open, "the node is still there");
     assert!(!matches!(read, Ok(1..)), "the node spoke unasked");
+    Ok(())
+}
+
+/// Waits until a folder is gone, and fails instead of hanging.
+fn assert_removed(folder: &Path) -> eyre::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while folder.exists() {
+        ensure!(Instant::now() < deadline, "{} is still there", folder.display());
+        thread::sleep(Duration::from_millis(10));
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What the documents say about tests and commands is held against those.
+//! The documents name only tests and commands that exist.
 
 mod commands;
 
@@ -18,7 +18,7 @@ fn every_test_named_in_the_properties_exists() -> eyre::Result<()> {
     let mut missing = Vec::new();
     let mut found = 0;
     for line in page.lines() {
-        // A file is named before the tests that are in it.
+        // A file is named before the tests that it contains.
         let mut file = String::new();
         let mut source = String::new();
         for name in quoted(line) {
@@ -64,12 +64,12 @@ fn read(path: &Path) -> eyre::Result<String> {
     fs::read_to_string(path).wrap_err_with(|| format!("{} cannot be read", path.display()))
 }
 
-/// What stands between backticks.
+/// Returns the texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// As forge finds them.
+/// Returns whether a name is that of a test, by forge's prefixes.
 fn is_test(name: &str) -> bool {
     ["test", "invariant_", "afterInvariant"].iter().any(|prefix| name.starts_with(prefix))
 }

@@ -1,15 +1,15 @@
-//! What calls cost is part of what they do: a change of gas shows in review, and the promised figures are kept.
+//! Gas is part of behaviour: every change shows in review, and the promised limits are kept.
 
 use std::fs;
 
 use plimsoll_lab::gas::{self, GasReport};
 use plimsoll_testkit::workspace::workspace;
 
-/// The kept figures, and how to take new ones.
+/// The snapshot, and the variable that makes the test write a new one.
 const SNAPSHOT: &str = "lab/gas.json";
 const RENEW: &str = "cargo lab gas --json > lab/gas.json";
 
-/// What a call may cost beside the same call on Morpho Blue.
+/// The most gas of each call, relative to the same call on Morpho Blue.
 const PROMISED_RATIOS: [(&str, f64); 8] = [
     ("supply", 0.75),
     ("borrow", 0.75),
@@ -20,10 +20,10 @@ const PROMISED_RATIOS: [(&str, f64); 8] = [
     ("supplyCollateral", 0.98),
     ("liquidate", 0.80),
 ];
-/// What each further loan of a batch of 40 may cost.
+/// The most gas of each further loan in a batch of 40.
 const PROMISED_MARGINAL: f64 = 13_000.0;
 
-/// What staking and claiming may cost, and each further account of a harvest of 50.
+/// The most gas of staking, claiming and each further account in a harvest of 50.
 const PROMISED_REWARDS: [(&str, u64); 2] = [("stake", 85_000), ("claim", 63_000)];
 const PROMISED_HARVEST_MARGINAL: f64 = 22_000.0;
 

@@ -1,4 +1,4 @@
-//! Our rule of liquidation beside that of others: what `docs/liquidation.md` promises of it.
+//! Our liquidation rule compared with others: the claims of `docs/liquidation.md`.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use plimsoll_testkit::workspace::workspace;
 
 use crate::support;
 
-/// The ETH and USDC crashes whose prices are on record.
+/// The recorded crashes of ETH and USDC.
 const CRASHES: [&str; 4] = [
     "prices/2020-03-12_black_thursday__binance_ETHUSDT_1h_cdd.csv",
     "prices/2020-03-12_black_thursday__binance_ETHUSDT_perp_1m_partial.csv",
@@ -23,19 +23,19 @@ const CRASHES: [&str; 4] = [
     "prices/2023-03-11_usdc_depeg__implied_USDCUSD_1m.csv",
 ];
 const GAPS: [&str; 4] = ["gap-12.csv", "gap-17.csv", "gap-20.csv", "gap-25.csv"];
-/// From a sixtieth of what is owed to more than all of it.
+/// Depths of the exchange, from a sixtieth of the debt to more than all of it.
 const DEPTHS: [u128; 3] = [300_000, 3_000_000, 30_000_000];
-/// Up to where one may borrow, and from where on one is liquidated.
+/// Borrow LTV and liquidation LTV.
 const LTVS: [[u16; 2]; 4] = [[7_500, 8_000], [8_000, 8_600], [8_800, 9_150], [9_300, 9_450]];
-/// For a crash of something that is no ether.
+/// The price of an ether, for crashes of other assets.
 const ETHER: u128 = 2_000 * 100_000_000;
-/// Of what borrowers lose by Morpho's bonus.
+/// The most that borrowers lose, relative to Morpho's bonus.
 const PROMISED_PERCENT: u128 = 35;
 
-/// What a day costs, in units of the loan token.
+/// The losses of a replay, in units of the loan token.
 struct Cost {
     borrowers: u128,
-    /// Written off or never to be repaid.
+    /// Debt that is written off or will never be repaid.
     lenders: u128,
 }
 

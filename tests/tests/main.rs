@@ -1,4 +1,4 @@
-//! Everything that needs more than one crate, or the real tools: one module per subject.
+//! Tests that need more than one crate or the real tools, one module for each subject.
 
 mod all;
 mod book;

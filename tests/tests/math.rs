@@ -1,4 +1,4 @@
-//! The keeper's arithmetic against the contracts' libraries, bit for bit, on random and extreme states.
+//! The keeper's arithmetic equals the contracts' libraries, bit for bit, on random and extreme states.
 
 mod rewards;
 
@@ -22,13 +22,13 @@ use crate::random::Random;
 
 const CASES: usize = 120_000;
 const CASES_PER_CALL: usize = 1_000;
-/// A thousand cases use about a tenth of it.
+/// Gas limit of a call; a thousand cases use about a tenth of it.
 const CALL_GAS: &str = "2000000000";
-/// The contract keeps times in 40 bits.
+/// The latest timestamp: the contract stores times in 40 bits.
 const MAX_TIME: u64 = (1 << 40) - 1;
 const MAX_FEE_BPS: u64 = 2_500;
 
-/// What the keeper computes with.
+/// The keeper's input for a case.
 #[derive(Debug)]
 struct State {
     market: Market,
@@ -42,11 +42,11 @@ struct State {
 }
 
 impl State {
-    /// Any state that the contract's storage can be in.
+    /// Returns a random state that the contract's storage can have.
     fn random(random: &mut Random) -> eyre::Result<Self> {
         let supply_assets = random.amount_to(u128::MAX);
         let borrow_shares = random.amount_to(supply_assets.saturating_mul(1_000_000));
-        // A share of debt is never worth less than a millionth, and there are no assets without shares.
+        // A debt share is never worth less than a millionth of a unit, and there are no assets without shares.
         let least = borrow_shares.div_ceil(1_000_000);
         let more = if borrow_shares == 0 { 0 } else { random.amount_to(supply_assets - least) };
         let supply_shares = random.amount_to(u128::MAX - shares::VIRTUAL_SHARES);
@@ -85,7 +85,8 @@ impl State {
             risk: Risk::new(1, liquidation_ltv_bps, min_debt)?,
             limit: random.amount_to(u128::MAX),
         };
-        // At most prices a loan is either healthy or hopeless: half of them are put where the rules change.
+        // At most prices a loan is either healthy or insolvent, so half of the prices are near the boundaries of the
+        // zones.
         let debt = state.market.accrued(curve, state.timestamp).debt_of(loan);
         if random.below(2) == 0 && loan.collateral != 0 && debt != 0 {
             let percent = U256::from(60 + random.below(200));
@@ -112,7 +113,7 @@ impl State {
         }
     }
 
-    /// The harness's answer, computed here.
+    /// Computes the harness's answer in Rust.
     fn answer(&self) -> Answer {
         let mut market = self.market;
         let accrued = market.accrue(self.curve, self.timestamp);
@@ -200,7 +201,7 @@ async fn the_keeper_computes_what_the_contracts_compute() -> eyre::Result<()> {
             assert_eq!(state.answer(), storable(answer), "{state:?}");
         }
     }
-    // The rules that only bite here and there were reached, and often.
+    // The rare branches were reached, and often.
     assert!(unhealthy.iter().all(|cases| *cases > CASES / 100), "ramp, slices, whole positions: {unhealthy:?}");
     Ok(())
 }

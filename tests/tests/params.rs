@@ -1,5 +1,4 @@
-//! What Rust takes for the parameters of a market is what the core takes for them: the same bounds, the same words, the
-//! same id.
+//! Rust and the core agree on the parameters of a market: the same limits, the same packed words, the same id.
 
 use alloy::primitives::U256;
 use eyre::ensure;
@@ -9,7 +8,7 @@ use plimsoll_contracts::{
 };
 use plimsoll_testkit::{devnet::Devnet, market::LocalMarket};
 
-/// Where the fields of the words begin, from `Risk.sol` and `RateCurve.sol`.
+/// Positions of the fields in the packed words, from `Risk.sol` and `RateCurve.sol`.
 const LIQUIDATION_LTV: usize = 128;
 const BORROW_LTV: usize = 144;
 const TARGET: usize = 40;
@@ -27,7 +26,7 @@ fn curve(start: u64, target: u64, steepness: u64, speed: u64) -> U256 {
         | U256::from(start)
 }
 
-/// The word with each of its bits turned over, one at a time.
+/// Returns the word with each of its bits flipped, one at a time.
 fn neighbours(word: U256) -> impl Iterator<Item = U256> {
     (0..256).map(move |bit| word ^ (U256::ONE << bit))
 }
@@ -41,7 +40,7 @@ async fn rust_and_the_core_accept_the_same_markets_with_the_same_ids() -> eyre::
         (risk(7_000, 8_000, 1_000_000), curve(MIN_RATE_AT_TARGET * 2, 9_000, 40_000, 500_000));
     let speed = u64::from(MAX_SPEED_PER_YEAR);
 
-    // Every bound, from both sides.
+    // Every limit, from both sides.
     let mut risks = vec![risk(0, 8_000, 10_000), risk(1, 8_000, 10_000), risk(1, 1, 10_000), risk(1, 2, 10_000)];
     risks.extend([risk(7_960, 8_000, 10_000), risk(7_961, 8_000, 10_000), risk(9_751, 9_800, 10_000)]);
     risks.extend([risk(9_752, 9_800, 10_000), risk(9_000, 9_801, 10_000), risk(9_000, 9_800, 9_999)]);

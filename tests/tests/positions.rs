@@ -1,5 +1,5 @@
-//! Real people's loans: about 500 accounts of Aave v3 with the health factor that Aave reported, opened here with the
-//! same collateral, debt and threshold. Health must come out the same, and exactly those below 1 can be liquidated.
+//! Real loans: about 500 accounts of Aave v3 with the health factor that Aave reported, opened here with the same
+//! collateral, debt and threshold. Their health must be equal, and exactly those below 1 can be liquidated.
 
 use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
@@ -19,17 +19,18 @@ use plimsoll_testkit::devnet::{Devnet, IOneSlotOracle, ITestToken, mined};
 
 use crate::support;
 
-/// Values in the file are dollars; both tokens here count in 1e-8 of one.
+/// Values in the file are in dollars; both tokens have 8 decimals.
 const DECIMALS: u8 = 8;
-/// At this price everybody could have opened their loan: ten times what it secures now.
+/// Initial price, at which every loan can be opened: ten times the later one.
 const OPENING_FACTOR: u64 = 10;
-/// A millionth: at the lowest rate that is the interest of some hours, which this test does not take.
+/// Tolerance of a health factor, in millionths: at the lowest rate, the interest of some hours, which the test does not
+/// take.
 const HEALTH_TOLERANCE_PPB: u64 = 1_000;
-/// Interest is that of so many blocks, however long the machine takes for them.
+/// Seconds between blocks, so that interest does not depend on the machine's speed.
 const SECONDS_PER_BLOCK: u64 = 1;
-/// One block holds all that is sent at once.
+/// Gas limit of a block, which holds all transactions of a step.
 const BLOCK_GAS_LIMIT: &str = "2000000000";
-/// Enough for each.
+/// Gas limit of a transaction.
 const GAS_LIMIT: u64 = 400_000;
 
 /// A loan as Aave reported it.
@@ -47,13 +48,13 @@ fn read_loans(file: PathBuf) -> eyre::Result<Vec<RealLoan>> {
     for row in rows.deserialize::<BTreeMap<String, String>>() {
         let row = row?;
         let field = |name: &str| row.get(name).map(String::as_str).wrap_err_with(|| format!("no column {name}"));
-        // Next to no debt is written with an exponent, and so is the health that goes with it.
+        // Tiny amounts of debt, and their health factors, are written with an exponent.
         if ["debt", "healthf"].map(field).into_iter().collect::<eyre::Result<Vec<_>>>()?.concat().contains('e') {
             continue;
         }
         let number = |name: &str, decimals: u8| -> eyre::Result<U256> {
             let text = field(name)?;
-            // More digits than are kept are cut off.
+            // Decimals beyond the kept ones are cut off.
             let end = text.find('.').map_or(text.len(), |dot| text.len().min(dot + 1 + usize::from(decimals)));
             let kept = text.get(..end).unwrap_or(text);
             Ok(parse_units(kept, decimals).wrap_err_with(|| format!("{name} = {text}"))?.get_absolute())
@@ -69,7 +70,7 @@ fn read_loans(file: PathBuf) -> eyre::Result<Vec<RealLoan>> {
     Ok(loans)
 }
 
-/// Sends without waiting, an account's first transactions in their order; a block that is mined later holds them all.
+/// Sends transactions without waiting, those of an account in their order. A later block contains all of them.
 async fn enqueue(provider: &DynProvider, from: Address, calls: [(Address, Vec<u8>); 3]) -> eyre::Result<()> {
     for (nonce, (to, data)) in (0..).zip(calls) {
         let data = Bytes::from(data);
@@ -85,7 +86,8 @@ async fn real_loans_have_aaves_health_and_only_the_unhealthy_are_liquidated() ->
     let Some(file) = support::data_file("positions/lido_aave_steth_aave_v3.csv.gz")? else { return Ok(()) };
     let loans = read_loans(file)?;
     let min_debt = u128::from(10u64.pow(u32::from(DECIMALS)));
-    // What nobody could borrow here: no debt, or a threshold that no market has.
+    // Accounts without a counterpart here are left out: those without debt, or with a threshold that no market can
+    // have.
     let loans: Vec<_> = loans.into_iter().filter(|loan| loan.debt >= U256::from(min_debt)).collect();
     ensure!(loans.len() > 400, "only {} loans were read", loans.len());
 
@@ -101,7 +103,7 @@ async fn real_loans_have_aaves_health_and_only_the_unhealthy_are_liquidated() ->
     let oracle = devnet.deploy("OneSlotOracle", opening_price.abi_encode()).await?;
     let plimsoll = IPlimsoll::new(core, devnet.provider());
 
-    // A market for each threshold, with as much as its people borrowed.
+    // A market for each threshold, with as much supply as its borrowers need.
     let mut by_threshold: BTreeMap<u16, Vec<&RealLoan>> = BTreeMap::new();
     for loan in &loans {
         by_threshold.entry(loan.threshold_bps).or_default().push(loan);
@@ -149,7 +151,7 @@ async fn real_loans_have_aaves_health_and_only_the_unhealthy_are_liquidated() ->
     anybody.evm_mine(None).await?;
     anybody.anvil_set_auto_mine(true).await?;
 
-    // At the prices of that day nobody could be liquidated; after a fall by a tenth some can.
+    // At the prices of that day nobody was liquidatable; after a fall by a tenth some are.
     let mut liquidated_in_all = 0;
     for tenths in [10, 9] {
         let price = par * U256::from(tenths) / U256::from(10);

@@ -1,6 +1,6 @@
-//! Numbers without a pattern that are the same in every run, of every length, with the edges among them.
+//! Pseudo-random numbers of every magnitude that are the same in every run, with frequent extremes.
 
-/// A stream of numbers (SplitMix64).
+/// A SplitMix64 generator.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
@@ -17,18 +17,18 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Below `end`, which is not 0.
+    /// Returns a number below `end`, which must not be 0.
     pub(crate) const fn below(&mut self, end: u64) -> u64 {
         self.next_u64() % end
     }
 
-    /// A place in a list of so many, which are not none.
+    /// Returns an index of a list with a length, which must not be 0.
     pub(crate) fn index(&mut self, count: usize) -> usize {
         let end = u64::try_from(count).unwrap_or(u64::MAX);
         usize::try_from(self.below(end)).unwrap_or(0)
     }
 
-    /// From 0 to `most`: of any length up to it, now and then one of the ends.
+    /// Returns a number from 0 to `most`, of any magnitude, sometimes one of the ends.
     pub(crate) fn amount_to(&mut self, most: u128) -> u128 {
         match self.below(16) {
             0 => 0,

@@ -1,4 +1,4 @@
-//! The Solidity suite, run by forge. `PLIMSOLL_FUZZ=deep` has it try a hundred times as many inputs.
+//! The Solidity tests, run by forge. With `PLIMSOLL_FUZZ=deep` each fuzz test has a hundred times as many runs.
 
 use std::{env, fs};
 
@@ -37,7 +37,7 @@ fn no_solidity_test_fixes_its_own_number_of_fuzz_runs() -> eyre::Result<()> {
     Ok(())
 }
 
-/// How many inputs each fuzz test and each invariant gets: a multiple of what `foundry.toml` says.
+/// Returns the number of runs of fuzz tests and invariants: a multiple of that in `foundry.toml`.
 fn deep_runs() -> eyre::Result<Vec<(&'static str, String)>> {
     let path = workspace()?.root().join("foundry.toml");
     let settings: toml::Table = fs::read_to_string(path)?.parse()?;

@@ -1,4 +1,4 @@
-//! A keeper's store is killed in the middle of what it writes, many times, and what it said was safe is there.
+//! A keeper's store is killed while it writes, many times. Everything that it confirmed is there afterwards.
 
 use std::{
     collections::BTreeMap,
@@ -17,11 +17,11 @@ use plimsoll_keeper::{
 use crate::random::Random;
 
 const KILLS: u64 = 40;
-/// As `scribe` has them.
+/// The number of rows that `crashable_store` writes.
 const ROWS: u64 = 500;
 const SIGNER: Address = Address::repeat_byte(1);
 
-/// What was said to be safe.
+/// What the process confirmed.
 #[derive(Default)]
 struct Said {
     sent: Option<u64>,
@@ -46,18 +46,18 @@ async fn a_store_killed_at_any_moment_has_everything_confirmed_and_the_book_of_o
     Ok(())
 }
 
-/// Runs until it has said so much, and kills it.
+/// Runs the process until it has confirmed a number of writes, and kills it.
 fn write_until_killed(folder: &Path, lines: u64, said: &mut Said) -> eyre::Result<()> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_crashable_store")).arg(folder).stdout(Stdio::piped()).spawn()?;
     let mut stdout = BufReader::new(child.stdout.take().wrap_err("no output")?).lines();
     for line in stdout.by_ref().take(usize::try_from(lines)?) {
         said.hear(&line?)?;
     }
-    // SIGKILL: nothing of it runs any more.
+    // SIGKILL: the process cannot do anything any more.
     child.kill()?;
     let status = child.wait()?;
     ensure!(status.code().is_none(), "it ended by itself with {status}");
-    // What it said in the meantime counts, too.
+    // What it confirmed in the meantime counts, too.
     stdout.try_for_each(|line| said.hear(&line?))
 }
 
@@ -75,7 +75,7 @@ impl Said {
     }
 }
 
-/// What is there holds what was said; the checkpoint's block is returned.
+/// Checks that the store has everything that was confirmed, and returns the block of the checkpoint.
 async fn look(folder: &Path, said: &Said) -> eyre::Result<u64> {
     let identity = Identity { chain_id: 31_337, genesis: B256::ZERO, core: Address::repeat_byte(9), rewards: None };
     let store = Store::open(folder, &identity)?;

@@ -1,4 +1,4 @@
-//! What the tests share: the project with its tools, forge, and the folder of real data.
+//! Shared helpers: the pinned tools, forge, the keeper's executable, and the folder of real data.
 
 use std::{
     env,
@@ -19,25 +19,26 @@ use eyre::{ContextCompat, WrapErr, ensure};
 use plimsoll_deploy::tools::{Tool, Tools};
 use tokio::time;
 
-/// What is waited for comes soon or never: this is there to fail instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long [`soon`] waits before it fails.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The tools of this project. The first test that asks has them installed, the others wait for it.
+/// Returns the pinned tools. The first test that calls this installs them, the others wait for it.
 pub(crate) fn tools() -> eyre::Result<Tools> {
     plimsoll_testkit::workspace::tools()
 }
 
-/// The keeper's own program.
+/// Returns the keeper's executable as a command.
 pub(crate) fn keeper() -> Command {
     Command::new(env!("CARGO_BIN_EXE_keeper_bin"))
 }
 
-/// Waits for something, and fails instead of hanging.
+/// Waits for a future, and fails instead of hanging.
 pub(crate) async fn soon<T>(what: impl Future<Output = eyre::Result<T>>) -> eyre::Result<T> {
-    time::timeout(PATIENCE, what).await.wrap_err("it was waited for in vain")?
+    time::timeout(WAIT_TIMEOUT, what).await.wrap_err("it was waited for in vain")?
 }
 
-/// A file of real data, from the folder that PLIMSOLL_DATA names. Without it the test over it says that it skips.
+/// Returns a file of real data, from the folder that PLIMSOLL_DATA names. Without it the test prints that it is
+/// skipped.
 pub(crate) fn data_file(name: &str) -> eyre::Result<Option<PathBuf>> {
     let file = env::var_os("PLIMSOLL_DATA").map(|folder| PathBuf::from(folder).join(name));
     if let Some(file) = file.filter(|file| file.is_file()) {
@@ -47,15 +48,15 @@ pub(crate) fn data_file(name: &str) -> eyre::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Every event of a kind that a contract has emitted.
+/// Returns every event of a kind that a contract has emitted.
 pub(crate) async fn events<E: SolEvent>(provider: &DynProvider, contract: Address) -> eyre::Result<Vec<E>> {
     let filter = Filter::new().address(contract).event_signature(E::SIGNATURE_HASH).from_block(0);
     let logs = provider.get_logs(&filter).await?;
     logs.iter().map(|log| Ok(E::decode_log(&log.inner)?.data)).collect()
 }
 
-/// Runs forge, showing live what it says; when it fails, so does this, with its last words from `failure_mark` on.
-/// One forge at a time: two would compile the same files into the same folder.
+/// Runs forge and shows its output as it appears. When forge fails, so does this, with the output from `failure_mark`
+/// on. Only one forge runs at a time: two would compile the same files into the same folder.
 pub(crate) fn forge(arguments: &[&str], variables: &[(&str, String)], failure_mark: &str) -> eyre::Result<()> {
     let tools = tools()?;
     let _lock = tools.workspace().lock("forge")?;
@@ -64,12 +65,12 @@ pub(crate) fn forge(arguments: &[&str], variables: &[(&str, String)], failure_ma
     let (reader, writer) = io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer).stdin(Stdio::null());
     let mut child = command.spawn()?;
-    // The command holds the writing end, and the pipe ends only when all of them are closed.
+    // The command holds the writing end, and the pipe only ends when all of them are closed.
     drop(command);
     let mut said = String::new();
     for line in BufReader::new(reader).lines() {
         let line = line?;
-        // The test harness captures only the print macros, so that this is seen while it happens.
+        // The test harness captures only the print macros, so this is shown at once.
         writeln!(io::stderr(), "{line}")?;
         said.push_str(&line);
         said.push('\n');

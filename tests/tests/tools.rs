@@ -1,5 +1,5 @@
-//! Bad input: what somebody meets whose machine is not as it should be. Each in a project folder of its own, with the
-//! real npm, Node.js and solc unless one of them is the point.
+//! Errors on machines that lack something. Each test has a repository folder of its own, and uses the real npm, Node.js
+//! and solc unless one of them is what it is about.
 
 use std::{
     env, fs,
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::support;
 
-/// A folder with what a fresh clone has, as far as the tools are concerned.
+/// Creates a folder with the files of a fresh clone that concern the tools.
 struct Clone {
     folder: TempDir,
     workspace: Workspace,
@@ -38,7 +38,7 @@ impl Clone {
         Ok(Self { folder, workspace: Workspace::at(root) })
     }
 
-    /// The same with this project's own packages, which are not to be changed.
+    /// Creates such a folder with this repository's own packages, which must not be changed.
     fn installed() -> eyre::Result<Self> {
         let clone = Self::fresh()?;
         symlink(support::tools()?.workspace().root().join("node_modules"), clone.path("node_modules"))?;
@@ -49,7 +49,7 @@ impl Clone {
         self.workspace.root().join(file)
     }
 
-    /// A folder of programs that are shell scripts: names and what they do.
+    /// Creates a folder of programs that are shell scripts, by name.
     fn programs(&self, programs: &[(&str, &str)]) -> eyre::Result<PathBuf> {
         let folder = self.folder.path().join("programs");
         fs::create_dir_all(&folder)?;
@@ -126,7 +126,7 @@ fn packages_are_installed_once_by_the_first_caller_and_repaired_when_damaged() -
     clone.ready(environment)?;
     assert_eq!(fs::metadata(&solc)?.len(), whole);
 
-    // Nothing to do: npm would fail, and is not called.
+    // Nothing is missing, so npm, which would fail, is not called.
     let programs = clone.programs(&[("npm", "exit 7"), ("node", "echo v22.1.0")])?;
     clone.ready(only_path(&programs))?;
     Ok(())
@@ -188,7 +188,7 @@ fn a_solidity_error_is_shown_as_solc_reports_it_with_file_and_line() -> eyre::Re
     assert!(text.contains("contracts/src/Broken.sol:5:17"), "{text}");
     assert!(text.contains("Type bool is not implicitly convertible"), "{text}");
 
-    // Mended, it compiles: nothing of the failure stays.
+    // Corrected, it compiles: nothing of the failure remains.
     fs::write(clone.path("contracts/src/Broken.sol"), broken.replace("true", "1"))?;
     assert!(Artifacts::compile(&clone.ready(Environment::of_process())?)?.get("Broken").is_ok());
     Ok(())

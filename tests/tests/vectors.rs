@@ -1,5 +1,5 @@
-//! Known answers that others published for the same arithmetic, asked of the contracts' own code on a node: the
-//! exponential, products over a divisor, compounding, the adaptive rate curve and the liquidation bonus.
+//! Published test vectors for the same arithmetic, computed by the contracts' own code on a node: the exponential,
+//! products over a divisor, compounding, the adaptive rate curve and the liquidation incentive.
 
 use std::fs;
 
@@ -16,14 +16,14 @@ use serde_json::Value;
 use crate::support;
 
 const SOURCE: &str = "contracts/test/support/Arithmetic.sol";
-/// Where calls find it: no transaction puts it on the node, each call brings its code.
+/// Address of the harness. It is not deployed; each call overrides the code there.
 const ARITHMETIC: Address = address!("000000000000000000000000000000000000a217");
-/// Two months of minutes are worked through in one call.
+/// Gas limit of a call, for which two months of minutes are computed.
 const CALL_GAS: u64 = 2_000_000_000;
 
 const WAD: u64 = 1_000_000_000_000_000_000;
 const SECONDS_PER_YEAR: u64 = 365 * 86_400;
-/// The curve that the answers are about: its target, its steepness and its speed a year.
+/// The rate curve of the vectors: its target, steepness and speed a year.
 const TARGET_BPS: u64 = 9_000;
 const STEEPNESS: u64 = 40_000;
 const SPEED_PER_YEAR: u64 = 500_000;
@@ -45,7 +45,7 @@ sol! {
     }
 }
 
-/// The answers, and the contracts' arithmetic on a node.
+/// The vectors, and the contracts' arithmetic on a node.
 struct Vectors {
     known: Value,
     arithmetic: IArithmetic::IArithmeticInstance<DynProvider>,
@@ -53,7 +53,7 @@ struct Vectors {
     _node: Node,
 }
 
-/// Asks the arithmetic: `ask!(vectors.expWad(x))` is what it answers, or its refusal.
+/// Calls the arithmetic: `ask!(vectors.expWad(x))` is its result, or its error.
 macro_rules! ask {
     ($vectors:ident . $function:ident ( $($argument:expr),* )) => {
         $vectors.arithmetic.$function($($argument),*).gas(CALL_GAS).state($vectors.code.clone()).call().await
@@ -61,7 +61,7 @@ macro_rules! ask {
 }
 
 impl Vectors {
-    /// `None` where the answers are not at hand.
+    /// Starts a node; `None` where the vectors are not available.
     async fn open() -> eyre::Result<Option<Self>> {
         let Some(file) = support::data_file("vectors/vectors.json")? else { return Ok(None) };
         let known = serde_json::from_str(&fs::read_to_string(file)?)?;
@@ -73,14 +73,14 @@ impl Vectors {
         Ok(Some(Self { known, arithmetic, code: StateOverride::from_iter([(ARITHMETIC, account)]), _node: node }))
     }
 
-    /// The list at a path such as `/mulDiv/floor`; an empty one would test nothing.
+    /// Returns the list at a path such as `/mulDiv/floor`. An empty list is an error, because it would test nothing.
     fn list(&self, path: &str) -> eyre::Result<&Vec<Value>> {
         let list = self.known.pointer(path).and_then(Value::as_array);
         list.filter(|list| !list.is_empty()).wrap_err_with(|| format!("vectors.json has no list {path}"))
     }
 }
 
-/// A number as the file writes it: `42`, `-41446531673892822312`, `0.5e18`.
+/// Parses a number as the file writes it: `42`, `-41446531673892822312`, `0.5e18`.
 fn integer(value: &Value) -> eyre::Result<I256> {
     let text = value.as_str().wrap_err_with(|| format!("{value} is no text"))?;
     let (digits, exponent) = text.split_once('e').unwrap_or((text, "0"));
@@ -98,7 +98,7 @@ fn unsigned(value: &Value) -> eyre::Result<U256> {
     text.parse().wrap_err_with(|| text.to_owned())
 }
 
-/// A JSON number such as 0.22976, times 1e18.
+/// Parses a JSON number such as 0.22976, times 1e18.
 fn wad(value: &Value) -> eyre::Result<U256> {
     Ok(parse_units(&value.to_string(), 18).wrap_err_with(|| value.to_string())?.get_absolute())
 }
@@ -109,7 +109,7 @@ fn numbers<const N: usize>(row: &Value) -> eyre::Result<[U256; N]> {
     numbers.try_into().map_err(|row| eyre::eyre!("{row:?} does not have {N} numbers"))
 }
 
-/// Whether two numbers differ by at most this part of the second (1e18 is all of it).
+/// Returns whether two numbers differ by at most this part of the second, where 1e18 is all of it.
 fn ensure_close(what: &str, got: U256, wanted: U256, tolerance: U256) -> eyre::Result<()> {
     let apart = got.abs_diff(wanted) * U256::from(WAD);
     ensure!(apart <= wanted * tolerance, "{what}: {got} instead of {wanted}");
@@ -123,7 +123,7 @@ async fn the_exponential_equals_that_of_two_libraries() -> eyre::Result<()> {
         let (x, exp) = (integer(&row[0])?, integer(&row[1])?);
         assert_eq!(ask!(vectors.expWad(x))?, exp, "exp({x})");
     }
-    // The other computes by powers of two and is off in the last digits.
+    // The other library computes by powers of two and is inexact in the last digits.
     for row in vectors.list("/expWad/prb")? {
         let (x, exp) = (integer(&row[0])?, integer(&row[1])?.into_raw());
         let got = ask!(vectors.expWad(x))?.into_raw();
@@ -176,7 +176,7 @@ async fn the_highest_incentive_factor_is_morphos() -> eyre::Result<()> {
     Ok(())
 }
 
-/// The published cases of the model on which the curve is built, each within the tolerance that stands beside it.
+/// The published cases of the model that the curve is built on, each within the tolerance given with it.
 #[tokio::test]
 async fn the_rate_curve_moves_as_published() -> eyre::Result<()> {
     let Some(vectors) = Vectors::open().await? else { return Ok(()) };
@@ -189,7 +189,7 @@ async fn the_rate_curve_moves_as_published() -> eyre::Result<()> {
         let days = |name: &str| case.get(name).map(wad).transpose().map(|days| days.map(|d| d * day / U256::from(WAD)));
         let rate = |at_target: U256| ask_rate(&vectors, at_target, distance, steepness);
         if case.get("first_interaction").is_some() {
-            // Nothing has drifted yet: four times the rate at full utilisation, a quarter of it at none.
+            // Before any drift: four times the rate at full utilisation, a quarter of it at none.
             let wanted = if distance.is_negative() { start / U256::from(4) } else { start * U256::from(4) };
             ensure_close("first rate", rate(start).await?, wanted, U256::from(WAD / 10_000))?;
         } else if case.get("any_elapsed").is_some() {

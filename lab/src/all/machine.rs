@@ -1,4 +1,4 @@
-//! On what and with what a figure was measured. What the system does not tell is left out.
+//! The machine and the versions that figures were measured with. Facts that the system does not report are left out.
 
 use std::{
     collections::BTreeMap,
@@ -17,11 +17,11 @@ use serde::Serialize;
 pub struct Machine {
     /// The operating system.
     pub system: Option<String>,
-    /// The processor.
+    /// The model of the processor.
     pub processor: Option<String>,
-    /// How many things it does at once.
+    /// How many threads it runs in parallel.
     pub cores: Option<usize>,
-    /// How much memory it has.
+    /// Its memory, in MiB.
     pub memory_mib: Option<u64>,
     /// The commit that was measured.
     pub commit: Option<String>,
@@ -29,12 +29,15 @@ pub struct Machine {
     pub changed: Option<bool>,
     /// Whether the build was optimised; if not, times and memory mean nothing.
     pub optimised: bool,
-    /// The tools and their versions.
+    /// The versions of the tools, by name.
     pub tools: BTreeMap<String, String>,
 }
 
 impl Machine {
-    /// This one. Fails where the pinned tools are not there and cannot be brought.
+    /// Describes this machine.
+    ///
+    /// # Errors
+    /// When the pinned tools are missing and cannot be installed.
     pub fn this() -> eyre::Result<Self> {
         let workspace = workspace()?;
         let pinned = Tools::ready(&workspace)?;
@@ -74,7 +77,7 @@ impl fmt::Display for Machine {
     }
 }
 
-/// The time by the system's clock, in UTC.
+/// Returns the system's time, in UTC.
 pub(super) fn now() -> Option<String> {
     said("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])
 }
@@ -84,7 +87,7 @@ fn memory_mib() -> Option<u64> {
     Some(kibibytes / 1_024)
 }
 
-/// What stands behind a name in one of the files in which Linux tells of itself.
+/// Returns the value of an entry in one of Linux's files under `/proc`.
 fn entry(file: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix(':'))?;

@@ -1,4 +1,4 @@
-//! How long it takes to write the whole book to a checkpoint, and to have it back after a restart.
+//! Measures the time to save the whole book to a checkpoint and to load it after a restart.
 
 use std::time::{Duration, Instant};
 
@@ -10,16 +10,16 @@ use plimsoll_keeper::{
 };
 use plimsoll_testkit::workspace::workspace;
 
-/// What a checkpoint costs.
+/// The measured times.
 pub(super) struct Times {
-    /// Rows to bytes, bytes into the file, the file closed. A keeper never does this at once, but bit by bit.
+    /// Time to encode all rows, write them and close the file. A keeper does this incrementally.
     pub(super) save: Duration,
-    /// The file opened and examined, all rows read, and the book made of them, ready for the next block.
+    /// Time to open and check the file, read all rows and build a book that is ready for the next block.
     pub(super) load: Duration,
 }
 
-/// Saves and loads a book of one market, on the disk that the project is on. What was just written may still be in the
-/// system's memory.
+/// Saves and loads a book of one market, on the disk that the repository is on. The file may still be in the system's
+/// page cache when it is loaded.
 pub(super) async fn times(book: Book, tip: Block) -> eyre::Result<Times> {
     let folder = tempfile::tempdir_in(workspace()?.target())?;
     let identity = Identity { chain_id: 1, genesis: B256::ZERO, core: Address::ZERO, rewards: None };
@@ -31,7 +31,7 @@ pub(super) async fn times(book: Book, tip: Block) -> eyre::Result<Times> {
     let images = book.rows().map(|row| (row.key(), row.value())).collect::<Vec<Image>>();
     let block = |number| CheckpointTip { number, hash: B256::ZERO, timestamp: tip.timestamp };
     store.checkpoint.record(block(tip.number), images).await?;
-    // Only now is it deep enough.
+    // A block is written once it is too deep to be reverted.
     store.checkpoint.record(block(tip.number + MAX_REORG_DEPTH), Vec::new()).await?;
     store.checkpoint.flush().await?;
     drop(store);

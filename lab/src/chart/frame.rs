@@ -1,4 +1,4 @@
-//! Where things stand in a panel: lines, circles and the lines across, to a tenth of a pixel.
+//! Positions in a panel, to a tenth of a pixel: of lines, circles and the grid.
 
 use std::{
     cmp::Reverse,
@@ -12,13 +12,14 @@ use super::{
 };
 
 const TENTHS: u64 = 10;
-/// In tenths of a pixel: marks that would stand this close are one …
+/// Distance within which marks are merged, in tenths of a pixel.
 const MARK_TENTHS: u64 = 60;
-/// … and how large they are.
-const SMALLEST_MARK: u64 = 20;
-const LARGEST_MARK: u64 = 140;
+/// Radius of the smallest mark, in tenths of a pixel.
+const MIN_MARK_RADIUS: u64 = 20;
+/// Radius of the largest mark, in tenths of a pixel.
+const MAX_MARK_RADIUS: u64 = 140;
 
-/// From left to right.
+/// The horizontal extent of all panels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field {
     pub(super) left: u64,
@@ -26,7 +27,7 @@ pub(super) struct Field {
     pub(super) secs: u64,
 }
 
-/// A panel's place.
+/// The extent of a panel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
     pub(super) field: Field,
@@ -52,8 +53,8 @@ impl Frame {
         (self.field.x_tenths(point.second), self.top * TENTHS + height - scale.above(point.value, height))
     }
 
-    /// Where a line goes. Of what lies in one pixel's column, the first, the highest, the lowest and the last are kept;
-    /// of what lies at one height, the ends.
+    /// Returns the points of a line. In each pixel column the first, highest, lowest and last point are kept, and of
+    /// points at one height the ends.
     pub(super) fn trail(self, points: &[Point], scale: &Scale) -> Vec<(u64, u64)> {
         let places: Vec<_> = points.iter().map(|point| self.place(point, scale)).collect();
         let mut trail = Vec::<(u64, u64)>::new();
@@ -73,7 +74,7 @@ impl Frame {
         trail
     }
 
-    /// Where circles stand, and how large they are: the largest first, so that none is hidden.
+    /// Returns centres and radii of circles, the largest first, so that none is hidden.
     pub(super) fn circles(self, marks: &[Mark], scale: &Scale) -> Vec<(u64, u64, u64)> {
         let places: Vec<_> = marks.iter().map(|mark| (self.place(&mark.at, scale), mark.weight)).collect();
         let near = |((x, y), _): &((u64, u64), u128)| (x / MARK_TENTHS, y / MARK_TENTHS);
@@ -90,20 +91,20 @@ impl Frame {
         sums.sort_by_key(|(_, _, weight)| Reverse(*weight));
         let most = sums.first().map_or(1, |(_, _, weight)| (*weight).max(1));
         let radius = |weight: u128| {
-            let area = u128::from(LARGEST_MARK).pow(2).saturating_mul(weight) / most;
-            u64::try_from(area.isqrt()).unwrap_or(LARGEST_MARK).max(SMALLEST_MARK)
+            let area = u128::from(MAX_MARK_RADIUS).pow(2).saturating_mul(weight) / most;
+            u64::try_from(area.isqrt()).unwrap_or(MAX_MARK_RADIUS).max(MIN_MARK_RADIUS)
         };
         sums.into_iter().map(|(x, y, weight)| (x, y, radius(weight))).collect()
     }
 
-    /// Lines across, with both scales, and lines down at the times.
+    /// Draws the horizontal lines with both scales, and vertical lines at the times.
     pub(super) fn grid(self, body: &mut String, times: &[(u64, String)], left: &Scale, right: Option<&Scale>) {
         let (Field { left: begin, right: end, .. }, bottom) = (self.field, self.top + self.height);
         for (second, _) in times {
             let (x, top) = (self.field.x(*second), self.top);
             put(body, format_args!("<line class=\"grid\" x1=\"{x}\" x2=\"{x}\" y1=\"{top}\" y2=\"{bottom}\"/>\n"));
         }
-        let beside = right.map(Scale::labels).unwrap_or_default();
+        let right_labels = right.map(Scale::labels).unwrap_or_default();
         for (number, label) in (0..).zip(left.labels()) {
             let y = bottom - self.height * number / SPACES;
             let base = y + 4;
@@ -115,7 +116,7 @@ impl Frame {
                     begin - 8
                 ),
             );
-            let other = usize::try_from(number).ok().and_then(|number| beside.get(number));
+            let other = usize::try_from(number).ok().and_then(|number| right_labels.get(number));
             if let Some(label) = other {
                 put(body, format_args!("<text x=\"{}\" y=\"{base}\">{label}</text>\n", end + 8));
             }
@@ -123,7 +124,7 @@ impl Frame {
     }
 }
 
-/// Tenths of a pixel.
+/// A length in tenths of a pixel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tenths(pub(super) u64);
 
@@ -136,7 +137,7 @@ impl Display for Tenths {
     }
 }
 
-/// Places on a line.
+/// The points of a line, formatted for SVG.
 pub(super) struct Trail(pub(super) Vec<(u64, u64)>);
 
 impl Display for Trail {

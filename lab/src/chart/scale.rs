@@ -1,4 +1,4 @@
-//! Scales in round numbers: of values, so that the lines across a panel serve both sides, and of time.
+//! Scales with round numbers: of values, so that the lines of a panel fit both sides, and of time.
 
 use alloy::primitives::U256;
 use plimsoll_contracts::quantity::decimal_text;
@@ -6,14 +6,14 @@ use plimsoll_keeper::amount::readable;
 
 use crate::calendar::{self, DAY};
 
-/// Spaces between the lines across.
+/// Number of spaces between the horizontal lines.
 pub(super) const SPACES: u64 = 5;
-/// A step between lines is one of these, times a power of ten.
+/// Steps between lines, times a power of ten.
 const STEPS: [u128; 10] = [10, 12, 15, 20, 25, 30, 40, 50, 60, 80];
-/// From here on values are told in millions.
+/// Smallest value that is written in millions.
 const MILLION: u128 = 1_000_000;
 const MILLION_DECIMALS: u8 = 6;
-/// Seconds between two marks of time.
+/// Possible distances of time labels, in seconds.
 const SPANS: [u64; 17] = [
     60,
     2 * 60,
@@ -34,16 +34,16 @@ const SPANS: [u64; 17] = [
     30 * DAY,
 ];
 
-/// From where seconds are counted.
+/// How times are labelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// From the beginning: hours are told.
+    /// As hours since the beginning.
     Beginning,
-    /// From the beginning, which was at these Unix seconds: dates and times are told.
+    /// As dates and times, for a beginning at this Unix timestamp.
     Unix(u64),
 }
 
-/// Which values a panel's height stands for.
+/// The range of values of a panel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Scale {
     low: u128,
@@ -52,7 +52,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// One that has room for all values.
+    /// Creates a scale with room for all values.
     pub(super) fn of(values: impl Iterator<Item = u128>, decimals: u8, from_zero: bool) -> Self {
         let (low, high) = values.fold((u128::MAX, 0), |(low, high), value| (value.min(low), value.max(high)));
         let least = if from_zero { 0 } else { low.min(high) };
@@ -63,14 +63,14 @@ impl Scale {
         Self { low: least / step * step, step, decimals }
     }
 
-    /// How high a value stands in a panel of a height.
+    /// Returns the height of a value in a panel.
     pub(super) fn above(&self, value: u128, height: u64) -> u64 {
         let span = self.step * u128::from(SPACES);
         let above = value.saturating_sub(self.low).min(span).saturating_mul(u128::from(height)) / span;
         u64::try_from(above).unwrap_or(height)
     }
 
-    /// What stands beside the lines, from the lowest up.
+    /// Returns the labels of the lines, from the lowest to the highest.
     pub(super) fn labels(&self) -> Vec<String> {
         let million = MILLION.saturating_mul(10_u128.saturating_pow(self.decimals.into()));
         let line = |number: u128| self.low.saturating_add(self.step * number);
@@ -87,7 +87,7 @@ impl Scale {
     }
 }
 
-/// Round times within so many seconds, at most so many of them, each with what is told of it.
+/// Returns at most `most` round times within a period of `secs` seconds, each with its label.
 pub(super) fn times(clock: Clock, secs: u64, most: u64) -> Vec<(u64, String)> {
     let longest = secs.div_ceil(most.max(1));
     let span = SPANS.into_iter().find(|span| *span >= longest).unwrap_or_else(|| longest.next_multiple_of(30 * DAY));

@@ -1,36 +1,36 @@
-//! The day as a picture: the price, what is owed, and what has been repaid by liquidators.
+//! The chart of the day: price, total debt, and debt repaid by liquidators.
 
 use alloy::primitives::U256;
 
 use super::{
-    day::{Day, Moment},
-    report::Chapter,
+    day::{Day, Snapshot},
+    report::ChainEvents,
 };
 use crate::{
     calendar::DAY,
     chart::{Axis, Chart, Clock, Colour, Panel, Point, Series, Shape},
 };
 
-/// In pixels.
+/// Height of the panel, in pixels.
 const HEIGHT: u64 = 370;
 const PRICE: Axis = Axis { decimals: 8, from_zero: false };
 const DOLLARS: Axis = Axis { decimals: 6, from_zero: true };
 
-/// Draws it, in SVG.
-pub(super) fn svg(day: &Day, chapter: &Chapter) -> String {
-    let moments: Vec<_> = std::iter::once(&day.morning).chain(&day.moments).collect();
-    let repaid_by = |moment: &Moment| {
-        let until = chapter.liquidations.iter().filter(|(block, _)| *block <= moment.block);
+/// Draws the chart as SVG.
+pub(super) fn svg(day: &Day, events: &ChainEvents) -> String {
+    let snapshots: Vec<_> = std::iter::once(&day.opening).chain(&day.snapshots).collect();
+    let repaid_by = |snapshot: &Snapshot| {
+        let until = events.liquidations.iter().filter(|(block, _)| *block <= snapshot.block);
         units(until.map(|(_, event)| event.repaid).sum())
     };
-    let points = |value: &dyn Fn(&Moment) -> u128| {
-        moments.iter().map(|moment| Point { second: moment.second, value: value(moment) }).collect()
+    let points = |value: &dyn Fn(&Snapshot) -> u128| {
+        snapshots.iter().map(|snapshot| Point { second: snapshot.second, value: value(snapshot) }).collect()
     };
     let series = |label: &str, colour, right, shape| Series { label: label.to_owned(), colour, right, shape };
-    let owed = Shape::Area(points(&|moment| units(moment.debt)));
+    let debt = Shape::Area(points(&|snapshot| units(snapshot.debt)));
     let series = vec![
-        series("an ether in dollars (left)", Colour::Ink, false, Shape::Line(points(&|moment| moment.price))),
-        series("owed in dollars (right)", Colour::Sea, true, owed),
+        series("an ether in dollars (left)", Colour::Ink, false, Shape::Line(points(&|snapshot| snapshot.price))),
+        series("debt in dollars (right)", Colour::Sea, true, debt),
         series("repaid by liquidators (right)", Colour::Red, true, Shape::Line(points(&repaid_by))),
     ];
     let panel = Panel { height: HEIGHT, left: PRICE, right: Some(DOLLARS), series };

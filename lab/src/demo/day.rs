@@ -1,4 +1,4 @@
-//! The day itself: a price, a block, and more blocks until the keeper has nothing left to do; then the next price.
+//! The day: a price update, a block, and further blocks until the keeper has nothing left to do; then the next update.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,144 +12,146 @@ use alloy::{
 use plimsoll_contracts::quantity::decimal_text;
 use plimsoll_deploy::progress::say;
 use plimsoll_keeper::amount::readable;
-use tokio::time::{self, Instant};
-
-use super::draw::PRICE_BEFORE;
 use plimsoll_testkit::{
     keeper::Keeper,
     scenario::{BLOCK_SECS, MinedBlock, Scenario},
 };
+use tokio::time::{self, Instant};
+
+use super::sample::PRICE_BEFORE;
 
 const DAY_SECS: u64 = 86_400;
-/// After so many blocks, which half an hour has room for, whoever is still under water is left to the next price.
-const MOST_BLOCKS: u64 = 100;
+/// The most blocks for each price, which half an hour has room for. Loans that are still liquidatable then are left to
+/// the next price.
+const MAX_BLOCKS: u64 = 100;
 
-/// How things stood at one time of the day.
+/// The state of the market at a time of the day.
 #[derive(Debug, Clone)]
-pub(super) struct Moment {
+pub(super) struct Snapshot {
     /// Seconds since the day began.
     pub(super) second: u64,
-    /// The last block of this price.
+    /// The last block at this price.
     pub(super) block: u64,
-    /// In dollars of 8 decimals.
+    /// Price of an ether, in dollars of 8 decimals.
     pub(super) price: u128,
-    /// What everybody owes, in units of the loan token.
+    /// Total debt, in units of the loan token.
     pub(super) debt: U256,
 }
 
-/// A day that was played.
+/// The course of the day.
 #[derive(Debug)]
 pub(super) struct Day {
-    /// In which market.
+    /// Id of the market.
     pub(super) market: B256,
-    /// How it began.
-    pub(super) morning: Moment,
-    /// How it went on.
-    pub(super) moments: Vec<Moment>,
-    /// How many owed something.
+    /// The market before the first price update.
+    pub(super) opening: Snapshot,
+    /// The market after each price update.
+    pub(super) snapshots: Vec<Snapshot>,
+    /// Number of loans.
     pub(super) loans: u64,
-    /// What collateral was worth from a block on, as oracles say it.
+    /// Liquidation price of the collateral from a block on, as the oracle returns it.
     pub(super) prices: BTreeMap<u64, U256>,
-    /// Of everything that was sent, in its order.
+    /// Receipts of all transactions, in order.
     pub(super) receipts: Vec<TransactionReceipt>,
-    /// Who was under water at any time.
-    pub(super) ever_under_water: BTreeSet<Address>,
-    /// How many still were in the end.
-    pub(super) left_under_water: u64,
-    /// The most blocks that anybody was.
+    /// Borrowers that were liquidatable at any time.
+    pub(super) ever_liquidatable: BTreeSet<Address>,
+    /// Number of loans that are liquidatable at the end.
+    pub(super) left_liquidatable: u64,
+    /// The most blocks that a loan was liquidatable.
     pub(super) most_blocks_behind: u64,
 }
 
 impl Day {
-    /// Plays it with these prices, in dollars of 8 decimals.
+    /// Plays a day with these prices, in dollars of 8 decimals.
     pub(super) async fn play(
-        play: Scenario<'_>,
+        scenario: Scenario<'_>,
         keeper: &Keeper,
         prices: &[u128],
         pace: Duration,
     ) -> eyre::Result<Self> {
-        let opening = &play.initial_loans;
-        let morning = Moment { second: 0, block: play.first_block, price: PRICE_BEFORE, debt: opening.debt };
+        let initial = &scenario.initial_loans;
+        let opening = Snapshot { second: 0, block: scenario.first_block, price: PRICE_BEFORE, debt: initial.debt };
         let day = Self {
-            market: play.market_env.market.id().0,
-            loans: u64::try_from(play.borrowers.len())?,
-            prices: BTreeMap::from([(morning.block, opening.price)]),
-            morning,
-            moments: Vec::new(),
+            market: scenario.market_env.market.id().0,
+            loans: u64::try_from(scenario.borrowers.len())?,
+            prices: BTreeMap::from([(opening.block, initial.price)]),
+            opening,
+            snapshots: Vec::new(),
             receipts: Vec::new(),
-            ever_under_water: BTreeSet::new(),
-            left_under_water: 0,
+            ever_liquidatable: BTreeSet::new(),
+            left_liquidatable: 0,
             most_blocks_behind: 0,
         };
-        say(format_args!("{} loans owe {}; the day begins", day.loans, dollars(opening.debt)));
-        let mut player = Player { play, keeper, second: 0, day };
+        say(format_args!("{} loans owe {}; the day begins", day.loans, dollars(initial.debt)));
+        let mut run = Run { scenario, keeper, second: 0, day };
         let steps = u64::try_from(prices.len())?;
         for (step, price) in (1..).zip(prices) {
             let next = Instant::now() + pace;
-            player.fall_to(DAY_SECS * step / steps, *price).await?;
+            run.update_price(DAY_SECS * step / steps, *price).await?;
             time::sleep_until(next).await;
         }
-        // What was sent last is mined.
-        player.mine(player.second + BLOCK_SECS, *prices.last().unwrap_or(&PRICE_BEFORE), None).await?;
-        Ok(player.day)
+        // The keeper's last transactions are mined.
+        run.mine(run.second + BLOCK_SECS, *prices.last().unwrap_or(&PRICE_BEFORE), None).await?;
+        Ok(run.day)
     }
 }
 
-struct Player<'a> {
-    play: Scenario<'a>,
+/// A day in progress.
+struct Run<'a> {
+    scenario: Scenario<'a>,
     keeper: &'a Keeper,
-    /// Of the newest block.
+    /// Seconds from the beginning of the day to the newest block.
     second: u64,
     day: Day,
 }
 
-impl Player<'_> {
-    /// The feed has a new price; the keeper has what blocks it takes to answer.
-    async fn fall_to(&mut self, second: u64, price: u128) -> eyre::Result<()> {
+impl Run<'_> {
+    /// Updates the feed, and mines blocks until no loan is liquidatable.
+    async fn update_price(&mut self, second: u64, price: u128) -> eyre::Result<()> {
         let first = self.mine(second, price, Some(price)).await?;
-        let (under_water, begun) = (first.loans.liquidatable.len(), first.at.block);
+        let (liquidatable, first_block) = (first.loans.liquidatable.len(), first.at.block);
         let mut last = first;
-        while !last.loans.liquidatable.is_empty() && last.at.block - begun < MOST_BLOCKS {
-            self.play.wait_for_response(self.keeper, &last).await?;
+        while !last.loans.liquidatable.is_empty() && last.at.block - first_block < MAX_BLOCKS {
+            self.scenario.wait_for_response(self.keeper, &last).await?;
             last = self.mine(self.second + BLOCK_SECS, price, None).await?;
         }
-        // Rewards are harvested when nobody is under water: that is mined with the next price.
-        self.play.wait_for_response(self.keeper, &last).await?;
-        let blocks = match last.at.block - begun {
+        // Rewards are harvested when no loan is liquidatable; those transactions are mined with the next price.
+        self.scenario.wait_for_response(self.keeper, &last).await?;
+        let blocks = match last.at.block - first_block {
             1 => "a block".to_owned(),
             many => format!("{many} blocks"),
         };
-        let answer = match (under_water, last.loans.liquidatable.len()) {
+        let response = match (liquidatable, last.loans.liquidatable.len()) {
             (0, _) => String::new(),
-            (_, 0) => format!("; {under_water} under water, none {blocks} later"),
-            (_, left) => format!("; {under_water} under water, {left} still {blocks} later"),
+            (_, 0) => format!("; {liquidatable} loans liquidatable, none {blocks} later"),
+            (_, left) => format!("; {liquidatable} loans liquidatable, {left} still {blocks} later"),
         };
         let (debt, ether) = (last.loans.debt, readable(&decimal_text(U256::from(price), 8)));
-        say(format_args!("{}  an ether is {ether} USD{answer}; {} owed", clock(second), dollars(debt)));
-        self.day.moments.push(Moment { second, block: last.at.block, price, debt });
+        say(format_args!("{}  an ether is {ether} USD{response}; {} owed", clock(second), dollars(debt)));
+        self.day.snapshots.push(Snapshot { second, block: last.at.block, price, debt });
         Ok(())
     }
 
-    /// One block more.
+    /// Mines a block and records it.
     async fn mine(&mut self, second: u64, price: u128, answer: Option<u128>) -> eyre::Result<MinedBlock> {
-        let mut block = self.play.mine(second, price, answer).await?;
+        let mut block = self.scenario.mine(second, price, answer).await?;
         let (day, loans) = (&mut self.day, &block.loans);
         self.second = second;
         day.prices.insert(block.at.block, loans.price);
         day.receipts.append(&mut block.receipts);
-        day.ever_under_water.extend(&loans.liquidatable);
-        day.left_under_water = u64::try_from(loans.liquidatable.len())?;
+        day.ever_liquidatable.extend(&loans.liquidatable);
+        day.left_liquidatable = u64::try_from(loans.liquidatable.len())?;
         day.most_blocks_behind = block.delays().map(|[_, blocks]| blocks).fold(day.most_blocks_behind, u64::max);
         Ok(block)
     }
 }
 
-/// Dollars as people read them.
+/// Formats units of the loan token for people.
 fn dollars(units: U256) -> String {
     format!("{} USDC", readable(&decimal_text(units, 6)))
 }
 
-/// Hours and minutes since the day began.
+/// Formats seconds since the day began as hours and minutes.
 fn clock(second: u64) -> String {
     let minutes = second / 60;
     format!("{:02}:{:02}", minutes / 60, minutes % 60)

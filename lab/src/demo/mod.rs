@@ -1,15 +1,15 @@
-//! Everything at once: borrowers, some of them leveraged, lenders, stakers and a backstop on a chain of our own, a
-//! keeper that looks after them, and a day on which the price falls by a third.
+//! The demo: borrowers, some of them leveraged, lenders, stakers and a backstop on a local chain, a keeper, and a day
+//! on which the price falls by a third.
 //!
-//! [`draw`] makes the borrowers and the prices up from a seed, [`scene`] sets the suite, [`day`] plays the day, [`report`]
-//! tells what happened from the chain's own events, and [`chart`] draws it. The same seed gives the same borrowers and the
-//! same prices; what the keeper makes of them is its own affair.
+//! `sample` generates borrowers and prices from a seed, `setup` prepares the chain, `day` plays the day, `report`
+//! summarises the chain's events, and `chart` draws them. The same seed gives the same borrowers and prices; the
+//! keeper's decisions also depend on timing.
 
 mod chart;
 mod day;
-mod draw;
 mod report;
-mod scene;
+mod sample;
+mod setup;
 
 use std::{path::PathBuf, process::Command, time::Duration};
 
@@ -18,7 +18,7 @@ use eyre::ensure;
 use plimsoll_deploy::progress::say;
 
 pub use self::report::{BadDebt, KeeperFigures, Report};
-use self::{day::Day, report::Chapter, scene::Scene};
+use self::{day::Day, report::ChainEvents, setup::Setup};
 use crate::{output::Folder, png};
 use plimsoll_testkit::{
     deployment::Suite,
@@ -27,72 +27,81 @@ use plimsoll_testkit::{
     scenario::{BLOCK_SECS, Scenario},
 };
 
-/// A transaction uses no more than Ethereum allows.
+/// Arguments for Anvil: transactions have Ethereum's gas limit.
 const NODE: [&str; 1] = ["--enable-tx-gas-limit"];
-/// What gas costs, in wei, so that a quiet chain does not make it free.
+/// Base fee, in wei. Without it the fee of a chain with few transactions falls to almost nothing.
 const BASE_FEE: u128 = 1_000_000_000;
-/// What the keeper is told beside where everything is: a staked token is worth a dollar, which no feed says.
+/// Further settings of the keeper: the value of the staked token, for which there is no feed, is a dollar.
 const VALUATION: &str = "[tokens.PLIM]\nrate = \"0.0005\"";
-/// The picture's files.
-const PICTURES: [&str; 2] = ["day.svg", "day.png"];
+/// File names of the chart.
+const CHARTS: [&str; 2] = ["day.svg", "day.png"];
 
-/// What is to be shown.
+/// Parameters of the demo.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// How many borrow, beside those who do it by `Lever`.
+    /// Number of borrowers, besides those who use `Lever`.
     pub positions: u64,
-    /// From which number the borrowers and the prices are drawn.
+    /// Seed of borrowers and prices.
     pub seed: u64,
-    /// Into how many prices the day is cut.
+    /// Number of price updates in the day.
     pub steps: u64,
-    /// How long each of them is to last at least, for those who watch.
+    /// Minimum real time of each update, for spectators.
     pub pace: Duration,
 }
 
-/// A day that is over, with everything still standing.
+/// A demo whose day is over, with the chain and the keeper still running.
 #[derive(Debug)]
-pub struct Evening {
-    /// What happened.
+pub struct Demo {
+    /// Summary of the day.
     pub report: Report,
-    /// The same as a picture, in SVG.
-    pub picture: String,
-    /// Where it happened.
+    /// Chart of the day, in SVG.
+    pub chart: String,
+    /// The chain with the suite.
     pub suite: Suite,
-    /// Who looked after it.
+    /// The keeper.
     pub keeper: Keeper,
 }
 
-/// Lets it happen, with the keeper that this program is.
-pub async fn run(options: &Options, keeper: Command) -> eyre::Result<Evening> {
+/// Runs the demo. `keeper` is a program that takes the keeper's arguments.
+///
+/// # Errors
+/// When the chain cannot be prepared, or the keeper ends.
+pub async fn run(options: &Options, keeper: Command) -> eyre::Result<Demo> {
     ensure!(options.positions > 0 && options.steps > 0, "there is nothing to see without a position and a price");
     say("starting a node and deploying");
     let suite = Suite::start_with(&NODE).await?;
     let mut random = Random::from_seed(options.seed);
-    let scene = Scene::set(&suite, &draw::loans(&mut random, options.positions)).await?;
+    let setup = Setup::prepare(&suite, &sample::loans(&mut random, options.positions)).await?;
 
     say("starting the keeper");
-    let play = Scenario::start(&scene.market_env, BASE_FEE).await?;
+    let scenario = Scenario::start(&setup.market_env, BASE_FEE).await?;
     let keeper = Keeper::start(&suite, keeper, VALUATION).await?;
     keeper.wait_until_ready().await?;
-    say(format_args!("its page is at {}", keeper.url()));
+    say(format_args!("the keeper's page is at {}", keeper.url()));
 
-    let day = Day::play(play, &keeper, &draw::prices(&mut random, options.steps), options.pace).await?;
-    let chapter = Chapter::of(&day, &suite, &keeper)?;
-    let report = Report::of(options, &day, &chapter)?;
-    let picture = chart::svg(&day, &chapter);
-    Ok(Evening { report, picture, suite, keeper })
+    let day = Day::play(scenario, &keeper, &sample::prices(&mut random, options.steps), options.pace).await?;
+    let events = ChainEvents::of(&day, &suite, &keeper)?;
+    let report = Report::of(options, &day, &events)?;
+    let chart = chart::svg(&day, &events);
+    Ok(Demo { report, chart, suite, keeper })
 }
 
-impl Evening {
-    /// Saves the picture, as SVG and as PNG, and tells where.
+impl Demo {
+    /// Saves the chart as SVG and PNG, and returns both paths.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
     pub fn save_chart(&self, folder: &Folder) -> eyre::Result<[PathBuf; 2]> {
-        let [vector, raster] = PICTURES;
-        let drawn = folder.path().join(raster);
-        png::write(&self.picture, &drawn)?;
-        Ok([folder.save(vector, &self.picture)?, drawn])
+        let [vector, raster] = CHARTS;
+        let rendered = folder.path().join(raster);
+        png::write(&self.chart, &rendered)?;
+        Ok([folder.save(vector, &self.chart)?, rendered])
     }
 
-    /// Has the chain go on at its own pace, for those who look at the keeper's page.
+    /// Makes the chain mine at an interval again, so that the keeper's page stays alive.
+    ///
+    /// # Errors
+    /// When the node does not answer.
     pub async fn resume_mining(&self) -> eyre::Result<()> {
         self.suite.devnet.provider().anvil_set_interval_mining(BLOCK_SECS).await?;
         Ok(())

@@ -1,4 +1,4 @@
-//! What the day came to, from the chain's own events and receipts.
+//! The report of the day, from the chain's events and receipts.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -23,107 +23,109 @@ use plimsoll_testkit::{
 };
 
 const BPS: u64 = 10_000;
-/// Where an oracle's price has its point.
+/// Decimals of an oracle's price.
 const PRICE_DECIMALS: u8 = 36;
 
-/// What happened. Amounts are exact.
+/// Summary of the day. Amounts are exact.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// From which number everything was drawn.
+    /// Seed of borrowers and prices.
     pub seed: u64,
-    /// How many loans there were in the morning.
+    /// Number of loans at the beginning.
     pub loans: u64,
-    /// An ether in the morning.
+    /// Price of an ether at the beginning.
     pub price_before: Amount,
-    /// An ether in the evening.
+    /// Price of an ether at the end.
     pub price_after: Amount,
-    /// What all of them owed in the morning.
+    /// Total debt at the beginning.
     pub debt_before: Amount,
-    /// What all of them owe in the evening.
+    /// Total debt at the end.
     pub debt_after: Amount,
-    /// Loans that were under water at some time.
-    pub under_water: u64,
-    /// Of these, in the evening.
-    pub left_under_water: u64,
-    /// Loans that were liquidated, in whole or in part.
+    /// Number of loans that were liquidatable at any time.
+    #[serde(rename = "underWater")]
+    pub liquidatable: u64,
+    /// Number of loans that are liquidatable at the end.
+    #[serde(rename = "leftUnderWater")]
+    pub left_liquidatable: u64,
+    /// Number of loans that were liquidated, in whole or in part.
     pub liquidated: u64,
-    /// How often that happened.
+    /// Number of liquidations.
     pub liquidations: u64,
     /// Debt that liquidators repaid.
     pub repaid: Amount,
-    /// Collateral that they got for it.
+    /// Collateral that they seized for it.
     pub seized: Amount,
-    /// What that was worth by the oracle's price in its block.
+    /// Value of that collateral, at the oracle's price of each block.
     pub seized_value: Amount,
-    /// What borrowers lost beside: the worth of what was seized, less the debt that they were rid of for it. Nothing
-    /// where the collateral was worth less than the debt: bad debt is others' loss.
+    /// Borrowers' loss: the value of the seized collateral less the debt that was repaid or written off for it. It is 0
+    /// where the collateral was worth less than the debt, which is a loss of others.
     pub penalty: Amount,
-    /// The penalty in basis points of what was repaid.
+    /// The penalty in basis points of the debt repaid.
     pub penalty_bps: u64,
-    /// Debt that no collateral was left for.
+    /// Debt that was written off.
     pub bad_debt: BadDebt,
-    /// The keeper's.
+    /// Transactions and earnings of the keeper.
     pub keeper: KeeperFigures,
-    /// How many rewards were harvested.
+    /// Number of harvested rewards.
     pub harvests: u64,
-    /// What of, tips included.
+    /// Amount of harvested rewards by token, tips included.
     pub harvested: Vec<Amount>,
-    /// The most blocks from a price that put a loan under water to the block in which it was not any more.
+    /// The most blocks between the block in which a loan became liquidatable and the one in which it no longer was.
     pub most_blocks_behind: u64,
 }
 
-/// Debt that was written off, and who paid for it.
+/// Debt that was written off, by who bore the loss.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BadDebt {
-    /// All of it.
+    /// Total.
     pub total: Amount,
-    /// Paid by the market's reserve.
+    /// Borne by the market's reserve.
     pub from_reserve: Amount,
-    /// Paid by the backstop.
+    /// Borne by the backstop.
     pub from_backstop: Amount,
-    /// Paid by lenders.
+    /// Borne by lenders.
     pub from_lenders: Amount,
 }
 
-/// What the keeper did and earned.
+/// Transactions and earnings of the keeper.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeeperFigures {
-    /// Its transactions that were mined.
+    /// Number of mined transactions.
     pub transactions: u64,
-    /// Of these, reverted.
+    /// Number of reverted transactions.
     pub reverted: u64,
-    /// Gas that they used.
+    /// Gas used.
     pub gas: u64,
-    /// What that cost, tips for a place in a block included.
+    /// Cost of that gas, priority fees included.
     pub gas_cost: Amount,
-    /// What liquidations brought.
+    /// Profit of liquidations, before gas.
     pub profit: Amount,
-    /// What harvests brought, for each reward.
+    /// Tips of harvests, by token.
     pub tips: Vec<Amount>,
-    /// Profit and tips in dollars, less gas at the price of its block.
+    /// Profit and tips in dollars, less gas at the price of its block. Tips in other tokens are not included.
     pub net: Balance,
 }
 
-/// What the chain says of the day.
+/// The chain's events of the day.
 #[derive(Debug)]
-pub(super) struct Chapter {
-    /// With the block of each.
+pub(super) struct ChainEvents {
+    /// Liquidations, each with its block.
     pub(super) liquidations: Vec<(u64, Liquidate)>,
     losses: Vec<RealiseLoss>,
     profits: Vec<LiquidateWithoutCapital>,
     harvests: Vec<Harvest>,
-    /// The keeper's.
+    /// Receipts of the keeper's transactions.
     receipts: Vec<TransactionReceipt>,
-    /// Names and decimals.
+    /// Names and decimals of tokens.
     tokens: BTreeMap<Address, (String, u8)>,
     dollar: Address,
 }
 
-impl Chapter {
-    /// Puts it together.
+impl ChainEvents {
+    /// Decodes the events of the day's receipts.
     pub(super) fn of(day: &Day, suite: &Suite, keeper: &Keeper) -> eyre::Result<Self> {
         let (mut liquidations, mut losses) = (Vec::new(), Vec::new());
         let (mut profits, mut harvests, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
@@ -158,7 +160,7 @@ impl Chapter {
         self.amount(self.dollar, units)
     }
 
-    /// What was paid for each reward, by a part of the event.
+    /// Sums a part of the harvest events by reward token.
     fn rewards(&self, part: impl Fn(&Harvest) -> U256) -> BTreeMap<Address, U256> {
         let mut sums = BTreeMap::<_, U256>::new();
         for harvest in &self.harvests {
@@ -176,8 +178,8 @@ impl Chapter {
             wei += cost;
             gas_in_dollars += day.worth(cost, block);
         }
-        let elsewise = self.profits.iter().find(|event| event.profitToken != self.dollar);
-        ensure!(elsewise.is_none(), "a profit came in another token than the loan's: {elsewise:?}");
+        let other = self.profits.iter().find(|event| event.profitToken != self.dollar);
+        ensure!(other.is_none(), "a profit came in another token than the loan's: {other:?}");
         let profit = self.profits.iter().map(|event| event.profit).sum();
         let tips = self.rewards(|harvest| harvest.tip);
         let earned: U256 = profit + tips.get(&self.dollar).copied().unwrap_or_default();
@@ -196,7 +198,7 @@ impl Chapter {
 }
 
 impl Day {
-    /// What collateral was worth in a block, in units of the loan token, rounded down.
+    /// Returns the value of collateral in a block, in units of the loan token, rounded down.
     fn worth(&self, collateral: U256, block: u64) -> U256 {
         let price = self.prices.range(..=block).next_back().or_else(|| self.prices.first_key_value());
         let scale = U256::from(10).pow(U256::from(PRICE_DECIMALS));
@@ -205,10 +207,10 @@ impl Day {
 }
 
 impl Report {
-    pub(super) fn of(options: &Options, day: &Day, chapter: &Chapter) -> eyre::Result<Self> {
+    pub(super) fn of(options: &Options, day: &Day, events: &ChainEvents) -> eyre::Result<Self> {
         let (mut borrowers, [mut repaid, mut seized, mut value, mut penalty, mut bad]) =
             (BTreeMap::<Address, u64>::new(), [U256::ZERO; 5]);
-        for (block, event) in &chapter.liquidations {
+        for (block, event) in &events.liquidations {
             let worth = day.worth(event.seized, *block);
             *borrowers.entry(event.borrower).or_default() += 1;
             repaid += event.repaid;
@@ -218,42 +220,42 @@ impl Report {
             bad += event.badDebt;
         }
         let [mut from_reserve, mut from_backstop, mut loss] = [U256::ZERO; 3];
-        for event in &chapter.losses {
+        for event in &events.losses {
             loss += event.loss;
             from_reserve += event.fromReserve;
             from_backstop += event.fromCover;
         }
         ensure!(loss == bad, "liquidations left bad debt of {bad} units, and losses of {loss} were realised");
-        let evening = day.moments.last().unwrap_or(&day.morning);
+        let closing = day.snapshots.last().unwrap_or(&day.opening);
         let price = |price| Amount::new(price, 8, "USD");
         Ok(Self {
             seed: options.seed,
             loans: day.loans,
-            price_before: price(day.morning.price),
-            price_after: price(evening.price),
-            debt_before: chapter.dollars(day.morning.debt),
-            debt_after: chapter.dollars(evening.debt),
-            under_water: u64::try_from(day.ever_under_water.len())?,
-            left_under_water: day.left_under_water,
+            price_before: price(day.opening.price),
+            price_after: price(closing.price),
+            debt_before: events.dollars(day.opening.debt),
+            debt_after: events.dollars(closing.debt),
+            liquidatable: u64::try_from(day.ever_liquidatable.len())?,
+            left_liquidatable: day.left_liquidatable,
             liquidated: u64::try_from(borrowers.len())?,
-            liquidations: u64::try_from(chapter.liquidations.len())?,
+            liquidations: u64::try_from(events.liquidations.len())?,
             penalty_bps: (penalty * U256::from(BPS)).checked_div(repaid).unwrap_or_default().try_into()?,
-            repaid: chapter.dollars(repaid),
+            repaid: events.dollars(repaid),
             seized: Amount::new(seized, 18, "WETH"),
-            seized_value: chapter.dollars(value),
-            penalty: chapter.dollars(penalty),
+            seized_value: events.dollars(value),
+            penalty: events.dollars(penalty),
             bad_debt: BadDebt {
-                total: chapter.dollars(loss),
-                from_reserve: chapter.dollars(from_reserve),
-                from_backstop: chapter.dollars(from_backstop),
-                from_lenders: chapter.dollars(loss - from_reserve - from_backstop),
+                total: events.dollars(loss),
+                from_reserve: events.dollars(from_reserve),
+                from_backstop: events.dollars(from_backstop),
+                from_lenders: events.dollars(loss - from_reserve - from_backstop),
             },
-            keeper: chapter.keeper(day)?,
-            harvests: u64::try_from(chapter.harvests.len())?,
-            harvested: chapter
+            keeper: events.keeper(day)?,
+            harvests: u64::try_from(events.harvests.len())?,
+            harvested: events
                 .rewards(|harvest| harvest.amount)
                 .into_iter()
-                .map(|(token, units)| chapter.amount(token, units))
+                .map(|(token, units)| events.amount(token, units))
                 .collect(),
             most_blocks_behind: day.most_blocks_behind,
         })
@@ -269,7 +271,7 @@ impl fmt::Display for Report {
         };
         writeln!(f, "an ether              {} → {}", self.price_before, self.price_after)?;
         writeln!(f, "loans                 {}, owing {} → {}", self.loans, self.debt_before, self.debt_after)?;
-        writeln!(f, "under water           {}; {} in the end", self.under_water, self.left_under_water)?;
+        writeln!(f, "liquidatable          {}; {} at the end", self.liquidatable, self.left_liquidatable)?;
         writeln!(f, "liquidated            {} loans in {} liquidations", self.liquidated, self.liquidations)?;
         writeln!(f, "debt repaid           {}", self.repaid)?;
         writeln!(f, "collateral seized     {}, worth {}", self.seized, self.seized_value)?;

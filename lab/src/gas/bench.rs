@@ -1,4 +1,4 @@
-//! The ground that both sides stand on: tokens, an oracle, people without keys, and a clock.
+//! The common ground of both sides: tokens, an oracle, accounts without keys, and a clock.
 
 use alloy::{
     eips::BlockId,
@@ -14,14 +14,14 @@ use plimsoll_testkit::devnet::{Devnet, IOneSlotOracle, ITestToken};
 
 /// Seconds between one transaction and the next.
 const STEP_SECS: u64 = 3_600;
-/// Enough for anything measured. An estimate would be made at another timestamp, before interest.
+/// Gas limit of every transaction. An estimate would be made at another timestamp, before interest accrues.
 const GAS_LIMIT: u64 = 20_000_000;
-/// What everybody holds of each token, whole.
-const WEALTH: u64 = 1_000_000_000;
-/// Dollars for one ether, before anything falls.
+/// Balance of every account in each token, in whole tokens.
+const BALANCE: u64 = 1_000_000_000;
+/// Initial price of an ether, in dollars.
 pub(super) const PRICE: u64 = 2_000;
 
-/// Both sides' node, tokens, oracle and people.
+/// Both sides' node, tokens, oracle and accounts.
 pub(super) struct Bench<'a> {
     pub(super) devnet: &'a Devnet,
     pub(super) provider: DynProvider,
@@ -41,27 +41,27 @@ impl<'a> Bench<'a> {
         Ok(Self { devnet, provider, loan_token, collateral_token, oracle, clock: latest })
     }
 
-    /// Somebody with ether for gas and with both tokens, which all the spenders may take.
-    pub(super) async fn person(&mut self, name: &str, spenders: &[Address]) -> eyre::Result<Address> {
-        let person = Address::from_word(keccak256(name));
-        self.provider.anvil_set_balance(person, U256::from(10).pow(U256::from(24))).await?;
+    /// Creates an account with ether for gas and both tokens, and approves the spenders.
+    pub(super) async fn account(&mut self, name: &str, spenders: &[Address]) -> eyre::Result<Address> {
+        let account = Address::from_word(keccak256(name));
+        self.provider.anvil_set_balance(account, U256::from(10).pow(U256::from(24))).await?;
         for (token, decimals) in [(self.loan_token, 6), (self.collateral_token, 18)] {
-            let amount = plimsoll_testkit::market::units(WEALTH, decimals);
-            self.send(person, token, ITestToken::mintCall { to: person, amount }).await?;
+            let amount = plimsoll_testkit::market::units(BALANCE, decimals);
+            self.send(account, token, ITestToken::mintCall { to: account, amount }).await?;
             for spender in spenders {
-                self.send(person, token, ITestToken::approveCall { spender: *spender, amount: U256::MAX }).await?;
+                self.send(account, token, ITestToken::approveCall { spender: *spender, amount: U256::MAX }).await?;
             }
         }
-        Ok(person)
+        Ok(account)
     }
 
-    /// Deploys a contract of ours by name with its ABI-encoded constructor arguments.
+    /// Deploys a contract of this repository by name, with its ABI-encoded constructor arguments.
     pub(super) async fn deploy(&mut self, name: &str, arguments: Vec<u8>) -> eyre::Result<Address> {
         let devnet = self.devnet;
         self.deploy_code(&devnet.artifacts.get(name)?.creation_code, arguments).await.wrap_err_with(|| name.to_owned())
     }
 
-    /// Deploys code that none of our own sources makes, with its ABI-encoded constructor arguments.
+    /// Deploys other creation code, with its ABI-encoded constructor arguments.
     pub(super) async fn deploy_code(&mut self, code: &Bytes, arguments: Vec<u8>) -> eyre::Result<Address> {
         let code = Bytes::from([&code[..], &arguments].concat());
         let request = TransactionRequest::default().from(self.devnet.deployer()).with_deploy_code(code);
@@ -70,24 +70,24 @@ impl<'a> Bench<'a> {
         receipt.contract_address.wrap_err("no contract was created")
     }
 
-    /// The node's time, as of the last transaction.
+    /// Returns the timestamp of the last transaction.
     pub(super) const fn time(&self) -> u64 {
         self.clock
     }
 
-    /// Lets time pass, if `timestamp` is not past already.
+    /// Advances the time to `timestamp`, unless it is past already.
     pub(super) fn wait_until(&mut self, timestamp: u64) {
         self.clock = self.clock.max(timestamp);
     }
 
-    /// Sets the price, in dollars for one ether.
+    /// Sets the price of an ether, in dollars.
     pub(super) async fn set_price(&mut self, dollars: u64) -> eyre::Result<()> {
         let call = IOneSlotOracle::setCall { price: scaled_price(dollars) };
         self.send(self.devnet.deployer(), self.oracle, call).await?;
         Ok(())
     }
 
-    /// One transaction in a block of its own, an hour after the last. Fails when it reverts.
+    /// Sends a transaction in a block of its own, an hour after the last. Fails when it reverts.
     pub(super) async fn send<C: SolCall>(
         &mut self,
         from: Address,
@@ -97,7 +97,7 @@ impl<'a> Bench<'a> {
         self.send_raw(from, to, call.abi_encode().into()).await.wrap_err(C::SIGNATURE)
     }
 
-    /// The same with calldata.
+    /// Sends calldata as [`Bench::send`] does.
     pub(super) async fn send_raw(
         &mut self,
         from: Address,
@@ -113,7 +113,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Dollars of 6 decimals for an ether of 18, as oracles give it: units for a unit × 1e36.
+/// Returns a price in dollars of 6 decimals for an ether of 18 decimals as oracles return it: units for a unit × 1e36.
 fn scaled_price(dollars: u64) -> U256 {
     U256::from(dollars) * U256::from(10).pow(U256::from(36 + 6 - 18))
 }

@@ -1,4 +1,4 @@
-//! The lending core beside Morpho Blue, verb by verb.
+//! The gas of the lending core compared with Morpho Blue, verb by verb.
 
 use std::collections::BTreeMap;
 
@@ -19,28 +19,31 @@ use super::{
 use plimsoll_testkit::market::units;
 use plimsoll_testkit::workspace::workspace;
 
-/// Loans in a batch.
+/// Numbers of loans in the measured batches.
 const BATCHES: [u32; 3] = [2, 10, 40];
-/// What a loan has behind it, in ether, and what it owes, in dollars.
+/// Collateral of a loan, in ether.
 const COLLATERAL_ETHER: u64 = 10;
+/// Debt of a loan, in dollars.
 const DEBT_DOLLARS: u64 = 15_000;
-/// At these prices a loan's health is 0.98; its collateral is worth 1.03 times its debt; 0.8 times its debt.
+/// Price at which a loan's health is 0.98, in the ramp zone.
 const RAMP_PRICE: u64 = 1_709;
-const KINK_PRICE: u64 = 1_545;
-const UNDERWATER_PRICE: u64 = 1_200;
-/// What a liquidation in part repays.
+/// Price at which a loan's collateral is worth 1.03 times its debt, in the breakeven zone.
+const BREAKEVEN_PRICE: u64 = 1_545;
+/// Price at which a loan's collateral is worth 0.8 times its debt, in the insolvent zone.
+const INSOLVENT_PRICE: u64 = 1_200;
+/// Repayment of a partial liquidation, in dollars.
 const PART_DOLLARS: u64 = 2_000;
 
 /// How much of a loan is liquidated.
 #[derive(Clone, Copy)]
 pub(super) enum Amount {
-    /// These units of the loan token.
+    /// A repayment in units of the loan token.
     Units(U256),
-    /// Everything that may be.
+    /// As much as possible.
     All,
 }
 
-/// What people do on either side.
+/// An action on either side.
 #[derive(Clone, Copy)]
 pub(super) enum Verb {
     Supply(U256),
@@ -51,20 +54,20 @@ pub(super) enum Verb {
     Repay(U256),
     Accrue,
     Liquidate(Address, Amount),
-    /// The rest is bad debt.
+    /// A liquidation that seizes all collateral and leaves bad debt.
     LiquidateForAllCollateral(Address),
 }
 
 /// One of the two protocols, with its market.
 pub(super) trait Side {
     fn core(&self) -> Address;
-    /// The call that does this.
+    /// Returns the calldata of an action.
     async fn calldata(&self, bench: &Bench<'_>, who: Address, verb: Verb) -> eyre::Result<Bytes>;
-    /// Whether interest was accrued in a transaction.
+    /// Returns whether a transaction accrued interest.
     fn accrued(&self, receipt: &TransactionReceipt) -> bool;
 }
 
-/// What was measured of lending.
+/// The figures of lending.
 #[derive(Default)]
 pub(super) struct Figures {
     pub(super) ops: Vec<Op>,
@@ -78,7 +81,7 @@ impl Figures {
     }
 }
 
-/// Does it, and says what it cost. Fails where a figure that depends on interest saw none.
+/// Executes an action and returns its gas. Fails where an action that accrues interest accrued none.
 async fn gas(bench: &mut Bench<'_>, side: &impl Side, who: Address, verb: Verb) -> eyre::Result<u64> {
     let data = side.calldata(bench, who, verb).await?;
     let receipt = bench.send_raw(who, side.core(), data).await?;
@@ -87,7 +90,7 @@ async fn gas(bench: &mut Bench<'_>, side: &impl Side, who: Address, verb: Verb) 
     Ok(receipt.gas_used)
 }
 
-/// Every verb, first and recurrent, and liquidations of every kind.
+/// Measures every verb, first and recurrent, and liquidations of every kind.
 pub(super) async fn measure(bench: &mut Bench<'_>) -> eyre::Result<Figures> {
     say("setting up both sides");
     let modules = workspace()?.root().join("node_modules");
@@ -97,23 +100,23 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> eyre::Result<Figures> {
     let dollars = |whole| units(whole, 6);
     let ether = |whole| units(whole, 18);
 
-    let lender = bench.person("lender", &spenders).await?;
+    let lender = bench.account("lender", &spenders).await?;
     gas(bench, &ours, lender, Verb::Supply(dollars(10_000_000))).await?;
     gas(bench, &theirs, lender, Verb::Supply(dollars(10_000_000))).await?;
     let loans = BATCHES.iter().sum::<u32>() + 5;
     say(format_args!("opening {loans} loans on each side"));
     let mut borrowers = Vec::new();
     for index in 0..loans {
-        let borrower = bench.person(&format!("borrower {index}"), &spenders).await?;
+        let borrower = bench.account(&format!("borrower {index}"), &spenders).await?;
         for verb in [Verb::SupplyCollateral(ether(COLLATERAL_ETHER)), Verb::Borrow(dollars(DEBT_DOLLARS))] {
             gas(bench, &ours, borrower, verb).await?;
             gas(bench, &theirs, borrower, verb).await?;
         }
         borrowers.push(borrower);
     }
-    let liquidator = bench.person("liquidator", &spenders).await?;
-    let newcomer = bench.person("newcomer", &spenders).await?;
-    let opener = bench.person("opener", &spenders).await?;
+    let liquidator = bench.account("liquidator", &spenders).await?;
+    let newcomer = bench.account("newcomer", &spenders).await?;
+    let opener = bench.account("opener", &spenders).await?;
 
     let mut report = Figures::default();
     macro_rules! op {
@@ -139,9 +142,9 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> eyre::Result<Figures> {
 
     let [post, take] = [Verb::SupplyCollateral(ether(COLLATERAL_ETHER)), Verb::Borrow(dollars(DEBT_DOLLARS))];
     let calls = vec![ours.calldata(bench, opener, post).await?, ours.calldata(bench, opener, take).await?];
-    let opening = bench.send_raw(opener, ours.core(), Plimsoll::multicall(calls)).await?.gas_used;
+    let here = bench.send_raw(opener, ours.core(), Plimsoll::multicall(calls)).await?.gas_used;
     let there = gas(bench, &theirs, opener, post).await? + gas(bench, &theirs, opener, take).await?;
-    report.push("openLoan", opening, there);
+    report.push("openLoan", here, there);
 
     say("measuring liquidations");
     bench.set_price(RAMP_PRICE).await?;
@@ -169,13 +172,13 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> eyre::Result<Figures> {
         report.batch.insert(loans, Batch { total, marginal, morpho: there });
     }
 
-    // Whole: at the kink here, and there wherever collateral is left over.
+    // Whole loans: here in the breakeven zone, there wherever collateral remains.
     let (whole, lost) = (borrower(), borrower());
     let there = gas(bench, &theirs, liquidator, Verb::Liquidate(whole, Amount::All)).await?;
-    bench.set_price(KINK_PRICE).await?;
+    bench.set_price(BREAKEVEN_PRICE).await?;
     let here = gas(bench, &ours, liquidator, Verb::Liquidate(whole, Amount::All)).await?;
     report.push("liquidateWhole", here, there);
-    bench.set_price(UNDERWATER_PRICE).await?;
+    bench.set_price(INSOLVENT_PRICE).await?;
     op!("liquidateWithBadDebt", liquidator, Verb::LiquidateForAllCollateral(lost));
     bench.set_price(PRICE).await?;
 

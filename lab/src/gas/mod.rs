@@ -1,8 +1,8 @@
-//! What calls cost, beside the protocols that people use today: receipts' `gasUsed` from one node, on which both sides
-//! have the same tokens, oracle, people, amounts, fee and elapsed time.
+//! `lab gas`: the gas of calls, compared with protocols in use: `gasUsed` of receipts from one node, on which both
+//! sides have the same tokens, oracle, accounts, amounts, fee and elapsed time.
 //!
-//! Time on the node is set block by block and addresses are fixed, so figures are exact and repeat; the snapshot in
-//! `lab/gas.json` shows every change in review.
+//! The node's time is set block by block and addresses are fixed, so figures are exact and reproducible; the snapshot
+//! in `lab/gas.json` shows every change in review.
 
 mod bench;
 mod difference;
@@ -17,10 +17,13 @@ pub use difference::GasDifference;
 use plimsoll_testkit::devnet::Devnet;
 pub use report::{Batch, GasReport, Harvest, Op, RewardOp, RewardsReport};
 
-/// When the node's chain begins: fixed, so that figures repeat.
+/// Timestamp of the genesis block: fixed, so that figures are reproducible.
 const GENESIS: &str = "1700000000";
 
-/// Measures everything on a fresh node.
+/// Measures all figures on a new node.
+///
+/// # Errors
+/// When a transaction fails.
 pub async fn run() -> eyre::Result<GasReport> {
     let devnet = Devnet::start_with(&["--timestamp", GENESIS]).await?;
     let mut bench = Bench::new(&devnet).await?;

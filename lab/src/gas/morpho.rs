@@ -1,4 +1,4 @@
-//! Morpho Blue with its adaptive rate model: the real bytecode, out of the npm package that embeds it.
+//! Morpho Blue with its adaptive rate model: the real bytecode, from the npm package that embeds it.
 
 use std::{fs, path::Path};
 
@@ -15,7 +15,7 @@ use super::{
     lending::{Amount, Side, Verb},
 };
 
-/// Where the package keeps what its build made of Morpho's contracts, below `node_modules`.
+/// Folder of the package with Morpho's bytecode, from `node_modules`.
 const FACTORIES: &str = "@morpho-org/morpho-blue-bundlers/types/factories/lib";
 const CORE: &str = "morpho-blue/src/Morpho__factory.js";
 const RATE_MODEL: &str = "morpho-blue-irm/src/adaptive-curve-irm/AdaptiveCurveIrm__factory.js";
@@ -23,7 +23,7 @@ const RATE_MODEL: &str = "morpho-blue-irm/src/adaptive-curve-irm/AdaptiveCurveIr
 const LIQUIDATION_LTV: u64 = 860_000_000_000_000_000;
 /// A tenth of the interest, as on our side.
 const FEE: u64 = 100_000_000_000_000_000;
-/// The virtual parts of its totals.
+/// Virtual shares in its totals.
 const VIRTUAL_SHARES: u64 = 1_000_000;
 
 sol! {
@@ -58,7 +58,7 @@ sol! {
     }
 }
 
-/// A market there, like ours here.
+/// Morpho Blue with a market like ours.
 pub(super) struct Morpho {
     core: Address,
     params: MorphoParams,
@@ -91,7 +91,7 @@ impl Morpho {
         keccak256(self.params.abi_encode())
     }
 
-    /// The shares of debt that a liquidation by this amount redeems.
+    /// Returns the debt shares that a liquidation by an amount repays.
     async fn repaid_shares(&self, bench: &Bench<'_>, borrower: Address, amount: Amount) -> eyre::Result<U256> {
         let core = IMorphoBlue::new(self.core, &bench.provider);
         Ok(match amount {
@@ -152,7 +152,7 @@ impl Side for Morpho {
     }
 }
 
-/// The creation code that a file of the package assigns to `_bytecode`.
+/// Reads the creation code that a file of the package assigns to `_bytecode`.
 pub(super) fn embedded_code(modules: &Path, file: &str) -> eyre::Result<Bytes> {
     let path = modules.join(FACTORIES).join(file);
     let text = fs::read_to_string(&path).wrap_err_with(|| path.display().to_string())?;

@@ -1,4 +1,4 @@
-//! Plimsoll's core with a market like the one beside it.
+//! Plimsoll's core with a market like that of Morpho Blue.
 
 use alloy::{
     primitives::{Address, Bytes, U256},
@@ -16,12 +16,12 @@ const BORROW_LTV_BPS: u16 = 8_000;
 const LIQUIDATION_LTV_BPS: u16 = 8_600;
 /// 100 dollars.
 const MIN_DEBT: u128 = 100_000_000;
-/// 4 % a year, as the rate model beside it starts.
+/// 4 % a year, as Morpho's rate model starts.
 const START_RATE_PER_SECOND: u64 = 40_000_000_000_000_000 / SECONDS_PER_YEAR;
 /// A tenth of the interest.
 const FEE_BPS: u64 = 1_000;
 
-/// A market here.
+/// Plimsoll's core with a market.
 pub(super) struct Plimsoll {
     core: Address,
     params: MarketParams,
@@ -44,7 +44,7 @@ impl Plimsoll {
         Ok(Self { core, params })
     }
 
-    /// Several loans in one call.
+    /// Returns the calldata for liquidating several loans.
     pub(super) fn liquidate(&self, borrowers: Vec<Address>, max_repay: U256, receiver: Address) -> Bytes {
         IPlimsoll::liquidateCall {
             params: self.params.clone(),
@@ -58,7 +58,7 @@ impl Plimsoll {
         .into()
     }
 
-    /// Several verbs as one call.
+    /// Returns the calldata for several verbs in one call.
     pub(super) fn multicall(calls: Vec<Bytes>) -> Bytes {
         IPlimsoll::multicallCall { calls }.abi_encode().into()
     }

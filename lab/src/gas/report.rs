@@ -1,20 +1,20 @@
-//! What was measured, as a table and as JSON.
+//! The measured gas, as a table and as JSON.
 
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 
 use eyre::WrapErr;
 use serde::{Deserialize, Serialize};
 
-/// One operation on both sides.
+/// An operation on both sides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Op {
-    /// Its name.
+    /// Name of the operation.
     pub op: String,
-    /// Gas here.
+    /// Gas of Plimsoll.
     pub plimsoll: u64,
-    /// Gas there.
+    /// Gas of Morpho Blue.
     pub morpho: u64,
-    /// Ours ÷ theirs.
+    /// Plimsoll's gas divided by Morpho's.
     pub ratio: f64,
 }
 
@@ -25,21 +25,21 @@ pub struct Batch {
     pub total: u64,
     /// Gas for each loan after the first.
     pub marginal: f64,
-    /// Gas for the same loans there, a transaction each.
+    /// Gas for the same loans at Morpho Blue, in one transaction each.
     pub morpho: u64,
 }
 
-/// What somebody who stakes or funds does, here and elsewhere.
+/// An operation of a staker or funder, here and elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RewardOp {
-    /// Its name.
+    /// Name of the operation.
     pub op: String,
-    /// Gas here.
+    /// Gas of Plimsoll.
     pub plimsoll: u64,
-    /// Gas with staking as most projects do it.
+    /// Gas of a contract of the `StakingRewards` pattern, which most projects use.
     pub staking_rewards: Option<u64>,
-    /// Gas at Morpho's distributor, with a proof for a thousand accounts.
+    /// Gas of Morpho's distributor, with a proof for a thousand accounts.
     pub merkle_distributor: Option<u64>,
 }
 
@@ -82,7 +82,7 @@ impl GasReport {
     }
 }
 
-/// Four decimals are all that anybody reads.
+/// Returns a ratio, rounded to four decimals.
 #[allow(clippy::cast_precision_loss, reason = "gas is far below 2^52, and this is for reading")]
 pub(super) fn ratio(part: u64, whole: u64) -> f64 {
     (part as f64 / whole as f64 * 10_000.0).round() / 10_000.0

@@ -1,5 +1,5 @@
-//! Staking rewards beside what is used today: staking as most projects do it since 2019, and Morpho's distributor,
-//! which pays by Merkle proofs.
+//! The gas of staking rewards compared with the `StakingRewards` pattern, which most projects use, and with Morpho's
+//! distributor, which pays by Merkle proofs.
 
 use std::collections::BTreeMap;
 
@@ -22,10 +22,10 @@ use plimsoll_testkit::workspace::workspace;
 use plimsoll_testkit::{devnet::ITestToken, market::units};
 
 const DISTRIBUTOR: &str = "universal-rewards-distributor/src/UniversalRewardsDistributor__factory.js";
-/// Accounts in a harvest.
+/// Numbers of accounts in the measured harvests.
 const HARVESTS: [u32; 3] = [1, 10, 50];
 const EPOCH_SECS: u64 = 7 * 24 * 60 * 60;
-/// A distributor that pays a thousand accounts has proofs of ten hashes.
+/// Hashes in a proof of a distributor for a thousand accounts.
 const PROOF_LENGTH: u8 = 10;
 /// 1 %.
 const TIP_BPS: u16 = 100;
@@ -44,14 +44,14 @@ sol! {
     }
 }
 
-/// Staking, claiming, funding and harvesting.
+/// Measures staking, claiming, funding and harvesting.
 pub(super) async fn measure(bench: &mut Bench<'_>) -> eyre::Result<RewardsReport> {
     say("setting up staking");
     let (stake_token, reward_token) = (bench.collateral_token, bench.loan_token);
     let ours = bench.deploy("Rewards", Vec::new()).await?;
     let theirs = bench.deploy("StakingRewards", (reward_token, stake_token).abi_encode_params()).await?;
     let spenders = [ours, theirs];
-    let funder = bench.person("funder", &spenders).await?;
+    let funder = bench.account("funder", &spenders).await?;
     let weekly = units(100_000, 6);
 
     let create =
@@ -79,14 +79,14 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> eyre::Result<RewardsReport
     say(format_args!("staking for {stakers} accounts"));
     let mut accounts = Vec::new();
     for index in 0..stakers {
-        let account = bench.person(&format!("staker {index}"), &spenders).await?;
+        let account = bench.account(&format!("staker {index}"), &spenders).await?;
         bench.send(account, ours, stake(account)).await?;
         let consent =
             IRewards::HarvestConsent { enabled: true, compounds: false, tipBps: TIP_BPS, smallest: Default::default() };
         bench.send(account, ours, IRewards::setHarvestConsentCall { pool, rewardToken: reward_token, consent }).await?;
         accounts.push(account);
     }
-    let newcomer = bench.person("new staker", &spenders).await?;
+    let newcomer = bench.account("new staker", &spenders).await?;
 
     let mut ops = Vec::new();
     let mut op = |name: &str, here: &TransactionReceipt, there: Option<&TransactionReceipt>, proof: Option<u64>| {
@@ -116,7 +116,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> eyre::Result<RewardsReport
     op("fund", &here, Some(&there), None);
 
     // The harvester holds the reward token; one harvest comes before the measured ones.
-    let harvester = bench.person("harvester", &spenders).await?;
+    let harvester = bench.account("harvester", &spenders).await?;
     let mut rest = accounts.as_slice();
     let mut take = |count: usize| {
         let (taken, left) = rest.split_at(count.min(rest.len()));
@@ -141,12 +141,12 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> eyre::Result<RewardsReport
     Ok(RewardsReport { ops, harvest: harvests })
 }
 
-/// What a claim costs at Morpho's distributor: the account's second one, as ours is.
+/// Returns the gas of a claim at Morpho's distributor: the account's second one, as ours is.
 async fn claim_by_proof(bench: &mut Bench<'_>, reward: Address) -> eyre::Result<u64> {
     let modules = workspace()?.root().join("node_modules");
-    let account = bench.person("claimer by proof", &[]).await?;
+    let account = bench.account("claimer by proof", &[]).await?;
     let mut last = 0;
-    // The distributor keeps how much was claimed; a new root raises it, as a new distribution does.
+    // The distributor stores the amount claimed; a new root raises the claimable total, as a new distribution does.
     let owner = bench.devnet.deployer();
     let code = embedded_code(&modules, DISTRIBUTOR)?;
     let distributor = bench.deploy_code(&code, (owner, U256::ZERO, B256::ZERO, B256::ZERO).abi_encode_params()).await?;

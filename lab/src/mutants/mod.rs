@@ -1,8 +1,8 @@
-//! Mutation testing of the lending core: are the tests able to notice a fault?
+//! `lab mutants`: mutation testing of the lending core.
 //!
-//! Each mutant is the core with one small fault ([`operators`]), compiled (many at once: `schema`) and tested in a copy
-//! of the project ([`sandbox`]). Tests that fail have killed it; a mutant that survives shows behaviour that no test
-//! asserts. The project itself is never touched.
+//! A mutant is the core with one small fault ([`operators`]). Many are compiled together (`schema`) and tested in a
+//! copy of the repository ([`sandbox`]). A failing test kills a mutant; one that survives shows behaviour that no test
+//! asserts. The repository itself is not changed.
 
 pub mod operators;
 pub mod report;
@@ -26,40 +26,42 @@ use operators::{Mutant, Place};
 use report::{Outcome, Report, Tested};
 use sandbox::Sandbox;
 
-/// What is mutated: the core, what it is made of, and nothing beside it.
+/// The mutated sources: the core, its libraries and types.
 const SUBJECTS: [&str; 3] = ["contracts/src/Plimsoll.sol", "contracts/src/libraries", "contracts/src/types"];
 
-/// More in one source take the compiler longer than they save.
-const COMPILED_TOGETHER: usize = 48;
+/// The most mutants in one source. More cost the compiler more time than they save.
+const MAX_PER_SOURCE: usize = 48;
 
-/// Which mutants are tried, and how thoroughly.
+/// Options: which mutants are tested, and how thoroughly.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Only files whose path contains this; may be given several times.
+    /// Mutate only files whose path contains this text; may be given several times.
     #[arg(long)]
     pub file: Vec<String>,
-    /// Only those that survived according to this report, which `--json` made.
+    /// Test only mutants that survived according to this report, which `--json` printed.
     #[arg(long)]
     pub survivors_of: Option<PathBuf>,
-    /// At most this many mutants, drawn at random.
+    /// Test at most this many mutants, chosen at random.
     #[arg(long)]
     pub limit: Option<usize>,
-    /// Draws others, and other fuzzed arguments.
+    /// Seed of the random choice and of fuzzed arguments.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// How many are tried at the same time, each in a copy of the project.
+    /// Number of mutants that are tested in parallel, each in a copy of the repository.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub workers: u8,
-    /// How often each fuzz test is run; more kills more, later.
+    /// Runs of each fuzz test; more runs kill more mutants and take longer.
     #[arg(long, default_value_t = 64)]
     pub fuzz_runs: u32,
-    /// Only list the mutants.
+    /// List the mutants without testing them.
     #[arg(long)]
     pub list: bool,
 }
 
-/// Tries the mutants that `options` choose. Fails when the tests do not pass without any fault. When interrupted it
-/// reports what was tried until then; it leaves no copy behind.
+/// Tests the chosen mutants. When interrupted, it reports those that were tested until then, and removes its copies.
+///
+/// # Errors
+/// When the tests fail without a fault.
 pub async fn run(options: &Options) -> eyre::Result<Report> {
     let workspace = workspace()?;
     let mutants = chosen(&workspace, options)?;
@@ -70,17 +72,17 @@ pub async fn run(options: &Options) -> eyre::Result<Report> {
     }
     let tools = Tools::ready(&workspace)?;
     let total = mutants.len();
-    let log = Arc::new(Mutex::new(Log { started: Instant::now(), total, tested: Vec::with_capacity(total) }));
+    let log = Arc::new(Mutex::new(Progress { started: Instant::now(), total, tested: Vec::with_capacity(total) }));
     tokio::select! {
-        done = try_all(&tools, mutants, options, &log) => done?,
-        _ = tokio::signal::ctrl_c() => say("interrupted: this is what was tried until then"),
+        done = test_all(&tools, mutants, options, &log) => done?,
+        _ = tokio::signal::ctrl_c() => say("interrupted: the report has what was tested until then"),
     }
     let mut tested = std::mem::take(&mut log.lock().unwrap_or_else(PoisonError::into_inner).tested);
     tested.sort_by(|a, b| (&a.mutant.file, a.mutant.range.start).cmp(&(&b.mutant.file, b.mutant.range.start)));
     Ok(Report::new(tested))
 }
 
-/// All mutants of the chosen files, or a sample of them, in the order of the source.
+/// Returns the mutants of the chosen files, or a sample of them, in the order of the source.
 fn chosen(workspace: &Workspace, options: &Options) -> eyre::Result<Vec<Mutant>> {
     let files = subjects(workspace.root())?;
     let mut sources = Vec::new();
@@ -122,7 +124,7 @@ fn subjects(root: &Path) -> eyre::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The n-th number of a sequence without visible order (splitmix64): sampling needs no more.
+/// Returns the n-th number of a pseudo-random sequence (SplitMix64).
 fn scramble(seed: u64, n: u64) -> u64 {
     let mut z = seed.wrapping_add(n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -130,8 +132,13 @@ fn scramble(seed: u64, n: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-async fn try_all(tools: &Tools, mutants: Vec<Mutant>, options: &Options, log: &Arc<Mutex<Log>>) -> eyre::Result<()> {
-    say("the tests without a fault, in a copy of the project");
+async fn test_all(
+    tools: &Tools,
+    mutants: Vec<Mutant>,
+    options: &Options,
+    log: &Arc<Mutex<Progress>>,
+) -> eyre::Result<()> {
+    say("running the tests without a fault, in a copy of the repository");
     let first = Sandbox::create(tools, options.fuzz_runs, options.seed)?;
     first.require_tests_to_pass().await?;
     let workers = usize::from(options.workers).min(mutants.len());
@@ -151,8 +158,8 @@ async fn try_all(tools: &Tools, mutants: Vec<Mutant>, options: &Options, log: &A
                     log.lock().unwrap_or_else(PoisonError::into_inner).add(&group[i], outcome);
                 };
                 match &group[..] {
-                    [single] if single.place == Place::Single => add(0, sandbox.try_single(single).await?),
-                    together => sandbox.try_mutants(together, add).await?,
+                    [single] if single.place == Place::Single => add(0, sandbox.test_single(single).await?),
+                    together => sandbox.test_mutants(together, add).await?,
                 }
             }
             eyre::Ok(())
@@ -164,14 +171,14 @@ async fn try_all(tools: &Tools, mutants: Vec<Mutant>, options: &Options, log: &A
     Ok(())
 }
 
-/// Mutants that are compiled together, of one file; those that cannot share a source are groups of one.
+/// Groups mutants that are compiled together: those of one file. Mutants that cannot share a source are groups of one.
 fn groups_of(mutants: Vec<Mutant>) -> VecDeque<Vec<Mutant>> {
     let (single, mut sharing): (Vec<_>, Vec<_>) = mutants.into_iter().partition(|mutant| mutant.place == Place::Single);
-    // The versions of one place stand together.
+    // The versions of one place must be consecutive.
     sharing.sort_by_key(|mutant| (mutant.file.clone(), mutant.place.start()));
     let mut groups = VecDeque::new();
     for of_file in sharing.chunk_by(|a, b| a.file == b.file) {
-        groups.extend(of_file.chunks(COMPILED_TOGETHER).map(<[Mutant]>::to_vec));
+        groups.extend(of_file.chunks(MAX_PER_SOURCE).map(<[Mutant]>::to_vec));
     }
     groups.extend(single.into_iter().map(|mutant| vec![mutant]));
     groups
@@ -181,14 +188,14 @@ fn next_of(queue: &Mutex<VecDeque<Vec<Mutant>>>) -> Option<Vec<Mutant>> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
-/// What has been found so far, told on the way.
-struct Log {
+/// Collects outcomes, and prints each.
+struct Progress {
     started: Instant,
     total: usize,
     tested: Vec<Tested>,
 }
 
-impl Log {
+impl Progress {
     fn add(&mut self, mutant: &Mutant, outcome: Outcome) {
         let (done, secs) = (self.tested.len() + 1, self.started.elapsed().as_secs());
         say(format_args!("{done}/{} after {secs} s: {} {mutant}", self.total, outcome.name()));

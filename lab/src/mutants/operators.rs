@@ -1,4 +1,4 @@
-//! The faults: one small change each, of the kind that people make.
+//! Mutation operators: small changes of the kind that programmers make by mistake.
 
 use std::{collections::HashSet, fmt, ops::Range};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tokens::{Kind, Token, tokens_of};
 
-/// The kind of a fault.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operator {
@@ -16,53 +16,53 @@ pub enum Operator {
     Arithmetic,
     /// `min` becomes `max`.
     Extremum,
-    /// Rounding down becomes rounding up, a difference that stops at 0 one that wraps.
+    /// Rounding down becomes rounding up, a saturating difference a wrapping one.
     Rounding,
-    /// A condition becomes its opposite.
+    /// A condition is negated.
     Condition,
-    /// A statement is left out; a check that reverts is one, too.
+    /// A statement is deleted; also a check that reverts.
     Deletion,
-    /// A number becomes its successor.
+    /// A number is increased by 1.
     Number,
 }
 
-/// One fault in one place.
+/// A source with one fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mutant {
-    /// The file, from the root of the project.
+    /// Path of the file, from the root of the repository.
     pub file: String,
     /// The line on which the fault begins.
     pub line: usize,
-    /// Its kind.
+    /// The kind of the fault.
     pub operator: Operator,
-    /// What stood there.
+    /// The original text.
     pub original: String,
-    /// What stands there now.
+    /// The text that replaces it.
     pub replacement: String,
-    /// Where, in bytes.
+    /// Position of the original text, in bytes.
     #[serde(skip)]
     pub range: Range<usize>,
-    /// In what it stands.
+    /// The syntactic place of the fault.
     #[serde(skip)]
     pub place: Place,
 }
 
-/// What a fault stands in, in bytes: the least that can be had in two versions side by side.
+/// The smallest piece of code around a fault that can exist in several versions, with its position in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Place {
-    /// A statement, its semicolon included.
+    /// A statement, including its semicolon.
     Statement(Range<usize>),
     /// A statement that declares one variable of a value type: `uint256 x = …;`
     Declaration(Range<usize>),
     /// A condition, without its parentheses.
     Condition(Range<usize>),
-    /// Something of which there is only one version: the value of a constant, the head of a loop.
+    /// Code that can exist in one version only: the value of a constant, the head of a loop.
     #[default]
     Single,
 }
 
 impl Place {
-    /// Where it begins, in bytes.
+    /// Returns the position of the beginning, in bytes.
     #[must_use]
     pub fn start(&self) -> usize {
         match self {
@@ -73,7 +73,7 @@ impl Place {
 }
 
 impl Mutant {
-    /// The part of the source in `within`, with the fault.
+    /// Returns the part `within` of the source, with the fault.
     #[must_use]
     pub fn applied_to(&self, source: &str, within: Range<usize>) -> String {
         [&source[within.start..self.range.start], &self.replacement, &source[self.range.end..within.end]].concat()
@@ -87,7 +87,7 @@ impl fmt::Display for Mutant {
     }
 }
 
-/// Every mutant of these sources (paths and texts), in their order.
+/// Returns every mutant of these sources (paths and texts), in order.
 #[must_use]
 pub fn mutants_of(sources: &[(String, String)]) -> Vec<Mutant> {
     let declared: HashSet<&str> = sources.iter().flat_map(|(_, text)| functions_in(text)).collect();
@@ -122,16 +122,16 @@ struct Fault {
 
 struct Faults<'a> {
     source: &'a str,
-    /// Functions that exist: rounding the other way needs one.
+    /// Names of declared functions, to find the counterpart that rounds the other way.
     declared: &'a HashSet<&'a str>,
     tokens: &'a [Token<'a>],
     faults: Vec<Fault>,
 }
 
 impl Faults<'_> {
-    /// Walks through the source: faults are made in bodies of functions and in values of constants.
+    /// Collects the faults in function bodies and in values of constants.
     fn collect(&mut self) {
-        // One entry for each open brace: whether statements stand in it.
+        // One entry for each open brace: whether it contains statements.
         let mut braces: Vec<bool> = Vec::new();
         let mut header = false;
         let mut constant = false;
@@ -157,7 +157,8 @@ impl Faults<'_> {
         }
     }
 
-    /// Makes the faults of the statement, or of the head of a compound one, that begins at `start`. Where to go on.
+    /// Collects the faults of the statement, or of the head of a compound one, that begins at `start`, and returns the
+    /// index after it.
     fn walk_statement(&mut self, start: usize) -> usize {
         if matches!(self.tokens[start].text, "else" | "unchecked") {
             return start + 1;
@@ -186,7 +187,8 @@ impl Faults<'_> {
         end + usize::from(simple)
     }
 
-    /// Where the statement from `start` has its semicolon, or its block begins, and whether it is the former.
+    /// Returns the index of the semicolon that ends the statement from `start`, or of the brace that begins its block,
+    /// and whether it is the former.
     fn end_of_statement(&self, start: usize) -> (usize, bool) {
         let mut depth = 0_usize;
         for i in start..self.tokens.len() {
@@ -201,7 +203,7 @@ impl Faults<'_> {
         (self.tokens.len() - 1, false)
     }
 
-    /// Whether the brace at `i`, inside a function, begins a block and not named arguments or call options.
+    /// Returns whether the brace at `i`, inside a function, begins a block rather than named arguments or call options.
     fn opens_block(&self, i: usize) -> bool {
         matches!(self.before(i), ")" | "else" | "unchecked" | "{" | "}" | ";" | "do" | "try")
     }
@@ -218,7 +220,7 @@ impl Faults<'_> {
         self.faults.push(Fault { operator, range, replacement: replacement.into(), place: place.clone() });
     }
 
-    /// The faults that begin at one token.
+    /// Collects the faults that begin at a token.
     fn change(&mut self, i: usize, place: &Place) {
         let token = &self.tokens[i];
         let range = token.range.clone();
@@ -267,7 +269,8 @@ impl Faults<'_> {
         self.declared.contains(other.as_str()).then_some((Operator::Rounding, other))
     }
 
-    /// `if (a)` becomes `if (!(a))`. Where a single comparison already becomes its opposite this would be the same.
+    /// Adds the negation of a condition: `if (a)` becomes `if (!(a))`. It is left out where it would equal the
+    /// replacement of a single `==` or `!=`.
     fn negate(&mut self, tokens: Range<usize>, condition: &Range<usize>) {
         let has = |signs: &[&str]| self.tokens[tokens.clone()].iter().any(|token| signs.contains(&token.text));
         if has(&["==", "!="]) && !has(&["&&", "||"]) {
@@ -277,7 +280,7 @@ impl Faults<'_> {
         self.add(Operator::Condition, condition.clone(), replacement, &Place::Condition(condition.clone()));
     }
 
-    /// The parenthesis that closes the one at `i`.
+    /// Returns the index of the parenthesis that closes the one at `i`.
     fn closing(&self, i: usize) -> Option<usize> {
         let mut depth = 0_usize;
         for (j, token) in self.tokens.iter().enumerate().skip(i) {
@@ -292,7 +295,7 @@ impl Faults<'_> {
     }
 }
 
-/// `Type name = …`, with a type that needs no word on where it is kept.
+/// Returns whether a statement is `Type name = …` with a type that needs no data location.
 fn declares_one_value(statement: &[Token<'_>]) -> bool {
     matches!(statement, [kind, name, equals, ..]
         if kind.kind == Kind::Word && name.kind == Kind::Word && equals.text == "=")
@@ -300,7 +303,7 @@ fn declares_one_value(statement: &[Token<'_>]) -> bool {
 
 fn declares(statement: &[Token<'_>]) -> bool {
     const NO_TYPES: [&str; 4] = ["return", "emit", "revert", "delete"];
-    // `Type name`, `Type memory name` or `Library.Type name`, in front or in a tuple on the left.
+    // `Type name`, `Type memory name` or `Library.Type name`, at the beginning or in a tuple on the left.
     let tuple = statement[0].text == "(";
     let left = statement.iter().take_while(|token| token.text != "=");
     let words: Vec<_> = left.map(|token| (token.kind, token.text)).collect();
@@ -353,7 +356,7 @@ fn arithmetic(sign: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    /// What each mutant of a function body replaces by what.
+    /// Returns the original and the replacement of each mutant of a function body.
     fn changes(body: &str) -> Vec<(String, String)> {
         let source = format!("import {{A}} from \"x\";\ncontract C {{\n function f() external {{\n{body}\n }}\n}}\n");
         let declared = "library L { function toUp() internal {} function toDown() internal {} }".to_owned();

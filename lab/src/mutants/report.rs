@@ -1,4 +1,4 @@
-//! What became of the mutants, as JSON and as text.
+//! The report of mutation testing, as JSON and as text.
 
 use std::{collections::HashSet, fmt, fs, path::Path};
 
@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use super::operators::Mutant;
 
-/// What became of one mutant.
+/// The outcome for a mutant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     /// A test failed.
     Killed {
-        /// The first that did.
+        /// Name of the first failing test.
         by: String,
     },
-    /// The tests did not end: as noticeable as a failure.
+    /// The tests exceeded the time limit, which counts as killed.
     TimedOut,
     /// All tests passed.
     Survived,
-    /// It does not compile, so it says nothing about the tests.
+    /// The mutant does not compile, so it says nothing about the tests.
     Invalid,
-    /// It was only listed.
+    /// The mutant was only listed.
     Untried,
 }
 
 impl Outcome {
-    /// One word for it.
+    /// Returns the outcome in words.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -40,34 +40,34 @@ impl Outcome {
     }
 }
 
-/// A mutant and what became of it.
+/// A mutant with its outcome.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tested {
-    /// The fault.
+    /// The mutant.
     #[serde(flatten)]
     pub mutant: Mutant,
-    /// What became of it.
+    /// The outcome.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// Of how many mutants the tests noticed.
+/// The report of all mutants.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Noticed, by a failing test or by tests that do not end.
+    /// Number of mutants that a failing test or the time limit killed.
     pub killed: u32,
-    /// Not noticed.
+    /// Number of mutants that survived.
     pub survived: u32,
-    /// Not compilable.
+    /// Number of mutants that do not compile.
     pub invalid: u32,
-    /// Killed per hundred that compile; nothing where none was tried.
+    /// Killed mutants in percent of those that compile; none where none was tested.
     pub score_percent: Option<f64>,
-    /// All of them.
+    /// All mutants.
     pub mutants: Vec<Tested>,
 }
 
 impl Report {
-    /// Counts.
+    /// Creates the report, with its counts.
     #[must_use]
     pub fn new(mutants: Vec<Tested>) -> Self {
         let (killed, survived, invalid) = count(mutants.iter());
@@ -75,7 +75,7 @@ impl Report {
     }
 }
 
-/// The mutants that survived according to a report, as they are displayed. Fails when the file is no report.
+/// Returns the mutants that survived according to a report, as they are displayed. Fails when the file is not a report.
 pub(super) fn survivors_in(path: &Path) -> eyre::Result<HashSet<String>> {
     let named = || path.display().to_string();
     let report: ReadReport = serde_json::from_slice(&fs::read(path).wrap_err_with(named)?).wrap_err_with(named)?;

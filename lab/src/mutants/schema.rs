@@ -1,7 +1,7 @@
-//! Many mutants in one source: each place that has faults gets all its versions side by side, and a number says which
-//! one is in force. So a hundred mutants cost one compilation.
+//! Many mutants in one source: each place with faults has all its versions as alternatives, and a number selects the
+//! one in effect. Dozens of mutants then cost one compilation.
 //!
-//! The number is the block's `prevrandao`, which a test run sets and nothing else here reads; with 0 there is no fault.
+//! The number is the block's `prevrandao`, which a test run sets and nothing else reads; with 0 there is no fault.
 
 use std::ops::Range;
 
@@ -15,12 +15,12 @@ use super::{
 pub(super) struct Schema {
     /// The source.
     pub(super) text: String,
-    /// On which lines the faults stand, by their numbers: a compiler's complaint about such a line is about that
-    /// mutant.
+    /// Lines with the number of the mutant on each: a compiler error on such a line is about that mutant.
     pub(super) lines: Vec<(usize, usize)>,
 }
 
-/// Puts the numbered mutants, all of this source, into it. Functions that read nothing read the number now.
+/// Writes a source with the numbered mutants as alternatives. `pure` functions become `view`, because they read the
+/// number.
 pub(super) fn schema_of(source: &str, mutants: &[(usize, &Mutant)]) -> Schema {
     let mut schema = Writer { text: String::with_capacity(2 * source.len()), lines: Vec::new() };
     let mut done = 0;
@@ -41,7 +41,7 @@ fn range_of(place: &Place) -> Option<Range<usize>> {
     }
 }
 
-/// The source with `view` for `pure`.
+/// Returns the source with `view` instead of `pure`.
 pub(super) fn without_pure(source: &str) -> String {
     let mut text = source.to_owned();
     for token in tokens_of(source).iter().rev().filter(|token| token.text == "pure") {
@@ -87,7 +87,7 @@ impl Writer {
         self.text.push_str(&format!("{{ {} }}", assignment(&original)));
     }
 
-    /// A version on a line of its own.
+    /// Writes a version on a line of its own.
     fn line(&mut self, number: usize, version: &str) {
         self.text.push('\n');
         self.lines.push((self.text.matches('\n').count() + 1, number));
@@ -96,7 +96,7 @@ impl Writer {
     }
 }
 
-/// Code on one line, without comments.
+/// Returns code on one line, without comments.
 fn flat(code: &str) -> String {
     tokens_of(code).iter().map(|token| token.text).collect::<Vec<_>>().join(" ")
 }

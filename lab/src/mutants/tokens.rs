@@ -1,8 +1,8 @@
-//! Solidity cut into tokens: just enough to tell code from comments, strings and assembly.
+//! A tokeniser for Solidity that distinguishes code from comments, strings and assembly.
 
 use std::ops::Range;
 
-/// What a token is, as far as it matters to a fault.
+/// The kind of a token, as far as it matters to a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A name or a keyword.
@@ -15,7 +15,7 @@ pub(super) enum Kind {
     Sign,
 }
 
-/// A token and where it stands.
+/// A token with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token<'a> {
     pub(super) kind: Kind,
@@ -23,13 +23,13 @@ pub(super) struct Token<'a> {
     pub(super) range: Range<usize>,
 }
 
-/// Signs of more than one character, longest first.
+/// Operators of more than one character, longest first.
 const LONG_SIGNS: [&str; 22] = [
     ">>=", "<<=", "**", "++", "--", "+=", "-=", "*=", "/=", "%=", "|=", "&=", "^=", "<=", ">=", "==", "!=", "&&", "||",
     "<<", ">>", "=>",
 ];
 
-/// The tokens of a source without comments and without assembly blocks, which have a language of their own.
+/// Returns the tokens of a source without comments and assembly blocks, which have a language of their own.
 pub(super) fn tokens_of(source: &str) -> Vec<Token<'_>> {
     without_assembly(all_tokens_of(source))
 }
@@ -47,7 +47,7 @@ fn all_tokens_of(source: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// What comes next and how long it is; no kind for what is not code.
+/// Returns the kind and the length of the next token; no kind where it is not code.
 fn next(rest: &str) -> (Option<Kind>, usize) {
     let until = |end: &str| rest.find(end).map_or(rest.len(), |found| found + end.len());
     let while_ = |wanted: fn(char) -> bool| rest.find(|c| !wanted(c)).unwrap_or(rest.len());

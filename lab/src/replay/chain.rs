@@ -1,7 +1,7 @@
-//! The replay on a chain: the real contracts, a real Uniswap V3 pool and the real keeper, each as it would be elsewhere.
+//! The replay on a chain: the real contracts, a real Uniswap V3 pool and the real keeper.
 //!
-//! The chain's clock jumps with the recording. Before each next block the keeper has the time that it needs: on a real
-//! chain that is twelve seconds. It has no rivals, so it pays nothing for its place in a block.
+//! The chain's time jumps with the recorded prices. Before each block the keeper has the time that it needs; on a real
+//! chain that is twelve seconds. It has no rivals, so it pays no priority fee.
 
 use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 
@@ -17,8 +17,8 @@ use plimsoll_keeper::amount::readable;
 use tokio::time::Instant;
 
 use super::{
-    feed::{Answer, Clock, Mood},
-    outcome::{Delay, Liquidation, Moment, Outcome},
+    feed::{Activity, Answer, Clock},
+    outcome::{Delay, Liquidation, Outcome, Snapshot},
     params::{DOLLAR, LENT_PERCENT, MIN_DEBT, ReplayParams, UNITS_PER_UNIT, worth},
     prices::{PRICE_DECIMALS, Prices},
 };
@@ -32,33 +32,44 @@ use plimsoll_testkit::{
 
 /// The market, its pool and its oracle, as a manifest.
 const MANIFEST: &str = include_str!("market.toml");
-/// Its name there, and its pool's.
+/// Name of the market and its pool in the manifest.
 pub const MARKET: &str = "replay";
+/// Name of the market's feed in the manifest.
 const FEED: &str = "collateral-usd";
-/// A transaction uses no more than Ethereum allows, and the node keeps no more states than anybody asks for.
+/// Arguments for Anvil: transactions have Ethereum's gas limit, and few old states are kept in memory.
 const NODE: [&str; 3] = ["--enable-tx-gas-limit", "--prune-history", "100"];
+/// Ethereum's gas limit of a transaction.
 const TRANSACTION_GAS: u64 = 1 << 24;
-/// Between two lines about how far it has come.
-const TOLD_EVERY: Duration = Duration::from_secs(3);
-/// What whoever trades in the pool has for gas, in wei: a million ether.
-const FOR_GAS: u128 = 10_u128.pow(24);
+/// Time between two progress messages.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(3);
+/// Balance of the account that trades in the pool, for gas, in wei: a million ether.
+const TRADER_BALANCE: u128 = 10_u128.pow(24);
 
-/// Lets it happen on a node of its own, with a program that is the keeper.
+/// Replays prices on a node of its own. `keeper` is a program that takes the keeper's arguments.
+///
+/// # Errors
+/// When the chain cannot be prepared, or the keeper ends.
 pub async fn play(params: &ReplayParams, prices: &Prices, keeper: Command) -> eyre::Result<Outcome> {
     let suite = empty_market(params, prices).await?;
     play_on(&suite, params, prices, keeper).await
 }
 
-/// A node with the market in which nobody is yet.
+/// Starts a node and deploys the market, without suppliers and borrowers.
+///
+/// # Errors
+/// When a transaction of the deployment fails.
 pub async fn empty_market(params: &ReplayParams, prices: &Prices) -> eyre::Result<Suite> {
     say("starting a node and deploying");
     Box::pin(Suite::start_from(manifest(params, prices.first())?, &NODE)).await
 }
 
-/// Lets it happen there.
+/// Replays prices in an empty market.
+///
+/// # Errors
+/// When the market cannot be prepared, or the keeper ends.
 pub async fn play_on(suite: &Suite, params: &ReplayParams, prices: &Prices, keeper: Command) -> eyre::Result<Outcome> {
     let market_env = MarketEnv::open(suite, MARKET, FEED, pool(params, prices.first())).await?;
-    market_env.provider().anvil_set_balance(suite.devnet.deployer(), U256::from(FOR_GAS)).await?;
+    market_env.provider().anvil_set_balance(suite.devnet.deployer(), U256::from(TRADER_BALANCE)).await?;
     let loans = params.loans(prices.first());
     let borrowed: u128 = loans.iter().map(|loan| loan.debt).sum();
     suite.supply(&market_env.market, U256::from(borrowed * LENT_PERCENT / 100)).await?;
@@ -66,112 +77,114 @@ pub async fn play_on(suite: &Suite, params: &ReplayParams, prices: &Prices, keep
     borrowers.open(&market_env.market, &loans).await?;
 
     say(format_args!("{} loans; starting the keeper", loans.len()));
-    let mut play = Scenario::start(&market_env, params.gas_price).await?;
+    let mut scenario = Scenario::start(&market_env, params.gas_price).await?;
     let keeper = Keeper::start(suite, keeper, &keeper_settings(params)).await?;
     keeper.wait_until_ready().await?;
-    let mut log = Log::open(params, prices, &play)?;
-    let (mut clock, mut mood, mut told) = (Clock::new(), Mood::Quiet, Instant::now());
+    let mut log = EventLog::new(params, prices, &scenario)?;
+    let (mut clock, mut activity, mut reported) = (Clock::new(), Activity::Idle, Instant::now());
     let mut last = Answer { second: 0, price: prices.first() };
-    while let Some(second) = clock.tick(prices, params.feed, last, mood) {
+    while let Some(second) = clock.tick(prices, params.feed, last, activity) {
         let price = prices.at(second);
         let answer = params.feed.answer(last, second, price);
-        let block = play.mine(second, price, answer.map(|answer| answer.price)).await?;
+        let block = scenario.mine(second, price, answer.map(|answer| answer.price)).await?;
         last = answer.unwrap_or(last);
-        let moment = log.note(&block, keeper.signer(), price)?;
-        mood = if moment.under_water == 0 {
+        let snapshot = log.add_block(&block, keeper.signer(), price)?;
+        activity = if snapshot.liquidatable == 0 {
             keeper.wait_for_block(block.at.block).await?;
-            Mood::Quiet
-        } else if play.wait_for_response(&keeper, &block).await? {
-            Mood::Busy
+            Activity::Idle
+        } else if scenario.wait_for_response(&keeper, &block).await? {
+            Activity::Busy
         } else {
-            Mood::Stuck
+            Activity::Stuck
         };
-        if told.elapsed() > TOLD_EVERY {
-            told = Instant::now();
-            tell(&moment, prices);
+        if reported.elapsed() > PROGRESS_INTERVAL {
+            reported = Instant::now();
+            report_progress(&snapshot, prices);
         }
     }
-    let shortfall = market_env.shortfall(&play.borrowers).await?;
-    log.close(u128::try_from(shortfall)?)
+    let shortfall = market_env.shortfall(&scenario.borrowers).await?;
+    log.finish(u128::try_from(shortfall)?)
 }
 
-/// How far it has come.
-fn tell(moment: &Moment, prices: &Prices) {
-    let part = moment.second * 100 / prices.end().max(1);
-    let (hours, minutes) = (moment.second / 3_600, moment.second / 60 % 60);
-    let price = readable(&decimal_text(U256::from(moment.market_price), PRICE_DECIMALS));
-    let (under_water, owed) = (moment.under_water, readable(&(moment.debt / DOLLAR).to_string()));
-    say(format_args!("{part} %, hour {hours}:{minutes:02}: {price} USD, {under_water} under water, {owed} USDC owed"));
+/// Prints a progress message.
+fn report_progress(snapshot: &Snapshot, prices: &Prices) {
+    let part = snapshot.second * 100 / prices.end().max(1);
+    let (hours, minutes) = (snapshot.second / 3_600, snapshot.second / 60 % 60);
+    let price = readable(&decimal_text(U256::from(snapshot.market_price), PRICE_DECIMALS));
+    let (liquidatable, owed) = (snapshot.liquidatable, readable(&(snapshot.debt / DOLLAR).to_string()));
+    say(format_args!(
+        "{part} %, hour {hours}:{minutes:02}: {price} USD, {liquidatable} loans liquidatable, {owed} USDC owed"
+    ));
 }
 
-/// What has happened so far.
-struct Log<'a> {
+/// Collects the outcome from the chain's events.
+struct EventLog<'a> {
     params: &'a ReplayParams,
-    /// Accounts as numbers, in the order in which they were drawn.
+    /// Numbers of the accounts, in the order of their loans.
     numbers: BTreeMap<Address, u64>,
-    /// The market, as events say it.
+    /// Id of the market.
     market: B256,
-    /// What the keeper gets its profit in.
+    /// The token of the keeper's profit.
     loan_token: Address,
-    /// What the feed said last.
+    /// The feed's last answer.
     oracle_price: u128,
-    /// Bad debt as the market realised it.
+    /// Bad debt that the market has realised.
     losses: u128,
     outcome: Outcome,
 }
 
-impl<'a> Log<'a> {
-    fn open(params: &'a ReplayParams, prices: &Prices, play: &Scenario<'_>) -> eyre::Result<Self> {
-        let (market, debt) = (&play.market_env.market, u128::try_from(play.initial_loans.debt)?);
+impl<'a> EventLog<'a> {
+    fn new(params: &'a ReplayParams, prices: &Prices, scenario: &Scenario<'_>) -> eyre::Result<Self> {
+        let (market, debt) = (&scenario.market_env.market, u128::try_from(scenario.initial_loans.debt)?);
         let price = prices.first();
-        let moment = Moment {
+        let snapshot = Snapshot {
             second: 0,
             market_price: price,
             oracle_price: price,
             debt,
-            under_water: u64::try_from(play.initial_loans.liquidatable.len())?,
+            liquidatable: u64::try_from(scenario.initial_loans.liquidatable.len())?,
         };
-        let loans = u64::try_from(play.borrowers.len())?;
+        let loans = u64::try_from(scenario.borrowers.len())?;
         Ok(Self {
             params,
-            numbers: play.borrowers.iter().copied().zip(0..).collect(),
+            numbers: scenario.borrowers.iter().copied().zip(0..).collect(),
             market: market.id().0,
             loan_token: market.loanToken,
             oracle_price: price,
             losses: 0,
-            outcome: Outcome { loans, debt, moments: vec![moment], ..Outcome::default() },
+            outcome: Outcome { loans, debt, snapshots: vec![snapshot], ..Outcome::default() },
         })
     }
 
-    /// Writes down a block.
-    fn note(&mut self, block: &MinedBlock, keeper: Address, market_price: u128) -> eyre::Result<Moment> {
+    /// Adds a block, and returns the state after it.
+    fn add_block(&mut self, block: &MinedBlock, keeper: Address, market_price: u128) -> eyre::Result<Snapshot> {
         for receipt in &block.receipts {
             if receipt.from == keeper {
-                self.note_gas(receipt, market_price)?;
+                self.add_gas(receipt, market_price)?;
             }
             for event in market_events(receipt, self.market)? {
-                self.note_happening(&event, block)?;
+                self.add_event(&event, block)?;
             }
         }
         for account in &block.loans.liquidatable {
             let number = self.number(*account)?;
-            self.outcome.under_water.insert(number);
+            self.outcome.ever_liquidatable.insert(number);
         }
         let delays = block.delays().map(|[seconds, blocks]| Delay { seconds, blocks });
         self.outcome.worst_delay = delays.fold(self.outcome.worst_delay, Ord::max);
-        let moment = Moment {
+        let snapshot = Snapshot {
             second: block.at.second,
             market_price,
             oracle_price: self.oracle_price,
             debt: u128::try_from(block.loans.debt)?,
-            under_water: u64::try_from(block.loans.liquidatable.len())?,
+            liquidatable: u64::try_from(block.loans.liquidatable.len())?,
         };
-        self.outcome.moments.push(moment);
-        Ok(moment)
+        self.outcome.snapshots.push(snapshot);
+        Ok(snapshot)
     }
 
-    /// What a transaction of the keeper's cost it.
-    fn note_gas(&mut self, receipt: &TransactionReceipt, market_price: u128) -> eyre::Result<()> {
+    /// Adds the cost of a transaction of the keeper.
+    fn add_gas(&mut self, receipt: &TransactionReceipt, market_price: u128) -> eyre::Result<()> {
         let wei = u128::from(receipt.gas_used) * receipt.effective_gas_price;
         // An ether has as many decimals as the collateral.
         self.outcome.gas += worth(wei, self.params.ether(market_price));
@@ -180,7 +193,7 @@ impl<'a> Log<'a> {
         Ok(())
     }
 
-    fn note_happening(&mut self, event: &MarketEvent, block: &MinedBlock) -> eyre::Result<()> {
+    fn add_event(&mut self, event: &MarketEvent, block: &MinedBlock) -> eyre::Result<()> {
         match event {
             MarketEvent::PriceUpdate(event) => self.oracle_price = u128::try_from(event.current)?,
             MarketEvent::Liquidation(event) => {
@@ -211,12 +224,12 @@ impl<'a> Log<'a> {
         self.numbers.get(&account).copied().wrap_err_with(|| format!("{account} never borrowed"))
     }
 
-    /// What it came to.
-    fn close(self, shortfall: u128) -> eyre::Result<Outcome> {
+    /// Returns the outcome. Fails when realised losses differ from the liquidations' bad debt.
+    fn finish(self, shortfall: u128) -> eyre::Result<Outcome> {
         let Self { mut outcome, losses, .. } = self;
         let bad: u128 = outcome.liquidations.iter().map(|liquidation| liquidation.bad_debt).sum();
         ensure!(losses == bad, "liquidations left bad debt of {bad} units, and losses of {losses} were realised");
-        outcome.left_under_water = outcome.moments.last().map_or(0, |moment| moment.under_water);
+        outcome.left_liquidatable = outcome.snapshots.last().map_or(0, |snapshot| snapshot.liquidatable);
         outcome.shortfall = shortfall;
         Ok(outcome)
     }
@@ -235,8 +248,8 @@ fn manifest(params: &ReplayParams, price: u128) -> eyre::Result<Manifest> {
     Ok(Manifest::parse(Path::new("the market to replay in"), text)?)
 }
 
-/// What the pool holds of each token, so that sales which lower its price by 2 % bring the depth that is wanted: of the
-/// loan token they bring 1 − √0.98 of it.
+/// Returns the pool's amounts of collateral and loan token, for which sales that lower its price by 2 % yield the
+/// chosen depth: they yield 1 − √0.98 of its loan token.
 fn pool(params: &ReplayParams, price: u128) -> [U256; 2] {
     const E18: u128 = 10_u128.pow(18);
     let scale = U256::from(E18);
@@ -245,7 +258,7 @@ fn pool(params: &ReplayParams, price: u128) -> [U256; 2] {
     [loan * U256::from(UNITS_PER_UNIT) / U256::from(price), loan]
 }
 
-/// What the keeper is told beside where everything is: what a dollar is worth in ether, and that it has no rivals.
+/// Returns further settings of the keeper: the value of a dollar in ether, and bids without a priority fee.
 fn keeper_settings(params: &ReplayParams) -> String {
     let valuation = match params.ether_price {
         None => format!("feeds = [\"usdc-usd\"]\nquote_feeds = [\"{FEED}\"]\nmax_age = \"1000 days\""),

@@ -1,51 +1,51 @@
-//! When a price feed answers, and when a block is worth mining.
+//! When a price feed answers, and which blocks have to be mined.
 //!
-//! The feed is like Chainlink's: it answers when the price is off its last answer by the deviation, and at the latest
-//! after the heartbeat. Nothing happens in blocks between two answers while nobody is under water, so they are left
-//! out: the chain's clock jumps.
+//! The feed behaves like Chainlink's: it answers when the price deviates from its last answer by the threshold, and at
+//! the latest after the heartbeat. While no loan is liquidatable nothing happens between two answers, so those blocks
+//! are skipped: the chain's time jumps.
 
 use serde::Serialize;
 
 use super::prices::Prices;
 use plimsoll_testkit::scenario::BLOCK_SECS;
 
-/// The longest that is jumped over while somebody is under water and the keeper does nothing about it.
-const LONGEST_WAIT_SECS: u64 = 600;
-/// After the end of the recording, what has been begun has so many blocks to end.
-const MOST_BLOCKS_BEYOND: u64 = 300;
+/// The longest jump while loans are liquidatable and the keeper does not act.
+const MAX_WAIT_SECS: u64 = 600;
+/// Blocks after the end of the prices in which liquidations in progress can be finished.
+const MAX_BLOCKS_AFTER_END: u64 = 300;
 const BPS: u128 = 10_000;
 
-/// When a feed answers.
+/// The thresholds of a feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Feed {
-    /// After so many seconds at the latest.
+    /// The longest time between two answers, in seconds.
     pub heartbeat_secs: u64,
-    /// When the price is off by this much.
+    /// The deviation of the price from the last answer that leads to a new one.
     pub deviation_bps: u64,
 }
 
-/// What a feed said last.
+/// An answer of a feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
-    /// When.
+    /// Seconds since the beginning.
     pub second: u64,
-    /// Which price.
+    /// The price.
     pub price: u128,
 }
 
-/// What is going on in the newest block.
+/// The state of liquidations after a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
-    /// Nobody is under water.
-    Quiet,
-    /// Somebody is, and nothing is being done about it.
+pub enum Activity {
+    /// No loan is liquidatable.
+    Idle,
+    /// Loans are liquidatable, and none is being liquidated.
     Stuck,
-    /// Something is being done.
+    /// Loans are being liquidated.
     Busy,
 }
 
-/// Tells which second the next block is of.
+/// Determines the time of the next block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clock {
     now: u64,
@@ -53,42 +53,42 @@ pub struct Clock {
 }
 
 impl Feed {
-    /// What it answers in the block of a second, where it answers anything new.
+    /// Returns the feed's new answer in a block at a second; none where the last one stands.
     #[must_use]
     pub fn answer(self, last: Answer, second: u64, price: u128) -> Option<Answer> {
-        let late = second.saturating_sub(last.second) >= self.heartbeat_secs;
-        let off = price.abs_diff(last.price) * BPS >= last.price * u128::from(self.deviation_bps);
-        (late || (off && price != last.price)).then_some(Answer { second, price })
+        let is_due = second.saturating_sub(last.second) >= self.heartbeat_secs;
+        let has_deviated = price.abs_diff(last.price) * BPS >= last.price * u128::from(self.deviation_bps);
+        (is_due || (has_deviated && price != last.price)).then_some(Answer { second, price })
     }
 }
 
 impl Clock {
-    /// At the beginning.
+    /// Creates a clock at the beginning.
     #[must_use]
     pub const fn new() -> Self {
         Self { now: 0, wait: BLOCK_SECS }
     }
 
-    /// The second of the newest block.
+    /// Returns the second of the newest block.
     #[must_use]
     pub const fn now(self) -> u64 {
         self.now
     }
 
-    /// Moves on to the next block that matters, and tells its second; nothing where none does any more.
-    pub fn tick(&mut self, prices: &Prices, feed: Feed, last: Answer, mood: Mood) -> Option<u64> {
-        let latest = match mood {
-            Mood::Busy => self.now + BLOCK_SECS,
-            Mood::Stuck => self.now + self.wait,
-            Mood::Quiet => u64::MAX,
+    /// Advances to the next block that is not idle, and returns its second; none after the last one.
+    pub fn tick(&mut self, prices: &Prices, feed: Feed, last: Answer, activity: Activity) -> Option<u64> {
+        let latest = match activity {
+            Activity::Busy => self.now + BLOCK_SECS,
+            Activity::Stuck => self.now + self.wait,
+            Activity::Idle => u64::MAX,
         };
-        self.wait = if mood == Mood::Stuck { (self.wait * 2).min(LONGEST_WAIT_SECS) } else { BLOCK_SECS };
+        self.wait = if activity == Activity::Stuck { (self.wait * 2).min(MAX_WAIT_SECS) } else { BLOCK_SECS };
         let mut second = self.now + BLOCK_SECS;
         while second < latest && second < prices.end() && feed.answer(last, second, prices.at(second)).is_none() {
             second += BLOCK_SECS;
         }
-        let beyond = if mood == Mood::Busy { MOST_BLOCKS_BEYOND * BLOCK_SECS } else { 0 };
-        if second > prices.end() + beyond {
+        let after_end = if activity == Activity::Busy { MAX_BLOCKS_AFTER_END * BLOCK_SECS } else { 0 };
+        if second > prices.end() + after_end {
             return None;
         }
         self.now = second;
@@ -112,7 +112,7 @@ mod tests {
         let prices = Prices::parse(text, None).unwrap();
         let (mut clock, mut last) = (Clock::new(), Answer { second: 0, price: prices.first() });
         let mut answers = Vec::new();
-        while let Some(second) = clock.tick(&prices, FEED, last, Mood::Quiet) {
+        while let Some(second) = clock.tick(&prices, FEED, last, Activity::Idle) {
             if let Some(answer) = FEED.answer(last, second, prices.at(second)) {
                 last = answer;
                 answers.push((second, answer.price / 1_000_000));
@@ -135,10 +135,13 @@ mod tests {
         let last = Answer { second: 0, price: prices.first() };
         let feed = Feed { heartbeat_secs: 3_600, ..FEED };
         let mut clock = Clock::new();
-        let mut tick = |mood| clock.tick(&prices, feed, last, mood);
-        assert_eq!([tick(Mood::Busy), tick(Mood::Busy), tick(Mood::Stuck)], [Some(12), Some(24), Some(36)]);
-        assert_eq!([tick(Mood::Stuck), tick(Mood::Stuck), tick(Mood::Busy)], [Some(60), Some(108), Some(120)]);
-        assert_eq!([tick(Mood::Stuck), tick(Mood::Quiet)], [Some(132), Some(3_600)]);
+        let mut tick = |activity| clock.tick(&prices, feed, last, activity);
+        assert_eq!([tick(Activity::Busy), tick(Activity::Busy), tick(Activity::Stuck)], [Some(12), Some(24), Some(36)]);
+        assert_eq!(
+            [tick(Activity::Stuck), tick(Activity::Stuck), tick(Activity::Busy)],
+            [Some(60), Some(108), Some(120)]
+        );
+        assert_eq!([tick(Activity::Stuck), tick(Activity::Idle)], [Some(132), Some(3_600)]);
     }
 
     #[test]
@@ -146,8 +149,8 @@ mod tests {
         let prices = Prices::parse("ts,price\n0,100\n60,99\n", None).unwrap();
         let last = Answer { second: 0, price: prices.first() };
         let mut clock = Clock::new();
-        while clock.tick(&prices, FEED, last, Mood::Busy).is_some() {}
+        while clock.tick(&prices, FEED, last, Activity::Busy).is_some() {}
         assert_eq!(clock.now(), prices.end() + 300 * BLOCK_SECS);
-        assert_eq!(clock.tick(&prices, FEED, last, Mood::Stuck), None);
+        assert_eq!(clock.tick(&prices, FEED, last, Activity::Stuck), None);
     }
 }

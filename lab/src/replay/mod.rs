@@ -1,28 +1,28 @@
-//! What would this market have done on that day?
+//! `lab replay`: what would a market have done under recorded prices?
 //!
 //! ```text
-//!  file ─► prices ─► feed and clock ─► which second the next block is of, and what the oracle says in it
-//!  params ─► loans (drawn) ─┐              │
-//!                            ├─► chain: the real contracts, a real exchange and the real keeper on a node ─► outcome
-//!                            └─► model: arithmetic alone, by our rule of liquidation and by others' ───────► outcome
-//!  outcomes ─► figures ─► report: a table, JSON, a page with charts
+//!  file ─► prices ─► feed and clock ─► time of the next block, and the oracle's price in it
+//!  params ─► random loans ─┐              │
+//!                          ├─► chain: the real contracts, exchange and keeper on a node ──────────► outcome
+//!                          └─► model: arithmetic alone, by our liquidation rule and by others ────► outcome
+//!  outcomes ─► figures ─► report: text, JSON, a page with charts
 //! ```
 //!
-//! [`prices`] reads a recording. [`params`] says what is chosen: LTVs, depth of the exchange, price of gas, who borrows.
-//! The [`model`] plays by any of the [`rules`], the [`chain`] by what is deployed. A [`feed`] answers by heartbeat and
-//! deviation, and its clock leaves out blocks in which nothing can happen. In a block the liquidator comes first, with
-//! what it decided on the one before; then traders bring the exchange's price to the recorded one, which makes good what
-//! a sale moved it by; then the feed answers. The liquidator's costs are always in it: the exchange's fee, what
-//! selling moves the price by, and gas.
+//! [`prices`] reads a file. [`params`] has the parameters: LTVs, depth of the exchange, gas price, borrowers. The
+//! [`model`] applies any of the [`rules`], the [`chain`] that of the contracts. A [`feed`] answers by heartbeat and
+//! deviation, and its clock skips idle blocks. In a block the liquidator comes first, with what it decided on the
+//! previous block; then a trade brings the exchange to the recorded price, which undoes what a sale moved; then the
+//! feed answers. The liquidator always bears its costs: the exchange's fee, the price impact of selling, and gas.
 
 pub mod chain;
+mod charts;
 pub mod feed;
 pub mod model;
 mod options;
 pub mod outcome;
 mod page;
 pub mod params;
-mod picture;
+
 pub mod prices;
 mod report;
 pub mod rules;
@@ -35,30 +35,34 @@ use plimsoll_deploy::progress::say;
 use self::{options::Case, outcome::Outcome, rules::Rule};
 pub use self::{
     options::{Against, Deviation, Dollars, EtherPrice, Gwei, Ltv, Options},
-    report::{Recording, Report, Ruled, Run},
+    report::{PriceSummary, Report, RuleFigures, Run},
 };
 
-/// Plays every combination, with a program that is the keeper. Everything is checked before the first begins.
+/// Replays every combination of parameters. `keeper` makes a program that takes the keeper's arguments. All files and
+/// parameters are checked before the first replay begins.
+///
+/// # Errors
+/// When a file or a parameter cannot be used, or a replay fails.
 pub async fn run(options: &Options, keeper: impl Fn() -> eyre::Result<Command>) -> eyre::Result<Report> {
     let cases = options.cases()?;
     let mut tallies: Vec<_> = options.against.rules().into_iter().map(|rule| (rule, Outcome::default())).collect();
     let mut runs = Vec::new();
     for (number, case) in (1_u64..).zip(&cases) {
-        let (file, market) = (&case.recording.file, report::market(&case.params));
-        let told = format!("{number} of {}: {file}, {market}", cases.len());
+        let (file, market) = (&case.summary.file, report::market(&case.params));
+        let title = format!("{number} of {}: {file}, {market}", cases.len());
         if !options.model {
-            say(&told);
+            say(&title);
         }
         let keeper = if options.model { None } else { Some(keeper()?) };
-        runs.push(play(case, keeper, &mut tallies).await.wrap_err(told)?);
+        runs.push(play(case, keeper, &mut tallies).await.wrap_err(title)?);
     }
-    let together = tallies.iter().map(|(rule, outcome)| Ruled::of(rule, outcome)).collect::<eyre::Result<_>>()?;
+    let together = tallies.iter().map(|(rule, outcome)| RuleFigures::of(rule, outcome)).collect::<eyre::Result<_>>()?;
     Ok(Report { runs, together })
 }
 
-/// Plays one of them: on a chain where there is a keeper, and in arithmetic by every rule, whose tally it adds to.
+/// Replays one combination: on a chain where there is a keeper, and in the model by every rule, whose tally it adds to.
 async fn play(case: &Case, keeper: Option<Command>, tallies: &mut [(Rule, Outcome)]) -> eyre::Result<Run> {
-    let Case { recording, prices, params } = case;
+    let Case { summary, prices, params } = case;
     let chain = match keeper {
         Some(keeper) => Some(chain::play(params, prices, keeper).await?),
         None => None,
@@ -67,18 +71,18 @@ async fn play(case: &Case, keeper: Option<Command>, tallies: &mut [(Rule, Outcom
     for (rule, _) in &*tallies {
         outcomes.push(model::play(rule, params, prices)?);
     }
-    let story = chain.as_ref().or(outcomes.first()).wrap_err("there is no rule to play by")?;
-    let by_rule = tallies.iter().zip(&outcomes).map(|((rule, _), outcome)| Ruled::of(rule, outcome));
+    let main = chain.as_ref().or(outcomes.first()).wrap_err("there is no rule to play by")?;
+    let by_rule = tallies.iter().zip(&outcomes).map(|((rule, _), outcome)| RuleFigures::of(rule, outcome));
     let run = Run {
-        prices: Recording::clone(recording),
+        prices: PriceSummary::clone(summary),
         params: params.clone(),
         chain: chain.as_ref().map(Outcome::figures).transpose()?,
         rules: by_rule.collect::<eyre::Result<_>>()?,
-        figures: story.figures()?,
-        chart: picture::chart(recording, params, prices, story),
+        figures: main.figures()?,
+        chart: charts::chart(summary, params, prices, main),
     };
     for ((_, tally), outcome) in tallies.iter_mut().zip(outcomes) {
-        tally.join(outcome);
+        tally.merge(outcome);
     }
     Ok(run)
 }
@@ -101,7 +105,7 @@ mod tests {
 
     const GAP: &str = include_str!("../../../examples/prices/gap-25.csv");
 
-    /// What is played of a file with this name and these prices.
+    /// Replays a file with this name and these prices.
     async fn played(name: &str, prices: &str, arguments: &[&str]) -> eyre::Result<Report> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join(name);

@@ -1,12 +1,12 @@
-//! The replay without a chain: the same borrowers, prices, feed, clock, exchange and costs, by any rule of liquidation.
+//! The replay without a chain: the same borrowers, prices, feed, clock, exchange and costs, by any liquidation rule.
 //!
-//! A block is what it is on the chain. First comes the liquidator with what it decided on the block before; it pays the
-//! highest tips. Then traders bring the exchange's price to the recorded one, then the feed answers. The liquidator is
-//! our keeper in small: the loans that bring most for what is sold come first, and all of them are taken or only a half,
-//! a quarter and so on, whichever is left with most after the exchange and gas.
+//! A block has the order of the chain's. The liquidator comes first, with what it decided on the previous block; then a
+//! trade brings the exchange to the recorded price; then the feed answers. The liquidator is a small version of the
+//! keeper: it ranks loans by profit for what is sold, and liquidates all of them, or a half, a quarter and so on,
+//! whichever earns most after the exchange and gas.
 //!
-//! Not in it: interest, shares and their rounding, more than one transaction in a block, rivals, and transactions that
-//! fail. All arithmetic is in integers.
+//! Not modelled are interest, shares and their rounding, several transactions in a block, rivals, and failing
+//! transactions. All arithmetic is in integers.
 
 use std::cmp::Reverse;
 
@@ -18,28 +18,30 @@ use plimsoll_keeper::{
 };
 
 use super::{
-    feed::{Answer, Clock, Mood},
-    outcome::{Delay, Liquidation, Moment, Outcome},
+    feed::{Activity, Answer, Clock},
+    outcome::{Delay, Liquidation, Outcome, Snapshot},
     params::{MIN_DEBT, ReplayParams, SWAP_FEE_PPM, UNITS_PER_UNIT, worth},
     prices::Prices,
-    rules::{Loan, Market, Rule, Taken},
+    rules::{LiquidationAmounts, Loan, Market, Rule},
 };
 
-/// The keeper's: a transaction brings at least this much more than its gas costs.
+/// The keeper's margin: a transaction must earn this much more than its gas costs.
 const MARGIN_BPS: u32 = 1_000;
-/// The keeper's: no part smaller than the whole halved so often is tried.
-const MOST_HALVINGS: u32 = 24;
+/// The keeper's limit of halvings of a batch.
+const MAX_HALVINGS: u32 = 24;
 const PPM: u128 = 1_000_000;
-/// Ratios are computed to so many parts.
+/// The unit of ratios.
 const PRECISION: u128 = 10_u128.pow(18);
 
-/// Plays a recording by a rule.
+/// Replays prices by a rule.
+///
+/// # Errors
+/// When a parameter is outside of the model's range.
 pub fn play(rule: &Rule, params: &ReplayParams, prices: &Prices) -> eyre::Result<Outcome> {
     let first = prices.first();
     let exchange = Exchange::new(params.depth, first)?;
-    let openings = params.loans(first);
-    let loans: Vec<_> =
-        openings.iter().map(|opening| Loan { debt: opening.debt, collateral: opening.collateral }).collect();
+    let new_loans = params.loans(first);
+    let loans: Vec<_> = new_loans.iter().map(|loan| Loan { debt: loan.debt, collateral: loan.collateral }).collect();
     let outcome = Outcome {
         loans: u64::try_from(loans.len())?,
         debt: loans.iter().map(|loan| loan.debt).sum(),
@@ -47,36 +49,36 @@ pub fn play(rule: &Rule, params: &ReplayParams, prices: &Prices) -> eyre::Result
     };
     let answer = Answer { second: 0, price: first };
     let since = vec![None; loans.len()];
-    let mut play = Play { rule, params, exchange, loans, since, answer, market_price: first, block: 0, outcome };
+    let mut run = ModelRun { rule, params, exchange, loans, since, answer, market_price: first, block: 0, outcome };
     let mut clock = Clock::new();
-    let mut under_water = play.watch(0)?;
+    let mut liquidatable = run.record_block(0)?;
     let mut batch = None;
     loop {
-        let mood = match (under_water.is_empty(), &batch) {
-            (true, _) => Mood::Quiet,
-            (false, None) => Mood::Stuck,
-            (false, Some(_)) => Mood::Busy,
+        let activity = match (liquidatable.is_empty(), &batch) {
+            (true, _) => Activity::Idle,
+            (false, None) => Activity::Stuck,
+            (false, Some(_)) => Activity::Busy,
         };
-        let Some(second) = clock.tick(prices, params.feed, play.answer, mood) else { break };
-        play.block += 1;
+        let Some(second) = clock.tick(prices, params.feed, run.answer, activity) else { break };
+        run.block += 1;
         if let Some(batch) = batch.take() {
-            play.carry_out(&batch, second)?;
+            run.execute(&batch, second)?;
         }
-        play.market_price = prices.at(second);
-        play.answer = params.feed.answer(play.answer, second, play.market_price).unwrap_or(play.answer);
-        under_water = play.watch(second)?;
-        batch = play.choose(&under_water);
+        run.market_price = prices.at(second);
+        run.answer = params.feed.answer(run.answer, second, run.market_price).unwrap_or(run.answer);
+        liquidatable = run.record_block(second)?;
+        batch = run.decide(&liquidatable);
     }
-    play.end(clock.now())
+    run.finish(clock.now())
 }
 
-/// How things stand.
-struct Play<'a> {
+/// A replay in progress.
+struct ModelRun<'a> {
     rule: &'a Rule,
     params: &'a ReplayParams,
     exchange: Exchange,
     loans: Vec<Loan>,
-    /// Of each loan, since which second and block it is under water.
+    /// For each loan the second and block since which it is liquidatable; none for healthy loans.
     since: Vec<Option<Delay>>,
     answer: Answer,
     market_price: u128,
@@ -84,49 +86,50 @@ struct Play<'a> {
     outcome: Outcome,
 }
 
-/// What the liquidator sends: loans with what it takes from each.
+/// A transaction of the liquidator.
 struct Batch {
-    taken: Vec<(usize, Taken)>,
+    /// Loans with the amounts that are liquidated.
+    taken: Vec<(usize, LiquidationAmounts)>,
     repaid: u128,
     seized: u128,
-    /// What the collateral is worth beyond the repayment, by the oracle.
+    /// Value of the seized collateral beyond the repayment, at the oracle's price.
     bonus: u128,
 }
 
-impl Play<'_> {
+impl ModelRun<'_> {
     const fn market(&self) -> Market {
         Market { ltv_bps: self.params.liquidation_ltv_bps, min_debt: MIN_DEBT, price: self.answer.price }
     }
 
-    /// Looks at a block that is done: who is under water in it, and who no longer is.
-    fn watch(&mut self, second: u64) -> eyre::Result<Vec<usize>> {
+    /// Records the state after a block, and returns the liquidatable loans.
+    fn record_block(&mut self, second: u64) -> eyre::Result<Vec<usize>> {
         let (market, now) = (self.market(), Delay { seconds: second, blocks: self.block });
-        let mut under_water = Vec::new();
+        let mut liquidatable = Vec::new();
         for (number, (loan, since)) in self.loans.iter().zip(&mut self.since).enumerate() {
-            if loan.debt > 0 && market.is_under_water(*loan) {
+            if loan.debt > 0 && market.is_liquidatable(*loan) {
                 since.get_or_insert(now);
-                under_water.push(number);
-                self.outcome.under_water.insert(u64::try_from(number)?);
+                liquidatable.push(number);
+                self.outcome.ever_liquidatable.insert(u64::try_from(number)?);
             } else if let Some(since) = since.take() {
                 self.outcome.worst_delay = self.outcome.worst_delay.max(between(since, now));
             }
         }
-        self.outcome.moments.push(Moment {
+        self.outcome.snapshots.push(Snapshot {
             second,
             market_price: self.market_price,
             oracle_price: self.answer.price,
             debt: self.loans.iter().map(|loan| loan.debt).sum(),
-            under_water: u64::try_from(under_water.len())?,
+            liquidatable: u64::try_from(liquidatable.len())?,
         });
-        Ok(under_water)
+        Ok(liquidatable)
     }
 
-    /// What the liquidator sends, where anything pays.
-    fn choose(&self, under_water: &[usize]) -> Option<Batch> {
+    /// Returns the most profitable transaction; none where none pays.
+    fn decide(&self, liquidatable: &[usize]) -> Option<Batch> {
         let place_wei = self.costs().transaction_cost(GasTable::default().further_loan, 0);
         let mut ranked = Vec::new();
-        for number in under_water {
-            let Some(alone) = self.expect(&[*number], u128::MAX) else { continue };
+        for number in liquidatable {
+            let Some(alone) = self.batch(&[*number], u128::MAX) else { continue };
             let net_wei = self.wei(alone.bonus).saturating_sub(place_wei);
             if !net_wei.is_zero() {
                 let sold = worth(alone.seized, self.answer.price).max(1);
@@ -135,10 +138,10 @@ impl Play<'_> {
         }
         ranked.sort_unstable();
         let ranked: Vec<_> = ranked.into_iter().map(|(_, number)| number).collect();
-        let whole = self.expect(&ranked, u128::MAX)?.repaid;
+        let whole = self.batch(&ranked, u128::MAX)?.repaid;
         let mut best: Option<(Batch, U256)> = None;
-        for limit in (0..=MOST_HALVINGS).map(|halvings| whole >> halvings) {
-            let Some(part) = self.expect(&ranked, limit) else { break };
+        for limit in (0..=MAX_HALVINGS).map(|halvings| whole >> halvings) {
+            let Some(part) = self.batch(&ranked, limit) else { break };
             let gas_wei = self.gas_wei(&part);
             if !self.costs().is_profitable(self.wei(part.bonus), gas_wei) {
                 break;
@@ -150,7 +153,7 @@ impl Play<'_> {
             let net_wei = gain_wei - gas_wei;
             match &best {
                 Some((better, _)) if better.repaid == part.repaid => {}
-                // The more is sold, the worse the price: where a half brings no more, nothing smaller does.
+                // The price falls with the amount sold: where a half earns no more, no smaller part does.
                 Some((_, better_wei)) if *better_wei >= net_wei => break,
                 _ => best = Some((part, net_wei)),
             }
@@ -158,8 +161,8 @@ impl Play<'_> {
         best.map(|(batch, _)| batch)
     }
 
-    /// What the rule lets be taken of loans in their order with no more than `limit` repaid over all, where anything.
-    fn expect(&self, numbers: &[usize], limit: u128) -> Option<Batch> {
+    /// Liquidates loans in their order by the rule, with at most `limit` repaid in total; none where nothing is taken.
+    fn batch(&self, numbers: &[usize], limit: u128) -> Option<Batch> {
         let market = self.market();
         let mut batch = Batch { taken: Vec::new(), repaid: 0, seized: 0, bonus: 0 };
         for number in numbers {
@@ -173,7 +176,7 @@ impl Play<'_> {
         (!batch.taken.is_empty()).then_some(batch)
     }
 
-    /// What is left of a sale at the exchange after the repayment; nothing where it does not pay for that.
+    /// Returns the proceeds of a sale at the exchange less the repayment; none where they do not cover it.
     fn profit(&self, batch: &Batch) -> Option<u128> {
         self.exchange.proceeds_down(self.market_price, batch.seized).checked_sub(batch.repaid)
     }
@@ -186,13 +189,13 @@ impl Play<'_> {
         self.costs().transaction_cost(GasTable::default().liquidation_gas(batch.taken.len(), 1), 0)
     }
 
-    /// Units of the loan token in wei, for which an ether has as many decimals as collateral.
+    /// Converts units of the loan token to wei. An ether has as many decimals as the collateral.
     fn wei(&self, units: u128) -> U256 {
         product(units, UNITS_PER_UNIT) / U256::from(self.params.ether(self.market_price))
     }
 
-    /// What was decided on the block before happens before anything else.
-    fn carry_out(&mut self, batch: &Batch, second: u64) -> eyre::Result<()> {
+    /// Executes a transaction that was decided on the previous block.
+    fn execute(&mut self, batch: &Batch, second: u64) -> eyre::Result<()> {
         let market = self.market();
         self.outcome.profit += self.profit(batch).wrap_err("the liquidator sells at a loss")?;
         self.outcome.gas += worth(to_u128(self.gas_wei(batch)), self.params.ether(self.market_price));
@@ -214,11 +217,12 @@ impl Play<'_> {
         Ok(())
     }
 
-    fn end(mut self, second: u64) -> eyre::Result<Outcome> {
+    /// Returns the outcome at the end.
+    fn finish(mut self, second: u64) -> eyre::Result<Outcome> {
         let now = Delay { seconds: second, blocks: self.block };
         let waited = self.since.iter().flatten().map(|since| between(*since, now)).max().unwrap_or_default();
         self.outcome.worst_delay = self.outcome.worst_delay.max(waited);
-        self.outcome.left_under_water = u64::try_from(self.since.iter().flatten().count())?;
+        self.outcome.left_liquidatable = u64::try_from(self.since.iter().flatten().count())?;
         let missing = |loan: &Loan| loan.debt.saturating_sub(worth(loan.collateral, self.answer.price));
         self.outcome.shortfall = self.loans.iter().map(missing).sum();
         Ok(self.outcome)
@@ -229,15 +233,15 @@ const fn between(since: Delay, now: Delay) -> Delay {
     Delay { seconds: now.seconds - since.seconds, blocks: now.blocks - since.blocks }
 }
 
-/// A pool with liquidity over the whole range: the product of what it holds stays what it was.
+/// A pool with liquidity over the whole price range: the product of its amounts is constant.
 struct Exchange {
     product: U256,
 }
 
 impl Exchange {
-    /// Sales that bring `depth` lower this price by 2 %.
+    /// Creates a pool in which sales with proceeds of `depth` lower the price by 2 %.
     fn new(depth: u128, price: u128) -> eyre::Result<Self> {
-        // Of the dollars in the pool, a sale that leaves 98 % of the price leaves the root of that.
+        // A sale after which the price is 98 % leaves the square root of that of the pool's dollars.
         let left = (PRECISION * PRECISION / 100 * 98).isqrt();
         let dollars = mul_div_down(U256::from(depth), U256::from(PRECISION), U256::from(PRECISION - left));
         let collateral = mul_div_down(dollars, U256::from(UNITS_PER_UNIT), U256::from(price));
@@ -246,7 +250,7 @@ impl Exchange {
         Ok(Self { product })
     }
 
-    /// What a sale brings while traders have the pool at a price.
+    /// Returns the proceeds of a sale when the pool has a price, rounded down.
     fn proceeds_down(&self, price: u128, sold: u128) -> u128 {
         let [price, scale] = [price, UNITS_PER_UNIT].map(U256::from);
         let dollars = mul_div_down(self.product, price, scale).root(2);
@@ -293,9 +297,9 @@ mod tests {
     #[test]
     fn nothing_happens_while_prices_are_constant() {
         let outcome = played(Rule::Plimsoll, &params(), "ts,price\n0,2000\n100000,2010\n200000,1995\n");
-        assert!(outcome.liquidations.is_empty() && outcome.under_water.is_empty());
+        assert!(outcome.liquidations.is_empty() && outcome.ever_liquidatable.is_empty());
         assert_eq!((outcome.transactions, outcome.shortfall, outcome.worst_delay), (0, 0, Delay::default()));
-        assert!(outcome.moments.len() > 50);
+        assert!(outcome.snapshots.len() > 50);
     }
 
     #[test]
@@ -304,7 +308,7 @@ mod tests {
             for rule in Rule::all() {
                 let outcome = played(rule, &params(), text);
                 let gone: u128 = outcome.liquidations.iter().map(|done| done.repaid + done.bad_debt).sum();
-                assert_eq!(outcome.debt, gone + outcome.moments.last().unwrap().debt, "{}", rule.name());
+                assert_eq!(outcome.debt, gone + outcome.snapshots.last().unwrap().debt, "{}", rule.name());
                 let bonus: u128 = outcome.liquidations.iter().map(|done| done.worth - done.repaid).sum();
                 assert!(outcome.profit <= bonus && outcome.gas < outcome.profit, "{}", rule.name());
             }
@@ -335,7 +339,7 @@ mod tests {
         let [deep, thin] = [params(), thin].map(|params| played(Rule::Plimsoll, &params, GAPS[0]));
         assert!(thin.transactions > 4 * deep.transactions, "{} {}", thin.transactions, deep.transactions);
         assert!(thin.profit > thin.gas);
-        assert_eq!((deep.left_under_water, deep.worst_delay.blocks), (0, 1));
+        assert_eq!((deep.left_liquidatable, deep.worst_delay.blocks), (0, 1));
     }
 
     #[test]
@@ -343,7 +347,7 @@ mod tests {
         let dear = ReplayParams { gas_price: 1_000_000_000_000_000, ..params() };
         let outcome = played(Rule::Plimsoll, &dear, GAPS[1]);
         assert_eq!(outcome.transactions, 0);
-        assert!(outcome.left_under_water > 20 && outcome.shortfall > 0);
+        assert!(outcome.left_liquidatable > 20 && outcome.shortfall > 0);
         assert_eq!(outcome.worst_delay.seconds, 14_400);
     }
 
@@ -359,7 +363,7 @@ mod tests {
         let (depth, price) = (5_000_000 * DOLLAR, 2_000 * 100_000_000);
         let exchange = Exchange::new(depth, price).unwrap();
         let ether = 10_u128.pow(18);
-        // The fee comes on top; by bisection, what has to be sold for the depth.
+        // Bisection for the amount whose sale yields the depth, fee included.
         let (mut low, mut high) = (0, 10_000 * ether);
         while high - low > 1 {
             let middle = low.midpoint(high);
@@ -368,7 +372,7 @@ mod tests {
         let more = exchange.proceeds_down(price, high + ether) - exchange.proceeds_down(price, high);
         let expected = price / 100 * 98 * (PPM - SWAP_FEE_PPM) / PPM / 100;
         assert!(more.abs_diff(expected) < expected / 1_000, "{more} {expected}");
-        // Half the price leaves it the root of half its dollars.
+        // At half the price the pool has the square root of a half of its dollars.
         let half = exchange.proceeds_down(price / 2, 2 * high * 2_000 / 2_828);
         assert!(half.abs_diff(depth * 1_000 / 1_414) < depth / 1_000, "{half}");
     }

@@ -1,4 +1,5 @@
-//! What the command line asks for, checked before anything starts: every file is read, every combination is possible.
+//! The command-line options of a replay. They are checked before anything starts: every file is read, and every
+//! combination of parameters is possible.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,123 +17,127 @@ use super::{
     feed::Feed,
     params::{DOLLAR, MIN_DEBT, ReplayParams},
     prices::{PRICE_DECIMALS, Prices},
-    report::Recording,
+    report::PriceSummary,
     rules::Rule,
 };
 
-/// Where only the liquidation LTV is given, one may borrow up to so many hundredths of it.
+/// Borrow LTV in percent of the liquidation LTV, where only that is given.
 const BORROW_PERCENT: u16 = 93;
 const DOLLAR_DECIMALS: u8 = 6;
 const GWEI_DECIMALS: u8 = 9;
 const BPS_DECIMALS: u8 = 2;
-/// The bounds of what is reasonable, in whole dollars, gwei and basis points.
+/// Smallest and largest amount, in whole dollars.
 const DOLLARS: [u128; 2] = [1_000, 100_000_000_000];
-const MOST_GWEI: u128 = 10_000;
-const MOST_DEVIATION_BPS: u64 = 2_000;
-/// Sizes have a heavy tail, so on average a loan has to be this much larger than the smallest for that to be kept.
+/// Highest gas price, in gwei.
+const MAX_GWEI: u128 = 10_000;
+/// Largest deviation of a feed.
+const MAX_DEVIATION_BPS: u64 = 2_000;
+/// Smallest average debt, in units of the minimum debt: sizes have a heavy tail, and the smallest loan must not be
+/// below the minimum.
 const DEBT_FACTOR: u128 = 10;
-/// So many combinations are played on a chain at most, and in arithmetic: each is a matter of a minute, or of a second.
-const MOST_ON_CHAIN: usize = 24;
-const MOST_IN_MODEL: usize = 1_000;
-/// Collateral that begins outside of these prices is no ether.
+/// The most combinations on a chain, each of which takes about a minute.
+const MAX_ON_CHAIN: usize = 24;
+/// The most combinations in the model, each of which takes about a second.
+const MAX_IN_MODEL: usize = 1_000;
+/// Range of prices, in dollars, in which the collateral is taken to be ether.
 const ETHER_PRICES: [u128; 2] = [20, 20_000];
-/// What an ether is worth where nothing else is known, in dollars.
+/// Price of an ether where the collateral is something else, in dollars.
 const ETHER_PRICE: u128 = 2_000;
 const PRICE_UNIT: u128 = 10_u128.pow(PRICE_DECIMALS as u32);
 
-/// What is replayed.
+/// Options of a replay.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// Recorded prices of the collateral in dollars: CSV with `ts` and open, high, low and close, or with any column of
-    /// prices. Several files are played one after the other.
+    /// prices. Several files are replayed one after the other.
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     pub prices: Vec<PathBuf>,
     /// The column of prices, in files without open, high, low and close or with further ones.
     #[arg(long, value_name = "NAME")]
     pub column: Option<String>,
-    /// Up to where one may borrow and from where on one is liquidated, in percent of the collateral's worth: 80:86. The
-    /// second alone lets borrow up to 93 % of it. Every combination of LTVs, depths, gas prices and files is played.
+    /// Borrow LTV and liquidation LTV in percent: 80:86. With the second alone, the borrow LTV is 93 % of it. Every
+    /// combination of LTVs, depths, gas prices and files is replayed.
     #[arg(long, value_delimiter = ',', default_value = "80:86", value_name = "BORROW:LIQUIDATION")]
     pub ltv: Vec<Ltv>,
-    /// What the exchange takes in dollars until its price has fallen by 2 %.
+    /// Depth of the exchange: dollars for which collateral can be sold until its price has fallen by 2 %.
     #[arg(long, value_delimiter = ',', default_value = "10M", value_name = "AMOUNT")]
     pub depth: Vec<Dollars>,
-    /// What gas costs.
+    /// Gas price.
     #[arg(long, value_delimiter = ',', default_value = "20", value_name = "GWEI")]
     pub gas_price: Vec<Gwei>,
-    /// How many borrow.
+    /// Number of borrowers.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=5_000), value_name = "N")]
     pub positions: u64,
-    /// How much they borrow together, in dollars.
+    /// Total debt, in dollars.
     #[arg(long, default_value = "20M", value_name = "AMOUNT")]
     pub debt: Dollars,
-    /// From which number borrowers are drawn.
+    /// Seed of the random borrowers.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
-    /// After how many seconds the price feed answers at the latest.
+    /// Heartbeat of the price feed, in seconds.
     #[arg(long, default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(12..=604_800), value_name = "SECS")]
     pub heartbeat: u64,
-    /// By how much the price is off when the feed answers before that.
+    /// Deviation at which the price feed answers before its heartbeat.
     #[arg(long, default_value = "0.5", value_name = "PERCENT")]
     pub deviation: Deviation,
-    /// What an ether costs in dollars, which gas is paid in. Else it is the collateral; where that begins below 20 or
-    /// above 20,000, an ether is taken to cost 2,000.
+    /// Price of an ether in dollars, for gas. By default the collateral is taken to be ether, unless its first price is
+    /// below 20 or above 20,000; then an ether costs 2,000.
     #[arg(long, value_name = "PRICE")]
     pub ether_price: Option<EtherPrice>,
-    /// Which rules of liquidation ours is compared with, in arithmetic.
+    /// Liquidation rules that ours is compared with, in the model.
     #[arg(long, value_enum, default_value_t)]
     pub against: Against,
-    /// Arithmetic only, without a chain: a second instead of a minute.
+    /// Use the model only, without a chain: a second instead of a minute.
     #[arg(long)]
     pub model: bool,
-    /// Save the report as a page with charts, with its figures and pictures beside it.
+    /// Save the report as a page with charts, and its figures and charts as files of their own.
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
 }
 
-/// What our rule of liquidation is compared with.
+/// Liquidation rules to compare ours with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Against {
-    /// Half of the debt at a fixed bonus, and all of it at Morpho's.
+    /// Half of the debt at a fixed bonus, and all of it at Morpho's bonus.
     #[default]
     Others,
-    /// Ours with each of its constants lower and higher.
+    /// Our rule with each of its constants lower and higher.
     Constants,
 }
 
-/// Up to where one may borrow and from where on one is liquidated.
+/// A borrow LTV and a liquidation LTV.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ltv {
     borrow_bps: u16,
     liquidation_bps: u16,
 }
 
-/// Dollars, in units of the loan token.
+/// An amount of dollars, in units of the loan token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dollars(u128);
 
-/// A price of gas, in wei.
+/// A gas price, in wei.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gwei(u128);
 
-/// A part that a price is off by, in basis points.
+/// A deviation of a price, in basis points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deviation(u64);
 
-/// What an ether costs, as a feed says it.
+/// A price of an ether, with a feed's decimals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EtherPrice(u128);
 
-/// One combination.
+/// One combination of parameters and prices.
 #[derive(Debug, Clone)]
 pub(super) struct Case {
-    pub(super) recording: Arc<Recording>,
+    pub(super) summary: Arc<PriceSummary>,
     pub(super) prices: Arc<Prices>,
     pub(super) params: ReplayParams,
 }
 
 impl Against {
-    /// Ours, and those.
+    /// Returns our rule and those to compare it with.
     pub(super) fn rules(self) -> Vec<Rule> {
         match self {
             Self::Others => Rule::all(),
@@ -142,11 +147,11 @@ impl Against {
 }
 
 impl Options {
-    /// Everything that is to be played. Fails where a file cannot be used or there is too much to do.
+    /// Returns every combination. Fails where a file cannot be used, or there are too many combinations.
     pub(super) fn cases(&self) -> eyre::Result<Vec<Case>> {
         let count = [self.prices.len(), self.ltv.len(), self.depth.len(), self.gas_price.len()];
         let count = count.into_iter().fold(1_usize, usize::saturating_mul);
-        let most = if self.model { MOST_IN_MODEL } else { MOST_ON_CHAIN };
+        let most = if self.model { MAX_IN_MODEL } else { MAX_ON_CHAIN };
         let remedy = if self.model { "" } else { ", or try them first by --model, which needs no chain" };
         ensure!(
             count <= most,
@@ -163,7 +168,7 @@ impl Options {
         let mut cases = Vec::new();
         for file in &self.prices {
             let prices = Arc::new(Prices::read(file, self.column.as_deref())?);
-            let recording = Arc::new(Recording::of(file, self.column.clone(), &prices));
+            let summary = Arc::new(PriceSummary::of(file, self.column.clone(), &prices));
             let ether_price = self.ether_price(file, prices.first());
             for (ltv, depth, gas_price) in self.chosen() {
                 let params = ReplayParams {
@@ -177,7 +182,7 @@ impl Options {
                     debt: self.debt.0,
                     seed: self.seed,
                 };
-                cases.push(Case { recording: Arc::clone(&recording), prices: Arc::clone(&prices), params });
+                cases.push(Case { summary: Arc::clone(&summary), prices: Arc::clone(&prices), params });
             }
         }
         Ok(cases)
@@ -190,7 +195,7 @@ impl Options {
         })
     }
 
-    /// What an ether costs all the time, unless it is the collateral.
+    /// Returns the price of an ether; none where the collateral is taken to be ether.
     fn ether_price(&self, file: &Path, first: u128) -> Option<u128> {
         let [low, high] = ETHER_PRICES.map(|dollars| dollars * PRICE_UNIT);
         match self.ether_price {
@@ -257,8 +262,8 @@ impl FromStr for Gwei {
     fn from_str(text: &str) -> Result<Self, String> {
         let number: Decimal = text.parse()?;
         let wei = number.scaled_to(GWEI_DECIMALS, "a price of gas")?;
-        let most = MOST_GWEI * 10_u128.pow(GWEI_DECIMALS.into());
-        if wei > most { Err(format!("gas costs at most {MOST_GWEI} gwei")) } else { Ok(Self(wei)) }
+        let most = MAX_GWEI * 10_u128.pow(GWEI_DECIMALS.into());
+        if wei > most { Err(format!("gas costs at most {MAX_GWEI} gwei")) } else { Ok(Self(wei)) }
     }
 }
 
@@ -268,8 +273,8 @@ impl FromStr for Deviation {
     fn from_str(text: &str) -> Result<Self, String> {
         let number: Decimal = text.trim().trim_end_matches('%').trim_end().parse()?;
         match number.scaled_to(BPS_DECIMALS, "a deviation in percent")? {
-            bps @ 1..=MOST_DEVIATION_BPS => Ok(Self(bps)),
-            _ => Err(format!("a deviation is from 0.01 to {} percent", MOST_DEVIATION_BPS / 100)),
+            bps @ 1..=MAX_DEVIATION_BPS => Ok(Self(bps)),
+            _ => Err(format!("a deviation is from 0.01 to {} percent", MAX_DEVIATION_BPS / 100)),
         }
     }
 }
@@ -305,7 +310,7 @@ mod tests {
         Line::try_parse_from(line).map(|line| line.options).map_err(|error| error.to_string())
     }
 
-    /// A file of prices around one, with what else is said.
+    /// Returns the cases for a file with a constant price and further arguments.
     fn cases(price: &str, arguments: &[&str]) -> eyre::Result<Vec<Case>> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("day.csv");

@@ -1,4 +1,4 @@
-//! What came of it: the same, whether it happened on a chain or in the model.
+//! The outcome of a replay, on a chain or in the model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,75 +7,75 @@ use plimsoll_keeper::amount::{Amount, Balance};
 use serde::Serialize;
 
 const BPS: u128 = 10_000;
-/// Of the loan token.
+/// Decimals of the loan token.
 const DECIMALS: u8 = 6;
 const SYMBOL: &str = "USDC";
 
-/// Everything that happened. Amounts are in units of the loan token, collateral in its own.
+/// The outcome of a replay. Amounts are in units of the loan token, collateral in units of its own.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// How many borrowed in the beginning.
+    /// Number of loans.
     pub loans: u64,
-    /// What they owed.
+    /// Their initial debt.
     pub debt: u128,
-    /// Block by block.
-    pub moments: Vec<Moment>,
-    /// In their order.
+    /// The market after each block.
+    pub snapshots: Vec<Snapshot>,
+    /// The liquidations, in order.
     pub liquidations: Vec<Liquidation>,
-    /// Who was under water at some time, by number.
-    pub under_water: BTreeSet<u64>,
-    /// How many still are in the end.
-    pub left_under_water: u64,
-    /// What loans that still stand owe beyond what their collateral is worth: bad debt that nobody has written off.
+    /// Numbers of the loans that were liquidatable at any time.
+    pub ever_liquidatable: BTreeSet<u64>,
+    /// Number of loans that are liquidatable at the end.
+    pub left_liquidatable: u64,
+    /// Debt beyond the value of the collateral, of loans that are open at the end: bad debt that is not written off.
     pub shortfall: u128,
-    /// The longest that anybody was under water.
+    /// The longest time that a loan was liquidatable.
     pub worst_delay: Delay,
-    /// What liquidations brought the keeper, before gas.
+    /// Profit of the keeper's liquidations, before gas.
     pub profit: u128,
-    /// What gas cost it.
+    /// Cost of the keeper's gas.
     pub gas: u128,
-    /// Its transactions that were mined.
+    /// Number of the keeper's mined transactions.
     pub transactions: u64,
-    /// Of these, reverted.
+    /// Number of the keeper's reverted transactions.
     pub reverted: u64,
 }
 
-/// How things stood in a block.
+/// The market after a block.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Moment {
-    /// Since the beginning.
+pub struct Snapshot {
+    /// Seconds since the beginning.
     pub second: u64,
-    /// What collateral costs elsewhere, in units of 8 decimals.
+    /// The recorded price of the collateral, with 8 decimals.
     pub market_price: u128,
-    /// What the oracle says it does.
+    /// The feed's last answer, with 8 decimals.
     pub oracle_price: u128,
-    /// What everybody owes.
+    /// Total debt.
     pub debt: u128,
-    /// How many are under water.
-    pub under_water: u64,
+    /// Number of liquidatable loans.
+    pub liquidatable: u64,
 }
 
 /// One liquidation.
 #[derive(Debug, Clone, Copy)]
 pub struct Liquidation {
-    /// Since the beginning.
+    /// Seconds since the beginning.
     pub second: u64,
-    /// Whose loan, by number.
+    /// Number of the loan.
     pub borrower: u64,
-    /// Since when it was under water.
+    /// The second since which it was liquidatable.
     pub since: u64,
     /// Debt repaid.
     pub repaid: u128,
-    /// Collateral taken for it.
+    /// Collateral seized for it.
     pub seized: u128,
-    /// What that was worth by the oracle.
+    /// Value of that collateral, at the oracle's price.
     pub worth: u128,
     /// Debt written off.
     pub bad_debt: u128,
 }
 
-/// How long something took.
+/// A duration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Delay {
@@ -85,52 +85,55 @@ pub struct Delay {
     pub blocks: u64,
 }
 
-/// What people want to know of it. Amounts are exact.
+/// The figures of an outcome. Amounts are exact.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Figures {
-    /// How many borrowed.
+    /// Number of loans.
     pub loans: u64,
-    /// What they owed in the beginning.
+    /// Their initial debt.
     pub debt: Amount,
-    /// How many were under water at some time.
-    pub under_water: u64,
-    /// How many still are in the end.
-    pub left_under_water: u64,
+    /// Number of loans that were liquidatable at any time.
+    #[serde(rename = "underWater")]
+    pub liquidatable: u64,
+    /// Number of loans that are liquidatable at the end.
+    #[serde(rename = "leftUnderWater")]
+    pub left_liquidatable: u64,
     /// Debt written off.
     pub bad_debt: Amount,
-    /// What loans that still stand owe beyond the worth of their collateral.
+    /// Debt beyond the value of the collateral, of loans that are open at the end.
     pub shortfall: Amount,
     /// Debt that liquidators repaid.
     pub repaid: Amount,
-    /// The same as a part of what was owed in the beginning.
+    /// Debt repaid, in basis points of the initial debt.
     pub liquidated_bps: u64,
-    /// What borrowers lost beside: the worth of what was taken, less the debt that they were rid of.
+    /// Borrowers' loss: the value of the seized collateral less the debt that was repaid or written off.
     pub penalty: Amount,
-    /// As a part of the debt repaid.
+    /// The penalty in basis points of the debt repaid.
     pub penalty_of_repaid_bps: u64,
-    /// As a part of all debt in the beginning.
+    /// The penalty in basis points of the initial debt.
     pub penalty_of_debt_bps: u64,
-    /// How many liquidations.
+    /// Number of liquidations.
     pub liquidations: u64,
-    /// Of how many loans.
+    /// Number of loans that were liquidated.
     pub liquidated: u64,
-    /// How often a loan that had been brought to safety was liquidated again.
+    /// Number of times that a loan was liquidated again after it had been healthy.
     pub again: u64,
-    /// What the keeper earned after the exchange and gas.
+    /// The keeper's profit, after the exchange and gas.
     pub keeper: Balance,
-    /// What gas cost it.
+    /// Cost of the keeper's gas.
     pub gas: Amount,
-    /// The longest that anybody was under water.
+    /// The longest time that a loan was liquidatable.
     pub worst_delay: Delay,
-    /// The keeper's transactions that were mined.
+    /// Number of the keeper's mined transactions.
     pub transactions: u64,
-    /// Of these, reverted.
+    /// Number of the keeper's reverted transactions.
     pub reverted: u64,
 }
 
 impl Liquidation {
-    /// What the borrower lost. Nothing where the collateral was worth less than the debt: that is others' loss.
+    /// Returns the borrower's loss. It is 0 where the collateral was worth less than the debt, which is a loss of
+    /// others.
     #[must_use]
     pub const fn penalty(&self) -> u128 {
         self.worth.saturating_sub(self.repaid + self.bad_debt)
@@ -138,15 +141,15 @@ impl Liquidation {
 }
 
 impl Outcome {
-    /// Has both have happened, to different people. How things stood block by block is that of the first.
-    pub fn join(&mut self, other: Self) {
+    /// Adds another outcome, with borrowers of its own. The snapshots remain those of this one.
+    pub fn merge(&mut self, other: Self) {
         let before = self.loans;
         self.loans += other.loans;
         self.debt += other.debt;
         let renumbered = |done: Liquidation| Liquidation { borrower: before + done.borrower, ..done };
         self.liquidations.extend(other.liquidations.into_iter().map(renumbered));
-        self.under_water.extend(other.under_water.into_iter().map(|number| before + number));
-        self.left_under_water += other.left_under_water;
+        self.ever_liquidatable.extend(other.ever_liquidatable.into_iter().map(|number| before + number));
+        self.left_liquidatable += other.left_liquidatable;
         self.shortfall += other.shortfall;
         self.worst_delay = self.worst_delay.max(other.worst_delay);
         self.profit += other.profit;
@@ -155,7 +158,10 @@ impl Outcome {
         self.reverted += other.reverted;
     }
 
-    /// What it comes to.
+    /// Computes the figures.
+    ///
+    /// # Errors
+    /// When a number exceeds its type.
     pub fn figures(&self) -> eyre::Result<Figures> {
         let (mut episodes, [mut repaid, mut penalty, mut bad_debt]) = (BTreeMap::<u64, BTreeSet<u64>>::new(), [0; 3]);
         for liquidation in &self.liquidations {
@@ -171,8 +177,8 @@ impl Outcome {
         Ok(Figures {
             loans: self.loans,
             debt: dollars(self.debt),
-            under_water: count(self.under_water.len())?,
-            left_under_water: self.left_under_water,
+            liquidatable: count(self.ever_liquidatable.len())?,
+            left_liquidatable: self.left_liquidatable,
             bad_debt: dollars(bad_debt),
             shortfall: dollars(self.shortfall),
             repaid: dollars(repaid),
@@ -204,7 +210,7 @@ mod tests {
             loans: 10,
             debt: 1_000,
             liquidations: vec![liquidation, Liquidation { since: 20, ..liquidation }],
-            under_water: BTreeSet::from([3, 4]),
+            ever_liquidatable: BTreeSet::from([3, 4]),
             shortfall: 7,
             worst_delay: Delay { seconds: 12, blocks: 1 },
             profit: 5,
@@ -212,9 +218,9 @@ mod tests {
             ..Outcome::default()
         };
         let mut both = outcome.clone();
-        both.join(Outcome { worst_delay: Delay { seconds: 24, blocks: 1 }, ..outcome });
+        both.merge(Outcome { worst_delay: Delay { seconds: 24, blocks: 1 }, ..outcome });
         let figures = both.figures().unwrap();
-        assert_eq!([figures.loans, figures.under_water, figures.liquidated, figures.again], [20, 4, 2, 2]);
+        assert_eq!([figures.loans, figures.liquidatable, figures.liquidated, figures.again], [20, 4, 2, 2]);
         assert_eq!(
             [figures.penalty_of_repaid_bps, figures.penalty_of_debt_bps, figures.liquidated_bps],
             [400, 80, 2_000]

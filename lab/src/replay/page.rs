@@ -1,4 +1,4 @@
-//! The report as one page that needs nothing else: no script, no request, charts in it. It looks like the keeper's page.
+//! The report as a self-contained page: charts included, without scripts and requests. It looks like the keeper's page.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use plimsoll_keeper::dashboard::{STYLE, mark};
@@ -6,24 +6,24 @@ use plimsoll_keeper::dashboard::{STYLE, mark};
 use super::{
     outcome::Figures,
     params::{ReplayParams, SWAP_FEE_PPM, dollars, gwei, price},
-    report::{Bar, COLUMNS, Column, Recording, Report, Ruled, Run, count, delay, percent},
+    report::{Bar, COLUMNS, Column, PriceSummary, Report, RuleFigures, Run, count, delay, percent},
 };
 use crate::{
     calendar,
     chart::{self, Chart},
 };
 
-/// What a report has beyond the keeper's page.
+/// Styles besides those of the keeper's page.
 const FURTHER_STYLE: &str = include_str!("page.css");
-/// In pixels: for a desk, and for a phone.
+/// Widths of charts in pixels, with their classes: for desktops and for phones.
 const WIDTHS: [(u64, &str); 2] = [(chart::WIDE, "wide"), (400, "narrow")];
-/// So many runs are shown one by one; what more there are is in the table.
-pub(super) const MOST_SHOWN: usize = 12;
-/// Nothing may be loaded from anywhere, whatever a file is named.
+/// The most runs that are shown in detail; all of them are in the table.
+pub(super) const MAX_SHOWN: usize = 12;
+/// The content security policy: nothing is loaded, whatever the name of a file contains.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 const PERMILLE: u128 = 1_000;
 
-/// Makes it.
+/// Renders the page.
 pub(super) fn page(report: &Report) -> String {
     let several = report.runs.len() > 1;
     let chain = report.runs.iter().all(|run| run.chain.is_some());
@@ -45,10 +45,10 @@ pub(super) fn page(report: &Report) -> String {
                         (comparison(report))
                         (together(report))
                     }
-                    @for (number, run) in (1_usize..).zip(&report.runs).take(MOST_SHOWN) {
+                    @for (number, run) in (1_usize..).zip(&report.runs).take(MAX_SHOWN) {
                         (section(run, number, several))
                     }
-                    @if report.runs.len() > MOST_SHOWN {
+                    @if report.runs.len() > MAX_SHOWN {
                         p.lead.apart { "The other runs are in the table above, and in report.json with all their figures." }
                     }
                     (reading())
@@ -81,13 +81,13 @@ fn top(chain: bool) -> Markup {
     }
 }
 
-/// All runs side by side.
+/// Renders the table of all runs.
 fn comparison(report: &Report) -> Markup {
     let choices = report.choices();
     let all: Vec<_> = report.runs.iter().map(|run| &run.figures).collect();
     let columns = 1 + choices.len() + COLUMNS.len();
     let same = |one: &Run, other: &Run| one.prices == other.prices;
-    // By which number the runs of each recording begin.
+    // Number of the first run of each file.
     let firsts = report.runs.chunk_by(same).scan(1, |next, runs| {
         let first = *next;
         *next += runs.len();
@@ -111,7 +111,7 @@ fn comparison(report: &Report) -> Markup {
                         @for (number, run) in (first..).zip(runs) {
                             tr {
                                 td data-label="run" {
-                                    @if number <= MOST_SHOWN {
+                                    @if number <= MAX_SHOWN {
                                         a href={ "#run-" (number) } { "Run " (number) }
                                     } @else {
                                         "Run " (number)
@@ -128,7 +128,7 @@ fn comparison(report: &Report) -> Markup {
     }
 }
 
-/// One run.
+/// Renders a run.
 fn section(run: &Run, number: usize, several: bool) -> Markup {
     let Run { prices, params, .. } = run;
     html! {
@@ -147,7 +147,7 @@ fn section(run: &Run, number: usize, several: bool) -> Markup {
     }
 }
 
-fn source(prices: &Recording) -> Markup {
+fn source(prices: &PriceSummary) -> Markup {
     html! {
         (prices.file)
         @if let Some(column) = &prices.column { ", column " (column) }
@@ -155,7 +155,7 @@ fn source(prices: &Recording) -> Markup {
     }
 }
 
-/// What it comes to.
+/// Renders the main figures.
 fn tiles(figures: &Figures) -> Markup {
     let lost = !figures.bad_debt.units.is_zero() || !figures.shortfall.units.is_zero();
     let stuck = if figures.shortfall.units.is_zero() {
@@ -184,18 +184,18 @@ fn tiles(figures: &Figures) -> Markup {
                     format!("{} of what was repaid, {} of all debt", percent(figures.penalty_of_repaid_bps), percent(figures.penalty_of_debt_bps)),
                 ))
                 (tile(
-                    figures.left_under_water > 0,
-                    "under water",
-                    format!("{} of {} loans", count(figures.under_water), count(figures.loans)),
-                    format!("{} in the end", count(figures.left_under_water)),
+                    figures.left_liquidatable > 0,
+                    "liquidatable",
+                    format!("{} of {} loans", count(figures.liquidatable), count(figures.loans)),
+                    format!("{} at the end", count(figures.left_liquidatable)),
                 ))
                 (tile(
                     false,
                     "liquidated",
                     format!("{} loans", count(figures.liquidated)),
-                    format!("in {} liquidations; again after safety: {}", count(figures.liquidations), times(figures.again)),
+                    format!("in {} liquidations; again after being healthy: {}", count(figures.liquidations), times(figures.again)),
                 ))
-                (tile(false, "worst delay", delay(figures.worst_delay), "from under water to safe".to_owned()))
+                (tile(false, "worst delay", delay(figures.worst_delay), "from liquidatable to healthy".to_owned()))
                 (tile(
                     figures.keeper.units.is_negative(),
                     "keeper’s profit",
@@ -217,13 +217,13 @@ fn charts(chart: &Chart) -> Markup {
     html! { @for (width, class) in WIDTHS { div class=(class) { (PreEscaped(chart.inline(width))) } } }
 }
 
-/// What was chosen.
+/// Describes the parameters.
 fn words(params: &ReplayParams) -> Markup {
     let deviation = percent(params.feed.deviation_bps);
     html! {
         (count(params.positions)) " loans, drawn with the seed " (params.seed) ", begin with "
         (dollars(params.debt)) " of debt: few are large, and most are close to the line. The oracle answers when the price is off by "
-        (deviation) ", and at the latest after " (calendar::length(params.feed.heartbeat_secs))
+        (deviation) ", and at the latest after " (calendar::duration(params.feed.heartbeat_secs))
         ". The exchange takes " (dollars(params.depth)) " until its price has fallen by 2 %, keeps "
         (percent(u64::try_from(SWAP_FEE_PPM / 100).unwrap_or_default()))
         " of each trade, and is back at the recorded price a block later. Gas costs " (gwei(params.gas_price))
@@ -232,7 +232,7 @@ fn words(params: &ReplayParams) -> Markup {
     }
 }
 
-/// What others would have done with the same loans.
+/// Renders the comparison with other rules.
 fn rules(run: &Run) -> Markup {
     html! {
         h3 { "Under other rules" }
@@ -244,13 +244,13 @@ fn rules(run: &Run) -> Markup {
     }
 }
 
-/// All runs by every rule.
+/// Renders the sums of all runs by rule.
 fn together(report: &Report) -> Markup {
     html! {
         section {
             h2 { "All runs together" }
             p.lead { "By every rule, in arithmetic: the sums, and the worst delay." }
-            (by_rule(&report.together.iter().map(Ruled::row).collect::<Vec<_>>()))
+            (by_rule(&report.together.iter().map(RuleFigures::row).collect::<Vec<_>>()))
         }
     }
 }
@@ -272,7 +272,7 @@ fn by_rule(rows: &[(&str, &Figures)]) -> Markup {
     }
 }
 
-/// A figure, with a bar where it is compared with the largest of its kind.
+/// Renders a figure, with a bar relative to the largest of its column.
 fn cell(column: &Column, figures: &Figures, all: &[&Figures]) -> Markup {
     html! {
         td.number data-label=(column.head) {
@@ -289,19 +289,19 @@ fn cell(column: &Column, figures: &Figures, all: &[&Figures]) -> Markup {
     }
 }
 
-/// How to read it.
+/// Renders the explanations.
 fn reading() -> Markup {
     html! {
         section {
             h2 { "How to read this" }
             dl.reading {
                 dt { "bad debt" } dd { "Debt that was written off because no collateral was left for it. Lenders pay it: the market has neither reserve nor backstop here." }
-                dt { "stuck" } dd { "The same, not yet written off: what loans that still stand owe beyond the worth of their collateral." }
-                dt { "penalty" } dd { "What borrowers lost beside: the worth of the collateral that was taken, by the oracle, less the debt that they were rid of." }
-                dt { "again" } dd { "How often a loan that had been brought to safety was liquidated once more." }
-                dt { "worst delay" } dd { "The longest that any loan was under water, in time of the recording. Where it is long, liquidating was not worth its costs, or the exchange was too thin." }
-                dt { "keeper" } dd { "What liquidations brought after the exchange’s fee, after what selling moved its price by, and after gas. It has no rivals here." }
-                dt { "arithmetic" } dd { "The same replay without a chain, so that rules can be compared. Interest and rounding are not in it." }
+                dt { "stuck" } dd { "Debt beyond the value of the collateral that is not written off yet, because the loans are still open." }
+                dt { "penalty" } dd { "What borrowers lost: the value of the seized collateral, at the oracle’s price, less the debt that was repaid or written off." }
+                dt { "again" } dd { "How often a loan was liquidated again after it had been healthy." }
+                dt { "worst delay" } dd { "The longest that a loan was liquidatable, in recorded time. Where it is long, liquidating was not worth its costs, or the exchange was too thin." }
+                dt { "keeper" } dd { "Profit of liquidations after the exchange’s fee, the price impact of selling, and gas. The keeper has no rivals here." }
+                dt { "arithmetic" } dd { "The same replay without a chain, so that rules can be compared. It leaves out interest and rounding." }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What is chosen: the market, who borrows there, and what is around it.
+//! The parameters of a replay: the market, its borrowers and its surroundings.
 
 use alloy::primitives::U256;
 use plimsoll_keeper::{
@@ -10,64 +10,66 @@ use serde::{Serialize, Serializer};
 use super::{feed::Feed, prices::PRICE_DECIMALS};
 use plimsoll_testkit::{borrowers::NewLoan, random::Random};
 
-/// A dollar in units of the loan token, and a feed's.
+/// A dollar in units of the loan token.
 pub const DOLLAR: u128 = 1_000_000;
-/// The least that may be owed, as in the local manifest's market.
+/// The market's minimum debt, as in `examples/local.toml`.
 pub const MIN_DEBT: u128 = 100 * DOLLAR;
-/// Lenders give so many hundredths of what is borrowed.
+/// Supply of the market, in percent of what is borrowed.
 pub const LENT_PERCENT: u128 = 150;
-/// What the exchange keeps of a trade, in millionths, as in the local manifest's pool.
+/// The exchange's fee, in millionths, as in `examples/local.toml`.
 pub const SWAP_FEE_PPM: u128 = 3_000;
-/// Collateral units that make up one worth a unit of the loan token at a price of 1: 18 decimals against 6, and the
+/// Units of collateral that are worth one unit of the loan token at a price of 1 unit: 18 decimals against 6, and the
 /// price's 8.
 pub const UNITS_PER_UNIT: u128 = 10_u128.pow(18 - 6 + 8);
-/// Everybody begins at least this far from where borrowing more is refused, and at most this much safer, by health.
-const LEAST_MARGIN_BPS: u128 = 50;
-const SAFEST_BPS: u128 = 12_000;
-/// Loans are as large as 1 ÷ (a number between 0 and 1 + this part of it): the largest has a hundred times the smallest.
+/// Smallest distance of an initial health from that of the borrow LTV.
+const MIN_MARGIN_BPS: u128 = 50;
+/// Largest additional distance of an initial health.
+const MAX_MARGIN_BPS: u128 = 12_000;
+/// The size of a loan is 1 ÷ (a random number between 0 and 1, plus this part): the largest is about a hundred times
+/// the smallest.
 const TAIL: u128 = Random::PARTS / 100;
 const BPS: u128 = 10_000;
 
-/// One set of parameters.
+/// The parameters of one replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplayParams {
-    /// Up to where one may borrow, by the worth of the collateral.
+    /// Borrow LTV of the market.
     pub borrow_ltv_bps: u16,
-    /// From where on one is liquidated.
+    /// Liquidation LTV of the market.
     pub liquidation_ltv_bps: u16,
-    /// What sales bring until they have lowered the exchange's price by 2 %, in units of the loan token.
+    /// Depth of the exchange: proceeds of sales that lower its price by 2 %, in units of the loan token.
     #[serde(serialize_with = "as_dollars")]
     pub depth: u128,
-    /// What gas costs, in wei.
+    /// Gas price, in wei.
     #[serde(serialize_with = "as_gwei")]
     pub gas_price: u128,
-    /// What an ether is worth, as a price, where the collateral is something else: gas is paid in it.
+    /// Price of an ether, in which gas is paid; none where the collateral is ether.
     #[serde(serialize_with = "as_price")]
     pub ether_price: Option<u128>,
-    /// When the oracle answers.
+    /// The thresholds of the price feed.
     pub feed: Feed,
-    /// How many borrow.
+    /// Number of borrowers.
     pub positions: u64,
-    /// How much they do together, in units of the loan token.
+    /// Total debt, in units of the loan token.
     #[serde(serialize_with = "as_dollars")]
     pub debt: u128,
-    /// From which number they are drawn.
+    /// Seed of the random borrowers.
     pub seed: u64,
 }
 
 impl ReplayParams {
-    /// Who borrows, at the price of the beginning. Sizes have a heavy tail: a few hold much of the debt. Most are as
-    /// close to the line as the borrow LTV lets them be, few are far from it.
+    /// Returns random loans at the initial price. Sizes have a heavy tail: a few loans hold much of the debt. Most are
+    /// as close to liquidation as the borrow LTV allows, few are far from it.
     #[must_use]
     pub fn loans(&self, price: u128) -> Vec<NewLoan> {
         let mut random = Random::from_seed(self.seed);
-        let least = u128::from(self.liquidation_ltv_bps) * BPS / u128::from(self.borrow_ltv_bps) + LEAST_MARGIN_BPS;
+        let least = u128::from(self.liquidation_ltv_bps) * BPS / u128::from(self.borrow_ltv_bps) + MIN_MARGIN_BPS;
         let drawn: Vec<_> = (0..self.positions)
             .map(|_| {
                 let size = Random::PARTS * BPS / (random.part() + TAIL);
                 let caution = random.part();
-                (size, least + SAFEST_BPS * caution.pow(2) / Random::PARTS.pow(2))
+                (size, least + MAX_MARGIN_BPS * caution.pow(2) / Random::PARTS.pow(2))
             })
             .collect();
         let all: u128 = drawn.iter().map(|(size, _)| size).sum();
@@ -80,32 +82,32 @@ impl ReplayParams {
         drawn.iter().map(loan).collect()
     }
 
-    /// What an ether is worth when the collateral is worth this.
+    /// Returns the price of an ether when the collateral has a price.
     #[must_use]
     pub fn ether(&self, price: u128) -> u128 {
         self.ether_price.unwrap_or(price)
     }
 }
 
-/// Units of the loan token as people read them.
+/// Returns units of the loan token as an amount for people.
 #[must_use]
 pub fn dollars(units: u128) -> Amount {
     Amount::new(units, 6, "USDC")
 }
 
-/// A price of gas as people read it.
+/// Returns a gas price as an amount for people.
 #[must_use]
 pub fn gwei(wei: u128) -> Amount {
     Amount::new(wei, 9, "gwei")
 }
 
-/// A feed's price as people read it.
+/// Returns a feed's price as an amount for people.
 #[must_use]
 pub fn price(price: u128) -> Amount {
     Amount::new(price, PRICE_DECIMALS, "USD")
 }
 
-/// What collateral is worth at a price, in units of the loan token, rounded down.
+/// Returns the value of collateral at a price, in units of the loan token, rounded down.
 #[must_use]
 pub fn worth(collateral: u128, price: u128) -> u128 {
     let (whole, rest) = (collateral / UNITS_PER_UNIT, collateral % UNITS_PER_UNIT);

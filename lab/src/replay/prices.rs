@@ -1,24 +1,26 @@
-//! Recorded prices: a file read into what a price was at any second.
+//! Recorded prices: a file is read into a function from a second to a price.
 //!
-//! A file is CSV with a header. `ts` says when, in Unix seconds. With columns `open`, `high`, `low` and `close` a line
-//! is a bar: its price moves along straight lines from one to the next, first towards the extreme that lies away from
-//! where it closes, each leg taking a third of the bar; over missing bars as well. Otherwise a line's price, from the first column that is not a
-//! time or the one that was asked for, stands until the next line: that is how a sudden gap is written down.
+//! A file is CSV with a header. The column `ts` has Unix seconds. With columns `open`, `high`, `low` and `close` a line
+//! is a bar: its price moves along straight lines through these four, first to the extreme that is away from the close,
+//! and each leg takes a third of the bar; missing bars are bridged by a straight line. Otherwise a line's price holds
+//! until the next line, which represents a sudden gap. It is taken from the first column that is not a time, or from a
+//! chosen one.
 
 use std::{fs, path::Path, str::FromStr};
 
 use eyre::{ContextCompat, WrapErr, bail, ensure, eyre};
 use plimsoll_contracts::quantity::Decimal;
 
-/// Prices have so many decimals, as a feed's answers do.
+/// Decimals of prices, as of a feed's answers.
 pub const PRICE_DECIMALS: u8 = 8;
-/// A price outside of this is not one that the market's arithmetic was made for.
+/// Lowest price for which the market's arithmetic is made.
 const LOWEST_PRICE: u128 = 10_000;
+/// Highest price for which the market's arithmetic is made.
 const HIGHEST_PRICE: u128 = 10_u128.pow(9 + PRICE_DECIMALS as u32);
-/// No asset that anybody lends against moves by more than this factor between two lines, bad prints included.
+/// The largest plausible factor between the prices of two lines.
 const ABSURD_FACTOR: u128 = 10;
-/// A file that covers more is not a day, nor a crash.
-const MOST_SECONDS: u64 = 366 * 86_400;
+/// The longest period of a file.
+const MAX_SECONDS: u64 = 366 * 86_400;
 const BAR: [&str; 4] = ["open", "high", "low", "close"];
 const TIMES: [&str; 2] = ["ts", "utc"];
 
@@ -29,26 +31,32 @@ struct Point {
     price: u128,
 }
 
-/// What a price was at any second of a recording.
+/// The price at any second of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prices {
-    /// When it began, in Unix seconds.
+    /// Timestamp of the first price, in Unix seconds.
     begin: u64,
-    /// In the order of their seconds. Two at the same second are a jump.
+    /// Prices in the order of their seconds. Two at the same second are a jump.
     points: Vec<Point>,
-    /// Whether prices move in straight lines from one point to the next, or stand until it.
+    /// Whether prices move in straight lines between points. Otherwise each holds until the next.
     moves: bool,
 }
 
 impl Prices {
-    /// Reads a file. `column` names the column of prices where the file has no bars, or more than these.
+    /// Reads a file. `column` names the column of prices; without it, bars or the first column of prices are used.
+    ///
+    /// # Errors
+    /// When the file cannot be read or used, with the line and the mistake.
     pub fn read(path: &Path, column: Option<&str>) -> eyre::Result<Self> {
         let text = fs::read_to_string(path);
         let text = text.wrap_err_with(|| format!("the prices cannot be read from {}", path.display()))?;
         Self::parse(&text, column).wrap_err_with(|| path.display().to_string())
     }
 
-    /// Reads what a file holds.
+    /// Parses the content of a file.
+    ///
+    /// # Errors
+    /// When it cannot be used, with the line and the mistake.
     pub fn parse(text: &str, column: Option<&str>) -> eyre::Result<Self> {
         let mut lines = (1_u64..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
         let (_, header) = lines.next().wrap_err("line 1: the file is empty; a header such as ts,price is expected")?;
@@ -67,8 +75,8 @@ impl Prices {
     fn of(rows: &[Row], bars: bool) -> eyre::Result<Self> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { bail!("there are no prices in it") };
         ensure!(rows.len() > 1, "there is one price only; at least two are needed");
-        ensure!(last.second - first.second <= MOST_SECONDS, "the prices span more than a year; cut the file");
-        // A line may be missing; what lasts shortest is a bar.
+        ensure!(last.second - first.second <= MAX_SECONDS, "the prices span more than a year; cut the file");
+        // Lines may be missing, so the shortest distance is the length of a bar.
         let gaps = rows.iter().zip(rows.iter().skip(1)).map(|(row, next)| next.second - row.second);
         let length = gaps.min().unwrap_or_default();
         let mut points = Vec::new();
@@ -83,31 +91,31 @@ impl Prices {
         Ok(Self { begin: first.second, points, moves: bars })
     }
 
-    /// When it began, in Unix seconds.
+    /// Returns the timestamp of the first price, in Unix seconds.
     #[must_use]
     pub const fn begin(&self) -> u64 {
         self.begin
     }
 
-    /// The price at the beginning.
+    /// Returns the first price.
     #[must_use]
     pub fn first(&self) -> u128 {
         self.at(0)
     }
 
-    /// The lowest price of all.
+    /// Returns the lowest price.
     #[must_use]
     pub fn lowest(&self) -> u128 {
         self.points.iter().map(|point| point.price).min().unwrap_or_default()
     }
 
-    /// The last second.
+    /// Returns the last second.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.points.last().map_or(0, |point| point.second)
     }
 
-    /// The price at a second, in units of [`PRICE_DECIMALS`]; after the end it stays.
+    /// Returns the price at a second, with [`PRICE_DECIMALS`] decimals. After the end it is the last price.
     #[must_use]
     pub fn at(&self, second: u64) -> u128 {
         let after = self.points.partition_point(|point| point.second <= second);
@@ -125,7 +133,7 @@ impl Prices {
     }
 }
 
-/// Where in a line things are.
+/// The columns of a file.
 struct Columns {
     count: usize,
     time: usize,
@@ -176,7 +184,7 @@ impl Columns {
     }
 }
 
-/// A line: when it begins, and the prices that it goes through.
+/// A line: its time, and the prices that it passes through.
 struct Row {
     second: u64,
     path: Vec<u128>,
@@ -198,7 +206,7 @@ impl Row {
 
 fn price(text: &str) -> eyre::Result<u128> {
     ensure!(!text.is_empty(), "the price is missing; drop the line or name another column");
-    // Further digits than a feed answers with are cut.
+    // Decimals beyond those of a feed are cut off.
     let cut = text.find('.').map_or(text, |point| text.get(..point + 1 + usize::from(PRICE_DECIMALS)).unwrap_or(text));
     let number = Decimal::from_str(cut).map_err(|error| eyre!("the price is {text:?}: {error}"))?;
     let price = number.scaled_to(PRICE_DECIMALS, "the price").ok();

@@ -1,4 +1,4 @@
-//! What came of every combination, as text and as JSON. The page shows the same.
+//! The report of all replays, as text and as JSON. The page shows the same.
 
 use std::{
     collections::BTreeSet,
@@ -23,93 +23,92 @@ use crate::{
     png,
 };
 
-/// Before this second of Unix, in 2001, nothing was recorded that anybody lends against: smaller numbers only count from
-/// where a recording begins.
+/// The earliest timestamp, in 2001, that is shown as a date. Smaller numbers are seconds since an arbitrary beginning.
 const FIRST_DATE: u64 = 1_000_000_000;
-/// Between a table's columns.
+/// Spaces between a table's columns.
 const GAP: usize = 2;
 
-/// Everything that was played.
+/// The report of all replays.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// A run for each combination.
+    /// One run for each combination of parameters.
     pub runs: Vec<Run>,
-    /// All of them together by every rule, in arithmetic.
-    pub together: Vec<Ruled>,
+    /// The sums of all runs by rule, in the model.
+    pub together: Vec<RuleFigures>,
 }
 
-/// One combination.
+/// The result of one combination of parameters.
 #[derive(Debug, Clone, Serialize)]
 pub struct Run {
-    /// What was replayed.
-    pub prices: Recording,
-    /// With what.
+    /// The replayed prices.
+    pub prices: PriceSummary,
+    /// The parameters.
     #[serde(rename = "setting")]
     pub params: ReplayParams,
-    /// What the real contracts and the real keeper made of it, where they were asked.
+    /// The figures of the real contracts and the real keeper; none for a replay in the model only.
     pub chain: Option<Figures>,
-    /// What comes of it in arithmetic, by our rule and by others.
-    pub rules: Vec<Ruled>,
-    /// What counts: what happened on the chain, or else by our rule.
+    /// The figures of the model, by our rule and by others.
+    pub rules: Vec<RuleFigures>,
+    /// The main figures: those of the chain, or else of our rule in the model.
     #[serde(skip)]
     pub figures: Figures,
-    /// How that went.
+    /// The chart of the main figures.
     #[serde(skip)]
     pub chart: Chart,
 }
 
-/// What a rule of liquidation comes to.
+/// The figures of a liquidation rule.
 #[derive(Debug, Clone, Serialize)]
-pub struct Ruled {
-    /// Which.
+pub struct RuleFigures {
+    /// Name of the rule.
     pub rule: String,
-    /// What it comes to.
+    /// Its figures.
     #[serde(flatten)]
     pub figures: Figures,
 }
 
-/// Recorded prices in short.
+/// A summary of recorded prices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Recording {
-    /// The file's name.
+pub struct PriceSummary {
+    /// Name of the file.
     pub file: String,
-    /// The column that was asked for.
+    /// The chosen column, if any.
     pub column: Option<String>,
-    /// When it begins, in Unix seconds.
+    /// Timestamp of the first price, in Unix seconds.
     pub begin: u64,
-    /// How long it lasts.
+    /// The period, in seconds.
     pub secs: u64,
     /// The first price.
     #[serde(serialize_with = "as_price")]
     pub first: u128,
-    /// The lowest.
+    /// The lowest price.
     #[serde(serialize_with = "as_price")]
     pub lowest: u128,
-    /// The last.
+    /// The last price.
     #[serde(serialize_with = "as_price")]
     pub last: u128,
 }
 
-/// A figure that runs and rules are compared by.
+/// A column of the comparison of runs or rules.
 pub(super) struct Column {
     pub(super) head: &'static str,
     pub(super) cell: fn(&Figures) -> String,
-    /// What stands beside it on the page.
+    /// The bar next to the number on the page.
     pub(super) bar: Option<Bar>,
 }
 
-/// As long as a value, compared with others.
+/// A bar whose length is proportional to a value.
 pub(super) struct Bar {
     pub(super) value: fn(&Figures) -> u128,
     pub(super) colour: Colour,
 }
 
-/// What was chosen, where runs are told apart by it.
+/// A column with a parameter that distinguishes runs.
 pub(super) struct Choice {
     pub(super) head: &'static str,
     pub(super) cell: fn(&Run) -> String,
-    /// Whether it is told also where it is the same in all.
+    /// Whether it is shown although it is the same in all runs.
     always: bool,
 }
 
@@ -120,7 +119,7 @@ const CHOICES: [Choice; 4] = [
     Choice { head: "gas", cell: |run| gwei(run.params.gas_price).to_string(), always: false },
 ];
 
-/// Amounts are in whole dollars.
+/// The columns of every comparison. Amounts are in whole dollars.
 pub(super) const COLUMNS: [Column; 8] = [
     Column {
         head: "bad debt",
@@ -141,11 +140,11 @@ pub(super) const COLUMNS: [Column; 8] = [
     Column { head: "of all debt", cell: |figures| percent(figures.penalty_of_debt_bps), bar: None },
     Column { head: "again", cell: |figures| count(figures.again), bar: None },
     Column { head: "keeper", cell: |figures| whole_balance(&figures.keeper), bar: None },
-    Column { head: "worst delay", cell: |figures| calendar::length(figures.worst_delay.seconds), bar: None },
+    Column { head: "worst delay", cell: |figures| calendar::duration(figures.worst_delay.seconds), bar: None },
 ];
 
-impl Recording {
-    /// Of a file that was read.
+impl PriceSummary {
+    /// Summarises a file.
     pub(super) fn of(file: &Path, column: Option<String>, prices: &Prices) -> Self {
         let name = file.file_name().unwrap_or(file.as_os_str());
         Self {
@@ -159,51 +158,55 @@ impl Recording {
         }
     }
 
-    /// When it was, in words.
+    /// Describes the period.
     pub(super) fn when(&self) -> String {
-        let length = calendar::length(self.secs);
+        let length = calendar::duration(self.secs);
         match self.clock() {
             Clock::Beginning => length,
-            Clock::Unix(begin) => format!("{length} from {} UTC", calendar::moment(begin)),
+            Clock::Unix(begin) => format!("{length} from {} UTC", calendar::date_and_time(begin)),
         }
     }
 
-    /// From where its seconds are counted.
+    /// Returns how times are shown.
     pub(super) const fn clock(&self) -> Clock {
         if self.begin < FIRST_DATE { Clock::Beginning } else { Clock::Unix(self.begin) }
     }
 
-    /// How the price went, in words.
+    /// Describes the course of the price.
     pub(super) fn went(&self) -> String {
         format!("{} → {}, lowest {}", price(self.first), price(self.last), price(self.lowest))
     }
 }
 
 impl Run {
-    /// All rows that can be compared: the chain's, then the rules'.
+    /// Returns the rows of the comparison: the chain's, then the rules'.
     pub(super) fn rows(&self) -> Vec<(&str, &Figures)> {
         let chain = self.chain.iter().map(|figures| ("on the chain", figures));
-        chain.chain(self.rules.iter().map(Ruled::row)).collect()
+        chain.chain(self.rules.iter().map(RuleFigures::row)).collect()
     }
 }
 
-impl Ruled {
-    /// What a rule's outcome comes to.
+impl RuleFigures {
+    /// Computes the figures of a rule's outcome.
     pub(super) fn of(rule: &Rule, outcome: &Outcome) -> eyre::Result<Self> {
         Ok(Self { rule: rule.name(), figures: outcome.figures()? })
     }
 
-    /// The rule's name, and what it comes to.
+    /// Returns the rule's name and figures.
     pub(super) fn row(&self) -> (&str, &Figures) {
         (&self.rule, &self.figures)
     }
 }
 
 impl Report {
-    /// Saves the page, the figures and the chart of each run that is shown on it, and tells where the page is.
+    /// Saves the page, the figures as JSON, and the chart of each run that is shown on the page. Returns the page's
+    /// path.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
     pub fn save(&self, folder: &Folder) -> eyre::Result<PathBuf> {
         folder.save("report.json", serde_json::to_string_pretty(self)?)?;
-        for (number, run) in (1..).zip(&self.runs).take(page::MOST_SHOWN) {
+        for (number, run) in (1..).zip(&self.runs).take(page::MAX_SHOWN) {
             let picture = run.chart.file();
             folder.save(&format!("run-{number}.svg"), &picture)?;
             png::write(&picture, &folder.path().join(format!("run-{number}.png")))?;
@@ -211,7 +214,7 @@ impl Report {
         folder.save("report.html", page::page(self))
     }
 
-    /// What tells runs apart, beside their recordings.
+    /// Returns the parameters that distinguish runs, besides their prices.
     pub(super) fn choices(&self) -> Vec<Choice> {
         let differ = |choice: &Choice| {
             let cells: BTreeSet<_> = self.runs.iter().map(choice.cell).collect();
@@ -236,7 +239,7 @@ impl fmt::Display for Report {
         }));
         let base = if self.runs.iter().all(|run| run.chain.is_some()) { "on the chain" } else { "arithmetic" };
         write!(f, "{base}; amounts in dollars\n\n{}\n\n", table(&rows))?;
-        let together: Vec<_> = self.together.iter().map(Ruled::row).collect();
+        let together: Vec<_> = self.together.iter().map(RuleFigures::row).collect();
         write!(f, "all together by rule, in arithmetic\n{}", by_rule(&together))
     }
 }
@@ -260,7 +263,7 @@ impl fmt::Display for Figures {
         let [liquidated, of_repaid, of_debt] =
             [self.liquidated_bps, self.penalty_of_repaid_bps, self.penalty_of_debt_bps].map(percent);
         writeln!(f, "loans                 {}, owing {}", self.loans, self.debt)?;
-        writeln!(f, "under water           {}; {} in the end", self.under_water, self.left_under_water)?;
+        writeln!(f, "liquidatable          {}; {} at the end", self.liquidatable, self.left_liquidatable)?;
         writeln!(
             f,
             "liquidated            {} loans in {} liquidations",
@@ -278,17 +281,17 @@ impl fmt::Display for Figures {
     }
 }
 
-/// The market in words.
+/// Describes the market.
 pub(super) fn market(params: &ReplayParams) -> String {
     let [borrow, liquidation] = [params.borrow_ltv_bps, params.liquidation_ltv_bps].map(|bps| percent(bps.into()));
     format!("borrow up to {borrow}, liquidated from {liquidation}")
 }
 
-/// What is around it, in words.
+/// Describes the market's surroundings.
 pub(super) fn around(params: &ReplayParams) -> String {
     let ether = params.ether_price.map_or_else(String::new, |ether| format!(", an ether {}", price(ether)));
     let [depth, gas] = [dollars(params.depth), gwei(params.gas_price)];
-    let (deviation, heartbeat) = (percent(params.feed.deviation_bps), calendar::length(params.feed.heartbeat_secs));
+    let (deviation, heartbeat) = (percent(params.feed.deviation_bps), calendar::duration(params.feed.heartbeat_secs));
     format!("2 % of depth for {depth}; gas costs {gas}{ether}; the oracle answers by {deviation} and {heartbeat}")
 }
 
@@ -296,7 +299,7 @@ fn cells(figures: &Figures) -> Vec<String> {
     COLUMNS.iter().map(|column| (column.cell)(figures)).collect()
 }
 
-/// A table of what rules come to.
+/// Formats a table of rules.
 fn by_rule(rows: &[(&str, &Figures)]) -> String {
     let heads = COLUMNS.iter().map(|column| column.head.to_owned());
     let heads = [[String::new()].into_iter().chain(heads).collect()];
@@ -304,7 +307,7 @@ fn by_rule(rows: &[(&str, &Figures)]) -> String {
     table(&heads.into_iter().chain(rows).collect::<Vec<_>>())
 }
 
-/// Rows under one another: the first column from the left, the others from the right.
+/// Formats a table. The first column is aligned left, the others right.
 fn table(rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
@@ -326,7 +329,7 @@ fn table(rows: &[Vec<String>]) -> String {
     table
 }
 
-/// Basis points as a percentage: `86 %`, `0.41 %`.
+/// Formats basis points as a percentage: `86 %`, `0.41 %`.
 pub(super) fn percent(bps: u64) -> String {
     let (whole, part) = (bps / 100, bps % 100);
     match (part, part % 10) {
@@ -336,21 +339,21 @@ pub(super) fn percent(bps: u64) -> String {
     }
 }
 
-/// How long, in words.
+/// Formats a delay.
 pub(super) fn delay(delay: Delay) -> String {
     match delay.blocks {
         0 => "none".to_owned(),
-        1 => format!("{}, 1 block", calendar::length(delay.seconds)),
-        blocks => format!("{}, {} blocks", calendar::length(delay.seconds), count(blocks)),
+        1 => format!("{}, 1 block", calendar::duration(delay.seconds)),
+        blocks => format!("{}, {} blocks", calendar::duration(delay.seconds), count(blocks)),
     }
 }
 
-/// A number with groups of thousands.
+/// Formats a number with groups of thousands.
 pub(super) fn count(number: u64) -> String {
     readable(&number.to_string())
 }
 
-/// Whole tokens, rounded down.
+/// Formats whole tokens, rounded down.
 fn whole(amount: &Amount) -> String {
     let exact = amount.exact();
     readable(exact.split('.').next().unwrap_or(&exact))
@@ -362,7 +365,7 @@ fn whole_balance(balance: &Balance) -> String {
     format!("{sign}{}", whole(&amount))
 }
 
-/// For bars.
+/// Returns an amount for a bar.
 fn units(amount: &Amount) -> u128 {
     u128::try_from(amount.units).unwrap_or(u128::MAX)
 }

@@ -1,8 +1,8 @@
-//! Rules of liquidation: ours, ours with other constants, and what others do.
+//! Liquidation rules: ours, ours with other constants, and those of other protocols.
 //!
-//! A rule says how much of a loan under water may be repaid and what is taken for it; a liquidator may do less. All keep
-//! the market's smallest debt, and all write off at once what no collateral is left for, also those whose originals
-//! leave it standing: else their losses could not be compared.
+//! A rule determines how much of a liquidatable loan can be repaid, and the collateral that is seized for it; a
+//! liquidator may take less. All rules keep the market's minimum debt, and all write off debt without collateral at
+//! once, also those whose originals leave it open: otherwise their losses could not be compared.
 
 use alloy::primitives::U256;
 use plimsoll_contracts::market::BPS;
@@ -15,79 +15,80 @@ use plimsoll_keeper::math::{
 
 use super::params::worth;
 
-/// The core's price of a unit of collateral is so many of a feed's: 36 decimals and the loan token's 6 against the
-/// collateral's 18 and the feed's 8.
+/// The core's price for a feed's price of 1 unit: 36 decimals and the loan token's 6 against the collateral's 18 and
+/// the feed's 8.
 const CORE_PRICE_PER_FEED_PRICE: u64 = 10_u64.pow(36 + 6 - 18 - 8);
 
-/// Who may take how much of a loan under water, and for what.
+/// A liquidation rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// Ours: the keeper's arithmetic, which is the contract's.
+    /// Plimsoll's rule, by the keeper's arithmetic, which is that of the contract.
     Plimsoll,
-    /// Ours with other constants.
+    /// Plimsoll's rule with other constants.
     Variant(Constants),
-    /// Half of the debt at a time for a fixed bonus.
+    /// At most half of the debt at a time, for a fixed bonus.
     Half {
-        /// What is taken for each unit repaid is worth so much more.
+        /// The bonus: by how much the seized collateral exceeds the debt repaid.
         bonus_bps: u32,
-        /// Below this health it is all of the debt.
+        /// Health below which all of the debt can be repaid.
         whole_below_bps: u32,
     },
     /// All of the debt at once, for Morpho Blue's bonus.
     Morpho,
 }
 
-/// What our rule is made of, in basis points.
+/// The constants of our rule, in basis points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Constants {
-    /// The highest bonus is no more than this.
+    /// Limit of the highest bonus.
     pub cap: u32,
-    /// How soon the highest bonus grows as the LTV falls: it is `1 ÷ (slope × L + 1 − slope)`.
+    /// Growth of the highest bonus as the LTV falls: 1 plus the bonus is `1 ÷ (slope × L + 1 − slope)`.
     pub slope: u32,
-    /// The lowest bonus is this part of the highest.
+    /// The lowest bonus as a part of the highest.
     pub floor: u32,
-    /// A loan is lifted to a health of 1 and this part of `1 − L`.
+    /// The health to which a loan is restored, as 1 plus this part of `1 − L`.
     pub target: u32,
-    /// Where the collateral no longer pays for the lowest bonus, it rises towards this part of the way to the highest.
+    /// Where the collateral does not cover the lowest bonus, the bonus rises; this is the limit of the rise as a part
+    /// of the way to the highest.
     pub rise: u32,
 }
 
-/// What somebody owes, and what secures it.
+/// A loan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loan {
-    /// Units of the loan token.
+    /// Debt, in units of the loan token.
     pub debt: u128,
-    /// Units of collateral.
+    /// Collateral, in units of the collateral token.
     pub collateral: u128,
 }
 
-/// What a liquidation took.
+/// The amounts of a liquidation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Taken {
-    /// Debt that the liquidator repaid.
+pub struct LiquidationAmounts {
+    /// Debt that the liquidator repays.
     pub repaid: u128,
-    /// Collateral for it.
+    /// Collateral that the liquidator seizes.
     pub seized: u128,
-    /// Debt that was written off.
+    /// Debt that is written off.
     pub bad_debt: u128,
 }
 
-/// Of a market, and the oracle's price there.
+/// The properties of a market that a rule depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Market {
     /// Liquidation LTV.
     pub ltv_bps: u16,
-    /// The least that may be owed.
+    /// Minimum debt.
     pub min_debt: u128,
-    /// As a feed says it.
+    /// The feed's price of the collateral.
     pub price: u128,
 }
 
 impl Constants {
-    /// Those of the contract.
+    /// The constants of the contract.
     pub const OURS: Self = Self { cap: 1_500, slope: 3_000, floor: 2_500, target: 5_000, rise: 10_000 };
 
-    /// The bonuses at a liquidation LTV.
+    /// Returns the highest and the lowest bonus at a liquidation LTV.
     fn terms(self, ltv_bps: u16) -> LiquidationIncentive {
         let wad = u128::from(WAD);
         let parts = |bps: u32| wad * u128::from(bps) / u128::from(BPS);
@@ -98,7 +99,7 @@ impl Constants {
         LiquidationIncentive { ltv_bps, max_incentive_factor: word(highest), min_incentive_factor: word(lowest) }
     }
 
-    /// What [`max_repay_of`] says, for any constants: `c` is what the collateral is worth for each unit owed.
+    /// Computes [`max_repay_of`] for any constants. `c` is the value of the collateral for each unit of debt.
     fn ceiling(self, ltv_bps: u16, debt: u128, value: u128, min_debt: u128) -> MaxRepay {
         let terms = self.terms(ltv_bps);
         let [wad, bps] = [u128::from(WAD), u128::from(BPS)];
@@ -130,22 +131,22 @@ impl Constants {
 }
 
 impl Market {
-    /// Whether a loan is under water.
+    /// Returns whether a loan is liquidatable.
     #[must_use]
-    pub fn is_under_water(&self, loan: Loan) -> bool {
+    pub fn is_liquidatable(&self, loan: Loan) -> bool {
         !is_healthy(loan.debt, worth(loan.collateral, self.price), self.ltv_bps)
     }
 }
 
 impl Rule {
-    /// Ours, and what others do.
+    /// Returns our rule and those of other protocols.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let half = |bonus_bps, whole_below_bps| Self::Half { bonus_bps, whole_below_bps };
         vec![Self::Plimsoll, half(500, 0), half(1_000, 0), half(500, 9_500), Self::Morpho]
     }
 
-    /// Ours, and with each constant lower and higher.
+    /// Returns our rule, and variants with each constant lower and higher.
     #[must_use]
     pub fn variants() -> Vec<Self> {
         let ours = Constants::OURS;
@@ -168,7 +169,7 @@ impl Rule {
         [Self::Plimsoll].into_iter().chain(others.map(Self::Variant)).collect()
     }
 
-    /// What people call it.
+    /// Returns the name of the rule in reports.
     #[must_use]
     pub fn name(&self) -> String {
         match *self {
@@ -180,7 +181,7 @@ impl Rule {
                     ("target", constants.target, ours.target),
                     ("slope", constants.slope, ours.slope),
                     ("cap", constants.cap, ours.cap),
-                    ("rise under water", constants.rise, ours.rise),
+                    ("rise when insolvent", constants.rise, ours.rise),
                 ];
                 let others = named.into_iter().filter(|(_, value, ours)| value != ours);
                 let others: Vec<_> = others.map(|(name, value, _)| format!("{name} {}", percent(value))).collect();
@@ -194,7 +195,7 @@ impl Rule {
         }
     }
 
-    /// The most that may be done to a loan under water. A bonus that is more than the collateral's worth takes it all.
+    /// Returns the largest liquidation of a loan. A bonus beyond the collateral's value takes all of it.
     #[must_use]
     pub fn ceiling(&self, ltv_bps: u16, debt: u128, value: u128, min_debt: u128) -> MaxRepay {
         let at_fixed = |repay: u128, bonus: u64| {
@@ -213,9 +214,10 @@ impl Rule {
         }
     }
 
-    /// Liquidates a loan with no more than `limit` repaid; nothing where it is not under water, or no part will do.
-    pub fn liquidate(&self, market: Market, loan: &mut Loan, limit: u128) -> Option<Taken> {
-        if loan.debt == 0 || !market.is_under_water(*loan) {
+    /// Liquidates a loan with at most `limit` repaid. Returns none where it is healthy, or the limit is too low for any
+    /// part.
+    pub fn liquidate(&self, market: Market, loan: &mut Loan, limit: u128) -> Option<LiquidationAmounts> {
+        if loan.debt == 0 || !market.is_liquidatable(*loan) {
             return None;
         }
         let value = worth(loan.collateral, market.price);
@@ -228,15 +230,19 @@ impl Rule {
             let price = U256::from(market.price) * U256::from(CORE_PRICE_PER_FEED_PRICE);
             let seized = seized_down(repaid, bonus, price).min(loan.collateral);
             if worth(loan.collateral - seized, market.price) == 0 {
-                Taken { repaid, seized: loan.collateral, bad_debt: loan.debt - repaid }
+                LiquidationAmounts { repaid, seized: loan.collateral, bad_debt: loan.debt - repaid }
             } else {
-                Taken { repaid, seized, bad_debt: 0 }
+                LiquidationAmounts { repaid, seized, bad_debt: 0 }
             }
         } else if repaid == ceiling.repay {
-            Taken { repaid, seized: loan.collateral, bad_debt: loan.debt - repaid }
+            LiquidationAmounts { repaid, seized: loan.collateral, bad_debt: loan.debt - repaid }
         } else {
             let part = |whole| part_down(whole, repaid, ceiling.repay);
-            Taken { repaid, seized: part(loan.collateral), bad_debt: part(loan.debt).saturating_sub(repaid) }
+            LiquidationAmounts {
+                repaid,
+                seized: part(loan.collateral),
+                bad_debt: part(loan.debt).saturating_sub(repaid),
+            }
         };
         loan.debt -= taken.repaid + taken.bad_debt;
         loan.collateral -= taken.seized;
@@ -244,7 +250,7 @@ impl Rule {
     }
 }
 
-/// The repayment for which this bonus takes collateral of this value.
+/// Returns the repayment for which a bonus seizes collateral of a value, rounded up.
 fn paid_for_up(value: u128, bonus: u64) -> u128 {
     to_u128(div_up(product(value, WAD.into()), U256::from(bonus)))
 }
@@ -264,8 +270,8 @@ mod tests {
 
     const PRICE: u128 = 2_000 * 100_000_000;
 
-    /// A loan at a random distance below health 1.
-    fn drowned(random: &mut Random, ltv_bps: u16) -> (Market, Loan) {
+    /// Returns a loan at a random distance below health 1.
+    fn liquidatable_loan(random: &mut Random, ltv_bps: u16) -> (Market, Loan) {
         let debt = MIN_DEBT + u128::from(random.next_u64()) % (1 << (8 + random.below(40)));
         let carried = debt * u128::from(BPS) / u128::from(ltv_bps);
         let value = carried * (4_000 + random.part() * 6_000 / Random::PARTS) / 10_000;
@@ -283,7 +289,7 @@ mod tests {
         for ltv_bps in 2..=9_800 {
             let risk = Risk::new(ltv_bps / 2, ltv_bps, MIN_DEBT).unwrap();
             assert_eq!(Constants::OURS.terms(ltv_bps), LiquidationIncentive::of(risk));
-            let (market, loan) = drowned(&mut random, ltv_bps);
+            let (market, loan) = liquidatable_loan(&mut random, ltv_bps);
             let said = |rule: Rule| {
                 let value = worth(loan.collateral, market.price);
                 rule.ceiling(ltv_bps, loan.debt, value, market.min_debt)
@@ -305,7 +311,7 @@ mod tests {
         for rule in any_rule() {
             for _ in 0..1_000 {
                 let ltv_bps = 5_000 + u16::try_from(random.below(4_800)).unwrap();
-                let (market, before) = drowned(&mut random, ltv_bps);
+                let (market, before) = liquidatable_loan(&mut random, ltv_bps);
                 let mut after = before;
                 let limit = before.debt * random.part() / Random::PARTS;
                 let Some(taken) = rule.liquidate(market, &mut after, limit) else { continue };
@@ -323,7 +329,7 @@ mod tests {
         let mut random = Random::from_seed(3);
         for rule in any_rule() {
             for _ in 0..200 {
-                let (market, mut loan) = drowned(&mut random, 8_600);
+                let (market, mut loan) = liquidatable_loan(&mut random, 8_600);
                 let healthy = Market { price: market.price * 3, ..market };
                 assert_eq!(rule.liquidate(healthy, &mut loan.clone(), u128::MAX), None);
                 let mut times = 0;
@@ -331,7 +337,7 @@ mod tests {
                     times += 1;
                     assert!(times < 100, "{rule:?} {loan:?}");
                 }
-                assert!(times > 0 && (loan.debt == 0 || !market.is_under_water(loan)), "{rule:?} {loan:?}");
+                assert!(times > 0 && (loan.debt == 0 || !market.is_liquidatable(loan)), "{rule:?} {loan:?}");
             }
         }
     }

@@ -14,7 +14,8 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Returns the number of requests of a method. Each request of a batch counts, and so do those that a fault affects.
+    /// Returns the number of requests of a method. Each request of a batch counts, and so do those that a fault
+    /// affects.
     #[must_use]
     pub fn of(&self, method: &str) -> u64 {
         self.calls.get(method).copied().unwrap_or_default()
@@ -32,8 +33,8 @@ impl Counts {
         self.calls.values().sum()
     }
 
-    /// Returns the number of heads that the node announced, also those that a fault withheld. When a head is counted, the
-    /// pool of [`Fault::GethPool`](super::Fault::GethPool) has already processed it.
+    /// Returns the number of heads that the node announced, also those that a fault withheld. When a head is counted,
+    /// the pool of [`Fault::GethPool`](super::Fault::GethPool) has already processed it.
     #[must_use]
     pub const fn blocks(&self) -> u64 {
         self.blocks

@@ -1,11 +1,11 @@
-//! The rules of geth's transaction pool in front of Anvil's, which is more lenient about replacements and stricter about
-//! the base fee.
+//! The rules of geth's transaction pool in front of Anvil's, which is more lenient about replacements and stricter
+//! about the base fee.
 //!
-//! Checked here, with geth's texts, error codes and order: known transactions, a priority fee above the maximum fee, a used
-//! nonce, funds for the transaction by itself, and replacements, which need 10 % more of both fees. A transaction whose
-//! maximum fee is below the base fee, which Anvil refuses, is kept and retried after every block; until it is mined this
-//! proxy reports it as pending. All other refusals are Anvil's. The rules apply to `eth_sendRawTransaction`, and the kept
-//! transactions belong to this proxy, as a pool belongs to one node.
+//! Checked here, with geth's texts, error codes and order: known transactions, a priority fee above the maximum fee, a
+//! used nonce, funds for the transaction by itself, and replacements, which need 10 % more of both fees. A transaction
+//! whose maximum fee is below the base fee, which Anvil refuses, is kept and retried after every block; until it is
+//! mined this proxy reports it as pending. All other refusals are Anvil's. The rules apply to `eth_sendRawTransaction`,
+//! and the kept transactions belong to this proxy, as a pool belongs to one node.
 
 use std::collections::BTreeMap;
 
@@ -76,8 +76,8 @@ impl GethPool {
         }
     }
 
-    /// Sends the waiting transactions to the node again. Those that it accepts, or refuses for another reason than the base
-    /// fee, no longer wait.
+    /// Sends the waiting transactions to the node again. Those that it accepts, or refuses for another reason than the
+    /// base fee, no longer wait.
     pub(super) async fn retry(&self, upstream: &Upstream) -> eyre::Result<()> {
         let mut waiting = self.waiting.lock().await;
         let known = waiting.iter().map(|(key, transaction)| (*key, hex::encode_prefixed(transaction.encoded_2718())));

@@ -140,7 +140,8 @@ impl<'a> Handler<'a> {
         Outcome::Answer { status, body: self.message.answered(answers) }
     }
 
-    /// Applies the faults that act before the message is forwarded; returns an outcome where it is not forwarded at all.
+    /// Applies the faults that act before the message is forwarded; returns an outcome where it is not forwarded at
+    /// all.
     pub(super) async fn before_forwarding(&self) -> Option<Outcome> {
         for (id, rule) in &self.rules {
             match rule.fault() {

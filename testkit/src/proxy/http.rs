@@ -30,8 +30,8 @@ enum Asked {
     Upgrade(String),
 }
 
-/// Serves a connection until either side closes it. Fails when the caller disconnects within a request, or does not send
-/// HTTP.
+/// Serves a connection until either side closes it. Fails when the caller disconnects within a request, or does not
+/// send HTTP.
 pub(super) async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> eyre::Result<()> {
     stream.set_nodelay(true)?;
     let mut unread = Vec::new();

@@ -1,9 +1,9 @@
 //! A JSON-RPC proxy that injects faults between a client and a node, over HTTP and WebSocket. Faults are data, and are
 //! added and removed while it runs.
 //!
-//! Nothing is random and nothing happens by itself: a [`Rule`] states which requests a fault affects, from which on and how
-//! many, so that a run can be repeated. [`Proxy::wait_for`] waits until requests have arrived or a rule has acted, so that
-//! a test never sleeps.
+//! Nothing is random and nothing happens by itself: a [`Rule`] states which requests a fault affects, from which on and
+//! how many, so that a run can be repeated. [`Proxy::wait_for`] waits until requests have arrived or a rule has acted,
+//! so that a test never sleeps.
 //!
 //! | fault | what it represents |
 //! |---|---|
@@ -21,8 +21,8 @@
 //! | [`Fault::Heads`] | subscriptions that lose, repeat or reorder heads |
 //! | [`Fault::GethPool`] | no fault: the rules of geth's transaction pool, where Anvil's are more lenient |
 //!
-//! Not modelled are filters (`eth_newFilter`), faults in the response to a subscription request, and blocks that the node
-//! never had.
+//! Not modelled are filters (`eth_newFilter`), faults in the response to a subscription request, and blocks that the
+//! node never had.
 //!
 //! # Example
 //! ```no_run
@@ -98,8 +98,8 @@ pub struct Proxy {
     _watcher: JoinSet<()>,
 }
 
-/// The ports that proxies use. They are below those that operating systems assign, so that a proxy that is down keeps its
-/// port.
+/// The ports that proxies use. They are below those that operating systems assign, so that a proxy that is down keeps
+/// its port.
 const PORTS: Range<u16> = 20_000..32_000;
 
 /// Reserves a port, whether or not the proxy listens on it. Fails when none is free.
@@ -157,8 +157,8 @@ impl Proxy {
         format!("ws://{}", self.address)
     }
 
-    /// Adds a rule, or a fault that affects every request, and returns the rule's id. Rules act in the order in which they
-    /// were added.
+    /// Adds a rule, or a fault that affects every request, and returns the rule's id. Rules act in the order in which
+    /// they were added.
     pub fn inject(&self, rule: impl Into<Rule>) -> RuleId {
         self.shared.rules.inject(rule.into())
     }

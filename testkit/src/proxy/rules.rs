@@ -52,8 +52,8 @@ pub enum Fault {
     },
     /// Head announcements are faulty. Where several rules match a head, the first applies.
     Heads(HeadFault),
-    /// Transactions are accepted and refused by geth's rules: replacements need 10 % more of both fees, a transaction that
-    /// is pooled is `already known`, and one below the base fee is kept until it can be mined.
+    /// Transactions are accepted and refused by geth's rules: replacements need 10 % more of both fees, a transaction
+    /// that is pooled is `already known`, and one below the base fee is kept until it can be mined.
     GethPool,
 }
 
@@ -166,8 +166,8 @@ impl Rules {
         self.0.subscribe().wait_for(|state| state.rules.iter().all(|(id, ..)| *id != rule)).await.ok();
     }
 
-    /// Returns the rules that apply to an event, in order: those that match it and are within their limits. Every matching
-    /// rule counts the event.
+    /// Returns the rules that apply to an event, in order: those that match it and are within their limits. Every
+    /// matching rule counts the event.
     pub(super) fn applying(&self, matches: impl Fn(&Rule) -> bool) -> Vec<(RuleId, Rule)> {
         let mut acting = Vec::new();
         self.0.send_if_modified(|state| {

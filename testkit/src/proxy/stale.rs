@@ -1,5 +1,5 @@
-//! A node that has stopped following the chain. Its answers were correct when `head` was the newest block, and nothing in
-//! them shows that they are outdated but the newest block, which does not change.
+//! A node that has stopped following the chain. Its answers were correct when `head` was the newest block, and nothing
+//! in them shows that they are outdated but the newest block, which does not change.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! The caller's side over WebSocket. Subscriptions use a WebSocket of their own to the node, all other requests HTTP. The
-//! node's response to a subscription is forwarded on that WebSocket, so that no announcement can overtake it.
+//! The caller's side over WebSocket. Subscriptions use a WebSocket of their own to the node, all other requests HTTP.
+//! The node's response to a subscription is forwarded on that WebSocket, so that no announcement can overtake it.
 
 use std::sync::Arc;
 
@@ -42,8 +42,8 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) -> eyre::Resul
             frame = from_caller.next() => match frame {
                 Some(Ok(Frame::Text(text))) => {
                     let (shared, steps) = (Arc::clone(&shared), steps.clone());
-                    // Messages are handled concurrently, so that a stalled one does not delay the others. A response that
-                    // comes after the connection has ended is dropped.
+                    // Messages are handled concurrently, so that a stalled one does not delay the others. A response
+                    // that comes after the connection has ended is dropped.
                     handlers.spawn(async move { steps.send(step(&shared, text.to_string()).await).ok() });
                 }
                 Some(Ok(Frame::Close(_)) | Err(_)) | None => return Ok(()),

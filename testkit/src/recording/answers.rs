@@ -11,8 +11,8 @@ const METHOD_NOT_FOUND: i64 = -32601;
 /// JSON-RPC's error code for parameters that cannot be understood.
 const INVALID_PARAMS: i64 = -32602;
 
-/// Seconds between the recorded block and its parent. The real time was not recorded; blocks of one chain do not share a
-/// timestamp.
+/// Seconds between the recorded block and its parent. The real time was not recorded; blocks of one chain do not share
+/// a timestamp.
 const SECONDS_BETWEEN_BLOCKS: u64 = 1;
 
 /// Suggested priority fee, in wei: enough for any block that is not full.
@@ -122,7 +122,8 @@ impl Recording {
         number(&self.block["baseFeePerGas"]).unwrap_or_default()
     }
 
-    /// Returns the parent block as far as the recorded block determines it, with the recorded block's values for the rest.
+    /// Returns the parent block as far as the recorded block determines it, with the recorded block's values for the
+    /// rest.
     fn block_before(&self) -> Value {
         let mut block = self.block.clone();
         let timestamp = number(&block["timestamp"]).unwrap_or_default();

@@ -137,7 +137,8 @@ impl Recording {
         })
     }
 
-    /// Adds the recording to a folder, merged with the recording of the same block that is there, and returns the files.
+    /// Adds the recording to a folder, merged with the recording of the same block that is there, and returns the
+    /// files.
     ///
     /// # Errors
     /// As [`Recording::write`], and when the recording that is there cannot be read or is of another block. The folder is

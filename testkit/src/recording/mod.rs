@@ -2,13 +2,13 @@
 //!
 //! A [`Recording`] is two files. [`Playback`] is a node that serves nothing else: an Anvil forks from it as from a real
 //! node, and tests on that fork need no other. [`Recorder`] is a proxy in front of a real node that records what is
-//! requested through it, so that the same test runs against either. [`replay()`] executes the block again on an Anvil that
-//! forks from one of them: if gas and receipts equal the chain's, nothing is missing.
+//! requested through it, so that the same test runs against either. [`replay()`] executes the block again on an Anvil
+//! that forks from one of them: if gas and receipts equal the chain's, nothing is missing.
 //!
 //! State that a recording does not hold is answered as empty: 0, no code, no block. That is correct for what the test
-//! itself creates, and wrong for everything else. Each such [`Read`] is therefore counted, and [`Playback::check`] requires
-//! them to be exactly those that the test has [`Declared`] with a reason. State that a test needs and that was not recorded
-//! is given by an [`Override`], also with a reason.
+//! itself creates, and wrong for everything else. Each such [`Read`] is therefore counted, and [`Playback::check`]
+//! requires them to be exactly those that the test has [`Declared`] with a reason. State that a test needs and that was
+//! not recorded is given by an [`Override`], also with a reason.
 
 mod answers;
 mod file;

@@ -59,10 +59,10 @@ pub enum State {
 /// The difference between the reads outside the recording and the declared ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NotAsDeclared {
-    /// Reads outside the recording that were not declared, each with its count. They were answered as empty, whatever the
-    /// chain has there.
+    /// Reads outside the recording that were not declared, each with its count. They were answered as empty, whatever
+    /// the chain has there.
     pub undeclared: BTreeMap<Read, u64>,
-    /// Declared reads that did not happen.
+    /// Declared reads that were not made.
     pub unread: BTreeSet<Read>,
     /// Errors of calls that could not be answered.
     pub refused: Vec<String>,
@@ -120,7 +120,7 @@ impl Playback {
     /// Checks that the reads outside the recording are exactly the declared ones.
     ///
     /// # Errors
-    /// When there were others, when a declared one did not happen, or when a call could not be answered.
+    /// When there were others, when a declared one was not made, or when a call could not be answered.
     pub fn check(&self, declared: &[Declared]) -> Result<(), NotAsDeclared> {
         let outside = self.answering.outside();
         let declared: BTreeSet<Read> = declared.iter().map(|declared| declared.read).collect();

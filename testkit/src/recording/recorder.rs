@@ -85,8 +85,8 @@ impl Recorder {
         replay::typed(&self.keeping.block)
     }
 
-    /// Returns a recording of the block and of all accounts that were requested so far. Balance, nonce and code that were not
-    /// requested are fetched now.
+    /// Returns a recording of the block and of all accounts that were requested so far. Balance, nonce and code that
+    /// were not requested are fetched now.
     ///
     /// # Errors
     /// When the node does not answer.

@@ -1,7 +1,7 @@
 //! Executes a block again on an unmodified Anvil that forks from a node with the state before it.
 //!
-//! Not every block can be replayed: Anvil's `PREVRANDAO` cannot be set, so a block whose contracts read it ends with another
-//! result, and the blobs of blob transactions are not part of a block.
+//! Not every block can be replayed: Anvil's `PREVRANDAO` cannot be set, so a block whose contracts read it ends with
+//! another result, and the blobs of blob transactions are not part of a block.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What people do in staking programmes, which the contract may refuse.
+//! Random actions of stakers, which the contract may refuse.
 
 use alloy::{
     primitives::{Address, U256},
@@ -10,13 +10,13 @@ use plimsoll_keeper::math::rewards::epoch_of;
 use super::simulation::{LocalPool, Simulation};
 
 const LARGEST_STAKE: u128 = 1 << 80;
-/// A stream takes 2^96 in its whole life.
+/// Largest amount of a funding: a stream accepts 2^96 in its lifetime.
 const LARGEST_FUNDING: u128 = 1 << 70;
 const LARGEST_TIP_BPS: u64 = 2_000;
 
 impl Simulation<'_> {
-    /// Has somebody do something in some pool.
-    pub(super) async fn earn(&mut self) -> eyre::Result<()> {
+    /// Sends a random action of a random actor in a random pool.
+    pub(super) async fn random_staking_action(&mut self) -> eyre::Result<()> {
         let index = self.below(self.pools.len());
         let LocalPool { id: pool, stake_token, reward_tokens, stakers } = self.pools[index].clone();
         let reward = self.below(reward_tokens.len());

@@ -1,4 +1,4 @@
-//! What it means that a book equals a chain: every word that the contracts store, and what they would answer.
+//! Equality of a book and a chain: every word that the contracts store, and the results of their views.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use plimsoll_keeper::{
 
 use super::simulation::{LocalMarket, Simulation};
 
-/// How far ahead claims are compared.
+/// Seconds ahead for which claims are compared.
 const AHEAD_SECS: u64 = 1_000_000;
 
-/// Every market, position, pool, stake and consent and all cover are what the contracts have stored, and who is under
-/// water or can be harvested is who the contracts' own arithmetic says is.
+/// Asserts that every market, position, pool, stake, consent and all cover equal the contracts' storage, and that
+/// liquidatable and harvestable accounts are those by the contracts' own arithmetic.
 pub(crate) async fn assert_equal(book: &Book, simulation: &Simulation<'_>) -> eyre::Result<()> {
     let core = IPlimsoll::new(simulation.core, simulation.provider());
     assert_eq!(book.markets().count(), simulation.markets.len());
@@ -55,15 +55,15 @@ async fn assert_same_waterlines(
 ) -> eyre::Result<()> {
     let lens = ILens::new(simulation.lens, simulation.provider());
     let lines = lens.positions(market.id().0, simulation.actors.clone()).call().await?.lines;
-    let mut under_water = BTreeSet::new();
+    let mut liquidatable = BTreeSet::new();
     for line in lines {
         assert_eq!(line.waterlinePrice, market.waterline(line.account, simulation.timestamp), "{}", line.account);
         if line.debt != U256::ZERO && line.health < U256::from(math::wide::WAD) {
-            under_water.insert(line.account);
+            liquidatable.insert(line.account);
         }
     }
     let found = market.liquidatable(local.price, simulation.timestamp);
-    assert_eq!(found.iter().map(|candidate| candidate.account).collect::<BTreeSet<_>>(), under_water);
+    assert_eq!(found.iter().map(|candidate| candidate.account).collect::<BTreeSet<_>>(), liquidatable);
     Ok(())
 }
 
@@ -93,7 +93,7 @@ async fn assert_same_stream(stream: StreamBook<'_>, simulation: &Simulation<'_>)
     let amounts: Vec<_> = stream.schedule(simulation.timestamp).into_iter().map(U256::from).collect();
     assert_eq!(amounts, schedule.amounts);
 
-    let mut ripe = BTreeSet::new();
+    let mut harvestable = BTreeSet::new();
     for actor in simulation.actors.iter().copied() {
         let offset = rewards.rewardOffset(pool, token, actor).call().await?;
         assert_eq!(U256::from(stream.ledger(actor).offset), offset, "{actor}");
@@ -111,10 +111,10 @@ async fn assert_same_stream(stream: StreamBook<'_>, simulation: &Simulation<'_>)
         let claimable_then = rewards.claimableAt(pool, token, actor, U256::from(later)).call().await?;
         assert_eq!(U256::from(stream.claimable(actor, later)), claimable_then, "{actor}");
         if consent.enabled && claimable >= U256::from(consent.smallest.max(1)) {
-            ripe.insert(actor);
+            harvestable.insert(actor);
         }
     }
     let found = stream.harvestable(simulation.timestamp);
-    assert_eq!(found.iter().map(|candidate| candidate.account).collect::<BTreeSet<_>>(), ripe);
+    assert_eq!(found.iter().map(|candidate| candidate.account).collect::<BTreeSet<_>>(), harvestable);
     Ok(())
 }

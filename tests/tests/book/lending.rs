@@ -1,4 +1,4 @@
-//! What people do in markets, which the core may refuse.
+//! Random actions of borrowers, suppliers, the owner and backstops, which the core may refuse.
 
 use alloy::{
     primitives::{Address, Bytes, U256},
@@ -11,15 +11,15 @@ use plimsoll_testkit::devnet::IOneSlotOracle;
 use super::simulation::{LocalMarket, MIN_DEBT, Simulation};
 
 impl Simulation<'_> {
-    /// From the smallest debt to ten thousand times as much, in most cases scaled.
+    /// Returns a debt from the minimum to ten thousand times as much, in most cases scaled.
     fn some_debt(&mut self, scale: u128) -> u128 {
         let scale = if self.below(8) == 0 { 1 } else { scale };
         let debt = MIN_DEBT + ((u128::from(self.random.below(10_000)) * MIN_DEBT) >> self.random.below(14));
         debt * scale
     }
 
-    /// Has somebody do something in some market.
-    pub(super) async fn lend(&mut self) -> eyre::Result<()> {
+    /// Sends a random action of a random actor in a random market.
+    pub(super) async fn random_lending_action(&mut self) -> eyre::Result<()> {
         let index = self.below(self.markets.len());
         let LocalMarket { params, price, scale, .. } = self.markets[index].clone();
         let (who, other) = (self.anybody(), self.anybody());
@@ -54,16 +54,16 @@ impl Simulation<'_> {
                 IPlimsoll::repayCall { params, assets, shares: none, onBehalf: other, data }.abi_encode()
             }
             7 => IPlimsoll::accrueCall { params }.abi_encode(),
-            8 => return self.rule(params, who).await,
-            9 => return self.cover(params, who, U256::from(debt)).await,
+            8 => return self.change_setting(params, who).await,
+            9 => return self.backstop_action(params, who, U256::from(debt)).await,
             10 | 11 => return self.move_price(index).await,
-            // Most often, since only loans make the rest happen.
+            // Most frequent, since everything else needs loans.
             _ => self.open_loan(params, price, who, debt),
         };
         self.enqueue(who, self.core, call).await
     }
 
-    /// Collateral and a loan of up to what it carries, in one transaction.
+    /// Returns a call that posts collateral and borrows up to its limit.
     fn open_loan(&mut self, params: MarketParams, price: U256, who: Address, debt: u128) -> Vec<u8> {
         let assets = collateral_worth(debt * u128::from(126 + self.random.below(40)) / 100, price);
         let post =
@@ -74,7 +74,7 @@ impl Simulation<'_> {
         IPlimsoll::multicallCall { calls }.abi_encode()
     }
 
-    /// By up to a fifth either way, and back to where it began when it went too far.
+    /// Moves a price by up to a fifth, or back to the initial price when it has gone too far.
     async fn move_price(&mut self, index: usize) -> eyre::Result<()> {
         let percent = U256::from(80 + self.random.below(38));
         let LocalMarket { params, first_price, price, .. } = &mut self.markets[index];
@@ -86,8 +86,8 @@ impl Simulation<'_> {
         self.enqueue(self.deployer(), oracle, IOneSlotOracle::setCall { price }.abi_encode()).await
     }
 
-    /// What the owner may change, or a payout that anybody may ask for.
-    async fn rule(&mut self, params: MarketParams, who: Address) -> eyre::Result<()> {
+    /// Sends a setting of the owner, or a payout that anybody can trigger.
+    async fn change_setting(&mut self, params: MarketParams, who: Address) -> eyre::Result<()> {
         let id = params.id().0;
         let call = match self.random.below(4) {
             0 => IPlimsoll::setFeeCall { params, feeBps: U256::from(self.random.below(2_501)) }.abi_encode(),
@@ -98,8 +98,8 @@ impl Simulation<'_> {
         self.enqueue(self.deployer(), self.core, call).await
     }
 
-    /// What a backstop does. Whoever covers some market is likely to be the one.
-    async fn cover(&mut self, params: MarketParams, who: Address, assets: U256) -> eyre::Result<()> {
+    /// Sends an action of a backstop, most likely the one that covers the market.
+    async fn backstop_action(&mut self, params: MarketParams, who: Address, assets: U256) -> eyre::Result<()> {
         let (id, token) = (params.id().0, params.loanToken);
         let covering = IPlimsoll::new(self.core, self.provider()).backstop(id).call().await?;
         let who = if covering.is_zero() { who } else { covering };
@@ -113,7 +113,7 @@ impl Simulation<'_> {
     }
 }
 
-/// At a price, rounded up.
+/// Returns the collateral that is worth an amount at a price, rounded up.
 fn collateral_worth(units: u128, price: U256) -> U256 {
     (U256::from(units) * ORACLE_SCALE).div_ceil(price)
 }

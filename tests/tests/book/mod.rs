@@ -1,5 +1,5 @@
-//! The keeper's book against the chain (K1, A8): random histories of many actors on a real node, and the book made from
-//! its logs equals the contracts' storage, market by market, pool by pool and account by account.
+//! The keeper's book equals the chain (K1, A8): over random histories of many actors on a real node, the book that is
+//! built from the logs equals the contracts' storage, market by market, pool by pool and account by account.
 
 mod earning;
 mod equality;
@@ -31,23 +31,23 @@ pub(crate) use self::equality::assert_equal;
 use self::simulation::{LocalMarket, Simulation};
 
 const BLOCKS: u64 = 600;
-/// Deeds in a block, on average half as many.
-const MOST_DEEDS: u64 = 10;
-/// How often everything is compared on the way.
+/// The most actions in a block; the average is half of it.
+const MAX_ACTIONS: u64 = 10;
+/// Number of blocks between two full comparisons.
 const BLOCKS_BETWEEN_COMPARISONS: u64 = 60;
 const SEED: u64 = 7;
 
-/// A book that is kept up with a chain, and the checkpoint of it.
+/// A book that follows a chain, with its checkpoint.
 #[derive(Default)]
-struct Follower {
+struct BookFollower {
     book: Book,
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
     tip: Option<Block>,
 }
 
-impl Follower {
-    /// Reads the logs of the blocks that the book lacks and applies them.
-    async fn catch_up(&mut self, simulation: &Simulation<'_>) -> eyre::Result<Vec<Event>> {
+impl BookFollower {
+    /// Applies the logs of the blocks that the book does not have yet.
+    async fn apply_new_blocks(&mut self, simulation: &Simulation<'_>) -> eyre::Result<Vec<Event>> {
         let provider = simulation.provider();
         let sources = simulation.sources();
         let filter = Filter::new().address(sources.addresses().collect::<Vec<_>>());
@@ -69,7 +69,7 @@ impl Follower {
         Ok(all)
     }
 
-    /// Forgets the book and makes it again of its rows.
+    /// Discards the book and restores it from its rows.
     fn restart(&mut self) -> eyre::Result<()> {
         let tip = self.tip.wrap_err("there was no block")?;
         self.book = Book::restore(tip, self.rows.iter().map(|(key, value)| Row::decode(key, value)))?;
@@ -77,13 +77,13 @@ impl Follower {
     }
 }
 
-/// A block with nothing in it but a liquidation of some of those under water and some others. What the contract did is
-/// what the keeper's arithmetic foresaw, loan by loan.
-async fn liquidate(keeper: &mut Follower, simulation: &mut Simulation<'_>) -> eyre::Result<Vec<Event>> {
+/// Mines a block with a single liquidation, of some liquidatable accounts and some others. Each result must equal that
+/// of the keeper's arithmetic.
+async fn liquidate(follower: &mut BookFollower, simulation: &mut Simulation<'_>) -> eyre::Result<Vec<Event>> {
     let index = simulation.below(simulation.markets.len());
     let LocalMarket { params, price, scale, .. } = simulation.markets[index].clone();
     let timestamp = simulation.next_timestamp();
-    let market = keeper.book.market(params.id()).wrap_err("the market is not in the book")?;
+    let market = follower.book.market(params.id()).wrap_err("the market is not in the book")?;
     let mut borrowers: Vec<Address> = market.liquidatable(price, timestamp).iter().map(|found| found.account).collect();
     borrowers.truncate(1 + simulation.below(8));
     let somebody = simulation.anybody();
@@ -93,13 +93,13 @@ async fn liquidate(keeper: &mut Follower, simulation: &mut Simulation<'_>) -> ey
     let most = if simulation.below(2) == 0 { u128::MAX - 1 } else { 100_000_000 * scale };
     let limit = 1 + simulation.random.amount_to(most);
 
-    let (mut totals, mut left, mut foreseen) = (market.at(timestamp), limit, BTreeMap::new());
+    let (mut totals, mut left, mut expected) = (market.at(timestamp), limit, BTreeMap::new());
     for borrower in &borrowers {
         let mut loan = market.position(*borrower).loan();
         let min_debt = market.risk().min_debt();
         if let Some(done) = totals.liquidate(&mut loan, market.liquidation_incentive(), price, min_debt, left) {
             left -= done.repaid;
-            foreseen.insert(*borrower, done);
+            expected.insert(*borrower, done);
         }
     }
 
@@ -114,7 +114,7 @@ async fn liquidate(keeper: &mut Follower, simulation: &mut Simulation<'_>) -> ey
     };
     simulation.enqueue(caller, simulation.core, call.abi_encode()).await?;
     simulation.mine_at(timestamp).await?;
-    let events = keeper.catch_up(simulation).await?;
+    let events = follower.apply_new_blocks(simulation).await?;
     let mut done = BTreeMap::new();
     for event in &events {
         if let Event::Core(IPlimsollEvents::Liquidate(event)) = event {
@@ -127,24 +127,24 @@ async fn liquidate(keeper: &mut Follower, simulation: &mut Simulation<'_>) -> ey
             done.insert(event.borrower, liquidated);
         }
     }
-    assert_eq!(done, foreseen);
+    assert_eq!(done, expected);
     Ok(events)
 }
 
-/// A block with nothing in it but a harvest of some of those who are ripe then and some others. Who was paid, and how
-/// much, is what the book foresaw.
-async fn harvest(keeper: &mut Follower, simulation: &mut Simulation<'_>) -> eyre::Result<Vec<Event>> {
-    let streams: Vec<_> = keeper.book.rewards().collect();
+/// Mines a block with a single harvest, of some harvestable accounts and some others. Each payment must equal that by
+/// the book.
+async fn harvest(follower: &mut BookFollower, simulation: &mut Simulation<'_>) -> eyre::Result<Vec<Event>> {
+    let streams: Vec<_> = follower.book.rewards().collect();
     let stream = streams[simulation.below(streams.len())];
     let (pool, reward_token, timestamp) = (stream.pool().id(), stream.reward_token(), simulation.next_timestamp());
-    let mut foreseen = BTreeMap::new();
+    let mut expected = BTreeMap::new();
     for found in stream.harvestable(timestamp).into_iter().take(1 + simulation.below(8)) {
-        foreseen.insert(found.account, (U256::from(found.claimable), found.consent.compounds));
+        expected.insert(found.account, (U256::from(found.claimable), found.consent.compounds));
     }
-    let mut accounts: Vec<Address> = foreseen.keys().copied().collect();
-    let ripe: BTreeSet<_> = stream.harvestable(timestamp).into_iter().map(|found| found.account).collect();
+    let mut accounts: Vec<Address> = expected.keys().copied().collect();
+    let harvestable: BTreeSet<_> = stream.harvestable(timestamp).into_iter().map(|found| found.account).collect();
     let somebody = simulation.anybody();
-    if foreseen.contains_key(&somebody) || !ripe.contains(&somebody) {
+    if expected.contains_key(&somebody) || !harvestable.contains(&somebody) {
         accounts.insert(simulation.below(accounts.len() + 1), somebody);
     }
 
@@ -152,14 +152,14 @@ async fn harvest(keeper: &mut Follower, simulation: &mut Simulation<'_>) -> eyre
     let call = IRewards::harvestCall { pool, rewardToken: reward_token, accounts };
     simulation.enqueue(caller, simulation.rewards, call.abi_encode()).await?;
     simulation.mine_at(timestamp).await?;
-    let events = keeper.catch_up(simulation).await?;
+    let events = follower.apply_new_blocks(simulation).await?;
     let mut done = BTreeMap::new();
     for event in &events {
         if let Event::Rewards(IRewardsEvents::Harvest(event)) = event {
             done.insert(event.account, (event.amount, event.compounded));
         }
     }
-    assert_eq!(done, foreseen);
+    assert_eq!(done, expected);
     Ok(events)
 }
 
@@ -167,41 +167,41 @@ async fn harvest(keeper: &mut Follower, simulation: &mut Simulation<'_>) -> eyre
 async fn the_book_equals_the_chain_through_random_histories() -> eyre::Result<()> {
     let devnet = Devnet::start_with(&["--gas-limit", "2000000000"]).await?;
     let mut simulation = Simulation::new(&devnet, SEED).await?;
-    let mut keeper = Follower::default();
-    keeper.catch_up(&simulation).await?;
+    let mut follower = BookFollower::default();
+    follower.apply_new_blocks(&simulation).await?;
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     for number in 1..=BLOCKS {
         let events = match simulation.random.below(8) {
-            0 | 1 => liquidate(&mut keeper, &mut simulation).await?,
-            2 => harvest(&mut keeper, &mut simulation).await?,
+            0 | 1 => liquidate(&mut follower, &mut simulation).await?,
+            2 => harvest(&mut follower, &mut simulation).await?,
             _ => {
-                for _ in 0..1 + simulation.random.below(MOST_DEEDS) {
-                    simulation.deed().await?;
+                for _ in 0..1 + simulation.random.below(MAX_ACTIONS) {
+                    simulation.random_action().await?;
                 }
                 let timestamp = simulation.next_timestamp();
                 simulation.mine_at(timestamp).await?;
-                keeper.catch_up(&simulation).await?
+                follower.apply_new_blocks(&simulation).await?
             }
         };
         for event in &events {
             *seen.entry(kind(event)).or_default() += 1;
         }
         if number % BLOCKS_BETWEEN_COMPARISONS == 0 {
-            assert_equal(&keeper.book, &simulation).await?;
-            keeper.restart()?;
-            assert_equal(&keeper.book, &simulation).await?;
+            assert_equal(&follower.book, &simulation).await?;
+            follower.restart()?;
+            assert_equal(&follower.book, &simulation).await?;
         }
     }
-    // Everything that changes the book happened.
+    // Every event that changes the book occurred.
     let total: u32 = seen.values().sum();
     assert!(seen.len() == CHANGING_EVENTS && total > 3_000, "{total} events, {}: {seen:?}", seen.len());
     Ok(())
 }
 
-/// How many kinds of events change the book once its markets and pools are there: 17 of lending, 8 of staking.
+/// Number of events that change the book once its markets and pools exist: 17 of lending, 8 of staking.
 const CHANGING_EVENTS: usize = 25;
 
-/// Whose event it is, and its name.
+/// Returns the contract and the name of an event.
 fn kind(event: &Event) -> String {
     format!("{event:?}").split(['(', ' ']).take(2).collect::<Vec<_>>().join(" ")
 }

@@ -1,5 +1,5 @@
-//! A core with three markets of odd decimals and two staking programmes on a node of our own, and people who do whatever
-//! comes to mind. It knows nothing of keepers, so that any can be tried on it.
+//! A core with three markets of unusual decimals and two staking programmes on a node, and actors with random actions.
+//! It does not depend on the keeper, so that any part of it can be tested on this.
 
 use std::collections::BTreeMap;
 
@@ -22,15 +22,15 @@ use plimsoll_testkit::devnet::{Devnet, ITestToken, mined};
 use crate::random::Random;
 
 const ACTORS: u64 = 24;
-/// So few stake in the second pool that now and then it is empty.
+/// Number of actors that stake in the second pool: so few that it is sometimes empty.
 const ACTORS_OF_SMALL_POOL: usize = 2;
 pub(crate) const MIN_DEBT: u128 = 10_000;
-/// Enough for each deed; an estimate would cost a call and know nothing of the block to come.
+/// Gas limit of every action. An estimate would cost a call, and not reflect the next block.
 const GAS_LIMIT: u64 = 3_000_000;
-/// The longest time between two blocks.
-const MOST_SECONDS: u128 = 200_000;
+/// The longest time between two blocks, in seconds.
+const MAX_BLOCK_SECONDS: u128 = 200_000;
 
-/// Where everything happens.
+/// A chain with its contracts and actors.
 pub(crate) struct Simulation<'a> {
     devnet: &'a Devnet,
     provider: DynProvider,
@@ -43,17 +43,17 @@ pub(crate) struct Simulation<'a> {
     pub(crate) random: Random,
     pub(crate) timestamp: u64,
     nonces: BTreeMap<Address, u64>,
-    /// What is not sent, but kept for blocks that take the place of others.
+    /// Requests that are held for replacement blocks instead of being sent.
     held: Option<Vec<TransactionRequest>>,
 }
 
-/// A market and its price.
+/// A market with its current price.
 #[derive(Clone)]
 pub(crate) struct LocalMarket {
     pub(crate) params: MarketParams,
     pub(crate) first_price: U256,
     pub(crate) price: U256,
-    /// By how much most loans are larger than the smallest, so that their collateral is more than a few units.
+    /// Factor by which most loans exceed the minimum, so that their collateral is more than a few units.
     pub(crate) scale: u128,
 }
 
@@ -63,12 +63,12 @@ pub(crate) struct LocalPool {
     pub(crate) id: B256,
     pub(crate) stake_token: Address,
     pub(crate) reward_tokens: Vec<Address>,
-    /// Only the first of all actors stake in it.
+    /// Number of actors that stake in it, from the first on.
     pub(crate) stakers: usize,
 }
 
 impl<'a> Simulation<'a> {
-    /// Contracts, markets, pools and rich actors. From then on blocks are mined on demand only.
+    /// Deploys contracts, markets and pools, and funds the actors. From then on blocks are mined on request only.
     pub(crate) async fn new(devnet: &'a Devnet, seed: u64) -> eyre::Result<Self> {
         let core = devnet.deploy("Plimsoll", devnet.deployer().abi_encode()).await?;
         let mut tokens = Vec::new();
@@ -105,12 +105,12 @@ impl<'a> Simulation<'a> {
             }
         }
         simulation.provider.anvil_set_auto_mine(false).await?;
-        simulation.look_again().await?;
+        simulation.refresh().await?;
         Ok(simulation)
     }
 
     async fn create_markets(&mut self, tokens: &[(Address, u8)]) -> eyre::Result<()> {
-        // Two thousand of the first for one of the second, the other way round, and fifty for what has no decimals.
+        // 2,000 of the first for one of the second, the inverse, and 50 for the token without decimals.
         for (loan, collateral, times, divided_by, scale) in
             [(0, 1, 2_000u64, 1u64, 1), (1, 0, 1, 2_000, 1_000_000), (0, 2, 50, 1, 1_000)]
         {
@@ -154,22 +154,22 @@ impl<'a> Simulation<'a> {
         Sources { core: self.core, rewards: Some(self.rewards) }
     }
 
-    /// Has somebody do something, which the contracts may refuse. It waits for the next block.
-    pub(crate) async fn deed(&mut self) -> eyre::Result<()> {
-        if self.below(3) == 0 { self.earn().await } else { self.lend().await }
+    /// Sends a random action, which the contracts may refuse. It waits for the next block.
+    pub(crate) async fn random_action(&mut self) -> eyre::Result<()> {
+        if self.below(3) == 0 { self.random_staking_action().await } else { self.random_lending_action().await }
     }
 
-    /// The height of the newest block.
+    /// Returns the number of the newest block.
     pub(crate) async fn head_number(&self) -> eyre::Result<u64> {
         Ok(self.provider.get_block_number().await?)
     }
 
-    /// When the next block will be.
+    /// Chooses the timestamp of the next block.
     pub(crate) fn next_timestamp(&mut self) -> u64 {
-        self.timestamp + 1 + u64::try_from(self.random.amount_to(MOST_SECONDS)).unwrap_or(0)
+        self.timestamp + 1 + u64::try_from(self.random.amount_to(MAX_BLOCK_SECONDS)).unwrap_or(0)
     }
 
-    /// Mines what was sent since the last time.
+    /// Mines the pending actions in a block with this timestamp.
     pub(crate) async fn mine_at(&mut self, timestamp: u64) -> eyre::Result<()> {
         self.provider.anvil_set_next_block_timestamp(timestamp).await?;
         self.provider.evm_mine(None).await?;
@@ -177,30 +177,30 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    /// Replaces the last blocks by others, with other deeds in them.
-    pub(crate) async fn reorganise(&mut self, depth: u64, deeds: u64) -> eyre::Result<()> {
+    /// Replaces the last blocks by others with other actions.
+    pub(crate) async fn reorg(&mut self, depth: u64, deeds: u64) -> eyre::Result<()> {
         self.held = Some(Vec::new());
         for _ in 0..deeds {
-            self.deed().await?;
+            self.random_action().await?;
         }
         let deeds = self.held.take().unwrap_or_default();
         let mut blocks: Vec<_> = deeds.iter().map(|_| self.random.below(depth)).collect();
         blocks.sort_unstable();
-        // A first block with nothing in it may be the one that was there.
+        // An empty first block could equal the one that it replaces.
         blocks.first_mut().into_iter().for_each(|first| *first = 0);
         let tx_block_pairs = deeds.into_iter().map(TransactionData::JSON).zip(blocks).collect();
         self.provider.anvil_reorg(ReorgOptions { depth, tx_block_pairs }).await?;
-        self.look_again().await
+        self.refresh().await
     }
 
-    /// Takes the last blocks away.
+    /// Removes the last blocks.
     pub(crate) async fn roll_back(&mut self, depth: u64) -> eyre::Result<()> {
         self.provider.anvil_rollback(Some(depth)).await?;
-        self.look_again().await
+        self.refresh().await
     }
 
-    /// Takes from the chain what is remembered of it: after a reorganisation it is another.
-    pub(crate) async fn look_again(&mut self) -> eyre::Result<()> {
+    /// Reads the remembered state from the chain, which has changed by a reorg.
+    pub(crate) async fn refresh(&mut self) -> eyre::Result<()> {
         self.nonces.clear();
         let head = self.provider.get_block(BlockId::latest()).await?.wrap_err("a chain has a head")?;
         self.timestamp = head.header.timestamp;
@@ -210,7 +210,7 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    /// Sends without waiting; what reverts is mined, too, and leaves no trace.
+    /// Sends a transaction without waiting. One that reverts is mined, too, and has no effect.
     pub(crate) async fn enqueue(&mut self, from: Address, to: Address, data: Vec<u8>) -> eyre::Result<()> {
         let request = TransactionRequest::default()
             .with_from(from)

@@ -1,4 +1,4 @@
-//! What apply does, what it does the second time, and what it does about what somebody else did.
+//! `apply`: what it deploys, that it is idempotent, and how it treats changes by others.
 
 use std::{collections::BTreeMap, fs};
 
@@ -17,7 +17,7 @@ use plimsoll_deploy::{
 };
 use plimsoll_testkit::devnet::mined;
 
-use super::site::{FUNDED, SMALL, Site, design, seen};
+use super::fixture::{FUNDED, Fixture, SMALL, design, seen};
 use crate::support;
 
 fn example(name: &str) -> eyre::Result<String> {
@@ -26,40 +26,40 @@ fn example(name: &str) -> eyre::Result<String> {
 
 #[tokio::test]
 async fn the_example_manifest_is_deployed_completely_and_a_second_apply_changes_nothing() -> eyre::Result<()> {
-    let site = Site::start(&[]).await?;
+    let fixture = Fixture::start(&[]).await?;
     let manifest = example("local.toml")?;
-    let record = site.apply(&manifest).await?;
-    let (sent, bytes) = (site.sent().await?, fs::read(site.record_path())?);
+    let record = fixture.apply(&manifest).await?;
+    let (sent, bytes) = (fixture.sent().await?, fs::read(fixture.record_path())?);
 
-    let plan = site.plan(&manifest).await?;
+    let plan = fixture.plan(&manifest).await?;
     for (step, seen) in &plan.seen {
-        // A backstop's limits wait for their notice; everything else is done at once.
+        // A backstop's limits wait for their notice period; everything else is done at once.
         let waits = step.name.starts_with("backstops.usdc.covers.") && matches!(seen, Seen::Waiting { .. });
         ensure!(waits || *seen == Seen::Done, "{}: {seen:?}", step.name);
     }
-    for finding in site.verify(&manifest).await? {
+    for finding in fixture.verify(&manifest).await? {
         ensure!(finding.is_good(), "{finding:?}");
         let is_ours = finding.contract != "UniswapV3Factory";
         ensure!((finding.code == Code::Same) == is_ours, "{finding:?}");
     }
 
-    assert_eq!(site.apply(&manifest).await?, record);
-    assert_eq!(site.sent().await?, sent);
-    assert_eq!(fs::read(site.record_path())?, bytes);
+    assert_eq!(fixture.apply(&manifest).await?, record);
+    assert_eq!(fixture.sent().await?, sent);
+    assert_eq!(fs::read(fixture.record_path())?, bytes);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_backstop_limit_is_raised_by_the_first_apply_after_its_notice_period() -> eyre::Result<()> {
-    let site = Site::start(&[]).await?;
+    let fixture = Fixture::start(&[]).await?;
     let manifest = example("local.toml")?;
-    let record = site.apply(&manifest).await?;
-    site.node.provider().anvil_increase_time(14 * 24 * 60 * 60).await?;
-    site.node.provider().evm_mine(None).await?;
-    site.apply(&manifest).await?;
+    let record = fixture.apply(&manifest).await?;
+    fixture.node.provider().anvil_increase_time(14 * 24 * 60 * 60).await?;
+    fixture.node.provider().evm_mine(None).await?;
+    fixture.apply(&manifest).await?;
     let core = record.address("contracts.Plimsoll").wrap_err("no core")?;
     let backstop = record.address("backstops.usdc").wrap_err("no backstop")?;
-    let core = IPlimsoll::new(core, site.node.provider());
+    let core = IPlimsoll::new(core, fixture.node.provider());
     let limit = core.coverLimit(backstop, record.markets["weth-usdc"].id).call().await?;
     assert_eq!(limit, U256::from(100_000_000_000_u64));
     Ok(())
@@ -79,7 +79,7 @@ fn the_testnet_example_is_planned_without_a_chain() -> eyre::Result<()> {
 #[tokio::test]
 async fn addresses_are_the_same_on_another_chain_and_differ_only_with_what_they_depend_on() -> eyre::Result<()> {
     let elsewhere = SMALL.replace("chain_id = 31337", "chain_id = 4242");
-    let (here, there) = (Site::start(&[]).await?, Site::start(&["--chain-id", "4242"]).await?);
+    let (here, there) = (Fixture::start(&[]).await?, Fixture::start(&["--chain-id", "4242"]).await?);
     let addresses = |record: &Deployment| -> BTreeMap<String, Address> {
         record.contracts.iter().map(|(name, contract)| (name.clone(), contract.address)).collect()
     };
@@ -100,28 +100,28 @@ async fn addresses_are_the_same_on_another_chain_and_differ_only_with_what_they_
 
 #[tokio::test]
 async fn settings_that_somebody_else_changed_are_reported_and_left() -> eyre::Result<()> {
-    let site = Site::start(&[]).await?;
-    let record = site.apply(SMALL).await?;
-    let (deployer, other) = (site.node.account(0)?, site.node.account(1)?);
-    let core = IPlimsoll::new(record.address("contracts.Plimsoll").wrap_err("no core")?, site.node.provider());
+    let fixture = Fixture::start(&[]).await?;
+    let record = fixture.apply(SMALL).await?;
+    let (deployer, other) = (fixture.node.account(0)?, fixture.node.account(1)?);
+    let core = IPlimsoll::new(record.address("contracts.Plimsoll").wrap_err("no core")?, fixture.node.provider());
     let market = &record.markets["weth-usdc"];
     mined(core.setFee(market.params(), U256::from(500)).from(deployer)).await?;
     mined(core.transferOwnership(other).from(deployer)).await?;
     mined(core.acceptOwnership().from(other)).await?;
-    let sent = site.sent().await?;
+    let sent = fixture.sent().await?;
 
-    let plan = site.plan(SMALL).await?;
+    let plan = fixture.plan(SMALL).await?;
     assert!(!plan.is_done());
     let Seen::Differs { found, wanted } = seen(&plan, "markets.weth-usdc.fee") else { panic!("{plan:?}") };
     assert_eq!((found.as_str(), wanted.as_str()), ("a fee of 5%", "a fee of 10%"));
     let [drift] = plan.drift.as_slice() else { panic!("{:?}", plan.drift) };
     assert!(drift.contains("contracts.Plimsoll: owner is") && drift.contains(&other.to_string()), "{drift}");
-    let findings = site.verify(SMALL).await?;
+    let findings = fixture.verify(SMALL).await?;
     let bad: Vec<&str> = findings.iter().filter(|finding| !finding.is_good()).map(|f| f.name.as_str()).collect();
     assert_eq!(bad, ["contracts.Plimsoll"]);
 
-    site.apply(SMALL).await?;
-    assert_eq!(site.sent().await?, sent);
+    fixture.apply(SMALL).await?;
+    assert_eq!(fixture.sent().await?, sent);
     assert_eq!(core.market(market.id).call().await?.feeBps, U256::from(500));
     assert_eq!(core.owner().call().await?, other);
     Ok(())
@@ -131,36 +131,36 @@ async fn settings_that_somebody_else_changed_are_reported_and_left() -> eyre::Re
 async fn owner_only_steps_become_timelock_calls_that_work() -> eyre::Result<()> {
     let timelock = r#"timelock = { delay = "2 days", proposers = ["deployer"], executors = ["anyone"] }"#;
     let manifest = SMALL.replace("account = \"deployer\"", timelock);
-    let site = Site::start(&[]).await?;
-    let record = site.apply(&manifest).await?;
+    let fixture = Fixture::start(&[]).await?;
+    let record = fixture.apply(&manifest).await?;
     let owner = record.address("owner.timelock").wrap_err("no timelock")?;
-    for finding in site.verify(&manifest).await? {
+    for finding in fixture.verify(&manifest).await? {
         ensure!(finding.is_good(), "{finding:?}");
     }
 
-    let plan = site.plan(&manifest).await?;
+    let plan = fixture.plan(&manifest).await?;
     let Seen::ForOthers { who, call } = seen(&plan, "markets.weth-usdc.fee") else { panic!("{plan:?}") };
     assert_eq!(*who, owner);
-    let provider = site.node.impersonating().await?;
+    let provider = fixture.node.impersonating().await?;
     provider.anvil_set_balance(owner, U256::from(10).pow(U256::from(18))).await?;
-    // An estimate made in the second of the last accrual is too little for one that comes later.
+    // An estimate in the second of the last accrual is too low for a later one.
     let request =
         TransactionRequest::default().from(owner).to(call.to).input(call.input.clone().into()).gas_limit(500_000);
     assert!(provider.send_transaction(request).await?.get_receipt().await?.status());
-    assert_eq!(*seen(&site.plan(&manifest).await?, "markets.weth-usdc.fee"), Seen::Done);
+    assert_eq!(*seen(&fixture.plan(&manifest).await?, "markets.weth-usdc.fee"), Seen::Done);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_payment_is_not_repeated_after_the_record_is_lost() -> eyre::Result<()> {
-    let site = Site::start(&[]).await?;
-    let record = site.apply(SMALL).await?;
-    let sent = site.sent().await?;
-    fs::remove_file(site.record_path())?;
-    let again = site.apply(SMALL).await?;
-    assert_eq!(site.sent().await?, sent);
-    assert_eq!(site.funded(&again).await?, U256::from(FUNDED));
-    // Two payments that look alike are each found once.
+    let fixture = Fixture::start(&[]).await?;
+    let record = fixture.apply(SMALL).await?;
+    let sent = fixture.sent().await?;
+    fs::remove_file(fixture.record_path())?;
+    let again = fixture.apply(SMALL).await?;
+    assert_eq!(fixture.sent().await?, sent);
+    assert_eq!(fixture.funded(&again).await?, U256::from(FUNDED));
+    // Two payments with equal contents are each found once.
     let paid = |record: &Deployment| {
         let mut paid: Vec<_> = record.fundings.values().map(|sent| sent.transaction).collect();
         paid.sort();
@@ -172,13 +172,13 @@ async fn a_payment_is_not_repeated_after_the_record_is_lost() -> eyre::Result<()
 
 #[tokio::test]
 async fn the_record_of_a_local_chain_that_no_longer_exists_is_replaced() -> eyre::Result<()> {
-    let mut site = Site::start(&[]).await?;
-    let before = site.apply(SMALL).await?;
-    let next = Site::start(&[]).await?;
-    site.chain = Chain::connect(next.node.http_url().parse()?).await?;
-    let empty = record_of(&site.record_path(), &site.chain, &design(SMALL)?).await?;
+    let mut fixture = Fixture::start(&[]).await?;
+    let before = fixture.apply(SMALL).await?;
+    let next = Fixture::start(&[]).await?;
+    fixture.chain = Chain::connect(next.node.http_url().parse()?).await?;
+    let empty = record_of(&fixture.record_path(), &fixture.chain, &design(SMALL)?).await?;
     assert!(empty.fundings.is_empty() && empty.contracts.is_empty());
-    let after = site.apply(SMALL).await?;
+    let after = fixture.apply(SMALL).await?;
     assert_eq!(next.funded(&after).await?, U256::from(FUNDED));
     assert_eq!(before.contracts.len(), after.contracts.len());
     Ok(())
@@ -186,23 +186,23 @@ async fn the_record_of_a_local_chain_that_no_longer_exists_is_replaced() -> eyre
 
 #[tokio::test]
 async fn a_local_chain_without_the_deterministic_deployer_gets_it() -> eyre::Result<()> {
-    let site = Site::start(&[]).await?;
-    site.node.provider().anvil_set_code(plimsoll_deploy::create2::FACTORY, Default::default()).await?;
-    let plan = site.plan(SMALL).await?;
+    let fixture = Fixture::start(&[]).await?;
+    fixture.node.provider().anvil_set_code(plimsoll_deploy::create2::FACTORY, Default::default()).await?;
+    let plan = fixture.plan(SMALL).await?;
     assert_eq!(*seen(&plan, "factory"), Seen::ToDo(vec![Action::PlaceFactory]));
     assert!(plan.was_rehearsed && plan.problems.is_empty(), "{:?}", plan.problems);
-    site.apply(SMALL).await?;
-    assert!(site.plan(SMALL).await?.is_done());
+    fixture.apply(SMALL).await?;
+    assert!(fixture.plan(SMALL).await?.is_done());
     Ok(())
 }
 
 #[tokio::test]
 async fn two_deployments_cannot_use_one_record_at_the_same_time() -> eyre::Result<()> {
-    let site = Site::start(&[]).await?;
-    let _first = Journal::open(&site.record_path(), &site.chain, &design(SMALL)?).await?;
-    let error = site.apply(SMALL).await.unwrap_err().to_string();
+    let fixture = Fixture::start(&[]).await?;
+    let _first = Journal::open(&fixture.record_path(), &fixture.chain, &design(SMALL)?).await?;
+    let error = fixture.apply(SMALL).await.unwrap_err().to_string();
     assert!(error.contains("somebody else is deploying with this record"), "{error}");
-    assert_eq!(site.sent().await?, 0);
+    assert_eq!(fixture.sent().await?, 0);
     Ok(())
 }
 

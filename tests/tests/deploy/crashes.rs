@@ -1,5 +1,5 @@
-//! The deployer is killed at every transaction – when it was sent, when it was mined, when the node forgot it – and
-//! finishes all the same, having sent what an undisturbed one sends and paid what it pays.
+//! The deployer is killed at every transaction – when it is sent, when it is mined, when the node forgot it – and still
+//! finishes, with the transactions and payments of an undisturbed run.
 
 use std::{
     fs,
@@ -17,68 +17,68 @@ use alloy::{
 use eyre::{ContextCompat, WrapErr, ensure};
 use plimsoll_contracts::deployment::{Deployment, InFlight};
 
-use super::site::{FUNDED, SMALL, Site};
+use super::fixture::{FUNDED, Fixture, SMALL};
 
-/// How often a condition is looked at that the test waits for.
+/// Time between two checks of a condition that a test waits for.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What happens around a kill. Over the three, every transaction is at some time mined.
+/// The circumstances of a kill. With these three, every transaction is mined at some time.
 #[derive(Clone, Copy)]
 enum Blow {
-    /// Killed with its transaction in the pool, where it stays.
+    /// The deployer is killed with its transaction in the pool, where it remains.
     InThePool,
-    /// Killed, and the node forgets the transaction.
+    /// The deployer is killed, and the node forgets the transaction.
     Forgotten,
-    /// The transaction is mined, and before it hears of that – or right after – it is killed.
+    /// The transaction is mined, and the deployer is killed before or just after it learns that.
     Mined,
 }
 
 #[tokio::test]
 async fn a_deployment_killed_at_every_transaction_finishes_with_the_same_transactions_and_pays_once() -> eyre::Result<()>
 {
-    let undisturbed = Site::start(&[]).await?;
+    let undisturbed = Fixture::start(&[]).await?;
     undisturbed.apply(SMALL).await?;
 
-    let site = Site::start(&["--no-mining"]).await?;
-    let manifest = site.write(SMALL)?;
+    let fixture = Fixture::start(&["--no-mining"]).await?;
+    let manifest = fixture.write(SMALL)?;
     let mut blows = [Blow::InThePool, Blow::Forgotten, Blow::Mined].into_iter().cycle();
     let mut kills = 0;
     loop {
-        let mut command = site.command("apply", &manifest, &site.node.http_url());
-        let said = site.folder.path().join("said");
+        let mut command = fixture.command("apply", &manifest, &fixture.node.http_url());
+        let said = fixture.folder.path().join("said");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&said)?);
         let mut child = command.spawn()?;
-        if !sends(&site, &mut child).await.wrap_err_with(|| fs::read_to_string(&said).unwrap_or_default())? {
+        if !sends(&fixture, &mut child).await.wrap_err_with(|| fs::read_to_string(&said).unwrap_or_default())? {
             break;
         }
         let blow = blows.next().unwrap_or(Blow::Mined);
         if matches!(blow, Blow::Mined) {
-            site.node.provider().evm_mine(None).await?;
+            fixture.node.provider().evm_mine(None).await?;
         }
-        // SIGKILL: nothing of it runs any more.
+        // SIGKILL: the process cannot do anything any more.
         child.kill()?;
         child.wait()?;
         if matches!(blow, Blow::Forgotten) {
-            site.node.provider().anvil_drop_all_transactions().await?;
+            fixture.node.provider().anvil_drop_all_transactions().await?;
         }
         kills += 1;
     }
 
-    let sent = site.sent().await?;
+    let sent = fixture.sent().await?;
     ensure!(kills >= 2 * sent, "only {kills} kills for {sent} transactions");
     assert_eq!(sent, undisturbed.sent().await?);
-    let Some(record) = Deployment::read(&site.record_path())? else { eyre::bail!("there is no record") };
+    let Some(record) = Deployment::read(&fixture.record_path())? else { eyre::bail!("there is no record") };
     assert_eq!(record.in_flight, None);
     assert_eq!(record.fundings.len(), 2);
-    assert_eq!(site.funded(&record).await?, U256::from(FUNDED));
-    assert!(site.plan(SMALL).await?.is_done());
+    assert_eq!(fixture.funded(&record).await?, U256::from(FUNDED));
+    assert!(fixture.plan(SMALL).await?.is_done());
     Ok(())
 }
 
-/// Waits until a transaction waits to be mined; `false` when the deployer ends, successfully, without one.
-async fn sends(site: &Site, child: &mut Child) -> eyre::Result<bool> {
-    let provider = site.node.provider();
-    let deployer = site.node.account(0)?;
+/// Waits until a transaction is pending; `false` when the deployer ends successfully without one.
+async fn sends(fixture: &Fixture, child: &mut Child) -> eyre::Result<bool> {
+    let provider = fixture.node.provider();
+    let deployer = fixture.node.account(0)?;
     loop {
         let mined = provider.get_transaction_count(deployer).latest().await?;
         if provider.get_transaction_count(deployer).pending().await? > mined {
@@ -92,63 +92,63 @@ async fn sends(site: &Site, child: &mut Child) -> eyre::Result<bool> {
     }
 }
 
-/// The small manifest without its second payment, on a node where that payment's transaction is on its way, and was
-/// forgotten by the node when the deployer was killed.
-async fn killed_while_it_pays() -> eyre::Result<(Site, String, InFlight)> {
+/// Deploys the small manifest without its second payment, on a node that has forgotten that payment's pending
+/// transaction after the deployer was killed.
+async fn killed_while_it_pays() -> eyre::Result<(Fixture, String, InFlight)> {
     let manifest =
         SMALL.replace("    { id = \"second\", token = \"USDC\", amount = \"1000 USDC\", epochs = 4 },\n", "");
-    let site = Site::start(&["--no-mining"]).await?;
+    let fixture = Fixture::start(&["--no-mining"]).await?;
     let mut child = {
-        let mut command = site.command("apply", &site.write(&manifest)?, &site.node.http_url());
+        let mut command = fixture.command("apply", &fixture.write(&manifest)?, &fixture.node.http_url());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?
     };
     loop {
-        ensure!(sends(&site, &mut child).await?, "it ended before it paid");
-        let pending = Deployment::read(&site.record_path())?.and_then(|record| record.in_flight);
+        ensure!(sends(&fixture, &mut child).await?, "it ended before it paid");
+        let pending = Deployment::read(&fixture.record_path())?.and_then(|record| record.in_flight);
         if let Some(pending) = pending.filter(|pending| pending.funding.is_some()) {
             child.kill()?;
             child.wait()?;
-            site.node.provider().anvil_drop_all_transactions().await?;
-            return Ok((site, manifest, pending));
+            fixture.node.provider().anvil_drop_all_transactions().await?;
+            return Ok((fixture, manifest, pending));
         }
-        site.node.provider().evm_mine(None).await?;
+        fixture.node.provider().evm_mine(None).await?;
     }
 }
 
 /// Sends another transaction with the nonce of the forgotten one.
-async fn displace(site: &Site, pending: &InFlight, to: Address, input: Bytes) -> eyre::Result<()> {
-    let request = TransactionRequest::default().from(site.node.account(0)?).to(to).input(input.into());
-    let sent = site.node.provider().send_transaction(request.nonce(pending.nonce)).await?;
-    site.node.provider().anvil_set_auto_mine(true).await?;
-    site.node.provider().evm_mine(None).await?;
+async fn displace(fixture: &Fixture, pending: &InFlight, to: Address, input: Bytes) -> eyre::Result<()> {
+    let request = TransactionRequest::default().from(fixture.node.account(0)?).to(to).input(input.into());
+    let sent = fixture.node.provider().send_transaction(request.nonce(pending.nonce)).await?;
+    fixture.node.provider().anvil_set_auto_mine(true).await?;
+    fixture.node.provider().evm_mine(None).await?;
     ensure!(sent.get_receipt().await?.status(), "the other transaction failed");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_payment_that_a_wallet_sped_up_is_found_and_not_repeated() -> eyre::Result<()> {
-    let (site, manifest, pending) = killed_while_it_pays().await?;
+    let (fixture, manifest, pending) = killed_while_it_pays().await?;
     let signed = TxEnvelope::decode_2718(&mut pending.raw.as_ref())?;
     let to = signed.to().wrap_err("a payment to nobody")?;
-    displace(&site, &pending, to, signed.input().clone()).await?;
-    let record = site.apply(&manifest).await?;
-    assert_eq!(site.funded(&record).await?, U256::from(FUNDED / 2));
+    displace(&fixture, &pending, to, signed.input().clone()).await?;
+    let record = fixture.apply(&manifest).await?;
+    assert_eq!(fixture.funded(&record).await?, U256::from(FUNDED / 2));
     assert!(record.fundings.contains_key("first") && record.in_flight.is_none());
     Ok(())
 }
 
 #[tokio::test]
 async fn a_payment_whose_nonce_was_used_otherwise_is_not_repeated_without_confirmation() -> eyre::Result<()> {
-    let (site, manifest, pending) = killed_while_it_pays().await?;
-    displace(&site, &pending, site.node.account(1)?, Bytes::new()).await?;
+    let (fixture, manifest, pending) = killed_while_it_pays().await?;
+    displace(&fixture, &pending, fixture.node.account(1)?, Bytes::new()).await?;
     for _ in 0..2 {
-        let error = site.apply(&manifest).await.unwrap_err().to_string();
+        let error = fixture.apply(&manifest).await.unwrap_err().to_string();
         ensure!(error.contains("was displaced by another one") && error.contains("remove `in_flight`"), "{error}");
     }
-    let mut record = Deployment::read(&site.record_path())?.wrap_err("there is no record")?;
+    let mut record = Deployment::read(&fixture.record_path())?.wrap_err("there is no record")?;
     record.in_flight = None;
-    record.write(&site.record_path())?;
-    let record = site.apply(&manifest).await?;
-    assert_eq!(site.funded(&record).await?, U256::from(FUNDED / 2));
+    record.write(&fixture.record_path())?;
+    let record = fixture.apply(&manifest).await?;
+    assert_eq!(fixture.funded(&record).await?, U256::from(FUNDED / 2));
     Ok(())
 }

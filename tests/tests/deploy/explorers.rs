@@ -1,5 +1,5 @@
-//! Sources for block explorers: they compile to the very bytes that were deployed, and are handed in the way explorers
-//! want it.
+//! Sources for block explorers: they compile to the deployed bytes, and are submitted in the form that each explorer
+//! wants.
 
 use std::{
     io::Write,
@@ -20,14 +20,14 @@ use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use super::{
+    fixture::{Fixture, SMALL, artifacts, design},
     http::{Request, serve},
-    site::{SMALL, Site, artifacts, design},
 };
 use crate::support;
 
 const CONTRACT: Address = address!("5FbDB2315678afecb367f032d93F642f64180aa3");
 const KEY: &str = "a-key-that-is-paid-for";
-/// There is nothing to wait for.
+/// Polling interval: none, in tests.
 const PAUSE: Duration = Duration::from_millis(1);
 
 #[test]
@@ -63,7 +63,7 @@ fn submission<'a>(input: &'a CompilerInput, arguments: &'a Bytes) -> Submission<
 
 type Log = Arc<Mutex<Vec<(String, String, String)>>>;
 
-/// An explorer that gives these answers, one after the other, and keeps what it was asked.
+/// Starts an explorer with these responses, in order, which records the requests.
 async fn explorer(answers: Vec<(u16, Value)>) -> eyre::Result<(Url, Log)> {
     let log = Log::default();
     let (kept, answers) = (Arc::clone(&log), Arc::new(Mutex::new(answers.into_iter())));
@@ -157,8 +157,8 @@ async fn sources_are_submitted_to_sourcify_as_json_and_polled_until_done() -> ey
 
 #[tokio::test]
 async fn verify_submits_every_contract_that_was_compiled_here() -> eyre::Result<()> {
-    let site = Site::start(&[]).await?;
-    site.apply(SMALL).await?;
+    let fixture = Fixture::start(&[]).await?;
+    fixture.apply(SMALL).await?;
     let log = Log::default();
     let kept = Arc::clone(&log);
     let url = serve(move |request: Request| {
@@ -167,8 +167,8 @@ async fn verify_submits_every_contract_that_was_compiled_here() -> eyre::Result<
         async move { (200, done.to_string()) }
     })
     .await?;
-    let mut command = site.command("verify", &site.write(SMALL)?, &site.node.http_url());
-    command.args(["--sourcify", &url, "--json", "--standard-json"]).arg(site.folder.path().join("sources"));
+    let mut command = fixture.command("verify", &fixture.write(SMALL)?, &fixture.node.http_url());
+    command.args(["--sourcify", &url, "--json", "--standard-json"]).arg(fixture.folder.path().join("sources"));
     let output = tokio::process::Command::from(command).output().await?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout)?;
@@ -177,7 +177,7 @@ async fn verify_submits_every_contract_that_was_compiled_here() -> eyre::Result<
     for (name, creation) in design(SMALL)?.creations() {
         let path = format!("/v2/verify/31337/{}", creation.address);
         ensure!(log.iter().any(|(method, asked, _)| method == "POST" && *asked == path), "{name} was not handed in");
-        let file = site.folder.path().join("sources").join(format!("{}.json", creation.contract));
+        let file = fixture.folder.path().join("sources").join(format!("{}.json", creation.contract));
         ensure!(file.is_file(), "{} was not written", file.display());
     }
     Ok(())

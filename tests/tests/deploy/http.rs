@@ -1,4 +1,4 @@
-//! A small HTTP server for tests that need somebody else at the other end.
+//! A small HTTP server for tests.
 
 use std::future::Future;
 
@@ -7,15 +7,15 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// What was asked.
+/// A request.
 pub(super) struct Request {
     pub(super) method: String,
-    /// With the query.
+    /// The path with its query.
     pub(super) path: String,
     pub(super) body: String,
 }
 
-/// Serves until the test ends, and says where.
+/// Serves until the test ends, and returns the URL.
 pub(super) async fn serve<A, F>(answer: A) -> eyre::Result<String>
 where
     A: Fn(Request) -> F + Clone + Send + Sync + 'static,
@@ -26,7 +26,7 @@ where
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
             let answer = answer.clone();
-            // A peer that goes away in the middle is its own business.
+            // A client that disconnects early is not an error of the server.
             tokio::spawn(async move { converse(socket, answer).await.ok() });
         }
     });

@@ -1,9 +1,9 @@
-//! Deploying, on real nodes: from a manifest to a chain and back.
+//! Deployment on real nodes: from a manifest to a chain and back.
 
 mod changes;
 mod crashes;
 mod explorers;
+mod fixture;
 mod http;
+mod public_chains;
 mod refusals;
-mod site;
-mod strangers;

@@ -1,4 +1,4 @@
-//! Everything that is refused before anything is sent, each with words that tell what is wrong.
+//! Refusals before anything is sent, each with an error that says what is wrong.
 
 use alloy::{
     primitives::{Address, U256, aliases::I192},
@@ -8,9 +8,9 @@ use eyre::ensure;
 use plimsoll_contracts::{ISettableFeed, deployment::Deployment};
 use plimsoll_testkit::devnet::mined;
 
-use super::site::{SMALL, Site, design, quoted, refusals};
+use super::fixture::{Fixture, SMALL, design, quoted, refusals};
 
-/// The small manifest over the feed that an earlier one put there.
+/// The small manifest over the feed of an earlier deployment.
 fn over_existing_feed(there: &Deployment) -> String {
     SMALL
         .replace("answer = \"2000\"", &format!("address = {}", quoted(there.feeds["eth-usd"])))
@@ -18,19 +18,19 @@ fn over_existing_feed(there: &Deployment) -> String {
         .replace("[network]", "[network]\nsalt = 1")
 }
 
-async fn assert_refused(site: &Site, manifest: &str, because: &str) -> eyre::Result<()> {
-    let sent = site.sent().await?;
-    let Err(error) = site.apply(manifest).await else { eyre::bail!("it was not refused, though {because}") };
+async fn assert_refused(fixture: &Fixture, manifest: &str, because: &str) -> eyre::Result<()> {
+    let sent = fixture.sent().await?;
+    let Err(error) = fixture.apply(manifest).await else { eyre::bail!("it was not refused, though {because}") };
     let problems = refusals(&error);
     ensure!(problems.iter().any(|problem| problem.contains(because)), "{because}: {problems:?}");
-    assert_eq!(site.sent().await?, sent, "{because}");
+    assert_eq!(fixture.sent().await?, sent, "{because}");
     Ok(())
 }
 
 #[tokio::test]
 async fn nothing_is_sent_to_a_chain_that_differs_from_the_manifest() -> eyre::Result<()> {
-    let site = Site::start(&[]).await?;
-    let there = site.apply(SMALL).await?;
+    let fixture = Fixture::start(&[]).await?;
+    let there = fixture.apply(SMALL).await?;
     let good = over_existing_feed(&there);
     let nothing = "0x00000000000000000000000000000000000000aA".to_lowercase();
     let with_token = |address: &str| good.replace("[tokens.USDC]", &format!("[tokens.USDC]\naddress = \"{address}\""));
@@ -38,62 +38,62 @@ async fn nothing_is_sent_to_a_chain_that_differs_from_the_manifest() -> eyre::Re
     let core = there.contracts["contracts.Plimsoll"].address.to_string();
 
     assert_refused(
-        &site,
+        &fixture,
         &good.replace("chain_id = 31337", "chain_id = 1"),
         "is chain 31337, but the manifest is for chain 1",
     )
     .await?;
-    assert_refused(&site, &with_token(&nothing), "there is no contract at this address").await?;
-    assert_refused(&site, &with_token(&weth), "it has 18 decimals, but the manifest expects 6").await?;
-    assert_refused(&site, &with_token(&core), "it does not say how many decimals").await?;
+    assert_refused(&fixture, &with_token(&nothing), "there is no contract at this address").await?;
+    assert_refused(&fixture, &with_token(&weth), "it has 18 decimals, but the manifest expects 6").await?;
+    assert_refused(&fixture, &with_token(&core), "it does not say how many decimals").await?;
     let eighteen = good.replace("decimals = 8", "decimals = 18");
-    assert_refused(&site, &eighteen, "it has 8 decimals, but the manifest expects 18").await?;
+    assert_refused(&fixture, &eighteen, "it has 8 decimals, but the manifest expects 18").await?;
     let other = good.replace("(settable)", "(ratio)");
-    assert_refused(&site, &other, "it describes itself as \"ETH / USD (settable)\"").await?;
+    assert_refused(&fixture, &other, "it describes itself as \"ETH / USD (settable)\"").await?;
     let dear = good.replace("[\"500\", \"20000\"]", "[\"5000\", \"20000\"]");
-    assert_refused(&site, &dear, "it answers 2000, which is not between 5000 and 20000").await?;
-    // Found only by trying: what the oracle itself refuses.
+    assert_refused(&fixture, &dear, "it answers 2000, which is not between 5000 and 20000").await?;
+    // An error that only a simulation finds: the oracle's own refusal.
     let range = good.replace("[\"1000\", \"5000\"]", "[\"3000\", \"5000\"]");
-    assert_refused(&site, &range, "PriceOutsideExpectedRange").await?;
+    assert_refused(&fixture, &range, "PriceOutsideExpectedRange").await?;
     let key = good.replace("{ anvil = 0 }", "{ anvil = 1 }");
-    assert_refused(&site, &key, "the key is that of 0x70997970C51812dc3A010C7d01b50e0d17dc79C8").await?;
+    assert_refused(&fixture, &key, "the key is that of 0x70997970C51812dc3A010C7d01b50e0d17dc79C8").await?;
 
-    let feed = ISettableFeed::new(there.feeds["eth-usd"], site.node.provider());
-    mined(feed.setAnswer(I192::ZERO).from(site.node.account(0)?)).await?;
-    assert_refused(&site, &good, "it answers 0, which is not between 500 and 20000").await?;
+    let feed = ISettableFeed::new(there.feeds["eth-usd"], fixture.node.provider());
+    mined(feed.setAnswer(I192::ZERO).from(fixture.node.account(0)?)).await?;
+    assert_refused(&fixture, &good, "it answers 0, which is not between 500 and 20000").await?;
     let oracle = there.contracts["oracles.weth-usdc"].address;
     let existing = good.replace(
         "base = [{ feed = \"eth-usd\", borrow_max_age = \"1 day\", liquidation_max_age = \"unbounded\" }]",
         &format!("address = {}", quoted(oracle)),
     );
-    assert_refused(&site, &existing, "it gives no price").await?;
-    mined(feed.setAnswer(I192::try_from(200_000_000_000_i64)?).from(site.node.account(0)?)).await?;
-    site.apply(&good).await?;
+    assert_refused(&fixture, &existing, "it gives no price").await?;
+    mined(feed.setAnswer(I192::try_from(200_000_000_000_i64)?).from(fixture.node.account(0)?)).await?;
+    fixture.apply(&good).await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn all_problems_of_a_chain_are_reported_at_once() -> eyre::Result<()> {
-    let site = Site::start(&[]).await?;
+    let fixture = Fixture::start(&[]).await?;
     let manifest = SMALL
         .replace("[tokens.USDC]", &format!("[tokens.USDC]\naddress = {}", quoted(Address::repeat_byte(0xaa))))
         .replace("[tokens.WETH]", &format!("[tokens.WETH]\naddress = {}", quoted(Address::repeat_byte(0xbb))))
         .replace("chain_id = 31337", "chain_id = 1");
-    let Err(error) = site.apply(&manifest).await else { eyre::bail!("it was not refused") };
+    let Err(error) = fixture.apply(&manifest).await else { eyre::bail!("it was not refused") };
     let problems = refusals(&error).join("\n");
     for told in ["chain 1", "tokens.USDC", "tokens.WETH"] {
         ensure!(problems.contains(told), "{told} is not in:\n{problems}");
     }
-    assert_eq!(site.sent().await?, 0);
+    assert_eq!(fixture.sent().await?, 0);
     Ok(())
 }
 
 #[tokio::test]
 async fn nothing_is_sent_when_the_deployer_cannot_pay_for_everything() -> eyre::Result<()> {
-    let site = Site::start(&[]).await?;
-    site.node.provider().anvil_set_balance(site.node.account(0)?, U256::from(1_000_000_000_000_u64)).await?;
-    assert_refused(&site, SMALL, "has 0.000001 ether, and this costs up to").await?;
-    assert_eq!(site.node.provider().get_block_number().await?, 0);
+    let fixture = Fixture::start(&[]).await?;
+    fixture.node.provider().anvil_set_balance(fixture.node.account(0)?, U256::from(1_000_000_000_000_u64)).await?;
+    assert_refused(&fixture, SMALL, "has 0.000001 ether, and this costs up to").await?;
+    assert_eq!(fixture.node.provider().get_block_number().await?, 0);
     Ok(())
 }
 

@@ -97,8 +97,8 @@ impl Program {
     }
 }
 
-/// Returns why a program refuses these words. A subcommand without arguments is the mention of a name, and may leave out
-/// required ones; a value such as `N` is a placeholder.
+/// Returns why a program refuses these words. A subcommand without arguments is the mention of a name, and may leave
+/// out required ones; a value such as `N` is a placeholder.
 fn refusal(program: Program, words: &[&str]) -> Option<String> {
     let error = program.command().try_get_matches_from(words).err()?;
     let name_alone = words.len() == 2;

@@ -1,54 +1,53 @@
-//! Random histories of many actors, in which blocks are replaced and taken away, the keeper killed and its connections
-//! cut.
+//! Random histories of many actors with reorgs and rollbacks, while the follower is killed and its connections are cut.
 
 use plimsoll_testkit::{devnet::Devnet, proxy::Proxy};
 
-use super::process::{Errand, Keeper};
+use super::process::{FollowerArgs, FollowerProcess};
 use crate::{
     book::{assert_equal, simulation::Simulation},
     random::Random,
 };
 
 const SEED: u64 = 3;
-/// So many blocks are replaced under the eyes of a keeper that nobody kills, each time after a piece of history.
-const SEEN_DEPTHS: [u64; 5] = [1, MAX_REORG_DEPTH, MAX_REORG_DEPTH + 1, 30, MAX_REORG_DEPTH];
-/// Things that happen to the chain in a piece, most of them blocks. Now and then a keeper is killed meanwhile.
+/// Depths of reorgs that a running follower sees, each after a part of the history.
+const REORG_DEPTHS: [u64; 5] = [1, MAX_REORG_DEPTH, MAX_REORG_DEPTH + 1, 30, MAX_REORG_DEPTH];
+/// Number of steps in a part, most of them blocks. Keepers are killed now and then meanwhile.
 const STEPS: u64 = 80;
-/// Then keepers are killed while they catch up.
+/// Number of keepers that are killed while they catch up afterwards.
 const KILLS: u64 = 6;
-/// A start says at least so many lines: of where it begins, and of the blocks that are not written down yet.
-const MOST_LINES_ALONE: u64 = MAX_REORG_DEPTH;
-/// Deeds in a block, on average half as many.
-const MOST_DEEDS: u64 = 10;
-/// How far back the keeper can go, and how far it is made to begin anew.
+/// The least number of lines that a start prints: its starting block, and the blocks after the checkpoint.
+const MIN_START_LINES: u64 = MAX_REORG_DEPTH;
+/// The most actions in a block; the average is half of it.
+const MAX_ACTIONS: u64 = 10;
+/// The deepest reorg that the follower can revert, and the deepest that occurs, which leads to a rebuild.
 const MAX_REORG_DEPTH: u64 = 64;
 const DEEPEST: u64 = 90;
 
-/// What is done to the chain and to the keeper, besides what people do.
-struct Fate {
+/// Random reorgs, rollbacks and cut connections, besides the actors' actions.
+struct RandomChain {
     random: Random,
-    /// Blocks that may go: those before them hold the contracts and everybody's wealth.
-    blocks: u64,
-    /// The most that there ever were.
-    most_blocks: u64,
-    deeds: u64,
+    /// Number of blocks that can be replaced: those before them have the contracts and the actors' balances.
+    replaceable: u64,
+    /// The largest such number so far.
+    most_replaceable: u64,
+    actions: u64,
     too_deep: u64,
 }
 
-impl Fate {
+impl RandomChain {
     async fn step(&mut self, simulation: &mut Simulation<'_>, proxy: &mut Proxy) -> eyre::Result<()> {
         match self.random.below(100) {
             0..8 => {
                 let depth = self.depth();
-                let deeds = 1 + self.random.below(3 * depth.min(12));
-                simulation.reorganise(depth, deeds).await?;
-                self.deeds += deeds;
+                let actions = 1 + self.random.below(3 * depth.min(12));
+                simulation.reorg(depth, actions).await?;
+                self.actions += actions;
                 self.too_deep += u64::from(depth > MAX_REORG_DEPTH);
             }
             8..11 => {
                 let depth = self.depth().min(MAX_REORG_DEPTH);
                 simulation.roll_back(depth).await?;
-                self.blocks -= depth;
+                self.replaceable -= depth;
             }
             11..18 => proxy.cut_connections().await?,
             _ => self.block(simulation).await?,
@@ -57,30 +56,30 @@ impl Fate {
     }
 
     async fn block(&mut self, simulation: &mut Simulation<'_>) -> eyre::Result<()> {
-        let deeds = self.random.below(MOST_DEEDS);
-        for _ in 0..deeds {
-            simulation.deed().await?;
+        let actions = self.random.below(MAX_ACTIONS);
+        for _ in 0..actions {
+            simulation.random_action().await?;
         }
         let timestamp = simulation.next_timestamp();
         simulation.mine_at(timestamp).await?;
-        (self.deeds, self.blocks) = (self.deeds + deeds, self.blocks + 1);
-        self.most_blocks = self.most_blocks.max(self.blocks);
+        (self.actions, self.replaceable) = (self.actions + actions, self.replaceable + 1);
+        self.most_replaceable = self.most_replaceable.max(self.replaceable);
         Ok(())
     }
 
-    /// Makes the chain at least as long as it ever was: a keeper waits for one that is shorter by more than can be taken
-    /// back, as for one that is behind.
+    /// Makes the chain at least as long as it ever was: a follower treats a node that is shorter by more than it can
+    /// revert as one that is behind, and waits.
     async fn grow(&mut self, simulation: &mut Simulation<'_>) -> eyre::Result<()> {
         self.block(simulation).await?;
-        while self.blocks < self.most_blocks {
+        while self.replaceable < self.most_replaceable {
             let timestamp = simulation.next_timestamp();
             simulation.mine_at(timestamp).await?;
-            self.blocks += 1;
+            self.replaceable += 1;
         }
         Ok(())
     }
 
-    /// Mostly few blocks, sometimes as many as can be taken back, now and then more.
+    /// Returns a random depth: mostly a few blocks, sometimes as many as can be reverted, rarely more.
     fn depth(&mut self) -> u64 {
         let depth = match self.random.below(8) {
             0..4 => 1 + self.random.below(4),
@@ -88,60 +87,66 @@ impl Fate {
             6 => MAX_REORG_DEPTH,
             _ => MAX_REORG_DEPTH + 1 + self.random.below(DEEPEST - MAX_REORG_DEPTH),
         };
-        depth.min(self.blocks.max(1))
+        depth.min(self.replaceable.max(1))
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_book_equals_the_chain_after_reorgs_kills_and_cut_connections() -> eyre::Result<()> {
-    // An Anvil that keeps a state on disk forgets its contracts' code.
+    // An Anvil that keeps state on disk loses its contracts' code.
     let devnet = Devnet::start_with(&["--gas-limit", "2000000000", "--prune-history", "5000"]).await?;
     let mut simulation = Simulation::new(&devnet, SEED).await?;
     let mut proxy = Proxy::start(devnet.node.address()).await?;
     let folder = tempfile::tempdir()?;
-    let mut keeper = Keeper::start(Errand::to(&simulation, &proxy, folder.path().to_path_buf()).await?)?;
-    let mut fate = Fate { random: Random::from_seed(SEED), blocks: 0, most_blocks: 0, deeds: 0, too_deep: 0 };
+    let mut follower =
+        FollowerProcess::start(FollowerArgs::new(&simulation, &proxy, folder.path().to_path_buf()).await?)?;
+    let mut chain =
+        RandomChain { random: Random::from_seed(SEED), replaceable: 0, most_replaceable: 0, actions: 0, too_deep: 0 };
     for _ in 0..DEEPEST {
-        fate.block(&mut simulation).await?;
+        chain.block(&mut simulation).await?;
     }
-    let mut lives = Random::from_seed(SEED);
-    let mut life = |least: u64| least + lives.below(MOST_LINES_ALONE);
-    for depth in SEEN_DEPTHS {
-        keeper.doom(life(1));
+    let mut kill_random = Random::from_seed(SEED);
+    let mut lines = |least: u64| least + kill_random.below(MIN_START_LINES);
+    for depth in REORG_DEPTHS {
+        follower.kill_after(lines(1));
         for _ in 0..STEPS {
-            fate.step(&mut simulation, &mut proxy).await?;
-            keeper.tend(|| life(MOST_LINES_ALONE))?;
+            chain.step(&mut simulation, &mut proxy).await?;
+            follower.poll(|| lines(MIN_START_LINES))?;
         }
-        fate.grow(&mut simulation).await?;
+        chain.grow(&mut simulation).await?;
         for _ in 0..KILLS {
-            keeper.die_after(life(1)).await?;
+            follower.kill_and_replace(lines(1)).await?;
         }
-        assert_equal(&keeper.book_at_head(&simulation).await?, &simulation).await?;
+        assert_equal(&follower.book_at_head(&simulation).await?, &simulation).await?;
 
-        keeper.story.undone.clear();
-        let rebuilt = keeper.story.rebuilt;
-        simulation.reorganise(depth, depth).await?;
-        assert_equal(&keeper.book_at_head(&simulation).await?, &simulation).await?;
-        let deepest = keeper.story.undone.iter().max().copied().unwrap_or_default();
-        let begins_anew = depth > MAX_REORG_DEPTH;
-        assert!(begins_anew || deepest == depth, "{depth} blocks were replaced: {keeper:?}");
-        assert_eq!(keeper.story.rebuilt - rebuilt, u64::from(begins_anew), "{depth} blocks were replaced: {keeper:?}");
+        follower.reports.reverted.clear();
+        let rebuilt = follower.reports.rebuilt;
+        simulation.reorg(depth, depth).await?;
+        assert_equal(&follower.book_at_head(&simulation).await?, &simulation).await?;
+        let deepest = follower.reports.reverted.iter().max().copied().unwrap_or_default();
+        let is_rebuilt = depth > MAX_REORG_DEPTH;
+        assert!(is_rebuilt || deepest == depth, "{depth} blocks were replaced: {follower:?}");
+        assert_eq!(
+            follower.reports.rebuilt - rebuilt,
+            u64::from(is_rebuilt),
+            "{depth} blocks were replaced: {follower:?}"
+        );
     }
 
-    // What it wrote down is the book as well, of the block that it says.
-    keeper.stop().await?;
-    let story = keeper.story.clone();
-    keeper.go_on()?;
-    keeper.book_at_head(&simulation).await?;
-    let (from, head) = (keeper.from, simulation.head_number().await?);
-    keeper.stop().await?;
+    // The checkpoint equals the chain, too, at its block.
+    follower.stop().await?;
+    let reports = follower.reports.clone();
+    follower.restart()?;
+    follower.book_at_head(&simulation).await?;
+    let (from, head) = (follower.from, simulation.head_number().await?);
+    follower.stop().await?;
     simulation.roll_back(head - from.unwrap_or(head)).await?;
-    keeper.go_on()?;
-    assert_equal(&keeper.book_at_head(&simulation).await?, &simulation).await?;
-    assert_eq!((keeper.from, keeper.story.applied), (from, 0));
+    follower.restart()?;
+    assert_equal(&follower.book_at_head(&simulation).await?, &simulation).await?;
+    assert_eq!((follower.from, follower.reports.applied), (from, 0));
 
-    // Everything that was to happen happened.
-    assert!(fate.deeds > 2_000 && fate.too_deep > 3, "{} deeds, {} too deep", fate.deeds, fate.too_deep);
-    assert!(story.killed > 30 && story.refused == 0, "{story:?}");
+    // Every kind of event occurred.
+    assert!(chain.actions > 2_000 && chain.too_deep > 3, "{} actions, {} too deep", chain.actions, chain.too_deep);
+    assert!(reports.killed > 30 && reports.rejected == 0, "{reports:?}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a keeper asks its main endpoint while nothing happens.
+//! The keeper's calls to its main endpoint while nothing happens.
 
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ use plimsoll_testkit::{
     proxy::{Counts, Proxy},
 };
 
-/// Figures are averages over so many.
+/// Number of blocks over which calls are averaged.
 pub(crate) const IDLE_BLOCKS: u64 = 100;
 /// As on Ethereum.
 const BLOCK_TIME: Duration = Duration::from_secs(12);
 const GAS_LIMIT: u64 = 2_000_000_000;
 
-/// Mines idle blocks, one after another when `follow` says that the keeper has done all that it does for the last, and
-/// counts what the keeper asked its main endpoint: the figure is [`Counts::per_block`].
+/// Mines idle blocks, each when `follow` reports that the keeper has finished with the last, and counts the keeper's
+/// calls to its main endpoint. The figure is [`Counts::per_block`].
 pub(crate) async fn rpc_calls_over_idle_blocks(
     node: &DynProvider,
     endpoint: &Proxy,
@@ -48,7 +48,7 @@ async fn newest(node: &DynProvider) -> eyre::Result<BlockNumHash> {
     Ok(BlockNumHash { number: head.number, hash: head.hash })
 }
 
-/// What following alone asks, with so many loans in the book.
+/// Returns the calls of following alone, with a number of loans in the book.
 async fn following(loans: usize) -> eyre::Result<Counts> {
     let devnet = Devnet::start_with(&["--gas-limit", &GAS_LIMIT.to_string()]).await?;
     let market = LocalMarket::deploy(&devnet).await?;

@@ -1,5 +1,5 @@
-//! A keeper's book that follows a chain (K1): in a process of its own, over a node that reorganises, while it is killed
-//! and its connections are cut, every word of it equals the contracts' storage.
+//! A keeper's book that follows a chain (K1), in a process of its own and over a node with reorgs, equals the
+//! contracts' storage in every word, although it is killed and its connections are cut.
 
 mod histories;
 pub(crate) mod idle;

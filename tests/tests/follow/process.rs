@@ -1,4 +1,5 @@
-//! A keeper's book in a process of its own: started, killed at any of its words, started again, and asked for its rows.
+//! A keeper's book in a process of its own: started, killed after any of its lines, restarted, and queried for its
+//! rows.
 
 use std::{
     fmt,
@@ -28,56 +29,56 @@ use tokio::{
 
 use crate::book::simulation::Simulation;
 
-/// Where the deployment's events begin, or earlier.
+/// A block at or before the first event of the deployment.
 const FIRST_BLOCK: u64 = 1;
 
-/// Fails instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a condition is waited for before the test fails.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 const SIGKILL: i32 = 9;
 
-/// What it follows, and where its files are.
+/// The arguments of the process.
 #[derive(Debug, Clone)]
-pub(super) struct Errand {
+pub(super) struct FollowerArgs {
     pub(super) folder: PathBuf,
     pub(super) endpoint: String,
     pub(super) identity: Identity,
 }
 
-/// A keeper that was started, perhaps more than once.
-pub(super) struct Keeper {
-    errand: Errand,
+/// The process, which may have been restarted several times.
+pub(super) struct FollowerProcess {
+    args: FollowerArgs,
     running: Running,
-    /// After which block the last one began.
+    /// The block that the last process started after.
     pub(super) from: Option<u64>,
-    /// What all of them said.
-    pub(super) story: Story,
+    /// What all processes have reported.
+    pub(super) reports: Reports,
 }
 
-/// What happened to a keeper, by its own words.
+/// What the processes have reported.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Story {
+pub(super) struct Reports {
     pub(super) killed: u64,
     pub(super) applied: u64,
-    /// How many blocks were taken back at once.
-    pub(super) undone: Vec<u64>,
+    /// Number of blocks of each revert.
+    pub(super) reverted: Vec<u64>,
     pub(super) rebuilt: u64,
-    pub(super) refused: u64,
-    /// The last block that was applied or gone back to.
+    pub(super) rejected: u64,
+    /// The last block that was applied or reverted to.
     at: u64,
 }
 
 struct Running {
     process: Arc<Mutex<Child>>,
-    orders: ChildStdin,
-    said: UnboundedReceiver<String>,
-    /// It is killed when it has said so many lines more.
-    left: Arc<AtomicU64>,
+    stdin: ChildStdin,
+    lines: UnboundedReceiver<String>,
+    /// Number of further lines after which the process is killed.
+    lines_left: Arc<AtomicU64>,
 }
 
-impl Errand {
-    /// To follow a simulation over a proxy.
-    pub(super) async fn to(simulation: &Simulation<'_>, proxy: &Proxy, folder: PathBuf) -> eyre::Result<Self> {
+impl FollowerArgs {
+    /// Returns the arguments for following a simulation over a proxy.
+    pub(super) async fn new(simulation: &Simulation<'_>, proxy: &Proxy, folder: PathBuf) -> eyre::Result<Self> {
         let sources = simulation.sources();
         let provider = simulation.provider();
         let first = provider.get_block(BlockId::number(0)).await?.wrap_err("a chain has a first block")?;
@@ -99,7 +100,7 @@ impl Errand {
         Ok(command)
     }
 
-    /// Starts one that is to refuse, and tells what it says.
+    /// Starts a process that must refuse to run, and returns its error.
     pub(super) fn refused(&self) -> eyre::Result<String> {
         let output = self.command()?.stdin(Stdio::null()).output()?;
         ensure!(!output.status.success() && output.stdout.is_empty(), "it began to follow");
@@ -108,32 +109,32 @@ impl Errand {
 }
 
 impl Running {
-    fn start(errand: &Errand, lines: u64) -> eyre::Result<Self> {
-        let mut child = errand.command()?.spawn()?;
+    fn start(args: &FollowerArgs, lines: u64) -> eyre::Result<Self> {
+        let mut child = args.command()?.spawn()?;
         let stdout = child.stdout.take().wrap_err("no output")?;
-        let orders = child.stdin.take().wrap_err("no input")?;
-        let (process, left) = (Arc::new(Mutex::new(child)), Arc::new(AtomicU64::new(lines)));
-        let (sender, said) = mpsc::unbounded_channel();
-        let (doomed, allowed) = (Arc::clone(&process), Arc::clone(&left));
+        let stdin = child.stdin.take().wrap_err("no input")?;
+        let (process, lines_left) = (Arc::new(Mutex::new(child)), Arc::new(AtomicU64::new(lines)));
+        let (sender, lines) = mpsc::unbounded_channel();
+        let (child, remaining) = (Arc::clone(&process), Arc::clone(&lines_left));
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if allowed.fetch_sub(1, Ordering::SeqCst) == 1 {
-                    let _ = locked(&doomed).kill();
+                if remaining.fetch_sub(1, Ordering::SeqCst) == 1 {
+                    let _ = locked(&child).kill();
                 }
                 let _ = sender.send(line);
             }
         });
-        Ok(Self { process, orders, said, left })
+        Ok(Self { process, stdin, lines, lines_left })
     }
 
-    /// Fails where it ended by itself.
+    /// Fails where the process ended by itself.
     fn assert_killed(&self) -> eyre::Result<()> {
         let mut process = locked(&self.process);
         let status = process.wait()?;
         if status.signal() == Some(SIGKILL) {
             return Ok(());
         }
-        bail!("it ended by itself with {status}: {}", last_words(&mut process));
+        bail!("it ended by itself with {status}: {}", stderr_of(&mut process));
     }
 }
 
@@ -145,135 +146,140 @@ impl Drop for Running {
     }
 }
 
-impl Keeper {
-    /// Starts one that nobody kills.
-    pub(super) fn start(errand: Errand) -> eyre::Result<Self> {
-        let running = Running::start(&errand, u64::MAX)?;
-        Ok(Self { errand, running, from: None, story: Story::default() })
+impl FollowerProcess {
+    /// Starts a process that is not killed.
+    pub(super) fn start(args: FollowerArgs) -> eyre::Result<Self> {
+        let running = Running::start(&args, u64::MAX)?;
+        Ok(Self { args, running, from: None, reports: Reports::default() })
     }
 
-    /// Has it killed when it has said so many lines more.
-    pub(super) fn doom(&self, lines: u64) {
-        self.running.left.store(lines, Ordering::SeqCst);
+    /// Kills the process after a number of further lines.
+    pub(super) fn kill_after(&self, lines: u64) {
+        self.running.lines_left.store(lines, Ordering::SeqCst);
     }
 
-    /// Kills it, and has another one go on, which is killed when it has said so many lines; waits for that.
-    pub(super) async fn die_after(&mut self, lines: u64) -> eyre::Result<()> {
+    /// Kills the process, starts another that is killed after a number of lines, and waits for that.
+    pub(super) async fn kill_and_replace(&mut self, lines: u64) -> eyre::Result<()> {
         let _ = locked(&self.running.process).kill();
-        self.hear_out().await?;
-        self.begin_again(lines)?;
-        let heard = time::timeout(PATIENCE, self.hear_out()).await;
-        heard.map_err(|_| eyre!("it has not said {lines} lines in time: {self:?}"))?
+        self.read_to_end().await?;
+        self.start_next(lines)?;
+        let read = time::timeout(WAIT_TIMEOUT, self.read_to_end()).await;
+        read.map_err(|_| eyre!("it has not lines {lines} lines in time: {self:?}"))?
     }
 
-    /// Hears what it has said so far. When it was killed, another one goes on, for so many lines.
-    pub(super) fn tend(&mut self, lines: impl FnOnce() -> u64) -> eyre::Result<()> {
+    /// Reads the lines so far. If the process was killed, starts another that is killed after a number of lines.
+    pub(super) fn poll(&mut self, lines: impl FnOnce() -> u64) -> eyre::Result<()> {
         loop {
-            match self.running.said.try_recv() {
+            match self.running.lines.try_recv() {
                 Ok(line) => {
-                    self.hear(&line)?;
+                    self.read(&line)?;
                 }
                 Err(mpsc::error::TryRecvError::Empty) => return Ok(()),
-                Err(mpsc::error::TryRecvError::Disconnected) => return self.begin_again(lines()),
+                Err(mpsc::error::TryRecvError::Disconnected) => return self.start_next(lines()),
             }
         }
     }
 
-    /// Waits until it is at the newest block, unharmed, and makes a book of its rows there.
+    /// Waits until a process that is not killed is at the newest block, and builds a book from its rows there.
     pub(super) async fn book_at_head(&mut self, simulation: &Simulation<'_>) -> eyre::Result<Book> {
         let head = simulation.provider().get_block(BlockId::latest()).await?.wrap_err("a chain has a head")?.header;
-        let rows = time::timeout(PATIENCE, self.rows_at(head.hash)).await;
+        let rows = time::timeout(WAIT_TIMEOUT, self.rows_at(head.hash)).await;
         let rows = rows.map_err(|_| eyre!("not at block {} in time: {self:?}", head.number))??;
         let tip = Block { number: head.number, timestamp: head.timestamp };
         Ok(Book::restore(tip, rows.iter().map(|(key, value)| Row::decode(key, value)))?)
     }
 
-    /// Ends it in order.
+    /// Stops the process properly.
     pub(super) async fn stop(&mut self) -> eyre::Result<()> {
-        writeln!(self.running.orders, "stop")?;
-        time::timeout(PATIENCE, self.hear_out()).await??;
+        writeln!(self.running.stdin, "stop")?;
+        time::timeout(WAIT_TIMEOUT, self.read_to_end()).await??;
         let mut process = locked(&self.running.process);
         let status = process.wait()?;
-        ensure!(status.success(), "it ended with {status}: {}", last_words(&mut process));
+        ensure!(status.success(), "it ended with {status}: {}", stderr_of(&mut process));
         Ok(())
     }
 
-    /// Starts it again after it was stopped.
-    pub(super) fn go_on(&mut self) -> eyre::Result<()> {
+    /// Starts a process after the last one was stopped.
+    pub(super) fn restart(&mut self) -> eyre::Result<()> {
         self.from = None;
-        self.story = Story::default();
-        self.running = Running::start(&self.errand, u64::MAX)?;
+        self.reports = Reports::default();
+        self.running = Running::start(&self.args, u64::MAX)?;
         Ok(())
     }
 
     async fn rows_at(&mut self, hash: B256) -> eyre::Result<Vec<(Vec<u8>, Vec<u8>)>> {
         loop {
-            self.doom(u64::MAX);
-            // One that was killed just now does not hear it.
-            let _ = writeln!(self.running.orders, "rows {hash}");
+            self.kill_after(u64::MAX);
+            // A process that was just killed does not read it.
+            let _ = writeln!(self.running.stdin, "rows {hash}");
             let mut rows = Vec::new();
-            while let Some(line) = self.running.said.recv().await {
-                match self.hear(&line)? {
-                    Said::Row(key, value) => rows.push((key, value)),
-                    Said::End => return Ok(rows),
-                    Said::News => {}
+            while let Some(line) = self.running.lines.recv().await {
+                match self.read(&line)? {
+                    Line::Row(key, value) => rows.push((key, value)),
+                    Line::End => return Ok(rows),
+                    Line::News => {}
                 }
             }
-            self.begin_again(u64::MAX)?;
+            self.start_next(u64::MAX)?;
         }
     }
 
-    async fn hear_out(&mut self) -> eyre::Result<()> {
-        while let Some(line) = self.running.said.recv().await {
-            self.hear(&line)?;
+    async fn read_to_end(&mut self) -> eyre::Result<()> {
+        while let Some(line) = self.running.lines.recv().await {
+            self.read(&line)?;
         }
         Ok(())
     }
 
-    fn begin_again(&mut self, lines: u64) -> eyre::Result<()> {
+    fn start_next(&mut self, lines: u64) -> eyre::Result<()> {
         self.running.assert_killed().wrap_err_with(|| format!("{self:?}"))?;
-        self.story.killed += 1;
-        self.running = Running::start(&self.errand, lines)?;
+        self.reports.killed += 1;
+        self.running = Running::start(&self.args, lines)?;
         Ok(())
     }
 
-    fn hear(&mut self, line: &str) -> eyre::Result<Said> {
-        let story = &mut self.story;
+    fn read(&mut self, line: &str) -> eyre::Result<Line> {
+        let reports = &mut self.reports;
         let mut words = line.split(' ');
         let mut word = || words.next().unwrap_or_default();
         match word() {
             "from" => {
                 let from = word().parse()?;
-                (self.from, story.at) = (Some(from), from);
+                (self.from, reports.at) = (Some(from), from);
             }
             "applied" => {
-                story.applied += 1;
-                story.at = word().parse()?;
+                reports.applied += 1;
+                reports.at = word().parse()?;
             }
             "undone" => {
                 let to = word().parse()?;
-                story.undone.push(story.at.checked_sub(to).wrap_err_with(|| format!("{line} from {}", story.at))?);
-                story.at = to;
+                reports
+                    .reverted
+                    .push(reports.at.checked_sub(to).wrap_err_with(|| format!("{line} from {}", reports.at))?);
+                reports.at = to;
             }
-            "rebuilt" => story.rebuilt += 1,
-            "refused" => story.refused += 1,
-            "row" => return Ok(Said::Row(hex::decode(word())?, hex::decode(word())?)),
-            "end" => return Ok(Said::End),
+            "rebuilt" => reports.rebuilt += 1,
+            "refused" => reports.rejected += 1,
+            "row" => return Ok(Line::Row(hex::decode(word())?, hex::decode(word())?)),
+            "end" => return Ok(Line::End),
             _ => bail!("it says {line}"),
         }
-        Ok(Said::News)
+        Ok(Line::News)
     }
 }
 
-enum Said {
+enum Line {
     News,
     Row(Vec<u8>, Vec<u8>),
     End,
 }
 
-impl fmt::Debug for Keeper {
+impl fmt::Debug for FollowerProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeper").field("from", &self.from).field("story", &self.story).finish_non_exhaustive()
+        f.debug_struct("FollowerProcess")
+            .field("from", &self.from)
+            .field("reports", &self.reports)
+            .finish_non_exhaustive()
     }
 }
 
@@ -281,7 +287,7 @@ fn locked(process: &Mutex<Child>) -> std::sync::MutexGuard<'_, Child> {
     process.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn last_words(process: &mut Child) -> String {
+fn stderr_of(process: &mut Child) -> String {
     let mut words = String::new();
     if let Some(stderr) = &mut process.stderr {
         let _ = stderr.read_to_string(&mut words);

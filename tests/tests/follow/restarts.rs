@@ -1,4 +1,4 @@
-//! What a keeper does with the book that the one before it wrote down.
+//! Restarts of a follower from its checkpoint.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -8,50 +8,50 @@ use plimsoll_keeper::store::{CheckpointTip, Store};
 use plimsoll_testkit::{devnet::Devnet, proxy::Proxy};
 use tempfile::TempDir;
 
-use super::process::{Errand, Keeper};
+use super::process::{FollowerArgs, FollowerProcess};
 use crate::book::{assert_equal, simulation::Simulation};
 
 const SEED: u64 = 3;
-/// More than can be taken back.
+/// More than can be reverted.
 const BLOCKS: u64 = 80;
 const MAX_REORG_DEPTH: u64 = 64;
-/// What a start from nothing says.
-const BEFORE_ALL: u64 = 0;
+/// The block that a start without a checkpoint begins after.
+const BEFORE_FIRST_BLOCK: u64 = 0;
 
-/// A keeper that has followed a simulation, and was stopped at its newest block.
-struct Scene<'a> {
+/// A follower that has followed a simulation, and was stopped at its newest block.
+struct Fixture<'a> {
     simulation: Simulation<'a>,
     proxy: Proxy,
-    keeper: Keeper,
-    errand: Errand,
+    follower: FollowerProcess,
+    args: FollowerArgs,
     folder: TempDir,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Fixture<'a> {
     async fn new(devnet: &'a Devnet) -> eyre::Result<Self> {
         let mut simulation = Simulation::new(devnet, SEED).await?;
-        live(&mut simulation, BLOCKS).await?;
+        mine_random_blocks(&mut simulation, BLOCKS).await?;
         let proxy = Proxy::start(devnet.node.address()).await?;
         let folder = tempfile::tempdir()?;
-        let errand = Errand::to(&simulation, &proxy, folder.path().to_path_buf()).await?;
-        let mut keeper = Keeper::start(errand.clone())?;
-        keeper.book_at_head(&simulation).await?;
-        keeper.stop().await?;
-        Ok(Self { simulation, proxy, keeper, errand, folder })
+        let args = FollowerArgs::new(&simulation, &proxy, folder.path().to_path_buf()).await?;
+        let mut follower = FollowerProcess::start(args.clone())?;
+        follower.book_at_head(&simulation).await?;
+        follower.stop().await?;
+        Ok(Self { simulation, proxy, follower, args, folder })
     }
 
-    /// Starts it again, and compares everything.
-    async fn assert_goes_on(&mut self) -> eyre::Result<()> {
-        self.keeper.go_on()?;
-        let book = self.keeper.book_at_head(&self.simulation).await?;
+    /// Restarts the follower, and asserts that its book equals the chain.
+    async fn assert_restart_equals_chain(&mut self) -> eyre::Result<()> {
+        self.follower.restart()?;
+        let book = self.follower.book_at_head(&self.simulation).await?;
         assert_equal(&book, &self.simulation).await
     }
 }
 
-async fn live(simulation: &mut Simulation<'_>, blocks: u64) -> eyre::Result<()> {
+async fn mine_random_blocks(simulation: &mut Simulation<'_>, blocks: u64) -> eyre::Result<()> {
     for _ in 0..blocks {
         for _ in 0..3 {
-            simulation.deed().await?;
+            simulation.random_action().await?;
         }
         let timestamp = simulation.next_timestamp();
         simulation.mine_at(timestamp).await?;
@@ -62,18 +62,18 @@ async fn live(simulation: &mut Simulation<'_>, blocks: u64) -> eyre::Result<()> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_reads_only_the_blocks_after_the_checkpoint() -> eyre::Result<()> {
     let devnet = Devnet::start().await?;
-    let mut scene = Scene::new(&devnet).await?;
-    let head = scene.simulation.head_number().await?;
-    scene.proxy.reset_counts();
-    scene.assert_goes_on().await?;
+    let mut fixture = Fixture::new(&devnet).await?;
+    let head = fixture.simulation.head_number().await?;
+    fixture.proxy.reset_counts();
+    fixture.assert_restart_equals_chain().await?;
     let from = head - MAX_REORG_DEPTH;
-    assert_eq!((scene.keeper.from, scene.keeper.story.applied), (Some(from), MAX_REORG_DEPTH));
-    // One by one, and none where nothing happened.
-    let ours = scene.simulation.sources().addresses().collect::<Vec<_>>();
-    let logs = scene.simulation.provider().get_logs(&Filter::new().address(ours).from_block(from + 1)).await?;
+    assert_eq!((fixture.follower.from, fixture.follower.reports.applied), (Some(from), MAX_REORG_DEPTH));
+    // Blocks are read one by one, and only those with events.
+    let ours = fixture.simulation.sources().addresses().collect::<Vec<_>>();
+    let logs = fixture.simulation.provider().get_logs(&Filter::new().address(ours).from_block(from + 1)).await?;
     let mut blocks: Vec<_> = logs.iter().map(|log| log.block_number).collect();
     blocks.dedup();
-    let counts = scene.proxy.counts();
+    let counts = fixture.proxy.counts();
     assert_eq!(counts.of("eth_getLogs"), u64::try_from(blocks.len())?, "{counts:?}");
     Ok(())
 }
@@ -81,61 +81,61 @@ async fn a_restart_reads_only_the_blocks_after_the_checkpoint() -> eyre::Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_whose_block_was_reorged_is_rebuilt() -> eyre::Result<()> {
     let devnet = Devnet::start().await?;
-    let mut scene = Scene::new(&devnet).await?;
-    let checkpoint = scene.simulation.head_number().await? - MAX_REORG_DEPTH;
-    scene.simulation.reorganise(MAX_REORG_DEPTH + 6, 60).await?;
-    scene.assert_goes_on().await?;
-    assert_eq!((scene.keeper.from, scene.keeper.story.rebuilt), (Some(checkpoint), 1));
-    // What is written down from then on is of the new chain.
-    scene.keeper.stop().await?;
-    scene.assert_goes_on().await?;
-    assert_eq!((scene.keeper.from, scene.keeper.story.rebuilt), (Some(checkpoint), 0));
+    let mut fixture = Fixture::new(&devnet).await?;
+    let checkpoint = fixture.simulation.head_number().await? - MAX_REORG_DEPTH;
+    fixture.simulation.reorg(MAX_REORG_DEPTH + 6, 60).await?;
+    fixture.assert_restart_equals_chain().await?;
+    assert_eq!((fixture.follower.from, fixture.follower.reports.rebuilt), (Some(checkpoint), 1));
+    // The next checkpoint is of the new chain.
+    fixture.follower.stop().await?;
+    fixture.assert_restart_equals_chain().await?;
+    assert_eq!((fixture.follower.from, fixture.follower.reports.rebuilt), (Some(checkpoint), 0));
 
-    // Back behind it, and past it again.
-    scene.keeper.stop().await?;
-    scene.simulation.roll_back(MAX_REORG_DEPTH + 6).await?;
-    live(&mut scene.simulation, 10).await?;
-    scene.assert_goes_on().await?;
-    assert_eq!((scene.keeper.from, scene.keeper.story.rebuilt), (Some(checkpoint), 1));
+    // The chain becomes shorter than the checkpoint, and longer again.
+    fixture.follower.stop().await?;
+    fixture.simulation.roll_back(MAX_REORG_DEPTH + 6).await?;
+    mine_random_blocks(&mut fixture.simulation, 10).await?;
+    fixture.assert_restart_equals_chain().await?;
+    assert_eq!((fixture.follower.from, fixture.follower.reports.rebuilt), (Some(checkpoint), 1));
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_or_damaged_book_is_rebuilt_from_the_chain() -> eyre::Result<()> {
     let devnet = Devnet::start().await?;
-    let mut scene = Scene::new(&devnet).await?;
-    let (book, old) = (scene.folder.path().join("book.db"), scene.folder.path().join("book.db.old"));
+    let mut fixture = Fixture::new(&devnet).await?;
+    let (book, old) = (fixture.folder.path().join("book.db"), fixture.folder.path().join("book.db.old"));
 
     fs::remove_file(&book)?;
-    scene.assert_goes_on().await?;
-    assert_eq!((scene.keeper.from, old.exists()), (Some(BEFORE_ALL), false));
-    scene.keeper.stop().await?;
+    fixture.assert_restart_equals_chain().await?;
+    assert_eq!((fixture.follower.from, old.exists()), (Some(BEFORE_FIRST_BLOCK), false));
+    fixture.follower.stop().await?;
 
     let mut damaged = fs::read(&book)?;
     damaged.iter_mut().skip(5_000).step_by(3).for_each(|byte| *byte ^= 0x55);
     fs::write(&book, &damaged)?;
-    scene.assert_goes_on().await?;
-    assert_eq!((scene.keeper.from, fs::read(&old)?), (Some(BEFORE_ALL), damaged));
-    scene.keeper.stop().await?;
+    fixture.assert_restart_equals_chain().await?;
+    assert_eq!((fixture.follower.from, fs::read(&old)?), (Some(BEFORE_FIRST_BLOCK), damaged));
+    fixture.follower.stop().await?;
 
-    falsify(&scene.errand).await?;
-    scene.assert_goes_on().await?;
-    assert_eq!(scene.keeper.from, Some(BEFORE_ALL));
-    scene.keeper.stop().await?;
+    write_false_row(&fixture.args).await?;
+    fixture.assert_restart_equals_chain().await?;
+    assert_eq!(fixture.follower.from, Some(BEFORE_FIRST_BLOCK));
+    fixture.follower.stop().await?;
 
-    scene.assert_goes_on().await?;
-    assert_eq!(scene.keeper.from, Some(scene.simulation.head_number().await? - MAX_REORG_DEPTH));
+    fixture.assert_restart_equals_chain().await?;
+    assert_eq!(fixture.follower.from, Some(fixture.simulation.head_number().await? - MAX_REORG_DEPTH));
     Ok(())
 }
 
-/// Writes down something that nothing on the chain makes: everything is as it should be but the rows.
-async fn falsify(errand: &Errand) -> eyre::Result<()> {
-    let store = Store::open(&errand.folder, &errand.identity)?;
+/// Writes a row to the checkpoint that does not follow from the chain, in a valid form.
+async fn write_false_row(args: &FollowerArgs) -> eyre::Result<()> {
+    let store = Store::open(&args.folder, &args.identity)?;
     let read = store.checkpoint.load(|tip, rows| (tip, rows.collect::<Vec<_>>())).await?;
     let (tip, rows) = read.wrap_err("there is no checkpoint")?;
     let (key, mut value) =
         rows.into_iter().find(|(key, _)| key.first() == Some(&2)).wrap_err("there is no position")?;
-    // Shares that no market has given out.
+    // Shares that no market has issued.
     value.first_mut().into_iter().for_each(|first| *first ^= 1);
     let next = CheckpointTip { number: tip.number + 1, ..tip };
     store.checkpoint.record(next, vec![(key, value)]).await?;
@@ -146,22 +146,22 @@ async fn falsify(errand: &Errand) -> eyre::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_folder_of_another_chain_is_refused_and_left_unchanged() -> eyre::Result<()> {
     let devnet = Devnet::start().await?;
-    let mut scene = Scene::new(&devnet).await?;
-    let before = files(scene.folder.path())?;
+    let mut fixture = Fixture::new(&devnet).await?;
+    let before = files(fixture.folder.path())?;
     assert!(before.contains_key("book.db") && before.contains_key("journal.db"), "{:?}", before.keys());
-    let mut identity = scene.errand.identity;
+    let mut identity = fixture.args.identity;
     identity.genesis = B256::repeat_byte(1);
-    let said = Errand { identity, ..scene.errand.clone() }.refused()?;
-    for word in ["journal.db", "genesis", &scene.errand.identity.genesis.to_string(), "or a new one"] {
+    let said = FollowerArgs { identity, ..fixture.args.clone() }.refused()?;
+    for word in ["journal.db", "genesis", &fixture.args.identity.genesis.to_string(), "or a new one"] {
         assert!(said.contains(word), "{word} is not in: {said}");
     }
-    assert_eq!(files(scene.folder.path())?, before);
-    scene.assert_goes_on().await?;
-    assert_ne!(scene.keeper.from, Some(BEFORE_ALL));
+    assert_eq!(files(fixture.folder.path())?, before);
+    fixture.assert_restart_equals_chain().await?;
+    assert_ne!(fixture.follower.from, Some(BEFORE_FIRST_BLOCK));
     Ok(())
 }
 
-/// What is in every file but the lock, which says who had the folder last.
+/// Returns the content of every file but the lock, which records its last owner.
 fn files(folder: &Path) -> eyre::Result<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder)? {

@@ -1,4 +1,4 @@
-//! What the fork needs of mainnet that the recorded block did not touch, and what it rightly finds empty there.
+//! State of mainnet that the fork needs and the recorded block did not touch, and reads that are correctly empty.
 
 use std::{env, fs::File, path::PathBuf};
 
@@ -17,41 +17,41 @@ use super::{ANVILS_OWN, anvils_own_accounts};
 
 pub(super) const USDC: Address = address!("A0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48");
 pub(super) const WETH: Address = address!("C02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2");
-/// Chainlink's ETH / USD: a proxy, and the aggregator behind it at that time.
+/// Chainlink's ETH / USD proxy.
 pub(super) const FEED: Address = address!("5f4eC3Df9cbd43714FE2740f5E3616155c5b8419");
 const AGGREGATOR: Address = address!("E62B71cf983019BFf55bC83B48601ce8419650CC");
-/// Uniswap V3's.
+/// The factory of Uniswap V3.
 const FACTORY: Address = address!("1F98431c8aD98523631AE4a59f267346ea31F984");
-/// Its pool of USDC and WETH with a fee of 0.05 %.
+/// Uniswap's pool of USDC and WETH with a fee of 0.05 %.
 pub(super) const POOL: Address = address!("88e6A0c2dDD26FEEb64F039a2c41296FcB3f5640");
 
-/// The code of contracts that everybody knows.
+/// A file with the code of well-known contracts.
 const KNOWN_CODE: &str = "mainnet/known_mainnet_contracts.json.gz";
 
-/// Where the proxy keeps its aggregator with its number, which number that was, and where it keeps who may read it.
+/// The proxy's slot with its aggregator and phase, that phase, and the slot of its access controller.
 const PROXY_PHASE: U256 = slot(2);
 const PHASE: U256 = slot(6);
 const PROXY_ACCESS: U256 = slot(5);
-/// Where the aggregator keeps its description, and who may read it.
+/// The aggregator's slots of its description and its readers.
 const DESCRIPTION: U256 = slot(0x30);
 const READERS: U256 = slot(0x32);
-/// Where the tokens keep their decimals, balances and allowances.
+/// The tokens' slots of decimals, balances and allowances.
 const USDC_SLOTS: [U256; 3] = [slot(6), slot(9), slot(10)];
 const WETH_SLOTS: [U256; 3] = [slot(2), slot(3), slot(4)];
 
-/// Whoever stands in a block's header as the one who is paid for it, where Anvil makes the block.
+/// The beneficiary of blocks that Anvil mines.
 const ANVILS_COINBASE: Address = Address::ZERO;
-/// Where today's rules keep the hashes of blocks (EIP-2935).
+/// The contract with block hashes under today's rules (EIP-2935).
 const BLOCK_HASHES: Address = address!("0000F90827F1C53a10cb7A02335B175320002935");
 
-/// The people on the fork, all of them new to mainnet.
+/// The accounts on the fork, none of which existed on mainnet.
 pub(super) struct People {
     pub(super) keeper: Address,
     pub(super) lender: Address,
     pub(super) borrowers: Vec<Address>,
 }
 
-/// State that the block had no use for: as it was, but for the code of Uniswap's factory.
+/// State that the block did not use, with its real values, except for the code of Uniswap's factory.
 pub(super) fn overrides() -> eyre::Result<Vec<Override>> {
     let code = |address, code: Bytes, why| Override { address, state: State::Code(code), why };
     let word = |address, slot, value, why| Override { address, state: State::Slot(slot, value), why };
@@ -71,13 +71,13 @@ pub(super) fn overrides() -> eyre::Result<Vec<Override>> {
     Ok(overrides)
 }
 
-/// What the recording does not have because the block has nothing to do with it, and a live node has.
+/// Nonces that a live node has and the recording does not.
 pub(super) fn anvils_accounts_in_use() -> Vec<Override> {
     let why = "everybody has the keys to Anvil's accounts, and uses them on mainnet, too";
     ANVILS_OWN.map(|address| Override { address, state: State::Nonce(7), why }).into()
 }
 
-/// What is read outside the recording, and why it is empty there.
+/// Reads outside the recording, each with the reason why it is empty there.
 pub(super) fn outside(deployment: &Deployment, people: &People) -> eyre::Result<Vec<Declared>> {
     let contract = |kind: &str| {
         Ok::<_, eyre::Report>(deployment.only(kind).wrap_err_with(|| format!("no single {kind} on record"))?.address)
@@ -108,8 +108,8 @@ pub(super) fn outside(deployment: &Deployment, people: &People) -> eyre::Result<
     Ok(declared)
 }
 
-/// A contract's code from the folder of real data, where it is there. A recording that was made of this very test has
-/// it itself.
+/// Returns a contract's code from the folder of real data, where available. A recording that was made by running this
+/// test has it itself.
 fn known_code(contract: Address) -> eyre::Result<Option<Bytes>> {
     let file = env::var_os("PLIMSOLL_DATA").map(|folder| PathBuf::from(folder).join(KNOWN_CODE));
     let Some(file) = file.filter(|file| file.is_file()) else { return Ok(None) };
@@ -121,17 +121,17 @@ const fn slot(number: u64) -> U256 {
     U256::from_limbs([number, 0, 0, 0])
 }
 
-/// Where Solidity keeps the value of a key in a mapping.
+/// Returns the slot of a key in a Solidity mapping.
 fn mapped(key: Address, mapping: U256) -> U256 {
     keccak256((key, mapping).abi_encode()).into()
 }
 
-/// Where Solidity keeps what a spender may take of an owner's.
+/// Returns the slot of an allowance.
 fn allowance(owner: Address, spender: Address, allowances: U256) -> U256 {
     keccak256((spender, B256::from(mapped(owner, allowances))).abi_encode()).into()
 }
 
-/// A text as Solidity keeps it where it fits one slot: from the left, twice its length in the last byte.
+/// Encodes a string as Solidity stores it in one slot: left-aligned, with twice its length in the last byte.
 fn short_string(text: &str) -> eyre::Result<U256> {
     let mut word = [0; 32];
     let (kept, length) = word.split_at_mut(31);

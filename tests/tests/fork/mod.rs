@@ -1,4 +1,4 @@
-//! Mainnet's own past: blocks that were recorded, replayed, and carried on with Plimsoll on top.
+//! Recorded blocks of mainnet: replayed, and used as the base of a fork with Plimsoll on it.
 
 mod mainnet;
 mod recordings;
@@ -12,7 +12,7 @@ use plimsoll_testkit::{
     recording::{Declared, Read},
 };
 
-/// The accounts whose keys everybody knows, which Anvil gives ether and asks the chain about.
+/// Anvil's accounts, which it funds and whose state it reads from the chain.
 const ANVILS_OWN: [Address; node::ACCOUNTS] = [
     address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266"),
     address!("70997970C51812dc3A010C7d01b50e0d17dc79C8"),
@@ -26,8 +26,8 @@ const ANVILS_OWN: [Address; node::ACCOUNTS] = [
     address!("a0Ee7A142d267C1f36714E4a8F75612F20a79720"),
 ];
 
-/// What every fork reads outside its recording.
+/// Returns the reads outside the recording that every fork has.
 fn anvils_own_accounts() -> Vec<Declared> {
-    let why = "Anvil's own accounts begin anew on every fork";
+    let why = "Anvil creates its own accounts on every fork";
     ANVILS_OWN.map(|account| Declared { read: Read::Account(account), why: why.to_owned() }).into()
 }

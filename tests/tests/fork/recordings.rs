@@ -1,4 +1,4 @@
-//! Recordings of a chain of our own: what was recorded through the recorder is enough, and what is missing is told.
+//! Recordings of a local chain: a recording is sufficient for a replay, and missing state is reported.
 
 use alloy::{
     primitives::{Address, U256, address},
@@ -19,7 +19,7 @@ use crate::support;
 
 const NEVER_SEEN: Address = address!("00000000000000000000000000000000000c0de5");
 
-/// A chain whose last block holds a few transactions, contracts' among them.
+/// Starts a chain and returns the number of a block with a few transactions, also of contracts.
 async fn lively() -> eyre::Result<(Devnet, u64)> {
     let devnet = Devnet::start().await?;
     let market = LocalMarket::deploy(&devnet).await?;
@@ -36,7 +36,7 @@ async fn lively() -> eyre::Result<(Devnet, u64)> {
     provider.evm_mine(None).await?;
     provider.anvil_set_auto_mine(true).await?;
     let block = provider.get_block_number().await?;
-    // A live chain goes on.
+    // A live chain has later blocks.
     provider.evm_mine(None).await?;
     Ok((devnet, block))
 }

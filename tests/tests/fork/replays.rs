@@ -1,4 +1,4 @@
-//! Recorded blocks carried out again: gas and receipts are what they were, and nothing is missing.
+//! Replays of recorded blocks: gas and receipts are those of the chain, and nothing is missing.
 
 use alloy::{
     consensus::Transaction,
@@ -11,8 +11,8 @@ use plimsoll_testkit::recording::{Declared, Outcome, Read, replay, rules_of};
 use super::{anvils_own_accounts, upstream::Upstream};
 use crate::support;
 
-/// Replays a block. `first_payments` are the transactions that send ether to an account which had never been there: the
-/// recording leaves it out, and it is empty.
+/// Replays a block. `first_payments` are the transactions that send ether to an account that had never existed: it is
+/// not in the recording, and is empty.
 async fn replays_as_it_was(number: u64, rules: &str, first_payments: &[usize]) -> eyre::Result<()> {
     let Some(upstream) = Upstream::before(number, &[]).await? else { return Ok(()) };
     let block = upstream.block()?;
@@ -28,7 +28,7 @@ async fn replays_as_it_was(number: u64, rules: &str, first_payments: &[usize]) -
     upstream.finish(&declared).await
 }
 
-/// Whom a plain payment pays.
+/// Returns the recipient of a plain payment.
 fn paid_by(block: &Block, position: usize) -> eyre::Result<Address> {
     let payment = block.transactions.txns().nth(position);
     let payment = payment.wrap_err_with(|| format!("there is no transaction {position}"))?;

@@ -1,5 +1,5 @@
-//! Plimsoll on mainnet's own state: real tokens, the real feed behind its proxy, real pools, and the block's own update
-//! of the price.
+//! Plimsoll on the state of mainnet: real tokens, the real feed behind its proxy, real pools, and the block's own price
+//! update.
 
 use std::path::Path;
 
@@ -37,13 +37,12 @@ const UPDATE: usize = 50;
 
 const MANIFEST: &str = include_str!("weth-usdc.toml");
 const SECONDS_PER_BLOCK: u64 = 1;
-/// Left alone, Anvil takes those of the block, under which code of today does not run.
+/// Without this Anvil uses the rules of the block, under which today's bytecode does not run.
 const TODAYS_RULES: &str = "osaka";
 
-/// Of the pool where the lender gets his dollars, so that the one where collateral is sold is as it was.
+/// Fee of the pool in which the lender buys dollars, so that the pool in which collateral is sold stays unchanged.
 const FEE_TO_BUY: u32 = 3_000;
-/// What the keeper is told beyond the record: which pool has most of the trade, and that a dollar is what the feed has
-/// an ether's price in.
+/// Further settings of the keeper: the pool with most of the trade, and that a dollar is the unit of the ether feed.
 const KEEPER: &str = r#"
 [tokens.USDC]
 feeds = []
@@ -52,18 +51,18 @@ quote_feeds = ["eth-usd"]
 [liquidate.markets.weth-usdc]
 path = ["WETH", "0.05%", "USDC"]
 "#;
-/// How many blocks a keeper that is done could still do something in that it should not.
+/// Number of blocks after the liquidations in which the keeper must not send anything.
 const BLOCKS_AFTER: u64 = 3;
 
 const LENDER: usize = 1;
-/// Sold for what is lent. The recording does not reach further than 50 in that pool.
+/// Ether that the lender sells. The recording covers up to 50 in that pool.
 const LENDERS_ETHER: u64 = 50;
-/// The manifest's.
+/// The borrow LTV of the manifest.
 const BORROW_LTV_BPS: u32 = 8_557;
-/// What each borrower posts. All that can be seized is less than the 100 that the recording reaches to.
+/// Collateral of each borrower. All that can be seized is less than the 100 that the recording covers.
 const BORROWERS_ETHER: u64 = 10;
-/// Which account borrows how much of what it may, in basis points. Borrowing ends at 99.5 % of the line and the price
-/// falls by 0.576 %: who took at least 99.93 % is then beyond it, and who took 99.9 % just above.
+/// Account indices with the part of the borrow limit that each borrows. The borrow LTV is 99.5 % of the liquidation LTV
+/// and the price falls by 0.576 %: those with at least 99.93 % become liquidatable, and one with 99.9 % just does not.
 const BORROWED_BPS: [(usize, u32); 6] = [(2, 10_000), (3, 9_950), (4, 9_995), (5, 5_000), (6, 9_990), (7, 10_000)];
 const BEYOND_THE_LINE: [usize; 3] = [2, 4, 7];
 
@@ -98,15 +97,15 @@ async fn a_run_against_a_live_chain_is_repeatable_from_its_recording() -> eyre::
     let recorder = Recorder::start(chain.http_url().parse()?, BLOCK).await?;
     let block = recorder.block()?;
     carry_on(&recorder.http_url(), &block).await?;
-    // No overrides: whatever the chain had was recorded.
+    // Without overrides: all state was recorded.
     let playback = Playback::start(recorder.recording().await?, &[]).await?;
     let read_outside = carry_on(&playback.http_url(), &block).await?;
     playback.check(&read_outside)?;
     Ok(())
 }
 
-/// Forks before the block, lends and borrows, and plays the block's update of the price to a keeper that watches.
-/// Answers what all of it reads outside a recording.
+/// Forks before the block, supplies and borrows, and sends the block's price update while a keeper watches. Returns
+/// what all of it reads outside a recording.
 async fn carry_on(upstream: &str, block: &Block) -> eyre::Result<Vec<Declared>> {
     let fork = Fork::start(upstream, block).await?;
     fork.lend_and_borrow().await?;
@@ -153,7 +152,7 @@ impl Fork {
         let rules = ["--hardfork", TODAYS_RULES, "--block-base-fee-per-gas", &base_fee];
         let devnet = Devnet::start_with(&[&arguments[..], &rules].concat()).await?;
         devnet.provider().anvil_set_block_timestamp_interval(SECONDS_PER_BLOCK).await?;
-        // On mainnet itself they are in use.
+        // On mainnet itself these accounts are in use.
         for account in ANVILS_OWN {
             devnet.provider().anvil_set_nonce(account, 0).await?;
         }
@@ -163,7 +162,7 @@ impl Fork {
         Ok(Self { suite, market })
     }
 
-    /// A keeper, live, that has seen everything until now.
+    /// Starts a live keeper and waits until it has applied the newest block.
     async fn keeper(&self) -> eyre::Result<Keeper> {
         let keeper = Keeper::start(&self.suite, support::keeper(), KEEPER).await?;
         soon(keeper.wait_until_ready()).await?;
@@ -171,7 +170,7 @@ impl Fork {
         Ok(keeper)
     }
 
-    /// A lender sells ether for dollars and lends them; borrowers go as near to the line as they may, or less near.
+    /// A lender sells ether for dollars and supplies them; borrowers borrow parts of their limits.
     async fn lend_and_borrow(&self) -> eyre::Result<()> {
         let (lender, weth) = (self.suite.devnet.node.account(LENDER)?, IWeth::new(WETH, self.provider()));
         let core = IPlimsoll::new(self.suite.contract("Plimsoll")?, self.provider());
@@ -193,14 +192,14 @@ impl Fork {
             mined(weth.deposit().value(posted).from(borrower)).await?;
             mined(weth.approve(*core.address(), posted).from(borrower)).await?;
             mined(core.supplyCollateral(self.market.clone(), posted, borrower, Bytes::new()).from(borrower)).await?;
-            // What is owed is rounded up by a unit.
+            // Debt is rounded up by a unit.
             let debt = most * U256::from(borrowed_bps) / U256::from(BPS) - U256::ONE;
             mined(core.borrow(self.market.clone(), debt, U256::ZERO, borrower, borrower).from(borrower)).await?;
         }
         Ok(())
     }
 
-    /// Sends one of the block's own transactions, as it was signed.
+    /// Sends one of the block's own transactions with its original signature.
     async fn play(&self, block: &Block, position: usize) -> eyre::Result<()> {
         let transaction = block.transactions.txns().nth(position).wrap_err("the block has no such transaction")?;
         let sent = self.provider().send_raw_transaction(&transaction.inner.encoded_2718()).await?;
@@ -208,8 +207,8 @@ impl Fork {
         Ok(())
     }
 
-    /// Mines block after block, each when the keeper has applied the last, until so many were liquidated and it has
-    /// nothing on its way; and then as many more as it could begin something new in.
+    /// Mines blocks, each when the keeper has applied the last, until a number of loans are liquidated and nothing is
+    /// pending, and then further blocks in which the keeper could send something.
     async fn until_nothing_is_left_to_do(&self, keeper: &Keeper, loans: usize) -> eyre::Result<()> {
         soon(async {
             while self.liquidations().await?.len() < loans || keeper.pending().await? > 0 {
@@ -228,7 +227,7 @@ impl Fork {
         keeper.wait_for_block(self.provider().get_block_number().await?).await
     }
 
-    /// Whom the keeper shows below the line.
+    /// Returns the accounts that the keeper shows as liquidatable.
     async fn below_the_line(&self, keeper: &Keeper) -> eyre::Result<Vec<Address>> {
         let watches = |positions: &Value| positions["positions"].as_array().is_some_and(|all| !all.is_empty());
         let positions = soon(keeper.wait_until("positions", watches)).await?;
@@ -237,7 +236,7 @@ impl Fork {
         below.map(|position| Ok(serde_json::from_value(position["account"].clone())?)).collect()
     }
 
-    /// What was liquidated, by borrower and as often as it happened.
+    /// Returns all liquidations, sorted by borrower.
     async fn liquidations(&self) -> eyre::Result<Vec<IPlimsoll::Liquidate>> {
         let filter = Filter::new().address(self.suite.contract("Plimsoll")?).from_block(self.first_block()?);
         let logs = self.provider().get_logs(&filter.event_signature(IPlimsoll::Liquidate::SIGNATURE_HASH)).await?;
@@ -247,7 +246,7 @@ impl Fork {
         Ok(liquidations)
     }
 
-    /// All that an account sent was mined, and none of it reverted.
+    /// Checks that all transactions of an account were mined and succeeded.
     async fn ensure_all_sent_succeeded(&self, signer: Address) -> eyre::Result<()> {
         let mut succeeded = 0;
         for number in self.first_block()?..=self.provider().get_block_number().await? {
@@ -274,7 +273,7 @@ impl Fork {
         Ok(People { keeper, lender, borrowers: self.accounts(BORROWED_BPS.map(|(index, _)| index))? })
     }
 
-    /// What the feed answers.
+    /// Returns the feed's answer.
     async fn answer(&self) -> eyre::Result<u64> {
         let round = IAggregatorV3::new(mainnet::FEED, self.provider()).latestRoundData().call().await?;
         u64::try_from(round.answer).wrap_err("no price")
@@ -289,7 +288,7 @@ impl Fork {
     }
 }
 
-/// A path of one pool.
+/// Encodes a path of one pool.
 fn route(from: Address, fee: u32, to: Address) -> Bytes {
     (from, U24::saturating_from(fee), to).abi_encode_packed().into()
 }

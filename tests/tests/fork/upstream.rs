@@ -1,6 +1,6 @@
-//! Where a fork test's past comes from: a recording, or with ETH_RPC_URL set a live node that keeps old state. With
-//! PLIMSOLL_RECORD naming a folder, what the live node is asked is recorded there; as the folder `mainnet` of
-//! PLIMSOLL_DATA it serves the next run.
+//! The source of a fork test's state: a recording, or with ETH_RPC_URL a live node that has old state. With
+//! PLIMSOLL_RECORD the live node's answers are recorded in that folder; as the folder `mainnet` of PLIMSOLL_DATA it
+//! serves the next run.
 
 use std::{env, path::PathBuf};
 
@@ -13,14 +13,14 @@ use crate::support;
 
 const MAINNET: u64 = 1;
 
-/// A chain as it was before a block.
+/// A chain as of before a block.
 pub(super) enum Upstream {
     Recorded(Playback),
     Live(Recorder),
 }
 
 impl Upstream {
-    /// `None` where there is neither a node nor a recording, which is then said.
+    /// Returns `None` where there is neither a node nor a recording, after printing that.
     pub(super) async fn before(block: u64, overrides: &[Override]) -> eyre::Result<Option<Self>> {
         if let Some(url) = env::var("ETH_RPC_URL").ok().filter(|url| !url.is_empty()) {
             let endpoint: Endpoint = url.parse().wrap_err("what ETH_RPC_URL holds")?;
@@ -49,14 +49,14 @@ impl Upstream {
         }
     }
 
-    /// What was read outside the recording must be what is declared. A live node has no outside.
+    /// Checks that the reads outside the recording are the declared ones. A live node has no such reads.
     pub(super) async fn finish(self, declared: &[Declared]) -> eyre::Result<()> {
         match self {
             Self::Recorded(playback) => playback.check(declared)?,
             Self::Live(recorder) => {
                 if let Some(folder) = env::var_os("PLIMSOLL_RECORD") {
                     let recording = recorder.recording().await?;
-                    // Two tests may be about one block.
+                    // Two tests may use the same block.
                     let _lock = support::tools()?.workspace().lock("recording")?;
                     recording.add_to(&PathBuf::from(folder))?;
                 }

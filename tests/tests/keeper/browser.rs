@@ -1,4 +1,4 @@
-//! Chromium without a window, spoken to by its debugging protocol: what a person would see, and what it asks for.
+//! Headless Chromium, controlled by its debugging protocol: what a person sees on the page, and what the page requests.
 
 use std::{
     collections::VecDeque,
@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
-/// Names that Chromium goes by.
+/// Names of Chromium's executable.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// A browser with one page.
@@ -26,13 +26,13 @@ pub(super) struct Browser {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     last_id: u64,
     events: VecDeque<Value>,
-    // Ends when this is dropped, and then its folder goes.
+    // Ends when this is dropped, before its folder is removed.
     _process: Child,
     _folder: TempDir,
 }
 
 impl Browser {
-    /// Starts the browser; `None` where there is none.
+    /// Starts the browser; `None` where none is installed.
     pub(super) async fn start() -> eyre::Result<Option<Self>> {
         let Some(program) = find() else { return Ok(None) };
         let folder = tempfile::tempdir()?;
@@ -53,7 +53,7 @@ impl Browser {
                 break url::Url::parse(url)?;
             }
         };
-        // Whatever else it says has to go somewhere.
+        // The rest of its output is discarded.
         tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
         let list = format!("http://127.0.0.1:{}/json/list", debugger.port().wrap_err("no port")?);
         let targets: Value = reqwest::get(list).await?.json().await?;
@@ -67,7 +67,7 @@ impl Browser {
         Ok(Some(browser))
     }
 
-    /// Opens an address and waits until it is loaded.
+    /// Opens a URL and waits until it is loaded.
     pub(super) async fn open(&mut self, url: &str) -> eyre::Result<()> {
         self.command("Page.navigate", json!({ "url": url })).await?;
         while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
@@ -76,7 +76,7 @@ impl Browser {
         Ok(())
     }
 
-    /// What an expression comes to; a promise is waited for.
+    /// Evaluates an expression; a promise is awaited.
     pub(super) async fn evaluate(&mut self, expression: &str) -> eyre::Result<Value> {
         let arguments = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let answer = self.command("Runtime.evaluate", arguments).await?;
@@ -97,7 +97,7 @@ impl Browser {
         self.evaluate(&expression).await.map(drop)
     }
 
-    /// A command of the protocol, and its answer.
+    /// Sends a command of the protocol and returns its response.
     pub(super) async fn command(&mut self, method: &str, arguments: Value) -> eyre::Result<Value> {
         self.last_id += 1;
         let id = self.last_id;
@@ -111,13 +111,13 @@ impl Browser {
         }
     }
 
-    /// Everything that the page asked for.
+    /// Returns every URL that the page requested.
     pub(super) fn requested(&self) -> Vec<String> {
         let requests = self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
         requests.filter_map(|event| Some(event["params"]["request"]["url"].as_str()?.to_owned())).collect()
     }
 
-    /// Everything that the browser complained of.
+    /// Returns every error of the browser's console.
     pub(super) fn complaints(&self) -> Vec<String> {
         let logged = self.events.iter().filter(|event| event["method"] == "Log.entryAdded");
         let logged = logged.map(|event| &event["params"]["entry"]).filter(|entry| entry["level"] == "error");
@@ -125,7 +125,7 @@ impl Browser {
         logged.chain(thrown).map(ToString::to_string).collect()
     }
 
-    /// The next message, if it is an answer; an event is put aside.
+    /// Returns the next response; events are stored.
     async fn receive(&mut self) -> eyre::Result<Option<Value>> {
         match self.socket.next().await {
             Some(Ok(Message::Text(text))) => {

@@ -1,4 +1,4 @@
-//! Many loans under water in one block.
+//! Many loans that become liquidatable in one block.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! The command line, as a process of its own.
+//! The keeper's command line, as a process of its own.
 
 use std::{
     fs,
@@ -27,7 +27,7 @@ use super::{
 const ETHER: u128 = 1_000_000_000_000_000_000;
 const DOLLAR: u128 = 1_000_000;
 
-/// What a command left behind.
+/// The result of a command.
 struct Said {
     code: Option<i32>,
     out: String,
@@ -40,7 +40,7 @@ impl Said {
     }
 }
 
-/// Runs `keeper` in an empty environment, so that nothing of ours says anything in its place.
+/// Runs the keeper with an empty environment, so that no variable of the test run changes its behaviour.
 fn keeper(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> eyre::Result<Said> {
     let output = Command::new(env!("CARGO_BIN_EXE_keeper_bin"))
         .args(arguments)
@@ -53,7 +53,7 @@ fn keeper(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> eyre
     Ok(Said { code: output.status.code(), out: text(output.stdout)?, err: text(output.stderr)? })
 }
 
-/// A suite with a configuration beside it.
+/// A suite with a configuration file.
 struct Site {
     suite: Suite,
     folder: TempDir,
@@ -70,7 +70,7 @@ impl Site {
         Ok(site)
     }
 
-    /// Writes keeper.toml with further settings in it.
+    /// Writes keeper.toml with further settings.
     fn write(&self, further: &str) -> eyre::Result<()> {
         let node = &self.suite.devnet.node;
         let text = format!(
@@ -97,7 +97,7 @@ impl Site {
     }
 }
 
-/// What was found about something, and what to do.
+/// Returns the finding about a subject, with its remedy.
 fn finding<'a>(report: &'a Value, name: &str, verdict: &str) -> Option<(&'a str, &'a str)> {
     let findings = report["findings"].as_array()?.iter();
     let found = findings.filter(|finding| finding["name"] == name).find(|finding| finding["verdict"] == verdict)?;
@@ -144,7 +144,7 @@ async fn check_reports_what_is_right_and_what_is_wrong_with_the_remedy() -> eyre
     ensure!(said.code == Some(0), "{}{}", said.out, said.err);
     ensure!(said.out.ends_with("Everything that the keeper needs is there.\n"), "{}", said.out);
 
-    // Nothing listens there, and the path is a key.
+    // Nothing listens there, and the path is a secret.
     const KEY: &str = "deadbeefdeadbeef";
     let dead = format!("http://127.0.0.1:1/v3/{KEY}");
     site.write(
@@ -228,21 +228,21 @@ async fn positions_equal_the_lens_and_are_sorted_by_health() -> eyre::Result<()>
     Ok(())
 }
 
-/// Where `plimsoll-keeper positions` is to find a keeper.
+/// The URL of a keeper for `plimsoll-keeper positions`.
 const LISTEN: &str = "PLIMSOLL_KEEPER__HTTP__LISTEN";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn positions_show_the_running_keepers_decision_and_its_reason() -> eyre::Result<()> {
-    let mut fixture = Fixture::begin(&[]).await?;
+    let mut fixture = Fixture::new(&[]).await?;
     for (collateral, debt) in [(100 * ETHER, 150_000), (ETHER / 100 * 7, 105), (ETHER, 500)] {
         fixture.open_loans(NewLoan { collateral, debt: debt * DOLLAR }, 1).await?;
     }
-    // At this price of gas the large loan pays, and the small one does not.
+    // At this gas price the large loan is profitable and the small one is not.
     let further = "[fees]\nmin_priority_fee = \"500 gwei\"\n".to_owned();
     let setup = KeeperSetup { live: false, further, ..KeeperSetup::live(&fixture.suite) };
     let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
     keeper.wait_until_ready().await?;
-    fixture.fall(0).await?;
+    fixture.drop_price_below(0).await?;
     let head = fixture.head().await?;
     soon(keeper.wait_for_block(head)).await?;
     let page = keeper.api("positions").await?;

@@ -1,5 +1,5 @@
-//! A fixture to be lived through: loans in groups, each of which goes under water at a price of its own, a pool to sell
-//! collateral in, and what has to be true when it is over.
+//! A suite with groups of loans, each liquidatable from a price of its own, a pool to sell collateral in, and the
+//! checks at the end of a test.
 
 use std::collections::BTreeMap;
 
@@ -28,17 +28,17 @@ pub(super) use crate::support::{keeper as program, soon};
 pub(super) const ETHER: u128 = 1_000_000_000_000_000_000;
 const DOLLAR: u128 = 1_000_000;
 const TRANSACTION_GAS: u64 = 1 << 24;
-/// What the loans of the first group owe for an ether, and how much less those of each further one.
+/// Debt of the first group's loans against an ether; each further group owes [`DEBT_STEP`] less.
 const FIRST_DEBT: u128 = 1_500 * DOLLAR;
 const DEBT_STEP: u128 = 20 * DOLLAR;
-/// What the pool holds of each, in units: at 2,000 dollars, as the manifest says.
+/// The pool's ether and dollars, in units, at the manifest's price of 2,000 dollars.
 const POOL: [u128; 2] = [1_000_000 * ETHER, 2_000_000_000 * DOLLAR];
-/// Blocks after which a block counts as final, where the keepers are told so.
-pub(super) const FINAL_AFTER: u64 = 8;
-/// For keepers whose journal is looked at in the end.
-pub(super) const SOON_FINAL: &str = "[chain]\nfinality_depth = 8\n";
+/// Number of blocks after which a block is final, with [`EARLY_FINALITY`].
+pub(super) const FINALITY_DEPTH: u64 = 8;
+/// Settings for keepers whose journal is checked at the end.
+pub(super) const EARLY_FINALITY: &str = "[chain]\nfinality_depth = 8\n";
 
-/// A suite with a market and loans in it.
+/// A suite with a market and loans.
 pub(super) struct Fixture {
     pub(super) suite: Suite,
     pub(super) params: MarketParams,
@@ -47,14 +47,14 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
-    /// Begins one with groups of so many loans, and a deep pool.
-    pub(super) async fn begin(groups: &[u64]) -> eyre::Result<Self> {
+    /// Creates groups with these numbers of loans, and a deep pool.
+    pub(super) async fn new(groups: &[u64]) -> eyre::Result<Self> {
         let fixture = Self::without_pool(groups).await?;
         fixture.provide(POOL).await?;
         Ok(fixture)
     }
 
-    /// The same, with nothing to sell collateral to.
+    /// Creates groups of loans without liquidity in the pool.
     pub(super) async fn without_pool(groups: &[u64]) -> eyre::Result<Self> {
         let suite = Suite::start().await?;
         let (core, params) = (suite.contract("Plimsoll")?, suite.market("weth-usdc")?);
@@ -67,12 +67,12 @@ impl Fixture {
         Ok(fixture)
     }
 
-    /// Opens more loans of a group.
+    /// Opens further loans of a group.
     pub(super) async fn open(&mut self, group: u128, loans: u64) -> eyre::Result<()> {
         self.open_loans(NewLoan { collateral: ETHER, debt: FIRST_DEBT - DEBT_STEP * group }, loans).await
     }
 
-    /// Opens so many of a loan, by accounts of their own.
+    /// Opens equal loans of separate accounts.
     pub(super) async fn open_loans(&mut self, loan: NewLoan, loans: u64) -> eyre::Result<()> {
         let borrowers = Borrowers::deploy(&self.suite.devnet, self.core, TRANSACTION_GAS).await?;
         borrowers.open(&self.params, &vec![loan; usize::try_from(loans)?]).await?;
@@ -80,7 +80,7 @@ impl Fixture {
         Ok(())
     }
 
-    /// Gives the pool so much of both tokens more.
+    /// Adds liquidity to the pool, in units.
     pub(super) async fn provide(&self, amounts: [u128; 2]) -> eyre::Result<()> {
         let [ether, dollars] = amounts.map(U256::from);
         self.suite.add_liquidity("weth-usdc", ether, dollars).await?;
@@ -91,7 +91,7 @@ impl Fixture {
         self.suite.devnet.provider()
     }
 
-    /// Has the node mine only when it is told.
+    /// Makes the node mine on request only.
     pub(super) async fn stop_mining(&self) -> eyre::Result<()> {
         Ok(self.provider().anvil_set_auto_mine(false).await?)
     }
@@ -100,20 +100,20 @@ impl Fixture {
         Ok(self.provider().get_block_number().await?)
     }
 
-    /// Mines a block, and tells its number.
+    /// Mines a block and returns its number.
     pub(super) async fn mine(&self) -> eyre::Result<u64> {
         self.provider().evm_mine(None).await?;
         self.head().await
     }
 
-    /// The price at which the loans of a group, and of those before it, are one percent under water; in a block of its
-    /// own.
-    pub(super) async fn fall(&self, group: u128) -> eyre::Result<()> {
+    /// Sets the price at which the loans of a group, and those of the groups before it, are 1 % below their liquidation
+    /// price. The price is mined in a block of its own.
+    pub(super) async fn drop_price_below(&self, group: u128) -> eyre::Result<()> {
         let waterline = (FIRST_DEBT - DEBT_STEP * group) * 100 / 86;
         self.set_price(waterline / 100 * 99 * 100).await
     }
 
-    /// A price in dollars of 8 decimals, in a block of its own.
+    /// Sets a price in dollars of 8 decimals, in a block of its own.
     pub(super) async fn set_price(&self, answer: u128) -> eyre::Result<()> {
         let hash = self.suite.send_price("eth-usd", answer).await?;
         self.mine().await?;
@@ -122,7 +122,7 @@ impl Fixture {
         Ok(())
     }
 
-    /// How often each borrower was liquidated on the chain as it is.
+    /// Returns the number of liquidations of each borrower on the current chain.
     pub(super) async fn liquidated(&self) -> eyre::Result<BTreeMap<Address, u64>> {
         let filter = Filter::new()
             .address(self.core)
@@ -136,9 +136,8 @@ impl Fixture {
         Ok(times)
     }
 
-    /// Mines one block after another, each when these keepers have applied the last, until so many borrowers were
-    /// liquidated.
-    pub(super) async fn until_liquidated(&self, borrowers: u64, keepers: &[&Keeper]) -> eyre::Result<()> {
+    /// Mines blocks, each when these keepers have applied the last, until a number of borrowers were liquidated.
+    pub(super) async fn wait_until_liquidated(&self, borrowers: u64, keepers: &[&Keeper]) -> eyre::Result<()> {
         soon(async {
             while u64::try_from(self.liquidated().await?.len())? < borrowers {
                 let head = self.mine().await?;
@@ -151,23 +150,27 @@ impl Fixture {
         .await
     }
 
-    /// Mines so many blocks, each when the keeper has applied the last.
-    pub(super) async fn idle(&self, blocks: u64, keeper: &Keeper) -> eyre::Result<()> {
+    /// Mines a number of blocks, each when the keeper has applied the last.
+    pub(super) async fn mine_blocks(&self, blocks: u64, keeper: &Keeper) -> eyre::Result<()> {
         for _ in 0..blocks {
             keeper.wait_for_block(self.mine().await?).await?;
         }
         Ok(())
     }
 
-    /// Mines until everything that a keeper sent is settled in its journal, and ends it. To read that it is ended, well,
-    /// and it is started anew as often as something was still open.
-    pub(super) async fn end(&self, mut keeper: Keeper, setup: &KeeperSetup) -> eyre::Result<Vec<JournalEntry>> {
+    /// Mines until everything that a keeper sent is settled in its journal, and shuts it down. The journal can only be
+    /// read after that, so the keeper is restarted as long as something is unsettled.
+    pub(super) async fn settle_and_end(
+        &self,
+        mut keeper: Keeper,
+        setup: &KeeperSetup,
+    ) -> eyre::Result<Vec<JournalEntry>> {
         soon(async {
             loop {
                 while keeper.pending().await? > 0 {
-                    self.idle(1, &keeper).await?;
+                    self.mine_blocks(1, &keeper).await?;
                 }
-                self.idle(FINAL_AFTER + 2, &keeper).await?;
+                self.mine_blocks(FINALITY_DEPTH + 2, &keeper).await?;
                 keeper.shut_down().await?;
                 let journal = self.journal(setup).await?;
                 if journal.iter().all(|entry| entry.state.is_settled()) {
@@ -180,7 +183,7 @@ impl Fixture {
         .await
     }
 
-    /// Every loan was liquidated, and none twice.
+    /// Checks that every loan was liquidated exactly once.
     pub(super) async fn ensure_each_once(&self) -> eyre::Result<()> {
         let liquidated = self.liquidated().await?;
         let again: Vec<_> = liquidated.iter().filter(|(_, times)| **times != 1).collect();
@@ -189,9 +192,8 @@ impl Fixture {
         Ok(())
     }
 
-    /// All mined transactions of an account by nonce, with whether they did what they were to do and what gas they
-    /// used.
-    pub(super) async fn mined_of(&self, signer: Address) -> eyre::Result<BTreeMap<u64, (B256, bool, u64)>> {
+    /// Returns all mined transactions of an account by nonce: hash, success and gas used.
+    pub(super) async fn mined_transactions(&self, signer: Address) -> eyre::Result<BTreeMap<u64, (B256, bool, u64)>> {
         let mut mined = BTreeMap::new();
         for number in 0..=self.head().await? {
             let block = self.provider().get_block_by_number(number.into()).full().await?.wrap_err("no block")?;
@@ -204,7 +206,7 @@ impl Fixture {
         Ok(mined)
     }
 
-    /// What a keeper that has ended left in its journal.
+    /// Returns the journal of a keeper that has ended.
     pub(super) async fn journal(&self, setup: &KeeperSetup) -> eyre::Result<Vec<JournalEntry>> {
         let deployment = &self.suite.deployment;
         let identity = Identity {
@@ -217,17 +219,22 @@ impl Fixture {
         Ok(store.journal.newest(100_000).await?)
     }
 
-    /// Nothing that this account sent reverted.
+    /// Checks that no transaction of an account reverted.
     pub(super) async fn ensure_none_reverted(&self, signer: Address) -> eyre::Result<()> {
-        let reverted: Vec<_> = self.mined_of(signer).await?.into_iter().filter(|(_, (_, did, _))| !did).collect();
+        let reverted: Vec<_> =
+            self.mined_transactions(signer).await?.into_iter().filter(|(_, (_, did, _))| !did).collect();
         ensure!(reverted.is_empty(), "{reverted:?}");
         Ok(())
     }
 
-    /// K2, by a keeper's settled journal: every nonce is one mined transaction, and the intent that it served is on
-    /// record; no other entry claims it.
-    pub(super) async fn ensure_on_record(&self, journal: &[JournalEntry], signer: Address) -> eyre::Result<()> {
-        let mut mined = self.mined_of(signer).await?;
+    /// Checks K2 by a keeper's settled journal: every nonce is one mined transaction of the intent that the journal
+    /// names, and no other entry claims it.
+    pub(super) async fn ensure_journal_is_complete(
+        &self,
+        journal: &[JournalEntry],
+        signer: Address,
+    ) -> eyre::Result<()> {
+        let mut mined = self.mined_transactions(signer).await?;
         for entry in journal.iter().filter(|entry| entry.signer == signer) {
             if let EntryState::Final(place) | EntryState::Cancelled(place) = entry.state {
                 let served = mined.remove(&entry.nonce);

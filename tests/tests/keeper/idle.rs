@@ -1,4 +1,4 @@
-//! What the whole keeper asks its node while nothing happens, and what it never says (K4).
+//! The keeper's calls to its node while nothing happens, and the secrets that it never prints (K4).
 
 use std::{fs, process::Command};
 
@@ -15,12 +15,12 @@ use serde_json::Value;
 use super::fixture::{Fixture, program, soon};
 use crate::follow::idle::{IDLE_BLOCKS, rpc_calls_over_idle_blocks};
 
-/// Calls that an idle block may cost.
-const MOST_CALLS: u64 = 3;
+/// The most calls for each idle block.
+const MAX_CALLS: u64 = 3;
 
-/// What a keeper asks in idle blocks, harvests and audit included, with so many loans that are safe.
-async fn asked(loans: u64) -> eyre::Result<Counts> {
-    let fixture = Fixture::begin(&[loans]).await?;
+/// Returns the keeper's calls in idle blocks, including harvests and audit, with a number of healthy loans.
+async fn calls_over_idle_blocks(loans: u64) -> eyre::Result<Counts> {
+    let fixture = Fixture::new(&[loans]).await?;
     let proxy = Proxy::start(fixture.suite.devnet.node.address()).await?;
     let endpoints = vec![format!("url = \"{}\"", proxy.ws_url())];
     let setup = KeeperSetup { endpoints, ..KeeperSetup::live(&fixture.suite) };
@@ -35,11 +35,11 @@ async fn asked(loans: u64) -> eyre::Result<Counts> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_block_costs_the_keeper_three_calls_whatever_the_number_of_loans() -> eyre::Result<()> {
-    let (few, many) = (asked(10).await?, asked(1_000).await?);
+    let (few, many) = (calls_over_idle_blocks(10).await?, calls_over_idle_blocks(1_000).await?);
     for counts in [&few, &many] {
-        ensure!(counts.total() <= MOST_CALLS * IDLE_BLOCKS, "{counts:?}");
+        ensure!(counts.total() <= MAX_CALLS * IDLE_BLOCKS, "{counts:?}");
     }
-    // An audit more or less may fall into the blocks that are counted.
+    // One audit more or less may fall into the counted blocks.
     ensure!(few.total().abs_diff(many.total()) <= IDLE_BLOCKS / 10, "{few:?} {many:?}");
     Ok(())
 }
@@ -51,13 +51,13 @@ async fn no_secret_appears_at_any_log_level_on_any_page_or_in_any_error() -> eyr
     const SIGNING_KEY: &str = "s5RtA2mNq7Wx9PzU";
     const PAGES: [&str; 8] =
         ["/", "/metrics", "/livez", "/readyz", "/api/status", "/api/positions", "/api/markets", "/page.js"];
-    let fixture = Fixture::begin(&[3, 3]).await?;
+    let fixture = Fixture::new(&[3, 3]).await?;
     let mut proxy = Proxy::start(fixture.suite.devnet.node.address()).await?;
     let key = PrivateKeySigner::random();
     let key_text = hex::encode(key.to_bytes());
     fixture.provider().anvil_set_balance(key.address(), Unit::ETHER.wei()).await?;
     let said = fixture.suite.scratch().join("said");
-    // More than a process' last words.
+    // All output, not only the last lines that are kept.
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec \"$0\" \"$@\" 2>>\"$SAID\""]);
     shell.arg(env!("CARGO_BIN_EXE_keeper_bin"));
@@ -65,7 +65,7 @@ async fn no_secret_appears_at_any_log_level_on_any_page_or_in_any_error() -> eyr
         .env("SAID", &said)
         .env("RUST_LOG", "trace")
         .env("NODE_URL", format!("{}/v3/{URL_KEY}?token={URL_KEY}", proxy.ws_url()))
-        // Nobody listens there.
+        // Nothing listens there.
         .env("ALERT_URL", format!("http://127.0.0.1:1/{HOOK_KEY}?token={HOOK_KEY}"))
         .env("ALERT_KEY", SIGNING_KEY)
         .env("KEEPER_KEY", &key_text);
@@ -79,8 +79,8 @@ async fn no_secret_appears_at_any_log_level_on_any_page_or_in_any_error() -> eyr
     let keeper = Keeper::start_with(&fixture.suite, shell, &setup).await?;
     keeper.wait_until_ready().await?;
     let mut pages = Vec::new();
-    fixture.fall(0).await?;
-    fixture.until_liquidated(3, &[&keeper]).await?;
+    fixture.drop_price_below(0).await?;
+    fixture.wait_until_liquidated(3, &[&keeper]).await?;
     for page in PAGES {
         pages.push(keeper.text(page).await?);
     }
@@ -91,8 +91,8 @@ async fn no_secret_appears_at_any_log_level_on_any_page_or_in_any_error() -> eyr
         pages.push(keeper.text(page).await?);
     }
     proxy.bring_up()?;
-    fixture.fall(1).await?;
-    fixture.until_liquidated(6, &[&keeper]).await?;
+    fixture.drop_price_below(1).await?;
+    fixture.wait_until_liquidated(6, &[&keeper]).await?;
     pages.push(keeper.output());
     drop(keeper);
     pages.push(fs::read_to_string(&said)?);

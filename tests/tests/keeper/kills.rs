@@ -1,5 +1,5 @@
-//! The keeper killed at the worst moments, by a signal that it never hears of: whatever it was doing, started again it
-//! does every loan once (K2).
+//! The keeper is killed by SIGKILL at the worst moments. Whatever it was doing, after a restart every loan is
+//! liquidated exactly once (K2).
 
 use alloy::{
     network::TransactionResponse as _,
@@ -14,24 +14,24 @@ use plimsoll_testkit::{
     proxy::{Fault, Phase, Proxy, Rule},
 };
 
-use super::fixture::{Fixture, SOON_FINAL, program, soon};
+use super::fixture::{EARLY_FINALITY, Fixture, program, soon};
 
-/// Which sight of the observer's the keeper is killed at, in a storm: one after the other.
-const KILLED_AT: [usize; 6] = [3, 1, 5, 2, 8, 4];
+/// The number of observations after which each keeper in a burst is killed.
+const KILLED_AFTER: [usize; 6] = [3, 1, 5, 2, 8, 4];
 
-/// So that a storm lasts: small transactions, and few at a time.
-const SMALL_STEPS: &str = "transaction_gas_cap = 480000\n[safety]\nmax_pending = 2\n";
+/// Settings that make a burst last: small transactions, and few pending ones.
+const SMALL_BATCHES: &str = "transaction_gas_cap = 480000\n[safety]\nmax_pending = 2\n";
 
-/// A keeper that reaches the suite's node through a proxy.
+/// Configures a keeper that reaches the suite's node through a proxy.
 fn behind(proxy: &Proxy, fixture: &Fixture) -> KeeperSetup {
     let endpoints = vec![format!("url = \"{}\"", proxy.ws_url())];
-    KeeperSetup { endpoints, further: SOON_FINAL.to_owned(), ..KeeperSetup::live(&fixture.suite) }
+    KeeperSetup { endpoints, further: EARLY_FINALITY.to_owned(), ..KeeperSetup::live(&fixture.suite) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_keeper_killed_between_any_two_steps_liquidates_every_loan_once() -> eyre::Result<()> {
     const LOANS: u64 = 3;
-    let fixture = Fixture::begin(&[LOANS; 5]).await?;
+    let fixture = Fixture::new(&[LOANS; 5]).await?;
     let mut proxy = Proxy::start(fixture.suite.devnet.node.address()).await?;
     let setup = behind(&proxy, &fixture);
     fixture.stop_mining().await?;
@@ -39,54 +39,54 @@ async fn a_keeper_killed_between_any_two_steps_liquidates_every_loan_once() -> e
     let signer = keeper.signer();
     keeper.wait_until_ready().await?;
 
-    // In the journal and on its way: the node has not heard of it; the node has, and the keeper does not know.
+    // In the journal and being sent: first before the node has it, then after, without the keeper knowing.
     for (group, moment) in [(0, Phase::BeforeForwarding), (1, Phase::AfterForwarding)] {
         let stall = proxy.inject(Rule::from(Fault::Stall(moment)).on(&["eth_sendRawTransaction"]));
-        fixture.fall(group).await?;
+        fixture.drop_price_below(group).await?;
         proxy.wait_for(|counts| counts.acted(stall) > 0).await?;
         drop(keeper);
         proxy.cut_connections().await?;
         proxy.lift(stall);
         keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
-        fixture.until_liquidated(LOANS * (u64::try_from(group)? + 1), &[&keeper]).await?;
+        fixture.wait_until_liquidated(LOANS * (u64::try_from(group)? + 1), &[&keeper]).await?;
     }
 
-    // Seen to wait in the node's pool.
+    // Pending in the node's pool.
     let mut observer = Observer::start(&fixture.suite.devnet.node).await?;
-    fixture.fall(2).await?;
-    soon(ours(&mut observer, &fixture, signer)).await?;
+    fixture.drop_price_below(2).await?;
+    soon(wait_for_own_transaction(&mut observer, &fixture, signer)).await?;
     drop(keeper);
     keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
-    fixture.until_liquidated(LOANS * 3, &[&keeper]).await?;
+    fixture.wait_until_liquidated(LOANS * 3, &[&keeper]).await?;
 
-    // Mined, while the keeper is about to notice.
+    // Mined, just before the keeper notices.
     let mut observer = Observer::start(&fixture.suite.devnet.node).await?;
-    fixture.fall(3).await?;
-    soon(ours(&mut observer, &fixture, signer)).await?;
+    fixture.drop_price_below(3).await?;
+    soon(wait_for_own_transaction(&mut observer, &fixture, signer)).await?;
     fixture.mine().await?;
     drop(keeper);
     keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
-    fixture.until_liquidated(LOANS * 4, &[&keeper]).await?;
+    fixture.wait_until_liquidated(LOANS * 4, &[&keeper]).await?;
 
-    // Mined, and taken back while nobody looks.
-    fixture.fall(4).await?;
+    // Mined, and reorged while no keeper runs.
+    fixture.drop_price_below(4).await?;
     let fallen = fixture.head().await?;
-    fixture.until_liquidated(LOANS * 5, &[&keeper]).await?;
+    fixture.wait_until_liquidated(LOANS * 5, &[&keeper]).await?;
     drop(keeper);
     let depth = fixture.head().await? - fallen;
     fixture.provider().anvil_reorg(ReorgOptions { depth, tx_block_pairs: Vec::new() }).await?;
-    ensure!(fixture.liquidated().await?.len() < usize::try_from(LOANS * 5)?, "nothing was taken back");
+    ensure!(fixture.liquidated().await?.len() < usize::try_from(LOANS * 5)?, "nothing was reorged");
     keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
-    fixture.until_liquidated(LOANS * 5, &[&keeper]).await?;
+    fixture.wait_until_liquidated(LOANS * 5, &[&keeper]).await?;
 
-    let journal = fixture.end(keeper, &setup).await?;
+    let journal = fixture.settle_and_end(keeper, &setup).await?;
     fixture.ensure_each_once().await?;
     fixture.ensure_none_reverted(signer).await?;
-    fixture.ensure_on_record(&journal, signer).await
+    fixture.ensure_journal_is_complete(&journal, signer).await
 }
 
-/// Waits until a transaction of this account waits to be mined.
-async fn ours(observer: &mut Observer, fixture: &Fixture, signer: Address) -> eyre::Result<()> {
+/// Waits for a pending transaction of this account.
+async fn wait_for_own_transaction(observer: &mut Observer, fixture: &Fixture, signer: Address) -> eyre::Result<()> {
     loop {
         let hash = observer.next_pending().await?;
         let transaction = fixture.provider().get_transaction_by_hash(hash).await?;
@@ -99,22 +99,23 @@ async fn ours(observer: &mut Observer, fixture: &Fixture, signer: Address) -> ey
 #[tokio::test(flavor = "multi_thread")]
 async fn a_keeper_killed_repeatedly_in_a_burst_liquidates_every_loan_once() -> eyre::Result<()> {
     const LOANS: u64 = 250;
-    let fixture = Fixture::begin(&[LOANS]).await?;
-    let setup = KeeperSetup { further: format!("{SOON_FINAL}{SMALL_STEPS}"), ..KeeperSetup::live(&fixture.suite) };
+    let fixture = Fixture::new(&[LOANS]).await?;
+    let setup =
+        KeeperSetup { further: format!("{EARLY_FINALITY}{SMALL_BATCHES}"), ..KeeperSetup::live(&fixture.suite) };
     fixture.stop_mining().await?;
-    fixture.fall(0).await?;
-    for sights in KILLED_AT {
+    fixture.drop_price_below(0).await?;
+    for observations in KILLED_AFTER {
         let mut observer = Observer::start(&fixture.suite.devnet.node).await?;
         let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
         let mut seen = 0;
         soon(async {
-            while seen < sights {
-                // A block whenever nothing else is to be seen for now: the keeper has done what it does by this one.
+            while seen < observations {
+                // A block is mined when there is nothing else to observe: the keeper has finished with the last one.
                 keeper.wait_for_block(fixture.mine().await?).await?;
                 loop {
-                    let (_, sight) = observer.next().await?;
+                    let (_, observation) = observer.next().await?;
                     seen += 1;
-                    if matches!(sight, Observation::Head(_)) || seen >= sights {
+                    if matches!(observation, Observation::Head(_)) || seen >= observations {
                         break;
                     }
                 }
@@ -129,9 +130,9 @@ async fn a_keeper_killed_repeatedly_in_a_burst_liquidates_every_loan_once() -> e
     let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
     let signer = keeper.signer();
     keeper.wait_until_ready().await?;
-    fixture.until_liquidated(LOANS, &[&keeper]).await?;
-    let journal = fixture.end(keeper, &setup).await?;
+    fixture.wait_until_liquidated(LOANS, &[&keeper]).await?;
+    let journal = fixture.settle_and_end(keeper, &setup).await?;
     fixture.ensure_each_once().await?;
     fixture.ensure_none_reverted(signer).await?;
-    fixture.ensure_on_record(&journal, signer).await
+    fixture.ensure_journal_is_complete(&journal, signer).await
 }

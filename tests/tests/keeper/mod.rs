@@ -1,5 +1,4 @@
-//! The keeper as people and machines meet it – its page, its data, its command line – and as a whole: on its worst nights,
-//! killed, and idle.
+//! The keeper as a whole: its page, API and command line; under faults, kills and reorgs; and idle.
 
 mod browser;
 mod bursts;

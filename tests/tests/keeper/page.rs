@@ -1,4 +1,4 @@
-//! What a keeper shows, over real HTTP and in a real browser.
+//! The keeper's HTTP server and page, over real HTTP and in a real browser.
 
 use std::{
     collections::BTreeSet,
@@ -25,11 +25,11 @@ use tokio::sync::watch;
 
 use super::{browser::Browser, sample};
 
-/// Every address that there is.
+/// Every path of the server.
 const ADDRESSES: [&str; 9] =
     ["/", "/page.css", "/page.js", "/icon.svg", "/livez", "/metrics", "/api/status", "/api/positions", "/api/markets"];
 
-/// A server of a view that can be changed.
+/// A server whose view can be changed.
 pub(super) struct Shown {
     views: watch::Sender<Arc<View>>,
     metrics: Metrics,
@@ -83,7 +83,7 @@ async fn ready_means_that_a_block_was_applied_recently() -> eyre::Result<()> {
     assert_eq!((&told["ready"], &told["reason"]), (&json!(true), &Value::Null));
     assert!(shown.text("/metrics").await?.contains("\nplimsoll_keeper_ready 1"));
 
-    // However new the block says it is: what counts is when it was applied.
+    // The time at which the block was applied counts, not its timestamp.
     shown.change(|view| view.keeper.ready_within = Duration::ZERO);
     let answer = shown.get("/readyz").await?;
     assert_eq!(answer.status(), 503);
@@ -153,7 +153,7 @@ async fn foreign_text_cannot_inject_markup_into_the_page() -> eyre::Result<()> {
 #[tokio::test]
 async fn no_path_of_the_server_shows_a_secret() -> eyre::Result<()> {
     const KEY: &str = "deadbeefdeadbeefdeadbeef";
-    // Nobody listens there, and the error says so in the words of a library.
+    // Nothing listens there, and the library's error contains the URL.
     let endpoint: Endpoint = format!("http://127.0.0.1:1/v3/{KEY}?token={KEY}").parse()?;
     let error = endpoint.client().await?.request_noparams::<String>("eth_chainId").await.unwrap_err();
     let problem = ChainError::of_transport(&endpoint, &error).to_string();
@@ -275,7 +275,7 @@ async fn a_liquidation_appears_on_the_open_page() -> eyre::Result<()> {
     Ok(())
 }
 
-/// Keeps a picture of the page in the folder that PLIMSOLL_PICTURES names, for people to look at.
+/// Saves a screenshot to the folder that PLIMSOLL_PICTURES names, for people to look at.
 async fn picture(browser: &mut Browser, name: &str) -> eyre::Result<()> {
     let Some(folder) = env::var_os("PLIMSOLL_PICTURES") else { return Ok(()) };
     let options = json!({ "format": "png", "captureBeyondViewport": true });

@@ -1,5 +1,5 @@
-//! Nights on which something else goes wrong: the chain takes back what was mined, somebody else has the same idea,
-//! nodes are dead, stalled or lying, there is no price, or nothing to sell collateral to.
+//! Liquidations under adverse conditions: reorgs, a rival, nodes that are down, stalled or lying, no price, or no
+//! liquidity.
 
 use alloy::{
     primitives::{Address, Bytes, U256},
@@ -14,13 +14,13 @@ use plimsoll_testkit::{
 };
 use serde_json::Value;
 
-use super::fixture::{ETHER, Fixture, SOON_FINAL, program, soon};
+use super::fixture::{EARLY_FINALITY, ETHER, Fixture, program, soon};
 
-/// What a revert may cost at most that finds everything done already.
+/// The most gas of a transaction that reverts because everything is liquidated already.
 const LOST_RACE_GAS: u64 = 300_000;
 
-/// Whether every position below water, of which there are so many, has this reason for doing nothing, with a figure.
-fn all_because(positions: &Value, count: usize, reason: &str) -> bool {
+/// Returns whether the number of liquidatable positions is as given, and each is skipped for this reason, with figures.
+fn all_skipped_for(positions: &Value, count: usize, reason: &str) -> bool {
     let all = positions["positions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let below = all.iter().filter(|position| position["distance_bps"].as_i64().is_some_and(|bps| bps < 0));
     let because = |position: &&Value| {
@@ -34,35 +34,35 @@ fn all_because(positions: &Value, count: usize, reason: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reorged_liquidation_is_repeated_exactly_once() -> eyre::Result<()> {
     const DEPTHS: u64 = 3;
-    let fixture = Fixture::begin(&[2; 3]).await?;
-    let setup = KeeperSetup { further: SOON_FINAL.to_owned(), ..KeeperSetup::live(&fixture.suite) };
+    let fixture = Fixture::new(&[2; 3]).await?;
+    let setup = KeeperSetup { further: EARLY_FINALITY.to_owned(), ..KeeperSetup::live(&fixture.suite) };
     let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
     keeper.wait_until_ready().await?;
     fixture.stop_mining().await?;
     for depth in 1..=DEPTHS {
-        fixture.fall(u128::from(depth) - 1).await?;
+        fixture.drop_price_below(u128::from(depth) - 1).await?;
         let fallen = fixture.head().await?;
-        fixture.until_liquidated(2 * depth, &[&keeper]).await?;
+        fixture.wait_until_liquidated(2 * depth, &[&keeper]).await?;
         while fixture.head().await? < fallen + depth {
-            fixture.idle(1, &keeper).await?;
+            fixture.mine_blocks(1, &keeper).await?;
         }
         let taken = fixture.head().await? - fallen;
         fixture.provider().anvil_reorg(ReorgOptions { depth: taken, tx_block_pairs: Vec::new() }).await?;
-        ensure!(fixture.liquidated().await?.len() < usize::try_from(2 * depth)?, "nothing was taken back");
-        fixture.until_liquidated(2 * depth, &[&keeper]).await?;
+        ensure!(fixture.liquidated().await?.len() < usize::try_from(2 * depth)?, "nothing was reorged");
+        fixture.wait_until_liquidated(2 * depth, &[&keeper]).await?;
     }
     let signer = keeper.signer();
-    let journal = fixture.end(keeper, &setup).await?;
+    let journal = fixture.settle_and_end(keeper, &setup).await?;
     fixture.ensure_each_once().await?;
-    fixture.ensure_on_record(&journal, signer).await
+    fixture.ensure_journal_is_complete(&journal, signer).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_racing_keepers_liquidate_each_loan_once_and_neither_gets_stuck() -> eyre::Result<()> {
     const ACCOUNTS: [[usize; 2]; 2] = [[8, 9], [6, 7]];
     const LOANS: u64 = 10;
-    let fixture = Fixture::begin(&[LOANS; 3]).await?;
-    let setup = KeeperSetup { further: SOON_FINAL.to_owned(), ..KeeperSetup::live(&fixture.suite) };
+    let fixture = Fixture::new(&[LOANS; 3]).await?;
+    let setup = KeeperSetup { further: EARLY_FINALITY.to_owned(), ..KeeperSetup::live(&fixture.suite) };
     let rival =
         KeeperSetup { folder: "rival".to_owned(), signers: KeeperSetup::anvil_signers(ACCOUNTS[1]), ..setup.clone() };
     let one = Keeper::start_with(&fixture.suite, program(), &setup).await?;
@@ -85,22 +85,22 @@ async fn two_racing_keepers_liquidate_each_loan_once_and_neither_gets_stuck() ->
 
     fixture.stop_mining().await?;
     for group in 0..3 {
-        fixture.fall(group).await?;
-        fixture.until_liquidated(LOANS * (u64::try_from(group)? + 1), &[&one, &other]).await?;
+        fixture.drop_price_below(group).await?;
+        fixture.wait_until_liquidated(LOANS * (u64::try_from(group)? + 1), &[&one, &other]).await?;
     }
     let (mut done, mut lost) = (0, Vec::new());
     for (keeper, setup, accounts) in [(one, &setup, ACCOUNTS[0]), (other, &rival, ACCOUNTS[1])] {
         soon(async {
             while keeper.pending().await? > 0 {
-                fixture.idle(1, &keeper).await?;
+                fixture.mine_blocks(1, &keeper).await?;
             }
             Ok(())
         })
         .await?;
         let signer: Address = fixture.suite.devnet.node.account(accounts[0])?;
-        let journal = fixture.end(keeper, setup).await?;
-        fixture.ensure_on_record(&journal, signer).await?;
-        for (hash, did, gas) in fixture.mined_of(signer).await?.into_values() {
+        let journal = fixture.settle_and_end(keeper, setup).await?;
+        fixture.ensure_journal_is_complete(&journal, signer).await?;
+        for (hash, did, gas) in fixture.mined_transactions(signer).await?.into_values() {
             if did { done += 1 } else { lost.push((hash, gas)) }
         }
     }
@@ -112,14 +112,14 @@ async fn two_racing_keepers_liquidate_each_loan_once_and_neither_gets_stuck() ->
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_lost_race_a_loan_that_is_liquidatable_again_is_sent_without_back_off() -> eyre::Result<()> {
     const GWEI: u128 = 1_000_000_000;
-    let fixture = Fixture::begin(&[1]).await?;
+    let fixture = Fixture::new(&[1]).await?;
     let (devnet, dollars) = (&fixture.suite.devnet, U256::from(1_000_000_000_u64));
     let rival = devnet.node.account(4)?;
     devnet.mint_and_approve(fixture.params.loanToken, rival, dollars, fixture.core).await?;
     let keeper = Keeper::start(&fixture.suite, program(), "").await?;
     keeper.wait_until_ready().await?;
     fixture.stop_mining().await?;
-    fixture.fall(0).await?;
+    fixture.drop_price_below(0).await?;
     let mut borrower = Address::ZERO;
     let is_sent = |positions: &Value| {
         let position = &positions["positions"][0];
@@ -128,7 +128,7 @@ async fn after_a_lost_race_a_loan_that_is_liquidatable_again_is_sent_without_bac
     };
     soon(keeper.wait_until("positions", is_sent)).await?;
     soon(keeper.wait_until("status", |status| status["signers"][0]["pending"] == 1)).await?;
-    // The rival's is in the same block and before it.
+    // The rival's transaction is in the same block and before the keeper's.
     let core = IPlimsoll::new(fixture.core, fixture.provider());
     let call = core.liquidate(fixture.params.clone(), vec![borrower], dollars, U256::ZERO, rival, Bytes::new());
     let call = call.from(rival).gas(1_000_000).max_fee_per_gas(2_000 * GWEI).max_priority_fee_per_gas(1_500 * GWEI);
@@ -148,7 +148,7 @@ async fn after_a_lost_race_a_loan_that_is_liquidatable_again_is_sent_without_bac
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_loan_is_liquidated_in_spite_of_dead_stalled_and_lying_nodes() -> eyre::Result<()> {
-    let mut fixture = Fixture::begin(&[2; 3]).await?;
+    let mut fixture = Fixture::new(&[2; 3]).await?;
     let node = fixture.suite.devnet.node.address().to_owned();
     let (mut first, mut second) = (Proxy::start(&node).await?, Proxy::start(&node).await?);
     let url = |proxy: &Proxy| format!("url = \"{}\"", proxy.ws_url());
@@ -156,16 +156,16 @@ async fn every_loan_is_liquidated_in_spite_of_dead_stalled_and_lying_nodes() -> 
     let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
     keeper.wait_until_ready().await?;
 
-    // Both die, the price falls, and they come back.
+    // Both go down, the price falls, and they return.
     first.take_down().await;
     second.take_down().await;
-    fixture.fall(0).await?;
+    fixture.drop_price_below(0).await?;
     first.bring_up()?;
     second.bring_up()?;
-    fixture.until_liquidated(2, &[&keeper]).await?;
+    fixture.wait_until_liquidated(2, &[&keeper]).await?;
 
-    // The first hides what happens: loans that only the second tells of. Whoever announces a block is asked about it, so
-    // it takes a few until the lie is heard.
+    // The first withholds logs: loans that only the second reports. The endpoint that announces a block is asked for
+    // its logs, so it takes a few blocks until that is noticed.
     let lie = first.inject(Fault::TruncatedLogs { keep: 0 });
     fixture.set_price(200_000_000_000).await?;
     fixture.open(1, 2).await?;
@@ -179,14 +179,14 @@ async fn every_loan_is_liquidated_in_spite_of_dead_stalled_and_lying_nodes() -> 
         Ok(())
     })
     .await?;
-    fixture.fall(1).await?;
-    fixture.until_liquidated(6, &[&keeper]).await?;
+    fixture.drop_price_below(1).await?;
+    fixture.wait_until_liquidated(6, &[&keeper]).await?;
     first.lift(lie);
 
-    // The second, which is asked since then, swallows every question.
+    // The second, which is used since then, stalls every request.
     let stall = second.inject(Fault::Stall(Phase::BeforeForwarding));
-    fixture.fall(2).await?;
-    fixture.until_liquidated(8, &[&keeper]).await?;
+    fixture.drop_price_below(2).await?;
+    fixture.wait_until_liquidated(8, &[&keeper]).await?;
     ensure!(second.counts().acted(stall) > 0, "nobody asked the node that stalls");
     second.lift(stall);
     fixture.ensure_each_once().await
@@ -211,34 +211,35 @@ async fn without_a_price_or_liquidity_the_reason_is_reported_and_loans_are_liqui
     let no_price = |markets: &Value| price_of(markets).is_some_and(|price| price["Err"].is_string());
     soon(keeper.wait_until("markets", no_price)).await?;
 
-    fixture.fall(0).await?;
-    soon(keeper.wait_until("positions", |positions| all_because(positions, LOANS, "swap_too_thin"))).await?;
+    fixture.drop_price_below(0).await?;
+    soon(keeper.wait_until("positions", |positions| all_skipped_for(positions, LOANS, "swap_too_thin"))).await?;
     ensure!(!no_price(&keeper.api("markets").await?), "there is a price again");
-    ensure!(fixture.mined_of(keeper.signer()).await?.is_empty(), "something was sent");
+    ensure!(fixture.mined_transactions(keeper.signer()).await?.is_empty(), "something was sent");
 
     fixture.provide([1_000_000 * ETHER, 2_000_000_000_000_000]).await?;
-    fixture.until_liquidated(3, &[&keeper]).await?;
+    fixture.wait_until_liquidated(3, &[&keeper]).await?;
     fixture.ensure_each_once().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_sends_nothing_and_reports_what_it_would_send() -> eyre::Result<()> {
-    let fixture = Fixture::begin(&[4]).await?;
+    let fixture = Fixture::new(&[4]).await?;
     let setup = KeeperSetup { live: false, ..KeeperSetup::live(&fixture.suite) };
     let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
     keeper.wait_until_ready().await?;
-    fixture.fall(0).await?;
+    fixture.drop_price_below(0).await?;
     for _ in 0..3 {
-        let positions = soon(keeper.wait_until("positions", |positions| all_because(positions, 4, "dry_run"))).await?;
+        let positions =
+            soon(keeper.wait_until("positions", |positions| all_skipped_for(positions, 4, "dry_run"))).await?;
         ensure!(!positions.to_string().contains("cost 0.000000000000000000"), "{positions}");
-        fixture.idle(1, &keeper).await?;
+        fixture.mine_blocks(1, &keeper).await?;
     }
     let events = keeper.api("status").await?["timeline"].clone();
     ensure!(
         events.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(|one| one["state"] == "dry")),
         "{events}"
     );
-    ensure!(fixture.mined_of(keeper.signer()).await?.is_empty(), "something was sent");
+    ensure!(fixture.mined_transactions(keeper.signer()).await?.is_empty(), "something was sent");
     ensure!(fixture.provider().get_transaction_count(keeper.signer()).pending().await? == 0, "something waits");
     Ok(())
 }

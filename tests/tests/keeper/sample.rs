@@ -1,4 +1,4 @@
-//! A keeper's view with something of everything in it.
+//! A sample view of the keeper with every kind of content.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use plimsoll_keeper::{
 };
 use tokio::time::Instant;
 
-/// The second of the newest block.
+/// Timestamp of the newest block.
 const NOW: u64 = 1_795_172_400;
 const BLOCK: u64 = 24_118_806;
 const WAD: u64 = 1_000_000_000_000_000_000;
 
-/// A busy evening.
+/// Returns the sample view.
 pub(super) fn view() -> View {
     View {
         keeper: KeeperView {
@@ -107,7 +107,7 @@ fn weth(thousandths: u64) -> Amount {
     Amount::new(U256::from(thousandths) * U256::from(WAD / 1_000), 18, "WETH")
 }
 
-/// Of a collateral with 18 decimals in a loan token with 6.
+/// Returns the price of a collateral with 18 decimals in a loan token with 6.
 fn price(cents: u64) -> Price {
     Price { raw: U256::from(cents) * U256::from(10).pow(U256::from(22)), collateral_decimals: 18, loan_decimals: 6 }
 }

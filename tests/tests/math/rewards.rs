@@ -1,4 +1,4 @@
-//! The keeper's arithmetic of rewards against the contract's library, bit for bit, on random and extreme states.
+//! The keeper's arithmetic of rewards equals the contract's library, bit for bit, on random and extreme states.
 
 use alloy::{
     network::TransactionBuilder,
@@ -22,14 +22,14 @@ use crate::random::Random;
 
 const CASES: usize = 102_000;
 const CASES_PER_CALL: usize = 500;
-/// The contract keeps times in 40 bits.
+/// The latest timestamp: the contract stores times in 40 bits.
 const MAX_TIME: u64 = (1 << 40) - 1;
 
-/// What the keeper computes with.
+/// The keeper's input for a case.
 #[derive(Debug)]
 struct State {
     stream: Stream,
-    /// As the stream has it, without a gap.
+    /// The schedule of the stream, without gaps.
     scheduled: Vec<u128>,
     total_staked: u128,
     until: u64,
@@ -42,12 +42,12 @@ struct State {
 }
 
 impl State {
-    /// Any state that the contract's storage can be in at this second.
+    /// Returns a random state that the contract's storage can have at this second.
     fn random(random: &mut Random, now: u64) -> eyre::Result<Self> {
         let longest_ago = [1, 12, EPOCH_SECONDS, 40 * EPOCH_SECONDS][random.index(4)];
         let last_update = now - random.below(longest_ago);
         let last_update = if random.below(8) == 0 { last_update / EPOCH_SECONDS * EPOCH_SECONDS } else { last_update };
-        // What is still to be paid, what is given now and what was paid before are below 2^95 together.
+        // Scheduled, new and past amounts together are below 2^95.
         let mut rest = FUNDING_LIMIT / 2 - 1;
         let mut part = |random: &mut Random| {
             let part = random.amount_to(rest);
@@ -74,7 +74,7 @@ impl State {
         let funded_ahead = 1 + random.below(EPOCHS_AHEAD);
         let staked = random.amount_to(u128::MAX);
         let total_staked = random.amount_to(u128::MAX);
-        // Of entitlements between nothing and everything, and of none that make sense.
+        // Of entitlements between nothing and everything, and of impossible ones.
         let offset = if random.below(4) == 0 {
             random.amount_to(u128::MAX)
         } else {
@@ -173,7 +173,7 @@ async fn the_keeper_computes_what_the_rewards_contract_computes() -> eyre::Resul
             assert_eq!(state.answer(now), answer, "at {now}: {state:?}");
         }
     }
-    // The rules that only bite here and there were reached, and often.
+    // The rare branches were reached, and often.
     let reached = [idle, across_epochs, paid];
     assert!(reached.iter().all(|cases| *cases > CASES / 100), "idle, epochs, claims: {reached:?}");
     Ok(())

@@ -1,4 +1,4 @@
-//! Answers that are wrong, and do not look it.
+//! Faults whose answers are wrong without looking wrong.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Caller, Fixture, LOGGER, number};
 
-/// The blocks that logs are from.
+/// Returns the block numbers of logs.
 fn blocks(logs: &Value) -> eyre::Result<Vec<u64>> {
     logs.as_array().into_iter().flatten().map(|log| number(&log["blockNumber"])).collect()
 }
@@ -25,7 +25,7 @@ async fn truncated_logs_are_the_first_ones_without_an_error() -> eyre::Result<()
     fixture.proxy.inject(Fault::TruncatedLogs { keep: 0 });
     let head = fixture.ask("eth_getBlockByNumber", json!(["latest", false])).await?;
     assert_eq!(fixture.ask("eth_getLogs", json!([{ "blockHash": head["hash"] }])).await?, json!([]));
-    // Its bloom gives it away.
+    // The block's bloom shows that logs are missing.
     assert!(head["logsBloom"].as_str().is_some_and(|bloom| bloom.trim_start_matches("0x").bytes().any(|b| b != b'0')));
     Ok(())
 }
@@ -88,7 +88,7 @@ async fn a_stale_node_answers_as_of_its_head() -> eyre::Result<()> {
     assert_eq!(fixture.refused("eth_call", json!([{ "to": LOGGER }, "0x3"])).await?, unknown);
     assert_eq!(fixture.refused("eth_call", json!([{ "to": LOGGER }, { "blockHash": newest["hash"] }])).await?, unknown);
 
-    // Cut without a word, as nodes do.
+    // The range is cut without an error, as nodes do.
     let logs = fixture.ask("eth_getLogs", json!([{ "fromBlock": "0x1", "toBlock": "0x4" }])).await?;
     assert_eq!(blocks(&logs)?, [1, 2]);
     assert_eq!(fixture.ask("eth_getLogs", json!([{ "fromBlock": "0x3", "toBlock": "0x4" }])).await?, json!([]));

@@ -1,4 +1,4 @@
-//! What happens to connections, and what is counted.
+//! Faults of connections, and counts.
 
 use std::time::Duration;
 
@@ -48,12 +48,12 @@ async fn a_lost_request_has_no_effect_and_a_lost_response_has() -> eyre::Result<
     for (moment, height) in [(Phase::BeforeForwarding, 0), (Phase::AfterForwarding, 1)] {
         let rule = fixture.proxy.inject(Rule::from(Fault::Reset(moment)).on(&["evm_mine"]).times(1));
         let error = fixture.ask("evm_mine", json!([])).await.unwrap_err();
-        // Not an error that the node could have answered: the caller knows nothing.
+        // The node has not answered with an error: the caller does not know the outcome.
         let error = error.downcast::<alloy::transports::TransportError>()?;
         assert!(error.as_error_resp().is_none() && error.as_transport_err().is_some(), "{error}");
         assert_eq!((fixture.height().await?, fixture.proxy.counts().acted(rule)), (height, 1));
     }
-    // Both rules are used up.
+    // Both rules have reached their limits.
     fixture.ask("evm_mine", json!([])).await?;
     assert_eq!(fixture.height().await?, 2);
     Ok(())
@@ -65,7 +65,7 @@ async fn a_stalled_request_reaches_the_node_when_the_rule_is_removed() -> eyre::
     let rule = fixture.proxy.inject(Rule::from(Fault::Stall(Phase::BeforeForwarding)).on(&["evm_mine"]));
     let stalled = tokio::spawn(fixture.caller.request::<_, Value>("evm_mine", json!([])).into_future());
     fixture.proxy.wait_for(|counts| counts.acted(rule) == 1).await?;
-    // Others are answered meanwhile.
+    // Other requests are answered meanwhile.
     assert_eq!(fixture.ask("eth_blockNumber", json!([])).await?, "0x0");
     fixture.proxy.lift(rule);
     stalled.await??;
@@ -121,7 +121,7 @@ async fn cut_connections_can_be_reopened_at_once() -> eyre::Result<()> {
     let mut cut = Caller::connect(&fixture.proxy).await?;
     cut.subscribe(json!(["newHeads"])).await?;
     fixture.proxy.cut_connections().await?;
-    // No closing handshake: this is how a dead peer looks.
+    // There is no closing handshake, as when a peer dies.
     let end = cut.0.next().await.wrap_err("it ended in order")?;
     assert!(matches!(end, Err(Error::Protocol(_) | Error::Io(_))), "{end:?}");
     let mut again = Caller::connect(&fixture.proxy).await?;
@@ -155,7 +155,7 @@ async fn an_html_page_is_returned_with_the_given_status() -> eyre::Result<()> {
         fixture.proxy.lift(rule);
     }
     assert_eq!(fixture.height().await?, 0);
-    // A WebSocket has no pages: it is closed in order.
+    // A WebSocket cannot return a page, so it is closed properly.
     fixture.proxy.inject(Fault::Page { status: 502 });
     let mut caller = Caller::connect(&fixture.proxy).await?;
     caller.say(1, "eth_chainId", json!([])).await?;
@@ -188,7 +188,7 @@ async fn a_rule_skips_the_first_requests_and_ends_after_its_limit() -> eyre::Res
     fixture.proxy.inject(Rule::from(fault).on(&["eth_chainId"]).after(1).times(2));
     let mut heard = Vec::new();
     for _ in 0..4 {
-        // Other methods neither suffer nor count.
+        // Other methods are neither affected nor counted.
         fixture.ask("eth_blockNumber", json!([])).await?;
         heard.push(fixture.ask("eth_chainId", json!([])).await.map_err(|error| error.to_string()));
     }
@@ -204,7 +204,7 @@ async fn calls_are_counted_individually_and_per_block() -> eyre::Result<()> {
     reqwest::Client::new().post(fixture.proxy.http_url()).json(&json!([call(1), call(2)])).send().await?;
     let mut caller = Caller::connect(&fixture.proxy).await?;
     caller.subscribe(json!(["newHeads"])).await?;
-    // What fails counts, too: it is what somebody pays for.
+    // Failed requests count, too, because providers charge for them.
     fixture.proxy.inject(Rule::from(Fault::Reset(Phase::BeforeForwarding)).on(&["eth_gasPrice"]));
     assert!(fixture.ask("eth_gasPrice", json!([])).await.is_err());
     ensure!(fixture.proxy.counts().per_block().is_none(), "no block was mined");
@@ -224,7 +224,7 @@ async fn a_proxy_without_a_node_does_not_start() -> eyre::Result<()> {
     let address = fixture.node.address().to_owned();
     drop(fixture.node);
     assert!(plimsoll_testkit::proxy::Proxy::start(&address).await.is_err());
-    // And one whose node dies is as dead as that.
+    // A proxy whose node has ended behaves like a node that is down.
     let error = fixture.caller.request::<_, Value>("eth_chainId", json!([])).await.unwrap_err();
     assert!(error.as_transport_err().is_some(), "{error}");
     Ok(())

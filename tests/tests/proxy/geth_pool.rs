@@ -1,4 +1,4 @@
-//! The transaction pool of geth, where Anvil's is more lenient.
+//! The rules of geth's transaction pool, where Anvil's are more lenient.
 
 use alloy::{
     eips::Encodable2718,
@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 
 use super::Fixture;
 
-/// Well above the base fee that a chain starts with.
+/// A fee well above the initial base fee of a chain.
 const FEE: u128 = 100_000_000_000;
 const TIP: u128 = 1_000_000_000;
 
-/// A node that mines when it is told, behind geth's pool, and somebody with one ether.
+/// A node that mines on request, behind geth's pool, and an account with one ether.
 struct Bidder {
     fixture: Fixture,
     wallet: EthereumWallet,
@@ -47,7 +47,7 @@ impl Bidder {
         Ok(request.build(&self.wallet).await?.encoded_2718().into())
     }
 
-    /// Sends what is accepted.
+    /// Sends a transaction that is accepted.
     async fn bid(&self, nonce: u64, max_fee: u128, max_tip: u128) -> eyre::Result<B256> {
         let raw = self.signed(nonce, max_fee, max_tip, U256::ZERO).await?;
         let hash = self.fixture.ask("eth_sendRawTransaction", json!([raw])).await?;
@@ -55,7 +55,7 @@ impl Bidder {
         Ok(keccak256(&raw))
     }
 
-    /// Sends what is refused, and returns the words. The code is geth's.
+    /// Sends a transaction that is refused with geth's error code, and returns the message.
     async fn refused(&self, nonce: u64, max_fee: u128, max_tip: u128, value: U256) -> eyre::Result<String> {
         let raw = self.signed(nonce, max_fee, max_tip, value).await?;
         let (code, message) = self.fixture.refused("eth_sendRawTransaction", json!([raw])).await?;
@@ -63,7 +63,7 @@ impl Bidder {
         Ok(message)
     }
 
-    /// Mines a block, and returns when the pool has noticed.
+    /// Mines a block and waits until the pool has processed it.
     async fn mine(&self) -> eyre::Result<()> {
         let mined = self.fixture.proxy.counts().blocks();
         self.fixture.node.provider().anvil_mine(Some(1), None).await?;
@@ -71,7 +71,7 @@ impl Bidder {
         Ok(())
     }
 
-    /// The block that a transaction is in, as the caller sees it: null while it is pending.
+    /// Returns the block number of a transaction as the caller sees it: null while it is pending.
     async fn block_of(&self, transaction: B256) -> eyre::Result<Value> {
         let mut found = self.fixture.ask("eth_getTransactionByHash", json!([transaction])).await?;
         assert_eq!(found["hash"], json!(transaction), "it is not known at all");
@@ -136,7 +136,7 @@ async fn a_transaction_below_the_base_fee_waits_until_it_can_be_mined() -> eyre:
     bidder.mine().await?;
     assert_eq!(bidder.block_of(cheap).await?, Value::Null);
 
-    // Empty blocks lower the base fee by an eighth each, and the next one can be mined when its predecessor is.
+    // Empty blocks lower the base fee by an eighth each, and the second transaction can be mined when the first is.
     let mut blocks = 1;
     while bidder.block_of(next).await?.is_null() {
         bidder.mine().await?;

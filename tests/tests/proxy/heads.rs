@@ -1,4 +1,4 @@
-//! What subscribers are told, and in which order.
+//! Faults of head announcements.
 
 use alloy::providers::ext::AnvilApi;
 use plimsoll_testkit::proxy::{Fault, HeadFault, Rule};
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Caller, Fixture, LOGGER, number};
 
-/// The heads that a subscriber hears of, in order, when blocks 1 to 4 are mined under a rule.
+/// Returns the heads that a subscriber receives, in order, when blocks 1 to 4 are mined under a rule.
 async fn heard(rule: Rule, announcements: usize) -> eyre::Result<Vec<u64>> {
     let fixture = Fixture::new(&[]).await?;
     let mut caller = Caller::connect(&fixture.proxy).await?;
@@ -54,7 +54,7 @@ async fn a_stale_node_announces_neither_heads_nor_logs() -> eyre::Result<()> {
 
     let stale = fixture.proxy.inject(Fault::Stale { head: 1 });
     fixture.log(3).await?;
-    // Of blocks 2 and 3, each a head for one and a log for the other.
+    // Blocks 2 and 3, each as a head for one subscriber and a log for the other.
     fixture.proxy.wait_for(|counts| counts.acted(stale) == 4).await?;
     fixture.proxy.lift(stale);
     fixture.log(1).await?;

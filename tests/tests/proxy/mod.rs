@@ -1,4 +1,4 @@
-//! The proxy that misbehaves on demand, in front of a real node: each fault does what it says, and no more.
+//! The fault-injecting proxy in front of a real node: each fault has its effect, and no other.
 
 mod answers;
 mod connections;
@@ -20,13 +20,13 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 
 use crate::support;
 
-/// Whoever calls this leaves an empty log.
+/// A contract that emits an empty log when it is called.
 const LOGGER: Address = address!("0x1000000000000000000000000000000000000001");
 
 /// `PUSH1 0 PUSH1 0 LOG0 STOP`.
 const LOGGER_CODE: [u8; 6] = [0x60, 0, 0x60, 0, 0xa0, 0];
 
-/// A node, the proxy in front of it, and a caller who knows the proxy only.
+/// A node, the proxy in front of it, and a client of the proxy.
 struct Fixture {
     node: Node,
     proxy: Proxy,
@@ -41,24 +41,24 @@ impl Fixture {
         Ok(Self { node, proxy, caller })
     }
 
-    /// What the caller hears. Fails when that is an error, or nothing.
+    /// Sends a request through the proxy. Fails when the response is an error, or there is none.
     async fn ask(&self, method: &'static str, params: Value) -> eyre::Result<Value> {
         Ok(self.caller.request(method, params).await?)
     }
 
-    /// Code and message of the error that the caller hears.
+    /// Returns code and message of the error response to a request.
     async fn refused(&self, method: &'static str, params: Value) -> eyre::Result<(i64, String)> {
         let error = self.caller.request::<_, Value>(method, params).await.err().wrap_err("it was answered")?;
         let refusal = error.as_error_resp().wrap_err_with(|| error.to_string())?;
         Ok((refusal.code, refusal.message.to_string()))
     }
 
-    /// The newest block, by the node itself.
+    /// Returns the number of the newest block, by the node itself.
     async fn height(&self) -> eyre::Result<u64> {
         Ok(self.node.provider().get_block_number().await?)
     }
 
-    /// Mines a block for each transaction that leaves a log. Returns the transactions.
+    /// Mines blocks with one transaction each that emits a log, and returns the transactions.
     async fn log(&self, times: usize) -> eyre::Result<Vec<B256>> {
         let provider = self.node.provider();
         provider.anvil_set_code(LOGGER, Bytes::from_static(&LOGGER_CODE)).await?;
@@ -71,7 +71,7 @@ impl Fixture {
     }
 }
 
-/// A caller by WebSocket who sees every message.
+/// A WebSocket client that sees every message.
 struct Caller(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Caller {
@@ -84,7 +84,7 @@ impl Caller {
         Ok(self.0.send(Message::text(request.to_string())).await?)
     }
 
-    /// The next message in JSON. Fails when the connection ends.
+    /// Returns the next message. Fails when the connection ends.
     async fn hear(&mut self) -> eyre::Result<Value> {
         loop {
             if let Message::Text(text) = self.0.next().await.wrap_err("the connection was closed")?? {
@@ -93,7 +93,7 @@ impl Caller {
         }
     }
 
-    /// Subscribes, and waits until that is confirmed.
+    /// Subscribes, and waits for the confirmation.
     async fn subscribe(&mut self, to: Value) -> eyre::Result<()> {
         self.say(0, "eth_subscribe", to).await?;
         let confirmed = self.hear().await?;
@@ -101,14 +101,14 @@ impl Caller {
         Ok(())
     }
 
-    /// The number of the next head that is announced.
+    /// Returns the number of the next announced head.
     async fn head(&mut self) -> eyre::Result<u64> {
         let announced = self.hear().await?;
         number(&announced["params"]["result"]["number"])
     }
 }
 
-/// A number as nodes write it.
+/// Parses a JSON-RPC quantity.
 fn number(quantity: &Value) -> eyre::Result<u64> {
     let digits = quantity.as_str().and_then(|text| text.strip_prefix("0x"));
     Ok(u64::from_str_radix(digits.wrap_err_with(|| format!("{quantity} is no number"))?, 16)?)

@@ -1,4 +1,4 @@
-//! A recorded day on a chain, small: what a replay says came of it is what the chain says, and what arithmetic says.
+//! A small replay on a chain: its report equals the chain's events, and the model's outcome.
 
 use std::process::Command;
 
@@ -17,11 +17,12 @@ use plimsoll_testkit::{devnet::ITestToken, scenario::BLOCK_SECS};
 
 use crate::support::{self, events};
 
-/// A fall, and a gap that leaves some with less than they owe. The end gives time to whoever is in its middle.
+/// A fall, and a gap after which some loans are insolvent. The end leaves time for liquidations in progress.
 const PRICES: &str = "ts,price\n0,2000\n600,1900\n1200,1840\n1800,1780\n2400,1710\n3000,1380\n3600,1390\n4800,1385\n";
-/// The keeper's, of which nobody else has any.
+/// The node's account that signs for the keeper only.
 const SIGNER: usize = 8;
-/// What chain and model may differ by, in parts of the larger: the model knows no interest and no rounding of shares.
+/// Tolerance between chain and model, as a part of the larger value: the model has no interest and no rounding of
+/// shares.
 const TOLERANCE: u128 = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,11 +48,11 @@ async fn a_replays_report_equals_the_chain_and_the_model() -> eyre::Result<()> {
     let lens = ILens::new(suite.contract("Lens")?, provider);
     let lines = lens.liquidatable(market.id().0, borrowers.clone()).call().await?.lines;
     assert!(lines.iter().all(|line| !line.liquidatable), "{lines:?}");
-    assert_eq!((outcome.left_under_water, outcome.shortfall, outcome.reverted), (0, 0, 0));
+    assert_eq!((outcome.left_liquidatable, outcome.shortfall, outcome.reverted), (0, 0, 0));
     let owed: U256 = lines.iter().map(|line| line.debt).sum();
-    let last = outcome.moments.last().map_or(0, |moment| moment.debt);
+    let last = outcome.snapshots.last().map_or(0, |snapshot| snapshot.debt);
     assert!(owed.abs_diff(U256::from(last)) < U256::from(borrowers.len()), "{owed} {last}");
-    // What was owed is still owed, was repaid or was written off; interest of an hour is less than a ten-thousandth.
+    // Debt is still owed, was repaid or was written off; an hour's interest is less than a ten-thousandth.
     let interest = last + repaid + bad_debt - outcome.debt;
     assert!(interest > 0 && interest < outcome.debt / 10_000, "{interest}");
     let lines = lens.positions(market.id().0, borrowers).call().await?.lines;
@@ -65,8 +66,8 @@ async fn a_replays_report_equals_the_chain_and_the_model() -> eyre::Result<()> {
     assert_eq!(outcome.transactions, provider.get_transaction_count(signer).await?);
 
     let model = model::play(&Rule::Plimsoll, &params, &prices)?;
-    assert_eq!((&outcome.under_water, outcome.loans), (&model.under_water, model.loans));
-    // A loan that is done in parts waits while others are sold for; in the model it does not.
+    assert_eq!((&outcome.ever_liquidatable, outcome.loans), (&model.ever_liquidatable, model.loans));
+    // A loan that is liquidated in parts waits while others are sold; in the model it does not.
     let [chain, arithmetic] = [&outcome, &model].map(|outcome| outcome.worst_delay.blocks);
     assert!((arithmetic..=2 * arithmetic).contains(&chain), "{chain} blocks, {arithmetic} in the model");
     let parts: [fn(&Liquidation) -> u128; 4] =
@@ -88,7 +89,7 @@ async fn a_large_loan_is_liquidated_in_parts_over_several_blocks() -> eyre::Resu
     assert_eq!(seconds, blocks.collect::<Vec<_>>());
     assert!(seconds.len() > 5, "{seconds:?}");
     let model = model::play(&Rule::Plimsoll, &params, &prices)?;
-    assert_eq!((outcome.worst_delay, outcome.left_under_water), (model.worst_delay, 0));
+    assert_eq!((outcome.worst_delay, outcome.left_liquidatable), (model.worst_delay, 0));
     Ok(())
 }
 

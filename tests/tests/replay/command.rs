@@ -1,4 +1,4 @@
-//! `lab replay`, as it is called.
+//! `lab replay` on the command line.
 
 use std::{
     fs,

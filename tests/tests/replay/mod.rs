@@ -1,4 +1,4 @@
-//! A market on a recorded day.
+//! Replays of recorded prices.
 
 mod chain;
 mod command;

@@ -1,4 +1,4 @@
-//! Random histories of a pool: what was done on chain is done in the model, too, and both are compared block by block.
+//! Random histories of a pool: every action on chain is repeated in the model, and both are compared block by block.
 
 use std::{collections::BTreeSet, ops::AddAssign};
 
@@ -21,24 +21,24 @@ use super::{
     random::Random,
 };
 
-/// How many people stake. A keeper comes on top.
+/// Number of stakers, besides a keeper.
 const ACCOUNTS: usize = 5;
 const KEEPER: usize = ACCOUNTS;
-/// The stake token, which is the first reward token, too, and two more.
+/// Number of tokens: the stake token, which is also the first reward token, and two more.
 const STREAMS: usize = 3;
 const EPOCHS_AHEAD: u64 = 26;
 const BPS: u64 = 10_000;
 
-/// What kind of history it is.
+/// Parameters of a history.
 #[derive(Debug)]
 pub(crate) struct Setting {
-    /// How many blocks with something in them.
+    /// Number of blocks with actions.
     pub(crate) blocks: usize,
-    /// Whether the first account keeps something staked from beginning to end.
+    /// Whether the first account always has a stake.
     pub(crate) somebody_stays: bool,
 }
 
-/// The contract on a node, with tokens that everybody has plenty of.
+/// The contract on a node, with accounts that have plenty of every token.
 #[derive(Debug)]
 pub(crate) struct Programmes<'a> {
     devnet: &'a Devnet,
@@ -47,7 +47,7 @@ pub(crate) struct Programmes<'a> {
     accounts: [Address; ACCOUNTS + 1],
 }
 
-/// What one transaction does. Accounts and streams are numbers, as in the model.
+/// An action in one transaction. Accounts and streams are numbered as in the model.
 #[derive(Debug, Clone)]
 enum Action {
     Stake { caller: usize, on_behalf: usize, amount: BigInt },
@@ -58,17 +58,17 @@ enum Action {
     Harvest { stream: usize, accounts: Vec<usize> },
 }
 
-/// What histories had in them: a test of harvests says nothing about histories without any.
+/// Counts of what histories contained: a test of harvests needs histories with harvests.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Seen {
     /// Rewards that were paid by a claim.
     pub(crate) claims: u64,
-    /// Rewards that were harvested, compounded ones included.
+    /// Rewards that were harvested, including compounded ones.
     pub(crate) harvests: u64,
     pub(crate) compounded: u64,
-    /// Accounts that were listed in a harvest, agreed, and had too little.
+    /// Accounts in a harvest that consented and had too little.
     pub(crate) skipped: u64,
-    /// How many times somebody came after a time with nobody.
+    /// Returns of a staker after a time without any.
     pub(crate) returns: u64,
 }
 
@@ -82,7 +82,7 @@ impl AddAssign for Seen {
     }
 }
 
-/// What an account agreed to.
+/// The consent of an account.
 #[derive(Debug, Clone, Default)]
 struct Terms {
     enabled: bool,
@@ -91,7 +91,7 @@ struct Terms {
     smallest: BigInt,
 }
 
-/// A history under way.
+/// A history in progress.
 #[derive(Debug)]
 struct History<'a> {
     programmes: &'a Programmes<'a>,
@@ -100,9 +100,9 @@ struct History<'a> {
     random: Random,
     model: Model,
     terms: Vec<Vec<Terms>>,
-    /// How many updates a stream had at most, for the accumulator's rounding.
+    /// The most updates of a stream, for the rounding of its accumulator.
     updates: u64,
-    /// How many times an account's stake changed at most, for the offset's rounding.
+    /// The most changes of an account's stake, for the rounding of its offset.
     settlements: u64,
     largest_stake: BigInt,
     seen: Seen,
@@ -125,7 +125,7 @@ impl<'a> Programmes<'a> {
         Ok(Self { devnet, rewards, tokens, accounts })
     }
 
-    /// Runs a history to its end: all epochs over, everybody paid. Fails where contract and model differ.
+    /// Runs a history until all epochs are over and every account is paid. Fails where contract and model differ.
     pub(crate) async fn run(&self, seed: u64, setting: &Setting) -> eyre::Result<Seen> {
         let mut history = self.begin(seed, setting).await?;
         history.run().await.wrap_err_with(|| format!("history {seed} of {setting:?}"))?;
@@ -140,7 +140,7 @@ impl<'a> Programmes<'a> {
         let salt = B256::from(U256::from(seed));
         let provider = self.devnet.provider();
         let latest = provider.get_block_by_number(BlockNumberOrTag::Latest).await?.wrap_err("there is no block")?;
-        // At the same second of an epoch whenever it is run, so that a seed means one history.
+        // At the same second of an epoch in every run, so that a seed determines the history.
         let now = (latest.header.timestamp / EPOCH + 1) * EPOCH + 12_345;
         provider.anvil_set_auto_mine(true).await?;
         provider.anvil_set_next_block_timestamp(now).await?;
@@ -182,7 +182,7 @@ impl History<'_> {
 
     /* CHOICES */
 
-    /// Mostly seconds to days, sometimes weeks, now and then longer than anything can be funded.
+    /// Returns a random time: mostly seconds to days, sometimes weeks, rarely longer than any funding.
     fn seconds(&mut self) -> u64 {
         1 + match self.random.below(20) {
             0..=5 => self.random.below(100),
@@ -192,8 +192,8 @@ impl History<'_> {
         }
     }
 
-    /// A few actions that the contract accepts, for a block `seconds` later. Where nobody has to stay, now and then all
-    /// leave.
+    /// Returns a few actions that the contract accepts, for a block `seconds` later. Where nobody has to stay, all
+    /// leave now and then.
     fn actions(&mut self, seconds: u64) -> Vec<Action> {
         let mut stakes: Vec<BigInt> = (0..ACCOUNTS).map(|account| self.model.staked(account).clone()).collect();
         if !self.setting.somebody_stays && self.random.chance(20) {
@@ -251,7 +251,7 @@ impl History<'_> {
 
     /* ON CHAIN */
 
-    /// Mines the actions as one block and lets the model follow what the contract said it did.
+    /// Mines the actions in one block and applies the contract's events to the model.
     async fn block(&mut self, seconds: u64, actions: Vec<Action>) -> eyre::Result<()> {
         let provider = self.programmes.devnet.provider();
         let mut pending = Vec::with_capacity(actions.len());
@@ -318,7 +318,7 @@ impl History<'_> {
                 (KEEPER, call.abi_encode())
             }
         };
-        // Set by hand, so that nothing is asked of the node for each of thousands of transactions.
+        // Set explicitly, so that no call is needed for each of thousands of transactions.
         Ok(TransactionRequest::default()
             .with_from(accounts[caller])
             .with_to(*rewards)
@@ -327,7 +327,7 @@ impl History<'_> {
             .with_gas_price(10_000_000_000))
     }
 
-    /// Does in the model what the receipt says was done, and checks that it was right to do so.
+    /// Applies the events of a receipt to the model, and checks that they are correct.
     fn follow(&mut self, action: &Action, receipt: &TransactionReceipt) -> eyre::Result<()> {
         let logs = receipt.logs();
         if let Action::Harvest { stream, accounts } = action {
@@ -362,7 +362,8 @@ impl History<'_> {
         Ok(())
     }
 
-    /// R5: exactly those were harvested who agreed and had enough, once, for the tip that they agreed to.
+    /// Checks R5: exactly the accounts that consented and had enough were harvested, once, for the tip that they
+    /// consented to.
     fn follow_harvest(&mut self, stream: usize, listed: &[usize], done: bool, logs: &[Log]) -> eyre::Result<()> {
         let harvests = decoded::<IRewards::Harvest>(logs)?;
         ensure!(done != harvests.is_empty(), "a harvest reverts exactly when it does nothing");
@@ -398,16 +399,16 @@ impl History<'_> {
 
     /* COMPARISON */
 
-    /// What the contract may hold back: less than one unit of each claim by rounding down, less than 2^-24 units for
-    /// each change of a stake, 2^-96 of the stake for each update, and less than one unit for each return after idle
-    /// time.
+    /// Returns what the contract may hold back by rounding: less than one unit for each claim, less than 2^-24 units
+    /// for each change of a stake, 2^-96 of the stake for each update, and less than one unit for each return after
+    /// idle time.
     fn slack(&self) -> BigRational {
         let offsets = BigRational::new(self.settlements.into(), BigInt::one() << 24);
         let accumulator = BigRational::new(&self.largest_stake * self.updates, BigInt::one() << 96);
         BigRational::from(BigInt::from(1 + self.seen.returns)) + offsets + accumulator
     }
 
-    /// Never more than what is due (but for what idle time moved by less than a unit), nor less by more than the slack.
+    /// Checks that a payment is not more than due (but for a unit of idle time), and not less by more than the slack.
     fn require_close(&self, due: &BigRational, amount: &BigInt) -> eyre::Result<()> {
         let held_back = due - BigRational::from(amount.clone());
         ensure!(
@@ -440,7 +441,8 @@ impl History<'_> {
         Ok(())
     }
 
-    /// R1, R2: when all epochs are over and everybody was paid, all that was funded is paid, but for the slack.
+    /// Checks R1 and R2: when all epochs are over and every account is paid, all funds are paid out, except for the
+    /// slack.
     async fn end(&mut self) -> eyre::Result<()> {
         self.block(1, vec![Action::Stake { caller: 0, on_behalf: 0, amount: BigInt::one() }]).await?;
         let everybody = (0..STREAMS).flat_map(|stream| (0..ACCOUNTS).map(move |account| (stream, account)));

@@ -1,4 +1,4 @@
-//! The rewards contract against an independent model of what it should do, over random histories on a real node.
+//! The rewards contract compared with an independent model, over random histories on a real node.
 
 mod history;
 mod model;
@@ -11,7 +11,7 @@ use plimsoll_testkit::devnet::Devnet;
 
 use history::{Programmes, Seen, Setting};
 
-/// R1, R2, R5: as long as somebody is always staked, every account gets what it earned to within one unit.
+/// R1, R2, R5: while there is always a stake, every account gets what it earned to within one unit.
 #[tokio::test]
 async fn every_staker_is_paid_what_it_earned() -> eyre::Result<()> {
     let seen = compare(0..8, &Setting { blocks: 50, somebody_stays: true }).await?;
@@ -19,7 +19,7 @@ async fn every_staker_is_paid_what_it_earned() -> eyre::Result<()> {
     Ok(())
 }
 
-/// R1, R2: times with nobody staked move rewards to later epochs and lose none of them.
+/// R1, R2: times without a stake move rewards to later epochs and lose none.
 #[tokio::test]
 async fn rewards_without_stakers_are_not_lost() -> eyre::Result<()> {
     let seen = compare(100..108, &Setting { blocks: 50, somebody_stays: false }).await?;
@@ -27,7 +27,7 @@ async fn rewards_without_stakers_are_not_lost() -> eyre::Result<()> {
     Ok(())
 }
 
-/// Runs a history for each seed. Fails where contract and model differ, or where the histories are too poor to tell.
+/// Runs a history for each seed. Fails where contract and model differ, or where the histories contain too little.
 async fn compare(seeds: Range<u64>, setting: &Setting) -> eyre::Result<Seen> {
     let devnet = Devnet::start_with(&["--order", "fifo"]).await?;
     let programmes = Programmes::deploy(&devnet).await?;

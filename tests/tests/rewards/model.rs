@@ -1,6 +1,5 @@
-//! Reward accounting as it is meant, in exact rationals: nothing is rounded, nobody is skipped, every second is shared
-//! out to every account. It knows no accumulators, offsets or remainders, so that it shares no mistake with the
-//! contract.
+//! Reward accounting in exact rationals: nothing is rounded or skipped, and every second is distributed to every
+//! account. It has no accumulators, offsets or remainders, so that it cannot share a mistake with the contract.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,7 @@ use num_traits::Zero;
 /// Seconds in an epoch.
 pub(crate) const EPOCH: u64 = 604_800;
 
-/// One pool. Accounts and reward tokens are numbered from 0.
+/// A pool. Accounts and reward tokens are numbered from 0.
 #[derive(Debug)]
 pub(crate) struct Model {
     now: u64,
@@ -19,14 +18,14 @@ pub(crate) struct Model {
     streams: Vec<Stream>,
 }
 
-/// One reward token.
+/// A reward token.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    /// What each epoch pays in the whole of it.
+    /// Rewards of each epoch in total.
     epochs: BTreeMap<u64, BigRational>,
-    /// What each account has earned since the beginning.
+    /// Rewards that each account has earned in total.
     earned: Vec<BigRational>,
-    /// What of it each account was paid.
+    /// Rewards that each account was paid in total.
     paid: Vec<BigInt>,
     funded: BigInt,
 }
@@ -42,7 +41,7 @@ impl Model {
         Self { now, stakes: vec![BigInt::zero(); accounts], streams: (0..streams).map(|_| stream()).collect() }
     }
 
-    /// Lets the time pass until `time`, with the stakes as they are.
+    /// Advances to `time` with constant stakes.
     pub(crate) fn advance(&mut self, time: u64) {
         while self.now < time {
             let epoch = self.now / EPOCH;
@@ -63,7 +62,7 @@ impl Model {
         }
     }
 
-    /// Spreads an amount over epochs: evenly, what the division leaves over goes to the first.
+    /// Spreads an amount over epochs evenly; the remainder goes to the first.
     pub(crate) fn fund(&mut self, stream: usize, amount: &BigInt, first_epoch: u64, epochs: u64) {
         let stream = &mut self.streams[stream];
         stream.funded += amount;
@@ -103,12 +102,12 @@ impl Model {
 }
 
 impl Stream {
-    /// What the account has earned and was not paid.
+    /// Returns what the account has earned and was not paid.
     pub(crate) fn owed(&self, account: usize) -> BigRational {
         &self.earned[account] - BigRational::from(self.paid[account].clone())
     }
 
-    /// What the epoch pays in the whole of it, as far as is known.
+    /// Returns the rewards of an epoch in total, as far as they are funded.
     pub(crate) fn amount_of(&self, epoch: u64) -> BigRational {
         self.epochs.get(&epoch).cloned().unwrap_or_default()
     }
@@ -121,12 +120,12 @@ impl Stream {
         self.paid.iter().sum()
     }
 
-    /// What has been earned by all, paid or not.
+    /// Returns what all accounts have earned, paid or not.
     pub(crate) fn earned(&self) -> BigRational {
         self.earned.iter().fold(BigRational::zero(), |sum, earned| sum + earned)
     }
 
-    /// What is still to come at `now`.
+    /// Returns the rewards that are scheduled after `now`.
     pub(crate) fn to_come(&self, now: u64) -> BigRational {
         let left = BigRational::new((EPOCH - now % EPOCH).into(), EPOCH.into());
         let later = self.epochs.range(now / EPOCH + 1..).fold(BigRational::zero(), |sum, (_, amount)| sum + amount);

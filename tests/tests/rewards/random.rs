@@ -1,8 +1,8 @@
-//! Choices that a seed repeats exactly.
+//! Random choices that a seed determines.
 
 use num_bigint::BigInt;
 
-/// The SplitMix64 sequence of a seed.
+/// A SplitMix64 generator.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
@@ -19,7 +19,7 @@ impl Random {
         word ^ (word >> 31)
     }
 
-    /// One of `0..bound`.
+    /// Returns one of `0..bound`.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
@@ -32,7 +32,7 @@ impl Random {
         self.below(100) < percent
     }
 
-    /// From 1 up to about what `bits` bits hold, of every length alike: a handful of units as often as a fortune.
+    /// Returns a number from 1 to about 2^`bits`, of every magnitude with equal probability.
     pub(crate) fn amount(&mut self, bits: u64) -> BigInt {
         let length = 1 + self.below(bits);
         let word: BigInt = (BigInt::from(self.next()) << 64) + self.next();

@@ -1,4 +1,4 @@
-//! A node that mines when it is told, geth's pool in front of it, and a sender with its store.
+//! A node that mines on request, geth's pool in front of it, and a sender with its store.
 
 use std::sync::Arc;
 
@@ -34,12 +34,12 @@ use tokio::{
 
 use crate::support;
 
-/// Counts how often each intent was carried out: one more in the slot that its data names.
+/// Counts the executions of each intent in the slot that its calldata names.
 pub(super) const COUNTER: Address = address!("0x1000000000000000000000000000000000000002");
 /// `PUSH0 CALLDATALOAD DUP1 SLOAD PUSH1 1 ADD SWAP1 SSTORE STOP`.
 const COUNTER_CODE: [u8; 10] = [0x5f, 0x35, 0x80, 0x54, 0x60, 1, 1, 0x90, 0x55, 0];
 
-/// Reverts, whatever it is asked.
+/// Reverts on every call.
 pub(super) const REVERTER: Address = address!("0x1000000000000000000000000000000000000003");
 /// `PUSH0 PUSH0 REVERT`.
 const REVERTER_CODE: [u8; 3] = [0x5f, 0x5f, 0xfd];
@@ -47,8 +47,8 @@ const REVERTER_CODE: [u8; 3] = [0x5f, 0x5f, 0xfd];
 pub(super) const GWEI: u64 = 1_000_000_000;
 const CHAIN_ID: u64 = 31_337;
 
-/// What is waited for comes soon or never: this is there to fail instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a condition is waited for before the test fails.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A node, a proxy and a key.
 pub(super) struct Fixture {
@@ -58,7 +58,7 @@ pub(super) struct Fixture {
     folder: TempDir,
 }
 
-/// A sender that runs on a fixture.
+/// A running sender.
 pub(super) struct Running {
     pub(super) handle: SenderHandle,
     pub(super) store: Store,
@@ -102,7 +102,7 @@ impl Fixture {
         self.folder.path().join("STOP")
     }
 
-    /// Starts a sender with the fixture's proxy as its only node, and shows it the newest block.
+    /// Starts a sender with the fixture's proxy as its only node, and passes it the newest block.
     pub(super) async fn start(&self) -> eyre::Result<Running> {
         let nodes = nodes(&[&self.proxy], &[&self.proxy], &[])?;
         let running = self.start_with(self.settings(), nodes, "store").await??;
@@ -110,7 +110,7 @@ impl Fixture {
         Ok(running)
     }
 
-    /// Starts a sender as it is told, with the store in a folder of that name.
+    /// Starts a sender with these settings, with the store in a folder of this name.
     pub(super) async fn start_with(
         &self,
         settings: SenderSettings,
@@ -121,7 +121,8 @@ impl Fixture {
             Identity { chain_id: CHAIN_ID, genesis: B256::repeat_byte(1), core: Address::ZERO, rewards: None };
         let store = loop {
             match Store::open(&self.folder.path().join(store), &identity) {
-                // What was unlocked stays locked while a program that another test starts is not yet that program.
+                // A lock that was released remains held while a process that another test forks has not yet called
+                // exec.
                 Err(StoreError::InUse { .. }) => tokio::task::yield_now().await,
                 opened => break opened?,
             }
@@ -131,7 +132,7 @@ impl Fixture {
         Ok(started.map(|(handle, news, tasks)| Running { handle, store, news, kept: Vec::new(), tasks }))
     }
 
-    /// The newest block, by the node itself.
+    /// Returns the newest block, by the node itself.
     pub(super) async fn header(&self) -> eyre::Result<Header> {
         let block = self.node.provider().get_block_by_number(BlockNumberOrTag::Latest).await?.wrap_err("no block")?;
         Ok(Header {
@@ -145,7 +146,7 @@ impl Fixture {
         })
     }
 
-    /// Mines a block, has the proxy's pool notice, and shows the block to a sender.
+    /// Mines a block, waits until the proxy's pool has processed it, and passes the block to a sender.
     pub(super) async fn mine(&self, running: &Running) -> eyre::Result<Header> {
         let mined = self.proxy.counts().blocks();
         self.node.provider().anvil_mine(Some(1), None).await?;
@@ -159,13 +160,13 @@ impl Fixture {
         Ok(self.node.provider().anvil_set_next_block_base_fee_per_gas(u128::from(gwei * GWEI)).await?)
     }
 
-    /// How often an intent was carried out.
-    pub(super) async fn times(&self, label: u64) -> eyre::Result<U256> {
+    /// Returns the number of executions of an intent.
+    pub(super) async fn executions(&self, label: u64) -> eyre::Result<U256> {
         Ok(self.node.provider().get_storage_at(COUNTER, U256::from(label)).await?)
     }
 
-    /// Signs a transfer of nothing with the same key, as another program would.
-    pub(super) async fn foreign(&self, nonce: u64, max_fee_gwei: u64, tip_gwei: u64) -> eyre::Result<Bytes> {
+    /// Signs an empty transfer with the same key, as another program would.
+    pub(super) async fn sign_foreign(&self, nonce: u64, max_fee_gwei: u64, tip_gwei: u64) -> eyre::Result<Bytes> {
         let request = TransactionRequest::default()
             .with_chain_id(CHAIN_ID)
             .with_from(self.key.address())
@@ -178,14 +179,14 @@ impl Fixture {
         Ok(request.build(&wallet).await?.encoded_2718().into())
     }
 
-    /// Waits until the node's own pool has so many of the key's transactions that can be mined.
-    pub(super) async fn until_pooled(&self, count: u64) -> eyre::Result<()> {
+    /// Waits until the node's own pool has this number of minable transactions of the key.
+    pub(super) async fn wait_until_pooled(&self, count: u64) -> eyre::Result<()> {
         let provider = self.node.provider();
         let pooled = async || -> eyre::Result<u64> {
             let mined = provider.get_transaction_count(self.key.address()).await?;
             Ok(provider.get_transaction_count(self.key.address()).pending().await? - mined)
         };
-        timeout(PATIENCE, async {
+        timeout(WAIT_TIMEOUT, async {
             while pooled().await? != count {}
             Ok(())
         })
@@ -193,18 +194,18 @@ impl Fixture {
         .wrap_err("they never came")?
     }
 
-    /// Waits until the node itself knows a transaction.
-    pub(super) async fn until_known(&self, hash: B256) -> eyre::Result<()> {
+    /// Waits until the node itself has a transaction.
+    pub(super) async fn wait_until_known(&self, hash: B256) -> eyre::Result<()> {
         let provider = self.node.provider();
         let known = async {
             while provider.get_transaction_by_hash(hash).await?.is_none() {}
             Ok(())
         };
-        timeout(PATIENCE, known).await.wrap_err("it never came")?
+        timeout(WAIT_TIMEOUT, known).await.wrap_err("it never came")?
     }
 }
 
-/// Nodes behind these proxies: to ask, to show to, and private ones.
+/// Returns nodes behind these proxies: for reading, for broadcasting, and private ones.
 pub(super) fn nodes(read: &[&Proxy], send: &[&Proxy], private: &[&Proxy]) -> eyre::Result<Nodes> {
     let endpoints = |proxies: &[&Proxy]| {
         let endpoint = |proxy: &&Proxy| Ok(Arc::new(proxy.http_url().parse()?));
@@ -213,7 +214,7 @@ pub(super) fn nodes(read: &[&Proxy], send: &[&Proxy], private: &[&Proxy]) -> eyr
     Ok(Nodes::new(endpoints(read)?, endpoints(send)?, endpoints(private)?))
 }
 
-/// What brings a tenth of an ether, and is worth doing for a day.
+/// Returns an intent that earns a tenth of an ether, with a deadline in a day.
 pub(super) fn intent(label: u64, priority: Priority) -> Intent {
     Intent {
         purpose: Purpose::ClaimOwn { pool: U256::from(label).into(), reward_token: Address::ZERO },
@@ -232,13 +233,13 @@ impl Running {
         self.handle.submit(intent(label, Priority::High))
     }
 
-    /// The next news of an intent. What comes of others in between is kept, alerts are passed over.
+    /// Returns the next outcome of an intent. Outcomes of others are kept, alerts are skipped.
     pub(super) async fn next(&mut self, id: u64) -> eyre::Result<Outcome> {
         if let Some(at) = self.kept.iter().position(|report| report.id == id) {
             return Ok(self.kept.remove(at).outcome);
         }
         loop {
-            let news = timeout(PATIENCE, self.news.recv()).await.wrap_err("there is no news")?;
+            let news = timeout(WAIT_TIMEOUT, self.news.recv()).await.wrap_err("there is no news")?;
             match news.wrap_err("the sender has ended")? {
                 SenderEvent::Report(report) if report.id == id => return Ok(report.outcome),
                 SenderEvent::Report(report) => self.kept.push(*report),
@@ -247,7 +248,7 @@ impl Running {
         }
     }
 
-    /// Submits what is shown to nodes at once, and returns id and hash.
+    /// Submits an intent, waits until it is broadcast, and returns its id and hash.
     pub(super) async fn sent(&mut self, label: u64) -> eyre::Result<(u64, B256)> {
         let id = self.submit(label);
         match self.next(id).await? {
@@ -256,23 +257,23 @@ impl Running {
         }
     }
 
-    /// Waits until the signer's status is as wanted.
-    pub(super) async fn until(&self, wanted: impl FnMut(&SignerStatus) -> bool) -> eyre::Result<SignerStatus> {
+    /// Waits until the signer's status satisfies a condition.
+    pub(super) async fn wait_until(&self, wanted: impl FnMut(&SignerStatus) -> bool) -> eyre::Result<SignerStatus> {
         let mut status = self.handle.watch_status(Priority::High).wrap_err("nobody signs")?;
-        let reached = timeout(PATIENCE, status.wait_for(wanted)).await;
+        let reached = timeout(WAIT_TIMEOUT, status.wait_for(wanted)).await;
         let status = reached.map_err(|_| eyre::eyre!("waited in vain: {:?}", self.handle.status()))??.clone();
         Ok(status)
     }
 
-    /// The entry of an intent in the journal.
+    /// Returns the journal entry of an intent.
     pub(super) async fn entry(&self, id: u64) -> eyre::Result<JournalEntry> {
         let entries = self.store.journal.newest(1_000).await?;
         entries.into_iter().find(|entry| entry.id == id).wrap_err_with(|| format!("{id} is not in the journal"))
     }
 
     /// Waits until the journal has an intent in this state.
-    pub(super) async fn until_state(&self, id: u64, state: EntryState) -> eyre::Result<()> {
-        timeout(PATIENCE, async {
+    pub(super) async fn wait_for_state(&self, id: u64, state: EntryState) -> eyre::Result<()> {
+        timeout(WAIT_TIMEOUT, async {
             while self.entry(id).await?.state != state {}
             Ok(())
         })

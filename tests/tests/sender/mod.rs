@@ -1,4 +1,4 @@
-//! The sender against a real node behind geth's transaction pool: K2 where something goes wrong on the way.
+//! The sender against a real node behind the rules of geth's transaction pool: K2 under faults.
 
 mod faults;
 mod fixture;

@@ -1,4 +1,4 @@
-//! What is not sent, and why; what reverts.
+//! Intents that are not sent, each with its reason, and intents that revert.
 
 use alloy::{
     primitives::U256,
@@ -32,7 +32,7 @@ async fn while_the_kill_file_exists_nothing_is_sent_and_pending_transactions_are
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let (id, _) = running.sent(1).await?;
-    fixture.until_pooled(1).await?;
+    fixture.wait_until_pooled(1).await?;
     fixture.node.provider().anvil_drop_all_transactions().await?;
     std::fs::write(fixture.kill_file(), "")?;
     let refused = running.submit(2);
@@ -42,7 +42,7 @@ async fn while_the_kill_file_exists_nothing_is_sent_and_pending_transactions_are
     assert_eq!(fixture.proxy.counts().of("eth_sendRawTransaction"), 1);
     std::fs::remove_file(fixture.kill_file())?;
     fixture.mine(&running).await?;
-    fixture.until_pooled(1).await?;
+    fixture.wait_until_pooled(1).await?;
     fixture.mine(&running).await?;
     assert!(matches!(running.next(id).await?, Outcome::Mined(_)));
     Ok(())
@@ -56,7 +56,7 @@ async fn reverts_count_as_losses_back_off_and_open_the_breaker_across_restarts()
     for label in 0..3 {
         let id = running.handle.submit(reverting(label));
         assert!(matches!(running.next(id).await?, Outcome::Sent { .. }));
-        fixture.until_pooled(1).await?;
+        fixture.wait_until_pooled(1).await?;
         let head = fixture.mine(&running).await?;
         assert!(matches!(running.next(id).await?, Outcome::Reverted(_)));
         let again = running.handle.submit(reverting(label));
@@ -89,10 +89,10 @@ async fn an_intent_without_sufficient_funds_is_dropped_and_its_nonce_reused() ->
     assert_eq!(running.next(id).await?, Outcome::Dropped(DropReason::InsufficientFunds));
     fixture.node.provider().anvil_set_balance(fixture.key.address(), ether).await?;
     let (id, _) = running.sent(2).await?;
-    fixture.until_pooled(1).await?;
+    fixture.wait_until_pooled(1).await?;
     fixture.mine(&running).await?;
     assert!(matches!(running.next(id).await?, Outcome::Mined(_)));
-    assert_eq!((fixture.times(1).await?, fixture.times(2).await?), (U256::ZERO, U256::ONE));
+    assert_eq!((fixture.executions(1).await?, fixture.executions(2).await?), (U256::ZERO, U256::ONE));
     Ok(())
 }
 

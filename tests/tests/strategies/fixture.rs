@@ -1,4 +1,4 @@
-//! A suite with loans and an exchange, a book read from its events, and the keeper's strategy over both.
+//! A suite with loans and an exchange, a book built from its events, and the keeper's strategy over both.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,12 +33,12 @@ use plimsoll_testkit::{
 
 pub(super) const ETHER: u128 = 1_000_000_000_000_000_000;
 pub(super) const DOLLAR: u128 = 1_000_000;
-/// In the manifest's pool, in millionths.
+/// Fee of the manifest's pool, in millionths.
 const FEE: u32 = 3_000;
-/// Cheap, so that small loans pay.
+/// Gas price, in wei: so low that small loans are profitable.
 const GAS_PRICE: u128 = 1_000_000_000;
 
-/// Where everything happens.
+/// The chain, with everything that the strategy reads.
 pub(super) struct Fixture {
     pub(super) suite: Suite,
     pub(super) params: MarketParams,
@@ -46,14 +46,15 @@ pub(super) struct Fixture {
     pub(super) settings: LiquidateSettings,
     pub(super) node: EndpointReader,
     pub(super) valuer: Valuer,
-    /// The most gas of one transaction, where it is less than the chain's.
+    /// The most gas of one transaction, where it is less than the chain's limit.
     pub(super) room: u64,
     provider: DynProvider,
     pub(super) pool: Address,
 }
 
 impl Fixture {
-    /// Loans of ten ether and so many dollars each, at 2,000 dollars for an ether, and a pool of so much ether.
+    /// Creates loans of ten ether against these dollars, at 2,000 dollars for an ether, and a pool with an amount of
+    /// ether.
     pub(super) async fn new(dollars: impl IntoIterator<Item = u128>, pool_ether: u64) -> eyre::Result<Self> {
         let suite = Suite::start().await?;
         let params = suite.market("weth-usdc")?;
@@ -95,7 +96,7 @@ impl Fixture {
         Ok(Self { params, keeper, settings, node, valuer, room: u64::MAX, provider, pool, suite })
     }
 
-    /// The oracle's price from the next block on, in dollars.
+    /// Sets the oracle's price from the next block on, in dollars.
     pub(super) async fn set_price(&self, dollars: u64) -> eyre::Result<()> {
         let transaction = self.suite.send_price("eth-usd", u128::from(dollars) * 100_000_000).await?;
         let config = PendingTransactionConfig::new(transaction);
@@ -103,7 +104,7 @@ impl Fixture {
         Ok(())
     }
 
-    /// The exchange's price.
+    /// Sets the exchange's price, in dollars.
     pub(super) async fn trade_to(&self, dollars: u64) -> eyre::Result<()> {
         let swapper = self.settings.markets[&self.params.id().0].routes[0].swapper;
         let swapper = IUniswapV3Swapper::new(swapper, self.suite.devnet.provider());
@@ -114,7 +115,7 @@ impl Fixture {
         Ok(())
     }
 
-    /// Lets time pass, to the next block.
+    /// Advances time by a block.
     pub(super) async fn wait(&self, seconds: u64) -> eyre::Result<()> {
         self.provider.anvil_increase_time(seconds).await?;
         self.provider.evm_mine(None).await?;
@@ -129,7 +130,7 @@ impl Fixture {
         Ok(snapshot(&self.node, self.suite.contract("Lens")?, head, &[self.params.id()]).await?)
     }
 
-    /// What the keeper decides now.
+    /// Returns the keeper's decisions now.
     pub(super) async fn round(&mut self) -> eyre::Result<Decisions<LoanId>> {
         let sources = Sources { core: self.settings.core, rewards: None };
         let (head, book) = (self.head().await?, book_of(&self.provider, sources).await?);
@@ -147,7 +148,7 @@ impl Fixture {
     }
 }
 
-/// The newest block.
+/// Returns the newest block.
 pub(super) async fn head_of(provider: &DynProvider) -> eyre::Result<Header> {
     let header = provider.get_block(BlockId::latest()).await?.wrap_err("there is no block")?.header;
     Ok(Header {
@@ -161,7 +162,7 @@ pub(super) async fn head_of(provider: &DynProvider) -> eyre::Result<Header> {
     })
 }
 
-/// A book of everything up to now.
+/// Builds a book of all events so far.
 pub(super) async fn book_of(provider: &DynProvider, sources: Sources) -> eyre::Result<Book> {
     let addresses: Vec<_> = sources.addresses().collect();
     let logs = provider.get_logs(&Filter::new().address(addresses).from_block(0)).await?;
@@ -178,7 +179,7 @@ pub(super) async fn book_of(provider: &DynProvider, sources: Sources) -> eyre::R
     Ok(book)
 }
 
-/// Sends intents into one block with the head's own time, so that no interest accrues in between.
+/// Sends intents in one block with the head's timestamp, so that no interest accrues in between.
 pub(super) async fn send(
     provider: &DynProvider,
     keeper: Address,
@@ -206,7 +207,7 @@ pub(super) async fn send(
     Ok(receipts)
 }
 
-/// What the liquidator says of itself.
+/// Returns the liquidator's own event.
 pub(super) fn outcome(receipt: &TransactionReceipt) -> Option<ILiquidator::LiquidateWithoutCapital> {
     let log = receipt.logs().iter().find_map(|log| ILiquidator::LiquidateWithoutCapital::decode_log(&log.inner).ok());
     log.map(|log| log.data)

@@ -1,4 +1,5 @@
-//! Harvests on a real chain: tips arrive as expected, the table of gas is close, and own rewards are staked again.
+//! Harvests on a real chain: tips arrive as expected, gas is close to the table, and the keeper's own rewards are
+//! restaked.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -40,8 +41,8 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// The manifest's programme, which pays the staked token and dollars, with an equal stake of each of these accounts
-    /// of the node and of the keeper.
+    /// The manifest's programme, which pays the staked token and dollars, with equal stakes of these accounts of the
+    /// node.
     async fn new(stakers: &[usize]) -> eyre::Result<Self> {
         let suite = Suite::start().await?;
         let keeper = suite.devnet.node.account(3)?;
@@ -62,7 +63,7 @@ impl Fixture {
                 }
             }
         }
-        // To stake again what is claimed.
+        // Allows restaking claimed rewards.
         mined(ITestToken::new(plim, suite.devnet.provider()).approve(rewards, U256::MAX).from(keeper)).await?;
         let sources = BTreeMap::from([
             (plim, Source::fixed(U256::from(ETHER / 100), 18).wrap_err("no rate")?),
@@ -118,7 +119,7 @@ async fn tips_arrive_and_own_rewards_are_staked_again() -> eyre::Result<()> {
     fixture.wait(8 * 86_400).await?;
     let round = fixture.look().await?;
     assert!(round.verdicts.iter().all(|verdict| matches!(verdict.decision, Decision::Act { .. })), "{round:?}");
-    // Five others' of both tokens, and both of the keeper's own.
+    // Harvests of both tokens for the five others, and claims of both of the keeper's own.
     assert_eq!((round.intents.len(), round.verdicts.len()), (4, 12));
     let stake_before = IRewards::new(fixture.rewards, &provider).staked(fixture.pool, fixture.keeper).call().await?;
     let held = async |token| ITestToken::new(token, &provider).balanceOf(fixture.keeper).call().await;
@@ -132,13 +133,13 @@ async fn tips_arrive_and_own_rewards_are_staked_again() -> eyre::Result<()> {
         let arrived = held(token).await? - before;
         let used = receipts[0].gas_used;
         assert!(used <= intent.gas_limit * 9 / 10, "{used} of {} for {:?}", intent.gas_limit, intent.purpose);
-        // Each was tried a second later than the one before, which takes further accruals.
+        // Each was simulated a second later than the one before, in which further rewards accrue.
         let close = intent.expected_gas.abs_diff(used) < intent.expected_gas / 5;
         assert!(close, "{used} used, {} expected for {:?}", intent.expected_gas, intent.purpose);
         if matches!(intent.purpose, Purpose::ClaimOwn { .. }) && token == plim {
             assert!(arrived < U256::from(ETHER / 1_000), "{arrived} was not staked again");
         } else {
-            // What was expected, and at most what some seconds more bring.
+            // What was expected, plus at most the rewards of some seconds.
             let unit = if token == plim { ETHER } else { 1_000_000 };
             let gain = arrived * U256::from(ETHER) / U256::from(unit * worth);
             assert!(gain >= intent.expected_gain && gain - intent.expected_gain < gain / U256::from(1_000), "{gain}");
@@ -146,7 +147,7 @@ async fn tips_arrive_and_own_rewards_are_staked_again() -> eyre::Result<()> {
     }
     let staked = IRewards::new(fixture.rewards, &provider).staked(fixture.pool, fixture.keeper).call().await?;
     assert!(staked > stake_before);
-    // Nothing is left to harvest that would pay.
+    // No profitable harvest remains.
     fixture.wait(120).await?;
     assert_eq!(fixture.look().await?.intents, []);
     assert!(usdc != plim);

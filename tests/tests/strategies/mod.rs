@@ -1,4 +1,4 @@
-//! The keeper's decisions on a real chain with a real exchange: what was tried is what happens when it is sent.
+//! The keeper's decisions on a real chain with a real exchange: transactions have their simulated results.
 
 mod fixture;
 mod harvest;
@@ -13,7 +13,7 @@ use plimsoll_testkit::devnet::{ITestToken, mined};
 
 use self::fixture::{DOLLAR, ETHER, Fixture, outcome};
 
-/// The names of all decisions, each once, with how many loans have it.
+/// Returns the name of every decision with its number of loans.
 fn decisions(round: &Decisions<LoanId>) -> Vec<(&'static str, usize)> {
     let mut names: Vec<_> = round
         .verdicts
@@ -29,7 +29,7 @@ fn decisions(round: &Decisions<LoanId>) -> Vec<(&'static str, usize)> {
 
 #[tokio::test]
 async fn a_batch_of_twenty_earns_exactly_the_simulated_profit() -> eyre::Result<()> {
-    // Twenty that carry down to 1,744 dollars and better, five that carry to 1,628.
+    // Twenty loans are liquidatable below 1,744 dollars or earlier, five below 1,628.
     let loans = (0..20).map(|more| 15_000 + more * 10).chain([14_000; 5]);
     let mut fixture = Fixture::new(loans, 100_000).await?;
     assert_eq!(fixture.round().await?, Decisions::default());
@@ -43,7 +43,7 @@ async fn a_batch_of_twenty_earns_exactly_the_simulated_profit() -> eyre::Result<
     // A dollar is worth 1/1700 of a coin.
     let gain = outcome.profit * U256::from(ETHER) / U256::from(1_700 * DOLLAR);
     assert_eq!(intent.expected_gain, gain);
-    // The table is close, and what may be used is enough.
+    // The table is close, and the gas limit is sufficient.
     assert!(receipts[0].gas_used <= intent.expected_gas * 105 / 100, "{} used", receipts[0].gas_used);
     assert!(receipts[0].gas_used >= intent.expected_gas * 85 / 100, "{} used", receipts[0].gas_used);
     assert_eq!(fixture.round().await?, Decisions::default());
@@ -59,14 +59,14 @@ async fn a_thousand_loans_fit_one_transaction_or_three_sequential_batches() -> e
     assert_eq!(decisions(&round), [("act", 1_000)]);
     assert_eq!(round.intents.len(), 1);
 
-    // As if blocks were smaller: three transactions, each tried after those before it.
+    // As with smaller blocks: three transactions, each simulated after the previous ones.
     fixture.room = 5_000_000;
     let round = fixture.round().await?;
     assert_eq!(decisions(&round), [("act", 1_000)]);
     assert_eq!(round.intents.len(), 3);
     let receipts = fixture.mine(&round.intents).await?;
     for (intent, receipt) in round.intents.iter().zip(&receipts) {
-        // They were tried in blocks of their own, so with some seconds of interest.
+        // They were simulated in separate blocks, so with some seconds of interest.
         let gain = outcome(receipt).unwrap().profit * U256::from(ETHER) / U256::from(1_700 * DOLLAR);
         assert!(gain.abs_diff(intent.expected_gain) < gain / U256::from(1_000_000), "{gain} {}", intent.expected_gain);
         assert!(receipt.gas_used <= intent.gas_limit * 95 / 100, "{} of {}", receipt.gas_used, intent.gas_limit);
@@ -85,7 +85,7 @@ async fn a_thin_pool_takes_a_part_of_the_batch_and_an_unprofitable_one_none() ->
     let [("act", some), ("others_first", rest)] = decisions(&round)[..] else { panic!("{:?}", decisions(&round)) };
     assert_eq!(some + rest, 40);
     fixture.mine(&round.intents).await?;
-    // Below the oracle's price by more than the bonus.
+    // Below the oracle's price by more than the incentive.
     fixture.trade_to(1_600).await?;
     let round = fixture.round().await?;
     assert!(round.intents.is_empty());
@@ -108,7 +108,7 @@ async fn a_missing_oracle_or_feed_price_is_a_skip_reason_until_it_returns() -> e
     );
     fixture.trade_to(1_700).await?;
     assert_eq!(decisions(&fixture.round().await?), [("act", 2)]);
-    // Two days later the oracle still has its price, on purpose, but what a dollar is worth is unknown.
+    // Two days later the oracle still has a price, as configured, but the value of a dollar is unknown.
     fixture.wait(2 * 86_400).await?;
     let round = fixture.round().await?;
     assert_eq!(decisions(&round), [("no_valuation", 2)]);
@@ -126,7 +126,7 @@ async fn profit_can_be_taken_in_collateral_and_valued_by_a_pool() -> eyre::Resul
     fixture.set_price(1_700).await?;
     fixture.trade_to(1_700).await?;
     let (weth, usdc) = (fixture.params.collateralToken, fixture.params.loanToken);
-    // What a dollar is worth, by the exchange: at the moment, and on average over a minute without trade.
+    // The value of a dollar by the exchange: at the moment, and on average over a minute without trades.
     let hop = |window_secs| PoolHop { pool: fixture.pool, token_in: usdc, token_out: weth, window_secs };
     fixture.wait(120).await?;
     let exact = U256::from(ETHER / 1_700);

@@ -1,5 +1,5 @@
-//! One fault after another: beside a healthy endpoint, where the stream has to go elsewhere, and without one, where it
-//! has to wait; and all of them at once in an order without a pattern.
+//! Faults one by one: with a healthy endpoint, to which the stream must fail over, and without one, where it must wait;
+//! and all of them at once in random order.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use plimsoll_keeper::stream::{Cursor, EndpointState, ResyncReason, Step, StreamS
 use plimsoll_testkit::proxy::{Fault, HeadFault, Phase, RpcProvider, Rule};
 
 use super::fixture::{
-    By::{self, Http, WebSocket},
     CORE, Fixture,
+    Transport::{self, Http, WebSocket},
 };
 use crate::random::Random;
 
-/// What can be wrong with an endpoint that still takes connections.
+/// Returns every fault of an endpoint that still accepts connections.
 fn faults() -> Vec<Fault> {
     vec![
         Fault::Reset(Phase::BeforeForwarding),
@@ -39,19 +39,19 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
-/// The first endpoint has a fault from some block on, the second has none.
-async fn beside_a_healthy_one(ways: [By; 2]) -> eyre::Result<()> {
+/// Injects each fault into the first endpoint, while the second is healthy.
+async fn assert_failover(transports: [Transport; 2]) -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;
     for fault in faults() {
-        let mut keeper = fixture.keeper(&ways)?;
-        keeper.equals(&fixture).await?;
+        let mut keeper = fixture.keeper(&transports)?;
+        keeper.assert_equals(&fixture).await?;
         fixture.proxies[0].inject(fault.clone());
         for _ in 0..4 {
-            fixture.go_on(6).await?;
+            fixture.mine_activity(6).await?;
             keeper.truth = Some(fixture.truth().await?);
-            keeper.equals(&fixture).await?;
+            keeper.assert_equals(&fixture).await?;
         }
-        assert!(keeper.rebuilt.is_empty() && keeper.undone.is_empty(), "{fault:?}: {:?}", keeper.rebuilt);
+        assert!(keeper.rebuilt.is_empty() && keeper.reverted.is_empty(), "{fault:?}: {:?}", keeper.rebuilt);
         fixture.proxies[0].lift_all();
     }
     Ok(())
@@ -59,32 +59,32 @@ async fn beside_a_healthy_one(ways: [By; 2]) -> eyre::Result<()> {
 
 #[tokio::test]
 async fn when_the_first_endpoint_fails_the_second_is_used() -> eyre::Result<()> {
-    beside_a_healthy_one([Http, Http]).await
+    assert_failover([Http, Http]).await
 }
 
 #[tokio::test]
 async fn when_the_first_websocket_fails_the_second_endpoint_is_used() -> eyre::Result<()> {
-    beside_a_healthy_one([WebSocket, Http]).await?;
-    beside_a_healthy_one([WebSocket, WebSocket]).await
+    assert_failover([WebSocket, Http]).await?;
+    assert_failover([WebSocket, WebSocket]).await
 }
 
 #[tokio::test]
 async fn a_temporary_fault_of_the_only_endpoint_is_survived() -> eyre::Result<()> {
-    for way in [Http, WebSocket] {
+    for transport in [Http, WebSocket] {
         let mut fixture = Fixture::new(1).await?;
         for fault in faults() {
-            let mut keeper = fixture.keeper(&[way])?;
-            keeper.equals(&fixture).await?;
+            let mut keeper = fixture.keeper(&[transport])?;
+            keeper.assert_equals(&fixture).await?;
             fixture.proxies[0].inject(Rule::from(fault.clone()).times(4));
             for _ in 0..4 {
-                fixture.go_on(6).await?;
+                fixture.mine_activity(6).await?;
                 keeper.truth = Some(fixture.truth().await?);
                 if matches!(fault, Fault::Stall(_)) {
-                    // The deadline has to pass first.
+                    // The deadline must expire first.
                     tokio::time::timeout(Duration::from_millis(1_500), keeper.step()).await.ok();
                     fixture.proxies[0].lift_all();
                 }
-                keeper.equals(&fixture).await?;
+                keeper.assert_equals(&fixture).await?;
             }
             assert!(keeper.rebuilt.is_empty(), "{fault:?}: {:?}", keeper.rebuilt);
             fixture.proxies[0].lift_all();
@@ -99,19 +99,19 @@ async fn missing_logs_are_noticed_and_demote_their_endpoint() -> eyre::Result<()
         let mut fixture = Fixture::new(2).await?;
         let patient = StreamSettings { max_silence: Duration::from_secs(600), ..fixture.settings() };
         let mut keeper = fixture.keeper_with(&[WebSocket, Http], Cursor { number: 0, hash: None }, patient)?;
-        keeper.everybody_is_there().await;
-        keeper.equals(&fixture).await?;
+        keeper.wait_for_all_heads().await;
+        keeper.assert_equals(&fixture).await?;
         fixture.proxies[0].inject(Fault::TruncatedLogs { keep });
         fixture.log(3).await?;
         keeper.truth = Some(fixture.truth().await?);
-        keeper.equals(&fixture).await?;
+        keeper.assert_equals(&fixture).await?;
         let health = keeper.stream.health();
         assert!(
             matches!(&health[0].state, EndpointState::Demoted { remaining_secs, .. } if *remaining_secs > 30),
             "{health:?}"
         );
         assert_eq!((health[0].false_answers, &health[1].state), (1, &EndpointState::Healthy));
-        // Nothing at all is suspicious by itself; something is for the book to notice.
+        // No logs at all are suspicious by themselves; missing ones are for the book to notice.
         assert_eq!(keeper.rejected, u64::try_from(keep)?);
     }
     Ok(())
@@ -120,15 +120,15 @@ async fn missing_logs_are_noticed_and_demote_their_endpoint() -> eyre::Result<()
 #[tokio::test]
 async fn missing_logs_in_the_past_are_found_when_the_book_is_rebuilt() -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;
-    fixture.go_on(200).await?;
+    fixture.mine_activity(200).await?;
     fixture.proxies[0].inject(Fault::TruncatedLogs { keep: 7 });
     fixture.proxies[1].take_down().await;
     let mut keeper = fixture.keeper(&[Http, Http])?;
     keeper.reach(fixture.head().await?).await?;
     assert_ne!(keeper.events, fixture.truth().await?, "no endpoint says that something is missing");
-    // The other one tells of the next block, which is true and does not add up.
+    // The other endpoint has the next block, which is correct and does not fit the book.
     fixture.proxies[1].bring_up()?;
-    keeper.everybody_is_there().await;
+    keeper.wait_for_all_heads().await;
     let behind = fixture.proxies[0].inject(Fault::Stale { head: 150 });
     fixture.log(1).await?;
     while keeper.rebuilt.is_empty() {
@@ -144,7 +144,7 @@ async fn missing_logs_in_the_past_are_found_when_the_book_is_rebuilt() -> eyre::
         "{:?}",
         keeper.rebuilt
     );
-    keeper.equals(&fixture).await?;
+    keeper.assert_equals(&fixture).await?;
     let lied = keeper.stream.health().iter().map(|health| health.false_answers).collect::<Vec<_>>();
     assert_eq!(lied, [1, 0], "who left something out, and not who told the truth");
     Ok(())
@@ -153,11 +153,11 @@ async fn missing_logs_in_the_past_are_found_when_the_book_is_rebuilt() -> eyre::
 #[tokio::test]
 async fn log_ranges_shrink_until_the_provider_accepts_them() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
-    fixture.go_on(300).await?;
+    fixture.mine_activity(300).await?;
     for provider in RpcProvider::ALL {
         let rule = fixture.proxies[0].inject(Fault::LogRange { max_blocks: 23, provider });
         let mut keeper = fixture.keeper(&[Http])?;
-        keeper.equals(&fixture).await?;
+        keeper.assert_equals(&fixture).await?;
         assert_eq!(keeper.stream.health()[0].failed, 0, "{provider:?}: {:?}", keeper.stream.health());
         fixture.proxies[0].lift(rule);
     }
@@ -167,7 +167,7 @@ async fn log_ranges_shrink_until_the_provider_accepts_them() -> eyre::Result<()>
 #[tokio::test]
 async fn endpoints_that_are_down_at_the_start_are_waited_for() -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;
-    fixture.go_on(12).await?;
+    fixture.mine_activity(12).await?;
     for proxy in &mut fixture.proxies {
         proxy.take_down().await;
     }
@@ -175,10 +175,10 @@ async fn endpoints_that_are_down_at_the_start_are_waited_for() -> eyre::Result<(
     let waited = tokio::time::timeout(Duration::from_millis(500), keeper.step()).await;
     assert!(waited.is_err() && keeper.stream.health().iter().all(|health| health.state == EndpointState::Disconnected));
     fixture.proxies[1].bring_up()?;
-    keeper.equals(&fixture).await?;
+    keeper.assert_equals(&fixture).await?;
     fixture.proxies[0].bring_up()?;
-    fixture.go_on(12).await?;
-    keeper.equals(&fixture).await
+    fixture.mine_activity(12).await?;
+    keeper.assert_equals(&fixture).await
 }
 
 #[tokio::test]
@@ -189,20 +189,20 @@ async fn endpoints_may_go_down_and_return_one_by_one_and_together() -> eyre::Res
         for index in dead {
             fixture.proxies[*index].take_down().await;
         }
-        fixture.go_on(9).await?;
+        fixture.mine_activity(9).await?;
         if dead.len() < 2 {
-            keeper.equals(&fixture).await?;
+            keeper.assert_equals(&fixture).await?;
         }
         for index in dead {
             fixture.proxies[*index].bring_up()?;
         }
-        fixture.go_on(9).await?;
-        keeper.equals(&fixture).await?;
+        fixture.mine_activity(9).await?;
+        keeper.assert_equals(&fixture).await?;
         for proxy in &mut fixture.proxies {
             proxy.cut_connections().await?;
         }
-        fixture.go_on(9).await?;
-        keeper.equals(&fixture).await?;
+        fixture.mine_activity(9).await?;
+        keeper.assert_equals(&fixture).await?;
     }
     Ok(())
 }
@@ -211,11 +211,11 @@ async fn endpoints_may_go_down_and_return_one_by_one_and_together() -> eyre::Res
 async fn a_silent_websocket_is_polled() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
     let mut keeper = fixture.keeper(&[WebSocket])?;
-    keeper.equals(&fixture).await?;
+    keeper.assert_equals(&fixture).await?;
     fixture.proxies[0].inject(Fault::Heads(HeadFault::Skipped));
     for _ in 0..3 {
-        fixture.go_on(3).await?;
-        keeper.equals(&fixture).await?;
+        fixture.mine_activity(3).await?;
+        keeper.assert_equals(&fixture).await?;
     }
     Ok(())
 }
@@ -224,13 +224,13 @@ async fn a_silent_websocket_is_polled() -> eyre::Result<()> {
 async fn a_rate_limited_endpoint_is_not_used_until_retry_after() -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;
     let mut keeper = fixture.keeper(&[Http, Http])?;
-    fixture.go_on(3).await?;
-    keeper.equals(&fixture).await?;
+    fixture.mine_activity(3).await?;
+    keeper.assert_equals(&fixture).await?;
     let busy = fixture.proxies[0].inject(Fault::RateLimited { retry_after_secs: 300 });
     fixture.proxies[0].wait_for(|counts| counts.acted(busy) == 1).await?;
     fixture.proxies[0].reset_counts();
-    fixture.go_on(30).await?;
-    keeper.equals(&fixture).await?;
+    fixture.mine_activity(30).await?;
+    keeper.assert_equals(&fixture).await?;
     assert_eq!(fixture.proxies[0].counts().total(), 0, "{:?}", fixture.proxies[0].counts());
     let state = &keeper.stream.health()[0].state;
     assert!(matches!(state, EndpointState::Demoted { remaining_secs: 200..=300, .. }), "{state:?}");
@@ -263,7 +263,7 @@ async fn a_block_that_the_book_rejects_leads_to_a_rebuild_once_it_is_proven() ->
 
 #[tokio::test]
 async fn unknown_events_reveal_a_foreign_contract() -> eyre::Result<()> {
-    // `PUSH1 0 PUSH1 0 LOG0 STOP`: a log without a topic.
+    // `PUSH1 0 PUSH1 0 LOG0 STOP`: emits a log without topics.
     const OTHER_CODE: Bytes = bytes!("60006000a000");
     for blocks_later in [0, 100] {
         let mut fixture = Fixture::new(1).await?;
@@ -279,23 +279,23 @@ async fn unknown_events_reveal_a_foreign_contract() -> eyre::Result<()> {
     Ok(())
 }
 
-/// A bloom that is positive for us although nothing of ours happened: so many others log that every bit is set.
+/// So many other logs are emitted that every bit of the bloom is set, although none of ours is among them.
 #[tokio::test]
 async fn a_false_positive_bloom_is_accepted_once_it_is_proven() -> eyre::Result<()> {
-    // Counts down from 4,000 and logs the hash of every number as a topic.
+    // Counts down from 4,000 and emits the hash of every number as a topic.
     const CROWD: Bytes = bytes!("610fa05b80600052602060002060006000a1600190038060035700");
     const SQUARE: Address = Address::repeat_byte(7);
     let mut fixture = Fixture::new(1).await?;
     fixture.provider.anvil_set_code(SQUARE, CROWD).await?;
     let mut keeper = fixture.keeper(&[WebSocket])?;
     fixture.log(1).await?;
-    keeper.equals(&fixture).await?;
+    keeper.assert_equals(&fixture).await?;
     fixture.proxies[0].reset_counts();
     let call =
         TransactionRequest::default().with_from(fixture.node.account(2)?).with_to(SQUARE).with_gas_limit(20_000_000);
     let _pending = fixture.provider.send_transaction(call).await?;
     fixture.idle(1).await?;
-    keeper.equals(&fixture).await?;
+    keeper.assert_equals(&fixture).await?;
     let counts = fixture.proxies[0].counts();
     assert_eq!((counts.of("eth_getLogs"), keeper.stream.health()[0].false_answers), (2, 0), "{counts:?}");
     Ok(())
@@ -322,9 +322,9 @@ async fn after_random_faults_the_events_equal_the_chain() -> eyre::Result<()> {
             }
             let head = fixture.head().await?.number;
             match random.below(5) {
-                0 if head > 12 => fixture.reorganise(1 + random.below(10)).await?,
+                0 if head > 12 => fixture.reorg(1 + random.below(10)).await?,
                 1 => fixture.idle(1 + random.below(80)).await?,
-                _ => fixture.go_on(1 + random.below(8)).await?,
+                _ => fixture.mine_activity(1 + random.below(8)).await?,
             }
             keeper.truth = Some(fixture.truth().await?);
             // Some steps, or none for a while.
@@ -336,7 +336,7 @@ async fn after_random_faults_the_events_equal_the_chain() -> eyre::Result<()> {
         fixture.proxies.iter().for_each(plimsoll_testkit::proxy::Proxy::lift_all);
         fixture.log(1).await?;
         keeper.truth = Some(fixture.truth().await?);
-        keeper.equals(&fixture).await?;
+        keeper.assert_equals(&fixture).await?;
     }
     Ok(())
 }

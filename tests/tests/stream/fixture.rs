@@ -1,5 +1,5 @@
-//! A node whose only contract logs what it is told to, proxies in front of it, and a keeper's memory of what the stream
-//! said, which must equal the node's own logs in the end.
+//! A node whose only contract emits the logs that it is told to, proxies in front of it, and a record of the stream's
+//! events, which must equal the node's logs in the end.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,24 +26,25 @@ use tokio::time;
 
 use crate::support;
 
-/// Stands for the core: it logs as told.
+/// Address of the contract that stands for the core.
 pub(super) const CORE: Address = address!("0x1000000000000000000000000000000000000001");
 
-/// Three topics and a word of data, all from the call: CALLDATACOPY of the fourth word, three CALLDATALOADs, LOG3.
+/// Emits a log with three topics and a word of data, all from the calldata: CALLDATACOPY of the fourth word, three
+/// CALLDATALOADs, LOG3.
 const CORE_CODE: [u8; 24] = [
     0x60, 0x20, 0x60, 0x60, 0x60, 0x00, 0x37, 0x60, 0x40, 0x35, 0x60, 0x20, 0x35, 0x60, 0x00, 0x35, 0x60, 0x20, 0x60,
     0x00, 0xa3, 0x00, 0x00, 0x00,
 ];
 
-/// Fails instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a condition is waited for before the test fails.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 const GAS_LIMIT: u64 = 100_000;
 
-/// What happened in each block in which anything did.
+/// The events of each block that has any.
 pub(super) type Events = BTreeMap<u64, (B256, Vec<Event>)>;
 
-/// The node, and everybody's way to it.
+/// The node and the proxies in front of it.
 pub(super) struct Fixture {
     pub(super) node: Node,
     pub(super) proxies: Vec<Proxy>,
@@ -51,20 +52,20 @@ pub(super) struct Fixture {
     logged: u64,
 }
 
-/// How a stream reaches a proxy.
+/// The transport over which a stream reaches a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum By {
+pub(super) enum Transport {
     Http,
     WebSocket,
 }
 
 impl Fixture {
-    /// A node with a first block, and so many proxies in front of it.
+    /// Starts a node with a first block, and a number of proxies.
     pub(super) async fn new(proxies: usize) -> eyre::Result<Self> {
         Self::of(proxies, &[]).await
     }
 
-    /// The same, with further arguments for the node.
+    /// Starts a node with further arguments for Anvil, and a number of proxies.
     pub(super) async fn of(proxies: usize, arguments: &[&str]) -> eyre::Result<Self> {
         let node = Node::start(&support::tools()?, &[&["--no-mining"], arguments].concat()).await?;
         let mut in_front = Vec::new();
@@ -77,7 +78,7 @@ impl Fixture {
         Ok(Self { provider, node, proxies: in_front, logged: 0 })
     }
 
-    /// A transaction that logs something that was not logged before.
+    /// Sends a transaction that emits a log which was not emitted before.
     fn deed(&mut self) -> eyre::Result<TransactionRequest> {
         self.logged += 1;
         let (backstop, token) = (Address::repeat_byte(1), Address::repeat_byte(2));
@@ -87,7 +88,7 @@ impl Fixture {
         Ok(request.with_gas_limit(GAS_LIMIT).with_input(Bytes::from(call)))
     }
 
-    /// Mines a block in which so much is logged.
+    /// Mines a block with a number of logs.
     pub(super) async fn log(&mut self, events: usize) -> eyre::Result<()> {
         for _ in 0..events {
             let deed = self.deed()?;
@@ -96,15 +97,15 @@ impl Fixture {
         Ok(self.provider.evm_mine(None).await.map(drop)?)
     }
 
-    /// Mines blocks: in every third something is logged, in every sixth twice.
-    pub(super) async fn go_on(&mut self, blocks: u64) -> eyre::Result<()> {
+    /// Mines blocks; every third has a log, every sixth two.
+    pub(super) async fn mine_activity(&mut self, blocks: u64) -> eyre::Result<()> {
         for number in 1..=blocks {
             self.log(if number % 3 != 0 { 0 } else { 1 + usize::from(number % 6 == 0) }).await?;
         }
         Ok(())
     }
 
-    /// Mines blocks in which nothing happens.
+    /// Mines blocks without logs.
     pub(super) async fn idle(&self, blocks: u64) -> eyre::Result<()> {
         for _ in 0..blocks {
             self.provider.evm_mine(None).await?;
@@ -112,14 +113,14 @@ impl Fixture {
         Ok(())
     }
 
-    /// Replaces the last blocks by others, in the first and the last of which something is logged.
-    pub(super) async fn reorganise(&mut self, depth: u64) -> eyre::Result<()> {
+    /// Replaces the last blocks by others; the first and the last of them have a log.
+    pub(super) async fn reorg(&mut self, depth: u64) -> eyre::Result<()> {
         let pairs = [(self.deed()?, 0), (self.deed()?, depth - 1)];
         let tx_block_pairs = pairs.map(|(deed, block)| (TransactionData::JSON(deed), block)).to_vec();
         Ok(self.provider.anvil_reorg(ReorgOptions { depth, tx_block_pairs }).await?)
     }
 
-    /// The newest block, by the node itself.
+    /// Returns the newest block, by the node itself.
     pub(super) async fn head(&self) -> eyre::Result<BlockNumHash> {
         let block = self.provider.get_block(alloy::eips::BlockId::latest()).await?.wrap_err("no newest block")?;
         Ok(BlockNumHash { number: block.header.number, hash: block.header.hash })
@@ -130,7 +131,7 @@ impl Fixture {
         Ok(BlockNumHash { number, hash: block.header.hash })
     }
 
-    /// What truly happened.
+    /// Returns the node's own logs.
     pub(super) async fn truth(&self) -> eyre::Result<Events> {
         let mut events = Events::new();
         for log in self.provider.get_logs(&Filter::new().address(CORE).from_block(0)).await? {
@@ -142,7 +143,7 @@ impl Fixture {
         Ok(events)
     }
 
-    /// Everything as fast as a test wants it.
+    /// Returns settings with short timeouts, for tests.
     pub(super) fn settings(&self) -> StreamSettings {
         StreamSettings {
             request_timeout: Duration::from_secs(1),
@@ -158,37 +159,42 @@ impl Fixture {
         Sources { core: CORE, rewards: None }
     }
 
-    /// Follows from the first block on, over the proxies in this order.
-    pub(super) fn keeper(&self, ways: &[By]) -> eyre::Result<Keeper> {
-        self.keeper_with(ways, Cursor { number: 0, hash: None }, self.settings())
+    /// Follows the chain from the first block, over the proxies in this order.
+    pub(super) fn keeper(&self, transports: &[Transport]) -> eyre::Result<EventRecord> {
+        self.keeper_with(transports, Cursor { number: 0, hash: None }, self.settings())
     }
 
-    pub(super) fn keeper_with(&self, ways: &[By], from: Cursor, settings: StreamSettings) -> eyre::Result<Keeper> {
-        ensure!(ways.len() == self.proxies.len(), "one way for each proxy");
-        let urls = ways.iter().zip(&self.proxies).map(|(by, proxy)| match by {
-            By::Http => proxy.http_url(),
-            By::WebSocket => proxy.ws_url(),
+    pub(super) fn keeper_with(
+        &self,
+        transports: &[Transport],
+        from: Cursor,
+        settings: StreamSettings,
+    ) -> eyre::Result<EventRecord> {
+        ensure!(transports.len() == self.proxies.len(), "one transport for each proxy");
+        let urls = transports.iter().zip(&self.proxies).map(|(by, proxy)| match by {
+            Transport::Http => proxy.http_url(),
+            Transport::WebSocket => proxy.ws_url(),
         });
         let endpoints = urls.map(|url| url.parse::<Endpoint>()).collect::<Result<Vec<_>, _>>()?;
-        Ok(Keeper::new(Stream::start(endpoints, Self::sources(), from, settings), from))
+        Ok(EventRecord::new(Stream::start(endpoints, Self::sources(), from, settings), from))
     }
 }
 
-/// Remembers what the stream said.
-pub(super) struct Keeper {
+/// A record of the stream's events.
+pub(super) struct EventRecord {
     pub(super) stream: Stream,
     pub(super) events: Events,
     pub(super) at: BlockNumHash,
     from: Cursor,
-    /// How many blocks were taken back, and how often.
-    pub(super) undone: Vec<u64>,
+    /// The number of blocks of each revert.
+    pub(super) reverted: Vec<u64>,
     pub(super) rebuilt: Vec<ResyncReason>,
     pub(super) rejected: u64,
-    /// What a book would notice: when it is known, only the truth is taken.
+    /// The correct events, if known: steps that differ are rejected, as a book would.
     pub(super) truth: Option<Events>,
 }
 
-impl Keeper {
+impl EventRecord {
     fn new(stream: Stream, from: Cursor) -> Self {
         let at = BlockNumHash { number: from.number, hash: from.hash.unwrap_or_default() };
         Self {
@@ -196,16 +202,16 @@ impl Keeper {
             events: Events::new(),
             at,
             from,
-            undone: Vec::new(),
+            reverted: Vec::new(),
             rebuilt: Vec::new(),
             rejected: 0,
             truth: None,
         }
     }
 
-    /// Takes what the stream says until it is at a block. Fails instead of waiting for ever.
+    /// Takes steps until the stream is at a block. Fails instead of waiting for ever.
     pub(super) async fn reach(&mut self, block: BlockNumHash) -> eyre::Result<()> {
-        let reached = time::timeout(PATIENCE, async {
+        let reached = time::timeout(WAIT_TIMEOUT, async {
             while self.at != block {
                 self.step().await?;
             }
@@ -215,15 +221,15 @@ impl Keeper {
         reached.unwrap_or_else(|_| Err(eyre!("at {:?}, not {block:?}: {:#?}", self.at, self.stream.health())))
     }
 
-    /// Waits until every endpoint has said what its newest block is.
-    pub(super) async fn everybody_is_there(&self) {
+    /// Waits until every endpoint has reported its newest block.
+    pub(super) async fn wait_for_all_heads(&self) {
         while self.stream.health().iter().any(|endpoint| endpoint.head.is_none()) {
             tokio::task::yield_now().await;
         }
     }
 
-    /// The newest block, and everything that ever happened.
-    pub(super) async fn equals(&mut self, fixture: &Fixture) -> eyre::Result<()> {
+    /// Takes steps until the newest block, and checks that all events equal the node's.
+    pub(super) async fn assert_equals(&mut self, fixture: &Fixture) -> eyre::Result<()> {
         self.reach(fixture.head().await?).await?;
         let truth = fixture.truth().await?;
         let difference = truth.iter().find(|(number, events)| self.events.get(number) != Some(events));
@@ -231,29 +237,29 @@ impl Keeper {
         Ok(())
     }
 
-    /// One step.
+    /// Takes one step.
     pub(super) async fn step(&mut self) -> eyre::Result<Step> {
         let step = self.stream.next().await;
         match &step {
             Step::Revert { to } => {
                 ensure!(to.number < self.at.number, "undo to {to:?} from {:?}", self.at);
-                self.undone.push(self.at.number - to.number);
+                self.reverted.push(self.at.number - to.number);
                 self.events.retain(|number, _| *number <= to.number);
                 self.at = *to;
             }
             Step::Apply(block) => {
                 ensure!(block.number > self.at.number, "block {} after {:?}", block.number, self.at);
-                if self.does_not_add_up(block) {
+                if self.is_inconsistent(block) {
                     self.rejected += 1;
                     self.stream.reject("this is not true");
                     return Ok(step);
                 }
-                self.note(block);
+                self.record(block);
             }
             Step::Resync(reason) => {
                 self.rebuilt.push(reason.clone());
                 if self.rebuilt.len() > 3 {
-                    bail!("begins anew again and again: {:?}", self.rebuilt);
+                    bail!("is rebuilt again and again: {:?}", self.rebuilt);
                 }
                 self.events.clear();
                 self.from.hash = None;
@@ -266,15 +272,15 @@ impl Keeper {
         Ok(step)
     }
 
-    /// What a book would find: events that are missing in a block, or before one with events.
-    fn does_not_add_up(&self, block: &BlockEvents) -> bool {
+    /// Returns what a book would notice: events that are missing in a block, or before one with events.
+    fn is_inconsistent(&self, block: &BlockEvents) -> bool {
         let Some(truth) = &self.truth else { return false };
         let is_missing = |number: &u64| !self.events.contains_key(number);
         let differs = truth.get(&block.number).is_some_and(|(_, events)| *events != block.events);
         differs || !block.events.is_empty() && truth.range(..block.number).any(|(number, _)| is_missing(number))
     }
 
-    fn note(&mut self, block: &BlockEvents) {
+    fn record(&mut self, block: &BlockEvents) {
         self.at = BlockNumHash { number: block.number, hash: block.hash };
         if !block.events.is_empty() {
             self.events.insert(block.number, (block.hash, block.events.clone()));

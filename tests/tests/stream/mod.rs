@@ -1,5 +1,5 @@
-//! The keeper's stream over nodes that misbehave (K1): whatever happens, what it delivered and took back is in the end
-//! what the chain has.
+//! The keeper's stream over faulty nodes (K1): whatever happens, the delivered and reverted events equal the chain in
+//! the end.
 
 mod faults;
 mod fixture;
@@ -18,23 +18,23 @@ use plimsoll_keeper::stream::{Cursor, EndpointState, Step, StreamSettings};
 use plimsoll_testkit::proxy::{Fault, Phase};
 
 use self::fixture::{
-    By::{Http, WebSocket},
     CORE, Fixture,
+    Transport::{Http, WebSocket},
 };
 
 #[tokio::test]
 async fn every_event_is_delivered_once_and_in_order() -> eyre::Result<()> {
-    for way in [Http, WebSocket] {
+    for transport in [Http, WebSocket] {
         let mut fixture = Fixture::new(1).await?;
-        // Some by range, some block by block, some while they happen.
-        fixture.go_on(150).await?;
-        let mut keeper = fixture.keeper(&[way])?;
-        keeper.equals(&fixture).await?;
+        // Some by range, some block by block, some as they are announced.
+        fixture.mine_activity(150).await?;
+        let mut keeper = fixture.keeper(&[transport])?;
+        keeper.assert_equals(&fixture).await?;
         for _ in 0..10 {
-            fixture.go_on(3).await?;
-            keeper.equals(&fixture).await?;
+            fixture.mine_activity(3).await?;
+            keeper.assert_equals(&fixture).await?;
         }
-        assert!(keeper.undone.is_empty() && keeper.rebuilt.is_empty());
+        assert!(keeper.reverted.is_empty() && keeper.rebuilt.is_empty());
     }
     Ok(())
 }
@@ -45,7 +45,7 @@ async fn an_idle_block_costs_no_call_and_one_with_events_a_single_one() -> eyre:
     let patient = StreamSettings { max_silence: Duration::from_secs(600), ..fixture.settings() };
     let mut keeper = fixture.keeper_with(&[WebSocket], Cursor { number: 0, hash: None }, patient)?;
     fixture.log(1).await?;
-    keeper.equals(&fixture).await?;
+    keeper.assert_equals(&fixture).await?;
     fixture.proxies[0].reset_counts();
     for _ in 0..50 {
         fixture.idle(1).await?;
@@ -58,13 +58,13 @@ async fn an_idle_block_costs_no_call_and_one_with_events_a_single_one() -> eyre:
     }
     let counts = fixture.proxies[0].counts();
     assert_eq!((counts.total(), counts.of("eth_getLogs")), (10, 10), "{counts:?}");
-    keeper.equals(&fixture).await
+    keeper.assert_equals(&fixture).await
 }
 
 #[tokio::test]
 async fn only_the_newest_block_is_delivered_with_its_header() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
-    fixture.go_on(9).await?;
+    fixture.mine_activity(9).await?;
     let mut keeper = fixture.keeper(&[WebSocket])?;
     let on_head = keeper.stream.on_head();
     let head = fixture.head().await?;
@@ -83,7 +83,7 @@ async fn only_the_newest_block_is_delivered_with_its_header() -> eyre::Result<()
 #[tokio::test]
 async fn a_step_is_repeated_until_it_is_accepted() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
-    fixture.go_on(3).await?;
+    fixture.mine_activity(3).await?;
     let mut keeper = fixture.keeper(&[Http])?;
     let first = keeper.stream.next().await;
     assert_eq!(keeper.stream.next().await, first);
@@ -93,12 +93,12 @@ async fn a_step_is_repeated_until_it_is_accepted() -> eyre::Result<()> {
     Ok(())
 }
 
-/// As in a loop that listens to other things, too: what waits is dropped again and again.
+/// As in a loop with other events: the future is dropped and created again and again.
 #[tokio::test]
 async fn nothing_is_lost_when_waiting_is_cancelled() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
     let mut keeper = fixture.keeper(&[WebSocket])?;
-    fixture.go_on(30).await?;
+    fixture.mine_activity(30).await?;
     let head = fixture.head().await?;
     while keeper.at != head {
         tokio::select! {
@@ -107,13 +107,13 @@ async fn nothing_is_lost_when_waiting_is_cancelled() -> eyre::Result<()> {
             () = tokio::task::yield_now() => {}
         }
     }
-    keeper.equals(&fixture).await
+    keeper.assert_equals(&fixture).await
 }
 
 #[tokio::test]
 async fn an_endpoint_of_another_chain_is_reported_and_excluded() -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;
-    fixture.go_on(9).await?;
+    fixture.mine_activity(9).await?;
     let wrong = StreamSettings { chain_id: 1, ..fixture.settings() };
     let mut stranger = fixture.keeper_with(&[Http, WebSocket], Cursor { number: 0, hash: None }, wrong)?;
     fixture.proxies[0].wait_for(|counts| counts.of("eth_chainId") > 0).await?;
@@ -125,7 +125,8 @@ async fn an_endpoint_of_another_chain_is_reported_and_excluded() -> eyre::Result
         assert!(reason.contains("31337") || reason.contains("0x7a69"), "{reason}");
     }
 
-    // The same id, and another first block: one with another gas limit, for two that began in the same second are alike.
+    // The same chain id with another genesis block: its gas limit differs, because two nodes of the same second are
+    // alike.
     let other = Fixture::of(1, &["--gas-limit", "40000000"]).await?;
     let endpoints = [&fixture.proxies[0], &other.proxies[0]].map(|proxy| proxy.http_url().parse::<Endpoint>());
     let genesis = Some(fixture.block(0).await?.hash);
@@ -147,15 +148,15 @@ async fn reads_through_the_stream_fail_over_to_another_endpoint() -> eyre::Resul
     let mut fixture = Fixture::new(2).await?;
     fixture.log(1).await?;
     let mut keeper = fixture.keeper(&[WebSocket, Http])?;
-    keeper.everybody_is_there().await;
-    keeper.equals(&fixture).await?;
+    keeper.wait_for_all_heads().await;
+    keeper.assert_equals(&fixture).await?;
     let reader = keeper.stream.reader();
     let head = fixture.head().await?;
     fixture.proxies[0].inject(Fault::Stall(Phase::BeforeForwarding));
     let code: Bytes = reader.ask(head.number, "eth_getCode", (CORE, head.hash)).await?;
     assert!(!code.is_empty() && reader.clients(0).len() == 2);
 
-    // A revert is the contract's word, and nobody else is asked.
+    // A revert is the contract's answer, so no other endpoint is asked.
     fixture.provider.anvil_set_code(CORE, bytes!("60006000fd")).await?;
     fixture.proxies[0].lift_all();
     let asked = fixture.proxies.iter().map(|proxy| proxy.counts().of("eth_call")).sum::<u64>();

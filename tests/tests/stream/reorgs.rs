@@ -1,26 +1,26 @@
-//! Blocks that are replaced, or taken back with nothing in their place.
+//! Blocks that are replaced, or rolled back without replacement.
 
 use alloy::{eips::BlockNumHash, providers::ext::AnvilApi};
 use plimsoll_keeper::stream::{Cursor, ResyncReason};
 use plimsoll_testkit::proxy::{Fault, Phase, Rule};
 
 use super::fixture::{
-    By::{self, Http, WebSocket},
     Fixture,
+    Transport::{self, Http, WebSocket},
 };
 
-async fn reorganised(way: By, depths: &[u64]) -> eyre::Result<()> {
+async fn assert_reorgs_are_followed(transport: Transport, depths: &[u64]) -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
-    fixture.go_on(90).await?;
-    let mut keeper = fixture.keeper(&[way])?;
-    keeper.equals(&fixture).await?;
+    fixture.mine_activity(90).await?;
+    let mut keeper = fixture.keeper(&[transport])?;
+    keeper.assert_equals(&fixture).await?;
     for depth in depths {
-        keeper.undone.clear();
-        fixture.reorganise(*depth).await?;
-        keeper.equals(&fixture).await?;
-        assert_eq!(keeper.undone.iter().max(), Some(depth), "{:?}", keeper.undone);
-        fixture.go_on(*depth + 1).await?;
-        keeper.equals(&fixture).await?;
+        keeper.reverted.clear();
+        fixture.reorg(*depth).await?;
+        keeper.assert_equals(&fixture).await?;
+        assert_eq!(keeper.reverted.iter().max(), Some(depth), "{:?}", keeper.reverted);
+        fixture.mine_activity(*depth + 1).await?;
+        keeper.assert_equals(&fixture).await?;
     }
     assert!(keeper.rebuilt.is_empty(), "{:?}", keeper.rebuilt);
     Ok(())
@@ -28,50 +28,50 @@ async fn reorganised(way: By, depths: &[u64]) -> eyre::Result<()> {
 
 #[tokio::test]
 async fn up_to_sixty_four_replaced_blocks_are_reverted() -> eyre::Result<()> {
-    reorganised(WebSocket, &[1, 2, 3, 5, 17, 63, 64]).await
+    assert_reorgs_are_followed(WebSocket, &[1, 2, 3, 5, 17, 63, 64]).await
 }
 
 #[tokio::test]
 async fn replaced_blocks_are_noticed_by_polling_too() -> eyre::Result<()> {
-    reorganised(Http, &[1, 2, 30, 64]).await
+    assert_reorgs_are_followed(Http, &[1, 2, 30, 64]).await
 }
 
 #[tokio::test]
 async fn more_than_sixty_four_replaced_blocks_lead_to_a_rebuild() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
-    fixture.go_on(90).await?;
+    fixture.mine_activity(90).await?;
     let mut keeper = fixture.keeper(&[WebSocket])?;
-    keeper.equals(&fixture).await?;
-    fixture.reorganise(65).await?;
-    keeper.equals(&fixture).await?;
+    keeper.assert_equals(&fixture).await?;
+    fixture.reorg(65).await?;
+    keeper.assert_equals(&fixture).await?;
     assert_eq!(keeper.rebuilt, [ResyncReason::ReorgTooDeep { tip: 91, oldest: 27 }]);
     Ok(())
 }
 
 #[tokio::test]
 async fn blocks_that_are_rolled_back_without_an_announcement_are_noticed() -> eyre::Result<()> {
-    for way in [Http, WebSocket] {
+    for transport in [Http, WebSocket] {
         let mut fixture = Fixture::new(1).await?;
-        fixture.go_on(12).await?;
-        let mut keeper = fixture.keeper(&[way])?;
-        keeper.equals(&fixture).await?;
+        fixture.mine_activity(12).await?;
+        let mut keeper = fixture.keeper(&[transport])?;
+        keeper.assert_equals(&fixture).await?;
         fixture.provider.anvil_rollback(Some(4)).await?;
-        keeper.equals(&fixture).await?;
-        assert_eq!(keeper.undone, [4]);
-        fixture.go_on(6).await?;
-        keeper.equals(&fixture).await?;
+        keeper.assert_equals(&fixture).await?;
+        assert_eq!(keeper.reverted, [4]);
+        fixture.mine_activity(6).await?;
+        keeper.assert_equals(&fixture).await?;
 
         let before = fixture.provider.anvil_snapshot().await?;
-        fixture.go_on(5).await?;
-        keeper.equals(&fixture).await?;
+        fixture.mine_activity(5).await?;
+        keeper.assert_equals(&fixture).await?;
         fixture.provider.anvil_revert(before).await?;
-        keeper.equals(&fixture).await?;
+        keeper.assert_equals(&fixture).await?;
         assert!(keeper.rebuilt.is_empty(), "{:?}", keeper.rebuilt);
     }
     Ok(())
 }
 
-/// What a keeper that starts at a block says first.
+/// Returns the rebuilds of a keeper that starts at a block.
 async fn started_at(fixture: &Fixture, block: BlockNumHash) -> eyre::Result<Vec<ResyncReason>> {
     let from = Cursor { number: block.number, hash: Some(block.hash) };
     let mut keeper = fixture.keeper_with(&[Http, WebSocket], from, fixture.settings())?;
@@ -82,10 +82,10 @@ async fn started_at(fixture: &Fixture, block: BlockNumHash) -> eyre::Result<Vec<
 #[tokio::test]
 async fn a_block_that_was_replaced_while_the_keeper_was_down_is_noticed() -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;
-    fixture.go_on(20).await?;
+    fixture.mine_activity(20).await?;
     let (stays, goes) = (fixture.block(16).await?, fixture.block(17).await?);
-    fixture.reorganise(5).await?;
-    fixture.go_on(3).await?;
+    fixture.reorg(5).await?;
+    fixture.mine_activity(3).await?;
     assert_eq!(started_at(&fixture, stays).await?, []);
     assert_eq!(started_at(&fixture, goes).await?, [ResyncReason::NotCanonical { number: 17, hash: goes.hash }]);
     Ok(())
@@ -94,7 +94,7 @@ async fn a_block_that_was_replaced_while_the_keeper_was_down_is_noticed() -> eyr
 #[tokio::test]
 async fn an_endpoint_without_the_block_is_behind_and_not_reorged() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
-    fixture.go_on(20).await?;
+    fixture.mine_activity(20).await?;
     let at = fixture.head().await?;
     let stale = fixture.proxies[0].inject(Fault::Stale { head: 10 });
     let from = Cursor { number: at.number, hash: Some(at.hash) };
@@ -103,16 +103,16 @@ async fn an_endpoint_without_the_block_is_behind_and_not_reorged() -> eyre::Resu
     fixture.proxies[0].lift(stale);
     fixture.idle(2).await?;
     keeper.reach(fixture.head().await?).await?;
-    assert!(keeper.rebuilt.is_empty() && keeper.undone.is_empty(), "{:?} {:?}", keeper.rebuilt, keeper.undone);
+    assert!(keeper.rebuilt.is_empty() && keeper.reverted.is_empty(), "{:?} {:?}", keeper.rebuilt, keeper.reverted);
     Ok(())
 }
 
-/// A range of blocks takes several questions, and in between the chain may become another.
+/// A range of blocks takes several requests, between which the chain may change.
 #[tokio::test]
 async fn blocks_that_are_replaced_during_the_backfill_leave_no_events() -> eyre::Result<()> {
     let mut fixture = Fixture::new(1).await?;
-    fixture.go_on(150).await?;
-    // After the first block, the newest one and the one to begin with, the ends of the range are asked for.
+    fixture.mine_activity(150).await?;
+    // After the genesis block, the newest block and the starting block, the ends of the range are requested.
     for asked_before in 3..6 {
         let proxy = &fixture.proxies[0];
         let stall = Rule::from(Fault::Stall(Phase::BeforeForwarding)).on(&["eth_getBlockByNumber"]);
@@ -120,13 +120,13 @@ async fn blocks_that_are_replaced_during_the_backfill_leave_no_events() -> eyre:
         let mut keeper = fixture.keeper(&[WebSocket])?;
         let reached = tokio::join!(keeper.step(), async {
             fixture.proxies[0].wait_for(|counts| counts.acted(stalled) > 0).await?;
-            fixture.reorganise(100).await?;
+            fixture.reorg(100).await?;
             fixture.proxies[0].lift(stalled);
             eyre::Ok(())
         });
         reached.0?;
         reached.1?;
-        keeper.equals(&fixture).await?;
+        keeper.assert_equals(&fixture).await?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! On a chain that does not call itself an Anvil: no public keys, a question before anything is sent, and the
-//! deterministic deployer by the transaction that is signed for every chain.
+//! Chains that do not report to be an Anvil: no public keys, a confirmation before anything is sent, and the
+//! deterministic deployer by its presigned transaction.
 
 use std::process::{Command, Output, Stdio};
 
@@ -13,19 +13,19 @@ use plimsoll_deploy::{connection::Chain, create2};
 use serde_json::{Value, json};
 
 use super::{
+    fixture::{Fixture, SMALL, quoted},
     http::{Request, serve},
-    site::{SMALL, Site, quoted},
 };
 
-/// A key of nobody's.
+/// A private key that nobody else uses.
 const KEY: &str = "0x4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318";
 const KEYS_ADDRESS: &str = "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23";
 const KEY_VARIABLE: &str = "PLIMSOLL_TEST_DEPLOYER_KEY";
 
-/// What only an Anvil knows.
+/// Methods that only Anvil has.
 const ANVILS: &str = "anvil_";
 
-/// A URL at which the node answers everything except methods that begin so.
+/// Serves the node's answers, with errors for methods with one of these prefixes, and returns the URL.
 async fn behind_a_front(node_url: String, unknown: &'static str) -> eyre::Result<String> {
     let client = reqwest::Client::new();
     serve(move |request: Request| {
@@ -53,21 +53,21 @@ async fn run(mut command: Command) -> eyre::Result<Output> {
 
 #[tokio::test]
 async fn a_public_chain_gets_everything_with_the_users_own_key_and_only_when_confirmed() -> eyre::Result<()> {
-    let site = Site::start(&[]).await?;
-    // What exists there: tokens and a feed, and no deterministic deployer.
-    let there = site.apply(SMALL).await?;
-    std::fs::remove_file(site.record_path())?;
-    let provider = site.node.provider();
+    let fixture = Fixture::start(&[]).await?;
+    // Tokens and a feed exist there; the deterministic deployer does not.
+    let there = fixture.apply(SMALL).await?;
+    std::fs::remove_file(fixture.record_path())?;
+    let provider = fixture.node.provider();
     provider.anvil_set_code(create2::FACTORY, Default::default()).await?;
     provider.anvil_set_nonce(create2::FACTORY, 0).await?;
     let rich = "10000000000000000000".parse()?;
     let deployer: Address = KEYS_ADDRESS.parse()?;
     provider.anvil_set_balance(deployer, rich).await?;
-    let url = behind_a_front(site.node.http_url(), ANVILS).await?;
+    let url = behind_a_front(fixture.node.http_url(), ANVILS).await?;
 
-    // With one of Anvil's keys: refused, however well the node behaves otherwise.
-    let made_up = site.write(SMALL)?;
-    let output = run(site.command("apply", &made_up, &url)).await?;
+    // Anvil's keys are refused, whatever else the node answers.
+    let made_up = fixture.write(SMALL)?;
+    let output = run(fixture.command("apply", &made_up, &url)).await?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(!output.status.success() && said.contains("one of Anvil's accounts"), "{said}");
 
@@ -83,16 +83,16 @@ async fn a_public_chain_gets_everything_with_the_users_own_key_and_only_when_con
     }
     let rewards = manifest.find("[rewards.weth]").unwrap_or(manifest.len());
     manifest.truncate(rewards);
-    let path = site.write(&manifest)?;
+    let path = fixture.write(&manifest)?;
 
-    // Nobody is there to confirm: nothing is sent.
-    let output = run(site.command("apply", &path, &url)).await?;
+    // Nobody can confirm, so nothing is sent.
+    let output = run(fixture.command("apply", &path, &url)).await?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(!output.status.success() && said.contains("say --yes"), "{said}");
     ensure!(said.contains("transactions") && said.contains("ether"), "the cost is not shown: {said}");
     assert_eq!(provider.get_transaction_count(deployer).await?, 0);
 
-    let mut command = site.command("apply", &path, &url);
+    let mut command = fixture.command("apply", &path, &url);
     command.args(["--yes", "--json"]);
     let output = run(command).await?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -102,20 +102,20 @@ async fn a_public_chain_gets_everything_with_the_users_own_key_and_only_when_con
     let everything = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     ensure!(!everything.contains(&KEY[2..]), "the key is shown");
 
-    let output = run(site.command("verify", &path, &url)).await?;
+    let output = run(fixture.command("verify", &path, &url)).await?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success() && said.contains("All is as the manifest says"), "{said}");
 
-    let mut command = site.command("status", &path, &url);
+    let mut command = fixture.command("status", &path, &url);
     command.arg("--json");
     let output = run(command).await?;
     let status: Value = serde_json::from_slice(&output.stdout)?;
     ensure!(output.status.success() && status["record"]["markets"]["weth-usdc"]["id"].is_string(), "{status}");
 
-    // Another owner is another core: not beside the one that is there by mistake.
+    // Another owner is another core, which is not deployed next to the existing one by mistake.
     let other = manifest.replace("account = \"deployer\"", "account = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\"");
     let sent = provider.get_transaction_count(deployer).await?;
-    let mut command = site.command("apply", &site.write(&other)?, &url);
+    let mut command = fixture.command("apply", &fixture.write(&other)?, &url);
     command.arg("--yes");
     let output = run(command).await?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -125,11 +125,11 @@ async fn a_public_chain_gets_everything_with_the_users_own_key_and_only_when_con
     );
     assert_eq!(provider.get_transaction_count(deployer).await?, sent);
 
-    // The record of another chain says nothing about this one, and may be all that there is about the other.
-    let mut record = Deployment::read(&site.record_path())?.wrap_err("there is no record")?;
+    // The record of another chain says nothing about this one, and must not be overwritten.
+    let mut record = Deployment::read(&fixture.record_path())?.wrap_err("there is no record")?;
     record.genesis = B256::repeat_byte(1);
-    record.write(&site.record_path())?;
-    let mut command = site.command("apply", &site.write(&manifest)?, &url);
+    record.write(&fixture.record_path())?;
+    let mut command = fixture.command("apply", &fixture.write(&manifest)?, &url);
     command.arg("--yes");
     let output = run(command).await?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -139,17 +139,17 @@ async fn a_public_chain_gets_everything_with_the_users_own_key_and_only_when_con
 
 #[tokio::test]
 async fn without_simulation_gas_is_estimated_by_size_and_a_refusal_stops_at_its_step() -> eyre::Result<()> {
-    let mut site = Site::start(&[]).await?;
-    let url = behind_a_front(site.node.http_url(), "eth_simulate").await?;
-    site.chain = Chain::connect(url.parse()?).await?;
+    let mut fixture = Fixture::start(&[]).await?;
+    let url = behind_a_front(fixture.node.http_url(), "eth_simulate").await?;
+    fixture.chain = Chain::connect(url.parse()?).await?;
     let out_of_range = SMALL.replace("[\"1000\", \"5000\"]", "[\"3000\", \"5000\"]");
-    let plan = site.plan(&out_of_range).await?;
+    let plan = fixture.plan(&out_of_range).await?;
     ensure!(!plan.was_rehearsed && plan.problems.is_empty() && plan.gas > 1_000_000, "{plan:?}");
-    let error = site.apply(&out_of_range).await.unwrap_err().to_string();
+    let error = fixture.apply(&out_of_range).await.unwrap_err().to_string();
     ensure!(error.starts_with("oracles.weth-usdc: it would be refused: PriceOutsideExpectedRange("), "{error}");
 
-    // What came before it stays, and the rest follows when the range is right.
-    site.apply(SMALL).await?;
-    assert!(site.plan(SMALL).await?.is_done());
+    // Earlier steps stay, and the rest follows when the range is corrected.
+    fixture.apply(SMALL).await?;
+    assert!(fixture.plan(SMALL).await?.is_done());
     Ok(())
 }

@@ -1,50 +1,52 @@
-//! The borrowers and the day's prices, from a seed.
+//! Random borrowers and prices of the day, from a seed.
 
 use plimsoll_testkit::{borrowers::NewLoan, random::Random};
 
-/// Dollars of a feed's 8 decimals.
+/// A dollar in units of a feed of 8 decimals.
 pub(super) const DOLLAR_E8: u128 = 100_000_000;
-/// What an ether costs before the day.
+/// Price of an ether before the day.
 pub(super) const PRICE_BEFORE: u128 = 2_000 * DOLLAR_E8;
-/// What it has come down to, step by step, when the gap comes …
+/// Price to which it falls gradually until the gap.
 const PRICE_BEFORE_GAP: u128 = 1_620 * DOLLAR_E8;
-/// … by which nobody is warned: loans that were only just safe cannot pay any more.
+/// Price after the gap: a fall in one step, after which some loans are insolvent.
 const PRICE_AFTER_GAP: u128 = 1_350 * DOLLAR_E8;
-/// What it costs in the evening.
+/// Price at the end of the day.
 const PRICE_AFTER: u128 = 1_300 * DOLLAR_E8;
-/// When the gap comes, in hundredths of the day.
+/// Time of the gap, in percent of the day.
 const GAP_AT_PERCENT: u64 = 60;
-/// How far a price is off its line at most.
+/// The most that a price deviates from its line.
 const NOISE_BPS: u64 = 120;
 
-/// In thousandths of an ether: small loans are many, large ones few.
-const LEAST_COLLATERAL: u128 = 2_000;
-const MOST_COLLATERAL: u128 = 20_000;
+/// Smallest collateral, in thousandths of an ether. Small loans are frequent, large ones rare.
+const MIN_COLLATERAL: u128 = 2_000;
+/// Largest collateral, in thousandths of an ether.
+const MAX_COLLATERAL: u128 = 20_000;
 const MILLIETHER: u128 = 1_000_000_000_000_000;
-/// Millionths of a dollar that a thousandth of an ether is worth before the day.
+/// Value of a thousandth of an ether before the day, in millionths of a dollar.
 const MILLIETHER_WORTH: u128 = 2_000_000;
 /// The liquidation LTV of the market.
 const LIQUIDATION_LTV_BPS: u128 = 8_600;
-/// The least health that the borrow LTV of 80 % lets anybody begin with is 1.075; most keep near the least.
-const LEAST_HEALTH_BPS: u128 = 10_800;
-const MOST_HEALTH_BPS: u128 = 22_800;
+/// Lowest initial health. The borrow LTV of 80 % allows 1.075; most loans are near the lowest.
+const MIN_HEALTH_BPS: u128 = 10_800;
+/// Highest initial health.
+const MAX_HEALTH_BPS: u128 = 22_800;
 const PARTS: u128 = Random::PARTS;
 const BPS: u128 = 10_000;
 
-/// So many loans.
+/// Returns random loans.
 pub(super) fn loans(random: &mut Random, count: u64) -> Vec<NewLoan> {
     (0..count).map(|_| loan(random)).collect()
 }
 
 fn loan(random: &mut Random) -> NewLoan {
     let (size, caution) = (random.part(), random.part());
-    let milliether = LEAST_COLLATERAL + (MOST_COLLATERAL - LEAST_COLLATERAL) * size.pow(3) / PARTS.pow(3);
-    let health_bps = LEAST_HEALTH_BPS + (MOST_HEALTH_BPS - LEAST_HEALTH_BPS) * caution.pow(2) / PARTS.pow(2);
+    let milliether = MIN_COLLATERAL + (MAX_COLLATERAL - MIN_COLLATERAL) * size.pow(3) / PARTS.pow(3);
+    let health_bps = MIN_HEALTH_BPS + (MAX_HEALTH_BPS - MIN_HEALTH_BPS) * caution.pow(2) / PARTS.pow(2);
     let debt = milliether * MILLIETHER_WORTH * LIQUIDATION_LTV_BPS / health_bps;
     NewLoan { collateral: milliether * MILLIETHER, debt }
 }
 
-/// The day's prices in dollars of 8 decimals, the last of them without noise.
+/// Returns the prices of the day, in dollars of 8 decimals. The last one has no noise.
 pub(super) fn prices(random: &mut Random, steps: u64) -> Vec<u128> {
     let gap = (steps * GAP_AT_PERCENT / 100).max(1);
     let line = |step| {
@@ -61,7 +63,7 @@ pub(super) fn prices(random: &mut Random, steps: u64) -> Vec<u128> {
     (1..=steps).map(noisy).collect()
 }
 
-/// So far along a line from a higher price to a lower one.
+/// Returns the price at a step of a straight line from a higher price to a lower one.
 fn between(from: u128, to: u128, step: u64, steps: u64) -> u128 {
     from - (from - to) * u128::from(step) / u128::from(steps.max(1))
 }

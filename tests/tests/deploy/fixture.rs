@@ -29,7 +29,7 @@ use tempfile::TempDir;
 
 use crate::support;
 
-/// A market, its oracle and feed, and a programme that is paid twice.
+/// A manifest with a market, its oracle and feed, and a programme with two payments.
 pub(super) const SMALL: &str = r#"
 [network]
 name = "test"
@@ -87,30 +87,30 @@ funding = [
 ]
 "#;
 
-/// What both payments of [`SMALL`] come to.
+/// The sum of both payments of [`SMALL`].
 pub(super) const FUNDED: u64 = 2_000_000_000;
 
-/// All code, compiled once.
+/// All artifacts, compiled once.
 pub(super) fn artifacts() -> eyre::Result<&'static Artifacts> {
     static ARTIFACTS: OnceLock<Result<Artifacts, String>> = OnceLock::new();
     let compile = || support::tools().and_then(|tools| Ok(packages::everything(&tools)?));
     ARTIFACTS.get_or_init(|| compile().map_err(|error| format!("{error:#}"))).as_ref().map_err(|error| eyre!("{error}"))
 }
 
-/// What a manifest comes to.
+/// The design of a manifest.
 pub(super) fn design(manifest: &str) -> eyre::Result<Design> {
     let manifest = Manifest::parse(Path::new("test.toml"), manifest.to_owned())?;
     Ok(Design::new(&manifest, artifacts()?)?)
 }
 
-/// A node, and a record for it.
-pub(super) struct Site {
+/// A node with a folder for the record.
+pub(super) struct Fixture {
     pub(super) node: Node,
     pub(super) chain: Chain,
     pub(super) folder: TempDir,
 }
 
-impl Site {
+impl Fixture {
     pub(super) async fn start(arguments: &[&str]) -> eyre::Result<Self> {
         let node = Node::start(&support::tools()?, arguments).await?;
         let chain = Chain::connect(node.http_url().parse()?).await?;
@@ -140,12 +140,12 @@ impl Site {
         Ok(verify::contracts(&self.chain, &design(manifest)?, artifacts()?).await?)
     }
 
-    /// How many transactions the deployer has sent.
+    /// Returns the number of transactions that the deployer has sent.
     pub(super) async fn sent(&self) -> eyre::Result<u64> {
         Ok(self.node.provider().get_transaction_count(self.node.account(0)?).await?)
     }
 
-    /// All that was ever paid into the small manifest's programme.
+    /// Returns the sum of all payments into the small manifest's programme.
     pub(super) async fn funded(&self, record: &Deployment) -> eyre::Result<U256> {
         let rewards = record.address("contracts.Rewards").ok_or_else(|| eyre!("no rewards"))?;
         let (pool, token) = (record.programmes["weth"].id, record.tokens["USDC"].address);
@@ -153,14 +153,14 @@ impl Site {
         Ok(rewards.streamState(pool, token).call().await?.funded)
     }
 
-    /// The command line on this node and record.
+    /// Returns the command line for this node and record.
     pub(super) fn command(&self, subcommand: &str, manifest: &Path, url: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_deploy_bin"));
         command.arg(subcommand).arg(manifest).args(["--rpc", url, "--records"]).arg(self.folder.path());
         command
     }
 
-    /// A manifest in a file.
+    /// Writes a manifest to a file.
     pub(super) fn write(&self, manifest: &str) -> eyre::Result<PathBuf> {
         let path = self.folder.path().join("manifest.toml");
         std::fs::write(&path, manifest)?;
@@ -168,7 +168,7 @@ impl Site {
     }
 }
 
-/// Why a manifest was refused, with nothing sent.
+/// Returns the error for a manifest, after checking that nothing was sent.
 pub(super) fn refusals(error: &eyre::Report) -> Vec<String> {
     match error.downcast_ref() {
         Some(ApplyError::Refused(problems)) => problems.clone(),
@@ -176,13 +176,13 @@ pub(super) fn refusals(error: &eyre::Report) -> Vec<String> {
     }
 }
 
-/// How a step of a plan was seen.
+/// Returns the state of a step in a plan.
 pub(super) fn seen<'a>(plan: &'a Plan, name: &str) -> &'a Seen {
     let found = plan.seen.iter().find(|(step, _)| step.name == name);
     &found.unwrap_or_else(|| panic!("the plan has no step {name}")).1
 }
 
-/// An address as a manifest has it.
+/// Formats an address as in a manifest.
 pub(super) fn quoted(address: Address) -> String {
     format!("\"{address}\"")
 }

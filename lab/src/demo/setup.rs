@@ -1,4 +1,4 @@
-//! Before the day: who lends, borrows, stakes and covers, and where collateral is sold.
+//! The state before the day: lenders, borrowers, stakers, the backstop's cover, and a pool to sell collateral in.
 
 use alloy::{
     primitives::{U256, aliases::U96},
@@ -8,7 +8,7 @@ use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{IBackstop, IERC4626, ILever, IPlimsoll, IRewards};
 use plimsoll_deploy::progress::say;
 
-use super::draw::{DOLLAR_E8, PRICE_BEFORE};
+use super::sample::{DOLLAR_E8, PRICE_BEFORE};
 use plimsoll_testkit::{
     borrowers::{Borrowers, NewLoan},
     deployment::Suite,
@@ -18,69 +18,76 @@ use plimsoll_testkit::{
     market_env::MarketEnv,
 };
 
-/// Names in the manifest: of the market and its pool, of its feed, and of the programme.
+/// Name of the market and its pool in the manifest.
 const MARKET: &str = "weth-usdc";
+/// Name of the market's feed in the manifest.
 const FEED: &str = "eth-usd";
+/// Name of the staking programme in the manifest.
 const PROGRAMME: &str = "plim";
-/// The most gas of a transaction on this node.
+/// The gas limit of a transaction on this node.
 const TRANSACTION_GAS: u64 = 1 << 24;
-/// What the pool has of each, in whole tokens at the price before the day.
+/// The pool's ether, in whole tokens.
 const POOL_ETHER: u64 = 10_000;
+/// The pool's dollars, worth the same at the price before the day.
 const POOL_DOLLARS: u64 = 20_000_000;
-/// Lenders give this much more than is borrowed, in hundredths of it.
+/// Supply of the market, in percent of what is borrowed.
 const LENT_PERCENT: u128 = 150;
-/// What is in the backstop. The manifest lets the market use 100,000 of it.
+/// Deposits in the backstop. The manifest limits the market to 100,000 of them.
 const COVER_DOLLARS: u64 = 150_000;
-/// Which of the node's accounts does what; the deployer comes before, the keeper's signers after them.
+/// The node's account that deposits in the backstop. Account 0 is the deployer, 8 and 9 are the keeper's signers.
 const DEPOSITOR: usize = 1;
+/// The node's accounts that stake.
 const STAKERS: [usize; 6] = [2, 3, 4, 5, 6, 7];
+/// The node's accounts that take leverage.
 const LEVERAGED: [usize; 5] = [2, 3, 4, 5, 6];
-/// Of each staker: this many tokens for each account before him.
+/// Stake of the first staker, in whole tokens. The second stakes twice as much, and so on.
 const STAKE: u64 = 1_000;
-/// What a staker lets whoever harvests for him keep.
+/// Share of a reward that stakers leave to the harvester.
 const TIP_BPS: u16 = 500;
-/// What stakers get beside what the manifest pays them.
+/// Rewards besides those of the manifest, in whole dollars.
 const REWARD_DOLLARS: u64 = 100_000;
 const REWARD_EPOCHS: u64 = 4;
 const EPOCH_SECS: u64 = 604_800;
-/// Who is leveraged deposits this, and borrows this and so much more for each account before him.
+/// Deposit of each leveraged account, in whole ether.
 const LEVERED_ETHER: u64 = 10;
+/// Debt of the first leveraged account, in whole dollars.
 const LEVERED_DOLLARS: u64 = 42_000;
+/// Additional debt of each further one.
 const LEVERED_MORE_DOLLARS: u64 = 3_000;
-/// The least that borrowed dollars buy, in hundredths of their worth.
+/// The least ether that the borrowed dollars must buy, in percent of their value.
 const BOUGHT_PERCENT: u64 = 95;
 const LEVERED_LTV_BPS: u16 = 8_000;
 
-/// Everybody in place.
+/// The prepared market.
 #[derive(Debug)]
-pub(super) struct Scene<'a> {
-    /// The market, and what is around it.
+pub(super) struct Setup<'a> {
+    /// The market with its feed and pool.
     pub(super) market_env: MarketEnv<'a>,
 }
 
-impl<'a> Scene<'a> {
-    /// Has everybody take their place.
-    pub(super) async fn set(suite: &'a Suite, loans: &[NewLoan]) -> eyre::Result<Self> {
+impl<'a> Setup<'a> {
+    /// Prepares the market: liquidity, stakers, cover, loans and leveraged positions.
+    pub(super) async fn prepare(suite: &'a Suite, loans: &[NewLoan]) -> eyre::Result<Self> {
         say("filling the pool, the backstop and the staking programme");
         let worth = [units(POOL_ETHER, 18), units(POOL_DOLLARS, 6)];
         let market_env = MarketEnv::open(suite, MARKET, FEED, worth).await?;
-        let scene = Self { market_env };
-        scene.stake().await?;
-        scene.cover().await?;
+        let setup = Self { market_env };
+        setup.stake().await?;
+        setup.cover().await?;
 
         say(format_args!("{} lenders and borrowers, {} of them leveraged", loans.len() + 1, LEVERAGED.len()));
         let levered: u64 = (0..).zip(LEVERAGED).map(|(number, _)| levered_dollars(number)).sum();
         let borrowed: u128 = loans.iter().map(|loan| loan.debt).sum::<u128>() + u128::from(levered) * 1_000_000;
-        suite.supply(&scene.market_env.market, U256::from(borrowed * LENT_PERCENT / 100)).await?;
+        suite.supply(&setup.market_env.market, U256::from(borrowed * LENT_PERCENT / 100)).await?;
         let borrowers = Borrowers::deploy(&suite.devnet, suite.contract("Plimsoll")?, TRANSACTION_GAS).await?;
-        borrowers.open(&scene.market_env.market, loans).await?;
-        scene.lever().await?;
-        // What they bought made it dearer.
-        scene.market_env.trade_to(PRICE_BEFORE).await?;
-        Ok(scene)
+        borrowers.open(&setup.market_env.market, loans).await?;
+        setup.lever().await?;
+        // Their purchases raised the pool's price.
+        setup.market_env.trade_to(PRICE_BEFORE).await?;
+        Ok(setup)
     }
 
-    /// Stakers who agreed to be harvested, and something to harvest from next week on.
+    /// Creates stakers that consent to harvesting, and funds rewards from next week on.
     async fn stake(&self) -> eyre::Result<()> {
         let (devnet, rewards) = (&self.market_env.suite.devnet, self.market_env.suite.contract("Rewards")?);
         let pool =
@@ -105,7 +112,8 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// A deposit in the backstop, and time until the market may use it. Feeds are asked again after that.
+    /// Deposits in the backstop and advances time until the market may use the cover. Then updates all feeds, which are
+    /// stale.
     async fn cover(&self) -> eyre::Result<()> {
         let (devnet, id) = (&self.market_env.suite.devnet, self.market_env.market.id().0);
         let (provider, address) = (devnet.provider(), self.market_env.suite.contract("Backstop")?);
@@ -115,7 +123,7 @@ impl<'a> Scene<'a> {
 
         let backstop = IBackstop::new(address, provider);
         let opens_at: u64 = backstop.announcedLimit(id).call().await?.opensAt.try_into()?;
-        // Rewards that are funded from next week on have begun by then, too.
+        // Also the rewards that are funded from next week on have begun by then.
         let begun = now(provider).await? + EPOCH_SECS;
         provider.anvil_set_next_block_timestamp(opens_at.max(begun)).await?;
         provider.evm_mine(None).await?;
@@ -134,7 +142,7 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// Those who borrow to buy what they pledge.
+    /// Opens leveraged positions: accounts that borrow to buy more collateral.
     async fn lever(&self) -> eyre::Result<()> {
         let (devnet, address) = (&self.market_env.suite.devnet, self.market_env.suite.contract("Lever")?);
         let fee = self.market_env.suite.deployment.pools.get(MARKET).wrap_err("there is no such pool")?.fee;
@@ -151,7 +159,7 @@ impl<'a> Scene<'a> {
                 params: params.clone(),
                 deposit,
                 borrowAssets: units(dollars, 6),
-                // 2,000 dollars an ether, of which a hundredth is 20.
+                // At 2,000 dollars for an ether, and in percent.
                 minBought: units(dollars * BOUGHT_PERCENT, 18) / U256::from(200_000),
                 maxLtvBps: LEVERED_LTV_BPS,
                 swapper: self.market_env.suite.contract("UniswapV3Swapper")?,
@@ -169,7 +177,7 @@ const fn levered_dollars(number: u64) -> u64 {
     LEVERED_DOLLARS + LEVERED_MORE_DOLLARS * number
 }
 
-/// The newest block's second.
+/// Returns the timestamp of the newest block.
 async fn now(provider: &impl Provider) -> eyre::Result<u64> {
     let block = provider.get_block(Default::default()).await?.wrap_err("the node has no block")?;
     Ok(block.header.timestamp)
