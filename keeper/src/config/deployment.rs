@@ -85,6 +85,7 @@ impl Deployed {
     /// Reads `[deployment]` and its record, which is empty if none is named; `None` if a problem was found. Relative paths
     /// start at `folder`.
     pub(super) fn read(root: &mut Tree, folder: &Path) -> Option<(Self, Deployment)> {
+        root.add(&Origin::Default, "deployment.first_block = 0");
         if !["core", "lens"].iter().any(|key| root.is_set(&["deployment", key])) {
             root.add(&Origin::Default, &format!("deployment.record = \"{LOCAL_RECORD}\""));
         }

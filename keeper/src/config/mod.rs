@@ -127,7 +127,7 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{}: {source}; keeper.example.toml is one to begin with", .path.display())]
+    #[error("{}: {source}; {}", .path.display(), remedy(.source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -139,6 +139,13 @@ pub enum ConfigError {
     Wrong(Vec<String>),
 }
 
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::InvalidData => "save the file as UTF-8 text",
+        _ => "keeper.example.toml is one to begin with",
+    }
+}
+
 impl Config {
     /// Reads a file and the environment over it. Without a file, reads `keeper.toml` in the current folder if there is
     /// one, else nothing but the environment.
@@ -147,10 +154,6 @@ impl Config {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let problem = format!("{}: this is not UTF-8: save the file as UTF-8 text", path.display());
-                return Err(ConfigError::Wrong(vec![problem]));
-            }
             Err(source) => return Err(ConfigError::Io { path: path.to_path_buf(), source }),
         };
         let variables =

@@ -99,6 +99,12 @@ impl EndpointSettings {
         }
         let resolved = |(index, entry): (usize, Entry)| entry.resolved(&index.to_string(), root, variables);
         let endpoints: Vec<_> = entries.into_iter().enumerate().filter_map(resolved).collect();
+        for (index, endpoint) in endpoints.iter().enumerate() {
+            let name = format!("name = {}", toml::Value::from(endpoint.name.as_str()));
+            root.all(&["endpoints", &index.to_string()])
+                .into_iter()
+                .for_each(|entry| entry.add(&Origin::Default, &name));
+        }
         let mut names = BTreeSet::new();
         for twice in endpoints.iter().filter(|endpoint| !names.insert(&endpoint.name)) {
             root.problem(&["endpoints"], format!("two endpoints are named {}: give each its own `name`", twice.name));

@@ -91,7 +91,7 @@ pub struct Harvest {
 }
 
 impl Liquidate {
-    /// Reads `[liquidate]` over what the record has, whose values have this origin.
+    /// Reads `[liquidate]` over the values of `record`, which get this origin.
     pub(super) fn read(root: &mut Tree, record: &Deployment, origin: &Origin, tokens: &Tokens) -> Option<Self> {
         for (name, market) in &record.markets {
             for markets in root.all(&["liquidate", "markets"]) {

@@ -388,7 +388,7 @@ fn a_byte_order_mark_is_no_part_of_the_file() {
     let file = place.folder.path().join("utf16.toml");
     fs::write(&file, b"\xff\xfe[\0h\0t\0t\0p\0]\0").unwrap();
     let error = Config::load(Some(&file)).unwrap_err().to_string();
-    assert!(error.contains("utf16.toml: this is not UTF-8"), "{error}");
+    assert!(error.contains("utf16.toml: ") && error.ends_with("save the file as UTF-8 text"), "{error}");
 }
 
 #[test]
@@ -480,6 +480,7 @@ fn every_value_has_its_origin() {
         ("liquidate.markets.weth-usdc.from_inventory", format!("true {{\"file\":\"{folder}/keeper.toml:4:18\"}}")),
         ("liquidate.markets.weth-usdc.enabled", "true \"default\"".to_owned()),
         ("signers.liquidations.anvil", "8 \"default\"".to_owned()),
+        ("endpoints.1.name", "ws://127.0.0.1:8545 \"default\"".to_owned()),
     ] {
         assert_eq!(text(name), expected, "{name}");
     }

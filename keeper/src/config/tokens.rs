@@ -87,7 +87,7 @@ impl Tokens {
         resolved(text, "token", named, self.iter().map(|token| token.name.as_str()))
     }
 
-    /// Reads `[tokens]` over what the record has, whose values have this origin.
+    /// Reads `[tokens]` over the values of `record`, which get this origin.
     pub(super) fn read(root: &mut Tree, record: &Deployment, origin: &Origin, chain: &ChainFacts) -> Self {
         for (name, token) in &record.tokens {
             let (name, address, decimals) = (Value::from(name.as_str()), token.address, token.decimals);
@@ -147,7 +147,7 @@ impl Entry {
                     .get(name)
                     .ok_or_else(|| unknown("the record has no pool", name, record.pools.keys().map(String::as_str)))?;
                 let token_out = other_token(pool, token_in)
-                    .ok_or_else(|| format!("the pool {name} does not have the token that comes to it"))?;
+                    .ok_or_else(|| format!("the pool {name} does not have the token that is to be swapped"))?;
                 let token_in = std::mem::replace(&mut token_in, token_out);
                 Ok(PoolHop { pool: pool.address, token_in, token_out, window_secs })
             };

@@ -217,6 +217,9 @@ impl Tree {
                 (Value::Table(table), "*") => table.values_mut().collect(),
                 (Value::Table(table), key) => table.get_mut(key).into_iter().collect(),
                 (Value::List(items), "*") => items.iter_mut().collect(),
+                (Value::List(items), index) => {
+                    index.parse().ok().and_then(|i: usize| items.get_mut(i)).into_iter().collect()
+                }
                 _ => Vec::new(),
             }
         };
