@@ -107,17 +107,17 @@ struct Engine {
     follower: Follower,
     /// Prices, values and gas.
     pricing: Pricing,
-    /// What is worth doing.
+    /// Liquidations and harvests.
     strategies: Strategies,
     /// The sender, and the intents that it was handed.
     submissions: Submissions,
-    /// Whether the book equals the chain.
+    /// Comparison of the book with the chain.
     audit: BookAudit,
     /// Work that no decision waits for.
     background: Background,
-    /// Realised results.
+    /// Outcomes of intents, and sums of what they earned and cost.
     ledger: Ledger,
-    /// What is shown.
+    /// The view that API, dashboard, metrics and alerts read.
     view: ViewPublisher,
     alerts: AlertSender,
     /// The newest block that was decided on; `None` while the book is not at the head.

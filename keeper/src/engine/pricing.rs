@@ -33,7 +33,7 @@ pub(super) struct PricedBlock {
 /// Prices of the newest block.
 #[derive(Debug)]
 pub(super) struct Pricing {
-    /// Reads the chain for whoever decides.
+    /// Reads the chain for the strategies, too.
     pub(super) reader: FailoverReader,
     /// Values of tokens in the native coin.
     pub(super) valuer: Valuer,

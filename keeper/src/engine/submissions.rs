@@ -115,12 +115,12 @@ impl Submissions {
         Exclusion { in_flight: self.sender.in_flight(), back_off: self.sender.back_off(), block }
     }
 
-    /// Ends the back-off of a subject about which there is nothing left to do: somebody else was faster.
+    /// Ends the back-off of a subject that another keeper was faster at, so that there is nothing to do.
     pub(super) fn clear_backoff(&self, subject: Subject) {
         self.sender.record_failure(subject, FailureCause::LostRace);
     }
 
-    /// Ends the back-off of every loan whose liquidation reverted because somebody else was faster: see [`lost_races`].
+    /// Ends the back-off of every loan whose liquidation reverted because of a lost race: see [`lost_races`].
     pub(super) fn clear_backoff_after_lost_race(&mut self, book: &Book, block: &PricedBlock) {
         for subject in lost_races(&mut self.reverted, book, block) {
             self.clear_backoff(subject);
@@ -156,8 +156,9 @@ impl Submissions {
 }
 
 /// Takes the liquidations out of `reverted` whose block is applied, and returns those of their loans that are not
-/// liquidatable any more. For these somebody else was faster, and nothing speaks against another attempt as soon as they
-/// are liquidatable again. The others reverted for a reason that may persist, as did all in a market without a price.
+/// liquidatable any more. For these the race was lost to another liquidator, and nothing speaks against a new attempt as
+/// soon as they are liquidatable again. The others reverted for a reason that may persist, as did all in a market without
+/// a price.
 pub(super) fn lost_races(reverted: &mut Vec<RevertedLiquidation>, book: &Book, block: &PricedBlock) -> Vec<Subject> {
     let PricedBlock { header, prices } = block;
     let mut lost = Vec::new();

@@ -81,8 +81,8 @@ impl Bench {
         Self { fixture, strategies: Strategies::new(liquidate, None) }
     }
 
-    /// Decides at 2,000 dollars for an ether, while intents for these loans are in flight: who would be liquidated, and
-    /// who is skipped for which reason.
+    /// Decides at 2,000 dollars for an ether, while intents for these loans are in flight. Returns the borrowers in the
+    /// intents, and those that are skipped with the reason.
     async fn liquidations(&mut self, in_flight: &[u64]) -> (Vec<Address>, Vec<(Address, &'static str)>) {
         let (header, prices) = (self.fixture.header(), self.fixture.prices(2_000));
         let costs = Costs { gas_price: 1_000_000_000, data_byte_price: 0, margin_bps: 0 };
@@ -182,7 +182,7 @@ fn a_lost_race_clears_the_back_off_of_a_loan_that_is_not_liquidatable_any_more()
         back_off.record_failure(lost, FailureCause::LostRace, 2);
     }
     let exclusion = Exclusion { in_flight: HashMap::new(), back_off, block: 3 };
-    assert_eq!(exclusion.skip_reason(&loans[0]), None, "somebody else was faster");
+    assert_eq!(exclusion.skip_reason(&loans[0]), None, "another liquidator was faster");
     assert!(exclusion.skip_reason(&loans[1]).is_some(), "it reverts for another reason");
     assert!(reverted.is_empty());
 }

@@ -76,12 +76,12 @@ impl ExecutionResult {
         self.profit.and_then(value).unwrap_or_default()
     }
 
-    /// The amount that was repaid or claimed, labelled.
+    /// Labels the amount that was repaid or claimed with its token.
     pub(crate) fn moved_amount(&self, config: &Config) -> Option<Amount> {
         self.moved.map(|(token, units)| Denomination::of(config, token).amount(units))
     }
 
-    /// The profit, labelled.
+    /// Labels the profit with its token.
     pub(crate) fn profit_amount(&self, config: &Config) -> Option<Amount> {
         self.profit.map(|(token, units)| Denomination::of(config, token).amount(units))
     }

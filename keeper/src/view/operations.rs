@@ -32,7 +32,7 @@ pub(crate) struct OperationsSnapshot<'a> {
 /// State of a signer.
 #[derive(Debug, Clone)]
 pub(crate) struct SignerSnapshot {
-    /// What it signs.
+    /// What it signs: liquidations, harvests or both.
     pub(crate) role: String,
     /// Address of the signer.
     pub(crate) address: Address,
