@@ -152,7 +152,7 @@ mod tests {
     #[tokio::test]
     async fn one_run_is_reported_in_detail_and_several_side_by_side() {
         let one = played("gap.csv", GAP, &["--model", "--positions", "20"]).await.unwrap().to_string();
-        for told in ["borrow up to 80 %, liquidated from 86 %", "bad debt ", "worst delay ", "all at Morpho's bonus"] {
+        for told in ["borrow LTV 80 %, liquidation LTV 86 %", "bad debt ", "worst delay ", "all at Morpho's bonus"] {
             assert!(one.contains(told), "{told}: {one}");
         }
         let several = ["--model", "--positions", "20", "--ltv", "75,86", "--depth", "1M,2M"];

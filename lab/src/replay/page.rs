@@ -135,8 +135,8 @@ fn section(run: &Run, number: usize, several: bool) -> Markup {
         section.run id={ "run-" (number) } {
             h2 {
                 @if several { "Run " (number) " · " }
-                "Borrow up to " (percent(params.borrow_ltv_bps.into()))
-                ", liquidated from " (percent(params.liquidation_ltv_bps.into()))
+                "Borrow LTV " (percent(params.borrow_ltv_bps.into()))
+                ", liquidation LTV " (percent(params.liquidation_ltv_bps.into()))
             }
             p.lead { (source(prices)) }
             (tiles(&run.figures))
@@ -221,7 +221,7 @@ fn charts(chart: &Chart) -> Markup {
 fn words(params: &ReplayParams) -> Markup {
     let deviation = percent(params.feed.deviation_bps);
     html! {
-        (count(params.positions)) " loans, drawn with the seed " (params.seed) ", begin with "
+        (count(params.positions)) " random loans of the seed " (params.seed) " begin with "
         (dollars(params.debt)) " of debt: few are large, and most are close to the line. The oracle answers when the price is off by "
         (deviation) ", and at the latest after " (calendar::duration(params.feed.heartbeat_secs))
         ". The exchange takes " (dollars(params.depth)) " until its price has fallen by 2 %, keeps "

@@ -113,8 +113,8 @@ pub(super) struct Choice {
 }
 
 const CHOICES: [Choice; 4] = [
-    Choice { head: "borrow up to", cell: |run| percent(run.params.borrow_ltv_bps.into()), always: true },
-    Choice { head: "liquidated from", cell: |run| percent(run.params.liquidation_ltv_bps.into()), always: true },
+    Choice { head: "borrow LTV", cell: |run| percent(run.params.borrow_ltv_bps.into()), always: true },
+    Choice { head: "liquidation LTV", cell: |run| percent(run.params.liquidation_ltv_bps.into()), always: true },
     Choice { head: "depth", cell: |run| whole(&dollars(run.params.depth)), always: false },
     Choice { head: "gas", cell: |run| gwei(run.params.gas_price).to_string(), always: false },
 ];
@@ -284,7 +284,7 @@ impl fmt::Display for Figures {
 /// Describes the market.
 pub(super) fn market(params: &ReplayParams) -> String {
     let [borrow, liquidation] = [params.borrow_ltv_bps, params.liquidation_ltv_bps].map(|bps| percent(bps.into()));
-    format!("borrow up to {borrow}, liquidated from {liquidation}")
+    format!("borrow LTV {borrow}, liquidation LTV {liquidation}")
 }
 
 /// Describes the market's surroundings.

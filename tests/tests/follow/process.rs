@@ -164,7 +164,7 @@ impl FollowerProcess {
         self.read_to_end().await?;
         self.start_next(lines)?;
         let read = time::timeout(WAIT_TIMEOUT, self.read_to_end()).await;
-        read.map_err(|_| eyre!("it has not lines {lines} lines in time: {self:?}"))?
+        read.map_err(|_| eyre!("it did not print {lines} lines in time: {self:?}"))?
     }
 
     /// Reads the lines so far. If the process was killed, starts another that is killed after a number of lines.
