@@ -67,7 +67,7 @@ contract BackstopHandler is CommonBase, StdCheats, StdUtils {
         }
     }
 
-    /// @dev The price of a share in 1e36ths of a unit; what rounds must round it up.
+    /// @dev The price of a share in parts of 1e-36 of a unit; what rounds must round it up.
     modifier priceOnlyRises() {
         uint256 before = _price();
         _;
