@@ -1,46 +1,46 @@
-//! Errors from the other side of an endpoint, scrubbed where they enter: nothing that leaves this crate carries a URL.
+//! Errors of requests to endpoints, scrubbed where they enter: nothing that leaves this crate carries a URL.
 
-use std::error::Error;
+use std::{error::Error, fmt::Display};
 
 use alloy::{
     primitives::Bytes,
     transports::{RpcError, TransportError},
 };
 
-use crate::{endpoint::Endpoint, redaction::scrub};
+use crate::redaction::scrub;
 
-/// JSON-RPC codes for "slow down": the standard one of EIP-1474, and HTTP's, which some providers use inside.
+/// JSON-RPC codes of a rate limit: the standard one of EIP-1474, and HTTP's, which some providers use inside.
 const LIMIT_EXCEEDED_CODES: [i64; 2] = [-32005, 429];
 
-/// What went wrong between us and a chain.
+/// Why a request to an endpoint failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
-    /// No answer, or none that makes sense.
+    /// The endpoint did not answer, or its answer made no sense.
     #[error("{endpoint} does not answer: {problem}")]
     Unreachable {
-        /// Who was asked, without anything secret.
+        /// The endpoint's name, without anything secret.
         endpoint: String,
-        /// What happened, scrubbed.
+        /// The library's error with its causes, scrubbed.
         problem: String,
     },
-    /// A clear no from the node, a revert among others.
+    /// The node refused the request; a revert is such a refusal.
     #[error("{endpoint} refused: {message} (code {code})")]
     Refused {
-        /// Who was asked, without anything secret.
+        /// The endpoint's name, without anything secret.
         endpoint: String,
-        /// The JSON-RPC code.
+        /// The JSON-RPC error code.
         code: i64,
-        /// What it said, scrubbed.
+        /// The node's message, scrubbed.
         message: String,
-        /// What a contract reverted with, if it was that.
+        /// The data that a contract reverted with, if the refusal is a revert.
         revert_data: Option<Bytes>,
     },
 }
 
 impl ChainError {
-    /// Takes over what alloy says about a request.
+    /// Converts alloy's error about a request to the endpoint of this name.
     #[must_use]
-    pub fn of_transport(endpoint: &Endpoint, error: &TransportError) -> Self {
+    pub fn of_transport(endpoint: &impl Display, error: &TransportError) -> Self {
         match error {
             RpcError::ErrorResp(refusal) => Self::Refused {
                 endpoint: endpoint.to_string(),
@@ -52,13 +52,13 @@ impl ChainError {
         }
     }
 
-    /// Takes over any other library's error about this endpoint, with what caused it.
+    /// Converts any other library's error about the endpoint of this name, with its causes.
     #[must_use]
-    pub fn of(endpoint: &Endpoint, error: &(dyn Error + 'static)) -> Self {
+    pub fn of(endpoint: &impl Display, error: &(dyn Error + 'static)) -> Self {
         Self::Unreachable { endpoint: endpoint.to_string(), problem: with_causes(error) }
     }
 
-    /// Whether the same request may well succeed later: the node is away or asks to slow down.
+    /// Returns whether the same request may succeed later: the node is unreachable or limits the rate of requests.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

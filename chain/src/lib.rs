@@ -11,6 +11,7 @@ pub mod local;
 pub mod logging;
 pub mod redaction;
 pub mod secret;
+pub mod shell;
 pub mod signer;
 mod ws;
 

@@ -1,8 +1,10 @@
-//! What our programs write to stderr, with every secret scrubbed, whoever wrote the line: logs, panics, last words.
+//! Everything that the programs write to stderr, with secrets scrubbed: log lines, panics, and the error a program ends
+//! with, of our own code and of libraries alike.
 
 use std::{
+    env,
     fmt::Display,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     panic,
     process::ExitCode,
 };
@@ -11,22 +13,28 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use crate::redaction::scrub;
 
-/// What is logged when `RUST_LOG` does not say.
-const DEFAULT_FILTER: &str = "info";
+/// The log filter where `RUST_LOG` is not set. alloy announces the orderly end of every WebSocket client at INFO, which
+/// reads like a failure.
+const DEFAULT_FILTER: &str = "info,alloy_pubsub=warn";
+/// Set to anything but nothing, it keeps colours out of the log (<https://no-color.org>).
+const NO_COLOR: &str = "NO_COLOR";
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Lines for reading.
     Text,
-    /// One JSON object a line, for collectors.
+    /// One JSON object per line, for log collectors.
     Json,
 }
 
-/// Starts logging for this process, and scrubs what a panic prints. The first call counts, later ones do nothing.
+/// Starts logging for this process and scrubs the messages of panics. Later calls do nothing. Lines have colours only
+/// where stderr is a terminal and `NO_COLOR` is not set.
 pub fn start(format: Format) {
+    let colours = io::stderr().is_terminal() && env::var_os(NO_COLOR).is_none_or(|value| value.is_empty());
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Scrubbing(io::stderr));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(Scrubbing(io::stderr)).with_ansi(colours);
     let started = match format {
         Format::Text => builder.try_init(),
         Format::Json => builder.json().try_init(),
@@ -39,7 +47,7 @@ pub fn start(format: Format) {
     }
 }
 
-/// How a program ends: a failure is told with its causes, and makes the exit code 1.
+/// Returns a program's exit code: a failure is written to stderr with its causes and becomes 1.
 pub fn ending(result: Result<(), impl Display>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,7 +59,7 @@ pub fn ending(result: Result<(), impl Display>) -> ExitCode {
     }
 }
 
-/// Makes writers that scrub what they are given before they pass it on.
+/// A maker of writers that scrub what they are given before they pass it on.
 #[derive(Debug, Clone, Copy)]
 pub struct Scrubbing<M>(pub M);
 
@@ -63,8 +71,8 @@ impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Scrubbing<M> {
     }
 }
 
-/// Holds everything back until it is dropped or flushed, so that no secret slips through in two halves. A subscriber
-/// makes one per line.
+/// A writer that holds everything back until it is flushed or dropped, so that no secret passes in two halves. A
+/// subscriber makes one per line.
 #[derive(Debug)]
 pub struct ScrubbingWriter<W: Write> {
     inner: W,
@@ -86,7 +94,7 @@ impl<W: Write> Write for ScrubbingWriter<W> {
 
 impl<W: Write> Drop for ScrubbingWriter<W> {
     fn drop(&mut self) {
-        // A log that cannot be written must not stop the work that it tells of.
+        // A log that cannot be written must not stop the program.
         let _ = self.flush();
     }
 }
@@ -97,7 +105,7 @@ mod tests {
     use crate::redaction;
 
     #[test]
-    fn a_secret_written_in_two_halves_is_scrubbed_all_the_same() {
+    fn a_secret_written_in_two_halves_is_scrubbed() {
         redaction::hide("halved-secret");
         let mut written = Vec::new();
         let mut writer = ScrubbingWriter { inner: &mut written, line: Vec::new() };

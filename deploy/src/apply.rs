@@ -6,10 +6,7 @@
 //! again, which cannot do anything twice. Everything else is seen on the chain itself. What the chain has otherwise
 //! than the manifest says is reported and left as it is.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use alloy::{
     consensus::{Transaction, TxEnvelope},
@@ -31,8 +28,8 @@ use crate::{
     create2,
     design::{self, Step, Work},
     fees::{Fees, with_margin},
-    journal::Journal,
-    look::{Action, Call, Seen, look},
+    inspect::{Action, Call, StepStatus, inspect},
+    journal::{Journal, JournalError},
     plan::{Inputs, Plan},
     reverts,
 };
@@ -46,7 +43,7 @@ const MAX_ACTIONS_PER_STEP: usize = 8;
 /// Why a manifest was not, or not wholly, carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// Nothing was sent, for these reasons.
+    /// The plan has problems; nothing was sent.
     #[error("refused, and nothing was sent:\n{}", list(.0))]
     Refused(Vec<String>),
     /// A transaction was mined and failed.
@@ -54,31 +51,26 @@ pub enum ApplyError {
         "{step}: the transaction {transaction} was mined and failed; what came before it stays. Find the reason, then run this again"
     )]
     Failed {
-        /// For what.
+        /// Name of the step.
         step: String,
-        /// Which.
+        /// Hash of the transaction.
         transaction: B256,
     },
-    /// A step cannot be done, found on the way.
+    /// A step cannot be executed; earlier steps stay.
     #[error("{step}: {reason}. What came before it stays; run this again when that is mended")]
     Stopped {
-        /// Which.
+        /// Name of the step.
         step: String,
-        /// Why.
+        /// The reason, with the remedy.
         reason: String,
     },
-    /// The record belongs to something else.
-    #[error("{}: {problem}", .path.display())]
-    Record {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and what to do.
-        problem: String,
-    },
-    /// The record cannot be read or written.
+    /// The deployment record cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The record cannot be written.
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
-    /// The chain does not answer.
+    /// The chain did not answer.
     #[error(transparent)]
     Chain(#[from] ChainError),
 }
@@ -87,41 +79,41 @@ fn list(problems: &[String]) -> String {
     problems.iter().map(|problem| format!("  - {problem}")).collect::<Vec<_>>().join("\n")
 }
 
-/// What happens, told while it happens.
+/// An event during [`Applier::execute`], reported as it happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress<'a> {
     /// A transaction was sent.
     Sent {
-        /// For what.
+        /// Name of the step.
         step: &'a str,
-        /// Its hash.
+        /// Hash of the transaction.
         transaction: B256,
     },
     /// A transaction was mined.
     Mined {
-        /// For what.
+        /// Name of the step.
         step: &'a str,
-        /// Where.
+        /// The transaction and its block.
         sent: Sent,
     },
-    /// The deployer has other transactions on their way, which come first.
-    Waits {
-        /// How many.
+    /// The deployer has other pending transactions, which must be mined first.
+    WaitingForOthers {
+        /// Number of pending transactions.
         transactions: u64,
     },
-    /// Something was there already, and the record did not know.
-    Found {
-        /// What.
+    /// A payment was made before, although the record did not list it.
+    AlreadyPaid {
+        /// Name of the step.
         step: &'a str,
     },
 }
 
-/// Carries out a design.
+/// Executes the steps of a design, one transaction at a time.
 pub struct Applier<'a> {
     inputs: Inputs<'a>,
     wallet: EthereumWallet,
     journal: Journal,
-    tell: &'a (dyn Fn(Progress<'_>) + Send + Sync),
+    on_progress: &'a (dyn Fn(Progress<'_>) + Send + Sync),
 }
 
 impl std::fmt::Debug for Applier<'_> {
@@ -131,19 +123,19 @@ impl std::fmt::Debug for Applier<'_> {
 }
 
 impl<'a> Applier<'a> {
-    /// Gets ready to send. Fails when the key is not the deployer's.
+    /// Creates an applier. Fails if the key is not the deployer's.
     pub fn new(
         inputs: Inputs<'a>,
         signer: PrivateKeySigner,
         journal: Journal,
-        tell: &'a (dyn Fn(Progress<'_>) + Send + Sync),
+        on_progress: &'a (dyn Fn(Progress<'_>) + Send + Sync),
     ) -> Result<Self, ApplyError> {
         let (key, deployer) = (signer.address(), inputs.design.deployer);
         if key != deployer {
             let problem = format!("the key is that of {key}, but [deployer] in the manifest says {deployer}");
             return Err(ApplyError::Refused(vec![problem]));
         }
-        Ok(Self { inputs, wallet: signer.into(), journal, tell })
+        Ok(Self { inputs, wallet: signer.into(), journal, on_progress })
     }
 
     /// What is known so far.
@@ -155,7 +147,7 @@ impl<'a> Applier<'a> {
     /// Finishes what an earlier run had begun to send, then looks at everything.
     pub async fn prepare(&mut self) -> Result<Plan, ApplyError> {
         if self.inputs.chain.id() == self.inputs.design.chain_id {
-            self.settle().await?;
+            self.finish_in_flight().await?;
         }
         let plan = Plan::new(self.inputs, &self.journal.record).await?;
         if plan.problems.is_empty() { Ok(plan) } else { Err(ApplyError::Refused(plan.problems)) }
@@ -165,35 +157,35 @@ impl<'a> Applier<'a> {
     /// and leaves what came before it.
     pub async fn execute(&mut self) -> Result<(), ApplyError> {
         let design = self.inputs.design;
-        self.remember_names();
+        self.record_names();
         for step in &design.steps {
-            self.carry_out(step).await?;
+            self.execute_step(step).await?;
         }
         Ok(self.journal.save()?)
     }
 
-    async fn carry_out(&mut self, step: &Step) -> Result<(), ApplyError> {
+    async fn execute_step(&mut self, step: &Step) -> Result<(), ApplyError> {
         let Inputs { design, chain, .. } = self.inputs;
         let stopped = |reason: String| ApplyError::Stopped { step: step.name.clone(), reason };
         for _ in 0..MAX_ACTIONS_PER_STEP {
-            match look(chain, design, &self.journal.record, step).await? {
-                Seen::Done => return self.remember(step, None).await,
-                Seen::Paid(sent) => {
+            match inspect(chain, design, &self.journal.record, step).await? {
+                StepStatus::Done => return self.record_step(step, None).await,
+                StepStatus::Paid(sent) => {
                     if let Work::Fund(funding) = &step.work {
                         self.journal.record.fundings.insert(funding.id.clone(), sent);
                         self.journal.save()?;
-                        (self.tell)(Progress::Found { step: &step.name });
+                        (self.on_progress)(Progress::AlreadyPaid { step: &step.name });
                     }
                     return Ok(());
                 }
-                Seen::ForOthers { .. } | Seen::Waiting { .. } | Seen::Differs { .. } => return Ok(()),
-                Seen::Refused(reason) => return Err(stopped(reason)),
-                Seen::ToDo(actions) => match actions.first() {
+                StepStatus::ForOthers { .. } | StepStatus::Waiting { .. } | StepStatus::Differs { .. } => return Ok(()),
+                StepStatus::Refused(reason) => return Err(stopped(reason)),
+                StepStatus::ToDo(actions) => match actions.first() {
                     Some(Action::PlaceFactory) => self.place_factory().await?,
                     Some(Action::SendFactory) => {
                         let raw = Bytes::from_static(&create2::FACTORY_TRANSACTION);
                         self.broadcast(&raw).await?;
-                        self.mined(keccak256(&raw)).await?;
+                        self.wait_until_mined(keccak256(&raw)).await?;
                     }
                     Some(Action::Send(call)) => self.send(step, call, actions.len() == 1).await?,
                     None => return Err(stopped("nothing is left to do, but it is not done".to_owned())),
@@ -229,9 +221,9 @@ impl<'a> Applier<'a> {
         self.journal.record.in_flight = Some(pending);
         self.journal.save()?;
         self.broadcast(&raw).await?;
-        (self.tell)(Progress::Sent { step: &step.name, transaction: *signed.tx_hash() });
-        let receipt = self.mined(*signed.tx_hash()).await?;
-        self.finish(&receipt).await
+        (self.on_progress)(Progress::Sent { step: &step.name, transaction: *signed.tx_hash() });
+        let receipt = self.wait_until_mined(*signed.tx_hash()).await?;
+        self.record_receipt(&receipt).await
     }
 
     async fn sign(&self, step: &Step, call: &Call) -> Result<TxEnvelope, ApplyError> {
@@ -247,7 +239,7 @@ impl<'a> Applier<'a> {
         let gas = match chain.provider().estimate_gas(request.clone()).await.map_err(|error| chain.error(&error)) {
             Ok(gas) => gas,
             Err(error) if is_revert(&error) => {
-                let data = self.reason(step, &error).await?;
+                let data = self.revert_reason(step, &error).await?;
                 return Err(stopped(format!("it would be refused: {}", reverts::explain(artifacts, &data))));
             }
             Err(error) => return Err(error.into()),
@@ -259,7 +251,7 @@ impl<'a> Applier<'a> {
 
     /// What a contract said when the node found that a step would be refused. The deterministic deployer keeps a
     /// constructor's reason to itself, so the constructor is tried without it.
-    async fn reason(&self, step: &Step, refusal: &ChainError) -> Result<Bytes, ChainError> {
+    async fn revert_reason(&self, step: &Step, refusal: &ChainError) -> Result<Bytes, ChainError> {
         let Inputs { design, chain, .. } = self.inputs;
         let Work::Create(creation) = &step.work else { return Ok(revert_data(refusal)) };
         let request = TransactionRequest::default().with_from(design.deployer);
@@ -282,7 +274,7 @@ impl<'a> Applier<'a> {
     }
 
     /// Waits until a transaction is mined, and as many blocks more as the manifest says.
-    async fn mined(&self, transaction: B256) -> Result<TransactionReceipt, ApplyError> {
+    async fn wait_until_mined(&self, transaction: B256) -> Result<TransactionReceipt, ApplyError> {
         let Inputs { design, chain, .. } = self.inputs;
         loop {
             if let Some(receipt) = chain.receipt(transaction).await? {
@@ -296,7 +288,7 @@ impl<'a> Applier<'a> {
     }
 
     /// Finishes the transaction that the record says was on its way when an earlier run ended.
-    async fn settle(&mut self) -> Result<(), ApplyError> {
+    async fn finish_in_flight(&mut self) -> Result<(), ApplyError> {
         let chain = self.inputs.chain;
         let Some(pending) = self.journal.record.in_flight.clone() else { return Ok(()) };
         if chain.receipt(pending.transaction).await?.is_none() {
@@ -304,27 +296,27 @@ impl<'a> Applier<'a> {
             if nonce.map_err(|error| chain.error(&error))? > pending.nonce
                 && chain.receipt(pending.transaction).await?.is_none()
             {
-                return self.displaced(&pending).await;
+                return self.on_nonce_reused(&pending).await;
             }
             self.broadcast(&pending.raw).await?;
-            (self.tell)(Progress::Sent { step: &pending.step, transaction: pending.transaction });
+            (self.on_progress)(Progress::Sent { step: &pending.step, transaction: pending.transaction });
         }
-        let receipt = self.mined(pending.transaction).await?;
-        self.finish(&receipt).await
+        let receipt = self.wait_until_mined(pending.transaction).await?;
+        self.record_receipt(&receipt).await
     }
 
     /// Another transaction has the nonce of the one in flight, which will never be mined. Whether the other did the
     /// same – a wallet that replaced it to hurry – is seen on the chain. A payment of which nothing is seen there is
     /// not made again without a person, because a node may be behind.
-    async fn displaced(&mut self, pending: &InFlight) -> Result<(), ApplyError> {
+    async fn on_nonce_reused(&mut self, pending: &InFlight) -> Result<(), ApplyError> {
         let Inputs { design, chain, .. } = self.inputs;
         if let Some(funding) = &pending.funding {
             let step = design.steps.iter().find(|step| step.name == pending.step);
             let seen = match step {
-                Some(step) => Some(look(chain, design, &self.journal.record, step).await?),
+                Some(step) => Some(inspect(chain, design, &self.journal.record, step).await?),
                 None => None,
             };
-            let Some(Seen::Paid(sent)) = seen else {
+            let Some(StepStatus::Paid(sent)) = seen else {
                 let reason = format!(
                     "its transaction {} was displaced by another one with nonce {}, and whether that paid cannot be seen. \
                      If it did not, remove `in_flight` from {}",
@@ -341,7 +333,7 @@ impl<'a> Applier<'a> {
     }
 
     /// Writes down how the transaction in flight ended.
-    async fn finish(&mut self, receipt: &TransactionReceipt) -> Result<(), ApplyError> {
+    async fn record_receipt(&mut self, receipt: &TransactionReceipt) -> Result<(), ApplyError> {
         let Some(pending) = self.journal.record.in_flight.take() else { return Ok(()) };
         let sent = Sent {
             transaction: receipt.transaction_hash,
@@ -357,10 +349,10 @@ impl<'a> Applier<'a> {
         }
         let steps = &self.inputs.design.steps;
         if let Some(step) = steps.iter().find(|step| step.name == pending.step) {
-            self.remember(step, Some(sent)).await?;
+            self.record_step(step, Some(sent)).await?;
         }
         self.journal.save()?;
-        (self.tell)(Progress::Mined { step: &pending.step, sent });
+        (self.on_progress)(Progress::Mined { step: &pending.step, sent });
         Ok(())
     }
 
@@ -376,7 +368,7 @@ impl<'a> Applier<'a> {
                 return Ok(());
             }
             if !was_told {
-                (self.tell)(Progress::Waits { transactions: known - mined });
+                (self.on_progress)(Progress::WaitingForOthers { transactions: known - mined });
                 was_told = true;
             }
             tokio::time::sleep(poll(chain)).await;
@@ -385,7 +377,7 @@ impl<'a> Applier<'a> {
 
     /* WHAT IS REMEMBERED */
 
-    fn remember_names(&mut self) {
+    fn record_names(&mut self) {
         let design = self.inputs.design;
         let record = &mut self.journal.record;
         record.network.clone_from(&design.network);
@@ -396,7 +388,7 @@ impl<'a> Applier<'a> {
     }
 
     /// Writes down that something stands, unless the record knows better already.
-    async fn remember(&mut self, step: &Step, sent: Option<Sent>) -> Result<(), ApplyError> {
+    async fn record_step(&mut self, step: &Step, sent: Option<Sent>) -> Result<(), ApplyError> {
         let chain = self.inputs.chain;
         let record = &mut self.journal.record;
         let (_, name) = step.name.split_once('.').unwrap_or(("", &step.name));
@@ -484,10 +476,10 @@ pub async fn apply(
     inputs: Inputs<'_>,
     signer: PrivateKeySigner,
     record: &Path,
-    tell: &(dyn Fn(Progress<'_>) + Send + Sync),
+    on_progress: &(dyn Fn(Progress<'_>) + Send + Sync),
 ) -> Result<Deployment, ApplyError> {
     let journal = Journal::open(record, inputs.chain, inputs.design).await?;
-    let mut applier = Applier::new(inputs, signer, journal, tell)?;
+    let mut applier = Applier::new(inputs, signer, journal, on_progress)?;
     applier.prepare().await?;
     applier.execute().await?;
     Ok(applier.record().clone())

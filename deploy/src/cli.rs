@@ -3,18 +3,20 @@
 
 use std::{
     env,
+    ffi::OsString,
     io::{self, BufRead, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use eyre::{WrapErr, bail, ensure, eyre};
 use plimsoll_chain::{
     endpoint::Endpoint,
     logging::{self, Format},
     redaction::scrub,
+    shell::{self, Shell},
 };
 use plimsoll_contracts::deployment::Deployment;
 use serde::Serialize;
@@ -26,65 +28,90 @@ use crate::{
     connection::Chain,
     design::Design,
     explorer::{Explorer, Outcome, Submission},
+    inspect::inspect,
     journal::{Journal, record_of},
-    look::look,
     manifest::Manifest,
-    node::Node,
     packages,
     plan::{Inputs, Plan},
     preflight,
-    progress::say,
     report::{PlanReport, VerifyReport, deployment_text},
     standard_json,
-    tools::Tools,
+    toolchain::{
+        node::Node,
+        progress::say,
+        tools::{Tool, Tools},
+        workspace::{ROOT_VARIABLE, Workspace},
+    },
     verify,
-    workspace::Workspace,
 };
 
 /// How long to wait before asking an explorer again.
 const EXPLORER_PAUSE: Duration = Duration::from_secs(3);
+/// Names a node for every tool of this field, ours included.
+const RPC_VARIABLE: &str = "ETH_RPC_URL";
 /// The manifest when none is named.
 const LOCAL_MANIFEST: &str = "examples/local.toml";
 
-/// Compiles Plimsoll and makes a chain what a manifest says.
+/// Name of the program.
+const NAME: &str = "plimsoll-deploy";
+/// Version and commit, from the build script.
+const VERSION: &str = env!("PLIMSOLL_VERSION");
+
+const EXAMPLES: &str = "\
+Examples:
+  # Everything on a fresh local Anvil, which stays until Ctrl-C
+  plimsoll-deploy up
+  # What would be sent to a public chain, and what it would cost
+  plimsoll-deploy plan my-chain.toml --rpc-url https://rpc.example.org
+  # Send it; the network's name must be typed
+  ETH_RPC_URL=https://… plimsoll-deploy apply my-chain.toml
+  # Compare code and parameters on the chain with the manifest
+  plimsoll-deploy verify my-chain.toml
+  # The pinned cast, against a local chain
+  plimsoll-deploy tool cast block-number --rpc-url http://127.0.0.1:8545";
+
+/// Compiles Plimsoll's contracts and deploys what a manifest describes.
 ///
 /// A manifest is a TOML file that names a network, contracts and their arguments, tokens, price feeds, oracles,
-/// markets, backstops, pools and staking programmes: examples/local.toml explains every key, docs/deploy.md the rest.
+/// markets, backstops, pools and staking programmes: examples/local.toml explains every key.
 ///
 /// Contracts are created by the deterministic deployer, so addresses follow from code and arguments. Nothing is sent
-/// before everything was checked and tried; an interrupted `apply` goes on where it was, and a second one does nothing.
-/// Keys come from an encrypted keystore, an environment variable, or – on a local Anvil only – from Anvil; never as an
-/// argument.
+/// before everything was checked and simulated; an interrupted `apply` resumes where it was, and a second one does
+/// nothing. Keys come from an encrypted keystore, an environment variable, or – on a local Anvil only – from Anvil;
+/// never from an argument.
 #[derive(Debug, Parser)]
-#[command(name = "deploy", version)]
+#[command(name = NAME, version = VERSION, after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
     /// Write the result as one JSON document.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Output")]
     json: bool,
+    /// The checkout of Plimsoll with contracts and pinned tools; by default the one that contains the current folder.
+    #[arg(long, global = true, value_name = "DIR", env = ROOT_VARIABLE, help_heading = "Project")]
+    root: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Compile the contracts, as forge does, and list them.
     Build,
-    /// Show what `apply` would do, and why; without an endpoint, what shall be on a chain.
+    /// Show what `apply` would do, and why; without an endpoint, what the manifest describes.
     Plan {
         #[command(flatten)]
         target: Target,
-        /// Do not look at a chain even if the manifest names an endpoint.
+        /// Do not ask a chain even if an endpoint is named.
         #[arg(long)]
         offline: bool,
     },
-    /// Do what is left to do. Shows the plan and its cost first, and asks on chains that are not local.
+    /// Execute the remaining steps. Shows the plan and its cost first, and asks on chains that are not local.
     Apply {
         #[command(flatten)]
         target: Target,
         /// Do not ask.
         #[arg(long)]
         yes: bool,
-        /// Where code or arguments changed since the record was written: create the new contracts beside the old ones.
+        /// Where code or arguments changed since the record was written: create new contracts besides the old ones.
         #[arg(long)]
         replace: bool,
     },
@@ -95,33 +122,58 @@ enum Command {
         /// Write the compiler's standard JSON input of each contract into this folder.
         #[arg(long, value_name = "DIR")]
         standard_json: Option<PathBuf>,
-        /// Hand sources in to an explorer that speaks Etherscan's language (key in ETHERSCAN_API_KEY).
+        /// Submit sources to an explorer with Etherscan's API (key in ETHERSCAN_API_KEY).
         #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "https://api.etherscan.io/v2/api")]
         etherscan: Option<Url>,
-        /// Hand sources in to Sourcify.
+        /// Submit sources to Sourcify.
         #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "https://sourcify.dev/server")]
         sourcify: Option<Url>,
     },
-    /// Show what stands on a chain, from its record and from the chain itself.
+    /// Show what is deployed on a chain, from its record and from the chain itself.
     Status {
         #[command(flatten)]
         target: Target,
     },
     /// Start a fresh local Anvil, deploy everything on it, and stay until Ctrl-C.
     Up {
-        /// What to deploy.
+        /// The manifest to deploy.
         #[arg(default_value = LOCAL_MANIFEST)]
         manifest: PathBuf,
-        /// Anvil's port; 0 for any that is free.
+        /// Port of the node; 0 for any that is free.
         #[arg(long, default_value_t = 8545)]
         port: u16,
-        /// Where the record goes; else target/deployments.
+        /// Folder for the record; by default target/deployments.
         #[arg(long, value_name = "DIR")]
         records: Option<PathBuf>,
         /// End when everything is deployed.
         #[arg(long)]
         exit: bool,
     },
+    /// Run a pinned tool: anvil, cast, forge or solc. The exit code is the tool's.
+    Tool {
+        /// The tool.
+        #[arg(value_name = "NAME", value_parser = parse_tool)]
+        tool: Tool,
+        /// Arguments of the tool.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell that the script is for.
+        shell: Shell,
+    },
+    /// Print the manual page, or write those of all commands to a folder.
+    Man {
+        /// Folder for the pages, one file per command.
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
+}
+
+fn parse_tool(name: &str) -> Result<Tool, String> {
+    let tool = Tool::ALL.into_iter().find(|tool| tool.to_string() == name);
+    tool.ok_or_else(|| format!("the pinned tools are {}", Tool::ALL.map(|tool| tool.to_string()).join(", ")))
 }
 
 #[derive(Debug, Args)]
@@ -129,13 +181,13 @@ struct Target {
     /// The manifest.
     #[arg(default_value = LOCAL_MANIFEST)]
     manifest: PathBuf,
-    /// The node, for URLs that hold no key.
-    #[arg(long, value_name = "URL")]
-    rpc: Option<String>,
-    /// The environment variable that holds the node's URL.
-    #[arg(long, value_name = "VARIABLE", conflicts_with = "rpc")]
+    /// URL of the node, if it contains no key. Without it, `rpc` or `rpc_env` of the manifest, then ETH_RPC_URL.
+    #[arg(long, value_name = "URL", alias = "rpc", help_heading = "Endpoint")]
+    rpc_url: Option<String>,
+    /// The environment variable that contains the node's URL.
+    #[arg(long, value_name = "VARIABLE", conflicts_with = "rpc_url", help_heading = "Endpoint")]
     rpc_env: Option<String>,
-    /// Where records are; else deployments, and target/deployments for local chains.
+    /// Folder of the records; by default deployments, and target/deployments for local chains.
     #[arg(long, value_name = "DIR")]
     records: Option<PathBuf>,
 }
@@ -168,34 +220,53 @@ fn with_causes(error: &eyre::Report) -> String {
 /// Does what the arguments say; `false` where the result is that something is not as it shall be.
 pub async fn run(arguments: Arguments) -> eyre::Result<bool> {
     let json = arguments.json;
+    let root = arguments.root.as_deref();
     match arguments.command {
-        Command::Build => build(json).await,
-        Command::Plan { target, offline } => plan(&target, offline, json).await,
-        Command::Apply { target, yes, replace } => apply(&target, yes, replace, json).await,
+        Command::Build => build(root, json).await,
+        Command::Plan { target, offline } => plan(root, &target, offline, json).await,
+        Command::Apply { target, yes, replace } => apply(root, &target, yes, replace, json).await,
         Command::Verify { target, standard_json, etherscan, sourcify } => {
             let mut explorers = Vec::new();
             if let Some(url) = etherscan {
                 explorers.push(Explorer::etherscan(url)?);
             }
             explorers.extend(sourcify.map(Explorer::Sourcify));
-            verify_all(&target, standard_json.as_deref(), &explorers, json).await
+            verify_all(root, &target, standard_json.as_deref(), &explorers, json).await
         }
-        Command::Status { target } => status(&target, json).await,
-        Command::Up { manifest, port, records, exit } => up(&manifest, port, records.as_deref(), exit, json).await,
+        Command::Status { target } => status(root, &target, json).await,
+        Command::Up { manifest, port, records, exit } => {
+            let project = Project::open(root).await?;
+            let manifest = read(&project, &manifest)?;
+            up(&project, &manifest, port, records.as_deref(), exit, json).await
+        }
+        Command::Tool { tool, arguments } => run_tool(root, tool, &arguments),
+        Command::Completions { shell } => {
+            io::stdout().write_all(&shell::completions(Arguments::command(), shell))?;
+            Ok(true)
+        }
+        Command::Man { out: Some(folder) } => {
+            shell::man_pages(Arguments::command(), &folder)?;
+            Ok(true)
+        }
+        Command::Man { out: None } => {
+            io::stdout().write_all(&shell::man_page(Arguments::command())?)?;
+            Ok(true)
+        }
     }
 }
 
-/// What every command begins with.
+/// The tools and compiled contracts that most commands need.
 struct Project {
     tools: Tools,
     artifacts: Artifacts,
 }
 
 impl Project {
-    async fn open() -> eyre::Result<Self> {
-        let prepare = || -> eyre::Result<Self> {
-            let tools = Tools::ready(&Workspace::find()?)?;
-            let artifacts = packages::everything(&tools)?;
+    async fn open(root: Option<&Path>) -> eyre::Result<Self> {
+        let workspace = workspace(root)?;
+        let prepare = move || -> eyre::Result<Self> {
+            let tools = Tools::ready(&workspace)?;
+            let artifacts = packages::all_artifacts(&tools)?;
             Ok(Self { tools, artifacts })
         };
         tokio::task::spawn_blocking(prepare).await?
@@ -215,7 +286,7 @@ impl Target {
     /// The endpoint that arguments or manifest name, if they do and it is set.
     fn endpoint(&self, manifest: &Manifest) -> eyre::Result<Option<Endpoint>> {
         let network = &manifest.tables.network;
-        if let Some(url) = &self.rpc {
+        if let Some(url) = &self.rpc_url {
             return Ok(Some(url.parse()?));
         }
         if let Some(variable) = self.rpc_env.as_ref().or(network.rpc_env.as_ref()) {
@@ -223,13 +294,20 @@ impl Target {
                 .map_err(|_| eyre!("the environment variable {variable} is not set; it must hold the node's URL"))?;
             return Ok(Some(url.parse()?));
         }
-        network.rpc.as_ref().map(|url| url.parse()).transpose().map_err(Into::into)
+        let url = network.rpc.clone().or_else(|| env::var(RPC_VARIABLE).ok().filter(|url| !url.is_empty()));
+        url.map(|url| url.parse()).transpose().map_err(Into::into)
+    }
+
+    /// Whether an argument names the endpoint, so that it must work.
+    const fn is_explicit(&self) -> bool {
+        self.rpc_url.is_some() || self.rpc_env.is_some()
     }
 
     async fn connect(&self, manifest: &Manifest) -> eyre::Result<Chain> {
         let endpoint = self.endpoint(manifest)?.ok_or_else(|| {
             eyre!(
-                "no node is named: write `rpc` or `rpc_env` in [network] of {}, or say --rpc or --rpc-env",
+                "no node is named: write `rpc` or `rpc_env` in [network] of {}, pass --rpc-url or --rpc-env, or set \
+                 {RPC_VARIABLE}",
                 manifest.path().display()
             )
         })?;
@@ -247,7 +325,7 @@ fn print(json: bool, value: &impl Serialize, text: &str) -> eyre::Result<()> {
     Ok(out.flush()?)
 }
 
-async fn build(json: bool) -> eyre::Result<bool> {
+async fn build(root: Option<&Path>, json: bool) -> eyre::Result<bool> {
     #[derive(Serialize)]
     struct Built<'a> {
         contract: &'a str,
@@ -256,7 +334,7 @@ async fn build(json: bool) -> eyre::Result<bool> {
         runtime_bytes: usize,
     }
 
-    let project = Project::open().await?;
+    let project = Project::open(root).await?;
     let list: Vec<Built<'_>> = project
         .artifacts
         .iter()
@@ -273,17 +351,20 @@ async fn build(json: bool) -> eyre::Result<bool> {
     Ok(true)
 }
 
-async fn plan(target: &Target, offline: bool, json: bool) -> eyre::Result<bool> {
-    let manifest = read(&target.manifest)?;
-    let project = Project::open().await?;
+async fn plan(root: Option<&Path>, target: &Target, offline: bool, json: bool) -> eyre::Result<bool> {
+    let project = Project::open(root).await?;
+    let manifest = read(&project, &target.manifest)?;
     let design = Design::new(&manifest, &project.artifacts)?;
     let endpoint = if offline {
         None
     } else {
-        target.endpoint(&manifest).unwrap_or_else(|reason| {
-            say(format_args!("planning without a chain: {reason}"));
-            None
-        })
+        match target.endpoint(&manifest) {
+            Err(reason) if !target.is_explicit() => {
+                say(format_args!("planning without a chain: {reason}"));
+                None
+            }
+            endpoint => endpoint?,
+        }
     };
     let Some(endpoint) = endpoint else {
         let report = PlanReport::offline(&design);
@@ -298,27 +379,27 @@ async fn plan(target: &Target, offline: bool, json: bool) -> eyre::Result<bool> 
     Ok(report.problems.is_empty())
 }
 
-async fn apply(target: &Target, yes: bool, replace: bool, json: bool) -> eyre::Result<bool> {
-    let manifest = read(&target.manifest)?;
-    let project = Project::open().await?;
+async fn apply(root: Option<&Path>, target: &Target, yes: bool, replace: bool, json: bool) -> eyre::Result<bool> {
+    let project = Project::open(root).await?;
+    let manifest = read(&project, &target.manifest)?;
     let design = Design::new(&manifest, &project.artifacts)?;
     let chain = target.connect(&manifest).await?;
     let path = project.record_path(target.records.as_deref(), &chain);
     let ask = !yes && chain.local().is_none();
     let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: replace };
-    let record = carry_out(&manifest, inputs, &path, ask).await?;
+    let record = deploy(&manifest, inputs, &path, ask).await?;
     print(json, &record, &deployment_text(&record))?;
     say(format_args!("the record is {}", path.display()));
     Ok(true)
 }
 
-async fn carry_out(manifest: &Manifest, inputs: Inputs<'_>, path: &Path, ask: bool) -> eyre::Result<Deployment> {
+async fn deploy(manifest: &Manifest, inputs: Inputs<'_>, path: &Path, ask: bool) -> eyre::Result<Deployment> {
     let Inputs { design, chain, .. } = inputs;
     let signer = manifest.tables.deployer.key.load(chain.local())?;
     let journal = Journal::open(path, chain, design).await?;
     let is_local = chain.local().is_some();
-    let tell = |progress: Progress<'_>| tell(progress, is_local);
-    let mut applier = Applier::new(inputs, signer, journal, &tell)?;
+    let on_progress = |progress: Progress<'_>| report_progress(progress, is_local);
+    let mut applier = Applier::new(inputs, signer, journal, &on_progress)?;
     let plan = applier.prepare().await?;
     say(PlanReport::online(design, &plan).text());
     if ask && plan.transactions > 0 {
@@ -328,22 +409,22 @@ async fn carry_out(manifest: &Manifest, inputs: Inputs<'_>, path: &Path, ask: bo
     Ok(applier.record().clone())
 }
 
-fn tell(progress: Progress<'_>, is_local: bool) {
+fn report_progress(progress: Progress<'_>, is_local: bool) {
     match progress {
         // On a local chain it is mined before anybody has read this.
         Progress::Sent { .. } if is_local => {}
         Progress::Sent { step, transaction } => say(format_args!("  {step}: sent {transaction}")),
         Progress::Mined { step, sent } => say(format_args!("  {step}: {} in block {}", sent.transaction, sent.block)),
-        Progress::Waits { transactions } => {
+        Progress::WaitingForOthers { transactions } => {
             say(format_args!("waiting for {transactions} other transactions of the deployer to be mined"));
         }
-        Progress::Found { step } => say(format_args!("  {step}: was paid before, and is in the record now")),
+        Progress::AlreadyPaid { step } => say(format_args!("  {step}: was paid before, and is in the record now")),
     }
 }
 
 /// Asks for the network's name, which nobody types by mistake.
 fn confirm(network: &str) -> eyre::Result<()> {
-    ensure!(io::stdin().is_terminal(), "nobody is here to confirm this: say --yes");
+    ensure!(io::stdin().is_terminal(), "stdin is no terminal to confirm this on: pass --yes");
     say(format_args!("Type the network's name, {network}, to send this:"));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
@@ -353,9 +434,15 @@ fn confirm(network: &str) -> eyre::Result<()> {
     Ok(())
 }
 
-async fn verify_all(target: &Target, folder: Option<&Path>, explorers: &[Explorer], json: bool) -> eyre::Result<bool> {
-    let manifest = read(&target.manifest)?;
-    let project = Project::open().await?;
+async fn verify_all(
+    root: Option<&Path>,
+    target: &Target,
+    folder: Option<&Path>,
+    explorers: &[Explorer],
+    json: bool,
+) -> eyre::Result<bool> {
+    let project = Project::open(root).await?;
+    let manifest = read(&project, &target.manifest)?;
     let design = Design::new(&manifest, &project.artifacts)?;
     let chain = target.connect(&manifest).await?;
     let record = record_of(&project.record_path(target.records.as_deref(), &chain), &chain, &design).await?;
@@ -363,7 +450,7 @@ async fn verify_all(target: &Target, folder: Option<&Path>, explorers: &[Explore
     let findings = verify::contracts(&chain, &design, &project.artifacts).await?;
     let mut seen = Vec::new();
     for step in &design.steps {
-        seen.push((step.clone(), look(&chain, &design, &record, step).await?));
+        seen.push((step.clone(), inspect(&chain, &design, &record, step).await?));
     }
     let mut report = VerifyReport::new(&findings, &seen, problems);
     if let Some(folder) = folder {
@@ -415,15 +502,15 @@ async fn publish(
     Ok(())
 }
 
-async fn status(target: &Target, json: bool) -> eyre::Result<bool> {
+async fn status(root: Option<&Path>, target: &Target, json: bool) -> eyre::Result<bool> {
     #[derive(Serialize)]
     struct Status<'a> {
         record: &'a Deployment,
         plan: &'a PlanReport,
     }
 
-    let manifest = read(&target.manifest)?;
-    let project = Project::open().await?;
+    let project = Project::open(root).await?;
+    let manifest = read(&project, &target.manifest)?;
     let design = Design::new(&manifest, &project.artifacts)?;
     let chain = target.connect(&manifest).await?;
     let record = record_of(&project.record_path(target.records.as_deref(), &chain), &chain, &design).await?;
@@ -438,24 +525,48 @@ async fn status(target: &Target, json: bool) -> eyre::Result<bool> {
     Ok(plan.drift.is_empty() && plan.problems.is_empty())
 }
 
-/// The manifest at this path; the default one is the project's, wherever the command is run.
-fn read(path: &Path) -> eyre::Result<Manifest> {
+/// Returns the project in the folder that `--root` names, else the one that contains the current folder.
+fn workspace(root: Option<&Path>) -> eyre::Result<Workspace> {
+    Ok(root.map_or_else(Workspace::find, Workspace::checked)?)
+}
+
+/// Reads the manifest at this path; the default one is the project's, wherever the command is run.
+fn read(project: &Project, path: &Path) -> eyre::Result<Manifest> {
     if path != Path::new(LOCAL_MANIFEST) {
         return Ok(Manifest::read(path)?);
     }
-    Ok(Manifest::read(&Workspace::find()?.root().join(path))?)
+    Ok(Manifest::read(&project.tools.workspace().root().join(path))?)
 }
 
-async fn up(manifest: &Path, port: u16, records: Option<&Path>, exit: bool, json: bool) -> eyre::Result<bool> {
-    let project = Project::open().await?;
-    let manifest = read(manifest)?;
-    let design = Design::new(&manifest, &project.artifacts)?;
+/// Runs a pinned tool in the current folder, with this process's input and output.
+fn run_tool(root: Option<&Path>, tool: Tool, arguments: &[OsString]) -> eyre::Result<bool> {
+    let tools = Tools::ready(&workspace(root)?)?;
+    let mut command = std::process::Command::new(tools.path(tool)?);
+    command.args(arguments);
+    let status = command.status().wrap_err_with(|| format!("{tool} cannot be started"))?;
+    match status.code() {
+        Some(0) => Ok(true),
+        // The tool has said why.
+        Some(code) => std::process::exit(code),
+        None => bail!("{tool} was ended by a signal"),
+    }
+}
+
+async fn up(
+    project: &Project,
+    manifest: &Manifest,
+    port: u16,
+    records: Option<&Path>,
+    exit: bool,
+    json: bool,
+) -> eyre::Result<bool> {
+    let design = Design::new(manifest, &project.artifacts)?;
     let (port, chain_id) = (port.to_string(), design.chain_id.to_string());
     let node = Node::start(&project.tools, &["--port", &port, "--chain-id", &chain_id]).await?;
     let chain = Chain::connect(node.http_url().parse()?).await?;
     let path = project.record_path(records, &chain);
     let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: false };
-    let record = carry_out(&manifest, inputs, &path, false).await?;
+    let record = deploy(manifest, inputs, &path, false).await?;
     print(json, &record, &deployment_text(&record))?;
     if !exit {
         say(format_args!("the chain stays up at {} (record: {}); Ctrl-C ends it", node.http_url(), path.display()));

@@ -27,9 +27,9 @@ use semver::Version;
 
 use crate::{
     foundry::{CodeSettings, FoundryError, FoundrySettings, Implementation},
-    progress::say,
-    tools::{Tool, ToolError, Tools},
-    workspace::WorkspaceError,
+    toolchain::progress::say,
+    toolchain::tools::{Tool, ToolError, Tools},
+    toolchain::workspace::WorkspaceError,
 };
 
 /// What the compiler is asked for: no more than deploying and verifying need.

@@ -25,39 +25,45 @@ pub(crate) const fn with_margin(gas: u64) -> u64 {
     gas.saturating_add(gas / 100 * GAS_MARGIN_PERCENT).saturating_add(GAS_MARGIN_FOR_TIME)
 }
 
-/// What gas costs now.
+/// What a unit of gas costs now, in wei.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fees {
-    /// Since EIP-1559.
-    Dynamic { highest: u128, tip: u128 },
-    /// Before.
-    Price(u128),
+    /// Of chains with EIP-1559.
+    Eip1559 { max_fee_per_gas: u128, max_priority_fee_per_gas: u128 },
+    /// Of chains without it.
+    Legacy { gas_price: u128 },
 }
 
 impl Fees {
-    /// What the node advises.
+    /// Asks the node for its estimate.
     pub(crate) async fn now(chain: &Chain) -> Result<Self, ChainError> {
         let provider = chain.provider();
         if chain.head().await?.base_fee.is_some() {
             let estimate = provider.estimate_eip1559_fees().await.map_err(|error| chain.error(&error))?;
-            return Ok(Self::Dynamic { highest: estimate.max_fee_per_gas, tip: estimate.max_priority_fee_per_gas });
+            return Ok(Self::Eip1559 {
+                max_fee_per_gas: estimate.max_fee_per_gas,
+                max_priority_fee_per_gas: estimate.max_priority_fee_per_gas,
+            });
         }
-        Ok(Self::Price(provider.get_gas_price().await.map_err(|error| chain.error(&error))?))
+        let gas_price = provider.get_gas_price().await.map_err(|error| chain.error(&error))?;
+        Ok(Self::Legacy { gas_price })
     }
 
     /// The most that a unit of gas can cost, in wei.
     pub(crate) const fn highest_price(self) -> u128 {
         match self {
-            Self::Dynamic { highest, .. } => highest,
-            Self::Price(price) => price,
+            Self::Eip1559 { max_fee_per_gas, .. } => max_fee_per_gas,
+            Self::Legacy { gas_price } => gas_price,
         }
     }
 
     /// The request with these fees.
     pub(crate) fn put_into(self, request: TransactionRequest) -> TransactionRequest {
         match self {
-            Self::Dynamic { highest, tip } => request.with_max_fee_per_gas(highest).with_max_priority_fee_per_gas(tip),
-            Self::Price(price) => request.with_gas_price(price),
+            Self::Eip1559 { max_fee_per_gas, max_priority_fee_per_gas } => {
+                request.with_max_fee_per_gas(max_fee_per_gas).with_max_priority_fee_per_gas(max_priority_fee_per_gas)
+            }
+            Self::Legacy { gas_price } => request.with_gas_price(gas_price),
         }
     }
 }

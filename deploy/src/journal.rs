@@ -9,7 +9,26 @@ use std::{
 use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::deployment::{Deployment, DeploymentError};
 
-use crate::{apply::ApplyError, connection::Chain, design::Design};
+use crate::{connection::Chain, design::Design};
+
+/// Why a deployment record cannot be used. Nothing was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The record is locked, or belongs to another chain or deployer.
+    #[error("{}: {problem}", .path.display())]
+    Unusable {
+        /// Path of the record.
+        path: PathBuf,
+        /// The reason, with the remedy.
+        problem: String,
+    },
+    /// The record cannot be read or written.
+    #[error(transparent)]
+    Record(#[from] DeploymentError),
+    /// The chain did not answer.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+}
 
 /// A record on disk that belongs to this chain, kept from everybody else while this lives.
 #[derive(Debug)]
@@ -23,7 +42,7 @@ pub struct Journal {
 impl Journal {
     /// Opens the record at `path`, or begins one. A record of a local chain that is gone is begun anew; of any other
     /// chain it is refused, because it may be all that keeps a payment from being made twice.
-    pub async fn open(path: &Path, chain: &Chain, design: &Design) -> Result<Self, ApplyError> {
+    pub async fn open(path: &Path, chain: &Chain, design: &Design) -> Result<Self, JournalError> {
         let io_error = |source| DeploymentError::Io { path: path.to_path_buf(), source };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(io_error)?;
@@ -33,7 +52,7 @@ impl Journal {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let problem = "somebody else is deploying with this record: wait until they are done".to_owned();
-                return Err(ApplyError::Record { path: path.to_path_buf(), problem });
+                return Err(JournalError::Unusable { path: path.to_path_buf(), problem });
             }
             Err(TryLockError::Error(source)) => return Err(io_error(source).into()),
         }
@@ -63,14 +82,14 @@ fn new_record(chain: &Chain, design: &Design) -> Deployment {
 }
 
 /// The record at `path` if it belongs to this chain; an empty one where there is none.
-pub async fn record_of(path: &Path, chain: &Chain, design: &Design) -> Result<Deployment, ApplyError> {
+pub async fn record_of(path: &Path, chain: &Chain, design: &Design) -> Result<Deployment, JournalError> {
     Ok(read_record(path, chain, design).await?.unwrap_or_else(|| new_record(chain, design)))
 }
 
-async fn read_record(path: &Path, chain: &Chain, design: &Design) -> Result<Option<Deployment>, ApplyError> {
+async fn read_record(path: &Path, chain: &Chain, design: &Design) -> Result<Option<Deployment>, JournalError> {
     let Some(record) = Deployment::read(path)? else { return Ok(None) };
     let is_same = record.chain_id == chain.id() && record.genesis == chain.genesis();
-    let refuse = |problem: String| Err(ApplyError::Record { path: path.to_path_buf(), problem });
+    let refuse = |problem: String| Err(JournalError::Unusable { path: path.to_path_buf(), problem });
     if chain.local().is_some() {
         return Ok(if is_same && !is_gone(chain, &record).await? { Some(record) } else { None });
     }

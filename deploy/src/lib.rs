@@ -1,12 +1,12 @@
-//! Finds the pinned tools, compiles the contracts as forge would, and deploys them.
+//! The deployer: compiles the contracts with the pinned tools, exactly as forge does, and deploys what a manifest names.
 //!
-//! [`workspace`] knows where the project is, [`tools`] brings the pinned EVM tools, [`foundry`] reads `foundry.toml`
-//! and [`compile`] turns the Solidity into [`compile::Artifact`]s, byte for byte what forge makes of it.
+//! [`toolchain`] finds the project and its pinned EVM tools and runs local nodes. [`foundry`] reads `foundry.toml`, and
+//! [`compile`] compiles the Solidity into [`compile::Artifact`]s with the same bytes as forge.
 //!
-//! A [`manifest`] says what shall be on a chain. [`design`] works out from it, without a chain, every contract with its
-//! address and every step; [`look`] asks a chain about one step, [`preflight`] and [`rehearsal`] find what would go
-//! wrong before anything is sent, which makes a [`plan`], [`apply`] carries out what is left, and [`verify`] holds the
-//! chain against all of it.
+//! A [`manifest`] describes a deployment. [`design`] derives from it, without a chain, every contract with its address
+//! and every step. [`inspect`] asks a chain for the status of one step; [`preflight`] and [`rehearsal`] find what would
+//! fail before anything is sent; the result is a [`plan`]. [`apply`] executes the remaining steps, and [`verify`]
+//! compares the chain with code and manifest.
 
 pub mod abi;
 pub mod apply;
@@ -18,19 +18,15 @@ pub mod design;
 pub mod explorer;
 mod fees;
 pub mod foundry;
+pub mod inspect;
 pub mod journal;
-pub mod look;
 pub mod manifest;
-pub mod node;
 pub mod packages;
 pub mod plan;
 pub mod preflight;
-pub mod process;
-pub mod progress;
 pub mod rehearsal;
 pub mod report;
 pub mod reverts;
 pub mod standard_json;
-pub mod tools;
+pub mod toolchain;
 pub mod verify;
-pub mod workspace;

@@ -1,4 +1,4 @@
-//! `deploy`: makes a chain what a manifest says. Everything is in the library; this only starts it.
+//! `plimsoll-deploy`: deploys what a manifest describes. Everything is in the library; this only starts it.
 
 use std::process::ExitCode;
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     compile::{Artifact, Artifacts, CompileError},
-    tools::Tools,
+    toolchain::tools::Tools,
 };
 
 /// Besides the implementations: tokens for local chains, and OpenZeppelin's timelock.
@@ -43,7 +43,7 @@ struct HardhatArtifact {
 }
 
 /// Everything that can be deployed. Compiles what changed since the last time.
-pub fn everything(tools: &Tools) -> Result<Artifacts, CodeError> {
+pub fn all_artifacts(tools: &Tools) -> Result<Artifacts, CodeError> {
     let mut artifacts = Artifacts::compile_with(tools, &FURTHER_SOURCES)?;
     let path = tools.workspace().root().join(UNISWAP_V3_FACTORY);
     let wrong = |problem: String| CodeError::Package { path: path.clone(), problem };

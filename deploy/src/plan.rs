@@ -11,7 +11,7 @@ use crate::{
     connection::Chain,
     design::{Creation, Design, Step, Work},
     fees::{Fees, with_margin},
-    look::{Action, Seen, look_ahead},
+    inspect::{Action, StepStatus, inspect_reserving},
     manifest::units::decimal_text,
     preflight,
     rehearsal::{self, Rehearsal},
@@ -38,7 +38,7 @@ pub struct Inputs<'a> {
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Each step of the design, in order.
-    pub seen: Vec<(Step, Seen)>,
+    pub steps: Vec<(Step, StepStatus)>,
     /// Parameters of contracts that somebody changed: reported, left as they are.
     pub drift: Vec<String>,
     /// Why nothing may be sent.
@@ -66,24 +66,24 @@ impl Plan {
                 |told: &String| format!("{told}: say --replace if that is meant, else bring manifest and code back");
             problems.extend(replaced.iter().map(refused));
         }
-        let mut seen = Vec::with_capacity(design.steps.len());
+        let mut steps = Vec::with_capacity(design.steps.len());
         if chain.id() == design.chain_id {
-            let mut spoken_for: BTreeMap<Address, U256> = BTreeMap::new();
+            let mut reserved: BTreeMap<Address, U256> = BTreeMap::new();
             for step in &design.steps {
                 let funding = if let Work::Fund(funding) = &step.work { Some(funding) } else { None };
-                let already = funding.and_then(|funding| spoken_for.get(&funding.token)).copied().unwrap_or_default();
-                let found = look_ahead(chain, design, record, step, already).await?;
-                if let (Some(funding), Seen::ToDo(_)) = (funding, &found) {
-                    *spoken_for.entry(funding.token).or_default() += funding.amount;
+                let already = funding.and_then(|funding| reserved.get(&funding.token)).copied().unwrap_or_default();
+                let found = inspect_reserving(chain, design, record, step, already).await?;
+                if let (Some(funding), StepStatus::ToDo(_)) = (funding, &found) {
+                    *reserved.entry(funding.token).or_default() += funding.amount;
                 }
-                seen.push((step.clone(), found));
+                steps.push((step.clone(), found));
             }
         }
         let mut actions = Vec::new();
-        for (step, seen) in &seen {
-            match seen {
-                Seen::ToDo(list) => actions.extend(list.iter().map(|action| (step, action.clone()))),
-                Seen::Refused(reason) => problems.push(format!("{}: {reason}", step.name)),
+        for (step, steps) in &steps {
+            match steps {
+                StepStatus::ToDo(list) => actions.extend(list.iter().map(|action| (step, action.clone()))),
+                StepStatus::Refused(reason) => problems.push(format!("{}: {reason}", step.name)),
                 _ => {}
             }
         }
@@ -111,13 +111,15 @@ impl Plan {
         let mut drift = verify::drift(chain, design, artifacts).await?;
         drift.extend(replaced);
         let (transactions, was_rehearsed) = (actions.len(), rehearsal.was_tried);
-        Ok(Self { drift, problems, transactions, gas, cost, was_rehearsed, in_flight, seen })
+        Ok(Self { drift, problems, transactions, gas, cost, was_rehearsed, in_flight, steps })
     }
 
     /// Whether the chain is as the manifest says and nothing is left to anybody.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.drift.is_empty() && self.problems.is_empty() && self.seen.iter().all(|(_, seen)| *seen == Seen::Done)
+        self.drift.is_empty()
+            && self.problems.is_empty()
+            && self.steps.iter().all(|(_, steps)| *steps == StepStatus::Done)
     }
 }
 

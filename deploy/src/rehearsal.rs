@@ -19,7 +19,7 @@ use crate::{
     connection::Chain,
     create2,
     design::{Design, Step},
-    look::{Action, Call},
+    inspect::{Action, Call},
     reverts,
 };
 

@@ -13,20 +13,20 @@ use serde::Serialize;
 use crate::{
     create2,
     design::{Creation, Design, Step, Work},
-    look::Seen,
+    inspect::StepStatus,
     plan::{Plan, ether},
     verify::{Code, Finding},
 };
 
 /// One line of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Line {
+pub struct StepReport {
     /// The step's name in the manifest.
     pub name: String,
     /// What it is.
     pub what: String,
     /// How far it is.
-    pub state: State,
+    pub state: StepState,
     /// Why, or what else is to be known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
@@ -35,12 +35,12 @@ pub struct Line {
     pub address: Option<Address>,
     /// What somebody else must send.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub call: Option<CallLine>,
+    pub call: Option<CallReport>,
 }
 
 /// A transaction for somebody else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CallLine {
+pub struct CallReport {
     /// Who sends it.
     pub from: Address,
     /// To whom.
@@ -52,7 +52,7 @@ pub struct CallLine {
 /// How far a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum StepState {
     /// It is as the manifest says.
     Done,
     /// It will be done.
@@ -67,7 +67,7 @@ pub enum State {
     Refused,
 }
 
-impl State {
+impl StepState {
     const fn word(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -103,7 +103,7 @@ pub struct PlanReport {
     /// Whether a chain was looked at.
     pub looked: bool,
     /// Each step.
-    pub steps: Vec<Line>,
+    pub steps: Vec<StepReport>,
     /// Parameters that somebody changed.
     pub drift: Vec<String>,
     /// Why nothing can be sent.
@@ -144,14 +144,14 @@ impl PlanReport {
     /// A plan made without a chain.
     #[must_use]
     pub fn offline(design: &Design) -> Self {
-        let steps = design.steps.iter().map(|step| line(step, &Seen::ToDo(Vec::new()))).collect();
+        let steps = design.steps.iter().map(|step| step_report(step, &StepStatus::ToDo(Vec::new()))).collect();
         Self::with(design, steps)
     }
 
     /// A plan made over a chain.
     #[must_use]
     pub fn online(design: &Design, plan: &Plan) -> Self {
-        let steps = plan.seen.iter().map(|(step, seen)| line(step, seen)).collect();
+        let steps = plan.steps.iter().map(|(step, seen)| step_report(step, seen)).collect();
         let cost = Cost {
             transactions: plan.transactions,
             gas: plan.gas,
@@ -168,7 +168,7 @@ impl PlanReport {
         }
     }
 
-    fn with(design: &Design, steps: Vec<Line>) -> Self {
+    fn with(design: &Design, steps: Vec<StepReport>) -> Self {
         let mut groups: BTreeMap<BTreeSet<String>, Vec<String>> = BTreeMap::new();
         for (name, creation) in design.creations() {
             groups.entry(creation.depends_on.clone()).or_default().push(name.to_owned());
@@ -246,25 +246,25 @@ fn push_list(text: &mut String, title: &str, items: &[String]) {
     }
 }
 
-fn line(step: &Step, seen: &Seen) -> Line {
+fn step_report(step: &Step, seen: &StepStatus) -> StepReport {
     let (what, address) = what(&step.work);
     let (state, detail, call) = match seen {
-        Seen::Done => (State::Done, None, None),
-        Seen::Paid(sent) => (State::Done, Some(format!("paid by {}", sent.transaction)), None),
-        Seen::ToDo(_) => (State::ToDo, None, None),
-        Seen::ForOthers { who, call } => {
-            let call = CallLine { from: *who, to: call.to, data: call.input.clone() };
-            (State::ForOthers, Some(format!("only {who} may do this")), Some(call))
+        StepStatus::Done => (StepState::Done, None, None),
+        StepStatus::Paid(sent) => (StepState::Done, Some(format!("paid by {}", sent.transaction)), None),
+        StepStatus::ToDo(_) => (StepState::ToDo, None, None),
+        StepStatus::ForOthers { who, call } => {
+            let call = CallReport { from: *who, to: call.to, data: call.input.clone() };
+            (StepState::ForOthers, Some(format!("only {who} may do this")), Some(call))
         }
-        Seen::Waiting { until } => {
-            (State::Waits, Some(format!("announced; apply again from {until} (unix time) on")), None)
+        StepStatus::Waiting { until } => {
+            (StepState::Waits, Some(format!("announced; apply again from {until} (unix time) on")), None)
         }
-        Seen::Differs { found, wanted } => {
-            (State::Differs, Some(format!("the chain has {found}, the manifest {wanted}: it stays as it is")), None)
+        StepStatus::Differs { found, wanted } => {
+            (StepState::Differs, Some(format!("the chain has {found}, the manifest {wanted}: it stays as it is")), None)
         }
-        Seen::Refused(reason) => (State::Refused, Some(reason.clone()), None),
+        StepStatus::Refused(reason) => (StepState::Refused, Some(reason.clone()), None),
     };
-    Line { name: step.name.clone(), what, state, detail, address, call }
+    StepReport { name: step.name.clone(), what, state, detail, address, call }
 }
 
 fn what(work: &Work) -> (String, Option<Address>) {
@@ -287,7 +287,7 @@ fn what(work: &Work) -> (String, Option<Address>) {
 
 /// What `verify` found about one contract.
 #[derive(Debug, Clone, Serialize)]
-pub struct VerifyLine {
+pub struct ContractReport {
     /// Its name in the manifest.
     pub name: String,
     /// Its name in Solidity.
@@ -302,7 +302,7 @@ pub struct VerifyLine {
     pub differences: Vec<String>,
 }
 
-impl From<&Finding> for VerifyLine {
+impl From<&Finding> for ContractReport {
     fn from(finding: &Finding) -> Self {
         Self {
             name: finding.name.clone(),
@@ -324,9 +324,9 @@ impl From<&Finding> for VerifyLine {
 #[derive(Debug, Clone, Serialize)]
 pub struct VerifyReport {
     /// Each contract.
-    pub contracts: Vec<VerifyLine>,
+    pub contracts: Vec<ContractReport>,
     /// Each other step that is not done.
-    pub open: Vec<Line>,
+    pub open: Vec<StepReport>,
     /// What on the chain is not what the manifest takes it for.
     pub problems: Vec<String>,
     /// Where compiler inputs were written, and how explorers took them.
@@ -338,13 +338,20 @@ pub struct VerifyReport {
 impl VerifyReport {
     /// Puts together what was found.
     #[must_use]
-    pub fn new(findings: &[Finding], seen: &[(Step, Seen)], problems: Vec<String>) -> Self {
-        let is_open = |(step, seen): &&(Step, Seen)| *seen != Seen::Done && !matches!(step.work, Work::Create(_));
-        let open: Vec<Line> = seen.iter().filter(is_open).map(|(step, seen)| line(step, seen)).collect();
+    pub fn new(findings: &[Finding], seen: &[(Step, StepStatus)], problems: Vec<String>) -> Self {
+        let is_open =
+            |(step, seen): &&(Step, StepStatus)| *seen != StepStatus::Done && !matches!(step.work, Work::Create(_));
+        let open: Vec<StepReport> = seen.iter().filter(is_open).map(|(step, seen)| step_report(step, seen)).collect();
         // What was announced as the manifest says cannot be further than that.
-        let is_as_far_as_can_be = |line: &Line| line.state == State::Waits;
+        let is_as_far_as_can_be = |line: &StepReport| line.state == StepState::Waits;
         let good = findings.iter().all(Finding::is_good) && open.iter().all(is_as_far_as_can_be) && problems.is_empty();
-        Self { contracts: findings.iter().map(VerifyLine::from).collect(), open, problems, published: Vec::new(), good }
+        Self {
+            contracts: findings.iter().map(ContractReport::from).collect(),
+            open,
+            problems,
+            published: Vec::new(),
+            good,
+        }
     }
 
     /// For people.

@@ -27,7 +27,8 @@ pub fn explain(artifacts: &Artifacts, data: &Bytes) -> String {
             && let Ok(values) = error.abi_decode_input(&data[4..])
         {
             let named = error.inputs.iter().zip(&values);
-            let fields: Vec<String> = named.map(|(param, value)| format!("{} = {}", param.name, tell(value))).collect();
+            let fields: Vec<String> =
+                named.map(|(param, value)| format!("{} = {}", param.name, format_value(value))).collect();
             return format!("{}({})", error.name, fields.join(", "));
         }
     }
@@ -36,8 +37,8 @@ pub fn explain(artifacts: &Artifacts, data: &Bytes) -> String {
 
 /// A value of Solidity for people.
 #[must_use]
-pub fn tell(value: &DynSolValue) -> String {
-    let list = |values: &[DynSolValue]| values.iter().map(tell).collect::<Vec<_>>().join(", ");
+pub fn format_value(value: &DynSolValue) -> String {
+    let list = |values: &[DynSolValue]| values.iter().map(format_value).collect::<Vec<_>>().join(", ");
     match value {
         DynSolValue::Bool(flag) => flag.to_string(),
         DynSolValue::Int(number, _) => number.to_string(),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     compile::{Artifact, CompileError, project, solc_settings},
     foundry::{CodeSettings, FoundrySettings},
-    tools::{Tool, ToolError, Tools},
+    toolchain::tools::{Tool, ToolError, Tools},
 };
 
 /// What an explorer needs to compile a contract.

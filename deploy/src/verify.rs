@@ -19,7 +19,7 @@ use crate::{
     compile::{Artifact, Artifacts},
     connection::Chain,
     design::{Creation, Design},
-    reverts::tell,
+    reverts::format_value,
 };
 
 /// Constructor parameters that a contract tells under another name.
@@ -146,8 +146,12 @@ async fn parameters(
         finding.parameters += 1;
         if answer[..] != DynSolValue::Tuple(vec![wanted.clone()]).abi_encode_params() {
             let found = wanted.as_type().and_then(|kind| kind.abi_decode_params(&answer).ok());
-            let found = found.as_ref().map_or_else(|| "no answer".to_owned(), tell);
-            finding.differences.push(format!("{} is {found}, but the manifest says {}", getter.name, tell(wanted)));
+            let found = found.as_ref().map_or_else(|| "no answer".to_owned(), format_value);
+            finding.differences.push(format!(
+                "{} is {found}, but the manifest says {}",
+                getter.name,
+                format_value(wanted)
+            ));
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use std::{
 };
 
 use eyre::{WrapErr, ensure};
-use plimsoll_deploy::progress::say;
+use plimsoll_deploy::toolchain::progress::say;
 use plimsoll_testkit::workspace::workspace;
 use serde::Serialize;
 use serde_json::Value;

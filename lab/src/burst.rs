@@ -17,7 +17,7 @@ use alloy::{
 };
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::IPlimsoll;
-use plimsoll_deploy::progress::say;
+use plimsoll_deploy::toolchain::progress::say;
 use serde::Serialize;
 
 use plimsoll_testkit::{

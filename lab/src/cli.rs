@@ -12,7 +12,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use eyre::{WrapErr, ensure, eyre};
 use plimsoll_chain::logging;
-use plimsoll_deploy::progress::say;
+use plimsoll_deploy::toolchain::progress::say;
 use plimsoll_keeper::cli as keeper;
 use plimsoll_testkit::workspace::{tools, workspace};
 use serde::Serialize;

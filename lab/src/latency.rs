@@ -15,7 +15,7 @@ use alloy::{
 };
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{IPlimsoll, MarketParams};
-use plimsoll_deploy::progress::say;
+use plimsoll_deploy::toolchain::progress::say;
 use serde::Serialize;
 use tokio::time;
 

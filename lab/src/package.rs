@@ -9,7 +9,7 @@ use std::{
 };
 
 use eyre::{WrapErr, ensure};
-use plimsoll_deploy::{compile::Artifact, packages, tools::Tools, workspace::Workspace};
+use plimsoll_deploy::{compile::Artifact, packages, toolchain::tools::Tools, toolchain::workspace::Workspace};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ pub struct PackageReport {
 pub fn write(workspace: &Workspace, folder: &Path) -> eyre::Result<PackageReport> {
     let empty = !folder.exists() || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
     ensure!(empty, "{} is not an empty folder: choose another, or remove what is in it", folder.display());
-    let artifacts = packages::everything(&Tools::ready(workspace)?)?;
+    let artifacts = packages::all_artifacts(&Tools::ready(workspace)?)?;
     let root = workspace.root();
     copy(&root.join(FIXED), folder)?;
     for source in SOURCES {

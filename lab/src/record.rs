@@ -7,7 +7,7 @@ use std::{
 
 use eyre::ensure;
 use plimsoll_chain::endpoint::Endpoint;
-use plimsoll_deploy::{progress::say, tools::Tools};
+use plimsoll_deploy::{toolchain::progress::say, toolchain::tools::Tools};
 use serde::Serialize;
 
 use plimsoll_testkit::recording::{Outcome, Recorder, replay};

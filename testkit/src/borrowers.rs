@@ -8,7 +8,7 @@ use alloy::{
 };
 use eyre::ensure;
 use plimsoll_contracts::MarketParams;
-use plimsoll_deploy::progress::say;
+use plimsoll_deploy::toolchain::progress::say;
 
 use crate::devnet::{Devnet, mined};
 

@@ -18,7 +18,7 @@ use plimsoll_contracts::{
     IAggregatorV3, IPlimsoll, ISettableFeed, IUniswapV3Swapper, MarketParams, deployment::Deployment, quantity::Decimal,
 };
 use plimsoll_deploy::{
-    apply, connection::Chain, design::Design, manifest::Manifest, packages, plan::Inputs, progress::say,
+    apply, connection::Chain, design::Design, manifest::Manifest, packages, plan::Inputs, toolchain::progress::say,
 };
 use tokio::time;
 
@@ -90,7 +90,7 @@ impl Suite {
     pub async fn deploy(devnet: Devnet, manifest: &Manifest) -> eyre::Result<Self> {
         let scratch = ScratchFolder::new("plimsoll-testkit-")?;
         let record = scratch.path().join("deployment.json");
-        let prepare = || -> eyre::Result<_> { Ok(packages::everything(&tools()?)?) };
+        let prepare = || -> eyre::Result<_> { Ok(packages::all_artifacts(&tools()?)?) };
         let artifacts = tokio::task::spawn_blocking(prepare).await??;
         let design = Design::new(manifest, &artifacts)?;
         let chain = Chain::connect(devnet.node.http_url().parse()?).await?;

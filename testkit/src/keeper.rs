@@ -13,7 +13,7 @@ use alloy::{
     providers::{DynProvider, Provider},
 };
 use eyre::{ContextCompat, WrapErr, bail, ensure};
-use plimsoll_deploy::{progress::say, workspace::Workspace};
+use plimsoll_deploy::{toolchain::progress::say, toolchain::workspace::Workspace};
 use serde_json::Value;
 use tokio::time::{self, Duration, Instant};
 

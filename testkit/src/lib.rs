@@ -14,7 +14,6 @@ pub mod proxy;
 pub mod random;
 pub mod recording;
 pub mod scenario;
-pub mod scratch;
 pub mod workspace;
 
-pub use plimsoll_deploy::{node, process};
+pub use plimsoll_deploy::toolchain::{node, process, scratch};

@@ -3,7 +3,7 @@
 use std::{env, path::PathBuf};
 
 use eyre::ensure;
-use plimsoll_deploy::{tools::Tools, workspace::Workspace};
+use plimsoll_deploy::{toolchain::tools::Tools, toolchain::workspace::Workspace};
 
 /// Environment variable that names the root of the Plimsoll repository. It takes precedence over the location of this
 /// crate, for programs that run on another machine than the one they were built on.

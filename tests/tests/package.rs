@@ -4,7 +4,7 @@
 use std::{fs, path::Path, process::Command};
 
 use eyre::{WrapErr, ensure};
-use plimsoll_deploy::tools::Tool;
+use plimsoll_deploy::toolchain::tools::Tool;
 use plimsoll_lab::package;
 
 use crate::support;

@@ -16,7 +16,7 @@ use alloy::{
     sol_types::SolEvent,
 };
 use eyre::{ContextCompat, WrapErr, ensure};
-use plimsoll_deploy::tools::{Tool, Tools};
+use plimsoll_deploy::toolchain::tools::{Tool, Tools};
 use tokio::time;
 
 /// How long [`soon`] waits before it fails.

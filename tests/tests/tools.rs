@@ -11,8 +11,8 @@ use std::{
 use eyre::ContextCompat;
 use plimsoll_deploy::{
     compile::{Artifacts, CompileError},
-    tools::{Environment, Tool, ToolError, Tools},
-    workspace::Workspace,
+    toolchain::tools::{Environment, Tool, ToolError, Tools},
+    toolchain::workspace::Workspace,
 };
 use plimsoll_testkit::workspace::workspace;
 use tempfile::TempDir;

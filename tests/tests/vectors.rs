@@ -10,7 +10,7 @@ use alloy::{
     sol,
 };
 use eyre::{ContextCompat, WrapErr, ensure};
-use plimsoll_deploy::{compile::Artifacts, node::Node};
+use plimsoll_deploy::{compile::Artifacts, toolchain::node::Node};
 use serde_json::Value;
 
 use crate::support;

@@ -14,12 +14,12 @@ use plimsoll_contracts::{InvalidParams, MarketParams, RateCurve, Risk};
 
 use super::{
     Cover, Design, Existing, Expected, Funding, Market, Programme, Step, Token, Work,
-    names::{DEPLOYER, EXCHANGE, OWNER, Section},
+    section::{DEPLOYER, EXCHANGE, OWNER, Section},
 };
 use crate::{
     compile::Artifacts,
     manifest::{
-        self, Manifest, ManifestError, Problem, Said,
+        self, Manifest, ManifestError, Parsed, Problem,
         units::{Amount, Reference},
     },
 };
@@ -35,16 +35,16 @@ const MAX_FEE_BPS: u16 = 2_500;
 
 /// An address, and the facts outside this project that it depends on.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct Resolved {
     pub(super) address: Address,
     pub(super) depends_on: BTreeSet<String>,
 }
 
 /// A token's address and decimals, and where that address comes from.
 #[derive(Debug, Clone)]
-pub(super) struct TokenPlace {
+pub(super) struct ResolvedToken {
     pub(super) name: String,
-    pub(super) place: Place,
+    pub(super) place: Resolved,
     pub(super) decimals: u8,
     pub(super) can_mint: bool,
 }
@@ -55,11 +55,11 @@ pub(super) struct Builder<'a> {
     pub(super) manifest: &'a Manifest,
     pub(super) artifacts: &'a Artifacts,
     pub(super) problems: Vec<Problem>,
-    pub(super) places: BTreeMap<(Section, String), Option<Place>>,
+    pub(super) resolved: BTreeMap<(Section, String), Option<Resolved>>,
     /// Names that are being resolved right now, to find circles.
-    pub(super) underway: Vec<(Section, String)>,
+    pub(super) resolving: Vec<(Section, String)>,
     /// Where the name stands that is being resolved.
-    pub(super) here: Range<usize>,
+    pub(super) reference_span: Range<usize>,
     pub(super) steps: Vec<Step>,
     pub(super) existing: Vec<Existing>,
     pub(super) salt: B256,
@@ -71,9 +71,9 @@ impl<'a> Builder<'a> {
             manifest,
             artifacts,
             problems: Vec::new(),
-            places: BTreeMap::new(),
-            underway: Vec::new(),
-            here: 0..0,
+            resolved: BTreeMap::new(),
+            resolving: Vec::new(),
+            reference_span: 0..0,
             steps: Vec::new(),
             existing: Vec::new(),
             salt: B256::ZERO,
@@ -84,15 +84,15 @@ impl<'a> Builder<'a> {
         let manifest = self.manifest;
         let tables = &manifest.tables;
         if let Some(salt) = &tables.network.salt {
-            self.salt = self.take(salt).map_or(B256::ZERO, |salt| salt.0);
+            self.salt = self.value(salt).map_or(B256::ZERO, |salt| salt.0);
         }
         self.steps.push(Step { name: "factory".to_owned(), work: Work::Factory });
         let deployer = self.deployer();
-        let owner = self.locate(Section::Accounts, OWNER);
+        let owner = self.resolve(Section::Accounts, OWNER);
         let tokens = self.all_tokens();
         let feeds = self.all(Section::Feeds, tables.feeds.keys());
         if tables.uniswap_v3.is_some() {
-            self.locate(Section::Exchange, EXCHANGE);
+            self.resolve(Section::Exchange, EXCHANGE);
         }
         self.all(Section::Pools, tables.pools.keys());
         self.all(Section::Oracles, tables.oracles.keys());
@@ -100,7 +100,7 @@ impl<'a> Builder<'a> {
         self.all(Section::Backstops, tables.backstops.keys());
         for (name, backstop) in &tables.backstops {
             if backstop.get_ref().splitter.is_some() {
-                self.locate(Section::Splitters, name);
+                self.resolve(Section::Splitters, name);
             }
         }
         let markets = self.markets();
@@ -127,16 +127,16 @@ impl<'a> Builder<'a> {
     /* PROBLEMS */
 
     /// Puts a problem on record.
-    pub(super) fn refuse<T>(&mut self, span: &Range<usize>, message: impl Display) -> Option<T> {
+    pub(super) fn reject<T>(&mut self, span: &Range<usize>, message: impl Display) -> Option<T> {
         self.problems.push(Problem { span: span.clone(), message: message.to_string() });
         None
     }
 
     /// What was said, if it was understood.
-    pub(super) fn take<T: Clone>(&mut self, said: &Said<T>) -> Option<T> {
+    pub(super) fn value<T: Clone>(&mut self, said: &Parsed<T>) -> Option<T> {
         match &said.value {
             Ok(value) => Some(value.clone()),
-            Err(problem) => self.refuse(&said.span, problem),
+            Err(problem) => self.reject(&said.span, problem),
         }
     }
 
@@ -145,7 +145,7 @@ impl<'a> Builder<'a> {
         if self.manifest.tables.network.local {
             return Some(());
         }
-        self.refuse(
+        self.reject(
             span,
             format!("{what} is made up for local chains only: give its `address`, or set `local = true` in [network]"),
         )
@@ -154,79 +154,79 @@ impl<'a> Builder<'a> {
     /* NAMES */
 
     /// The account that sends.
-    fn deployer(&mut self) -> Option<Place> {
+    fn deployer(&mut self) -> Option<Resolved> {
         let said = &self.manifest.tables.deployer.address;
-        match self.take(said)? {
+        match self.value(said)? {
             Reference::Name(name) if name != DEPLOYER && name != OWNER => self.address(said, &[Section::Accounts]),
-            Reference::Name(_) => self.refuse(&said.span, "the deployer's address must be written out"),
+            Reference::Name(_) => self.reject(&said.span, "the deployer's address must be written out"),
             Reference::Address(address) => Some(external(DEPLOYER, address)),
         }
     }
 
     /// What a reference means, in one of these sections.
-    pub(super) fn address(&mut self, said: &Said<Reference>, sections: &[Section]) -> Option<Place> {
-        match self.take(said)? {
+    pub(super) fn address(&mut self, said: &Parsed<Reference>, sections: &[Section]) -> Option<Resolved> {
+        match self.value(said)? {
             Reference::Address(address) => Some(external(&said.text, address)),
             Reference::Name(text) => {
                 let (section, name) = self.find(&said.span, &text, sections)?;
-                self.here = said.span.clone();
-                self.locate(section, &name)
+                self.reference_span = said.span.clone();
+                self.resolve(section, &name)
             }
         }
     }
 
     /// Where a name leads to. The first time, that is put on the list of what is to be done.
-    pub(super) fn locate(&mut self, section: Section, name: &str) -> Option<Place> {
+    pub(super) fn resolve(&mut self, section: Section, name: &str) -> Option<Resolved> {
         let key = (section, name.to_owned());
-        if let Some(known) = self.places.get(&key) {
+        if let Some(known) = self.resolved.get(&key) {
             return known.clone();
         }
-        if self.underway.contains(&key) {
-            let names = self.underway.iter().chain([&key]);
+        if self.resolving.contains(&key) {
+            let names = self.resolving.iter().chain([&key]);
             let circle: Vec<String> = names.map(|(section, name)| format!("{}.{name}", section.name())).collect();
-            return self.refuse(&self.here.clone(), format!("this needs itself: {}", circle.join(" needs ")));
+            return self.reject(&self.reference_span.clone(), format!("this needs itself: {}", circle.join(" needs ")));
         }
-        self.underway.push(key.clone());
+        self.resolving.push(key.clone());
         let place = match section {
             Section::Accounts => self.account(name),
-            Section::Tokens => self.place_token(name),
-            Section::Feeds => self.place_feed(name),
-            Section::Contracts => self.place_contract(name),
-            Section::Oracles => self.place_oracle(name),
-            Section::Backstops => self.place_backstop(name),
-            Section::Splitters => self.place_splitter(name),
-            Section::Pools => self.place_pool(name),
-            Section::Exchange => self.place_exchange(),
+            Section::Tokens => self.resolve_token(name),
+            Section::Feeds => self.resolve_feed(name),
+            Section::Contracts => self.resolve_contract(name),
+            Section::Oracles => self.resolve_oracle(name),
+            Section::Backstops => self.resolve_backstop(name),
+            Section::Splitters => self.resolve_splitter(name),
+            Section::Pools => self.resolve_pool(name),
+            Section::Exchange => self.resolve_exchange(),
         };
-        self.underway.pop();
-        self.places.insert(key, place.clone());
+        self.resolving.pop();
+        self.resolved.insert(key, place.clone());
         place
     }
 
     fn all<'n>(&mut self, section: Section, names: impl Iterator<Item = &'n String>) -> BTreeMap<String, Address> {
-        names.filter_map(|name| Some((name.clone(), self.locate(section, name)?.address))).collect()
+        names.filter_map(|name| Some((name.clone(), self.resolve(section, name)?.address))).collect()
     }
 
-    fn account(&mut self, name: &str) -> Option<Place> {
+    fn account(&mut self, name: &str) -> Option<Resolved> {
         let tables = &self.manifest.tables;
         match name {
             DEPLOYER => self.deployer(),
             OWNER => self.owner(),
-            _ => match self.take(&tables.accounts[name])? {
+            _ => match self.value(&tables.accounts[name])? {
                 Reference::Address(address) => Some(external(&format!("accounts.{name}"), address)),
                 Reference::Name(_) => {
-                    self.refuse(&tables.accounts[name].span, format!("the account {name} must be an address"))
+                    self.reject(&tables.accounts[name].span, format!("the account {name} must be an address"))
                 }
             },
         }
     }
 
-    fn owner(&mut self) -> Option<Place> {
+    fn owner(&mut self) -> Option<Resolved> {
         let entry = &self.manifest.tables.owner;
         match (&entry.get_ref().account, &entry.get_ref().timelock) {
             (Some(account), None) => self.address(account, &[Section::Accounts]),
             (None, Some(timelock)) => self.timelock(&entry.span(), timelock),
-            _ => self.refuse(&entry.span(), "[owner] is either an `account` or a `timelock`"),
+            _ => self.reject(&entry.span(), "[owner] is either an `account` or a `timelock`"),
         }
     }
 
@@ -241,30 +241,30 @@ impl<'a> Builder<'a> {
     }
 
     /// A token by name; an address alone would leave its decimals unknown.
-    pub(super) fn token(&mut self, said: &Said<Reference>) -> Option<TokenPlace> {
-        let Reference::Name(text) = self.take(said)? else {
-            return self.refuse(&said.span, "name this token in [tokens], with its decimals, and write the name here");
+    pub(super) fn token(&mut self, said: &Parsed<Reference>) -> Option<ResolvedToken> {
+        let Reference::Name(text) = self.value(said)? else {
+            return self.reject(&said.span, "name this token in [tokens], with its decimals, and write the name here");
         };
         let (_, name) = self.find(&said.span, &text, &[Section::Tokens])?;
         let entry = self.manifest.tables.tokens[&name].get_ref();
-        let place = self.locate(Section::Tokens, &name)?;
-        Some(TokenPlace { name, place, decimals: entry.decimals, can_mint: entry.address.is_none() })
+        let place = self.resolve(Section::Tokens, &name)?;
+        Some(ResolvedToken { name, place, decimals: entry.decimals, can_mint: entry.address.is_none() })
     }
 
     /// An amount in units of a token.
-    pub(super) fn units(&mut self, said: &Said<Amount>, token: &TokenPlace) -> Option<U256> {
-        let amount = self.take(said)?;
+    pub(super) fn units(&mut self, said: &Parsed<Amount>, token: &ResolvedToken) -> Option<U256> {
+        let amount = self.value(said)?;
         if let Some(other) = amount.token.filter(|name| *name != token.name) {
-            return self.refuse(&said.span, format!("this amount is in {}, not in {other}", token.name));
+            return self.reject(&said.span, format!("this amount is in {}, not in {other}", token.name));
         }
         match amount.number.scaled(token.decimals) {
             Ok(units) => Some(units),
-            Err(problem) => self.refuse(&said.span, format!("{}: {problem}", token.name)),
+            Err(problem) => self.reject(&said.span, format!("{}: {problem}", token.name)),
         }
     }
 
     /// The one contract of the project that everything of its kind needs.
-    pub(super) fn singleton(&mut self, contract: &str, span: &Range<usize>) -> Option<Place> {
+    pub(super) fn singleton(&mut self, contract: &str, span: &Range<usize>) -> Option<Resolved> {
         let entries = self.manifest.tables.contracts.iter();
         let of_kind = |(name, entry): &(&String, &toml::Spanned<manifest::Contract>)| {
             entry.get_ref().contract.as_deref().unwrap_or(name) == contract
@@ -272,17 +272,17 @@ impl<'a> Builder<'a> {
         let names: Vec<&String> = entries.filter(of_kind).map(|(name, _)| name).collect();
         match names.as_slice() {
             [name] => {
-                self.here = span.clone();
-                self.locate(Section::Contracts, name)
+                self.reference_span = span.clone();
+                self.resolve(Section::Contracts, name)
             }
-            [] => self.refuse(span, format!("this needs the contract {contract}: add [contracts.{contract}]")),
-            _ => self.refuse(span, format!("this needs one contract {contract}, and there are {}", names.len())),
+            [] => self.reject(span, format!("this needs the contract {contract}: add [contracts.{contract}]")),
+            _ => self.reject(span, format!("this needs one contract {contract}, and there are {}", names.len())),
         }
     }
 
     /* MARKETS AND COVER */
 
-    fn markets(&mut self) -> BTreeMap<String, (Market, TokenPlace)> {
+    fn markets(&mut self) -> BTreeMap<String, (Market, ResolvedToken)> {
         let mut markets = BTreeMap::new();
         for (name, entry) in &self.manifest.tables.markets {
             if let Some(market) = self.market(name, &entry.span(), entry.get_ref()) {
@@ -292,15 +292,16 @@ impl<'a> Builder<'a> {
         markets
     }
 
-    fn market(&mut self, name: &str, span: &Range<usize>, entry: &manifest::Market) -> Option<(Market, TokenPlace)> {
+    fn market(&mut self, name: &str, span: &Range<usize>, entry: &manifest::Market) -> Option<(Market, ResolvedToken)> {
         let core = self.singleton(CORE, span);
         let loan = self.token(&entry.loan);
         let collateral = self.token(&entry.collateral);
         let oracle = self.address(&entry.oracle, &[Section::Oracles]);
-        let smallest_debt = loan.as_ref().and_then(|loan| self.units(&entry.smallest_debt, loan));
-        let (ltv, liquidation_ltv) = (self.take(&entry.ltv), self.take(&entry.liquidation_ltv));
-        let (rate, steepness, speed) = (self.take(&entry.rate), self.take(&entry.steepness), self.take(&entry.speed));
-        let fee = entry.fee.as_ref().map(|fee| (fee.span.clone(), self.take(fee)));
+        let min_debt = loan.as_ref().and_then(|loan| self.units(&entry.min_debt, loan));
+        let (ltv, liquidation_ltv) = (self.value(&entry.ltv), self.value(&entry.liquidation_ltv));
+        let (rate, steepness, speed) =
+            (self.value(&entry.rate), self.value(&entry.steepness), self.value(&entry.speed));
+        let fee = entry.fee.as_ref().map(|fee| (fee.span.clone(), self.value(fee)));
         let recipient =
             entry.fee_recipient.as_ref().map(|said| self.address(said, &[Section::Splitters, Section::Accounts]));
         let backstop = entry.backstop.as_ref().map(|said| self.address(said, &[Section::Backstops]));
@@ -311,14 +312,14 @@ impl<'a> Builder<'a> {
 
         let (core, loan, collateral, oracle) = (core?, loan?, collateral?, oracle?);
         self.check_pair(name, &entry.oracle, &loan, &collateral);
-        let smallest_debt = smallest_debt?;
-        let Ok(smallest_debt) = u128::try_from(smallest_debt) else {
-            return self.refuse(&entry.smallest_debt.span, "the smallest debt does not fit 128 bits");
+        let min_debt = min_debt?;
+        let Ok(min_debt) = u128::try_from(min_debt) else {
+            return self.reject(&entry.min_debt.span, "`min_debt` does not fit 128 bits");
         };
-        let risk = Risk::new(ltv?.0, liquidation_ltv?.0, smallest_debt);
+        let risk = Risk::new(ltv?.0, liquidation_ltv?.0, min_debt);
         let risk = risk.map_err(|problem| self.out_of_bounds(entry, problem)).ok()?;
         if loan.place.address == collateral.place.address {
-            return self.refuse(&entry.collateral.span, "a market's two tokens must differ");
+            return self.reject(&entry.collateral.span, "a market's two tokens must differ");
         }
         let params = MarketParams::new(loan.place.address, collateral.place.address, oracle.address, risk, curve?);
         let market = Market { core: core.address, id: params.id(), params };
@@ -326,7 +327,7 @@ impl<'a> Builder<'a> {
         if let Some((span, fee)) = fee {
             let fee = fee?.0;
             if fee > MAX_FEE_BPS {
-                return self.refuse(&span, "a market's fee is at most 25%");
+                return self.reject(&span, "a market's fee is at most 25%");
             }
             self.step(format!("markets.{name}.fee"), Work::SetFee(market.clone(), fee));
         }
@@ -347,16 +348,16 @@ impl<'a> Builder<'a> {
         let span = match problem {
             InvalidParams::BorrowLtvZero | InvalidParams::BorrowLtvTooHigh { .. } => &entry.ltv.span,
             InvalidParams::LiquidationLtvTooHigh(_) => &entry.liquidation_ltv.span,
-            InvalidParams::MinDebtTooLow(_) => &entry.smallest_debt.span,
+            InvalidParams::MinDebtTooLow(_) => &entry.min_debt.span,
             InvalidParams::StartRate(_) | InvalidParams::Target(_) | InvalidParams::UnusedBits(_) => &entry.rate.span,
             InvalidParams::Steepness(_) => &entry.steepness.span,
             InvalidParams::Speed(_) => &entry.speed.span,
         };
-        let _: Option<()> = self.refuse(span, problem);
+        let _: Option<()> = self.reject(span, problem);
     }
 
     /// A market's oracle must price its own two tokens: wired to others it would be false from the first block.
-    fn check_pair(&mut self, market: &str, said: &Said<Reference>, loan: &TokenPlace, collateral: &TokenPlace) {
+    fn check_pair(&mut self, market: &str, said: &Parsed<Reference>, loan: &ResolvedToken, collateral: &ResolvedToken) {
         let Ok(Reference::Name(text)) = &said.value else { return };
         let Some((_, name)) = self.find(&said.span, text, &[Section::Oracles]) else { return };
         let oracle = self.manifest.tables.oracles[&name].get_ref();
@@ -366,17 +367,17 @@ impl<'a> Builder<'a> {
                 "the oracle {name} prices {} in {}, but {market} lends {} against {}",
                 priced.name, in_token.name, loan.name, collateral.name
             );
-            let _: Option<()> = self.refuse(&said.span, message);
+            let _: Option<()> = self.reject(&said.span, message);
         }
     }
 
-    fn covers(&mut self, markets: &BTreeMap<String, (Market, TokenPlace)>) {
+    fn covers(&mut self, markets: &BTreeMap<String, (Market, ResolvedToken)>) {
         for (name, entry) in &self.manifest.tables.backstops {
             for (market_name, limit) in &entry.get_ref().covers {
                 let known = &self.manifest.tables.markets;
                 if !known.contains_key(market_name) {
-                    let message = super::names::unknown(market_name, "[markets]", known.keys().map(String::as_str));
-                    let _: Option<()> = self.refuse(&limit.span, message);
+                    let message = super::section::unknown(market_name, "[markets]", known.keys().map(String::as_str));
+                    let _: Option<()> = self.reject(&limit.span, message);
                     continue;
                 }
                 let Some((market, loan)) = markets.get(market_name) else { continue };
@@ -391,16 +392,16 @@ impl<'a> Builder<'a> {
         entry: &manifest::Backstop,
         market_name: &str,
         market: &Market,
-        loan: &TokenPlace,
-        limit: &Said<Amount>,
+        loan: &ResolvedToken,
+        limit: &Parsed<Amount>,
     ) -> Option<()> {
         let asset = self.token(&entry.asset)?;
         if asset.name != loan.name {
             let message = format!("{market_name} lends {}, but this backstop's asset is {}", loan.name, asset.name);
-            return self.refuse(&limit.span, message);
+            return self.reject(&limit.span, message);
         }
         let limit = self.units(limit, loan)?;
-        let backstop = self.locate(Section::Backstops, name)?.address;
+        let backstop = self.resolve(Section::Backstops, name)?.address;
         let curator = self.address(&entry.curator, &[Section::Accounts])?.address;
         let cover = Cover { backstop, curator, market: market.clone(), limit };
         self.step(format!("backstops.{name}.covers.{market_name}"), Work::Cover(cover));
@@ -419,7 +420,7 @@ impl<'a> Builder<'a> {
                         "the funding id \"{}\" stands here twice: what was paid under it is never paid again",
                         funding.get_ref().id
                     );
-                    let _: Option<()> = self.refuse(&funding.span(), message);
+                    let _: Option<()> = self.reject(&funding.span(), message);
                 }
                 self.funding(name, &programme, &funding.span(), funding.get_ref());
             }
@@ -429,15 +430,15 @@ impl<'a> Builder<'a> {
     fn programme(&mut self, name: &str, span: &Range<usize>, entry: &manifest::Programme) -> Option<Programme> {
         let contract = self.singleton(REWARDS, span);
         let stake = self.token(&entry.stake);
-        let rewards: Vec<Option<TokenPlace>> = entry.rewards.iter().map(|said| self.token(said)).collect();
-        let salt = entry.salt.as_ref().map(|salt| self.take(salt));
+        let rewards: Vec<Option<ResolvedToken>> = entry.rewards.iter().map(|said| self.token(said)).collect();
+        let salt = entry.salt.as_ref().map(|salt| self.value(salt));
         let reward_tokens: Vec<Address> =
             rewards.into_iter().collect::<Option<Vec<_>>>()?.iter().map(|token| token.place.address).collect();
         if reward_tokens.is_empty() || reward_tokens.len() > MAX_REWARD_TOKENS {
-            return self.refuse(span, format!("`rewards` must name 1 to {MAX_REWARD_TOKENS} tokens"));
+            return self.reject(span, format!("`rewards` must name 1 to {MAX_REWARD_TOKENS} tokens"));
         }
         if reward_tokens.iter().collect::<BTreeSet<_>>().len() != reward_tokens.len() {
-            return self.refuse(span, "`rewards` names a token twice");
+            return self.reject(span, "`rewards` names a token twice");
         }
         let (contract, stake_token) = (contract?.address, stake?.place.address);
         let salt = salt.map_or(Some(B256::ZERO), |salt| Some(salt?.0))?;
@@ -456,16 +457,16 @@ impl<'a> Builder<'a> {
     ) -> Option<()> {
         let token = self.token(&entry.token)?;
         let amount = self.units(&entry.amount, &token);
-        let starts = entry.starts.as_ref().map(|starts| self.take(starts));
+        let starts = entry.starts.as_ref().map(|starts| self.value(starts));
         if !programme.reward_tokens.contains(&token.place.address) {
-            return self.refuse(&entry.token.span, format!("{} is not among this programme's `rewards`", token.name));
+            return self.reject(&entry.token.span, format!("{} is not among this programme's `rewards`", token.name));
         }
         if !(1..=MAX_EPOCHS_AHEAD).contains(&entry.epochs) {
-            return self.refuse(span, format!("`epochs` must be 1 to {MAX_EPOCHS_AHEAD} weeks, not {}", entry.epochs));
+            return self.reject(span, format!("`epochs` must be 1 to {MAX_EPOCHS_AHEAD} weeks, not {}", entry.epochs));
         }
         let amount = amount?;
         if amount.is_zero() {
-            return self.refuse(&entry.amount.span, "an amount of 0 pays nobody");
+            return self.reject(&entry.amount.span, "an amount of 0 pays nobody");
         }
         let starts = starts.map_or(Some(None), |starts| Some(Some(starts?.0)))?;
         let funding = Funding {
@@ -493,6 +494,6 @@ impl<'a> Builder<'a> {
 }
 
 /// Something that this project does not make.
-pub(super) fn external(name: &str, address: Address) -> Place {
-    Place { address, depends_on: BTreeSet::from([format!("{name} = {address}")]) }
+pub(super) fn external(name: &str, address: Address) -> Resolved {
+    Resolved { address, depends_on: BTreeSet::from([format!("{name} = {address}")]) }
 }

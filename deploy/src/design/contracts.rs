@@ -11,14 +11,14 @@ use alloy::{
 
 use super::{
     Creation, Expected, Work,
-    build::{Builder, Place, TokenPlace, external},
-    names::{ANYTHING, Section},
+    build::{Builder, Resolved, ResolvedToken, external},
+    section::{ANYTHING, Section},
 };
 use crate::{
     compile::Artifact,
     create2,
     manifest::{
-        self, Said,
+        self, Parsed,
         units::{Decimal, Reference},
     },
 };
@@ -37,7 +37,7 @@ type Values = Vec<(&'static str, DynSolValue)>;
 impl<'a> Builder<'a> {
     /* WHAT THE PROJECT BRINGS, WITH ITS OWN SECTION */
 
-    pub(super) fn place_token(&mut self, name: &str) -> Option<Place> {
+    pub(super) fn resolve_token(&mut self, name: &str) -> Option<Resolved> {
         let entry = &self.manifest.tables.tokens[name];
         let decimals = entry.get_ref().decimals;
         let full_name = format!("tokens.{name}");
@@ -55,7 +55,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    pub(super) fn place_feed(&mut self, name: &str) -> Option<Place> {
+    pub(super) fn resolve_feed(&mut self, name: &str) -> Option<Resolved> {
         let entry = &self.manifest.tables.feeds[name];
         let feed = entry.get_ref();
         let full_name = format!("feeds.{name}");
@@ -77,9 +77,9 @@ impl<'a> Builder<'a> {
                 let answer = self.answer(feed, said)?;
                 let (low, high) = bounds?;
                 if answer < low || answer > high {
-                    return self.refuse(&said.span, "the first answer lies outside `between`");
+                    return self.reject(&said.span, "the first answer lies outside `between`");
                 }
-                let owner = self.locate(Section::Accounts, super::names::DEPLOYER)?;
+                let owner = self.resolve(Section::Accounts, super::section::DEPLOYER)?;
                 let values = vec![
                     ("owner_", DynSolValue::Address(owner.address)),
                     ("decimals_", number(feed.decimals, 8)),
@@ -89,7 +89,7 @@ impl<'a> Builder<'a> {
                 self.create(full_name, "SettableFeed", values, &entry.span(), [owner])
             }
             _ => {
-                self.refuse(&entry.span(), "a feed has either an `address`, or – on local chains – its first `answer`")
+                self.reject(&entry.span(), "a feed has either an `address`, or – on local chains – its first `answer`")
             }
         }
     }
@@ -98,27 +98,27 @@ impl<'a> Builder<'a> {
         let [low, high] = &feed.between;
         let (bottom, top) = (self.answer(feed, low)?, self.answer(feed, high)?);
         if bottom <= I256::ZERO || bottom >= top {
-            return self.refuse(&low.span, "`between` must be two prices above 0, the lower first");
+            return self.reject(&low.span, "`between` must be two prices above 0, the lower first");
         }
         Some((bottom, top))
     }
 
-    fn answer(&mut self, feed: &manifest::Feed, said: &Said<Decimal>) -> Option<I256> {
+    fn answer(&mut self, feed: &manifest::Feed, said: &Parsed<Decimal>) -> Option<I256> {
         let units = self.scaled(said, feed.decimals)?;
         match I256::try_from(units) {
             Ok(answer) if answer.bits() <= 192 => Some(answer),
-            _ => self.refuse(&said.span, "this does not fit the 192 bits of a feed's answer"),
+            _ => self.reject(&said.span, "this does not fit the 192 bits of a feed's answer"),
         }
     }
 
-    fn scaled(&mut self, said: &Said<Decimal>, decimals: u8) -> Option<U256> {
-        match self.take(said)?.scaled(decimals) {
+    fn scaled(&mut self, said: &Parsed<Decimal>, decimals: u8) -> Option<U256> {
+        match self.value(said)?.scaled(decimals) {
             Ok(units) => Some(units),
-            Err(problem) => self.refuse(&said.span, problem),
+            Err(problem) => self.reject(&said.span, problem),
         }
     }
 
-    pub(super) fn place_oracle(&mut self, name: &str) -> Option<Place> {
+    pub(super) fn resolve_oracle(&mut self, name: &str) -> Option<Resolved> {
         let entry = &self.manifest.tables.oracles[name];
         let oracle = entry.get_ref();
         let (collateral, loan) = (self.token(&oracle.collateral), self.token(&oracle.loan));
@@ -131,7 +131,7 @@ impl<'a> Builder<'a> {
         match (over_feeds, &oracle.ratio, &oracle.address) {
             (true, None, None) => {
                 let Some(between) = between else {
-                    return self.refuse(&entry.span(), "an oracle over feeds needs `between`: the only defence against a feed that says something else than was thought");
+                    return self.reject(&entry.span(), "an oracle over feeds needs `between`: the only defence against a feed that says something else than was thought");
                 };
                 self.chainlink_oracle(full_name, &entry.span(), oracle, collateral?, loan?, between?)
             }
@@ -163,7 +163,7 @@ impl<'a> Builder<'a> {
                 self.expect(full_name.clone(), place.address, Expected::Oracle { bounds });
                 Some(external(&full_name, place.address))
             }
-            _ => self.refuse(
+            _ => self.reject(
                 &entry.span(),
                 "an oracle has either feeds (`base`, `quote`), or a fixed `ratio`, or an `address`",
             ),
@@ -175,10 +175,10 @@ impl<'a> Builder<'a> {
         name: String,
         span: &Range<usize>,
         oracle: &manifest::Oracle,
-        collateral: TokenPlace,
-        loan: TokenPlace,
+        collateral: ResolvedToken,
+        loan: ResolvedToken,
         (low, high): (U256, U256),
-    ) -> Option<Place> {
+    ) -> Option<Resolved> {
         let mut places = vec![collateral.place.clone(), loan.place.clone()];
         let base = self.oracle_feeds(&oracle.base, &mut places);
         let quote = self.oracle_feeds(&oracle.quote, &mut places);
@@ -199,7 +199,7 @@ impl<'a> Builder<'a> {
             Some(twap) => {
                 let pool = self.address(&twap.pool, &[Section::Pools, Section::Accounts]);
                 let (window, block_time) = (self.small(&twap.window), self.small(&twap.block_time));
-                let deviation = self.take(&twap.max_deviation)?.0;
+                let deviation = self.value(&twap.max_deviation)?.0;
                 let pool = pool?;
                 let address = pool.address;
                 places.push(pool);
@@ -219,12 +219,12 @@ impl<'a> Builder<'a> {
         self.create(name, "ChainlinkOracle", vec![("given", setup), ("expected", expected)], span, places)
     }
 
-    fn oracle_feeds(&mut self, feeds: &[manifest::OracleFeed], places: &mut Vec<Place>) -> Option<Vec<DynSolValue>> {
+    fn oracle_feeds(&mut self, feeds: &[manifest::OracleFeed], places: &mut Vec<Resolved>) -> Option<Vec<DynSolValue>> {
         let mut values = Vec::new();
         for entry in feeds {
             let feed = self.address(&entry.feed, &[Section::Feeds]);
             let borrow_max_age = self.small(&entry.borrow_max_age);
-            let liquidation_max_age = self.take(&entry.liquidation_max_age);
+            let liquidation_max_age = self.value(&entry.liquidation_max_age);
             values.push(feed.zip(borrow_max_age).zip(liquidation_max_age).map(|((feed, borrow), liquidation)| {
                 let address = DynSolValue::Address(feed.address);
                 places.push(feed);
@@ -235,18 +235,18 @@ impl<'a> Builder<'a> {
     }
 
     /// A time that fits 32 bits.
-    fn small(&mut self, said: &Said<manifest::units::Seconds>) -> Option<u32> {
-        let seconds = self.take(said)?;
-        u32::try_from(seconds.0).ok().or_else(|| self.refuse(&said.span, "this is too long"))
+    fn small(&mut self, said: &Parsed<manifest::units::Seconds>) -> Option<u32> {
+        let seconds = self.value(said)?;
+        u32::try_from(seconds.0).ok().or_else(|| self.reject(&said.span, "this is too long"))
     }
 
-    pub(super) fn place_backstop(&mut self, name: &str) -> Option<Place> {
+    pub(super) fn resolve_backstop(&mut self, name: &str) -> Option<Resolved> {
         let entry = &self.manifest.tables.backstops[name];
         let backstop = entry.get_ref();
         let core = self.singleton("Plimsoll", &entry.span());
         let asset = self.token(&backstop.asset);
         let curator = self.address(&backstop.curator, &[Section::Accounts]);
-        let (cooldown, window) = (self.take(&backstop.cooldown), self.take(&backstop.window));
+        let (cooldown, window) = (self.value(&backstop.cooldown), self.value(&backstop.window));
         let (core, asset, curator) = (core?, asset?, curator?);
         let values = vec![
             ("plimsoll_", DynSolValue::Address(core.address)),
@@ -260,12 +260,12 @@ impl<'a> Builder<'a> {
         self.create(format!("backstops.{name}"), "Backstop", values, &entry.span(), [core, asset.place, curator])
     }
 
-    pub(super) fn place_splitter(&mut self, name: &str) -> Option<Place> {
+    pub(super) fn resolve_splitter(&mut self, name: &str) -> Option<Resolved> {
         let entry = &self.manifest.tables.backstops[name];
         let splitter = entry.get_ref().splitter.as_ref()?;
-        let backstop = self.locate(Section::Backstops, name);
+        let backstop = self.resolve(Section::Backstops, name);
         let treasury = self.address(&splitter.treasury, &[Section::Accounts]);
-        let part = self.take(&splitter.treasury_part);
+        let part = self.value(&splitter.treasury_part);
         let (backstop, treasury) = (backstop?, treasury?);
         let values = vec![
             ("backstop_", DynSolValue::Address(backstop.address)),
@@ -275,25 +275,26 @@ impl<'a> Builder<'a> {
         self.create(format!("splitters.{name}"), "FeeSplitter", values, &entry.span(), [backstop, treasury])
     }
 
-    pub(super) fn timelock(&mut self, span: &Range<usize>, timelock: &manifest::Timelock) -> Option<Place> {
-        let delay = self.take(&timelock.delay);
+    pub(super) fn timelock(&mut self, span: &Range<usize>, timelock: &manifest::Timelock) -> Option<Resolved> {
+        let delay = self.value(&timelock.delay);
         let mut places = Vec::new();
-        let mut addresses = |builder: &mut Self, list: &[Said<Reference>], anyone: bool| -> Option<Vec<DynSolValue>> {
-            let one = |said: &Said<Reference>| {
-                if anyone && said.text == ANYONE {
-                    return Some(DynSolValue::Address(Address::ZERO));
-                }
-                let place = builder.address(said, &[Section::Accounts])?;
-                let address = place.address;
-                places.push(place);
-                Some(DynSolValue::Address(address))
+        let mut addresses =
+            |builder: &mut Self, list: &[Parsed<Reference>], anyone: bool| -> Option<Vec<DynSolValue>> {
+                let one = |said: &Parsed<Reference>| {
+                    if anyone && said.text == ANYONE {
+                        return Some(DynSolValue::Address(Address::ZERO));
+                    }
+                    let place = builder.address(said, &[Section::Accounts])?;
+                    let address = place.address;
+                    places.push(place);
+                    Some(DynSolValue::Address(address))
+                };
+                list.iter().map(one).collect::<Vec<_>>().into_iter().collect()
             };
-            list.iter().map(one).collect::<Vec<_>>().into_iter().collect()
-        };
         let proposers = addresses(self, &timelock.proposers, false);
         let executors = addresses(self, &timelock.executors, true);
         if timelock.proposers.is_empty() || timelock.executors.is_empty() {
-            return self.refuse(span, "a timelock needs `proposers` and `executors`, else it can never do anything");
+            return self.reject(span, "a timelock needs `proposers` and `executors`, else it can never do anything");
         }
         let values = vec![
             ("minDelay", number(delay?.0, 256)),
@@ -306,7 +307,7 @@ impl<'a> Builder<'a> {
 
     /* ANY CONTRACT */
 
-    pub(super) fn place_contract(&mut self, name: &str) -> Option<Place> {
+    pub(super) fn resolve_contract(&mut self, name: &str) -> Option<Resolved> {
         let entry = &self.manifest.tables.contracts[name];
         let contract = entry.get_ref().contract.as_deref().unwrap_or(name);
         if LOCAL_ONLY.contains(&contract) {
@@ -319,7 +320,7 @@ impl<'a> Builder<'a> {
             if !parameters.iter().any(|parameter| parameter.name == *argument) {
                 let known = parameters.iter().map(|parameter| parameter.name.as_str());
                 let place = format!("the constructor of {contract}");
-                let _: Option<()> = self.refuse(&value.span(), super::names::unknown(argument, &place, known));
+                let _: Option<()> = self.reject(&value.span(), super::section::unknown(argument, &place, known));
             }
         }
         let mut places = Vec::new();
@@ -328,13 +329,13 @@ impl<'a> Builder<'a> {
             let Some(value) = given.get(&parameter.name) else {
                 let message =
                     format!("{contract} needs the argument `{}` ({})", parameter.name, parameter.selector_type());
-                let _: Option<()> = self.refuse(&entry.span(), message);
+                let _: Option<()> = self.reject(&entry.span(), message);
                 values.push(None);
                 continue;
             };
             let resolved = parameter.resolve().ok();
             let Some(kind) = resolved else {
-                return self.refuse(&value.span(), format!("arguments of type {} are not supported", parameter.ty));
+                return self.reject(&value.span(), format!("arguments of type {} are not supported", parameter.ty));
             };
             values.push(
                 self.coerce(value.get_ref(), &kind, &value.span(), &mut places)
@@ -351,7 +352,7 @@ impl<'a> Builder<'a> {
         value: &toml::Value,
         kind: &DynSolType,
         span: &Range<usize>,
-        places: &mut Vec<Place>,
+        places: &mut Vec<Resolved>,
     ) -> Option<DynSolValue> {
         match (value, kind) {
             (toml::Value::Array(items), DynSolType::Array(inner)) => {
@@ -364,7 +365,7 @@ impl<'a> Builder<'a> {
                 Some(DynSolValue::Tuple(values.into_iter().collect::<Option<_>>()?))
             }
             (toml::Value::String(text), DynSolType::Address) => {
-                let said = Said { span: span.clone(), text: text.clone(), value: text.parse() };
+                let said = Parsed { span: span.clone(), text: text.clone(), value: text.parse() };
                 let place = self.address(&said, &ANYTHING)?;
                 let address = place.address;
                 places.push(place);
@@ -373,18 +374,18 @@ impl<'a> Builder<'a> {
             (toml::Value::String(text), DynSolType::String) => Some(DynSolValue::String(text.clone())),
             (toml::Value::Boolean(flag), DynSolType::Bool) => Some(DynSolValue::Bool(*flag)),
             (toml::Value::Float(number), _) => {
-                self.refuse(span, format!("{number} is a floating-point number, which is not exact: put it in quotes"))
+                self.reject(span, format!("{number} is a floating-point number, which is not exact: put it in quotes"))
             }
             (toml::Value::String(text), _) => self.coerce_text(text, kind, span),
             (toml::Value::Integer(number), _) => self.coerce_text(&number.to_string(), kind, span),
-            _ => self.refuse(span, format!("this must be a {kind}")),
+            _ => self.reject(span, format!("this must be a {kind}")),
         }
     }
 
     fn coerce_text(&mut self, text: &str, kind: &DynSolType, span: &Range<usize>) -> Option<DynSolValue> {
         match kind.coerce_str(text) {
             Ok(value) => Some(value),
-            Err(error) => self.refuse(span, format!("\"{text}\" is not a {kind}: {error}")),
+            Err(error) => self.reject(span, format!("\"{text}\" is not a {kind}: {error}")),
         }
     }
 
@@ -395,8 +396,8 @@ impl<'a> Builder<'a> {
         contract: &str,
         values: Values,
         span: &Range<usize>,
-        places: impl IntoIterator<Item = Place>,
-    ) -> Option<Place> {
+        places: impl IntoIterator<Item = Resolved>,
+    ) -> Option<Resolved> {
         let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         self.create_checked(name, contract, values, span, places)
     }
@@ -408,8 +409,8 @@ impl<'a> Builder<'a> {
         contract: &str,
         values: Vec<(String, DynSolValue)>,
         span: &Range<usize>,
-        places: impl IntoIterator<Item = Place>,
-    ) -> Option<Place> {
+        places: impl IntoIterator<Item = Resolved>,
+    ) -> Option<Resolved> {
         let artifact = self.artifact(contract, span)?;
         let parameters = parameters(artifact);
         let fits = parameters.len() == values.len()
@@ -418,7 +419,7 @@ impl<'a> Builder<'a> {
             });
         if !fits {
             let wanted: Vec<String> = parameters.iter().map(|p| format!("{} {}", p.selector_type(), p.name)).collect();
-            return self.refuse(
+            return self.reject(
                 span,
                 format!(
                     "the constructor of {contract} takes ({}): this version does not know how to fill it in",
@@ -440,14 +441,14 @@ impl<'a> Builder<'a> {
             depends_on: depends_on.clone(),
         };
         self.step(name, Work::Create(creation));
-        Some(Place { address, depends_on })
+        Some(Resolved { address, depends_on })
     }
 
     fn artifact(&mut self, contract: &str, span: &Range<usize>) -> Option<&'a Artifact> {
         let artifacts = self.artifacts;
         match artifacts.get(contract) {
             Ok(artifact) => Some(artifact),
-            Err(error) => self.refuse(span, error),
+            Err(error) => self.reject(span, error),
         }
     }
 }

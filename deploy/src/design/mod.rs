@@ -6,8 +6,8 @@
 
 mod build;
 mod contracts;
-mod names;
 mod pools;
+mod section;
 
 use std::collections::{BTreeMap, BTreeSet};
 

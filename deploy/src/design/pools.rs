@@ -7,8 +7,8 @@ use alloy::{
 
 use super::{
     Expected, Pool, Work,
-    build::{Builder, Place, external},
-    names::{EXCHANGE, Section},
+    build::{Builder, Resolved, external},
+    section::{EXCHANGE, Section},
 };
 use crate::manifest;
 
@@ -19,7 +19,7 @@ const MIN_SQRT_PRICE: U256 = U256::from_limbs([4_295_128_739, 0, 0, 0]);
 const PRICE_DECIMALS: u8 = 36;
 
 impl Builder<'_> {
-    pub(super) fn place_exchange(&mut self) -> Option<Place> {
+    pub(super) fn resolve_exchange(&mut self) -> Option<Resolved> {
         let entry = self.manifest.tables.uniswap_v3.as_ref()?;
         match &entry.get_ref().address {
             Some(said) => {
@@ -34,35 +34,35 @@ impl Builder<'_> {
         }
     }
 
-    pub(super) fn place_pool(&mut self, name: &str) -> Option<Place> {
+    pub(super) fn resolve_pool(&mut self, name: &str) -> Option<Resolved> {
         let tables = &self.manifest.tables;
         let entry = &tables.pools[name];
         let local = self.require_local(&entry.span(), "a pool");
         let pool = entry.get_ref();
         let factory = match tables.uniswap_v3 {
-            Some(_) => self.locate(Section::Exchange, EXCHANGE),
-            None => self.refuse(&entry.span(), "a pool needs the exchange: add [uniswap_v3]"),
+            Some(_) => self.resolve(Section::Exchange, EXCHANGE),
+            None => self.reject(&entry.span(), "a pool needs the exchange: add [uniswap_v3]"),
         };
         let (base, quote) = (self.token(&pool.base), self.token(&pool.quote));
-        let (fee, price) = (self.take(&pool.fee), self.take(&pool.price));
+        let (fee, price) = (self.value(&pool.fee), self.value(&pool.price));
         let (factory, base, quote, fee, price) = (factory?, base?, quote?, fee?, price?);
         local?;
 
         let (base_address, quote_address) = (base.place.address, quote.place.address);
         if base_address == quote_address {
-            return self.refuse(&pool.quote.span, "a pool's two tokens must differ");
+            return self.reject(&pool.quote.span, "a pool's two tokens must differ");
         }
         let base_is_0 = base_address < quote_address;
         let (token0, token1) = if base_is_0 { (base_address, quote_address) } else { (quote_address, base_address) };
         let Some(sqrt_price_x96) = sqrt_price_x96(&price, base.decimals, quote.decimals, base_is_0) else {
-            return self.refuse(&pool.price.span, "this price is out of the exchange's bounds");
+            return self.reject(&pool.price.span, "this price is out of the exchange's bounds");
         };
         let address = pool_address(factory.address, token0, token1, fee.0);
         let design = Pool { factory: factory.address, address, token0, token1, fee: fee.0, sqrt_price_x96 };
         self.step(format!("pools.{name}"), Work::CreatePool(design.clone()));
         self.step(format!("pools.{name}.price"), Work::StartPool(design));
         let depends_on = [factory, base.place, quote.place].into_iter().flat_map(|place| place.depends_on).collect();
-        Some(Place { address, depends_on })
+        Some(Resolved { address, depends_on })
     }
 }
 

@@ -102,7 +102,7 @@ fn place(path: &Path, text: &str, at: usize) -> String {
 
 /// A value as it was written, where, and what it means if it means anything.
 #[derive(Clone)]
-pub struct Said<T> {
+pub struct Parsed<T> {
     /// Where it stands, in bytes.
     pub span: Range<usize>,
     /// As written.
@@ -111,13 +111,13 @@ pub struct Said<T> {
     pub value: Result<T, String>,
 }
 
-impl<T: fmt::Debug> fmt::Debug for Said<T> {
+impl<T: fmt::Debug> fmt::Debug for Parsed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.value.fmt(f)
     }
 }
 
-impl<'de, T: FromStr<Err = String>> Deserialize<'de> for Said<T> {
+impl<'de, T: FromStr<Err = String>> Deserialize<'de> for Parsed<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Spanned::<Text>::deserialize(deserializer)?;
         let span = text.span();
@@ -172,7 +172,7 @@ pub struct Tables {
     pub owner: Spanned<Owner>,
     /// Names for addresses.
     #[serde(default)]
-    pub accounts: BTreeMap<String, Said<Reference>>,
+    pub accounts: BTreeMap<String, Parsed<Reference>>,
     /// Tokens.
     #[serde(default)]
     pub tokens: Named<Token>,
@@ -220,7 +220,7 @@ pub struct Network {
     #[serde(default = "one")]
     pub confirmations: u64,
     /// Changes every address.
-    pub salt: Option<Said<Salt>>,
+    pub salt: Option<Parsed<Salt>>,
 }
 
 const fn one() -> u64 {
@@ -232,7 +232,7 @@ const fn one() -> u64 {
 #[serde(deny_unknown_fields)]
 pub struct Deployer {
     /// The account; the key must be its.
-    pub address: Said<Reference>,
+    pub address: Parsed<Reference>,
     /// Where the key is.
     pub key: SignerSource,
 }
@@ -242,7 +242,7 @@ pub struct Deployer {
 #[serde(deny_unknown_fields)]
 pub struct Owner {
     /// An account that exists.
-    pub account: Option<Said<Reference>>,
+    pub account: Option<Parsed<Reference>>,
     /// A timelock of our own.
     pub timelock: Option<Timelock>,
 }
@@ -252,11 +252,11 @@ pub struct Owner {
 #[serde(deny_unknown_fields)]
 pub struct Timelock {
     /// How long what was proposed waits.
-    pub delay: Said<Seconds>,
+    pub delay: Parsed<Seconds>,
     /// Who may propose and cancel.
-    pub proposers: Vec<Said<Reference>>,
+    pub proposers: Vec<Parsed<Reference>>,
     /// Who may execute what waited long enough; `"anyone"` for everybody.
-    pub executors: Vec<Said<Reference>>,
+    pub executors: Vec<Parsed<Reference>>,
 }
 
 /// A token: one that exists, or – on a local chain – one that anybody mints.
@@ -264,7 +264,7 @@ pub struct Timelock {
 #[serde(deny_unknown_fields)]
 pub struct Token {
     /// Where it is.
-    pub address: Option<Said<Reference>>,
+    pub address: Option<Parsed<Reference>>,
     /// How many decimals it must have.
     pub decimals: u8,
 }
@@ -274,15 +274,15 @@ pub struct Token {
 #[serde(deny_unknown_fields)]
 pub struct Feed {
     /// Where it is.
-    pub address: Option<Said<Reference>>,
+    pub address: Option<Parsed<Reference>>,
     /// What it answers first.
-    pub answer: Option<Said<Decimal>>,
+    pub answer: Option<Parsed<Decimal>>,
     /// How many decimals it must have.
     pub decimals: u8,
     /// What it must say of itself.
     pub description: String,
     /// The answer must lie between these.
-    pub between: [Said<Decimal>; 2],
+    pub between: [Parsed<Decimal>; 2],
 }
 
 /// Any contract of the project.
@@ -301,9 +301,9 @@ pub struct Contract {
 #[serde(deny_unknown_fields)]
 pub struct Oracle {
     /// What is priced.
-    pub collateral: Said<Reference>,
+    pub collateral: Parsed<Reference>,
     /// What it is priced in.
-    pub loan: Said<Reference>,
+    pub loan: Parsed<Reference>,
     /// Feeds whose product is divided …
     #[serde(default)]
     pub base: Vec<OracleFeed>,
@@ -311,15 +311,15 @@ pub struct Oracle {
     #[serde(default)]
     pub quote: Vec<OracleFeed>,
     /// One whole collateral token must be worth between these many whole loan tokens.
-    pub between: Option<[Said<Decimal>; 2]>,
+    pub between: Option<[Parsed<Decimal>; 2]>,
     /// On a layer 2: the feed that says whether the sequencer runs.
     pub sequencer: Option<Sequencer>,
     /// A second opinion from a pool.
     pub twap: Option<Twap>,
     /// Whole loan tokens for one whole collateral token, for ever.
-    pub ratio: Option<Said<Decimal>>,
+    pub ratio: Option<Parsed<Decimal>>,
     /// An oracle that exists.
-    pub address: Option<Said<Reference>>,
+    pub address: Option<Parsed<Reference>>,
 }
 
 /// A feed and how old its answer may be.
@@ -327,11 +327,11 @@ pub struct Oracle {
 #[serde(deny_unknown_fields)]
 pub struct OracleFeed {
     /// Which.
-    pub feed: Said<Reference>,
+    pub feed: Parsed<Reference>,
     /// For borrowing.
-    pub borrow_max_age: Said<Seconds>,
+    pub borrow_max_age: Parsed<Seconds>,
     /// For liquidation.
-    pub liquidation_max_age: Said<MaxAge>,
+    pub liquidation_max_age: Parsed<MaxAge>,
 }
 
 /// A layer 2's sequencer.
@@ -339,9 +339,9 @@ pub struct OracleFeed {
 #[serde(deny_unknown_fields)]
 pub struct Sequencer {
     /// Its uptime feed.
-    pub feed: Said<Reference>,
+    pub feed: Parsed<Reference>,
     /// How long borrowing waits after it came back.
-    pub grace: Said<Seconds>,
+    pub grace: Parsed<Seconds>,
 }
 
 /// An average price of a pool.
@@ -349,13 +349,13 @@ pub struct Sequencer {
 #[serde(deny_unknown_fields)]
 pub struct Twap {
     /// Which pool.
-    pub pool: Said<Reference>,
+    pub pool: Parsed<Reference>,
     /// What the average is taken over.
-    pub window: Said<Seconds>,
+    pub window: Parsed<Seconds>,
     /// How long a block takes.
-    pub block_time: Said<Seconds>,
+    pub block_time: Parsed<Seconds>,
     /// How far the two prices may lie apart.
-    pub max_deviation: Said<BasisPoints>,
+    pub max_deviation: Parsed<BasisPoints>,
 }
 
 /// A market.
@@ -363,29 +363,30 @@ pub struct Twap {
 #[serde(deny_unknown_fields)]
 pub struct Market {
     /// What is lent.
-    pub loan: Said<Reference>,
+    pub loan: Parsed<Reference>,
     /// What secures it.
-    pub collateral: Said<Reference>,
+    pub collateral: Parsed<Reference>,
     /// What prices it.
-    pub oracle: Said<Reference>,
+    pub oracle: Parsed<Reference>,
     /// Up to where one may borrow.
-    pub ltv: Said<BasisPoints>,
+    pub ltv: Parsed<BasisPoints>,
     /// From where anyone may liquidate.
-    pub liquidation_ltv: Said<BasisPoints>,
-    /// The smallest debt worth keeping.
-    pub smallest_debt: Said<Amount>,
+    pub liquidation_ltv: Parsed<BasisPoints>,
+    /// Minimum debt of a loan, in the loan token. `smallest_debt`, the former name, is still accepted.
+    #[serde(alias = "smallest_debt")]
+    pub min_debt: Parsed<Amount>,
     /// What borrowing costs at first, at which utilisation.
-    pub rate: Said<Rate>,
+    pub rate: Parsed<Rate>,
     /// The rate when everything is lent out, as a multiple.
-    pub steepness: Said<Multiple>,
+    pub steepness: Parsed<Multiple>,
     /// How fast the rate follows demand.
-    pub speed: Said<Speed>,
+    pub speed: Parsed<Speed>,
     /// The part of the interest that goes to the reserve.
-    pub fee: Option<Said<BasisPoints>>,
+    pub fee: Option<Parsed<BasisPoints>>,
     /// Who gets the reserve above its floor.
-    pub fee_recipient: Option<Said<Reference>>,
+    pub fee_recipient: Option<Parsed<Reference>>,
     /// Which backstop covers it.
-    pub backstop: Option<Said<Reference>>,
+    pub backstop: Option<Parsed<Reference>>,
 }
 
 /// A backstop.
@@ -393,20 +394,20 @@ pub struct Market {
 #[serde(deny_unknown_fields)]
 pub struct Backstop {
     /// What is deposited.
-    pub asset: Said<Reference>,
+    pub asset: Parsed<Reference>,
     /// The shares' name.
     pub name: String,
     /// The shares' symbol.
     pub symbol: String,
     /// Who chooses covered markets.
-    pub curator: Said<Reference>,
+    pub curator: Parsed<Reference>,
     /// How long shares cool down.
-    pub cooldown: Said<Seconds>,
+    pub cooldown: Parsed<Seconds>,
     /// How long they may then leave.
-    pub window: Said<Seconds>,
+    pub window: Parsed<Seconds>,
     /// How much of the cover each market may use.
     #[serde(default)]
-    pub covers: BTreeMap<String, Said<Amount>>,
+    pub covers: BTreeMap<String, Parsed<Amount>>,
     /// What divides markets' income with the treasury.
     pub splitter: Option<Splitter>,
 }
@@ -416,9 +417,9 @@ pub struct Backstop {
 #[serde(deny_unknown_fields)]
 pub struct Splitter {
     /// Who gets what the backstop does not.
-    pub treasury: Said<Reference>,
+    pub treasury: Parsed<Reference>,
     /// Which part that is.
-    pub treasury_part: Said<BasisPoints>,
+    pub treasury_part: Parsed<BasisPoints>,
 }
 
 /// The exchange: one that exists, or – on a local chain – one of our own.
@@ -426,7 +427,7 @@ pub struct Splitter {
 #[serde(deny_unknown_fields)]
 pub struct UniswapV3 {
     /// The factory.
-    pub address: Option<Said<Reference>>,
+    pub address: Option<Parsed<Reference>>,
 }
 
 /// A pool to create on a local chain.
@@ -434,13 +435,13 @@ pub struct UniswapV3 {
 #[serde(deny_unknown_fields)]
 pub struct Pool {
     /// The token that is priced …
-    pub base: Said<Reference>,
+    pub base: Parsed<Reference>,
     /// … in this one.
-    pub quote: Said<Reference>,
+    pub quote: Parsed<Reference>,
     /// What a swap costs.
-    pub fee: Said<PoolFee>,
+    pub fee: Parsed<PoolFee>,
     /// The first price: whole quote tokens for one whole base token.
-    pub price: Said<Decimal>,
+    pub price: Parsed<Decimal>,
 }
 
 /// A staking programme.
@@ -448,11 +449,11 @@ pub struct Pool {
 #[serde(deny_unknown_fields)]
 pub struct Programme {
     /// What is staked.
-    pub stake: Said<Reference>,
+    pub stake: Parsed<Reference>,
     /// What is paid.
-    pub rewards: Vec<Said<Reference>>,
+    pub rewards: Vec<Parsed<Reference>>,
     /// Tells pools of the same tokens apart.
-    pub salt: Option<Said<Salt>>,
+    pub salt: Option<Parsed<Salt>>,
     /// What is paid in, each once.
     #[serde(default)]
     pub funding: Vec<Spanned<Funding>>,
@@ -465,13 +466,13 @@ pub struct Funding {
     /// Its name in the record: what has been paid under a name is never paid again.
     pub id: String,
     /// Which token.
-    pub token: Said<Reference>,
+    pub token: Parsed<Reference>,
     /// How much.
-    pub amount: Said<Amount>,
+    pub amount: Parsed<Amount>,
     /// Over how many weeks.
     pub epochs: u64,
     /// From which Thursday on; else from the next.
-    pub starts: Option<Said<Epoch>>,
+    pub starts: Option<Parsed<Epoch>>,
 }
 
 #[cfg(test)]

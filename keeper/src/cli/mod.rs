@@ -2,7 +2,6 @@
 //! 0 on success, 1 on failure or when a check fails, 2 for arguments that are not understood.
 
 mod check;
-mod generate;
 mod positions;
 mod running;
 mod source;
@@ -13,11 +12,11 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
-use clap_complete::Shell;
+use clap::{CommandFactory, Parser, Subcommand};
 use plimsoll_chain::{
     logging::{self, Format},
     redaction::scrub,
+    shell::{self, Shell},
 };
 use serde::Serialize;
 
@@ -231,15 +230,15 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
             Ok(true)
         }
         Command::Completions { shell } => {
-            io::stdout().write_all(&generate::completions(shell))?;
+            io::stdout().write_all(&shell::completions(Arguments::command(), shell))?;
             Ok(true)
         }
         Command::Man { out: Some(folder) } => {
-            generate::man_pages(&folder)?;
+            shell::man_pages(Arguments::command(), &folder)?;
             Ok(true)
         }
         Command::Man { out: None } => {
-            io::stdout().write_all(&generate::man_page()?)?;
+            io::stdout().write_all(&shell::man_page(Arguments::command())?)?;
             Ok(true)
         }
     }
@@ -275,6 +274,11 @@ fn settings_text(settings: &[Setting]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use clap::ValueEnum;
+    use plimsoll_chain::shell::{completions, man_page, man_pages};
+
     use clap::CommandFactory;
 
     use super::*;
@@ -287,5 +291,25 @@ mod tests {
     #[test]
     fn the_version_begins_with_that_of_the_crate() {
         assert!(VERSION.starts_with(env!("CARGO_PKG_VERSION")), "{VERSION}");
+    }
+
+    #[test]
+    fn every_shell_completes_commands_and_options() {
+        for shell in Shell::value_variants() {
+            let script = String::from_utf8(completions(Arguments::command(), *shell)).unwrap();
+            for word in [NAME, "positions", "below", "rpc-url"] {
+                assert!(script.contains(word), "{shell}: {word} is missing");
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_has_a_manual_page() {
+        let folder = tempfile::tempdir().unwrap();
+        man_pages(Arguments::command(), &folder.path().join("man1")).unwrap();
+        let page = |name: &str| fs::read_to_string(folder.path().join("man1").join(name)).unwrap();
+        assert!(page("plimsoll-keeper.1").contains("Examples:"));
+        assert!(page("plimsoll-keeper-positions.1").contains("HEALTH"));
+        assert_eq!(page("plimsoll-keeper.1"), String::from_utf8(man_page(Arguments::command()).unwrap()).unwrap());
     }
 }

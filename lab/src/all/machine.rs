@@ -7,7 +7,7 @@ use std::{
     thread::available_parallelism,
 };
 
-use plimsoll_deploy::tools::{Tool, Tools};
+use plimsoll_deploy::toolchain::tools::{Tool, Tools};
 use plimsoll_testkit::workspace::workspace;
 use serde::Serialize;
 

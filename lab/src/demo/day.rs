@@ -10,7 +10,7 @@ use alloy::{
     rpc::types::TransactionReceipt,
 };
 use plimsoll_contracts::quantity::decimal_text;
-use plimsoll_deploy::progress::say;
+use plimsoll_deploy::toolchain::progress::say;
 use plimsoll_keeper::amount::readable;
 use plimsoll_testkit::{
     keeper::Keeper,

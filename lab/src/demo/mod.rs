@@ -15,7 +15,7 @@ use std::{path::PathBuf, process::Command, time::Duration};
 
 use alloy::providers::ext::AnvilApi;
 use eyre::ensure;
-use plimsoll_deploy::progress::say;
+use plimsoll_deploy::toolchain::progress::say;
 
 pub use self::report::{BadDebt, KeeperFigures, Report};
 use self::{day::Day, report::ChainEvents, setup::Setup};

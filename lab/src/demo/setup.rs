@@ -6,7 +6,7 @@ use alloy::{
 };
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{IBackstop, IERC4626, ILever, IPlimsoll, IRewards};
-use plimsoll_deploy::progress::say;
+use plimsoll_deploy::toolchain::progress::say;
 
 use super::sample::{DOLLAR_E8, PRICE_BEFORE};
 use plimsoll_testkit::{

@@ -8,7 +8,7 @@ use alloy::{
     rpc::types::TransactionReceipt,
 };
 use eyre::ensure;
-use plimsoll_deploy::progress::say;
+use plimsoll_deploy::toolchain::progress::say;
 
 use super::{
     bench::{Bench, PRICE},

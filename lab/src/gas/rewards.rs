@@ -11,7 +11,7 @@ use alloy::{
 };
 use eyre::ensure;
 use plimsoll_contracts::IRewards;
-use plimsoll_deploy::progress::say;
+use plimsoll_deploy::toolchain::progress::say;
 
 use super::{
     bench::Bench,

@@ -19,7 +19,7 @@ use std::{
 };
 
 use eyre::{WrapErr, ensure};
-use plimsoll_deploy::{progress::say, tools::Tools, workspace::Workspace};
+use plimsoll_deploy::{toolchain::progress::say, toolchain::tools::Tools, toolchain::workspace::Workspace};
 use plimsoll_testkit::workspace::workspace;
 
 use operators::{Mutant, Place};

@@ -12,7 +12,7 @@ use std::{
 };
 
 use eyre::{ContextCompat, WrapErr, ensure};
-use plimsoll_deploy::tools::{Tool, Tools};
+use plimsoll_deploy::toolchain::tools::{Tool, Tools};
 use tempfile::TempDir;
 use tokio::process::Command;
 

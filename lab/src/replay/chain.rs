@@ -12,7 +12,7 @@ use alloy::{
 };
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::quantity::{BasisPoints, decimal_text};
-use plimsoll_deploy::{manifest::Manifest, progress::say};
+use plimsoll_deploy::{manifest::Manifest, toolchain::progress::say};
 use plimsoll_keeper::amount::readable;
 use tokio::time::Instant;
 

@@ -30,7 +30,7 @@ pub mod rules;
 use std::process::Command;
 
 use eyre::{ContextCompat, WrapErr};
-use plimsoll_deploy::progress::say;
+use plimsoll_deploy::toolchain::progress::say;
 
 use self::{options::Case, outcome::Outcome, rules::Rule};
 pub use self::{

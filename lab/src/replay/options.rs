@@ -10,7 +10,7 @@ use std::{
 use clap::ValueEnum;
 use eyre::ensure;
 use plimsoll_contracts::{market::Risk, quantity::Decimal};
-use plimsoll_deploy::progress::say;
+use plimsoll_deploy::toolchain::progress::say;
 use plimsoll_keeper::amount::readable;
 
 use super::{

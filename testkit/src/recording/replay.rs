@@ -13,7 +13,7 @@ use alloy::{
     rpc::types::Block,
 };
 use eyre::{ContextCompat, WrapErr, ensure};
-use plimsoll_deploy::tools::Tools;
+use plimsoll_deploy::toolchain::tools::Tools;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -11,8 +11,8 @@ use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{IPlimsoll, deployment::Deployment};
 use plimsoll_deploy::{
     connection::Chain,
+    inspect::{Action, StepStatus},
     journal::{Journal, record_of},
-    look::{Action, Seen},
     verify::Code,
 };
 use plimsoll_testkit::devnet::mined;
@@ -32,10 +32,10 @@ async fn the_example_manifest_is_deployed_completely_and_a_second_apply_changes_
     let (sent, bytes) = (fixture.sent().await?, fs::read(fixture.record_path())?);
 
     let plan = fixture.plan(&manifest).await?;
-    for (step, seen) in &plan.seen {
+    for (step, seen) in &plan.steps {
         // A backstop's limits wait for their notice period; everything else is done at once.
-        let waits = step.name.starts_with("backstops.usdc.covers.") && matches!(seen, Seen::Waiting { .. });
-        ensure!(waits || *seen == Seen::Done, "{}: {seen:?}", step.name);
+        let waits = step.name.starts_with("backstops.usdc.covers.") && matches!(seen, StepStatus::Waiting { .. });
+        ensure!(waits || *seen == StepStatus::Done, "{}: {seen:?}", step.name);
     }
     for finding in fixture.verify(&manifest).await? {
         ensure!(finding.is_good(), "{finding:?}");
@@ -112,7 +112,7 @@ async fn settings_that_somebody_else_changed_are_reported_and_left() -> eyre::Re
 
     let plan = fixture.plan(SMALL).await?;
     assert!(!plan.is_done());
-    let Seen::Differs { found, wanted } = seen(&plan, "markets.weth-usdc.fee") else { panic!("{plan:?}") };
+    let StepStatus::Differs { found, wanted } = seen(&plan, "markets.weth-usdc.fee") else { panic!("{plan:?}") };
     assert_eq!((found.as_str(), wanted.as_str()), ("a fee of 5%", "a fee of 10%"));
     let [drift] = plan.drift.as_slice() else { panic!("{:?}", plan.drift) };
     assert!(drift.contains("contracts.Plimsoll: owner is") && drift.contains(&other.to_string()), "{drift}");
@@ -139,7 +139,7 @@ async fn owner_only_steps_become_timelock_calls_that_work() -> eyre::Result<()> 
     }
 
     let plan = fixture.plan(&manifest).await?;
-    let Seen::ForOthers { who, call } = seen(&plan, "markets.weth-usdc.fee") else { panic!("{plan:?}") };
+    let StepStatus::ForOthers { who, call } = seen(&plan, "markets.weth-usdc.fee") else { panic!("{plan:?}") };
     assert_eq!(*who, owner);
     let provider = fixture.node.impersonating().await?;
     provider.anvil_set_balance(owner, U256::from(10).pow(U256::from(18))).await?;
@@ -147,7 +147,7 @@ async fn owner_only_steps_become_timelock_calls_that_work() -> eyre::Result<()> 
     let request =
         TransactionRequest::default().from(owner).to(call.to).input(call.input.clone().into()).gas_limit(500_000);
     assert!(provider.send_transaction(request).await?.get_receipt().await?.status());
-    assert_eq!(*seen(&fixture.plan(&manifest).await?, "markets.weth-usdc.fee"), Seen::Done);
+    assert_eq!(*seen(&fixture.plan(&manifest).await?, "markets.weth-usdc.fee"), StepStatus::Done);
     Ok(())
 }
 
@@ -189,7 +189,7 @@ async fn a_local_chain_without_the_deterministic_deployer_gets_it() -> eyre::Res
     let fixture = Fixture::start(&[]).await?;
     fixture.node.provider().anvil_set_code(plimsoll_deploy::create2::FACTORY, Default::default()).await?;
     let plan = fixture.plan(SMALL).await?;
-    assert_eq!(*seen(&plan, "factory"), Seen::ToDo(vec![Action::PlaceFactory]));
+    assert_eq!(*seen(&plan, "factory"), StepStatus::ToDo(vec![Action::PlaceFactory]));
     assert!(plan.was_rehearsed && plan.problems.is_empty(), "{:?}", plan.problems);
     fixture.apply(SMALL).await?;
     assert!(fixture.plan(SMALL).await?.is_done());

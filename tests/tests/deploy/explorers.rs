@@ -14,7 +14,7 @@ use plimsoll_chain::secret::Secret;
 use plimsoll_deploy::{
     explorer::{Explorer, ExplorerError, Outcome, Submission},
     standard_json::{CompilerInput, standard_json},
-    tools::Tool,
+    toolchain::tools::Tool,
 };
 use serde_json::{Value, json};
 use url::{Url, form_urlencoded};

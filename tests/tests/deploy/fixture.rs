@@ -17,12 +17,12 @@ use plimsoll_deploy::{
     compile::Artifacts,
     connection::Chain,
     design::Design,
+    inspect::StepStatus,
     journal::record_of,
-    look::Seen,
     manifest::Manifest,
-    node::Node,
     packages,
     plan::{Inputs, Plan},
+    toolchain::node::Node,
     verify::{self, Finding},
 };
 use tempfile::TempDir;
@@ -72,7 +72,7 @@ collateral = "WETH"
 oracle = "weth-usdc"
 ltv = "80%"
 liquidation_ltv = "86%"
-smallest_debt = "100 USDC"
+min_debt = "100 USDC"
 rate = "4% at 90%"
 steepness = 4
 speed = "50 per year"
@@ -93,7 +93,7 @@ pub(super) const FUNDED: u64 = 2_000_000_000;
 /// All artifacts, compiled once.
 pub(super) fn artifacts() -> eyre::Result<&'static Artifacts> {
     static ARTIFACTS: OnceLock<Result<Artifacts, String>> = OnceLock::new();
-    let compile = || support::tools().and_then(|tools| Ok(packages::everything(&tools)?));
+    let compile = || support::tools().and_then(|tools| Ok(packages::all_artifacts(&tools)?));
     ARTIFACTS.get_or_init(|| compile().map_err(|error| format!("{error:#}"))).as_ref().map_err(|error| eyre!("{error}"))
 }
 
@@ -177,8 +177,8 @@ pub(super) fn refusals(error: &eyre::Report) -> Vec<String> {
 }
 
 /// Returns the state of a step in a plan.
-pub(super) fn seen<'a>(plan: &'a Plan, name: &str) -> &'a Seen {
-    let found = plan.seen.iter().find(|(step, _)| step.name == name);
+pub(super) fn seen<'a>(plan: &'a Plan, name: &str) -> &'a StepStatus {
+    let found = plan.steps.iter().find(|(step, _)| step.name == name);
     &found.unwrap_or_else(|| panic!("the plan has no step {name}")).1
 }
 

@@ -103,7 +103,7 @@ fn all_mistakes_in_a_manifest_are_reported_at_once_by_line_and_column() -> eyre:
         ("ltv = \"80%\"", "ltv = \"90%\"", "the borrow LTV of 9000 bps must be at most 99.5 %"),
         ("rate = \"4% at 90%\"", "rate = \"4% at 99.5%\"", "the target utilisation of 9950 bps"),
         ("steepness = 4\n", "steepness = 40\n", "the steepness of 400000"),
-        ("smallest_debt = \"100 USDC\"", "smallest_debt = \"0.0000001 USDC\"", "more than the 6 decimals"),
+        ("min_debt = \"100 USDC\"", "min_debt = \"0.0000001 USDC\"", "more than the 6 decimals"),
         ("oracle = \"weth-usdc\"", "oracle = \"weth-usd\"", "did you mean \"weth-usdc\"?"),
         ("collateral = \"WETH\"\noracle", "collateral = \"WTEH\"\noracle", "did you mean \"WETH\"?"),
         ("fee = \"10%\"", "fee = \"26%\"", "at most 25%"),

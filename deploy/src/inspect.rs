@@ -32,7 +32,7 @@ const TRANSFER_GAS: u64 = 21_000;
 
 /// What a look shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum StepStatus {
     /// All is as it shall be.
     Done,
     /// It was paid for earlier, by a transaction that the record does not know.
@@ -97,18 +97,23 @@ fn send<C: SolCall>(to: Address, call: &C) -> Action {
 }
 
 /// Looks at one step.
-pub async fn look(chain: &Chain, design: &Design, record: &Deployment, step: &Step) -> Result<Seen, ChainError> {
-    look_ahead(chain, design, record, step, U256::ZERO).await
-}
-
-/// [`look`], at a time when earlier steps are still to pay that much of the token that this one pays.
-pub async fn look_ahead(
+pub async fn inspect(
     chain: &Chain,
     design: &Design,
     record: &Deployment,
     step: &Step,
-    spoken_for: U256,
-) -> Result<Seen, ChainError> {
+) -> Result<StepStatus, ChainError> {
+    inspect_reserving(chain, design, record, step, U256::ZERO).await
+}
+
+/// [`look`], at a time when earlier steps are still to pay that much of the token that this one pays.
+pub async fn inspect_reserving(
+    chain: &Chain,
+    design: &Design,
+    record: &Deployment,
+    step: &Step,
+    reserved: U256,
+) -> Result<StepStatus, ChainError> {
     match &step.work {
         Work::Factory => factory(chain).await,
         Work::Create(creation) => create(chain, creation).await,
@@ -137,37 +142,37 @@ pub async fn look_ahead(
         }
         Work::Cover(cover) => cover_limit(chain, design, cover).await,
         Work::CreateProgramme(programme) => create_programme(chain, programme).await,
-        Work::Fund(funding) => fund(chain, design, record, funding, spoken_for).await,
+        Work::Fund(funding) => fund(chain, design, record, funding, reserved).await,
     }
 }
 
-async fn factory(chain: &Chain) -> Result<Seen, ChainError> {
+async fn factory(chain: &Chain) -> Result<StepStatus, ChainError> {
     let code = chain.code(create2::FACTORY).await?;
     if code[..] == create2::FACTORY_CODE {
-        return Ok(Seen::Done);
+        return Ok(StepStatus::Done);
     }
     if !code.is_empty() {
-        return Ok(Seen::Refused(format!(
+        return Ok(StepStatus::Refused(format!(
             "{} holds other code than the deterministic deployer: this chain cannot be used",
             create2::FACTORY
         )));
     }
     if chain.local().is_some() {
-        return Ok(Seen::ToDo(vec![Action::PlaceFactory]));
+        return Ok(StepStatus::ToDo(vec![Action::PlaceFactory]));
     }
     let missing = create2::FACTORY_COST.saturating_sub(chain.balance(create2::FACTORY_SIGNER).await?);
     let pay = Call { to: create2::FACTORY_SIGNER, input: Bytes::new(), value: missing, gas_guess: TRANSFER_GAS };
     let pay = (!missing.is_zero()).then_some(Action::Send(pay));
-    Ok(Seen::ToDo(pay.into_iter().chain([Action::SendFactory]).collect()))
+    Ok(StepStatus::ToDo(pay.into_iter().chain([Action::SendFactory]).collect()))
 }
 
-async fn create(chain: &Chain, creation: &Creation) -> Result<Seen, ChainError> {
+async fn create(chain: &Chain, creation: &Creation) -> Result<StepStatus, ChainError> {
     if !chain.code(creation.address).await?.is_empty() {
-        return Ok(Seen::Done);
+        return Ok(StepStatus::Done);
     }
     let input = create2::call_data(creation.salt, &creation.init_code);
     let gas_guess = creation_gas(creation.init_code.len());
-    Ok(Seen::ToDo(vec![Action::Send(Call { to: create2::FACTORY, input, value: U256::ZERO, gas_guess })]))
+    Ok(StepStatus::ToDo(vec![Action::Send(Call { to: create2::FACTORY, input, value: U256::ZERO, gas_guess })]))
 }
 
 /// What creating a contract costs at most, short of what its constructor does: every byte sent, and stored.
@@ -176,38 +181,38 @@ fn creation_gas(init_code_bytes: usize) -> u64 {
     u64::try_from(init_code_bytes).unwrap_or(u64::MAX).saturating_mul(per_byte).saturating_add(CALL_GAS)
 }
 
-async fn create_pool(chain: &Chain, pool: &Pool) -> Result<Seen, ChainError> {
+async fn create_pool(chain: &Chain, pool: &Pool) -> Result<StepStatus, ChainError> {
     let (token0, token1, fee) = (pool.token0, pool.token1, U24::from(pool.fee));
     let asked = IUniswapV3Factory::getPoolCall { tokenA: token0, tokenB: token1, fee };
     Ok(match chain.read(pool.factory, asked).await? {
-        Some(found) if found == pool.address => Seen::Done,
-        Some(found) if !found.is_zero() => Seen::Differs {
+        Some(found) if found == pool.address => StepStatus::Done,
+        Some(found) if !found.is_zero() => StepStatus::Differs {
             found: format!("the pool {found}"),
             wanted: format!("{}, where Uniswap V3's own code puts it", pool.address),
         },
         _ => {
             let call =
                 Call::of(pool.factory, &IUniswapV3Factory::createPoolCall { tokenA: token0, tokenB: token1, fee });
-            Seen::ToDo(vec![Action::Send(Call { gas_guess: POOL_GAS, ..call })])
+            StepStatus::ToDo(vec![Action::Send(Call { gas_guess: POOL_GAS, ..call })])
         }
     })
 }
 
-async fn start_pool(chain: &Chain, pool: &Pool) -> Result<Seen, ChainError> {
+async fn start_pool(chain: &Chain, pool: &Pool) -> Result<StepStatus, ChainError> {
     let slot = chain.read(pool.address, IUniswapV3Pool::slot0Call {}).await?;
     if slot.is_some_and(|slot| !slot.sqrtPriceX96.is_zero()) {
-        return Ok(Seen::Done);
+        return Ok(StepStatus::Done);
     }
     let call = IUniswapV3Pool::initializeCall { sqrtPriceX96: U160::saturating_from(pool.sqrt_price_x96) };
-    Ok(Seen::ToDo(vec![send(pool.address, &call)]))
+    Ok(StepStatus::ToDo(vec![send(pool.address, &call)]))
 }
 
-async fn create_market(chain: &Chain, market: &Market) -> Result<Seen, ChainError> {
+async fn create_market(chain: &Chain, market: &Market) -> Result<StepStatus, ChainError> {
     let found = chain.read(market.core, IPlimsoll::marketParamsCall { id: market.id.0 }).await?;
     if found.is_some_and(|found| found == market.params) {
-        return Ok(Seen::Done);
+        return Ok(StepStatus::Done);
     }
-    Ok(Seen::ToDo(vec![send(market.core, &IPlimsoll::createMarketCall { params: market.params.clone() })]))
+    Ok(StepStatus::ToDo(vec![send(market.core, &IPlimsoll::createMarketCall { params: market.params.clone() })]))
 }
 
 /// A setting that only the core's owner makes. It is made where nothing was set before; what somebody else set stays.
@@ -218,41 +223,41 @@ async fn owners_setting<T: PartialEq + Default + Copy, C: SolCall>(
     (found, wanted): (T, T),
     tell: &dyn Fn(T) -> String,
     call: &C,
-) -> Result<Seen, ChainError> {
-    if found == wanted && create_market(chain, market).await? == Seen::Done {
-        return Ok(Seen::Done);
+) -> Result<StepStatus, ChainError> {
+    if found == wanted && create_market(chain, market).await? == StepStatus::Done {
+        return Ok(StepStatus::Done);
     }
     if found != T::default() {
-        return Ok(Seen::Differs { found: tell(found), wanted: tell(wanted) });
+        return Ok(StepStatus::Differs { found: tell(found), wanted: tell(wanted) });
     }
     let owner = chain.read(market.core, IPlimsoll::ownerCall {}).await?.unwrap_or(design.owner);
     let call = Call::of(market.core, call);
     Ok(by(design.deployer, owner, call))
 }
 
-fn by(deployer: Address, who: Address, call: Call) -> Seen {
-    if who == deployer { Seen::ToDo(vec![Action::Send(call)]) } else { Seen::ForOthers { who, call } }
+fn by(deployer: Address, who: Address, call: Call) -> StepStatus {
+    if who == deployer { StepStatus::ToDo(vec![Action::Send(call)]) } else { StepStatus::ForOthers { who, call } }
 }
 
-async fn cover_limit(chain: &Chain, design: &Design, cover: &Cover) -> Result<Seen, ChainError> {
+async fn cover_limit(chain: &Chain, design: &Design, cover: &Cover) -> Result<StepStatus, ChainError> {
     let id = cover.market.id.0;
     let asked = IPlimsoll::coverLimitCall { backstop: cover.backstop, id };
     let found = chain.read(cover.market.core, asked).await?.unwrap_or_default();
     if found == cover.limit {
-        return Ok(Seen::Done);
+        return Ok(StepStatus::Done);
     }
     if !found.is_zero() {
         let tell = |limit: U256| format!("a limit of {limit} units");
-        return Ok(Seen::Differs { found: tell(found), wanted: tell(cover.limit) });
+        return Ok(StepStatus::Differs { found: tell(found), wanted: tell(cover.limit) });
     }
     let now = chain.head().await?.timestamp;
     let announced = chain.read(cover.backstop, IBackstop::announcedLimitCall { id }).await?.unwrap_or_default();
     let (opens, closes) = (announced.opensAt.saturating_to::<u64>(), announced.closesAt.saturating_to::<u64>());
     if announced.limit == cover.limit && now <= closes {
         return Ok(if now < opens {
-            Seen::Waiting { until: opens }
+            StepStatus::Waiting { until: opens }
         } else {
-            Seen::ToDo(vec![send(cover.backstop, &IBackstop::applyLimitCall { id })])
+            StepStatus::ToDo(vec![send(cover.backstop, &IBackstop::applyLimitCall { id })])
         });
     }
     let curator = chain.read(cover.backstop, IBackstop::curatorCall {}).await?.unwrap_or(cover.curator);
@@ -260,17 +265,17 @@ async fn cover_limit(chain: &Chain, design: &Design, cover: &Cover) -> Result<Se
     Ok(by(design.deployer, curator, call))
 }
 
-async fn create_programme(chain: &Chain, programme: &Programme) -> Result<Seen, ChainError> {
+async fn create_programme(chain: &Chain, programme: &Programme) -> Result<StepStatus, ChainError> {
     let state = chain.read(programme.contract, IRewards::poolStateCall { pool: programme.id }).await?;
     if state.is_some_and(|state| !state.stakeToken.is_zero()) {
-        return Ok(Seen::Done);
+        return Ok(StepStatus::Done);
     }
     let call = IRewards::createPoolCall {
         stakeToken: programme.stake_token,
         rewardTokens: programme.reward_tokens.clone(),
         salt: programme.salt,
     };
-    Ok(Seen::ToDo(vec![send(programme.contract, &call)]))
+    Ok(StepStatus::ToDo(vec![send(programme.contract, &call)]))
 }
 
 async fn fund(
@@ -278,13 +283,13 @@ async fn fund(
     design: &Design,
     record: &Deployment,
     funding: &Funding,
-    spoken_for: U256,
-) -> Result<Seen, ChainError> {
+    reserved: U256,
+) -> Result<StepStatus, ChainError> {
     if let Some(sent) = record.fundings.get(&funding.id) {
         return Ok(match chain.receipt(sent.transaction).await? {
-            Some(_) => Seen::Done,
+            Some(_) => StepStatus::Done,
             // After a reorganisation it may come back by itself, so paying again is not ours to decide.
-            None => Seen::Differs {
+            None => StepStatus::Differs {
                 found: format!("no transaction {}", sent.transaction),
                 wanted: "as paid by it, as the record says".to_owned(),
             },
@@ -295,9 +300,9 @@ async fn fund(
     if state.is_some_and(|state| !state.funded.is_zero()) {
         match paid_before(chain, design, record, funding).await {
             Ok(None) => {}
-            Ok(Some(sent)) => return Ok(Seen::Paid(sent)),
+            Ok(Some(sent)) => return Ok(StepStatus::Paid(sent)),
             Err(error) => {
-                return Ok(Seen::Refused(format!(
+                return Ok(StepStatus::Refused(format!(
                     "the programme was funded by somebody, and whether that was this payment cannot be told, because the \
                      node does not search its log ({error}): use an endpoint that does, or bring the record back"
                 )));
@@ -308,16 +313,16 @@ async fn fund(
     let next = chain.head().await?.timestamp / EPOCH_SECS + 1;
     let first = funding.starts.unwrap_or(next);
     if first < next {
-        return Ok(Seen::Refused(format!(
+        return Ok(StepStatus::Refused(format!(
             "it should start in week {first} since 1970, but the earliest is now {next}: move `starts`, or leave it out"
         )));
     }
     let held = chain.read(funding.token, IToken::balanceOfCall { account: design.deployer }).await?.unwrap_or_default();
-    let missing = funding.amount.saturating_sub(held.saturating_sub(spoken_for));
+    let missing = funding.amount.saturating_sub(held.saturating_sub(reserved));
     let mut actions = Vec::new();
     if !missing.is_zero() {
         if !funding.can_mint {
-            return Ok(Seen::Refused(format!(
+            return Ok(StepStatus::Refused(format!(
                 "the deployer {} holds {held} units of {}, {missing} less than are to be paid",
                 design.deployer, funding.token
             )));
@@ -325,7 +330,7 @@ async fn fund(
         actions.push(send(funding.token, &IToken::mintCall { to: design.deployer, amount: missing }));
     }
     let asked = IToken::allowanceCall { owner: design.deployer, spender: rewards };
-    let allowed = chain.read(funding.token, asked).await?.unwrap_or_default().saturating_sub(spoken_for);
+    let allowed = chain.read(funding.token, asked).await?.unwrap_or_default().saturating_sub(reserved);
     if allowed < funding.amount {
         let approve = |amount| send(funding.token, &IToken::approveCall { spender: rewards, amount });
         if !allowed.is_zero() {
@@ -343,7 +348,7 @@ async fn fund(
         epochs,
     };
     actions.push(send(rewards, &call));
-    Ok(Seen::ToDo(actions))
+    Ok(StepStatus::ToDo(actions))
 }
 
 /// A payment by the deployer that fits and that no other entry of the record stands for: what saves us from paying

@@ -135,7 +135,7 @@ impl Builder<'_> {
     ) -> Option<(Section, String)> {
         match find(&self.manifest.tables, text, sections) {
             Ok(found) => Some(found),
-            Err(message) => self.refuse(span, message),
+            Err(message) => self.reject(span, message),
         }
     }
 }

@@ -4,7 +4,11 @@
 //! what git says about the folder. Without either, the version stands alone.
 //!
 //! A release build asks git again after every commit. A debug build asks again only when another branch is checked out,
-//! so that a commit alone does not make cargo rebuild everything that depends on the keeper; it is marked as such.
+//! so that a commit alone does not make cargo rebuild everything that depends on the program; it is marked as such.
+//!
+//! The build script of every crate with a program for users (`build` in its Cargo.toml).
+
+#![allow(clippy::print_stdout, reason = "cargo reads what a build script prints")]
 
 use std::{env, path::Path, process::Command};
 
@@ -12,7 +16,7 @@ use std::{env, path::Path, process::Command};
 const COMMIT_DIGITS: &str = "--short=10";
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=../tools/version.rs");
     println!("cargo::rerun-if-env-changed=PLIMSOLL_COMMIT");
     let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let named = env::var("PLIMSOLL_COMMIT").ok().filter(|commit| !commit.is_empty());
@@ -35,7 +39,8 @@ fn commit_of_repository(is_release: bool) -> Option<String> {
         .filter(|output| output.status.success())?;
     let lines = String::from_utf8(output.stdout).ok()?;
     let [prefix, head, log, commit] = lines.lines().collect::<Vec<_>>().try_into().ok()?;
-    if prefix != "keeper/" {
+    let package = env::var("CARGO_MANIFEST_DIR").ok()?;
+    if prefix.trim_end_matches('/') != Path::new(&package).file_name()?.to_str()? {
         return None;
     }
     // The log grows with every commit. Cargo treats a file that does not exist as one that has always changed.

@@ -15,7 +15,7 @@ use alloy::primitives::keccak256;
 use semver::Version;
 
 use super::{Environment, Pins, ToolError};
-use crate::{progress::say, workspace::Workspace};
+use crate::{toolchain::progress::say, toolchain::workspace::Workspace};
 
 const STAMP: &str = ".plimsoll-installed";
 

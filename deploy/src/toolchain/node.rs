@@ -9,12 +9,14 @@ use alloy::{
 };
 use eyre::ContextCompat;
 use plimsoll_chain::{endpoint::Endpoint, local::LocalChain, signer::SignerSource};
-use tempfile::TempDir;
 
 use crate::{
     fees::GasWithMargin,
-    process::Process,
-    tools::{Tool, Tools},
+    toolchain::{
+        process::Process,
+        scratch::ScratchFolder,
+        tools::{Tool, Tools},
+    },
 };
 
 /// How many accounts with ether, and with keys that everybody knows, an Anvil starts with.
@@ -34,14 +36,14 @@ pub struct Node {
     address: String,
     process: Process,
     // Anvil's scratch space: declared, and so removed, after the process.
-    _scratch: TempDir,
+    _scratch: ScratchFolder,
 }
 
 impl Node {
     /// Starts an Anvil with further arguments and waits until it answers. Where they name no `--port`, the system
     /// chooses a free one. Fails with Anvil's own words, for example when the port is in use.
     pub async fn start(tools: &Tools, arguments: &[&str]) -> eyre::Result<Self> {
-        let scratch = tempfile::Builder::new().prefix("plimsoll-anvil-").tempdir()?;
+        let scratch = ScratchFolder::new("plimsoll-anvil-")?;
         let mut command = tools.command(Tool::Anvil)?;
         if !arguments.contains(&"--port") {
             command.args(["--port", "0"]);

@@ -18,7 +18,7 @@ use std::{
 
 use semver::Version;
 
-use crate::workspace::{Workspace, WorkspaceError};
+use crate::toolchain::workspace::{Workspace, WorkspaceError};
 use pins::Pins;
 
 /// One of the tools that are pinned.
