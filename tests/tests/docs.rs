@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 use eyre::{WrapErr, ensure};
 use plimsoll_testkit::workspace::workspace;
 
-const PROPERTIES: &str = "docs/properties.md";
+const PROPERTIES: &str = "docs/reference/properties.md";
 const SOLIDITY_TESTS: &str = "contracts/test";
 const ATTACKS: &str = "contracts/test/attacks";
 
@@ -57,6 +57,36 @@ fn every_attack_test_is_named_in_the_properties() -> eyre::Result<()> {
         }
     }
     ensure!(missing.is_empty(), "{PROPERTIES} does not name these tests in {ATTACKS}: {missing:#?}");
+    Ok(())
+}
+
+#[test]
+fn every_link_between_documents_leads_to_a_file() -> eyre::Result<()> {
+    let root = workspace()?.root().to_path_buf();
+    let mut broken = Vec::new();
+    for (file, text) in commands::documents()? {
+        let folder = root.join(&file).parent().map(Path::to_path_buf).unwrap_or_default();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = target.split('#').next().unwrap_or_default();
+            let is_ours = !path.is_empty() && !path.contains(':') && !path.contains(' ');
+            if is_ours && !folder.join(path).exists() {
+                broken.push(format!("{} in {}", target, file.display()));
+            }
+        }
+    }
+    ensure!(broken.is_empty(), "links lead nowhere: {broken:#?}");
+    Ok(())
+}
+
+#[test]
+fn every_page_is_in_the_books_contents() -> eyre::Result<()> {
+    let root = workspace()?.root().to_path_buf();
+    let contents = read(&root.join("docs/SUMMARY.md"))?;
+    let pages = commands::documents()?.into_iter().map(|(file, _)| file);
+    let pages = pages.filter_map(|file| Some(file.strip_prefix("docs").ok()?.display().to_string()));
+    let missing: Vec<_> =
+        pages.filter(|page| page != "SUMMARY.md" && !contents.contains(&format!("({page})"))).collect();
+    ensure!(missing.is_empty(), "docs/SUMMARY.md does not list {missing:?}");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Our liquidation rule compared with others: the claims of `docs/liquidation.md`.
+//! Our liquidation rule compared with others: the claims of `docs/explanation/liquidation.md`.
 
 use std::path::Path;
 

@@ -28,4 +28,5 @@ mod stream;
 mod support;
 mod testkit;
 mod tools;
+mod tutorials;
 mod vectors;

@@ -11,7 +11,7 @@ pragma solidity ^0.8.0;
 ///  - no base feed over ETH / USD, for a stablecoin that counts as a dollar against WETH.
 /// The configuration is immutable and part of the code: no account can change it, and reading it accesses no storage.
 interface IChainlinkOracle {
-    /// @notice A feed and the maximum ages of its answer. How to choose them is described in `docs/oracles.md`.
+    /// @notice A feed and the maximum ages of its answer. How to choose them is described in `docs/reference/oracles.md`.
     /// @param aggregator the feed, normally Chainlink's proxy
     /// @param borrowMaxAge seconds, 60 to 7 days; a little more than the feed's heartbeat
     /// @param liquidationMaxAge seconds, `borrowMaxAge` to 30 days, or 2³² − 1 for no bound

@@ -86,7 +86,7 @@ Examples:
 /// Watches a chain, liquidates loans, and harvests staking rewards.
 ///
 /// Settings come from keeper.toml, which keeper.example.toml explains, and from variables such as
-/// PLIMSOLL_KEEPER__HTTP__LISTEN. For a chain started by plimsoll-deploy none are needed. docs/operations.md is the
+/// PLIMSOLL_KEEPER__HTTP__LISTEN. For a chain started by plimsoll-deploy none are needed. docs/how-to/operate.md is the
 /// operator's handbook.
 ///
 /// Keys come from an encrypted keystore, an environment variable, or – on a local Anvil only – from Anvil; never from an

@@ -156,7 +156,7 @@ impl Fixture {
     /// Returns the command line for this node and record.
     pub(super) fn command(&self, subcommand: &str, manifest: &Path, url: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_deploy_bin"));
-        command.arg(subcommand).arg(manifest).args(["--rpc", url, "--records"]).arg(self.folder.path());
+        command.arg(subcommand).arg(manifest).args(["--rpc-url", url, "--records"]).arg(self.folder.path());
         command
     }
 

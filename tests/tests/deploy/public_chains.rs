@@ -88,7 +88,7 @@ async fn a_public_chain_gets_everything_with_the_users_own_key_and_only_when_con
     // Nobody can confirm, so nothing is sent.
     let output = run(fixture.command("apply", &path, &url)).await?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(!output.status.success() && said.contains("say --yes"), "{said}");
+    ensure!(!output.status.success() && said.contains("pass --yes"), "{said}");
     ensure!(said.contains("transactions") && said.contains("ether"), "the cost is not shown: {said}");
     assert_eq!(provider.get_transaction_count(deployer).await?, 0);
 

@@ -11,9 +11,9 @@ use plimsoll_testkit::workspace::workspace;
 
 use super::{quoted, read};
 
-/// Folders with documents, and files that explain themselves in comments.
-const FOLDERS: [&str; 3] = ["docs", "docs/monitoring", "examples"];
-const FILES: [&str; 2] = ["README.md", "keeper.example.toml"];
+/// Folders with documents at any depth, and files that explain themselves in comments.
+const FOLDERS: [&str; 2] = ["docs", "examples"];
+const FILES: [&str; 3] = ["README.md", "CONTRIBUTING.md", "keeper.example.toml"];
 /// The words that a command begins with in a document, its program, and the first argument that they stand for.
 const OPENINGS: [(&str, Program, &str); 16] = [
     ("cargo demo", Program::Lab, "demo"),
@@ -35,8 +35,8 @@ const OPENINGS: [(&str, Program, &str); 16] = [
 ];
 /// Characters that end a command.
 const ENDINGS: [char; 6] = ['`', '#', '|', '>', '<', '…'];
-/// Flags of programs that are not ours.
-const OTHERS: [&str; 2] = ["--allow-paths", "--match-contract"];
+/// Flags of programs that are not ours, and those that clap adds.
+const OTHERS: [&str; 6] = ["--account", "--allow-paths", "--ledger", "--match-contract", "--unlocked", "--version"];
 
 #[test]
 fn every_command_in_the_documents_exists_and_takes_its_arguments() -> eyre::Result<()> {
@@ -117,12 +117,15 @@ fn takes(program: &Command, flag: &str) -> bool {
         || program.get_subcommands().any(|command| takes(command, flag))
 }
 
-fn documents() -> eyre::Result<Vec<(PathBuf, String)>> {
+/// Every document and commented example, by its path from the root.
+pub(super) fn documents() -> eyre::Result<Vec<(PathBuf, String)>> {
     let root = workspace()?.root().to_path_buf();
     let mut files: Vec<_> = FILES.iter().map(|file| root.join(file)).collect();
-    for folder in FOLDERS {
-        for entry in fs::read_dir(root.join(folder))? {
-            files.push(entry?.path());
+    let mut folders = FOLDERS.map(|folder| root.join(folder)).to_vec();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
         }
     }
     let texts = files.into_iter().filter(|file| is_text(file)).map(|file| {
