@@ -221,6 +221,8 @@ async fn run(command: Command) -> eyre::Result<()> {
             print(&report, json)?;
         }
         Command::Replay { options, json } => {
+            // What is refused leaves no folder behind.
+            options.check()?;
             let folder = options.report.as_deref().map(Folder::ready).transpose()?;
             // Pictures need a font from the pinned packages.
             let _ = folder.as_ref().map(|_| tools()).transpose()?;

@@ -147,6 +147,20 @@ impl Against {
 }
 
 impl Options {
+    /// Checks the options and reads the price files, without a chain. Says where files have long gaps.
+    ///
+    /// # Errors
+    /// As [`run`](super::run), before it begins.
+    pub fn check(&self) -> eyre::Result<()> {
+        self.cases()?;
+        for file in &self.prices {
+            if let Some(gaps) = Prices::read(file, self.column.as_deref())?.gaps() {
+                say(format_args!("{}: {gaps}", file.display()));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns every combination. Fails where a file cannot be used, or there are too many combinations.
     pub(super) fn cases(&self) -> eyre::Result<Vec<Case>> {
         let count = [self.prices.len(), self.ltv.len(), self.depth.len(), self.gas_price.len()];

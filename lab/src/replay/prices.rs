@@ -6,7 +6,7 @@
 //! until the next line, which represents a sudden gap. It is taken from the first column that is not a time, or from a
 //! chosen one.
 
-use std::{fs, path::Path, str::FromStr};
+use std::{fmt, fs, path::Path, str::FromStr};
 
 use eyre::{ContextCompat, WrapErr, bail, ensure, eyre};
 use plimsoll_contracts::quantity::Decimal;
@@ -21,6 +21,19 @@ const HIGHEST_PRICE: u128 = 10_u128.pow(9 + PRICE_DECIMALS as u32);
 const ABSURD_FACTOR: u128 = 10;
 /// The longest period of a file.
 const MAX_SECONDS: u64 = 366 * 86_400;
+/// Bars that may be missing without a notice.
+const MAX_SILENT_BARS: u64 = 3;
+/// Timestamps beyond this, in the year 5138, are not in seconds.
+const MAX_TIMESTAMP: u64 = 100_000_000_000;
+const BYTE_ORDER_MARK: char = '\u{feff}';
+/// First bytes of compressed files, their format, and the program that unpacks them.
+const COMPRESSED: [(&[u8], &str, &str); 5] = [
+    (&[0x1f, 0x8b], "gzip", "gunzip"),
+    (b"PK\x03\x04", "zip", "unzip"),
+    (&[0xfd, b'7', b'z', b'X', b'Z', 0], "xz", "unxz"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "Zstandard", "unzstd"),
+    (b"BZh", "bzip2", "bunzip2"),
+];
 const BAR: [&str; 4] = ["open", "high", "low", "close"];
 const TIMES: [&str; 2] = ["ts", "utc"];
 
@@ -40,6 +53,40 @@ pub struct Prices {
     points: Vec<Point>,
     /// Whether prices move in straight lines between points. Otherwise each holds until the next.
     moves: bool,
+    /// Missing bars that are bridged by straight lines.
+    gaps: Option<Gaps>,
+}
+
+/// Missing bars of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Gaps {
+    /// Number of missing bars.
+    bars: u64,
+    /// Length of a bar in seconds.
+    length: u64,
+    /// The longest gap in bars, and the timestamp where it begins.
+    longest: (u64, u64),
+}
+
+impl Gaps {
+    /// Finds gaps longer than [`MAX_SILENT_BARS`]; shorter ones are usual.
+    fn among(rows: &[Row], length: u64) -> Option<Self> {
+        let missing = |row: &Row, next: &Row| (next.second - row.second).checked_div(length).unwrap_or(1) - 1;
+        let gaps = rows.iter().zip(rows.iter().skip(1)).map(|(row, next)| (missing(row, next), row.second));
+        let gaps: Vec<_> = gaps.filter(|(bars, _)| *bars > MAX_SILENT_BARS).collect();
+        let longest = gaps.iter().copied().max_by_key(|(bars, _)| *bars)?;
+        Some(Self { bars: gaps.iter().map(|(bars, _)| bars).sum(), length, longest })
+    }
+}
+
+impl fmt::Display for Gaps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bars, length, longest: (longest, after) } = self;
+        write!(
+            f,
+            "{bars} bars of {length} seconds are missing, {longest} of them after {after}; straight lines bridge them"
+        )
+    }
 }
 
 impl Prices {
@@ -48,9 +95,14 @@ impl Prices {
     /// # Errors
     /// When the file cannot be read or used, with the line and the mistake.
     pub fn read(path: &Path, column: Option<&str>) -> eyre::Result<Self> {
-        let text = fs::read_to_string(path);
-        let text = text.wrap_err_with(|| format!("the prices cannot be read from {}", path.display()))?;
-        Self::parse(&text, column).wrap_err_with(|| path.display().to_string())
+        let bytes = fs::read(path).wrap_err_with(|| format!("the prices cannot be read from {}", path.display()))?;
+        decode(bytes).and_then(|text| Self::parse(&text, column)).wrap_err_with(|| path.display().to_string())
+    }
+
+    /// Describes missing bars, where there are more than a few in a row.
+    #[must_use]
+    pub fn gaps(&self) -> Option<impl fmt::Display + use<>> {
+        self.gaps
     }
 
     /// Parses the content of a file.
@@ -58,6 +110,8 @@ impl Prices {
     /// # Errors
     /// When it cannot be used, with the line and the mistake.
     pub fn parse(text: &str, column: Option<&str>) -> eyre::Result<Self> {
+        // Spreadsheets write a byte-order mark before UTF-8.
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let mut lines = (1_u64..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
         let (_, header) = lines.next().wrap_err("line 1: the file is empty; a header such as ts,price is expected")?;
         let columns = Columns::of(header, column)?;
@@ -88,7 +142,8 @@ impl Prices {
                 points.push(Point { second, price: *price });
             }
         }
-        Ok(Self { begin: first.second, points, moves: bars })
+        let gaps = if bars { Gaps::among(rows, length) } else { None };
+        Ok(Self { begin: first.second, points, moves: bars, gaps })
     }
 
     /// Returns the timestamp of the first price, in Unix seconds.
@@ -133,6 +188,32 @@ impl Prices {
     }
 }
 
+/// Converts a file's content to text. Fails with the format of a file that is no UTF-8 text.
+fn decode(bytes: Vec<u8>) -> eyre::Result<String> {
+    let compressed = COMPRESSED.iter().find(|(magic, ..)| bytes.starts_with(magic));
+    if let Some((_, format, program)) = compressed {
+        bail!("the file is compressed by {format}: unpack it first, for example by `{program}`");
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        bail!("the file is text in UTF-16: save it as UTF-8");
+    }
+    String::from_utf8(bytes).map_err(|_| eyre!("the file is no text in UTF-8"))
+}
+
+/// Refuses a timestamp that is not in seconds.
+fn check_seconds(second: u64) -> eyre::Result<()> {
+    let (unit, factor) = match second {
+        0..=MAX_TIMESTAMP => return Ok(()),
+        ..100_000_000_000_000 => ("milliseconds", 1_000),
+        ..100_000_000_000_000_000 => ("microseconds", 1_000_000),
+        _ => ("nanoseconds", 1_000_000_000_u64),
+    };
+    bail!(
+        "ts is {second}, which must be {unit}; Unix seconds are expected, {} here: divide the column",
+        second / factor
+    )
+}
+
 /// The columns of a file.
 struct Columns {
     count: usize,
@@ -144,6 +225,11 @@ struct Columns {
 impl Columns {
     fn of(header: &str, wanted: Option<&str>) -> eyre::Result<Self> {
         let names: Vec<_> = header.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
+        let twice =
+            names.iter().enumerate().find(|(place, name)| names.iter().take(*place).any(|other| other == *name));
+        if let Some((_, name)) = twice {
+            bail!("line 1: two columns are named {name}; rename or remove one of them");
+        }
         let place = |wanted: &str| names.iter().position(|name| name == wanted);
         let time = place("ts").wrap_err_with(|| format!("line 1: there is no column ts, only {}", names.join(", ")))?;
         let prices = if let Some(wanted) = wanted {
@@ -168,6 +254,7 @@ impl Columns {
         let field = |place: usize| fields.get(place).copied().unwrap_or_default();
         let time = field(self.time);
         let second = time.parse().map_err(|_| eyre!("ts is {time:?}; Unix seconds are expected"))?;
+        check_seconds(second)?;
         let price = |place: &usize| {
             let name = self.names.get(*place).map_or("", String::as_str);
             price(field(*place)).wrap_err_with(|| format!("column {name}"))
@@ -243,6 +330,37 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_skipped() {
+        let text = "ts,price\n1,2\n2,3\n";
+        assert_eq!(Prices::parse(&format!("\u{feff}{text}"), None).unwrap(), Prices::parse(text, None).unwrap());
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_is_refused_with_its_format() {
+        for (bytes, told) in [
+            (&[0x1f, 0x8b, 8, 0][..], "compressed by gzip: unpack it first, for example by `gunzip`"),
+            (b"PK\x03\x04rest", "compressed by zip"),
+            (b"\xfd7zXZ\0rest", "compressed by xz"),
+            (b"\xff\xfet\0s\0", "UTF-16"),
+            (b"ts,price\n1,\xff\n", "no text in UTF-8"),
+        ] {
+            let error = format!("{:#}", decode(bytes.to_vec()).unwrap_err());
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_long_gap_between_bars_is_reported_and_a_short_one_is_not() {
+        let bars = |seconds: &[u64]| {
+            let lines: String = seconds.iter().map(|second| format!("{second},5,6,4,5\n")).collect();
+            Prices::parse(&format!("ts,open,high,low,close\n{lines}"), None).unwrap().gaps.map(|gaps| gaps.to_string())
+        };
+        assert_eq!(bars(&[0, 60, 240, 300]), None);
+        let told = bars(&[0, 60, 660, 720]).unwrap();
+        assert!(told.starts_with("9 bars of 60 seconds are missing, 9 of them after 60;"), "{told}");
+    }
+
+    #[test]
     fn an_unusable_file_is_refused_with_the_line_and_the_mistake() {
         for (text, told) in [
             ("", "line 1: the file is empty"),
@@ -257,6 +375,12 @@ mod tests {
             ("ts,price\n1,2\n2,cheap\n", "line 3: column price: the price is \"cheap\""),
             ("ts,price\n1,2\n2,1000000000.5\n", "line 3: column price: the price is 1000000000.5; one between"),
             ("ts,price\n2,2\n2,3\n", "line 3: 2 is not after 2"),
+            (
+                "ts,price\n1600000000000,2\n",
+                "line 2: ts is 1600000000000, which must be milliseconds; Unix seconds are expected, 1600000000 here",
+            ),
+            ("ts,price\n1600000000000000,2\n", "which must be microseconds"),
+            ("ts,price,Price\n1,2,3\n", "line 1: two columns are named price"),
             ("ts,price\n2,2\n3,21\n", "line 3: the price is more than 10 times"),
             ("ts,price\n0,2\n99999999,2\n", "more than a year"),
             ("ts,open,high,low,close\n1,5,6,4,7\n", "line 2: open and close do not lie between"),

@@ -37,8 +37,10 @@ fn an_unusable_price_file_is_reported_by_line_with_nothing_on_stdout() -> eyre::
     let scratch = tempfile::tempdir()?;
     let file = scratch.path().join("day.csv");
     fs::write(&file, "ts,price\n0,2000\n60,1900\n30,1800\n")?;
-    let output = replay(&file, &["--json"])?;
+    let report = scratch.path().join("report");
+    let output = replay(&file, &["--json", "--report", report.to_string_lossy().as_ref()])?;
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
+    assert!(!report.exists(), "a report folder is left behind");
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("day.csv: line 4: 30 is not after 60") && !told.contains("starting"), "{told}");
     Ok(())
