@@ -202,8 +202,10 @@ fn decode(bytes: Vec<u8>) -> eyre::Result<String> {
 
 /// Refuses a timestamp that is not in seconds.
 fn check_seconds(second: u64) -> eyre::Result<()> {
+    if second <= MAX_TIMESTAMP {
+        return Ok(());
+    }
     let (unit, factor) = match second {
-        0..=MAX_TIMESTAMP => return Ok(()),
         ..100_000_000_000_000 => ("milliseconds", 1_000),
         ..100_000_000_000_000_000 => ("microseconds", 1_000_000),
         _ => ("nanoseconds", 1_000_000_000_u64),
