@@ -25,6 +25,7 @@ mod solidity;
 mod store;
 mod strategies;
 mod stream;
+mod structure;
 mod support;
 mod testkit;
 mod tools;

@@ -205,11 +205,9 @@ fn check_seconds(second: u64) -> eyre::Result<()> {
     if second <= MAX_TIMESTAMP {
         return Ok(());
     }
-    let (unit, factor) = match second {
-        ..100_000_000_000_000 => ("milliseconds", 1_000),
-        ..100_000_000_000_000_000 => ("microseconds", 1_000_000),
-        _ => ("nanoseconds", 1_000_000_000_u64),
-    };
+    let units = [("milliseconds", 1_000), ("microseconds", 1_000_000), ("nanoseconds", 1_000_000_000)];
+    let likely = units.into_iter().find(|(_, factor)| second / factor <= MAX_TIMESTAMP);
+    let (unit, factor) = likely.wrap_err_with(|| format!("ts is {second}; Unix seconds are expected"))?;
     bail!(
         "ts is {second}, which must be {unit}; Unix seconds are expected, {} here: divide the column",
         second / factor
