@@ -1,4 +1,4 @@
-//! Where a node is reached. The URL of a provider usually holds the key that is paid for, so it is never shown.
+//! The address of a node. A provider's URL usually contains the customer's API key, so only scheme and host are shown.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -10,55 +10,56 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Deserializer, de};
 use url::Url;
 
-use crate::{error::ChainError, http::HttpTransport, redaction, secret::Secret, ws::OneConnection};
+use crate::{error::ChainError, http::HttpTransport, redaction, secret::Secret, ws::SingleConnection};
 
-/// How long to wait until a node takes our connection.
+/// Longest time for a connection to be established.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a node may think about one request before we count it as away.
+/// Longest time for one HTTP request before the endpoint counts as unreachable.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Parts of a path or query at least this long are taken for keys; `v3` and `rpc` are not.
-const SHORTEST_KEY_BYTES: usize = 8;
+/// Shortest part of a path or query that is treated as an API key; `v3` and `rpc` are shorter.
+const MIN_KEY_BYTES: usize = 8;
 
-/// A node's URL, shown as scheme and host only.
+/// URL of a node. `Display` and `Debug` show its scheme and host only.
 pub struct Endpoint {
     url: Secret<String>,
     shown: String,
     transport: Transport,
 }
 
-/// How requests travel.
+/// Protocol of an [`Endpoint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// One request, one answer.
+    /// HTTP: one request, one response, no subscriptions.
     Http,
-    /// Both ways: subscriptions work.
+    /// WebSocket, which allows subscriptions.
     WebSocket,
 }
 
-/// Why a text is no endpoint. The text is not repeated, because it may be a secret all the same.
+/// Why a text is not an endpoint. The message does not repeat the text, which may still be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// It is not a URL.
+    /// The text is not a URL.
     #[error("an endpoint must be a URL such as https://host/path or wss://host/path: {0}")]
     NotAUrl(url::ParseError),
-    /// It is a URL of something else.
+    /// The URL has a scheme other than HTTP's and WebSocket's.
     #[error("an endpoint must begin with http://, https://, ws:// or wss://, not {0}://")]
     Scheme(String),
 }
 
 impl Endpoint {
-    /// Whether it is HTTP or WebSocket.
+    /// Returns the protocol that requests use.
     #[must_use]
     pub const fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// A client for requests to this endpoint alone; WebSocket is connected at once, HTTP at the first request.
+    /// Creates a client for this endpoint alone. A WebSocket is connected at once and reconnects by itself; HTTP connects
+    /// with the first request. There is no failover to another endpoint.
     ///
     /// # Errors
-    /// When a WebSocket does not open, or the operating system lacks what TLS needs.
+    /// When a WebSocket cannot be opened, or TLS cannot be set up.
     pub async fn client(&self) -> Result<RpcClient, ChainError> {
         match self.transport {
             Transport::Http => {
@@ -78,16 +79,16 @@ impl Endpoint {
         }
     }
 
-    /// As [`Self::client`], except that a WebSocket is not opened again when it ends: its requests fail and its
-    /// subscriptions end at once, so that whoever follows a chain knows that something may have been missed.
+    /// Creates a client as [`Self::client`] does, except that a WebSocket does not reconnect. When it closes, its requests
+    /// fail and its subscriptions end at once, so that a follower of the chain knows that it may have missed something.
     ///
     /// # Errors
-    /// When a WebSocket does not open, or the operating system lacks what TLS needs.
+    /// When a WebSocket cannot be opened, or TLS cannot be set up.
     pub async fn connection(&self) -> Result<RpcClient, ChainError> {
         match self.transport {
             Transport::Http => self.client().await,
             Transport::WebSocket => ClientBuilder::default()
-                .pubsub(OneConnection::to(self.url.expose(), CONNECT_TIMEOUT))
+                .pubsub(SingleConnection::to(self.url.expose(), CONNECT_TIMEOUT))
                 .await
                 .map_err(|error| ChainError::of_transport(self, &error)),
         }
@@ -104,7 +105,7 @@ impl FromStr for Endpoint {
             "ws" | "wss" => Transport::WebSocket,
             other => return Err(EndpointError::Scheme(other.to_owned())),
         };
-        hide_secrets_of(&url);
+        hide_secrets_in(&url);
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let more = if url.path().len() > 1 || url.query().is_some() { "/…" } else { "" };
         let shown = format!("{}://{}{port}{more}", url.scheme(), url.host_str().unwrap_or_default());
@@ -112,17 +113,18 @@ impl FromStr for Endpoint {
     }
 }
 
-/// Has everything in a URL scrubbed that may be a key. Its host is no secret, so the URL as a whole is not either.
-fn hide_secrets_of(url: &Url) {
+/// Registers every part of a URL that may be a key or password for redaction. The host is not a secret, so the URL as a
+/// whole is not registered.
+fn hide_secrets_in(url: &Url) {
     let beyond_host = &url[url::Position::BeforePath..];
     let segments = url.path_segments().into_iter().flatten();
     let queried = url.query_pairs().flat_map(|(name, value)| [name, value]).collect::<Vec<_>>();
     let parts = segments.chain(queried.iter().map(AsRef::as_ref)).chain([beyond_host]);
-    parts.filter(|part| part.len() >= SHORTEST_KEY_BYTES).for_each(redaction::hide);
+    parts.filter(|part| part.len() >= MIN_KEY_BYTES).for_each(redaction::hide);
     if let Some(password) = url.password() {
         redaction::hide(password);
         redaction::hide(&BASE64_STANDARD.encode(format!("{}:{password}", url.username())));
-    } else if url.username().len() >= SHORTEST_KEY_BYTES {
+    } else if url.username().len() >= MIN_KEY_BYTES {
         redaction::hide(url.username());
         redaction::hide(&BASE64_STANDARD.encode(format!("{}:", url.username())));
     }
@@ -168,12 +170,12 @@ mod tests {
         }
     }
 
-    /// A server that refuses everything and repeats what it was asked.
-    async fn rude_server() -> String {
+    /// Serves a refusal of every request that repeats the request.
+    async fn echoing_server() -> String {
         test_server::serve("403 Forbidden", str::to_owned).await
     }
 
-    /// The log speaks of that address, and wherever it does, nothing is revealed.
+    /// Asserts that the log mentions the address and reveals no secret.
     fn assert_log_is_scrubbed(address: &str) {
         let log = test_server::log_everything();
         assert!(log.lines().any(|line| line.contains(address) && line.contains(redaction::REDACTED)), "{log}");
@@ -189,19 +191,19 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_endpoint_is_refused_without_repeating_it() {
+    fn an_invalid_endpoint_is_rejected_without_repeating_it() {
         for text in [PATH_KEY.to_owned(), format!("ftp://example.org/{PATH_KEY}"), String::new()] {
             assert_reveals_nothing(&text.parse::<Endpoint>().unwrap_err().to_string());
         }
     }
 
     #[tokio::test]
-    async fn neither_error_nor_log_of_a_refused_request_reveals_a_key() {
-        let address = rude_server().await;
+    async fn a_refused_request_reveals_no_key_in_error_or_log() {
+        let address = echoing_server().await;
         let endpoint = with_every_secret("http", &address);
         let client = endpoint.client().await.unwrap();
         let error = client.request_noparams::<String>("eth_chainId").await.unwrap_err();
-        // What this protects from: alloy's own words do reveal it.
+        // The protection is needed: alloy's own message contains the key.
         assert!(error.to_string().contains(PATH_KEY), "{error}");
         let error = ChainError::of_transport(&endpoint, &error);
         assert_reveals_nothing(&format!("{error} {error:?}"));
@@ -209,8 +211,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn neither_error_nor_log_of_a_failed_handshake_reveals_a_key() {
-        let address = rude_server().await;
+    async fn a_failed_handshake_reveals_no_key_in_error_or_log() {
+        let address = echoing_server().await;
         let endpoint = with_every_secret("ws", &address);
         let error = endpoint.client().await.err().unwrap();
         assert!(error.is_retryable());
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_node_that_is_away_is_named_by_its_host() {
+    async fn an_unreachable_node_is_named_by_its_host() {
         test_server::log_everything();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -1,5 +1,5 @@
-//! Requests by HTTP. alloy's own transport would do, but for two things: it forgets when a busy node wants to be asked
-//! again if the refusal is JSON, and it writes the URL into its spans.
+//! HTTP transport. It differs from alloy's in two ways: it keeps the `Retry-After` header of a refusal whose body is JSON,
+//! and it does not write the URL into spans.
 
 use std::{
     task::{Context, Poll},
@@ -14,7 +14,7 @@ use reqwest::header::RETRY_AFTER;
 use tower::Service;
 use url::Url;
 
-/// An address that requests are posted to.
+/// Sends JSON-RPC requests to one URL by POST.
 #[derive(Clone)]
 pub(crate) struct HttpTransport {
     client: reqwest::Client,
@@ -40,7 +40,7 @@ impl HttpTransport {
         }
         let refusal = serde_json::from_slice::<ResponsePacket>(&body).ok().filter(ResponsePacket::is_error);
         match refusal.filter(|_| retry_after.is_none()) {
-            // Many nodes say by HTTP what they say in JSON, too.
+            // Many nodes accompany an error in JSON by an HTTP status. The error in JSON has the details.
             Some(refusal) => Ok(refusal),
             None => {
                 let body = String::from_utf8_lossy(&body).into_owned();
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_busy_node_says_when_to_ask_again() {
+    async fn the_retry_after_header_of_a_rate_limit_is_kept() {
         let error = refused("429 Too Many Requests\r\nretry-after: 17").await;
         let RpcError::Transport(TransportErrorKind::HttpErrorWithRetryAfter { retry_after, .. }) = error else {
             panic!("{error}")
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_in_json_is_read_whatever_http_says() {
+    async fn an_error_in_json_is_read_whatever_the_http_status() {
         let error = refused("413 Payload Too Large").await;
         assert_eq!(error.as_error_resp().unwrap().code, -32005);
     }

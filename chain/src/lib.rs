@@ -1,8 +1,11 @@
-//! How a chain is reached: endpoints, signers and the secrets that both carry.
+//! Access to a chain: endpoints, signers, and the secrets that both carry.
 //!
-//! Keys, passwords and the keys inside URLs are [`secret::Secret`]s, which cannot be printed. Because libraries print
-//! URLs by themselves, every secret is known to [`redaction`], too: errors are scrubbed where they enter our code and
-//! [`logging`] scrubs each line before it is written.
+//! An [`endpoint`] is one node, by HTTP or WebSocket. Failover between endpoints is up to the caller, who learns from
+//! [`error::ChainError::is_retryable`] when another endpoint is worth a try.
+//!
+//! Private keys, passwords and API keys inside URLs are [`secret::Secret`]s, which cannot be printed. Because libraries
+//! print URLs by themselves, every secret is registered with [`redaction`], too: errors are scrubbed where they enter our
+//! code, and [`logging`] scrubs each line before it is written.
 
 pub mod endpoint;
 pub mod error;

@@ -1,4 +1,4 @@
-//! Telling a local Anvil from every other chain: by what it answers, whatever its chain id.
+//! Tells a local Anvil from every other node by the methods that it supports, whatever its chain id.
 
 use alloy::{
     rpc::{client::RpcClient, types::anvil::NodeInfo},
@@ -7,15 +7,15 @@ use alloy::{
 
 use crate::{endpoint::Endpoint, error::ChainError};
 
-/// Proof that an endpoint is an Anvil, where keys that everybody knows do no harm. Only asking the node makes one.
+/// Proof that an endpoint is an Anvil, where publicly known keys do no harm. Only [`LocalChain::detect`] creates one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalChain(());
 
 impl LocalChain {
-    /// Asks the node for `anvil_nodeInfo`; a node that refuses to answer that is not local.
+    /// Calls `anvil_nodeInfo`; returns `None` if the node does not support it.
     ///
     /// # Errors
-    /// When the node does not answer at all.
+    /// When the node cannot be reached or answers with something else than JSON-RPC.
     pub async fn detect(endpoint: &Endpoint, client: &RpcClient) -> Result<Option<Self>, ChainError> {
         match client.request_noparams::<NodeInfo>("anvil_nodeInfo").await {
             Ok(_) => Ok(Some(Self(()))),
@@ -33,7 +33,7 @@ mod tests {
     const REFUSAL: &str = r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32601,"message":"the method does not exist"}}"#;
 
     #[tokio::test]
-    async fn a_node_that_does_not_know_anvils_methods_is_not_local() {
+    async fn a_node_without_anvils_methods_is_not_local() {
         let address = serve("200 OK", |_| REFUSAL.to_owned()).await;
         let endpoint: Endpoint = format!("http://{address}").parse().unwrap();
         let client = endpoint.client().await.unwrap();
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_node_that_does_not_answer_sensibly_is_neither_local_nor_not() {
+    async fn an_unreachable_node_is_an_error_and_not_taken_for_remote() {
         let address = serve("502 Bad Gateway", |_| "try again".to_owned()).await;
         let endpoint: Endpoint = format!("http://{address}").parse().unwrap();
         let client = endpoint.client().await.unwrap();

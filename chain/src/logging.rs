@@ -16,7 +16,7 @@ use crate::redaction::scrub;
 /// The log filter where `RUST_LOG` is not set. alloy announces the orderly end of every WebSocket client at INFO, which
 /// reads like a failure.
 const DEFAULT_FILTER: &str = "info,alloy_pubsub=warn";
-/// Set to anything but nothing, it keeps colours out of the log (<https://no-color.org>).
+/// Environment variable that turns colours off unless it is empty (<https://no-color.org>).
 const NO_COLOR: &str = "NO_COLOR";
 
 /// The format of log lines.
@@ -31,20 +31,27 @@ pub enum Format {
 /// Starts logging for this process and scrubs the messages of panics. Later calls do nothing. Lines have colours only
 /// where stderr is a terminal and `NO_COLOR` is not set.
 pub fn start(format: Format) {
-    let colours = io::stderr().is_terminal() && env::var_os(NO_COLOR).is_none_or(|value| value.is_empty());
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(Scrubbing(io::stderr)).with_ansi(colours);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(Scrubbing(io::stderr))
+        .with_ansi(may_colour(&io::stderr()));
     let started = match format {
         Format::Text => builder.try_init(),
         Format::Json => builder.json().try_init(),
     };
     if started.is_ok() {
         panic::set_hook(Box::new(|panic| {
-            // Nobody is left to tell when stderr is closed.
+            // A closed stderr leaves nowhere to report to.
             let _ = writeln!(io::stderr(), "{}", scrub(&panic.to_string()));
         }));
     }
+}
+
+/// Returns whether output to a stream may be in colour: it is a terminal, and `NO_COLOR` is unset or empty.
+#[must_use]
+pub fn may_colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && env::var_os(NO_COLOR).is_none_or(|value| value.is_empty())
 }
 
 /// Returns a program's exit code: a failure is written to stderr with its causes and becomes 1.
@@ -52,7 +59,7 @@ pub fn ending(result: Result<(), impl Display>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to tell when stderr is closed.
+            // A closed stderr leaves nowhere to report to.
             let _ = writeln!(io::stderr(), "error: {}", scrub(&format!("{error:#}")));
             ExitCode::FAILURE
         }

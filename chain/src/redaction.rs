@@ -1,9 +1,9 @@
-//! Every secret text that this process knows, and how it is taken out of other texts.
+//! A list of all secrets of this process, and their removal from texts.
 //!
 //! Libraries print what they are given – alloy's HTTP errors and spans show whole URLs, tungstenite logs its handshake
-//! – so it is not enough that our own types are silent. What [`hide`] was told once, [`scrub`] removes everywhere, in
-//! upper or lower case, and also in the forms in which `Debug`, a URL or an authorization header would show it.
-//! The list lives as long as the process: a secret that is no longer used must not appear either.
+//! – so it is not enough that our own types print no secrets. [`scrub`] replaces every text that [`hide`] has registered,
+//! in upper or lower case, and also in the forms in which `Debug` and a URL show it. Secrets are never removed from the
+//! list: one that is no longer used must not appear either.
 
 use std::{
     borrow::Cow,
@@ -14,11 +14,11 @@ use std::{
 use aho_corasick::{AhoCorasick, MatchKind};
 use url::form_urlencoded;
 
-/// What stands in the place of a secret.
+/// Placeholder that replaces a secret.
 pub const REDACTED: &str = "[redacted]";
 
-/// Shorter texts would be found in innocent words. They are not worth the name of a secret either.
-pub const SHORTEST_SECRET_BYTES: usize = 4;
+/// Length in bytes below which [`hide`] ignores a text, because it would be found inside ordinary words.
+pub const MIN_SECRET_BYTES: usize = 4;
 
 static HIDDEN: LazyLock<RwLock<Hidden>> = LazyLock::new(RwLock::default);
 
@@ -28,11 +28,11 @@ struct Hidden {
     matcher: Option<Arc<AhoCorasick>>,
 }
 
-/// Has a text scrubbed from now on. Texts shorter than [`SHORTEST_SECRET_BYTES`] are left alone.
+/// Registers a secret, which [`scrub`] replaces from now on. Texts shorter than [`MIN_SECRET_BYTES`] are ignored.
 pub fn hide(secret: &str) {
     let mut forms = vec![secret.to_owned(), secret.trim().to_owned(), secret.escape_debug().to_string()];
     forms.push(form_urlencoded::byte_serialize(secret.as_bytes()).collect());
-    forms.retain(|form| form.len() >= SHORTEST_SECRET_BYTES);
+    forms.retain(|form| form.len() >= MIN_SECRET_BYTES);
 
     let mut hidden = HIDDEN.write().unwrap_or_else(PoisonError::into_inner);
     let before = hidden.texts.len();
@@ -48,7 +48,7 @@ pub fn hide(secret: &str) {
     }
 }
 
-/// The text without any secret that this process knows.
+/// Returns the text with every registered secret replaced by [`REDACTED`].
 #[must_use]
 pub fn scrub(text: &str) -> Cow<'_, str> {
     let hidden = HIDDEN.read().unwrap_or_else(PoisonError::into_inner);
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hidden_text_is_scrubbed_wherever_and_however_it_is_written() {
+    fn a_hidden_text_is_scrubbed_in_every_form() {
         hide("s3cret \"one\"/Alpha");
         for text in [
             "s3cret \"one\"/Alpha",
@@ -91,14 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_of_overlapping_secrets_goes_as_a_whole() {
+    fn the_longest_of_overlapping_secrets_is_replaced_as_a_whole() {
         hide("overlap-one");
         hide("overlap-one-and-two");
         assert_eq!(scrub("x overlap-one-and-two y"), "x [redacted] y");
     }
 
     #[test]
-    fn other_texts_stay_as_they_are() {
+    fn other_texts_are_unchanged() {
         hide("abc");
         assert_eq!(scrub("abc nothing of interest abc"), "abc nothing of interest abc");
     }

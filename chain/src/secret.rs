@@ -1,4 +1,4 @@
-//! A value that cannot be printed.
+//! Values that cannot be printed.
 
 use std::fmt;
 
@@ -9,24 +9,25 @@ use crate::redaction::{self, REDACTED};
 
 /// Holds a secret: `Debug` and `Display` show a placeholder, there is no `Serialize`, and memory is wiped on drop.
 ///
-/// A secret text is also made known to [`redaction`], so that it is scrubbed from what libraries print.
+/// A secret text is also registered with [`redaction`], so that it is scrubbed from what libraries print.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Secret<T: Zeroize>(T);
 
 impl<T: Zeroize> Secret<T> {
-    /// Takes a value out of sight that is no text, or whose secret parts [`redaction`] was told one by one.
+    /// Wraps a value without registering it with [`redaction`]: a value that is not a text, or whose secret parts are
+    /// registered one by one.
     pub const fn unlisted(value: T) -> Self {
         Self(value)
     }
 
-    /// The value itself, for the one call that needs it. Never format or log it.
+    /// Returns the value itself, for the one call that needs it. It must not be formatted or logged.
     pub const fn expose(&self) -> &T {
         &self.0
     }
 }
 
 impl Secret<String> {
-    /// Takes a text out of sight, and has it scrubbed from every log line and error from now on.
+    /// Wraps a text and registers it with [`redaction`].
     #[must_use]
     pub fn new(text: String) -> Self {
         redaction::hide(&text);
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_shows_nothing_of_itself() {
+    fn a_secret_is_printed_as_a_placeholder() {
         let secret = Secret::new("correct horse battery".to_owned());
         assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "[redacted] [redacted] Some([redacted])");
         assert_eq!(secret.expose(), "correct horse battery");

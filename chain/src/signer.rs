@@ -1,7 +1,7 @@
-//! Who signs: an encrypted keystore, a key in the environment, or – on a local Anvil only – one of its own.
+//! Signing keys: from an encrypted keystore, an environment variable, or – on a local Anvil only – Anvil itself.
 //!
-//! A key never comes as an argument, and Anvil's keys, which everybody has, are refused on every other chain however
-//! they come.
+//! A key is never taken from a command-line argument. Anvil's keys are public, so they are rejected on every other chain,
+//! whichever source they come from.
 
 use std::{
     env, fs, io,
@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::{local::LocalChain, redaction, secret::Secret};
 
-/// The private keys of the ten accounts that every Anvil starts with. They are public knowledge.
+/// Private keys of the ten accounts that every Anvil starts with. They are public.
 const ANVIL_KEYS: [B256; 10] = [
     b256!("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"),
     b256!("59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"),
@@ -31,79 +31,79 @@ const ANVIL_KEYS: [B256; 10] = [
     b256!("2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6"),
 ];
 
-/// Where a signing key comes from, as a configuration file says it.
+/// Source of a signing key, as written in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SignerSource {
     /// An encrypted keystore file (`cast wallet import` makes one).
     Keystore {
-        /// The file.
+        /// Path of the keystore file.
         path: PathBuf,
-        /// How its password is found.
+        /// Source of its password.
         password: PasswordSource,
     },
-    /// The name of an environment variable that holds the key in hexadecimal.
+    /// Name of an environment variable that holds the key in hexadecimal.
     Environment(String),
-    /// One of Anvil's own accounts by number, on a local Anvil only.
+    /// Number of one of Anvil's own accounts, on a local Anvil only.
     Anvil(usize),
 }
 
-/// Where the password of a keystore comes from.
+/// Source of the password of a keystore.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum PasswordSource {
-    /// The name of an environment variable.
+    /// Name of an environment variable that holds it.
     Environment(String),
-    /// A file; a line break at its end does not belong to the password.
+    /// Path of a file that holds it; a line break at the end is not part of the password.
     File(PathBuf),
 }
 
-/// Why there is no signer. No message contains a key or a password.
+/// Why a signing key cannot be loaded. No message contains a key or a password.
 #[derive(Debug, thiserror::Error)]
 pub enum SignerError {
-    /// The environment variable is unset.
+    /// The environment variable is not set.
     #[error("the environment variable {0} is not set; it must hold {1}")]
     Unset(String, &'static str),
-    /// The key is not 32 bytes of hexadecimal within the curve.
+    /// The environment variable does not hold a valid secp256k1 private key in hexadecimal.
     #[error("{0} does not hold a private key: 64 hexadecimal digits, with or without 0x")]
     NotAKey(String),
     /// A file cannot be read.
     #[error("{}: {source}", .path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// The keystore is no keystore, or the password is wrong.
+    /// The file is not a keystore, or the password is wrong.
     #[error("{}: the keystore cannot be opened: {problem}", .path.display())]
     Keystore {
-        /// The file.
+        /// Path of the keystore file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Reason that decryption failed.
         problem: String,
     },
-    /// Anvil has no such account.
+    /// Anvil has no account with this number.
     #[error("Anvil has accounts 0 to {last}, not {0}", last = ANVIL_KEYS.len() - 1)]
     NoSuchAnvilAccount(usize),
     /// The key is one of Anvil's, but the chain is not a local Anvil.
     #[error(
-        "{0} is one of Anvil's accounts, whose key everybody has: it signs on a local Anvil only. Use a keystore or a \
-         key of your own in the environment"
+        "{0} is one of Anvil's accounts, whose keys are public: it signs on a local Anvil only. Use a keystore or a key of \
+         your own in the environment"
     )]
     AnvilKeyElsewhere(Address),
 }
 
 impl SignerSource {
-    /// Loads the key; opening a keystore takes about a second of computing. `local` is the proof that the chain is an
-    /// Anvil, without which Anvil's keys are refused.
+    /// Loads the key; decrypting a keystore takes about a second. `local` is the proof that the chain is an Anvil. Fails
+    /// when the source holds no valid key, and for Anvil's keys without that proof.
     pub fn load(&self, local: Option<LocalChain>) -> Result<PrivateKeySigner, SignerError> {
         let signer = match self {
             Self::Keystore { path, password } => open_keystore(path, &password.read()?)?,
             Self::Environment(name) => key_from_environment(name)?,
             Self::Anvil(index) => anvil_signer(*index)?,
         };
-        // Hidden without 0x, so that both ways of writing it are found.
+        // Registered without 0x, so that it is found with and without it.
         redaction::hide(&hex::encode(signer.to_bytes()));
         let is_anvils = ANVIL_KEYS.contains(&signer.to_bytes());
         if is_anvils && local.is_none() { Err(SignerError::AnvilKeyElsewhere(signer.address())) } else { Ok(signer) }
@@ -127,7 +127,7 @@ impl PasswordSource {
 }
 
 fn open_keystore(path: &Path, password: &Secret<String>) -> Result<PrivateKeySigner, SignerError> {
-    // The libraries' error for a missing file does not name it.
+    // The library's error for a missing file does not name the file.
     fs::metadata(path).map_err(|source| SignerError::File { path: path.to_path_buf(), source })?;
     PrivateKeySigner::decrypt_keystore(path, password.expose()).map_err(|error| {
         let problem = match error {
@@ -154,7 +154,7 @@ fn anvil_signer(index: usize) -> Result<PrivateKeySigner, SignerError> {
 mod tests {
     use super::*;
 
-    /// A keystore in a folder of its own. Its key derivation is as slow as a real one's.
+    /// Creates a keystore in a temporary folder. Its key derivation is as slow as a real one's.
     fn keystore(key: B256, password: &str) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let mut random = alloy::signers::k256::elliptic_curve::rand_core::OsRng;
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keystore_opens_with_its_password_alone() {
+    fn a_keystore_is_decrypted_by_its_password_only() {
         let (folder, path) = keystore(B256::repeat_byte(7), "correct horse");
         let signer = source(&path, folder.path().join("password")).load(None).unwrap();
         assert_eq!(signer.to_bytes(), B256::repeat_byte(7));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loaded_key_is_scrubbed_from_what_others_print() {
+    fn a_loaded_key_and_its_password_are_scrubbed() {
         let (folder, path) = keystore(B256::repeat_byte(0xa9), "another password");
         source(&path, folder.path().join("password")).load(None).unwrap();
         assert_eq!(redaction::scrub(&format!("key 0x{}", "A9".repeat(32))), "key 0x[redacted]");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn anvils_keys_are_refused_where_no_anvil_was_seen_however_they_come() {
+    fn anvils_keys_are_rejected_on_other_chains_from_every_source() {
         let error = SignerSource::Anvil(0).load(None).unwrap_err();
         assert!(matches!(error, SignerError::AnvilKeyElsewhere(_)), "{error}");
         let (folder, path) = keystore(ANVIL_KEYS[3], "password");
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_holds_no_key_is_named_and_not_shown() {
+    fn a_variable_without_a_valid_key_is_named_but_not_shown() {
         let error = SignerSource::Environment("CARGO_MANIFEST_DIR".into()).load(None).unwrap_err().to_string();
         assert!(error.starts_with("CARGO_MANIFEST_DIR does not hold a private key"), "{error}");
         assert!(!error.contains(env!("CARGO_MANIFEST_DIR")), "{error}");

@@ -1,4 +1,4 @@
-//! For tests: a server whose answers can be as odd as wanted, and a log of everything that anybody says about it.
+//! For tests: an HTTP server with arbitrary responses, and a log at the finest level.
 
 use std::{
     io,
@@ -13,7 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::logging::Scrubbing;
 
-/// Serves `status` and the body that `answer` makes of each request's text. Returns host and port.
+/// Serves `status` and the body that `answer` returns for the text of each request. Returns host and port.
 pub(crate) async fn serve(status: &'static str, answer: fn(&str) -> String) -> String {
     log_everything();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -28,7 +28,7 @@ pub(crate) async fn serve(status: &'static str, answer: fn(&str) -> String) -> S
     address
 }
 
-/// Reads to the end of the request: closing a connection with something unread would reset it, answer and all.
+/// Reads the whole request: closing a connection with unread data would reset it, and the response would be lost.
 async fn read_request(socket: &mut TcpStream) -> String {
     let mut request = Vec::new();
     loop {
@@ -45,8 +45,8 @@ async fn read_request(socket: &mut TcpStream) -> String {
     }
 }
 
-/// Logs at the finest level the way our programs do, from the first call on, and returns what was logged so far. One
-/// log for all tests: tracing decides once per place in the code, and for all threads, whether it logs.
+/// Starts a log at the finest level, scrubbed as in our programs, with the first call, and returns its text so far. All
+/// tests share one log, because tracing decides once per call site, for all threads, whether it is enabled.
 pub(crate) fn log_everything() -> String {
     static LOG: LazyLock<Arc<Mutex<Vec<u8>>>> = LazyLock::new(|| {
         let log = Arc::new(Mutex::new(Vec::new()));

@@ -1,5 +1,5 @@
-//! Connections by WebSocket that stay ended once they end, and say so at once: whoever listens to a node has to know
-//! that something may have been missed. Small requests leave at once, too, without waiting to be sent together.
+//! WebSocket connections that do not reconnect: when one closes, its subscriptions end at once, so that a subscriber
+//! knows that it may have missed events. Nagle's algorithm is off, so small requests are sent without delay.
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ use alloy::{
 use tokio::time;
 use tokio_tungstenite::{connect_async_with_config, tungstenite::client::IntoClientRequest};
 
-/// How often a node that says nothing is asked whether it is still there.
-const KEEPALIVE: Duration = Duration::from_secs(10);
+/// Time between pings on an idle connection.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Connects once.
-pub(crate) struct OneConnection {
+/// Connects to a node once.
+pub(crate) struct SingleConnection {
     node: WsConnect,
     timeout: Duration,
 }
 
-impl OneConnection {
+impl SingleConnection {
     pub(crate) fn to(url: &str, timeout: Duration) -> Self {
         Self { node: WsConnect::new(url), timeout }
     }
 }
 
-impl PubSubConnect for OneConnection {
+impl PubSubConnect for SingleConnection {
     fn is_local(&self) -> bool {
         self.node.is_local()
     }
@@ -39,11 +39,11 @@ impl PubSubConnect for OneConnection {
         let connected = connecting.await.map_err(TransportErrorKind::custom)?;
         let (socket, _) = connected.map_err(TransportErrorKind::custom)?;
         let (handle, interface) = ConnectionHandle::new();
-        WsBackend::from_socket(socket, interface, KEEPALIVE).spawn();
+        WsBackend::from_socket(socket, interface, KEEPALIVE_INTERVAL).spawn();
         Ok(handle)
     }
 
     async fn try_reconnect(&self) -> TransportResult<ConnectionHandle> {
-        Err(TransportErrorKind::non_retryable_str("the connection has ended"))
+        Err(TransportErrorKind::non_retryable_str("the connection is closed"))
     }
 }

@@ -1,9 +1,9 @@
-//! What is asked of contracts that are not ours.
+//! Interfaces of contracts that are not part of this project.
 
 use alloy::sol;
 
 sol! {
-    /// A token, and for local chains one that anybody mints.
+    /// ERC-20 token; on local chains anybody can mint it.
     interface IToken {
         function balanceOf(address account) external view returns (uint256);
         function allowance(address owner, address spender) external view returns (uint256);
@@ -12,13 +12,13 @@ sol! {
         function mint(address to, uint256 amount) external;
     }
 
-    /// Uniswap V3's factory.
+    /// Factory of Uniswap V3.
     interface IUniswapV3Factory {
         function getPool(address tokenA, address tokenB, uint24 fee) external view returns (address);
         function createPool(address tokenA, address tokenB, uint24 fee) external returns (address);
     }
 
-    /// Uniswap V3's pool.
+    /// Pool of Uniswap V3.
     interface IUniswapV3Pool {
         function initialize(uint160 sqrtPriceX96) external;
         function slot0()
@@ -35,7 +35,7 @@ sol! {
             );
     }
 
-    /// OpenZeppelin's roles.
+    /// Access control of OpenZeppelin.
     interface IAccessControl {
         function hasRole(bytes32 role, address account) external view returns (bool);
     }

@@ -1,10 +1,9 @@
-//! Makes a chain what a manifest says: prepares – looks, checks, rehearses, counts the cost – and then carries out what
-//! is left, one transaction at a time.
+//! Makes a chain match a manifest: prepares a plan, and then executes the steps that are left, one transaction at a time.
 //!
-//! It can be killed at any point. Before a transaction is sent it is signed and written to the deployment record, and
-//! the record is safe on disk; whoever comes next finds it there, and finds it mined, or sends the very same bytes
-//! again, which cannot do anything twice. Everything else is seen on the chain itself. What the chain has otherwise
-//! than the manifest says is reported and left as it is.
+//! It can be killed at any point. A transaction is signed, written to the deployment record and flushed to disk before it
+//! is broadcast. The next run finds it there, and either finds it mined or broadcasts the same bytes again, which cannot
+//! have an effect twice. All other state is read from the chain. Where the chain differs from the manifest, that is
+//! reported and left unchanged.
 
 use std::{path::Path, time::Duration};
 
@@ -19,34 +18,35 @@ use alloy::{
 };
 use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::deployment::{
-    DeployedContract, Deployment, DeploymentError, InFlight, MarketRecord, PoolRecord, ProgrammeRecord, Sent,
-    TokenRecord,
+    DeployedContract, Deployment, InFlight, MarketRecord, PoolRecord, ProgrammeRecord, Sent, TokenRecord,
 };
 
 use crate::{
     connection::{Chain, is_revert},
     create2,
     design::{self, Step, Work},
-    fees::{Fees, with_margin},
+    fees::Fees,
+    gas::with_margin,
     inspect::{Action, Call, StepStatus, inspect},
     journal::{Journal, JournalError},
     plan::{Inputs, Plan},
     reverts,
 };
 
-/// How often a chain with blocks of its own pace is asked, and one that mines at once.
-const POLL: Duration = Duration::from_secs(2);
-const LOCAL_POLL: Duration = Duration::from_millis(20);
-/// A step that is not done after this many transactions does not do what it is meant to.
+/// Time between two queries of a chain with a block time.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// Time between two queries of a local chain, which mines at once.
+const LOCAL_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Number of transactions after which a step that is still not done is given up.
 const MAX_ACTIONS_PER_STEP: usize = 8;
 
-/// Why a manifest was not, or not wholly, carried out.
+/// Why a manifest was not, or not completely, applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The plan has problems; nothing was sent.
+    /// Nothing was sent, for all of these reasons.
     #[error("refused, and nothing was sent:\n{}", list(.0))]
     Refused(Vec<String>),
-    /// A transaction was mined and failed.
+    /// A transaction was mined and reverted.
     #[error(
         "{step}: the transaction {transaction} was mined and failed; what came before it stays. Find the reason, then run this again"
     )]
@@ -56,21 +56,18 @@ pub enum ApplyError {
         /// Hash of the transaction.
         transaction: B256,
     },
-    /// A step cannot be executed; earlier steps stay.
-    #[error("{step}: {reason}. What came before it stays; run this again when that is mended")]
+    /// A step cannot be executed; those before it were.
+    #[error("{step}: {reason}. What came before it stays; run this again when that is corrected")]
     Stopped {
         /// Name of the step.
         step: String,
-        /// The reason, with the remedy.
+        /// Reason, with the remedy.
         reason: String,
     },
     /// The deployment record cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The record cannot be written.
-    #[error(transparent)]
-    Deployment(#[from] DeploymentError),
-    /// The chain did not answer.
+    /// A request to the chain failed.
     #[error(transparent)]
     Chain(#[from] ChainError),
 }
@@ -79,10 +76,10 @@ fn list(problems: &[String]) -> String {
     problems.iter().map(|problem| format!("  - {problem}")).collect::<Vec<_>>().join("\n")
 }
 
-/// An event during [`Applier::execute`], reported as it happens.
+/// An event during [`Applier::prepare`] and [`Applier::execute`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress<'a> {
-    /// A transaction was sent.
+    /// A transaction was broadcast.
     Sent {
         /// Name of the step.
         step: &'a str,
@@ -93,22 +90,22 @@ pub enum Progress<'a> {
     Mined {
         /// Name of the step.
         step: &'a str,
-        /// The transaction and its block.
+        /// Its hash and block.
         sent: Sent,
     },
-    /// The deployer has other pending transactions, which must be mined first.
+    /// Execution waits for other pending transactions of the deployer.
     WaitingForOthers {
-        /// Number of pending transactions.
+        /// Number of these transactions.
         transactions: u64,
     },
-    /// A payment was made before, although the record did not list it.
+    /// A payment that is not in the record was found on the chain.
     AlreadyPaid {
         /// Name of the step.
         step: &'a str,
     },
 }
 
-/// Executes the steps of a design, one transaction at a time.
+/// Executes the steps of a design.
 pub struct Applier<'a> {
     inputs: Inputs<'a>,
     wallet: EthereumWallet,
@@ -123,7 +120,7 @@ impl std::fmt::Debug for Applier<'_> {
 }
 
 impl<'a> Applier<'a> {
-    /// Creates an applier. Fails if the key is not the deployer's.
+    /// Creates an applier. Fails when the key is not the deployer's.
     pub fn new(
         inputs: Inputs<'a>,
         signer: PrivateKeySigner,
@@ -138,13 +135,13 @@ impl<'a> Applier<'a> {
         Ok(Self { inputs, wallet: signer.into(), journal, on_progress })
     }
 
-    /// What is known so far.
+    /// Returns the deployment record so far.
     #[must_use]
     pub const fn record(&self) -> &Deployment {
         &self.journal.record
     }
 
-    /// Finishes what an earlier run had begun to send, then looks at everything.
+    /// Waits for the transaction that an earlier run left pending, then makes a plan. Fails if the plan has problems.
     pub async fn prepare(&mut self) -> Result<Plan, ApplyError> {
         if self.inputs.chain.id() == self.inputs.design.chain_id {
             self.finish_in_flight().await?;
@@ -153,8 +150,8 @@ impl<'a> Applier<'a> {
         if plan.problems.is_empty() { Ok(plan) } else { Err(ApplyError::Refused(plan.problems)) }
     }
 
-    /// Does what is left, step by step; each is looked at again right before. Fails at the first that cannot be done,
-    /// and leaves what came before it.
+    /// Executes the steps that are left, and inspects each right before. Fails at the first that cannot be executed; those
+    /// before it stay.
     pub async fn execute(&mut self) -> Result<(), ApplyError> {
         let design = self.inputs.design;
         self.record_names();
@@ -202,7 +199,7 @@ impl<'a> Applier<'a> {
         Ok(placed.map_err(|error| chain.error(&error))?)
     }
 
-    /// Signs, writes down, sends, and waits until it is mined.
+    /// Signs a transaction, records it, broadcasts it, and waits until it is mined.
     async fn send(&mut self, step: &Step, call: &Call, is_last: bool) -> Result<(), ApplyError> {
         self.wait_for_own_transactions().await?;
         let signed = self.sign(step, call).await?;
@@ -245,12 +242,12 @@ impl<'a> Applier<'a> {
             Err(error) => return Err(error.into()),
         };
         let request = request.with_nonce(nonce).with_chain_id(chain.id()).with_gas_limit(with_margin(gas));
-        let request = Fees::now(chain).await?.put_into(request);
+        let request = Fees::suggested(chain).await?.apply_to(request);
         request.build(&self.wallet).await.map_err(|error| stopped(format!("it cannot be signed: {error}")))
     }
 
-    /// What a contract said when the node found that a step would be refused. The deterministic deployer keeps a
-    /// constructor's reason to itself, so the constructor is tried without it.
+    /// Returns the revert data of a step that the node found would revert. The deterministic deployer hides that of a
+    /// constructor, so the constructor is called without it.
     async fn revert_reason(&self, step: &Step, refusal: &ChainError) -> Result<Bytes, ChainError> {
         let Inputs { design, chain, .. } = self.inputs;
         let Work::Create(creation) = &step.work else { return Ok(revert_data(refusal)) };
@@ -263,7 +260,7 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Hands signed bytes to the node. That it has them already is fine.
+    /// Broadcasts signed bytes. Succeeds, too, if the node has them already.
     async fn broadcast(&self, raw: &Bytes) -> Result<(), ApplyError> {
         let chain = self.inputs.chain;
         match chain.provider().send_raw_transaction(raw).await.map_err(|error| chain.error(&error)) {
@@ -273,7 +270,7 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Waits until a transaction is mined, and as many blocks more as the manifest says.
+    /// Waits until a transaction has as many confirmations as the manifest wants.
     async fn wait_until_mined(&self, transaction: B256) -> Result<TransactionReceipt, ApplyError> {
         let Inputs { design, chain, .. } = self.inputs;
         loop {
@@ -283,11 +280,11 @@ impl<'a> Applier<'a> {
                     return Ok(receipt);
                 }
             }
-            tokio::time::sleep(poll(chain)).await;
+            tokio::time::sleep(poll_interval(chain)).await;
         }
     }
 
-    /// Finishes the transaction that the record says was on its way when an earlier run ended.
+    /// Waits for the transaction that was pending when an earlier run ended, and broadcasts it again if necessary.
     async fn finish_in_flight(&mut self) -> Result<(), ApplyError> {
         let chain = self.inputs.chain;
         let Some(pending) = self.journal.record.in_flight.clone() else { return Ok(()) };
@@ -305,18 +302,18 @@ impl<'a> Applier<'a> {
         self.record_receipt(&receipt).await
     }
 
-    /// Another transaction has the nonce of the one in flight, which will never be mined. Whether the other did the
-    /// same – a wallet that replaced it to hurry – is seen on the chain. A payment of which nothing is seen there is
-    /// not made again without a person, because a node may be behind.
+    /// Handles that another transaction was mined with the nonce of the pending one, which therefore never will be. Whether
+    /// the other one did the same – as a replacement at a higher fee does – shows on the chain. A payment that does not show
+    /// there is not repeated without a person's decision, because the node may lag behind.
     async fn on_nonce_reused(&mut self, pending: &InFlight) -> Result<(), ApplyError> {
         let Inputs { design, chain, .. } = self.inputs;
         if let Some(funding) = &pending.funding {
             let step = design.steps.iter().find(|step| step.name == pending.step);
-            let seen = match step {
+            let status = match step {
                 Some(step) => Some(inspect(chain, design, &self.journal.record, step).await?),
                 None => None,
             };
-            let Some(StepStatus::Paid(sent)) = seen else {
+            let Some(StepStatus::Paid(sent)) = status else {
                 let reason = format!(
                     "its transaction {} was displaced by another one with nonce {}, and whether that paid cannot be seen. \
                      If it did not, remove `in_flight` from {}",
@@ -332,7 +329,7 @@ impl<'a> Applier<'a> {
         Ok(self.journal.save()?)
     }
 
-    /// Writes down how the transaction in flight ended.
+    /// Records the result of the pending transaction. Fails if it reverted.
     async fn record_receipt(&mut self, receipt: &TransactionReceipt) -> Result<(), ApplyError> {
         let Some(pending) = self.journal.record.in_flight.take() else { return Ok(()) };
         let sent = Sent {
@@ -356,10 +353,10 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    /// Two transactions of one account at a time would make it unclear which nonce is next.
+    /// Waits until the deployer has no pending transactions, because the next nonce would be uncertain.
     async fn wait_for_own_transactions(&self) -> Result<(), ApplyError> {
         let Inputs { design, chain, .. } = self.inputs;
-        let mut was_told = false;
+        let mut was_reported = false;
         loop {
             let count = |tag| chain.provider().get_transaction_count(design.deployer).block_id(tag);
             let mined = count(BlockNumberOrTag::Latest.into()).await.map_err(|error| chain.error(&error))?;
@@ -367,15 +364,15 @@ impl<'a> Applier<'a> {
             if known <= mined {
                 return Ok(());
             }
-            if !was_told {
+            if !was_reported {
                 (self.on_progress)(Progress::WaitingForOthers { transactions: known - mined });
-                was_told = true;
+                was_reported = true;
             }
-            tokio::time::sleep(poll(chain)).await;
+            tokio::time::sleep(poll_interval(chain)).await;
         }
     }
 
-    /* WHAT IS REMEMBERED */
+    /* RECORD */
 
     fn record_names(&mut self) {
         let design = self.inputs.design;
@@ -387,7 +384,7 @@ impl<'a> Applier<'a> {
         record.feeds.clone_from(&design.feeds);
     }
 
-    /// Writes down that something stands, unless the record knows better already.
+    /// Records that a step is done. What the record has already about its transaction is kept.
     async fn record_step(&mut self, step: &Step, sent: Option<Sent>) -> Result<(), ApplyError> {
         let chain = self.inputs.chain;
         let record = &mut self.journal.record;
@@ -459,7 +456,7 @@ fn revert_data(error: &ChainError) -> Bytes {
     }
 }
 
-/// Whether a node refuses a transaction because it has it, or had it.
+/// Returns whether a node rejects a transaction because it has it, or had it.
 fn is_known(message: &str) -> bool {
     let message = message.to_lowercase();
     ["already known", "already imported", "known transaction", "nonce too low"]
@@ -467,11 +464,11 @@ fn is_known(message: &str) -> bool {
         .any(|known| message.contains(known))
 }
 
-const fn poll(chain: &Chain) -> Duration {
-    if chain.local().is_some() { LOCAL_POLL } else { POLL }
+const fn poll_interval(chain: &Chain) -> Duration {
+    if chain.local().is_some() { LOCAL_POLL_INTERVAL } else { POLL_INTERVAL }
 }
 
-/// Everything at once, for a chain of one's own: opens the record, finishes, checks and carries out.
+/// Applies a design without confirmation, for local chains and tests: opens the record, prepares and executes.
 pub async fn apply(
     inputs: Inputs<'_>,
     signer: PrivateKeySigner,

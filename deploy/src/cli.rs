@@ -1,5 +1,7 @@
-//! The command line: results on stdout, as text or as one JSON document, everything else on stderr. Failures end
-//! with exit code 1, words that make no command with 2.
+//! The command line. Results go to stdout, as text or as one JSON document, everything else to stderr. The exit code is
+//! 0 on success, 1 on failure or when the chain does not match the manifest, 2 for arguments that are not understood.
+
+mod help;
 
 use std::{
     env,
@@ -11,7 +13,7 @@ use std::{
 };
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use eyre::{WrapErr, bail, ensure, eyre};
+use eyre::{ContextCompat, WrapErr, bail, ensure, eyre};
 use plimsoll_chain::{
     endpoint::Endpoint,
     logging::{self, Format},
@@ -45,154 +47,168 @@ use crate::{
     verify,
 };
 
-/// How long to wait before asking an explorer again.
-const EXPLORER_PAUSE: Duration = Duration::from_secs(3);
-/// Names a node for every tool of this field, ours included.
-const RPC_VARIABLE: &str = "ETH_RPC_URL";
-/// The manifest when none is named.
-const LOCAL_MANIFEST: &str = "examples/local.toml";
-
 /// Name of the program.
 const NAME: &str = "plimsoll-deploy";
 /// Version and commit, from the build script.
 const VERSION: &str = env!("PLIMSOLL_VERSION");
+/// Environment variable with a node's URL, as in Foundry's tools.
+const RPC_URL_VARIABLE: &str = "ETH_RPC_URL";
+/// Time between two queries of a block explorer.
+const EXPLORER_POLL_INTERVAL: Duration = Duration::from_secs(3);
+/// Manifest that is used when none is named, from the root of the repository.
+const LOCAL_MANIFEST: &str = "examples/local.toml";
 
-const EXAMPLES: &str = "\
-Examples:
-  # Everything on a fresh local Anvil, which stays until Ctrl-C
-  plimsoll-deploy up
-  # What would be sent to a public chain, and what it would cost
-  plimsoll-deploy plan my-chain.toml --rpc-url https://rpc.example.org
-  # Send it; the network's name must be typed
-  ETH_RPC_URL=https://… plimsoll-deploy apply my-chain.toml
-  # Compare code and parameters on the chain with the manifest
-  plimsoll-deploy verify my-chain.toml
-  # The pinned cast, against a local chain
-  plimsoll-deploy tool cast block-number --rpc-url http://127.0.0.1:8545";
-
-/// Compiles Plimsoll's contracts and deploys what a manifest describes.
+/// Compiles Plimsoll and makes a chain match a manifest.
 ///
-/// A manifest is a TOML file that names a network, contracts and their arguments, tokens, price feeds, oracles,
-/// markets, backstops, pools and staking programmes: examples/local.toml explains every key.
+/// A manifest is a TOML file that describes a network, contracts and their arguments, tokens, price feeds, oracles,
+/// markets, backstops, pools and staking programmes: examples/local.toml explains every key, docs/deploy.md the rest.
 ///
 /// Contracts are created by the deterministic deployer, so addresses follow from code and arguments. Nothing is sent
-/// before everything was checked and simulated; an interrupted `apply` resumes where it was, and a second one does
-/// nothing. Keys come from an encrypted keystore, an environment variable, or – on a local Anvil only – from Anvil;
-/// never from an argument.
+/// before everything was checked and simulated; an interrupted `apply` continues where it was, and a second one changes
+/// nothing. Keys come from an encrypted keystore, an environment variable, or – on a local Anvil only – from Anvil; never
+/// from an argument.
 #[derive(Debug, Parser)]
-#[command(name = NAME, version = VERSION, after_help = EXAMPLES)]
+#[command(name = NAME, version = VERSION, after_help = help::EXAMPLES)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Write the result as one JSON document.
-    #[arg(long, global = true, help_heading = "Output")]
-    json: bool,
-    /// The checkout of Plimsoll with contracts and pinned tools; by default the one that contains the current folder.
-    #[arg(long, global = true, value_name = "DIR", env = ROOT_VARIABLE, help_heading = "Project")]
+    /// Root of the Plimsoll repository; else the one that the current folder is in.
+    #[arg(long, value_name = "DIR", global = true, env = ROOT_VARIABLE, help_heading = "Global")]
     root: Option<PathBuf>,
+    /// Write the result as one JSON document.
+    #[arg(long, global = true, help_heading = "Global")]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Compile the contracts, as forge does, and list them.
+    #[command(after_help = help::BUILD)]
     Build,
-    /// Show what `apply` would do, and why; without an endpoint, what the manifest describes.
+    /// Show what `apply` would do, and why.
+    ///
+    /// Without an endpoint, the target state is shown without looking at a chain.
+    #[command(after_help = help::PLAN)]
     Plan {
         #[command(flatten)]
         target: Target,
-        /// Do not ask a chain even if an endpoint is named.
-        #[arg(long)]
+        /// Do not look at a chain even if an endpoint is configured.
+        #[arg(long, help_heading = "Chain")]
         offline: bool,
     },
-    /// Execute the remaining steps. Shows the plan and its cost first, and asks on chains that are not local.
+    /// Execute the steps that are left.
+    ///
+    /// Shows the plan and its cost first, and asks for confirmation on chains that are not local.
+    #[command(after_help = help::APPLY)]
     Apply {
         #[command(flatten)]
         target: Target,
-        /// Do not ask.
-        #[arg(long)]
+        /// Do not ask for confirmation.
+        #[arg(long, help_heading = "Sending")]
         yes: bool,
-        /// Where code or arguments changed since the record was written: create new contracts besides the old ones.
-        #[arg(long)]
+        /// Create new contracts besides the old ones where code or arguments have changed since the record was written.
+        #[arg(long, help_heading = "Sending")]
         replace: bool,
     },
     /// Compare the chain with the compiled code and the manifest; publish sources.
+    #[command(after_help = help::VERIFY)]
     Verify {
         #[command(flatten)]
         target: Target,
-        /// Write the compiler's standard JSON input of each contract into this folder.
-        #[arg(long, value_name = "DIR")]
+        /// Write the compiler's standard JSON input of each contract to this folder.
+        #[arg(long, value_name = "DIR", help_heading = "Sources")]
         standard_json: Option<PathBuf>,
         /// Submit sources to an explorer with Etherscan's API (key in ETHERSCAN_API_KEY).
-        #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "https://api.etherscan.io/v2/api")]
+        #[arg(
+            long,
+            value_name = "URL",
+            num_args = 0..=1,
+            default_missing_value = "https://api.etherscan.io/v2/api",
+            help_heading = "Sources"
+        )]
         etherscan: Option<Url>,
         /// Submit sources to Sourcify.
-        #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "https://sourcify.dev/server")]
+        #[arg(
+            long,
+            value_name = "URL",
+            num_args = 0..=1,
+            default_missing_value = "https://sourcify.dev/server",
+            help_heading = "Sources"
+        )]
         sourcify: Option<Url>,
     },
     /// Show what is deployed on a chain, from its record and from the chain itself.
+    #[command(after_help = help::STATUS)]
     Status {
         #[command(flatten)]
         target: Target,
     },
-    /// Start a fresh local Anvil, deploy everything on it, and stay until Ctrl-C.
+    /// Start a fresh local Anvil, deploy everything on it, and keep it running until Ctrl-C or SIGTERM.
+    #[command(after_help = help::UP)]
     Up {
-        /// The manifest to deploy.
+        /// Manifest to deploy.
         #[arg(default_value = LOCAL_MANIFEST)]
         manifest: PathBuf,
-        /// Port of the node; 0 for any that is free.
-        #[arg(long, default_value_t = 8545)]
+        /// Anvil's port; 0 for any that is free.
+        #[arg(long, default_value_t = 8545, help_heading = "Chain")]
         port: u16,
-        /// Folder for the record; by default target/deployments.
-        #[arg(long, value_name = "DIR")]
+        /// Folder for the record; else target/deployments of the repository.
+        #[arg(long, value_name = "DIR", help_heading = "Record")]
         records: Option<PathBuf>,
-        /// End when everything is deployed.
-        #[arg(long)]
+        /// End as soon as everything is deployed.
+        #[arg(long, help_heading = "Chain")]
         exit: bool,
     },
-    /// Run a pinned tool: anvil, cast, forge or solc. The exit code is the tool's.
+    /// Run a pinned tool: anvil, cast, forge or solc.
+    ///
+    /// The tool is installed if it is missing. It runs in the current folder, with the environment and the standard streams
+    /// of this program. All that follows its name is passed on to it.
+    #[command(after_help = help::TOOL)]
     Tool {
-        /// The tool.
-        #[arg(value_name = "NAME", value_parser = parse_tool)]
-        tool: Tool,
-        /// Arguments of the tool.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<OsString>,
+        /// Name of the tool, and its arguments.
+        #[arg(
+            value_name = "TOOL",
+            required = true,
+            num_args = 1..,
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        words: Vec<OsString>,
     },
     /// Print a completion script for a shell.
+    #[command(after_help = help::COMPLETIONS)]
     Completions {
-        /// The shell that the script is for.
+        /// Shell that the script is for.
         shell: Shell,
     },
     /// Print the manual page, or write those of all commands to a folder.
+    #[command(after_help = help::MAN)]
     Man {
         /// Folder for the pages, one file per command.
-        #[arg(long, value_name = "FOLDER")]
+        #[arg(long, value_name = "DIR", help_heading = "Output")]
         out: Option<PathBuf>,
     },
 }
 
-fn parse_tool(name: &str) -> Result<Tool, String> {
-    let tool = Tool::ALL.into_iter().find(|tool| tool.to_string() == name);
-    tool.ok_or_else(|| format!("the pinned tools are {}", Tool::ALL.map(|tool| tool.to_string()).join(", ")))
-}
-
 #[derive(Debug, Args)]
 struct Target {
-    /// The manifest.
+    /// Manifest of the network.
     #[arg(default_value = LOCAL_MANIFEST)]
     manifest: PathBuf,
-    /// URL of the node, if it contains no key. Without it, `rpc` or `rpc_env` of the manifest, then ETH_RPC_URL.
-    #[arg(long, value_name = "URL", alias = "rpc", help_heading = "Endpoint")]
+    /// URL of the node; else `rpc` or `rpc_env` of the manifest, else the environment variable ETH_RPC_URL.
+    ///
+    /// Prefer an environment variable for a URL with a key, because arguments are visible in the list of processes.
+    #[arg(long, value_name = "URL", alias = "rpc", help_heading = "Chain")]
     rpc_url: Option<String>,
-    /// The environment variable that contains the node's URL.
-    #[arg(long, value_name = "VARIABLE", conflicts_with = "rpc_url", help_heading = "Endpoint")]
+    /// Environment variable that holds the node's URL.
+    #[arg(long, value_name = "VARIABLE", conflicts_with = "rpc_url", help_heading = "Chain")]
     rpc_env: Option<String>,
-    /// Folder of the records; by default deployments, and target/deployments for local chains.
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the records; else deployments of the repository, or target/deployments for local chains.
+    #[arg(long, value_name = "DIR", help_heading = "Record")]
     records: Option<PathBuf>,
 }
 
-/// The whole program.
+/// Runs the program with the arguments of the process.
 pub async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::start(Format::Text);
@@ -206,7 +222,7 @@ pub async fn main() -> ExitCode {
     }
 }
 
-/// An error and its causes, each said once: many an error's text holds its cause's already.
+/// Joins an error and its causes, without those that the text contains already.
 fn with_causes(error: &eyre::Report) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -217,53 +233,79 @@ fn with_causes(error: &eyre::Report) -> String {
     text
 }
 
-/// Does what the arguments say; `false` where the result is that something is not as it shall be.
+/// Executes a command; returns false if it completed and the chain does not match the manifest.
 pub async fn run(arguments: Arguments) -> eyre::Result<bool> {
-    let json = arguments.json;
-    let root = arguments.root.as_deref();
-    match arguments.command {
-        Command::Build => build(root, json).await,
-        Command::Plan { target, offline } => plan(root, &target, offline, json).await,
-        Command::Apply { target, yes, replace } => apply(root, &target, yes, replace, json).await,
+    let Arguments { command, root, json } = arguments;
+    let context = Context { root, json };
+    match command {
+        Command::Build => build(&context).await,
+        Command::Plan { target, offline } => plan(&context, &target, offline).await,
+        Command::Apply { target, yes, replace } => apply(&context, &target, yes, replace).await,
         Command::Verify { target, standard_json, etherscan, sourcify } => {
             let mut explorers = Vec::new();
             if let Some(url) = etherscan {
                 explorers.push(Explorer::etherscan(url)?);
             }
             explorers.extend(sourcify.map(Explorer::Sourcify));
-            verify_all(root, &target, standard_json.as_deref(), &explorers, json).await
+            verify_all(&context, &target, standard_json.as_deref(), &explorers).await
         }
-        Command::Status { target } => status(root, &target, json).await,
-        Command::Up { manifest, port, records, exit } => {
-            let project = Project::open(root).await?;
-            let manifest = read(&project, &manifest)?;
-            up(&project, &manifest, port, records.as_deref(), exit, json).await
-        }
-        Command::Tool { tool, arguments } => run_tool(root, tool, &arguments),
-        Command::Completions { shell } => {
-            io::stdout().write_all(&shell::completions(Arguments::command(), shell))?;
-            Ok(true)
-        }
+        Command::Status { target } => status(&context, &target).await,
+        Command::Up { manifest, port, records, exit } => up(&context, &manifest, port, records.as_deref(), exit).await,
+        Command::Tool { words } => tool(&context, &words),
+        Command::Completions { shell } => write_stdout(&shell::completions(Arguments::command(), shell)),
         Command::Man { out: Some(folder) } => {
-            shell::man_pages(Arguments::command(), &folder)?;
+            shell::man_pages(Arguments::command(), &folder).wrap_err_with(|| folder.display().to_string())?;
             Ok(true)
         }
-        Command::Man { out: None } => {
-            io::stdout().write_all(&shell::man_page(Arguments::command())?)?;
-            Ok(true)
-        }
+        Command::Man { out: None } => write_stdout(&shell::man_page(Arguments::command())?),
     }
 }
 
-/// The tools and compiled contracts that most commands need.
+/// Global options.
+struct Context {
+    root: Option<PathBuf>,
+    json: bool,
+}
+
+impl Context {
+    fn workspace(&self) -> eyre::Result<Workspace> {
+        // An empty variable counts as unset.
+        let root = self.root.as_deref().filter(|root| !root.as_os_str().is_empty());
+        Ok(root.map_or_else(Workspace::find, Workspace::checked)?)
+    }
+
+    /// Reads a manifest. The default one is the repository's, whatever the current folder is.
+    fn manifest(&self, path: &Path) -> eyre::Result<Manifest> {
+        if path != Path::new(LOCAL_MANIFEST) {
+            return Ok(Manifest::read(path)?);
+        }
+        Ok(Manifest::read(&self.workspace()?.root().join(path))?)
+    }
+
+    /// Writes a result to stdout, as JSON or as text.
+    fn print(&self, value: &impl Serialize, text: &str) -> eyre::Result<()> {
+        let json = if self.json { Some(serde_json::to_string_pretty(value)? + "\n") } else { None };
+        write_stdout(json.as_deref().unwrap_or(text).as_bytes())?;
+        Ok(())
+    }
+}
+
+fn write_stdout(bytes: &[u8]) -> eyre::Result<bool> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()?;
+    Ok(true)
+}
+
+/// The installed tools and the compiled contracts, which most commands need.
 struct Project {
     tools: Tools,
     artifacts: Artifacts,
 }
 
 impl Project {
-    async fn open(root: Option<&Path>) -> eyre::Result<Self> {
-        let workspace = workspace(root)?;
+    async fn open(context: &Context) -> eyre::Result<Self> {
+        let workspace = context.workspace()?;
         let prepare = move || -> eyre::Result<Self> {
             let tools = Tools::ready(&workspace)?;
             let artifacts = packages::all_artifacts(&tools)?;
@@ -274,7 +316,7 @@ impl Project {
 
     fn record_path(&self, records: Option<&Path>, chain: &Chain) -> PathBuf {
         let default = || match chain.local() {
-            // A local chain is gone tomorrow, and a fork has the id of the chain that it copies.
+            // A local chain is short-lived, and a fork has the id of the chain that it copies.
             Some(_) => self.tools.workspace().target().join("deployments"),
             None => self.tools.workspace().root().join("deployments"),
         };
@@ -283,49 +325,67 @@ impl Project {
 }
 
 impl Target {
-    /// The endpoint that arguments or manifest name, if they do and it is set.
+    /// Returns the endpoint that an option, the manifest or [`RPC_URL_VARIABLE`] names, in this order. Fails if its URL is
+    /// invalid, or a variable that `--rpc-env` names is not set. Returns `None` if there is no endpoint; a variable that the
+    /// manifest names and that is not set counts as none.
     fn endpoint(&self, manifest: &Manifest) -> eyre::Result<Option<Endpoint>> {
         let network = &manifest.tables.network;
-        if let Some(url) = &self.rpc_url {
-            return Ok(Some(url.parse()?));
-        }
-        if let Some(variable) = self.rpc_env.as_ref().or(network.rpc_env.as_ref()) {
-            let url = env::var(variable)
-                .map_err(|_| eyre!("the environment variable {variable} is not set; it must hold the node's URL"))?;
-            return Ok(Some(url.parse()?));
-        }
-        let url = network.rpc.clone().or_else(|| env::var(RPC_VARIABLE).ok().filter(|url| !url.is_empty()));
-        url.map(|url| url.parse()).transpose().map_err(Into::into)
-    }
-
-    /// Whether an argument names the endpoint, so that it must work.
-    const fn is_explicit(&self) -> bool {
-        self.rpc_url.is_some() || self.rpc_env.is_some()
+        let variable = |name: &str| env::var(name).ok().filter(|url| !url.is_empty());
+        let found = if let Some(url) = &self.rpc_url {
+            Some(("--rpc-url".to_owned(), url.clone()))
+        } else if let Some(name) = &self.rpc_env {
+            Some((name.clone(), variable(name).wrap_err_with(|| unset(name))?))
+        } else {
+            let from_manifest = match &network.rpc_env {
+                Some(name) => variable(name).map(|url| (name.clone(), url)),
+                None => network.rpc.clone().map(|url| (format!("`rpc` in {}", manifest.path().display()), url)),
+            };
+            from_manifest.or_else(|| Some((RPC_URL_VARIABLE.to_owned(), variable(RPC_URL_VARIABLE)?)))
+        };
+        // The error does not repeat the URL, which may contain a key.
+        found.map(|(origin, url)| url.parse().map_err(|error| eyre!("{origin}: {error}"))).transpose()
     }
 
     async fn connect(&self, manifest: &Manifest) -> eyre::Result<Chain> {
-        let endpoint = self.endpoint(manifest)?.ok_or_else(|| {
-            eyre!(
-                "no node is named: write `rpc` or `rpc_env` in [network] of {}, pass --rpc-url or --rpc-env, or set \
-                 {RPC_VARIABLE}",
-                manifest.path().display()
-            )
-        })?;
+        let endpoint = self.endpoint(manifest)?.ok_or_else(|| no_endpoint(manifest))?;
         Ok(Chain::connect(endpoint).await?)
     }
 }
 
-fn print(json: bool, value: &impl Serialize, text: &str) -> eyre::Result<()> {
-    let mut out = io::stdout().lock();
-    if json {
-        writeln!(out, "{}", serde_json::to_string_pretty(value)?)?;
-    } else {
-        write!(out, "{text}")?;
-    }
-    Ok(out.flush()?)
+fn unset(variable: &str) -> String {
+    format!("the environment variable {variable} is not set; it must hold the node's URL")
 }
 
-async fn build(root: Option<&Path>, json: bool) -> eyre::Result<bool> {
+/// Returns the reason that there is no endpoint, with the remedy.
+fn no_endpoint(manifest: &Manifest) -> eyre::Report {
+    match &manifest.tables.network.rpc_env {
+        Some(variable) => eyre!("{}. --rpc-url and {RPC_URL_VARIABLE} name a node, too", unset(variable)),
+        None => eyre!(
+            "no node is named: write `rpc` or `rpc_env` in [network] of {}, pass --rpc-url, or set {RPC_URL_VARIABLE}",
+            manifest.path().display()
+        ),
+    }
+}
+
+/// Runs a pinned tool in place of this process. Returns only when it could not be started, or, where a process cannot be
+/// replaced, when the tool has ended.
+fn tool(context: &Context, words: &[OsString]) -> eyre::Result<bool> {
+    let (name, arguments) = words.split_first().wrap_err("name a tool")?;
+    let tool = Tool::ALL.into_iter().find(|tool| name.to_str() == Some(tool.name())).ok_or_else(|| {
+        let names = Tool::ALL.map(Tool::name).join(", ");
+        eyre!("\"{}\" is not a pinned tool: {names} are", name.display())
+    })?;
+    let tools = Tools::ready(&context.workspace()?)?;
+    let mut command = tools.interactive_command(tool)?;
+    command.args(arguments);
+    #[cfg(unix)]
+    return Err(std::os::unix::process::CommandExt::exec(&mut command))
+        .wrap_err_with(|| format!("{tool} cannot be run"));
+    #[cfg(not(unix))]
+    Ok(command.status().wrap_err_with(|| format!("{tool} cannot be run"))?.success())
+}
+
+async fn build(context: &Context) -> eyre::Result<bool> {
     #[derive(Serialize)]
     struct Built<'a> {
         contract: &'a str,
@@ -334,7 +394,7 @@ async fn build(root: Option<&Path>, json: bool) -> eyre::Result<bool> {
         runtime_bytes: usize,
     }
 
-    let project = Project::open(root).await?;
+    let project = Project::open(context).await?;
     let list: Vec<Built<'_>> = project
         .artifacts
         .iter()
@@ -347,48 +407,41 @@ async fn build(root: Option<&Path>, json: bool) -> eyre::Result<bool> {
         .collect();
     let row =
         |built: &Built<'_>| format!("{:20} {:>6} bytes  {}\n", built.contract, built.creation_bytes, built.source);
-    print(json, &list, &list.iter().map(row).collect::<String>())?;
+    context.print(&list, &list.iter().map(row).collect::<String>())?;
     Ok(true)
 }
 
-async fn plan(root: Option<&Path>, target: &Target, offline: bool, json: bool) -> eyre::Result<bool> {
-    let project = Project::open(root).await?;
-    let manifest = read(&project, &target.manifest)?;
+async fn plan(context: &Context, target: &Target, offline: bool) -> eyre::Result<bool> {
+    let manifest = context.manifest(&target.manifest)?;
+    let project = Project::open(context).await?;
     let design = Design::new(&manifest, &project.artifacts)?;
-    let endpoint = if offline {
-        None
-    } else {
-        match target.endpoint(&manifest) {
-            Err(reason) if !target.is_explicit() => {
-                say(format_args!("planning without a chain: {reason}"));
-                None
-            }
-            endpoint => endpoint?,
-        }
-    };
+    let endpoint = if offline { None } else { target.endpoint(&manifest)? };
     let Some(endpoint) = endpoint else {
+        if !offline {
+            say(format_args!("planning without a chain: {}", no_endpoint(&manifest)));
+        }
         let report = PlanReport::offline(&design);
-        print(json, &report, &report.text())?;
+        context.print(&report, &report.text())?;
         return Ok(true);
     };
     let chain = Chain::connect(endpoint).await?;
     let record = record_of(&project.record_path(target.records.as_deref(), &chain), &chain, &design).await?;
     let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: false };
     let report = PlanReport::online(&design, &Plan::new(inputs, &record).await?);
-    print(json, &report, &report.text())?;
+    context.print(&report, &report.text())?;
     Ok(report.problems.is_empty())
 }
 
-async fn apply(root: Option<&Path>, target: &Target, yes: bool, replace: bool, json: bool) -> eyre::Result<bool> {
-    let project = Project::open(root).await?;
-    let manifest = read(&project, &target.manifest)?;
+async fn apply(context: &Context, target: &Target, yes: bool, replace: bool) -> eyre::Result<bool> {
+    let manifest = context.manifest(&target.manifest)?;
+    let project = Project::open(context).await?;
     let design = Design::new(&manifest, &project.artifacts)?;
     let chain = target.connect(&manifest).await?;
     let path = project.record_path(target.records.as_deref(), &chain);
     let ask = !yes && chain.local().is_none();
     let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: replace };
     let record = deploy(&manifest, inputs, &path, ask).await?;
-    print(json, &record, &deployment_text(&record))?;
+    context.print(&record, &deployment_text(&record))?;
     say(format_args!("the record is {}", path.display()));
     Ok(true)
 }
@@ -411,7 +464,7 @@ async fn deploy(manifest: &Manifest, inputs: Inputs<'_>, path: &Path, ask: bool)
 
 fn report_progress(progress: Progress<'_>, is_local: bool) {
     match progress {
-        // On a local chain it is mined before anybody has read this.
+        // On a local chain it is mined before this can be read.
         Progress::Sent { .. } if is_local => {}
         Progress::Sent { step, transaction } => say(format_args!("  {step}: sent {transaction}")),
         Progress::Mined { step, sent } => say(format_args!("  {step}: {} in block {}", sent.transaction, sent.block)),
@@ -422,9 +475,9 @@ fn report_progress(progress: Progress<'_>, is_local: bool) {
     }
 }
 
-/// Asks for the network's name, which nobody types by mistake.
+/// Asks for the network's name, which nobody types by mistake. Fails unless it is typed.
 fn confirm(network: &str) -> eyre::Result<()> {
-    ensure!(io::stdin().is_terminal(), "stdin is no terminal to confirm this on: pass --yes");
+    ensure!(io::stdin().is_terminal(), "stdin is not a terminal, so nobody can confirm this: say --yes");
     say(format_args!("Type the network's name, {network}, to send this:"));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
@@ -435,24 +488,23 @@ fn confirm(network: &str) -> eyre::Result<()> {
 }
 
 async fn verify_all(
-    root: Option<&Path>,
+    context: &Context,
     target: &Target,
     folder: Option<&Path>,
     explorers: &[Explorer],
-    json: bool,
 ) -> eyre::Result<bool> {
-    let project = Project::open(root).await?;
-    let manifest = read(&project, &target.manifest)?;
+    let manifest = context.manifest(&target.manifest)?;
+    let project = Project::open(context).await?;
     let design = Design::new(&manifest, &project.artifacts)?;
     let chain = target.connect(&manifest).await?;
     let record = record_of(&project.record_path(target.records.as_deref(), &chain), &chain, &design).await?;
     let problems = preflight::problems(&chain, &design).await?;
     let findings = verify::contracts(&chain, &design, &project.artifacts).await?;
-    let mut seen = Vec::new();
+    let mut statuses = Vec::new();
     for step in &design.steps {
-        seen.push((step.clone(), inspect(&chain, &design, &record, step).await?));
+        statuses.push((step.clone(), inspect(&chain, &design, &record, step).await?));
     }
-    let mut report = VerifyReport::new(&findings, &seen, problems);
+    let mut report = VerifyReport::new(&findings, &statuses, problems);
     if let Some(folder) = folder {
         for artifact in project.artifacts.iter().filter(|artifact| !artifact.runtime_code.is_empty()) {
             let input = standard_json::standard_json(&project.tools, artifact)?;
@@ -464,11 +516,12 @@ async fn verify_all(
     for explorer in explorers {
         publish(&project, &design, &chain, &record, explorer, &mut report).await?;
     }
-    print(json, &report, &report.text())?;
+    context.print(&report, &report.text())?;
     Ok(report.good)
 }
 
-/// Hands every contract that was compiled here in to an explorer. One that is refused spoils the verdict, not the rest.
+/// Submits every contract that was compiled here to an explorer. A rejected one makes the result negative, and the others
+/// are submitted all the same.
 async fn publish(
     project: &Project,
     design: &Design,
@@ -490,7 +543,7 @@ async fn publish(
             input: &input,
             transaction: record.contracts.get(name).and_then(|known| known.created).map(|sent| sent.transaction),
         };
-        match explorer.submit(&submission, EXPLORER_PAUSE).await {
+        match explorer.submit(&submission, EXPLORER_POLL_INTERVAL).await {
             Ok(Outcome::Verified) => report.published.push(format!("{name}: verified by the explorer")),
             Ok(Outcome::Already) => report.published.push(format!("{name}: the explorer has it already")),
             Err(error) => {
@@ -502,75 +555,125 @@ async fn publish(
     Ok(())
 }
 
-async fn status(root: Option<&Path>, target: &Target, json: bool) -> eyre::Result<bool> {
+async fn status(context: &Context, target: &Target) -> eyre::Result<bool> {
     #[derive(Serialize)]
     struct Status<'a> {
         record: &'a Deployment,
         plan: &'a PlanReport,
     }
 
-    let project = Project::open(root).await?;
-    let manifest = read(&project, &target.manifest)?;
+    let manifest = context.manifest(&target.manifest)?;
+    let project = Project::open(context).await?;
     let design = Design::new(&manifest, &project.artifacts)?;
     let chain = target.connect(&manifest).await?;
     let record = record_of(&project.record_path(target.records.as_deref(), &chain), &chain, &design).await?;
     let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: false };
     let plan = Plan::new(inputs, &record).await?;
     let report = PlanReport::online(&design, &plan);
-    print(
-        json,
+    context.print(
         &Status { record: &record, plan: &report },
         &format!("{}\n{}", deployment_text(&record), report.text()),
     )?;
     Ok(plan.drift.is_empty() && plan.problems.is_empty())
 }
 
-/// Returns the project in the folder that `--root` names, else the one that contains the current folder.
-fn workspace(root: Option<&Path>) -> eyre::Result<Workspace> {
-    Ok(root.map_or_else(Workspace::find, Workspace::checked)?)
-}
-
-/// Reads the manifest at this path; the default one is the project's, wherever the command is run.
-fn read(project: &Project, path: &Path) -> eyre::Result<Manifest> {
-    if path != Path::new(LOCAL_MANIFEST) {
-        return Ok(Manifest::read(path)?);
-    }
-    Ok(Manifest::read(&project.tools.workspace().root().join(path))?)
-}
-
-/// Runs a pinned tool in the current folder, with this process's input and output.
-fn run_tool(root: Option<&Path>, tool: Tool, arguments: &[OsString]) -> eyre::Result<bool> {
-    let tools = Tools::ready(&workspace(root)?)?;
-    let mut command = std::process::Command::new(tools.path(tool)?);
-    command.args(arguments);
-    let status = command.status().wrap_err_with(|| format!("{tool} cannot be started"))?;
-    match status.code() {
-        Some(0) => Ok(true),
-        // The tool has said why.
-        Some(code) => std::process::exit(code),
-        None => bail!("{tool} was ended by a signal"),
-    }
-}
-
-async fn up(
-    project: &Project,
-    manifest: &Manifest,
-    port: u16,
-    records: Option<&Path>,
-    exit: bool,
-    json: bool,
-) -> eyre::Result<bool> {
-    let design = Design::new(manifest, &project.artifacts)?;
+async fn up(context: &Context, manifest: &Path, port: u16, records: Option<&Path>, exit: bool) -> eyre::Result<bool> {
+    let project = Project::open(context).await?;
+    let manifest = context.manifest(manifest)?;
+    let design = Design::new(&manifest, &project.artifacts)?;
     let (port, chain_id) = (port.to_string(), design.chain_id.to_string());
     let node = Node::start(&project.tools, &["--port", &port, "--chain-id", &chain_id]).await?;
     let chain = Chain::connect(node.http_url().parse()?).await?;
     let path = project.record_path(records, &chain);
     let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: false };
-    let record = deploy(manifest, inputs, &path, false).await?;
-    print(json, &record, &deployment_text(&record))?;
+    let record = deploy(&manifest, inputs, &path, false).await?;
+    context.print(&record, &deployment_text(&record))?;
     if !exit {
         say(format_args!("the chain stays up at {} (record: {}); Ctrl-C ends it", node.http_url(), path.display()));
-        tokio::signal::ctrl_c().await?;
+        interrupted().await?;
     }
     Ok(true)
+}
+
+/// Waits for SIGINT (Ctrl-C) or SIGTERM.
+async fn interrupted() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result,
+            _ = terminated.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn target(arguments: &[&str]) -> Target {
+        let words = [NAME, "plan"].into_iter().chain(arguments.iter().copied());
+        match Arguments::try_parse_from(words).unwrap().command {
+            Command::Plan { target, .. } => target,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn manifest(network: &str) -> Manifest {
+        let text = format!(
+            "[network]\nname = \"a\"\nchain_id = 1\n{network}\n[deployer]\naddress = \"me\"\nkey = {{ anvil = 0 }}\n\
+             [owner]\n"
+        );
+        Manifest::parse(Path::new("a.toml"), text).unwrap()
+    }
+
+    #[test]
+    fn the_definition_of_the_arguments_is_valid() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn an_option_takes_precedence_over_the_manifest_under_both_names() {
+        let manifest = manifest("rpc = \"http://127.0.0.1:1\"");
+        for name in ["--rpc-url", "--rpc"] {
+            let endpoint = target(&[name, "http://127.0.0.1:2"]).endpoint(&manifest).unwrap().unwrap();
+            assert_eq!(endpoint.to_string(), "http://127.0.0.1:2");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_was_named_must_be_valid() {
+        let manifest = manifest("rpc_env = \"PLIMSOLL_TEST_UNSET\"");
+        for url in ["127.0.0.1:8545", "ftp://127.0.0.1", ""] {
+            let error = target(&["--rpc-url", url]).endpoint(&manifest).unwrap_err().to_string();
+            assert!(error.starts_with("--rpc-url: an endpoint must "), "{error}");
+        }
+        let error = target(&["--rpc-env", "PLIMSOLL_TEST_UNSET"]).endpoint(&manifest).unwrap_err().to_string();
+        assert!(error.contains("PLIMSOLL_TEST_UNSET is not set"), "{error}");
+    }
+
+    #[test]
+    fn arguments_of_a_tool_are_passed_on_unread() {
+        let words = [NAME, "tool", "cast", "block", "--json", "--help", "--", "-1"];
+        let arguments = Arguments::try_parse_from(words).unwrap();
+        assert!(!arguments.json);
+        let Command::Tool { words: passed } = arguments.command else { panic!("not a tool") };
+        assert_eq!(passed, ["cast", "block", "--json", "--help", "--", "-1"].map(OsString::from));
+    }
+
+    #[test]
+    fn every_shell_completes_commands_and_every_command_has_a_manual_page() {
+        for shell in <Shell as clap::ValueEnum>::value_variants() {
+            let script = String::from_utf8(shell::completions(Arguments::command(), *shell)).unwrap();
+            assert!(["verify", "rpc-url"].iter().all(|word| script.contains(word)), "{shell}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        shell::man_pages(Arguments::command(), folder.path()).unwrap();
+        let page = fs::read_to_string(folder.path().join("plimsoll-deploy-apply.1")).unwrap();
+        assert!(page.contains("Examples:") && page.contains("replace"), "{page}");
+    }
 }

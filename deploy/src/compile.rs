@@ -1,8 +1,8 @@
 //! Compiles the implementations – the files that `foundry.toml` names in `compilation_restrictions` – with
 //! foundry-compilers to exactly the bytes that forge makes of them.
 //!
-//! Output and cache are folders of our own under `target/`: sharing forge's would make each compile everything again
-//! after the other. A second call compiles nothing.
+//! Output and cache are in folders of their own under `target/`: if they were shared with forge, each would compile
+//! everything again after the other. A second call compiles nothing.
 
 use std::{
     collections::BTreeMap,
@@ -27,12 +27,14 @@ use semver::Version;
 
 use crate::{
     foundry::{CodeSettings, FoundryError, FoundrySettings, Implementation},
-    toolchain::progress::say,
-    toolchain::tools::{Tool, ToolError, Tools},
-    toolchain::workspace::WorkspaceError,
+    toolchain::{
+        progress::say,
+        tools::{Tool, ToolError, Tools},
+        workspace::WorkspaceError,
+    },
 };
 
-/// What the compiler is asked for: no more than deploying and verifying need.
+/// Outputs that are requested from the compiler: those that deploying and verifying need.
 const OUTPUTS: [&str; 6] = [
     "abi",
     "evm.bytecode.object",
@@ -42,95 +44,95 @@ const OUTPUTS: [&str; 6] = [
     "evm.deployedBytecode.immutableReferences",
 ];
 
-/// A contract, compiled and in need of no linking.
+/// A compiled contract that needs no linking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
-    /// The contract's name.
+    /// Name of the contract.
     pub name: String,
-    /// Its file, from the root of the project.
+    /// Source file, relative to the root of the repository.
     pub source: PathBuf,
-    /// Its interface.
+    /// ABI.
     pub abi: JsonAbi,
-    /// What a deployment runs, before the constructor's arguments.
+    /// Creation code, without the constructor's arguments.
     pub creation_code: Bytes,
-    /// What stays on chain, with zeros where immutables go; empty where only the creation code is known.
+    /// Runtime code, with zeros in place of immutables; empty if only the creation code is known.
     pub runtime_code: Bytes,
-    /// Where in the runtime code the constructor writes immutables, in order and without overlap.
+    /// Ranges of the runtime code that hold immutables, in order and without overlap.
     pub immutable_references: Vec<Range<usize>>,
 }
 
-/// Every contract that can be deployed, by name.
+/// All contracts that can be deployed, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Artifacts {
     by_name: BTreeMap<String, Artifact>,
 }
 
-/// Why there are no artifacts.
+/// Why there are no artifacts. Every message contains the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// The Solidity is wrong; the text is the compiler's own, with file and line.
+    /// The Solidity code does not compile; the text is the compiler's, with file and line.
     #[error("the contracts do not compile\n\n{0}")]
     Solidity(String),
-    /// The compiler could not be run, or an import does not lead to a file.
+    /// The compiler could not be run, or an import cannot be resolved.
     #[error("the contracts cannot be compiled: {0}")]
     Compiler(#[from] SolcError),
     /// `tools/solc` or the tool named instead of it is not the pinned version.
     #[error("tools/solc is solc {found}, but {wanted} is pinned: run `npm ci --ignore-scripts`")]
     CompilerVersion {
-        /// What it says it is.
+        /// Version of the compiler.
         found: Version,
-        /// What `package.json` names.
+        /// Pinned version.
         wanted: Version,
     },
-    /// The contract uses an external library.
+    /// A contract uses an external library.
     #[error("{name} must be linked with {libraries}: make the functions of that library internal")]
     Unlinked {
-        /// The contract.
+        /// Name of the contract.
         name: String,
-        /// The libraries.
+        /// Names of the libraries.
         libraries: String,
     },
-    /// Two contracts have one name.
+    /// Two contracts have the same name.
     #[error("{} and {} both define {name}: names of contracts that are deployed must differ", .first.display(), .second.display())]
     Ambiguous {
-        /// The name.
+        /// Name of both contracts.
         name: String,
-        /// One file.
+        /// File of the first.
         first: PathBuf,
-        /// The other.
+        /// File of the second.
         second: PathBuf,
     },
-    /// There is no such contract.
+    /// There is no contract of that name.
     #[error(
         "there is no contract {name} that can be deployed; there are {known}. Name its file in \
          `compilation_restrictions` of foundry.toml"
     )]
     NoSuchContract {
-        /// What was asked for.
+        /// Name that was requested.
         name: String,
-        /// What there is.
+        /// Names that exist.
         known: String,
     },
-    /// A tool is missing.
+    /// A tool is missing or has the wrong version.
     #[error(transparent)]
     Tool(#[from] ToolError),
-    /// The settings cannot be used.
+    /// The settings of `foundry.toml` cannot be used.
     #[error(transparent)]
     Foundry(#[from] FoundryError),
-    /// The project cannot be written to.
+    /// The repository cannot be written to.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
 }
 
 impl Artifacts {
-    /// Compiles what changed since the last time, and nothing when nothing did. Threads and processes that ask at the
-    /// same time wait for one another.
+    /// Compiles the implementations that have changed since the last time. Threads and processes that do so at the same time
+    /// wait for one another.
     pub fn compile(tools: &Tools) -> Result<Self, CompileError> {
         Self::compile_with(tools, &[])
     }
 
-    /// [`Artifacts::compile`], and besides the implementations the contracts in further files, by their paths from the
-    /// root of the project: what a local chain needs and a real one does not.
+    /// Compiles as [`Artifacts::compile`] does, and also the contracts in further files, such as test tokens for local
+    /// chains. Paths are relative to the root of the repository.
     pub fn compile_with(tools: &Tools, further: &[&str]) -> Result<Self, CompileError> {
         let root = tools.workspace().root();
         let settings = FoundrySettings::read(root)?;
@@ -158,7 +160,7 @@ impl Artifacts {
         Ok(artifacts)
     }
 
-    /// The contract of that name. Fails with the names that there are.
+    /// Returns the contract of that name. Fails with the names that exist.
     pub fn get(&self, name: &str) -> Result<&Artifact, CompileError> {
         self.by_name.get(name).ok_or_else(|| CompileError::NoSuchContract {
             name: name.to_owned(),
@@ -166,7 +168,7 @@ impl Artifacts {
         })
     }
 
-    /// All contracts, ordered by name.
+    /// Returns all contracts, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = &Artifact> {
         self.by_name.values()
     }
@@ -271,7 +273,7 @@ fn restriction(file: &Implementation) -> RestrictionsWithVersion<SolcRestriction
     RestrictionsWithVersion { restrictions, version: None }
 }
 
-/// The errors as solc formats them, with file, line and the line's text.
+/// Joins the compiler's errors as it formats them, with file, line and source text.
 fn solidity_errors(errors: &[foundry_compilers::artifacts::Error]) -> String {
     let mut text = String::new();
     for error in errors.iter().filter(|error| error.is_error()) {
@@ -284,7 +286,7 @@ fn solidity_errors(errors: &[foundry_compilers::artifacts::Error]) -> String {
     text
 }
 
-/// Says which files are being compiled; nothing is said when the cache has them all.
+/// Reports how many files are being compiled; nothing is reported if all are cached.
 #[derive(Debug)]
 struct Progress;
 

@@ -1,5 +1,4 @@
-//! A chain that was reached: what it says of itself, and reading from it. Every error names the endpoint and nothing
-//! secret of it.
+//! A connection to a chain through one endpoint, and reads from it. Errors name the endpoint without its secrets.
 
 use alloy::{
     network::TransactionBuilder,
@@ -14,7 +13,7 @@ use alloy::{
 };
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError, local::LocalChain};
 
-/// A chain that answers.
+/// A chain behind one endpoint, identified when the connection was made.
 #[derive(Debug)]
 pub struct Chain {
     endpoint: Endpoint,
@@ -24,19 +23,19 @@ pub struct Chain {
     genesis: B256,
 }
 
-/// The newest block, as far as it matters here.
+/// Number, time and base fee of the newest block.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {
-    /// Its number.
+    /// Block number.
     pub number: u64,
-    /// Its time, in seconds since 1970.
+    /// Timestamp, in seconds since 1970.
     pub timestamp: u64,
-    /// Its base fee; there is none on chains before EIP-1559.
+    /// Base fee in wei per gas; `None` on chains without EIP-1559.
     pub base_fee: Option<u64>,
 }
 
 impl Chain {
-    /// Reaches a node and asks who it is. Fails when it does not answer.
+    /// Connects to a node and identifies the chain. Fails when the node cannot be reached or answers with an error.
     pub async fn connect(endpoint: Endpoint) -> Result<Self, ChainError> {
         let client: RpcClient = endpoint.client().await?;
         let local = LocalChain::detect(&endpoint, &client).await?;
@@ -48,58 +47,58 @@ impl Chain {
         Ok(Self { endpoint, provider, local, id, genesis })
     }
 
-    /// Where it is.
+    /// Returns the endpoint.
     #[must_use]
     pub const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// The node itself, which signs nothing.
+    /// Returns the provider, which signs nothing.
     #[must_use]
     pub const fn provider(&self) -> &DynProvider {
         &self.provider
     }
 
-    /// The proof that it is an Anvil, if it is.
+    /// Returns the proof that the node is an Anvil, if it is one.
     #[must_use]
     pub const fn local(&self) -> Option<LocalChain> {
         self.local
     }
 
-    /// Its chain id.
+    /// Returns the chain id.
     #[must_use]
     pub const fn id(&self) -> u64 {
         self.id
     }
 
-    /// The hash of block 0.
+    /// Returns the hash of block 0.
     #[must_use]
     pub const fn genesis(&self) -> B256 {
         self.genesis
     }
 
-    /// Takes over an error of the node's.
+    /// Converts an error of a request to this chain.
     #[must_use]
     pub fn error(&self, error: &TransportError) -> ChainError {
         ChainError::of_transport(&self.endpoint, error)
     }
 
-    /// The code at an address; empty where there is none.
+    /// Reads the code at an address; empty if there is none.
     pub async fn code(&self, address: Address) -> Result<Bytes, ChainError> {
         self.provider.get_code_at(address).await.map_err(|error| self.error(&error))
     }
 
-    /// An account's ether.
+    /// Reads an account's balance in wei.
     pub async fn balance(&self, address: Address) -> Result<U256, ChainError> {
         self.provider.get_balance(address).await.map_err(|error| self.error(&error))
     }
 
-    /// How a transaction ended, if it was mined.
+    /// Reads the receipt of a transaction; `None` if it is not mined.
     pub async fn receipt(&self, transaction: B256) -> Result<Option<TransactionReceipt>, ChainError> {
         self.provider.get_transaction_receipt(transaction).await.map_err(|error| self.error(&error))
     }
 
-    /// The newest block.
+    /// Reads the newest block.
     pub async fn head(&self) -> Result<Head, ChainError> {
         let block = self.provider.get_block_by_number(alloy::eips::BlockNumberOrTag::Latest).await;
         let block = block.map_err(|error| self.error(&error))?;
@@ -107,13 +106,13 @@ impl Chain {
         Ok(Head { number: header.number, timestamp: header.timestamp, base_fee: header.base_fee_per_gas })
     }
 
-    /// What a contract answers; `None` where it refuses, answers something else, or is not there.
+    /// Calls a contract; `None` if it reverts, returns data of another type, or does not exist.
     pub async fn read<C: SolCall>(&self, to: Address, call: C) -> Result<Option<C::Return>, ChainError> {
         let answer = self.read_raw(to, call.abi_encode().into()).await?;
         Ok(answer.and_then(|bytes| C::abi_decode_returns(&bytes).ok()))
     }
 
-    /// [`Chain::read`] without types; `None` where the contract refuses.
+    /// Calls a contract as [`Chain::read`] does, with encoded input and output; `None` if it reverts.
     pub async fn read_raw(&self, to: Address, input: Bytes) -> Result<Option<Bytes>, ChainError> {
         let request = TransactionRequest::default().with_to(to).with_input(input);
         match self.provider.call(request).await.map_err(|error| self.error(&error)) {
@@ -124,10 +123,10 @@ impl Chain {
     }
 }
 
-/// Whether the node says that a contract refused, and not that it could not ask.
+/// Returns whether an error is a contract's revert.
 #[must_use]
 pub fn is_revert(error: &ChainError) -> bool {
-    /// What the execution specification wants for a revert.
+    /// JSON-RPC code of a revert in the execution API specification.
     const REVERT_CODE: i64 = 3;
     match error {
         ChainError::Refused { code, message, revert_data, .. } => {

@@ -1,39 +1,39 @@
-//! The deterministic deployer: a contract at one address on every chain, which creates whatever it is sent at an
-//! address that follows from the code and a salt alone.
+//! The deterministic deployer: a contract at one address on every chain, which creates a contract at an address that
+//! depends on the code and a salt alone.
 //!
-//! Nobody owns it. Where it is missing, a transaction that was signed for every chain at once, by a key that nobody
-//! has, creates it: whoever wants it there only has to pay that transaction's gas.
+//! It has no owner. Where it is missing, it is created by a presigned transaction that is valid on every chain, once its
+//! sender, whose key nobody has, is given the ether for gas.
 
 use alloy::{
     hex,
     primitives::{Address, B256, Bytes, U256, address, keccak256},
 };
 
-/// Where it is.
+/// Address of the deterministic deployer.
 pub const FACTORY: Address = address!("0x4e59b44847b379578588920cA78FbF26c0B4956C");
-/// Who signed the transaction that creates it.
+/// Sender of the transaction that creates it.
 pub const FACTORY_SIGNER: Address = address!("0x3fab184622dc19b6109349b94811493bf2a45362");
-/// What that transaction costs: 100,000 gas at 100 gwei.
+/// Cost of that transaction in wei: 100,000 gas at 100 gwei.
 pub const FACTORY_COST: U256 = U256::from_limbs([10_000_000_000_000_000, 0, 0, 0]);
-/// Its code.
+/// Code of the deterministic deployer.
 pub const FACTORY_CODE: [u8; 69] = hex!(
     "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182"
     "fd5b8082525050506014600cf3"
 );
-/// The transaction that creates it, for every chain that accepts signatures without a chain id.
+/// Presigned transaction that creates it, for every chain that accepts signatures without a chain id.
 pub const FACTORY_TRANSACTION: [u8; 167] = hex!(
     "f8a58085174876e800830186a08080b853604580600e600039806000f350fe7fffffffffffffffffffffffffffffffffffffffffffffffffff"
     "ffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf31ba022222222222222222222222222"
     "22222222222222222222222222222222222222a02222222222222222222222222222222222222222222222222222222222222222"
 );
 
-/// Where the factory creates this code with this salt.
+/// Returns the address at which this code is created with this salt.
 #[must_use]
 pub fn address_of(salt: B256, init_code: &[u8]) -> Address {
     FACTORY.create2(salt, keccak256(init_code))
 }
 
-/// What the factory is sent to create this code with this salt.
+/// Returns the calldata that creates this code with this salt.
 #[must_use]
 pub fn call_data(salt: B256, init_code: &[u8]) -> Bytes {
     [salt.as_slice(), init_code].concat().into()
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_transaction_for_every_chain_creates_the_factory_where_it_belongs() {
+    fn the_presigned_transaction_creates_the_factory_at_its_address() {
         let transaction = TxEnvelope::decode_2718(&mut FACTORY_TRANSACTION.as_slice()).unwrap();
         let signed = transaction.as_legacy().unwrap();
         let signer = signed.signature().recover_address_from_prehash(&signed.signature_hash());

@@ -1,8 +1,8 @@
-//! Gives sources to block explorers, so that everybody can read what stands at an address: those that speak Etherscan's
-//! language, and Sourcify.
+//! Submits sources to block explorers, so that everybody can read the code at an address: those with Etherscan's API, and
+//! Sourcify.
 //!
-//! They work in the background, so after handing in we ask until they are done. A contract that they have already is
-//! fine.
+//! Explorers verify in the background, so their status is polled after a submission. A contract that is verified already
+//! is a success.
 
 use std::{env, time::Duration};
 
@@ -18,70 +18,71 @@ use url::{Url, form_urlencoded};
 
 use crate::standard_json::CompilerInput;
 
-/// Holds the key of an explorer that speaks Etherscan's language; it is never an argument.
+/// Environment variable with the API key of an explorer with Etherscan's API; it is never an argument.
 pub const KEY_VARIABLE: &str = "ETHERSCAN_API_KEY";
-/// Compiling takes explorers seconds; after this many times nothing will come any more.
-const MAX_ASKED: usize = 40;
+/// Number of status queries after which a submission is given up; compiling takes explorers seconds.
+const MAX_STATUS_QUERIES: usize = 40;
+/// Longest time for one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where sources are handed in.
+/// A block explorer that accepts sources.
 #[derive(Debug)]
 pub enum Explorer {
-    /// In Etherscan's language, version 2: one address for all chains.
+    /// Explorer with version 2 of Etherscan's API, one URL for all chains, with its API key.
     Etherscan(Url, Secret<String>),
-    /// Sourcify, version 2.
+    /// Sourcify with version 2 of its API.
     Sourcify(Url),
 }
 
-/// A contract to show.
+/// A contract whose sources are submitted.
 #[derive(Debug, Clone)]
 pub struct Submission<'a> {
-    /// The chain.
+    /// Chain id.
     pub chain_id: u64,
-    /// Where it is.
+    /// Address of the contract.
     pub address: Address,
-    /// What its constructor was given.
+    /// ABI-encoded arguments of the constructor.
     pub arguments: &'a Bytes,
-    /// What it was compiled from.
+    /// Input of the compiler.
     pub input: &'a CompilerInput,
-    /// What created it, if that is known.
+    /// Transaction that created it, if known.
     pub transaction: Option<B256>,
 }
 
-/// How an explorer took it.
+/// Result of a successful submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It compiled the sources and found them to match.
+    /// The explorer compiled the sources, and they match.
     Verified,
-    /// It had them already.
+    /// The contract had been verified before.
     Already,
 }
 
-/// Why an explorer does not show a contract.
+/// Why a submission failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ExplorerError {
-    /// It wants a key.
+    /// There is no API key.
     #[error("the environment variable {KEY_VARIABLE} is not set; it must hold a key for the explorer")]
     NoKey,
-    /// It does not answer, or not in its language.
+    /// The explorer cannot be reached, or its response is not that of an explorer.
     #[error("{0} does not answer as an explorer does: {1}")]
     Unreachable(String, String),
-    /// It refuses.
+    /// The explorer rejects the submission.
     #[error("{0} refuses: {1}")]
     Refused(String, String),
-    /// It takes too long.
+    /// The explorer has not finished in time.
     #[error("{0} has not finished; ask again later")]
     Unfinished(String),
 }
 
 impl Explorer {
-    /// An explorer that speaks Etherscan's language, with the key from the environment.
+    /// Returns an explorer with Etherscan's API at `url`. Fails if [`KEY_VARIABLE`] is not set.
     pub fn etherscan(url: Url) -> Result<Self, ExplorerError> {
         let key = env::var(KEY_VARIABLE).map(Secret::new).map_err(|_| ExplorerError::NoKey)?;
         Ok(Self::Etherscan(url, key))
     }
 
-    /// Hands a contract in and waits until the explorer is done, asking every `pause`.
+    /// Submits a contract and waits for the result, which is queried at intervals of `pause`. Fails if it is not verified.
     pub async fn submit(&self, submission: &Submission<'_>, pause: Duration) -> Result<Outcome, ExplorerError> {
         let client = Client::builder().timeout(REQUEST_TIMEOUT).build();
         let client = client.map_err(|error| self.unreachable(error))?;
@@ -104,7 +105,7 @@ impl Explorer {
         ExplorerError::Refused(self.name(), scrub(reason).into_owned())
     }
 
-    /// Sends a request and reads the answer. The URL may hold a key, so errors go without it.
+    /// Sends a request and reads the response. The URL may contain a key, so errors omit it.
     async fn ask(&self, request: RequestBuilder) -> Result<(StatusCode, Value), ExplorerError> {
         let answer = request.send().await.map_err(|error| self.unreachable(error.without_url()))?;
         let status = answer.status();
@@ -134,7 +135,7 @@ impl Explorer {
             ("contractaddress", submission.address.to_string()),
             ("contractname", submission.input.identifier.clone()),
             ("compilerversion", submission.input.compiler.clone()),
-            // The API's own spelling, and its right one since.
+            // The API's original misspelling, and the spelling of its newer versions.
             ("constructorArguements", hex::encode(submission.arguments)),
             ("constructorArguments", hex::encode(submission.arguments)),
         ];
@@ -148,7 +149,7 @@ impl Explorer {
             return Err(self.refused(&answer.result));
         }
         let ticket = answer.result;
-        for _ in 0..MAX_ASKED {
+        for _ in 0..MAX_STATUS_QUERIES {
             let mut asked = url.clone();
             asked
                 .query_pairs_mut()
@@ -198,7 +199,7 @@ impl Explorer {
         let Some(ticket) = answer.get("verificationId").and_then(Value::as_str) else {
             return Err(self.refused(&message_in(&answer)));
         };
-        for _ in 0..MAX_ASKED {
+        for _ in 0..MAX_STATUS_QUERIES {
             let (_, answer) = self.ask(client.get(format!("{base}/v2/verify/{ticket}"))).await?;
             if answer.get("isJobCompleted").and_then(Value::as_bool) == Some(true) {
                 let matches = answer.pointer("/contract/match").is_some_and(Value::is_string);

@@ -1,7 +1,7 @@
-//! Reads `foundry.toml`, so that what is deployed is compiled with the very settings that forge tests with.
+//! Reads `foundry.toml`, so that contracts are deployed with the same compiler settings that forge tests them with.
 //!
-//! A key that this module does not know could change forge's output and not ours, so it is refused, and every setting
-//! that shapes bytecode must be written out, because a default may differ between the two or change.
+//! An unknown key could change forge's output but not ours, so it is rejected. Every setting that affects bytecode must be
+//! explicit, because defaults may change or differ between the two.
 
 use std::{
     fs, io,
@@ -12,88 +12,88 @@ use std::{
 use foundry_compilers::artifacts::{BytecodeHash, EvmVersion, remappings::Remapping};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-/// Foundry's settings, as far as they concern compilation. Paths are absolute.
+/// The settings of `foundry.toml` that concern compilation. Paths are absolute.
 #[derive(Debug, Clone)]
 pub struct FoundrySettings {
-    /// The folder of the contracts.
+    /// Folder of the contracts.
     pub sources: PathBuf,
     /// Folders of libraries.
     pub libraries: Vec<PathBuf>,
-    /// How import paths are read.
+    /// Remappings of import paths.
     pub remappings: Vec<Remapping>,
-    /// The rules that the code is made for.
+    /// EVM version that code is generated for.
     pub evm_version: EvmVersion,
-    /// How code is generated unless a file asks for something else.
+    /// Settings of files without settings of their own.
     pub default: CodeSettings,
-    /// Further ways to generate code, by name.
+    /// Further compiler profiles by name.
     pub profiles: Vec<(String, CodeSettings)>,
-    /// What single files ask for: the implementations, which are what is deployed.
+    /// Files with settings of their own: the implementations, which are deployed.
     pub implementations: Vec<Implementation>,
-    /// Whether metadata is appended to the code, and which hash it has.
+    /// Metadata that is appended to the code.
     pub metadata: MetadataSettings,
 }
 
-/// How code is generated.
+/// Settings of code generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CodeSettings {
-    /// Whether the optimizer runs at all.
+    /// Whether the optimizer is on.
     pub optimizer: bool,
-    /// How often the code is expected to run, which the optimizer trades against its size.
+    /// Expected number of runs of the code, by which the optimizer weighs gas against size.
     pub optimizer_runs: usize,
-    /// Whether the compiler goes through its intermediate language.
+    /// Whether code is generated through the intermediate language.
     pub via_ir: bool,
 }
 
-/// What is appended to the code.
+/// Metadata that is appended to the code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetadataSettings {
-    /// The hash of the metadata.
+    /// Kind of hash of the metadata.
     pub bytecode_hash: BytecodeHash,
-    /// Whether anything is appended at all.
+    /// Whether anything is appended.
     pub cbor_metadata: bool,
 }
 
-/// A file that asks for settings of its own.
+/// A file with settings of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Implementation {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Whether it goes through the intermediate language.
+    /// Whether its code is generated through the intermediate language.
     pub via_ir: bool,
-    /// Which number of runs it is optimised for.
+    /// Number of runs that its code is optimised for.
     pub optimizer_runs: usize,
 }
 
-/// Why the settings cannot be used. Every message names the file and what to do.
+/// Why the settings cannot be used. Every message names the file and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum FoundryError {
     /// The file cannot be read.
     #[error("{}: {source}", .path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// A key is unknown, missing, or has a value that is not understood.
+    /// A key is unknown or missing, or its value is invalid.
     #[error(
         "{}: {problem}\nOnly settings that are known to give the same bytes here and in forge are accepted: remove the \
-         key or correct it, or teach it to deploy/src/foundry.rs", .path.display()
+         key or correct it, or add it to deploy/src/foundry.rs", .path.display()
     )]
     NotUnderstood {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where and what, as the TOML reader shows it.
+        /// Position and problem, as the TOML parser reports them.
         problem: String,
     },
-    /// A value is understood, but cannot be used.
+    /// A value is valid, but not supported here.
     #[error("{}: {key}: {problem}", .path.display())]
     Unusable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The key.
+        /// Key of the value.
         key: &'static str,
-        /// What is wrong and what to do.
+        /// Problem and remedy.
         problem: String,
     },
 }
@@ -102,7 +102,7 @@ pub enum FoundryError {
 #[serde(deny_unknown_fields)]
 struct File {
     profile: Profiles,
-    // How tests run, how files are formatted and what is linted does not touch the code.
+    // Settings of tests, formatting and linting do not affect the code.
     #[serde(rename = "fuzz")]
     _fuzz: Option<IgnoredAny>,
     #[serde(rename = "invariant")]
@@ -140,7 +140,7 @@ struct DefaultProfile {
     additional_compiler_profiles: Vec<CompilerProfile>,
     #[serde(default)]
     compilation_restrictions: Vec<Restriction>,
-    // Where tests and scripts are, where forge writes, what it may do and which warnings it shows.
+    // Folders of tests, scripts and output, permissions and warnings do not affect the code.
     #[serde(rename = "test")]
     _test: Option<IgnoredAny>,
     #[serde(rename = "script")]
@@ -176,7 +176,7 @@ struct Restriction {
 }
 
 impl FoundrySettings {
-    /// Reads `foundry.toml` in the root of the project. Fails rather than compile with other settings than forge's.
+    /// Reads `foundry.toml` in the root of the repository. Fails if anything in it is unknown.
     pub fn read(root: &Path) -> Result<Self, FoundryError> {
         let path = root.join("foundry.toml");
         let text = fs::read_to_string(&path).map_err(|source| FoundryError::Io { path: path.clone(), source })?;
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_takes_from_the_default_what_it_does_not_say() {
+    fn a_profile_inherits_the_settings_of_the_default_one() {
         let settings = read(GOOD).unwrap();
         let deploy = CodeSettings { optimizer: true, optimizer_runs: 1, via_ir: true };
         assert_eq!(settings.profiles, [("deploy".to_owned(), deploy)]);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_refused_with_its_line_and_a_remedy() {
+    fn an_unknown_key_is_rejected_with_its_line_and_the_remedy() {
         let error = read(&GOOD.replace("[fuzz]", "revert_strings = \"strip\"\n[fuzz]")).unwrap_err();
         assert!(error.starts_with("foundry.toml: "), "{error}");
         assert!(error.contains("unknown field `revert_strings`"), "{error}");
@@ -295,19 +295,19 @@ mod tests {
     }
 
     #[test]
-    fn a_second_profile_is_refused_because_forge_could_be_told_to_use_it() {
+    fn a_second_profile_is_rejected_because_forge_could_use_it() {
         let error = read(&GOOD.replace("[fuzz]", "[profile.ci]\nvia_ir = true\n[fuzz]")).unwrap_err();
         assert!(error.contains("unknown field `ci`"), "{error}");
     }
 
     #[test]
-    fn a_setting_that_shapes_code_must_be_written_out() {
+    fn a_setting_that_affects_code_must_be_explicit() {
         let error = read(&GOOD.replace("evm_version = \"cancun\"", "")).unwrap_err();
         assert!(error.contains("missing field `evm_version`"), "{error}");
     }
 
     #[test]
-    fn a_restriction_that_names_no_file_is_refused() {
+    fn a_restriction_that_names_no_file_is_rejected() {
         let pattern =
             "compilation_restrictions = [{ paths = \"contracts/src/*.sol\", via_ir = true, optimizer_runs = 9 }]";
         let error = read(&GOOD.replace("[fuzz]", &format!("{pattern}\n[fuzz]"))).unwrap_err();

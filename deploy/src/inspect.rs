@@ -1,5 +1,5 @@
-//! Looks at the chain: is a step done, what is left of it, or what stands in its way? Nothing is remembered from one
-//! look to the next, so whatever happened in between – a crash, somebody else's transaction – is seen.
+//! Finds out on the chain whether a step is done, what is left to do, or what prevents it. Nothing is cached between two
+//! inspections, so everything that has happened in between – a crash, somebody else's transaction – is taken into account.
 
 use alloy::{
     primitives::{Address, Bytes, U256, aliases::U24, aliases::U160},
@@ -21,68 +21,68 @@ use crate::{
     manifest::units::decimal_text,
 };
 
-/// Rewards are counted in weeks since 1970.
+/// Length of a reward epoch: a week. Epochs are counted from 1970.
 const EPOCH_SECS: u64 = 7 * 24 * 60 * 60;
-/// What a call is taken to cost where nobody can say yet.
+/// Gas assumed for a call that cannot be simulated yet.
 const CALL_GAS: u64 = 400_000;
-/// What creating a pool costs, which is a contract of its own.
+/// Gas assumed for the creation of a pool, which is a contract of its own.
 const POOL_GAS: u64 = 5_000_000;
-/// A transaction with nothing in it.
+/// Gas of a transfer of ether.
 const TRANSFER_GAS: u64 = 21_000;
 
-/// What a look shows.
+/// State of a step on the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepStatus {
-    /// All is as it shall be.
+    /// The chain matches the manifest.
     Done,
-    /// It was paid for earlier, by a transaction that the record does not know.
+    /// The payment was made earlier, by a transaction that is not in the record.
     Paid(Sent),
-    /// This is left to do, in this order.
+    /// These actions are left, in this order.
     ToDo(Vec<Action>),
-    /// Somebody else must do it.
+    /// Another account must send a transaction.
     ForOthers {
-        /// Who.
+        /// Account that may send it.
         who: Address,
-        /// What they send.
+        /// The transaction.
         call: Call,
     },
-    /// It can be done later.
+    /// The step can be continued later.
     Waiting {
-        /// From when on, in seconds since 1970.
+        /// Earliest time, in seconds since 1970.
         until: u64,
     },
-    /// The chain has something else than the manifest says. It stays as it is.
+    /// The chain differs from the manifest, and is left unchanged.
     Differs {
-        /// On the chain.
+        /// Value on the chain.
         found: String,
-        /// In the manifest.
+        /// Value in the manifest.
         wanted: String,
     },
-    /// It cannot be done.
+    /// The step cannot be executed, for this reason.
     Refused(String),
 }
 
-/// One thing to do.
+/// One action of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Sign and send.
+    /// Sign a transaction and send it.
     Send(Call),
-    /// Send the transaction that creates the deterministic deployer, which is signed already.
+    /// Send the presigned transaction that creates the deterministic deployer.
     SendFactory,
-    /// On a local chain: put the deterministic deployer there.
+    /// Set the code of the deterministic deployer, on a local chain.
     PlaceFactory,
 }
 
-/// A transaction to be.
+/// A transaction to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// To whom.
+    /// Recipient of the call.
     pub to: Address,
-    /// With what.
+    /// Calldata.
     pub input: Bytes,
-    /// With how much ether.
+    /// Value in wei.
     pub value: U256,
-    /// What it costs where that cannot be measured yet.
+    /// Gas assumed where it cannot be simulated.
     pub gas_guess: u64,
 }
 
@@ -96,7 +96,7 @@ fn send<C: SolCall>(to: Address, call: &C) -> Action {
     Action::Send(Call::of(to, call))
 }
 
-/// Looks at one step.
+/// Inspects one step. Fails only if a request to the chain fails.
 pub async fn inspect(
     chain: &Chain,
     design: &Design,
@@ -106,7 +106,7 @@ pub async fn inspect(
     inspect_reserving(chain, design, record, step, U256::ZERO).await
 }
 
-/// [`look`], at a time when earlier steps are still to pay that much of the token that this one pays.
+/// Inspects one step as [`inspect`] does, when earlier steps will still spend `reserved` of the token that it pays.
 pub async fn inspect_reserving(
     chain: &Chain,
     design: &Design,
@@ -125,20 +125,20 @@ pub async fn inspect_reserving(
             let found = stored.map_or(U256::ZERO, |stored| stored.feeBps);
             let wanted = U256::from(*fee_bps);
             let call = IPlimsoll::setFeeCall { params: market.params.clone(), feeBps: wanted };
-            let tell = |bps: U256| format!("a fee of {}%", decimal_text(bps, 2));
-            owners_setting(chain, design, market, (found, wanted), &tell, &call).await
+            let text = |bps: U256| format!("a fee of {}%", decimal_text(bps, 2));
+            owners_setting(chain, design, market, (found, wanted), &text, &call).await
         }
         Work::SetFeeRecipient(market, wanted) => {
             let found = chain.read(market.core, IPlimsoll::feeRecipientCall { id: market.id.0 }).await?;
             let call = IPlimsoll::setFeeRecipientCall { id: market.id.0, recipient: *wanted };
-            let tell = |address: Address| format!("the recipient {address}");
-            owners_setting(chain, design, market, (found.unwrap_or_default(), *wanted), &tell, &call).await
+            let text = |address: Address| format!("the recipient {address}");
+            owners_setting(chain, design, market, (found.unwrap_or_default(), *wanted), &text, &call).await
         }
         Work::SetBackstop(market, wanted) => {
             let found = chain.read(market.core, IPlimsoll::backstopCall { id: market.id.0 }).await?;
             let call = IPlimsoll::setBackstopCall { id: market.id.0, backstop: *wanted };
-            let tell = |address: Address| format!("the backstop {address}");
-            owners_setting(chain, design, market, (found.unwrap_or_default(), *wanted), &tell, &call).await
+            let text = |address: Address| format!("the backstop {address}");
+            owners_setting(chain, design, market, (found.unwrap_or_default(), *wanted), &text, &call).await
         }
         Work::Cover(cover) => cover_limit(chain, design, cover).await,
         Work::CreateProgramme(programme) => create_programme(chain, programme).await,
@@ -175,7 +175,8 @@ async fn create(chain: &Chain, creation: &Creation) -> Result<StepStatus, ChainE
     Ok(StepStatus::ToDo(vec![Action::Send(Call { to: create2::FACTORY, input, value: U256::ZERO, gas_guess })]))
 }
 
-/// What creating a contract costs at most, short of what its constructor does: every byte sent, and stored.
+/// Returns an upper bound of the gas for creating a contract, without that of its constructor: every byte is sent and
+/// stored.
 fn creation_gas(init_code_bytes: usize) -> u64 {
     let per_byte = 16 + 200 + 2;
     u64::try_from(init_code_bytes).unwrap_or(u64::MAX).saturating_mul(per_byte).saturating_add(CALL_GAS)
@@ -215,20 +216,20 @@ async fn create_market(chain: &Chain, market: &Market) -> Result<StepStatus, Cha
     Ok(StepStatus::ToDo(vec![send(market.core, &IPlimsoll::createMarketCall { params: market.params.clone() })]))
 }
 
-/// A setting that only the core's owner makes. It is made where nothing was set before; what somebody else set stays.
+/// Inspects a setting that only the core's owner may change. It is made only where nothing is set yet.
 async fn owners_setting<T: PartialEq + Default + Copy, C: SolCall>(
     chain: &Chain,
     design: &Design,
     market: &Market,
     (found, wanted): (T, T),
-    tell: &dyn Fn(T) -> String,
+    text: &dyn Fn(T) -> String,
     call: &C,
 ) -> Result<StepStatus, ChainError> {
     if found == wanted && create_market(chain, market).await? == StepStatus::Done {
         return Ok(StepStatus::Done);
     }
     if found != T::default() {
-        return Ok(StepStatus::Differs { found: tell(found), wanted: tell(wanted) });
+        return Ok(StepStatus::Differs { found: text(found), wanted: text(wanted) });
     }
     let owner = chain.read(market.core, IPlimsoll::ownerCall {}).await?.unwrap_or(design.owner);
     let call = Call::of(market.core, call);
@@ -247,8 +248,8 @@ async fn cover_limit(chain: &Chain, design: &Design, cover: &Cover) -> Result<St
         return Ok(StepStatus::Done);
     }
     if !found.is_zero() {
-        let tell = |limit: U256| format!("a limit of {limit} units");
-        return Ok(StepStatus::Differs { found: tell(found), wanted: tell(cover.limit) });
+        let text = |limit: U256| format!("a limit of {limit} units");
+        return Ok(StepStatus::Differs { found: text(found), wanted: text(cover.limit) });
     }
     let now = chain.head().await?.timestamp;
     let announced = chain.read(cover.backstop, IBackstop::announcedLimitCall { id }).await?.unwrap_or_default();
@@ -288,7 +289,7 @@ async fn fund(
     if let Some(sent) = record.fundings.get(&funding.id) {
         return Ok(match chain.receipt(sent.transaction).await? {
             Some(_) => StepStatus::Done,
-            // After a reorganisation it may come back by itself, so paying again is not ours to decide.
+            // A reorged transaction may be mined again, so paying a second time needs a person's decision.
             None => StepStatus::Differs {
                 found: format!("no transaction {}", sent.transaction),
                 wanted: "as paid by it, as the record says".to_owned(),
@@ -303,8 +304,8 @@ async fn fund(
             Ok(Some(sent)) => return Ok(StepStatus::Paid(sent)),
             Err(error) => {
                 return Ok(StepStatus::Refused(format!(
-                    "the programme was funded by somebody, and whether that was this payment cannot be told, because the \
-                     node does not search its log ({error}): use an endpoint that does, or bring the record back"
+                    "the programme was funded by somebody, and whether that was this payment is unknown, because the \
+                     node cannot search its log ({error}): use an endpoint that does, or bring the record back"
                 )));
             }
         }
@@ -334,7 +335,7 @@ async fn fund(
     if allowed < funding.amount {
         let approve = |amount| send(funding.token, &IToken::approveCall { spender: rewards, amount });
         if !allowed.is_zero() {
-            // Some tokens change an allowance only from or to 0.
+            // Some tokens allow a change of an allowance only from or to 0.
             actions.push(approve(U256::ZERO));
         }
         actions.push(approve(funding.amount));
@@ -351,8 +352,8 @@ async fn fund(
     Ok(StepStatus::ToDo(actions))
 }
 
-/// A payment by the deployer that fits and that no other entry of the record stands for: what saves us from paying
-/// twice when the record was lost.
+/// Searches the log for a payment by the deployer that matches and belongs to no other entry of the record, so that nothing
+/// is paid twice after the record was lost.
 async fn paid_before(
     chain: &Chain,
     design: &Design,

@@ -1,12 +1,12 @@
-//! The deployer: compiles the contracts with the pinned tools, exactly as forge does, and deploys what a manifest names.
+//! Deploys Plimsoll: installs the pinned tools, compiles the contracts as forge would, and makes a chain match a manifest.
 //!
-//! [`toolchain`] finds the project and its pinned EVM tools and runs local nodes. [`foundry`] reads `foundry.toml`, and
-//! [`compile`] compiles the Solidity into [`compile::Artifact`]s with the same bytes as forge.
+//! [`toolchain`] finds the repository, installs the pinned EVM tools and runs them. [`foundry`] reads `foundry.toml`, and
+//! [`compile`] turns the Solidity into [`compile::Artifact`]s, byte for byte what forge makes of it.
 //!
-//! A [`manifest`] describes a deployment. [`design`] derives from it, without a chain, every contract with its address
-//! and every step. [`inspect`] asks a chain for the status of one step; [`preflight`] and [`rehearsal`] find what would
-//! fail before anything is sent; the result is a [`plan`]. [`apply`] executes the remaining steps, and [`verify`]
-//! compares the chain with code and manifest.
+//! A [`manifest`] describes what shall be on a chain. [`design`] computes from it, without a chain, every contract with
+//! its address and every step. [`inspect`] finds out on the chain how far a step is, [`preflight`] and [`rehearsal`] find
+//! what would fail before anything is sent; together they make a [`plan`]. [`apply`] executes the steps that are left, and
+//! [`verify`] compares the chain with the code and the manifest.
 
 pub mod abi;
 pub mod apply;
@@ -18,6 +18,7 @@ pub mod design;
 pub mod explorer;
 mod fees;
 pub mod foundry;
+mod gas;
 pub mod inspect;
 pub mod journal;
 pub mod manifest;

@@ -1,4 +1,4 @@
-//! `plimsoll-deploy`: deploys what a manifest describes. Everything is in the library; this only starts it.
+//! The program `plimsoll-deploy`. Everything is in the library.
 
 use std::process::ExitCode;
 

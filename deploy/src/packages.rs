@@ -1,5 +1,5 @@
-//! All code that a manifest may name: the project's implementations, what only local chains get, and the real bytecode
-//! of others from the npm packages.
+//! All contracts that a manifest may name: the implementations, contracts for local chains, and bytecode of other projects
+//! from npm packages.
 
 use std::{fs, path::PathBuf};
 
@@ -11,25 +11,25 @@ use crate::{
     toolchain::tools::Tools,
 };
 
-/// Besides the implementations: tokens for local chains, and OpenZeppelin's timelock.
+/// Sources compiled besides the implementations: tokens for local chains, and OpenZeppelin's timelock.
 const FURTHER_SOURCES: [&str; 2] =
     ["contracts/test/support/TestToken.sol", "node_modules/@openzeppelin/contracts/governance/TimelockController.sol"];
-/// Compiled by Uniswap.
+/// Artifact of Uniswap V3's factory, compiled by Uniswap.
 const UNISWAP_V3_FACTORY: &str =
     "node_modules/@uniswap/v3-core/artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json";
 
-/// Why the code is not at hand.
+/// Why the code of a contract is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum CodeError {
-    /// It does not compile.
+    /// The contracts do not compile.
     #[error(transparent)]
     Compile(#[from] CompileError),
-    /// A package does not hold what it should.
+    /// An npm package lacks an artifact, or the artifact cannot be read.
     #[error("{}: {problem}: run `npm ci --ignore-scripts`", .path.display())]
     Package {
-        /// The file.
+        /// Path of the artifact.
         path: PathBuf,
-        /// What is wrong.
+        /// Reason that it cannot be read.
         problem: String,
     },
 }
@@ -42,7 +42,8 @@ struct HardhatArtifact {
     bytecode: Bytes,
 }
 
-/// Everything that can be deployed. Compiles what changed since the last time.
+/// Returns all contracts that can be deployed, after compiling those that have changed. Fails when they do not compile or
+/// an npm package is incomplete.
 pub fn all_artifacts(tools: &Tools) -> Result<Artifacts, CodeError> {
     let mut artifacts = Artifacts::compile_with(tools, &FURTHER_SOURCES)?;
     let path = tools.workspace().root().join(UNISWAP_V3_FACTORY);
@@ -54,8 +55,8 @@ pub fn all_artifacts(tools: &Tools) -> Result<Artifacts, CodeError> {
         source: PathBuf::from(UNISWAP_V3_FACTORY),
         abi: factory.abi,
         creation_code: factory.bytecode,
-        // Its artifact does not say where its immutables are; the address that its creation code leads to vouches for
-        // it.
+        // The artifact lacks the positions of immutables. The address, which follows from the creation code, proves the
+        // code instead.
         runtime_code: Bytes::new(),
         immutable_references: Vec::new(),
     })?;

@@ -1,4 +1,4 @@
-//! What is left to do on a chain, what stands in its way, and what it costs. Nothing is changed to find out.
+//! Plans: the steps that are left on a chain, the problems that prevent them, and their cost. Making one changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use crate::{
     compile::Artifacts,
     connection::Chain,
     design::{Creation, Design, Step, Work},
-    fees::{Fees, with_margin},
+    fees::Fees,
+    gas::with_margin,
     inspect::{Action, StepStatus, inspect_reserving},
     manifest::units::decimal_text,
     preflight,
@@ -18,45 +19,45 @@ use crate::{
     verify,
 };
 
+/// Decimals of ether.
 const ETHER_DECIMALS: u8 = 18;
 
-/// What a deployment is made from.
+/// Inputs of a plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
-    /// What shall be.
+    /// Target state.
     pub design: &'a Design,
-    /// The code.
+    /// Compiled contracts.
     pub artifacts: &'a Artifacts,
-    /// The chain.
+    /// Chain to deploy on.
     pub chain: &'a Chain,
-    /// Whether, on a chain that is not local, a contract may be created beside the one that the record has under its
-    /// name.
+    /// Whether a contract may be created besides the one that the record has under its name, on a chain that is not local.
     pub may_replace: bool,
 }
 
-/// Every step as the chain shows it, what is wrong, and what it costs.
+/// The state of every step, the problems, and the cost.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Each step of the design, in order.
+    /// Steps of the design in order, each with its state on the chain.
     pub steps: Vec<(Step, StepStatus)>,
-    /// Parameters of contracts that somebody changed: reported, left as they are.
+    /// Parameters of contracts that were changed since; they are left unchanged.
     pub drift: Vec<String>,
-    /// Why nothing may be sent.
+    /// Reasons why nothing may be sent.
     pub problems: Vec<String>,
-    /// How many transactions are left.
+    /// Number of transactions that are left.
     pub transactions: usize,
-    /// What they use.
+    /// Gas of these transactions.
     pub gas: u64,
-    /// What they cost at most, in wei.
+    /// Highest cost of these transactions at the suggested fees, in wei.
     pub cost: U256,
-    /// Whether the node tried it all; else gas is a guess.
+    /// Whether the node simulated them; otherwise gas is a guess.
     pub was_rehearsed: bool,
-    /// A transaction of an earlier run that is still on its way.
+    /// Step and hash of an earlier run's pending transaction.
     pub in_flight: Option<(String, B256)>,
 }
 
 impl Plan {
-    /// Looks at a chain without changing anything.
+    /// Inspects a chain. Fails only if a request to the chain fails.
     pub async fn new(inputs: Inputs<'_>, record: &Deployment) -> Result<Self, ChainError> {
         let Inputs { design, artifacts, chain, may_replace } = inputs;
         let mut problems = preflight::problems(chain, design).await?;
@@ -87,14 +88,14 @@ impl Plan {
                 _ => {}
             }
         }
-        // Things that are not there make everything that needs them fail, too: that is not worth telling.
+        // What is missing makes all that needs it fail, too, which is not worth reporting.
         let mut rehearsal = Rehearsal::default();
         if problems.is_empty() {
             rehearsal = rehearsal::rehearse(chain, design, artifacts, &actions).await?;
             problems.append(&mut rehearsal.problems);
         }
         let gas: u64 = rehearsal.gas.iter().sum();
-        let cost = U256::from(with_margin(gas)) * U256::from(Fees::now(chain).await?.highest_price());
+        let cost = U256::from(with_margin(gas)) * U256::from(Fees::suggested(chain).await?.max_price());
         let in_flight = record.in_flight.as_ref().map(|pending| (pending.step.clone(), pending.transaction));
         if in_flight.is_none() {
             let value: U256 = actions.iter().map(|(_, action)| value_of(action)).sum();
@@ -110,11 +111,11 @@ impl Plan {
         }
         let mut drift = verify::drift(chain, design, artifacts).await?;
         drift.extend(replaced);
-        let (transactions, was_rehearsed) = (actions.len(), rehearsal.was_tried);
+        let (transactions, was_rehearsed) = (actions.len(), rehearsal.was_simulated);
         Ok(Self { drift, problems, transactions, gas, cost, was_rehearsed, in_flight, steps })
     }
 
-    /// Whether the chain is as the manifest says and nothing is left to anybody.
+    /// Returns whether the chain matches the manifest completely.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.drift.is_empty()
@@ -123,7 +124,7 @@ impl Plan {
     }
 }
 
-/// Contracts that would be created anew because their code or arguments are not what they were.
+/// Returns messages about contracts that would be created again because their code or arguments have changed.
 fn replaced(design: &Design, record: &Deployment) -> Vec<String> {
     let told = |(name, creation): (&str, &Creation)| {
         let known = record.address(name).filter(|known| *known != creation.address)?;
@@ -140,7 +141,7 @@ fn value_of(action: &Action) -> U256 {
     }
 }
 
-/// Wei as ether.
+/// Formats an amount in wei as ether.
 #[must_use]
 pub fn ether(wei: U256) -> String {
     decimal_text(wei, ETHER_DECIMALS)

@@ -1,5 +1,5 @@
-//! Whether the chain is what the manifest takes it for. Everything that is not is listed, before anything is sent:
-//! protocols lost millions to a feed that was wired to something else.
+//! Checks that the chain and the existing contracts are what the manifest expects, before anything is sent: protocols have
+//! lost millions to a feed for another asset.
 
 use alloy::primitives::{I256, U256};
 use plimsoll_chain::error::ChainError;
@@ -12,7 +12,7 @@ use crate::{
     manifest::units::decimal_text,
 };
 
-/// All that is not as the manifest says, in words.
+/// Returns everything on the chain that differs from the manifest's expectations, as messages.
 pub async fn problems(chain: &Chain, design: &Design) -> Result<Vec<String>, ChainError> {
     let mut problems = Vec::new();
     if chain.id() != design.chain_id {
@@ -84,11 +84,11 @@ fn outside(answer: I256, low: I256, high: I256, decimals: u8) -> Option<String> 
     if (low..=high).contains(&answer) {
         return None;
     }
-    let tell = |value: I256| {
+    let text = |value: I256| {
         let sign = if value.is_negative() { "-" } else { "" };
         format!("{sign}{}", decimal_text(value.unsigned_abs(), decimals))
     };
-    Some(format!("it answers {}, which is not between {} and {}", tell(answer), tell(low), tell(high)))
+    Some(format!("it answers {}, which is not between {} and {}", text(answer), text(low), text(high)))
 }
 
 fn oracle_problem(liquidation: U256, borrow: U256, bounds: Option<(U256, U256)>) -> Option<String> {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_outside_its_bounds_is_told_in_whole_units() {
+    fn an_answer_outside_its_bounds_is_reported_in_whole_units() {
         let units = |whole: i64| I256::try_from(whole * 100_000_000).unwrap();
         assert_eq!(outside(units(2_000), units(500), units(20_000), 8), None);
         assert_eq!(outside(units(500), units(500), units(20_000), 8), None);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_oracle_that_would_spoil_a_market_is_refused() {
+    fn an_oracle_with_impossible_prices_is_rejected() {
         let price = U256::from(2_000);
         assert_eq!(oracle_problem(price, price, Some((U256::from(1_000), U256::from(4_000)))), None);
         assert!(oracle_problem(U256::ZERO, U256::ZERO, None).unwrap().contains("price of 0"));

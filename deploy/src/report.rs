@@ -1,12 +1,12 @@
-//! What the program says: as tables for people, and the same as JSON for programs.
+//! Results of the commands, as text for people and as JSON for programs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    io::IsTerminal,
 };
 
 use alloy::primitives::{Address, B256, Bytes};
+use plimsoll_chain::logging::may_colour;
 use plimsoll_contracts::deployment::Deployment;
 use serde::Serialize;
 
@@ -18,52 +18,52 @@ use crate::{
     verify::{Code, Finding},
 };
 
-/// One line of a plan.
+/// The state of one step, as `plan`, `apply`, `status` and `verify` report it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StepReport {
-    /// The step's name in the manifest.
+    /// Path of the step in the manifest.
     pub name: String,
-    /// What it is.
+    /// Description of the step.
     pub what: String,
-    /// How far it is.
+    /// State of the step.
     pub state: StepState,
-    /// Why, or what else is to be known.
+    /// Reason for the state, or further information.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// Where it is or will be.
+    /// Present or future address of the contract.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
-    /// What somebody else must send.
+    /// Transaction that another account must send.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call: Option<CallReport>,
 }
 
-/// A transaction for somebody else.
+/// A transaction that another account must send.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CallReport {
-    /// Who sends it.
+    /// Account that may send it.
     pub from: Address,
-    /// To whom.
+    /// Recipient of the call.
     pub to: Address,
-    /// With what.
+    /// Calldata.
     pub data: Bytes,
 }
 
-/// How far a step is.
+/// State of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepState {
-    /// It is as the manifest says.
+    /// The chain matches the manifest.
     Done,
-    /// It will be done.
+    /// The step will be executed.
     ToDo,
-    /// It can be done later.
+    /// The step can be continued later.
     Waits,
-    /// Somebody else must do it.
+    /// Another account must send a transaction.
     ForOthers,
-    /// The chain has something else, which stays.
+    /// The chain differs from the manifest, and is left unchanged.
     Differs,
-    /// It cannot be done.
+    /// The step cannot be executed.
     Refused,
 }
 
@@ -89,69 +89,70 @@ impl StepState {
     }
 }
 
-/// Everything that is planned.
+/// A plan.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlanReport {
-    /// The manifest's name for the network.
+    /// Name of the network in the manifest.
     pub network: String,
-    /// The chain.
+    /// Chain id.
     pub chain_id: u64,
-    /// Who sends.
+    /// Account that signs and pays.
     pub deployer: Address,
-    /// Who owns the core.
+    /// Owner of the core.
     pub owner: Address,
-    /// Whether a chain was looked at.
-    pub looked: bool,
-    /// Each step.
+    /// Whether a chain was inspected.
+    #[serde(rename = "looked")]
+    pub online: bool,
+    /// State of each step.
     pub steps: Vec<StepReport>,
-    /// Parameters that somebody changed.
+    /// Parameters of contracts that were changed since.
     pub drift: Vec<String>,
-    /// Why nothing can be sent.
+    /// Reasons why nothing can be sent.
     pub problems: Vec<String>,
-    /// Contracts, by what their addresses depend on besides the code.
+    /// Contracts, grouped by what their addresses depend on besides the code.
     pub addresses: Vec<AddressGroup>,
-    /// What it costs, where a chain was looked at.
+    /// Cost of the transactions that are left, if a chain was inspected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
-    /// A transaction of an earlier run that is still on its way.
+    /// Pending transaction of an earlier run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<B256>,
 }
 
-/// What is left costs this.
+/// Cost of the transactions that are left.
 #[derive(Debug, Clone, Serialize)]
 pub struct Cost {
-    /// How many transactions.
+    /// Number of transactions.
     pub transactions: usize,
-    /// Gas of all.
+    /// Gas of all transactions.
     pub gas: u64,
-    /// In ether, at most, at the current price of gas.
+    /// Highest cost in ether at the suggested fees.
     pub ether: String,
-    /// Whether the node tried it, or gas is a guess.
+    /// Whether the node simulated the transactions; otherwise gas is a guess.
     pub measured: bool,
 }
 
-/// Contracts whose addresses are the same wherever these facts are.
+/// Contracts whose addresses depend on the same external facts.
 #[derive(Debug, Clone, Serialize)]
 pub struct AddressGroup {
-    /// What must be the same, besides the code.
+    /// Facts that the addresses depend on, besides the code.
     pub depends_on: BTreeSet<String>,
-    /// Then these are.
+    /// Names of the contracts.
     pub contracts: Vec<String>,
 }
 
 impl PlanReport {
-    /// A plan made without a chain.
+    /// Reports a plan that was made without a chain.
     #[must_use]
     pub fn offline(design: &Design) -> Self {
         let steps = design.steps.iter().map(|step| step_report(step, &StepStatus::ToDo(Vec::new()))).collect();
         Self::with(design, steps)
     }
 
-    /// A plan made over a chain.
+    /// Reports a plan that was made for a chain.
     #[must_use]
     pub fn online(design: &Design, plan: &Plan) -> Self {
-        let steps = plan.steps.iter().map(|(step, seen)| step_report(step, seen)).collect();
+        let steps = plan.steps.iter().map(|(step, status)| step_report(step, status)).collect();
         let cost = Cost {
             transactions: plan.transactions,
             gas: plan.gas,
@@ -159,7 +160,7 @@ impl PlanReport {
             measured: plan.was_rehearsed,
         };
         Self {
-            looked: true,
+            online: true,
             drift: plan.drift.clone(),
             problems: plan.problems.clone(),
             cost: Some(cost),
@@ -180,7 +181,7 @@ impl PlanReport {
             chain_id: design.chain_id,
             deployer: design.deployer,
             owner: design.owner,
-            looked: false,
+            online: false,
             steps,
             drift: Vec::new(),
             problems: Vec::new(),
@@ -190,7 +191,7 @@ impl PlanReport {
         }
     }
 
-    /// For people.
+    /// Returns the report as text for people.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -220,18 +221,18 @@ impl PlanReport {
             };
             let _ = writeln!(text, "  {}\n      {facts}", group.contracts.join(", "));
         }
-        if !self.looked {
+        if !self.online {
             let _ = writeln!(text, "\nPlanned without looking at a chain.");
         }
         if let Some(transaction) = self.in_flight {
-            let _ = writeln!(text, "\nA transaction of an earlier run is on its way: {transaction}");
+            let _ = writeln!(text, "\nA transaction of an earlier run is pending: {transaction}");
         }
         if let Some(cost) = self.cost.as_ref().filter(|_| self.problems.is_empty()) {
-            let how = if cost.measured { "as the node tried it" } else { "a guess, since the node cannot try it" };
+            let how = if cost.measured { "simulated by the node" } else { "a guess, because the node cannot simulate" };
             let count = cost.transactions;
             let _ = writeln!(text, "\n{count} transactions, {} gas ({how}), at most {} ether", cost.gas, cost.ether);
         }
-        push_list(&mut text, "Somebody changed this since it was deployed; it stays as it is:", &self.drift);
+        push_list(&mut text, "This was changed since it was deployed, and is left unchanged:", &self.drift);
         push_list(&mut text, "Nothing can be sent:", &self.problems);
         text
     }
@@ -246,9 +247,9 @@ fn push_list(text: &mut String, title: &str, items: &[String]) {
     }
 }
 
-fn step_report(step: &Step, seen: &StepStatus) -> StepReport {
-    let (what, address) = what(&step.work);
-    let (state, detail, call) = match seen {
+fn step_report(step: &Step, status: &StepStatus) -> StepReport {
+    let (what, address) = describe(&step.work);
+    let (state, detail, call) = match status {
         StepStatus::Done => (StepState::Done, None, None),
         StepStatus::Paid(sent) => (StepState::Done, Some(format!("paid by {}", sent.transaction)), None),
         StepStatus::ToDo(_) => (StepState::ToDo, None, None),
@@ -259,15 +260,17 @@ fn step_report(step: &Step, seen: &StepStatus) -> StepReport {
         StepStatus::Waiting { until } => {
             (StepState::Waits, Some(format!("announced; apply again from {until} (unix time) on")), None)
         }
-        StepStatus::Differs { found, wanted } => {
-            (StepState::Differs, Some(format!("the chain has {found}, the manifest {wanted}: it stays as it is")), None)
-        }
+        StepStatus::Differs { found, wanted } => (
+            StepState::Differs,
+            Some(format!("the chain has {found}, the manifest {wanted}: it is left unchanged")),
+            None,
+        ),
         StepStatus::Refused(reason) => (StepState::Refused, Some(reason.clone()), None),
     };
     StepReport { name: step.name.clone(), what, state, detail, address, call }
 }
 
-fn what(work: &Work) -> (String, Option<Address>) {
+fn describe(work: &Work) -> (String, Option<Address>) {
     match work {
         Work::Factory => (format!("the deterministic deployer at {}", create2::FACTORY), Some(create2::FACTORY)),
         Work::Create(Creation { contract, address, .. }) => (format!("{contract} at {address}"), Some(*address)),
@@ -285,20 +288,20 @@ fn what(work: &Work) -> (String, Option<Address>) {
     }
 }
 
-/// What `verify` found about one contract.
+/// Result of `verify` for one contract.
 #[derive(Debug, Clone, Serialize)]
 pub struct ContractReport {
-    /// Its name in the manifest.
+    /// Name in the manifest.
     pub name: String,
-    /// Its name in Solidity.
+    /// Name in Solidity.
     pub contract: String,
-    /// How its code compares.
+    /// Result of the comparison of its code: `same`, `by address`, `different` or `missing`.
     pub code: &'static str,
-    /// How many parameters it told, as the manifest says.
+    /// Number of parameters that were compared.
     pub parameters: usize,
-    /// Parameters for which only its address vouches.
+    /// Parameters that only the address proves.
     pub by_address_only: Vec<String>,
-    /// What is otherwise.
+    /// Differences from the manifest, as messages.
     pub differences: Vec<String>,
 }
 
@@ -314,37 +317,38 @@ impl From<&Finding> for ContractReport {
                 Code::Different => "different",
             },
             parameters: finding.parameters,
-            by_address_only: finding.untold.clone(),
+            by_address_only: finding.unreadable.clone(),
             differences: finding.differences.clone(),
         }
     }
 }
 
-/// What `verify` found.
+/// Result of `verify`.
 #[derive(Debug, Clone, Serialize)]
 pub struct VerifyReport {
-    /// Each contract.
+    /// Result for each contract.
     pub contracts: Vec<ContractReport>,
-    /// Each other step that is not done.
+    /// Other steps that are not done.
     pub open: Vec<StepReport>,
-    /// What on the chain is not what the manifest takes it for.
+    /// Existing contracts that are not what the manifest expects.
     pub problems: Vec<String>,
-    /// Where compiler inputs were written, and how explorers took them.
+    /// Files that were written, and results of explorers.
     pub published: Vec<String>,
-    /// Whether all is as the manifest says.
+    /// Whether the chain matches the manifest.
     pub good: bool,
 }
 
 impl VerifyReport {
-    /// Puts together what was found.
+    /// Combines results; steps that wait for their notice period count as done.
     #[must_use]
-    pub fn new(findings: &[Finding], seen: &[(Step, StepStatus)], problems: Vec<String>) -> Self {
+    pub fn new(findings: &[Finding], statuses: &[(Step, StepStatus)], problems: Vec<String>) -> Self {
         let is_open =
-            |(step, seen): &&(Step, StepStatus)| *seen != StepStatus::Done && !matches!(step.work, Work::Create(_));
-        let open: Vec<StepReport> = seen.iter().filter(is_open).map(|(step, seen)| step_report(step, seen)).collect();
-        // What was announced as the manifest says cannot be further than that.
-        let is_as_far_as_can_be = |line: &StepReport| line.state == StepState::Waits;
-        let good = findings.iter().all(Finding::is_good) && open.iter().all(is_as_far_as_can_be) && problems.is_empty();
+            |(step, status): &&(Step, StepStatus)| *status != StepStatus::Done && !matches!(step.work, Work::Create(_));
+        let open: Vec<StepReport> =
+            statuses.iter().filter(is_open).map(|(step, status)| step_report(step, status)).collect();
+        // A change that was announced as in the manifest cannot be any further.
+        let is_waiting = |line: &StepReport| line.state == StepState::Waits;
+        let good = findings.iter().all(Finding::is_good) && open.iter().all(is_waiting) && problems.is_empty();
         Self {
             contracts: findings.iter().map(ContractReport::from).collect(),
             open,
@@ -354,7 +358,7 @@ impl VerifyReport {
         }
     }
 
-    /// For people.
+    /// Returns the report as text for people.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -363,12 +367,12 @@ impl VerifyReport {
             let is_good = matches!(line.code, "same" | "by address") && line.differences.is_empty();
             let colour = if is_good { "32" } else { "31" };
             let code = paint(colour, &format!("code {:10}", line.code));
-            let told = format!("{} parameters as in the manifest", line.parameters);
-            let _ = writeln!(text, "  {code} {:width$}  {:18} {told}", line.name, line.contract);
+            let parameters = format!("{} parameters compared", line.parameters);
+            let _ = writeln!(text, "  {code} {:width$}  {:18} {parameters}", line.name, line.contract);
             if !line.by_address_only.is_empty() {
                 let _ = writeln!(
                     text,
-                    "  {:15} {:width$}  vouched for by the address alone: {}",
+                    "  {:15} {:width$}  proved by the address alone: {}",
                     "",
                     "",
                     line.by_address_only.join(", ")
@@ -388,7 +392,7 @@ impl VerifyReport {
                 line.detail.as_deref().unwrap_or_default()
             );
         }
-        push_list(&mut text, "The chain is not what the manifest takes it for:", &self.problems);
+        push_list(&mut text, "The chain is not what the manifest expects:", &self.problems);
         for published in &self.published {
             let _ = writeln!(text, "  {published}");
         }
@@ -402,7 +406,7 @@ impl VerifyReport {
     }
 }
 
-/// A table of what stands on a chain.
+/// Returns a table of all that a record lists.
 #[must_use]
 pub fn deployment_text(record: &Deployment) -> String {
     let mut text = format!("{} (chain {})\n", record.network, record.chain_id);
@@ -421,14 +425,13 @@ pub fn deployment_text(record: &Deployment) -> String {
         let _ = writeln!(text, "  {name:width$}  {value}");
     }
     if let Some(pending) = &record.in_flight {
-        let _ = writeln!(text, "  on its way for {}: {}", pending.step, pending.transaction);
+        let _ = writeln!(text, "  pending for {}: {}", pending.step, pending.transaction);
     }
     text
 }
 
-/// Colours a text where a person looks at it: reports go to either stream, so both must be a terminal.
+/// Colours a text if both streams are terminals, because a report goes to either, and `NO_COLOR` is not set.
 fn paint(colour: &str, text: &str) -> String {
-    let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let is_seen = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
-    if is_seen && !wants_none { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    let is_coloured = may_colour(&std::io::stdout()) && may_colour(&std::io::stderr());
+    if is_coloured { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
 }

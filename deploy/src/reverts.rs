@@ -1,4 +1,4 @@
-//! What contracts say when they refuse, in words: with the names and values of the errors that our interfaces declare.
+//! Readable texts for revert data, with the names and values of the errors that our contracts declare.
 
 use alloy::{
     dyn_abi::{DynSolValue, JsonAbiExt},
@@ -9,11 +9,11 @@ use alloy::{
 
 use crate::compile::Artifacts;
 
-/// A refusal in words.
+/// Returns a readable text for revert data.
 #[must_use]
 pub fn explain(artifacts: &Artifacts, data: &Bytes) -> String {
     if data.is_empty() {
-        return "it says nothing".to_owned();
+        return "without a reason".to_owned();
     }
     if let Ok(revert) = Revert::abi_decode(data) {
         return revert.reason;
@@ -35,7 +35,7 @@ pub fn explain(artifacts: &Artifacts, data: &Bytes) -> String {
     format!("an unknown error, 0x{}", hex::encode(data))
 }
 
-/// A value of Solidity for people.
+/// Formats a Solidity value for people.
 #[must_use]
 pub fn format_value(value: &DynSolValue) -> String {
     let list = |values: &[DynSolValue]| values.iter().map(format_value).collect::<Vec<_>>().join(", ");

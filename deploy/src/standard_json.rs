@@ -1,5 +1,4 @@
-//! What a compiler is given to make a contract, as one document: with it, block explorers can compile it again and see
-//! for themselves.
+//! The compiler's complete input for a contract as one JSON document, from which block explorers compile it again.
 
 use std::{fs, path::PathBuf};
 
@@ -12,18 +11,18 @@ use crate::{
     toolchain::tools::{Tool, ToolError, Tools},
 };
 
-/// What an explorer needs to compile a contract.
+/// All that an explorer needs to compile a contract.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompilerInput {
-    /// The compiler's input.
+    /// Standard JSON input of the compiler.
     pub json: Value,
-    /// The file and the contract, as `contracts/src/Lens.sol:Lens`.
+    /// File and contract, such as `contracts/src/Lens.sol:Lens`.
     pub identifier: String,
-    /// The compiler's version as explorers write it, such as `v0.8.37+commit.f401782d`.
+    /// Version of the compiler in the explorers' notation, such as `v0.8.37+commit.f401782d`.
     pub compiler: String,
 }
 
-/// The input that makes this contract. Fails where a source cannot be read.
+/// Returns the compiler's input for a contract. Fails when a source or the settings cannot be read.
 pub fn standard_json(tools: &Tools, artifact: &Artifact) -> Result<CompilerInput, CompileError> {
     let root = tools.workspace().root();
     let settings = FoundrySettings::read(root)?;
@@ -58,7 +57,7 @@ pub fn standard_json(tools: &Tools, artifact: &Artifact) -> Result<CompilerInput
     Ok(CompilerInput { json, identifier, compiler: compiler_version(tools)? })
 }
 
-/// The version without what the compiler was built for, which explorers do not care about.
+/// Returns the compiler's version without its platform, which explorers do not expect.
 fn compiler_version(tools: &Tools) -> Result<String, CompileError> {
     let path: PathBuf = tools.path(Tool::Solc)?;
     let output = tools.command(Tool::Solc)?.arg("--version").output();
@@ -74,7 +73,7 @@ fn version_in(said: &str) -> Option<String> {
     Some(format!("v{number}+commit.{commit}"))
 }
 
-/// Writes the input into a folder, as `Lens.json`, and says where.
+/// Writes the input to a folder, under a name such as `Lens.json`, and returns its path.
 pub fn write(input: &CompilerInput, contract: &str, folder: &std::path::Path) -> std::io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let path = folder.join(format!("{contract}.json"));
@@ -87,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_written_as_explorers_do() {
+    fn the_compilers_version_is_in_the_explorers_notation() {
         let said = "solc, the solidity compiler\nVersion: 0.8.37+commit.f401782d.Emscripten.clang\n";
         assert_eq!(version_in(said).unwrap(), "v0.8.37+commit.f401782d");
         assert_eq!(version_in("solc"), None);

@@ -1,9 +1,9 @@
-//! Holds the chain against the manifest and the compiled code: every contract's code, immutables masked, and every
-//! parameter that a contract tells.
+//! Compares the chain with the manifest and the compiled code: the code of every contract, without immutables, and every
+//! parameter that a contract has a getter for.
 //!
-//! An address made by the deterministic deployer vouches for the code and the arguments that it was created with. What
-//! may have changed since – an owner, a curator – is read; what a contract tells under a constructor parameter's name
-//! is compared, so that a new contract needs no code here.
+//! An address from the deterministic deployer proves the code and the arguments that a contract was created with. What may
+//! have changed since – an owner, a curator – is read: the getter with the name of a constructor parameter is compared with
+//! its argument, so a new contract needs no code here.
 
 use std::ops::Range;
 
@@ -22,56 +22,56 @@ use crate::{
     reverts::format_value,
 };
 
-/// Constructor parameters that a contract tells under another name.
-const OTHER_NAMES: [(&str, &str, &str); 4] = [
+/// Constructor parameters whose getter has another name, as (contract, parameter, getter).
+const RENAMED_GETTERS: [(&str, &str, &str); 4] = [
     ("Plimsoll", "firstOwner", "owner"),
     ("Backstop", "firstCurator", "curator"),
     ("ChainlinkOracle", "given", "setup"),
     ("TimelockController", "minDelay", "getMinDelay"),
 ];
 
-/// Constructor parameters that a contract tells with something added.
-const TOLD_OTHERWISE: [(&str, &str); 1] = [("SettableFeed", "description_")];
+/// Constructor parameters whose getter returns another value than the argument, as (contract, parameter).
+const MODIFIED_PARAMETERS: [(&str, &str); 1] = [("SettableFeed", "description_")];
 
-/// What was found about one contract.
+/// Result of the comparison of one contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Its name in the manifest.
+    /// Name in the manifest.
     pub name: String,
-    /// Its name in Solidity.
+    /// Name in Solidity.
     pub contract: String,
-    /// Whether its code is there, and ours.
+    /// Result of the comparison of its code.
     pub code: Code,
-    /// How many parameters were read and compared.
+    /// Number of parameters that were compared.
     pub parameters: usize,
-    /// Parameters that nothing tells: only the address vouches for them.
-    pub untold: Vec<String>,
-    /// What is otherwise than the manifest says.
+    /// Parameters without a getter, which only the address proves.
+    pub unreadable: Vec<String>,
+    /// Differences from the manifest, as messages.
     pub differences: Vec<String>,
 }
 
-/// How code on the chain compares with what was compiled.
+/// Result of comparing the code on the chain with the compiled code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// Nothing is there.
+    /// There is no code at the address.
     Missing,
-    /// It is the same but for immutables.
+    /// The code is the same except for immutables.
     Same,
-    /// It was compiled by somebody else, so the address alone vouches for it.
+    /// The code was compiled by another project; only the address proves it.
     ByAddress,
-    /// It is another.
+    /// The code differs.
     Different,
 }
 
 impl Finding {
-    /// Whether all is as it shall be.
+    /// Returns whether the contract matches the manifest.
     #[must_use]
     pub fn is_good(&self) -> bool {
         matches!(self.code, Code::Same | Code::ByAddress) && self.differences.is_empty()
     }
 }
 
-/// Looks at every contract of a design.
+/// Compares every contract of a design with the chain.
 pub async fn contracts(chain: &Chain, design: &Design, artifacts: &Artifacts) -> Result<Vec<Finding>, ChainError> {
     let mut findings = Vec::new();
     for (name, creation) in design.creations() {
@@ -81,7 +81,7 @@ pub async fn contracts(chain: &Chain, design: &Design, artifacts: &Artifacts) ->
             contract: creation.contract.clone(),
             code: compare_code(artifact, &chain.code(creation.address).await?),
             parameters: 0,
-            untold: Vec::new(),
+            unreadable: Vec::new(),
             differences: Vec::new(),
         };
         if finding.code != Code::Missing {
@@ -92,7 +92,7 @@ pub async fn contracts(chain: &Chain, design: &Design, artifacts: &Artifacts) ->
     Ok(findings)
 }
 
-/// Parameters that changed since a contract was created, in words.
+/// Returns messages about parameters that have changed since the contracts were created.
 pub async fn drift(chain: &Chain, design: &Design, artifacts: &Artifacts) -> Result<Vec<String>, ChainError> {
     let findings = contracts(chain, design, artifacts).await?;
     let told = |finding: Finding| {
@@ -101,7 +101,7 @@ pub async fn drift(chain: &Chain, design: &Design, artifacts: &Artifacts) -> Res
     Ok(findings.into_iter().flat_map(told).collect())
 }
 
-/// Compares code byte by byte, except where the constructor writes immutables.
+/// Compares code byte by byte, except for immutables.
 #[must_use]
 pub fn compare_code(artifact: &Artifact, on_chain: &Bytes) -> Code {
     let compiled = &artifact.runtime_code;
@@ -138,7 +138,7 @@ async fn parameters(
             continue;
         }
         let Some(getter) = getter(artifact, name, wanted) else {
-            finding.untold.push(name.clone());
+            finding.unreadable.push(name.clone());
             continue;
         };
         let input = getter.abi_encode_input(&[]).unwrap_or_default();
@@ -146,7 +146,7 @@ async fn parameters(
         finding.parameters += 1;
         if answer[..] != DynSolValue::Tuple(vec![wanted.clone()]).abi_encode_params() {
             let found = wanted.as_type().and_then(|kind| kind.abi_decode_params(&answer).ok());
-            let found = found.as_ref().map_or_else(|| "no answer".to_owned(), format_value);
+            let found = found.as_ref().map_or_else(|| "unreadable".to_owned(), format_value);
             finding.differences.push(format!(
                 "{} is {found}, but the manifest says {}",
                 getter.name,
@@ -157,12 +157,12 @@ async fn parameters(
     Ok(())
 }
 
-/// The function without parameters that tells what a constructor was given, if the contract has one of the same type.
+/// Returns the getter of a constructor parameter, if the contract has one of the same type.
 fn getter<'a>(artifact: &'a Artifact, parameter: &str, wanted: &DynSolValue) -> Option<&'a Function> {
-    if TOLD_OTHERWISE.contains(&(artifact.name.as_str(), parameter)) {
+    if MODIFIED_PARAMETERS.contains(&(artifact.name.as_str(), parameter)) {
         return None;
     }
-    let other = OTHER_NAMES.iter().find(|(contract, name, _)| *contract == artifact.name && *name == parameter);
+    let other = RENAMED_GETTERS.iter().find(|(contract, name, _)| *contract == artifact.name && *name == parameter);
     let name = other.map_or_else(|| parameter.trim_end_matches('_'), |(_, _, getter)| getter);
     artifact.abi.function(name)?.iter().find(|function| {
         let reads = matches!(function.state_mutability, StateMutability::View | StateMutability::Pure);
@@ -171,7 +171,7 @@ fn getter<'a>(artifact: &'a Artifact, parameter: &str, wanted: &DynSolValue) -> 
     })
 }
 
-/// Whether everybody whom a timelock's constructor was given has the role.
+/// Checks that all accounts that were given to a timelock's constructor have their role.
 async fn roles(
     chain: &Chain,
     creation: &Creation,
@@ -186,7 +186,7 @@ async fn roles(
     };
     let accounts = match wanted {
         DynSolValue::Array(accounts) => accounts.iter().filter_map(DynSolValue::as_address).collect(),
-        // Without an administrator there is nobody to look for.
+        // There is no administrator to check.
         _ => Vec::new(),
     };
     for account in accounts {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn only_immutables_may_differ_from_what_was_compiled() {
+    fn code_may_differ_from_the_compiled_code_in_immutables_only() {
         let compiled = artifact(&[1, 0, 0, 4], vec![1..2, 2..3]);
         assert_eq!(compare_code(&compiled, &Bytes::from_static(&[1, 9, 9, 4])), Code::Same);
         assert_eq!(compare_code(&compiled, &Bytes::from_static(&[1, 9, 9, 5])), Code::Different);

@@ -149,7 +149,7 @@ fn another_solc_is_used_only_if_it_has_the_pinned_version() -> eyre::Result<()> 
     let error = named("solc-old").unwrap_err().to_string();
     assert!(error.contains("is solc 0.8.30") && error.contains("0.8.37 is pinned"), "{error}");
     let error = named("no-solc").unwrap_err().to_string();
-    assert!(error.contains("does not tell a version (hello)"), "{error}");
+    assert!(error.contains("does not print a version (hello)"), "{error}");
     let error = named("missing").unwrap_err().to_string();
     assert!(error.contains("programs/missing: No such file"), "{error}");
     Ok(())

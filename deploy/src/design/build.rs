@@ -1,4 +1,5 @@
-//! Goes through a manifest, resolves names into addresses – which creates what they name – and gathers problems.
+//! Works through a manifest: resolves names to addresses, adds a step for everything that must be created, and collects
+//! problems.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +15,7 @@ use plimsoll_contracts::{InvalidParams, MarketParams, RateCurve, Risk};
 
 use super::{
     Cover, Design, Existing, Expected, Funding, Market, Programme, Step, Token, Work,
-    section::{DEPLOYER, EXCHANGE, OWNER, Section},
+    section::{self, DEPLOYER, EXCHANGE, OWNER, Section},
 };
 use crate::{
     compile::Artifacts,
@@ -24,23 +25,23 @@ use crate::{
     },
 };
 
-/// Which contract holds all markets.
+/// Contract that holds all markets.
 const CORE: &str = "Plimsoll";
-/// Which contract holds all staking programmes.
+/// Contract that holds all staking programmes.
 const REWARDS: &str = "Rewards";
-/// Rewards are paid in at most this many weeks ahead.
+/// Longest time in weeks over which a payment into a programme may be spread.
 const MAX_EPOCHS_AHEAD: u64 = 26;
 const MAX_REWARD_TOKENS: usize = 4;
 const MAX_FEE_BPS: u16 = 2_500;
 
-/// An address, and the facts outside this project that it depends on.
+/// The address of a named thing, and the external facts that it depends on.
 #[derive(Debug, Clone)]
 pub(super) struct Resolved {
     pub(super) address: Address,
     pub(super) depends_on: BTreeSet<String>,
 }
 
-/// A token's address and decimals, and where that address comes from.
+/// A token's name, address and decimals.
 #[derive(Debug, Clone)]
 pub(super) struct ResolvedToken {
     pub(super) name: String,
@@ -49,16 +50,16 @@ pub(super) struct ResolvedToken {
     pub(super) can_mint: bool,
 }
 
-/// The work of [`Design::new`].
+/// State of [`Design::new`].
 #[derive(Debug)]
 pub(super) struct Builder<'a> {
     pub(super) manifest: &'a Manifest,
     pub(super) artifacts: &'a Artifacts,
     pub(super) problems: Vec<Problem>,
     pub(super) resolved: BTreeMap<(Section, String), Option<Resolved>>,
-    /// Names that are being resolved right now, to find circles.
+    /// Names that are being resolved, from the outermost, to detect circular references.
     pub(super) resolving: Vec<(Section, String)>,
-    /// Where the name stands that is being resolved.
+    /// Position of the reference that is being resolved.
     pub(super) reference_span: Range<usize>,
     pub(super) steps: Vec<Step>,
     pub(super) existing: Vec<Existing>,
@@ -120,19 +121,19 @@ impl<'a> Builder<'a> {
                 tokens,
                 feeds,
             }),
-            _ => Err(manifest.wrong(self.problems)),
+            _ => Err(manifest.invalid(self.problems)),
         }
     }
 
     /* PROBLEMS */
 
-    /// Puts a problem on record.
+    /// Records a problem at a position of the manifest; always returns `None`.
     pub(super) fn reject<T>(&mut self, span: &Range<usize>, message: impl Display) -> Option<T> {
         self.problems.push(Problem { span: span.clone(), message: message.to_string() });
         None
     }
 
-    /// What was said, if it was understood.
+    /// Returns a parsed value; records a problem if it could not be parsed.
     pub(super) fn value<T: Clone>(&mut self, said: &Parsed<T>) -> Option<T> {
         match &said.value {
             Ok(value) => Some(value.clone()),
@@ -140,7 +141,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Refuses what only a local chain can have.
+    /// Records a problem if the manifest is not for a local chain.
     pub(super) fn require_local(&mut self, span: &Range<usize>, what: &str) -> Option<()> {
         if self.manifest.tables.network.local {
             return Some(());
@@ -153,7 +154,7 @@ impl<'a> Builder<'a> {
 
     /* NAMES */
 
-    /// The account that sends.
+    /// Resolves the account that signs and pays.
     fn deployer(&mut self) -> Option<Resolved> {
         let said = &self.manifest.tables.deployer.address;
         match self.value(said)? {
@@ -163,7 +164,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What a reference means, in one of these sections.
+    /// Resolves a reference to an address, or to an entry of one of these sections.
     pub(super) fn address(&mut self, said: &Parsed<Reference>, sections: &[Section]) -> Option<Resolved> {
         match self.value(said)? {
             Reference::Address(address) => Some(external(&said.text, address)),
@@ -175,7 +176,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Where a name leads to. The first time, that is put on the list of what is to be done.
+    /// Resolves a name. The first time, the steps that its entry needs are added.
     pub(super) fn resolve(&mut self, section: Section, name: &str) -> Option<Resolved> {
         let key = (section, name.to_owned());
         if let Some(known) = self.resolved.get(&key) {
@@ -183,8 +184,8 @@ impl<'a> Builder<'a> {
         }
         if self.resolving.contains(&key) {
             let names = self.resolving.iter().chain([&key]);
-            let circle: Vec<String> = names.map(|(section, name)| format!("{}.{name}", section.name())).collect();
-            return self.reject(&self.reference_span.clone(), format!("this needs itself: {}", circle.join(" needs ")));
+            let cycle: Vec<String> = names.map(|(section, name)| format!("{}.{name}", section.name())).collect();
+            return self.reject(&self.reference_span.clone(), format!("this needs itself: {}", cycle.join(" needs ")));
         }
         self.resolving.push(key.clone());
         let place = match section {
@@ -201,6 +202,14 @@ impl<'a> Builder<'a> {
         self.resolving.pop();
         self.resolved.insert(key, place.clone());
         place
+    }
+
+    /// Returns the section and name that a text refers to; records a problem if there is none.
+    pub(super) fn find(&mut self, span: &Range<usize>, text: &str, sections: &[Section]) -> Option<(Section, String)> {
+        match section::find(&self.manifest.tables, text, sections) {
+            Ok(found) => Some(found),
+            Err(message) => self.reject(span, message),
+        }
     }
 
     fn all<'n>(&mut self, section: Section, names: impl Iterator<Item = &'n String>) -> BTreeMap<String, Address> {
@@ -240,7 +249,7 @@ impl<'a> Builder<'a> {
         addresses.into_iter().map(with_decimals).collect()
     }
 
-    /// A token by name; an address alone would leave its decimals unknown.
+    /// Resolves a token, which must be named in `[tokens]`, because an address alone says nothing about decimals.
     pub(super) fn token(&mut self, said: &Parsed<Reference>) -> Option<ResolvedToken> {
         let Reference::Name(text) = self.value(said)? else {
             return self.reject(&said.span, "name this token in [tokens], with its decimals, and write the name here");
@@ -251,7 +260,7 @@ impl<'a> Builder<'a> {
         Some(ResolvedToken { name, place, decimals: entry.decimals, can_mint: entry.address.is_none() })
     }
 
-    /// An amount in units of a token.
+    /// Returns an amount in units of a token; records a problem if it is an amount of another token or too precise.
     pub(super) fn units(&mut self, said: &Parsed<Amount>, token: &ResolvedToken) -> Option<U256> {
         let amount = self.value(said)?;
         if let Some(other) = amount.token.filter(|name| *name != token.name) {
@@ -263,7 +272,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The one contract of the project that everything of its kind needs.
+    /// Resolves the only entry of `[contracts]` for this contract; records a problem if there is none, or several.
     pub(super) fn singleton(&mut self, contract: &str, span: &Range<usize>) -> Option<Resolved> {
         let entries = self.manifest.tables.contracts.iter();
         let of_kind = |(name, entry): &(&String, &toml::Spanned<manifest::Contract>)| {
@@ -343,7 +352,7 @@ impl<'a> Builder<'a> {
         Some((market, loan))
     }
 
-    /// Puts a bound of the contract's on record, where the value stands.
+    /// Records that a market's parameter exceeds the core's bounds, at the position of the parameter.
     fn out_of_bounds(&mut self, entry: &manifest::Market, problem: InvalidParams) {
         let span = match problem {
             InvalidParams::BorrowLtvZero | InvalidParams::BorrowLtvTooHigh { .. } => &entry.ltv.span,
@@ -356,7 +365,8 @@ impl<'a> Builder<'a> {
         let _: Option<()> = self.reject(span, problem);
     }
 
-    /// A market's oracle must price its own two tokens: wired to others it would be false from the first block.
+    /// Records a problem if a market's oracle prices other tokens than the market's two, which would make its price wrong
+    /// from the first block.
     fn check_pair(&mut self, market: &str, said: &Parsed<Reference>, loan: &ResolvedToken, collateral: &ResolvedToken) {
         let Ok(Reference::Name(text)) = &said.value else { return };
         let Some((_, name)) = self.find(&said.span, text, &[Section::Oracles]) else { return };
@@ -376,7 +386,7 @@ impl<'a> Builder<'a> {
             for (market_name, limit) in &entry.get_ref().covers {
                 let known = &self.manifest.tables.markets;
                 if !known.contains_key(market_name) {
-                    let message = super::section::unknown(market_name, "[markets]", known.keys().map(String::as_str));
+                    let message = section::unknown(market_name, "[markets]", known.keys().map(String::as_str));
                     let _: Option<()> = self.reject(&limit.span, message);
                     continue;
                 }
@@ -493,7 +503,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Something that this project does not make.
+/// Returns the address of something that this project does not create, which depends on that address alone.
 pub(super) fn external(name: &str, address: Address) -> Resolved {
     Resolved { address, depends_on: BTreeSet::from([format!("{name} = {address}")]) }
 }

@@ -1,5 +1,5 @@
-//! What is created: each contract with its constructor's arguments, checked against the compiled interface by name and
-//! type, so that a new contract needs no code here.
+//! Contracts to create, with the arguments of their constructors. These are checked against the compiled ABI by name and
+//! type, so a new contract needs no code here.
 
 use std::{collections::BTreeSet, ops::Range};
 
@@ -12,7 +12,7 @@ use alloy::{
 use super::{
     Creation, Expected, Work,
     build::{Builder, Resolved, ResolvedToken, external},
-    section::{ANYTHING, Section},
+    section::{ALL_SECTIONS, Section},
 };
 use crate::{
     compile::Artifact,
@@ -23,19 +23,19 @@ use crate::{
     },
 };
 
-/// Contracts that must never hold anybody's money.
+/// Contracts that are for local chains only, because they must never hold anybody's money.
 const LOCAL_ONLY: [&str; 3] = ["SettableFeed", "TestToken", "UniswapV3Factory"];
-/// The executor that lets everybody execute.
+/// Name of an executor that stands for everybody.
 const ANYONE: &str = "anyone";
-/// In which prices and ratios are told to constructors.
+/// Decimals of prices and ratios in constructor arguments.
 const WHOLE_DECIMALS: u8 = 18;
-/// In which oracles answer, before the tokens' decimals.
+/// Decimals of an oracle's price, before those of the tokens.
 const PRICE_DECIMALS: u8 = 36;
 
 type Values = Vec<(&'static str, DynSolValue)>;
 
 impl<'a> Builder<'a> {
-    /* WHAT THE PROJECT BRINGS, WITH ITS OWN SECTION */
+    /* CONTRACTS WITH A SECTION OF THEIR OWN */
 
     pub(super) fn resolve_token(&mut self, name: &str) -> Option<Resolved> {
         let entry = &self.manifest.tables.tokens[name];
@@ -131,7 +131,7 @@ impl<'a> Builder<'a> {
         match (over_feeds, &oracle.ratio, &oracle.address) {
             (true, None, None) => {
                 let Some(between) = between else {
-                    return self.reject(&entry.span(), "an oracle over feeds needs `between`: the only defence against a feed that says something else than was thought");
+                    return self.reject(&entry.span(), "an oracle over feeds needs `between`: the only defence against a feed that prices something else");
                 };
                 self.chainlink_oracle(full_name, &entry.span(), oracle, collateral?, loan?, between?)
             }
@@ -234,7 +234,7 @@ impl<'a> Builder<'a> {
         values.into_iter().collect()
     }
 
-    /// A time that fits 32 bits.
+    /// Returns a duration in seconds; records a problem if it does not fit 32 bits.
     fn small(&mut self, said: &Parsed<manifest::units::Seconds>) -> Option<u32> {
         let seconds = self.value(said)?;
         u32::try_from(seconds.0).ok().or_else(|| self.reject(&said.span, "this is too long"))
@@ -346,7 +346,7 @@ impl<'a> Builder<'a> {
         self.create_checked(format!("contracts.{name}"), contract, values, &entry.span(), places)
     }
 
-    /// A value of a manifest as a value of Solidity. Addresses may be names.
+    /// Converts a value of a manifest to a Solidity type; addresses may be names. Records a problem if it does not fit.
     fn coerce(
         &mut self,
         value: &toml::Value,
@@ -366,7 +366,7 @@ impl<'a> Builder<'a> {
             }
             (toml::Value::String(text), DynSolType::Address) => {
                 let said = Parsed { span: span.clone(), text: text.clone(), value: text.parse() };
-                let place = self.address(&said, &ANYTHING)?;
+                let place = self.address(&said, &ALL_SECTIONS)?;
                 let address = place.address;
                 places.push(place);
                 Some(DynSolValue::Address(address))
@@ -389,7 +389,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// [`Builder::create_checked`] with names that are known here.
+    /// Adds a contract whose parameters are known here, as [`Builder::create_checked`] does.
     pub(super) fn create(
         &mut self,
         name: String,
@@ -402,7 +402,8 @@ impl<'a> Builder<'a> {
         self.create_checked(name, contract, values, span, places)
     }
 
-    /// Puts a contract on the list. Refuses arguments that its constructor does not have.
+    /// Adds the step that creates a contract, and returns its address. Records a problem if the values do not match the
+    /// constructor's parameters.
     fn create_checked(
         &mut self,
         name: String,

@@ -1,8 +1,8 @@
-//! From a manifest and compiled code to everything that shall be on a chain: each contract with its address, each
-//! market with its id, each setting, in the order in which they can be made.
+//! Computes everything that a manifest describes: each contract with its address, each market with its id, each setting,
+//! in an order in which the steps can be executed.
 //!
-//! It is computed without a chain: contracts are created by the deterministic deployer, so their addresses follow from
-//! code and arguments. Whatever in the manifest cannot be carried out is listed, all of it at once.
+//! No chain is needed: contracts are created by the deterministic deployer, so their addresses follow from code and
+//! arguments. All that is wrong with the manifest is reported at once.
 
 mod build;
 mod contracts;
@@ -22,216 +22,218 @@ use crate::{
     manifest::{Manifest, ManifestError},
 };
 
-/// All that shall be, and what it rests on.
+/// The complete target state of a deployment, as steps, and what it relies on.
 #[derive(Debug, Clone)]
 pub struct Design {
-    /// The network's name, for people.
+    /// Display name of the network.
     pub network: String,
-    /// Which chain it is for.
+    /// Chain id that the node must report.
     pub chain_id: u64,
-    /// Whether it is for a local chain only.
+    /// Whether the manifest is for a local Anvil only.
     pub is_local: bool,
-    /// How many blocks a transaction waits for, its own included.
+    /// Number of blocks to wait for a transaction, including its own.
     pub confirmations: u64,
-    /// Who sends and pays.
+    /// Account that signs and pays.
     pub deployer: Address,
-    /// Who owns the core.
+    /// Owner of the core.
     pub owner: Address,
-    /// What is there already and must be what the manifest says it is.
+    /// Contracts that already exist, with what is expected of them.
     pub existing: Vec<Existing>,
-    /// What is to be done, each after what it needs.
+    /// All steps, each after those that it needs.
     pub steps: Vec<Step>,
-    /// Every token by name.
+    /// Tokens by name.
     pub tokens: BTreeMap<String, Token>,
-    /// Every feed by name.
+    /// Addresses of price feeds by name.
     pub feeds: BTreeMap<String, Address>,
 }
 
-/// A token.
+/// Address and decimals of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
-    /// Where it is, or will be.
+    /// Present or future address.
     pub address: Address,
-    /// How many decimals it has.
+    /// Number of decimals.
     pub decimals: u8,
 }
 
-/// Something on the chain that the manifest relies on.
+/// A contract on the chain that the manifest relies on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Existing {
-    /// Its name in the manifest, such as `tokens.USDC`.
+    /// Name in the manifest, such as `tokens.USDC`.
     pub name: String,
-    /// Where it must be.
+    /// Address of the contract.
     pub address: Address,
-    /// What it must be.
+    /// Expectation that is checked before anything is sent.
     pub expected: Expected,
 }
 
-/// What something on the chain must be.
+/// What is expected of an existing contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
-    /// Any contract.
+    /// Some contract has this address.
     Code,
-    /// A token with these decimals.
+    /// The contract is a token with these decimals.
     Token {
-        /// How many.
+        /// Number of decimals.
         decimals: u8,
     },
-    /// A feed.
+    /// The contract is a price feed.
     Feed {
-        /// How many decimals its answers have.
+        /// Number of decimals of its answers.
         decimals: u8,
-        /// What it says of itself.
+        /// Result of its `description()`.
         description: String,
-        /// The least that its answer may be.
+        /// Lowest acceptable answer.
         low: I256,
-        /// The most that its answer may be.
+        /// Highest acceptable answer.
         high: I256,
     },
-    /// An oracle: prices above 0, the borrow price not above the other, and both between these.
+    /// The contract is an oracle: its prices are above 0, the borrow price does not exceed the liquidation price, and both
+    /// are within the bounds.
     Oracle {
-        /// In the oracle's own scale.
+        /// Lowest and highest acceptable price, scaled by 1e36.
         bounds: Option<(U256, U256)>,
     },
 }
 
-/// One thing that shall be.
+/// One part of the target state, and how to reach it.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// Where the manifest asks for it, such as `markets.weth-usdc`; with what, where that is only a part.
+    /// Path in the manifest, such as `markets.weth-usdc`, with the setting where it is only one of several.
     pub name: String,
-    /// What it is.
+    /// What must hold on the chain when the step is done.
     pub work: Work,
 }
 
-/// What there is to do.
+/// The state that a step brings about.
 #[derive(Debug, Clone)]
 pub enum Work {
-    /// The deterministic deployer stands at its address.
+    /// The deterministic deployer exists.
     Factory,
-    /// A contract stands at its address.
+    /// A contract exists at its address.
     Create(Creation),
-    /// The exchange has a pool.
+    /// The exchange has the pool.
     CreatePool(Pool),
-    /// That pool has its first price.
+    /// The pool is initialised with its first price.
     StartPool(Pool),
-    /// The core has a market.
+    /// The core has the market.
     CreateMarket(Market),
-    /// The market has its fee.
+    /// The market has its fee, in basis points of interest.
     SetFee(Market, u16),
-    /// The market's reserve goes to somebody.
+    /// The market has its fee recipient.
     SetFeeRecipient(Market, Address),
-    /// The market is covered by a backstop.
+    /// The market has its backstop.
     SetBackstop(Market, Address),
-    /// A backstop covers a market up to a limit.
+    /// The backstop covers a market up to a limit.
     Cover(Cover),
-    /// There is a staking programme.
+    /// The staking programme exists.
     CreateProgramme(Programme),
-    /// The programme was paid, once.
+    /// The programme has received a payment, once.
     Fund(Funding),
 }
 
 /// A contract to create.
 #[derive(Debug, Clone)]
 pub struct Creation {
-    /// The contract's name in Solidity.
+    /// Name of the contract in Solidity.
     pub contract: String,
-    /// Where it will be.
+    /// Address that results from code, arguments and salt.
     pub address: Address,
-    /// What is run to create it, arguments included.
+    /// Creation code with the encoded arguments.
     pub init_code: Bytes,
-    /// The salt.
+    /// Salt given to the deterministic deployer.
     pub salt: B256,
-    /// The constructor's arguments by name.
+    /// Arguments of the constructor by name.
     pub arguments: Vec<(String, DynSolValue)>,
-    /// The arguments as the constructor gets them.
+    /// ABI-encoded arguments of the constructor.
     pub encoded_arguments: Bytes,
-    /// The facts outside this project that its address depends on: where they differ, the address does.
+    /// External facts that the address depends on, such as `tokens.USDC = 0x…`: on a chain where they differ, so does the
+    /// address.
     pub depends_on: BTreeSet<String>,
 }
 
-/// A pool of the exchange.
+/// A pool of the exchange, to be created.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    /// Who creates it.
+    /// The exchange's factory.
     pub factory: Address,
-    /// Where it will be.
+    /// Address that results from code, arguments and salt.
     pub address: Address,
-    /// The token with the lower address.
+    /// Token with the lower address.
     pub token0: Address,
-    /// The other.
+    /// Token with the higher address.
     pub token1: Address,
-    /// In millionths.
+    /// Swap fee in millionths.
     pub fee: u32,
-    /// The first price, as the exchange writes it.
+    /// First price as `sqrtPriceX96` of Uniswap V3.
     pub sqrt_price_x96: U256,
 }
 
 /// A market of the core.
 #[derive(Debug, Clone)]
 pub struct Market {
-    /// The core.
+    /// Address of the core.
     pub core: Address,
-    /// Its name.
+    /// Id of the market.
     pub id: MarketId,
-    /// What it is.
+    /// Immutable parameters.
     pub params: MarketParams,
 }
 
-/// How much a backstop covers of a market.
+/// The part of a market's bad debt that a backstop covers.
 #[derive(Debug, Clone)]
 pub struct Cover {
-    /// The backstop.
+    /// Address of the backstop.
     pub backstop: Address,
-    /// Who may say so.
+    /// Account that sets limits of the backstop.
     pub curator: Address,
-    /// The market.
+    /// Covered market.
     pub market: Market,
-    /// In units of the loan token.
+    /// Highest cover, in units of the loan token.
     pub limit: U256,
 }
 
 /// A staking programme.
 #[derive(Debug, Clone)]
 pub struct Programme {
-    /// The contract of all programmes.
+    /// Address of the contract that holds all programmes.
     pub contract: Address,
-    /// Its name there.
+    /// Id of the programme (`pool` in the contract).
     pub id: B256,
-    /// What is staked.
+    /// Token that is staked.
     pub stake_token: Address,
-    /// What is paid.
+    /// Tokens that are paid as rewards.
     pub reward_tokens: Vec<Address>,
-    /// Tells programmes of the same tokens apart.
+    /// Distinguishes programmes of the same tokens.
     pub salt: B256,
 }
 
 /// One payment into a programme.
 #[derive(Debug, Clone)]
 pub struct Funding {
-    /// Its name in the record, unique in the manifest.
+    /// Key in the deployment record, unique in the manifest.
     pub id: String,
-    /// Into which.
+    /// Programme that receives the payment.
     pub programme: Programme,
-    /// Of which token.
+    /// Token that is paid.
     pub token: Address,
-    /// Whether the token is one that anybody mints.
+    /// Whether the token can be minted by anybody.
     pub can_mint: bool,
-    /// How much, in its units.
+    /// Amount in units of the token.
     pub amount: U256,
-    /// Over how many weeks.
+    /// Number of weeks over which it is paid out.
     pub epochs: u64,
-    /// The first week, counted from 1970; else the next one.
+    /// First week, as a number of weeks since 1970; the next week if `None`.
     pub starts: Option<u64>,
 }
 
 impl Design {
-    /// Works out everything that a manifest asks for. Fails with all that is wrong with it.
+    /// Computes the target state that a manifest describes. Fails with a list of all that is wrong with the manifest.
     pub fn new(manifest: &Manifest, artifacts: &Artifacts) -> Result<Self, ManifestError> {
         build::Builder::new(manifest, artifacts).build()
     }
 
-    /// The contracts to create, with their names in the manifest.
+    /// Returns the contracts to create, with their names in the manifest.
     pub fn creations(&self) -> impl Iterator<Item = (&str, &Creation)> {
         self.steps.iter().filter_map(|step| match &step.work {
             Work::Create(creation) => Some((step.name.as_str(), creation)),

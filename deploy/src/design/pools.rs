@@ -1,4 +1,4 @@
-//! The exchange and its pools: whichever exists, and – on local chains – the real bytecode from npm.
+//! The exchange and its pools: an existing factory, or – on local chains – one deployed from the real bytecode on npm.
 
 use alloy::{
     primitives::{Address, B256, U256, U512, b256, keccak256},
@@ -12,9 +12,9 @@ use super::{
 };
 use crate::manifest;
 
-/// The hash of the code of every pool of Uniswap V3.
+/// Hash of the creation code of every Uniswap V3 pool.
 const POOL_CODE_HASH: B256 = b256!("e34f199b19b2b4f47f68442619d555527d244f78a3297ea89325f843f87b8b54");
-/// The exchange's bounds on a square root of a price.
+/// Lowest `sqrtPriceX96` that Uniswap V3 accepts.
 const MIN_SQRT_PRICE: U256 = U256::from_limbs([4_295_128_739, 0, 0, 0]);
 const PRICE_DECIMALS: u8 = 36;
 
@@ -71,8 +71,8 @@ fn pool_address(factory: Address, token0: Address, token1: Address, fee: u32) ->
     factory.create2(salt, POOL_CODE_HASH)
 }
 
-/// The square root, in 2^-96, of how many units of token 1 a unit of token 0 is worth; `None` where the exchange has no
-/// such price.
+/// Returns the square root, scaled by 2^96, of the price of a unit of token 0 in units of token 1; `None` if the exchange
+/// does not support that price. Rounded down.
 fn sqrt_price_x96(
     price: &manifest::units::Decimal,
     base_decimals: u8,
@@ -85,7 +85,7 @@ fn sqrt_price_x96(
     let above = U512::from(price).checked_mul(power(quote_decimals)?)?;
     let below = power(base_decimals)?.checked_mul(power(PRICE_DECIMALS)?)?;
     let (above, below) = if base_is_0 { (above, below) } else { (below, above) };
-    // Bring the fraction to as many bits as fit before dividing, and take the rest of 2^192 after the root.
+    // Shift the fraction by as many of the 192 bits as fit before dividing, and by half of the remainder after the root.
     let shift = above.leading_zeros().min(192) & !1;
     let root = square_root((above << shift).checked_div(below)?);
     let root = root.checked_shl((192 - shift) / 2)?;
@@ -93,7 +93,7 @@ fn sqrt_price_x96(
     (root >= MIN_SQRT_PRICE).then_some(root)
 }
 
-/// Rounded down, by Newton's method from above.
+/// Returns the square root, rounded down, by Newton's method from above.
 fn square_root(number: U512) -> U512 {
     let mut root = U512::from(1) << number.bit_len().div_ceil(2);
     loop {
@@ -111,7 +111,7 @@ mod tests {
     use alloy::primitives::address;
 
     #[test]
-    fn a_pools_address_is_that_of_the_real_exchange() {
+    fn a_pool_has_the_address_that_it_has_on_mainnet() {
         let factory = address!("1F98431c8aD98523631AE4a59f267346ea31F984");
         let usdc = address!("A0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48");
         let weth = address!("C02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn prices_are_written_as_the_exchange_writes_them() {
+    fn prices_are_encoded_as_in_uniswap_v3() {
         let one = "1".parse().unwrap();
         assert_eq!(sqrt_price_x96(&one, 18, 18, true), Some(U256::from(1) << 96));
         assert_eq!(sqrt_price_x96(&one, 18, 18, false), Some(U256::from(1) << 96));

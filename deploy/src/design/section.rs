@@ -1,9 +1,8 @@
-//! Finding what a name in a manifest means, and what somebody may have meant who mistyped it.
+//! The sections of a manifest whose entries have names, and the search for a name in them.
 
-use super::build::Builder;
 use crate::manifest::Tables;
 
-/// Where in a manifest things have names.
+/// A section of a manifest whose entries have names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Section {
     Accounts,
@@ -17,8 +16,8 @@ pub(super) enum Section {
     Exchange,
 }
 
-/// What may be named where any contract or account will do.
-pub(super) const ANYTHING: [Section; 9] = [
+/// All sections, for references to any contract or account.
+pub(super) const ALL_SECTIONS: [Section; 9] = [
     Section::Accounts,
     Section::Tokens,
     Section::Feeds,
@@ -30,11 +29,11 @@ pub(super) const ANYTHING: [Section; 9] = [
     Section::Exchange,
 ];
 
-/// The deployer's name.
+/// Name of the deployer's account.
 pub(super) const DEPLOYER: &str = "deployer";
-/// The owner's name.
+/// Name of the owner's account.
 pub(super) const OWNER: &str = "owner";
-/// The exchange's name.
+/// Name of the exchange, which has a section of its own.
 pub(super) const EXCHANGE: &str = "uniswap_v3";
 
 impl Section {
@@ -71,8 +70,8 @@ impl Section {
     }
 }
 
-/// The section and name that a text means, among `sections`. A name that stands in two of them needs the section in
-/// front: `tokens.WETH`.
+/// Returns the section and name that a text refers to, among `sections`. A name that occurs in two of them needs its
+/// section in front, as in `tokens.WETH`. Fails with a message if the name is unknown or ambiguous.
 pub(super) fn find(tables: &Tables, text: &str, sections: &[Section]) -> Result<(Section, String), String> {
     if let Some((first, rest)) = text.split_once('.')
         && let Some(section) = sections.iter().find(|section| section.name() == first)
@@ -99,7 +98,7 @@ fn section_list(sections: &[Section]) -> String {
     sections.iter().map(|section| format!("[{}]", section.name())).collect::<Vec<_>>().join(", ")
 }
 
-/// That there is no such name, with the nearest that there is.
+/// Returns the message that a name is unknown, with the most similar name that exists.
 pub(super) fn unknown<'a>(text: &str, place: &str, known: impl Iterator<Item = &'a str>) -> String {
     let nearest = known.min_by_key(|name| distance(text, name));
     match nearest {
@@ -110,7 +109,7 @@ pub(super) fn unknown<'a>(text: &str, place: &str, known: impl Iterator<Item = &
     }
 }
 
-/// How many letters must be changed, added or removed to make one text of the other; case does not count.
+/// Returns the edit distance of two texts in letters, without regard to case.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.to_lowercase().chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -125,27 +124,12 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-impl Builder<'_> {
-    /// [`find`], with a problem on record when there is nothing.
-    pub(super) fn find(
-        &mut self,
-        span: &std::ops::Range<usize>,
-        text: &str,
-        sections: &[Section],
-    ) -> Option<(Section, String)> {
-        match find(&self.manifest.tables, text, sections) {
-            Ok(found) => Some(found),
-            Err(message) => self.reject(span, message),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_mistyped_name_is_answered_with_the_nearest() {
+    fn a_mistyped_name_is_rejected_with_the_most_similar_one() {
         let text = unknown("WTEH", "[tokens]", ["USDC", "WETH", "WBTC"].into_iter());
         assert_eq!(text, "there is no \"WTEH\" in [tokens]: did you mean \"WETH\"?");
         let text = unknown("something", "[tokens]", ["USDC"].into_iter());

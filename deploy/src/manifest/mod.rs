@@ -1,8 +1,7 @@
-//! The manifest: one TOML file that says what shall be on one network.
+//! The manifest: one TOML file that describes what shall be deployed on one network.
 //!
-//! Here it is read and nothing more. Keys that are not known are refused; every single value remembers where it stands
-//! and whether it was understood, so that whoever uses it can list all that is wrong at once, by line and column. What
-//! each key means is written beside it in `examples/local.toml` and `examples/sepolia.toml`.
+//! This module only reads it. Unknown keys are rejected. Every value keeps its position and its parse error, so that
+//! [`crate::design`] can report all that is wrong at once, by line and column. `examples/local.toml` explains every key.
 
 pub mod units;
 
@@ -28,86 +27,86 @@ use units::{Amount, BasisPoints, Decimal, Epoch, MaxAge, Multiple, PoolFee, Rate
 pub struct Manifest {
     path: PathBuf,
     text: String,
-    /// What it says.
+    /// Content of the file.
     pub tables: Tables,
 }
 
-/// Something in a manifest that is wrong, and where.
+/// Something that is wrong in a manifest, with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it begins and ends, in bytes.
+    /// Range in the text, in bytes.
     pub span: Range<usize>,
-    /// What is wrong and what to do.
+    /// Problem and remedy.
     pub message: String,
 }
 
-/// Why a manifest cannot be used: everything that is wrong with it.
+/// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The file cannot be read.
     #[error("{}: {source}", .path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// What it says is wrong: one line each, with file, line and column.
+    /// The content is invalid: one message per problem, with file, line and column.
     #[error("{}", .0.join("\n"))]
-    Wrong(Vec<String>),
+    Invalid(Vec<String>),
 }
 
 impl Manifest {
-    /// Reads a file. Fails where it is not TOML, lacks a key or has one that is not known.
+    /// Reads a manifest from a file. Fails if it is not valid TOML, lacks a key or has an unknown one.
     pub fn read(path: &Path) -> Result<Self, ManifestError> {
         let text = fs::read_to_string(path).map_err(|source| ManifestError::Io { path: path.to_path_buf(), source })?;
         Self::parse(path, text)
     }
 
-    /// [`Manifest::read`] on a text; `path` is for messages.
+    /// Reads a manifest from a text as [`Manifest::read`] does; `path` is for messages.
     pub fn parse(path: &Path, text: String) -> Result<Self, ManifestError> {
         match toml::from_str(&text) {
             Ok(tables) => Ok(Self { path: path.to_path_buf(), text, tables }),
             Err(error) => {
-                let place = place(path, &text, error.span().map_or(0, |span| span.start));
-                Err(ManifestError::Wrong(vec![format!("{place}: {}", error.message())]))
+                let position = position(path, &text, error.span().map_or(0, |span| span.start));
+                Err(ManifestError::Invalid(vec![format!("{position}: {}", error.message())]))
             }
         }
     }
 
-    /// The file.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// All problems as one error, in the order of the file.
+    /// Returns one error for all problems, in their order in the file.
     #[must_use]
-    pub fn wrong(&self, mut problems: Vec<Problem>) -> ManifestError {
+    pub fn invalid(&self, mut problems: Vec<Problem>) -> ManifestError {
         problems.sort_by_key(|problem| problem.span.start);
         problems.dedup();
         let line =
-            |problem: Problem| format!("{}: {}", place(&self.path, &self.text, problem.span.start), problem.message);
-        ManifestError::Wrong(problems.into_iter().map(line).collect())
+            |problem: Problem| format!("{}: {}", position(&self.path, &self.text, problem.span.start), problem.message);
+        ManifestError::Invalid(problems.into_iter().map(line).collect())
     }
 }
 
-/// `file:line:column` of a byte.
-fn place(path: &Path, text: &str, at: usize) -> String {
+/// Returns the position of a byte as `file:line:column`.
+fn position(path: &Path, text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     format!("{}:{line}:{column}", path.display())
 }
 
-/// A value as it was written, where, and what it means if it means anything.
+/// A value as written, with its position and the result of parsing it.
 #[derive(Clone)]
 pub struct Parsed<T> {
-    /// Where it stands, in bytes.
+    /// Range in the text, in bytes.
     pub span: Range<usize>,
-    /// As written.
+    /// The value as written.
     pub text: String,
-    /// As understood; else why not.
+    /// The parsed value, or the reason that it is invalid.
     pub value: Result<T, String>,
 }
 
@@ -126,7 +125,7 @@ impl<'de, T: FromStr<Err = String>> Deserialize<'de> for Parsed<T> {
     }
 }
 
-/// A text or a whole number.
+/// A string or an integer of TOML.
 struct Text(String);
 
 impl<'de> Deserialize<'de> for Text {
@@ -157,20 +156,20 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// Things by their names, in the order of names, each with its place in the text.
+/// Entries of a section by name, with their positions.
 pub type Named<T> = BTreeMap<String, Spanned<T>>;
 
-/// Everything a manifest can say.
+/// All sections of a manifest.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tables {
-    /// Which chain.
+    /// Network to deploy on.
     pub network: Network,
-    /// Who sends and pays.
+    /// Account that signs and pays.
     pub deployer: Deployer,
-    /// Who owns the core.
+    /// Owner of the core.
     pub owner: Spanned<Owner>,
-    /// Names for addresses.
+    /// Named addresses.
     #[serde(default)]
     pub accounts: BTreeMap<String, Parsed<Reference>>,
     /// Tokens.
@@ -191,9 +190,9 @@ pub struct Tables {
     /// Backstops, with their fee splitters.
     #[serde(default)]
     pub backstops: Named<Backstop>,
-    /// The exchange.
+    /// Exchange for pools.
     pub uniswap_v3: Option<Spanned<UniswapV3>>,
-    /// Pools on that exchange.
+    /// Pools to create on the exchange.
     #[serde(default)]
     pub pools: Named<Pool>,
     /// Staking programmes.
@@ -201,25 +200,25 @@ pub struct Tables {
     pub rewards: Named<Programme>,
 }
 
-/// Which chain, and how it is reached.
+/// Section `[network]`: the chain and its endpoint.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// For people.
+    /// Display name, which is also typed to confirm a deployment.
     pub name: String,
-    /// What the node must say.
+    /// Chain id that the node must report.
     pub chain_id: u64,
-    /// Whether tokens, feeds and pools may be made up; then the chain must be a local Anvil.
+    /// Whether test tokens, feeds and pools may be created; the chain must then be a local Anvil.
     #[serde(default)]
     pub local: bool,
-    /// A URL without a key in it.
+    /// URL of a node, without a key in it.
     pub rpc: Option<String>,
-    /// The environment variable that holds a URL.
+    /// Environment variable that holds the URL of a node.
     pub rpc_env: Option<String>,
-    /// How many blocks a transaction waits for, its own included.
+    /// Number of blocks to wait for a transaction, including its own.
     #[serde(default = "one")]
     pub confirmations: u64,
-    /// Changes every address.
+    /// Salt of the deterministic deployer, which changes every address.
     pub salt: Option<Parsed<Salt>>,
 }
 
@@ -227,188 +226,188 @@ const fn one() -> u64 {
     1
 }
 
-/// Who sends and pays.
+/// Section `[deployer]`: the account that signs and pays.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deployer {
-    /// The account; the key must be its.
+    /// Address of the account, which must match the key.
     pub address: Parsed<Reference>,
-    /// Where the key is.
+    /// Source of the private key.
     pub key: SignerSource,
 }
 
-/// Who owns the core.
+/// Section `[owner]`: the owner of the core, exactly one of the two.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Owner {
-    /// An account that exists.
+    /// Existing account.
     pub account: Option<Parsed<Reference>>,
-    /// A timelock of our own.
+    /// Timelock to deploy.
     pub timelock: Option<Timelock>,
 }
 
-/// OpenZeppelin's `TimelockController`, without an administrator.
+/// An OpenZeppelin `TimelockController` without an administrator.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Timelock {
-    /// How long what was proposed waits.
+    /// Time between proposal and execution.
     pub delay: Parsed<Seconds>,
-    /// Who may propose and cancel.
+    /// Accounts that may propose and cancel.
     pub proposers: Vec<Parsed<Reference>>,
-    /// Who may execute what waited long enough; `"anyone"` for everybody.
+    /// Accounts that may execute; `"anyone"` for everybody.
     pub executors: Vec<Parsed<Reference>>,
 }
 
-/// A token: one that exists, or – on a local chain – one that anybody mints.
+/// An existing token, or – on a local chain – one that anybody can mint.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Token {
-    /// Where it is.
+    /// Address of an existing contract.
     pub address: Option<Parsed<Reference>>,
-    /// How many decimals it must have.
+    /// Number of decimals that it must have.
     pub decimals: u8,
 }
 
-/// A price feed: one that exists, or – on a local chain – one that its owner sets.
+/// An existing price feed, or – on a local chain – one that the deployer sets.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feed {
-    /// Where it is.
+    /// Address of an existing contract.
     pub address: Option<Parsed<Reference>>,
-    /// What it answers first.
+    /// First answer of a feed to create.
     pub answer: Option<Parsed<Decimal>>,
-    /// How many decimals it must have.
+    /// Number of decimals that it must have.
     pub decimals: u8,
-    /// What it must say of itself.
+    /// Description that it must have.
     pub description: String,
-    /// The answer must lie between these.
+    /// Lowest and highest acceptable answer.
     pub between: [Parsed<Decimal>; 2],
 }
 
-/// Any contract of the project.
+/// Any contract of this project.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contract {
-    /// Which, where the entry's name does not say.
+    /// Name of the contract, if it differs from the entry's name.
     pub contract: Option<String>,
-    /// Its constructor's arguments by their names in Solidity.
+    /// Arguments of the constructor by their names in Solidity.
     #[serde(default)]
     pub arguments: BTreeMap<String, Spanned<toml::Value>>,
 }
 
-/// An oracle: over feeds, at a fixed ratio, or one that exists.
+/// An oracle over feeds, at a fixed ratio, or an existing one.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Oracle {
-    /// What is priced.
+    /// Token that is priced.
     pub collateral: Parsed<Reference>,
-    /// What it is priced in.
+    /// Token that the price is in.
     pub loan: Parsed<Reference>,
-    /// Feeds whose product is divided …
+    /// Feeds whose product is divided by that of the `quote` feeds.
     #[serde(default)]
     pub base: Vec<OracleFeed>,
-    /// … by the product of these.
+    /// Feeds by whose product that of the `base` feeds is divided.
     #[serde(default)]
     pub quote: Vec<OracleFeed>,
-    /// One whole collateral token must be worth between these many whole loan tokens.
+    /// Lowest and highest acceptable price of one whole collateral token, in whole loan tokens.
     pub between: Option<[Parsed<Decimal>; 2]>,
-    /// On a layer 2: the feed that says whether the sequencer runs.
+    /// Uptime feed of the sequencer, on a layer 2.
     pub sequencer: Option<Sequencer>,
-    /// A second opinion from a pool.
+    /// Average price of a pool that borrowing is checked against.
     pub twap: Option<Twap>,
-    /// Whole loan tokens for one whole collateral token, for ever.
+    /// Fixed price of one whole collateral token, in whole loan tokens.
     pub ratio: Option<Parsed<Decimal>>,
-    /// An oracle that exists.
+    /// Address of an existing oracle.
     pub address: Option<Parsed<Reference>>,
 }
 
-/// A feed and how old its answer may be.
+/// A feed and the highest ages of its answer.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OracleFeed {
-    /// Which.
+    /// Feed in `[feeds]`.
     pub feed: Parsed<Reference>,
-    /// For borrowing.
+    /// Highest age at which borrowing is possible.
     pub borrow_max_age: Parsed<Seconds>,
-    /// For liquidation.
+    /// Highest age at which liquidation is possible.
     pub liquidation_max_age: Parsed<MaxAge>,
 }
 
-/// A layer 2's sequencer.
+/// The sequencer of a layer 2.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sequencer {
-    /// Its uptime feed.
+    /// Uptime feed of the sequencer.
     pub feed: Parsed<Reference>,
-    /// How long borrowing waits after it came back.
+    /// Time after a restart during which borrowing is impossible.
     pub grace: Parsed<Seconds>,
 }
 
-/// An average price of a pool.
+/// A time-weighted average price of a pool.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Twap {
-    /// Which pool.
+    /// Pool that is observed.
     pub pool: Parsed<Reference>,
-    /// What the average is taken over.
+    /// Time that the average is taken over.
     pub window: Parsed<Seconds>,
-    /// How long a block takes.
+    /// Block time of the chain.
     pub block_time: Parsed<Seconds>,
-    /// How far the two prices may lie apart.
+    /// Highest deviation of the two prices.
     pub max_deviation: Parsed<BasisPoints>,
 }
 
-/// A market.
+/// A market of the core.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Market {
-    /// What is lent.
+    /// Token that is lent.
     pub loan: Parsed<Reference>,
-    /// What secures it.
+    /// Token that secures loans.
     pub collateral: Parsed<Reference>,
-    /// What prices it.
+    /// Oracle that prices the collateral.
     pub oracle: Parsed<Reference>,
-    /// Up to where one may borrow.
+    /// LTV up to which borrowing is possible.
     pub ltv: Parsed<BasisPoints>,
-    /// From where anyone may liquidate.
+    /// LTV from which a loan is liquidatable.
     pub liquidation_ltv: Parsed<BasisPoints>,
-    /// Minimum debt of a loan, in the loan token. `smallest_debt`, the former name, is still accepted.
+    /// Lowest debt that a loan may have. Called `smallest_debt` in older manifests.
     #[serde(alias = "smallest_debt")]
     pub min_debt: Parsed<Amount>,
-    /// What borrowing costs at first, at which utilisation.
+    /// Initial yearly rate at the target utilisation.
     pub rate: Parsed<Rate>,
-    /// The rate when everything is lent out, as a multiple.
+    /// Rate at full utilisation, as a multiple of that at the target.
     pub steepness: Parsed<Multiple>,
-    /// How fast the rate follows demand.
+    /// Speed at which the rate follows demand.
     pub speed: Parsed<Speed>,
-    /// The part of the interest that goes to the reserve.
+    /// Share of the interest that goes to the reserve.
     pub fee: Option<Parsed<BasisPoints>>,
-    /// Who gets the reserve above its floor.
+    /// Recipient of the reserve above its floor.
     pub fee_recipient: Option<Parsed<Reference>>,
-    /// Which backstop covers it.
+    /// Backstop that covers bad debt.
     pub backstop: Option<Parsed<Reference>>,
 }
 
-/// A backstop.
+/// A backstop, with its optional fee splitter.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backstop {
-    /// What is deposited.
+    /// Token that is deposited.
     pub asset: Parsed<Reference>,
-    /// The shares' name.
+    /// Name of the share token.
     pub name: String,
-    /// The shares' symbol.
+    /// Symbol of the share token.
     pub symbol: String,
-    /// Who chooses covered markets.
+    /// Account that sets the limits of covered markets.
     pub curator: Parsed<Reference>,
-    /// How long shares cool down.
+    /// Time between the request and a withdrawal.
     pub cooldown: Parsed<Seconds>,
-    /// How long they may then leave.
+    /// Time during which a withdrawal is then possible.
     pub window: Parsed<Seconds>,
-    /// How much of the cover each market may use.
+    /// Highest cover of each market.
     #[serde(default)]
     pub covers: BTreeMap<String, Parsed<Amount>>,
-    /// What divides markets' income with the treasury.
+    /// Splitter that shares fees with the treasury.
     pub splitter: Option<Splitter>,
 }
 
@@ -416,17 +415,17 @@ pub struct Backstop {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Splitter {
-    /// Who gets what the backstop does not.
+    /// Account that receives the treasury's part.
     pub treasury: Parsed<Reference>,
-    /// Which part that is.
+    /// Treasury's part of the fees.
     pub treasury_part: Parsed<BasisPoints>,
 }
 
-/// The exchange: one that exists, or – on a local chain – one of our own.
+/// An existing exchange, or – on a local chain – one to deploy.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UniswapV3 {
-    /// The factory.
+    /// Address of an existing Uniswap V3 factory.
     pub address: Option<Parsed<Reference>>,
 }
 
@@ -434,13 +433,13 @@ pub struct UniswapV3 {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
-    /// The token that is priced …
+    /// Token that is priced.
     pub base: Parsed<Reference>,
-    /// … in this one.
+    /// Token that the price is in.
     pub quote: Parsed<Reference>,
-    /// What a swap costs.
+    /// Swap fee.
     pub fee: Parsed<PoolFee>,
-    /// The first price: whole quote tokens for one whole base token.
+    /// First price of one whole base token, in whole quote tokens.
     pub price: Parsed<Decimal>,
 }
 
@@ -448,13 +447,13 @@ pub struct Pool {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Programme {
-    /// What is staked.
+    /// Token that is staked.
     pub stake: Parsed<Reference>,
-    /// What is paid.
+    /// Tokens that are paid as rewards.
     pub rewards: Vec<Parsed<Reference>>,
-    /// Tells pools of the same tokens apart.
+    /// Distinguishes programmes of the same tokens.
     pub salt: Option<Parsed<Salt>>,
-    /// What is paid in, each once.
+    /// Payments, each made once.
     #[serde(default)]
     pub funding: Vec<Spanned<Funding>>,
 }
@@ -463,15 +462,15 @@ pub struct Programme {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Funding {
-    /// Its name in the record: what has been paid under a name is never paid again.
+    /// Key in the record: what was paid under it is never paid again.
     pub id: String,
-    /// Which token.
+    /// Token that is paid.
     pub token: Parsed<Reference>,
-    /// How much.
+    /// Amount that is paid.
     pub amount: Parsed<Amount>,
-    /// Over how many weeks.
+    /// Number of weeks over which it is paid out.
     pub epochs: u64,
-    /// From which Thursday on; else from the next.
+    /// Thursday on which it begins; otherwise the next one.
     pub starts: Option<Parsed<Epoch>>,
 }
 
@@ -482,26 +481,26 @@ mod tests {
     const SMALLEST: &str =
         "[network]\nname = \"a\"\nchain_id = 1\n[deployer]\naddress = \"me\"\nkey = { anvil = 0 }\n[owner]\n";
 
-    fn refusal(text: &str) -> String {
+    fn error_of(text: &str) -> String {
         Manifest::parse(Path::new("a.toml"), text.to_owned()).unwrap_err().to_string()
     }
 
     #[test]
-    fn an_unknown_key_is_refused_by_line_and_column() {
-        let text = refusal(&format!("{SMALLEST}acount = \"x\"\n"));
+    fn an_unknown_key_is_rejected_with_line_and_column() {
+        let text = error_of(&format!("{SMALLEST}acount = \"x\"\n"));
         assert!(text.starts_with("a.toml:8:1: unknown field `acount`"), "{text}");
         assert!(text.contains("account") && text.contains("timelock"), "{text}");
     }
 
     #[test]
-    fn a_floating_point_number_is_refused_with_the_remedy() {
-        let text = refusal(&format!("{SMALLEST}account = 0.5\n"));
+    fn a_floating_point_number_is_rejected_with_the_remedy() {
+        let text = error_of(&format!("{SMALLEST}account = 0.5\n"));
         assert!(text.starts_with("a.toml:8:11: 0.5 is a floating-point number"), "{text}");
         assert!(text.contains("put it in quotes"), "{text}");
     }
 
     #[test]
-    fn a_value_that_is_not_understood_remembers_where_it_stands() {
+    fn an_invalid_value_keeps_its_position() {
         let text = format!("{SMALLEST}account = \"0x12\"\n[tokens.\"ünlü\"]\ndecimals = 6\naddress = \"0x34\"\n");
         let manifest = Manifest::parse(Path::new("a.toml"), text).unwrap();
         let mut problems = Vec::new();
@@ -511,13 +510,13 @@ mod tests {
         ] {
             problems.push(Problem { span: said.span.clone(), message: said.value.clone().unwrap_err() });
         }
-        let text = manifest.wrong(problems).to_string();
+        let text = manifest.invalid(problems).to_string();
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("a.toml:8:11: 0x12 is not an address"), "{text}");
         assert!(lines[1].starts_with("a.toml:11:11: 0x34 is not an address"), "{text}");
     }
 
-    /// The keys that a table may have, as the reader itself names them when it meets another.
+    /// Returns the keys that a table may have, from the parser's message about an unknown one.
     fn keys_of<T: serde::de::DeserializeOwned>() -> Vec<String> {
         let error = toml::from_str::<T>("no_such_key = 1").err().unwrap().message().to_owned();
         let known = error.split_once("expected").unwrap().1;

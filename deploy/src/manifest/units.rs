@@ -1,5 +1,5 @@
-//! Quantities that only manifests have – `"4% at 90%"`, `"50 per year"`, days on which epochs begin –, beside those of
-//! [`plimsoll_contracts::quantity`]. They are read as exactly.
+//! Quantities that occur only in manifests: `"4% at 90%"`, `"50 per year"`, days on which epochs begin. They are exact, as
+//! those of [`plimsoll_contracts::quantity`] are.
 
 use std::str::FromStr;
 
@@ -10,9 +10,9 @@ use plimsoll_contracts::{market::SECONDS_PER_YEAR, quantity::percent};
 /// A yearly rate at a utilisation: `"4% at 90%"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// 1e18-scaled, rounded down: what 1e18 does not show, a market does not earn.
+    /// Rate per second, scaled by 1e18 and rounded down.
     pub per_second: u64,
-    /// The utilisation.
+    /// Target utilisation in basis points.
     pub target_bps: u16,
 }
 
@@ -22,7 +22,7 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, String> {
         let (rate, target) = text.split_once(" at ").ok_or_else(|| {
             format!(
-                "\"{text}\" is not a rate at a utilisation: write \"4% at 90%\" for 4% a year while 90% is lent out"
+                "\"{text}\" is not a rate at a utilisation: write \"4% at 90%\" for 4% a year at a utilisation of 90%"
             )
         })?;
         let yearly: u128 = percent(rate)?.scaled_to(16, "a yearly rate")?;
@@ -32,7 +32,7 @@ impl FromStr for Rate {
     }
 }
 
-/// A factor, 10,000 for 1.
+/// A factor, scaled by 10,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Multiple(pub u32);
 
@@ -44,7 +44,7 @@ impl FromStr for Multiple {
     }
 }
 
-/// A speed, 10,000 for 1 a year: `"50 per year"`.
+/// A speed per year, scaled by 10,000: `"50 per year"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Speed(pub u32);
 
@@ -59,7 +59,7 @@ impl FromStr for Speed {
     }
 }
 
-/// How old an answer may be, or `"unbounded"`.
+/// Highest age of an answer in seconds; `u32::MAX` for `"unbounded"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxAge(pub u32);
 
@@ -75,7 +75,7 @@ impl FromStr for MaxAge {
     }
 }
 
-/// The day on which a week of rewards begins, always a Thursday: as the number of weeks since 1970.
+/// The day on which a week of rewards begins, always a Thursday, as the number of weeks since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epoch(pub u64);
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_as_the_contract_counts_them() {
+    fn rates_are_scaled_as_in_the_contract() {
         let rate: Rate = "4% at 90%".parse().unwrap();
         assert_eq!(rate, Rate { per_second: 40_000_000_000_000_000 / SECONDS_PER_YEAR, target_bps: 9_000 });
         assert!(read::<Rate>("4%").unwrap_err().contains("\"4% at 90%\""));

@@ -1,8 +1,9 @@
-//! The toolchain: the project's root, the pinned EVM tools, and the processes and local nodes that run them.
+//! The programs that this project runs, and where it runs them: everything between this library and the machine.
 //!
-//! [`workspace`] knows the project's root and its locks, [`tools`] installs and names the pinned tools, [`process`]
-//! runs a child that ends with its parent, [`node`] is an Anvil, [`scratch`] a temporary folder that never outlives its
-//! process, and [`progress`] writes progress to stderr.
+//! [`workspace`] finds the repository, [`tools`] installs the pinned EVM tools in it, [`process`] runs programs that end
+//! with this one, [`scratch`] makes temporary folders that do, too, [`node`] runs Anvil, and [`progress`] prints to stderr
+//! what is being done. Nothing here knows about
+//! manifests, contracts or deployments.
 
 pub mod node;
 pub mod process;

@@ -1,7 +1,13 @@
-//! An Anvil of our own, on a port that the system chooses, with nothing left behind when it goes.
+//! A local Anvil node, on a free port, that leaves nothing behind when it ends.
 
 use std::time::Duration;
 
+use super::{
+    process::Process,
+    scratch::ScratchFolder,
+    tools::{Tool, Tools},
+};
+use crate::gas::GasWithMargin;
 use alloy::{
     network::{Ethereum, EthereumWallet},
     primitives::Address,
@@ -10,38 +16,30 @@ use alloy::{
 use eyre::ContextCompat;
 use plimsoll_chain::{endpoint::Endpoint, local::LocalChain, signer::SignerSource};
 
-use crate::{
-    fees::GasWithMargin,
-    toolchain::{
-        process::Process,
-        scratch::ScratchFolder,
-        tools::{Tool, Tools},
-    },
-};
-
-/// How many accounts with ether, and with keys that everybody knows, an Anvil starts with.
+/// Number of accounts with ether and publicly known keys that Anvil starts with.
 pub const ACCOUNTS: usize = 10;
 
-/// How soon who sends without a key asks again whether it is mined: hundreds of transactions, each in a block of its own,
-/// would wait a quarter of a second each.
-const POLL: Duration = Duration::from_millis(10);
-/// What Anvil prints once it answers, before its address.
+/// Time between two queries for a receipt through [`Node::impersonating`]. With alloy's default each of hundreds of
+/// transactions, mined one after the other, would wait a quarter of a second.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// What Anvil prints in front of its address when it accepts requests.
 const READY: &str = "Listening on ";
 
-/// A running Anvil. Dropping it ends it.
+/// A running Anvil. Dropping it ends the process and removes its temporary folder; when this process is killed, both
+/// happen, too (on Linux; elsewhere only the folder is removed).
 #[derive(Debug)]
 pub struct Node {
     provider: DynProvider,
     accounts: [Address; ACCOUNTS],
     address: String,
     process: Process,
-    // Anvil's scratch space: declared, and so removed, after the process.
+    // Anvil's temporary files: declared, and so dropped, after the process.
     _scratch: ScratchFolder,
 }
 
 impl Node {
-    /// Starts an Anvil with further arguments and waits until it answers. Where they name no `--port`, the system
-    /// chooses a free one. Fails with Anvil's own words, for example when the port is in use.
+    /// Starts Anvil with further command-line arguments and waits until it accepts requests. Without `--port` among them
+    /// the system chooses a free port. Fails with Anvil's own output, for example when the port is in use.
     pub async fn start(tools: &Tools, arguments: &[&str]) -> eyre::Result<Self> {
         let scratch = ScratchFolder::new("plimsoll-anvil-")?;
         let mut command = tools.command(Tool::Anvil)?;
@@ -69,51 +67,51 @@ impl Node {
             .wallet(wallet)
             .connect_client(client)
             .erased();
-        // A line per request would be written for nobody, and cost a measurement its precision.
+        // Nobody reads a log line per request, and writing it would distort measurements.
         provider.anvil_set_logging(false).await?;
         Ok(Self { provider, accounts, address, process, _scratch: scratch })
     }
 
-    /// Signs for every one of the node's own accounts: a request names the one it wants in `from`.
+    /// Returns a provider that signs for all of the node's own accounts; a request selects one by `from`.
     #[must_use]
     pub const fn provider(&self) -> &DynProvider {
         &self.provider
     }
 
-    /// A provider through which anybody sends, without a key: the node signs for whoever a transaction is from.
+    /// Turns on automatic impersonation, and returns a provider that sends from any address without a key.
     pub async fn impersonating(&self) -> eyre::Result<DynProvider> {
         let endpoint: Endpoint = self.http_url().parse()?;
-        let client = endpoint.client().await?.with_poll_interval(POLL);
+        let client = endpoint.client().await?.with_poll_interval(POLL_INTERVAL);
         let provider = ProviderBuilder::<_, _, Ethereum>::default().connect_client(client).erased();
         provider.anvil_auto_impersonate_account(true).await?;
         Ok(provider)
     }
 
-    /// One of its own accounts. Fails beyond [`ACCOUNTS`].
+    /// Returns one of the node's own accounts. Fails if `index` is not below [`ACCOUNTS`].
     pub fn account(&self, index: usize) -> eyre::Result<Address> {
         let account = self.accounts.get(index).copied();
         account.wrap_err_with(|| format!("Anvil has accounts 0 to {}, not {index}", ACCOUNTS - 1))
     }
 
-    /// Host and port.
+    /// Returns host and port.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Where it is reached by HTTP.
+    /// Returns the URL for HTTP.
     #[must_use]
     pub fn http_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where it is reached by WebSocket.
+    /// Returns the URL for WebSocket.
     #[must_use]
     pub fn ws_url(&self) -> String {
         format!("ws://{}", self.address)
     }
 
-    /// Its number in the operating system, to measure it by.
+    /// Returns the process id, by which its use of memory and processor can be measured.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         self.process.id()

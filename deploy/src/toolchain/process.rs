@@ -1,4 +1,4 @@
-//! Other programs that run beside ours and end with it, however it ends.
+//! Child processes that end with this process, however it ends.
 
 use std::{
     collections::VecDeque,
@@ -13,46 +13,46 @@ use std::{
     time::Duration,
 };
 
-/// How many of its last lines of output are kept to explain why a program ended.
+/// Number of last lines of output that are kept to explain why a program ended.
 const KEPT_LINES: usize = 40;
 
-/// A program that says neither that it is ready nor why it is not within this time will not do so later either. Much
-/// more than any start takes, so that a busy machine is no reason.
-const START_LIMIT: Duration = Duration::from_secs(120);
+/// Longest silence before a program is ready. Much longer than any start takes, so that a busy machine is no reason to
+/// fail.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A running program. Dropping it ends it; should we be killed before that, the kernel ends it (on Linux).
+/// A running program. Dropping it kills the program. When this process dies first, the kernel kills it (on Linux).
 pub struct Process {
     name: String,
     child: Child,
     output: Arc<Mutex<VecDeque<String>>>,
 }
 
-/// Why a program does not run.
+/// Why a program could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// It could not be started at all.
+    /// The operating system did not start it.
     #[error("{name} cannot be started: {source}")]
     Start {
-        /// Which program.
+        /// Name of the program.
         name: String,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// It ended, or stayed silent, before it was ready.
-    #[error("{name} {what} before it was ready. It said:\n{output}")]
+    /// The program ended, or printed nothing for too long, before it was ready.
+    #[error("{name} {what} before it was ready. Its output:\n{output}")]
     NotReady {
-        /// Which program.
+        /// Name of the program.
         name: String,
-        /// What it did instead.
+        /// What the program did instead.
         what: String,
-        /// Its last lines.
+        /// Last lines of its output.
         output: String,
     },
 }
 
 impl Process {
-    /// Starts a program and waits for the line on its stdout from which `ready` reads what we wait for. Fails with its
-    /// own words when it ends without it.
+    /// Starts a program and waits until `ready` returns a value for a line of its stdout. Fails with the program's own
+    /// output when it ends before that.
     pub fn start<T>(
         name: &str,
         mut command: Command,
@@ -61,7 +61,7 @@ impl Process {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(command).map_err(|source| ProcessError::Start { name: name.to_owned(), source })?;
         let output = Arc::new(Mutex::new(VecDeque::with_capacity(KEPT_LINES)));
-        let (lines, heard) = mpsc::channel();
+        let (lines, received) = mpsc::channel();
         if let Some(stdout) = child.stdout.take() {
             keep_reading(stdout, Arc::clone(&output), Some(lines));
         }
@@ -69,9 +69,9 @@ impl Process {
             keep_reading(stderr, Arc::clone(&output), None);
         }
         let mut process = Self { name: name.to_owned(), child, output };
-        match wait_for(&heard, ready) {
+        match wait_for(&received, ready) {
             Ok(found) => Ok((process, found)),
-            Err(RecvTimeoutError::Timeout) => Err(process.not_ready("said nothing for two minutes".to_owned())),
+            Err(RecvTimeoutError::Timeout) => Err(process.not_ready("printed nothing for two minutes".to_owned())),
             Err(RecvTimeoutError::Disconnected) => {
                 let what = process.child.wait().map_or_else(|error| error.to_string(), |status| ended(&status));
                 Err(process.not_ready(what))
@@ -79,20 +79,20 @@ impl Process {
         }
     }
 
-    /// Its number in the operating system.
+    /// Returns the process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its last lines of output.
+    /// Returns the last lines of its output.
     #[must_use]
     pub fn output(&self) -> String {
         let lines = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
-    /// Waits until it has ended, which somebody else must have seen to.
+    /// Waits until the program has ended by itself or by a signal. Does not end it.
     pub fn ended(mut self) -> io::Result<ExitStatus> {
         self.child.wait()
     }
@@ -104,7 +104,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
+        // Both fail only if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -120,16 +120,16 @@ fn ended(status: &ExitStatus) -> String {
     format!("ended ({status})")
 }
 
-fn wait_for<T>(heard: &Receiver<String>, ready: impl Fn(&str) -> Option<T>) -> Result<T, RecvTimeoutError> {
+fn wait_for<T>(received: &Receiver<String>, ready: impl Fn(&str) -> Option<T>) -> Result<T, RecvTimeoutError> {
     loop {
-        if let Some(found) = ready(&heard.recv_timeout(START_LIMIT)?) {
+        if let Some(found) = ready(&received.recv_timeout(START_TIMEOUT)?) {
             return Ok(found);
         }
     }
 }
 
-/// Reads to the end on a thread of its own, because a program whose pipe is full stands still. The lines go to
-/// `lines`, too, for as long as somebody listens.
+/// Reads a pipe to its end on a new thread, because a program blocks when its pipe is full. Lines are also sent to `lines`
+/// while there is a receiver.
 fn keep_reading(from: impl Read + Send + 'static, output: Arc<Mutex<VecDeque<String>>>, lines: Option<Sender<String>>) {
     thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
@@ -146,19 +146,19 @@ fn keep_reading(from: impl Read + Send + 'static, output: Arc<Mutex<VecDeque<Str
     });
 }
 
-type Order = (Command, Sender<io::Result<Child>>);
+type StartRequest = (Command, Sender<io::Result<Child>>);
 
-/// Starts programs from one thread that lives as long as we do: the kernel's "tell me when my parent dies" means the
+/// Starts programs on a thread that lives as long as this process: the kernel's signal at a parent's death refers to the
 /// *thread* that started a program, and threads of tests end early.
-static STARTER: LazyLock<Sender<Order>> = LazyLock::new(|| {
-    let (orders, received) = mpsc::channel::<Order>();
+static STARTER: LazyLock<Sender<StartRequest>> = LazyLock::new(|| {
+    let (requests, received) = mpsc::channel::<StartRequest>();
     thread::spawn(move || {
         for (mut command, answer) in received {
-            end_with_us(&mut command);
+            end_with_parent(&mut command);
             let _ = answer.send(command.spawn());
         }
     });
-    orders
+    requests
 });
 
 fn spawn(command: Command) -> io::Result<Child> {
@@ -170,10 +170,10 @@ fn spawn(command: Command) -> io::Result<Child> {
 
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "no safe interface to what happens between fork and exec")]
-fn end_with_us(command: &mut Command) {
+fn end_with_parent(command: &mut Command) {
     use std::os::unix::process::CommandExt;
 
-    let our_id = std::process::id();
+    let parent_id = std::process::id();
     // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl and getppid are, and making an
     // io::Error out of errno or a kind allocates nothing.
     unsafe {
@@ -181,8 +181,8 @@ fn end_with_us(command: &mut Command) {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                 return Err(io::Error::last_os_error());
             }
-            // We may have died just before: then nobody would send the signal any more.
-            if u32::try_from(libc::getppid()) != Ok(our_id) {
+            // The parent may have died just before; then no signal would come.
+            if u32::try_from(libc::getppid()) != Ok(parent_id) {
                 return Err(io::ErrorKind::Interrupted.into());
             }
             Ok(())
@@ -191,4 +191,4 @@ fn end_with_us(command: &mut Command) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn end_with_us(_command: &mut Command) {}
+fn end_with_parent(_command: &mut Command) {}

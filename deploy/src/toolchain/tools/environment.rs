@@ -1,5 +1,4 @@
-//! The environment variables that finding and running tools depends on, as a value, so that a test can try a machine
-//! without Node.js while others run.
+//! Environment variables as a value, so that a test can try a machine without Node.js while other tests run.
 
 use std::{
     collections::BTreeMap,
@@ -8,39 +7,39 @@ use std::{
     path::PathBuf,
 };
 
-/// A set of environment variables. Its `Debug` shows the names only: values may be secrets.
+/// Environment variables for finding and running tools. `Debug` shows only their names, because values may be secrets.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
 }
 
 impl Environment {
-    /// What this process was given.
+    /// Returns the variables of this process.
     #[must_use]
     pub fn of_process() -> Self {
         Self { variables: env::vars_os().collect() }
     }
 
-    /// The same with one variable set.
+    /// Returns the variables with one of them set.
     #[must_use]
     pub fn with(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.into(), value.into());
         self
     }
 
-    /// The same without one variable.
+    /// Returns the variables without one of them.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.variables.remove(OsStr::new(name));
         self
     }
 
-    /// The value of a variable, unless it is unset or empty.
+    /// Returns the value of a variable; `None` if it is unset or empty.
     pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
-    /// The first executable of that name on the `PATH`.
+    /// Returns the first executable of that name on the `PATH`.
     pub(super) fn find(&self, program: &str) -> Option<PathBuf> {
         let path = self.get("PATH")?;
         env::split_paths(path).map(|folder| folder.join(program)).find(|candidate| is_executable(candidate))

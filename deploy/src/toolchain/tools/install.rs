@@ -1,8 +1,8 @@
-//! Brings the pinned npm packages, once, and notices when they are missing, outdated or damaged.
+//! Installs the pinned npm packages where they are missing, outdated or damaged.
 //!
-//! After an installation a stamp inside `node_modules` records the lock file and the shape of the tree (every file's
-//! path, size and whether it can be executed). While both are as recorded nothing is done; reading the shape takes a
-//! few hundredths of a second and catches a deleted or truncated file long before a tool would fail on it strangely.
+//! After an installation a stamp inside `node_modules` records the hash of the lock file and of a listing of the tree
+//! (path, size and executable bit of every file). While both are unchanged nothing is done. The listing takes a few
+//! hundredths of a second and detects a deleted or truncated file long before a tool would fail on it.
 
 use std::{
     fmt::Write as _,
@@ -15,16 +15,19 @@ use alloy::primitives::keccak256;
 use semver::Version;
 
 use super::{Environment, Pins, ToolError};
-use crate::{toolchain::progress::say, toolchain::workspace::Workspace};
+use crate::toolchain::{progress::say, workspace::Workspace};
 
+/// File inside `node_modules` with the [`fingerprint`] after an installation.
 const STAMP: &str = ".plimsoll-installed";
 
+/// Installs the packages unless they are as the stamp says. Fails without Node.js or npm, or when npm fails, and then
+/// removes what npm has left behind.
 pub(super) fn ensure(workspace: &Workspace, environment: &Environment, pins: &Pins) -> Result<(), ToolError> {
     if state(workspace.root())? == State::Installed {
         return Ok(());
     }
     let _lock = workspace.lock("tools")?;
-    // Somebody else may have installed them while we waited.
+    // Another process may have installed them in the meantime.
     let State::NotInstalled(reason) = state(workspace.root())? else { return Ok(()) };
     check_node(environment, pins)?;
     let npm = environment.find("npm").ok_or_else(|| pins.node_missing("npm"))?;
@@ -59,7 +62,7 @@ fn state(root: &Path) -> Result<State, ToolError> {
     let recorded = match fs::read_to_string(modules.join(STAMP)) {
         Ok(recorded) => recorded,
         Err(_) if !modules.exists() => return Ok(State::NotInstalled("node_modules is missing")),
-        Err(_) => return Ok(State::NotInstalled("node_modules was not made by this program to the end")),
+        Err(_) => return Ok(State::NotInstalled("node_modules was not completely installed by this program")),
     };
     let now = fingerprint(root)?;
     if recorded == now {
@@ -69,17 +72,17 @@ fn state(root: &Path) -> Result<State, ToolError> {
     Ok(State::NotInstalled(if same_lock { "files in node_modules are damaged" } else { "package-lock.json changed" }))
 }
 
-/// Two lines: one for the lock file, one for the shape of `node_modules`.
+/// Returns two lines: the hash of the lock file, and that of the listing of `node_modules`.
 fn fingerprint(root: &Path) -> Result<String, ToolError> {
     let lock = root.join("package-lock.json");
     let lock_hash = keccak256(fs::read(&lock).map_err(ToolError::io(&lock))?);
-    let mut shape = String::new();
+    let mut listing = String::new();
     let modules = root.join("node_modules");
-    describe(&modules, &modules, &mut shape)?;
-    Ok(format!("{lock_hash}\n{}\n", keccak256(shape)))
+    list(&modules, &modules, &mut listing)?;
+    Ok(format!("{lock_hash}\n{}\n", keccak256(listing)))
 }
 
-fn describe(folder: &Path, base: &Path, shape: &mut String) -> Result<(), ToolError> {
+fn list(folder: &Path, base: &Path, listing: &mut String) -> Result<(), ToolError> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut entries = entries.map_err(ToolError::io(folder))?;
     entries.sort_by_key(fs::DirEntry::file_name);
@@ -87,11 +90,11 @@ fn describe(folder: &Path, base: &Path, shape: &mut String) -> Result<(), ToolEr
         let path = entry.path();
         let metadata = entry.metadata().map_err(ToolError::io(&path))?;
         if metadata.is_dir() {
-            describe(&path, base, shape)?;
+            list(&path, base, listing)?;
         } else if entry.file_name() != STAMP {
             let name = path.strip_prefix(base).unwrap_or(&path).display();
             // Writing to a String cannot fail.
-            let _ = writeln!(shape, "{name} {} {}", metadata.len(), can_execute(&metadata));
+            let _ = writeln!(listing, "{name} {} {}", metadata.len(), can_execute(&metadata));
         }
     }
     Ok(())

@@ -1,0 +1,69 @@
+//! Examples at the end of each command's help.
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  # Everything on a fresh local Anvil
+  plimsoll-deploy up
+  # What would be deployed on a test network, and then do it
+  plimsoll-deploy plan examples/sepolia.toml
+  plimsoll-deploy apply examples/sepolia.toml
+  # Compare a chain with code and manifest
+  plimsoll-deploy verify my-chain.toml
+  # A tool in its pinned version
+  plimsoll-deploy tool cast --version";
+
+pub(super) const BUILD: &str = "\
+Examples:
+  plimsoll-deploy build
+  # Names and sizes for scripts
+  plimsoll-deploy build --json";
+
+pub(super) const PLAN: &str = "\
+Examples:
+  plimsoll-deploy plan examples/sepolia.toml
+  # With a node from the environment, as in Foundry's tools
+  ETH_RPC_URL=https://… plimsoll-deploy plan my-chain.toml
+  # Addresses only, without a chain
+  plimsoll-deploy plan my-chain.toml --offline";
+
+pub(super) const APPLY: &str = "\
+Examples:
+  # Asks before it sends anything
+  plimsoll-deploy apply my-chain.toml
+  # In a script
+  ETH_RPC_URL=https://… plimsoll-deploy apply my-chain.toml --yes --json";
+
+pub(super) const VERIFY: &str = "\
+Examples:
+  plimsoll-deploy verify my-chain.toml
+  # Publish the sources
+  plimsoll-deploy verify my-chain.toml --sourcify
+  ETHERSCAN_API_KEY=… plimsoll-deploy verify my-chain.toml --etherscan";
+
+pub(super) const STATUS: &str = "\
+Examples:
+  plimsoll-deploy status my-chain.toml
+  plimsoll-deploy status my-chain.toml --json";
+
+pub(super) const UP: &str = "\
+Examples:
+  # examples/local.toml at http://127.0.0.1:8545
+  plimsoll-deploy up
+  # Another manifest, on any free port
+  plimsoll-deploy up my-local.toml --port 0";
+
+pub(super) const TOOL: &str = "\
+Examples:
+  plimsoll-deploy tool forge test
+  plimsoll-deploy tool cast block latest --rpc-url http://127.0.0.1:8545";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  plimsoll-deploy completions bash > ~/.local/share/bash-completion/completions/plimsoll-deploy
+  plimsoll-deploy completions zsh > ~/.zfunc/_plimsoll-deploy
+  plimsoll-deploy completions fish > ~/.config/fish/completions/plimsoll-deploy.fish";
+
+pub(super) const MAN: &str = "\
+Examples:
+  plimsoll-deploy man | man -l -
+  plimsoll-deploy man --out ~/.local/share/man/man1";
