@@ -27,8 +27,10 @@ abstract contract BorrowerActions is CallInvariants {
         Market memory m = _accrued(k);
         Position memory p = _position(k, onBehalf);
         if (p.borrowShares != 0 && _isBroken(k)) return _mustNotLowerHealthBlindly(k, onBehalf, p.collateral);
-        uint256 needed = _collateralFor(k, _debt(m, p));
+        uint256 debt = _debt(m, p);
+        uint256 needed = _collateralFor(k, debt);
         if (p.collateral <= needed) return;
+        if (debt != 0 && debt < _params[k].risk.minDebt()) return _mustNotLeaveDust(k, onBehalf, debt);
 
         Before memory b = _before(k);
         Worth memory w = _worth(k, onBehalf, receiver);
@@ -213,9 +215,20 @@ abstract contract BorrowerActions is CallInvariants {
         try plimsoll.withdrawCollateral(_params[k], 1, who, who) {
             assertTrue(false, "collateral left a debt while the oracle was broken");
         } catch (bytes memory why) {
-            assertEq(bytes4(why), TestOracle.Broken.selector);
-            _recordHit("withdrawal of collateral refused while the oracle is broken");
+            bytes4 cause = bytes4(why);
+            assertTrue(cause == TestOracle.Broken.selector || cause == IPlimsoll.DebtTooSmall.selector);
+            if (cause == TestOracle.Broken.selector) {
+                _recordHit("withdrawal of collateral refused while the oracle is broken");
+            }
         }
+    }
+
+    /// @dev H5: the collateral of a debt below the minimum stays.
+    function _mustNotLeaveDust(uint256 k, address who, uint256 debt) private {
+        vm.prank(who);
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.DebtTooSmall.selector, debt, _params[k].risk.minDebt()));
+        plimsoll.withdrawCollateral(_params[k], 1, who, who);
+        _recordHit("withdrawal of collateral refused to a debt below the minimum");
     }
 
     /// @notice The least collateral that carries a debt at the borrow LTV.

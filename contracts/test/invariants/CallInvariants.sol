@@ -85,7 +85,8 @@ abstract contract CallInvariants is LendingFixture {
         assertFalse(debtRose && !atLowest, "A5: the price of debt rose without time");
     }
 
-    /// I2 and H1: to one unit of debt.
+    /// I2 and H1, in both halves: another's action raises no debt, but for one unit while the price of debt shares is at
+    /// its lowest, and but for that unit it makes no healthy position liquidatable.
     function _nobodyElseIsWorseOff(Before memory b, Market memory m, uint256 a, bool liquidated) private view {
         Position memory was = b.positions[a];
         Position memory p = _position(b.k, address(_actors[a]));
@@ -93,7 +94,14 @@ abstract contract CallInvariants is LendingFixture {
         assertLe(p.borrowShares, was.borrowShares, "I2: somebody got into debt");
         if (liquidated) return;
         assertGe(p.collateral, was.collateral, "I2: somebody lost collateral");
-        assertLe(_debt(m, p), _debt(b.market, was) + 1, "H1: somebody's debt grew");
+        uint256 debt = _debt(m, p);
+        uint256 debtBefore = _debt(b.market, was);
+        if (debt > debtBefore) {
+            assertEq(m.borrowAssets, (m.borrowShares + 1e6 - 1) / 1e6, "H1: a debt grew above the lowest share price");
+            assertEq(debt, debtBefore + 1, "H1: somebody's debt grew");
+        } else if (_isHealthy(b.k, debtBefore, was.collateral)) {
+            assertTrue(_isHealthy(b.k, debt, p.collateral), "H1: somebody's position became liquidatable");
+        }
     }
 
     function _wasLiquidated(Vm.Log[] memory logs, address who) private pure returns (bool) {

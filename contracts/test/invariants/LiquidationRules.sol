@@ -78,11 +78,10 @@ abstract contract LiquidationRules is CallInvariants {
             if (d.value == 0) zone = "worthless";
         }
         assertLe(d.repaid, maxRepay + 1 + maxRepay / 1e15, "H4: more was repaid than the max repay");
-        // The same part of the debt, of the collateral and of the write-off.
-        assertTrue(
-            _productLe(d.seized, p.borrowShares, d.shares + 1, p.collateral), "H4: too much collateral for a slice"
-        );
-        assertTrue(_productLe(d.shares, p.collateral, d.seized + 1, p.borrowShares), "H4: too little for a slice");
+        // The same part of the debt and of the collateral; the whole is rounded for the liquidator, who pays the unit.
+        uint256 removed = d.shares == p.borrowShares ? d.debt : d.repaid + d.badDebt;
+        assertTrue(_productLe(d.seized, d.debt, removed, p.collateral), "H4: too much collateral for a slice");
+        assertTrue(_productLe(removed, p.collateral, d.seized + 1, d.debt), "H4: too little for a slice");
         uint256 loss =
             FixedPointMathLib.fullMulDiv(d.debt - FixedPointMathLib.min(maxRepay, d.debt), d.shares, p.borrowShares);
         assertApproxEqAbs(d.badDebt, loss, 2 + maxRepay / 1e15, "H8: bad debt is what the rules say, in proportion");
