@@ -73,13 +73,9 @@ abstract contract PlimsollTest {
     }
 
     /// @notice Mints collateral to a borrower, supplies it and borrows against it.
-    function openLoanAs(
-        IPlimsoll plimsoll,
-        MarketParams memory params,
-        address borrower,
-        uint256 collateral,
-        uint256 debt
-    ) internal {
+    function openLoanAs(IPlimsoll plimsoll, MarketParams memory params, address borrower, uint256 collateral, uint256 debt)
+        internal
+    {
         _mintAndApprove(params.collateralToken, borrower, address(plimsoll), collateral);
         CHEATS.prank(borrower);
         plimsoll.supplyCollateral(params, collateral, borrower, "");

@@ -13,26 +13,30 @@ library Tokens {
     /// @notice Transfers `amount` from this contract to `to`. Reverts with `TransferFailed` if the token fails.
     function push(address token, address to, uint256 amount) internal {
         if (amount == 0) return;
-        if (!tryPush(token, to, amount, gasleft())) {
-            revert IPlimsoll.TransferFailed(token, address(this), to, amount);
-        }
+        (, bool sent) = tryPush(token, to, amount, gasleft());
+        if (!sent) revert IPlimsoll.TransferFailed(token, address(this), to, amount);
     }
 
     /// @notice Transfers `amount` from this contract to `to` with at most `gasLimit` gas. Never reverts, whatever the
     /// token does.
-    /// @return sent whether the transfer succeeded; if not, no token was moved, unless the token reports falsely
-    function tryPush(address token, address to, uint256 amount, uint256 gasLimit) internal returns (bool sent) {
+    /// @return completed whether the call did not revert; if it did, no token was moved
+    /// @return sent whether the call completed and confirmed the transfer; if it only completed, an inconsistent token
+    /// may have moved the tokens all the same
+    function tryPush(address token, address to, uint256 amount, uint256 gasLimit)
+        internal
+        returns (bool completed, bool sent)
+    {
         assembly ("memory-safe") {
             // transfer(to, amount), encoded in the scratch space and the first half of the free memory pointer, which
             // is 0 and is restored to it.
             mstore(0x14, to)
             mstore(0x34, amount)
             mstore(0x00, 0xa9059cbb000000000000000000000000)
-            sent := call(gasLimit, token, 0, 0x10, 0x44, 0x00, 0x20)
+            completed := call(gasLimit, token, 0, 0x10, 0x44, 0x00, 0x20)
             // Nothing returned by a contract, or true.
             switch returndatasize()
-            case 0 { sent := and(sent, gt(extcodesize(token), 0)) }
-            default { sent := and(sent, and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1))) }
+            case 0 { sent := and(completed, gt(extcodesize(token), 0)) }
+            default { sent := and(completed, and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1))) }
             mstore(0x34, 0)
         }
     }
