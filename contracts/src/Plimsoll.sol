@@ -436,6 +436,7 @@ contract Plimsoll is IPlimsoll {
         (MarketId id, StoredMarket storage storedMarket) = _loadAccrued(params, m);
         address recipient = feeRecipient[id];
         if (recipient == address(0)) revert NoFeeRecipient(id);
+        if (msg.sender != recipient) revert NotFeeRecipient(msg.sender, recipient);
 
         uint256 floor = FixedPointMathLib.divUp(m.borrowAssets, RESERVE_FLOOR_DIVISOR);
         uint256 value = m.reserveShares.toAssetsDown(m.supplyAssets, m.supplyShares);

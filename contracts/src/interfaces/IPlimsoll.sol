@@ -168,6 +168,7 @@ interface IPlimsoll {
     error TransferFailed(address token, address from, address to, uint256 amount);
     error InsufficientCover(uint256 assets, uint256 available);
     error NoFeeRecipient(MarketId id);
+    error NotFeeRecipient(address caller, address feeRecipient);
     error FeeTooHigh(uint256 feeBps, uint256 maxFeeBps);
     error NotOwner(address caller);
     error NotPendingOwner(address caller);
@@ -258,7 +259,8 @@ interface IPlimsoll {
     /* RESERVE AND COVER */
 
     /// @notice Sends the part of a market's reserve that exceeds 1 % of its debt to the market's fee recipient, up to
-    /// the market's liquidity. Anyone may call it.
+    /// the market's liquidity. Only the fee recipient may call it: a recipient that cannot use the reserve, such as a
+    /// splitter whose backstop has no shares yet, leaves it in the market, where it is the first to pay for losses.
     function collectReserve(MarketParams calldata params) external returns (uint256 assets);
 
     /// @notice Adds to the caller's cover: tokens that pay for the bad debt of markets to which the caller gave a limit
