@@ -137,6 +137,32 @@ contract EmptyMarketAttackTest is CoreTest {
         plimsoll.borrow(params, MIN_DEBT, 0, BORROWER, BORROWER);
     }
 
+    /// @dev Where a share is worth many units, a repayment of exactly the most that may be repaid in part takes what it
+    /// was asked to, as any other does: it is not lowered to the value of those shares.
+    function test_theMostInPartIsRepaidByTheAssetsGiven() public {
+        params.curve = toRateCurve(uint40(2e18 / uint256(365 days)), 100, 100_000, 2_000_000);
+        id = plimsoll.createMarket(params);
+        supply(STRANGER, MIN_DEBT);
+        openLoan(STRANGER, 1_000e18, MIN_DEBT);
+        uint256 allButAFew = plimsoll.position(id, STRANGER).borrowShares - 1e6 - 10;
+        give(loanToken, STRANGER, type(uint96).max);
+        vm.startPrank(STRANGER);
+        plimsoll.repay(params, 0, allButAFew, STRANGER, "");
+        plimsoll.withdraw(params, MIN_DEBT - 2, 0, STRANGER, STRANGER);
+        vm.stopPrank();
+        _passWeeks(104);
+        Market memory m = plimsoll.market(id);
+        uint256 sharePrice = m.borrowAssets / m.borrowShares;
+        assertGt(sharePrice, 10);
+
+        uint256 asked = 10 * sharePrice + 10 + sharePrice / 2;
+        vm.prank(STRANGER);
+        (uint256 assets, uint256 shares) = plimsoll.repay(params, asked, 0, STRANGER, "");
+        assertEq(shares, 10);
+        assertEq(assets, asked);
+        assertEq(plimsoll.position(id, STRANGER).borrowShares, 1e6);
+    }
+
     /// @dev In a new market the same attempt fails: a partial repayment leaves a million shares.
     function test_attack02_aRepaymentInPartLeavesSharesThatOthersCanBorrowBeside() public {
         supply(LENDER, 1_000_000e6);

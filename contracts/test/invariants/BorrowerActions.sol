@@ -87,7 +87,7 @@ abstract contract BorrowerActions is CallInvariants {
         Market memory m = _accrued(k);
         Position memory p = _position(k, onBehalf);
         least = _leastBorrow(k, m, p);
-        uint256 carried = _value(k, p.collateral) * _params[k].risk.borrowLtvBps() / BPS;
+        uint256 carried = _borrowValue(k, p.collateral) * _params[k].risk.borrowLtvBps() / BPS;
         uint256 room = FixedPointMathLib.zeroFloorSub(carried, _debt(m, p) + 2 * _grain(m));
         most = FixedPointMathLib.min(room, m.supplyAssets - m.borrowAssets);
     }
@@ -190,12 +190,14 @@ abstract contract BorrowerActions is CallInvariants {
 
     /* H2 */
 
-    function _assertCarriedAtBorrowLtv(uint256 k, address who) private view {
+    function _assertCarriedAtBorrowLtv(uint256 k, address who) private {
         Market memory m = _accrued(k);
         Position memory p = _position(k, who);
         uint256 debt = _debt(m, p);
         if (debt == 0) return;
-        assertLe(debt * BPS, _value(k, p.collateral) * _params[k].risk.borrowLtvBps(), "H2: more debt than is carried");
+        uint256 carried = _borrowValue(k, p.collateral) * _params[k].risk.borrowLtvBps();
+        assertLe(debt * BPS, carried, "H2: more debt than is carried");
+        if (_borrowPrices[k] < _prices[k]) _recordHit("a debt held by the borrow price, the lower of two");
     }
 
     function _mustNotBorrowBlindly(uint256 k, address who) private {
@@ -234,6 +236,6 @@ abstract contract BorrowerActions is CallInvariants {
     /// @notice The least collateral that carries a debt at the borrow LTV.
     function _collateralFor(uint256 k, uint256 debt) internal view returns (uint256) {
         uint256 value = FixedPointMathLib.divUp(debt * BPS, _params[k].risk.borrowLtvBps());
-        return FixedPointMathLib.fullMulDivUp(value, ORACLE_SCALE, _prices[k]);
+        return FixedPointMathLib.fullMulDivUp(value, ORACLE_SCALE, _borrowPrices[k]);
     }
 }
