@@ -218,7 +218,7 @@ contract Plimsoll is IPlimsoll {
         if (borrowShares != 0) {
             Market memory m;
             (, StoredMarket storage storedMarket) = _loadAccrued(params, m);
-            _requireHealthy(params, collateral, borrowShares.toDebtUp(m.borrowAssets, m.borrowShares));
+            _requireSound(params, collateral, borrowShares.toDebtUp(m.borrowAssets, m.borrowShares));
             storedMarket.store(m);
         }
         stored.storeDebt(borrowShares, collateral);
@@ -255,9 +255,7 @@ contract Plimsoll is IPlimsoll {
             borrowShares += shares;
         }
         if (borrowShares < DebtMath.MIN_SHARES) revert AmountTooSmall(assets);
-        uint256 debt = borrowShares.toDebtUp(m.borrowAssets, m.borrowShares);
-        if (debt < params.risk.minDebt()) revert DebtTooSmall(debt, params.risk.minDebt());
-        _requireHealthy(params, collateral, debt);
+        _requireSound(params, collateral, borrowShares.toDebtUp(m.borrowAssets, m.borrowShares));
         stored.storeDebt(borrowShares, collateral);
         storedMarket.store(m);
         emit Borrow(id, msg.sender, onBehalf, receiver, assets, shares);
@@ -383,10 +381,11 @@ contract Plimsoll is IPlimsoll {
             // The whole debt, the part repaid and the part not, for the whole collateral.
             (shares, seized, removed) = (borrowShares, collateral, debt);
         } else {
-            // The same part of the debt and of the collateral.
-            shares = borrowShares * repaid / maxRepay;
-            seized = collateral * repaid / maxRepay;
-            removed = FixedPointMathLib.max(repaid, shares.toDebtUp(m.borrowAssets, m.borrowShares));
+            // The repayment's part of the debt, in whole units, and the same part of the collateral. A fraction of a
+            // unit stays with the loan: written off as a unit, it would lower the debt of others.
+            removed = debt * repaid / maxRepay;
+            shares = removed.toDebtSharesDown(m.borrowAssets, m.borrowShares);
+            seized = collateral * removed / debt;
         }
         if (shares == 0) return;
 
@@ -437,6 +436,7 @@ contract Plimsoll is IPlimsoll {
         (MarketId id, StoredMarket storage storedMarket) = _loadAccrued(params, m);
         address recipient = feeRecipient[id];
         if (recipient == address(0)) revert NoFeeRecipient(id);
+        if (msg.sender != recipient) revert NotFeeRecipient(msg.sender, recipient);
 
         uint256 floor = FixedPointMathLib.divUp(m.borrowAssets, RESERVE_FLOOR_DIVISOR);
         uint256 value = m.reserveShares.toAssetsDown(m.supplyAssets, m.supplyShares);
@@ -506,7 +506,8 @@ contract Plimsoll is IPlimsoll {
     }
 
     /// @inheritdoc IPlimsoll
-    function flashFee(address, uint256) external pure returns (uint256) {
+    function flashFee(address token, uint256) external view returns (uint256) {
+        if (maxFlashLoan(token) == 0) revert TokenNotLent(token);
         return 0;
     }
 
@@ -627,9 +628,12 @@ contract Plimsoll is IPlimsoll {
         return (id, storedMarket);
     }
 
-    /// @dev Every action that lowers a position's health factor ends here: the collateral must cover the debt at the
-    /// borrow LTV and the borrow price.
-    function _requireHealthy(MarketParams calldata params, uint256 collateral, uint256 debt) internal view {
+    /// @dev Every action that lowers a position's health factor ends here: the debt must be at least the market's
+    /// minimum, so that whatever becomes liquidatable had collateral for a debt of that size, and the collateral must
+    /// cover it at the borrow LTV and the borrow price.
+    function _requireSound(MarketParams calldata params, uint256 collateral, uint256 debt) internal view {
+        uint256 minDebt = params.risk.minDebt();
+        if (debt < minDebt) revert DebtTooSmall(debt, minDebt);
         uint256 price = _requirePrice(params.oracle, IOracle(params.oracle).borrowPrice());
         uint256 value = LiquidationMath.valueDown(collateral, price);
         uint256 ltvBps = params.risk.borrowLtvBps();

@@ -104,6 +104,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Works with recorded blocks of other chains.
+    Fork {
+        #[command(subcommand)]
+        command: ForkCommand,
+    },
     /// Measures the keeper's latency: from a new head to its liquidation in the node's pool.
     #[command(alias = "reaction")]
     Latency {
@@ -151,6 +156,22 @@ enum Command {
     Mutants {
         #[command(flatten)]
         options: mutants::Options,
+        /// Print the report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ForkCommand {
+    /// Replays a recorded block offline, under the rules of its time, and compares gas and receipts with the chain's.
+    Replay {
+        /// The folder of the recording, which `record` made.
+        #[arg(long, value_name = "DIR")]
+        recording: PathBuf,
+        /// The number of the block, where the folder has several.
+        #[arg(long)]
+        block: Option<u64>,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -214,6 +235,10 @@ async fn run(command: Command) -> eyre::Result<()> {
                 .wrap_err_with(|| format!("what the environment variable {rpc_env} holds"))?;
             let tools = tools()?;
             let report = record::record(&tools, endpoint, block, &out).await?;
+            print(&report, json)?;
+        }
+        Command::Fork { command: ForkCommand::Replay { recording, block, json } } => {
+            let report = record::replay_recording(&tools()?, &recording, block).await?;
             print(&report, json)?;
         }
         Command::Latency { positions, rounds, json } => {

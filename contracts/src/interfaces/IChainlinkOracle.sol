@@ -119,6 +119,9 @@ interface IChainlinkOracle {
     error PriceRoundsToZero(uint256 numerator, uint256 denominator);
     /// @notice The price does not fit 256 bits.
     error PriceOverflows(uint256 numerator, uint256 denominator);
+    /// @notice Borrowing only: the answer is at the lowest or the highest that its aggregator gives, so that the price may
+    /// be anywhere beyond.
+    error AnswerAtLimit(address aggregator, int256 answer, int256 min, int256 max);
     /// @notice Borrowing only: the sequencer is down.
     error SequencerDown(address uptimeFeed);
     /// @notice Borrowing only: the sequencer came back at `upSince` (0: unknown), and its grace has not passed.

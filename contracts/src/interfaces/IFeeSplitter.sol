@@ -8,9 +8,11 @@ import {MarketParams} from "../types/MarketParams.sol";
 /// @custom:security-contact See SECURITY.md
 /// @notice Intended as the fee recipient of markets whose loan token is the backstop's asset. The parts are immutable,
 /// anyone may call it, and over time the division is exact even for small amounts: the remainder of a division is
-/// carried over to the next. Any other token goes to the treasury, so that no token is stuck.
+/// carried over to the next. Each side is paid by itself: an amount that cannot be paid (the token blocks the treasury,
+/// or the backstop has no shares) remains owed to that side, and the other is paid all the same. Any other token goes
+/// to the treasury, so that no token is stuck.
 interface IFeeSplitter {
-    /// @notice The whole balance of a token was distributed.
+    /// @notice Amounts of a token were paid; what could not be paid of the backstop's asset remains owed.
     event Distribute(address indexed token, uint256 toBackstop, uint256 toTreasury);
 
     error ZeroAddress();
@@ -18,11 +20,20 @@ interface IFeeSplitter {
     error InvalidPart(uint256 treasuryBps);
 
     /// @notice Collects a market's reserve above its floor and distributes it. Reverts while the backstop has no
-    /// shares; the reserve then remains in the market, where it pays for losses.
+    /// shares and is due a part; the reserve then remains in the market, where it pays for losses, since only the fee
+    /// recipient can collect it. All income belongs to the shares that there are, however few: make a first deposit
+    /// that stays before the owner names the splitter as fee recipient.
+    /// @return toBackstop paid to the backstop
+    /// @return toTreasury paid to the treasury
     function collect(MarketParams calldata params) external returns (uint256 toBackstop, uint256 toTreasury);
 
-    /// @notice Distributes the whole balance of a token.
+    /// @notice Divides the balance of a token and pays each side what it is owed, as far as that is possible.
+    /// @return toBackstop paid to the backstop
+    /// @return toTreasury paid to the treasury
     function distribute(address token) external returns (uint256 toBackstop, uint256 toTreasury);
+
+    /// @notice Returns what was divided of the backstop's asset and could not be paid yet.
+    function owed() external view returns (uint256 toBackstop, uint256 toTreasury);
 
     /// @notice Returns the core, whose markets pay the fees.
     function plimsoll() external view returns (address);

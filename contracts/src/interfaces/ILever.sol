@@ -118,7 +118,7 @@ interface ILever {
         returns (uint256 bought);
 
     /// @notice Lowers a position's leverage: sells as much of the caller's collateral as the repayment of a part of the
-    /// debt needs.
+    /// debt needs. The rest of the debt must be at least the market's minimum, or none: use `close` for the whole.
     /// @return repaid of the debt
     /// @return sold of the collateral
     function lower(Lower calldata wanted, SignedAuthorization calldata authorization)

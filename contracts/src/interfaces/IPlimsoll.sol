@@ -23,6 +23,27 @@ import {MarketId, MarketParams} from "../types/MarketParams.sol";
 ///  4. A market's totals fit 128 bits, shares included. There are about a million shares to a unit, so a market holds
 ///     at most about 3.4e32 units.
 ///
+/// Known limits:
+///  1. A liquidation realises bad debt at once, for those who are lenders then. A lender who withdraws before, in the
+///     same transaction or not, leaves his part of the loss to the others; only the market's liquidity bounds this. The
+///     reserve and the cover pay first.
+///  2. Interest over a long time without any call is charged at an average of the rate by trapezoids, which is never
+///     less than a quarter of the rate at the beginning, however fast that falls: with the steepest and fastest curve
+///     a year without a call can cost borrowers several times what frequent calls would. Anyone may call `accrue`.
+///  3. The rate at target of a market that is hardly used is anyone's choice, within its bounds of 0.1 % and 200 % a
+///     year: a unit lent out, or left idle, moves it as a million would.
+///  4. On the ramp collateral is seized in whole units, rounded down. Where one unit is worth more than a max repay
+///     (a token of no decimals, at 98,000 loan tokens apiece) no liquidator gains before the breakeven zone, where the
+///     whole collateral is seized.
+///  5. The debt shares of a market are worth at least a millionth of a unit each. While they are worth just that, the
+///     repayment or liquidation of one loan may keep a unit in the market's total that was repaid, so that another
+///     loan's debt, rounded up, is one unit higher than it was, and no more than that however often it is repeated.
+///     A loan whose health factor is exactly 1, to the unit, can thereby become liquidatable. Otherwise no account's
+///     action raises another's debt or lowers its collateral, liquidation apart.
+///  6. The minimum debt must be large enough for the liquidation incentive on it, at its lowest (βmin − 1: 1.1 % at a
+///     liquidation LTV of 86 %, 0.4 % at 94.5 %), to pay for a liquidation's gas. A repayment may leave less than the
+///     minimum, together with the collateral of what was repaid.
+///
 /// When the contract makes an external call (callback or token transfer), its storage already has the values that it
 /// will have when the outer call returns; only the contract's token balance may lag behind. Reentrant calls are
 /// therefore allowed.
@@ -132,7 +153,7 @@ interface IPlimsoll {
     error InsufficientLiquidity(uint256 assets, uint256 available);
     /// @notice The debt would exceed the collateral's value at the borrow price times the borrow LTV.
     error Unhealthy(uint256 debt, uint256 maxDebt);
-    /// @notice The debt after a borrowing would be below the market's minimum debt.
+    /// @notice The debt after a borrowing or a withdrawal of collateral would be below the market's minimum debt.
     error DebtTooSmall(uint256 debt, uint256 minDebt);
     error OraclePriceZero(address oracle);
     /// @notice No loan in the list could be liquidated, wholly or in part, for `maxRepay`.
@@ -140,11 +161,14 @@ interface IPlimsoll {
     /// @notice The collateral seized for each unit repaid, 1e36-scaled, is less than the caller accepts.
     error SeizedTooLittle(uint256 seizedPerRepaid, uint256 minSeizedPerRepaid);
     error FlashLoanTooLarge(uint256 assets, uint256 available);
+    /// @notice The address is not a token, or this contract holds none of it.
+    error TokenNotLent(address token);
     /// @notice The receiver has no code, or `onFlashLoan` did not return the hash that ERC-3156 requires.
     error FlashLoanRefused(address receiver);
     error TransferFailed(address token, address from, address to, uint256 amount);
     error InsufficientCover(uint256 assets, uint256 available);
     error NoFeeRecipient(MarketId id);
+    error NotFeeRecipient(address caller, address feeRecipient);
     error FeeTooHigh(uint256 feeBps, uint256 maxFeeBps);
     error NotOwner(address caller);
     error NotPendingOwner(address caller);
@@ -183,7 +207,10 @@ interface IPlimsoll {
         external;
 
     /// @notice Withdraws collateral. With debt, the remaining collateral must cover it at the borrow LTV and the borrow
-    /// price; without debt, neither interest is accrued nor the oracle read.
+    /// price, and the debt must be at least the market's minimum debt: a loan whose debt was repaid below the minimum
+    /// keeps its collateral until it is repaid in full or the debt is raised again. (Otherwise a loan of dust, of which
+    /// nobody is paid to liquidate, could grow by interest in an empty market into a claim on its next lender.) Without
+    /// debt, neither interest is accrued nor the oracle read.
     function withdrawCollateral(MarketParams calldata params, uint256 assets, address onBehalf, address receiver)
         external;
 
@@ -210,6 +237,10 @@ interface IPlimsoll {
     /// @notice Liquidates loans with a health factor below 1, in the order given. Each loan has a max repay and an
     /// incentive, which follow from its health (see `LiquidationMath`); the caller may repay less. Healthy loans are
     /// skipped, as are loans of which no part can be repaid within the limit without leaving a debt below the minimum.
+    /// A part of the max repay of a loan in the breakeven or the insolvent zone removes the same part of its debt, in
+    /// whole units rounded down, and seizes the same part of its collateral as of its debt: all parts together write
+    /// off no more than one liquidation would. So of an insolvent loan a repayment of a few units seizes less than it
+    /// is worth; one of a few hundred does not.
     /// The price is read once, interest accrued once, and each token transferred once.
     /// @param maxRepay the most that the caller repays over all loans
     /// @param minSeizedPerRepaid the least collateral for each unit repaid, over all loans, 1e36-scaled
@@ -228,7 +259,8 @@ interface IPlimsoll {
     /* RESERVE AND COVER */
 
     /// @notice Sends the part of a market's reserve that exceeds 1 % of its debt to the market's fee recipient, up to
-    /// the market's liquidity. Anyone may call it.
+    /// the market's liquidity. Only the fee recipient may call it: a recipient that cannot use the reserve, such as a
+    /// splitter whose backstop has no shares yet, leaves it in the market, where it is the first to pay for losses.
     function collectReserve(MarketParams calldata params) external returns (uint256 assets);
 
     /// @notice Adds to the caller's cover: tokens that pay for the bad debt of markets to which the caller gave a limit
@@ -247,13 +279,15 @@ interface IPlimsoll {
 
     /* FLASH LOANS */
 
-    /// @notice Lends any token that this contract holds until the end of the call, without a fee (ERC-3156).
+    /// @notice Lends any token that this contract holds until the end of the call, without a fee (ERC-3156). Tokens
+    /// supplied as collateral are lent, too, and with them the votes that they carry: a vote that counts balances of
+    /// one moment can be decided by borrowed ones.
     function flashLoan(address receiver, address token, uint256 assets, bytes calldata data) external returns (bool);
 
     /// @notice Returns the amount of a token that can be flash-borrowed; 0 if the address is not a token.
     function maxFlashLoan(address token) external view returns (uint256);
 
-    /// @notice Returns 0: flash loans are free.
+    /// @notice Returns 0: flash loans are free. Reverts with `TokenNotLent` if none of the token can be flash-borrowed.
     function flashFee(address token, uint256 assets) external view returns (uint256);
 
     /* AUTHORISATION */
@@ -264,7 +298,9 @@ interface IPlimsoll {
 
     /// @notice Sets an authorisation by an EIP-712 signature of the authorizer: of its key, or by ERC-1271 if it has
     /// code; an EIP-7702 account may use either. A signature whose nonce is already used changes nothing and does not
-    /// revert, so a front-run signature does not break the transaction that includes it.
+    /// revert, so a front-run signature does not break the transaction that includes it. Success therefore proves
+    /// nothing to a contract that calls this for somebody else: it neither means that this authorisation is in effect
+    /// (read `authorizationExpiry`) nor that the authorizer consented to anything now.
     function setAuthorizationWithSig(Authorization calldata authorization, bytes calldata signature) external;
 
     /// @notice Executes several calls to this contract for the same caller, in order; reverts if one of them does.

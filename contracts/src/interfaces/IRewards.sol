@@ -44,7 +44,8 @@ interface IRewards {
     /// @notice A stream in storage, as of its last update.
     /// @param accumulator reward units that one unit of stake has earned since the pool's creation, times 2^96
     /// @param lastUpdate the second up to which the accumulator is updated; 0 if the stream does not exist
-    /// @param remainder reward below one unit that is still to be paid, in units × seconds per epoch, below 604800
+    /// @param remainder reward that is still to be paid, in units × seconds per epoch: below one unit (604800), or below
+    /// 2^-96 of the stake at the last update if that is more than a unit
     /// @param epochAmount the whole amount of the epoch of the last update
     /// @param lastFundedEpoch the last epoch with an amount to pay
     /// @param funded lifetime funding, below 2^96
@@ -238,9 +239,22 @@ interface IRewards {
 
     /// @notice Pays the claimable rewards of accounts, less the tips that they consented to, and sends the sum of the
     /// tips to the caller. Accounts are skipped, and keep their claim, if they did not consent, have too little to
-    /// claim, or if their payment fails or needs more than 500,000 gas. An account that is listed twice is paid once.
+    /// claim, or if their payment reverts or needs more than 500,000 gas. An account that is listed twice is paid once.
+    /// A payment that neither reverts nor is confirmed (the token returns false) makes the whole call revert with
+    /// `TransferFailed`, which names the account: a token that moves tokens and returns false could otherwise be made to
+    /// pay a claim repeatedly, out of others' stakes.
+    ///
+    /// If the token calls its receivers, an account can begin to burn 500,000 gas after the caller estimated the call,
+    /// which then may run out of gas: provide gas for such accounts, or name a lower limit by `harvestWithGasLimit`.
     /// @return tips the amount sent to the caller
     function harvest(bytes32 pool, address rewardToken, address[] calldata accounts) external returns (uint256 tips);
+
+    /// @notice Does what `harvest` does, with a lower limit of the gas of each payment.
+    /// @param paymentGas the most gas for one payment; a value above 500,000 counts as 500,000. Most tokens need less
+    /// than 100,000
+    function harvestWithGasLimit(bytes32 pool, address rewardToken, address[] calldata accounts, uint256 paymentGas)
+        external
+        returns (uint256 tips);
 
     /// @notice Sets the conditions under which anyone may harvest this reward for the caller.
     function setHarvestConsent(bytes32 pool, address rewardToken, HarvestConsent calldata consent) external;

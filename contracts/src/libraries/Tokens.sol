@@ -13,32 +13,38 @@ library Tokens {
     /// @notice Transfers `amount` from this contract to `to`. Reverts with `TransferFailed` if the token fails.
     function push(address token, address to, uint256 amount) internal {
         if (amount == 0) return;
-        if (!tryPush(token, to, amount, gasleft())) {
-            revert IPlimsoll.TransferFailed(token, address(this), to, amount);
-        }
+        (, bool sent) = tryPush(token, to, amount, gasleft());
+        if (!sent) revert IPlimsoll.TransferFailed(token, address(this), to, amount);
     }
 
     /// @notice Transfers `amount` from this contract to `to` with at most `gasLimit` gas. Never reverts, whatever the
     /// token does.
-    /// @return sent whether the transfer succeeded; if not, no token was moved, unless the token reports falsely
-    function tryPush(address token, address to, uint256 amount, uint256 gasLimit) internal returns (bool sent) {
-        bool done;
+    /// @return completed whether the call did not revert; if it did, no token was moved
+    /// @return sent whether the call completed and confirmed the transfer; if it only completed, an inconsistent token
+    /// may have moved the tokens all the same
+    function tryPush(address token, address to, uint256 amount, uint256 gasLimit)
+        internal
+        returns (bool completed, bool sent)
+    {
         assembly ("memory-safe") {
             // transfer(to, amount), encoded in the scratch space and the first half of the free memory pointer, which
             // is 0 and is restored to it.
             mstore(0x14, to)
             mstore(0x34, amount)
             mstore(0x00, 0xa9059cbb000000000000000000000000)
-            done := call(gasLimit, token, 0, 0x10, 0x44, 0x00, 0x20)
+            completed := call(gasLimit, token, 0, 0x10, 0x44, 0x00, 0x20)
+            // Nothing returned by a contract, or true.
+            switch returndatasize()
+            case 0 { sent := and(completed, gt(extcodesize(token), 0)) }
+            default { sent := and(completed, and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1))) }
             mstore(0x34, 0)
         }
-        return _succeeded(done, token);
     }
 
     /// @notice Transfers `amount` from `from` to this contract. Reverts with `TransferFailed` if the token fails.
     function pull(address token, address from, uint256 amount) internal {
         if (amount == 0) return;
-        bool done;
+        bool sent;
         assembly ("memory-safe") {
             // transferFrom(from, this, amount), encoded from 0x1c on; the reserved words that it overwrites (the free
             // memory pointer and the zero slot) are restored.
@@ -47,11 +53,15 @@ library Tokens {
             mstore(0x20, and(from, 0xffffffffffffffffffffffffffffffffffffffff))
             mstore(0x40, address())
             mstore(0x60, amount)
-            done := call(gas(), token, 0, 0x1c, 0x64, 0x00, 0x20)
+            sent := call(gas(), token, 0, 0x1c, 0x64, 0x00, 0x20)
+            // Nothing returned by a contract, or true.
+            switch returndatasize()
+            case 0 { sent := and(sent, gt(extcodesize(token), 0)) }
+            default { sent := and(sent, and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1))) }
             mstore(0x60, 0)
             mstore(0x40, free)
         }
-        if (!_succeeded(done, token)) revert IPlimsoll.TransferFailed(token, from, address(this), amount);
+        if (!sent) revert IPlimsoll.TransferFailed(token, from, address(this), amount);
     }
 
     /// @notice Returns the balance of `account`; 0 if the token reverts or returns less than a word.
@@ -62,15 +72,6 @@ library Tokens {
             mstore(0x00, 0x70a08231000000000000000000000000)
             let done := staticcall(gas(), token, 0x10, 0x24, 0x00, 0x20)
             if and(done, gt(returndatasize(), 0x1f)) { held := mload(0x00) }
-        }
-    }
-
-    /// @dev Returns whether the preceding call succeeded. The first word of its return data is at memory address 0.
-    function _succeeded(bool done, address token) private view returns (bool yes) {
-        assembly ("memory-safe") {
-            switch returndatasize()
-            case 0 { yes := and(done, gt(extcodesize(token), 0)) }
-            default { yes := and(done, and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1))) }
         }
     }
 }

@@ -13,8 +13,8 @@ import {UniswapV3Twap} from "./libraries/UniswapV3Twap.sol";
 /// @author Plimsoll
 /// @custom:security-contact See SECURITY.md
 /// @notice The price is `base1 × base2 × 10^exponent / (quote1 × quote2)`, in one exact division rounded down. For
-/// borrowing the feeds must be fresher, the sequencer up, and the pool's average, if there is one, close; the lower of
-/// the two prices is then used.
+/// borrowing the feeds must be fresher and within their aggregators' limits, the sequencer up, and the pool's average,
+/// if there is one, close; the lower of the two prices is then used.
 contract ChainlinkOracle is IOracle, IChainlinkOracle {
     /// @dev Chainlink's feeds have 8 or 18 decimals.
     uint256 private constant MAX_FEED_DECIMALS = 18;

@@ -33,15 +33,19 @@ library RewardMath {
     uint256 private constant BELOW_SHIFT = (1 << SHIFT) - 1;
 
     /// @notice Returns the growth of the accumulator when `unitSeconds / epochSeconds` reward units are distributed to
-    /// `totalStaked`.
+    /// `totalStaked`, and what this leaves over because the accumulator grows in whole steps, in whole unit-seconds
+    /// rounded down: less than `totalStaked / 2^96` reward units.
     /// @dev `unitSeconds` is below 2^116: the lifetime funding (2^96) times the seconds of an epoch (2^20).
     function accumulatorIncreaseDown(uint256 unitSeconds, uint256 epochSeconds, uint256 totalStaked)
         internal
         pure
-        returns (uint256)
+        returns (uint256 increase, uint256 rest)
     {
         unchecked {
-            return (unitSeconds << ACCUMULATOR_BITS) / (epochSeconds * totalStaked);
+            uint256 scaled = unitSeconds << ACCUMULATOR_BITS;
+            uint256 step = epochSeconds * totalStaked;
+            increase = scaled / step;
+            rest = (scaled % step) >> ACCUMULATOR_BITS;
         }
     }
 

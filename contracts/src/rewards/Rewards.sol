@@ -23,8 +23,8 @@ contract Rewards is IRewards {
     uint256 private constant MAX_TIP_BPS = 2000;
     uint256 private constant BPS = 10_000;
 
-    /// @dev The gas limit of a payment: enough for any legitimate token, and a bound on the gas that a hostile receiver
-    /// can burn in a batch.
+    /// @dev The gas limit of a payment, unless the caller names a lower one: enough for any legitimate token, and a
+    /// bound on the gas that a hostile receiver can burn in a batch.
     uint256 private constant PAYMENT_GAS = 500_000;
 
     /// @dev An account's state in one stream, in one slot: the offset, then the consent to harvesting.
@@ -176,17 +176,24 @@ contract Rewards is IRewards {
     /* HARVESTING */
 
     /// @inheritdoc IRewards
-    function harvest(bytes32 id, address rewardToken, address[] calldata accounts)
-        external
+    function harvest(bytes32 id, address rewardToken, address[] calldata accounts) external returns (uint256 tips) {
+        return harvestWithGasLimit(id, rewardToken, accounts, PAYMENT_GAS);
+    }
+
+    /// @inheritdoc IRewards
+    function harvestWithGasLimit(bytes32 id, address rewardToken, address[] calldata accounts, uint256 paymentGas)
+        public
         nonReentrant
         returns (uint256 tips)
     {
+        if (paymentGas > PAYMENT_GAS) paymentGas = PAYMENT_GAS;
         Pool storage pool = _pools[id];
         uint256 index = _rewardIndex(id, rewardToken);
         uint256 accumulator = pool.streams[index].accrue(id, pool.totalStaked);
         uint256 harvested;
         for (uint256 i; i < accounts.length; i++) {
-            (uint256 amount, uint256 tip) = _harvestOne(pool, id, rewardToken, index, accumulator, accounts[i]);
+            (uint256 amount, uint256 tip) =
+                _harvestOne(pool, id, rewardToken, index, accumulator, accounts[i], paymentGas);
             harvested += amount;
             tips += tip;
         }
@@ -245,7 +252,7 @@ contract Rewards is IRewards {
         Stream storage stream = _pools[id].streams[index];
         state.accumulator = stream.accumulator;
         state.lastUpdate = stream.lastUpdate;
-        state.remainder = stream.remainder;
+        state.remainder = stream.remainder();
         state.epochAmount = stream.epochAmount;
         state.lastFundedEpoch = stream.lastFundedEpoch;
         state.funded = stream.funded;
@@ -343,7 +350,8 @@ contract Rewards is IRewards {
     }
 
     /// @dev Harvests one account, whose stream was updated to `accumulator`. An account that cannot be harvested is
-    /// left unchanged.
+    /// left unchanged. If its payment did not revert but was not confirmed either, the tokens may have moved, so that
+    /// its claim could be paid twice: then the whole call reverts.
     /// @return amount harvested; 0 if the account was skipped
     /// @return tip the caller's part of it
     function _harvestOne(
@@ -352,7 +360,8 @@ contract Rewards is IRewards {
         address rewardToken,
         uint256 index,
         uint256 accumulator,
-        address account
+        address account,
+        uint256 paymentGas
     ) private returns (uint256 amount, uint256 tip) {
         Account storage holder = pool.accounts[account];
         Ledger memory ledger = holder.ledgers[index];
@@ -364,9 +373,13 @@ contract Rewards is IRewards {
         holder.ledgers[index].offset = ledger.offset.offsetAfterPayment(amount);
         if (ledger.compounds) {
             _changeStake(pool, id, account, amount - tip, true);
-        } else if (!rewardToken.tryPush(account, amount - tip, PAYMENT_GAS)) {
-            holder.ledgers[index].offset = ledger.offset;
-            return (0, 0);
+        } else {
+            (bool completed, bool sent) = rewardToken.tryPush(account, amount - tip, paymentGas);
+            if (!sent) {
+                if (completed) revert TransferFailed(rewardToken, address(this), account, amount - tip);
+                holder.ledgers[index].offset = ledger.offset;
+                return (0, 0);
+            }
         }
         emit Harvest(id, rewardToken, account, amount, tip, ledger.compounds);
     }

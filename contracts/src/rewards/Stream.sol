@@ -10,13 +10,14 @@ import {RewardMath} from "./RewardMath.sol";
 struct Stream {
     uint192 accumulator; // reward units per unit of stake, × 2^96
     uint40 lastUpdate;
-    uint24 remainder; // in units × seconds, below EPOCH_SECONDS: reward below one unit that is still to be paid
+    uint24 smallRemainder; // in units × seconds: reward that is still to be paid, or LARGE
     //
     address token;
     uint96 epochAmount; // the whole amount of the epoch of the last update
     //
     uint96 funded; // lifetime funding
     uint32 lastFundedEpoch; // the last epoch with an amount in `scheduled`
+    uint64 largeRemainder; // the remainder if `smallRemainder` is LARGE: only if more than 2^100 are staked
     //
     mapping(uint256 epoch => uint256 amount) scheduled; // amounts of the epochs after that of the last update
 }
@@ -27,11 +28,32 @@ using StreamLib for Stream global;
 /// @author Plimsoll
 /// @custom:security-contact See SECURITY.md
 /// @notice Distributes epoch amounts to the accumulator. Amounts are conserved exactly, to the last unit × second: each
-/// is distributed, added to the next epoch, or kept in the remainder. The frequency of updates affects only the
-/// accumulator's rounding, by less than 1 (`totalStaked / 2^96` reward units) an update.
+/// is distributed, added to the next epoch, or kept in the remainder. What the accumulator's whole steps leave over
+/// (up to `totalStaked / 2^96` reward units, whole ones if the stake is that large) is part of the remainder: an update
+/// loses less than one unit × second of it, so that even an update every second loses less than a unit in an epoch.
 library StreamLib {
     uint256 internal constant EPOCH_SECONDS = 1 weeks;
     uint256 internal constant EPOCHS_AHEAD = 26;
+
+    /// @dev The mark in the first slot for a remainder that does not fit there.
+    uint256 private constant LARGE = type(uint24).max;
+
+    /// @notice Returns reward that is still to be paid, in units × seconds: below an epoch's seconds, or below
+    /// `EPOCH_SECONDS × totalStaked / 2^96`.
+    function remainder(Stream storage self) internal view returns (uint256 unitSeconds) {
+        unitSeconds = self.smallRemainder;
+        if (unitSeconds == LARGE) unitSeconds = self.largeRemainder;
+    }
+
+    /// @notice Stores the remainder, which is below 2^52 (2^20 × 2^128 / 2^96).
+    function setRemainder(Stream storage self, uint256 unitSeconds) internal {
+        if (unitSeconds < LARGE) {
+            self.smallRemainder = uint24(unitSeconds);
+        } else {
+            self.smallRemainder = uint24(LARGE);
+            self.largeRemainder = uint64(unitSeconds);
+        }
+    }
 
     /// @notice Returns the changes of the stream until `timestamp` while `totalStaked` is staked.
     /// @dev The gas is bounded for any time: nothing is scheduled later than 26 epochs after the last update, because
@@ -43,7 +65,7 @@ library StreamLib {
     {
         uint256 from = self.lastUpdate;
         uint256 amount = self.epochAmount;
-        uint256 unitSeconds = self.remainder;
+        uint256 unitSeconds = self.remainder();
         uint256 epoch = from / EPOCH_SECONDS;
         // Amounts still to be paid add up to less than 2^96 and times to less than 2^41, so nothing below can overflow.
         unchecked {
@@ -70,9 +92,8 @@ library StreamLib {
                     accrual.deferred = unitSeconds / EPOCH_SECONDS;
                     unitSeconds %= EPOCH_SECONDS;
                 } else {
-                    accrual.accumulatorIncrease =
+                    (accrual.accumulatorIncrease, unitSeconds) =
                         RewardMath.accumulatorIncreaseDown(unitSeconds, EPOCH_SECONDS, totalStaked);
-                    unitSeconds = 0;
                 }
             }
         }
@@ -100,7 +121,7 @@ library StreamLib {
         accumulator += accrual.accumulatorIncrease;
         self.accumulator = uint192(accumulator);
         self.lastUpdate = uint40(block.timestamp);
-        self.remainder = uint24(accrual.remainder);
+        self.setRemainder(accrual.remainder);
         emit IRewards.Accrue(pool, token, accrual.accumulatorIncrease, accrual.remainder);
     }
 

@@ -24,8 +24,8 @@ library RiskLibrary {
     /// @dev The lowest minimum debt of a market: far above rounding errors, which are a few units.
     uint256 internal constant MIN_DEBT_LOWER_BOUND = 10_000;
 
-    /// @notice Returns the minimum debt: a borrowing or a liquidation leaves this much or none, in units of the loan
-    /// token.
+    /// @notice Returns the minimum debt, in units of the loan token: a borrowing, a withdrawal of collateral or a
+    /// liquidation leaves this much or none.
     function minDebt(Risk risk) internal pure returns (uint256) {
         return uint128(Risk.unwrap(risk));
     }

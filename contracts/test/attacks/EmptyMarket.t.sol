@@ -69,6 +69,49 @@ contract EmptyMarketAttackTest is CoreTest {
         assertApproxEqAbs(suppliedBy(LENDER), 1_000e6, 1, "a later supplier's tokens are his own");
     }
 
+    /// @dev The debt that nobody is paid to liquidate is owed by an account of the attacker: the smallest loan is taken
+    /// and repaid but for a dollar, all collateral but a dollar's and all supply but a dollar is withdrawn. A year and a
+    /// half of interest at the highest rate made that a claim of 620,000 on the next lender or on the cover.
+    function test_attack02_aLoanOfDustCannotBeLeftWithCollateralOfDust() public {
+        _dustLoan();
+        vm.prank(STRANGER);
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.DebtTooSmall.selector, 1e6, MIN_DEBT));
+        plimsoll.withdrawCollateral(params, 1, STRANGER, STRANGER);
+    }
+
+    /// @dev What such a loan may still do: its collateral stays that of the smallest loan, so by the time that it is
+    /// liquidatable it is large enough to be liquidated, and neither lender nor cover loses anything.
+    function test_attack02_aLoanOfDustIsLiquidatedBeforeItHarmsAnybody() public {
+        address vault = makeAddr("vault");
+        give(loanToken, vault, 100_000e6);
+        vm.startPrank(vault);
+        plimsoll.depositCover(address(loanToken), 100_000e6);
+        plimsoll.setCoverLimit(id, 50_000e6);
+        vm.stopPrank();
+        vm.prank(OWNER);
+        plimsoll.setBackstop(id, vault);
+        _dustLoan();
+        uint256 debt;
+        for (uint256 i; i < 200 && debt * BPS <= 140e6 * uint256(LIQUIDATION_LTV_BPS); ++i) {
+            _passWeeks(1);
+            debt = debtOf(STRANGER);
+        }
+        assertGt(debt, MIN_DEBT, "by then the debt is large again");
+        (uint256 repaid,) = liquidate(STRANGER, type(uint256).max);
+        assertGt(repaid, 0);
+        assertEq(plimsoll.cover(vault, address(loanToken)), 100_000e6, "the cover paid interest that nobody earned");
+    }
+
+    function _dustLoan() private {
+        supply(STRANGER, MIN_DEBT);
+        openLoan(STRANGER, 0.07e18, MIN_DEBT);
+        give(loanToken, STRANGER, MIN_DEBT);
+        vm.startPrank(STRANGER);
+        plimsoll.repay(params, MIN_DEBT - 1e6, 0, STRANGER, "");
+        plimsoll.withdraw(params, MIN_DEBT - 1e6, 0, STRANGER, STRANGER);
+        vm.stopPrank();
+    }
+
     /// @dev The attacker leaves a debt of one share, which grows very large by years of interest at the highest rate in
     /// an abandoned market. A later borrower of less would owe a whole such share: half of the attacker's debt.
     function test_attack02_aSingleShareOfDebtCannotGrowIntoMoreThanOthersBorrow() public {
@@ -92,6 +135,32 @@ contract EmptyMarketAttackTest is CoreTest {
         vm.prank(BORROWER);
         vm.expectRevert(abi.encodeWithSelector(IPlimsoll.AmountTooSmall.selector, MIN_DEBT));
         plimsoll.borrow(params, MIN_DEBT, 0, BORROWER, BORROWER);
+    }
+
+    /// @dev Where a share is worth many units, a repayment of exactly the most that may be repaid in part takes what it
+    /// was asked to, as any other does: it is not lowered to the value of those shares.
+    function test_theMostInPartIsRepaidByTheAssetsGiven() public {
+        params.curve = toRateCurve(uint40(2e18 / uint256(365 days)), 100, 100_000, 2_000_000);
+        id = plimsoll.createMarket(params);
+        supply(STRANGER, MIN_DEBT);
+        openLoan(STRANGER, 1_000e18, MIN_DEBT);
+        uint256 allButAFew = plimsoll.position(id, STRANGER).borrowShares - 1e6 - 10;
+        give(loanToken, STRANGER, type(uint96).max);
+        vm.startPrank(STRANGER);
+        plimsoll.repay(params, 0, allButAFew, STRANGER, "");
+        plimsoll.withdraw(params, MIN_DEBT - 2, 0, STRANGER, STRANGER);
+        vm.stopPrank();
+        _passWeeks(104);
+        Market memory m = plimsoll.market(id);
+        uint256 sharePrice = m.borrowAssets / m.borrowShares;
+        assertGt(sharePrice, 10);
+
+        uint256 asked = 10 * sharePrice + 10 + sharePrice / 2;
+        vm.prank(STRANGER);
+        (uint256 assets, uint256 shares) = plimsoll.repay(params, asked, 0, STRANGER, "");
+        assertEq(shares, 10);
+        assertEq(assets, asked);
+        assertEq(plimsoll.position(id, STRANGER).borrowShares, 1e6);
     }
 
     /// @dev In a new market the same attempt fails: a partial repayment leaves a million shares.

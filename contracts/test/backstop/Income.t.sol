@@ -170,13 +170,11 @@ contract IncomeTest is BackstopTest {
         assertLe(toBackstop + toTreasury, 1);
     }
 
-    /// @notice Anyone can make the core pay the fee recipient; nothing is lost by that.
-    function test_aReserveCollectedByOthersIsDistributedToo() public {
+    /// @notice Tokens that others sent to the splitter are divided, too.
+    function test_tokensSentByOthersAreDistributedToo() public {
         deposit(ALICE, DEPOSIT);
-        _earn();
-        plimsoll.collectReserve(params);
-        uint256 collected = loanToken.balanceOf(address(splitter));
-        assertGt(collected, 0);
+        uint256 collected = 10_001;
+        loanToken.mint(address(splitter), collected);
         vm.expectEmit(address(splitter));
         emit IFeeSplitter.Distribute(
             address(loanToken), collected - collected * TREASURY_BPS / BPS, collected * TREASURY_BPS / BPS
@@ -191,7 +189,43 @@ contract IncomeTest is BackstopTest {
         uint256 reserveShares = plimsoll.market(id).reserveShares;
         vm.expectRevert(IBackstop.NoShares.selector);
         splitter.collect(params);
+        // Nor can a stranger bring it to where it pays for no loss and waits for the first depositor.
+        vm.prank(STRANGER);
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.NotFeeRecipient.selector, STRANGER, address(splitter)));
+        plimsoll.collectReserve(params);
         assertEq(plimsoll.market(id).reserveShares, reserveShares);
+    }
+
+    /// @notice A splitter that pays the treasury alone needs no shares.
+    function test_withoutABackstopsPartNoSharesAreNeeded() public {
+        IFeeSplitter s = _newSplitter(BPS);
+        vm.prank(OWNER);
+        plimsoll.setFeeRecipient(id, address(s));
+        _earn();
+        (uint256 toBackstop, uint256 toTreasury) = s.collect(params);
+        assertEq(toBackstop, 0);
+        assertEq(loanToken.balanceOf(TREASURY), toTreasury);
+        assertGt(toTreasury, 0);
+    }
+
+    /// @notice What reaches the splitter before there are shares is owed to the backstop; the treasury is paid.
+    function test_withoutSharesTheBackstopsPartRemainsOwed() public {
+        loanToken.mint(address(splitter), 1_000);
+        (uint256 toBackstop, uint256 toTreasury) = splitter.distribute(address(loanToken));
+        assertEq(toBackstop, 0);
+        assertEq(toTreasury, 300);
+        (toBackstop, toTreasury) = splitter.owed();
+        assertEq(toBackstop, 700);
+        assertEq(toTreasury, 0);
+        // It is not divided again.
+        (toBackstop, toTreasury) = splitter.distribute(address(loanToken));
+        assertEq(toBackstop + toTreasury, 0);
+        deposit(ALICE, DEPOSIT);
+        loanToken.mint(address(splitter), 1_000);
+        (toBackstop, toTreasury) = splitter.distribute(address(loanToken));
+        assertEq(toBackstop, 1_400);
+        assertEq(toTreasury, 300);
+        assertEq(loanToken.balanceOf(address(splitter)), 0);
     }
 
     function test_aMarketThatPaysSomebodyElseDistributesNothing() public {
@@ -199,9 +233,8 @@ contract IncomeTest is BackstopTest {
         _earn();
         vm.prank(OWNER);
         plimsoll.setFeeRecipient(id, BOB);
-        (uint256 toBackstop, uint256 toTreasury) = splitter.collect(params);
-        assertEq(toBackstop + toTreasury, 0);
-        assertGt(loanToken.balanceOf(BOB), 0);
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.NotFeeRecipient.selector, address(splitter), BOB));
+        splitter.collect(params);
     }
 
     /* THE DIVISION */
@@ -264,6 +297,7 @@ contract IncomeTest is BackstopTest {
     }
 
     function test_aMarketThatDoesNotExistIsRefused() public {
+        deposit(ALICE, DEPOSIT);
         MarketParams memory nowhere = params;
         nowhere.oracle = STRANGER;
         vm.expectPartialRevert(IPlimsoll.MarketNotCreated.selector);

@@ -85,8 +85,20 @@ contract FlashLoanTest is VerbTest {
         assertEq(loanToken.balanceOf(address(plimsoll)), here);
     }
 
-    function testFuzz_isFree(address token, uint256 assets) public view {
-        assertEq(plimsoll.flashFee(token, assets), 0);
+    function testFuzz_isFree(uint256 assets) public view {
+        assertEq(plimsoll.flashFee(address(loanToken), assets), 0);
+        assertEq(plimsoll.flashFee(address(collateralToken), assets), 0);
+    }
+
+    /// @dev ERC-3156: the fee of a token that is not lent is no number.
+    function test_noFeeForATokenThatIsNotLent() public {
+        TestToken absent = new TestToken("ABSENT", 18);
+        address[3] memory notLent = [address(absent), STRANGER, address(oracle)];
+        for (uint256 i; i < notLent.length; ++i) {
+            assertEq(plimsoll.maxFlashLoan(notLent[i]), 0);
+            vm.expectRevert(abi.encodeWithSelector(IPlimsoll.TokenNotLent.selector, notLent[i]));
+            plimsoll.flashFee(notLent[i], 1);
+        }
     }
 
     function test_maxFlashLoanIsTheBalance() public {

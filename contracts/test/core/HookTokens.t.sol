@@ -84,6 +84,30 @@ contract HookTokensTest is VerbTest {
         vm.revertToState(snapshot);
     }
 
+    /// @dev The reserve is paid to a recipient that is called, and whose actions in the hook are those of afterwards.
+    function test_insideTheHookOfACollectionIsTheSameAsAfter() public {
+        oracle.set(PRICE);
+        openLoan(BORROWER, 1_000e18, 900_000e6);
+        vm.startPrank(OWNER);
+        plimsoll.setFee(params, 2_500);
+        plimsoll.setFeeRecipient(id, address(thief));
+        vm.stopPrank();
+        skip(2 * 365 days);
+        supply(LENDER, 500_000e6);
+        bytes memory collection = abi.encodeCall(IPlimsoll.collectReserve, (params));
+        bytes[] memory inner = verbs(params);
+        // All but the last, since there is nothing to liquidate.
+        for (uint256 j; j < 6; ++j) {
+            assertSame(collection, inner[j], 7, j);
+        }
+        thief.setOnHook(Step(address(plimsoll), inner[0]));
+        thief.run(address(plimsoll), collection);
+        Market memory m = plimsoll.market(id);
+        uint256 shares = m.reserveShares + plimsoll.position(id, LENDER).supplyShares
+            + plimsoll.position(id, address(thief)).supplyShares;
+        assertEq(m.supplyShares, shares, "A1");
+    }
+
     /// @dev All that move tokens: in, out, and liquidation, which does both.
     function verbs(MarketParams memory where) internal view returns (bytes[] memory list) {
         address me = address(thief);

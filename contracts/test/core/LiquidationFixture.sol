@@ -182,11 +182,10 @@ abstract contract LiquidationFixture is CoreTest {
             assertApproxEqAbs(done.badDebt, before.debt - maxRepay, 1, "H8");
             assertLe(done.badDebt, before.debt - maxRepay, "H8");
         } else {
-            assertEq(done.shares, before.borrowShares * done.repaid / maxRepay, "the slice's part of the debt");
-            assertEq(done.seized, before.collateral * done.repaid / maxRepay, "H4: the slice's part of the collateral");
-            uint256 part = (before.debt - maxRepay) * done.repaid / maxRepay;
-            assertLe(done.badDebt, part + 1, "H8: the slice's part of the write-off");
-            assertGe(done.badDebt + 2 + m.borrowAssets / m.borrowShares, part, "H8");
+            uint256 removed = before.debt * done.repaid / maxRepay;
+            assertEq(done.badDebt, removed - done.repaid, "H8: the slice's part of the write-off, in whole units");
+            assertEq(done.shares, removed * m.borrowShares / m.borrowAssets, "the slice's part of the debt");
+            assertEq(done.seized, before.collateral * removed / before.debt, "H4: the same part of the collateral");
         }
         if (zone == LiquidationMath.Zone.Breakeven) assertEq(done.badDebt, 0, "H8: no bad debt in the breakeven zone");
     }

@@ -270,16 +270,14 @@ contract LossesTest is LiquidationFixture {
 
     /* ROUNDING */
 
-    /// @notice Debt that the lowest price of a debt share keeps in the books is not charged as a loss: 1 unit repaid of
-    /// 1.04… units of debt removes one unit of debt.
-    function test_debtThatStaysInTheBooksIsNotLost() public {
+    /// @notice A unit repaid removes 1.04… units of debt, which is a unit: the fraction stays with the loan.
+    function test_aSliceRemovesWholeUnits() public {
         openLoan(BORROWER, 10e18, 15_990e6);
         oracle.set(price(1_599));
         LiquidationResult memory done = liquidateChecked(BORROWER, 1);
         assertEq(done.repaid, 1);
         assertEq(done.badDebt, 0);
-        assertGt(done.shares, 1e6);
-        assertLt(done.shares, 2e6);
+        assertEq(done.shares, 1e6);
         assertEq(plimsoll.market(id).borrowAssets, 15_990e6 - 1);
         assertEq(plimsoll.market(id).supplyAssets, 100_000e6);
     }

@@ -84,6 +84,7 @@ abstract contract LoanLifecycle is OddTokenTest, IERC3156FlashBorrower {
         assertEq(collateralToken.balanceOf(BORROWER), collaterals - seized);
         assertEq(collateralToken.balanceOf(address(plimsoll)), 0);
 
+        vm.prank(OWNER);
         uint256 fees = plimsoll.collectReserve(params);
         assertEq(loanToken.balanceOf(OWNER), fees);
         uint256 shares = plimsoll.position(id, LENDER).supplyShares;
@@ -216,9 +217,10 @@ contract NoZeroTokenLifecycle is LoanLifecycle {
         vm.prank(LENDER);
         plimsoll.withdraw(params, 0, 1, LENDER, LENDER);
         plimsoll.repay(params, 0, 1, BORROWER, "");
-        vm.prank(OWNER);
+        vm.startPrank(OWNER);
         plimsoll.setFeeRecipient(id, OWNER);
         assertEq(plimsoll.collectReserve(params), 0);
+        vm.stopPrank();
     }
 }
 
@@ -264,6 +266,7 @@ contract BlocklistTokenLifecycle is LoanLifecycle {
         openLoan(BORROWER, 1_000e6, 95e6);
         skip(365 days);
         setBlocked(OWNER);
+        vm.prank(OWNER);
         vm.expectPartialRevert(IPlimsoll.TransferFailed.selector);
         plimsoll.collectReserve(params);
         vm.prank(LENDER);

@@ -105,7 +105,7 @@ contract ReserveTest is LiquidationFixture {
 
     /* COLLECTING */
 
-    /// @notice The reserve above 1 % of the debt, rounded up, goes to the recipient, for any caller, up to the
+    /// @notice The reserve above 1 % of the debt, rounded up, goes to the recipient, up to the
     /// liquidity, and at the current share price, so that suppliers lose nothing.
     function testFuzz_collect(uint256 feeBps, uint256 secs, uint256 idle) public {
         setFee(bound(feeBps, 1, 2_500));
@@ -130,7 +130,7 @@ contract ReserveTest is LiquidationFixture {
 
         vm.expectEmit(address(plimsoll));
         emit IPlimsoll.CollectReserve(id, RECIPIENT, expected, shares);
-        vm.prank(STRANGER);
+        vm.prank(RECIPIENT);
         assertEq(plimsoll.collectReserve(params), expected);
         assertEq(loanToken.balanceOf(RECIPIENT), expected);
         Market memory m = plimsoll.market(id);
@@ -147,18 +147,33 @@ contract ReserveTest is LiquidationFixture {
     function test_collect_leavesExactlyOnePerCent() public {
         setFee(2_500);
         skip(2 * 365 days);
+        vm.startPrank(RECIPIENT);
         uint256 assets = plimsoll.collectReserve(params);
         assertGt(assets, 0);
         assertApproxEqAbs(reserveValue(), plimsoll.market(id).borrowAssets / 100, 1);
         // Nothing more is to be had.
         assertLe(plimsoll.collectReserve(params), 1);
+        vm.stopPrank();
     }
 
     function test_collect_accruesFirst() public {
         setFee(2_500);
         skip(365 days);
+        vm.prank(RECIPIENT);
         plimsoll.collectReserve(params);
         assertEq(plimsoll.market(id).lastUpdate, vm.getBlockTimestamp());
+    }
+
+    /// @notice Nobody else moves the reserve out of the market, where it pays for losses.
+    function test_H7_collect_onlyByTheRecipient() public {
+        setFee(2_500);
+        skip(2 * 365 days);
+        address[3] memory others = [STRANGER, OWNER, LENDER];
+        for (uint256 i; i < others.length; ++i) {
+            vm.prank(others[i]);
+            vm.expectRevert(abi.encodeWithSelector(IPlimsoll.NotFeeRecipient.selector, others[i], RECIPIENT));
+            plimsoll.collectReserve(params);
+        }
     }
 
     function test_collect_withoutARecipient() public {

@@ -73,6 +73,26 @@ contract WithdrawCollateralTest is VerbTest {
         plimsoll.withdrawCollateral(params, 1, BORROWER, BORROWER);
     }
 
+    /// @dev H5: a repayment may leave less than the minimum debt, but then the collateral stays: not even the smallest
+    /// part of it can be withdrawn until the debt is repaid, or is the minimum again.
+    function test_H5_aDebtBelowTheMinimumKeepsItsCollateral() public {
+        supply(LENDER, 1_000e6);
+        openLoan(BORROWER, 1e18, MIN_DEBT);
+        give(loanToken, BORROWER, 1_000e6);
+        vm.startPrank(BORROWER);
+        plimsoll.repay(params, 1, 0, BORROWER, "");
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.DebtTooSmall.selector, MIN_DEBT - 1, MIN_DEBT));
+        plimsoll.withdrawCollateral(params, 1, BORROWER, BORROWER);
+
+        uint256 snapshot = vm.snapshotState();
+        plimsoll.borrow(params, 1, 0, BORROWER, BORROWER);
+        plimsoll.withdrawCollateral(params, 0.9e18, BORROWER, BORROWER);
+        vm.revertToState(snapshot);
+        plimsoll.repay(params, 0, type(uint256).max, BORROWER, "");
+        plimsoll.withdrawCollateral(params, 1e18, BORROWER, BORROWER);
+        vm.stopPrank();
+    }
+
     function withdrawnBy(Balances memory b, Holdings memory who, uint256 assets)
         internal
         pure

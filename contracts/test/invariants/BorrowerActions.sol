@@ -27,8 +27,10 @@ abstract contract BorrowerActions is CallInvariants {
         Market memory m = _accrued(k);
         Position memory p = _position(k, onBehalf);
         if (p.borrowShares != 0 && _isBroken(k)) return _mustNotLowerHealthBlindly(k, onBehalf, p.collateral);
-        uint256 needed = _collateralFor(k, _debt(m, p));
+        uint256 debt = _debt(m, p);
+        uint256 needed = _collateralFor(k, debt);
         if (p.collateral <= needed) return;
+        if (debt != 0 && debt < _params[k].risk.minDebt()) return _mustNotLeaveDust(k, onBehalf, debt);
 
         Before memory b = _before(k);
         Worth memory w = _worth(k, onBehalf, receiver);
@@ -85,7 +87,7 @@ abstract contract BorrowerActions is CallInvariants {
         Market memory m = _accrued(k);
         Position memory p = _position(k, onBehalf);
         least = _leastBorrow(k, m, p);
-        uint256 carried = _value(k, p.collateral) * _params[k].risk.borrowLtvBps() / BPS;
+        uint256 carried = _borrowValue(k, p.collateral) * _params[k].risk.borrowLtvBps() / BPS;
         uint256 room = FixedPointMathLib.zeroFloorSub(carried, _debt(m, p) + 2 * _grain(m));
         most = FixedPointMathLib.min(room, m.supplyAssets - m.borrowAssets);
     }
@@ -188,12 +190,14 @@ abstract contract BorrowerActions is CallInvariants {
 
     /* H2 */
 
-    function _assertCarriedAtBorrowLtv(uint256 k, address who) private view {
+    function _assertCarriedAtBorrowLtv(uint256 k, address who) private {
         Market memory m = _accrued(k);
         Position memory p = _position(k, who);
         uint256 debt = _debt(m, p);
         if (debt == 0) return;
-        assertLe(debt * BPS, _value(k, p.collateral) * _params[k].risk.borrowLtvBps(), "H2: more debt than is carried");
+        uint256 carried = _borrowValue(k, p.collateral) * _params[k].risk.borrowLtvBps();
+        assertLe(debt * BPS, carried, "H2: more debt than is carried");
+        if (_borrowPrices[k] < _prices[k]) _recordHit("a debt held by the borrow price, the lower of two");
     }
 
     function _mustNotBorrowBlindly(uint256 k, address who) private {
@@ -213,14 +217,25 @@ abstract contract BorrowerActions is CallInvariants {
         try plimsoll.withdrawCollateral(_params[k], 1, who, who) {
             assertTrue(false, "collateral left a debt while the oracle was broken");
         } catch (bytes memory why) {
-            assertEq(bytes4(why), TestOracle.Broken.selector);
-            _recordHit("withdrawal of collateral refused while the oracle is broken");
+            bytes4 cause = bytes4(why);
+            assertTrue(cause == TestOracle.Broken.selector || cause == IPlimsoll.DebtTooSmall.selector);
+            if (cause == TestOracle.Broken.selector) {
+                _recordHit("withdrawal of collateral refused while the oracle is broken");
+            }
         }
+    }
+
+    /// @dev H5: the collateral of a debt below the minimum stays.
+    function _mustNotLeaveDust(uint256 k, address who, uint256 debt) private {
+        vm.prank(who);
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.DebtTooSmall.selector, debt, _params[k].risk.minDebt()));
+        plimsoll.withdrawCollateral(_params[k], 1, who, who);
+        _recordHit("withdrawal of collateral refused to a debt below the minimum");
     }
 
     /// @notice The least collateral that carries a debt at the borrow LTV.
     function _collateralFor(uint256 k, uint256 debt) internal view returns (uint256) {
         uint256 value = FixedPointMathLib.divUp(debt * BPS, _params[k].risk.borrowLtvBps());
-        return FixedPointMathLib.fullMulDivUp(value, ORACLE_SCALE, _prices[k]);
+        return FixedPointMathLib.fullMulDivUp(value, ORACLE_SCALE, _borrowPrices[k]);
     }
 }

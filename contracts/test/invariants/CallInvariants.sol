@@ -19,6 +19,8 @@ abstract contract CallInvariants is LendingFixture {
 
     /// @notice How often the handler reached each state of interest; see `HandlerCoverage.t.sol`.
     mapping(string => uint256) public hits;
+    /// @notice The most units of each token that repayments may have left with nobody.
+    uint256[TOKENS] public strayUnits;
     string[] internal _hitNames;
 
     function _recordHit(string memory what) internal {
@@ -47,6 +49,8 @@ abstract contract CallInvariants is LendingFixture {
         _stateMatchesEvents(b.k, m);
         // If debts do not matter, interest is not accrued and the market is unchanged.
         if (m.lastUpdate != clock) m = _accrued(b.k);
+        // Each repayment of a call may leave a unit with nobody while debt shares are at their lowest price.
+        if (_atLowestPrice(m)) strayUnits[_loanTokens[b.k]] += ACTORS;
         _sharePricesKeepTheirDirection(b.market, m, lost);
         for (uint256 a; a < ACTORS; ++a) {
             address who = address(_actors[a]);
@@ -81,11 +85,15 @@ abstract contract CallInvariants is LendingFixture {
         assertFalse(supplyFell && !lost, "A5: the price of supply fell without a loss");
         if (was.borrowShares == 0 || m.borrowShares == 0) return;
         bool debtRose = !_productLe(m.borrowAssets, was.borrowShares, was.borrowAssets, m.borrowShares);
-        bool atLowest = m.borrowAssets == (m.borrowShares + 1e6 - 1) / 1e6;
-        assertFalse(debtRose && !atLowest, "A5: the price of debt rose without time");
+        assertFalse(debtRose && !_atLowestPrice(m), "A5: the price of debt rose without time");
     }
 
-    /// I2 and H1: to one unit of debt.
+    function _atLowestPrice(Market memory m) private pure returns (bool) {
+        return m.borrowAssets == (m.borrowShares + 1e6 - 1) / 1e6;
+    }
+
+    /// I2 and H1, in both halves: another's action raises no debt, but for one unit while the price of debt shares is at
+    /// its lowest, and but for that unit it makes no healthy position liquidatable.
     function _nobodyElseIsWorseOff(Before memory b, Market memory m, uint256 a, bool liquidated) private view {
         Position memory was = b.positions[a];
         Position memory p = _position(b.k, address(_actors[a]));
@@ -93,7 +101,14 @@ abstract contract CallInvariants is LendingFixture {
         assertLe(p.borrowShares, was.borrowShares, "I2: somebody got into debt");
         if (liquidated) return;
         assertGe(p.collateral, was.collateral, "I2: somebody lost collateral");
-        assertLe(_debt(m, p), _debt(b.market, was) + 1, "H1: somebody's debt grew");
+        uint256 debt = _debt(m, p);
+        uint256 debtBefore = _debt(b.market, was);
+        if (debt > debtBefore) {
+            assertTrue(_atLowestPrice(m), "H1: a debt grew above the lowest share price");
+            assertEq(debt, debtBefore + 1, "H1: somebody's debt grew");
+        } else if (_isHealthy(b.k, debtBefore, was.collateral)) {
+            assertTrue(_isHealthy(b.k, debt, p.collateral), "H1: somebody's position became liquidatable");
+        }
     }
 
     function _wasLiquidated(Vm.Log[] memory logs, address who) private pure returns (bool) {

@@ -44,9 +44,12 @@ abstract contract EnvironmentActions is CallInvariants {
         _setPrice(k, FixedPointMathLib.min(price, type(uint128).max * (ORACLE_SCALE / 1e9)));
     }
 
+    /// @dev In half of all cases the borrow price is below the liquidation price.
     function _setPrice(uint256 k, uint256 price) private {
         _prices[k] = FixedPointMathLib.max(price, 1);
-        _oracles[k].set(_prices[k]);
+        uint256 lower = FixedPointMathLib.fullMulDiv(_prices[k], _between(500, 1_000), 1_000);
+        _borrowPrices[k] = _oneIn(2) ? _prices[k] : FixedPointMathLib.max(lower, 1);
+        _oracles[k].setBoth(_prices[k], _borrowPrices[k]);
     }
 
     function _breakOrMendOracle(uint256 k) internal {
@@ -56,11 +59,16 @@ abstract contract EnvironmentActions is CallInvariants {
 
     /* DONATIONS AND FLASH LOANS */
 
+    /// @notice What was given to the core of each token, which belongs to nobody.
+    uint256[TOKENS] public gifts;
+
     /// A6: tokens sent to the core change no state.
     function _donate(uint256 t) internal {
         Before memory b = _before(_below(MARKETS));
+        uint256 gift = _between(1, _scales[t] * 100);
+        gifts[t] += gift;
         vm.prank(DONOR);
-        _tokens[t].transfer(address(plimsoll), _between(1, _scales[t] * 100));
+        _tokens[t].transfer(address(plimsoll), gift);
         assertEq(abi.encode(_accrued(b.k)), abi.encode(b.market), "A6: a gift changed a market");
         _after(b, address(0));
         _recordHit("donation");

@@ -49,7 +49,7 @@ contract HandlerCoverageTest is Test {
     }
 
     function _assertAllHit(LendingHandler handler) private view {
-        string[34] memory what = [
+        string[36] memory what = [
             "supply by shares",
             "withdrawal by shares",
             "withdrawal in the callback of a supply",
@@ -83,7 +83,9 @@ contract HandlerCoverageTest is Test {
             "a loss paid by the reserve",
             "a loss paid by cover",
             "a loss paid by suppliers",
-            "years without a call"
+            "years without a call",
+            "withdrawal of collateral refused to a debt below the minimum",
+            "a debt held by the borrow price, the lower of two"
         ];
         for (uint256 i; i < what.length; ++i) {
             assertGt(handler.hits(what[i]), 0, what[i]);

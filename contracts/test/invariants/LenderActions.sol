@@ -70,6 +70,7 @@ abstract contract LenderActions is CallInvariants {
 
     function _collectReserve(uint256 k) internal {
         Before memory b = _before(k);
+        vm.prank(COLLECTOR);
         uint256 assets = plimsoll.collectReserve(_params[k]);
         _after(b, address(0));
         Market memory m = plimsoll.market(_ids[k]);

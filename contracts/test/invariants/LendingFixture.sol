@@ -54,6 +54,8 @@ abstract contract LendingFixture is CommonBase, StdAssertions, StdCheats, Seeded
     TestOracle[MARKETS] internal _oracles;
     uint256[MARKETS] internal _startPrices;
     uint256[MARKETS] internal _prices;
+    /// @dev At most `_prices`.
+    uint256[MARKETS] internal _borrowPrices;
     /// @notice The current time: the test runner resets the block's time between the calls of a campaign.
     uint256 public clock;
 
@@ -95,7 +97,7 @@ abstract contract LendingFixture is CommonBase, StdAssertions, StdCheats, Seeded
     function _createMarket(uint256 k, uint256 loanToken, uint256 collateralToken, uint256 price) private {
         _loanTokens[k] = loanToken;
         _collateralTokens[k] = collateralToken;
-        _startPrices[k] = _prices[k] = price;
+        _startPrices[k] = _prices[k] = _borrowPrices[k] = price;
         _oracles[k] = new TestOracle(price);
         MarketParams storage params = _params[k];
         params.loanToken = address(_tokens[loanToken]);
@@ -156,6 +158,11 @@ abstract contract LendingFixture is CommonBase, StdAssertions, StdCheats, Seeded
 
     function _value(uint256 k, uint256 collateral) internal view returns (uint256) {
         return FixedPointMathLib.fullMulDiv(collateral, _prices[k], ORACLE_SCALE);
+    }
+
+    /// @notice The value that counts for borrowing and for withdrawing collateral.
+    function _borrowValue(uint256 k, uint256 collateral) internal view returns (uint256) {
+        return FixedPointMathLib.fullMulDiv(collateral, _borrowPrices[k], ORACLE_SCALE);
     }
 
     function _isHealthy(uint256 k, uint256 debt, uint256 collateral) internal view returns (bool) {

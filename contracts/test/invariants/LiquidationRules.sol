@@ -9,6 +9,12 @@ import {CallInvariants} from "./CallInvariants.sol";
 /// H8).
 abstract contract LiquidationRules is CallInvariants {
     uint256 internal constant WAD = 1e18;
+    uint256 private constant FRACTION = 1e9;
+
+    /// @dev What was written off in each market, and what the rules allow with fractions of units, × 1e9: what adds up
+    /// over many small liquidations shows here.
+    uint256[MARKETS] private _writtenOff;
+    uint256[MARKETS] private _allowedWriteOffs;
 
     /// @notice One loan as its liquidation finds it, and what was done.
     struct LiquidationResult {
@@ -78,17 +84,27 @@ abstract contract LiquidationRules is CallInvariants {
             if (d.value == 0) zone = "worthless";
         }
         assertLe(d.repaid, maxRepay + 1 + maxRepay / 1e15, "H4: more was repaid than the max repay");
-        // The same part of the debt, of the collateral and of the write-off.
-        assertTrue(
-            _productLe(d.seized, p.borrowShares, d.shares + 1, p.collateral), "H4: too much collateral for a slice"
-        );
-        assertTrue(_productLe(d.shares, p.collateral, d.seized + 1, p.borrowShares), "H4: too little for a slice");
+        // The same part of the debt and of the collateral; the whole is rounded for the liquidator, who pays the unit.
+        uint256 removed = d.shares == p.borrowShares ? d.debt : d.repaid + d.badDebt;
+        assertTrue(_productLe(d.seized, d.debt, removed, p.collateral), "H4: too much collateral for a slice");
+        assertTrue(_productLe(removed, p.collateral, d.seized + 1, d.debt), "H4: too little for a slice");
         uint256 loss =
             FixedPointMathLib.fullMulDiv(d.debt - FixedPointMathLib.min(maxRepay, d.debt), d.shares, p.borrowShares);
         assertApproxEqAbs(d.badDebt, loss, 2 + maxRepay / 1e15, "H8: bad debt is what the rules say, in proportion");
         bool whole = d.shares == p.borrowShares;
+        _checkSumOfWriteOffs(d, maxRepay, whole);
         if (whole) assertEq(d.seized, p.collateral, "H8: a written-off loan keeps no collateral");
         _recordHit(string.concat(zone, whole ? ": the whole" : ": a slice"));
+    }
+
+    /// @dev H8 over all calls: no more than the exact part of each, but for the error of the arithmetic here.
+    function _checkSumOfWriteOffs(LiquidationResult memory d, uint256 maxRepay, bool whole) private {
+        uint256 allowed = d.debt - FixedPointMathLib.min(maxRepay, d.debt) + 2 + maxRepay / 1e15;
+        allowed *= FRACTION;
+        if (!whole) allowed = FixedPointMathLib.fullMulDivUp(allowed, d.repaid, maxRepay);
+        _allowedWriteOffs[d.k] += allowed;
+        _writtenOff[d.k] += d.badDebt * FRACTION;
+        assertLe(_writtenOff[d.k], _allowedWriteOffs[d.k], "H8: more was written off over time than the rules say");
     }
 
     function _apply(LiquidationResult memory d, Market memory m, Position memory p) private pure {

@@ -128,6 +128,10 @@ abstract contract LiquidatorActions is LiquidationRules {
         assertEq(fromReserve, FixedPointMathLib.min(reserve, loss), "H7: the reserve pays first");
         uint256 coverLeft = plimsoll.cover(BACKSTOP, _params[b.k].loanToken);
         assertEq(covered - coverLeft, fromCover, "H7: cover pays what it says");
+        if (fromCover != 0) {
+            uint256 kept = plimsoll.coverFloor(BACKSTOP, _params[b.k].loanToken);
+            assertGe(coverLeft, kept, "H7: a loss took from below the cover's floor");
+        }
         if (fromSuppliers != 0 && plimsoll.backstop(_ids[b.k]) == BACKSTOP) {
             uint256 floor = plimsoll.coverFloor(BACKSTOP, _params[b.k].loanToken);
             assertTrue(

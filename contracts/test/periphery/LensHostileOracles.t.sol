@@ -60,6 +60,33 @@ contract HostileOracle {
     }
 }
 
+/// @notice An oracle whose two prices differ as those of a feed that is too old for borrowing: a price that fills a word,
+/// and an error that is shorter than one.
+contract StaleOracle {
+    error Stale();
+
+    function liquidationPrice() external pure returns (uint256) {
+        return type(uint256).max;
+    }
+
+    function borrowPrice() external pure returns (uint256) {
+        revert Stale();
+    }
+}
+
+/// @notice An oracle that needs all gas that the lens states, but for the call itself.
+contract DemandingOracle {
+    function liquidationPrice() public view returns (uint256) {
+        require(gasleft() > 499_500, "too little gas");
+        return 1;
+    }
+
+    function borrowPrice() external view returns (uint256) {
+        require(gasleft() > 499_500, "too little gas");
+        return 1;
+    }
+}
+
 /// @notice A hostile oracle spoils only its own line (L3): every other line is what it is without it.
 contract LensHostileOraclesTest is LensTest {
     /// @dev For two prices of a market, each at the lens's limit, and for reading the market.
@@ -111,6 +138,32 @@ contract LensHostileOraclesTest is LensTest {
     function test_aVeryLongErrorIsPassedOnAsOneWord() public {
         MarketId hostile = _marketOver(address(new HostileOracle(Malice.RevertsWithVeryMuch, plimsoll)));
         assertEq(marketLine(hostile).liquidationPrice.errorData, bytes32(type(uint256).max));
+    }
+
+    /// @dev A short error behind a price is not filled up with bytes of that price.
+    function test_aShortErrorAfterAPriceIsPassedOnAlone() public {
+        ILens.MarketLine memory line = marketLine(_marketOver(address(new StaleOracle())));
+        assertEq(line.liquidationPrice.price, type(uint256).max);
+        assertTrue(line.borrowPrice.status == ILens.PriceStatus.Reverted);
+        assertEq(line.borrowPrice.errorData, bytes32(StaleOracle.Stale.selector));
+    }
+
+    /// @dev Whatever gas the question comes with, an oracle gets its whole share or is not asked.
+    function test_anOracleGetsItsWholeShareOrIsNotAsked() public {
+        MarketId[] memory ids = new MarketId[](1);
+        ids[0] = _marketOver(address(new DemandingOracle()));
+        uint256 answered;
+        uint256 refused;
+        for (uint256 gasLimit = 490_000; gasLimit < 640_000; gasLimit += 500) {
+            ILens.MarketLine memory line = lens.markets{gas: gasLimit}(ids)[0];
+            ILens.PriceStatus status = line.liquidationPrice.status;
+            assertTrue(status == ILens.PriceStatus.Ok || status == ILens.PriceStatus.TooLittleGas, "starved");
+            assertTrue(line.borrowPrice.status != ILens.PriceStatus.Reverted, "starved");
+            if (status == ILens.PriceStatus.Ok) ++answered;
+            else ++refused;
+        }
+        assertGt(answered, 0);
+        assertGt(refused, 0);
     }
 
     function test_anOracleThatIsGoneGivesNoAnswer() public {

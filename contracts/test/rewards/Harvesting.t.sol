@@ -182,8 +182,47 @@ contract HarvestingTest is RewardsTest {
         _assertSkipped(Payout.Reverts);
     }
 
-    function test_R4_aFalseAnswerIsSkipped() public {
-        _assertSkipped(Payout.ReturnsFalse);
+    /// A payment that is neither refused nor confirmed undoes the batch, whose caller leaves that account out.
+    function _assertUndone(Payout payout) private {
+        _consent(alice, 1000, 0);
+        _consent(bob, 1000, 0);
+        uint256 earned = _claimable(bob);
+        reward.setPayout(bob, payout);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IRewards.TransferFailed.selector, address(reward), address(rewards), bob, earned - earned / 10
+            )
+        );
+        _harvest(_list(alice, bob));
+        assertGt(_harvest(alice), 0);
+        assertEq(_claimable(bob), earned);
+    }
+
+    function test_aFalseAnswerUndoesTheBatch() public {
+        _assertUndone(Payout.ReturnsFalse);
+    }
+
+    function test_L4_aHugeAnswerUndoesTheBatch() public {
+        uint256 before = gasleft();
+        _assertUndone(Payout.ReturnsTooMuch);
+        assertLt(before - gasleft(), 1_500_000);
+    }
+
+    /// R1: a token that moves tokens and returns false pays no claim twice, and no claim out of stakes.
+    function test_R1_aTokenThatMovesAndReturnsFalsePaysNothing() public {
+        _consent(alice, 0, 0);
+        _consent(bob, 0, 0);
+        reward.setPayout(bob, Payout.MovesAndReturnsFalse);
+        address[] memory list = new address[](50);
+        list[0] = alice;
+        for (uint256 i = 1; i < list.length; i++) {
+            list[i] = bob;
+        }
+        uint256 held = reward.balanceOf(address(rewards));
+        vm.expectPartialRevert(IRewards.TransferFailed.selector);
+        _harvest(list);
+        assertEq(reward.balanceOf(address(rewards)), held);
+        assertEq(reward.balanceOf(bob), 0);
     }
 
     /// L4, R4: a payment that burns all gas that it gets costs the batch 500,000 gas and no more.
@@ -193,8 +232,58 @@ contract HarvestingTest is RewardsTest {
         assertLt(before - gasleft(), 1_000_000);
     }
 
-    function test_L4_R4_aHugeAnswerIsSkipped() public {
-        _assertSkipped(Payout.ReturnsTooMuch);
+    /// L4: a caller that names a limit pays that much for such a receiver.
+    function test_L4_R4_theCallerMayNameALowerLimit() public {
+        _consent(alice, 1000, 0);
+        _consent(bob, 1000, 0);
+        uint256 earned = _claimable(bob);
+        reward.setPayout(bob, Payout.BurnsAllGas);
+        vm.prank(keeper);
+        uint256 before = gasleft();
+        assertGt(rewards.harvestWithGasLimit(pool, address(reward), _list(alice, bob), 60_000), 0);
+        assertLt(before - gasleft(), 300_000);
+        assertEq(_claimable(alice), 0);
+        assertEq(_claimable(bob), earned);
+    }
+
+    /// A higher limit than the contract's own counts as that, so the bound on a hostile receiver stays.
+    function test_L4_theLimitCannotBeRaised() public {
+        _consent(alice, 1000, 0);
+        _consent(bob, 1000, 0);
+        reward.setPayout(bob, Payout.BurnsAllGas);
+        vm.prank(keeper);
+        uint256 before = gasleft();
+        rewards.harvestWithGasLimit(pool, address(reward), _list(alice, bob), type(uint256).max);
+        assertLt(before - gasleft(), 800_000);
+    }
+
+    /// L4: the gas of a batch that was estimated before one of its receivers became hostile suffices with a limit.
+    function test_L4_anEstimatedBatchOutlivesAReceiverThatTurnsHostile() public {
+        address[] memory list = new address[](21);
+        list[0] = carol;
+        for (uint256 i = 1; i < list.length; i++) {
+            list[i] = makeAddr(vm.toString(i));
+            _stake(list[i], 1e18);
+        }
+        for (uint256 i; i < list.length; i++) {
+            _consent(list[i], 100, 0);
+        }
+        _fund(1e24, 1);
+        skip(2 * WEEK);
+        bytes memory data =
+            abi.encodeCall(IRewards.harvestWithGasLimit, (pool, address(reward), list, uint256(100_000)));
+        uint256 snapshot = vm.snapshotState();
+        vm.prank(keeper);
+        uint256 before = gasleft();
+        (bool done,) = address(rewards).call(data);
+        uint256 used = before - gasleft();
+        assertTrue(done);
+        vm.revertToState(snapshot);
+        reward.setPayout(carol, Payout.BurnsAllGas);
+        vm.prank(keeper);
+        (done,) = address(rewards).call{gas: used * 13 / 10}(data);
+        assertTrue(done, "one receiver undid the whole batch");
+        assertGt(reward.balanceOf(keeper), 0);
     }
 
     /// R4: a caller that gives too little gas for the payments takes no claim and no tip.

@@ -7,7 +7,8 @@ enum Payout {
     Reverts,
     ReturnsFalse,
     BurnsAllGas,
-    ReturnsTooMuch
+    ReturnsTooMuch,
+    MovesAndReturnsFalse
 }
 
 interface ITokenHook {
@@ -96,6 +97,7 @@ contract OddToken {
         balanceOf[from] -= amount;
         balanceOf[to] += amount - amount * feeBps / 10_000;
         if (hooked[to]) ITokenHook(to).onToken(address(this));
+        if (payout == Payout.MovesAndReturnsFalse) return false;
         if (silent) {
             assembly {
                 return(0, 0)

@@ -23,8 +23,12 @@ contract RewardMathTest is Test {
         uint256 total = stake + others;
         if (total == 0) return 0;
         toPay -= part;
-        increase = RewardMath.accumulatorIncreaseDown(part, EPOCH, total);
+        uint256 rest;
+        (increase, rest) = RewardMath.accumulatorIncreaseDown(part, EPOCH, total);
         assertEq(increase, Math.mulDiv(part, 2 ** 96, EPOCH * total));
+        // What was distributed, rounded up, and the rest are all of it.
+        assertEq(Math.mulDiv(increase, EPOCH * total, 2 ** 96, Math.Rounding.Ceil) + rest, part);
+        assertLe(rest, EPOCH * total / 2 ** 96);
         accumulator += increase;
         assertLt(accumulator, 2 ** 192);
     }

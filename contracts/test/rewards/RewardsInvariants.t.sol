@@ -84,8 +84,8 @@ contract RewardsInvariantsTest is Test {
         }
     }
 
-    /// R2: paid, claimable and still to come are all that was funded, but for a unit an account and the accumulator's
-    /// rounding, 2^-96 of the stake an update.
+    /// R2: paid, claimable and still to come are all that was funded, but for a unit an account and a 604,800th of a
+    /// unit an update.
     function _nothingIsLost() private view {
         for (uint256 i; i < 3; i++) {
             (bytes32 pool, address token) = _streamOf(i);
@@ -99,9 +99,9 @@ contract RewardsInvariantsTest is Test {
         }
     }
 
-    /// @dev Four accounts, the division above, the remainder below a unit; stakes stay below 2^96.
+    /// @dev Four accounts, the division above, the remainder below a unit: stakes stay below 2^96.
     function _bound() private view returns (uint256) {
-        return 4 + 2 + handler.updates() * 64 * 1e24 / 2 ** 96;
+        return 4 + 2 + handler.updates() / WEEK;
     }
 
     /// A8 for rewards: state rebuilt from events alone is the contract's, word for word.

@@ -19,7 +19,7 @@ interface IRewardsHarness {
     struct Case {
         uint192 accumulator;
         uint40 lastUpdate;
-        uint24 remainder;
+        uint64 remainder;
         uint96 epochAmount;
         uint96 funded;
         uint32 lastFundedEpoch;

@@ -25,7 +25,7 @@ contract RewardsHarness is IRewardsHarness {
     function _store(Case calldata c, Stream storage stream) internal {
         stream.accumulator = c.accumulator;
         stream.lastUpdate = c.lastUpdate;
-        stream.remainder = c.remainder;
+        stream.setRemainder(c.remainder);
         stream.epochAmount = c.epochAmount;
         stream.funded = c.funded;
         stream.lastFundedEpoch = c.lastFundedEpoch;
@@ -41,7 +41,7 @@ contract RewardsHarness is IRewardsHarness {
         uint256 epoch = block.timestamp / StreamLib.EPOCH_SECONDS;
         stream.give(c.fundedAmount, epoch + c.fundedAhead, c.fundedEpochs);
         a.lastUpdate = stream.lastUpdate;
-        a.remainder = stream.remainder;
+        a.remainder = stream.remainder();
         a.funded = stream.funded;
         a.lastFundedEpoch = stream.lastFundedEpoch;
         a.amounts = new uint256[](StreamLib.EPOCHS_AHEAD + 1);

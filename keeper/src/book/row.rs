@@ -241,12 +241,16 @@ fn read_pool(value: &mut Fields<'_>) -> Option<PoolRow> {
     Some(PoolRow { id, stake_token, reward_tokens, state: PoolState { total_staked, streams } })
 }
 
+/// Stands in a stream's value for a remainder that does not fit its four bytes and follows the schedule instead.
+const LARGE_REMAINDER: u32 = u32::MAX;
+
 fn stream_value(stream: &Stream) -> Vec<u8> {
     let Stream { accumulator, last_update, remainder, epoch_amount, last_funded_epoch, funded, scheduled } = stream;
+    let small_remainder = u32::try_from(*remainder).unwrap_or(LARGE_REMAINDER);
     let mut value = [
         &accumulator.to_be_bytes::<32>()[..],
         &last_update.to_be_bytes(),
-        &remainder.to_be_bytes(),
+        &small_remainder.to_be_bytes(),
         &epoch_amount.to_be_bytes(),
         &last_funded_epoch.to_be_bytes(),
         &funded.to_be_bytes(),
@@ -257,14 +261,17 @@ fn stream_value(stream: &Stream) -> Vec<u8> {
         value.extend(epoch.to_be_bytes());
         value.extend(amount.to_be_bytes());
     }
+    if small_remainder == LARGE_REMAINDER {
+        value.extend(remainder.to_be_bytes());
+    }
     value
 }
 
 fn read_stream(value: &mut Fields<'_>) -> Option<Stream> {
-    Some(Stream {
+    let mut stream = Stream {
         accumulator: value.word()?,
         last_update: value.u64()?,
-        remainder: value.u32()?,
+        remainder: value.u32()?.into(),
         epoch_amount: value.u128()?,
         last_funded_epoch: value.u64()?,
         funded: value.u128()?,
@@ -272,7 +279,11 @@ fn read_stream(value: &mut Fields<'_>) -> Option<Stream> {
             let epochs = value.byte()?;
             (0..epochs).map(|_| Some((value.u64()?, value.u128()?))).collect::<Option<_>>()?
         },
-    })
+    };
+    if stream.remainder == u64::from(LARGE_REMAINDER) {
+        stream.remainder = value.u64()?;
+    }
+    Some(stream)
 }
 
 fn ledger_value(ledger: &RewardLedger) -> Vec<u8> {

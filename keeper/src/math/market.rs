@@ -76,10 +76,10 @@ impl Market {
             }
             Zone::Breakeven | Zone::Insolvent if repaid == max.repay => (loan.borrow_shares, loan.collateral, owed),
             Zone::Breakeven | Zone::Insolvent => {
-                let part = |whole| liquidation::part_down(whole, repaid, max.repay);
-                let shares = part(loan.borrow_shares);
-                let removed = debt::to_debt_up(shares, self.borrow_assets, self.borrow_shares);
-                (shares, part(loan.collateral), removed.max(repaid))
+                // Whole units of debt, of which a fraction stays with the loan, and the same part of the collateral.
+                let removed = liquidation::part_down(owed, repaid, max.repay);
+                let shares = debt::to_debt_shares_down(removed, self.borrow_assets, self.borrow_shares);
+                (shares, liquidation::part_down(loan.collateral, removed, owed), removed)
             }
         };
         if shares == 0 {

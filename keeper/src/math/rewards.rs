@@ -25,8 +25,9 @@ pub struct Stream {
     pub accumulator: U256,
     /// Timestamp up to which the accumulator is right, in seconds.
     pub last_update: u64,
-    /// Reward below one unit that is still to be paid, in units × seconds per epoch.
-    pub remainder: u32,
+    /// Reward that is still to be paid, in units × seconds per epoch: below one unit, or below 2^-96 of the stake at the
+    /// last update if that is more than a unit. Below 2^52.
+    pub remainder: u64,
     /// Amount that the epoch of the last update pays in all.
     pub epoch_amount: u128,
     /// The last epoch that has anything to pay.
@@ -43,7 +44,7 @@ pub struct Accrual {
     /// Growth of the accumulator.
     pub accumulator_increase: U256,
     /// The remainder at the later time.
-    pub remainder: u32,
+    pub remainder: u64,
     /// The epoch of the later time.
     pub epoch: u64,
     /// Amount that this epoch pays in all, `joined` included.
@@ -88,11 +89,10 @@ impl Stream {
         if total_staked == 0 {
             (accrual.deferred, unit_seconds) = whole_units(unit_seconds);
         } else {
-            accrual.accumulator_increase = accumulator_increase_down(unit_seconds, total_staked);
-            unit_seconds = 0;
+            (accrual.accumulator_increase, unit_seconds) = accumulator_increase_down(unit_seconds, total_staked);
         }
-        // Below the seconds of an epoch.
-        accrual.remainder = u32::try_from(unit_seconds).unwrap_or(u32::MAX);
+        // Below the seconds of an epoch × 2^32.
+        accrual.remainder = u64::try_from(unit_seconds).unwrap_or(u64::MAX);
         accrual
     }
 
@@ -173,12 +173,18 @@ pub const fn start_of(epoch: u64) -> u64 {
     epoch.saturating_mul(EPOCH_SECONDS)
 }
 
-/// Returns the growth of the accumulator if `unit_seconds` ÷ the seconds of an epoch are paid to `total_staked`; 0 if
-/// nothing is staked.
+/// Returns the growth of the accumulator if `unit_seconds` ÷ the seconds of an epoch are paid to `total_staked`, and
+/// the unit-seconds that this leaves over because the accumulator grows in whole steps, rounded down. If nothing is
+/// staked, nothing grows and all is left over.
 #[must_use]
-pub fn accumulator_increase_down(unit_seconds: u128, total_staked: u128) -> U256 {
-    let grown: U256 = U256::from(unit_seconds) << ACCUMULATOR_BITS;
-    grown.checked_div(U256::from(EPOCH_SECONDS) * U256::from(total_staked)).unwrap_or_default()
+pub fn accumulator_increase_down(unit_seconds: u128, total_staked: u128) -> (U256, u128) {
+    if total_staked == 0 {
+        return (U256::ZERO, unit_seconds);
+    }
+    let scaled: U256 = U256::from(unit_seconds) << ACCUMULATOR_BITS;
+    let (increase, rest) = scaled.div_rem(U256::from(EPOCH_SECONDS) * U256::from(total_staked));
+    let rest: U256 = rest >> ACCUMULATOR_BITS;
+    (increase, rest.saturating_to())
 }
 
 /// Returns the whole reward units that an account can claim.

@@ -8,8 +8,9 @@ use std::fmt;
 use alloy::{
     consensus::{BlockHeader, Typed2718},
     eips::{BlockNumberOrTag, Encodable2718},
+    network::Ethereum,
     primitives::B256,
-    providers::{Provider, ext::AnvilApi},
+    providers::{Provider, ProviderBuilder, ext::AnvilApi},
     rpc::types::Block,
 };
 use eyre::{ContextCompat, WrapErr, ensure};
@@ -44,6 +45,32 @@ impl Outcome {
         let header = &block.header;
         let transactions = block.transactions.len();
         Self { transactions, gas_used: header.gas_used(), receipts_root: header.receipts_root() }
+    }
+}
+
+impl Outcome {
+    /// Explains how a replay that ended with this differs from the block.
+    ///
+    /// # Errors
+    /// When it differs, with the first difference that explains the others.
+    pub fn check(&self, block: &Block) -> eyre::Result<()> {
+        let was = Self::of(block);
+        let number = block.header.number();
+        ensure!(
+            self.transactions == was.transactions,
+            "only {} of the {} transactions of block {number} were mined: the others were refused or did not fit. \
+             State before the block is missing or wrong, or the node has other rules than {}",
+            self.transactions,
+            was.transactions,
+            rules_of(block)
+        );
+        ensure!(
+            *self == was,
+            "all {} transactions of block {number} were mined, but with {self} instead of {was}. Anvil cannot set \
+             PREVRANDAO, so a block whose contracts read it ends differently; otherwise state before the block is missing",
+            was.transactions
+        );
+        Ok(())
     }
 }
 
@@ -90,7 +117,10 @@ pub async fn replay(tools: &Tools, upstream: &str, block: &Block) -> eyre::Resul
             .await
             .wrap_err_with(|| format!("transaction {position} of block {}", header.number()))?;
     }
-    provider.evm_mine(None).await?;
+    // Mining fetches every account and slot that was not fetched before, one after another, and may take minutes: this
+    // call has no time limit.
+    let unlimited = ProviderBuilder::<_, _, Ethereum>::default().connect_http(node.http_url().parse()?);
+    let _: Value = unlimited.raw_request("evm_mine".into(), ()).await?;
     let mined = provider.get_block_by_number(BlockNumberOrTag::Number(header.number())).await?;
     Ok(Outcome::of(&mined.wrap_err("the replayed block was not mined")?))
 }

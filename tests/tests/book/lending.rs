@@ -86,14 +86,19 @@ impl Simulation<'_> {
         self.enqueue(self.deployer(), oracle, IOneSlotOracle::setCall { price }.abi_encode()).await
     }
 
-    /// Sends a setting of the owner, or a payout that anybody can trigger.
+    /// Sends a setting of the owner, or has the fee recipient collect the reserve.
     async fn change_setting(&mut self, params: MarketParams, who: Address) -> eyre::Result<()> {
         let id = params.id().0;
+        let recipient = IPlimsoll::new(self.core, self.provider()).feeRecipient(id).call().await?;
         let call = match self.random.below(4) {
             0 => IPlimsoll::setFeeCall { params, feeBps: U256::from(self.random.below(2_501)) }.abi_encode(),
             1 => IPlimsoll::setFeeRecipientCall { id, recipient: who }.abi_encode(),
             2 => IPlimsoll::setBackstopCall { id, backstop: who }.abi_encode(),
-            _ => IPlimsoll::collectReserveCall { params }.abi_encode(),
+            _ => {
+                let from = if recipient.is_zero() { who } else { recipient };
+                let collect = IPlimsoll::collectReserveCall { params }.abi_encode();
+                return self.enqueue(from, self.core, collect).await;
+            }
         };
         self.enqueue(self.deployer(), self.core, call).await
     }

@@ -1,15 +1,18 @@
 //! Recordings of a local chain: a recording is sufficient for a replay, and missing state is reported.
 
+use std::{sync::Mutex, time::Duration};
+
 use alloy::{
     primitives::{Address, U256, address},
     providers::{Provider, ext::AnvilApi},
     rpc::{client::RpcClient, types::TransactionRequest},
 };
-use eyre::WrapErr;
+use eyre::{ContextCompat, WrapErr};
 use plimsoll_lab::record;
 use plimsoll_testkit::{
     devnet::{Devnet, ITestToken},
     market::{LocalMarket, units},
+    proxy::{Fault, Proxy},
     recording::{Declared, NotAsDeclared, Outcome, Override, Playback, Read, Recorder, Recording, State, replay},
 };
 use serde_json::{Value, json};
@@ -54,6 +57,51 @@ async fn a_recorded_block_is_replayed_without_the_chain() -> eyre::Result<()> {
     let block = playback.recording().block()?;
     assert_eq!(replay(&tools, &playback.http_url(), &block).await?, Outcome::of(&block));
     playback.check(&[])?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_distant_node_is_asked_in_parallel_and_the_replay_asks_it_for_nothing_more() -> eyre::Result<()> {
+    let (devnet, number) = lively().await?;
+    let proxy = Proxy::start(devnet.node.address()).await?;
+    // Every answer takes as long as over an ocean; what matters is which requests there are.
+    proxy.inject(Fault::Slow(Duration::from_millis(50)));
+    let recorder = Recorder::start(proxy.http_url().parse()?, number).await?;
+    let steps = Mutex::new(Vec::new());
+    recorder.prefetch(|done, all| steps.lock().unwrap().push((done, all))).await?;
+    let (steps, fetched) = (steps.into_inner()?, proxy.counts());
+    let last = steps.last().wrap_err("nothing was fetched")?;
+    assert!(last.0 == last.1 && steps.len() == last.1 && fetched.of("eth_getStorageAt") > 3, "{steps:?}");
+
+    let block = recorder.block()?;
+    replay(&support::tools()?, &recorder.http_url(), &block).await?.check(&block)?;
+    // The access lists named every slot, so the replay read none of them from the node.
+    assert_eq!(proxy.counts().of("eth_getStorageAt"), fetched.of("eth_getStorageAt"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_in_a_folder_is_replayed_by_command_and_an_unknown_one_is_refused() -> eyre::Result<()> {
+    let (devnet, number) = lively().await?;
+    let (tools, folder) = (support::tools()?, TempDir::new()?);
+    let unknown = record::replay_recording(&tools, folder.path(), None).await.unwrap_err().to_string();
+    assert!(unknown.contains("there is no recording in") && unknown.contains("plimsoll-lab record"), "{unknown}");
+
+    record::record(&tools, devnet.node.http_url().parse()?, number, folder.path()).await?;
+    drop(devnet);
+    let report = record::replay_recording(&tools, folder.path(), None).await?;
+    assert_eq!((report.block, report.outcome.transactions), (number, 4));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incomplete_replay_says_how_many_transactions_were_mined() -> eyre::Result<()> {
+    let (devnet, number) = lively().await?;
+    let recorder = Recorder::start(devnet.node.http_url().parse()?, number).await?;
+    let block = recorder.block()?;
+    let fewer = Outcome { transactions: 3, ..Outcome::of(&block) };
+    let told = fewer.check(&block).unwrap_err().to_string();
+    assert!(told.starts_with(&format!("only 3 of the 4 transactions of block {number} were mined")), "{told}");
     Ok(())
 }
 

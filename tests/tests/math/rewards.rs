@@ -61,7 +61,11 @@ impl State {
         let stream = Stream {
             accumulator,
             last_update,
-            remainder: u32::try_from(random.below(EPOCH_SECONDS))?,
+            remainder: if random.below(2) == 0 {
+                random.below(EPOCH_SECONDS)
+            } else {
+                random.below(EPOCH_SECONDS << 32)
+            },
             epoch_amount,
             last_funded_epoch: if scheduled.is_empty() {
                 random.below(first)
@@ -100,7 +104,7 @@ impl State {
         Case {
             accumulator: Uint::from(self.stream.accumulator),
             lastUpdate: Uint::from(self.stream.last_update),
-            remainder: Uint::from(self.stream.remainder),
+            remainder: self.stream.remainder,
             epochAmount: Uint::from(self.stream.epoch_amount),
             funded: Uint::from(self.stream.funded),
             lastFundedEpoch: u32::try_from(self.stream.last_funded_epoch).unwrap_or(u32::MAX),

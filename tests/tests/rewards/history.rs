@@ -400,19 +400,26 @@ impl History<'_> {
     /* COMPARISON */
 
     /// Returns what the contract may hold back by rounding: less than one unit for each claim, less than 2^-24 units
-    /// for each change of a stake, 2^-96 of the stake for each update, and less than one unit for each return after
-    /// idle time.
+    /// for each change of a stake, a unit in a second of an epoch for each update, 2^-96 of the stake in all (the step
+    /// that the accumulator has not made yet), and less than one unit for each return after idle time.
     fn slack(&self) -> BigRational {
         let offsets = BigRational::new(self.settlements.into(), BigInt::one() << 24);
-        let accumulator = BigRational::new(&self.largest_stake * self.updates, BigInt::one() << 96);
-        BigRational::from(BigInt::from(1 + self.seen.returns)) + offsets + accumulator
+        let updates = BigRational::new(self.updates.into(), EPOCH.into());
+        BigRational::from(BigInt::from(1 + self.seen.returns)) + offsets + self.step() + updates
     }
 
-    /// Checks that a payment is not more than due (but for a unit of idle time), and not less by more than the slack.
+    /// Returns the most that a step of an accumulator was worth: what it leaves over is paid with the next steps, to
+    /// the stakes of that time.
+    fn step(&self) -> BigRational {
+        BigRational::new(self.largest_stake.clone(), BigInt::one() << 96)
+    }
+
+    /// Checks that a payment is not more than due (but for a unit of idle time and a step of the accumulator), and not
+    /// less by more than the slack.
     fn require_close(&self, due: &BigRational, amount: &BigInt) -> eyre::Result<()> {
         let held_back = due - BigRational::from(amount.clone());
         ensure!(
-            held_back >= -BigRational::from(BigInt::from(self.seen.returns)),
+            held_back >= -BigRational::from(BigInt::from(self.seen.returns)) - self.step(),
             "{amount} is more than {}",
             due.floor()
         );

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IChainlinkOracle} from "../../interfaces/IChainlinkOracle.sol";
+import {AnswerLimits} from "./AnswerLimits.sol";
 import {LatestRound} from "./LatestRound.sol";
 
 /// @notice A feed and its two maximum ages in one word, so that it fits an immutable: the aggregator in the low 160
@@ -20,7 +21,8 @@ using PriceFeedLib for PriceFeed global;
 /// @author Plimsoll
 /// @custom:security-contact See SECURITY.md
 /// @notice Reads a feed with a maximum age for each purpose. A returned answer is positive, fits 128 bits (so that the
-/// product of two is exact) and is not older than the purpose allows.
+/// product of two is exact) and is not older than the purpose allows; for borrowing it is not at a limit of its
+/// aggregator.
 library PriceFeedLib {
     uint256 internal constant MIN_AGE = 60;
     uint256 internal constant MAX_BORROW_AGE = 7 days;
@@ -71,7 +73,7 @@ library PriceFeedLib {
     }
 
     /// @notice Returns the feed's answer, or 1 without a feed, since answers are multiplied. Reverts if the answer is
-    /// out of bounds, too old or of an invalid time.
+    /// out of bounds, too old, of an invalid time or, for borrowing, at a limit of the aggregator.
     function answerOrOne(PriceFeed self, Purpose purpose) internal view returns (uint256) {
         if (!self.exists()) return 1;
 
@@ -89,6 +91,7 @@ library PriceFeedLib {
         if (block.timestamp - updatedAt > allowed && allowed != NO_AGE_LIMIT) {
             revert IChainlinkOracle.AnswerTooOld(feed, updatedAt, allowed);
         }
+        if (purpose == Purpose.Borrowing) AnswerLimits.requireWithin(feed, answer);
         return uint256(answer);
     }
 }
