@@ -477,7 +477,7 @@ fn report_progress(progress: Progress<'_>, is_local: bool) {
 
 /// Asks for the network's name, which nobody types by mistake. Fails unless it is typed.
 fn confirm(network: &str) -> eyre::Result<()> {
-    ensure!(io::stdin().is_terminal(), "stdin is not a terminal, so nobody can confirm this: say --yes");
+    ensure!(io::stdin().is_terminal(), "stdin is not a terminal, so nobody can confirm this: pass --yes");
     say(format_args!("Type the network's name, {network}, to send this:"));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;

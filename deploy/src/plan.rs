@@ -64,7 +64,7 @@ impl Plan {
         let replaced = replaced(design, record);
         if !may_replace && chain.local().is_none() {
             let refused =
-                |told: &String| format!("{told}: say --replace if that is meant, else bring manifest and code back");
+                |told: &String| format!("{told}: pass --replace if that is meant, else bring manifest and code back");
             problems.extend(replaced.iter().map(refused));
         }
         let mut steps = Vec::with_capacity(design.steps.len());
