@@ -106,12 +106,12 @@ contract FeeSplitter is IFeeSplitter, ReentrancyGuardTransient {
     }
 
     /// @dev A token that returns false must not have moved the tokens, or the treasury would be paid again.
-    function _payTreasury(uint256 assets, uint256 balance) internal returns (bool sent) {
-        bool completed;
-        (completed, sent) = ASSET.tryPush(TREASURY, assets, gasleft());
-        if (completed && !sent && IERC20(ASSET).balanceOf(address(this)) != balance) {
+    function _payTreasury(uint256 assets, uint256 balance) internal returns (bool) {
+        uint256 outcome = ASSET.tryPush(TREASURY, assets, gasleft());
+        if (outcome == Tokens.UNCONFIRMED && IERC20(ASSET).balanceOf(address(this)) != balance) {
             revert IPlimsoll.TransferFailed(ASSET, address(this), TREASURY, assets);
         }
+        return outcome == Tokens.SENT;
     }
 
     /// @inheritdoc IFeeSplitter

@@ -10,33 +10,35 @@ import {IPlimsoll} from "../interfaces/IPlimsoll.sol";
 /// code, counts as failing; its error names token, accounts and amount. A transfer of 0, which some tokens refuse, is
 /// never requested. At most one word of return data is copied, so a token cannot make its caller pay for memory.
 library Tokens {
+    /// @dev The outcomes of `tryPush`.
+    uint256 internal constant REVERTED = 0;
+    uint256 internal constant UNCONFIRMED = 1;
+    uint256 internal constant SENT = 2;
+
     /// @notice Transfers `amount` from this contract to `to`. Reverts with `TransferFailed` if the token fails.
     function push(address token, address to, uint256 amount) internal {
         if (amount == 0) return;
-        (, bool sent) = tryPush(token, to, amount, gasleft());
-        if (!sent) revert IPlimsoll.TransferFailed(token, address(this), to, amount);
+        if (tryPush(token, to, amount, gasleft()) != SENT) {
+            revert IPlimsoll.TransferFailed(token, address(this), to, amount);
+        }
     }
 
     /// @notice Transfers `amount` from this contract to `to` with at most `gasLimit` gas. Never reverts, whatever the
     /// token does.
-    /// @return completed whether the call did not revert; if it did, no token was moved
-    /// @return sent whether the call completed and confirmed the transfer; if it only completed, an inconsistent token
-    /// may have moved the tokens all the same
-    function tryPush(address token, address to, uint256 amount, uint256 gasLimit)
-        internal
-        returns (bool completed, bool sent)
-    {
+    /// @return outcome `SENT`; `REVERTED`, so that no token was moved; or `UNCONFIRMED`: the token did not revert, so an
+    /// inconsistent one may have moved the tokens all the same
+    function tryPush(address token, address to, uint256 amount, uint256 gasLimit) internal returns (uint256 outcome) {
         assembly ("memory-safe") {
             // transfer(to, amount), encoded in the scratch space and the first half of the free memory pointer, which
             // is 0 and is restored to it.
             mstore(0x14, to)
             mstore(0x34, amount)
             mstore(0x00, 0xa9059cbb000000000000000000000000)
-            completed := call(gasLimit, token, 0, 0x10, 0x44, 0x00, 0x20)
-            // Nothing returned by a contract, or true.
+            outcome := call(gasLimit, token, 0, 0x10, 0x44, 0x00, 0x20)
+            // Nothing returned by a contract, or true: 1 becomes 2.
             switch returndatasize()
-            case 0 { sent := and(completed, gt(extcodesize(token), 0)) }
-            default { sent := and(completed, and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1))) }
+            case 0 { outcome := shl(gt(extcodesize(token), 0), outcome) }
+            default { outcome := shl(and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1)), outcome) }
             mstore(0x34, 0)
         }
     }

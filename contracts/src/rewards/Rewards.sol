@@ -374,9 +374,11 @@ contract Rewards is IRewards {
         if (ledger.compounds) {
             _changeStake(pool, id, account, amount - tip, true);
         } else {
-            (bool completed, bool sent) = rewardToken.tryPush(account, amount - tip, paymentGas);
-            if (!sent) {
-                if (completed) revert TransferFailed(rewardToken, address(this), account, amount - tip);
+            uint256 outcome = rewardToken.tryPush(account, amount - tip, paymentGas);
+            if (outcome != Tokens.SENT) {
+                if (outcome == Tokens.UNCONFIRMED) {
+                    revert TransferFailed(rewardToken, address(this), account, amount - tip);
+                }
                 holder.ledgers[index].offset = ledger.offset;
                 return (0, 0);
             }

@@ -45,14 +45,13 @@ library StreamLib {
         if (unitSeconds == LARGE) unitSeconds = self.largeRemainder;
     }
 
-    /// @notice Stores the remainder, which is below 2^52 (2^20 × 2^128 / 2^96).
-    function setRemainder(Stream storage self, uint256 unitSeconds) internal {
-        if (unitSeconds < LARGE) {
-            self.smallRemainder = uint24(unitSeconds);
-        } else {
-            self.smallRemainder = uint24(LARGE);
-            self.largeRemainder = uint64(unitSeconds);
-        }
+    /// @notice Stores accumulator, time and remainder, which is below 2^52 (2^20 × 2^128 / 2^96).
+    /// @dev The three fields of the first slot are written together, at once.
+    function setUpdated(Stream storage self, uint256 accumulator, uint256 lastUpdate, uint256 unitSeconds) internal {
+        self.accumulator = uint192(accumulator);
+        self.lastUpdate = uint40(lastUpdate);
+        self.smallRemainder = uint24(unitSeconds < LARGE ? unitSeconds : LARGE);
+        if (unitSeconds >= LARGE) self.largeRemainder = uint64(unitSeconds);
     }
 
     /// @notice Returns the changes of the stream until `timestamp` while `totalStaked` is staked.
@@ -119,9 +118,7 @@ library StreamLib {
         }
         // Below 2^192: see `RewardMath.ACCUMULATOR_BITS`.
         accumulator += accrual.accumulatorIncrease;
-        self.accumulator = uint192(accumulator);
-        self.lastUpdate = uint40(block.timestamp);
-        self.setRemainder(accrual.remainder);
+        self.setUpdated(accumulator, block.timestamp, accrual.remainder);
         emit IRewards.Accrue(pool, token, accrual.accumulatorIncrease, accrual.remainder);
     }
 

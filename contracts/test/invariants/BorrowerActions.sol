@@ -32,6 +32,7 @@ abstract contract BorrowerActions is CallInvariants {
         if (p.collateral <= needed) return;
         if (debt != 0 && debt < _params[k].risk.minDebt()) return _mustNotLeaveDust(k, onBehalf, debt);
 
+        if (debt != 0) _mustNotPassTheBorrowPrice(k, onBehalf, p.collateral - needed + 1);
         Before memory b = _before(k);
         Worth memory w = _worth(k, onBehalf, receiver);
         uint256 assets = _between(1, p.collateral - needed);
@@ -190,14 +191,13 @@ abstract contract BorrowerActions is CallInvariants {
 
     /* H2 */
 
-    function _assertCarriedAtBorrowLtv(uint256 k, address who) private {
+    function _assertCarriedAtBorrowLtv(uint256 k, address who) private view {
         Market memory m = _accrued(k);
         Position memory p = _position(k, who);
         uint256 debt = _debt(m, p);
         if (debt == 0) return;
         uint256 carried = _borrowValue(k, p.collateral) * _params[k].risk.borrowLtvBps();
         assertLe(debt * BPS, carried, "H2: more debt than is carried");
-        if (_borrowPrices[k] < _prices[k]) _recordHit("a debt held by the borrow price, the lower of two");
     }
 
     function _mustNotBorrowBlindly(uint256 k, address who) private {
@@ -223,6 +223,14 @@ abstract contract BorrowerActions is CallInvariants {
                 _recordHit("withdrawal of collateral refused while the oracle is broken");
             }
         }
+    }
+
+    /// @dev H2: a unit of collateral more than the borrow price frees.
+    function _mustNotPassTheBorrowPrice(uint256 k, address who, uint256 assets) private {
+        vm.prank(who);
+        vm.expectPartialRevert(IPlimsoll.Unhealthy.selector);
+        plimsoll.withdrawCollateral(_params[k], assets, who, who);
+        if (_borrowPrices[k] < _prices[k]) _recordHit("collateral held by the borrow price, the lower of two");
     }
 
     /// @dev H5: the collateral of a debt below the minimum stays.

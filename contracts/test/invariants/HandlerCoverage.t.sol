@@ -85,7 +85,7 @@ contract HandlerCoverageTest is Test {
             "a loss paid by suppliers",
             "years without a call",
             "withdrawal of collateral refused to a debt below the minimum",
-            "a debt held by the borrow price, the lower of two"
+            "collateral held by the borrow price, the lower of two"
         ];
         for (uint256 i; i < what.length; ++i) {
             assertGt(handler.hits(what[i]), 0, what[i]);

@@ -23,9 +23,7 @@ contract RewardsHarness is IRewardsHarness {
     }
 
     function _store(Case calldata c, Stream storage stream) internal {
-        stream.accumulator = c.accumulator;
-        stream.lastUpdate = c.lastUpdate;
-        stream.setRemainder(c.remainder);
+        stream.setUpdated(c.accumulator, c.lastUpdate, c.remainder);
         stream.epochAmount = c.epochAmount;
         stream.funded = c.funded;
         stream.lastFundedEpoch = c.lastFundedEpoch;
