@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.0;
 
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {IRewards} from "../interfaces/IRewards.sol";
 import {Accrual} from "./Accrual.sol";
 import {RewardMath} from "./RewardMath.sol";
@@ -46,12 +47,13 @@ library StreamLib {
     }
 
     /// @notice Stores accumulator, time and remainder, which is below 2^52 (2^20 × 2^128 / 2^96).
-    /// @dev The three fields of the first slot are written together, at once.
     function setUpdated(Stream storage self, uint256 accumulator, uint256 lastUpdate, uint256 unitSeconds) internal {
+        uint256 small = FixedPointMathLib.min(unitSeconds, LARGE);
+        // Without a branch between or before them the compiler makes one store of these.
         self.accumulator = uint192(accumulator);
         self.lastUpdate = uint40(lastUpdate);
-        self.smallRemainder = uint24(unitSeconds < LARGE ? unitSeconds : LARGE);
-        if (unitSeconds >= LARGE) self.largeRemainder = uint64(unitSeconds);
+        self.smallRemainder = uint24(small);
+        if (small == LARGE) self.largeRemainder = uint64(unitSeconds);
     }
 
     /// @notice Returns the changes of the stream until `timestamp` while `totalStaked` is staked.
