@@ -2,8 +2,12 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
+use alloy::{primitives::Address, sol_types::SolEvent};
 use eyre::{ContextCompat, ensure};
-use plimsoll_testkit::{devnet::Devnet, workspace::workspace};
+use plimsoll_contracts::{IBackstop, IERC4626, IPlimsoll, IRewards};
+use plimsoll_testkit::{deployment::Suite, devnet::Devnet, market::units, workspace::workspace};
+
+use crate::support;
 
 /// Stands before a block that is run. Other blocks are for another terminal, or show what is printed.
 const MARK: &str = "<!-- run -->\n```sh\n";
@@ -15,47 +19,87 @@ const SCRATCH: &str = "target/tutorial";
 /// Ends a run that waits for something that does not happen, and what it started.
 const PATIENCE: &str = "300";
 
+/// Figures of the tables that the first tutorial shows: health factors and liquidation price.
+const FIGURES: [&str; 3] = ["1.1466", "1,744.18", "1.0699"];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_liquidation_happens_as_the_tutorial_says() -> eyre::Result<()> {
-    let said = run("docs/tutorials/first-liquidation.md").await?;
-    // The keeper was given no collateral: what it has in the end was seized.
-    let seized = said.lines().last().and_then(|line| line.split(' ').next()).wrap_err("nothing was printed")?;
-    ensure!(seized.len() == 19, "not a few WETH were seized, but {seized} units: {said}");
+    let document = "docs/tutorials/first-liquidation.md";
+    let suite = Devnet::start().await?.deploy_suite().await?;
+    let output = run(&suite, document).await?;
+    let text = fs::read_to_string(workspace()?.root().join(document))?;
+    for figure in FIGURES {
+        ensure!(text.contains(figure) && output.contains(figure), "{figure} is not in both:\n{text}\n{output}");
+    }
+    let liquidations = suite.liquidations(&suite.market("weth-usdc")?).await?;
+    let [liquidation] = liquidations.as_slice() else { eyre::bail!("one liquidation was expected: {liquidations:?}") };
+    assert!(liquidation.repaid > units(7_000, 6) && liquidation.repaid < units(8_000, 6), "{liquidation:?}");
+    // The keeper had no collateral: its balance in the end, which the last command prints, was seized.
+    let seized = output.lines().last().and_then(|line| line.split(' ').next()).wrap_err("nothing was printed")?;
+    assert_eq!(seized, liquidation.seized.to_string());
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_recipe_for_cast_works() -> eyre::Result<()> {
-    run("docs/how-to/cast.md").await.map(drop)
+async fn every_recipe_for_cast_has_its_effect() -> eyre::Result<()> {
+    let suite = Devnet::start().await?.deploy_suite().await?;
+    run(&suite, "docs/how-to/cast.md").await?;
+    let (core, rewards, backstop) =
+        (suite.contract("Plimsoll")?, suite.contract("Rewards")?, suite.contract("Backstop")?);
+    assert_ne!(count::<IPlimsoll::Supply>(&suite, core).await?, 0);
+    assert_ne!(count::<IPlimsoll::Withdraw>(&suite, core).await?, 0);
+    assert_ne!(count::<IPlimsoll::SupplyCollateral>(&suite, core).await?, 0);
+    assert_ne!(count::<IPlimsoll::WithdrawCollateral>(&suite, core).await?, 0);
+    // One of them by the authorised account.
+    assert_eq!(count::<IPlimsoll::Borrow>(&suite, core).await?, 2);
+    assert_eq!(count::<IPlimsoll::SetAuthorization>(&suite, core).await?, 2);
+    // One in part, one in full.
+    assert_eq!(count::<IPlimsoll::Repay>(&suite, core).await?, 2);
+    assert_ne!(count::<IPlimsoll::Accrue>(&suite, core).await?, 0);
+    assert_eq!(count::<IPlimsoll::Liquidate>(&suite, core).await?, 1);
+    assert_eq!(count::<IPlimsoll::FlashLoan>(&suite, core).await?, 1);
+    assert_eq!(count::<IPlimsoll::CollectReserve>(&suite, core).await?, 1);
+    assert_eq!(count::<IRewards::Stake>(&suite, rewards).await?, 1);
+    assert_eq!(count::<IRewards::Harvest>(&suite, rewards).await?, 1);
+    assert_eq!(count::<IRewards::Claim>(&suite, rewards).await?, 1);
+    assert_eq!(count::<IRewards::Unstake>(&suite, rewards).await?, 1);
+    assert_eq!(count::<IERC4626::Deposit>(&suite, backstop).await?, 1);
+    assert_eq!(count::<IBackstop::StartCooldown>(&suite, backstop).await?, 1);
+    assert_eq!(count::<IERC4626::Withdraw>(&suite, backstop).await?, 1);
+    Ok(())
 }
 
-/// Runs the marked blocks of a document on a fresh chain with everything on it, and returns what they print.
-async fn run(document: &str) -> eyre::Result<String> {
+/// Returns how often a contract has emitted an event.
+async fn count<E: SolEvent>(suite: &Suite, contract: Address) -> eyre::Result<usize> {
+    Ok(support::events::<E>(suite.provider(), contract).await?.len())
+}
+
+/// Runs the marked blocks of a document on a chain with everything on it, and returns what they print.
+async fn run(suite: &Suite, document: &str) -> eyre::Result<String> {
     let root = workspace()?.root().to_path_buf();
-    let suite = Devnet::start().await?.deploy_suite().await?;
-    let (address, record) = (suite.devnet.node.address().to_owned(), suite.record().to_owned());
+    let (address, record) = (suite.devnet.node.address(), suite.record());
     let scratch = tempfile::tempdir()?;
     let folder = scratch.path();
 
     let text = fs::read_to_string(root.join(document))?;
     let blocks: Vec<_> = text.split(MARK).skip(1).filter_map(|rest| rest.split("```").next()).collect();
     ensure!(!blocks.is_empty(), "{document} marks no block to run");
-    let script = blocks.concat().replace(ADDRESS, &address);
-    let script = script.replace(RECORD, &path(&record)).replace(SCRATCH, &path(&folder.join("tutorial")));
+    let script = blocks.concat().replace(ADDRESS, address);
+    let script = script.replace(RECORD, &path(record)).replace(SCRATCH, &path(&folder.join("tutorial")));
 
     let programs = programs(folder)?;
     let output = tokio::process::Command::from(Command::new("timeout"))
         .args(["--kill-after=10", PATIENCE, "bash", "-euo", "pipefail", "-c", &script])
         .current_dir(&root)
         .env("PATH", format!("{programs}:{}", std::env::var("PATH")?))
-        .env("PLIMSOLL_KEEPER__DEPLOYMENT__RECORD", &record)
+        .env("PLIMSOLL_KEEPER__DEPLOYMENT__RECORD", record)
         .env("PLIMSOLL_KEEPER__HTTP__LISTEN", "127.0.0.1:0")
         .env("XDG_STATE_HOME", folder)
         .output()
         .await?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(output.status.success(), "{document}: {said}{}", String::from_utf8_lossy(&output.stderr));
-    Ok(said)
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{document}: {printed}{}", String::from_utf8_lossy(&output.stderr));
+    Ok(printed)
 }
 
 /// A folder with a `cargo` that runs the binaries under test: `cargo --quiet deploy …` needs no second build.

@@ -29,7 +29,7 @@ pub(super) fn positions(view: &View) -> Markup {
                             th.number scope="col" { "Health factor" }
                             th.number scope="col" { "Debt" span.small { "Collateral" } }
                             th.number scope="col" { "Liquidation price" }
-                            th scope="col" { "DecisionView, or why not" }
+                            th scope="col" { "Decision, or why not" }
                         }
                     }
                     tbody {

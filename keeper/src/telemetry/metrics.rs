@@ -1,7 +1,7 @@
 //! Metrics in Prometheus' text format, computed from the [`View`] at each scrape, plus two histograms that the engine
 //! feeds: the time from a head to a broadcast, and the blocks from a decision to inclusion.
 //!
-//! `docs/monitoring/README.md` lists every metric; a test compares the list with what is exported.
+//! `docs/reference/metrics.md` lists every metric; a test compares the list with what is exported.
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -187,8 +187,8 @@ async fn every_metric_is_documented_and_every_alert_rule_uses_one() -> eyre::Res
     }
     bases.extend(text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()));
 
-    let folder = workspace()?.root().join("docs/monitoring");
-    let explained = fs::read_to_string(folder.join("README.md"))?;
+    let docs = workspace()?.root().join("docs");
+    let explained = fs::read_to_string(docs.join("reference/metrics.md"))?;
     let silent: Vec<_> = there
         .iter()
         .chain(&bases)
@@ -197,15 +197,15 @@ async fn every_metric_is_documented_and_every_alert_rule_uses_one() -> eyre::Res
             !explained.contains(&format!("`{name}`")) && !explained.contains(&format!("`{name}_total`"))
         })
         .collect();
-    ensure!(silent.is_empty(), "docs/monitoring/README.md does not explain {silent:?}");
-    for file in ["README.md", "rules.yml", "grafana.json"] {
-        let text = fs::read_to_string(folder.join(file))?;
+    ensure!(silent.is_empty(), "docs/reference/metrics.md does not explain {silent:?}");
+    for file in ["reference/metrics.md", "how-to/monitor.md", "monitoring/rules.yml", "monitoring/grafana.json"] {
+        let text = fs::read_to_string(docs.join(file))?;
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for name in words.filter(|word| word.starts_with("plimsoll_")) {
             ensure!(there.contains(name) || bases.contains(name), "{file}: there is no metric {name}");
         }
     }
-    serde_json::from_str::<Value>(&fs::read_to_string(folder.join("grafana.json"))?)?;
+    serde_json::from_str::<Value>(&fs::read_to_string(docs.join("monitoring/grafana.json"))?)?;
     Ok(())
 }
 
