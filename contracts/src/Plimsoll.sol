@@ -18,6 +18,7 @@ import {MarketPacking} from "./libraries/MarketPacking.sol";
 import {Multicall} from "./libraries/Multicall.sol";
 import {SharesMath} from "./libraries/SharesMath.sol";
 import {Signatures} from "./libraries/Signatures.sol";
+import {SurgeMath} from "./libraries/SurgeMath.sol";
 import {Tokens} from "./libraries/Tokens.sol";
 import {Authorization} from "./types/Authorization.sol";
 import {Market, Position, StoredMarket, StoredPosition} from "./types/Market.sol";
@@ -179,6 +180,24 @@ contract Plimsoll is IPlimsoll {
         return (assets, shares);
     }
 
+    /// @inheritdoc IPlimsoll
+    function transferSupply(MarketParams calldata params, uint256 shares, address onBehalf, address receiver) external {
+        if (shares == 0) revert AmountTooSmall(shares);
+        _requireNotZero(receiver);
+        _requireAuthorized(onBehalf);
+        MarketId id = params.toId();
+        // Only markets that exist have shares to transfer.
+        StoredPosition storage stored = _positions[id][onBehalf];
+        uint256 held = stored.supplyShares;
+        if (shares > held) revert InsufficientSupplyShares(shares, held);
+        unchecked {
+            // In this order a transfer to oneself changes nothing.
+            stored.supplyShares = held - shares;
+            _positions[id][receiver].supplyShares += shares;
+        }
+        emit TransferSupply(id, msg.sender, onBehalf, receiver, shares);
+    }
+
     /* COLLATERAL */
 
     /// @inheritdoc IPlimsoll
@@ -246,6 +265,7 @@ contract Plimsoll is IPlimsoll {
         // Shares beyond those of whole units would lower the price of all shares.
         shares = assets.toDebtSharesUp(m.borrowAssets, m.borrowShares);
         _requireLiquidity(m, assets);
+        _useSurgeLimit(m, params.risk, assets);
 
         StoredPosition storage stored = _positions[id][onBehalf];
         (uint256 borrowShares, uint256 collateral) = stored.loadDebt();
@@ -275,21 +295,8 @@ contract Plimsoll is IPlimsoll {
 
         StoredPosition storage stored = _positions[id][onBehalf];
         (uint256 borrowShares, uint256 collateral) = stored.loadDebt();
-        uint256 debt = borrowShares.toDebtUp(m.borrowAssets, m.borrowShares);
-        if (assets >= debt || shares >= borrowShares) {
-            (assets, shares) = (debt, borrowShares);
-        } else {
-            uint256 mostInPart = FixedPointMathLib.zeroFloorSub(borrowShares, DebtMath.MIN_SHARES);
-            if (mostInPart == 0) revert AmountTooSmall(assets | shares);
-            if (assets != 0) shares = assets.toDebtSharesDown(m.borrowAssets, m.borrowShares);
-            if (shares == 0) revert AmountTooSmall(assets);
-            if (shares > mostInPart) (assets, shares) = (0, mostInPart);
-            if (assets == 0) assets = shares.toDebtUp(m.borrowAssets, m.borrowShares);
-        }
-
+        (assets, shares) = _repayInMemory(m, params.risk, borrowShares, assets, shares);
         unchecked {
-            m.borrowShares -= shares;
-            m.borrowAssets = m.borrowAssets.saturatingTotalAfterRepay(assets, m.borrowShares);
             stored.storeDebt(borrowShares - shares, collateral);
         }
         storedMarket.store(m);
@@ -300,11 +307,81 @@ contract Plimsoll is IPlimsoll {
         return (assets, shares);
     }
 
+    /// @inheritdoc IPlimsoll
+    function deleverage(
+        MarketParams calldata params,
+        uint256 repayAssets,
+        uint256 collateralOut,
+        address onBehalf,
+        address receiver,
+        bytes calldata data
+    ) external returns (uint256 repaid, uint256 shares) {
+        if (repayAssets == 0 || collateralOut == 0) revert AmountTooSmall(0);
+        _requireNotZero(receiver);
+        _requireAuthorized(onBehalf);
+        Market memory m;
+        (MarketId id, StoredMarket storage storedMarket) = _loadAccrued(params, m);
+
+        {
+            StoredPosition storage stored = _positions[id][onBehalf];
+            (uint256 borrowShares, uint256 collateral) = stored.loadDebt();
+            if (collateralOut > collateral) revert InsufficientCollateral(collateralOut, collateral);
+            (repaid, shares) = _repayInMemory(m, params.risk, borrowShares, repayAssets, 0);
+            if (shares == 0) revert AmountTooSmall(repayAssets);
+            unchecked {
+                if (shares != borrowShares) {
+                    // At most the same part of the collateral as of the debt: both products fit, and are exact.
+                    uint256 most = collateral * shares / borrowShares;
+                    if (collateralOut > most) revert NotProportional(collateralOut, most);
+                    uint256 debt = (borrowShares - shares).toDebtUp(m.borrowAssets, m.borrowShares);
+                    _requireMinDebt(params.risk, debt);
+                }
+                stored.storeDebt(borrowShares - shares, collateral - collateralOut);
+            }
+        }
+        storedMarket.store(m);
+        emit Repay(id, msg.sender, onBehalf, repaid, shares);
+        emit WithdrawCollateral(id, msg.sender, onBehalf, receiver, collateralOut);
+
+        params.collateralToken.push(receiver, collateralOut);
+        if (data.length != 0) IRepayCallback(msg.sender).onPlimsollRepay(repaid, data);
+        params.loanToken.pull(msg.sender, repaid);
+    }
+
+    /// @dev Takes a repayment from the debt of a loan out of a market in memory: all of it, or a part that leaves a loan
+    /// of at least the fewest shares.
+    /// @return repaid assets, rounded up
+    /// @return redeemed shares of the loan, rounded down
+    function _repayInMemory(Market memory m, Risk risk, uint256 borrowShares, uint256 assets, uint256 shares)
+        internal
+        pure
+        returns (uint256 repaid, uint256 redeemed)
+    {
+        uint256 debt = borrowShares.toDebtUp(m.borrowAssets, m.borrowShares);
+        if (assets >= debt || shares >= borrowShares) {
+            (repaid, redeemed) = (debt, borrowShares);
+        } else {
+            (repaid, redeemed) = (assets, shares);
+            uint256 mostInPart = FixedPointMathLib.zeroFloorSub(borrowShares, DebtMath.MIN_SHARES);
+            if (mostInPart == 0) revert AmountTooSmall(assets | shares);
+            if (assets != 0) redeemed = assets.toDebtSharesDown(m.borrowAssets, m.borrowShares);
+            if (redeemed == 0) revert AmountTooSmall(assets);
+            if (redeemed > mostInPart) (repaid, redeemed) = (0, mostInPart);
+            if (repaid == 0) repaid = redeemed.toDebtUp(m.borrowAssets, m.borrowShares);
+        }
+        SurgeMath.refund(m, risk, repaid);
+        unchecked {
+            m.borrowShares -= redeemed;
+            m.borrowAssets = m.borrowAssets.saturatingTotalAfterRepay(repaid, m.borrowShares);
+        }
+    }
+
     /* LIQUIDATION */
 
     /// @dev The inputs and sums that all liquidations of a call share.
     struct Batch {
         MarketId id;
+        Risk risk;
         uint256 price;
         uint256 minDebt;
         uint256 maxRepay;
@@ -330,6 +407,7 @@ contract Plimsoll is IPlimsoll {
 
         Batch memory batch;
         batch.id = id;
+        batch.risk = params.risk;
         batch.price = _requirePrice(params.oracle, IOracle(params.oracle).liquidationPrice());
         batch.minDebt = params.risk.minDebt();
         batch.maxRepay = maxRepay;
@@ -389,6 +467,8 @@ contract Plimsoll is IPlimsoll {
         }
         if (shares == 0) return;
 
+        // Of what is paid in, not of what is written off: the room of lost debt stays used.
+        SurgeMath.refund(m, batch.risk, repaid);
         unchecked {
             m.borrowShares -= shares;
             uint256 borrowAssets = m.borrowAssets.saturatingTotalAfterRepay(removed, m.borrowShares);
@@ -622,6 +702,7 @@ contract Plimsoll is IPlimsoll {
         storedMarket.loadInto(m);
         if (m.lastUpdate == 0) revert MarketNotCreated(id);
         if (m.lastUpdate != block.timestamp) {
+            SurgeMath.refill(m, params.risk, block.timestamp - m.lastUpdate);
             (uint256 interest, uint256 feeShares) = InterestMath.accrue(m, params.curve, block.timestamp);
             emit Accrue(id, (interest << 32) | m.interestRemainder, feeShares, m.rateAtTarget, block.timestamp);
         }
@@ -632,12 +713,24 @@ contract Plimsoll is IPlimsoll {
     /// minimum, so that whatever becomes liquidatable had collateral for a debt of that size, and the collateral must
     /// cover it at the borrow LTV and the borrow price.
     function _requireSound(MarketParams calldata params, uint256 collateral, uint256 debt) internal view {
-        uint256 minDebt = params.risk.minDebt();
-        if (debt < minDebt) revert DebtTooSmall(debt, minDebt);
+        _requireMinDebt(params.risk, debt);
         uint256 price = _requirePrice(params.oracle, IOracle(params.oracle).borrowPrice());
         uint256 value = LiquidationMath.valueDown(collateral, price);
         uint256 ltvBps = params.risk.borrowLtvBps();
         if (!LiquidationMath.isHealthy(debt, value, ltvBps)) revert Unhealthy(debt, value * ltvBps / BPS);
+    }
+
+    function _requireMinDebt(Risk risk, uint256 debt) internal pure {
+        uint256 minDebt = risk.minDebt();
+        if (debt < minDebt) revert DebtTooSmall(debt, minDebt);
+    }
+
+    /// @dev Uses the surge limit for a borrowing, before it is added to the market's debt.
+    function _useSurgeLimit(Market memory m, Risk risk, uint256 assets) internal pure {
+        if (risk.surgePeriodSecs() == 0) return;
+        uint256 level = SurgeMath.levelAfterBorrow(m, risk, assets);
+        if (level > SurgeMath.FULL) revert SurgeLimitExceeded(assets, SurgeMath.room(m, risk));
+        m.surgeLevel = level;
     }
 
     function _requirePrice(address oracle, uint256 price) internal pure returns (uint256) {

@@ -68,6 +68,9 @@ interface IPlimsoll {
         uint256 assets,
         uint256 shares
     );
+    event TransferSupply(
+        MarketId indexed id, address caller, address indexed onBehalf, address indexed receiver, uint256 shares
+    );
     event SupplyCollateral(MarketId indexed id, address indexed caller, address indexed onBehalf, uint256 assets);
     event WithdrawCollateral(
         MarketId indexed id, address caller, address indexed onBehalf, address indexed receiver, uint256 assets
@@ -142,7 +145,8 @@ interface IPlimsoll {
     error NoCode(address account);
     error SameToken(address token);
     /// @notice The risk limits violate a bound: 0 < borrow LTV ≤ 0.995 × liquidation LTV, liquidation LTV ≤ 98 %,
-    /// minimum debt ≥ 10,000, no unused bits.
+    /// minimum debt ≥ 10,000; no surge limit, or one with a share of at most 100 %, a period of 1 hour to 30 days and a
+    /// floor of at least the minimum debt and below 2^128; no unused bits.
     error InvalidRisk(uint256 risk);
     /// @notice The rate curve violates a bound: starting rate 0.1–200 % a year, target 1–99 %, steepness 1–10, speed at
     /// most 200 a year, no unused bits.
@@ -155,6 +159,10 @@ interface IPlimsoll {
     error Unhealthy(uint256 debt, uint256 maxDebt);
     /// @notice The debt after a borrowing or a withdrawal of collateral would be below the market's minimum debt.
     error DebtTooSmall(uint256 debt, uint256 minDebt);
+    /// @notice The borrowing exceeds the room that the market's surge limit leaves in this block.
+    error SurgeLimitExceeded(uint256 assets, uint256 room);
+    /// @notice The collateral is a larger part of the loan's collateral than the repayment is of its debt.
+    error NotProportional(uint256 collateralOut, uint256 maxCollateralOut);
     error OraclePriceZero(address oracle);
     /// @notice No loan in the list could be liquidated, wholly or in part, for `maxRepay`.
     error NothingToLiquidate();
@@ -199,6 +207,10 @@ interface IPlimsoll {
         external
         returns (uint256 withdrawnAssets, uint256 withdrawnShares);
 
+    /// @notice Moves supply shares to another account's position. Neither interest is accrued nor any token moved, so it
+    /// works whatever the market's liquidity.
+    function transferSupply(MarketParams calldata params, uint256 shares, address onBehalf, address receiver) external;
+
     /* COLLATERAL */
 
     /// @notice Supplies collateral on behalf of any account. Collateral earns no interest.
@@ -231,6 +243,24 @@ interface IPlimsoll {
     function repay(MarketParams calldata params, uint256 assets, uint256 shares, address onBehalf, bytes calldata data)
         external
         returns (uint256 repaidAssets, uint256 repaidShares);
+
+    /// @notice Repays part of a debt and withdraws at most the same part of its collateral, or repays all of it and
+    /// withdraws as much as is wanted. The rest of the loan is no less healthy than before, at any price, so the oracle
+    /// is not read: it works while the oracle is stale or broken, and for a loan beyond the borrow LTV. An amount above
+    /// the debt is lowered to the debt. The debt left is 0 or at least the market's minimum debt.
+    /// @param repayAssets to be repaid by the caller, in units of the loan token
+    /// @param collateralOut to be withdrawn, in units of the collateral token
+    /// @param receiver of the collateral
+    /// @param data when not empty, the caller is called back, by `onPlimsollRepay`, after the collateral was sent and
+    /// before the repayment is pulled
+    function deleverage(
+        MarketParams calldata params,
+        uint256 repayAssets,
+        uint256 collateralOut,
+        address onBehalf,
+        address receiver,
+        bytes calldata data
+    ) external returns (uint256 repaid, uint256 shares);
 
     /* LIQUIDATION */
 

@@ -14,7 +14,7 @@ import {SharesMath} from "./SharesMath.sol";
 /// utilisation to the target, between 0.1 % and 200 % a year. No function reverts, whatever the state and the elapsed
 /// time: exponent, interest and fee saturate.
 /// @dev Rates are 1e18-scaled per second. Divisions round down, except for the new rate at target; interest below a
-/// unit is kept as a remainder. Amounts fit 128 bits, borrow assets do not exceed supply assets, times fit 40 bits, as
+/// unit is kept as a remainder. Amounts fit 128 bits, borrow assets do not exceed supply assets, times fit 34 bits, as
 /// in storage: then nothing can overflow, and arithmetic is unchecked.
 library InterestMath {
     uint256 internal constant WAD = 1e18;
@@ -23,6 +23,9 @@ library InterestMath {
     /// 2000 apart.
     int256 internal constant MAX_HALF_DRIFT = 8e18;
     uint256 internal constant MAX_AMOUNT = type(uint128).max;
+    /// @dev The most shares that a market's reserve holds, 2e28 units at the initial share price. The fee on interest
+    /// beyond that goes to suppliers.
+    uint256 internal constant MAX_RESERVE_SHARES = (1 << 114) - 1;
 
     /// @notice Accrues the interest of a market in memory up to `timestamp`.
     /// @return interest added to borrow and supply assets
@@ -48,7 +51,10 @@ library InterestMath {
             market.borrowAssets += interest;
             market.supplyAssets += interest;
             if (market.feeBps != 0) {
-                feeShares = feeSharesDown(interest, market.feeBps, market.supplyAssets, market.supplyShares);
+                feeShares = FixedPointMathLib.min(
+                    feeSharesDown(interest, market.feeBps, market.supplyAssets, market.supplyShares),
+                    MAX_RESERVE_SHARES - market.reserveShares
+                );
                 market.supplyShares += feeShares;
                 market.reserveShares += feeShares;
             }

@@ -3,13 +3,18 @@ pragma solidity ^0.8.0;
 
 import {IPlimsoll} from "../interfaces/IPlimsoll.sol";
 import {Market, StoredMarket, StoredPosition} from "../types/Market.sol";
+import {InterestMath} from "./InterestMath.sol";
 import {SharesMath} from "./SharesMath.sol";
+import {SurgeMath} from "./SurgeMath.sol";
 
 /// @title Storage packing library of markets and positions.
 /// @author Plimsoll
 /// @custom:security-contact See SECURITY.md
 /// @notice Loads markets and positions from storage and stores them. All range checks on stored values are here.
 library MarketPacking {
+    uint256 private constant FEE_MASK = (1 << 12) - 1;
+    uint256 private constant RATE_MASK = (1 << 36) - 1;
+
     /// @notice Loads a market into `market`.
     /// @dev Fills the caller's struct, since a returned one would be zeroed a second time, for 150 gas.
     function loadInto(StoredMarket storage stored, Market memory market) internal view {
@@ -18,16 +23,18 @@ library MarketPacking {
         market.supplyShares = uint128(supply);
         market.borrowAssets = borrow >> 128;
         market.borrowShares = uint128(borrow);
-        market.lastUpdate = rest >> 216;
-        market.feeBps = uint16(rest >> 200);
-        market.rateAtTarget = uint40(rest >> 160);
-        market.interestRemainder = uint32(rest >> 128);
-        market.reserveShares = uint128(rest);
+        market.lastUpdate = rest >> 222;
+        market.feeBps = (rest >> 210) & FEE_MASK;
+        market.rateAtTarget = (rest >> 174) & RATE_MASK;
+        market.interestRemainder = uint32(rest >> 142);
+        market.surgeLevel = (rest >> 114) & SurgeMath.FULL;
+        market.reserveShares = rest & InterestMath.MAX_RESERVE_SHARES;
     }
 
     /// @notice Stores a market. Reverts with `AmountTooLarge` if a total exceeds its range.
-    /// @dev The other fields need no check: a block time, a bounded fee, a clamped rate, a remainder cast to 32 bits,
-    /// and reserve shares, which are part of the supply shares.
+    /// @dev The other fields need no check: a block time (34 bits last until the year 2514), a bounded fee, a clamped
+    /// rate, a remainder cast to 32 bits, a surge level of at most `SurgeMath.FULL`, and reserve shares, which are
+    /// clamped where they are issued.
     function store(StoredMarket storage stored, Market memory market) internal {
         // Supply shares must fit 128 bits together with the virtual ones, so that no amount times that total exceeds
         // 256 bits, and no sum of the total and such a quotient wraps around to a value that fits.
@@ -38,8 +45,8 @@ library MarketPacking {
         }
         stored.supply = _pack(market.supplyAssets, market.supplyShares);
         stored.borrow = _pack(market.borrowAssets, market.borrowShares);
-        stored.rest = (market.lastUpdate << 216) | (market.feeBps << 200) | (market.rateAtTarget << 160)
-            | (market.interestRemainder << 128) | market.reserveShares;
+        stored.rest = (market.lastUpdate << 222) | (market.feeBps << 210) | (market.rateAtTarget << 174)
+            | (market.interestRemainder << 142) | (market.surgeLevel << 114) | market.reserveShares;
     }
 
     /// @notice Returns whether the market was created.

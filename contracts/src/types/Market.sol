@@ -12,6 +12,7 @@ pragma solidity ^0.8.0;
 /// @param interestRemainder interest below one unit, in 2^-32 units: without it a market that is accrued every second
 /// would earn nothing on a debt whose interest in a second is less than a unit
 /// @param reserveShares the supply shares of the reserve, which is the first to pay for bad debt
+/// @param surgeLevel the used part of the surge limit, in 1 / (2^28 - 1); 0 in a market without a limit
 struct Market {
     uint256 supplyAssets;
     uint256 supplyShares;
@@ -22,11 +23,13 @@ struct Market {
     uint256 rateAtTarget;
     uint256 interestRemainder;
     uint256 reserveShares;
+    uint256 surgeLevel;
 }
 
 /// @dev A market in storage: three words, so that a call that accrues writes three slots and no more:
 /// `supply` = supply assets u128 · supply shares u128, `borrow` = borrow assets u128 · borrow shares u128,
-/// `rest` = last update u40 · fee u16 · rate at target u40 · interest remainder u32 · reserve shares u128
+/// `rest` = last update u34 · fee u12 · rate at target u36 · interest remainder u32 · surge level u28 · reserve shares
+/// u114
 /// (the field named first is in the uppermost bits).
 struct StoredMarket {
     uint256 supply;
