@@ -181,11 +181,10 @@ contract Plimsoll is IPlimsoll {
     }
 
     /// @inheritdoc IPlimsoll
-    function transferSupply(MarketParams calldata params, uint256 shares, address onBehalf, address receiver) external {
+    function transferSupply(MarketId id, uint256 shares, address onBehalf, address receiver) external {
         if (shares == 0) revert AmountTooSmall(shares);
         _requireNotZero(receiver);
         _requireAuthorized(onBehalf);
-        MarketId id = params.toId();
         // Only markets that exist have shares to transfer.
         StoredPosition storage stored = _positions[id][onBehalf];
         uint256 held = stored.supplyShares;
@@ -265,7 +264,7 @@ contract Plimsoll is IPlimsoll {
         // Shares beyond those of whole units would lower the price of all shares.
         shares = assets.toDebtSharesUp(m.borrowAssets, m.borrowShares);
         _requireLiquidity(m, assets);
-        _useSurgeLimit(m, params.risk, assets);
+        if (params.risk.surgePeriodSecs() != 0) _useSurgeLimit(m, params.risk, assets);
 
         StoredPosition storage stored = _positions[id][onBehalf];
         (uint256 borrowShares, uint256 collateral) = stored.loadDebt();
@@ -334,7 +333,7 @@ contract Plimsoll is IPlimsoll {
                     uint256 most = collateral * shares / borrowShares;
                     if (collateralOut > most) revert NotProportional(collateralOut, most);
                     uint256 debt = (borrowShares - shares).toDebtUp(m.borrowAssets, m.borrowShares);
-                    _requireMinDebt(params.risk, debt);
+                    if (debt < params.risk.minDebt()) revert DebtTooSmall(debt, params.risk.minDebt());
                 }
                 stored.storeDebt(borrowShares - shares, collateral - collateralOut);
             }
@@ -369,7 +368,7 @@ contract Plimsoll is IPlimsoll {
             if (redeemed > mostInPart) (repaid, redeemed) = (0, mostInPart);
             if (repaid == 0) repaid = redeemed.toDebtUp(m.borrowAssets, m.borrowShares);
         }
-        SurgeMath.refund(m, risk, repaid);
+        if (m.surgeLevel != 0) SurgeMath.refund(m, risk, repaid);
         unchecked {
             m.borrowShares -= redeemed;
             m.borrowAssets = m.borrowAssets.saturatingTotalAfterRepay(repaid, m.borrowShares);
@@ -468,7 +467,7 @@ contract Plimsoll is IPlimsoll {
         if (shares == 0) return;
 
         // Of what is paid in, not of what is written off: the room of lost debt stays used.
-        SurgeMath.refund(m, batch.risk, repaid);
+        if (m.surgeLevel != 0) SurgeMath.refund(m, batch.risk, repaid);
         unchecked {
             m.borrowShares -= shares;
             uint256 borrowAssets = m.borrowAssets.saturatingTotalAfterRepay(removed, m.borrowShares);
@@ -702,7 +701,7 @@ contract Plimsoll is IPlimsoll {
         storedMarket.loadInto(m);
         if (m.lastUpdate == 0) revert MarketNotCreated(id);
         if (m.lastUpdate != block.timestamp) {
-            SurgeMath.refill(m, params.risk, block.timestamp - m.lastUpdate);
+            if (m.surgeLevel != 0) SurgeMath.refill(m, params.risk, block.timestamp - m.lastUpdate);
             (uint256 interest, uint256 feeShares) = InterestMath.accrue(m, params.curve, block.timestamp);
             emit Accrue(id, (interest << 32) | m.interestRemainder, feeShares, m.rateAtTarget, block.timestamp);
         }
@@ -713,21 +712,16 @@ contract Plimsoll is IPlimsoll {
     /// minimum, so that whatever becomes liquidatable had collateral for a debt of that size, and the collateral must
     /// cover it at the borrow LTV and the borrow price.
     function _requireSound(MarketParams calldata params, uint256 collateral, uint256 debt) internal view {
-        _requireMinDebt(params.risk, debt);
+        uint256 minDebt = params.risk.minDebt();
+        if (debt < minDebt) revert DebtTooSmall(debt, minDebt);
         uint256 price = _requirePrice(params.oracle, IOracle(params.oracle).borrowPrice());
         uint256 value = LiquidationMath.valueDown(collateral, price);
         uint256 ltvBps = params.risk.borrowLtvBps();
         if (!LiquidationMath.isHealthy(debt, value, ltvBps)) revert Unhealthy(debt, value * ltvBps / BPS);
     }
 
-    function _requireMinDebt(Risk risk, uint256 debt) internal pure {
-        uint256 minDebt = risk.minDebt();
-        if (debt < minDebt) revert DebtTooSmall(debt, minDebt);
-    }
-
-    /// @dev Uses the surge limit for a borrowing, before it is added to the market's debt.
+    /// @dev Uses the surge limit of a market that has one, before a borrowing is added to the market's debt.
     function _useSurgeLimit(Market memory m, Risk risk, uint256 assets) internal pure {
-        if (risk.surgePeriodSecs() == 0) return;
         uint256 level = SurgeMath.levelAfterBorrow(m, risk, assets);
         if (level > SurgeMath.FULL) revert SurgeLimitExceeded(assets, SurgeMath.room(m, risk));
         m.surgeLevel = level;

@@ -43,6 +43,8 @@ interface ILens {
     /// @param utilisation borrow assets ÷ supply assets, 1e18-scaled, rounded down
     /// @param borrowRatePerSecond the borrow rate in this block
     /// @param supplyRatePerSecond the supply rate in this block, after the fee, rounded down
+    /// @param surgePeriodSecs the time in which the surge limit refills wholly; 0 for no limit
+    /// @param surgeRoom the most that the surge limit lets be borrowed in this block; the largest number for no limit
     /// @param backstop the vault that covers bad debt; 0 for none
     /// @param availableCover the most that the vault would pay for the next bad debt
     struct MarketLine {
@@ -53,6 +55,8 @@ interface ILens {
         uint256 utilisation;
         uint256 borrowRatePerSecond;
         uint256 supplyRatePerSecond;
+        uint256 surgePeriodSecs;
+        uint256 surgeRoom;
         address backstop;
         uint256 availableCover;
         PriceReading liquidationPrice;
@@ -77,6 +81,9 @@ interface ILens {
     /// @param waterlinePrice the liquidation price (waterline): the highest price at which the position is liquidatable
     /// in this block; 0 if there is none, the largest number if it is liquidatable at every price. Computed without the
     /// oracle
+    /// @param maxBorrow an amount that the account can borrow in this block, at most a few units below the most: limited
+    /// by the collateral at the borrow price, the liquidity and the surge limit; 0 if the minimum debt is out of reach or
+    /// there is no borrow price
     struct PositionLine {
         address account;
         uint256 supplyShares;
@@ -87,11 +94,13 @@ interface ILens {
         uint256 collateralValue;
         uint256 health;
         uint256 waterlinePrice;
+        uint256 maxBorrow;
     }
 
-    /// @notice Positions in one market and the price at which they were valued.
+    /// @notice Positions in one market and the prices at which they were valued.
     struct Positions {
         PriceReading liquidationPrice;
+        PriceReading borrowPrice;
         PositionLine[] lines;
     }
 

@@ -42,7 +42,7 @@ interface ILever {
     /// @notice The arguments of lowering leverage.
     /// @param params the market
     /// @param repayAssets the debt to repay; an amount above the debt is lowered to the debt
-    /// @param maxSold the most collateral sold; the rest of the loan must be healthy without it
+    /// @param maxSold the most collateral sold: at most the same part of the collateral as `repayAssets` of the debt
     /// @param swapper the adapter by which is swapped
     /// @param route from the collateral token to the loan token, in the adapter's format
     /// @param deadline the last second at which the call may be executed
@@ -118,7 +118,8 @@ interface ILever {
         returns (uint256 bought);
 
     /// @notice Lowers a position's leverage: sells as much of the caller's collateral as the repayment of a part of the
-    /// debt needs. The rest of the debt must be at least the market's minimum, or none: use `close` for the whole.
+    /// debt needs. The rest of the debt must be at least the market's minimum, or none: use `close` for the whole. Reads
+    /// no price, so it works beyond the borrow LTV and with a broken oracle. Without debt, does nothing.
     /// @return repaid of the debt
     /// @return sold of the collateral
     function lower(Lower calldata wanted, SignedAuthorization calldata authorization)

@@ -40,7 +40,11 @@ import {MarketId, MarketParams} from "../types/MarketParams.sol";
 ///     loan's debt, rounded up, is one unit higher than it was, and no more than that however often it is repeated.
 ///     A loan whose health factor is exactly 1, to the unit, can thereby become liquidatable. Otherwise no account's
 ///     action raises another's debt or lowers its collateral, liquidation apart.
-///  6. The minimum debt must be large enough for the liquidation incentive on it, at its lowest (βmin − 1: 1.1 % at a
+///  6. The surge limit of a market bounds how fast its debt grows, not debt that is already there. While it is used up
+///     nobody can borrow, so anybody with collateral can delay others' borrowing by a part of the period, at the cost of
+///     interest. Refinancing more aged debt than the limit in one transaction is refused. Markets with the same
+///     collateral have a limit each.
+///  7. The minimum debt must be large enough for the liquidation incentive on it, at its lowest (βmin − 1: 1.1 % at a
 ///     liquidation LTV of 86 %, 0.4 % at 94.5 %), to pay for a liquidation's gas. A repayment may leave less than the
 ///     minimum, together with the collateral of what was repaid.
 ///
@@ -209,7 +213,7 @@ interface IPlimsoll {
 
     /// @notice Moves supply shares to another account's position. Neither interest is accrued nor any token moved, so it
     /// works whatever the market's liquidity.
-    function transferSupply(MarketParams calldata params, uint256 shares, address onBehalf, address receiver) external;
+    function transferSupply(MarketId id, uint256 shares, address onBehalf, address receiver) external;
 
     /* COLLATERAL */
 
@@ -322,8 +326,8 @@ interface IPlimsoll {
 
     /* AUTHORISATION */
 
-    /// @notice Authorises another account to withdraw, withdraw collateral and borrow on the caller's behalf, up to and
-    /// including the second `expiry`; 0 revokes the authorisation.
+    /// @notice Authorises another account to withdraw, transfer supply, withdraw collateral, borrow and deleverage on the
+    /// caller's behalf, up to and including the second `expiry`; 0 revokes the authorisation.
     function setAuthorization(address authorized, uint256 expiry) external;
 
     /// @notice Sets an authorisation by an EIP-712 signature of the authorizer: of its key, or by ERC-1271 if it has

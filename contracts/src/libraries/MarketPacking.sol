@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.0;
 
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {IPlimsoll} from "../interfaces/IPlimsoll.sol";
 import {Market, StoredMarket, StoredPosition} from "../types/Market.sol";
 import {InterestMath} from "./InterestMath.sol";
@@ -36,15 +37,19 @@ library MarketPacking {
     /// rate, a remainder cast to 32 bits, a surge level of at most `SurgeMath.FULL`, and reserve shares, which are
     /// clamped where they are issued.
     function store(StoredMarket storage stored, Market memory market) internal {
-        // Supply shares must fit 128 bits together with the virtual ones, so that no amount times that total exceeds
-        // 256 bits, and no sum of the total and such a quotient wraps around to a value that fits.
+        (uint256 supplyAssets, uint256 supplyShares) = (market.supplyAssets, market.supplyShares);
+        (uint256 borrowAssets, uint256 borrowShares) = (market.borrowAssets, market.borrowShares);
         unchecked {
-            if ((market.supplyShares + SharesMath.VIRTUAL_SHARES) >> 128 != 0) {
-                revert IPlimsoll.AmountTooLarge(market.supplyShares);
+            // Supply shares must fit 128 bits together with the virtual ones, so that no amount times that total exceeds
+            // 256 bits, and no sum of the total and such a quotient wraps around to a value that fits.
+            uint256 allShares = supplyShares + SharesMath.VIRTUAL_SHARES;
+            if ((supplyAssets | allShares | supplyShares | borrowAssets | borrowShares) >> 128 != 0) {
+                uint256 largest = FixedPointMathLib.max(supplyAssets, FixedPointMathLib.max(borrowAssets, borrowShares));
+                revert IPlimsoll.AmountTooLarge(largest >> 128 != 0 ? largest : supplyShares);
             }
         }
-        stored.supply = _pack(market.supplyAssets, market.supplyShares);
-        stored.borrow = _pack(market.borrowAssets, market.borrowShares);
+        stored.supply = (supplyAssets << 128) | supplyShares;
+        stored.borrow = (borrowAssets << 128) | borrowShares;
         stored.rest = (market.lastUpdate << 222) | (market.feeBps << 210) | (market.rateAtTarget << 174)
             | (market.interestRemainder << 142) | (market.surgeLevel << 114) | market.reserveShares;
     }

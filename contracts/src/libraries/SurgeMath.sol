@@ -35,7 +35,8 @@ library SurgeMath {
         }
     }
 
-    /// @notice Returns the level after `assets` are borrowed; above `FULL` if they exceed the room.
+    /// @notice Returns the level after `assets` are borrowed from a market with a limit; above `FULL` if they exceed the
+    /// room.
     function levelAfterBorrow(Market memory market, Risk risk, uint256 assets) internal pure returns (uint256) {
         (uint256 n, uint256 d) = _limitFraction(market, risk);
         unchecked {
@@ -43,9 +44,9 @@ library SurgeMath {
         }
     }
 
-    /// @notice Lowers the level of a market in memory by `assets` that are paid in, before its debt is lowered.
+    /// @notice Lowers the level of a market in memory, which has a limit, by `assets` that are paid in, before its debt
+    /// is lowered.
     function refund(Market memory market, Risk risk, uint256 assets) internal pure {
-        if (market.surgeLevel == 0) return;
         (uint256 n, uint256 d) = _limitFraction(market, risk);
         unchecked {
             market.surgeLevel = FixedPointMathLib.zeroFloorSub(market.surgeLevel, assets * d / n);

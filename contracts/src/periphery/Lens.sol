@@ -9,8 +9,10 @@ import {DebtMath} from "../libraries/DebtMath.sol";
 import {InterestMath} from "../libraries/InterestMath.sol";
 import {LiquidationMath} from "../libraries/LiquidationMath.sol";
 import {SharesMath} from "../libraries/SharesMath.sol";
+import {SurgeMath} from "../libraries/SurgeMath.sol";
 import {Market, Position} from "../types/Market.sol";
 import {MarketId, MarketParams} from "../types/MarketParams.sol";
+import {Risk} from "../types/Risk.sol";
 import {OracleReader} from "./libraries/OracleReader.sol";
 
 /// @title Lens.
@@ -67,10 +69,12 @@ contract Lens is ILens {
         line.params = PLIMSOLL.marketParams(id);
         line.accrued = _accrued(id, line.params);
         _fillRates(line, line.accrued);
+        line.surgePeriodSecs = line.params.risk.surgePeriodSecs();
+        line.surgeRoom = _surgeRoom(line.accrued, line.params.risk);
         line.backstop = PLIMSOLL.backstop(id);
         line.availableCover = _availableCover(line.backstop, id, line.params.loanToken);
         line.liquidationPrice = _liquidationPrice(line.params);
-        line.borrowPrice = OracleReader.read(line.params.oracle, IOracle.borrowPrice.selector);
+        line.borrowPrice = _borrowPrice(line.params);
     }
 
     function _fillRates(MarketLine memory line, Market memory m) internal pure {
@@ -92,12 +96,19 @@ contract Lens is ILens {
         answer.lines = new PositionLine[](accounts.length);
         MarketParams memory params = PLIMSOLL.marketParams(id);
         Market memory m = _accrued(id, params);
-        if (m.lastUpdate != 0) answer.liquidationPrice = _liquidationPrice(params);
+        if (m.lastUpdate != 0) {
+            answer.liquidationPrice = _liquidationPrice(params);
+            answer.borrowPrice = _borrowPrice(params);
+        }
         uint256 ltvBps = params.risk.liquidationLtvBps();
         for (uint256 i; i < accounts.length; ++i) {
             PositionLine memory line = answer.lines[i];
             line.account = accounts[i];
-            if (m.lastUpdate != 0) _fillPosition(line, id, m, ltvBps, answer.liquidationPrice);
+            if (m.lastUpdate == 0) continue;
+            _fillPosition(line, id, m, ltvBps, answer.liquidationPrice);
+            if (answer.borrowPrice.status == PriceStatus.Ok) {
+                line.maxBorrow = _maxBorrow(line, m, params.risk, answer.borrowPrice.price);
+            }
         }
     }
 
@@ -123,6 +134,25 @@ contract Lens is ILens {
             line.health = line.collateralValue * ltvBps * WAD / (line.debt * BPS);
             line.waterlinePrice = _waterlinePrice(line.debt, line.collateral, ltvBps);
         }
+    }
+
+    function _maxBorrow(PositionLine memory line, Market memory m, Risk risk, uint256 price)
+        internal
+        pure
+        returns (uint256 most)
+    {
+        uint256 maxDebt = LiquidationMath.valueDown(line.collateral, price) * risk.borrowLtvBps() / BPS;
+        // The shares of a borrowing are rounded up, and so is the debt: a share and a unit more than what is borrowed.
+        uint256 rounding = m.borrowShares == 0 ? 0 : m.borrowAssets / m.borrowShares + 2;
+        most = FixedPointMathLib.zeroFloorSub(maxDebt, line.debt + rounding);
+        most = FixedPointMathLib.min(most, m.supplyAssets - m.borrowAssets);
+        most = FixedPointMathLib.min(most, _surgeRoom(m, risk));
+        uint256 shares = most.toDebtSharesUp(m.borrowAssets, m.borrowShares);
+        if (line.debt + most < risk.minDebt() || line.borrowShares + shares < DebtMath.MIN_SHARES) return 0;
+    }
+
+    function _surgeRoom(Market memory m, Risk risk) internal pure returns (uint256) {
+        return risk.surgePeriodSecs() == 0 ? type(uint256).max : SurgeMath.room(m, risk);
     }
 
     /// @dev The core's condition `debt × BPS > value × ltv`, with `value = floor(collateral × price / 1e36)` and at
@@ -189,7 +219,13 @@ contract Lens is ILens {
     /// @dev Returns the market with its interest up to this block; all 0 if it does not exist.
     function _accrued(MarketId id, MarketParams memory params) internal view returns (Market memory m) {
         m = PLIMSOLL.market(id);
-        if (m.lastUpdate != 0) InterestMath.accrue(m, params.curve, block.timestamp);
+        if (m.lastUpdate == 0) return m;
+        SurgeMath.refill(m, params.risk, block.timestamp - m.lastUpdate);
+        InterestMath.accrue(m, params.curve, block.timestamp);
+    }
+
+    function _borrowPrice(MarketParams memory params) internal view returns (PriceReading memory) {
+        return OracleReader.read(params.oracle, IOracle.borrowPrice.selector);
     }
 
     function _liquidationPrice(MarketParams memory params) internal view returns (PriceReading memory) {

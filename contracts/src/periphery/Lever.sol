@@ -26,7 +26,6 @@ contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClie
 
     /// @dev The data of the repayment callback.
     struct Sale {
-        address account;
         uint256 maxSold;
         address swapper;
         bytes route;
@@ -80,9 +79,10 @@ contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClie
         returns (uint256 repaid, uint256 sold)
     {
         _submitAuthorization(authorization);
-        (repaid, sold) = _repay(
-            wanted.params, wanted.repayAssets, 0, Sale(msg.sender, wanted.maxSold, wanted.swapper, wanted.route)
-        );
+        if (PLIMSOLL.position(wanted.params.toId(), msg.sender).borrowShares != 0) {
+            (repaid, sold) =
+                _deleverage(wanted.params, wanted.repayAssets, Sale(wanted.maxSold, wanted.swapper, wanted.route));
+        }
         _supplyRest(wanted.params, msg.sender);
         emit LowerLeverage(wanted.params.toId(), msg.sender, repaid, sold);
     }
@@ -95,32 +95,33 @@ contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClie
     {
         _submitAuthorization(authorization);
         MarketId id = wanted.params.toId();
-        uint256 collateral = PLIMSOLL.position(id, msg.sender).collateral;
-        uint256 maxSold = FixedPointMathLib.min(wanted.maxSold, collateral);
-        (repaid, sold) =
-            _repay(wanted.params, 0, type(uint256).max, Sale(msg.sender, maxSold, wanted.swapper, wanted.route));
-        collateral = PLIMSOLL.position(id, msg.sender).collateral;
+        Position memory p = PLIMSOLL.position(id, msg.sender);
+        uint256 collateral = p.collateral;
+        if (p.borrowShares != 0) {
+            uint256 maxSold = FixedPointMathLib.min(wanted.maxSold, collateral);
+            (repaid, sold) = _deleverage(wanted.params, type(uint256).max, Sale(maxSold, wanted.swapper, wanted.route));
+            collateral -= maxSold;
+        }
         if (collateral != 0) PLIMSOLL.withdrawCollateral(wanted.params, collateral, msg.sender, msg.sender);
         returned = collateral + _sweep(wanted.params.collateralToken, msg.sender);
         emit CloseLeverage(id, msg.sender, repaid, sold, returned);
     }
 
-    function _repay(MarketParams calldata params, uint256 assets, uint256 shares, Sale memory sale)
+    /// @dev The core sends the collateral to the adapter first; its callback then sells it for the repayment.
+    function _deleverage(MarketParams calldata params, uint256 repayAssets, Sale memory sale)
         internal
         returns (uint256 repaid, uint256 sold)
     {
-        _swapped = 0;
-        (repaid,) = PLIMSOLL.repay(params, assets, shares, sale.account, abi.encode(params, sale));
+        (repaid,) = PLIMSOLL.deleverage(
+            params, repayAssets, sale.maxSold, msg.sender, sale.swapper, abi.encode(params, sale)
+        );
         sold = _swapped;
     }
 
     /// @inheritdoc IRepayCallback
     function onPlimsollRepay(uint256 assets, bytes calldata data) external onlyCallback {
-        // Nothing was owed.
-        if (assets == 0) return;
         (MarketParams memory params, Sale memory sale) = abi.decode(data, (MarketParams, Sale));
         uint256 before = params.collateralToken.balanceOrZero(address(this));
-        PLIMSOLL.withdrawCollateral(params, sale.maxSold, sale.account, sale.swapper);
         ISwapper(sale.swapper)
             .swapExactOut(
                 params.collateralToken, params.loanToken, assets, sale.maxSold, address(this), address(this), sale.route

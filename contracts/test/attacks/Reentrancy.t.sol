@@ -49,13 +49,14 @@ contract ReentrancyAttackTest is CoreTest, ITransferHook, IERC3156FlashBorrower 
     }
 
     function test_attack08_hooksOnEveryTransferGainNothingAcrossMarkets() public {
-        bytes[9] memory verbs = [
+        bytes[10] memory verbs = [
             abi.encodeCall(IPlimsoll.supply, (params, 5_000e6, 0, address(this), "")),
             abi.encodeCall(IPlimsoll.withdraw, (params, 5_000e6, 0, address(this), address(this))),
             abi.encodeCall(IPlimsoll.supplyCollateral, (params, 1e18, address(this), "")),
             abi.encodeCall(IPlimsoll.withdrawCollateral, (params, 1e18, address(this), address(this))),
             abi.encodeCall(IPlimsoll.borrow, (params, 2_000e6, 0, address(this), address(this))),
             abi.encodeCall(IPlimsoll.repay, (params, 2_000e6, 0, address(this), "")),
+            abi.encodeCall(IPlimsoll.deleverage, (params, 2_000e6, 1e18, address(this), address(this), "")),
             abi.encodeCall(IPlimsoll.depositCover, (address(loanToken), 500e6)),
             abi.encodeCall(IPlimsoll.withdrawCover, (address(loanToken), 500e6, address(this))),
             abi.encodeCall(IPlimsoll.flashLoan, (address(this), address(loanToken), 300_000e6, ""))

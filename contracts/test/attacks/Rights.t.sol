@@ -24,6 +24,9 @@ contract RightsAttackTest is CoreTest {
         _assertUnauthorized(caller, BORROWER, collateral);
         _assertUnauthorized(caller, LENDER, abi.encodeCall(IPlimsoll.withdraw, (params, 1, 0, LENDER, to)));
         _assertUnauthorized(caller, LENDER, abi.encodeCall(IPlimsoll.withdraw, (params, 0, 1, LENDER, to)));
+        _assertUnauthorized(caller, LENDER, abi.encodeCall(IPlimsoll.transferSupply, (id, 1, LENDER, to)));
+        bytes memory lowering = abi.encodeCall(IPlimsoll.deleverage, (params, 1e30, 1, BORROWER, to, ""));
+        _assertUnauthorized(caller, BORROWER, lowering);
     }
 
     /// @dev Calls of others through the core's own multicall are theirs still.

@@ -83,8 +83,26 @@ contract CreateMarketTest is VerbTest {
     }
 
     function testFuzz_riskWithUnusedBits(uint256 bits) public {
-        bits = bound(bits, 1, type(uint96).max);
-        assertRefuses(Risk.wrap(Risk.unwrap(params.risk) | (bits << 160)));
+        bits = bound(bits, 1, type(uint24).max);
+        assertRefuses(Risk.wrap(Risk.unwrap(params.risk) | (bits << 232)));
+        Risk limited = params.risk.withSurgeLimit(1_000, 1 days, 1);
+        assertRefuses(Risk.wrap(Risk.unwrap(limited) | (bits << 232)));
+    }
+
+    function testFuzz_anySurgeLimitWithinBounds(uint16 share, uint24 period, uint32 multiple) public {
+        share = uint16(bound(share, 0, 10_000));
+        period = uint24(bound(period, 1 hours, 30 days));
+        multiple = uint32(bound(multiple, 1, type(uint32).max));
+        assertCreates(params.risk.withSurgeLimit(share, period, multiple), params.curve);
+    }
+
+    function test_surgeLimitOutsideItsBounds() public {
+        assertRefuses(params.risk.withSurgeLimit(10_001, 1 days, 1));
+        assertRefuses(params.risk.withSurgeLimit(1_000, 1 hours - 1, 1));
+        assertRefuses(params.risk.withSurgeLimit(1_000, 30 days + 1, 1));
+        assertRefuses(params.risk.withSurgeLimit(1_000, 1 days, 0));
+        assertRefuses(params.risk.withSurgeLimit(1_000, 0, 0));
+        assertRefuses(params.risk.withSurgeLimit(0, 0, 1));
     }
 
     function testFuzz_anyCurveWithinBounds(uint40 start, uint16 target, uint24 steepness, uint32 speed) public {

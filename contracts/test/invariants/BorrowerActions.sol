@@ -59,6 +59,7 @@ abstract contract BorrowerActions is CallInvariants {
     function _borrow(uint256 k, address caller, address onBehalf, address receiver) internal {
         if (_isBroken(k)) return _mustNotBorrowBlindly(k, onBehalf);
         (uint256 least, uint256 most) = _borrowRange(k, onBehalf);
+        _mustNotPassTheSurgeLimit(k, onBehalf);
         if (least > most) return;
         _borrow(k, Borrowing(caller, onBehalf, receiver, _between(least, most), 0, _oneIn(2)));
     }
@@ -91,6 +92,7 @@ abstract contract BorrowerActions is CallInvariants {
         uint256 carried = _borrowValue(k, p.collateral) * _params[k].risk.borrowLtvBps() / BPS;
         uint256 room = FixedPointMathLib.zeroFloorSub(carried, _debt(m, p) + 2 * _grain(m));
         most = FixedPointMathLib.min(room, m.supplyAssets - m.borrowAssets);
+        most = FixedPointMathLib.min(most, _surgeRoom(k, m));
     }
 
     /// @dev The least borrowing that reaches the minimum debt and the fewest shares of debt.
@@ -141,6 +143,55 @@ abstract contract BorrowerActions is CallInvariants {
         return abi.encode(calls);
     }
 
+    /// H2, H5: a part of the debt for at most the same part of the collateral, whatever the price and its oracle.
+    function _deleverage(uint256 k, address caller, address onBehalf, address receiver) internal {
+        Market memory m = _accrued(k);
+        Position memory p = _position(k, onBehalf);
+        if (p.borrowShares == 0 || p.collateral == 0) return;
+        uint256 debt = _debt(m, p);
+        if (_oneIn(3)) return _deleverage(k, caller, onBehalf, receiver, debt + _between(0, debt), p.collateral);
+
+        uint256 kept = _params[k].risk.minDebt() + 2 * _grain(m);
+        if (debt <= kept) return;
+        uint256 assets = _between(1, debt - kept);
+        uint256 shares = DebtMath.toDebtSharesDown(assets, m.borrowAssets, m.borrowShares);
+        uint256 most = p.collateral * shares / p.borrowShares;
+        if (most == 0 || shares + DebtMath.MIN_SHARES > p.borrowShares) return;
+        if (most < p.collateral) {
+            vm.prank(caller);
+            vm.expectRevert(abi.encodeWithSelector(IPlimsoll.NotProportional.selector, most + 1, most));
+            plimsoll.deleverage(_params[k], assets, most + 1, onBehalf, receiver, "");
+            _recordHit("more collateral refused than the part that is repaid");
+        }
+        _deleverage(k, caller, onBehalf, receiver, assets, most);
+    }
+
+    function _deleverage(uint256 k, address caller, address onBehalf, address receiver, uint256 assets, uint256 most)
+        private
+    {
+        Position memory was = _position(k, onBehalf);
+        Before memory b = _before(k);
+        Worth memory w = _worth(k, caller, onBehalf);
+        uint256 out = _between(1, most);
+        vm.prank(caller);
+        plimsoll.deleverage(_params[k], assets, out, onBehalf, receiver, "");
+        _after(b, onBehalf);
+        Position memory p = _position(k, onBehalf);
+        assertEq(p.collateral, was.collateral - out);
+        if (p.borrowShares == 0) {
+            _recordHit("deleveraging of the whole debt");
+        } else {
+            uint256 debt = _debt(plimsoll.market(_ids[k]), p);
+            assertGe(debt, _params[k].risk.minDebt(), "H5: a deleveraging left dust");
+            // Seen rounded up, both debts are off by up to a unit.
+            assertTrue(_productLe(was.collateral, debt - 1, p.collateral, _debt(b.market, was)), "H2: health fell");
+            _recordHit("deleveraging of a part");
+        }
+        if (_isBroken(k)) _recordHit("deleveraging while the oracle is broken");
+        else if (_isUnhealthy(k, b.market, was)) _recordHit("deleveraging of a liquidatable loan");
+        if (receiver == caller || receiver == onBehalf) _assertOnlyRoundingWasLost(k, w, caller, onBehalf);
+    }
+
     /// L2: dust is repaid by another account ahead of a full repayment, by assets or by shares; the full repayment
     /// succeeds.
     function _repayAllBehindDust(uint256 k, address meddler, address payer, address onBehalf) internal {
@@ -163,6 +214,7 @@ abstract contract BorrowerActions is CallInvariants {
     function _openLoan(uint256 k, address who) internal {
         Before memory b = _before(k);
         uint256 liquidity = b.market.supplyAssets - b.market.borrowAssets;
+        liquidity = FixedPointMathLib.min(liquidity, _surgeRoom(k, b.market));
         uint256 least = _leastBorrow(k, b.market, _position(k, who));
         if (_isBroken(k) || liquidity < least) return;
         uint256 assets = _between(least, FixedPointMathLib.min(liquidity, least + _scales[_loanTokens[k]] * 500));
@@ -189,7 +241,18 @@ abstract contract BorrowerActions is CallInvariants {
         return needed > p.collateral ? needed - p.collateral : 1;
     }
 
-    /* H2 */
+    /* H2, S2 */
+
+    /// @dev A unit more than the room, where there is liquidity for it.
+    function _mustNotPassTheSurgeLimit(uint256 k, address who) private {
+        Market memory m = _accrued(k);
+        uint256 room = _surgeRoom(k, m);
+        if (m.supplyAssets - m.borrowAssets <= room) return;
+        vm.prank(who);
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.SurgeLimitExceeded.selector, room + 1, room));
+        plimsoll.borrow(_params[k], room + 1, 0, who, who);
+        _recordHit("borrowing refused by the surge limit");
+    }
 
     function _assertCarriedAtBorrowLtv(uint256 k, address who) private view {
         Market memory m = _accrued(k);
@@ -206,7 +269,9 @@ abstract contract BorrowerActions is CallInvariants {
             assertTrue(false, "borrowed while the oracle was broken");
         } catch (bytes memory why) {
             bytes4 cause = bytes4(why);
-            assertTrue(cause == TestOracle.Broken.selector || cause == IPlimsoll.InsufficientLiquidity.selector);
+            bool refusedBefore =
+                cause == IPlimsoll.InsufficientLiquidity.selector || cause == IPlimsoll.SurgeLimitExceeded.selector;
+            assertTrue(cause == TestOracle.Broken.selector || refusedBefore);
             if (cause == TestOracle.Broken.selector) _recordHit("borrowing refused while the oracle is broken");
         }
     }

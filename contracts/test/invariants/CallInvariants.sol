@@ -5,11 +5,11 @@ import {Vm} from "forge-std/Vm.sol";
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {Market, Position} from "plimsoll/types/Market.sol";
 import {MarketId} from "plimsoll/types/MarketParams.sol";
-import {LendingFixture} from "./LendingFixture.sol";
+import {SurgeRules} from "./SurgeRules.sol";
 
 /// @notice Checks everything that must hold across every single call: each action is made between `_before` and
 /// `_after`.
-abstract contract CallInvariants is LendingFixture {
+abstract contract CallInvariants is SurgeRules {
     /// @notice A market and all its positions, with interest up to this block.
     struct Before {
         uint256 k;
@@ -52,6 +52,7 @@ abstract contract CallInvariants is LendingFixture {
         // Each repayment of a call may leave a unit with nobody while debt shares are at their lowest price.
         if (_atLowestPrice(m)) strayUnits[_loanTokens[b.k]] += ACTORS;
         _sharePricesKeepTheirDirection(b.market, m, lost);
+        _checkSurge(b.k, b.market, m, logs);
         for (uint256 a; a < ACTORS; ++a) {
             address who = address(_actors[a]);
             if (who != subject) _nobodyElseIsWorseOff(b, m, a, _wasLiquidated(logs, who));

@@ -136,16 +136,15 @@ abstract contract EnvironmentActions is CallInvariants {
     /// I2: without an authorisation no account withdraws or borrows on behalf of another.
     function _actUnauthorised(uint256 k, address intruder, address victim) internal {
         if (intruder == victim || plimsoll.authorizationExpiry(victim, intruder) >= clock) return;
-        uint256 way = _below(3);
+        bytes[5] memory verbs = [
+            abi.encodeCall(IPlimsoll.withdraw, (_params[k], 0, 1, victim, intruder)),
+            abi.encodeCall(IPlimsoll.transferSupply, (_ids[k], 1, victim, intruder)),
+            abi.encodeCall(IPlimsoll.withdrawCollateral, (_params[k], 1, victim, intruder)),
+            abi.encodeCall(IPlimsoll.borrow, (_params[k], 1e9, 0, victim, intruder)),
+            abi.encodeCall(IPlimsoll.deleverage, (_params[k], MAX_AMOUNT, 1, victim, intruder, ""))
+        ];
         vm.prank(intruder);
-        (bool done, bytes memory why) = address(plimsoll)
-            .call(
-                way == 0
-                    ? abi.encodeCall(IPlimsoll.withdraw, (_params[k], 0, 1, victim, intruder))
-                    : way == 1
-                        ? abi.encodeCall(IPlimsoll.withdrawCollateral, (_params[k], 1, victim, intruder))
-                        : abi.encodeCall(IPlimsoll.borrow, (_params[k], 1e9, 0, victim, intruder))
-            );
+        (bool done, bytes memory why) = address(plimsoll).call(verbs[_below(5)]);
         assertFalse(done, "I2: somebody acted for another without leave");
         assertEq(bytes4(why), IPlimsoll.Unauthorized.selector);
         _recordHit("unauthorised call refused");

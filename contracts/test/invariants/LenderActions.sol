@@ -53,6 +53,22 @@ abstract contract LenderActions is CallInvariants {
         _recordHit(_isBroken(k) ? "withdrawal while the oracle is broken" : "withdrawal");
     }
 
+    function _transferSupply(uint256 k, address caller, address onBehalf, address receiver) internal {
+        uint256 held = _position(k, onBehalf).supplyShares;
+        if (held == 0) return;
+        uint256 shares = _between(1, held);
+        Before memory b = _before(k);
+        Worth memory w = _worth(k, onBehalf, receiver);
+        uint256 lastUpdate = plimsoll.market(_ids[k]).lastUpdate;
+        vm.prank(caller);
+        plimsoll.transferSupply(_ids[k], shares, onBehalf, receiver);
+        _after(b, onBehalf);
+        assertEq(plimsoll.market(_ids[k]).lastUpdate, lastUpdate, "a transfer of supply accrued");
+        _assertOnlyRoundingWasLost(k, w, onBehalf, receiver);
+        bool stuck = b.market.borrowAssets == b.market.supplyAssets;
+        _recordHit(stuck ? "supply transferred without liquidity" : "supply transferred");
+    }
+
     /// @dev The most assets that the shares and the market's liquidity allow.
     function _mostAssets(Market memory m, uint256 held) private pure returns (uint256) {
         uint256 assets = SharesMath.toAssetsDown(held, m.supplyAssets, m.supplyShares);

@@ -9,6 +9,7 @@ import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {DebtMath} from "plimsoll/libraries/DebtMath.sol";
 import {InterestMath} from "plimsoll/libraries/InterestMath.sol";
 import {SharesMath} from "plimsoll/libraries/SharesMath.sol";
+import {SurgeMath} from "plimsoll/libraries/SurgeMath.sol";
 import {Market, Position} from "plimsoll/types/Market.sol";
 import {MarketId, MarketParams} from "plimsoll/types/MarketParams.sol";
 import {toRateCurve} from "plimsoll/types/RateCurve.sol";
@@ -23,11 +24,11 @@ import {SeededRandom} from "./SeededRandom.sol";
 /// token is lent in two markets, another is lent in one and collateral in another, so that a leak between markets
 /// shows), four accounts, and a backstop that covers two of the markets at first.
 ///
-/// | market | lent | against | curve | liquidation LTV | fee | backstop |
-/// |---|---|---|---|---|---|---|
-/// | 0 | dollars | ether | adaptive | 86 % | 10 % | at first |
-/// | 1 | ether | bitcoin | adaptive, as fast and steep as can be | 94.5 % | 25 % | not at first |
-/// | 2 | dollars | bitcoin | kinked | 62.5 % | none at first | at first |
+/// | market | lent | against | curve | liquidation LTV | fee | backstop | surge limit |
+/// |---|---|---|---|---|---|---|---|
+/// | 0 | dollars | ether | adaptive | 86 % | 10 % | at first | 300,000 and 25 % a day |
+/// | 1 | ether | bitcoin | adaptive, as fast and steep as can be | 94.5 % | 25 % | not at first | none |
+/// | 2 | dollars | bitcoin | kinked | 62.5 % | none at first | at first | none |
 abstract contract LendingFixture is CommonBase, StdAssertions, StdCheats, SeededRandom {
     uint256 internal constant MARKETS = 3;
     uint256 internal constant TOKENS = 3;
@@ -104,7 +105,11 @@ abstract contract LendingFixture is CommonBase, StdAssertions, StdCheats, Seeded
         params.collateralToken = address(_tokens[collateralToken]);
         params.oracle = address(_oracles[k]);
         // The minimum debt of the last market is the lowest possible, where rounding has the largest effect.
-        params.risk = [toRisk(8_000, 8_600, 100e6), toRisk(9_150, 9_450, 0.05e18), toRisk(5_000, 6_250, 10_000)][k];
+        params.risk = [
+            toRisk(8_000, 8_600, 100e6).withSurgeLimit(2_500, 1 days, 3_000),
+            toRisk(9_150, 9_450, 0.05e18),
+            toRisk(5_000, 6_250, 10_000)
+        ][k];
         uint40 percent = uint40(0.01e18 / uint256(365 days));
         params.curve = [
             toRateCurve(4 * percent, 9_000, 40_000, 500_000),
@@ -141,7 +146,14 @@ abstract contract LendingFixture is CommonBase, StdAssertions, StdCheats, Seeded
     /// @notice The market with its interest up to now.
     function _accrued(uint256 k) internal view returns (Market memory m) {
         m = plimsoll.market(_ids[k]);
+        SurgeMath.refill(m, _params[k].risk, clock - m.lastUpdate);
         if (m.lastUpdate != clock) InterestMath.accrue(m, _params[k].curve, clock);
+    }
+
+    /// @notice The most that the surge limit lets anybody borrow now.
+    function _surgeRoom(uint256 k, Market memory m) internal view returns (uint256) {
+        if (_params[k].risk.surgePeriodSecs() == 0) return type(uint256).max;
+        return SurgeMath.room(m, _params[k].risk);
     }
 
     function _position(uint256 k, address who) internal view returns (Position memory) {

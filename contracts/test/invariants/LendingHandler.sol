@@ -27,6 +27,11 @@ contract LendingHandler is LenderActions, BorrowerActions, LiquidatorActions, En
         _withdraw(_market(), caller, onBehalf, _oneIn(3) ? _anybody() : onBehalf);
     }
 
+    function transferSupply(uint256 seed) external seeded(seed) {
+        (address caller, address onBehalf) = _entitled();
+        _transferSupply(_market(), caller, onBehalf, _anybody());
+    }
+
     function supplyCollateral(uint256 seed) external seeded(seed) {
         address caller = _anybody();
         _supplyCollateral(_market(), caller, _oneIn(3) ? _anybody() : caller);
@@ -54,6 +59,11 @@ contract LendingHandler is LenderActions, BorrowerActions, LiquidatorActions, En
         uint256 k = _market();
         if (_oneIn(5)) return _repayAllBehindDust(k, caller, _anybody(), _anybody());
         _repay(k, caller, _oneIn(3) ? _anybody() : caller);
+    }
+
+    function deleverage(uint256 seed) external seeded(seed) {
+        (address caller, address onBehalf) = _entitled();
+        _deleverage(_market(), caller, onBehalf, _oneIn(3) ? _anybody() : onBehalf);
     }
 
     function liquidate(uint256 seed) external seeded(seed) {
@@ -126,7 +136,7 @@ contract LendingHandler is LenderActions, BorrowerActions, LiquidatorActions, En
     }
 
     function _anyStep(uint256 k, address who, address other) private {
-        uint256 way = _below(8);
+        uint256 way = _below(10);
         if (way == 0) _supply(k, who, other);
         else if (way == 1) _withdraw(k, who, who, other);
         else if (way == 2) _supplyCollateral(k, who, other);
@@ -134,6 +144,8 @@ contract LendingHandler is LenderActions, BorrowerActions, LiquidatorActions, En
         else if (way == 4) _borrow(k, who, who, other);
         else if (way == 5) _repay(k, who, other);
         else if (way == 6) _openLoan(k, who);
+        else if (way == 7) _transferSupply(k, who, who, other);
+        else if (way == 8) _deleverage(k, who, who, other);
         else _flashLoan(_below(TOKENS), who);
     }
 

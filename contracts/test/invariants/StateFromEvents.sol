@@ -5,6 +5,7 @@ import {Vm} from "forge-std/Vm.sol";
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {Market, Position} from "plimsoll/types/Market.sol";
 import {MarketId, MarketParams} from "plimsoll/types/MarketParams.sol";
+import {Risk} from "plimsoll/types/Risk.sol";
 
 /// @notice The core's state rebuilt from its events alone (A8), by the description of each event in `IPlimsoll` and
 /// without any library of the core.
@@ -20,6 +21,7 @@ contract StateFromEvents {
     mapping(address => mapping(bytes32 => uint256)) public coverLimit;
     mapping(address => mapping(address => uint256)) public authorizationExpiry;
     mapping(bytes32 => address) private _loanToken;
+    mapping(bytes32 => Risk) private _risk;
 
     error UnknownEvent(bytes32 topic);
 
@@ -48,6 +50,7 @@ contract StateFromEvents {
         if (topic == IPlimsoll.Accrue.selector) return _accrue(log);
         if (topic == IPlimsoll.Supply.selector) return _supply(log);
         if (topic == IPlimsoll.Withdraw.selector) return _withdraw(log);
+        if (topic == IPlimsoll.TransferSupply.selector) return _transferSupply(log);
         if (topic == IPlimsoll.SupplyCollateral.selector) return _supplyCollateral(log);
         if (topic == IPlimsoll.WithdrawCollateral.selector) return _withdrawCollateral(log);
         if (topic == IPlimsoll.Borrow.selector) return _borrow(log);
@@ -79,6 +82,7 @@ contract StateFromEvents {
     function _createMarket(Vm.Log calldata log, uint256 timestamp) private {
         MarketParams memory params = abi.decode(log.data, (MarketParams));
         _loanToken[log.topics[1]] = params.loanToken;
+        _risk[log.topics[1]] = params.risk;
         _markets[log.topics[1]].lastUpdate = timestamp;
         _markets[log.topics[1]].rateAtTarget = params.curve.startRatePerSecond();
     }
@@ -87,7 +91,12 @@ contract StateFromEvents {
         Market storage m = _markets[log.topics[1]];
         uint256 interest;
         uint256 feeShares;
-        (interest, feeShares, m.rateAtTarget, m.lastUpdate) = abi.decode(log.data, (uint256, uint256, uint256, uint256));
+        uint256 timestamp;
+        (interest, feeShares, m.rateAtTarget, timestamp) = abi.decode(log.data, (uint256, uint256, uint256, uint256));
+        if (m.surgeLevel != 0) {
+            _lowerSurgeLevel(m, (timestamp - m.lastUpdate) * (2 ** 28 - 1) / _risk[log.topics[1]].surgePeriodSecs());
+        }
+        m.lastUpdate = timestamp;
         m.supplyAssets += interest / 2 ** 32;
         m.borrowAssets += interest / 2 ** 32;
         m.interestRemainder = interest % 2 ** 32;
@@ -111,6 +120,12 @@ contract StateFromEvents {
         _positions[log.topics[1]][_account(log.topics[2])].supplyShares -= shares;
     }
 
+    function _transferSupply(Vm.Log calldata log) private {
+        (, uint256 shares) = abi.decode(log.data, (address, uint256));
+        _positions[log.topics[1]][_account(log.topics[2])].supplyShares -= shares;
+        _positions[log.topics[1]][_account(log.topics[3])].supplyShares += shares;
+    }
+
     function _supplyCollateral(Vm.Log calldata log) private {
         _positions[log.topics[1]][_account(log.topics[3])].collateral += abi.decode(log.data, (uint256));
     }
@@ -123,6 +138,10 @@ contract StateFromEvents {
     function _borrow(Vm.Log calldata log) private {
         (, uint256 assets, uint256 shares) = abi.decode(log.data, (address, uint256, uint256));
         Market storage m = _markets[log.topics[1]];
+        if (_risk[log.topics[1]].surgePeriodSecs() != 0) {
+            (uint256 numerator, uint256 denominator) = _surgeLevels(log.topics[1], assets);
+            m.surgeLevel += (numerator + denominator - 1) / denominator;
+        }
         m.borrowAssets += assets;
         m.borrowShares += shares;
         _positions[log.topics[1]][_account(log.topics[2])].borrowShares += shares;
@@ -131,6 +150,7 @@ contract StateFromEvents {
     function _repay(Vm.Log calldata log) private {
         (uint256 assets, uint256 shares) = abi.decode(log.data, (uint256, uint256));
         _positions[log.topics[1]][_account(log.topics[3])].borrowShares -= shares;
+        _refundSurge(log.topics[1], assets);
         _lowerDebt(_markets[log.topics[1]], assets, shares);
     }
 
@@ -140,7 +160,28 @@ contract StateFromEvents {
         Position storage p = _positions[log.topics[1]][_account(log.topics[3])];
         p.borrowShares -= shares;
         p.collateral -= seized;
+        _refundSurge(log.topics[1], repaid);
         _lowerDebt(_markets[log.topics[1]], repaid + badDebt, shares);
+    }
+
+    /// @dev The part of the surge limit that assets are, as a fraction of levels, of which `2^28 - 1` are the limit:
+    /// assets × (1 + share × level) ÷ (floor + share × borrow assets).
+    function _surgeLevels(bytes32 id, uint256 assets) private view returns (uint256 numerator, uint256 denominator) {
+        Market storage m = _markets[id];
+        uint256 share = _risk[id].surgeShareBps();
+        numerator = assets * (10_000 * (2 ** 28 - 1) + share * m.surgeLevel);
+        denominator = _risk[id].surgeFloor() * 10_000 + share * m.borrowAssets;
+    }
+
+    function _refundSurge(bytes32 id, uint256 paid) private {
+        Market storage m = _markets[id];
+        if (m.surgeLevel == 0) return;
+        (uint256 numerator, uint256 denominator) = _surgeLevels(id, paid);
+        _lowerSurgeLevel(m, numerator / denominator);
+    }
+
+    function _lowerSurgeLevel(Market storage m, uint256 by) private {
+        m.surgeLevel = m.surgeLevel < by ? 0 : m.surgeLevel - by;
     }
 
     /// @dev Not below a millionth of the shares that are left, rounded up.

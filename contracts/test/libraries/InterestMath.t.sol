@@ -18,7 +18,8 @@ contract InterestMathTest is Test {
     uint256 internal constant MIN_RATE = 31_709_791;
     uint256 internal constant START_RATE = 1_268_391_679;
     uint256 internal constant MAX_RATE = 63_419_583_967;
-    uint256 internal constant MAX_TIME = type(uint40).max;
+    uint256 internal constant MAX_TIME = 2 ** 34 - 1;
+    uint256 internal constant MAX_RESERVE_SHARES = 2 ** 114 - 1;
     uint256 internal constant STEEPNESS = 40_000;
     uint256 internal constant SPEED = 500_000;
 
@@ -273,12 +274,13 @@ contract InterestMathTest is Test {
         m.supplyShares = bound(m.supplyShares, 0, MAX_SHARES);
         m.borrowAssets = bound(m.borrowAssets, 0, m.supplyAssets);
         m.borrowShares = bound(m.borrowShares, 0, MAX_AMOUNT);
-        m.lastUpdate = bound(m.lastUpdate, 1, type(uint40).max);
+        m.lastUpdate = bound(m.lastUpdate, 1, MAX_TIME);
         m.feeBps = bound(m.feeBps, 0, 2_500);
         m.rateAtTarget = bound(m.rateAtTarget, MIN_RATE, MAX_RATE);
         m.interestRemainder = bound(m.interestRemainder, 0, type(uint32).max);
-        m.reserveShares = bound(m.reserveShares, 0, m.supplyShares);
-        uint256 timestamp = m.lastUpdate + bound(elapsed, 0, type(uint40).max - m.lastUpdate);
+        m.reserveShares =
+            bound(m.reserveShares, 0, m.supplyShares < MAX_RESERVE_SHARES ? m.supplyShares : MAX_RESERVE_SHARES);
+        uint256 timestamp = m.lastUpdate + bound(elapsed, 0, MAX_TIME - m.lastUpdate);
         Market memory before = abi.decode(abi.encode(m), (Market));
 
         (uint256 interest, uint256 feeShares) = InterestMath.accrue(m, curve, timestamp);
@@ -292,8 +294,30 @@ contract InterestMathTest is Test {
         assertEq(m.lastUpdate, timestamp);
         assertLe(m.supplyAssets, MAX_AMOUNT);
         assertLe(m.supplyShares, MAX_SHARES);
+        assertLe(m.reserveShares, MAX_RESERVE_SHARES);
         assertLe(m.interestRemainder, type(uint32).max);
         assertTrue(m.rateAtTarget >= MIN_RATE && m.rateAtTarget <= MAX_RATE);
+    }
+
+    /// @dev S9: the fee for which the reserve has no shares left goes to suppliers, to the share.
+    function test_accrue_theReserveIsFullAtItsMostShares() public pure {
+        Market memory m;
+        m.supplyAssets = 1e30;
+        m.supplyShares = 1e36;
+        m.borrowAssets = 0.9e30;
+        m.borrowShares = 0.9e36;
+        m.lastUpdate = 1;
+        m.feeBps = 2_500;
+        m.rateAtTarget = MIN_RATE;
+        m.reserveShares = MAX_RESERVE_SHARES - 7;
+        RateCurve curve = toRateCurve(uint40(MIN_RATE), 9_000, 40_000, 0);
+        (uint256 interest, uint256 feeShares) = InterestMath.accrue(m, curve, 1 + 365 days);
+        assertGt(interest, 1e26);
+        assertEq(feeShares, 7);
+        assertEq(m.reserveShares, MAX_RESERVE_SHARES);
+        (, feeShares) = InterestMath.accrue(m, curve, 1 + 2 * 365 days);
+        assertEq(feeShares, 0);
+        assertEq(m.supplyShares, 1e36 + 7);
     }
 
     function anyCurve(RateCurve curve) internal pure returns (RateCurve) {

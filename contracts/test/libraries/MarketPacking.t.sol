@@ -3,8 +3,11 @@ pragma solidity 0.8.37;
 
 import {Test} from "forge-std/Test.sol";
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
+import {InterestMath} from "plimsoll/libraries/InterestMath.sol";
 import {MarketPacking} from "plimsoll/libraries/MarketPacking.sol";
+import {SurgeMath} from "plimsoll/libraries/SurgeMath.sol";
 import {Market, StoredMarket, StoredPosition} from "plimsoll/types/Market.sol";
+import {RateCurveLibrary} from "plimsoll/types/RateCurve.sol";
 
 /// @title Tests of markets and positions in storage: the layout of every bit, and range checks.
 contract MarketPackingTest is Test {
@@ -13,6 +16,7 @@ contract MarketPackingTest is Test {
 
     uint256 internal constant MAX_AMOUNT = type(uint128).max;
     uint256 internal constant MAX_SHARES = MAX_AMOUNT - 1e6;
+    uint256 internal constant MAX_FEE_BPS = 2_500;
 
     StoredMarket internal market;
     StoredPosition internal position;
@@ -22,19 +26,22 @@ contract MarketPackingTest is Test {
         market.store(m);
         assertEq(market.supply, uint256(bytes32(abi.encodePacked(uint128(m.supplyAssets), uint128(m.supplyShares)))));
         assertEq(market.borrow, uint256(bytes32(abi.encodePacked(uint128(m.borrowAssets), uint128(m.borrowShares)))));
-        bytes memory rest = abi.encodePacked(
-            uint40(m.lastUpdate),
-            uint16(m.feeBps),
-            uint40(m.rateAtTarget),
-            uint32(m.interestRemainder),
-            uint128(m.reserveShares)
-        );
-        assertEq(market.rest, uint256(bytes32(rest)));
+        uint256 rest = m.lastUpdate * 2 ** 222 + m.feeBps * 2 ** 210 + m.rateAtTarget * 2 ** 174 + m.interestRemainder
+            * 2 ** 142 + m.surgeLevel * 2 ** 114 + m.reserveShares;
+        assertEq(market.rest, rest);
 
         Market memory loaded;
         market.loadInto(loaded);
         assertEq(abi.encode(loaded), abi.encode(m));
-        assertEq(market.exists(), m.lastUpdate | m.feeBps | m.rateAtTarget | m.interestRemainder | m.reserveShares != 0);
+        assertEq(market.exists(), rest != 0);
+    }
+
+    /// @dev The bounds on a fee and on a rate, of which the layout leaves no check.
+    function test_everyFieldThatIsNotCheckedFits() public pure {
+        assertLt(RateCurveLibrary.MAX_RATE_AT_TARGET, 2 ** 36);
+        assertLt(MAX_FEE_BPS, 2 ** 12);
+        assertEq(SurgeMath.FULL, 2 ** 28 - 1);
+        assertEq(InterestMath.MAX_RESERVE_SHARES, 2 ** 114 - 1);
     }
 
     /// @dev Loading overwrites whatever was in the struct.
@@ -89,11 +96,12 @@ contract MarketPackingTest is Test {
         m.supplyShares = bound(m.supplyShares, 0, MAX_SHARES);
         m.borrowAssets = bound(m.borrowAssets, 0, MAX_AMOUNT);
         m.borrowShares = bound(m.borrowShares, 0, MAX_AMOUNT);
-        m.lastUpdate = bound(m.lastUpdate, 0, type(uint40).max);
-        m.feeBps = bound(m.feeBps, 0, type(uint16).max);
-        m.rateAtTarget = bound(m.rateAtTarget, 0, type(uint40).max);
+        m.lastUpdate = bound(m.lastUpdate, 0, 2 ** 34 - 1);
+        m.feeBps = bound(m.feeBps, 0, 2 ** 12 - 1);
+        m.rateAtTarget = bound(m.rateAtTarget, 0, 2 ** 36 - 1);
         m.interestRemainder = bound(m.interestRemainder, 0, type(uint32).max);
-        m.reserveShares = bound(m.reserveShares, 0, m.supplyShares);
+        m.surgeLevel = bound(m.surgeLevel, 0, 2 ** 28 - 1);
+        m.reserveShares = bound(m.reserveShares, 0, 2 ** 114 - 1);
         return m;
     }
 }

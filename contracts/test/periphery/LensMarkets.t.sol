@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {ILens} from "plimsoll/interfaces/ILens.sol";
+import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {Market} from "plimsoll/types/Market.sol";
 import {MarketId} from "plimsoll/types/MarketParams.sol";
 import {toRisk} from "plimsoll/types/Risk.sol";
@@ -88,6 +89,28 @@ contract LensMarketsTest is LensTest, Creator {
         vm.prank(VAULT);
         plimsoll.setCoverFloor(address(loanToken), type(uint256).max);
         assertEq(marketLine(id).availableCover, 0);
+    }
+
+    /// @dev The room of this block, of a market that was last updated long ago.
+    function test_theSurgeRoomIsWhatTheCoreLends() public {
+        assertEq(marketLine(id).surgePeriodSecs, 0);
+        assertEq(marketLine(id).surgeRoom, type(uint256).max);
+
+        params.risk = params.risk.withSurgeLimit(1_000, 1 days, 1_000);
+        id = plimsoll.createMarket(params);
+        supply(LENDER, 1_000_000e6);
+        assertEq(marketLine(id).surgePeriodSecs, 1 days);
+        assertEq(marketLine(id).surgeRoom, 100_000e6);
+        openLoan(BORROWER, 500e18, 90_000e6);
+        skip(6 hours);
+        uint256 room = marketLine(id).surgeRoom;
+        assertApproxEqRel(room, 35_000e6, 0.1e18);
+        vm.startPrank(BORROWER);
+        vm.expectRevert(abi.encodeWithSelector(IPlimsoll.SurgeLimitExceeded.selector, room + 1, room));
+        plimsoll.borrow(params, room + 1, 0, BORROWER, BORROWER);
+        plimsoll.borrow(params, room, 0, BORROWER, BORROWER);
+        vm.stopPrank();
+        assertLt(marketLine(id).surgeRoom, 1_000);
     }
 
     /// @dev L3

@@ -6,6 +6,7 @@ import {ILens} from "plimsoll/interfaces/ILens.sol";
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {Position} from "plimsoll/types/Market.sol";
 import {MarketId} from "plimsoll/types/MarketParams.sol";
+import {toRisk} from "plimsoll/types/Risk.sol";
 import {LensTest} from "./LensTest.sol";
 
 /// @notice The lens's results for positions are those of the core: each is compared with the real contract.
@@ -15,6 +16,9 @@ contract LensPositionsTest is LensTest {
 
     function setUp() public override {
         super.setUp();
+        // So large that it limits nothing here, but is there.
+        params.risk = params.risk.withSurgeLimit(10_000, 30 days, type(uint32).max);
+        id = plimsoll.createMarket(params);
         supply(LENDER, 1_000_000_000e6);
     }
 
@@ -155,6 +159,30 @@ contract LensPositionsTest is LensTest {
         assertEq(held.liquidationPrice.price + liquidations.liquidationPrice.price, 0);
     }
 
+    /// @dev L3: what the lens says can be borrowed can be, and hardly more: by the collateral at the borrow price, the
+    /// liquidity and the surge limit, whichever is the least.
+    function test_maxBorrowIsWhatTheCoreLends(uint256 collateral, uint256 supplied, uint256 elapsed, uint256 price)
+        public
+    {
+        params.risk = toRisk(BORROW_LTV_BPS, LIQUIDATION_LTV_BPS, MIN_DEBT).withSurgeLimit(2_000, 1 days, 5_000);
+        id = plimsoll.createMarket(params);
+        supply(LENDER, bound(supplied, 200_000e6, 2_000_000e6));
+        openLoan(STRANGER, 1_000e18, 200_000e6);
+        supplyCollateral(BORROWER, bound(collateral, 0.01e18, 1_000e18));
+        skip(bound(elapsed, 0, 2 days));
+        oracle.setBoth(PRICE, bound(price, PRICE / 3, PRICE));
+        uint256 most = positionLine(BORROWER).maxBorrow;
+        vm.startPrank(BORROWER);
+        vm.expectRevert();
+        plimsoll.borrow(params, most < MIN_DEBT ? MIN_DEBT + 4 : most + 4, 0, BORROWER, BORROWER);
+        if (most != 0) plimsoll.borrow(params, most, 0, BORROWER, BORROWER);
+        vm.stopPrank();
+        assertLt(positionLine(BORROWER).maxBorrow, 4);
+
+        oracle.setBroken(true);
+        assertEq(positionLine(BORROWER).maxBorrow, 0, "without a borrow price");
+    }
+
     /// @dev L3: whatever the core could hold, at any price. The storage is written, since no one call leads there.
     function test_noStateMakesTheLensRevert(
         uint128[7] memory amounts,
@@ -227,8 +255,9 @@ contract LensPositionsTest is LensTest {
         assertEq(slots.length, 3);
         _store(slots[0], (uint256(amounts[0]) << 128) | amounts[2]);
         _store(slots[1], (uint256(amounts[1]) << 128) | amounts[3]);
-        uint256 rest = (vm.getBlockTimestamp() << 216) | (uint256(feeBps) << 200) | (uint256(rate) << 160);
-        _store(slots[2], rest | (amounts[4] < amounts[2] ? amounts[4] : amounts[2]));
+        uint256 rest = (vm.getBlockTimestamp() << 222) | (uint256(feeBps) << 210) | (uint256(rate) << 174);
+        uint256 reserveShares = (amounts[4] < amounts[2] ? amounts[4] : amounts[2]) % 2 ** 114;
+        _store(slots[2], rest | (uint256(amounts[6] % 2 ** 28) << 114) | reserveShares);
         assertEq(plimsoll.market(id).borrowAssets, amounts[1]);
         assertEq(plimsoll.market(id).rateAtTarget, rate);
     }

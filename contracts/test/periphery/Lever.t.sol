@@ -127,12 +127,12 @@ contract LeverPositionTest is LeverTest {
         uint256 debt = debtOf(USER);
         uint256 before = collateralOf(USER);
         ILever.Lower memory wish = lowerWish();
-        wish.repayAssets = bound(repay, 1, 2 * debt);
+        wish.repayAssets = bound(repay, usd(1), 2 * debt);
         // Collateral may not leave a debt below the minimum: less than that remaining is repaid, too.
         if (wish.repayAssets < debt && debt - wish.repayAssets <= params.risk.minDebt()) wish.repayAssets = debt;
-        wish.maxSold = eth(12);
-        // Without 12 of its 20 ETH the loan must be healthy.
-        if (wish.repayAssets < debt * 6 / 10) wish.maxSold = eth(7);
+        // At most the same part of the collateral as of the debt, which is twice what it needs at an LTV of one half.
+        wish.maxSold = before;
+        if (wish.repayAssets < debt) wish.maxSold = before * (wish.repayAssets - 1) / debt;
         (uint256 repaid, uint256 sold) = lower(wish);
         assertEq(repaid, wish.repayAssets < debt ? wish.repayAssets : debt);
         assertApproxEqAbs(debtOf(USER), debt - repaid, 1);
@@ -150,12 +150,25 @@ contract LeverPositionTest is LeverTest {
         lower(wish);
     }
 
-    function test_loweringMayNotEndUnhealthy() public {
+    function test_loweringSellsNoLargerPartThanItRepays() public {
         _open();
         ILever.Lower memory wish = lowerWish();
         (wish.repayAssets, wish.maxSold) = (usd(1_000), eth(19));
-        vm.expectPartialRevert(IPlimsoll.Unhealthy.selector);
+        vm.expectPartialRevert(IPlimsoll.NotProportional.selector);
         lower(wish);
+    }
+
+    /// @dev L1: a liquidatable loan without a price can still be lowered, not only closed.
+    function test_loweringNeedsNoPriceAndNoHealth() public {
+        _open();
+        crashTo(1_100);
+        oracle.setBroken(true);
+        ILever.Lower memory wish = lowerWish();
+        (wish.repayAssets, wish.maxSold) = (usd(10_000), collateralOf(USER) * 499 / 1_000);
+        (uint256 repaid, uint256 sold) = lower(wish);
+        assertEq(repaid, usd(10_000));
+        assertGt(sold, eth(9));
+        assertEq(debtOf(USER), usd(10_000));
     }
 
     function test_withoutDebtNothingIsSold() public {

@@ -6,6 +6,7 @@ import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {DebtMath} from "plimsoll/libraries/DebtMath.sol";
 import {InterestMath} from "plimsoll/libraries/InterestMath.sol";
 import {SharesMath} from "plimsoll/libraries/SharesMath.sol";
+import {SurgeMath} from "plimsoll/libraries/SurgeMath.sol";
 import {Market, Position} from "plimsoll/types/Market.sol";
 import {MarketId, MarketParams} from "plimsoll/types/MarketParams.sol";
 import {RateCurve, toRateCurve} from "plimsoll/types/RateCurve.sol";
@@ -109,6 +110,7 @@ abstract contract CoreTest is Test {
     /// @notice The market as it would be accrued now.
     function accrued() internal view returns (Market memory m) {
         m = plimsoll.market(id);
+        SurgeMath.refill(m, params.risk, vm.getBlockTimestamp() - m.lastUpdate);
         InterestMath.accrue(m, params.curve, vm.getBlockTimestamp());
     }
 

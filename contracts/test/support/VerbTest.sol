@@ -105,6 +105,7 @@ abstract contract VerbTest is CoreTest {
         assertEq(got.rateAtTarget, want.rateAtTarget, "rate at target");
         assertEq(got.interestRemainder, want.interestRemainder, "interest remainder");
         assertEq(got.reserveShares, want.reserveShares, "reserve shares");
+        assertEq(got.surgeLevel, want.surgeLevel, "surge level");
     }
 
     function assertHoldings(Holdings memory got, Holdings memory want, string memory who) internal pure {

@@ -29,18 +29,48 @@ contract MarketParamsTest is Test {
 
     /// @dev Any word, near the bounds in each of its fields: the borrow LTV is at most 0.995 of the other, which is at
     /// most 98 %.
-    function testFuzz_riskWithinBounds(uint16 borrowLtv, uint16 liquidationLtv, uint128 smallest, uint96 rest)
-        public
-        pure
-    {
+    function testFuzz_riskWithinBounds(uint16 borrowLtv, uint16 liquidationLtv, uint128 smallest) public pure {
         liquidationLtv = uint16(bound(liquidationLtv, 0, 9_810));
         borrowLtv = uint16(bound(borrowLtv, 0, uint256(liquidationLtv) + 5));
         if (smallest % 2 == 0) smallest = uint128(bound(smallest, 0, 20_000));
-        if (rest % 2 == 0) rest = 0;
-        Risk risk = Risk.wrap(uint256(bytes32(abi.encodePacked(rest, borrowLtv, liquidationLtv, smallest))));
-        bool valid = rest == 0 && smallest >= 10_000 && borrowLtv != 0 && liquidationLtv <= 9_800
+        Risk risk = Risk.wrap(uint256(bytes32(abi.encodePacked(uint96(0), borrowLtv, liquidationLtv, smallest))));
+        bool valid = smallest >= 10_000 && borrowLtv != 0 && liquidationLtv <= 9_800
             && uint256(borrowLtv) * 1_000 <= uint256(liquidationLtv) * 995;
         assertEq(risk.isValid(), valid);
+    }
+
+    function testFuzz_surgeLimit(uint256 word, uint16 share, uint24 period, uint32 multiple) public pure {
+        word = uint160(word);
+        Risk risk = Risk.wrap(word).withSurgeLimit(share, period, multiple);
+        bytes memory packed = abi.encodePacked(uint24(0), multiple, period, share, uint160(word));
+        assertEq(Risk.unwrap(risk), uint256(bytes32(packed)));
+        assertEq(risk.surgeShareBps(), share);
+        assertEq(risk.surgePeriodSecs(), period);
+        assertEq(risk.surgeFloor(), uint256(multiple) * uint128(word));
+        // One limit replaces another.
+        assertEq(Risk.unwrap(risk.withSurgeLimit(0, 0, 0)), word);
+    }
+
+    /// @dev Any limit, near the bounds in each of its fields: none at all, or all of it within them.
+    function testFuzz_surgeLimitWithinBounds(uint256 seed, uint16 share, uint24 period, uint32 multiple, uint24 rest)
+        public
+        pure
+    {
+        uint256 way = seed % 4;
+        share = uint16(bound(share, way == 0 ? 0 : 9_995, way == 0 ? 0 : 10_005));
+        period = uint24(way < 2 ? bound(period, 0, 3) : bound(period, 3_595, 3_605));
+        if (way == 3 && seed % 8 < 4) period = uint24(bound(period, 2_591_995, 2_592_005));
+        multiple = uint32(bound(multiple, 0, way == 2 ? type(uint32).max : 3));
+        rest = seed % 5 == 0 ? uint24(bound(rest, 0, 3)) : 0;
+        // Such that the largest multiples exceed 128 bits.
+        uint128 smallest = seed % 3 == 0 ? type(uint128).max / type(uint32).max : 10_000;
+        if (seed % 6 == 0) ++smallest;
+        Risk risk = toRisk(8_000, 8_600, smallest).withSurgeLimit(share, period, multiple);
+        risk = Risk.wrap(Risk.unwrap(risk) | (uint256(rest) << 232));
+        bool none = share == 0 && period == 0 && multiple == 0;
+        bool within = share <= 10_000 && period >= 3_600 && period <= 2_592_000 && multiple >= 1
+            && uint256(multiple) * smallest < 2 ** 128;
+        assertEq(risk.isValid(), rest == 0 && (none || within));
     }
 
     /* RATE CURVE */
