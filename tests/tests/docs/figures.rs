@@ -28,23 +28,33 @@ fn the_gas_figures_of_the_page_are_the_kept_ones() -> eyre::Result<()> {
         }
     }
     ensure!(found > 10, "{PAGE} has only {found} of the calls in {GAS}");
-    let operations = gas["rewards"]["ops"].as_array().wrap_err("the kept table has no `rewards`")?;
-    let rewards =
-        |name: &str| operations.iter().find(|kept| kept["op"] == name).map(|kept| thousands(&kept["plimsoll"]));
-    let sentence = format!(
-        "a stake takes {}, a claim {}",
-        rewards("stake").wrap_err("no stake")?,
-        rewards("claim").wrap_err("no claim")?
-    );
     let unwrapped = page.split_whitespace().collect::<Vec<_>>().join(" ");
-    ensure!(unwrapped.contains(&sentence), "{PAGE} should say: {sentence}");
+    for sentence in sentences(&gas).wrap_err_with(|| format!("{GAS} lacks a batch, a harvest, a stake or a claim"))? {
+        ensure!(unwrapped.contains(&sentence), "{PAGE} should say: {sentence}");
+    }
     ensure!(wrong.is_empty(), "{PAGE} has other figures than {GAS}; its rows should be {wrong:#?}");
     Ok(())
 }
 
-/// Returns a whole number with commas between its thousands.
+/// Returns what the page says of the figures that are in none of its rows.
+fn sentences(gas: &Value) -> Option<[String; 2]> {
+    let rewards = gas["rewards"]["ops"].as_array()?;
+    let of_rewards = |name: &str| Some(thousands(&rewards.iter().find(|kept| kept["op"] == name)?["plimsoll"]));
+    let (loan, account) = (&gas["batch"]["40"]["marginal"], &gas["rewards"]["harvest"]["50"]["marginal"]);
+    Some([
+        format!("In a batch of 40 liquidations each further loan takes {} gas.", thousands(loan)),
+        format!(
+            "a stake takes {}, a claim {}, and each further account of a harvest {}.",
+            of_rewards("stake")?,
+            of_rewards("claim")?,
+            thousands(account)
+        ),
+    ])
+}
+
+/// Returns a number, rounded to a whole one, with commas between its thousands.
 fn thousands(number: &Value) -> String {
-    let digits = number.as_u64().unwrap_or_default().to_string();
+    let digits = format!("{:.0}", number.as_f64().unwrap_or_default());
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place) % 3 == 0 {
