@@ -248,9 +248,9 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Replay { options, json } => {
             // What is refused leaves no folder behind.
             options.check()?;
-            let folder = options.report.as_deref().map(Folder::ready).transpose()?;
             // Pictures need a font from the pinned packages.
-            let _ = folder.as_ref().map(|_| tools()).transpose()?;
+            let _ = options.report.as_ref().map(|_| tools()).transpose()?;
+            let folder = options.report.as_deref().map(Folder::ready).transpose()?;
             let report = Box::pin(replay::run(&options, keeper_program)).await?;
             print(&report, json)?;
             if let Some(folder) = folder {
