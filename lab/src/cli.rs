@@ -9,12 +9,15 @@ use std::{
     time::Duration,
 };
 
-use clap::{Parser, Subcommand};
-use eyre::{WrapErr, ensure, eyre};
-use plimsoll_chain::logging;
+use clap::{Parser, Subcommand, builder::PossibleValuesParser};
+use eyre::{WrapErr, bail, ensure, eyre};
+use plimsoll_chain::{endpoint::Endpoint, logging};
 use plimsoll_deploy::toolchain::progress::say;
 use plimsoll_keeper::cli as keeper;
-use plimsoll_testkit::workspace::{tools, workspace};
+use plimsoll_testkit::{
+    recording::HARDFORKS,
+    workspace::{tools, workspace},
+};
 use serde::Serialize;
 
 use crate::{
@@ -25,6 +28,8 @@ use crate::{
     package, record, replay,
 };
 
+/// Environment variable that holds the URL of a node, as for the other programs.
+const RPC_URL_VARIABLE: &str = "ETH_RPC_URL";
 /// Price updates in the demo's day, one for each half hour.
 const STEPS: u64 = 48;
 /// Real time that each of them takes.
@@ -89,17 +94,31 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Records a block of a live chain and everything it touched, for tests that then need no node of that chain.
+    /// Records a block of a live chain and the state before it of everything it touched, for tests that then need no
+    /// node of that chain.
+    ///
+    /// The block is replayed on a local Anvil, and recorded only if gas and receipts are the chain's. State is fetched
+    /// many requests at a time, first what the node's access lists name, then what an execution lacked: a distant node
+    /// costs seconds, not minutes. It must still have the state before the block; of the methods of an archive node only
+    /// eth_getStorageAt, eth_getBalance, eth_getTransactionCount and eth_getCode are needed, and eth_createAccessList
+    /// is used where it is there.
     Record {
-        /// The environment variable that holds the URL of a node which still has the state before the block.
-        #[arg(long, default_value = "ETH_RPC_URL")]
+        /// URL of a node that still has the state before the block; else the environment variable ETH_RPC_URL.
+        ///
+        /// Prefer an environment variable for a URL with a key, because arguments are visible in the list of processes.
+        #[arg(long, value_name = "URL")]
+        rpc_url: Option<String>,
+        /// Environment variable that holds the node's URL.
+        #[arg(long, value_name = "VARIABLE", conflicts_with = "rpc_url", default_value = RPC_URL_VARIABLE)]
         rpc_env: String,
         /// The number of the block.
-        #[arg(long)]
+        #[arg(long, value_name = "N")]
         block: u64,
         /// The folder for the recording. An existing recording of the same block is added to.
-        #[arg(long)]
+        #[arg(long, value_name = "DIR")]
         out: PathBuf,
+        #[command(flatten)]
+        rules: Rules,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -165,17 +184,33 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum ForkCommand {
     /// Replays a recorded block offline, under the rules of its time, and compares gas and receipts with the chain's.
+    ///
+    /// The rules are those of Ethereum's mainnet at the block's time, from London on; blob transactions are replayed
+    /// without their blobs. A block ends differently where a contract reads PREVRANDAO or the beacon block root, which
+    /// Anvil cannot set. An incomplete replay says which transactions were not mined, and why.
     Replay {
-        /// The folder of the recording, which `record` made.
+        /// The folder of the recording, which `plimsoll-lab record` made: <BLOCK>_pre_state_with_code.json.gz and
+        /// <BLOCK>_block.json.gz.
         #[arg(long, value_name = "DIR")]
         recording: PathBuf,
         /// The number of the block, where the folder has several.
-        #[arg(long)]
+        #[arg(long, value_name = "N")]
         block: Option<u64>,
+        #[command(flatten)]
+        rules: Rules,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// The rules of a block.
+#[derive(Debug, clap::Args)]
+struct Rules {
+    /// The hard fork whose rules the block was made under. By default it follows from the fields of the header and, for
+    /// forks that added none, from the time at which Ethereum's mainnet adopted them.
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(HARDFORKS))]
+    hardfork: Option<String>,
 }
 
 /// Parses the arguments and runs the command.
@@ -228,17 +263,14 @@ async fn run(command: Command) -> eyre::Result<()> {
             let report = book::run(positions).await?;
             print(&report, json)?;
         }
-        Command::Record { rpc_env, block, out, json } => {
-            let endpoint = env::var(&rpc_env)
-                .map_err(|_| eyre!("the environment variable {rpc_env} must hold the URL of a node"))?
-                .parse()
-                .wrap_err_with(|| format!("what the environment variable {rpc_env} holds"))?;
-            let tools = tools()?;
-            let report = record::record(&tools, endpoint, block, &out).await?;
+        Command::Record { rpc_url, rpc_env, block, out, rules, json } => {
+            let endpoint = endpoint(rpc_url, &rpc_env)?;
+            let report = record::record(&tools()?, endpoint, block, rules.hardfork.as_deref(), &out).await?;
             print(&report, json)?;
         }
-        Command::Fork { command: ForkCommand::Replay { recording, block, json } } => {
-            let report = record::replay_recording(&tools()?, &recording, block).await?;
+        Command::Fork { command: ForkCommand::Replay { recording, block, rules, json } } => {
+            let recording = record::find(&recording, block)?;
+            let report = record::replay_recording(&tools()?, recording, rules.hardfork.as_deref()).await?;
             print(&report, json)?;
         }
         Command::Latency { positions, rounds, json } => {
@@ -248,9 +280,9 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Replay { options, json } => {
             // What is refused leaves no folder behind.
             options.check()?;
-            let folder = options.report.as_deref().map(Folder::ready).transpose()?;
             // Pictures need a font from the pinned packages.
-            let _ = folder.as_ref().map(|_| tools()).transpose()?;
+            let _ = options.report.as_ref().map(|_| tools()).transpose()?;
+            let folder = options.report.as_deref().map(Folder::ready).transpose()?;
             let report = Box::pin(replay::run(&options, keeper_program)).await?;
             print(&report, json)?;
             if let Some(folder) = folder {
@@ -268,6 +300,17 @@ async fn run(command: Command) -> eyre::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the node that a URL, or else an environment variable, names. The error does not repeat the URL, which may
+/// contain a key.
+fn endpoint(url: Option<String>, variable: &str) -> eyre::Result<Endpoint> {
+    let (origin, url) = match (url, env::var(variable).ok().filter(|url| !url.is_empty())) {
+        (Some(url), _) => ("--rpc-url", url),
+        (None, Some(url)) => (variable, url),
+        (None, None) => bail!("no node is named: pass --rpc-url, or set the environment variable {variable}"),
+    };
+    url.parse().map_err(|error| eyre!("{origin}: {error}"))
 }
 
 /// Returns this program as a command that runs the keeper.

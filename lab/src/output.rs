@@ -12,10 +12,12 @@ use plimsoll_testkit::files::{temporary_in, write_atomically};
 /// Bytes that must be free: more than any chart or report takes.
 const ROOM: usize = 1 << 20;
 
-/// A folder that results can be saved in.
-#[derive(Debug, Clone)]
+/// A folder that results can be saved in. Dropping it removes the folders that it created, where nothing was saved.
+#[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    /// Folders that were missing, the innermost first.
+    created: Vec<PathBuf>,
 }
 
 impl Folder {
@@ -24,11 +26,14 @@ impl Folder {
     /// # Errors
     /// When it could not, with the remedy.
     pub fn ready(path: &Path) -> eyre::Result<Self> {
+        let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let created = path.ancestors().take_while(is_missing).map(Path::to_path_buf).collect();
+        let folder = Self { path: path.to_owned(), created };
         let tried = fs::create_dir_all(path).and_then(|()| temporary_in(path, &vec![0; ROOM]));
         tried
             .map_err(|error| explained(error, path))
             .wrap_err("the result could not be saved, so nothing was begun")?;
-        Ok(Self { path: path.to_owned() })
+        Ok(folder)
     }
 
     /// Returns the path of the folder.
@@ -45,6 +50,13 @@ impl Folder {
         let file = self.path.join(name);
         save(&file, content.as_ref())?;
         Ok(file)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A folder with something in it is not removed, and then neither are those around it.
+        let _ = self.created.iter().try_for_each(fs::remove_dir);
     }
 }
 
@@ -120,6 +132,22 @@ mod tests {
         fs::write(&other, "").unwrap();
         let mode = |file: &Path| fs::metadata(file).unwrap().permissions().mode();
         assert_eq!(mode(&file), mode(&other));
+    }
+
+    #[test]
+    fn a_folder_is_removed_again_where_nothing_is_saved_in_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let outer = scratch.path().join("reports");
+        drop(Folder::ready(&outer.join("today")).unwrap());
+        assert_eq!(files(scratch.path()), Vec::<String>::new());
+
+        Folder::ready(&outer.join("today")).unwrap().save("day.svg", "").unwrap();
+        drop(Folder::ready(&outer.join("tomorrow")).unwrap());
+        fs::create_dir(outer.join("empty")).unwrap();
+        drop(Folder::ready(&outer.join("empty")).unwrap());
+        let mut left = files(&outer);
+        left.sort_unstable();
+        assert_eq!(left, ["empty", "today"]);
     }
 
     #[test]

@@ -152,6 +152,7 @@ fn source(prices: &PriceSummary) -> Markup {
         (prices.file)
         @if let Some(column) = &prices.column { ", column " (column) }
         ": " (prices.when()) ", " (prices.went())
+        @if let Some(gaps) = &prices.gaps { "; " (gaps) }
     }
 }
 

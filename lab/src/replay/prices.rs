@@ -225,11 +225,6 @@ struct Columns {
 impl Columns {
     fn of(header: &str, wanted: Option<&str>) -> eyre::Result<Self> {
         let names: Vec<_> = header.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
-        let twice =
-            names.iter().enumerate().find(|(place, name)| names.iter().take(*place).any(|other| other == *name));
-        if let Some((_, name)) = twice {
-            bail!("line 1: two columns are named {name}; rename or remove one of them");
-        }
         let place = |wanted: &str| names.iter().position(|name| name == wanted);
         let time = place("ts").wrap_err_with(|| format!("line 1: there is no column ts, only {}", names.join(", ")))?;
         let prices = if let Some(wanted) = wanted {
@@ -241,6 +236,11 @@ impl Columns {
             let price = names.iter().position(|name| !TIMES.contains(&name.as_str()));
             vec![price.wrap_err("line 1: there is no column with a price")?]
         };
+        // Which of two was meant cannot be known. Columns that are not read may be named as they like.
+        for name in prices.iter().chain([&time]).filter_map(|place| names.get(*place)) {
+            let count = names.iter().filter(|other| *other == name).count();
+            ensure!(count == 1, "line 1: {count} columns are named {name:?}; rename or remove all but one of them");
+        }
         Ok(Self { count: names.len(), time, prices, names })
     }
 
@@ -327,6 +327,8 @@ mod tests {
         let prices = Prices::parse(text, None).unwrap();
         assert_eq!([prices.at(0), prices.at(59), prices.at(60)], [200_012_345_678, 200_012_345_678, 1500 * 100 * CENT]);
         assert_eq!(Prices::parse(text, Some("Other")).unwrap().at(60), 200 * CENT);
+        let unread_twice = "ts,price,,\n0,2000,,\n60,1500,,\n";
+        assert_eq!(Prices::parse(unread_twice, None).unwrap().at(60), 1500 * 100 * CENT);
     }
 
     #[test]
@@ -380,7 +382,8 @@ mod tests {
                 "line 2: ts is 1600000000000, which must be milliseconds; Unix seconds are expected, 1600000000 here",
             ),
             ("ts,price\n1600000000000000,2\n", "which must be microseconds"),
-            ("ts,price,Price\n1,2,3\n", "line 1: two columns are named price"),
+            ("ts,price,Price\n1,2,3\n", "line 1: 2 columns are named \"price\"; rename or remove all but one"),
+            ("ts,ts,price\n1,2,3\n", "line 1: 2 columns are named \"ts\""),
             ("ts,price\n2,2\n3,21\n", "line 3: the price is more than 10 times"),
             ("ts,price\n0,2\n99999999,2\n", "more than a year"),
             ("ts,open,high,low,close\n1,5,6,4,7\n", "line 2: open and close do not lie between"),

@@ -88,6 +88,9 @@ pub struct PriceSummary {
     /// The last price.
     #[serde(serialize_with = "as_price")]
     pub last: u128,
+    /// Missing bars, where there are more than a few in a row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gaps: Option<String>,
 }
 
 /// A column of the comparison of runs or rules.
@@ -155,6 +158,7 @@ impl PriceSummary {
             first: prices.first(),
             lowest: prices.lowest(),
             last: prices.at(prices.end()),
+            gaps: prices.gaps().map(|gaps| gaps.to_string()),
         }
     }
 
@@ -249,6 +253,9 @@ impl fmt::Display for Run {
         let Self { prices, params, .. } = self;
         let column = prices.column.iter().fold(String::new(), |_, column| format!(", column {column}"));
         writeln!(f, "prices                {}{column}, {}", prices.file, prices.when())?;
+        if let Some(gaps) = &prices.gaps {
+            writeln!(f, "gaps                  {gaps}")?;
+        }
         writeln!(f, "collateral            {}", prices.went())?;
         writeln!(f, "market                {}", market(params))?;
         writeln!(f, "around it             {}", around(params))?;

@@ -10,6 +10,8 @@ use super::rules::RuleId;
 pub struct Counts {
     calls: BTreeMap<String, u64>,
     blocks: u64,
+    waves: u64,
+    in_progress: u64,
     acted: BTreeMap<RuleId, u64>,
 }
 
@@ -31,6 +33,13 @@ impl Counts {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.calls.values().sum()
+    }
+
+    /// Returns how often a message arrived while no other was being processed. It is small where requests are made at
+    /// the same time, and the number of messages where each waits for the one before.
+    #[must_use]
+    pub const fn waves(&self) -> u64 {
+        self.waves
     }
 
     /// Returns the number of heads that the node announced, also those that a fault withheld. When a head is counted,
@@ -57,6 +66,18 @@ impl Counts {
 
     pub(super) fn add_request(&mut self, method: &str) {
         *self.calls.entry(method.to_owned()).or_default() += 1;
+    }
+
+    pub(super) const fn begin_message(&mut self) {
+        if self.in_progress == 0 {
+            self.waves += 1;
+        }
+        self.in_progress += 1;
+    }
+
+    pub(super) const fn end_message(&mut self) {
+        // Counts that were reset in the meantime do not have the message.
+        self.in_progress = self.in_progress.saturating_sub(1);
     }
 
     pub(super) const fn add_block(&mut self) {

@@ -104,12 +104,23 @@ pub(super) struct Handler<'a> {
     rules: Vec<(RuleId, Rule)>,
 }
 
+impl Drop for Handler<'_> {
+    fn drop(&mut self) {
+        // Nothing waits for this.
+        self.shared.counts.send_if_modified(|counts| {
+            counts.end_message();
+            false
+        });
+    }
+}
+
 impl<'a> Handler<'a> {
     /// Counts the requests of a message and selects the rules that apply to it.
     pub(super) fn new(shared: &'a Shared, message: &'a Message) -> Self {
-        shared
-            .counts
-            .send_modify(|counts| message.requests.iter().for_each(|request| counts.add_request(&request.method)));
+        shared.counts.send_modify(|counts| {
+            counts.begin_message();
+            message.requests.iter().for_each(|request| counts.add_request(&request.method));
+        });
         let rules = shared.applying(|rule| message.requests.iter().any(|request| rule.matches(&request.method)));
         Self { shared, message, rules }
     }

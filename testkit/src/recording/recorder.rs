@@ -2,28 +2,68 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U64, U256},
+    primitives::{Address, B256, Bytes, U64, U256, address},
     rpc::{client::RpcClient, types::Block},
     transports::RpcError,
 };
-use eyre::{WrapErr, ensure};
+use eyre::{ContextCompat, WrapErr, ensure};
 use futures_util::{StreamExt, stream};
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
+use plimsoll_deploy::toolchain::tools::Tools;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use tokio::time;
 
 use super::{
-    Account, Recording, replay,
+    ANVILS_OWN, Account, Recording,
+    replay::{self, Replayed, replay_under},
     server::{Answers, Server},
 };
 use crate::proxy::rpc::{Reply, Request, SERVER_ERROR, error, number, quantity};
 
-/// Requests to the node at a time.
+/// Most requests to a node at a time.
 const PARALLEL_REQUESTS: usize = 32;
+/// Attempts at a request that the node does not answer or limits, and the pause after the first, which doubles.
+const ATTEMPTS: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// Most executions of a block on guessed state. Each goes further than the one before.
+const MAX_PASSES: usize = 30;
+/// Accounts and slots that an execution lacks, from which on another one takes longer than to fetch the rest one after
+/// another: a block of mainnet lacks hundreds at first, and a handful in many later executions, each named by the one
+/// before.
+const FEW_UNKNOWN: usize = 16;
+/// The system contract of EIP-2935, which holds hashes of former blocks and is called before a block's transactions.
+const BLOCK_HASHES: Address = address!("0000F90827F1C53a10cb7A02335B175320002935");
+/// Number of block hashes that it holds.
+const BLOCK_HASHES_HELD: u64 = 8_191;
+
+/// Something that a block reads: an account, or a slot of it.
+type Place = (Address, Option<U256>);
+
+/// What a [`Recorder`] is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It fetches state from the node, many requests at a time.
+    Fetching {
+        /// Requests that are answered.
+        done: usize,
+        /// All requests of this pass.
+        all: usize,
+    },
+    /// It executes the block on the state that is known.
+    Executing {
+        /// Number of this execution, from 1.
+        pass: usize,
+    },
+    /// It executes the block while the node answers one request after another.
+    Waiting,
+}
 
 /// A running recorder. Dropping it stops it.
 #[derive(Debug)]
@@ -36,10 +76,14 @@ pub struct Recorder {
 struct Keeping {
     endpoint: Endpoint,
     client: RpcClient,
+    /// Requests to the node at a time.
+    parallel: usize,
     chain_id: u64,
     block_number: u64,
     block: Value,
     accounts: Mutex<BTreeMap<Address, Kept>>,
+    /// Answers that do not change and are no state, by request.
+    constants: Mutex<BTreeMap<String, Value>>,
 }
 
 /// The state of an account that was requested so far.
@@ -63,8 +107,13 @@ impl Recorder {
         let chain_id = ask.one::<U64>("eth_chainId", json!([])).await?.to();
         let block: Value = ask.one("eth_getBlockByNumber", json!([quantity(block_number), true])).await?;
         ensure!(block["hash"].is_string(), "{endpoint} does not know block {block_number}");
-        let accounts = Mutex::default();
-        let keeping = Arc::new(Keeping { endpoint, client, chain_id, block_number, block, accounts });
+        // An Anvil that itself forks stops answering for ever when as many requests as it has threads wait for its fork.
+        let info = client.request_noparams::<Value>("anvil_nodeInfo").await;
+        let parallel =
+            if info.is_ok_and(|info| info["forkConfig"]["forkUrl"].is_string()) { 1 } else { PARALLEL_REQUESTS };
+        let (accounts, constants) = Default::default();
+        let keeping = Keeping { endpoint, client, parallel, chain_id, block_number, block, accounts, constants };
+        let keeping = Arc::new(keeping);
         let server = Server::start(Arc::clone(&keeping)).await?;
         Ok(Self { keeping, server })
     }
@@ -89,35 +138,55 @@ impl Recorder {
         replay::typed(&self.keeping.block)
     }
 
-    /// Fetches the state that the block's transactions are likely to read, many requests at a time, so that a replay
-    /// through this recorder waits for the node only where an access list missed something. `progress` is told how many
-    /// of how many requests are done.
+    /// Fetches the state that the block's transactions are likely to read, many requests at a time: what the node's
+    /// access lists name, and where it makes none the accounts that the transactions name.
     ///
     /// # Errors
-    /// When the block does not have the form of an Ethereum block. Requests that fail are left to the replay.
-    pub async fn prefetch(&self, progress: impl Fn(usize, usize)) -> eyre::Result<()> {
+    /// When the node does not answer, or the block does not have the form of an Ethereum block.
+    pub async fn prefetch(&self, progress: impl Fn(Progress)) -> eyre::Result<()> {
         let keeping = &*self.keeping;
-        let before = quantity(keeping.block_number - 1);
         let empty = Vec::new();
         let transactions = keeping.block["transactions"].as_array().unwrap_or(&empty);
-        let lists = transactions.iter().map(|transaction| keeping.access_list(transaction, &before));
-        let lists: Vec<_> = stream::iter(lists).buffer_unordered(PARALLEL_REQUESTS).collect().await;
-        let mut reads = BTreeSet::from([(self.block()?.header.beneficiary, None)]);
-        reads.extend(lists.into_iter().flatten());
-        let requests = reads.into_iter().flat_map(|(address, slot)| match slot {
-            Some(slot) => vec![("eth_getStorageAt", vec![json!(address), json!(slot), before.clone()])],
-            None => ["eth_getBalance", "eth_getTransactionCount", "eth_getCode"]
-                .map(|method| (method, vec![json!(address), before.clone()]))
-                .to_vec(),
-        });
-        let requests: Vec<_> = requests.collect();
-        let all = requests.len();
-        let answers = requests.into_iter().map(|(method, params)| keeping.fetch(Request::new(method, params)));
-        let mut answers = stream::iter(answers).buffer_unordered(PARALLEL_REQUESTS).enumerate();
-        while let Some((done, _)) = answers.next().await {
-            progress(done + 1, all);
+        let lists = transactions.iter().map(|transaction| keeping.access_list(transaction));
+        let lists: Vec<_> = stream::iter(lists).buffer_unordered(keeping.parallel).collect().await;
+        let header = self.block()?.header;
+        let mut places = BTreeSet::from([(header.beneficiary, None)]);
+        places.extend(ANVILS_OWN.map(|account| (account, None)));
+        if header.requests_hash.is_some() {
+            let slot = U256::from((keeping.block_number - 1) % BLOCK_HASHES_HELD);
+            places.extend([(BLOCK_HASHES, None), (BLOCK_HASHES, Some(slot))]);
         }
-        Ok(())
+        places.extend(lists.into_iter().flatten());
+        keeping.fetch_all(&places, progress).await
+    }
+
+    /// Executes the block again under the rules of a hard fork, one of [`HARDFORKS`](super::HARDFORKS), and records the
+    /// state that it reads. The time that this takes hardly depends on how far away the node is: [prefetched](
+    /// Recorder::prefetch) state is completed by executing the block on it, with everything unknown as empty, and then
+    /// fetching all at once what turned out to be unknown, until an execution meets nothing unknown. Where an execution
+    /// meets little that is unknown, the next one is made in front of the node itself.
+    ///
+    /// # Errors
+    /// When the node does not answer, and as [`replay_under`].
+    pub async fn replay(&self, tools: &Tools, rules: &str, progress: impl Fn(Progress)) -> eyre::Result<Replayed> {
+        let block = self.block()?;
+        self.prefetch(&progress).await?;
+        for pass in 1..=MAX_PASSES {
+            progress(Progress::Executing { pass });
+            let guessing = Arc::new(Guessing { keeping: Arc::clone(&self.keeping), unknown: Mutex::default() });
+            let server = Server::start(Arc::clone(&guessing)).await?;
+            let replayed = Box::pin(replay_under(tools, &server.http_url(), &block, rules)).await;
+            let unknown = mem::take(&mut *guessing.unknown());
+            if unknown.is_empty() {
+                return replayed;
+            }
+            self.keeping.fetch_all(&unknown, &progress).await?;
+            if unknown.len() <= FEW_UNKNOWN {
+                break;
+            }
+        }
+        progress(Progress::Waiting);
+        Box::pin(replay_under(tools, &self.http_url(), &block, rules)).await
     }
 
     /// Returns a recording of the block and of all accounts that were requested so far. Balance, nonce and code that
@@ -127,26 +196,17 @@ impl Recorder {
     /// When the node does not answer.
     pub async fn recording(&self) -> eyre::Result<Recording> {
         let keeping = &self.keeping;
-        let ask = Asking { endpoint: &keeping.endpoint, client: &keeping.client };
-        let before = quantity(keeping.block_number - 1);
+        let requested: BTreeSet<_> = keeping.accounts().keys().map(|address| (*address, None)).collect();
+        keeping.fetch_all(&requested, |_| {}).await?;
         let kept = keeping.accounts().clone();
-        let mut accounts = BTreeMap::new();
-        for (address, Kept { balance, nonce, code, storage }) in kept {
-            let of = json!([address, before]);
-            let balance = match balance {
-                Some(balance) => balance,
-                None => ask.one("eth_getBalance", of.clone()).await?,
-            };
-            let nonce = match nonce {
-                Some(nonce) => nonce,
-                None => ask.one::<U64>("eth_getTransactionCount", of.clone()).await?.to(),
-            };
-            let code = match code {
-                Some(code) => code,
-                None => ask.one("eth_getCode", of).await?,
-            };
-            accounts.insert(address, Account { balance, nonce, code, storage });
-        }
+        let accounts = kept.into_iter().map(|(address, Kept { balance, nonce, code, storage })| {
+            let whole = balance.zip(nonce).zip(code);
+            let ((balance, nonce), code) = whole.wrap_err_with(|| {
+                format!("{} answers requests for the account {address} in no known form", keeping.endpoint)
+            })?;
+            Ok((address, Account { balance, nonce, code, storage }))
+        });
+        let accounts = accounts.collect::<eyre::Result<_>>()?;
         Ok(Recording {
             source: format!("recorded from {}", keeping.endpoint),
             chain_id: keeping.chain_id,
@@ -162,26 +222,61 @@ impl Keeping {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the accounts and slots that a transaction reads before the block, by the node's access list; the
-    /// transaction's own accounts where the node does not make one.
-    async fn access_list(&self, transaction: &Value, before: &Value) -> BTreeSet<(Address, Option<U256>)> {
+    fn constants(&self) -> MutexGuard<'_, BTreeMap<String, Value>> {
+        self.constants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the number of the block before the recorded one, as a parameter.
+    fn before(&self) -> Value {
+        quantity(self.block_number - 1)
+    }
+
+    /// Returns the accounts and slots that a transaction reads on the state before the block, by the node's access list;
+    /// the accounts that the transaction names where the node does not make one.
+    async fn access_list(&self, transaction: &Value) -> BTreeSet<Place> {
         let mut call = json!({});
         for field in ["from", "to", "input", "value", "gas"] {
             if !transaction[field].is_null() {
                 call[field] = transaction[field].clone();
             }
         }
+        let mut places = BTreeSet::new();
         let address = |value: &Value| Address::deserialize(value).ok().map(|address| (address, None));
-        let mut reads: BTreeSet<_> =
-            [&transaction["from"], &transaction["to"]].into_iter().filter_map(address).collect();
-        let answer = self.client.request::<_, Value>("eth_createAccessList", json!([call, before])).await;
-        for entry in answer.iter().filter_map(|answer| answer["accessList"].as_array()).flatten() {
+        places.extend([&transaction["from"], &transaction["to"]].into_iter().filter_map(address));
+        let answer = self.client.request::<_, Value>("eth_createAccessList", json!([call, self.before()])).await;
+        let lists = answer.as_ref().ok().map(|answer| &answer["accessList"]).into_iter();
+        let entries = lists.chain([&transaction["accessList"]]).filter_map(Value::as_array).flatten();
+        for entry in entries {
             let Some((address, _)) = address(&entry["address"]) else { continue };
-            reads.insert((address, None));
+            places.insert((address, None));
             let slots = entry["storageKeys"].as_array().into_iter().flatten();
-            reads.extend(slots.filter_map(|slot| U256::deserialize(slot).ok()).map(|slot| (address, Some(slot))));
+            places.extend(slots.filter_map(|slot| U256::deserialize(slot).ok()).map(|slot| (address, Some(slot))));
         }
-        reads
+        places
+    }
+
+    /// Fetches accounts and slots that are not recorded yet, many requests at a time.
+    async fn fetch_all(&self, places: &BTreeSet<Place>, progress: impl Fn(Progress)) -> eyre::Result<()> {
+        let before = self.before();
+        let requests = places.iter().flat_map(|(address, slot)| match slot {
+            Some(slot) => vec![Request::new("eth_getStorageAt", vec![json!(address), json!(slot), before.clone()])],
+            None => ["eth_getBalance", "eth_getTransactionCount", "eth_getCode"]
+                .map(|method| Request::new(method, vec![json!(address), before.clone()]))
+                .to_vec(),
+        });
+        let requests: Vec<_> = requests.filter(|request| self.recorded(request).is_none()).collect();
+        let all = requests.len();
+        let answers = requests.into_iter().map(|request| async move {
+            let answer = self.request(&request).await?;
+            self.keep(&request, &answer);
+            Ok::<_, ChainError>(())
+        });
+        let mut answers = stream::iter(answers).buffer_unordered(self.parallel).enumerate();
+        while let Some((before_it, answer)) = answers.next().await {
+            answer?;
+            progress(Progress::Fetching { done: before_it + 1, all });
+        }
+        Ok(())
     }
 
     /// Returns the recorded answer to a request for state before the block, if there is one.
@@ -217,17 +312,44 @@ impl Keeping {
         }
     }
 
-    /// Asks the node, and records the answer where it is state before the block.
-    async fn fetch(&self, request: Request) -> Reply {
-        let answer = self.client.request::<_, Value>(request.method.clone(), request.params.clone()).await;
-        match answer {
+    /// Sends a request to the node, more than once where it does not answer or limits the rate of requests.
+    async fn request(&self, request: &Request) -> Result<Value, ChainError> {
+        let (mut attempt, mut pause) = (1, FIRST_PAUSE);
+        loop {
+            let answer = self.client.request::<_, Value>(request.method.clone(), request.params.clone()).await;
+            let failure = match answer {
+                Ok(answer) => return Ok(answer),
+                Err(RpcError::NullResp) => return Ok(Value::Null),
+                Err(failure) => ChainError::of_transport(&self.endpoint, &failure),
+            };
+            if attempt == ATTEMPTS || !failure.is_retryable() {
+                return Err(failure);
+            }
+            time::sleep(pause).await;
+            (attempt, pause) = (attempt + 1, pause * 2);
+        }
+    }
+
+    /// Asks the node, and records the answer where it is state before the block or cannot change.
+    async fn fetch(&self, request: &Request) -> Reply {
+        let constant = match (request.method.as_str(), request.param(0).as_str()) {
+            ("eth_chainId" | "net_version" | "eth_getBlockByHash", _) => true,
+            ("eth_getBlockByNumber", Some(block)) => block.starts_with("0x"),
+            _ => false,
+        };
+        let key = constant.then(|| format!("{} {}", request.method, json!(request.params)));
+        if let Some(answer) = key.as_ref().and_then(|key| self.constants().get(key).cloned()) {
+            return Ok(answer);
+        }
+        match self.request(request).await {
             Ok(answer) => {
-                self.keep(&request, &answer);
+                self.keep(request, &answer);
+                if let Some(key) = key.filter(|_| !answer.is_null()) {
+                    self.constants().insert(key, answer.clone());
+                }
                 Ok(answer)
             }
-            Err(RpcError::NullResp) => Ok(Value::Null),
             Err(failure) => {
-                let failure = ChainError::of_transport(&self.endpoint, &failure);
                 let code = if let ChainError::Refused { code, .. } = &failure { *code } else { SERVER_ERROR };
                 Err(error(code, failure.to_string()))
             }
@@ -268,7 +390,45 @@ impl Answers for Keeping {
     async fn answer(&self, request: &Request) -> Reply {
         match self.recorded(request) {
             Some(answer) => Ok(answer),
-            None => self.fetch(request.clone()).await,
+            None => self.fetch(request).await,
+        }
+    }
+}
+
+/// Answers for state before the block at once: where it is not recorded as empty, which is noted.
+#[derive(Debug)]
+struct Guessing {
+    keeping: Arc<Keeping>,
+    unknown: Mutex<BTreeSet<Place>>,
+}
+
+impl Guessing {
+    fn unknown(&self) -> MutexGuard<'_, BTreeSet<Place>> {
+        self.unknown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the empty answer to a request for state before the block, and notes what it is about.
+    fn guess(&self, request: &Request) -> Option<Value> {
+        let address = Address::deserialize(request.param(0)).ok()?;
+        let (block_position, slot, empty) = match request.method.as_str() {
+            "eth_getAccountInfo" => (1, None, json!({ "balance": "0x0", "nonce": "0x0", "code": "0x" })),
+            "eth_getBalance" | "eth_getTransactionCount" => (1, None, json!("0x0")),
+            "eth_getCode" => (1, None, json!("0x")),
+            "eth_getStorageAt" => (2, Some(U256::deserialize(request.param(1)).ok()?), json!(B256::ZERO)),
+            _ => return None,
+        };
+        self.keeping.is_before(request.param(block_position)).then(|| {
+            self.unknown().insert((address, slot));
+            empty
+        })
+    }
+}
+
+impl Answers for Guessing {
+    async fn answer(&self, request: &Request) -> Reply {
+        match self.keeping.recorded(request).or_else(|| self.guess(request)) {
+            Some(answer) => Ok(answer),
+            None => self.keeping.fetch(request).await,
         }
     }
 }

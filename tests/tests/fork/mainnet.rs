@@ -10,10 +10,10 @@ use eyre::ContextCompat;
 use flate2::read::GzDecoder;
 use plimsoll_contracts::deployment::Deployment;
 use plimsoll_deploy::create2;
-use plimsoll_testkit::recording::{Declared, Override, Read, State};
+use plimsoll_testkit::recording::{ANVILS_OWN, Declared, Override, Read, State};
 use serde_json::Value;
 
-use super::{ANVILS_OWN, anvils_own_accounts};
+use super::anvils_own_accounts;
 
 pub(super) const USDC: Address = address!("A0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48");
 pub(super) const WETH: Address = address!("C02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2");

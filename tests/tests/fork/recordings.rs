@@ -1,18 +1,23 @@
 //! Recordings of a local chain: a recording is sufficient for a replay, and missing state is reported.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use alloy::{
-    primitives::{Address, U256, address},
-    providers::{Provider, ext::AnvilApi},
+    primitives::{Address, U256, address, utils::Unit},
+    providers::{Provider, ProviderBuilder, ext::AnvilApi},
     rpc::{client::RpcClient, types::TransactionRequest},
+    signers::local::PrivateKeySigner,
 };
-use eyre::{ContextCompat, WrapErr};
+use eyre::{WrapErr, ensure};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use plimsoll_lab::record;
 use plimsoll_testkit::{
     devnet::{Devnet, ITestToken},
     market::{LocalMarket, units},
-    proxy::{Fault, Proxy},
     recording::{Declared, NotAsDeclared, Outcome, Override, Playback, Read, Recorder, Recording, State, replay},
 };
 use serde_json::{Value, json};
@@ -22,20 +27,28 @@ use crate::support;
 
 const NEVER_SEEN: Address = address!("00000000000000000000000000000000000c0de5");
 
+/// Key of a sender that is not among Anvil's own accounts.
+const OTHER_KEY: [u8; 32] = [7; 32];
+
 /// Starts a chain and returns the number of a block with a few transactions, also of contracts.
 async fn lively() -> eyre::Result<(Devnet, u64)> {
     let devnet = Devnet::start().await?;
     let market = LocalMarket::deploy(&devnet).await?;
     market.supply(&devnet, devnet.node.account(1)?, 10_000).await?;
     let provider = devnet.provider();
+    let other = PrivateKeySigner::from_slice(&OTHER_KEY)?;
+    provider.anvil_set_balance(other.address(), Unit::ETHER.wei()).await?;
+    // The balance is part of the state after a block only.
+    provider.evm_mine(None).await?;
     provider.anvil_set_auto_mine(false).await?;
     let token = ITestToken::new(market.params.loanToken, provider);
     for (from, to) in [(0, 1), (2, 3), (0, 2)] {
         let _pending =
             token.mint(devnet.node.account(to)?, units(5, 6)).from(devnet.node.account(from)?).send().await?;
     }
-    let payment = TransactionRequest::default().from(devnet.node.account(4)?).to(NEVER_SEEN).value(U256::from(7));
-    let _pending = provider.send_transaction(payment).await?;
+    let payment = TransactionRequest::default().to(NEVER_SEEN).value(U256::from(7));
+    let others = ProviderBuilder::new().wallet(other).connect_http(devnet.node.http_url().parse()?);
+    let _pending = others.send_transaction(payment).await?;
     provider.evm_mine(None).await?;
     provider.anvil_set_auto_mine(true).await?;
     let block = provider.get_block_number().await?;
@@ -49,60 +62,104 @@ async fn a_recorded_block_is_replayed_without_the_chain() -> eyre::Result<()> {
     let (devnet, number) = lively().await?;
     let tools = support::tools()?;
     let folder = TempDir::new()?;
-    let report = record::record(&tools, devnet.node.http_url().parse()?, number, folder.path()).await?;
+    let report = record::record(&tools, devnet.node.http_url().parse()?, number, None, folder.path()).await?;
     assert_eq!(report.outcome.transactions, 4);
     drop(devnet);
 
     let playback = Playback::start(Recording::read(folder.path(), number)?, &[]).await?;
     let block = playback.recording().block()?;
-    assert_eq!(replay(&tools, &playback.http_url(), &block).await?, Outcome::of(&block));
+    assert_eq!(replay(&tools, &playback.http_url(), &block).await?.outcome, Outcome::of(&block));
     playback.check(&[])?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_distant_node_is_asked_in_parallel_and_the_replay_asks_it_for_nothing_more() -> eyre::Result<()> {
+async fn a_recording_is_replayed_by_command_as_one_json_document() -> eyre::Result<()> {
     let (devnet, number) = lively().await?;
-    let proxy = Proxy::start(devnet.node.address()).await?;
-    // Every answer takes as long as over an ocean; what matters is which requests there are.
-    proxy.inject(Fault::Slow(Duration::from_millis(50)));
-    let recorder = Recorder::start(proxy.http_url().parse()?, number).await?;
-    let steps = Mutex::new(Vec::new());
-    recorder.prefetch(|done, all| steps.lock().unwrap().push((done, all))).await?;
-    let (steps, fetched) = (steps.into_inner()?, proxy.counts());
-    let last = steps.last().wrap_err("nothing was fetched")?;
-    assert!(last.0 == last.1 && steps.len() == last.1 && fetched.of("eth_getStorageAt") > 3, "{steps:?}");
-
-    let block = recorder.block()?;
-    replay(&support::tools()?, &recorder.http_url(), &block).await?.check(&block)?;
-    // The access lists named every slot that a transaction reads. One more is of the system contract that keeps block
-    // hashes, which no transaction calls.
-    assert!(proxy.counts().of("eth_getStorageAt") <= fetched.of("eth_getStorageAt") + 1, "{:?}", proxy.counts());
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_recording_in_a_folder_is_replayed_by_command_and_an_unknown_one_is_refused() -> eyre::Result<()> {
-    let (devnet, number) = lively().await?;
-    let (tools, folder) = (support::tools()?, TempDir::new()?);
-    let unknown = record::replay_recording(&tools, folder.path(), None).await.unwrap_err().to_string();
-    assert!(unknown.contains("there is no recording in") && unknown.contains("plimsoll-lab record"), "{unknown}");
-
-    record::record(&tools, devnet.node.http_url().parse()?, number, folder.path()).await?;
+    let folder = TempDir::new()?;
+    record::record(&support::tools()?, devnet.node.http_url().parse()?, number, None, folder.path()).await?;
     drop(devnet);
-    let report = record::replay_recording(&tools, folder.path(), None).await?;
-    assert_eq!((report.block, report.outcome.transactions), (number, 4));
+    let output = fork_replay(folder.path(), &["--json"])?;
+    ensure!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!((&report["block"], &report["chainId"]), (&json!(number), &json!(31_337)));
+    assert_eq!((&report["outcome"]["transactions"], &report["readsOutside"]), (&json!(4), &json!(0)));
+    Ok(())
+}
+
+#[test]
+fn an_unknown_recording_is_refused_with_the_remedy_and_nothing_on_stdout() -> eyre::Result<()> {
+    let folder = TempDir::new()?;
+    for unknown in [folder.path().to_owned(), folder.path().join("nowhere")] {
+        let output = fork_replay(&unknown, &["--json"])?;
+        let told = String::from_utf8(output.stderr)?;
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{told}");
+        let wanted = format!("there is no recording in {}: `plimsoll-lab record` makes one", unknown.display());
+        assert!(told.contains(&wanted), "{told}");
+    }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_incomplete_replay_says_how_many_transactions_were_mined() -> eyre::Result<()> {
+async fn without_the_repository_a_replay_names_the_variable_that_says_where_it_is() -> eyre::Result<()> {
     let (devnet, number) = lively().await?;
+    let folder = TempDir::new()?;
     let recorder = Recorder::start(devnet.node.http_url().parse()?, number).await?;
-    let block = recorder.block()?;
-    let fewer = Outcome { transactions: 3, ..Outcome::of(&block) };
-    let told = fewer.check(&block).unwrap_err().to_string();
-    assert!(told.starts_with(&format!("only 3 of the 4 transactions of block {number} were mined")), "{told}");
+    recorder.recording().await?.write(folder.path())?;
+    let output = lab(folder.path()).env("PLIMSOLL_ROOT", folder.path()).output()?;
+    let told = String::from_utf8(output.stderr)?;
+    assert!(told.contains("there is no foundry.toml in") && told.contains("named by PLIMSOLL_ROOT"), "{told}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incomplete_replay_says_how_many_transactions_were_mined_and_why_the_others_were_not() -> eyre::Result<()> {
+    let (devnet, number) = lively().await?;
+    let folder = TempDir::new()?;
+    let tools = support::tools()?;
+    let report = record::record(&tools, devnet.node.http_url().parse()?, number, None, folder.path()).await?;
+    let [state, _] = &report.files;
+    // Each of them sends one of the four transactions.
+    let (poor, used) = (PrivateKeySigner::from_slice(&OTHER_KEY)?.address(), devnet.node.account(2)?);
+    edit(state, |state| {
+        let account = |address: Address| format!("{address:?}");
+        state["accounts"][account(poor)]["balance"] = json!("0x1");
+        state["accounts"][account(used)]["nonce"] = json!(7);
+    })?;
+    let output = fork_replay(folder.path(), &[])?;
+    let told = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains(&format!("only 2 of the 4 transactions of block {number} were mined")), "{told}");
+    assert!(told.contains("must be able to pay") && told.contains("nonce"), "{told}");
+    assert!(!told.contains("PREVRANDAO"), "{told}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_with_another_result_names_what_the_recording_lacks() -> eyre::Result<()> {
+    let (devnet, number) = lively().await?;
+    let (folder, tools) = (TempDir::new()?, support::tools()?);
+    let report = record::record(&tools, devnet.node.http_url().parse()?, number, None, folder.path()).await?;
+    let [state, _] = &report.files;
+    edit(state, |state| {
+        for account in state["accounts"].as_object_mut().into_iter().flat_map(|accounts| accounts.values_mut()) {
+            account["storage"] = json!({});
+        }
+    })?;
+    let error = record::replay_recording(&tools, record::find(folder.path(), None)?, None).await.unwrap_err();
+    let told = error.to_string();
+    assert!(told.contains("all 4 transactions of block") && told.contains("does not have, and answered"), "{told}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_is_refused_leaves_no_folder_behind() -> eyre::Result<()> {
+    let devnet = Devnet::start().await?;
+    let scratch = TempDir::new()?;
+    let folder = scratch.path().join("recordings/here");
+    let error = record::record(&support::tools()?, devnet.node.http_url().parse()?, 100, None, &folder).await;
+    assert!(error.unwrap_err().to_string().contains("does not know block 100"));
+    assert_eq!(fs::read_dir(scratch.path())?.count(), 0);
     Ok(())
 }
 
@@ -191,6 +248,27 @@ async fn a_block_that_the_node_does_not_have_is_not_recorded() -> eyre::Result<(
     let (devnet, number) = lively().await?;
     let error = Recorder::start(devnet.node.http_url().parse()?, number + 100).await.unwrap_err();
     assert!(error.to_string().contains(&format!("does not know block {}", number + 100)), "{error:#}");
+    Ok(())
+}
+
+/// Returns the command that replays the recording in a folder.
+fn lab(folder: &Path) -> Command {
+    let mut lab = Command::new(env!("CARGO_BIN_EXE_lab_bin"));
+    lab.args(["fork", "replay", "--recording"]).arg(folder);
+    lab
+}
+
+fn fork_replay(folder: &Path, arguments: &[&str]) -> eyre::Result<Output> {
+    Ok(lab(folder).args(arguments).output()?)
+}
+
+/// Changes a file of a recording.
+pub(super) fn edit(file: &Path, change: impl FnOnce(&mut Value)) -> eyre::Result<()> {
+    let mut content = serde_json::from_reader(GzDecoder::new(fs::File::open(file)?))?;
+    change(&mut content);
+    let mut encoder = GzEncoder::new(fs::File::create(file)?, Compression::fast());
+    serde_json::to_writer(&mut encoder, &content)?;
+    encoder.finish()?;
     Ok(())
 }
 

@@ -1,12 +1,15 @@
 //! Replays of recorded blocks: gas and receipts are those of the chain, and nothing is missing.
 
+use std::cell::Cell;
+
 use alloy::{
     consensus::Transaction,
     primitives::{Address, TxKind},
     rpc::types::Block,
 };
 use eyre::{ContextCompat, bail};
-use plimsoll_testkit::recording::{Declared, Outcome, Read, replay, rules_of};
+use plimsoll_lab::record;
+use plimsoll_testkit::recording::{Declared, Outcome, Playback, Progress, Read, Recorder, replay, rules_of};
 
 use super::{anvils_own_accounts, upstream::Upstream};
 use crate::support;
@@ -17,8 +20,9 @@ async fn replays_as_it_was(number: u64, rules: &str, first_payments: &[usize]) -
     let Some(upstream) = Upstream::before(number, &[]).await? else { return Ok(()) };
     let block = upstream.block()?;
     assert_eq!(rules_of(&block), rules);
-    let replayed = replay(&support::tools()?, &upstream.http_url(), &block).await?;
-    assert_eq!(replayed, Outcome::of(&block));
+    let replayed = upstream.replay().await?;
+    replayed.check(&block)?;
+    assert_eq!(replayed.outcome, Outcome::of(&block));
 
     let mut declared = anvils_own_accounts();
     for position in first_payments {
@@ -46,4 +50,28 @@ async fn a_block_of_shanghai_replays_with_its_gas_and_receipts() -> eyre::Result
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_of_paris_replays_with_its_gas_and_receipts() -> eyre::Result<()> {
     replays_as_it_was(17_034_869, "paris", &[30, 51]).await
+}
+
+/// The recording itself is the node: it has no access lists, so that every read is found by executing the block.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_of_mainnet_is_recorded_from_a_node_without_access_lists_in_a_few_executions() -> eyre::Result<()> {
+    const BLOCK: u64 = 19_426_586;
+    const MOST_EXECUTIONS: usize = 20;
+    let Some(file) = support::data_file(&format!("mainnet/{BLOCK}_block.json.gz"))? else { return Ok(()) };
+    let node = Playback::start(record::find(file.parent().unwrap_or(&file), Some(BLOCK))?, &[]).await?;
+    let recorder = Recorder::start(node.http_url().parse()?, BLOCK).await?;
+    let (block, executions) = (recorder.block()?, Cell::new(0));
+    let count = |progress| {
+        if let Progress::Executing { pass } = progress {
+            executions.set(pass);
+        }
+    };
+    recorder.replay(&support::tools()?, rules_of(&block), count).await?.check(&block)?;
+    assert!(executions.get() <= MOST_EXECUTIONS, "{} executions", executions.get());
+
+    // Guesses lead to reads that the block itself did not make; all that it made are there.
+    let playback = Playback::start(recorder.recording().await?, &[]).await?;
+    replay(&support::tools()?, &playback.http_url(), &block).await?.check(&block)?;
+    playback.check(&[])?;
+    Ok(())
 }

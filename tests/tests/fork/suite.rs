@@ -20,12 +20,11 @@ use plimsoll_testkit::{
     deployment::Suite,
     devnet::{Devnet, mined},
     keeper::Keeper,
-    recording::{Declared, Playback, Recorder},
+    recording::{ANVILS_OWN, Declared, Playback, Recorder},
 };
 use serde_json::Value;
 
 use super::{
-    ANVILS_OWN,
     mainnet::{self, POOL, People, USDC, WETH},
     upstream::Upstream,
 };

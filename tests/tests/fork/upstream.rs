@@ -7,7 +7,7 @@ use std::{env, path::PathBuf};
 use alloy::rpc::types::Block;
 use eyre::{WrapErr, ensure};
 use plimsoll_chain::endpoint::Endpoint;
-use plimsoll_testkit::recording::{Declared, Override, Playback, Recorder, Recording};
+use plimsoll_testkit::recording::{Declared, Override, Playback, Recorder, Recording, Replayed, replay, rules_of};
 
 use crate::support;
 
@@ -27,6 +27,8 @@ impl Upstream {
             let recorder = Recorder::start(endpoint, block).await?;
             let chain = recorder.chain_id();
             ensure!(chain == MAINNET, "ETH_RPC_URL is a node of chain {chain}; these tests are about chain {MAINNET}");
+            // The tests go on from the state that the block reads, and would otherwise wait for each slot.
+            recorder.prefetch(|_| {}).await?;
             return Ok(Some(Self::Live(recorder)));
         }
         let Some(file) = support::data_file(&format!("mainnet/{block}_block.json.gz"))? else { return Ok(None) };
@@ -46,6 +48,15 @@ impl Upstream {
         match self {
             Self::Recorded(playback) => playback.recording().block(),
             Self::Live(recorder) => recorder.block(),
+        }
+    }
+
+    /// Executes the block again.
+    pub(super) async fn replay(&self) -> eyre::Result<Replayed> {
+        let (tools, block) = (support::tools()?, self.block()?);
+        match self {
+            Self::Recorded(playback) => replay(&tools, &playback.http_url(), &block).await,
+            Self::Live(recorder) => recorder.replay(&tools, rules_of(&block), |_| {}).await,
         }
     }
 
