@@ -41,4 +41,4 @@ pub mod market;
 pub mod quantity;
 
 pub use bindings::*;
-pub use market::{InvalidParams, MarketId, RateCurve, Risk};
+pub use market::{InvalidParams, MarketId, RateCurve, Risk, SurgeLimit};

@@ -22,6 +22,12 @@ pub const BORROW_TO_LIQUIDATION_BPS: u32 = 9_950;
 pub const MAX_LIQUIDATION_LTV_BPS: u16 = 9_800;
 /// The lowest minimum debt that a market may have, in units of the loan token.
 pub const MIN_DEBT_LOWER_BOUND: u128 = 10_000;
+/// The highest part of a market's aged debt that a surge limit lets be borrowed at once, in basis points.
+pub const MAX_SURGE_SHARE_BPS: u16 = 10_000;
+/// The shortest period of a surge limit: an hour, in seconds.
+pub const MIN_SURGE_PERIOD: u32 = 60 * 60;
+/// The longest period of a surge limit: 30 days, in seconds.
+pub const MAX_SURGE_PERIOD: u32 = 30 * 24 * 60 * 60;
 /// The lowest target utilisation, in basis points.
 pub const MIN_TARGET_BPS: u16 = 100;
 /// The highest target utilisation, in basis points.
@@ -53,6 +59,24 @@ pub enum InvalidParams {
     /// The minimum debt is so low that rounding would matter.
     #[error("the minimum debt of {0} units must be at least {MIN_DEBT_LOWER_BOUND}")]
     MinDebtTooLow(u128),
+    /// The surge limit's share is more than all of the debt.
+    #[error("the surge limit's share of {0} bps must be at most {MAX_SURGE_SHARE_BPS}")]
+    SurgeShare(u16),
+    /// The surge limit's period is out of bounds.
+    #[error(
+        "the surge limit's period of {0} seconds must be from {MIN_SURGE_PERIOD} to {MAX_SURGE_PERIOD}, that is from 1 hour to 30 days"
+    )]
+    SurgePeriod(u32),
+    /// The surge limit's floor is 0, so no first loan would be possible, or its amount does not fit 128 bits.
+    #[error(
+        "the surge limit's floor of {multiple} times the minimum debt of {min_debt} units must be at least that debt, and below 2^128 units"
+    )]
+    SurgeFloor {
+        /// The floor as a multiple of the minimum debt.
+        multiple: u32,
+        /// The minimum debt in units of the loan token.
+        min_debt: u128,
+    },
     /// The starting rate is out of bounds.
     #[error(
         "the starting rate of {0} (1e18 per second) must be from {MIN_RATE_AT_TARGET} to {MAX_RATE_AT_TARGET}, that is from 0.1 % to 200 % a year"
@@ -88,12 +112,25 @@ impl fmt::Debug for MarketId {
     }
 }
 
+/// How fast a market's debt may grow: `floor_multiple` minimum debts and `share_bps` of the aged debt at once, and as
+/// much again over each period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SurgeLimit {
+    /// The part of the aged debt that may be borrowed at once, in basis points.
+    pub share_bps: u16,
+    /// The time in which the limit refills wholly, in seconds; 24 bits in the packed word.
+    pub period_secs: u32,
+    /// The part of the limit that does not depend on debt, as a multiple of the minimum debt.
+    pub floor_multiple: u32,
+}
+
 /// A market's risk limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Risk {
     borrow_ltv_bps: u16,
     liquidation_ltv_bps: u16,
     min_debt: u128,
+    surge_limit: Option<SurgeLimit>,
 }
 
 impl Risk {
@@ -114,20 +151,46 @@ impl Risk {
         if min_debt < MIN_DEBT_LOWER_BOUND {
             return Err(InvalidParams::MinDebtTooLow(min_debt));
         }
-        Ok(Self { borrow_ltv_bps, liquidation_ltv_bps, min_debt })
+        Ok(Self { borrow_ltv_bps, liquidation_ltv_bps, min_debt, surge_limit: None })
+    }
+
+    /// Adds a surge limit, in place of one that there was. Fails if no market can be created with it.
+    pub fn with_surge_limit(self, limit: SurgeLimit) -> Result<Self, InvalidParams> {
+        let SurgeLimit { share_bps, period_secs, floor_multiple: multiple } = limit;
+        if share_bps > MAX_SURGE_SHARE_BPS {
+            return Err(InvalidParams::SurgeShare(share_bps));
+        }
+        if !(MIN_SURGE_PERIOD..=MAX_SURGE_PERIOD).contains(&period_secs) {
+            return Err(InvalidParams::SurgePeriod(period_secs));
+        }
+        if multiple == 0 || self.min_debt.checked_mul(multiple.into()).is_none() {
+            return Err(InvalidParams::SurgeFloor { multiple, min_debt: self.min_debt });
+        }
+        Ok(Self { surge_limit: Some(limit), ..self })
     }
 
     /// Unpacks a word. Fails if no market can have been created with it.
     pub fn from_word(word: U256) -> Result<Self, InvalidParams> {
-        if !(word >> 160usize).is_zero() {
+        if !(word >> 232usize).is_zero() {
             return Err(InvalidParams::UnusedBits(word));
         }
-        Self::new(bits(word, 144), bits(word, 128), bits(word, 0))
+        let risk = Self::new(bits(word, 144), bits(word, 128), bits(word, 0))?;
+        if (word >> 160usize).is_zero() {
+            return Ok(risk);
+        }
+        let period_secs: u32 = bits((word >> 176usize) & U256::from((1u32 << 24) - 1), 0);
+        risk.with_surge_limit(SurgeLimit { share_bps: bits(word, 160), period_secs, floor_multiple: bits(word, 200) })
     }
 
     /// The packed word, as in Solidity.
     pub fn word(self) -> U256 {
-        (U256::from(self.borrow_ltv_bps) << 144)
+        let surge_limit = self.surge_limit.map_or(U256::ZERO, |limit| {
+            (U256::from(limit.floor_multiple) << 200)
+                | (U256::from(limit.period_secs) << 176)
+                | (U256::from(limit.share_bps) << 160)
+        });
+        surge_limit
+            | (U256::from(self.borrow_ltv_bps) << 144)
             | (U256::from(self.liquidation_ltv_bps) << 128)
             | U256::from(self.min_debt)
     }
@@ -142,9 +205,20 @@ impl Risk {
         self.liquidation_ltv_bps
     }
 
-    /// The minimum debt: a borrowing or a liquidation leaves this much or none, in units of the loan token.
+    /// The minimum debt: a borrowing, a withdrawal of collateral or a liquidation leaves this much or none, in units of
+    /// the loan token.
     pub const fn min_debt(self) -> u128 {
         self.min_debt
+    }
+
+    /// The surge limit; `None` if the market's debt may grow as fast as there is liquidity.
+    pub const fn surge_limit(self) -> Option<SurgeLimit> {
+        self.surge_limit
+    }
+
+    /// The part of the surge limit that does not depend on debt, in units of the loan token; 0 without a limit.
+    pub fn surge_floor(self) -> u128 {
+        self.surge_limit.map_or(0, |limit| self.min_debt.saturating_mul(limit.floor_multiple.into()))
     }
 }
 
@@ -256,13 +330,17 @@ mod tests {
     fn packed_words_unpack_to_the_same_values() {
         let risk = Risk::new(8_000, 8_600, u128::MAX).unwrap();
         assert_eq!(Risk::from_word(risk.word()), Ok(risk));
+        let limit = SurgeLimit { share_bps: 10_000, period_secs: MAX_SURGE_PERIOD, floor_multiple: u32::MAX };
+        let risk = Risk::new(8_000, 8_600, 10_000).unwrap().with_surge_limit(limit).unwrap();
+        assert_eq!(Risk::from_word(risk.word()), Ok(risk));
+        assert_eq!(risk.surge_floor(), 10_000 * u128::from(u32::MAX));
         let curve = RateCurve::new(MAX_RATE_AT_TARGET, 9_000, 40_000, MAX_SPEED_PER_YEAR).unwrap();
         assert_eq!(RateCurve::from_word(curve.word()), Ok(curve));
     }
 
     #[test]
     fn unused_bits_are_refused() {
-        let risk = Risk::new(8_000, 8_600, 10_000).unwrap().word() | (U256::from(1) << 160);
+        let risk = Risk::new(8_000, 8_600, 10_000).unwrap().word() | (U256::from(1) << 232);
         assert_eq!(Risk::from_word(risk), Err(InvalidParams::UnusedBits(risk)));
         let curve = RateCurve::new(MIN_RATE_AT_TARGET, 9_000, 40_000, 0).unwrap().word() | (U256::from(1) << 112);
         assert_eq!(RateCurve::from_word(curve), Err(InvalidParams::UnusedBits(curve)));
@@ -279,6 +357,26 @@ mod tests {
         assert!(Risk::new(9_000, 9_800, 10_000).is_ok());
         assert_eq!(Risk::new(9_000, 9_801, 10_000), Err(InvalidParams::LiquidationLtvTooHigh(9_801)));
         assert_eq!(Risk::new(8_000, 8_600, 9_999), Err(InvalidParams::MinDebtTooLow(9_999)));
+    }
+
+    #[test]
+    fn surge_limits_are_refused_just_outside_their_bounds() {
+        let refused = |share_bps, period_secs, floor_multiple, min_debt| {
+            let limit = SurgeLimit { share_bps, period_secs, floor_multiple };
+            Risk::new(8_000, 8_600, min_debt).unwrap().with_surge_limit(limit).err()
+        };
+        assert_eq!(refused(0, 3_600, 1, 10_000), None);
+        assert_eq!(refused(10_000, 2_592_000, 1, 10_000), None);
+        assert_eq!(refused(10_001, 3_600, 1, 10_000), Some(InvalidParams::SurgeShare(10_001)));
+        assert_eq!(refused(0, 3_599, 1, 10_000), Some(InvalidParams::SurgePeriod(3_599)));
+        assert_eq!(refused(0, 2_592_001, 1, 10_000), Some(InvalidParams::SurgePeriod(2_592_001)));
+        let floor = |multiple, min_debt| Some(InvalidParams::SurgeFloor { multiple, min_debt });
+        assert_eq!(refused(0, 3_600, 0, 10_000), floor(0, 10_000));
+        assert_eq!(refused(0, 3_600, 2, u128::MAX / 2), None);
+        assert_eq!(refused(0, 3_600, 2, u128::MAX / 2 + 1), floor(2, u128::MAX / 2 + 1));
+        // A word with a part of a limit is no market's.
+        let share_only = Risk::new(8_000, 8_600, 10_000).unwrap().word() | (U256::from(1) << 160);
+        assert_eq!(Risk::from_word(share_only), Err(InvalidParams::SurgePeriod(0)));
     }
 
     #[test]

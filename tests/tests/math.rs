@@ -4,7 +4,7 @@ mod rewards;
 
 use alloy::primitives::U256;
 use plimsoll_contracts::{
-    RateCurve, Risk,
+    RateCurve, Risk, SurgeLimit,
     harness::{
         self,
         IMathHarness::{self, Answer, Case},
@@ -12,7 +12,7 @@ use plimsoll_contracts::{
     market::{BPS, MAX_LIQUIDATION_LTV_BPS, MAX_RATE_AT_TARGET, MAX_SPEED_PER_YEAR, MAX_STEEPNESS, MIN_RATE_AT_TARGET},
 };
 use plimsoll_keeper::math::{
-    debt, liquidation, shares,
+    debt, interest, liquidation, shares, surge,
     types::{Loan, Market},
     wide::to_u128,
 };
@@ -24,8 +24,8 @@ const CASES: usize = 120_000;
 const CASES_PER_CALL: usize = 1_000;
 /// Gas limit of a call; a thousand cases use about a tenth of it.
 const CALL_GAS: &str = "2000000000";
-/// The latest timestamp: the contract stores times in 40 bits.
-const MAX_TIME: u64 = (1 << 40) - 1;
+/// The latest timestamp: the contract stores times in 34 bits.
+const MAX_TIME: u64 = (1 << 34) - 1;
 const MAX_FEE_BPS: u64 = 2_500;
 
 /// The keeper's input for a case.
@@ -62,7 +62,8 @@ impl State {
             fee_bps: u16::try_from(fees[usize::try_from(random.below(2))?])?,
             rate_at_target: MIN_RATE_AT_TARGET + random.below(rates),
             interest_remainder: u32::try_from(random.next_u64() >> 32)?,
-            reserve_shares: random.amount_to(supply_shares),
+            reserve_shares: random.amount_to(supply_shares.min(interest::MAX_RESERVE_SHARES)),
+            surge_level: 0,
         };
         let curve = RateCurve::new(
             MIN_RATE_AT_TARGET + random.below(rates),
@@ -75,6 +76,17 @@ impl State {
         let loan = Loan { borrow_shares: random.amount_to(borrow_shares), collateral: random.amount_to(u128::MAX) };
         let most = u128::MAX >> random.below(120);
         let min_debt = random.amount_to(most).max(10_000);
+        let mut risk = Risk::new(1, liquidation_ltv_bps, min_debt)?;
+        let mut market = market;
+        if random.below(4) != 0 {
+            let most = u128::from(u32::MAX).min(u128::MAX / min_debt);
+            risk = risk.with_surge_limit(SurgeLimit {
+                share_bps: u16::try_from(random.below(10_001))?,
+                period_secs: u32::try_from(3_600 + random.below(30 * 86_400 - 3_600 + 1))?,
+                floor_multiple: u32::try_from(random.amount_to(most).max(1))?,
+            })?;
+            market.surge_level = u32::try_from(random.below(u64::from(surge::FULL) + 1))?;
+        }
         let mut state = Self {
             market,
             curve,
@@ -82,12 +94,12 @@ impl State {
             loan,
             amount: random.amount_to(u128::MAX),
             price: U256::from(1 + random.amount_to(u128::MAX - 1)) << random.below(129),
-            risk: Risk::new(1, liquidation_ltv_bps, min_debt)?,
+            risk,
             limit: random.amount_to(u128::MAX),
         };
         // At most prices a loan is either healthy or insolvent, so half of the prices are near the boundaries of the
         // zones.
-        let debt = state.market.accrued(curve, state.timestamp).debt_of(loan);
+        let debt = state.market.accrued(risk, curve, state.timestamp).debt_of(loan);
         if random.below(2) == 0 && loan.collateral != 0 && debt != 0 {
             let percent = U256::from(60 + random.below(200));
             let value = U256::from(debt) * percent / U256::from(100);
@@ -107,8 +119,7 @@ impl State {
             collateral: U256::from(self.loan.collateral),
             amount: U256::from(self.amount),
             price: self.price,
-            ltvBps: U256::from(self.risk.liquidation_ltv_bps()),
-            minDebt: U256::from(self.risk.min_debt()),
+            risk: self.risk.word(),
             limit: U256::from(self.limit),
         }
     }
@@ -116,7 +127,7 @@ impl State {
     /// Computes the harness's answer in Rust.
     fn answer(&self) -> Answer {
         let mut market = self.market;
-        let accrued = market.accrue(self.curve, self.timestamp);
+        let accrued = market.accrue(self.risk, self.curve, self.timestamp);
         let Market { supply_assets, supply_shares, borrow_assets, borrow_shares, .. } = market;
         let amount = self.amount;
         let owing = borrow_assets != 0;
@@ -159,7 +170,19 @@ impl State {
             incentiveFactor: U256::from(bonus),
             repaid: U256::from(repaid),
             seized: U256::from(seized),
+            surge: self.surge(&market),
         }
+    }
+}
+
+impl State {
+    /// Computes the room and the levels, as far as a level can be: the core refuses what is above a full one.
+    fn surge(&self, market: &Market) -> [U256; 3] {
+        let Some(limit) = self.risk.surge_limit() else { return [U256::ZERO; 3] };
+        let room = surge::room(market, self.risk, limit);
+        let borrowed = surge::level_after_borrow(market, self.risk, limit, self.amount);
+        let paid_in = surge::level_after_payment(market, self.risk, limit, self.amount);
+        [U256::from(room), U256::from(borrowed.min(surge::FULL + 1)), U256::from(paid_in)]
     }
 }
 
@@ -174,13 +197,16 @@ fn stored(market: &Market) -> harness::Market {
         rateAtTarget: U256::from(market.rate_at_target),
         interestRemainder: U256::from(market.interest_remainder),
         reserveShares: U256::from(market.reserve_shares),
+        surgeLevel: U256::from(market.surge_level),
     }
 }
 
 /// Amounts that the contract refuses to store saturate here.
 fn storable(answer: Answer) -> Answer {
     let within = |amount: U256| U256::from(to_u128(amount));
-    Answer { conversions: answer.conversions.map(within), seized: within(answer.seized), ..answer }
+    let [room, borrowed, paid_in] = answer.surge;
+    let surge = [within(room), borrowed.min(U256::from(surge::FULL + 1)), paid_in];
+    Answer { conversions: answer.conversions.map(within), seized: within(answer.seized), surge, ..answer }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,8 +13,7 @@ interface IMathHarness {
     /// @param collateral of the loan
     /// @param amount to be converted between shares and assets
     /// @param price of the collateral, 1e36-scaled
-    /// @param ltvBps liquidation LTV in basis points
-    /// @param minDebt the market's minimum debt
+    /// @param risk the market's risk limits, packed
     /// @param limit the most that the liquidator repays
     struct Case {
         Market market;
@@ -24,8 +23,7 @@ interface IMathHarness {
         uint256 collateral;
         uint256 amount;
         uint256 price;
-        uint256 ltvBps;
-        uint256 minDebt;
+        uint256 risk;
         uint256 limit;
     }
 
@@ -43,6 +41,8 @@ interface IMathHarness {
     /// @param incentiveFactor 1e18-scaled; 0 outside the ramp
     /// @param repaid within the limit
     /// @param seized for it on the ramp; 0 outside it
+    /// @param surge the room, the level after the amount is borrowed, and the level after it is paid in; 0 in a market
+    /// without a surge limit
     struct Answer {
         Market accrued;
         uint256 interest;
@@ -56,6 +56,7 @@ interface IMathHarness {
         uint256 incentiveFactor;
         uint256 repaid;
         uint256 seized;
+        uint256[3] surge;
     }
 
     /// @notice Computes the answer to each case.

@@ -357,7 +357,10 @@ impl<'a> Builder<'a> {
         let span = match problem {
             InvalidParams::BorrowLtvZero | InvalidParams::BorrowLtvTooHigh { .. } => &entry.ltv.span,
             InvalidParams::LiquidationLtvTooHigh(_) => &entry.liquidation_ltv.span,
-            InvalidParams::MinDebtTooLow(_) => &entry.min_debt.span,
+            InvalidParams::MinDebtTooLow(_)
+            | InvalidParams::SurgeShare(_)
+            | InvalidParams::SurgePeriod(_)
+            | InvalidParams::SurgeFloor { .. } => &entry.min_debt.span,
             InvalidParams::StartRate(_) | InvalidParams::Target(_) | InvalidParams::UnusedBits(_) => &entry.rate.span,
             InvalidParams::Steepness(_) => &entry.steepness.span,
             InvalidParams::Speed(_) => &entry.speed.span,

@@ -103,7 +103,7 @@ impl MarketBook {
     /// Returns the totals with interest accrued up to `timestamp`.
     #[must_use]
     pub fn at(&self, timestamp: u64) -> Market {
-        self.state.totals.accrued(self.curve, timestamp)
+        self.state.totals.accrued(self.risk, self.curve, timestamp)
     }
 
     /// Returns the position of an account; all zeros if it has none.

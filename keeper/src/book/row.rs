@@ -196,6 +196,7 @@ fn market_value(params: &MarketParams, state: &MarketState) -> Vec<u8> {
         &totals.rate_at_target.to_be_bytes(),
         &totals.interest_remainder.to_be_bytes(),
         &totals.reserve_shares.to_be_bytes(),
+        &totals.surge_level.to_be_bytes(),
         fee_recipient.as_slice(),
         backstop.as_slice(),
     ]
@@ -220,6 +221,7 @@ fn read_market(value: &mut Fields<'_>) -> Option<(MarketParams, MarketState)> {
         rate_at_target: value.u64()?,
         interest_remainder: value.u32()?,
         reserve_shares: value.u128()?,
+        surge_level: value.u32()?,
     };
     Some((params, MarketState { totals, fee_recipient: value.address()?, backstop: value.address()? }))
 }

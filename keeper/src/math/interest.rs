@@ -15,6 +15,8 @@ use super::{
 const WAD_I128: i128 = 1_000_000_000_000_000_000;
 /// Bound of half the exponent of the drift, 1e18-scaled.
 const MAX_HALF_DRIFT: i128 = 8 * WAD_I128;
+/// The most shares that a market's reserve holds; the fee on interest beyond that goes to suppliers.
+pub const MAX_RESERVE_SHARES: u128 = (1 << 114) - 1;
 /// Bound of the growth factor of one accrual, 1e18-scaled.
 const MAX_GROWTH: u128 = (1 << 96) - 1;
 
@@ -36,7 +38,8 @@ pub fn accrue(market: &mut Market, curve: RateCurve, timestamp: u64) -> Accrued 
     market.supply_assets += interest;
     let mut fee_shares = 0;
     if market.fee_bps != 0 {
-        fee_shares = fee_shares_down(interest, market.fee_bps, market.supply_assets, market.supply_shares);
+        fee_shares = fee_shares_down(interest, market.fee_bps, market.supply_assets, market.supply_shares)
+            .min(MAX_RESERVE_SHARES.saturating_sub(market.reserve_shares));
         market.supply_shares = market.supply_shares.saturating_add(fee_shares);
         market.reserve_shares = market.reserve_shares.saturating_add(fee_shares);
     }

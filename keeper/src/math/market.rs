@@ -1,29 +1,54 @@
 //! The operations on a market: accrual, debt and health factor of a loan, liquidation.
 
 use alloy::primitives::U256;
-use plimsoll_contracts::{RateCurve, market::BPS};
+use plimsoll_contracts::{RateCurve, Risk, market::BPS};
 
 use super::{
     debt, interest,
     liquidation::{self, LiquidationIncentive, Zone},
+    surge,
     types::{Accrued, Liquidated, Loan, Market},
     wide::{WAD, mul_div_down, product},
 };
 
 impl Market {
-    /// Accrues interest up to `timestamp`. Does nothing if that is not later than the last update.
-    pub fn accrue(&mut self, curve: RateCurve, timestamp: u64) -> Accrued {
+    /// Accrues interest and refills the surge limit up to `timestamp`. Does nothing if that is not later than the last
+    /// update.
+    pub fn accrue(&mut self, risk: Risk, curve: RateCurve, timestamp: u64) -> Accrued {
         if timestamp <= self.last_update {
             return Accrued::default();
+        }
+        if let Some(limit) = risk.surge_limit() {
+            self.surge_level = surge::refilled(self.surge_level, limit, timestamp - self.last_update);
         }
         interest::accrue(self, curve, timestamp)
     }
 
-    /// Returns the market with interest accrued up to `timestamp`.
+    /// Returns the market with interest accrued and the surge limit refilled up to `timestamp`.
     #[must_use]
-    pub fn accrued(mut self, curve: RateCurve, timestamp: u64) -> Self {
-        self.accrue(curve, timestamp);
+    pub fn accrued(mut self, risk: Risk, curve: RateCurve, timestamp: u64) -> Self {
+        self.accrue(risk, curve, timestamp);
         self
+    }
+
+    /// Uses the surge limit for a borrowing, before it is added to the debt. Does nothing in a market without a limit.
+    pub fn charge_surge(&mut self, risk: Risk, assets: u128) {
+        if let Some(limit) = risk.surge_limit() {
+            self.surge_level = surge::level_after_borrow(self, risk, limit, assets);
+        }
+    }
+
+    /// Gives back what is paid in to the surge limit, before it is taken from the debt. Does nothing in a market
+    /// without a limit.
+    pub fn refund_surge(&mut self, risk: Risk, assets: u128) {
+        if let Some(limit) = risk.surge_limit() {
+            self.surge_level = surge::level_after_payment(self, risk, limit, assets);
+        }
+    }
+
+    /// Returns the most that the surge limit lets be borrowed at once, as of the last update; `None` without a limit.
+    pub fn surge_room(&self, risk: Risk) -> Option<u128> {
+        risk.surge_limit().map(|limit| surge::room(self, risk, limit))
     }
 
     /// Returns the debt of a loan as of the last update, in units of the loan token, rounded up.
@@ -47,7 +72,7 @@ impl Market {
 
     /// Liquidates a loan as `liquidate` does each in its list, with no more than `limit` repaid. Returns `None` and
     /// changes nothing if the contract would skip the loan. The bad debt is not yet charged to the reserve, cover or
-    /// suppliers.
+    /// suppliers, and what is repaid not yet refunded to the surge limit.
     pub fn liquidate(
         &mut self,
         loan: &mut Loan,

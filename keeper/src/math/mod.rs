@@ -1,5 +1,5 @@
-//! The contracts' arithmetic in exact integers, bit for bit: interest, shares, debt, health factor, liquidation,
-//! rewards.
+//! The contracts' arithmetic in exact integers, bit for bit: interest, shares, debt, surge limit, health factor,
+//! liquidation, rewards.
 //!
 //! Every function is the twin of one in `contracts/src/libraries` or `contracts/src/rewards` and carries its name and
 //! its rounding. Amounts that the contract stores in 128 bits or fewer are `u128` here; larger intermediate values are
@@ -12,5 +12,6 @@ pub mod liquidation;
 pub mod market;
 pub mod rewards;
 pub mod shares;
+pub mod surge;
 pub mod types;
 pub mod wide;

@@ -24,6 +24,8 @@ pub struct Market {
     pub interest_remainder: u32,
     /// Supply shares that belong to the reserve.
     pub reserve_shares: u128,
+    /// Used part of the surge limit, of [`super::surge::FULL`]; 0 in a market without one.
+    pub surge_level: u32,
 }
 
 /// What an accrual of interest added to a market.
@@ -69,6 +71,7 @@ impl From<Market> for MarketOnChain {
             rateAtTarget: U256::from(market.rate_at_target),
             interestRemainder: U256::from(market.interest_remainder),
             reserveShares: U256::from(market.reserve_shares),
+            surgeLevel: U256::from(market.surge_level),
         }
     }
 }

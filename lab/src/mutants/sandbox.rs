@@ -23,13 +23,14 @@ use super::{
 };
 
 /// The files of the repository that the core and its tests need.
-const COPIED: [&str; 12] = [
+const COPIED: [&str; 13] = [
     "foundry.toml",
     "package.json",
     "tools",
     "contracts/src/Plimsoll.sol",
     "contracts/src/interfaces",
     "contracts/src/libraries",
+    "contracts/src/rewards",
     "contracts/src/types",
     "contracts/test/attacks",
     "contracts/test/core",

@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::{
     IPlimsoll::{self, IPlimsollEvents},
-    MarketId,
+    MarketId, Risk,
 };
 
 use super::{Application, add, checked, subtract};
@@ -25,6 +25,7 @@ impl Application<'_> {
             IPlimsollEvents::Accrue(event) => self.accrue(event),
             IPlimsollEvents::Supply(event) => self.supply(event),
             IPlimsollEvents::Withdraw(event) => self.withdraw(event),
+            IPlimsollEvents::TransferSupply(event) => self.transfer_supply(event),
             IPlimsollEvents::SupplyCollateral(event) => {
                 let market = self.market(event.id)?;
                 self.change_position(market, event.onBehalf, |position| {
@@ -40,10 +41,12 @@ impl Application<'_> {
             IPlimsollEvents::Borrow(event) => self.borrow(event),
             IPlimsollEvents::Repay(event) => {
                 let IPlimsoll::Repay { id, onBehalf, assets, shares, .. } = event;
+                self.refund_surge(*id, *assets)?;
                 self.reduce_debt(*id, *onBehalf, [*assets, *shares, U256::ZERO])
             }
             IPlimsollEvents::Liquidate(event) => {
                 let IPlimsoll::Liquidate { id, borrower, repaid, shares, seized, badDebt, .. } = event;
+                self.refund_surge(*id, *repaid)?;
                 self.reduce_debt(*id, *borrower, [repaid.saturating_add(*badDebt), *shares, *seized])
             }
             IPlimsollEvents::RealiseLoss(event) => self.realise_loss(event),
@@ -122,6 +125,8 @@ impl Application<'_> {
         let computed = self.book.markets[at(market)].at(timestamp);
 
         let totals = &mut self.state(market).totals;
+        // No event states the level: it follows from the time, and from what is borrowed and paid in.
+        totals.surge_level = computed.surge_level;
         let interest: U256 = event.interest >> 32;
         add(&mut totals.supply_assets, interest, Quantity::SupplyAssets)?;
         add(&mut totals.borrow_assets, interest, Quantity::BorrowAssets)?;
@@ -156,14 +161,33 @@ impl Application<'_> {
         })
     }
 
+    fn transfer_supply(&mut self, event: &IPlimsoll::TransferSupply) -> Result<(), EventError> {
+        let market = self.market(event.id)?;
+        self.change_position(market, event.onBehalf, |position| {
+            subtract(&mut position.supply_shares, event.shares, Quantity::SupplyShares(event.onBehalf))
+        })?;
+        self.change_position(market, event.receiver, |position| {
+            add(&mut position.supply_shares, event.shares, Quantity::SupplyShares(event.receiver))
+        })
+    }
+
     fn borrow(&mut self, event: &IPlimsoll::Borrow) -> Result<(), EventError> {
+        let risk = self.risk(event.id)?;
         let totals = self.totals(event.id)?;
+        totals.charge_surge(risk, checked(event.assets, Quantity::BorrowAssets)?);
         add(&mut totals.borrow_assets, event.assets, Quantity::BorrowAssets)?;
         add(&mut totals.borrow_shares, event.shares, Quantity::TotalBorrowShares)?;
         let market = self.market(event.id)?;
         self.change_position(market, event.onBehalf, |position| {
             add(&mut position.borrow_shares, event.shares, Quantity::BorrowShares(event.onBehalf))
         })
+    }
+
+    /// Gives back to the surge limit what was paid in, before it is subtracted from the debt.
+    fn refund_surge(&mut self, id: B256, assets: U256) -> Result<(), EventError> {
+        let risk = self.risk(id)?;
+        self.totals(id)?.refund_surge(risk, checked(assets, Quantity::BorrowAssets)?);
+        Ok(())
     }
 
     /// Subtracts borrow assets and borrow shares from the market, and borrow shares and collateral from the account.
@@ -215,6 +239,10 @@ impl Application<'_> {
             changes.push(Change::Market { market, before: Box::new(entry.state) });
         }
         &mut entry.state
+    }
+
+    fn risk(&self, id: B256) -> Result<Risk, EventError> {
+        Ok(self.book.markets[at(self.market(id)?)].risk())
     }
 
     fn totals(&mut self, id: B256) -> Result<&mut Market, EventError> {
