@@ -181,7 +181,7 @@ impl Row {
 fn market_value(params: &MarketParams, state: &MarketState) -> Vec<u8> {
     let MarketParams { loanToken, collateralToken, oracle, risk, curve } = params;
     let MarketState { totals, fee_recipient, backstop } = state;
-    [
+    let mut value = [
         loanToken.as_slice(),
         collateralToken.as_slice(),
         oracle.as_slice(),
@@ -196,11 +196,15 @@ fn market_value(params: &MarketParams, state: &MarketState) -> Vec<u8> {
         &totals.rate_at_target.to_be_bytes(),
         &totals.interest_remainder.to_be_bytes(),
         &totals.reserve_shares.to_be_bytes(),
-        &totals.surge_level.to_be_bytes(),
         fee_recipient.as_slice(),
         backstop.as_slice(),
     ]
-    .concat()
+    .concat();
+    // Only where the surge limit is in use, so that rows of markets without one are those of earlier versions.
+    if totals.surge_level != 0 {
+        value.extend(totals.surge_level.to_be_bytes());
+    }
+    value
 }
 
 fn read_market(value: &mut Fields<'_>) -> Option<(MarketParams, MarketState)> {
@@ -211,7 +215,7 @@ fn read_market(value: &mut Fields<'_>) -> Option<(MarketParams, MarketState)> {
         risk: value.word()?,
         curve: value.word()?,
     };
-    let totals = Market {
+    let mut totals = Market {
         supply_assets: value.u128()?,
         supply_shares: value.u128()?,
         borrow_assets: value.u128()?,
@@ -221,9 +225,13 @@ fn read_market(value: &mut Fields<'_>) -> Option<(MarketParams, MarketState)> {
         rate_at_target: value.u64()?,
         interest_remainder: value.u32()?,
         reserve_shares: value.u128()?,
-        surge_level: value.u32()?,
+        surge_level: 0,
     };
-    Some((params, MarketState { totals, fee_recipient: value.address()?, backstop: value.address()? }))
+    let (fee_recipient, backstop) = (value.address()?, value.address()?);
+    if !value.0.is_empty() {
+        totals.surge_level = value.u32()?;
+    }
+    Some((params, MarketState { totals, fee_recipient, backstop }))
 }
 
 fn pool_value(pool: &PoolRow) -> Vec<u8> {

@@ -39,6 +39,9 @@ fn card(market: &MarketView) -> Markup {
                 div { dt { "Borrow APR" } dd { (percent(market.borrow_rate_bps)) } }
                 div { dt { "Liquidation LTV" } dd { (percent(market.liquidation_ltv_bps)) } }
                 div { dt { "Loans" } dd { (count(market.loans)) } }
+                @if let Some(room) = &market.surge_room {
+                    div { dt { "Surge room" } dd { (room) } }
+                }
             }
             @if let Err(reason) = &market.watched {
                 p.note { "Nothing is liquidated here: " (reason) }

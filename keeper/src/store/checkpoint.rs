@@ -48,8 +48,8 @@ const KIND: FileKind = FileKind {
         CREATE TABLE tip (only INTEGER PRIMARY KEY CHECK (only = 0), number INTEGER NOT NULL, hash BLOB NOT NULL,
                           timestamp INTEGER NOT NULL) STRICT;
     ",
-    // Version of the tables, and of the bytes of the book's rows. A file of another version is rebuilt from the chain.
-    schema: 2,
+    // Version of the tables, and of the bytes of the book's rows.
+    schema: 1,
     upgrades: &[],
     synchronous: "NORMAL",
     cache_kib: 16 * 1_024,

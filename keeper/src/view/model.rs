@@ -109,6 +109,10 @@ pub struct MarketView {
     pub utilisation_bps: u32,
     /// Borrow rate for a year without compounding, in basis points.
     pub borrow_rate_bps: u64,
+    /// The most that the surge limit lets be borrowed at once; `None` without a limit.
+    pub surge_room: Option<Amount>,
+    /// Time in which the surge limit refills wholly, in seconds; `None` without a limit.
+    pub surge_period_secs: Option<u32>,
     /// Liquidation price, or the reason why there is none.
     pub price: Result<Price, String>,
     /// Number of loans.

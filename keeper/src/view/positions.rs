@@ -130,6 +130,8 @@ fn market_view(
         borrowed: loan.amount(totals.borrow_assets),
         utilisation_bps: utilisation.saturating_to(),
         borrow_rate_bps: u64::try_from(yearly_bps).unwrap_or(u64::MAX),
+        surge_room: totals.surge_room(market.risk()).map(|room| loan.amount(room)),
+        surge_period_secs: market.risk().surge_limit().map(|limit| limit.period_secs),
         price: price.map(raw_price),
         loans: count(market.loans()),
         liquidatable: 0,

@@ -28,7 +28,7 @@ impl Simulation<'_> {
         let eighths = U256::from(1 + self.random.below(8));
         let part = |whole: U256| whole.wrapping_mul(eighths) / U256::from(8);
         let (data, none) = (Bytes::new(), U256::ZERO);
-        let call = match self.random.below(17) {
+        let call = match self.random.below(20) {
             0 | 1 => {
                 let assets = U256::from(debt) * U256::from(20);
                 IPlimsoll::supplyCall { params, assets, shares: none, onBehalf: other, data }.abi_encode()
@@ -57,6 +57,24 @@ impl Simulation<'_> {
             8 => return self.change_setting(params, who).await,
             9 => return self.backstop_action(params, who, U256::from(debt)).await,
             10 | 11 => return self.move_price(index).await,
+            12 => {
+                let shares = part(position.supplyShares);
+                IPlimsoll::transferSupplyCall { id: params.id().0, shares, onBehalf: who, receiver: other }.abi_encode()
+            }
+            13 | 14 => {
+                // A share of debt is worth little more than a millionth of a unit, and half of the part is safe.
+                let whole = eighths == U256::from(8);
+                let repay = part(position.borrowShares) / U256::from(1_000_000);
+                IPlimsoll::deleverageCall {
+                    params,
+                    repayAssets: if whole { U256::MAX } else { repay },
+                    collateralOut: part(position.collateral) / U256::from(2),
+                    onBehalf: who,
+                    receiver: other,
+                    data,
+                }
+                .abi_encode()
+            }
             // Most frequent, since everything else needs loans.
             _ => self.open_loan(params, price, who, debt),
         };

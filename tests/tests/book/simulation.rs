@@ -15,7 +15,7 @@ use alloy::{
     sol_types::{SolCall, SolValue},
 };
 use eyre::ContextCompat;
-use plimsoll_contracts::{IOracle, IPlimsoll, IRewards, MarketParams, RateCurve, Risk};
+use plimsoll_contracts::{IOracle, IPlimsoll, IRewards, MarketParams, RateCurve, Risk, SurgeLimit};
 use plimsoll_keeper::chain::Sources;
 use plimsoll_testkit::devnet::{Devnet, ITestToken, mined};
 
@@ -119,8 +119,13 @@ impl<'a> Simulation<'a> {
             let par = U256::from(10).pow(U256::from(36 + loan_decimals - collateral_decimals));
             let price = par * U256::from(times) / U256::from(divided_by);
             let oracle = self.devnet.deploy("OneSlotOracle", price.abi_encode()).await?;
-            let (risk, curve) =
-                (Risk::new(8_000, 8_600, MIN_DEBT)?, RateCurve::new(5_000_000_000, 8_000, 40_000, 500_000)?);
+            let mut risk = Risk::new(8_000, 8_600, MIN_DEBT)?;
+            // One of the markets limits how fast its debt grows, so that some loans are refused.
+            if self.markets.is_empty() {
+                let limit = SurgeLimit { share_bps: 5_000, period_secs: 86_400, floor_multiple: 20_000 };
+                risk = risk.with_surge_limit(limit)?;
+            }
+            let curve = RateCurve::new(5_000_000_000, 8_000, 40_000, 500_000)?;
             let params = MarketParams::new(loan_token, collateral_token, oracle, risk, curve);
             let core = IPlimsoll::new(self.core, self.devnet.provider());
             mined(core.createMarket(params.clone()).from(self.deployer())).await?;

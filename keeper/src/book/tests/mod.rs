@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::{
     IPlimsoll::{self, IPlimsollEvents},
-    MarketParams, RateCurve, Risk,
+    MarketParams, RateCurve, Risk, SurgeLimit,
 };
 
 use super::*;
@@ -27,9 +27,13 @@ fn account(number: u64) -> Address {
     Address::left_padding_from(&number.to_be_bytes())
 }
 
-/// Returns the parameters of the `number`th market.
+/// Returns the parameters of the `number`th market. Odd ones have a surge limit.
 fn params(number: u64) -> MarketParams {
-    let risk = Risk::new(8_000, LTV_BPS, MIN_DEBT).unwrap();
+    let mut risk = Risk::new(8_000, LTV_BPS, MIN_DEBT).unwrap();
+    if number % 2 == 1 {
+        let limit = SurgeLimit { share_bps: 1_000, period_secs: 86_400, floor_multiple: 1_000 };
+        risk = risk.with_surge_limit(limit).unwrap();
+    }
     let curve = RateCurve::new(1_268_391_679, 9_000, 40_000, 500_000).unwrap();
     MarketParams::new(account(1), account(2), account(1_000 + number), risk, curve)
 }

@@ -37,7 +37,7 @@ struct LendingAction {
 
 /// Generates steps in markets and pools.
 pub(super) fn step() -> impl Strategy<Value = Step> {
-    let lending = (0..12u8, 0..2u64, 10..18u64, 1..=1_000u128)
+    let lending = (0..13u8, 0..2u64, 10..18u64, 1..=1_000u128)
         .prop_map(|(verb, market, account, part)| Action::Lending(LendingAction { verb, market, account, part }));
     at_some_time(prop_oneof![lending, action().prop_map(Action::Rewards)])
 }
@@ -89,6 +89,15 @@ fn events_of(action: LendingAction, book: &Book, timestamp: u64) -> Vec<Event> {
         }
         10 => Event::Core(IPlimsollEvents::SetFee(IPlimsoll::SetFee { id, feeBps: U256::from(action.part) })),
         11 => return liquidation(market, user, timestamp),
+        12 => {
+            return vec![Event::Core(IPlimsollEvents::TransferSupply(IPlimsoll::TransferSupply {
+                id,
+                caller: user,
+                onBehalf: user,
+                receiver: account(action.account + 1),
+                shares: U256::from(part_of(position.supply_shares)),
+            }))];
+        }
         _ => return Vec::new(),
     };
     accrual(market, timestamp).into_iter().chain([event]).collect()
