@@ -116,7 +116,7 @@ pub enum StoreError {
     },
     /// A block was recorded that is not above the last one.
     #[error(
-        "block {block} does not follow block {last} in the checkpoint: undo down to block {} first",
+        "block {block} does not follow block {last} in the checkpoint: revert to block {} first",
         .block.saturating_sub(1)
     )]
     NotNext {
