@@ -63,7 +63,7 @@ pub struct KeeperView {
     pub genesis: B256,
     /// Address of the lending core.
     pub core: Address,
-    /// Symbol of the chain's native coin.
+    /// Symbol of the chain's native currency.
     pub coin: String,
     /// Whether transactions are sent; `false` in a dry run.
     pub live: bool,
@@ -218,7 +218,7 @@ pub struct ActivityEntry {
     pub accounts: u64,
     /// Amount that was repaid or claimed, once the receipt was read.
     pub moved: Option<Amount>,
-    /// Profit before gas, in the native coin: expected at first, realised once the receipt was read.
+    /// Profit before gas, in the native currency: expected at first, realised once the receipt was read.
     pub profit: Option<Balance>,
     /// Transaction fee.
     pub gas: Option<Amount>,
@@ -271,7 +271,7 @@ pub struct Totals {
     pub transactions: u64,
     /// Number of mined transactions that reverted.
     pub reverted: u64,
-    /// Profit before gas, in the native coin.
+    /// Profit before gas, in the native currency.
     pub profit: Balance,
     /// Transaction fees.
     pub gas: Amount,
