@@ -277,6 +277,14 @@ impl PendingBlocks {
     }
 }
 
+/// Returns whether [`Checkpoint::open`] would upgrade the file or set it aside. Fails as it does.
+pub(super) fn is_renewal_due(folder: &Folder, identity: &Identity) -> Result<bool, StoreError> {
+    match Database::is_upgrade_due(&folder.file(KIND.name), &KIND, identity, Match::Deployment) {
+        Err(error) if can_be_rebuilt(&error) => Ok(true),
+        answer => answer,
+    }
+}
+
 /// Whether the file can be set aside for a new one: as far as can be known it is of this chain and this lending core.
 fn can_be_rebuilt(error: &StoreError) -> bool {
     match error {
