@@ -43,7 +43,7 @@ pub enum Row {
     Position {
         /// Number of the market.
         market: u32,
-        /// The account.
+        /// Account that owns the position.
         account: Address,
         /// The supply, debt and collateral.
         position: Position,
@@ -66,7 +66,7 @@ pub enum Row {
     Staker {
         /// Number of the pool.
         pool: u32,
-        /// The account.
+        /// Account that staked.
         account: Address,
         /// Units of the stake token.
         staked: u128,
@@ -92,9 +92,9 @@ pub struct PoolRow {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no row has the key {key} and {length} bytes of value")]
 pub struct RowError {
-    /// The key.
+    /// Key that was read.
     pub key: Bytes,
-    /// Length of the value, in bytes.
+    /// Length of the value that was read, in bytes.
     pub length: usize,
 }
 

@@ -93,27 +93,27 @@ pub struct Config {
     pub deployed: Deployed,
     /// Facts about the chain.
     pub chain: ChainFacts,
-    /// Nodes.
+    /// Nodes that the keeper reads from and sends to, with their roles.
     pub endpoints: Vec<EndpointSettings>,
-    /// Sources of keys.
+    /// Where the signing keys for liquidations and harvests come from.
     pub signers: Signers,
     /// Tokens and their valuation.
     pub tokens: Tokens,
-    /// Terms of liquidations.
+    /// Which markets are liquidated, by which route and with which margin.
     pub liquidate: Liquidate,
-    /// Terms of harvests.
+    /// Whether rewards are harvested, and with which margin and batch size.
     pub harvest: Harvest,
     /// Limits of gas prices.
     pub fees: Fees,
     /// Limits at which sending stops.
     pub safety: Safety,
-    /// Place of files.
+    /// Folder of the journal and the checkpoint, and how long settled transactions are kept.
     pub store: Store,
-    /// Frequency of audits.
+    /// How often the book is compared with the chain.
     pub audit: Audit,
     /// Settings of dashboard, API and metrics.
     pub http: Http,
-    /// Settings of alerts.
+    /// Webhook, thresholds and watched accounts of alerts.
     pub alerts: Alerts,
     /// Format of log lines.
     pub log: Log,
@@ -129,7 +129,7 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("{}: {source}; {}", .path.display(), remedy(.source))]
     Io {
-        /// The file.
+        /// Path of the configuration file.
         path: PathBuf,
         /// Error of the operating system.
         source: io::Error,

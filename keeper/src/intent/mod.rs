@@ -20,7 +20,7 @@ pub struct Intent {
     pub priority: Priority,
     /// Contract to call.
     pub to: Address,
-    /// Calldata.
+    /// Calldata of the transaction.
     pub data: Bytes,
     /// Gas limit of the transaction.
     pub gas_limit: u64,

@@ -23,7 +23,7 @@ pub struct Report {
     pub signer: Address,
     /// The intent as it was submitted.
     pub intent: Intent,
-    /// What happened.
+    /// What has become of the intent so far.
     pub outcome: Outcome,
 }
 
@@ -210,13 +210,13 @@ pub enum SenderAlert {
     /// The signer stopped sending because the journal cannot be written.
     #[error("{signer} sends nothing more: the journal cannot be written; repair that and start the keeper again")]
     JournalFailed {
-        /// The signer.
+        /// Account that signs the transactions.
         signer: Address,
     },
     /// The signer cannot pay for gas.
     #[error("the balance of {signer} does not cover a transaction; send native currency to it")]
     InsufficientFunds {
-        /// The signer.
+        /// Account that signs the transactions.
         signer: Address,
     },
 }

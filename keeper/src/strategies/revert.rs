@@ -45,7 +45,7 @@ pub enum Revert {
     },
     /// A token does not confirm a transfer.
     TransferFailed {
-        /// The token.
+        /// Token that was to be transferred.
         token: Address,
         /// Receiver of the transfer.
         to: Address,

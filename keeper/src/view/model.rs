@@ -38,7 +38,7 @@ pub struct View {
     pub timeline: Vec<ActivityEntry>,
     /// Sums of what was earned and spent.
     pub totals: Totals,
-    /// Every signer.
+    /// Every account that signs, with its balance and next nonce.
     pub signers: Vec<SignerView>,
     /// Every endpoint that is read from.
     pub endpoints: Vec<EndpointView>,
@@ -75,7 +75,7 @@ pub struct KeeperView {
 /// The last block that was applied to the book.
 #[derive(Debug, Clone, Serialize)]
 pub struct HeadView {
-    /// Block number.
+    /// Number of the block.
     pub number: u64,
     /// Block hash.
     pub hash: B256,
@@ -208,9 +208,9 @@ pub struct ActivityEntry {
     pub at: u64,
     /// Block that includes the transaction, once it is mined.
     pub block: Option<u64>,
-    /// Kind of operation.
+    /// What the transaction does, and whether another liquidator sent it.
     pub kind: ActivityKind,
-    /// Latest state.
+    /// What has become of the transaction so far.
     pub state: ActivityState,
     /// Name of the market or of the staking programme.
     pub place: String,
@@ -246,17 +246,17 @@ pub enum ActivityKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivityState {
-    /// Dry run: it would have been sent.
+    /// Nothing was sent, because this is a dry run.
     Dry,
-    /// Broadcast and pending.
+    /// The transaction was broadcast and is pending.
     Sent,
-    /// Mined.
+    /// The transaction was mined and succeeded.
     Mined,
-    /// Mined in a block that is final.
+    /// The transaction was mined in a block that is final.
     Final,
-    /// Mined and reverted.
+    /// The transaction was mined and reverted.
     Reverted,
-    /// Given up without effect.
+    /// The intent was given up without effect on the chain.
     Dropped,
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct OperationsSnapshot<'a> {
     pub(crate) ledger: &'a Ledger,
     /// Result of the audit.
     pub(crate) audit: &'a AuditView,
-    /// Every signer.
+    /// Every account that signs, with its balance and next nonce.
     pub(crate) signers: Vec<SignerSnapshot>,
     /// Limits on sending.
     pub(crate) safety: SafetySnapshot,

@@ -122,7 +122,7 @@ struct HarvestCall {
     purpose: Purpose,
     accounts: Vec<SelectedAccount>,
     call: Call,
-    /// Expected gas.
+    /// Gas that the transaction is expected to use.
     gas: u64,
     gain_wei: U256,
     gas_wei: U256,

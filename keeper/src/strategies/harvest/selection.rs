@@ -56,7 +56,7 @@ pub(super) struct HarvestBatch {
     pub(super) accounts: Vec<SelectedAccount>,
     /// Sum of the tips, in wei.
     pub(super) tips_wei: U256,
-    /// Expected gas.
+    /// Gas that the transaction is expected to use.
     pub(super) gas: u64,
     /// Expected cost, in wei.
     pub(super) gas_wei: U256,
