@@ -15,10 +15,12 @@ const SHOWN_DIGITS: usize = 4;
 const LONG_DIGITS: usize = 6;
 /// Oracle prices are scaled by 1e36.
 const PRICE_DECIMALS: u8 = 36;
+/// Decimals of every chain's native currency.
+pub const NATIVE_DECIMALS: u8 = 18;
 /// Health factors are scaled by 1e18.
 const WAD_DECIMALS: u8 = 18;
 
-/// An amount of a token, or of the chain's native token.
+/// An amount of a token, or of the chain's native currency.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Amount {
     /// Amount in the token's smallest units.
@@ -61,6 +63,12 @@ impl Amount {
     /// Returns an amount of `units`; the largest amount where `units` does not fit 256 bits.
     pub fn new(units: impl TryInto<U256>, decimals: u8, token: impl Into<String>) -> Self {
         Self { units: units.try_into().unwrap_or(U256::MAX), decimals, token: token.into() }
+    }
+
+    /// Returns an amount of the chain's native currency, whose symbol is `coin`.
+    #[must_use]
+    pub fn of_wei(wei: U256, coin: &str) -> Self {
+        Self::new(wei, NATIVE_DECIMALS, coin)
     }
 
     /// Returns all digits as a decimal number, without the token.

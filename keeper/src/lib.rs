@@ -25,6 +25,7 @@ pub mod config;
 pub mod dashboard;
 pub mod engine;
 pub mod intent;
+mod lock_file;
 pub mod math;
 pub mod prices;
 pub mod report;

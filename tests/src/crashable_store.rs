@@ -36,7 +36,7 @@ async fn write_blocks(checkpoint: Checkpoint) -> eyre::Result<()> {
         let tip = CheckpointTip { number, hash: B256::left_padding_from(&number.to_be_bytes()), timestamp: number };
         if number % 7 == 0 {
             checkpoint.record(tip, images(number, u64::MAX)).await?;
-            checkpoint.undo_to(number - 1).await?;
+            checkpoint.revert_to(number - 1).await?;
         }
         checkpoint.record(tip, images(number, number)).await?;
     }

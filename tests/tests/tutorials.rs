@@ -1,11 +1,18 @@
 //! The commands of tutorials and recipes, run as they stand in the documents: by bash, in order, on a chain of their own.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use alloy::{primitives::Address, sol_types::SolEvent};
-use eyre::{ContextCompat, ensure};
+use eyre::{ContextCompat, bail, ensure};
 use plimsoll_contracts::{IBackstop, IERC4626, IPlimsoll, IRewards};
 use plimsoll_testkit::{deployment::Suite, devnet::Devnet, market::units, workspace::workspace};
+use tokio::time;
 
 use crate::support;
 
@@ -16,8 +23,8 @@ const ADDRESS: &str = "127.0.0.1:8545";
 const RECORD: &str = "target/deployments/31337.json";
 /// Files that a tutorial makes, below the project's target folder.
 const SCRATCH: &str = "target/tutorial";
-/// Ends a run that waits for something that does not happen, and what it started.
-const PATIENCE: &str = "300";
+/// Time limit of a run, which may wait for something that does not happen.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 /// Figures of the tables that the first tutorial shows: health factors and liquidation price.
 const FIGURES: [&str; 3] = ["1.1466", "1,744.18", "1.0699"];
@@ -32,7 +39,7 @@ async fn the_first_liquidation_happens_as_the_tutorial_says() -> eyre::Result<()
         ensure!(text.contains(figure) && output.contains(figure), "{figure} is not in both:\n{text}\n{output}");
     }
     let liquidations = suite.liquidations(&suite.market("weth-usdc")?).await?;
-    let [liquidation] = liquidations.as_slice() else { eyre::bail!("one liquidation was expected: {liquidations:?}") };
+    let [liquidation] = liquidations.as_slice() else { bail!("one liquidation was expected: {liquidations:?}") };
     assert!(liquidation.repaid > units(7_000, 6) && liquidation.repaid < units(8_000, 6), "{liquidation:?}");
     // The keeper had no collateral: its balance in the end, which the last command prints, was seized.
     let seized = output.lines().last().and_then(|line| line.split(' ').next()).wrap_err("nothing was printed")?;
@@ -88,15 +95,25 @@ async fn run(suite: &Suite, document: &str) -> eyre::Result<String> {
     let script = script.replace(RECORD, &path(record)).replace(SCRATCH, &path(&folder.join("tutorial")));
 
     let programs = programs(folder)?;
-    let output = tokio::process::Command::from(Command::new("timeout"))
-        .args(["--kill-after=10", PATIENCE, "bash", "-euo", "pipefail", "-c", &script])
+    // A process group of its own, so that what the script started ends with it.
+    let started = tokio::process::Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &script])
         .current_dir(&root)
         .env("PATH", format!("{programs}:{}", std::env::var("PATH")?))
         .env("PLIMSOLL_KEEPER__DEPLOYMENT__RECORD", record)
         .env("PLIMSOLL_KEEPER__HTTP__LISTEN", "127.0.0.1:0")
         .env("XDG_STATE_HOME", folder)
-        .output()
-        .await?;
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let group = started.id().wrap_err("the script has no process id")?;
+    let Ok(output) = time::timeout(TIME_LIMIT, started.wait_with_output()).await else {
+        Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status()?;
+        bail!("{document} did not end within {} s", TIME_LIMIT.as_secs());
+    };
+    let output = output?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "{document}: {printed}{}", String::from_utf8_lossy(&output.stderr));
     Ok(printed)

@@ -23,7 +23,8 @@ interface IOracle {
 
     /// @notice Returns the price that bounds borrowing and withdrawals of collateral: the conservative one.
     /// @dev Reverts if `liquidationPrice` does, and also if a source is older than the bound for borrowing or at a limit
-    /// that it does not report prices beyond, if the chain's sequencer is down or has just come back, or if independent sources deviate too much.
+    /// that it does not report prices beyond, if the chain's sequencer is down or has just come back, or if independent
+    /// sources deviate too much.
     /// @return price loan units per collateral unit × 1e36, rounded down, at least 1 and at most `liquidationPrice()`
     function borrowPrice() external view returns (uint256 price);
 }

@@ -22,7 +22,7 @@ pub enum ApplyError {
          fetch the block elsewhere, or rebuild the book"
     )]
     InconsistentEvent {
-        /// Block number.
+        /// Number of the block.
         block: u64,
         /// Position among the block's events, from 0.
         position: usize,
@@ -106,15 +106,15 @@ pub enum EventError {
     /// The pool does not pay this token.
     #[error("the pool {pool} has no reward token {reward_token}")]
     UnknownRewardToken {
-        /// The pool's id.
+        /// Id of the pool that the event names.
         pool: B256,
-        /// The token.
+        /// Token that the event names.
         reward_token: Address,
     },
     /// A figure that the event states is not what the book computes.
     #[error("{figure} is {computed} where {stated} is stated")]
     Mismatch {
-        /// The figure.
+        /// Figure that the event and the book disagree on.
         figure: Figure,
         /// Value that the event states.
         stated: U256,

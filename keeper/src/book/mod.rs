@@ -46,7 +46,7 @@ use crate::chain::Event;
 /// The identity of a block, as far as the book needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
-    /// Block number.
+    /// Number of the block.
     pub number: u64,
     /// Block timestamp, in seconds.
     pub timestamp: u64,

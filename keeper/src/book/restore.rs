@@ -42,7 +42,7 @@ pub enum Damage {
     MissingParent {
         /// Number of the market or pool.
         number: u32,
-        /// The account.
+        /// Account that is in it.
         account: Address,
     },
     /// An account is twice in one market or pool, or has a number of ledgers that is not the pool's number of streams.
@@ -50,7 +50,7 @@ pub enum Damage {
     InvalidAccount {
         /// Id of the market or pool.
         id: B256,
-        /// The account.
+        /// Account that is there twice, or whose ledgers do not fit.
         account: Address,
     },
     /// The accounts' amounts do not add up to a total.
@@ -58,7 +58,7 @@ pub enum Damage {
     TotalMismatch {
         /// Id of the market or pool.
         id: B256,
-        /// The total.
+        /// Total that is compared.
         quantity: Quantity,
         /// Value of the total in its row.
         stated: u128,

@@ -2,7 +2,8 @@
 //!
 //! A row is one market, position, amount of cover, pool or staker as of a block. Keys sort so that markets and pools
 //! come before their accounts, in the order of their creation. Numbers are big-endian and of fixed width, without
-//! separators.
+//! separators. [`Field`] says for each type how it is written and read; for a struct, `fields!` does by the order of its
+//! fields.
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use plimsoll_contracts::{MarketId, MarketParams};
@@ -24,6 +25,9 @@ const AMOUNT: u8 = 1;
 const FLOOR: u8 = 2;
 const LIMIT: u8 = 3;
 
+/// Bytes of the longest key, that of a market's limit of cover.
+const LONGEST_KEY: usize = 2 + 20 + 32;
+
 /// One row of the book as of a block. Empty positions and amounts of 0 are rows, too, because they replace earlier
 /// versions of the same row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +43,7 @@ pub enum Row {
     Position {
         /// Number of the market.
         market: u32,
-        /// The account.
+        /// Account that owns the position.
         account: Address,
         /// The supply, debt and collateral.
         position: Position,
@@ -62,7 +66,7 @@ pub enum Row {
     Staker {
         /// Number of the pool.
         pool: u32,
-        /// The account.
+        /// Account that staked.
         account: Address,
         /// Units of the stake token.
         staked: u128,
@@ -88,9 +92,9 @@ pub struct PoolRow {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no row has the key {key} and {length} bytes of value")]
 pub struct RowError {
-    /// The key.
+    /// Key that was read.
     pub key: Bytes,
-    /// Length of the value, in bytes.
+    /// Length of the value that was read, in bytes.
     pub length: usize,
 }
 
@@ -98,268 +102,273 @@ impl Row {
     /// Encodes the key, which identifies the row in a checkpoint.
     #[must_use]
     pub fn key(&self) -> Vec<u8> {
+        let mut key = Vec::with_capacity(LONGEST_KEY);
         match self {
-            Self::Market { index, .. } => [&[MARKET][..], &index.to_be_bytes()].concat(),
-            Self::Position { market, account, .. } => {
-                [&[POSITION][..], &market.to_be_bytes(), account.as_slice()].concat()
-            }
-            Self::Cover { key: CoverKey::Amount(backstop, token), .. } => {
-                [&[COVER, AMOUNT][..], backstop.as_slice(), token.as_slice()].concat()
-            }
-            Self::Cover { key: CoverKey::Floor(backstop, token), .. } => {
-                [&[COVER, FLOOR][..], backstop.as_slice(), token.as_slice()].concat()
-            }
-            Self::Cover { key: CoverKey::Limit(backstop, market), .. } => {
-                [&[COVER, LIMIT][..], backstop.as_slice(), market.0.as_slice()].concat()
-            }
-            Self::Pool { index, .. } => [&[POOL][..], &index.to_be_bytes()].concat(),
-            Self::Staker { pool, account, .. } => [&[STAKER][..], &pool.to_be_bytes(), account.as_slice()].concat(),
+            Self::Market { index, .. } => (MARKET, *index).write(&mut key),
+            Self::Position { market, account, .. } => (POSITION, (*market, *account)).write(&mut key),
+            Self::Cover { key: of, .. } => (COVER, *of).write(&mut key),
+            Self::Pool { index, .. } => (POOL, *index).write(&mut key),
+            Self::Staker { pool, account, .. } => (STAKER, (*pool, *account)).write(&mut key),
         }
+        key
     }
 
     /// Encodes the value.
     #[must_use]
     pub fn value(&self) -> Vec<u8> {
+        let mut value = Vec::new();
         match self {
-            Self::Market { market, .. } => market_value(&market.0, &market.1),
-            Self::Position { position, .. } => [
-                position.supply_shares.to_be_bytes(),
-                position.borrow_shares.to_be_bytes(),
-                position.collateral.to_be_bytes(),
-            ]
-            .concat(),
-            Self::Cover { amount, .. } => amount.to_be_bytes_vec(),
-            Self::Pool { pool, .. } => pool_value(pool),
+            Self::Market { market, .. } => market.write(&mut value),
+            Self::Position { position, .. } => position.write(&mut value),
+            Self::Cover { amount, .. } => amount.write(&mut value),
+            Self::Pool { pool, .. } => pool.write(&mut value),
             Self::Staker { staked, ledgers, .. } => {
-                let mut value = staked.to_be_bytes().to_vec();
-                ledgers.iter().for_each(|ledger| value.extend(ledger_value(ledger)));
-                value
+                staked.write(&mut value);
+                ledgers.write(&mut value);
             }
         }
+        value
     }
 
     /// Decodes a row. Fails if no row has such a key and value.
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, RowError> {
-        Self::read(&mut Fields(key), &mut Fields(value))
+        Self::read(&mut &*key, &mut &*value)
             .ok_or_else(|| RowError { key: Bytes::copy_from_slice(key), length: value.len() })
     }
 
-    fn read(key: &mut Fields<'_>, value: &mut Fields<'_>) -> Option<Self> {
-        let row = match key.byte()? {
-            MARKET => Self::Market { index: key.u32()?, market: Box::new(read_market(value)?) },
-            POSITION => Self::Position {
-                market: key.u32()?,
-                account: key.address()?,
-                position: Position {
-                    supply_shares: value.u128()?,
-                    borrow_shares: value.u128()?,
-                    collateral: value.u128()?,
-                },
-            },
-            COVER => {
-                let key = match key.byte()? {
-                    AMOUNT => CoverKey::Amount(key.address()?, key.address()?),
-                    FLOOR => CoverKey::Floor(key.address()?, key.address()?),
-                    LIMIT => CoverKey::Limit(key.address()?, MarketId(key.word()?.into())),
-                    _ => return None,
-                };
-                Self::Cover { key, amount: value.word()? }
+    fn read(key: &mut &[u8], value: &mut &[u8]) -> Option<Self> {
+        let row = match u8::read(key)? {
+            MARKET => Self::Market { index: Field::read(key)?, market: Box::new(Field::read(value)?) },
+            POSITION => {
+                Self::Position { market: Field::read(key)?, account: Field::read(key)?, position: Field::read(value)? }
             }
-            POOL => Self::Pool { index: key.u32()?, pool: Box::new(read_pool(value)?) },
+            COVER => Self::Cover { key: Field::read(key)?, amount: Field::read(value)? },
+            POOL => Self::Pool { index: Field::read(key)?, pool: Box::new(Field::read(value)?) },
             STAKER => Self::Staker {
-                pool: key.u32()?,
-                account: key.address()?,
-                staked: value.u128()?,
-                ledgers: value.all(read_ledger)?,
+                pool: Field::read(key)?,
+                account: Field::read(key)?,
+                staked: Field::read(value)?,
+                ledgers: Field::read(value)?,
             },
             _ => return None,
         };
-        (key.0.is_empty() && value.0.is_empty()).then_some(row)
+        (key.is_empty() && value.is_empty()).then_some(row)
     }
 }
 
-fn market_value(params: &MarketParams, state: &MarketState) -> Vec<u8> {
-    let MarketParams { loanToken, collateralToken, oracle, risk, curve } = params;
-    let MarketState { totals, fee_recipient, backstop } = state;
-    let mut value = [
-        loanToken.as_slice(),
-        collateralToken.as_slice(),
-        oracle.as_slice(),
-        &risk.to_be_bytes::<32>(),
-        &curve.to_be_bytes::<32>(),
-        &totals.supply_assets.to_be_bytes(),
-        &totals.supply_shares.to_be_bytes(),
-        &totals.borrow_assets.to_be_bytes(),
-        &totals.borrow_shares.to_be_bytes(),
-        &totals.last_update.to_be_bytes(),
-        &totals.fee_bps.to_be_bytes(),
-        &totals.rate_at_target.to_be_bytes(),
-        &totals.interest_remainder.to_be_bytes(),
-        &totals.reserve_shares.to_be_bytes(),
-        fee_recipient.as_slice(),
-        backstop.as_slice(),
-    ]
-    .concat();
-    // Only where the surge limit is in use, so that rows of markets without one are those of earlier versions.
-    if totals.surge_level != 0 {
-        value.extend(totals.surge_level.to_be_bytes());
-    }
-    value
+/// A type that is encoded in rows.
+trait Field: Sized {
+    /// Appends the encoded value to `bytes`.
+    fn write(&self, bytes: &mut Vec<u8>);
+
+    /// Takes a value from the beginning of `bytes`. `None` if they do not begin with one.
+    fn read(bytes: &mut &[u8]) -> Option<Self>;
 }
 
-fn read_market(value: &mut Fields<'_>) -> Option<(MarketParams, MarketState)> {
-    let params = MarketParams {
-        loanToken: value.address()?,
-        collateralToken: value.address()?,
-        oracle: value.address()?,
-        risk: value.word()?,
-        curve: value.word()?,
-    };
-    let mut totals = Market {
-        supply_assets: value.u128()?,
-        supply_shares: value.u128()?,
-        borrow_assets: value.u128()?,
-        borrow_shares: value.u128()?,
-        last_update: value.u64()?,
-        fee_bps: value.u16()?,
-        rate_at_target: value.u64()?,
-        interest_remainder: value.u32()?,
-        reserve_shares: value.u128()?,
-        surge_level: 0,
-    };
-    let (fee_recipient, backstop) = (value.address()?, value.address()?);
-    if !value.0.is_empty() {
-        totals.surge_level = value.u32()?;
-    }
-    Some((params, MarketState { totals, fee_recipient, backstop }))
-}
+/// Implements [`Field`] for types of a fixed number of bytes, given their conversions to and from an array of that length.
+macro_rules! fixed {
+    ($($type:ty: $to_bytes:expr, $from_bytes:expr;)*) => {$(
+        impl Field for $type {
+            fn write(&self, bytes: &mut Vec<u8>) {
+                bytes.extend_from_slice(&$to_bytes(*self));
+            }
 
-fn pool_value(pool: &PoolRow) -> Vec<u8> {
-    let PoolRow { id, stake_token, reward_tokens, state } = pool;
-    let mut value = [id.as_slice(), stake_token.as_slice(), &state.total_staked.to_be_bytes()].concat();
-    for (token, stream) in reward_tokens.iter().zip(&state.streams) {
-        value.extend_from_slice(token.as_slice());
-        value.extend(stream_value(stream));
-    }
-    value
-}
-
-fn read_pool(value: &mut Fields<'_>) -> Option<PoolRow> {
-    let (id, stake_token, total_staked) = (B256::new(value.bytes()?), value.address()?, value.u128()?);
-    let streams = value.all(|value| Some((value.address()?, read_stream(value)?)))?;
-    let (reward_tokens, streams) = streams.into_iter().unzip();
-    Some(PoolRow { id, stake_token, reward_tokens, state: PoolState { total_staked, streams } })
-}
-
-/// Stands in a stream's value for a remainder that does not fit its four bytes and follows the schedule instead.
-const LARGE_REMAINDER: u32 = u32::MAX;
-
-fn stream_value(stream: &Stream) -> Vec<u8> {
-    let Stream { accumulator, last_update, remainder, epoch_amount, last_funded_epoch, funded, scheduled } = stream;
-    let small_remainder = u32::try_from(*remainder).unwrap_or(LARGE_REMAINDER);
-    let mut value = [
-        &accumulator.to_be_bytes::<32>()[..],
-        &last_update.to_be_bytes(),
-        &small_remainder.to_be_bytes(),
-        &epoch_amount.to_be_bytes(),
-        &last_funded_epoch.to_be_bytes(),
-        &funded.to_be_bytes(),
-        &u8::try_from(scheduled.len()).unwrap_or(u8::MAX).to_be_bytes(),
-    ]
-    .concat();
-    for (epoch, amount) in scheduled {
-        value.extend(epoch.to_be_bytes());
-        value.extend(amount.to_be_bytes());
-    }
-    if small_remainder == LARGE_REMAINDER {
-        value.extend(remainder.to_be_bytes());
-    }
-    value
-}
-
-fn read_stream(value: &mut Fields<'_>) -> Option<Stream> {
-    let mut stream = Stream {
-        accumulator: value.word()?,
-        last_update: value.u64()?,
-        remainder: value.u32()?.into(),
-        epoch_amount: value.u128()?,
-        last_funded_epoch: value.u64()?,
-        funded: value.u128()?,
-        scheduled: {
-            let epochs = value.byte()?;
-            (0..epochs).map(|_| Some((value.u64()?, value.u128()?))).collect::<Option<_>>()?
-        },
-    };
-    if stream.remainder == u64::from(LARGE_REMAINDER) {
-        stream.remainder = value.u64()?;
-    }
-    Some(stream)
-}
-
-fn ledger_value(ledger: &RewardLedger) -> Vec<u8> {
-    let RewardLedger { offset, consent: HarvestConsent { enabled, compounds, tip_bps, smallest } } = ledger;
-    let flags = [u8::from(*enabled), u8::from(*compounds)];
-    [&offset.to_be_bytes()[..], &flags, &tip_bps.to_be_bytes(), &smallest.to_be_bytes()].concat()
-}
-
-fn read_ledger(value: &mut Fields<'_>) -> Option<RewardLedger> {
-    let (offset, enabled, compounds) = (value.u128()?, value.flag()?, value.flag()?);
-    let (tip_bps, smallest) = (value.u16()?, value.u128()?);
-    Some(RewardLedger { offset, consent: HarvestConsent { enabled, compounds, tip_bps, smallest } })
-}
-
-/// The bytes that have not been read yet.
-struct Fields<'a>(&'a [u8]);
-
-impl Fields<'_> {
-    /// Reads values until no byte remains.
-    fn all<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        let mut all = Vec::new();
-        while !self.0.is_empty() {
-            all.push(read(self)?);
+            fn read(bytes: &mut &[u8]) -> Option<Self> {
+                let (first, rest) = bytes.split_first_chunk()?;
+                *bytes = rest;
+                Some($from_bytes(*first))
+            }
         }
-        Some(all)
+    )*};
+}
+
+/// Implements [`Field`] for a struct: all of its fields in this order.
+macro_rules! fields {
+    ($($type:ident { $($field:ident),* })*) => {$(
+        #[allow(non_snake_case, reason = "types of the contracts have Solidity's names")]
+        impl Field for $type {
+            fn write(&self, bytes: &mut Vec<u8>) {
+                let Self { $($field),* } = self;
+                $($field.write(bytes);)*
+            }
+
+            fn read(bytes: &mut &[u8]) -> Option<Self> {
+                $(let $field = Field::read(bytes)?;)*
+                Some(Self { $($field),* })
+            }
+        }
+    )*};
+}
+
+fixed! {
+    u8: u8::to_be_bytes, u8::from_be_bytes;
+    u16: u16::to_be_bytes, u16::from_be_bytes;
+    u32: u32::to_be_bytes, u32::from_be_bytes;
+    u64: u64::to_be_bytes, u64::from_be_bytes;
+    u128: u128::to_be_bytes, u128::from_be_bytes;
+    U256: |word: U256| word.to_be_bytes::<32>(), U256::from_be_bytes::<32>;
+    Address: |address: Address| address.0.0, Address::new;
+    B256: |hash: B256| hash.0, B256::new;
+    MarketId: |id: MarketId| id.0.0, |bytes| MarketId(B256::new(bytes));
+}
+
+fields! {
+    MarketParams { loanToken, collateralToken, oracle, risk, curve }
+    Position { supply_shares, borrow_shares, collateral }
+    RewardLedger { offset, consent }
+    HarvestConsent { enabled, compounds, tip_bps, smallest }
+}
+
+/// The surge level follows only where it is not 0, so that rows of markets without a surge limit are as they were before
+/// there was one.
+impl Field for MarketState {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let Self { totals, fee_recipient, backstop } = self;
+        for amount in [totals.supply_assets, totals.supply_shares, totals.borrow_assets, totals.borrow_shares] {
+            amount.write(bytes);
+        }
+        (totals.last_update, totals.fee_bps).write(bytes);
+        (totals.rate_at_target, totals.interest_remainder).write(bytes);
+        (totals.reserve_shares, (*fee_recipient, *backstop)).write(bytes);
+        if totals.surge_level != 0 {
+            totals.surge_level.write(bytes);
+        }
     }
 
-    fn flag(&mut self) -> Option<bool> {
-        match self.byte()? {
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let mut totals = Market {
+            supply_assets: Field::read(bytes)?,
+            supply_shares: Field::read(bytes)?,
+            borrow_assets: Field::read(bytes)?,
+            borrow_shares: Field::read(bytes)?,
+            last_update: Field::read(bytes)?,
+            fee_bps: Field::read(bytes)?,
+            rate_at_target: Field::read(bytes)?,
+            interest_remainder: Field::read(bytes)?,
+            reserve_shares: Field::read(bytes)?,
+            surge_level: 0,
+        };
+        let (fee_recipient, backstop) = Field::read(bytes)?;
+        if !bytes.is_empty() {
+            totals.surge_level = Field::read(bytes)?;
+        }
+        Some(Self { totals, fee_recipient, backstop })
+    }
+}
+
+impl Field for bool {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        u8::from(*self).write(bytes);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        match u8::read(bytes)? {
             0 => Some(false),
             1 => Some(true),
             _ => None,
         }
     }
+}
 
-    fn bytes<const LENGTH: usize>(&mut self) -> Option<[u8; LENGTH]> {
-        let (first, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*first)
+impl<A: Field, B: Field> Field for (A, B) {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        self.0.write(bytes);
+        self.1.write(bytes);
     }
 
-    fn byte(&mut self) -> Option<u8> {
-        self.bytes().map(u8::from_be_bytes)
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        Some((A::read(bytes)?, B::read(bytes)?))
+    }
+}
+
+/// Values up to the end of the bytes.
+impl<T: Field> Field for Vec<T> {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        self.iter().for_each(|value| value.write(bytes));
     }
 
-    fn u16(&mut self) -> Option<u16> {
-        self.bytes().map(u16::from_be_bytes)
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let mut values = Self::new();
+        while !bytes.is_empty() {
+            values.push(T::read(bytes)?);
+        }
+        Some(values)
+    }
+}
+
+impl Field for CoverKey {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        match *self {
+            Self::Amount(backstop, token) => (AMOUNT, (backstop, token)).write(bytes),
+            Self::Floor(backstop, token) => (FLOOR, (backstop, token)).write(bytes),
+            Self::Limit(backstop, market) => (LIMIT, (backstop, market)).write(bytes),
+        }
     }
 
-    fn u32(&mut self) -> Option<u32> {
-        self.bytes().map(u32::from_be_bytes)
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        match u8::read(bytes)? {
+            AMOUNT => Some(Self::Amount(Field::read(bytes)?, Field::read(bytes)?)),
+            FLOOR => Some(Self::Floor(Field::read(bytes)?, Field::read(bytes)?)),
+            LIMIT => Some(Self::Limit(Field::read(bytes)?, Field::read(bytes)?)),
+            _ => None,
+        }
+    }
+}
+
+/// Each reward token stands before its stream.
+impl Field for PoolRow {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let Self { id, stake_token, reward_tokens, state: PoolState { total_staked, streams } } = self;
+        (*id, (*stake_token, *total_staked)).write(bytes);
+        for (token, stream) in reward_tokens.iter().zip(streams) {
+            token.write(bytes);
+            stream.write(bytes);
+        }
     }
 
-    fn u64(&mut self) -> Option<u64> {
-        self.bytes().map(u64::from_be_bytes)
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let (id, (stake_token, total_staked)) = Field::read(bytes)?;
+        let (reward_tokens, streams) = Vec::<(Address, Stream)>::read(bytes)?.into_iter().unzip();
+        Some(Self { id, stake_token, reward_tokens, state: PoolState { total_staked, streams } })
+    }
+}
+
+/// Stands in a stream's value for a remainder that does not fit its four bytes and follows the schedule instead.
+const LARGE_REMAINDER: u32 = u32::MAX;
+
+impl Field for Stream {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let Self { accumulator, last_update, remainder, epoch_amount, last_funded_epoch, funded, scheduled } = self;
+        let small_remainder = u32::try_from(*remainder).unwrap_or(LARGE_REMAINDER);
+        accumulator.write(bytes);
+        last_update.write(bytes);
+        small_remainder.write(bytes);
+        epoch_amount.write(bytes);
+        last_funded_epoch.write(bytes);
+        funded.write(bytes);
+        u8::try_from(scheduled.len()).unwrap_or(u8::MAX).write(bytes);
+        scheduled.iter().for_each(|(epoch, amount)| (*epoch, *amount).write(bytes));
+        if small_remainder == LARGE_REMAINDER {
+            remainder.write(bytes);
+        }
     }
 
-    fn u128(&mut self) -> Option<u128> {
-        self.bytes().map(u128::from_be_bytes)
-    }
-
-    fn word(&mut self) -> Option<U256> {
-        self.bytes().map(U256::from_be_bytes::<32>)
-    }
-
-    fn address(&mut self) -> Option<Address> {
-        self.bytes().map(Address::new)
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let mut stream = Self {
+            accumulator: Field::read(bytes)?,
+            last_update: Field::read(bytes)?,
+            remainder: u32::read(bytes)?.into(),
+            epoch_amount: Field::read(bytes)?,
+            last_funded_epoch: Field::read(bytes)?,
+            funded: Field::read(bytes)?,
+            scheduled: {
+                let epochs = u8::read(bytes)?;
+                (0..epochs).map(|_| Field::read(bytes)).collect::<Option<_>>()?
+            },
+        };
+        if stream.remainder == u64::from(LARGE_REMAINDER) {
+            stream.remainder = Field::read(bytes)?;
+        }
+        Some(stream)
     }
 }

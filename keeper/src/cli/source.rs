@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs, io,
+    env,
     path::{Path, PathBuf},
 };
 
@@ -10,7 +10,7 @@ use clap::Args;
 use eyre::eyre;
 use plimsoll_chain::endpoint::Endpoint;
 
-use crate::config::{Config, ConfigError, DEFAULT_FILE, Origin};
+use crate::config::{self, Config, Origin};
 
 /// Variable with a node's URL that is used where no endpoint is configured, as in Foundry's tools.
 const RPC_URL_VARIABLE: &str = "ETH_RPC_URL";
@@ -34,15 +34,10 @@ pub(super) struct Source {
 impl Source {
     /// Reads the configuration. Fails if the file cannot be read, or if a setting or the node's URL is invalid.
     pub(super) fn read(&self) -> eyre::Result<Config> {
-        let path = self.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if self.config.is_none() && error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(ConfigError::Io { path: path.to_path_buf(), source }.into()),
-        };
+        let (path, text) = config::read_file(self.config.as_deref())?;
         let variables =
             env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        self.parse(path, &text, variables.collect())
+        self.parse(&path, &text, variables.collect())
     }
 
     fn parse(&self, path: &Path, text: &str, mut variables: BTreeMap<String, String>) -> eyre::Result<Config> {

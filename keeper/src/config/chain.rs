@@ -23,9 +23,9 @@ pub struct ChainFacts {
     pub id: u64,
     /// Display name.
     pub name: String,
-    /// Symbol of the native coin, which gas is paid in.
+    /// Symbol of the native currency, which gas is paid in.
     pub coin: String,
-    /// Token that wraps the native coin.
+    /// Token that wraps the native currency.
     #[serde(default, deserialize_with = "units::address")]
     pub wrapped_coin: Option<Address>,
     /// Time between two blocks.

@@ -21,7 +21,7 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
-    env, fs, io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -39,7 +39,7 @@ pub use self::{
 };
 
 /// Name of the file that is read when none is named, in the current folder.
-pub const DEFAULT_FILE: &str = "keeper.toml";
+const DEFAULT_FILE: &str = "keeper.toml";
 /// The defaults, and the manual of every setting.
 const EXAMPLE: &str = include_str!("../../../keeper.example.toml");
 /// Chain id of a chain that `deploy up` starts.
@@ -93,27 +93,27 @@ pub struct Config {
     pub deployed: Deployed,
     /// Facts about the chain.
     pub chain: ChainFacts,
-    /// Nodes.
+    /// Nodes that the keeper reads from and sends to, with their roles.
     pub endpoints: Vec<EndpointSettings>,
-    /// Sources of keys.
+    /// Where the signing keys for liquidations and harvests come from.
     pub signers: Signers,
     /// Tokens and their valuation.
     pub tokens: Tokens,
-    /// Terms of liquidations.
+    /// Which markets are liquidated, by which route and with which margin.
     pub liquidate: Liquidate,
-    /// Terms of harvests.
+    /// Whether rewards are harvested, and with which margin and batch size.
     pub harvest: Harvest,
     /// Limits of gas prices.
     pub fees: Fees,
     /// Limits at which sending stops.
     pub safety: Safety,
-    /// Place of files.
+    /// Folder of the journal and the checkpoint, and how long settled transactions are kept.
     pub store: Store,
-    /// Frequency of audits.
+    /// How often the book is compared with the chain.
     pub audit: Audit,
     /// Settings of dashboard, API and metrics.
     pub http: Http,
-    /// Settings of alerts.
+    /// Webhook, thresholds and watched accounts of alerts.
     pub alerts: Alerts,
     /// Format of log lines.
     pub log: Log,
@@ -129,7 +129,7 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("{}: {source}; {}", .path.display(), remedy(.source))]
     Io {
-        /// The file.
+        /// Path of the configuration file.
         path: PathBuf,
         /// Error of the operating system.
         source: io::Error,
@@ -146,22 +146,20 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-impl Config {
-    /// Reads a file and the environment over it. Without a file, reads `keeper.toml` in the current folder if there is
-    /// one, else nothing but the environment.
-    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(ConfigError::Io { path: path.to_path_buf(), source }),
-        };
-        let variables =
-            env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self::parse(path, &text, &variables.collect())
+/// Reads the named configuration file; without a name, `keeper.toml` in the current folder, or nothing if there is none.
+/// Returns its path and text. Fails if the file cannot be read.
+pub fn read_file(named: Option<&Path>) -> Result<(PathBuf, String), ConfigError> {
+    let path = named.unwrap_or(Path::new(DEFAULT_FILE)).to_path_buf();
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok((path, String::new())),
+        Err(source) => Err(ConfigError::Io { path, source }),
     }
+}
 
-    /// [`Config::load`] on a text and on variables; relative paths start at the folder of `path`.
+impl Config {
+    /// Reads the text of a file, and environment variables over it. Relative paths start at the folder of `path`. Fails
+    /// with every mistake in either.
     pub fn parse(path: &Path, text: &str, variables: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         // Windows editors begin UTF-8 with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);

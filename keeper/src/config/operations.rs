@@ -99,7 +99,7 @@ pub struct Audit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// Text or JSON.
+    /// Whether log lines are text or JSON; the setting `json` says so by true or false.
     #[serde(rename = "json", deserialize_with = "format")]
     pub format: Format,
 }

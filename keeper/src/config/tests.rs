@@ -387,7 +387,7 @@ fn a_byte_order_mark_is_no_part_of_the_file() {
     // As Windows writes "Unicode".
     let file = place.folder.path().join("utf16.toml");
     fs::write(&file, b"\xff\xfe[\0h\0t\0t\0p\0]\0").unwrap();
-    let error = Config::load(Some(&file)).unwrap_err().to_string();
+    let error = read_file(Some(&file)).unwrap_err().to_string();
     assert!(error.contains("utf16.toml: ") && error.ends_with("save the file as UTF-8 text"), "{error}");
 }
 

@@ -1,4 +1,4 @@
-//! What tokens are worth in the chain's native coin: as `[tokens]` says, else as follows from the record.
+//! What tokens are worth in the chain's native currency: as `[tokens]` says, else as follows from the record.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -29,7 +29,7 @@ pub struct Token {
     pub address: Address,
     /// Number of its decimals.
     pub decimals: u8,
-    /// Source of its value in the native coin; without one, nothing that pays in the token is done.
+    /// Source of its value in the native currency; without one, nothing that pays in the token is done.
     pub valuation: Option<Source>,
 }
 
@@ -180,8 +180,8 @@ pub(super) fn resolved<'n>(
     }
 }
 
-/// The valuation that follows from names in the record, as TOML: the wrapped coin is worth one coin; other tokens have
-/// feeds by their names, else pools that lead to the wrapped coin.
+/// The valuation that follows from names in the record, as TOML: the wrapped native currency is worth 1; other tokens have
+/// feeds by their names, else pools that lead to it.
 fn derived(name: &str, token: Address, record: &Deployment, chain: &ChainFacts, wrapped: Option<Address>) -> String {
     if Some(token) == wrapped {
         return "rate = \"1\"".to_owned();

@@ -7,7 +7,7 @@ use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::quantity::{self, BasisPoints, Decimal, Reference, Seconds, decimal_text};
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// Decimals of every chain's native coin, and of numbers that are scaled by 1e18.
+/// Decimals of every chain's native currency, and of numbers that are scaled by 1e18.
 const WAD_DECIMALS: u8 = 18;
 /// Decimals of a price in gwei.
 const GWEI_DECIMALS: u8 = 9;
@@ -21,7 +21,7 @@ fn parsed<'de, D: Deserializer<'de>, V, T: From<V>>(
     parse(&String::deserialize(deserializer)?).map(T::from).map_err(D::Error::custom)
 }
 
-/// Reads a decimal number scaled by 1e18, such as an amount of the native coin in wei or a health factor: `"0.05"`.
+/// Reads a decimal number scaled by 1e18, such as an amount of the native currency in wei or a health factor: `"0.05"`.
 pub(super) fn wad<'de, D: Deserializer<'de>, T: From<U256>>(deserializer: D) -> Result<T, D::Error> {
     parsed(deserializer, |text| text.parse::<Decimal>()?.scaled(WAD_DECIMALS))
 }

@@ -140,7 +140,7 @@ impl Follower {
                     return Ok(FollowerEvent::Reset);
                 }
                 self.stream.accept();
-                let written = self.checkpoint.undo_to(to.number).await;
+                let written = self.checkpoint.revert_to(to.number).await;
                 self.note_checkpoint(written);
                 Ok(FollowerEvent::Reverted { to })
             }

@@ -35,7 +35,7 @@ pub(super) struct PricedBlock {
 pub(super) struct Pricing {
     /// Reads the chain for the strategies, too.
     pub(super) reader: FailoverReader,
-    /// Values of tokens in the native coin.
+    /// Values of tokens in the native currency.
     pub(super) valuer: Valuer,
     prefetcher: PricePrefetcher,
     data_fee: L1DataFee,

@@ -20,13 +20,13 @@ pub struct Intent {
     pub priority: Priority,
     /// Contract to call.
     pub to: Address,
-    /// Calldata.
+    /// Calldata of the transaction.
     pub data: Bytes,
     /// Gas limit of the transaction.
     pub gas_limit: u64,
     /// Gas that the call is expected to use.
     pub expected_gas: u64,
-    /// Expected gain before gas costs, in wei of the chain's coin. It bounds the fees that are offered.
+    /// Expected gain before gas costs, in wei. It bounds the fees that are offered.
     pub expected_gain: U256,
     /// Unix time in seconds from which the transaction must no longer be mined; it is cancelled then.
     pub deadline: u64,

@@ -23,7 +23,7 @@ pub struct Report {
     pub signer: Address,
     /// The intent as it was submitted.
     pub intent: Intent,
-    /// What happened.
+    /// What has become of the intent so far.
     pub outcome: Outcome,
 }
 
@@ -117,7 +117,7 @@ pub enum DropReason {
     #[error("{0} intents wait already")]
     QueueFull(usize),
     /// The signer cannot pay for the transaction.
-    #[error("the signer's balance does not cover it; send coins to the signer")]
+    #[error("the signer's balance does not cover it; send native currency to the signer")]
     InsufficientFunds,
     /// Every node rejects the transaction as invalid.
     #[error("every node rejects it")]
@@ -174,7 +174,7 @@ pub enum SafetyRefusal {
         cap: U256,
     },
     /// The signer's balance is below the configured minimum.
-    #[error("the signer has {balance} wei, and is to keep {minimum}; send coins to it")]
+    #[error("the signer has {balance} wei, and is to keep {minimum}; send native currency to it")]
     LowBalance {
         /// Balance, in wei.
         balance: U256,
@@ -210,13 +210,13 @@ pub enum SenderAlert {
     /// The signer stopped sending because the journal cannot be written.
     #[error("{signer} sends nothing more: the journal cannot be written; repair that and start the keeper again")]
     JournalFailed {
-        /// The signer.
+        /// Account that signs the transactions.
         signer: Address,
     },
     /// The signer cannot pay for gas.
-    #[error("the balance of {signer} does not cover a transaction; send coins to it")]
+    #[error("the balance of {signer} does not cover a transaction; send native currency to it")]
     InsufficientFunds {
-        /// The signer.
+        /// Account that signs the transactions.
         signer: Address,
     },
 }

@@ -1,7 +1,7 @@
-//! Prices and valuations: collateral by each market's own oracle, tokens in the chain's native token.
+//! Prices and valuations: collateral by each market's own oracle, tokens in the chain's native currency.
 //!
 //! A market's liquidation price decides which of its loans are liquidatable. It is read in every block, for all markets
-//! together, through the lens: [`snapshot`]. A token's value in the native token, which gas is paid in, decides whether a
+//! together, through the lens: [`snapshot`]. A token's value in the native currency, which gas is paid in, decides whether a
 //! liquidation or harvest is profitable. It is read only when something depends on it, and at most once a block:
 //! [`Valuer`], from price feeds, pools (TWAP or spot) or fixed rates.
 //!

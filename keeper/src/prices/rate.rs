@@ -11,7 +11,7 @@ const BITS: usize = 256;
 /// Bits that must remain of either where both are cut to fit; with fewer the rate would be too inexact to use.
 const MIN_BITS: usize = 64;
 
-/// A token's value in the chain's native token: so many wei for so many units; neither is 0.
+/// A token's value in the chain's native currency: so many wei for so many units; neither is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     wei: U256,

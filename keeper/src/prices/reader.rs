@@ -29,9 +29,9 @@ pub struct Call {
     pub from: Address,
     /// Contract that is called.
     pub to: Address,
-    /// Calldata.
+    /// Calldata of the call.
     pub data: Bytes,
-    /// Gas limit.
+    /// Gas limit of the call.
     pub gas: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The value of tokens in the chain's native token: by price feeds, pools or a fixed rate, as configured for each.
+//! The value of tokens in the chain's native currency: by price feeds, pools or a fixed rate, as configured for each.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -18,10 +18,8 @@ use super::{
     reader::{Call, CallResult, ChainReader},
     twap::rate_at_average,
 };
-use crate::chain::Header;
+use crate::{amount::NATIVE_DECIMALS, chain::Header};
 
-/// Decimals of every chain's native token.
-const NATIVE_DECIMALS: u8 = 18;
 /// No token and no feed has more decimals.
 const MAX_DECIMALS: u8 = 60;
 /// Values are prefetched for so many blocks after they were last needed.
@@ -35,7 +33,7 @@ pub enum Source {
     /// A rate that never changes.
     Fixed(Rate),
     /// Price feeds: the product of the base feeds' answers ÷ the product of the quote feeds' answers is the price of one
-    /// whole token in whole native tokens.
+    /// whole token in whole native currencys.
     Feeds {
         /// Feeds whose answers are multiplied.
         base: Vec<Address>,
@@ -46,7 +44,7 @@ pub enum Source {
         /// Age in seconds above which an answer is stale and not used.
         max_age_secs: u64,
     },
-    /// A path of Uniswap V3 pools, whose prices are multiplied; the last one ends in the wrapped native token.
+    /// A path of Uniswap V3 pools, whose prices are multiplied; the last one ends in the wrapped native currency.
     Pools(Vec<PoolHop>),
 }
 

@@ -23,7 +23,7 @@ pub struct Finding {
     /// How serious the finding is; `verdict` in JSON.
     #[serde(rename = "verdict")]
     pub status: CheckStatus,
-    /// What was found.
+    /// What the check found, in words.
     pub what: String,
     /// How to repair it, unless everything is well.
     #[serde(skip_serializing_if = "Option::is_none")]

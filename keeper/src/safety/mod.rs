@@ -29,6 +29,6 @@ pub trait SafetyStore: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the safety record: {problem}")]
 pub struct SafetyStoreError {
-    /// Cause and remedy.
+    /// What went wrong, and what to do about it.
     pub problem: String,
 }

@@ -131,7 +131,7 @@ pub trait Journal: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the journal of transactions: {problem}")]
 pub struct JournalError {
-    /// Cause and remedy.
+    /// What went wrong, and what to do about it.
     pub problem: String,
 }
 

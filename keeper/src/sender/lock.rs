@@ -7,19 +7,18 @@
 //! beyond this machine.
 
 use std::{
-    env,
-    fs::{self, File, TryLockError},
-    io::{self, Read, Seek, Write},
+    env, io,
     path::{Path, PathBuf},
-    process,
 };
 
 use alloy::primitives::Address;
 
+use crate::lock_file::{LockFile, LockFileError};
+
 /// The lock on a key. No other keeper of this user can use the key until it is dropped.
 #[derive(Debug)]
 pub struct SignerLock {
-    _file: File,
+    _file: LockFile,
 }
 
 /// The key cannot be locked.
@@ -59,26 +58,11 @@ impl SignerLock {
     /// Locks a key in this folder, which is created if it is missing. Fails as [`SignerLock::take`] does.
     pub fn take_in(folder: &Path, chain_id: u64, signer: Address) -> Result<Self, LockError> {
         let path = folder.join(format!("{chain_id}-{signer:#x}.lock"));
-        let failed = |source| LockError::File { path: path.clone(), source };
-        fs::create_dir_all(folder).map_err(failed)?;
-        let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = open.map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let process = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-                return Err(LockError::InUse { signer, chain_id, process, path });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        match LockFile::take(&path) {
+            Ok(file) => Ok(Self { _file: file }),
+            Err(LockFileError::Held { process }) => Err(LockError::InUse { signer, chain_id, process, path }),
+            Err(LockFileError::Io(source)) => Err(LockError::File { path, source }),
         }
-        let write_process = |file: &mut File| {
-            file.set_len(0)?;
-            file.rewind()?;
-            writeln!(file, "{}", process::id())
-        };
-        write_process(&mut file).map_err(failed)?;
-        Ok(Self { _file: file })
     }
 }
 
@@ -102,7 +86,7 @@ mod tests {
         let take = |chain_id, number| SignerLock::take_in(folder.path(), chain_id, Address::repeat_byte(number));
         let first = take(1, 7).unwrap();
         let refused = take(1, 7).unwrap_err().to_string();
-        assert!(refused.contains(&format!("process {}", process::id())), "{refused}");
+        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         let others = [take(2, 7).unwrap(), take(1, 8).unwrap()];
         drop((first, others));
         take(1, 7).unwrap();

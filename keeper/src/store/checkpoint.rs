@@ -112,8 +112,8 @@ impl Checkpoint {
 
     /// Forgets the blocks after this one. Fails if the file may contain them; the caller then has to
     /// [`clear`](Self::clear) it.
-    pub async fn undo_to(&self, block: u64) -> Result<(), StoreError> {
-        self.ask(move |writer| writer.pending.undo_to(block)).await
+    pub async fn revert_to(&self, block: u64) -> Result<(), StoreError> {
+        self.ask(move |writer| writer.pending.revert_to(block)).await
     }
 
     /// Empties the checkpoint.
@@ -259,7 +259,7 @@ impl PendingBlocks {
     }
 
     /// Forgets the blocks after this one. Fails if one of them is in the file, or deep enough to be.
-    fn undo_to(&mut self, block: u64) -> Result<(), StoreError> {
+    fn revert_to(&mut self, block: u64) -> Result<(), StoreError> {
         if let Some(settled) = self.settled.filter(|settled| settled.number > block) {
             return Err(StoreError::TooDeep { wanted: block, written: settled.number });
         }
@@ -274,6 +274,14 @@ impl PendingBlocks {
             return None;
         }
         self.settled.map(|tip| (tip, mem::take(&mut self.due)))
+    }
+}
+
+/// Returns whether [`Checkpoint::open`] would upgrade the file or set it aside. Fails as it does.
+pub(super) fn is_renewal_due(folder: &Folder, identity: &Identity) -> Result<bool, StoreError> {
+    match Database::is_upgrade_due(&folder.file(KIND.name), &KIND, identity, Match::Deployment) {
+        Err(error) if can_be_rebuilt(&error) => Ok(true),
+        answer => answer,
     }
 }
 

@@ -107,6 +107,21 @@ impl Database {
         Ok(database)
     }
 
+    /// Returns whether opening the file would upgrade it, and leaves it as it is; false where there is none. Fails as
+    /// [`Database::open`] does.
+    pub(super) fn is_upgrade_due(
+        path: &Path,
+        kind: &'static FileKind,
+        identity: &Identity,
+        matching: Match,
+    ) -> Result<bool, StoreError> {
+        if !path.try_exists().map_err(StoreError::io(path))? {
+            return ensure_no_orphan(path).map(|()| false);
+        }
+        let database = Self { path: path.to_path_buf(), kind, connection: connect(path, kind)? };
+        database.examine(identity, matching).map(|upgrades| !upgrades.is_empty())
+    }
+
     /// Moves the file away, to the same name with `.old`, and begins a new one.
     pub(super) fn renew(&mut self, identity: &Identity) -> Result<(), StoreError> {
         // The file must be closed before it is moved.
@@ -199,14 +214,20 @@ pub(super) fn set_aside(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Creates a new file, which appears under its name when it is complete.
-fn create(path: &Path, kind: &FileKind, identity: &Identity) -> Result<(), StoreError> {
+/// Fails if one of SQLite's files is there without its database.
+fn ensure_no_orphan(path: &Path) -> Result<(), StoreError> {
     for suffix in FILES {
         let side = with_suffix(path, suffix);
         if side.try_exists().map_err(StoreError::io(&side))? {
             return Err(StoreError::Orphan { path: side });
         }
     }
+    Ok(())
+}
+
+/// Creates a new file, which appears under its name when it is complete.
+fn create(path: &Path, kind: &FileKind, identity: &Identity) -> Result<(), StoreError> {
+    ensure_no_orphan(path)?;
     let new = with_suffix(path, ".new");
     for suffix in FILES {
         remove(&with_suffix(&new, suffix))?;

@@ -34,7 +34,7 @@ pub enum StoreError {
     /// The file is a database, but not a keeper's.
     #[error("{} is another program's database: move it out of the keeper's folder", .path.display())]
     NotOurs {
-        /// The file.
+        /// Path of the store's file.
         path: PathBuf,
     },
     /// The file was written by a newer keeper, or by one that is too old to be upgraded from.
@@ -44,7 +44,7 @@ pub enum StoreError {
         .path.display()
     )]
     Schema {
-        /// The file.
+        /// Path of the store's file.
         path: PathBuf,
         /// Version of the file.
         has: i32,
@@ -58,7 +58,7 @@ pub enum StoreError {
         .path.display()
     )]
     Foreign {
-        /// The file.
+        /// Path of the store's file.
         path: PathBuf,
         /// Name of the part of the identity that differs.
         what: &'static str,
@@ -70,9 +70,9 @@ pub enum StoreError {
     /// The file's content is damaged.
     #[error("{} is damaged ({cause}): {remedy}", .path.display())]
     Damaged {
-        /// The file.
+        /// Path of the store's file.
         path: PathBuf,
-        /// What was found.
+        /// What SQLite or the keeper found in it.
         cause: String,
         /// What to do with such a file.
         remedy: &'static str,
@@ -83,13 +83,13 @@ pub enum StoreError {
         .path.display()
     )]
     Orphan {
-        /// The log.
+        /// Path of the write-ahead log.
         path: PathBuf,
     },
     /// SQLite failed.
     #[error("{}: {source}{}", .path.display(), remedy(.source))]
     Sqlite {
-        /// The file.
+        /// Path of the store's file.
         path: PathBuf,
         /// SQLite's error.
         source: rusqlite::Error,
@@ -97,7 +97,7 @@ pub enum StoreError {
     /// A write failed earlier, and nothing has been written since.
     #[error("{} is no longer written since: {cause}; remove the cause and start the keeper again", .path.display())]
     Stopped {
-        /// The file.
+        /// Path of the store's file.
         path: PathBuf,
         /// Error of that write.
         cause: Arc<Self>,
@@ -109,14 +109,14 @@ pub enum StoreError {
         in_parentheses(.cause.as_deref())
     )]
     Dead {
-        /// The file.
+        /// Path of the store's file.
         path: PathBuf,
         /// Message of the panic.
         cause: Option<String>,
     },
     /// A block was recorded that is not above the last one.
     #[error(
-        "block {block} does not follow block {last} in the checkpoint: undo down to block {} first",
+        "block {block} does not follow block {last} in the checkpoint: revert to block {} first",
         .block.saturating_sub(1)
     )]
     NotNext {

@@ -92,6 +92,11 @@ pub(super) fn open(folder: &Arc<Folder>, identity: &Identity) -> Result<Arc<Work
     Ok(Arc::new(worker))
 }
 
+/// Returns whether [`open`] would upgrade the file. Fails as it does.
+pub(super) fn is_upgrade_due(folder: &Folder, identity: &Identity) -> Result<bool, StoreError> {
+    Database::is_upgrade_due(&folder.file(KIND.name), &KIND, identity, Match::Lending)
+}
+
 /// Every transaction that was signed. Clones write to the same file.
 #[derive(Debug, Clone)]
 pub struct SqliteJournal {

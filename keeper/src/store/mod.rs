@@ -42,7 +42,25 @@ pub struct Store {
     pub alerts: AlertQueue,
 }
 
+/// A change that the next start makes to a file of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DueChange {
+    /// The journal is upgraded to this keeper's version, which older keepers refuse.
+    UpgradeJournal,
+    /// The checkpoint is upgraded or set aside for a new one; the book may be read from the chain again.
+    RenewCheckpoint,
+}
+
 impl Store {
+    /// Locks the folder, checks its files without changing them, and lists what the next start would change. Fails where
+    /// [`Store::open`] would.
+    pub fn inspect(folder: &Path, identity: &Identity) -> Result<Vec<DueChange>, StoreError> {
+        let folder = Folder::lock(folder)?;
+        let journal = journal::is_upgrade_due(&folder, identity)?.then_some(DueChange::UpgradeJournal);
+        let checkpoint = checkpoint::is_renewal_due(&folder, identity)?.then_some(DueChange::RenewCheckpoint);
+        Ok(journal.into_iter().chain(checkpoint).collect())
+    }
+
     /// Locks the folder and opens its files, which are created where they are missing. Fails if another keeper uses the
     /// folder, or if a file is damaged or not this keeper's.
     pub fn open(folder: &Path, identity: &Identity) -> Result<Self, StoreError> {

@@ -26,9 +26,10 @@ pub struct GasTable {
     pub further_account: u64,
     /// Additional gas for an account whose reward is compounded (staked again).
     pub compounding: u64,
-    /// Gas limit added for each account of a harvest: an account that does not hold the token yet, or an unusual token,
-    /// uses more than was measured.
-    pub account_headroom: u64,
+    /// Most gas that the payment to one account of a harvest may use; the contract skips an account whose payment needs
+    /// more. Enough for an account that does not hold the token yet, and for most unusual tokens. The gas limit has as
+    /// much for each account, so that a receiver that burns it leaves enough for the others.
+    pub payment_gas: u64,
     /// Gas of a transaction that claims the keeper's own rewards.
     pub claim: u64,
     /// Gas of staking claimed rewards again in the same transaction.
@@ -54,7 +55,7 @@ impl Default for GasTable {
             harvest: 72_000,
             further_account: 19_800,
             compounding: 16_000,
-            account_headroom: 40_000,
+            payment_gas: 100_000,
             claim: 64_000,
             restake: 60_000,
             use_simulated_gas: false,
@@ -91,7 +92,7 @@ impl GasTable {
     #[must_use]
     pub fn harvest_gas_limit(&self, expected: u64, accounts: usize) -> u64 {
         let accounts = u64::try_from(accounts).unwrap_or(u64::MAX);
-        self.gas_limit(expected).saturating_add(accounts.saturating_mul(self.account_headroom))
+        self.gas_limit(expected).saturating_add(accounts.saturating_mul(self.payment_gas))
     }
 
     /// Returns the gas limit of a transaction that is expected to use this much.
@@ -119,7 +120,7 @@ impl GasTable {
     #[must_use]
     pub fn max_accounts(&self, room: u64) -> usize {
         let each =
-            self.gas_limit(self.account_gas(true)).saturating_sub(self.headroom).saturating_add(self.account_headroom);
+            self.gas_limit(self.account_gas(true)).saturating_sub(self.headroom).saturating_add(self.payment_gas);
         let one = self.harvest_gas_limit(self.harvest_gas(1, 1), 1);
         // Each account's share of the limit is rounded down by itself, so each is counted with one unit more.
         max_count(room, one, each.saturating_add(1))

@@ -4,13 +4,13 @@ use std::fmt;
 
 use alloy::{
     hex,
-    primitives::{Bytes, U256},
+    primitives::{Address, Bytes, U256},
     sol_types::{GenericRevertReason, SolError},
 };
 use plimsoll_contracts::{
     IChainlinkOracle::IChainlinkOracleErrors, ILiquidator, ILiquidator::ILiquidatorErrors, IPlimsoll,
-    IPlimsoll::IPlimsollErrors, IRewards::IRewardsErrors, ISwapper, ISwapper::ISwapperErrors, IUniswapV3Swapper,
-    IUniswapV3Swapper::IUniswapV3SwapperErrors,
+    IPlimsoll::IPlimsollErrors, IRewards, IRewards::IRewardsErrors, ISwapper, ISwapper::ISwapperErrors,
+    IUniswapV3Swapper, IUniswapV3Swapper::IUniswapV3SwapperErrors,
 };
 use serde::Serialize;
 
@@ -43,6 +43,13 @@ pub enum Revert {
         /// Minimum profit that the call demands, in the same units.
         least: U256,
     },
+    /// A token does not confirm a transfer.
+    TransferFailed {
+        /// Token that was to be transferred.
+        token: Address,
+        /// Receiver of the transfer.
+        to: Address,
+    },
     /// Any other revert: the error's name where it is one of ours, the contract's text, the selector, or what the node
     /// said.
     Other(String),
@@ -73,6 +80,9 @@ impl Revert {
         }
         if let Ok(error) = ILiquidator::ProfitTooLow::abi_decode(data) {
             return Self::ProfitTooLow { profit: error.profit, least: error.minProfit };
+        }
+        if let Ok(error) = IRewards::TransferFailed::abi_decode(data) {
+            return Self::TransferFailed { token: error.token, to: error.to };
         }
         Self::Other(error_name(data))
     }
@@ -114,6 +124,7 @@ impl fmt::Display for Revert {
             Self::TooMuchIn => f.write_str("the swap takes more collateral than would be seized"),
             Self::TooShallow => f.write_str("the pools have too little liquidity at any price"),
             Self::ProfitTooLow { profit, least } => write!(f, "the profit is {profit}, below the minimum of {least}"),
+            Self::TransferFailed { token, to } => write!(f, "the token {token} does not confirm a transfer to {to}"),
             Self::Other(error) => write!(f, "the call reverts: {error}"),
         }
     }
@@ -121,8 +132,6 @@ impl fmt::Display for Revert {
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::Address;
-
     use super::*;
 
     fn decode(data: Vec<u8>) -> Revert {
@@ -134,6 +143,9 @@ mod tests {
         assert_eq!(decode(IPlimsoll::NothingToLiquidate {}.abi_encode()), Revert::NothingToLiquidate);
         let thin = ISwapper::TooLittleOut { amountOut: U256::from(3), minOut: U256::from(4) };
         assert_eq!(decode(thin.abi_encode()), Revert::TooLittleOut { offered: U256::from(3), needed: U256::from(4) });
+        let (token, from, to) = (Address::repeat_byte(1), Address::repeat_byte(2), Address::repeat_byte(3));
+        let failed = IRewards::TransferFailed { token, from, to, amount: U256::ONE };
+        assert_eq!(decode(failed.abi_encode()), Revert::TransferFailed { token, to });
         let foreign = ILiquidator::SwapperNotListed { swapper: Address::ZERO };
         assert_eq!(decode(foreign.abi_encode()), Revert::Other("SwapperNotListed".into()));
         assert_eq!(decode(vec![1, 2, 3, 4]), Revert::Other("error 0x01020304".into()));

@@ -1,14 +1,12 @@
 //! A decision about a loan or reward, and the reasons for skipping one, with the figures behind them.
 
-use std::fmt;
-
-use alloy::primitives::{Address, U256, utils::format_ether};
+use alloy::primitives::{Address, U256};
 use plimsoll_chain::error::ChainError;
 use serde::Serialize;
 
 use super::revert::Revert;
 use crate::{
-    amount::{Health, readable},
+    amount::{Amount, Health, readable},
     prices::{NoPrice, NoValuation},
 };
 
@@ -91,6 +89,12 @@ pub enum SkipReason {
         /// What failed, in words.
         cause: String,
     },
+    /// A harvest that includes the account reverts, because the token neither confirms nor reverts its payment
+    /// (`TransferFailed`). Others are harvested without it.
+    TransferFailed {
+        /// Block time in seconds up to which the account is left out.
+        until: u64,
+    },
     /// A transaction that includes it is pending.
     InFlight,
     /// It would be sent if the keeper were not in a dry run.
@@ -138,6 +142,7 @@ impl SkipReason {
             Self::NoPartPossible => "no_part_possible",
             Self::WorthWaiting { .. } => "worth_waiting",
             Self::BackingOff { .. } => "backing_off",
+            Self::TransferFailed { .. } => "transfer_failed",
             Self::InFlight => "in_flight",
             Self::DryRun { .. } => "dry_run",
             Self::Held { .. } => "held",
@@ -148,62 +153,67 @@ impl SkipReason {
     }
 }
 
-impl fmt::Display for SkipReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let native = |wei: &U256| readable(&format_ether(*wei));
-        let units = |units: &dyn fmt::Display| readable(&units.to_string());
+impl Decision {
+    /// Puts the decision into words. `coin` is the symbol of the chain's native currency.
+    #[must_use]
+    pub fn text(&self, coin: &str) -> String {
         match self {
-            Self::Healthy { health_wad } => write!(f, "it is healthy: health factor {}", Health(*health_wad)),
-            Self::SwitchedOff => f.write_str("the market is disabled in the configuration"),
-            Self::NoPrice(problem) => problem.fmt(f),
-            Self::NoRoute => f.write_str("no route to swap the collateral is configured"),
-            Self::NoValuation { token, problem } => write!(f, "{token}: {problem}"),
-            Self::GainBelowGas { gain_wei, gas_wei } => {
-                write!(f, "it would bring {} in the native token and cost {}", native(gain_wei), native(gas_wei))
+            Self::Act { gain_wei, gas_wei } => {
+                format!("it is sent: it should bring {} and cost {}", native(gain_wei, coin), native(gas_wei, coin))
             }
-            Self::SwapTooThin { repaid, revert } => {
-                write!(f, "for a repayment of {} units, {revert}", units(repaid))
-            }
-            Self::OthersFirst { repaid } => {
-                write!(
-                    f,
-                    "the swap absorbs a part of what is liquidatable: more profitable loans go first, with a repayment of \
-                     {} units",
-                    units(repaid)
-                )
-            }
-            Self::NotEnoughInventory { token, held } => {
-                write!(
-                    f,
-                    "the keeper holds {} units of {token} that the core is allowed to pull, which is not enough",
-                    units(held)
-                )
-            }
-            Self::NoPartPossible => f.write_str("no part of it may be repaid on its own"),
-            Self::WorthWaiting { gain_wei, gas_wei } => {
-                write!(
-                    f,
-                    "it is worth waiting: now it would bring {} in the native token and cost {}",
-                    native(gain_wei),
-                    native(gas_wei)
-                )
-            }
-            Self::BackingOff { until_block, cause } => {
-                write!(f, "it is attempted again from block {until_block} on, because {cause}")
-            }
-            Self::InFlight => f.write_str("a transaction for it is pending"),
-            Self::DryRun { gain_wei, gas_wei } => {
-                write!(
-                    f,
-                    "this is a dry run: it would bring {} in the native token and cost {}",
-                    native(gain_wei),
-                    native(gas_wei)
-                )
-            }
-            Self::Held { rule } => f.write_str(rule),
-            Self::LostRace => f.write_str("a rival was faster, or the debt was repaid"),
-            Self::Reverts(revert) => revert.fmt(f),
-            Self::Unanswered { problem } => write!(f, "the node did not answer: {problem}"),
+            Self::Skip(reason) => reason.text(coin),
         }
     }
+}
+
+impl SkipReason {
+    /// Puts the reason into words. `coin` is the symbol of the chain's native currency.
+    #[must_use]
+    pub fn text(&self, coin: &str) -> String {
+        let units = |units: &U256| readable(&units.to_string());
+        let native = |wei| native(wei, coin);
+        match self {
+            Self::Healthy { health_wad } => format!("it is healthy: health factor {}", Health(*health_wad)),
+            Self::SwitchedOff => "the market is disabled in the configuration".to_owned(),
+            Self::NoPrice(problem) => problem.to_string(),
+            Self::NoRoute => "no route to swap the collateral is configured".to_owned(),
+            Self::NoValuation { token, problem } => format!("{token}: {problem}"),
+            Self::GainBelowGas { gain_wei, gas_wei } => {
+                format!("it would bring {} and cost {}", native(gain_wei), native(gas_wei))
+            }
+            Self::SwapTooThin { repaid, revert } => format!("for a repayment of {} units, {revert}", units(repaid)),
+            Self::OthersFirst { repaid } => format!(
+                "the swap absorbs a part of what is liquidatable: more profitable loans go first, with a repayment of {} \
+                 units",
+                units(repaid)
+            ),
+            Self::NotEnoughInventory { token, held } => format!(
+                "the keeper holds {} units of {token} that the core is allowed to pull, which is not enough",
+                units(held)
+            ),
+            Self::NoPartPossible => "no part of it may be repaid on its own".to_owned(),
+            Self::WorthWaiting { gain_wei, gas_wei } => {
+                format!("it is worth waiting: now it would bring {} and cost {}", native(gain_wei), native(gas_wei))
+            }
+            Self::BackingOff { until_block, cause } => {
+                format!("it is attempted again from block {until_block} on, because {cause}")
+            }
+            Self::TransferFailed { until } => format!(
+                "the token does not confirm its payment, so it is left out of harvests until {until} (Unix time)"
+            ),
+            Self::InFlight => "a transaction for it is pending".to_owned(),
+            Self::DryRun { gain_wei, gas_wei } => {
+                format!("this is a dry run: it would bring {} and cost {}", native(gain_wei), native(gas_wei))
+            }
+            Self::Held { rule } => rule.clone(),
+            Self::LostRace => "a rival was faster, or the debt was repaid".to_owned(),
+            Self::Reverts(revert) => revert.to_string(),
+            Self::Unanswered { problem } => format!("the node did not answer: {problem}"),
+        }
+    }
+}
+
+/// Shows an amount of the native currency with its symbol.
+fn native(wei: &U256, coin: &str) -> String {
+    Amount::of_wei(*wei, coin).to_string()
 }

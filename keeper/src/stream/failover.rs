@@ -212,10 +212,9 @@ pub(super) mod tests {
         hash
     }
 
-    /// Returns a head of a fork that left the chain of fork 0 after block 95.
-    pub(in crate::stream) fn head(number: u64, fork: u8) -> RpcHeader {
-        let parent_fork = if number <= 96 { 0 } else { fork };
-        let header = Header {
+    /// Returns the header of a block of one fork whose parent may be of another.
+    pub(in crate::stream) fn header(number: u64, fork: u8, parent_fork: u8) -> Header {
+        Header {
             number,
             hash: hash(number, fork),
             parent_hash: hash(number - 1, parent_fork),
@@ -223,7 +222,12 @@ pub(super) mod tests {
             base_fee: 0,
             gas_limit: 0,
             gas_used: 0,
-        };
+        }
+    }
+
+    /// Returns a head of a fork that left the chain of fork 0 after block 95.
+    pub(in crate::stream) fn head(number: u64, fork: u8) -> RpcHeader {
+        let header = header(number, fork, if number <= 96 { 0 } else { fork });
         RpcHeader { header, bloom: Bloom::ZERO, receipts_root: None }
     }
 

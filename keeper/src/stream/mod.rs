@@ -109,7 +109,7 @@ impl StreamSettings {
 /// The block after which a stream begins: the last one that was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// Block number.
+    /// Number of the block.
     pub number: u64,
     /// Block hash; `None` if nothing was applied yet, and `number` is then that before the first block of interest.
     pub hash: Option<B256>,
@@ -132,7 +132,7 @@ pub enum Step {
 /// A block and our contracts' events in it. Blocks without events are left out below the finality depth.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockEvents {
-    /// Block number.
+    /// Number of the block.
     pub number: u64,
     /// Block hash.
     pub hash: B256,
@@ -150,7 +150,7 @@ pub enum ResyncReason {
     /// The block from which the stream was to begin has been replaced by another.
     #[error("block {number} ({hash}), which was applied, is not canonical: it has been reorged")]
     NotCanonical {
-        /// Block number.
+        /// Number of the block.
         number: u64,
         /// Hash of the block that was applied.
         hash: B256,
@@ -169,7 +169,7 @@ pub enum ResyncReason {
          an earlier event was missed, or the addresses in the configuration are of another deployment"
     )]
     InconsistentEvents {
-        /// Block number.
+        /// Number of the block.
         number: u64,
         /// Why the book rejects the block.
         reason: String,
@@ -183,7 +183,7 @@ pub enum ResyncReason {
          that this keeper does not know"
     )]
     ForeignEvent {
-        /// Block number.
+        /// Number of the block.
         number: u64,
         /// Description of the log.
         problem: String,

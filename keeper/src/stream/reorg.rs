@@ -121,30 +121,11 @@ pub(super) async fn branch_to(client: &EndpointClient, applied: &AppliedBlocks, 
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::B256;
-
     use super::*;
-
-    fn hash(number: u64, fork: u8) -> B256 {
-        let mut hash = B256::left_padding_from(&number.to_be_bytes());
-        hash.0[0] = fork;
-        hash
-    }
+    use crate::stream::failover::tests::{hash, header};
 
     fn block(number: u64, fork: u8) -> BlockNumHash {
         BlockNumHash { number, hash: hash(number, fork) }
-    }
-
-    fn header(number: u64, fork: u8, parent_fork: u8) -> Header {
-        Header {
-            number,
-            hash: hash(number, fork),
-            parent_hash: hash(number - 1, parent_fork),
-            timestamp: 0,
-            base_fee: 0,
-            gas_limit: 0,
-            gas_used: 0,
-        }
     }
 
     /// Returns blocks 100 to 200 of fork 0.

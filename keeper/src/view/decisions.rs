@@ -3,15 +3,11 @@
 use alloy::primitives::{
     Address,
     map::{Entry, HashMap},
-    utils::format_ether,
 };
 use plimsoll_contracts::MarketId;
 
 use super::model::DecisionView;
-use crate::{
-    amount::readable,
-    strategies::{Decision, SkipReason, harvest::StreamId, liquidate::LoanAtRisk},
-};
+use crate::strategies::{Decision, SkipReason, harvest::StreamId, liquidate::LoanAtRisk};
 
 /// The last decision about every position that one was taken about.
 #[derive(Debug, Default)]
@@ -24,10 +20,10 @@ impl PositionDecisions {
     }
 
     /// The decision about a position; that it is healthy where none was taken.
-    pub(super) fn of(&self, market: MarketId, position: &LoanAtRisk, block: u64) -> DecisionView {
+    pub(super) fn of(&self, market: MarketId, position: &LoanAtRisk, block: u64, coin: &str) -> DecisionView {
         let recorded = self.0.get(&(market, position.account)).cloned();
         recorded.unwrap_or_else(|| {
-            describe(&Decision::Skip(SkipReason::Healthy { health_wad: position.health_wad }), block)
+            describe(&Decision::Skip(SkipReason::Healthy { health_wad: position.health_wad }), block, coin)
         })
     }
 
@@ -43,10 +39,14 @@ pub(super) struct RewardDecisions(HashMap<StreamId, DecisionView>);
 
 impl RewardDecisions {
     /// Sums up the decisions about the accounts of each reward.
-    pub(super) fn of<'d>(of_accounts: impl IntoIterator<Item = (StreamId, &'d Decision)>, block: u64) -> Self {
+    pub(super) fn of<'d>(
+        of_accounts: impl IntoIterator<Item = (StreamId, &'d Decision)>,
+        block: u64,
+        coin: &str,
+    ) -> Self {
         let mut decisions = HashMap::default();
         for (stream, decision) in of_accounts {
-            let decision = describe(decision, block);
+            let decision = describe(decision, block, coin);
             match decisions.entry(stream) {
                 Entry::Vacant(first) => {
                     first.insert(decision);
@@ -67,14 +67,11 @@ impl RewardDecisions {
     }
 }
 
-/// Puts a decision that was taken after a block into words.
-pub(super) fn describe(decision: &Decision, block: u64) -> DecisionView {
-    let (acts, reason, text) = match decision {
-        Decision::Act { gain_wei, gas_wei } => {
-            let [gain, gas] = [gain_wei, gas_wei].map(|wei| readable(&format_ether(*wei)));
-            (true, "act", format!("it is sent: it should bring {gain} coins and cost {gas}"))
-        }
-        Decision::Skip(reason) => (false, reason.name(), reason.to_string()),
+/// Puts a decision that was taken after a block into words. `coin` is the symbol of the chain's native currency.
+pub(super) fn describe(decision: &Decision, block: u64, coin: &str) -> DecisionView {
+    let (acts, reason) = match decision {
+        Decision::Act { .. } => (true, "act"),
+        Decision::Skip(reason) => (false, reason.name()),
     };
-    DecisionView { block, acts, reason: reason.to_owned(), text }
+    DecisionView { block, acts, reason: reason.to_owned(), text: decision.text(coin) }
 }

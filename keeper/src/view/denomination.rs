@@ -1,14 +1,11 @@
-//! How amounts of a token or of the native coin are shown.
+//! How amounts of a token or of the native currency are shown.
 
 use alloy::primitives::{Address, I256, U256};
 
 use crate::{
-    amount::{Amount, Balance},
+    amount::{Amount, Balance, NATIVE_DECIMALS},
     config::Config,
 };
-
-/// Decimals of every chain's native coin.
-const COIN_DECIMALS: u8 = 18;
 
 /// Name and decimals of a token.
 #[derive(Debug, Clone)]
@@ -30,15 +27,10 @@ impl Denomination {
     }
 }
 
-/// Labels wei of the native coin.
-pub(super) fn coin_amount(wei: U256, coin: &str) -> Amount {
-    Amount::new(wei, COIN_DECIMALS, coin)
-}
-
-/// Subtracts wei spent from wei earned.
+/// Subtracts wei spent from wei earned. `coin` is the symbol of the chain's native currency.
 pub(super) fn coin_balance(earned: U256, spent: U256, coin: &str) -> Balance {
     let signed = |wei: U256| I256::try_from(wei).unwrap_or(I256::MAX);
-    Balance { units: signed(earned).saturating_sub(signed(spent)), decimals: COIN_DECIMALS, token: coin.to_owned() }
+    Balance { units: signed(earned).saturating_sub(signed(spent)), decimals: NATIVE_DECIMALS, token: coin.to_owned() }
 }
 
 /// Converts a length to the integer type of the view.

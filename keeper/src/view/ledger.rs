@@ -7,11 +7,12 @@ use plimsoll_contracts::MarketId;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    denomination::{coin_amount, coin_balance, count},
+    denomination::{coin_balance, count},
     execution::ExecutionResult,
     model::{ActivityEntry, ActivityKind, ActivityState, SHOWN_EVENTS, Totals},
 };
 use crate::{
+    amount::Amount,
     config::{Config, Deployed},
     intent::SafetyRefusal,
     intent::{Intent, Outcome, Purpose, Receipt, Report},
@@ -71,7 +72,7 @@ impl Ledger {
             transactions,
             reverted,
             profit: coin_balance(profit_wei, U256::ZERO, coin),
-            gas: coin_amount(gas_wei, coin),
+            gas: Amount::of_wei(gas_wei, coin),
             day: coin_balance(day_profit, day_gas, coin),
         }
     }
@@ -108,7 +109,7 @@ impl Ledger {
             Outcome::Mined(receipt) | Outcome::Reverted(receipt) | Outcome::Cancelled(receipt) => {
                 entry.transaction = Some(receipt.inclusion.hash);
                 entry.block = Some(receipt.inclusion.block);
-                entry.gas = Some(coin_amount(receipt.fee(), coin));
+                entry.gas = Some(Amount::of_wei(receipt.fee(), coin));
                 self.sums.spend(receipt, matches!(report.outcome, Outcome::Reverted(_)), now)
             }
             _ => false,

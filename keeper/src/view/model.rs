@@ -38,7 +38,7 @@ pub struct View {
     pub timeline: Vec<ActivityEntry>,
     /// Sums of what was earned and spent.
     pub totals: Totals,
-    /// Every signer.
+    /// Every account that signs, with its balance and next nonce.
     pub signers: Vec<SignerView>,
     /// Every endpoint that is read from.
     pub endpoints: Vec<EndpointView>,
@@ -63,7 +63,7 @@ pub struct KeeperView {
     pub genesis: B256,
     /// Address of the lending core.
     pub core: Address,
-    /// Symbol of the chain's native coin.
+    /// Symbol of the chain's native currency.
     pub coin: String,
     /// Whether transactions are sent; `false` in a dry run.
     pub live: bool,
@@ -75,7 +75,7 @@ pub struct KeeperView {
 /// The last block that was applied to the book.
 #[derive(Debug, Clone, Serialize)]
 pub struct HeadView {
-    /// Block number.
+    /// Number of the block.
     pub number: u64,
     /// Block hash.
     pub hash: B256,
@@ -212,9 +212,9 @@ pub struct ActivityEntry {
     pub at: u64,
     /// Block that includes the transaction, once it is mined.
     pub block: Option<u64>,
-    /// Kind of operation.
+    /// What the transaction does, and whether another liquidator sent it.
     pub kind: ActivityKind,
-    /// Latest state.
+    /// What has become of the transaction so far.
     pub state: ActivityState,
     /// Name of the market or of the staking programme.
     pub place: String,
@@ -222,7 +222,7 @@ pub struct ActivityEntry {
     pub accounts: u64,
     /// Amount that was repaid or claimed, once the receipt was read.
     pub moved: Option<Amount>,
-    /// Profit before gas, in the native coin: expected at first, realised once the receipt was read.
+    /// Profit before gas, in the native currency: expected at first, realised once the receipt was read.
     pub profit: Option<Balance>,
     /// Transaction fee.
     pub gas: Option<Amount>,
@@ -250,17 +250,17 @@ pub enum ActivityKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivityState {
-    /// Dry run: it would have been sent.
+    /// Nothing was sent, because this is a dry run.
     Dry,
-    /// Broadcast and pending.
+    /// The transaction was broadcast and is pending.
     Sent,
-    /// Mined.
+    /// The transaction was mined and succeeded.
     Mined,
-    /// Mined in a block that is final.
+    /// The transaction was mined in a block that is final.
     Final,
-    /// Mined and reverted.
+    /// The transaction was mined and reverted.
     Reverted,
-    /// Given up without effect.
+    /// The intent was given up without effect on the chain.
     Dropped,
 }
 
@@ -275,7 +275,7 @@ pub struct Totals {
     pub transactions: u64,
     /// Number of mined transactions that reverted.
     pub reverted: u64,
-    /// Profit before gas, in the native coin.
+    /// Profit before gas, in the native currency.
     pub profit: Balance,
     /// Transaction fees.
     pub gas: Amount,

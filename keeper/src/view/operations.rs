@@ -3,11 +3,12 @@
 use alloy::primitives::{Address, U256};
 
 use super::{
-    denomination::{coin_amount, count},
+    denomination::count,
     ledger::Ledger,
     model::{AuditView, EndpointView, SafetyView, SignerView},
 };
 use crate::{
+    amount::Amount,
     config::Config,
     stream::{EndpointHealth, EndpointState},
 };
@@ -21,7 +22,7 @@ pub(crate) struct OperationsSnapshot<'a> {
     pub(crate) ledger: &'a Ledger,
     /// Result of the audit.
     pub(crate) audit: &'a AuditView,
-    /// Every signer.
+    /// Every account that signs, with its balance and next nonce.
     pub(crate) signers: Vec<SignerSnapshot>,
     /// Limits on sending.
     pub(crate) safety: SafetySnapshot,
@@ -70,17 +71,17 @@ pub(crate) struct EndpointName {
 
 /// Shows a signer. It has a problem if it failed, or if its balance is below the configured minimum.
 pub(super) fn signer_view(config: &Config, signer: &SignerSnapshot) -> SignerView {
-    let minimum = config.safety.min_balance;
+    let (coin, minimum) = (&config.chain.coin, config.safety.min_balance);
     let problem = if signer.has_failed {
         Some("the journal cannot be written; repair that and start the keeper again".to_owned())
     } else {
         let low = signer.balance.filter(|balance| *balance < minimum);
-        low.map(|low| format!("it has {low} wei, less than the {minimum} it is to keep; send coins to it"))
+        low.map(|low| format!("it has {low} wei, less than the {minimum} it is to keep; send {coin} to it"))
     };
     SignerView {
         role: signer.role.clone(),
         address: signer.address,
-        balance: signer.balance.map(|wei| coin_amount(wei, &config.chain.coin)),
+        balance: signer.balance.map(|wei| Amount::of_wei(wei, coin)),
         nonce: Some(signer.next_nonce),
         pending: count(signer.pending),
         problem,
@@ -101,8 +102,8 @@ pub(super) fn safety_view(config: &Config, safety: SafetySnapshot) -> SafetyView
     };
     SafetyView {
         stopped,
-        lost_today: coin_amount(safety.lost_wei, coin),
-        loss_cap: coin_amount(settings.loss_cap_per_day, coin),
+        lost_today: Amount::of_wei(safety.lost_wei, coin),
+        loss_cap: Amount::of_wei(settings.loss_cap_per_day, coin),
         reverts: count(safety.reverts),
         breaker_reverts: settings.breaker_reverts,
     }

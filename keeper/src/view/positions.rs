@@ -63,10 +63,11 @@ pub(super) fn lending_views(
         endangered.extend(loans.into_iter().map(|loan| (market, loan)));
     }
     endangered.sort_by_key(|(_, loan)| loan.health_wad);
-    views.decisions = decision_counts(&endangered, decisions, header.number);
+    let coin = &config.chain.coin;
+    views.decisions = decision_counts(&endangered, decisions, header.number, coin);
     let view = |(market, loan): &(&MarketBook, LoanAtRisk)| {
         let price = prices.of(market.id()).unwrap_or_default();
-        let decision = decisions.of(market.id(), loan, header.number);
+        let decision = decisions.of(market.id(), loan, header.number, coin);
         PositionView { decision: Some(decision), ..position_view(config, market, loan, price) }
     };
     views.at_risk = endangered.iter().take(SHOWN_POSITIONS).map(view).collect();
@@ -91,10 +92,11 @@ fn decision_counts(
     endangered: &[(&MarketBook, LoanAtRisk)],
     decisions: &PositionDecisions,
     block: u64,
+    coin: &str,
 ) -> Vec<DecisionCount> {
     let mut counts = HashMap::<(bool, String), u64>::default();
     for (market, loan) in endangered {
-        let decision = decisions.of(market.id(), loan, block);
+        let decision = decisions.of(market.id(), loan, block, coin);
         *counts.entry((decision.acts, decision.reason)).or_default() += 1;
     }
     let to_count = |((acts, reason), positions)| DecisionCount { acts, reason, positions };
@@ -142,11 +144,12 @@ fn market_view(
 
 /// Tells whether liquidations are enabled and possible in a market; fails with the reason why not.
 fn watched(config: &Config, settings: &MarketSettings) -> Result<(), String> {
+    let coin = &config.chain.coin;
     if !config.liquidate.enabled || !settings.enabled {
-        return Err(SkipReason::SwitchedOff.to_string());
+        return Err(SkipReason::SwitchedOff.text(coin));
     }
     let sells = settings.route.is_some() && config.deployed.liquidator.is_some();
-    if sells || settings.from_inventory { Ok(()) } else { Err(SkipReason::NoRoute.to_string()) }
+    if sells || settings.from_inventory { Ok(()) } else { Err(SkipReason::NoRoute.text(coin)) }
 }
 
 /// Shows a position at a price, without a decision.

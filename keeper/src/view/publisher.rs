@@ -107,7 +107,7 @@ impl ViewPublisher {
             }
             decision => decision,
         };
-        self.position_decisions.record(market, account, describe(&decision, block));
+        self.position_decisions.record(market, account, describe(&decision, block, &self.config.chain.coin));
     }
 
     /// Replaces the decisions about all rewards by those about the accounts of each.
@@ -116,7 +116,7 @@ impl ViewPublisher {
         of_accounts: impl IntoIterator<Item = (StreamId, &'d Decision)>,
         block: u64,
     ) {
-        self.reward_decisions = RewardDecisions::of(of_accounts, block);
+        self.reward_decisions = RewardDecisions::of(of_accounts, block, &self.config.chain.coin);
     }
 
     /// Has the view of the newest block wait until [`VIEW_DELAY`] after the first intent that was submitted in it.

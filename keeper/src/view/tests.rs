@@ -122,7 +122,7 @@ fn a_market_shows_its_totals_and_why_nothing_can_be_liquidated_in_it() {
     assert_eq!((market.name.as_str(), market.loans, market.liquidatable), ("weth-usdc", 1, 1));
     assert_eq!((market.supplied.units, market.borrowed.units), (dollars(1_000_000_000), dollars(1_900)));
     assert_eq!(market.price.as_ref().unwrap().exact().unwrap(), "2000");
-    assert_eq!(market.watched, Err(SkipReason::NoRoute.to_string()));
+    assert_eq!(market.watched, Err(SkipReason::NoRoute.text("ETH")));
 
     let view = bench.refresh_at(&[(id, Err(NoPrice::Zero))].into_iter().collect());
     assert_eq!(view.markets[0].price, Err(NoPrice::Zero.to_string()));
@@ -402,7 +402,7 @@ fn of_the_decisions_about_a_reward_the_one_to_send_is_shown() {
     let (in_flight, no_route, act) = (Decision::Skip(SkipReason::InFlight), Decision::Skip(SkipReason::NoRoute), act());
     let shown = |of_accounts: &[&Decision]| {
         let of_accounts = of_accounts.iter().map(|decision| (stream, *decision));
-        let decisions = decisions::RewardDecisions::of(of_accounts, 9);
+        let decisions = decisions::RewardDecisions::of(of_accounts, 9, "ETH");
         decisions.get(stream).map(|decision| decision.reason.clone())
     };
     assert_eq!(shown(&[&in_flight, &no_route]).as_deref(), Some("in_flight"));

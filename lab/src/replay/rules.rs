@@ -88,44 +88,45 @@ impl Constants {
     /// The constants of the contract.
     pub const OURS: Self = Self { cap: 1_500, slope: 3_000, floor: 2_500, target: 5_000, rise: 10_000 };
 
-    /// Returns the highest and the lowest bonus at a liquidation LTV.
-    fn terms(self, ltv_bps: u16) -> LiquidationIncentive {
+    /// Returns the highest and the lowest incentive factor at a liquidation LTV.
+    fn incentive(self, ltv_bps: u16) -> LiquidationIncentive {
         let wad = u128::from(WAD);
         let parts = |bps: u32| wad * u128::from(bps) / u128::from(BPS);
         let by_slope = wad * wad / (wad - parts(self.slope) * u128::from(BPS - u32::from(ltv_bps)) / u128::from(BPS));
         let highest = by_slope.min(wad + parts(self.cap));
         let lowest = wad + (highest - wad) * u128::from(self.floor) / u128::from(BPS);
-        let word = |bonus| u64::try_from(bonus).unwrap_or(u64::MAX);
+        let word = |factor| u64::try_from(factor).unwrap_or(u64::MAX);
         LiquidationIncentive { ltv_bps, max_incentive_factor: word(highest), min_incentive_factor: word(lowest) }
     }
 
-    /// Computes [`max_repay_of`] for any constants. `c` is the value of the collateral for each unit of debt.
-    fn ceiling(self, ltv_bps: u16, debt: u128, value: u128, min_debt: u128) -> MaxRepay {
-        let terms = self.terms(ltv_bps);
+    /// Computes [`max_repay_of`] for any constants.
+    fn max_repay(self, ltv_bps: u16, debt: u128, value: u128, min_debt: u128) -> MaxRepay {
+        let incentive = self.incentive(ltv_bps);
         let [wad, bps] = [u128::from(WAD), u128::from(BPS)];
         let [highest, lowest, ltv] = [
-            u128::from(terms.max_incentive_factor),
-            u128::from(terms.min_incentive_factor),
+            u128::from(incentive.max_incentive_factor),
+            u128::from(incentive.min_incentive_factor),
             wad / bps * u128::from(ltv_bps),
         ];
+        // Value of the collateral for each unit of debt.
         let c = to_u128(product(value, wad) / U256::from(debt.max(1)));
         let span = wad * wad / ltv - highest;
         let risen = |fallen: u128| to_u128(product(highest - lowest, fallen) / U256::from(span));
-        let bonus = |bonus: u128| u64::try_from(bonus.min(highest)).unwrap_or(u64::MAX);
+        let capped = |factor: u128| u64::try_from(factor.min(highest)).unwrap_or(u64::MAX);
         if c > highest {
-            let bonus = bonus(lowest + risen((wad * wad / ltv).saturating_sub(c)));
+            let incentive_factor = capped(lowest + risen((wad * wad / ltv).saturating_sub(c)));
             let target = wad + (wad - ltv) * u128::from(self.target) / bps;
             let scaled = |ratio: u128| to_u128(product(ratio, ltv) / U256::from(wad));
-            let [missing, lifted] = [target.saturating_sub(scaled(c)), target - scaled(u128::from(bonus))];
+            let [missing, lifted] = [target.saturating_sub(scaled(c)), target - scaled(u128::from(incentive_factor))];
             let repay = to_u128(product(debt, missing) / U256::from(lifted));
             let repay = if debt.saturating_sub(repay) < min_debt { debt } else { repay };
-            MaxRepay { repay, zone: Zone::Ramp { incentive_factor: bonus } }
+            MaxRepay { repay, zone: Zone::Ramp { incentive_factor } }
         } else if c >= lowest {
             MaxRepay { repay: debt, zone: Zone::Breakeven }
         } else {
             let most = (highest - lowest) * u128::from(self.rise) / bps;
-            let bonus = bonus(lowest + risen(lowest - c).min(most));
-            MaxRepay { repay: paid_for_up(value, bonus), zone: Zone::Insolvent }
+            let incentive_factor = capped(lowest + risen(lowest - c).min(most));
+            MaxRepay { repay: paid_for_up(value, incentive_factor), zone: Zone::Insolvent }
         }
     }
 }
@@ -197,20 +198,20 @@ impl Rule {
 
     /// Returns the largest liquidation of a loan. A bonus beyond the collateral's value takes all of it.
     #[must_use]
-    pub fn ceiling(&self, ltv_bps: u16, debt: u128, value: u128, min_debt: u128) -> MaxRepay {
-        let at_fixed = |repay: u128, bonus: u64| {
+    pub fn max_repay(&self, ltv_bps: u16, debt: u128, value: u128, min_debt: u128) -> MaxRepay {
+        let at_fixed = |repay: u128, incentive_factor: u64| {
             let repay = if debt.saturating_sub(repay) < min_debt { debt } else { repay };
-            MaxRepay { repay: repay.min(paid_for_up(value, bonus)), zone: Zone::Ramp { incentive_factor: bonus } }
+            MaxRepay { repay: repay.min(paid_for_up(value, incentive_factor)), zone: Zone::Ramp { incentive_factor } }
         };
         match *self {
-            Self::Plimsoll => max_repay_of(&Constants::OURS.terms(ltv_bps), debt, value, min_debt),
-            Self::Variant(constants) => constants.ceiling(ltv_bps, debt, value, min_debt),
+            Self::Plimsoll => max_repay_of(&Constants::OURS.incentive(ltv_bps), debt, value, min_debt),
+            Self::Variant(constants) => constants.max_repay(ltv_bps, debt, value, min_debt),
             Self::Half { bonus_bps, whole_below_bps } => {
                 let [carried, least] = [product(value, u128::from(ltv_bps)), product(debt, whole_below_bps.into())];
                 let repay = if carried < least { debt } else { debt.div_ceil(2) };
                 at_fixed(repay, WAD / u64::from(BPS) * u64::from(BPS + bonus_bps))
             }
-            Self::Morpho => at_fixed(debt, Constants::OURS.terms(ltv_bps).max_incentive_factor),
+            Self::Morpho => at_fixed(debt, Constants::OURS.incentive(ltv_bps).max_incentive_factor),
         }
     }
 
@@ -221,23 +222,23 @@ impl Rule {
             return None;
         }
         let value = worth(loan.collateral, market.price);
-        let ceiling = self.ceiling(market.ltv_bps, loan.debt, value, market.min_debt);
-        let repaid = repay_within_down(ceiling, loan.debt, limit, market.min_debt);
+        let max_repay = self.max_repay(market.ltv_bps, loan.debt, value, market.min_debt);
+        let repaid = repay_within_down(max_repay, loan.debt, limit, market.min_debt);
         if repaid == 0 {
             return None;
         }
-        let taken = if let Some(bonus) = ceiling.incentive_factor() {
+        let taken = if let Some(incentive_factor) = max_repay.incentive_factor() {
             let price = U256::from(market.price) * U256::from(CORE_PRICE_PER_FEED_PRICE);
-            let seized = seized_down(repaid, bonus, price).min(loan.collateral);
+            let seized = seized_down(repaid, incentive_factor, price).min(loan.collateral);
             if worth(loan.collateral - seized, market.price) == 0 {
                 LiquidationAmounts { repaid, seized: loan.collateral, bad_debt: loan.debt - repaid }
             } else {
                 LiquidationAmounts { repaid, seized, bad_debt: 0 }
             }
-        } else if repaid == ceiling.repay {
+        } else if repaid == max_repay.repay {
             LiquidationAmounts { repaid, seized: loan.collateral, bad_debt: loan.debt - repaid }
         } else {
-            let part = |whole| part_down(whole, repaid, ceiling.repay);
+            let part = |whole| part_down(whole, repaid, max_repay.repay);
             LiquidationAmounts {
                 repaid,
                 seized: part(loan.collateral),
@@ -250,9 +251,9 @@ impl Rule {
     }
 }
 
-/// Returns the repayment for which a bonus seizes collateral of a value, rounded up.
-fn paid_for_up(value: u128, bonus: u64) -> u128 {
-    to_u128(div_up(product(value, WAD.into()), U256::from(bonus)))
+/// Returns the repayment for which an incentive factor seizes collateral of a value, rounded up.
+fn paid_for_up(value: u128, incentive_factor: u64) -> u128 {
+    to_u128(div_up(product(value, WAD.into()), U256::from(incentive_factor)))
 }
 
 fn percent(bps: u32) -> String {
@@ -288,19 +289,19 @@ mod tests {
         let mut random = Random::from_seed(1);
         for ltv_bps in 2..=9_800 {
             let risk = Risk::new(ltv_bps / 2, ltv_bps, MIN_DEBT).unwrap();
-            assert_eq!(Constants::OURS.terms(ltv_bps), LiquidationIncentive::of(risk));
+            assert_eq!(Constants::OURS.incentive(ltv_bps), LiquidationIncentive::of(risk));
             let (market, loan) = liquidatable_loan(&mut random, ltv_bps);
             let said = |rule: Rule| {
                 let value = worth(loan.collateral, market.price);
-                rule.ceiling(ltv_bps, loan.debt, value, market.min_debt)
+                rule.max_repay(ltv_bps, loan.debt, value, market.min_debt)
             };
             let [twin, general] = [Rule::Plimsoll, Rule::Variant(Constants::OURS)].map(said);
             assert!(
                 twin.repay.abs_diff(general.repay) <= 2 + loan.debt / 1_000_000_000,
                 "{twin:?} {general:?} {loan:?}"
             );
-            let bonuses = [twin, general].map(|ceiling| ceiling.incentive_factor().unwrap_or(WAD));
-            assert!(bonuses[0].abs_diff(bonuses[1]) < 1_000_000_000, "{twin:?} {general:?} {loan:?}");
+            let factors = [twin, general].map(|max_repay| max_repay.incentive_factor().unwrap_or(WAD));
+            assert!(factors[0].abs_diff(factors[1]) < 1_000_000_000, "{twin:?} {general:?} {loan:?}");
             assert_eq!(twin.incentive_factor().is_some(), general.incentive_factor().is_some());
         }
     }

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use plimsoll_contracts::IRewards::IRewardsEvents;
+use alloy::primitives::keccak256;
+use plimsoll_contracts::{IRewards::IRewardsEvents, MarketId};
 use proptest::prelude::*;
 
 use super::{
@@ -11,6 +12,7 @@ use super::{
     reward_events::{create_pool, rewards, stake},
     *,
 };
+use crate::math::rewards::Stream;
 
 /// Rows as a checkpoint keeps them: the latest value of each key, in bytes.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -215,4 +217,38 @@ fn bytes_that_are_not_a_row_are_rejected() {
         assert_rejected(&[&[99], &key[1..]].concat(), value);
         assert_rejected(&[], value);
     }
+}
+
+/// A checkpoint outlives the keeper that wrote it: where this hash changes, the schema's version has to change, too.
+#[test]
+fn the_bytes_of_rows_are_those_of_the_version_on_disk() {
+    let mut rows = checkpoint().0;
+    rows.extend(pool_checkpoint().0);
+    let stream = Stream {
+        accumulator: U256::from(1),
+        last_update: 2,
+        remainder: 1 << 40,
+        epoch_amount: 3,
+        last_funded_epoch: 4,
+        funded: 5,
+        scheduled: [(6, 7), (8, 9)].into(),
+    };
+    let small = Stream { remainder: 10, ..stream.clone() };
+    let state = PoolState { total_staked: 11, streams: vec![stream, small] };
+    let reward_tokens = vec![Address::repeat_byte(12), Address::repeat_byte(13)];
+    let pool = PoolRow { id: B256::repeat_byte(14), stake_token: Address::repeat_byte(15), reward_tokens, state };
+    let consent = HarvestConsent { enabled: true, compounds: false, tip_bps: 16, smallest: 17 };
+    let (one, other) = (Address::repeat_byte(18), Address::repeat_byte(19));
+    for row in [
+        Row::Pool { index: 20, pool: Box::new(pool) },
+        Row::Staker { pool: 20, account: one, staked: 21, ledgers: vec![RewardLedger { offset: 22, consent }; 2] },
+        Row::Cover { key: CoverKey::Amount(one, other), amount: U256::from(23) },
+        Row::Cover { key: CoverKey::Floor(one, other), amount: U256::from(24) },
+        Row::Cover { key: CoverKey::Limit(one, MarketId(B256::repeat_byte(25))), amount: U256::MAX },
+    ] {
+        assert_eq!(Row::decode(&row.key(), &row.value()), Ok(row.clone()));
+        rows.insert(row.key(), row.value());
+    }
+    let bytes: Vec<_> = rows.into_iter().flat_map(|(key, value)| [key, value]).flatten().collect();
+    assert_eq!(keccak256(&bytes).to_string(), "0x006873d58a2176464c26ceb87c7804bfcdb1bbf8c5dab406eb7ae2c299f94c18");
 }

@@ -7,7 +7,7 @@ use alloy::primitives::B256;
 use crate::{
     config::Config,
     report::check::CheckReport,
-    store::{Identity, Store, StoreError},
+    store::{DueChange, Identity, Store, StoreError},
 };
 
 const AREA: &str = "this machine";
@@ -26,8 +26,7 @@ pub(super) fn check(report: &mut CheckReport, config: &Config, genesis: Option<B
     }
 }
 
-/// Opens the store and closes it again, which is the only way to know whether it can be used. A folder that does not
-/// exist is not created.
+/// Checks whether the store can be used, and leaves its files as they are. A folder that does not exist is not created.
 fn store(report: &mut CheckReport, config: &Config, genesis: Option<B256>) {
     let folder = &config.store.folder;
     let shown = folder.display();
@@ -45,8 +44,23 @@ fn store(report: &mut CheckReport, config: &Config, genesis: Option<B256>) {
     let Some(genesis) = genesis else { return };
     let deployed = &config.deployed;
     let identity = Identity { chain_id: deployed.chain_id, genesis, core: deployed.core, rewards: deployed.rewards };
-    match Store::open(folder, &identity) {
-        Ok(_) => report.ok(AREA, "store", format!("{shown} is this deployment's, and free")),
+    match Store::inspect(folder, &identity) {
+        Ok(changes) => {
+            report.ok(AREA, "store", format!("{shown} is this deployment's, and free"));
+            for change in changes {
+                let (what, remedy) = match change {
+                    DueChange::UpgradeJournal => (
+                        "the next start upgrades the journal, and an older keeper will refuse it",
+                        "back the folder up if an older keeper may have to use it again",
+                    ),
+                    DueChange::RenewCheckpoint => (
+                        "the next start upgrades the book's checkpoint or rebuilds it from the chain",
+                        "nothing; the first start may take longer",
+                    ),
+                };
+                report.warn(AREA, "store", what, remedy);
+            }
+        }
         Err(error @ StoreError::InUse { .. }) => {
             report.warn(AREA, "store", error.to_string(), "nothing, if that is the keeper that should run");
         }

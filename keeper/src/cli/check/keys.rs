@@ -2,13 +2,10 @@
 
 use alloy::primitives::{Address, Bytes, U64, U256};
 use plimsoll_chain::{error::ChainError, signer::SignerSource};
-use plimsoll_contracts::quantity::decimal_text;
 
 use super::Node;
-use crate::{config::Config, report::check::CheckReport};
+use crate::{amount::Amount, config::Config, report::check::CheckReport};
 
-/// Decimals of the native currency of every EVM chain.
-const COIN_DECIMALS: u8 = 18;
 const AREA: &str = "keys";
 
 pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node) {
@@ -59,16 +56,12 @@ async fn one(
         Err(error) => report.fail(AREA, role, error.to_string(), "name another node in [[endpoints]]"),
         Ok((balance, nonce, has_code)) => {
             let coin = &config.chain.coin;
-            let what = format!("{address}: {} {coin}, nonce {nonce}", decimal_text(balance, COIN_DECIMALS));
+            let exact = |wei| Amount::of_wei(wei, coin).exact();
+            let what = format!("{address}: {} {coin}, nonce {nonce}", exact(balance));
             let least = config.safety.min_balance;
             if balance < least {
                 let remedy = format!("send it {coin}, or lower `min_balance` in [safety]");
-                report.fail(
-                    AREA,
-                    role,
-                    format!("{what}, which is less than {}", decimal_text(least, COIN_DECIMALS)),
-                    remedy,
-                );
+                report.fail(AREA, role, format!("{what}, which is less than {}", exact(least)), remedy);
             } else {
                 report.ok(AREA, role, what);
             }

@@ -4,18 +4,16 @@ use std::sync::Arc;
 
 use alloy::primitives::U256;
 use plimsoll_chain::error::ChainError;
-use plimsoll_contracts::quantity::decimal_text;
 use tokio::time::timeout;
 
 use super::{Node, TIMEOUT, timed_out};
 use crate::{
+    amount::Amount,
     config::{Config, Token},
     prices::{self, Valuer, snapshot},
     report::check::CheckReport,
 };
 
-/// Decimals of the native currency of every EVM chain.
-const COIN_DECIMALS: u8 = 18;
 const AREA: &str = "prices";
 
 pub(super) async fn check(report: &mut CheckReport, config: &Config, node: Node) {
@@ -58,7 +56,8 @@ pub(super) async fn check(report: &mut CheckReport, config: &Config, node: Node)
                 let worth = values.of(token.address).map(|rate| rate.value_down(one_token(token)));
                 match worth {
                     Ok(wei) => {
-                        let what = format!("is worth {} {}", decimal_text(wei, COIN_DECIMALS), config.chain.coin);
+                        let coin = &config.chain.coin;
+                        let what = format!("is worth {} {coin}", Amount::of_wei(wei, coin).exact());
                         report.ok(AREA, &token.name, what);
                     }
                     Err(reason) => report.warn(

@@ -72,7 +72,7 @@ async fn value_of(source: Source, node: &FakeNode) -> Result<Rate, NoValuation> 
 
 #[tokio::test]
 async fn a_value_is_the_ratio_of_two_feeds() {
-    // The token is at 1.0001 dollars, the native token at 2,500.
+    // The token is at 1.0001 dollars, the native currency at 2,500.
     let native_feed = Address::repeat_byte(7);
     let node = FakeNode::default().feed(FEED, 100_010_000, 8, NOW).feed(native_feed, 2_500_000_000, 6, NOW - 3_600);
     let rate = value_of(feeds(vec![FEED], vec![native_feed], 6), &node).await.unwrap();

@@ -135,9 +135,9 @@ pub struct UnsignedTransaction {
     pub kind: AttemptKind,
     /// Recipient of the call.
     pub to: Address,
-    /// Calldata.
+    /// Calldata of the transaction.
     pub data: Bytes,
-    /// Gas limit.
+    /// Gas limit of the transaction.
     pub gas_limit: u64,
     /// Fees that it offers.
     pub fees: Fees,
@@ -161,7 +161,7 @@ pub enum RecoverError {
          key, or the journal is an old copy. If you sent those transactions yourself, start once with --adopt-nonce"
     )]
     ChainAhead {
-        /// The signer.
+        /// Account whose nonces were compared.
         signer: Address,
         /// Next nonce on the chain.
         chain: u64,
@@ -174,7 +174,7 @@ pub enum RecoverError {
          far behind, or it is another chain than the journal's. If neither is so, start once with --adopt-nonce"
     )]
     ChainBehind {
-        /// The signer.
+        /// Account whose nonces were compared.
         signer: Address,
         /// Next nonce on the chain.
         chain: u64,

@@ -29,7 +29,7 @@ async fn on_a_full_disk_the_file_stays_whole_and_every_later_call_fails_with_the
     checkpoint.record(tip(130), Vec::new()).await.unwrap();
     let flushed = checkpoint.flush().await;
     let recorded = checkpoint.record(tip(131), Vec::new()).await;
-    for error in [flushed.unwrap_err(), recorded.unwrap_err(), checkpoint.undo_to(1).await.unwrap_err()] {
+    for error in [flushed.unwrap_err(), recorded.unwrap_err(), checkpoint.revert_to(1).await.unwrap_err()] {
         let text = error.to_string();
         assert!(text.contains("book.db is no longer written since") && text.contains("make room"), "{text}");
     }
@@ -62,7 +62,7 @@ async fn undoing_below_the_file_is_refused_and_does_not_stop_the_checkpoint() {
     let checkpoint = open(folder.path()).checkpoint;
     checkpoint.record(tip(5), vec![image(1, "five")]).await.unwrap();
     checkpoint.record(tip(69), Vec::new()).await.unwrap();
-    let text = checkpoint.undo_to(4).await.unwrap_err().to_string();
+    let text = checkpoint.revert_to(4).await.unwrap_err().to_string();
     assert!(text.contains("is at block 5") && text.contains("clear it"), "{text}");
     assert_eq!(loaded(&checkpoint).await, Some((5, vec![image(1, "five")])));
 }
@@ -102,7 +102,7 @@ fn an_undone_block_is_never_due() {
     for number in 1..=3 {
         pending.record(tip(number), vec![row(1, 1)]).unwrap();
     }
-    pending.undo_to(1).unwrap();
+    pending.revert_to(1).unwrap();
     pending.record(tip(2), vec![row(1, 9)]).unwrap();
     pending.record(tip(1_000), Vec::new()).unwrap();
     assert_eq!(due(&mut pending), Some((2, vec![row(1, 9)])));
@@ -119,9 +119,9 @@ fn a_block_without_rows_advances_the_tip() {
 #[test]
 fn blocks_in_the_file_can_be_neither_undone_nor_recorded_again() {
     let mut pending = PendingBlocks::above(Some(tip(10)));
-    let undone = pending.undo_to(9).unwrap_err().to_string();
+    let undone = pending.revert_to(9).unwrap_err().to_string();
     assert!(undone.contains("block 10") && undone.contains("block 9"), "{undone}");
-    pending.undo_to(10).unwrap();
+    pending.revert_to(10).unwrap();
     let again = pending.record(tip(10), Vec::new()).unwrap_err().to_string();
     assert!(again.contains("block 10 does not follow block 10"), "{again}");
 }

@@ -161,6 +161,25 @@ async fn an_upgraded_entry_is_the_one_that_would_be_written_today() {
 }
 
 #[tokio::test]
+async fn an_inspection_tells_of_a_due_upgrade_and_does_not_perform_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let inspected = || Store::inspect(folder.path(), &IDENTITY).unwrap();
+    assert_eq!(inspected(), []);
+    let (journal, book) = (folder.path().join("journal.db"), folder.path().join("book.db"));
+    create_v1(&journal, b"PLjr", JOURNAL_V1);
+    std::fs::write(&book, "not a database").unwrap();
+    let before = version_and_entries(&journal);
+    for _ in 0..2 {
+        assert_eq!(inspected(), [DueChange::UpgradeJournal, DueChange::RenewCheckpoint]);
+    }
+    assert_eq!((version_and_entries(&journal), std::fs::read(&book).unwrap()), (before, b"not a database".to_vec()));
+    let error = Store::inspect(folder.path(), &Identity { chain_id: 1, ..IDENTITY }).unwrap_err().to_string();
+    assert!(error.contains("chain id 8453"), "{error}");
+    drop(open(folder.path()));
+    assert_eq!(inspected(), []);
+}
+
+#[tokio::test]
 async fn a_journal_of_another_deployment_is_refused_before_it_is_upgraded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");

@@ -2,8 +2,12 @@
 //!
 //! What can be harvested, and for which tips, comes from the book. Accounts are harvested together, those with the
 //! largest tips first, as long as each tip exceeds the gas of its place. When a stream is harvested is decided by
-//! [`WaitingCost`], whose module states the rule. Every call is simulated before it is sent, so that a reward token whose
-//! transfers revert is noticed.
+//! [`WaitingCost`], whose module states the rule.
+//!
+//! A reward token is anyone's contract, and may be hostile. The contract skips an account whose payment reverts or needs
+//! more than a limit of gas. A payment that neither reverts nor is confirmed reverts the whole harvest, with
+//! `TransferFailed`, which names the account: every call is simulated before it is sent, and such an account is left out
+//! of its batch at once, and of later ones for a day. So it holds up nobody else's harvest.
 //!
 //! Rewards accrue over days, so the strategy runs at intervals, not in every block. Harvests have low priority: a
 //! liquidation is sent first wherever both want to be sent, so liquidations are to be decided first.
@@ -28,7 +32,7 @@ use serde::Serialize;
 pub use self::timing::{HarvestTiming, WaitingCost};
 use self::{
     own_rewards::OwnAccrual,
-    selection::{HarvestCosts, Selection, select_accounts},
+    selection::{HarvestBatch, HarvestCosts, SelectedAccount, Selection, select_accounts},
 };
 use super::{BlockContext, Decisions, Exclusion, Revert, SkipReason, gas::GasTable};
 use crate::{
@@ -37,6 +41,13 @@ use crate::{
     intent::{Intent, Priority, Purpose},
     prices::{Call, ChainReader, SimulatedCall, Valuer, Values},
 };
+
+/// How often the calls of a decision are simulated again, each time without the accounts that the tokens did not confirm
+/// payments to. The next block waits for it; accounts beyond that are found in the next run.
+const MAX_RETRIES: usize = 4;
+/// Seconds for which an account is left out that a token did not confirm a payment to. Rewards take days to accrue, and
+/// only a change of the token can end it.
+const TRANSFER_BACK_OFF_SECS: u64 = 86_400;
 
 /// Parameters of harvesting.
 #[derive(Debug, Clone)]
@@ -83,7 +94,7 @@ pub struct StreamId {
 }
 
 /// Identifies an account's reward from a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RewardId {
     /// Stream that pays the reward.
     pub stream: StreamId,
@@ -99,6 +110,8 @@ pub struct Harvest {
     waiting: BTreeMap<StreamId, WaitingCost>,
     /// Accrual of the keeper's own rewards in each stream.
     own: BTreeMap<StreamId, OwnAccrual>,
+    /// Rewards whose payment a token did not confirm, with the block time in seconds up to which they are left out.
+    left_out: BTreeMap<RewardId, u64>,
     /// Earliest block time of the next run, in seconds.
     next_run_at: u64,
 }
@@ -107,9 +120,9 @@ pub struct Harvest {
 struct HarvestCall {
     stream: StreamId,
     purpose: Purpose,
-    accounts: Vec<Address>,
+    accounts: Vec<SelectedAccount>,
     call: Call,
-    /// Expected gas.
+    /// Gas that the transaction is expected to use.
     gas: u64,
     gain_wei: U256,
     gas_wei: U256,
@@ -117,7 +130,7 @@ struct HarvestCall {
 
 impl HarvestCall {
     fn rewards(&self) -> impl Iterator<Item = RewardId> {
-        rewards_of(self.stream, self.accounts.iter().copied())
+        rewards_of(self.stream, self.accounts.iter().map(|account| account.account))
     }
 
     /// Turns the call into an intent that is good up to `deadline`.
@@ -139,7 +152,7 @@ impl Harvest {
     /// Returns the strategy with these parameters.
     #[must_use]
     pub const fn new(settings: HarvestSettings) -> Self {
-        Self { settings, waiting: BTreeMap::new(), own: BTreeMap::new(), next_run_at: 0 }
+        Self { settings, waiting: BTreeMap::new(), own: BTreeMap::new(), left_out: BTreeMap::new(), next_run_at: 0 }
     }
 
     /// Returns the strategy's parameters.
@@ -163,6 +176,7 @@ impl Harvest {
             return None;
         }
         self.next_run_at = now.saturating_add(self.settings.interval_secs);
+        self.left_out.retain(|_, until| now < *until);
         let mut decisions = Decisions::default();
         let streams: Vec<_> = book.rewards().filter(|stream| self.is_harvestable(stream, now)).collect();
         if streams.is_empty() {
@@ -211,6 +225,14 @@ impl Harvest {
         let keeper = self.settings.keeper;
         let mut candidates = stream.harvestable(now);
         candidates.retain(|candidate| candidate.account != keeper);
+        candidates.retain(|candidate| {
+            let reward = RewardId { stream: id, account: candidate.account };
+            let until = self.left_out.get(&reward).copied();
+            if let Some(until) = until {
+                decisions.skip([reward], &SkipReason::TransferFailed { until });
+            }
+            until.is_none()
+        });
         let token = id.reward_token;
         let rate = match values.of(token) {
             Ok(rate) => rate,
@@ -235,26 +257,51 @@ impl Harvest {
         let is_due = waiting.is_due(self.settings.timing, gas_wei);
         let mut calls = Vec::new();
         for batch in batches {
-            let (gain_wei, gas_wei) = (batch.tips_wei, batch.gas_wei);
             if !is_due {
-                decisions.skip(rewards_of(id, batch.accounts), &SkipReason::WorthWaiting { gain_wei, gas_wei });
+                let reason = SkipReason::WorthWaiting { gain_wei: batch.tips_wei, gas_wei: batch.gas_wei };
+                decisions.skip(rewards_of(id, batch.addresses()), &reason);
                 continue;
             }
             // An account with a pending transaction does not hold up the others.
             let mut accounts = batch.accounts;
-            accounts.retain(|&account| !decisions.skip_excluded(RewardId { stream: id, account }, exclusion));
-            if accounts.is_empty() {
-                continue;
+            accounts.retain(|&SelectedAccount { account, .. }| {
+                !decisions.skip_excluded(RewardId { stream: id, account }, exclusion)
+            });
+            if !accounts.is_empty() {
+                calls.push(self.harvest_call(id, accounts, context));
             }
-            let purpose = Purpose::Harvest { pool: id.pool, reward_token: token, accounts: accounts.clone() };
-            let call = IRewards::harvestCall { pool: id.pool, rewardToken: token, accounts: accounts.clone() };
-            let table = &self.settings.gas;
-            let limit =
-                if table.use_simulated_gas { context.room } else { table.harvest_gas_limit(batch.gas, accounts.len()) };
-            let call = self.call(call.abi_encode(), limit);
-            calls.push(HarvestCall { stream: id, purpose, accounts, call, gas: batch.gas, gain_wei, gas_wei });
         }
         calls
+    }
+
+    /// Returns the call that harvests a stream for these accounts.
+    fn harvest_call(&self, stream: StreamId, accounts: Vec<SelectedAccount>, context: BlockContext<'_>) -> HarvestCall {
+        let StreamId { pool, reward_token } = stream;
+        let table = &self.settings.gas;
+        let batch = HarvestBatch::new(accounts, table, &context.costs);
+        let addresses: Vec<_> = batch.addresses().collect();
+        let call = IRewards::harvestWithGasLimitCall {
+            pool,
+            rewardToken: reward_token,
+            accounts: addresses.clone(),
+            paymentGas: U256::from(table.payment_gas),
+        };
+        let limit = self.simulated_gas_limit(batch.gas, addresses.len(), context);
+        HarvestCall {
+            stream,
+            purpose: Purpose::Harvest { pool, reward_token, accounts: addresses },
+            call: self.call(call.abi_encode(), limit),
+            gas: batch.gas,
+            gain_wei: batch.tips_wei,
+            gas_wei: batch.gas_wei,
+            accounts: batch.accounts,
+        }
+    }
+
+    /// Returns the gas limit with which a call for `accounts` is simulated.
+    fn simulated_gas_limit(&self, expected_gas: u64, accounts: usize, context: BlockContext<'_>) -> u64 {
+        let table = &self.settings.gas;
+        if table.use_simulated_gas { context.room } else { table.harvest_gas_limit(expected_gas, accounts) }
     }
 
     /// Returns a call of the `Rewards` contract from the keeper.
@@ -262,62 +309,92 @@ impl Harvest {
         Call { from: self.settings.keeper, to: self.settings.rewards, data: data.into(), gas: gas_limit }
     }
 
-    /// Simulates all calls and sends those that succeed and are profitable. A node that simulates calls sequentially also
-    /// reports their gas: an account that does not hold the token yet uses more than the table has.
+    /// Simulates all calls and sends those that succeed and are profitable. A call that reverts because a token does not
+    /// confirm the payment to an account is simulated again without that account. A node that simulates calls sequentially
+    /// also reports their gas: an account that does not hold the token yet uses more than the table has.
     async fn simulate_and_select<R: ChainReader>(
-        &self,
+        &mut self,
         reader: &R,
         context: BlockContext<'_>,
-        calls: Vec<HarvestCall>,
+        mut calls: Vec<HarvestCall>,
         decisions: &mut Decisions<RewardId>,
     ) {
-        if calls.is_empty() {
-            return;
-        }
-        let simulated = match simulate(reader, context.header, &calls).await {
-            Ok(simulated) => simulated,
-            Err(error) => {
-                for call in calls {
-                    decisions.skip(call.rewards(), &SkipReason::unanswered(&error));
-                }
-                return;
-            }
-        };
         // Own rewards of a stream may have two calls, of which the first that succeeds is sent.
         let (mut claimed, mut refused) = (Vec::new(), BTreeMap::new());
-        for (mut call, simulated) in calls.into_iter().zip(simulated) {
-            let is_own = matches!(call.purpose, Purpose::ClaimOwn { .. });
-            if is_own && claimed.contains(&call.stream) {
-                continue;
-            }
-            call.gas = simulated.gas_used;
-            if self.settings.gas.use_simulated_gas {
-                call.call.gas = self.settings.gas.harvest_gas_limit(call.gas, call.accounts.len());
-            }
-            call.gas_wei = context.costs.transaction_cost(call.gas, call.call.data.len());
-            let reason = match simulated.result {
-                Ok(_) if context.costs.is_profitable(call.gain_wei, call.gas_wei) => {
-                    if is_own {
-                        claimed.push(call.stream);
+        let mut retries = 0;
+        while !calls.is_empty() {
+            let simulated = match simulate(reader, context.header, &calls).await {
+                Ok(simulated) => simulated,
+                Err(error) => {
+                    for call in calls {
+                        decisions.skip(call.rewards(), &SkipReason::unanswered(&error));
                     }
-                    let deadline = context.header.timestamp.saturating_add(self.settings.deadline_secs);
-                    let (rewards, gas_wei) = (call.rewards().collect::<Vec<_>>(), call.gas_wei);
-                    decisions.act(rewards, call.into_intent(deadline), gas_wei);
+                    break;
+                }
+            };
+            let mut retried = Vec::new();
+            for (mut call, simulated) in calls.into_iter().zip(simulated) {
+                let is_own = matches!(call.purpose, Purpose::ClaimOwn { .. });
+                if is_own && claimed.contains(&call.stream) {
                     continue;
                 }
-                Ok(_) => SkipReason::GainBelowGas { gain_wei: call.gain_wei, gas_wei: call.gas_wei },
-                Err(error) => SkipReason::Reverts(Revert::decode(&error)),
-            };
-            if is_own {
-                refused.entry(call.stream).or_insert(reason);
-            } else {
-                decisions.skip(call.rewards(), &reason);
+                call.gas = simulated.gas_used;
+                if self.settings.gas.use_simulated_gas {
+                    call.call.gas = self.settings.gas.harvest_gas_limit(call.gas, call.accounts.len());
+                }
+                call.gas_wei = context.costs.transaction_cost(call.gas, call.call.data.len());
+                let reason = match simulated.result.map_err(|error| Revert::decode(&error)) {
+                    Ok(_) if context.costs.is_profitable(call.gain_wei, call.gas_wei) => {
+                        if is_own {
+                            claimed.push(call.stream);
+                        }
+                        let deadline = context.header.timestamp.saturating_add(self.settings.deadline_secs);
+                        let (rewards, gas_wei) = (call.rewards().collect::<Vec<_>>(), call.gas_wei);
+                        decisions.act(rewards, call.into_intent(deadline), gas_wei);
+                        continue;
+                    }
+                    Ok(_) => SkipReason::GainBelowGas { gain_wei: call.gain_wei, gas_wei: call.gas_wei },
+                    Err(revert) => {
+                        let is_shorter = !is_own && self.leave_out_failed(&mut call, &revert, context, decisions);
+                        if is_shorter && retries < MAX_RETRIES && !call.accounts.is_empty() {
+                            retried.push(self.harvest_call(call.stream, call.accounts, context));
+                            continue;
+                        }
+                        SkipReason::Reverts(revert)
+                    }
+                };
+                if is_own {
+                    refused.entry(call.stream).or_insert(reason);
+                } else {
+                    decisions.skip(call.rewards(), &reason);
+                }
             }
+            calls = retried;
+            retries += 1;
         }
         refused.retain(|stream, _| !claimed.contains(stream));
         for (stream, reason) in refused {
             decisions.skip(rewards_of(stream, [self.settings.keeper]), &reason);
         }
+    }
+
+    /// Removes the account from a harvest that a token did not confirm the payment to, and leaves it out of later ones for
+    /// some time. Returns false where the call reverted for another reason.
+    fn leave_out_failed(
+        &mut self,
+        call: &mut HarvestCall,
+        revert: &Revert,
+        context: BlockContext<'_>,
+        decisions: &mut Decisions<RewardId>,
+    ) -> bool {
+        let Revert::TransferFailed { to, .. } = *revert else { return false };
+        let Some(at) = call.accounts.iter().position(|account| account.account == to) else { return false };
+        call.accounts.remove(at);
+        let reward = RewardId { stream: call.stream, account: to };
+        let until = context.header.timestamp.saturating_add(TRANSFER_BACK_OFF_SECS);
+        self.left_out.insert(reward, until);
+        decisions.skip([reward], &SkipReason::TransferFailed { until });
+        true
     }
 }
 

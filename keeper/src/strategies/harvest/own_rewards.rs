@@ -6,7 +6,7 @@
 use alloy::{primitives::U256, sol_types::SolCall};
 use plimsoll_contracts::IRewards;
 
-use super::{BlockContext, Exclusion, Harvest, HarvestCall, OwnRewards, RewardId, id_of};
+use super::{BlockContext, Exclusion, Harvest, HarvestCall, OwnRewards, RewardId, SelectedAccount, id_of};
 use crate::{book::StreamBook, intent::Purpose, prices::Values};
 
 /// How long the keeper's own reward in a stream has been accruing.
@@ -60,13 +60,12 @@ impl Harvest {
         variants.push((claim, table.claim));
         let harvest_call = |(data, gas): (Vec<u8>, u64)| {
             let gas_wei = context.costs.transaction_cost(gas, data.len());
-            let limit = if table.use_simulated_gas { context.room } else { table.harvest_gas_limit(gas, 1) };
-            let call = self.call(data, limit);
+            let call = self.call(data, self.simulated_gas_limit(gas, 1, context));
             let purpose = Purpose::ClaimOwn { pool, reward_token: token };
             context.costs.is_profitable(gain_wei, gas_wei).then(|| HarvestCall {
                 stream: id,
                 purpose,
-                accounts: vec![keeper],
+                accounts: vec![SelectedAccount { account: keeper, tip_wei: gain_wei, compounds: false }],
                 call,
                 gas,
                 gain_wei,

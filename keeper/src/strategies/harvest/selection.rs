@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Bytes of calldata of a harvest without accounts.
-const CALL_BYTES: usize = 132;
+const CALL_BYTES: usize = 164;
 /// Bytes of calldata of each account in a harvest.
 const ACCOUNT_BYTES: usize = 32;
 
@@ -40,16 +40,42 @@ pub(super) struct Selection {
     pub(super) skipped: Vec<(Address, SkipReason)>,
 }
 
+/// An account that is worth its place in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SelectedAccount {
+    pub(super) account: Address,
+    /// Expected tip, in wei.
+    pub(super) tip_wei: U256,
+    /// Whether the reward is staked again instead of paid.
+    pub(super) compounds: bool,
+}
+
 /// Accounts that are harvested in one transaction, those with the largest tips first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HarvestBatch {
-    pub(super) accounts: Vec<Address>,
+    pub(super) accounts: Vec<SelectedAccount>,
     /// Sum of the tips, in wei.
     pub(super) tips_wei: U256,
-    /// Expected gas.
+    /// Gas that the transaction is expected to use.
     pub(super) gas: u64,
     /// Expected cost, in wei.
     pub(super) gas_wei: U256,
+}
+
+impl HarvestBatch {
+    /// Returns a batch of these accounts, with the sum of their tips and the expected gas.
+    pub(super) fn new(accounts: Vec<SelectedAccount>, table: &GasTable, costs: &Costs) -> Self {
+        let compounding = accounts.iter().filter(|account| account.compounds).count();
+        let tips_wei = accounts.iter().fold(U256::ZERO, |sum, account| sum.saturating_add(account.tip_wei));
+        let gas = table.harvest_gas(accounts.len(), compounding);
+        let gas_wei = costs.transaction_cost(gas, CALL_BYTES + accounts.len() * ACCOUNT_BYTES);
+        Self { accounts, tips_wei, gas, gas_wei }
+    }
+
+    /// Lists the addresses of the accounts.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = Address> {
+        self.accounts.iter().map(|account| account.account)
+    }
 }
 
 /// Selects accounts of those that can be harvested. An account is worth its place in a transaction where its tip exceeds
@@ -63,28 +89,23 @@ pub(super) fn select_accounts(candidates: &[HarvestCandidate], rate: Rate, costs
         let place_gas = costs.table.account_gas(candidate.consent.compounds);
         let place_wei = costs.costs.transaction_cost(place_gas, ACCOUNT_BYTES);
         if tip_wei > place_wei {
-            worth.push((candidate, tip_wei));
+            let (account, compounds) = (candidate.account, candidate.consent.compounds);
+            worth.push(SelectedAccount { account, tip_wei, compounds });
         } else {
             let reason = SkipReason::GainBelowGas { gain_wei: tip_wei, gas_wei: place_wei };
             selection.skipped.push((candidate.account, reason));
         }
     }
-    worth.sort_by(|(one, one_wei), (other, other_wei)| {
-        other_wei.cmp(one_wei).then_with(|| one.account.cmp(&other.account))
-    });
+    worth.sort_by(|one, other| other.tip_wei.cmp(&one.tip_wei).then_with(|| one.account.cmp(&other.account)));
     let size = costs.table.max_accounts(costs.room).min(costs.max_batch).max(1);
     for accounts in worth.chunks(size) {
-        let compounding = accounts.iter().filter(|(candidate, _)| candidate.consent.compounds).count();
-        let tips_wei = accounts.iter().fold(U256::ZERO, |sum, (_, tip_wei)| sum.saturating_add(*tip_wei));
-        let gas = costs.table.harvest_gas(accounts.len(), compounding);
-        let gas_wei = costs.costs.transaction_cost(gas, CALL_BYTES + accounts.len() * ACCOUNT_BYTES);
-        let accounts = accounts.iter().map(|(candidate, _)| candidate.account).collect::<Vec<_>>();
-        if costs.costs.is_profitable(tips_wei, gas_wei) {
-            selection.gas_wei = selection.gas_wei.saturating_add(gas_wei);
-            selection.batches.push(HarvestBatch { accounts, tips_wei, gas, gas_wei });
+        let batch = HarvestBatch::new(accounts.to_vec(), costs.table, costs.costs);
+        if costs.costs.is_profitable(batch.tips_wei, batch.gas_wei) {
+            selection.gas_wei = selection.gas_wei.saturating_add(batch.gas_wei);
+            selection.batches.push(batch);
         } else {
-            let reason = SkipReason::GainBelowGas { gain_wei: tips_wei, gas_wei };
-            selection.skipped.extend(accounts.into_iter().map(|account| (account, reason.clone())));
+            let reason = SkipReason::GainBelowGas { gain_wei: batch.tips_wei, gas_wei: batch.gas_wei };
+            selection.skipped.extend(batch.addresses().map(|account| (account, reason.clone())));
         }
     }
     selection

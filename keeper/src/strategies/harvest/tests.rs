@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use alloy::primitives::{Uint, b256};
+use alloy::{
+    primitives::{Uint, b256},
+    sol_types::SolError,
+};
 use futures_util::FutureExt;
 use plimsoll_contracts::IRewards::IRewardsEvents;
 
@@ -38,6 +41,8 @@ fn account(number: u64) -> Address {
 struct FakeNode {
     /// Selectors of the calls that revert.
     reverting: Vec<[u8; 4]>,
+    /// Accounts to which the reward token does not confirm payments.
+    unconfirmed: Vec<Address>,
     /// Calls simulated so far.
     calls: AtomicUsize,
 }
@@ -47,8 +52,15 @@ impl ChainReader for FakeNode {
         self.calls.fetch_add(calls.len(), Ordering::Relaxed);
         let result = |call: &Call| {
             let reverts = self.reverting.iter().any(|selector| call.data.starts_with(selector));
-            let error = CallError { message: "execution reverted".into(), data: None };
-            if reverts { Err(error) } else { Ok(U256::ONE.to_be_bytes_vec().into()) }
+            let unconfirmed = IRewards::harvestWithGasLimitCall::abi_decode(&call.data).ok().and_then(|harvest| {
+                let to = harvest.accounts.into_iter().find(|account| self.unconfirmed.contains(account))?;
+                let (token, from, amount) = (harvest.rewardToken, REWARDS, U256::ONE);
+                Some(IRewards::TransferFailed { token, from, to, amount }.abi_encode().into())
+            });
+            if reverts || unconfirmed.is_some() {
+                return Err(CallError { message: "execution reverted".into(), data: unconfirmed });
+            }
+            Ok(U256::ONE.to_be_bytes_vec().into())
         };
         Ok(calls.iter().map(result).collect())
     }
@@ -124,7 +136,7 @@ impl Fixture {
         };
         let source = Source::fixed(U256::from(GWEI), 0).unwrap();
         let valuer = Valuer::new([(PAID, source.clone()), (STAKED, source)].into());
-        let node = FakeNode { reverting: Vec::new(), calls: AtomicUsize::new(0) };
+        let node = FakeNode { reverting: Vec::new(), unconfirmed: Vec::new(), calls: AtomicUsize::new(0) };
         Self { book, harvest: Harvest::new(settings), valuer, node }
     }
 
@@ -239,10 +251,49 @@ fn pending_unvalued_and_reverting_harvests_each_have_their_reason() {
     let in_flight = |reward: RewardId| (reward.account == account(0)).then_some(SkipReason::InFlight);
     let decisions = fixture.decide_with(harvested_at + HOUR, &in_flight).unwrap();
     assert_eq!(names(&decisions), ["in_flight", "act"]);
-    fixture.node.reverting.push(IRewards::harvestCall::SELECTOR);
+    fixture.node.reverting.push(IRewards::harvestWithGasLimitCall::SELECTOR);
     assert_eq!(names(&fixture.decide(harvested_at + 2 * HOUR).unwrap()), ["reverts", "reverts"]);
     fixture.valuer = Valuer::new(BTreeMap::new());
     assert_eq!(names(&fixture.decide(harvested_at + 3 * HOUR).unwrap()), ["no_valuation", "no_valuation"]);
+}
+
+#[test]
+fn an_account_whose_payment_is_not_confirmed_is_left_out_and_the_others_are_harvested() {
+    let all: Vec<_> = (0..8).map(|number| (account(number), 2_000)).collect();
+    let accounts = |decisions: &Decisions<RewardId>| match &decisions.intents[..] {
+        [Intent { purpose: Purpose::Harvest { accounts, .. }, .. }] => accounts.clone(),
+        other => panic!("{other:?}"),
+    };
+    let mut fixture = Fixture::new(&all, OwnRewards::Leave);
+    let (harvested_at, with_all) = fixture.first_harvest();
+    fixture.node.unconfirmed = vec![account(3), account(5)];
+    let now = harvested_at + HOUR;
+    let decisions = fixture.decide(now).unwrap();
+    assert_eq!(accounts(&decisions), [0, 1, 2, 4, 6, 7].map(account));
+    assert_eq!(names(&decisions)[..2], ["transfer_failed"; 2]);
+    assert_eq!(decisions.verdicts.len(), all.len());
+    assert!(decisions.intents[0].expected_gain < with_all.intents[0].expected_gain);
+    // For a day they cost no further simulation; after that they are tried again.
+    let calls = fixture.node.calls.load(Ordering::Relaxed);
+    let later = fixture.decide(now + HOUR).unwrap();
+    assert_eq!((accounts(&later).len(), fixture.node.calls.load(Ordering::Relaxed)), (6, calls + 1));
+    fixture.node.unconfirmed.clear();
+    assert_eq!(accounts(&fixture.decide(now + DAY).unwrap()).len(), 8);
+}
+
+#[test]
+fn more_unconfirmed_payments_than_one_decision_retries_are_left_out_by_the_next() {
+    let all: Vec<_> = (0..10).map(|number| (account(number), 2_000)).collect();
+    let mut fixture = Fixture::new(&all, OwnRewards::Leave);
+    let (harvested_at, _) = fixture.first_harvest();
+    fixture.node.unconfirmed = (0..8).map(account).collect();
+    let calls = fixture.node.calls.load(Ordering::Relaxed);
+    let first = fixture.decide(harvested_at + HOUR).unwrap();
+    assert_eq!(fixture.node.calls.load(Ordering::Relaxed) - calls, 1 + MAX_RETRIES);
+    assert_eq!((first.intents.len(), first.verdicts.len()), (0, 10));
+    assert_eq!(names(&first)[4..], ["transfer_failed", "reverts", "reverts", "reverts", "reverts", "reverts"]);
+    let second = fixture.decide(harvested_at + 2 * HOUR).unwrap();
+    assert_eq!((second.intents.len(), second.verdicts.len()), (1, 10));
 }
 
 #[test]
