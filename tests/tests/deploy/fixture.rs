@@ -13,7 +13,7 @@ use alloy::{
 use eyre::eyre;
 use plimsoll_contracts::{IRewards, deployment::Deployment};
 use plimsoll_deploy::{
-    apply::{self, ApplyError},
+    apply::{self, ApplyError, Progress},
     compile::Artifacts,
     connection::Chain,
     design::Design,
@@ -122,11 +122,19 @@ impl Fixture {
     }
 
     pub(super) async fn apply(&self, manifest: &str) -> eyre::Result<Deployment> {
+        self.apply_with(manifest, &|_| {}).await
+    }
+
+    pub(super) async fn apply_with(
+        &self,
+        manifest: &str,
+        on_progress: &(dyn Fn(Progress<'_>) + Send + Sync),
+    ) -> eyre::Result<Deployment> {
         let manifest = Manifest::parse(Path::new("test.toml"), manifest.to_owned())?;
         let design = Design::new(&manifest, artifacts()?)?;
         let inputs = Inputs { design: &design, artifacts: artifacts()?, chain: &self.chain, may_replace: false };
         let signer = manifest.tables.deployer.key.load(self.chain.local())?;
-        Ok(apply::apply(inputs, signer, &self.record_path(), &|_| {}).await?)
+        Ok(apply::apply(inputs, signer, &self.record_path(), on_progress).await?)
     }
 
     pub(super) async fn plan(&self, manifest: &str) -> eyre::Result<Plan> {
