@@ -139,13 +139,13 @@ async fn what_the_confirmed_plan_did_not_list_is_not_sent() -> eyre::Result<()> 
 #[tokio::test]
 async fn a_plan_never_costs_more_than_was_confirmed() -> eyre::Result<()> {
     let fixture = Fixture::start(&[]).await?;
-    let deployer = fixture.node.account(0)?;
+    let (provider, deployer) = (fixture.node.provider(), fixture.node.account(0)?);
     // Gas is a hundred times as dear by the time of sending.
     let error = execute_after(&fixture, SMALL, |plan| {
         let price = plan.budget.price * 100;
         (plan, async move {
-            fixture.node.provider().anvil_set_next_block_base_fee_per_gas(price).await?;
-            fixture.node.provider().evm_mine(None).await?;
+            provider.anvil_set_next_block_base_fee_per_gas(price).await?;
+            provider.evm_mine(None).await?;
             Ok(())
         })
     })
