@@ -4,8 +4,8 @@
 //! [`crate::design`] can report all that is wrong at once, by line and column. `examples/local.toml` explains every key.
 
 pub(crate) mod spelling;
+mod structure;
 pub mod units;
-mod unknown;
 
 use std::{
     collections::BTreeMap,
@@ -71,7 +71,7 @@ impl Manifest {
 
     /// Reads a manifest from a text as [`Manifest::read`] does; `path` is for messages.
     pub fn parse(path: &Path, text: String) -> Result<Self, ManifestError> {
-        match unknown::read(&text) {
+        match structure::read(&text) {
             Ok((tables, problems)) => Ok(Self { path: path.to_path_buf(), text, tables, problems }),
             Err(problems) => Err(invalid(path, &text, problems)),
         }
@@ -521,6 +521,8 @@ mod tests {
             "a.toml:10:1: unknown key `acount`: did you mean `account`?",
             "a.toml:11:2: unknown key `market`: did you mean `markets`?",
             "a.toml:11:1: missing field `loan`",
+            "a.toml:17:1: unknown key `cooldwn`: did you mean `cooldown`?",
+            "a.toml:23:24: unknown key `tokn`: did you mean `token`?",
         ];
         for line in expected {
             assert!(manifest.lines().any(|found| found.starts_with(line)), "{line} is not in:\n{manifest}");

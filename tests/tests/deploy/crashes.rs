@@ -192,7 +192,7 @@ async fn a_transaction_that_is_displaced_while_it_is_waited_for_is_noticed() -> 
     let record = disturbed(&fixture, async |pending: InFlight| {
         let request = TransactionRequest::default().from(deployer).to(deployer).nonce(pending.nonce).gas_limit(21_000);
         let dearer = request.max_fee_per_gas(100_000_000_000).max_priority_fee_per_gas(50_000_000_000);
-        fixture.node.provider().send_transaction(dearer).await?;
+        let _pending = fixture.node.provider().send_transaction(dearer).await?;
         Ok(())
     })
     .await?;

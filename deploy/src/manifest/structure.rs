@@ -1,7 +1,7 @@
-//! Unknown keys of a manifest. The parser stops at the first one: it is corrected or removed, and the rest is read again, so
-//! that all are reported at once.
+//! Mistakes in the structure of a manifest: unknown and missing keys, values of another type. The parser stops at the first
+//! one: it is corrected or removed, and the rest is read again, so that all are reported at once.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use serde::Deserialize;
 use toml::{
@@ -11,25 +11,47 @@ use toml::{
 
 use super::{Problem, Tables, spelling::nearest};
 
-/// Reads the tables of a manifest, and problems that do not prevent that: unknown keys. Fails with all problems up to one
-/// that does.
+/// Reads the tables of a manifest, and its unknown keys as problems. Fails with all problems if there are others, too.
 pub(super) fn read(text: &str) -> Result<(Tables, Vec<Problem>), Vec<Problem>> {
-    let mut problems = Vec::new();
+    let (mut problems, mut removed) = (Vec::new(), BTreeSet::new());
     let mut root = DeTable::parse(text).map_err(|error| vec![problem(&error)])?;
     loop {
         let error = match Tables::deserialize(Deserializer::from(root.clone())) {
-            Ok(tables) => return Ok((tables, problems)),
+            Ok(tables) if removed.is_empty() => return Ok((tables, problems)),
+            // Without what was removed, names that are there would be reported as missing.
+            Ok(_) => return Err(problems),
             Err(error) => error,
         };
-        let corrected = UnknownKey::of(&error).and_then(|unknown| {
-            let problem = unknown.problem();
-            unknown.correct(root.get_mut()).then_some(problem)
-        });
-        let Some(unknown) = corrected else {
+        if let Some(unknown) = UnknownKey::of(&error)
+            && unknown.correct(root.get_mut())
+        {
+            problems.push(unknown.problem());
+            continue;
+        }
+        // What was removed here is missing for no other reason.
+        let missing = error.message().strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        if !missing.is_some_and(|key| removed.contains(key)) {
             problems.push(problem(&error));
-            return Err(problems);
-        };
-        problems.push(unknown);
+        }
+        let Some(key) = error.span().and_then(|span| remove(root.get_mut(), &span)) else { return Err(problems) };
+        removed.insert(key);
+    }
+}
+
+/// Removes the value at a position, and returns its key.
+fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
+    if let Some(key) = table.iter().find(|(_, value)| value.span() == *span).map(|(key, _)| key.clone()) {
+        table.remove(&key);
+        return Some(key.get_ref().to_string());
+    }
+    table.iter_mut().find_map(|(_, value)| remove_in(value.get_mut(), span))
+}
+
+fn remove_in(value: &mut DeValue<'_>, span: &Range<usize>) -> Option<String> {
+    match value {
+        DeValue::Table(table) => remove(table, span),
+        DeValue::Array(items) => items.iter_mut().find_map(|item| remove_in(item.get_mut(), span)),
+        _ => None,
     }
 }
 
