@@ -160,10 +160,11 @@ fn values_by_name(function: &Function, input: &Bytes) -> Option<BTreeMap<String,
 
 /// Returns a value as the Transaction Builder reads it: a text, or an array of texts for arrays and structs.
 fn json(value: &DynSolValue) -> Value {
+    // A struct is a sequence of its fields, too.
+    if let Some(values) = value.as_array().or_else(|| value.as_fixed_seq()) {
+        return values.iter().map(json).collect();
+    }
     match value {
-        DynSolValue::Array(values) | DynSolValue::FixedArray(values) | DynSolValue::Tuple(values) => {
-            values.iter().map(json).collect()
-        }
         DynSolValue::String(text) => Value::String(text.clone()),
         DynSolValue::Bytes(bytes) => Value::String(format!("0x{}", hex::encode(bytes))),
         other => Value::String(crate::reverts::format_value(other)),

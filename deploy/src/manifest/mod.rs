@@ -529,14 +529,15 @@ mod tests {
         }
         let without_market = format!("{SMALLEST}{more}").replace("[market.a]\n", "");
         let problems = parse(&without_market).unwrap().problems;
-        let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        let mut messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        messages.sort_unstable();
         assert_eq!(
             messages,
             [
                 "unknown key `acount`: did you mean `account`?",
                 "unknown key `cooldwn`: did you mean `cooldown`?",
-                "unknown key `treasry`: did you mean `treasury`?",
                 "unknown key `tokn`: did you mean `token`?",
+                "unknown key `treasry`: did you mean `treasury`?",
             ]
         );
     }
