@@ -17,7 +17,7 @@ use alloy::{
 use eyre::{ContextCompat, WrapErr, ensure};
 use plimsoll_contracts::deployment::{Deployment, InFlight};
 
-use super::fixture::{FUNDED, Fixture, SMALL};
+use super::fixture::{FUNDED, Fixture, SMALL, without_payments};
 
 /// Longest time for a deployment on a chain that mines at once.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -161,9 +161,7 @@ async fn disturbed<F: Future<Output = eyre::Result<()>>>(
     fixture: &Fixture,
     disturb: impl FnOnce(InFlight) -> F,
 ) -> eyre::Result<Deployment> {
-    let (before, rest) = SMALL.split_once("funding = [").wrap_err("no payments")?;
-    let (_, after) = rest.split_once("]\n").wrap_err("no end of the payments")?;
-    fixture.apply(&format!("{before}{after}")).await?;
+    fixture.apply(&without_payments()?).await?;
     fixture.node.provider().anvil_set_auto_mine(false).await?;
     let apply = async { tokio::time::timeout(PATIENCE, fixture.apply(SMALL)).await.wrap_err("it waits for ever")? };
     let disturb = async {

@@ -10,7 +10,7 @@ use alloy::{
     primitives::{Address, U256},
     providers::Provider,
 };
-use eyre::eyre;
+use eyre::{ContextCompat, eyre};
 use plimsoll_contracts::{IRewards, deployment::Deployment};
 use plimsoll_deploy::{
     apply::{self, ApplyError, Progress},
@@ -86,6 +86,13 @@ funding = [
     { id = "second", token = "USDC", amount = "1000 USDC", epochs = 4 },
 ]
 "#;
+
+/// [`SMALL`] without its payments.
+pub(super) fn without_payments() -> eyre::Result<String> {
+    let (before, rest) = SMALL.split_once("funding = [").wrap_err("the manifest has no payments")?;
+    let (_, after) = rest.split_once("]\n").wrap_err("its payments have no end")?;
+    Ok(format!("{before}{after}"))
+}
 
 /// The sum of both payments of [`SMALL`].
 pub(super) const FUNDED: u64 = 2_000_000_000;

@@ -19,7 +19,7 @@ use plimsoll_deploy::{
 };
 use plimsoll_testkit::devnet::mined;
 
-use super::fixture::{FUNDED, Fixture, SMALL, artifacts, design, seen};
+use super::fixture::{FUNDED, Fixture, SMALL, artifacts, design, seen, without_payments};
 
 sol! {
     #[sol(rpc)]
@@ -31,13 +31,6 @@ sol! {
 
 /// The lens, which the small manifest does not have.
 const LENS: &str = "\n[contracts.Lens]\narguments = { plimsoll_ = \"Plimsoll\" }\n";
-
-/// The small manifest without its payments.
-fn without_payments() -> String {
-    let (before, rest) = SMALL.split_once("funding = [").expect("payments");
-    let (_, after) = rest.split_once("]\n").expect("their end");
-    format!("{before}{after}")
-}
 
 #[tokio::test]
 async fn a_payment_is_not_repeated_after_the_record_is_lost_and_the_manifest_has_grown() -> eyre::Result<()> {
@@ -58,7 +51,7 @@ async fn a_payment_is_not_repeated_after_the_record_is_lost_and_the_manifest_has
 #[tokio::test]
 async fn a_pending_payment_that_the_record_does_not_know_is_waited_for_and_not_repeated() -> eyre::Result<()> {
     let fixture = Fixture::start(&[]).await?;
-    let record = fixture.apply(&without_payments()).await?;
+    let record = fixture.apply(&without_payments()?).await?;
     let (provider, deployer) = (fixture.node.provider(), fixture.node.account(0)?);
     let rewards = record.address("contracts.Rewards").wrap_err("no rewards")?;
     let usdc = record.tokens["USDC"].address;
@@ -120,7 +113,7 @@ async fn execute_after<F: Future<Output = eyre::Result<()>>>(
 #[tokio::test]
 async fn what_the_confirmed_plan_did_not_list_is_not_sent() -> eyre::Result<()> {
     let fixture = Fixture::start(&[]).await?;
-    fixture.apply(&without_payments()).await?;
+    fixture.apply(&without_payments()?).await?;
     let sent = fixture.sent().await?;
     // As if the payments had been made when the plan was shown.
     let error = execute_after(&fixture, SMALL, |mut plan| {
