@@ -7,7 +7,8 @@ use alloy::{
 
 use crate::{endpoint::Endpoint, error::ChainError};
 
-/// Proof that an endpoint is an Anvil, where publicly known keys do no harm. Only [`LocalChain::detect`] creates one.
+/// Proof that an endpoint answers as an Anvil, where publicly known keys do no harm. Only [`LocalChain::detect`] creates
+/// one. Any node can answer so: where a real key could lose something, this is not enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalChain(());
 

@@ -31,6 +31,13 @@ const ANVIL_KEYS: [B256; 10] = [
     b256!("2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6"),
 ];
 
+/// Returns whether an account is one of the ten that every Anvil starts with, whose keys are public.
+#[must_use]
+pub fn is_anvil_account(account: Address) -> bool {
+    let address = |key| PrivateKeySigner::from_bytes(key).map(|signer| signer.address());
+    ANVIL_KEYS.iter().any(|key| address(key).is_ok_and(|known| known == account))
+}
+
 /// Source of a signing key, as written in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

@@ -18,6 +18,9 @@ use crate::MarketParams;
 /// The schema version that this version reads and writes.
 pub const SCHEMA: u32 = 1;
 
+/// Contracts whose events are read from their creation on.
+const FOLLOWED: [&str; 2] = ["Plimsoll", "Rewards"];
+
 /// A deployment on one chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -269,10 +272,13 @@ impl Deployment {
         found.next().filter(|_| found.next().is_none())
     }
 
-    /// Returns the first block with a recorded creation, from which events are to be read; `None` if none is recorded.
+    /// Returns the block from which events of the core and of the staking programmes are to be read: that in which the first
+    /// of these contracts was created. `None` if the record, because it was once lost, does not know when each was.
     #[must_use]
     pub fn first_block(&self) -> Option<u64> {
-        self.contracts.values().filter_map(|deployed| deployed.created).map(|sent| sent.block).min()
+        let followed = self.contracts.values().filter(|deployed| FOLLOWED.contains(&deployed.contract.as_str()));
+        let blocks: Option<Vec<u64>> = followed.map(|deployed| Some(deployed.created?.block)).collect();
+        blocks?.into_iter().min()
     }
 }
 
@@ -304,7 +310,19 @@ mod tests {
         record().write(&path).unwrap();
         assert_eq!(Deployment::read(&path).unwrap(), Some(record()));
         assert_eq!(record().only("Plimsoll").unwrap().address, Address::repeat_byte(5));
-        assert_eq!(record().first_block(), Some(7));
+    }
+
+    #[test]
+    fn events_are_read_from_the_first_creation_and_from_the_beginning_where_one_is_not_known() {
+        let mut record = record();
+        assert_eq!(record.first_block(), Some(7));
+        // A younger contract says nothing about the age of the core.
+        let core = record.contracts["contracts.Plimsoll"].clone();
+        let later = core.created.map(|sent| Sent { block: 9, ..sent });
+        let lens = DeployedContract { contract: "Lens".into(), created: later, ..core.clone() };
+        record.contracts.insert("contracts.Lens".into(), lens);
+        record.contracts.insert("contracts.Plimsoll".into(), DeployedContract { created: None, ..core });
+        assert_eq!(record.first_block(), None);
     }
 
     #[test]

@@ -12,6 +12,11 @@ sol! {
         function mint(address to, uint256 amount) external;
     }
 
+    /// ERC-4626 vault.
+    interface IVault {
+        function deposit(uint256 assets, address receiver) external returns (uint256 shares);
+    }
+
     /// Factory of Uniswap V3.
     interface IUniswapV3Factory {
         function getPool(address tokenA, address tokenB, uint24 fee) external view returns (address);
@@ -38,5 +43,27 @@ sol! {
     /// Access control of OpenZeppelin.
     interface IAccessControl {
         function hasRole(bytes32 role, address account) external view returns (bool);
+    }
+
+    /// Timelock of OpenZeppelin.
+    interface ITimelock {
+        function getMinDelay() external view returns (uint256);
+        function isOperation(bytes32 id) external view returns (bool);
+        function isOperationReady(bytes32 id) external view returns (bool);
+        function schedule(
+            address target,
+            uint256 value,
+            bytes calldata data,
+            bytes32 predecessor,
+            bytes32 salt,
+            uint256 delay
+        ) external;
+        function execute(
+            address target,
+            uint256 value,
+            bytes calldata payload,
+            bytes32 predecessor,
+            bytes32 salt
+        ) external payable;
     }
 }

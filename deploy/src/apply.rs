@@ -5,13 +5,13 @@
 //! have an effect twice. All other state is read from the chain. Where the chain differs from the manifest, that is
 //! reported and left unchanged.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use alloy::{
     consensus::{Transaction, TxEnvelope},
     eips::{BlockNumberOrTag, eip2718::Encodable2718},
     network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilder},
-    primitives::{B256, Bytes, keccak256},
+    primitives::{Address, B256, Bytes, U256, keccak256},
     providers::{Provider, ext::AnvilApi},
     rpc::types::{TransactionReceipt, TransactionRequest},
     signers::local::PrivateKeySigner,
@@ -29,10 +29,13 @@ use crate::{
     gas::with_margin,
     inspect::{Action, Call, StepStatus, inspect},
     journal::{Journal, JournalError},
-    plan::{Inputs, Plan},
+    manifest::units::decimal_text,
+    plan::{Budget, Inputs, Plan, ether},
     reverts,
 };
 
+/// Decimals of a gwei in wei.
+const GWEI_DECIMALS: u8 = 9;
 /// Time between two queries of a chain with a block time.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// Time between two queries of a local chain, which mines at once.
@@ -76,6 +79,14 @@ fn list(problems: &[String]) -> String {
     problems.iter().map(|problem| format!("  - {problem}")).collect::<Vec<_>>().join("\n")
 }
 
+/// A signed transaction that was broadcast.
+struct Signed {
+    sender: Address,
+    nonce: u64,
+    hash: B256,
+    raw: Bytes,
+}
+
 /// An event during [`Applier::prepare`] and [`Applier::execute`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress<'a> {
@@ -93,6 +104,20 @@ pub enum Progress<'a> {
         /// Its hash and block.
         sent: Sent,
     },
+    /// The node had dropped the pending transaction, which was broadcast again.
+    BroadcastAgain {
+        /// Name of the step.
+        step: &'a str,
+        /// Hash of the transaction.
+        transaction: B256,
+    },
+    /// Another transaction of the deployer was mined with the nonce of the pending one.
+    Displaced {
+        /// Name of the step.
+        step: &'a str,
+        /// Hash of the transaction that will never be mined.
+        transaction: B256,
+    },
     /// Execution waits for other pending transactions of the deployer.
     WaitingForOthers {
         /// Number of these transactions.
@@ -103,6 +128,36 @@ pub enum Progress<'a> {
         /// Name of the step.
         step: &'a str,
     },
+}
+
+/// What remains of a confirmed plan: the steps that may send something, and what they may still cost.
+struct Confirmed<'p> {
+    steps: BTreeSet<&'p str>,
+    budget: Budget,
+}
+
+impl<'p> Confirmed<'p> {
+    fn new(plan: &'p Plan) -> Self {
+        let to_do = plan.steps.iter().filter(|(_, status)| matches!(status, StepStatus::ToDo(_)));
+        Self { steps: to_do.map(|(step, _)| step.name.as_str()).collect(), budget: plan.budget }
+    }
+
+    /// Subtracts a transaction by its gas limit, because a node is not believed about what was used. Fails if it costs more
+    /// than is left.
+    fn spend(&mut self, gas: u64, value: U256) -> Result<(), String> {
+        let left = self.budget.gas.checked_sub(gas).zip(self.budget.value.checked_sub(value));
+        let Some((gas_left, value_left)) = left else {
+            return Err(format!(
+                "it takes {gas} gas and {} ether, and of the confirmed plan {} gas and {} ether are left: run this again to \
+                 confirm a new plan",
+                ether(value),
+                self.budget.gas,
+                ether(self.budget.value)
+            ));
+        };
+        (self.budget.gas, self.budget.value) = (gas_left, value_left);
+        Ok(())
+    }
 }
 
 /// Executes the steps of a design.
@@ -150,21 +205,24 @@ impl<'a> Applier<'a> {
         if plan.problems.is_empty() { Ok(plan) } else { Err(ApplyError::Refused(plan.problems)) }
     }
 
-    /// Executes the steps that are left, and inspects each right before. Fails at the first that cannot be executed; those
-    /// before it stay.
-    pub async fn execute(&mut self) -> Result<(), ApplyError> {
+    /// Executes the steps of the confirmed plan that are left, and inspects each right before. Fails at the first that
+    /// cannot be executed, is not in the plan, or costs more than the plan says; those before it stay.
+    pub async fn execute(&mut self, plan: &Plan) -> Result<(), ApplyError> {
         let design = self.inputs.design;
+        let mut confirmed = Confirmed::new(plan);
         self.record_names();
         for step in &design.steps {
-            self.execute_step(step).await?;
+            self.execute_step(step, &mut confirmed).await?;
         }
         Ok(self.journal.save()?)
     }
 
-    async fn execute_step(&mut self, step: &Step) -> Result<(), ApplyError> {
+    async fn execute_step(&mut self, step: &Step, confirmed: &mut Confirmed<'_>) -> Result<(), ApplyError> {
         let Inputs { design, chain, .. } = self.inputs;
         let stopped = |reason: String| ApplyError::Stopped { step: step.name.clone(), reason };
-        for _ in 0..MAX_ACTIONS_PER_STEP {
+        let mut next_nonce = None;
+        // Each action is preceded by a wait.
+        for _ in 0..2 * MAX_ACTIONS_PER_STEP {
             match inspect(chain, design, &self.journal.record, step).await? {
                 StepStatus::Done => return self.record_step(step, None).await,
                 StepStatus::Paid(sent) => {
@@ -177,14 +235,29 @@ impl<'a> Applier<'a> {
                 }
                 StepStatus::ForOthers { .. } | StepStatus::Waiting { .. } | StepStatus::Differs { .. } => return Ok(()),
                 StepStatus::Refused(reason) => return Err(stopped(reason)),
+                StepStatus::ToDo(_) if !confirmed.steps.contains(step.name.as_str()) => {
+                    return Err(stopped(
+                        "the chain has changed: this is to be done now, and the confirmed plan did not list it. Run this \
+                         again to see a new plan"
+                            .to_owned(),
+                    ));
+                }
+                // What is pending may be this very step, so it is waited for before the step is inspected and signed.
+                StepStatus::ToDo(_) if next_nonce.is_none() => next_nonce = Some(self.next_nonce().await?),
                 StepStatus::ToDo(actions) => match actions.first() {
                     Some(Action::PlaceFactory) => self.place_factory().await?,
                     Some(Action::SendFactory) => {
                         let raw = Bytes::from_static(&create2::FACTORY_TRANSACTION);
-                        self.broadcast(&raw).await?;
-                        self.wait_until_mined(keccak256(&raw)).await?;
+                        let presigned =
+                            Signed { sender: create2::FACTORY_SIGNER, nonce: 0, hash: keccak256(&raw), raw };
+                        self.broadcast(&presigned.raw).await?;
+                        (self.on_progress)(Progress::Sent { step: &step.name, transaction: presigned.hash });
+                        self.wait_until_mined(&step.name, &presigned).await?;
                     }
-                    Some(Action::Send(call)) => self.send(step, call, actions.len() == 1).await?,
+                    Some(Action::Send(call)) => {
+                        let nonce = next_nonce.take().unwrap_or_default();
+                        self.send(step, call, nonce, confirmed, actions.len() == 1).await?;
+                    }
                     None => return Err(stopped("nothing is left to do, but it is not done".to_owned())),
                 },
             }
@@ -200,9 +273,15 @@ impl<'a> Applier<'a> {
     }
 
     /// Signs a transaction, records it, broadcasts it, and waits until it is mined.
-    async fn send(&mut self, step: &Step, call: &Call, is_last: bool) -> Result<(), ApplyError> {
-        self.wait_for_own_transactions().await?;
-        let signed = self.sign(step, call).await?;
+    async fn send(
+        &mut self,
+        step: &Step,
+        call: &Call,
+        nonce: u64,
+        confirmed: &mut Confirmed<'_>,
+        is_last: bool,
+    ) -> Result<(), ApplyError> {
+        let signed = self.sign(step, call, nonce, confirmed).await?;
         let funding = match &step.work {
             Work::Fund(funding) if is_last => Some(funding.id.clone()),
             _ => None,
@@ -214,20 +293,22 @@ impl<'a> Applier<'a> {
             transaction: *signed.tx_hash(),
             raw: signed.encoded_2718().into(),
         };
-        let raw = pending.raw.clone();
-        self.journal.record.in_flight = Some(pending);
+        self.journal.record.in_flight = Some(pending.clone());
         self.journal.save()?;
-        self.broadcast(&raw).await?;
+        self.broadcast(&pending.raw).await?;
         (self.on_progress)(Progress::Sent { step: &step.name, transaction: *signed.tx_hash() });
-        let receipt = self.wait_until_mined(*signed.tx_hash()).await?;
-        self.record_receipt(&receipt).await
+        self.settle(&pending).await
     }
 
-    async fn sign(&self, step: &Step, call: &Call) -> Result<TxEnvelope, ApplyError> {
+    async fn sign(
+        &self,
+        step: &Step,
+        call: &Call,
+        nonce: u64,
+        confirmed: &mut Confirmed<'_>,
+    ) -> Result<TxEnvelope, ApplyError> {
         let Inputs { design, chain, artifacts, .. } = self.inputs;
         let stopped = |reason: String| ApplyError::Stopped { step: step.name.clone(), reason };
-        let nonce = chain.provider().get_transaction_count(design.deployer).latest().await;
-        let nonce = nonce.map_err(|error| chain.error(&error))?;
         let request = TransactionRequest::default()
             .with_from(design.deployer)
             .with_to(call.to)
@@ -241,8 +322,19 @@ impl<'a> Applier<'a> {
             }
             Err(error) => return Err(error.into()),
         };
-        let request = request.with_nonce(nonce).with_chain_id(chain.id()).with_gas_limit(with_margin(gas));
-        let request = Fees::suggested(chain).await?.apply_to(request);
+        let (gas_limit, max_price) = (with_margin(gas), confirmed.budget.price);
+        confirmed.spend(gas_limit, call.value).map_err(stopped)?;
+        let fees = Fees::suggested(chain).await?;
+        let affordable = fees.at_most(max_price).ok_or_else(|| {
+            let gwei = |price| decimal_text(U256::from(price), GWEI_DECIMALS);
+            stopped(format!(
+                "gas costs {} gwei by now, and the confirmed plan allows {}: run this again to confirm a new plan",
+                gwei(fees.min_price()),
+                gwei(max_price)
+            ))
+        })?;
+        let request = request.with_nonce(nonce).with_chain_id(chain.id()).with_gas_limit(gas_limit);
+        let request = affordable.apply_to(request);
         request.build(&self.wallet).await.map_err(|error| stopped(format!("it cannot be signed: {error}")))
     }
 
@@ -270,36 +362,58 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Waits until a transaction has as many confirmations as the manifest wants.
-    async fn wait_until_mined(&self, transaction: B256) -> Result<TransactionReceipt, ApplyError> {
+    /// Waits until a transaction has as many confirmations as the manifest wants; returns `None` if another one was mined
+    /// with its nonce. A transaction that the node has dropped is broadcast again: the same bytes have no second effect.
+    async fn wait_until_mined(&self, step: &str, signed: &Signed) -> Result<Option<TransactionReceipt>, ApplyError> {
         let Inputs { design, chain, .. } = self.inputs;
+        let (mut seems_displaced, mut was_broadcast_again) = (false, false);
         loop {
-            if let Some(receipt) = chain.receipt(transaction).await? {
+            // In this order: a transaction that used its nonce has a receipt.
+            let is_used = chain.transaction_count(signed.sender, BlockNumberOrTag::Latest).await? > signed.nonce;
+            if let Some(receipt) = chain.receipt(signed.hash).await? {
                 let block = receipt.block_number.unwrap_or_default();
                 if chain.head().await?.number + 1 >= block + design.confirmations {
-                    return Ok(receipt);
+                    return Ok(Some(receipt));
+                }
+                seems_displaced = false;
+            } else if is_used {
+                // Twice, because two answers may come from two nodes, of which one lags behind.
+                if seems_displaced {
+                    (self.on_progress)(Progress::Displaced { step, transaction: signed.hash });
+                    return Ok(None);
+                }
+                seems_displaced = true;
+            } else if !chain.knows(signed.hash).await? {
+                self.broadcast(&signed.raw).await?;
+                if !was_broadcast_again {
+                    (self.on_progress)(Progress::BroadcastAgain { step, transaction: signed.hash });
+                    was_broadcast_again = true;
                 }
             }
             tokio::time::sleep(poll_interval(chain)).await;
         }
     }
 
-    /// Waits for the transaction that was pending when an earlier run ended, and broadcasts it again if necessary.
+    /// Waits for the transaction that was pending when an earlier run ended.
     async fn finish_in_flight(&mut self) -> Result<(), ApplyError> {
-        let chain = self.inputs.chain;
-        let Some(pending) = self.journal.record.in_flight.clone() else { return Ok(()) };
-        if chain.receipt(pending.transaction).await?.is_none() {
-            let nonce = chain.provider().get_transaction_count(self.journal.record.deployer).latest().await;
-            if nonce.map_err(|error| chain.error(&error))? > pending.nonce
-                && chain.receipt(pending.transaction).await?.is_none()
-            {
-                return self.on_nonce_reused(&pending).await;
-            }
-            self.broadcast(&pending.raw).await?;
-            (self.on_progress)(Progress::Sent { step: &pending.step, transaction: pending.transaction });
+        match self.journal.record.in_flight.clone() {
+            Some(pending) => self.settle(&pending).await,
+            None => Ok(()),
         }
-        let receipt = self.wait_until_mined(pending.transaction).await?;
-        self.record_receipt(&receipt).await
+    }
+
+    /// Waits for the pending transaction, and records its result.
+    async fn settle(&mut self, pending: &InFlight) -> Result<(), ApplyError> {
+        let signed = Signed {
+            sender: self.journal.record.deployer,
+            nonce: pending.nonce,
+            hash: pending.transaction,
+            raw: pending.raw.clone(),
+        };
+        match self.wait_until_mined(&pending.step, &signed).await? {
+            Some(receipt) => self.record_receipt(&receipt).await,
+            None => self.on_nonce_reused(pending).await,
+        }
     }
 
     /// Handles that another transaction was mined with the nonce of the pending one, which therefore never will be. Whether
@@ -353,16 +467,16 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    /// Waits until the deployer has no pending transactions, because the next nonce would be uncertain.
-    async fn wait_for_own_transactions(&self) -> Result<(), ApplyError> {
+    /// Waits until the deployer has no pending transactions, and returns its next nonce. A transaction with this nonce is
+    /// mined only if none other was since.
+    async fn next_nonce(&self) -> Result<u64, ApplyError> {
         let Inputs { design, chain, .. } = self.inputs;
         let mut was_reported = false;
         loop {
-            let count = |tag| chain.provider().get_transaction_count(design.deployer).block_id(tag);
-            let mined = count(BlockNumberOrTag::Latest.into()).await.map_err(|error| chain.error(&error))?;
-            let known = count(BlockNumberOrTag::Pending.into()).await.map_err(|error| chain.error(&error))?;
+            let mined = chain.transaction_count(design.deployer, BlockNumberOrTag::Latest).await?;
+            let known = chain.transaction_count(design.deployer, BlockNumberOrTag::Pending).await?;
             if known <= mined {
-                return Ok(());
+                return Ok(mined);
             }
             if !was_reported {
                 (self.on_progress)(Progress::WaitingForOthers { transactions: known - mined });
@@ -442,6 +556,7 @@ impl<'a> Applier<'a> {
             | Work::SetFee(..)
             | Work::SetFeeRecipient(..)
             | Work::SetBackstop(..)
+            | Work::FirstDeposit(_)
             | Work::Cover(_)
             | Work::Fund(_) => {}
         }
@@ -456,10 +571,11 @@ fn revert_data(error: &ChainError) -> Bytes {
     }
 }
 
-/// Returns whether a node rejects a transaction because it has it, or had it.
+/// Returns whether a node rejects a transaction because it has it, had it, or has another one with its nonce: what becomes
+/// of it then shows while it is waited for.
 fn is_known(message: &str) -> bool {
     let message = message.to_lowercase();
-    ["already known", "already imported", "known transaction", "nonce too low"]
+    ["already known", "already imported", "known transaction", "nonce too low", "replacement transaction underpriced"]
         .iter()
         .any(|known| message.contains(known))
 }
@@ -477,7 +593,7 @@ pub async fn apply(
 ) -> Result<Deployment, ApplyError> {
     let journal = Journal::open(record, inputs.chain, inputs.design).await?;
     let mut applier = Applier::new(inputs, signer, journal, on_progress)?;
-    applier.prepare().await?;
-    applier.execute().await?;
+    let plan = applier.prepare().await?;
+    applier.execute(&plan).await?;
     Ok(applier.record().clone())
 }

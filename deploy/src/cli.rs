@@ -6,10 +6,11 @@ mod help;
 use std::{
     env,
     ffi::OsString,
+    fs,
     io::{self, BufRead, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -37,7 +38,7 @@ use crate::{
     plan::{Inputs, Plan},
     preflight,
     report::{PlanReport, VerifyReport, deployment_text},
-    standard_json,
+    safe, standard_json,
     toolchain::{
         node::Node,
         progress::say,
@@ -93,12 +94,15 @@ enum Command {
         #[command(flatten)]
         target: Target,
         /// Do not look at a chain even if an endpoint is configured.
-        #[arg(long, help_heading = "Chain")]
+        #[arg(long, conflicts_with_all = ["rpc_url", "rpc_env"], help_heading = "Chain")]
         offline: bool,
+        /// Write the calls that the core's owner must sign to this file, for the Transaction Builder of Safe.
+        #[arg(long, value_name = "FILE", conflicts_with = "offline", help_heading = "Owner")]
+        safe: Option<PathBuf>,
     },
     /// Execute the steps that are left.
     ///
-    /// Shows the plan and its cost first, and asks for confirmation on chains that are not local.
+    /// Shows the plan and its cost first, and asks for confirmation unless it deploys to an Anvil with one of Anvil's keys.
     #[command(after_help = help::APPLY)]
     Apply {
         #[command(flatten)]
@@ -239,7 +243,7 @@ pub async fn run(arguments: Arguments) -> eyre::Result<bool> {
     let context = Context { root, json };
     match command {
         Command::Build => build(&context).await,
-        Command::Plan { target, offline } => plan(&context, &target, offline).await,
+        Command::Plan { target, offline, safe } => plan(&context, &target, offline, safe.as_deref()).await,
         Command::Apply { target, yes, replace } => apply(&context, &target, yes, replace).await,
         Command::Verify { target, standard_json, etherscan, sourcify } => {
             let mut explorers = Vec::new();
@@ -314,12 +318,11 @@ impl Project {
         tokio::task::spawn_blocking(prepare).await?
     }
 
-    fn record_path(&self, records: Option<&Path>, chain: &Chain) -> PathBuf {
-        let default = || match chain.local() {
-            // A local chain is short-lived, and a fork has the id of the chain that it copies.
-            Some(_) => self.tools.workspace().target().join("deployments"),
-            None => self.tools.workspace().root().join("deployments"),
-        };
+    fn record_path(&self, records: Option<&Path>, chain: &Chain, design: &Design) -> PathBuf {
+        let workspace = self.tools.workspace();
+        // A development chain is short-lived, and a fork has the id of the chain that it copies.
+        let is_dev = chain.is_dev_chain(design.deployer);
+        let default = || if is_dev { workspace.target() } else { workspace.root().to_path_buf() }.join("deployments");
         records.map_or_else(default, Path::to_path_buf).join(format!("{}.json", chain.id()))
     }
 }
@@ -411,12 +414,13 @@ async fn build(context: &Context) -> eyre::Result<bool> {
     Ok(true)
 }
 
-async fn plan(context: &Context, target: &Target, offline: bool) -> eyre::Result<bool> {
+async fn plan(context: &Context, target: &Target, offline: bool, safe: Option<&Path>) -> eyre::Result<bool> {
     let manifest = context.manifest(&target.manifest)?;
     let project = Project::open(context).await?;
     let design = Design::new(&manifest, &project.artifacts)?;
     let endpoint = if offline { None } else { target.endpoint(&manifest)? };
     let Some(endpoint) = endpoint else {
+        ensure!(safe.is_none(), "--safe needs a chain: {}", no_endpoint(&manifest));
         if !offline {
             say(format_args!("planning without a chain: {}", no_endpoint(&manifest)));
         }
@@ -425,11 +429,30 @@ async fn plan(context: &Context, target: &Target, offline: bool) -> eyre::Result
         return Ok(true);
     };
     let chain = Chain::connect(endpoint).await?;
-    let record = record_of(&project.record_path(target.records.as_deref(), &chain), &chain, &design).await?;
+    let record = record_of(&project.record_path(target.records.as_deref(), &chain, &design), &chain, &design).await?;
     let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: false };
-    let report = PlanReport::online(&design, &Plan::new(inputs, &record).await?);
+    let plan = Plan::new(inputs, &record).await?;
+    if let Some(path) = safe {
+        write_owners_calls(inputs, &plan, path).await?;
+    }
+    let report = PlanReport::online(&design, &plan);
     context.print(&report, &report.text())?;
     Ok(report.problems.is_empty())
+}
+
+/// Writes the calls that the core's owner must sign now to a file. Writes none if there are none.
+async fn write_owners_calls(inputs: Inputs<'_>, plan: &Plan, path: &Path) -> eyre::Result<()> {
+    let Inputs { design, artifacts, chain, .. } = inputs;
+    let calls = safe::owners_calls(chain, design, plan).await?;
+    if calls.is_empty() {
+        say("the owner has nothing to sign");
+        return Ok(());
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
+    let batch = safe::batch(design, artifacts, &calls, u64::try_from(now)?);
+    fs::write(path, serde_json::to_string_pretty(&batch)? + "\n").wrap_err_with(|| path.display().to_string())?;
+    say(format_args!("{} calls for the owner are in {}", calls.len(), path.display()));
+    Ok(())
 }
 
 async fn apply(context: &Context, target: &Target, yes: bool, replace: bool) -> eyre::Result<bool> {
@@ -437,8 +460,8 @@ async fn apply(context: &Context, target: &Target, yes: bool, replace: bool) -> 
     let project = Project::open(context).await?;
     let design = Design::new(&manifest, &project.artifacts)?;
     let chain = target.connect(&manifest).await?;
-    let path = project.record_path(target.records.as_deref(), &chain);
-    let ask = !yes && chain.local().is_none();
+    let path = project.record_path(target.records.as_deref(), &chain, &design);
+    let ask = !yes && !chain.is_dev_chain(design.deployer);
     let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: replace };
     let record = deploy(&manifest, inputs, &path, ask).await?;
     context.print(&record, &deployment_text(&record))?;
@@ -454,11 +477,11 @@ async fn deploy(manifest: &Manifest, inputs: Inputs<'_>, path: &Path, ask: bool)
     let on_progress = |progress: Progress<'_>| report_progress(progress, is_local);
     let mut applier = Applier::new(inputs, signer, journal, &on_progress)?;
     let plan = applier.prepare().await?;
-    say(PlanReport::online(design, &plan).text());
+    say(PlanReport::online(design, &plan).outstanding());
     if ask && plan.transactions > 0 {
         confirm(&design.network)?;
     }
-    applier.execute().await?;
+    applier.execute(&plan).await?;
     Ok(applier.record().clone())
 }
 
@@ -468,6 +491,12 @@ fn report_progress(progress: Progress<'_>, is_local: bool) {
         Progress::Sent { .. } if is_local => {}
         Progress::Sent { step, transaction } => say(format_args!("  {step}: sent {transaction}")),
         Progress::Mined { step, sent } => say(format_args!("  {step}: {} in block {}", sent.transaction, sent.block)),
+        Progress::BroadcastAgain { step, transaction } => {
+            say(format_args!("  {step}: the node had dropped {transaction}, which was sent again"));
+        }
+        Progress::Displaced { step, transaction } => {
+            say(format_args!("  {step}: another transaction took the nonce of {transaction}"));
+        }
         Progress::WaitingForOthers { transactions } => {
             say(format_args!("waiting for {transactions} other transactions of the deployer to be mined"));
         }
@@ -497,14 +526,14 @@ async fn verify_all(
     let project = Project::open(context).await?;
     let design = Design::new(&manifest, &project.artifacts)?;
     let chain = target.connect(&manifest).await?;
-    let record = record_of(&project.record_path(target.records.as_deref(), &chain), &chain, &design).await?;
+    let record = record_of(&project.record_path(target.records.as_deref(), &chain, &design), &chain, &design).await?;
     let problems = preflight::problems(&chain, &design).await?;
     let findings = verify::contracts(&chain, &design, &project.artifacts).await?;
     let mut statuses = Vec::new();
     for step in &design.steps {
         statuses.push((step.clone(), inspect(&chain, &design, &record, step).await?));
     }
-    let mut report = VerifyReport::new(&findings, &statuses, problems);
+    let mut report = VerifyReport::new(&design, &findings, &statuses, problems);
     if let Some(folder) = folder {
         for artifact in project.artifacts.iter().filter(|artifact| !artifact.runtime_code.is_empty()) {
             let input = standard_json::standard_json(&project.tools, artifact)?;
@@ -566,7 +595,7 @@ async fn status(context: &Context, target: &Target) -> eyre::Result<bool> {
     let project = Project::open(context).await?;
     let design = Design::new(&manifest, &project.artifacts)?;
     let chain = target.connect(&manifest).await?;
-    let record = record_of(&project.record_path(target.records.as_deref(), &chain), &chain, &design).await?;
+    let record = record_of(&project.record_path(target.records.as_deref(), &chain, &design), &chain, &design).await?;
     let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: false };
     let plan = Plan::new(inputs, &record).await?;
     let report = PlanReport::online(&design, &plan);
@@ -584,7 +613,7 @@ async fn up(context: &Context, manifest: &Path, port: u16, records: Option<&Path
     let (port, chain_id) = (port.to_string(), design.chain_id.to_string());
     let node = Node::start(&project.tools, &["--port", &port, "--chain-id", &chain_id]).await?;
     let chain = Chain::connect(node.http_url().parse()?).await?;
-    let path = project.record_path(records, &chain);
+    let path = project.record_path(records, &chain, &design);
     let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: false };
     let record = deploy(&manifest, inputs, &path, false).await?;
     context.print(&record, &deployment_text(&record))?;
@@ -611,8 +640,6 @@ async fn interrupted() -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn target(arguments: &[&str]) -> Target {

@@ -224,7 +224,8 @@ pub(crate) fn project(
     tools: &Tools,
     settings: &FoundrySettings,
 ) -> Result<Project<SolcCompiler, ConfigurableArtifacts>, CompileError> {
-    let solc = Solc::new(tools.path(Tool::Solc)?)?;
+    let (program, arguments) = tools.compiler()?;
+    let solc = Solc::new_with_args(program, arguments)?;
     let wanted = tools.pinned_version(Tool::Solc);
     if (solc.version.major, solc.version.minor, solc.version.patch) != (wanted.major, wanted.minor, wanted.patch) {
         return Err(CompileError::CompilerVersion { found: solc.version, wanted: wanted.clone() });

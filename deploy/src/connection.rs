@@ -1,17 +1,21 @@
 //! A connection to a chain through one endpoint, and reads from it. Errors name the endpoint without its secrets.
 
 use alloy::{
+    eips::BlockNumberOrTag,
     network::TransactionBuilder,
     primitives::{Address, B256, Bytes, U256},
     providers::{DynProvider, Provider, RootProvider},
     rpc::{
         client::RpcClient,
-        types::{TransactionReceipt, TransactionRequest},
+        types::{Filter, Log, TransactionReceipt, TransactionRequest},
     },
     sol_types::SolCall,
     transports::TransportError,
 };
-use plimsoll_chain::{endpoint::Endpoint, error::ChainError, local::LocalChain};
+use plimsoll_chain::{endpoint::Endpoint, error::ChainError, local::LocalChain, signer::is_anvil_account};
+
+/// Number of blocks that most providers search at once.
+const LOG_BLOCKS: u64 = 10_000;
 
 /// A chain behind one endpoint, identified when the connection was made.
 #[derive(Debug)]
@@ -65,6 +69,13 @@ impl Chain {
         self.local
     }
 
+    /// Returns whether nothing can be lost on this chain: the node is an Anvil, and the deployer is one of Anvil's own
+    /// accounts. What a node says of itself does not suffice, because any node can say it.
+    #[must_use]
+    pub fn is_dev_chain(&self, deployer: Address) -> bool {
+        self.local.is_some() && is_anvil_account(deployer)
+    }
+
     /// Returns the chain id.
     #[must_use]
     pub const fn id(&self) -> u64 {
@@ -98,9 +109,39 @@ impl Chain {
         self.provider.get_transaction_receipt(transaction).await.map_err(|error| self.error(&error))
     }
 
+    /// Reads a transaction count of an account: of its mined transactions, or with those that are pending.
+    pub async fn transaction_count(&self, account: Address, block: BlockNumberOrTag) -> Result<u64, ChainError> {
+        let count = self.provider.get_transaction_count(account).block_id(block.into()).await;
+        count.map_err(|error| self.error(&error))
+    }
+
+    /// Returns whether the node knows a transaction, mined or pending.
+    pub async fn knows(&self, transaction: B256) -> Result<bool, ChainError> {
+        let found = self.provider.get_transaction_by_hash(transaction).await.map_err(|error| self.error(&error))?;
+        Ok(found.is_some())
+    }
+
+    /// Reads the logs that match a filter from a block on. A node that refuses to search all of these blocks at once is
+    /// asked part by part; fails if it refuses that, too.
+    pub async fn logs(&self, filter: &Filter, from: u64) -> Result<Vec<Log>, ChainError> {
+        let search = async |filter: Filter| self.provider.get_logs(&filter).await.map_err(|error| self.error(&error));
+        match search(filter.clone().from_block(from)).await {
+            Err(ChainError::Refused { .. }) => {}
+            result => return result,
+        }
+        let head = self.head().await?.number;
+        let (mut logs, mut first) = (Vec::new(), from);
+        while first <= head {
+            let last = head.min(first.saturating_add(LOG_BLOCKS - 1));
+            logs.extend(search(filter.clone().from_block(first).to_block(last)).await?);
+            first = last + 1;
+        }
+        Ok(logs)
+    }
+
     /// Reads the newest block.
     pub async fn head(&self) -> Result<Head, ChainError> {
-        let block = self.provider.get_block_by_number(alloy::eips::BlockNumberOrTag::Latest).await;
+        let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await;
         let block = block.map_err(|error| self.error(&error))?;
         let header = block.map(|block| block.header).unwrap_or_default();
         Ok(Head { number: header.number, timestamp: header.timestamp, base_fee: header.base_fee_per_gas })

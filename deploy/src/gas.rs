@@ -22,6 +22,12 @@ pub(crate) const fn with_margin(gas: u64) -> u64 {
     gas.saturating_add(gas / 100 * GAS_MARGIN_PERCENT).saturating_add(GAS_MARGIN_FOR_TIME)
 }
 
+/// Returns the highest gas limit that a transaction gets which used this much in a simulation. A simulation subtracts
+/// refunds, of up to a fifth of the gas, which an estimate contains.
+pub(crate) const fn limit_of_simulated(gas: u64) -> u64 {
+    with_margin(gas.saturating_add(gas / 4))
+}
+
 /// Fills in fees as alloy's filler does, and the gas limit with the margin that alloy's filler lacks.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct GasWithMargin(GasFiller);

@@ -2,7 +2,8 @@
 //! inspections, so everything that has happened in between – a crash, somebody else's transaction – is taken into account.
 
 use alloy::{
-    primitives::{Address, Bytes, U256, aliases::U24, aliases::U160},
+    consensus::Transaction as _,
+    primitives::{Address, B256, Bytes, U256, aliases::U24, aliases::U160},
     providers::Provider,
     rpc::types::{Filter, Log},
     sol_types::{SolCall, SolEvent},
@@ -14,15 +15,15 @@ use plimsoll_contracts::{
 };
 
 use crate::{
-    abi::{IToken, IUniswapV3Factory, IUniswapV3Pool},
+    abi::{IToken, IUniswapV3Factory, IUniswapV3Pool, IVault},
     connection::Chain,
     create2,
-    design::{Cover, Creation, Design, Funding, Market, Pool, Programme, Step, Work},
-    manifest::units::decimal_text,
+    design::{
+        Cover, Creation, Deposit, Design, Funding, Market, Payment, Pool, Programme, SHARES_FOR_GOOD, Step, Work,
+    },
+    manifest::units::{EPOCH_SECS, Epoch, decimal_text},
 };
 
-/// Length of a reward epoch: a week. Epochs are counted from 1970.
-const EPOCH_SECS: u64 = 7 * 24 * 60 * 60;
 /// Gas assumed for a call that cannot be simulated yet.
 const CALL_GAS: u64 = 400_000;
 /// Gas assumed for the creation of a pool, which is a contract of its own.
@@ -87,7 +88,7 @@ pub struct Call {
 }
 
 impl Call {
-    fn of<C: SolCall>(to: Address, call: &C) -> Self {
+    pub(crate) fn of<C: SolCall>(to: Address, call: &C) -> Self {
         Self { to, input: call.abi_encode().into(), value: U256::ZERO, gas_guess: CALL_GAS }
     }
 }
@@ -114,6 +115,7 @@ pub async fn inspect_reserving(
     step: &Step,
     reserved: U256,
 ) -> Result<StepStatus, ChainError> {
+    let context = Context { chain, design, record };
     match &step.work {
         Work::Factory => factory(chain).await,
         Work::Create(creation) => create(chain, creation).await,
@@ -122,28 +124,63 @@ pub async fn inspect_reserving(
         Work::CreateMarket(market) => create_market(chain, market).await,
         Work::SetFee(market, fee_bps) => {
             let stored = chain.read(market.core, IPlimsoll::marketCall { id: market.id.0 }).await?;
-            let found = stored.map_or(U256::ZERO, |stored| stored.feeBps);
             let wanted = U256::from(*fee_bps);
             let call = IPlimsoll::setFeeCall { params: market.params.clone(), feeBps: wanted };
-            let text = |bps: U256| format!("a fee of {}%", decimal_text(bps, 2));
-            owners_setting(chain, design, market, (found, wanted), &text, &call).await
+            let setting = Setting {
+                found: stored.map_or(U256::ZERO, |stored| stored.feeBps),
+                wanted,
+                event: IPlimsoll::SetFee::SIGNATURE_HASH,
+                call: Call::of(market.core, &call),
+            };
+            context.owners_setting(market, setting, |bps| format!("a fee of {}%", decimal_text(bps, 2))).await
         }
         Work::SetFeeRecipient(market, wanted) => {
             let found = chain.read(market.core, IPlimsoll::feeRecipientCall { id: market.id.0 }).await?;
             let call = IPlimsoll::setFeeRecipientCall { id: market.id.0, recipient: *wanted };
-            let text = |address: Address| format!("the recipient {address}");
-            owners_setting(chain, design, market, (found.unwrap_or_default(), *wanted), &text, &call).await
+            let setting = Setting {
+                found: found.unwrap_or_default(),
+                wanted: *wanted,
+                event: IPlimsoll::SetFeeRecipient::SIGNATURE_HASH,
+                call: Call::of(market.core, &call),
+            };
+            let text = |address| format!("the recipient {}", design.address_text(address));
+            context.owners_setting(market, setting, text).await
         }
         Work::SetBackstop(market, wanted) => {
             let found = chain.read(market.core, IPlimsoll::backstopCall { id: market.id.0 }).await?;
             let call = IPlimsoll::setBackstopCall { id: market.id.0, backstop: *wanted };
-            let text = |address: Address| format!("the backstop {address}");
-            owners_setting(chain, design, market, (found.unwrap_or_default(), *wanted), &text, &call).await
+            let setting = Setting {
+                found: found.unwrap_or_default(),
+                wanted: *wanted,
+                event: IPlimsoll::SetBackstop::SIGNATURE_HASH,
+                call: Call::of(market.core, &call),
+            };
+            let text = |address| format!("the backstop {}", design.address_text(address));
+            context.owners_setting(market, setting, text).await
         }
-        Work::Cover(cover) => cover_limit(chain, design, cover).await,
+        Work::FirstDeposit(deposit) => context.first_deposit(deposit, reserved).await,
+        Work::Cover(cover) => context.cover_limit(cover).await,
         Work::CreateProgramme(programme) => create_programme(chain, programme).await,
-        Work::Fund(funding) => fund(chain, design, record, funding, reserved).await,
+        Work::Fund(funding) => context.fund(funding, reserved).await,
     }
+}
+
+/// What a step is inspected with.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    chain: &'a Chain,
+    design: &'a Design,
+    record: &'a Deployment,
+}
+
+/// A setting of a market that only the core's owner may change.
+struct Setting<T> {
+    found: T,
+    wanted: T,
+    /// Signature of the event of a change, whose first topic is the market.
+    event: B256,
+    /// Call that makes the setting.
+    call: Call,
 }
 
 async fn factory(chain: &Chain) -> Result<StepStatus, ChainError> {
@@ -216,54 +253,8 @@ async fn create_market(chain: &Chain, market: &Market) -> Result<StepStatus, Cha
     Ok(StepStatus::ToDo(vec![send(market.core, &IPlimsoll::createMarketCall { params: market.params.clone() })]))
 }
 
-/// Inspects a setting that only the core's owner may change. It is made only where nothing is set yet.
-async fn owners_setting<T: PartialEq + Default + Copy, C: SolCall>(
-    chain: &Chain,
-    design: &Design,
-    market: &Market,
-    (found, wanted): (T, T),
-    text: &dyn Fn(T) -> String,
-    call: &C,
-) -> Result<StepStatus, ChainError> {
-    if found == wanted && create_market(chain, market).await? == StepStatus::Done {
-        return Ok(StepStatus::Done);
-    }
-    if found != T::default() {
-        return Ok(StepStatus::Differs { found: text(found), wanted: text(wanted) });
-    }
-    let owner = chain.read(market.core, IPlimsoll::ownerCall {}).await?.unwrap_or(design.owner);
-    let call = Call::of(market.core, call);
-    Ok(by(design.deployer, owner, call))
-}
-
 fn by(deployer: Address, who: Address, call: Call) -> StepStatus {
     if who == deployer { StepStatus::ToDo(vec![Action::Send(call)]) } else { StepStatus::ForOthers { who, call } }
-}
-
-async fn cover_limit(chain: &Chain, design: &Design, cover: &Cover) -> Result<StepStatus, ChainError> {
-    let id = cover.market.id.0;
-    let asked = IPlimsoll::coverLimitCall { backstop: cover.backstop, id };
-    let found = chain.read(cover.market.core, asked).await?.unwrap_or_default();
-    if found == cover.limit {
-        return Ok(StepStatus::Done);
-    }
-    if !found.is_zero() {
-        let text = |limit: U256| format!("a limit of {limit} units");
-        return Ok(StepStatus::Differs { found: text(found), wanted: text(cover.limit) });
-    }
-    let now = chain.head().await?.timestamp;
-    let announced = chain.read(cover.backstop, IBackstop::announcedLimitCall { id }).await?.unwrap_or_default();
-    let (opens, closes) = (announced.opensAt.saturating_to::<u64>(), announced.closesAt.saturating_to::<u64>());
-    if announced.limit == cover.limit && now <= closes {
-        return Ok(if now < opens {
-            StepStatus::Waiting { until: opens }
-        } else {
-            StepStatus::ToDo(vec![send(cover.backstop, &IBackstop::applyLimitCall { id })])
-        });
-    }
-    let curator = chain.read(cover.backstop, IBackstop::curatorCall {}).await?.unwrap_or(cover.curator);
-    let call = Call::of(cover.backstop, &IBackstop::announceLimitCall { id, limit: cover.limit });
-    Ok(by(design.deployer, curator, call))
 }
 
 async fn create_programme(chain: &Chain, programme: &Programme) -> Result<StepStatus, ChainError> {
@@ -279,106 +270,229 @@ async fn create_programme(chain: &Chain, programme: &Programme) -> Result<StepSt
     Ok(StepStatus::ToDo(vec![send(programme.contract, &call)]))
 }
 
-async fn fund(
-    chain: &Chain,
-    design: &Design,
-    record: &Deployment,
-    funding: &Funding,
-    reserved: U256,
-) -> Result<StepStatus, ChainError> {
-    if let Some(sent) = record.fundings.get(&funding.id) {
-        return Ok(match chain.receipt(sent.transaction).await? {
-            Some(_) => StepStatus::Done,
-            // A reorged transaction may be mined again, so paying a second time needs a person's decision.
-            None => StepStatus::Differs {
-                found: format!("no transaction {}", sent.transaction),
-                wanted: "as paid by it, as the record says".to_owned(),
-            },
-        });
-    }
-    let (rewards, pool) = (funding.programme.contract, funding.programme.id);
-    let state = chain.read(rewards, IRewards::streamStateCall { pool, rewardToken: funding.token }).await?;
-    if state.is_some_and(|state| !state.funded.is_zero()) {
-        match paid_before(chain, design, record, funding).await {
-            Ok(None) => {}
-            Ok(Some(sent)) => return Ok(StepStatus::Paid(sent)),
-            Err(error) => {
-                return Ok(StepStatus::Refused(format!(
-                    "the programme was funded by somebody, and whether that was this payment is unknown, because the \
-                     node cannot search its log ({error}): use an endpoint that does, or bring the record back"
-                )));
+impl Context<'_> {
+    /// Inspects a setting that only the core's owner may change. It is made only if it was never made: an owner who took it
+    /// back – the backstop of a market with a false oracle, say – does not want it again.
+    async fn owners_setting<T: PartialEq + Default + Copy>(
+        self,
+        market: &Market,
+        setting: Setting<T>,
+        text: impl Fn(T) -> String,
+    ) -> Result<StepStatus, ChainError> {
+        let Self { chain, design, .. } = self;
+        let Setting { found, wanted, event, call } = setting;
+        let has_market = create_market(chain, market).await? == StepStatus::Done;
+        if found == wanted && has_market {
+            return Ok(StepStatus::Done);
+        }
+        if found != T::default() {
+            return Ok(StepStatus::Differs { found: text(found), wanted: text(wanted) });
+        }
+        if has_market {
+            let filter = Filter::new().address(market.core).event_signature(event).topic1(market.id.0);
+            if let Some(status) = self.taken_back(market, &filter, text(wanted)).await? {
+                return Ok(status);
             }
         }
+        let owner = chain.read(market.core, IPlimsoll::ownerCall {}).await?.unwrap_or(design.owner);
+        Ok(by(design.deployer, owner, call))
     }
 
-    let next = chain.head().await?.timestamp / EPOCH_SECS + 1;
-    let first = funding.starts.unwrap_or(next);
-    if first < next {
-        return Ok(StepStatus::Refused(format!(
-            "it should start in week {first} since 1970, but the earliest is now {next}: move `starts`, or leave it out"
-        )));
+    /// Returns the state of a setting that is 0 now, if events show that it was made before.
+    async fn taken_back(
+        self,
+        market: &Market,
+        filter: &Filter,
+        wanted: String,
+    ) -> Result<Option<StepStatus>, ChainError> {
+        let known = self.record.markets.values().find(|known| known.id == market.id.0);
+        let created = known.and_then(|known| known.created).map(|sent| sent.block);
+        let from = created.unwrap_or_else(|| creation_block(self.record, market.core));
+        match self.chain.logs(filter, from).await {
+            Ok(logs) if logs.is_empty() => Ok(None),
+            Ok(_) => {
+                Ok(Some(StepStatus::Differs { found: "nothing, after it was set and taken back".to_owned(), wanted }))
+            }
+            Err(error @ ChainError::Refused { .. }) => Ok(Some(StepStatus::Refused(format!(
+                "nothing is set, and whether it was set and taken back is unknown, because the node cannot search its log \
+                 ({error}): use an endpoint that does"
+            )))),
+            Err(error) => Err(error),
+        }
     }
-    let held = chain.read(funding.token, IToken::balanceOfCall { account: design.deployer }).await?.unwrap_or_default();
-    let missing = funding.amount.saturating_sub(held.saturating_sub(reserved));
-    let mut actions = Vec::new();
-    if !missing.is_zero() {
-        if !funding.can_mint {
+
+    async fn cover_limit(self, cover: &Cover) -> Result<StepStatus, ChainError> {
+        let Self { chain, design, .. } = self;
+        let id = cover.market.id.0;
+        let asked = IPlimsoll::coverLimitCall { backstop: cover.backstop, id };
+        let found = chain.read(cover.market.core, asked).await?.unwrap_or_default();
+        if found == cover.limit {
+            return Ok(StepStatus::Done);
+        }
+        let text = |limit| format!("a limit of {}", design.amount_text(cover.market.params.loanToken, limit));
+        if !found.is_zero() {
+            return Ok(StepStatus::Differs { found: text(found), wanted: text(cover.limit) });
+        }
+        let now = chain.head().await?.timestamp;
+        let announced = chain.read(cover.backstop, IBackstop::announcedLimitCall { id }).await?.unwrap_or_default();
+        let (opens, closes) = (announced.opensAt.saturating_to::<u64>(), announced.closesAt.saturating_to::<u64>());
+        if announced.limit == cover.limit && now <= closes {
+            return Ok(if now < opens {
+                StepStatus::Waiting { until: opens }
+            } else {
+                StepStatus::ToDo(vec![send(cover.backstop, &IBackstop::applyLimitCall { id })])
+            });
+        }
+        if create_market(chain, &cover.market).await? == StepStatus::Done {
+            let filter =
+                Filter::new().address(cover.market.core).event_signature(IPlimsoll::SetCoverLimit::SIGNATURE_HASH);
+            let filter = filter.topic1(cover.backstop.into_word()).topic2(id);
+            if let Some(status) = self.taken_back(&cover.market, &filter, text(cover.limit)).await? {
+                return Ok(status);
+            }
+        }
+        let curator = chain.read(cover.backstop, IBackstop::curatorCall {}).await?.unwrap_or(cover.curator);
+        let call = Call::of(cover.backstop, &IBackstop::announceLimitCall { id, limit: cover.limit });
+        Ok(by(design.deployer, curator, call))
+    }
+
+    async fn first_deposit(self, deposit: &Deposit, reserved: U256) -> Result<StepStatus, ChainError> {
+        let held = self.chain.read(deposit.backstop, IToken::balanceOfCall { account: SHARES_FOR_GOOD }).await?;
+        if held.is_some_and(|shares| !shares.is_zero()) {
+            return Ok(StepStatus::Done);
+        }
+        let call = IVault::depositCall { assets: deposit.payment.amount, receiver: SHARES_FOR_GOOD };
+        self.pay(&deposit.payment, deposit.backstop, reserved, send(deposit.backstop, &call)).await
+    }
+
+    async fn fund(self, funding: &Funding, reserved: U256) -> Result<StepStatus, ChainError> {
+        let Self { chain, record, .. } = self;
+        if let Some(sent) = record.fundings.get(&funding.id) {
+            return Ok(match chain.receipt(sent.transaction).await? {
+                Some(_) => StepStatus::Done,
+                // A reorged transaction may be mined again, so paying a second time needs a person's decision.
+                None => StepStatus::Differs {
+                    found: format!("no transaction {}", sent.transaction),
+                    wanted: "as paid by it, as the record says".to_owned(),
+                },
+            });
+        }
+        let (rewards, pool, token) = (funding.programme.contract, funding.programme.id, funding.payment.token);
+        let state = chain.read(rewards, IRewards::streamStateCall { pool, rewardToken: token }).await?;
+        if state.is_some_and(|state| !state.funded.is_zero()) {
+            match self.paid_before(funding).await {
+                Ok(None) => {}
+                Ok(Some(sent)) => return Ok(StepStatus::Paid(sent)),
+                Err(error) => {
+                    return Ok(StepStatus::Refused(format!(
+                        "the programme was funded by somebody, and whether that was this payment is unknown, because the \
+                         node cannot search its log ({error}): use an endpoint that does, or bring the record back"
+                    )));
+                }
+            }
+        }
+
+        let next = chain.head().await?.timestamp / EPOCH_SECS + 1;
+        let first = funding.starts.unwrap_or(next);
+        if first < next {
             return Ok(StepStatus::Refused(format!(
-                "the deployer {} holds {held} units of {}, {missing} less than are to be paid",
-                design.deployer, funding.token
+                "it should start on {}, but the earliest day is now {}: move `starts`, or leave it out",
+                Epoch(first),
+                Epoch(next)
             )));
         }
-        actions.push(send(funding.token, &IToken::mintCall { to: design.deployer, amount: missing }));
+        let call = IRewards::fundCall {
+            pool,
+            rewardToken: token,
+            amount: funding.payment.amount,
+            firstEpoch: U256::from(first),
+            epochs: U256::from(funding.epochs),
+        };
+        self.pay(&funding.payment, rewards, reserved, send(rewards, &call)).await
     }
-    let asked = IToken::allowanceCall { owner: design.deployer, spender: rewards };
-    let allowed = chain.read(funding.token, asked).await?.unwrap_or_default().saturating_sub(reserved);
-    if allowed < funding.amount {
-        let approve = |amount| send(funding.token, &IToken::approveCall { spender: rewards, amount });
-        if !allowed.is_zero() {
-            // Some tokens allow a change of an allowance only from or to 0.
-            actions.push(approve(U256::ZERO));
+
+    /// Returns what is left of a payment by a call for which `spender` takes the tokens: minting them on a local chain, an
+    /// allowance of the exact amount, and the call.
+    async fn pay(
+        self,
+        payment: &Payment,
+        spender: Address,
+        reserved: U256,
+        call: Action,
+    ) -> Result<StepStatus, ChainError> {
+        let Self { chain, design, .. } = self;
+        let &Payment { token, amount, can_mint } = payment;
+        let held = chain.read(token, IToken::balanceOfCall { account: design.deployer }).await?.unwrap_or_default();
+        let missing = amount.saturating_sub(held.saturating_sub(reserved));
+        let mut actions = Vec::new();
+        if !missing.is_zero() {
+            if !can_mint {
+                return Ok(StepStatus::Refused(format!(
+                    "the deployer {} holds {}, {} less than is to be paid: send it the rest",
+                    design.deployer,
+                    design.amount_text(token, held),
+                    design.amount_text(token, missing)
+                )));
+            }
+            actions.push(send(token, &IToken::mintCall { to: design.deployer, amount: missing }));
         }
-        actions.push(approve(funding.amount));
+        let asked = IToken::allowanceCall { owner: design.deployer, spender };
+        let allowed = chain.read(token, asked).await?.unwrap_or_default().saturating_sub(reserved);
+        if allowed < amount {
+            let approve = |amount| send(token, &IToken::approveCall { spender, amount });
+            if !allowed.is_zero() {
+                // Some tokens allow a change of an allowance only from or to 0.
+                actions.push(approve(U256::ZERO));
+            }
+            actions.push(approve(amount));
+        }
+        actions.push(call);
+        Ok(StepStatus::ToDo(actions))
     }
-    let (first_epoch, epochs) = (U256::from(first), U256::from(funding.epochs));
-    let call = IRewards::fundCall {
-        pool,
-        rewardToken: funding.token,
-        amount: funding.amount,
-        firstEpoch: first_epoch,
-        epochs,
-    };
-    actions.push(send(rewards, &call));
-    Ok(StepStatus::ToDo(actions))
+
+    /// Searches the log for a payment by the deployer that matches and belongs to no other entry of the record, so that
+    /// nothing is paid twice after the record was lost.
+    async fn paid_before(self, funding: &Funding) -> Result<Option<Sent>, ChainError> {
+        let Self { chain, design, record } = self;
+        let contract = funding.programme.contract;
+        let filter = Filter::new()
+            .address(contract)
+            .event_signature(IRewards::Fund::SIGNATURE_HASH)
+            .topic1(funding.programme.id)
+            .topic2(funding.payment.token)
+            .topic3(design.deployer);
+        for log in chain.logs(&filter, creation_block(record, contract)).await? {
+            let (Some(transaction), Some(block), Some(block_hash)) =
+                (log.transaction_hash, log.block_number, log.block_hash)
+            else {
+                continue;
+            };
+            let is_known = record.fundings.values().any(|known| known.transaction == transaction);
+            if !is_known && is_payment(chain, &log, transaction, funding).await? {
+                return Ok(Some(Sent { transaction, block, block_hash }));
+            }
+        }
+        Ok(None)
+    }
 }
 
-/// Searches the log for a payment by the deployer that matches and belongs to no other entry of the record, so that nothing
-/// is paid twice after the record was lost.
-async fn paid_before(
-    chain: &Chain,
-    design: &Design,
-    record: &Deployment,
-    funding: &Funding,
-) -> Result<Option<Sent>, ChainError> {
-    let filter = Filter::new()
-        .address(funding.programme.contract)
-        .event_signature(IRewards::Fund::SIGNATURE_HASH)
-        .topic1(funding.programme.id)
-        .topic2(funding.token)
-        .topic3(design.deployer)
-        .from_block(record.first_block().unwrap_or_default());
-    let logs = chain.provider().get_logs(&filter).await.map_err(|error| chain.error(&error))?;
-    Ok(logs.iter().filter(|log| is_payment(log, funding)).find_map(|log| {
-        let sent = Sent { transaction: log.transaction_hash?, block: log.block_number?, block_hash: log.block_hash? };
-        let is_known = record.fundings.values().any(|known| known.transaction == sent.transaction);
-        (!is_known).then_some(sent)
-    }))
+/// Returns the block in which a contract was created, before which it has no events; 0 if the record does not know it.
+/// Nothing is concluded from other contracts of the record, which may be younger.
+fn creation_block(record: &Deployment, contract: Address) -> u64 {
+    let known = record.contracts.values().find(|known| known.address == contract);
+    known.and_then(|known| known.created).map_or(0, |sent| sent.block)
 }
 
-fn is_payment(log: &Log, funding: &Funding) -> bool {
-    IRewards::Fund::decode_log(&log.inner).is_ok_and(|paid| {
-        paid.amount == funding.amount
-            && paid.epochs == U256::from(funding.epochs)
-            && funding.starts.is_none_or(|starts| paid.firstEpoch == U256::from(starts))
-    })
+/// Returns whether a programme was funded as a manifest wants. If the token takes a fee, less arrived than was sent, so the
+/// amount that the transaction names counts as well.
+async fn is_payment(chain: &Chain, log: &Log, transaction: B256, funding: &Funding) -> Result<bool, ChainError> {
+    let Ok(paid) = IRewards::Fund::decode_log(&log.inner) else { return Ok(false) };
+    let is_alike = paid.epochs == U256::from(funding.epochs)
+        && funding.starts.is_none_or(|starts| paid.firstEpoch == U256::from(starts));
+    if !is_alike || paid.amount >= funding.payment.amount {
+        return Ok(is_alike && paid.amount == funding.payment.amount);
+    }
+    let found = chain.provider().get_transaction_by_hash(transaction).await.map_err(|error| chain.error(&error))?;
+    let call = found.and_then(|found| IRewards::fundCall::abi_decode(found.input()).ok());
+    Ok(call.is_some_and(|call| call.amount == funding.payment.amount))
 }

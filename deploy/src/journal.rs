@@ -103,7 +103,7 @@ pub async fn record_of(path: &Path, chain: &Chain, design: &Design) -> Result<De
 async fn read_record(path: &Path, chain: &Chain, design: &Design) -> Result<Option<Deployment>, JournalError> {
     let Some(record) = Deployment::read(path)? else { return Ok(None) };
     let is_same = record.chain_id == chain.id() && record.genesis == chain.genesis();
-    if chain.local().is_some() {
+    if chain.is_dev_chain(design.deployer) {
         return Ok(if is_same && !is_gone(chain, &record).await? { Some(record) } else { None });
     }
     if !is_same {

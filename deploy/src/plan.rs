@@ -9,9 +9,9 @@ use plimsoll_contracts::deployment::Deployment;
 use crate::{
     compile::Artifacts,
     connection::Chain,
-    design::{Creation, Design, Step, Work},
+    design::{Creation, Design, Step},
     fees::Fees,
-    gas::with_margin,
+    gas::limit_of_simulated,
     inspect::{Action, StepStatus, inspect_reserving},
     manifest::units::decimal_text,
     preflight,
@@ -48,12 +48,31 @@ pub struct Plan {
     pub transactions: usize,
     /// Gas of these transactions.
     pub gas: u64,
-    /// Highest cost of these transactions at the suggested fees, in wei.
-    pub cost: U256,
+    /// The most that they may cost, which [`crate::apply::Applier::execute`] does not exceed.
+    pub budget: Budget,
     /// Whether the node simulated them; otherwise gas is a guess.
     pub was_rehearsed: bool,
     /// Step and hash of an earlier run's pending transaction.
     pub in_flight: Option<(String, B256)>,
+}
+
+/// The most that a plan's transactions may cost together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Budget {
+    /// Sum of their gas limits.
+    pub gas: u64,
+    /// Highest price of a unit of gas, in wei.
+    pub price: u128,
+    /// Ether that they send along, in wei.
+    pub value: U256,
+}
+
+impl Budget {
+    /// Returns the cost in wei.
+    #[must_use]
+    pub fn total(&self) -> U256 {
+        U256::from(self.gas).saturating_mul(U256::from(self.price)).saturating_add(self.value)
+    }
 }
 
 impl Plan {
@@ -62,7 +81,7 @@ impl Plan {
         let Inputs { design, artifacts, chain, may_replace } = inputs;
         let mut problems = preflight::problems(chain, design).await?;
         let replaced = replaced(design, record);
-        if !may_replace && chain.local().is_none() {
+        if !may_replace && !chain.is_dev_chain(design.deployer) {
             let refused =
                 |told: &String| format!("{told}: pass --replace if that is meant, else bring manifest and code back");
             problems.extend(replaced.iter().map(refused));
@@ -71,11 +90,12 @@ impl Plan {
         if chain.id() == design.chain_id {
             let mut reserved: BTreeMap<Address, U256> = BTreeMap::new();
             for step in &design.steps {
-                let funding = if let Work::Fund(funding) = &step.work { Some(funding) } else { None };
-                let already = funding.and_then(|funding| reserved.get(&funding.token)).copied().unwrap_or_default();
+                let payment = step.work.payment();
+                let already = payment.and_then(|payment| reserved.get(&payment.token)).copied().unwrap_or_default();
                 let found = inspect_reserving(chain, design, record, step, already).await?;
-                if let (Some(funding), StepStatus::ToDo(_)) = (funding, &found) {
-                    *reserved.entry(funding.token).or_default() += funding.amount;
+                if let (Some(payment), StepStatus::ToDo(_)) = (payment, &found) {
+                    let sum = reserved.entry(payment.token).or_default();
+                    *sum = sum.saturating_add(payment.amount);
                 }
                 steps.push((step.clone(), found));
             }
@@ -95,24 +115,27 @@ impl Plan {
             problems.append(&mut rehearsal.problems);
         }
         let gas: u64 = rehearsal.gas.iter().sum();
-        let cost = U256::from(with_margin(gas)) * U256::from(Fees::suggested(chain).await?.max_price());
+        let budget = Budget {
+            gas: rehearsal.gas.iter().map(|gas| limit_of_simulated(*gas)).sum(),
+            price: Fees::suggested(chain).await?.max_price(),
+            value: actions.iter().map(|(_, action)| value_of(action)).sum(),
+        };
         let in_flight = record.in_flight.as_ref().map(|pending| (pending.step.clone(), pending.transaction));
         if in_flight.is_none() {
-            let value: U256 = actions.iter().map(|(_, action)| value_of(action)).sum();
             let balance = chain.balance(design.deployer).await?;
-            if balance < cost + value {
+            if balance < budget.total() {
                 problems.push(format!(
                     "the deployer {} has {} ether, and this costs up to {}: send it the rest",
                     design.deployer,
                     ether(balance),
-                    ether(cost + value)
+                    ether(budget.total())
                 ));
             }
         }
         let mut drift = verify::drift(chain, design, artifacts).await?;
         drift.extend(replaced);
         let (transactions, was_rehearsed) = (actions.len(), rehearsal.was_simulated);
-        Ok(Self { drift, problems, transactions, gas, cost, was_rehearsed, in_flight, steps })
+        Ok(Self { drift, problems, transactions, gas, budget, was_rehearsed, in_flight, steps })
     }
 
     /// Returns whether the chain matches the manifest completely.

@@ -61,11 +61,11 @@ async fn problem(chain: &Chain, existing: &Existing) -> Result<Option<String>, C
             let Some(round) = round else { return Ok(Some("it has no answer".to_owned())) };
             outside(round.answer, *low, *high, *decimals)
         }
-        Expected::Oracle { bounds } => {
+        Expected::Oracle { bounds, decimals } => {
             let liquidation = chain.read(at, IOracle::liquidationPriceCall {}).await?;
             let borrow = chain.read(at, IOracle::borrowPriceCall {}).await?;
             match (liquidation, borrow) {
-                (Some(liquidation), Some(borrow)) => oracle_problem(liquidation, borrow, *bounds),
+                (Some(liquidation), Some(borrow)) => oracle_problem(liquidation, borrow, *bounds, *decimals),
                 _ => Some("it gives no price".to_owned()),
             }
         }
@@ -91,17 +91,22 @@ fn outside(answer: I256, low: I256, high: I256, decimals: u8) -> Option<String> 
     Some(format!("it answers {}, which is not between {} and {}", text(answer), text(low), text(high)))
 }
 
-fn oracle_problem(liquidation: U256, borrow: U256, bounds: Option<(U256, U256)>) -> Option<String> {
+fn oracle_problem(liquidation: U256, borrow: U256, bounds: Option<(U256, U256)>, decimals: u8) -> Option<String> {
+    let text = |price| decimal_text(price, decimals);
     if borrow.is_zero() || liquidation.is_zero() {
         return Some("it gives a price of 0".to_owned());
     }
     if borrow > liquidation {
-        return Some(format!("its borrow price {borrow} exceeds its liquidation price {liquidation}"));
+        return Some(format!("its borrow price {} exceeds its liquidation price {}", text(borrow), text(liquidation)));
     }
     match bounds {
-        Some((low, high)) if borrow < low || liquidation > high => {
-            Some(format!("its price {liquidation} (borrowing: {borrow}) is not between {low} and {high} (1e36-scaled)"))
-        }
+        Some((low, high)) if borrow < low || liquidation > high => Some(format!(
+            "its price {} (borrowing: {}) is not between {} and {}",
+            text(liquidation),
+            text(borrow),
+            text(low),
+            text(high)
+        )),
         _ => None,
     }
 }
@@ -121,10 +126,11 @@ mod tests {
 
     #[test]
     fn an_oracle_with_impossible_prices_is_rejected() {
-        let price = U256::from(2_000);
-        assert_eq!(oracle_problem(price, price, Some((U256::from(1_000), U256::from(4_000)))), None);
-        assert!(oracle_problem(U256::ZERO, U256::ZERO, None).unwrap().contains("price of 0"));
-        assert!(oracle_problem(price, price + U256::from(1), None).unwrap().contains("exceeds"));
-        assert!(oracle_problem(price, U256::from(999), Some((U256::from(1_000), U256::from(4_000)))).is_some());
+        let (price, bounds) = (U256::from(2_000), Some((U256::from(1_000), U256::from(4_000))));
+        assert_eq!(oracle_problem(price, price, bounds, 2), None);
+        assert!(oracle_problem(U256::ZERO, U256::ZERO, None, 2).unwrap().contains("price of 0"));
+        assert!(oracle_problem(price, price + U256::from(1), None, 2).unwrap().contains("20.01 exceeds"));
+        let text = oracle_problem(price, U256::from(999), bounds, 2).unwrap();
+        assert_eq!(text, "its price 20 (borrowing: 9.99) is not between 10 and 40");
     }
 }

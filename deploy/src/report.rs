@@ -5,18 +5,22 @@ use std::{
     fmt::Write as _,
 };
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes, U256};
 use plimsoll_chain::logging::may_colour;
-use plimsoll_contracts::deployment::Deployment;
+use plimsoll_contracts::{RateCurve, Risk, deployment::Deployment, market::SECONDS_PER_YEAR};
 use serde::Serialize;
 
 use crate::{
     create2,
-    design::{Creation, Design, Step, Work},
+    design::{Creation, Design, Market, Payment, Step, Work},
     inspect::StepStatus,
+    manifest::units::{BasisPoints, Epoch, decimal_text, time_text},
     plan::{Plan, ether},
     verify::{Code, Finding},
 };
+
+/// A yearly rate in 1e18 as a percentage with four decimals.
+const YEARLY_DIVISOR: u128 = 1_000_000_000_000;
 
 /// The state of one step, as `plan`, `apply`, `status` and `verify` report it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -109,6 +113,8 @@ pub struct PlanReport {
     pub drift: Vec<String>,
     /// Reasons why nothing can be sent.
     pub problems: Vec<String>,
+    /// What is allowed, and probably not meant.
+    pub warnings: Vec<String>,
     /// Contracts, grouped by what their addresses depend on besides the code.
     pub addresses: Vec<AddressGroup>,
     /// Cost of the transactions that are left, if a chain was inspected.
@@ -126,7 +132,7 @@ pub struct Cost {
     pub transactions: usize,
     /// Gas of all transactions.
     pub gas: u64,
-    /// Highest cost in ether at the suggested fees.
+    /// Highest cost in ether, which `apply` does not exceed.
     pub ether: String,
     /// Whether the node simulated the transactions; otherwise gas is a guess.
     pub measured: bool,
@@ -145,18 +151,18 @@ impl PlanReport {
     /// Reports a plan that was made without a chain.
     #[must_use]
     pub fn offline(design: &Design) -> Self {
-        let steps = design.steps.iter().map(|step| step_report(step, &StepStatus::ToDo(Vec::new()))).collect();
+        let steps = design.steps.iter().map(|step| step_report(design, step, &StepStatus::ToDo(Vec::new()))).collect();
         Self::with(design, steps)
     }
 
     /// Reports a plan that was made for a chain.
     #[must_use]
     pub fn online(design: &Design, plan: &Plan) -> Self {
-        let steps = plan.steps.iter().map(|(step, status)| step_report(step, status)).collect();
+        let steps = plan.steps.iter().map(|(step, status)| step_report(design, step, status)).collect();
         let cost = Cost {
             transactions: plan.transactions,
             gas: plan.gas,
-            ether: ether(plan.cost),
+            ether: ether(plan.budget.total()),
             measured: plan.was_rehearsed,
         };
         Self {
@@ -185,6 +191,7 @@ impl PlanReport {
             steps,
             drift: Vec::new(),
             problems: Vec::new(),
+            warnings: design.warnings.clone(),
             addresses,
             cost: None,
             in_flight: None,
@@ -194,16 +201,38 @@ impl PlanReport {
     /// Returns the report as text for people.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail, here and below.
-        let _ = writeln!(
-            text,
-            "{} (chain {})\n  deployer {}\n  owner    {}\n",
-            self.network, self.chain_id, self.deployer, self.owner
-        );
-        let width = self.steps.iter().map(|line| line.name.len()).max().unwrap_or_default();
-        for line in &self.steps {
+        let mut text = self.head();
+        self.push_steps(&mut text, |_| true);
+        self.push_addresses(&mut text);
+        self.push_result(&mut text);
+        text
+    }
+
+    /// Returns what is not done yet as text for people, for a plan that is about to be executed.
+    #[must_use]
+    pub fn outstanding(&self) -> String {
+        let mut text = self.head();
+        let is_open = |line: &StepReport| line.state != StepState::Done;
+        let done = self.steps.iter().filter(|line| !is_open(line)).count();
+        if done > 0 {
+            let _ = writeln!(text, "  {} {done} of {} steps", paint("32", "done      "), self.steps.len());
+        }
+        self.push_steps(&mut text, is_open);
+        self.push_result(&mut text);
+        text
+    }
+
+    fn head(&self) -> String {
+        let Self { network, chain_id, deployer, owner, .. } = self;
+        format!("{network} (chain {chain_id})\n  deployer {deployer}\n  owner    {owner}\n\n")
+    }
+
+    fn push_steps(&self, text: &mut String, is_shown: impl Fn(&StepReport) -> bool) {
+        let steps = || self.steps.iter().filter(|line| is_shown(line));
+        let width = steps().map(|line| line.name.len()).max().unwrap_or_default();
+        for line in steps() {
             let state = paint(line.state.colour(), &format!("{:10}", line.state.word()));
+            // Writing to a String cannot fail, here and below.
             let _ = writeln!(text, "  {state} {:width$}  {}", line.name, line.what);
             if let Some(detail) = &line.detail {
                 let _ = writeln!(text, "  {:10} {:width$}  {detail}", "", "");
@@ -212,6 +241,9 @@ impl PlanReport {
                 let _ = writeln!(text, "  {:10} {:width$}  {} sends {} to {}", "", "", call.from, call.data, call.to);
             }
         }
+    }
+
+    fn push_addresses(&self, text: &mut String) {
         let _ = writeln!(text, "\nAddresses are the same on every chain where these are the same:");
         for group in &self.addresses {
             let facts = if group.depends_on.is_empty() {
@@ -221,20 +253,31 @@ impl PlanReport {
             };
             let _ = writeln!(text, "  {}\n      {facts}", group.contracts.join(", "));
         }
+    }
+
+    fn push_result(&self, text: &mut String) {
         if !self.online {
             let _ = writeln!(text, "\nPlanned without looking at a chain.");
         }
         if let Some(transaction) = self.in_flight {
             let _ = writeln!(text, "\nA transaction of an earlier run is pending: {transaction}");
         }
-        if let Some(cost) = self.cost.as_ref().filter(|_| self.problems.is_empty()) {
-            let how = if cost.measured { "simulated by the node" } else { "a guess, because the node cannot simulate" };
-            let count = cost.transactions;
-            let _ = writeln!(text, "\n{count} transactions, {} gas ({how}), at most {} ether", cost.gas, cost.ether);
+        push_list(text, "This is allowed, and probably not meant:", &self.warnings);
+        push_list(text, "This was changed since it was deployed, and is left unchanged:", &self.drift);
+        push_list(text, "Nothing can be sent:", &self.problems);
+        match self.cost.as_ref().filter(|_| self.problems.is_empty()) {
+            Some(cost) if cost.transactions == 0 && self.in_flight.is_none() => {
+                let _ = writeln!(text, "\nNothing to do for the deployer.");
+            }
+            Some(cost) => {
+                let how =
+                    if cost.measured { "simulated by the node" } else { "a guess, because the node cannot simulate" };
+                let count = cost.transactions;
+                let _ =
+                    writeln!(text, "\n{count} transactions, {} gas ({how}), at most {} ether", cost.gas, cost.ether);
+            }
+            None => {}
         }
-        push_list(&mut text, "This was changed since it was deployed, and is left unchanged:", &self.drift);
-        push_list(&mut text, "Nothing can be sent:", &self.problems);
-        text
     }
 }
 
@@ -247,18 +290,18 @@ fn push_list(text: &mut String, title: &str, items: &[String]) {
     }
 }
 
-fn step_report(step: &Step, status: &StepStatus) -> StepReport {
-    let (what, address) = describe(&step.work);
+fn step_report(design: &Design, step: &Step, status: &StepStatus) -> StepReport {
+    let (what, address) = describe(design, &step.work);
     let (state, detail, call) = match status {
         StepStatus::Done => (StepState::Done, None, None),
         StepStatus::Paid(sent) => (StepState::Done, Some(format!("paid by {}", sent.transaction)), None),
         StepStatus::ToDo(_) => (StepState::ToDo, None, None),
         StepStatus::ForOthers { who, call } => {
             let call = CallReport { from: *who, to: call.to, data: call.input.clone() };
-            (StepState::ForOthers, Some(format!("only {who} may do this")), Some(call))
+            (StepState::ForOthers, Some(format!("only {} may do this", design.address_text(*who))), Some(call))
         }
         StepStatus::Waiting { until } => {
-            (StepState::Waits, Some(format!("announced; apply again from {until} (unix time) on")), None)
+            (StepState::Waits, Some(format!("announced; apply again from {} on", time_text(*until))), None)
         }
         StepStatus::Differs { found, wanted } => (
             StepState::Differs,
@@ -270,22 +313,65 @@ fn step_report(step: &Step, status: &StepStatus) -> StepReport {
     StepReport { name: step.name.clone(), what, state, detail, address, call }
 }
 
-fn describe(work: &Work) -> (String, Option<Address>) {
+/// Describes a step in people's units: token amounts with their symbols, percentages, and names besides addresses.
+fn describe(design: &Design, work: &Work) -> (String, Option<Address>) {
     match work {
         Work::Factory => (format!("the deterministic deployer at {}", create2::FACTORY), Some(create2::FACTORY)),
         Work::Create(Creation { contract, address, .. }) => (format!("{contract} at {address}"), Some(*address)),
         Work::CreatePool(pool) => (format!("a Uniswap V3 pool at {}", pool.address), Some(pool.address)),
-        Work::StartPool(pool) => (format!("its first price, {} (sqrt, 2^96)", pool.sqrt_price_x96), None),
-        Work::CreateMarket(market) => (format!("market {}", market.id), None),
-        Work::SetFee(_, bps) => (format!("its fee, {bps} basis points"), None),
-        Work::SetFeeRecipient(_, recipient) => (format!("its reserve goes to {recipient}"), None),
-        Work::SetBackstop(_, backstop) => (format!("it is covered by {backstop}"), None),
-        Work::Cover(cover) => (format!("it covers up to {} units", cover.limit), None),
-        Work::CreateProgramme(programme) => (format!("staking programme {}", programme.id), None),
+        Work::StartPool(pool) => (format!("its first price, {}", pool.price), None),
+        Work::CreateMarket(market) => (market_text(design, market), None),
+        Work::SetFee(_, bps) => (format!("its fee, {} of the interest", BasisPoints(*bps)), None),
+        Work::SetFeeRecipient(_, recipient) => {
+            (format!("its reserve goes to {}", design.address_text(*recipient)), None)
+        }
+        Work::SetBackstop(_, backstop) => (format!("it is covered by {}", design.address_text(*backstop)), None),
+        Work::FirstDeposit(deposit) => {
+            let Payment { token, amount, .. } = deposit.payment;
+            (format!("a first deposit of {}, which stays for good", design.amount_text(token, amount)), None)
+        }
+        Work::Cover(cover) => {
+            let limit = design.amount_text(cover.market.params.loanToken, cover.limit);
+            (format!("it covers up to {limit}"), None)
+        }
+        Work::CreateProgramme(programme) => {
+            let token = |address: &Address| design.token_text(*address);
+            let rewards: Vec<String> = programme.reward_tokens.iter().map(token).collect();
+            let (stake, rewards) = (token(&programme.stake_token), rewards.join(", "));
+            (format!("stakes {stake}, pays {rewards}; programme {}", programme.id), None)
+        }
         Work::Fund(funding) => {
-            (format!("{} units of {} over {} weeks, once", funding.amount, funding.token, funding.epochs), None)
+            let amount = design.amount_text(funding.payment.token, funding.payment.amount);
+            let starts =
+                funding.starts.map_or_else(|| "the next Thursday".to_owned(), |first| Epoch(first).to_string());
+            (format!("{amount} over {} weeks from {starts} on, once", funding.epochs), None)
         }
     }
+}
+
+fn market_text(design: &Design, market: &Market) -> String {
+    let params = &market.params;
+    let tokens =
+        format!("lends {} against {}", design.token_text(params.loanToken), design.token_text(params.collateralToken));
+    let (Ok(risk), Ok(curve)) = (Risk::from_word(params.risk), RateCurve::from_word(params.curve)) else {
+        return format!("{tokens}; market {}", market.id);
+    };
+    // Rates are stored per second and rounded down, so that 4 % become 3.999… %.
+    let yearly = (u128::from(curve.start_rate_per_second()) * u128::from(SECONDS_PER_YEAR)).div_ceil(YEARLY_DIVISOR);
+    let decimal = |number: u128, decimals| decimal_text(U256::from(number), decimals);
+    format!(
+        "{tokens} by {}: LTV {}, liquidation LTV {}, minimum debt {}, {}% a year at {}, {} times that at 100%, speed {} a \
+         year; market {}",
+        design.address_text(params.oracle),
+        BasisPoints(risk.borrow_ltv_bps()),
+        BasisPoints(risk.liquidation_ltv_bps()),
+        design.amount_text(params.loanToken, U256::from(risk.min_debt())),
+        decimal(yearly, 4),
+        BasisPoints(curve.target_bps()),
+        decimal(curve.steepness().into(), 4),
+        decimal(curve.speed_per_year().into(), 4),
+        market.id
+    )
 }
 
 /// Result of `verify` for one contract.
@@ -341,11 +427,11 @@ pub struct VerifyReport {
 impl VerifyReport {
     /// Combines results; steps that wait for their notice period count as done.
     #[must_use]
-    pub fn new(findings: &[Finding], statuses: &[(Step, StepStatus)], problems: Vec<String>) -> Self {
+    pub fn new(design: &Design, findings: &[Finding], statuses: &[(Step, StepStatus)], problems: Vec<String>) -> Self {
         let is_open =
             |(step, status): &&(Step, StepStatus)| *status != StepStatus::Done && !matches!(step.work, Work::Create(_));
         let open: Vec<StepReport> =
-            statuses.iter().filter(is_open).map(|(step, status)| step_report(step, status)).collect();
+            statuses.iter().filter(is_open).map(|(step, status)| step_report(design, step, status)).collect();
         // A change that was announced as in the manifest cannot be any further.
         let is_waiting = |line: &StepReport| line.state == StepState::Waits;
         let good = findings.iter().all(Finding::is_good) && open.iter().all(is_waiting) && problems.is_empty();
@@ -367,7 +453,10 @@ impl VerifyReport {
             let is_good = matches!(line.code, "same" | "by address") && line.differences.is_empty();
             let colour = if is_good { "32" } else { "31" };
             let code = paint(colour, &format!("code {:10}", line.code));
-            let parameters = format!("{} parameters compared", line.parameters);
+            let parameters = match line.code {
+                "missing" => String::new(),
+                _ => format!("{} parameters compared", line.parameters),
+            };
             let _ = writeln!(text, "  {code} {:width$}  {:18} {parameters}", line.name, line.contract);
             if !line.by_address_only.is_empty() {
                 let _ = writeln!(

@@ -39,6 +39,9 @@ pub fn explain(artifacts: &Artifacts, data: &Bytes) -> String {
 #[must_use]
 pub fn format_value(value: &DynSolValue) -> String {
     let list = |values: &[DynSolValue]| values.iter().map(format_value).collect::<Vec<_>>().join(", ");
+    if let Some(fields) = value.as_fixed_seq().filter(|_| !matches!(value, DynSolValue::FixedArray(_))) {
+        return format!("({})", list(fields));
+    }
     match value {
         DynSolValue::Bool(flag) => flag.to_string(),
         DynSolValue::Int(number, _) => number.to_string(),
@@ -48,7 +51,6 @@ pub fn format_value(value: &DynSolValue) -> String {
         DynSolValue::Bytes(bytes) => format!("0x{}", hex::encode(bytes)),
         DynSolValue::FixedBytes(word, size) => format!("0x{}", hex::encode(&word[..*size])),
         DynSolValue::Array(values) | DynSolValue::FixedArray(values) => format!("[{}]", list(values)),
-        DynSolValue::Tuple(values) => format!("({})", list(values)),
         other => format!("{other:?}"),
     }
 }

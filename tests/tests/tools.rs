@@ -205,3 +205,40 @@ fn the_pinned_tools_report_the_pinned_versions() -> eyre::Result<()> {
     assert!(env::var_os("SOLC").is_some() || tools.path(Tool::Solc)?.ends_with("tools/solc"));
     Ok(())
 }
+
+#[test]
+fn child_processes_see_no_key_and_no_endpoint() -> eyre::Result<()> {
+    let clone = Clone::installed()?;
+    let seen = clone.folder.path().join("seen");
+    // A compiler that notes what it sees, and is otherwise the pinned one.
+    let solc = clone.path("tools/solc");
+    let noting = format!("env >> {}; exec {} \"$@\"", seen.display(), solc.display());
+    let programs = clone.programs(&[("solc", &noting)])?;
+    let secrets = ["DEPLOYER_KEY", "ETHERSCAN_API_KEY", "ETH_RPC_URL", "KEYSTORE_PASSWORD", "NODE_AUTH_TOKEN"];
+    let environment = secrets
+        .iter()
+        .fold(Environment::of_process(), |environment, name| environment.with(*name, format!("secret of {name}")))
+        .with(Tool::Solc.variable(), programs.join("solc"));
+    fs::create_dir_all(clone.path("contracts/src"))?;
+    let settings = fs::read_to_string(clone.path("foundry.toml"))?;
+    let (before, _) = settings.split_once("additional_compiler_profiles").wrap_err("foundry.toml has no profiles")?;
+    let one = r#"compilation_restrictions = [{ paths = "contracts/src/A.sol", via_ir = false, optimizer_runs = 1 }]"#;
+    fs::write(clone.path("foundry.toml"), format!("{before}{one}\n"))?;
+    fs::write(
+        clone.path("contracts/src/A.sol"),
+        "// SPDX-License-Identifier: MIT\npragma solidity 0.8.37;\ncontract A {}\n",
+    )?;
+    let tools = clone.ready(environment)?;
+    // The compiler is started by a library, with this process's own environment; other tools by this project.
+    let mut command = tools.command(Tool::Solc)?;
+    command.arg("--version").output()?;
+    Artifacts::compile(&tools)?;
+    let seen = fs::read_to_string(seen)?;
+    assert!(seen.contains("PATH="), "{seen}");
+    for secret in secrets {
+        assert!(!seen.contains(secret), "{secret} was seen");
+    }
+    // Cargo sets this one for every test, as a stand-in for a key that is in the environment of this process itself.
+    assert!(env::var_os("CARGO_MANIFEST_DIR").is_some() && !seen.contains("CARGO_MANIFEST_DIR"), "{seen}");
+    Ok(())
+}

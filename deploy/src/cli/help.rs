@@ -23,6 +23,8 @@ Examples:
   plimsoll-deploy plan examples/sepolia.toml
   # With a node from the environment, as in Foundry's tools
   ETH_RPC_URL=https://… plimsoll-deploy plan my-chain.toml
+  # What the owner must sign, for Safe's Transaction Builder
+  plimsoll-deploy plan my-chain.toml --safe owner.json
   # Addresses only, without a chain
   plimsoll-deploy plan my-chain.toml --offline";
 

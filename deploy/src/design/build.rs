@@ -14,19 +14,20 @@ use alloy::{
 use plimsoll_contracts::{InvalidParams, MarketParams, RateCurve, Risk};
 
 use super::{
-    Cover, Design, Existing, Expected, Funding, Market, Programme, Step, Token, Work,
+    Cover, Deposit, Design, Existing, Expected, Funding, Market, Payment, Programme, Step, Token, Work,
     section::{self, DEPLOYER, EXCHANGE, OWNER, Section},
 };
 use crate::{
     compile::Artifacts,
     manifest::{
         self, Manifest, ManifestError, Parsed, Problem,
-        units::{Amount, Reference},
+        units::{Amount, Reference, decimal_text},
     },
+    min_debt::{self, BAD_DAY_GAS_PRICE},
 };
 
 /// Contract that holds all markets.
-const CORE: &str = "Plimsoll";
+pub(super) const CORE: &str = "Plimsoll";
 /// Contract that holds all staking programmes.
 const REWARDS: &str = "Rewards";
 /// Longest time in weeks over which a payment into a programme may be spread.
@@ -56,6 +57,7 @@ pub(super) struct Builder<'a> {
     pub(super) manifest: &'a Manifest,
     pub(super) artifacts: &'a Artifacts,
     pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<String>,
     pub(super) resolved: BTreeMap<(Section, String), Option<Resolved>>,
     /// Names that are being resolved, from the outermost, to detect circular references.
     pub(super) resolving: Vec<(Section, String)>,
@@ -67,11 +69,12 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) const fn new(manifest: &'a Manifest, artifacts: &'a Artifacts) -> Self {
+    pub(super) fn new(manifest: &'a Manifest, artifacts: &'a Artifacts) -> Self {
         Self {
             manifest,
             artifacts,
-            problems: Vec::new(),
+            problems: manifest.problems.clone(),
+            warnings: Vec::new(),
             resolved: BTreeMap::new(),
             resolving: Vec::new(),
             reference_span: 0..0,
@@ -103,10 +106,12 @@ impl<'a> Builder<'a> {
             if backstop.get_ref().splitter.is_some() {
                 self.resolve(Section::Splitters, name);
             }
+            self.first_deposit(name, &backstop.span(), backstop.get_ref());
         }
         let markets = self.markets();
         self.covers(&markets);
         self.programmes();
+        self.check_min_debts(&markets);
 
         match (deployer, owner) {
             (Some(deployer), Some(owner)) if self.problems.is_empty() => Ok(Design {
@@ -116,6 +121,8 @@ impl<'a> Builder<'a> {
                 confirmations: tables.network.confirmations.max(1),
                 deployer: deployer.address,
                 owner: owner.address,
+                names: self.names(),
+                warnings: self.warnings,
                 existing: self.existing,
                 steps: self.steps,
                 tokens,
@@ -239,6 +246,20 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Returns the names in the manifest of all addresses; an account's goes before another's.
+    fn names(&self) -> BTreeMap<Address, String> {
+        let mut names = BTreeMap::new();
+        for ((section, name), place) in &self.resolved {
+            let Some(place) = place else { continue };
+            let name = match section {
+                Section::Accounts | Section::Exchange => name.clone(),
+                _ => format!("{}.{name}", section.name()),
+            };
+            names.entry(place.address).or_insert(name);
+        }
+        names
+    }
+
     fn all_tokens(&mut self) -> BTreeMap<String, Token> {
         let tables = &self.manifest.tables;
         let addresses = self.all(Section::Tokens, tables.tokens.keys());
@@ -290,6 +311,55 @@ impl<'a> Builder<'a> {
     }
 
     /* MARKETS AND COVER */
+
+    /// Adds the step that gives a backstop its first shares. Without shares nobody owns its income, so a backstop that gets
+    /// income from a splitter must have it.
+    fn first_deposit(&mut self, name: &str, span: &Range<usize>, entry: &manifest::Backstop) -> Option<()> {
+        let backstop = self.resolve(Section::Backstops, name)?.address;
+        let Some(said) = &entry.first_deposit else {
+            if entry.splitter.is_none() {
+                return Some(());
+            }
+            return self.reject(
+                span,
+                "a backstop with a `splitter` needs a `first_deposit`, such as \"10 USDC\": without shares its income belongs \
+                 to nobody, and whoever deposits one unit first takes it. The deposit stays for good",
+            );
+        };
+        let asset = self.token(&entry.asset)?;
+        let amount = self.units(said, &asset)?;
+        if amount.is_zero() {
+            return self.reject(&said.span, "a first deposit of 0 makes no shares");
+        }
+        let payment = Payment { token: asset.place.address, amount, can_mint: asset.can_mint };
+        self.step(format!("backstops.{name}.first_deposit"), Work::FirstDeposit(Deposit { backstop, payment }));
+        Some(())
+    }
+
+    /// Warns of markets whose minimum debt does not pay for its liquidation, where the manifest says what the native coin
+    /// costs in the loan token.
+    fn check_min_debts(&mut self, markets: &BTreeMap<String, (Market, ResolvedToken)>) {
+        let network = &self.manifest.tables.network;
+        let said = network.bad_day_gas_price.as_ref().map(|price| self.value(price));
+        let Some(gas_price) = said.unwrap_or(Some(BAD_DAY_GAS_PRICE)) else { return };
+        for (token, price) in &network.native_prices {
+            let Some((_, name)) = self.find(&price.span, token, &[Section::Tokens]) else { continue };
+            for (market, (design, loan)) in markets.iter().filter(|(_, (_, loan))| loan.name == name) {
+                let Some(native_price) = self.scaled(price, loan.decimals) else { break };
+                let Ok(risk) = Risk::from_word(design.params.risk) else { continue };
+                let needed = min_debt::needed(gas_price, native_price, risk.liquidation_ltv_bps());
+                if U256::from(risk.min_debt()) < needed {
+                    let amount = |units| format!("{} {name}", decimal_text(units, loan.decimals));
+                    self.warnings.push(format!(
+                        "markets.{market}: the smallest loans do not pay for their liquidation on a bad day, at {gas_price}: \
+                         `min_debt` is {}, and should be {} or more",
+                        amount(U256::from(risk.min_debt())),
+                        amount(min_debt::rounded_up(needed))
+                    ));
+                }
+            }
+        }
+    }
 
     fn markets(&mut self) -> BTreeMap<String, (Market, ResolvedToken)> {
         let mut markets = BTreeMap::new();
@@ -485,9 +555,7 @@ impl<'a> Builder<'a> {
         let funding = Funding {
             id: entry.id.clone(),
             programme: programme.clone(),
-            token: token.place.address,
-            can_mint: token.can_mint,
-            amount,
+            payment: Payment { token: token.place.address, amount, can_mint: token.can_mint },
             epochs: entry.epochs,
             starts,
         };

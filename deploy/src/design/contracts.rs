@@ -1,7 +1,10 @@
 //! Contracts to create, with the arguments of their constructors. These are checked against the compiled ABI by name and
 //! type, so a new contract needs no code here.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use alloy::{
     dyn_abi::{DynSolType, DynSolValue, Specifier},
@@ -11,8 +14,8 @@ use alloy::{
 
 use super::{
     Creation, Expected, Work,
-    build::{Builder, Resolved, ResolvedToken, external},
-    section::{ALL_SECTIONS, Section},
+    build::{Builder, CORE, Resolved, ResolvedToken, external},
+    section::{ALL_SECTIONS, OWNER, Section},
 };
 use crate::{
     compile::Artifact,
@@ -25,6 +28,10 @@ use crate::{
 
 /// Contracts that are for local chains only, because they must never hold anybody's money.
 const LOCAL_ONLY: [&str; 3] = ["SettableFeed", "TestToken", "UniswapV3Factory"];
+/// Parameter of the core's constructor.
+const FIRST_OWNER: &str = "firstOwner";
+/// Highest upper bound of an oracle's price as a multiple of the lower one, as in `ChainlinkOracle`.
+const MAX_EXPECTED_FACTOR: u64 = 10;
 /// Name of an executor that stands for everybody.
 const ANYONE: &str = "anyone";
 /// Decimals of prices and ratios in constructor arguments.
@@ -111,7 +118,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn scaled(&mut self, said: &Parsed<Decimal>, decimals: u8) -> Option<U256> {
+    pub(super) fn scaled(&mut self, said: &Parsed<Decimal>, decimals: u8) -> Option<U256> {
         match self.value(said)?.scaled(decimals) {
             Ok(units) => Some(units),
             Err(problem) => self.reject(&said.span, problem),
@@ -133,7 +140,13 @@ impl<'a> Builder<'a> {
                 let Some(between) = between else {
                     return self.reject(&entry.span(), "an oracle over feeds needs `between`: the only defence against a feed that prices something else");
                 };
-                self.chainlink_oracle(full_name, &entry.span(), oracle, collateral?, loan?, between?)
+                let (low, high) = between?;
+                if low.is_zero() || high <= low || high > low.saturating_mul(U256::from(MAX_EXPECTED_FACTOR)) {
+                    let span = oracle.between.as_ref().map_or_else(|| entry.span(), |[low, _]| low.span.clone());
+                    let message = "`between` must be two prices above 0, the lower first, and the higher at most ten times the lower";
+                    return self.reject(&span, message);
+                }
+                self.chainlink_oracle(full_name, &entry.span(), oracle, collateral?, loan?, (low, high))
             }
             (false, Some(ratio), None) => {
                 let ratio = self.scaled(ratio, WHOLE_DECIMALS)?;
@@ -160,7 +173,9 @@ impl<'a> Builder<'a> {
                     }
                     None => None,
                 };
-                self.expect(full_name.clone(), place.address, Expected::Oracle { bounds });
+                // A whole collateral token's price has as many decimals as 1e36-scaled units make of it.
+                let decimals = (PRICE_DECIMALS + loan.decimals).saturating_sub(collateral.decimals);
+                self.expect(full_name.clone(), place.address, Expected::Oracle { bounds, decimals });
                 Some(external(&full_name, place.address))
             }
             _ => self.reject(
@@ -343,7 +358,28 @@ impl<'a> Builder<'a> {
             );
         }
         let values: Vec<(String, DynSolValue)> = values.into_iter().collect::<Option<_>>()?;
+        if contract == CORE {
+            self.check_owner(given, &values)?;
+        }
         self.create_checked(format!("contracts.{name}"), contract, values, &entry.span(), places)
+    }
+
+    /// Records a problem if the core's first owner is not the one of `[owner]`, which `plan` shows and signs for.
+    fn check_owner(
+        &mut self,
+        given: &BTreeMap<String, toml::Spanned<toml::Value>>,
+        values: &[(String, DynSolValue)],
+    ) -> Option<()> {
+        let owner = self.resolve(Section::Accounts, OWNER)?.address;
+        let first = values.iter().find(|(name, _)| name == FIRST_OWNER).and_then(|(_, value)| value.as_address())?;
+        if first == owner {
+            return Some(());
+        }
+        let span = given.get(FIRST_OWNER).map_or(0..0, toml::Spanned::span);
+        self.reject(
+            &span,
+            format!("the core would belong to {first}, but [owner] is {owner}: write {FIRST_OWNER} = \"{OWNER}\""),
+        )
     }
 
     /// Converts a value of a manifest to a Solidity type; addresses may be names. Records a problem if it does not fit.

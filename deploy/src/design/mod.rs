@@ -13,13 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{
     dyn_abi::DynSolValue,
-    primitives::{Address, B256, Bytes, I256, U256},
+    primitives::{Address, B256, Bytes, I256, U256, address},
 };
 use plimsoll_contracts::{MarketId, MarketParams};
 
 use crate::{
     compile::Artifacts,
-    manifest::{Manifest, ManifestError},
+    manifest::{Manifest, ManifestError, units::decimal_text},
 };
 
 /// The complete target state of a deployment, as steps, and what it relies on.
@@ -45,7 +45,14 @@ pub struct Design {
     pub tokens: BTreeMap<String, Token>,
     /// Addresses of price feeds by name.
     pub feeds: BTreeMap<String, Address>,
+    /// Names in the manifest by address.
+    pub names: BTreeMap<Address, String>,
+    /// What is allowed, and probably not meant.
+    pub warnings: Vec<String>,
 }
+
+/// Holder of a backstop's first shares, whose key nobody has: they stay for good.
+pub const SHARES_FOR_GOOD: Address = address!("000000000000000000000000000000000000dEaD");
 
 /// Address and decimals of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +98,10 @@ pub enum Expected {
     /// The contract is an oracle: its prices are above 0, the borrow price does not exceed the liquidation price, and both
     /// are within the bounds.
     Oracle {
-        /// Lowest and highest acceptable price, scaled by 1e36.
+        /// Lowest and highest acceptable price.
         bounds: Option<(U256, U256)>,
+        /// Decimals of the price of a whole collateral token in whole loan tokens.
+        decimals: u8,
     },
 }
 
@@ -124,6 +133,8 @@ pub enum Work {
     SetFeeRecipient(Market, Address),
     /// The market has its backstop.
     SetBackstop(Market, Address),
+    /// The backstop has shares that stay for good, so that its income belongs to somebody.
+    FirstDeposit(Deposit),
     /// The backstop covers a market up to a limit.
     Cover(Cover),
     /// The staking programme exists.
@@ -167,6 +178,8 @@ pub struct Pool {
     pub fee: u32,
     /// First price as `sqrtPriceX96` of Uniswap V3.
     pub sqrt_price_x96: U256,
+    /// First price for people, as in `1 WETH = 2000 USDC`.
+    pub price: String,
 }
 
 /// A market of the core.
@@ -178,6 +191,26 @@ pub struct Market {
     pub id: MarketId,
     /// Immutable parameters.
     pub params: MarketParams,
+}
+
+/// A payment that the deployer makes once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Payment {
+    /// Token that is paid.
+    pub token: Address,
+    /// Amount in units of the token.
+    pub amount: U256,
+    /// Whether the token can be minted by anybody.
+    pub can_mint: bool,
+}
+
+/// The first deposit into a backstop.
+#[derive(Debug, Clone)]
+pub struct Deposit {
+    /// Address of the backstop.
+    pub backstop: Address,
+    /// Payment in the backstop's asset.
+    pub payment: Payment,
 }
 
 /// The part of a market's bad debt that a backstop covers.
@@ -215,22 +248,52 @@ pub struct Funding {
     pub id: String,
     /// Programme that receives the payment.
     pub programme: Programme,
-    /// Token that is paid.
-    pub token: Address,
-    /// Whether the token can be minted by anybody.
-    pub can_mint: bool,
-    /// Amount in units of the token.
-    pub amount: U256,
+    /// Amount that is paid.
+    pub payment: Payment,
     /// Number of weeks over which it is paid out.
     pub epochs: u64,
     /// First week, as a number of weeks since 1970; the next week if `None`.
     pub starts: Option<u64>,
 }
 
+impl Work {
+    /// Returns the payment that this makes, if it makes one.
+    #[must_use]
+    pub const fn payment(&self) -> Option<&Payment> {
+        match self {
+            Self::FirstDeposit(deposit) => Some(&deposit.payment),
+            Self::Fund(funding) => Some(&funding.payment),
+            _ => None,
+        }
+    }
+}
+
 impl Design {
     /// Computes the target state that a manifest describes. Fails with a list of all that is wrong with the manifest.
     pub fn new(manifest: &Manifest, artifacts: &Artifacts) -> Result<Self, ManifestError> {
         build::Builder::new(manifest, artifacts).build()
+    }
+
+    /// Formats an amount of a token for people, as in `1000.5 USDC`.
+    #[must_use]
+    pub fn amount_text(&self, token: Address, units: U256) -> String {
+        match self.tokens.iter().find(|(_, known)| known.address == token) {
+            Some((name, known)) => format!("{} {name}", decimal_text(units, known.decimals)),
+            None => format!("{units} units of {token}"),
+        }
+    }
+
+    /// Returns a token's name in the manifest, or its address if it has none.
+    #[must_use]
+    pub fn token_text(&self, token: Address) -> String {
+        let found = self.tokens.iter().find(|(_, known)| known.address == token);
+        found.map_or_else(|| token.to_string(), |(name, _)| name.clone())
+    }
+
+    /// Formats an address for people, with its name in the manifest if it has one.
+    #[must_use]
+    pub fn address_text(&self, address: Address) -> String {
+        self.names.get(&address).map_or_else(|| address.to_string(), |name| format!("{name} ({address})"))
     }
 
     /// Returns the contracts to create, with their names in the manifest.

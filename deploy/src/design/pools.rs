@@ -58,7 +58,8 @@ impl Builder<'_> {
             return self.reject(&pool.price.span, "this price is out of the exchange's bounds");
         };
         let address = pool_address(factory.address, token0, token1, fee.0);
-        let design = Pool { factory: factory.address, address, token0, token1, fee: fee.0, sqrt_price_x96 };
+        let price = format!("1 {} = {price} {}", base.name, quote.name);
+        let design = Pool { factory: factory.address, address, token0, token1, fee: fee.0, sqrt_price_x96, price };
         self.step(format!("pools.{name}"), Work::CreatePool(design.clone()));
         self.step(format!("pools.{name}.price"), Work::StartPool(design));
         let depends_on = [factory, base.place, quote.place].into_iter().flat_map(|place| place.depends_on).collect();

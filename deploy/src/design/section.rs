@@ -1,6 +1,6 @@
 //! The sections of a manifest whose entries have names, and the search for a name in them.
 
-use crate::manifest::Tables;
+use crate::manifest::{Tables, spelling::nearest};
 
 /// A section of a manifest whose entries have names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,28 +100,10 @@ fn section_list(sections: &[Section]) -> String {
 
 /// Returns the message that a name is unknown, with the most similar name that exists.
 pub(super) fn unknown<'a>(text: &str, place: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let nearest = known.min_by_key(|name| distance(text, name));
-    match nearest {
-        Some(name) if distance(text, name) <= 1 + text.chars().count() / 3 => {
-            format!("there is no \"{text}\" in {place}: did you mean \"{name}\"?")
-        }
-        _ => format!("there is no \"{text}\" in {place}: add it, or write an address"),
+    match nearest(text, known) {
+        Some(name) => format!("there is no \"{text}\" in {place}: did you mean \"{name}\"?"),
+        None => format!("there is no \"{text}\" in {place}: add it, or write an address"),
     }
-}
-
-/// Returns the edit distance of two texts in letters, without regard to case.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.to_lowercase().chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.to_lowercase().chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The manifest: one TOML file that describes what shall be deployed on one network.
 //!
-//! This module only reads it. Unknown keys are rejected. Every value keeps its position and its parse error, so that
+//! This module only reads it. Unknown keys are problems, and every value keeps its position and its parse error, so that
 //! [`crate::design`] can report all that is wrong at once, by line and column. `examples/local.toml` explains every key.
 
+pub(crate) mod spelling;
+mod structure;
 pub mod units;
 
 use std::{
@@ -20,7 +22,9 @@ use serde::{
 };
 use toml::Spanned;
 
-use units::{Amount, BasisPoints, Decimal, Epoch, MaxAge, Multiple, PoolFee, Rate, Reference, Salt, Seconds, Speed};
+use units::{
+    Amount, BasisPoints, Decimal, Epoch, GasPrice, MaxAge, Multiple, PoolFee, Rate, Reference, Salt, Seconds, Speed,
+};
 
 /// A manifest and the text it was read from.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub struct Manifest {
     text: String,
     /// Content of the file.
     pub tables: Tables,
+    /// Unknown keys, for which [`crate::design::Design::new`] rejects the manifest.
+    pub problems: Vec<Problem>,
 }
 
 /// Something that is wrong in a manifest, with its position.
@@ -57,7 +63,7 @@ pub enum ManifestError {
 }
 
 impl Manifest {
-    /// Reads a manifest from a file. Fails if it is not valid TOML, lacks a key or has an unknown one.
+    /// Reads a manifest from a file. Fails if it is not valid TOML or lacks a key.
     pub fn read(path: &Path) -> Result<Self, ManifestError> {
         let text = fs::read_to_string(path).map_err(|source| ManifestError::Io { path: path.to_path_buf(), source })?;
         Self::parse(path, text)
@@ -65,12 +71,9 @@ impl Manifest {
 
     /// Reads a manifest from a text as [`Manifest::read`] does; `path` is for messages.
     pub fn parse(path: &Path, text: String) -> Result<Self, ManifestError> {
-        match toml::from_str(&text) {
-            Ok(tables) => Ok(Self { path: path.to_path_buf(), text, tables }),
-            Err(error) => {
-                let position = position(path, &text, error.span().map_or(0, |span| span.start));
-                Err(ManifestError::Invalid(vec![format!("{position}: {}", error.message())]))
-            }
+        match structure::read(&text) {
+            Ok((tables, problems)) => Ok(Self { path: path.to_path_buf(), text, tables, problems }),
+            Err(problems) => Err(invalid(path, &text, problems)),
         }
     }
 
@@ -82,13 +85,16 @@ impl Manifest {
 
     /// Returns one error for all problems, in their order in the file.
     #[must_use]
-    pub fn invalid(&self, mut problems: Vec<Problem>) -> ManifestError {
-        problems.sort_by_key(|problem| problem.span.start);
-        problems.dedup();
-        let line =
-            |problem: Problem| format!("{}: {}", position(&self.path, &self.text, problem.span.start), problem.message);
-        ManifestError::Invalid(problems.into_iter().map(line).collect())
+    pub fn invalid(&self, problems: Vec<Problem>) -> ManifestError {
+        invalid(&self.path, &self.text, problems)
     }
+}
+
+fn invalid(path: &Path, text: &str, mut problems: Vec<Problem>) -> ManifestError {
+    problems.sort_by_key(|problem| problem.span.start);
+    problems.dedup();
+    let line = |problem: Problem| format!("{}: {}", position(path, text, problem.span.start), problem.message);
+    ManifestError::Invalid(problems.into_iter().map(line).collect())
 }
 
 /// Returns the position of a byte as `file:line:column`.
@@ -118,15 +124,23 @@ impl<T: fmt::Debug> fmt::Debug for Parsed<T> {
 
 impl<'de, T: FromStr<Err = String>> Deserialize<'de> for Parsed<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Spanned::<Text>::deserialize(deserializer)?;
-        let span = text.span();
-        let Text(text) = text.into_inner();
-        Ok(Self { span, value: text.parse(), text })
+        let read = Spanned::<Text>::deserialize(deserializer)?;
+        let span = read.span();
+        let Text { text, is_float } = read.into_inner();
+        let value = if is_float {
+            Err(format!("{text} is a floating-point number, which is not exact: put it in quotes"))
+        } else {
+            text.parse()
+        };
+        Ok(Self { span, text, value })
     }
 }
 
-/// A string or an integer of TOML.
-struct Text(String);
+/// A string or a number of TOML.
+struct Text {
+    text: String,
+    is_float: bool,
+}
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -140,15 +154,15 @@ impl<'de> Deserialize<'de> for Text {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(text.to_owned()))
+                Ok(Text { text: text.to_owned(), is_float: false })
             }
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Text, E> {
-                Ok(Text(number.to_string()))
+                Ok(Text { text: number.to_string(), is_float: false })
             }
 
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<Text, E> {
-                Err(E::custom(format!("{number} is a floating-point number, which is not exact: put it in quotes")))
+                Ok(Text { text: number.to_string(), is_float: true })
             }
         }
 
@@ -220,6 +234,11 @@ pub struct Network {
     pub confirmations: u64,
     /// Salt of the deterministic deployer, which changes every address.
     pub salt: Option<Parsed<Salt>>,
+    /// Price of gas on a bad day, at which a liquidation must still pay.
+    pub bad_day_gas_price: Option<Parsed<GasPrice>>,
+    /// Price of a whole native coin in whole loan tokens, by token.
+    #[serde(default)]
+    pub native_prices: BTreeMap<String, Parsed<Decimal>>,
 }
 
 const fn one() -> u64 {
@@ -404,6 +423,8 @@ pub struct Backstop {
     pub cooldown: Parsed<Seconds>,
     /// Time during which a withdrawal is then possible.
     pub window: Parsed<Seconds>,
+    /// First deposit, whose shares stay for good; a backstop with a splitter needs it.
+    pub first_deposit: Option<Parsed<Amount>>,
     /// Highest cover of each market.
     #[serde(default)]
     pub covers: BTreeMap<String, Parsed<Amount>>,
@@ -481,22 +502,55 @@ mod tests {
     const SMALLEST: &str =
         "[network]\nname = \"a\"\nchain_id = 1\n[deployer]\naddress = \"me\"\nkey = { anvil = 0 }\n[owner]\n";
 
-    fn error_of(text: &str) -> String {
-        Manifest::parse(Path::new("a.toml"), text.to_owned()).unwrap_err().to_string()
+    fn parse(text: &str) -> Result<Manifest, ManifestError> {
+        Manifest::parse(Path::new("a.toml"), text.to_owned())
     }
 
     #[test]
-    fn an_unknown_key_is_rejected_with_line_and_column() {
-        let text = error_of(&format!("{SMALLEST}acount = \"x\"\n"));
-        assert!(text.starts_with("a.toml:8:1: unknown field `acount`"), "{text}");
-        assert!(text.contains("account") && text.contains("timelock"), "{text}");
+    fn all_unknown_keys_are_found_at_once_with_their_positions_and_the_nearest_known_ones() {
+        let text = SMALLEST.replace("name = \"a\"", "name = \"a\"\ngas_price = 3\nrcp = \"http://x\"");
+        let more = "acount = \"x\"\n[market.a]\n[backstops.a]\nasset = \"USDC\"\nname = \"a\"\nsymbol = \"a\"\ncurator = \"x\"\n\
+                    cooldwn = \"1 day\"\nwindow = \"1 day\"\nsplitter = { treasry = \"x\", treasury_part = \"1%\" }\n\
+                    [rewards.a]\nstake = \"a\"\nrewards = []\nfunding = [{ id = \"1\", tokn = \"a\", amount = \"1\", epochs = 1 }]\n";
+        let manifest = parse(&(text + more)).unwrap_err().to_string();
+        // What is misspelt counts as given, so that only the market's keys are missing.
+        let expected = [
+            "a.toml:3:1: unknown key `gas_price`: the keys here are name, chain_id, local, rpc, rpc_env, confirmations, salt, \
+             bad_day_gas_price, native_prices",
+            "a.toml:4:1: unknown key `rcp`: did you mean `rpc`?",
+            "a.toml:10:1: unknown key `acount`: did you mean `account`?",
+            "a.toml:11:2: unknown key `market`: did you mean `markets`?",
+            "a.toml:11:1: missing field `loan`",
+            "a.toml:17:1: unknown key `cooldwn`: did you mean `cooldown`?",
+            "a.toml:23:24: unknown key `tokn`: did you mean `token`?",
+        ];
+        for line in expected {
+            assert!(manifest.lines().any(|found| found.starts_with(line)), "{line} is not in:\n{manifest}");
+        }
+        let without_market = format!("{SMALLEST}{more}").replace("[market.a]\n", "");
+        let problems = parse(&without_market).unwrap().problems;
+        let mut messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        messages.sort_unstable();
+        assert_eq!(
+            messages,
+            [
+                "unknown key `acount`: did you mean `account`?",
+                "unknown key `cooldwn`: did you mean `cooldown`?",
+                "unknown key `tokn`: did you mean `token`?",
+                "unknown key `treasry`: did you mean `treasury`?",
+            ]
+        );
     }
 
     #[test]
     fn a_floating_point_number_is_rejected_with_the_remedy() {
-        let text = error_of(&format!("{SMALLEST}account = 0.5\n"));
-        assert!(text.starts_with("a.toml:8:11: 0.5 is a floating-point number"), "{text}");
-        assert!(text.contains("put it in quotes"), "{text}");
+        let manifest = parse(&format!("{SMALLEST}account = 0.5\n")).unwrap();
+        let said = manifest.tables.owner.get_ref().account.as_ref().unwrap();
+        let problem = said.value.as_ref().unwrap_err();
+        assert!(
+            problem.starts_with("0.5 is a floating-point number") && problem.contains("put it in quotes"),
+            "{problem}"
+        );
     }
 
     #[test]

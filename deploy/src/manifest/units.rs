@@ -1,7 +1,7 @@
 //! Quantities that occur only in manifests: `"4% at 90%"`, `"50 per year"`, days on which epochs begin. They are exact, as
 //! those of [`plimsoll_contracts::quantity`] are.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use alloy::primitives::{B256, U256};
 pub use plimsoll_contracts::quantity::{Amount, BasisPoints, Decimal, PoolFee, Reference, Seconds, decimal_text};
@@ -75,6 +75,34 @@ impl FromStr for MaxAge {
     }
 }
 
+/// Length of a reward epoch: a week. Epochs are counted from 1970.
+pub const EPOCH_SECS: u64 = 7 * SECONDS_PER_DAY;
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+/// Last year with four digits.
+const LAST_YEAR: u64 = 9999;
+/// Decimals of a gwei in wei.
+const GWEI_DECIMALS: u8 = 9;
+
+/// A price of gas, in wei per unit: `"200 gwei"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GasPrice(pub u128);
+
+impl FromStr for GasPrice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.trim().strip_suffix("gwei");
+        let number = number.ok_or_else(|| format!("\"{text}\" is not a price of gas: write \"200 gwei\""))?;
+        Ok(Self(number.parse::<Decimal>()?.scaled_to(GWEI_DECIMALS, "a price of gas")?))
+    }
+}
+
+impl fmt::Display for GasPrice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} gwei", decimal_text(U256::from(self.0), GWEI_DECIMALS))
+    }
+}
+
 /// The day on which a week of rewards begins, always a Thursday, as the number of weeks since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epoch(pub u64);
@@ -86,10 +114,13 @@ impl FromStr for Epoch {
         let wrong = || format!("\"{text}\" is not a day: write \"2027-01-07\"");
         let parts: Vec<u64> = text.trim().split('-').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
         let &[year, month, day] = parts.as_slice() else { return Err(wrong()) };
-        if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=days_in(year, month)).contains(&day) {
+        if !(1970..=LAST_YEAR).contains(&year)
+            || !(1..=12).contains(&month)
+            || !(1..=days_in(year, month)).contains(&day)
+        {
             return Err(wrong());
         }
-        let years: u64 = (1970..year).map(|year| (1..=12).map(|month| days_in(year, month)).sum::<u64>()).sum();
+        let years: u64 = (1970..year).map(days_in_year).sum();
         let days = years + (1..month).map(|month| days_in(year, month)).sum::<u64>() + day - 1;
         match days % 7 {
             0 => Ok(Self(days / 7)),
@@ -98,6 +129,39 @@ impl FromStr for Epoch {
             }
         }
     }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = date(self.0.saturating_mul(EPOCH_SECS));
+        write!(f, "{year}-{month:02}-{day:02}")
+    }
+}
+
+/// Formats a time in seconds since 1970 as a date and time in UTC.
+#[must_use]
+pub fn time_text(secs: u64) -> String {
+    let (year, month, day) = date(secs);
+    let minutes = secs % SECONDS_PER_DAY / 60;
+    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
+}
+
+/// Returns year, month and day of a time in seconds since 1970.
+fn date(secs: u64) -> (u64, u64, u64) {
+    let (mut year, mut month, mut days) = (1970, 1, secs / SECONDS_PER_DAY);
+    while year < LAST_YEAR && days >= days_in_year(year) {
+        days -= days_in_year(year);
+        year += 1;
+    }
+    while month < 12 && days >= days_in(year, month) {
+        days -= days_in(year, month);
+        month += 1;
+    }
+    (year, month, days + 1)
+}
+
+fn days_in_year(year: u64) -> u64 {
+    (1..=12).map(|month| days_in(year, month)).sum()
 }
 
 const fn days_in(year: u64, month: u64) -> u64 {
@@ -161,6 +225,22 @@ mod tests {
         for wrong in ["2023-02-29", "2027-13-01", "tomorrow", "1969-12-25"] {
             assert!(read::<Epoch>(wrong).unwrap_err().contains("is not a day"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn days_and_times_are_written_as_people_read_them() {
+        for day in ["1970-01-01", "2024-02-29", "2027-01-07", "2099-12-31"] {
+            assert_eq!(read::<Epoch>(day).unwrap().to_string(), day);
+        }
+        assert_eq!(time_text(1_799_280_000 + 13 * 3_600 + 5 * 60 + 59), "2027-01-07 13:05 UTC");
+        assert!(time_text(u64::MAX).starts_with("9999-12-"));
+    }
+
+    #[test]
+    fn prices_of_gas_have_their_unit() {
+        assert_eq!(read("200 gwei"), Ok(GasPrice(200_000_000_000)));
+        assert_eq!(GasPrice(1_500_000_000).to_string(), "1.5 gwei");
+        assert!(read::<GasPrice>("200").unwrap_err().contains("200 gwei"));
     }
 
     #[test]

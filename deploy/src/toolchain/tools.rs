@@ -21,6 +21,9 @@ use semver::Version;
 use super::workspace::{Workspace, WorkspaceError};
 use pins::Pins;
 
+/// Program that runs another one with a changed environment; `tools/solc` begins with it, too.
+const ENV: &str = "/usr/bin/env";
+
 /// A pinned tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tool {
@@ -243,15 +246,27 @@ impl Tools {
     }
 
     /// Returns a command for a tool that runs in the root of the repository, where relative paths in `foundry.toml` begin.
-    /// Foundry's own environment variables are removed, because they would change settings. Fails as [`Tools::path`].
+    /// It gets only those environment variables that it needs: no key, no endpoint, and none of Foundry's own, which would
+    /// change settings. Fails as [`Tools::path`].
     pub fn command(&self, tool: Tool) -> Result<Command, ToolError> {
         let mut command = Command::new(self.path(tool)?);
         command.current_dir(self.workspace.root()).env_clear().stdin(Stdio::null());
-        command.envs(self.environment.without_prefixes(&["FOUNDRY_", "DAPP_"]));
+        command.envs(self.environment.for_children());
         if tool == Tool::Forge && self.environment.get(Tool::Solc.variable()).is_some() {
             command.env("FOUNDRY_SOLC", self.path(Tool::Solc)?);
         }
         Ok(command)
+    }
+
+    /// Returns the program and its first arguments that run the compiler for a library that starts it with this process's
+    /// environment: through `env`, which clears it. Fails as [`Tools::path`].
+    pub fn compiler(&self) -> Result<(PathBuf, Vec<String>), ToolError> {
+        let solc = self.path(Tool::Solc)?;
+        if cfg!(unix) {
+            Ok((PathBuf::from(ENV), self.environment.only_compilers(&solc)))
+        } else {
+            Ok((solc, Vec::new()))
+        }
     }
 
     /// Returns a command for a tool as if it were on the user's `PATH`: it runs in the current folder, with the environment
@@ -267,7 +282,7 @@ impl Tools {
 
     fn check_version(&self, tool: Tool, path: &Path) -> Result<(), ToolError> {
         let mut command = Command::new(path);
-        command.arg("--version").stdin(Stdio::null()).env_clear().envs(self.environment.variables());
+        command.arg("--version").stdin(Stdio::null()).env_clear().envs(self.environment.for_children());
         let output = command.output().map_err(ToolError::io(path))?;
         let said = String::from_utf8_lossy(&output.stdout);
         let found = version_in(&said).ok_or_else(|| {

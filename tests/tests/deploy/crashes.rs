@@ -17,8 +17,10 @@ use alloy::{
 use eyre::{ContextCompat, WrapErr, ensure};
 use plimsoll_contracts::deployment::{Deployment, InFlight};
 
-use super::fixture::{FUNDED, Fixture, SMALL};
+use super::fixture::{FUNDED, Fixture, SMALL, without_payments};
 
+/// Longest time for a deployment on a chain that mines at once.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Time between two checks of a condition that a test waits for.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -150,5 +152,62 @@ async fn a_payment_whose_nonce_was_used_otherwise_is_not_repeated_without_confir
     record.write(&fixture.record_path())?;
     let record = fixture.apply(&manifest).await?;
     assert_eq!(fixture.funded(&record).await?, U256::from(FUNDED / 2));
+    Ok(())
+}
+
+/// Deploys the small manifest without payments, and applies it with them on a chain that stands still. `disturb` gets the
+/// pending transaction of the first payment.
+async fn disturbed<F: Future<Output = eyre::Result<()>>>(
+    fixture: &Fixture,
+    disturb: impl FnOnce(InFlight) -> F,
+) -> eyre::Result<Deployment> {
+    fixture.apply(&without_payments()?).await?;
+    fixture.node.provider().anvil_set_auto_mine(false).await?;
+    let apply = async { tokio::time::timeout(PATIENCE, fixture.apply(SMALL)).await.wrap_err("it waits for ever")? };
+    let disturb = async {
+        let pending = loop {
+            if let Some(pending) = Deployment::read(&fixture.record_path())?.and_then(|record| record.in_flight)
+                && fixture.chain.knows(pending.transaction).await?
+            {
+                break pending;
+            }
+            tokio::time::sleep(LOOK).await;
+        };
+        disturb(pending).await?;
+        fixture.node.provider().anvil_set_auto_mine(true).await?;
+        fixture.node.provider().evm_mine(None).await?;
+        eyre::Ok(())
+    };
+    let (record, disturbed) = tokio::join!(apply, disturb);
+    disturbed?;
+    record
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_displaced_while_it_is_waited_for_is_noticed() -> eyre::Result<()> {
+    let fixture = Fixture::start(&[]).await?;
+    let deployer = fixture.node.account(0)?;
+    let record = disturbed(&fixture, async |pending: InFlight| {
+        let request = TransactionRequest::default().from(deployer).to(deployer).nonce(pending.nonce).gas_limit(21_000);
+        let dearer = request.max_fee_per_gas(100_000_000_000).max_priority_fee_per_gas(50_000_000_000);
+        let _pending = fixture.node.provider().send_transaction(dearer).await?;
+        Ok(())
+    })
+    .await?;
+    assert_eq!(record.in_flight, None);
+    assert_eq!(fixture.funded(&record).await?, U256::from(FUNDED));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_transaction_that_the_node_drops_while_it_is_waited_for_is_broadcast_again() -> eyre::Result<()> {
+    let fixture = Fixture::start(&[]).await?;
+    let record = disturbed(&fixture, async |_| {
+        fixture.node.provider().anvil_drop_all_transactions().await?;
+        Ok(())
+    })
+    .await?;
+    assert_eq!(record.in_flight, None);
+    assert_eq!(fixture.funded(&record).await?, U256::from(FUNDED));
     Ok(())
 }

@@ -10,10 +10,10 @@ use alloy::{
     primitives::{Address, U256},
     providers::Provider,
 };
-use eyre::eyre;
+use eyre::{ContextCompat, eyre};
 use plimsoll_contracts::{IRewards, deployment::Deployment};
 use plimsoll_deploy::{
-    apply::{self, ApplyError},
+    apply::{self, ApplyError, Progress},
     compile::Artifacts,
     connection::Chain,
     design::Design,
@@ -87,6 +87,13 @@ funding = [
 ]
 "#;
 
+/// [`SMALL`] without its payments.
+pub(super) fn without_payments() -> eyre::Result<String> {
+    let (before, rest) = SMALL.split_once("funding = [").wrap_err("the manifest has no payments")?;
+    let (_, after) = rest.split_once("]\n").wrap_err("its payments have no end")?;
+    Ok(format!("{before}{after}"))
+}
+
 /// The sum of both payments of [`SMALL`].
 pub(super) const FUNDED: u64 = 2_000_000_000;
 
@@ -122,11 +129,19 @@ impl Fixture {
     }
 
     pub(super) async fn apply(&self, manifest: &str) -> eyre::Result<Deployment> {
+        self.apply_with(manifest, &|_| {}).await
+    }
+
+    pub(super) async fn apply_with(
+        &self,
+        manifest: &str,
+        on_progress: &(dyn Fn(Progress<'_>) + Send + Sync),
+    ) -> eyre::Result<Deployment> {
         let manifest = Manifest::parse(Path::new("test.toml"), manifest.to_owned())?;
         let design = Design::new(&manifest, artifacts()?)?;
         let inputs = Inputs { design: &design, artifacts: artifacts()?, chain: &self.chain, may_replace: false };
         let signer = manifest.tables.deployer.key.load(self.chain.local())?;
-        Ok(apply::apply(inputs, signer, &self.record_path(), &|_| {}).await?)
+        Ok(apply::apply(inputs, signer, &self.record_path(), on_progress).await?)
     }
 
     pub(super) async fn plan(&self, manifest: &str) -> eyre::Result<Plan> {

@@ -5,5 +5,7 @@ mod crashes;
 mod explorers;
 mod fixture;
 mod http;
+mod payments;
 mod public_chains;
 mod refusals;
+mod safe;

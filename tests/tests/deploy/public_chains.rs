@@ -9,11 +9,11 @@ use alloy::{
 };
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::deployment::Deployment;
-use plimsoll_deploy::{connection::Chain, create2};
+use plimsoll_deploy::{connection::Chain, create2, journal::record_of};
 use serde_json::{Value, json};
 
 use super::{
-    fixture::{Fixture, SMALL, quoted},
+    fixture::{Fixture, SMALL, design, quoted},
     http::{Request, serve},
 };
 
@@ -134,6 +134,69 @@ async fn a_public_chain_gets_everything_with_the_users_own_key_and_only_when_con
     let output = run(command).await?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(!output.status.success() && said.contains("this is the record of another chain"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_node_that_says_it_is_an_anvil_gets_nothing_of_a_real_key_without_confirmation() -> eyre::Result<()> {
+    let fixture = Fixture::start(&[]).await?;
+    let deployer: Address = KEYS_ADDRESS.parse()?;
+    let provider = fixture.node.provider();
+    provider.anvil_set_balance(deployer, "10000000000000000000".parse()?).await?;
+    let manifest = SMALL
+        .replace("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", KEYS_ADDRESS)
+        .replace("{ anvil = 0 }", &format!("{{ environment = \"{KEY_VARIABLE}\" }}"));
+    let path = fixture.write(&manifest)?;
+    let output = run(fixture.command("apply", &path, &fixture.node.http_url())).await?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(!output.status.success() && said.contains("pass --yes"), "{said}");
+    assert_eq!(provider.get_transaction_count(deployer).await?, 0);
+
+    // Nor does it make a record of payments void by being another chain.
+    let design = design(&manifest)?;
+    let record = Deployment::new("test".into(), 31_337, B256::repeat_byte(1), deployer);
+    record.write(&fixture.record_path())?;
+    let error = record_of(&fixture.record_path(), &fixture.chain, &design).await.unwrap_err().to_string();
+    ensure!(error.contains("this is the record of another chain"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_node_that_was_named_and_cannot_be_reached_is_an_error() -> eyre::Result<()> {
+    let fixture = Fixture::start(&[]).await?;
+    let path = fixture.write(SMALL)?;
+    for url in ["http://127.0.0.1:1", "127.0.0.1:8545", "not-a-url"] {
+        let output = run(fixture.command("plan", &path, url)).await?;
+        ensure!(!output.status.success() && output.stdout.is_empty(), "{url}: {output:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_plan_is_in_peoples_units_and_says_when_nothing_is_to_do() -> eyre::Result<()> {
+    let fixture = Fixture::start(&[]).await?;
+    let manifest = SMALL.replace("{ id = \"second\"", "{ starts = \"2099-12-31\", id = \"second\"");
+    let (path, url) = (fixture.write(&manifest)?, fixture.node.http_url());
+    let plan = async || {
+        let output = run(fixture.command("plan", &path, &url)).await?;
+        eyre::Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let said = plan().await?;
+    for told in [
+        "lends USDC against WETH by oracles.weth-usdc (0x",
+        "LTV 80%, liquidation LTV 86%, minimum debt 100 USDC, 4% a year at 90%, 4 times that at 100%, speed 50 a year",
+        "its fee, 10% of the interest",
+        "stakes WETH, pays USDC",
+        "1000 USDC over 4 weeks from the next Thursday on, once",
+        "1000 USDC over 4 weeks from 2099-12-31 on, once",
+    ] {
+        ensure!(said.contains(told), "{told} is not in:\n{said}");
+    }
+    let once = SMALL.replace("    { id = \"second\", token = \"USDC\", amount = \"1000 USDC\", epochs = 4 },\n", "");
+    fixture.apply(&once).await?;
+    fixture.write(&once)?;
+    let said = plan().await?;
+    ensure!(said.contains("Nothing to do for the deployer.") && !said.contains("ether"), "{said}");
     Ok(())
 }
 

@@ -116,6 +116,7 @@ fn all_mistakes_in_a_manifest_are_reported_at_once_by_line_and_column() -> eyre:
         ("local = true", "local = false", "is made up for local chains only"),
         ("between = [\"1000\", \"5000\"]\n", "", "needs `between`"),
         ("answer = \"2000\"", "answer = \"20001\"", "the first answer lies outside `between`"),
+        ("between = [\"1000\", \"5000\"]", "between = [\"400\", \"5000\"]", "at most ten times the lower"),
         ("borrow_max_age = \"1 day\"", "borrow_max_age = \"1\"", "is not a length of time"),
     ];
     for (right, wrong, told) in mistakes {
@@ -129,6 +130,53 @@ fn all_mistakes_in_a_manifest_are_reported_at_once_by_line_and_column() -> eyre:
     let all = SMALL.replace("ltv = \"80%\"", "ltv = \"80\"").replace("speed = \"50 per year\"", "speed = \"fast\"");
     let text = design(&all.replace("stake = \"WETH\"", "stake = \"WEHT\"")).unwrap_err().to_string();
     assert_eq!(text.lines().count(), 3, "{text}");
+    Ok(())
+}
+
+#[test]
+fn an_owner_that_would_not_own_the_core_is_refused() {
+    let timelock = r#"timelock = { delay = "2 days", proposers = ["deployer"], executors = ["anyone"] }"#;
+    let manifest = SMALL
+        .replace("account = \"deployer\"", timelock)
+        .replace("firstOwner = \"owner\"", "firstOwner = \"deployer\"");
+    let text = design(&manifest).unwrap_err().to_string();
+    assert!(text.contains("the core would belong to 0xf39F") && text.contains("firstOwner = \"owner\""), "{text}");
+}
+
+#[test]
+fn unknown_keys_and_mistaken_values_are_reported_together() {
+    let manifest = SMALL
+        .replace("steepness = 4", "stepness = 4")
+        .replace("speed = \"50 per year\"", "speed = 0.5")
+        .replace("[network]", "[network]\ngas_price = 1")
+        .replace("stake = \"WETH\"", "stake = \"WEHT\"");
+    let text = design(&manifest).unwrap_err().to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    let expected = [
+        "unknown key `gas_price`: the keys here are name, chain_id",
+        "unknown key `stepness`: did you mean `steepness`?",
+        "0.5 is a floating-point number",
+        "did you mean \"WETH\"?",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{text}");
+    for (line, told) in lines.iter().zip(expected) {
+        assert!(line.starts_with("test.toml:") && line.contains(told), "{told} is not in {line}");
+    }
+}
+
+#[test]
+fn a_minimum_debt_that_does_not_pay_for_its_liquidation_is_warned_of() -> eyre::Result<()> {
+    let priced =
+        |price: &str| SMALL.replace("local = true", &format!("local = true\nnative_prices = {{ USDC = \"{price}\" }}"));
+    let warnings = design(&priced("2000"))?.warnings;
+    let [warning] = warnings.as_slice() else { eyre::bail!("{warnings:?}") };
+    ensure!(warning.contains("at 200 gwei: `min_debt` is 100 USDC, and should be 2740 USDC or more"), "{warning}");
+    let enough = priced("2000").replace("min_debt = \"100 USDC\"", "min_debt = \"2740 USDC\"");
+    assert!(design(&enough)?.warnings.is_empty());
+    let calm = priced("2000").replace("[network]", "[network]\nbad_day_gas_price = \"5 gwei\"");
+    assert!(design(&calm)?.warnings.is_empty());
+    let unknown = design(&priced("2000").replace("{ USDC", "{ USDX")).unwrap_err().to_string();
+    ensure!(unknown.contains("did you mean \"USDC\"?"), "{unknown}");
     Ok(())
 }
 

@@ -4,8 +4,48 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::{OsStr, OsString},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
+
+/// Variables that child processes need: to find programs, folders, a language, and the npm registry through a proxy.
+const PASSED_ON: [&str; 32] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    "TMPDIR",
+    "TMP",
+    "TEMP",
+    "TZ",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "SYSTEMROOT",
+    "NO_COLOR",
+    "NODE_OPTIONS",
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "npm_config_registry",
+    "npm_config_cache",
+    "npm_config_cafile",
+    "npm_config_userconfig",
+];
+
+/// Variables that the compiler needs. They stand on a command line, which everybody on the machine can read, so a proxy's
+/// URL with a password is not among them.
+const PASSED_TO_COMPILER: [&str; 5] = ["PATH", "HOME", "TMPDIR", "LANG", "NODE_OPTIONS"];
 
 /// Environment variables for finding and running tools. `Debug` shows only their names, because values may be secrets.
 #[derive(Clone, Default)]
@@ -45,13 +85,20 @@ impl Environment {
         env::split_paths(path).map(|folder| folder.join(program)).find(|candidate| is_executable(candidate))
     }
 
-    pub(super) fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.variables.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    /// Returns the variables that a child process gets. Everything else – keys, passwords, endpoints – is none of its
+    /// business: the compiler and npm run code of third parties.
+    pub(super) fn for_children(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.variables().filter(|(name, _)| name.to_str().is_some_and(|name| PASSED_ON.contains(&name)))
     }
 
-    pub(super) fn without_prefixes(&self, prefixes: &[&str]) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.variables()
-            .filter(|(name, _)| !prefixes.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes())))
+    /// Returns the arguments of `env` that run a program with nothing but the variables that the compiler needs.
+    pub(super) fn only_compilers(&self, program: &Path) -> Vec<String> {
+        let set = PASSED_TO_COMPILER.iter().filter_map(|name| Some(format!("{name}={}", self.get(name)?.to_str()?)));
+        ["-i".to_owned()].into_iter().chain(set).chain([program.display().to_string()]).collect()
+    }
+
+    pub(super) fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.variables.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 }
 
@@ -62,12 +109,12 @@ impl std::fmt::Debug for Environment {
 }
 
 #[cfg(unix)]
-fn is_executable(path: &std::path::Path) -> bool {
+fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(not(unix))]
-fn is_executable(path: &std::path::Path) -> bool {
+fn is_executable(path: &Path) -> bool {
     path.is_file()
 }

@@ -38,7 +38,7 @@ pub(super) fn ensure(workspace: &Workspace, environment: &Environment, pins: &Pi
         .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
         .current_dir(workspace.root())
         .env_clear()
-        .envs(environment.variables())
+        .envs(environment.for_children())
         .stdin(Stdio::null())
         .stdout(io::stderr())
         .status()
@@ -113,7 +113,9 @@ const fn can_execute(_metadata: &fs::Metadata) -> bool {
 
 fn check_node(environment: &Environment, pins: &Pins) -> Result<(), ToolError> {
     let node = environment.find("node").ok_or_else(|| pins.node_missing("node"))?;
-    let output = Command::new(&node).arg("--version").output().map_err(ToolError::io(&node))?;
+    let mut command = Command::new(&node);
+    command.arg("--version").env_clear().envs(environment.for_children());
+    let output = command.output().map_err(ToolError::io(&node))?;
     let said = String::from_utf8_lossy(&output.stdout);
     let found: Version = said.trim().trim_start_matches('v').parse().map_err(|_| pins.node_missing("node"))?;
     if pins.node.matches(&found) { Ok(()) } else { Err(ToolError::NodeTooOld { found, wanted: pins.node.to_string() }) }

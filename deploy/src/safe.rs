@@ -1,0 +1,172 @@
+//! Calls that the core's owner must sign, as a file for the Transaction Builder of Safe (version 1.0), so that its signers
+//! review names and values instead of hexadecimal data.
+//!
+//! Where the owner is a timelock, a Safe that may propose signs `schedule`, and once the delay is over `execute`.
+
+use std::collections::BTreeMap;
+
+use alloy::{
+    dyn_abi::{DynSolValue, JsonAbiExt},
+    hex,
+    json_abi::{Function, Param, StateMutability},
+    primitives::{Address, B256, Bytes, U256, keccak256},
+    sol_types::SolValue,
+};
+use plimsoll_chain::error::ChainError;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    abi::ITimelock,
+    compile::Artifacts,
+    connection::Chain,
+    design::Design,
+    inspect::{Call, StepStatus},
+    plan::Plan,
+};
+
+/// Version of the file format.
+const FORMAT_VERSION: &str = "1.0";
+
+/// A file of the Transaction Builder.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Batch {
+    version: &'static str,
+    chain_id: String,
+    /// Time of creation in milliseconds since 1970.
+    created_at: u64,
+    meta: Meta,
+    /// Calls in the order in which they are made.
+    pub transactions: Vec<Transaction>,
+}
+
+/// Description of a file.
+#[derive(Debug, Clone, Serialize)]
+struct Meta {
+    name: String,
+    description: String,
+}
+
+/// One call.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transaction {
+    /// Recipient of the call.
+    pub to: Address,
+    /// Value in wei.
+    pub value: String,
+    /// Calldata.
+    pub data: Bytes,
+    contract_method: Option<Method>,
+    contract_inputs_values: Option<BTreeMap<String, String>>,
+}
+
+/// The called function.
+#[derive(Debug, Clone, Serialize)]
+struct Method {
+    inputs: Vec<Param>,
+    name: String,
+    payable: bool,
+}
+
+/// Returns the calls of a plan that the core's owner must sign now. Those that wait in its timelock are left out. Fails only
+/// if a request to the chain fails.
+pub async fn owners_calls(chain: &Chain, design: &Design, plan: &Plan) -> Result<Vec<Call>, ChainError> {
+    let owner = design.owner;
+    let calls = plan.steps.iter().filter_map(|(_, status)| match status {
+        StepStatus::ForOthers { who, call } if *who == owner => Some(call.clone()),
+        _ => None,
+    });
+    let deployed = chain.read(owner, ITimelock::getMinDelayCall {}).await?;
+    let Some(delay) = deployed.or_else(|| planned_delay(design)) else { return Ok(calls.collect()) };
+    let mut through_timelock = Vec::new();
+    for call in calls {
+        let id = operation_id(&call);
+        if chain.read(owner, ITimelock::isOperationReadyCall { id }).await? == Some(true) {
+            let Call { to: target, input: payload, value, .. } = call;
+            let (predecessor, salt) = (B256::ZERO, B256::ZERO);
+            let execute = ITimelock::executeCall { target, value, payload, predecessor, salt };
+            through_timelock.push(Call::of(owner, &execute));
+        } else if chain.read(owner, ITimelock::isOperationCall { id }).await? != Some(true) {
+            let Call { to: target, input: data, value, .. } = call;
+            let (predecessor, salt) = (B256::ZERO, B256::ZERO);
+            let schedule = ITimelock::scheduleCall { target, value, data, predecessor, salt, delay };
+            through_timelock.push(Call::of(owner, &schedule));
+        }
+    }
+    Ok(through_timelock)
+}
+
+/// Returns the delay of a timelock that is still to be deployed; `None` if the owner is none.
+fn planned_delay(design: &Design) -> Option<U256> {
+    let (_, timelock) = design
+        .creations()
+        .find(|(_, creation)| creation.address == design.owner && creation.contract == "TimelockController")?;
+    let (_, delay) = timelock.arguments.iter().find(|(name, _)| name == "minDelay")?;
+    delay.as_uint().map(|(delay, _)| delay)
+}
+
+/// Returns the id of a call in a timelock, without predecessor and salt.
+fn operation_id(call: &Call) -> B256 {
+    keccak256((call.to, call.value, call.input.clone(), B256::ZERO, B256::ZERO).abi_encode_params())
+}
+
+/// Makes a file of calls. `created_at` is in milliseconds since 1970.
+#[must_use]
+pub fn batch(design: &Design, artifacts: &Artifacts, calls: &[Call], created_at: u64) -> Batch {
+    Batch {
+        version: FORMAT_VERSION,
+        chain_id: design.chain_id.to_string(),
+        created_at,
+        meta: Meta {
+            name: format!("Plimsoll, {}", design.network),
+            description: format!("Calls for the owner of the core, {}", design.address_text(design.owner)),
+        },
+        transactions: calls.iter().map(|call| transaction(artifacts, call)).collect(),
+    }
+}
+
+fn transaction(artifacts: &Artifacts, call: &Call) -> Transaction {
+    let function = artifacts
+        .iter()
+        .flat_map(|artifact| artifact.abi.functions())
+        .find(|function| call.input.starts_with(function.selector().as_slice()));
+    Transaction {
+        to: call.to,
+        value: call.value.to_string(),
+        data: call.input.clone(),
+        contract_method: function.map(|function| Method {
+            inputs: function.inputs.clone(),
+            name: function.name.clone(),
+            payable: function.state_mutability == StateMutability::Payable,
+        }),
+        contract_inputs_values: function.and_then(|function| values_by_name(function, &call.input)),
+    }
+}
+
+fn values_by_name(function: &Function, input: &Bytes) -> Option<BTreeMap<String, String>> {
+    let values = function.abi_decode_input(input.get(4..)?).ok()?;
+    let names = function.inputs.iter().map(|param| param.name.clone());
+    Some(
+        names
+            .zip(values.iter().map(|value| match json(value) {
+                Value::String(text) => text,
+                list => list.to_string(),
+            }))
+            .collect(),
+    )
+}
+
+/// Returns a value as the Transaction Builder reads it: a text, or an array of texts for arrays and structs.
+fn json(value: &DynSolValue) -> Value {
+    // A struct is a sequence of its fields, too.
+    if let Some(values) = value.as_array().or_else(|| value.as_fixed_seq()) {
+        return values.iter().map(json).collect();
+    }
+    match value {
+        DynSolValue::String(text) => Value::String(text.clone()),
+        DynSolValue::Bytes(bytes) => Value::String(format!("0x{}", hex::encode(bytes))),
+        other => Value::String(crate::reverts::format_value(other)),
+    }
+}

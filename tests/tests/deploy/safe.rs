@@ -1,0 +1,91 @@
+//! The file of calls for the owner, as Safe's Transaction Builder reads it.
+
+use std::process::Stdio;
+
+use alloy::{
+    primitives::{Address, Bytes, U256},
+    providers::{Provider, ext::AnvilApi},
+    rpc::types::TransactionRequest,
+};
+use eyre::{ContextCompat, ensure};
+use plimsoll_contracts::IPlimsoll;
+use serde_json::Value;
+
+use super::fixture::{Fixture, SMALL};
+
+/// Runs `plan --safe` and returns the file, if it was written.
+async fn batch(fixture: &Fixture, manifest: &str) -> eyre::Result<Option<Value>> {
+    let (path, file) = (fixture.write(manifest)?, fixture.folder.path().join("owner.json"));
+    let mut command = fixture.command("plan", &path, &fixture.node.http_url());
+    command.arg("--safe").arg(&file).stdin(Stdio::null());
+    let output = tokio::process::Command::from(command).output().await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read(&file).ok();
+    std::fs::remove_file(&file).ok();
+    Ok(text.map(|text| serde_json::from_slice(&text)).transpose()?)
+}
+
+/// Sends the calls of a file from an account.
+async fn send(fixture: &Fixture, batch: &Value, from: Address) -> eyre::Result<()> {
+    let provider = fixture.node.impersonating().await?;
+    provider.anvil_set_balance(from, U256::from(10).pow(U256::from(18))).await?;
+    for call in batch["transactions"].as_array().wrap_err("no transactions")? {
+        let to: Address = call["to"].as_str().wrap_err("no recipient")?.parse()?;
+        let data: Bytes = call["data"].as_str().wrap_err("no data")?.parse()?;
+        let request = TransactionRequest::default().from(from).to(to).input(data.into()).gas_limit(1_000_000);
+        ensure!(provider.send_transaction(request).await?.get_receipt().await?.status(), "{call} failed");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_owners_calls_are_written_with_names_and_values_and_work() -> eyre::Result<()> {
+    let fixture = Fixture::start(&[]).await?;
+    let owner = fixture.node.account(5)?;
+    let manifest = SMALL.replace("account = \"deployer\"", &format!("account = \"{owner}\""));
+    let record = fixture.apply(&manifest).await?;
+    let batch_of = batch(&fixture, &manifest).await?.wrap_err("nothing was written")?;
+    assert_eq!((&batch_of["version"], &batch_of["chainId"]), (&"1.0".into(), &"31337".into()));
+    ensure!(batch_of["createdAt"].as_u64().is_some_and(|created| created > 1_700_000_000_000), "{batch_of}");
+    ensure!(batch_of["meta"]["name"].is_string(), "{batch_of}");
+    let [call] = batch_of["transactions"].as_array().wrap_err("no transactions")?.as_slice() else {
+        eyre::bail!("{batch_of}")
+    };
+    assert_eq!(call["to"], record.address("contracts.Plimsoll").wrap_err("no core")?.to_string().to_lowercase());
+    assert_eq!((&call["value"], &call["contractMethod"]["name"]), (&"0".into(), &"setFee".into()));
+    assert_eq!(call["contractMethod"]["payable"], false);
+    assert_eq!(call["contractMethod"]["inputs"][0]["type"], "tuple");
+    assert_eq!(call["contractInputsValues"]["feeBps"], "1000");
+    let params = call["contractInputsValues"]["params"].as_str().wrap_err("no params")?;
+    let params: Vec<String> = serde_json::from_str(params)?;
+    assert_eq!(params[0], record.tokens["USDC"].address.to_string());
+
+    send(&fixture, &batch_of, owner).await?;
+    assert_eq!(batch(&fixture, &manifest).await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_calls_of_a_timelock_are_scheduled_and_executed_after_its_delay() -> eyre::Result<()> {
+    let fixture = Fixture::start(&[]).await?;
+    let proposer = fixture.node.account(5)?;
+    let timelock =
+        format!("timelock = {{ delay = \"2 days\", proposers = [\"{proposer}\"], executors = [\"anyone\"] }}");
+    let manifest = SMALL.replace("account = \"deployer\"", &timelock);
+    let record = fixture.apply(&manifest).await?;
+    let schedule = batch(&fixture, &manifest).await?.wrap_err("nothing to schedule")?;
+    assert_eq!(schedule["transactions"][0]["contractMethod"]["name"], "schedule");
+    assert_eq!(schedule["transactions"][0]["contractInputsValues"]["delay"], "172800");
+    send(&fixture, &schedule, proposer).await?;
+    // While it waits in the timelock there is nothing to sign.
+    assert_eq!(batch(&fixture, &manifest).await?, None);
+    fixture.node.provider().anvil_increase_time(3 * 24 * 60 * 60).await?;
+    fixture.node.provider().evm_mine(None).await?;
+    let execute = batch(&fixture, &manifest).await?.wrap_err("nothing to execute")?;
+    assert_eq!(execute["transactions"][0]["contractMethod"]["name"], "execute");
+    send(&fixture, &execute, proposer).await?;
+    let core = IPlimsoll::new(record.address("contracts.Plimsoll").wrap_err("no core")?, fixture.node.provider());
+    assert_eq!(core.market(record.markets["weth-usdc"].id).call().await?.feeBps, U256::from(1_000));
+    assert!(fixture.plan(&manifest).await?.is_done());
+    Ok(())
+}
