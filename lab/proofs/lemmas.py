@@ -118,12 +118,14 @@ def withdraw_then_supply(p, m):
 
 @lemma("SharesMath.toSharesDown, SharesMath.toAssetsUp", "toSharesDown rounds up", SharesOfASupplyRoundedUp)
 def supply_lowers_no_share_price(p, m):
-    """A supply, by assets or by shares, lowers the price of a supply share for nobody (A5)."""
+    """A supply, by assets or by shares, lowers the price of a supply share for nobody (A5), and no number of shares wraps
+    before `MarketPacking` refuses it."""
     total_assets, total_shares = supply_totals(p)
     amount = p.natural("amount", LIMIT)
     shares = m.to_shares_down(amount, total_assets, total_shares)
     assets = m.to_assets_up(amount, total_assets, total_shares)
     before_assets, before_shares = total_assets + VIRTUAL_ASSETS, total_shares + VIRTUAL_SHARES
+    p.claim(before_shares + shares < WORD)
     p.claim((before_assets + amount) * before_shares >= before_assets * (before_shares + shares))
     p.claim((before_assets + assets) * before_shares >= before_assets * (before_shares + amount))
 
@@ -201,7 +203,8 @@ def a_repayment_keeps_the_lowest_debt_share_price(p, m):
     p.claim(left <= MAX_SHARES_PER_ASSET * total_left)
 
 
-@lemma("DebtMath.toDebtSharesDown, DebtMath.saturatingTotalAfterRepay", "toDebtSharesDown rounds up", RedeemedSharesRoundedUp)
+@lemma("DebtMath.toDebtSharesDown, DebtMath.saturatingTotalAfterRepay",
+       "toDebtSharesDown rounds up", RedeemedSharesRoundedUp)
 def a_repayment_raises_no_debt_share_price(p, m):
     """A repayment in part raises the price of a debt share by no more than the unit of its lowest price (A5): nobody's debt
     grows because somebody else pays."""
@@ -456,7 +459,8 @@ def ramp_does_not_lower_health(p, m):
     seized = m.seized_down(repaid, factor, price)
     priced = p.step(seized * price <= repaid * factor * WAD, using=[p.about(seized)])
     p.step(seized * price * debt <= repaid * factor * WAD * debt, using=[priced, debt >= 1])
-    p.step(repaid * factor * WAD * debt <= repaid * value * WAD * WAD, using=[factor * debt <= value * WAD, repaid >= 0])
+    p.step(repaid * factor * WAD * debt <= repaid * value * WAD * WAD,
+           using=[factor * debt <= value * WAD, repaid >= 0])
     p.step(repaid * value * ORACLE_SCALE <= repaid * collateral * price,
            using=[value * ORACLE_SCALE <= collateral * price, repaid >= 0])
     p.step((seized * debt - repaid * collateral) * price <= 0)
@@ -464,7 +468,8 @@ def ramp_does_not_lower_health(p, m):
     p.claim((collateral - seized) * debt >= collateral * (debt - repaid))
 
 
-@lemma("LiquidationMath.maxRepayOf, LiquidationMath.repayWithinDown", "the rest is not compared with the minimum debt", RampLeavesDust)
+@lemma("LiquidationMath.maxRepayOf, LiquidationMath.repayWithinDown",
+       "the rest is not compared with the minimum debt", RampLeavesDust)
 def ramp_leaves_no_debt_below_the_minimum(p, m):
     """On the ramp a liquidation with any limit of the caller leaves no debt, the minimum debt at least, or the loan as it
     was (H5)."""
@@ -617,7 +622,8 @@ def fits(p, assets, share, level, d):
     p.step(assets * d < WORD, using=[assets < LIMIT, assets >= 0, d < 2**43])
 
 
-@lemma("SurgeMath.room, SurgeMath.levelAfterBorrow", "the charge is rounded down", ChargeRoundedDown, floor=10**4, share=1000)
+@lemma("SurgeMath.room, SurgeMath.levelAfterBorrow",
+       "the charge is rounded down", ChargeRoundedDown, floor=10**4, share=1000)
 def surge_room_is_exact(p, m):
     """A borrowing of the room passes the surge limit, and of a unit more does not, in every state (S2)."""
     limit, borrow_assets, level = bucket(p)
@@ -685,7 +691,8 @@ def surge_refund_of_a_fresh_charge(p, m):
     p.claim(refund <= charge)
 
 
-@lemma("SurgeMath.levelAfterBorrow, SurgeMath.refund", "the refund is rounded up", RefundRoundedUp, floor=10**4, share=0)
+@lemma("SurgeMath.levelAfterBorrow, SurgeMath.refund",
+       "the refund is rounded up", RefundRoundedUp, floor=10**4, share=0)
 def surge_refunds_in_parts(p, m):
     """What is borrowed at once and paid back in two parts is refunded no more than it was charged: no cycle lowers the
     level (S3)."""
@@ -725,7 +732,8 @@ def surge_refunds_in_parts(p, m):
     p.claim(first + second <= charge)
 
 
-@lemma("SurgeMath.refund, SurgeMath.room, Plimsoll._liquidateLoan", "what is written off is refunded, too", WriteOffsRefunded,
+@lemma("SurgeMath.refund, SurgeMath.room, Plimsoll._liquidateLoan",
+       "what is written off is refunded, too", WriteOffsRefunded,
        floor=10**4, share=1000, repaid=0)
 def surge_room_grows_by_what_is_paid_in(p, m):
     """A repayment, or a liquidation with or without a write-off, raises the room by no more than was paid in: lost debt
@@ -855,7 +863,8 @@ def claims_within_what_was_distributed(p, m):
     p.claim((a + b) * EPOCH_SECONDS <= unit_seconds)
 
 
-@lemma("RewardMath.offsetAfterStakeUp, RewardMath.offsetAfterUnstakeUp", "offsetAfterStakeUp rounds down", OffsetRoundedDown)
+@lemma("RewardMath.offsetAfterStakeUp, RewardMath.offsetAfterUnstakeUp",
+       "offsetAfterStakeUp rounds down", OffsetRoundedDown)
 def moving_a_stake_earns_nothing(p, m):
     """Staking and unstaking change an entitlement by rounding alone, against the account, by at most 2^-24 units each
     (R3)."""

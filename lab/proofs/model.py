@@ -25,7 +25,8 @@ RAMP, BREAKEVEN, INSOLVENT = range(3)
 class Model:
     def __init__(self, arithmetic):
         self.a = arithmetic
-        self.floor, self.ceil, self.sub, self.branch = arithmetic.floor, arithmetic.ceil, arithmetic.sub, arithmetic.branch
+        self.floor, self.ceil, self.sub = arithmetic.floor, arithmetic.ceil, arithmetic.sub
+        self.branch = arithmetic.branch
 
     def minimum(self, x, y):
         return x if self.branch(x <= y) else y

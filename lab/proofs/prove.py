@@ -57,8 +57,8 @@ def main():
         left = elapsed / (i + 1) * (len(chosen) - i - 1)
         verdict = "proved" if result["proved"] else "NOT PROVED"
         fault = "fault refuted" if result["refuted"] else "fault NOT REFUTED"
-        print(f"[{i + 1}/{len(chosen)}] {lemma.name}: {verdict}, {fault} in {result['secs']} s, about {left:.0f} s left",
-              file=sys.stderr, flush=True)
+        progress = f"[{i + 1}/{len(chosen)}] {lemma.name}: {verdict}, {fault} in {result['secs']} s"
+        print(f"{progress}, about {left:.0f} s left", file=sys.stderr, flush=True)
     json.dump({"results": results, "vectors_are_fresh": vectors.are_fresh()}, sys.stdout)
 
 

@@ -28,13 +28,8 @@ contract UnknownPrice {
     uint256 public liquidationPrice;
 }
 
-/// @title Who can do what to whose position: checked by halmos on the core's bytecode, for every state and every argument.
-/// @notice Every slot of the core's storage, every argument, the caller and the time are unknown; halmos follows all paths
-/// through the bytecode, and asks a solver whether one of them ends in a failed assertion. `check_planted_` functions assert
-/// what is false, and must fail: they show that the others are not true for want of a path that ends.
-///
-/// `forge test` does not run these. `cargo lab prove` does (docs/reference/proofs.md).
-contract RightsProof is Test {
+/// @title The fixture of the checks: the core as it is deployed, in an unknown state.
+abstract contract RightsFixture is Test {
     ISymbolic internal constant SYMBOLIC = ISymbolic(0xF3993A62377BCd56AE39D773740A5390411E8BC9);
 
     IPlimsoll internal plimsoll;
@@ -51,6 +46,64 @@ contract RightsProof is Test {
         SYMBOLIC.enableSymbolicStorage(oracle);
     }
 
+    /* SHARED */
+
+    /// @dev The caller is neither the account nor authorised by it now.
+    function _assumeStranger(address caller, address account) internal view {
+        vm.assume(caller != account && plimsoll.authorizationExpiry(account, caller) < block.timestamp);
+    }
+
+    /// @dev A market with the obedient tokens that was accrued in this block: interest is the lemmas' subject, and changes
+    /// no position.
+    function _accruedMarket(MarketParams memory params) internal view returns (MarketId id) {
+        params.loanToken = loanToken;
+        params.collateralToken = collateralToken;
+        params.oracle = oracle;
+        id = _id(params);
+        vm.assume(plimsoll.market(id).lastUpdate == block.timestamp);
+    }
+
+    function _id(MarketParams memory params) internal pure returns (MarketId) {
+        return MarketId.wrap(keccak256(abi.encode(params)));
+    }
+
+    /// @dev Whatever becomes of a call about one account, another's position is as it was.
+    function _assertOthersUntouched(MarketId id, address named, address account, address caller, bytes memory data)
+        internal
+    {
+        vm.assume(account != named);
+        Position memory before = plimsoll.position(id, account);
+        _call(caller, data);
+        Position memory afterwards = plimsoll.position(id, account);
+        assert(afterwards.supplyShares == before.supplyShares);
+        assert(afterwards.borrowShares == before.borrowShares);
+        assert(afterwards.collateral == before.collateral);
+    }
+
+    /// @dev Whatever becomes of the call, the account has no less supply and collateral and no more debt afterwards.
+    function _assertNotLowered(MarketId id, address account, address caller, bytes memory data) internal {
+        Position memory before = plimsoll.position(id, account);
+        vm.assume(before.supplyShares < 1 << 128);
+        _call(caller, data);
+        Position memory afterwards = plimsoll.position(id, account);
+        assert(afterwards.supplyShares >= before.supplyShares);
+        assert(afterwards.borrowShares <= before.borrowShares);
+        assert(afterwards.collateral >= before.collateral);
+    }
+
+    function _call(address caller, bytes memory data) internal returns (bool done) {
+        vm.prank(caller);
+        (done,) = address(plimsoll).call(data);
+    }
+}
+
+/// @title Who can do what to whose position: checked by halmos on the core's bytecode, for every state and every argument.
+/// @notice Every slot of the core's storage, every argument, the caller and the time are unknown; halmos follows all paths
+/// through the bytecode, and asks a solver whether one of them ends in a failed assertion. `check_planted_` functions assert
+/// what is false, and must fail: they show that the others are not true for want of a path that ends.
+///
+/// `forge test` does not run these. `cargo lab prove` does (docs/reference/proofs.md).
+contract RightsProof is RightsFixture {
     /* ONLY THE ACCOUNT AND THOSE IT AUTHORISED */
 
     /// @notice Nobody else withdraws an account's supply.
@@ -102,7 +155,8 @@ contract RightsProof is Test {
         _assumeStranger(caller, account);
         assert(
             !_call(
-                caller, abi.encodeCall(IPlimsoll.deleverage, (params, repayAssets, collateralOut, account, receiver, ""))
+                caller,
+                abi.encodeCall(IPlimsoll.deleverage, (params, repayAssets, collateralOut, account, receiver, ""))
             )
         );
     }
@@ -161,20 +215,6 @@ contract RightsProof is Test {
         _assertOthersUntouched(id, onBehalf, account, caller, data);
     }
 
-    /// @notice Repaying for an account changes no other account's position.
-    function check_repayTouchesNobodyElse(
-        MarketParams memory params,
-        uint256 assets,
-        uint256 shares,
-        address onBehalf,
-        address account,
-        address caller
-    ) external {
-        MarketId id = _accruedMarket(params);
-        bytes memory data = abi.encodeCall(IPlimsoll.repay, (params, assets, shares, onBehalf, ""));
-        _assertOthersUntouched(id, onBehalf, account, caller, data);
-    }
-
     /// @notice A withdrawal changes no other account's position.
     function check_withdrawTouchesNobodyElse(
         MarketParams memory params,
@@ -199,6 +239,171 @@ contract RightsProof is Test {
     ) external {
         MarketId id = _accruedMarket(params);
         bytes memory data = abi.encodeCall(IPlimsoll.withdrawCollateral, (params, assets, onBehalf, caller));
+        _assertOthersUntouched(id, onBehalf, account, caller, data);
+    }
+
+    /* WHAT ANYBODY MAY DO FOR AN ACCOUNT DOES IT NO HARM */
+
+    /// @notice Supplying a number of shares for an account takes nothing from it.
+    function check_supplyTakesNothing(MarketParams memory params, uint256 shares, address account, address caller)
+        external
+    {
+        MarketId id = _accruedMarket(params);
+        _assertNotLowered(id, account, caller, abi.encodeCall(IPlimsoll.supply, (params, 0, shares, account, "")));
+    }
+
+    /// @notice Supplying collateral for an account takes nothing from it.
+    function check_supplyCollateralTakesNothing(
+        MarketParams memory params,
+        uint256 assets,
+        address account,
+        address caller
+    ) external {
+        MarketId id = _accruedMarket(params);
+        _assertNotLowered(
+            id, account, caller, abi.encodeCall(IPlimsoll.supplyCollateral, (params, assets, account, ""))
+        );
+    }
+
+    /// @notice Repaying a number of shares for an account takes nothing from it but debt.
+    function check_repayTakesNothingButDebt(MarketParams memory params, uint256 shares, address account, address caller)
+        external
+    {
+        MarketId id = _accruedMarket(params);
+        _assertNotLowered(id, account, caller, abi.encodeCall(IPlimsoll.repay, (params, 0, shares, account, "")));
+    }
+
+    /// @notice A transfer of supply takes nothing from the receiver, nor from a third account.
+    function check_transferSupplyTakesFromNobodyElse(
+        MarketParams memory params,
+        uint256 shares,
+        address onBehalf,
+        address receiver,
+        address account,
+        address caller
+    ) external {
+        MarketId id = _id(params);
+        vm.assume(account != onBehalf && plimsoll.position(id, onBehalf).supplyShares < 1 << 128);
+        bytes memory data = abi.encodeCall(IPlimsoll.transferSupply, (params, shares, onBehalf, receiver));
+        _assertNotLowered(id, account, caller, data);
+    }
+
+    /// @notice False: a transfer of supply does take from the account that is named.
+    function check_planted_transferSupplyTakesFromNobody(
+        MarketParams memory params,
+        uint256 shares,
+        address onBehalf,
+        address receiver,
+        address caller
+    ) external {
+        _assertNotLowered(
+            _id(params),
+            onBehalf,
+            caller,
+            abi.encodeCall(IPlimsoll.transferSupply, (params, shares, onBehalf, receiver))
+        );
+    }
+
+    /* TRANSFERS OF SUPPLY */
+
+    /// @notice A transfer of supply makes and destroys no shares, not even one to oneself.
+    function check_transferSupplyKeepsTheSum(
+        MarketParams memory params,
+        uint256 shares,
+        address onBehalf,
+        address receiver,
+        address caller
+    ) external {
+        MarketId id = _id(params);
+        uint256 mine = plimsoll.position(id, onBehalf).supplyShares;
+        uint256 theirs = plimsoll.position(id, receiver).supplyShares;
+        vm.assume(mine < 1 << 128 && theirs < 1 << 128);
+        if (!_call(caller, abi.encodeCall(IPlimsoll.transferSupply, (params, shares, onBehalf, receiver)))) return;
+        uint256 mineAfter = plimsoll.position(id, onBehalf).supplyShares;
+        uint256 theirsAfter = plimsoll.position(id, receiver).supplyShares;
+        if (onBehalf == receiver) {
+            assert(mineAfter == mine);
+        } else {
+            assert(mineAfter == mine - shares && theirsAfter == theirs + shares);
+        }
+    }
+
+    /* AUTHORISATION, OWNER, COVER */
+
+    /// @notice Nobody sets another's authorisation but by signature.
+    function check_setAuthorizationIsOnesOwn(
+        address authorized,
+        uint256 expiry,
+        address account,
+        address other,
+        address caller
+    ) external {
+        vm.assume(caller != account);
+        uint256 before = plimsoll.authorizationExpiry(account, other);
+        _call(caller, abi.encodeCall(IPlimsoll.setAuthorization, (authorized, expiry)));
+        assert(plimsoll.authorizationExpiry(account, other) == before);
+    }
+
+    /// @notice Nobody but the owner sets fees, recipients and backstops, or begins to transfer the ownership.
+    function check_onlyTheOwner(
+        MarketParams calldata params,
+        MarketId id,
+        uint256 feeBps,
+        address other,
+        address caller
+    ) external {
+        vm.assume(caller != plimsoll.owner());
+        assert(!_call(caller, abi.encodeCall(IPlimsoll.setFee, (params, feeBps))));
+        assert(!_call(caller, abi.encodeCall(IPlimsoll.setFeeRecipient, (id, other))));
+        assert(!_call(caller, abi.encodeCall(IPlimsoll.setBackstop, (id, other))));
+        assert(!_call(caller, abi.encodeCall(IPlimsoll.transferOwnership, (other))));
+    }
+
+    /// @notice Nobody but the pending owner becomes the owner.
+    function check_onlyThePendingOwnerAccepts(address caller) external {
+        vm.assume(caller != plimsoll.pendingOwner());
+        assert(!_call(caller, abi.encodeCall(IPlimsoll.acceptOwnership, ())));
+    }
+
+    /// @notice Nobody withdraws another's cover.
+    function check_coverIsWithdrawnByItsDepositor(
+        address token,
+        uint256 assets,
+        address receiver,
+        address account,
+        address caller
+    ) external {
+        vm.assume(caller != account && (token == loanToken || token == collateralToken));
+        uint256 before = plimsoll.cover(account, token);
+        _call(caller, abi.encodeCall(IPlimsoll.withdrawCover, (token, assets, receiver)));
+        assert(plimsoll.cover(account, token) == before);
+    }
+
+    /// @notice False: a depositor does withdraw cover.
+    function check_planted_coverIsNeverWithdrawn(address token, uint256 assets, address receiver, address account)
+        external
+    {
+        vm.assume(token == loanToken || token == collateralToken);
+        uint256 before = plimsoll.cover(account, token);
+        _call(account, abi.encodeCall(IPlimsoll.withdrawCover, (token, assets, receiver)));
+        assert(plimsoll.cover(account, token) == before);
+    }
+}
+
+/// @title The checks of the verbs with the most paths, as `RightsProof`: minutes instead of seconds.
+/// @notice `cargo lab prove --deep` makes them, too.
+contract RightsInDepthProof is RightsFixture {
+    /// @notice Repaying for an account changes no other account's position.
+    function check_repayTouchesNobodyElse(
+        MarketParams memory params,
+        uint256 assets,
+        uint256 shares,
+        address onBehalf,
+        address account,
+        address caller
+    ) external {
+        MarketId id = _accruedMarket(params);
+        bytes memory data = abi.encodeCall(IPlimsoll.repay, (params, assets, shares, onBehalf, ""));
         _assertOthersUntouched(id, onBehalf, account, caller, data);
     }
 
@@ -246,193 +451,5 @@ contract RightsProof is Test {
         bytes memory data =
             abi.encodeCall(IPlimsoll.liquidate, (params, borrowers, maxRepay, minSeizedPerRepaid, caller, ""));
         _assertOthersUntouched(id, borrower, account, caller, data);
-    }
-
-    /* WHAT ANYBODY MAY DO FOR AN ACCOUNT DOES IT NO HARM */
-
-    /// @notice Supplying a number of shares for an account takes nothing from it.
-    function check_supplyTakesNothing(MarketParams memory params, uint256 shares, address account, address caller)
-        external
-    {
-        MarketId id = _accruedMarket(params);
-        _assertNotLowered(id, account, caller, abi.encodeCall(IPlimsoll.supply, (params, 0, shares, account, "")));
-    }
-
-    /// @notice Supplying collateral for an account takes nothing from it.
-    function check_supplyCollateralTakesNothing(
-        MarketParams memory params,
-        uint256 assets,
-        address account,
-        address caller
-    ) external {
-        MarketId id = _accruedMarket(params);
-        _assertNotLowered(id, account, caller, abi.encodeCall(IPlimsoll.supplyCollateral, (params, assets, account, "")));
-    }
-
-    /// @notice Repaying a number of shares for an account takes nothing from it but debt.
-    function check_repayTakesNothingButDebt(MarketParams memory params, uint256 shares, address account, address caller)
-        external
-    {
-        MarketId id = _accruedMarket(params);
-        _assertNotLowered(id, account, caller, abi.encodeCall(IPlimsoll.repay, (params, 0, shares, account, "")));
-    }
-
-    /// @notice A transfer of supply takes nothing from the receiver, nor from a third account.
-    function check_transferSupplyTakesFromNobodyElse(
-        MarketParams memory params,
-        uint256 shares,
-        address onBehalf,
-        address receiver,
-        address account,
-        address caller
-    ) external {
-        MarketId id = _id(params);
-        vm.assume(account != onBehalf && plimsoll.position(id, onBehalf).supplyShares < 1 << 128);
-        bytes memory data = abi.encodeCall(IPlimsoll.transferSupply, (params, shares, onBehalf, receiver));
-        _assertNotLowered(id, account, caller, data);
-    }
-
-    /// @notice False: a transfer of supply does take from the account that is named.
-    function check_planted_transferSupplyTakesFromNobody(
-        MarketParams memory params,
-        uint256 shares,
-        address onBehalf,
-        address receiver,
-        address caller
-    ) external {
-        _assertNotLowered(
-            _id(params), onBehalf, caller, abi.encodeCall(IPlimsoll.transferSupply, (params, shares, onBehalf, receiver))
-        );
-    }
-
-    /* TRANSFERS OF SUPPLY */
-
-    /// @notice A transfer of supply makes and destroys no shares, not even one to oneself.
-    function check_transferSupplyKeepsTheSum(
-        MarketParams memory params,
-        uint256 shares,
-        address onBehalf,
-        address receiver,
-        address caller
-    ) external {
-        MarketId id = _id(params);
-        uint256 mine = plimsoll.position(id, onBehalf).supplyShares;
-        uint256 theirs = plimsoll.position(id, receiver).supplyShares;
-        vm.assume(mine < 1 << 128 && theirs < 1 << 128);
-        if (!_call(caller, abi.encodeCall(IPlimsoll.transferSupply, (params, shares, onBehalf, receiver)))) return;
-        uint256 mineAfter = plimsoll.position(id, onBehalf).supplyShares;
-        uint256 theirsAfter = plimsoll.position(id, receiver).supplyShares;
-        if (onBehalf == receiver) {
-            assert(mineAfter == mine);
-        } else {
-            assert(mineAfter == mine - shares && theirsAfter == theirs + shares);
-        }
-    }
-
-    /* AUTHORISATION, OWNER, COVER */
-
-    /// @notice Nobody sets another's authorisation but by signature.
-    function check_setAuthorizationIsOnesOwn(
-        address authorized,
-        uint256 expiry,
-        address account,
-        address other,
-        address caller
-    ) external {
-        vm.assume(caller != account);
-        uint256 before = plimsoll.authorizationExpiry(account, other);
-        _call(caller, abi.encodeCall(IPlimsoll.setAuthorization, (authorized, expiry)));
-        assert(plimsoll.authorizationExpiry(account, other) == before);
-    }
-
-    /// @notice Nobody but the owner sets fees, recipients and backstops, or begins to transfer the ownership.
-    function check_onlyTheOwner(MarketParams calldata params, MarketId id, uint256 feeBps, address other, address caller)
-        external
-    {
-        vm.assume(caller != plimsoll.owner());
-        assert(!_call(caller, abi.encodeCall(IPlimsoll.setFee, (params, feeBps))));
-        assert(!_call(caller, abi.encodeCall(IPlimsoll.setFeeRecipient, (id, other))));
-        assert(!_call(caller, abi.encodeCall(IPlimsoll.setBackstop, (id, other))));
-        assert(!_call(caller, abi.encodeCall(IPlimsoll.transferOwnership, (other))));
-    }
-
-    /// @notice Nobody but the pending owner becomes the owner.
-    function check_onlyThePendingOwnerAccepts(address caller) external {
-        vm.assume(caller != plimsoll.pendingOwner());
-        assert(!_call(caller, abi.encodeCall(IPlimsoll.acceptOwnership, ())));
-    }
-
-    /// @notice Nobody withdraws another's cover.
-    function check_coverIsWithdrawnByItsDepositor(
-        address token,
-        uint256 assets,
-        address receiver,
-        address account,
-        address caller
-    ) external {
-        vm.assume(caller != account && (token == loanToken || token == collateralToken));
-        uint256 before = plimsoll.cover(account, token);
-        _call(caller, abi.encodeCall(IPlimsoll.withdrawCover, (token, assets, receiver)));
-        assert(plimsoll.cover(account, token) == before);
-    }
-
-    /// @notice False: a depositor does withdraw cover.
-    function check_planted_coverIsNeverWithdrawn(address token, uint256 assets, address receiver, address account)
-        external
-    {
-        vm.assume(token == loanToken || token == collateralToken);
-        uint256 before = plimsoll.cover(account, token);
-        _call(account, abi.encodeCall(IPlimsoll.withdrawCover, (token, assets, receiver)));
-        assert(plimsoll.cover(account, token) == before);
-    }
-
-    /* SHARED */
-
-    /// @dev The caller is neither the account nor authorised by it now.
-    function _assumeStranger(address caller, address account) internal view {
-        vm.assume(caller != account && plimsoll.authorizationExpiry(account, caller) < block.timestamp);
-    }
-
-    /// @dev A market with the obedient tokens that was accrued in this block: interest is the lemmas' subject, and changes
-    /// no position.
-    function _accruedMarket(MarketParams memory params) internal view returns (MarketId id) {
-        params.loanToken = loanToken;
-        params.collateralToken = collateralToken;
-        params.oracle = oracle;
-        id = _id(params);
-        vm.assume(plimsoll.market(id).lastUpdate == block.timestamp);
-    }
-
-    function _id(MarketParams memory params) internal pure returns (MarketId) {
-        return MarketId.wrap(keccak256(abi.encode(params)));
-    }
-
-    /// @dev Whatever becomes of a call about one account, another's position is as it was.
-    function _assertOthersUntouched(MarketId id, address named, address account, address caller, bytes memory data)
-        internal
-    {
-        vm.assume(account != named);
-        Position memory before = plimsoll.position(id, account);
-        _call(caller, data);
-        Position memory afterwards = plimsoll.position(id, account);
-        assert(afterwards.supplyShares == before.supplyShares);
-        assert(afterwards.borrowShares == before.borrowShares);
-        assert(afterwards.collateral == before.collateral);
-    }
-
-    /// @dev Whatever becomes of the call, the account has no less supply and collateral and no more debt afterwards.
-    function _assertNotLowered(MarketId id, address account, address caller, bytes memory data) internal {
-        Position memory before = plimsoll.position(id, account);
-        vm.assume(before.supplyShares < 1 << 128);
-        _call(caller, data);
-        Position memory afterwards = plimsoll.position(id, account);
-        assert(afterwards.supplyShares >= before.supplyShares);
-        assert(afterwards.borrowShares <= before.borrowShares);
-        assert(afterwards.collateral >= before.collateral);
-    }
-
-    function _call(address caller, bytes memory data) internal returns (bool done) {
-        vm.prank(caller);
-        (done,) = address(plimsoll).call(data);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, env, fmt, fs, os::unix::fs::symlink, path::Path, process::Stdio};
 
-use eyre::{ContextCompat, WrapErr, ensure};
+use eyre::{WrapErr, ensure};
 use plimsoll_deploy::toolchain::{
     progress::say,
     tools::{Tool, Tools},
@@ -13,6 +13,10 @@ use super::environment::Python;
 
 /// What false checks begin with.
 const PLANTED: &str = "check_planted_";
+/// The contracts with checks that take seconds each.
+const QUICK: &str = "^RightsProof$";
+/// All contracts with checks.
+const IN_DEPTH: &str = "^Rights(InDepth)?Proof$";
 /// halmos's code for a check that holds on all paths.
 const HOLDS: u32 = 0;
 /// halmos's code for a check with a counterexample. Others are for checks without an outcome.
@@ -36,6 +40,11 @@ struct Output {
 }
 
 impl Check {
+    /// Returns the name of its function.
+    pub(super) fn function(&self) -> &str {
+        self.name.split('(').next().unwrap_or_default()
+    }
+
     /// Whether the check asserts what is false.
     pub(super) fn is_planted(&self) -> bool {
         self.name.starts_with(PLANTED)
@@ -48,8 +57,9 @@ impl Check {
 }
 
 /// Makes all checks. The core is compiled as it is deployed, into a folder of its own.
-pub(super) fn check(python: &Python, tools: &Tools) -> eyre::Result<Vec<Check>> {
-    say("halmos: compiling the core and checking rights, about a minute");
+pub(super) fn check(python: &Python, tools: &Tools, deep: bool) -> eyre::Result<Vec<Check>> {
+    let (contracts, takes) = if deep { (IN_DEPTH, "many minutes") } else { (QUICK, "about a minute") };
+    say(format_args!("halmos compiles the core and checks rights: {takes}"));
     let root = tools.workspace().root();
     let folder = tools.workspace().target().join("proofs");
     let programs = folder.join("bin");
@@ -64,7 +74,7 @@ pub(super) fn check(python: &Python, tools: &Tools) -> eyre::Result<Vec<Check>> 
     let report = folder.join("halmos.json");
     let mut command = python.command("halmos");
     command.current_dir(root).args(["--root", ".", "--no-status", "--forge-build-out", "target/proofs/out"]);
-    command.args(["--contract", "RightsProof", "--solver-timeout-assertion", "60s", "--json-output"]).arg(&report);
+    command.args(["--match-contract", contracts, "--solver-timeout-assertion", "60s", "--json-output"]).arg(&report);
     command.env("PATH", path).env("FOUNDRY_SOLC", tools.path(Tool::Solc)?);
     command.env("FOUNDRY_OUT", "target/proofs/out").env("FOUNDRY_CACHE_PATH", "target/proofs/cache");
     command.env("FOUNDRY_TEST", "contracts/test/proofs").env("FOUNDRY_SKIP", SKIPPED);
@@ -86,8 +96,7 @@ pub(super) fn check(python: &Python, tools: &Tools) -> eyre::Result<Vec<Check>> 
 
 fn read(report: &Path) -> eyre::Result<Vec<Check>> {
     let output: Output = serde_json::from_slice(&fs::read(report)?)?;
-    let checks = output.test_results.into_values().next();
-    checks.wrap_err("it found no checks")
+    Ok(output.test_results.into_values().flatten().collect())
 }
 
 impl fmt::Display for Check {
@@ -98,8 +107,7 @@ impl fmt::Display for Check {
             (true, true) => "false, and refuted",
             (true, false) => "false, and NOT REFUTED",
         };
-        let name = self.name.split('(').next().unwrap_or_default();
         let secs = self.time.map_or(0.0, |(all, _, _)| all);
-        write!(f, "{verdict} in {secs:.1} s: {name} (halmos, code {})", self.exitcode)
+        write!(f, "{verdict} in {secs:.1} s: {} (halmos, code {})", self.function(), self.exitcode)
     }
 }

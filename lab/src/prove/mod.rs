@@ -8,9 +8,9 @@ mod checks;
 mod environment;
 mod lemmas;
 
-use std::fmt;
+use std::{fmt, fs};
 
-use eyre::ensure;
+use eyre::{WrapErr, ensure};
 use plimsoll_testkit::workspace::tools;
 use serde::Serialize;
 
@@ -18,12 +18,18 @@ use checks::Check;
 use environment::Python;
 use lemmas::{Lemma, Proofs};
 
+/// The reference of all lemmas and checks.
+const PAGE: &str = "docs/reference/proofs.md";
+
 /// Options: which lemmas are proved.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// Prove only lemmas whose name contains this text, and make no checks.
     #[arg(long, value_name = "TEXT")]
     pub lemma: Option<String>,
+    /// Make the checks that take minutes each, too.
+    #[arg(long)]
+    pub deep: bool,
     /// Write the vectors by which the Solidity tests compare the libraries with the lemmas' formulas.
     #[arg(long)]
     pub write_vectors: bool,
@@ -50,6 +56,9 @@ pub struct Report {
     pub refuted_checks: usize,
     #[serde(skip)]
     vectors_are_fresh: bool,
+    /// Lemmas and checks that the reference does not name.
+    #[serde(skip)]
+    undocumented: Vec<String>,
     #[serde(skip)]
     all_lemmas: Vec<Lemma>,
     #[serde(skip)]
@@ -65,7 +74,11 @@ pub fn run(options: &Options) -> eyre::Result<Report> {
     let tools = tools()?;
     let python = Python::ready(tools.workspace())?;
     let Proofs { results: all_lemmas, vectors_are_fresh } = lemmas::prove(&python, tools.workspace(), options)?;
-    let all_checks = if options.lemma.is_none() { checks::check(&python, &tools)? } else { Vec::new() };
+    let all_checks = if options.lemma.is_none() { checks::check(&python, &tools, options.deep)? } else { Vec::new() };
+    let page = tools.workspace().root().join(PAGE);
+    let page = fs::read_to_string(&page).wrap_err_with(|| page.display().to_string())?;
+    let names = all_lemmas.iter().map(|lemma| &*lemma.name).chain(all_checks.iter().map(Check::function));
+    let undocumented = names.filter(|name| !page.contains(&format!("`{name}`"))).map(str::to_owned).collect();
     let (planted_checks, checks): (Vec<&Check>, Vec<&Check>) = all_checks.iter().partition(|check| check.is_planted());
     let as_expected = |checks: &[&Check]| checks.iter().filter(|check| check.is_as_expected()).count();
     Ok(Report {
@@ -78,14 +91,15 @@ pub fn run(options: &Options) -> eyre::Result<Report> {
         planted_checks: planted_checks.len(),
         refuted_checks: as_expected(&planted_checks),
         vectors_are_fresh,
+        undocumented,
         all_lemmas,
         all_checks,
     })
 }
 
 impl Report {
-    /// Fails when anything is unproved, a planted fault is not refuted, or the Solidity tests have other vectors than those
-    /// of the formulas.
+    /// Fails when anything is unproved, a planted fault is not refuted, the Solidity tests have other vectors than those
+    /// of the formulas, or the reference does not name a lemma or check.
     ///
     /// # Errors
     /// Names what is missing.
@@ -101,6 +115,7 @@ impl Report {
             "contracts/test/proofs/vectors.json is not what the formulas give: run cargo lab prove --write-vectors, and \
              then the Solidity tests"
         );
+        ensure!(self.undocumented.is_empty(), "{PAGE} does not name {}", self.undocumented.join(", "));
         Ok(())
     }
 }
