@@ -3,8 +3,9 @@ pragma solidity 0.8.37;
 
 import {Test} from "forge-std/Test.sol";
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
-import {Position} from "plimsoll/types/Market.sol";
+import {Market, Position} from "plimsoll/types/Market.sol";
 import {MarketId, MarketParams} from "plimsoll/types/MarketParams.sol";
+import {toRisk} from "plimsoll/types/Risk.sol";
 
 /// @notice The cheatcodes of halmos that are used here.
 interface ISymbolic {
@@ -61,6 +62,13 @@ abstract contract RightsFixture is Test {
         params.oracle = oracle;
         id = _id(params);
         vm.assume(plimsoll.market(id).lastUpdate == block.timestamp);
+    }
+
+    /// @dev Such a market without a surge limit, whose arithmetic doubles the paths: the limit changes no position.
+    function _marketWithoutLimit(MarketParams memory params) internal view returns (MarketId id) {
+        params.risk = toRisk(8_000, 8_600, 10_000);
+        id = _accruedMarket(params);
+        vm.assume(plimsoll.market(id).surgeLevel == 0);
     }
 
     function _id(MarketParams memory params) internal pure returns (MarketId) {
@@ -184,6 +192,66 @@ contract RightsProof is RightsFixture {
     ) external {
         vm.assume(caller != account);
         assert(!_call(caller, abi.encodeCall(IPlimsoll.transferSupply, (params, shares, account, receiver))));
+    }
+
+    /// @notice False: an authorised account can withdraw collateral.
+    function check_planted_nobodyWithdrawsCollateral(
+        MarketParams memory params,
+        uint256 assets,
+        address account,
+        address receiver,
+        address caller
+    ) external {
+        MarketId id = _accruedMarket(params);
+        vm.assume(caller != account && plimsoll.position(id, account).borrowShares == 0);
+        assert(!_call(caller, abi.encodeCall(IPlimsoll.withdrawCollateral, (params, assets, account, receiver))));
+    }
+
+    /// @notice False: an authorised account can withdraw supply.
+    function check_planted_nobodyWithdraws(
+        MarketParams memory params,
+        address account,
+        address receiver,
+        address caller
+    ) external {
+        MarketId id = _accruedMarket(params);
+        // Of a market where a share is worth a unit: a quotient of unknown numbers is hard to find.
+        Market memory m = plimsoll.market(id);
+        vm.assume(m.supplyAssets == 2e6 - 1 && m.supplyShares == 1e6 && m.borrowAssets == 0);
+        vm.assume(caller != account && plimsoll.position(id, account).supplyShares == 1e6);
+        assert(!_call(caller, abi.encodeCall(IPlimsoll.withdraw, (params, 0, 1, account, receiver))));
+    }
+
+    /// @notice False: an authorised account can borrow.
+    function check_planted_nobodyBorrows(
+        MarketParams memory params,
+        uint256 assets,
+        address account,
+        address receiver,
+        address caller
+    ) external {
+        params.risk = toRisk(8_000, 8_600, 10_000);
+        MarketId id = _accruedMarket(params);
+        vm.assume(caller != account && plimsoll.market(id).borrowShares == 0 && assets == 10_000);
+        assert(!_call(caller, abi.encodeCall(IPlimsoll.borrow, (params, assets, 0, account, receiver))));
+    }
+
+    /// @notice False: an authorised account can deleverage.
+    function check_planted_nobodyDeleverages(
+        MarketParams memory params,
+        uint256 collateralOut,
+        address account,
+        address receiver,
+        address caller
+    ) external {
+        _accruedMarket(params);
+        vm.assume(caller != account);
+        assert(
+            !_call(
+                caller,
+                abi.encodeCall(IPlimsoll.deleverage, (params, type(uint256).max, collateralOut, account, receiver, ""))
+            )
+        );
     }
 
     /* NO VERB TOUCHES ANYBODY BUT THE ACCOUNT THAT IS NAMED */
@@ -402,7 +470,7 @@ contract RightsInDepthProof is RightsFixture {
         address account,
         address caller
     ) external {
-        MarketId id = _accruedMarket(params);
+        MarketId id = _marketWithoutLimit(params);
         bytes memory data = abi.encodeCall(IPlimsoll.repay, (params, assets, shares, onBehalf, ""));
         _assertOthersUntouched(id, onBehalf, account, caller, data);
     }
@@ -416,7 +484,7 @@ contract RightsInDepthProof is RightsFixture {
         address account,
         address caller
     ) external {
-        MarketId id = _accruedMarket(params);
+        MarketId id = _marketWithoutLimit(params);
         bytes memory data = abi.encodeCall(IPlimsoll.borrow, (params, assets, shares, onBehalf, caller));
         _assertOthersUntouched(id, onBehalf, account, caller, data);
     }
@@ -430,7 +498,7 @@ contract RightsInDepthProof is RightsFixture {
         address account,
         address caller
     ) external {
-        MarketId id = _accruedMarket(params);
+        MarketId id = _marketWithoutLimit(params);
         bytes memory data =
             abi.encodeCall(IPlimsoll.deleverage, (params, repayAssets, collateralOut, onBehalf, caller, ""));
         _assertOthersUntouched(id, onBehalf, account, caller, data);
@@ -445,7 +513,7 @@ contract RightsInDepthProof is RightsFixture {
         address account,
         address caller
     ) external {
-        MarketId id = _accruedMarket(params);
+        MarketId id = _marketWithoutLimit(params);
         address[] memory borrowers = new address[](1);
         borrowers[0] = borrower;
         bytes memory data =

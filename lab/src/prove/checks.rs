@@ -73,7 +73,14 @@ pub(super) fn check(python: &Python, tools: &Tools, deep: bool) -> eyre::Result<
 
     let report = folder.join("halmos.json");
     let mut command = python.command("halmos");
-    command.current_dir(root).args(["--root", ".", "--no-status", "--forge-build-out", "target/proofs/out"]);
+    command.current_dir(root).args([
+        "--root",
+        ".",
+        "--no-status",
+        "--early-exit",
+        "--forge-build-out",
+        "target/proofs/out",
+    ]);
     command.args(["--match-contract", contracts, "--solver-timeout-assertion", "60s", "--json-output"]).arg(&report);
     command.env("PATH", path).env("FOUNDRY_SOLC", tools.path(Tool::Solc)?);
     command.env("FOUNDRY_OUT", "target/proofs/out").env("FOUNDRY_CACHE_PATH", "target/proofs/cache");
