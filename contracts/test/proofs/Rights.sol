@@ -129,14 +129,14 @@ contract RightsProof is RightsFixture {
 
     /// @notice Nobody else moves an account's supply to another account.
     function check_onlyTheAuthorisedTransferSupply(
-        MarketParams calldata params,
+        MarketId id,
         uint256 shares,
         address account,
         address receiver,
         address caller
     ) external {
         _assumeStranger(caller, account);
-        assert(!_call(caller, abi.encodeCall(IPlimsoll.transferSupply, (params, shares, account, receiver))));
+        assert(!_call(caller, abi.encodeCall(IPlimsoll.transferSupply, (id, shares, account, receiver))));
     }
 
     /// @notice Nobody else takes an account's collateral.
@@ -184,14 +184,14 @@ contract RightsProof is RightsFixture {
 
     /// @notice False: an authorised account can transfer supply.
     function check_planted_nobodyTransfersSupply(
-        MarketParams calldata params,
+        MarketId id,
         uint256 shares,
         address account,
         address receiver,
         address caller
     ) external {
         vm.assume(caller != account);
-        assert(!_call(caller, abi.encodeCall(IPlimsoll.transferSupply, (params, shares, account, receiver))));
+        assert(!_call(caller, abi.encodeCall(IPlimsoll.transferSupply, (id, shares, account, receiver))));
     }
 
     /// @notice False: an authorised account can withdraw collateral.
@@ -310,6 +310,48 @@ contract RightsProof is RightsFixture {
         _assertOthersUntouched(id, onBehalf, account, caller, data);
     }
 
+    /// @notice A borrowing changes no other account's position.
+    function check_borrowTouchesNobodyElse(
+        MarketParams memory params,
+        uint256 assets,
+        uint256 shares,
+        address onBehalf,
+        address account,
+        address caller
+    ) external {
+        MarketId id = _marketWithoutLimit(params);
+        bytes memory data = abi.encodeCall(IPlimsoll.borrow, (params, assets, shares, onBehalf, caller));
+        _assertOthersUntouched(id, onBehalf, account, caller, data);
+    }
+
+    /// @notice A deleveraging changes no other account's position.
+    function check_deleverageTouchesNobodyElse(
+        MarketParams memory params,
+        uint256 repayAssets,
+        uint256 collateralOut,
+        address onBehalf,
+        address account,
+        address caller
+    ) external {
+        MarketId id = _marketWithoutLimit(params);
+        bytes memory data =
+            abi.encodeCall(IPlimsoll.deleverage, (params, repayAssets, collateralOut, onBehalf, caller, ""));
+        _assertOthersUntouched(id, onBehalf, account, caller, data);
+    }
+
+    /// @notice Repaying a number of shares for an account changes no other account's position.
+    function check_repayBySharesTouchesNobodyElse(
+        MarketParams memory params,
+        uint256 shares,
+        address onBehalf,
+        address account,
+        address caller
+    ) external {
+        MarketId id = _marketWithoutLimit(params);
+        bytes memory data = abi.encodeCall(IPlimsoll.repay, (params, 0, shares, onBehalf, ""));
+        _assertOthersUntouched(id, onBehalf, account, caller, data);
+    }
+
     /* WHAT ANYBODY MAY DO FOR AN ACCOUNT DOES IT NO HARM */
 
     /// @notice Supplying a number of shares for an account takes nothing from it.
@@ -343,32 +385,28 @@ contract RightsProof is RightsFixture {
 
     /// @notice A transfer of supply takes nothing from the receiver, nor from a third account.
     function check_transferSupplyTakesFromNobodyElse(
-        MarketParams memory params,
+        MarketId id,
         uint256 shares,
         address onBehalf,
         address receiver,
         address account,
         address caller
     ) external {
-        MarketId id = _id(params);
         vm.assume(account != onBehalf && plimsoll.position(id, onBehalf).supplyShares < 1 << 128);
-        bytes memory data = abi.encodeCall(IPlimsoll.transferSupply, (params, shares, onBehalf, receiver));
+        bytes memory data = abi.encodeCall(IPlimsoll.transferSupply, (id, shares, onBehalf, receiver));
         _assertNotLowered(id, account, caller, data);
     }
 
     /// @notice False: a transfer of supply does take from the account that is named.
     function check_planted_transferSupplyTakesFromNobody(
-        MarketParams memory params,
+        MarketId id,
         uint256 shares,
         address onBehalf,
         address receiver,
         address caller
     ) external {
         _assertNotLowered(
-            _id(params),
-            onBehalf,
-            caller,
-            abi.encodeCall(IPlimsoll.transferSupply, (params, shares, onBehalf, receiver))
+            id, onBehalf, caller, abi.encodeCall(IPlimsoll.transferSupply, (id, shares, onBehalf, receiver))
         );
     }
 
@@ -376,17 +414,16 @@ contract RightsProof is RightsFixture {
 
     /// @notice A transfer of supply makes and destroys no shares, not even one to oneself.
     function check_transferSupplyKeepsTheSum(
-        MarketParams memory params,
+        MarketId id,
         uint256 shares,
         address onBehalf,
         address receiver,
         address caller
     ) external {
-        MarketId id = _id(params);
         uint256 mine = plimsoll.position(id, onBehalf).supplyShares;
         uint256 theirs = plimsoll.position(id, receiver).supplyShares;
         vm.assume(mine < 1 << 128 && theirs < 1 << 128);
-        if (!_call(caller, abi.encodeCall(IPlimsoll.transferSupply, (params, shares, onBehalf, receiver)))) return;
+        if (!_call(caller, abi.encodeCall(IPlimsoll.transferSupply, (id, shares, onBehalf, receiver)))) return;
         uint256 mineAfter = plimsoll.position(id, onBehalf).supplyShares;
         uint256 theirsAfter = plimsoll.position(id, receiver).supplyShares;
         if (onBehalf == receiver) {
@@ -455,69 +492,5 @@ contract RightsProof is RightsFixture {
         uint256 before = plimsoll.cover(account, token);
         _call(account, abi.encodeCall(IPlimsoll.withdrawCover, (token, assets, receiver)));
         assert(plimsoll.cover(account, token) == before);
-    }
-}
-
-/// @title The checks of the verbs with the most paths, as `RightsProof`: minutes instead of seconds.
-/// @notice `cargo lab prove --deep` makes them, too.
-contract RightsInDepthProof is RightsFixture {
-    /// @notice Repaying for an account changes no other account's position.
-    function check_repayTouchesNobodyElse(
-        MarketParams memory params,
-        uint256 assets,
-        uint256 shares,
-        address onBehalf,
-        address account,
-        address caller
-    ) external {
-        MarketId id = _marketWithoutLimit(params);
-        bytes memory data = abi.encodeCall(IPlimsoll.repay, (params, assets, shares, onBehalf, ""));
-        _assertOthersUntouched(id, onBehalf, account, caller, data);
-    }
-
-    /// @notice A borrowing changes no other account's position.
-    function check_borrowTouchesNobodyElse(
-        MarketParams memory params,
-        uint256 assets,
-        uint256 shares,
-        address onBehalf,
-        address account,
-        address caller
-    ) external {
-        MarketId id = _marketWithoutLimit(params);
-        bytes memory data = abi.encodeCall(IPlimsoll.borrow, (params, assets, shares, onBehalf, caller));
-        _assertOthersUntouched(id, onBehalf, account, caller, data);
-    }
-
-    /// @notice A deleveraging changes no other account's position.
-    function check_deleverageTouchesNobodyElse(
-        MarketParams memory params,
-        uint256 repayAssets,
-        uint256 collateralOut,
-        address onBehalf,
-        address account,
-        address caller
-    ) external {
-        MarketId id = _marketWithoutLimit(params);
-        bytes memory data =
-            abi.encodeCall(IPlimsoll.deleverage, (params, repayAssets, collateralOut, onBehalf, caller, ""));
-        _assertOthersUntouched(id, onBehalf, account, caller, data);
-    }
-
-    /// @notice A liquidation changes the position of no account that is not in its list.
-    function check_liquidateTouchesNobodyElse(
-        MarketParams memory params,
-        uint256 maxRepay,
-        uint256 minSeizedPerRepaid,
-        address borrower,
-        address account,
-        address caller
-    ) external {
-        MarketId id = _marketWithoutLimit(params);
-        address[] memory borrowers = new address[](1);
-        borrowers[0] = borrower;
-        bytes memory data =
-            abi.encodeCall(IPlimsoll.liquidate, (params, borrowers, maxRepay, minSeizedPerRepaid, caller, ""));
-        _assertOthersUntouched(id, borrower, account, caller, data);
     }
 }

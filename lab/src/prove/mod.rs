@@ -27,9 +27,6 @@ pub struct Options {
     /// Prove only lemmas whose name contains this text, and make no checks.
     #[arg(long, value_name = "TEXT")]
     pub lemma: Option<String>,
-    /// Make the checks that take minutes each, too.
-    #[arg(long)]
-    pub deep: bool,
     /// Write the vectors by which the Solidity tests compare the libraries with the lemmas' formulas.
     #[arg(long)]
     pub write_vectors: bool,
@@ -74,7 +71,7 @@ pub fn run(options: &Options) -> eyre::Result<Report> {
     let tools = tools()?;
     let python = Python::ready(tools.workspace())?;
     let Proofs { results: all_lemmas, vectors_are_fresh } = lemmas::prove(&python, tools.workspace(), options)?;
-    let all_checks = if options.lemma.is_none() { checks::check(&python, &tools, options.deep)? } else { Vec::new() };
+    let all_checks = if options.lemma.is_none() { checks::check(&python, &tools)? } else { Vec::new() };
     let page = tools.workspace().root().join(PAGE);
     let page = fs::read_to_string(&page).wrap_err_with(|| page.display().to_string())?;
     let names = all_lemmas.iter().map(|lemma| &*lemma.name).chain(all_checks.iter().map(Check::function));
