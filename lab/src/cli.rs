@@ -25,7 +25,7 @@ use crate::{
     gas::{self, GasDifference, GasReport},
     latency, mutants,
     output::Folder,
-    package, record, replay,
+    package, prove, record, replay,
 };
 
 /// Environment variable that holds the URL of a node, as for the other programs.
@@ -179,6 +179,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Proves lemmas about the contracts' arithmetic with z3, and checks rights on the core's bytecode with halmos. A fault
+    /// is planted for each kind of proof, which must be refuted.
+    Prove {
+        #[command(flatten)]
+        options: prove::Options,
+        /// Print the counts as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -294,6 +303,11 @@ async fn run(command: Command) -> eyre::Result<()> {
             print(&report, json)?;
         }
         Command::Package { folder, json } => print(&package::write(&workspace()?, &folder)?, json)?,
+        Command::Prove { options, json } => {
+            let report = prove::run(&options)?;
+            print(&report, json)?;
+            report.ensure_complete()?;
+        }
         Command::Mutants { options, json } => {
             let report = mutants::run(&options).await?;
             print(&report, json)?;

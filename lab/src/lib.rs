@@ -3,7 +3,8 @@
 //! [`demo`] shows the whole suite on a chain of its own, and [`replay`] what a market would have done under recorded
 //! prices. [`gas`] measures what calls cost, [`book`] the keeper's in-memory state, [`latency`] the time from a head to
 //! a liquidation in the pool, and [`burst`] thousands of liquidatable loans in one block; [`all`] runs all of them.
-//! [`record`] makes a recording of a block for fork tests, and [`mutants`] measures the tests themselves. [`output`]
+//! [`record`] makes a recording of a block for fork tests, [`mutants`] measures the tests themselves, and
+//! [`prove`] proves what no test can try out. [`output`]
 //! writes what they leave on disk, [`chart`] draws it, and [`png`] renders a drawing for viewers without SVG.
 
 pub mod all;
@@ -19,5 +20,6 @@ pub mod mutants;
 pub mod output;
 pub mod package;
 pub mod png;
+pub mod prove;
 pub mod record;
 pub mod replay;
