@@ -169,6 +169,17 @@ impl FromStr for Seconds {
     }
 }
 
+/// In the largest unit of which it is a whole number.
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(SECONDS_PER_DAY, "day"), (60 * 60, "hour"), (60, "minute")];
+        let (unit, name) =
+            units.into_iter().find(|(unit, _)| self.0 != 0 && self.0 % unit == 0).unwrap_or((1, "second"));
+        let number = self.0 / unit;
+        write!(f, "{number} {name}{}", if number == 1 { "" } else { "s" })
+    }
+}
+
 /// An address, or the name of a contract or token in the same document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
@@ -258,6 +269,17 @@ mod tests {
         {
             assert!(read::<Seconds>(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn durations_are_shown_in_their_largest_whole_unit() {
+        for (seconds, text) in
+            [(0, "0 seconds"), (1, "1 second"), (90, "90 seconds"), (4_200, "70 minutes"), (3_600, "1 hour")]
+        {
+            assert_eq!(Seconds(seconds).to_string(), text);
+            assert_eq!(text.parse::<Seconds>().unwrap(), Seconds(seconds));
+        }
+        assert_eq!(Seconds(14 * SECONDS_PER_DAY).to_string(), "14 days");
     }
 
     #[test]

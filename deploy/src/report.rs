@@ -14,7 +14,7 @@ use crate::{
     create2,
     design::{Creation, Design, Market, Payment, Step, Work},
     inspect::StepStatus,
-    manifest::units::{BasisPoints, Epoch, decimal_text, time_text},
+    manifest::units::{BasisPoints, Epoch, Seconds, decimal_text, time_text},
     plan::{Plan, ether},
     verify::{Code, Finding},
 };
@@ -359,13 +359,18 @@ fn market_text(design: &Design, market: &Market) -> String {
     // Rates are stored per second and rounded down, so that 4 % become 3.999… %.
     let yearly = (u128::from(curve.start_rate_per_second()) * u128::from(SECONDS_PER_YEAR)).div_ceil(YEARLY_DIVISOR);
     let decimal = |number: u128, decimals| decimal_text(U256::from(number), decimals);
+    let amount = |units: u128| design.amount_text(params.loanToken, U256::from(units));
+    let surge = risk.surge_limit().map_or_else(String::new, |limit| {
+        let (floor, share) = (amount(risk.surge_floor()), BasisPoints(limit.share_bps));
+        format!("surge limit {floor} and {share} of the aged debt over {}, ", Seconds(limit.period_secs.into()))
+    });
     format!(
-        "{tokens} by {}: LTV {}, liquidation LTV {}, minimum debt {}, {}% a year at {}, {} times that at 100%, speed {} a \
+        "{tokens} by {}: LTV {}, liquidation LTV {}, minimum debt {}, {surge}{}% a year at {}, {} times that at 100%, speed {} a \
          year; market {}",
         design.address_text(params.oracle),
         BasisPoints(risk.borrow_ltv_bps()),
         BasisPoints(risk.liquidation_ltv_bps()),
-        design.amount_text(params.loanToken, U256::from(risk.min_debt())),
+        amount(risk.min_debt()),
         decimal(yearly, 4),
         BasisPoints(curve.target_bps()),
         decimal(curve.steepness().into(), 4),

@@ -11,7 +11,7 @@ use alloy::{
     primitives::{Address, B256, U256, keccak256},
     sol_types::SolValue,
 };
-use plimsoll_contracts::{InvalidParams, MarketParams, RateCurve, Risk};
+use plimsoll_contracts::{InvalidParams, MarketParams, RateCurve, Risk, SurgeLimit};
 
 use super::{
     Cover, Deposit, Design, Existing, Expected, Funding, Market, Payment, Programme, Step, Token, Work,
@@ -396,7 +396,12 @@ impl<'a> Builder<'a> {
             return self.reject(&entry.min_debt.span, "`min_debt` does not fit 128 bits");
         };
         let risk = Risk::new(ltv?.0, liquidation_ltv?.0, min_debt);
-        let risk = risk.map_err(|problem| self.out_of_bounds(entry, problem)).ok()?;
+        let mut risk = risk.map_err(|problem| self.out_of_bounds(entry, problem)).ok()?;
+        if let Some(surge) = &entry.surge_limit {
+            let limit = self.surge_limit(surge.get_ref(), &loan, risk.min_debt())?;
+            let limited = risk.with_surge_limit(limit);
+            risk = limited.map_err(|problem| self.out_of_bounds(entry, problem)).ok()?;
+        }
         if loan.place.address == collateral.place.address {
             return self.reject(&entry.collateral.span, "a market's two tokens must differ");
         }
@@ -422,18 +427,45 @@ impl<'a> Builder<'a> {
         Some((market, loan))
     }
 
+    fn surge_limit(&mut self, entry: &manifest::Surge, loan: &ResolvedToken, min_debt: u128) -> Option<SurgeLimit> {
+        let (share, period) = (self.value(&entry.share), self.value(&entry.period));
+        let floor = self.units(&entry.floor, loan)?;
+        let (multiple, rest) = floor.div_rem(U256::from(min_debt));
+        if !rest.is_zero() {
+            return self
+                .reject(&entry.floor.span, "a surge limit's floor must be a multiple of the market's `min_debt`");
+        }
+        let Ok(floor_multiple) = u32::try_from(multiple) else {
+            return self.reject(&entry.floor.span, "a surge limit's floor is below 2^32 times the market's `min_debt`");
+        };
+        // More than 136 years is out of bounds as well.
+        let period_secs = u32::try_from(period?.0).unwrap_or(u32::MAX);
+        Some(SurgeLimit { share_bps: share?.0, period_secs, floor_multiple })
+    }
+
     /// Records that a market's parameter exceeds the core's bounds, at the position of the parameter.
     fn out_of_bounds(&mut self, entry: &manifest::Market, problem: InvalidParams) {
         let span = match problem {
             InvalidParams::BorrowLtvZero | InvalidParams::BorrowLtvTooHigh { .. } => &entry.ltv.span,
             InvalidParams::LiquidationLtvTooHigh(_) => &entry.liquidation_ltv.span,
-            InvalidParams::MinDebtTooLow(_)
-            | InvalidParams::SurgeShare(_)
-            | InvalidParams::SurgePeriod(_)
-            | InvalidParams::SurgeFloor { .. } => &entry.min_debt.span,
+            InvalidParams::MinDebtTooLow(_) => &entry.min_debt.span,
+            InvalidParams::SurgeShare(_) | InvalidParams::SurgePeriod(_) | InvalidParams::SurgeFloor { .. } => {
+                return self.surge_out_of_bounds(entry, problem);
+            }
             InvalidParams::StartRate(_) | InvalidParams::Target(_) | InvalidParams::UnusedBits(_) => &entry.rate.span,
             InvalidParams::Steepness(_) => &entry.steepness.span,
             InvalidParams::Speed(_) => &entry.speed.span,
+        };
+        let _: Option<()> = self.reject(span, problem);
+    }
+
+    fn surge_out_of_bounds(&mut self, entry: &manifest::Market, problem: InvalidParams) {
+        let Some(surge) = &entry.surge_limit else { return };
+        let surge = surge.get_ref();
+        let span = match problem {
+            InvalidParams::SurgeShare(_) => &surge.share.span,
+            InvalidParams::SurgePeriod(_) => &surge.period.span,
+            _ => &surge.floor.span,
         };
         let _: Option<()> = self.reject(span, problem);
     }

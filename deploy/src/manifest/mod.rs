@@ -393,6 +393,8 @@ pub struct Market {
     /// Lowest debt that a loan may have. Called `smallest_debt` in older manifests.
     #[serde(alias = "smallest_debt")]
     pub min_debt: Parsed<Amount>,
+    /// How fast the debt may grow; without it, as fast as there is liquidity.
+    pub surge_limit: Option<Spanned<Surge>>,
     /// Initial yearly rate at the target utilisation.
     pub rate: Parsed<Rate>,
     /// Rate at full utilisation, as a multiple of that at the target.
@@ -405,6 +407,18 @@ pub struct Market {
     pub fee_recipient: Option<Parsed<Reference>>,
     /// Backstop that covers bad debt.
     pub backstop: Option<Parsed<Reference>>,
+}
+
+/// A market's surge limit.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Surge {
+    /// Part of the aged debt that may be borrowed at once, besides the floor.
+    pub share: Parsed<BasisPoints>,
+    /// Part of the limit that does not depend on debt: a multiple of the market's minimum debt.
+    pub floor: Parsed<Amount>,
+    /// Time in which the limit refills wholly.
+    pub period: Parsed<Seconds>,
 }
 
 /// A backstop, with its optional fee splitter.

@@ -103,6 +103,21 @@ fn all_mistakes_in_a_manifest_are_reported_at_once_by_line_and_column() -> eyre:
         ("ltv = \"80%\"", "ltv = \"90%\"", "the borrow LTV of 9000 bps must be at most 99.5 %"),
         ("rate = \"4% at 90%\"", "rate = \"4% at 99.5%\"", "the target utilisation of 9950 bps"),
         ("steepness = 4\n", "steepness = 40\n", "the steepness of 400000"),
+        (
+            "steepness = 4\n",
+            "steepness = 4\nsurge_limit = { share = \"10%\", floor = \"1000 USDC\", period = \"31 days\" }\n",
+            "the surge limit's period of 2678400 seconds",
+        ),
+        (
+            "steepness = 4\n",
+            "steepness = 4\nsurge_limit = { share = \"101%\", floor = \"1000 USDC\", period = \"1 day\" }\n",
+            "the surge limit's share of 10100 bps",
+        ),
+        (
+            "steepness = 4\n",
+            "steepness = 4\nsurge_limit = { share = \"10%\", floor = \"150.5 USDC\", period = \"1 day\" }\n",
+            "a surge limit's floor must be a multiple of the market's `min_debt`",
+        ),
         ("min_debt = \"100 USDC\"", "min_debt = \"0.0000001 USDC\"", "more than the 6 decimals"),
         ("oracle = \"weth-usdc\"", "oracle = \"weth-usd\"", "did you mean \"weth-usdc\"?"),
         ("collateral = \"WETH\"\noracle", "collateral = \"WTEH\"\noracle", "did you mean \"WETH\"?"),
