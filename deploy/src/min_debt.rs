@@ -1,5 +1,5 @@
 //! The minimum debt of a market below which nobody liquidates on a bad day: the liquidation incentive of the smallest loan
-//! must pay for the gas.
+//! must pay for the gas, also at its lowest, where a price stops just after the loan became liquidatable.
 
 use alloy::primitives::{U256, U512};
 
@@ -21,7 +21,7 @@ const MAX_BONUS_WAD: u64 = 150_000_000_000_000_000;
 pub fn needed(gas_price: GasPrice, native_price: U256, liquidation_ltv_bps: u16) -> U256 {
     // gas · price of gas ÷ 1e18 · native price ÷ (bonus ÷ 1e18): the two scales are equal.
     let cost = U512::from(LIQUIDATION_GAS) * U512::from(gas_price.0) * U512::from(native_price);
-    let bonus = U512::from(max_bonus_wad(liquidation_ltv_bps));
+    let bonus = U512::from(min_bonus_wad(liquidation_ltv_bps));
     U256::saturating_from(cost.div_ceil(bonus))
 }
 
@@ -33,6 +33,13 @@ pub fn max_bonus_wad(liquidation_ltv_bps: u16) -> u64 {
     let bonus = (u128::from(WAD) * 10 * BPS / denominator).saturating_sub(WAD.into());
     // A liquidation LTV is below 1, so the bonus is above 0; 1 only keeps a caller from dividing by 0.
     u64::try_from(bonus).unwrap_or(MAX_BONUS_WAD).clamp(1, MAX_BONUS_WAD)
+}
+
+/// Returns the lowest bonus of a market, 1e18-scaled, which a liquidator gets of a loan that is barely liquidatable: a
+/// quarter of the highest.
+#[must_use]
+pub fn min_bonus_wad(liquidation_ltv_bps: u16) -> u64 {
+    (max_bonus_wad(liquidation_ltv_bps) / 4).max(1)
 }
 
 /// Rounds an amount up to three digits, as people write it.
@@ -53,12 +60,12 @@ mod tests {
 
     #[test]
     fn the_bonus_of_the_minimum_debt_pays_for_a_liquidation_at_the_price_of_gas_of_a_bad_day() {
-        // 300,000 gas at 200 gwei are 0.06 coins, 120 USDC at 2,000; 1 ÷ 0.958 - 1 of 2,737.14 USDC is 120 USDC.
+        // 300,000 gas at 200 gwei are 0.06 coins, 120 USDC at 2,000; a quarter of 1 ÷ 0.958 - 1 of 10,948.57 USDC is 120.
         let debt = needed(BAD_DAY_GAS_PRICE, usdc(2_000), 8_600);
-        assert!((usdc(2_737)..usdc(2_738)).contains(&debt), "{debt}");
-        let bonus = |debt: U256| debt * U256::from(max_bonus_wad(8_600)) / U256::from(WAD);
+        assert!((usdc(10_948)..usdc(10_949)).contains(&debt), "{debt}");
+        let bonus = |debt: U256| debt * U256::from(min_bonus_wad(8_600)) / U256::from(WAD);
         assert!(bonus(debt) >= usdc(120) - U256::from(1) && bonus(debt - U256::from(1_000)) < usdc(120));
-        assert_eq!(rounded_up(debt), usdc(2_740));
+        assert_eq!(rounded_up(debt), usdc(11_000));
 
         // It grows with the price of gas and with the liquidation LTV, whose bonus shrinks.
         assert_eq!(needed(GasPrice(0), usdc(2_000), 8_600), U256::ZERO);

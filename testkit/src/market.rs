@@ -18,8 +18,8 @@ pub const PRICE: u64 = 2_000;
 
 const BORROW_LTV_BPS: u16 = 8_000;
 const LIQUIDATION_LTV_BPS: u16 = 8_600;
-/// 100 dollars.
-const MIN_DEBT: u128 = 100_000_000;
+/// 300 dollars, whose bonus pays for a liquidation at 2 gwei.
+const MIN_DEBT: u128 = 300_000_000;
 /// 4 % a year.
 const START_RATE_PER_SECOND: u64 = 40_000_000_000_000_000 / SECONDS_PER_YEAR;
 const TARGET_BPS: u16 = 9_000;

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::{
     feed::{Activity, Answer, Clock},
     outcome::{Delay, Liquidation, Outcome, Snapshot},
-    params::{DOLLAR, LENT_PERCENT, MIN_DEBT, ReplayParams, UNITS_PER_UNIT, worth},
+    params::{DOLLAR, LENT_PERCENT, ReplayParams, UNITS_PER_UNIT, worth},
     prices::{PRICE_DECIMALS, Prices},
 };
 use plimsoll_testkit::{
@@ -38,6 +38,8 @@ pub const MARKET: &str = "replay";
 const FEED: &str = "collateral-usd";
 /// Arguments for Anvil: transactions have Ethereum's gas limit, and few old states are kept in memory.
 const NODE: [&str; 3] = ["--enable-tx-gas-limit", "--prune-history", "100"];
+/// Decimals of the loan token.
+const LOAN_DECIMALS: u8 = 6;
 /// Ethereum's gas limit of a transaction.
 const TRANSACTION_GAS: u64 = 1 << 24;
 /// Time between two progress messages.
@@ -244,7 +246,7 @@ fn manifest(params: &ReplayParams, price: u128) -> eyre::Result<Manifest> {
         .replace("$HIGH", &decimal(price * 2))
         .replace("$BORROW_LTV", &BasisPoints(params.borrow_ltv_bps).to_string())
         .replace("$LIQUIDATION_LTV", &BasisPoints(params.liquidation_ltv_bps).to_string())
-        .replace("$MIN_DEBT", &(MIN_DEBT / DOLLAR).to_string());
+        .replace("$MIN_DEBT", &decimal_text(U256::from(params.min_debt), LOAN_DECIMALS));
     Ok(Manifest::parse(Path::new("the market to replay in"), text)?)
 }
 

@@ -5,24 +5,25 @@
 //!  params ─► random loans ─┐              │
 //!                          ├─► chain: the real contracts, exchange and keeper on a node ──────────► outcome
 //!                          └─► model: arithmetic alone, by our liquidation rule and by others ────► outcome
-//!  outcomes ─► figures ─► report: text, JSON, a page with charts
+//!  params ─► loans of the minimum debt ─► min_debt: the smallest that is liquidated in time │
+//!  outcomes ─► figures ─► report: text, JSON, a page with charts ◄──────────────────────────┘
 //! ```
 //!
 //! [`prices`] reads a file. [`params`] has the parameters: LTVs, depth of the exchange, gas price, borrowers. The
 //! [`model`] applies any of the [`rules`], the [`chain`] that of the contracts. A [`feed`] answers by heartbeat and
-//! deviation, and its clock skips idle blocks. In a block the liquidator comes first, with what it decided on the
+//! deviation, and its clock skips idle blocks. [`min_debt`] searches for the smallest minimum debt that is liquidated in time. In a block the liquidator comes first, with what it decided on the
 //! previous block; then a trade brings the exchange to the recorded price, which undoes what a sale moved; then the
 //! feed answers. The liquidator always bears its costs: the exchange's fee, the price impact of selling, and gas.
 
 pub mod chain;
 mod charts;
 pub mod feed;
+pub mod min_debt;
 pub mod model;
 mod options;
 pub mod outcome;
 mod page;
 pub mod params;
-
 pub mod prices;
 mod report;
 pub mod rules;
@@ -34,7 +35,7 @@ use plimsoll_deploy::toolchain::progress::say;
 
 use self::{options::Case, outcome::Outcome, rules::Rule};
 pub use self::{
-    options::{Against, Deviation, Dollars, EtherPrice, Gwei, Ltv, Options},
+    options::{Against, Deviation, Dollars, EtherPrice, Gwei, Ltv, MinDebt, Options},
     report::{PriceSummary, Report, RuleFigures, Run},
 };
 
@@ -79,6 +80,7 @@ async fn play(case: &Case, keeper: Option<Command>, tallies: &mut [(Rule, Outcom
         chain: chain.as_ref().map(Outcome::figures).transpose()?,
         rules: by_rule.collect::<eyre::Result<_>>()?,
         figures: main.figures()?,
+        min_debt: min_debt::find(params, prices)?,
         chart: charts::chart(summary, params, prices, main),
     };
     for ((_, tally), outcome) in tallies.iter_mut().zip(outcomes) {
@@ -138,7 +140,11 @@ mod tests {
             );
             assert_eq!(run["setting"]["liquidationLtvBps"], ltv);
             assert_eq!(run["setting"]["depth"]["amount"], "10000000");
+            assert_eq!(run["setting"]["minDebt"]["amount"], "3000");
             assert_eq!(run["chain"], Value::Null);
+            let amount = |name| run["minDebt"][name]["amount"].as_str().unwrap().parse::<f64>().unwrap();
+            let found = ["inTime", "atOnce"].map(amount);
+            assert!(found[0] > 0.01 && found[0] < found[1], "{found:?}");
             let rules = run["rules"].as_array().unwrap();
             assert_eq!(rules.len(), Rule::all().len());
             assert_eq!(rules[0]["rule"], "Plimsoll");
@@ -152,14 +158,27 @@ mod tests {
     #[tokio::test]
     async fn one_run_is_reported_in_detail_and_several_side_by_side() {
         let one = played("gap.csv", GAP, &["--model", "--positions", "20"]).await.unwrap().to_string();
-        for told in ["borrow LTV 80 %, liquidation LTV 86 %", "bad debt ", "worst delay ", "all at Morpho's bonus"] {
+        for told in [
+            "borrow LTV 80 %, liquidation LTV 86 %",
+            "bad debt ",
+            "worst delay ",
+            "delay below 10 min    ",
+            "bonus pays at once    ",
+            "all at Morpho's bonus",
+        ] {
             assert!(one.contains(told), "{told}: {one}");
         }
         let several = ["--model", "--positions", "20", "--ltv", "75,86", "--depth", "1M,2M"];
         let several = played("gap.csv", GAP, &several).await.unwrap().to_string();
         let lines: Vec<_> = several.lines().skip(2).collect();
         assert_eq!(lines.len(), 5 + 3 + Rule::all().len(), "{several}");
-        assert!(lines[0].starts_with("run") && lines[0].contains("depth") && !lines[0].contains("gas"), "{several}");
+        assert!(
+            lines[0].starts_with("run")
+                && lines[0].ends_with("min debt for 10 min")
+                && lines[0].contains("depth")
+                && !lines[0].contains("gas"),
+            "{several}"
+        );
         assert!(lines[3].starts_with("3: gap.csv") && lines[3].contains("86 %  1,000,000"), "{several}");
         assert!(lines[6].starts_with("all together by rule") && lines[8].starts_with("Plimsoll"), "{several}");
         let constants = ["--model", "--positions", "20", "--against", "constants"];
@@ -189,6 +208,8 @@ mod tests {
             "Side by side",
             "All runs together",
             "Under other rules",
+            "The smallest minimum debt",
+            "<dt>min debt for 10 min</dt>",
             "How to read this",
             "all at Morpho's bonus",
             "id=\"run-2\"",

@@ -20,7 +20,7 @@ use plimsoll_keeper::{
 use super::{
     feed::{Activity, Answer, Clock},
     outcome::{Delay, Liquidation, Outcome, Snapshot},
-    params::{MIN_DEBT, ReplayParams, SWAP_FEE_PPM, UNITS_PER_UNIT, worth},
+    params::{ReplayParams, SWAP_FEE_PPM, UNITS_PER_UNIT, worth},
     prices::Prices,
     rules::{LiquidationAmounts, Loan, Market, Rule},
 };
@@ -39,7 +39,7 @@ const PRECISION: u128 = 10_u128.pow(18);
 /// When a parameter is outside of the model's range.
 pub fn play(rule: &Rule, params: &ReplayParams, prices: &Prices) -> eyre::Result<Outcome> {
     let first = prices.first();
-    let exchange = Exchange::new(params.depth, first)?;
+    let liquidator = Liquidator::new(rule, params, first)?;
     let new_loans = params.loans(first);
     let loans: Vec<_> = new_loans.iter().map(|loan| Loan { debt: loan.debt, collateral: loan.collateral }).collect();
     let outcome = Outcome {
@@ -49,7 +49,7 @@ pub fn play(rule: &Rule, params: &ReplayParams, prices: &Prices) -> eyre::Result
     };
     let answer = Answer { second: 0, price: first };
     let since = vec![None; loans.len()];
-    let mut run = ModelRun { rule, params, exchange, loans, since, answer, market_price: first, block: 0, outcome };
+    let mut run = ModelRun { liquidator, loans, since, answer, market_price: first, block: 0, outcome };
     let mut clock = Clock::new();
     let mut liquidatable = run.record_block(0)?;
     let mut batch = None;
@@ -67,16 +67,14 @@ pub fn play(rule: &Rule, params: &ReplayParams, prices: &Prices) -> eyre::Result
         run.market_price = prices.at(second);
         run.answer = params.feed.answer(run.answer, second, run.market_price).unwrap_or(run.answer);
         liquidatable = run.record_block(second)?;
-        batch = run.decide(&liquidatable);
+        batch = run.liquidator.decide(&run.loans, &liquidatable, run.prices());
     }
     run.finish(clock.now())
 }
 
 /// A replay in progress.
 struct ModelRun<'a> {
-    rule: &'a Rule,
-    params: &'a ReplayParams,
-    exchange: Exchange,
+    liquidator: Liquidator<'a>,
     loans: Vec<Loan>,
     /// For each loan the second and block since which it is liquidatable; none for healthy loans.
     since: Vec<Option<Delay>>,
@@ -86,24 +84,123 @@ struct ModelRun<'a> {
     outcome: Outcome,
 }
 
+/// The prices in a block.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BlockPrices {
+    /// The feed's price.
+    pub(super) oracle: u128,
+    /// The exchange's price.
+    pub(super) market: u128,
+}
+
 /// A transaction of the liquidator.
-struct Batch {
+#[derive(Debug)]
+pub(super) struct Batch {
     /// Loans with the amounts that are liquidated.
-    taken: Vec<(usize, LiquidationAmounts)>,
+    pub(super) taken: Vec<(usize, LiquidationAmounts)>,
     repaid: u128,
     seized: u128,
     /// Value of the seized collateral beyond the repayment, at the oracle's price.
     bonus: u128,
 }
 
+/// A small version of the keeper: it decides which loans of a market are worth their costs.
+pub(super) struct Liquidator<'a> {
+    rule: &'a Rule,
+    params: &'a ReplayParams,
+    exchange: Exchange,
+}
+
+impl<'a> Liquidator<'a> {
+    /// Creates a liquidator at an exchange that begins with a price.
+    pub(super) fn new(rule: &'a Rule, params: &'a ReplayParams, price: u128) -> eyre::Result<Self> {
+        Ok(Self { rule, params, exchange: Exchange::new(params.depth, price)? })
+    }
+
+    /// Returns the market at a price of the feed.
+    pub(super) const fn market(&self, oracle: u128) -> Market {
+        Market { ltv_bps: self.params.liquidation_ltv_bps, min_debt: self.params.min_debt, price: oracle }
+    }
+
+    /// Returns the most profitable transaction; none where none pays.
+    pub(super) fn decide(&self, loans: &[Loan], liquidatable: &[usize], at: BlockPrices) -> Option<Batch> {
+        let place_wei = self.costs().transaction_cost(GasTable::default().further_loan, 0);
+        let mut ranked = Vec::new();
+        for number in liquidatable {
+            let Some(alone) = self.batch(loans, &[*number], at, u128::MAX) else { continue };
+            let net_wei = self.wei(alone.bonus, at).saturating_sub(place_wei);
+            if !net_wei.is_zero() {
+                let sold = worth(alone.seized, at.oracle).max(1);
+                ranked.push((Reverse(mul_div_down(net_wei, U256::from(PRECISION), U256::from(sold))), *number));
+            }
+        }
+        ranked.sort_unstable();
+        let ranked: Vec<_> = ranked.into_iter().map(|(_, number)| number).collect();
+        let whole = self.batch(loans, &ranked, at, u128::MAX)?.repaid;
+        let mut best: Option<(Batch, U256)> = None;
+        for limit in (0..=MAX_HALVINGS).map(|halvings| whole >> halvings) {
+            let Some(part) = self.batch(loans, &ranked, at, limit) else { break };
+            let gas_wei = self.gas_wei(&part);
+            if !self.costs().is_profitable(self.wei(part.bonus, at), gas_wei) {
+                break;
+            }
+            let gain_wei = self.wei(self.profit(&part, at).unwrap_or_default(), at);
+            if !self.costs().is_profitable(gain_wei, gas_wei) {
+                continue;
+            }
+            let net_wei = gain_wei - gas_wei;
+            match &best {
+                Some((better, _)) if better.repaid == part.repaid => {}
+                // The price falls with the amount sold: where a half earns no more, no smaller part does.
+                Some((_, better_wei)) if *better_wei >= net_wei => break,
+                _ => best = Some((part, net_wei)),
+            }
+        }
+        best.map(|(batch, _)| batch)
+    }
+
+    /// Liquidates loans in their order by the rule, with at most `limit` repaid in total; none where nothing is taken.
+    fn batch(&self, loans: &[Loan], numbers: &[usize], at: BlockPrices, limit: u128) -> Option<Batch> {
+        let market = self.market(at.oracle);
+        let mut batch = Batch { taken: Vec::new(), repaid: 0, seized: 0, bonus: 0 };
+        for number in numbers {
+            let mut loan = *loans.get(*number)?;
+            let Some(taken) = self.rule.liquidate(market, &mut loan, limit - batch.repaid) else { continue };
+            batch.repaid += taken.repaid;
+            batch.seized += taken.seized;
+            batch.bonus += worth(taken.seized, market.price).saturating_sub(taken.repaid);
+            batch.taken.push((*number, taken));
+        }
+        (!batch.taken.is_empty()).then_some(batch)
+    }
+
+    /// Returns the proceeds of a sale at the exchange less the repayment; none where they do not cover it.
+    fn profit(&self, batch: &Batch, at: BlockPrices) -> Option<u128> {
+        self.exchange.proceeds_down(at.market, batch.seized).checked_sub(batch.repaid)
+    }
+
+    const fn costs(&self) -> Costs {
+        Costs { gas_price: self.params.gas_price, data_byte_price: 0, margin_bps: MARGIN_BPS }
+    }
+
+    fn gas_wei(&self, batch: &Batch) -> U256 {
+        self.costs().transaction_cost(GasTable::default().liquidation_gas(batch.taken.len(), 1), 0)
+    }
+
+    /// Converts units of the loan token to wei. An ether has as many decimals as the collateral.
+    fn wei(&self, units: u128, at: BlockPrices) -> U256 {
+        product(units, UNITS_PER_UNIT) / U256::from(self.params.ether(at.market))
+    }
+}
+
 impl ModelRun<'_> {
-    const fn market(&self) -> Market {
-        Market { ltv_bps: self.params.liquidation_ltv_bps, min_debt: MIN_DEBT, price: self.answer.price }
+    const fn prices(&self) -> BlockPrices {
+        BlockPrices { oracle: self.answer.price, market: self.market_price }
     }
 
     /// Records the state after a block, and returns the liquidatable loans.
     fn record_block(&mut self, second: u64) -> eyre::Result<Vec<usize>> {
-        let (market, now) = (self.market(), Delay { seconds: second, blocks: self.block });
+        let (market, now) = (self.liquidator.market(self.answer.price), Delay { seconds: second, blocks: self.block });
         let mut liquidatable = Vec::new();
         for (number, (loan, since)) in self.loans.iter().zip(&mut self.since).enumerate() {
             if loan.debt > 0 && market.is_liquidatable(*loan) {
@@ -124,81 +221,11 @@ impl ModelRun<'_> {
         Ok(liquidatable)
     }
 
-    /// Returns the most profitable transaction; none where none pays.
-    fn decide(&self, liquidatable: &[usize]) -> Option<Batch> {
-        let place_wei = self.costs().transaction_cost(GasTable::default().further_loan, 0);
-        let mut ranked = Vec::new();
-        for number in liquidatable {
-            let Some(alone) = self.batch(&[*number], u128::MAX) else { continue };
-            let net_wei = self.wei(alone.bonus).saturating_sub(place_wei);
-            if !net_wei.is_zero() {
-                let sold = worth(alone.seized, self.answer.price).max(1);
-                ranked.push((Reverse(mul_div_down(net_wei, U256::from(PRECISION), U256::from(sold))), *number));
-            }
-        }
-        ranked.sort_unstable();
-        let ranked: Vec<_> = ranked.into_iter().map(|(_, number)| number).collect();
-        let whole = self.batch(&ranked, u128::MAX)?.repaid;
-        let mut best: Option<(Batch, U256)> = None;
-        for limit in (0..=MAX_HALVINGS).map(|halvings| whole >> halvings) {
-            let Some(part) = self.batch(&ranked, limit) else { break };
-            let gas_wei = self.gas_wei(&part);
-            if !self.costs().is_profitable(self.wei(part.bonus), gas_wei) {
-                break;
-            }
-            let gain_wei = self.wei(self.profit(&part).unwrap_or_default());
-            if !self.costs().is_profitable(gain_wei, gas_wei) {
-                continue;
-            }
-            let net_wei = gain_wei - gas_wei;
-            match &best {
-                Some((better, _)) if better.repaid == part.repaid => {}
-                // The price falls with the amount sold: where a half earns no more, no smaller part does.
-                Some((_, better_wei)) if *better_wei >= net_wei => break,
-                _ => best = Some((part, net_wei)),
-            }
-        }
-        best.map(|(batch, _)| batch)
-    }
-
-    /// Liquidates loans in their order by the rule, with at most `limit` repaid in total; none where nothing is taken.
-    fn batch(&self, numbers: &[usize], limit: u128) -> Option<Batch> {
-        let market = self.market();
-        let mut batch = Batch { taken: Vec::new(), repaid: 0, seized: 0, bonus: 0 };
-        for number in numbers {
-            let mut loan = *self.loans.get(*number)?;
-            let Some(taken) = self.rule.liquidate(market, &mut loan, limit - batch.repaid) else { continue };
-            batch.repaid += taken.repaid;
-            batch.seized += taken.seized;
-            batch.bonus += worth(taken.seized, market.price).saturating_sub(taken.repaid);
-            batch.taken.push((*number, taken));
-        }
-        (!batch.taken.is_empty()).then_some(batch)
-    }
-
-    /// Returns the proceeds of a sale at the exchange less the repayment; none where they do not cover it.
-    fn profit(&self, batch: &Batch) -> Option<u128> {
-        self.exchange.proceeds_down(self.market_price, batch.seized).checked_sub(batch.repaid)
-    }
-
-    const fn costs(&self) -> Costs {
-        Costs { gas_price: self.params.gas_price, data_byte_price: 0, margin_bps: MARGIN_BPS }
-    }
-
-    fn gas_wei(&self, batch: &Batch) -> U256 {
-        self.costs().transaction_cost(GasTable::default().liquidation_gas(batch.taken.len(), 1), 0)
-    }
-
-    /// Converts units of the loan token to wei. An ether has as many decimals as the collateral.
-    fn wei(&self, units: u128) -> U256 {
-        product(units, UNITS_PER_UNIT) / U256::from(self.params.ether(self.market_price))
-    }
-
     /// Executes a transaction that was decided on the previous block.
     fn execute(&mut self, batch: &Batch, second: u64) -> eyre::Result<()> {
-        let market = self.market();
-        self.outcome.profit += self.profit(batch).wrap_err("the liquidator sells at a loss")?;
-        self.outcome.gas += worth(to_u128(self.gas_wei(batch)), self.params.ether(self.market_price));
+        let (at, liquidator) = (self.prices(), &self.liquidator);
+        self.outcome.profit += liquidator.profit(batch, at).wrap_err("the liquidator sells at a loss")?;
+        self.outcome.gas += worth(to_u128(liquidator.gas_wei(batch)), liquidator.params.ether(at.market));
         self.outcome.transactions += 1;
         for (number, taken) in &batch.taken {
             let (loan, since) = self.loans.get_mut(*number).zip(self.since.get(*number)).wrap_err("no such loan")?;
@@ -210,7 +237,7 @@ impl ModelRun<'_> {
                 since: since.map_or(second, |since| since.seconds),
                 repaid: taken.repaid,
                 seized: taken.seized,
-                worth: worth(taken.seized, market.price),
+                worth: worth(taken.seized, at.oracle),
                 bad_debt: taken.bad_debt,
             });
         }
@@ -279,6 +306,7 @@ mod tests {
             feed: Feed { heartbeat_secs: 3_600, deviation_bps: 50 },
             positions: 100,
             debt: 20_000_000 * DOLLAR,
+            min_debt: 100 * DOLLAR,
             seed: 1,
         }
     }

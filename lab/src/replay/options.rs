@@ -9,13 +9,16 @@ use std::{
 
 use clap::ValueEnum;
 use eyre::ensure;
-use plimsoll_contracts::{market::Risk, quantity::Decimal};
+use plimsoll_contracts::{
+    market::{MIN_DEBT_LOWER_BOUND, Risk},
+    quantity::Decimal,
+};
 use plimsoll_deploy::toolchain::progress::say;
 use plimsoll_keeper::amount::readable;
 
 use super::{
     feed::Feed,
-    params::{DOLLAR, MIN_DEBT, ReplayParams},
+    params::{DOLLAR, ReplayParams},
     prices::{PRICE_DECIMALS, Prices},
     report::PriceSummary,
     rules::Rule,
@@ -32,9 +35,11 @@ const DOLLARS: [u128; 2] = [1_000, 100_000_000_000];
 const MAX_GWEI: u128 = 10_000;
 /// Largest deviation of a feed.
 const MAX_DEVIATION_BPS: u64 = 2_000;
-/// Smallest average debt, in units of the minimum debt: sizes have a heavy tail, and the smallest loan must not be
-/// below the minimum.
-const DEBT_FACTOR: u128 = 10;
+/// The minimum debt whose bonus pays for a liquidation with the other defaults, for an ether of 2,000 dollars.
+const DEFAULT_MIN_DEBT: &str = "3000";
+/// Smallest average debt, in units of the minimum debt: sizes have a heavy tail, and where many loans were below the
+/// minimum, the market would owe much more than it should.
+const DEBT_FACTOR: u128 = 2;
 /// The most combinations on a chain, each of which takes about a minute.
 const MAX_ON_CHAIN: usize = 24;
 /// The most combinations in the model, each of which takes about a second.
@@ -71,6 +76,9 @@ pub struct Options {
     /// Total debt, in dollars.
     #[arg(long, default_value = "20M", value_name = "AMOUNT")]
     pub debt: Dollars,
+    /// Minimum debt of the market, in dollars. Smaller loans are raised to it.
+    #[arg(long, default_value = DEFAULT_MIN_DEBT, value_name = "AMOUNT")]
+    pub min_debt: MinDebt,
     /// Seed of the random borrowers.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
@@ -115,6 +123,10 @@ pub struct Ltv {
 /// An amount of dollars, in units of the loan token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dollars(u128);
+
+/// A minimum debt, in units of the loan token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MinDebt(u128);
 
 /// A gas price, in wei.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,11 +184,13 @@ impl Options {
             "files, LTVs, depths and gas prices make {count} combinations, and {most} are played at most: give fewer \
              of them{remedy}"
         );
-        let least = MIN_DEBT * DEBT_FACTOR * u128::from(self.positions);
+        let least = self.min_debt.0 * DEBT_FACTOR * u128::from(self.positions);
         ensure!(
             self.debt.0 >= least,
-            "--debt is too little for {} loans of different sizes: it has to be at least {}, or --positions smaller",
+            "--debt is too little for {} loans of at least {} dollars: it has to be {} or more, or --positions or \
+             --min-debt smaller",
             self.positions,
+            readable(&(self.min_debt.0 / DOLLAR).to_string()),
             readable(&(least / DOLLAR).to_string())
         );
         let mut cases = Vec::new();
@@ -194,6 +208,7 @@ impl Options {
                     feed: Feed { heartbeat_secs: self.heartbeat, deviation_bps: self.deviation.0 },
                     positions: self.positions,
                     debt: self.debt.0,
+                    min_debt: self.min_debt.0,
                     seed: self.seed,
                 };
                 cases.push(Case { summary: Arc::clone(&summary), prices: Arc::clone(&prices), params });
@@ -245,7 +260,7 @@ impl FromStr for Ltv {
                 )
             }
         };
-        Risk::new(borrow_bps, liquidation_bps, MIN_DEBT).map_err(|error| error.to_string())?;
+        Risk::new(borrow_bps, liquidation_bps, MIN_DEBT_LOWER_BOUND).map_err(|error| error.to_string())?;
         Ok(Self { borrow_bps, liquidation_bps })
     }
 }
@@ -254,13 +269,7 @@ impl FromStr for Dollars {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let suffixes = [('k', 3), ('M', 6), ('B', 9)];
-        let found = suffixes.into_iter().find_map(|(letter, zeros)| Some((text.strip_suffix(letter)?, zeros)));
-        let (digits, zeros) = found.unwrap_or((text, 0));
-        let wrong = |problem| format!("{problem}; an amount is written 2000000, 2_000_000 or 2M");
-        let number: Decimal = digits.trim_end().parse().map_err(wrong)?;
-        let units = number.scaled_to(DOLLAR_DECIMALS + zeros, "an amount").map_err(wrong)?;
+        let units = dollars_from(text)?;
         let [least, most] = DOLLARS;
         if !(least * DOLLAR..=most * DOLLAR).contains(&units) {
             let [least, most] = DOLLARS.map(|dollars| readable(&dollars.to_string()));
@@ -268,6 +277,31 @@ impl FromStr for Dollars {
         }
         Ok(Self(units))
     }
+}
+
+impl FromStr for MinDebt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let units = dollars_from(text)?;
+        let [_, most] = DOLLARS;
+        if !(MIN_DEBT_LOWER_BOUND..=most * DOLLAR).contains(&units) {
+            let most = readable(&most.to_string());
+            return Err(format!("a minimum debt is from 0.01, the lowest that a market may have, to {most} dollars"));
+        }
+        Ok(Self(units))
+    }
+}
+
+/// Parses an amount of dollars to units of the loan token.
+fn dollars_from(text: &str) -> Result<u128, String> {
+    let text = text.trim();
+    let suffixes = [('k', 3), ('M', 6), ('B', 9)];
+    let found = suffixes.into_iter().find_map(|(letter, zeros)| Some((text.strip_suffix(letter)?, zeros)));
+    let (digits, zeros) = found.unwrap_or((text, 0));
+    let wrong = |problem| format!("{problem}; an amount is written 2000000, 2_000_000 or 2M");
+    let number: Decimal = digits.trim_end().parse().map_err(wrong)?;
+    number.scaled_to(DOLLAR_DECIMALS + zeros, "an amount").map_err(wrong)
 }
 
 impl FromStr for Gwei {
@@ -378,9 +412,10 @@ mod tests {
             (&["--positions", "5001"], "5001 is not in 1..=5000"),
             (&["--heartbeat", "11"], "11 is not in 12..=604800"),
             (
-                &["--positions", "5000", "--debt", "4.9M"],
-                "--debt is too little for 5000 loans of different sizes: it has to be at least 5,000,000",
+                &["--positions", "5000", "--min-debt", "1000", "--debt", "9.9M"],
+                "--debt is too little for 5000 loans of at least 1,000 dollars: it has to be 10,000,000 or more",
             ),
+            (&["--min-debt", "0.009"], "a minimum debt is from 0.01, the lowest that a market may have"),
             (&["--ltv", "1,2,3,4,5", "--depth", "1M,2M,3M,4M,5M"], "make 25 combinations, and 24 are played at most"),
             (&["--column", "close"], "line 1: there is no column close, only ts, price"),
         ] {

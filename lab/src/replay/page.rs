@@ -4,9 +4,12 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use plimsoll_keeper::dashboard::{STYLE, mark};
 
 use super::{
+    min_debt::{MAX_DELAY_SECS, SmallestMinDebt},
     outcome::Figures,
     params::{ReplayParams, SWAP_FEE_PPM, dollars, gwei, price},
-    report::{Bar, COLUMNS, Column, PriceSummary, Report, RuleFigures, Run, count, delay, percent},
+    report::{
+        Bar, COLUMNS, Column, MIN_DEBT, PriceSummary, Report, RuleFigures, Run, count, delay, min_debt_text, percent,
+    },
 };
 use crate::{
     calendar,
@@ -85,7 +88,7 @@ fn top(chain: bool) -> Markup {
 fn comparison(report: &Report) -> Markup {
     let choices = report.choices();
     let all: Vec<_> = report.runs.iter().map(|run| &run.figures).collect();
-    let columns = 1 + choices.len() + COLUMNS.len();
+    let columns = 1 + choices.len() + COLUMNS.len() + 1;
     let same = |one: &Run, other: &Run| one.prices == other.prices;
     // Number of the first run of each file.
     let firsts = report.runs.chunk_by(same).scan(1, |next, runs| {
@@ -103,6 +106,7 @@ fn comparison(report: &Report) -> Markup {
                         th { "run" }
                         @for choice in &choices { th.number { (choice.head) } }
                         @for column in &COLUMNS { th.number { (column.head) } }
+                        th.number { (MIN_DEBT.head) }
                     }
                 }
                 @for (first, runs) in firsts.zip(report.runs.chunk_by(same)) {
@@ -119,6 +123,7 @@ fn comparison(report: &Report) -> Markup {
                                 }
                                 @for choice in &choices { td.number data-label=(choice.head) { ((choice.cell)(run)) } }
                                 @for column in &COLUMNS { (cell(column, &run.figures, &all)) }
+                                td.number data-label=(MIN_DEBT.head) { ((MIN_DEBT.cell)(run)) }
                             }
                         }
                     }
@@ -142,6 +147,7 @@ fn section(run: &Run, number: usize, several: bool) -> Markup {
             (tiles(&run.figures))
             div.card.picture { (charts(&run.chart)) }
             p.words { (words(params)) }
+            (min_debt(&run.min_debt))
             (rules(run))
         }
     }
@@ -218,12 +224,26 @@ fn charts(chart: &Chart) -> Markup {
     html! { @for (width, class) in WIDTHS { div class=(class) { (PreEscaped(chart.inline(width))) } } }
 }
 
+/// Renders the smallest minimum debts.
+fn min_debt(found: &SmallestMinDebt) -> Markup {
+    let text = |units| min_debt_text(units, ToString::to_string);
+    let within = calendar::duration(MAX_DELAY_SECS);
+    html! {
+        h3 { "The smallest minimum debt" }
+        p.words {
+            "In arithmetic, each loan alone in the market. Under these prices none is liquidatable for " (within) ": "
+            strong { (text(found.in_time)) }
+            ". The lowest bonus pays for a liquidation at once, whatever prices do: " strong { (text(found.at_once)) } "."
+        }
+    }
+}
+
 /// Describes the parameters.
 fn words(params: &ReplayParams) -> Markup {
     let deviation = percent(params.feed.deviation_bps);
     html! {
         (count(params.positions)) " random loans of the seed " (params.seed) " begin with "
-        (dollars(params.debt)) " of debt: few are large, and most are close to the line. The oracle answers when the price is off by "
+        (dollars(params.debt)) " of debt, none with less than " (dollars(params.min_debt)) ": few are large, and most are close to the line. The oracle answers when the price is off by "
         (deviation) ", and at the latest after " (calendar::duration(params.feed.heartbeat_secs))
         ". The exchange takes " (dollars(params.depth)) " until its price has fallen by 2 %, keeps "
         (percent(u64::try_from(SWAP_FEE_PPM / 100).unwrap_or_default()))
@@ -301,6 +321,7 @@ fn reading() -> Markup {
                 dt { "penalty" } dd { "What borrowers lost: the value of the seized collateral, at the oracle’s price, less the debt that was repaid or written off." }
                 dt { "again" } dd { "How often a loan was liquidated again after it had been healthy." }
                 dt { "worst delay" } dd { "The longest that a loan was liquidatable, in recorded time. Where it is long, liquidating was not worth its costs, or the exchange was too thin." }
+                dt { "min debt for 10 min" } dd { "The smallest minimum debt with which no loan is liquidatable for ten minutes, if each is alone in the market and shares the gas of its liquidation with no other. Smaller loans have a bonus that does not pay for gas." }
                 dt { "keeper" } dd { "Profit of liquidations after the exchange’s fee, the price impact of selling, and gas. The keeper has no rivals here." }
                 dt { "arithmetic" } dd { "The same replay without a chain, so that rules can be compared. It leaves out interest and rounding." }
             }

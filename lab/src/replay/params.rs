@@ -12,8 +12,6 @@ use plimsoll_testkit::{borrowers::NewLoan, random::Random};
 
 /// A dollar in units of the loan token.
 pub const DOLLAR: u128 = 1_000_000;
-/// The market's minimum debt, as in `examples/local.toml`.
-pub const MIN_DEBT: u128 = 100 * DOLLAR;
 /// Supply of the market, in percent of what is borrowed.
 pub const LENT_PERCENT: u128 = 150;
 /// The exchange's fee, in millionths, as in `examples/local.toml`.
@@ -54,8 +52,20 @@ pub struct ReplayParams {
     /// Total debt, in units of the loan token.
     #[serde(serialize_with = "as_dollars")]
     pub debt: u128,
+    /// Minimum debt of the market, in units of the loan token.
+    #[serde(serialize_with = "as_dollars")]
+    pub min_debt: u128,
     /// Seed of the random borrowers.
     pub seed: u64,
+}
+
+/// A random borrower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Borrower {
+    /// Size of the loan, relative to the others.
+    size: u128,
+    /// Initial health factor, in basis points.
+    health_bps: u128,
 }
 
 impl ReplayParams {
@@ -63,23 +73,33 @@ impl ReplayParams {
     /// as close to liquidation as the borrow LTV allows, few are far from it.
     #[must_use]
     pub fn loans(&self, price: u128) -> Vec<NewLoan> {
-        let mut random = Random::from_seed(self.seed);
-        let least = u128::from(self.liquidation_ltv_bps) * BPS / u128::from(self.borrow_ltv_bps) + MIN_MARGIN_BPS;
-        let drawn: Vec<_> = (0..self.positions)
-            .map(|_| {
-                let size = Random::PARTS * BPS / (random.part() + TAIL);
-                let caution = random.part();
-                (size, least + MAX_MARGIN_BPS * caution.pow(2) / Random::PARTS.pow(2))
-            })
-            .collect();
-        let all: u128 = drawn.iter().map(|(size, _)| size).sum();
-        let loan = |(size, health_bps): &(u128, u128)| {
-            let debt = (self.debt / all.max(1) * size).max(MIN_DEBT);
-            let worth = debt * health_bps / u128::from(self.liquidation_ltv_bps);
-            let collateral = to_u128(product(worth + 1, UNITS_PER_UNIT) / U256::from(price.max(1)));
-            NewLoan { collateral, debt }
+        let drawn = self.borrowers();
+        let all: u128 = drawn.iter().map(|borrower| borrower.size).sum();
+        let loan = |borrower: &Borrower| {
+            self.loan(borrower, (self.debt / all.max(1) * borrower.size).max(self.min_debt), price)
         };
         drawn.iter().map(loan).collect()
+    }
+
+    /// Returns the random borrowers.
+    #[must_use]
+    pub fn borrowers(&self) -> Vec<Borrower> {
+        let mut random = Random::from_seed(self.seed);
+        let least = u128::from(self.liquidation_ltv_bps) * BPS / u128::from(self.borrow_ltv_bps) + MIN_MARGIN_BPS;
+        let draw = |_| {
+            let size = Random::PARTS * BPS / (random.part() + TAIL);
+            let caution = random.part();
+            Borrower { size, health_bps: least + MAX_MARGIN_BPS * caution.pow(2) / Random::PARTS.pow(2) }
+        };
+        (0..self.positions).map(draw).collect()
+    }
+
+    /// Returns the loan of a borrower who owes this much when the collateral has a price.
+    #[must_use]
+    pub fn loan(&self, borrower: &Borrower, debt: u128, price: u128) -> NewLoan {
+        let worth = debt * borrower.health_bps / u128::from(self.liquidation_ltv_bps);
+        let collateral = to_u128(product(worth + 1, UNITS_PER_UNIT) / U256::from(price.max(1)));
+        NewLoan { collateral, debt }
     }
 
     /// Returns the price of an ether when the collateral has a price.
@@ -145,6 +165,7 @@ mod tests {
                 feed,
                 positions: 500,
                 debt: 20_000_000 * DOLLAR,
+                min_debt: 100 * DOLLAR,
                 seed,
             };
             let loans = params.loans(price);

@@ -10,6 +10,7 @@ use plimsoll_keeper::amount::{Amount, Balance, readable};
 use serde::{Serialize, Serializer};
 
 use super::{
+    min_debt::{MAX_DELAY_SECS, SmallestMinDebt},
     outcome::{Delay, Figures, Outcome},
     page,
     params::{ReplayParams, dollars, gwei, price},
@@ -49,6 +50,9 @@ pub struct Run {
     pub chain: Option<Figures>,
     /// The figures of the model, by our rule and by others.
     pub rules: Vec<RuleFigures>,
+    /// The smallest minimum debts, in the model.
+    #[serde(rename = "minDebt")]
+    pub min_debt: SmallestMinDebt,
     /// The main figures: those of the chain, or else of our rule in the model.
     #[serde(skip)]
     pub figures: Figures,
@@ -121,6 +125,10 @@ const CHOICES: [Choice; 4] = [
     Choice { head: "depth", cell: |run| whole(&dollars(run.params.depth)), always: false },
     Choice { head: "gas", cell: |run| gwei(run.params.gas_price).to_string(), always: false },
 ];
+
+/// The column after those of the figures, in the comparison of runs.
+pub(super) const MIN_DEBT: Choice =
+    Choice { head: "min debt for 10 min", cell: |run| min_debt_text(run.min_debt.in_time, whole), always: true };
 
 /// The columns of every comparison. Amounts are in whole dollars.
 pub(super) const COLUMNS: [Column; 8] = [
@@ -235,11 +243,12 @@ impl fmt::Display for Report {
         }
         let choices = self.choices();
         let heads = ["run"].into_iter().chain(choices.iter().map(|choice| choice.head));
-        let heads = heads.chain(COLUMNS.iter().map(|column| column.head)).map(str::to_owned);
+        let heads = heads.chain(COLUMNS.iter().map(|column| column.head)).chain([MIN_DEBT.head]).map(str::to_owned);
         let mut rows = vec![heads.collect::<Vec<_>>()];
         rows.extend((1_usize..).zip(&self.runs).map(|(number, run)| {
             let chosen = choices.iter().map(|choice| (choice.cell)(run)).collect();
-            [vec![format!("{number}: {}", run.prices.file)], chosen, cells(&run.figures)].concat()
+            let min_debt = (MIN_DEBT.cell)(run);
+            [vec![format!("{number}: {}", run.prices.file)], chosen, cells(&run.figures), vec![min_debt]].concat()
         }));
         let base = if self.runs.iter().all(|run| run.chain.is_some()) { "on the chain" } else { "arithmetic" };
         write!(f, "{base}; amounts in dollars\n\n{}\n\n", table(&rows))?;
@@ -260,6 +269,11 @@ impl fmt::Display for Run {
         writeln!(f, "market                {}", market(params))?;
         writeln!(f, "around it             {}", around(params))?;
         writeln!(f, "\n{}\n{}", if self.chain.is_some() { "on the chain" } else { "in arithmetic" }, self.figures)?;
+        let SmallestMinDebt { in_time, at_once } = self.min_debt;
+        let [in_time, at_once] = [in_time, at_once].map(|amount| min_debt_text(amount, Amount::to_string));
+        writeln!(f, "\nsmallest minimum debt (arithmetic; each loan alone in the market)")?;
+        writeln!(f, "delay below {}    {in_time}", calendar::duration(MAX_DELAY_SECS))?;
+        writeln!(f, "bonus pays at once    {at_once}")?;
         let rows = by_rule(&self.rows());
         write!(f, "\nunder other rules (arithmetic; the same prices, loans and costs), in dollars\n{rows}")
     }
@@ -286,6 +300,11 @@ impl fmt::Display for Figures {
         writeln!(f, "keeper's profit       {}, after gas for {}", self.keeper, self.gas)?;
         write!(f, "worst delay           {}", delay(self.worst_delay))
     }
+}
+
+/// Formats a smallest minimum debt.
+pub(super) fn min_debt_text(units: Option<u128>, format: fn(&Amount) -> String) -> String {
+    units.map_or_else(|| "none".to_owned(), |units| format(&dollars(units)))
 }
 
 /// Describes the market.
@@ -361,7 +380,7 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// Formats whole tokens, rounded down.
-fn whole(amount: &Amount) -> String {
+pub(super) fn whole(amount: &Amount) -> String {
     let exact = amount.exact();
     readable(exact.split('.').next().unwrap_or(&exact))
 }

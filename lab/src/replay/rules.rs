@@ -266,10 +266,11 @@ mod tests {
     use plimsoll_contracts::Risk;
 
     use super::*;
-    use crate::replay::params::{DOLLAR, MIN_DEBT, UNITS_PER_UNIT};
+    use crate::replay::params::{DOLLAR, UNITS_PER_UNIT};
     use plimsoll_testkit::random::Random;
 
     const PRICE: u128 = 2_000 * 100_000_000;
+    const MIN_DEBT: u128 = 100 * DOLLAR;
 
     /// Returns a loan at a random distance below health 1.
     fn liquidatable_loan(random: &mut Random, ltv_bps: u16) -> (Market, Loan) {

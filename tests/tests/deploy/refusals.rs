@@ -185,10 +185,10 @@ fn a_minimum_debt_that_does_not_pay_for_its_liquidation_is_warned_of() -> eyre::
         |price: &str| SMALL.replace("local = true", &format!("local = true\nnative_prices = {{ USDC = \"{price}\" }}"));
     let warnings = design(&priced("2000"))?.warnings;
     let [warning] = warnings.as_slice() else { eyre::bail!("{warnings:?}") };
-    ensure!(warning.contains("at 200 gwei: `min_debt` is 100 USDC, and should be 2740 USDC or more"), "{warning}");
-    let enough = priced("2000").replace("min_debt = \"100 USDC\"", "min_debt = \"2740 USDC\"");
+    ensure!(warning.contains("at 200 gwei: `min_debt` is 100 USDC, and should be 11000 USDC or more"), "{warning}");
+    let enough = priced("2000").replace("min_debt = \"100 USDC\"", "min_debt = \"11000 USDC\"");
     assert!(design(&enough)?.warnings.is_empty());
-    let calm = priced("2000").replace("[network]", "[network]\nbad_day_gas_price = \"5 gwei\"");
+    let calm = priced("2000").replace("[network]", "[network]\nbad_day_gas_price = \"1 gwei\"");
     assert!(design(&calm)?.warnings.is_empty());
     let unknown = design(&priced("2000").replace("{ USDC", "{ USDX")).unwrap_err().to_string();
     ensure!(unknown.contains("did you mean \"USDC\"?"), "{unknown}");

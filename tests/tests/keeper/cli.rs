@@ -234,7 +234,7 @@ const LISTEN: &str = "PLIMSOLL_KEEPER__HTTP__LISTEN";
 #[tokio::test(flavor = "multi_thread")]
 async fn positions_show_the_running_keepers_decision_and_its_reason() -> eyre::Result<()> {
     let mut fixture = Fixture::new(&[]).await?;
-    for (collateral, debt) in [(100 * ETHER, 150_000), (ETHER / 100 * 7, 105), (ETHER, 500)] {
+    for (collateral, debt) in [(100 * ETHER, 150_000), (ETHER / 100 * 21, 315), (ETHER, 500)] {
         fixture.open_loans(NewLoan { collateral, debt: debt * DOLLAR }, 1).await?;
     }
     // At this gas price the large loan is profitable and the small one is not.

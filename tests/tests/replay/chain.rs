@@ -3,14 +3,16 @@
 use std::process::Command;
 
 use alloy::{primitives::U256, providers::Provider};
-use plimsoll_contracts::{ILens, IPlimsoll};
+use eyre::ContextCompat;
+use plimsoll_contracts::{ILens, IPlimsoll, quantity::decimal_text};
 use plimsoll_lab::replay::{
     chain,
     feed::Feed,
+    min_debt::{self, MAX_DELAY_SECS},
     model,
     outcome::{Liquidation, Outcome},
-    params::{DOLLAR, ReplayParams},
-    prices::Prices,
+    params::{DOLLAR, ReplayParams, worth},
+    prices::{PRICE_DECIMALS, Prices},
     rules::Rule,
 };
 use plimsoll_testkit::{devnet::ITestToken, scenario::BLOCK_SECS};
@@ -19,6 +21,8 @@ use crate::support::{self, events};
 
 /// A fall, and a gap after which some loans are insolvent. The end leaves time for liquidations in progress.
 const PRICES: &str = "ts,price\n0,2000\n600,1900\n1200,1840\n1800,1780\n2400,1710\n3000,1380\n3600,1390\n4800,1385\n";
+/// 2,000 dollars.
+const FIRST_PRICE: u128 = 2_000 * 100_000_000;
 /// The node's account that signs for the keeper only.
 const SIGNER: usize = 8;
 /// Tolerance between chain and model, as a part of the larger value: the model has no interest and no rounding of
@@ -93,6 +97,28 @@ async fn a_large_loan_is_liquidated_in_parts_over_several_blocks() -> eyre::Resu
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_minimum_debt_that_the_model_finds_keeps_delays_short_on_the_chain_and_half_of_it_does_not()
+-> eyre::Result<()> {
+    // The price falls until the loan is barely liquidatable, and stays there.
+    let alone = ReplayParams { depth: 10_000_000 * DOLLAR, positions: 1, seed: 4, ..params() };
+    let loan = alone.loans(FIRST_PRICE).into_iter().next().wrap_err("there is no loan")?;
+    let least_worth = loan.debt * 10_000 / u128::from(alone.liquidation_ltv_bps);
+    let line = FIRST_PRICE * least_worth / worth(loan.collateral, FIRST_PRICE);
+    let last = decimal_text(U256::from(line * 995 / 1_000), PRICE_DECIMALS);
+    let prices = Prices::parse(&format!("ts,price\n0,2000\n60,{last}\n1500,{last}\n"), None)?;
+    let least = min_debt::find(&alone, &prices)?.in_time.wrap_err("no minimum debt suffices")?;
+    // Interest, rounding and the least priority fee are not in the model.
+    for (min_debt, is_in_time) in [(least + least / 50, true), (least / 2, false)] {
+        let params = ReplayParams { min_debt, debt: min_debt, ..alone.clone() };
+        let outcome = chain::play(&params, &prices, keeper()).await?;
+        assert_eq!(outcome.ever_liquidatable.len(), 1);
+        assert_eq!(outcome.liquidations.len(), usize::from(is_in_time), "{min_debt}");
+        assert_eq!(outcome.worst_delay.seconds < MAX_DELAY_SECS, is_in_time, "{min_debt}: {:?}", outcome.worst_delay);
+    }
+    Ok(())
+}
+
 fn params() -> ReplayParams {
     ReplayParams {
         borrow_ltv_bps: 8_000,
@@ -103,6 +129,7 @@ fn params() -> ReplayParams {
         feed: Feed { heartbeat_secs: 3_600, deviation_bps: 50 },
         positions: 12,
         debt: 1_000_000 * DOLLAR,
+        min_debt: 100 * DOLLAR,
         seed: 3,
     }
 }
