@@ -55,13 +55,14 @@ async fn every_recipe_for_cast_has_its_effect() -> eyre::Result<()> {
         (suite.contract("Plimsoll")?, suite.contract("Rewards")?, suite.contract("Backstop")?);
     assert_ne!(count::<IPlimsoll::Supply>(&suite, core).await?, 0);
     assert_ne!(count::<IPlimsoll::Withdraw>(&suite, core).await?, 0);
+    assert_eq!(count::<IPlimsoll::TransferSupply>(&suite, core).await?, 1);
     assert_ne!(count::<IPlimsoll::SupplyCollateral>(&suite, core).await?, 0);
-    assert_ne!(count::<IPlimsoll::WithdrawCollateral>(&suite, core).await?, 0);
     // One of them by the authorised account.
     assert_eq!(count::<IPlimsoll::Borrow>(&suite, core).await?, 2);
     assert_eq!(count::<IPlimsoll::SetAuthorization>(&suite, core).await?, 2);
-    // One in part, one in full.
-    assert_eq!(count::<IPlimsoll::Repay>(&suite, core).await?, 2);
+    // One in part, one in full, and one with its part of the collateral.
+    assert_eq!(count::<IPlimsoll::Repay>(&suite, core).await?, 3);
+    assert_eq!(count::<IPlimsoll::WithdrawCollateral>(&suite, core).await?, 2);
     assert_ne!(count::<IPlimsoll::Accrue>(&suite, core).await?, 0);
     assert_eq!(count::<IPlimsoll::Liquidate>(&suite, core).await?, 1);
     assert_eq!(count::<IPlimsoll::FlashLoan>(&suite, core).await?, 1);

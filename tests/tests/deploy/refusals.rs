@@ -103,21 +103,6 @@ fn all_mistakes_in_a_manifest_are_reported_at_once_by_line_and_column() -> eyre:
         ("ltv = \"80%\"", "ltv = \"90%\"", "the borrow LTV of 9000 bps must be at most 99.5 %"),
         ("rate = \"4% at 90%\"", "rate = \"4% at 99.5%\"", "the target utilisation of 9950 bps"),
         ("steepness = 4\n", "steepness = 40\n", "the steepness of 400000"),
-        (
-            "steepness = 4\n",
-            "steepness = 4\nsurge_limit = { share = \"10%\", floor = \"1000 USDC\", period = \"31 days\" }\n",
-            "the surge limit's period of 2678400 seconds",
-        ),
-        (
-            "steepness = 4\n",
-            "steepness = 4\nsurge_limit = { share = \"101%\", floor = \"1000 USDC\", period = \"1 day\" }\n",
-            "the surge limit's share of 10100 bps",
-        ),
-        (
-            "steepness = 4\n",
-            "steepness = 4\nsurge_limit = { share = \"10%\", floor = \"150.5 USDC\", period = \"1 day\" }\n",
-            "a surge limit's floor must be a multiple of the market's `min_debt`",
-        ),
         ("min_debt = \"100 USDC\"", "min_debt = \"0.0000001 USDC\"", "more than the 6 decimals"),
         ("oracle = \"weth-usdc\"", "oracle = \"weth-usd\"", "did you mean \"weth-usdc\"?"),
         ("collateral = \"WETH\"\noracle", "collateral = \"WTEH\"\noracle", "did you mean \"WETH\"?"),
@@ -177,6 +162,23 @@ fn unknown_keys_and_mistaken_values_are_reported_together() {
     for (line, told) in lines.iter().zip(expected) {
         assert!(line.starts_with("test.toml:") && line.contains(told), "{told} is not in {line}");
     }
+}
+
+#[test]
+fn a_surge_limit_that_no_market_can_have_is_refused_by_line() -> eyre::Result<()> {
+    for (limit, told) in [
+        (["10%", "1000 USDC", "31 days"], "the surge limit's period of 2678400 seconds"),
+        (["101%", "1000 USDC", "1 day"], "101% is more than 100%"),
+        (["10%", "0 USDC", "1 day"], "the surge limit's floor of 0 times the minimum debt"),
+        (["10%", "150.5 USDC", "1 day"], "a surge limit's floor must be a multiple of the market's `min_debt`"),
+    ] {
+        let [share, floor, period] = limit;
+        let limit = format!("surge_limit = {{ share = \"{share}\", floor = \"{floor}\", period = \"{period}\" }}");
+        let problem = design(&SMALL.replace("steepness = 4\n", &format!("steepness = 4\n{limit}\n"))).unwrap_err();
+        let problem = problem.to_string();
+        ensure!(problem.starts_with("test.toml:") && problem.contains(told), "{told} is not in {problem}");
+    }
+    Ok(())
 }
 
 #[test]
