@@ -174,7 +174,7 @@ impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(SECONDS_PER_DAY, "day"), (60 * 60, "hour"), (60, "minute")];
         let (unit, name) =
-            units.into_iter().find(|(unit, _)| self.0 != 0 && self.0 % unit == 0).unwrap_or((1, "second"));
+            units.into_iter().find(|(unit, _)| self.0 != 0 && self.0.is_multiple_of(*unit)).unwrap_or((1, "second"));
         let number = self.0 / unit;
         write!(f, "{number} {name}{}", if number == 1 { "" } else { "s" })
     }
