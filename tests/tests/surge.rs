@@ -1,5 +1,7 @@
 //! The surge limit against an attacker who borrows all that the contracts let him, whenever they let him.
 
+use plimsoll_contracts::{Risk, SurgeLimit};
+use plimsoll_keeper::math::{surge as arithmetic, types::Market};
 use plimsoll_lab::surge::{self, Limit, Run};
 
 /// Seconds between two of the attacker's loans.
@@ -56,4 +58,33 @@ fn the_bound_grows_with_time_as_the_table_in_the_documents_says() {
             assert!((bound - part).abs() < 0.0006, "{share_bps} bps after {hours} hours: {bound}, not {part}");
         }
     }
+}
+
+#[test]
+fn borrowing_each_refill_at_once_and_the_whole_limit_last_comes_within_a_thousandth_of_the_bound() -> eyre::Result<()> {
+    const TOKEN: u128 = 1_000_000;
+    const STEP_SECS: u64 = 60;
+    let limit = SurgeLimit { share_bps: 1_000, period_secs: 86_400, floor_multiple: 10_000 };
+    let risk = Risk::new(8_000, 8_600, 100 * TOKEN)?.with_surge_limit(limit)?;
+    let mut market = Market { borrow_assets: 50_000_000 * TOKEN, ..Market::default() };
+    let mut borrowed = 0;
+    let mut borrow = |market: &mut Market, assets: u128| {
+        market.surge_level = arithmetic::level_after_borrow(market, risk, limit, assets);
+        assert!(market.surge_level <= arithmetic::FULL, "the limit refuses {assets}");
+        market.borrow_assets += assets;
+        borrowed += assets;
+    };
+    let secs = 3 * u64::from(limit.period_secs);
+    for _ in 0..secs / STEP_SECS {
+        let refill = arithmetic::room(&market, risk, limit) * u128::from(STEP_SECS) / u128::from(limit.period_secs);
+        borrow(&mut market, refill);
+        market.surge_level = arithmetic::refilled(market.surge_level, limit, STEP_SECS);
+    }
+    let room = arithmetic::room(&market, risk, limit);
+    borrow(&mut market, room);
+
+    let bound = surge::max_surge(Limit { share_bps: 1_000, period_secs: 86_400, floor: 1_000_000 }, 50e6, secs, 1.0);
+    let part = f64::from(u32::try_from(borrowed / TOKEN)?) / bound;
+    assert!((0.999..=1.0).contains(&part), "{part} of the bound");
+    Ok(())
 }
