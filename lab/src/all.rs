@@ -41,6 +41,7 @@ pub fn figures(quick: bool) -> Vec<Figure> {
         ("book-1m", "book --positions 1000000", "book --positions 1000"),
         ("latency", "latency --positions 100000 --rounds 200", "latency --positions 20 --rounds 3"),
         ("burst", "burst --positions 5000", "burst --positions 10"),
+        ("surge", "surge", "surge --interval 900"),
         (
             "replay",
             "replay --prices examples/prices/slide-30.csv examples/prices/gap-25.csv",

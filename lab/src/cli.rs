@@ -25,7 +25,7 @@ use crate::{
     gas::{self, GasDifference, GasReport},
     latency, mutants,
     output::Folder,
-    package, prove, record, replay,
+    package, prove, record, replay, surge,
 };
 
 /// Environment variable that holds the URL of a node, as for the other programs.
@@ -147,6 +147,16 @@ enum Command {
         /// Number of loans.
         #[arg(long, default_value_t = 5_000)]
         positions: u64,
+        /// Print the report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Pours unbacked collateral into a market, in the shapes of two attacks of 2026, and reports what lenders lose with
+    /// and without a surge limit. Fails when the loss exceeds what the limit promises.
+    Surge {
+        /// Seconds between two of the attacker's loans.
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..=3_600))]
+        interval: u64,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -301,6 +311,11 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Burst { positions, json } => {
             let report = burst::run(positions, keeper_program()?).await?;
             print(&report, json)?;
+        }
+        Command::Surge { interval, json } => {
+            let report = surge::run(interval).await?;
+            print(&report, json)?;
+            report.ensure_bounded()?;
         }
         Command::Package { folder, json } => print(&package::write(&workspace()?, &folder)?, json)?,
         Command::Prove { options, json } => {

@@ -27,6 +27,7 @@ mod strategies;
 mod stream;
 mod structure;
 mod support;
+mod surge;
 mod testkit;
 mod tools;
 mod tutorials;
