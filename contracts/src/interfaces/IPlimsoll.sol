@@ -251,7 +251,8 @@ interface IPlimsoll {
     /// @notice Repays part of a debt and withdraws at most the same part of its collateral, or repays all of it and
     /// withdraws as much as is wanted. The rest of the loan is no less healthy than before, at any price, so the oracle
     /// is not read: it works while the oracle is stale or broken, and for a loan beyond the borrow LTV. An amount above
-    /// the debt is lowered to the debt. The debt left is 0 or at least the market's minimum debt.
+    /// the debt is lowered to the debt. The debt left is 0 or at least the market's minimum debt; since others may repay
+    /// ahead, a part should leave some margin above it.
     /// @param repayAssets to be repaid by the caller, in units of the loan token
     /// @param collateralOut to be withdrawn, in units of the collateral token
     /// @param receiver of the collateral
@@ -293,7 +294,8 @@ interface IPlimsoll {
     /* RESERVE AND COVER */
 
     /// @notice Sends the part of a market's reserve that exceeds 1 % of its debt to the market's fee recipient, up to
-    /// the market's liquidity. Only the fee recipient may call it: a recipient that cannot use the reserve, such as a
+    /// the market's liquidity. The reserve holds at most 2^114 - 1 shares, so of a debt of more than 2e30 units at the
+    /// initial share price nothing exceeds the floor, and the fee goes to suppliers. Only the fee recipient may call it: a recipient that cannot use the reserve, such as a
     /// splitter whose backstop has no shares yet, leaves it in the market, where it is the first to pay for losses.
     function collectReserve(MarketParams calldata params) external returns (uint256 assets);
 

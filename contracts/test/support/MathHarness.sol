@@ -57,7 +57,8 @@ contract MathHarness is IMathHarness {
         a.totalAfterRepay =
             DebtMath.saturatingTotalAfterRepay(c.market.borrowAssets, a.debt, c.market.borrowShares - c.borrowShares);
         a.value = LiquidationMath.valueDown(c.collateral, c.price);
-        LiquidationMath.LiquidationIncentive memory incentive = LiquidationMath.incentiveOf(Risk.wrap(c.risk).liquidationLtvBps());
+        LiquidationMath.LiquidationIncentive memory incentive =
+            LiquidationMath.incentiveOf(Risk.wrap(c.risk).liquidationLtvBps());
         a.healthy = LiquidationMath.isHealthy(a.debt, a.value, incentive.ltvBps);
         if (a.healthy) return;
         LiquidationMath.Zone zone;

@@ -186,6 +186,8 @@ pub enum Quantity {
     TotalSupplyShares,
     /// Borrow assets of a market.
     BorrowAssets,
+    /// The room of a market's surge limit.
+    SurgeRoom,
     /// Borrow shares of a market.
     TotalBorrowShares,
     /// Reserve shares of a market.
@@ -218,6 +220,7 @@ impl std::fmt::Display for Quantity {
             Self::SupplyAssets => f.write_str("the market's supply assets"),
             Self::TotalSupplyShares => f.write_str("the market's supply shares"),
             Self::BorrowAssets => f.write_str("the market's borrow assets"),
+            Self::SurgeRoom => f.write_str("the room of the market's surge limit"),
             Self::TotalBorrowShares => f.write_str("the market's borrow shares"),
             Self::ReserveShares => f.write_str("the market's reserve shares"),
             Self::Fee => f.write_str("the market's fee"),

@@ -122,7 +122,7 @@ impl<'a> Simulation<'a> {
             let mut risk = Risk::new(8_000, 8_600, MIN_DEBT)?;
             // One of the markets limits how fast its debt grows, so that some loans are refused.
             if self.markets.is_empty() {
-                let limit = SurgeLimit { share_bps: 5_000, period_secs: 86_400, floor_multiple: 20_000 };
+                let limit = SurgeLimit { share_bps: 5_000, period_secs: 2_592_000, floor_multiple: 20_000 };
                 risk = risk.with_surge_limit(limit)?;
             }
             let curve = RateCurve::new(5_000_000_000, 8_000, 40_000, 500_000)?;

@@ -174,7 +174,13 @@ impl Application<'_> {
     fn borrow(&mut self, event: &IPlimsoll::Borrow) -> Result<(), EventError> {
         let risk = self.risk(event.id)?;
         let totals = self.totals(event.id)?;
-        totals.charge_surge(risk, checked(event.assets, Quantity::BorrowAssets)?);
+        let assets = checked(event.assets, Quantity::BorrowAssets)?;
+        // The core refuses to lend more, so an event was missed.
+        if let Some(room) = totals.surge_room(risk).filter(|room| *room < assets) {
+            let (quantity, has) = (Quantity::SurgeRoom, U256::from(room));
+            return Err(EventError::Underflow { quantity, has, takes: event.assets });
+        }
+        totals.charge_surge(risk, assets);
         add(&mut totals.borrow_assets, event.assets, Quantity::BorrowAssets)?;
         add(&mut totals.borrow_shares, event.shares, Quantity::TotalBorrowShares)?;
         let market = self.market(event.id)?;

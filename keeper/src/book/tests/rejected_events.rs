@@ -148,3 +148,12 @@ fn a_block_at_or_below_the_last_one_is_rejected() {
     let error = book.apply(block(1), &[]).unwrap_err();
     assert!(matches!(error, ApplyError::NotNext { block: 1, tip: 1 }), "{error}");
 }
+
+/// The core refuses a borrowing of more than the surge limit's room: where the book sees one, it has missed an event.
+#[test]
+fn a_borrowing_beyond_the_surge_limit_is_rejected() {
+    let room = 1_000 * MIN_DEBT;
+    let beyond = borrow(params(7).id().0, account(11), room + 1, (room + 1) * SHARES_PER_ASSET);
+    let (quantity, has, takes) = (Quantity::SurgeRoom, U256::from(room), U256::from(room + 1));
+    assert_eq!(rejection(beyond), EventError::Underflow { quantity, has, takes });
+}

@@ -12,7 +12,7 @@ use super::{
     reward_events::{create_pool, rewards, stake},
     *,
 };
-use crate::math::rewards::Stream;
+use crate::math::{rewards::Stream, types::Market};
 
 /// Rows as a checkpoint keeps them: the latest value of each key, in bytes.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -216,6 +216,23 @@ fn bytes_that_are_not_a_row_are_rejected() {
         assert_rejected(key, &[&value[..], &[0]].concat());
         assert_rejected(&[&[99], &key[1..]].concat(), value);
         assert_rejected(&[], value);
+    }
+}
+
+/// The level of a surge limit is 4 bytes after the row of a market that has none, which is as it was before there were
+/// surge limits.
+#[test]
+fn the_surge_level_follows_the_row_of_a_market() {
+    let params = params(1);
+    let row = |surge_level| {
+        let totals = Market { supply_assets: 1, surge_level, ..Market::default() };
+        let state = MarketState { totals, fee_recipient: account(2), backstop: account(3) };
+        Row::Market { index: 0, market: Box::new((params.clone(), state)) }
+    };
+    let (without, with) = (row(0), row(0x0102_0304));
+    assert_eq!(with.value(), [without.value(), vec![1, 2, 3, 4]].concat());
+    for row in [without, with] {
+        assert_eq!(Row::decode(&row.key(), &row.value()), Ok(row));
     }
 }
 

@@ -66,6 +66,10 @@ fn events_of(action: LendingAction, book: &Book, timestamp: u64) -> Vec<Event> {
         2 | 3 => return vec![supply_collateral(id, user, amount)],
         4 | 5 => {
             let assets = part_of(totals.supply_assets.saturating_sub(totals.borrow_assets));
+            let assets = assets.min(totals.surge_room(market.risk()).unwrap_or(u128::MAX));
+            if assets == 0 {
+                return Vec::new();
+            }
             borrow(id, user, assets, debt::to_debt_shares_up(assets, totals.borrow_assets, totals.borrow_shares))
         }
         6 if position.borrow_shares != 0 => repay(id, user, totals.debt_of(position.loan()), position.borrow_shares),
