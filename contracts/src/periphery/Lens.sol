@@ -147,6 +147,10 @@ contract Lens is ILens {
         most = FixedPointMathLib.zeroFloorSub(maxDebt, line.debt + rounding);
         most = FixedPointMathLib.min(most, m.supplyAssets - m.borrowAssets);
         most = FixedPointMathLib.min(most, _surgeRoom(m, risk));
+        // Shares must fit 128 bits, which they need not once the market's supply has earned much and its debt is repaid.
+        most = FixedPointMathLib.min(
+            most, (type(uint128).max - m.borrowShares).toDebtDown(m.borrowAssets, m.borrowShares)
+        );
         uint256 shares = most.toDebtSharesUp(m.borrowAssets, m.borrowShares);
         if (line.debt + most < risk.minDebt() || line.borrowShares + shares < DebtMath.MIN_SHARES) return 0;
     }

@@ -183,6 +183,29 @@ contract LensPositionsTest is LensTest {
         assertEq(positionLine(BORROWER).maxBorrow, 0, "without a borrow price");
     }
 
+    /// @dev L3: the core refuses a loan whose shares exceed 128 bits, which the price of the supply's shares, once it has
+    /// grown, no longer excludes: a market without debt starts again at the lowest price of a share of debt.
+    function test_L3_maxBorrowIsNotMoreThanTheSharesThatTheCoreStores() public {
+        params.risk = toRisk(BORROW_LTV_BPS, LIQUIDATION_LTV_BPS, MIN_DEBT + 1);
+        id = plimsoll.createMarket(params);
+        oracle.set(ORACLE_SCALE);
+        supply(LENDER, 3e32);
+        openLoan(STRANGER, 1e38, 3e32);
+        skip(365 days);
+        give(loanToken, STRANGER, type(uint128).max);
+        vm.prank(STRANGER);
+        plimsoll.repay(params, 0, type(uint256).max, STRANGER, "");
+        supplyCollateral(BORROWER, 1e38);
+
+        uint256 most = positionLine(BORROWER).maxBorrow;
+        vm.startPrank(BORROWER);
+        vm.expectPartialRevert(IPlimsoll.AmountTooLarge.selector);
+        plimsoll.borrow(params, most + 1, 0, BORROWER, BORROWER);
+        plimsoll.borrow(params, most, 0, BORROWER, BORROWER);
+        vm.stopPrank();
+        assertEq(positionLine(BORROWER).maxBorrow, 0);
+    }
+
     /// @dev L3: whatever the core could hold, at any price. The storage is written, since no one call leads there.
     function test_noStateMakesTheLensRevert(
         uint128[7] memory amounts,
