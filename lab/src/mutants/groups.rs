@@ -29,12 +29,7 @@ pub static GROUPS: [Group; 5] = [
         tests: &["attacks", "core", "libraries", "types"],
         unit_tests: &["libraries", "types"],
     },
-    Group {
-        name: "rewards",
-        sources: &["rewards"],
-        tests: &["rewards"],
-        unit_tests: &["rewards/RewardMath.t.sol", "support/RewardsHarness.sol"],
-    },
+    Group { name: "rewards", sources: &["rewards"], tests: &["rewards"], unit_tests: &["rewards/RewardMath.t.sol"] },
     Group { name: "backstop", sources: &["backstop"], tests: &["backstop"], unit_tests: &[] },
     Group { name: "oracles", sources: &["oracles"], tests: &["oracles"], unit_tests: &[] },
     Group { name: "periphery", sources: &["periphery"], tests: &["periphery"], unit_tests: &[] },

@@ -23,9 +23,8 @@ use super::{
     schema::{schema_of, without_pure},
 };
 
-/// The files of the repository that every group needs: the core too, which others are tested with, and all tests, of
-/// which forge compiles only those that are run. Of other contracts only the group's own are copied, because forge
-/// compiles all sources.
+/// The files of the repository that every group needs: the core too, which others are tested with. Of the other
+/// contracts and tests only the group's own are copied, because forge compiles all.
 const COPIED: [&str; 8] = [
     "foundry.toml",
     "package.json",
@@ -34,7 +33,7 @@ const COPIED: [&str; 8] = [
     "contracts/src/interfaces",
     "contracts/src/libraries",
     "contracts/src/types",
-    "contracts/test",
+    "contracts/test/support",
 ];
 /// The remapping of the libraries in `foundry.toml`.
 const REMAPPING: &str = "\"plimsoll/=contracts/src/\",";
@@ -65,9 +64,9 @@ impl Sandbox {
         for part in COPIED {
             copy(&project.join(part), &sandbox.path(part))?;
         }
-        for source in group.sources {
-            let source = format!("contracts/src/{source}");
-            copy(&project.join(&source), &sandbox.path(&source))?;
+        let sources = group.sources.iter().map(|source| format!("contracts/src/{source}"));
+        for part in sources.chain(group.tests.iter().map(|folder| format!("contracts/test/{folder}"))) {
+            copy(&project.join(&part), &sandbox.path(&part))?;
         }
         copy(&project.join("contracts/src"), &sandbox.path(UNMODIFIED))?;
         for part in group.unit_tests {
