@@ -295,8 +295,9 @@ interface IPlimsoll {
 
     /// @notice Sends the part of a market's reserve that exceeds 1 % of its debt to the market's fee recipient, up to
     /// the market's liquidity. The reserve holds at most 2^114 - 1 shares, so of a debt of more than 2e30 units at the
-    /// initial share price nothing exceeds the floor, and the fee goes to suppliers. Only the fee recipient may call it: a recipient that cannot use the reserve, such as a
-    /// splitter whose backstop has no shares yet, leaves it in the market, where it is the first to pay for losses.
+    /// initial share price nothing exceeds the floor, and the fee goes to suppliers. Only the fee recipient may call it:
+    /// a recipient that cannot use the reserve, such as a splitter whose backstop has no shares yet, leaves it in the
+    /// market, where it is the first to pay for losses.
     function collectReserve(MarketParams calldata params) external returns (uint256 assets);
 
     /// @notice Adds to the caller's cover: tokens that pay for the bad debt of markets to which the caller gave a limit

@@ -300,7 +300,7 @@ contract InterestMathTest is Test {
     }
 
     /// @dev S9: the fee for which the reserve has no shares left goes to suppliers, to the share.
-    function test_accrue_theReserveIsFullAtItsMostShares() public pure {
+    function test_S9_accrue_theReserveIsFullAtItsMostShares() public pure {
         Market memory m;
         m.supplyAssets = 1e30;
         m.supplyShares = 1e36;

@@ -1,9 +1,10 @@
-//! `lab mutants`: mutation testing of the lending core.
+//! `lab mutants`: mutation testing of the contracts.
 //!
-//! A mutant is the core with one small fault ([`operators`]). Many are compiled together (`schema`) and tested in a
-//! copy of the repository ([`sandbox`]). A failing test kills a mutant; one that survives shows behaviour that no test
+//! A mutant is a contract with one small fault ([`operators`]). Many are compiled together (`schema`) and tested in a
+//! copy of the repository ([`sandbox`]) by the tests of its group ([`groups`]). A failing test kills a mutant; one that survives shows behaviour that no test
 //! asserts. The repository itself is not changed.
 
+pub mod groups;
 pub mod operators;
 pub mod report;
 pub mod sandbox;
@@ -11,9 +12,9 @@ mod schema;
 mod tokens;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -22,12 +23,10 @@ use eyre::{WrapErr, ensure};
 use plimsoll_deploy::{toolchain::progress::say, toolchain::tools::Tools, toolchain::workspace::Workspace};
 use plimsoll_testkit::workspace::workspace;
 
+use groups::{GROUPS, Group};
 use operators::{Mutant, Place};
 use report::{Outcome, Report, Tested};
 use sandbox::Sandbox;
-
-/// The mutated sources: the core, its libraries and types.
-const SUBJECTS: [&str; 3] = ["contracts/src/Plimsoll.sol", "contracts/src/libraries", "contracts/src/types"];
 
 /// The most mutants in one source. More cost the compiler more time than they save.
 const MAX_PER_SOURCE: usize = 48;
@@ -35,6 +34,9 @@ const MAX_PER_SOURCE: usize = 48;
 /// Options: which mutants are tested, and how thoroughly.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
+    /// Mutate only this group of contracts: core, rewards, backstop, oracles or periphery; may be given several times.
+    #[arg(long, value_parser = Group::named)]
+    pub group: Vec<&'static Group>,
     /// Mutate only files whose path contains this text; may be given several times.
     #[arg(long)]
     pub file: Vec<String>,
@@ -74,7 +76,7 @@ pub async fn run(options: &Options) -> eyre::Result<Report> {
     let total = mutants.len();
     let log = Arc::new(Mutex::new(Progress { started: Instant::now(), total, tested: Vec::with_capacity(total) }));
     tokio::select! {
-        done = test_all(&tools, mutants, options, &log) => done?,
+        done = test_groups(&tools, &mutants, options, &log) => done?,
         _ = tokio::signal::ctrl_c() => say("interrupted: the report has what was tested until then"),
     }
     let mut tested = std::mem::take(&mut log.lock().unwrap_or_else(PoisonError::into_inner).tested);
@@ -82,17 +84,26 @@ pub async fn run(options: &Options) -> eyre::Result<Report> {
     Ok(Report::new(tested))
 }
 
-/// Returns the mutants of the chosen files, or a sample of them, in the order of the source.
+/// Returns the mutants of the chosen groups and files, or a sample of them, in the order of the source.
 fn chosen(workspace: &Workspace, options: &Options) -> eyre::Result<Vec<Mutant>> {
-    let files = subjects(workspace.root())?;
     let mut sources = Vec::new();
-    for file in files {
-        let text = fs::read_to_string(workspace.root().join(&file)).wrap_err_with(|| file.display().to_string())?;
-        sources.push((file.to_string_lossy().into_owned(), text));
+    let mut in_groups = HashSet::new();
+    // All sources are read: a fault may name a function of another group.
+    for group in &GROUPS {
+        for file in group.files(workspace.root())? {
+            let text = fs::read_to_string(workspace.root().join(&file)).wrap_err_with(|| file.display().to_string())?;
+            let file = file.to_string_lossy().into_owned();
+            if options.group.is_empty() || options.group.contains(&group) {
+                in_groups.insert(file.clone());
+            }
+            sources.push((file, text));
+        }
     }
+    sources.sort();
     let mut mutants = operators::mutants_of(&sources);
+    mutants.retain(|mutant| in_groups.contains(&mutant.file));
     mutants.retain(|mutant| options.file.is_empty() || options.file.iter().any(|part| mutant.file.contains(part)));
-    ensure!(!mutants.is_empty(), "no file of {} matches --file {}", SUBJECTS.join(", "), options.file.join(" --file "));
+    ensure!(!mutants.is_empty(), "no file of the chosen groups matches --file {}", options.file.join(" --file "));
     if let Some(path) = &options.survivors_of {
         let survivors = report::survivors_in(path)?;
         mutants.retain(|mutant| survivors.contains(&mutant.to_string()));
@@ -109,21 +120,6 @@ fn chosen(workspace: &Workspace, options: &Options) -> eyre::Result<Vec<Mutant>>
     Ok(mutants)
 }
 
-fn subjects(root: &Path) -> eyre::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for subject in SUBJECTS.map(PathBuf::from) {
-        if root.join(&subject).is_file() {
-            files.push(subject);
-            continue;
-        }
-        for entry in fs::read_dir(root.join(&subject)).wrap_err_with(|| subject.display().to_string())? {
-            files.push(subject.join(entry?.file_name()));
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 /// Returns the n-th number of a pseudo-random sequence (SplitMix64).
 fn scramble(seed: u64, n: u64) -> u64 {
     let mut z = seed.wrapping_add(n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -132,14 +128,34 @@ fn scramble(seed: u64, n: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Tests the mutants of one group after the other, each by the group's tests.
+async fn test_groups(
+    tools: &Tools,
+    mutants: &[Mutant],
+    options: &Options,
+    log: &Arc<Mutex<Progress>>,
+) -> eyre::Result<()> {
+    for group in &GROUPS {
+        let files = group.files(tools.workspace().root())?;
+        let of_group =
+            mutants.iter().filter(|mutant| files.iter().any(|file| file.as_os_str() == mutant.file.as_str()));
+        let of_group: Vec<Mutant> = of_group.cloned().collect();
+        if !of_group.is_empty() {
+            test_all(tools, group, of_group, options, log).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn test_all(
     tools: &Tools,
+    group: &'static Group,
     mutants: Vec<Mutant>,
     options: &Options,
     log: &Arc<Mutex<Progress>>,
 ) -> eyre::Result<()> {
-    say("running the tests without a fault, in a copy of the repository");
-    let first = Sandbox::create(tools, options.fuzz_runs, options.seed)?;
+    say(format_args!("{}: running the tests without a fault, in a copy of the repository", group.name));
+    let first = Sandbox::create(tools, group, options.fuzz_runs, options.seed)?;
     first.require_tests_to_pass().await?;
     let workers = usize::from(options.workers).min(mutants.len());
     let mut sandboxes = Vec::new();
@@ -148,16 +164,16 @@ async fn test_all(
     }
     sandboxes.push(first);
 
-    let queue = Arc::new(Mutex::new(groups_of(mutants)));
+    let queue = Arc::new(Mutex::new(batches_of(mutants)));
     let mut running = tokio::task::JoinSet::new();
     for sandbox in sandboxes {
         let (queue, log) = (Arc::clone(&queue), Arc::clone(log));
         running.spawn(async move {
-            while let Some(group) = next_of(&queue) {
+            while let Some(batch) = next_of(&queue) {
                 let add = |i: usize, outcome| {
-                    log.lock().unwrap_or_else(PoisonError::into_inner).add(&group[i], outcome);
+                    log.lock().unwrap_or_else(PoisonError::into_inner).add(&batch[i], outcome);
                 };
-                match &group[..] {
+                match &batch[..] {
                     [single] if single.place == Place::Single => add(0, sandbox.test_single(single).await?),
                     together => sandbox.test_mutants(together, add).await?,
                 }
@@ -171,17 +187,17 @@ async fn test_all(
     Ok(())
 }
 
-/// Groups mutants that are compiled together: those of one file. Mutants that cannot share a source are groups of one.
-fn groups_of(mutants: Vec<Mutant>) -> VecDeque<Vec<Mutant>> {
+/// Batches mutants that are compiled together: those of one file. Mutants that cannot share a source are alone.
+fn batches_of(mutants: Vec<Mutant>) -> VecDeque<Vec<Mutant>> {
     let (single, mut sharing): (Vec<_>, Vec<_>) = mutants.into_iter().partition(|mutant| mutant.place == Place::Single);
     // The versions of one place must be consecutive.
     sharing.sort_by_key(|mutant| (mutant.file.clone(), mutant.place.start()));
-    let mut groups = VecDeque::new();
+    let mut batches = VecDeque::new();
     for of_file in sharing.chunk_by(|a, b| a.file == b.file) {
-        groups.extend(of_file.chunks(MAX_PER_SOURCE).map(<[Mutant]>::to_vec));
+        batches.extend(of_file.chunks(MAX_PER_SOURCE).map(<[Mutant]>::to_vec));
     }
-    groups.extend(single.into_iter().map(|mutant| vec![mutant]));
-    groups
+    batches.extend(single.into_iter().map(|mutant| vec![mutant]));
+    batches
 }
 
 fn next_of(queue: &Mutex<VecDeque<Vec<Mutant>>>) -> Option<Vec<Mutant>> {

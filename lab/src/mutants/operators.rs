@@ -205,7 +205,7 @@ impl Faults<'_> {
 
     /// Returns whether the brace at `i`, inside a function, begins a block rather than named arguments or call options.
     fn opens_block(&self, i: usize) -> bool {
-        matches!(self.before(i), ")" | "else" | "unchecked" | "{" | "}" | ";" | "do" | "try")
+        matches!(self.before(i), ")" | "else" | "unchecked" | "{" | "}" | ";" | "do" | "try" | "catch")
     }
 
     fn before(&self, i: usize) -> &str {

@@ -1,6 +1,6 @@
 //! A copy of the repository in a temporary folder.
 //!
-//! Tests may use the core's libraries to compute what they expect. In the copy they use a second, unmodified copy of
+//! Tests may use the contracts' libraries to compute what they expect. In the copy they use a second, unmodified copy of
 //! the libraries: a fault must not change the expectation as well, and most tests need not be compiled again. Only the
 //! tests of libraries and types themselves see the fault.
 
@@ -17,35 +17,28 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::{
+    groups::Group,
     operators::Mutant,
     report::Outcome,
     schema::{schema_of, without_pure},
 };
 
-/// The files of the repository that the core and its tests need.
-const COPIED: [&str; 13] = [
+/// The files of the repository that every group needs: the core too, which others are tested with. Of the other
+/// contracts and tests only the group's own are copied, because forge compiles all.
+const COPIED: [&str; 8] = [
     "foundry.toml",
     "package.json",
     "tools",
     "contracts/src/Plimsoll.sol",
     "contracts/src/interfaces",
     "contracts/src/libraries",
-    "contracts/src/rewards",
     "contracts/src/types",
-    "contracts/test/attacks",
-    "contracts/test/core",
-    "contracts/test/libraries",
     "contracts/test/support",
-    "contracts/test/types",
 ];
-/// The tests that are run, as a glob.
-const TESTS: &str = "contracts/test/{attacks,core,libraries,types}/*";
 /// The remapping of the libraries in `foundry.toml`.
 const REMAPPING: &str = "\"plimsoll/=contracts/src/\",";
 /// Folder of the unmodified libraries in the copy.
 const UNMODIFIED: &str = "contracts/unmodified";
-/// Folders of tests that call the mutated libraries directly.
-const UNIT_TESTS: [&str; 2] = ["contracts/test/libraries", "contracts/test/types"];
 /// Time limit of a test run, because a fault can make a loop endless. It is much more than all tests take on a busy
 /// machine.
 const TIME_LIMIT: Duration = Duration::from_secs(600);
@@ -55,6 +48,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(600);
 pub struct Sandbox {
     folder: TempDir,
     tools: Tools,
+    group: &'static Group,
     fuzz_runs: u32,
     seed: u64,
 }
@@ -64,19 +58,25 @@ impl Sandbox {
     ///
     /// # Errors
     /// When a file is missing, or `foundry.toml` does not have the remapping.
-    pub fn create(tools: &Tools, fuzz_runs: u32, seed: u64) -> eyre::Result<Self> {
-        let sandbox = Self { folder: tempfile::tempdir()?, tools: tools.clone(), fuzz_runs, seed };
+    pub fn create(tools: &Tools, group: &'static Group, fuzz_runs: u32, seed: u64) -> eyre::Result<Self> {
+        let sandbox = Self { folder: tempfile::tempdir()?, tools: tools.clone(), group, fuzz_runs, seed };
         let project = tools.workspace().root();
         for part in COPIED {
             copy(&project.join(part), &sandbox.path(part))?;
         }
-        copy(&sandbox.path("contracts/src"), &sandbox.path(UNMODIFIED))?;
-        for folder in UNIT_TESTS {
-            for test in fs::read_dir(sandbox.path(folder))? {
-                let path = test?.path();
-                // Relative paths are not remapped, so these tests import the mutated libraries.
-                let source = fs::read_to_string(&path)?.replace("\"plimsoll/", "\"../../src/");
-                fs::write(&path, without_pure(&source))?;
+        let sources = group.sources.iter().map(|source| format!("contracts/src/{source}"));
+        for part in sources.chain(group.tests.iter().map(|folder| format!("contracts/test/{folder}"))) {
+            copy(&project.join(&part), &sandbox.path(&part))?;
+        }
+        copy(&project.join("contracts/src"), &sandbox.path(UNMODIFIED))?;
+        for part in group.unit_tests {
+            let part = sandbox.path("contracts/test").join(part);
+            if part.is_file() {
+                import_mutated(&part)?;
+                continue;
+            }
+            for test in fs::read_dir(part)? {
+                import_mutated(&test?.path())?;
             }
         }
         link(&project.join("node_modules"), &sandbox.path("node_modules"))?;
@@ -184,7 +184,16 @@ impl Sandbox {
     async fn test(&self, number: usize) -> eyre::Result<Option<Output>> {
         let mut command = Command::from(self.tools.command(Tool::Forge)?);
         command.current_dir(self.folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        command.args(["test", "--fail-fast", "--color", "never", "--threads", "1", "--match-path", TESTS]);
+        command.args([
+            "test",
+            "--fail-fast",
+            "--color",
+            "never",
+            "--threads",
+            "1",
+            "--match-path",
+            &self.group.test_glob(),
+        ]);
         command.args(["--fuzz-runs", &self.fuzz_runs.to_string(), "--fuzz-seed", &self.seed.to_string()]);
         // A contract with several versions of its code exceeds the size limit of chains.
         command.args(["--block-prevrandao", &format!("{number:#066x}"), "--code-size-limit", "1000000"]);
@@ -197,6 +206,12 @@ impl Sandbox {
     fn path(&self, part: &str) -> PathBuf {
         self.folder.path().join(part)
     }
+}
+
+/// Lets a test in a folder of `contracts/test` import the mutated libraries: relative paths are not remapped.
+fn import_mutated(test: &Path) -> eyre::Result<()> {
+    let source = fs::read_to_string(test)?.replace("\"plimsoll/", "\"../../src/");
+    Ok(fs::write(test, without_pure(&source))?)
 }
 
 fn said(output: &Output) -> String {

@@ -1,0 +1,96 @@
+//! The groups of contracts: what is mutated, and which tests judge it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use eyre::WrapErr;
+
+/// Contracts and the tests that judge them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Name, as `--group` takes it.
+    pub name: &'static str,
+    /// The mutated sources, files or folders in `contracts/src`.
+    pub sources: &'static [&'static str],
+    /// Folders in `contracts/test` whose tests are run.
+    pub tests: &'static [&'static str],
+    /// Files or folders in `contracts/test` that call the mutated libraries directly. All others compute what they
+    /// expect with unmodified libraries.
+    pub unit_tests: &'static [&'static str],
+}
+
+/// All groups. Every source but the interfaces, which have no code, is in exactly one.
+pub static GROUPS: [Group; 5] = [
+    Group {
+        name: "core",
+        sources: &["Plimsoll.sol", "libraries", "types"],
+        tests: &["attacks", "core", "libraries", "types"],
+        unit_tests: &["libraries", "types"],
+    },
+    Group { name: "rewards", sources: &["rewards"], tests: &["rewards"], unit_tests: &["rewards/RewardMath.t.sol"] },
+    Group { name: "backstop", sources: &["backstop"], tests: &["backstop"], unit_tests: &[] },
+    Group { name: "oracles", sources: &["oracles"], tests: &["oracles"], unit_tests: &[] },
+    Group { name: "periphery", sources: &["periphery"], tests: &["periphery"], unit_tests: &[] },
+];
+
+impl Group {
+    /// Returns the group with this name; the error names those that exist.
+    pub(super) fn named(name: &str) -> Result<&'static Self, String> {
+        let names = || GROUPS.iter().map(|group| group.name).collect::<Vec<_>>().join(", ");
+        GROUPS.iter().find(|group| group.name == name).ok_or_else(|| format!("no such group; there are {}", names()))
+    }
+
+    /// Returns the paths of the mutated files, from the root of the repository.
+    pub(super) fn files(&self, root: &Path) -> eyre::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        let mut left: Vec<PathBuf> =
+            self.sources.iter().map(|source| Path::new("contracts/src").join(source)).collect();
+        while let Some(path) = left.pop() {
+            if root.join(&path).is_file() {
+                files.push(path);
+                continue;
+            }
+            for entry in fs::read_dir(root.join(&path)).wrap_err_with(|| path.display().to_string())? {
+                left.push(path.join(entry?.file_name()));
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// Returns the glob of the tests that are run.
+    pub(super) fn test_glob(&self) -> String {
+        match self.tests {
+            [folder] => format!("contracts/test/{folder}/*"),
+            folders => format!("contracts/test/{{{}}}/*", folders.join(",")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use plimsoll_testkit::workspace::workspace;
+
+    use super::*;
+
+    #[test]
+    fn every_source_with_code_is_in_exactly_one_group() -> eyre::Result<()> {
+        let workspace = workspace()?;
+        let root = workspace.root();
+        let all = Group { name: "all", sources: &[""], tests: &[], unit_tests: &[] };
+        let interfaces = Path::new("contracts/src/interfaces");
+        let expected: Vec<_> = all.files(root)?.into_iter().filter(|file| !file.starts_with(interfaces)).collect();
+        let mut grouped = Vec::new();
+        for group in &GROUPS {
+            grouped.extend(group.files(root)?);
+        }
+        assert_eq!(grouped.len(), grouped.iter().collect::<BTreeSet<_>>().len());
+        grouped.sort();
+        assert_eq!(grouped, expected);
+        Ok(())
+    }
+}
