@@ -69,6 +69,8 @@ impl Sandbox {
             copy(&project.join(&part), &sandbox.path(&part))?;
         }
         copy(&project.join("contracts/src"), &sandbox.path(UNMODIFIED))?;
+        // A function that calls a mutated one, or that an interface declares, is not `pure` either.
+        make_view(&sandbox.path("contracts/src"))?;
         for part in group.unit_tests {
             let part = sandbox.path("contracts/test").join(part);
             if part.is_file() {
@@ -140,7 +142,7 @@ impl Sandbox {
     /// When a file cannot be written.
     pub async fn test_single(&self, mutant: &Mutant) -> eyre::Result<Outcome> {
         let source = fs::read_to_string(self.unmodified(mutant))?;
-        fs::write(self.path(&mutant.file), mutant.applied_to(&source, 0..source.len()))?;
+        fs::write(self.path(&mutant.file), without_pure(&mutant.applied_to(&source, 0..source.len())))?;
         let outcome = self.outcome(0).await?;
         self.restore(std::slice::from_ref(mutant))?;
         Ok(outcome)
@@ -171,7 +173,8 @@ impl Sandbox {
     /// Restores the sources of these mutants.
     fn restore(&self, mutants: &[Mutant]) -> eyre::Result<()> {
         for mutant in mutants {
-            fs::copy(self.unmodified(mutant), self.path(&mutant.file))?;
+            let source = fs::read_to_string(self.unmodified(mutant))?;
+            fs::write(self.path(&mutant.file), without_pure(&source))?;
         }
         Ok(())
     }
@@ -206,6 +209,20 @@ impl Sandbox {
     fn path(&self, part: &str) -> PathBuf {
         self.folder.path().join(part)
     }
+}
+
+/// Replaces `pure` by `view` in all sources below a folder.
+fn make_view(folder: &Path) -> eyre::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            make_view(&path)?;
+        } else {
+            let source = fs::read_to_string(&path)?;
+            fs::write(&path, without_pure(&source))?;
+        }
+    }
+    Ok(())
 }
 
 /// Lets a test in a folder of `contracts/test` import the mutated libraries: relative paths are not remapped.
