@@ -2,7 +2,7 @@
 //!
 //! Lemmas about the arithmetic (`lab/proofs`, Python) are proved by z3 over unbounded integers, and a fault planted in each
 //! is refuted. Checks of rights and structure (`contracts/test/proofs/Rights.sol`) are made by halmos on the core's
-//! bytecode. [`environment`] installs both, [`lemmas`] and [`checks`] run them.
+//! bytecode. `environment` installs both, `lemmas` and `checks` run them.
 
 mod checks;
 mod environment;
