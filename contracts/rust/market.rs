@@ -20,6 +20,10 @@ pub const MAX_RATE_AT_TARGET: u64 = 2_000_000_000_000_000_000 / SECONDS_PER_YEAR
 pub const BORROW_TO_LIQUIDATION_BPS: u32 = 9_950;
 /// The highest liquidation LTV, in basis points.
 pub const MAX_LIQUIDATION_LTV_BPS: u16 = 9_800;
+/// The highest incentive factor of a liquidation, 1.15, 1e18-scaled.
+pub const MAX_INCENTIVE_FACTOR: u64 = 1_150_000_000_000_000_000;
+/// 1 as a number that is scaled by 1e18.
+const WAD: u64 = 1_000_000_000_000_000_000;
 /// The lowest minimum debt that a market may have, in units of the loan token.
 pub const MIN_DEBT_LOWER_BOUND: u128 = 10_000;
 /// The highest part of a market's aged debt that a surge limit lets be borrowed at once, in basis points.
@@ -211,6 +215,20 @@ impl Risk {
         self.min_debt
     }
 
+    /// The highest incentive factor, βmax = min(1.15, 1 ÷ (0.3·L + 0.7)) for the liquidation LTV `L`, 1e18-scaled: the
+    /// value seized for each unit repaid of a loan that is all repaid. The twin of `incentiveOf`.
+    pub fn max_incentive_factor(self) -> u64 {
+        let wad = u128::from(WAD);
+        let divisor = 700_000_000_000_000_000 + u128::from(self.liquidation_ltv_bps) * 30_000_000_000_000;
+        u64::try_from(wad * wad / divisor).unwrap_or(u64::MAX).min(MAX_INCENTIVE_FACTOR)
+    }
+
+    /// The lowest incentive factor, βmin, a quarter of the way from 1 to the highest, 1e18-scaled: that of a loan which is
+    /// barely liquidatable. The twin of `incentiveOf`.
+    pub fn min_incentive_factor(self) -> u64 {
+        WAD + (self.max_incentive_factor() - WAD) / 4
+    }
+
     /// The surge limit; `None` if the market's debt may grow as fast as there is liquidity.
     pub const fn surge_limit(self) -> Option<SurgeLimit> {
         self.surge_limit
@@ -357,6 +375,15 @@ mod tests {
         assert!(Risk::new(9_000, 9_800, 10_000).is_ok());
         assert_eq!(Risk::new(9_000, 9_801, 10_000), Err(InvalidParams::LiquidationLtvTooHigh(9_801)));
         assert_eq!(Risk::new(8_000, 8_600, 9_999), Err(InvalidParams::MinDebtTooLow(9_999)));
+    }
+
+    #[test]
+    fn the_incentive_shrinks_with_the_liquidation_ltv_to_above_1() {
+        let factors =
+            |ltv| Risk::new(1, ltv, 10_000).map(|risk| (risk.min_incentive_factor(), risk.max_incentive_factor()));
+        assert_eq!(factors(2).unwrap(), (1_037_500_000_000_000_000, MAX_INCENTIVE_FACTOR));
+        assert_eq!(factors(8_600).unwrap(), (1_010_960_334_029_227_557, 1_043_841_336_116_910_229));
+        assert_eq!(factors(9_800).unwrap(), (1_001_509_054_325_955_734, 1_006_036_217_303_822_937));
     }
 
     #[test]

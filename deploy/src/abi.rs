@@ -12,7 +12,7 @@ sol! {
         function mint(address to, uint256 amount) external;
     }
 
-    /// ERC-4626 vault.
+    /// The part of an ERC-4626 vault that a first deposit needs.
     interface IVault {
         function deposit(uint256 assets, address receiver) external returns (uint256 shares);
     }

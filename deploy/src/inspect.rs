@@ -311,10 +311,10 @@ impl Context<'_> {
         match self.chain.logs(filter, from).await {
             Ok(logs) if logs.is_empty() => Ok(None),
             Ok(_) => {
-                Ok(Some(StepStatus::Differs { found: "nothing, after it was set and taken back".to_owned(), wanted }))
+                Ok(Some(StepStatus::Differs { found: "nothing, after it was set and reset to 0".to_owned(), wanted }))
             }
             Err(error @ ChainError::Refused { .. }) => Ok(Some(StepStatus::Refused(format!(
-                "nothing is set, and whether it was set and taken back is unknown, because the node cannot search its log \
+                "nothing is set, and whether it was set and reset to 0 is unknown, because the node cannot search its log \
                  ({error}): use an endpoint that does"
             )))),
             Err(error) => Err(error),
@@ -411,8 +411,8 @@ impl Context<'_> {
         self.pay(&funding.payment, rewards, reserved, send(rewards, &call)).await
     }
 
-    /// Returns what is left of a payment by a call for which `spender` takes the tokens: minting them on a local chain, an
-    /// allowance of the exact amount, and the call.
+    /// Returns the remaining actions of a payment by a call for which `spender` pulls the tokens: minting them on a local
+    /// chain, an allowance of the exact amount, and the call.
     async fn pay(
         self,
         payment: &Payment,

@@ -48,7 +48,7 @@ struct Meta {
     description: String,
 }
 
-/// One call.
+/// A call that the signers of a Safe make.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Transaction {
@@ -56,13 +56,13 @@ pub struct Transaction {
     pub to: Address,
     /// Value in wei.
     pub value: String,
-    /// Calldata.
+    /// Calldata: selector and encoded arguments.
     pub data: Bytes,
     contract_method: Option<Method>,
     contract_inputs_values: Option<BTreeMap<String, String>>,
 }
 
-/// The called function.
+/// The function that a transaction calls, so that the builder can show its arguments by name.
 #[derive(Debug, Clone, Serialize)]
 struct Method {
     inputs: Vec<Param>,

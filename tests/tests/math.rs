@@ -11,7 +11,6 @@ use plimsoll_contracts::{
     },
     market::{BPS, MAX_LIQUIDATION_LTV_BPS, MAX_RATE_AT_TARGET, MAX_SPEED_PER_YEAR, MAX_STEEPNESS, MIN_RATE_AT_TARGET},
 };
-use plimsoll_deploy::min_debt::min_bonus_wad;
 use plimsoll_keeper::math::{
     debt, interest, liquidation, shares, surge,
     types::{Loan, Market},
@@ -230,15 +229,5 @@ async fn the_keeper_computes_what_the_contracts_compute() -> eyre::Result<()> {
     }
     // The rare branches were reached, and often.
     assert!(unhealthy.iter().all(|cases| *cases > CASES / 100), "ramp, slices, whole positions: {unhealthy:?}");
-    Ok(())
-}
-
-#[test]
-fn the_bonus_that_a_minimum_debt_is_computed_with_is_the_lowest_of_its_market() -> eyre::Result<()> {
-    for liquidation_ltv_bps in 2..=MAX_LIQUIDATION_LTV_BPS {
-        let incentive = liquidation::LiquidationIncentive::of(Risk::new(1, liquidation_ltv_bps, 1 << 20)?);
-        let factor = 1_000_000_000_000_000_000 + min_bonus_wad(liquidation_ltv_bps);
-        assert_eq!(factor, incentive.min_incentive_factor, "{liquidation_ltv_bps}");
-    }
     Ok(())
 }

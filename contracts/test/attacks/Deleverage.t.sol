@@ -18,7 +18,7 @@ contract DeleverageAttacksTest is VerbTest, IRepayCallback, IERC3156FlashBorrowe
         loanToken.approve(address(plimsoll), type(uint256).max);
     }
 
-    /// @dev A4, A2 and S3: with the collateral in hand, the repayment is borrowed anew against it. The debt is what it
+    /// @dev A4, A2 and S3: with the collateral in hand, the repayment is borrowed again against it. The debt is what it
     /// was, and so is the collateral: the refund of the surge limit gives room for the same loan, and for no unit more.
     function test_theRepaymentBorrowedAgainInTheCallback() public {
         loanToken.transfer(STRANGER, loanToken.balanceOf(address(this)));

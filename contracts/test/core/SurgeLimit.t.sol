@@ -135,7 +135,7 @@ contract SurgeLimitTest is VerbTest {
 
     /* WHAT GIVES IT BACK */
 
-    /// @dev What is paid in is room again at once, whoever pays and whoever borrows.
+    /// @dev What is paid in is room again at once, for any payer and any borrower.
     function testFuzz_S3_whatIsRepaidMayBeBorrowedAgain(uint256 paid, bool byShares) public {
         borrow(BORROWER, FLOOR);
         paid = bound(paid, MIN_DEBT, FLOOR);

@@ -323,7 +323,7 @@ impl<'a> Builder<'a> {
             return self.reject(
                 span,
                 "a backstop with a `splitter` needs a `first_deposit`, such as \"10 USDC\": without shares its income belongs \
-                 to nobody, and whoever deposits one unit first takes it. The deposit stays for good",
+                 to nobody, and the first depositor of a single unit takes it. The deposit stays for good",
             );
         };
         let asset = self.token(&entry.asset)?;
@@ -347,7 +347,7 @@ impl<'a> Builder<'a> {
             for (market, (design, loan)) in markets.iter().filter(|(_, (_, loan))| loan.name == name) {
                 let Some(native_price) = self.scaled(price, loan.decimals) else { break };
                 let Ok(risk) = Risk::from_word(design.params.risk) else { continue };
-                let needed = min_debt::needed(gas_price, native_price, risk.liquidation_ltv_bps());
+                let needed = min_debt::needed(gas_price, native_price, risk);
                 if U256::from(risk.min_debt()) < needed {
                     let amount = |units| format!("{} {name}", decimal_text(units, loan.decimals));
                     self.warnings.push(format!(

@@ -11,8 +11,6 @@ use super::wide::{WAD, div_up, mul_div_down, product, to_u128};
 
 /// 1e36, the scale of prices, as limbs.
 pub const ORACLE_SCALE: U256 = U256::from_limbs([0xb34b_9f10_0000_0000, 0x00c0_97ce_7bc9_0715, 0, 0]);
-/// Highest incentive factor of any market, 1e18-scaled: a bonus of 15 %.
-const MAX_INCENTIVE_FACTOR: u64 = 1_150_000_000_000_000_000;
 
 /// The liquidation incentive that all loans of a market share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,14 +59,13 @@ impl MaxRepay {
 }
 
 impl LiquidationIncentive {
-    /// Returns the incentive at a market's liquidation LTV `L`: βmax = min(1.15, 1 ÷ (0.3·L + 0.7)), and βmin a quarter
-    /// of the way from 1 to it. The twin of `incentiveOf`.
+    /// Returns the incentive of a market. The twin of `incentiveOf`.
     pub fn of(risk: Risk) -> Self {
-        let ltv_bps = risk.liquidation_ltv_bps();
-        let wad = u128::from(WAD);
-        let max_factor = wad * wad / (700_000_000_000_000_000 + u128::from(ltv_bps) * 30_000_000_000_000);
-        let max_incentive_factor = u64::try_from(max_factor).unwrap_or(u64::MAX).min(MAX_INCENTIVE_FACTOR);
-        Self { ltv_bps, max_incentive_factor, min_incentive_factor: WAD + (max_incentive_factor - WAD) / 4 }
+        Self {
+            ltv_bps: risk.liquidation_ltv_bps(),
+            max_incentive_factor: risk.max_incentive_factor(),
+            min_incentive_factor: risk.min_incentive_factor(),
+        }
     }
 }
 

@@ -1,31 +1,18 @@
 //! Python and the solvers, installed on first use into `target/tools/proofs` from a lock file with hashes.
 
 use std::{
-    env, fs, io,
+    fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use eyre::{ContextCompat, WrapErr, ensure};
-use plimsoll_deploy::toolchain::{progress::say, workspace::Workspace};
+use plimsoll_deploy::toolchain::{progress::say, tools::Environment, workspace::Workspace};
 
 /// The lock file, from the repository's root.
 const REQUIREMENTS: &str = "lab/proofs/requirements.txt";
 /// Names of Python, the first that is new enough is used.
 const PYTHONS: [&str; 5] = ["python3", "python3.13", "python3.12", "python3.11", "python"];
-/// Variables that programs here are given: none that could hold a key.
-const VARIABLES: [&str; 9] = [
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "LANG",
-    "SSL_CERT_FILE",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "PIP_INDEX_URL",
-    "PIP_CONFIG_FILE",
-];
-
 /// A virtual environment with the packages of the lock file.
 #[derive(Debug)]
 pub(super) struct Python {
@@ -82,8 +69,7 @@ fn found() -> eyre::Result<PathBuf> {
 
 fn in_environment(program: &Path) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().stdin(Stdio::null());
-    command.envs(VARIABLES.iter().filter_map(|name| Some((name, env::var_os(name)?))));
+    command.env_clear().envs(Environment::of_process().for_children()).stdin(Stdio::null());
     command
 }
 

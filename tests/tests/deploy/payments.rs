@@ -154,7 +154,7 @@ async fn a_plan_never_costs_more_than_was_confirmed() -> eyre::Result<()> {
     .await?;
     ensure!(error.contains("of the confirmed plan") && error.contains("gas and 0 ether are left"), "{error}");
 
-    // What remains is confirmed anew, and its cost is a bound.
+    // What remains is confirmed again, and its cost is a bound.
     let before = fixture.node.provider().get_balance(deployer).await?;
     let plan = fixture.plan(SMALL).await?;
     fixture.apply(SMALL).await?;
@@ -194,7 +194,7 @@ async fn what_the_owner_took_back_is_reported_and_not_set_again() -> eyre::Resul
         for setting in ["fee", "fee_recipient", "backstop"] {
             let status = seen(&plan, &format!("markets.weth-usdc.{setting}"));
             let StepStatus::Differs { found, .. } = status else { eyre::bail!("{setting}: {status:?}") };
-            assert_eq!(found, "nothing, after it was set and taken back");
+            assert_eq!(found, "nothing, after it was set and reset to 0");
         }
         assert_eq!(*seen(&plan, "markets.wbtc-usdc.backstop"), StepStatus::Done);
         assert!(!plan.is_done());

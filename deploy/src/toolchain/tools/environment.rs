@@ -7,8 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Variables that child processes need: to find programs, folders, a language, and the npm registry through a proxy.
-const PASSED_ON: [&str; 32] = [
+/// Variables that child processes need: to find programs, folders, a language, and the registries of packages through a
+/// proxy.
+const PASSED_ON: [&str; 36] = [
     "PATH",
     "HOME",
     "USER",
@@ -41,6 +42,10 @@ const PASSED_ON: [&str; 32] = [
     "npm_config_cache",
     "npm_config_cafile",
     "npm_config_userconfig",
+    "PIP_INDEX_URL",
+    "PIP_CONFIG_FILE",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
 ];
 
 /// Variables that the compiler needs. They stand on a command line, which everybody on the machine can read, so a proxy's
@@ -87,7 +92,7 @@ impl Environment {
 
     /// Returns the variables that a child process gets. Everything else – keys, passwords, endpoints – is none of its
     /// business: the compiler and npm run code of third parties.
-    pub(super) fn for_children(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+    pub fn for_children(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.variables().filter(|(name, _)| name.to_str().is_some_and(|name| PASSED_ON.contains(&name)))
     }
 
