@@ -1,51 +1,29 @@
 //! The command line. Results go to stdout, as text or as one JSON document, everything else to stderr. The exit code is
 //! 0 on success, 1 on failure or when the chain does not match the manifest, 2 for arguments that are not understood.
 
+mod commands;
+mod context;
 mod help;
+mod output;
 
-use std::{
-    env,
-    ffi::OsString,
-    fs,
-    io::{self, BufRead, IsTerminal, Write},
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::{Duration, SystemTime},
-};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use eyre::{ContextCompat, WrapErr, bail, ensure, eyre};
+use eyre::WrapErr;
 use plimsoll_chain::{
-    endpoint::Endpoint,
     logging::{self, Format},
     redaction::scrub,
     shell::{self, Shell},
 };
-use plimsoll_contracts::deployment::Deployment;
-use serde::Serialize;
 use url::Url;
 
+use self::{
+    context::Context,
+    output::{with_causes, write_stdout},
+};
 use crate::{
-    apply::{Applier, Progress},
-    compile::Artifacts,
-    connection::Chain,
-    design::Design,
-    explorer::{Explorer, Outcome, Submission},
-    inspect::inspect,
-    journal::{Journal, record_of},
-    manifest::Manifest,
-    packages,
-    plan::{Inputs, Plan},
-    preflight,
-    report::{PlanReport, VerifyReport, deployment_text},
-    safe, standard_json,
-    toolchain::{
-        node::Node,
-        progress::say,
-        tools::{Tool, Tools},
-        workspace::{ROOT_VARIABLE, Workspace},
-    },
-    verify,
+    explorer::Explorer,
+    toolchain::{progress::say, workspace::ROOT_VARIABLE},
 };
 
 /// Name of the program.
@@ -54,8 +32,6 @@ const NAME: &str = "plimsoll-deploy";
 const VERSION: &str = env!("PLIMSOLL_VERSION");
 /// Environment variable with a node's URL, as in Foundry's tools.
 const RPC_URL_VARIABLE: &str = "ETH_RPC_URL";
-/// Time between two queries of a block explorer.
-const EXPLORER_POLL_INTERVAL: Duration = Duration::from_secs(3);
 /// Manifest that is used when none is named, from the root of the repository.
 const LOCAL_MANIFEST: &str = "examples/local.toml";
 
@@ -226,36 +202,27 @@ pub async fn main() -> ExitCode {
     }
 }
 
-/// Joins an error and its causes, without those that the text contains already.
-fn with_causes(error: &eyre::Report) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
-}
-
 /// Executes a command; returns false if it completed and the chain does not match the manifest.
 pub async fn run(arguments: Arguments) -> eyre::Result<bool> {
     let Arguments { command, root, json } = arguments;
     let context = Context { root, json };
     match command {
-        Command::Build => build(&context).await,
-        Command::Plan { target, offline, safe } => plan(&context, &target, offline, safe.as_deref()).await,
-        Command::Apply { target, yes, replace } => apply(&context, &target, yes, replace).await,
+        Command::Build => commands::build(&context).await,
+        Command::Plan { target, offline, safe } => commands::plan(&context, &target, offline, safe.as_deref()).await,
+        Command::Apply { target, yes, replace } => commands::apply(&context, &target, yes, replace).await,
         Command::Verify { target, standard_json, etherscan, sourcify } => {
             let mut explorers = Vec::new();
             if let Some(url) = etherscan {
                 explorers.push(Explorer::etherscan(url)?);
             }
             explorers.extend(sourcify.map(Explorer::Sourcify));
-            verify_all(&context, &target, standard_json.as_deref(), &explorers).await
+            commands::verify_all(&context, &target, standard_json.as_deref(), &explorers).await
         }
-        Command::Status { target } => status(&context, &target).await,
-        Command::Up { manifest, port, records, exit } => up(&context, &manifest, port, records.as_deref(), exit).await,
-        Command::Tool { words } => tool(&context, &words),
+        Command::Status { target } => commands::status(&context, &target).await,
+        Command::Up { manifest, port, records, exit } => {
+            commands::up(&context, &manifest, port, records.as_deref(), exit).await
+        }
+        Command::Tool { words } => commands::tool(&context, &words),
         Command::Completions { shell } => write_stdout(&shell::completions(Arguments::command(), shell)),
         Command::Man { out: Some(folder) } => {
             shell::man_pages(Arguments::command(), &folder).wrap_err_with(|| folder.display().to_string())?;
@@ -265,382 +232,12 @@ pub async fn run(arguments: Arguments) -> eyre::Result<bool> {
     }
 }
 
-/// Global options.
-struct Context {
-    root: Option<PathBuf>,
-    json: bool,
-}
-
-impl Context {
-    fn workspace(&self) -> eyre::Result<Workspace> {
-        // An empty variable counts as unset.
-        let root = self.root.as_deref().filter(|root| !root.as_os_str().is_empty());
-        Ok(root.map_or_else(Workspace::find, Workspace::checked)?)
-    }
-
-    /// Reads a manifest. The default one is the repository's, whatever the current folder is.
-    fn manifest(&self, path: &Path) -> eyre::Result<Manifest> {
-        if path != Path::new(LOCAL_MANIFEST) {
-            return Ok(Manifest::read(path)?);
-        }
-        Ok(Manifest::read(&self.workspace()?.root().join(path))?)
-    }
-
-    /// Writes a result to stdout, as JSON or as text.
-    fn print(&self, value: &impl Serialize, text: &str) -> eyre::Result<()> {
-        let json = if self.json { Some(serde_json::to_string_pretty(value)? + "\n") } else { None };
-        write_stdout(json.as_deref().unwrap_or(text).as_bytes())?;
-        Ok(())
-    }
-}
-
-fn write_stdout(bytes: &[u8]) -> eyre::Result<bool> {
-    let mut out = io::stdout().lock();
-    out.write_all(bytes)?;
-    out.flush()?;
-    Ok(true)
-}
-
-/// The installed tools and the compiled contracts, which most commands need.
-struct Project {
-    tools: Tools,
-    artifacts: Artifacts,
-}
-
-impl Project {
-    async fn open(context: &Context) -> eyre::Result<Self> {
-        let workspace = context.workspace()?;
-        let prepare = move || -> eyre::Result<Self> {
-            let tools = Tools::ready(&workspace)?;
-            let artifacts = packages::all_artifacts(&tools)?;
-            Ok(Self { tools, artifacts })
-        };
-        tokio::task::spawn_blocking(prepare).await?
-    }
-
-    fn record_path(&self, records: Option<&Path>, chain: &Chain, design: &Design) -> PathBuf {
-        let workspace = self.tools.workspace();
-        // A development chain is short-lived, and a fork has the id of the chain that it copies.
-        let is_dev = chain.is_dev_chain(design.deployer);
-        let default = || if is_dev { workspace.target() } else { workspace.root().to_path_buf() }.join("deployments");
-        records.map_or_else(default, Path::to_path_buf).join(format!("{}.json", chain.id()))
-    }
-}
-
-impl Target {
-    /// Returns the endpoint that an option, the manifest or [`RPC_URL_VARIABLE`] names, in this order. Fails if its URL is
-    /// invalid, or a variable that `--rpc-env` names is not set. Returns `None` if there is no endpoint; a variable that the
-    /// manifest names and that is not set counts as none.
-    fn endpoint(&self, manifest: &Manifest) -> eyre::Result<Option<Endpoint>> {
-        let network = &manifest.tables.network;
-        let variable = |name: &str| env::var(name).ok().filter(|url| !url.is_empty());
-        let found = if let Some(url) = &self.rpc_url {
-            Some(("--rpc-url".to_owned(), url.clone()))
-        } else if let Some(name) = &self.rpc_env {
-            Some((name.clone(), variable(name).wrap_err_with(|| unset(name))?))
-        } else {
-            let from_manifest = match &network.rpc_env {
-                Some(name) => variable(name).map(|url| (name.clone(), url)),
-                None => network.rpc.clone().map(|url| (format!("`rpc` in {}", manifest.path().display()), url)),
-            };
-            from_manifest.or_else(|| Some((RPC_URL_VARIABLE.to_owned(), variable(RPC_URL_VARIABLE)?)))
-        };
-        // The error does not repeat the URL, which may contain a key.
-        found.map(|(origin, url)| url.parse().map_err(|error| eyre!("{origin}: {error}"))).transpose()
-    }
-
-    async fn connect(&self, manifest: &Manifest) -> eyre::Result<Chain> {
-        let endpoint = self.endpoint(manifest)?.ok_or_else(|| no_endpoint(manifest))?;
-        Ok(Chain::connect(endpoint).await?)
-    }
-}
-
-fn unset(variable: &str) -> String {
-    format!("the environment variable {variable} is not set; it must hold the node's URL")
-}
-
-/// Returns the reason that there is no endpoint, with the remedy.
-fn no_endpoint(manifest: &Manifest) -> eyre::Report {
-    match &manifest.tables.network.rpc_env {
-        Some(variable) => eyre!("{}. --rpc-url and {RPC_URL_VARIABLE} name a node, too", unset(variable)),
-        None => eyre!(
-            "no node is named: write `rpc` or `rpc_env` in [network] of {}, pass --rpc-url, or set {RPC_URL_VARIABLE}",
-            manifest.path().display()
-        ),
-    }
-}
-
-/// Runs a pinned tool in place of this process. Returns only when it could not be started, or, where a process cannot be
-/// replaced, when the tool has ended.
-fn tool(context: &Context, words: &[OsString]) -> eyre::Result<bool> {
-    let (name, arguments) = words.split_first().wrap_err("name a tool")?;
-    let tool = Tool::ALL.into_iter().find(|tool| name.to_str() == Some(tool.name())).ok_or_else(|| {
-        let names = Tool::ALL.map(Tool::name).join(", ");
-        eyre!("\"{}\" is not a pinned tool: {names} are", name.display())
-    })?;
-    let tools = Tools::ready(&context.workspace()?)?;
-    let mut command = tools.interactive_command(tool)?;
-    command.args(arguments);
-    #[cfg(unix)]
-    return Err(std::os::unix::process::CommandExt::exec(&mut command))
-        .wrap_err_with(|| format!("{tool} cannot be run"));
-    #[cfg(not(unix))]
-    Ok(command.status().wrap_err_with(|| format!("{tool} cannot be run"))?.success())
-}
-
-async fn build(context: &Context) -> eyre::Result<bool> {
-    #[derive(Serialize)]
-    struct Built<'a> {
-        contract: &'a str,
-        source: String,
-        creation_bytes: usize,
-        runtime_bytes: usize,
-    }
-
-    let project = Project::open(context).await?;
-    let list: Vec<Built<'_>> = project
-        .artifacts
-        .iter()
-        .map(|artifact| Built {
-            contract: &artifact.name,
-            source: artifact.source.display().to_string(),
-            creation_bytes: artifact.creation_code.len(),
-            runtime_bytes: artifact.runtime_code.len(),
-        })
-        .collect();
-    let row =
-        |built: &Built<'_>| format!("{:20} {:>6} bytes  {}\n", built.contract, built.creation_bytes, built.source);
-    context.print(&list, &list.iter().map(row).collect::<String>())?;
-    Ok(true)
-}
-
-async fn plan(context: &Context, target: &Target, offline: bool, safe: Option<&Path>) -> eyre::Result<bool> {
-    let manifest = context.manifest(&target.manifest)?;
-    let project = Project::open(context).await?;
-    let design = Design::new(&manifest, &project.artifacts)?;
-    let endpoint = if offline { None } else { target.endpoint(&manifest)? };
-    let Some(endpoint) = endpoint else {
-        ensure!(safe.is_none(), "--safe needs a chain: {}", no_endpoint(&manifest));
-        if !offline {
-            say(format_args!("planning without a chain: {}", no_endpoint(&manifest)));
-        }
-        let report = PlanReport::offline(&design);
-        context.print(&report, &report.text())?;
-        return Ok(true);
-    };
-    let chain = Chain::connect(endpoint).await?;
-    let record = record_of(&project.record_path(target.records.as_deref(), &chain, &design), &chain, &design).await?;
-    let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: false };
-    let plan = Plan::new(inputs, &record).await?;
-    if let Some(path) = safe {
-        write_owners_calls(inputs, &plan, path).await?;
-    }
-    let report = PlanReport::online(&design, &plan);
-    context.print(&report, &report.text())?;
-    Ok(report.problems.is_empty())
-}
-
-/// Writes the calls that the core's owner must sign now to a file. Writes none if there are none.
-async fn write_owners_calls(inputs: Inputs<'_>, plan: &Plan, path: &Path) -> eyre::Result<()> {
-    let Inputs { design, artifacts, chain, .. } = inputs;
-    let calls = safe::owners_calls(chain, design, plan).await?;
-    if calls.is_empty() {
-        say("the owner has nothing to sign");
-        return Ok(());
-    }
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
-    let batch = safe::batch(design, artifacts, &calls, u64::try_from(now)?);
-    fs::write(path, serde_json::to_string_pretty(&batch)? + "\n").wrap_err_with(|| path.display().to_string())?;
-    say(format_args!("{} calls for the owner are in {}", calls.len(), path.display()));
-    Ok(())
-}
-
-async fn apply(context: &Context, target: &Target, yes: bool, replace: bool) -> eyre::Result<bool> {
-    let manifest = context.manifest(&target.manifest)?;
-    let project = Project::open(context).await?;
-    let design = Design::new(&manifest, &project.artifacts)?;
-    let chain = target.connect(&manifest).await?;
-    let path = project.record_path(target.records.as_deref(), &chain, &design);
-    let ask = !yes && !chain.is_dev_chain(design.deployer);
-    let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: replace };
-    let record = deploy(&manifest, inputs, &path, ask).await?;
-    context.print(&record, &deployment_text(&record))?;
-    say(format_args!("the record is {}", path.display()));
-    Ok(true)
-}
-
-async fn deploy(manifest: &Manifest, inputs: Inputs<'_>, path: &Path, ask: bool) -> eyre::Result<Deployment> {
-    let Inputs { design, chain, .. } = inputs;
-    let signer = manifest.tables.deployer.key.load(chain.local())?;
-    let journal = Journal::open(path, chain, design).await?;
-    let is_local = chain.local().is_some();
-    let on_progress = |progress: Progress<'_>| report_progress(progress, is_local);
-    let mut applier = Applier::new(inputs, signer, journal, &on_progress)?;
-    let plan = applier.prepare().await?;
-    say(PlanReport::online(design, &plan).outstanding());
-    if ask && plan.transactions > 0 {
-        confirm(&design.network)?;
-    }
-    applier.execute(&plan).await?;
-    Ok(applier.record().clone())
-}
-
-fn report_progress(progress: Progress<'_>, is_local: bool) {
-    match progress {
-        // On a local chain it is mined before this can be read.
-        Progress::Sent { .. } if is_local => {}
-        Progress::Sent { step, transaction } => say(format_args!("  {step}: sent {transaction}")),
-        Progress::Mined { step, sent } => say(format_args!("  {step}: {} in block {}", sent.transaction, sent.block)),
-        Progress::BroadcastAgain { step, transaction } => {
-            say(format_args!("  {step}: the node had dropped {transaction}, which was sent again"));
-        }
-        Progress::Displaced { step, transaction } => {
-            say(format_args!("  {step}: another transaction took the nonce of {transaction}"));
-        }
-        Progress::WaitingForOthers { transactions } => {
-            say(format_args!("waiting for {transactions} other transactions of the deployer to be mined"));
-        }
-        Progress::AlreadyPaid { step } => say(format_args!("  {step}: was paid before, and is in the record now")),
-    }
-}
-
-/// Asks for the network's name, which nobody types by mistake. Fails unless it is typed.
-fn confirm(network: &str) -> eyre::Result<()> {
-    ensure!(io::stdin().is_terminal(), "stdin is not a terminal, so nobody can confirm this: pass --yes");
-    say(format_args!("Type the network's name, {network}, to send this:"));
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    if answer.trim() != network {
-        bail!("not confirmed, and nothing was sent");
-    }
-    Ok(())
-}
-
-async fn verify_all(
-    context: &Context,
-    target: &Target,
-    folder: Option<&Path>,
-    explorers: &[Explorer],
-) -> eyre::Result<bool> {
-    let manifest = context.manifest(&target.manifest)?;
-    let project = Project::open(context).await?;
-    let design = Design::new(&manifest, &project.artifacts)?;
-    let chain = target.connect(&manifest).await?;
-    let record = record_of(&project.record_path(target.records.as_deref(), &chain, &design), &chain, &design).await?;
-    let problems = preflight::problems(&chain, &design).await?;
-    let findings = verify::contracts(&chain, &design, &project.artifacts).await?;
-    let mut statuses = Vec::new();
-    for step in &design.steps {
-        statuses.push((step.clone(), inspect(&chain, &design, &record, step).await?));
-    }
-    let mut report = VerifyReport::new(&design, &findings, &statuses, problems);
-    if let Some(folder) = folder {
-        for artifact in project.artifacts.iter().filter(|artifact| !artifact.runtime_code.is_empty()) {
-            let input = standard_json::standard_json(&project.tools, artifact)?;
-            let path =
-                standard_json::write(&input, &artifact.name, folder).wrap_err_with(|| folder.display().to_string())?;
-            report.published.push(format!("{} written to {}", artifact.name, path.display()));
-        }
-    }
-    for explorer in explorers {
-        publish(&project, &design, &chain, &record, explorer, &mut report).await?;
-    }
-    context.print(&report, &report.text())?;
-    Ok(report.good)
-}
-
-/// Submits every contract that was compiled here to an explorer. A rejected one makes the result negative, and the others
-/// are submitted all the same.
-async fn publish(
-    project: &Project,
-    design: &Design,
-    chain: &Chain,
-    record: &Deployment,
-    explorer: &Explorer,
-    report: &mut VerifyReport,
-) -> eyre::Result<()> {
-    for (name, creation) in design.creations() {
-        let artifact = project.artifacts.get(&creation.contract)?;
-        if artifact.runtime_code.is_empty() {
-            continue;
-        }
-        let input = standard_json::standard_json(&project.tools, artifact)?;
-        let submission = Submission {
-            chain_id: chain.id(),
-            address: creation.address,
-            arguments: &creation.encoded_arguments,
-            input: &input,
-            transaction: record.contracts.get(name).and_then(|known| known.created).map(|sent| sent.transaction),
-        };
-        match explorer.submit(&submission, EXPLORER_POLL_INTERVAL).await {
-            Ok(Outcome::Verified) => report.published.push(format!("{name}: verified by the explorer")),
-            Ok(Outcome::Already) => report.published.push(format!("{name}: the explorer has it already")),
-            Err(error) => {
-                report.good = false;
-                report.published.push(format!("{name}: {error}"));
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn status(context: &Context, target: &Target) -> eyre::Result<bool> {
-    #[derive(Serialize)]
-    struct Status<'a> {
-        record: &'a Deployment,
-        plan: &'a PlanReport,
-    }
-
-    let manifest = context.manifest(&target.manifest)?;
-    let project = Project::open(context).await?;
-    let design = Design::new(&manifest, &project.artifacts)?;
-    let chain = target.connect(&manifest).await?;
-    let record = record_of(&project.record_path(target.records.as_deref(), &chain, &design), &chain, &design).await?;
-    let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: false };
-    let plan = Plan::new(inputs, &record).await?;
-    let report = PlanReport::online(&design, &plan);
-    context.print(
-        &Status { record: &record, plan: &report },
-        &format!("{}\n{}", deployment_text(&record), report.text()),
-    )?;
-    Ok(plan.drift.is_empty() && plan.problems.is_empty())
-}
-
-async fn up(context: &Context, manifest: &Path, port: u16, records: Option<&Path>, exit: bool) -> eyre::Result<bool> {
-    let project = Project::open(context).await?;
-    let manifest = context.manifest(manifest)?;
-    let design = Design::new(&manifest, &project.artifacts)?;
-    let (port, chain_id) = (port.to_string(), design.chain_id.to_string());
-    let node = Node::start(&project.tools, &["--port", &port, "--chain-id", &chain_id]).await?;
-    let chain = Chain::connect(node.http_url().parse()?).await?;
-    let path = project.record_path(records, &chain, &design);
-    let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: false };
-    let record = deploy(&manifest, inputs, &path, false).await?;
-    context.print(&record, &deployment_text(&record))?;
-    if !exit {
-        say(format_args!("the chain stays up at {} (record: {}); Ctrl-C ends it", node.http_url(), path.display()));
-        interrupted().await?;
-    }
-    Ok(true)
-}
-
-/// Waits for SIGINT (Ctrl-C) or SIGTERM.
-async fn interrupted() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result,
-            _ = terminated.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use super::*;
+    use crate::manifest::Manifest;
 
     fn target(arguments: &[&str]) -> Target {
         let words = [NAME, "plan"].into_iter().chain(arguments.iter().copied());
