@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     extract::{Query, State},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response, Sse, sse::KeepAlive},
     routing::get,
@@ -22,7 +22,7 @@ use super::sse::{self, Sections};
 use crate::{
     dashboard,
     shutdown::Shutdown,
-    telemetry::Metrics,
+    telemetry::{Metrics, MetricsFormat},
     view::{MarketView, PositionView, Readiness, View},
 };
 
@@ -54,12 +54,7 @@ pub struct Server {
 
 impl Server {
     /// Starts to listen and responds from the newest view until shutdown. Fails if the address cannot be bound.
-    pub async fn start(
-        listen: SocketAddr,
-        views: watch::Receiver<Arc<View>>,
-        metrics: Metrics,
-        shutdown: Shutdown,
-    ) -> io::Result<Self> {
+    pub async fn start(listen: SocketAddr, views: watch::Receiver<Arc<View>>, shutdown: Shutdown) -> io::Result<Self> {
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| io::Error::new(error.kind(), format!("{listen}, `listen` in [http]: {error}")))?;
@@ -70,6 +65,7 @@ impl Server {
         let (sender, sections) = watch::channel(Arc::new(Vec::new()));
         tokio::spawn(sse::render_sections(views.clone(), sender, shutdown.clone()));
         let visitors = Arc::new(Semaphore::new(MAX_VISITORS));
+        let metrics = Metrics::new(views.clone());
         let router = router(AppState { views, metrics, sections, visitors, shutdown: shutdown.clone() });
         let task = tokio::spawn(async move {
             let ended = shutdown.clone();
@@ -151,9 +147,10 @@ async fn readyz(State(state): State<AppState>) -> impl IntoResponse {
     (code, Json(readiness))
 }
 
-async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], state.metrics.text())
+async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let format = MetricsFormat::accepted(accept);
+    ([(header::CONTENT_TYPE, format.content_type())], state.metrics.text(format))
 }
 
 #[derive(Serialize)]

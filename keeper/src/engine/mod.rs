@@ -92,7 +92,10 @@ use crate::{
         gas::{Costs, room},
     },
     stream::BlockEvents,
-    telemetry::{AlertKind, AlertSender, Notice},
+    telemetry::{
+        AlertKind, AlertSender, Notice,
+        record::{self, Stage},
+    },
     view::{BlockSnapshot, ExecutionResult, Ledger, OperationsSnapshot, ViewPublisher},
 };
 
@@ -180,7 +183,9 @@ impl Engine {
         };
         let applied_at = Instant::now();
         self.submissions.on_block(header);
+        let timer = record::stage(Stage::Prices);
         let (block, head_at) = self.pricing.price_block(header).await;
+        drop(timer);
         self.submissions.clear_backoff_after_lost_race(self.follower.book(), &block);
         self.decide(&block, head_at.unwrap_or(applied_at)).await;
         let differs = self.audit_book(&block);
@@ -204,6 +209,7 @@ impl Engine {
     /// Decides about every liquidatable loan, and submits what pays; about rewards where that is nothing. `head_at` is
     /// when the decision became possible.
     async fn decide(&mut self, block: &PricedBlock, head_at: Instant) {
+        let _timer = record::stage(Stage::Decide);
         let PricedBlock { header, prices } = block;
         let costs = self.pricing.costs(&self.config, header).await;
         let chain = &self.config.chain;
@@ -283,7 +289,8 @@ impl Engine {
     /// Records what became of an intent.
     #[instrument(name = "report", skip_all, fields(intent = report.id))]
     fn on_report(&mut self, report: &Report) {
-        self.submissions.on_report(report);
+        let base_fee = self.latest.as_ref().map(|block| block.header.base_fee);
+        self.submissions.on_report(report, base_fee);
         if let Outcome::Refused(refusal) = &report.outcome {
             self.on_refused(report, refusal);
         }

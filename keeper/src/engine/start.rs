@@ -27,7 +27,6 @@ use crate::{
     store::{Identity, Notes, SqliteJournal, Store},
     strategies::{harvest::Harvest, liquidate::Liquidate},
     stream::{self, Stream},
-    telemetry::Metrics,
     telemetry::alerts,
     view::{EndpointName, Ledger, ViewPublisher},
 };
@@ -108,10 +107,9 @@ pub async fn run(
     let alert_settings = take_alerts(&mut config.alerts);
     let config = Arc::new(config);
     let view = ViewPublisher::new(Arc::clone(&config), endpoint_names, genesis, is_live);
-    let metrics = Metrics::new(view.subscribe());
     let server = match config.http.listen {
         Some(listen) => {
-            let server = Server::start(listen, view.subscribe(), metrics.clone(), shutdown.clone()).await?;
+            let server = Server::start(listen, view.subscribe(), shutdown.clone()).await?;
             listening(server.address);
             Some(server)
         }
@@ -124,7 +122,7 @@ pub async fn run(
         follower,
         pricing: Pricing::new(&config, failover, prefetcher),
         strategies: Strategies::new(liquidate, harvest),
-        submissions: Submissions::new(sender, metrics),
+        submissions: Submissions::new(sender),
         audit: BookAudit::new(config.audit.clone(), alerts.clone()),
         background: Background::new(reader, notes),
         ledger,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, U256};
 use plimsoll_contracts::MarketId;
 use tokio::time::Instant;
 use tracing::{Span, debug, field, instrument};
@@ -13,12 +13,19 @@ use crate::{
     chain::Header,
     config,
     intent::Subject,
-    intent::{Intent, Outcome, Priority, Purpose, Report},
+    intent::{Intent, Outcome, Priority, Purpose, Receipt, Report},
     safety::FailureCause,
     sender::{SenderHandle, SignerStatus},
-    telemetry::Metrics,
-    view::{SafetySnapshot, SignerSnapshot},
+    telemetry::record,
+    view::{SafetySnapshot, SignerSnapshot, count},
 };
+
+/// Why a liquidation reverted whose loans are not liquidatable any more, as metrics have it.
+const LOST_RACE: &str = "lost_race";
+/// Why a liquidation reverted whose loans still are liquidatable.
+const CALL_FAILED: &str = "call_failed";
+/// Why a harvest or claim reverted.
+const HARVEST_FAILED: &str = "harvest_failed";
 
 /// Priorities with the name of their signer's role.
 const ROLES: [(Priority, &str); 2] = [(Priority::High, "liquidations"), (Priority::Low, "harvests")];
@@ -27,7 +34,6 @@ const ROLES: [(Priority, &str); 2] = [(Priority::High, "liquidations"), (Priorit
 #[derive(Debug)]
 pub(super) struct Submissions {
     sender: SenderHandle,
-    metrics: Metrics,
     /// Intents that are not final yet, by id.
     open: HashMap<u64, Submission>,
     /// Liquidations that reverted in a block that is not applied yet.
@@ -55,8 +61,8 @@ pub(super) struct RevertedLiquidation {
 }
 
 impl Submissions {
-    pub(super) fn new(sender: SenderHandle, metrics: Metrics) -> Self {
-        Self { sender, metrics, open: HashMap::new(), reverted: Vec::new() }
+    pub(super) fn new(sender: SenderHandle) -> Self {
+        Self { sender, open: HashMap::new(), reverted: Vec::new() }
     }
 
     /// Tells the sender of a new block. To be called before anything that is decided on it is submitted.
@@ -84,12 +90,12 @@ impl Submissions {
         }
     }
 
-    /// Measures latencies by a report, and remembers a liquidation that reverted.
-    pub(super) fn on_report(&mut self, report: &Report) {
+    /// Measures by a report, and remembers a liquidation that reverted. `base_fee` is that of the newest block, in wei.
+    pub(super) fn on_report(&mut self, report: &Report, base_fee: Option<u64>) {
         match &report.outcome {
             Outcome::Sent { .. } => {
                 if let Some(submission) = self.open.get(&report.id) {
-                    self.metrics.observe_broadcast(submission.head_at.elapsed());
+                    record::head_to_broadcast(submission.head_at.elapsed());
                 }
             }
             Outcome::Reorged => {}
@@ -98,13 +104,22 @@ impl Submissions {
                 if let (Outcome::Mined(receipt) | Outcome::Reverted(receipt), Some(submission)) = (outcome, submission)
                 {
                     let blocks = receipt.inclusion.block.saturating_sub(submission.block);
-                    self.metrics.observe_inclusion(u32::try_from(blocks).unwrap_or(u32::MAX));
+                    record::inclusion_delay(u32::try_from(blocks).unwrap_or(u32::MAX));
                 }
             }
         }
-        if let (Purpose::Liquidate { market, borrowers }, Outcome::Reverted(receipt)) =
-            (&report.intent.purpose, &report.outcome)
-        {
+        match &report.outcome {
+            Outcome::Mined(receipt) | Outcome::Reverted(receipt) | Outcome::Cancelled(receipt) => {
+                record::tip(tip_wei(receipt, base_fee.unwrap_or_default()));
+            }
+            Outcome::Dropped(reason) => record::dropped(reason.name()),
+            _ => {}
+        }
+        if let Outcome::Reverted(receipt) = &report.outcome {
+            let Purpose::Liquidate { market, borrowers } = &report.intent.purpose else {
+                record::reverted(HARVEST_FAILED);
+                return;
+            };
             let (market, borrowers) = (MarketId(*market), borrowers.clone());
             self.reverted.push(RevertedLiquidation { block: receipt.inclusion.block, market, borrowers });
         }
@@ -158,19 +173,30 @@ impl Submissions {
 /// Takes the liquidations out of `reverted` whose block is applied, and returns those of their loans that are not
 /// liquidatable any more. For these the race was lost to another liquidator, and nothing speaks against a new attempt as
 /// soon as they are liquidatable again. The others reverted for a reason that may persist, as did all in a market without
-/// a price.
+/// a price. Counts each liquidation by its reason.
 pub(super) fn lost_races(reverted: &mut Vec<RevertedLiquidation>, book: &Book, block: &PricedBlock) -> Vec<Subject> {
     let PricedBlock { header, prices } = block;
     let mut lost = Vec::new();
     for RevertedLiquidation { market: id, borrowers, .. } in
         reverted.extract_if(.., |reverted| reverted.block <= header.number)
     {
-        let Some((market, price)) = book.market(id).zip(prices.of(id).ok()) else { continue };
-        let totals = market.at(header.timestamp);
-        let is_lost = |borrower: &Address| {
-            !totals.is_liquidatable(market.position(*borrower).loan(), market.liquidation_incentive(), price)
-        };
-        lost.extend(borrowers.into_iter().filter(is_lost).map(|borrower| Subject::Loan { market: id.0, borrower }));
+        let lost_before = lost.len();
+        if let Some((market, price)) = book.market(id).zip(prices.of(id).ok()) {
+            let totals = market.at(header.timestamp);
+            let is_lost = |borrower: &Address| {
+                !totals.is_liquidatable(market.position(*borrower).loan(), market.liquidation_incentive(), price)
+            };
+            lost.extend(borrowers.into_iter().filter(is_lost).map(|borrower| Subject::Loan { market: id.0, borrower }));
+        }
+        let newly_lost = lost.len() - lost_before;
+        record::reverted(if newly_lost == 0 { CALL_FAILED } else { LOST_RACE });
+        record::lost_races(count(newly_lost));
     }
     lost
+}
+
+/// Returns the part of a transaction's fee above the base fee, in wei.
+fn tip_wei(receipt: &Receipt, base_fee: u64) -> U256 {
+    let tip = receipt.effective_gas_price.saturating_sub(u128::from(base_fee));
+    U256::from(receipt.gas_used).saturating_mul(U256::from(tip))
 }

@@ -241,7 +241,7 @@ impl Site {
                 Liquidate::new(wiring::liquidate(&config, keeper)),
                 wiring::harvest(&config, keeper).map(Harvest::new),
             ),
-            submissions: Submissions::new(sender, Metrics::new(view.subscribe())),
+            submissions: Submissions::new(sender),
             audit: BookAudit::new(config.audit.clone(), alerts.clone()),
             background: Background::new(reader, notes.clone()),
             ledger: Ledger::default(),

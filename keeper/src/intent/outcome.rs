@@ -136,6 +136,24 @@ pub enum DropReason {
     JournalFailed,
 }
 
+impl DropReason {
+    /// Returns the reason's name without its figures, as metrics have it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::FeeExceedsProfit(_) => "fee_exceeds_profit",
+            Self::DeadlinePassed => "deadline_passed",
+            Self::QueueFull(_) => "queue_full",
+            Self::InsufficientFunds => "insufficient_funds",
+            Self::RejectedByNodes => "rejected_by_nodes",
+            Self::NoSigner => "no_signer",
+            Self::Stopped => "stopped",
+            Self::OnHold => "on_hold",
+            Self::JournalFailed => "journal_failed",
+        }
+    }
+}
+
 /// The fee that a transaction needs is more than its expected profit covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a unit of gas would cost at least {needed} wei, and its profit covers {affordable}")]

@@ -20,7 +20,7 @@ use alloy::{
 use futures_util::future::join_all;
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError, redaction::scrub};
 
-use crate::chain::Header;
+use crate::{chain::Header, telemetry::record};
 
 /// A call to simulate; nothing is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl ChainReader for EndpointReader {
             let parameters = (request(call), BlockId::from(block));
             waiters.push(batch.add_call::<_, Bytes>("eth_call", &parameters).map_err(transport)?);
         }
-        batch.send().await.map_err(transport)?;
+        record::rpc("eth_call", batch.send()).await.map_err(transport)?;
         let responses = join_all(waiters).await.into_iter();
         responses
             .map(|response| match response {
@@ -141,7 +141,8 @@ impl ChainReader for EndpointReader {
         let block_state_calls = (1..).zip(calls).map(block).collect();
         let payload = SimulatePayload { block_state_calls, ..SimulatePayload::default() };
         let parameters = (payload, BlockId::from(after.hash));
-        let response = self.client.request::<_, Vec<SimulatedBlock<Block>>>("eth_simulateV1", &parameters).await;
+        let request = self.client.request::<_, Vec<SimulatedBlock<Block>>>("eth_simulateV1", &parameters);
+        let response = record::rpc("eth_simulateV1", request).await;
         let blocks = match response {
             Ok(blocks) => blocks,
             Err(RpcError::ErrorResp(_) | RpcError::DeserError { .. }) => return Ok(None),

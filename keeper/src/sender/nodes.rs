@@ -21,7 +21,10 @@ use super::{
     core::{BroadcastRoute, ChainStatus},
     submit_result::SubmitResult,
 };
-use crate::intent::{Inclusion, Receipt};
+use crate::{
+    intent::{Inclusion, Receipt},
+    telemetry::record,
+};
 
 /// Time that a node has to respond. A transaction that it accepted without a response is rebroadcast with the next
 /// block.
@@ -123,7 +126,10 @@ impl Nodes {
 impl Node {
     /// Submits a transaction to this node.
     async fn submit(self: Arc<Self>, raw: Bytes) -> SubmitResult {
-        let sent = self.ask(async |client| client.request::<_, B256>("eth_sendRawTransaction", (raw,)).await).await;
+        let send = async |client: RpcClient| {
+            record::rpc("eth_sendRawTransaction", client.request::<_, B256>("eth_sendRawTransaction", (raw,))).await
+        };
+        let sent = self.ask(send).await;
         match sent {
             Ok(_) => SubmitResult::Accepted,
             Err(error) => {
@@ -207,7 +213,7 @@ async fn read_status(
         receipts.push((*hash, call::<_, Option<RawReceipt>>(&mut batch, "eth_getTransactionReceipt", (*hash,))?));
     }
     let block = call::<_, U64>(&mut batch, "eth_blockNumber", ())?;
-    batch.send().await?;
+    record::rpc("eth_getTransactionReceipt", batch.send()).await?;
     let mut status = ChainStatus { nonce: nonce.await?.to(), receipts: Vec::new() };
     for (hash, receipt) in receipts {
         status.receipts.push((hash, receipt.await?.and_then(|receipt| receipt.read(hash))));
@@ -221,7 +227,7 @@ async fn read_account_state(client: RpcClient, signer: Address) -> Result<Accoun
     let nonce = call::<_, U64>(&mut batch, "eth_getTransactionCount", (signer, "latest"))?;
     let balance = call::<_, U256>(&mut batch, "eth_getBalance", (signer, "latest"))?;
     let code = call::<_, Bytes>(&mut batch, "eth_getCode", (signer, "latest"))?;
-    batch.send().await?;
+    record::rpc("eth_getTransactionCount", batch.send()).await?;
     let (chain_id, nonce) = (chain_id.await?.to(), nonce.await?.to());
     Ok(AccountState { chain_id, nonce, balance: balance.await?, has_code: !code.await?.is_empty() })
 }

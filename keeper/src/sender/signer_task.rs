@@ -29,6 +29,7 @@ use super::{
 use crate::{
     chain::Header,
     intent::{Fees, Inclusion, Intent, Outcome, Purpose, Report, SenderEvent},
+    telemetry::record::{self, Stage},
 };
 
 /// Maximum number of commands that are processed together.
@@ -176,6 +177,7 @@ impl<J: Journal> SignerTask<J> {
     async fn carry_out(&mut self, effect: Effect, responses: &mpsc::UnboundedSender<NodeResponse>) -> Option<Event> {
         match effect {
             Effect::Sign(transactions) => {
+                let _timer = record::stage(Stage::Sign);
                 let sign = |unsigned| sign(&self.signer, self.chain_id, self.style, unsigned);
                 match transactions.into_iter().map(sign).collect() {
                     Ok(signed) => return Some(Event::Signed(signed)),
@@ -192,7 +194,9 @@ impl<J: Journal> SignerTask<J> {
                 debug!(nonce, %hash, ?route, "transaction broadcast");
                 let (nodes, responses) = (Arc::clone(&self.nodes), responses.clone());
                 let broadcast = async move {
+                    let timer = record::stage(Stage::Broadcast);
                     let result = nodes.broadcast(route, raw).await;
+                    drop(timer);
                     // A task that has stopped broadcasts again when it starts.
                     let event = Event::BroadcastResult { nonce, hash, result };
                     responses.send(NodeResponse { event, balance: None }).ok();
@@ -222,6 +226,7 @@ impl<J: Journal> SignerTask<J> {
 
     /// Writes all deferred entries. Returns an event if that failed.
     async fn write_deferred(&mut self) -> Option<Event> {
+        let _timer = record::stage(Stage::Journal);
         let entries = mem::take(&mut self.deferred).into_values().collect();
         let error = self.journal.record(entries).await.err()?;
         error!(%error, "journal not written");

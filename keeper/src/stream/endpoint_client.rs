@@ -25,6 +25,7 @@ use tokio::{
 use super::{
     backfill::AdaptiveLogRange, block_logs::RpcHeader, endpoint_health::HealthTracker, rpc_error::RpcErrorKind,
 };
+use crate::telemetry::record;
 
 /// Maximum number of requests of one kind that are made to an endpoint at the same time.
 pub(super) const MAX_CONCURRENT_REQUESTS: usize = 8;
@@ -210,7 +211,7 @@ impl EndpointClient {
     {
         let rate_limit = self.state().health.rate_limit(Instant::now()).map(|reason| self.error(reason));
         match (client, rate_limit) {
-            (Some(client), None) => self.with_timeout(client.request(method, params)).await,
+            (Some(client), None) => record::rpc(method, self.with_timeout(client.request(method, params))).await,
             (Some(_), Some(error)) => Err(RequestError { kind: RpcErrorKind::RateLimited(None), error }),
             (None, _) => {
                 Err(RequestError { kind: RpcErrorKind::Unreachable, error: self.error("it is not connected") })

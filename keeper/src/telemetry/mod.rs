@@ -1,9 +1,11 @@
-//! What a keeper reports to monitoring: [`Metrics`] for Prometheus and [`alerts`] for a webhook.
+//! What a keeper reports to monitoring: [`Metrics`] for Prometheus, made from the view and from what parts [`record`],
+//! and [`alerts`] for a webhook.
 
 pub mod alerts;
 pub mod metrics;
+pub mod record;
 
 pub use self::{
     alerts::{AlertKind, AlertSender, Notice},
-    metrics::Metrics,
+    metrics::{Metrics, MetricsFormat},
 };

@@ -17,6 +17,7 @@ mod decisions;
 mod denomination;
 mod execution;
 mod ledger;
+mod liquidatable;
 mod model;
 mod operations;
 mod positions;

@@ -99,6 +99,10 @@ pub struct MarketView {
     pub loan_token: String,
     /// Name of the collateral token.
     pub collateral_token: String,
+    /// Oracle of the market.
+    pub oracle: Address,
+    /// Loan-to-value up to which can be borrowed, in basis points.
+    pub borrow_ltv_bps: u16,
     /// Loan-to-value from which loans can be liquidated, in basis points.
     pub liquidation_ltv_bps: u16,
     /// Total supplied assets with interest.
@@ -109,6 +113,14 @@ pub struct MarketView {
     pub utilisation_bps: u32,
     /// Borrow rate for a year without compounding, in basis points.
     pub borrow_rate_bps: u64,
+    /// Supply rate for a year without compounding, after the reserve's part, in basis points.
+    pub supply_rate_bps: u64,
+    /// Assets of the market's reserve, which pays for bad debt first.
+    pub reserve: Amount,
+    /// The most of bad debt that the market's backstop pays for at present; `None` without a backstop.
+    pub cover: Option<Amount>,
+    /// Debt of liquidatable loans beyond the value of their collateral.
+    pub bad_debt: Amount,
     /// The most that the surge limit lets be borrowed at once; `None` without a limit.
     pub surge_room: Option<Amount>,
     /// Time in which the surge limit refills wholly, in seconds; `None` without a limit.
@@ -120,6 +132,9 @@ pub struct MarketView {
     /// Number of liquidatable loans: those whose health factor is below 1.
     #[serde(rename = "under_water")]
     pub liquidatable: u64,
+    /// Number of blocks since the loan that has been liquidatable longest became so, counted from when this process saw it
+    /// first; 0 without such a loan.
+    pub liquidatable_blocks: u64,
     /// Whether liquidations are enabled and possible in this market, or the reason why not.
     pub watched: Result<(), String>,
     /// Debt by the fall in price that makes it liquidatable.

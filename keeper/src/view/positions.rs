@@ -6,16 +6,18 @@ use plimsoll_contracts::{MarketId, market::SECONDS_PER_YEAR};
 use super::{
     decisions::{PositionDecisions, RewardDecisions},
     denomination::{Denomination, count},
+    liquidatable::LiquidatableSince,
     model::{DecisionCount, MarketView, PositionView, ProgrammeView, SHOWN_POSITIONS, WatchedAccount},
     publisher::BlockSnapshot,
 };
 use crate::{
     amount::{Health, Price},
-    book::{Book, MarketBook, StreamBook},
+    book::{Book, CoverKey, MarketBook, StreamBook},
     config::{Config, MarketSettings},
     math::{
         interest::{borrow_rate, distance_from_target},
-        wide::WAD,
+        shares::to_assets_down,
+        wide::{WAD, product},
     },
     prices::Prices,
     strategies::{
@@ -43,6 +45,7 @@ pub(super) fn lending_views(
     snapshot: &BlockSnapshot<'_>,
     decisions: &PositionDecisions,
     survey: &Survey,
+    liquidatable_since: &mut LiquidatableSince,
 ) -> LendingViews {
     let BlockSnapshot { header, book, prices, .. } = *snapshot;
     let mut views = LendingViews::default();
@@ -54,9 +57,17 @@ pub(super) fn lending_views(
             |_| Vec::new(),
             |price| at_risk(market, *price, header.timestamp, config.liquidate.watch_below, usize::MAX),
         );
-        let liquidatable = loans.iter().filter(|loan| loan.health_wad < U256::from(WAD)).count();
+        let liquidatable: Vec<_> = loans.iter().filter(|loan| loan.health_wad < U256::from(WAD)).collect();
+        if price.is_ok() {
+            liquidatable_since.update(market.id(), liquidatable.iter().map(|loan| loan.account), header.number);
+        }
+        let loan_token = Denomination::of(config, market.params().loanToken);
+        let bad_debt = liquidatable.iter().fold(0_u128, |sum, loan| sum + loan.debt.saturating_sub(loan.value));
         views.markets.push(MarketView {
-            liquidatable: count(liquidatable),
+            liquidatable: count(liquidatable.len()),
+            liquidatable_blocks: liquidatable_since.longest(market.id(), header.number),
+            bad_debt: loan_token.amount(bad_debt),
+            cover: cover(book, market).map(|units| loan_token.amount(units)),
             watched: watched(config, settings),
             ..market_view(config, market, header.timestamp, price.map_err(|problem| problem.to_string()), survey)
         });
@@ -119,6 +130,11 @@ fn market_view(
     let distance = distance_from_target(totals.supply_assets, totals.borrow_assets, curve.target_bps());
     let per_second = u128::from(borrow_rate(totals.rate_at_target, distance, curve.steepness()));
     let yearly_bps = per_second * u128::from(SECONDS_PER_YEAR) / u128::from(WAD / BPS);
+    let to_suppliers =
+        product(yearly_bps, u128::from(BPS - u64::from(totals.fee_bps))) * U256::from(totals.borrow_assets);
+    let supplied = product(totals.supply_assets, u128::from(BPS));
+    let supply_bps = to_suppliers.checked_div(supplied).unwrap_or_default();
+    let reserve = to_assets_down(totals.reserve_shares, totals.supply_assets, totals.supply_shares);
     let utilisation = U256::from(totals.borrow_assets) * U256::from(BPS);
     let utilisation = utilisation.checked_div(U256::from(totals.supply_assets)).unwrap_or_default();
     let raw_price = |raw| Price { raw, collateral_decimals: collateral.decimals, loan_decimals: loan.decimals };
@@ -127,19 +143,36 @@ fn market_view(
         name: config.deployed.market_name(market.id()),
         loan_token: loan.name.clone(),
         collateral_token: collateral.name,
+        oracle: params.oracle,
+        borrow_ltv_bps: market.risk().borrow_ltv_bps(),
         liquidation_ltv_bps: market.risk().liquidation_ltv_bps(),
         supplied: loan.amount(totals.supply_assets),
         borrowed: loan.amount(totals.borrow_assets),
         utilisation_bps: utilisation.saturating_to(),
         borrow_rate_bps: u64::try_from(yearly_bps).unwrap_or(u64::MAX),
+        supply_rate_bps: supply_bps.saturating_to(),
+        reserve: loan.amount(reserve),
+        cover: None,
+        bad_debt: loan.amount(0_u8),
         surge_room: totals.surge_room(market.risk()).map(|room| loan.amount(room)),
         surge_period_secs: market.risk().surge_limit().map(|limit| limit.period_secs),
         price: price.map(raw_price),
         loans: count(market.loans()),
         liquidatable: 0,
+        liquidatable_blocks: 0,
         watched: Ok(()),
         debt: survey.distribution(market, loan.decimals, &loan.name).unwrap_or_default(),
     }
+}
+
+/// Computes the most that the backstop of a market pays for its bad debt: what its cover has above its floor, within the
+/// market's limit. `None` without a backstop.
+fn cover(book: &Book, market: &MarketBook) -> Option<U256> {
+    let (backstop, token) = (market.state().backstop, market.params().loanToken);
+    let [amount, floor] =
+        [CoverKey::Amount(backstop, token), CoverKey::Floor(backstop, token)].map(|key| book.cover(key));
+    let limit = book.cover(CoverKey::Limit(backstop, market.id()));
+    (!backstop.is_zero()).then(|| amount.saturating_sub(floor).min(limit))
 }
 
 /// Tells whether liquidations are enabled and possible in a market; fails with the reason why not.

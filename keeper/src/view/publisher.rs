@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{
     decisions::{PositionDecisions, RewardDecisions, describe},
+    liquidatable::LiquidatableSince,
     model::{HeadView, KeeperView, View},
     operations::{EndpointName, OperationsSnapshot, endpoint_view, safety_view, signer_view},
     positions::{LendingViews, forget_healthy, lending_views, programme_views},
@@ -54,6 +55,7 @@ pub(crate) struct ViewPublisher {
     position_decisions: PositionDecisions,
     reward_decisions: RewardDecisions,
     survey: Survey,
+    liquidatable_since: LiquidatableSince,
     view: View,
     views: watch::Sender<Arc<View>>,
     /// When the view of the newest block is to be made, while it waits for the sender.
@@ -64,7 +66,7 @@ impl ViewPublisher {
     /// Publishes a first view, without a block. `endpoint_names` are in the order of the endpoints' health in snapshots.
     pub(crate) fn new(config: Arc<Config>, endpoint_names: Vec<EndpointName>, genesis: B256, is_live: bool) -> Self {
         let keeper = KeeperView {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: env!("PLIMSOLL_VERSION").to_owned(),
             network: config.deployed.network.clone(),
             chain: config.chain.name.clone(),
             chain_id: config.deployed.chain_id,
@@ -82,6 +84,7 @@ impl ViewPublisher {
             position_decisions: PositionDecisions::default(),
             reward_decisions: RewardDecisions::default(),
             survey: Survey::default(),
+            liquidatable_since: LiquidatableSince::default(),
             view,
             views,
             deferred_until: None,
@@ -149,7 +152,7 @@ impl ViewPublisher {
         self.survey.scan(book, |market| prices.of(market.id()).ok(), header.timestamp, SURVEYED_LOANS);
         forget_healthy(&mut self.position_decisions, snapshot);
         let LendingViews { markets, at_risk, decisions, watched_accounts } =
-            lending_views(&self.config, snapshot, &self.position_decisions, &self.survey);
+            lending_views(&self.config, snapshot, &self.position_decisions, &self.survey, &mut self.liquidatable_since);
         (self.view.markets, self.view.at_risk) = (markets, at_risk);
         (self.view.decisions, self.view.watched_accounts) = (decisions, watched_accounts);
         self.view.programmes = programme_views(&self.config, book, &self.reward_decisions, header.timestamp);

@@ -16,6 +16,7 @@ use crate::{
     book::{Book, LiquidationCandidate},
     prices::{Call, CallResult, ChainReader, SimulatedCall, Valuer, Values},
     strategies::{BlockContext, Decisions, Exclusion, SkipReason},
+    telemetry::record::{self, Stage},
 };
 
 /// Most nodes execute no more gas than this in one request.
@@ -166,6 +167,7 @@ impl Liquidate {
         mut plans: Vec<MarketPlan<'_>>,
         decisions: &mut Decisions<LoanId>,
     ) {
+        let timer = record::stage(Stage::Trial);
         let sequences: Vec<_> = plans.iter().map(|plan| self.encode_calls(plan.snapshot, &plan.sequential)).collect();
         let sequential = sequences.iter().map(|calls| async {
             if calls.is_empty() {
@@ -175,6 +177,7 @@ impl Liquidate {
         });
         let independent = self.simulate_independent(reader, context, &mut plans);
         let (independent, sequential) = join(independent, join_all(sequential)).await;
+        drop(timer);
         let independent = match independent {
             Ok(independent) => independent,
             Err(error) => {

@@ -1,90 +1,29 @@
-//! Metrics in Prometheus' text format, computed from the [`View`] at each scrape, plus two histograms that the engine
-//! feeds: the time from a head to a broadcast, and the blocks from a decision to inclusion.
-//!
-//! `docs/reference/metrics.md` lists every metric; a test compares the list with what is exported.
+//! Metrics that are computed from the newest [`View`] at each scrape, so that the series of a removed market or endpoint
+//! end.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text},
-    metrics::{TypedMetric, counter::ConstCounter, gauge::ConstGauge, histogram::Histogram},
-    registry::Registry,
+    encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder},
+    metrics::{TypedMetric, counter::ConstCounter, gauge::ConstGauge},
 };
 use tokio::sync::watch;
 
 use crate::view::{EndpointView, MarketView, View};
 
-/// First part of every metric's name.
-const PREFIX: &str = "plimsoll_keeper";
-/// Upper bounds of the latency buckets: from a millisecond to a minute.
-const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
-/// Upper bounds of the inclusion delay buckets.
-const BLOCKS: [f64; 9] = [1.0, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 50.0, 100.0];
+/// Basis points of the whole.
+const BPS: f64 = 10_000.0;
 
-/// All metrics of a keeper. Clones share their histograms.
-#[derive(Clone)]
-pub struct Metrics {
-    registry: Arc<Registry>,
-    head_to_broadcast: Histogram,
-    inclusion_delay: Histogram,
-}
-
-impl Metrics {
-    /// Creates metrics of the views that are published on a channel.
-    #[must_use]
-    pub fn new(views: watch::Receiver<Arc<View>>) -> Self {
-        let mut registry = Registry::with_prefix(PREFIX);
-        let head_to_broadcast = Histogram::new(SECONDS);
-        let inclusion_delay = Histogram::new(BLOCKS);
-        registry.register(
-            "head_to_broadcast_seconds",
-            "Time from the arrival of a new head to the broadcast of a liquidation decided on it",
-            head_to_broadcast.clone(),
-        );
-        registry.register(
-            "inclusion_delay_blocks",
-            "Blocks from the one that a transaction was decided on to the one that includes it",
-            inclusion_delay.clone(),
-        );
-        registry.register_collector(Box::new(ViewCollector(views)));
-        Self { registry: Arc::new(registry), head_to_broadcast, inclusion_delay }
-    }
-
-    /// Records the time from the arrival of a head to the broadcast of a liquidation that was decided on it.
-    pub fn observe_broadcast(&self, since_head: Duration) {
-        self.head_to_broadcast.observe(since_head.as_secs_f64());
-    }
-
-    /// Records the number of blocks from the one that a transaction was decided on to the one that includes it.
-    pub fn observe_inclusion(&self, blocks: u32) {
-        self.inclusion_delay.observe(f64::from(blocks));
-    }
-
-    /// Returns all metrics in the OpenMetrics text format.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = text::encode(&mut text, &self.registry);
-        text
-    }
-}
-
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").finish_non_exhaustive()
-    }
-}
-
-/// Computes metrics from the newest view at each scrape, so that the series of a removed market or endpoint end.
+/// Computes metrics from the newest view.
 #[derive(Debug)]
-struct ViewCollector(watch::Receiver<Arc<View>>);
+pub(super) struct ViewCollector(pub(super) watch::Receiver<Arc<View>>);
 
-type Labels = Vec<(&'static str, String)>;
+pub(super) type Labels = Vec<(&'static str, String)>;
 
 /// A metric with the samples of all its label sets.
-struct Metric {
+#[derive(Debug)]
+pub(super) struct Metric {
     name: &'static str,
     help: &'static str,
     is_counter: bool,
@@ -94,15 +33,19 @@ struct Metric {
 impl Collector for ViewCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let view = Arc::clone(&self.0.borrow());
-        for Metric { name, help, is_counter, samples } in metrics_of(&view) {
-            let kind = if is_counter { ConstCounter::<f64>::TYPE } else { ConstGauge::<f64>::TYPE };
-            let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
-            match samples.as_slice() {
-                [(labels, value)] if labels.is_empty() => encode_sample(is_counter, *value, metric)?,
-                samples => {
-                    for (labels, value) in samples {
-                        encode_sample(is_counter, *value, metric.encode_family(labels)?)?;
-                    }
+        metrics_of(&view).iter().try_for_each(|metric| metric.encode(&mut encoder))
+    }
+}
+
+impl Metric {
+    pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let kind = if self.is_counter { ConstCounter::<f64>::TYPE } else { ConstGauge::<f64>::TYPE };
+        let mut metric = encoder.encode_descriptor(self.name, self.help, None, kind)?;
+        match self.samples.as_slice() {
+            [(labels, value)] if labels.is_empty() => encode_sample(self.is_counter, *value, metric)?,
+            samples => {
+                for (labels, value) in samples {
+                    encode_sample(self.is_counter, *value, metric.encode_family(labels)?)?;
                 }
             }
         }
@@ -114,12 +57,12 @@ fn encode_sample(is_counter: bool, value: f64, encoder: MetricEncoder<'_>) -> fm
     if is_counter { ConstCounter::new(value).encode(encoder) } else { ConstGauge::new(value).encode(encoder) }
 }
 
-fn gauge(name: &'static str, help: &'static str, samples: Vec<(Labels, f64)>) -> Metric {
+pub(super) fn gauge(name: &'static str, help: &'static str, samples: Vec<(Labels, f64)>) -> Metric {
     Metric { name, help, is_counter: false, samples }
 }
 
 /// Returns a counter; the encoder appends `_total` to its name.
-fn counter(name: &'static str, help: &'static str, samples: Vec<(Labels, f64)>) -> Metric {
+pub(super) fn counter(name: &'static str, help: &'static str, samples: Vec<(Labels, f64)>) -> Metric {
     Metric { name, help, is_counter: true, samples }
 }
 
@@ -130,7 +73,13 @@ fn metrics_of(view: &View) -> Vec<Metric> {
 
 fn state(view: &View) -> Vec<Metric> {
     let readiness = view.readiness();
+    let build = vec![
+        ("version", view.keeper.version.clone()),
+        ("chain_id", view.keeper.chain_id.to_string()),
+        ("network", view.keeper.network.clone()),
+    ];
     vec![
+        gauge("build_info", "Always 1; the labels say which program serves which deployment", vec![(build, 1.0)]),
         gauge("ready", "1 if a new block was applied recently, else 0", single(flag(readiness.ready))),
         gauge("live", "1 if transactions are sent, 0 in a dry run", single(flag(view.keeper.live))),
         gauge(
@@ -178,6 +127,41 @@ fn markets(view: &View) -> Vec<Metric> {
             "market_supplied_tokens",
             "Assets of all suppliers in whole loan tokens, by market",
             per_market(view, |market| decimal(&market.supplied.exact())),
+        ),
+        gauge(
+            "market_price",
+            "Liquidation price in whole loan tokens for a whole collateral token, by market",
+            per_market(view, |market| decimal(&market.price.as_ref().ok()?.exact()?)),
+        ),
+        gauge(
+            "market_utilisation_ratio",
+            "Borrowed part of the supplied assets, by market",
+            per_market(view, |market| Some(f64::from(market.utilisation_bps) / BPS)),
+        ),
+        gauge(
+            "market_borrow_apr_ratio",
+            "Borrow rate for a year without compounding, by market",
+            per_market(view, |market| Some(number(market.borrow_rate_bps) / BPS)),
+        ),
+        gauge(
+            "market_supply_apr_ratio",
+            "Supply rate for a year without compounding, by market",
+            per_market(view, |market| Some(number(market.supply_rate_bps) / BPS)),
+        ),
+        gauge(
+            "market_bad_debt_tokens",
+            "Debt of liquidatable loans beyond the value of their collateral, in whole loan tokens, by market",
+            per_market(view, |market| decimal(&market.bad_debt.exact())),
+        ),
+        gauge(
+            "market_surge_room_tokens",
+            "The most that the surge limit lets be borrowed at once, in whole loan tokens, by market with a limit",
+            per_market(view, |market| decimal(&market.surge_room.as_ref()?.exact())),
+        ),
+        gauge(
+            "liquidatable_blocks",
+            "Blocks since the loan that has been liquidatable longest became so, by market; 0 without such a loan",
+            per_market(view, |market| Some(number(market.liquidatable_blocks))),
         ),
         gauge(
             "positions_at_risk",
@@ -281,7 +265,7 @@ fn single(value: f64) -> Vec<(Labels, f64)> {
     optional(Some(value))
 }
 
-fn optional(value: Option<f64>) -> Vec<(Labels, f64)> {
+pub(super) fn optional(value: Option<f64>) -> Vec<(Labels, f64)> {
     value.into_iter().map(|value| (Labels::new(), value)).collect()
 }
 
@@ -301,7 +285,7 @@ const fn flag(value: bool) -> f64 {
 
 /// Converts to the floating-point numbers of Prometheus; nothing is calculated with the result here.
 #[allow(clippy::cast_precision_loss, reason = "metrics are approximate by nature")]
-const fn number(value: u64) -> f64 {
+pub(super) const fn number(value: u64) -> f64 {
     value as f64
 }
 
