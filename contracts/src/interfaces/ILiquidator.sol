@@ -9,8 +9,13 @@ import {MarketId, MarketParams} from "../types/MarketParams.sol";
 /// @notice Liquidates loans, swaps the seized collateral, repays with the proceeds and sends the profit to a receiver,
 /// in one call that anyone may make. The caller chooses the loans, the most to repay over all of them (a part, if the
 /// exchange's liquidity does not suffice for the whole), the route and the least profit. The core skips loans that were
-/// already liquidated by others, so `minProfit` should follow from the cost of the transaction, not from the profit of
-/// all loans.
+/// already liquidated by others, so the least profit should follow from the cost of the transaction, not from the profit
+/// of all loans.
+///
+/// This contract charges that cost itself: the gas that it measures and the gas that the caller declares, at the price
+/// that the transaction really pays, converted by the caller's own valuation. The same bytes stay guarded at every price,
+/// so a replacement with a higher fee needs no other calldata. Refunds of gas are not deducted: the charge is at least
+/// what is paid.
 ///
 /// Holds no tokens between calls and keeps no approval: tokens sent here by mistake belong to the next caller. The core
 /// sends the collateral directly to the swap adapter, which must be one of those listed at construction; apart from it,
@@ -24,7 +29,11 @@ interface ILiquidator {
     /// @param route from the collateral token to the loan token, in the adapter's format
     /// @param profitInCollateral whether only as much collateral is sold as the repayment needs, and the profit is the
     /// rest; if not, all of it is sold, and the profit is the surplus over the repayment
-    /// @param minProfit the least profit, in units of the profit's token
+    /// @param minProfit the least profit after the charge for gas, in units of the profit's token
+    /// @param unitsPerWeiX96 units of the profit's token that are worth one wei, times 2^96; 0 to charge nothing
+    /// @param gasOverhead gas to charge besides what is measured: the transaction's base cost and calldata, and what runs
+    /// before and after the measurement
+    /// @param extraWei fees to charge besides gas, in wei: what a rollup takes for the transaction's data
     /// @param receiver of the profit
     /// @param deadline the last second at which the call may be executed
     struct Liquidation {
@@ -35,6 +44,9 @@ interface ILiquidator {
         bytes route;
         bool profitInCollateral;
         uint256 minProfit;
+        uint128 unitsPerWeiX96;
+        uint256 gasOverhead;
+        uint256 extraWei;
         address receiver;
         uint256 deadline;
     }
@@ -70,7 +82,10 @@ interface ILiquidator {
     error Reentered();
     /// @notice Only the core may call this function, during a call that this contract made to it.
     error UnexpectedCallback(address caller);
-    error ProfitTooLow(uint256 profit, uint256 minProfit);
+    /// @notice The profit does not cover the charge for gas and the least profit besides, both in `required`.
+    error ProfitTooLow(uint256 profit, uint256 required);
+    /// @notice The charge for gas is 2^128 wei or more.
+    error CostTooHigh(uint256 costWei);
     error TransferFailed(address token, address from, address to, uint256 amount);
     /// @notice The token refused the approval that the core needs to pull the repayment.
     error ApproveFailed();

@@ -28,6 +28,7 @@ contract Liquidator is ILiquidator, ILiquidateCallback, SwapperClient {
         guarded(wanted.deadline, wanted.swapper)
         returns (Outcome memory outcome)
     {
+        uint256 gasAtStart = gasleft();
         if (wanted.receiver == address(0)) revert ZeroAddress();
         (address loanToken, address collateralToken) = (wanted.params.loanToken, wanted.params.collateralToken);
         bytes memory exchange =
@@ -41,7 +42,6 @@ contract Liquidator is ILiquidator, ILiquidateCallback, SwapperClient {
         address profitToken;
         (profitToken, outcome.profit) =
             wanted.profitInCollateral ? (collateralToken, collateralLeft) : (loanToken, loanLeft);
-        if (outcome.profit < wanted.minProfit) revert ProfitTooLow(outcome.profit, wanted.minProfit);
         emit LiquidateWithoutCapital(
             wanted.params.toId(),
             msg.sender,
@@ -51,6 +51,10 @@ contract Liquidator is ILiquidator, ILiquidateCallback, SwapperClient {
             outcome.seized,
             outcome.profit
         );
+        // Last, so that everything above is measured.
+        uint256 required = wanted.minProfit
+            + _charge(gasAtStart - gasleft() + wanted.gasOverhead, wanted.extraWei, wanted.unitsPerWeiX96);
+        if (outcome.profit < required) revert ProfitTooLow(outcome.profit, required);
     }
 
     /// @inheritdoc ILiquidateCallback
@@ -74,5 +78,13 @@ contract Liquidator is ILiquidator, ILiquidateCallback, SwapperClient {
     /// @inheritdoc ILiquidator
     function isSwapper(address swapper) external view returns (bool) {
         return _isSwapper[swapper];
+    }
+
+    /// @dev Returns what this much gas costs at the price that the transaction pays, and `extraWei` besides, in units of
+    /// the profit's token, rounded up. The bound on the cost keeps the product below 2^256.
+    function _charge(uint256 gas, uint256 extraWei, uint128 unitsPerWeiX96) private view returns (uint256 units) {
+        uint256 costWei = gas * tx.gasprice + extraWei;
+        if (costWei > type(uint128).max) revert CostTooHigh(costWei);
+        units = (costWei * unitsPerWeiX96 + (2 ** 96 - 1)) >> 96;
     }
 }

@@ -102,7 +102,9 @@ fn a_local_deployment_needs_no_configuration() {
     let worth = |token| config.tokens.get(token).unwrap().valuation.clone().unwrap();
     assert_eq!(Some(worth(WETH)), Source::fixed(U256::from(10).pow(U256::from(18)), 18));
     assert!(matches!(worth(USDC), Source::Feeds { base, quote, .. } if base.len() == 1 && quote.len() == 1));
-    assert!(matches!(worth(WBTC), Source::Pools(hops) if hops.len() == 2 && hops[1].token_out == WETH));
+    assert!(
+        matches!(worth(WBTC), Source::Pools(hops) if hops.len() == 2 && hops[1].token_out == WETH && hops[1].window_secs == Some(1_800))
+    );
 }
 
 #[test]
@@ -242,6 +244,7 @@ max_slippage = \"120%\"
 [liquidate.markets.weth-usd]
 [tokens.WBTC]
 pools = [\"wbtc-usd\"]
+spot = true
 [chain]
 transaction_type = \"eip1599\"
 [endpoints]
@@ -258,9 +261,9 @@ transaction_type = \"eip1599\"
         "keeper.toml:10:16: 120% is more than 100%",
         "keeper.toml:11:1: the record has no market `weth-usd`: did you mean `weth-usdc`? (known: wbtc-weth, weth-usdc)",
         "keeper.toml:13:10: the record has no pool `wbtc-usd`: did you mean `wbtc-usdc`? (known: wbtc-usdc, weth-usdc)",
-        "keeper.toml:15:20: there is no choice `eip1599`: did you mean `eip1559`? (known: eip1559, legacy)",
-        "keeper.toml:16:1: this must be a sequence",
-        "keeper.toml:17:1: this must be a boolean",
+        "keeper.toml:16:20: there is no choice `eip1599`: did you mean `eip1559`? (known: eip1559, legacy)",
+        "keeper.toml:17:1: this must be a sequence",
+        "keeper.toml:18:1: this must be a boolean",
     ];
     assert_lines(&lines, &beginnings);
 }
@@ -359,6 +362,24 @@ keep = \"1 week\"
     assert!(config.warnings[0].contains("keeper.toml:2:1: `final_after`"), "{:?}", config.warnings);
     let from_environment = "PLIMSOLL_KEEPER__SAFETY__MOST_PENDING: `most_pending` is now `max_pending`";
     assert!(config.warnings.last().unwrap().starts_with(from_environment), "{:?}", config.warnings);
+}
+
+#[test]
+fn the_price_of_one_moment_values_a_token_only_where_the_file_says_so() {
+    let pools = "[tokens.WBTC]\npools = [\"wbtc-usdc\", \"weth-usdc\"]\n";
+    let windows = |more: &str| {
+        let config = Place::new().config(&format!("{pools}{more}"), &[]).unwrap();
+        match config.tokens.get(WBTC).unwrap().valuation.clone() {
+            Some(Source::Pools(hops)) => hops.iter().map(|hop| hop.window_secs).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(windows("spot = true\n"), [None, None]);
+    assert_eq!(windows("twap_window = \"1 minute\"\n"), [Some(60), Some(60)]);
+    let missing = "keeper.toml:2:9: say over which time the pools' prices are averaged";
+    assert_lines(&Place::new().refusal(pools, &[]), &[missing]);
+    let both = format!("{pools}spot = true\ntwap_window = \"1 minute\"\n");
+    assert_lines(&Place::new().refusal(&both, &[]), &[missing]);
 }
 
 #[test]

@@ -33,6 +33,9 @@ pub struct Token {
     pub valuation: Option<Source>,
 }
 
+/// Window of the average price of pools by which a token is valued that the record has no feed for.
+const DERIVED_TWAP_WINDOW: &str = "30 minutes";
+
 /// All tokens that have a name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tokens {
@@ -55,6 +58,8 @@ struct Entry {
     pools: Option<Vec<String>>,
     #[serde(default, deserialize_with = "units::time")]
     twap_window: Option<Duration>,
+    #[serde(default)]
+    spot: bool,
 }
 
 impl Tokens {
@@ -140,6 +145,13 @@ impl Entry {
             Some(Source::Feeds { base, quote, decimals, max_age_secs: self.max_age.as_secs() })
         } else {
             let window_secs = self.twap_window.and_then(|window| u32::try_from(window.as_secs()).ok());
+            if self.pools.is_some() && self.spot == window_secs.is_some() {
+                root.problem(
+                    &["tokens", &name, "pools"],
+                    "say over which time the pools' prices are averaged, `twap_window = \"30 minutes\"`, or `spot = true` \
+                     for the price of one moment, which anybody can move for a moment",
+                );
+            }
             let mut token_in = address;
             let hop = |name: &str| {
                 let pool = record
@@ -181,7 +193,7 @@ pub(super) fn resolved<'n>(
 }
 
 /// The valuation that follows from names in the record, as TOML: the wrapped native currency is worth 1; other tokens have
-/// feeds by their names, else pools that lead to it.
+/// feeds by their names, else pools that lead to it, at their average price: the price of one moment is anybody's to set.
 fn derived(name: &str, token: Address, record: &Deployment, chain: &ChainFacts, wrapped: Option<Address>) -> String {
     if Some(token) == wrapped {
         return "rate = \"1\"".to_owned();
@@ -196,7 +208,10 @@ fn derived(name: &str, token: Address, record: &Deployment, chain: &ChainFacts, 
         return format!("feeds = [{}]\nquote_feeds = [{}]", Value::from(in_usd), Value::from(coin_in_usd));
     }
     let pools = wrapped.and_then(|wrapped| shortest(record, token, wrapped)).unwrap_or_default();
-    if pools.is_empty() { String::new() } else { format!("pools = {}", Value::from(pools)) }
+    if pools.is_empty() {
+        return String::new();
+    }
+    format!("pools = {}\ntwap_window = \"{DERIVED_TWAP_WINDOW}\"", Value::from(pools))
 }
 
 /// The names of the fewest pools that lead from one token to another, the ones with the lowest fees first.

@@ -134,6 +134,7 @@ pub(super) fn liquidate(config: &Config, keeper: Address) -> liquidate::Liquidat
         markets: enabled.map(|(id, settings)| (id.0, market(settings))).collect(),
         gas: gas(config),
         max_slippage_bps: config.liquidate.max_slippage_bps,
+        bid_share_bps: config.fees.bid_share_bps,
         deadline_secs: deadline_secs(config),
     }
 }
@@ -144,6 +145,7 @@ pub(super) fn harvest(config: &Config, keeper: Address) -> Option<harvest::Harve
     Some(harvest::HarvestSettings {
         keeper,
         rewards: deployed.rewards.filter(|_| settings.enabled)?,
+        programmes: deployed.programme_names.keys().copied().collect(),
         gas: gas(config),
         timing: harvest::HarvestTiming { patience_secs: PATIENCE_SECS, max_wait_secs: settings.max_wait.as_secs() },
         max_batch: settings.max_batch,

@@ -54,6 +54,13 @@ impl Rate {
         mul_div_up(units, self.wei, self.units)
     }
 
+    /// Returns how many units one wei is worth, times 2^96 and rounded up, as the `Liquidator` contract converts costs.
+    /// `None` where it is 2^128 or more.
+    #[must_use]
+    pub fn units_per_wei_x96(self) -> Option<u128> {
+        mul_div_up(U256::ONE << 96, self.units, self.wei).try_into().ok()
+    }
+
     /// Returns the least number of units that are worth at least `wei`.
     #[must_use]
     pub fn units_up(self, wei: U256) -> U256 {
@@ -85,6 +92,14 @@ mod tests {
         assert_eq!(Rate::new(U512::ZERO, U512::ONE), None);
         assert_eq!(Rate::new(U512::ONE, U512::ZERO), None);
         assert_eq!(Rate::new(U512::ONE, U512::MAX), None);
+    }
+
+    #[test]
+    fn a_wei_is_converted_to_units_times_two_to_the_96_rounded_up() {
+        assert_eq!(Rate::ONE.units_per_wei_x96(), Some(1 << 96));
+        assert_eq!(rate(3, 1).units_per_wei_x96(), Some((1_u128 << 96) / 3 + 1));
+        assert_eq!(rate(1, 1 << 32).units_per_wei_x96(), None);
+        assert_eq!(rate(1, (1 << 32) - 1).units_per_wei_x96(), Some(u128::MAX - (1 << 96) + 1));
     }
 
     proptest! {

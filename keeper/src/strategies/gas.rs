@@ -6,7 +6,10 @@
 use alloy::primitives::U256;
 use plimsoll_contracts::market::BPS;
 
-/// Gas used by the keeper's transactions, by their parts.
+/// Bytes of a signed transaction besides its calldata, at most.
+const ENVELOPE_BYTES: usize = 200;
+
+/// Gas used by the keeper's transactions, by their parts, after refunds.
 ///
 /// The defaults are what `cargo lab gas` measured and what the tests of whole liquidations use, by Ethereum's rules. On
 /// chains with another gas schedule see [`use_simulated_gas`](Self::use_simulated_gas).
@@ -147,6 +150,13 @@ pub fn room(block_gas_limit: u64, cap: u64, share_bps: u16) -> u64 {
     cap.min(u64::try_from(share).unwrap_or(u64::MAX))
 }
 
+/// Returns an upper bound on the gas that a transaction uses before refunds, of what it uses after them: at most a fifth is
+/// refunded (EIP-3529).
+#[must_use]
+pub const fn before_refunds(gas: u64) -> u64 {
+    gas.saturating_add(gas.div_ceil(4))
+}
+
 /// Prices of gas and calldata in a block, and the profit margin that a transaction must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Costs {
@@ -164,6 +174,14 @@ impl Costs {
     pub fn transaction_cost(&self, gas: u64, bytes: usize) -> U256 {
         let bytes = U256::from(bytes).saturating_mul(U256::from(self.data_byte_price));
         U256::from(gas).saturating_mul(U256::from(self.gas_price)).saturating_add(bytes)
+    }
+
+    /// Returns an upper bound on the data fee of a transaction with so many bytes of calldata, in wei.
+    #[must_use]
+    pub fn max_data_fee(&self, bytes: usize) -> U256 {
+        let bytes = U256::from(bytes.saturating_add(ENVELOPE_BYTES));
+        // The fee may rise by a tenth until the transaction is mined.
+        bytes.saturating_mul(U256::from(self.data_byte_price)).saturating_mul(U256::from(11)).div_ceil(U256::from(10))
     }
 
     /// Returns whether a gain in wei is profitable: more than the cost in wei, and by at least the margin.

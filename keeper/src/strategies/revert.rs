@@ -79,7 +79,7 @@ impl Revert {
             return Self::TooShallow;
         }
         if let Ok(error) = ILiquidator::ProfitTooLow::abi_decode(data) {
-            return Self::ProfitTooLow { profit: error.profit, least: error.minProfit };
+            return Self::ProfitTooLow { profit: error.profit, least: error.required };
         }
         if let Ok(error) = IRewards::TransferFailed::abi_decode(data) {
             return Self::TransferFailed { token: error.token, to: error.to };

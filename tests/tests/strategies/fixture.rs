@@ -78,6 +78,7 @@ impl Fixture {
             markets: [(params.id().0, market)].into_iter().collect(),
             gas: GasTable::default(),
             max_slippage_bps: 1_000,
+            bid_share_bps: 5_000,
             deadline_secs: 600,
         };
         let endpoint: Arc<Endpoint> = Arc::new(suite.devnet.node.http_url().parse()?);

@@ -82,6 +82,7 @@ impl Fixture {
         let settings = HarvestSettings {
             keeper,
             rewards,
+            programmes: [pool].into(),
             gas: GasTable::default(),
             timing: HarvestTiming { patience_secs: 86_400, max_wait_secs: 7 * 86_400 },
             max_batch: 100,
@@ -115,6 +116,8 @@ impl Fixture {
         let mut sources = sources(&self.suite)?;
         sources.insert(odd, Source::fixed(U256::from(ETHER / 100), 18).wrap_err("no rate")?);
         self.valuer = Valuer::new(sources);
+        let programmes = [self.pool, pool].into();
+        self.harvest = Harvest::new(HarvestSettings { programmes, ..self.harvest.settings().clone() });
         Ok(StreamId { pool, reward_token: odd })
     }
 

@@ -44,8 +44,8 @@ async fn a_batch_of_twenty_earns_exactly_the_simulated_profit() -> eyre::Result<
     let gain = outcome.profit * U256::from(ETHER) / U256::from(1_700 * DOLLAR);
     assert_eq!(intent.expected_gain, gain);
     // The table is close, and the gas limit is sufficient.
-    assert!(receipts[0].gas_used <= intent.expected_gas * 105 / 100, "{} used", receipts[0].gas_used);
-    assert!(receipts[0].gas_used >= intent.expected_gas * 85 / 100, "{} used", receipts[0].gas_used);
+    assert!(receipts[0].gas_used <= intent.expected_gas * 84 / 100, "{} used", receipts[0].gas_used);
+    assert!(receipts[0].gas_used >= intent.expected_gas * 68 / 100, "{} used", receipts[0].gas_used);
     assert_eq!(fixture.round().await?, Decisions::default());
     Ok(())
 }

@@ -19,7 +19,7 @@ mod timing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{
     primitives::{Address, B256, U256},
@@ -56,6 +56,9 @@ pub struct HarvestSettings {
     pub keeper: Address,
     /// Address of the `Rewards` contract.
     pub rewards: Address,
+    /// Ids of the staking programmes that are harvested. Anybody can create one, with accounts that consent to be harvested
+    /// and claim first: every harvest of those would revert.
+    pub programmes: BTreeSet<B256>,
     /// Expected gas of transactions, by their parts.
     pub gas: GasTable,
     /// How long tips may accrue before they are harvested.
@@ -202,9 +205,13 @@ impl Harvest {
         Some(decisions)
     }
 
-    /// Returns whether a stream has anything to harvest, for others or for the keeper. Forgets the waiting cost of a
+    /// Returns whether a stream is of a programme that is harvested and has anything to harvest, for others or for the
+    /// keeper. Forgets the waiting cost of a
     /// stream that has nothing for others.
     fn is_harvestable(&mut self, stream: &StreamBook<'_>, now: u64) -> bool {
+        if !self.settings.programmes.contains(&id_of(stream).pool) {
+            return false;
+        }
         let for_others = !stream.harvestable(now).is_empty();
         if !for_others {
             self.waiting.remove(&id_of(stream));

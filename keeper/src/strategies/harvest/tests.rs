@@ -126,6 +126,7 @@ impl Fixture {
         let settings = HarvestSettings {
             keeper: KEEPER,
             rewards: REWARDS,
+            programmes: [POOL].into(),
             gas: GasTable::default(),
             timing: HarvestTiming { patience_secs: DAY, max_wait_secs: 30 * DAY },
             max_batch: 100,
@@ -230,6 +231,16 @@ fn waiting_is_a_skip_reason_and_ends_in_a_transaction_of_low_priority() {
     let before = fixture.decide(harvested_at - HOUR).unwrap();
     assert!(before.intents.is_empty());
     assert!(names(&before).iter().all(|name| ["worth_waiting", "gain_below_gas"].contains(name)), "{before:?}");
+}
+
+#[test]
+fn a_programme_that_is_not_configured_is_never_harvested_and_costs_no_request() {
+    let mut fixture = Fixture::new(&[(account(0), 2_000), (KEEPER, 0)], OwnRewards::Claim);
+    fixture.harvest.settings.programmes.clear();
+    for hours in 0..40 {
+        assert_eq!(fixture.decide(START + hours * DAY), Some(Decisions::default()));
+    }
+    assert_eq!(fixture.node.calls.load(Ordering::Relaxed), 0);
 }
 
 #[test]

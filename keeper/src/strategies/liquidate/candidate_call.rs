@@ -32,14 +32,43 @@ pub(super) struct CandidateCall<'a> {
     pub(super) gas_limit: u64,
 }
 
+/// Gas of a call that the `Liquidator` contract does not measure itself, besides calldata: a transaction's base cost, and
+/// what runs before the measurement and after it (some 3,600, by its tests).
+const UNMEASURED_GAS: u64 = 21_000 + 5_000;
+/// Gas of a byte of calldata that is 0.
+const ZERO_BYTE_GAS: u64 = 4;
+/// Gas of any other byte of calldata.
+const BYTE_GAS: u64 = 16;
+/// Maximum additional gas of calldata by the overhead itself, which is encoded as 0 when calldata is counted: it fits
+/// eight bytes.
+const OVERHEAD_BYTES_GAS: u64 = 8 * (BYTE_GAS - ZERO_BYTE_GAS);
+
 /// Lower bounds that a call checks on chain: it reverts where they are not met, whether by slippage or because rivals were
 /// faster. 0 for no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct ProfitGuard {
-    /// Minimum profit of a flash swap, in units of the token that the profit is in.
+    /// Minimum profit of a flash swap after the charge for gas, in units of the token that the profit is in.
     pub(super) min_profit: U256,
+    /// Charge for gas, which the profit of a flash swap must cover besides.
+    pub(super) charge: GasCharge,
     /// Minimum collateral seized for each unit of the loan token repaid from inventory, 1e36-scaled.
     pub(super) min_seized_per_repaid: U256,
+}
+
+/// What the `Liquidator` contract charges for gas, at the price that the transaction pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct GasCharge {
+    /// Units of the profit's token that are worth one wei, times 2^96; 0 to charge nothing.
+    pub(super) units_per_wei_x96: u128,
+    /// Gas that is neither measured by the contract nor follows from the calldata: what a rollup adds for its other layer.
+    pub(super) extra_gas: u64,
+    /// Fees besides gas, in wei.
+    pub(super) extra_wei: U256,
+}
+
+/// Returns the gas of calldata.
+fn calldata_gas(data: &[u8]) -> u64 {
+    data.iter().map(|byte| if *byte == 0 { ZERO_BYTE_GAS } else { BYTE_GAS }).sum()
 }
 
 /// Returns the calls for a batch by one funding: the whole batch within the funding's max repay first, then by halves of
@@ -111,18 +140,29 @@ impl CandidateCall<'_> {
         let (params, borrowers) = (snapshot.market.params().clone(), self.borrowers.clone());
         let (to, data) = match self.funding {
             Funding::FlashSwap { route, .. } => {
-                let liquidation = ILiquidator::Liquidation {
-                    params,
-                    borrowers,
-                    maxRepay: self.max_repay,
-                    swapper: route.swapper,
-                    route: route.path.clone(),
-                    profitInCollateral: route.profit_in_collateral,
-                    minProfit: guard.min_profit,
-                    receiver: settings.receiver,
-                    deadline: U256::from(settings.deadline(snapshot.timestamp)),
+                let charge = guard.charge;
+                let mut call = ILiquidator::liquidateCall {
+                    liquidation: ILiquidator::Liquidation {
+                        params,
+                        borrowers,
+                        maxRepay: self.max_repay,
+                        swapper: route.swapper,
+                        route: route.path.clone(),
+                        profitInCollateral: route.profit_in_collateral,
+                        minProfit: guard.min_profit,
+                        unitsPerWeiX96: charge.units_per_wei_x96,
+                        gasOverhead: U256::ZERO,
+                        extraWei: charge.extra_wei,
+                        receiver: settings.receiver,
+                        deadline: U256::from(settings.deadline(snapshot.timestamp)),
+                    },
                 };
-                (settings.liquidator.unwrap_or_default(), ILiquidator::liquidateCall { liquidation }.abi_encode())
+                if charge.units_per_wei_x96 != 0 {
+                    let calldata = calldata_gas(&call.abi_encode()).saturating_add(OVERHEAD_BYTES_GAS);
+                    let overhead = UNMEASURED_GAS.saturating_add(calldata).saturating_add(charge.extra_gas);
+                    call.liquidation.gasOverhead = U256::from(overhead);
+                }
+                (settings.liquidator.unwrap_or_default(), call.abi_encode())
             }
             Funding::Inventory { .. } => {
                 let call = IPlimsoll::liquidateCall {

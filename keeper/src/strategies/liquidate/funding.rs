@@ -11,7 +11,7 @@ use super::{Liquidate, LiquidateSettings, MarketSettings, SwapRoute, market_snap
 use crate::{
     chain::Header,
     math::{liquidation::ORACLE_SCALE, wide::mul_div_down},
-    prices::{Call, CallResult, ChainReader, Rate, Values},
+    prices::{Call, CallResult, ChainReader, NoValuation, Rate, Values},
     strategies::SkipReason,
 };
 
@@ -35,6 +35,8 @@ pub(super) enum Funding<'a> {
         route: &'a SwapRoute,
         /// Token that the profit is in.
         profit: ProfitToken,
+        /// Units of that token that one wei is worth, times 2^96, by which the contract converts the cost of gas.
+        units_per_wei_x96: u128,
     },
     /// The keeper repays from its own loan tokens and keeps the collateral.
     Inventory {
@@ -115,12 +117,18 @@ impl Liquidate {
         };
         if self.settings.liquidator.is_some() {
             for route in &snapshot.settings.routes {
-                let profit = if route.profit_in_collateral {
-                    rate(params.collateralToken).map(ProfitToken::Collateral)
+                let (token, profit): (_, fn(Rate) -> ProfitToken) = if route.profit_in_collateral {
+                    (params.collateralToken, ProfitToken::Collateral)
                 } else {
-                    rate(params.loanToken).map(ProfitToken::Loan)
+                    (params.loanToken, ProfitToken::Loan)
                 };
-                add(profit.map(|profit| Funding::FlashSwap { route, profit }));
+                let profit = rate(token).map(|rate| (token, profit(rate)));
+                add(profit.and_then(|(token, profit)| {
+                    let problem = NoValuation::OutOfRange;
+                    let units_per_wei_x96 =
+                        profit.rate().units_per_wei_x96().ok_or(SkipReason::NoValuation { token, problem })?;
+                    Ok(Funding::FlashSwap { route, profit, units_per_wei_x96 })
+                }));
             }
         }
         if snapshot.settings.from_inventory {

@@ -14,8 +14,10 @@
 //! (`eth_simulateV1`), and as many are sent as are profitable one after the other; a node that does not support that gets
 //! one batch a block.
 //!
-//! Every transaction has a guard on chain, the minimum profit below which it reverts: for a single loan the expected
-//! profit less the accepted slippage, for several loans the cost of gas, since rivals may take some of them.
+//! Every transaction has a guard on chain. A flash swap reverts unless its profit covers its gas at the price that is
+//! really paid: the contract measures the gas, so the same bytes are guarded at every fee that the sender offers. For a
+//! single loan the guard also keeps most of the expected profit; not for several loans, since rivals may take some of
+//! them. A liquidation from inventory has a minimum price for what it seizes.
 
 mod at_risk;
 mod batches;
@@ -50,9 +52,11 @@ pub struct LiquidateSettings {
     pub markets: B256Map<MarketSettings>,
     /// Expected gas of transactions, by their parts.
     pub gas: GasTable,
-    /// Slippage accepted on the profit of a single loan, in basis points of the expected profit: the call reverts below
-    /// that.
+    /// Slippage accepted on the profit of a single loan, in basis points of what is left of the expected profit after gas
+    /// and the highest bid: the call reverts below that.
     pub max_slippage_bps: u16,
+    /// Highest bid, in basis points of the expected profit after gas.
+    pub bid_share_bps: u16,
     /// Seconds after the decision up to which a transaction may be mined.
     pub deadline_secs: u64,
 }

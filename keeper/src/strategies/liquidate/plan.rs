@@ -5,6 +5,7 @@ use alloy::primitives::U256;
 use super::{
     LoanId, batches::LoanBatch, candidate_call::CandidateCall, funding::Funding, market_snapshot::MarketSnapshot,
 };
+use crate::strategies::gas::Costs;
 
 /// What is simulated in a market before it is decided what to send.
 pub(super) struct MarketPlan<'a> {
@@ -31,12 +32,21 @@ pub(super) struct Quote {
     pub(super) gas: u64,
     /// Cost of gas and calldata, in wei.
     pub(super) gas_wei: U256,
+    /// Bytes of calldata.
+    pub(super) bytes: usize,
+    /// Cost that the guard on chain charges, in wei: that of gas before refunds.
+    pub(super) charge_wei: U256,
 }
 
 impl Quote {
     /// Returns the gain after gas, in wei; 0 for a loss.
     pub(super) const fn net(&self) -> U256 {
         self.gain_wei.saturating_sub(self.gas_wei)
+    }
+
+    /// Returns whether the call is worth sending: the gain exceeds the cost by the margin, and meets the guard on chain.
+    pub(super) fn is_profitable(&self, costs: &Costs) -> bool {
+        costs.is_profitable(self.gain_wei, self.gas_wei) && self.gain_wei > self.charge_wei
     }
 }
 

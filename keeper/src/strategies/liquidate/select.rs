@@ -8,7 +8,7 @@ use plimsoll_contracts::{ILiquidator, IPlimsoll, market::BPS};
 
 use super::{
     Liquidate, LoanId,
-    candidate_call::{CandidateCall, ProfitGuard},
+    candidate_call::{CandidateCall, GasCharge, ProfitGuard},
     funding::Funding,
     plan::{MarketPlan, Quote},
 };
@@ -16,7 +16,10 @@ use crate::{
     intent::{Intent, Priority, Purpose},
     math::{liquidation::ORACLE_SCALE, wide::mul_div_down},
     prices::SimulatedCall,
-    strategies::{BlockContext, Decisions, Revert, SkipReason},
+    strategies::{
+        BlockContext, Decisions, Revert, SkipReason,
+        gas::{Costs, before_refunds},
+    },
 };
 
 impl Liquidate {
@@ -35,7 +38,7 @@ impl Liquidate {
         let quoted =
             plan.independent.iter().zip(&quotes).filter_map(|(call, quote)| Some((call, quote.as_ref().ok()?)));
         let best = quoted
-            .filter(|(_, quote)| context.costs.is_profitable(quote.gain_wei, quote.gas_wei))
+            .filter(|(_, quote)| quote.is_profitable(&context.costs))
             // The first of equals: the larger part, and the funding that comes first in the settings.
             .reduce(|best, next| if next.1.net() > best.1.net() { next } else { best });
         let Some((call, quote)) = best else {
@@ -47,15 +50,15 @@ impl Liquidate {
         if is_whole_batch {
             for (call, simulated) in plan.sequential.iter().zip(sequential) {
                 let Ok(quote) = self.quote(plan, call, context, simulated) else { break };
-                if !context.costs.is_profitable(quote.gain_wei, quote.gas_wei) {
+                if !quote.is_profitable(&context.costs) {
                     break;
                 }
-                self.send(plan, call, &quote, decisions, &mut sent);
+                self.send(plan, call, &quote, context.costs, decisions, &mut sent);
             }
         }
         // Also where the sequential simulation found otherwise: independently it succeeded.
         if sent.is_empty() {
-            self.send(plan, call, quote, decisions, &mut sent);
+            self.send(plan, call, quote, context.costs, decisions, &mut sent);
         }
         let waiting: Vec<_> = plan.loans().filter(|loan| !sent.contains(&loan.account)).collect();
         decisions.skip(waiting, &SkipReason::OthersFirst { repaid: quote.repaid });
@@ -84,7 +87,12 @@ impl Liquidate {
         };
         let bytes = call.encode(&self.settings, plan.snapshot, ProfitGuard::default()).data.len();
         let gas = simulated.gas_used;
-        Ok(Quote { repaid, profit, gain_wei, gas, gas_wei: context.costs.transaction_cost(gas, bytes) })
+        let gas_wei = context.costs.transaction_cost(gas, bytes);
+        let charge_wei = match call.funding {
+            Funding::FlashSwap { .. } => context.costs.transaction_cost(before_refunds(gas), bytes),
+            Funding::Inventory { .. } => gas_wei,
+        };
+        Ok(Quote { repaid, profit, gain_wei, gas, gas_wei, charge_wei, bytes })
     }
 
     /// Adds the intent of a call, and its borrowers to those for whom something is sent.
@@ -93,18 +101,22 @@ impl Liquidate {
         plan: &MarketPlan<'_>,
         call: &CandidateCall<'_>,
         quote: &Quote,
+        costs: Costs,
         decisions: &mut Decisions<LoanId>,
         sent: &mut AddressSet,
     ) {
         let (snapshot, table) = (plan.snapshot, &self.settings.gas);
-        let encoded = call.encode(&self.settings, snapshot, self.profit_guard(call, quote));
+        let encoded = call.encode(&self.settings, snapshot, self.profit_guard(call, quote, costs));
         let intent = Intent {
             purpose: Purpose::Liquidate { market: snapshot.id().0, borrowers: call.borrowers.clone() },
             priority: Priority::High,
             to: encoded.to,
             data: encoded.data,
             gas_limit: if table.use_simulated_gas { table.gas_limit(quote.gas) } else { call.gas_limit },
-            expected_gas: quote.gas,
+            expected_gas: match call.funding {
+                Funding::FlashSwap { .. } => before_refunds(quote.gas),
+                Funding::Inventory { .. } => quote.gas,
+            },
             expected_gain: quote.gain_wei,
             deadline: self.settings.deadline(snapshot.timestamp),
         };
@@ -112,17 +124,26 @@ impl Liquidate {
         sent.extend(call.borrowers.iter().copied());
     }
 
-    /// Computes the guard of a call: the profit must cover the gas, and for a single loan may fall short of what is
-    /// expected by no more than the accepted slippage. Several loans are bounded by their gas alone, since rivals may take
-    /// some of them.
-    fn profit_guard(&self, call: &CandidateCall<'_>, quote: &Quote) -> ProfitGuard {
+    /// Computes the guard of a call. A flash swap must cover its gas at the price that is really paid, which the contract
+    /// charges. A single loan must also keep, of what is left after gas and the highest bid, all but the accepted
+    /// slippage. Several loans are bounded by their gas alone, since rivals may take some of them.
+    fn profit_guard(&self, call: &CandidateCall<'_>, quote: &Quote, costs: Costs) -> ProfitGuard {
         match call.funding {
-            Funding::FlashSwap { profit: token, .. } => {
-                let gas = token.rate().units_up(quote.gas_wei);
-                let max_slippage_bps = U256::from(u32::from(self.settings.max_slippage_bps).min(BPS));
-                let after_slippage = quote.profit - mul_div_down(quote.profit, max_slippage_bps, U256::from(BPS));
-                let min_profit = if call.borrowers.len() == 1 { gas.max(after_slippage) } else { gas };
-                ProfitGuard { min_profit: min_profit.min(quote.profit), ..ProfitGuard::default() }
+            Funding::FlashSwap { profit: token, units_per_wei_x96, .. } => {
+                let rate = token.rate();
+                let kept = |amount, lost_bps: u16| {
+                    let kept_bps = BPS.saturating_sub(u32::from(lost_bps));
+                    mul_div_down(amount, U256::from(kept_bps), U256::from(BPS))
+                };
+                let net = quote.profit.saturating_sub(rate.units_up(quote.charge_wei));
+                let after_bid = kept(net, self.settings.bid_share_bps);
+                let is_single = call.borrowers.len() == 1;
+                let min_profit = if is_single { kept(after_bid, self.settings.max_slippage_bps) } else { U256::ZERO };
+                // What a simulation used beyond the table's figure may be gas of another layer, which no contract sees.
+                let table = &self.settings.gas;
+                let extra_gas = if table.use_simulated_gas { quote.gas.saturating_sub(call.expected_gas) } else { 0 };
+                let charge = GasCharge { units_per_wei_x96, extra_gas, extra_wei: costs.max_data_fee(quote.bytes) };
+                ProfitGuard { min_profit, charge, ..ProfitGuard::default() }
             }
             Funding::Inventory { loan, collateral, .. } => {
                 let wanted = collateral.units_up(loan.value_up(quote.repaid).saturating_add(quote.gas_wei));

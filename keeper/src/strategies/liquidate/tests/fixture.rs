@@ -123,6 +123,7 @@ impl Fixture {
             markets: [(id, market)].into_iter().collect(),
             gas: GasTable::default(),
             max_slippage_bps: 2_000,
+            bid_share_bps: 5_000,
             deadline_secs: 60,
         };
         let sources = [
@@ -176,14 +177,14 @@ impl Fixture {
     /// Returns whether the contracts would execute an intent.
     pub(super) fn succeeds(&self, intent: &Intent) -> bool {
         let call = Call { from: KEEPER, to: intent.to, data: intent.data.clone(), gas: intent.gas_limit };
-        State::of(self).execute(self, &call).is_ok()
+        State::of(self).execute(self, &call, self.costs.gas_price).is_ok()
     }
 
     /// Executes an intent and applies it to the pool and the book. Fails as the contract would.
     pub(super) fn mine(&mut self, intent: &Intent) -> Result<ILiquidator::Outcome, CallError> {
         let mut state = State::of(self);
         let call = Call { from: KEEPER, to: intent.to, data: intent.data.clone(), gas: intent.gas_limit };
-        let data = state.execute(self, &call)?;
+        let data = state.execute(self, &call, self.costs.gas_price)?;
         self.pool = state.pool;
         self.number += 1;
         let events: Vec<_> =
@@ -214,7 +215,8 @@ impl State {
         Self { totals: market.at(NOW), loans, pool: fixture.pool, events: Vec::new() }
     }
 
-    fn execute(&mut self, fixture: &Fixture, call: &Call) -> CallResult {
+    /// Executes a call in a transaction that pays this price for its gas.
+    fn execute(&mut self, fixture: &Fixture, call: &Call, gas_price: u128) -> CallResult {
         if call.to == CORE {
             let wanted = IPlimsoll::liquidateCall::abi_decode(&call.data).unwrap();
             let (repaid, seized) = self.liquidate(fixture, &wanted.borrowers, wanted.maxRepay)?;
@@ -233,8 +235,12 @@ impl State {
         }
         self.pool = (weth + sold, usd - bought.to::<u128>());
         let outcome = ILiquidator::Outcome { repaid, seized, profit: bought - repaid };
-        if outcome.profit < wanted.minProfit {
-            return Err(revert(&ILiquidator::ProfitTooLow { profit: outcome.profit, minProfit: wanted.minProfit }));
+        // The contract measures the gas, which is what the table has for loans that are still there.
+        let gas = U256::from(fixture.settings.gas.liquidation_gas(self.events.len(), 1)) + wanted.gasOverhead;
+        let cost = gas * U256::from(gas_price) + wanted.extraWei;
+        let required = wanted.minProfit + ((cost * U256::from(wanted.unitsPerWeiX96)) >> 96);
+        if outcome.profit < required {
+            return Err(revert(&ILiquidator::ProfitTooLow { profit: outcome.profit, required }));
         }
         Ok(ILiquidator::liquidateCall::abi_encode_returns(&outcome).into())
     }
@@ -283,7 +289,7 @@ impl ChainReader for Fixture {
             if call.to == USD {
                 return Ok(U256::from(self.inventory).to_be_bytes_vec().into());
             }
-            State::of(self).execute(self, call)
+            State::of(self).execute(self, call, 0)
         };
         Ok(calls.iter().map(result).collect())
     }
@@ -292,7 +298,7 @@ impl ChainReader for Fixture {
         let mut state = State::of(self);
         let simulated = |call: &Call| {
             let before = (state.totals, state.loans.clone(), state.pool);
-            let result = state.execute(self, call);
+            let result = state.execute(self, call, 0);
             if result.is_err() {
                 (state.totals, state.loans, state.pool) = before;
             }

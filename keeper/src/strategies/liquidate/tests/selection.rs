@@ -1,7 +1,7 @@
 //! What is sent is profitable, and nothing else that could have been sent would have been more so.
 
 use alloy::{
-    primitives::{Bytes, U256},
+    primitives::{Bytes, U256, U512},
     sol_types::SolCall,
 };
 use futures_util::FutureExt;
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     book::LiquidationCandidate,
-    prices::Valuer,
+    prices::{Rate, Valuer},
     strategies::{Decision, Decisions, SkipReason},
 };
 
@@ -189,13 +189,31 @@ fn a_single_loan_is_guarded_by_its_profit_and_several_by_their_gas() {
         let sent = decide(&fixture).intents.remove(0);
         let wanted = ILiquidator::liquidateCall::abi_decode(&sent.data).unwrap().liquidation;
         let gas = fixture.costs.transaction_cost(sent.expected_gas, sent.data.len());
-        (value(&fixture, wanted.minProfit), sent.expected_gain, gas)
+        assert_eq!(
+            Some(wanted.unitsPerWeiX96),
+            Rate::new(U512::from(ETHER), U512::from(2_000 * DOLLAR)).unwrap().units_per_wei_x96()
+        );
+        let calldata: u64 = sent.data.iter().map(|byte| if *byte == 0 { 4 } else { 16 }).sum();
+        let overhead: u64 = wanted.gasOverhead.to();
+        assert!((21_000 + calldata..=28_000 + calldata).contains(&overhead), "{overhead} {calldata}");
+        (value(&fixture, wanted.minProfit), sent.expected_gain - gas)
     };
-    // A slippage of 20 % is accepted.
-    let (min_profit, gain, gas) = guard(1);
-    assert!(min_profit > gas && min_profit * U256::from(10) / gain == U256::from(8), "{min_profit} {gain}");
-    let (min_profit, gain, gas) = guard(4);
-    assert!(min_profit >= gas && min_profit < gas + gas / U256::from(100) && min_profit < gain, "{min_profit} {gas}");
+    // Of the half that is left after the highest bid, a slippage of 20 % is accepted.
+    let (min_profit, net) = guard(1);
+    assert_eq!(min_profit * U256::from(1_000) / net, U256::from(399));
+    assert_eq!(guard(4).0, U256::ZERO);
+}
+
+#[test]
+fn the_same_bytes_revert_at_a_price_that_the_profit_does_not_cover() {
+    let mut fixture = Fixture::new(&vec![(10_000, 15_000); 4]);
+    fixture.set_price(1_700, 1_000_000);
+    let sent = decide(&fixture).intents.remove(0);
+    let covered: u128 = (sent.expected_gain / U256::from(sent.expected_gas)).to();
+    fixture.costs.gas_price = covered * 90 / 100;
+    assert!(fixture.succeeds(&sent));
+    fixture.costs.gas_price = covered * 120 / 100;
+    assert!(!fixture.succeeds(&sent));
 }
 
 #[test]
@@ -208,7 +226,7 @@ fn simulated_gas_replaces_the_table_where_it_is_configured_and_reported() {
     fixture.room = 2_000_000;
     let simulated = decide(&fixture).intents.remove(0);
     let gas_limit = fixture.settings.gas.gas_limit(2_000_000);
-    assert_eq!((simulated.expected_gas, simulated.gas_limit), (2_000_000, gas_limit));
+    assert_eq!((simulated.expected_gas, simulated.gas_limit), (2_500_000, gas_limit));
     assert!(by_table.expected_gas < 300_000);
     fixture.simulates_sequences = false;
     assert_eq!(decide(&fixture).intents.remove(0).expected_gas, by_table.expected_gas);
