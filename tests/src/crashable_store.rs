@@ -12,7 +12,7 @@ use std::{
 use alloy::primitives::{Address, B256, U256};
 use eyre::ContextCompat;
 use plimsoll_keeper::{
-    intent::{Fees, Inclusion, Intent, Priority, Purpose},
+    intent::{Fees, GuardKind, Inclusion, Intent, Priority, Purpose, Scope},
     sender::journal::{Attempt, AttemptKind, EntryState, Journal, JournalEntry},
     store::{AlertQueue, Checkpoint, CheckpointTip, Identity, Image, Notes, SqliteJournal, Store},
 };
@@ -79,6 +79,9 @@ fn entry(id: u64, state: EntryState) -> JournalEntry {
             expected_gas: 90_000,
             expected_gain: U256::from(1),
             deadline: 5,
+            scope: Scope::new("harvest", B256::ZERO),
+            guard: GuardKind::None,
+            profit: None,
         },
         attempts: vec![Attempt {
             kind: AttemptKind::Call,

@@ -3,9 +3,13 @@
 
 mod outcome;
 
+use std::borrow::Cow;
+
 use alloy::primitives::{Address, B256, Bytes, U256};
 use plimsoll_contracts::MarketId;
 use serde::{Deserialize, Serialize};
+
+use crate::prices::Rate;
 
 pub use self::outcome::{
     DropReason, FeeExceedsProfit, Fees, Inclusion, Outcome, Receipt, Report, SafetyRefusal, SenderAlert, SenderEvent,
@@ -30,6 +34,52 @@ pub struct Intent {
     pub expected_gain: U256,
     /// Unix time in seconds from which the transaction must no longer be mined; it is cancelled then.
     pub deadline: u64,
+    /// What limits, breakers and bids of the intent are counted under.
+    pub scope: Scope,
+    /// What keeps the transaction, once it is mined, from costing more than it brings.
+    pub guard: GuardKind,
+    /// Token in which the transaction pays its profit, and its value, so that the event in the receipt is valued at once;
+    /// `None` where no event tells the profit.
+    pub profit: Option<Profit>,
+}
+
+/// A strategy and one of its markets: limits, circuit breakers and bids of one scope know nothing of another's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Scope {
+    /// Name of the strategy.
+    pub strategy: Cow<'static, str>,
+    /// Id of the market, or of the staking programme.
+    pub market: B256,
+}
+
+impl Scope {
+    /// Returns the scope of a strategy in one market or staking programme.
+    #[must_use]
+    pub const fn new(strategy: &'static str, market: B256) -> Self {
+        Self { strategy: Cow::Borrowed(strategy), market }
+    }
+}
+
+/// What keeps a mined transaction from costing more than it brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardKind {
+    /// The call measures its own gas and its price, and reverts if its profit does not cover them: every fee that the
+    /// expected gain affords is safe.
+    OnChain,
+    /// The call's bounds were computed for this price per gas, in wei. No more is ever offered.
+    UpTo(u128),
+    /// The call has no bound that depends on fees. The expected gain alone limits what is offered.
+    None,
+}
+
+/// The token in which a transaction pays its profit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profit {
+    /// The token.
+    pub token: Address,
+    /// Its value when the intent was decided.
+    pub rate: Rate,
 }
 
 /// What a transaction is meant to achieve.

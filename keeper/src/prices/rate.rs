@@ -3,6 +3,7 @@
 use std::cmp::max;
 
 use alloy::primitives::{U256, U512};
+use serde::{Deserialize, Serialize};
 
 use crate::math::wide::{mul_div_down, mul_div_up};
 
@@ -12,10 +13,29 @@ const BITS: usize = 256;
 const MIN_BITS: usize = 64;
 
 /// A token's value in the chain's native currency: so many wei for so many units; neither is 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "StoredRate")]
 pub struct Rate {
     wei: U256,
     units: U256,
+}
+
+/// A rate as it is read back from a file, which may hold anything.
+#[derive(Debug, Deserialize)]
+struct StoredRate {
+    wei: U256,
+    units: U256,
+}
+
+impl TryFrom<StoredRate> for Rate {
+    type Error = &'static str;
+
+    fn try_from(StoredRate { wei, units }: StoredRate) -> Result<Self, Self::Error> {
+        if wei.is_zero() || units.is_zero() {
+            return Err("neither side of a rate may be 0");
+        }
+        Ok(Self { wei, units })
+    }
 }
 
 impl Rate {
@@ -100,6 +120,15 @@ mod tests {
         assert_eq!(rate(3, 1).units_per_wei_x96(), Some((1_u128 << 96) / 3 + 1));
         assert_eq!(rate(1, 1 << 32).units_per_wei_x96(), None);
         assert_eq!(rate(1, (1 << 32) - 1).units_per_wei_x96(), Some(u128::MAX - (1 << 96) + 1));
+    }
+
+    #[test]
+    fn a_rate_survives_a_round_trip_through_json_and_one_with_zero_is_refused() {
+        let rate = Rate { wei: U256::MAX, units: U256::from(3) };
+        let json = serde_json::to_string(&rate).unwrap();
+        assert_eq!(serde_json::from_str::<Rate>(&json).unwrap(), rate);
+        let refused = serde_json::from_str::<Rate>(r#"{"wei":"0x1","units":"0x0"}"#).unwrap_err();
+        assert!(refused.to_string().contains("neither side"), "{refused}");
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 
 use alloy::primitives::{U256, ruint::UintTryTo};
 
-use crate::intent::{FeeExceedsProfit, Fees, Intent, Priority};
+use crate::intent::{FeeExceedsProfit, Fees, GuardKind, Intent, Priority};
 
 /// One hundred percent, in basis points.
 const BASIS_POINTS: u32 = 10_000;
@@ -58,7 +58,7 @@ impl Default for FeePolicy {
 
 impl FeePolicy {
     /// Returns the highest maximum fee per gas that an intent affords, in wei: its gain, less the share that is kept,
-    /// over its expected gas.
+    /// over its expected gas, and no more than its call is guarded for.
     #[must_use]
     pub fn affordable_fee(&self, intent: &Intent) -> u128 {
         let spendable = BASIS_POINTS.saturating_sub(self.kept_bps);
@@ -66,7 +66,11 @@ impl FeePolicy {
         let budget = intent.expected_gain / U256::from(BASIS_POINTS) * U256::from(spendable);
         let per_gas = budget / U256::from(intent.expected_gas.max(1));
         let per_gas: u128 = per_gas.uint_try_to().unwrap_or(u128::MAX);
-        per_gas.min(self.max_fee_per_gas)
+        let guarded = match intent.guard {
+            GuardKind::OnChain | GuardKind::None => u128::MAX,
+            GuardKind::UpTo(price) => price,
+        };
+        per_gas.min(guarded).min(self.max_fee_per_gas)
     }
 
     /// Returns the fees to offer for an intent. `outbid` is what a pool may hold for the same nonce, or has rejected as
@@ -166,7 +170,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::intent::Purpose;
+    use crate::intent::{Purpose, Scope};
 
     const GWEI: u128 = 1_000_000_000;
 
@@ -180,6 +184,9 @@ mod tests {
             expected_gas,
             expected_gain: U256::from(gain),
             deadline: u64::MAX,
+            scope: Scope::new("liquidate", B256::ZERO),
+            guard: GuardKind::None,
+            profit: None,
         }
     }
 
@@ -203,6 +210,23 @@ mod tests {
         let refused =
             FeePolicy::default().fees_for(&intent(Priority::High, 100_000, 100_000 * GWEI), 10_000_000_000, None);
         assert_eq!(refused, Err(FeeExceedsProfit { needed: 10_010_000_000, affordable: 900_000_000 }));
+    }
+
+    #[test]
+    fn no_offer_and_no_replacement_exceeds_the_price_that_a_call_is_guarded_for() {
+        let policy = FeePolicy::default();
+        let gain = 100_000 * 1_000 * GWEI;
+        let guarded = Intent { guard: GuardKind::UpTo(30 * GWEI), ..intent(Priority::High, 100_000, gain) };
+        let mut offer = policy.fees_for(&guarded, 10_000_000_000, None).unwrap();
+        assert_eq!(offer.max_priority_fee_per_gas, 2 * GWEI);
+        let refused = loop {
+            assert!(offer.max_fee_per_gas <= 30 * GWEI, "{offer:?}");
+            match policy.fees_for(&guarded, 10_000_000_000, Some(offer)) {
+                Ok(replacement) => offer = replacement,
+                Err(refused) => break refused,
+            }
+        };
+        assert_eq!(refused.affordable, 30 * GWEI);
     }
 
     #[test]

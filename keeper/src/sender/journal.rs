@@ -140,7 +140,10 @@ mod tests {
     use alloy::primitives::U256;
 
     use super::*;
-    use crate::intent::{Priority, Purpose};
+    use crate::{
+        intent::{GuardKind, Priority, Profit, Purpose, Scope},
+        prices::Rate,
+    };
 
     #[test]
     fn an_entry_survives_a_round_trip_through_json() {
@@ -168,6 +171,9 @@ mod tests {
                     expected_gas: 1,
                     expected_gain: U256::MAX,
                     deadline: 1,
+                    scope: Scope::new("liquidate", B256::ZERO),
+                    guard: GuardKind::UpTo(u128::MAX),
+                    profit: Some(Profit { token: Address::repeat_byte(3), rate: Rate::ONE }),
                 },
                 attempts: vec![Attempt {
                     kind: AttemptKind::Cancel,

@@ -28,8 +28,8 @@ const KIND: FileKind = FileKind {
         CREATE TABLE notes (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
         CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, body TEXT NOT NULL) STRICT;
     ",
-    schema: 2,
-    upgrades: &[UPGRADE_FROM_1],
+    schema: 3,
+    upgrades: &[UPGRADE_FROM_1, UPGRADE_FROM_2],
     synchronous: "FULL",
     cache_kib: 2 * 1_024,
     remedy: "put a backup of it in its place, or, when none of the keeper's transactions is pending any more, move it \
@@ -47,6 +47,19 @@ const UPGRADE_FROM_1: &str = r#"
         '"max_fee":', '"max_fee_per_gas":'),
         '"tip":', '"max_priority_fee_per_gas":');
 "#;
+
+/// Adds the fields that intents did not have: the scope follows from the purpose; nothing is known of the guard but that
+/// the expected gain limited the fees; the profit's value at the time is not known.
+const UPGRADE_FROM_2: &str = "
+    UPDATE entries SET entry = json_set(entry,
+        '$.intent.scope', json_object(
+            'strategy', CASE WHEN json_type(entry, '$.intent.purpose.liquidate') IS NULL THEN 'harvest' ELSE 'liquidate' END,
+            'market', coalesce(json_extract(entry, '$.intent.purpose.liquidate.market'),
+                               json_extract(entry, '$.intent.purpose.harvest.pool'),
+                               json_extract(entry, '$.intent.purpose.claim_own.pool'))),
+        '$.intent.guard', 'none',
+        '$.intent.profit', json('null'));
+";
 
 /// Deletes entries that were settled a number of seconds before the newest change. What the keeper needs to continue is
 /// kept: each signer's highest nonce, and the highest id.

@@ -13,7 +13,7 @@ use crate::{
     book::{Block, Book},
     chain::{Event, Header},
     config::Config,
-    intent::{Intent, Outcome, Priority, Purpose, Receipt, Report},
+    intent::{GuardKind, Intent, Outcome, Priority, Purpose, Receipt, Report, Scope},
     math::liquidation::ORACLE_SCALE,
     prices::Prices,
 };
@@ -148,6 +148,9 @@ impl Fixture {
             expected_gas: 250_000,
             expected_gain: U256::from(ETHER / 100),
             deadline: NOW + 60,
+            scope: Scope::new("liquidate", self.id()),
+            guard: GuardKind::None,
+            profit: None,
         };
         Report { id, signer: Address::repeat_byte(0x55), intent, outcome }
     }

@@ -14,7 +14,7 @@ use alloy::{
 use eyre::{ContextCompat, WrapErr, bail};
 use plimsoll_keeper::{
     chain::Header,
-    intent::{Intent, Outcome, Priority, Purpose, Report},
+    intent::{GuardKind, Intent, Outcome, Priority, Purpose, Report, Scope},
     safety,
     sender::{
         self, Nodes, SenderEvent, SenderHandle, SenderSettings, SenderTasks, SignerStatus, Signers, StartError,
@@ -225,6 +225,9 @@ pub(super) fn intent(label: u64, priority: Priority) -> Intent {
         expected_gas: 50_000,
         expected_gain: Unit::ETHER.wei() / U256::from(10),
         deadline: u64::MAX,
+        scope: Scope::new("harvest", B256::ZERO),
+        guard: GuardKind::None,
+        profit: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, B256};
 
 use super::*;
-use crate::intent::{Inclusion, Priority, Purpose};
+use crate::intent::{GuardKind, Inclusion, Priority, Purpose, Scope};
 
 const NOON: u64 = 20_000 * SECONDS_PER_DAY + SECONDS_PER_DAY / 2;
 
@@ -28,6 +28,9 @@ fn intent() -> Intent {
         expected_gas: 1,
         expected_gain: U256::from(1),
         deadline: 1,
+        scope: Scope::new("liquidate", B256::ZERO),
+        guard: GuardKind::None,
+        profit: None,
     }
 }
 

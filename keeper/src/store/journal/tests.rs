@@ -4,7 +4,7 @@ use alloy::primitives::{B256, U256};
 
 use super::*;
 use crate::{
-    intent::{Fees, Inclusion, Intent, Priority, Purpose},
+    intent::{Fees, GuardKind, Inclusion, Intent, Priority, Purpose, Scope},
     sender::{
         journal::{Attempt, AttemptKind, EntryState},
         memory_journal::MemoryJournal,
@@ -35,6 +35,9 @@ fn entry(id: u64, signer: Address, nonce: u64, state: EntryState) -> JournalEntr
             expected_gas: 90_000,
             expected_gain: U256::MAX,
             deadline: 5,
+            scope: Scope::new("harvest", B256::ZERO),
+            guard: GuardKind::None,
+            profit: None,
         },
         attempts: vec![Attempt {
             kind: AttemptKind::Call,

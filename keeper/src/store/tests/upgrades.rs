@@ -5,12 +5,12 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::{
-    intent::{Fees, Inclusion, Intent, Priority, Purpose},
+    intent::{Fees, GuardKind, Inclusion, Intent, Priority, Purpose, Scope},
     safety::{SafetyRecord, SafetyStore},
     sender::journal::{Attempt, AttemptKind, EntryState, Journal, JournalEntry},
 };
 
-/// The identity as both files of version 1 have it.
+/// The identity as both files of versions 1 and 2 have it.
 const IDENTITY_V1: &str = "
     CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     INSERT INTO identity VALUES
@@ -48,11 +48,11 @@ const BOOK_V1: &str = "
     INSERT INTO tip VALUES (0, 9, x'0000000000000000000000000000000000000000000000000000000000000009', 1009);
 ";
 
-fn create_v1(path: &Path, application_id: &[u8; 4], tables: &str) {
+fn create(path: &Path, application_id: &[u8; 4], version: i32, tables: &str) {
     let connection = Connection::open(path).unwrap();
     connection.pragma_update(None, "journal_mode", "WAL").unwrap();
     connection.pragma_update(None, "application_id", i32::from_be_bytes(*application_id)).unwrap();
-    connection.pragma_update(None, "user_version", 1).unwrap();
+    connection.pragma_update(None, "user_version", version).unwrap();
     connection.execute_batch(IDENTITY_V1).unwrap();
     connection.execute_batch(tables).unwrap();
 }
@@ -88,6 +88,9 @@ fn entries() -> [JournalEntry; 2] {
             expected_gas: 90_000,
             expected_gain,
             deadline: 1_700_000_000,
+            scope: Scope::new(if id == 8 { "liquidate" } else { "harvest" }, B256::repeat_byte(3)),
+            guard: GuardKind::None,
+            profit: None,
         },
         attempts,
         state,
@@ -127,7 +130,7 @@ fn entries() -> [JournalEntry; 2] {
 async fn a_journal_of_version_1_is_upgraded_and_keeps_everything() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
-    create_v1(&path, b"PLjr", JOURNAL_V1);
+    create(&path, b"PLjr", 1, JOURNAL_V1);
     for _ in 0..2 {
         let store = open(folder.path());
         let [settled, pending] = entries();
@@ -152,12 +155,87 @@ async fn a_journal_of_version_1_is_upgraded_and_keeps_everything() {
 async fn an_upgraded_entry_is_the_one_that_would_be_written_today() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
-    create_v1(&path, b"PLjr", JOURNAL_V1);
+    create(&path, b"PLjr", 1, JOURNAL_V1);
     drop(open(folder.path()));
     let upgraded = version_and_entries(&path);
     open(folder.path()).journal.record(entries().into()).await.unwrap();
     assert_eq!(upgraded, version_and_entries(&path));
-    assert_eq!(upgraded.0, 2);
+    assert_eq!(upgraded.0, 3);
+}
+
+/// The entries of `journal_v2.sql`.
+fn entries_v2() -> Vec<JournalEntry> {
+    use AttemptKind::{Call, Cancel};
+    use Priority::{High, Low};
+
+    let (market, pool, token) = (B256::repeat_byte(3), B256::repeat_byte(4), Address::repeat_byte(5));
+    let accounts = vec![Address::repeat_byte(6), Address::repeat_byte(7)];
+    let inclusion =
+        |byte| Inclusion { hash: B256::repeat_byte(byte), block: 17, block_hash: B256::repeat_byte(byte + 0x80) };
+    let liquidation = (Purpose::Liquidate { market, borrowers: accounts.clone() }, High);
+    let harvest = (Purpose::Harvest { pool, reward_token: token, accounts }, Low);
+    let own = (Purpose::ClaimOwn { pool, reward_token: token }, Low);
+    let entry =
+        |id: u8, nonce, index, (purpose, priority): &(Purpose, Priority), kinds: &[AttemptKind], state: EntryState| {
+            let attempt = |(kind, at): (&AttemptKind, u8)| Attempt {
+                kind: *kind,
+                raw: if state.is_settled() { Bytes::new() } else { vec![2, id, at].into() },
+                hash: B256::repeat_byte(id + at * 0x10),
+                fees: Fees {
+                    max_fee_per_gas: u128::MAX - u128::from(at),
+                    max_priority_fee_per_gas: (1 << 70) + u128::from(id),
+                },
+                block: 11,
+            };
+            JournalEntry {
+                id: id.into(),
+                signer: Address::repeat_byte(9),
+                nonce,
+                replacement_index: index,
+                intent: Intent {
+                    purpose: purpose.clone(),
+                    priority: *priority,
+                    to: Address::repeat_byte(10),
+                    data: vec![1, 2, id].into(),
+                    gas_limit: 13_500_000,
+                    expected_gas: u64::MAX,
+                    expected_gain: U256::MAX - U256::from(id),
+                    deadline: 1_700_000_000,
+                    scope: match priority {
+                        High => Scope::new("liquidate", market),
+                        Low => Scope::new("harvest", pool),
+                    },
+                    guard: GuardKind::None,
+                    profit: None,
+                },
+                attempts: kinds.iter().zip(0..).map(attempt).collect(),
+                state,
+                created_at: 1_690_000_000 + u64::from(id),
+                changed_at: 1_690_000_024 + u64::from(id),
+            }
+        };
+    vec![
+        entry(1, 40, 0, &harvest, &[Call], EntryState::Replaced { by: 2 }),
+        entry(2, 40, 1, &liquidation, &[Call, Call], EntryState::Final(inclusion(0x12))),
+        entry(3, 41, 0, &own, &[Call, Cancel], EntryState::Cancelled(inclusion(0x13))),
+        entry(4, 42, 0, &liquidation, &[Call], EntryState::Lost),
+        entry(5, 43, 0, &harvest, &[Call], EntryState::Mined(inclusion(5))),
+        entry(6, 44, 0, &liquidation, &[Call, Cancel], EntryState::Sent),
+        entry(7, 45, 0, &own, &[Call], EntryState::Sent),
+    ]
+}
+
+#[tokio::test]
+async fn every_entry_of_version_2_is_upgraded_to_what_would_be_written_today() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    create(&path, b"PLjr", 2, include_str!("journal_v2.sql"));
+    let mut read = open(folder.path()).journal.newest(10).await.unwrap();
+    read.reverse();
+    assert_eq!(read, entries_v2());
+    let upgraded = version_and_entries(&path);
+    open(folder.path()).journal.record(entries_v2()).await.unwrap();
+    assert_eq!(upgraded, version_and_entries(&path));
 }
 
 #[tokio::test]
@@ -166,7 +244,7 @@ async fn an_inspection_tells_of_a_due_upgrade_and_does_not_perform_it() {
     let inspected = || Store::inspect(folder.path(), &IDENTITY).unwrap();
     assert_eq!(inspected(), []);
     let (journal, book) = (folder.path().join("journal.db"), folder.path().join("book.db"));
-    create_v1(&journal, b"PLjr", JOURNAL_V1);
+    create(&journal, b"PLjr", 1, JOURNAL_V1);
     std::fs::write(&book, "not a database").unwrap();
     let before = version_and_entries(&journal);
     for _ in 0..2 {
@@ -183,7 +261,7 @@ async fn an_inspection_tells_of_a_due_upgrade_and_does_not_perform_it() {
 async fn a_journal_of_another_deployment_is_refused_before_it_is_upgraded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
-    create_v1(&path, b"PLjr", JOURNAL_V1);
+    create(&path, b"PLjr", 1, JOURNAL_V1);
     let before = version_and_entries(&path);
     let error = refusal(folder.path(), &Identity { chain_id: 1, ..IDENTITY });
     assert!(error.contains("chain id 8453") && error.contains("chain id 1"), "{error}");
@@ -193,7 +271,7 @@ async fn a_journal_of_another_deployment_is_refused_before_it_is_upgraded() {
 #[tokio::test]
 async fn a_checkpoint_of_version_1_is_loaded() {
     let folder = tempfile::tempdir().unwrap();
-    create_v1(&folder.path().join("book.db"), b"PLbk", BOOK_V1);
+    create(&folder.path().join("book.db"), b"PLbk", 1, BOOK_V1);
     let store = open(folder.path());
     let (of, rows) = store.checkpoint.load(|tip, images| (tip, images.collect::<Vec<_>>())).await.unwrap().unwrap();
     assert_eq!((of, rows), (tip(9), vec![image(1, "one"), image(2, "two")]));

@@ -38,9 +38,12 @@ use super::{BlockContext, Decisions, Exclusion, Revert, SkipReason, gas::GasTabl
 use crate::{
     book::{Book, StreamBook},
     chain::Header,
-    intent::{Intent, Priority, Purpose},
-    prices::{Call, ChainReader, SimulatedCall, Valuer, Values},
+    intent::{GuardKind, Intent, Priority, Profit, Purpose, Scope},
+    prices::{Call, ChainReader, Rate, SimulatedCall, Valuer, Values},
 };
+
+/// Name of the strategy.
+pub const NAME: &str = "harvest";
 
 /// How often the calls of a decision are simulated again, each time without the accounts that the tokens did not confirm
 /// payments to. The next block waits for it; accounts beyond that are found in the next run.
@@ -129,6 +132,8 @@ struct HarvestCall {
     gas: u64,
     gain_wei: U256,
     gas_wei: U256,
+    /// Value of the reward token.
+    rate: Rate,
 }
 
 impl HarvestCall {
@@ -147,6 +152,9 @@ impl HarvestCall {
             expected_gas: self.gas,
             expected_gain: self.gain_wei,
             deadline,
+            scope: Scope::new(NAME, self.stream.pool),
+            guard: GuardKind::None,
+            profit: Some(Profit { token: self.stream.reward_token, rate: self.rate }),
         }
     }
 }
@@ -275,14 +283,20 @@ impl Harvest {
                 !decisions.skip_excluded(RewardId { stream: id, account }, exclusion)
             });
             if !accounts.is_empty() {
-                calls.push(self.harvest_call(id, accounts, context));
+                calls.push(self.harvest_call(id, accounts, rate, context));
             }
         }
         calls
     }
 
     /// Returns the call that harvests a stream for these accounts.
-    fn harvest_call(&self, stream: StreamId, accounts: Vec<SelectedAccount>, context: BlockContext<'_>) -> HarvestCall {
+    fn harvest_call(
+        &self,
+        stream: StreamId,
+        accounts: Vec<SelectedAccount>,
+        rate: Rate,
+        context: BlockContext<'_>,
+    ) -> HarvestCall {
         let StreamId { pool, reward_token } = stream;
         let table = &self.settings.gas;
         let batch = HarvestBatch::new(accounts, table, &context.costs);
@@ -302,6 +316,7 @@ impl Harvest {
             gain_wei: batch.tips_wei,
             gas_wei: batch.gas_wei,
             accounts: batch.accounts,
+            rate,
         }
     }
 
@@ -364,7 +379,7 @@ impl Harvest {
                     Err(revert) => {
                         let is_shorter = !is_own && self.leave_out_failed(&mut call, &revert, context, decisions);
                         if is_shorter && retries < MAX_RETRIES && !call.accounts.is_empty() {
-                            retried.push(self.harvest_call(call.stream, call.accounts, context));
+                            retried.push(self.harvest_call(call.stream, call.accounts, call.rate, context));
                             continue;
                         }
                         SkipReason::Reverts(revert)

@@ -70,6 +70,7 @@ impl Harvest {
                 gas,
                 gain_wei,
                 gas_wei,
+                rate,
             })
         };
         variants.into_iter().filter_map(harvest_call).collect()

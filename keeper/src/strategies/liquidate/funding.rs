@@ -6,10 +6,12 @@ use alloy::{
     sol_types::SolCall,
 };
 use plimsoll_chain::error::ChainError;
+use plimsoll_contracts::MarketParams;
 
 use super::{Liquidate, LiquidateSettings, MarketSettings, SwapRoute, market_snapshot::MarketSnapshot};
 use crate::{
     chain::Header,
+    intent::Profit,
     math::{liquidation::ORACLE_SCALE, wide::mul_div_down},
     prices::{Call, CallResult, ChainReader, NoValuation, Rate, Values},
     strategies::SkipReason,
@@ -68,6 +70,17 @@ impl ProfitToken {
 }
 
 impl Funding<'_> {
+    /// Returns the token in which the `Liquidator` pays the profit; `None` where the keeper itself keeps what is left.
+    pub(super) const fn profit(self, params: &MarketParams) -> Option<Profit> {
+        match self {
+            Self::FlashSwap { profit: ProfitToken::Loan(rate), .. } => Some(Profit { token: params.loanToken, rate }),
+            Self::FlashSwap { profit: ProfitToken::Collateral(rate), .. } => {
+                Some(Profit { token: params.collateralToken, rate })
+            }
+            Self::Inventory { .. } => None,
+        }
+    }
+
     /// Returns the number of pools that the collateral is swapped through.
     pub(super) const fn pools(self) -> usize {
         match self {

@@ -37,6 +37,9 @@ use plimsoll_contracts::MarketId;
 pub use self::at_risk::{LoanAtRisk, at_risk};
 use super::gas::GasTable;
 
+/// Name of the strategy.
+pub const NAME: &str = "liquidate";
+
 /// Parameters of liquidation, for all markets.
 #[derive(Debug, Clone)]
 pub struct LiquidateSettings {

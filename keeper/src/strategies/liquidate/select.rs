@@ -7,13 +7,13 @@ use alloy::{
 use plimsoll_contracts::{ILiquidator, IPlimsoll, market::BPS};
 
 use super::{
-    Liquidate, LoanId,
+    Liquidate, LoanId, NAME,
     candidate_call::{CandidateCall, GasCharge, ProfitGuard},
     funding::Funding,
     plan::{MarketPlan, Quote},
 };
 use crate::{
-    intent::{Intent, Priority, Purpose},
+    intent::{GuardKind, Intent, Priority, Purpose, Scope},
     math::{liquidation::ORACLE_SCALE, wide::mul_div_down},
     prices::SimulatedCall,
     strategies::{
@@ -119,6 +119,12 @@ impl Liquidate {
             },
             expected_gain: quote.gain_wei,
             deadline: self.settings.deadline(snapshot.timestamp),
+            scope: Scope::new(NAME, snapshot.id().0),
+            guard: match call.funding {
+                Funding::FlashSwap { .. } => GuardKind::OnChain,
+                Funding::Inventory { .. } => GuardKind::None,
+            },
+            profit: call.funding.profit(snapshot.market.params()),
         };
         decisions.act(call.borrowers.iter().map(|account| snapshot.loan(*account)), intent, quote.gas_wei);
         sent.extend(call.borrowers.iter().copied());

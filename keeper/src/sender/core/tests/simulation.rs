@@ -7,7 +7,7 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 
 use super::model::{CALM_BASE_FEE, ChainModel, SECONDS_PER_BLOCK, read, sign};
 use crate::{
-    intent::{Intent, Outcome, Priority, Purpose, Report},
+    intent::{GuardKind, Intent, Outcome, Priority, Purpose, Report, Scope},
     sender::{
         core::{Core, CoreSettings, Effect, Event, RecoverError, UnsignedTransaction},
         journal::{EntryState, JournalEntry},
@@ -95,6 +95,9 @@ pub(super) fn intent(id: u64, priority: Priority, gain: u64, deadline: u64) -> I
         expected_gas: 1,
         expected_gain: U256::from(gain),
         deadline,
+        scope: Scope::new("liquidate", B256::ZERO),
+        guard: GuardKind::None,
+        profit: None,
     }
 }
 
