@@ -1,6 +1,6 @@
 //! The address of a node. A provider's URL usually contains the customer's API key, so only scheme and host are shown.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{convert::Infallible, fmt, future, path::Path, str::FromStr, time::Duration};
 
 use alloy::{
     rpc::client::{ClientBuilder, RpcClient},
@@ -8,9 +8,18 @@ use alloy::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Deserializer, de};
+use tokio::sync::oneshot;
 use url::Url;
 
-use crate::{error::ChainError, http::HttpTransport, redaction, secret::Secret, ws::SingleConnection};
+use crate::{
+    answer_size::MAX_ANSWER_BYTES,
+    error::ChainError,
+    http::HttpTransport,
+    ipc::IpcConnection,
+    redaction,
+    secret::Secret,
+    ws::{self, SingleConnection},
+};
 
 /// Longest time for a connection to be established.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,8 +30,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Shortest part of a path or query that is treated as an API key; `v3` and `rpc` are shorter.
 const MIN_KEY_BYTES: usize = 8;
 
-/// URL of a node. `Display` and `Debug` show its scheme and host only.
+/// Scheme of an IPC socket.
+const IPC_SCHEME: &str = "ipc://";
+
+/// URL of a node, or path of its IPC socket. `Display` and `Debug` show a URL's scheme and host only.
 pub struct Endpoint {
+    /// The URL; of an IPC socket its path.
     url: Secret<String>,
     shown: String,
     transport: Transport,
@@ -35,16 +48,37 @@ pub enum Transport {
     Http,
     /// WebSocket, which allows subscriptions.
     WebSocket,
+    /// The socket of a node on the same machine, which allows subscriptions.
+    Ipc,
+}
+
+/// A connection that is not established again when it ends.
+#[derive(Debug)]
+pub struct Connection {
+    /// Makes requests over the connection. They fail once it has ended.
+    pub client: RpcClient,
+    /// Dropped by the transport with the connection; `None` for HTTP.
+    open: Option<oneshot::Receiver<Infallible>>,
+}
+
+impl Connection {
+    /// Waits until the connection has ended. Never returns for HTTP, which connects anew for a request.
+    pub async fn closed(&mut self) {
+        match &mut self.open {
+            Some(open) => drop(open.await),
+            None => future::pending().await,
+        }
+    }
 }
 
 /// Why a text is not an endpoint. The message does not repeat the text, which may still be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// The text is not a URL.
-    #[error("an endpoint must be a URL such as https://host/path or wss://host/path: {0}")]
+    #[error("an endpoint must be a URL such as https://host/path or wss://host/path, or the path of an IPC socket: {0}")]
     NotAUrl(url::ParseError),
-    /// The URL has a scheme other than HTTP's and WebSocket's.
-    #[error("an endpoint must begin with http://, https://, ws:// or wss://, not {0}://")]
+    /// The URL has a scheme other than those of HTTP, WebSocket and IPC.
+    #[error("an endpoint must begin with http://, https://, ws://, wss:// or ipc://, not {0}://")]
     Scheme(String),
 }
 
@@ -55,11 +89,11 @@ impl Endpoint {
         self.transport
     }
 
-    /// Creates a client for this endpoint alone. A WebSocket is connected at once and reconnects by itself; HTTP connects
-    /// with the first request. There is no failover to another endpoint.
+    /// Creates a client for this endpoint alone. A WebSocket or IPC socket is connected at once and reconnects by itself;
+    /// HTTP connects with the first request. There is no failover to another endpoint.
     ///
     /// # Errors
-    /// When a WebSocket cannot be opened, or TLS cannot be set up.
+    /// When a socket cannot be opened, or TLS cannot be set up.
     pub async fn client(&self) -> Result<RpcClient, ChainError> {
         match self.transport {
             Transport::Http => {
@@ -70,35 +104,54 @@ impl Endpoint {
                     .map_err(|error| ChainError::of(self, &error))?;
                 let url = self.url.expose().parse::<Url>().map_err(|error| ChainError::of(self, &error))?;
                 let is_local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
-                Ok(ClientBuilder::default().transport(HttpTransport::new(client, url), is_local))
+                Ok(ClientBuilder::default().transport(HttpTransport::new(client, url, MAX_ANSWER_BYTES), is_local))
             }
             Transport::WebSocket => ClientBuilder::default()
-                .ws(WsConnect::new(self.url.expose()))
+                .ws(WsConnect::new(self.url.expose()).with_config(ws::config()))
+                .await
+                .map_err(|error| ChainError::of_transport(self, &error)),
+            Transport::Ipc => ClientBuilder::default()
+                .pubsub(IpcConnection::lasting(Path::new(self.url.expose())))
                 .await
                 .map_err(|error| ChainError::of_transport(self, &error)),
         }
     }
 
-    /// Creates a client as [`Self::client`] does, except that a WebSocket does not reconnect. When it closes, its requests
-    /// fail and its subscriptions end at once, so that a follower of the chain knows that it may have missed something.
+    /// Connects as [`Self::client`] does, except that a WebSocket or IPC socket does not reconnect. When it closes, its
+    /// requests fail and its subscriptions end at once, so that a follower of the chain knows that it may have missed
+    /// something.
     ///
     /// # Errors
-    /// When a WebSocket cannot be opened, or TLS cannot be set up.
-    pub async fn connection(&self) -> Result<RpcClient, ChainError> {
-        match self.transport {
-            Transport::Http => self.client().await,
-            Transport::WebSocket => ClientBuilder::default()
-                .pubsub(SingleConnection::to(self.url.expose(), CONNECT_TIMEOUT))
-                .await
-                .map_err(|error| ChainError::of_transport(self, &error)),
-        }
+    /// When a socket cannot be opened, or TLS cannot be set up.
+    pub async fn connection(&self) -> Result<Connection, ChainError> {
+        let (open, ended) = oneshot::channel();
+        let url = self.url.expose();
+        let client = match self.transport {
+            Transport::Http => return Ok(Connection { client: self.client().await?, open: None }),
+            Transport::WebSocket => {
+                ClientBuilder::default().pubsub(SingleConnection::to(url, CONNECT_TIMEOUT, open)).await
+            }
+            Transport::Ipc => ClientBuilder::default().pubsub(IpcConnection::once(Path::new(url), open)).await,
+        };
+        let client = client.map_err(|error| ChainError::of_transport(self, &error))?;
+        Ok(Connection { client, open: Some(ended) })
     }
+}
+
+/// Returns the path of an IPC socket, from a URL of that scheme or from a path.
+fn ipc_path(text: &str) -> Option<&str> {
+    let is_path = ["/", "./", "../"].iter().any(|start| text.starts_with(start));
+    text.strip_prefix(IPC_SCHEME).or_else(|| is_path.then_some(text))
 }
 
 impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(path) = ipc_path(text.trim()) {
+            let shown = format!("{IPC_SCHEME}{path}");
+            return Ok(Self { url: Secret::unlisted(path.to_owned()), shown, transport: Transport::Ipc });
+        }
         let url: Url = text.trim().parse().map_err(EndpointError::NotAUrl)?;
         let transport = match url.scheme() {
             "http" | "https" => Transport::Http,
@@ -188,6 +241,27 @@ mod tests {
         assert_eq!(format!("{endpoint} {endpoint:?}"), "wss://node.example.org:8546/… wss://node.example.org:8546/…");
         let plain: Endpoint = "http://127.0.0.1:8545".parse().unwrap();
         assert_eq!(plain.to_string(), "http://127.0.0.1:8545");
+    }
+
+    #[test]
+    fn an_ipc_socket_is_named_by_a_url_or_its_path() {
+        for text in ["ipc:///run/node.ipc", "/run/node.ipc"] {
+            let endpoint: Endpoint = text.parse().unwrap();
+            assert_eq!(
+                (endpoint.transport(), endpoint.to_string().as_str()),
+                (Transport::Ipc, "ipc:///run/node.ipc")
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_ipc_socket_that_is_not_there_is_named_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.ipc");
+        let endpoint: Endpoint = path.to_str().unwrap().parse().unwrap();
+        for error in [endpoint.client().await.err().unwrap(), endpoint.connection().await.err().unwrap()] {
+            assert!(error.is_retryable() && error.to_string().contains("node.ipc"), "{error}");
+        }
     }
 
     #[test]

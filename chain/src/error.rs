@@ -1,16 +1,21 @@
 //! Errors of requests to endpoints, scrubbed where they enter: nothing that leaves this crate carries a URL.
 
-use std::{error::Error, fmt::Display};
+use std::{error::Error, fmt::Display, time::Duration};
 
 use alloy::{
     primitives::Bytes,
-    transports::{RpcError, TransportError},
+    transports::{RpcError, TransportError, TransportErrorKind},
 };
 
-use crate::redaction::scrub;
+use crate::{answer_size::AnswerTooLarge, redaction::scrub};
 
 /// JSON-RPC codes of a rate limit: the standard one of EIP-1474, and HTTP's, which some providers use inside.
 const LIMIT_EXCEEDED_CODES: [i64; 2] = [-32005, 429];
+
+/// HTTP status of a rate limit.
+const TOO_MANY_REQUESTS: u16 = 429;
+/// HTTP status of a request whose answer would be too large.
+const PAYLOAD_TOO_LARGE: u16 = 413;
 
 /// Why a request to an endpoint failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +26,24 @@ pub enum ChainError {
         /// The endpoint's name, without anything secret.
         endpoint: String,
         /// The library's error with its causes, scrubbed.
+        problem: String,
+    },
+    /// The endpoint limits the rate of requests, by an HTTP status.
+    #[error("{endpoint} limits the rate of requests: {problem}")]
+    RateLimited {
+        /// The endpoint's name, without anything secret.
+        endpoint: String,
+        /// Time after which to ask again, if the endpoint states it.
+        retry_after: Option<Duration>,
+        /// The library's error, scrubbed.
+        problem: String,
+    },
+    /// The answer is larger than the endpoint gives, or than we read: ask for less.
+    #[error("{endpoint} has too large an answer, ask for less: {problem}")]
+    AnswerTooLarge {
+        /// The endpoint's name, without anything secret.
+        endpoint: String,
+        /// The limit, or the library's error, scrubbed.
         problem: String,
     },
     /// The node refused the request; a revert is such a refusal.
@@ -48,7 +71,24 @@ impl ChainError {
                 message: scrub(&refusal.message).into_owned(),
                 revert_data: refusal.as_revert_data(),
             },
+            RpcError::Transport(kind) => Self::of_kind(endpoint.to_string(), kind, with_causes(error)),
             other => Self::of(endpoint, other),
+        }
+    }
+
+    fn of_kind(endpoint: String, kind: &TransportErrorKind, problem: String) -> Self {
+        let status = match kind {
+            TransportErrorKind::HttpErrorWithRetryAfter { retry_after, .. } => {
+                return Self::RateLimited { endpoint, retry_after: Some(*retry_after), problem };
+            }
+            TransportErrorKind::Custom(error) if error.is::<AnswerTooLarge>() => PAYLOAD_TOO_LARGE,
+            TransportErrorKind::HttpError(error) => error.status,
+            _ => return Self::Unreachable { endpoint, problem },
+        };
+        match status {
+            TOO_MANY_REQUESTS => Self::RateLimited { endpoint, retry_after: None, problem },
+            PAYLOAD_TOO_LARGE => Self::AnswerTooLarge { endpoint, problem },
+            _ => Self::Unreachable { endpoint, problem },
         }
     }
 
@@ -62,7 +102,8 @@ impl ChainError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } => true,
+            Self::Unreachable { .. } | Self::RateLimited { .. } => true,
+            Self::AnswerTooLarge { .. } => false,
             Self::Refused { code, .. } => LIMIT_EXCEEDED_CODES.contains(code),
         }
     }

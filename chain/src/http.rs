@@ -1,5 +1,5 @@
-//! HTTP transport. It differs from alloy's in two ways: it keeps the `Retry-After` header of a refusal whose body is JSON,
-//! and it does not write the URL into spans.
+//! HTTP transport. It differs from alloy's in three ways: it keeps the `Retry-After` header of a refusal whose body is
+//! JSON, it reads no more than a bounded number of bytes, and it does not write the URL into spans.
 
 use std::{
     task::{Context, Poll},
@@ -14,26 +14,31 @@ use reqwest::header::RETRY_AFTER;
 use tower::Service;
 use url::Url;
 
+use crate::answer_size::AnswerTooLarge;
+
 /// Sends JSON-RPC requests to one URL by POST.
 #[derive(Clone)]
 pub(crate) struct HttpTransport {
     client: reqwest::Client,
     url: Url,
+    /// Largest answer that is read, in bytes.
+    max_bytes: usize,
 }
 
 impl HttpTransport {
-    pub(crate) const fn new(client: reqwest::Client, url: Url) -> Self {
-        Self { client, url }
+    pub(crate) const fn new(client: reqwest::Client, url: Url, max_bytes: usize) -> Self {
+        Self { client, url, max_bytes }
     }
 
     async fn post(self, request: RequestPacket) -> TransportResult<ResponsePacket> {
+        let max_bytes = self.max_bytes;
         let posted = self.client.post(self.url).json(&request).headers(request.headers()).send().await;
         let response = posted.map_err(TransportErrorKind::custom)?;
         let status = response.status();
         let retry_after =
             response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let retry_after = retry_after.map(Duration::from_secs);
-        let body = response.bytes().await.map_err(TransportErrorKind::custom)?;
+        let body = read_body(response, max_bytes).await?;
         if status.is_success() {
             return serde_json::from_slice(&body)
                 .map_err(|error| TransportError::deser_err(error, String::from_utf8_lossy(&body)));
@@ -48,6 +53,18 @@ impl HttpTransport {
             }
         }
     }
+}
+
+/// Reads a response as it arrives. Fails as soon as it turns out to be longer than `max_bytes`.
+async fn read_body(mut response: reqwest::Response, max_bytes: usize) -> TransportResult<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(TransportErrorKind::custom)? {
+        if body.len() + chunk.len() > max_bytes {
+            return Err(TransportErrorKind::custom(AnswerTooLarge { limit: max_bytes }));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 impl Service<RequestPacket> for HttpTransport {
@@ -69,7 +86,7 @@ mod tests {
     use alloy::{rpc::client::RpcClient, transports::RpcError};
 
     use super::*;
-    use crate::{endpoint::Endpoint, test_server};
+    use crate::{endpoint::Endpoint, error::ChainError, test_server};
 
     const REFUSAL: &str = r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32005,"message":"later"}}"#;
 
@@ -86,6 +103,22 @@ mod tests {
             panic!("{error}")
         };
         assert_eq!(retry_after, Duration::from_secs(17));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_large_is_not_read_to_its_end() {
+        const LIMIT: usize = 1_000;
+        let long = |_: &str| format!(r#"{{"jsonrpc":"2.0","id":0,"result":"{}"}}"#, "0".repeat(LIMIT));
+        let address = test_server::serve("200 OK", long).await;
+        let url = format!("http://{address}").parse().unwrap();
+        let answer = async |limit| {
+            let transport = HttpTransport::new(reqwest::Client::new(), url::Url::clone(&url), limit);
+            RpcClient::new(transport, true).request_noparams::<String>("eth_chainId").await
+        };
+        assert_eq!(answer(2 * LIMIT).await.unwrap().len(), LIMIT);
+        let error = ChainError::of_transport(&"node", &answer(LIMIT).await.unwrap_err());
+        assert!(matches!(error, ChainError::AnswerTooLarge { .. }), "{error}");
+        assert!(!error.is_retryable() && error.to_string().contains("more than 1000 bytes"), "{error}");
     }
 
     #[tokio::test]

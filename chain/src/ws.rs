@@ -1,7 +1,7 @@
 //! WebSocket connections that do not reconnect: when one closes, its subscriptions end at once, so that a subscriber
 //! knows that it may have missed events. Nagle's algorithm is off, so small requests are sent without delay.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use alloy::{
     pubsub::{ConnectionHandle, PubSubConnect},
@@ -10,8 +10,13 @@ use alloy::{
         ws::{WsBackend, WsConnect},
     },
 };
-use tokio::time;
-use tokio_tungstenite::{connect_async_with_config, tungstenite::client::IntoClientRequest};
+use tokio::{sync::oneshot, time};
+use tokio_tungstenite::{
+    connect_async_with_config,
+    tungstenite::{client::IntoClientRequest, protocol::WebSocketConfig},
+};
+
+use crate::answer_size::MAX_ANSWER_BYTES;
 
 /// Time between pings on an idle connection.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -20,12 +25,19 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) struct SingleConnection {
     node: WsConnect,
     timeout: Duration,
+    /// Dropped with the connection, which is how its end is noticed.
+    _open: oneshot::Sender<Infallible>,
 }
 
 impl SingleConnection {
-    pub(crate) fn to(url: &str, timeout: Duration) -> Self {
-        Self { node: WsConnect::new(url), timeout }
+    pub(crate) fn to(url: &str, timeout: Duration, open: oneshot::Sender<Infallible>) -> Self {
+        Self { node: WsConnect::new(url), timeout, _open: open }
     }
+}
+
+/// Returns the settings of a WebSocket: no message is read beyond the bound of an answer.
+pub(crate) fn config() -> WebSocketConfig {
+    WebSocketConfig::default().max_message_size(Some(MAX_ANSWER_BYTES)).max_frame_size(Some(MAX_ANSWER_BYTES))
 }
 
 impl PubSubConnect for SingleConnection {
@@ -35,7 +47,7 @@ impl PubSubConnect for SingleConnection {
 
     async fn connect(&self) -> TransportResult<ConnectionHandle> {
         let request = self.node.clone().into_client_request().map_err(TransportErrorKind::custom)?;
-        let connecting = time::timeout(self.timeout, connect_async_with_config(request, None, true));
+        let connecting = time::timeout(self.timeout, connect_async_with_config(request, Some(config()), true));
         let connected = connecting.await.map_err(TransportErrorKind::custom)?;
         let (socket, _) = connected.map_err(TransportErrorKind::custom)?;
         let (handle, interface) = ConnectionHandle::new();

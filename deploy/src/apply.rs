@@ -567,7 +567,7 @@ impl<'a> Applier<'a> {
 fn revert_data(error: &ChainError) -> Bytes {
     match error {
         ChainError::Refused { revert_data, .. } => revert_data.clone().unwrap_or_default(),
-        ChainError::Unreachable { .. } => Bytes::new(),
+        _ => Bytes::new(),
     }
 }
 

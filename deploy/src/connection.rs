@@ -126,7 +126,7 @@ impl Chain {
     pub async fn logs(&self, filter: &Filter, from: u64) -> Result<Vec<Log>, ChainError> {
         let search = async |filter: Filter| self.provider.get_logs(&filter).await.map_err(|error| self.error(&error));
         match search(filter.clone().from_block(from)).await {
-            Err(ChainError::Refused { .. }) => {}
+            Err(ChainError::Refused { .. } | ChainError::AnswerTooLarge { .. }) => {}
             result => return result,
         }
         let head = self.head().await?.number;
@@ -173,6 +173,6 @@ pub fn is_revert(error: &ChainError) -> bool {
         ChainError::Refused { code, message, revert_data, .. } => {
             *code == REVERT_CODE || revert_data.is_some() || message.to_lowercase().contains("revert")
         }
-        ChainError::Unreachable { .. } => false,
+        ChainError::Unreachable { .. } | ChainError::RateLimited { .. } | ChainError::AnswerTooLarge { .. } => false,
     }
 }

@@ -74,7 +74,9 @@ impl SubmitResult {
     #[must_use]
     pub fn of(error: &ChainError) -> Self {
         match error {
-            ChainError::Unreachable { .. } => Self::NoAnswer,
+            ChainError::Unreachable { .. } | ChainError::RateLimited { .. } | ChainError::AnswerTooLarge { .. } => {
+                Self::NoAnswer
+            }
             ChainError::Refused { message, .. } => Self::of_message(message),
         }
     }
