@@ -75,7 +75,9 @@ impl Connection {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// The text is not a URL.
-    #[error("an endpoint must be a URL such as https://host/path or wss://host/path, or the path of an IPC socket: {0}")]
+    #[error(
+        "an endpoint must be a URL such as https://host/path or wss://host/path, or the path of an IPC socket: {0}"
+    )]
     NotAUrl(url::ParseError),
     /// The URL has a scheme other than those of HTTP, WebSocket and IPC.
     #[error("an endpoint must begin with http://, https://, ws://, wss:// or ipc://, not {0}://")]
@@ -247,10 +249,7 @@ mod tests {
     fn an_ipc_socket_is_named_by_a_url_or_its_path() {
         for text in ["ipc:///run/node.ipc", "/run/node.ipc"] {
             let endpoint: Endpoint = text.parse().unwrap();
-            assert_eq!(
-                (endpoint.transport(), endpoint.to_string().as_str()),
-                (Transport::Ipc, "ipc:///run/node.ipc")
-            );
+            assert_eq!((endpoint.transport(), endpoint.to_string().as_str()), (Transport::Ipc, "ipc:///run/node.ipc"));
         }
     }
 

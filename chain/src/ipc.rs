@@ -166,7 +166,8 @@ mod tests {
     fn answers_are_told_apart_however_they_arrive() {
         let answer = |result: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#);
         let results = [r#""0x1""#, r#"{"a":[1,{"b":"}]"}]}"#, r#""quote \" and }""#, "[]"];
-        let stream = format!("{}{}\n{} {}", answer(results[0]), answer(results[1]), answer(results[2]), answer(results[3]));
+        let stream =
+            format!("{}{}\n{} {}", answer(results[0]), answer(results[1]), answer(results[2]), answer(results[3]));
         for piece in [1, 7, stream.len()] {
             assert_eq!(received(&stream, piece), results);
         }

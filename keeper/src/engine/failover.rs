@@ -1,20 +1,15 @@
-//! Chain reads with failover: the best connected endpoint is asked first, the next one where that fails or is late.
+//! Chain reads by the stream's endpoints, with failover.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use alloy::primitives::B256;
-use plimsoll_chain::{endpoint::Transport, error::ChainError};
-use tokio::time;
+use plimsoll_chain::error::ChainError;
 
 use crate::{
     chain::Header,
     prices::{Call, CallResult, ChainReader, EndpointReader, SimulatedCall},
-    stream::StreamReader,
+    stream::{AskPolicy, RpcErrorKind, StreamReader},
 };
-
-/// Longest time for which one endpoint is waited for. A connection may stay open for hours without a word, and no loan
-/// can wait for that. It is less than what prices are waited for, so that a second endpoint has its chance within it.
-const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Reads the chain over the stream's connections, with failover in the stream's order of endpoints.
 #[derive(Debug, Clone)]
@@ -27,57 +22,55 @@ impl FailoverReader {
         Self(reader)
     }
 
-    /// Connected endpoints that have a block of this number, the best first.
-    fn nodes(&self, number: u64) -> impl Iterator<Item = EndpointReader> {
-        self.0.clients(number).into_iter().map(|(endpoint, client)| EndpointReader::new(endpoint, client))
-    }
-
-    /// Connected endpoints in the order in which to make so many calls. Over HTTP they are one request with one
-    /// response. Over WebSocket each is a message of its own, and a node may hold back all responses but the first until
-    /// that is acknowledged, so HTTP goes first where there are several.
-    fn nodes_for(&self, calls: usize) -> impl Iterator<Item = EndpointReader> {
-        let mut clients = self.0.clients(0);
-        if calls > 1 {
-            clients.sort_by_key(|(endpoint, _)| endpoint.transport() != Transport::Http);
-        }
-        clients.into_iter().map(|(endpoint, client)| EndpointReader::new(endpoint, client))
+    /// Asks the endpoints something that a decision waits for, `calls` at once, and returns the first answer that
+    /// `is_acceptable`. An answer of which `request` makes an error counts against its endpoint.
+    async fn ask<T, F>(
+        &self,
+        block: u64,
+        calls: usize,
+        request: impl Fn(EndpointReader) -> F,
+        is_acceptable: impl Fn(&T) -> bool,
+    ) -> Result<T, ChainError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ChainError>> + Send + 'static,
+    {
+        let policy = AskPolicy { block, is_batch: calls > 1, is_urgent: true };
+        let request = |endpoint, client| request(EndpointReader::new(endpoint, client));
+        self.0.ask_by(policy, request, is_acceptable).await
     }
 }
 
-/// Asks one node after another, each for as long as `timeout`, and returns the first answer that `is_acceptable`. Where
-/// none is, returns the last answer or error.
-async fn first_acceptable<N, T, F>(
-    nodes: impl Iterator<Item = N>,
-    timeout: Duration,
-    ask: impl Fn(N) -> F,
-    is_acceptable: impl Fn(&T) -> bool,
-) -> Result<T, ChainError>
-where
-    F: Future<Output = Result<T, ChainError>>,
-{
-    let mut last = Err(unreachable("none is connected".to_owned()));
-    for node in nodes {
-        let late = |_| Err(unreachable(format!("the last one asked had no answer within {timeout:?}")));
-        last = time::timeout(timeout, ask(node)).await.unwrap_or_else(late);
-        if last.as_ref().is_ok_and(&is_acceptable) {
-            return last;
+/// Returns the results of calls in a block. Fails where the endpoint does not have the block or limits its rate, which
+/// every call says by itself.
+fn in_known_block(results: Vec<CallResult>) -> Result<Vec<CallResult>, ChainError> {
+    let is_refusal = |message: &str| {
+        matches!(RpcErrorKind::of_response(0, message), RpcErrorKind::UnknownBlock | RpcErrorKind::RateLimited(_))
+    };
+    let refusal = results.iter().find_map(|result| {
+        let error = result.as_ref().err().filter(|error| error.data.is_none() && is_refusal(&error.message))?;
+        Some(error.message.clone())
+    });
+    match refusal {
+        Some(message) => {
+            Err(ChainError::Refused { endpoint: "the endpoint".to_owned(), code: 0, message, revert_data: None })
         }
+        None => Ok(results),
     }
-    last
-}
-
-fn unreachable(problem: String) -> ChainError {
-    ChainError::Unreachable { endpoint: "every endpoint".to_owned(), problem }
 }
 
 impl ChainReader for FailoverReader {
     async fn simulate_independent(&self, block: B256, calls: &[Call]) -> Result<Vec<CallResult>, ChainError> {
-        // A node that does not have the block fails every call, and without revert data.
-        let has_block = |answers: &Vec<CallResult>| {
-            answers.is_empty() || answers.iter().any(|answer| !matches!(answer, Err(no) if no.data.is_none()))
+        // An endpoint that fails every call without revert data may be to blame, and so may the calls.
+        let has_data = |results: &Vec<CallResult>| {
+            results.is_empty() || results.iter().any(|result| !matches!(result, Err(error) if error.data.is_none()))
         };
-        let ask = |node: EndpointReader| async move { node.simulate_independent(block, calls).await };
-        first_acceptable(self.nodes_for(calls.len()), ENDPOINT_TIMEOUT, ask, has_block).await
+        let (count, calls) = (calls.len(), Arc::<[Call]>::from(calls));
+        let ask = |reader: EndpointReader| {
+            let calls = Arc::clone(&calls);
+            async move { reader.simulate_independent(block, &calls).await.and_then(in_known_block) }
+        };
+        self.ask(self.0.number_of(block), count, ask, has_data).await
     }
 
     async fn simulate_sequential(
@@ -85,8 +78,12 @@ impl ChainReader for FailoverReader {
         after: &Header,
         calls: &[Call],
     ) -> Result<Option<Vec<SimulatedCall>>, ChainError> {
-        let ask = |node: EndpointReader| async move { node.simulate_sequential(after, calls).await };
-        first_acceptable(self.nodes(after.number), ENDPOINT_TIMEOUT, ask, Option::is_some).await
+        let (after, calls) = (*after, Arc::<[Call]>::from(calls));
+        let ask = |reader: EndpointReader| {
+            let calls = Arc::clone(&calls);
+            async move { reader.simulate_sequential(&after, &calls).await }
+        };
+        self.ask(after.number, 1, ask, Option::is_some).await
     }
 
     fn invalid_response(&self, problem: String) -> ChainError {
@@ -96,29 +93,17 @@ impl ChainReader for FailoverReader {
 
 #[cfg(test)]
 mod tests {
-    use std::future;
-
     use super::*;
+    use crate::prices::CallError;
 
-    /// A node that answers, fails, or never answers.
-    async fn ask(node: Option<Result<u32, &str>>) -> Result<u32, ChainError> {
-        match node {
-            Some(answer) => answer.map_err(|problem| unreachable(problem.to_owned())),
-            None => future::pending().await,
+    #[test]
+    fn an_endpoint_without_the_block_is_told_from_calls_that_fail() {
+        let fails = |message: &str| Err(CallError { message: message.to_owned(), data: None });
+        for message in ["header not found", "request rate exceeded: too many requests"] {
+            assert!(in_known_block(vec![Ok(alloy::primitives::Bytes::new()), fails(message)]).is_err());
         }
-    }
-
-    #[tokio::test]
-    async fn the_next_endpoint_is_asked_where_one_is_silent_fails_or_has_no_acceptable_answer() {
-        let of = async |nodes: &[Option<Result<u32, &'static str>>]| {
-            let nodes = nodes.iter().copied();
-            let answer = first_acceptable(nodes, Duration::from_millis(1), ask, |answer| *answer > 1).await;
-            answer.map_err(|error| error.to_string())
-        };
-        assert_eq!(of(&[None, Some(Err("away")), Some(Ok(1)), Some(Ok(2)), Some(Ok(3))]).await, Ok(2));
-        assert_eq!(of(&[Some(Err("away")), Some(Ok(1))]).await, Ok(1));
-        assert!(of(&[None]).await.is_err_and(|error| error.contains("no answer within 1ms")));
-        assert!(of(&[Some(Ok(1)), Some(Err("away"))]).await.is_err_and(|error| error.contains("away")));
-        assert!(of(&[]).await.is_err_and(|error| error.contains("none is connected")));
+        for message in ["out of gas", "execution reverted"] {
+            assert_eq!(in_known_block(vec![fails(message)]), Ok(vec![fails(message)]));
+        }
     }
 }

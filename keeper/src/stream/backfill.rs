@@ -104,7 +104,7 @@ pub(super) async fn backfill(
     last: u64,
 ) -> Result<(Vec<BlockEvents>, usize), FetchError> {
     let (mut resync, mut failed) = (None, false);
-    for index in pool.order(last) {
+    for index in pool.order(last, false) {
         let Some(client) = pool.clients.get(index) else { continue };
         match backfill_from(pool, client, tip, last).await {
             Ok(blocks) => {

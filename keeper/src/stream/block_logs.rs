@@ -204,7 +204,7 @@ fn endpoints_with<'a>(pool: &'a EndpointPool, header: &RpcHeader, first: usize) 
         let head = pool.clients.get(*index).and_then(|client| client.state().head);
         *index == first || head.is_some_and(|head| head.header.number >= number)
     };
-    let mut order: Vec<_> = pool.order(number).into_iter().filter(has_block).collect();
+    let mut order: Vec<_> = pool.order(number, false).into_iter().filter(has_block).collect();
     order.sort_by_key(|index| *index != first);
     order.into_iter().filter_map(|index| Some((index, pool.clients.get(index)?))).collect()
 }

@@ -1,7 +1,7 @@
 //! Connections: one task per endpoint. It connects the endpoint, makes sure that it is of our chain, listens to
 //! announced heads or polls where none are announced, and connects again when the connection ends.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, future, sync::Arc, time::Duration};
 
 use alloy::{
     eips::BlockNumberOrTag,
@@ -11,7 +11,10 @@ use alloy::{
     pubsub::Subscription,
     rpc::client::RpcClient,
 };
-use plimsoll_chain::{endpoint::Transport, error::ChainError};
+use plimsoll_chain::{
+    endpoint::{Connection, Transport},
+    error::ChainError,
+};
 use tokio::{
     sync::broadcast::error::RecvError,
     time::{self, Instant},
@@ -27,6 +30,8 @@ use super::{
 
 /// Delay before an endpoint is connected again, the first time; it doubles each time.
 const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(100);
+/// Maximum delay before a second connection is opened again. Without it, other parts' requests wait for the stream's.
+const MAX_SECOND_RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
 /// The reason why an endpoint could not be connected.
 enum ConnectError {
@@ -54,7 +59,10 @@ async fn reconnect_forever(pool: &EndpointPool, client: &EndpointClient) {
     loop {
         let start = Instant::now();
         let error = match connect(pool, client).await {
-            Ok(heads) => listen(pool, client, heads).await,
+            Ok(heads) => tokio::select! {
+                error = listen(pool, client, heads) => error,
+                never = keep_second_connection(pool, client) => match never {},
+            },
             Err(ConnectError::Unreachable(error)) => error,
             Err(ConnectError::OtherChain(reason)) => return client.exclude(reason),
         };
@@ -73,17 +81,38 @@ async fn connect(
     pool: &EndpointPool,
     client: &EndpointClient,
 ) -> Result<Option<Subscription<RpcHeader>>, ConnectError> {
-    let connection = open(pool, client).await.map_err(ConnectError::Unreachable)?;
+    let connection = open(pool, client).await.map_err(ConnectError::Unreachable)?.client;
     check_chain(pool, client, &connection).await?;
     let heads = subscribe(client, &connection).await?;
-    let reader_connection = if heads.is_some() { open(pool, client).await.ok() } else { None };
-    client.connected(connection, reader_connection, heads.is_some());
+    client.connected(connection, heads.is_some());
     tracing::debug!(endpoint = %client.endpoint, announces_heads = heads.is_some(), "endpoint connected");
     pool.notify_new_head();
     Ok(heads)
 }
 
-async fn open(pool: &EndpointPool, client: &EndpointClient) -> Result<RpcClient, ChainError> {
+/// Keeps a second connection open for other parts' requests, as long as the first one lasts. HTTP needs none.
+async fn keep_second_connection(pool: &EndpointPool, client: &EndpointClient) -> Infallible {
+    if client.endpoint.transport() == Transport::Http {
+        return future::pending().await;
+    }
+    let mut delay = MIN_RECONNECT_DELAY;
+    loop {
+        if let Ok(mut connection) = open(pool, client).await {
+            client.set_reader_client(Some(connection.client.clone()));
+            let start = Instant::now();
+            connection.closed().await;
+            client.set_reader_client(None);
+            tracing::debug!(endpoint = %client.endpoint, "second connection closed");
+            if start.elapsed() > MAX_SECOND_RECONNECT_DELAY {
+                delay = MIN_RECONNECT_DELAY;
+            }
+        }
+        time::sleep(delay).await;
+        delay = (delay * 2).min(MAX_SECOND_RECONNECT_DELAY);
+    }
+}
+
+async fn open(pool: &EndpointPool, client: &EndpointClient) -> Result<Connection, ChainError> {
     let opened = time::timeout(pool.settings.request_timeout, client.endpoint.connection()).await;
     opened.unwrap_or_else(|_| Err(client.error("it did not take the connection in time")))
 }

@@ -2,7 +2,11 @@
 //! timeout, and its result counts for the endpoint's health.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,7 +27,8 @@ use tokio::{
 };
 
 use super::{
-    backfill::AdaptiveLogRange, block_logs::RpcHeader, endpoint_health::HealthTracker, rpc_error::RpcErrorKind,
+    backfill::AdaptiveLogRange, block_logs::RpcHeader, endpoint_health::HealthTracker, hedging::RecentLatencies,
+    rpc_error::RpcErrorKind,
 };
 use crate::telemetry::record;
 
@@ -35,6 +40,8 @@ pub(super) struct EndpointClient {
     pub(super) endpoint: Arc<Endpoint>,
     request_timeout: Duration,
     state: Mutex<ClientState>,
+    /// Number of requests of other parts that are late.
+    late_requests: AtomicU32,
     /// Wakes the endpoint's connection task when the endpoint has been demoted or restored.
     pub(super) health_changed: Notify,
 }
@@ -43,9 +50,9 @@ pub(super) struct EndpointClient {
 pub(super) struct ClientState {
     /// The connection, while there is one to the right chain.
     pub(super) client: Option<RpcClient>,
-    /// A second connection for [`StreamReader`](super::StreamReader): if a node sends small answers together, as Anvil
-    /// does, an answer waits until the last one on its connection was acknowledged, which takes 40 ms when nothing else
-    /// is sent.
+    /// A second connection for [`StreamReader`](super::StreamReader), `None` while there is none: if a node sends small
+    /// answers together, as Anvil does, an answer waits until the last one on its connection was acknowledged, which takes
+    /// 40 ms when nothing else is sent.
     reader_client: Option<RpcClient>,
     /// Whether the endpoint announces new heads by itself.
     pub(super) announces_heads: bool,
@@ -57,6 +64,24 @@ pub(super) struct ClientState {
     pub(super) excluded: Option<String>,
     pub(super) health: HealthTracker,
     pub(super) log_range: AdaptiveLogRange,
+    /// Latencies of the last answers to other parts.
+    reader_latencies: RecentLatencies,
+}
+
+/// A request that is late, until it is answered or given up.
+struct LateRequest<'a>(&'a AtomicU32);
+
+impl<'a> LateRequest<'a> {
+    fn count(late: &'a AtomicU32) -> Self {
+        late.fetch_add(1, Ordering::Relaxed);
+        Self(late)
+    }
+}
+
+impl Drop for LateRequest<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A request that failed. It has been counted for the endpoint's health already.
@@ -77,8 +102,15 @@ impl EndpointClient {
             excluded: None,
             health: HealthTracker::default(),
             log_range: AdaptiveLogRange::with_max(max_log_range),
+            reader_latencies: RecentLatencies::default(),
         };
-        Self { endpoint, request_timeout, state: Mutex::new(state), health_changed: Notify::new() }
+        Self {
+            endpoint,
+            request_timeout,
+            state: Mutex::new(state),
+            late_requests: AtomicU32::new(0),
+            health_changed: Notify::new(),
+        }
     }
 
     /// Locks what is known of the endpoint. The guard must not be held across an await.
@@ -87,11 +119,15 @@ impl EndpointClient {
     }
 
     /// Records a connection to the right chain.
-    pub(super) fn connected(&self, client: RpcClient, reader_client: Option<RpcClient>, announces_heads: bool) {
+    pub(super) fn connected(&self, client: RpcClient, announces_heads: bool) {
         let mut state = self.state();
         state.client = Some(client);
-        state.reader_client = reader_client;
         state.announces_heads = announces_heads;
+    }
+
+    /// Records the second connection, or that there is none. Requests of other parts use the first one then.
+    pub(super) fn set_reader_client(&self, client: Option<RpcClient>) {
+        self.state().reader_client = client;
     }
 
     /// Records that the connection has ended, or could not be established.
@@ -169,23 +205,45 @@ impl EndpointClient {
         self.request("eth_getLogs", (filter,)).await
     }
 
-    /// Returns the connection for requests of other parts.
-    pub(super) fn reader_client(&self) -> Option<RpcClient> {
+    /// Returns the connection for a request of another part. Fails without one, and while the endpoint's rate limit is in
+    /// effect.
+    pub(super) fn for_reader(&self) -> Result<RpcClient, RequestError> {
         let state = self.state();
-        state.reader_client.clone().or_else(|| state.client.clone())
+        let client = state.reader_client.clone().or_else(|| state.client.clone());
+        drop(state);
+        self.usable(client)
     }
 
-    /// Makes a request of another part. If the second connection does not work, the first is used from then on.
-    pub(super) async fn request_for_reader<P, R>(&self, method: &'static str, params: P) -> Result<R, RequestError>
-    where
-        P: RpcSend,
-        R: RpcRecv,
-    {
-        let answer = self.request_over(self.reader_client(), method, params).await;
-        if answer.as_ref().is_err_and(|error| error.kind == RpcErrorKind::Unreachable) {
-            self.state().reader_client = None;
+    /// Waits for the answer to a request of another part. From `late_after` on, further requests go to other endpoints
+    /// first.
+    pub(super) async fn read<R>(
+        &self,
+        request: impl Future<Output = Result<R, ChainError>>,
+        late_after: Duration,
+    ) -> Result<R, RequestError> {
+        let start = Instant::now();
+        let mut answered = pin!(self.timed(request));
+        let answer = match time::timeout(late_after, &mut answered).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let _late = LateRequest::count(&self.late_requests);
+                answered.await
+            }
+        };
+        if answer.is_ok() {
+            self.state().reader_latencies.record(start.elapsed());
         }
         answer
+    }
+
+    /// Returns true if a request of another part is late.
+    pub(super) fn has_late_request(&self) -> bool {
+        self.late_requests.load(Ordering::Relaxed) > 0
+    }
+
+    /// Returns the time after which a request of another part is hedged.
+    pub(super) fn hedge_delay(&self, block_time: Duration) -> Duration {
+        self.state().reader_latencies.hedge_delay(block_time)
     }
 
     /// Makes a request of the stream.
@@ -195,23 +253,15 @@ impl EndpointClient {
         params: P,
     ) -> Result<R, RequestError> {
         let client = self.state().client.clone();
-        self.request_over(client, method, params).await
+        let client = self.usable(client)?;
+        record::rpc(method, self.with_timeout(client.request(method, params))).await
     }
 
-    /// Makes a request over a connection. Fails without asking while the endpoint's rate limit is in effect.
-    async fn request_over<P, R>(
-        &self,
-        client: Option<RpcClient>,
-        method: &'static str,
-        params: P,
-    ) -> Result<R, RequestError>
-    where
-        P: RpcSend,
-        R: RpcRecv,
-    {
+    /// Returns a connection that may be used. Fails without one, and while the endpoint's rate limit is in effect.
+    fn usable(&self, client: Option<RpcClient>) -> Result<RpcClient, RequestError> {
         let rate_limit = self.state().health.rate_limit(Instant::now()).map(|reason| self.error(reason));
         match (client, rate_limit) {
-            (Some(client), None) => record::rpc(method, self.with_timeout(client.request(method, params))).await,
+            (Some(client), None) => Ok(client),
             (Some(_), Some(error)) => Err(RequestError { kind: RpcErrorKind::RateLimited(None), error }),
             (None, _) => {
                 Err(RequestError { kind: RpcErrorKind::Unreachable, error: self.error("it is not connected") })
@@ -224,23 +274,38 @@ impl EndpointClient {
         &self,
         request: impl Future<Output = Result<R, TransportError>>,
     ) -> Result<R, RequestError> {
+        let of_transport = |error| ChainError::of_transport(&self.endpoint, &error);
+        self.timed(async { request.await.map_err(of_transport) }).await
+    }
+
+    /// Waits for an answer as [`Self::with_timeout`] does.
+    async fn timed<R>(&self, request: impl Future<Output = Result<R, ChainError>>) -> Result<R, RequestError> {
         let start = Instant::now();
         match time::timeout(self.request_timeout, request).await {
             Ok(Ok(answer)) => {
-                let now = Instant::now();
-                if self.state().health.record_answer(now - start, now) {
-                    tracing::info!(endpoint = %self.endpoint, "endpoint restored");
-                    self.health_changed.notify_one();
-                }
+                self.record_answer(start);
                 Ok(answer)
             }
             Ok(Err(error)) => {
-                Err(self.record_failure(RpcErrorKind::of(&error), ChainError::of_transport(&self.endpoint, &error)))
+                let kind = RpcErrorKind::of(&error);
+                if kind == RpcErrorKind::Reverted {
+                    self.record_answer(start);
+                }
+                Err(self.record_failure(kind, error))
             }
             Err(_) => {
                 let error = self.error(&format!("nothing within {:?}", self.request_timeout));
                 Err(self.record_failure(RpcErrorKind::Unreachable, error))
             }
+        }
+    }
+
+    /// Records the answer to a request that was made at `start`.
+    fn record_answer(&self, start: Instant) {
+        let now = Instant::now();
+        if self.state().health.record_answer(now - start, now) {
+            tracing::info!(endpoint = %self.endpoint, "endpoint restored");
+            self.health_changed.notify_one();
         }
     }
 

@@ -1,7 +1,7 @@
 //! Endpoint failover: all endpoints together, the order in which they are asked, and a reader that asks the next one
 //! when one fails.
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc, time::Duration};
 
 use alloy::{
     primitives::B256,
@@ -10,14 +10,23 @@ use alloy::{
         json_rpc::{RpcRecv, RpcSend},
     },
 };
-use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
+use plimsoll_chain::{
+    endpoint::{Endpoint, Transport},
+    error::ChainError,
+};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    EndpointHealth, EndpointState, StreamSettings, block_logs::RpcHeader, endpoint_client::EndpointClient,
-    rpc_error::RpcErrorKind,
+    EndpointHealth, EndpointState, StreamSettings,
+    ask::{self, AskPolicy},
+    block_logs::RpcHeader,
+    endpoint_client::EndpointClient,
+    hedging::HedgeBudget,
 };
-use crate::chain::{Header, Sources};
+use crate::{
+    chain::{Header, Sources},
+    telemetry::record,
+};
 
 /// The endpoints, with what all tasks that use them share.
 pub(super) struct EndpointPool {
@@ -31,6 +40,8 @@ pub(super) struct EndpointPool {
     pub(super) genesis: watch::Sender<Option<B256>>,
     /// Header of the newest block that is followed, published before its events are fetched.
     pub(super) newest: watch::Sender<Option<Header>>,
+    /// Hedges that other parts' questions may use.
+    pub(super) hedges: HedgeBudget,
 }
 
 /// What the selection of an endpoint depends on.
@@ -41,6 +52,11 @@ pub(super) struct EndpointView {
     pub(super) is_connected: bool,
     /// Whether it is not demoted.
     pub(super) is_healthy: bool,
+    /// Whether a request of another part is late.
+    pub(super) has_late_request: bool,
+    pub(super) transport: Transport,
+    /// Average latency of its answers; zero before the first.
+    pub(super) latency: Duration,
     /// Whether the last request failed, so that `head` may be out of date.
     pub(super) last_request_failed: bool,
 }
@@ -50,13 +66,30 @@ impl EndpointView {
     pub(super) fn number(&self) -> Option<u64> {
         self.head.map(|head| head.header.number)
     }
+
+    /// Returns the magnitude of its latency: 0 below [`FAST`], one more for every four times as much. So endpoints that
+    /// are alike keep the order of the configuration.
+    fn slowness(&self) -> u32 {
+        u32::try_from(self.latency.as_millis() / FAST.as_millis())
+            .unwrap_or(u32::MAX)
+            .checked_ilog(4)
+            .map_or(0, |log| log + 1)
+    }
 }
 
-/// Returns the failover order for a request about a block: the indices of the connected endpoints, the healthy before
-/// the demoted, those that have the block before those that are behind, and else in the order of the configuration.
-fn failover_order(views: &[EndpointView], number: u64) -> Vec<usize> {
+/// Latency below which endpoints are equally good.
+const FAST: Duration = Duration::from_millis(16);
+
+/// Returns the failover order for a request about a block: the indices of the connected endpoints. The healthy go before
+/// the demoted, then those without a late request, those that have the block, for a batch those that take it as one
+/// request, then the faster, and last the order of the configuration.
+fn failover_order(views: &[EndpointView], number: u64, is_batch: bool) -> Vec<usize> {
     let mut order: Vec<_> = views.iter().enumerate().filter(|(_, view)| view.is_connected).collect();
-    order.sort_by_key(|(index, view)| (!view.is_healthy, view.number() < Some(number), *index));
+    order.sort_by_key(|(index, view)| {
+        let splits = is_batch && view.transport == Transport::WebSocket;
+        let is_behind = view.number() < Some(number);
+        (!view.is_healthy, view.has_late_request, is_behind, splits, view.slowness(), *index)
+    });
     order.into_iter().map(|(index, _)| index).collect()
 }
 
@@ -70,6 +103,7 @@ impl EndpointPool {
             settings,
             new_head: watch::Sender::default(),
             newest: watch::Sender::default(),
+            hedges: HedgeBudget::default(),
         }
     }
 
@@ -109,20 +143,24 @@ impl EndpointPool {
                 head: state.head,
                 is_connected: state.client.is_some(),
                 is_healthy: state.health.is_healthy(),
+                has_late_request: client.has_late_request(),
+                transport: client.endpoint.transport(),
+                latency: state.health.latency.map_or(Duration::ZERO, |latency| latency.average),
                 last_request_failed: state.health.last_request_failed,
             }
         };
         self.clients.iter().map(view).collect()
     }
 
-    /// Returns the indices of the connected endpoints in the failover order for a request about a block.
-    pub(super) fn order(&self, number: u64) -> Vec<usize> {
-        failover_order(&self.views(), number)
+    /// Returns the indices of the connected endpoints in the failover order for a request about a block, which may be a
+    /// batch of many calls.
+    pub(super) fn order(&self, number: u64, is_batch: bool) -> Vec<usize> {
+        failover_order(&self.views(), number, is_batch)
     }
 
     /// Returns the connected endpoints in the failover order for a request about a block.
     pub(super) fn clients_for(&self, number: u64) -> impl Iterator<Item = &EndpointClient> {
-        self.order(number).into_iter().filter_map(|index| self.clients.get(index))
+        self.order(number, false).into_iter().filter_map(|index| self.clients.get(index))
     }
 
     pub(super) fn health(&self) -> Vec<EndpointHealth> {
@@ -164,33 +202,43 @@ pub struct StreamReader(pub(super) Arc<EndpointPool>);
 impl StreamReader {
     /// Makes a request about a block: to the best endpoint that has it, then to the next one if that fails. A revert is
     /// an answer. Fails with the last error if no endpoint answers.
-    pub async fn ask<P: RpcSend, R: RpcRecv>(
+    pub async fn ask<P: RpcSend + 'static, R: RpcRecv>(
         &self,
         number: u64,
         method: &'static str,
         params: P,
     ) -> Result<R, ChainError> {
-        let none_connected = || ChainError::Unreachable {
-            endpoint: "every endpoint".to_owned(),
-            problem: "none is connected".to_owned(),
+        let policy = AskPolicy { block: number, is_batch: false, is_urgent: false };
+        let request = |endpoint: Arc<Endpoint>, client: RpcClient| {
+            let request = client.request::<P, R>(method, params.clone());
+            let request = async move { request.await.map_err(|error| ChainError::of_transport(&endpoint, &error)) };
+            record::rpc(method, request)
         };
-        let mut last = None;
-        for client in self.0.clients_for(number) {
-            match client.request_for_reader(method, params.clone()).await {
-                Ok(answer) => return Ok(answer),
-                Err(failed) if failed.kind == RpcErrorKind::Reverted => return Err(failed.error),
-                Err(failed) => last = Some(failed.error),
-            }
-        }
-        Err(last.unwrap_or_else(none_connected))
+        ask::ask(&self.0, policy, request, |_| true).await
     }
 
-    /// Returns the connected endpoints in the failover order for a request about a block, with their connections. A
-    /// connection ends once the stream finds the endpoint unreachable; call this again then.
+    /// Asks a question by a policy. `request` makes it to one endpoint; it fails with [`ChainError`] also where the answer
+    /// is not valid, which counts against the endpoint. Returns the first answer that `is_acceptable`, or another one
+    /// where there is none. Fails with the last error if no endpoint answers.
+    pub async fn ask_by<T, F>(
+        &self,
+        policy: AskPolicy,
+        request: impl Fn(Arc<Endpoint>, RpcClient) -> F,
+        is_acceptable: impl Fn(&T) -> bool,
+    ) -> Result<T, ChainError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ChainError>> + Send + 'static,
+    {
+        ask::ask(&self.0, policy, request, is_acceptable).await
+    }
+
+    /// Returns the number of a block that is an endpoint's newest one; 0 for others.
     #[must_use]
-    pub fn clients(&self, number: u64) -> Vec<(Arc<Endpoint>, RpcClient)> {
-        let connected = |client: &EndpointClient| Some((Arc::clone(&client.endpoint), client.reader_client()?));
-        self.0.clients_for(number).filter_map(connected).collect()
+    pub fn number_of(&self, hash: B256) -> u64 {
+        let heads = self.0.clients.iter().filter_map(|client| client.state().head).map(|head| head.header);
+        let newest = *self.0.newest.borrow();
+        newest.into_iter().chain(heads).find(|header| header.hash == hash).map_or(0, |header| header.number)
     }
 }
 
@@ -237,6 +285,9 @@ pub(super) mod tests {
             head: Some(head(number, fork)),
             is_connected: true,
             is_healthy: true,
+            has_late_request: false,
+            transport: Transport::Http,
+            latency: Duration::ZERO,
             last_request_failed: false,
         }
     }
@@ -249,6 +300,26 @@ pub(super) mod tests {
     fn healthy_endpoints_that_have_the_block_are_asked_first() {
         let disconnected = EndpointView { is_connected: false, ..at(100, 0) };
         let views = [demoted(at(100, 0)), at(90, 0), at(100, 0), disconnected, at(101, 0)];
-        assert_eq!(failover_order(&views, 100), [2, 4, 1, 0]);
+        assert_eq!(failover_order(&views, 100, false), [2, 4, 1, 0]);
+    }
+
+    #[test]
+    fn a_batch_goes_to_http_first_but_never_to_a_demoted_late_or_lagging_endpoint() {
+        let http = at(100, 0);
+        let websocket = EndpointView { transport: Transport::WebSocket, ..http };
+        let late = EndpointView { has_late_request: true, ..http };
+        assert_eq!(failover_order(&[websocket, http], 100, true), [1, 0]);
+        assert_eq!(failover_order(&[websocket, http], 100, false), [0, 1]);
+        for worse in [demoted(http), late, at(99, 0)] {
+            assert_eq!(failover_order(&[worse, websocket], 100, true), [1, 0]);
+        }
+    }
+
+    #[test]
+    fn a_much_faster_endpoint_is_asked_first_and_a_little_faster_one_is_not() {
+        let takes = |millis| EndpointView { latency: Duration::from_millis(millis), ..at(100, 0) };
+        assert_eq!(failover_order(&[takes(15), takes(1)], 100, false), [0, 1]);
+        assert_eq!(failover_order(&[takes(120), takes(70)], 100, false), [0, 1]);
+        assert_eq!(failover_order(&[takes(120), takes(40)], 100, false), [1, 0]);
     }
 }

@@ -15,9 +15,11 @@
 //!    └──► Step::Apply, Step::Revert, Step::Resync
 //! ```
 //!
-//! `failover` decides in which order endpoints are asked, `endpoint_client` makes every request with a timeout,
-//! `rpc_error` classifies what went wrong, and `endpoint_health` demotes endpoints that fail or answer falsely.
+//! `failover` decides in which order endpoints are asked, `ask` puts other parts' questions to them, with `hedging` where
+//! one is slow, `endpoint_client` makes every request with a timeout, `rpc_error` classifies what went wrong, and
+//! `endpoint_health` demotes endpoints that fail or answer falsely.
 
+mod ask;
 mod backfill;
 mod block_logs;
 mod connection;
@@ -25,6 +27,7 @@ mod endpoint_client;
 mod endpoint_health;
 mod failover;
 mod head_selection;
+mod hedging;
 mod planner;
 mod reorg;
 mod rpc_error;
@@ -39,15 +42,17 @@ use alloy::{eips::BlockNumHash, primitives::B256};
 use plimsoll_chain::endpoint::Endpoint;
 use tokio::{sync::watch, task::JoinSet};
 
+pub(crate) use self::rpc_error::RpcErrorKind;
+pub use self::{
+    ask::AskPolicy,
+    endpoint_health::{EndpointHealth, EndpointState, Latency},
+    failover::StreamReader,
+};
 use self::{
     block_logs::DisputedBlock,
     failover::EndpointPool,
     planner::{PlannedStep, StartPoint, StepBatch, StepPlanner},
     reorg::AppliedBlocks,
-};
-pub use self::{
-    endpoint_health::{EndpointHealth, EndpointState, Latency},
-    failover::StreamReader,
 };
 use crate::chain::{Event, Header, Sources};
 
@@ -59,6 +64,8 @@ pub struct StreamSettings {
     /// Hash of the chain's first block, because chain ids are used twice; `None` to believe the first endpoint that
     /// answers.
     pub genesis: Option<B256>,
+    /// Time between blocks, by which a slow answer is told from a late one.
+    pub block_time: Duration,
     /// Time limit of one request.
     pub request_timeout: Duration,
     /// Interval between requests for the newest block where no WebSocket announces it.
@@ -94,6 +101,7 @@ impl StreamSettings {
         Self {
             chain_id,
             genesis: None,
+            block_time,
             request_timeout: Duration::from_secs(5),
             poll_interval,
             max_silence: (block_time * 3).clamp(shortest, longest),
@@ -362,7 +370,7 @@ impl Stream {
                 let had_suppliers = !self.suppliers.is_empty();
                 self.blamed.append(&mut self.suppliers);
                 *untried_endpoint =
-                    had_suppliers && self.pool.order(0).iter().any(|index| !self.blamed.contains(index));
+                    had_suppliers && self.pool.order(0, false).iter().any(|index| !self.blamed.contains(index));
                 self.shift_blame();
             }
             Some(Step::Resync(_)) => {}

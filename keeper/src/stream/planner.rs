@@ -287,7 +287,7 @@ impl StepPlanner {
 
     /// Plans a final block that the book rejected. It is not the newest one, so that its step has no tip.
     async fn fetch_disputed(&self, applied: &AppliedBlocks, number: u64) -> Result<StepBatch, NoBatch> {
-        for index in self.pool.order(number) {
+        for index in self.pool.order(number, false) {
             let Some(client) = self.pool.clients.get(index) else { continue };
             if let Ok(Some(header)) = client.header(BlockNumberOrTag::Number(number)).await
                 && applied.relation(&header.header) == Relation::ChildOf(applied.tip())

@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use alloy::transports::{RpcError, TransportError, TransportErrorKind};
+use plimsoll_chain::error::ChainError;
 
-/// HTTP status of a rate limit.
-const TOO_MANY_REQUESTS: u16 = 429;
-/// HTTP status of an answer that would be too large.
-const PAYLOAD_TOO_LARGE: u16 = 413;
+/// Error code of a rate limit at providers that use HTTP's status.
+const TOO_MANY_REQUESTS: i64 = 429;
 
 /// geth's error code for a revert.
 const REVERTED: i64 = 3;
@@ -38,7 +36,7 @@ const UNKNOWN_BLOCK: [&str; 4] = ["unknown block", "not found", "could not find 
 
 /// The kind of failure of an RPC call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RpcErrorKind {
+pub(crate) enum RpcErrorKind {
     /// No answer, or none that makes sense.
     Unreachable,
     /// A rate limit, with the time after which to ask again if the endpoint states it.
@@ -54,30 +52,24 @@ pub(super) enum RpcErrorKind {
 }
 
 impl RpcErrorKind {
-    /// Classifies a transport's error.
-    pub(super) fn of(error: &TransportError) -> Self {
+    /// Classifies an error.
+    pub(crate) fn of(error: &ChainError) -> Self {
         match error {
-            RpcError::ErrorResp(response) if response.as_revert_data().is_some() => Self::Reverted,
-            RpcError::ErrorResp(response) => Self::of_response(response.code, &response.message),
-            RpcError::Transport(TransportErrorKind::HttpErrorWithRetryAfter { retry_after, .. }) => {
-                Self::RateLimited(Some(*retry_after))
-            }
-            RpcError::Transport(TransportErrorKind::HttpError(error)) => match error.status {
-                TOO_MANY_REQUESTS => Self::RateLimited(None),
-                PAYLOAD_TOO_LARGE => Self::RangeTooLarge,
-                _ => Self::Unreachable,
-            },
-            _ => Self::Unreachable,
+            ChainError::Refused { revert_data: Some(_), .. } => Self::Reverted,
+            ChainError::Refused { code, message, .. } => Self::of_response(*code, message),
+            ChainError::RateLimited { retry_after, .. } => Self::RateLimited(*retry_after),
+            ChainError::AnswerTooLarge { .. } => Self::RangeTooLarge,
+            ChainError::Unreachable { .. } => Self::Unreachable,
         }
     }
 
     /// Classifies a JSON-RPC error response.
-    fn of_response(code: i64, message: &str) -> Self {
+    pub(crate) fn of_response(code: i64, message: &str) -> Self {
         let message = message.to_lowercase();
         let contains = |words: &[&str]| words.iter().any(|word| message.contains(word));
         if code == REVERTED || message.contains("execution reverted") {
             Self::Reverted
-        } else if contains(&RATE_LIMITED) || code == i64::from(TOO_MANY_REQUESTS) {
+        } else if contains(&RATE_LIMITED) || code == TOO_MANY_REQUESTS {
             Self::RateLimited(None)
         } else if contains(&RANGE_TOO_LARGE) {
             Self::RangeTooLarge
@@ -91,7 +83,13 @@ impl RpcErrorKind {
 
 #[cfg(test)]
 mod tests {
+    use alloy::transports::{TransportError, TransportErrorKind};
+
     use super::*;
+
+    fn kind_of(error: &TransportError) -> RpcErrorKind {
+        RpcErrorKind::of(&ChainError::of_transport(&"node", error))
+    }
 
     #[test]
     fn a_range_that_is_too_large_is_recognised_in_every_providers_words() {
@@ -120,7 +118,7 @@ mod tests {
             assert_eq!(RpcErrorKind::of_response(code, words), RpcErrorKind::RateLimited(None), "{words}");
         }
         let error = TransportErrorKind::http_error_with_retry_after(429, String::new(), Some(Duration::from_secs(17)));
-        assert_eq!(RpcErrorKind::of(&error), RpcErrorKind::RateLimited(Some(Duration::from_secs(17))));
+        assert_eq!(kind_of(&error), RpcErrorKind::RateLimited(Some(Duration::from_secs(17))));
     }
 
     #[test]
@@ -128,7 +126,7 @@ mod tests {
         assert_eq!(RpcErrorKind::of_response(-32000, "unknown block"), RpcErrorKind::UnknownBlock);
         assert_eq!(RpcErrorKind::of_response(-32000, "header not found"), RpcErrorKind::UnknownBlock);
         assert_eq!(RpcErrorKind::of_response(-32603, "internal error"), RpcErrorKind::Rejected);
-        let http = |status| RpcErrorKind::of(&TransportErrorKind::http_error(status, "<html>".to_owned()));
+        let http = |status| kind_of(&TransportErrorKind::http_error(status, "<html>".to_owned()));
         assert_eq!((http(502), http(413)), (RpcErrorKind::Unreachable, RpcErrorKind::RangeTooLarge));
     }
 }
