@@ -42,6 +42,8 @@ sol! {
 
     /// Access control of OpenZeppelin.
     interface IAccessControl {
+        event RoleGranted(bytes32 indexed role, address indexed account, address indexed sender);
+
         function hasRole(bytes32 role, address account) external view returns (bool);
     }
 
@@ -50,6 +52,7 @@ sol! {
         function getMinDelay() external view returns (uint256);
         function isOperation(bytes32 id) external view returns (bool);
         function isOperationReady(bytes32 id) external view returns (bool);
+        function isOperationDone(bytes32 id) external view returns (bool);
         function schedule(
             address target,
             uint256 value,

@@ -478,7 +478,7 @@ impl Context<'_> {
 
 /// Returns the block in which a contract was created, before which it has no events; 0 if the record does not know it.
 /// Nothing is concluded from other contracts of the record, which may be younger.
-fn creation_block(record: &Deployment, contract: Address) -> u64 {
+pub(crate) fn creation_block(record: &Deployment, contract: Address) -> u64 {
     let known = record.contracts.values().find(|known| known.address == contract);
     known.and_then(|known| known.created).map_or(0, |sent| sent.block)
 }

@@ -29,6 +29,7 @@ pub mod preflight;
 pub mod rehearsal;
 pub mod report;
 pub mod reverts;
+pub mod roles;
 pub mod safe;
 pub mod standard_json;
 pub mod toolchain;

@@ -23,6 +23,7 @@ use crate::{
     design::Design,
     inspect::{Call, StepStatus},
     plan::Plan,
+    roles::TIMELOCK,
 };
 
 /// Version of the file format.
@@ -82,15 +83,14 @@ pub async fn owners_calls(chain: &Chain, design: &Design, plan: &Plan) -> Result
     let Some(delay) = deployed.or_else(|| planned_delay(design)) else { return Ok(calls.collect()) };
     let mut through_timelock = Vec::new();
     for call in calls {
-        let id = operation_id(&call);
+        let (salt, id) = next_operation(chain, owner, &call).await?;
+        let predecessor = B256::ZERO;
         if chain.read(owner, ITimelock::isOperationReadyCall { id }).await? == Some(true) {
             let Call { to: target, input: payload, value, .. } = call;
-            let (predecessor, salt) = (B256::ZERO, B256::ZERO);
             let execute = ITimelock::executeCall { target, value, payload, predecessor, salt };
             through_timelock.push(Call::of(owner, &execute));
         } else if chain.read(owner, ITimelock::isOperationCall { id }).await? != Some(true) {
             let Call { to: target, input: data, value, .. } = call;
-            let (predecessor, salt) = (B256::ZERO, B256::ZERO);
             let schedule = ITimelock::scheduleCall { target, value, data, predecessor, salt, delay };
             through_timelock.push(Call::of(owner, &schedule));
         }
@@ -98,18 +98,32 @@ pub async fn owners_calls(chain: &Chain, design: &Design, plan: &Plan) -> Result
     Ok(through_timelock)
 }
 
+/// Returns salt and id of the operation by which a timelock makes this call next: the salt is the number of times that it
+/// has made this same call, because it executes no operation twice. So a plan for the same state of the chain proposes the
+/// same operation, and recognises one that was proposed before.
+async fn next_operation(chain: &Chain, timelock: Address, call: &Call) -> Result<(B256, B256), ChainError> {
+    let mut executed = U256::ZERO;
+    loop {
+        let salt = executed.into();
+        let id = operation_id(call, salt);
+        if chain.read(timelock, ITimelock::isOperationDoneCall { id }).await? != Some(true) {
+            return Ok((salt, id));
+        }
+        executed += U256::ONE;
+    }
+}
+
 /// Returns the delay of a timelock that is still to be deployed; `None` if the owner is none.
 fn planned_delay(design: &Design) -> Option<U256> {
-    let (_, timelock) = design
-        .creations()
-        .find(|(_, creation)| creation.address == design.owner && creation.contract == "TimelockController")?;
+    let (_, timelock) =
+        design.creations().find(|(_, creation)| creation.address == design.owner && creation.contract == TIMELOCK)?;
     let (_, delay) = timelock.arguments.iter().find(|(name, _)| name == "minDelay")?;
     delay.as_uint().map(|(delay, _)| delay)
 }
 
-/// Returns the id of a call in a timelock, without predecessor and salt.
-fn operation_id(call: &Call) -> B256 {
-    keccak256((call.to, call.value, call.input.clone(), B256::ZERO, B256::ZERO).abi_encode_params())
+/// Returns the id of a call in a timelock, without predecessor.
+fn operation_id(call: &Call, salt: B256) -> B256 {
+    keccak256((call.to, call.value, call.input.clone(), B256::ZERO, salt).abi_encode_params())
 }
 
 /// Makes a file of calls. `created_at` is in milliseconds since 1970.

@@ -10,16 +10,16 @@ use std::ops::Range;
 use alloy::{
     dyn_abi::{DynSolValue, JsonAbiExt, Specifier},
     json_abi::{Function, StateMutability},
-    primitives::{B256, Bytes, keccak256},
+    primitives::Bytes,
 };
 use plimsoll_chain::error::ChainError;
 
 use crate::{
-    abi::IAccessControl,
     compile::{Artifact, Artifacts},
     connection::Chain,
     design::{Creation, Design},
     reverts::format_value,
+    roles,
 };
 
 /// Constructor parameters whose getter has another name, as (contract, parameter, getter).
@@ -133,8 +133,8 @@ async fn parameters(
     finding: &mut Finding,
 ) -> Result<(), ChainError> {
     for (name, wanted) in &creation.arguments {
-        if creation.contract == "TimelockController" && name != "minDelay" {
-            roles(chain, creation, name, wanted, finding).await?;
+        if roles::is_list(creation, name) {
+            roles::compare(chain, creation, name, finding).await?;
             continue;
         }
         let Some(getter) = getter(artifact, name, wanted) else {
@@ -169,34 +169,6 @@ fn getter<'a>(artifact: &'a Artifact, parameter: &str, wanted: &DynSolValue) -> 
         let [output] = function.outputs.as_slice() else { return false };
         reads && function.inputs.is_empty() && output.resolve().is_ok_and(|kind| kind.matches(wanted))
     })
-}
-
-/// Checks that all accounts that were given to a timelock's constructor have their role.
-async fn roles(
-    chain: &Chain,
-    creation: &Creation,
-    parameter: &str,
-    wanted: &DynSolValue,
-    finding: &mut Finding,
-) -> Result<(), ChainError> {
-    let role = match parameter {
-        "proposers" => keccak256("PROPOSER_ROLE"),
-        "executors" => keccak256("EXECUTOR_ROLE"),
-        _ => B256::ZERO,
-    };
-    let accounts = match wanted {
-        DynSolValue::Array(accounts) => accounts.iter().filter_map(DynSolValue::as_address).collect(),
-        // There is no administrator to check.
-        _ => Vec::new(),
-    };
-    for account in accounts {
-        finding.parameters += 1;
-        let has = chain.read(creation.address, IAccessControl::hasRoleCall { role, account }).await?;
-        if has != Some(true) {
-            finding.differences.push(format!("{account} is not among the {parameter}, as the manifest says"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::{
     plan::{Inputs, Plan},
     preflight,
     report::{PlanReport, VerifyReport, deployment_text},
-    safe, standard_json,
+    roles, safe, standard_json,
     toolchain::{
         node::Node,
         progress::say,
@@ -166,7 +166,8 @@ pub(super) async fn verify_all(
     let chain = target.connect(&manifest).await?;
     let record = record_of(&project.record_path(target.records.as_deref(), &chain, &design), &chain, &design).await?;
     let problems = preflight::problems(&chain, &design).await?;
-    let findings = verify::contracts(&chain, &design, &project.artifacts).await?;
+    let mut findings = verify::contracts(&chain, &design, &project.artifacts).await?;
+    roles::further_holders(&chain, &design, &record, &mut findings).await?;
     let mut statuses = Vec::new();
     for step in &design.steps {
         statuses.push((step.clone(), inspect(&chain, &design, &record, step).await?));

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, fs};
 
 use alloy::{
-    primitives::{Address, U256},
+    primitives::{Address, B256, U256, keccak256},
     providers::{Provider, ext::AnvilApi},
     rpc::types::TransactionRequest,
+    sol,
 };
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{IPlimsoll, deployment::Deployment};
@@ -19,6 +20,15 @@ use plimsoll_testkit::devnet::mined;
 
 use super::fixture::{FUNDED, Fixture, SMALL, design, seen};
 use crate::support;
+
+sol! {
+    /// The administrator's calls of OpenZeppelin's access control.
+    #[sol(rpc)]
+    interface IRoles {
+        function grantRole(bytes32 role, address account) external;
+        function revokeRole(bytes32 role, address account) external;
+    }
+}
 
 fn example(name: &str) -> eyre::Result<String> {
     Ok(fs::read_to_string(support::tools()?.workspace().root().join("examples").join(name))?)
@@ -217,5 +227,44 @@ async fn up_deploys_everything_on_its_own_node_and_ends_when_told() -> eyre::Res
     assert_eq!(Deployment::read(&folder.path().join("31337.json"))?.as_ref(), Some(&printed));
     assert_eq!(printed.markets.len(), 3);
     assert_eq!(printed.fundings.len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_has_a_role_in_the_timelock_besides_those_in_the_manifest_is_reported() -> eyre::Result<()> {
+    let fixture = Fixture::start(&[]).await?;
+    let (proposer, stranger) = (fixture.node.account(5)?, fixture.node.account(6)?);
+    let timelock =
+        format!("timelock = {{ delay = \"2 days\", proposers = [\"{proposer}\"], executors = [\"anyone\"] }}");
+    let manifest = SMALL.replace("account = \"deployer\"", &timelock);
+    let record = fixture.apply(&manifest).await?;
+    let timelock = record.address("owner.timelock").wrap_err("no timelock")?;
+    let differences = async || -> eyre::Result<Vec<String>> {
+        let findings = fixture.verify(&manifest).await?;
+        Ok(findings.into_iter().flat_map(|finding| finding.differences).collect())
+    };
+    assert_eq!(differences().await?, [""; 0]);
+
+    let provider = fixture.node.impersonating().await?;
+    provider.anvil_set_balance(timelock, U256::from(10).pow(U256::from(18))).await?;
+    let roles = IRoles::new(timelock, &provider);
+    let other = keccak256("OTHER_ROLE");
+    let granted = [
+        (B256::ZERO, "administrators".to_owned()),
+        (keccak256("PROPOSER_ROLE"), "proposers".to_owned()),
+        (keccak256("CANCELLER_ROLE"), "cancellers".to_owned()),
+        (keccak256("EXECUTOR_ROLE"), "executors".to_owned()),
+        (other, format!("holders of the role {other}")),
+    ];
+    for (role, name) in granted {
+        mined(roles.grantRole(role, stranger).from(timelock)).await?;
+        assert_eq!(differences().await?, [format!("{stranger} is among the {name}, which the manifest does not say")]);
+        // Who had a role and lost it is no holder.
+        mined(roles.revokeRole(role, stranger).from(timelock)).await?;
+        assert_eq!(differences().await?, [""; 0]);
+    }
+
+    mined(roles.revokeRole(keccak256("PROPOSER_ROLE"), proposer).from(timelock)).await?;
+    assert_eq!(differences().await?, [format!("{proposer} is not among the proposers, as the manifest says")]);
     Ok(())
 }

@@ -22,6 +22,7 @@ use plimsoll_deploy::{
     manifest::Manifest,
     packages,
     plan::{Inputs, Plan},
+    roles,
     toolchain::node::Node,
     verify::{self, Finding},
 };
@@ -152,7 +153,11 @@ impl Fixture {
     }
 
     pub(super) async fn verify(&self, manifest: &str) -> eyre::Result<Vec<Finding>> {
-        Ok(verify::contracts(&self.chain, &design(manifest)?, artifacts()?).await?)
+        let design = design(manifest)?;
+        let record = record_of(&self.record_path(), &self.chain, &design).await?;
+        let mut findings = verify::contracts(&self.chain, &design, artifacts()?).await?;
+        roles::further_holders(&self.chain, &design, &record, &mut findings).await?;
+        Ok(findings)
     }
 
     /// Returns the number of transactions that the deployer has sent.

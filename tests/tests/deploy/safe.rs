@@ -9,9 +9,10 @@ use alloy::{
 };
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::IPlimsoll;
+use plimsoll_deploy::safe::{self, owners_calls};
 use serde_json::Value;
 
-use super::fixture::{Fixture, SMALL};
+use super::fixture::{Fixture, SMALL, artifacts, design};
 
 /// Runs `plan --safe` and returns the file, if it was written.
 async fn batch(fixture: &Fixture, manifest: &str) -> eyre::Result<Option<Value>> {
@@ -65,13 +66,24 @@ async fn the_owners_calls_are_written_with_names_and_values_and_work() -> eyre::
     Ok(())
 }
 
+/// Returns the small manifest with a timelock of two days as owner.
+fn with_timelock(proposer: Address) -> String {
+    let timelock =
+        format!("timelock = {{ delay = \"2 days\", proposers = [\"{proposer}\"], executors = [\"anyone\"] }}");
+    SMALL.replace("account = \"deployer\"", &timelock)
+}
+
+async fn wait_three_days(fixture: &Fixture) -> eyre::Result<()> {
+    fixture.node.provider().anvil_increase_time(3 * 24 * 60 * 60).await?;
+    fixture.node.provider().evm_mine(None).await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_calls_of_a_timelock_are_scheduled_and_executed_after_its_delay() -> eyre::Result<()> {
     let fixture = Fixture::start(&[]).await?;
     let proposer = fixture.node.account(5)?;
-    let timelock =
-        format!("timelock = {{ delay = \"2 days\", proposers = [\"{proposer}\"], executors = [\"anyone\"] }}");
-    let manifest = SMALL.replace("account = \"deployer\"", &timelock);
+    let manifest = with_timelock(proposer);
     let record = fixture.apply(&manifest).await?;
     let schedule = batch(&fixture, &manifest).await?.wrap_err("nothing to schedule")?;
     assert_eq!(schedule["transactions"][0]["contractMethod"]["name"], "schedule");
@@ -79,13 +91,37 @@ async fn the_calls_of_a_timelock_are_scheduled_and_executed_after_its_delay() ->
     send(&fixture, &schedule, proposer).await?;
     // While it waits in the timelock there is nothing to sign.
     assert_eq!(batch(&fixture, &manifest).await?, None);
-    fixture.node.provider().anvil_increase_time(3 * 24 * 60 * 60).await?;
-    fixture.node.provider().evm_mine(None).await?;
+    wait_three_days(&fixture).await?;
     let execute = batch(&fixture, &manifest).await?.wrap_err("nothing to execute")?;
     assert_eq!(execute["transactions"][0]["contractMethod"]["name"], "execute");
     send(&fixture, &execute, proposer).await?;
     let core = IPlimsoll::new(record.address("contracts.Plimsoll").wrap_err("no core")?, fixture.node.provider());
     assert_eq!(core.market(record.markets["weth-usdc"].id).call().await?.feeBps, U256::from(1_000));
     assert!(fixture.plan(&manifest).await?.is_done());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_that_a_timelock_has_made_is_proposed_again_under_another_salt() -> eyre::Result<()> {
+    let fixture = Fixture::start(&[]).await?;
+    let proposer = fixture.node.account(5)?;
+    let (manifest, design) = (with_timelock(proposer), design(&with_timelock(proposer))?);
+    fixture.apply(&manifest).await?;
+    // The plan in which the call is still to be made.
+    let plan = fixture.plan(&manifest).await?;
+    for salt in 0..3_u64 {
+        for method in ["schedule", "execute"] {
+            let calls = owners_calls(&fixture.chain, &design, &plan).await?;
+            let batch = serde_json::to_value(safe::batch(&design, artifacts()?, &calls, 0))?;
+            let call = &batch["transactions"][0];
+            assert_eq!(call["contractMethod"]["name"], method);
+            assert_eq!(call["contractInputsValues"]["salt"], format!("{salt:#066x}"));
+            // A second plan proposes the same.
+            let again = owners_calls(&fixture.chain, &design, &plan).await?;
+            assert_eq!(again, calls);
+            send(&fixture, &batch, proposer).await?;
+            wait_three_days(&fixture).await?;
+        }
+    }
     Ok(())
 }
