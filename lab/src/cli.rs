@@ -155,7 +155,7 @@ enum Command {
     /// and without a surge limit. Fails when the loss exceeds what the limit promises.
     Surge {
         /// Seconds between two of the attacker's loans.
-        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..=3_600))]
+        #[arg(long, value_name = "SECONDS", default_value_t = surge::DEFAULT_INTERVAL_SECS, value_parser = clap::value_parser!(u64).range(2..=3_600))]
         interval: u64,
         /// Print the report as one JSON document.
         #[arg(long)]

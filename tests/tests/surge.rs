@@ -1,16 +1,20 @@
 //! The surge limit against an attacker who borrows all that the contracts let him, whenever they let him.
 
+use std::fs;
+
+use eyre::ensure;
 use plimsoll_contracts::{Risk, SurgeLimit};
 use plimsoll_keeper::math::{surge as arithmetic, types::Market};
-use plimsoll_lab::surge::{self, Limit, Run};
+use plimsoll_lab::surge::{self, DEFAULT_INTERVAL_SECS, Limit, Report, Run};
+use plimsoll_testkit::workspace::workspace;
 
-/// Seconds between two of the attacker's loans.
-const INTERVAL: u64 = 900;
+/// The page with the figures.
+const PAGE: &str = "docs/explanation/surge-limit.md";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unbacked_collateral_takes_all_liquidity_without_a_surge_limit_and_no_more_than_its_bound_with_one()
 -> eyre::Result<()> {
-    let mut report = surge::run(INTERVAL).await?;
+    let mut report = surge::run(DEFAULT_INTERVAL_SECS).await?;
     report.ensure_bounded()?;
     let [kelp, kelp_limited, resolv, resolv_limited] = &report.runs[..] else { panic!("{report:?}") };
     for (shape, run) in [("kelp", kelp), ("kelp", kelp_limited), ("resolv", resolv), ("resolv", resolv_limited)] {
@@ -33,6 +37,8 @@ async fn unbacked_collateral_takes_all_liquidity_without_a_surge_limit_and_no_mo
     }
     assert!(resolv_limited.withdrawn > resolv.withdrawn, "the limit leaves liquidity to lenders: {report:?}");
 
+    ensure_page_has(&report)?;
+
     // A loss above the bound is noticed.
     let [_, Run { loss, bound: Some(bound), .. }, ..] = &mut report.runs[..] else { panic!("{report:?}") };
     *loss = *bound + 1;
@@ -41,23 +47,79 @@ async fn unbacked_collateral_takes_all_liquidity_without_a_surge_limit_and_no_mo
     Ok(())
 }
 
-#[test]
-fn the_bound_grows_with_time_as_the_table_in_the_documents_says() {
-    // Parts of F / s + B₀, for a period of a day: at once, after 6 hours, 1, 3 and 7 days.
-    let table = [
-        (1_000, [0.100, 0.128, 0.216, 0.485, 1.215]),
-        (2_500, [0.250, 0.331, 0.605, 1.646, 6.193]),
-        (5_000, [0.500, 0.700, 1.473, 5.723, 48.673]),
-        (10_000, [1.000, 1.568, 4.437, 39.171, 2_192.266]),
-    ];
-    for (share_bps, parts) in table {
-        let limit = Limit { share_bps, period_secs: 86_400, floor: 1_000_000 };
-        let base = 1e6 / (f64::from(share_bps) / 1e4) + 50e6;
-        for (hours, part) in [0, 6, 24, 72, 168].into_iter().zip(parts) {
-            let bound = surge::max_surge(limit, 50e6, hours * 3_600, 1.0) / base;
-            assert!((bound - part).abs() < 0.0006, "{share_bps} bps after {hours} hours: {bound}, not {part}");
+/// Checks that the page's figures of both shapes are those of the runs.
+fn ensure_page_has(report: &Report) -> eyre::Result<()> {
+    let page = fs::read_to_string(workspace()?.root().join(PAGE))?;
+    let millions = |tokens: u64| format!("{}.{:02}", (tokens + 5_000) / 1_000_000, (tokens + 5_000) / 10_000 % 100);
+    let mut missing = Vec::new();
+    for run in &report.runs {
+        let shape = match run.shape {
+            "kelp" => "Kelp",
+            "resolv" => "Resolv",
+            other => other,
+        };
+        let limit = run.limit.map_or("none", |_| "10 %, 1 million, a day");
+        let withdrawn = if run.withdrawn == 0 { "–".to_owned() } else { millions(run.withdrawn) };
+        let bound = run.bound.map_or_else(|| "–".to_owned(), millions);
+        let (borrowed, loss) = (millions(run.borrowed), millions(run.loss));
+        let row = format!("| {shape} | {limit} | {borrowed} | {withdrawn} | {loss} | {bound} |");
+        if !page.contains(&row) {
+            missing.push(row);
         }
     }
+    let [kelp, _, resolv, _] = &report.runs[..] else { panic!("{report:?}") };
+    let old = |run: &Run| (run.old_debt_loss + 500_000) / 1_000_000;
+    let sentence =
+        format!("The old loans lose {} million in Kelp's shape and {} million in Resolv's", old(kelp), old(resolv));
+    if !page.contains(&sentence) {
+        missing.push(sentence);
+    }
+    ensure!(missing.is_empty(), "{PAGE} should say: {missing:#?}");
+    Ok(())
+}
+
+/// Returns the rows of the page's table after the line that begins with this text, without its head, as numbers;
+/// percent signs and commas are left out.
+fn table_after(page: &str, line: &str) -> eyre::Result<Vec<Vec<f64>>> {
+    let lines = page.lines().skip_while(|found| !found.starts_with(line)).skip_while(|found| !found.starts_with('|'));
+    let rows = lines.take_while(|found| found.starts_with('|')).skip(2);
+    let number = |cell: &str| -> eyre::Result<f64> { Ok(cell.replace([' ', '%', ','], "").parse()?) };
+    rows.map(|row| row.trim_matches('|').split('|').map(number).collect()).collect()
+}
+
+#[test]
+fn the_bound_grows_with_time_as_the_tables_in_the_documents_say() -> eyre::Result<()> {
+    const HOUR: u64 = 3_600;
+    let page = fs::read_to_string(workspace()?.root().join(PAGE))?;
+    // A period of a day, an aged debt of 50 million.
+    let bound = |percent: f64, floor: u32, secs: u64| -> eyre::Result<f64> {
+        let share_bps = format!("{}", percent * 100.0).parse()?;
+        Ok(surge::max_surge(Limit { share_bps, period_secs: 86_400, floor }, 50e6, secs, 1.0))
+    };
+
+    let parts = table_after(&page, "N(t) as a part of")?;
+    assert_eq!(parts.len(), 4, "{PAGE}");
+    for row in parts {
+        let [percent, at_once, quarter, one, three, seven] = row[..] else { panic!("{row:?}") };
+        let base = 1e6 / (percent / 100.0) + 50e6;
+        for (hours, part) in [0, 6, 24, 72, 168].into_iter().zip([at_once, quarter, one, three, seven]) {
+            let found = bound(percent, 1_000_000, hours * HOUR)? / base;
+            assert!((found - part).abs() < 0.0006, "{percent} % after {hours} hours: {found}, not {part}");
+        }
+    }
+
+    let amounts = table_after(&page, "N(t) in millions")?;
+    assert_eq!(amounts.len(), 4, "{PAGE}");
+    for row in amounts {
+        let [percent, floor, at_once, alarm, quarter, one, three] = row[..] else { panic!("{row:?}") };
+        let floor = format!("{}", floor * 1e6).parse()?;
+        let times = [0, 5 * HOUR / 4, 6 * HOUR, 24 * HOUR, 72 * HOUR];
+        for (secs, millions) in times.into_iter().zip([at_once, alarm, quarter, one, three]) {
+            let found = bound(percent, floor, secs)? / 1e6;
+            assert!((found - millions).abs() < 0.051, "{percent} % after {secs} s: {found}, not {millions}");
+        }
+    }
+    Ok(())
 }
 
 #[test]

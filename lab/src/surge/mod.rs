@@ -17,6 +17,8 @@ use serde::Serialize;
 
 use chain::{Chain, MIN_DEBT, Party, TOKEN, liquidity};
 
+/// Seconds between two of the attacker's loans, unless another number is given.
+pub const DEFAULT_INTERVAL_SECS: u64 = 60;
 /// What lenders supply, in whole tokens.
 const SUPPLIED: u64 = 80_000_000;
 /// What is borrowed against good collateral before the attack, in whole tokens.
