@@ -50,7 +50,7 @@ fn cost(rule: Rule, [borrow_ltv_bps, liquidation_ltv_bps]: [u16; 2], depth: u128
         feed: Feed { heartbeat_secs: 3_600, deviation_bps: 50 },
         positions: 200,
         debt: 20_000_000 * DOLLAR,
-        min_debt: 100 * DOLLAR,
+        min_debt: 3_000 * DOLLAR,
         seed: 1,
     };
     let outcome = model::play(&rule, &params, &prices)?;
