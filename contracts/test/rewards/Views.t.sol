@@ -24,6 +24,22 @@ contract ViewsTest is RewardsTest {
         assertEq(rewards.authorizationExpiry(account, token), 0);
     }
 
+    /// A token that a pool does not distribute has nothing of the token that it does.
+    function test_aTokenThatIsNotInThePoolHasNothingOfOneThatIs(address token) public {
+        vm.assume(token != address(reward));
+        _stake(alice, 1e18);
+        _fund(1e20, 3);
+        skip(WEEK + 1000);
+        assertGt(rewards.claimable(pool, address(reward), alice), 0);
+        (uint256 epoch, uint256[] memory amounts) = rewards.schedule(pool, token);
+        assertEq(epoch, _epoch());
+        for (uint256 i; i <= EPOCHS_AHEAD; ++i) {
+            assertEq(amounts[i], 0);
+        }
+        assertEq(rewards.claimable(pool, token, alice), 0);
+        assertEq(rewards.streamState(pool, token).funded, 0);
+    }
+
     /// L3: nor does one in the most extreme state, at any time.
     function test_L3_noViewRevertsInAnExtremeState(uint256 timestamp, bool idle, uint128 stake) public {
         _stake(alice, 1);
