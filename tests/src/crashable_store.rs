@@ -81,6 +81,7 @@ fn entry(id: u64, state: EntryState) -> JournalEntry {
             deadline: 5,
             scope: Scope::new("harvest", B256::ZERO),
             guard: GuardKind::None,
+            bid: 0,
             profit: None,
         },
         attempts: vec![Attempt {

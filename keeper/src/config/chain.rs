@@ -6,6 +6,8 @@ use std::time::Duration;
 use alloy::primitives::Address;
 use serde::Deserialize;
 
+use crate::strategies::bids::Ordering;
+
 use super::{
     tree::{Origin, Tree},
     units,
@@ -40,6 +42,8 @@ pub struct ChainFacts {
     pub block_gas_share_bps: u16,
     /// Kind of transactions that the keeper sends.
     pub transaction_type: TransactionType,
+    /// How transactions are ordered within a block.
+    pub ordering: Ordering,
     /// Source of gas estimates.
     pub gas: GasSource,
     /// Fee that the chain charges besides gas.

@@ -36,10 +36,17 @@ pub struct Fees {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Safety {
-    /// Gas cost, in wei, of reverted and cancelled transactions within a UTC day at which sending stops for that day.
+    /// Loss of all transactions within a UTC day, in wei, at which sending stops for that day: what those that cost more
+    /// than they brought cost too much.
     #[serde(deserialize_with = "units::wad")]
     pub loss_cap_per_day: U256,
-    /// Number of reverts within `breaker_window` that opens the circuit breaker.
+    /// The same for one strategy in one market, which alone stops.
+    #[serde(deserialize_with = "units::wad")]
+    pub market_loss_cap_per_day: U256,
+    /// Highest cost of one transaction, in wei: its gas limit at its maximum fee. Batches are made small enough for it.
+    #[serde(deserialize_with = "units::wad")]
+    pub max_cost_per_transaction: U256,
+    /// Number of reverts within `breaker_window` that opens the circuit breaker of a strategy in one market.
     pub breaker_reverts: u64,
     /// Period in which the circuit breaker counts reverts.
     #[serde(deserialize_with = "units::time")]

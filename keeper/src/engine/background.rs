@@ -1,23 +1,28 @@
-//! Work that no decision waits for: samples of the book compared with the chain, receipts read, sums persisted.
+//! Work that no decision waits for: samples of the book compared with the chain, the rivals that won races, what they
+//! taught, and why transactions of ours reverted.
 
-use alloy::rpc::types::TransactionReceipt;
+use alloy::primitives::{Address, B256};
 use eyre::WrapErr;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
-use super::failover::FailoverReader;
+use super::{failover::FailoverReader, races::LostRace};
 use crate::{
     audit::{Mismatch, Sample},
     config::Deployed,
-    intent::Purpose,
-    intent::Receipt,
+    intent::{Intent, Scope, Subject},
+    prices::{Call, ChainReader},
     store::Notes,
+    strategies::{
+        Revert,
+        bids::{RaceRecord, RaceResult},
+    },
     stream::StreamReader,
-    view::{LedgerSums, count},
+    view::count,
 };
 
-/// Name under which the store keeps the ledger's sums.
-const SUMS: &str = "sums";
+/// Name under which the store keeps what races taught.
+const RACES: &str = "races";
 
 /// The engine's background tasks. Dropping it aborts them.
 #[derive(Debug)]
@@ -39,13 +44,15 @@ pub(super) enum BackgroundResult {
         /// Positions that differ.
         differences: Vec<Mismatch>,
     },
-    /// The receipt of one of our transactions was read.
-    ReceiptFetched {
-        /// What the transaction is for.
-        purpose: Purpose,
-        /// The receipt with its logs.
-        receipt: Box<TransactionReceipt>,
+    /// A rival won a race that an intent of ours had entered.
+    RaceLost {
+        /// Strategy and market of the intent.
+        scope: Scope,
+        /// What the rival offered.
+        result: RaceResult,
     },
+    /// A transaction of ours reverted because the market had moved: these may be tried again at once.
+    MarketMoved(Vec<Subject>),
 }
 
 impl Background {
@@ -53,19 +60,40 @@ impl Background {
         Self { tasks: JoinSet::new(), reader, notes }
     }
 
-    /// Fetches the whole receipt of a mined transaction, which says what it did.
-    pub(super) fn fetch_receipt(&mut self, purpose: Purpose, mined: &Receipt) {
-        let (reader, block, hash) = (self.reader.clone(), mined.inclusion.block, mined.inclusion.hash);
+    /// Finds out who won a race, and what for.
+    pub(super) fn find_winner(&mut self, race: LostRace, core: Address) {
+        let reader = self.reader.clone();
         self.tasks.spawn(async move {
-            match reader.ask::<_, Option<TransactionReceipt>>(block, "eth_getTransactionReceipt", (hash,)).await {
-                Ok(receipt) => {
-                    receipt.map(|receipt| BackgroundResult::ReceiptFetched { purpose, receipt: Box::new(receipt) })
-                }
+            match race.find_winner(&reader, core).await {
+                Ok(result) => result.map(|result| BackgroundResult::RaceLost { scope: race.scope, result }),
                 Err(error) => {
-                    warn!(transaction = %hash, block, %error, "receipt not read");
+                    warn!(block = race.blocks.1, %error, "winner of a race not found");
                     None
                 }
             }
+        });
+    }
+
+    /// Writes what races taught to the store.
+    pub(super) fn save_races(&mut self, record: &RaceRecord) {
+        let Ok(text) = serde_json::to_string(record) else { return };
+        let notes = self.notes.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = notes.write(RACES, text).await {
+                error!(%error, "races not written");
+            }
+            None
+        });
+    }
+
+    /// Finds out whether a transaction of ours reverted only because the market had moved: whether the same call succeeds in
+    /// the block before, or fails for lack of liquidity there, too.
+    pub(super) fn explain_revert(&mut self, intent: Intent, signer: Address, parent: B256, reader: FailoverReader) {
+        self.tasks.spawn(async move {
+            let call = Call { from: signer, to: intent.to, data: intent.data, gas: intent.gas_limit };
+            let result = reader.simulate_independent(parent, &[call]).await.ok()?.pop()?;
+            let has_moved = result.map_or_else(|error| Revert::decode(&error).is_lack_of_liquidity(), |_| true);
+            has_moved.then(|| BackgroundResult::MarketMoved(intent.purpose.subjects()))
         });
     }
 
@@ -88,34 +116,22 @@ impl Background {
         });
     }
 
-    /// Writes the ledger's sums to the store.
-    pub(super) fn save_sums(&mut self, sums: &LedgerSums) {
-        let Ok(text) = serde_json::to_string(sums) else { return };
-        let notes = self.notes.clone();
-        self.tasks.spawn(async move {
-            if let Err(error) = notes.write(SUMS, text).await {
-                error!(%error, "sums not written");
-            }
-            None
-        });
-    }
-
     /// Waits for the next task to end, and returns its result if it has one; `None` at once while there are no tasks.
     /// May be dropped at any point.
     pub(super) async fn next(&mut self) -> Option<Option<BackgroundResult>> {
         Some(self.tasks.join_next().await?.ok().flatten())
     }
 
-    /// Waits for all tasks to end, so that the last sums are written.
+    /// Waits for all tasks to end.
     pub(super) async fn finish(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
 }
 
-/// Reads the ledger's sums from the store; zero where none were written. Fails where they cannot be read.
-pub(super) async fn load_sums(notes: &Notes) -> eyre::Result<LedgerSums> {
-    match notes.read(SUMS).await? {
-        Some(text) => serde_json::from_str(&text).wrap_err("the sums in the store's journal"),
-        None => Ok(LedgerSums::default()),
+/// Reads what races taught from the store; nothing where none was written. Fails where it cannot be read.
+pub(super) async fn load_races(notes: &Notes) -> eyre::Result<RaceRecord> {
+    match notes.read(RACES).await? {
+        Some(text) => serde_json::from_str(&text).wrap_err("the races in the store's journal"),
+        None => Ok(RaceRecord::default()),
     }
 }

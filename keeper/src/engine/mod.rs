@@ -4,7 +4,7 @@
 //! stream ──► Follower (book, checkpoint) ──► Strategies ──► Submissions ──► sender
 //!    └─head──► Pricing (prefetch) ───────────────┘                             │ reports
 //!                                                                              ▼
-//!              Background (audit samples, receipts) ───────────────► Ledger, ViewPublisher ──► View
+//!              Background (audit samples) ────────────────────────► Ledger, ViewPublisher ──► View
 //! ```
 //!
 //! # From a head to a transaction, and back
@@ -28,10 +28,10 @@
 //! 7. `Engine::refresh_view` hands one `view::BlockSnapshot` to `view::ViewPublisher::refresh`: at once where nothing was
 //!    submitted, else a moment later, so that signing and broadcasting have the cores to themselves.
 //! 8. `Engine::on_sender_event` takes the sender's reports: into the metrics and the list of reverted liquidations
-//!    (`submissions::Submissions::on_report`) and into the ledger (`view::Ledger::record_report`). When a transaction is
-//!    mined, `Engine::resume_partial` decides once more on the same block where loans were skipped because of it.
-//! 9. `background::Background::fetch_receipt` reads the receipt of a mined transaction; `Engine::on_background_result`
-//!    records what it did (`view::ExecutionResult`) and earned.
+//!    (`submissions::Submissions::on_report`) and into the ledger (`view::Ledger::record_report`). A report that a
+//!    transaction was mined comes with its events: what it did (`safety::Execution`) is shown, and what it earned and cost
+//!    is already in the gate's ledger (`safety::ResultsLedger`). Then `Engine::resume_partial` decides once more on the same
+//!    block where loans were skipped because of it.
 //!
 //! # Ownership
 //!
@@ -47,6 +47,7 @@ mod follower;
 mod l1_data_fee;
 mod price_prefetch;
 mod pricing;
+mod races;
 mod start;
 mod strategies;
 mod submissions;
@@ -55,7 +56,7 @@ mod wiring;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use alloy::primitives::{B256, U256};
 use eyre::eyre;
@@ -84,19 +85,22 @@ use crate::{
     config::Config,
     intent::SafetyRefusal,
     intent::Subject,
-    intent::{Intent, Outcome, Purpose, Report},
+    intent::{Intent, Outcome, Purpose, Receipt, Report, Scope},
+    safety::Execution,
     sender::{self, SenderTasks},
     shutdown::Shutdown,
     strategies::{
-        BlockContext, Decision, Decisions, SkipReason,
+        BlockContext, Decision, Decisions, SkipReason, Verdict,
+        bids::{RaceAlert, RaceResult},
         gas::{Costs, room},
+        liquidate::{self, LoanId},
     },
     stream::BlockEvents,
     telemetry::{
         AlertKind, AlertSender, Notice,
         record::{self, Stage},
     },
-    view::{BlockSnapshot, ExecutionResult, Ledger, OperationsSnapshot, ViewPublisher},
+    view::{BlockSnapshot, Ledger, OperationsSnapshot, ViewPublisher, labelled, moved},
 };
 
 /// How often the state of the endpoints is published while there is no block.
@@ -156,7 +160,7 @@ impl Engine {
                 },
                 Some(result) = self.background.next() => {
                     if let Some(result) = result {
-                        self.on_background_result(result).await;
+                        self.on_background_result(result);
                     }
                 }
                 () = sender_tasks.ended() => {
@@ -186,7 +190,7 @@ impl Engine {
         let timer = record::stage(Stage::Prices);
         let (block, head_at) = self.pricing.price_block(header).await;
         drop(timer);
-        self.submissions.clear_backoff_after_lost_race(self.follower.book(), &block);
+        self.on_lost_races(&block);
         self.decide(&block, head_at.unwrap_or(applied_at)).await;
         let differs = self.audit_book(&block);
         self.latest = Some(block);
@@ -214,6 +218,7 @@ impl Engine {
         let costs = self.pricing.costs(&self.config, header).await;
         let chain = &self.config.chain;
         let room = room(header.gas_limit, chain.transaction_gas_cap, chain.block_gas_share_bps);
+        let room = room.min(costs.affordable_gas(self.config.safety.max_cost_per_transaction));
         let exclusion = self.submissions.exclusion(header.number);
         let context = BlockContext { header, prices, costs, room };
         let Pricing { reader, valuer, .. } = &mut self.pricing;
@@ -221,7 +226,14 @@ impl Engine {
         let Decisions { intents, verdicts } = round;
         let sends_nothing = intents.is_empty();
         for intent in intents {
-            self.submit(intent, header, head_at);
+            self.submit(intent, header, head_at, costs.gas_price);
+        }
+        let is_outbid =
+            |verdict: &&Verdict<LoanId>| matches!(verdict.decision, Decision::Skip(SkipReason::Outbid { .. }));
+        let passed_over: BTreeSet<_> =
+            verdicts.iter().filter(is_outbid).map(|verdict| verdict.target.market.0).collect();
+        for market in passed_over {
+            self.strategies.bids_mut().pass_over(&Scope::new(liquidate::NAME, market));
         }
         for verdict in verdicts {
             if verdict.decision == Decision::Skip(SkipReason::LostRace) {
@@ -249,15 +261,15 @@ impl Engine {
         let round = self.strategies.harvests(reader, valuer, self.follower.book(), context, &exclusion).await;
         let Some(Decisions { intents, verdicts }) = round else { return };
         for intent in intents {
-            self.submit(intent, &block.header, head_at);
+            self.submit(intent, &block.header, head_at, costs.gas_price);
         }
         let decisions = verdicts.iter().map(|verdict| (verdict.target.stream, &verdict.decision));
         self.view.record_reward_decisions(decisions, block.header.number);
     }
 
-    fn submit(&mut self, intent: Intent, header: &Header, head_at: Instant) {
+    fn submit(&mut self, intent: Intent, header: &Header, head_at: Instant, gas_price: u128) {
         self.view.defer();
-        self.submissions.submit(intent, header, head_at);
+        self.submissions.submit(intent, header, head_at, gas_price);
     }
 
     /// Decides once more on the newest block, where loans were skipped because of an intent that was in flight: a loan
@@ -290,20 +302,83 @@ impl Engine {
     #[instrument(name = "report", skip_all, fields(intent = report.id))]
     fn on_report(&mut self, report: &Report) {
         let base_fee = self.latest.as_ref().map(|block| block.header.base_fee);
-        self.submissions.on_report(report, base_fee);
+        if let Some(result) = self.submissions.on_report(report, base_fee) {
+            self.on_race(&report.intent.scope, result);
+        }
         if let Outcome::Refused(refusal) = &report.outcome {
             self.on_refused(report, refusal);
         }
-        if let (Outcome::Reverted(_), Some(block)) = (&report.outcome, &self.latest) {
-            self.submissions.clear_backoff_after_lost_race(self.follower.book(), block);
+        if let (Outcome::Reverted(receipt), Some(block)) = (&report.outcome, self.latest.clone()) {
+            self.on_lost_races(&block);
+            self.explain_revert(report, receipt, &block.header);
         }
         let now = self.latest.as_ref().map_or(0, |block| block.header.timestamp);
-        if self.ledger.record_report(&self.config, report, now) {
-            if let Outcome::Mined(receipt) = &report.outcome {
-                self.background.fetch_receipt(report.intent.purpose.clone(), receipt);
-            }
-            self.background.save_sums(self.ledger.sums());
+        self.ledger.record_report(&self.config, report, now);
+        if matches!(report.outcome, Outcome::Sent { .. } | Outcome::Refused(_) | Outcome::Dropped(_)) {
+            return;
         }
+        self.ledger.set_results(self.submissions.results());
+        if let Outcome::Mined(receipt) = &report.outcome {
+            self.record_execution(report, receipt.inclusion.hash);
+        }
+    }
+
+    /// Ends the back-off of loans whose race was lost by a block, and finds out who won.
+    fn on_lost_races(&mut self, block: &PricedBlock) {
+        for race in self.submissions.clear_backoff_after_lost_race(self.follower.book(), block) {
+            self.background.find_winner(race, self.config.deployed.core);
+        }
+    }
+
+    /// Has the background find out whether a transaction reverted because the market had moved.
+    fn explain_revert(&mut self, report: &Report, receipt: &Receipt, newest: &Header) {
+        let parent = match receipt.inclusion.block.checked_sub(newest.number) {
+            Some(0) => newest.parent_hash,
+            Some(1) => newest.hash,
+            // Too long ago: the call would be tried in another state than the one that it was decided on.
+            _ => return,
+        };
+        self.background.explain_revert(report.intent.clone(), report.signer, parent, self.pricing.reader.clone());
+    }
+
+    /// Learns how a race ended that an intent of ours had entered.
+    fn on_race(&mut self, scope: &Scope, result: RaceResult) {
+        let bids = self.strategies.bids_mut();
+        let alert = bids.record_result(scope, result);
+        self.background.save_races(&bids.record());
+        let market = || self.config.deployed.market_name(MarketId(scope.market));
+        let (kind, text) = match alert {
+            None => return,
+            Some(RaceAlert::Copied) => (
+                AlertKind::Copied,
+                format!(
+                    "in {} somebody wins by offering a little more than our pending transactions: send them by a private \
+                     endpoint",
+                    market()
+                ),
+            ),
+            Some(RaceAlert::OrderFlow) => (
+                AlertKind::OrderFlow,
+                format!(
+                    "in {} most races are won by transactions that offered less than ours: they reach the block by another \
+                     way, which a higher bid does not buy",
+                    market()
+                ),
+            ),
+        };
+        self.alerts.send(Notice { kind, subject: market(), resolved: false, text });
+    }
+
+    /// Logs and shows what a mined transaction did.
+    fn record_execution(&mut self, report: &Report, hash: B256) {
+        let Self { config, ledger, .. } = self;
+        let execution = Execution::of(&report.logs, &wiring::contracts(config));
+        let purpose = &report.intent.purpose;
+        let market = purpose.market().and_then(|id| self.follower.book().market(id));
+        let moved = labelled(config, moved(&execution, market.map(|market| market.params().loanToken)));
+        let gain_wei = ledger.gain_of(hash);
+        log_execution(config, hash, purpose, &execution, moved.as_ref(), gain_wei);
+        ledger.record_execution(config, hash, execution.accounts, moved, gain_wei);
     }
 
     /// Records why safety kept a liquidation from being sent. A dry run is known to be one when it decides.
@@ -330,25 +405,14 @@ impl Engine {
     }
 
     /// Records the result of a background task.
-    async fn on_background_result(&mut self, result: BackgroundResult) {
+    fn on_background_result(&mut self, result: BackgroundResult) {
         match result {
             BackgroundResult::SampleCompared { block, positions, differences } => {
                 self.audit.on_compared(block, positions, differences);
             }
-            BackgroundResult::ReceiptFetched { purpose, receipt } => {
-                let Some(header) = self.latest.as_ref().map(|block| block.header) else { return };
-                let result = ExecutionResult::of(&receipt, &self.config.deployed);
-                let market = purpose.market().and_then(|id| self.follower.book().market(id));
-                let result = match market {
-                    Some(market) => result.in_token(market.params().loanToken),
-                    None => result,
-                };
-                let gain = self.pricing.gain(&header, &result).await;
-                let (hash, now) = (receipt.transaction_hash, header.timestamp);
-                log_execution(&self.config, hash, &purpose, &result, gain);
-                self.ledger.record_execution(&self.config, hash, &purpose, &result, gain, now);
-                self.background.save_sums(self.ledger.sums());
-                self.refresh_operations();
+            BackgroundResult::RaceLost { scope, result } => self.on_race(&scope, result),
+            BackgroundResult::MarketMoved(subjects) => {
+                subjects.into_iter().for_each(|subject| self.submissions.clear_backoff(subject));
             }
         }
     }
@@ -412,12 +476,19 @@ fn operations<'a>(
 }
 
 /// Logs what a mined transaction did.
-fn log_execution(config: &Config, hash: B256, purpose: &Purpose, result: &ExecutionResult, gain_wei: U256) {
-    let exact = |amount: Amount| format!("{} {}", amount.exact(), amount.token);
-    let (moved, profit) = (result.moved_amount(config).map(exact), result.profit_amount(config).map(exact));
+fn log_execution(
+    config: &Config,
+    hash: B256,
+    purpose: &Purpose,
+    execution: &Execution,
+    moved: Option<&Amount>,
+    gain_wei: U256,
+) {
+    let exact = |amount: &Amount| format!("{} {}", amount.exact(), amount.token);
+    let (moved, profit) = (moved.map(exact), labelled(config, execution.profit).as_ref().map(exact));
     match purpose {
         Purpose::Liquidate { market, .. } => {
-            let borrowers: Vec<_> = result.borrowers.iter().map(ToString::to_string).collect();
+            let borrowers: Vec<_> = execution.borrowers.iter().map(ToString::to_string).collect();
             info!(
                 market = config.deployed.market_name(MarketId(*market)),
                 borrower = borrowers.join(","),
@@ -430,7 +501,7 @@ fn log_execution(config: &Config, hash: B256, purpose: &Purpose, result: &Execut
         }
         Purpose::Harvest { pool, .. } | Purpose::ClaimOwn { pool, .. } => info!(
             programme = config.deployed.programme_name(*pool),
-            accounts = result.accounts,
+            accounts = execution.accounts,
             claimed = moved,
             profit,
             %gain_wei,

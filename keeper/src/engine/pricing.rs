@@ -2,17 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alloy::primitives::U256;
+use alloy::eips::eip1559::BaseFeeParams;
 use tokio::time::{self, Instant};
 use tracing::warn;
 
 use super::{failover::FailoverReader, l1_data_fee::L1DataFee, price_prefetch::PricePrefetcher};
 use crate::{
     chain::Header,
-    config::Config,
+    config::{Config, DataFee, GasSource},
     prices::{Prices, Valuer},
     strategies::gas::Costs,
-    view::ExecutionResult,
 };
 
 /// Longest time for which values that are read ahead are waited for. What is missing then is read when it is wanted.
@@ -61,20 +60,23 @@ impl Pricing {
         (PricedBlock { header, prices }, head_at)
     }
 
-    /// What gas and data cost in the next block at the highest base fee that is possible there.
+    /// What gas and data cost in the next block.
     pub(super) async fn costs(&mut self, config: &Config, header: &Header) -> Costs {
-        let base_fee = u128::from(header.base_fee);
         Costs {
-            gas_price: base_fee + base_fee.div_ceil(BASE_FEE_RISE) + config.fees.min_priority_fee,
+            gas_price: next_base_fee(config, header) + config.fees.min_priority_fee,
             data_byte_price: self.data_fee.wei_per_byte(&self.reader, header).await,
             margin_bps: config.liquidate.min_margin_bps,
         }
     }
+}
 
-    /// Values the profit of a transaction in a block, in wei; 0 where that is not possible.
-    pub(super) async fn gain(&mut self, header: &Header, result: &ExecutionResult) -> U256 {
-        let tokens: Vec<_> = result.profit.iter().map(|(token, _)| *token).collect();
-        let values = self.valuer.values(&self.reader, header, &tokens).await.unwrap_or_default();
-        result.gain(&values)
+/// The next block's base fee, in wei: exact by Ethereum's rule, the highest that is possible where the chain has another.
+fn next_base_fee(config: &Config, header: &Header) -> u128 {
+    let has_ethereums_rule = config.chain.data_fee == DataFee::None && config.chain.gas == GasSource::Table;
+    if has_ethereums_rule && header.gas_limit != 0 {
+        let rule = BaseFeeParams::ethereum();
+        return rule.next_block_base_fee(header.gas_used, header.gas_limit, header.base_fee).into();
     }
+    let base_fee = u128::from(header.base_fee);
+    base_fee + base_fee.div_ceil(BASE_FEE_RISE)
 }

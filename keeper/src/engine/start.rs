@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::{
     Engine, FailoverReader, Follower, RestoredBook,
-    background::{Background, load_sums},
+    background::{Background, load_races},
     book_audit::BookAudit,
     price_prefetch::PricePrefetcher,
     pricing::Pricing,
@@ -58,6 +58,9 @@ pub async fn run(
         Mode::DryRun => (false, false),
         Mode::Live { adopt_nonce } => (true, adopt_nonce),
     };
+    for warning in wiring::limit_warnings(&config) {
+        warn!("{warning}");
+    }
     let endpoint_names = endpoint_names(&config);
     let sender_settings = wiring::sender(&config, is_live, adopt_nonce);
     let roles = Roles::of(std::mem::take(&mut config.endpoints));
@@ -101,7 +104,9 @@ pub async fn run(
         started = starting => started?,
         () = shutdown.requested() => return Ok(()),
     };
-    let ledger = Ledger::new(load_sums(&notes).await?);
+    let races = load_races(&notes).await?;
+    let mut ledger = Ledger::default();
+    ledger.set_results(sender.with_gate(|gate, _| gate.record().results.clone()));
 
     // The URL of the webhook belongs to the alerts' task alone; the watched accounts are shown, too.
     let alert_settings = take_alerts(&mut config.alerts);
@@ -116,7 +121,7 @@ pub async fn run(
         None => None,
     };
     let alerts = alerts::start(alert_settings, queue, view.subscribe(), shutdown.clone());
-    let liquidate = Liquidate::new(wiring::liquidate(&config, keeper));
+    let liquidate = Liquidate::with_races(wiring::liquidate(&config, keeper), races);
     let harvest = wiring::harvest(&config, harvester).map(Harvest::new);
     let engine = Engine {
         follower,

@@ -7,6 +7,7 @@ use crate::{
     prices::{ChainReader, Valuer},
     strategies::{
         BlockContext, Decision, Decisions, SkipReason,
+        bids::Bids,
         harvest::{Harvest, RewardId, StreamId},
         liquidate::{Liquidate, LoanId},
     },
@@ -25,6 +26,11 @@ pub(super) struct Strategies {
 impl Strategies {
     pub(super) const fn new(liquidate: Liquidate, harvest: Option<Harvest>) -> Self {
         Self { liquidate, harvest, blocked_by_in_flight: false }
+    }
+
+    /// Bids against rivals, to record how races ended.
+    pub(super) const fn bids_mut(&mut self) -> &mut Bids {
+        self.liquidate.bids_mut()
     }
 
     /// Whether rewards are harvested at all.

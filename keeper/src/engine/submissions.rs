@@ -7,15 +7,20 @@ use plimsoll_contracts::MarketId;
 use tokio::time::Instant;
 use tracing::{Span, debug, field, instrument};
 
-use super::{exclusion::Exclusion, pricing::PricedBlock};
+use super::{
+    exclusion::Exclusion,
+    pricing::PricedBlock,
+    races::{LostRace, Race},
+};
 use crate::{
     book::Book,
     chain::Header,
     config,
     intent::Subject,
     intent::{Intent, Outcome, Priority, Purpose, Receipt, Report},
-    safety::FailureCause,
+    safety::{FailureCause, ResultsLedger},
     sender::{SenderHandle, SignerStatus},
+    strategies::bids::RaceResult,
     telemetry::record,
     view::{SafetySnapshot, SignerSnapshot, count},
 };
@@ -42,15 +47,17 @@ pub(super) struct Submissions {
 
 /// When an intent was decided.
 #[derive(Debug, Clone, Copy)]
-struct Submission {
+pub(super) struct Submission {
     /// Number of the block that it was decided on.
     block: u64,
     /// When that block's head was received.
     head_at: Instant,
+    /// What it offers against rivals.
+    race: Option<Race>,
 }
 
 /// A liquidation whose transaction reverted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct RevertedLiquidation {
     /// Number of the block in which it reverted.
     pub(super) block: u64,
@@ -58,6 +65,8 @@ pub(super) struct RevertedLiquidation {
     pub(super) market: MarketId,
     /// Borrowers of the loans.
     pub(super) borrowers: Vec<Address>,
+    /// The race that it had entered, if that is known.
+    pub(super) race: Option<LostRace>,
 }
 
 impl Submissions {
@@ -70,12 +79,14 @@ impl Submissions {
         self.sender.on_block(header);
     }
 
-    /// Submits an intent that was decided on a block whose head was received at `head_at`. Returns at once.
+    /// Submits an intent that was decided on a block whose head was received at `head_at`, at a price per gas. Returns at
+    /// once.
     #[instrument(name = "submit_intent", skip_all, fields(intent = field::Empty))]
-    pub(super) fn submit(&mut self, intent: Intent, header: &Header, head_at: Instant) {
+    pub(super) fn submit(&mut self, intent: Intent, header: &Header, head_at: Instant, gas_price: u128) {
+        let race = Race::of(&intent, gas_price);
         let (purpose, gain_wei, expected_gas) = (intent.purpose.clone(), intent.expected_gain, intent.expected_gas);
         let id = self.sender.submit(intent);
-        self.open.insert(id, Submission { block: header.number, head_at });
+        self.open.insert(id, Submission { block: header.number, head_at, race });
         Span::current().record("intent", id);
         match purpose {
             Purpose::Liquidate { market, borrowers } => {
@@ -90,12 +101,17 @@ impl Submissions {
         }
     }
 
-    /// Measures by a report, and remembers a liquidation that reverted. `base_fee` is that of the newest block, in wei.
-    pub(super) fn on_report(&mut self, report: &Report, base_fee: Option<u64>) {
+    /// Measures by a report, and remembers a liquidation that reverted. `base_fee` is that of the newest block, in wei. Returns
+    /// how the race of a transaction ended that was mined.
+    pub(super) fn on_report(&mut self, report: &Report, base_fee: Option<u64>) -> Option<RaceResult> {
+        let mut result = None;
         match &report.outcome {
-            Outcome::Sent { .. } => {
-                if let Some(submission) = self.open.get(&report.id) {
+            Outcome::Sent { fees, .. } => {
+                if let Some(submission) = self.open.get_mut(&report.id) {
                     record::head_to_broadcast(submission.head_at.elapsed());
+                    if let Some(race) = &mut submission.race {
+                        race.offer(*fees);
+                    }
                 }
             }
             Outcome::Reorged => {}
@@ -105,6 +121,12 @@ impl Submissions {
                 {
                     let blocks = receipt.inclusion.block.saturating_sub(submission.block);
                     record::inclusion_delay(u32::try_from(blocks).unwrap_or(u32::MAX));
+                    if matches!(outcome, Outcome::Mined(_)) {
+                        result = submission.race.map(Race::won);
+                    }
+                }
+                if let Outcome::Reverted(receipt) = outcome {
+                    self.note_revert(report, receipt, submission);
                 }
             }
         }
@@ -115,14 +137,27 @@ impl Submissions {
             Outcome::Dropped(reason) => record::dropped(reason.name()),
             _ => {}
         }
-        if let Outcome::Reverted(receipt) = &report.outcome {
-            let Purpose::Liquidate { market, borrowers } = &report.intent.purpose else {
-                record::reverted(HARVEST_FAILED);
-                return;
-            };
-            let (market, borrowers) = (MarketId(*market), borrowers.clone());
-            self.reverted.push(RevertedLiquidation { block: receipt.inclusion.block, market, borrowers });
-        }
+        result
+    }
+
+    /// Remembers a liquidation that reverted, until its block is applied.
+    fn note_revert(&mut self, report: &Report, receipt: &Receipt, submission: Option<Submission>) {
+        let Purpose::Liquidate { market, borrowers } = &report.intent.purpose else {
+            record::reverted(HARVEST_FAILED);
+            return;
+        };
+        let (market, borrowers) = (MarketId(*market), borrowers.clone());
+        let race = submission.and_then(|Submission { block, race, .. }| {
+            Some(LostRace {
+                scope: report.intent.scope.clone(),
+                race: race?,
+                market: market.0,
+                borrowers: borrowers.clone(),
+                blocks: (block.saturating_add(1), receipt.inclusion.block),
+                signers: self.sender.status().iter().map(|status| status.signer).collect(),
+            })
+        });
+        self.reverted.push(RevertedLiquidation { block: receipt.inclusion.block, market, borrowers, race });
     }
 
     /// What must be left alone by decisions on a block.
@@ -135,11 +170,17 @@ impl Submissions {
         self.sender.record_failure(subject, FailureCause::LostRace);
     }
 
-    /// Ends the back-off of every loan whose liquidation reverted because of a lost race: see [`lost_races`].
-    pub(super) fn clear_backoff_after_lost_race(&mut self, book: &Book, block: &PricedBlock) {
-        for subject in lost_races(&mut self.reverted, book, block) {
-            self.clear_backoff(subject);
-        }
+    /// Ends the back-off of every loan whose liquidation reverted because of a lost race, and returns these races: see
+    /// [`lost_races`].
+    pub(super) fn clear_backoff_after_lost_race(&mut self, book: &Book, block: &PricedBlock) -> Vec<LostRace> {
+        let (subjects, races) = lost_races(&mut self.reverted, book, block);
+        subjects.into_iter().for_each(|subject| self.clear_backoff(subject));
+        races
+    }
+
+    /// What mined transactions earned and cost.
+    pub(super) fn results(&self) -> ResultsLedger {
+        self.sender.with_gate(|gate, _| gate.record().results.clone())
     }
 
     /// State of every signer.
@@ -162,22 +203,25 @@ impl Submissions {
     /// How far the limits on sending are used up at a time, in seconds of the chain's clock. Looks for the kill file; a
     /// folder that cannot be read counts as one that has it.
     pub(super) fn safety(&self, settings: &config::Safety, now: u64) -> SafetySnapshot {
-        let (breaker_open_secs, lost_wei, reverts) = self
-            .sender
-            .with_gate(|gate, _| (gate.breaker_open_for(now), gate.lost_on(now), gate.record().reverts.len()));
+        let (breaker_open_secs, lost_wei, reverts) =
+            self.sender.with_gate(|gate, _| (gate.breaker_open_for(now), gate.lost_on(now), gate.recent_reverts()));
         let is_killed = settings.kill_file.try_exists().unwrap_or(true);
         SafetySnapshot { is_killed, breaker_open_secs, lost_wei, reverts }
     }
 }
 
 /// Takes the liquidations out of `reverted` whose block is applied, and returns those of their loans that are not
-/// liquidatable any more. For these the race was lost to another liquidator, and nothing speaks against a new attempt as
-/// soon as they are liquidatable again. The others reverted for a reason that may persist, as did all in a market without
-/// a price. Counts each liquidation by its reason.
-pub(super) fn lost_races(reverted: &mut Vec<RevertedLiquidation>, book: &Book, block: &PricedBlock) -> Vec<Subject> {
+/// liquidatable any more, with the races over them. For these the race was lost to another liquidator, and nothing speaks
+/// against a new attempt as soon as they are liquidatable again. The others reverted for a reason that may persist, as did
+/// all in a market without a price. Counts each liquidation by its reason.
+pub(super) fn lost_races(
+    reverted: &mut Vec<RevertedLiquidation>,
+    book: &Book,
+    block: &PricedBlock,
+) -> (Vec<Subject>, Vec<LostRace>) {
     let PricedBlock { header, prices } = block;
-    let mut lost = Vec::new();
-    for RevertedLiquidation { market: id, borrowers, .. } in
+    let (mut lost, mut races) = (Vec::new(), Vec::new());
+    for RevertedLiquidation { market: id, borrowers, race, .. } in
         reverted.extract_if(.., |reverted| reverted.block <= header.number)
     {
         let lost_before = lost.len();
@@ -191,8 +235,9 @@ pub(super) fn lost_races(reverted: &mut Vec<RevertedLiquidation>, book: &Book, b
         let newly_lost = lost.len() - lost_before;
         record::reverted(if newly_lost == 0 { CALL_FAILED } else { LOST_RACE });
         record::lost_races(count(newly_lost));
+        races.extend(race.filter(|_| newly_lost > 0));
     }
-    lost
+    (lost, races)
 }
 
 /// Returns the part of a transaction's fee above the base fee, in wei.

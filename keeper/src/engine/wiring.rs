@@ -3,12 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, U256};
 use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_contracts::market::BPS;
 
 use crate::{
-    config::{Config, EndpointSettings, GasSource, Role, TransactionType},
+    amount::Amount,
+    config::{Config, Deployed, EndpointSettings, GasSource, Role, TransactionType},
     safety,
     sender::{
         self, Nodes,
@@ -92,7 +93,7 @@ pub(super) fn sender(config: &Config, is_live: bool, adopt_nonce: bool) -> sende
                 max_fee_per_gas: fees.max_gas_price,
                 base_fee_percent,
                 kept_bps: config.liquidate.min_margin_bps.min(BPS),
-                priority_bid_bps: u32::from(fees.bid_share_bps),
+                max_cost: safety.max_cost_per_transaction,
                 ..FeePolicy::default()
             },
             max_pending: safety.max_pending,
@@ -107,15 +108,61 @@ pub(super) fn sender(config: &Config, is_live: bool, adopt_nonce: bool) -> sende
         safety: safety::SafetySettings {
             is_live,
             loss_cap_per_day: safety.loss_cap_per_day,
+            scope_loss_cap_per_day: safety.market_loss_cap_per_day,
             breaker_reverts: usize::try_from(safety.breaker_reverts).unwrap_or(usize::MAX),
             breaker_window_secs: safety.breaker_window.as_secs(),
             breaker_pause_secs: safety.breaker_pause.as_secs(),
             minimum_balance: safety.min_balance,
+            contracts: contracts(config),
         },
         kill_file: Some(safety.kill_file.clone()),
         adopt_nonce,
         lock_folder: None,
     }
+}
+
+/// Number of transactions that may fail at their highest cost before the day's loss reaches its cap.
+const FAILURES_PER_DAY: u64 = 5;
+
+/// Limits that do not fit one another, each with the settings to change. Nothing of it matters with private endpoints
+/// alone, where what reverts is not mined.
+pub(super) fn limit_warnings(config: &Config) -> Vec<String> {
+    let (coin, safety) = (&config.chain.coin, &config.safety);
+    let amount = |wei| Amount::of_wei(wei, coin);
+    let mut warnings = Vec::new();
+    let is_public = config.endpoints.iter().any(|endpoint| matches!(endpoint.role, Role::Both | Role::Send));
+    if !is_public {
+        return warnings;
+    }
+    let most = safety.loss_cap_per_day / U256::from(FAILURES_PER_DAY);
+    if safety.max_cost_per_transaction > most {
+        warnings.push(format!(
+            "fewer than {FAILURES_PER_DAY} transactions that revert may end the day: lower max_cost_per_transaction from {} \
+             to {}, or raise loss_cap_per_day from {}",
+            amount(safety.max_cost_per_transaction),
+            amount(most),
+            amount(safety.loss_cap_per_day),
+        ));
+    }
+    let table = gas(config);
+    let smallest = U256::from(table.gas_limit(table.liquidation_gas(1, 1)));
+    let dearest = smallest.saturating_mul(U256::from(config.fees.max_gas_price));
+    if dearest > safety.max_cost_per_transaction {
+        warnings.push(format!(
+            "not even one liquidation fits max_cost_per_transaction above {} gwei: raise it from {} to {} and \
+             loss_cap_per_day with it, or lower max_gas_price",
+            safety.max_cost_per_transaction / smallest / U256::from(1_000_000_000),
+            amount(safety.max_cost_per_transaction),
+            amount(dearest),
+        ));
+    }
+    warnings
+}
+
+/// Contracts whose events tell what a transaction did.
+pub(super) const fn contracts(config: &Config) -> safety::Contracts {
+    let Deployed { core, liquidator, rewards, .. } = config.deployed;
+    safety::Contracts { core, liquidator, rewards }
 }
 
 /// Settings for liquidating.
@@ -135,6 +182,7 @@ pub(super) fn liquidate(config: &Config, keeper: Address) -> liquidate::Liquidat
         gas: gas(config),
         max_slippage_bps: config.liquidate.max_slippage_bps,
         bid_share_bps: config.fees.bid_share_bps,
+        ordering: config.chain.ordering,
         deadline_secs: deadline_secs(config),
     }
 }
@@ -196,6 +244,24 @@ mod tests {
         assert_eq!((settings.core.cancel_gas, settings.core.private), (21_000, private));
         assert_eq!((settings.core.fees.style, settings.core.fees.bump_percent), (TxFees::Eip1559, 10));
         assert!(!settings.safety.is_live && settings.kill_file.is_some());
+    }
+
+    #[test]
+    fn limits_that_do_not_fit_one_another_are_named_with_the_remedy_and_the_defaults_fit() {
+        let warnings = |more: &str| {
+            let text = TEXT.replace("role = \"private\"", "role = \"send\"");
+            limit_warnings(
+                &Config::parse(Path::new("keeper.toml"), &format!("{text}\n{more}"), &BTreeMap::new()).unwrap(),
+            )
+        };
+        assert_eq!(warnings(""), [""; 0]);
+        let one_ends_the_day = warnings("[safety]\nloss_cap_per_day = \"0.05\"");
+        assert!(
+            one_ends_the_day[0].contains("lower max_cost_per_transaction from 0.1 ETH to 0.01 ETH"),
+            "{one_ends_the_day:?}"
+        );
+        let nothing_fits = warnings("[safety]\nmax_cost_per_transaction = \"0.01\"");
+        assert!(nothing_fits[0].contains("above 24 gwei"), "{nothing_fits:?}");
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub struct Intent {
     pub scope: Scope,
     /// What keeps the transaction, once it is mined, from costing more than it brings.
     pub guard: GuardKind,
+    /// Priority fee per gas that is bid against rivals, in wei; 0 for the chain's minimum.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bid: u128,
     /// Token in which the transaction pays its profit, and its value, so that the event in the receipt is valued at once;
     /// `None` where no event tells the profit.
     pub profit: Option<Profit>,
@@ -80,6 +83,10 @@ pub struct Profit {
     pub token: Address,
     /// Its value when the intent was decided.
     pub rate: Rate,
+    /// Value of the token that the keeper repays debts with from its inventory: the profit is what the seized collateral,
+    /// which is in `token`, is worth beyond that. `None` where the repayment is no expense of the keeper's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repaid: Option<Rate>,
 }
 
 /// What a transaction is meant to achieve.
@@ -141,6 +148,11 @@ pub enum Subject {
         /// Account that staked; `None` stands for the keeper itself.
         account: Option<Address>,
     },
+}
+
+/// Whether nothing is bid, which entries of a journal do not say.
+const fn is_zero(bid: &u128) -> bool {
+    *bid == 0
 }
 
 impl Purpose {

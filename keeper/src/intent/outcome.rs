@@ -1,9 +1,9 @@
 //! What became of an intent, as the sender reports it.
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256, Log, U256};
 use serde::{Deserialize, Serialize};
 
-use super::{Intent, Subject};
+use super::{Intent, Scope, Subject};
 
 /// What the sender tells the rest of the keeper.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Report {
     pub intent: Intent,
     /// What has become of the intent so far.
     pub outcome: Outcome,
+    /// Events of its transaction, where one was mined and has just been read from a node.
+    pub logs: Vec<Log>,
 }
 
 /// What happened to an intent. Another report always follows [`Outcome::Sent`] and [`Outcome::Reorged`]. Every other
@@ -184,11 +186,21 @@ pub enum SafetyRefusal {
         left_secs: u64,
     },
     /// The day's loss has reached its cap.
-    #[error("{lost} wei of gas were lost today (UTC), and the cap is {cap}")]
+    #[error("{lost} wei were lost today (UTC), and the cap is {cap}")]
     LossCap {
         /// Loss of the day, in wei.
         lost: U256,
         /// Cap on the loss of a day, in wei.
+        cap: U256,
+    },
+    /// The loss of a strategy in one market has reached its cap for the day.
+    #[error("{lost} wei were lost today (UTC) in this market by {strategy}, and the cap is {cap}", strategy = scope.strategy)]
+    ScopeLossCap {
+        /// Strategy and market.
+        scope: Scope,
+        /// Their loss of the day, in wei.
+        lost: U256,
+        /// Cap on it, in wei.
         cap: U256,
     },
     /// The signer's balance is below the configured minimum.

@@ -1,35 +1,37 @@
-//! The gate: whether an intent may be sent now. Circuit breaker, loss cap and back-off follow from the outcomes of
-//! earlier intents.
+//! The gate: whether an intent may be sent now. Circuit breakers, loss caps and back-off follow from what became of
+//! earlier intents, each for one scope: reverts of one strategy or market stop nothing else.
 
 use std::collections::VecDeque;
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::U256;
 use serde::{Deserialize, Serialize};
 
-use super::back_off::{BackOff, FailureCause};
-use crate::intent::{Intent, Outcome, Receipt, Report, SafetyRefusal, Subject};
-
-const SECONDS_PER_DAY: u64 = 86_400;
-
-/// Maximum number of transactions that are remembered as counted, so that one that is mined again after a
-/// reorganisation or reported again after a restart counts once. More are not mined between two reports of one.
-const MAX_COUNTED: usize = 256;
+use super::{
+    back_off::{BackOff, FailureCause},
+    results::{Contracts, Realised, ResultsLedger},
+};
+use crate::intent::{Intent, Outcome, Report, SafetyRefusal, Scope, Subject};
 
 /// Limits within which transactions are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SafetySettings {
     /// Whether anything is sent at all; `false` for a dry run.
     pub is_live: bool,
-    /// Cap on the gas of reverted and cancelled transactions within a UTC day, in wei.
+    /// Cap on the loss of all transactions within a UTC day, in wei: what those that cost more than they brought cost too
+    /// much.
     pub loss_cap_per_day: U256,
-    /// Number of reverts within the window that opens the circuit breaker.
+    /// The same for the transactions of one scope.
+    pub scope_loss_cap_per_day: U256,
+    /// Number of reverts within the window that opens the circuit breaker of a scope.
     pub breaker_reverts: usize,
     /// Window in which reverts are counted, in seconds.
     pub breaker_window_secs: u64,
-    /// Time for which the breaker stays open, in seconds.
+    /// Time for which a breaker stays open, in seconds.
     pub breaker_pause_secs: u64,
     /// Balance below which a signer sends nothing, in wei.
     pub minimum_balance: U256,
+    /// Contracts whose events tell what a transaction brought.
+    pub contracts: Contracts,
 }
 
 /// Circumstances under which an intent is admitted or refused.
@@ -47,20 +49,49 @@ pub struct RiskContext {
 
 /// What a gate remembers through a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredRecord")]
 pub struct SafetyRecord {
-    /// UTC day that `lost` belongs to, counted from 1970.
-    pub day: u64,
-    /// Gas of transactions that reverted or were cancelled on that day, in wei.
-    pub lost: U256,
-    /// Timestamps of the last reverts in seconds, oldest first.
-    pub reverts: VecDeque<u64>,
-    /// Time at which an open breaker closes, in seconds.
-    pub open_until: Option<u64>,
-    /// Hashes of the transactions that were counted last, oldest first.
-    pub counted: VecDeque<B256>,
+    /// What mined transactions earned and cost.
+    pub results: ResultsLedger,
+    /// Circuit breakers of scopes with reverts.
+    breakers: Vec<(Scope, Breaker)>,
 }
 
-/// Decides what may be sent. Its circuit breaker opens after too many reverts.
+/// A record as this version or the one before wrote it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct StoredRecord {
+    results: Option<ResultsLedger>,
+    breakers: Vec<(Scope, Breaker)>,
+    /// Before there was a ledger: the UTC day of `lost`.
+    day: u64,
+    /// The loss of that day, in wei.
+    lost: U256,
+}
+
+impl From<StoredRecord> for SafetyRecord {
+    fn from(StoredRecord { results, breakers, day, lost }: StoredRecord) -> Self {
+        Self { results: results.unwrap_or_else(|| ResultsLedger::with_loss(day, lost)), breakers }
+    }
+}
+
+/// The circuit breaker of a scope.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Breaker {
+    /// Timestamps of the last reverts in seconds, oldest first.
+    reverts: VecDeque<u64>,
+    /// Time at which it closes, in seconds, if it is open.
+    open_until: Option<u64>,
+}
+
+impl Breaker {
+    /// Returns the seconds until it closes, and `None` if it is closed.
+    fn open_for(&self, now: u64) -> Option<u64> {
+        self.open_until.and_then(|until| until.checked_sub(now)).filter(|left| *left > 0)
+    }
+}
+
+/// Decides what may be sent.
 #[derive(Debug)]
 pub struct Gate {
     settings: SafetySettings,
@@ -82,13 +113,18 @@ impl Gate {
         if context.is_killed {
             return Err(SafetyRefusal::KillFile);
         }
-        if let Some(left_secs) = self.breaker_open_for(context.now) {
+        if let Some(left_secs) = self.breaker(&intent.scope).and_then(|breaker| breaker.open_for(context.now)) {
             let (reverts, window_secs) = (self.settings.breaker_reverts, self.settings.breaker_window_secs);
             return Err(SafetyRefusal::BreakerOpen { reverts, window_secs, left_secs });
         }
         let lost = self.lost_on(context.now);
         if lost >= cap {
             return Err(SafetyRefusal::LossCap { lost, cap });
+        }
+        let (lost, cap) =
+            (self.record.results.of_scope(&intent.scope, context.now).lost_wei, self.settings.scope_loss_cap_per_day);
+        if lost >= cap {
+            return Err(SafetyRefusal::ScopeLossCap { scope: intent.scope.clone(), lost, cap });
         }
         if let Some(balance) = context.balance.filter(|balance| self.is_balance_low(*balance)) {
             return Err(SafetyRefusal::LowBalance { balance, minimum });
@@ -104,24 +140,24 @@ impl Gate {
 
     /// Learns from what became of an intent. Returns whether the record changed.
     pub fn on_report(&mut self, report: &Report, now: u64, block: u64) -> bool {
+        let subjects = || report.intent.purpose.subjects();
         match &report.outcome {
-            Outcome::Mined(_) => {
-                report.intent.purpose.subjects().iter().for_each(|subject| self.back_off.record_success(subject));
-                false
-            }
-            Outcome::Reverted(receipt) => {
-                for subject in report.intent.purpose.subjects() {
+            Outcome::Mined(_) => subjects().iter().for_each(|subject| self.back_off.record_success(subject)),
+            Outcome::Reverted(_) => {
+                for subject in subjects() {
                     self.back_off.record_failure(subject, FailureCause::Reverts, block);
                 }
-                let is_new = self.record_loss(receipt, now);
-                if is_new {
-                    self.record_revert(now);
-                }
-                is_new
             }
-            Outcome::Cancelled(receipt) => self.record_loss(receipt, now),
-            _ => false,
+            Outcome::Reorged => return self.record.results.take_back(report.id),
+            _ => {}
         }
+        let Some(realised) = Realised::of(report, &self.settings.contracts, now) else { return false };
+        let (scope, has_reverted) = (realised.scope.clone(), realised.has_reverted);
+        let is_new = self.record.results.record(realised);
+        if is_new && has_reverted {
+            self.record_revert(scope, now);
+        }
+        is_new
     }
 
     /// Records that something failed without a transaction, or for a better known cause than that it reverted.
@@ -140,22 +176,27 @@ impl Gate {
         self.back_off.prune(block);
     }
 
-    /// Closes the breaker by hand, which changes the record.
-    pub fn close_breaker(&mut self) {
-        self.record.open_until = None;
-        self.record.reverts.clear();
-    }
-
-    /// Returns the seconds until an open breaker closes, and `None` if it is closed.
+    /// Returns the seconds until the last open circuit breaker closes, and `None` if all are closed.
     #[must_use]
     pub fn breaker_open_for(&self, now: u64) -> Option<u64> {
-        self.record.open_until.and_then(|until| until.checked_sub(now)).filter(|left| *left > 0)
+        self.record.breakers.iter().filter_map(|(_, breaker)| breaker.open_for(now)).max()
+    }
+
+    /// Returns the scopes whose circuit breaker is open.
+    pub fn open_breakers(&self, now: u64) -> impl Iterator<Item = &Scope> {
+        self.record.breakers.iter().filter(move |(_, breaker)| breaker.open_for(now).is_some()).map(|(scope, _)| scope)
+    }
+
+    /// Returns the number of reverts within the window, of the scope with most of them.
+    #[must_use]
+    pub fn recent_reverts(&self) -> usize {
+        self.record.breakers.iter().map(|(_, breaker)| breaker.reverts.len()).max().unwrap_or(0)
     }
 
     /// Returns the loss of the UTC day of this timestamp, in wei.
     #[must_use]
     pub fn lost_on(&self, now: u64) -> U256 {
-        if now / SECONDS_PER_DAY == self.record.day { self.record.lost } else { U256::ZERO }
+        self.record.results.on_day(now).lost_wei
     }
 
     /// Returns what must be remembered through a restart.
@@ -170,29 +211,28 @@ impl Gate {
         balance < self.settings.minimum_balance
     }
 
-    /// Adds what a transaction cost to the day's loss, once. Returns whether it was new.
-    fn record_loss(&mut self, receipt: &Receipt, now: u64) -> bool {
-        let hash = receipt.inclusion.hash;
-        if self.record.counted.contains(&hash) {
-            return false;
-        }
-        self.record.counted.push_back(hash);
-        if self.record.counted.len() > MAX_COUNTED {
-            self.record.counted.pop_front();
-        }
-        self.record.lost = self.lost_on(now).saturating_add(receipt.fee());
-        self.record.day = now / SECONDS_PER_DAY;
-        true
+    fn breaker(&self, scope: &Scope) -> Option<&Breaker> {
+        self.record.breakers.iter().find(|(known, _)| known == scope).map(|(_, breaker)| breaker)
     }
 
-    /// Counts a revert, and opens the breaker if there are too many within the window.
-    fn record_revert(&mut self, now: u64) {
-        let window = self.settings.breaker_window_secs;
-        self.record.reverts.push_back(now);
-        self.record.reverts.retain(|then| now.saturating_sub(*then) < window);
-        if self.record.reverts.len() >= self.settings.breaker_reverts {
-            self.record.reverts.clear();
-            self.record.open_until = Some(now.saturating_add(self.settings.breaker_pause_secs));
+    /// Counts a revert, and opens the scope's breaker if there are too many within the window.
+    fn record_revert(&mut self, scope: Scope, now: u64) {
+        let SafetySettings { breaker_reverts, breaker_window_secs: window, breaker_pause_secs, .. } = self.settings;
+        let breakers = &mut self.record.breakers;
+        for (_, breaker) in breakers.iter_mut() {
+            breaker.reverts.retain(|then| now.saturating_sub(*then) < window);
+        }
+        breakers.retain(|(known, breaker)| {
+            *known == scope || !breaker.reverts.is_empty() || breaker.open_for(now).is_some()
+        });
+        if !breakers.iter().any(|(known, _)| *known == scope) {
+            breakers.push((scope.clone(), Breaker::default()));
+        }
+        let Some((_, breaker)) = breakers.iter_mut().find(|(known, _)| *known == scope) else { return };
+        breaker.reverts.push_back(now);
+        if breaker.reverts.len() >= breaker_reverts {
+            breaker.reverts.clear();
+            breaker.open_until = Some(now.saturating_add(breaker_pause_secs));
         }
     }
 }

@@ -1,19 +1,23 @@
 //! Safety in front of the sender: each intent passes a [`Gate`], or is refused with figures. The reasons to refuse are
-//! the kill file, an open circuit breaker, the cap on the day's loss, a low balance, back-off after failures, and a dry
-//! run.
+//! the kill file, an open circuit breaker, a cap on the day's loss, a low balance, back-off after failures, and a dry run.
 //!
-//! The gate is pure. What it must remember through a restart – the day's loss, whether the breaker is open – is a
+//! Breakers and caps follow from the [`ResultsLedger`]: what every mined transaction earned and cost, by its own receipt.
+//! They hold for one strategy in one market, so that its failures stop nothing else; one cap holds for all together.
+//!
+//! The gate is pure. What it must remember through a restart – the ledger, which breakers are open – is a
 //! [`SafetyRecord`], which its owner keeps in a [`SafetyStore`]. Transactions that are pending when the gate refuses
 //! new ones are followed to their end as before; only the kill file keeps the sender from touching those, too.
 
 mod back_off;
 mod gate;
+mod results;
 
 use std::future::Future;
 
 pub use self::{
     back_off::{BackOff, FailureCause, Wait},
     gate::{Gate, RiskContext, SafetyRecord, SafetySettings},
+    results::{Contracts, Execution, LifetimeTotals, Realised, ResultsLedger, Sums},
 };
 
 /// Durable storage of a gate's record.

@@ -98,15 +98,10 @@ impl Admission {
         }
     }
 
-    /// Runs `act` on the gate together with the newest block, and publishes the record if it changed.
+    /// Runs `act` on the gate together with the newest block. It must not change the gate's record.
     pub(super) fn with_gate<T>(&self, act: impl FnOnce(&mut Gate, Option<Header>) -> T) -> T {
         let (gate, head) = &mut *self.lock_gate();
-        let before = gate.record().clone();
-        let result = act(gate, *head);
-        if before != *gate.record() {
-            self.record.send_replace(gate.record().clone());
-        }
-        result
+        act(gate, *head)
     }
 
     /// Takes note of the newest applied block.

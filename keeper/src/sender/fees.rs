@@ -3,7 +3,7 @@
 
 use alloy::primitives::{U256, ruint::UintTryTo};
 
-use crate::intent::{FeeExceedsProfit, Fees, GuardKind, Intent, Priority};
+use crate::intent::{FeeExceedsProfit, Fees, GuardKind, Intent};
 
 /// One hundred percent, in basis points.
 const BASIS_POINTS: u32 = 10_000;
@@ -35,8 +35,8 @@ pub struct FeePolicy {
     pub base_fee_percent: u32,
     /// Share of the expected gain that is not spent on gas, in basis points.
     pub kept_bps: u32,
-    /// Share of the profit beyond the base fee that an intent of high priority bids as priority fee, in basis points.
-    pub priority_bid_bps: u32,
+    /// Highest cost of one transaction, in wei: its gas limit at its maximum fee. It bounds what a single revert may cost.
+    pub max_cost: U256,
     /// By how much a replacement raises both fees, in percent: at least geth's 10.
     pub bump_percent: u32,
 }
@@ -50,7 +50,7 @@ impl Default for FeePolicy {
             max_fee_per_gas: 2_000_000_000_000,
             base_fee_percent: 200,
             kept_bps: 1_000,
-            priority_bid_bps: 1_000,
+            max_cost: U256::MAX,
             bump_percent: 10,
         }
     }
@@ -58,7 +58,7 @@ impl Default for FeePolicy {
 
 impl FeePolicy {
     /// Returns the highest maximum fee per gas that an intent affords, in wei: its gain, less the share that is kept,
-    /// over its expected gas, and no more than its call is guarded for.
+    /// over its expected gas, no more than its call is guarded for, and no more than a transaction may cost.
     #[must_use]
     pub fn affordable_fee(&self, intent: &Intent) -> u128 {
         let spendable = BASIS_POINTS.saturating_sub(self.kept_bps);
@@ -70,18 +70,20 @@ impl FeePolicy {
             GuardKind::OnChain | GuardKind::None => u128::MAX,
             GuardKind::UpTo(price) => price,
         };
-        per_gas.min(guarded).min(self.max_fee_per_gas)
+        let within_cost = self.max_cost / U256::from(intent.gas_limit.max(1));
+        let within_cost: u128 = within_cost.uint_try_to().unwrap_or(u128::MAX);
+        per_gas.min(guarded).min(within_cost).min(self.max_fee_per_gas)
     }
 
     /// Returns the fees to offer for an intent. `outbid` is what a pool may hold for the same nonce, or has rejected as
     /// underpriced. Fails if the fees would exceed the expected profit.
     pub fn fees_for(&self, intent: &Intent, base_fee: u64, outbid: Option<Fees>) -> Result<Fees, FeeExceedsProfit> {
-        self.fees_within(self.affordable_fee(intent), intent.priority, base_fee, outbid)
+        self.fees_within(self.affordable_fee(intent), intent.bid, base_fee, outbid)
     }
 
     /// Returns the fees to offer for a cancellation. Fails if they would exceed the policy's maximum.
     pub fn cancellation_fees(&self, base_fee: u64, outbid: Option<Fees>) -> Result<Fees, FeeExceedsProfit> {
-        self.fees_within(self.max_fee_per_gas, Priority::Low, base_fee, outbid)
+        self.fees_within(self.max_fee_per_gas, 0, base_fee, outbid)
     }
 
     /// Whether an offer no longer covers this base fee and the minimum priority fee.
@@ -93,7 +95,7 @@ impl FeePolicy {
     fn fees_within(
         &self,
         affordable: u128,
-        priority: Priority,
+        bid: u128,
         base_fee: u64,
         outbid: Option<Fees>,
     ) -> Result<Fees, FeeExceedsProfit> {
@@ -107,7 +109,7 @@ impl FeePolicy {
         if needed > affordable {
             return Err(FeeExceedsProfit { needed, affordable });
         }
-        let first = self.first_offer(affordable, priority, base_fee);
+        let first = self.first_offer(affordable, bid, base_fee);
         let bumped = bumped.unwrap_or(first);
         let priority_fee = first.max_priority_fee_per_gas.max(bumped.max_priority_fee_per_gas);
         // The bumped priority fee may exceed the maximum of a first offer.
@@ -122,14 +124,9 @@ impl FeePolicy {
     }
 
     /// Returns a first offer: at least what the next block takes, at most `affordable`, which the caller has compared.
-    fn first_offer(&self, affordable: u128, priority: Priority, base_fee: u64) -> Fees {
+    fn first_offer(&self, affordable: u128, bid: u128, base_fee: u64) -> Fees {
         let base_fee = u128::from(base_fee);
-        let beyond_base_fee = affordable.saturating_sub(base_fee);
-        let bid = match priority {
-            Priority::Low => 0,
-            Priority::High => share(beyond_base_fee, self.priority_bid_bps),
-        };
-        let priority_fee = self.min_priority_fee.max(bid);
+        let priority_fee = bid.min(affordable.saturating_sub(base_fee)).max(self.min_priority_fee);
         let wanted = percent(base_fee, self.base_fee_percent).saturating_add(priority_fee);
         let with_room = (0..RESERVED_FEE_BUMPS).fold(affordable, |fee, _| self.unbumped(fee));
         let needed = base_fee.saturating_add(priority_fee);
@@ -159,18 +156,13 @@ fn percent(fee: u128, percent: u32) -> u128 {
     fee.saturating_mul(u128::from(percent)).div_ceil(100)
 }
 
-/// Returns a share of an amount in basis points, rounded down.
-fn share(amount: u128, bps: u32) -> u128 {
-    amount / u128::from(BASIS_POINTS) * u128::from(bps.min(BASIS_POINTS))
-}
-
 #[cfg(test)]
 mod tests {
     use alloy::primitives::{Address, B256};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::intent::{Purpose, Scope};
+    use crate::intent::{Priority, Purpose, Scope};
 
     const GWEI: u128 = 1_000_000_000;
 
@@ -186,6 +178,7 @@ mod tests {
             deadline: u64::MAX,
             scope: Scope::new("liquidate", B256::ZERO),
             guard: GuardKind::None,
+            bid: 0,
             profit: None,
         }
     }
@@ -195,14 +188,26 @@ mod tests {
     }
 
     #[test]
-    fn a_first_offer_covers_twice_the_base_fee_and_bids_a_share_of_the_profit_only_with_high_priority() {
+    fn a_first_offer_covers_twice_the_base_fee_and_bids_what_the_intent_says() {
         let policy = FeePolicy::default();
         let gain = 100_000 * 1_000 * GWEI;
-        let low = policy.fees_for(&intent(Priority::Low, 100_000, gain), 10_000_000_000, None).unwrap();
-        assert_eq!(low, fees(20 * GWEI + GWEI / 100, GWEI / 100));
-        // 900 gwei are affordable per unit of gas; a tenth of the 890 beyond the base fee is bid.
-        let high = policy.fees_for(&intent(Priority::High, 100_000, gain), 10_000_000_000, None).unwrap();
-        assert_eq!(high, fees(109 * GWEI, 89 * GWEI));
+        let unbid = intent(Priority::High, 100_000, gain);
+        let offer = policy.fees_for(&unbid, 10_000_000_000, None).unwrap();
+        assert_eq!(offer, fees(20 * GWEI + GWEI / 100, GWEI / 100));
+        let bid = Intent { bid: 89 * GWEI, ..unbid.clone() };
+        assert_eq!(policy.fees_for(&bid, 10_000_000_000, None).unwrap(), fees(109 * GWEI, 89 * GWEI));
+        // 900 gwei are affordable per unit of gas, of which 890 are left for a bid.
+        let too_high = Intent { bid: 2_000 * GWEI, ..unbid };
+        assert_eq!(policy.fees_for(&too_high, 10_000_000_000, None).unwrap(), fees(900 * GWEI, 890 * GWEI));
+    }
+
+    #[test]
+    fn no_offer_costs_more_at_its_gas_limit_than_a_transaction_may() {
+        let policy = FeePolicy { max_cost: U256::from(200_000 * 15 * GWEI), ..FeePolicy::default() };
+        let rich = intent(Priority::High, 100_000, 100_000 * 1_000 * GWEI);
+        assert!(policy.fees_for(&rich, 10_000_000_000, None).unwrap().max_fee_per_gas <= 15 * GWEI);
+        let refused = policy.fees_for(&rich, 16_000_000_000, None).unwrap_err();
+        assert_eq!(refused.affordable, 15 * GWEI);
     }
 
     #[test]
@@ -218,7 +223,7 @@ mod tests {
         let gain = 100_000 * 1_000 * GWEI;
         let guarded = Intent { guard: GuardKind::UpTo(30 * GWEI), ..intent(Priority::High, 100_000, gain) };
         let mut offer = policy.fees_for(&guarded, 10_000_000_000, None).unwrap();
-        assert_eq!(offer.max_priority_fee_per_gas, 2 * GWEI);
+        assert_eq!(offer.max_priority_fee_per_gas, GWEI / 100);
         let refused = loop {
             assert!(offer.max_fee_per_gas <= 30 * GWEI, "{offer:?}");
             match policy.fees_for(&guarded, 10_000_000_000, Some(offer)) {
@@ -243,14 +248,13 @@ mod tests {
     proptest! {
         #[test]
         fn fees_never_exceed_the_spendable_gain_and_outbid_by_the_bump(
-            gain in 0..u128::MAX, gas in 1..u64::MAX / 4, base_fee in 0..u64::MAX, high: bool, legacy: bool,
+            gain in 0..u128::MAX, gas in 1..u64::MAX / 4, base_fee in 0..u64::MAX, bid: u128, legacy: bool,
             outbid in prop::option::of((0..1u128 << 60, 0..1u128 << 60)),
         ) {
             let style = if legacy { TxFees::Legacy } else { TxFees::Eip1559 };
             let policy = FeePolicy { style, max_fee_per_gas: u128::MAX, ..FeePolicy::default() };
-            let priority = if high { Priority::High } else { Priority::Low };
             let outbid = outbid.map(|(max_fee, priority_fee)| fees(max_fee.max(priority_fee), priority_fee));
-            if let Ok(offer) = policy.fees_for(&intent(priority, gas, gain), base_fee, outbid) {
+            if let Ok(offer) = policy.fees_for(&Intent { bid, ..intent(Priority::High, gas, gain) }, base_fee, outbid) {
                 let (max_fee, priority_fee) = (offer.max_fee_per_gas, offer.max_priority_fee_per_gas);
                 let spendable = U256::from(gain) / U256::from(10) * U256::from(9);
                 prop_assert!(U256::from(max_fee) * U256::from(gas) <= spendable.max(U256::ONE) + U256::from(9));

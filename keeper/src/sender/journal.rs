@@ -173,7 +173,8 @@ mod tests {
                     deadline: 1,
                     scope: Scope::new("liquidate", B256::ZERO),
                     guard: GuardKind::UpTo(u128::MAX),
-                    profit: Some(Profit { token: Address::repeat_byte(3), rate: Rate::ONE }),
+                    bid: 0,
+                    profit: Some(Profit { token: Address::repeat_byte(3), rate: Rate::ONE, repaid: None }),
                 },
                 attempts: vec![Attempt {
                     kind: AttemptKind::Cancel,

@@ -1,10 +1,10 @@
 //! The nodes that a sender talks to: a transaction is broadcast to all of them, a question goes to the first that is up
 //! to date.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U64, U128, U256},
+    primitives::{Address, B256, Bytes, Log, U64, U128, U256},
     rpc::{
         client::{BatchRequest, RpcClient, Waiter},
         json_rpc::{RpcRecv, RpcSend},
@@ -36,6 +36,17 @@ pub struct Nodes {
     read: Vec<Arc<Node>>,
     send: Vec<Arc<Node>>,
     private: Vec<Arc<Node>>,
+}
+
+/// What a node said of a signer and its transactions.
+#[derive(Debug)]
+pub(super) struct FetchedStatus {
+    /// The signer's nonce, and the receipts.
+    pub(super) status: ChainStatus,
+    /// The signer's balance in wei.
+    pub(super) balance: U256,
+    /// Events of the mined transactions, by hash.
+    pub(super) logs: HashMap<B256, Vec<Log>>,
 }
 
 /// State of a signer's account in the newest block.
@@ -89,20 +100,15 @@ impl Nodes {
         SubmitResult::combined(results)
     }
 
-    /// Reads the signer's nonce, its balance in wei and these receipts, in one request, from the first node that has
-    /// this block. Returns `None` if no node has it or answers.
-    pub(super) async fn fetch_status(
-        &self,
-        signer: Address,
-        hashes: &[B256],
-        block: u64,
-    ) -> Option<(ChainStatus, U256)> {
+    /// Reads the signer's nonce, its balance in wei and these receipts with their logs, in one request, from the first node
+    /// that has this block. Returns `None` if no node has it or answers.
+    pub(super) async fn fetch_status(&self, signer: Address, hashes: &[B256], block: u64) -> Option<FetchedStatus> {
         for node in &self.read {
             match node.ask(|client| read_status(client, signer, hashes)).await {
                 Ok((head, ..)) if head < block => {
                     debug!(endpoint = %node.endpoint, head, block, "endpoint behind");
                 }
-                Ok((_, status, balance)) => return Some((status, balance)),
+                Ok((_, status)) => return Some(status),
                 Err(error) => warn!(endpoint = %node.endpoint, %error, "receipts not fetched"),
             }
         }
@@ -182,6 +188,8 @@ struct RawReceipt {
     effective_gas_price: Option<U128>,
     /// Present on rollups that publish their data on another chain.
     l1_fee: Option<U256>,
+    #[serde(default)]
+    logs: Vec<Log>,
 }
 
 impl RawReceipt {
@@ -203,7 +211,7 @@ async fn read_status(
     client: RpcClient,
     signer: Address,
     hashes: &[B256],
-) -> Result<(u64, ChainStatus, U256), TransportError> {
+) -> Result<(u64, FetchedStatus), TransportError> {
     let mut batch = client.new_batch();
     // The nonce is read first, so that the receipt of a transaction that it counts is not missed.
     let nonce = call::<_, U64>(&mut batch, "eth_getTransactionCount", (signer, "latest"))?;
@@ -215,10 +223,15 @@ async fn read_status(
     let block = call::<_, U64>(&mut batch, "eth_blockNumber", ())?;
     record::rpc("eth_getTransactionReceipt", batch.send()).await?;
     let mut status = ChainStatus { nonce: nonce.await?.to(), receipts: Vec::new() };
+    let mut logs = HashMap::new();
     for (hash, receipt) in receipts {
-        status.receipts.push((hash, receipt.await?.and_then(|receipt| receipt.read(hash))));
+        let mut receipt = receipt.await?;
+        if let Some(receipt) = &mut receipt {
+            logs.insert(hash, mem::take(&mut receipt.logs));
+        }
+        status.receipts.push((hash, receipt.and_then(|receipt| receipt.read(hash))));
     }
-    Ok((block.await?.to(), status, balance.await?))
+    Ok((block.await?.to(), FetchedStatus { status, balance: balance.await?, logs }))
 }
 
 async fn read_account_state(client: RpcClient, signer: Address) -> Result<AccountState, TransportError> {

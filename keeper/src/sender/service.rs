@@ -178,6 +178,7 @@ pub async fn start<J: Journal, S: SafetyStore>(
             events: events.clone(),
             status,
             deferred: BTreeMap::new(),
+            logs: HashMap::new(),
         };
         let run = task.run(command_receiver, tasks.stop.subscribe());
         tasks.tasks.spawn(run.instrument(info_span!("signer", %address)));
@@ -220,7 +221,10 @@ impl SenderHandle {
         };
         let signer = signer.map(|signer| signer.signer).unwrap_or_default();
         // The receiver is gone only when the keeper is ending.
-        self.0.events.send(SenderEvent::Report(Box::new(Report { id, signer, intent, outcome }))).ok();
+        self.0
+            .events
+            .send(SenderEvent::Report(Box::new(Report { id, signer, intent, outcome, logs: Vec::new() })))
+            .ok();
         id
     }
 
@@ -273,9 +277,9 @@ impl SenderHandle {
         self.0.admission.with_gate(|gate, _| gate.back_off().clone())
     }
 
-    /// Runs `act` on the safety gate together with the newest block: to read the day's loss, or to close the breaker.
-    pub fn with_gate<T>(&self, act: impl FnOnce(&mut Gate, Option<Header>) -> T) -> T {
-        self.0.admission.with_gate(act)
+    /// Runs `read` on the safety gate together with the newest block: to read the day's loss, or the ledger.
+    pub fn with_gate<T>(&self, read: impl FnOnce(&Gate, Option<Header>) -> T) -> T {
+        self.0.admission.with_gate(|gate, head| read(gate, head))
     }
 
     fn signer_for(&self, priority: Priority) -> Option<&SignerHandle> {

@@ -1,14 +1,14 @@
 //! The task of one signer: it carries out the effects of its core, and feeds it with what happens.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     mem,
     sync::Arc,
     time::Duration,
 };
 
 use alloy::{
-    primitives::{Address, B256, U256},
+    primitives::{Address, B256, Log, U256},
     signers::local::PrivateKeySigner,
 };
 use tokio::{
@@ -22,7 +22,7 @@ use super::{
     core::{Core, Effect, Event},
     fees::TxFees,
     journal::{Journal, JournalEntry},
-    nodes::Nodes,
+    nodes::{FetchedStatus, Nodes},
     sign::sign,
     stopped,
 };
@@ -100,6 +100,8 @@ pub(super) struct SignerTask<J> {
     pub(super) status: watch::Sender<SignerStatus>,
     /// Entries whose write was deferred, by id. What they say can be found out from the chain again.
     pub(super) deferred: BTreeMap<u64, JournalEntry>,
+    /// Events of the transactions that the response that is being processed reports as mined, by hash.
+    pub(super) logs: HashMap<B256, Vec<Log>>,
 }
 
 /// What a node responded to a request that ran in the background.
@@ -108,6 +110,8 @@ struct NodeResponse {
     event: Event,
     /// The signer's balance in wei, if it was read.
     balance: Option<U256>,
+    /// Events of mined transactions, by hash.
+    logs: HashMap<B256, Vec<Log>>,
 }
 
 impl<J: Journal> SignerTask<J> {
@@ -136,7 +140,9 @@ impl<J: Journal> SignerTask<J> {
                     if let NodeResponse { balance: Some(balance), .. } = response {
                         self.status.send_modify(|status| status.balance = Some(balance));
                     }
+                    self.logs = response.logs;
                     self.process_event(response.event, &responses).await;
+                    self.logs.clear();
                 }
                 () = time::sleep(FLUSH_INTERVAL), if !self.deferred.is_empty() => {
                     if let Some(failure) = self.write_deferred().await {
@@ -199,12 +205,15 @@ impl<J: Journal> SignerTask<J> {
                     drop(timer);
                     // A task that has stopped broadcasts again when it starts.
                     let event = Event::BroadcastResult { nonce, hash, result };
-                    responses.send(NodeResponse { event, balance: None }).ok();
+                    responses.send(NodeResponse { event, balance: None, logs: HashMap::new() }).ok();
                 };
                 tokio::spawn(broadcast.instrument(info_span!("broadcast", nonce, %hash)));
             }
             Effect::FetchReceipts(hashes) => self.fetch_status(hashes, responses),
-            Effect::Report(report) => {
+            Effect::Report(mut report) => {
+                if let Outcome::Mined(receipt) = &report.outcome {
+                    report.logs = self.logs.remove(&receipt.inclusion.hash).unwrap_or_default();
+                }
                 log_report(&report);
                 self.admission.on_report(&report);
                 // Receivers of the report look at the status.
@@ -239,8 +248,8 @@ impl<J: Journal> SignerTask<J> {
         let (signer, block) = (self.signer.address(), self.admission.head_number());
         let fetch = async move {
             // If no node answers, the next block asks again.
-            if let Some((status, balance)) = nodes.fetch_status(signer, &hashes, block).await {
-                responses.send(NodeResponse { event: Event::ChainStatus(status), balance: Some(balance) }).ok();
+            if let Some(FetchedStatus { status, balance, logs }) = nodes.fetch_status(signer, &hashes, block).await {
+                responses.send(NodeResponse { event: Event::ChainStatus(status), balance: Some(balance), logs }).ok();
             }
         };
         tokio::spawn(fetch.in_current_span());

@@ -184,6 +184,22 @@ impl Costs {
         bytes.saturating_mul(U256::from(self.data_byte_price)).saturating_mul(U256::from(11)).div_ceil(U256::from(10))
     }
 
+    /// Returns the highest gas limit with which a transaction costs no more than this, in wei, at twice the expected price.
+    #[must_use]
+    pub fn affordable_gas(&self, max_cost: U256) -> u64 {
+        let price = U256::from(self.gas_price).saturating_mul(U256::from(2)).max(U256::ONE);
+        (max_cost / price).try_into().unwrap_or(u64::MAX)
+    }
+
+    /// Returns the price per gas for which bounds are computed in a call that cannot measure it: room for a bid and for the
+    /// base fee to double, as far as nine tenths of the gain cover that.
+    #[must_use]
+    pub fn guard_price(&self, gain: U256, gas: u64, bid: u128) -> u128 {
+        let covered = gain / U256::from(10) * U256::from(9) / U256::from(gas.max(1));
+        let covered: u128 = covered.try_into().unwrap_or(u128::MAX);
+        self.gas_price.saturating_mul(2).saturating_add(bid).min(covered)
+    }
+
     /// Returns whether a gain in wei is profitable: more than the cost in wei, and by at least the margin.
     #[must_use]
     pub fn is_profitable(&self, gain: U256, cost: U256) -> bool {

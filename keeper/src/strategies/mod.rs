@@ -7,6 +7,7 @@
 //!
 //! - [`liquidate`] finds liquidatable loans – health factor below 1 – and sends the liquidations that pay for their gas.
 //! - [`harvest`] claims staking rewards for others whose tips pay for the gas, and the keeper's own.
+//! - [`bids`] decides what priority fee a liquidation bids, by the races before it.
 //! - [`gas`] has expected gas, gas limits and the test of profitability.
 //!
 //! | question | where it is answered |
@@ -17,6 +18,7 @@
 //! | slippage, the minimum profit guard | [`liquidate::LiquidateSettings::max_slippage_bps`], `liquidate::select` |
 //! | why a loan is not liquidated | [`SkipReason`] |
 
+pub mod bids;
 pub mod gas;
 pub mod harvest;
 pub mod liquidate;

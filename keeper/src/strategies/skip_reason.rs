@@ -111,6 +111,11 @@ pub enum SkipReason {
     },
     /// A rival liquidated the loan first, or its debt was repaid.
     LostRace,
+    /// Rivals bid so much in this market that racing them would cost more than it earns.
+    Outbid {
+        /// Expected gain after gas, in wei.
+        net_wei: U256,
+    },
     /// The call reverts in simulation, for a reason other than the swap's liquidity.
     Reverts(Revert),
     /// No endpoint answered what had to be read or simulated.
@@ -147,6 +152,7 @@ impl SkipReason {
             Self::DryRun { .. } => "dry_run",
             Self::Held { .. } => "held",
             Self::LostRace => "lost_race",
+            Self::Outbid { .. } => "outbid",
             Self::Reverts(_) => "reverts",
             Self::Unanswered { .. } => "unanswered",
         }
@@ -207,6 +213,9 @@ impl SkipReason {
             }
             Self::Held { rule } => rule.clone(),
             Self::LostRace => "a rival was faster, or the debt was repaid".to_owned(),
+            Self::Outbid { net_wei } => {
+                format!("it would bring {} after gas, and rivals here bid more than that is worth", native(net_wei))
+            }
             Self::Reverts(revert) => revert.to_string(),
             Self::Unanswered { problem } => format!("the node did not answer: {problem}"),
         }

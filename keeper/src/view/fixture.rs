@@ -150,9 +150,10 @@ impl Fixture {
             deadline: NOW + 60,
             scope: Scope::new("liquidate", self.id()),
             guard: GuardKind::None,
+            bid: 0,
             profit: None,
         };
-        Report { id, signer: Address::repeat_byte(0x55), intent, outcome }
+        Report { id, signer: Address::repeat_byte(0x55), intent, outcome, logs: Vec::new() }
     }
 }
 

@@ -30,8 +30,8 @@ mod tests;
 
 pub(crate) use self::{
     denomination::count,
-    execution::ExecutionResult,
-    ledger::{Ledger, LedgerSums},
+    execution::{labelled, moved},
+    ledger::Ledger,
     operations::{EndpointName, OperationsSnapshot, SafetySnapshot, SignerSnapshot},
     publisher::{BlockSnapshot, ViewPublisher},
 };

@@ -52,11 +52,11 @@ pub(crate) struct SignerSnapshot {
 pub(crate) struct SafetySnapshot {
     /// Whether the kill file exists.
     pub(crate) is_killed: bool,
-    /// Time until the circuit breaker closes, in seconds; `None` while it is closed.
+    /// Time until the last open circuit breaker closes, in seconds; `None` while all are closed.
     pub(crate) breaker_open_secs: Option<u64>,
-    /// Fees lost today, in wei.
+    /// What transactions that cost more than they brought lost today, in wei.
     pub(crate) lost_wei: U256,
-    /// Number of reverts within the circuit breaker's window.
+    /// Number of reverts within the window of the circuit breaker with most of them.
     pub(crate) reverts: usize,
 }
 
@@ -94,7 +94,7 @@ pub(super) fn safety_view(config: &Config, safety: SafetySnapshot) -> SafetyView
     let stopped = if safety.is_killed {
         Some(format!("the kill file {} exists", settings.kill_file.display()))
     } else if let Some(secs) = safety.breaker_open_secs {
-        Some(format!("the circuit breaker is open for {secs} s more"))
+        Some(format!("a circuit breaker is open for {secs} s more; other strategies and markets go on"))
     } else if safety.lost_wei >= settings.loss_cap_per_day {
         Some("the day's loss has reached its cap".to_owned())
     } else {

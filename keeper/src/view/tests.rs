@@ -2,22 +2,17 @@
 
 use std::sync::Arc;
 
-use alloy::{
-    primitives::{Address, B256, Bytes, I256, Log, LogData, U256},
-    rpc::types::TransactionReceipt,
-    sol_types::SolEvent,
-};
-use plimsoll_contracts::{ILiquidator::LiquidateWithoutCapital, IPlimsoll, IRewards};
-use serde_json::{Value, json};
+use alloy::primitives::{Address, B256, I256, U256};
+use serde_json::json;
 
 use super::{fixture::*, *};
 use crate::{
     amount::{Amount, Balance},
     chain::Header,
     intent::Outcome,
-    intent::Purpose,
     intent::SafetyRefusal,
-    prices::{NoPrice, Prices, Source, Values},
+    prices::{NoPrice, Prices},
+    safety::{Contracts, Execution, Realised, ResultsLedger},
     strategies::{Decision, SkipReason, harvest::StreamId},
 };
 
@@ -227,67 +222,49 @@ fn sent(hash: u8) -> Outcome {
     Outcome::Sent { nonce: 0, hash: B256::repeat_byte(hash), fees }
 }
 
-/// The ledger's sums as they are persisted.
-fn sums(ledger: &Ledger) -> Value {
-    serde_json::to_value(ledger.sums()).unwrap()
+/// What the ledger's transaction with this number earned and cost.
+fn realised(fixture: &Fixture, number: u8, gain_wei: U256) -> Realised {
+    let report = fixture.report(number.into(), Outcome::Mined(receipt(number, 10, true)));
+    Realised { liquidated: 2, gain_wei, ..Realised::of(&report, &Contracts::default(), NOW).unwrap() }
 }
 
 #[test]
-fn a_transaction_that_is_mined_again_after_a_reorg_counts_once() {
+fn a_transaction_that_is_mined_again_after_a_reorg_is_one_entry() {
     let fixture = Fixture::new(&[1_800]);
     let mut ledger = Ledger::default();
-    let mut report = |outcome| ledger.record_report(&fixture.config, &fixture.report(1, outcome), NOW);
-    assert!(!report(sent(1)));
-    assert!(report(Outcome::Mined(receipt(1, 10, true))));
-    assert!(!report(Outcome::Reorged));
-    assert!(!report(Outcome::Mined(receipt(1, 11, true))));
-
-    let totals = ledger.totals("ETH", NOW);
-    assert_eq!((totals.transactions, totals.reverted), (1, 0));
-    assert_eq!(totals.gas.units, U256::from(ETHER / 500));
+    let outcomes =
+        [sent(1), Outcome::Mined(receipt(1, 10, true)), Outcome::Reorged, Outcome::Mined(receipt(1, 11, true))];
+    for outcome in outcomes {
+        ledger.record_report(&fixture.config, &fixture.report(1, outcome), NOW);
+    }
     let [entry] = &ledger.timeline()[..] else { panic!("{:?}", ledger.timeline()) };
     assert_eq!((entry.state, entry.block), (ActivityState::Mined, Some(11)));
 }
 
 #[test]
-fn sums_hold_profit_and_fees_of_everything_mined_and_of_the_current_day() {
+fn the_page_shows_the_sums_of_the_ledger_that_safety_reads() {
     let fixture = Fixture::new(&[1_800]);
-    let (config, day) = (&fixture.config, 86_400);
     let mut ledger = Ledger::default();
-    let result = ExecutionResult { accounts: 2, ..ExecutionResult::default() };
-    ledger.record_report(config, &fixture.report(1, Outcome::Mined(receipt(1, 10, true))), NOW);
-    ledger.record_execution(config, B256::repeat_byte(1), &fixture.liquidation(&[]), &result, PROFIT, NOW);
-    ledger.record_report(config, &fixture.report(2, Outcome::Reverted(receipt(2, 11, false))), NOW + day);
-    ledger.record_report(config, &fixture.report(3, Outcome::Cancelled(receipt(3, 12, true))), NOW + day);
+    let mut results = ResultsLedger::default();
+    results.record(realised(&fixture, 1, PROFIT));
+    results.record(Realised { has_reverted: true, liquidated: 0, ..realised(&fixture, 2, U256::ZERO) });
+    ledger.record_report(&fixture.config, &fixture.report(1, Outcome::Mined(receipt(1, 10, true))), NOW);
+    ledger.set_results(results);
+    let hash = B256::repeat_byte(1);
+    assert_eq!(ledger.gain_of(hash), PROFIT);
+    ledger.record_execution(&fixture.config, hash, 2, None, PROFIT);
 
-    let totals = ledger.totals("ETH", NOW + day);
+    let totals = ledger.totals("ETH", NOW);
     assert_eq!((totals.liquidated, totals.harvested), (2, 0));
-    assert_eq!((totals.transactions, totals.reverted), (3, 1));
-    assert_eq!((totals.profit.exact().as_str(), totals.gas.exact().as_str()), ("0.005", "0.006"));
-    assert_eq!(totals.day.exact(), "-0.004");
-    assert_eq!(ledger.totals("ETH", NOW + 2 * day).day, Balance { token: "ETH".into(), ..zero() });
-    assert_eq!(ledger.timeline().last().unwrap().profit.as_ref().unwrap().exact(), "0.005");
+    assert_eq!((totals.transactions, totals.reverted), (2, 1));
+    assert_eq!((totals.profit.exact().as_str(), totals.gas.exact().as_str()), ("0.005", "0.004"));
+    assert_eq!(totals.day.exact(), "0.001");
+    assert_eq!(ledger.totals("ETH", NOW + 86_400).day, Balance { token: "ETH".into(), ..zero() });
+    assert_eq!(ledger.timeline()[0].profit.as_ref().unwrap().exact(), "0.005");
 }
 
 fn zero() -> Balance {
     Balance { units: I256::ZERO, decimals: 18, token: String::new() }
-}
-
-#[test]
-fn persisted_sums_are_read_back_by_the_names_that_they_were_written_under() {
-    let fixture = Fixture::new(&[1_800]);
-    let mut ledger = Ledger::default();
-    ledger.record_report(&fixture.config, &fixture.report(1, Outcome::Mined(receipt(1, 10, true))), NOW);
-    let written = json!({
-        "liquidated": 0, "harvested": 0, "transactions": 1, "reverted": 0,
-        "profit_wei": "0x0", "gas_wei": "0x71afd498d0000",
-        "day": 11, "day_profit_wei": "0x0", "day_gas_wei": "0x71afd498d0000",
-        "counted": [B256::repeat_byte(1)],
-    });
-    assert_eq!(sums(&ledger), written);
-    let mut restored = Ledger::new(serde_json::from_value(written).unwrap());
-    assert!(!restored.record_report(&fixture.config, &fixture.report(1, Outcome::Mined(receipt(1, 10, true))), NOW));
-    assert_eq!(sums(&restored), sums(&ledger));
 }
 
 #[test]
@@ -308,92 +285,17 @@ fn a_refusal_that_comes_with_every_block_is_shown_once_and_a_new_reason_separate
     assert_eq!((ledger.timeline().len(), ledger.timeline()[0].id), (SHOWN_EVENTS, 299));
 }
 
-/// A receipt with these events.
-fn receipt_with(logs: &[(Address, LogData)]) -> TransactionReceipt {
-    let log = |(address, data): &(Address, LogData)| {
-        json!({
-            "address": address, "topics": data.topics(), "data": data.data, "blockNumber": "0x1", "logIndex": "0x0",
-            "blockHash": B256::ZERO, "transactionHash": B256::ZERO, "transactionIndex": "0x0", "removed": false,
-        })
-    };
-    let receipt = json!({
-        "type": "0x2", "status": "0x1", "cumulativeGasUsed": "0x1", "gasUsed": "0x1", "effectiveGasPrice": "0x1",
-        "transactionHash": B256::ZERO, "transactionIndex": "0x0", "blockHash": B256::ZERO, "blockNumber": "0x1",
-        "from": Address::ZERO, "to": LIQUIDATOR, "contractAddress": null, "logsBloom": Bytes::from([0; 256]),
-        "logs": logs.iter().map(log).collect::<Vec<_>>(),
-    });
-    serde_json::from_value(receipt).unwrap()
-}
-
 #[test]
-fn a_liquidation_is_read_from_the_events_of_the_deployment_and_valued_in_wei() {
+fn what_was_repaid_or_claimed_is_labelled_with_its_token() {
     let fixture = Fixture::new(&[]);
-    let liquidated = |index, dollars| {
-        let event = IPlimsoll::Liquidate {
-            id: fixture.id(),
-            caller: LIQUIDATOR,
-            borrower: borrower(index),
-            repaid: U256::from(dollars * DOLLAR),
-            shares: U256::ZERO,
-            seized: U256::ZERO,
-            badDebt: U256::ZERO,
-        };
-        event.encode_log_data()
-    };
-    let profit = LiquidateWithoutCapital {
-        id: fixture.id(),
-        caller: Address::ZERO,
-        receiver: Address::ZERO,
-        profitToken: USDC,
-        repaid: U256::ZERO,
-        seized: U256::ZERO,
-        profit: U256::from(30 * DOLLAR),
-    };
-    let strangers = (Address::repeat_byte(0x77), liquidated(5, 1_000_000));
-    let logs =
-        [(CORE, liquidated(0, 900)), (CORE, liquidated(1, 100)), (LIQUIDATOR, profit.encode_log_data()), strangers];
-    let result = ExecutionResult::of(&receipt_with(&logs), &fixture.config.deployed).in_token(USDC);
-    assert_eq!((result.accounts, result.borrowers.as_slice()), (2, &[borrower(0), borrower(1)][..]));
-    assert_eq!(result.moved_amount(&fixture.config), Some(Amount::new(1_000 * DOLLAR, 6, "USDC")));
-    assert_eq!(result.profit_amount(&fixture.config), Some(Amount::new(30 * DOLLAR, 6, "USDC")));
-    // 30 dollars at 2,000 for an ether.
-    let Some(Source::Fixed(rate)) = Source::fixed(U256::from(ETHER / 2_000), 6) else { panic!("a fixed rate") };
-    assert_eq!(result.gain(&[(USDC, Ok(rate))].into_iter().collect()), U256::from(15 * ETHER / 1_000));
-    assert_eq!(result.gain(&Values::default()), U256::ZERO);
-}
-
-#[test]
-fn tips_of_a_harvest_are_its_profit_and_own_rewards_bring_none() {
-    let fixture = Fixture::new(&[]);
-    let pool = B256::repeat_byte(6);
-    let harvested = |amount: u64, tip: u64| {
-        let event = IRewards::Harvest {
-            pool,
-            rewardToken: WETH,
-            account: borrower(amount),
-            amount: U256::from(amount),
-            tip: U256::from(tip),
-            compounded: false,
-        };
-        (REWARDS, event.encode_log_data())
-    };
-    let logs: Vec<(Address, LogData)> = vec![harvested(100, 3), harvested(200, 4)];
-    let result = ExecutionResult::of(&receipt_with(&logs), &fixture.config.deployed);
-    assert_eq!(result.moved, Some((WETH, U256::from(300))));
-    assert_eq!((result.accounts, result.profit), (2, Some((WETH, U256::from(7)))));
-    let claim = IRewards::Claim {
-        pool,
-        rewardToken: WETH,
-        onBehalf: Address::ZERO,
-        receiver: Address::ZERO,
-        amount: U256::from(50),
-    };
-    let result = ExecutionResult::of(&receipt_with(&[(REWARDS, claim.encode_log_data())]), &fixture.config.deployed);
-    assert_eq!((result.accounts, result.moved, result.profit), (1, Some((WETH, U256::from(50))), None));
-    let purpose = Purpose::ClaimOwn { pool, reward_token: WETH };
-    let mut ledger = Ledger::default();
-    ledger.record_execution(&fixture.config, B256::ZERO, &purpose, &result, U256::ZERO, NOW);
-    assert_eq!(ledger.totals("ETH", NOW).harvested, 1);
+    let liquidated =
+        Execution { borrowers: vec![borrower(0)], repaid: U256::from(1_000 * DOLLAR), ..Execution::default() };
+    let label = |amount| labelled(&fixture.config, amount);
+    assert_eq!(label(moved(&liquidated, Some(USDC))), Some(Amount::new(1_000 * DOLLAR, 6, "USDC")));
+    assert_eq!(moved(&liquidated, None), None);
+    let claimed = Execution { claimed: Some((WETH, U256::from(ETHER))), ..Execution::default() };
+    assert_eq!(label(moved(&claimed, None)), Some(Amount::new(ETHER, 18, "WETH")));
+    assert_eq!(moved(&Execution::default(), Some(USDC)), None);
 }
 
 #[test]
@@ -408,12 +310,4 @@ fn of_the_decisions_about_a_reward_the_one_to_send_is_shown() {
     assert_eq!(shown(&[&in_flight, &no_route]).as_deref(), Some("in_flight"));
     assert_eq!(shown(&[&in_flight, &act, &no_route]).as_deref(), Some("act"));
     assert_eq!(shown(&[]), None);
-}
-
-#[test]
-fn a_log_of_another_contract_is_not_taken_for_ours() {
-    let fixture = Fixture::new(&[]);
-    let log = Log::new_unchecked(CORE, vec![B256::repeat_byte(1)], Bytes::new());
-    let result = ExecutionResult::of(&receipt_with(&[(CORE, log.data)]), &fixture.config.deployed);
-    assert_eq!(result, ExecutionResult::default());
 }

@@ -87,10 +87,12 @@ impl Fixture {
             safety: safety::SafetySettings {
                 is_live: true,
                 loss_cap_per_day: Unit::ETHER.wei(),
+                scope_loss_cap_per_day: Unit::ETHER.wei(),
                 breaker_reverts: 3,
                 breaker_window_secs: 600,
                 breaker_pause_secs: 600,
                 minimum_balance: U256::from(1),
+                contracts: safety::Contracts::default(),
             },
             kill_file: Some(self.folder.path().join("STOP")),
             adopt_nonce: false,
@@ -227,6 +229,7 @@ pub(super) fn intent(label: u64, priority: Priority) -> Intent {
         deadline: u64::MAX,
         scope: Scope::new("harvest", B256::ZERO),
         guard: GuardKind::None,
+        bid: 0,
         profit: None,
     }
 }

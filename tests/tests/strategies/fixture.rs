@@ -20,6 +20,7 @@ use plimsoll_keeper::{
     prices::{EndpointReader, Prices, Source, Valuer, snapshot},
     strategies::{
         BlockContext, Decisions, SkipReason,
+        bids::Ordering,
         gas::{Costs, GasTable, room},
         liquidate::{Liquidate, LiquidateSettings, LoanId, MarketSettings, SwapRoute},
     },
@@ -79,6 +80,7 @@ impl Fixture {
             gas: GasTable::default(),
             max_slippage_bps: 1_000,
             bid_share_bps: 5_000,
+            ordering: Ordering::Priority,
             deadline_secs: 600,
         };
         let endpoint: Arc<Endpoint> = Arc::new(suite.devnet.node.http_url().parse()?);
@@ -146,6 +148,20 @@ impl Fixture {
 
     pub(super) async fn mine(&self, intents: &[Intent]) -> eyre::Result<Vec<TransactionReceipt>> {
         send(&self.provider, self.keeper, intents).await
+    }
+
+    /// Mines an intent at a price per gas in wei, and undoes the block. Returns the receipt.
+    pub(super) async fn try_at(&self, intent: &Intent, price: u128) -> eyre::Result<TransactionReceipt> {
+        let before = self.provider.anvil_snapshot().await?;
+        let request = TransactionRequest::default()
+            .with_from(self.keeper)
+            .with_to(intent.to)
+            .with_gas_limit(intent.gas_limit)
+            .with_input(intent.data.clone())
+            .with_gas_price(price);
+        let receipt = self.provider.send_transaction(request).await?.get_receipt().await?;
+        self.provider.anvil_revert(before).await?;
+        Ok(receipt)
     }
 }
 

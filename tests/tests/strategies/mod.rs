@@ -51,6 +51,40 @@ async fn a_batch_of_twenty_earns_exactly_the_simulated_profit() -> eyre::Result<
 }
 
 #[tokio::test]
+async fn the_same_bytes_succeed_only_at_prices_that_the_profit_covers() -> eyre::Result<()> {
+    let mut fixture = Fixture::new([15_000, 15_010, 15_020], 100_000).await?;
+    fixture.set_price(1_700).await?;
+    fixture.trade_to(1_700).await?;
+    let [intent] = &fixture.round().await?.intents[..] else { panic!("one batch was expected") };
+    let affordable: u128 = (intent.expected_gain / U256::from(intent.expected_gas)).to();
+    let mut succeeded = Vec::new();
+    for percent in [1, 50, 90, 99, 103, 107, 111, 115, 120, 130, 150, 200, 400] {
+        let price = affordable * percent / 100;
+        let receipt = fixture.try_at(intent, price).await?;
+        if receipt.status() {
+            let cost = U256::from(receipt.gas_used) * U256::from(receipt.effective_gas_price);
+            assert!(cost <= intent.expected_gain, "{percent} %: {cost} for {}", intent.expected_gain);
+            succeeded.push(percent);
+        }
+    }
+    // What is affordable by the table's figures passes the contract's guard; half as much again does not.
+    assert!(succeeded.contains(&99) && succeeded.iter().all(|percent| *percent < 150), "{succeeded:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lost_race_costs_a_fifth_of_a_liquidation() -> eyre::Result<()> {
+    let mut fixture = Fixture::new([15_000], 100_000).await?;
+    fixture.set_price(1_700).await?;
+    fixture.trade_to(1_700).await?;
+    let round = fixture.round().await?;
+    assert!(fixture.mine(&round.intents).await?[0].status());
+    let lost = fixture.try_at(&round.intents[0], 10_000_000_000).await?;
+    assert!(!lost.status() && lost.gas_used <= 60_000, "{lost:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_thousand_loans_fit_one_transaction_or_three_sequential_batches() -> eyre::Result<()> {
     let mut fixture = Fixture::new((0..1_000).map(|more| 15_000 + more % 100), 10_000_000).await?;
     fixture.set_price(1_700).await?;

@@ -339,11 +339,12 @@ impl Core {
     }
 
     fn drop_intent(&mut self, id: u64, intent: Intent, reason: DropReason) {
-        let report = Box::new(Report { id, signer: self.signer, intent, outcome: Outcome::Dropped(reason) });
+        let report =
+            Box::new(Report { id, signer: self.signer, intent, outcome: Outcome::Dropped(reason), logs: Vec::new() });
         self.effects.push(Effect::Report(report));
     }
 }
 
 fn report(entry: &JournalEntry, outcome: Outcome) -> Box<Report> {
-    Box::new(Report { id: entry.id, signer: entry.signer, intent: entry.intent.clone(), outcome })
+    Box::new(Report { id: entry.id, signer: entry.signer, intent: entry.intent.clone(), outcome, logs: Vec::new() })
 }

@@ -37,6 +37,7 @@ fn entry(id: u64, signer: Address, nonce: u64, state: EntryState) -> JournalEntr
             deadline: 5,
             scope: Scope::new("harvest", B256::ZERO),
             guard: GuardKind::None,
+            bid: 0,
             profit: None,
         },
         attempts: vec![Attempt {

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::{
     intent::{Fees, GuardKind, Inclusion, Intent, Priority, Purpose, Scope},
-    safety::{SafetyRecord, SafetyStore},
+    safety::SafetyStore,
     sender::journal::{Attempt, AttemptKind, EntryState, Journal, JournalEntry},
 };
 
@@ -90,6 +90,7 @@ fn entries() -> [JournalEntry; 2] {
             deadline: 1_700_000_000,
             scope: Scope::new(if id == 8 { "liquidate" } else { "harvest" }, B256::repeat_byte(3)),
             guard: GuardKind::None,
+            bid: 0,
             profit: None,
         },
         attempts,
@@ -138,14 +139,8 @@ async fn a_journal_of_version_1_is_upgraded_and_keeps_everything() {
         let recovered = store.journal.recover(pending.signer).await.unwrap();
         assert_eq!((recovered.next_nonce, recovered.unsettled), (Some(42), vec![pending]));
         assert_eq!(store.journal.next_id().await.unwrap(), 9);
-        let record = SafetyRecord {
-            day: 19_560,
-            lost: U256::from(600),
-            reverts: [1_690_000_001].into(),
-            open_until: Some(1_690_000_600),
-            counted: [B256::repeat_byte(14)].into(),
-        };
-        assert_eq!(SafetyStore::read(&store.notes).await.unwrap(), Some(record));
+        let record = SafetyStore::read(&store.notes).await.unwrap().unwrap();
+        assert_eq!(record.results.on_day(19_560 * 86_400).lost_wei, U256::from(600));
         let alert = Alert { id: 3, kind: "breaker".into(), body: "three reverts".into() };
         assert_eq!(store.alerts.pending(10).await.unwrap(), [alert]);
     }
@@ -206,6 +201,7 @@ fn entries_v2() -> Vec<JournalEntry> {
                         Low => Scope::new("harvest", pool),
                     },
                     guard: GuardKind::None,
+                    bid: 0,
                     profit: None,
                 },
                 attempts: kinds.iter().zip(0..).map(attempt).collect(),

@@ -34,7 +34,10 @@ use self::{
     own_rewards::OwnAccrual,
     selection::{HarvestBatch, HarvestCosts, SelectedAccount, Selection, select_accounts},
 };
-use super::{BlockContext, Decisions, Exclusion, Revert, SkipReason, gas::GasTable};
+use super::{
+    BlockContext, Decisions, Exclusion, Revert, SkipReason,
+    gas::{Costs, GasTable},
+};
 use crate::{
     book::{Book, StreamBook},
     chain::Header,
@@ -142,7 +145,7 @@ impl HarvestCall {
     }
 
     /// Turns the call into an intent that is good up to `deadline`.
-    fn into_intent(self, deadline: u64) -> Intent {
+    fn into_intent(self, deadline: u64, costs: Costs) -> Intent {
         Intent {
             purpose: self.purpose,
             priority: Priority::Low,
@@ -153,8 +156,9 @@ impl HarvestCall {
             expected_gain: self.gain_wei,
             deadline,
             scope: Scope::new(NAME, self.stream.pool),
-            guard: GuardKind::None,
-            profit: Some(Profit { token: self.stream.reward_token, rate: self.rate }),
+            guard: GuardKind::UpTo(costs.guard_price(self.gain_wei, self.gas, 0)),
+            bid: 0,
+            profit: Some(Profit { token: self.stream.reward_token, rate: self.rate, repaid: None }),
         }
     }
 }
@@ -372,7 +376,7 @@ impl Harvest {
                         }
                         let deadline = context.header.timestamp.saturating_add(self.settings.deadline_secs);
                         let (rewards, gas_wei) = (call.rewards().collect::<Vec<_>>(), call.gas_wei);
-                        decisions.act(rewards, call.into_intent(deadline), gas_wei);
+                        decisions.act(rewards, call.into_intent(deadline, context.costs), gas_wei);
                         continue;
                     }
                     Ok(_) => SkipReason::GainBelowGas { gain_wei: call.gain_wei, gas_wei: call.gas_wei },

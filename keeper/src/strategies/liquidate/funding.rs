@@ -70,14 +70,18 @@ impl ProfitToken {
 }
 
 impl Funding<'_> {
-    /// Returns the token in which the `Liquidator` pays the profit; `None` where the keeper itself keeps what is left.
-    pub(super) const fn profit(self, params: &MarketParams) -> Option<Profit> {
+    /// Returns the token that the profit is in, with the values by which the receipt's events are valued.
+    pub(super) const fn profit(self, params: &MarketParams) -> Profit {
         match self {
-            Self::FlashSwap { profit: ProfitToken::Loan(rate), .. } => Some(Profit { token: params.loanToken, rate }),
-            Self::FlashSwap { profit: ProfitToken::Collateral(rate), .. } => {
-                Some(Profit { token: params.collateralToken, rate })
+            Self::FlashSwap { profit: ProfitToken::Loan(rate), .. } => {
+                Profit { token: params.loanToken, rate, repaid: None }
             }
-            Self::Inventory { .. } => None,
+            Self::FlashSwap { profit: ProfitToken::Collateral(rate), .. } => {
+                Profit { token: params.collateralToken, rate, repaid: None }
+            }
+            Self::Inventory { loan, collateral, .. } => {
+                Profit { token: params.collateralToken, rate: collateral, repaid: Some(loan) }
+            }
         }
     }
 

@@ -32,10 +32,13 @@ mod select;
 mod tests;
 
 use alloy::primitives::{Address, Bytes, U256, map::B256Map};
-use plimsoll_contracts::MarketId;
+use plimsoll_contracts::{MarketId, market::BPS};
 
 pub use self::at_risk::{LoanAtRisk, at_risk};
-use super::gas::GasTable;
+use super::{
+    bids::{self, Bids, Ordering, RaceRecord},
+    gas::GasTable,
+};
 
 /// Name of the strategy.
 pub const NAME: &str = "liquidate";
@@ -60,6 +63,8 @@ pub struct LiquidateSettings {
     pub max_slippage_bps: u16,
     /// Highest bid, in basis points of the expected profit after gas.
     pub bid_share_bps: u16,
+    /// How transactions are ordered within a block.
+    pub ordering: Ordering,
     /// Seconds after the decision up to which a transaction may be mined.
     pub deadline_secs: u64,
 }
@@ -98,17 +103,31 @@ pub struct LoanId {
     pub account: Address,
 }
 
-/// The liquidation strategy.
+/// The liquidation strategy, with what it has learnt of rivals.
 #[derive(Debug)]
 pub struct Liquidate {
     settings: LiquidateSettings,
+    bids: Bids,
 }
 
 impl Liquidate {
-    /// Returns the strategy with these parameters.
+    /// Returns the strategy with these parameters, which knows of no rivals.
     #[must_use]
-    pub const fn new(settings: LiquidateSettings) -> Self {
-        Self { settings }
+    pub fn new(settings: LiquidateSettings) -> Self {
+        Self::with_races(settings, RaceRecord::default())
+    }
+
+    /// Returns the strategy with these parameters, and with what was learnt of rivals before.
+    #[must_use]
+    pub fn with_races(settings: LiquidateSettings, record: RaceRecord) -> Self {
+        let cap = u32::from(settings.bid_share_bps).saturating_mul(bids::WHOLE / BPS);
+        let bids = Bids::new(cap, settings.ordering, record);
+        Self { settings, bids }
+    }
+
+    /// Returns the bids against rivals, to record how races ended.
+    pub const fn bids_mut(&mut self) -> &mut Bids {
+        &mut self.bids
     }
 
     /// Returns the strategy's parameters.

@@ -44,6 +44,11 @@ impl Quote {
         self.gain_wei.saturating_sub(self.gas_wei)
     }
 
+    /// Returns the gain after the guard's charge, in wei, of which a share may be bid; 0 for a loss.
+    pub(super) const fn net_after_charge(&self) -> U256 {
+        self.gain_wei.saturating_sub(self.charge_wei)
+    }
+
     /// Returns whether the call is worth sending: the gain exceeds the cost by the margin, and meets the guard on chain.
     pub(super) fn is_profitable(&self, costs: &Costs) -> bool {
         costs.is_profitable(self.gain_wei, self.gas_wei) && self.gain_wei > self.charge_wei

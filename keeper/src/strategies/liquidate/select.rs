@@ -18,9 +18,14 @@ use crate::{
     prices::SimulatedCall,
     strategies::{
         BlockContext, Decisions, Revert, SkipReason,
+        bids::{Bid, priority_fee, share_of},
         gas::{Costs, before_refunds},
     },
 };
+
+/// Gas of a liquidation that reverts because a rival was first: the core finds nothing to liquidate before anything is
+/// swapped. With its base cost and calldata it is below this, by the tests.
+const LOST_RACE_GAS: u64 = 60_000;
 
 impl Liquidate {
     /// Selects the independent call of a market that brings most after gas, if any is profitable. Where that is the whole
@@ -45,6 +50,13 @@ impl Liquidate {
             decisions.skip(plan.loans(), &skip_reason(&plan.independent, &quotes));
             return;
         };
+        let share = match self.bid(plan, quote, context.costs) {
+            Bid::Share(share) => share,
+            Bid::Outbid => {
+                decisions.skip(plan.loans(), &SkipReason::Outbid { net_wei: quote.net_after_charge() });
+                return;
+            }
+        };
         let mut sent = AddressSet::default();
         let is_whole_batch = plan.sequential.first().is_some_and(|whole| whole == call);
         if is_whole_batch {
@@ -53,12 +65,12 @@ impl Liquidate {
                 if !quote.is_profitable(&context.costs) {
                     break;
                 }
-                self.send(plan, call, &quote, context.costs, decisions, &mut sent);
+                self.send(plan, call, &quote, (context.costs, share), decisions, &mut sent);
             }
         }
         // Also where the sequential simulation found otherwise: independently it succeeded.
         if sent.is_empty() {
-            self.send(plan, call, quote, context.costs, decisions, &mut sent);
+            self.send(plan, call, quote, (context.costs, share), decisions, &mut sent);
         }
         let waiting: Vec<_> = plan.loans().filter(|loan| !sent.contains(&loan.account)).collect();
         decisions.skip(waiting, &SkipReason::OthersFirst { repaid: quote.repaid });
@@ -95,36 +107,50 @@ impl Liquidate {
         Ok(Quote { repaid, profit, gain_wei, gas, gas_wei, charge_wei, bytes })
     }
 
+    /// Returns the share of a market's net profit to bid.
+    fn bid(&self, plan: &MarketPlan<'_>, quote: &Quote, costs: Costs) -> Bid {
+        let revert_cost = share_of(costs.gas_price, LOST_RACE_GAS, quote.net_after_charge());
+        self.bids.bid(&Scope::new(NAME, plan.snapshot.id().0), revert_cost)
+    }
+
     /// Adds the intent of a call, and its borrowers to those for whom something is sent.
     fn send(
         &self,
         plan: &MarketPlan<'_>,
         call: &CandidateCall<'_>,
         quote: &Quote,
-        costs: Costs,
+        (costs, share): (Costs, u32),
         decisions: &mut Decisions<LoanId>,
         sent: &mut AddressSet,
     ) {
         let (snapshot, table) = (plan.snapshot, &self.settings.gas);
-        let encoded = call.encode(&self.settings, snapshot, self.profit_guard(call, quote, costs));
+        let expected_gas = match call.funding {
+            Funding::FlashSwap { .. } => before_refunds(quote.gas),
+            Funding::Inventory { .. } => quote.gas,
+        };
+        let bid = priority_fee(share, expected_gas, quote.net_after_charge());
+        let (guard, price) = match call.funding {
+            Funding::FlashSwap { .. } => (GuardKind::OnChain, costs.gas_price),
+            Funding::Inventory { .. } => {
+                let price = costs.guard_price(quote.gain_wei, expected_gas, bid);
+                (GuardKind::UpTo(price), price)
+            }
+        };
+        let encoded =
+            call.encode(&self.settings, snapshot, self.profit_guard(call, quote, Costs { gas_price: price, ..costs }));
         let intent = Intent {
             purpose: Purpose::Liquidate { market: snapshot.id().0, borrowers: call.borrowers.clone() },
             priority: Priority::High,
             to: encoded.to,
             data: encoded.data,
             gas_limit: if table.use_simulated_gas { table.gas_limit(quote.gas) } else { call.gas_limit },
-            expected_gas: match call.funding {
-                Funding::FlashSwap { .. } => before_refunds(quote.gas),
-                Funding::Inventory { .. } => quote.gas,
-            },
+            expected_gas,
             expected_gain: quote.gain_wei,
             deadline: self.settings.deadline(snapshot.timestamp),
             scope: Scope::new(NAME, snapshot.id().0),
-            guard: match call.funding {
-                Funding::FlashSwap { .. } => GuardKind::OnChain,
-                Funding::Inventory { .. } => GuardKind::None,
-            },
-            profit: call.funding.profit(snapshot.market.params()),
+            guard,
+            bid,
+            profit: Some(call.funding.profit(snapshot.market.params())),
         };
         decisions.act(call.borrowers.iter().map(|account| snapshot.loan(*account)), intent, quote.gas_wei);
         sent.extend(call.borrowers.iter().copied());
@@ -152,7 +178,8 @@ impl Liquidate {
                 ProfitGuard { min_profit, charge, ..ProfitGuard::default() }
             }
             Funding::Inventory { loan, collateral, .. } => {
-                let wanted = collateral.units_up(loan.value_up(quote.repaid).saturating_add(quote.gas_wei));
+                let gas_wei = costs.transaction_cost(quote.gas, quote.bytes);
+                let wanted = collateral.units_up(loan.value_up(quote.repaid).saturating_add(gas_wei));
                 let min_seized_per_repaid = mul_div_down(wanted, ORACLE_SCALE, quote.repaid.max(U256::ONE));
                 ProfitGuard { min_seized_per_repaid, ..ProfitGuard::default() }
             }

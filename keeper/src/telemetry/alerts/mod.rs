@@ -43,6 +43,10 @@ pub enum AlertKind {
     SignerProblem,
     /// The book differs from the chain.
     AuditMismatch,
+    /// Somebody copies pending liquidations and offers a little more.
+    Copied,
+    /// Most races are lost to transactions that offered less.
+    OrderFlow,
 }
 
 impl AlertKind {
@@ -56,6 +60,8 @@ impl AlertKind {
             Self::Stopped => "stopped",
             Self::SignerProblem => "signer_problem",
             Self::AuditMismatch => "audit_mismatch",
+            Self::Copied => "copied",
+            Self::OrderFlow => "order_flow",
         }
     }
 }

@@ -97,6 +97,7 @@ pub(super) fn intent(id: u64, priority: Priority, gain: u64, deadline: u64) -> I
         deadline,
         scope: Scope::new("liquidate", B256::ZERO),
         guard: GuardKind::None,
+        bid: 0,
         profit: None,
     }
 }

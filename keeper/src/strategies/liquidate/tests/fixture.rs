@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, Ordering as Atomic},
 };
 
 use alloy::{
@@ -69,6 +69,8 @@ pub(super) struct Fixture {
     pub(super) node_is_down: AtomicBool,
     /// Whether the node supports `eth_simulateV1`.
     pub(super) simulates_sequences: bool,
+    /// What was learnt of rivals.
+    pub(super) races: RaceRecord,
     number: u64,
 }
 
@@ -124,6 +126,7 @@ impl Fixture {
             gas: GasTable::default(),
             max_slippage_bps: 2_000,
             bid_share_bps: 5_000,
+            ordering: Ordering::Priority,
             deadline_secs: 60,
         };
         let sources = [
@@ -143,6 +146,7 @@ impl Fixture {
             sources: sources.into(),
             node_is_down: AtomicBool::new(false),
             simulates_sequences: true,
+            races: RaceRecord::default(),
             number: 1,
         };
         fixture.set_price(2_000, 1_000_000);
@@ -171,7 +175,9 @@ impl Fixture {
         let prices: Prices = [(self.params.id(), self.price.clone())].into_iter().collect();
         let context = BlockContext { header: &self.header, prices: &prices, costs: self.costs, room: self.room };
         let mut valuer = Valuer::new(self.sources.clone());
-        Liquidate::new(self.settings.clone()).decide(self, &mut valuer, &self.book, context, exclusion).await
+        Liquidate::with_races(self.settings.clone(), self.races.clone())
+            .decide(self, &mut valuer, &self.book, context, exclusion)
+            .await
     }
 
     /// Returns whether the contracts would execute an intent.
@@ -281,7 +287,7 @@ fn revert(error: &impl SolError) -> CallError {
 impl ChainReader for Fixture {
     async fn simulate_independent(&self, block: B256, calls: &[Call]) -> Result<Vec<CallResult>, ChainError> {
         assert_eq!(block, self.header.hash);
-        if self.node_is_down.load(Ordering::Relaxed) && !calls.is_empty() {
+        if self.node_is_down.load(Atomic::Relaxed) && !calls.is_empty() {
             return Err(self.invalid_response("down".into()));
         }
         let result = |call: &Call| {

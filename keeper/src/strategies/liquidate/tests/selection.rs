@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::{
     super::{
-        LoanId,
+        LoanId, NAME,
         batches::{LiquidationCosts, build_batches},
         market_snapshot::MarketSnapshot,
     },
@@ -18,8 +18,12 @@ use super::{
 };
 use crate::{
     book::LiquidationCandidate,
+    intent::Scope,
     prices::{Rate, Valuer},
-    strategies::{Decision, Decisions, SkipReason},
+    strategies::{
+        Decision, Decisions, SkipReason,
+        bids::{Bids, MEMORY, Ordering, RaceRecord, RaceResult, WHOLE, share_of},
+    },
 };
 
 fn decide(fixture: &Fixture) -> Decisions<LoanId> {
@@ -214,6 +218,34 @@ fn the_same_bytes_revert_at_a_price_that_the_profit_does_not_cover() {
     assert!(fixture.succeeds(&sent));
     fixture.costs.gas_price = covered * 120 / 100;
     assert!(!fixture.succeeds(&sent));
+}
+
+#[test]
+fn nothing_is_bid_without_rivals_just_enough_against_one_and_a_race_that_cannot_be_won_is_not_entered() {
+    let mut fixture = Fixture::new(&[(10_000, 15_000)]);
+    fixture.set_price(1_700, 1_000_000);
+    // Gas so expensive that it takes more than half of the gain.
+    let cheap = decide(&fixture).intents.remove(0);
+    let price: u128 = (cheap.expected_gain * U256::from(6) / U256::from(10 * cheap.expected_gas)).to();
+    fixture.costs.gas_price = price;
+    let alone = decide(&fixture).intents.remove(0);
+    assert_eq!((cheap.bid, alone.bid), (0, 0));
+    let mut learn = |rivals| {
+        let mut bids = Bids::new(500_000, Ordering::Priority, RaceRecord::default());
+        let scope = Scope::new(NAME, fixture.params.id().0);
+        for _ in 0..MEMORY {
+            bids.record_result(&scope, RaceResult::Lost { theirs: 2, ours: 1, price: rivals });
+        }
+        fixture.races = bids.record();
+        decide(&fixture)
+    };
+    let against = learn(300_000).intents.remove(0);
+    let net = alone.expected_gain - U256::from(alone.expected_gas) * U256::from(price);
+    let share = share_of(against.bid, against.expected_gas, net);
+    assert!((300_000..=320_000).contains(&share), "{share}");
+    let outbid = learn(WHOLE);
+    assert_eq!(reasons(&outbid).values().collect::<Vec<_>>(), ["outbid"]);
+    assert!(outbid.intents.is_empty());
 }
 
 #[test]

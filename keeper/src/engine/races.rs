@@ -1,0 +1,113 @@
+//! Races against other liquidators: what ours bid, who won, and with which fee.
+
+use alloy::{
+    primitives::{Address, B256, U64, U128, U256},
+    rpc::types::Log,
+    sol_types::SolEvent,
+};
+use plimsoll_chain::error::ChainError;
+use plimsoll_contracts::IPlimsoll;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    intent::{Fees, Intent, Purpose, Scope},
+    strategies::bids::{RaceResult, share_of},
+    stream::StreamReader,
+};
+
+/// What an intent offers in the race for its loans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Race {
+    /// Gas that it is charged for.
+    gas: u64,
+    /// Gain after gas at the expected price, in wei.
+    net_wei: U256,
+    /// Share of that which it bids, in millionths.
+    share: u32,
+    /// Priority fee per gas that its newest transaction offers, in wei.
+    priority_fee: u128,
+}
+
+impl Race {
+    /// Returns what an intent bids that was decided at this price per gas; `None` for one that races nobody.
+    pub(super) fn of(intent: &Intent, gas_price: u128) -> Option<Self> {
+        if !matches!(intent.purpose, Purpose::Liquidate { .. }) {
+            return None;
+        }
+        let gas = intent.expected_gas;
+        let cost = U256::from(gas).saturating_mul(U256::from(gas_price));
+        let net_wei = intent.expected_gain.saturating_sub(cost);
+        Some(Self { gas, net_wei, share: share_of(intent.bid, gas, net_wei), priority_fee: intent.bid })
+    }
+
+    /// Records what its transaction offers.
+    pub(super) const fn offer(&mut self, fees: Fees) {
+        self.priority_fee = fees.max_priority_fee_per_gas;
+    }
+
+    /// Returns the result of a race that was won.
+    pub(super) const fn won(self) -> RaceResult {
+        RaceResult::Won(self.share)
+    }
+
+    /// Returns the result of a race that a rival won with this priority fee per gas.
+    fn lost(self, theirs: u128) -> RaceResult {
+        RaceResult::Lost { theirs, ours: self.priority_fee, price: share_of(theirs, self.gas, self.net_wei) }
+    }
+}
+
+/// A race that was lost, whose winner is to be found.
+#[derive(Debug, Clone)]
+pub(super) struct LostRace {
+    pub(super) scope: Scope,
+    pub(super) race: Race,
+    pub(super) market: B256,
+    pub(super) borrowers: Vec<Address>,
+    /// Blocks in which the rival's transaction is looked for: the first and the last.
+    pub(super) blocks: (u64, u64),
+    /// Accounts that sign for this keeper, which is no rival of itself.
+    pub(super) signers: Vec<Address>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WinnersReceipt {
+    from: Address,
+    block_number: U64,
+    effective_gas_price: U128,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BaseFee {
+    #[serde(default)]
+    base_fee_per_gas: U128,
+}
+
+impl LostRace {
+    /// Reads who liquidated one of the loans last, and its priority fee. `None` where nobody did, or we did. Fails where no
+    /// endpoint answers.
+    pub(super) async fn find_winner(
+        &self,
+        reader: &StreamReader,
+        core: Address,
+    ) -> Result<Option<RaceResult>, ChainError> {
+        let (first, last) = self.blocks;
+        let borrowers: Vec<_> = self.borrowers.iter().map(|borrower| borrower.into_word()).collect();
+        let filter = json!({
+            "address": core,
+            "fromBlock": U64::from(first),
+            "toBlock": U64::from(last),
+            "topics": [IPlimsoll::Liquidate::SIGNATURE_HASH, self.market, null, borrowers],
+        });
+        let logs: Vec<Log> = reader.ask(last, "eth_getLogs", (filter,)).await?;
+        let Some(hash) = logs.last().and_then(|log| log.transaction_hash) else { return Ok(None) };
+        let receipt: Option<WinnersReceipt> = reader.ask(last, "eth_getTransactionReceipt", (hash,)).await?;
+        let Some(receipt) = receipt.filter(|receipt| !self.signers.contains(&receipt.from)) else { return Ok(None) };
+        let block: Option<BaseFee> = reader.ask(last, "eth_getBlockByNumber", (receipt.block_number, false)).await?;
+        let Some(block) = block else { return Ok(None) };
+        let theirs: U128 = receipt.effective_gas_price.saturating_sub(block.base_fee_per_gas);
+        Ok(Some(self.race.lost(theirs.to())))
+    }
+}
