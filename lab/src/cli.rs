@@ -23,7 +23,7 @@ use serde::Serialize;
 use crate::{
     all, book, burst, demo,
     gas::{self, GasDifference, GasReport},
-    latency, mutants,
+    latency, money, mutants,
     output::Folder,
     package, prove, record, replay, surge,
 };
@@ -147,6 +147,16 @@ enum Command {
         /// Number of loans.
         #[arg(long, default_value_t = 5_000)]
         positions: u64,
+        /// Print the report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Has the keeper race against rivals on a node that orders by priority fee, sandwiches its swaps, and reports what it
+    /// earned and paid, next to what its first version would have.
+    Money {
+        /// Number of races against each rival.
+        #[arg(long, default_value_t = 64)]
+        races: u64,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -310,6 +320,10 @@ async fn run(command: Command) -> eyre::Result<()> {
         }
         Command::Burst { positions, json } => {
             let report = burst::run(positions, keeper_program()?).await?;
+            print(&report, json)?;
+        }
+        Command::Money { races, json } => {
+            let report = money::run(races, keeper_program).await?;
             print(&report, json)?;
         }
         Command::Surge { interval, json } => {

@@ -17,6 +17,7 @@ pub mod cli;
 pub mod demo;
 pub mod gas;
 pub mod latency;
+pub mod money;
 pub mod mutants;
 pub mod output;
 pub mod package;

@@ -144,6 +144,17 @@ impl<'a> Exchange<'a> {
         let trade = maker.tradeTo(pool, sqrt_price_x96(one, other)?).from(self.devnet.deployer()).gas(GAS);
         Ok(*without_priority_fee(trade, base_fee).send().await?.tx_hash())
     }
+
+    /// Sends the trade of [`Exchange::trade_to`] with a priority fee in wei, so that it comes before everything that pays
+    /// less on a node that orders by fees. Returns the transaction's hash without waiting for the block.
+    ///
+    /// # Errors
+    /// When the pool has no such price, or the node refuses the transaction.
+    pub async fn send_trade_first(&self, pool: Address, [one, other]: [Amount; 2], fee: u128) -> eyre::Result<B256> {
+        let maker = IMarketMaker::new(self.maker, self.devnet.provider());
+        let trade = maker.tradeTo(pool, sqrt_price_x96(one, other)?).from(self.devnet.deployer()).gas(GAS);
+        Ok(*trade.max_priority_fee_per_gas(fee).max_fee_per_gas(2 * fee).send().await?.tx_hash())
+    }
 }
 
 /// Returns the route from one token to another over a single pool, as `UniswapV3Swapper` takes it. `fee` is in

@@ -79,6 +79,15 @@ impl<'a> MarketEnv<'a> {
         self.exchange.trade_to(self.pool, collateral, loan).await
     }
 
+    /// Sends a trade that brings the pool to `price`, with a priority fee in wei by which it comes first in its block.
+    /// Returns its hash without waiting for the block.
+    ///
+    /// # Errors
+    /// When the node refuses the transaction.
+    pub async fn send_trade_first(&self, price: u128, fee: u128) -> eyre::Result<B256> {
+        self.exchange.send_trade_first(self.pool, self.worth(price), fee).await
+    }
+
     /// Sends a trade that brings the pool to `price` and then, where there is an `answer`, an update of the feed, both
     /// as the last transactions of the next block, whose base fee is `base_fee` in wei. Returns their hashes without
     /// waiting for the block.

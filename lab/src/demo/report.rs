@@ -15,7 +15,7 @@ use plimsoll_contracts::{
 use plimsoll_keeper::amount::{Amount, Balance, readable};
 use serde::Serialize;
 
-use super::{Options, day::Day};
+use super::{BASE_FEE, Options, day::Day};
 use plimsoll_testkit::{
     deployment::Suite,
     keeper::Keeper,
@@ -23,6 +23,8 @@ use plimsoll_testkit::{
 };
 
 const BPS: u64 = 10_000;
+/// Minimum priority fee of the keeper's configuration, in wei per gas.
+const MIN_PRIORITY_FEE: u128 = 100_000_000;
 /// Decimals of an oracle's price.
 const PRICE_DECIMALS: u8 = 36;
 
@@ -101,6 +103,8 @@ pub struct KeeperFigures {
     pub gas: u64,
     /// Cost of that gas, priority fees included.
     pub gas_cost: Amount,
+    /// That cost divided by the least possible one: the base fee and the minimum priority fee.
+    pub gas_over_floor: f64,
     /// Profit of liquidations, before gas.
     pub profit: Amount,
     /// Tips of harvests, by token.
@@ -190,11 +194,18 @@ impl ChainEvents {
             reverted: u64::try_from(self.receipts.iter().filter(|receipt| !receipt.status()).count())?,
             gas,
             gas_cost: Amount::new(wei, 18, "ETH"),
+            gas_over_floor: thousandths(wei, U256::from(gas) * U256::from(BASE_FEE + MIN_PRIORITY_FEE))?,
             net: Balance { units: net, decimals: dollars.decimals, token: dollars.token.clone() },
             profit: dollars,
             tips: tips.into_iter().map(|(token, units)| self.amount(token, units)).collect(),
         })
     }
+}
+
+/// Returns a ratio to three decimals, rounded up.
+fn thousandths(cost: U256, floor: U256) -> eyre::Result<f64> {
+    let ratio = (cost * U256::from(1_000)).div_ceil(floor.max(U256::ONE));
+    Ok(f64::from(u32::try_from(ratio)?) / 1_000.0)
 }
 
 impl Day {
@@ -283,7 +294,13 @@ impl fmt::Display for Report {
         writeln!(f, "  paid by lenders     {}", bad.from_lenders)?;
         writeln!(f, "rewards harvested     {}, {} payments", list(&self.harvested), self.harvests)?;
         writeln!(f, "keeper's transactions {}, {} reverted", keeper.transactions, keeper.reverted)?;
-        writeln!(f, "keeper's gas          {}, for {}", readable(&keeper.gas.to_string()), keeper.gas_cost)?;
+        writeln!(
+            f,
+            "keeper's gas          {}, for {}, {:.3} of the least possible",
+            readable(&keeper.gas.to_string()),
+            keeper.gas_cost,
+            keeper.gas_over_floor
+        )?;
         writeln!(f, "keeper's profit       {} from liquidations, tips of {}", keeper.profit, list(&keeper.tips))?;
         writeln!(f, "  after gas           {}, tips in other tokens apart", keeper.net)?;
         write!(f, "most blocks behind    {}", self.most_blocks_behind)
