@@ -79,7 +79,7 @@ fn mined(number: u8, cost: u64, profit: u64) -> Report {
     };
     let log = |address, data: LogData| Log { address, data };
     // Tokens may emit the same event with any figures.
-    let fake = LiquidateWithoutCapital { profit: U256::MAX, ..event.clone() };
+    let fake = LiquidateWithoutCapital { profit: U256::MAX, ..event };
     let logs = vec![log(TOKEN, fake.encode_log_data()), log(LIQUIDATOR, event.encode_log_data())];
     Report { id: number.into(), logs, ..report(Outcome::Mined(Receipt { success: true, ..receipt(number, cost) })) }
 }

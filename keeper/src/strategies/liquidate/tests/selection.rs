@@ -210,7 +210,7 @@ fn a_single_loan_is_guarded_by_its_profit_and_several_by_their_gas() {
 
 #[test]
 fn the_same_bytes_revert_at_a_price_that_the_profit_does_not_cover() {
-    let mut fixture = Fixture::new(&vec![(10_000, 15_000); 4]);
+    let mut fixture = Fixture::new(&[(10_000, 15_000); 4]);
     fixture.set_price(1_700, 1_000_000);
     let sent = decide(&fixture).intents.remove(0);
     let covered: u128 = (sent.expected_gain / U256::from(sent.expected_gas)).to();
