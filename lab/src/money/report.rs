@@ -14,7 +14,7 @@ const CAP: u128 = 500_000;
 /// Gas of a liquidation after refunds, and of one that reverts because the race was lost, as the first version's are
 /// reckoned with.
 const GAS: u128 = 232_000;
-const LOST_RACE_GAS: u128 = 60_000;
+const LOST_RACE_GAS: u128 = 66_000;
 /// Share of the gain that the first version spent on gas at most, and the part of the rest that it bid, in millionths.
 const SPENDABLE: u128 = 900_000;
 const HALF: u128 = 500_000;

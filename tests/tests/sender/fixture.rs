@@ -216,7 +216,7 @@ pub(super) fn nodes(read: &[&Proxy], send: &[&Proxy], private: &[&Proxy]) -> eyr
     Ok(Nodes::new(endpoints(read)?, endpoints(send)?, endpoints(private)?))
 }
 
-/// Returns an intent that earns a tenth of an ether, with a deadline in a day.
+/// Returns an intent that earns a tenth of an ether and bids a tenth of that, without a deadline.
 pub(super) fn intent(label: u64, priority: Priority) -> Intent {
     Intent {
         purpose: Purpose::ClaimOwn { pool: U256::from(label).into(), reward_token: Address::ZERO },
@@ -229,7 +229,7 @@ pub(super) fn intent(label: u64, priority: Priority) -> Intent {
         deadline: u64::MAX,
         scope: Scope::new("harvest", B256::ZERO),
         guard: GuardKind::None,
-        bid: 0,
+        bid: 179_000_000_000,
         profit: None,
     }
 }

