@@ -1,7 +1,10 @@
 //! What the parts of a keeper tell each other about a chain: headers, and events of the followed contracts.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use alloy::{
-    primitives::{Address, B256, Log},
+    primitives::{Address, B256, IntoLogData, Log},
+    rpc::types::Filter,
     sol_types::{self, SolEventInterface},
 };
 use plimsoll_contracts::{IPlimsoll::IPlimsollEvents, IRewards::IRewardsEvents};
@@ -25,13 +28,26 @@ pub struct Header {
     pub gas_used: u64,
 }
 
-/// The contracts whose events are followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The contracts whose events are followed, and which of their markets and staking programmes.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sources {
     /// Address of the lending core.
     pub core: Address,
     /// Address of the staking programmes, if there are any.
     pub rewards: Option<Address>,
+    /// The markets and staking programmes that are followed.
+    pub followed: Followed,
+}
+
+/// The markets and staking programmes that are followed, by id. Anybody can create either; what is not followed is not
+/// decoded, takes no memory and cannot stop anything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Followed {
+    /// Every one that is ever created.
+    #[default]
+    All,
+    /// Those with these ids.
+    Only(Arc<BTreeSet<B256>>),
 }
 
 /// An event of one of the followed contracts.
@@ -43,15 +59,75 @@ pub enum Event {
     Rewards(IRewardsEvents),
 }
 
+impl Followed {
+    /// Follows the markets and staking programmes with these ids.
+    #[must_use]
+    pub fn only(ids: impl IntoIterator<Item = B256>) -> Self {
+        Self::Only(Arc::new(ids.into_iter().collect()))
+    }
+
+    /// Returns whether the market or staking programme with this id is followed.
+    #[must_use]
+    pub fn contains(&self, id: &B256) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(ids) => ids.contains(id),
+        }
+    }
+}
+
+impl Event {
+    /// Returns the id of the market or staking programme that the event belongs to; for an event of neither, another
+    /// word or `None`.
+    #[must_use]
+    pub fn subject(&self) -> Option<B256> {
+        let data = match self {
+            Self::Core(event) => event.to_log_data(),
+            Self::Rewards(event) => event.to_log_data(),
+        };
+        subject_of(data.topics())
+    }
+}
+
+/// Returns the second topic, which is the id in every event of a market or a staking programme.
+fn subject_of(topics: &[B256]) -> Option<B256> {
+    topics.get(1).copied()
+}
+
 impl Sources {
+    /// Follows every market and staking programme of these contracts.
+    #[must_use]
+    pub const fn all(core: Address, rewards: Option<Address>) -> Self {
+        Self { core, rewards, followed: Followed::All }
+    }
+
+    /// Returns the filter for the logs that are followed, of any block.
+    #[must_use]
+    pub fn filter(&self) -> Filter {
+        let filter = Filter::new().address(self.addresses().collect::<Vec<_>>());
+        match &self.followed {
+            Followed::All => filter,
+            // An empty list of topics would mean any topic, and no id is zero.
+            Followed::Only(ids) if ids.is_empty() => filter.topic1(B256::ZERO),
+            Followed::Only(ids) => filter.topic1(ids.iter().copied().collect::<Vec<_>>()),
+        }
+    }
+
     /// Iterates over the addresses of the followed contracts.
     pub fn addresses(&self) -> impl Iterator<Item = Address> {
         [Some(self.core), self.rewards].into_iter().flatten()
     }
 
-    /// Decodes a log. Returns `None` if it is of another contract. Fails if it is none of the contract's events, which
-    /// means that the address belongs to something else.
+    /// Decodes a log. Returns `None` if it is of another contract, or of nothing that is followed. Fails if it is none of
+    /// the contract's events, which means that the address belongs to something else.
     pub fn decode(&self, log: &Log) -> Result<Option<Event>, sol_types::Error> {
+        let is_followed = match &self.followed {
+            Followed::All => true,
+            Followed::Only(ids) => subject_of(log.topics()).is_some_and(|id| ids.contains(&id)),
+        };
+        if !is_followed {
+            return Ok(None);
+        }
         if log.address == self.core {
             return IPlimsollEvents::decode_raw_log(log.topics(), &log.data.data).map(Event::Core).map(Some);
         }

@@ -21,7 +21,7 @@ use eyre::{WrapErr, bail};
 use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_keeper::{
     book::Book,
-    chain::Sources,
+    chain::{Followed, Sources},
     engine::{Follower, FollowerEvent, RestoredBook},
     store::{Identity, Store},
     stream::{Stream, StreamSettings},
@@ -38,11 +38,11 @@ async fn main() -> eyre::Result<()> {
     let (core, rewards): (Address, Option<Address>) = (core.parse()?, Some(rewards.parse()?));
 
     let store = Store::open(&PathBuf::from(folder), &Identity { chain_id, genesis, core, rewards })?;
-    let loaded = RestoredBook::load(&store.checkpoint).await?;
+    let loaded = RestoredBook::load(&store.checkpoint, &Followed::All).await?;
     let from = loaded.cursor(first_block);
     say(format_args!("from {}", from.number))?;
     let settings = impatient(chain_id, genesis);
-    let stream = Stream::start([endpoint.parse::<Endpoint>()?], Sources { core, rewards }, from, settings);
+    let stream = Stream::start([endpoint.parse::<Endpoint>()?], Sources::all(core, rewards), from, settings);
     follow(Follower::new(stream, loaded, store.checkpoint, first_block), from.hash).await
 }
 

@@ -1,7 +1,4 @@
-//! A market in the book: its parameters, totals and positions, and which of its loans are liquidatable. Also the cover
-//! that backstops keep in the core against the bad debt of markets.
-
-use std::collections::BTreeMap;
+//! A market in the book: its parameters, totals and positions, and which of its loans are liquidatable.
 
 use alloy::primitives::{Address, U256};
 use plimsoll_contracts::{InvalidParams, MarketId, MarketParams, RateCurve, Risk};
@@ -16,6 +13,8 @@ use crate::math::{
 #[derive(Debug)]
 pub struct MarketBook {
     id: MarketId,
+    /// Number of the market in a checkpoint's rows; markets are in the order of their numbers.
+    pub(super) number: u32,
     params: MarketParams,
     risk: Risk,
     curve: RateCurve,
@@ -48,12 +47,13 @@ pub struct LiquidationCandidate {
 
 impl MarketBook {
     /// Creates a market without positions. Fails if no market can have these parameters.
-    pub(super) fn new(params: &MarketParams, created_at: u64) -> Result<Self, InvalidParams> {
+    pub(super) fn new(number: u32, params: &MarketParams, created_at: u64) -> Result<Self, InvalidParams> {
         let (risk, curve) = (Risk::from_word(params.risk)?, RateCurve::from_word(params.curve)?);
         let totals =
             Market { last_update: created_at, rate_at_target: curve.start_rate_per_second(), ..Market::default() };
         Ok(Self {
             id: params.id(),
+            number,
             params: params.clone(),
             risk,
             curve,
@@ -152,36 +152,5 @@ impl MarketBook {
         let loan = self.position(account).loan();
         let debt = self.at(timestamp).debt_of(loan);
         waterline_price(debt, loan.collateral, self.liquidation_incentive.ltv_bps)
-    }
-}
-
-/// Identifies an amount that a backstop keeps or sets in the core.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CoverKey {
-    /// The cover of a backstop (first address) in a token (second address).
-    Amount(Address, Address),
-    /// The part of the cover of a backstop (first address) in a token (second address) that no loss may use.
-    Floor(Address, Address),
-    /// The amount of a backstop's cover that a market may still use.
-    Limit(Address, MarketId),
-}
-
-/// All amounts of backstops that are not 0.
-#[derive(Debug, Default)]
-pub(super) struct Cover(BTreeMap<CoverKey, U256>);
-
-impl Cover {
-    pub(super) fn get(&self, key: CoverKey) -> U256 {
-        self.0.get(&key).copied().unwrap_or_default()
-    }
-
-    /// Replaces an amount, and returns the previous one.
-    pub(super) fn set(&mut self, key: CoverKey, amount: U256) -> U256 {
-        let before = if amount.is_zero() { self.0.remove(&key) } else { self.0.insert(key, amount) };
-        before.unwrap_or_default()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (CoverKey, U256)> {
-        self.0.iter().map(|(key, amount)| (*key, *amount))
     }
 }

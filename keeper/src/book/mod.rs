@@ -8,10 +8,12 @@
 //!   does not depend on the number of loans.
 //! - [`StreamBook::harvestable`] finds the accounts whose rewards can be harvested.
 //!
-//! Authorisations, nonces of signatures and the contract's owner are not in the book: no decision depends on them.
+//! Authorisations, nonces of signatures, the cover of backstops and the contract's owner are not in the book: no decision
+//! depends on them.
 
 mod accounts;
 mod apply;
+mod coverage;
 mod error;
 mod market;
 mod positions;
@@ -24,24 +26,24 @@ mod waterline;
 #[cfg(test)]
 mod tests;
 
-use alloy::primitives::{B256, U256, map::B256Map};
+use alloy::primitives::{B256, map::B256Map};
 use plimsoll_contracts::MarketId;
 
 use self::{
     apply::Application,
-    market::Cover,
     undo_log::{Change, RowLocation, UndoLog},
 };
 pub use self::{
+    coverage::Coverage,
     error::{ApplyError, EventError, Figure, Quantity, RevertError},
-    market::{CoverKey, LiquidationCandidate, MarketBook, MarketState},
+    market::{LiquidationCandidate, MarketBook, MarketState},
     positions::Position,
     restore::{Damage, RestoreError},
     rewards::{HarvestCandidate, HarvestConsent, PendingHarvest, PoolBook, PoolState, RewardLedger, StreamBook},
     row::{PoolRow, Row, RowError},
     undo_log::MAX_REORG_DEPTH,
 };
-use crate::chain::Event;
+use crate::chain::{Event, Followed};
 
 /// The identity of a block, as far as the book needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,19 +59,31 @@ pub struct Block {
 pub struct Book {
     markets: Vec<MarketBook>,
     market_by_id: B256Map<u32>,
-    cover: Cover,
     pools: Vec<PoolBook>,
     pool_by_id: B256Map<u32>,
+    coverage: Coverage,
     undo_log: UndoLog,
     /// Number of calls of `apply`, whether or not the block was rejected or reverted.
     applications: u64,
 }
 
 impl Book {
-    /// Creates the book of contracts without events.
+    /// Creates the book of contracts without events, of which it will contain every market and staking programme.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Creates the book of contracts without events, for the markets and staking programmes that are followed.
+    #[must_use]
+    pub fn following(followed: Followed) -> Self {
+        Self { coverage: Coverage::of(followed), ..Self::default() }
+    }
+
+    /// Which markets and staking programmes the book contains.
+    #[must_use]
+    pub const fn coverage(&self) -> &Coverage {
+        &self.coverage
     }
 
     /// Applies the events of a block, in their order. Blocks without events may be left out. Fails if the block is not
@@ -126,17 +140,6 @@ impl Book {
         self.markets.iter()
     }
 
-    /// Returns one of the amounts that a backstop keeps or sets in the core; 0 if there is none.
-    #[must_use]
-    pub fn cover(&self, key: CoverKey) -> U256 {
-        self.cover.get(key)
-    }
-
-    /// Iterates over all amounts of backstops that are not 0.
-    pub fn covers(&self) -> impl Iterator<Item = (CoverKey, U256)> {
-        self.cover.iter()
-    }
-
     /// Returns a staking pool; `None` if no event created it.
     #[must_use]
     pub fn pool(&self, id: B256) -> Option<&PoolBook> {
@@ -163,8 +166,8 @@ impl Book {
             let stakers = entry.stakers.slots().map(move |slot| RowLocation::Staker { pool, slot });
             std::iter::once(RowLocation::Pool(pool)).chain(stakers)
         });
-        let cover = self.cover.iter().map(|(key, amount)| Row::Cover { key, amount });
-        markets.chain(pools).map(|location| self.row(location)).chain(cover)
+        std::iter::once(Row::Coverage(self.coverage.clone()))
+            .chain(markets.chain(pools).map(|location| self.row(location)))
     }
 
     /// Returns the rows that the changes are in, each once, as they are now.
@@ -176,27 +179,26 @@ impl Book {
     }
 
     /// Returns a row as it is now.
-    fn row(&self, location: RowLocation<'_>) -> Row {
+    fn row(&self, location: RowLocation) -> Row {
         match location {
             RowLocation::Market(index) => {
                 let market = &self.markets[at(index)];
-                Row::Market { index, market: Box::new((market.params().clone(), *market.state())) }
+                Row::Market { number: market.number, market: Box::new((market.params().clone(), *market.state())) }
             }
             RowLocation::Position { market, slot } => {
-                let positions = &self.markets[at(market)].positions;
-                Row::Position { market, account: positions.account(slot), position: positions.get(slot) }
+                let MarketBook { number, positions, .. } = &self.markets[at(market)];
+                Row::Position { market: *number, account: positions.account(slot), position: positions.get(slot) }
             }
-            RowLocation::Cover(key) => Row::Cover { key: *key, amount: self.cover.get(*key) },
             RowLocation::Pool(index) => {
                 let pool = &self.pools[at(index)];
                 let (id, stake_token, reward_tokens) = (pool.id(), pool.stake_token(), pool.reward_tokens().to_vec());
                 let state = pool.state().clone();
-                Row::Pool { index, pool: Box::new(PoolRow { id, stake_token, reward_tokens, state }) }
+                Row::Pool { number: pool.number, pool: Box::new(PoolRow { id, stake_token, reward_tokens, state }) }
             }
             RowLocation::Staker { pool, slot } => {
-                let stakers = &self.pools[at(pool)].stakers;
+                let PoolBook { number, stakers, .. } = &self.pools[at(pool)];
                 let ledgers = stakers.ledgers(slot).collect();
-                Row::Staker { pool, account: stakers.account(slot), staked: stakers.staked(slot), ledgers }
+                Row::Staker { pool: *number, account: stakers.account(slot), staked: stakers.staked(slot), ledgers }
             }
         }
     }
@@ -208,17 +210,16 @@ impl Book {
                 Change::MarketCreated { .. } => {
                     if let Some(market) = self.markets.pop() {
                         self.market_by_id.remove(&market.id().0);
+                        self.coverage.next_market = market.number;
                     }
                 }
                 Change::Market { market, before } => self.markets[at(market)].state = *before,
                 Change::PositionCreated { market, .. } => self.markets[at(market)].positions.pop(),
                 Change::Position { market, slot, before } => self.markets[at(market)].positions.set(slot, before),
-                Change::Cover(cover) => {
-                    self.cover.set(cover.0, cover.1);
-                }
                 Change::PoolCreated { .. } => {
                     if let Some(pool) = self.pools.pop() {
                         self.pool_by_id.remove(&pool.id());
+                        self.coverage.next_pool = pool.number;
                     }
                 }
                 Change::Pool { pool, before } => self.pools[at(pool)].state = *before,

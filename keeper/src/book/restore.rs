@@ -1,16 +1,21 @@
-//! Restoring a book from its rows instead of from events. Rows that cannot be those of one block are rejected.
+//! Restoring a book from its rows instead of from events. Rows that cannot be those of one block are rejected; rows of
+//! markets and pools that are not followed any more are left out.
+
+use std::mem;
 
 use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::{InvalidParams, MarketParams};
 
 use super::{
-    Block, Book, at,
+    Block, Book,
+    coverage::Coverage,
     error::Quantity,
     market::{MarketBook, MarketState},
     rewards::{IndexedLedger, PoolBook, RewardLedger},
     row::{PoolRow, Row, RowError},
     undo_log::UndoLog,
 };
+use crate::chain::Followed;
 
 /// The rows are not those of a book at one block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,14 +28,17 @@ pub enum Damage {
     /// Bytes that cannot be decoded.
     #[error(transparent)]
     Row(#[from] RowError),
-    /// A market or a pool is missing.
-    #[error("number {found} stands where number {expected} was expected")]
+    /// A market or a pool has a number that is not above the one before it.
+    #[error("number {found} stands where number {least} or a later one was expected")]
     OutOfOrder {
         /// The number that was found.
         found: u32,
-        /// The number that was expected.
-        expected: usize,
+        /// The lowest number that could follow.
+        least: u32,
     },
+    /// The rows are of some markets and pools, and all are followed now.
+    #[error("it contains some markets and staking programmes, and all are followed now")]
+    Narrower,
     /// No market can have such parameters.
     #[error(transparent)]
     Params(#[from] InvalidParams),
@@ -78,28 +86,47 @@ pub enum Damage {
 }
 
 impl Book {
-    /// Restores the book as of block `tip` from the latest version of every row, in the order of their keys. Further
-    /// blocks can be applied to it; it cannot be reverted below `tip`. Fails if rows are missing or do not add up.
-    pub fn restore(tip: Block, rows: impl IntoIterator<Item = Result<Row, RowError>>) -> Result<Self, RestoreError> {
-        Self::from_rows(tip, rows).map_err(RestoreError)
+    /// Restores the book as of block `tip` from the latest version of every row, in the order of their keys, with those
+    /// of its markets and pools that are followed now. Those that were not followed when the rows were written are
+    /// [missing](Coverage::missing). Further blocks can be applied to it; it cannot be reverted below `tip`. Fails if rows
+    /// are missing or do not add up, or if all markets are followed now and were not before.
+    pub fn restore(
+        tip: Block,
+        followed: &Followed,
+        rows: impl IntoIterator<Item = Result<Row, RowError>>,
+    ) -> Result<Self, RestoreError> {
+        Self::from_rows(tip, followed, rows).map_err(RestoreError)
     }
 
-    fn from_rows(tip: Block, rows: impl IntoIterator<Item = Result<Row, RowError>>) -> Result<Self, Damage> {
+    fn from_rows(
+        tip: Block,
+        followed: &Followed,
+        rows: impl IntoIterator<Item = Result<Row, RowError>>,
+    ) -> Result<Self, Damage> {
         let mut book = Self { undo_log: UndoLog::beginning_at(tip.number), ..Self::default() };
+        let mut rows = rows.into_iter().peekable();
+        if let Some(Ok(Row::Coverage(coverage))) = rows.next_if(|row| matches!(row, Ok(Row::Coverage(_)))) {
+            book.coverage = coverage;
+        }
+        book.coverage = mem::take(&mut book.coverage).narrowed(followed).ok_or(Damage::Narrower)?;
         for row in rows {
             match row? {
-                Row::Market { index, market } => book.restore_market(index, &market.0, market.1)?,
+                Row::Coverage(coverage) => book.coverage = coverage,
+                Row::Market { number, market } => book.restore_market(number, &market.0, market.1)?,
+                Row::Position { market: number, .. } if book.coverage.dropped_markets.contains(&number) => {}
                 Row::Position { market: number, account, position } => {
-                    let market = book.markets.get_mut(at(number)).ok_or(Damage::MissingParent { number, account })?;
+                    let missing = Damage::MissingParent { number, account };
+                    let market = book.markets.binary_search_by_key(&number, |market| market.number);
+                    let market = market.ok().and_then(|index| book.markets.get_mut(index)).ok_or(missing)?;
                     let is_new = market.positions.restore(account, position);
                     is_new.then_some(()).ok_or(Damage::InvalidAccount { id: market.id().0, account })?;
                 }
-                Row::Cover { key, amount } => {
-                    book.cover.set(key, amount);
-                }
-                Row::Pool { index, pool } => book.restore_pool(index, *pool)?,
+                Row::Pool { number, pool } => book.restore_pool(number, *pool)?,
+                Row::Staker { pool: number, .. } if book.coverage.dropped_pools.contains(&number) => {}
                 Row::Staker { pool: number, account, staked, ledgers } => {
-                    let pool = book.pools.get_mut(at(number)).ok_or(Damage::MissingParent { number, account })?;
+                    let missing = Damage::MissingParent { number, account };
+                    let pool = book.pools.binary_search_by_key(&number, |pool| pool.number);
+                    let pool = pool.ok().and_then(|index| book.pools.get_mut(index)).ok_or(missing)?;
                     let done = restore_staker(pool, account, staked, &ledgers);
                     done.ok_or(Damage::InvalidAccount { id: pool.id(), account })?;
                 }
@@ -113,29 +140,56 @@ impl Book {
         Ok(book)
     }
 
-    fn restore_market(&mut self, index: u32, params: &MarketParams, state: MarketState) -> Result<(), Damage> {
-        require_next(index, self.markets.len())?;
-        let mut market = MarketBook::new(params, state.totals.last_update)?;
+    fn restore_market(&mut self, number: u32, params: &MarketParams, state: MarketState) -> Result<(), Damage> {
+        let last = self.markets.last().map(|market| market.number);
+        let Coverage { next_market, dropped_markets, .. } = &mut self.coverage;
+        require_next(number, last, next_market)?;
+        if dropped_markets.contains(&number) {
+            return Ok(());
+        }
+        let mut market = MarketBook::new(number, params, state.totals.last_update)?;
         market.state = state;
-        if self.market_by_id.insert(market.id().0, index).is_some() {
-            return Err(Damage::Duplicate(market.id().0));
+        let id = market.id().0;
+        if !self.coverage.contains(&id) {
+            self.coverage.dropped_markets.insert(number);
+            return Ok(());
+        }
+        let index = u32::try_from(self.markets.len()).unwrap_or(u32::MAX);
+        if self.market_by_id.insert(id, index).is_some() {
+            return Err(Damage::Duplicate(id));
         }
         self.markets.push(market);
         Ok(())
     }
 
-    fn restore_pool(&mut self, index: u32, pool: PoolRow) -> Result<(), Damage> {
-        require_next(index, self.pools.len())?;
+    fn restore_pool(&mut self, number: u32, pool: PoolRow) -> Result<(), Damage> {
+        let last = self.pools.last().map(|pool| pool.number);
+        let Coverage { next_pool, dropped_pools, .. } = &mut self.coverage;
+        require_next(number, last, next_pool)?;
+        if dropped_pools.contains(&number) {
+            return Ok(());
+        }
+        if !self.coverage.contains(&pool.id) {
+            self.coverage.dropped_pools.insert(number);
+            return Ok(());
+        }
+        let index = u32::try_from(self.pools.len()).unwrap_or(u32::MAX);
         if self.pool_by_id.insert(pool.id, index).is_some() {
             return Err(Damage::Duplicate(pool.id));
         }
-        self.pools.push(PoolBook::new(pool.id, pool.stake_token, pool.reward_tokens, pool.state));
+        self.pools.push(PoolBook::new(number, pool.id, pool.stake_token, pool.reward_tokens, pool.state));
         Ok(())
     }
 }
 
-fn require_next(found: u32, expected: usize) -> Result<(), Damage> {
-    if at(found) == expected { Ok(()) } else { Err(Damage::OutOfOrder { found, expected }) }
+/// Checks that a number is above the last one, and sets the number that comes next.
+fn require_next(found: u32, last: Option<u32>, next: &mut u32) -> Result<(), Damage> {
+    let least = last.map_or(0, |last| last.saturating_add(1));
+    if found < least || found == u32::MAX {
+        return Err(Damage::OutOfOrder { found, least });
+    }
+    *next = (*next).max(found + 1);
+    Ok(())
 }
 
 /// Adds a staker to a pool. Returns `None` if the account is there already, has not as many ledgers as the pool has

@@ -1,41 +1,45 @@
 //! The book's rows as bytes, for a checkpoint that does not interpret them.
 //!
-//! A row is one market, position, amount of cover, pool or staker as of a block. Keys sort so that markets and pools
-//! come before their accounts, in the order of their creation. Numbers are big-endian and of fixed width, without
+//! A row is one market, position, pool or staker as of a block, or the book's coverage. Keys sort so that the coverage
+//! comes first, and markets and pools before their accounts, in the order of their creation. Numbers are big-endian and of fixed width, without
 //! separators. [`Field`] says for each type how it is written and read; for a struct, `fields!` does by the order of its
 //! fields.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use alloy::primitives::{Address, B256, Bytes, U256};
-use plimsoll_contracts::{MarketId, MarketParams};
+use plimsoll_contracts::MarketParams;
 
 use super::{
-    market::{CoverKey, MarketState},
+    coverage::Coverage,
+    market::MarketState,
     positions::Position,
     rewards::{HarvestConsent, PoolState, RewardLedger},
 };
-use crate::math::{rewards::Stream, types::Market};
+use crate::{
+    chain::Followed,
+    math::{rewards::Stream, types::Market},
+};
 
+const COVERAGE: u8 = 0;
 const MARKET: u8 = 1;
 const POSITION: u8 = 2;
-const COVER: u8 = 3;
 const POOL: u8 = 4;
 const STAKER: u8 = 5;
 
-const AMOUNT: u8 = 1;
-const FLOOR: u8 = 2;
-const LIMIT: u8 = 3;
+/// Bytes of the longest key, that of a position or a staker.
+const LONGEST_KEY: usize = 1 + 4 + 20;
 
-/// Bytes of the longest key, that of a market's limit of cover.
-const LONGEST_KEY: usize = 2 + 20 + 32;
-
-/// One row of the book as of a block. Empty positions and amounts of 0 are rows, too, because they replace earlier
-/// versions of the same row.
+/// One row of the book as of a block. Empty positions are rows, too, because they replace earlier versions of the same
+/// row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
+    /// Which markets and pools the other rows are of.
+    Coverage(Coverage),
     /// A market.
     Market {
-        /// Number of markets that were created before it.
-        index: u32,
+        /// Number of the market, which its positions refer to.
+        number: u32,
         /// The parameters and the mutable state.
         market: Box<(MarketParams, MarketState)>,
     },
@@ -48,17 +52,10 @@ pub enum Row {
         /// The supply, debt and collateral.
         position: Position,
     },
-    /// An amount that a backstop keeps or sets in the core.
-    Cover {
-        /// What the amount is.
-        key: CoverKey,
-        /// Units of the token.
-        amount: U256,
-    },
     /// A staking pool.
     Pool {
-        /// Number of pools that were created before it.
-        index: u32,
+        /// Number of the pool, which its stakers refer to.
+        number: u32,
         /// The pool without its stakers.
         pool: Box<PoolRow>,
     },
@@ -104,10 +101,10 @@ impl Row {
     pub fn key(&self) -> Vec<u8> {
         let mut key = Vec::with_capacity(LONGEST_KEY);
         match self {
-            Self::Market { index, .. } => (MARKET, *index).write(&mut key),
+            Self::Coverage(_) => COVERAGE.write(&mut key),
+            Self::Market { number, .. } => (MARKET, *number).write(&mut key),
             Self::Position { market, account, .. } => (POSITION, (*market, *account)).write(&mut key),
-            Self::Cover { key: of, .. } => (COVER, *of).write(&mut key),
-            Self::Pool { index, .. } => (POOL, *index).write(&mut key),
+            Self::Pool { number, .. } => (POOL, *number).write(&mut key),
             Self::Staker { pool, account, .. } => (STAKER, (*pool, *account)).write(&mut key),
         }
         key
@@ -118,9 +115,9 @@ impl Row {
     pub fn value(&self) -> Vec<u8> {
         let mut value = Vec::new();
         match self {
+            Self::Coverage(coverage) => coverage.write(&mut value),
             Self::Market { market, .. } => market.write(&mut value),
             Self::Position { position, .. } => position.write(&mut value),
-            Self::Cover { amount, .. } => amount.write(&mut value),
             Self::Pool { pool, .. } => pool.write(&mut value),
             Self::Staker { staked, ledgers, .. } => {
                 staked.write(&mut value);
@@ -138,12 +135,12 @@ impl Row {
 
     fn read(key: &mut &[u8], value: &mut &[u8]) -> Option<Self> {
         let row = match u8::read(key)? {
-            MARKET => Self::Market { index: Field::read(key)?, market: Box::new(Field::read(value)?) },
+            COVERAGE => Self::Coverage(Field::read(value)?),
+            MARKET => Self::Market { number: Field::read(key)?, market: Box::new(Field::read(value)?) },
             POSITION => {
                 Self::Position { market: Field::read(key)?, account: Field::read(key)?, position: Field::read(value)? }
             }
-            COVER => Self::Cover { key: Field::read(key)?, amount: Field::read(value)? },
-            POOL => Self::Pool { index: Field::read(key)?, pool: Box::new(Field::read(value)?) },
+            POOL => Self::Pool { number: Field::read(key)?, pool: Box::new(Field::read(value)?) },
             STAKER => Self::Staker {
                 pool: Field::read(key)?,
                 account: Field::read(key)?,
@@ -157,7 +154,7 @@ impl Row {
 }
 
 /// A type that is encoded in rows.
-trait Field: Sized {
+pub(super) trait Field: Sized {
     /// Appends the encoded value to `bytes`.
     fn write(&self, bytes: &mut Vec<u8>);
 
@@ -209,7 +206,6 @@ fixed! {
     U256: |word: U256| word.to_be_bytes::<32>(), U256::from_be_bytes::<32>;
     Address: |address: Address| address.0.0, Address::new;
     B256: |hash: B256| hash.0, B256::new;
-    MarketId: |id: MarketId| id.0.0, |bytes| MarketId(B256::new(bytes));
 }
 
 fields! {
@@ -217,6 +213,7 @@ fields! {
     Position { supply_shares, borrow_shares, collateral }
     RewardLedger { offset, consent }
     HarvestConsent { enabled, compounds, tip_bps, smallest }
+    Coverage { followed, missing, dropped_markets, dropped_pools, next_market, next_pool }
 }
 
 /// The surge level follows only where it is not 0, so that rows of markets without a surge limit are as they were before
@@ -296,22 +293,31 @@ impl<T: Field> Field for Vec<T> {
     }
 }
 
-impl Field for CoverKey {
+impl Field for Followed {
     fn write(&self, bytes: &mut Vec<u8>) {
-        match *self {
-            Self::Amount(backstop, token) => (AMOUNT, (backstop, token)).write(bytes),
-            Self::Floor(backstop, token) => (FLOOR, (backstop, token)).write(bytes),
-            Self::Limit(backstop, market) => (LIMIT, (backstop, market)).write(bytes),
+        match self {
+            Self::All => false.write(bytes),
+            Self::Only(ids) => {
+                true.write(bytes);
+                (**ids).write(bytes);
+            }
         }
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
-        match u8::read(bytes)? {
-            AMOUNT => Some(Self::Amount(Field::read(bytes)?, Field::read(bytes)?)),
-            FLOOR => Some(Self::Floor(Field::read(bytes)?, Field::read(bytes)?)),
-            LIMIT => Some(Self::Limit(Field::read(bytes)?, Field::read(bytes)?)),
-            _ => None,
-        }
+        Some(if bool::read(bytes)? { Self::Only(Arc::new(Field::read(bytes)?)) } else { Self::All })
+    }
+}
+
+/// The number of values stands before them.
+impl<T: Field + Ord> Field for BTreeSet<T> {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        u32::try_from(self.len()).unwrap_or(u32::MAX).write(bytes);
+        self.iter().for_each(|value| value.write(bytes));
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        (0..u32::read(bytes)?).map(|_| T::read(bytes)).collect()
     }
 }
 

@@ -2,11 +2,9 @@
 
 use std::collections::VecDeque;
 
-use alloy::primitives::U256;
-
 use super::{
     error::RevertError,
-    market::{CoverKey, MarketState},
+    market::MarketState,
     positions::Position,
     rewards::{IndexedLedger, PoolState},
 };
@@ -22,7 +20,6 @@ pub(super) enum Change {
     Market { market: u32, before: Box<MarketState> },
     PositionCreated { market: u32, slot: u32 },
     Position { market: u32, slot: u32, before: Position },
-    Cover(Box<(CoverKey, U256)>),
     PoolCreated { pool: u32 },
     Pool { pool: u32, before: Box<PoolState> },
     StakerCreated { pool: u32, slot: u32 },
@@ -32,23 +29,21 @@ pub(super) enum Change {
 
 /// The row that a change is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum RowLocation<'a> {
+pub(super) enum RowLocation {
     Market(u32),
     Position { market: u32, slot: u32 },
-    Cover(&'a CoverKey),
     Pool(u32),
     Staker { pool: u32, slot: u32 },
 }
 
 impl Change {
     /// Returns the row that the change is in.
-    pub(super) fn location(&self) -> RowLocation<'_> {
+    pub(super) fn location(&self) -> RowLocation {
         match self {
             Self::MarketCreated { market } | Self::Market { market, .. } => RowLocation::Market(*market),
             Self::PositionCreated { market, slot } | Self::Position { market, slot, .. } => {
                 RowLocation::Position { market: *market, slot: *slot }
             }
-            Self::Cover(cover) => RowLocation::Cover(&cover.0),
             Self::PoolCreated { pool } | Self::Pool { pool, .. } => RowLocation::Pool(*pool),
             Self::StakerCreated { pool, slot } | Self::Stake { pool, slot, .. } | Self::Ledger { pool, slot, .. } => {
                 RowLocation::Staker { pool: *pool, slot: *slot }

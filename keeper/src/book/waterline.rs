@@ -18,9 +18,6 @@ use crate::math::{
     wide::product,
 };
 
-/// Number of size classes: one for every two bits of borrow shares.
-const SIZES: usize = 64;
-
 /// Bits of the quotient that a key keeps after the leading one.
 const FRACTION_BITS: usize = 55;
 /// Lowest exponent of a quotient of 128-bit numbers.
@@ -29,8 +26,9 @@ const LOWEST_EXPONENT: i32 = -128;
 const HIGHEST_EXPONENT: i32 = 127;
 
 /// An ordered index over the loans of one market.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Waterline {
+    /// One order for every two bits of borrow shares, up to the largest loan's: a market without loans has none.
     by_size: Vec<BTreeSet<Entry>>,
 }
 
@@ -40,19 +38,13 @@ struct Entry {
     slot: u32,
 }
 
-impl Default for Waterline {
-    fn default() -> Self {
-        Self { by_size: vec![BTreeSet::new(); SIZES] }
-    }
-}
-
 impl FromIterator<(u32, Loan)> for Waterline {
     /// Builds the index of many loans at once, which takes less time than adding them one by one.
     fn from_iter<T: IntoIterator<Item = (u32, Loan)>>(loans: T) -> Self {
-        let mut by_size = vec![Vec::new(); SIZES];
+        let mut by_size: Vec<Vec<Entry>> = Vec::new();
         for (slot, loan) in loans {
-            if let Some(entries) = size_of(loan).and_then(|size| by_size.get_mut(size)) {
-                entries.push(Entry::of(slot, loan));
+            if let Some(size) = size_of(loan) {
+                at_size(&mut by_size, size).push(Entry::of(slot, loan));
             }
         }
         Self { by_size: by_size.into_iter().map(BTreeSet::from_iter).collect() }
@@ -94,8 +86,16 @@ impl Waterline {
     }
 
     fn place_of(&mut self, slot: u32, loan: Loan) -> Option<(&mut BTreeSet<Entry>, Entry)> {
-        Some((self.by_size.get_mut(size_of(loan)?)?, Entry::of(slot, loan)))
+        Some((at_size(&mut self.by_size, size_of(loan)?), Entry::of(slot, loan)))
     }
+}
+
+/// Returns what is kept for a size, adding empty ones up to it.
+fn at_size<T: Default>(by_size: &mut Vec<T>, size: usize) -> &mut T {
+    if by_size.len() <= size {
+        by_size.resize_with(size + 1, T::default);
+    }
+    &mut by_size[size]
 }
 
 impl Entry {

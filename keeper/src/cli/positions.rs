@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::running::RunningKeeper;
 use crate::{
     book::{Block, Book, MarketBook, Row},
-    chain::Header,
+    chain::{Followed, Header},
     config::Config,
     engine::FailoverReader,
     prices::snapshot,
@@ -93,19 +93,19 @@ fn find_market(config: &Config, name: &str) -> eyre::Result<MarketId> {
 async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, StreamReader)> {
     let deployed = &config.deployed;
     let from_nothing = Cursor { number: deployed.first_block.saturating_sub(1), hash: None };
-    let (mut book, cursor) = match checkpoint(config).await {
+    let sources = config.sources();
+    let (mut book, cursor) = match checkpoint(config, &sources.followed).await {
         Some((book, tip)) => (book, Cursor { number: tip.number, hash: Some(tip.hash) }),
-        None => (Book::new(), from_nothing),
+        None => (Book::following(sources.followed.clone()), from_nothing),
     };
     info!(from_block = cursor.number + 1, "reading events");
     let settings = stream::StreamSettings {
         genesis: deployed.genesis,
         ..stream::StreamSettings::new(deployed.chain_id, config.chain.block_time)
     };
-    let sources = deployed.sources();
     let endpoints = std::mem::take(&mut config.endpoints).into_iter().filter(|settings| settings.role.reads());
     let endpoints: Vec<_> = endpoints.map(|settings| settings.endpoint).collect();
-    let mut stream = Stream::start(endpoints, sources, cursor, settings);
+    let mut stream = Stream::start(endpoints, sources.clone(), cursor, settings);
     loop {
         let Ok(step) = timeout(TIMEOUT, stream.next()).await else { bail!("{}", no_blocks(&stream)) };
         match step {
@@ -125,13 +125,13 @@ async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, StreamRea
             Step::Revert { to } => match book.revert_to(to.number) {
                 Ok(()) => stream.accept(),
                 Err(_) => {
-                    book = Book::new();
+                    book = Book::following(sources.followed.clone());
                     stream.restart(from_nothing);
                 }
             },
             Step::Resync(reason) if book.tip().is_none() => bail!("{reason}"),
             Step::Resync(_) => {
-                book = Book::new();
+                book = Book::following(sources.followed.clone());
                 stream.restart(from_nothing);
             }
         }
@@ -139,7 +139,7 @@ async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, StreamRea
 }
 
 /// Restores the book from the checkpoint; `None` if there is none, or while a running keeper uses it.
-async fn checkpoint(config: &Config) -> Option<(Book, CheckpointTip)> {
+async fn checkpoint(config: &Config, followed: &Followed) -> Option<(Book, CheckpointTip)> {
     let deployed = &config.deployed;
     let folder: &Path = &config.store.folder;
     let identity = Identity {
@@ -158,10 +158,12 @@ async fn checkpoint(config: &Config) -> Option<(Book, CheckpointTip)> {
             return None;
         }
     };
-    let restore = |tip: CheckpointTip, images: &mut dyn Iterator<Item = Image>| {
+    let followed = followed.clone();
+    let restore = move |tip: CheckpointTip, images: &mut dyn Iterator<Item = Image>| {
         let rows = images.map(|(key, value)| Row::decode(&key, &value));
-        let book = Book::restore(Block { number: tip.number, timestamp: tip.timestamp }, rows);
-        book.ok().map(|book| (book, tip))
+        let book = Book::restore(Block { number: tip.number, timestamp: tip.timestamp }, &followed, rows);
+        let book = book.ok().filter(|book| book.coverage().missing().is_empty());
+        book.map(|book| (book, tip))
     };
     store.checkpoint.load(restore).await.ok().flatten().flatten()
 }

@@ -16,7 +16,6 @@ use super::{
     tree::{Origin, Tree},
     units,
 };
-use crate::chain::Sources;
 
 /// Where `deploy up` leaves its record.
 const LOCAL_RECORD: &str = "target/deployments/31337.json";
@@ -49,6 +48,8 @@ pub struct Deployed {
     pub liquidator: Option<Address>,
     /// First block with events of the deployment.
     pub first_block: u64,
+    /// Which markets and staking programmes are followed.
+    pub follow: Follow,
     /// Display name of the network.
     #[serde(skip)]
     pub network: String,
@@ -63,13 +64,18 @@ pub struct Deployed {
     pub programme_names: BTreeMap<B256, String>,
 }
 
-impl Deployed {
-    /// Contracts whose events the keeper follows.
-    #[must_use]
-    pub const fn sources(&self) -> Sources {
-        Sources { core: self.core, rewards: self.rewards }
-    }
+/// Which markets and staking programmes are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Follow {
+    /// Those of the record, and markets that have settings of their own.
+    #[default]
+    Configured,
+    /// Every one that is ever created, by whomever.
+    All,
+}
 
+impl Deployed {
     /// The name of a market, or the beginning of its id if it has none.
     #[must_use]
     pub fn market_name(&self, id: MarketId) -> String {

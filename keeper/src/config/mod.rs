@@ -30,13 +30,14 @@ use plimsoll_chain::redaction::scrub;
 use self::tree::Tree;
 pub use self::{
     chain::{ChainFacts, DataFee, GasSource, TransactionType},
-    deployment::Deployed,
+    deployment::{Deployed, Follow},
     network::{Alerts, EndpointSettings, Http, Role, Signers, Watched, Webhook},
     operations::{Audit, Fees, Log, Safety, Store},
     strategies::{Harvest, Liquidate, MarketSettings},
     tokens::{Token, Tokens},
     tree::{Origin, Place, Setting},
 };
+use crate::chain::{Followed, Sources};
 
 /// Name of the file that is read when none is named, in the current folder.
 const DEFAULT_FILE: &str = "keeper.toml";
@@ -212,6 +213,18 @@ impl Config {
             settings: Vec::new(),
             warnings: Vec::new(),
         })
+    }
+
+    /// Contracts, markets and staking programmes whose events the keeper follows.
+    #[must_use]
+    pub fn sources(&self) -> Sources {
+        let Deployed { core, rewards, follow, ref programme_names, .. } = self.deployed;
+        let markets = self.liquidate.markets.keys().map(|id| id.0);
+        let followed = match follow {
+            Follow::Configured => Followed::only(markets.chain(programme_names.keys().copied())),
+            Follow::All => Followed::All,
+        };
+        Sources { core, rewards, followed }
     }
 
     /// Logs a warning for every setting with an old name.

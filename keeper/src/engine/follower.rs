@@ -8,6 +8,7 @@ use tracing::{debug, error, info, instrument, warn};
 
 use crate::{
     book::{Block, Book, Row},
+    chain::Followed,
     store::{Checkpoint, CheckpointTip, Image, StoreError},
     stream::{BlockEvents, Cursor, ResyncReason, Step, Stream},
 };
@@ -62,23 +63,26 @@ pub struct FollowError {
 }
 
 impl RestoredBook {
-    /// Restores the book from its checkpoint. A checkpoint whose rows are inconsistent is cleared, and the book is empty.
-    /// Fails where the checkpoint cannot be read or cleared.
-    pub async fn load(checkpoint: &Checkpoint) -> Result<Self, StoreError> {
-        let restore = |tip: CheckpointTip, images: &mut dyn Iterator<Item = Image>| {
+    /// Restores the book of the markets and staking programmes that are followed from its checkpoint. A checkpoint whose
+    /// rows are inconsistent, or that lacks some of these, is cleared, and the book is empty. Fails where the checkpoint cannot be read or cleared.
+    pub async fn load(checkpoint: &Checkpoint, followed: &Followed) -> Result<Self, StoreError> {
+        let wanted = followed.clone();
+        let restore = move |tip: CheckpointTip, images: &mut dyn Iterator<Item = Image>| {
             let block = Block { number: tip.number, timestamp: tip.timestamp };
             let rows = images.map(|(key, value)| Row::decode(&key, &value));
-            Book::restore(block, rows).map(|book| (book, tip))
+            Book::restore(block, &wanted, rows).map(|book| (book, tip))
         };
+        let nothing = || Self { book: Book::following(followed.clone()), tip: None };
         match checkpoint.load(restore).await? {
-            None => Ok(Self::default()),
-            Some(Ok((book, tip))) => Ok(Self { book, tip: Some(tip) }),
-            Some(Err(error)) => {
-                warn!(%error, "checkpoint discarded");
-                checkpoint.clear().await?;
-                Ok(Self::default())
+            None => return Ok(nothing()),
+            Some(Ok((book, tip))) if book.coverage().missing().is_empty() => return Ok(Self { book, tip: Some(tip) }),
+            Some(Ok((book, _))) => {
+                warn!(missing = book.coverage().missing().len(), "checkpoint discarded: more is followed now");
             }
+            Some(Err(error)) => warn!(%error, "checkpoint discarded"),
         }
+        checkpoint.clear().await?;
+        Ok(nothing())
     }
 
     /// The cursor from which the stream must begin, for a deployment whose events begin in `first_block`.
@@ -172,7 +176,8 @@ impl Follower {
         match self.book.apply(Block { number, timestamp }, events) {
             Ok(rows) => {
                 self.stream.accept();
-                let images = rows.iter().map(|row| (row.key(), row.value())).collect();
+                let coverage = Row::Coverage(self.book.coverage().clone());
+                let images = rows.iter().chain([&coverage]).map(|row| (row.key(), row.value())).collect();
                 let written = self.checkpoint.record(CheckpointTip { number, hash, timestamp }, images).await;
                 self.note_checkpoint(written);
                 debug!(events = events.len(), "block applied");
@@ -190,7 +195,7 @@ impl Follower {
 
     /// Empties book and checkpoint, and has the stream begin again at the deployment's first block.
     pub async fn reset(&mut self) {
-        self.book = Book::new();
+        self.book = Book::following(self.book.coverage().followed().clone());
         (self.from_nothing, self.is_rebuilding) = (true, true);
         let written = self.checkpoint.clear().await;
         self.note_checkpoint(written);

@@ -417,8 +417,12 @@ impl Engine {
         }
     }
 
-    /// Raises an alert for every loss that was realised in a block.
+    /// Raises an alert for every loss that was realised in a block since the book was at the head. History that is read at
+    /// the start, or again, raises none.
     fn report_losses(&self, block: &BlockEvents) {
+        if self.latest.is_none() && block.tip.is_none() {
+            return;
+        }
         for event in &block.events {
             if let Event::Core(IPlimsollEvents::RealiseLoss(loss)) = event {
                 let market = self.config.deployed.market_name(MarketId(loss.id));

@@ -89,10 +89,11 @@ pub async fn run(
         info!(pruned, "journal pruned");
     }
 
-    let restored = RestoredBook::load(&checkpoint).await?;
+    let sources = config.sources();
+    let restored = RestoredBook::load(&checkpoint, &sources.followed).await?;
     let settings = stream::StreamSettings { genesis: Some(genesis), ..wiring::stream(&config) };
     let first_block = deployed.first_block;
-    let stream = Stream::start(roles.read.clone(), deployed.sources(), restored.cursor(first_block), settings);
+    let stream = Stream::start(roles.read.clone(), sources, restored.cursor(first_block), settings);
     let reader = stream.reader();
     let failover = FailoverReader::new(reader.clone());
     let markets: Arc<[_]> = config.liquidate.markets.keys().copied().collect();

@@ -49,7 +49,7 @@ const KIND: FileKind = FileKind {
                           timestamp INTEGER NOT NULL) STRICT;
     ",
     // Version of the tables, and of the bytes of the book's rows.
-    schema: 1,
+    schema: 2,
     upgrades: &[],
     synchronous: "NORMAL",
     cache_kib: 16 * 1_024,

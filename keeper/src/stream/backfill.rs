@@ -4,7 +4,7 @@
 use alloy::{
     eips::{BlockNumHash, BlockNumberOrTag},
     primitives::B256,
-    rpc::types::{Filter, Log},
+    rpc::types::Log,
 };
 use futures_util::{StreamExt, TryStreamExt, stream, try_join};
 
@@ -168,8 +168,7 @@ async fn fetch_range(
     last: u64,
 ) -> Result<Vec<BlockEvents>, BackfillError> {
     let first = tip.number + 1;
-    let addresses: Vec<_> = pool.sources.addresses().collect();
-    let filter = Filter::new().address(addresses).from_block(first).to_block(last);
+    let filter = pool.sources.filter().from_block(first).to_block(last);
     // The last header's hash commits to all blocks before it: if it is the same afterwards, the logs are of one chain.
     let last_header = header(client, last).await?;
     let (first_header, logs) =

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use alloy::{
     consensus::{TxReceipt, proofs::calculate_receipt_root},
-    primitives::{self, Address, B256, Bloom, BloomInput, U64, U256, logs_bloom},
+    primitives::{self, B256, Bloom, BloomInput, U64, U256, logs_bloom},
     rpc::types::{Filter, Log, TransactionReceipt},
 };
 use serde::Deserialize;
@@ -21,7 +21,7 @@ use super::{
     failover::EndpointPool,
     rpc_error::RpcErrorKind,
 };
-use crate::chain::{Event, Header, Sources};
+use crate::chain::{Event, Followed, Header, Sources};
 
 /// A block header as a node's RPC states it, with what its logs can be checked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -67,10 +67,14 @@ impl From<HeaderJson> for RpcHeader {
 }
 
 impl RpcHeader {
-    /// Returns true if one of the contracts may have logged in this block; false is certain.
+    /// Returns true if something that is followed may have logged in this block; false is certain.
     pub(super) fn may_contain_logs_of(&self, sources: &Sources) -> bool {
-        let trace = |address: Address| Bloom::from(BloomInput::Raw(address.as_slice()));
-        sources.addresses().any(|address| self.bloom.contains(&trace(address)))
+        let contains = |bytes: &[u8]| self.bloom.contains(&Bloom::from(BloomInput::Raw(bytes)));
+        let is_followed = match &sources.followed {
+            Followed::All => true,
+            Followed::Only(ids) => ids.iter().any(|id| contains(id.as_slice())),
+        };
+        is_followed && sources.addresses().any(|address| contains(address.as_slice()))
     }
 
     /// Returns true if the block's bloom has bits that the bloom of the given logs does not have, so that logs are
@@ -128,8 +132,8 @@ pub(super) async fn fetch_events(
             }
         };
         match empty {
-            None if events.is_empty() && pool.settings.blooms => empty = Some((index, client)),
-            Some((_, wrong)) if !events.is_empty() => {
+            None if logs.is_empty() && pool.settings.blooms => empty = Some((index, client)),
+            Some((_, wrong)) if !logs.is_empty() => {
                 EndpointClient::report_false_answer(wrong, "it left out every log of a block");
                 return Ok(FetchedEvents { events, supplier: Some(index) });
             }
@@ -252,7 +256,7 @@ async fn logs_of_block(client: &EndpointClient, hash: B256, filter: Filter) -> R
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::address;
+    use alloy::primitives::{Address, address};
     use serde_json::json;
 
     use super::*;
@@ -280,12 +284,21 @@ mod tests {
 
     #[test]
     fn only_a_bloom_without_our_contracts_excludes_logs_of_ours() {
-        let sources = Sources { core: Address::repeat_byte(9), rewards: Some(CORE) };
+        let sources = Sources::all(Address::repeat_byte(9), Some(CORE));
         let may_contain = |bloom| announced(bloom).may_contain_logs_of(&sources);
         assert!(!may_contain(Some(Bloom::ZERO)));
         assert!(!may_contain(Some(bloom_of(Address::ZERO))));
         assert!(may_contain(Some(bloom_of(CORE) | bloom_of(Address::ZERO))));
         assert!(may_contain(None), "a node that states no bloom");
+    }
+
+    #[test]
+    fn a_bloom_without_what_is_followed_excludes_logs_although_the_contract_logged() {
+        let (ours, others) = (B256::repeat_byte(5), B256::repeat_byte(6));
+        let sources = Sources { followed: Followed::only([ours]), ..Sources::all(CORE, None) };
+        let topic = |id: B256| Bloom::from(BloomInput::Raw(id.as_slice()));
+        let may_contain = |id| announced(Some(bloom_of(CORE) | topic(id))).may_contain_logs_of(&sources);
+        assert!(may_contain(ours) && !may_contain(others));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use alloy::primitives::{Address, B256};
 use eyre::{ContextCompat, ensure};
 use plimsoll_keeper::{
     book::{Block, Book, MAX_REORG_DEPTH, Row},
+    chain::Followed,
     store::{CheckpointTip, Identity, Image, Store},
 };
 use plimsoll_testkit::workspace::workspace;
@@ -42,7 +43,7 @@ pub(super) async fn times(book: Book, tip: Block) -> eyre::Result<Times> {
     let store = Store::open(folder.path(), &identity)?;
     let restored = store.checkpoint.load(|tip, images| {
         let tip = Block { number: tip.number, timestamp: tip.timestamp };
-        Book::restore(tip, images.map(|(key, value)| Row::decode(&key, &value)))
+        Book::restore(tip, &Followed::All, images.map(|(key, value)| Row::decode(&key, &value)))
     });
     let restored = restored.await?.wrap_err("there is no checkpoint")??;
     let load = started.elapsed();

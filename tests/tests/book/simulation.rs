@@ -156,7 +156,7 @@ impl<'a> Simulation<'a> {
     }
 
     pub(crate) const fn sources(&self) -> Sources {
-        Sources { core: self.core, rewards: Some(self.rewards) }
+        Sources::all(self.core, Some(self.rewards))
     }
 
     /// Sends a random action, which the contracts may refuse. It waits for the next block.

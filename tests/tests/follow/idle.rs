@@ -63,7 +63,7 @@ async fn following(loans: usize) -> eyre::Result<Counts> {
     let genesis = devnet.provider().get_block(BlockId::number(0)).await?.wrap_err("no first block")?.header.hash;
     let store = Store::open(folder.path(), &Identity { chain_id, genesis, core: market.core, rewards: None })?;
     let loaded = RestoredBook::load(&store.checkpoint).await?;
-    let sources = Sources { core: market.core, rewards: None };
+    let sources = Sources::all(market.core, None);
     let endpoints = [proxy.ws_url().parse::<Endpoint>()?];
     let stream = Stream::start(endpoints, sources, loaded.cursor(1), StreamSettings::new(chain_id, BLOCK_TIME));
     let mut follower = Follower::new(stream, loaded, store.checkpoint, 1);

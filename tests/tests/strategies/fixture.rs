@@ -135,7 +135,7 @@ impl Fixture {
 
     /// Returns the keeper's decisions now.
     pub(super) async fn round(&mut self) -> eyre::Result<Decisions<LoanId>> {
-        let sources = Sources { core: self.settings.core, rewards: None };
+        let sources = Sources::all(self.settings.core, None);
         let (head, book) = (self.head().await?, book_of(&self.provider, sources).await?);
         let prices = self.prices(&head).await?;
         let costs = Costs { gas_price: GAS_PRICE, data_byte_price: 0, margin_bps: 1_000 };

@@ -129,7 +129,7 @@ impl Fixture {
 
     async fn look(&mut self) -> eyre::Result<Decisions<RewardId>> {
         let header = head_of(self.suite.devnet.provider()).await?;
-        let sources = Sources { core: self.suite.contract("Plimsoll")?, rewards: Some(self.rewards) };
+        let sources = Sources::all(self.suite.contract("Plimsoll")?, Some(self.rewards));
         let book = book_of(self.suite.devnet.provider(), sources).await?;
         let costs = Costs { gas_price: 1_000_000_000, data_byte_price: 0, margin_bps: 1_000 };
         let context = BlockContext {

@@ -156,7 +156,7 @@ impl Fixture {
     }
 
     pub(super) fn sources() -> Sources {
-        Sources { core: CORE, rewards: None }
+        Sources::all(CORE, None)
     }
 
     /// Follows the chain from the first block, over the proxies in this order.

@@ -11,7 +11,7 @@ use crate::{
     book::{
         at,
         error::{EventError, Quantity},
-        market::{CoverKey, MarketBook, MarketState},
+        market::{MarketBook, MarketState},
         positions::Position,
         undo_log::Change,
     },
@@ -56,24 +56,6 @@ impl Application<'_> {
                 subtract(&mut totals.supply_shares, event.shares, Quantity::TotalSupplyShares)?;
                 subtract(&mut totals.reserve_shares, event.shares, Quantity::ReserveShares)
             }
-            IPlimsollEvents::DepositCover(event) => {
-                let key = CoverKey::Amount(event.backstop, event.token);
-                let (has, adds) = (self.book.cover.get(key), event.assets);
-                let sum = has.checked_add(adds);
-                let quantity = Quantity::Cover(event.backstop);
-                self.set_cover(key, sum.ok_or(EventError::Overflow { quantity, has, adds })?)
-            }
-            IPlimsollEvents::WithdrawCover(event) => {
-                let key = CoverKey::Amount(event.backstop, event.token);
-                self.subtract_cover(key, event.assets, Quantity::Cover(event.backstop))
-            }
-            IPlimsollEvents::SetCoverFloor(event) => {
-                self.set_cover(CoverKey::Floor(event.backstop, event.token), event.floor)
-            }
-            IPlimsollEvents::SetCoverLimit(event) => {
-                self.market(event.id)?;
-                self.set_cover(CoverKey::Limit(event.backstop, MarketId(event.id)), event.limit)
-            }
             IPlimsollEvents::SetFee(event) => {
                 let totals = self.totals(event.id)?;
                 totals.fee_bps = checked(event.feeBps, Quantity::Fee)?;
@@ -89,8 +71,12 @@ impl Application<'_> {
                 self.state(market).backstop = event.backstop;
                 Ok(())
             }
-            // Authorisations, nonces of signatures and the owner are not in the book.
+            // Cover, authorisations, nonces of signatures and the owner are not in the book.
             IPlimsollEvents::FlashLoan(_)
+            | IPlimsollEvents::DepositCover(_)
+            | IPlimsollEvents::WithdrawCover(_)
+            | IPlimsollEvents::SetCoverFloor(_)
+            | IPlimsollEvents::SetCoverLimit(_)
             | IPlimsollEvents::SetAuthorization(_)
             | IPlimsollEvents::UseNonce(_)
             | IPlimsollEvents::OwnershipTransferStarted(_)
@@ -99,7 +85,8 @@ impl Application<'_> {
     }
 
     fn create_market(&mut self, event: &IPlimsoll::CreateMarket) -> Result<(), EventError> {
-        let market = MarketBook::new(&event.params, self.block.timestamp)?;
+        let number = self.book.coverage.next_market;
+        let market = MarketBook::new(number, &event.params, self.block.timestamp)?;
         let (stated, computed) = (MarketId(event.id), market.id());
         if stated != computed {
             return Err(EventError::WrongMarketId { stated, computed });
@@ -110,6 +97,7 @@ impl Application<'_> {
         let index = u32::try_from(self.book.markets.len()).map_err(|_| EventError::CapacityExceeded)?;
         self.book.market_by_id.insert(event.id, index);
         self.book.markets.push(market);
+        self.book.coverage.next_market = number.checked_add(1).ok_or(EventError::CapacityExceeded)?;
         self.changes.push(Change::MarketCreated { market: index });
         Ok(())
     }
@@ -211,23 +199,15 @@ impl Application<'_> {
         })
     }
 
-    /// Charges bad debt to the reserve, to cover, and to suppliers for the rest.
+    /// Charges bad debt to the reserve and to suppliers, less what a backstop covers.
     fn realise_loss(&mut self, event: &IPlimsoll::RealiseLoss) -> Result<(), EventError> {
-        let IPlimsoll::RealiseLoss { id, backstop, loss, reserveShares, fromCover, .. } = event;
+        let IPlimsoll::RealiseLoss { id, loss, reserveShares, fromCover, .. } = event;
         let totals = self.totals(*id)?;
-        let quantity = Quantity::Cover(*backstop);
-        let from_others =
-            loss.checked_sub(*fromCover).ok_or(EventError::Underflow { quantity, has: *loss, takes: *fromCover })?;
+        let (quantity, has, takes) = (Quantity::Loss, *loss, *fromCover);
+        let from_others = has.checked_sub(takes).ok_or(EventError::Underflow { quantity, has, takes })?;
         subtract(&mut totals.supply_assets, from_others, Quantity::SupplyAssets)?;
         subtract(&mut totals.supply_shares, *reserveShares, Quantity::TotalSupplyShares)?;
-        subtract(&mut totals.reserve_shares, *reserveShares, Quantity::ReserveShares)?;
-        if fromCover.is_zero() {
-            return Ok(());
-        }
-        let market = self.market(*id)?;
-        let token = self.book.markets[at(market)].params().loanToken;
-        self.subtract_cover(CoverKey::Amount(*backstop, token), *fromCover, quantity)?;
-        self.subtract_cover(CoverKey::Limit(*backstop, MarketId(*id)), *fromCover, Quantity::CoverLimit(*backstop))
+        subtract(&mut totals.reserve_shares, *reserveShares, Quantity::ReserveShares)
     }
 
     /// Returns the number of a market.
@@ -284,17 +264,5 @@ impl Application<'_> {
         };
         positions.set(slot, after);
         Ok(())
-    }
-
-    fn set_cover(&mut self, key: CoverKey, amount: U256) -> Result<(), EventError> {
-        let before = self.book.cover.set(key, amount);
-        self.changes.push(Change::Cover(Box::new((key, before))));
-        Ok(())
-    }
-
-    fn subtract_cover(&mut self, key: CoverKey, takes: U256, quantity: Quantity) -> Result<(), EventError> {
-        let has = self.book.cover.get(key);
-        let rest = has.checked_sub(takes).ok_or(EventError::Underflow { quantity, has, takes })?;
-        self.set_cover(key, rest)
     }
 }

@@ -63,7 +63,9 @@ impl Application<'_> {
         let stream = Stream { last_update: self.block.timestamp, ..Stream::default() };
         let state = PoolState { total_staked: 0, streams: vec![stream; rewardTokens.len()] };
         self.book.pool_by_id.insert(*stated, pool);
-        self.book.pools.push(PoolBook::new(*stated, *stakeToken, rewardTokens.clone(), state));
+        let number = self.book.coverage.next_pool;
+        self.book.pools.push(PoolBook::new(number, *stated, *stakeToken, rewardTokens.clone(), state));
+        self.book.coverage.next_pool = number.checked_add(1).ok_or(EventError::CapacityExceeded)?;
         self.changes.push(Change::PoolCreated { pool });
         Ok(())
     }

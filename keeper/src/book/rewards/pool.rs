@@ -10,6 +10,8 @@ use crate::math::rewards::{EPOCHS_AHEAD, Stream, claimable_down, epoch_of};
 #[derive(Debug)]
 pub struct PoolBook {
     id: B256,
+    /// Number of the pool in a checkpoint's rows; pools are in the order of their numbers.
+    pub(in crate::book) number: u32,
     stake_token: Address,
     reward_tokens: Vec<Address>,
     pub(in crate::book) state: PoolState,
@@ -58,9 +60,15 @@ pub struct PendingHarvest {
 }
 
 impl PoolBook {
-    pub(in crate::book) fn new(id: B256, stake_token: Address, reward_tokens: Vec<Address>, state: PoolState) -> Self {
+    pub(in crate::book) fn new(
+        number: u32,
+        id: B256,
+        stake_token: Address,
+        reward_tokens: Vec<Address>,
+        state: PoolState,
+    ) -> Self {
         let stakers = Stakers::of_streams(reward_tokens.len());
-        Self { id, stake_token, reward_tokens, state, stakers, recorded_in: 0 }
+        Self { id, number, stake_token, reward_tokens, state, stakers, recorded_in: 0 }
     }
 
     /// Returns the pool's id.

@@ -9,8 +9,6 @@ mod reverts;
 mod reward_events;
 mod waterline;
 
-use std::collections::BTreeMap;
-
 use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::{
     IPlimsoll::{self, IPlimsollEvents},
@@ -86,7 +84,6 @@ struct Snapshot {
     states: Vec<MarketState>,
     positions: Vec<Vec<(Address, Position)>>,
     candidates: Vec<Vec<LiquidationCandidate>>,
-    cover: BTreeMap<CoverKey, U256>,
     pools: Vec<PoolSnapshot>,
 }
 
@@ -105,7 +102,6 @@ fn snapshot(book: &Book) -> Snapshot {
         states: book.markets().map(|market| *market.state()).collect(),
         positions: book.markets().map(|market| market.positions().collect()).collect(),
         candidates: book.markets().flat_map(|market| prices.map(|price| market.liquidatable(price, START))).collect(),
-        cover: book.covers().collect(),
         pools: book.pools().map(pool_snapshot).collect(),
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use alloy::primitives::keccak256;
-use plimsoll_contracts::{IRewards::IRewardsEvents, MarketId};
+use plimsoll_contracts::IRewards::IRewardsEvents;
 use proptest::prelude::*;
 
 use super::{
@@ -24,14 +24,12 @@ impl Checkpoint {
     }
 
     fn restored(&self, tip: Block) -> Result<Book, RestoreError> {
-        Book::restore(tip, self.0.iter().map(|(key, value)| Row::decode(key, value)))
+        self.restored_following(&Followed::All, tip)
     }
-}
 
-/// Returns the rows without amounts of 0, which a book drops and a checkpoint keeps.
-fn without_cover_of_0(kept: &Checkpoint) -> Vec<Row> {
-    let rows = kept.0.iter().map(|(key, value)| Row::decode(key, value).unwrap());
-    rows.filter(|row| !matches!(row, Row::Cover { amount, .. } if amount.is_zero())).collect()
+    fn restored_following(&self, followed: &Followed, tip: Block) -> Result<Book, RestoreError> {
+        Book::restore(tip, followed, self.0.iter().map(|(key, value)| Row::decode(key, value)))
+    }
 }
 
 /// Returns a snapshot without what depends on the order of the accounts, or on accounts whose positions are empty.
@@ -72,7 +70,8 @@ proptest! {
         }
         let mut whole = Checkpoint::default();
         whole.keep(book.rows().collect());
-        prop_assert_eq!(without_cover_of_0(&whole), without_cover_of_0(&kept));
+        kept.keep(vec![Row::Coverage(book.coverage().clone())]);
+        prop_assert_eq!(&whole, &kept);
 
         let (tip, _) = before.last().unwrap();
         let mut restored = kept.restored(*tip).unwrap();
@@ -112,12 +111,17 @@ fn checkpoint() -> Checkpoint {
     kept
 }
 
-/// Returns the rows of a pool with a staker.
-fn pool_checkpoint() -> Checkpoint {
+/// Returns the events of a pool with a staker.
+fn pool_events() -> [Event; 2] {
     let created = create_pool(0);
     let staked = stake(created.pool, account(10), 1_000);
+    [rewards(IRewardsEvents::CreatePool(created)), staked]
+}
+
+/// Returns the rows of a pool with a staker.
+fn pool_checkpoint() -> Checkpoint {
     let mut kept = Checkpoint::default();
-    kept.keep(Book::new().apply(block(1), &[rewards(IRewardsEvents::CreatePool(created)), staked]).unwrap());
+    kept.keep(Book::new().apply(block(1), &pool_events()).unwrap());
     kept
 }
 
@@ -162,10 +166,65 @@ fn a_lost_market_is_detected() {
     assert_eq!(damage(&kept, block(1)), Damage::MissingParent { number: 0, account: account(10) });
     kept.0.clear();
     let Row::Market { market, .. } = Row::decode(&key, &value).unwrap() else { panic!("markets come first") };
-    kept.keep(vec![Row::Market { index: 1, market: market.clone() }]);
-    assert_eq!(damage(&kept, block(1)), Damage::OutOfOrder { found: 1, expected: 0 });
-    kept.keep(vec![Row::Market { index: 0, market }]);
+    kept.keep(vec![Row::Market { number: 1, market: market.clone() }]);
+    let rows = || kept.0.iter().map(|(key, value)| Row::decode(key, value));
+    let twice = Book::restore(block(1), &Followed::All, rows().chain(rows()));
+    assert_eq!(twice.unwrap_err().0, Damage::OutOfOrder { found: 1, least: 2 });
+    kept.keep(vec![Row::Market { number: 0, market }]);
     assert_eq!(damage(&kept, block(1)), Damage::Duplicate(params(0).id().0));
+}
+
+/// Three markets and a pool, with the rows of all.
+fn three_markets() -> (Book, Checkpoint) {
+    let mut book = Book::new();
+    let markets = [0, 1, 2].map(|number| params(number).id().0);
+    let events = [0, 1, 2].map(|number| create(&params(number))).into_iter();
+    let events = events.chain(markets.map(|id| supply(id, account(10), 1_000_000, 1_000_000_000_000)));
+    book.apply(block(1), &events.collect::<Vec<_>>()).unwrap();
+    book.apply(block(2), &pool_events()).unwrap();
+    let mut kept = Checkpoint::default();
+    kept.keep(book.rows().collect());
+    (book, kept)
+}
+
+fn ids(book: &Book) -> Vec<B256> {
+    book.markets().map(|market| market.id().0).chain(book.pools().map(PoolBook::id)).collect()
+}
+
+#[test]
+fn markets_that_are_not_followed_any_more_are_not_loaded_and_their_numbers_not_given_again() {
+    let (_, mut kept) = three_markets();
+    let of = |number| params(number).id().0;
+    let followed = Followed::only([of(1), of(3)]);
+    let mut book = kept.restored_following(&followed, block(2)).unwrap();
+    assert_eq!(ids(&book), [of(1)]);
+    assert_eq!(book.coverage().missing(), &[of(3)].into());
+
+    // The dropped rows stay in the checkpoint, and are not taken for those of a new market.
+    kept.keep(vec![Row::Coverage(book.coverage().clone())]);
+    kept.keep(book.apply(block(3), &[supply(of(1), account(12), 5, 5_000_000)]).unwrap());
+    let restored = kept.restored_following(&followed, block(3)).unwrap();
+    assert_eq!(restored_snapshot(&restored), restored_snapshot(&book));
+    assert_eq!(restored.coverage(), book.coverage());
+    let narrower = kept.restored_following(&Followed::only([of(2)]), block(3)).unwrap();
+    assert_eq!((ids(&narrower), narrower.coverage().missing()), (Vec::new(), &[of(2)].into()));
+    assert_eq!(kept.restored(block(3)).unwrap_err().0, Damage::Narrower);
+}
+
+#[test]
+fn a_market_created_after_others_were_dropped_gets_a_number_of_its_own() {
+    let (_, mut kept) = three_markets();
+    let of = |number| params(number).id().0;
+    let followed = Followed::only([of(0), of(3)]);
+    let mut book = kept.restored_following(&followed, block(2)).unwrap();
+    let rows = book.apply(block(3), &[create(&params(3)), supply(of(3), account(10), 7, 7_000_000)]).unwrap();
+    assert!(rows.iter().any(|row| matches!(row, Row::Market { number: 3, .. })), "{rows:?}");
+    book.revert_to(2).unwrap();
+    book.apply(block(3), &[create(&params(3))]).unwrap();
+    kept.keep(book.rows().collect());
+    let restored = kept.restored_following(&followed, block(3)).unwrap();
+    assert_eq!(ids(&restored), [of(0), of(3)]);
+    assert_eq!(restored.market(params(3).id()).unwrap().positions().count(), 0);
 }
 
 #[test]
@@ -227,7 +286,7 @@ fn the_surge_level_follows_the_row_of_a_market() {
     let row = |surge_level| {
         let totals = Market { supply_assets: 1, surge_level, ..Market::default() };
         let state = MarketState { totals, fee_recipient: account(2), backstop: account(3) };
-        Row::Market { index: 0, market: Box::new((params.clone(), state)) }
+        Row::Market { number: 0, market: Box::new((params.clone(), state)) }
     };
     let (without, with) = (row(0), row(0x0102_0304));
     assert_eq!(with.value(), [without.value(), vec![1, 2, 3, 4]].concat());
@@ -255,13 +314,20 @@ fn the_bytes_of_rows_are_those_of_the_version_on_disk() {
     let reward_tokens = vec![Address::repeat_byte(12), Address::repeat_byte(13)];
     let pool = PoolRow { id: B256::repeat_byte(14), stake_token: Address::repeat_byte(15), reward_tokens, state };
     let consent = HarvestConsent { enabled: true, compounds: false, tip_bps: 16, smallest: 17 };
-    let (one, other) = (Address::repeat_byte(18), Address::repeat_byte(19));
+    let one = Address::repeat_byte(18);
+    let coverage = Coverage {
+        followed: Followed::All,
+        missing: [B256::repeat_byte(22)].into(),
+        dropped_markets: [23, 24].into(),
+        dropped_pools: [25].into(),
+        next_market: 26,
+        next_pool: 27,
+    };
     for row in [
-        Row::Pool { index: 20, pool: Box::new(pool) },
+        Row::Pool { number: 20, pool: Box::new(pool) },
         Row::Staker { pool: 20, account: one, staked: 21, ledgers: vec![RewardLedger { offset: 22, consent }; 2] },
-        Row::Cover { key: CoverKey::Amount(one, other), amount: U256::from(23) },
-        Row::Cover { key: CoverKey::Floor(one, other), amount: U256::from(24) },
-        Row::Cover { key: CoverKey::Limit(one, MarketId(B256::repeat_byte(25))), amount: U256::MAX },
+        Row::Coverage(Coverage { followed: Followed::only([B256::repeat_byte(19)]), ..coverage.clone() }),
+        Row::Coverage(coverage),
     ] {
         assert_eq!(Row::decode(&row.key(), &row.value()), Ok(row.clone()));
         rows.insert(row.key(), row.value());
