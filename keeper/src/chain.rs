@@ -39,14 +39,14 @@ pub struct Sources {
     pub followed: Followed,
 }
 
-/// The markets and staking programmes that are followed, by id. Anybody can create either; what is not followed is not
+/// The markets and staking programmes that are followed, by id, and the backstops, by address as a word. Anybody can create either; what is not followed is not
 /// decoded, takes no memory and cannot stop anything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Followed {
     /// Every one that is ever created.
     #[default]
     All,
-    /// Those with these ids.
+    /// Those with these ids and addresses.
     Only(Arc<BTreeSet<B256>>),
 }
 
@@ -60,13 +60,13 @@ pub enum Event {
 }
 
 impl Followed {
-    /// Follows the markets and staking programmes with these ids.
+    /// Follows what has these ids, or addresses as words.
     #[must_use]
     pub fn only(ids: impl IntoIterator<Item = B256>) -> Self {
         Self::Only(Arc::new(ids.into_iter().collect()))
     }
 
-    /// Returns whether the market or staking programme with this id is followed.
+    /// Returns whether what has this id, or address as a word, is followed.
     #[must_use]
     pub fn contains(&self, id: &B256) -> bool {
         match self {
@@ -77,8 +77,8 @@ impl Followed {
 }
 
 impl Event {
-    /// Returns the id of the market or staking programme that the event belongs to; for an event of neither, another
-    /// word or `None`.
+    /// Returns the id of the market or staking programme that the event belongs to, or the address of the backstop as a
+    /// word; for an event of none, another word or `None`.
     #[must_use]
     pub fn subject(&self) -> Option<B256> {
         let data = match self {
@@ -89,7 +89,8 @@ impl Event {
     }
 }
 
-/// Returns the second topic, which is the id in every event of a market or a staking programme.
+/// Returns the second topic, which is the id in every event of a market or a staking programme, and the address in those
+/// of a backstop.
 fn subject_of(topics: &[B256]) -> Option<B256> {
     topics.get(1).copied()
 }

@@ -192,8 +192,6 @@ pub enum Quantity {
     TotalBorrowShares,
     /// Reserve shares of a market.
     ReserveShares,
-    /// A loss that a market realises.
-    Loss,
     /// Fee of a market, in basis points.
     Fee,
     /// Rate at target of a market.
@@ -204,6 +202,10 @@ pub enum Quantity {
     BorrowShares(Address),
     /// Collateral of an account.
     Collateral(Address),
+    /// Cover of a backstop, in any of its tokens.
+    Cover(Address),
+    /// Cover of a backstop that one of its markets may still use.
+    CoverLimit(Address),
     /// Sum of the stakes in a pool.
     TotalStaked,
     /// Stake of an account.
@@ -221,12 +223,13 @@ impl std::fmt::Display for Quantity {
             Self::SurgeRoom => f.write_str("the room of the market's surge limit"),
             Self::TotalBorrowShares => f.write_str("the market's borrow shares"),
             Self::ReserveShares => f.write_str("the market's reserve shares"),
-            Self::Loss => f.write_str("the market's loss"),
             Self::Fee => f.write_str("the market's fee"),
             Self::RateAtTarget => f.write_str("the market's rate at target"),
             Self::SupplyShares(account) => write!(f, "the supply shares of {account}"),
             Self::BorrowShares(account) => write!(f, "the borrow shares of {account}"),
             Self::Collateral(account) => write!(f, "the collateral of {account}"),
+            Self::Cover(backstop) => write!(f, "the cover of {backstop}"),
+            Self::CoverLimit(backstop) => write!(f, "the limit of {backstop}"),
             Self::TotalStaked => f.write_str("the pool's stakes"),
             Self::Stake(account) => write!(f, "the stake of {account}"),
             Self::Funded => f.write_str("the stream's funding"),

@@ -1,4 +1,7 @@
-//! A market in the book: its parameters, totals and positions, and which of its loans are liquidatable.
+//! A market in the book: its parameters, totals and positions, and which of its loans are liquidatable. Also the cover
+//! that backstops keep in the core against the bad debt of markets.
+
+use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, U256};
 use plimsoll_contracts::{InvalidParams, MarketId, MarketParams, RateCurve, Risk};
@@ -152,5 +155,36 @@ impl MarketBook {
         let loan = self.position(account).loan();
         let debt = self.at(timestamp).debt_of(loan);
         waterline_price(debt, loan.collateral, self.liquidation_incentive.ltv_bps)
+    }
+}
+
+/// Identifies an amount that a backstop keeps or sets in the core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CoverKey {
+    /// The cover of a backstop (first address) in a token (second address).
+    Amount(Address, Address),
+    /// The part of the cover of a backstop (first address) in a token (second address) that no loss may use.
+    Floor(Address, Address),
+    /// The amount of a backstop's cover that a market may still use.
+    Limit(Address, MarketId),
+}
+
+/// All amounts of backstops that are not 0.
+#[derive(Debug, Default)]
+pub(super) struct Cover(BTreeMap<CoverKey, U256>);
+
+impl Cover {
+    pub(super) fn get(&self, key: CoverKey) -> U256 {
+        self.0.get(&key).copied().unwrap_or_default()
+    }
+
+    /// Replaces an amount, and returns the previous one.
+    pub(super) fn set(&mut self, key: CoverKey, amount: U256) -> U256 {
+        let before = if amount.is_zero() { self.0.remove(&key) } else { self.0.insert(key, amount) };
+        before.unwrap_or_default()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (CoverKey, U256)> {
+        self.0.iter().map(|(key, amount)| (*key, *amount))
     }
 }

@@ -8,8 +8,7 @@
 //!   does not depend on the number of loans.
 //! - [`StreamBook::harvestable`] finds the accounts whose rewards can be harvested.
 //!
-//! Authorisations, nonces of signatures, the cover of backstops and the contract's owner are not in the book: no decision
-//! depends on them.
+//! Authorisations, nonces of signatures and the contract's owner are not in the book: no decision depends on them.
 
 mod accounts;
 mod apply;
@@ -26,17 +25,18 @@ mod waterline;
 #[cfg(test)]
 mod tests;
 
-use alloy::primitives::{B256, map::B256Map};
+use alloy::primitives::{B256, U256, map::B256Map};
 use plimsoll_contracts::MarketId;
 
 use self::{
     apply::Application,
+    market::Cover,
     undo_log::{Change, RowLocation, UndoLog},
 };
 pub use self::{
     coverage::Coverage,
     error::{ApplyError, EventError, Figure, Quantity, RevertError},
-    market::{LiquidationCandidate, MarketBook, MarketState},
+    market::{CoverKey, LiquidationCandidate, MarketBook, MarketState},
     positions::Position,
     restore::{Damage, RestoreError},
     rewards::{HarvestCandidate, HarvestConsent, PendingHarvest, PoolBook, PoolState, RewardLedger, StreamBook},
@@ -59,6 +59,7 @@ pub struct Block {
 pub struct Book {
     markets: Vec<MarketBook>,
     market_by_id: B256Map<u32>,
+    cover: Cover,
     pools: Vec<PoolBook>,
     pool_by_id: B256Map<u32>,
     coverage: Coverage,
@@ -140,6 +141,17 @@ impl Book {
         self.markets.iter()
     }
 
+    /// Returns one of the amounts that a followed backstop keeps or sets in the core; 0 if there is none.
+    #[must_use]
+    pub fn cover(&self, key: CoverKey) -> U256 {
+        self.cover.get(key)
+    }
+
+    /// Iterates over all amounts of backstops that are not 0.
+    pub fn covers(&self) -> impl Iterator<Item = (CoverKey, U256)> {
+        self.cover.iter()
+    }
+
     /// Returns a staking pool; `None` if no event created it.
     #[must_use]
     pub fn pool(&self, id: B256) -> Option<&PoolBook> {
@@ -166,8 +178,9 @@ impl Book {
             let stakers = entry.stakers.slots().map(move |slot| RowLocation::Staker { pool, slot });
             std::iter::once(RowLocation::Pool(pool)).chain(stakers)
         });
-        std::iter::once(Row::Coverage(self.coverage.clone()))
-            .chain(markets.chain(pools).map(|location| self.row(location)))
+        let cover = self.cover.iter().map(|(key, amount)| Row::Cover { key, amount });
+        let coverage = std::iter::once(Row::Coverage(self.coverage.clone()));
+        coverage.chain(markets.chain(pools).map(|location| self.row(location))).chain(cover)
     }
 
     /// Returns the rows that the changes are in, each once, as they are now.
@@ -179,7 +192,7 @@ impl Book {
     }
 
     /// Returns a row as it is now.
-    fn row(&self, location: RowLocation) -> Row {
+    fn row(&self, location: RowLocation<'_>) -> Row {
         match location {
             RowLocation::Market(index) => {
                 let market = &self.markets[at(index)];
@@ -189,6 +202,7 @@ impl Book {
                 let MarketBook { number, positions, .. } = &self.markets[at(market)];
                 Row::Position { market: *number, account: positions.account(slot), position: positions.get(slot) }
             }
+            RowLocation::Cover(key) => Row::Cover { key: *key, amount: self.cover.get(*key) },
             RowLocation::Pool(index) => {
                 let pool = &self.pools[at(index)];
                 let (id, stake_token, reward_tokens) = (pool.id(), pool.stake_token(), pool.reward_tokens().to_vec());
@@ -216,6 +230,9 @@ impl Book {
                 Change::Market { market, before } => self.markets[at(market)].state = *before,
                 Change::PositionCreated { market, .. } => self.markets[at(market)].positions.pop(),
                 Change::Position { market, slot, before } => self.markets[at(market)].positions.set(slot, before),
+                Change::Cover(cover) => {
+                    self.cover.set(cover.0, cover.1);
+                }
                 Change::PoolCreated { .. } => {
                     if let Some(pool) = self.pools.pop() {
                         self.pool_by_id.remove(&pool.id());

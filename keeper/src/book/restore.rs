@@ -10,7 +10,7 @@ use super::{
     Block, Book,
     coverage::Coverage,
     error::Quantity,
-    market::{MarketBook, MarketState},
+    market::{CoverKey, MarketBook, MarketState},
     rewards::{IndexedLedger, PoolBook, RewardLedger},
     row::{PoolRow, Row, RowError},
     undo_log::UndoLog,
@@ -121,6 +121,10 @@ impl Book {
                     let is_new = market.positions.restore(account, position);
                     is_new.then_some(()).ok_or(Damage::InvalidAccount { id: market.id().0, account })?;
                 }
+                Row::Cover { key, amount } if book.covers_followed(&key) => {
+                    book.cover.set(key, amount);
+                }
+                Row::Cover { .. } => {}
                 Row::Pool { number, pool } => book.restore_pool(number, *pool)?,
                 Row::Staker { pool: number, .. } if book.coverage.dropped_pools.contains(&number) => {}
                 Row::Staker { pool: number, account, staked, ledgers } => {
@@ -138,6 +142,15 @@ impl Book {
         }
         book.pools.iter().try_for_each(|pool| check_pool(pool, tip))?;
         Ok(book)
+    }
+
+    /// Whether an amount of cover is of a backstop, and for a market, that the book contains.
+    fn covers_followed(&self, key: &CoverKey) -> bool {
+        let contains = |backstop: &Address| self.coverage.contains(&backstop.into_word());
+        match key {
+            CoverKey::Amount(backstop, _) | CoverKey::Floor(backstop, _) => contains(backstop),
+            CoverKey::Limit(backstop, market) => contains(backstop) && self.coverage.contains(&market.0),
+        }
     }
 
     fn restore_market(&mut self, number: u32, params: &MarketParams, state: MarketState) -> Result<(), Damage> {

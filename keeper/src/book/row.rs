@@ -1,6 +1,6 @@
 //! The book's rows as bytes, for a checkpoint that does not interpret them.
 //!
-//! A row is one market, position, pool or staker as of a block, or the book's coverage. Keys sort so that the coverage
+//! A row is one market, position, amount of cover, pool or staker as of a block, or the book's coverage. Keys sort so that the coverage
 //! comes first, and markets and pools before their accounts, in the order of their creation. Numbers are big-endian and of fixed width, without
 //! separators. [`Field`] says for each type how it is written and read; for a struct, `fields!` does by the order of its
 //! fields.
@@ -8,11 +8,11 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use alloy::primitives::{Address, B256, Bytes, U256};
-use plimsoll_contracts::MarketParams;
+use plimsoll_contracts::{MarketId, MarketParams};
 
 use super::{
     coverage::Coverage,
-    market::MarketState,
+    market::{CoverKey, MarketState},
     positions::Position,
     rewards::{HarvestConsent, PoolState, RewardLedger},
 };
@@ -24,14 +24,19 @@ use crate::{
 const COVERAGE: u8 = 0;
 const MARKET: u8 = 1;
 const POSITION: u8 = 2;
+const COVER: u8 = 3;
 const POOL: u8 = 4;
 const STAKER: u8 = 5;
 
-/// Bytes of the longest key, that of a position or a staker.
-const LONGEST_KEY: usize = 1 + 4 + 20;
+const AMOUNT: u8 = 1;
+const FLOOR: u8 = 2;
+const LIMIT: u8 = 3;
 
-/// One row of the book as of a block. Empty positions are rows, too, because they replace earlier versions of the same
-/// row.
+/// Bytes of the longest key, that of a market's limit of cover.
+const LONGEST_KEY: usize = 2 + 20 + 32;
+
+/// One row of the book as of a block. Empty positions and amounts of 0 are rows, too, because they replace earlier
+/// versions of the same row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
     /// Which markets and pools the other rows are of.
@@ -51,6 +56,13 @@ pub enum Row {
         account: Address,
         /// The supply, debt and collateral.
         position: Position,
+    },
+    /// An amount that a backstop keeps or sets in the core.
+    Cover {
+        /// What the amount is.
+        key: CoverKey,
+        /// Units of the token.
+        amount: U256,
     },
     /// A staking pool.
     Pool {
@@ -104,6 +116,7 @@ impl Row {
             Self::Coverage(_) => COVERAGE.write(&mut key),
             Self::Market { number, .. } => (MARKET, *number).write(&mut key),
             Self::Position { market, account, .. } => (POSITION, (*market, *account)).write(&mut key),
+            Self::Cover { key: of, .. } => (COVER, *of).write(&mut key),
             Self::Pool { number, .. } => (POOL, *number).write(&mut key),
             Self::Staker { pool, account, .. } => (STAKER, (*pool, *account)).write(&mut key),
         }
@@ -118,6 +131,7 @@ impl Row {
             Self::Coverage(coverage) => coverage.write(&mut value),
             Self::Market { market, .. } => market.write(&mut value),
             Self::Position { position, .. } => position.write(&mut value),
+            Self::Cover { amount, .. } => amount.write(&mut value),
             Self::Pool { pool, .. } => pool.write(&mut value),
             Self::Staker { staked, ledgers, .. } => {
                 staked.write(&mut value);
@@ -140,6 +154,7 @@ impl Row {
             POSITION => {
                 Self::Position { market: Field::read(key)?, account: Field::read(key)?, position: Field::read(value)? }
             }
+            COVER => Self::Cover { key: Field::read(key)?, amount: Field::read(value)? },
             POOL => Self::Pool { number: Field::read(key)?, pool: Box::new(Field::read(value)?) },
             STAKER => Self::Staker {
                 pool: Field::read(key)?,
@@ -154,7 +169,7 @@ impl Row {
 }
 
 /// A type that is encoded in rows.
-pub(super) trait Field: Sized {
+trait Field: Sized {
     /// Appends the encoded value to `bytes`.
     fn write(&self, bytes: &mut Vec<u8>);
 
@@ -206,6 +221,7 @@ fixed! {
     U256: |word: U256| word.to_be_bytes::<32>(), U256::from_be_bytes::<32>;
     Address: |address: Address| address.0.0, Address::new;
     B256: |hash: B256| hash.0, B256::new;
+    MarketId: |id: MarketId| id.0.0, |bytes| MarketId(B256::new(bytes));
 }
 
 fields! {
@@ -290,6 +306,25 @@ impl<T: Field> Field for Vec<T> {
             values.push(T::read(bytes)?);
         }
         Some(values)
+    }
+}
+
+impl Field for CoverKey {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        match *self {
+            Self::Amount(backstop, token) => (AMOUNT, (backstop, token)).write(bytes),
+            Self::Floor(backstop, token) => (FLOOR, (backstop, token)).write(bytes),
+            Self::Limit(backstop, market) => (LIMIT, (backstop, market)).write(bytes),
+        }
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        match u8::read(bytes)? {
+            AMOUNT => Some(Self::Amount(Field::read(bytes)?, Field::read(bytes)?)),
+            FLOOR => Some(Self::Floor(Field::read(bytes)?, Field::read(bytes)?)),
+            LIMIT => Some(Self::Limit(Field::read(bytes)?, Field::read(bytes)?)),
+            _ => None,
+        }
     }
 }
 

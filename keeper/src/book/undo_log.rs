@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
+use alloy::primitives::U256;
+
 use super::{
     error::RevertError,
-    market::MarketState,
+    market::{CoverKey, MarketState},
     positions::Position,
     rewards::{IndexedLedger, PoolState},
 };
@@ -20,6 +22,7 @@ pub(super) enum Change {
     Market { market: u32, before: Box<MarketState> },
     PositionCreated { market: u32, slot: u32 },
     Position { market: u32, slot: u32, before: Position },
+    Cover(Box<(CoverKey, U256)>),
     PoolCreated { pool: u32 },
     Pool { pool: u32, before: Box<PoolState> },
     StakerCreated { pool: u32, slot: u32 },
@@ -29,21 +32,23 @@ pub(super) enum Change {
 
 /// The row that a change is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum RowLocation {
+pub(super) enum RowLocation<'a> {
     Market(u32),
     Position { market: u32, slot: u32 },
+    Cover(&'a CoverKey),
     Pool(u32),
     Staker { pool: u32, slot: u32 },
 }
 
 impl Change {
     /// Returns the row that the change is in.
-    pub(super) fn location(&self) -> RowLocation {
+    pub(super) fn location(&self) -> RowLocation<'_> {
         match self {
             Self::MarketCreated { market } | Self::Market { market, .. } => RowLocation::Market(*market),
             Self::PositionCreated { market, slot } | Self::Position { market, slot, .. } => {
                 RowLocation::Position { market: *market, slot: *slot }
             }
+            Self::Cover(cover) => RowLocation::Cover(&cover.0),
             Self::PoolCreated { pool } | Self::Pool { pool, .. } => RowLocation::Pool(*pool),
             Self::StakerCreated { pool, slot } | Self::Stake { pool, slot, .. } | Self::Ledger { pool, slot, .. } => {
                 RowLocation::Staker { pool: *pool, slot: *slot }

@@ -43,6 +43,8 @@ use crate::chain::{Followed, Sources};
 const DEFAULT_FILE: &str = "keeper.toml";
 /// The defaults, and the manual of every setting.
 const EXAMPLE: &str = include_str!("../../../keeper.example.toml");
+/// Contract whose cover is shown.
+const BACKSTOP: &str = "Backstop";
 /// Chain id of a chain that `deploy up` starts.
 const LOCAL_CHAIN_ID: u64 = 31_337;
 
@@ -215,13 +217,15 @@ impl Config {
         })
     }
 
-    /// Contracts, markets and staking programmes whose events the keeper follows.
+    /// Contracts, markets, staking programmes and backstops whose events the keeper follows.
     #[must_use]
     pub fn sources(&self) -> Sources {
-        let Deployed { core, rewards, follow, ref programme_names, .. } = self.deployed;
+        let Deployed { core, rewards, follow, ref programme_names, ref contracts, .. } = self.deployed;
         let markets = self.liquidate.markets.keys().map(|id| id.0);
+        let backstops = contracts.values().filter(|found| found.contract == BACKSTOP);
+        let backstops = backstops.map(|found| found.address.into_word());
         let followed = match follow {
-            Follow::Configured => Followed::only(markets.chain(programme_names.keys().copied())),
+            Follow::Configured => Followed::only(markets.chain(programme_names.keys().copied()).chain(backstops)),
             Follow::All => Followed::All,
         };
         Sources { core, rewards, followed }

@@ -227,9 +227,9 @@ impl Site {
         let (core, chain_id) = (config.deployed.core, config.deployed.chain_id);
         let identity = Identity { chain_id, genesis: B256::ZERO, core, rewards: config.deployed.rewards };
         let Store { checkpoint, journal, notes, alerts: queue } = Store::open(folder.path(), &identity).unwrap();
-        let restored = RestoredBook::load(&checkpoint).await.unwrap();
+        let restored = RestoredBook::load(&checkpoint, &config.sources().followed).await.unwrap();
         let endpoints = Vec::<Arc<Endpoint>>::new();
-        let stream = Stream::start(endpoints, config.deployed.sources(), restored.cursor(1), wiring::stream(&config));
+        let stream = Stream::start(endpoints, config.sources(), restored.cursor(1), wiring::stream(&config));
         let reader = stream.reader();
         let failover = FailoverReader::new(reader.clone());
         let markets = Arc::from([fixture.params.id()]);

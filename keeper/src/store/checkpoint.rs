@@ -50,7 +50,8 @@ const KIND: FileKind = FileKind {
     ",
     // Version of the tables, and of the bytes of the book's rows.
     schema: 2,
-    upgrades: &[],
+    // Since version 2 a row says which markets the others are of; without it they are of all.
+    upgrades: &[""],
     synchronous: "NORMAL",
     cache_kib: 16 * 1_024,
     remedy: "remove it, and the book is read from the chain again",

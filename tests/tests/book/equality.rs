@@ -14,7 +14,7 @@ use super::simulation::{LocalMarket, Simulation};
 /// Seconds ahead for which claims are compared.
 const AHEAD_SECS: u64 = 1_000_000;
 
-/// Asserts that every market, position, pool, stake and consent equal the contracts' storage, and that
+/// Asserts that every market, position, pool, stake, consent and all cover equal the contracts' storage, and that
 /// liquidatable and harvestable accounts are those by the contracts' own arithmetic.
 pub(crate) async fn assert_equal(book: &Book, simulation: &Simulation<'_>) -> eyre::Result<()> {
     let core = IPlimsoll::new(simulation.core, simulation.provider());
@@ -30,6 +30,11 @@ pub(crate) async fn assert_equal(book: &Book, simulation: &Simulation<'_>) -> ey
             assert_eq!(U256::from(position.supply_shares), on_chain.supplyShares, "{actor} in {id}");
             assert_eq!(U256::from(position.borrow_shares), on_chain.borrowShares, "{actor} in {id}");
             assert_eq!(U256::from(position.collateral), on_chain.collateral, "{actor} in {id}");
+            let limit = core.coverLimit(*actor, id).call().await?;
+            assert_eq!(book.cover(CoverKey::Limit(*actor, market.id())), limit, "{actor} for {id}");
+            let token = local.params.loanToken;
+            assert_eq!(book.cover(CoverKey::Amount(*actor, token)), core.cover(*actor, token).call().await?);
+            assert_eq!(book.cover(CoverKey::Floor(*actor, token)), core.coverFloor(*actor, token).call().await?);
         }
         assert_same_waterlines(market, local, simulation).await?;
     }

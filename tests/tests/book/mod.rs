@@ -22,7 +22,7 @@ use plimsoll_contracts::{
 };
 use plimsoll_keeper::{
     book::{Block, Book, Row},
-    chain::Event,
+    chain::{Event, Followed},
     math::types::Liquidated,
 };
 use plimsoll_testkit::devnet::Devnet;
@@ -72,7 +72,7 @@ impl BookFollower {
     /// Discards the book and restores it from its rows.
     fn restart(&mut self) -> eyre::Result<()> {
         let tip = self.tip.wrap_err("there was no block")?;
-        self.book = Book::restore(tip, self.rows.iter().map(|(key, value)| Row::decode(key, value)))?;
+        self.book = Book::restore(tip, &Followed::All, self.rows.iter().map(|(key, value)| Row::decode(key, value)))?;
         Ok(())
     }
 }

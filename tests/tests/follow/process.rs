@@ -19,6 +19,7 @@ use alloy::{eips::BlockId, hex, primitives::B256, providers::Provider};
 use eyre::{ContextCompat, WrapErr, bail, ensure, eyre};
 use plimsoll_keeper::{
     book::{Block, Book, Row},
+    chain::Followed,
     store::Identity,
 };
 use plimsoll_testkit::proxy::Proxy;
@@ -186,7 +187,7 @@ impl FollowerProcess {
         let rows = time::timeout(WAIT_TIMEOUT, self.rows_at(head.hash)).await;
         let rows = rows.map_err(|_| eyre!("not at block {} in time: {self:?}", head.number))??;
         let tip = Block { number: head.number, timestamp: head.timestamp };
-        Ok(Book::restore(tip, rows.iter().map(|(key, value)| Row::decode(key, value)))?)
+        Ok(Book::restore(tip, &Followed::All, rows.iter().map(|(key, value)| Row::decode(key, value)))?)
     }
 
     /// Stops the process properly.

@@ -11,7 +11,7 @@ use crate::{
     book::{
         at,
         error::{EventError, Quantity},
-        market::{MarketBook, MarketState},
+        market::{CoverKey, MarketBook, MarketState},
         positions::Position,
         undo_log::Change,
     },
@@ -56,6 +56,26 @@ impl Application<'_> {
                 subtract(&mut totals.supply_shares, event.shares, Quantity::TotalSupplyShares)?;
                 subtract(&mut totals.reserve_shares, event.shares, Quantity::ReserveShares)
             }
+            IPlimsollEvents::DepositCover(event) => {
+                let key = CoverKey::Amount(event.backstop, event.token);
+                let (has, adds) = (self.book.cover.get(key), event.assets);
+                let sum = has.checked_add(adds);
+                let quantity = Quantity::Cover(event.backstop);
+                self.set_cover(key, sum.ok_or(EventError::Overflow { quantity, has, adds })?)
+            }
+            IPlimsollEvents::WithdrawCover(event) => {
+                let key = CoverKey::Amount(event.backstop, event.token);
+                self.subtract_cover(key, event.assets, Quantity::Cover(event.backstop))
+            }
+            IPlimsollEvents::SetCoverFloor(event) => {
+                self.set_cover(CoverKey::Floor(event.backstop, event.token), event.floor)
+            }
+            // Anybody can set a limit for any market.
+            IPlimsollEvents::SetCoverLimit(event) if !self.book.coverage.contains(&event.id) => Ok(()),
+            IPlimsollEvents::SetCoverLimit(event) => {
+                self.market(event.id)?;
+                self.set_cover(CoverKey::Limit(event.backstop, MarketId(event.id)), event.limit)
+            }
             IPlimsollEvents::SetFee(event) => {
                 let totals = self.totals(event.id)?;
                 totals.fee_bps = checked(event.feeBps, Quantity::Fee)?;
@@ -71,12 +91,8 @@ impl Application<'_> {
                 self.state(market).backstop = event.backstop;
                 Ok(())
             }
-            // Cover, authorisations, nonces of signatures and the owner are not in the book.
+            // Authorisations, nonces of signatures and the owner are not in the book.
             IPlimsollEvents::FlashLoan(_)
-            | IPlimsollEvents::DepositCover(_)
-            | IPlimsollEvents::WithdrawCover(_)
-            | IPlimsollEvents::SetCoverFloor(_)
-            | IPlimsollEvents::SetCoverLimit(_)
             | IPlimsollEvents::SetAuthorization(_)
             | IPlimsollEvents::UseNonce(_)
             | IPlimsollEvents::OwnershipTransferStarted(_)
@@ -199,15 +215,24 @@ impl Application<'_> {
         })
     }
 
-    /// Charges bad debt to the reserve and to suppliers, less what a backstop covers.
+    /// Charges bad debt to the reserve, to cover, and to suppliers for the rest.
     fn realise_loss(&mut self, event: &IPlimsoll::RealiseLoss) -> Result<(), EventError> {
-        let IPlimsoll::RealiseLoss { id, loss, reserveShares, fromCover, .. } = event;
+        let IPlimsoll::RealiseLoss { id, backstop, loss, reserveShares, fromCover, .. } = event;
         let totals = self.totals(*id)?;
-        let (quantity, has, takes) = (Quantity::Loss, *loss, *fromCover);
-        let from_others = has.checked_sub(takes).ok_or(EventError::Underflow { quantity, has, takes })?;
+        let quantity = Quantity::Cover(*backstop);
+        let from_others =
+            loss.checked_sub(*fromCover).ok_or(EventError::Underflow { quantity, has: *loss, takes: *fromCover })?;
         subtract(&mut totals.supply_assets, from_others, Quantity::SupplyAssets)?;
         subtract(&mut totals.supply_shares, *reserveShares, Quantity::TotalSupplyShares)?;
-        subtract(&mut totals.reserve_shares, *reserveShares, Quantity::ReserveShares)
+        subtract(&mut totals.reserve_shares, *reserveShares, Quantity::ReserveShares)?;
+        // What a backstop keeps is known only of those that are followed.
+        if fromCover.is_zero() || !self.book.coverage.contains(&backstop.into_word()) {
+            return Ok(());
+        }
+        let market = self.market(*id)?;
+        let token = self.book.markets[at(market)].params().loanToken;
+        self.subtract_cover(CoverKey::Amount(*backstop, token), *fromCover, quantity)?;
+        self.subtract_cover(CoverKey::Limit(*backstop, MarketId(*id)), *fromCover, Quantity::CoverLimit(*backstop))
     }
 
     /// Returns the number of a market.
@@ -264,5 +289,17 @@ impl Application<'_> {
         };
         positions.set(slot, after);
         Ok(())
+    }
+
+    fn set_cover(&mut self, key: CoverKey, amount: U256) -> Result<(), EventError> {
+        let before = self.book.cover.set(key, amount);
+        self.changes.push(Change::Cover(Box::new((key, before))));
+        Ok(())
+    }
+
+    fn subtract_cover(&mut self, key: CoverKey, takes: U256, quantity: Quantity) -> Result<(), EventError> {
+        let has = self.book.cover.get(key);
+        let rest = has.checked_sub(takes).ok_or(EventError::Underflow { quantity, has, takes })?;
+        self.set_cover(key, rest)
     }
 }

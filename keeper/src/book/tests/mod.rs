@@ -9,6 +9,8 @@ mod reverts;
 mod reward_events;
 mod waterline;
 
+use std::collections::BTreeMap;
+
 use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::{
     IPlimsoll::{self, IPlimsollEvents},
@@ -84,6 +86,7 @@ struct Snapshot {
     states: Vec<MarketState>,
     positions: Vec<Vec<(Address, Position)>>,
     candidates: Vec<Vec<LiquidationCandidate>>,
+    cover: BTreeMap<CoverKey, U256>,
     pools: Vec<PoolSnapshot>,
 }
 
@@ -102,6 +105,7 @@ fn snapshot(book: &Book) -> Snapshot {
         states: book.markets().map(|market| *market.state()).collect(),
         positions: book.markets().map(|market| market.positions().collect()).collect(),
         candidates: book.markets().flat_map(|market| prices.map(|price| market.liquidatable(price, START))).collect(),
+        cover: book.covers().collect(),
         pools: book.pools().map(pool_snapshot).collect(),
     }
 }

@@ -39,6 +39,8 @@ fn rejection(event: Event) -> EventError {
 fn events_of_an_unknown_market_are_rejected() {
     let id = params(8).id();
     assert_eq!(rejection(supply(id.0, account(1), 1, 1)), EventError::UnknownMarket(id));
+    let limit = IPlimsoll::SetCoverLimit { backstop: account(3), id: id.0, limit: U256::ONE };
+    assert_eq!(rejection(Event::Core(IPlimsollEvents::SetCoverLimit(limit))), EventError::UnknownMarket(id));
 }
 
 #[test]
@@ -95,19 +97,19 @@ fn amounts_that_the_contract_cannot_store_are_rejected() {
 }
 
 #[test]
-fn a_loss_of_which_more_than_all_is_covered_is_rejected() {
+fn a_loss_that_is_paid_from_missing_cover_is_rejected() {
     let (_, id) = book();
     let loss = IPlimsoll::RealiseLoss {
         id,
         backstop: account(30),
-        loss: U256::from(3),
+        loss: U256::from(10),
         fromReserve: U256::ZERO,
         reserveShares: U256::ZERO,
         fromCover: U256::from(4),
     };
     assert_eq!(
         rejection(Event::Core(IPlimsollEvents::RealiseLoss(loss))),
-        EventError::Underflow { quantity: Quantity::Loss, has: U256::from(3), takes: U256::from(4) }
+        EventError::Underflow { quantity: Quantity::Cover(account(30)), has: U256::ZERO, takes: U256::from(4) }
     );
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use alloy::primitives::keccak256;
-use plimsoll_contracts::IRewards::IRewardsEvents;
+use plimsoll_contracts::{IRewards::IRewardsEvents, MarketId};
 use proptest::prelude::*;
 
 use super::{
@@ -30,6 +30,12 @@ impl Checkpoint {
     fn restored_following(&self, followed: &Followed, tip: Block) -> Result<Book, RestoreError> {
         Book::restore(tip, followed, self.0.iter().map(|(key, value)| Row::decode(key, value)))
     }
+}
+
+/// Returns the rows without amounts of 0, which a book drops and a checkpoint keeps.
+fn without_cover_of_0(kept: &Checkpoint) -> Vec<Row> {
+    let rows = kept.0.iter().map(|(key, value)| Row::decode(key, value).unwrap());
+    rows.filter(|row| !matches!(row, Row::Cover { amount, .. } if amount.is_zero())).collect()
 }
 
 /// Returns a snapshot without what depends on the order of the accounts, or on accounts whose positions are empty.
@@ -71,7 +77,7 @@ proptest! {
         let mut whole = Checkpoint::default();
         whole.keep(book.rows().collect());
         kept.keep(vec![Row::Coverage(book.coverage().clone())]);
-        prop_assert_eq!(&whole, &kept);
+        prop_assert_eq!(without_cover_of_0(&whole), without_cover_of_0(&kept));
 
         let (tip, _) = before.last().unwrap();
         let mut restored = kept.restored(*tip).unwrap();
@@ -232,7 +238,7 @@ fn a_second_position_of_an_account_in_a_market_is_rejected() {
     let position = Position { collateral: 1, ..Position::default() };
     let row = Row::Position { market: 0, account: account(11), position };
     let rows = checkpoint().0.into_iter().map(|(key, value)| Row::decode(&key, &value)).chain([Ok(row)]);
-    let error = Book::restore(block(1), rows).unwrap_err();
+    let error = Book::restore(block(1), &Followed::All, rows).unwrap_err();
     assert_eq!(error.0, Damage::InvalidAccount { id: params(0).id().0, account: account(11) });
 }
 
@@ -314,7 +320,7 @@ fn the_bytes_of_rows_are_those_of_the_version_on_disk() {
     let reward_tokens = vec![Address::repeat_byte(12), Address::repeat_byte(13)];
     let pool = PoolRow { id: B256::repeat_byte(14), stake_token: Address::repeat_byte(15), reward_tokens, state };
     let consent = HarvestConsent { enabled: true, compounds: false, tip_bps: 16, smallest: 17 };
-    let one = Address::repeat_byte(18);
+    let (one, other) = (Address::repeat_byte(18), Address::repeat_byte(19));
     let coverage = Coverage {
         followed: Followed::All,
         missing: [B256::repeat_byte(22)].into(),
@@ -326,6 +332,9 @@ fn the_bytes_of_rows_are_those_of_the_version_on_disk() {
     for row in [
         Row::Pool { number: 20, pool: Box::new(pool) },
         Row::Staker { pool: 20, account: one, staked: 21, ledgers: vec![RewardLedger { offset: 22, consent }; 2] },
+        Row::Cover { key: CoverKey::Amount(one, other), amount: U256::from(23) },
+        Row::Cover { key: CoverKey::Floor(one, other), amount: U256::from(24) },
+        Row::Cover { key: CoverKey::Limit(one, MarketId(B256::repeat_byte(25))), amount: U256::MAX },
         Row::Coverage(Coverage { followed: Followed::only([B256::repeat_byte(19)]), ..coverage.clone() }),
         Row::Coverage(coverage),
     ] {

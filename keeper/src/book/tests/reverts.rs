@@ -77,7 +77,14 @@ fn events_of(action: LendingAction, book: &Book, timestamp: u64) -> Vec<Event> {
             let shares = position.borrow_shares / 2;
             repay(id, user, debt::to_debt_up(shares, totals.borrow_assets, totals.borrow_shares), shares)
         }
-        8 | 9 => {
+        8 => {
+            return vec![Event::Core(IPlimsollEvents::SetCoverLimit(IPlimsoll::SetCoverLimit {
+                backstop: user,
+                id,
+                limit: U256::from(amount),
+            }))];
+        }
+        9 => {
             return vec![Event::Core(IPlimsollEvents::DepositCover(IPlimsoll::DepositCover {
                 backstop: user,
                 token: params.loanToken,
