@@ -231,7 +231,9 @@ contract Plimsoll is IPlimsoll {
         StoredPosition storage stored = _positions[id][onBehalf];
         (uint256 borrowShares, uint256 collateral) = stored.loadDebt();
         if (assets > collateral) revert InsufficientCollateral(assets, collateral);
-        collateral -= assets;
+        unchecked {
+            collateral -= assets;
+        }
 
         if (borrowShares != 0) {
             Market memory m;
@@ -264,7 +266,7 @@ contract Plimsoll is IPlimsoll {
         // Shares beyond those of whole units would lower the price of all shares.
         shares = assets.toDebtSharesUp(m.borrowAssets, m.borrowShares);
         _requireLiquidity(m, assets);
-        if (params.risk.surgePeriodSecs() != 0) _useSurgeLimit(m, params.risk, assets);
+        if (params.risk.hasSurgeLimit()) _useSurgeLimit(m, params.risk, assets);
 
         StoredPosition storage stored = _positions[id][onBehalf];
         (uint256 borrowShares, uint256 collateral) = stored.loadDebt();
@@ -382,7 +384,6 @@ contract Plimsoll is IPlimsoll {
         MarketId id;
         Risk risk;
         uint256 price;
-        uint256 minDebt;
         uint256 maxRepay;
         uint256 repaid;
         uint256 seized;
@@ -404,12 +405,16 @@ contract Plimsoll is IPlimsoll {
         Market memory m;
         (MarketId id, StoredMarket storage storedMarket) = _loadAccrued(params, m);
 
-        Batch memory batch;
-        batch.id = id;
-        batch.risk = params.risk;
-        batch.price = _requirePrice(params.oracle, IOracle(params.oracle).liquidationPrice());
-        batch.minDebt = params.risk.minDebt();
-        batch.maxRepay = maxRepay;
+        Batch memory batch = Batch({
+            id: id,
+            risk: params.risk,
+            price: _requirePrice(params.oracle, IOracle(params.oracle).liquidationPrice()),
+            maxRepay: maxRepay,
+            repaid: 0,
+            seized: 0,
+            loss: 0,
+            any: false
+        });
         LiquidationMath.LiquidationIncentive memory incentive =
             LiquidationMath.incentiveOf(params.risk.liquidationLtvBps());
         for (uint256 i; i < borrowers.length; ++i) {
@@ -444,9 +449,9 @@ contract Plimsoll is IPlimsoll {
         if (LiquidationMath.isHealthy(debt, value, incentive.ltvBps)) return;
 
         (LiquidationMath.Zone zone, uint256 maxRepay, uint256 incentiveFactor) =
-            LiquidationMath.maxRepayOf(incentive, debt, value, batch.minDebt);
+            LiquidationMath.maxRepayOf(incentive, debt, value, batch.risk.minDebt());
         uint256 repaid =
-            LiquidationMath.repayWithinDown(zone, maxRepay, debt, batch.maxRepay - batch.repaid, batch.minDebt);
+            LiquidationMath.repayWithinDown(zone, maxRepay, debt, batch.maxRepay - batch.repaid, batch.risk.minDebt());
         uint256 shares;
         uint256 seized;
         uint256 removed = repaid;
@@ -701,7 +706,9 @@ contract Plimsoll is IPlimsoll {
         storedMarket.loadInto(m);
         if (m.lastUpdate == 0) revert MarketNotCreated(id);
         if (m.lastUpdate != block.timestamp) {
-            if (m.surgeLevel != 0) SurgeMath.refill(m, params.risk, block.timestamp - m.lastUpdate);
+            unchecked {
+                if (m.surgeLevel != 0) SurgeMath.refill(m, params.risk, block.timestamp - m.lastUpdate);
+            }
             (uint256 interest, uint256 feeShares) = InterestMath.accrue(m, params.curve, block.timestamp);
             emit Accrue(id, (interest << 32) | m.interestRemainder, feeShares, m.rateAtTarget, block.timestamp);
         }

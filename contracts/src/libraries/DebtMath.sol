@@ -45,11 +45,11 @@ library DebtMath {
         }
     }
 
-    /// @notice Returns the debt of this many shares, rounded up.
+    /// @notice Returns the debt of this many shares, rounded up; 0 of no shares, also where there are none at all.
+    /// @dev Of amounts of 128 bits the sum fits 256. Division by 0 gives 0, which saves a branch.
     function toDebtUp(uint256 shares, uint256 totalAssets, uint256 totalShares) internal pure returns (uint256) {
         unchecked {
-            if (shares == 0) return 0;
-            return FixedPointMathLib.divUp(shares * totalAssets, totalShares);
+            return FixedPointMathLib.rawDiv(shares * totalAssets + totalShares - 1, totalShares);
         }
     }
 

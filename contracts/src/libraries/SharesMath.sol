@@ -11,14 +11,14 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 /// (inflation attacks), and make a share about a millionth of a unit, so that rounding costs a unit at most. Interest
 /// on the virtual shares belongs to no account.
 /// @dev Totals fit 128 bits, total shares together with the virtual ones, and so must `shares` and `assets`: their
-/// products fit 256.
+/// products fit 256. No total with its virtual part is 0.
 library SharesMath {
     uint256 internal constant VIRTUAL_SHARES = 1e6;
     uint256 internal constant VIRTUAL_ASSETS = 1;
 
     /// @notice Returns the shares of this many assets, rounded down.
     function toSharesDown(uint256 assets, uint256 totalAssets, uint256 totalShares) internal pure returns (uint256) {
-        return assets * _withVirtualShares(totalShares) / _withVirtualAssets(totalAssets);
+        return FixedPointMathLib.rawDiv(assets * _withVirtualShares(totalShares), _withVirtualAssets(totalAssets));
     }
 
     /// @notice Returns the shares of this many assets, rounded up.
@@ -28,7 +28,7 @@ library SharesMath {
 
     /// @notice Returns the assets of this many shares, rounded down.
     function toAssetsDown(uint256 shares, uint256 totalAssets, uint256 totalShares) internal pure returns (uint256) {
-        return shares * _withVirtualAssets(totalAssets) / _withVirtualShares(totalShares);
+        return FixedPointMathLib.rawDiv(shares * _withVirtualAssets(totalAssets), _withVirtualShares(totalShares));
     }
 
     /// @notice Returns the assets of this many shares, rounded up.

@@ -19,7 +19,8 @@ import {Risk} from "../types/Risk.sol";
 /// The market stores only the used part of the limit, its level, in 1 / `FULL`. With the debt B before a change, the
 /// level f and fractions in basis points, `limit = N × FULL / D` where `N = floor × BPS + share × B` and
 /// `D = BPS × FULL + share × f`, which solves `limit = floor + share × (B - limit × f / FULL)`.
-/// @dev Of amounts of 128 bits: N < 2^142, D < 2^43, so no product exceeds 256 bits, and arithmetic is unchecked.
+/// @dev Of amounts of 128 bits: N < 2^142, D < 2^43, so no product exceeds 256 bits, and arithmetic is unchecked. A valid
+/// limit has a floor and a period, so no divisor is 0.
 /// Charges round up; refunds, refills and room round down.
 library SurgeMath {
     uint256 internal constant BPS = 10_000;
@@ -31,7 +32,7 @@ library SurgeMath {
         if (market.surgeLevel == 0) return;
         unchecked {
             market.surgeLevel =
-                FixedPointMathLib.zeroFloorSub(market.surgeLevel, elapsed * FULL / risk.surgePeriodSecs());
+                FixedPointMathLib.zeroFloorSub(market.surgeLevel, FixedPointMathLib.rawDiv(elapsed * FULL, risk.surgePeriodSecs()));
         }
     }
 
@@ -40,7 +41,7 @@ library SurgeMath {
     function levelAfterBorrow(Market memory market, Risk risk, uint256 assets) internal pure returns (uint256) {
         (uint256 n, uint256 d) = _limitFraction(market, risk);
         unchecked {
-            return market.surgeLevel + FixedPointMathLib.divUp(assets * d, n);
+            return market.surgeLevel + FixedPointMathLib.rawDiv(assets * d + n - 1, n);
         }
     }
 
@@ -49,7 +50,7 @@ library SurgeMath {
     function refund(Market memory market, Risk risk, uint256 assets) internal pure {
         (uint256 n, uint256 d) = _limitFraction(market, risk);
         unchecked {
-            market.surgeLevel = FixedPointMathLib.zeroFloorSub(market.surgeLevel, assets * d / n);
+            market.surgeLevel = FixedPointMathLib.zeroFloorSub(market.surgeLevel, FixedPointMathLib.rawDiv(assets * d, n));
         }
     }
 

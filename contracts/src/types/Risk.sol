@@ -70,6 +70,11 @@ library RiskLibrary {
         return uint24(Risk.unwrap(risk) >> 176);
     }
 
+    /// @notice Returns whether the market has a surge limit.
+    function hasSurgeLimit(Risk risk) internal pure returns (bool) {
+        return Risk.unwrap(risk) >> 160 != 0;
+    }
+
     /// @notice Returns the part of the surge limit that does not depend on debt, in units of the loan token.
     function surgeFloor(Risk risk) internal pure returns (uint256) {
         unchecked {
@@ -90,7 +95,7 @@ library RiskLibrary {
     /// @notice Returns whether the word has no surge limit, or a valid one: a share of at most 100 %, a period from an
     /// hour to 30 days, and a floor of at least the minimum debt, without which no first loan would be possible.
     function isSurgeLimitValid(Risk risk) internal pure returns (bool) {
-        if (Risk.unwrap(risk) >> 160 == 0) return true;
+        if (!risk.hasSurgeLimit()) return true;
         uint256 period = risk.surgePeriodSecs();
         uint256 floor = risk.surgeFloor();
         return risk.surgeShareBps() <= MAX_SURGE_SHARE_BPS && period >= MIN_SURGE_PERIOD && period <= MAX_SURGE_PERIOD
