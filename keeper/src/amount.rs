@@ -56,7 +56,7 @@ pub struct Price {
 /// A health factor: value of the collateral × liquidation LTV ÷ debt, 1e18-scaled.
 ///
 /// A position is liquidatable where it is below 1. It is `U256::MAX` where there is no debt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Health(pub U256);
 
 impl Amount {

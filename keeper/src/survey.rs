@@ -19,8 +19,7 @@ pub const BARS: usize = 20;
 /// The debt of a market by the fall of the price that would make its loans liquidatable.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct DebtDistribution {
-    /// Debt of loans that are liquidatable now; `under_water` in JSON.
-    #[serde(rename = "under_water")]
+    /// Debt of loans that are liquidatable now.
     pub liquidatable: Amount,
     /// Debt of loans that become liquidatable when the price falls by at most [`BAR_BPS`] in the first bar, by at most
     /// twice as much in the second, and so on.

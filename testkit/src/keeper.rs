@@ -147,7 +147,7 @@ impl Keeper {
     /// # Errors
     /// When the keeper has ended, with its last lines of output, or has no such document.
     pub async fn api(&self, name: &str) -> eyre::Result<Value> {
-        let url = format!("{}/api/{name}", self.url);
+        let url = format!("{}/api/v1/{name}", self.url);
         let answer = self.client.get(&url).send().await.wrap_err_with(|| self.not_answering())?;
         Ok(answer.error_for_status()?.json().await?)
     }

@@ -4,13 +4,12 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{Query, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response, Sse, sse::KeepAlive},
     routing::get,
 };
-use serde::{Deserialize, Serialize};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -18,12 +17,16 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::sse::{self, Sections};
+use super::{
+    error::{ApiError, status_and_code},
+    sse::{self, Sections},
+    v1,
+};
 use crate::{
     dashboard,
     shutdown::Shutdown,
     telemetry::{Metrics, MetricsFormat},
-    view::{MarketView, PositionView, Readiness, View},
+    view::{QueryError, View},
 };
 
 /// Maximum number of visitors that receive live updates at a time.
@@ -36,7 +39,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'none'",
+         form-action 'self'; frame-ancestors 'none'",
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
@@ -92,7 +95,7 @@ impl Server {
 }
 
 #[derive(Debug, Clone)]
-struct AppState {
+pub(super) struct AppState {
     views: watch::Receiver<Arc<View>>,
     metrics: Metrics,
     sections: Sections,
@@ -101,7 +104,8 @@ struct AppState {
 }
 
 impl AppState {
-    fn view(&self) -> Arc<View> {
+    /// The newest view.
+    pub(super) fn view(&self) -> Arc<View> {
         Arc::clone(&self.views.borrow())
     }
 }
@@ -118,10 +122,13 @@ fn router(state: AppState) -> Router {
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/api/status", get(status))
-        .route("/api/positions", get(positions))
-        .route("/api/markets", get(markets))
-        .route("/api/events", get(events))
+        .route("/positions", get(positions_page))
+        .route("/activity", get(activity_page))
+        .route("/markets/{market}", get(market_page))
+        .route("/accounts/{account}", get(account_page))
+        .route("/api/v1/events", get(events))
+        .merge(v1::routes())
+        .fallback(unknown_path)
         .with_state(state)
         .layer(middleware::from_fn(with_headers))
 }
@@ -134,10 +141,53 @@ async fn with_headers(request: axum::extract::Request, next: Next) -> Response {
     response
 }
 
-async fn index(State(state): State<AppState>) -> impl IntoResponse {
+async fn index(State(state): State<AppState>) -> Response {
     let view = state.view();
-    let page = dashboard::page(&view, &dashboard::sections(&view));
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page)
+    html(StatusCode::OK, dashboard::overview(&view, &dashboard::sections(&view)))
+}
+
+async fn positions_page(State(state): State<AppState>, RawQuery(query): RawQuery) -> Response {
+    let view = state.view();
+    let page = v1::positions_query(&view, query.as_deref()).map(|query| dashboard::positions_page(&view, &query));
+    page_or_error(&view, page)
+}
+
+async fn activity_page(State(state): State<AppState>, RawQuery(query): RawQuery) -> Response {
+    let view = state.view();
+    let page = v1::activity_query(&view, query.as_deref()).map(|query| dashboard::activity_page(&view, &query));
+    page_or_error(&view, page)
+}
+
+async fn market_page(State(state): State<AppState>, Path(market): Path<String>) -> Response {
+    let view = state.view();
+    let page = view.find_market(&market).map(|market| dashboard::market_page(&view, market));
+    page_or_error(&view, page)
+}
+
+async fn account_page(State(state): State<AppState>, Path(account): Path<String>) -> Response {
+    let view = state.view();
+    let page = view.account(&account).map(|account| dashboard::account_page(&view, &account));
+    page_or_error(&view, page)
+}
+
+/// Responds to a path that does not exist: in JSON under `/api`, else with a page.
+async fn unknown_path(State(state): State<AppState>, uri: Uri) -> Response {
+    let error = QueryError::UnknownPath { path: uri.path().to_owned() };
+    if uri.path().starts_with("/api") {
+        return ApiError::from(error).into_response();
+    }
+    page_or_error(&state.view(), Err(error))
+}
+
+fn html(status: StatusCode, page: String) -> Response {
+    (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
+}
+
+fn page_or_error(view: &View, page: Result<String, QueryError>) -> Response {
+    match page {
+        Ok(page) => html(StatusCode::OK, page),
+        Err(error) => html(status_and_code(&error).0, dashboard::error_page(view, &error.to_string())),
+    }
 }
 
 /// Responds with 200 if a block was applied recently, else with 503 and the reason.
@@ -151,54 +201,6 @@ async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> impl Into
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let format = MetricsFormat::accepted(accept);
     ([(header::CONTENT_TYPE, format.content_type())], state.metrics.text(format))
-}
-
-#[derive(Serialize)]
-struct Status<'a> {
-    readiness: Readiness,
-    #[serde(flatten)]
-    view: &'a View,
-}
-
-async fn status(State(state): State<AppState>) -> Response {
-    let view = state.view();
-    Json(Status { readiness: view.readiness(), view: &view }).into_response()
-}
-
-/// Query of `/api/positions`.
-#[derive(Debug, Deserialize)]
-struct PositionsQuery {
-    /// Name or id of a market; positions of all markets without it.
-    market: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Positions<'a> {
-    block: Option<u64>,
-    /// Number of positions below the watched health factor, including those not listed.
-    watched: u64,
-    positions: Vec<&'a PositionView>,
-}
-
-async fn positions(State(state): State<AppState>, Query(query): Query<PositionsQuery>) -> Response {
-    let view = state.view();
-    let selected = |position: &&PositionView| {
-        query.market.as_ref().is_none_or(|name| *name == position.market_name || *name == position.market.to_string())
-    };
-    let positions = view.at_risk.iter().filter(selected).collect();
-    Json(Positions { block: view.head.as_ref().map(|head| head.number), watched: view.watched(), positions })
-        .into_response()
-}
-
-#[derive(Serialize)]
-struct Markets<'a> {
-    block: Option<u64>,
-    markets: &'a [MarketView],
-}
-
-async fn markets(State(state): State<AppState>) -> Response {
-    let view = state.view();
-    Json(Markets { block: view.head.as_ref().map(|head| head.number), markets: &view.markets }).into_response()
 }
 
 async fn events(State(state): State<AppState>) -> Response {

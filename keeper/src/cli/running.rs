@@ -9,7 +9,7 @@ use std::{
 
 use alloy::primitives::{Address, B256};
 use reqwest::{Client, redirect::Policy};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
 
 use crate::{
@@ -20,6 +20,9 @@ use crate::{
 
 /// Time limit of the request. A keeper responds from memory, so at once.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Number of positions, those with the lowest health factors, whose decisions are asked for: the most of one page.
+const MAX_DECISIONS: u64 = 1_000;
 
 /// The decisions of a running keeper.
 #[derive(Debug)]
@@ -46,12 +49,18 @@ pub(super) enum NotAsked {
     NotSynced { url: String },
 }
 
-/// The part of `/api/status` that is needed here. One response, so that all of it is as of the same block.
+/// The part of `/api/v1/status` that is needed here.
 #[derive(Debug, Deserialize)]
 struct Status {
     keeper: Identity,
     head: Option<Head>,
-    at_risk: Vec<DecidedPosition>,
+}
+
+/// The part of `/api/v1/positions` that is needed here.
+#[derive(Debug, Deserialize)]
+struct Positions {
+    block: Option<u64>,
+    positions: Vec<DecidedPosition>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,9 +72,7 @@ struct Identity {
 }
 
 #[derive(Debug, Deserialize)]
-struct Head {
-    number: u64,
-}
+struct Head {}
 
 #[derive(Debug, Deserialize)]
 struct DecidedPosition {
@@ -78,11 +85,16 @@ impl RunningKeeper {
     /// Asks the keeper at `listen`. Fails if nothing responds there, or not a keeper of this deployment.
     pub(super) async fn ask(listen: Option<SocketAddr>, deployed: &Deployed) -> Result<Self, NotAsked> {
         let url = format!("http://{}", reachable(listen.ok_or(NotAsked::Off)?)?);
-        let Status { keeper, head, at_risk } = status(&url).await?;
+        let Status { keeper, head: Some(Head {}) } = get(&url, "status").await? else {
+            return Err(NotAsked::NotSynced { url });
+        };
         keeper.matches(deployed, &url)?;
-        let Some(Head { number }) = head else { return Err(NotAsked::NotSynced { url }) };
+        let path = format!("positions?limit={MAX_DECISIONS}");
+        let Positions { block: Some(number), positions } = get(&url, &path).await? else {
+            return Err(NotAsked::NotSynced { url });
+        };
         let decisions =
-            at_risk.into_iter().filter_map(|decided| Some(((decided.market, decided.account), decided.decision?)));
+            positions.into_iter().filter_map(|decided| Some(((decided.market, decided.account), decided.decision?)));
         Ok(Self { decisions: decisions.collect(), keeper: AskedKeeper { url, block: number, live: keeper.live } })
     }
 
@@ -121,11 +133,12 @@ fn reachable(listen: SocketAddr) -> Result<SocketAddr, NotAsked> {
     if listen.port() == 0 { Err(NotAsked::UnknownPort) } else { Ok(SocketAddr::new(ip, listen.port())) }
 }
 
-async fn status(url: &str) -> Result<Status, NotAsked> {
+/// Asks for one of the keeper's JSON documents.
+async fn get<T: DeserializeOwned>(url: &str, path: &str) -> Result<T, NotAsked> {
     let no_response = |_| NotAsked::NoResponse { url: url.to_owned() };
     // A proxy from the environment is for other machines.
     let client = Client::builder().timeout(TIMEOUT).no_proxy().redirect(Policy::none()).build().map_err(no_response)?;
-    let response = client.get(format!("{url}/api/status")).send().await.map_err(no_response)?;
+    let response = client.get(format!("{url}/api/v1/{path}")).send().await.map_err(no_response)?;
     response.json().await.map_err(|_| NotAsked::NotAKeeper { url: url.to_owned() })
 }
 

@@ -30,6 +30,9 @@ pub struct ChainFacts {
     /// Token that wraps the native currency.
     #[serde(default, deserialize_with = "units::address")]
     pub wrapped_coin: Option<Address>,
+    /// Address of a block explorer, to which the dashboard links; none of a chain without one.
+    #[serde(default, deserialize_with = "units::web_address")]
+    pub explorer: Option<String>,
     /// Time between two blocks.
     #[serde(deserialize_with = "units::time")]
     pub block_time: Duration,

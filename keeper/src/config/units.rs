@@ -6,6 +6,7 @@ use std::{net::SocketAddr, time::Duration};
 use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::quantity::{self, BasisPoints, Decimal, Reference, Seconds, decimal_text};
 use serde::{Deserialize, Deserializer, de::Error};
+use url::Url;
 
 /// Decimals of every chain's native currency, and of numbers that are scaled by 1e18.
 const WAD_DECIMALS: u8 = 18;
@@ -37,6 +38,17 @@ pub(super) fn gwei<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D
         let number = text.trim().strip_suffix("gwei");
         let number = number.ok_or_else(|| format!("\"{text}\" is not a gas price: write \"2.5 gwei\""))?;
         number.trim().parse::<Decimal>()?.scaled_to::<u128>(GWEI_DECIMALS, "a gas price")
+    })
+}
+
+/// Reads the address of a web site, without the slash at its end: `"https://etherscan.io"`. It is shown as a link.
+pub(super) fn web_address<'de, D: Deserializer<'de>, T: From<String>>(deserializer: D) -> Result<T, D::Error> {
+    parsed(deserializer, |text| {
+        let url = text.parse::<Url>().map_err(|error| format!("\"{text}\" is not the address of a site: {error}"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(format!("\"{text}\" is not the address of a site: it must begin with https://"));
+        }
+        Ok(text.trim().trim_end_matches('/').to_owned())
     })
 }
 

@@ -1,44 +1,82 @@
-//! Liquidations and harvests, newest first.
+//! Liquidations and harvests, newest first, those of other liquidators included.
 
 use maud::{Markup, html};
 
-use super::{ago, count, counted, short};
-use crate::view::{ActivityEntry, ActivityKind, ActivityState, View};
+use super::{
+    format::{ago, counted},
+    layout::subpage,
+    link,
+};
+use crate::view::{ActivityEntry, ActivityKind, ActivityQuery, ActivityState, View};
 
-/// Renders the timeline of liquidations and harvests.
-pub(super) fn activity(view: &View) -> Markup {
-    let now = view.head.as_ref().map_or(0, |head| head.timestamp);
+/// Number of entries on the overview.
+const SHOWN: usize = 12;
+
+/// Renders the newest liquidations and harvests.
+pub(super) fn newest(view: &View) -> Markup {
     html! {
         section #activity aria-labelledby="activity-title" {
             h2 #activity-title { "Activity" }
-            @if view.timeline.is_empty() {
-                p.empty { "No liquidations or harvests yet." }
-            }
-            ol.timeline {
-                @for entry in &view.timeline { (line(entry, now)) }
+            (list(view, view.timeline.iter().take(SHOWN)))
+            @if !view.timeline.is_empty() {
+                p.more { a href="/activity" { "All activity" } " · " a href="/api/v1/activity.csv" { "CSV" } }
             }
         }
     }
 }
 
-fn line(entry: &ActivityEntry, now: u64) -> Markup {
-    let (class, state) = state(entry.state);
+/// Renders a page of the activity that a query selects.
+pub(crate) fn activity_page(view: &View, query: &ActivityQuery) -> String {
+    let selection = query.select(view);
+    let content = html! {
+        section #activity-list aria-labelledby="activity-title" {
+            h2 #activity-title { "Activity" }
+            p.lead {
+                "Liquidations and harvests, the newest first. " a href="/api/v1/activity.csv" { "CSV" }
+            }
+            (list(view, selection.page.into_iter()))
+        }
+    };
+    subpage(view, "activity", &content)
+}
+
+/// Renders a list of entries.
+pub(super) fn list<'v>(view: &View, entries: impl Iterator<Item = &'v ActivityEntry>) -> Markup {
+    let now = view.head.as_ref().map_or(0, |head| head.timestamp);
+    let mut entries = entries.peekable();
+    html! {
+        @if entries.peek().is_none() {
+            p.empty { "No liquidations or harvests yet." }
+        }
+        ol.timeline {
+            @for entry in entries { (line(view, entry, now)) }
+        }
+    }
+}
+
+fn line(view: &View, entry: &ActivityEntry, now: u64) -> Markup {
+    let (class, state) = state(entry);
     html! {
         li class=(class) data-event=(entry.id) {
             p.when {
                 time { (ago(now.saturating_sub(entry.at))) " ago" }
-                @if let Some(block) = entry.block { span.small { "block " (count(block)) } }
+                @if let Some(block) = entry.block { span.small { "block " (link::block(view, block)) } }
             }
             div.what {
                 p {
-                    strong { (title(entry)) } " in " (entry.place) " "
-                    span class={ "pill " (class) } { (state) }
+                    strong { (title(entry)) } " in "
+                    @match entry.market {
+                        Some(market) => { a href={ "/markets/" (market) } { (entry.place) } }
+                        None => { (entry.place) }
+                    }
+                    " " span class={ "pill " (class) } { (state) }
                 }
                 p.sums {
                     @if let Some(moved) = &entry.moved { span { (moved) " " (moved_word(entry.kind)) } }
                     @if let Some(profit) = &entry.profit { span { (profit) " profit" } }
                     @if let Some(gas) = &entry.gas { span { (gas) " gas" } }
-                    @if let Some(hash) = &entry.transaction { span { (short(hash)) } }
+                    @if let Some(hash) = entry.transaction { span { (link::transaction(view, hash)) } }
+                    @if let [borrower] = &entry.borrowers[..] { span { (link::account(view, *borrower)) } }
                 }
                 @if let Some(note) = &entry.note { p.note { (note) } }
             }
@@ -51,7 +89,7 @@ fn title(entry: &ActivityEntry) -> String {
         ActivityKind::Liquidation => format!("Liquidated {}", counted(entry.accounts, "loan")),
         ActivityKind::Harvest => format!("Harvested for {}", counted(entry.accounts, "account")),
         ActivityKind::Claim => "Claimed own rewards".to_owned(),
-        ActivityKind::Elsewhere => format!("Another liquidator liquidated {}", counted(entry.accounts, "loan")),
+        ActivityKind::Elsewhere => format!("Somebody else liquidated {}", counted(entry.accounts, "loan")),
     }
 }
 
@@ -62,14 +100,15 @@ const fn moved_word(kind: ActivityKind) -> &'static str {
     }
 }
 
-/// Returns the CSS class and the label of a state.
-const fn state(state: ActivityState) -> (&'static str, &'static str) {
-    match state {
-        ActivityState::Dry => ("dry", "dry run"),
-        ActivityState::Sent => ("sent", "pending"),
-        ActivityState::Mined => ("good", "mined"),
-        ActivityState::Final => ("good", "final"),
-        ActivityState::Reverted => ("bad", "reverted"),
-        ActivityState::Dropped => ("dim", "dropped"),
+/// Returns the CSS class and the label of an entry's state.
+fn state(entry: &ActivityEntry) -> (&'static str, &'static str) {
+    match (entry.kind, entry.state) {
+        (ActivityKind::Elsewhere, _) => ("else", "another liquidator"),
+        (_, ActivityState::Dry) => ("dry", "dry run"),
+        (_, ActivityState::Sent) => ("sent", "pending"),
+        (_, ActivityState::Mined) => ("good", "mined"),
+        (_, ActivityState::Final) => ("good", "final"),
+        (_, ActivityState::Reverted) => ("bad", "reverted"),
+        (_, ActivityState::Dropped) => ("dim", "dropped"),
     }
 }

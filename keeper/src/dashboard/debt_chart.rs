@@ -4,7 +4,7 @@
 use alloy::primitives::U256;
 use maud::{Markup, html};
 
-use super::percent;
+use super::format::percent;
 use crate::{amount::Amount, survey::BAR_BPS, view::MarketView};
 
 /// Width of the drawing, in its own units.

@@ -2,7 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::{count, counted, short};
+use super::{
+    format::{count, counted},
+    link,
+};
 use crate::view::{ProgrammeView, View};
 
 /// Renders one card each for endpoints, signers and limits, and one for staking programmes if there are any.
@@ -53,7 +56,7 @@ fn signers(view: &View) -> Markup {
                 li {
                     p {
                         span class={ "dot " (if signer.problem.is_none() { "good" } else { "bad" }) } {}
-                        strong { (signer.role) } " " (short(&signer.address))
+                        strong { (signer.role) } " " (link::address(view, signer.address))
                     }
                     p.small {
                         @if let Some(balance) = &signer.balance { (balance) " · " }

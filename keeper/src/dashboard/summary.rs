@@ -1,25 +1,29 @@
-//! The top of the page: which keeper this is, whether it works, and its key figures.
+//! The top of every page: which keeper this is, whether it works, and what needs attention; and the key figures.
 
 use maud::{Markup, html};
 
-use super::{ago, count, counted, mark};
-use crate::view::View;
+use super::{
+    format::{ago, count, counted},
+    link::{self, mark},
+};
+use crate::view::{ProblemLevel, View};
 
 /// Renders the name, the mode, the newest block and current problems.
 pub(super) fn top(view: &View) -> Markup {
-    let readiness = view.readiness();
-    let problems = problems(view, readiness.reason.as_deref());
-    let (class, word) = match (problems.is_empty(), readiness.ready) {
-        (true, _) => ("good", "healthy"),
-        (false, true) => ("warn", "needs attention"),
-        (false, false) => ("bad", "not ready"),
+    let problems = view.problems();
+    let (class, word) = if problems.is_empty() {
+        ("good", "healthy")
+    } else if view.readiness().ready {
+        ("warn", "needs attention")
+    } else {
+        ("bad", "not ready")
     };
     html! {
         header #top {
             div.name {
                 (mark())
                 div {
-                    h1 { "Plimsoll keeper" }
+                    h1 { a href="/" { "Plimsoll keeper" } }
                     p { (view.keeper.network) " · " (view.keeper.chain) " (" (view.keeper.chain_id) ")" }
                 }
             }
@@ -31,35 +35,18 @@ pub(super) fn top(view: &View) -> Markup {
                 }
                 span class={ "pill " (class) } { (word) }
                 @if let Some(head) = &view.head {
-                    span.block { "block " strong { (count(head.number)) } span.age { (ago(head.age().as_secs())) " ago" } }
+                    span.block { "block " strong { (link::block(view, head.number)) } span.age { (ago(head.age().as_secs())) " ago" } }
                 }
             }
             @if !problems.is_empty() {
                 ul.problems role="alert" {
-                    @for problem in &problems { li { (problem) } }
+                    @for problem in &problems {
+                        li class=(if problem.level == ProblemLevel::Critical { "critical" } else { "warning" }) { (problem.text) }
+                    }
                 }
             }
         }
     }
-}
-
-/// Lists everything that needs the operator's attention.
-fn problems(view: &View, not_ready: Option<&str>) -> Vec<String> {
-    let mut problems = Vec::new();
-    problems.extend(not_ready.map(|reason| format!("Not ready: {reason}")));
-    problems.extend(view.safety.stopped.as_ref().map(|reason| format!("Nothing is sent: {reason}")));
-    for signer in &view.signers {
-        problems.extend(signer.problem.as_ref().map(|problem| format!("The signer for {}: {problem}", signer.role)));
-    }
-    if view.audit.mismatches > 0 {
-        let last = view.audit.last.as_deref().unwrap_or_default();
-        problems
-            .push(format!("The book differs from the chain in {}. {last}", counted(view.audit.mismatches, "place")));
-    }
-    if !view.endpoints.is_empty() && view.endpoints.iter().all(|endpoint| !endpoint.healthy) {
-        problems.push("No endpoint is healthy.".to_owned());
-    }
-    problems
 }
 
 /// Renders the key figures.
@@ -70,12 +57,12 @@ pub(super) fn summary(view: &View) -> Markup {
         section.figures #summary aria-label="Summary" {
             dl {
                 div class=[(liquidatable > 0).then_some("bad")] {
-                    dt { "Liquidatable" } dd { (count(liquidatable)) }
+                    dt { "Liquidatable" } dd { a href="/positions?liquidatable=true" { (count(liquidatable)) } }
                     dd.more { "of " (counted(loans, "loan")) }
                 }
                 div {
-                    dt { "At risk" } dd { (count(view.watched())) }
-                    dd.more { "below the watched health factor" }
+                    dt { "At risk" } dd { a href="/positions" { (count(view.watched())) } }
+                    dd.more { "health factor below " (view.keeper.watch_below) }
                 }
                 div {
                     dt { "Liquidated" } dd { (count(view.totals.liquidated)) }
@@ -91,7 +78,7 @@ pub(super) fn summary(view: &View) -> Markup {
                 }
                 div {
                     dt { "Gas" } dd { (view.totals.gas) }
-                    dd.more { "net profit of the last day: " (view.totals.day) }
+                    dd.more { "net profit of today (UTC): " (view.totals.day) }
                 }
             }
         }

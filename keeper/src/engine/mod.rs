@@ -186,6 +186,7 @@ impl Engine {
             return;
         };
         let applied_at = Instant::now();
+        self.record_liquidations(block, &header);
         self.submissions.on_block(header);
         let timer = record::stage(Stage::Prices);
         let (block, head_at) = self.pricing.price_block(header).await;
@@ -201,6 +202,17 @@ impl Engine {
             return;
         }
         self.refresh_view_unless_deferred();
+    }
+
+    /// Records whose the liquidations in a block are. To be called before the sender is told of the block, since it forgets
+    /// then what was in flight.
+    fn record_liquidations(&mut self, block: &BlockEvents, header: &Header) {
+        let is_liquidation = |event: &Event| matches!(event, Event::Core(IPlimsollEvents::Liquidate(_)));
+        if block.events.iter().any(is_liquidation) {
+            let in_flight = self.submissions.exclusion(header.number).in_flight;
+            let is_in_flight = |subject: &Subject| in_flight.contains_key(subject);
+            self.view.record_liquidations(self.follower.book(), header, &block.events, is_in_flight);
+        }
     }
 
     /// Shows that there is no book to decide on.
@@ -305,6 +317,7 @@ impl Engine {
         if let Some(result) = self.submissions.on_report(report, base_fee) {
             self.on_race(&report.intent.scope, result);
         }
+        self.view.record_report(report);
         if let Outcome::Refused(refusal) = &report.outcome {
             self.on_refused(report, refusal);
         }

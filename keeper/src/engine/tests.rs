@@ -366,7 +366,7 @@ async fn a_refusal_of_safety_is_the_reason_that_is_shown_for_the_loan() {
     view.refresh(&BlockSnapshot { header: &header, book: &site.fixture.book, prices: &prices, operations });
     let shown = site.view();
     let decision = shown.at_risk[0].decision.clone().unwrap();
-    assert_eq!((shown.at_risk[0].market, decision.reason.as_str()), (market.0, "held"));
-    assert_eq!(decision.text, SafetyRefusal::KillFile.to_string());
+    assert_eq!((shown.at_risk[0].market.id, decision.reason()), (market.0, (false, "held")));
+    assert_eq!(shown.at_risk[0].view().decision.unwrap().text, SafetyRefusal::KillFile.to_string());
     assert_eq!((decision.block, header.timestamp), (site.fixture.block, NOW));
 }

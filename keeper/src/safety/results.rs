@@ -1,7 +1,7 @@
 //! The ledger of realised results: what every mined transaction earned and cost, from its own receipt. Safety and the page
 //! read this one table.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use alloy::{
     primitives::{Address, B256, Log, U256},
@@ -17,6 +17,9 @@ const SECONDS_PER_DAY: u64 = 86_400;
 /// Maximum number of transactions that are remembered one by one, so that one that is mined again after a reorganisation
 /// or reported again after a restart counts once. More are not mined between two reports of one.
 const MAX_RECENT: usize = 256;
+
+/// Number of UTC days whose sums are kept.
+const MAX_DAYS: usize = 400;
 
 /// The contracts whose events tell what a transaction did. Events of any others, such as tokens, are not believed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -185,6 +188,9 @@ pub struct ResultsLedger {
     /// UTC day of the sums by scope.
     day: u64,
     by_scope: Vec<(Scope, Sums)>,
+    /// Sums of each of the last [`MAX_DAYS`] UTC days with a transaction, by the day since 1970.
+    #[serde(default)]
+    days: BTreeMap<u64, Sums>,
     /// The transactions that were counted last, oldest first.
     recent: VecDeque<Realised>,
 }
@@ -239,6 +245,11 @@ impl ResultsLedger {
         self.lifetime
     }
 
+    /// Iterates over the sums of each of the last UTC days with a transaction, by the day since 1970, the oldest first.
+    pub fn days(&self) -> impl Iterator<Item = (u64, Sums)> {
+        self.days.iter().map(|(day, sums)| (*day, *sums))
+    }
+
     /// Returns the sums of all scopes on the UTC day of a time in seconds.
     #[must_use]
     pub fn on_day(&self, now: u64) -> Sums {
@@ -275,6 +286,10 @@ impl ResultsLedger {
                 Direction::Add => count.saturating_add(by),
                 Direction::TakeBack => count.saturating_sub(by),
             };
+        }
+        self.days.entry(realised.day).or_default().add(&sums, direction);
+        if self.days.len() > MAX_DAYS {
+            self.days.pop_first();
         }
         if realised.day != self.day {
             return;

@@ -30,7 +30,7 @@ use alloy::primitives::U256;
 use self::gas::Costs;
 pub use self::{
     revert::Revert,
-    skip_reason::{Decision, SkipReason},
+    skip_reason::{Decision, SkipReason, Wording},
 };
 use crate::{chain::Header, intent::Intent, prices::Prices};
 

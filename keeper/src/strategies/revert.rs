@@ -14,6 +14,7 @@ use plimsoll_contracts::{
 };
 use serde::Serialize;
 
+use super::Wording;
 use crate::prices::CallError;
 
 /// Length of an error's selector, in bytes.
@@ -85,6 +86,20 @@ impl Revert {
             return Self::TransferFailed { token: error.token, to: error.to };
         }
         Self::Other(error_name(data))
+    }
+
+    /// Puts the revert into words, with amounts of the market's tokens.
+    #[must_use]
+    pub(super) fn text(&self, wording: &Wording<'_>) -> String {
+        match self {
+            Self::TooLittleOut { offered, needed } => {
+                format!("the swap brings {}, and {} must be repaid", wording.loan(*offered), wording.loan(*needed))
+            }
+            Self::ProfitTooLow { profit, least } => {
+                format!("the profit is {}, below the minimum of {}", wording.loan(*profit), wording.loan(*least))
+            }
+            other => other.to_string(),
+        }
     }
 
     /// Returns whether the swap's liquidity is what the call failed on, so that a smaller part may succeed.

@@ -1,12 +1,14 @@
 //! A decision about a loan or reward, and the reasons for skipping one, with the figures behind them.
 
+use std::fmt;
+
 use alloy::primitives::{Address, U256};
 use plimsoll_chain::error::ChainError;
 use serde::Serialize;
 
 use super::revert::Revert;
 use crate::{
-    amount::{Amount, Health, readable},
+    amount::{Amount, Health},
     prices::{NoPrice, NoValuation},
 };
 
@@ -159,43 +161,81 @@ impl SkipReason {
     }
 }
 
+/// How the amounts of a decision are shown.
+#[derive(Clone, Copy)]
+pub struct Wording<'a> {
+    /// Symbol of the chain's native currency.
+    pub coin: &'a str,
+    /// Loan token of the market that the decision is about; zero where it is about a reward.
+    pub loan_token: Address,
+    /// Labels a number of a token's units with its symbol and decimals.
+    pub amount: &'a dyn Fn(Address, U256) -> Amount,
+}
+
+impl Wording<'_> {
+    /// Shows an amount of the market's loan token.
+    pub(super) fn loan(&self, units: U256) -> String {
+        (self.amount)(self.loan_token, units).to_string()
+    }
+
+    /// Shows the symbol of a token, or its address if it has none.
+    fn token(&self, token: Address) -> String {
+        (self.amount)(token, U256::ZERO).token
+    }
+
+    /// Shows an amount of the native currency.
+    fn native(&self, wei: &U256) -> String {
+        Amount::of_wei(*wei, self.coin).to_string()
+    }
+}
+
+impl fmt::Debug for Wording<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wording")
+            .field("coin", &self.coin)
+            .field("loan_token", &self.loan_token)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Decision {
-    /// Puts the decision into words. `coin` is the symbol of the chain's native currency.
+    /// Puts the decision into words.
     #[must_use]
-    pub fn text(&self, coin: &str) -> String {
+    pub fn text(&self, wording: &Wording<'_>) -> String {
         match self {
             Self::Act { gain_wei, gas_wei } => {
-                format!("it is sent: it should bring {} and cost {}", native(gain_wei, coin), native(gas_wei, coin))
+                let (gain, gas) = (wording.native(gain_wei), wording.native(gas_wei));
+                format!("it is sent: it should bring {gain} and cost {gas}")
             }
-            Self::Skip(reason) => reason.text(coin),
+            Self::Skip(reason) => reason.text(wording),
         }
     }
 }
 
 impl SkipReason {
-    /// Puts the reason into words. `coin` is the symbol of the chain's native currency.
+    /// Puts the reason into words.
     #[must_use]
-    pub fn text(&self, coin: &str) -> String {
-        let units = |units: &U256| readable(&units.to_string());
-        let native = |wei| native(wei, coin);
+    pub fn text(&self, wording: &Wording<'_>) -> String {
+        let native = |wei| wording.native(wei);
         match self {
             Self::Healthy { health_wad } => format!("it is healthy: health factor {}", Health(*health_wad)),
             Self::SwitchedOff => "the market is disabled in the configuration".to_owned(),
             Self::NoPrice(problem) => problem.to_string(),
             Self::NoRoute => "no route to swap the collateral is configured".to_owned(),
-            Self::NoValuation { token, problem } => format!("{token}: {problem}"),
+            Self::NoValuation { token, problem } => format!("{}: {problem}", wording.token(*token)),
             Self::GainBelowGas { gain_wei, gas_wei } => {
                 format!("it would bring {} and cost {}", native(gain_wei), native(gas_wei))
             }
-            Self::SwapTooThin { repaid, revert } => format!("for a repayment of {} units, {revert}", units(repaid)),
+            Self::SwapTooThin { repaid, revert } => {
+                format!("for a repayment of {}, {}", wording.loan(*repaid), revert.text(wording))
+            }
             Self::OthersFirst { repaid } => format!(
-                "the swap absorbs a part of what is liquidatable: more profitable loans go first, with a repayment of {} \
-                 units",
-                units(repaid)
+                "the swap absorbs a part of what is liquidatable: more profitable loans go first, with a repayment of {}",
+                wording.loan(*repaid)
             ),
             Self::NotEnoughInventory { token, held } => format!(
-                "the keeper holds {} units of {token} that the core is allowed to pull, which is not enough",
-                units(held)
+                "the keeper holds {} that the core is allowed to pull, which is not enough",
+                (wording.amount)(*token, *held)
             ),
             Self::NoPartPossible => "no part of it may be repaid on its own".to_owned(),
             Self::WorthWaiting { gain_wei, gas_wei } => {
@@ -216,13 +256,8 @@ impl SkipReason {
             Self::Outbid { net_wei } => {
                 format!("it would bring {} after gas, and rivals here bid more than that is worth", native(net_wei))
             }
-            Self::Reverts(revert) => revert.to_string(),
+            Self::Reverts(revert) => revert.text(wording),
             Self::Unanswered { problem } => format!("the node did not answer: {problem}"),
         }
     }
-}
-
-/// Shows an amount of the native currency with its symbol.
-fn native(wei: &U256, coin: &str) -> String {
-    Amount::of_wei(*wei, coin).to_string()
 }

@@ -5,26 +5,37 @@ use alloy::primitives::{Address, I256, U256};
 use crate::{
     amount::{Amount, Balance, NATIVE_DECIMALS},
     config::Config,
+    strategies::Wording,
 };
 
 /// Name and decimals of a token.
-#[derive(Debug, Clone)]
-pub(super) struct Denomination {
-    pub(super) name: String,
-    pub(super) decimals: u8,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denomination {
+    /// Address of the token.
+    pub address: Address,
+    /// Name of the token, or its address if it has none.
+    pub name: String,
+    /// Decimals of the token.
+    pub decimals: u8,
 }
 
 impl Denomination {
     /// Looks a token up in the configuration. The amounts of an unknown token are shown in its smallest units.
-    pub(super) fn of(config: &Config, token: Address) -> Self {
+    pub(crate) fn of(config: &Config, token: Address) -> Self {
         let decimals = config.tokens.get(token).map_or(0, |token| token.decimals);
-        Self { name: config.tokens.name(token), decimals }
+        Self { address: token, name: config.tokens.name(token), decimals }
     }
 
     /// Labels a number of smallest units.
-    pub(super) fn amount(&self, units: impl TryInto<U256>) -> Amount {
+    pub(crate) fn amount(&self, units: impl TryInto<U256>) -> Amount {
         Amount::new(units, self.decimals, self.name.clone())
     }
+}
+
+/// Calls a function with the wording of decisions about loans of this token.
+pub(super) fn with_wording<T>(config: &Config, loan_token: Address, describe: impl FnOnce(&Wording<'_>) -> T) -> T {
+    let amount = |token, units| Denomination::of(config, token).amount(units);
+    describe(&Wording { coin: &config.chain.coin, loan_token, amount: &amount })
 }
 
 /// Subtracts wei spent from wei earned. `coin` is the symbol of the chain's native currency.

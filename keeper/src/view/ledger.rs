@@ -7,15 +7,16 @@ use alloy::primitives::{B256, U256};
 use plimsoll_contracts::MarketId;
 
 use super::{
+    date::date_of,
     denomination::{coin_balance, count},
-    model::{ActivityEntry, ActivityKind, ActivityState, SHOWN_EVENTS, Totals},
+    model::{ActivityEntry, ActivityKind, ActivityState, DayProfit, SHOWN_EVENTS, Totals},
 };
 use crate::{
     amount::Amount,
     config::{Config, Deployed},
     intent::SafetyRefusal,
     intent::{Intent, Outcome, Purpose, Report},
-    safety::{LifetimeTotals, ResultsLedger},
+    safety::{LifetimeTotals, ResultsLedger, Sums},
 };
 
 /// Activity list, the newest entry first, and the realised results.
@@ -38,6 +39,17 @@ impl Ledger {
 
     pub(super) fn timeline(&self) -> Vec<ActivityEntry> {
         self.timeline.iter().cloned().collect()
+    }
+
+    /// What was earned and spent on each day, the oldest first.
+    pub(super) fn days(&self, coin: &str) -> Vec<DayProfit> {
+        let day = |(day, sums): (u64, Sums)| DayProfit {
+            date: date_of(day),
+            profit: coin_balance(sums.gain_wei, U256::ZERO, coin),
+            gas: Amount::of_wei(sums.cost_wei, coin),
+            net: coin_balance(sums.gain_wei, sums.cost_wei, coin),
+        };
+        self.results.days().map(day).collect()
     }
 
     pub(super) fn totals(&self, coin: &str, now: u64) -> Totals {
@@ -124,10 +136,10 @@ fn state_and_note(outcome: &Outcome) -> (ActivityState, Option<String>) {
 
 fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
     let Intent { purpose, expected_gain, .. } = &report.intent;
-    let (kind, accounts) = match purpose {
-        Purpose::Liquidate { borrowers, .. } => (ActivityKind::Liquidation, borrowers.len()),
-        Purpose::Harvest { accounts, .. } => (ActivityKind::Harvest, accounts.len()),
-        Purpose::ClaimOwn { .. } => (ActivityKind::Claim, 1),
+    let (kind, accounts, borrowers) = match purpose {
+        Purpose::Liquidate { borrowers, .. } => (ActivityKind::Liquidation, borrowers.len(), &borrowers[..]),
+        Purpose::Harvest { accounts, .. } => (ActivityKind::Harvest, accounts.len(), &[][..]),
+        Purpose::ClaimOwn { .. } => (ActivityKind::Claim, 1, &[][..]),
     };
     ActivityEntry {
         id: report.id,
@@ -136,6 +148,8 @@ fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
         kind,
         state: ActivityState::Sent,
         place: place(&config.deployed, purpose),
+        market: purpose.market().map(|market| market.0),
+        borrowers: borrowers.into(),
         accounts: count(accounts),
         moved: None,
         profit: Some(coin_balance(*expected_gain, U256::ZERO, &config.chain.coin)),

@@ -17,6 +17,11 @@ impl LiquidatableSince {
         self.0.insert(market, accounts.map(since).collect());
     }
 
+    /// The block since which a loan is liquidatable; `None` where it is not.
+    pub(super) fn of(&self, market: MarketId, account: Address) -> Option<u64> {
+        self.0.get(&market)?.get(&account).copied()
+    }
+
     /// Number of blocks since the loan of a market that has been liquidatable longest became so; 0 without such a loan.
     pub(super) fn longest(&self, market: MarketId, block: u64) -> u64 {
         let since = self.0.get(&market).and_then(|loans| loans.values().min());

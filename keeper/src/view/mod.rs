@@ -8,11 +8,18 @@
 //! - `model`: the types of the view, which serialise to the API's JSON;
 //! - `publisher`: owner of the view, with what has to be kept between blocks;
 //! - `positions`, `operations`: the blocks made from the book, and from signers, limits and endpoints;
-//! - `decisions`: the last decision about every position and reward;
-//! - `ledger`, `execution`: what was sent, its outcome, what it earned and cost.
+//! - `row`: positions below the watched health factor as numbers, which become text only where a client asks for them;
+//! - `decisions`: the last decision about every position and reward, and earlier ones about positions;
+//! - `liquidatable`, `problems`: how long loans have been liquidatable, and what needs the operator's attention;
+//! - `account`: what is known of one account;
+//! - `query`: search, filter, order and paging of positions and activity;
+//! - `ledger`, `execution`: what was sent, its outcome, what it earned and cost;
+//! - `rivals`: liquidations by others.
 //!
 //! Nothing in a view is secret: an endpoint is shown by its name, never by its URL.
 
+mod account;
+mod date;
 mod decisions;
 mod denomination;
 mod execution;
@@ -21,25 +28,35 @@ mod liquidatable;
 mod model;
 mod operations;
 mod positions;
+mod problems;
 mod publisher;
+mod query;
+mod rivals;
+mod row;
 
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
+pub use self::{
+    account::{AccountView, MarketHistory, PastDecision},
+    decisions::{DecisionHistory, DecisionSpan, RecordedDecision},
+    denomination::Denomination,
+    model::{
+        ActivityEntry, ActivityKind, ActivityState, AuditView, DayProfit, DecisionCount, DecisionView, EndpointView,
+        HeadView, KeeperView, MarketView, PositionView, ProgrammeView, Readiness, SHOWN_EVENTS, SafetyView, SignerView,
+        Totals, View, WatchedAccount,
+    },
+    positions::position_view,
+    problems::{Problem, ProblemLevel, STUCK_AFTER_BLOCKS, StuckLoans},
+    query::{ActivityQuery, PositionsQuery, QueryError, Selection, SortKey},
+    row::{PositionRow, RowMarket},
+};
 pub(crate) use self::{
     denomination::count,
     execution::{labelled, moved},
     ledger::Ledger,
     operations::{EndpointName, OperationsSnapshot, SafetySnapshot, SignerSnapshot},
     publisher::{BlockSnapshot, ViewPublisher},
-};
-pub use self::{
-    model::{
-        ActivityEntry, ActivityKind, ActivityState, AuditView, DecisionCount, DecisionView, EndpointView, HeadView,
-        KeeperView, MarketView, PositionView, ProgrammeView, Readiness, SHOWN_EVENTS, SHOWN_POSITIONS, SafetyView,
-        SignerView, Totals, View, WatchedAccount,
-    },
-    positions::position_view,
 };

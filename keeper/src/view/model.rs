@@ -1,21 +1,23 @@
-//! The types of the view: plain data that serialises to the API's JSON.
+//! The types of the view: plain data that serialises to the API's JSON, which `api/openapi.json` describes.
+
+use std::sync::Arc;
 
 use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::market::BPS;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant};
 
+use super::{decisions::DecisionHistory, row::PositionRow};
 use crate::{
     amount::{Amount, Balance, Health, Price},
     survey::DebtDistribution,
 };
 
-/// Number of positions at risk that are listed; [`View::decisions`] counts all of them.
-pub const SHOWN_POSITIONS: usize = 200;
 /// Number of entries that the activity list keeps.
 pub const SHOWN_EVENTS: usize = 100;
 
-/// Everything that a keeper shows of itself. Each field is a block of the dashboard and of `/api/status`.
+/// Everything that a keeper shows of itself. Each field is a block of the dashboard, and most are of
+/// `/api/v1/status`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct View {
     /// The keeper: version, network, chain, deployment.
@@ -26,8 +28,13 @@ pub struct View {
     pub progress: Option<String>,
     /// Every configured market.
     pub markets: Vec<MarketView>,
-    /// Positions below the watched health, the least healthy first; at most [`SHOWN_POSITIONS`].
-    pub at_risk: Vec<PositionView>,
+    /// Positions below the watched health factor, the least healthy first. There may be very many, so they are not part of
+    /// `/api/v1/status`.
+    #[serde(skip)]
+    pub at_risk: Arc<[PositionRow]>,
+    /// Earlier decisions about positions.
+    #[serde(skip)]
+    pub history: DecisionHistory,
     /// Number of positions below the watched health, by decision.
     pub decisions: Vec<DecisionCount>,
     /// Accounts that the configuration watches, one entry for each market in which they have debt.
@@ -38,6 +45,9 @@ pub struct View {
     pub timeline: Vec<ActivityEntry>,
     /// Sums of what was earned and spent.
     pub totals: Totals,
+    /// What was earned and spent on each day with a transaction, the oldest first; see `/api/v1/profit`.
+    #[serde(skip)]
+    pub profit: Vec<DayProfit>,
     /// Every account that signs, with its balance and next nonce.
     pub signers: Vec<SignerView>,
     /// Every endpoint that is read from.
@@ -65,6 +75,10 @@ pub struct KeeperView {
     pub core: Address,
     /// Symbol of the chain's native currency.
     pub coin: String,
+    /// Address of the chain's block explorer, without a slash at its end; `None` on a chain without one.
+    pub explorer: Option<String>,
+    /// Health factor below which positions are listed.
+    pub watch_below: Health,
     /// Whether transactions are sent; `false` in a dry run.
     pub live: bool,
     /// Longest time without a new block for which the keeper still counts as ready.
@@ -99,6 +113,14 @@ pub struct MarketView {
     pub loan_token: String,
     /// Name of the collateral token.
     pub collateral_token: String,
+    /// Address of the loan token.
+    pub loan_token_address: Address,
+    /// Decimals of the loan token.
+    pub loan_decimals: u8,
+    /// Address of the collateral token.
+    pub collateral_token_address: Address,
+    /// Decimals of the collateral token.
+    pub collateral_decimals: u8,
     /// Oracle of the market.
     pub oracle: Address,
     /// Loan-to-value up to which can be borrowed, in basis points.
@@ -125,18 +147,19 @@ pub struct MarketView {
     pub surge_room: Option<Amount>,
     /// Time in which the surge limit refills wholly, in seconds; `None` without a limit.
     pub surge_period_secs: Option<u32>,
-    /// Liquidation price, or the reason why there is none.
-    pub price: Result<Price, String>,
+    /// Liquidation price; `None` if there is none.
+    pub price: Option<Price>,
+    /// Why there is no liquidation price.
+    pub price_problem: Option<String>,
     /// Number of loans.
     pub loans: u64,
     /// Number of liquidatable loans: those whose health factor is below 1.
-    #[serde(rename = "under_water")]
     pub liquidatable: u64,
     /// Number of blocks since the loan that has been liquidatable longest became so, counted from when this process saw it
     /// first; 0 without such a loan.
     pub liquidatable_blocks: u64,
-    /// Whether liquidations are enabled and possible in this market, or the reason why not.
-    pub watched: Result<(), String>,
+    /// Why nothing is liquidated in this market; `None` where liquidations are enabled and possible.
+    pub liquidation_problem: Option<String>,
     /// Debt by the fall in price that makes it liquidatable.
     pub debt: DebtDistribution,
 }
@@ -160,7 +183,11 @@ pub struct PositionView {
     pub waterline: Price,
     /// Fall in price until the position is liquidatable, in basis points of the price; negative where it already is.
     pub distance_bps: i64,
-    /// The last decision about the position; `None` in a report that asked no running keeper.
+    /// Block since which the position is liquidatable, counted from when the keeper's process saw it first; `None` where it
+    /// is not, and in a report that asked no running keeper.
+    pub liquidatable_since: Option<u64>,
+    /// The last decision about the position; `None` in a report that asked no running keeper, and for a liquidatable
+    /// position about which none was taken yet.
     pub decision: Option<DecisionView>,
 }
 
@@ -221,7 +248,7 @@ pub struct ProgrammeView {
 /// An entry of the activity list: one intent and its latest state.
 #[derive(Debug, Clone, Serialize)]
 pub struct ActivityEntry {
-    /// Intent id; a replacement or a rebroadcast keeps it.
+    /// Intent id; a replacement or a rebroadcast keeps it. 0 of another liquidator's.
     pub id: u64,
     /// Time of the latest change, in seconds of the chain's clock.
     pub at: u64,
@@ -233,6 +260,11 @@ pub struct ActivityEntry {
     pub state: ActivityState,
     /// Name of the market or of the staking programme.
     pub place: String,
+    /// Id of the market; `None` of a harvest or claim.
+    pub market: Option<B256>,
+    /// Borrowers of the loans, of which there may be very many.
+    #[serde(skip)]
+    pub borrowers: Arc<[Address]>,
     /// Number of accounts that the transaction is about.
     pub accounts: u64,
     /// Amount that was repaid or claimed, once the receipt was read.
@@ -261,6 +293,19 @@ pub enum ActivityKind {
     Elsewhere,
 }
 
+impl ActivityKind {
+    /// Returns the name of the kind in JSON and CSV.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Liquidation => "liquidation",
+            Self::Harvest => "harvest",
+            Self::Claim => "claim",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
+}
+
 /// State of an entry in the activity list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -277,6 +322,21 @@ pub enum ActivityState {
     Reverted,
     /// The intent was given up without effect on the chain.
     Dropped,
+}
+
+impl ActivityState {
+    /// Returns the name of the state in JSON and CSV.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dry => "dry",
+            Self::Sent => "sent",
+            Self::Mined => "mined",
+            Self::Final => "final",
+            Self::Reverted => "reverted",
+            Self::Dropped => "dropped",
+        }
+    }
 }
 
 /// Sums over the lifetime of the journal, and of the current day.
@@ -364,6 +424,19 @@ pub struct AuditView {
     pub last: Option<String>,
 }
 
+/// What was earned and spent on a day (UTC, by the chain's clock).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct DayProfit {
+    /// The day, such as `2026-02-28`.
+    pub date: String,
+    /// Profit before gas, in the native currency.
+    pub profit: Balance,
+    /// Transaction fees.
+    pub gas: Amount,
+    /// Profit after gas.
+    pub net: Balance,
+}
+
 /// Whether the keeper is ready, by the monotonic clock.
 #[derive(Debug, Clone, Serialize)]
 pub struct Readiness {
@@ -396,13 +469,19 @@ impl View {
         Readiness { ready: reason.is_none(), block_age_ms, reason }
     }
 
+    /// Number of the last applied block.
+    #[must_use]
+    pub fn block(&self) -> Option<u64> {
+        self.head.as_ref().map(|head| head.number)
+    }
+
     /// Counts the liquidatable positions of all markets.
     #[must_use]
     pub fn liquidatable(&self) -> u64 {
         self.markets.iter().map(|market| market.liquidatable).sum()
     }
 
-    /// Counts the positions below the watched health, including those that are not listed.
+    /// Counts the positions below the watched health factor.
     #[must_use]
     pub fn watched(&self) -> u64 {
         self.decisions.iter().map(|count| count.positions).sum()

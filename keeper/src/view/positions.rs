@@ -1,14 +1,17 @@
 //! The blocks of the view that are made from the book: markets, positions at risk, watched accounts, staking programmes.
 
-use alloy::primitives::{U256, map::HashMap};
+use std::sync::Arc;
+
+use alloy::primitives::{Address, U256, map::HashMap};
 use plimsoll_contracts::{MarketId, market::SECONDS_PER_YEAR};
 
 use super::{
     decisions::{PositionDecisions, RewardDecisions},
-    denomination::{Denomination, count},
+    denomination::{Denomination, count, with_wording},
     liquidatable::LiquidatableSince,
-    model::{DecisionCount, MarketView, PositionView, ProgrammeView, SHOWN_POSITIONS, WatchedAccount},
+    model::{DecisionCount, MarketView, PositionView, ProgrammeView, WatchedAccount},
     publisher::BlockSnapshot,
+    row::{PositionRow, RowMarket},
 };
 use crate::{
     amount::{Health, Price},
@@ -19,7 +22,7 @@ use crate::{
         shares::to_assets_down,
         wide::{WAD, product},
     },
-    prices::Prices,
+    prices::{NoPrice, Prices},
     strategies::{
         SkipReason,
         harvest::StreamId,
@@ -31,10 +34,10 @@ use crate::{
 const BPS: u64 = 10_000;
 
 /// Markets and the positions at risk in them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LendingViews {
     pub(super) markets: Vec<MarketView>,
-    pub(super) at_risk: Vec<PositionView>,
+    pub(super) at_risk: Arc<[PositionRow]>,
     pub(super) decisions: Vec<DecisionCount>,
     pub(super) watched_accounts: Vec<WatchedAccount>,
 }
@@ -48,8 +51,7 @@ pub(super) fn lending_views(
     liquidatable_since: &mut LiquidatableSince,
 ) -> LendingViews {
     let BlockSnapshot { header, book, prices, .. } = *snapshot;
-    let mut views = LendingViews::default();
-    let mut endangered = Vec::new();
+    let (mut markets, mut rows) = (Vec::new(), Vec::new());
     for market in book.markets() {
         let Some(settings) = config.liquidate.markets.get(&market.id()) else { continue };
         let price = prices.of(market.id());
@@ -62,28 +64,31 @@ pub(super) fn lending_views(
             liquidatable_since.update(market.id(), liquidatable.iter().map(|loan| loan.account), header.number);
         }
         let loan_token = Denomination::of(config, market.params().loanToken);
-        let bad_debt = liquidatable.iter().fold(0_u128, |sum, loan| sum + loan.debt.saturating_sub(loan.value));
-        views.markets.push(MarketView {
+        let bad_debt =
+            liquidatable.iter().fold(0_u128, |sum, loan| sum.saturating_add(loan.debt.saturating_sub(loan.value)));
+        markets.push(MarketView {
             liquidatable: count(liquidatable.len()),
             liquidatable_blocks: liquidatable_since.longest(market.id(), header.number),
             bad_debt: loan_token.amount(bad_debt),
             cover: cover(book, market).map(|units| loan_token.amount(units)),
-            watched: watched(config, settings),
-            ..market_view(config, market, header.timestamp, price.map_err(|problem| problem.to_string()), survey)
+            liquidation_problem: liquidation_problem(config, settings),
+            ..market_view(config, market, header.timestamp, price, survey)
         });
-        endangered.extend(loans.into_iter().map(|loan| (market, loan)));
+        let Ok(price) = prices.of(market.id()) else { continue };
+        let row_market = Arc::new(RowMarket::of(config, market, price, header.number));
+        rows.extend(loans.iter().map(|loan| PositionRow {
+            liquidatable_since: liquidatable_since.of(market.id(), loan.account),
+            decision: decisions.of(market.id(), loan.account),
+            ..PositionRow::of(Arc::clone(&row_market), loan)
+        }));
     }
-    endangered.sort_by_key(|(_, loan)| loan.health_wad);
-    let coin = &config.chain.coin;
-    views.decisions = decision_counts(&endangered, decisions, header.number, coin);
-    let view = |(market, loan): &(&MarketBook, LoanAtRisk)| {
-        let price = prices.of(market.id()).unwrap_or_default();
-        let decision = decisions.of(market.id(), loan, header.number, coin);
-        PositionView { decision: Some(decision), ..position_view(config, market, loan, price) }
-    };
-    views.at_risk = endangered.iter().take(SHOWN_POSITIONS).map(view).collect();
-    views.watched_accounts = watched_accounts(config, book, prices, header.timestamp);
-    views
+    rows.sort_by_key(|row| (row.health_wad, row.account));
+    LendingViews {
+        markets,
+        decisions: decision_counts(&rows),
+        at_risk: rows.into(),
+        watched_accounts: watched_accounts(config, book, prices, header.timestamp),
+    }
 }
 
 /// Forgets the decisions about positions that are not liquidatable any more. One whose market has no price now is kept.
@@ -99,18 +104,13 @@ pub(super) fn forget_healthy(decisions: &mut PositionDecisions, snapshot: &Block
 }
 
 /// Counts positions by decision, the most frequent first.
-fn decision_counts(
-    endangered: &[(&MarketBook, LoanAtRisk)],
-    decisions: &PositionDecisions,
-    block: u64,
-    coin: &str,
-) -> Vec<DecisionCount> {
-    let mut counts = HashMap::<(bool, String), u64>::default();
-    for (market, loan) in endangered {
-        let decision = decisions.of(market.id(), loan, block, coin);
-        *counts.entry((decision.acts, decision.reason)).or_default() += 1;
+fn decision_counts(rows: &[PositionRow]) -> Vec<DecisionCount> {
+    let mut counts = HashMap::<(bool, &str), u64>::default();
+    for row in rows {
+        *counts.entry(row.reason()).or_default() += 1;
     }
-    let to_count = |((acts, reason), positions)| DecisionCount { acts, reason, positions };
+    let to_count =
+        |((acts, reason), positions): ((bool, &str), u64)| DecisionCount { acts, reason: reason.to_owned(), positions };
     let mut counts: Vec<_> = counts.into_iter().map(to_count).collect();
     counts.sort_by(|left, right| right.positions.cmp(&left.positions).then(left.reason.cmp(&right.reason)));
     counts
@@ -120,7 +120,7 @@ fn market_view(
     config: &Config,
     market: &MarketBook,
     timestamp: u64,
-    price: Result<U256, String>,
+    price: Result<U256, NoPrice>,
     survey: &Survey,
 ) -> MarketView {
     let totals = market.at(timestamp);
@@ -143,6 +143,10 @@ fn market_view(
         name: config.deployed.market_name(market.id()),
         loan_token: loan.name.clone(),
         collateral_token: collateral.name,
+        loan_token_address: params.loanToken,
+        loan_decimals: loan.decimals,
+        collateral_token_address: params.collateralToken,
+        collateral_decimals: collateral.decimals,
         oracle: params.oracle,
         borrow_ltv_bps: market.risk().borrow_ltv_bps(),
         liquidation_ltv_bps: market.risk().liquidation_ltv_bps(),
@@ -156,11 +160,12 @@ fn market_view(
         bad_debt: loan.amount(0_u8),
         surge_room: totals.surge_room(market.risk()).map(|room| loan.amount(room)),
         surge_period_secs: market.risk().surge_limit().map(|limit| limit.period_secs),
-        price: price.map(raw_price),
+        price: price.as_ref().ok().copied().map(raw_price),
+        price_problem: price.err().map(|problem| problem.to_string()),
         loans: count(market.loans()),
         liquidatable: 0,
         liquidatable_blocks: 0,
-        watched: Ok(()),
+        liquidation_problem: None,
         debt: survey.distribution(market, loan.decimals, &loan.name).unwrap_or_default(),
     }
 }
@@ -175,35 +180,24 @@ fn cover(book: &Book, market: &MarketBook) -> Option<U256> {
     (!backstop.is_zero()).then(|| amount.saturating_sub(floor).min(limit))
 }
 
-/// Tells whether liquidations are enabled and possible in a market; fails with the reason why not.
-fn watched(config: &Config, settings: &MarketSettings) -> Result<(), String> {
-    let coin = &config.chain.coin;
-    if !config.liquidate.enabled || !settings.enabled {
-        return Err(SkipReason::SwitchedOff.text(coin));
-    }
+/// Returns why nothing is liquidated in a market; `None` where liquidations are enabled and possible.
+fn liquidation_problem(config: &Config, settings: &MarketSettings) -> Option<String> {
     let sells = settings.route.is_some() && config.deployed.liquidator.is_some();
-    if sells || settings.from_inventory { Ok(()) } else { Err(SkipReason::NoRoute.text(coin)) }
+    let reason = if !config.liquidate.enabled || !settings.enabled {
+        SkipReason::SwitchedOff
+    } else if sells || settings.from_inventory {
+        return None;
+    } else {
+        SkipReason::NoRoute
+    };
+    Some(with_wording(config, Address::ZERO, |wording| reason.text(wording)))
 }
 
 /// Shows a position at a price, without a decision.
 #[must_use]
 pub fn position_view(config: &Config, market: &MarketBook, loan: &LoanAtRisk, price: U256) -> PositionView {
-    let params = market.params();
-    let (debt, collateral) =
-        (Denomination::of(config, params.loanToken), Denomination::of(config, params.collateralToken));
-    let waterline =
-        Price { raw: loan.waterline, collateral_decimals: collateral.decimals, loan_decimals: debt.decimals };
-    PositionView {
-        market: market.id().0,
-        market_name: config.deployed.market_name(market.id()),
-        account: loan.account,
-        debt: debt.amount(loan.debt),
-        collateral: collateral.amount(loan.collateral),
-        health: Health(loan.health_wad),
-        waterline,
-        distance_bps: PositionView::distance_bps(price, loan.waterline),
-        decision: None,
-    }
+    let market = Arc::new(RowMarket::of(config, market, price, 0));
+    PositionView { decision: None, ..PositionRow::of(market, loan).view() }
 }
 
 fn watched_accounts(config: &Config, book: &Book, prices: &Prices, timestamp: u64) -> Vec<WatchedAccount> {

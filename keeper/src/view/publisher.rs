@@ -10,16 +10,20 @@ use tokio::{
 };
 
 use super::{
-    decisions::{PositionDecisions, RewardDecisions, describe},
+    decisions::{PositionDecisions, RecordedDecision, RewardDecisions},
+    denomination::with_wording,
     liquidatable::LiquidatableSince,
     model::{HeadView, KeeperView, View},
     operations::{EndpointName, OperationsSnapshot, endpoint_view, safety_view, signer_view},
     positions::{LendingViews, forget_healthy, lending_views, programme_views},
+    rivals::Rivals,
 };
 use crate::{
+    amount::Health,
     book::Book,
-    chain::Header,
+    chain::{Event, Header},
     config::Config,
+    intent::{Report, Subject},
     prices::Prices,
     strategies::{Decision, SkipReason, harvest::StreamId},
     stream::EndpointHealth,
@@ -54,6 +58,7 @@ pub(crate) struct ViewPublisher {
     endpoint_names: Vec<EndpointName>,
     position_decisions: PositionDecisions,
     reward_decisions: RewardDecisions,
+    rivals: Rivals,
     survey: Survey,
     liquidatable_since: LiquidatableSince,
     view: View,
@@ -73,16 +78,21 @@ impl ViewPublisher {
             genesis,
             core: config.deployed.core,
             coin: config.chain.coin.clone(),
+            explorer: config.chain.explorer.clone(),
+            watch_below: Health(config.liquidate.watch_below),
             live: is_live,
             ready_within: config.http.ready_within,
         };
-        let view = View { keeper, progress: Some("waiting for a node".to_owned()), ..View::default() };
+        let position_decisions = PositionDecisions::default();
+        let history = position_decisions.history();
+        let view = View { keeper, history, progress: Some("waiting for a node".to_owned()), ..View::default() };
         let views = watch::Sender::new(Arc::new(view.clone()));
         Self {
             config,
             endpoint_names,
-            position_decisions: PositionDecisions::default(),
+            position_decisions,
             reward_decisions: RewardDecisions::default(),
+            rivals: Rivals::default(),
             survey: Survey::default(),
             liquidatable_since: LiquidatableSince::default(),
             view,
@@ -110,7 +120,7 @@ impl ViewPublisher {
             }
             decision => decision,
         };
-        self.position_decisions.record(market, account, describe(&decision, block, &self.config.chain.coin));
+        self.position_decisions.record(market, account, RecordedDecision { block, decision });
     }
 
     /// Replaces the decisions about all rewards by those about the accounts of each.
@@ -119,7 +129,24 @@ impl ViewPublisher {
         of_accounts: impl IntoIterator<Item = (StreamId, &'d Decision)>,
         block: u64,
     ) {
-        self.reward_decisions = RewardDecisions::of(of_accounts, block, &self.config.chain.coin);
+        self.reward_decisions =
+            with_wording(&self.config, Address::ZERO, |wording| RewardDecisions::of(of_accounts, block, wording));
+    }
+
+    /// Records the liquidations in a block that is at the head. Those of other liquidators are shown.
+    pub(crate) fn record_liquidations(
+        &mut self,
+        book: &Book,
+        header: &Header,
+        events: &[Event],
+        is_in_flight: impl Fn(&Subject) -> bool,
+    ) {
+        self.rivals.record_block(&self.config, book, header, events, is_in_flight);
+    }
+
+    /// Records what became of an intent of this keeper.
+    pub(crate) fn record_report(&mut self, report: &Report) {
+        self.rivals.record_report(report);
     }
 
     /// Has the view of the newest block wait until [`VIEW_DELAY`] after the first intent that was submitted in it.
@@ -169,7 +196,8 @@ impl ViewPublisher {
 
     /// Makes the blocks that do not depend on the book, and publishes the view.
     pub(crate) fn refresh_operations(&mut self, operations: &OperationsSnapshot<'_>) {
-        self.view.timeline = operations.ledger.timeline();
+        self.view.timeline = self.rivals.merged_into(operations.ledger.timeline());
+        self.view.profit = operations.ledger.days(&self.config.chain.coin);
         self.view.totals = operations.ledger.totals(&self.config.chain.coin, operations.timestamp);
         self.view.signers = operations.signers.iter().map(|signer| signer_view(&self.config, signer)).collect();
         self.view.safety = safety_view(&self.config, operations.safety);

@@ -13,7 +13,7 @@ use crate::{
     intent::SafetyRefusal,
     prices::{NoPrice, Prices},
     safety::{Contracts, Execution, Realised, ResultsLedger},
-    strategies::{Decision, SkipReason, harvest::StreamId},
+    strategies::{Decision, SkipReason, Wording, harvest::StreamId},
 };
 
 const PROFIT: U256 = U256::from_limbs([5_000_000_000_000_000, 0, 0, 0]);
@@ -96,13 +96,13 @@ fn positions_at_risk_are_listed_by_health_with_the_last_decision_about_each() {
 
     let listed: Vec<_> = view.at_risk.iter().map(|position| position.account).collect();
     assert_eq!(listed, [borrower(1), borrower(2), borrower(0)]);
-    let reasons: Vec<_> = view.at_risk.iter().map(|position| position.decision.clone().unwrap().reason).collect();
+    let reasons: Vec<_> = view.at_risk.iter().map(|row| row.view().decision.unwrap().reason).collect();
     assert_eq!(reasons, ["act", "no_route", "healthy"]);
     assert_eq!(counts(&view), [("act", 1), ("healthy", 1), ("no_route", 1)]);
     assert_eq!((view.liquidatable(), view.watched()), (2, 3));
-    let first = &view.at_risk[0];
+    let first = view.at_risk[0].view();
     assert_eq!((first.market_name.as_str(), &first.debt), ("weth-usdc", &Amount::new(1_900 * DOLLAR, 6, "USDC")));
-    assert!(first.distance_bps < 0 && view.at_risk[2].distance_bps > 0);
+    assert!(first.distance_bps < 0 && view.at_risk[2].view().distance_bps > 0);
     assert_eq!(first.decision.as_ref().unwrap().block, 1);
 }
 
@@ -116,11 +116,15 @@ fn a_market_shows_its_totals_and_why_nothing_can_be_liquidated_in_it() {
     let [market] = &view.markets[..] else { panic!("{:?}", view.markets) };
     assert_eq!((market.name.as_str(), market.loans, market.liquidatable), ("weth-usdc", 1, 1));
     assert_eq!((market.supplied.units, market.borrowed.units), (dollars(1_000_000_000), dollars(1_900)));
-    assert_eq!(market.price.as_ref().unwrap().exact().unwrap(), "2000");
-    assert_eq!(market.watched, Err(SkipReason::NoRoute.text("ETH")));
+    assert_eq!(market.price.unwrap().exact().unwrap(), "2000");
+    assert_eq!(market.liquidation_problem.as_deref(), Some("no route to swap the collateral is configured"));
+    assert_eq!(market.bad_debt.units, dollars(0));
+    // The collateral is worth half of what is owed.
+    let view = bench.refresh(950);
+    assert_eq!(view.markets[0].bad_debt.units, U256::from(view.at_risk[0].debt) - dollars(950));
 
     let view = bench.refresh_at(&[(id, Err(NoPrice::Zero))].into_iter().collect());
-    assert_eq!(view.markets[0].price, Err(NoPrice::Zero.to_string()));
+    assert_eq!((view.markets[0].price, &view.markets[0].price_problem), (None, &Some(NoPrice::Zero.to_string())));
     assert!(view.at_risk.is_empty());
 }
 
@@ -145,7 +149,7 @@ fn a_dry_run_shows_what_would_be_sent_and_does_not_claim_that_it_is() {
     bench.decide(0, act());
     let view = bench.refresh(2_000);
     assert_eq!(counts(&view), [("dry_run", 1)]);
-    assert!(!view.at_risk[0].decision.as_ref().unwrap().acts);
+    assert!(!view.at_risk[0].reason().0);
 }
 
 #[test]
@@ -205,16 +209,44 @@ fn a_rebuilt_book_takes_the_head_off_the_view_and_leaves_the_keeper_unready() {
 }
 
 #[test]
-fn the_names_of_the_json_api_stay_as_they_were_published() {
+fn loans_that_stay_liquidatable_are_counted_from_the_block_in_which_they_became_so() {
+    let mut bench = Bench::new(&[1_800, 1_900, 1_000], true);
+    let longest = |view: &View| view.markets[0].liquidatable_blocks;
+    assert_eq!(longest(&bench.refresh(2_100)), 0);
+    bench.decide(0, Decision::Skip(SkipReason::NoRoute));
+    for _ in 0..3 {
+        bench.fixture.apply(Vec::new());
+        bench.refresh(2_100);
+    }
+    // The first becomes liquidatable now, the second three blocks ago.
+    let view = bench.refresh(2_000);
+    assert_eq!(longest(&view), 3);
+    let [stuck] = &view.stuck_loans(3)[..] else { panic!("{:?}", view.stuck_loans(3)) };
+    assert_eq!((stuck.market, stuck.loans, stuck.since, stuck.reason), ("weth-usdc", 1, 1, "none"));
+    let all = view.stuck_loans(0);
+    assert_eq!((all[0].loans, all[0].since), (2, 1));
+    assert!(view.stuck_loans(4).is_empty());
+
+    // A market without a price keeps what is known; a price at which all are healthy ends it.
+    let no_price = [(bench.fixture.params.id(), Err(NoPrice::NoAnswer))].into_iter().collect();
+    assert_eq!(longest(&bench.refresh_at(&no_price)), 3);
+    assert_eq!(longest(&bench.refresh(3_000)), 0);
+    assert_eq!(longest(&bench.refresh(2_000)), 0);
+}
+
+#[test]
+fn decisions_about_an_account_are_kept_over_time_with_amounts_in_tokens() {
     let mut bench = Bench::new(&[1_800], true);
-    bench.ledger.record_report(&bench.fixture.config, &bench.fixture.report(4, sent(1)), NOW);
-    let json = serde_json::to_value(&*bench.refresh(2_000)).unwrap();
-    assert_eq!(json["markets"][0]["under_water"], json!(1));
-    assert_eq!(json["timeline"][0]["state"], json!("sent"));
-    assert_eq!(json["timeline"][0]["kind"], json!("liquidation"));
-    assert_eq!(json["at_risk"][0]["decision"]["reason"], json!("healthy"));
-    assert_eq!(json["keeper"]["live"], json!(true));
-    assert!(json["keeper"].get("ready_within").is_none());
+    bench.decide(0, Decision::Skip(SkipReason::OthersFirst { repaid: dollars(87_568) }));
+    bench.fixture.apply(Vec::new());
+    bench.decide(0, act());
+    let view = bench.refresh(2_000);
+    let account = view.account(&borrower(0).to_string()).unwrap();
+    let [history] = &account.history[..] else { panic!("{account:?}") };
+    let reasons: Vec<_> = history.decisions.iter().map(|past| (past.reason, past.since_block)).collect();
+    assert_eq!(reasons, [("act", 2), ("others_first", 1)]);
+    assert!(history.decisions[1].text.ends_with("with a repayment of 87,568 USDC"), "{history:?}");
+    assert!(view.account(&borrower(7).to_string()).is_err());
 }
 
 fn sent(hash: u8) -> Outcome {
@@ -259,6 +291,8 @@ fn the_page_shows_the_sums_of_the_ledger_that_safety_reads() {
     assert_eq!((totals.transactions, totals.reverted), (2, 1));
     assert_eq!((totals.profit.exact().as_str(), totals.gas.exact().as_str()), ("0.005", "0.004"));
     assert_eq!(totals.day.exact(), "0.001");
+    let days: Vec<_> = ledger.days("ETH").into_iter().map(|day| (day.date, day.net.exact())).collect();
+    assert_eq!(days, [("1970-01-12".to_owned(), "0.001".to_owned())]);
     assert_eq!(ledger.totals("ETH", NOW + 86_400).day, Balance { token: "ETH".into(), ..zero() });
     assert_eq!(ledger.timeline()[0].profit.as_ref().unwrap().exact(), "0.005");
 }
@@ -304,7 +338,9 @@ fn of_the_decisions_about_a_reward_the_one_to_send_is_shown() {
     let (in_flight, no_route, act) = (Decision::Skip(SkipReason::InFlight), Decision::Skip(SkipReason::NoRoute), act());
     let shown = |of_accounts: &[&Decision]| {
         let of_accounts = of_accounts.iter().map(|decision| (stream, *decision));
-        let decisions = decisions::RewardDecisions::of(of_accounts, 9, "ETH");
+        let amount = |_: Address, units: U256| Amount::new(units, 0, "units");
+        let wording = Wording { coin: "ETH", loan_token: Address::ZERO, amount: &amount };
+        let decisions = decisions::RewardDecisions::of(of_accounts, 9, &wording);
         decisions.get(stream).map(|decision| decision.reason.clone())
     };
     assert_eq!(shown(&[&in_flight, &no_route]).as_deref(), Some("in_flight"));

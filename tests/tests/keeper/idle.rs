@@ -49,8 +49,18 @@ async fn no_secret_appears_at_any_log_level_on_any_page_or_in_any_error() -> eyr
     const URL_KEY: &str = "u7kQ0pXw2Zr9LmT4";
     const HOOK_KEY: &str = "h3VnB8sYc6Jd1FgE";
     const SIGNING_KEY: &str = "s5RtA2mNq7Wx9PzU";
-    const PAGES: [&str; 8] =
-        ["/", "/metrics", "/livez", "/readyz", "/api/status", "/api/positions", "/api/markets", "/page.js"];
+    const PAGES: [&str; 10] = [
+        "/",
+        "/positions",
+        "/activity",
+        "/metrics",
+        "/livez",
+        "/readyz",
+        "/api/v1/status",
+        "/api/v1/positions",
+        "/api/v1/markets",
+        "/page.js",
+    ];
     let fixture = Fixture::new(&[3, 3]).await?;
     let mut proxy = Proxy::start(fixture.suite.devnet.node.address()).await?;
     let key = PrivateKeySigner::random();

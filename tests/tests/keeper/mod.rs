@@ -9,3 +9,4 @@ mod kills;
 mod page;
 mod recovery;
 mod sample;
+mod schema;

@@ -200,15 +200,15 @@ async fn without_a_price_or_liquidity_the_reason_is_reported_and_loans_are_liqui
     fixture.provide([ETHER / 1_000, 2_000_000]).await?;
     let keeper = Keeper::start(&fixture.suite, program(), "").await?;
     keeper.wait_until_ready().await?;
-    let price_of = |markets: &Value| {
+    let price_problem_of = |markets: &Value| {
         let all = markets["markets"].as_array().map(Vec::as_slice).unwrap_or_default();
-        all.iter().find(|market| market["name"] == "weth-usdc").map(|market| market["price"].clone())
+        all.iter().find(|market| market["name"] == "weth-usdc").map(|market| market["price_problem"].clone())
     };
 
     fixture.set_price(0).await?;
     let head = fixture.head().await?;
     soon(keeper.wait_for_block(head)).await?;
-    let no_price = |markets: &Value| price_of(markets).is_some_and(|price| price["Err"].is_string());
+    let no_price = |markets: &Value| price_problem_of(markets).is_some_and(|problem| problem.is_string());
     soon(keeper.wait_until("markets", no_price)).await?;
 
     fixture.drop_price_below(0).await?;

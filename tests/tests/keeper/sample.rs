@@ -1,14 +1,17 @@
 //! A sample view of the keeper with every kind of content.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, B256, I256, U256};
+use plimsoll_contracts::MarketId;
 use plimsoll_keeper::{
     amount::{Amount, Balance, Health, Price},
+    strategies::{Decision, Revert, SkipReason},
     survey::DebtDistribution,
     view::{
-        ActivityEntry, ActivityKind, ActivityState, AuditView, DecisionCount, DecisionView, EndpointView, HeadView,
-        KeeperView, MarketView, PositionView, ProgrammeView, SafetyView, SignerView, Totals, View, WatchedAccount,
+        ActivityEntry, ActivityKind, ActivityState, AuditView, DayProfit, DecisionCount, DecisionHistory, DecisionView,
+        Denomination, EndpointView, HeadView, KeeperView, MarketView, PositionRow, ProgrammeView, RecordedDecision,
+        RowMarket, SafetyView, SignerView, Totals, View, WatchedAccount,
     },
 };
 use tokio::time::Instant;
@@ -29,6 +32,8 @@ pub(super) fn view() -> View {
             genesis: B256::repeat_byte(0x0e),
             core: Address::repeat_byte(0xc0),
             coin: "ETH".into(),
+            explorer: Some("https://etherscan.io".into()),
+            watch_below: health(11_000),
             live: true,
             ready_within: Duration::from_secs(120),
         },
@@ -43,6 +48,7 @@ pub(super) fn view() -> View {
         markets: markets(),
         decisions: decisions(),
         at_risk: at_risk(),
+        history: history(),
         watched_accounts: vec![WatchedAccount {
             account: Address::repeat_byte(0x77),
             market_name: "weth-usdc".into(),
@@ -55,13 +61,15 @@ pub(super) fn view() -> View {
             reward_token: "PLIM".into(),
             consenting: 412,
             due: 38,
-            decision: Some(decision(
-                false,
-                "tips_too_small",
-                "38 accounts would tip 0.0041 ETH; 0.0052 ETH of gas needs more, in about 3 h",
-            )),
+            decision: Some(DecisionView {
+                block: BLOCK,
+                acts: false,
+                reason: "worth_waiting".into(),
+                text: "it is worth waiting: now it would bring 0.0041 ETH and cost 0.0052 ETH".into(),
+            }),
         }],
         timeline: timeline(),
+        profit: profit(),
         totals: Totals {
             liquidated: 1_284,
             harvested: 9_310,
@@ -116,57 +124,37 @@ fn health(ten_thousandths: u64) -> Health {
     Health(U256::from(ten_thousandths) * U256::from(WAD / 10_000))
 }
 
-fn decision(acts: bool, reason: &str, text: &str) -> DecisionView {
-    DecisionView { block: BLOCK, acts, reason: reason.into(), text: text.into() }
-}
-
 fn decisions() -> Vec<DecisionCount> {
     let count = |acts, reason: &str, positions| DecisionCount { acts, reason: reason.into(), positions };
     vec![
-        count(true, "in_a_batch", 2),
-        count(false, "not_worth_the_gas", 1),
+        count(true, "act", 2),
+        count(false, "gain_below_gas", 1),
         count(false, "backing_off", 1),
-        count(false, "above_water", 35),
+        count(false, "healthy", 35),
     ]
 }
 
-fn at_risk() -> Vec<PositionView> {
+/// Returns a token of the sample, whose address ends with this byte.
+fn token(byte: u8, name: &str, decimals: u8) -> Denomination {
+    Denomination { address: Address::repeat_byte(byte), name: name.into(), decimals }
+}
+
+fn at_risk() -> Arc<[PositionRow]> {
+    let milliether = |number: u64| U256::from(number) * U256::from(WAD / 1_000);
+    let act = Decision::Act { gain_wei: milliether(91), gas_wei: milliether(12) };
     let rows = [
-        (
-            0xa1,
-            9_712,
-            48_210,
-            27_405,
-            216_073,
-            Some(decision(
-                true,
-                "in_a_batch",
-                "one of 2 loans in a transaction that is expected to bring 0.0913 ETH after 0.0118 ETH of gas",
-            )),
-        ),
-        (
-            0xa2,
-            9_931,
-            12_880,
-            7_160,
-            211_308,
-            Some(decision(
-                true,
-                "in_a_batch",
-                "one of 2 loans in a transaction that is expected to bring 0.0913 ETH after 0.0118 ETH of gas",
-            )),
-        ),
+        (0xa1, 9_712, 48_210, 27_405, 216_073, Some(act.clone())),
+        (0xa2, 9_931, 12_880, 7_160, 211_308, Some(act)),
         (
             0xa3,
             9_987,
             140,
             77,
             210_123,
-            Some(decision(
-                false,
-                "not_worth_the_gas",
-                "would bring 0.0008 ETH; gas costs 0.0019 ETH, and 10 % more than that is wanted",
-            )),
+            Some(Decision::Skip(SkipReason::GainBelowGas {
+                gain_wei: milliether(1),
+                gas_wei: U256::from(1_900_000_000_000_000_u64),
+            })),
         ),
         (
             0xa4,
@@ -174,27 +162,50 @@ fn at_risk() -> Vec<PositionView> {
             910_400,
             503_700,
             210_060,
-            Some(decision(
-                false,
-                "backing_off",
-                "reverted in block 24,118,801 with TooLittleOut(1 980 112 004, 1 981 000 000); tried again from block 24,118,809 on",
-            )),
+            Some(Decision::Skip(SkipReason::BackingOff {
+                until_block: BLOCK + 3,
+                cause: "it failed 2 times in a row".into(),
+            })),
         ),
         (0xa5, 10_123, 77_015, 43_180, 207_300, None),
         (0xa6, 10_480, 5_300, 3_077, 200_239, None),
     ];
-    let row = |(byte, safety, debt, collateral, waterline, decision): (u8, u64, u64, u64, u32, _)| PositionView {
-        market: B256::repeat_byte(1),
-        market_name: "weth-usdc".into(),
+    let market = Arc::new(RowMarket {
+        id: B256::repeat_byte(1),
+        name: "weth-usdc".into(),
+        loan: token(0xd1, "USDC", 6),
+        collateral: token(0xe1, "WETH", 18),
+        price: price(209_850).raw,
+        block: BLOCK,
+        coin: "ETH".into(),
+    });
+    let row = |(byte, safety, debt, collateral, waterline, decision): (u8, u64, u64, u64, u64, _)| PositionRow {
+        market: Arc::clone(&market),
         account: Address::repeat_byte(byte),
-        debt: usdc(debt),
-        collateral: weth(collateral),
-        health: health(safety),
-        waterline: price(u64::from(waterline)),
-        distance_bps: 10_000 - 10_000 * i64::from(waterline) / 209_850,
-        decision,
+        debt: usdc(debt).units.to(),
+        collateral: weth(collateral).units.to(),
+        health_wad: health(safety).0,
+        waterline: price(waterline).raw,
+        liquidatable_since: (safety < 10_000).then_some(BLOCK - 3),
+        decision: decision.map(|decision| Arc::new(RecordedDecision { block: BLOCK, decision })),
     };
     rows.into_iter().map(row).collect()
+}
+
+/// Returns earlier decisions about the account `0xa4…`.
+fn history() -> DecisionHistory {
+    let history = DecisionHistory::default();
+    let thin = Decision::Skip(SkipReason::SwapTooThin {
+        repaid: usdc(910_400).units,
+        revert: Revert::TooLittleOut { offered: usdc(901_112).units, needed: usdc(910_400).units },
+    });
+    let waits =
+        Decision::Skip(SkipReason::BackingOff { until_block: BLOCK + 3, cause: "it failed 2 times in a row".into() });
+    for (block, decision) in [(BLOCK - 3, thin.clone()), (BLOCK - 2, thin), (BLOCK, waits)] {
+        let decision = Arc::new(RecordedDecision { block, decision });
+        history.record(MarketId(B256::repeat_byte(1)), Address::repeat_byte(0xa4), decision);
+    }
+    history
 }
 
 fn markets() -> Vec<MarketView> {
@@ -205,6 +216,10 @@ fn markets() -> Vec<MarketView> {
         name: "weth-usdc".into(),
         loan_token: "USDC".into(),
         collateral_token: "WETH".into(),
+        loan_token_address: Address::repeat_byte(0xd1),
+        loan_decimals: 6,
+        collateral_token_address: Address::repeat_byte(0xe1),
+        collateral_decimals: 18,
         oracle: Address::repeat_byte(0x0a),
         borrow_ltv_bps: 8_000,
         liquidation_ltv_bps: 8_600,
@@ -218,11 +233,12 @@ fn markets() -> Vec<MarketView> {
         bad_debt: usdc(0),
         surge_room: Some(usdc(1_204_500)),
         surge_period_secs: Some(86_400),
-        price: Ok(price(209_850)),
+        price: Some(price(209_850)),
+        price_problem: None,
         loans: 3_184,
         liquidatable: 4,
         liquidatable_blocks: 3,
-        watched: Ok(()),
+        liquidation_problem: None,
         debt: DebtDistribution {
             liquidatable: usdc(971_630),
             bars: debt.iter().map(|thousands| usdc(thousands * 1_000)).collect(),
@@ -241,7 +257,7 @@ fn markets() -> Vec<MarketView> {
         surge_room: None,
         surge_period_secs: None,
         liquidation_ltv_bps: 8_000,
-        price: Ok(price(6_480_125)),
+        price: Some(price(6_480_125)),
         loans: 702,
         liquidatable: 0,
         liquidatable_blocks: 0,
@@ -259,6 +275,10 @@ fn markets() -> Vec<MarketView> {
         name: "wsteth-weth".into(),
         loan_token: "WETH".into(),
         collateral_token: "wstETH".into(),
+        loan_token_address: Address::repeat_byte(0xe1),
+        loan_decimals: 18,
+        collateral_token_address: Address::repeat_byte(0xe2),
+        collateral_decimals: 18,
         oracle: Address::repeat_byte(0x0b),
         borrow_ltv_bps: 9_200,
         liquidation_ltv_bps: 9_450,
@@ -272,11 +292,14 @@ fn markets() -> Vec<MarketView> {
         bad_debt: weth(0),
         surge_room: None,
         surge_period_secs: None,
-        price: Err("the oracle reverts with 0x8fb1a9d3".into()),
+        price: None,
+        price_problem: Some("the oracle reverts with 0x8fb1a9d3".into()),
         loans: 0,
         liquidatable: 0,
         liquidatable_blocks: 0,
-        watched: Err("no route from wstETH to WETH; say its `path` under [liquidate.markets.wsteth-weth]".into()),
+        liquidation_problem: Some(
+            "no route from wstETH to WETH; say its `path` under [liquidate.markets.wsteth-weth]".into(),
+        ),
         debt: DebtDistribution::default(),
     };
     vec![weth_usdc, wbtc_usdc, wsteth_weth]
@@ -290,6 +313,8 @@ fn timeline() -> Vec<ActivityEntry> {
         kind,
         state,
         place: place.into(),
+        market: (kind != ActivityKind::Harvest).then_some(B256::repeat_byte(1)),
+        borrowers: [].into(),
         accounts,
         moved: None,
         profit: None,
@@ -316,6 +341,8 @@ fn timeline() -> Vec<ActivityEntry> {
         },
         ActivityEntry {
             transaction: None,
+            market: Some(B256::repeat_byte(2)),
+            borrowers: [Address::repeat_byte(0xb1)].into(),
             moved: Some(usdc(9_020)),
             ..happening(208, 240, ActivityKind::Elsewhere, ActivityState::Final, "wbtc-usdc", 1)
         },
@@ -326,6 +353,23 @@ fn timeline() -> Vec<ActivityEntry> {
             ..happening(207, 7_320, ActivityKind::Harvest, ActivityState::Final, "plim", 84)
         },
     ]
+}
+
+/// Returns three weeks with a loss on one day.
+fn profit() -> Vec<DayProfit> {
+    let day = |number: u64| {
+        let milliether = WAD / 1_000;
+        let (earned, spent) =
+            ((number * 7919 % 131) * 20 * milliether, if number == 9 { 1_700 } else { 90 } * milliether);
+        let net = I256::try_from(earned).unwrap() - I256::try_from(spent).unwrap();
+        DayProfit {
+            date: format!("2026-11-{:02}", number + 1),
+            profit: balance(earned.into()),
+            gas: ether(spent),
+            net: Balance { units: net, ..balance(0) },
+        }
+    };
+    (0..21).map(day).collect()
 }
 
 fn signer(role: &str, byte: u8, wei: u64, pending: u64) -> SignerView {

@@ -116,7 +116,7 @@ fn markets(view: &View) -> Vec<Metric> {
         gauge(
             "market_price_known",
             "1 if the market has a price to liquidate at, else 0",
-            per_market(view, |market| Some(flag(market.price.is_ok()))),
+            per_market(view, |market| Some(flag(market.price.is_some()))),
         ),
         gauge(
             "market_borrowed_tokens",
@@ -131,7 +131,7 @@ fn markets(view: &View) -> Vec<Metric> {
         gauge(
             "market_price",
             "Liquidation price in whole loan tokens for a whole collateral token, by market",
-            per_market(view, |market| decimal(&market.price.as_ref().ok()?.exact()?)),
+            per_market(view, |market| decimal(&market.price?.exact()?)),
         ),
         gauge(
             "market_utilisation_ratio",
