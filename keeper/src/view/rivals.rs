@@ -29,18 +29,19 @@ const MAX_OWN: usize = 256;
 /// Finds the liquidations of others.
 #[derive(Debug, Default)]
 pub(super) struct Rivals {
-    /// Liquidations of this keeper that were mined, the newest last.
-    own: VecDeque<OwnLiquidation>,
+    /// Transactions of this keeper that were mined, the newest last.
+    own: VecDeque<OwnTransaction>,
     /// Liquidations of loans that were in flight, until it is known whose they are.
     open: Vec<Seen>,
     /// Activity entries of others' liquidations, the newest first.
     entries: VecDeque<ActivityEntry>,
 }
 
-/// A mined liquidation of this keeper.
+/// A mined transaction of this keeper.
 #[derive(Debug)]
-struct OwnLiquidation {
+struct OwnTransaction {
     block: u64,
+    has_succeeded: bool,
     market: B256,
     borrowers: Vec<Address>,
 }
@@ -56,8 +57,9 @@ struct Seen {
     repaid: Amount,
 }
 
-impl OwnLiquidation {
-    fn is(&self, seen: &Seen) -> bool {
+impl OwnTransaction {
+    /// Whether it was to liquidate this loan in this block.
+    fn is_for(&self, seen: &Seen) -> bool {
         self.block == seen.block && self.market == seen.market && self.borrowers.contains(&seen.borrower)
     }
 }
@@ -75,10 +77,12 @@ impl Rivals {
         for event in events {
             let Event::Core(IPlimsollEvents::Liquidate(event)) = event else { continue };
             let Some(seen) = seen(config, book, header, event) else { continue };
-            if self.own.iter().any(|own| own.is(&seen)) {
+            let own: Vec<_> = self.own.iter().filter(|own| own.is_for(&seen)).map(|own| own.has_succeeded).collect();
+            let is_in_flight = || is_in_flight(&Subject::Loan { market: seen.market, borrower: seen.borrower });
+            if own.contains(&true) {
                 continue;
             }
-            if is_in_flight(&Subject::Loan { market: seen.market, borrower: seen.borrower }) {
+            if own.is_empty() && is_in_flight() {
                 self.open.push(seen);
             } else {
                 self.add(seen);
@@ -91,21 +95,20 @@ impl Rivals {
         let Purpose::Liquidate { market, borrowers } = &report.intent.purpose else { return };
         let of_intent = |seen: &mut Seen| seen.market == *market && borrowers.contains(&seen.borrower);
         match &report.outcome {
-            Outcome::Sent { .. } | Outcome::Reorged | Outcome::NonceUsedByOther { .. } => {}
-            Outcome::Mined(receipt) => {
-                let block = receipt.inclusion.block;
-                let own = OwnLiquidation { block, market: *market, borrowers: borrowers.clone() };
-                self.open.retain(|seen| !own.is(seen));
+            Outcome::Sent { .. } | Outcome::Reorged | Outcome::NonceUsedByOther { .. } => return,
+            Outcome::Mined(receipt) | Outcome::Reverted(receipt) => {
+                let (block, has_succeeded) = (receipt.inclusion.block, matches!(report.outcome, Outcome::Mined(_)));
+                let own = OwnTransaction { block, has_succeeded, market: *market, borrowers: borrowers.clone() };
+                self.open.retain(|seen| !(has_succeeded && own.is_for(seen)));
                 self.own.push_back(own);
                 if self.own.len() > MAX_OWN {
                     self.own.pop_front();
                 }
             }
-            _ => {
-                let others: Vec<_> = self.open.extract_if(.., of_intent).collect();
-                others.into_iter().for_each(|seen| self.add(seen));
-            }
+            _ => {}
         }
+        let others: Vec<_> = self.open.extract_if(.., of_intent).collect();
+        others.into_iter().for_each(|seen| self.add(seen));
     }
 
     /// Merges the entries into those of this keeper, the newest first.
@@ -212,9 +215,11 @@ mod tests {
             rivals.record_report(&fixture.report(1, outcome.clone()));
             assert_eq!(others(&rivals), expected);
         }
-        let mut rivals = Rivals::default();
-        rivals.record_report(&fixture.report(1, mined));
-        block(&mut rivals);
-        assert_eq!((others(&rivals), rivals.open.len()), (vec![], 0));
+        for (outcome, expected) in [(mined, &[][..]), (reverted, &[1])] {
+            let mut rivals = Rivals::default();
+            rivals.record_report(&fixture.report(1, outcome));
+            block(&mut rivals);
+            assert_eq!((&others(&rivals)[..], rivals.open.len()), (expected, 0));
+        }
     }
 }

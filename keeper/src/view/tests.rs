@@ -140,7 +140,8 @@ fn a_decision_is_forgotten_once_the_position_is_healthy_but_not_while_there_is_n
     bench.refresh_at(&no_price);
     assert_eq!(counts(&bench.refresh(2_000)), [("no_route", 1)]);
     assert_eq!(counts(&bench.refresh(2_200)), [("healthy", 1)]);
-    assert_eq!(counts(&bench.refresh(2_000)), [("healthy", 1)]);
+    // Liquidatable once more, and nothing was decided yet.
+    assert_eq!(counts(&bench.refresh(2_000)), [("none", 1)]);
 }
 
 #[test]

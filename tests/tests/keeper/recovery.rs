@@ -137,6 +137,9 @@ async fn after_a_lost_race_a_loan_that_is_liquidatable_again_is_sent_without_bac
     let receipt = fixture.provider().get_transaction_receipt(taken).await?;
     ensure!(receipt.is_some_and(|receipt| receipt.status()), "the rival was too late");
     soon(keeper.wait_until("status", |status| status["totals"]["reverted"] == 1)).await?;
+    let is_rivals = |entry: &Value| entry["kind"] == "elsewhere" && entry["accounts"] == 1;
+    let shows_rival = |status: &Value| status["timeline"].as_array().is_some_and(|all| all.iter().any(is_rivals));
+    soon(keeper.wait_until("status", shows_rival)).await?;
 
     fixture.set_price(150_000_000_000).await?;
     let head = fixture.head().await?;

@@ -179,15 +179,17 @@ fn at_risk() -> Arc<[PositionRow]> {
         block: BLOCK,
         coin: "ETH".into(),
     });
-    let row = |(byte, safety, debt, collateral, waterline, decision): (u8, u64, u64, u64, u64, _)| PositionRow {
-        market: Arc::clone(&market),
-        account: Address::repeat_byte(byte),
-        debt: usdc(debt).units.to(),
-        collateral: weth(collateral).units.to(),
-        health_wad: health(safety).0,
-        waterline: price(waterline).raw,
-        liquidatable_since: (safety < 10_000).then_some(BLOCK - 3),
-        decision: decision.map(|decision| Arc::new(RecordedDecision { block: BLOCK, decision })),
+    let row = |(byte, safety, debt, collateral, waterline, decision): (u8, u64, u64, u64, u64, Option<Decision>)| {
+        PositionRow {
+            market: Arc::clone(&market),
+            account: Address::repeat_byte(byte),
+            debt: usdc(debt).units.to(),
+            collateral: weth(collateral).units.to(),
+            health_wad: health(safety).0,
+            waterline: price(waterline).raw,
+            liquidatable_since: (safety < 10_000).then_some(BLOCK - 3),
+            decision: decision.map(|decision| Arc::new(RecordedDecision { block: BLOCK, decision })),
+        }
     };
     rows.into_iter().map(row).collect()
 }
