@@ -12,6 +12,7 @@
 //!   the chain.
 //! - [`prices`] reads prices and values tokens, [`strategies`] decide what is worth doing and why the rest is not.
 //! - An [`intent`] goes through [`safety`] to the [`sender`]; [`store`] keeps what must survive a restart.
+//! - Any part measures itself by [`record`]; [`telemetry`] serves the measurements.
 //! - [`engine`] joins these parts in one task, and hands [`view`] what is to be shown.
 //! - [`config`] is what an operator sets, [`cli`] the program's commands, [`report`] what they print.
 
@@ -28,6 +29,7 @@ pub mod intent;
 mod lock_file;
 pub mod math;
 pub mod prices;
+pub mod record;
 pub mod report;
 pub mod safety;
 pub mod sender;

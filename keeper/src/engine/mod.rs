@@ -86,6 +86,7 @@ use crate::{
     intent::SafetyRefusal,
     intent::Subject,
     intent::{Intent, Outcome, Purpose, Receipt, Report, Scope},
+    record::{self, Stage},
     safety::Execution,
     sender::{self, SenderTasks},
     shutdown::Shutdown,
@@ -96,10 +97,7 @@ use crate::{
         liquidate::{self, LoanId},
     },
     stream::BlockEvents,
-    telemetry::{
-        AlertKind, AlertSender, Notice,
-        record::{self, Stage},
-    },
+    telemetry::{AlertKind, AlertSender, Notice},
     view::{BlockSnapshot, Ledger, OperationsSnapshot, ViewPublisher, labelled, moved},
 };
 

@@ -18,10 +18,10 @@ use crate::{
     config,
     intent::Subject,
     intent::{Intent, Outcome, Priority, Purpose, Receipt, Report},
+    record,
     safety::{FailureCause, ResultsLedger},
     sender::{SenderHandle, SignerStatus},
     strategies::bids::RaceResult,
-    telemetry::record,
     view::{SafetySnapshot, SignerSnapshot, count},
 };
 

@@ -20,7 +20,7 @@ use alloy::{
 use futures_util::future::join_all;
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError, redaction::scrub};
 
-use crate::{chain::Header, telemetry::record};
+use crate::{chain::Header, record};
 
 /// A call to simulate; nothing is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     intent::{Inclusion, Receipt},
-    telemetry::record,
+    record,
 };
 
 /// Time that a node has to respond. A transaction that it accepted without a response is rebroadcast with the next

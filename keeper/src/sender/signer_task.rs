@@ -29,7 +29,7 @@ use super::{
 use crate::{
     chain::Header,
     intent::{Fees, Inclusion, Intent, Outcome, Purpose, Report, SenderEvent},
-    telemetry::record::{self, Stage},
+    record::{self, Stage},
 };
 
 /// Maximum number of commands that are processed together.

@@ -30,7 +30,7 @@ use super::{
     backfill::AdaptiveLogRange, block_logs::RpcHeader, endpoint_health::HealthTracker, hedging::RecentLatencies,
     rpc_error::RpcErrorKind,
 };
-use crate::telemetry::record;
+use crate::record;
 
 /// Maximum number of requests of one kind that are made to an endpoint at the same time.
 pub(super) const MAX_CONCURRENT_REQUESTS: usize = 8;

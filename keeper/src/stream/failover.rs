@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     chain::{Header, Sources},
-    telemetry::record,
+    record,
 };
 
 /// The endpoints, with what all tasks that use them share.

@@ -1,9 +1,8 @@
-//! What a keeper reports to monitoring: [`Metrics`] for Prometheus, made from the view and from what parts [`record`],
+//! What a keeper reports to monitoring: [`Metrics`] for Prometheus, made from the view and from what parts [`record`](crate::record),
 //! and [`alerts`] for a webhook.
 
 pub mod alerts;
 pub mod metrics;
-pub mod record;
 
 pub use self::{
     alerts::{AlertKind, AlertSender, Notice},

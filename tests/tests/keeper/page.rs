@@ -16,9 +16,9 @@ use eyre::{ContextCompat, ensure};
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use plimsoll_keeper::{
     api::Server,
+    record::{self, Stage},
     shutdown::Shutdown,
     strategies::{Decision, SkipReason},
-    telemetry::record::{self, Stage},
     view::{ActivityEntry, ActivityKind, ActivityState, RecordedDecision, View},
 };
 use plimsoll_testkit::workspace::workspace;
@@ -508,6 +508,8 @@ async fn a_liquidation_appears_on_the_open_page() -> eyre::Result<()> {
     browser.wait_for_text("Liquidated 40 loans in weth-usdc").await?;
     assert_eq!(browser.evaluate("window.notReloaded").await?, true);
 
+    // Without this, a headless browser's window has no focus to lose.
+    browser.command("Emulation.setFocusEmulationEnabled", json!({ "enabled": true })).await?;
     // A section with the keyboard's focus in it is not replaced until the focus leaves it.
     let focus = "document.querySelector('#activity .more a').focus(); document.activeElement.innerText";
     assert_eq!(browser.evaluate(focus).await?, "All activity");

@@ -15,8 +15,8 @@ use super::{
 use crate::{
     book::{Book, LiquidationCandidate},
     prices::{Call, CallResult, ChainReader, SimulatedCall, Valuer, Values},
+    record::{self, Stage},
     strategies::{BlockContext, Decisions, Exclusion, SkipReason},
-    telemetry::record::{self, Stage},
 };
 
 /// Most nodes execute no more gas than this in one request.

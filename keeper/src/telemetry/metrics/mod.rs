@@ -1,4 +1,4 @@
-//! Metrics for Prometheus: those computed from the [`View`] at each scrape, the [measurements](super::record) of the
+//! Metrics for Prometheus: those computed from the [`View`] at each scrape, the [measurements](crate::record) of the
 //! keeper's parts, and the standard ones of a process.
 //!
 //! They are served in the OpenMetrics text format or in Prometheus' own, whichever the client asks for.
@@ -15,8 +15,7 @@ use tokio::sync::watch;
 
 pub use self::format::MetricsFormat;
 use self::view::ViewCollector;
-use super::record;
-use crate::view::View;
+use crate::{record, view::View};
 
 /// First part of the name of every metric but those of the process.
 const PREFIX: &str = "plimsoll_keeper";

@@ -4,14 +4,14 @@
 //! They are kept once for the whole process, as is usual for Prometheus, so that a part needs no handle to record one:
 //!
 //! ```
-//! use plimsoll_keeper::telemetry::record::{self, Stage};
+//! use plimsoll_keeper::record::{self, Stage};
 //!
 //! let timer = record::stage(Stage::Decide);
 //! // … decide …
 //! drop(timer);
 //! ```
 //!
-//! [`Metrics`](super::Metrics) serves them.
+//! [`Metrics`](crate::telemetry::Metrics) serves them.
 
 use std::{
     sync::{LazyLock, atomic::AtomicU64},
@@ -187,7 +187,7 @@ impl Measurements {
 }
 
 /// Adds all measurements to a registry. The encoder appends `_total` to the names of counters.
-pub(super) fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     let Measurements {
         stages,
         rpc,
