@@ -69,6 +69,8 @@ impl Browser {
 
     /// Opens a URL and waits until it is loaded.
     pub(super) async fn open(&mut self, url: &str) -> eyre::Result<()> {
+        // Only the event of this page tells that it is loaded, not that of one before.
+        self.events.retain(|event| event["method"] != "Page.loadEventFired");
         self.command("Page.navigate", json!({ "url": url })).await?;
         while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
             self.receive().await?;
