@@ -87,6 +87,12 @@ contract InterestMathTest is Test {
         assertDrift(-0.3e18, 10_000, 100 * 365 days, 340_880_263, MIN_RATE);
     }
 
+    function test_drift_ofTheSlowestCurve() public pure {
+        (uint256 average, uint256 end) = InterestMath.drift(START_RATE, 1e18, 1, 10 * 365 days);
+        assertApproxEqRel(end, START_RATE * 1.0010005e18 / 1e18, 1e12);
+        assertApproxEqRel(average, START_RATE * 1.0005e18 / 1e18, 1e12);
+    }
+
     function assertDrift(int256 distance, uint256 speed, uint256 elapsed, uint256 average, uint256 end) internal pure {
         (uint256 gotAverage, uint256 gotEnd) = InterestMath.drift(START_RATE, distance, speed, elapsed);
         assertApproxEqAbs(gotAverage, average, 2, "average");

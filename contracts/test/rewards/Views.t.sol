@@ -28,15 +28,20 @@ contract ViewsTest is RewardsTest {
     function test_aTokenThatIsNotInThePoolHasNothingOfOneThatIs(address token) public {
         vm.assume(token != address(reward));
         _stake(alice, 1e18);
+        _consent(alice, 100, 1);
         _fund(1e20, 3);
         skip(WEEK + 1000);
+        _stake(alice, 1e18);
         assertGt(rewards.claimable(pool, address(reward), alice), 0);
+        assertGt(rewards.rewardOffset(pool, address(reward), alice), 0);
         (uint256 epoch, uint256[] memory amounts) = rewards.schedule(pool, token);
         assertEq(epoch, _epoch());
         for (uint256 i; i <= EPOCHS_AHEAD; ++i) {
             assertEq(amounts[i], 0);
         }
         assertEq(rewards.claimable(pool, token, alice), 0);
+        assertEq(rewards.rewardOffset(pool, token, alice), 0);
+        assertFalse(rewards.harvestConsent(pool, token, alice).enabled);
         assertEq(rewards.streamState(pool, token).funded, 0);
     }
 

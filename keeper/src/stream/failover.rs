@@ -182,7 +182,8 @@ impl EndpointPool {
                     },
                 },
                 head,
-                lag: newest.zip(head).map(|(newest, head)| newest - head),
+                // A head may have arrived since `newest` was read.
+                lag: newest.zip(head).map(|(newest, head)| newest.saturating_sub(head)),
                 last_error: tracker.last_error.clone(),
                 latency: tracker.latency,
                 answered: tracker.answered,
