@@ -183,6 +183,12 @@ contract LimitsTest is BackstopTest {
         backstop.transferCuratorship(STRANGER);
     }
 
+    function test_theFirstCuratorIsAnnounced() public {
+        vm.expectEmit();
+        emit IBackstop.CuratorshipTransferred(address(0), CURATOR);
+        assertEq(newBackstop(address(loanToken)).curator(), CURATOR);
+    }
+
     function test_curatorshipMovesInTwoSteps() public {
         vm.expectEmit(address(backstop));
         emit IBackstop.CuratorshipTransferStarted(CURATOR, BOB);

@@ -219,6 +219,9 @@ contract ChainlinkOracleConstructionTest is OracleFixture {
         _expectRange(given, 2500e18, 2500e18, abi.encodeWithSelector(meaningless, 2500e18, 2500e18));
         _expectRange(given, 1000e18, 10_000e18 + 1, abi.encodeWithSelector(meaningless, 1000e18, 10_000e18 + 1));
         _expectRange(given, 1, type(uint256).max, abi.encodeWithSelector(meaningless, 1, type(uint256).max));
+        // The lowest range says something.
+        bytes4 outside = IChainlinkOracle.PriceOutsideExpectedRange.selector;
+        _expectRange(given, 1, 10, abi.encodeWithSelector(outside, 2500e18, 1, 10));
     }
 
     /* SEQUENCER */
