@@ -182,6 +182,13 @@ contract HarvestingTest is RewardsTest {
         _assertSkipped(Payout.Reverts);
     }
 
+    function test_R4_aHarvestOfBlockedReceiversAloneReverts() public {
+        _consent(bob, 1000, 0);
+        reward.setPayout(bob, Payout.Reverts);
+        vm.expectRevert(_nothing());
+        _harvest(bob);
+    }
+
     /// A payment that is neither refused nor confirmed undoes the batch, whose caller leaves that account out.
     function _assertUndone(Payout payout) private {
         _consent(alice, 1000, 0);
