@@ -96,7 +96,17 @@ contract ChainlinkOracleLimitsTest is OracleFixture {
         assertBothPrices(oracle, 2500e24);
         _setLimits(10_000e8, 1);
         assertBothPrices(oracle, 2500e24);
+        // An aggregator that is no address.
+        uint256 limits = uint160(address(new Limits(2500e8, 10_000e8)));
+        bytes memory call = abi.encodeCall(IAggregatorLimits.aggregator, ());
+        vm.mockCall(address(ethUsd), call, abi.encode(1 << 160 | limits));
+        assertBothPrices(oracle, 2500e24);
         // One of them alone, and answers that are too short.
+        vm.clearMockedCalls();
+        vm.mockCall(
+            address(ethUsd), abi.encodeCall(IAggregatorLimits.maxAnswer, ()), abi.encode(type(int256).max)
+        );
+        assertBothPrices(oracle, 2500e24);
         vm.clearMockedCalls();
         vm.mockCall(address(ethUsd), abi.encodeCall(IAggregatorLimits.minAnswer, ()), abi.encode(10_000e8));
         assertBothPrices(oracle, 2500e24);
