@@ -133,11 +133,18 @@ impl PasswordSource {
     }
 }
 
+/// The keystore library's text for a password that does not decrypt the key.
+const WRONG_MAC: &str = "Mac Mismatch";
+const WRONG_PASSWORD: &str = "the password is wrong, or the file was changed";
+
 fn open_keystore(path: &Path, password: &Secret<String>) -> Result<PrivateKeySigner, SignerError> {
     // The library's error for a missing file does not name the file.
     fs::metadata(path).map_err(|source| SignerError::File { path: path.to_path_buf(), source })?;
     PrivateKeySigner::decrypt_keystore(path, password.expose()).map_err(|error| {
         let problem = match error {
+            // The library's type of this error is not accessible; its text says that the message authentication code of
+            // the decrypted key is not the file's.
+            LocalSignerError::EthKeystoreError(error) if error.to_string() == WRONG_MAC => WRONG_PASSWORD.to_owned(),
             LocalSignerError::EthKeystoreError(error) => error.to_string(),
             _ => "it does not hold a private key".to_owned(),
         };
@@ -185,7 +192,7 @@ mod tests {
         let wrong = folder.path().join("wrong");
         fs::write(&wrong, "wrong horse").unwrap();
         let error = source(&path, wrong).load(None).unwrap_err().to_string();
-        assert!(error.contains("cannot be opened") && !error.contains("wrong horse"), "{error}");
+        assert!(error.contains("the password is wrong") && !error.contains("wrong horse"), "{error}");
     }
 
     #[test]

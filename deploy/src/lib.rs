@@ -31,6 +31,7 @@ pub mod report;
 pub mod reverts;
 pub mod roles;
 pub mod safe;
+pub mod seed;
 pub mod standard_json;
 pub mod toolchain;
 pub mod verify;

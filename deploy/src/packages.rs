@@ -11,9 +11,12 @@ use crate::{
     toolchain::tools::Tools,
 };
 
-/// Sources compiled besides the implementations: tokens for local chains, and OpenZeppelin's timelock.
-const FURTHER_SOURCES: [&str; 2] =
-    ["contracts/test/support/TestToken.sol", "node_modules/@openzeppelin/contracts/governance/TimelockController.sol"];
+/// Sources compiled besides the implementations: tokens and liquidity for local chains, and OpenZeppelin's timelock.
+const FURTHER_SOURCES: [&str; 3] = [
+    "contracts/test/support/TestToken.sol",
+    "contracts/test/support/MarketMaker.sol",
+    "node_modules/@openzeppelin/contracts/governance/TimelockController.sol",
+];
 /// Artifact of Uniswap V3's factory, compiled by Uniswap.
 const UNISWAP_V3_FACTORY: &str =
     "node_modules/@uniswap/v3-core/artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json";

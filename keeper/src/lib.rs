@@ -14,7 +14,8 @@
 //! - An [`intent`] goes through [`safety`] to the [`sender`]; [`store`] keeps what must survive a restart.
 //! - Any part measures itself by [`record`]; [`telemetry`] serves the measurements.
 //! - [`engine`] joins these parts in one task, and hands [`view`] what is to be shown.
-//! - [`config`] is what an operator sets, [`cli`] the program's commands, [`report`] what they print.
+//! - [`config`] is what an operator sets, [`control`] how a running keeper is commanded, [`cli`] the program's commands,
+//!   [`report`] what they print.
 
 pub mod amount;
 pub mod api;
@@ -23,6 +24,7 @@ pub mod book;
 pub mod chain;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod dashboard;
 pub mod engine;
 pub mod intent;

@@ -1,6 +1,6 @@
 //! The one request to end that every part of the keeper waits for.
 
-use std::sync::Arc;
+use std::{panic, sync::Arc};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -11,7 +11,14 @@ use tracing::info;
 /// A request to end, made once and seen by every clone.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
-    requested: Arc<watch::Sender<bool>>,
+    state: Arc<watch::Sender<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    is_requested: bool,
+    /// The first failure that requested it.
+    failure: Option<String>,
 }
 
 impl Default for Shutdown {
@@ -24,7 +31,7 @@ impl Shutdown {
     /// Creates a shutdown that has not been requested yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { requested: Arc::new(watch::Sender::new(false)) }
+        Self { state: Arc::new(watch::Sender::new(State::default())) }
     }
 
     /// Creates a shutdown that SIGINT (Ctrl-C) or SIGTERM requests. Fails where the operating system does not let this
@@ -47,19 +54,48 @@ impl Shutdown {
 
     /// Requests the shutdown of everything that holds a clone.
     pub fn request(&self) {
-        self.requested.send_replace(true);
+        self.state.send_modify(|state| state.is_requested = true);
+    }
+
+    /// Requests the shutdown because of a failure. The first failure is kept.
+    pub fn fail(&self, failure: String) {
+        self.state.send_modify(|state| {
+            state.is_requested = true;
+            state.failure.get_or_insert(failure);
+        });
+    }
+
+    /// Returns the failure that requested the shutdown, if one did.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.state.borrow().failure.clone()
     }
 
     /// Returns true once a shutdown has been requested.
     #[must_use]
     pub fn is_requested(&self) -> bool {
-        *self.requested.borrow()
+        self.state.borrow().is_requested
     }
 
     /// Waits until a shutdown is requested; returns at once where it has been already.
     pub async fn requested(&self) {
         // The sender lives as long as `self`.
-        let _ = self.requested.subscribe().wait_for(|requested| *requested).await;
+        let _ = self.state.subscribe().wait_for(|state| state.is_requested).await;
+    }
+
+    /// Makes a panic anywhere in the process, in whichever task or thread, a failure that requests the shutdown: a keeper
+    /// that has lost one of its parts ends in good order instead of going on without it. The panic is still printed.
+    pub fn fail_on_panic(&self) {
+        let (shutdown, print) = (self.clone(), panic::take_hook());
+        panic::set_hook(Box::new(move |panic| {
+            print(panic);
+            let payload = panic.payload();
+            let message = payload.downcast_ref::<&str>().copied();
+            let message =
+                message.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason");
+            let place = panic.location().map_or_else(String::new, |place| format!(" at {place}"));
+            shutdown.fail(format!("a part of the keeper panicked{place}: {message}; start it again, and report this"));
+        }));
     }
 }
 
@@ -83,7 +119,37 @@ mod tests {
         shutdown.request();
         waiting.await.unwrap();
         shutdown.requested().await;
-        assert!(shutdown.is_requested());
+        assert!(shutdown.is_requested() && shutdown.failure().is_none());
+    }
+
+    #[tokio::test]
+    #[ignore = "run by the next test in a process of its own, because the hook belongs to the process"]
+    async fn panicking_task() {
+        let shutdown = Shutdown::new();
+        shutdown.fail_on_panic();
+        let task = tokio::spawn(async { panic!("out of paper") });
+        shutdown.requested().await;
+        assert!(task.await.is_err());
+        println!("{}", shutdown.failure().unwrap());
+    }
+
+    #[test]
+    fn a_panic_in_any_task_requests_the_end_and_is_the_reason() {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--ignored", "--exact", "--nocapture", "shutdown::tests::panicking_task"]);
+        let output = child.output().unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let reason = printed.lines().find(|line| line.contains("a part of the keeper panicked")).unwrap();
+        assert!(reason.contains("shutdown.rs") && reason.contains("out of paper"), "{printed}");
+    }
+
+    #[tokio::test]
+    async fn the_first_of_several_failures_is_the_reason() {
+        let shutdown = Shutdown::new();
+        shutdown.fail("first".into());
+        shutdown.fail("second".into());
+        shutdown.requested().await;
+        assert_eq!(shutdown.failure().as_deref(), Some("first"));
     }
 
     #[tokio::test]

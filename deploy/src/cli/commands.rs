@@ -27,7 +27,9 @@ use crate::{
     plan::{Inputs, Plan},
     preflight,
     report::{PlanReport, VerifyReport, deployment_text},
-    roles, safe, standard_json,
+    roles, safe,
+    seed::seed_pools,
+    standard_json,
     toolchain::{
         node::Node,
         progress::say,
@@ -261,6 +263,7 @@ pub(super) async fn up(
     let path = project.record_path(records, &chain, &design);
     let inputs = Inputs { design: &design, artifacts: &project.artifacts, chain: &chain, may_replace: false };
     let record = deploy(&manifest, inputs, &path, false).await?;
+    seed_pools(&chain, &design, &project.artifacts).await?;
     context.print(&record, &deployment_text(&record))?;
     if !exit {
         say(format_args!("the chain stays up at {} (record: {}); Ctrl-C ends it", node.http_url(), path.display()));

@@ -180,6 +180,8 @@ pub struct Pool {
     pub sqrt_price_x96: U256,
     /// First price for people, as in `1 WETH = 2000 USDC`.
     pub price: String,
+    /// Liquidity that `up` provides on a local chain.
+    pub seed_liquidity: u128,
 }
 
 /// A market of the core.

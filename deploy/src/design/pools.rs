@@ -17,6 +17,8 @@ const POOL_CODE_HASH: B256 = b256!("e34f199b19b2b4f47f68442619d555527d244f78a329
 /// Lowest `sqrtPriceX96` that Uniswap V3 accepts.
 const MIN_SQRT_PRICE: U256 = U256::from_limbs([4_295_128_739, 0, 0, 0]);
 const PRICE_DECIMALS: u8 = 36;
+/// Whole base tokens in a pool of a local chain: much more than a tutorial's loans.
+const SEED_BASE_TOKENS: u64 = 10_000;
 
 impl Builder<'_> {
     pub(super) fn resolve_exchange(&mut self) -> Option<Resolved> {
@@ -59,7 +61,17 @@ impl Builder<'_> {
         };
         let address = pool_address(factory.address, token0, token1, fee.0);
         let price = format!("1 {} = {price} {}", base.name, quote.name);
-        let design = Pool { factory: factory.address, address, token0, token1, fee: fee.0, sqrt_price_x96, price };
+        let seed_liquidity = seed_liquidity(base.decimals, sqrt_price_x96, base_is_0);
+        let design = Pool {
+            factory: factory.address,
+            address,
+            token0,
+            token1,
+            fee: fee.0,
+            sqrt_price_x96,
+            price,
+            seed_liquidity,
+        };
         self.step(format!("pools.{name}"), Work::CreatePool(design.clone()));
         self.step(format!("pools.{name}.price"), Work::StartPool(design));
         let depends_on = [factory, base.place, quote.place].into_iter().flat_map(|place| place.depends_on).collect();
@@ -94,6 +106,15 @@ fn sqrt_price_x96(
     (root >= MIN_SQRT_PRICE).then_some(root)
 }
 
+/// Returns the liquidity of [`SEED_BASE_TOKENS`] whole base tokens and as much in quote tokens, over the whole range of
+/// prices.
+fn seed_liquidity(base_decimals: u8, sqrt_price_x96: U256, base_is_0: bool) -> u128 {
+    let base = U512::from(SEED_BASE_TOKENS) * U512::from(10).saturating_pow(U512::from(base_decimals));
+    let root = U512::from(sqrt_price_x96);
+    let liquidity: U512 = if base_is_0 { (base * root) >> 96_usize } else { (base << 96_usize) / root.max(U512::ONE) };
+    liquidity.saturating_to()
+}
+
 /// Returns the square root, rounded down, by Newton's method from above.
 fn square_root(number: U512) -> U512 {
     let mut root = U512::from(1) << number.bit_len().div_ceil(2);
@@ -110,6 +131,18 @@ fn square_root(number: U512) -> U512 {
 mod tests {
     use super::*;
     use alloy::primitives::address;
+
+    #[test]
+    fn a_seeded_pool_has_ten_thousand_base_tokens_whichever_token_is_the_base() {
+        // At a price of 1 and with as many decimals, liquidity is the amount of either token.
+        let root = U256::ONE << 96;
+        for base_is_0 in [true, false] {
+            assert_eq!(seed_liquidity(6, root, base_is_0), 10_000_000_000);
+        }
+        // Four units of quote for one of base: twice the amount of base.
+        assert_eq!(seed_liquidity(0, root << 1, true), 20_000);
+        assert_eq!(seed_liquidity(0, root >> 1, false), 20_000);
+    }
 
     #[test]
     fn a_pool_has_the_address_that_it_has_on_mainnet() {

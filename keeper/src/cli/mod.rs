@@ -12,7 +12,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use plimsoll_chain::{
     logging::{self, Format},
     redaction::scrub,
@@ -23,6 +23,7 @@ use serde::Serialize;
 use self::source::Source;
 use crate::{
     config::Setting,
+    control::{self, Request},
     engine::{self, Mode},
     shutdown::Shutdown,
 };
@@ -66,6 +67,23 @@ Examples:
   plimsoll-keeper positions --market weth-usdc --below 1.1
   # All loans, with all digits
   plimsoll-keeper positions --json";
+
+const PAUSE_EXAMPLES: &str = "\
+Examples:
+  plimsoll-keeper pause
+  # One market, also after a restart
+  plimsoll-keeper pause weth-usdc --across-restarts
+  # The keeper that runs with this configuration
+  plimsoll-keeper pause --config /etc/plimsoll/keeper.toml";
+
+const RESUME_EXAMPLES: &str = "\
+Examples:
+  plimsoll-keeper resume
+  plimsoll-keeper resume weth-usdc";
+
+const BREAKER_EXAMPLES: &str = "\
+Examples:
+  plimsoll-keeper breaker close";
 
 const CONFIG_EXAMPLES: &str = "\
 Examples:
@@ -145,6 +163,39 @@ enum Command {
         #[arg(long, help_heading = "Output")]
         json: bool,
     },
+    /// Have the running keeper begin nothing new, in one market or anywhere.
+    ///
+    /// It goes on following the chain, and what is pending goes on. A restart ends the pause unless told otherwise.
+    #[command(after_help = PAUSE_EXAMPLES)]
+    Pause {
+        #[command(flatten)]
+        control: Control,
+        /// Market to pause, by name or id; else everything, harvests included.
+        #[arg(value_name = "MARKET")]
+        market: Option<String>,
+        /// Hold the pause after a restart, too.
+        #[arg(long, help_heading = "Selection")]
+        across_restarts: bool,
+    },
+    /// End a pause of the running keeper.
+    #[command(after_help = RESUME_EXAMPLES)]
+    Resume {
+        #[command(flatten)]
+        control: Control,
+        /// Market to resume, by name or id; else everything.
+        #[arg(value_name = "MARKET")]
+        market: Option<String>,
+    },
+    /// Close the circuit breaker of the running keeper before its time is over.
+    ///
+    /// Find out first what reverted.
+    #[command(after_help = BREAKER_EXAMPLES)]
+    Breaker {
+        #[command(flatten)]
+        control: Control,
+        /// What to do with it.
+        action: BreakerAction,
+    },
     /// Show every setting in effect and where it comes from.
     ///
     /// Secrets are not shown.
@@ -169,6 +220,22 @@ enum Command {
         #[arg(long, value_name = "FOLDER", help_heading = "Output")]
         out: Option<PathBuf>,
     },
+}
+
+/// Options of commands to a running keeper.
+#[derive(Debug, Args)]
+struct Control {
+    #[command(flatten)]
+    from: Source,
+    /// Write the result as one JSON document.
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum BreakerAction {
+    /// Let transactions be sent again.
+    Close,
 }
 
 /// Runs the program with the arguments of the process.
@@ -202,7 +269,9 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
                 // The parent process need not read stdout.
                 let _ = writeln!(io::stdout(), "Listening on http://{address}");
             };
-            Box::pin(engine::run(config, mode, Shutdown::on_signals()?, listening)).await?;
+            let shutdown = Shutdown::on_signals()?;
+            shutdown.fail_on_panic();
+            Box::pin(engine::run(config, mode, shutdown, listening)).await?;
             Ok(true)
         }
         Command::Check { from, json } => {
@@ -229,6 +298,11 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
             print(json, &settings, &settings_text(&settings))?;
             Ok(true)
         }
+        Command::Pause { control, market, across_restarts } => {
+            command(control, &Request::Pause { market, across_restarts }).await
+        }
+        Command::Resume { control, market } => command(control, &Request::Resume { market }).await,
+        Command::Breaker { control, action: BreakerAction::Close } => command(control, &Request::CloseBreaker).await,
         Command::Completions { shell } => {
             io::stdout().write_all(&shell::completions(Arguments::command(), shell))?;
             Ok(true)
@@ -242,6 +316,17 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
             Ok(true)
         }
     }
+}
+
+/// Sends a command to the keeper that runs with the configuration's store. Fails if there is none, or if it refuses.
+async fn command(Control { from, json }: Control, request: &Request) -> eyre::Result<bool> {
+    let config = from.read()?;
+    logging::start(Format::Text);
+    config.log_warnings();
+    let done = control::send(&config.store.folder, request).await?;
+    let paused = if done.paused.is_empty() { "nothing is paused".to_owned() } else { done.paused.join(", ") };
+    print(json, &done, &format!("{}\npaused: {paused}\n", done.text))?;
+    Ok(true)
 }
 
 /// Formats an error with its causes, leaving out causes that the text names already. A configuration error lists places

@@ -88,6 +88,7 @@ impl RunningKeeper {
         let Status { keeper, head: Some(Head {}) } = get(&url, "status").await? else {
             return Err(NotAsked::NotSynced { url });
         };
+        // Before its first block, a keeper may not know its chain's first block yet.
         keeper.matches(deployed, &url)?;
         let path = format!("positions?limit={MAX_DECISIONS}");
         let Positions { block: Some(number), positions } = get(&url, &path).await? else {

@@ -84,13 +84,21 @@ pub enum DataFee {
 }
 
 impl ChainFacts {
-    /// Reads `[chain]` over what is known about the chain `id`.
+    /// Adds the defaults of all chains to the settings.
+    pub(super) fn add_defaults(root: &mut Tree) {
+        add_entry(root, "defaults");
+    }
+
+    /// Reads `[chain]` over what is known about the chain `id`, and adds its other defaults to the settings.
     pub(super) fn read(root: &mut Tree, id: u64) -> Option<Self> {
-        let mut known = Tree::parse(CHAINS, &|_| Origin::Default);
         root.add(&Origin::Default, &format!("chain.name = \"chain {id}\""));
-        for entry in ["defaults", &id.to_string()] {
-            known.take(entry).into_iter().for_each(|entry| root.merge(entry));
-        }
+        add_entry(root, &id.to_string());
         root.read("chain").map(|facts| Self { id, ..facts })
     }
+}
+
+/// Adds the entry of `chains.toml` with this name, if there is one.
+fn add_entry(root: &mut Tree, name: &str) {
+    let entry = Tree::parse(CHAINS, &|_| Origin::Default).take(name);
+    entry.into_iter().for_each(|entry| root.merge(entry));
 }

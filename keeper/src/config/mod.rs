@@ -31,7 +31,7 @@ use self::tree::Tree;
 pub use self::{
     chain::{ChainFacts, DataFee, GasSource, TransactionType},
     deployment::{Deployed, Follow},
-    network::{Alerts, EndpointSettings, Http, Role, Signers, Watched, Webhook},
+    network::{AlertFormat, AlertTarget, Alerts, EndpointSettings, Http, Role, Signers, Watched},
     operations::{Audit, Fees, Log, Safety, Store},
     strategies::{Harvest, Liquidate, MarketSettings},
     tokens::{Token, Tokens},
@@ -184,13 +184,16 @@ impl Config {
     /// What depends on the deployment – names, defaults – is read only if there is one.
     fn read(root: &mut Tree, folder: &Path, variables: &Variables) -> Option<Self> {
         root.allow(&SECTIONS);
-        let (harvest, fees, audit, log) =
-            (root.read("harvest"), root.read("fees"), root.read("audit"), root.read("log"));
+        ChainFacts::add_defaults(root);
+        let (harvest, audit, log) = (root.read("harvest"), root.read("audit"), root.read("log"));
+        // For its mistakes; its values follow from the chain.
+        root.read::<Fees>("fees");
         let (store, safety) = (Store::read(root, folder), Safety::read(root, folder));
         let (deployed, record) = Deployed::read(root, folder)?;
         let origin =
             deployed.record.as_ref().map_or(Origin::Default, |path| Origin::Record(path.display().to_string()));
         let chain = ChainFacts::read(root, deployed.chain_id)?;
+        let fees = root.read("fees");
         let endpoints = EndpointSettings::read(root, &chain, variables);
         let signers = Signers::read(root, &chain, folder);
         let tokens = Tokens::read(root, &record, &origin, &chain);

@@ -1,6 +1,13 @@
 //! What the keeper is connected with: RPC endpoints, signers, the HTTP server and the receiver of alerts.
 
-use std::{collections::BTreeSet, fmt, net::SocketAddr, path::Path, str::FromStr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::SocketAddr,
+    path::Path,
+    str::FromStr,
+    time::Duration,
+};
 
 use alloy::primitives::{Address, U256};
 use plimsoll_chain::{
@@ -21,9 +28,12 @@ use super::{
     tree::{Origin, Tree, unknown},
     units::{self, time_text, wad_text},
 };
+use crate::telemetry::{AlertKind, Severity, alerts::Template};
 
 /// Anvil's default address, over HTTP and WebSocket.
 const LOCAL_ENDPOINTS: &str = r#"endpoints = [{ url = "http://127.0.0.1:8545" }, { url = "ws://127.0.0.1:8545" }]"#;
+/// Where `PagerDuty` takes events.
+const PAGERDUTY_URL: &str = "https://events.pagerduty.com/v2/enqueue";
 /// Parts of a URL's path of at least this length are taken for keys.
 const SHORTEST_KEY_BYTES: usize = 8;
 
@@ -225,29 +235,86 @@ pub struct Alerts {
     webhook_env: Option<String>,
     #[serde(default, deserialize_with = "units::variable")]
     signing_key_env: Option<String>,
-    /// Receiver of alerts; `None` for none.
+    #[serde(rename = "targets", default)]
+    entries: Vec<TargetEntry>,
+    /// Receivers of alerts.
     #[serde(skip)]
-    pub webhook: Option<Webhook>,
+    pub targets: Vec<AlertTarget>,
+    /// Severities of kinds that differ from their defaults.
+    #[serde(default)]
+    pub severity: BTreeMap<AlertKind, Severity>,
     /// Balance in wei below which a signer raises an alert.
     #[serde(deserialize_with = "units::wad")]
     pub low_balance: U256,
     /// Time without a new block after which there is an alert.
     #[serde(deserialize_with = "units::time")]
     pub stalled_after: Duration,
+    /// Time for which loans may stay liquidatable before there is an alert.
+    #[serde(deserialize_with = "units::time")]
+    pub liquidatable_for: Duration,
     /// Accounts whose health factor raises an alert.
     #[serde(default)]
     pub watch: Vec<Watched>,
 }
 
+/// An entry of `[[alerts.targets]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TargetEntry {
+    name: Option<String>,
+    format: AlertFormat,
+    min_severity: Severity,
+    #[serde(default, deserialize_with = "units::variable")]
+    url_env: Option<String>,
+    #[serde(default, deserialize_with = "units::variable")]
+    signing_key_env: Option<String>,
+    #[serde(default, deserialize_with = "units::variable")]
+    routing_key_env: Option<String>,
+    chat_id: Option<String>,
+    body: Option<String>,
+}
+
+/// Form of an alert's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertFormat {
+    /// Every field by its name, for programs.
+    Json,
+    /// An incoming webhook of Slack.
+    Slack,
+    /// A webhook of a Discord channel.
+    Discord,
+    /// The method `sendMessage` of a Telegram bot.
+    Telegram,
+    /// An event of `PagerDuty`'s Events API v2.
+    PagerDuty,
+}
+
 /// Receiver of alerts.
 #[derive(Debug)]
-pub struct Webhook {
+pub struct AlertTarget {
+    /// Name for logs and for the queue in the store.
+    pub name: String,
     /// URL, which usually holds a key.
     pub url: Secret<String>,
     /// Scheme and host of the URL, for display.
     pub shown: String,
+    /// Alerts of a lower severity are not sent to it.
+    pub min_severity: Severity,
+    /// Template of the bodies.
+    pub body: Template,
     /// Key that bodies are signed with, for receivers that check the sender.
     pub signing_key: Option<Secret<String>>,
+    /// `PagerDuty`'s key of the service.
+    pub routing_key: Option<Secret<String>>,
+    /// Telegram's chat.
+    pub chat_id: Option<String>,
+}
+
+/// URL of a receiver, which usually holds a key, and what may be shown of it.
+struct WebhookUrl {
+    url: Secret<String>,
+    shown: String,
 }
 
 /// An account whose health factor raises an alert.
@@ -283,19 +350,84 @@ impl Alerts {
         for entry in root.all(&["alerts", "watch", "*"]) {
             entry.add(&Origin::Default, "below = \"1.05\"");
         }
+        for entry in root.all(&["alerts", "targets", "*"]) {
+            entry.add(&Origin::Default, "format = \"json\"\nmin_severity = \"info\"");
+        }
         let mut alerts: Self = root.read("alerts")?;
-        let value_of = |key, name: &Option<String>, what| -> Option<String> {
-            variable(root, &["alerts", key], name.as_deref()?, variables, what)
-        };
-        let signing_key = value_of("signing_key_env", &alerts.signing_key_env, "the key that alerts are signed with");
-        let webhook = alerts.webhook_env.as_deref().and_then(|name| {
-            variable::<Webhook>(root, &["alerts", "webhook_env"], name, variables, "the webhook's URL")
-        });
-        alerts.webhook = webhook.map(|webhook| Webhook { signing_key: signing_key.map(Secret::new), ..webhook });
+        let entries = std::mem::take(&mut alerts.entries).into_iter().enumerate();
+        alerts.targets =
+            entries.filter_map(|(index, entry)| entry.resolved(&index.to_string(), root, variables)).collect();
+        alerts.targets.extend(alerts.webhook(root, variables));
+        let mut names = BTreeSet::new();
+        for twice in alerts.targets.iter().filter(|target| !names.insert(&target.name)) {
+            root.problem(&["alerts"], format!("two targets are named {}: give each its own `name`", twice.name));
+        }
         for (index, watched) in alerts.watch.iter_mut().enumerate() {
             watched.resolve(&index.to_string(), root, record);
         }
         Some(alerts)
+    }
+
+    /// Returns the target of `webhook_env`, the short form of a target that gets every alert as JSON.
+    fn webhook(&self, root: &Tree, variables: &Variables) -> Option<AlertTarget> {
+        let path = |key| ["alerts", key];
+        let key = self.signing_key_env.as_deref().and_then(|name| {
+            variable::<String>(root, &path("signing_key_env"), name, variables, "the key that alerts are signed with")
+        });
+        let name = self.webhook_env.as_deref()?;
+        let url = variable::<WebhookUrl>(root, &path("webhook_env"), name, variables, "the webhook's URL")?;
+        Some(AlertTarget {
+            name: "webhook".to_owned(),
+            url: url.url,
+            shown: url.shown,
+            min_severity: Severity::Info,
+            body: Template::of(AlertFormat::Json),
+            signing_key: key.map(Secret::new),
+            routing_key: None,
+            chat_id: None,
+        })
+    }
+}
+
+impl TargetEntry {
+    fn resolved(self, index: &str, root: &Tree, variables: &Variables) -> Option<AlertTarget> {
+        let path = |key| ["alerts", "targets", index, key];
+        let secret = |key, name: &Option<String>, what| {
+            let value = variable::<String>(root, &path(key), name.as_deref()?, variables, what);
+            value.map(Secret::new)
+        };
+        let signing_key = secret("signing_key_env", &self.signing_key_env, "the key that alerts are signed with");
+        let routing_key = secret("routing_key_env", &self.routing_key_env, "PagerDuty's key of the service");
+        if self.format == AlertFormat::PagerDuty && self.routing_key_env.is_none() {
+            root.problem(&path("routing_key_env"), "`routing_key_env` is missing: the variable with PagerDuty's key");
+        }
+        if self.format == AlertFormat::Telegram && self.chat_id.is_none() {
+            root.problem(&path("chat_id"), "`chat_id` is missing: the chat that Telegram's bot writes to");
+        }
+        let body = match &self.body {
+            Some(text) => text.parse().map_err(|problem: String| root.problem(&path("body"), problem)).ok(),
+            None => Some(Template::of(self.format)),
+        };
+        let url: Option<WebhookUrl> = match &self.url_env {
+            Some(name) => variable(root, &path("url_env"), name, variables, "the target's URL"),
+            None if self.format == AlertFormat::PagerDuty => PAGERDUTY_URL.parse().ok(),
+            None => {
+                root.problem(&path("url_env"), "`url_env` is missing: the variable with the target's URL");
+                None
+            }
+        };
+        let name = self.name.unwrap_or_else(|| format!("{:?}", self.format).to_lowercase());
+        let (url, body) = (url?, body?);
+        Some(AlertTarget {
+            name,
+            url: url.url,
+            shown: url.shown,
+            min_severity: self.min_severity,
+            body,
+            signing_key,
+            routing_key,
+            chat_id: self.chat_id,
+        })
     }
 }
 
@@ -315,7 +447,7 @@ impl Watched {
     }
 }
 
-impl FromStr for Webhook {
+impl FromStr for WebhookUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -329,6 +461,6 @@ impl FromStr for Webhook {
         let queried: Vec<_> = url.query_pairs().map(|(_, value)| value.into_owned()).collect();
         queried.iter().map(String::as_str).chain(url.password()).for_each(redaction::hide);
         let shown = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
-        Ok(Self { url: Secret::unlisted(url.into()), shown, signing_key: None })
+        Ok(Self { url: Secret::unlisted(url.into()), shown })
     }
 }

@@ -33,6 +33,9 @@ pub struct Liquidate {
     /// Part of the expected profit that a liquidation may lose to slippage before it reverts, in basis points.
     #[serde(rename = "max_slippage", deserialize_with = "units::basis_points")]
     pub max_slippage_bps: u16,
+    /// Account that receives profits, and the collateral of liquidations from inventory; by default the signer.
+    #[serde(default, deserialize_with = "units::address")]
+    pub receiver: Option<Address>,
     /// Positions with a health factor below this, 1e18 for 1, are shown with what the keeper decides about them.
     #[serde(deserialize_with = "units::wad")]
     pub watch_below: U256,
@@ -50,6 +53,9 @@ pub struct MarketSettings {
     /// Display name.
     #[serde(skip)]
     pub name: String,
+    /// Token that is lent, where the record has the market.
+    #[serde(skip)]
+    pub loan_token: Option<Address>,
     /// Whether the keeper liquidates in this market.
     pub enabled: bool,
     swapper: Option<String>,
@@ -107,6 +113,9 @@ impl Liquidate {
             market.add(&Origin::Default, "enabled = true\nfrom_inventory = false");
         }
         let mut liquidate: Self = root.read("liquidate")?;
+        if liquidate.receiver == Some(Address::ZERO) {
+            root.problem(&["liquidate", "receiver"], "the zero address would receive profits, and nobody has its key");
+        }
         let entries = std::mem::take(&mut liquidate.entries);
         liquidate.markets =
             entries.into_iter().filter_map(|(name, entry)| entry.resolved(name, root, record, tokens)).collect();
@@ -149,7 +158,8 @@ impl MarketSettings {
             amount.map(U256::from).map_err(|message| problem("max_repay", message)).ok()
         });
         let (route, route_text) = route.map_or_else(Default::default, |(route, text)| (Some(route), text));
-        Some((id?, Self { name, route, route_text, max_repay, ..self }))
+        let loan_token = market.map(|market| market.loan_token);
+        Some((id?, Self { name, loan_token, route, route_text, max_repay, ..self }))
     }
 }
 

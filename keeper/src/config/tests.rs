@@ -11,7 +11,7 @@ use plimsoll_contracts::{
 use super::*;
 use crate::{
     prices::Source,
-    strategies::{harvest::OwnRewards, liquidate::SwapRoute},
+    strategies::{bids, harvest::OwnRewards, liquidate::SwapRoute},
 };
 use plimsoll_chain::signer::{PasswordSource, SignerSource};
 
@@ -126,7 +126,8 @@ fn the_example_explains_every_setting() {
         EXAMPLE.lines().map(uncommented).filter(|line| !line.starts_with("url = ")).collect::<Vec<_>>().join("\n");
     let place = Place::new();
     let mut root = Tree::parse(&all, &|_| Origin::Environment("all".to_owned()));
-    let variables = BTreeMap::from([("NODE_URL".to_owned(), "ws://127.0.0.1:8545".to_owned())]);
+    let urls = [("NODE_URL", "ws://127.0.0.1:8545"), ("SLACK_URL", "https://example.org")];
+    let variables = urls.map(|(name, url)| (name.to_owned(), url.to_owned())).into();
     let read = Config::read(&mut root, place.folder.path(), &variables);
     assert!(read.is_some(), "{:#?}", root.problems(Path::new("all")));
     let known: BTreeSet<_> = root.settings("").into_iter().map(|setting| schema(&setting.name)).collect();
@@ -149,7 +150,8 @@ fn uncommented(line: &str) -> String {
 fn schema(name: &str) -> String {
     match name.split('.').collect::<Vec<_>>()[..] {
         ["endpoints", _, key] => format!("endpoints.*.{key}"),
-        ["alerts", "watch", _, key] => format!("alerts.watch.*.{key}"),
+        ["alerts", list @ ("watch" | "targets"), _, key] => format!("alerts.{list}.*.{key}"),
+        ["alerts", "severity", _] => "alerts.severity".to_owned(),
         ["tokens", _, key] => format!("tokens.*.{key}"),
         ["liquidate", "markets", _, key] => format!("liquidate.markets.*.{key}"),
         ["signers", role, ..] => format!("signers.{role}"),
@@ -157,9 +159,20 @@ fn schema(name: &str) -> String {
     }
 }
 
+/// Variables that [`complete`] names.
+const SECRETS: [(&str, &str); 1] = [("SLACK_URL", "https://example.org")];
+
 /// The example with every setting in it, but for those that exclude others or name what is not there.
 fn complete() -> Vec<String> {
-    let excluded = ["url_env = ", "address = ", "rate = ", "pools = ", "webhook_env = ", "signing_key_env = "];
+    let excluded = [
+        "url_env = \"NODE_URL\"",
+        "address = ",
+        "rate = ",
+        "pools = ",
+        "webhook_env = ",
+        "signing_key_env = ",
+        "routing_key_env = ",
+    ];
     let lines = EXAMPLE.lines().map(uncommented);
     lines.map(|line| if excluded.iter().any(|key| line.starts_with(key)) { String::new() } else { line }).collect()
 }
@@ -168,13 +181,13 @@ fn complete() -> Vec<String> {
 fn a_value_of_the_wrong_type_is_reported_wherever_it_is() {
     let place = Place::new();
     let lines = complete();
-    place.config(&lines.join("\n"), &[]).unwrap();
+    place.config(&lines.join("\n"), &SECRETS).unwrap();
     let settings = lines.iter().enumerate().filter(|(_, line)| !line.starts_with('#') && line.contains(" = "));
     let mut count = 0;
     for ((index, line), value) in settings.flat_map(|setting| ["1.5", "[[{}]]"].map(|value| (setting, value))) {
         let mut lines = lines.clone();
         lines[index] = format!("{} = {value}", line.split_once(" = ").unwrap().0);
-        let problems = place.refusal(&lines.join("\n"), &[]);
+        let problems = place.refusal(&lines.join("\n"), &SECRETS);
         let there = format!("keeper.toml:{}:", index + 1);
         assert!(problems.iter().any(|problem| problem.starts_with(&there)), "{}: {problems:#?}", lines[index]);
         count += 1;
@@ -603,11 +616,35 @@ fn chains_differ_by_data() {
     assert_eq!(facts(8_453, "").data_fee, DataFee::OpStack);
     assert_eq!(facts(1, "").wrapped_coin, Some(address!("0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2")));
     assert_eq!(facts(1, "").transaction_gas_cap, 1 << 24);
+    assert_eq!(
+        (facts(42_161, "").ordering, facts(1, "").ordering),
+        (bids::Ordering::Arrival, bids::Ordering::Priority)
+    );
     assert_eq!(facts(77, "").name, "chain 77");
     assert_eq!(facts(1, "[chain]\ntransaction_gas_cap = 30_000_000\n").transaction_gas_cap, 30_000_000);
     let without_nodes = addresses.split("[[").next().unwrap();
     let lines = place.refusal(&format!("[deployment]\nchain_id = 1\n{without_nodes}"), &[]);
     assert_lines(&lines, &["keeper.toml:1:1: name an endpoint"]);
+}
+
+#[test]
+fn every_known_chain_has_valid_facts_and_a_least_priority_fee() {
+    let place = Place::new();
+    let chains: toml::Table = include_str!("chains.toml").parse().unwrap();
+    let ids: Vec<u64> = chains.keys().filter_map(|key| key.parse().ok()).collect();
+    assert!(ids.len() > 20, "{ids:?}");
+    let read = |id: u64, more: &str| {
+        let addresses = "core = \"0x0000000000000000000000000000000000000001\"\nlens = \
+                         \"0x0000000000000000000000000000000000000002\"\n[[endpoints]]\nurl = \"ws://127.0.0.1:1\"\n";
+        place.config(&format!("[deployment]\nchain_id = {id}\n{addresses}{more}"), &[]).unwrap()
+    };
+    for id in ids {
+        let config = read(id, "");
+        assert!(!config.chain.name.starts_with("chain ") && config.fees.min_priority_fee > 0, "{:?}", config.chain);
+    }
+    assert_eq!(read(137, "").fees.min_priority_fee, 30_000_000_000);
+    assert_eq!(read(137, "[fees]\nmin_priority_fee = \"40 gwei\"\n").fees.min_priority_fee, 40_000_000_000);
+    assert_eq!(read(77, "").fees.min_priority_fee, 100_000_000);
 }
 
 #[test]

@@ -1,7 +1,6 @@
-//! The audit as the engine runs it: totals with every block, samples of positions in the background, each difference
-//! reported once for its market.
+//! The audit as the engine runs it: totals with every block, samples of positions in the background.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use plimsoll_contracts::MarketId;
 use tracing::error;
@@ -12,7 +11,6 @@ use crate::{
     book::Book,
     chain::Header,
     config,
-    telemetry::{AlertKind, AlertSender, Notice},
     view::AuditView,
 };
 
@@ -22,19 +20,20 @@ pub(super) struct BookAudit {
     settings: config::Audit,
     auditor: Auditor,
     status: AuditView,
-    /// Markets for which an alert was raised, until all totals agree again.
-    reported_mismatches: HashSet<MarketId>,
-    alerts: AlertSender,
+    /// Markets whose totals differ from the chain's in the newest block.
+    totals: BTreeMap<MarketId, Mismatch>,
+    /// Markets in which a position was found to differ, until the book is reset.
+    positions: BTreeMap<MarketId, Mismatch>,
 }
 
 impl BookAudit {
-    pub(super) fn new(settings: config::Audit, alerts: AlertSender) -> Self {
+    pub(super) fn new(settings: config::Audit) -> Self {
         Self {
             settings,
             auditor: Auditor::default(),
             status: AuditView::default(),
-            reported_mismatches: HashSet::new(),
-            alerts,
+            totals: BTreeMap::new(),
+            positions: BTreeMap::new(),
         }
     }
 
@@ -49,12 +48,10 @@ impl BookAudit {
         let PricedBlock { header, prices } = block;
         let compare = |market| compare_totals(header.number, market, prices.stored(market.id())?);
         let differences: Vec<_> = book.markets().filter_map(compare).collect();
-        let differs = !differences.is_empty();
-        if !differs {
-            self.reported_mismatches.clear();
-        }
-        self.report(differences);
-        differs
+        self.report(&differences);
+        self.totals = by_market(differences);
+        self.refresh_differing();
+        !self.totals.is_empty()
     }
 
     /// Tells whether totals have differed for so many blocks that the book must be rebuilt. To be called once a block.
@@ -75,20 +72,34 @@ impl BookAudit {
     pub(super) fn on_compared(&mut self, block: u64, positions: u64, differences: Vec<Mismatch>) {
         self.status.compared += positions;
         self.status.last_block = Some(block);
-        self.report(differences);
+        self.report(&differences);
+        self.positions.extend(by_market(differences));
+        self.refresh_differing();
     }
 
-    /// Counts and logs every difference, and raises an alert for the first of a market.
-    fn report(&mut self, differences: Vec<Mismatch>) {
+    /// Forgets the differences of a book that is rebuilt.
+    pub(super) fn on_reset(&mut self) {
+        self.totals.clear();
+        self.positions.clear();
+        self.refresh_differing();
+    }
+
+    /// Counts and logs every difference.
+    fn report(&mut self, differences: &[Mismatch]) {
         for difference in differences {
             let text = difference.to_string();
             error!(market = %difference.market, difference = text, "book differs from chain");
             self.status.mismatches += 1;
-            self.status.last = Some(text.clone());
-            if self.reported_mismatches.insert(difference.market) {
-                let subject = difference.market.to_string();
-                self.alerts.send(Notice { kind: AlertKind::AuditMismatch, subject, resolved: false, text });
-            }
+            self.status.last = Some(text);
         }
     }
+
+    fn refresh_differing(&mut self) {
+        let differing = self.totals.iter().chain(&self.positions);
+        self.status.differing = differing.map(|(market, difference)| (*market, difference.to_string())).collect();
+    }
+}
+
+fn by_market(differences: Vec<Mismatch>) -> BTreeMap<MarketId, Mismatch> {
+    differences.into_iter().map(|difference| (difference.market, difference)).collect()
 }

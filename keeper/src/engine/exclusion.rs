@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
-use crate::{intent::Subject, safety::BackOff, strategies::SkipReason};
+use crate::{control::Paused, intent::Subject, safety::BackOff, strategies::SkipReason};
 
-/// Subjects that are excluded from decisions in a block: those of intents in flight, and those in back-off.
+/// Subjects that are excluded from decisions in a block: those that are paused, those of intents in flight, and those in
+/// back-off.
 #[derive(Debug)]
 pub(super) struct Exclusion {
+    /// What the operator has paused.
+    pub(super) paused: Paused,
     /// Subjects of intents that are not mined or given up yet, with the intent's id.
     pub(super) in_flight: HashMap<Subject, u64>,
     /// Subjects of failed attempts.
@@ -18,6 +21,13 @@ pub(super) struct Exclusion {
 impl Exclusion {
     /// Why nothing may be decided about a subject now; `None` where something may.
     pub(super) fn skip_reason(&self, subject: &Subject) -> Option<SkipReason> {
+        let is_paused = match subject {
+            Subject::Loan { market, .. } => self.paused.includes(market),
+            Subject::Rewards { .. } => self.paused.everything,
+        };
+        if is_paused {
+            return Some(SkipReason::Held { rule: "paused by the operator".to_owned() });
+        }
         if self.in_flight.contains_key(subject) {
             return Some(SkipReason::InFlight);
         }

@@ -45,6 +45,8 @@ mod exclusion;
 mod failover;
 mod follower;
 mod l1_data_fee;
+mod log;
+mod operator;
 mod price_prefetch;
 mod pricing;
 mod races;
@@ -56,9 +58,9 @@ mod wiring;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future, sync::Arc, time::Duration};
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::B256;
 use eyre::eyre;
 use plimsoll_contracts::{IPlimsoll::IPlimsollEvents, MarketId};
 use tokio::{
@@ -70,6 +72,8 @@ use tracing::{error, info, instrument};
 use self::{
     background::{Background, BackgroundResult},
     book_audit::BookAudit,
+    log::DryRunLog,
+    operator::Pauses,
     pricing::{PricedBlock, Pricing},
     strategies::Strategies,
     submissions::Submissions,
@@ -80,12 +84,10 @@ pub use self::{
     start::{Mode, run},
 };
 use crate::{
-    amount::Amount,
     chain::{Event, Header},
     config::Config,
-    intent::SafetyRefusal,
-    intent::Subject,
-    intent::{Intent, Outcome, Purpose, Receipt, Report, Scope},
+    control::{PendingRequest, Requests},
+    intent::{Intent, Outcome, Purpose, Receipt, Report, SafetyRefusal, Scope, Subject},
     record::{self, Stage},
     safety::Execution,
     sender::{self, SenderTasks},
@@ -98,7 +100,7 @@ use crate::{
     },
     stream::BlockEvents,
     telemetry::{AlertKind, AlertSender, Notice},
-    view::{BlockSnapshot, Ledger, OperationsSnapshot, ViewPublisher, labelled, moved},
+    view::{BlockSnapshot, Denomination, Ledger, OperationsSnapshot, ViewPublisher, labelled, moved},
 };
 
 /// How often the state of the endpoints is published while there is no block.
@@ -125,6 +127,10 @@ struct Engine {
     /// The view that API, dashboard, metrics and alerts read.
     view: ViewPublisher,
     alerts: AlertSender,
+    /// What the operator has paused.
+    pauses: Pauses,
+    /// What a dry run has logged.
+    dry_run: DryRunLog,
     /// The newest block that was decided on; `None` while the book is not at the head.
     latest: Option<PricedBlock>,
 }
@@ -136,6 +142,7 @@ impl Engine {
         mut self,
         mut sender_events: UnboundedReceiver<sender::SenderEvent>,
         mut sender_tasks: SenderTasks,
+        mut requests: Option<Requests>,
         shutdown: &Shutdown,
     ) -> eyre::Result<()> {
         let mut tick = time::interval(ENDPOINT_REFRESH_INTERVAL);
@@ -161,6 +168,7 @@ impl Engine {
                         self.on_background_result(result);
                     }
                 }
+                Some(request) = next_request(&mut requests) => self.on_control(request).await,
                 () = sender_tasks.ended() => {
                     break Err(eyre!("a task of the sender has ended, so nothing can be sent any more: start again"));
                 }
@@ -207,7 +215,7 @@ impl Engine {
     fn record_liquidations(&mut self, block: &BlockEvents, header: &Header) {
         let is_liquidation = |event: &Event| matches!(event, Event::Core(IPlimsollEvents::Liquidate(_)));
         if block.events.iter().any(is_liquidation) {
-            let in_flight = self.submissions.exclusion(header.number).in_flight;
+            let in_flight = self.submissions.exclusion(header.number, &self.pauses.active).in_flight;
             let is_in_flight = |subject: &Subject| in_flight.contains_key(subject);
             self.view.record_liquidations(self.follower.book(), header, &block.events, is_in_flight);
         }
@@ -217,6 +225,7 @@ impl Engine {
     fn on_reset(&mut self) {
         self.latest = None;
         self.strategies.unblock();
+        self.audit.on_reset();
         self.view.reset();
     }
 
@@ -229,7 +238,7 @@ impl Engine {
         let chain = &self.config.chain;
         let room = room(header.gas_limit, chain.transaction_gas_cap, chain.block_gas_share_bps);
         let room = room.min(costs.affordable_gas(self.config.safety.max_cost_per_transaction));
-        let exclusion = self.submissions.exclusion(header.number);
+        let exclusion = self.submissions.exclusion(header.number, &self.pauses.active);
         let context = BlockContext { header, prices, costs, room };
         let Pricing { reader, valuer, .. } = &mut self.pricing;
         let round = self.strategies.liquidations(reader, valuer, self.follower.book(), context, &exclusion).await;
@@ -265,7 +274,7 @@ impl Engine {
     /// Decides about rewards, and submits what pays.
     async fn harvest(&mut self, block: &PricedBlock, costs: Costs, room: u64, head_at: Instant) {
         let costs = Costs { margin_bps: self.config.harvest.min_margin_bps, ..costs };
-        let exclusion = self.submissions.exclusion(block.header.number);
+        let exclusion = self.submissions.exclusion(block.header.number, &self.pauses.active);
         let context = BlockContext { header: &block.header, prices: &block.prices, costs, room };
         let Pricing { reader, valuer, .. } = &mut self.pricing;
         let round = self.strategies.harvests(reader, valuer, self.follower.book(), context, &exclusion).await;
@@ -386,19 +395,21 @@ impl Engine {
         let execution = Execution::of(&report.logs, &wiring::contracts(config));
         let purpose = &report.intent.purpose;
         let market = purpose.market().and_then(|id| self.follower.book().market(id));
-        let moved = labelled(config, moved(&execution, market.map(|market| market.params().loanToken)));
+        let tokens = market.map(|market| [market.params().loanToken, market.params().collateralToken]);
+        let moved = labelled(config, moved(&execution, tokens.map(|[loan, _]| loan)));
         let gain_wei = ledger.gain_of(hash);
-        log_execution(config, hash, purpose, &execution, moved.as_ref(), gain_wei);
+        log::executed(config, hash, purpose, (&execution, gain_wei), tokens);
         ledger.record_execution(config, hash, execution.accounts, moved, gain_wei);
     }
 
     /// Records why safety kept a liquidation from being sent. A dry run is known to be one when it decides.
     fn on_refused(&mut self, report: &Report, refusal: &SafetyRefusal) {
-        let Purpose::Liquidate { market, borrowers } = &report.intent.purpose else { return };
+        let block = self.latest.as_ref().map_or(0, |block| block.header.number);
         if *refusal == SafetyRefusal::DryRun {
+            self.dry_run.record(&self.config, &report.intent, block);
             return;
         }
-        let block = self.latest.as_ref().map_or(0, |block| block.header.number);
+        let Purpose::Liquidate { market, borrowers } = &report.intent.purpose else { return };
         for borrower in borrowers {
             let decision = Decision::Skip(SkipReason::Held { rule: refusal.to_string() });
             self.view.record_position_decision(MarketId(*market), *borrower, block, decision);
@@ -428,22 +439,29 @@ impl Engine {
         }
     }
 
-    /// Raises an alert for every loss that was realised in a block since the book was at the head. History that is read at
-    /// the start, or again, raises none.
+    /// Raises an alert for every loss that was realised in a block since the book was at the head, in a market that the
+    /// configuration names. History that is read at the start, or again, raises none.
     fn report_losses(&self, block: &BlockEvents) {
         if self.latest.is_none() && block.tip.is_none() {
             return;
         }
         for event in &block.events {
-            if let Event::Core(IPlimsollEvents::RealiseLoss(loss)) = event {
-                let market = self.config.deployed.market_name(MarketId(loss.id));
-                let text = format!(
-                    "in block {} a loss of {} units was realised in {market}: {} came from its reserve, {} from its \
-                     backstop, the rest from its suppliers",
-                    block.number, loss.loss, loss.fromReserve, loss.fromCover
-                );
-                self.alerts.send(Notice { kind: AlertKind::BadDebt, subject: market, resolved: false, text });
-            }
+            let Event::Core(IPlimsollEvents::RealiseLoss(loss)) = event else { continue };
+            let (id, book) = (MarketId(loss.id), self.follower.book());
+            let Some(market) = book.market(id).filter(|_| self.config.liquidate.markets.contains_key(&id)) else {
+                continue;
+            };
+            let token = Denomination::of(&self.config, market.params().loanToken);
+            let name = self.config.deployed.market_name(id);
+            let text = format!(
+                "in block {} a loss of {} was realised in {name}: {} came from its reserve, {} from its backstop, the \
+                 rest from its suppliers",
+                block.number,
+                token.amount(loss.loss),
+                token.amount(loss.fromReserve),
+                token.amount(loss.fromCover)
+            );
+            self.alerts.send(Notice { kind: AlertKind::BadDebt, subject: name, resolved: false, text });
         }
     }
 
@@ -458,16 +476,16 @@ impl Engine {
     fn refresh_view(&mut self) {
         self.view.end_deferral();
         let Some(PricedBlock { header, prices }) = &self.latest else { return };
-        let Self { config, follower, submissions, audit, ledger, .. } = self;
-        let operations = operations(config, header, follower, submissions, audit, ledger);
+        let Self { config, follower, submissions, audit, ledger, pauses, .. } = self;
+        let operations = operations(config, header, follower, submissions, audit, ledger, pauses);
         self.view.refresh(&BlockSnapshot { header, book: follower.book(), prices, operations });
     }
 
     /// Publishes what changes without a block. Not before the first block, nor while the book is rebuilt.
     fn refresh_operations(&mut self) {
         let Some(PricedBlock { header, .. }) = &self.latest else { return };
-        let Self { config, follower, submissions, audit, ledger, .. } = self;
-        self.view.refresh_operations(&operations(config, header, follower, submissions, audit, ledger));
+        let Self { config, follower, submissions, audit, ledger, pauses, .. } = self;
+        self.view.refresh_operations(&operations(config, header, follower, submissions, audit, ledger, pauses));
     }
 }
 
@@ -479,6 +497,7 @@ fn operations<'a>(
     submissions: &Submissions,
     audit: &'a BookAudit,
     ledger: &'a Ledger,
+    pauses: &Pauses,
 ) -> OperationsSnapshot<'a> {
     OperationsSnapshot {
         timestamp: header.timestamp,
@@ -487,41 +506,14 @@ fn operations<'a>(
         signers: submissions.signers(),
         safety: submissions.safety(&config.safety, header.timestamp),
         endpoints: follower.stream().health(),
+        paused: pauses.names(config),
     }
 }
 
-/// Logs what a mined transaction did.
-fn log_execution(
-    config: &Config,
-    hash: B256,
-    purpose: &Purpose,
-    execution: &Execution,
-    moved: Option<&Amount>,
-    gain_wei: U256,
-) {
-    let exact = |amount: &Amount| format!("{} {}", amount.exact(), amount.token);
-    let (moved, profit) = (moved.map(exact), labelled(config, execution.profit).as_ref().map(exact));
-    match purpose {
-        Purpose::Liquidate { market, .. } => {
-            let borrowers: Vec<_> = execution.borrowers.iter().map(ToString::to_string).collect();
-            info!(
-                market = config.deployed.market_name(MarketId(*market)),
-                borrower = borrowers.join(","),
-                repaid = moved,
-                profit,
-                %gain_wei,
-                transaction = %hash,
-                "liquidation executed"
-            );
-        }
-        Purpose::Harvest { pool, .. } | Purpose::ClaimOwn { pool, .. } => info!(
-            programme = config.deployed.programme_name(*pool),
-            accounts = execution.accounts,
-            claimed = moved,
-            profit,
-            %gain_wei,
-            transaction = %hash,
-            "rewards claimed"
-        ),
+/// Waits for the operator's next command; for ever where none can come.
+async fn next_request(requests: &mut Option<Requests>) -> Option<PendingRequest> {
+    match requests {
+        Some(requests) => requests.recv().await,
+        None => future::pending().await,
     }
 }

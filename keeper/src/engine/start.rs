@@ -3,8 +3,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use alloy::{eips::BlockNumberOrTag, primitives::B256, signers::local::PrivateKeySigner};
-use eyre::{WrapErr, ensure};
-use plimsoll_chain::{endpoint::Endpoint, error::ChainError, local::LocalChain, signer::SignerSource};
+use eyre::{WrapErr, ensure, eyre};
+use plimsoll_chain::{
+    endpoint::Endpoint, error::ChainError, local::LocalChain, redaction::scrub, signer::SignerSource,
+};
 use serde::Deserialize;
 use tokio::{sync::mpsc::UnboundedReceiver, time};
 use tracing::{info, warn};
@@ -13,6 +15,8 @@ use super::{
     Engine, FailoverReader, Follower, RestoredBook,
     background::{Background, load_races},
     book_audit::BookAudit,
+    log::DryRunLog,
+    operator::Pauses,
     price_prefetch::PricePrefetcher,
     pricing::Pricing,
     strategies::Strategies,
@@ -22,12 +26,13 @@ use super::{
 use crate::{
     api::Server,
     config::{self, Config},
+    control::ControlServer,
     sender::{self, SenderHandle, SenderTasks, Signers, StartError},
     shutdown::Shutdown,
     store::{Identity, Notes, SqliteJournal, Store},
     strategies::{harvest::Harvest, liquidate::Liquidate},
     stream::{self, Stream},
-    telemetry::alerts,
+    telemetry::alerts::AlertService,
     view::{EndpointName, Ledger, ViewPublisher},
 };
 
@@ -48,102 +53,146 @@ pub enum Mode {
 
 /// Runs a keeper until shutdown is requested. `listening` is called with the address of the HTTP server once it accepts
 /// connections. Fails where something is wrong that time does not mend; a node that cannot be reached is waited for.
+///
+/// The HTTP server and the alerts start first: they tell of whatever else fails.
 pub async fn run(
     mut config: Config,
     mode: Mode,
     shutdown: Shutdown,
     listening: impl FnOnce(SocketAddr) + Send,
 ) -> eyre::Result<()> {
-    let (is_live, adopt_nonce) = match mode {
-        Mode::DryRun => (false, false),
-        Mode::Live { adopt_nonce } => (true, adopt_nonce),
-    };
     for warning in wiring::limit_warnings(&config) {
         warn!("{warning}");
     }
     let endpoint_names = endpoint_names(&config);
-    let sender_settings = wiring::sender(&config, is_live, adopt_nonce);
     let roles = Roles::of(std::mem::take(&mut config.endpoints));
-
-    let begin = async {
-        let genesis = match config.deployed.genesis {
-            Some(genesis) => genesis,
-            None => until_answered(&roles.read, genesis_of).await,
-        };
-        let signers = signers(&config, &roles.read).await?;
-        eyre::Ok((genesis, signers))
-    };
-    let (genesis, signers) = tokio::select! {
-        begun = begin => begun?,
-        () = shutdown.requested() => return Ok(()),
-    };
-    let keeper = signers.high_priority.as_ref().map(PrivateKeySigner::address).unwrap_or_default();
-    let harvester = signers.low_priority.as_ref().map_or(keeper, PrivateKeySigner::address);
-    ensure!(!is_live || signers.high_priority.is_some(), "--live needs a key: name one as `liquidations` in [signers]");
-
-    let deployed = &config.deployed;
-    let identity = Identity { chain_id: deployed.chain_id, genesis, core: deployed.core, rewards: deployed.rewards };
-    let Store { checkpoint, journal, notes, alerts: queue } = Store::open(&config.store.folder, &identity)?;
-    let pruned = journal.prune(config.store.retention).await?;
-    if pruned > 0 {
-        info!(pruned, "journal pruned");
-    }
-
-    let sources = config.sources();
-    let restored = RestoredBook::load(&checkpoint, &sources.followed).await?;
-    let settings = stream::StreamSettings { genesis: Some(genesis), ..wiring::stream(&config) };
-    let first_block = deployed.first_block;
-    let stream = Stream::start(roles.read.clone(), sources, restored.cursor(first_block), settings);
-    let reader = stream.reader();
-    let failover = FailoverReader::new(reader.clone());
-    let markets: Arc<[_]> = config.liquidate.markets.keys().copied().collect();
-    let prefetcher = PricePrefetcher::start(failover.clone(), deployed.lens, markets, stream.on_head());
-    let follower = Follower::new(stream, restored, checkpoint, first_block);
-
-    let starting = start_sender(sender_settings, signers, &roles, &journal, &notes);
-    let (sender, sender_events, sender_tasks) = tokio::select! {
-        started = starting => started?,
-        () = shutdown.requested() => return Ok(()),
-    };
-    let races = load_races(&notes).await?;
-    let mut ledger = Ledger::default();
-    ledger.set_results(sender.with_gate(|gate, _| gate.record().results.clone()));
-
-    // The URL of the webhook belongs to the alerts' task alone; the watched accounts are shown, too.
+    let sender_settings = wiring::sender(&config, mode);
+    // URLs of targets belong to the alerts alone; the watched accounts are shown, too.
     let alert_settings = take_alerts(&mut config.alerts);
     let config = Arc::new(config);
-    let view = ViewPublisher::new(Arc::clone(&config), endpoint_names, genesis, is_live);
+    let view = ViewPublisher::new(Arc::clone(&config), endpoint_names, mode != Mode::DryRun);
+    let alerts = AlertService::start(alert_settings, config.chain.block_time, view.subscribe());
     let server = match config.http.listen {
-        Some(listen) => {
-            let server = Server::start(listen, view.subscribe(), shutdown.clone()).await?;
-            listening(server.address);
-            Some(server)
-        }
+        Some(listen) => match Server::start(listen, view.subscribe(), shutdown.clone()).await {
+            Ok(server) => Some(server),
+            Err(error) => {
+                alerts.finish(Some(error.to_string())).await;
+                return Err(error.into());
+            }
+        },
         None => None,
     };
-    let alerts = alerts::start(alert_settings, queue, view.subscribe(), shutdown.clone());
-    let liquidate = Liquidate::with_races(wiring::liquidate(&config, keeper), races);
-    let harvest = wiring::harvest(&config, harvester).map(Harvest::new);
-    let engine = Engine {
-        follower,
-        pricing: Pricing::new(&config, failover, prefetcher),
-        strategies: Strategies::new(liquidate, harvest),
-        submissions: Submissions::new(sender),
-        audit: BookAudit::new(config.audit.clone(), alerts.clone()),
-        background: Background::new(reader, notes),
-        ledger,
-        view,
-        alerts,
-        latest: None,
-        config,
-    };
-    let result = engine.run(sender_events, sender_tasks, &shutdown).await;
-    // The other tasks end with the engine, whatever its reason.
+    if let Some(server) = &server {
+        listening(server.address);
+    }
+    let parts = Parts { config, mode, roles, sender_settings, view, shutdown: shutdown.clone() };
+    let ended = Box::pin(parts.run(&alerts)).await;
+    // Everything else ends with the engine, whatever its reason.
     shutdown.request();
+    let ended = match shutdown.failure() {
+        Some(failure) => Err(eyre!(failure)),
+        None => ended,
+    };
+    alerts.finish(ended.as_ref().err().map(|error| scrub(&format!("the keeper ended: {error:#}")).into_owned())).await;
     if let Some(server) = server {
         server.ended().await;
     }
-    result
+    ended
+}
+
+/// What exists before anything was read from a node or from the store.
+struct Parts {
+    config: Arc<Config>,
+    mode: Mode,
+    roles: Roles,
+    sender_settings: sender::SenderSettings,
+    view: ViewPublisher,
+    shutdown: Shutdown,
+}
+
+impl Parts {
+    /// Opens everything else and runs the engine until shutdown is requested.
+    async fn run(self, alerts: &AlertService) -> eyre::Result<()> {
+        let Self { config, mode, roles, sender_settings, mut view, shutdown } = self;
+        let begin = async {
+            let genesis = match config.deployed.genesis {
+                Some(genesis) => genesis,
+                None => until_answered(&roles.read, genesis_of).await,
+            };
+            let deployed = &config.deployed;
+            let identity =
+                Identity { chain_id: deployed.chain_id, genesis, core: deployed.core, rewards: deployed.rewards };
+            let store = Store::open(&config.store.folder, &identity)?;
+            alerts.attach(store.alerts.clone(), store.notes.clone());
+            eyre::Ok((genesis, store, signers(&config, &roles.read).await?))
+        };
+        let (genesis, store, signers) = tokio::select! {
+            begun = begin => begun?,
+            () = shutdown.requested() => return Ok(()),
+        };
+        let keeper = signers.high_priority.as_ref().map(PrivateKeySigner::address).unwrap_or_default();
+        let harvester = signers.low_priority.as_ref().map_or(keeper, PrivateKeySigner::address);
+        ensure!(
+            mode == Mode::DryRun || signers.high_priority.is_some(),
+            "--live needs a key: name one as `liquidations` in [signers]"
+        );
+        view.show_genesis(genesis);
+
+        let Store { checkpoint, journal, notes, .. } = store;
+        let pruned = journal.prune(config.store.retention).await?;
+        if pruned > 0 {
+            info!(pruned, "journal pruned");
+        }
+        let deployed = &config.deployed;
+        let sources = config.sources();
+        let restored = RestoredBook::load(&checkpoint, &sources.followed).await?;
+        let settings = stream::StreamSettings { genesis: Some(genesis), ..wiring::stream(&config) };
+        let first_block = deployed.first_block;
+        let stream = Stream::start(roles.read.clone(), sources, restored.cursor(first_block), settings);
+        let reader = stream.reader();
+        let failover = FailoverReader::new(reader.clone());
+        let markets: Arc<[_]> = config.liquidate.markets.keys().copied().collect();
+        let prefetcher = PricePrefetcher::start(failover.clone(), deployed.lens, markets, stream.on_head());
+        let follower = Follower::new(stream, restored, checkpoint, first_block);
+
+        let starting = start_sender(sender_settings, signers, &roles, &journal, &notes);
+        let (sender, sender_events, sender_tasks) = tokio::select! {
+            started = starting => started?,
+            () = shutdown.requested() => return Ok(()),
+        };
+        let races = load_races(&notes).await?;
+        let mut ledger = Ledger::default();
+        ledger.set_results(sender.with_gate(|gate, _| gate.record().results.clone()));
+        let pauses = Pauses::load(notes.clone()).await?;
+        let control = match ControlServer::start(&config.store.folder) {
+            Ok(control) => Some(control),
+            Err(error) => {
+                warn!(%error, "no control socket, so `plimsoll-keeper pause` and the like have no effect");
+                None
+            }
+        };
+        let (_control, requests) = control.unzip();
+        let liquidate = Liquidate::with_races(wiring::liquidate(&config, keeper), races);
+        let harvest = wiring::harvest(&config, harvester).map(Harvest::new);
+        let engine = Engine {
+            follower,
+            pricing: Pricing::new(&config, failover, prefetcher),
+            strategies: Strategies::new(liquidate, harvest),
+            submissions: Submissions::new(sender),
+            audit: BookAudit::new(config.audit.clone()),
+            background: Background::new(reader, notes),
+            ledger,
+            view,
+            alerts: alerts.sender(),
+            pauses,
+            dry_run: DryRunLog::default(),
+            latest: None,
+            config,
+        };
+        // In a task of its own, a panic of the engine ends that task and not the alerts that tell of it.
+        let run = async move { engine.run(sender_events, sender_tasks, requests, &shutdown).await };
+        tokio::spawn(run).await.wrap_err("the engine's task")?
+    }
 }
 
 /// Names and roles of the endpoints that are read from, in the order of the stream's.

@@ -16,6 +16,7 @@ use crate::{
     book::Book,
     chain::Header,
     config,
+    control::Paused,
     intent::Subject,
     intent::{Intent, Outcome, Priority, Purpose, Receipt, Report},
     record,
@@ -161,8 +162,14 @@ impl Submissions {
     }
 
     /// What must be left alone by decisions on a block.
-    pub(super) fn exclusion(&self, block: u64) -> Exclusion {
-        Exclusion { in_flight: self.sender.in_flight(), back_off: self.sender.back_off(), block }
+    pub(super) fn exclusion(&self, block: u64, paused: &Paused) -> Exclusion {
+        let (in_flight, back_off) = (self.sender.in_flight(), self.sender.back_off());
+        Exclusion { paused: paused.clone(), in_flight, back_off, block }
+    }
+
+    /// Closes every circuit breaker before its time is over.
+    pub(super) fn close_breakers(&self) {
+        self.sender.close_breakers();
     }
 
     /// Ends the back-off of a subject that another keeper was faster at, so that there is nothing to do.

@@ -21,17 +21,18 @@ use super::{
 use crate::{
     audit::Mismatch,
     config,
+    control::Paused,
     prices::{Call, CallResult, ChainReader, Prices, SimulatedCall, Source, Valuer},
     safety::{BackOff, FailureCause},
     sender::{SenderHandle, Signers},
-    store::{AlertQueue, Identity, Notes, Store},
+    store::{Identity, Notes, Store},
     strategies::{
         bids::{RaceRecord, RaceResult},
         harvest::Harvest,
         liquidate::Liquidate,
     },
     stream::Stream,
-    telemetry::alerts,
+    telemetry::alerts::AlertService,
     view::{
         View,
         fixture::{DOLLAR, ETHER, Fixture, LIQUIDATOR, NOW, USDC, borrower, receipt},
@@ -92,7 +93,8 @@ impl Bench {
         let context = BlockContext { header: &header, prices: &prices, costs, room: 13_500_000 };
         let mut valuer = Valuer::new([(USDC, Source::fixed(U256::from(ETHER / 2_000), 6).unwrap())].into());
         let in_flight = in_flight.iter().map(|index| (self.loan(*index), 1)).collect();
-        let exclusion = Exclusion { in_flight, back_off: BackOff::default(), block: header.number };
+        let (paused, back_off) = (Paused::default(), BackOff::default());
+        let exclusion = Exclusion { paused, in_flight, back_off, block: header.number };
         let book = &self.fixture.book;
         let round = self.strategies.liquidations(&Exchange, &mut valuer, book, context, &exclusion).await;
         let borrowers = |intent: &Intent| match &intent.purpose {
@@ -153,7 +155,7 @@ fn what_is_in_flight_or_in_back_off_is_skipped_and_nothing_else() {
         back_off.record_failure(loan(index), FailureCause::Reverts, 10);
     }
     let in_flight = HashMap::from([(loan(1), 7), (loan(2), 8)]);
-    let mut exclusion = Exclusion { in_flight, back_off, block: 11 };
+    let mut exclusion = Exclusion { paused: Paused::default(), in_flight, back_off, block: 11 };
 
     let cause = "it failed 1 times in a row".to_owned();
     assert_eq!(exclusion.skip_reason(&loan(0)), Some(SkipReason::BackingOff { until_block: 12, cause }));
@@ -188,7 +190,7 @@ fn a_lost_race_clears_the_back_off_of_a_loan_that_is_not_liquidatable_any_more()
     for lost in lost_races(&mut reverted, &fixture.book, &block).0 {
         back_off.record_failure(lost, FailureCause::LostRace, 2);
     }
-    let exclusion = Exclusion { in_flight: HashMap::new(), back_off, block: 3 };
+    let exclusion = Exclusion { paused: Paused::default(), in_flight: HashMap::new(), back_off, block: 3 };
     assert_eq!(exclusion.skip_reason(&loans[0]), None, "another liquidator was faster");
     assert!(exclusion.skip_reason(&loans[1]).is_some(), "it reverts for another reason");
     assert!(reverted.is_empty());
@@ -209,11 +211,10 @@ fn priced(fixture: &Fixture, dollars: u128) -> PricedBlock {
 }
 
 /// An engine without endpoints, whose sender is in a dry run.
-struct Site {
-    fixture: Fixture,
-    engine: Engine,
-    notes: Notes,
-    alerts: AlertQueue,
+pub(super) struct Site {
+    pub(super) fixture: Fixture,
+    pub(super) engine: Engine,
+    pub(super) notes: Notes,
     views: watch::Receiver<Arc<View>>,
     shutdown: Shutdown,
     _sender: (UnboundedReceiver<sender::SenderEvent>, SenderTasks),
@@ -221,12 +222,12 @@ struct Site {
 }
 
 impl Site {
-    async fn new(debts: &[u128]) -> Self {
+    pub(super) async fn new(debts: &[u128]) -> Self {
         let (fixture, folder) = (Fixture::new(debts), tempfile::tempdir().unwrap());
         let config = Arc::clone(&fixture.config);
         let (core, chain_id) = (config.deployed.core, config.deployed.chain_id);
         let identity = Identity { chain_id, genesis: B256::ZERO, core, rewards: config.deployed.rewards };
-        let Store { checkpoint, journal, notes, alerts: queue } = Store::open(folder.path(), &identity).unwrap();
+        let Store { checkpoint, journal, notes, .. } = Store::open(folder.path(), &identity).unwrap();
         let restored = RestoredBook::load(&checkpoint, &config.sources().followed).await.unwrap();
         let endpoints = Vec::<Arc<Endpoint>>::new();
         let stream = Stream::start(endpoints, config.sources(), restored.cursor(1), wiring::stream(&config));
@@ -234,13 +235,13 @@ impl Site {
         let failover = FailoverReader::new(reader.clone());
         let markets = Arc::from([fixture.params.id()]);
         let prefetcher = PricePrefetcher::start(failover.clone(), config.deployed.lens, markets, stream.on_head());
-        let settings = wiring::sender(&config, false, false);
+        let settings = wiring::sender(&config, Mode::DryRun);
         let nodes = sender::Nodes::new(Vec::new(), Vec::new(), Vec::new());
         let (sender, events, tasks): (SenderHandle, _, _) =
             sender::start(settings, Signers::default(), nodes, journal, notes.clone()).await.unwrap();
-        let view = ViewPublisher::new(Arc::clone(&config), Vec::new(), B256::ZERO, false);
+        let view = ViewPublisher::new(Arc::clone(&config), Vec::new(), false);
         let (views, shutdown) = (view.subscribe(), Shutdown::new());
-        let alerts = alerts::start(config::Alerts::default(), queue.clone(), view.subscribe(), shutdown.clone());
+        let alerts = AlertService::start(config::Alerts::default(), config.chain.block_time, view.subscribe()).sender();
         let keeper = Address::ZERO;
         let engine = Engine {
             follower: Follower::new(stream, restored, checkpoint, 1),
@@ -250,16 +251,18 @@ impl Site {
                 wiring::harvest(&config, keeper).map(Harvest::new),
             ),
             submissions: Submissions::new(sender),
-            audit: BookAudit::new(config.audit.clone(), alerts.clone()),
+            audit: BookAudit::new(config.audit.clone()),
             background: Background::new(reader, notes.clone()),
             ledger: Ledger::default(),
             view,
             alerts,
+            pauses: Pauses::load(notes.clone()).await.unwrap(),
+            dry_run: DryRunLog::default(),
             latest: Some(priced(&fixture, 2_000)),
             config,
         };
         let _sender = (events, tasks);
-        Self { fixture, engine, notes, alerts: queue, views, shutdown, _sender, _folder: folder }
+        Self { fixture, engine, notes, views, shutdown, _sender, _folder: folder }
     }
 
     async fn report(&mut self, id: u64, outcome: Outcome) {
@@ -267,7 +270,7 @@ impl Site {
         self.engine.on_sender_event(sender::SenderEvent::Report(report)).await;
     }
 
-    fn view(&self) -> Arc<View> {
+    pub(super) fn view(&self) -> Arc<View> {
         Arc::clone(&self.views.borrow())
     }
 }
@@ -328,7 +331,7 @@ async fn where_nothing_waits_for_a_mined_intent_it_is_not_decided_again() {
 }
 
 #[tokio::test]
-async fn a_difference_raises_one_alert_for_its_market_until_the_totals_agree() {
+async fn a_market_differs_until_its_totals_agree_and_its_positions_until_the_book_is_reset() {
     let mut site = Site::new(&[]).await;
     let market = site.fixture.params.id();
     let difference = || Mismatch { block: 1, market, account: None, in_book: "1".to_owned(), on_chain: "2".to_owned() };
@@ -337,21 +340,13 @@ async fn a_difference_raises_one_alert_for_its_market_until_the_totals_agree() {
     audit.on_compared(1, 50, vec![difference(), difference()]);
     audit.on_compared(2, 50, vec![difference()]);
     assert!(!audit.compare_totals(&site.fixture.book, &agreeing));
-    audit.on_compared(3, 50, vec![difference()]);
+    audit.on_compared(3, 50, Vec::new());
     let status = audit.status().clone();
-    assert_eq!((status.compared, status.last_block, status.mismatches), (150, Some(3), 4));
+    assert_eq!((status.compared, status.last_block, status.mismatches), (150, Some(3), 3));
     assert_eq!(status.last, Some(difference().to_string()));
-
-    // A task of its own queues alerts in their order.
-    let last = Notice { kind: AlertKind::BadDebt, subject: String::new(), resolved: false, text: String::new() };
-    site.engine.alerts.send(last);
-    let mut kinds: Vec<String> = Vec::new();
-    while kinds.last().is_none_or(|kind| kind != "bad_debt") {
-        tokio::task::yield_now().await;
-        kinds = site.alerts.pending(10).await.unwrap().into_iter().map(|alert| alert.kind).collect();
-    }
-    assert_eq!(kinds, ["audit_mismatch", "audit_mismatch", "bad_debt"]);
-    site.shutdown.request();
+    assert_eq!(status.differing, [(market, difference().to_string())].into());
+    site.engine.on_reset();
+    assert!(site.engine.audit.status().differing.is_empty());
 }
 
 #[tokio::test]
@@ -360,9 +355,9 @@ async fn a_refusal_of_safety_is_the_reason_that_is_shown_for_the_loan() {
     let market = site.fixture.params.id();
     site.report(1, Outcome::Refused(SafetyRefusal::DryRun)).await;
     site.report(2, Outcome::Refused(SafetyRefusal::KillFile)).await;
-    let Engine { view, ledger, audit, config, follower, submissions, latest, .. } = &mut site.engine;
+    let Engine { view, ledger, audit, config, follower, submissions, pauses, latest, .. } = &mut site.engine;
     let PricedBlock { header, prices } = latest.clone().unwrap();
-    let operations = operations(config, &header, follower, submissions, audit, ledger);
+    let operations = operations(config, &header, follower, submissions, audit, ledger, pauses);
     view.refresh(&BlockSnapshot { header: &header, book: &site.fixture.book, prices: &prices, operations });
     let shown = site.view();
     let decision = shown.at_risk[0].decision.clone().unwrap();

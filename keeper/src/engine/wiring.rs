@@ -7,6 +7,7 @@ use alloy::primitives::{Address, U256};
 use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_contracts::market::BPS;
 
+use super::Mode;
 use crate::{
     amount::Amount,
     config::{Config, Deployed, EndpointSettings, GasSource, Role, TransactionType},
@@ -77,7 +78,11 @@ impl Roles {
 
 /// Settings for sending. The command line alone says whether transactions are sent, and whether to begin although
 /// journal and chain disagree on the next nonce.
-pub(super) fn sender(config: &Config, is_live: bool, adopt_nonce: bool) -> sender::SenderSettings {
+pub(super) fn sender(config: &Config, mode: Mode) -> sender::SenderSettings {
+    let (is_live, adopt_nonce) = match mode {
+        Mode::DryRun => (false, false),
+        Mode::Live { adopt_nonce } => (true, adopt_nonce),
+    };
     let Config { chain, fees, safety, .. } = config;
     let (style, base_fee_percent) = match chain.transaction_type {
         TransactionType::Eip1559 => (TxFees::Eip1559, BASE_FEE_PERCENT),
@@ -175,7 +180,7 @@ pub(super) fn liquidate(config: &Config, keeper: Address) -> liquidate::Liquidat
     };
     liquidate::LiquidateSettings {
         keeper,
-        receiver: keeper,
+        receiver: config.liquidate.receiver.unwrap_or(keeper),
         core: config.deployed.core,
         liquidator: config.deployed.liquidator,
         markets: enabled.map(|(id, settings)| (id.0, market(settings))).collect(),
@@ -233,7 +238,7 @@ mod tests {
     "#;
 
     fn sender_settings(text: &str) -> sender::SenderSettings {
-        sender(&Config::parse(Path::new("keeper.toml"), text, &BTreeMap::new()).unwrap(), false, false)
+        sender(&Config::parse(Path::new("keeper.toml"), text, &BTreeMap::new()).unwrap(), Mode::DryRun)
     }
 
     #[test]
@@ -244,6 +249,18 @@ mod tests {
         assert_eq!((settings.core.cancel_gas, settings.core.private), (21_000, private));
         assert_eq!((settings.core.fees.style, settings.core.fees.bump_percent), (TxFees::Eip1559, 10));
         assert!(!settings.safety.is_live && settings.kill_file.is_some());
+    }
+
+    #[test]
+    fn profits_go_to_the_signer_unless_another_account_is_named() {
+        let (keeper, treasury) = (Address::repeat_byte(0x55), "0x7777777777777777777777777777777777777777");
+        let receiver = |text: &str| {
+            let config = Config::parse(Path::new("keeper.toml"), text, &BTreeMap::new()).unwrap();
+            liquidate(&config, keeper).receiver
+        };
+        assert_eq!(receiver(TEXT), keeper);
+        let named = format!("{TEXT}\n[liquidate]\nreceiver = \"{treasury}\"");
+        assert_eq!(receiver(&named), treasury.parse::<Address>().unwrap());
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What became of an intent, as the sender reports it.
 
 use alloy::primitives::{Address, B256, Log, U256};
+use plimsoll_contracts::quantity::decimal_text;
 use serde::{Deserialize, Serialize};
 
 use super::{Intent, Scope, Subject};
+use crate::amount::NATIVE_DECIMALS;
 
 /// What the sender tells the rest of the keeper.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,7 +160,7 @@ impl DropReason {
 
 /// The fee that a transaction needs is more than its expected profit covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a unit of gas would cost at least {needed} wei, and its profit covers {affordable}")]
+#[error("gas would cost at least {} gwei, and its profit covers {} gwei", gwei(*.needed), gwei(*.affordable))]
 pub struct FeeExceedsProfit {
     /// Lowest maximum fee per gas with which the transaction could be mined or replace its predecessor, in wei.
     pub needed: u128,
@@ -186,7 +188,7 @@ pub enum SafetyRefusal {
         left_secs: u64,
     },
     /// The day's loss has reached its cap.
-    #[error("{lost} wei were lost today (UTC), and the cap is {cap}")]
+    #[error("{} of the native coin were lost today (UTC), and the cap is {}", coins(*.lost), coins(*.cap))]
     LossCap {
         /// Loss of the day, in wei.
         lost: U256,
@@ -204,7 +206,7 @@ pub enum SafetyRefusal {
         cap: U256,
     },
     /// The signer's balance is below the configured minimum.
-    #[error("the signer has {balance} wei, and is to keep {minimum}; send native currency to it")]
+    #[error("the signer has {} of the native coin, and is to keep {}; send some to it", coins(*.balance), coins(*.minimum))]
     LowBalance {
         /// Balance, in wei.
         balance: U256,
@@ -249,6 +251,16 @@ pub enum SenderAlert {
         /// Account that signs the transactions.
         signer: Address,
     },
+}
+
+/// Formats a price per gas in gwei.
+fn gwei(wei: u128) -> String {
+    decimal_text(U256::from(wei), 9)
+}
+
+/// Formats an amount of the native currency, of 18 decimals as everywhere.
+fn coins(wei: U256) -> String {
+    decimal_text(wei, NATIVE_DECIMALS)
 }
 
 impl SenderEvent {

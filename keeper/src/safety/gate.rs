@@ -176,6 +176,11 @@ impl Gate {
         self.back_off.prune(block);
     }
 
+    /// Closes every circuit breaker before its time is over, and forgets the reverts that it had counted.
+    pub fn close_breakers(&mut self) {
+        self.record.breakers.clear();
+    }
+
     /// Returns the seconds until the last open circuit breaker closes, and `None` if all are closed.
     #[must_use]
     pub fn breaker_open_for(&self, now: u64) -> Option<u64> {

@@ -104,6 +104,13 @@ impl Admission {
         act(gate, *head)
     }
 
+    /// Closes every circuit breaker before its time is over.
+    pub(super) fn close_breakers(&self) {
+        let (gate, _) = &mut *self.lock_gate();
+        gate.close_breakers();
+        self.record.send_replace(gate.record().clone());
+    }
+
     /// Takes note of the newest applied block.
     pub(super) fn on_block(&self, header: Header) {
         let (gate, head) = &mut *self.lock_gate();

@@ -282,6 +282,11 @@ impl SenderHandle {
         self.0.admission.with_gate(|gate, head| read(gate, head))
     }
 
+    /// Closes every circuit breaker before its time is over.
+    pub fn close_breakers(&self) {
+        self.0.admission.close_breakers();
+    }
+
     fn signer_for(&self, priority: Priority) -> Option<&SignerHandle> {
         self.0.signers.iter().find(|signer| signer.priorities.contains(&priority))
     }

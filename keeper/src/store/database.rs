@@ -23,6 +23,10 @@ const FILES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 /// The part of an identity that may change: programmes that are followed from now on, or no longer, make another book
 /// and not another journal.
 pub(super) const REWARDS: &str = "rewards";
+/// Name of the part of the identity that distinguishes chains of one id.
+const GENESIS: &str = "genesis";
+/// Chain id of Anvil, under which every start makes a new chain.
+const LOCAL_CHAIN_ID: u64 = 31_337;
 
 /// The chain and the deployment that a keeper runs for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +47,7 @@ impl Identity {
         let rewards = self.rewards.map_or_else(|| "none".to_owned(), |address| address.to_string());
         [
             ("chain id", self.chain_id.to_string()),
-            ("genesis", self.genesis.to_string()),
+            (GENESIS, self.genesis.to_string()),
             ("core", self.core.to_string()),
             (REWARDS, rewards),
         ]
@@ -160,6 +164,9 @@ impl Database {
                 self.connection.query_row("SELECT value FROM identity WHERE name = ?1", [what], |row| row.get(0));
             let has: String = read.map_err(|error| self.error(error))?;
             if has != wants && !(what == REWARDS && matching == Match::Lending) {
+                if what == GENESIS && identity.chain_id == LOCAL_CHAIN_ID {
+                    return Err(StoreError::Restarted { path: path(), chain_id: identity.chain_id });
+                }
                 return Err(StoreError::Foreign { path: path(), what, has, wants });
             }
         }

@@ -67,6 +67,19 @@ pub enum StoreError {
         /// Value of this keeper.
         wants: String,
     },
+    /// The file is of a local chain that was started again since, which is another chain of the same id.
+    #[error(
+        "{} is of a local chain that does not exist any more: chain {chain_id} was started again since. Nothing in {} is \
+         of use on the new one: delete that folder",
+        .path.display(),
+        .path.parent().unwrap_or(.path).display()
+    )]
+    Restarted {
+        /// Path of the store's file.
+        path: PathBuf,
+        /// Chain id, which the two chains share.
+        chain_id: u64,
+    },
     /// The file's content is damaged.
     #[error("{} is damaged ({cause}): {remedy}", .path.display())]
     Damaged {

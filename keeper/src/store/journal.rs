@@ -26,10 +26,10 @@ const KIND: FileKind = FileKind {
         CREATE INDEX nonces ON entries (signer, nonce);
         CREATE INDEX unsettled ON entries (signer) WHERE NOT settled;
         CREATE TABLE notes (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
-        CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, body TEXT NOT NULL) STRICT;
+        CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, body TEXT NOT NULL) STRICT;
     ",
-    schema: 3,
-    upgrades: &[UPGRADE_FROM_1, UPGRADE_FROM_2],
+    schema: 4,
+    upgrades: &[UPGRADE_FROM_1, UPGRADE_FROM_2, UPGRADE_FROM_3],
     synchronous: "FULL",
     cache_kib: 2 * 1_024,
     remedy: "put a backup of it in its place, or, when none of the keeper's transactions is pending any more, move it \
@@ -60,6 +60,9 @@ const UPGRADE_FROM_2: &str = "
         '$.intent.guard', 'none',
         '$.intent.profit', json('null'));
 ";
+
+/// Alerts are queued by target, and no longer by kind.
+const UPGRADE_FROM_3: &str = "ALTER TABLE alerts RENAME COLUMN kind TO target;";
 
 /// Deletes entries that were settled a number of seconds before the newest change. What the keeper needs to continue is
 /// kept: each signer's highest nonce, and the highest id.
@@ -260,8 +263,8 @@ pub struct Alert {
     /// Number of the alert. It is never given to another alert of this folder, so that its receiver can tell when it is
     /// delivered twice.
     pub id: i64,
-    /// Kind of the alert.
-    pub kind: String,
+    /// Name of the target that it is for.
+    pub target: String,
     /// Message to deliver.
     pub body: String,
 }
@@ -277,12 +280,12 @@ impl AlertQueue {
         Self { file }
     }
 
-    /// Keeps an alert until it is delivered. It is safe on disk when this returns its number.
-    pub async fn enqueue(&self, kind: &str, body: &str) -> Result<i64, StoreError> {
-        let alert = (kind.to_owned(), body.to_owned());
+    /// Keeps an alert for a target until it is delivered. It is safe on disk when this returns its number.
+    pub async fn enqueue(&self, target: &str, body: &str) -> Result<i64, StoreError> {
+        let alert = (target.to_owned(), body.to_owned());
         self.file
             .run(move |connection| {
-                connection.prepare_cached("INSERT INTO alerts (kind, body) VALUES (?1, ?2)")?.insert(alert)
+                connection.prepare_cached("INSERT INTO alerts (target, body) VALUES (?1, ?2)")?.insert(alert)
             })
             .await
     }
@@ -291,10 +294,22 @@ impl AlertQueue {
     pub async fn pending(&self, limit: u32) -> Result<Vec<Alert>, StoreError> {
         self.file
             .run(move |connection| {
-                let mut select = connection.prepare_cached("SELECT id, kind, body FROM alerts ORDER BY id LIMIT ?1")?;
+                let mut select =
+                    connection.prepare_cached("SELECT id, target, body FROM alerts ORDER BY id LIMIT ?1")?;
                 let alerts = select
-                    .query_map([limit], |row| Ok(Alert { id: row.get(0)?, kind: row.get(1)?, body: row.get(2)? }))?;
+                    .query_map([limit], |row| Ok(Alert { id: row.get(0)?, target: row.get(1)?, body: row.get(2)? }))?;
                 alerts.collect()
+            })
+            .await
+    }
+
+    /// Deletes every alert for any other than these targets: nobody would ever deliver it.
+    pub async fn retain(&self, targets: Vec<String>) -> Result<(), StoreError> {
+        self.file
+            .run(move |connection| {
+                let targets = serde_json::Value::from(targets).to_string();
+                let delete = "DELETE FROM alerts WHERE target NOT IN (SELECT value FROM json_each(?1))";
+                connection.execute(delete, [targets]).map(drop)
             })
             .await
     }

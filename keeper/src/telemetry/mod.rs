@@ -1,10 +1,10 @@
-//! What a keeper reports to monitoring: [`Metrics`] for Prometheus, made from the view and from what parts [`record`](crate::record),
-//! and [`alerts`] for a webhook.
+//! What a keeper reports to monitoring: [`Metrics`] for Prometheus, made from the view and from what parts
+//! [record](crate::record), and [`alerts`] for people and their tools.
 
 pub mod alerts;
 pub mod metrics;
 
 pub use self::{
-    alerts::{AlertKind, AlertSender, Notice},
+    alerts::{AlertKind, AlertSender, Notice, Severity},
     metrics::{Metrics, MetricsFormat},
 };

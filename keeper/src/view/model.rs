@@ -1,9 +1,9 @@
 //! The types of the view: plain data that serialises to the API's JSON, which `api/openapi.json` describes.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use alloy::primitives::{Address, B256, U256};
-use plimsoll_contracts::market::BPS;
+use plimsoll_contracts::{MarketId, market::BPS};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant};
 
@@ -401,6 +401,8 @@ pub struct EndpointView {
 pub struct SafetyView {
     /// Why nothing is sent, where nothing is: circuit breaker, loss cap or kill file.
     pub stopped: Option<String>,
+    /// Names of markets in which an operator has paused the keeper, or `everything`.
+    pub paused: Vec<String>,
     /// Fees spent today (UTC) on transactions that reverted or were cancelled.
     pub lost_today: Amount,
     /// Daily cap on [`Self::lost_today`].
@@ -422,6 +424,9 @@ pub struct AuditView {
     pub mismatches: u64,
     /// The last difference, with both values.
     pub last: Option<String>,
+    /// A difference of each market that differs now.
+    #[serde(skip)]
+    pub differing: BTreeMap<MarketId, String>,
 }
 
 /// What was earned and spent on a day (UTC, by the chain's clock).

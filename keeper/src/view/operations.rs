@@ -28,6 +28,8 @@ pub(crate) struct OperationsSnapshot<'a> {
     pub(crate) safety: SafetySnapshot,
     /// Every endpoint that is read from, in the order of the configuration.
     pub(crate) endpoints: Vec<EndpointHealth>,
+    /// Names of what the operator has paused.
+    pub(crate) paused: Vec<String>,
 }
 
 /// State of a signer.
@@ -76,7 +78,10 @@ pub(super) fn signer_view(config: &Config, signer: &SignerSnapshot) -> SignerVie
         Some("the journal cannot be written; repair that and start the keeper again".to_owned())
     } else {
         let low = signer.balance.filter(|balance| *balance < minimum);
-        low.map(|low| format!("it has {low} wei, less than the {minimum} it is to keep; send {coin} to it"))
+        let amount = |wei| Amount::of_wei(wei, coin);
+        low.map(|low| {
+            format!("it has {}, less than the {} it is to keep; send {coin} to it", amount(low), amount(minimum))
+        })
     };
     SignerView {
         role: signer.role.clone(),
@@ -89,7 +94,7 @@ pub(super) fn signer_view(config: &Config, signer: &SignerSnapshot) -> SignerVie
 }
 
 /// Shows the limits on sending. Of several reasons to send nothing the most deliberate is shown.
-pub(super) fn safety_view(config: &Config, safety: SafetySnapshot) -> SafetyView {
+pub(super) fn safety_view(config: &Config, safety: SafetySnapshot, paused: &[String]) -> SafetyView {
     let (coin, settings) = (&config.chain.coin, &config.safety);
     let stopped = if safety.is_killed {
         Some(format!("the kill file {} exists", settings.kill_file.display()))
@@ -102,6 +107,7 @@ pub(super) fn safety_view(config: &Config, safety: SafetySnapshot) -> SafetyView
     };
     SafetyView {
         stopped,
+        paused: paused.to_vec(),
         lost_today: Amount::of_wei(safety.lost_wei, coin),
         loss_cap: Amount::of_wei(settings.loss_cap_per_day, coin),
         reverts: count(safety.reverts),

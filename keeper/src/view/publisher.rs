@@ -69,13 +69,13 @@ pub(crate) struct ViewPublisher {
 
 impl ViewPublisher {
     /// Publishes a first view, without a block. `endpoint_names` are in the order of the endpoints' health in snapshots.
-    pub(crate) fn new(config: Arc<Config>, endpoint_names: Vec<EndpointName>, genesis: B256, is_live: bool) -> Self {
+    pub(crate) fn new(config: Arc<Config>, endpoint_names: Vec<EndpointName>, is_live: bool) -> Self {
         let keeper = KeeperView {
             version: env!("PLIMSOLL_VERSION").to_owned(),
             network: config.deployed.network.clone(),
             chain: config.chain.name.clone(),
             chain_id: config.deployed.chain_id,
-            genesis,
+            genesis: config.deployed.genesis.unwrap_or_default(),
             core: config.deployed.core,
             coin: config.chain.coin.clone(),
             explorer: config.chain.explorer.clone(),
@@ -200,7 +200,7 @@ impl ViewPublisher {
         self.view.profit = operations.ledger.days(&self.config.chain.coin);
         self.view.totals = operations.ledger.totals(&self.config.chain.coin, operations.timestamp);
         self.view.signers = operations.signers.iter().map(|signer| signer_view(&self.config, signer)).collect();
-        self.view.safety = safety_view(&self.config, operations.safety);
+        self.view.safety = safety_view(&self.config, operations.safety, &operations.paused);
         self.view.audit = operations.audit.clone();
         self.refresh_endpoints(&operations.endpoints);
     }
@@ -210,6 +210,12 @@ impl ViewPublisher {
         let named = endpoints.iter().zip(&self.endpoint_names);
         self.view.endpoints = named.map(|(health, name)| endpoint_view(health, name)).collect();
         self.publish();
+    }
+
+    /// Shows the hash of the chain's block 0, which a configuration need not have.
+    pub(crate) fn show_genesis(&mut self, genesis: B256) {
+        self.view.keeper.genesis = genesis;
+        self.show_progress("reading the store".to_owned());
     }
 
     /// Shows what the keeper is doing while there is no new block to decide on, and publishes the view.
@@ -237,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_further_intent_does_not_delay_the_view_any_longer() {
-        let mut publisher = ViewPublisher::new(Fixture::new(&[]).config, Vec::new(), B256::ZERO, true);
+        let mut publisher = ViewPublisher::new(Fixture::new(&[]).config, Vec::new(), true);
         assert!(!publisher.is_deferred());
         let begun = Instant::now();
         publisher.defer();

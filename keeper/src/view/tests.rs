@@ -35,7 +35,7 @@ impl Bench {
     }
 
     fn of(fixture: Fixture, is_live: bool) -> Self {
-        let publisher = ViewPublisher::new(Arc::clone(&fixture.config), Vec::new(), B256::ZERO, is_live);
+        let publisher = ViewPublisher::new(Arc::clone(&fixture.config), Vec::new(), is_live);
         let (ledger, audit) = (Ledger::default(), AuditView::default());
         Self { fixture, publisher, ledger, audit, safety: SafetySnapshot::default(), signers: Vec::new() }
     }
@@ -74,7 +74,8 @@ fn operations<'a>(
     safety: SafetySnapshot,
 ) -> OperationsSnapshot<'a> {
     let signers = signers.to_vec();
-    OperationsSnapshot { timestamp: header.timestamp, ledger, audit, signers, safety, endpoints: Vec::new() }
+    let (endpoints, paused) = (Vec::new(), Vec::new());
+    OperationsSnapshot { timestamp: header.timestamp, ledger, audit, signers, safety, endpoints, paused }
 }
 
 fn act() -> Decision {

@@ -120,7 +120,8 @@ fn help_names_every_command() -> eyre::Result<()> {
     Ok(())
 }
 
-const COMMANDS: &[&str] = &["run", "check", "positions", "config", "completions", "man", "help"];
+const COMMANDS: &[&str] =
+    &["run", "check", "positions", "pause", "resume", "breaker", "config", "completions", "man", "help"];
 
 #[test]
 fn wrong_arguments_and_wrong_settings_have_different_exit_codes() -> eyre::Result<()> {
@@ -140,8 +141,19 @@ fn wrong_arguments_and_wrong_settings_have_different_exit_codes() -> eyre::Resul
 #[tokio::test(flavor = "multi_thread")]
 async fn check_reports_what_is_right_and_what_is_wrong_with_the_remedy() -> eyre::Result<()> {
     let site = Site::start().await?;
+    let units = |whole: u64, decimals: u64| U256::from(whole) * U256::from(10).pow(U256::from(decimals));
+    for (market, collateral, loan) in [
+        ("weth-usdc", units(1_000, 18), units(2_000_000, 6)),
+        ("wbtc-usdc", units(1_000, 8), units(60_000_000, 6)),
+        ("wsteth-weth", units(1_000, 18), units(1_180, 18)),
+    ] {
+        site.suite.add_liquidity(market, collateral, loan).await?;
+    }
     let said = site.keeper(&["check"], &[]).await?;
     ensure!(said.code == Some(0), "{}{}", said.out, said.err);
+    // Collateral worth 1 ETH sells for 2,000 USDC at the oracle's price, less 0.3 % and the price impact.
+    let sells = said.out.lines().any(|line| line.contains(" for 1,99") && line.contains("the oracle says 2,000"));
+    ensure!(sells, "{}", said.out);
     ensure!(said.out.ends_with("Everything that the keeper needs is there.\n"), "{}", said.out);
 
     // Nothing listens there, and the path is a secret.
@@ -170,6 +182,67 @@ async fn check_reports_what_is_right_and_what_is_wrong_with_the_remedy() -> eyre
         ensure!(found.is_some_and(|found| found.0.contains(what) && found.1.contains(remedy)), "{name}: {found:?}");
     }
     ensure!(finding(&report, "weth-usdc", "right").is_some_and(|found| found.0 == "sells by WETH 0.3% USDC"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_an_empty_pool_and_what_inventory_lacks() -> eyre::Result<()> {
+    let site = Site::start().await?;
+    site.write("[liquidate.markets.weth-usdc]\nfrom_inventory = true\n")?;
+    let report = site.keeper(&["check", "--json"], &[]).await?.json()?;
+    let findings = report["findings"].as_array().wrap_err("no findings")?;
+    let says = |area: &str, what: &str| {
+        let is_that = |finding: &Value| {
+            let text = finding["what"].as_str().unwrap_or_default();
+            finding["area"] == area && finding["verdict"] == "wrong" && text.contains(what)
+        };
+        findings.iter().any(is_that)
+    };
+    ensure!(says("swaps", "the pool WETH 0.3% USDC") && says("swaps", "has no liquidity"), "{report:#}");
+    ensure!(says("inventory", "holds no USDC"), "{report:#}");
+
+    let (usdc, core, signer) =
+        (site.suite.token("USDC")?, site.suite.contract("Plimsoll")?, site.suite.devnet.account(8)?);
+    site.suite.devnet.mint_and_approve(usdc, signer, U256::from(50 * DOLLAR), core).await?;
+    let report = site.keeper(&["check", "--json"], &[]).await?.json()?;
+    let found = report["findings"].as_array().wrap_err("no findings")?.iter().find(|one| one["area"] == "inventory");
+    ensure!(found.is_some_and(|one| one["what"] == "50 USDC that the core may pull"), "{report:#}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_market_is_left_alone_until_it_is_resumed() -> eyre::Result<()> {
+    let fixture = Fixture::new(&[1]).await?;
+    let setup = KeeperSetup::live(&fixture.suite);
+    let running = Keeper::start_with(&fixture.suite, program(), &setup).await?;
+    running.wait_until_ready().await?;
+    let folder = tempfile::tempdir()?;
+    let text = format!(
+        "[deployment]\nrecord = {:?}\n[store]\nfolder = {:?}\n",
+        fixture.suite.record(),
+        setup.store(&fixture.suite)
+    );
+    fs::write(folder.path().join("keeper.toml"), text)?;
+    let command = |arguments: &'static [&'static str]| {
+        let folder = folder.path().to_owned();
+        tokio::task::spawn_blocking(move || keeper(&folder, arguments, &[]))
+    };
+
+    let said = command(&["pause", "weth-usdc", "--json"]).await??;
+    assert_eq!(said.json()?["paused"], serde_json::json!(["weth-usdc"]), "{}", said.err);
+    fixture.drop_price_below(0).await?;
+    let is_held = |positions: &Value| positions["positions"][0]["decision"]["text"] == "paused by the operator";
+    soon(running.wait_until("positions", is_held)).await?;
+    ensure!(fixture.mined_transactions(running.signer()).await?.is_empty(), "something was sent");
+    let unknown = command(&["pause", "weth"]).await??;
+    ensure!(unknown.code == Some(1) && unknown.err.contains("there is no market weth"), "{}", unknown.err);
+
+    let said = command(&["resume"]).await??;
+    ensure!(said.code == Some(0) && said.out.contains("nothing is paused"), "{}{}", said.out, said.err);
+    fixture.wait_until_liquidated(1, &[&running]).await?;
+    running.shut_down().await?;
+    let said = command(&["breaker", "close"]).await??;
+    ensure!(said.code == Some(1) && said.err.contains("no keeper runs with the store"), "{}", said.err);
     Ok(())
 }
 

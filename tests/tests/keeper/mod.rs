@@ -6,6 +6,7 @@ mod cli;
 mod fixture;
 mod idle;
 mod kills;
+mod op_stack;
 mod page;
 mod recovery;
 mod sample;

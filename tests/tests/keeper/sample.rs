@@ -90,12 +90,13 @@ pub(super) fn view() -> View {
         ],
         safety: SafetyView {
             stopped: None,
+            paused: Vec::new(),
             lost_today: ether(0),
             loss_cap: ether(500_000_000_000_000_000),
             reverts: 1,
             breaker_reverts: 5,
         },
-        audit: AuditView { compared: 184_250, last_block: Some(BLOCK), mismatches: 0, last: None },
+        audit: AuditView { compared: 184_250, last_block: Some(BLOCK), ..AuditView::default() },
     }
 }
 

@@ -4,11 +4,9 @@ use alloy::{
     primitives::{Address, Bytes, keccak256},
     sol_types::SolCall,
 };
-use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::{ILens, ILiquidator};
-use serde_json::json;
 
-use super::Node;
+use super::{Node, read};
 use crate::{config::Config, report::check::CheckReport};
 
 const AREA: &str = "contracts";
@@ -105,15 +103,5 @@ async fn swappers(report: &mut CheckReport, config: &Config, node: &Node, liquid
             ),
             Err(error) => report.fail(AREA, &market.name, error.to_string(), "name another node in [[endpoints]]"),
         }
-    }
-}
-
-/// Calls a contract; `None` if the call reverts or returns something else. Fails if the node does not respond.
-async fn read<C: SolCall>(node: &Node, to: Address, call: C) -> Result<Option<C::Return>, ChainError> {
-    let request = json!({ "to": to, "data": Bytes::from(call.abi_encode()) });
-    match node.request::<_, Bytes>("eth_call", (request, node.head.hash)).await {
-        Ok(output) => Ok(C::abi_decode_returns(&output).ok()),
-        Err(ChainError::Refused { .. }) => Ok(None),
-        Err(error) => Err(error),
     }
 }

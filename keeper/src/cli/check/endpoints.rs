@@ -1,6 +1,9 @@
 //! Checks that nodes respond, are of the deployment's chain, and support what the keeper needs.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use alloy::{
     primitives::{U64, U256},
@@ -96,7 +99,7 @@ async fn one(report: &mut CheckReport, config: &Config, settings: EndpointSettin
     };
     let head = header(&newest);
     let local = LocalChain::detect(&endpoint, &client).await.ok().flatten();
-    let node = Node { endpoint, client, genesis, head, local };
+    let node = Node { endpoint: Arc::new(endpoint), client, genesis, head, local };
     let mut found = vec![format!("{role}, block {}, {}", head.number, age(head.timestamp))];
     if role.reads() {
         capabilities(report, config, &node, &name, &mut found).await;

@@ -20,9 +20,11 @@ pub(super) fn check(report: &mut CheckReport, config: &Config, genesis: Option<B
         let what = format!("{} exists, so nothing is sent", kill_file.display());
         report.warn(AREA, "kill file", what, "remove it when things may be sent again");
     }
-    match &config.alerts.webhook {
-        Some(webhook) => report.ok(AREA, "alerts", format!("go to {}", webhook.shown)),
-        None => report.warn(AREA, "alerts", "go nowhere", "name a `webhook_env` in [alerts]"),
+    if config.alerts.targets.is_empty() {
+        report.warn(AREA, "alerts", "go nowhere", "name a target in [[alerts.targets]]");
+    }
+    for target in &config.alerts.targets {
+        report.ok(AREA, "alerts", format!("{}: to {}", target.name, target.shown));
     }
 }
 

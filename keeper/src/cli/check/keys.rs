@@ -8,7 +8,8 @@ use crate::{amount::Amount, config::Config, report::check::CheckReport};
 
 const AREA: &str = "keys";
 
-pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node) {
+/// Returns the account that signs liquidations, if its key loads.
+pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node) -> Option<Address> {
     let signers = &config.signers;
     if signers.liquidations.is_none() {
         report.warn(
@@ -28,6 +29,7 @@ pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node
             "leave `harvests` out, or name a key of its own",
         );
     }
+    first
 }
 
 async fn one(

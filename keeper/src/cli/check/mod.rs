@@ -4,17 +4,23 @@
 mod contracts;
 mod endpoints;
 mod files;
+mod inventory;
 mod keys;
 mod prices;
+mod quotes;
+
+use std::sync::Arc;
 
 use alloy::{
-    primitives::B256,
+    primitives::{Address, B256, Bytes},
     rpc::{
         client::RpcClient,
         json_rpc::{RpcRecv, RpcSend},
     },
+    sol_types::SolCall,
 };
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError, local::LocalChain};
+use serde_json::json;
 use tokio::time::{Duration, timeout};
 
 use crate::{chain::Header, config::Config, report::check::CheckReport};
@@ -24,7 +30,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A node that responds.
 struct Node {
-    endpoint: Endpoint,
+    endpoint: Arc<Endpoint>,
     client: RpcClient,
     /// Hash of its block 0.
     genesis: B256,
@@ -53,6 +59,16 @@ async fn request<P: RpcSend, R: RpcRecv>(
     }
 }
 
+/// Calls a contract; `None` if the call reverts or returns something else. Fails if the node does not respond.
+async fn read<C: SolCall>(node: &Node, to: Address, call: C) -> Result<Option<C::Return>, ChainError> {
+    let request = json!({ "to": to, "data": Bytes::from(call.abi_encode()) });
+    match node.request::<_, Bytes>("eth_call", (request, node.head.hash)).await {
+        Ok(output) => Ok(C::abi_decode_returns(&output).ok()),
+        Err(ChainError::Refused { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn timed_out(endpoint: &Endpoint) -> ChainError {
     let problem = format!("no response within {} s", TIMEOUT.as_secs());
     ChainError::Unreachable { endpoint: endpoint.to_string(), problem }
@@ -64,11 +80,12 @@ pub(super) async fn run_checks(mut config: Config) -> CheckReport {
     let node = endpoints::check(&mut report, &mut config).await;
     if let Some(node) = &node {
         contracts::check(&mut report, &config, node).await;
-        keys::check(&mut report, &config, node).await;
+        let keeper = keys::check(&mut report, &config, node).await;
+        inventory::check(&mut report, &config, node, keeper).await;
     }
     let genesis = config.deployed.genesis.or_else(|| node.as_ref().map(|node| node.genesis));
     files::check(&mut report, &config, genesis);
-    if let Some(node) = node {
+    if let Some(node) = &node {
         prices::check(&mut report, &config, node).await;
     }
     report

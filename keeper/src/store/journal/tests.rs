@@ -178,6 +178,6 @@ async fn on_a_full_disk_a_write_fails_and_earlier_ones_are_kept() {
     assert!(text.contains("journal.db") && text.contains("make room"), "{text}");
     limit(&file, 1_000).await;
     assert!(alerts.enqueue("room again", "").await.unwrap() > id);
-    let kinds: Vec<_> = alerts.pending(10).await.unwrap().into_iter().map(|alert| alert.kind).collect();
+    let kinds: Vec<_> = alerts.pending(10).await.unwrap().into_iter().map(|alert| alert.target).collect();
     assert_eq!(kinds, ["before", "room again"]);
 }

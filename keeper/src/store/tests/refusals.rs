@@ -44,6 +44,15 @@ async fn a_second_keeper_is_refused_while_the_first_one_runs() {
 }
 
 #[tokio::test]
+async fn the_files_of_a_local_chain_that_was_started_again_are_refused_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Identity { chain_id: 31_337, ..IDENTITY };
+    drop(Store::open(folder.path(), &local).unwrap());
+    let text = refusal(folder.path(), &Identity { genesis: B256::ZERO, ..local });
+    assert_says(&text, &["chain 31337 was started again", "delete that folder", &folder.path().display().to_string()]);
+}
+
+#[tokio::test]
 async fn files_of_another_chain_or_deployment_are_refused_with_both_values() {
     let folder = folder_with(1).await;
     let others = [
@@ -79,7 +88,7 @@ async fn with_other_staking_programmes_the_book_is_rebuilt_and_the_journal_kept(
 #[tokio::test]
 async fn a_file_of_a_newer_keeper_is_refused_and_a_checkpoint_too_old_to_upgrade_is_rebuilt() {
     let folder = folder_with(1).await;
-    for (path, version) in [(journal(&folder), 3), (book(&folder), 2)] {
+    for (path, version) in [(journal(&folder), 4), (book(&folder), 2)] {
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let name = path.display().to_string();
         assert_says(

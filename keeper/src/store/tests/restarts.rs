@@ -66,7 +66,7 @@ async fn alerts_are_kept_in_order_until_delivered_and_never_share_a_number() {
     let alerts = open(folder.path()).alerts;
     let waiting = alerts.pending(10).await.unwrap();
     assert_eq!(
-        waiting.iter().map(|alert| (alert.id, alert.kind.as_str(), alert.body.as_str())).collect::<Vec<_>>(),
+        waiting.iter().map(|alert| (alert.id, alert.target.as_str(), alert.body.as_str())).collect::<Vec<_>>(),
         [(first, "balance", "0.1 left"), (second, "stalled", "no block for a minute")]
     );
     assert_eq!(alerts.pending(1).await.unwrap(), waiting.get(..1).unwrap());

@@ -141,7 +141,7 @@ async fn a_journal_of_version_1_is_upgraded_and_keeps_everything() {
         assert_eq!(store.journal.next_id().await.unwrap(), 9);
         let record = SafetyStore::read(&store.notes).await.unwrap().unwrap();
         assert_eq!(record.results.on_day(19_560 * 86_400).lost_wei, U256::from(600));
-        let alert = Alert { id: 3, kind: "breaker".into(), body: "three reverts".into() };
+        let alert = Alert { id: 3, target: "breaker".into(), body: "three reverts".into() };
         assert_eq!(store.alerts.pending(10).await.unwrap(), [alert]);
     }
 }
@@ -155,7 +155,7 @@ async fn an_upgraded_entry_is_the_one_that_would_be_written_today() {
     let upgraded = version_and_entries(&path);
     open(folder.path()).journal.record(entries().into()).await.unwrap();
     assert_eq!(upgraded, version_and_entries(&path));
-    assert_eq!(upgraded.0, 3);
+    assert_eq!(upgraded.0, 4);
 }
 
 /// The entries of `journal_v2.sql`.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use alloy::primitives::U256;
-use tokio::time::Duration;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Duration, Instant};
 
 use super::{AlertKind, Notice};
 use crate::view::View;
@@ -11,26 +12,76 @@ use crate::view::View;
 /// Identifies a condition: its kind and its subject.
 type Condition = (AlertKind, String);
 
+/// A condition in effect, as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ActiveCondition {
+    kind: AlertKind,
+    subject: String,
+    text: String,
+}
+
 /// Finds conditions that begin or end between two views.
 #[derive(Debug)]
 pub(super) struct AlertRules {
     /// Balance in wei below which a signer raises an alert.
     low_balance: U256,
-    /// Age of the head from which it raises an alert.
+    /// Time without a new block, or without progress towards one, that raises an alert.
     stalled_after: Duration,
+    /// Number of blocks for which loans may stay liquidatable.
+    liquidatable_blocks: u64,
     /// Conditions in effect, with their texts.
     active: BTreeMap<Condition, String>,
+    /// What the keeper was doing while there was no block, and since when.
+    progress: (Option<String>, Instant),
 }
 
 impl AlertRules {
-    /// Creates rules with thresholds for a signer's balance, in wei, and for the age of the head.
-    pub(super) const fn new(low_balance: U256, stalled_after: Duration) -> Self {
-        Self { low_balance, stalled_after, active: BTreeMap::new() }
+    /// Creates rules with thresholds for a signer's balance, in wei, for the age of the head, and for the number of blocks
+    /// for which loans stay liquidatable.
+    pub(super) fn new(low_balance: U256, stalled_after: Duration, liquidatable_blocks: u64) -> Self {
+        let progress = (None, Instant::now());
+        Self { low_balance, stalled_after, liquidatable_blocks, active: BTreeMap::new(), progress }
     }
 
-    /// Returns a notice for each condition that began or ended since the previous call.
-    pub(super) fn evaluate(&mut self, view: &View) -> Vec<Notice> {
-        let now = self.conditions(view);
+    /// Returns the conditions in effect.
+    pub(super) fn active(&self) -> Vec<ActiveCondition> {
+        let active = |((kind, subject), text): (&Condition, &String)| ActiveCondition {
+            kind: *kind,
+            subject: subject.clone(),
+            text: text.clone(),
+        };
+        self.active.iter().map(active).collect()
+    }
+
+    /// Continues with the conditions that were in effect when the keeper last ended.
+    pub(super) fn restore(&mut self, active: Vec<ActiveCondition>) {
+        for ActiveCondition { kind, subject, text } in active {
+            self.active.entry((kind, subject)).or_insert(text);
+        }
+    }
+
+    /// Begins a condition that no view shows. Returns its notice, and `None` where it is in effect already. The next
+    /// view with a block ends it.
+    pub(super) fn begin(&mut self, kind: AlertKind, subject: &str, text: String) -> Option<Notice> {
+        let condition = (kind, subject.to_owned());
+        if self.active.contains_key(&condition) {
+            return None;
+        }
+        let began = notice((&condition, &text), false);
+        self.active.insert(condition, text);
+        Some(began)
+    }
+
+    /// Returns a notice for each condition that began or ended since the previous call. While there is no block, nothing
+    /// is known of any condition but a stalled head, so the others stay as they are.
+    pub(super) fn evaluate(&mut self, view: &View, at: Instant) -> Vec<Notice> {
+        let mut now = self.conditions(view, at);
+        if view.head.is_none() {
+            let is_stalled = |(kind, _): &Condition| *kind == AlertKind::StalledHead;
+            now.retain(|condition, _| is_stalled(condition));
+            let others = self.active.iter().filter(|(condition, _)| !is_stalled(condition));
+            now.extend(others.map(|(condition, text)| (condition.clone(), text.clone())));
+        }
         let began = now.iter().filter(|(key, _)| !self.active.contains_key(*key)).map(|entry| notice(entry, false));
         let ended = self.active.iter().filter(|(key, _)| !now.contains_key(*key)).map(|entry| notice(entry, true));
         let notices = began.chain(ended).collect();
@@ -38,14 +89,27 @@ impl AlertRules {
         notices
     }
 
-    fn conditions(&self, view: &View) -> BTreeMap<Condition, String> {
+    fn conditions(&mut self, view: &View, at: Instant) -> BTreeMap<Condition, String> {
         let mut found = BTreeMap::new();
         let mut add = |kind, subject: &str, text: String| found.insert((kind, subject.to_owned()), text);
-        if let Some(head) = view.head.as_ref().filter(|head| head.age() > self.stalled_after) {
-            add(AlertKind::StalledHead, "chain", format!("no new block since block {}", head.number));
+        if self.progress.0 != view.progress {
+            self.progress = (view.progress.clone(), at);
+        }
+        match &view.head {
+            Some(head) if head.age() > self.stalled_after => {
+                add(AlertKind::StalledHead, "chain", format!("no new block since block {}", head.number));
+            }
+            None if at.saturating_duration_since(self.progress.1) > self.stalled_after => {
+                let doing = view.progress.as_deref().unwrap_or("starting");
+                add(AlertKind::StalledHead, "chain", format!("no block yet, and no progress: {doing}"));
+            }
+            _ => {}
         }
         if let Some(reason) = &view.safety.stopped {
             add(AlertKind::Stopped, "safety", format!("nothing is sent: {reason}"));
+        }
+        for place in &view.safety.paused {
+            add(AlertKind::Paused, place, format!("paused by the operator: {place}"));
         }
         for signer in &view.signers {
             let name = format!("the signer for {} ({})", signer.role, signer.address);
@@ -56,9 +120,21 @@ impl AlertRules {
                 add(AlertKind::LowBalance, &signer.role, format!("{name} has {balance} left"));
             }
         }
-        if view.audit.mismatches > 0 {
-            let last = view.audit.last.clone().unwrap_or_default();
-            add(AlertKind::AuditMismatch, "book", format!("the book differs from the chain: {last}"));
+        for market in view.markets.iter().filter(|market| market.liquidatable_blocks >= self.liquidatable_blocks) {
+            let text = format!(
+                "{} of {} are liquidatable, the first of them for {} blocks: the dashboard says why",
+                plural(market.liquidatable, "loan"),
+                market.name,
+                market.liquidatable_blocks
+            );
+            add(AlertKind::LoansStayLiquidatable, &market.name, text);
+        }
+        for (market, difference) in &view.audit.differing {
+            add(
+                AlertKind::AuditMismatch,
+                &market.to_string(),
+                format!("the book differs from the chain: {difference}"),
+            );
         }
         for account in view.watched_accounts.iter().filter(|account| account.health < account.below) {
             let subject = format!("{} in {}", account.account, account.market_name);
@@ -69,6 +145,10 @@ impl AlertRules {
     }
 }
 
+fn plural(number: u64, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
 fn notice(((kind, subject), text): (&Condition, &String), resolved: bool) -> Notice {
     let text = if resolved { format!("resolved: {text}") } else { text.clone() };
     Notice { kind: *kind, subject: subject.clone(), resolved, text }
@@ -77,7 +157,7 @@ fn notice(((kind, subject), text): (&Condition, &String), resolved: bool) -> Not
 #[cfg(test)]
 mod tests {
     use alloy::primitives::Address;
-    use tokio::time::Instant;
+    use plimsoll_contracts::MarketId;
 
     use super::*;
     use crate::{
@@ -119,30 +199,63 @@ mod tests {
 
     #[test]
     fn a_condition_raises_one_notice_when_it_begins_and_one_when_it_ends() {
-        let mut rules = AlertRules::new(U256::from(50), Duration::from_secs(60));
-        assert_eq!(rules.evaluate(&calm()), []);
+        let mut rules = AlertRules::new(U256::from(50), Duration::from_secs(60), 75);
+        assert_eq!(rules.evaluate(&calm(), Instant::now()), []);
         let cases: [(AlertKind, Worsen); 5] = [
             (AlertKind::LowBalance, |view| view.signers[0].balance = Some(Amount::new(U256::from(49), 18, "ETH"))),
             (AlertKind::SignerProblem, |view| view.signers[0].problem = Some("the nonce was taken".into())),
             (AlertKind::Stopped, |view| view.safety.stopped = Some("the breaker is open".into())),
-            (AlertKind::AuditMismatch, |view| view.audit.mismatches = 1),
+            (AlertKind::AuditMismatch, |view| {
+                view.audit.differing = [(MarketId(alloy::primitives::B256::ZERO), "1 and 2".to_owned())].into();
+            }),
             (AlertKind::HealthBelowLine, |view| view.watched_accounts[0].health = Health(U256::from(104))),
         ];
         for (kind, worsen) in cases {
             let mut view = calm();
             worsen(&mut view);
-            assert_eq!(kinds(&rules.evaluate(&view)), [(kind, false)]);
-            assert_eq!(rules.evaluate(&view), []);
-            assert_eq!(kinds(&rules.evaluate(&calm())), [(kind, true)]);
+            assert_eq!(kinds(&rules.evaluate(&view, Instant::now())), [(kind, false)]);
+            assert_eq!(rules.evaluate(&view, Instant::now()), []);
+            assert_eq!(kinds(&rules.evaluate(&calm(), Instant::now())), [(kind, true)]);
         }
     }
 
     #[test]
     fn a_stalled_head_raises_a_notice_without_a_new_view() {
         // Any age of the head is above a threshold of zero.
-        let mut rules = AlertRules::new(U256::ZERO, Duration::ZERO);
-        assert_eq!(kinds(&rules.evaluate(&calm())), [(AlertKind::StalledHead, false)]);
+        let mut rules = AlertRules::new(U256::ZERO, Duration::ZERO, 75);
+        assert_eq!(kinds(&rules.evaluate(&calm(), Instant::now())), [(AlertKind::StalledHead, false)]);
         rules.stalled_after = Duration::from_secs(3_600);
-        assert_eq!(kinds(&rules.evaluate(&calm())), [(AlertKind::StalledHead, true)]);
+        assert_eq!(kinds(&rules.evaluate(&calm(), Instant::now())), [(AlertKind::StalledHead, true)]);
+    }
+
+    #[test]
+    fn a_keeper_that_never_gets_a_block_raises_a_notice_unless_it_makes_progress() {
+        let (mut rules, start) = (AlertRules::new(U256::ZERO, Duration::from_secs(60), 75), Instant::now());
+        let reading = |block: u64| View { progress: Some(format!("reading block {block}")), ..View::default() };
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for block in 1..4 {
+            assert_eq!(rules.evaluate(&reading(block), at(59 * block)), []);
+        }
+        let notices = rules.evaluate(&reading(3), at(59 * 3 + 61));
+        assert_eq!(kinds(&notices), [(AlertKind::StalledHead, false)]);
+        assert!(notices[0].text.contains("reading block 3"), "{notices:?}");
+    }
+
+    #[test]
+    fn a_condition_of_an_earlier_run_is_not_raised_again_and_ends_with_the_first_block_without_it() {
+        let mut low = calm();
+        low.signers[0].balance = Some(Amount::new(U256::ONE, 18, "ETH"));
+        let rules = || AlertRules::new(U256::from(50), Duration::from_secs(60), 75);
+        let mut before = rules();
+        before.evaluate(&low, Instant::now());
+        assert!(before.begin(AlertKind::KeeperFailed, "keeper", "no key".into()).is_some());
+        let mut after = rules();
+        after.restore(before.active());
+        // The next start fails as well, which is no news.
+        assert_eq!(after.begin(AlertKind::KeeperFailed, "keeper", "no key".into()), None);
+        // Nothing is known before the first block.
+        assert_eq!(after.evaluate(&View::default(), Instant::now()), []);
+        assert_eq!(kinds(&after.evaluate(&low, Instant::now())), [(AlertKind::KeeperFailed, true)]);
+        assert_eq!(kinds(&after.evaluate(&calm(), Instant::now())), [(AlertKind::LowBalance, true)]);
     }
 }

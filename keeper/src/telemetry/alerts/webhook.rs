@@ -1,5 +1,5 @@
-//! Delivery of queued alerts to the webhook, oldest first. Each is posted until it is accepted, with exponential
-//! backoff between attempts.
+//! Delivery of alerts to one target, in the order in which they were raised. Each is posted until it is accepted, with
+//! exponential backoff between attempts.
 
 use std::time::Duration;
 
@@ -7,13 +7,11 @@ use alloy::hex;
 use hmac::{Hmac, Mac};
 use reqwest::{Client, StatusCode, redirect::Policy};
 use sha2::Sha256;
-use tokio::{sync::watch, time::sleep};
+use tokio::{sync::mpsc, time::sleep};
 use tracing::{error, warn};
 
-use crate::{
-    config::Webhook,
-    store::{Alert, AlertQueue, StoreError},
-};
+use super::{Message, template::TargetValues};
+use crate::{config::AlertTarget, store::AlertQueue};
 
 /// Time limit of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,62 +19,51 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 /// Upper limit of the backoff between attempts.
 const MAX_BACKOFF: Duration = Duration::from_secs(300);
-/// Maximum number of alerts read from the store at a time.
-const BATCH_SIZE: u32 = 32;
 
-/// Delivers all queued alerts, then each new one when `wake` signals it. Returns when the sender of `wake` is gone.
-pub(super) async fn deliver(webhook: &Webhook, queue: &AlertQueue, mut wake: watch::Receiver<()>) {
-    let client = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).build();
-    let client = match client {
+/// A message for a target.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) message: Message,
+    /// Number of the message in the store, from which it is deleted when it is delivered; `None` where it is in memory
+    /// alone.
+    pub(super) stored: Option<(i64, AlertQueue)>,
+}
+
+/// Delivers each message, the first one first. Returns when all are delivered and no more can come.
+pub(super) async fn deliver(target: AlertTarget, mut messages: mpsc::UnboundedReceiver<Delivery>) {
+    let client = match Client::builder().timeout(TIMEOUT).redirect(Policy::none()).build() {
         Ok(client) => client,
         Err(error) => return error!(error = %error.without_url(), "alert delivery unavailable"),
     };
-    let mut backoff = INITIAL_BACKOFF;
-    loop {
-        wake.mark_unchanged();
-        match deliver_all(&client, webhook, queue).await {
-            Ok(()) => {
-                backoff = INITIAL_BACKOFF;
-                if wake.changed().await.is_err() {
-                    return;
-                }
-            }
-            Err(problem) => {
-                let (webhook, retry_seconds) = (&webhook.shown, backoff.as_secs());
-                warn!(%webhook, %problem, retry_seconds, "alert delivery failed");
-                sleep(backoff).await;
-                backoff = (backoff * 2).min(MAX_BACKOFF);
-            }
+    while let Some(delivery) = messages.recv().await {
+        let mut backoff = INITIAL_BACKOFF;
+        while let Err(problem) = post(&client, &target, &delivery).await {
+            let (name, host, retry_seconds) = (&target.name, &target.shown, backoff.as_secs());
+            warn!(target_name = name, host, %problem, retry_seconds, "alert delivery failed");
+            sleep(backoff).await;
+            backoff = (backoff * 2).min(MAX_BACKOFF);
+        }
+        let Some((id, queue)) = delivery.stored else { continue };
+        if let Err(error) = queue.delivered(id).await {
+            warn!(id, %error, "delivered alert not deleted; the next start delivers it again");
         }
     }
 }
 
-async fn deliver_all(client: &Client, webhook: &Webhook, queue: &AlertQueue) -> Result<(), String> {
-    let store_error = |error: StoreError| error.to_string();
-    loop {
-        let alerts = queue.pending(BATCH_SIZE).await.map_err(store_error)?;
-        if alerts.is_empty() {
-            return Ok(());
-        }
-        for alert in alerts {
-            post(client, webhook, &alert).await?;
-            queue.delivered(alert.id).await.map_err(store_error)?;
-        }
+async fn post(client: &Client, target: &AlertTarget, delivery: &Delivery) -> Result<(), String> {
+    let routing_key = target.routing_key.as_ref().map_or("", |key| key.expose());
+    let values = TargetValues { chat_id: target.chat_id.as_deref().unwrap_or_default(), routing_key };
+    let body = target.body.fill(&delivery.message, values);
+    let mut request = client.post(target.url.expose()).header("content-type", "application/json");
+    if let Some((id, _)) = &delivery.stored {
+        request = request.header("x-plimsoll-alert", *id);
     }
-}
-
-async fn post(client: &Client, webhook: &Webhook, alert: &Alert) -> Result<(), String> {
-    let mut request = client
-        .post(webhook.url.expose())
-        .header("content-type", "application/json")
-        .header("x-plimsoll-alert", alert.id);
-    if let Some(key) = &webhook.signing_key {
-        request = request.header("x-plimsoll-signature", signature(key.expose(), &alert.body));
+    if let Some(key) = &target.signing_key {
+        request = request.header("x-plimsoll-signature", signature(key.expose(), &body));
     }
-    let response = request.body(alert.body.clone()).send().await;
-    match response.map(|response| response.status()) {
+    match request.body(body).send().await.map(|response| response.status()) {
         Ok(status) if status.is_success() => Ok(()),
-        Ok(status) => Err(format!("the webhook responded with {}", reason(status))),
+        Ok(status) => Err(format!("the target responded with {}", reason(status))),
         Err(error) => Err(error.without_url().to_string()),
     }
 }
@@ -86,7 +73,7 @@ fn reason(status: StatusCode) -> String {
 }
 
 /// Returns the HMAC-SHA256 of the body as `sha256=` and hexadecimal digits, the form that most receivers verify.
-fn signature(key: &str, body: &str) -> String {
+pub(super) fn signature(key: &str, body: &str) -> String {
     // HMAC accepts a key of any length.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.as_bytes()) else { return String::new() };
     mac.update(body.as_bytes());
@@ -95,72 +82,7 @@ fn signature(key: &str, body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use alloy::primitives::{Address, B256};
-    use axum::{Router, extract::State, http::HeaderMap, routing::post};
-    use plimsoll_chain::secret::Secret;
-    use tokio::{net::TcpListener, sync::mpsc};
-
     use super::*;
-    use crate::store::{Identity, Store};
-
-    /// A request to the receiver: the alert's number, its signature, its body.
-    type Request = (String, String, String);
-
-    /// Starts a receiver that refuses the first alert and accepts every later one.
-    async fn receiver() -> (String, mpsc::UnboundedReceiver<Request>) {
-        let (sender, requests) = mpsc::unbounded_channel();
-        let refusals = Arc::new(Mutex::new(1));
-        let accept = |State((sender, refusals)): State<(mpsc::UnboundedSender<Request>, Arc<Mutex<u32>>)>,
-                      headers: HeaderMap,
-                      body: String| async move {
-            let header = |name: &str| headers[name].to_str().unwrap().to_owned();
-            sender.send((header("x-plimsoll-alert"), header("x-plimsoll-signature"), body)).unwrap();
-            let mut left = refusals.lock().unwrap();
-            if *left > 0 {
-                *left -= 1;
-                return StatusCode::SERVICE_UNAVAILABLE;
-            }
-            StatusCode::NO_CONTENT
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let router = Router::new().route("/hook", post(accept)).with_state((sender, refusals));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        (url, requests)
-    }
-
-    #[tokio::test]
-    async fn a_refused_alert_is_delivered_again_before_later_ones() {
-        let folder = tempfile::tempdir().unwrap();
-        let identity = Identity { chain_id: 1, genesis: B256::ZERO, core: Address::ZERO, rewards: None };
-        let queue = Store::open(folder.path(), &identity).unwrap().alerts;
-        // One alert from before a restart, one raised while the receiver refuses.
-        let first = queue.enqueue("bad_debt", "{\"a\":1}").await.unwrap();
-        let (url, mut requests) = receiver().await;
-        let webhook = Webhook {
-            url: Secret::unlisted(url),
-            shown: "http://127.0.0.1".into(),
-            signing_key: Some(Secret::new("signing key".into())),
-        };
-        let (enqueued, wake) = watch::channel(());
-        let delivery = tokio::spawn({
-            let queue = queue.clone();
-            async move { deliver(&webhook, &queue, wake).await }
-        });
-        assert_eq!(requests.recv().await.unwrap().0, first.to_string());
-        let second = queue.enqueue("stopped", "{}").await.unwrap();
-        enqueued.send_replace(());
-        let again = requests.recv().await.unwrap();
-        assert_eq!((again.0, again.2.as_str()), (first.to_string(), "{\"a\":1}"));
-        assert_eq!(again.1, signature("signing key", "{\"a\":1}"));
-        assert_eq!(requests.recv().await.unwrap().0, second.to_string());
-        // Delivered alerts have left the queue once delivery waits for the next one.
-        drop(enqueued);
-        delivery.await.unwrap();
-        assert_eq!(queue.pending(10).await.unwrap(), []);
-    }
 
     #[test]
     fn a_signature_is_the_hmac_of_the_body() {

@@ -88,6 +88,11 @@ fn state(view: &View) -> Vec<Metric> {
             single(flag(view.safety.stopped.is_some())),
         ),
         gauge(
+            "paused",
+            "Markets in which an operator has paused the keeper; a pause of everything counts once more",
+            single(number(crate::view::count(view.safety.paused.len()))),
+        ),
+        gauge(
             "block_age_seconds",
             "Time since the newest block was applied, by a monotonic clock",
             optional(readiness.block_age_ms.map(|ms| number(ms) / 1_000.0)),

@@ -341,7 +341,7 @@ fn an_intent_that_does_not_cover_its_gas_is_dropped_with_both_figures() {
     let mut fixture = Fixture::new(settings(), false);
     let effects = fixture.handle(Event::Submit(vec![(7, intent(7, Priority::High, 100, u64::MAX))]));
     let [Effect::Report(report)] = &effects[..] else { panic!("{effects:?}") };
-    let text = "not worth its gas: a unit of gas would cost at least 1010 wei, and its profit covers 0";
+    let text = "not worth its gas: gas would cost at least 0.00000101 gwei, and its profit covers 0 gwei";
     assert!(matches!(&report.outcome, Outcome::Dropped(reason) if reason.to_string() == text), "{report:?}");
 }
 

@@ -1,0 +1,71 @@
+//! The command line's end of the socket.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
+    time::timeout,
+};
+
+use super::{Done, MAX_BYTES, Request, Response, socket_path};
+
+/// Time for the keeper to respond; it does so between two blocks.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A command had no effect.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// No keeper listens.
+    #[error(
+        "no keeper runs with the store {}: start one, or name the configuration of the running one with --config",
+        .folder.display()
+    )]
+    NotRunning {
+        /// Folder of the store.
+        folder: PathBuf,
+    },
+    /// The socket cannot be used.
+    #[error("{}: {source}; the command must be given by the user that runs the keeper", .path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// Error of the operating system.
+        source: io::Error,
+    },
+    /// The keeper did not respond in time, or is of another version.
+    #[error("the keeper gave no response that is understood; is it of another version?")]
+    NoResponse,
+    /// The keeper refused.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Sends a request to the keeper that runs with the store in a folder. Fails if there is none, or if it refuses.
+pub async fn send(folder: &Path, request: &Request) -> Result<Done, ControlError> {
+    let path = socket_path(folder);
+    let stream = UnixStream::connect(&path).await.map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            ControlError::NotRunning { folder: folder.to_path_buf() }
+        }
+        _ => ControlError::Io { path: path.clone(), source },
+    })?;
+    match timeout(TIMEOUT, exchange(stream, request)).await {
+        Ok(Ok(Some(response))) => response.map_err(ControlError::Refused),
+        Ok(Ok(None)) | Err(_) => Err(ControlError::NoResponse),
+        Ok(Err(source)) => Err(ControlError::Io { path, source }),
+    }
+}
+
+/// Returns `None` for a response that is not understood.
+async fn exchange(mut stream: UnixStream, request: &Request) -> io::Result<Option<Response>> {
+    let text = serde_json::to_string(request).map_err(io::Error::other)?;
+    stream.write_all(format!("{text}\n").as_bytes()).await?;
+    let mut line = String::new();
+    BufReader::new(stream.take(MAX_BYTES)).read_line(&mut line).await?;
+    Ok(serde_json::from_str(&line).ok())
+}

@@ -1,0 +1,96 @@
+//! What an operator reads in the log of the keeper's transactions: one line for each that was mined, and one for each that
+//! a dry run would have sent.
+
+use std::collections::HashMap;
+
+use alloy::primitives::{Address, B256, U256};
+use plimsoll_contracts::MarketId;
+use tracing::info;
+
+use crate::{
+    amount::Amount,
+    config::Config,
+    intent::{Intent, Purpose, Subject},
+    safety::Execution,
+    view::{count, labelled, moved},
+};
+
+/// Number of blocks after which a dry run logs the same loan again.
+const REPEAT_BLOCKS: u64 = 1_000;
+
+/// Logs what a mined transaction did. `tokens` are the loan token and the collateral token of its market, if it has one.
+pub(super) fn executed(
+    config: &Config,
+    hash: B256,
+    purpose: &Purpose,
+    (execution, gain_wei): (&Execution, U256),
+    tokens: Option<[Address; 2]>,
+) {
+    let exact = |amount: Amount| format!("{} {}", amount.exact(), amount.token);
+    let gain = exact(Amount::of_wei(gain_wei, &config.chain.coin));
+    let [loan, collateral] = tokens.map_or([None, None], |tokens| tokens.map(Some));
+    let moved = labelled(config, moved(execution, loan)).map(exact);
+    let profit = labelled(config, execution.profit).map(exact);
+    match purpose {
+        Purpose::Liquidate { market, .. } => info!(
+            market = config.deployed.market_name(MarketId(*market)),
+            borrower = list(&execution.borrowers),
+            repaid = moved,
+            seized = labelled(config, collateral.map(|token| (token, execution.seized))).map(exact),
+            profit,
+            gain,
+            transaction = %hash,
+            "liquidation executed"
+        ),
+        Purpose::Harvest { pool, .. } | Purpose::ClaimOwn { pool, .. } => info!(
+            programme = config.deployed.programme_name(*pool),
+            accounts = execution.accounts,
+            claimed = moved,
+            profit,
+            gain,
+            transaction = %hash,
+            "rewards claimed"
+        ),
+    }
+}
+
+/// Logs what a dry run does not send, each loan and reward once in a while.
+#[derive(Debug, Default)]
+pub(super) struct DryRunLog {
+    /// Block in which each subject was logged last.
+    logged: HashMap<Subject, u64>,
+}
+
+impl DryRunLog {
+    /// Logs an intent that was decided on a block, unless everything in it was logged lately.
+    pub(super) fn record(&mut self, config: &Config, intent: &Intent, block: u64) {
+        self.logged.retain(|_, logged| block.saturating_sub(*logged) < REPEAT_BLOCKS);
+        let subjects = intent.purpose.subjects();
+        let is_new =
+            subjects.iter().fold(false, |is_new, subject| self.logged.insert(*subject, block).is_none() || is_new);
+        if !is_new {
+            return;
+        }
+        let gain = Amount::of_wei(intent.expected_gain, &config.chain.coin);
+        let gain = format!("{} {}", gain.exact(), gain.token);
+        let expected_gas = intent.expected_gas;
+        match &intent.purpose {
+            Purpose::Liquidate { market, borrowers } => {
+                let market = config.deployed.market_name(MarketId(*market));
+                info!(market, borrower = list(borrowers), gain, expected_gas, "dry run: liquidation not sent");
+            }
+            Purpose::Harvest { pool, accounts, .. } => {
+                let (programme, accounts) = (config.deployed.programme_name(*pool), count(accounts.len()));
+                info!(programme, accounts, gain, expected_gas, "dry run: harvest not sent");
+            }
+            Purpose::ClaimOwn { pool, .. } => {
+                let programme = config.deployed.programme_name(*pool);
+                info!(programme, gain, expected_gas, "dry run: claim of own rewards not sent");
+            }
+        }
+    }
+}
+
+fn list(accounts: &[Address]) -> String {
+    accounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
