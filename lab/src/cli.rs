@@ -21,7 +21,7 @@ use plimsoll_testkit::{
 use serde::Serialize;
 
 use crate::{
-    all, book, burst, demo,
+    all, backfill, book, burst, demo,
     gas::{self, GasDifference, GasReport},
     latency, money, mutants,
     output::Folder,
@@ -41,7 +41,7 @@ const PACE: Duration = Duration::from_millis(1_200);
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Measure with this build as it is. Otherwise all, book, latency and burst are first built with optimisation,
+    /// Measure with this build as it is. Otherwise all, backfill, book, latency and burst are first built with optimisation,
     /// without which times and memory mean nothing.
     #[arg(long, global = true)]
     as_built: bool,
@@ -141,6 +141,20 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measures how fast a keeper without a checkpoint reads a long history from a distant node, over one connection and
+    /// over several, and how well it estimates the time that remains; kills it, and starts it again.
+    ///
+    /// The node is a stand-in over real sockets, because no Anvil holds millions of blocks.
+    Backfill {
+        #[command(flatten)]
+        options: backfill::Options,
+        /// Print the report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Reads for `backfill`, as a process of its own that is killed.
+    #[command(hide = true)]
+    BackfillReader(backfill::ReaderOptions),
     /// Makes thousands of loans liquidatable in one block, and reports how the keeper liquidated them.
     #[command(alias = "storm")]
     Burst {
@@ -247,7 +261,11 @@ pub async fn main() -> ExitCode {
     let Arguments { command, as_built } = Arguments::parse();
     match command {
         Command::Keeper(arguments) => keeper::execute(arguments).await,
-        Command::All { .. } | Command::Book { .. } | Command::Latency { .. } | Command::Burst { .. }
+        Command::All { .. }
+        | Command::Backfill { .. }
+        | Command::Book { .. }
+        | Command::Latency { .. }
+        | Command::Burst { .. }
             if cfg!(debug_assertions) && !as_built =>
         {
             logging::ending(optimised(&command))
@@ -326,6 +344,11 @@ async fn run(command: Command) -> eyre::Result<()> {
             let report = money::run(races, keeper_program).await?;
             print(&report, json)?;
         }
+        Command::Backfill { options, json } => {
+            let report = backfill::run(&options, || Ok(process::Command::new(env::current_exe()?))).await?;
+            print(&report, json)?;
+        }
+        Command::BackfillReader(options) => backfill::read_and_report(&options).await?,
         Command::Surge { interval, json } => {
             let report = surge::run(interval).await?;
             print(&report, json)?;

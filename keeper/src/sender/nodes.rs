@@ -11,10 +11,13 @@ use alloy::{
     },
     transports::TransportError,
 };
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use serde::Deserialize;
-use tokio::{sync::Mutex, time};
+use tokio::{
+    sync::{Mutex, watch},
+    time::{self, MissedTickBehavior},
+};
 use tracing::{Instrument, debug, warn};
 
 use super::{
@@ -29,6 +32,10 @@ use crate::{
 /// Time that a node has to respond. A transaction that it accepted without a response is rebroadcast with the next
 /// block.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Interval between two requests on a connection that transactions are sent over. Clients and providers close one that is
+/// idle for some 90 seconds, and opening it takes several round trips.
+const WARM_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Nodes by what they are used for.
 #[derive(Debug)]
@@ -98,6 +105,24 @@ impl Nodes {
             results.push(result);
         }
         SubmitResult::combined(results)
+    }
+
+    /// Keeps the connections that transactions are sent over open, until `stop` says so.
+    pub(super) async fn keep_warm(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut minute = time::interval(WARM_INTERVAL);
+        minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = async { drop(stop.wait_for(|stop| *stop).await) } => return,
+                _ = minute.tick() => {
+                    let nodes = self.send.iter().chain(&self.private);
+                    join_all(nodes.map(|node| node.ask(async |client| {
+                        client.request_noparams::<U64>("eth_chainId").await
+                    })))
+                    .await;
+                }
+            }
+        }
     }
 
     /// Reads the signer's nonce, its balance in wei and these receipts with their logs, in one request, from the first node

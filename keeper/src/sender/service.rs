@@ -161,6 +161,9 @@ pub async fn start<J: Journal, S: SafetyStore>(
     let next_id = AtomicU64::new(journal.next_id().await?);
     let mut tasks = SenderTasks { tasks: JoinSet::new(), stop: watch::Sender::new(false), _locks: locks };
     tasks.tasks.spawn(Admission::persist(admission.records(), safety_store, tasks.stop.subscribe()));
+    if is_live {
+        tasks.tasks.spawn(Arc::clone(&nodes).keep_warm(tasks.stop.subscribe()));
+    }
     let handles = recovered_signers.into_iter().map(|(core, signer, priorities, balance)| {
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let address = signer.address();

@@ -4,7 +4,11 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use alloy::rpc::client::RpcClient;
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt,
+    future::{BoxFuture, join_all},
+    stream::FuturesUnordered,
+};
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use tokio::{
     runtime::Handle,
@@ -135,6 +139,23 @@ where
         (None, Some(error)) => Round::Failed(error),
         (None, None) => Round::Failed(none_connected()),
     }
+}
+
+/// Asks every connected endpoint, all at the same time, and returns the answers with the endpoints' indices.
+pub(super) async fn ask_all<T, F>(
+    pool: &Arc<EndpointPool>,
+    request: impl Fn(Arc<Endpoint>, RpcClient) -> F,
+) -> Vec<(usize, T)>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, ChainError>> + Send + 'static,
+{
+    let late_after = late_after(pool.settings.block_time);
+    let asked = pool.order(0, false).into_iter().map(|index| {
+        let read = read(Arc::clone(pool), index, late_after, &request);
+        async move { Some((index, read.await.ok()?)) }
+    });
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 /// Makes the request to one endpoint, which is late after this time.

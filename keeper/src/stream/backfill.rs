@@ -1,5 +1,10 @@
-//! Backfill: the events of many final blocks at once. Logs are fetched by range from an endpoint whose own head is past
-//! the range's end, and checked against the headers at both ends of the range.
+//! Backfill: the events of many final blocks at once. Logs are fetched by range, several ranges at the same time, each
+//! from an endpoint whose own head is past the range's end, and checked against the headers at both ends of the range.
+
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use alloy::{
     eips::{BlockNumHash, BlockNumberOrTag},
@@ -7,6 +12,7 @@ use alloy::{
     rpc::types::Log,
 };
 use futures_util::{StreamExt, TryStreamExt, stream, try_join};
+use tokio::time::Instant;
 
 use super::{
     BlockEvents, ResyncReason,
@@ -16,65 +22,10 @@ use super::{
     rpc_error::RpcErrorKind,
 };
 
-/// Number of blocks in the first range that an endpoint is asked for.
-const INITIAL_RANGE: u64 = 2_000;
-
-/// Number of answers after which a range beyond the known limit is tried again: providers' plans change.
-const ANSWERS_UNTIL_LIMIT_IS_TESTED: u32 = 64;
-
-/// The number of blocks to ask one endpoint for at once: it shrinks when the endpoint refuses, and grows slowly while
-/// it does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct AdaptiveLogRange {
-    blocks: u64,
-    /// The longest range that was answered since that length was last refused; 0 if none was.
-    answered: u64,
-    /// The longest range that may be tried: one block less than was refused last.
-    limit: u64,
-    /// The longest range that is ever tried.
-    max: u64,
-    answers: u32,
-}
-
-impl AdaptiveLogRange {
-    /// Creates a range that never exceeds `max` blocks.
-    pub(super) fn with_max(max: u64) -> Self {
-        let max = max.max(1);
-        Self { blocks: INITIAL_RANGE.min(max), answered: 0, limit: max, max, answers: 0 }
-    }
-
-    /// Returns the number of blocks to ask for.
-    pub(super) const fn blocks(&self) -> u64 {
-        self.blocks
-    }
-
-    /// Records that a range of `blocks` was answered. The range grows by half of the distance to the limit, so that the
-    /// limit is found in a few steps and then kept to.
-    pub(super) fn record_answer(&mut self, blocks: u64) {
-        if blocks < self.blocks {
-            return;
-        }
-        self.answered = blocks;
-        self.answers += 1;
-        if self.answers >= ANSWERS_UNTIL_LIMIT_IS_TESTED {
-            self.answers = 0;
-            self.limit = self.limit.saturating_mul(2).min(self.max);
-        }
-        self.blocks += self.limit.saturating_sub(self.blocks).div_ceil(2).min(self.blocks);
-    }
-
-    /// Records that a range of `blocks` was refused. The range shrinks to the longest one that was answered, or to
-    /// half. Returns false if nothing shorter can be asked for.
-    pub(super) fn record_refusal(&mut self, blocks: u64) -> bool {
-        if self.answered >= blocks {
-            self.answered = 0;
-        }
-        self.answers = 0;
-        self.limit = blocks.saturating_sub(1).max(1);
-        self.blocks = if self.answered > 0 { self.answered } else { (blocks / 2).max(1) };
-        blocks > 1
-    }
-}
+/// Number of ranges that are fetched before their blocks are handed out.
+const MAX_RANGES: usize = 64;
+/// Number of blocks with events after which no further range is begun before they are handed out.
+const MAX_BLOCKS_WITH_EVENTS: usize = 50_000;
 
 /// The reason why an endpoint did not supply a range.
 enum BackfillError {
@@ -94,26 +45,83 @@ impl From<RequestError> for BackfillError {
     }
 }
 
-/// Fetches the blocks with events after `tip` and up to `last`, or as far as an endpoint goes at once, from the first
-/// endpoint that supplies them. The last block of the range is included whether or not it has events. Returns the
-/// blocks with the endpoint's index. Fails with [`FetchError::Resync`] if no endpoint failed and none has the chain of
-/// `tip`.
+/// A block of a backfill, with the index of the endpoint that supplied it.
+pub(super) type SuppliedBlock = (BlockEvents, usize);
+
+/// Consecutive blocks to fetch.
+#[derive(Debug, Clone, Copy)]
+struct BlockRange {
+    first: u64,
+    last: u64,
+    /// Hash of the block before the first, if it is known.
+    parent: Option<B256>,
+}
+
+/// The blocks of a range with events, and the last one whether or not it has any.
+struct FetchedRange {
+    /// Hash of the block before the first.
+    parent: B256,
+    blocks: Vec<SuppliedBlock>,
+}
+
+/// Fetches the blocks with events after `tip` and up to `last`, or as many as are handed out at once. The last block of
+/// each range is included whether or not it has events. Fails with [`FetchError::Resync`] if no endpoint failed and none
+/// has the chain of `tip`.
 pub(super) async fn backfill(
     pool: &EndpointPool,
     tip: BlockNumHash,
     last: u64,
-) -> Result<(Vec<BlockEvents>, usize), FetchError> {
+) -> Result<Vec<SuppliedBlock>, FetchError> {
+    pool.progress().start(tip.number, last, Instant::now());
+    let with_events = AtomicUsize::new(0);
+    let mut first = tip.number + 1;
+    // Each range is as long as the endpoint allows when its turn comes.
+    let ranges = std::iter::from_fn(|| {
+        let is_full = with_events.load(Ordering::Relaxed) > MAX_BLOCKS_WITH_EVENTS;
+        let parent = (first == tip.number + 1).then_some(tip.hash);
+        let range = BlockRange { first, last: first.saturating_add(pool.log_range(last) - 1).min(last), parent };
+        (first <= last && !is_full).then(|| {
+            first = range.last + 1;
+            range
+        })
+    });
+    let ranges = stream::iter(ranges.take(MAX_RANGES)).map(|range| fetch_range(pool, range));
+    let mut fetched = pin!(ranges.buffered(pool.settings.concurrent_ranges.max(1)));
+    let (mut blocks, mut parent) = (Vec::new(), tip.hash);
+    while let Some(range) = fetched.next().await {
+        match range {
+            // Ranges that do not join are fetched again, the later one as the first of the next batch.
+            Ok(range) if range.parent != parent => break,
+            Ok(range) => {
+                with_events.fetch_add(range.blocks.len(), Ordering::Relaxed);
+                blocks.extend(range.blocks);
+                let Some((block, _)) = blocks.last() else { break };
+                parent = block.hash;
+                if let Some(progress) = pool.progress().record(block.number, Instant::now()) {
+                    tracing::info!(%progress, "reading events");
+                }
+            }
+            Err(_) if !blocks.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    if blocks.is_empty() { Err(FetchError::Retryable) } else { Ok(blocks) }
+}
+
+/// Fetches a range from the first endpoint that supplies it. Fails with [`FetchError::Resync`] if no endpoint failed and
+/// none has its parent.
+async fn fetch_range(pool: &EndpointPool, range: BlockRange) -> Result<FetchedRange, FetchError> {
     let (mut resync, mut failed) = (None, false);
-    for index in pool.order(last, false) {
+    for index in pool.order(range.last, false) {
         let Some(client) = pool.clients.get(index) else { continue };
-        match backfill_from(pool, client, tip, last).await {
-            Ok(blocks) => {
-                let to = blocks.last().map(|block| block.number);
-                tracing::debug!(from = tip.number + 1, to, endpoint = %client.endpoint, "log range backfilled");
-                return Ok((blocks, index));
+        match fetch_from(pool, client, range).await {
+            Ok((parent, blocks)) => {
+                tracing::debug!(first = range.first, last = range.last, endpoint = %client.endpoint, "log range backfilled");
+                return Ok(FetchedRange { parent, blocks: blocks.into_iter().map(|block| (block, index)).collect() });
             }
             Err(BackfillError::OtherBranch) => {
-                resync = Some(ResyncReason::NotCanonical { number: tip.number, hash: tip.hash });
+                let hash = range.parent.unwrap_or_default();
+                resync = range.parent.map(|_| ResyncReason::NotCanonical { number: range.first - 1, hash });
             }
             Err(BackfillError::ForeignEvent(number, problem)) => {
                 resync = Some(ResyncReason::ForeignEvent { number, problem });
@@ -124,50 +132,53 @@ pub(super) async fn backfill(
     Err(resync.filter(|_| !failed).map_or(FetchError::Retryable, FetchError::Resync))
 }
 
-/// Fetches a range from one endpoint, and shorter ones as long as the endpoint refuses.
-async fn backfill_from(
+/// Fetches a range from one endpoint, in parts as long as the endpoint allows. Returns the hash of the block before it,
+/// and its blocks.
+async fn fetch_from(
     pool: &EndpointPool,
     client: &EndpointClient,
-    tip: BlockNumHash,
-    last: u64,
-) -> Result<Vec<BlockEvents>, BackfillError> {
-    let first = tip.number + 1;
-    loop {
-        let head = client.state().head.map_or(0, |head| head.header.number);
-        let range = client.state().log_range.blocks();
-        let last = last.min(head).min(tip.number.saturating_add(range));
-        if last < first {
-            return Err(BackfillError::Failed);
-        }
-        let blocks = last - tip.number;
-        match fetch_range(pool, client, tip, last).await {
-            Ok(answer) => {
-                client.state().log_range.record_answer(blocks);
-                return Ok(answer);
+    range: BlockRange,
+) -> Result<(B256, Vec<BlockEvents>), BackfillError> {
+    let head = client.state().head.map_or(0, |head| head.header.number);
+    if head < range.last {
+        return Err(BackfillError::Failed);
+    }
+    let (mut first, mut parent) = (range.first, range.parent);
+    let (mut parent_of_all, mut blocks) = (None, Vec::<BlockEvents>::new());
+    while first <= range.last {
+        let length = client.state().log_range.blocks().min(range.last - first + 1);
+        match fetch_part(pool, client, BlockRange { first, last: first + length - 1, parent }).await {
+            Ok((part_parent, part)) => {
+                client.state().log_range.record_answer(length);
+                parent_of_all.get_or_insert(part_parent);
+                blocks.extend(part);
+                (first, parent) = (first + length, blocks.last().map(|block| block.hash));
             }
-            Err(BackfillError::RangeTooLarge) if client.state().log_range.record_refusal(blocks) => {}
+            Err(BackfillError::RangeTooLarge) if client.state().log_range.record_refusal(length) => {}
             Err(BackfillError::RangeTooLarge) => {
                 let error = client.error("it refuses to give the logs of a single block");
                 client.record_failure(RpcErrorKind::Rejected, error);
                 return Err(BackfillError::Failed);
             }
+            // Its parts are not of one chain.
+            Err(BackfillError::OtherBranch) if first > range.first => return Err(BackfillError::Failed),
             Err(error) => {
                 // A node that is slow with a long range may be quick with a shorter one.
-                client.state().log_range.record_refusal(blocks);
+                client.state().log_range.record_refusal(length);
                 return Err(error);
             }
         }
     }
+    Ok((parent_of_all.unwrap_or_default(), blocks))
 }
 
-/// Fetches the blocks after `tip` up to `last` from one endpoint, in one request for logs.
-async fn fetch_range(
+/// Fetches a range from one endpoint, in one request for logs. Returns the hash of the block before it, and its blocks.
+async fn fetch_part(
     pool: &EndpointPool,
     client: &EndpointClient,
-    tip: BlockNumHash,
-    last: u64,
-) -> Result<Vec<BlockEvents>, BackfillError> {
-    let first = tip.number + 1;
+    range: BlockRange,
+) -> Result<(B256, Vec<BlockEvents>), BackfillError> {
+    let BlockRange { first, last, parent } = range;
     let filter = pool.sources.filter().from_block(first).to_block(last);
     // The last header's hash commits to all blocks before it: if it is the same afterwards, the logs are of one chain.
     let last_header = header(client, last).await?;
@@ -178,7 +189,8 @@ async fn fetch_range(
     if header(client, last).await? != last_header {
         return Err(BackfillError::Failed);
     }
-    if first_header.header.parent_hash != tip.hash {
+    let found_parent = first_header.header.parent_hash;
+    if parent.is_some_and(|parent| parent != found_parent) {
         return Err(BackfillError::OtherBranch);
     }
     let known = [&first_header, &last_header]
@@ -201,7 +213,7 @@ async fn fetch_range(
             events: Vec::new(),
         });
     }
-    Ok(blocks)
+    Ok((found_parent, blocks))
 }
 
 async fn header(client: &EndpointClient, number: u64) -> Result<RpcHeader, BackfillError> {
@@ -303,57 +315,5 @@ mod tests {
         ] {
             assert!(grouped(logs.clone()).is_err(), "{logs:?}");
         }
-    }
-
-    /// Asks a provider with a limit for ranges until it has answered `answers` of them. Returns the lengths that were
-    /// answered, and the number of refusals.
-    fn asked(limit: u64, answers: usize) -> (Vec<u64>, usize) {
-        let mut range = AdaptiveLogRange::with_max(10_000);
-        let (mut answered, mut refused) = (Vec::new(), 0);
-        while answered.len() < answers {
-            let blocks = range.blocks();
-            if blocks <= limit {
-                range.record_answer(blocks);
-                answered.push(blocks);
-            } else {
-                assert!(range.record_refusal(blocks));
-                refused += 1;
-            }
-        }
-        (answered, refused)
-    }
-
-    #[test]
-    fn a_providers_range_limit_is_found_and_kept_to() {
-        for limit in [1, 7, 500, 1_999, 2_000, 9_999, 20_000] {
-            let (answered, refused) = asked(limit, 60);
-            assert_eq!(answered.last(), Some(&limit.min(10_000)), "of {limit}: {answered:?}");
-            assert!(refused <= 24, "{refused} refusals to find {limit}");
-        }
-    }
-
-    #[test]
-    fn the_range_grows_again_after_a_limit_is_lifted() {
-        let mut range = AdaptiveLogRange::with_max(10_000);
-        assert!(range.record_refusal(2_000));
-        for _ in 0..300 {
-            let blocks = range.blocks();
-            range.record_answer(blocks);
-        }
-        assert_eq!(range.blocks(), 10_000);
-    }
-
-    #[test]
-    fn a_range_of_a_single_block_cannot_shrink() {
-        let mut range = AdaptiveLogRange::with_max(10);
-        assert!(!range.record_refusal(1));
-        assert_eq!(range.blocks(), 1);
-    }
-
-    #[test]
-    fn an_answer_to_a_short_last_range_does_not_change_the_range() {
-        let mut range = AdaptiveLogRange::with_max(10_000);
-        range.record_answer(3);
-        assert_eq!(range.blocks(), INITIAL_RANGE);
     }
 }

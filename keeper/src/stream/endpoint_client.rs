@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use super::{
-    backfill::AdaptiveLogRange, block_logs::RpcHeader, endpoint_health::HealthTracker, hedging::RecentLatencies,
+    block_logs::RpcHeader, endpoint_health::HealthTracker, hedging::RecentLatencies, log_range::AdaptiveLogRange,
     rpc_error::RpcErrorKind,
 };
 use crate::record;

@@ -1,7 +1,11 @@
 //! Endpoint failover: all endpoints together, the order in which they are asked, and a reader that asks the next one
 //! when one fails.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use alloy::{
     primitives::B256,
@@ -22,6 +26,7 @@ use super::{
     block_logs::RpcHeader,
     endpoint_client::EndpointClient,
     hedging::HedgeBudget,
+    progress::ProgressTracker,
 };
 use crate::{
     chain::{Header, Sources},
@@ -42,6 +47,7 @@ pub(super) struct EndpointPool {
     pub(super) newest: watch::Sender<Option<Header>>,
     /// Hedges that other parts' questions may use.
     pub(super) hedges: HedgeBudget,
+    progress: Mutex<ProgressTracker>,
 }
 
 /// What the selection of an endpoint depends on.
@@ -104,12 +110,24 @@ impl EndpointPool {
             new_head: watch::Sender::default(),
             newest: watch::Sender::default(),
             hedges: HedgeBudget::default(),
+            progress: Mutex::default(),
         }
     }
 
     /// Returns true if a block may contain logs of our contracts, so that they must be requested.
     pub(super) fn may_contain_our_logs(&self, header: &RpcHeader) -> bool {
         !self.settings.blooms || header.may_contain_logs_of(&self.sources)
+    }
+
+    /// Locks the progress of the backfill. The guard must not be held across an await.
+    pub(super) fn progress(&self) -> MutexGuard<'_, ProgressTracker> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the number of blocks to ask for at once, of the endpoint that is asked first about a block.
+    pub(super) fn log_range(&self, number: u64) -> u64 {
+        let client = self.clients_for(number).next();
+        client.map_or(1, |client| client.state().log_range.blocks()).max(1)
     }
 
     /// Returns true if a healthy endpoint announces new heads.
@@ -128,6 +146,11 @@ impl EndpointPool {
             state.client.is_some() && state.health.is_healthy()
         };
         self.clients.iter().any(|client| !std::ptr::eq(client, than) && is_healthy(client))
+    }
+
+    /// Returns the number of endpoints that are not excluded.
+    pub(super) fn in_use(&self) -> usize {
+        self.clients.iter().filter(|client| client.state().excluded.is_none()).count()
     }
 
     /// Notifies the planner and the connections of a new head, or of a change of an endpoint's health.
@@ -240,6 +263,24 @@ impl StreamReader {
         let heads = self.0.clients.iter().filter_map(|client| client.state().head).map(|head| head.header);
         let newest = *self.0.newest.borrow();
         newest.into_iter().chain(heads).find(|header| header.hash == hash).map_or(0, |header| header.number)
+    }
+}
+
+impl StreamReader {
+    /// Asks every connected endpoint the same, and returns the valid answers with the endpoints' indices.
+    pub async fn ask_each<T, F>(&self, request: impl Fn(Arc<Endpoint>, RpcClient) -> F) -> Vec<(usize, T)>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ChainError>> + Send + 'static,
+    {
+        ask::ask_all(&self.0, request).await
+    }
+
+    /// Records that an answer of the endpoint with this index is not true, and demotes it.
+    pub fn report_false_answer(&self, index: usize, reason: &str) {
+        if let Some(client) = self.0.clients.get(index) {
+            client.report_false_answer(reason);
+        }
     }
 }
 

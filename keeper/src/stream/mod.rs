@@ -28,7 +28,9 @@ mod endpoint_health;
 mod failover;
 mod head_selection;
 mod hedging;
+mod log_range;
 mod planner;
+mod progress;
 mod reorg;
 mod rpc_error;
 
@@ -47,6 +49,7 @@ pub use self::{
     ask::AskPolicy,
     endpoint_health::{EndpointHealth, EndpointState, Latency},
     failover::StreamReader,
+    progress::BackfillProgress,
 };
 use self::{
     block_logs::DisputedBlock,
@@ -79,6 +82,8 @@ pub struct StreamSettings {
     pub max_lag: u64,
     /// Maximum number of blocks in one request for logs.
     pub max_log_range: u64,
+    /// Number of ranges of logs that are fetched at the same time.
+    pub concurrent_ranges: usize,
     /// Maximum delay before a disconnected endpoint is connected again.
     pub max_reconnect_delay: Duration,
     /// Whether the blooms in headers can be relied on. Some chains leave them empty; the logs of every block are
@@ -108,6 +113,7 @@ impl StreamSettings {
             rollback_patience: poll_interval * 3,
             max_lag: 3,
             max_log_range: 10_000,
+            concurrent_ranges: 8,
             max_reconnect_delay: Duration::from_secs(15),
             blooms: true,
         }
@@ -319,6 +325,12 @@ impl Stream {
     #[must_use]
     pub fn health(&self) -> Vec<EndpointHealth> {
         self.pool.health()
+    }
+
+    /// Returns the progress of the last backfill; `None` if there was none.
+    #[must_use]
+    pub fn backfill_progress(&self) -> Option<BackfillProgress> {
+        self.pool.progress().progress()
     }
 
     /// Returns a channel with the newest header, which is published before the block's events are fetched.

@@ -80,7 +80,13 @@ pub(super) struct StepPlanner {
     ignored: Vec<B256>,
     /// The time since which every endpoint has been below the newest applied block.
     rolled_back_since: Option<Instant>,
+    /// The time since which the applied blocks have been found to be of another branch than can be reverted to.
+    replaced_since: Option<Instant>,
 }
+
+/// How much longer than [`rollback_patience`](super::StreamSettings::rollback_patience) an endpoint that does not answer is
+/// waited for, before the state is rebuilt on the word of the others.
+const PATIENCE_WITH_SILENT_ENDPOINTS: u32 = 10;
 
 impl StepPlanner {
     pub(super) const fn new(
@@ -88,7 +94,7 @@ impl StepPlanner {
         start: StartPoint,
         disputed: Option<(u64, DisputedBlock)>,
     ) -> Self {
-        Self { pool, start, disputed, ignored: Vec::new(), rolled_back_since: None }
+        Self { pool, start, disputed, ignored: Vec::new(), rolled_back_since: None, replaced_since: None }
     }
 
     /// Waits until there is something to do, and returns it.
@@ -144,20 +150,69 @@ impl StepPlanner {
     }
 
     /// Checks that the block at the cursor is canonical. An endpoint that does not have a block of that height is
-    /// behind, which proves nothing. Fails with [`FetchError::Resync`] if only other blocks of that height were found.
-    async fn verify(&self, cursor: Cursor) -> Result<AppliedBlocks, FetchError> {
-        let mut replaced = None;
+    /// behind, which proves nothing. Fails with [`FetchError::Resync`] if only other blocks of that height were found for
+    /// a while.
+    async fn verify(&mut self, cursor: Cursor) -> Result<AppliedBlocks, FetchError> {
+        let (mut replaced, mut found_by) = (None, 0);
         for client in self.pool.clients_for(cursor.number) {
             let Ok(Some(header)) = client.header(BlockNumberOrTag::Number(cursor.number)).await else { continue };
+            found_by += 1;
             let found = BlockNumHash { number: cursor.number, hash: header.header.hash };
             match cursor.hash {
                 Some(hash) if hash != found.hash => {
                     replaced = Some(ResyncReason::NotCanonical { number: cursor.number, hash });
                 }
-                _ => return Ok(AppliedBlocks::starting_at(found)),
+                _ => {
+                    self.replaced_since = None;
+                    return Ok(AppliedBlocks::starting_at(found));
+                }
             }
         }
-        Err(replaced.map_or(FetchError::Retryable, FetchError::Resync))
+        match replaced {
+            Some(reason) if self.is_replaced_for_long(found_by) => Err(FetchError::Resync(reason)),
+            _ => Err(FetchError::Retryable),
+        }
+    }
+
+    /// Returns true if the applied blocks have been found to be replaced for long enough, now by so many endpoints. One that
+    /// does not answer may know better, and is waited for.
+    fn is_replaced_for_long(&mut self, found_by: usize) -> bool {
+        let since = *self.replaced_since.get_or_insert_with(Instant::now);
+        let patience = self.pool.settings.rollback_patience;
+        let all_agree = found_by >= self.pool.in_use();
+        since.elapsed() >= if all_agree { patience } else { patience * PATIENCE_WITH_SILENT_ENDPOINTS }
+    }
+
+    /// Checks a reorg that is too deep with the other endpoints. One that has the newest applied block, and is not far
+    /// behind, refutes it, and the endpoint that reported it is demoted.
+    async fn confirm_too_deep(
+        &mut self,
+        applied: &AppliedBlocks,
+        reporter: usize,
+        head: &RpcHeader,
+    ) -> Result<(), NoBatch> {
+        let (tip, mut found_by) = (applied.tip(), 1);
+        for index in self.pool.order(tip.number, false).into_iter().filter(|index| *index != reporter) {
+            let Some(client) = self.pool.clients.get(index) else { continue };
+            let Ok(found) = client.header(BlockNumberOrTag::Number(tip.number)).await else { continue };
+            let is_behind = client
+                .state()
+                .head
+                .is_none_or(|own| own.header.number.saturating_add(self.pool.settings.max_lag) < head.header.number);
+            if found.is_some_and(|found| found.header.hash == tip.hash) && !is_behind {
+                self.replaced_since = None;
+                if let Some(reporter) = self.pool.clients.get(reporter) {
+                    reporter.report_false_answer("its chain has left that of another endpoint long ago");
+                }
+                return Err(NoBatch::EndpointsFailed);
+            }
+            found_by += 1;
+        }
+        if self.is_replaced_for_long(found_by) {
+            Ok(())
+        } else {
+            Err(NoBatch::CheckAgainIn(self.pool.settings.poll_interval))
+        }
     }
 
     /// Plans the way to the first candidate that may be followed.
@@ -186,18 +241,23 @@ impl StepPlanner {
 
     /// Plans the way to a head. Fails with [`NoBatch::NoNewHead`] if the head is on another branch and its endpoint
     /// does not lead.
-    async fn follow(&self, applied: &AppliedBlocks, candidate: HeadCandidate) -> Result<StepBatch, NoBatch> {
+    async fn follow(&mut self, applied: &AppliedBlocks, candidate: HeadCandidate) -> Result<StepBatch, NoBatch> {
         let HeadCandidate { endpoint: index, head, may_revert } = candidate;
         let tip = applied.tip();
-        let client = self.pool.clients.get(index).ok_or(NoBatch::EndpointsFailed)?;
+        let pool = Arc::clone(&self.pool);
+        let client = pool.clients.get(index).ok_or(NoBatch::EndpointsFailed)?;
         if head.header.number > tip.number.saturating_add(FINALITY_DEPTH) {
             return self.backfill(applied, head.header.number - FINALITY_DEPTH).await;
         }
         let (ancestor, headers) = match reorg::branch_to(client, applied, head).await {
             None => return Err(NoBatch::EndpointsFailed),
-            Some(Branch::From { ancestor, headers }) => (ancestor, headers),
+            Some(Branch::From { ancestor, headers }) => {
+                self.replaced_since = None;
+                (ancestor, headers)
+            }
             Some(Branch::TooDeep) => {
                 confirm_head(client, &head).await?;
+                self.confirm_too_deep(applied, index, &head).await?;
                 let oldest = applied.oldest().number;
                 return Ok(resync(Some(applied.clone()), ResyncReason::ReorgTooDeep { tip: tip.number, oldest }));
             }
@@ -265,9 +325,9 @@ impl StepPlanner {
         Ok(PlannedStep { step: Step::Apply(Arc::new(block)), supplier: fetched.supplier })
     }
 
-    /// Plans as many of the blocks up to `last`, which is final, as an endpoint gives at once. A disputed block among
+    /// Plans as many of the blocks up to `last`, which is final, as are fetched at once. A disputed block among
     /// them is planned by itself.
-    async fn backfill(&self, applied: &AppliedBlocks, last: u64) -> Result<StepBatch, NoBatch> {
+    async fn backfill(&mut self, applied: &AppliedBlocks, last: u64) -> Result<StepBatch, NoBatch> {
         let tip = applied.tip();
         let disputed =
             self.disputed.as_ref().map(|(number, _)| *number).filter(|number| (tip.number + 1..=last).contains(number));
@@ -276,11 +336,17 @@ impl StepPlanner {
         }
         let last = disputed.map_or(last, |number| number - 1);
         match backfill(&self.pool, tip, last).await {
-            Ok((blocks, supplier)) => {
-                let planned = |block| PlannedStep { step: Step::Apply(Arc::new(block)), supplier: Some(supplier) };
+            Ok(blocks) => {
+                let planned =
+                    |(block, supplier)| PlannedStep { step: Step::Apply(Arc::new(block)), supplier: Some(supplier) };
                 Ok(StepBatch { base: Some(applied.clone()), steps: blocks.into_iter().map(planned).collect() })
             }
             Err(FetchError::Retryable) => Err(NoBatch::EndpointsFailed),
+            Err(FetchError::Resync(ResyncReason::NotCanonical { .. }))
+                if !self.is_replaced_for_long(self.pool.order(tip.number, false).len()) =>
+            {
+                Err(NoBatch::EndpointsFailed)
+            }
             Err(FetchError::Resync(reason)) => Ok(resync(Some(applied.clone()), reason)),
         }
     }

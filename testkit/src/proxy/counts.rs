@@ -11,6 +11,7 @@ pub struct Counts {
     calls: BTreeMap<String, u64>,
     blocks: u64,
     waves: u64,
+    websockets: u64,
     in_progress: u64,
     acted: BTreeMap<RuleId, u64>,
 }
@@ -40,6 +41,12 @@ impl Counts {
     #[must_use]
     pub const fn waves(&self) -> u64 {
         self.waves
+    }
+
+    /// Returns the number of WebSockets that were opened, also those that have closed.
+    #[must_use]
+    pub const fn websockets(&self) -> u64 {
+        self.websockets
     }
 
     /// Returns the number of heads that the node announced, also those that a fault withheld. When a head is counted,
@@ -78,6 +85,10 @@ impl Counts {
     pub(super) const fn end_message(&mut self) {
         // Counts that were reset in the meantime do not have the message.
         self.in_progress = self.in_progress.saturating_sub(1);
+    }
+
+    pub(super) const fn add_websocket(&mut self) {
+        self.websockets += 1;
     }
 
     pub(super) const fn add_block(&mut self) {

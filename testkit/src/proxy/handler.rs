@@ -43,6 +43,11 @@ pub(super) enum Outcome {
         /// The HTTP status.
         status: u16,
     },
+    /// The beginning of a JSON-RPC response, and then a reset of the connection.
+    CutOff {
+        /// The whole response.
+        body: Value,
+    },
     /// A reset of the connection.
     Reset,
 }
@@ -143,6 +148,8 @@ impl<'a> Handler<'a> {
                 Fault::Reset(Phase::AfterForwarding) => return Outcome::Reset,
                 Fault::Stall(Phase::AfterForwarding) => self.shared.rules.lifted(*id).await,
                 Fault::Slow(delay) => time::sleep(*delay).await,
+                Fault::CutOff => return Outcome::CutOff { body: self.message.answered(answers) },
+                Fault::ShortBatch if answers.len() > 1 => drop(answers.pop()),
                 _ => {}
             }
         }
@@ -199,8 +206,12 @@ impl<'a> Handler<'a> {
             _ => upstream.ask(request).await?,
         };
         for fault in self.faults(request) {
-            if let (Fault::TruncatedLogs { keep }, Ok(Value::Array(logs))) = (fault, &mut reply) {
-                logs.truncate(*keep);
+            match (fault, &mut reply) {
+                (Fault::TruncatedLogs { keep }, Ok(Value::Array(logs))) => logs.truncate(*keep),
+                (Fault::Substituted { from, to }, Ok(result)) => {
+                    *result = serde_json::from_str(&result.to_string().replace(from, to))?;
+                }
+                _ => {}
             }
         }
         Ok(reply)

@@ -10,6 +10,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{
+    counts::Counts,
     handler::{Handler, Outcome, Shared, Status},
     rpc::{self, Message},
     ws,
@@ -39,6 +40,7 @@ pub(super) async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> eyre::R
         let body = match asked {
             Asked::Post(body) => body,
             Asked::Upgrade(key) => {
+                shared.counts.send_modify(Counts::add_websocket);
                 let accept = derive_accept_key(key.as_bytes());
                 let head = format!(
                     "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -62,6 +64,12 @@ pub(super) async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> eyre::R
                     }
                 };
                 response(status, "application/json", &headers, &body.to_string())
+            }
+            Outcome::CutOff { body } => {
+                let whole = response("200 OK", "application/json", "", &body.to_string());
+                stream.write_all(whole.get(..whole.len() - 1).unwrap_or_default().as_bytes()).await?;
+                stream.flush().await?;
+                return Ok(());
             }
             Outcome::Page { status } => response(&status.to_string(), "text/html", "", PAGE),
             Outcome::Reset => {

@@ -19,6 +19,9 @@
 //! | [`Fault::LogRange`] | a provider's limit on block ranges, with its own error |
 //! | [`Fault::Stale`] | one of several nodes behind an address that has stopped following the chain |
 //! | [`Fault::Heads`] | subscriptions that lose, repeat or reorder heads |
+//! | [`Fault::CutOff`] | a connection that ends in the middle of a response |
+//! | [`Fault::ShortBatch`] | a load balancer that loses a part of a batch |
+//! | [`Fault::Substituted`] | a node that lies |
 //! | [`Fault::GethPool`] | no fault: the rules of geth's transaction pool, where Anvil's are more lenient |
 //!
 //! Not modelled are filters (`eth_newFilter`), faults in the response to a subscription request, and blocks that the

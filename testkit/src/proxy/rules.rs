@@ -52,6 +52,17 @@ pub enum Fault {
     },
     /// Head announcements are faulty. Where several rules match a head, the first applies.
     Heads(HeadFault),
+    /// The connection is reset in the middle of the response; over a WebSocket instead of it.
+    CutOff,
+    /// The response to a batch lacks its last answer. Over a WebSocket every call is a message of its own.
+    ShortBatch,
+    /// Every occurrence of a text in a result is replaced: a node that lies.
+    Substituted {
+        /// The text.
+        from: String,
+        /// The text in its place.
+        to: String,
+    },
     /// Transactions are accepted and refused by geth's rules: replacements need 10 % more of both fees, a transaction
     /// that is pooled is `already known`, and one below the base fee is kept until it can be mined.
     GethPool,

@@ -86,6 +86,6 @@ async fn step(shared: &Shared, text: String) -> Step {
     match outcome {
         Outcome::Answer { body, .. } => Step::Answer(body.to_string()),
         Outcome::Page { .. } => Step::End { reset: false },
-        Outcome::Reset => Step::End { reset: true },
+        Outcome::CutOff { .. } | Outcome::Reset => Step::End { reset: true },
     }
 }

@@ -195,7 +195,7 @@ pub(super) struct EventRecord {
 }
 
 impl EventRecord {
-    fn new(stream: Stream, from: Cursor) -> Self {
+    pub(super) fn new(stream: Stream, from: Cursor) -> Self {
         let at = BlockNumHash { number: from.number, hash: from.hash.unwrap_or_default() };
         Self {
             stream,

@@ -3,6 +3,7 @@
 
 mod faults;
 mod fixture;
+mod questions;
 mod reorgs;
 
 use std::time::Duration;
