@@ -28,6 +28,8 @@ pub struct Follower {
     checkpoint: Checkpoint,
     /// First block of the deployment.
     first_block: u64,
+    /// Whether the book was made from the checkpoint and nothing has confirmed it since.
+    is_checkpoint_tried: bool,
     /// Whether this process has applied every event since the first block itself, without a checkpoint.
     from_nothing: bool,
     /// Whether the book was reset and has not reached the head since.
@@ -46,7 +48,7 @@ pub enum FollowerEvent {
         /// The last block that stays applied.
         to: BlockNumHash,
     },
-    /// The book was emptied; the blocks that rebuild it follow.
+    /// The book was taken back to its checkpoint, or emptied; the blocks that rebuild it follow.
     Reset,
     /// The book refused a block as inconsistent; it is fetched again from another endpoint.
     Rejected,
@@ -102,6 +104,7 @@ impl Follower {
             book,
             checkpoint,
             first_block,
+            is_checkpoint_tried: tip.is_some(),
             from_nothing: tip.is_none(),
             is_rebuilding: false,
             checkpoint_problem: None,
@@ -140,7 +143,7 @@ impl Follower {
                 if let Err(error) = self.book.revert_to(to.number) {
                     // The history of a restored book begins at its checkpoint, and the stream may know older blocks.
                     warn!(block = to.number, reason = %error, "book reset");
-                    self.reset().await;
+                    self.rebuild().await;
                     return Ok(FollowerEvent::Reset);
                 }
                 self.stream.accept();
@@ -158,7 +161,7 @@ impl Follower {
                     return Err(FollowError { first_block: self.first_block, reason });
                 }
                 warn!(%reason, "book reset");
-                self.reset().await;
+                self.rebuild().await;
                 Ok(FollowerEvent::Reset)
             }
         }
@@ -193,9 +196,44 @@ impl Follower {
         }
     }
 
+    /// Rebuilds the book: from the checkpoint, which is of a block that no reorg reaches, or from the deployment's first
+    /// block where the checkpoint was tried already. Only then it is discarded.
+    pub async fn rebuild(&mut self) {
+        if !self.restore().await {
+            self.reset().await;
+        }
+    }
+
+    /// Records that the chain confirms the book, so that its checkpoint is worth another try.
+    pub const fn confirm(&mut self) {
+        self.is_checkpoint_tried = false;
+    }
+
+    /// Takes the book back to its checkpoint, and has the stream begin again there. Returns false if there is none, or if
+    /// that was tried and the book was not [confirmed](Self::confirm) since.
+    pub async fn restore(&mut self) -> bool {
+        if self.is_checkpoint_tried {
+            return false;
+        }
+        let followed = self.book.coverage().followed();
+        let Ok(restored) = RestoredBook::load(&self.checkpoint, followed).await else { return false };
+        let Some(tip) = restored.tip else { return false };
+        // Later blocks that wait to be written come again.
+        if self.checkpoint.revert_to(tip.number).await.is_err() {
+            return false;
+        }
+        let cursor = restored.cursor(self.first_block);
+        self.book = restored.book;
+        (self.is_checkpoint_tried, self.from_nothing, self.is_rebuilding) = (true, false, true);
+        info!(block = tip.number, "book restored from its checkpoint");
+        self.stream.restart(cursor);
+        true
+    }
+
     /// Empties book and checkpoint, and has the stream begin again at the deployment's first block.
-    pub async fn reset(&mut self) {
+    async fn reset(&mut self) {
         self.book = Book::following(self.book.coverage().followed().clone());
+        self.is_checkpoint_tried = false;
         (self.from_nothing, self.is_rebuilding) = (true, true);
         let written = self.checkpoint.clear().await;
         self.note_checkpoint(written);

@@ -50,6 +50,7 @@ mod operator;
 mod price_prefetch;
 mod pricing;
 mod races;
+mod second_opinion;
 mod start;
 mod strategies;
 mod submissions;
@@ -75,6 +76,7 @@ use self::{
     log::DryRunLog,
     operator::Pauses,
     pricing::{PricedBlock, Pricing},
+    second_opinion::Opinion,
     strategies::Strategies,
     submissions::Submissions,
 };
@@ -188,7 +190,9 @@ impl Engine {
         self.strategies.unblock();
         self.report_losses(block);
         let Some(header) = block.tip else {
-            self.view.show_progress(format!("reading events: block {}", block.number));
+            let progress = self.follower.stream().backfill_progress().filter(|progress| block.number < progress.target);
+            let text = progress.map_or_else(|| format!("block {}", block.number), |progress| progress.to_string());
+            self.view.show_progress(format!("reading events: {text}"));
             return;
         };
         let applied_at = Instant::now();
@@ -199,13 +203,30 @@ impl Engine {
         drop(timer);
         self.on_lost_races(&block);
         self.decide(&block, head_at.unwrap_or(applied_at)).await;
-        let differs = self.audit_book(&block);
+        let (reader, core) = (self.follower.stream().reader(), self.config.deployed.core);
+        let opinion = second_opinion::on_totals(&reader, core, self.follower.book(), &block).await;
+        if matches!(opinion, Some(Opinion::Agreed | Opinion::BookIsRight)) {
+            self.follower.confirm();
+        }
+        let differs = opinion != Some(Opinion::BookIsRight) && self.audit_book(&block);
         self.latest = Some(block);
         if self.audit.must_rebuild(header.number, differs) {
-            error!(reason = "its totals have differed from the chain's for too many blocks", "book reset");
-            self.follower.reset().await;
-            self.on_reset();
-            return;
+            let is_rebuilt = match opinion {
+                Some(Opinion::BookIsWrong) => {
+                    self.follower.rebuild().await;
+                    true
+                }
+                // What nobody confirms is no reason to discard anything.
+                _ => self.follower.restore().await,
+            };
+            error!(
+                reason = "its totals have differed from the chain's for too many blocks",
+                is_rebuilt, "book differs"
+            );
+            if is_rebuilt {
+                self.on_reset();
+                return;
+            }
         }
         self.refresh_view_unless_deferred();
     }
