@@ -45,7 +45,7 @@ library LiquidationMath {
 
     /// @notice Returns the incentive at a liquidation LTV: βmax = min(1.15, 1 ÷ (0.3·L + 0.7)), and βmin a quarter of
     /// the way from 1 to βmax. βmax·L < 1 for every L < 1.
-    /// @dev Fields of a named return value are set one by one: a struct made anew would be allocated twice.
+    /// @dev Fields of a named return value are set one by one: a second struct would be allocated besides it.
     function incentiveOf(uint256 ltvBps) internal pure returns (LiquidationIncentive memory incentive) {
         unchecked {
             uint256 maxFactor = FixedPointMathLib.min(MAX_INCENTIVE_FACTOR, WAD * WAD / (0.7e18 + ltvBps * 0.3e14));
