@@ -75,6 +75,13 @@ contract CooldownTest is BackstopTest {
         assertEq(vault.maxRedeem(ALICE), 0);
     }
 
+    function test_aSingleShareInCooldownLeavesWithATransfer() public {
+        deposit(ALICE, 1e6);
+        startCooldown(ALICE, 1);
+        transfer(ALICE, BOB, 1);
+        assertEq(backstop.cooldown(ALICE).shares, 0);
+    }
+
     function test_oneCannotCoolMoreThanOneHolds() public {
         vm.expectRevert(abi.encodeWithSelector(IBackstop.InsufficientShares.selector, SHARES + 1, SHARES));
         startCooldown(ALICE, SHARES + 1);
