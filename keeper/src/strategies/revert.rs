@@ -90,13 +90,13 @@ impl Revert {
 
     /// Puts the revert into words, with amounts of the market's tokens.
     #[must_use]
-    pub(super) fn text(&self, wording: &Wording<'_>) -> String {
+    pub(super) fn text(&self, words: &impl Wording) -> String {
         match self {
             Self::TooLittleOut { offered, needed } => {
-                format!("the swap brings {}, and {} must be repaid", wording.loan(*offered), wording.loan(*needed))
+                format!("the swap brings {}, and {} must be repaid", words.loan(*offered), words.loan(*needed))
             }
             Self::ProfitTooLow { profit, least } => {
-                format!("the profit is {}, below the minimum of {}", wording.loan(*profit), wording.loan(*least))
+                format!("the profit is {}, below the minimum of {}", words.loan(*profit), words.loan(*least))
             }
             other => other.to_string(),
         }

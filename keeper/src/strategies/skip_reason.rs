@@ -1,14 +1,12 @@
 //! A decision about a loan or reward, and the reasons for skipping one, with the figures behind them.
 
-use std::fmt;
-
 use alloy::primitives::{Address, U256};
 use plimsoll_chain::error::ChainError;
 use serde::Serialize;
 
 use super::revert::Revert;
 use crate::{
-    amount::{Amount, Health},
+    amount::Health,
     prices::{NoPrice, NoValuation},
 };
 
@@ -161,86 +159,76 @@ impl SkipReason {
     }
 }
 
-/// How the amounts of a decision are shown.
-#[derive(Clone, Copy)]
-pub struct Wording<'a> {
-    /// Symbol of the chain's native currency.
-    pub coin: &'a str,
-    /// Loan token of the market that the decision is about; zero where it is about a reward.
-    pub loan_token: Address,
-    /// Labels a number of a token's units with its symbol and decimals.
-    pub amount: &'a dyn Fn(Address, U256) -> Amount,
-}
-
-impl Wording<'_> {
-    /// Shows an amount of the market's loan token.
-    pub(super) fn loan(&self, units: U256) -> String {
-        (self.amount)(self.loan_token, units).to_string()
-    }
-
-    /// Shows the symbol of a token, or its address if it has none.
-    fn token(&self, token: Address) -> String {
-        (self.amount)(token, U256::ZERO).token
-    }
-
-    /// Shows an amount of the native currency.
-    fn native(&self, wei: &U256) -> String {
-        Amount::of_wei(*wei, self.coin).to_string()
-    }
-}
-
-impl fmt::Debug for Wording<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wording")
-            .field("coin", &self.coin)
-            .field("loan_token", &self.loan_token)
-            .finish_non_exhaustive()
-    }
+/// How figures of decisions are put into words.
+pub trait Wording {
+    /// Formats an amount of the native currency, in wei.
+    fn coin(&self, wei: U256) -> String;
+    /// Formats an amount of the market's loan token, in its smallest units.
+    fn loan(&self, units: U256) -> String;
+    /// Formats an amount of a token, in its smallest units.
+    fn token(&self, token: Address, units: U256) -> String;
+    /// The most that may be bid for a transaction besides its gas, in wei, by its gain and its cost in gas.
+    fn highest_bid(&self, gain_wei: U256, gas_wei: U256) -> U256;
 }
 
 impl Decision {
     /// Puts the decision into words.
     #[must_use]
-    pub fn text(&self, wording: &Wording<'_>) -> String {
+    pub fn text(&self, words: &impl Wording) -> String {
         match self {
             Self::Act { gain_wei, gas_wei } => {
-                let (gain, gas) = (wording.native(gain_wei), wording.native(gas_wei));
-                format!("it is sent: it should bring {gain} and cost {gas}")
+                format!("it is sent: it should bring {}", gain_and_cost(*gain_wei, *gas_wei, words))
             }
-            Self::Skip(reason) => reason.text(wording),
+            Self::Skip(reason) => reason.text(words),
         }
+    }
+}
+
+/// Formats a gain, its cost in gas, and the bid that may come on top of it.
+fn gain_and_cost(gain_wei: U256, gas_wei: U256, words: &impl Wording) -> String {
+    let (gain, gas) = (words.coin(gain_wei), words.coin(gas_wei));
+    let bid = words.highest_bid(gain_wei, gas_wei);
+    if bid.is_zero() {
+        format!("{gain} and cost {gas}")
+    } else {
+        format!("{gain} and cost {gas} of gas, with a bid of at most {} on top", words.coin(bid))
     }
 }
 
 impl SkipReason {
     /// Puts the reason into words.
     #[must_use]
-    pub fn text(&self, wording: &Wording<'_>) -> String {
-        let native = |wei| wording.native(wei);
+    pub fn text(&self, words: &impl Wording) -> String {
         match self {
             Self::Healthy { health_wad } => format!("it is healthy: health factor {}", Health(*health_wad)),
             Self::SwitchedOff => "the market is disabled in the configuration".to_owned(),
             Self::NoPrice(problem) => problem.to_string(),
             Self::NoRoute => "no route to swap the collateral is configured".to_owned(),
-            Self::NoValuation { token, problem } => format!("{}: {problem}", wording.token(*token)),
+            Self::NoValuation { token, problem } => format!("{token}: {problem}"),
             Self::GainBelowGas { gain_wei, gas_wei } => {
-                format!("it would bring {} and cost {}", native(gain_wei), native(gas_wei))
+                format!("it would bring {} and cost {}", words.coin(*gain_wei), words.coin(*gas_wei))
             }
             Self::SwapTooThin { repaid, revert } => {
-                format!("for a repayment of {}, {}", wording.loan(*repaid), revert.text(wording))
+                format!("for a repayment of {}, {}", words.loan(*repaid), revert.text(words))
             }
+            Self::Outbid { net_wei } => format!(
+                "it would bring {} after gas, and rivals here bid more than that is worth",
+                words.coin(*net_wei)
+            ),
             Self::OthersFirst { repaid } => format!(
                 "the swap absorbs a part of what is liquidatable: more profitable loans go first, with a repayment of {}",
-                wording.loan(*repaid)
+                words.loan(*repaid)
             ),
             Self::NotEnoughInventory { token, held } => format!(
                 "the keeper holds {} that the core is allowed to pull, which is not enough",
-                (wording.amount)(*token, *held)
+                words.token(*token, *held)
             ),
             Self::NoPartPossible => "no part of it may be repaid on its own".to_owned(),
-            Self::WorthWaiting { gain_wei, gas_wei } => {
-                format!("it is worth waiting: now it would bring {} and cost {}", native(gain_wei), native(gas_wei))
-            }
+            Self::WorthWaiting { gain_wei, gas_wei } => format!(
+                "it is worth waiting: now it would bring {} and cost {}",
+                words.coin(*gain_wei),
+                words.coin(*gas_wei)
+            ),
             Self::BackingOff { until_block, cause } => {
                 format!("it is attempted again from block {until_block} on, because {cause}")
             }
@@ -249,14 +237,11 @@ impl SkipReason {
             ),
             Self::InFlight => "a transaction for it is pending".to_owned(),
             Self::DryRun { gain_wei, gas_wei } => {
-                format!("this is a dry run: it would bring {} and cost {}", native(gain_wei), native(gas_wei))
+                format!("this is a dry run: it would bring {}", gain_and_cost(*gain_wei, *gas_wei, words))
             }
             Self::Held { rule } => rule.clone(),
             Self::LostRace => "a rival was faster, or the debt was repaid".to_owned(),
-            Self::Outbid { net_wei } => {
-                format!("it would bring {} after gas, and rivals here bid more than that is worth", native(net_wei))
-            }
-            Self::Reverts(revert) => revert.text(wording),
+            Self::Reverts(revert) => revert.text(words),
             Self::Unanswered { problem } => format!("the node did not answer: {problem}"),
         }
     }

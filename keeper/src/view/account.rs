@@ -1,14 +1,13 @@
 //! What the view knows of one account.
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256};
 use serde::Serialize;
 
 use super::{
-    decisions::{DecisionSpan, RecordedDecision},
-    model::{ActivityEntry, MarketView, PositionView, View, WatchedAccount},
+    decisions::DecisionSpan,
+    model::{ActivityEntry, DecisionView, MarketView, PositionView, View, WatchedAccount},
     query::QueryError,
 };
-use crate::{amount::Amount, strategies::Wording};
 
 /// An account with everything that is known of it.
 #[derive(Debug, Clone, Serialize)]
@@ -63,7 +62,7 @@ impl View {
         let rows = self.at_risk.iter().filter(|row| row.account == account);
         let history = self.history.of(account).into_iter().filter_map(|(id, spans)| {
             let market = self.markets.iter().find(|market| market.id == id.0)?;
-            let decisions = spans.iter().map(|span| market.past_decision(&self.keeper.coin, span)).collect();
+            let decisions = spans.iter().map(|span| market.past_decision(span)).collect();
             Some(MarketHistory { market: id.0, market_name: market.name.clone(), decisions })
         });
         let found = AccountView {
@@ -82,20 +81,9 @@ impl View {
 }
 
 impl MarketView {
-    fn past_decision(&self, coin: &str, span: &DecisionSpan) -> PastDecision {
-        let RecordedDecision { block, decision } = &*span.last;
-        let (acts, reason) = span.last.reason();
-        let amount = |token: Address, units: U256| {
-            if token == self.loan_token_address {
-                Amount::new(units, self.loan_decimals, self.loan_token.clone())
-            } else if token == self.collateral_token_address {
-                Amount::new(units, self.collateral_decimals, self.collateral_token.clone())
-            } else {
-                Amount::new(units, 0, token.to_string())
-            }
-        };
-        let wording = Wording { coin, loan_token: self.loan_token_address, amount: &amount };
-        let text = decision.text(&wording);
-        PastDecision { since_block: span.since_block, until_block: *block, acts, reason, text }
+    fn past_decision(&self, span: &DecisionSpan) -> PastDecision {
+        let DecisionView { block: until_block, acts, text, .. } = span.last.view(&self.words);
+        let (_, reason) = span.last.reason();
+        PastDecision { since_block: span.since_block, until_block, acts, reason, text }
     }
 }

@@ -11,8 +11,11 @@ use alloy::primitives::{
 };
 use plimsoll_contracts::MarketId;
 
-use super::model::DecisionView;
-use crate::strategies::{Decision, Wording, harvest::StreamId};
+use super::{model::DecisionView, words::Words};
+use crate::{
+    config::Config,
+    strategies::{Decision, harvest::StreamId},
+};
 
 /// Number of earlier decisions about a position that are kept.
 const MAX_SPANS: usize = 24;
@@ -40,9 +43,9 @@ impl RecordedDecision {
 
     /// Puts the decision into words.
     #[must_use]
-    pub fn view(&self, wording: &Wording<'_>) -> DecisionView {
+    pub fn view(&self, words: &Words) -> DecisionView {
         let (acts, reason) = self.reason();
-        DecisionView { block: self.block, acts, reason: reason.to_owned(), text: self.decision.text(wording) }
+        DecisionView { block: self.block, acts, reason: reason.to_owned(), text: self.decision.text(words) }
     }
 }
 
@@ -150,13 +153,14 @@ pub(super) struct RewardDecisions(HashMap<StreamId, DecisionView>);
 impl RewardDecisions {
     /// Sums up the decisions about the accounts of each reward.
     pub(super) fn of<'d>(
+        config: &Config,
         of_accounts: impl IntoIterator<Item = (StreamId, &'d Decision)>,
         block: u64,
-        wording: &Wording<'_>,
     ) -> Self {
+        let words = Words::of_rewards(config);
         let mut decisions = HashMap::default();
         for (stream, decision) in of_accounts {
-            let decision = RecordedDecision { block, decision: decision.clone() }.view(wording);
+            let decision = RecordedDecision { block, decision: decision.clone() }.view(&words);
             match decisions.entry(stream) {
                 Entry::Vacant(first) => {
                     first.insert(decision);

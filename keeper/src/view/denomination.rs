@@ -5,7 +5,6 @@ use alloy::primitives::{Address, I256, U256};
 use crate::{
     amount::{Amount, Balance, NATIVE_DECIMALS},
     config::Config,
-    strategies::Wording,
 };
 
 /// Name and decimals of a token.
@@ -30,12 +29,6 @@ impl Denomination {
     pub(crate) fn amount(&self, units: impl TryInto<U256>) -> Amount {
         Amount::new(units, self.decimals, self.name.clone())
     }
-}
-
-/// Calls a function with the wording of decisions about loans of this token.
-pub(super) fn with_wording<T>(config: &Config, loan_token: Address, describe: impl FnOnce(&Wording<'_>) -> T) -> T {
-    let amount = |token, units| Denomination::of(config, token).amount(units);
-    describe(&Wording { coin: &config.chain.coin, loan_token, amount: &amount })
 }
 
 /// Subtracts wei spent from wei earned. `coin` is the symbol of the chain's native currency.

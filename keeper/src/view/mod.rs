@@ -9,6 +9,7 @@
 //! - `publisher`: owner of the view, with what has to be kept between blocks;
 //! - `positions`, `operations`: the blocks made from the book, and from signers, limits and endpoints;
 //! - `row`: positions below the watched health factor as numbers, which become text only where a client asks for them;
+//! - `words`: how decisions are put into words;
 //! - `decisions`: the last decision about every position and reward, and earlier ones about positions;
 //! - `liquidatable`, `problems`: how long loans have been liquidatable, and what needs the operator's attention;
 //! - `account`: what is known of one account;
@@ -33,6 +34,7 @@ mod publisher;
 mod query;
 mod rivals;
 mod row;
+mod words;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -52,6 +54,7 @@ pub use self::{
     problems::{Problem, ProblemLevel, STUCK_AFTER_BLOCKS, StuckLoans},
     query::{ActivityQuery, PositionsQuery, QueryError, Selection, SortKey},
     row::{PositionRow, RowMarket},
+    words::Words,
 };
 pub(crate) use self::{
     denomination::count,

@@ -7,7 +7,7 @@ use plimsoll_contracts::{MarketId, market::BPS};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant};
 
-use super::{decisions::DecisionHistory, row::PositionRow};
+use super::{decisions::DecisionHistory, row::PositionRow, words::Words};
 use crate::{
     amount::{Amount, Balance, Health, Price},
     survey::DebtDistribution,
@@ -162,6 +162,9 @@ pub struct MarketView {
     pub liquidation_problem: Option<String>,
     /// Debt by the fall in price that makes it liquidatable.
     pub debt: DebtDistribution,
+    /// How decisions about loans of the market are put into words.
+    #[serde(skip)]
+    pub words: Words,
 }
 
 /// A position with debt.

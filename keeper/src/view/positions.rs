@@ -7,11 +7,12 @@ use plimsoll_contracts::{MarketId, market::SECONDS_PER_YEAR};
 
 use super::{
     decisions::{PositionDecisions, RewardDecisions},
-    denomination::{Denomination, count, with_wording},
+    denomination::{Denomination, count},
     liquidatable::LiquidatableSince,
     model::{DecisionCount, MarketView, PositionView, ProgrammeView, WatchedAccount},
     publisher::BlockSnapshot,
     row::{PositionRow, RowMarket},
+    words::Words,
 };
 use crate::{
     amount::{Health, Price},
@@ -167,6 +168,7 @@ fn market_view(
         liquidatable_blocks: 0,
         liquidation_problem: None,
         debt: survey.distribution(market, loan.decimals, &loan.name).unwrap_or_default(),
+        words: Words::of_market(config, params),
     }
 }
 
@@ -190,7 +192,7 @@ fn liquidation_problem(config: &Config, settings: &MarketSettings) -> Option<Str
     } else {
         SkipReason::NoRoute
     };
-    Some(with_wording(config, Address::ZERO, |wording| reason.text(wording)))
+    Some(reason.text(&Words::of_rewards(config)))
 }
 
 /// Shows a position at a price, without a decision.

@@ -11,7 +11,6 @@ use tokio::{
 
 use super::{
     decisions::{PositionDecisions, RecordedDecision, RewardDecisions},
-    denomination::with_wording,
     liquidatable::LiquidatableSince,
     model::{HeadView, KeeperView, View},
     operations::{EndpointName, OperationsSnapshot, endpoint_view, safety_view, signer_view},
@@ -129,8 +128,7 @@ impl ViewPublisher {
         of_accounts: impl IntoIterator<Item = (StreamId, &'d Decision)>,
         block: u64,
     ) {
-        self.reward_decisions =
-            with_wording(&self.config, Address::ZERO, |wording| RewardDecisions::of(of_accounts, block, wording));
+        self.reward_decisions = RewardDecisions::of(&self.config, of_accounts, block);
     }
 
     /// Records the liquidations in a block that is at the head. Those of other liquidators are shown.

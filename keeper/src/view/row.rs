@@ -5,17 +5,13 @@ use std::sync::Arc;
 
 use alloy::primitives::{Address, B256, U256};
 
-use super::{
-    decisions::RecordedDecision,
-    denomination::Denomination,
-    model::{DecisionView, PositionView},
-};
+use super::{decisions::RecordedDecision, denomination::Denomination, model::PositionView, words::Words};
 use crate::{
-    amount::{Amount, Health, Price},
+    amount::{Health, Price},
     book::MarketBook,
     config::Config,
     math::wide::WAD,
-    strategies::{Decision, SkipReason, Wording, liquidate::LoanAtRisk},
+    strategies::{Decision, SkipReason, liquidate::LoanAtRisk},
 };
 
 /// What the rows of one market in one block have in common.
@@ -33,8 +29,8 @@ pub struct RowMarket {
     pub price: U256,
     /// Number of the block.
     pub block: u64,
-    /// Symbol of the chain's native currency.
-    pub coin: String,
+    /// How decisions about its loans are put into words.
+    pub words: Words,
 }
 
 /// A position below the watched health factor.
@@ -69,18 +65,8 @@ impl RowMarket {
             collateral: Denomination::of(config, market.params().collateralToken),
             price,
             block,
-            coin: config.chain.coin.clone(),
+            words: Words::of_market(config, market.params()),
         }
-    }
-
-    /// Puts a decision about a loan of the market into words.
-    #[must_use]
-    pub fn describe(&self, decision: &RecordedDecision) -> DecisionView {
-        let amount = |token: Address, units: U256| {
-            let known = [&self.loan, &self.collateral].into_iter().find(|known| known.address == token);
-            known.map_or_else(|| Amount::new(units, 0, token.to_string()), |known| known.amount(units))
-        };
-        decision.view(&Wording { coin: &self.coin, loan_token: self.loan.address, amount: &amount })
     }
 }
 
@@ -111,10 +97,10 @@ impl PositionRow {
     #[must_use]
     pub fn view(&self) -> PositionView {
         let RowMarket { loan, collateral, .. } = &*self.market;
-        let decision = self.decision.as_deref().map(|decision| self.market.describe(decision));
+        let decision = self.decision.as_deref().map(|decision| decision.view(&self.market.words));
         let healthy = || {
             let decision = Decision::Skip(SkipReason::Healthy { health_wad: self.health_wad });
-            self.market.describe(&RecordedDecision { block: self.market.block, decision })
+            RecordedDecision { block: self.market.block, decision }.view(&self.market.words)
         };
         PositionView {
             market: self.market.id,

@@ -13,7 +13,7 @@ use crate::{
     intent::SafetyRefusal,
     prices::{NoPrice, Prices},
     safety::{Contracts, Execution, Realised, ResultsLedger},
-    strategies::{Decision, SkipReason, Wording, harvest::StreamId},
+    strategies::{Decision, SkipReason, harvest::StreamId},
 };
 
 const PROFIT: U256 = U256::from_limbs([5_000_000_000_000_000, 0, 0, 0]);
@@ -336,13 +336,12 @@ fn what_was_repaid_or_claimed_is_labelled_with_its_token() {
 
 #[test]
 fn of_the_decisions_about_a_reward_the_one_to_send_is_shown() {
+    let fixture = Fixture::new(&[]);
     let stream = StreamId { pool: B256::repeat_byte(6), reward_token: WETH };
     let (in_flight, no_route, act) = (Decision::Skip(SkipReason::InFlight), Decision::Skip(SkipReason::NoRoute), act());
     let shown = |of_accounts: &[&Decision]| {
         let of_accounts = of_accounts.iter().map(|decision| (stream, *decision));
-        let amount = |_: Address, units: U256| Amount::new(units, 0, "units");
-        let wording = Wording { coin: "ETH", loan_token: Address::ZERO, amount: &amount };
-        let decisions = decisions::RewardDecisions::of(of_accounts, 9, &wording);
+        let decisions = decisions::RewardDecisions::of(&fixture.config, of_accounts, 9);
         decisions.get(stream).map(|decision| decision.reason.clone())
     };
     assert_eq!(shown(&[&in_flight, &no_route]).as_deref(), Some("in_flight"));

@@ -11,7 +11,7 @@ use plimsoll_keeper::{
     view::{
         ActivityEntry, ActivityKind, ActivityState, AuditView, DayProfit, DecisionCount, DecisionHistory, DecisionView,
         Denomination, EndpointView, HeadView, KeeperView, MarketView, PositionRow, ProgrammeView, RecordedDecision,
-        RowMarket, SafetyView, SignerView, Totals, View, WatchedAccount,
+        RowMarket, SafetyView, SignerView, Totals, View, WatchedAccount, Words,
     },
 };
 use tokio::time::Instant;
@@ -140,6 +140,12 @@ fn token(byte: u8, name: &str, decimals: u8) -> Denomination {
     Denomination { address: Address::repeat_byte(byte), name: name.into(), decimals }
 }
 
+/// Returns how decisions of the sample are put into words.
+fn words() -> Words {
+    let tokens = vec![token(0xd1, "USDC", 6), token(0xe1, "WETH", 18)];
+    Words { coin: "ETH".into(), loan: tokens.first().cloned(), tokens, bid_share_bps: 5_000 }
+}
+
 fn at_risk() -> Arc<[PositionRow]> {
     let milliether = |number: u64| U256::from(number) * U256::from(WAD / 1_000);
     let act = Decision::Act { gain_wei: milliether(91), gas_wei: milliether(12) };
@@ -178,7 +184,7 @@ fn at_risk() -> Arc<[PositionRow]> {
         collateral: token(0xe1, "WETH", 18),
         price: price(209_850).raw,
         block: BLOCK,
-        coin: "ETH".into(),
+        words: words(),
     });
     let row = |(byte, safety, debt, collateral, waterline, decision): (u8, u64, u64, u64, u64, Option<Decision>)| {
         PositionRow {
@@ -246,6 +252,7 @@ fn markets() -> Vec<MarketView> {
             liquidatable: usdc(971_630),
             bars: debt.iter().map(|thousands| usdc(thousands * 1_000)).collect(),
         },
+        words: words(),
     };
     let wbtc_usdc = MarketView {
         id: B256::repeat_byte(2),
@@ -304,6 +311,7 @@ fn markets() -> Vec<MarketView> {
             "no route from wstETH to WETH; say its `path` under [liquidate.markets.wsteth-weth]".into(),
         ),
         debt: DebtDistribution::default(),
+        words: words(),
     };
     vec![weth_usdc, wbtc_usdc, wsteth_weth]
 }
