@@ -18,6 +18,7 @@ pub(super) fn top(view: &View) -> Markup {
     } else {
         ("bad", "not ready")
     };
+    let is_critical = problems.iter().any(|problem| problem.level == ProblemLevel::Critical);
     html! {
         header #top {
             div.name {
@@ -39,7 +40,7 @@ pub(super) fn top(view: &View) -> Markup {
                 }
             }
             @if !problems.is_empty() {
-                ul.problems role="alert" {
+                ul class={ "problems" @if !is_critical { " mild" } } role="alert" {
                     @for problem in &problems {
                         li class=(if problem.level == ProblemLevel::Critical { "critical" } else { "warning" }) { (problem.text) }
                     }
