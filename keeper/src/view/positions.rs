@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy::primitives::{Address, U256, map::HashMap};
+use alloy::primitives::{U256, map::HashMap};
 use plimsoll_contracts::{MarketId, market::SECONDS_PER_YEAR};
 
 use super::{
