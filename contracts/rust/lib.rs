@@ -39,6 +39,7 @@ pub mod harness {
 pub mod deployment;
 pub mod market;
 pub mod quantity;
+pub mod simulator;
 
 pub use bindings::*;
 pub use market::{InvalidParams, MarketId, RateCurve, Risk, SurgeLimit};

@@ -1,6 +1,5 @@
-//! The shadow audit: does the book equal the chain? Totals are compared in every block, with the snapshot that is read
-//! for the prices anyway. Positions are compared in samples, in rotation, so that every position is compared again and
-//! again.
+//! The shadow audit: does the book equal the chain? Totals are compared in every block, and positions in samples, in
+//! rotation, so that every position is compared again and again. Both are read with the block's own request.
 //!
 //! A mismatch is reported with both values and never stops the keeper: a transaction that is wrong because of it
 //! reverts. Totals that mismatch for several blocks mean that events were missed, because every node left them out; the
@@ -9,30 +8,27 @@
 use std::fmt;
 
 use alloy::{
-    primitives::{Address, Bytes, U256},
+    primitives::{Address, U256},
     sol_types::SolCall,
 };
-use plimsoll_chain::error::ChainError;
-use plimsoll_contracts::{ILens, Market as MarketOnChain, MarketId};
+use plimsoll_contracts::{IPlimsoll::positionCall, Market as MarketOnChain, MarketId};
 
 use crate::{
-    book::{Book, MarketBook, Position},
+    book::{Book, MarketBook},
     chain::Header,
-    prices::{Call, ChainReader},
+    prices::{Call, CallResult, ChainReader},
 };
 
-/// Gas limit of a sample, more than the lens uses for any reasonable number of positions.
-const SAMPLE_GAS: u64 = 50_000_000;
+/// Gas for reading a position, which uses some ten thousand.
+const POSITION_GAS: u64 = 100_000;
 
-/// Positions of one market as the book has them after a block.
+/// Positions of one market that are compared in a block to come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
-    /// Header of the block.
-    pub header: Header,
     /// Id of the market.
     pub market: MarketId,
-    /// Accounts with their positions.
-    pub positions: Vec<(Address, Position)>,
+    /// Accounts of the positions.
+    pub accounts: Vec<Address>,
 }
 
 /// A value that differs between book and chain.
@@ -81,19 +77,19 @@ impl Auditor {
         true
     }
 
-    /// Takes the next sample of at most `size` positions of one market, as they are after the block that was just
-    /// applied. Returns `None` while there are no positions.
-    pub fn sample(&mut self, book: &Book, header: Header, size: usize) -> Option<Sample> {
+    /// Takes the next sample of at most `size` positions of one market. Returns `None` while there are no positions.
+    pub fn sample(&mut self, book: &Book, size: usize) -> Option<Sample> {
         // A market may be empty, so that each is tried once.
         for _ in 0..=book.markets().count() {
             if let Some(market) = book.markets().nth(self.market) {
-                let positions: Vec<_> = market.positions_from(self.position).take(size).collect();
-                self.position += positions.len();
-                if positions.len() < size {
+                let accounts: Vec<_> =
+                    market.positions_from(self.position).take(size).map(|(account, _)| account).collect();
+                self.position += accounts.len();
+                if accounts.len() < size {
                     (self.market, self.position) = (self.market + 1, 0);
                 }
-                if !positions.is_empty() {
-                    return Some(Sample { header, market: market.id(), positions });
+                if !accounts.is_empty() {
+                    return Some(Sample { market: market.id(), accounts });
                 }
             } else {
                 (self.market, self.position) = (0, 0);
@@ -104,34 +100,38 @@ impl Auditor {
 }
 
 impl Sample {
-    /// Reads these positions from the lens, in the block of the sample. Fails if the node or the lens does not answer.
-    pub async fn fetch<R: ChainReader>(&self, reads: &R, lens: Address) -> Result<ILens::Positions, ChainError> {
-        let accounts = self.positions.iter().map(|(account, _)| *account).collect();
-        let data = ILens::positionsCall { id: self.market.0, accounts }.abi_encode().into();
-        let call = Call { from: Address::ZERO, to: lens, data, gas: SAMPLE_GAS };
-        let result = reads.simulate_independent(self.header.hash, &[call]).await?.pop();
-        let lens_error = |what: String| reads.invalid_response(format!("the lens {lens}: {what}"));
-        let result = result.unwrap_or_else(|| Ok(Bytes::new())).map_err(|refusal| lens_error(refusal.to_string()))?;
-        ILens::positionsCall::abi_decode_returns(&result).map_err(|error| lens_error(error.to_string()))
+    /// Returns the calls by which the positions are read from the core.
+    pub fn calls(&self, core: Address) -> impl Iterator<Item = Call> {
+        let data = |account| positionCall { id: self.market.0, account }.abi_encode().into();
+        self.accounts.iter().map(move |account| Call { to: core, data: data(*account), gas: POSITION_GAS })
     }
 
-    /// Compares the sample with what the lens read. A position that the lens left out counts as a mismatch.
-    #[must_use]
-    pub fn compare(&self, on_chain: &ILens::Positions) -> Vec<Mismatch> {
-        let mut lines = on_chain.lines.iter();
-        let mismatches = self.positions.iter().filter_map(|(account, position)| {
-            let line = lines.next();
-            let on_chain = line.map(|line| [line.supplyShares, line.borrowShares, line.collateral]);
-            let Position { supply_shares, borrow_shares, collateral } = *position;
-            (on_chain != Some([supply_shares, borrow_shares, collateral].map(U256::from))).then(|| Mismatch {
-                block: self.header.number,
+    /// Compares the book after a block with what the block's own request answered. A position that cannot be read counts
+    /// as a mismatch. Returns `None` where the request had no such calls.
+    pub fn compare<R: ChainReader>(
+        &self,
+        reader: &R,
+        core: Address,
+        book: &Book,
+        block: &Header,
+    ) -> Option<Vec<Mismatch>> {
+        let answers: Option<Vec<_>> = self.calls(core).map(|call| reader.known(block, &call)).collect();
+        let market = book.market(self.market)?;
+        let mismatch = |(account, result): (&Address, &CallResult)| {
+            let in_book = market.position(*account);
+            let words = [in_book.supply_shares, in_book.borrow_shares, in_book.collateral].map(U256::from);
+            let on_chain = result.as_ref().ok().and_then(|data| positionCall::abi_decode_returns(data).ok());
+            let read = on_chain.map(|read| [read.supplyShares, read.borrowShares, read.collateral]);
+            (read != Some(words)).then(|| Mismatch {
+                block: block.number,
                 market: self.market,
                 account: Some(*account),
-                in_book: format!("{position:?}"),
-                on_chain: line.map_or_else(|| "no answer".to_owned(), |_| format!("{on_chain:?}")),
+                in_book: format!("{in_book:?}"),
+                on_chain: read.map_or_else(|| "no answer".to_owned(), |read| format!("{read:?}")),
             })
-        });
-        mismatches.collect()
+        };
+        let answers = answers?;
+        Some(self.accounts.iter().zip(answers.iter().map(|call| &call.result)).filter_map(mismatch).collect())
     }
 }
 

@@ -10,7 +10,7 @@ use alloy::{
 use plimsoll_contracts::{IPlimsoll::IPlimsollEvents, IRewards::IRewardsEvents};
 
 /// The fields of a block's header that the keeper uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Header {
     /// Number of the block.
     pub number: u64,

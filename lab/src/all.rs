@@ -41,6 +41,7 @@ pub fn figures(quick: bool) -> Vec<Figure> {
         ("book-1m", "book --positions 1000000", "book --positions 1000"),
         ("latency", "latency --positions 100000 --rounds 200", "latency --positions 20 --rounds 3"),
         ("backfill", "backfill", "backfill --blocks 20000 --events 2000 --latency 5"),
+        ("latency-2k", "latency --positions 2000 --rounds 200", "latency --positions 20 --rounds 3 --far"),
         ("burst", "burst --positions 5000", "burst --positions 10"),
         ("surge", "surge", "surge --interval 900"),
         (

@@ -137,6 +137,12 @@ enum Command {
         /// Number of measurements.
         #[arg(long, default_value_t = 200)]
         rounds: u64,
+        /// Delay every answer of the node by so many milliseconds, and count the round trips.
+        #[arg(long)]
+        rtt_ms: Option<u64>,
+        /// Let the price fall at once by more than the keeper looks ahead.
+        #[arg(long)]
+        far: bool,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -320,8 +326,9 @@ async fn run(command: Command) -> eyre::Result<()> {
             let report = record::replay_recording(&tools()?, recording, rules.hardfork.as_deref()).await?;
             print(&report, json)?;
         }
-        Command::Latency { positions, rounds, json } => {
-            let report = latency::run(positions, rounds, keeper_program()?).await?;
+        Command::Latency { positions, rounds, rtt_ms, far, json } => {
+            let options = latency::Options { positions, rounds, delay: rtt_ms.map(Duration::from_millis), far };
+            let report = latency::run(options, keeper_program()?).await?;
             print(&report, json)?;
         }
         Command::Replay { options, json } => {

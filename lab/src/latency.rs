@@ -4,8 +4,15 @@
 //! The keeper is a process of its own. The node mines on request, because an Anvil with many accounts needs some time
 //! for each block, which is not part of the latency. In each round the price falls just far enough that one more loan
 //! is liquidatable.
+//!
+//! An absolute time says little about another machine. So every second round is that of a bare client, which makes one
+//! call and sends a signed transaction at the same kind of head, on the same node: the ratio of the two medians is what
+//! the keeper adds to the least that any keeper must do.
 
-use std::{fmt, process::Command, time::Duration};
+mod bare;
+mod stages;
+
+use std::{collections::BTreeMap, fmt, process::Command, time::Duration};
 
 use alloy::{
     primitives::U256,
@@ -22,9 +29,12 @@ use tokio::time;
 use plimsoll_testkit::{
     borrowers::{Borrowers, NewLoan},
     deployment::Suite,
-    keeper::Keeper,
+    keeper::{Keeper, KeeperSetup},
     observer::Observer,
+    proxy::{Fault, Proxy},
 };
+
+use self::{bare::BareClient, stages::Stages};
 
 /// Rounds before the measured ones, in which connections and caches warm up.
 const WARM_UP: u64 = 5;
@@ -41,6 +51,9 @@ const STEP: u128 = 20_000;
 const FIRST_LIQUIDATION_PRICE: u128 = 1_850_000_000;
 /// Debt of loans that are never liquidatable, in millionths of a dollar.
 const SAFE_DEBT: u128 = 1_000_000_000;
+/// By how much the price is above a loan's liquidation price before it falls at once, in percent: more than a keeper
+/// looks ahead.
+const FAR_PERCENT: u128 = 7;
 const LIQUIDATION_LTV_PERCENT: u128 = 86;
 const ETHER: u128 = 1_000_000_000_000_000_000;
 /// The pool's ether and dollars, in units, at the manifest's price of 2,000 dollars.
@@ -57,15 +70,41 @@ pub struct Report {
     pub p50_ms: f64,
     /// 99th percentile of the latency, in milliseconds.
     pub p99_ms: f64,
+    /// Median of the bare client's latency, in milliseconds.
+    pub floor_p50_ms: f64,
+    /// Median latency ÷ the bare client's.
+    pub ratio: f64,
+    /// Mean times of the keeper's own stages in the measured rounds, in milliseconds. Some overlap.
+    pub stages_ms: BTreeMap<String, f64>,
+    /// How many answers the keeper waits for, one after the other: how often the delay fits the median. Only with a delay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_trips: Option<u64>,
+    /// What remains of the median besides these delays, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beyond_round_trips_ms: Option<f64>,
     /// The most blocks between a price change and its liquidation.
     pub blocks_behind_max: u64,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Number of positions in the keeper's book.
+    pub positions: u64,
+    /// Number of measured rounds.
+    pub rounds: u64,
+    /// Time by which every answer of the node is delayed, for the keeper and for the bare client.
+    pub delay: Option<Duration>,
+    /// Whether the price falls at once by so much that no keeper can have tried the loan before.
+    pub far: bool,
 }
 
 /// Runs the measurement. `keeper` is a program that takes the keeper's arguments.
 ///
 /// # Errors
 /// When there are too few positions for the rounds, the chain cannot be prepared, or the keeper ends.
-pub async fn run(positions: u64, rounds: u64, keeper: Command) -> eyre::Result<Report> {
+pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
+    let Options { positions, rounds, delay, .. } = options;
     let laps = WARM_UP + rounds;
     ensure!(rounds > 0, "there is nothing to measure in 0 rounds");
     ensure!(positions >= laps, "{positions} positions are too few for {rounds} rounds: it takes {laps}");
@@ -81,48 +120,117 @@ pub async fn run(positions: u64, rounds: u64, keeper: Command) -> eyre::Result<R
     borrowers.open(&params, &loans).await?;
 
     say("starting the keeper");
-    let keeper = Keeper::start(&suite, keeper, "").await?;
+    let proxy = match delay {
+        Some(delay) => {
+            let proxy = Proxy::start(suite.devnet.node.address()).await?;
+            proxy.inject(Fault::Slow(delay));
+            Some(proxy)
+        }
+        None => None,
+    };
+    let setup = KeeperSetup::live(&suite);
+    let setup = match &proxy {
+        Some(proxy) => KeeperSetup { endpoints: vec![format!("url = \"{}\"", proxy.ws_url())], ..setup },
+        None => setup,
+    };
+    let keeper = Keeper::start_with(&suite, keeper, &setup).await?;
     keeper.wait_until_ready().await?;
+    let url = proxy.as_ref().map_or_else(|| suite.devnet.node.ws_url(), Proxy::ws_url);
+    let mut bare = BareClient::start(&suite, &url, params.oracle).await?;
     suite.devnet.provider().anvil_set_auto_mine(false).await?;
     let mut observer = Observer::start(&suite.devnet.node).await?;
-    let mut times = Vec::new();
-    let mut first_block = None;
+    let (mut times, mut floor) = (Vec::new(), Vec::new());
+    let first_block = suite.devnet.provider().get_block_number().await? + 1;
+    let mut before = Stages::default();
     for lap in 0..laps {
-        let (block, time) = round(&suite, &keeper, &mut observer, liquidation_price(lap) - STEP / 2).await?;
-        first_block.get_or_insert(block);
+        if lap == WARM_UP {
+            before = Stages::read(&keeper).await?;
+        }
+        let price = liquidation_price(lap) - STEP / 2;
+        if options.far {
+            let above = price + price * FAR_PERCENT / 100;
+            suite.send_price("eth-usd", above * 100).await?;
+            next_block(&suite, &keeper).await?;
+        }
+        let time = round(&suite, &keeper, &mut observer, price, None).await?;
+        let bare_time = round(&suite, &keeper, &mut observer, price, Some(&mut bare)).await?;
         if lap >= WARM_UP {
             times.push(time);
+            floor.push(bare_time);
         }
     }
+    let stages_ms = Stages::read(&keeper).await?.means_since(&before);
     times.sort_unstable();
-    let blocks_behind_max = most_behind(&suite, &params, first_block.unwrap_or_default(), laps).await?;
-    let rank = |percent: usize| times.get((times.len() * percent / 100).min(times.len() - 1)).copied();
+    floor.sort_unstable();
+    let blocks_behind_max = most_behind(&suite, &params, first_block, laps, if options.far { 5 } else { 4 }).await?;
+    let rank = |times: &[Duration], percent: usize| {
+        times.get((times.len() * percent / 100).min(times.len() - 1)).copied().wrap_err("nothing was measured")
+    };
+    let (p50, floor_p50) = (rank(&times, 50)?, rank(&floor, 50)?);
+    let round_trips = delay.map(|delay| p50.as_nanos() / delay.as_nanos().max(1));
+    let round_trips = round_trips.map(|trips| u32::try_from(trips).unwrap_or(u32::MAX));
+    let beyond = delay.zip(round_trips).map(|(delay, trips)| p50.saturating_sub(delay * trips));
     Ok(Report {
         positions,
         rounds,
-        p50_ms: millis(rank(50).wrap_err("nothing was measured")?),
-        p99_ms: millis(rank(99).wrap_err("nothing was measured")?),
+        p50_ms: millis(p50),
+        p99_ms: millis(rank(&times, 99)?),
+        floor_p50_ms: millis(floor_p50),
+        ratio: (p50.as_secs_f64() / floor_p50.as_secs_f64() * 100.0).round() / 100.0,
+        stages_ms,
+        round_trips: round_trips.map(u64::from),
+        beyond_round_trips_ms: beyond.map(millis),
         blocks_behind_max,
     })
 }
 
-/// Lowers the price, waits for the keeper's transaction and mines it. Returns the block of the price and the latency.
-async fn round(suite: &Suite, keeper: &Keeper, observer: &mut Observer, price: u128) -> eyre::Result<(u64, Duration)> {
+/// Sets the price, waits for the transaction of the keeper, or of the bare client if there is one here, and mines it.
+/// Returns the latency.
+async fn round(
+    suite: &Suite,
+    keeper: &Keeper,
+    observer: &mut Observer,
+    price: u128,
+    bare: Option<&mut BareClient>,
+) -> eyre::Result<Duration> {
     let provider = suite.devnet.provider();
     // A feed has 8 decimals.
     let price_change = suite.send_price("eth-usd", price * 100).await?;
     time::sleep(PAUSE).await;
     let number = provider.get_block_number().await? + 1;
-    provider.evm_mine(None).await?;
-    let [seen, pending] = observer.head_and_pending(number, &[price_change]).await?;
-    provider.evm_mine(None).await?;
-    keeper.wait_for_block(number + 1).await?;
-    time::sleep(PAUSE).await;
-    Ok((number, pending.saturating_duration_since(seen)))
+    let respond = async {
+        match bare {
+            Some(bare) => bare.respond(number).await,
+            None => Ok(()),
+        }
+    };
+    let observe = async {
+        provider.evm_mine(None).await?;
+        observer.head_and_pending(number, &[price_change]).await
+    };
+    let ([seen, pending], ()) = tokio::try_join!(observe, respond)?;
+    next_block(suite, keeper).await?;
+    Ok(pending.saturating_duration_since(seen))
 }
 
-/// Returns the most blocks between a round's price and its liquidation. Fails unless every round has one.
-async fn most_behind(suite: &Suite, params: &MarketParams, first_block: u64, laps: u64) -> eyre::Result<u64> {
+/// Mines a block and waits until the keeper has applied it.
+async fn next_block(suite: &Suite, keeper: &Keeper) -> eyre::Result<()> {
+    let provider = suite.devnet.provider();
+    provider.evm_mine(None).await?;
+    keeper.wait_for_block(provider.get_block_number().await?).await?;
+    time::sleep(PAUSE).await;
+    Ok(())
+}
+
+/// Returns the most blocks between a round's price and its liquidation. Fails unless every round has one. The keeper's and
+/// the bare client's rounds together have `blocks`, of which the last three follow on the one with the price.
+async fn most_behind(
+    suite: &Suite,
+    params: &MarketParams,
+    first_block: u64,
+    laps: u64,
+    blocks: u64,
+) -> eyre::Result<u64> {
     let core = suite.contract("Plimsoll")?;
     let filter = Filter::new()
         .address(core)
@@ -134,8 +242,7 @@ async fn most_behind(suite: &Suite, params: &MarketParams, first_block: u64, lap
     let mut most = 0;
     for (lap, log) in (0..).zip(logs) {
         let block = log.block_number.wrap_err("a log of no block")?;
-        // A round has two blocks: that of the price and the next one.
-        most = most.max(block.saturating_sub(first_block + 2 * lap));
+        most = most.max(block.saturating_sub(first_block + blocks * lap + (blocks - 4)));
     }
     Ok(most)
 }
@@ -162,6 +269,15 @@ impl fmt::Display for Report {
         writeln!(f, "rounds               {:>8}", self.rounds)?;
         writeln!(f, "median               {:>8.2} ms", self.p50_ms)?;
         writeln!(f, "99 of 100 within     {:>8.2} ms", self.p99_ms)?;
+        writeln!(f, "bare client's median {:>8.2} ms", self.floor_p50_ms)?;
+        writeln!(f, "ratio                {:>8.2}", self.ratio)?;
+        for (stage, mean) in &self.stages_ms {
+            writeln!(f, "  {stage:<18} {mean:>8.2} ms on average")?;
+        }
+        if let (Some(trips), Some(beyond)) = (self.round_trips, self.beyond_round_trips_ms) {
+            writeln!(f, "round trips          {trips:>8}")?;
+            writeln!(f, "beyond them          {beyond:>8.2} ms")?;
+        }
         write!(f, "blocks behind        {:>8}", self.blocks_behind_max)
     }
 }

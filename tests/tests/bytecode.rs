@@ -1,6 +1,6 @@
 //! The deployed bytecode is the tested one: forge and foundry-compilers produce the same bytes.
 
-use std::{fs, path::Path};
+use std::{env, fs, path::Path};
 
 use eyre::{ContextCompat, WrapErr, ensure};
 use plimsoll_deploy::compile::{Artifact, Artifacts};
@@ -23,6 +23,24 @@ fn every_implementation_has_the_bytes_that_forge_tests() -> eyre::Result<()> {
         };
         same("creation code", artifact.creation_code.to_string(), "/bytecode/object")?;
         same("runtime code", artifact.runtime_code.to_string(), "/deployedBytecode/object")?;
+    }
+    Ok(())
+}
+
+/// The simulator is never deployed: whoever uses it brings its code along.
+#[test]
+fn the_code_of_the_simulator_in_rust_is_that_of_its_source() -> eyre::Result<()> {
+    let tools = support::tools()?;
+    let code = Artifacts::compile(&tools)?.get("Simulator")?.runtime_code.clone();
+    let path = tools.workspace().root().join("contracts/rust/simulator.rs");
+    let kept = fs::read_to_string(&path)?;
+    let start = kept.find("\"0x").wrap_err("no code")? + 1;
+    let end = start + kept[start..].find('"').wrap_err("no end of the code")?;
+    let with_code = format!("{}{code}{}", &kept[..start], &kept[end..]);
+    if env::var("PLIMSOLL_UPDATE").is_ok() {
+        fs::write(&path, with_code)?;
+    } else {
+        ensure!(kept == with_code, "Simulator.sol has changed: run this test with PLIMSOLL_UPDATE=1");
     }
     Ok(())
 }

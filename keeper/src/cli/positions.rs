@@ -15,7 +15,7 @@ use crate::{
     chain::{Followed, Header},
     config::Config,
     engine::FailoverReader,
-    prices::snapshot,
+    prices::{PricedMarket, UNSIGNED_ACCOUNT, snapshot},
     report::positions::{PositionsReport, WithoutPrice},
     store::{CheckpointTip, Identity, Image, Store},
     strategies::liquidate::at_risk,
@@ -39,8 +39,9 @@ pub(super) async fn list_positions(
     let market = market.map(|name| find_market(&config, name)).transpose()?;
     let (book, header, reader) = read_book(&mut config).await?;
     let wanted = |book: &&MarketBook| market.is_none_or(|id| book.id() == id);
-    let ids: Vec<_> = book.markets().filter(wanted).map(MarketBook::id).collect();
-    let prices = snapshot(&FailoverReader::new(reader), config.deployed.lens, &header, &ids).await?;
+    let markets: Vec<_> = book.markets().filter(wanted).map(PricedMarket::of).collect();
+    let reader = FailoverReader::new(reader, UNSIGNED_ACCOUNT);
+    let prices = snapshot(&reader, config.deployed.core, &header, &markets).await?;
     let mut report = PositionsReport {
         block: header.number,
         timestamp: header.timestamp,

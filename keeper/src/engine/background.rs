@@ -1,5 +1,4 @@
-//! Work that no decision waits for: samples of the book compared with the chain, the rivals that won races, what they
-//! taught, and why transactions of ours reverted.
+//! Work that no decision waits for: the rivals that won races, what they taught, and why transactions of ours reverted.
 
 use alloy::primitives::{Address, B256};
 use eyre::WrapErr;
@@ -8,17 +7,16 @@ use tracing::{error, warn};
 
 use super::{failover::FailoverReader, races::LostRace};
 use crate::{
-    audit::{Mismatch, Sample},
-    config::Deployed,
+    chain::Header,
     intent::{Intent, Scope, Subject},
     prices::{Call, ChainReader},
     store::Notes,
     strategies::{
         Revert,
         bids::{RaceRecord, RaceResult},
+        gas::intrinsic_gas,
     },
     stream::StreamReader,
-    view::count,
 };
 
 /// Name under which the store keeps what races taught.
@@ -35,15 +33,6 @@ pub(super) struct Background {
 /// Result of a background task.
 #[derive(Debug)]
 pub(super) enum BackgroundResult {
-    /// A sample of positions was compared with the chain.
-    SampleCompared {
-        /// Number of the block that the sample was taken after.
-        block: u64,
-        /// Number of positions in the sample.
-        positions: u64,
-        /// Positions that differ.
-        differences: Vec<Mismatch>,
-    },
     /// A rival won a race that an intent of ours had entered.
     RaceLost {
         /// Strategy and market of the intent.
@@ -87,32 +76,15 @@ impl Background {
     }
 
     /// Finds out whether a transaction of ours reverted only because the market had moved: whether the same call succeeds in
-    /// the block before, or fails for lack of liquidity there, too.
-    pub(super) fn explain_revert(&mut self, intent: Intent, signer: Address, parent: B256, reader: FailoverReader) {
+    /// the block before, or fails for lack of liquidity there, too. `reader` makes calls from the account that sent it.
+    pub(super) fn explain_revert(&mut self, intent: Intent, parent: B256, reader: FailoverReader) {
         self.tasks.spawn(async move {
-            let call = Call { from: signer, to: intent.to, data: intent.data, gas: intent.gas_limit };
-            let result = reader.simulate_independent(parent, &[call]).await.ok()?.pop()?;
+            let gas = intent.gas_limit.saturating_sub(intrinsic_gas(&intent.data));
+            let call = Call { to: intent.to, data: intent.data, gas };
+            let parent = Header { hash: parent, ..Header::default() };
+            let result = reader.run_each(&parent, [call]).await.ok()?.pop()?.result;
             let has_moved = result.map_or_else(|error| Revert::decode(&error).is_lack_of_liquidity(), |_| true);
             has_moved.then(|| BackgroundResult::MarketMoved(intent.purpose.subjects()))
-        });
-    }
-
-    /// Compares a sample of positions with the chain.
-    pub(super) fn compare_sample(&mut self, sample: Sample, reader: FailoverReader, deployed: &Deployed) {
-        let lens = deployed.lens;
-        self.tasks.spawn(async move {
-            let block = sample.header.number;
-            match sample.fetch(&reader, lens).await {
-                Ok(answer) => Some(BackgroundResult::SampleCompared {
-                    block,
-                    positions: count(sample.positions.len()),
-                    differences: sample.compare(&answer),
-                }),
-                Err(error) => {
-                    warn!(block, %error, "sample not compared");
-                    None
-                }
-            }
         });
     }
 

@@ -1,7 +1,8 @@
-//! The audit as the engine runs it: totals with every block, samples of positions in the background.
+//! The audit as the engine runs it: totals with every block, positions in samples, both read with the block's own request.
 
 use std::collections::BTreeMap;
 
+use alloy::primitives::Address;
 use plimsoll_contracts::MarketId;
 use tracing::error;
 
@@ -11,7 +12,8 @@ use crate::{
     book::Book,
     chain::Header,
     config,
-    view::AuditView,
+    prices::{Call, ChainReader},
+    view::{AuditView, count},
 };
 
 /// Compares the book with the chain.
@@ -24,6 +26,10 @@ pub(super) struct BookAudit {
     totals: BTreeMap<MarketId, Mismatch>,
     /// Markets in which a position was found to differ, until the book is reset.
     positions: BTreeMap<MarketId, Mismatch>,
+    /// Positions that are compared as soon as a block's request has read them.
+    sample: Option<Sample>,
+    /// First block in which another sample is due.
+    next_sample: u64,
 }
 
 impl BookAudit {
@@ -34,12 +40,20 @@ impl BookAudit {
             status: AuditView::default(),
             totals: BTreeMap::new(),
             positions: BTreeMap::new(),
+            sample: None,
+            next_sample: 0,
         }
     }
 
     /// Result of all comparisons since the start.
     pub(super) const fn status(&self) -> &AuditView {
         &self.status
+    }
+
+    /// Returns the first market whose totals differ from those that were read with the prices of the block, if any do.
+    pub(super) fn first_difference(book: &Book, block: &PricedBlock) -> Option<Mismatch> {
+        let PricedBlock { header, prices } = block;
+        book.markets().find_map(|market| compare_totals(header.number, market, prices.stored(market.id())?))
     }
 
     /// Compares every market's totals with those that were read with the prices of the block. Returns true if any
@@ -59,13 +73,22 @@ impl BookAudit {
         self.auditor.must_rebuild(block, differs)
     }
 
-    /// Takes the next sample of positions, in blocks in which one is due.
-    pub(super) fn sample(&mut self, book: &Book, header: &Header) -> Option<Sample> {
+    /// Returns the calls that read a sample of positions in the block after `block`, where one is due.
+    pub(super) fn calls_ahead(&mut self, core: Address, book: &Book, block: u64) -> Vec<Call> {
         let config::Audit { every, positions } = self.settings;
-        if every == 0 || !header.number.is_multiple_of(every) {
-            return None;
+        if self.sample.is_none() && every != 0 && block >= self.next_sample {
+            self.sample = self.auditor.sample(book, usize::try_from(positions).unwrap_or(usize::MAX));
+            self.next_sample = block.saturating_add(every);
         }
-        self.auditor.sample(book, *header, usize::try_from(positions).unwrap_or(usize::MAX))
+        self.sample.iter().flat_map(|sample| sample.calls(core)).collect()
+    }
+
+    /// Compares the sample with the book, if the block's request has read it.
+    pub(super) fn compare_sample<R: ChainReader>(&mut self, reader: &R, core: Address, book: &Book, block: &Header) {
+        let compared = self.sample.as_ref().and_then(|sample| sample.compare(reader, core, book, block));
+        let Some(differences) = compared else { return };
+        let positions = self.sample.take().map_or(0, |sample| count(sample.accounts.len()));
+        self.on_compared(block.number, positions, differences);
     }
 
     /// Records the comparison of a sample.

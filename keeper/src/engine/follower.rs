@@ -30,6 +30,8 @@ pub struct Follower {
     first_block: u64,
     /// Whether the book was made from the checkpoint and nothing has confirmed it since.
     is_checkpoint_tried: bool,
+    /// Whether the newest applied block is unconfirmed, and the stream waits for it to be accepted or rejected.
+    is_unconfirmed: bool,
     /// Whether this process has applied every event since the first block itself, without a checkpoint.
     from_nothing: bool,
     /// Whether the book was reset and has not reached the head since.
@@ -105,6 +107,7 @@ impl Follower {
             checkpoint,
             first_block,
             is_checkpoint_tried: tip.is_some(),
+            is_unconfirmed: false,
             from_nothing: tip.is_none(),
             is_rebuilding: false,
             checkpoint_problem: None,
@@ -129,8 +132,12 @@ impl Follower {
         self.checkpoint_problem.as_deref()
     }
 
-    /// Waits for the next step of the stream. May be dropped at any point.
+    /// Waits for the next step of the stream. A block that was not refuted until then counts as confirmed. May be dropped
+    /// at any point.
     pub async fn next_step(&mut self) -> Step {
+        if std::mem::take(&mut self.is_unconfirmed) {
+            self.stream.accept();
+        }
         self.stream.next().await
     }
 
@@ -167,6 +174,24 @@ impl Follower {
         }
     }
 
+    /// Reverts the newest block if it is [unconfirmed](BlockEvents::unconfirmed), because what was read in it contradicts
+    /// that it has no events; it is fetched again from another endpoint. Returns false for any other block.
+    pub async fn refute(&mut self, block: u64, reason: String) -> bool {
+        if !std::mem::take(&mut self.is_unconfirmed) {
+            return false;
+        }
+        self.stream.reject(reason);
+        let before = block.saturating_sub(1);
+        if let Err(error) = self.book.revert_to(before) {
+            warn!(block = before, reason = %error, "book reset");
+            self.reset().await;
+            return true;
+        }
+        let written = self.checkpoint.revert_to(before).await;
+        self.note_checkpoint(written);
+        true
+    }
+
     /// Waits until everything that the checkpoint may contain, all but the newest blocks, is on disk.
     pub async fn flush(&mut self) {
         let written = self.checkpoint.flush().await;
@@ -175,10 +200,13 @@ impl Follower {
 
     #[instrument(name = "apply_block", skip_all, fields(block = block.number))]
     async fn apply(&mut self, block: Arc<BlockEvents>) -> FollowerEvent {
-        let BlockEvents { number, hash, timestamp, ref events, tip } = *block;
+        let BlockEvents { number, hash, timestamp, ref events, tip, unconfirmed } = *block;
         match self.book.apply(Block { number, timestamp }, events) {
             Ok(rows) => {
-                self.stream.accept();
+                self.is_unconfirmed = unconfirmed;
+                if !unconfirmed {
+                    self.stream.accept();
+                }
                 let coverage = Row::Coverage(self.book.coverage().clone());
                 let images = rows.iter().chain([&coverage]).map(|row| (row.key(), row.value())).collect();
                 let written = self.checkpoint.record(CheckpointTip { number, hash, timestamp }, images).await;
@@ -225,6 +253,7 @@ impl Follower {
         let cursor = restored.cursor(self.first_block);
         self.book = restored.book;
         (self.is_checkpoint_tried, self.from_nothing, self.is_rebuilding) = (true, false, true);
+        self.is_unconfirmed = false;
         info!(block = tip.number, "book restored from its checkpoint");
         self.stream.restart(cursor);
         true
@@ -234,7 +263,7 @@ impl Follower {
     async fn reset(&mut self) {
         self.book = Book::following(self.book.coverage().followed().clone());
         self.is_checkpoint_tried = false;
-        (self.from_nothing, self.is_rebuilding) = (true, true);
+        (self.from_nothing, self.is_rebuilding, self.is_unconfirmed) = (true, true, false);
         let written = self.checkpoint.clear().await;
         self.note_checkpoint(written);
         self.stream.restart(before(self.first_block));

@@ -33,84 +33,99 @@ pub(super) struct L1DataFee {
     kind: DataFee,
     /// First block in which it is read again.
     next_read: u64,
-    wei_per_byte: u128,
+    /// `None` until it was read for the first time.
+    wei_per_byte: Option<u128>,
 }
 
 impl L1DataFee {
     pub(super) const fn new(kind: DataFee) -> Self {
-        Self { kind, next_read: 0, wei_per_byte: 0 }
+        Self { kind, next_read: 0, wei_per_byte: None }
     }
 
-    /// Data fee in wei for each byte of a transaction, rounded up. Where no endpoint answers it stays as it was.
-    pub(super) async fn wei_per_byte<R: ChainReader>(&mut self, reader: &R, header: &Header) -> u128 {
-        if self.kind == DataFee::None || header.number < self.next_read {
-            return self.wei_per_byte;
+    /// Returns the call by which the fee is read, in the blocks in which it is due, for the block's own request.
+    pub(super) fn call(&self, block: u64) -> Option<Call> {
+        if self.kind == DataFee::None || block < self.next_read {
+            return None;
         }
         let data = IGasPriceOracle::getL1FeeUpperBoundCall { unsignedTxSize: U256::from(SAMPLE_BYTES) };
-        let call = Call { from: Address::ZERO, to: GAS_PRICE_ORACLE, data: data.abi_encode().into(), gas: GAS };
-        let answer = reader.simulate_independent(header.hash, &[call]).await.map(|mut answers| answers.pop());
-        let fee = match answer {
-            Ok(Some(Ok(data))) => IGasPriceOracle::getL1FeeUpperBoundCall::abi_decode_returns(&data).ok(),
-            _ => None,
+        Some(Call { to: GAS_PRICE_ORACLE, data: data.abi_encode().into(), gas: GAS })
+    }
+
+    /// Data fee in wei for each byte of a transaction, rounded up: the newest that a block's own request has answered. A
+    /// request of its own is made only before it is known at all; where no endpoint answers that, it is taken for 0.
+    pub(super) async fn wei_per_byte<R: ChainReader>(&mut self, reader: &R, header: &Header) -> u128 {
+        let Some(call) = self.call(header.number) else { return self.wei_per_byte.unwrap_or_default() };
+        let answer = match reader.known(header, &call) {
+            None if self.wei_per_byte.is_none() => {
+                reader.run_each(header, [call]).await.ok().and_then(|mut one| one.pop())
+            }
+            known => known,
         };
+        let data = answer.and_then(|answer| answer.result.ok());
+        let fee = data.and_then(|data| IGasPriceOracle::getL1FeeUpperBoundCall::abi_decode_returns(&data).ok());
         match fee {
             Some(fee) => {
                 let per_byte = fee.div_ceil(U256::from(SAMPLE_BYTES));
-                self.wei_per_byte = per_byte.try_into().unwrap_or(u128::MAX);
+                self.wei_per_byte = Some(per_byte.try_into().unwrap_or(u128::MAX));
                 self.next_read = header.number.saturating_add(REFRESH_BLOCKS);
             }
             None => tracing::warn!(wei_per_byte = self.wei_per_byte, "data fee not read, the last one stays in effect"),
         }
-        self.wei_per_byte
+        self.wei_per_byte.unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    };
 
-    use alloy::{primitives::B256, sol_types::SolValue};
+    use alloy::sol_types::SolValue;
     use plimsoll_chain::error::ChainError;
 
     use super::*;
-    use crate::prices::{CallResult, SimulatedCall};
+    use crate::prices::{Answers, BlockReader, SimulatedCall};
 
     /// A chain whose oracle charges 2,500 wei for 1,000 bytes. Counts how often it is asked.
     #[derive(Default)]
     struct OpStack(AtomicU64);
 
-    impl ChainReader for OpStack {
-        async fn simulate_independent(&self, _: B256, calls: &[Call]) -> Result<Vec<CallResult>, ChainError> {
+    impl ChainReader for &OpStack {
+        async fn run(&self, _: &Header, sequences: &[Vec<Call>]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
             self.0.fetch_add(1, Ordering::Relaxed);
-            assert_eq!(calls[0].to, GAS_PRICE_ORACLE);
-            Ok(vec![Ok(U256::from(2_500).abi_encode().into())])
-        }
-
-        async fn simulate_sequential(&self, _: &Header, _: &[Call]) -> Result<Option<Vec<SimulatedCall>>, ChainError> {
-            Ok(None)
-        }
-
-        fn invalid_response(&self, problem: String) -> ChainError {
-            ChainError::Unreachable { endpoint: String::new(), problem }
+            assert_eq!(sequences[0][0].to, GAS_PRICE_ORACLE);
+            let fee = SimulatedCall { result: Ok(U256::from(2_500).abi_encode().into()), gas_used: 0 };
+            Ok(vec![vec![fee]])
         }
     }
 
     fn block(number: u64) -> Header {
-        let (hash, parent_hash) = (B256::ZERO, B256::ZERO);
-        Header { number, hash, parent_hash, timestamp: 0, base_fee: 0, gas_limit: 0, gas_used: 0 }
+        Header { number, ..Header::default() }
     }
 
     #[tokio::test]
-    async fn the_data_fee_is_read_once_in_ten_blocks_and_never_on_a_chain_without_one() {
+    async fn the_data_fee_is_due_once_in_ten_blocks_and_never_on_a_chain_without_one() {
         let chain = OpStack::default();
         let mut fee = L1DataFee::new(DataFee::OpStack);
-        for number in 100..110 {
-            assert_eq!(fee.wei_per_byte(&chain, &block(number)).await, 3);
-        }
+        assert_eq!(fee.wei_per_byte(&&chain, &block(100)).await, 3);
+        assert!((101..110).all(|number| fee.call(number).is_none()) && fee.call(110).is_some());
+        assert!(L1DataFee::new(DataFee::None).call(1).is_none());
+        assert_eq!(L1DataFee::new(DataFee::None).wei_per_byte(&&chain, &block(1)).await, 0);
         assert_eq!(chain.0.load(Ordering::Relaxed), 1);
-        fee.wei_per_byte(&chain, &block(110)).await;
-        assert_eq!(chain.0.load(Ordering::Relaxed), 2);
-        assert_eq!(L1DataFee::new(DataFee::None).wei_per_byte(&chain, &block(1)).await, 0);
-        assert_eq!(chain.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn once_known_the_data_fee_comes_from_the_blocks_own_request_alone() {
+        let chain = OpStack::default();
+        let mut reader = BlockReader::new(&chain);
+        let mut fee = L1DataFee { wei_per_byte: Some(7), ..L1DataFee::new(DataFee::OpStack) };
+        assert_eq!(fee.wei_per_byte(&reader, &block(1)).await, 7);
+        assert_eq!(chain.0.load(Ordering::Relaxed), 0, "no decision waits for it");
+        let answers = Answers::request(&&chain, &block(2), &[fee.call(2).unwrap()]).await.unwrap();
+        reader.set_answers(Arc::new(answers));
+        assert_eq!(fee.wei_per_byte(&reader, &block(2)).await, 3);
+        assert_eq!(chain.0.load(Ordering::Relaxed), 1);
     }
 }

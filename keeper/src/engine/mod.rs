@@ -2,19 +2,21 @@
 //!
 //! ```text
 //! stream ──► Follower (book, checkpoint) ──► Strategies ──► Submissions ──► sender
-//!    └─head──► Pricing (prefetch) ───────────────┘                             │ reports
+//!    └─head──► BlockRequest ──► Pricing ─────────┘                             │ reports
 //!                                                                              ▼
-//!              Background (audit samples) ────────────────────────► Ledger, ViewPublisher ──► View
+//!              Background (races, reverts) ───────────────────────► Ledger, ViewPublisher ──► View
 //! ```
 //!
 //! # From a head to a transaction, and back
 //!
-//! 1. `price_prefetch::PricePrefetcher` reads the liquidation prices in a block as soon as its head is received, while
-//!    [`Stream::next`](crate::stream::Stream::next) fetches the block's logs. So there are two round trips from a head to
-//!    a transaction.
+//! 1. `block_request::BlockRequest` asks everything that is read in every block as soon as its head is received, in one
+//!    request, while [`Stream::next`](crate::stream::Stream::next) fetches the block's logs: prices and totals of the
+//!    markets, values of tokens, the keeper's balances, positions to audit, the data fee, and trials of the liquidations
+//!    that a small fall of the price would make possible. So there is one round trip from a head to a transaction for loans
+//!    near the line, and for others a second one, which tries the transactions that could be sent.
 //! 2. [`Follower::process`] applies the block to the [`Book`](crate::book::Book), or reverts or resets it, and records
 //!    the changed rows in the checkpoint.
-//! 3. `Engine::on_block` tells the sender of the block (`submissions::Submissions::on_block`), waits for the prices
+//! 3. `Engine::on_block` tells the sender of the block (`submissions::Submissions::on_block`), waits for the answers
 //!    (`pricing::Pricing::price_block`) and ends the back-off of loans whose race was lost
 //!    (`submissions::Submissions::clear_backoff_after_lost_race`).
 //! 4. `Engine::decide` runs the strategies by priority: `strategies::Strategies::liquidations`, and `harvests` only where
@@ -23,8 +25,8 @@
 //! 5. `submissions::Submissions::submit` hands each intent to
 //!    [`SenderHandle::submit`](crate::sender::SenderHandle::submit), which returns at once. The signer's own task signs,
 //!    journals and broadcasts.
-//! 6. `book_audit::BookAudit::compare_totals` compares the book with the totals that came with the prices; a sample of
-//!    positions goes to `background::Background::compare_sample`. A book that keeps differing is rebuilt.
+//! 6. `book_audit::BookAudit` compares the book with the totals and positions among the answers. A book that keeps
+//!    differing is rebuilt. Then `pricing::Pricing::plan` plans the request of the next block.
 //! 7. `Engine::refresh_view` hands one `view::BlockSnapshot` to `view::ViewPublisher::refresh`: at once where nothing was
 //!    submitted, else a moment later, so that signing and broadcasting have the cores to themselves.
 //! 8. `Engine::on_sender_event` takes the sender's reports: into the metrics and the list of reverted liquidations
@@ -40,6 +42,7 @@
 //! futures that `Engine::run` waits for may be dropped at any point; its handlers run to their end.
 
 mod background;
+mod block_request;
 mod book_audit;
 mod exclusion;
 mod failover;
@@ -47,7 +50,6 @@ mod follower;
 mod l1_data_fee;
 mod log;
 mod operator;
-mod price_prefetch;
 mod pricing;
 mod races;
 mod second_opinion;
@@ -97,7 +99,7 @@ use crate::{
     strategies::{
         BlockContext, Decision, Decisions, SkipReason, Verdict,
         bids::{RaceAlert, RaceResult},
-        gas::{Costs, room},
+        gas::Costs,
         liquidate::{self, LoanId},
     },
     stream::BlockEvents,
@@ -199,8 +201,13 @@ impl Engine {
         self.record_liquidations(block, &header);
         self.submissions.on_block(header);
         let timer = record::stage(Stage::Prices);
-        let (block, head_at) = self.pricing.price_block(header).await;
+        let (block, head_at) = self.pricing.price_block(&self.config, self.follower.book(), header).await;
         drop(timer);
+        if let Some(difference) = BookAudit::first_difference(self.follower.book(), &block)
+            && self.follower.refute(header.number, difference.to_string()).await
+        {
+            return;
+        }
         self.on_lost_races(&block);
         self.decide(&block, head_at.unwrap_or(applied_at)).await;
         let (reader, core) = (self.follower.stream().reader(), self.config.deployed.core);
@@ -209,6 +216,7 @@ impl Engine {
             self.follower.confirm();
         }
         let differs = opinion != Some(Opinion::BookIsRight) && self.audit_book(&block);
+        self.plan_next_request(&block).await;
         self.latest = Some(block);
         if self.audit.must_rebuild(header.number, differs) {
             let is_rebuilt = match opinion {
@@ -255,12 +263,9 @@ impl Engine {
     async fn decide(&mut self, block: &PricedBlock, head_at: Instant) {
         let _timer = record::stage(Stage::Decide);
         let PricedBlock { header, prices } = block;
-        let costs = self.pricing.costs(&self.config, header).await;
-        let chain = &self.config.chain;
-        let room = room(header.gas_limit, chain.transaction_gas_cap, chain.block_gas_share_bps);
-        let room = room.min(costs.affordable_gas(self.config.safety.max_cost_per_transaction));
+        let context = self.pricing.context(&self.config, header, prices).await;
+        let BlockContext { costs, room, .. } = context;
         let exclusion = self.submissions.exclusion(header.number, &self.pauses.active);
-        let context = BlockContext { header, prices, costs, room };
         let Pricing { reader, valuer, .. } = &mut self.pricing;
         let round = self.strategies.liquidations(reader, valuer, self.follower.book(), context, &exclusion).await;
         let Decisions { intents, verdicts } = round;
@@ -277,7 +282,7 @@ impl Engine {
         }
         for verdict in verdicts {
             if verdict.decision == Decision::Skip(SkipReason::LostRace) {
-                let subject = Subject::Loan { market: verdict.target.market.0, borrower: verdict.target.account };
+                let subject = verdict.target.subject();
                 self.submissions.clear_backoff(subject);
             }
             self.view.record_position_decision(
@@ -297,7 +302,7 @@ impl Engine {
         let costs = Costs { margin_bps: self.config.harvest.min_margin_bps, ..costs };
         let exclusion = self.submissions.exclusion(block.header.number, &self.pauses.active);
         let context = BlockContext { header: &block.header, prices: &block.prices, costs, room };
-        let Pricing { reader, valuer, .. } = &mut self.pricing;
+        let Pricing { harvest_reader: reader, valuer, .. } = &mut self.pricing;
         let round = self.strategies.harvests(reader, valuer, self.follower.book(), context, &exclusion).await;
         let Some(Decisions { intents, verdicts }) = round else { return };
         for intent in intents {
@@ -379,7 +384,8 @@ impl Engine {
             // Too long ago: the call would be tried in another state than the one that it was decided on.
             _ => return,
         };
-        self.background.explain_revert(report.intent.clone(), report.signer, parent, self.pricing.reader.clone());
+        let reader = self.pricing.harvest_reader.from_account(report.signer);
+        self.background.explain_revert(report.intent.clone(), parent, reader);
     }
 
     /// Learns how a race ended that an intent of ours had entered.
@@ -440,19 +446,28 @@ impl Engine {
     /// Compares the book with the chain. Returns true if any market's totals differ.
     fn audit_book(&mut self, block: &PricedBlock) -> bool {
         let book = self.follower.book();
-        let differs = self.audit.compare_totals(book, block);
-        if let Some(sample) = self.audit.sample(book, &block.header) {
-            self.background.compare_sample(sample, self.pricing.reader.clone(), &self.config.deployed);
+        self.audit.compare_sample(&self.pricing.reader, self.config.deployed.core, book, &block.header);
+        self.audit.compare_totals(book, block)
+    }
+
+    /// Plans what is asked with the block after `block`.
+    async fn plan_next_request(&mut self, block: &PricedBlock) {
+        let PricedBlock { header, prices } = block;
+        let (book, core) = (self.follower.book(), self.config.deployed.core);
+        let mut further = self.strategies.calls_ahead(book, &self.pricing.valuer);
+        further.extend(self.audit.calls_ahead(core, book, header.number));
+        let tokens = self.strategies.valued_tokens(book);
+        if let Some(values) = self.pricing.known_values(header, &tokens).await {
+            let context = self.pricing.context(&self.config, header, prices).await;
+            let exclusion = self.submissions.exclusion(header.number, &self.pauses.active);
+            further.extend(self.strategies.speculate(book, &values, context, &exclusion));
         }
-        differs
+        self.pricing.plan(&self.config, book, header, further);
     }
 
     /// Records the result of a background task.
     fn on_background_result(&mut self, result: BackgroundResult) {
         match result {
-            BackgroundResult::SampleCompared { block, positions, differences } => {
-                self.audit.on_compared(block, positions, differences);
-            }
             BackgroundResult::RaceLost { scope, result } => self.on_race(&scope, result),
             BackgroundResult::MarketMoved(subjects) => {
                 subjects.into_iter().for_each(|subject| self.submissions.clear_backoff(subject));

@@ -14,10 +14,10 @@ use tracing::{info, warn};
 use super::{
     Engine, FailoverReader, Follower, RestoredBook,
     background::{Background, load_races},
+    block_request::BlockRequest,
     book_audit::BookAudit,
     log::DryRunLog,
     operator::Pauses,
-    price_prefetch::PricePrefetcher,
     pricing::Pricing,
     strategies::Strategies,
     submissions::Submissions,
@@ -27,6 +27,7 @@ use crate::{
     api::Server,
     config::{self, Config},
     control::ControlServer,
+    prices::UNSIGNED_ACCOUNT,
     sender::{self, SenderHandle, SenderTasks, Signers, StartError},
     shutdown::Shutdown,
     store::{Identity, Notes, SqliteJournal, Store},
@@ -130,7 +131,7 @@ impl Parts {
             begun = begin => begun?,
             () = shutdown.requested() => return Ok(()),
         };
-        let keeper = signers.high_priority.as_ref().map(PrivateKeySigner::address).unwrap_or_default();
+        let keeper = signers.high_priority.as_ref().map_or(UNSIGNED_ACCOUNT, PrivateKeySigner::address);
         let harvester = signers.low_priority.as_ref().map_or(keeper, PrivateKeySigner::address);
         ensure!(
             mode == Mode::DryRun || signers.high_priority.is_some(),
@@ -150,9 +151,9 @@ impl Parts {
         let first_block = deployed.first_block;
         let stream = Stream::start(roles.read.clone(), sources, restored.cursor(first_block), settings);
         let reader = stream.reader();
-        let failover = FailoverReader::new(reader.clone());
-        let markets: Arc<[_]> = config.liquidate.markets.keys().copied().collect();
-        let prefetcher = PricePrefetcher::start(failover.clone(), deployed.lens, markets, stream.on_head());
+        let [liquidation_reader, harvest_reader] =
+            [keeper, harvester].map(|account| FailoverReader::new(reader.clone(), account));
+        let block_request = BlockRequest::start(liquidation_reader.clone(), stream.on_head());
         let follower = Follower::new(stream, restored, checkpoint, first_block);
 
         let starting = start_sender(sender_settings, signers, &roles, &journal, &notes);
@@ -176,7 +177,7 @@ impl Parts {
         let harvest = wiring::harvest(&config, harvester).map(Harvest::new);
         let engine = Engine {
             follower,
-            pricing: Pricing::new(&config, failover, prefetcher),
+            pricing: Pricing::new(&config, liquidation_reader, harvest_reader, block_request),
             strategies: Strategies::new(liquidate, harvest),
             submissions: Submissions::new(sender),
             audit: BookAudit::new(config.audit.clone()),

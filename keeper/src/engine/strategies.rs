@@ -1,10 +1,12 @@
 //! The strategies in the order of their priority: liquidations first, harvests in blocks without any.
 
+use alloy::primitives::Address;
+
 use super::exclusion::Exclusion;
 use crate::{
     book::Book,
     intent::Subject,
-    prices::{ChainReader, Valuer},
+    prices::{Call, ChainReader, Valuer, Values},
     strategies::{
         BlockContext, Decision, Decisions, SkipReason,
         bids::Bids,
@@ -50,6 +52,27 @@ impl Strategies {
         self.blocked_by_in_flight = false;
     }
 
+    /// Returns the calls by which decisions begin, for the request of the next block.
+    pub(super) fn calls_ahead(&self, book: &Book, valuer: &Valuer) -> Vec<Call> {
+        self.liquidate.calls_ahead(book, valuer)
+    }
+
+    /// Returns the tokens whose values liquidations depend on.
+    pub(super) fn valued_tokens(&self, book: &Book) -> Vec<Address> {
+        self.liquidate.valued_tokens(book)
+    }
+
+    /// Returns trials of liquidations that may be possible in the next block, for its request.
+    pub(super) fn speculate(
+        &mut self,
+        book: &Book,
+        values: &Values,
+        context: BlockContext<'_>,
+        exclusion: &Exclusion,
+    ) -> Vec<Call> {
+        self.liquidate.speculate(book, values, context, &|loan| exclusion.skip_reason(&loan.subject()))
+    }
+
     /// Decides about every liquidatable loan.
     pub(super) async fn liquidations<R: ChainReader>(
         &mut self,
@@ -59,8 +82,7 @@ impl Strategies {
         context: BlockContext<'_>,
         exclusion: &Exclusion,
     ) -> Decisions<LoanId> {
-        let excluded =
-            |LoanId { market, account: borrower }| exclusion.skip_reason(&Subject::Loan { market: market.0, borrower });
+        let excluded = |loan: LoanId| exclusion.skip_reason(&loan.subject());
         let round = self.liquidate.decide(reader, valuer, book, context, &excluded).await;
         let is_in_flight = |decision: &Decision| *decision == Decision::Skip(SkipReason::InFlight);
         self.blocked_by_in_flight =

@@ -13,8 +13,8 @@ use tokio::sync::{mpsc::UnboundedReceiver, watch};
 
 use super::{
     background::load_races,
+    block_request::BlockRequest,
     exclusion::Exclusion,
-    price_prefetch::PricePrefetcher,
     submissions::{RevertedLiquidation, lost_races},
     *,
 };
@@ -22,6 +22,7 @@ use crate::{
     audit::Mismatch,
     config,
     control::Paused,
+    intent::Subject,
     prices::{Call, CallResult, ChainReader, Prices, SimulatedCall, Source, Valuer},
     safety::{BackOff, FailureCause},
     sender::{SenderHandle, Signers},
@@ -58,16 +59,9 @@ impl Exchange {
 }
 
 impl ChainReader for Exchange {
-    async fn simulate_independent(&self, _: B256, calls: &[Call]) -> Result<Vec<CallResult>, ChainError> {
-        Ok(calls.iter().map(Self::answer).collect())
-    }
-
-    async fn simulate_sequential(&self, _: &Header, _: &[Call]) -> Result<Option<Vec<SimulatedCall>>, ChainError> {
-        Ok(None)
-    }
-
-    fn invalid_response(&self, problem: String) -> ChainError {
-        ChainError::Unreachable { endpoint: "exchange".into(), problem }
+    async fn run(&self, _: &Header, sequences: &[Vec<Call>]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
+        let answer = |call: &Call| SimulatedCall { result: Self::answer(call), gas_used: 0 };
+        Ok(sequences.iter().map(|calls| calls.iter().map(answer).collect()).collect())
     }
 }
 
@@ -232,9 +226,8 @@ impl Site {
         let endpoints = Vec::<Arc<Endpoint>>::new();
         let stream = Stream::start(endpoints, config.sources(), restored.cursor(1), wiring::stream(&config));
         let reader = stream.reader();
-        let failover = FailoverReader::new(reader.clone());
-        let markets = Arc::from([fixture.params.id()]);
-        let prefetcher = PricePrefetcher::start(failover.clone(), config.deployed.lens, markets, stream.on_head());
+        let failover = FailoverReader::new(reader.clone(), Address::ZERO);
+        let block_request = BlockRequest::start(failover.clone(), stream.on_head());
         let settings = wiring::sender(&config, Mode::DryRun);
         let nodes = sender::Nodes::new(Vec::new(), Vec::new(), Vec::new());
         let (sender, events, tasks): (SenderHandle, _, _) =
@@ -245,7 +238,7 @@ impl Site {
         let keeper = Address::ZERO;
         let engine = Engine {
             follower: Follower::new(stream, restored, checkpoint, 1),
-            pricing: Pricing::new(&config, failover, prefetcher),
+            pricing: Pricing::new(&config, failover.clone(), failover, block_request),
             strategies: Strategies::new(
                 Liquidate::new(wiring::liquidate(&config, keeper)),
                 wiring::harvest(&config, keeper).map(Harvest::new),

@@ -1,82 +1,96 @@
-//! Simulating calls in the state of a given block: `eth_call` and `eth_simulateV1`.
+//! Running calls in the state of a given block, all in one `eth_call`.
 //!
-//! Neither makes Anvil clone its state: with 200,000 storage slots either answers in a fifth of a millisecond, and
-//! several in one request take hardly longer than one.
+//! The keeper's own account gets the code of `Simulator.sol` for the time of the request, by a state override: so the
+//! calls come from the keeper, each is undone, its gas is measured, and one answer is one message on every transport.
 
 use std::{fmt, future::Future, sync::Arc};
 
 use alloy::{
     eips::BlockId,
-    primitives::{Address, B256, Bytes},
+    primitives::{Address, Bytes, U256, address, map::AddressMap},
     rpc::{
         client::RpcClient,
-        types::{
-            Block, BlockOverrides, TransactionRequest,
-            simulate::{SimBlock, SimulatePayload, SimulatedBlock},
-        },
+        types::{TransactionRequest, state::AccountOverride},
     },
+    sol_types::SolCall,
     transports::{RpcError, TransportError},
 };
-use futures_util::future::join_all;
-use plimsoll_chain::{endpoint::Endpoint, error::ChainError, redaction::scrub};
+use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
+use plimsoll_contracts::{
+    ISimulator::{self, Status},
+    simulator,
+};
 
 use crate::{chain::Header, record};
 
-/// A call to simulate; nothing is sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Gas limit of a request: as much as most nodes allow. A node that allows less runs fewer calls of a request.
+const GAS_PER_REQUEST: u64 = 50_000_000;
+/// The most bytes that are copied of what a call returns: no call here returns as much.
+const MAX_RETURN: u64 = 1_024;
+/// JSON-RPC error code of a node that does not know the parameter with the overrides.
+const INVALID_PARAMS: i64 = -32_602;
+/// What to do with a node without state overrides.
+const REMEDY: &str = "give the endpoint the role \"send\", and read from a node whose eth_call takes state overrides";
+
+/// Account that calls come from where there is no signer. It has no code, and nobody has its key.
+pub const UNSIGNED_ACCOUNT: Address = address!("0x000000000000000000000000000000000000dEaD");
+
+/// A call to try; nothing is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Call {
-    /// Sender of the call.
-    pub from: Address,
     /// Contract that is called.
     pub to: Address,
     /// Calldata of the call.
     pub data: Bytes,
-    /// Gas limit of the call.
+    /// Most gas that the call may use.
     pub gas: u64,
 }
 
-/// Return data of a call, or why it failed.
+/// Return data of a call, or why there is none.
 pub type CallResult = Result<Bytes, CallError>;
 
-/// A call that failed in simulation.
+/// Why a call has no return data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallError {
-    /// The node's message, with secrets scrubbed.
-    pub message: String,
-    /// Revert data, where the contract reverted.
-    pub data: Option<Bytes>,
+pub enum CallError {
+    /// It reverted with this data, which is empty where it ran out of gas.
+    Reverted(Bytes),
+    /// The node has too little gas for the call, even on its own.
+    NotRun,
 }
 
-/// The result of a simulated call, with the gas that it used.
+/// The result of a call, with the gas that it used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SimulatedCall {
-    /// Return data, or why the call failed.
+    /// Return data, or why there is none.
     pub result: CallResult,
-    /// Gas used by the call.
+    /// Gas of the call's execution, without what a transaction costs before it, and before refunds.
     pub gas_used: u64,
 }
 
-/// Simulates calls in the state of a block.
+/// Runs calls in the state at the end of a block. All come from one account, the reader's.
 pub trait ChainReader: Send + Sync {
-    /// Simulates calls independently of each other, each in the state at the end of `block`, in one request. Results
-    /// stand where their calls stand. Fails where no node answers.
-    fn simulate_independent(
+    /// Runs sequences of calls in one request. A call sees the effects of those before it in its sequence, and none of
+    /// other sequences. Results stand where their calls stand. Fails where no node answers.
+    fn run(
         &self,
-        block: B256,
-        calls: &[Call],
-    ) -> impl Future<Output = Result<Vec<CallResult>, ChainError>> + Send;
+        block: &Header,
+        sequences: &[Vec<Call>],
+    ) -> impl Future<Output = Result<Vec<Vec<SimulatedCall>>, ChainError>> + Send;
 
-    /// Simulates calls sequentially, each in a block of its own that follows on the one before, the first on `after`: a
-    /// call sees the effects of those before it. `None` where the node does not support that. Fails where no node
-    /// answers.
-    fn simulate_sequential(
+    /// Runs calls independently of each other in one request. Fails where no node answers.
+    fn run_each(
         &self,
-        after: &Header,
-        calls: &[Call],
-    ) -> impl Future<Output = Result<Option<Vec<SimulatedCall>>, ChainError>> + Send;
+        block: &Header,
+        calls: impl IntoIterator<Item = Call> + Send,
+    ) -> impl Future<Output = Result<Vec<SimulatedCall>, ChainError>> + Send {
+        let sequences: Vec<_> = calls.into_iter().map(|call| vec![call]).collect();
+        async move { Ok(self.run(block, &sequences).await?.into_iter().flatten().collect()) }
+    }
 
-    /// Returns the error of a response that makes no sense, in the name of the node that gave it.
-    fn invalid_response(&self, problem: String) -> ChainError;
+    /// Returns the result of a call that is known without another request.
+    fn known(&self, _block: &Header, _call: &Call) -> Option<SimulatedCall> {
+        None
+    }
 }
 
 /// Reads the chain through one endpoint.
@@ -84,97 +98,105 @@ pub trait ChainReader: Send + Sync {
 pub struct EndpointReader {
     endpoint: Arc<Endpoint>,
     client: RpcClient,
+    account: Address,
 }
 
 impl EndpointReader {
-    /// Returns a reader that uses `client`, which must be connected to `endpoint`.
+    /// Returns a reader that uses `client`, which must be connected to `endpoint`, and whose calls come from `account`.
     #[must_use]
-    pub const fn new(endpoint: Arc<Endpoint>, client: RpcClient) -> Self {
-        Self { endpoint, client }
+    pub const fn new(endpoint: Arc<Endpoint>, client: RpcClient, account: Address) -> Self {
+        Self { endpoint, client, account }
     }
 
-    /// Separates an error of the call itself, which its caller can decode, from one of the transport, which fails.
-    fn call_error(&self, error: TransportError) -> Result<CallError, ChainError> {
+    /// Makes one request. Calls for which the node has too little gas are not run.
+    async fn request(&self, block: &Header, sequences: &[&[Call]]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
+        let encode = |(left, call): (usize, &Call)| ISimulator::Call {
+            to: call.to,
+            gas: call.gas,
+            keep: left > 0,
+            data: call.data.clone(),
+        };
+        let calls =
+            sequences.iter().flat_map(|calls| (0..calls.len()).rev().zip(*calls)).map(encode).collect::<Vec<_>>();
+        let count = calls.len();
+        let run = ISimulator::runCall { calls, maxReturn: U256::from(MAX_RETURN) };
+        let request =
+            TransactionRequest::default().to(self.account).input(run.abi_encode().into()).gas_limit(GAS_PER_REQUEST);
+        let code = AccountOverride { code: Some(simulator::CODE.clone()), ..AccountOverride::default() };
+        let overrides = AddressMap::from_iter([(self.account, code)]);
+        let parameters = (request, BlockId::from(block.hash), overrides);
+        let request = self.client.request::<_, Bytes>("eth_call", &parameters);
+        let answer = record::rpc("eth_call", request).await.map_err(|error| self.request_error(&error))?;
+        if answer.is_empty() {
+            return Err(self.error(format!("it ignores the state overrides of eth_call: {REMEDY}")));
+        }
+        let results = ISimulator::runCall::abi_decode_returns(&answer)
+            .map_err(|error| self.error(format!("its answer to eth_call cannot be decoded: {error}")))?;
+        if results.len() != count {
+            return Err(self.error(format!("it answers {} calls where {count} were asked", results.len())));
+        }
+        let mut results = results.into_iter().map(SimulatedCall::from);
+        Ok(sequences.iter().map(|calls| results.by_ref().take(calls.len()).collect()).collect())
+    }
+
+    /// Returns the error of a request; names the remedy where the node refuses the overrides.
+    fn request_error(&self, error: &TransportError) -> ChainError {
+        let refusal = ChainError::of_transport(&self.endpoint, error);
         match error {
-            RpcError::ErrorResp(payload) => {
-                Ok(CallError { message: scrub(&payload.message).into_owned(), data: payload.as_revert_data() })
+            RpcError::ErrorResp(payload) if payload.code == INVALID_PARAMS => {
+                self.error(format!("it refuses the state overrides of eth_call ({refusal}): {REMEDY}"))
             }
-            other => Err(ChainError::of_transport(&self.endpoint, &other)),
+            _ => refusal,
         }
     }
-}
 
-impl ChainReader for EndpointReader {
-    async fn simulate_independent(&self, block: B256, calls: &[Call]) -> Result<Vec<CallResult>, ChainError> {
-        if calls.is_empty() {
-            return Ok(Vec::new());
-        }
-        let transport = |error| ChainError::of_transport(&self.endpoint, &error);
-        let mut batch = self.client.new_batch();
-        let mut waiters = Vec::with_capacity(calls.len());
-        for call in calls {
-            let parameters = (request(call), BlockId::from(block));
-            waiters.push(batch.add_call::<_, Bytes>("eth_call", &parameters).map_err(transport)?);
-        }
-        record::rpc("eth_call", batch.send()).await.map_err(transport)?;
-        let responses = join_all(waiters).await.into_iter();
-        responses
-            .map(|response| match response {
-                Ok(data) => Ok(Ok(data)),
-                Err(error) => self.call_error(error).map(Err),
-            })
-            .collect()
-    }
-
-    async fn simulate_sequential(
-        &self,
-        after: &Header,
-        calls: &[Call],
-    ) -> Result<Option<Vec<SimulatedCall>>, ChainError> {
-        // Some nodes begin at timestamp 0 unless they are given one.
-        let block = |(later, call): (u64, &Call)| {
-            let time = Some(after.timestamp.saturating_add(later));
-            SimBlock::default()
-                .with_block_overrides(BlockOverrides { time, ..BlockOverrides::default() })
-                .call(request(call))
-        };
-        let block_state_calls = (1..).zip(calls).map(block).collect();
-        let payload = SimulatePayload { block_state_calls, ..SimulatePayload::default() };
-        let parameters = (payload, BlockId::from(after.hash));
-        let request = self.client.request::<_, Vec<SimulatedBlock<Block>>>("eth_simulateV1", &parameters);
-        let response = record::rpc("eth_simulateV1", request).await;
-        let blocks = match response {
-            Ok(blocks) => blocks,
-            Err(RpcError::ErrorResp(_) | RpcError::DeserError { .. }) => return Ok(None),
-            Err(error) => return Err(ChainError::of_transport(&self.endpoint, &error)),
-        };
-        let simulated = blocks.into_iter().flat_map(|block| block.calls).map(|call| {
-            let result = if call.status {
-                Ok(call.return_data)
-            } else {
-                let message = call.error.as_ref().map(|error| scrub(&error.message).into_owned());
-                let data = call.error.and_then(|error| error.data).unwrap_or(call.return_data);
-                Err(CallError { message: message.unwrap_or_default(), data: Some(data) })
-            };
-            SimulatedCall { result, gas_used: call.gas_used }
-        });
-        Ok(Some(simulated.collect::<Vec<_>>()).filter(|simulated| simulated.len() == calls.len()))
-    }
-
-    fn invalid_response(&self, problem: String) -> ChainError {
+    fn error(&self, problem: String) -> ChainError {
         ChainError::Unreachable { endpoint: self.endpoint.to_string(), problem }
     }
 }
 
-fn request(call: &Call) -> TransactionRequest {
-    TransactionRequest::default().from(call.from).to(call.to).input(call.data.clone().into()).gas_limit(call.gas)
+impl ChainReader for EndpointReader {
+    async fn run(&self, block: &Header, sequences: &[Vec<Call>]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
+        let mut results: Vec<Vec<SimulatedCall>> = vec![Vec::new(); sequences.len()];
+        let mut missing: Vec<usize> = (0..).zip(sequences).filter(|(_, s)| !s.is_empty()).map(|(at, _)| at).collect();
+        while !missing.is_empty() {
+            let asked: Vec<_> = missing.iter().filter_map(|at| sequences.get(*at)).map(Vec::as_slice).collect();
+            let answers = self.request(block, &asked).await?;
+            let asked = missing.len();
+            let mut starved = Vec::new();
+            for (at, answer) in missing.into_iter().zip(answers) {
+                if answer.iter().any(|call| call.result == Err(CallError::NotRun)) {
+                    starved.push(at);
+                }
+                if let Some(result) = results.get_mut(at) {
+                    *result = answer;
+                }
+            }
+            // Asked alone, what was starved by the others may be run. What is starved alone stays so.
+            missing = if starved.len() < asked { starved } else { Vec::new() };
+        }
+        Ok(results)
+    }
+}
+
+impl From<ISimulator::Result> for SimulatedCall {
+    fn from(result: ISimulator::Result) -> Self {
+        let ISimulator::Result { status, gasUsed: gas_used, data } = result;
+        let result = match status {
+            Status::Done => Ok(data),
+            Status::Reverted => Err(CallError::Reverted(data)),
+            Status::NotRun | Status::__Invalid => Err(CallError::NotRun),
+        };
+        Self { result, gas_used }
+    }
 }
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.data {
-            Some(data) if !data.is_empty() => write!(f, "{} ({data})", self.message),
-            _ => f.write_str(&self.message),
+        match self {
+            Self::Reverted(data) if data.is_empty() => f.write_str("it reverts without a reason"),
+            Self::Reverted(data) => write!(f, "it reverts with {data}"),
+            Self::NotRun => f.write_str("the node has too little gas for it"),
         }
     }
 }

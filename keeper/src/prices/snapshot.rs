@@ -1,26 +1,40 @@
-//! The liquidation prices of all markets in one block, by one call to the lens.
+//! The liquidation prices of markets in one block, by their own oracles, with the totals that the core has stored.
 
 use std::fmt;
 
 use alloy::{
     hex,
-    primitives::{Address, B256, U256, map::B256Map},
+    primitives::{Address, B256, Bytes, U256, map::B256Map},
     sol_types::SolCall,
 };
 use plimsoll_chain::error::ChainError;
-use plimsoll_contracts::{IChainlinkOracle::IChainlinkOracleErrors, ILens, Market, MarketId};
+use plimsoll_contracts::{
+    IChainlinkOracle::IChainlinkOracleErrors,
+    IOracle,
+    IPlimsoll::{self, marketCall},
+    Market, MarketId,
+};
 use serde::Serialize;
 
-use super::reader::{Call, ChainReader};
-use crate::chain::Header;
+use super::reader::{Call, CallError, CallResult, ChainReader, SimulatedCall};
+use crate::{book::MarketBook, chain::Header};
 
-/// Markets in one call. An honest oracle uses some ten thousand gas; one that burns all that it gets uses half a million
-/// for each of its prices, and nodes allow no more than some 50 million a call.
-const MARKETS_PER_CALL: usize = 40;
-/// Gas limit of a call to the lens: as much as nodes allow.
-const GAS: u64 = 50_000_000;
+/// Gas for one price. 300,000 are enough for an oracle of four Chainlink feeds, a sequencer feed and a Uniswap average.
+const ORACLE_GAS: u64 = 500_000;
+/// Gas for reading a market's totals, which uses some ten thousand.
+const TOTALS_GAS: u64 = 100_000;
+const WORD_BYTES: usize = 32;
 
-/// The liquidation prices of markets in one block, with the totals that the lens returns along with them.
+/// A market whose price is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PricedMarket {
+    /// Id of the market.
+    pub id: MarketId,
+    /// Address of its oracle.
+    pub oracle: Address,
+}
+
+/// The liquidation prices of markets in one block, with the totals that the core has stored there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prices {
     by_market: B256Map<Result<U256, NoPrice>>,
@@ -37,7 +51,7 @@ pub enum NoPrice {
     NoAnswer,
     /// The oracle returned 0, which the core rejects.
     Zero,
-    /// The node gives the lens too little gas to read the oracle.
+    /// The node has too little gas to read the oracle.
     TooLittleGas,
     /// The market was not read in this block.
     NotAsked,
@@ -63,59 +77,90 @@ impl FromIterator<(MarketId, Result<U256, NoPrice>)> for Prices {
     }
 }
 
-/// Reads the liquidation prices of markets in a block: one call for up to 40 markets, all calls in one request. Markets
-/// that the lens had too little gas for are read once more, each on its own. Fails where no node answers, or where the
-/// address is not a lens.
-pub async fn snapshot<R: ChainReader>(
-    reader: &R,
-    lens: Address,
-    header: &Header,
-    markets: &[MarketId],
-) -> Result<Prices, ChainError> {
-    let mut prices = read_prices(reader, lens, header, markets, MARKETS_PER_CALL).await?;
-    let starved: Vec<_> = markets.iter().filter(|id| prices.of(**id) == Err(NoPrice::TooLittleGas)).copied().collect();
-    if !starved.is_empty() && markets.len() > 1 {
-        prices.by_market.extend(read_prices(reader, lens, header, &starved, 1).await?.by_market);
+impl PricedMarket {
+    /// Returns a market of the book.
+    #[must_use]
+    pub const fn of(market: &MarketBook) -> Self {
+        Self { id: market.id(), oracle: market.params().oracle }
     }
-    Ok(prices)
 }
 
-async fn read_prices<R: ChainReader>(
+/// Reads the oracles of markets from the core; those that do not exist have none. Fails where no node answers.
+pub async fn read_markets<R: ChainReader>(
     reader: &R,
-    lens: Address,
+    core: Address,
     header: &Header,
-    markets: &[MarketId],
-    markets_per_call: usize,
-) -> Result<Prices, ChainError> {
-    if markets.is_empty() {
-        return Ok(Prices::default());
-    }
-    let call = |ids: &[MarketId]| {
-        let data = ILens::snapshotCall { ids: ids.iter().map(|id| id.0).collect() }.abi_encode().into();
-        Call { from: Address::ZERO, to: lens, data, gas: GAS }
+    ids: &[MarketId],
+) -> Result<Vec<PricedMarket>, ChainError> {
+    let call = |id: &MarketId| {
+        let data = IPlimsoll::marketParamsCall { id: id.0 }.abi_encode().into();
+        Call { to: core, data, gas: TOTALS_GAS }
     };
-    let calls: Vec<_> = markets.chunks(markets_per_call).map(call).collect();
+    let results = reader.run_each(header, ids.iter().map(call).collect::<Vec<_>>()).await?;
+    let oracle = |result: &CallResult| {
+        let params = IPlimsoll::marketParamsCall::abi_decode_returns(result.as_ref().ok()?).ok();
+        params.map(|params| params.oracle)
+    };
+    let market = |(id, call): (&MarketId, SimulatedCall)| PricedMarket {
+        id: *id,
+        oracle: oracle(&call.result).unwrap_or_default(),
+    };
+    Ok(ids.iter().zip(results).map(market).collect())
+}
+
+/// Returns the calls by which the prices and totals of markets are read.
+pub fn price_calls(core: Address, markets: &[PricedMarket]) -> Vec<Call> {
+    let calls = |market: &PricedMarket| {
+        let price = IOracle::liquidationPriceCall {}.abi_encode().into();
+        let totals = IPlimsoll::marketCall { id: market.id.0 }.abi_encode().into();
+        [Call { to: market.oracle, data: price, gas: ORACLE_GAS }, Call { to: core, data: totals, gas: TOTALS_GAS }]
+    };
+    markets.iter().flat_map(calls).collect()
+}
+
+/// Reads the liquidation prices and totals of markets in a block. Whatever an oracle does, it is only its own market that
+/// has no price. Fails where no node answers.
+pub async fn snapshot<R: ChainReader>(
+    reader: &R,
+    core: Address,
+    header: &Header,
+    markets: &[PricedMarket],
+) -> Result<Prices, ChainError> {
+    let results = reader.run_each(header, price_calls(core, markets)).await?;
     let mut prices = Prices::default();
-    for result in reader.simulate_independent(header.hash, &calls).await? {
-        let data = result.map_err(|error| reader.invalid_response(format!("the lens {lens} reverted: {error}")))?;
-        let snapshot = ILens::snapshotCall::abi_decode_returns(&data)
-            .map_err(|_| reader.invalid_response(format!("{lens} is not a lens: its return data cannot be decoded")))?;
-        for line in snapshot.markets {
-            prices.by_market.insert(line.id, decode_price(&line.liquidationPrice));
-            prices.stored.insert(line.id, line.stored);
+    for (market, pair) in markets.iter().zip(results.chunks_exact(2)) {
+        let [price, totals] = pair else { continue };
+        prices.by_market.insert(market.id.0, decode_price(&price.result));
+        if let Some(totals) = decode_totals(totals) {
+            prices.stored.insert(market.id.0, totals);
         }
     }
     Ok(prices)
 }
 
-fn decode_price(reading: &ILens::PriceReading) -> Result<U256, NoPrice> {
-    match reading.status {
-        ILens::PriceStatus::Ok => Ok(reading.price),
-        ILens::PriceStatus::Reverted => Err(NoPrice::Reverted(reading.errorData)),
-        ILens::PriceStatus::NoAnswer | ILens::PriceStatus::__Invalid => Err(NoPrice::NoAnswer),
-        ILens::PriceStatus::Zero => Err(NoPrice::Zero),
-        ILens::PriceStatus::TooLittleGas => Err(NoPrice::TooLittleGas),
+fn decode_price(result: &CallResult) -> Result<U256, NoPrice> {
+    match result {
+        Ok(data) => match data.get(..WORD_BYTES).map(U256::from_be_slice) {
+            None => Err(NoPrice::NoAnswer),
+            Some(U256::ZERO) => Err(NoPrice::Zero),
+            Some(price) => Ok(price),
+        },
+        Err(CallError::Reverted(data)) => Err(NoPrice::Reverted(first_word(data))),
+        Err(CallError::NotRun) => Err(NoPrice::TooLittleGas),
     }
+}
+
+fn decode_totals(call: &SimulatedCall) -> Option<Market> {
+    marketCall::abi_decode_returns(call.result.as_ref().ok()?).ok()
+}
+
+/// Returns the first 32 bytes, filled up with zeroes at the end.
+fn first_word(data: &Bytes) -> B256 {
+    let mut word = B256::ZERO;
+    for (to, from) in word.iter_mut().zip(data) {
+        *to = *from;
+    }
+    word
 }
 
 impl fmt::Display for NoPrice {
@@ -130,7 +175,7 @@ impl fmt::Display for NoPrice {
             }
             Self::NoAnswer => f.write_str("the oracle does not answer"),
             Self::Zero => f.write_str("the oracle returns 0"),
-            Self::TooLittleGas => f.write_str("the node gives too little gas to read the oracle"),
+            Self::TooLittleGas => f.write_str("the node has too little gas to read the oracle"),
             Self::NotAsked => f.write_str("the oracle was not read"),
         }
     }
@@ -140,103 +185,58 @@ impl fmt::Display for NoPrice {
 mod tests {
     use std::sync::Mutex;
 
-    use alloy::sol_types::{SolType, SolValue};
-
     use super::*;
-    use crate::prices::{CallError, CallResult, SimulatedCall};
 
-    const LENS: Address = Address::repeat_byte(5);
+    const CORE: Address = Address::repeat_byte(0xc0);
 
-    /// A lens that has gas for only so many oracles a call. The oracle of market 7 reverts, that of market 8 returns 0.
-    struct Lens {
-        oracles_per_call: usize,
-        /// Markets of each call so far.
-        requested: Mutex<Vec<usize>>,
+    /// A core, and oracles whose addresses begin with what they do.
+    #[derive(Default)]
+    struct Node {
+        requests: Mutex<Vec<usize>>,
     }
 
-    impl ChainReader for Lens {
-        async fn simulate_independent(&self, _: B256, calls: &[Call]) -> Result<Vec<CallResult>, ChainError> {
-            Ok(calls.iter().map(|call| self.answer(call)).collect())
-        }
-
-        async fn simulate_sequential(&self, _: &Header, _: &[Call]) -> Result<Option<Vec<SimulatedCall>>, ChainError> {
-            Ok(None)
-        }
-
-        fn invalid_response(&self, problem: String) -> ChainError {
-            ChainError::Unreachable { endpoint: "lens".into(), problem }
+    impl ChainReader for Node {
+        async fn run(&self, _: &Header, sequences: &[Vec<Call>]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
+            self.requests.lock().unwrap().push(sequences.len());
+            let answer = |call: &Call| SimulatedCall { result: answer(call), gas_used: 1 };
+            Ok(sequences.iter().map(|calls| calls.iter().map(answer).collect()).collect())
         }
     }
 
-    impl Lens {
-        fn answer(&self, call: &Call) -> CallResult {
-            if call.to != LENS {
-                return Err(CallError { message: "execution reverted".into(), data: None });
-            }
-            let ids = ILens::snapshotCall::abi_decode(&call.data).unwrap().ids;
-            self.requested.lock().unwrap().push(ids.len());
-            let line = |(place, id): (usize, &B256)| {
-                let number = U256::from_be_bytes(id.0);
-                let (status, price) = match number.to::<u64>() {
-                    _ if place >= self.oracles_per_call => (ILens::PriceStatus::TooLittleGas, U256::ZERO),
-                    7 => (ILens::PriceStatus::Reverted, U256::ZERO),
-                    8 => (ILens::PriceStatus::Zero, U256::ZERO),
-                    _ => (ILens::PriceStatus::Ok, number),
-                };
-                let reading = ILens::PriceReading { status, price, errorData: B256::repeat_byte(1) };
-                ILens::MarketLine { id: *id, liquidationPrice: reading, ..blank() }
-            };
-            let markets = ids.iter().enumerate().map(line).collect();
-            let one = U256::ONE;
-            let snapshot = ILens::Snapshot { blockNumber: one, timestamp: one, baseFee: one, markets };
-            Ok(ILens::snapshotCall::abi_encode_returns(&snapshot).into())
+    fn answer(call: &Call) -> CallResult {
+        if call.to == CORE {
+            return Err(CallError::Reverted(Bytes::new()));
         }
-    }
-
-    /// Returns a line of zeroes.
-    fn blank() -> ILens::MarketLine {
-        let words = vec![0; ILens::MarketLine::ENCODED_SIZE.unwrap()];
-        <ILens::MarketLine as SolValue>::abi_decode(&words).unwrap()
-    }
-
-    fn market(number: u64) -> MarketId {
-        MarketId(U256::from(number).into())
-    }
-
-    async fn prices_of(lens: &Lens, markets: u64) -> Prices {
-        let ids: Vec<_> = (1..=markets).map(market).collect();
-        let header = Header {
-            number: 1,
-            hash: B256::ZERO,
-            parent_hash: B256::ZERO,
-            timestamp: 1,
-            base_fee: 0,
-            gas_limit: 0,
-            gas_used: 0,
-        };
-        snapshot(lens, LENS, &header, &ids).await.unwrap()
+        match call.to[0] {
+            1 => Ok(U256::from(7).to_be_bytes_vec().into()),
+            2 => Err(CallError::Reverted(vec![1, 2, 3, 4, 5].into())),
+            3 => Ok(vec![0; WORD_BYTES].into()),
+            4 => Ok(vec![1; WORD_BYTES - 1].into()),
+            // More than a word: only the first one counts.
+            5 => Ok([U256::from(8).to_be_bytes_vec(), vec![9; 99]].concat().into()),
+            _ => Err(CallError::NotRun),
+        }
     }
 
     #[tokio::test]
-    async fn one_call_reads_forty_markets_and_says_why_some_have_no_price() {
-        let lens = Lens { oracles_per_call: 100, requested: Mutex::default() };
-        let prices = prices_of(&lens, 40).await;
-        assert_eq!(*lens.requested.lock().unwrap(), [40]);
-        assert_eq!(prices.of(market(1)), Ok(U256::ONE));
-        assert_eq!(prices.of(market(7)), Err(NoPrice::Reverted(B256::repeat_byte(1))));
-        assert_eq!(prices.of(market(8)), Err(NoPrice::Zero));
-        assert_eq!(prices.of(market(41)), Err(NoPrice::NotAsked));
-        prices_of(&lens, 41).await;
-        assert_eq!(*lens.requested.lock().unwrap(), [40, 40, 1]);
-    }
-
-    #[tokio::test]
-    async fn markets_with_too_little_gas_are_read_again_each_on_its_own() {
-        let lens = Lens { oracles_per_call: 1, requested: Mutex::default() };
-        let prices = prices_of(&lens, 3).await;
-        assert_eq!(*lens.requested.lock().unwrap(), [3, 1, 1]);
-        assert!((1..=3).all(|number| prices.of(market(number)) == Ok(U256::from(number))));
-        let starved = Lens { oracles_per_call: 0, requested: Mutex::default() };
-        assert_eq!(prices_of(&starved, 2).await.of(market(1)), Err(NoPrice::TooLittleGas));
+    async fn one_request_reads_all_markets_and_says_why_some_have_no_price() {
+        let (node, header) = (Node::default(), Header::default());
+        let market =
+            |kind: u8| PricedMarket { id: MarketId(B256::repeat_byte(kind)), oracle: Address::repeat_byte(kind) };
+        let markets: Vec<_> = (1..=6).map(market).collect();
+        let prices = snapshot(&node, CORE, &header, &markets).await.unwrap();
+        let mut selector = B256::ZERO;
+        selector[..5].copy_from_slice(&[1, 2, 3, 4, 5]);
+        let expected = [
+            Ok(U256::from(7)),
+            Err(NoPrice::Reverted(selector)),
+            Err(NoPrice::Zero),
+            Err(NoPrice::NoAnswer),
+            Ok(U256::from(8)),
+            Err(NoPrice::TooLittleGas),
+        ];
+        assert_eq!(markets.iter().map(|market| prices.of(market.id)).collect::<Vec<_>>(), expected);
+        assert_eq!(prices.of(market(7).id), Err(NoPrice::NotAsked));
+        assert_eq!(*node.requests.lock().unwrap(), [12]);
     }
 }

@@ -22,8 +22,6 @@ use crate::{amount::NATIVE_DECIMALS, chain::Header};
 
 /// No token and no feed has more decimals.
 const MAX_DECIMALS: u8 = 60;
-/// Values are prefetched for so many blocks after they were last needed.
-const PREFETCH_BLOCKS: u64 = 5;
 /// Gas limit of one read: more than any feed or pool uses.
 const GAS: u64 = 1_000_000;
 
@@ -120,8 +118,6 @@ pub struct Valuer {
     feed_decimals: AddressMap<u8>,
     /// Hash of the current block, and the values known so far in it.
     known: (B256, Values),
-    /// Number of the last block to prefetch for, and the tokens to prefetch.
-    prefetch: (u64, Vec<Address>),
 }
 
 /// Contract and calldata of a read: equal reads are made once.
@@ -132,7 +128,7 @@ impl Valuer {
     /// Returns a valuer of the tokens that have a source.
     #[must_use]
     pub fn new(sources: BTreeMap<Address, Source>) -> Self {
-        Self { sources, feed_decimals: AddressMap::default(), known: Default::default(), prefetch: Default::default() }
+        Self { sources, feed_decimals: AddressMap::default(), known: Default::default() }
     }
 
     /// Returns the values of `tokens` in a block, and whatever else is known in it. Fails where no node answers; a feed or
@@ -148,13 +144,9 @@ impl Valuer {
         }
         let is_new = |token: &&Address| !self.known.1.rates.contains_key(*token);
         let new: Vec<_> = tokens.iter().filter(is_new).filter_map(|token| self.sources.get_key_value(token)).collect();
-        let mut reads: Vec<_> = new.iter().flat_map(|(_, source)| self.reads_for(source)).collect();
-        reads.sort_unstable();
-        reads.dedup();
-        let as_call = |(to, data): &Read| Call { from: Address::ZERO, to: *to, data: data.clone(), gas: GAS };
-        let calls: Vec<_> = reads.iter().map(as_call).collect();
-        let results = reader.simulate_independent(header.hash, &calls).await?;
-        let results: ReadResults = reads.into_iter().zip(results).collect();
+        let reads = self.reads(new.iter().map(|(_, source)| *source));
+        let results = reader.run_each(header, reads.iter().map(as_call)).await?;
+        let results: ReadResults = reads.into_iter().zip(results.into_iter().map(|call| call.result)).collect();
         remember_decimals(&mut self.feed_decimals, &results);
         let rates: Vec<_> =
             new.into_iter().map(|(token, source)| (*token, self.rate(source, &results, header.timestamp))).collect();
@@ -162,23 +154,19 @@ impl Valuer {
         Ok(self.known.1.clone())
     }
 
-    /// Marks `tokens` for prefetching in the next five blocks, instead of those marked before: liquidations seldom come
-    /// alone.
-    pub fn prefetch(&mut self, tokens: &[Address], header: &Header) {
-        self.prefetch = (header.number.saturating_add(PREFETCH_BLOCKS), tokens.to_vec());
+    /// Returns the calls by which [`values`](Self::values) reads the values of `tokens` in a block of which none is known.
+    #[must_use]
+    pub fn calls(&self, tokens: &[Address]) -> Vec<Call> {
+        let sources = tokens.iter().filter_map(|token| self.sources.get(token));
+        self.reads(sources).iter().map(as_call).collect()
     }
 
-    /// Reads the values marked by [`prefetch`](Self::prefetch) in a block, before it is known whether they are needed.
-    /// What could not be read is read again when it is needed.
-    pub async fn run_prefetch<R: ChainReader>(&mut self, reader: &R, header: &Header) {
-        if header.number > self.prefetch.0 {
-            return;
-        }
-        let tokens = self.prefetch.1.clone();
-        if let Err(error) = self.values(reader, header, &tokens).await {
-            tracing::debug!(block = header.number, tokens = tokens.len(), %error, "value prefetch failed");
-        }
-        self.known.1.rates.retain(|_, rate| !matches!(rate, Err(NoValuation::NoAnswer { .. })));
+    /// Returns the reads that sources need, each once.
+    fn reads<'a>(&self, sources: impl Iterator<Item = &'a Source>) -> Vec<Read> {
+        let mut reads: Vec<_> = sources.flat_map(|source| self.reads_for(source)).collect();
+        reads.sort_unstable();
+        reads.dedup();
+        reads
     }
 
     /// Returns the reads that a source needs in every block, and once for decimals that are not known yet.
@@ -245,6 +233,10 @@ impl Valuer {
         }
         Ok((U512::from(round.answer.unsigned_abs()), power_of_ten(decimals)?))
     }
+}
+
+fn as_call((to, data): &Read) -> Call {
+    Call { to: *to, data: data.clone(), gas: GAS }
 }
 
 fn remember_decimals(known: &mut AddressMap<u8>, results: &ReadResults) {

@@ -8,6 +8,12 @@ use plimsoll_contracts::market::BPS;
 
 /// Bytes of a signed transaction besides its calldata, at most.
 const ENVELOPE_BYTES: usize = 200;
+/// Gas of every transaction, by Ethereum's rules.
+const TRANSACTION_GAS: u64 = 21_000;
+/// Gas of a byte of calldata that is not 0, by Ethereum's rules.
+const BYTE_GAS: u64 = 16;
+/// Gas of a byte of calldata that is 0, by Ethereum's rules.
+const ZERO_BYTE_GAS: u64 = 4;
 
 /// Gas used by the keeper's transactions, by their parts, after refunds.
 ///
@@ -37,8 +43,8 @@ pub struct GasTable {
     pub claim: u64,
     /// Gas of staking claimed rewards again in the same transaction.
     pub restake: u64,
-    /// Whether the gas that a call used in simulation replaces the table's figure, where the node reports it. For chains
-    /// whose gas schedule is not Ethereum's.
+    /// Whether the gas that a call used in simulation replaces the table's figure. For chains whose gas schedule is not
+    /// Ethereum's.
     pub use_simulated_gas: bool,
     /// Gas added to every gas limit beyond the expected gas: for balances that are not in use yet, oracles that read many
     /// feeds, pools whose price is far away.
@@ -140,6 +146,13 @@ fn max_count(room: u64, one: u64, further: u64) -> usize {
 fn sum(one: u64, further: u64, count: usize) -> u64 {
     let further_count = u64::try_from(count).unwrap_or(u64::MAX).saturating_sub(1);
     one.saturating_add(further.saturating_mul(further_count))
+}
+
+/// Returns the gas that a transaction with this calldata uses before its execution begins.
+#[must_use]
+pub fn intrinsic_gas(data: &[u8]) -> u64 {
+    let byte_gas = |byte: &u8| if *byte == 0 { ZERO_BYTE_GAS } else { BYTE_GAS };
+    data.iter().map(byte_gas).fold(TRANSACTION_GAS, u64::saturating_add)
 }
 
 /// Returns the gas room of one transaction, the highest gas limit that it may have: `share_bps` of the block gas limit,

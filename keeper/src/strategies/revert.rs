@@ -51,18 +51,18 @@ pub enum Revert {
         /// Receiver of the transfer.
         to: Address,
     },
-    /// Any other revert: the error's name where it is one of ours, the contract's text, the selector, or what the node
-    /// said.
+    /// Any other revert: the error's name where it is one of ours, the contract's text, or the selector; or why there is
+    /// no revert data.
     Other(String),
 }
 
 impl Revert {
-    /// Decodes the error of a call; falls back to the node's message where there is no revert data.
+    /// Decodes the error of a call; says in words what is wrong where there is no revert data.
     #[must_use]
     pub fn decode(error: &CallError) -> Self {
-        match &error.data {
-            Some(data) if data.len() >= SELECTOR_BYTES => Self::decode_data(data),
-            _ => Self::Other(error.message.clone()),
+        match error {
+            CallError::Reverted(data) if data.len() >= SELECTOR_BYTES => Self::decode_data(data),
+            _ => Self::Other(error.to_string()),
         }
     }
 
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     fn decode(data: Vec<u8>) -> Revert {
-        Revert::decode(&CallError { message: "execution reverted".into(), data: Some(data.into()) })
+        Revert::decode(&CallError::Reverted(data.into()))
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(decode(vec![1, 2, 3, 4]), Revert::Other("error 0x01020304".into()));
         let text = alloy::sol_types::Revert::from("LOK").abi_encode();
         assert!(decode(text).to_string().contains("LOK"));
-        let silent = CallError { message: "out of gas".into(), data: None };
-        assert_eq!(Revert::decode(&silent), Revert::Other("out of gas".into()));
+        assert_eq!(decode(Vec::new()), Revert::Other("it reverts without a reason".into()));
+        assert_eq!(Revert::decode(&CallError::NotRun), Revert::Other(CallError::NotRun.to_string()));
     }
 }

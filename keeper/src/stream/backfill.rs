@@ -211,6 +211,7 @@ async fn fetch_part(
             timestamp: last_header.header.timestamp,
             tip: None,
             events: Vec::new(),
+            unconfirmed: false,
         });
     }
     Ok((found_parent, blocks))
@@ -271,7 +272,7 @@ async fn decode_block(
         Some(timestamp) => timestamp,
         None => client.header_by_hash(hash).await?.ok_or(BackfillError::Failed)?.header.timestamp,
     };
-    Ok(BlockEvents { number, hash, timestamp, tip: None, events })
+    Ok(BlockEvents { number, hash, timestamp, tip: None, events, unconfirmed: false })
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The events of one block, fetched by the block's hash and checked against its header.
 //!
-//! A negative bloom needs no request. An empty answer to a positive bloom needs a second endpoint's opinion, because
-//! blooms have false positives; if there is no second endpoint, all logs of the block, of whatever contract, are
-//! requested, and they must account for the whole bloom. A block that the book has rejected is read from its receipts,
-//! whose root is in the header.
+//! A negative bloom needs no request. An empty answer to a positive bloom may be true, because blooms have false
+//! positives. In the newest block it is believed at first: the totals of the markets, which are read in the same block,
+//! confirm or refute it. For earlier blocks, of which nothing is read, it needs a second endpoint's opinion; if there is no
+//! second endpoint, all logs of the block, of whatever contract, are requested, and they must account for the whole bloom.
+//! A block that was rejected or refuted is read from its receipts, whose root is in the header.
 
 use std::sync::Arc;
 
@@ -93,6 +94,8 @@ pub(super) struct DisputedBlock {
     pub(super) rejected: Vec<Arc<BlockEvents>>,
     /// Indices of the endpoints that supplied it.
     pub(super) suppliers: Vec<usize>,
+    /// Whether it was applied without events, and the totals that were read in it contradict that.
+    pub(super) is_refuted: bool,
 }
 
 /// The events of a block.
@@ -100,6 +103,14 @@ pub(super) struct FetchedEvents {
     pub(super) events: Vec<Event>,
     /// Index of the endpoint that supplied them; `None` if the bloom is negative.
     pub(super) supplier: Option<usize>,
+    /// Whether only that endpoint's word says that there are none.
+    pub(super) unconfirmed: bool,
+}
+
+impl FetchedEvents {
+    const fn of(events: Vec<Event>, supplier: Option<usize>) -> Self {
+        Self { events, supplier, unconfirmed: false }
+    }
 }
 
 /// The reason why events could not be fetched.
@@ -111,15 +122,17 @@ pub(super) enum FetchError {
     Resync(ResyncReason),
 }
 
-/// Fetches the events of a block, from the endpoint with the index `first` if possible. Fails with
-/// [`FetchError::Resync`] if the only logs to be had are none of our contracts' events.
+/// Fetches the events of a block, from the endpoint with the index `first` if possible. Of the newest block an endpoint's
+/// word that there are none is returned as unconfirmed. Fails with [`FetchError::Resync`] if the only logs to be had are
+/// none of our contracts' events.
 pub(super) async fn fetch_events(
     pool: &EndpointPool,
     header: &RpcHeader,
     first: usize,
+    is_newest: bool,
 ) -> Result<FetchedEvents, FetchError> {
     if !pool.may_contain_our_logs(header) {
-        return Ok(FetchedEvents { events: Vec::new(), supplier: None });
+        return Ok(FetchedEvents::of(Vec::new(), None));
     }
     let (mut empty, mut foreign) = (None, None);
     for (index, client) in endpoints_with(pool, header, first) {
@@ -132,17 +145,20 @@ pub(super) async fn fetch_events(
             }
         };
         match empty {
+            None if logs.is_empty() && is_newest => {
+                return Ok(FetchedEvents { unconfirmed: true, ..FetchedEvents::of(events, Some(index)) });
+            }
             None if logs.is_empty() && pool.settings.blooms => empty = Some((index, client)),
             Some((_, wrong)) if !logs.is_empty() => {
                 EndpointClient::report_false_answer(wrong, "it left out every log of a block");
-                return Ok(FetchedEvents { events, supplier: Some(index) });
+                return Ok(FetchedEvents::of(events, Some(index)));
             }
-            _ => return Ok(FetchedEvents { events, supplier: Some(index) }),
+            _ => return Ok(FetchedEvents::of(events, Some(index))),
         }
     }
     if let Some((index, client)) = empty {
         return if is_certainly_empty(pool, client, header).await {
-            Ok(FetchedEvents { events: Vec::new(), supplier: Some(index) })
+            Ok(FetchedEvents::of(Vec::new(), Some(index)))
         } else {
             Err(FetchError::Retryable)
         };
@@ -152,8 +168,9 @@ pub(super) async fn fetch_events(
     }))
 }
 
-/// Fetches the events of a block that the book has rejected. Returns other events than those rejected; fails with
-/// [`FetchError::Resync`] once it is proven that there are no others, or every endpoint says so.
+/// Fetches the events of a block that the book has rejected, or that was refuted. Returns other events than before; once
+/// it is proven that there are no others, or every endpoint says so, those of a refuted block, and fails with
+/// [`FetchError::Resync`] for one that was rejected.
 pub(super) async fn fetch_disputed(
     pool: &EndpointPool,
     header: &RpcHeader,
@@ -163,9 +180,16 @@ pub(super) async fn fetch_disputed(
     let was_rejected = |events: &[Event]| {
         disputed.rejected.iter().any(|rejected| rejected.hash == header.header.hash && rejected.events == events)
     };
-    let inconsistent = || {
+    let unchanged = || {
+        if disputed.is_refuted {
+            // What refuted it was not true.
+            for client in disputed.suppliers.iter().filter_map(|index| pool.clients.get(*index)) {
+                client.state().health.clear_false_answer();
+            }
+            return Ok(FetchedEvents::of(Vec::new(), disputed.suppliers.first().copied()));
+        }
         let reason = disputed.reason.clone();
-        FetchError::Resync(ResyncReason::InconsistentEvents { number, reason, untried_endpoint: false })
+        Err(FetchError::Resync(ResyncReason::InconsistentEvents { number, reason, untried_endpoint: false }))
     };
     let mut clients = endpoints_with(pool, header, usize::MAX);
     clients.sort_by_key(|(index, _)| disputed.suppliers.contains(index));
@@ -173,18 +197,18 @@ pub(super) async fn fetch_disputed(
     for (index, client) in &clients {
         let supplier = Some(*index);
         match events_by_receipts(pool, client, header).await {
-            Some(events) if was_rejected(&events) => return Err(inconsistent()),
-            Some(events) => return Ok(FetchedEvents { events, supplier }),
+            Some(events) if was_rejected(&events) => return unchanged(),
+            Some(events) => return Ok(FetchedEvents::of(events, supplier)),
             None => {}
         }
         let Ok(logs) = our_logs(pool, client, header).await else { continue };
         match decode(pool, logs.iter().map(|log| &log.inner)) {
-            Ok(events) if !was_rejected(&events) => return Ok(FetchedEvents { events, supplier }),
+            Ok(events) if !was_rejected(&events) => return Ok(FetchedEvents::of(events, supplier)),
             _ => agreeing += 1,
         }
     }
     // Without a proof, what every endpoint says is taken for the truth.
-    Err(if agreeing > 0 && agreeing == clients.len() { inconsistent() } else { FetchError::Retryable })
+    if agreeing > 0 && agreeing == clients.len() { unchanged() } else { Err(FetchError::Retryable) }
 }
 
 /// Decodes the logs of our contracts, and skips others. Fails with a description of the first log that is none of its

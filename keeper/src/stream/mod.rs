@@ -44,7 +44,6 @@ use alloy::{eips::BlockNumHash, primitives::B256};
 use plimsoll_chain::endpoint::Endpoint;
 use tokio::{sync::watch, task::JoinSet};
 
-pub(crate) use self::rpc_error::RpcErrorKind;
 pub use self::{
     ask::AskPolicy,
     endpoint_health::{EndpointHealth, EndpointState, Latency},
@@ -156,6 +155,9 @@ pub struct BlockEvents {
     pub tip: Option<Header>,
     /// Events in the order of their logs.
     pub events: Vec<Event>,
+    /// Whether an endpoint's word is all that says that there are no events, although the block's bloom is positive. It is
+    /// confirmed or refuted by what the block's calls read. Only of the newest block.
+    pub unconfirmed: bool,
 }
 
 /// The reason why the state must be rebuilt from an older one or from nothing.
@@ -294,16 +296,16 @@ impl Stream {
         self.ready.pop_front();
     }
 
-    /// Records that the book rejects the block: it is fetched again from another endpoint, and the one that supplied it
-    /// is demoted. Once it is proven that the block is what the chain has, or every endpoint says so,
-    /// [`ResyncReason::InconsistentEvents`] follows.
+    /// Records that the book rejects the block, or that it is unconfirmed and was refuted: it is fetched again from another
+    /// endpoint, and the one that supplied it is demoted. Once it is proven that the block is what the chain has, or every
+    /// endpoint says so, [`ResyncReason::InconsistentEvents`] follows, or the block as it was, now confirmed.
     pub fn reject(&mut self, reason: impl Into<String>) {
         let Some(PlannedStep { step: Step::Apply(block), supplier }) = self.ready.pop_front() else { return };
         let reason = reason.into();
-        tracing::warn!(block = block.number, reason, "block rejected by the book");
+        tracing::warn!(block = block.number, reason, "block rejected");
         let client = supplier.and_then(|index| Some((index, self.pool.clients.get(index)?)));
         let (_, disputed) = self.disputed.take().filter(|(number, _)| *number == block.number).unwrap_or_default();
-        let mut disputed = DisputedBlock { reason, ..disputed };
+        let mut disputed = DisputedBlock { reason, is_refuted: block.unconfirmed, ..disputed };
         if let Some((index, client)) = client {
             client.report_false_answer(&format!("its events of block {} do not add up", block.number));
             disputed.suppliers.push(index);

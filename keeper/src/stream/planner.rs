@@ -310,17 +310,19 @@ impl StepPlanner {
         first_endpoint: usize,
         newest: Option<B256>,
     ) -> Result<PlannedStep, FetchError> {
+        let is_newest = newest == Some(header.header.hash);
         let disputed = self.disputed.as_ref().filter(|(number, _)| *number == header.header.number);
         let fetched = match disputed {
             Some((_, disputed)) => block_logs::fetch_disputed(&self.pool, &header, disputed).await?,
-            None => block_logs::fetch_events(&self.pool, &header, first_endpoint).await?,
+            None => block_logs::fetch_events(&self.pool, &header, first_endpoint, is_newest).await?,
         };
         let block = BlockEvents {
             number: header.header.number,
             hash: header.header.hash,
             timestamp: header.header.timestamp,
-            tip: (newest == Some(header.header.hash)).then_some(header.header),
+            tip: is_newest.then_some(header.header),
             events: fetched.events,
+            unconfirmed: fetched.unconfirmed,
         };
         Ok(PlannedStep { step: Step::Apply(Arc::new(block)), supplier: fetched.supplier })
     }
@@ -361,7 +363,8 @@ impl StepPlanner {
                 let mut batch = self.fetch(applied, index, None, &[header]).await?;
                 for planned in &mut batch.steps {
                     if let Step::Apply(block) = &mut planned.step {
-                        Arc::make_mut(block).tip = None;
+                        let block = Arc::make_mut(block);
+                        (block.tip, block.unconfirmed) = (None, false);
                     }
                 }
                 return Ok(batch);

@@ -27,17 +27,18 @@ pub(crate) const IDLE_BLOCKS: u64 = 100;
 const BLOCK_TIME: Duration = Duration::from_secs(12);
 const GAS_LIMIT: u64 = 2_000_000_000;
 
-/// Mines idle blocks, each when `follow` reports that the keeper has finished with the last, and counts the keeper's
-/// calls to its main endpoint. The figure is [`Counts::per_block`].
+/// Has `mine` mine idle blocks, each when `follow` reports that the keeper has finished with the last, and counts the
+/// keeper's calls to its main endpoint. The figure is [`Counts::per_block`].
 pub(crate) async fn rpc_calls_over_idle_blocks(
     node: &DynProvider,
     endpoint: &Proxy,
+    mut mine: impl AsyncFnMut() -> eyre::Result<()>,
     mut follow: impl AsyncFnMut(BlockNumHash) -> eyre::Result<()>,
 ) -> eyre::Result<Counts> {
     follow(newest(node).await?).await?;
     endpoint.reset_counts();
     for _ in 0..IDLE_BLOCKS {
-        node.evm_mine(None).await?;
+        mine().await?;
         follow(newest(node).await?).await?;
     }
     endpoint.wait_for(|counts| counts.blocks() >= IDLE_BLOCKS).await
@@ -67,7 +68,11 @@ async fn following(loans: usize) -> eyre::Result<Counts> {
     let endpoints = [proxy.ws_url().parse::<Endpoint>()?];
     let stream = Stream::start(endpoints, sources, loaded.cursor(1), StreamSettings::new(chain_id, BLOCK_TIME));
     let mut follower = Follower::new(stream, loaded, store.checkpoint, 1);
-    let counts = rpc_calls_over_idle_blocks(devnet.provider(), &proxy, async |block| {
+    let mine = async || {
+        devnet.provider().evm_mine(None).await?;
+        eyre::Ok(())
+    };
+    let counts = rpc_calls_over_idle_blocks(devnet.provider(), &proxy, mine, async |block| {
         loop {
             let step = follower.next_step().await;
             if matches!(follower.process(step).await?, FollowerEvent::Applied(applied) if applied.hash == block.hash) {

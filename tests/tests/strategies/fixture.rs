@@ -17,7 +17,7 @@ use plimsoll_keeper::{
     book::{Block, Book},
     chain::{Header, Sources},
     intent::Intent,
-    prices::{EndpointReader, Prices, Source, Valuer, snapshot},
+    prices::{EndpointReader, PricedMarket, Prices, Source, Valuer, snapshot},
     strategies::{
         BlockContext, Decisions, SkipReason,
         bids::Ordering,
@@ -84,7 +84,7 @@ impl Fixture {
             deadline_secs: 600,
         };
         let endpoint: Arc<Endpoint> = Arc::new(suite.devnet.node.http_url().parse()?);
-        let node = EndpointReader::new(endpoint.clone(), endpoint.client().await?);
+        let node = EndpointReader::new(endpoint.clone(), endpoint.client().await?, keeper);
         let feed = |name: &str| suite.deployment.feeds.get(name).copied().wrap_err("no such feed");
         let usd = Source::Feeds {
             base: vec![feed("usdc-usd")?],
@@ -130,7 +130,8 @@ impl Fixture {
     }
 
     pub(super) async fn prices(&self, head: &Header) -> eyre::Result<Prices> {
-        Ok(snapshot(&self.node, self.suite.contract("Lens")?, head, &[self.params.id()]).await?)
+        let market = PricedMarket { id: self.params.id(), oracle: self.params.oracle };
+        Ok(snapshot(&self.node, self.settings.core, head, &[market]).await?)
     }
 
     /// Returns the keeper's decisions now.

@@ -91,7 +91,7 @@ impl Fixture {
             own_interval_secs: 86_400,
             deadline_secs: 600,
         };
-        let node = EndpointReader::new(endpoint.clone(), endpoint.client().await?);
+        let node = EndpointReader::new(endpoint.clone(), endpoint.client().await?, keeper);
         Ok(Self { keeper, rewards, pool, node, valuer: Valuer::new(sources), harvest: Harvest::new(settings), suite })
     }
 
@@ -170,7 +170,8 @@ async fn tips_arrive_and_own_rewards_are_staked_again() -> eyre::Result<()> {
         let used = receipts[0].gas_used;
         assert!(used <= intent.gas_limit * 9 / 10, "{used} of {} for {:?}", intent.gas_limit, intent.purpose);
         // Each was simulated a second later than the one before, in which further rewards accrue.
-        let close = intent.expected_gas.abs_diff(used) < intent.expected_gas / 5;
+        // It was tried alone and is counted before refunds.
+        let close = (used * 9 / 10..=used * 3 / 2).contains(&intent.expected_gas);
         assert!(close, "{used} used, {} expected for {:?}", intent.expected_gas, intent.purpose);
         if matches!(intent.purpose, Purpose::ClaimOwn { .. }) && token == plim {
             assert!(arrived < U256::from(ETHER / 1_000), "{arrived} was not staked again");

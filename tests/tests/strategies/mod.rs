@@ -2,11 +2,12 @@
 
 mod fixture;
 mod harvest;
+mod requests;
 
 use alloy::primitives::U256;
 use plimsoll_contracts::IPlimsoll;
 use plimsoll_keeper::{
-    prices::{ChainReader, NoPrice, NoValuation, PoolHop, Source, Valuer},
+    prices::{Call, ChainReader, NoPrice, NoValuation, PoolHop, Source, Valuer},
     strategies::{Decision, Decisions, SkipReason, liquidate::LoanId},
 };
 use plimsoll_testkit::devnet::{ITestToken, mined};
@@ -222,14 +223,9 @@ async fn a_loan_lost_to_a_rival_is_recognised_by_simulation() -> eyre::Result<()
     let liquidate = core.liquidate(fixture.params.clone(), borrowers, U256::MAX, U256::ZERO, rival, Default::default());
     mined(liquidate.from(rival)).await?;
     let intent = &round.intents[0];
-    let call = plimsoll_keeper::prices::Call {
-        from: fixture.keeper,
-        to: intent.to,
-        data: intent.data.clone(),
-        gas: intent.gas_limit,
-    };
-    let answers = fixture.node.simulate_independent(fixture.head().await?.hash, &[call]).await?;
-    let refusal = answers[0].as_ref().unwrap_err();
+    let call = Call { to: intent.to, data: intent.data.clone(), gas: intent.gas_limit };
+    let answers = fixture.node.run_each(&fixture.head().await?, [call]).await?;
+    let refusal = answers[0].result.as_ref().unwrap_err();
     assert_eq!(
         plimsoll_keeper::strategies::Revert::decode(refusal),
         plimsoll_keeper::strategies::Revert::NothingToLiquidate

@@ -6,21 +6,26 @@ use std::{
 };
 
 use alloy::{
-    primitives::{U64, U256},
+    primitives::{Address, Bytes, U64, U256},
     rpc::types::{Block, Log},
 };
 use plimsoll_chain::{endpoint::Transport, local::LocalChain};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::timeout;
 
 use super::{Node, TIMEOUT, request, timed_out};
 use crate::{
     chain::Header,
     config::{Config, EndpointSettings},
+    prices::{Call, ChainReader, EndpointReader, UNSIGNED_ACCOUNT},
     report::check::CheckReport,
 };
 
 const AREA: &str = "endpoints";
+/// Gas that the smallest request needs.
+const SMALL_TRIAL_GAS: u64 = 1_000_000;
+/// Gas that leaves room for the largest transaction in a request.
+const LARGE_TRIAL_GAS: u64 = 20_000_000;
 
 /// Checks every node and returns the first that can be read.
 pub(super) async fn check(report: &mut CheckReport, config: &mut Config) -> Option<Node> {
@@ -120,16 +125,7 @@ async fn capabilities(report: &mut CheckReport, config: &Config, node: &Node, na
             "give it the role \"send\", and read another node",
         ),
     }
-    let nothing = json!({ "blockStateCalls": [{ "calls": [] }] });
-    match node.request::<_, Value>("eth_simulateV1", (nothing, node.head.hash)).await {
-        Ok(_) => found.push("simulation".to_owned()),
-        Err(_) => report.warn(
-            AREA,
-            name.to_owned(),
-            "it has no eth_simulateV1, so a swap is simulated without the transactions before it",
-            "name a node that has it, if there is one",
-        ),
-    }
+    simulation(report, node, name, found).await;
     if node.endpoint.transport() == Transport::WebSocket {
         match node.request::<_, U256>("eth_subscribe", ("newHeads",)).await {
             Ok(_) => found.push("announces blocks".to_owned()),
@@ -140,6 +136,43 @@ async fn capabilities(report: &mut CheckReport, config: &Config, node: &Node, na
                 "name another WebSocket in [[endpoints]]",
             ),
         }
+    }
+}
+
+/// Checks that a node that is read can try calls, and with how much gas.
+async fn simulation(report: &mut CheckReport, node: &Node, name: &str, found: &mut Vec<String>) {
+    let reader = EndpointReader::new(Arc::clone(&node.endpoint), node.client.clone(), UNSIGNED_ACCOUNT);
+    let call = |gas| Call { to: Address::ZERO, data: Bytes::new(), gas };
+    let outcome =
+        match timeout(TIMEOUT, reader.run_each(&node.head, [call(SMALL_TRIAL_GAS), call(LARGE_TRIAL_GAS)])).await {
+            Ok(outcome) => outcome.map_err(|error| error.to_string()),
+            Err(_) => Err(timed_out(&node.endpoint).to_string()),
+        };
+    match outcome.as_deref() {
+        Ok([small, _]) if small.result.is_err() => report.fail(
+            AREA,
+            name.to_owned(),
+            format!("it gives eth_call less than {SMALL_TRIAL_GAS} gas"),
+            "give it the role \"send\", and read another node",
+        ),
+        Ok([_, large]) if large.result.is_err() => {
+            found.push("simulation".to_owned());
+            report.warn(
+                AREA,
+                name.to_owned(),
+                format!(
+                    "it gives eth_call less than {LARGE_TRIAL_GAS} gas, so that several requests may be needed for one"
+                ),
+                "raise its gas cap for calls (geth: --rpc.gascap), or name another node first",
+            );
+        }
+        Ok(_) => found.push("simulation".to_owned()),
+        Err(problem) => report.fail(
+            AREA,
+            name.to_owned(),
+            format!("calls cannot be tried on it: {problem}"),
+            "give it the role \"send\", and read a node whose eth_call takes state overrides",
+        ),
     }
 }
 

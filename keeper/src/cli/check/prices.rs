@@ -14,7 +14,7 @@ use crate::{
         liquidation::ORACLE_SCALE,
         wide::{mul_div_down, mul_div_up},
     },
-    prices::{self, Prices, Valuer, Values, snapshot},
+    prices::{EndpointReader, Prices, UNSIGNED_ACCOUNT, Valuer, Values, read_markets, snapshot},
     report::check::CheckReport,
 };
 
@@ -24,9 +24,13 @@ const ONE_COIN: U256 = U256::from_limbs([1_000_000_000_000_000_000, 0, 0, 0]);
 
 pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node) {
     let timeout_error = timed_out(&node.endpoint);
-    let reads = prices::EndpointReader::new(Arc::clone(&node.endpoint), node.client.clone());
-    let markets: Vec<_> = config.liquidate.markets.keys().copied().collect();
-    let prices = match timeout(TIMEOUT, snapshot(&reads, config.deployed.lens, &node.head, &markets)).await {
+    let reads = EndpointReader::new(Arc::clone(&node.endpoint), node.client.clone(), UNSIGNED_ACCOUNT);
+    let (core, ids) = (config.deployed.core, config.liquidate.markets.keys().copied().collect::<Vec<_>>());
+    let found = async {
+        let markets = read_markets(&reads, core, &node.head, &ids).await?;
+        snapshot(&reads, core, &node.head, &markets).await
+    };
+    let prices = match timeout(TIMEOUT, found).await {
         Ok(Ok(prices)) => Some(prices),
         Ok(Err(error)) => no_response(report, "markets", &error),
         Err(_) => no_response(report, "markets", &timeout_error),

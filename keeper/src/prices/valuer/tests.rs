@@ -7,6 +7,7 @@ use alloy::{
 
 use super::*;
 use crate::prices::reader::{CallError, SimulatedCall};
+use crate::prices::{Answers, BlockReader};
 
 const NOW: u64 = 1_000_000;
 const FEED: Address = address!("0x00000000000000000000000000000000000000fe");
@@ -30,22 +31,21 @@ impl FakeNode {
     }
 }
 
+impl ChainReader for &FakeNode {
+    async fn run(&self, block: &Header, sequences: &[Vec<Call>]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
+        (**self).run(block, sequences).await
+    }
+}
+
 impl ChainReader for FakeNode {
-    async fn simulate_independent(&self, _: B256, calls: &[Call]) -> Result<Vec<CallResult>, ChainError> {
-        if !calls.is_empty() {
+    async fn run(&self, _: &Header, sequences: &[Vec<Call>]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
+        if !sequences.is_empty() {
             self.requests.fetch_add(1, Ordering::Relaxed);
         }
-        let reverted = || CallError { message: "execution reverted".into(), data: None };
+        let reverted = || CallError::Reverted(Bytes::new());
         let result = |call: &Call| self.results.get(&(call.to, call.data.clone())).cloned().ok_or_else(reverted);
-        Ok(calls.iter().map(result).collect())
-    }
-
-    async fn simulate_sequential(&self, _: &Header, _: &[Call]) -> Result<Option<Vec<SimulatedCall>>, ChainError> {
-        Ok(None)
-    }
-
-    fn invalid_response(&self, problem: String) -> ChainError {
-        ChainError::Unreachable { endpoint: "fake".into(), problem }
+        let simulated = |call: &Call| SimulatedCall { result: result(call), gas_used: 0 };
+        Ok(sequences.iter().map(|calls| calls.iter().map(simulated).collect()).collect())
     }
 }
 
@@ -149,24 +149,20 @@ async fn a_value_is_read_once_a_block_when_it_is_needed_and_decimals_only_once()
 }
 
 #[tokio::test]
-async fn needed_values_are_prefetched_for_five_blocks_and_read_again_where_a_feed_failed() {
-    let mut valuer = Valuer::new([(LOW, feeds(vec![FEED], vec![], 18))].into());
-    let mut node = FakeNode::default().feed(FEED, 5, 0, NOW);
-    valuer.prefetch(&[LOW], &header(1));
-    for number in 2..=1 + PREFETCH_BLOCKS {
-        valuer.run_prefetch(&node, &header(number)).await;
-        assert!(valuer.values(&node, &header(number), &[LOW]).await.unwrap().of(LOW).is_ok());
-        assert_eq!(node.requests.load(Ordering::Relaxed), usize::try_from(number).unwrap() - 1);
+async fn the_calls_that_are_named_beforehand_are_all_that_values_are_read_by() {
+    let sources = [(LOW, feeds(vec![FEED], vec![], 18)), (HIGH, feeds(vec![FEED], vec![], 6))];
+    let mut valuer = Valuer::new(sources.into());
+    let node = FakeNode::default().feed(FEED, 5, 0, NOW);
+    for (number, count) in [(1, 2), (2, 1)] {
+        let calls = valuer.calls(&[LOW, HIGH, Address::ZERO]);
+        assert_eq!(calls.len(), count, "a feed of two tokens is read once, and its decimals only the first time");
+        let mut reader = BlockReader::new(&node);
+        reader.set_answers(Answers::request(&&node, &header(number), &calls).await.unwrap().into());
+        let requests = node.requests.load(Ordering::Relaxed);
+        let values = valuer.values(&reader, &header(number), &[LOW, HIGH]).await.unwrap();
+        assert!(values.of(LOW).is_ok() && values.of(HIGH).is_ok());
+        assert_eq!(node.requests.load(Ordering::Relaxed), requests);
     }
-    let requested = node.requests.load(Ordering::Relaxed);
-    valuer.run_prefetch(&node, &header(10)).await;
-    assert_eq!(node.requests.load(Ordering::Relaxed), requested);
-
-    valuer.prefetch(&[LOW], &header(10));
-    let round = node.results.remove(&(FEED, round_call())).unwrap();
-    valuer.run_prefetch(&node, &header(11)).await;
-    node.results.insert((FEED, round_call()), round);
-    assert!(valuer.values(&node, &header(11), &[LOW]).await.unwrap().of(LOW).is_ok());
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ use self::{
 };
 use super::{
     BlockContext, Decisions, Exclusion, Revert, SkipReason,
-    gas::{Costs, GasTable},
+    gas::{Costs, GasTable, intrinsic_gas},
 };
 use crate::{
     book::{Book, StreamBook},
@@ -332,12 +332,12 @@ impl Harvest {
 
     /// Returns a call of the `Rewards` contract from the keeper.
     fn call(&self, data: Vec<u8>, gas_limit: u64) -> Call {
-        Call { from: self.settings.keeper, to: self.settings.rewards, data: data.into(), gas: gas_limit }
+        Call { to: self.settings.rewards, data: data.into(), gas: gas_limit }
     }
 
     /// Simulates all calls and sends those that succeed and are profitable. A call that reverts because a token does not
-    /// confirm the payment to an account is simulated again without that account. A node that simulates calls sequentially
-    /// also reports their gas: an account that does not hold the token yet uses more than the table has.
+    /// confirm the payment to an account is simulated again without that account. The gas is what the call used: an account
+    /// that does not hold the token yet uses more than the table has.
     async fn simulate_and_select<R: ChainReader>(
         &mut self,
         reader: &R,
@@ -424,19 +424,23 @@ impl Harvest {
     }
 }
 
-/// Simulates calls: sequentially where the node supports it, else independently with the gas of the table. Fails where
-/// no node answers.
+/// Simulates calls independently of each other, with the gas that their transactions would leave them. Returns for each
+/// its result and the gas of the whole transaction, before refunds: it may use less, above all after others in its block. Fails where no node answers.
 async fn simulate<R: ChainReader>(
     reader: &R,
     header: &Header,
     calls: &[HarvestCall],
 ) -> Result<Vec<SimulatedCall>, ChainError> {
-    let encoded: Vec<_> = calls.iter().map(|call| call.call.clone()).collect();
-    if let Some(simulated) = reader.simulate_sequential(header, &encoded).await? {
-        return Ok(simulated);
+    let intrinsic: Vec<_> = calls.iter().map(|call| intrinsic_gas(&call.call.data)).collect();
+    let encoded = calls
+        .iter()
+        .zip(&intrinsic)
+        .map(|(HarvestCall { call, .. }, intrinsic)| Call { gas: call.gas.saturating_sub(*intrinsic), ..call.clone() });
+    let mut simulated = reader.run_each(header, encoded.collect::<Vec<_>>()).await?;
+    for (simulated, intrinsic) in simulated.iter_mut().zip(intrinsic) {
+        simulated.gas_used = simulated.gas_used.saturating_add(intrinsic);
     }
-    let results = reader.simulate_independent(header.hash, &encoded).await?.into_iter();
-    Ok(results.zip(calls).map(|(result, call)| SimulatedCall { result, gas_used: call.gas }).collect())
+    Ok(simulated)
 }
 
 fn id_of(stream: &StreamBook<'_>) -> StreamId {

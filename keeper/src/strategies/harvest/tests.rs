@@ -14,7 +14,7 @@ use crate::{
     book::Block,
     chain::Event,
     math::rewards::{EPOCH_SECONDS, start_of},
-    prices::{CallError, CallResult, Prices, Source},
+    prices::{CallError, Prices, Source},
     strategies::{Decision, Verdict, gas::Costs},
 };
 
@@ -48,29 +48,30 @@ struct FakeNode {
 }
 
 impl ChainReader for FakeNode {
-    async fn simulate_independent(&self, _: B256, calls: &[Call]) -> Result<Vec<CallResult>, ChainError> {
-        self.calls.fetch_add(calls.len(), Ordering::Relaxed);
-        let result = |call: &Call| {
-            let reverts = self.reverting.iter().any(|selector| call.data.starts_with(selector));
-            let unconfirmed = IRewards::harvestWithGasLimitCall::abi_decode(&call.data).ok().and_then(|harvest| {
-                let to = harvest.accounts.into_iter().find(|account| self.unconfirmed.contains(account))?;
-                let (token, from, amount) = (harvest.rewardToken, REWARDS, U256::ONE);
-                Some(IRewards::TransferFailed { token, from, to, amount }.abi_encode().into())
-            });
-            if reverts || unconfirmed.is_some() {
-                return Err(CallError { message: "execution reverted".into(), data: unconfirmed });
-            }
-            Ok(U256::ONE.to_be_bytes_vec().into())
+    async fn run(&self, _: &Header, sequences: &[Vec<Call>]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
+        self.calls.fetch_add(sequences.iter().map(Vec::len).sum(), Ordering::Relaxed);
+        Ok(sequences.iter().map(|calls| calls.iter().map(|call| self.simulate(call)).collect()).collect())
+    }
+}
+
+impl FakeNode {
+    fn simulate(&self, call: &Call) -> SimulatedCall {
+        let reverts = self.reverting.iter().any(|selector| call.data.starts_with(selector));
+        let harvest = IRewards::harvestWithGasLimitCall::abi_decode(&call.data).ok();
+        let accounts = harvest.as_ref().map(|harvest| harvest.accounts.clone()).unwrap_or_default();
+        let unconfirmed = harvest.and_then(|harvest| {
+            let to = harvest.accounts.into_iter().find(|account| self.unconfirmed.contains(account))?;
+            let (token, from, amount) = (harvest.rewardToken, REWARDS, U256::ONE);
+            Some(IRewards::TransferFailed { token, from, to, amount }.abi_encode().into())
+        });
+        let result = match unconfirmed {
+            None if !reverts => Ok(U256::ONE.to_be_bytes_vec().into()),
+            data => Err(CallError::Reverted(data.unwrap_or_default())),
         };
-        Ok(calls.iter().map(result).collect())
-    }
-
-    async fn simulate_sequential(&self, _: &Header, _: &[Call]) -> Result<Option<Vec<SimulatedCall>>, ChainError> {
-        Ok(None)
-    }
-
-    fn invalid_response(&self, problem: String) -> ChainError {
-        ChainError::Unreachable { endpoint: "node".into(), problem }
+        // As much as the table has.
+        let table = GasTable::default();
+        let gas = if accounts.is_empty() { table.claim } else { table.harvest_gas(accounts.len(), 0) };
+        SimulatedCall { result, gas_used: gas.saturating_sub(intrinsic_gas(&call.data)) }
     }
 }
 

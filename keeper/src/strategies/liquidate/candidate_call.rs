@@ -109,7 +109,7 @@ pub(super) fn whole_batch<'a>(
 
 /// Returns the call that repays at most `max_repay`, and its liquidation incentive at the oracle's price, in units of the
 /// loan token; `None` where the core would do nothing.
-fn call_with_max_repay<'a>(
+pub(super) fn call_with_max_repay<'a>(
     costs: LiquidationCosts<'_>,
     snapshot: MarketSnapshot<'_>,
     batch: &LoanBatch,
@@ -120,7 +120,7 @@ fn call_with_max_repay<'a>(
         return None;
     }
     let expected = snapshot.expect_liquidation(&mut batch.before.clone(), &batch.loans, max_repay);
-    let ExpectedLiquidation { borrowers, repaid: expected_repaid, incentive } = expected;
+    let ExpectedLiquidation { borrowers, repaid: expected_repaid, incentive, .. } = expected;
     if borrowers.is_empty() {
         return None;
     }
@@ -176,6 +176,6 @@ impl CandidateCall<'_> {
                 (settings.core, call.abi_encode())
             }
         };
-        Call { from: settings.keeper, to, data: data.into(), gas: self.gas_limit }
+        Call { to, data: data.into(), gas: self.gas_limit }
     }
 }

@@ -1,11 +1,13 @@
 //! The steps from the book at a block to what is sent. The only part of the strategy that reads the chain.
 
+use std::collections::BTreeSet;
+
 use alloy::primitives::{Address, U256};
-use futures_util::future::{join, join_all, try_join_all};
+use futures_util::future::join;
 use plimsoll_chain::error::ChainError;
 
 use super::{
-    Liquidate, LoanId,
+    Liquidate, LoanId, MarketSettings,
     batches::{LiquidationCosts, build_batches},
     candidate_call::{CandidateCall, ProfitGuard, whole_and_parts, whole_batch},
     funding::Inventory,
@@ -13,14 +15,20 @@ use super::{
     plan::MarketPlan,
 };
 use crate::{
-    book::{Book, LiquidationCandidate},
-    prices::{Call, CallResult, ChainReader, SimulatedCall, Valuer, Values},
+    book::{Book, LiquidationCandidate, MarketBook},
+    prices::{Call, ChainReader, SimulatedCall, Valuer, Values},
     record::{self, Stage},
-    strategies::{BlockContext, Decisions, Exclusion, SkipReason},
+    strategies::{BlockContext, Decisions, Exclusion, SkipReason, gas::intrinsic_gas},
 };
 
 /// Most nodes execute no more gas than this in one request.
 const GAS_PER_REQUEST: u64 = 50_000_000;
+
+/// Results of a plan's calls, which stand where the calls stand.
+struct SimulatedPlan {
+    independent: Vec<SimulatedCall>,
+    sequential: Vec<SimulatedCall>,
+}
 
 /// The loans of a market that can be liquidated and are not excluded.
 struct MarketCandidates<'a> {
@@ -32,17 +40,37 @@ impl MarketCandidates<'_> {
     fn loans(&self) -> impl Iterator<Item = LoanId> {
         self.candidates.iter().map(|loan| self.snapshot.loan(loan.account))
     }
+}
 
-    /// Returns the tokens that the profit may be in.
-    fn profit_tokens(&self) -> impl Iterator<Item = Address> {
-        let (params, settings) = (self.snapshot.market.params(), self.snapshot.settings);
-        let keeps_collateral =
-            settings.from_inventory || settings.routes.iter().any(|route| route.profit_in_collateral);
-        [params.loanToken].into_iter().chain(keeps_collateral.then_some(params.collateralToken))
-    }
+/// Returns the tokens that the profit in a market may be in.
+fn profit_tokens(market: &MarketBook, settings: &MarketSettings) -> impl Iterator<Item = Address> + use<> {
+    let params = market.params();
+    let keeps_collateral = settings.from_inventory || settings.routes.iter().any(|route| route.profit_in_collateral);
+    [params.loanToken].into_iter().chain(keeps_collateral.then_some(params.collateralToken))
 }
 
 impl Liquidate {
+    /// Returns the calls by which every decision begins: the values of the tokens that profits may be in, and the keeper's
+    /// own tokens. To be asked along with the prices of a block, before it is known whether anything is liquidatable.
+    #[must_use]
+    pub fn calls_ahead(&self, book: &Book, valuer: &Valuer) -> Vec<Call> {
+        let from_inventory = self.enabled_markets(book).filter(|(_, settings)| settings.from_inventory);
+        let held: BTreeSet<_> = from_inventory.map(|(market, _)| market.params().loanToken).collect();
+        let inventory = held.into_iter().flat_map(|token| Inventory::calls(&self.settings, token));
+        valuer.calls(&self.valued_tokens(book)).into_iter().chain(inventory).collect()
+    }
+
+    /// Returns the tokens whose values decisions depend on, some of them more than once.
+    #[must_use]
+    pub fn valued_tokens(&self, book: &Book) -> Vec<Address> {
+        self.enabled_markets(book).flat_map(|(market, settings)| profit_tokens(market, settings)).collect()
+    }
+
+    /// Returns the markets in which loans are liquidated, with their settings.
+    fn enabled_markets<'a>(&'a self, book: &'a Book) -> impl Iterator<Item = (&'a MarketBook, &'a MarketSettings)> {
+        book.markets().filter_map(|market| Some((market, self.settings.markets.get(&market.id().0)?)))
+    }
+
     /// Decides about every loan that is liquidatable in a block. Without any, no request is made. Where no node answers,
     /// that is the reason for skipping the loans.
     pub async fn decide<R: ChainReader>(
@@ -61,8 +89,8 @@ impl Liquidate {
         let from_inventory = markets.iter().filter(|market| market.snapshot.settings.from_inventory);
         let tokens: Vec<_> = from_inventory.map(|market| market.snapshot.market.params().loanToken).collect();
         let inventory = Inventory::read(reader, context.header, &self.settings, &tokens);
-        let valued: Vec<_> = markets.iter().flat_map(MarketCandidates::profit_tokens).collect();
-        valuer.prefetch(&valued, context.header);
+        let snapshots = markets.iter().map(|market| market.snapshot);
+        let valued: Vec<_> = snapshots.flat_map(|snapshot| profit_tokens(snapshot.market, snapshot.settings)).collect();
         let (values, inventory) = join(valuer.values(reader, context.header, &valued), inventory).await;
         let (values, inventory) = match values.and_then(|values| Ok((values, inventory?))) {
             Ok(known) => known,
@@ -154,12 +182,20 @@ impl Liquidate {
         Some(MarketPlan { snapshot, batches, independent, sequential })
     }
 
-    /// Encodes candidate calls for simulation, without a guard.
-    fn encode_calls(&self, snapshot: MarketSnapshot<'_>, calls: &[CandidateCall<'_>]) -> Vec<Call> {
-        calls.iter().map(|call| call.encode(&self.settings, snapshot, ProfitGuard::default())).collect()
+    /// Encodes candidate calls for simulation, without a guard. Each gets the gas that its transaction would leave it.
+    pub(super) fn encode_calls(&self, snapshot: MarketSnapshot<'_>, calls: &[CandidateCall<'_>]) -> Vec<Call> {
+        let encode = |call: &CandidateCall<'_>| {
+            let call = call.encode(&self.settings, snapshot, ProfitGuard::default());
+            Call { gas: call.gas.saturating_sub(intrinsic_gas(&call.data)), ..call }
+        };
+        calls.iter().map(encode).collect()
     }
 
-    /// Simulates the candidate calls of all markets, and selects in each market what to send.
+    /// Simulates the candidate calls of all markets, and selects in each market what to send. Calls and sequences of all
+    /// markets are one request; none is made for what the block's own request has tried already.
+    ///
+    /// Wholes and their halves come first. The more is sold, the worse the price: where a half brings no more than the
+    /// whole, no smaller part does, and the smaller parts are left out. Else they are simulated by a second request.
     async fn simulate_and_select<R: ChainReader>(
         &self,
         reader: &R,
@@ -167,100 +203,74 @@ impl Liquidate {
         mut plans: Vec<MarketPlan<'_>>,
         decisions: &mut Decisions<LoanId>,
     ) {
-        let timer = record::stage(Stage::Trial);
-        let sequences: Vec<_> = plans.iter().map(|plan| self.encode_calls(plan.snapshot, &plan.sequential)).collect();
-        let sequential = sequences.iter().map(|calls| async {
-            if calls.is_empty() {
-                return Ok(None);
+        plans.retain(|plan| match self.answer_ahead(reader, context, plan) {
+            Some((whole, simulated)) => {
+                self.select(&whole, context, &simulated, &[], decisions);
+                false
             }
-            reader.simulate_sequential(context.header, calls).await
+            None => true,
         });
-        let independent = self.simulate_independent(reader, context, &mut plans);
-        let (independent, sequential) = join(independent, join_all(sequential)).await;
-        drop(timer);
-        let independent = match independent {
-            Ok(independent) => independent,
-            Err(error) => {
-                for plan in &plans {
-                    decisions.skip(plan.loans(), &SkipReason::unanswered(&error));
-                }
-                return;
-            }
-        };
-        for ((plan, independent), sequential) in plans.into_iter().zip(independent).zip(sequential) {
-            // A node that fails at a sequence gets one batch a block, like one that does not support it.
-            let sequential = sequential.ok().flatten().unwrap_or_default();
-            self.select(&plan, context, &independent, &sequential, decisions);
-        }
-    }
-
-    /// Simulates the independent calls of each plan, with the expected gas unless simulated gas is used. Fails where no
-    /// node answers.
-    ///
-    /// Wholes and their halves come first. The more is sold, the worse the price: where a half brings no more than the
-    /// whole, no smaller part does, and the smaller parts are left out.
-    async fn simulate_independent<R: ChainReader>(
-        &self,
-        reader: &R,
-        context: BlockContext<'_>,
-        plans: &mut [MarketPlan<'_>],
-    ) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
-        if self.settings.gas.use_simulated_gas
-            && let Some(simulated) = self.simulate_with_gas(reader, context, plans).await?
-        {
-            return Ok(simulated);
+        if plans.is_empty() {
+            return;
         }
         let deferred: Vec<_> = plans.iter_mut().map(MarketPlan::defer_smaller_parts).collect();
-        let mut simulated = self.simulate_in_one_request(reader, context, plans).await?;
-        for ((plan, simulated), deferred) in plans.iter_mut().zip(&mut simulated).zip(deferred) {
+        let simulated = match self.simulate(reader, context, &plans).await {
+            Ok(simulated) => simulated,
+            Err(error) => return skip_unanswered(&plans, &error, decisions),
+        };
+        let mut further = Vec::new();
+        for ((mut plan, simulated), deferred) in plans.into_iter().zip(simulated).zip(deferred) {
             let quote = |(call, simulated): (&CandidateCall<'_>, &SimulatedCall)| {
-                self.quote(plan, call, context, simulated).ok()
+                self.quote(&plan, call, context, simulated).ok()
             };
-            let quotes: Vec<_> = plan.independent.iter().zip(simulated.iter()).map(quote).collect();
+            let quotes: Vec<_> = plan.independent.iter().zip(&simulated.independent).map(quote).collect();
             if deferred.is_empty() || plan.wholes_bring_most(&quotes) {
-                continue;
+                self.select(&plan, context, &simulated.independent, &simulated.sequential, decisions);
+            } else {
+                plan.independent.extend(deferred);
+                further.push(plan);
             }
-            let calls = self.encode_calls(plan.snapshot, &deferred);
-            let results = reader.simulate_independent(context.header.hash, &calls).await?;
-            simulated.extend(deferred.iter().zip(results).map(with_expected_gas));
-            plan.independent.extend(deferred);
         }
-        Ok(simulated)
+        if further.is_empty() {
+            return;
+        }
+        match self.simulate(reader, context, &further).await {
+            Ok(simulated) => {
+                for (plan, simulated) in further.iter().zip(simulated) {
+                    self.select(plan, context, &simulated.independent, &simulated.sequential, decisions);
+                }
+            }
+            Err(error) => skip_unanswered(&further, &error, decisions),
+        }
     }
 
-    /// Simulates all independent calls, each in a request of its own that also reports the gas; `None` where the node does
-    /// not support that.
-    async fn simulate_with_gas<R: ChainReader>(
+    /// Simulates the calls that the plans have now, all in one request. Fails where no node answers.
+    async fn simulate<R: ChainReader>(
         &self,
         reader: &R,
         context: BlockContext<'_>,
         plans: &[MarketPlan<'_>],
-    ) -> Result<Option<Vec<Vec<SimulatedCall>>>, ChainError> {
-        let calls: Vec<_> = plans.iter().flat_map(|plan| self.encode_calls(plan.snapshot, &plan.independent)).collect();
-        let each = calls.iter().map(|call| reader.simulate_sequential(context.header, std::slice::from_ref(call)));
-        let simulated: Option<Vec<_>> = try_join_all(each).await?.into_iter().collect();
-        let Some(simulated) = simulated else { return Ok(None) };
-        let mut simulated = simulated.into_iter().flatten();
-        let of_plan = |plan: &MarketPlan<'_>| simulated.by_ref().take(plan.independent.len()).collect();
-        Ok(Some(plans.iter().map(of_plan).collect()))
-    }
-
-    /// Simulates the independent calls that the plans have now, all in one request, with the expected gas.
-    async fn simulate_in_one_request<R: ChainReader>(
-        &self,
-        reader: &R,
-        context: BlockContext<'_>,
-        plans: &[MarketPlan<'_>],
-    ) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
-        let calls: Vec<_> = plans.iter().flat_map(|plan| self.encode_calls(plan.snapshot, &plan.independent)).collect();
-        let mut results = reader.simulate_independent(context.header.hash, &calls).await?.into_iter();
-        let of_plan =
-            |plan: &MarketPlan<'_>| plan.independent.iter().zip(results.by_ref()).map(with_expected_gas).collect();
+    ) -> Result<Vec<SimulatedPlan>, ChainError> {
+        let mut sequences = Vec::new();
+        for plan in plans {
+            sequences.extend(self.encode_calls(plan.snapshot, &plan.independent).into_iter().map(|call| vec![call]));
+            sequences.push(self.encode_calls(plan.snapshot, &plan.sequential));
+        }
+        let timer = record::stage(Stage::Trial);
+        let results = reader.run(context.header, &sequences).await?;
+        drop(timer);
+        let mut results = results.into_iter();
+        let of_plan = |plan: &MarketPlan<'_>| SimulatedPlan {
+            independent: results.by_ref().take(plan.independent.len()).flatten().collect(),
+            sequential: results.next().unwrap_or_default(),
+        };
         Ok(plans.iter().map(of_plan).collect())
     }
 }
 
-/// Returns the result of a call with the gas that the table expects.
-fn with_expected_gas((call, result): (&CandidateCall<'_>, CallResult)) -> SimulatedCall {
-    SimulatedCall { result, gas_used: call.expected_gas }
+/// Records that the loans of all plans are skipped because no node answered.
+fn skip_unanswered(plans: &[MarketPlan<'_>], error: &ChainError, decisions: &mut Decisions<LoanId>) {
+    for plan in plans {
+        decisions.skip(plan.loans(), &SkipReason::unanswered(error));
+    }
 }

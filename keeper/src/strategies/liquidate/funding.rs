@@ -13,7 +13,7 @@ use crate::{
     chain::Header,
     intent::Profit,
     math::{liquidation::ORACLE_SCALE, wide::mul_div_down},
-    prices::{Call, CallResult, ChainReader, NoValuation, Rate, Values},
+    prices::{Call, ChainReader, NoValuation, Rate, SimulatedCall, Values},
     strategies::SkipReason,
 };
 
@@ -172,6 +172,14 @@ impl Inventory {
         self.0.get(&token).copied().unwrap_or_default()
     }
 
+    /// Returns the calls that read the keeper's balance of a token and its allowance to the core.
+    pub(super) fn calls(settings: &LiquidateSettings, token: Address) -> [Call; 2] {
+        let (account, spender) = (settings.keeper, settings.core);
+        let call = |data: Vec<u8>| Call { to: token, data: data.into(), gas: READ_GAS };
+        let balance = IToken::balanceOfCall { account }.abi_encode();
+        [call(balance), call(IToken::allowanceCall { owner: account, spender }.abi_encode())]
+    }
+
     /// Reads the keeper's balances of `tokens` and its allowances to the core; one that cannot be read counts as 0. Fails
     /// where no node answers.
     pub(super) async fn read<R: ChainReader>(
@@ -180,17 +188,11 @@ impl Inventory {
         settings: &LiquidateSettings,
         tokens: &[Address],
     ) -> Result<Self, ChainError> {
-        let (account, spender) = (settings.keeper, settings.core);
-        let call = |to, data: Vec<u8>| Call { from: account, to, data: data.into(), gas: READ_GAS };
-        let reads = |token: &Address| {
-            let balance = IToken::balanceOfCall { account }.abi_encode();
-            [call(*token, balance), call(*token, IToken::allowanceCall { owner: account, spender }.abi_encode())]
-        };
-        let calls: Vec<_> = tokens.iter().flat_map(reads).collect();
-        let results = reader.simulate_independent(header.hash, &calls).await?;
-        let word = |result: &CallResult| U256::try_from_be_slice(result.as_ref().ok()?.get(..32)?);
-        let available = |(token, pair): (&Address, &[CallResult])| {
-            (*token, pair.iter().map(|result| word(result).unwrap_or_default()).min().unwrap_or_default())
+        let calls: Vec<_> = tokens.iter().flat_map(|token| Self::calls(settings, *token)).collect();
+        let results = reader.run_each(header, calls).await?;
+        let word = |call: &SimulatedCall| U256::try_from_be_slice(call.result.as_ref().ok()?.get(..32)?);
+        let available = |(token, pair): (&Address, &[SimulatedCall])| {
+            (*token, pair.iter().map(|call| word(call).unwrap_or_default()).min().unwrap_or_default())
         };
         Ok(Self(tokens.iter().zip(results.chunks_exact(2)).map(available).collect()))
     }

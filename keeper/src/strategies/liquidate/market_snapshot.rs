@@ -30,6 +30,8 @@ pub(super) struct ExpectedLiquidation {
     pub(super) borrowers: Vec<Address>,
     /// Sum of the repayments, in units of the loan token.
     pub(super) repaid: U256,
+    /// Sum of what is seized, in units of the collateral token.
+    pub(super) seized: U256,
     /// Liquidation incentive: value of the seized collateral beyond the repayment at the oracle's price, in units of the
     /// loan token.
     pub(super) incentive: U256,
@@ -58,6 +60,7 @@ impl MarketSnapshot<'_> {
             let left = limit.saturating_sub(expected.repaid).saturating_to();
             if let Some(done) = self.liquidate(totals, candidate.loan, left) {
                 expected.repaid += U256::from(done.repaid);
+                expected.seized += U256::from(done.seized);
                 expected.incentive += self.incentive(&done);
                 expected.borrowers.push(candidate.account);
             }

@@ -11,8 +11,10 @@
 //! Loans, amounts (max repay by the core's close factor rules), their order and the expected gas come from the book. What
 //! a swap brings comes from simulating the very call. A batch that the swap cannot absorb is sent in part: liquidity is
 //! what limits a large liquidation. Where a market has more than one batch, each is simulated after those before it
-//! (`eth_simulateV1`), and as many are sent as are profitable one after the other; a node that does not support that gets
-//! one batch a block.
+//! in the same request, and as many are sent as are profitable one after the other.
+//!
+//! Loans that a small fall of the price would make liquidatable are tried before it is known whether it has fallen, along
+//! with the block's own request: see `speculation`.
 //!
 //! Every transaction has a guard on chain. A flash swap reverts unless its profit covers its gas at the price that is
 //! really paid: the contract measures the gas, so the same bytes are guarded at every fee that the sender offers. For a
@@ -27,6 +29,7 @@ mod funding;
 mod market_snapshot;
 mod plan;
 mod select;
+mod speculation;
 
 #[cfg(test)]
 mod tests;
@@ -35,10 +38,12 @@ use alloy::primitives::{Address, Bytes, U256, map::B256Map};
 use plimsoll_contracts::{MarketId, market::BPS};
 
 pub use self::at_risk::{LoanAtRisk, at_risk};
+use self::speculation::{PriceMoves, Speculation};
 use super::{
     bids::{self, Bids, Ordering, RaceRecord},
     gas::GasTable,
 };
+use crate::intent::Subject;
 
 /// Name of the strategy.
 pub const NAME: &str = "liquidate";
@@ -103,11 +108,23 @@ pub struct LoanId {
     pub account: Address,
 }
 
+impl LoanId {
+    /// Returns the loan as intents name it.
+    #[must_use]
+    pub const fn subject(self) -> Subject {
+        Subject::Loan { market: self.market.0, borrower: self.account }
+    }
+}
+
 /// The liquidation strategy, with what it has learnt of rivals.
 #[derive(Debug)]
 pub struct Liquidate {
     settings: LiquidateSettings,
     bids: Bids,
+    /// Price moves of every market.
+    moves: B256Map<PriceMoves>,
+    /// Trials that are sent with the next block's request.
+    speculations: Vec<Speculation>,
 }
 
 impl Liquidate {
@@ -122,7 +139,7 @@ impl Liquidate {
     pub fn with_races(settings: LiquidateSettings, record: RaceRecord) -> Self {
         let cap = u32::from(settings.bid_share_bps).saturating_mul(bids::WHOLE / BPS);
         let bids = Bids::new(cap, settings.ordering, record);
-        Self { settings, bids }
+        Self { settings, bids, moves: B256Map::default(), speculations: Vec::new() }
     }
 
     /// Returns the bids against rivals, to record how races ended.

@@ -19,7 +19,7 @@ use crate::{
     strategies::{
         BlockContext, Decisions, Revert, SkipReason,
         bids::{Bid, priority_fee, share_of},
-        gas::{Costs, before_refunds},
+        gas::{Costs, before_refunds, intrinsic_gas},
     },
 };
 
@@ -97,8 +97,8 @@ impl Liquidate {
                 (outcome.repaid, outcome.seized, received.saturating_sub(paid))
             }
         };
-        let bytes = call.encode(&self.settings, plan.snapshot, ProfitGuard::default()).data.len();
-        let gas = simulated.gas_used;
+        let data = call.encode(&self.settings, plan.snapshot, ProfitGuard::default()).data;
+        let (bytes, gas) = (data.len(), self.gas_of(call, simulated, &data));
         let gas_wei = context.costs.transaction_cost(gas, bytes);
         let charge_wei = match call.funding {
             Funding::FlashSwap { .. } => context.costs.transaction_cost(before_refunds(gas), bytes),
@@ -111,6 +111,15 @@ impl Liquidate {
     fn bid(&self, plan: &MarketPlan<'_>, quote: &Quote, costs: Costs) -> Bid {
         let revert_cost = share_of(costs.gas_price, LOST_RACE_GAS, quote.net_after_charge());
         self.bids.bid(&Scope::new(NAME, plan.snapshot.id().0), revert_cost)
+    }
+
+    /// Returns the gas of a call's transaction: what it used in simulation where that counts, else what the table has.
+    fn gas_of(&self, call: &CandidateCall<'_>, simulated: &SimulatedCall, data: &[u8]) -> u64 {
+        if self.settings.gas.use_simulated_gas {
+            simulated.gas_used.saturating_add(intrinsic_gas(data))
+        } else {
+            call.expected_gas
+        }
     }
 
     /// Adds the intent of a call, and its borrowers to those for whom something is sent.

@@ -5,3 +5,4 @@ mod fixture;
 mod selection;
 mod skip_reasons;
 mod slices;
+mod speculation;

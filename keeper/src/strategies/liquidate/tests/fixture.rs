@@ -67,8 +67,6 @@ pub(super) struct Fixture {
     pub(super) room: u64,
     pub(super) sources: BTreeMap<Address, Source>,
     pub(super) node_is_down: AtomicBool,
-    /// Whether the node supports `eth_simulateV1`.
-    pub(super) simulates_sequences: bool,
     /// What was learnt of rivals.
     pub(super) races: RaceRecord,
     number: u64,
@@ -145,7 +143,6 @@ impl Fixture {
             room: 13_500_000,
             sources: sources.into(),
             node_is_down: AtomicBool::new(false),
-            simulates_sequences: true,
             races: RaceRecord::default(),
             number: 1,
         };
@@ -182,14 +179,14 @@ impl Fixture {
 
     /// Returns whether the contracts would execute an intent.
     pub(super) fn succeeds(&self, intent: &Intent) -> bool {
-        let call = Call { from: KEEPER, to: intent.to, data: intent.data.clone(), gas: intent.gas_limit };
+        let call = Call { to: intent.to, data: intent.data.clone(), gas: intent.gas_limit };
         State::of(self).execute(self, &call, self.costs.gas_price).is_ok()
     }
 
     /// Executes an intent and applies it to the pool and the book. Fails as the contract would.
     pub(super) fn mine(&mut self, intent: &Intent) -> Result<ILiquidator::Outcome, CallError> {
         let mut state = State::of(self);
-        let call = Call { from: KEEPER, to: intent.to, data: intent.data.clone(), gas: intent.gas_limit };
+        let call = Call { to: intent.to, data: intent.data.clone(), gas: intent.gas_limit };
         let data = state.execute(self, &call, self.costs.gas_price)?;
         self.pool = state.pool;
         self.number += 1;
@@ -281,40 +278,36 @@ impl State {
 }
 
 fn revert(error: &impl SolError) -> CallError {
-    CallError { message: "execution reverted".into(), data: Some(error.abi_encode().into()) }
+    CallError::Reverted(error.abi_encode().into())
 }
 
 impl ChainReader for Fixture {
-    async fn simulate_independent(&self, block: B256, calls: &[Call]) -> Result<Vec<CallResult>, ChainError> {
-        assert_eq!(block, self.header.hash);
-        if self.node_is_down.load(Atomic::Relaxed) && !calls.is_empty() {
-            return Err(self.invalid_response("down".into()));
+    async fn run(&self, block: &Header, sequences: &[Vec<Call>]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
+        assert_eq!(block.hash, self.header.hash);
+        if self.node_is_down.load(Atomic::Relaxed) && !sequences.is_empty() {
+            return Err(ChainError::Unreachable { endpoint: "fixture".into(), problem: "down".into() });
         }
-        let result = |call: &Call| {
-            // Balances and allowances.
-            if call.to == USD {
-                return Ok(U256::from(self.inventory).to_be_bytes_vec().into());
-            }
-            State::of(self).execute(self, call, 0)
+        let run = |calls: &Vec<Call>| {
+            let mut state = State::of(self);
+            calls.iter().map(|call| self.simulate(&mut state, call)).collect()
         };
-        Ok(calls.iter().map(result).collect())
+        Ok(sequences.iter().map(run).collect())
     }
+}
 
-    async fn simulate_sequential(&self, _: &Header, calls: &[Call]) -> Result<Option<Vec<SimulatedCall>>, ChainError> {
-        let mut state = State::of(self);
-        let simulated = |call: &Call| {
-            let before = (state.totals, state.loans.clone(), state.pool);
-            let result = state.execute(self, call, 0);
-            if result.is_err() {
-                (state.totals, state.loans, state.pool) = before;
-            }
-            SimulatedCall { result, gas_used: call.gas }
-        };
-        Ok(self.simulates_sequences.then(|| calls.iter().map(simulated).collect()))
-    }
-
-    fn invalid_response(&self, problem: String) -> ChainError {
-        ChainError::Unreachable { endpoint: "fixture".into(), problem }
+impl Fixture {
+    /// Runs a call on a state, which stays as it is where the call reverts.
+    fn simulate(&self, state: &mut State, call: &Call) -> SimulatedCall {
+        // Balances and allowances.
+        if call.to == USD {
+            return SimulatedCall { result: Ok(U256::from(self.inventory).to_be_bytes_vec().into()), gas_used: 0 };
+        }
+        let before = (state.totals, state.loans.clone(), state.pool);
+        let result = state.execute(self, call, 0);
+        if result.is_err() {
+            (state.totals, state.loans, state.pool) = before;
+        }
+        SimulatedCall { result, gas_used: call.gas }
     }
 }
 

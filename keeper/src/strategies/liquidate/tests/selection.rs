@@ -164,16 +164,6 @@ fn a_burst_stops_where_the_pools_liquidity_is_used_up_and_the_rest_waits() {
 }
 
 #[test]
-fn a_node_without_sequential_simulation_gets_one_batch_a_block() {
-    let mut fixture = Fixture::new(&vec![(10_000, 15_000); 3_000]);
-    fixture.set_price(1_700, 100_000_000);
-    fixture.simulates_sequences = false;
-    let sent = decide(&fixture);
-    assert_eq!(sent.intents.len(), 1);
-    assert_eq!(reasons(&sent).len(), 3_000);
-}
-
-#[test]
 fn the_more_profitable_of_two_routes_is_used() {
     let mut fixture = Fixture::new(&[(10_000, 15_000)]);
     fixture.set_price(1_700, 1_000_000);
@@ -249,7 +239,7 @@ fn nothing_is_bid_without_rivals_just_enough_against_one_and_a_race_that_cannot_
 }
 
 #[test]
-fn simulated_gas_replaces_the_table_where_it_is_configured_and_reported() {
+fn simulated_gas_replaces_the_table_where_it_is_configured() {
     let mut fixture = Fixture::new(&[(10_000, 15_000)]);
     fixture.set_price(1_700, 1_000_000);
     let by_table = decide(&fixture).intents.remove(0);
@@ -260,6 +250,4 @@ fn simulated_gas_replaces_the_table_where_it_is_configured_and_reported() {
     let gas_limit = fixture.settings.gas.gas_limit(2_000_000);
     assert_eq!((simulated.expected_gas, simulated.gas_limit), (2_500_000, gas_limit));
     assert!(by_table.expected_gas < 300_000);
-    fixture.simulates_sequences = false;
-    assert_eq!(decide(&fixture).intents.remove(0).expected_gas, by_table.expected_gas);
 }

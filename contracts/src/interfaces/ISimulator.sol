@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.0;
+
+/// @title Trial of calls in the state of a block.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+/// @notice Executes calls, reports what each returned and the gas that it used, and leaves no trace. It is never
+/// deployed: a state override of `eth_call` gives its code to the account that the calls are to come from, for the time
+/// of one request.
+interface ISimulator {
+    /// @notice What became of a call.
+    /// `Done`: it returned.
+    /// `Reverted`: it reverted, or used up the gas that it was given.
+    /// `NotRun`: too little gas was left to give it what it may use; ask again with fewer calls.
+    enum Status {
+        Done,
+        Reverted,
+        NotRun
+    }
+
+    /// @notice A call.
+    /// @param to the account that is called
+    /// @param gas the most that the call may use
+    /// @param keep whether the next call sees the effects of this one and of those that it was kept with
+    struct Call {
+        address to;
+        uint64 gas;
+        bool keep;
+        bytes data;
+    }
+
+    /// @notice The result of a call.
+    /// @param gasUsed the gas of its execution, without what a transaction costs before it, and before refunds
+    /// @param data what it returned or reverted with, no more than `maxReturn` bytes of it
+    struct Result {
+        Status status;
+        uint64 gasUsed;
+        bytes data;
+    }
+
+    /// @notice The caller is another account.
+    error OnlySelf();
+
+    /// @notice Executes calls in their order. Calls that are kept and the one that follows them are a sequence: each sees
+    /// the effects of those before it, and all are undone before the next one begins. A call by itself is a sequence of
+    /// one.
+    /// @param maxReturn the most bytes of return data that are copied for each call
+    function run(Call[] calldata calls, uint256 maxReturn) external returns (Result[] memory results);
+
+    /// @notice Executes one sequence and reverts with its ABI-encoded results, which undoes it. Only for `run`.
+    function isolated(Call[] calldata sequence, uint256 maxReturn) external;
+}

@@ -1,0 +1,271 @@
+//! Speculation: liquidations that a small fall of the price would make possible are tried along with the block's own
+//! request, before it is known whether they are possible. So a decision on them needs no second request.
+//!
+//! The core leaves healthy loans of a call alone. So one trial of all loans within [reach](PriceMoves::reach) answers for
+//! whichever of them turn out to be liquidatable, in their order. A trial counts only where it did exactly what the decision
+//! means to do; else it is as if it had not been made:
+//! - it was run in the block that is decided on;
+//! - the loans to send are among its borrowers, in the same order, and are one batch;
+//! - it repaid and seized exactly what the book expects of these loans alone, so that no other was liquidated with them;
+//! - a smaller part cannot bring more.
+//!
+//! What is sent names the loans that are really liquidatable.
+
+use std::collections::VecDeque;
+
+use alloy::{
+    primitives::{Address, U256},
+    sol_types::SolCall,
+};
+use plimsoll_contracts::{ILiquidator, MarketId};
+
+use super::{
+    Liquidate, LoanId,
+    batches::{LiquidationCosts, build_batches},
+    candidate_call::{CandidateCall, call_with_max_repay, whole_batch},
+    funding::{Funding, Inventory},
+    market_snapshot::MarketSnapshot,
+    plan::MarketPlan,
+};
+use crate::{
+    book::{Book, MarketBook},
+    math::wide::mul_div_down,
+    prices::{Call, ChainReader, SimulatedCall, Values},
+    strategies::{BlockContext, Exclusion},
+};
+
+/// Number of blocks whose price moves count.
+const MOVES: usize = 256;
+/// A million: the unit of moves is a millionth of the price.
+const MILLION: u32 = 1_000_000;
+/// Least reach, in millionths: half a percent.
+const MIN_REACH: u32 = 5_000;
+/// Greatest reach, in millionths: five percent.
+const MAX_REACH: u32 = 50_000;
+/// Most gas of one market's trial.
+const GAS_PER_MARKET: u64 = 3_000_000;
+/// Most gas of all trials in a request.
+const GAS_PER_REQUEST: u64 = 8_000_000;
+/// Most routes of a market that are tried.
+const MAX_ROUTES: usize = 2;
+
+/// The moves of a market's price from block to block.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PriceMoves {
+    last: Option<U256>,
+    /// Moves in millionths of the price, the newest last.
+    moves: VecDeque<u32>,
+}
+
+impl PriceMoves {
+    /// Records the price in the next block.
+    fn record(&mut self, price: U256) {
+        if let Some(last) = self.last.replace(price).filter(|last| !last.is_zero()) {
+            if self.moves.len() == MOVES {
+                self.moves.pop_front();
+            }
+            let moved = mul_div_down(price.abs_diff(last), U256::from(MILLION), last);
+            self.moves.push_back(moved.saturating_to());
+        }
+    }
+
+    /// Returns the fall of the price for which loans are tried, in millionths: half as much again as the largest move of
+    /// the last blocks, within bounds.
+    fn reach(&self) -> u32 {
+        let largest = self.moves.iter().copied().max().unwrap_or_default();
+        largest.saturating_add(largest / 2).clamp(MIN_REACH, MAX_REACH)
+    }
+}
+
+/// The trials of a market's nearest loans.
+#[derive(Debug)]
+pub(super) struct Speculation {
+    market: MarketId,
+    /// Borrowers of the loans, in the order in which they are liquidated.
+    borrowers: Vec<Address>,
+    /// One for each route, in the order of the settings.
+    trials: Vec<Trial>,
+}
+
+/// The trials of one route.
+#[derive(Debug)]
+struct Trial {
+    /// All loans.
+    whole: Call,
+    /// The same with a limit on the repayment, somewhat more than half.
+    part: Call,
+    part_repay: U256,
+}
+
+impl Liquidate {
+    /// Records the prices of a block that was decided on, and returns the trials to send with the next block's request. The
+    /// markets that would bring most come first, as far as there is gas for their trials. Excluded loans are not tried.
+    pub fn speculate(
+        &mut self,
+        book: &Book,
+        values: &Values,
+        context: BlockContext<'_>,
+        exclusion: Exclusion<'_, LoanId>,
+    ) -> Vec<Call> {
+        let mut found = Vec::new();
+        for market in book.markets() {
+            let Ok(price) = context.prices.of(market.id()) else { continue };
+            let moves = self.moves.entry(market.id().0).or_default();
+            moves.record(price);
+            let fall = mul_div_down(price, U256::from(moves.reach()), U256::from(MILLION));
+            found.extend(self.speculate_in(market, price - fall, values, context, exclusion));
+        }
+        found.sort_by_key(|(gain_wei, _)| std::cmp::Reverse(*gain_wei));
+        let mut gas = 0_u64;
+        let fitting = found.into_iter().map(|(_, speculation)| speculation).take_while(|speculation| {
+            gas = speculation.calls().map(|call| call.gas).fold(gas, u64::saturating_add);
+            gas <= GAS_PER_REQUEST
+        });
+        self.speculations = fitting.collect();
+        self.speculations.iter().flat_map(Speculation::calls).cloned().collect()
+    }
+
+    /// Returns the trials of the loans in a market that are liquidatable at `price`, with their expected gain in wei;
+    /// `None` where none would pay.
+    fn speculate_in(
+        &self,
+        market: &MarketBook,
+        price: U256,
+        values: &Values,
+        context: BlockContext<'_>,
+        exclusion: Exclusion<'_, LoanId>,
+    ) -> Option<(U256, Speculation)> {
+        let settings = self.settings.markets.get(&market.id().0)?;
+        // Inventory and limits depend on more than the price.
+        let is_simple = !settings.from_inventory && settings.max_repay.is_none();
+        if !is_simple || settings.routes.len() > MAX_ROUTES {
+            return None;
+        }
+        let timestamp = context.header.timestamp;
+        let snapshot = MarketSnapshot { market, settings, price, timestamp };
+        let mut candidates = market.liquidatable(price, timestamp);
+        candidates.retain(|loan| exclusion(snapshot.loan(loan.account)).is_none());
+        if candidates.is_empty() {
+            return None;
+        }
+        let fundings = self.fundings(snapshot, values, &Inventory::default()).ok()?;
+        let first = *fundings.first()?;
+        let (table, room) = (&self.settings.gas, context.room.min(GAS_PER_MARKET));
+        let costs = LiquidationCosts { table, costs: &context.costs, pools: first.pools(), room };
+        let value = |incentive| first.incentive_value(incentive, price);
+        let (batches, _) = build_batches(snapshot, candidates, value, costs);
+        let batch = batches.first()?;
+        let part_repay = mul_div_down(batch.repaid, U256::from(5), U256::from(8));
+        let trial = |funding: &Funding<'_>| {
+            let whole = whole_batch(costs, snapshot, batch, *funding)?;
+            let (part, _) = call_with_max_repay(costs, snapshot, batch, *funding, part_repay)?;
+            let borrowers = whole.borrowers.clone();
+            // The part is tried with the same loans: which of them it reaches is for the core to find.
+            let part = CandidateCall { borrowers: borrowers.clone(), gas_limit: whole.gas_limit, ..part };
+            let mut calls = self.encode_calls(snapshot, &[whole, part]).into_iter();
+            Some((borrowers, Trial { whole: calls.next()?, part: calls.next()?, part_repay }))
+        };
+        let trials: Option<Vec<_>> = fundings.iter().map(trial).collect();
+        let (mut borrowers, trials): (Vec<_>, Vec<_>) = trials?.into_iter().unzip();
+        let incentive = snapshot.expect_liquidation(&mut batch.before.clone(), &batch.loans, U256::MAX).incentive;
+        Some((value(incentive), Speculation { market: market.id(), borrowers: borrowers.pop()?, trials }))
+    }
+
+    /// Returns a plan whose only calls are those for the whole batch, with their results, where the block's own request has
+    /// tried exactly them, all of them pay, and no part can bring more; else `None`.
+    pub(super) fn answer_ahead<'a, R: ChainReader>(
+        &self,
+        reader: &R,
+        context: BlockContext<'_>,
+        plan: &MarketPlan<'a>,
+    ) -> Option<(MarketPlan<'a>, Vec<SimulatedCall>)> {
+        let [batch] = plan.batches.as_slice() else { return None };
+        let speculation = self.speculations.iter().find(|speculation| speculation.market == plan.snapshot.id())?;
+        let expected = plan.snapshot.expect_liquidation(&mut batch.before.clone(), &batch.loans, U256::MAX);
+        let is_expected = |account: &&Address| expected.borrowers.contains(*account);
+        let has_order = speculation.borrowers.iter().filter(is_expected).eq(&expected.borrowers);
+        // Where the gas of a trial counts, loans that it passes over would count, too.
+        let counts_gas = self.settings.gas.use_simulated_gas && speculation.borrowers != expected.borrowers;
+        if !has_order || counts_gas || expected.borrowers.len() != batch.loans.len() {
+            return None;
+        }
+        let wholes: Vec<_> = plan.independent.iter().filter(|call| call.max_repay == U256::MAX).cloned().collect();
+        if wholes.len() != speculation.trials.len() {
+            return None;
+        }
+        let mut simulated = Vec::new();
+        for (call, trial) in wholes.iter().zip(&speculation.trials) {
+            let whole = reader.known(context.header, &trial.whole)?;
+            let outcome = ILiquidator::liquidateCall::abi_decode_returns(whole.result.as_ref().ok()?).ok()?;
+            if (outcome.repaid, outcome.seized) != (expected.repaid, expected.seized) {
+                return None;
+            }
+            let part = reader.known(context.header, &trial.part)?;
+            if !self.brings_more_than(plan, call, context, &whole, &part, trial.part_repay) {
+                return None;
+            }
+            simulated.push(whole);
+        }
+        let plan = MarketPlan {
+            snapshot: plan.snapshot,
+            batches: plan.batches.clone(),
+            independent: wholes,
+            sequential: Vec::new(),
+        };
+        Some((plan, simulated))
+    }
+
+    /// Returns whether a whole batch pays, and brings more than any part of up to half of it. The more is sold, the worse the price:
+    /// so where a part of somewhat more than half gains no more than the whole, no smaller one does. A part is counted as
+    /// if it took the gas of one loan alone.
+    fn brings_more_than(
+        &self,
+        plan: &MarketPlan<'_>,
+        call: &CandidateCall<'_>,
+        context: BlockContext<'_>,
+        whole: &SimulatedCall,
+        part: &SimulatedCall,
+        part_repay: U256,
+    ) -> bool {
+        let half = call.expected_repaid >> 1;
+        if part_repay < half || part_repay >= call.expected_repaid {
+            return false;
+        }
+        let Ok(whole) = self.quote(plan, call, context, whole) else { return false };
+        // A part for which the pools have no price at all gains nothing.
+        let Ok(part) = self.quote(plan, call, context, part) else { return false };
+        if !whole.is_profitable(&context.costs) {
+            return false;
+        }
+        let least_gas = self.settings.gas.liquidation_gas(1, call.funding.pools());
+        part.gain_wei.saturating_sub(context.costs.transaction_cost(least_gas, 0)) <= whole.net()
+    }
+}
+
+impl Speculation {
+    fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.trials.iter().flat_map(|trial| [&trial.whole, &trial.part])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reach_follows_the_largest_move_of_the_last_blocks_within_bounds() {
+        let mut moves = PriceMoves::default();
+        let mut reach_after = |price: u64| {
+            moves.record(U256::from(price));
+            moves.reach()
+        };
+        assert_eq!(reach_after(1_000_000), MIN_REACH);
+        assert_eq!(reach_after(1_001_000), MIN_REACH);
+        assert_eq!(reach_after(1_001_000 - 10_010), 15_000, "one percent down");
+        assert_eq!(reach_after(2_000_000), MAX_REACH);
+        for _ in 0..MOVES {
+            reach_after(2_000_000);
+        }
+        assert_eq!(reach_after(2_000_000), MIN_REACH, "moves are forgotten");
+    }
+}

@@ -1,0 +1,141 @@
+//! Decisions by trials that travelled with the block's own request, beside those of two rounds.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use alloy::primitives::U256;
+use futures_util::FutureExt;
+use plimsoll_chain::error::ChainError;
+use plimsoll_contracts::IPlimsoll::{self, IPlimsollEvents};
+use proptest::prelude::*;
+
+use super::fixture::*;
+use crate::{
+    book::Block,
+    chain::{Event, Header},
+    prices::{Answers, BlockReader, Call, ChainReader, Prices, SimulatedCall, Valuer},
+    strategies::{
+        BlockContext, Decisions, SkipReason,
+        liquidate::{Liquidate, LoanId},
+    },
+};
+
+/// A node that counts requests.
+struct Counting<'a> {
+    fixture: &'a Fixture,
+    requests: AtomicUsize,
+}
+
+impl ChainReader for &Counting<'_> {
+    async fn run(&self, block: &Header, sequences: &[Vec<Call>]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
+        self.requests.fetch_add(usize::from(!sequences.is_empty()), Ordering::Relaxed);
+        self.fixture.run(block, sequences).await
+    }
+}
+
+/// What happens between the block in which the trials are planned and the one in which they are made.
+#[derive(Debug, Clone)]
+struct Change {
+    /// Price of the second block, in dollars.
+    dollars: u128,
+    /// Loan whose borrower adds an ether of collateral.
+    strengthened: Option<u64>,
+    /// Loan that is excluded from the decision, if not from the trials.
+    excluded: Option<u64>,
+}
+
+/// Plans trials, makes the change, and decides. Returns the decisions with the trials and without, and how many requests
+/// the first took besides the block's own.
+fn decide_ahead(fixture: &mut Fixture, depth: u128, change: &Change) -> (Decisions<LoanId>, Decisions<LoanId>, usize) {
+    let mut ahead = Liquidate::new(fixture.settings.clone());
+    let mut valuer = Valuer::new(fixture.sources.clone());
+    let tokens = ahead.valued_tokens(&fixture.book);
+    let values = valuer.values(&*fixture, &fixture.header, &tokens).now_or_never().unwrap().unwrap();
+    let prices = |fixture: &Fixture| -> Prices { [(fixture.params.id(), fixture.price.clone())].into_iter().collect() };
+    let before = prices(fixture);
+    let context = BlockContext { header: &fixture.header, prices: &before, costs: fixture.costs, room: fixture.room };
+    let mut calls = ahead.speculate(&fixture.book, &values, context, &|_| None);
+    calls.extend(ahead.calls_ahead(&fixture.book, &valuer));
+
+    fixture.set_price(change.dollars, depth);
+    if let Some(index) = change.strengthened {
+        let (id, account) = (fixture.params.id().0, borrower(index));
+        let event = IPlimsoll::SupplyCollateral { id, caller: account, onBehalf: account, assets: U256::from(ETHER) };
+        let event = Event::Core(IPlimsollEvents::SupplyCollateral(event));
+        fixture.book.apply(Block { number: 2, timestamp: NOW }, &[event]).unwrap();
+    }
+    let after = prices(fixture);
+    let context = BlockContext { header: &fixture.header, prices: &after, costs: fixture.costs, room: fixture.room };
+    let excluded = change.excluded.map(borrower);
+    let exclusion = |loan: LoanId| (Some(loan.account) == excluded).then_some(SkipReason::InFlight);
+
+    let node = Counting { fixture, requests: AtomicUsize::new(0) };
+    let mut reader = BlockReader::new(&node);
+    let answers = Answers::request(&&node, &fixture.header, &calls).now_or_never().unwrap().unwrap();
+    reader.set_answers(answers.into());
+    node.requests.store(0, Ordering::Relaxed);
+    let with = ahead.decide(&reader, &mut valuer, &fixture.book, context, &exclusion).now_or_never().unwrap();
+    let requests = node.requests.load(Ordering::Relaxed);
+    let without = fixture.decide_with(&exclusion).now_or_never().unwrap();
+    (with, without, requests)
+}
+
+#[test]
+fn loans_within_reach_are_decided_on_without_a_second_request() {
+    for loans in [1, 5] {
+        // Liquidatable below 1,744 dollars; the price falls by less than a percent.
+        let mut fixture = Fixture::new(&vec![(10_000, 15_000); loans]);
+        fixture.set_price(1_750, 1_000_000);
+        let change = Change { dollars: 1_742, strengthened: None, excluded: None };
+        let (with, without, requests) = decide_ahead(&mut fixture, 1_000_000, &change);
+        assert_eq!((with.intents.len(), requests), (1, 0), "{loans}");
+        assert_eq!(with, without);
+    }
+}
+
+#[test]
+fn a_fall_beyond_reach_takes_a_second_request() {
+    let mut fixture = Fixture::new(&[(10_000, 15_000)]);
+    fixture.set_price(2_000, 1_000_000);
+    let change = Change { dollars: 1_742, strengthened: None, excluded: None };
+    let (with, without, requests) = decide_ahead(&mut fixture, 1_000_000, &change);
+    assert_eq!((with.intents.len(), requests), (1, 1));
+    assert_eq!(with, without);
+}
+
+#[test]
+fn a_trial_of_a_loan_that_must_be_left_alone_does_not_count() {
+    let mut fixture = Fixture::new(&[(10_000, 15_000), (10_000, 15_000)]);
+    fixture.set_price(1_750, 1_000_000);
+    let change = Change { dollars: 1_742, strengthened: None, excluded: Some(0) };
+    let (with, without, requests) = decide_ahead(&mut fixture, 1_000_000, &change);
+    assert_eq!((with.intents.len(), requests), (1, 1));
+    assert_eq!(with, without);
+}
+
+proptest! {
+    #[test]
+    fn decisions_with_trials_ahead_equal_those_of_two_rounds(
+        openings in prop::collection::vec((5_000_u128..15_000, 13_000_u128..16_000), 1..6),
+        before in 1_700_u128..1_900,
+        fall_per_mille in 0_u128..60,
+        depth in prop::sample::select(vec![20_u128, 200, 2_000, 1_000_000]),
+        strengthened in prop::option::weighted(0.2, 0_u64..5),
+        excluded in prop::option::weighted(0.2, 0_u64..5),
+    ) {
+        let openings: Vec<_> = openings
+            .into_iter()
+            .map(|(milliether, dollars)| (milliether, dollars * milliether / 10_000))
+            .collect();
+        let loans = u64::try_from(openings.len()).unwrap();
+        let mut fixture = Fixture::new(&openings);
+        fixture.set_price(before, depth);
+        let within = |index: &u64| *index < loans;
+        let change = Change {
+            dollars: before - before * fall_per_mille / 1_000,
+            strengthened: strengthened.filter(within),
+            excluded: excluded.filter(within),
+        };
+        let (with, without, _) = decide_ahead(&mut fixture, depth, &change);
+        prop_assert_eq!(with, without);
+    }
+}
