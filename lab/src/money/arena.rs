@@ -33,7 +33,7 @@ pub(super) const BASE_FEE: u128 = 1_000_000_000;
 /// Minimum priority fee of the keeper's configuration, in wei per gas.
 pub(super) const MIN_PRIORITY_FEE: u128 = 100_000_000;
 /// Priority fee of trades that come first in their block, in wei: more than anybody bids here.
-const TRADE_FEE: u128 = 10_000_000_000_000;
+const TRADE_FEE: u128 = 1_000_000_000_000;
 /// A dollar, as the feed's answers count it.
 const DOLLAR: u128 = 100_000_000;
 /// Gas limit of a rival's liquidation.
@@ -146,7 +146,11 @@ impl<'a> Arena<'a> {
     pub(super) async fn race(&mut self, interference: Interference) -> eyre::Result<RaceOutcome> {
         let race = self.next;
         self.next += 1;
-        self.market_env.send_trade_first(POOL_PRICES[0] * DOLLAR, TRADE_FEE).await?;
+        // In a block of its own, so that the price alone is new in the next one.
+        let provider = self.suite.devnet.provider();
+        provider.anvil_set_auto_mine(true).await?;
+        self.market_env.trade_to(POOL_PRICES[0] * DOLLAR).await?;
+        provider.anvil_set_auto_mine(false).await?;
         self.suite.send_price("eth-usd", (liquidation_price(race) - STEP / 2) * 100).await?;
         let block = self.mine().await?;
         let ours = self.keepers_transaction(block).await?;

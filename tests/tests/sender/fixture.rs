@@ -229,7 +229,7 @@ pub(super) fn intent(label: u64, priority: Priority) -> Intent {
         deadline: u64::MAX,
         scope: Scope::new("harvest", B256::ZERO),
         guard: GuardKind::None,
-        bid: 179_000_000_000,
+        bid: 179_900_000_000,
         profit: None,
     }
 }
