@@ -34,6 +34,14 @@ contract VaultTest is BackstopTest {
 
     /* WHAT THE VERBS DO */
 
+    function test_afterIncomeBeyondTheBoundNothingCanBeDeposited() public {
+        deposit(ALICE, 1e6);
+        addIncome(type(uint128).max);
+        assertGt(vault.totalAssets(), type(uint128).max);
+        assertEq(vault.maxDeposit(BOB), 0);
+        assertEq(vault.maxMint(BOB), 0);
+    }
+
     function testFuzz_depositMatchesItsPreview(uint256 seed, uint256 assets) public inAnyState(seed) {
         assets = bound(assets, 1, MOST);
         uint256 preview = vault.previewDeposit(assets);
