@@ -26,7 +26,7 @@ impl FailoverReader {
     }
 
     /// Returns a reader over the same connections, with calls from another account.
-    pub(super) fn from_account(&self, account: Address) -> Self {
+    pub(super) fn with_account(&self, account: Address) -> Self {
         Self { reader: self.reader.clone(), account }
     }
 }

@@ -66,9 +66,9 @@ impl DryRunLog {
     pub(super) fn record(&mut self, config: &Config, intent: &Intent, block: u64) {
         self.logged.retain(|_, logged| block.saturating_sub(*logged) < REPEAT_BLOCKS);
         let subjects = intent.purpose.subjects();
-        let is_new =
-            subjects.iter().fold(false, |is_new, subject| self.logged.insert(*subject, block).is_none() || is_new);
-        if !is_new {
+        // Every subject is noted, not only those up to the first new one.
+        let new = subjects.iter().filter(|subject| self.logged.insert(**subject, block).is_none()).count();
+        if new == 0 {
             return;
         }
         let gain = Amount::of_wei(intent.expected_gain, &config.chain.coin);

@@ -384,7 +384,7 @@ impl Engine {
             // Too long ago: the call would be tried in another state than the one that it was decided on.
             _ => return,
         };
-        let reader = self.pricing.harvest_reader.from_account(report.signer);
+        let reader = self.pricing.harvest_reader.with_account(report.signer);
         self.background.explain_revert(report.intent.clone(), parent, reader);
     }
 

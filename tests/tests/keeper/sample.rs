@@ -372,7 +372,7 @@ fn profit() -> Vec<DayProfit> {
         let milliether = WAD / 1_000;
         let (earned, spent) =
             ((number * 7919 % 131) * 20 * milliether, if number == 9 { 1_700 } else { 90 } * milliether);
-        let net = I256::try_from(earned).unwrap() - I256::try_from(spent).unwrap();
+        let net = I256::unchecked_from(earned) - I256::unchecked_from(spent);
         DayProfit {
             date: format!("2026-11-{:02}", number + 1),
             profit: balance(earned.into()),
