@@ -49,6 +49,7 @@ mod failover;
 mod follower;
 mod l1_data_fee;
 mod log;
+mod obsolete;
 mod operator;
 mod pricing;
 mod races;
@@ -199,7 +200,6 @@ impl Engine {
         };
         let applied_at = Instant::now();
         self.record_liquidations(block, &header);
-        self.submissions.on_block(header);
         let timer = record::stage(Stage::Prices);
         let (block, head_at) = self.pricing.price_block(&self.config, self.follower.book(), header).await;
         drop(timer);
@@ -208,6 +208,7 @@ impl Engine {
         {
             return;
         }
+        self.submissions.on_block(self.follower.book(), &block);
         self.on_lost_races(&block);
         self.decide(&block, head_at.unwrap_or(applied_at)).await;
         let (reader, core) = (self.follower.stream().reader(), self.config.deployed.core);
@@ -263,7 +264,10 @@ impl Engine {
     async fn decide(&mut self, block: &PricedBlock, head_at: Instant) {
         let _timer = record::stage(Stage::Decide);
         let PricedBlock { header, prices } = block;
-        let context = self.pricing.context(&self.config, header, prices).await;
+        let mut context = self.pricing.context(&self.config, header, prices).await;
+        if let Some(balance) = self.submissions.balance() {
+            context.room = context.room.min(context.costs.affordable_gas(balance));
+        }
         let BlockContext { costs, room, .. } = context;
         let exclusion = self.submissions.exclusion(header.number, &self.pauses.active);
         let Pricing { reader, valuer, .. } = &mut self.pricing;

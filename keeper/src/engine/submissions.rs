@@ -9,6 +9,7 @@ use tracing::{Span, debug, field, instrument};
 
 use super::{
     exclusion::Exclusion,
+    obsolete::{is_liquidatable, is_obsolete},
     pricing::PricedBlock,
     races::{LostRace, Race},
 };
@@ -75,9 +76,17 @@ impl Submissions {
         Self { sender, open: HashMap::new(), reverted: Vec::new() }
     }
 
-    /// Tells the sender of a new block. To be called before anything that is decided on it is submitted.
-    pub(super) fn on_block(&self, header: Header) {
-        self.sender.on_block(header);
+    /// Tells the sender of a new block, and which intents are obsolete as of it. To be called before anything that is
+    /// decided on it is submitted.
+    pub(super) fn on_block(&self, book: &Book, block: &PricedBlock) {
+        let is_obsolete = |(id, intent): (u64, Intent)| is_obsolete(&intent, book, block).then_some(id);
+        let obsolete: Vec<_> = self.sender.open_intents().into_iter().filter_map(is_obsolete).collect();
+        self.sender.on_block(block.header, &obsolete);
+    }
+
+    /// Returns the balance in wei of the account that signs liquidations, where it is known.
+    pub(super) fn balance(&self) -> Option<U256> {
+        self.sender.watch_status(Priority::High)?.borrow().balance
     }
 
     /// Submits an intent that was decided on a block whose head was received at `head_at`, at a price per gas. Returns at
@@ -226,19 +235,13 @@ pub(super) fn lost_races(
     book: &Book,
     block: &PricedBlock,
 ) -> (Vec<Subject>, Vec<LostRace>) {
-    let PricedBlock { header, prices } = block;
     let (mut lost, mut races) = (Vec::new(), Vec::new());
-    for RevertedLiquidation { market: id, borrowers, race, .. } in
-        reverted.extract_if(.., |reverted| reverted.block <= header.number)
+    for RevertedLiquidation { market, borrowers, race, .. } in
+        reverted.extract_if(.., |reverted| reverted.block <= block.header.number)
     {
         let lost_before = lost.len();
-        if let Some((market, price)) = book.market(id).zip(prices.of(id).ok()) {
-            let totals = market.at(header.timestamp);
-            let is_lost = |borrower: &Address| {
-                !totals.is_liquidatable(market.position(*borrower).loan(), market.liquidation_incentive(), price)
-            };
-            lost.extend(borrowers.into_iter().filter(is_lost).map(|borrower| Subject::Loan { market: id.0, borrower }));
-        }
+        let is_lost = |borrower: &Address| is_liquidatable(book, block, market, *borrower) == Some(false);
+        lost.extend(borrowers.into_iter().filter(is_lost).map(|borrower| Subject::Loan { market: market.0, borrower }));
         let newly_lost = lost.len() - lost_before;
         record::reverted(if newly_lost == 0 { CALL_FAILED } else { LOST_RACE });
         record::lost_races(count(newly_lost));

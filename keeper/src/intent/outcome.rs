@@ -108,7 +108,7 @@ pub struct Receipt {
     pub data_fee: u128,
 }
 
-/// Why an intent was dropped.
+/// Why an intent was dropped. Transactions that were broadcast before may still be mined; a report follows then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DropReason {
     /// Gas costs more than the intent brings.
@@ -120,9 +120,23 @@ pub enum DropReason {
     /// The queue of intents that wait for a nonce is full.
     #[error("{0} intents wait already")]
     QueueFull(usize),
-    /// The signer cannot pay for the transaction.
+    /// The node says that the signer cannot pay for the transaction.
     #[error("the signer's balance does not cover it; send native currency to the signer")]
     InsufficientFunds,
+    /// The signer's balance, less what its other transactions may cost, is below the least that pools ask for.
+    #[error(
+        "it needs {needed} wei on the signer's account, and {available} wei of the balance are not committed to other \
+         transactions; send native currency to the signer"
+    )]
+    Unaffordable {
+        /// Gas limit times the lowest fee with which it could be mined, in wei.
+        needed: U256,
+        /// Balance less the highest cost of every other pending transaction, in wei.
+        available: U256,
+    },
+    /// What it was to do is done, or no longer worth its gas.
+    #[error("it is no longer worth executing")]
+    Obsolete,
     /// Every node rejects the transaction as invalid.
     #[error("every node rejects it")]
     RejectedByNodes,
@@ -149,6 +163,8 @@ impl DropReason {
             Self::DeadlinePassed => "deadline_passed",
             Self::QueueFull(_) => "queue_full",
             Self::InsufficientFunds => "insufficient_funds",
+            Self::Unaffordable { .. } => "unaffordable",
+            Self::Obsolete => "obsolete",
             Self::RejectedByNodes => "rejected_by_nodes",
             Self::NoSigner => "no_signer",
             Self::Stopped => "stopped",

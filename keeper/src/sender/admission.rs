@@ -1,7 +1,7 @@
 //! Admission of intents: the safety gate as all signers share it, the kill file, and which subjects are in flight.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -13,25 +13,25 @@ use tracing::error;
 use super::stopped;
 use crate::{
     chain::Header,
-    intent::{Intent, Outcome, Report, SafetyRefusal, Subject},
-    safety::{Gate, RiskContext, SafetyRecord, SafetyStore},
+    intent::{DropReason, Intent, Outcome, Report, SafetyRefusal, Subject},
+    safety::{FailureCause, Gate, RiskContext, SafetyRecord, SafetyStore},
 };
 
 /// Decides whether an intent is admitted, and learns from what becomes of admitted ones.
 #[derive(Debug)]
 pub(super) struct Admission {
     gate: Mutex<(Gate, Option<Header>)>,
-    in_flight: Mutex<HashMap<Subject, InFlight>>,
+    /// Intents that are being executed, by id.
+    in_flight: Mutex<BTreeMap<u64, InFlight>>,
     kill_file: Option<PathBuf>,
     /// The newest record, for the task that writes it to the store.
     record: watch::Sender<SafetyRecord>,
 }
 
 /// An intent that is being executed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct InFlight {
-    /// Id of the intent.
-    id: u64,
+    intent: Intent,
     /// Block that ended it, while that block is still to be applied: nodes report it before strategies see it.
     ended_in: Option<u64>,
 }
@@ -56,15 +56,26 @@ impl Admission {
         gate.admit(intent, &RiskContext { now, block, balance, is_killed })
     }
 
-    /// Marks the subjects of an intent as in flight: one that was just admitted, or that the journal still had pending.
+    /// Marks an intent as in flight: one that was just admitted, or that the journal still had pending.
     pub(super) fn begin(&self, id: u64, intent: &Intent) {
-        let subjects = intent.purpose.subjects();
-        self.lock_in_flight().extend(subjects.into_iter().map(|subject| (subject, InFlight { id, ended_in: None })));
+        self.lock_in_flight().insert(id, InFlight { intent: intent.clone(), ended_in: None });
     }
 
-    /// Returns the subjects that are in flight, each with the id of its intent.
+    /// Returns the subjects that are in flight, each with the id of its newest intent.
     pub(super) fn in_flight(&self) -> HashMap<Subject, u64> {
-        self.lock_in_flight().iter().map(|(subject, in_flight)| (*subject, in_flight.id)).collect()
+        let in_flight = self.lock_in_flight();
+        let subjects = |(id, InFlight { intent, .. }): (&u64, &InFlight)| {
+            let id = *id;
+            intent.purpose.subjects().into_iter().map(move |subject| (subject, id))
+        };
+        in_flight.iter().flat_map(subjects).collect()
+    }
+
+    /// Returns the intents in flight that no block has ended yet, each with its id.
+    pub(super) fn open_intents(&self) -> Vec<(u64, Intent)> {
+        let in_flight = self.lock_in_flight();
+        let open = in_flight.iter().filter(|(_, in_flight)| in_flight.ended_in.is_none());
+        open.map(|(id, in_flight)| (*id, in_flight.intent.clone())).collect()
     }
 
     /// Learns from what became of an intent.
@@ -77,24 +88,27 @@ impl Admission {
         }
         let (gate, head) = &mut *self.lock_gate();
         let (now, block) = head.map_or((0, 0), |head| (head.timestamp, head.number));
+        if let Outcome::Dropped(DropReason::InsufficientFunds | DropReason::RejectedByNodes) = report.outcome {
+            // Nodes would reject the same again; each time it is signed, journalled and broadcast.
+            for subject in report.intent.purpose.subjects() {
+                gate.record_failure(subject, FailureCause::Reverts, block);
+            }
+        }
         if gate.on_report(report, now, block) {
             self.record.send_replace(gate.record().clone());
         }
     }
 
-    /// Takes the subjects of an intent that ended in this block out of flight, as soon as that block is applied.
+    /// Takes an intent that ended in this block out of flight, as soon as that block is applied.
     fn end(&self, report: &Report, block: u64) {
         // The gate stays locked, so that the block cannot be applied in between.
         let gate = self.lock_gate();
         let is_applied = block <= gate.1.map_or(0, |head| head.number);
         let mut in_flight = self.lock_in_flight();
-        for subject in report.intent.purpose.subjects() {
-            let Entry::Occupied(mut entry) = in_flight.entry(subject) else { continue };
-            match entry.get().id == report.id {
-                true if is_applied => drop(entry.remove()),
-                true => entry.get_mut().ended_in = Some(block),
-                false => {}
-            }
+        if is_applied {
+            in_flight.remove(&report.id);
+        } else if let Some(in_flight) = in_flight.get_mut(&report.id) {
+            in_flight.ended_in = Some(block);
         }
     }
 
@@ -156,7 +170,7 @@ impl Admission {
         self.record.subscribe()
     }
 
-    fn lock_in_flight(&self) -> MutexGuard<'_, HashMap<Subject, InFlight>> {
+    fn lock_in_flight(&self) -> MutexGuard<'_, BTreeMap<u64, InFlight>> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

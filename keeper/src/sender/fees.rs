@@ -92,6 +92,22 @@ impl FeePolicy {
         fees.max_fee_per_gas < self.lowest_fee(base_fee)
     }
 
+    /// Returns the lowest maximum fee per gas with which a transaction could be mined and replaces what a pool may hold for
+    /// the same nonce.
+    #[must_use]
+    pub fn least_fee(&self, base_fee: u64, outbid: Option<Fees>) -> u128 {
+        let lowest = self.lowest_fee(base_fee);
+        let bumped = outbid.map(|outbid| self.bumped_fees(outbid));
+        bumped.map_or(lowest, |bumped| lowest.max(bumped.max_fee_per_gas).max(bumped.max_priority_fee_per_gas))
+    }
+
+    fn bumped_fees(&self, fees: Fees) -> Fees {
+        Fees {
+            max_fee_per_gas: self.bumped(fees.max_fee_per_gas),
+            max_priority_fee_per_gas: self.bumped(fees.max_priority_fee_per_gas),
+        }
+    }
+
     fn fees_within(
         &self,
         affordable: u128,
@@ -99,13 +115,8 @@ impl FeePolicy {
         base_fee: u64,
         outbid: Option<Fees>,
     ) -> Result<Fees, FeeExceedsProfit> {
-        let lowest = self.lowest_fee(base_fee);
-        let bumped = outbid.map(|outbid| Fees {
-            max_fee_per_gas: self.bumped(outbid.max_fee_per_gas),
-            max_priority_fee_per_gas: self.bumped(outbid.max_priority_fee_per_gas),
-        });
-        let needed =
-            bumped.map_or(lowest, |bumped| lowest.max(bumped.max_fee_per_gas).max(bumped.max_priority_fee_per_gas));
+        let bumped = outbid.map(|outbid| self.bumped_fees(outbid));
+        let needed = self.least_fee(base_fee, outbid);
         if needed > affordable {
             return Err(FeeExceedsProfit { needed, affordable });
         }

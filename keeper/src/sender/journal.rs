@@ -18,7 +18,7 @@ pub struct JournalEntry {
     /// Account that signs.
     pub signer: Address,
     /// Nonce that the intent holds. Another entry has the same one where an intent of high priority replaced one of
-    /// low.
+    /// low, or took over a free nonce.
     pub nonce: u64,
     /// Number of entries that held the nonce before this one. The entry with the highest index holds it now.
     pub replacement_index: u32,
@@ -68,6 +68,8 @@ pub enum EntryState {
     Reserved,
     /// A transaction was signed and may have been broadcast.
     Sent,
+    /// It is no longer wanted, and its nonce is free for another entry. Its transactions may still be mined.
+    Released,
     /// One of its attempts is in a block that may still be reorganised away.
     Mined(Inclusion),
     /// Its call is in a final block.
@@ -96,6 +98,7 @@ impl EntryState {
         match self {
             Self::Reserved => "reserved",
             Self::Sent => "sent",
+            Self::Released => "released",
             Self::Mined(_) => "mined",
             Self::Final(_) => "final",
             Self::Replaced { .. } => "replaced",
@@ -150,6 +153,7 @@ mod tests {
         let inclusion = Inclusion { hash: B256::repeat_byte(1), block: 7, block_hash: B256::repeat_byte(2) };
         let states = [
             EntryState::Sent,
+            EntryState::Released,
             EntryState::Mined(inclusion),
             EntryState::Final(inclusion),
             EntryState::Replaced { by: 8 },

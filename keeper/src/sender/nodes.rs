@@ -48,10 +48,8 @@ pub struct Nodes {
 /// What a node said of a signer and its transactions.
 #[derive(Debug)]
 pub(super) struct FetchedStatus {
-    /// The signer's nonce, and the receipts.
+    /// The signer's nonce and balance, and the receipts.
     pub(super) status: ChainStatus,
-    /// The signer's balance in wei.
-    pub(super) balance: U256,
     /// Events of the mined transactions, by hash.
     pub(super) logs: HashMap<B256, Vec<Log>>,
 }
@@ -130,7 +128,7 @@ impl Nodes {
     pub(super) async fn fetch_status(&self, signer: Address, hashes: &[B256], block: u64) -> Option<FetchedStatus> {
         for node in &self.read {
             match node.ask(|client| read_status(client, signer, hashes)).await {
-                Ok((head, ..)) if head < block => {
+                Ok((head, _)) if head < block => {
                     debug!(endpoint = %node.endpoint, head, block, "endpoint behind");
                 }
                 Ok((_, status)) => return Some(status),
@@ -231,7 +229,7 @@ impl RawReceipt {
     }
 }
 
-/// Reads the node's newest block number, the signer's nonce with these receipts, and its balance in wei.
+/// Reads the node's newest block number, and the signer's nonce and balance with these receipts.
 async fn read_status(
     client: RpcClient,
     signer: Address,
@@ -247,7 +245,7 @@ async fn read_status(
     }
     let block = call::<_, U64>(&mut batch, "eth_blockNumber", ())?;
     record::rpc("eth_getTransactionReceipt", batch.send()).await?;
-    let mut status = ChainStatus { nonce: nonce.await?.to(), receipts: Vec::new() };
+    let mut status = ChainStatus { nonce: nonce.await?.to(), balance: balance.await?, receipts: Vec::new() };
     let mut logs = HashMap::new();
     for (hash, receipt) in receipts {
         let mut receipt = receipt.await?;
@@ -256,7 +254,7 @@ async fn read_status(
         }
         status.receipts.push((hash, receipt.and_then(|receipt| receipt.read(hash))));
     }
-    Ok((block.await?.to(), FetchedStatus { status, balance: balance.await?, logs }))
+    Ok((block.await?.to(), FetchedStatus { status, logs }))
 }
 
 async fn read_account_state(client: RpcClient, signer: Address) -> Result<AccountState, TransportError> {

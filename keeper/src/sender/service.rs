@@ -148,7 +148,7 @@ pub async fn start<J: Journal, S: SafetyStore>(
             return Err(StartError::WrongChain { expected: settings.chain_id, found: account.chain_id });
         }
         let recovered = journal.recover(address).await?;
-        let core = Core::recover(
+        let mut core = Core::recover(
             address,
             settings.core.clone(),
             recovered,
@@ -156,6 +156,7 @@ pub async fn start<J: Journal, S: SafetyStore>(
             account.has_code,
             settings.adopt_nonce,
         )?;
+        core.set_balance(account.balance);
         recovered_signers.push((core, signer, priorities, account.balance));
     }
     let next_id = AtomicU64::new(journal.next_id().await?);
@@ -231,14 +232,15 @@ impl SenderHandle {
         id
     }
 
-    /// Announces a new head. To be called for every block that is applied, before the intents that are decided on it.
-    pub fn on_block(&self, header: Header) {
+    /// Announces a new head, and the ids of the intents in flight that are not worth executing any more as of it. To be
+    /// called for every block that is applied, before the intents that are decided on it.
+    pub fn on_block(&self, header: Header, obsolete: &[u64]) {
         self.0.admission.on_block(header);
         let is_killed = self.0.admission.is_killed();
         for signer in &self.0.signers {
             // A signer that has stopped has reported why.
             signer.commands.send(Command::Hold(is_killed)).ok();
-            signer.commands.send(Command::Block(header)).ok();
+            signer.commands.send(Command::Block(header, obsolete.to_vec())).ok();
         }
     }
 
@@ -265,6 +267,12 @@ impl SenderHandle {
     #[must_use]
     pub fn in_flight(&self) -> HashMap<Subject, u64> {
         self.0.admission.in_flight()
+    }
+
+    /// Returns the intents in flight that no block has ended yet, each with its id.
+    #[must_use]
+    pub fn open_intents(&self) -> Vec<(u64, Intent)> {
+        self.0.admission.open_intents()
     }
 
     /// Records that something failed without a transaction, or for a better known cause than that it reverted.

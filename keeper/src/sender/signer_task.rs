@@ -44,8 +44,8 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) enum Command {
     /// Execute this intent, which has this id.
     Submit(u64, Box<Intent>),
-    /// The chain has a new head.
-    Block(Header),
+    /// The chain has a new head, as of which the intents with these ids are obsolete.
+    Block(Header, Vec<u64>),
     /// Put sending on hold (`true`), or allow it again (`false`).
     Hold(bool),
 }
@@ -108,8 +108,6 @@ pub(super) struct SignerTask<J> {
 #[derive(Debug)]
 struct NodeResponse {
     event: Event,
-    /// The signer's balance in wei, if it was read.
-    balance: Option<U256>,
     /// Events of mined transactions, by hash.
     logs: HashMap<B256, Vec<Log>>,
 }
@@ -137,7 +135,8 @@ impl<J: Journal> SignerTask<J> {
                     }
                 }
                 Some(response) = responded.recv() => {
-                    if let NodeResponse { balance: Some(balance), .. } = response {
+                    if let Event::ChainStatus(status) = &response.event {
+                        let balance = status.balance;
                         self.status.send_modify(|status| status.balance = Some(balance));
                     }
                     self.logs = response.logs;
@@ -172,7 +171,8 @@ impl<J: Journal> SignerTask<J> {
             }
         }
         let balance = self.status.borrow().balance;
-        if is_block && !reads_balance && balance.is_some_and(|balance| self.admission.is_balance_low(balance)) {
+        let is_low = balance.is_some_and(|balance| self.admission.is_balance_low(balance));
+        if is_block && !reads_balance && (is_low || self.core.wants_balance()) {
             // With nothing pending and nothing to be sent, only this notices that the signer was funded.
             self.fetch_status(Vec::new(), responses);
         }
@@ -205,7 +205,7 @@ impl<J: Journal> SignerTask<J> {
                     drop(timer);
                     // A task that has stopped broadcasts again when it starts.
                     let event = Event::BroadcastResult { nonce, hash, result };
-                    responses.send(NodeResponse { event, balance: None, logs: HashMap::new() }).ok();
+                    responses.send(NodeResponse { event, logs: HashMap::new() }).ok();
                 };
                 tokio::spawn(broadcast.instrument(info_span!("broadcast", nonce, %hash)));
             }
@@ -248,8 +248,8 @@ impl<J: Journal> SignerTask<J> {
         let (signer, block) = (self.signer.address(), self.admission.head_number());
         let fetch = async move {
             // If no node answers, the next block asks again.
-            if let Some(FetchedStatus { status, balance, logs }) = nodes.fetch_status(signer, &hashes, block).await {
-                responses.send(NodeResponse { event: Event::ChainStatus(status), balance: Some(balance), logs }).ok();
+            if let Some(FetchedStatus { status, logs }) = nodes.fetch_status(signer, &hashes, block).await {
+                responses.send(NodeResponse { event: Event::ChainStatus(status), logs }).ok();
             }
         };
         tokio::spawn(fetch.in_current_span());
@@ -292,7 +292,12 @@ fn events(commands: impl Iterator<Item = Command>) -> Vec<Event> {
         match (command, events.last_mut()) {
             (Command::Submit(id, intent), Some(Event::Submit(intents))) => intents.push((id, *intent)),
             (Command::Submit(id, intent), _) => events.push(Event::Submit(vec![(id, *intent)])),
-            (Command::Block(header), _) => events.push(Event::Block(header)),
+            (Command::Block(header, obsolete), _) => {
+                events.push(Event::Block(header));
+                if !obsolete.is_empty() {
+                    events.push(Event::Obsolete(obsolete));
+                }
+            }
             (Command::Hold(is_on_hold), _) => events.push(Event::Hold(is_on_hold)),
         }
     }

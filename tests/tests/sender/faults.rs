@@ -48,7 +48,7 @@ async fn a_stalled_node_does_not_delay_broadcasts_to_others() -> eyre::Result<()
     stalled.inject(Fault::Stall(Phase::BeforeForwarding));
     let nodes = nodes(&[&fixture.proxy], &[&stalled, &fixture.proxy], &[])?;
     let mut running = fixture.start_with(fixture.settings(), nodes, "store").await??;
-    running.handle.on_block(fixture.header().await?);
+    running.handle.on_block(fixture.header().await?, &[]);
     let (id, _) = running.sent(1).await?;
     stalled.wait_for(|counts| counts.of("eth_sendRawTransaction") == 1).await?;
     fixture.wait_until_pooled(1).await?;
@@ -129,7 +129,7 @@ async fn a_transaction_is_sent_to_the_private_node_alone_at_first() -> eyre::Res
     settings.core.private = Some(PrivateFirst { public_after_blocks: Some(2) });
     let nodes = nodes(&[&fixture.proxy], &[&fixture.proxy], &[&private])?;
     let mut running = fixture.start_with(SenderSettings { ..settings }, nodes, "store").await??;
-    running.handle.on_block(fixture.header().await?);
+    running.handle.on_block(fixture.header().await?, &[]);
     let (id, _) = running.sent(1).await?;
     private.wait_for(|counts| counts.of("eth_sendRawTransaction") == 1).await?;
     fixture.mine(&running).await?;

@@ -108,7 +108,7 @@ impl Fixture {
     pub(super) async fn start(&self) -> eyre::Result<Running> {
         let nodes = nodes(&[&self.proxy], &[&self.proxy], &[])?;
         let running = self.start_with(self.settings(), nodes, "store").await??;
-        running.handle.on_block(self.header().await?);
+        running.handle.on_block(self.header().await?, &[]);
         Ok(running)
     }
 
@@ -154,7 +154,7 @@ impl Fixture {
         self.node.provider().anvil_mine(Some(1), None).await?;
         self.proxy.wait_for(|counts| counts.blocks() > mined).await?;
         let header = self.header().await?;
-        running.handle.on_block(header);
+        running.handle.on_block(header, &[]);
         Ok(header)
     }
 

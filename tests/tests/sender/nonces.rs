@@ -46,10 +46,10 @@ async fn an_intent_mined_in_a_block_that_is_not_applied_yet_is_still_in_flight()
     let (id, _) = running.sent(1).await?;
     fixture.wait_until_pooled(1).await?;
     provider.anvil_mine(Some(1), None).await?;
-    running.handle.on_block(applied);
+    running.handle.on_block(applied, &[]);
     let Outcome::Mined(receipt) = running.next(id).await? else { eyre::bail!("it was not mined") };
     assert_eq!((receipt.inclusion.block, running.handle.in_flight().len()), (applied.number + 1, 1));
-    running.handle.on_block(fixture.header().await?);
+    running.handle.on_block(fixture.header().await?, &[]);
     assert_eq!(running.handle.in_flight().len(), 0);
     Ok(())
 }
@@ -147,7 +147,7 @@ async fn a_reorged_transaction_is_rebroadcast_with_the_same_bytes() -> eyre::Res
     assert!(matches!(running.next(id).await?, Outcome::Mined(_)));
     fixture.node.provider().anvil_reorg(ReorgOptions { depth: 1, tx_block_pairs: Vec::new() }).await?;
     assert_eq!(fixture.executions(1).await?, U256::ZERO);
-    running.handle.on_block(fixture.header().await?);
+    running.handle.on_block(fixture.header().await?, &[]);
     assert_eq!(running.next(id).await?, Outcome::Reorged);
     fixture.wait_until_pooled(1).await?;
     fixture.mine(&running).await?;

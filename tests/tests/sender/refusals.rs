@@ -19,7 +19,7 @@ async fn a_dry_run_reports_what_it_would_send_and_calls_no_node() -> eyre::Resul
     settings.safety.is_live = false;
     let nodes = nodes(&[&fixture.proxy], &[&fixture.proxy], &[])?;
     let mut running = fixture.start_with(settings, nodes, "store").await??;
-    running.handle.on_block(fixture.header().await?);
+    running.handle.on_block(fixture.header().await?, &[]);
     let id = running.submit(1);
     assert_eq!(running.next(id).await?, Outcome::Refused(SafetyRefusal::DryRun));
     running.shut_down().await;
@@ -87,7 +87,10 @@ async fn an_intent_without_sufficient_funds_is_dropped_and_its_nonce_reused() ->
     fixture.node.provider().anvil_set_balance(fixture.key.address(), U256::from(1_000)).await?;
     let (id, _) = running.sent(1).await?;
     assert_eq!(running.next(id).await?, Outcome::Dropped(DropReason::InsufficientFunds));
-    fixture.node.provider().anvil_set_balance(fixture.key.address(), ether).await?;
+    let funded = ether + U256::ONE;
+    fixture.node.provider().anvil_set_balance(fixture.key.address(), funded).await?;
+    fixture.mine(&running).await?;
+    running.wait_until(|status| status.balance == Some(funded)).await?;
     let (id, _) = running.sent(2).await?;
     fixture.wait_until_pooled(1).await?;
     fixture.mine(&running).await?;

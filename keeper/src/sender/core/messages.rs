@@ -1,6 +1,6 @@
 //! Messages of the core: events that go in, effects that come out.
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes, U256};
 
 use crate::{
     chain::Header,
@@ -68,6 +68,9 @@ pub enum Event {
     },
     /// The chain has a new head.
     Block(Header),
+    /// Intents with these ids are no longer worth executing as of the newest block. One whose transaction turns out to be
+    /// in that block is not affected.
+    Obsolete(Vec<u64>),
     /// A node answered [`Effect::FetchReceipts`].
     ChainStatus(ChainStatus),
     /// Sending is put on hold (`true`) or allowed again (`false`).
@@ -92,6 +95,8 @@ pub struct SignedTransaction {
 pub struct ChainStatus {
     /// The signer's next nonce in the node's newest block, read before the receipts.
     pub nonce: u64,
+    /// The signer's balance in wei in that block.
+    pub balance: U256,
     /// For each transaction asked for, its receipt if it was mined.
     pub receipts: Vec<(B256, Option<Receipt>)>,
 }

@@ -4,21 +4,22 @@
 //! It can be stopped between any two effects and started again from the journal. Its promise holds through that: every
 //! nonce that it used ends as one mined transaction, and the journal names the intent that the transaction served.
 //!
-//! `nonce_slot` is the state of one nonce, `tracking` follows what was broadcast through blocks and reorganisations.
+//! `nonce_slot` is the state of one nonce, `offers` finds the fees that the signer can pay, `tracking` follows what was broadcast through blocks and reorganisations.
 
 mod messages;
 mod nonce_slot;
+mod offers;
 mod tracking;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     mem,
 };
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes, U256};
 
 pub use self::messages::{
     BroadcastRoute, ChainStatus, CoreSettings, Effect, Event, PrivateFirst, RecoverError, SignedTransaction,
@@ -28,7 +29,7 @@ use self::nonce_slot::{NoncePurpose, NonceSlot};
 use super::journal::{Attempt, AttemptKind, EntryState, JournalEntry, Recovered};
 use crate::{
     chain::Header,
-    intent::{DropReason, FeeExceedsProfit, Fees, Intent, Outcome, Priority, Report, SenderAlert},
+    intent::{DropReason, Fees, Intent, Outcome, Priority, Report, SenderAlert},
 };
 
 /// Maximum number of intents that wait for a nonce. Any more would be outdated by the time a nonce is free for them.
@@ -55,6 +56,14 @@ pub struct Core {
     one_at_a_time: bool,
     is_on_hold: bool,
     has_failed: bool,
+    /// The signer's balance in wei when it was last read; `None` before that.
+    balance: Option<U256>,
+    /// A node has said that the balance does not suffice, and it was not read since.
+    is_short_of_funds: bool,
+    /// Something was not sent for lack of funds, so that the balance should be read again.
+    wants_balance: bool,
+    /// The operator was told that the balance does not suffice, and no node has accepted anything since.
+    funds_alerted: bool,
     to_sign: Vec<UnsignedTransaction>,
     effects: Vec<Effect>,
 }
@@ -84,6 +93,7 @@ impl Core {
                 None => drop(slots.insert(entry.nonce, NonceSlot::new(entry))),
             }
         }
+        slots.values_mut().for_each(|slot| slot.is_public = settings.private.is_none());
         let missing = (chain_nonce..journal).find(|nonce| !slots.contains_key(nonce));
         if let Some(missing) = missing.filter(|_| !adopts) {
             return Err(RecoverError::ChainBehind { signer, chain: chain_nonce, missing });
@@ -99,9 +109,26 @@ impl Core {
             one_at_a_time: has_code,
             is_on_hold: false,
             has_failed: false,
+            balance: None,
+            is_short_of_funds: false,
+            wants_balance: false,
+            funds_alerted: false,
             to_sign: Vec::new(),
             effects: Vec::new(),
         })
+    }
+
+    /// Takes note of the signer's balance in wei.
+    pub const fn set_balance(&mut self, balance: U256) {
+        self.balance = Some(balance);
+        self.is_short_of_funds = false;
+        self.wants_balance = false;
+    }
+
+    /// Whether something was not sent for lack of funds since the balance was last read.
+    #[must_use]
+    pub const fn wants_balance(&self) -> bool {
+        self.wants_balance
     }
 
     /// Handles an event and returns the effects to carry out, in order.
@@ -112,6 +139,7 @@ impl Core {
             Event::Signed(signed) => self.on_signed(signed),
             Event::BroadcastResult { nonce, hash, result } => self.on_broadcast_result(nonce, hash, result),
             Event::Block(header) => self.on_block(header),
+            Event::Obsolete(ids) => self.on_obsolete(&ids),
             Event::ChainStatus(status) => self.on_chain_status(&status),
             Event::Hold(is_on_hold) => self.is_on_hold = is_on_hold,
             Event::JournalFailed => self.fail(),
@@ -170,13 +198,17 @@ impl Core {
     fn assign_nonces(&mut self) {
         let Some(head) = self.head.filter(|_| !self.is_on_hold && !self.has_failed) else { return };
         while let Some((id, intent)) = self.next_queued() {
-            if let Err(reason) = self.settings.fees.fees_for(&intent, head.base_fee, None) {
-                self.drop_intent(id, intent, reason.into());
-                continue;
-            }
-            let Some((nonce, fees)) = self.choose_nonce(&intent, head) else {
-                self.queue(intent.priority).push_front((id, intent));
-                break;
+            let (nonce, fees) = match self.choose_nonce(&intent, head) {
+                Ok(Some(choice)) => choice,
+                Ok(None) => {
+                    self.queue(intent.priority).push_front((id, intent));
+                    break;
+                }
+                Err(reason) => {
+                    self.wants_balance |= matches!(reason, DropReason::Unaffordable { .. });
+                    self.drop_intent(id, intent, reason);
+                    continue;
+                }
             };
             let replaced = self.slots.get(&nonce).map_or(0, |slot| slot.holders.len());
             let entry = JournalEntry {
@@ -196,7 +228,7 @@ impl Core {
             }
             self.order_signature(nonce, AttemptKind::Call, fees);
         }
-        self.fill_nonce_gaps(head);
+        self.use_up_free_nonces(head);
     }
 
     /// Takes the next intent from the queues. One of low priority stays there while one of high priority is pending.
@@ -208,51 +240,44 @@ impl Core {
         if must_wait { None } else { self.queue(Priority::Low).pop_front() }
     }
 
-    /// Chooses a nonce for an intent, and its fees: a free one, one of a pending intent of low priority, or the next
-    /// one. Returns `None` while there is none for it.
-    fn choose_nonce(&mut self, intent: &Intent, head: Header) -> Option<(u64, Fees)> {
-        let policy = self.settings.fees;
-        let fees_in = |slot: &NonceSlot| {
-            policy.fees_for(intent, head.base_fee, slot.fees_to_outbid()).map(|fees| (slot.nonce, fees))
-        };
-        if let Some(slot) = self.slots.values().find(|slot| slot.is_free()) {
+    /// Chooses a nonce for an intent, and its fees: a free one, preferably one whose transactions are about the same, one
+    /// of a pending transaction that may be displaced, or the next one. Returns `None` while there is none for it, and
+    /// fails if no fees can be offered for it.
+    fn choose_nonce(&mut self, intent: &Intent, head: Header) -> Result<Option<(u64, Fees)>, DropReason> {
+        self.settings.fees.fees_for(intent, head.base_fee, None)?;
+        if self.is_short_of_funds {
+            return Err(DropReason::InsufficientFunds);
+        }
+        let subjects: HashSet<_> = intent.purpose.subjects().into_iter().collect();
+        let mut free: Vec<_> = self.slots.values().filter(|slot| slot.is_free()).collect();
+        // A transaction of the same loans may still be mined with that nonce, and not besides it with another.
+        free.sort_by_key(|slot| (!slot.is_about(&subjects), slot.nonce));
+        let fits = |slot: &&NonceSlot| self.call_fees(intent, Some(slot), head).ok().map(|fees| (slot.nonce, fees));
+        if let Some(choice) = free.iter().filter(|slot| slot.can_be_handed_over()).find_map(fits) {
+            return Ok(Some(choice));
+        }
+        if let Some(slot) = free.first() {
+            // The intent cannot outbid what was signed for this nonce before, so the nonce is used up.
             let nonce = slot.nonce;
-            match fees_in(slot) {
-                Ok(choice) => return Some(choice),
-                // The intent cannot outbid what was signed for this nonce before, so the nonce is used up.
-                Err(_) => self.cancel(nonce, head).ok()?,
+            if self.cancel(nonce, head).is_err() {
+                return Ok(None);
             }
         }
         if intent.priority == Priority::High {
-            let low = self.slots.values().filter(|slot| slot.is_displaceable() && slot.signing.is_none());
-            if let Some(choice) = low.filter_map(|slot| fees_in(slot).ok()).next() {
-                return Some(choice);
+            let mut displaceable: Vec<_> = self.slots.values().filter(|slot| slot.is_displaceable()).collect();
+            displaceable.sort_by_key(|slot| (!slot.is_about(&subjects), slot.nonce));
+            let fits = |slot: &&NonceSlot| self.call_fees(intent, Some(slot), head).ok().map(|fees| (slot.nonce, fees));
+            if let Some(choice) = displaceable.iter().find_map(fits) {
+                return Ok(Some(choice));
             }
         }
         let max_pending = if self.one_at_a_time { 1 } else { self.settings.max_pending };
         let pending = self.slots.values().filter(|slot| slot.is_pending()).count();
-        let fees = policy.fees_for(intent, head.base_fee, None).ok()?;
-        (pending < max_pending).then(|| (self.next_nonce(), fees))
-    }
-
-    /// Uses up free nonces below pending ones, which could not be mined otherwise.
-    fn fill_nonce_gaps(&mut self, head: Header) {
-        let last =
-            self.slots.values().filter(|slot| slot.is_pending()).map(|slot| slot.nonce).max().unwrap_or_default();
-        let gaps = self.slots.range(..last).filter(|(_, slot)| slot.is_free()).map(|(nonce, _)| *nonce);
-        for nonce in gaps.collect::<Vec<_>>() {
-            // A gap that is too expensive to fill stays until gas is cheaper.
-            self.cancel(nonce, head).ok();
+        if pending >= max_pending {
+            return Ok(None);
         }
-    }
-
-    /// Orders a cancellation that uses the nonce up. Fails if its fees are beyond the limit for cancellations.
-    fn cancel(&mut self, nonce: u64, head: Header) -> Result<(), FeeExceedsProfit> {
-        let Some(slot) = self.slots.get_mut(&nonce) else { return Ok(()) };
-        let fees = self.settings.fees.cancellation_fees(head.base_fee, slot.fees_to_outbid())?;
-        slot.purpose = NoncePurpose::Cancel;
-        self.order_signature(nonce, AttemptKind::Cancel, fees);
-        Ok(())
+        let fees = self.call_fees(intent, None, head)?;
+        Ok(Some((self.next_nonce(), fees)))
     }
 
     /// Orders the signature of a transaction for the holder of a nonce, unless one is being signed.
@@ -276,6 +301,14 @@ impl Core {
         for SignedTransaction { nonce, raw, hash } in signed {
             let Some(slot) = self.slots.get_mut(&nonce) else { continue };
             let Some((kind, fees)) = slot.signing.take() else { continue };
+            if slot.purpose == NoncePurpose::Free {
+                // The intent was given up meanwhile, and nobody has seen these bytes.
+                slot.forget_unsigned_holder();
+                if slot.holders.is_empty() {
+                    self.slots.remove(&nonce);
+                }
+                continue;
+            }
             slot.add_attempt(Attempt { kind, raw, hash, fees, block }, now);
             let Some(entry) = slot.holder().map(|holder| &holder.entry) else { continue };
             changed.push(entry.clone());
@@ -300,6 +333,7 @@ impl Core {
         let Some(slot) = self.slots.get_mut(&nonce) else { return };
         let attempt = slot.attempt_to_broadcast().map(|attempt| (attempt.hash, attempt.raw.clone()));
         let Some((hash, raw)) = attempt else { return };
+        slot.is_public |= route == BroadcastRoute::Public;
         if slot.last_broadcast.replace(head.number) != Some(head.number) {
             slot.immediate_bumps = 0;
         }

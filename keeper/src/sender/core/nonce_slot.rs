@@ -1,14 +1,25 @@
 //! One nonce: which intents held it, what was signed for it, and what became of that.
 
-use alloy::primitives::B256;
+use std::collections::HashSet;
+
+use alloy::primitives::{B256, U256};
 
 use crate::{
-    intent::{Fees, Priority, Receipt},
+    intent::{Fees, Priority, Receipt, Subject},
     sender::{
         journal::{Attempt, AttemptKind, EntryState, JournalEntry},
         submit_result::SubmitResult,
     },
 };
+
+/// Maximum number of intents that one nonce is handed to. Afterwards it is used up by a cancellation.
+pub(super) const MAX_HOLDERS: usize = 8;
+
+/// Number of blocks after an intent was given up in which its receipts are asked for in every block.
+const PROMPT_LOOK_UPS: u64 = 3;
+
+/// Blocks between two requests for the receipts of an intent that was given up longer ago.
+const LOOK_UP_INTERVAL: u64 = 8;
 
 /// What a nonce is being used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +28,7 @@ pub(super) enum NoncePurpose {
     Execute,
     /// Is used up by a cancellation.
     Cancel,
-    /// Nodes rejected everything that was signed for it. The next intent may have it.
+    /// Nodes rejected everything that was signed for it, or its intent is obsolete. The next intent may have it.
     Free,
 }
 
@@ -68,6 +79,13 @@ pub(super) struct NonceSlot {
     pub(super) last_broadcast: Option<u64>,
     /// Number of fee bumps since `last_broadcast` changed that did not wait for a block.
     pub(super) immediate_bumps: u32,
+    /// Block as of which the holder's intent is no longer worth executing.
+    pub(super) obsolete_at: Option<u64>,
+    /// Block in which the holder's intent was given up while pools could have its transactions; 0 if that was before the
+    /// start.
+    pub(super) released_at: Option<u64>,
+    /// Whether a public pool may have any of its transactions.
+    pub(super) is_public: bool,
 }
 
 impl NonceSlot {
@@ -82,6 +100,9 @@ impl NonceSlot {
             used_by_other_since: None,
             last_broadcast: None,
             immediate_bumps: 0,
+            obsolete_at: None,
+            released_at: None,
+            is_public: false,
         };
         slot.assign(entry);
         slot
@@ -90,9 +111,28 @@ impl NonceSlot {
     /// Assigns the nonce to another entry. Everything that was signed before stays: any of it may still be mined.
     pub(super) fn assign(&mut self, entry: JournalEntry) {
         let is_cancelling = entry.attempts.last().is_some_and(|last| last.kind == AttemptKind::Cancel);
-        self.purpose = if is_cancelling { NoncePurpose::Cancel } else { NoncePurpose::Execute };
+        let is_released = entry.state == EntryState::Released;
+        self.purpose = match (is_released, is_cancelling) {
+            (true, _) => NoncePurpose::Free,
+            (false, true) => NoncePurpose::Cancel,
+            (false, false) => NoncePurpose::Execute,
+        };
+        self.obsolete_at = None;
+        self.released_at = is_released.then_some(0);
         self.statuses.extend(entry.attempts.iter().map(|attempt| (attempt.hash, attempt.fees, AttemptStatus::Unknown)));
-        self.holders.push(NonceHolder { entry, reported: false });
+        self.holders.push(NonceHolder { entry, reported: is_released });
+    }
+
+    /// Takes the nonce from the holder, whose intent is no longer wanted.
+    pub(super) fn release(&mut self, block: u64) {
+        self.purpose = NoncePurpose::Free;
+        self.obsolete_at = None;
+        self.released_at = Some(block);
+    }
+
+    /// Forgets a holder for which nothing was signed: no node can have seen anything of it.
+    pub(super) fn forget_unsigned_holder(&mut self) {
+        self.holders.pop_if(|holder| holder.entry.attempts.is_empty());
     }
 
     /// Returns the entry that holds the nonce now.
@@ -111,13 +151,54 @@ impl NonceSlot {
 
     /// Whether any intent may have the nonce.
     pub(super) const fn is_free(&self) -> bool {
-        self.mined.is_none() && self.used_by_other_since.is_none() && matches!(self.purpose, NoncePurpose::Free)
+        let is_free = matches!(self.purpose, NoncePurpose::Free) && self.signing.is_none();
+        is_free && self.mined.is_none() && self.used_by_other_since.is_none()
     }
 
-    /// Whether an intent of high priority may take the nonce from its holder.
+    /// Whether an intent of high priority may take the nonce from its holder: from one of low priority, and from any that
+    /// is being cancelled.
     pub(super) fn is_displaceable(&self) -> bool {
         let is_low = self.holder().is_some_and(|holder| holder.entry.intent.priority == Priority::Low);
-        self.is_pending() && self.purpose == NoncePurpose::Execute && is_low
+        let is_cancelled = self.purpose == NoncePurpose::Cancel;
+        self.is_pending() && self.signing.is_none() && (is_low || is_cancelled) && self.can_be_handed_over()
+    }
+
+    /// Whether another intent may get the nonce after those that had it: entries and receipts to ask for are bounded.
+    pub(super) fn can_be_handed_over(&self) -> bool {
+        self.holders.len() < MAX_HOLDERS
+    }
+
+    /// Whether a holder's intent was about one of these subjects.
+    pub(super) fn is_about(&self, subjects: &HashSet<Subject>) -> bool {
+        let mut held = self.holders.iter().flat_map(|holder| holder.entry.intent.purpose.subjects());
+        held.any(|subject| subjects.contains(&subject))
+    }
+
+    /// Whether receipts of the free nonce are worth a request of their own: in the blocks after it was given up, and now
+    /// and then as long as pools may have its transactions.
+    pub(super) fn is_look_up_due(&self, block: u64) -> bool {
+        let since = self.released_at.map(|at| block.saturating_sub(at));
+        since.is_some_and(|blocks| blocks <= PROMPT_LOOK_UPS || blocks % LOOK_UP_INTERVAL == 0)
+    }
+
+    /// Returns the most that a transaction with the nonce may cost, in wei.
+    pub(super) fn committed(&self, cancel_gas: u64) -> U256 {
+        let cost = |gas_limit: u64, fees: Fees| U256::from(gas_limit).saturating_mul(U256::from(fees.max_fee_per_gas));
+        let gas_limit = |holder: &NonceHolder, kind| match kind {
+            AttemptKind::Call => holder.entry.intent.gas_limit,
+            AttemptKind::Cancel => cancel_gas,
+        };
+        let signed = self.holders.iter().flat_map(|holder| {
+            let may_be_pooled = |attempt: &&Attempt| !self.is_rejected(attempt.hash);
+            let attempts = holder.entry.attempts.iter().filter(may_be_pooled);
+            attempts.map(move |attempt| cost(gas_limit(holder, attempt.kind), attempt.fees))
+        });
+        let signing = self.signing.zip(self.holder()).map(|((kind, fees), holder)| cost(gas_limit(holder, kind), fees));
+        signed.chain(signing).max().unwrap_or_default()
+    }
+
+    fn is_rejected(&self, hash: B256) -> bool {
+        self.statuses.iter().any(|(known, _, status)| *known == hash && *status == AttemptStatus::Rejected)
     }
 
     /// Whether an intent of high priority is pending with the nonce.
@@ -208,6 +289,7 @@ impl NonceSlot {
         let is_cancellation = |attempt: &Attempt| attempt.hash == removed && attempt.kind == AttemptKind::Cancel;
         let was_cancelled = winner.entry.attempts.iter().any(is_cancellation);
         self.purpose = if was_cancelled { NoncePurpose::Cancel } else { NoncePurpose::Execute };
+        self.released_at = None;
         self.holders.push(winner);
     }
 }

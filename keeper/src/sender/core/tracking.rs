@@ -37,8 +37,12 @@ impl Core {
             }
         }
         match result {
+            SubmitResult::Accepted => self.funds_alerted = false,
             SubmitResult::InsufficientFunds => {
-                self.effects.push(Effect::Alert(SenderAlert::InsufficientFunds { signer: self.signer }));
+                (self.is_short_of_funds, self.wants_balance) = (true, true);
+                if !mem::replace(&mut self.funds_alerted, true) {
+                    self.effects.push(Effect::Alert(SenderAlert::InsufficientFunds { signer: self.signer }));
+                }
             }
             SubmitResult::Underpriced => self.bump_fee_at_once(nonce, hash),
             SubmitResult::NonceUsed => self.fetch_receipts(|slot| slot.nonce == nonce),
@@ -83,9 +87,46 @@ impl Core {
                 !is_child_of_head || is_elsewhere || header.number >= inclusion.block.saturating_add(depth)
             }
             (None, Some(_)) => true,
-            (None, None) => slot.purpose != NoncePurpose::Free,
+            (None, None) => slot.purpose != NoncePurpose::Free || slot.is_look_up_due(header.number),
         });
         self.recent_hashes = recent_hashes;
+    }
+
+    /// Drops queued intents that are obsolete, and marks those that have a nonce: they are given up when a node has said
+    /// that they are not mined.
+    pub(super) fn on_obsolete(&mut self, ids: &[u64]) {
+        let Some(head) = self.head else { return };
+        for (id, intent) in mem::take(&mut self.queues).into_iter().flatten() {
+            if ids.contains(&id) {
+                self.drop_intent(id, intent, DropReason::Obsolete);
+            } else {
+                self.queue(intent.priority).push_back((id, intent));
+            }
+        }
+        for slot in self.slots.values_mut().filter(|slot| slot.is_pending()) {
+            let Some(holder) = slot.holder().filter(|holder| ids.contains(&holder.entry.id)) else { continue };
+            if slot.purpose != NoncePurpose::Execute || holder.reported {
+                continue;
+            }
+            if holder.entry.attempts.is_empty() {
+                // No node can know of it.
+                self.effects.push(Effect::Report(report(&holder.entry, Outcome::Dropped(DropReason::Obsolete))));
+                slot.release(head.number);
+            } else {
+                slot.obsolete_at = Some(head.number);
+            }
+        }
+    }
+
+    /// Gives up the intent that holds a nonce which is not used: the next intent may have the nonce.
+    fn release(&mut self, nonce: u64, reason: DropReason, head: Header, changed: &mut Vec<JournalEntry>) {
+        let Some(slot) = self.slots.get_mut(&nonce) else { return };
+        slot.release(head.number);
+        let Some(holder) = slot.holder_mut() else { return };
+        set_state(&mut holder.entry, EntryState::Released, head, changed);
+        if !mem::replace(&mut holder.reported, true) {
+            self.effects.push(Effect::Report(report(&holder.entry, Outcome::Dropped(reason))));
+        }
     }
 
     /// Fetches the receipts of the slots that need them, and with them those of free nonces, which alone are no reason
@@ -120,6 +161,7 @@ impl Core {
             self.effects.push(Effect::Alert(SenderAlert::KeyUsedElsewhere { signer: self.signer, nonce: expected }));
         }
         self.chain_nonce = status.nonce;
+        self.set_balance(status.balance);
         if !changed.is_empty() {
             self.effects.push(Effect::DeferWrite(changed));
         }
@@ -146,6 +188,7 @@ impl Core {
             let is_winner = at == winner;
             let state = match (is_final, is_winner, kind) {
                 (false, true, _) => EntryState::Mined(inclusion),
+                (false, false, _) if holder.entry.state == EntryState::Released => EntryState::Released,
                 (false, false, _) => EntryState::Sent,
                 (true, true, AttemptKind::Call) => EntryState::Final(inclusion),
                 (true, true, AttemptKind::Cancel) => EntryState::Cancelled(inclusion),
@@ -199,21 +242,32 @@ impl Core {
         }
     }
 
-    /// Handles a nonce that is not used: rebroadcasts its transaction, bumps its fees, or cancels it.
+    /// Handles a nonce that is not used: gives its intent up, rebroadcasts its transaction, bumps its fees, or cancels it.
     fn on_not_mined(&mut self, nonce: u64, head: Header, changed: &mut Vec<JournalEntry>) {
         let was_reorged = self.on_reorg(nonce, head, changed);
+        let last_pending = self.slots.values().filter(|slot| slot.is_pending()).map(|slot| slot.nonce).max();
         let Some(slot) = self.slots.get_mut(&nonce) else { return };
         slot.used_by_other_since = None;
-        if self.is_on_hold || self.has_failed || slot.is_free() {
+        if self.is_on_hold || self.has_failed || slot.purpose == NoncePurpose::Free {
+            return;
+        }
+        if slot.obsolete_at == Some(head.number) {
+            self.release(nonce, DropReason::Obsolete, head, changed);
             return;
         }
         let Some(holder) = slot.holder() else { return };
+        let is_below_base_fee =
+            slot.newest_attempt().is_some_and(|newest| newest.fees.max_fee_per_gas < u128::from(head.base_fee));
+        let holds_up_others = last_pending.is_some_and(|last| last > nonce);
         // After its end was reported a strategy may have decided again: the intent must not be executed after all.
         let is_over = holder.reported || head.timestamp >= holder.entry.intent.deadline;
         let may_broadcast = !holder.reported;
         if was_reorged {
             // A transaction that was mined in another branch is likely to be mined again unchanged.
             self.broadcast(nonce);
+        } else if slot.purpose == NoncePurpose::Execute && is_over && is_below_base_fee && !holds_up_others {
+            // It cannot be mined now, so that a cancellation can wait until gas is cheaper.
+            self.release(nonce, DropReason::DeadlinePassed, head, changed);
         } else if slot.purpose == NoncePurpose::Execute && is_over {
             if self.cancel(nonce, head).is_err() && may_broadcast {
                 self.broadcast(nonce);
@@ -257,11 +311,14 @@ impl Core {
         }
         let Some(slot) = self.slots.get(&nonce) else { return false };
         let Some(holder) = slot.holder() else { return false };
-        let policy = &self.settings.fees;
         let outbid = slot.fees_to_outbid();
         let (kind, fees) = match slot.purpose {
-            NoncePurpose::Execute => (AttemptKind::Call, policy.fees_for(&holder.entry.intent, head.base_fee, outbid)),
-            NoncePurpose::Cancel => (AttemptKind::Cancel, policy.cancellation_fees(head.base_fee, outbid)),
+            NoncePurpose::Execute => (AttemptKind::Call, self.call_fees(&holder.entry.intent, Some(slot), head)),
+            NoncePurpose::Cancel => {
+                let fees = self.settings.fees.cancellation_fees(head.base_fee, outbid).map_err(DropReason::from);
+                let clamp = |fees| self.clamp(fees, outbid, self.settings.cancel_gas, Some(slot), head);
+                (AttemptKind::Cancel, fees.and_then(clamp))
+            }
             NoncePurpose::Free => return false,
         };
         let Ok(fees) = fees else { return false };

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use self::simulation::{Simulation, Step};
 
 /// Steps of the short scripts.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step::SubmitHigh,
     Step::SubmitLow,
     Step::MineBlock,
@@ -22,6 +22,7 @@ const STEPS: [Step; 9] = [
     Step::MineForeign,
     Step::LoseResponse,
     Step::DrainSigner,
+    Step::MineObsolete,
 ];
 
 /// Returns every script of this many steps.
@@ -77,6 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::LoseBroadcast),
         1 => Just(Step::LoseResponse),
         1 => Just(Step::DrainSigner),
+        3 => Just(Step::MineObsolete),
         1 => Just(Step::Flush),
         1 => Just(Step::Restart),
     ]

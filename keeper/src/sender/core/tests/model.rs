@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{B256, Bytes, keccak256};
+use alloy::primitives::{B256, Bytes, U256, keccak256};
 
 use crate::{
     chain::Header,
@@ -187,6 +187,7 @@ impl ChainModel {
         };
         ChainStatus {
             nonce: self.next_nonce(),
+            balance: if self.is_funded { U256::MAX } else { U256::ZERO },
             receipts: hashes.iter().map(|hash| (*hash, receipt_of(hash))).collect(),
         }
     }

@@ -9,7 +9,7 @@ use super::model::{CALM_BASE_FEE, ChainModel, SECONDS_PER_BLOCK, read, sign};
 use crate::{
     intent::{GuardKind, Intent, Outcome, Priority, Purpose, Report, Scope},
     sender::{
-        core::{Core, CoreSettings, Effect, Event, RecoverError, UnsignedTransaction},
+        core::{Core, CoreSettings, Effect, Event, RecoverError, UnsignedTransaction, nonce_slot::MAX_HOLDERS},
         journal::{EntryState, JournalEntry},
         memory_journal::MemoryJournal,
         submit_result::SubmitResult,
@@ -51,6 +51,8 @@ pub(super) enum Step {
     LoseResponse,
     /// The signer cannot pay for anything until [`Step::Calm`].
     DrainSigner,
+    /// A block is mined, as of which everything that was submitted is obsolete.
+    MineObsolete,
     /// Deferred entries are written.
     Flush,
     /// The process is killed and starts again.
@@ -134,7 +136,7 @@ impl Simulation {
             Step::SubmitHigh => self.submit(Priority::High, 100_000_000),
             Step::SubmitLow => self.submit(Priority::Low, 100_000_000),
             Step::SubmitUnprofitable => self.submit(Priority::Low, CALM_BASE_FEE * 5 / 4),
-            Step::MineBlock => self.model.mine(),
+            Step::MineBlock | Step::MineObsolete => self.model.mine(),
             Step::BaseFeeSpike => self.model.base_fee = CALM_BASE_FEE * 1_000_000,
             Step::Calm => {
                 self.model.base_fee = CALM_BASE_FEE;
@@ -151,6 +153,11 @@ impl Simulation {
             Step::Flush => self.write_deferred(),
             Step::Restart => self.kill(),
         }
+        if step == Step::MineObsolete {
+            // Both are known before a node is asked.
+            self.inbox.push_back(Event::Block(self.model.header()));
+            self.process_event(Event::Obsolete((0..self.submitted).collect()));
+        }
         if matches!(step, Step::MineBlock | Step::Reorg { .. } | Step::MineForeign) {
             self.announce_head();
         }
@@ -165,6 +172,9 @@ impl Simulation {
 
     fn announce_head(&mut self) {
         self.process_event(Event::Block(self.model.header()));
+        if self.core.wants_balance() {
+            self.process_event(Event::ChainStatus(self.model.chain_status(&[])));
+        }
     }
 
     fn process_event(&mut self, event: Event) {
@@ -333,6 +343,7 @@ impl Simulation {
             assert!(entry.state.is_settled(), "not settled: {entry:?}");
             by_nonce.entry(entry.nonce).or_default().push(entry);
         }
+        assert!(by_nonce.values().all(|entries| entries.len() <= MAX_HOLDERS), "too many hand-overs: {by_nonce:?}");
         let mut executed = BTreeSet::new();
         for mined in self.model.mined() {
             if let Some(id) = mined.intent {

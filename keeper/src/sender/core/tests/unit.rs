@@ -1,13 +1,13 @@
 //! Behaviour of the core, one claim at a time.
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::{Address, B256, U256};
 
 use super::{
-    model::{ChainModel, sign},
+    model::{ChainModel, SECONDS_PER_BLOCK, sign},
     simulation::{SIGNER, Simulation, Step, intent, settings},
 };
 use crate::{
-    intent::{DropReason, Fees, Inclusion, Outcome, Priority, Receipt, SenderAlert},
+    intent::{DropReason, Fees, Inclusion, Intent, Outcome, Priority, Purpose, Receipt, SenderAlert},
     sender::{
         core::{BroadcastRoute, ChainStatus, Core, CoreSettings, Effect, Event, PrivateFirst, RecoverError},
         journal::{AttemptKind, EntryState, Recovered},
@@ -192,6 +192,7 @@ fn after_its_deadline_a_pending_transaction_is_cancelled() {
     let mut simulation = Simulation::new();
     simulation.run(&[Step::SubmitHigh, Step::BaseFeeSpike]);
     (0..5).for_each(|_| simulation.run(&[Step::MineBlock]));
+    simulation.run(&[Step::ClearPool, Step::Calm, Step::MineBlock]);
     let simulation = simulation.end();
     let entries = simulation.journal.entries();
     assert!(matches!(entries[0].state, EntryState::Cancelled(_)), "{entries:?}");
@@ -260,7 +261,11 @@ fn a_receipt_of_another_branch_is_fetched_again_with_every_block() {
     let head = fixture.model.header();
     let inclusion = Inclusion { hash, block: head.number, block_hash: B256::repeat_byte(9) };
     let receipt = Receipt { inclusion, success: true, gas_used: 1, effective_gas_price: 1, data_fee: 0 };
-    let _ = fixture.handle(Event::ChainStatus(ChainStatus { nonce: 1, receipts: vec![(hash, Some(receipt))] }));
+    let _ = fixture.handle(Event::ChainStatus(ChainStatus {
+        nonce: 1,
+        balance: U256::MAX,
+        receipts: vec![(hash, Some(receipt))],
+    }));
     for _ in 0..2 {
         assert!(matches!(&fixture.mine_block()[..], [Effect::FetchReceipts(hashes)] if *hashes == [hash]));
     }
@@ -281,9 +286,8 @@ fn an_intent_that_every_node_rejects_is_dropped_and_the_next_one_gets_its_nonce(
     let mut fixture = Fixture::new(settings(), false);
     let effects = fixture.submit(Priority::High);
     let (nonce, hash, _) = broadcasts(&effects)[0];
-    let effects = fixture.respond(nonce, hash, SubmitResult::InsufficientFunds);
-    assert!(effects.iter().any(|effect| is_dropped(effect, &DropReason::InsufficientFunds)), "{effects:?}");
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Alert(SenderAlert::InsufficientFunds { .. }))));
+    let effects = fixture.respond(nonce, hash, SubmitResult::Invalid);
+    assert!(effects.iter().any(|effect| is_dropped(effect, &DropReason::RejectedByNodes)), "{effects:?}");
     assert!(fixture.mine_block().is_empty(), "a free nonce is no reason to ask anything");
     assert_eq!(broadcasts(&fixture.submit(Priority::High))[0].0, 0);
 }
@@ -321,7 +325,7 @@ fn on_hold_nothing_is_sent_and_pending_transactions_are_tracked() {
     assert!(matches!(&refused[..], [effect] if is_dropped(effect, &DropReason::OnHold)), "{refused:?}");
     let effects = fixture.mine_block();
     assert!(matches!(&effects[..], [Effect::FetchReceipts(hashes)] if *hashes == [hash]));
-    let status = ChainStatus { nonce: 0, receipts: vec![(hash, None)] };
+    let status = ChainStatus { nonce: 0, balance: U256::MAX, receipts: vec![(hash, None)] };
     assert!(fixture.handle(Event::ChainStatus(status)).is_empty());
     fixture.handle(Event::Hold(false));
     assert_eq!(broadcasts(&fixture.mine_empty_block()).len(), 1);
@@ -369,4 +373,163 @@ fn fees_never_exceed_the_gain() {
         }
         effects = fixture.mine_empty_block();
     }
+}
+
+fn is_funds_alert(effect: &Effect) -> bool {
+    matches!(effect, Effect::Alert(SenderAlert::InsufficientFunds { .. }))
+}
+
+#[test]
+fn a_lack_of_funds_is_alerted_once_and_nothing_more_is_signed_until_the_balance_is_read() {
+    let mut fixture = Fixture::new(settings(), false);
+    let pending = broadcasts(&fixture.submit(Priority::High))[0].1;
+    fixture.respond(0, pending, SubmitResult::Accepted);
+    for block in 0..50 {
+        let (nonce, hash, _) = broadcasts(&fixture.submit(Priority::High))[0];
+        let effects = fixture.respond(nonce, hash, SubmitResult::InsufficientFunds);
+        assert_eq!(effects.iter().filter(|effect| is_funds_alert(effect)).count(), usize::from(block == 0));
+        let refused = fixture.submit(Priority::High);
+        assert!(matches!(&refused[..], [effect] if is_dropped(effect, &DropReason::InsufficientFunds)), "{refused:?}");
+        let Some(Effect::FetchReceipts(hashes)) = fixture.mine_block().pop() else { panic!("nothing is fetched") };
+        assert!(hashes.len() < 40, "{}", hashes.len());
+        let status = ChainStatus {
+            nonce: 0,
+            balance: U256::MAX,
+            receipts: hashes.into_iter().map(|hash| (hash, None)).collect(),
+        };
+        fixture.handle(Event::ChainStatus(status));
+        if fixture.core.pending().count() > 1 {
+            // The nonce was handed over often enough, and is being used up.
+            return;
+        }
+    }
+    panic!("the nonce is handed over without end");
+}
+
+#[test]
+fn offers_stay_within_the_balance_less_what_is_committed_to_others() {
+    let mut fixture = Fixture::new(settings(), false);
+    fixture.core.set_balance(U256::from(150_000));
+    let first = newest_fees(&fixture.submit(Priority::High));
+    assert_eq!(first.max_fee_per_gas, 1_500);
+    // All of it is committed to the first.
+    let refused = fixture.submit(Priority::High);
+    let needed = U256::from(101_000);
+    let reason = DropReason::Unaffordable { needed, available: U256::ZERO };
+    assert!(matches!(&refused[..], [effect] if is_dropped(effect, &reason)), "{refused:?}");
+    assert!(fixture.core.wants_balance());
+    fixture.core.set_balance(U256::from(260_000));
+    assert_eq!(newest_fees(&fixture.submit(Priority::High)).max_fee_per_gas, 1_100);
+}
+
+fn obsolete_block(fixture: &mut Fixture, ids: Vec<u64>) -> Vec<Effect> {
+    let Some(Effect::FetchReceipts(hashes)) = fixture.mine_block().pop() else { panic!("no receipts are fetched") };
+    assert!(fixture.handle(Event::Obsolete(ids)).is_empty(), "a node may still say that it was mined");
+    let status = fixture.model.chain_status(&hashes);
+    fixture.handle(Event::ChainStatus(status))
+}
+
+fn kinds(effects: &[Effect]) -> Vec<AttemptKind> {
+    let entries = effects.iter().filter_map(|effect| match effect {
+        Effect::WriteJournal(entries) => entries.last(),
+        _ => None,
+    });
+    entries.filter_map(|entry| entry.attempts.last()).map(|attempt| attempt.kind).collect()
+}
+
+#[test]
+fn an_obsolete_transaction_in_a_public_pool_is_cancelled_and_its_nonce_goes_to_the_next_intent() {
+    let mut fixture = Fixture::new(settings(), false);
+    fixture.submit(Priority::High);
+    let effects = obsolete_block(&mut fixture, vec![1]);
+    assert!(effects.iter().any(|effect| is_dropped(effect, &DropReason::Obsolete)), "{effects:?}");
+    assert_eq!(kinds(&effects), [AttemptKind::Cancel]);
+    let next = fixture.submit(Priority::High);
+    assert_eq!((broadcasts(&next)[0].0, kinds(&next)), (0, vec![AttemptKind::Call]));
+}
+
+#[test]
+fn an_obsolete_transaction_behind_a_private_relay_costs_nothing_until_others_wait_behind_it() {
+    let private = Some(PrivateFirst { public_after_blocks: None });
+    let mut fixture = Fixture::new(CoreSettings { private, ..settings() }, false);
+    fixture.submit(Priority::High);
+    let effects = obsolete_block(&mut fixture, vec![1]);
+    assert_eq!((broadcasts(&effects), kinds(&effects)), (Vec::new(), Vec::new()));
+    // Its receipts are asked for in the blocks that follow, and then in every eighth block.
+    let asked = (0..20).map(|_| !fixture.mine_block().is_empty()).collect::<Vec<_>>();
+    assert_eq!(asked.iter().filter(|asked| **asked).count(), 3 + 2, "{asked:?}");
+    assert_eq!(broadcasts(&fixture.submit(Priority::High))[0].0, 0);
+
+    let mut fixture = Fixture::new(CoreSettings { private, ..settings() }, false);
+    fixture.submit(Priority::High);
+    fixture.submit(Priority::High);
+    let effects = obsolete_block(&mut fixture, vec![1]);
+    assert_eq!(kinds(&effects), [AttemptKind::Cancel]);
+}
+
+#[test]
+fn a_transaction_that_was_mined_is_not_obsolete() {
+    let mut fixture = Fixture::new(settings(), false);
+    let effects = fixture.submit(Priority::High);
+    let Some(Effect::Broadcast { raw, .. }) = effects.iter().find(|effect| matches!(effect, Effect::Broadcast { .. }))
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(fixture.model.submit(raw), SubmitResult::Accepted);
+    let effects = obsolete_block(&mut fixture, vec![1]);
+    let outcomes = effects.iter().filter_map(|effect| match effect {
+        Effect::Report(report) => Some(&report.outcome),
+        _ => None,
+    });
+    assert!(matches!(outcomes.collect::<Vec<_>>()[..], [Outcome::Mined(_)]), "{effects:?}");
+}
+
+#[test]
+fn a_transaction_that_is_obsolete_while_it_is_signed_is_forgotten_with_its_bytes() {
+    let mut fixture = Fixture::new(settings(), false);
+    let submitted = Event::Submit(vec![(7, intent(7, Priority::High, GAIN, u64::MAX))]);
+    let effects = fixture.core.handle(submitted);
+    let [Effect::Sign(transactions)] = &effects[..] else { panic!("{effects:?}") };
+    let dropped = fixture.core.handle(Event::Obsolete(vec![7]));
+    assert!(matches!(&dropped[..], [effect] if is_dropped(effect, &DropReason::Obsolete)), "{dropped:?}");
+    assert!(fixture.core.handle(Event::Signed(transactions.iter().map(sign).collect())).is_empty());
+    assert_eq!(fixture.core.next_nonce(), 0);
+    assert_eq!(broadcasts(&fixture.submit(Priority::High))[0].0, 0);
+}
+
+#[test]
+fn a_free_nonce_goes_first_to_an_intent_for_the_same_loans() {
+    let private = Some(PrivateFirst { public_after_blocks: None });
+    let mut fixture = Fixture::new(CoreSettings { private, ..settings() }, false);
+    let for_loan = |id: u64, number: u8| {
+        let purpose = Purpose::Liquidate { market: B256::ZERO, borrowers: vec![Address::repeat_byte(number)] };
+        Event::Submit(vec![(id, Intent { purpose, ..intent(id, Priority::High, GAIN, u64::MAX) })])
+    };
+    fixture.handle(for_loan(1, 1));
+    fixture.handle(for_loan(2, 2));
+    obsolete_block(&mut fixture, vec![1, 2]);
+    assert_eq!(broadcasts(&fixture.handle(for_loan(3, 2)))[0].0, 1);
+}
+
+#[test]
+fn a_deadline_that_passes_during_a_spike_of_the_base_fee_is_cancelled_when_gas_is_cheap_again() {
+    let mut fixture = Fixture::new(settings(), false);
+    let deadline = fixture.model.header().timestamp + SECONDS_PER_BLOCK;
+    fixture.handle(Event::Submit(vec![(1, intent(1, Priority::Low, 30_000, deadline))]));
+    fixture.model.base_fee = 5_000;
+    let effects = fixture.mine_empty_block();
+    assert!(effects.iter().any(|effect| is_dropped(effect, &DropReason::DeadlinePassed)), "{effects:?}");
+    assert!(kinds(&effects).is_empty(), "{effects:?}");
+    fixture.model.base_fee = 1_000;
+    assert_eq!(kinds(&fixture.mine_block()), [AttemptKind::Cancel]);
+}
+
+#[test]
+fn after_a_restart_a_released_nonce_is_free_and_its_transaction_is_not_broadcast() {
+    let mut simulation = Simulation::new();
+    simulation.run(&[Step::SubmitLow, Step::SubmitLow, Step::BaseFeeSpike, Step::MineObsolete, Step::Flush]);
+    assert!(simulation.journal.entries().iter().all(|entry| entry.state == EntryState::Released));
+    simulation.run(&[Step::ClearPool, Step::Restart, Step::Calm, Step::MineBlock, Step::SubmitHigh, Step::MineBlock]);
+    assert_eq!(simulation.model.mined().next().unwrap().intent, Some(2));
+    simulation.end();
 }
