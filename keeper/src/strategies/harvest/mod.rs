@@ -364,7 +364,10 @@ impl Harvest {
                 if is_own && claimed.contains(&call.stream) {
                     continue;
                 }
-                call.gas = simulated.gas_used;
+                // Own rewards are claimed after the harvests of their stream, which leave them less to do than in a trial alone.
+                if !is_own || self.settings.gas.use_simulated_gas {
+                    call.gas = simulated.gas_used;
+                }
                 if self.settings.gas.use_simulated_gas {
                     call.call.gas = self.settings.gas.harvest_gas_limit(call.gas, call.accounts.len());
                 }
