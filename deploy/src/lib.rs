@@ -29,7 +29,6 @@ pub mod preflight;
 pub mod rehearsal;
 pub mod report;
 pub mod reverts;
-pub mod roles;
 pub mod safe;
 pub mod seed;
 pub mod standard_json;

@@ -23,7 +23,7 @@ use crate::{
     design::Design,
     inspect::{Call, StepStatus},
     plan::Plan,
-    roles::TIMELOCK,
+    verify::roles::TIMELOCK,
 };
 
 /// Version of the file format.

@@ -17,6 +17,7 @@
 //! - [`config`] is what an operator sets, [`control`] how a running keeper is commanded, [`cli`] the program's commands,
 //!   [`report`] what they print.
 
+pub mod alert;
 pub mod amount;
 pub mod api;
 pub mod audit;

@@ -27,7 +27,7 @@ use crate::{
     plan::{Inputs, Plan},
     preflight,
     report::{PlanReport, VerifyReport, deployment_text},
-    roles, safe,
+    safe,
     seed::seed_pools,
     standard_json,
     toolchain::{
@@ -35,7 +35,7 @@ use crate::{
         progress::say,
         tools::{Tool, Tools},
     },
-    verify,
+    verify::{self, roles},
 };
 
 /// Time between two queries of a block explorer.

@@ -31,7 +31,7 @@ use self::tree::Tree;
 pub use self::{
     chain::{ChainFacts, DataFee, GasSource, TransactionType},
     deployment::{Deployed, Follow},
-    network::{AlertFormat, AlertTarget, Alerts, EndpointSettings, Http, Role, Signers, Watched},
+    network::{AlertTarget, Alerts, EndpointSettings, Http, Role, Signers, Watched},
     operations::{Audit, Fees, Log, Safety, Store},
     strategies::{Harvest, Liquidate, MarketSettings},
     tokens::{Token, Tokens},

@@ -28,7 +28,7 @@ use super::{
     tree::{Origin, Tree, unknown},
     units::{self, time_text, wad_text},
 };
-use crate::telemetry::{AlertKind, Severity, alerts::Template};
+use crate::alert::{AlertFormat, AlertKind, Severity, Template};
 
 /// Anvil's default address, over HTTP and WebSocket.
 const LOCAL_ENDPOINTS: &str = r#"endpoints = [{ url = "http://127.0.0.1:8545" }, { url = "ws://127.0.0.1:8545" }]"#;
@@ -272,22 +272,6 @@ struct TargetEntry {
     routing_key_env: Option<String>,
     chat_id: Option<String>,
     body: Option<String>,
-}
-
-/// Form of an alert's body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AlertFormat {
-    /// Every field by its name, for programs.
-    Json,
-    /// An incoming webhook of Slack.
-    Slack,
-    /// A webhook of a Discord channel.
-    Discord,
-    /// The method `sendMessage` of a Telegram bot.
-    Telegram,
-    /// An event of `PagerDuty`'s Events API v2.
-    PagerDuty,
 }
 
 /// Receiver of alerts.

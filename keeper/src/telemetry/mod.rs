@@ -5,6 +5,7 @@ pub mod alerts;
 pub mod metrics;
 
 pub use self::{
-    alerts::{AlertKind, AlertSender, Notice, Severity},
+    alerts::{AlertSender, Notice},
     metrics::{Metrics, MetricsFormat},
 };
+pub use crate::alert::{AlertKind, Severity};

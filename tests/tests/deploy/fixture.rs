@@ -22,9 +22,8 @@ use plimsoll_deploy::{
     manifest::Manifest,
     packages,
     plan::{Inputs, Plan},
-    roles,
     toolchain::node::Node,
-    verify::{self, Finding},
+    verify::{self, Finding, roles},
 };
 use tempfile::TempDir;
 

@@ -7,7 +7,6 @@
 //! Alerts start before anything that can fail. Until the store is open, notices are kept in memory alone.
 
 mod rules;
-mod template;
 mod webhook;
 
 use std::{
@@ -16,7 +15,6 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
@@ -25,8 +23,8 @@ use tokio::{
 use tracing::{error, warn};
 
 use self::rules::{ActiveCondition, AlertRules};
-pub use self::template::Template;
 use crate::{
+    alert::{AlertKind, Message, Severity},
     config::{AlertTarget, Alerts},
     store::{AlertQueue, Notes},
     view::View,
@@ -43,92 +41,6 @@ const MAX_QUEUED: u32 = 1_000;
 /// Name under which the store keeps the conditions in effect.
 const ACTIVE: &str = "alerts";
 
-/// The kind of condition that an alert is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertKind {
-    /// The health factor of a watched account fell below its threshold.
-    HealthBelowLine,
-    /// A liquidation left bad debt: debt without collateral.
-    BadDebt,
-    /// No new block was applied for the configured time.
-    StalledHead,
-    /// A signer's balance fell below the threshold.
-    LowBalance,
-    /// The circuit breaker, the loss cap or the kill file prevents sending.
-    Stopped,
-    /// An operator has paused the keeper, or one of its markets.
-    Paused,
-    /// Loans of a market have been liquidatable for longer than the configured time.
-    LoansStayLiquidatable,
-    /// A signer cannot send, for instance because its nonce differs from the journal's.
-    SignerProblem,
-    /// The book differs from the chain.
-    AuditMismatch,
-    /// Somebody copies pending liquidations and offers a little more.
-    Copied,
-    /// Most races are lost to transactions that offered less.
-    OrderFlow,
-    /// The keeper could not start, or ended although nobody had asked it to.
-    KeeperFailed,
-}
-
-/// How urgent an alert is, in ascending order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Worth knowing; nothing needs to be done.
-    Info,
-    /// Something will need attention.
-    Warning,
-    /// The keeper does not do its work, or money is at risk.
-    Critical,
-}
-
-impl AlertKind {
-    /// Returns the name of the kind as in the JSON body.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::HealthBelowLine => "health_below_line",
-            Self::BadDebt => "bad_debt",
-            Self::StalledHead => "stalled_head",
-            Self::LowBalance => "low_balance",
-            Self::Stopped => "stopped",
-            Self::Paused => "paused",
-            Self::LoansStayLiquidatable => "loans_stay_liquidatable",
-            Self::SignerProblem => "signer_problem",
-            Self::AuditMismatch => "audit_mismatch",
-            Self::Copied => "copied",
-            Self::OrderFlow => "order_flow",
-            Self::KeeperFailed => "keeper_failed",
-        }
-    }
-
-    /// Returns the severity of a kind unless the configuration has another.
-    const fn default_severity(self) -> Severity {
-        match self {
-            Self::Paused | Self::OrderFlow => Severity::Info,
-            Self::HealthBelowLine | Self::BadDebt | Self::LowBalance | Self::LoansStayLiquidatable | Self::Copied => {
-                Severity::Warning
-            }
-            Self::StalledHead | Self::Stopped | Self::SignerProblem | Self::AuditMismatch | Self::KeeperFailed => {
-                Severity::Critical
-            }
-        }
-    }
-}
-
-impl Severity {
-    /// Returns the name of the severity as in the JSON body.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-}
-
 /// A message about the beginning or the end of a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -140,20 +52,6 @@ pub struct Notice {
     pub resolved: bool,
     /// Description for people, with figures.
     pub text: String,
-}
-
-/// A notice as it is queued and delivered: what a template can say of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Message {
-    kind: String,
-    severity: Severity,
-    subject: String,
-    over: bool,
-    text: String,
-    network: String,
-    chain_id: u64,
-    block: Option<u64>,
-    at: u64,
 }
 
 /// Raises notices about events that have no duration, such as bad debt.

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::{
-    config::AlertFormat,
+    alert::{AlertFormat, Template},
     store::{Identity, Store},
 };
 

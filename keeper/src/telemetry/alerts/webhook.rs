@@ -10,8 +10,8 @@ use sha2::Sha256;
 use tokio::{sync::mpsc, time::sleep};
 use tracing::{error, warn};
 
-use super::{Message, template::TargetValues};
-use crate::{config::AlertTarget, store::AlertQueue};
+use super::Message;
+use crate::{alert::TargetValues, config::AlertTarget, store::AlertQueue};
 
 /// Time limit of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -5,6 +5,8 @@
 //! have changed since – an owner, a curator – is read: the getter with the name of a constructor parameter is compared with
 //! its argument, so a new contract needs no code here.
 
+pub mod roles;
+
 use std::ops::Range;
 
 use alloy::{
@@ -19,7 +21,6 @@ use crate::{
     connection::Chain,
     design::{Creation, Design},
     reverts::format_value,
-    roles,
 };
 
 /// Constructor parameters whose getter has another name, as (contract, parameter, getter).

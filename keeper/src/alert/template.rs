@@ -4,8 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde_json::{Map, Value};
 
-use super::Message;
-use crate::config::AlertFormat;
+use super::{AlertFormat, Message};
 
 /// Longest text that every known receiver takes; `PagerDuty` takes the fewest characters.
 const MAX_SUMMARY_CHARS: usize = 1_000;
@@ -36,11 +35,11 @@ pub struct Template(Value);
 
 /// What a target adds to a message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TargetValues<'a> {
+pub(crate) struct TargetValues<'a> {
     /// Telegram's chat.
-    pub(super) chat_id: &'a str,
+    pub(crate) chat_id: &'a str,
     /// `PagerDuty`'s key.
-    pub(super) routing_key: &'a str,
+    pub(crate) routing_key: &'a str,
 }
 
 impl Template {
@@ -67,7 +66,7 @@ impl Template {
     }
 
     /// Fills the template in.
-    pub(super) fn fill(&self, message: &Message, target: TargetValues<'_>) -> String {
+    pub(crate) fn fill(&self, message: &Message, target: TargetValues<'_>) -> String {
         fill(&self.0, &|name| value_of(name, message, target)).to_string()
     }
 }
@@ -195,7 +194,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::telemetry::alerts::Severity;
+    use crate::alert::Severity;
 
     const TARGET: TargetValues<'_> = TargetValues { chat_id: "-100", routing_key: "the key" };
 

@@ -11,12 +11,12 @@ use alloy::{
 use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::deployment::Deployment;
 
+use super::{Code, Finding};
 use crate::{
     abi::IAccessControl,
     connection::Chain,
     design::{Creation, Design},
     inspect::creation_block,
-    verify::{Code, Finding},
 };
 
 /// The contract that has roles.
