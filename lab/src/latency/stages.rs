@@ -17,7 +17,7 @@ impl Stages {
     /// # Errors
     /// When the keeper does not answer.
     pub(super) async fn read(keeper: &Keeper) -> eyre::Result<Self> {
-        Ok(Self::parse(&keeper.text("metrics").await?))
+        Ok(Self::parse(&keeper.text("/metrics").await?))
     }
 
     fn parse(metrics: &str) -> Self {
