@@ -152,7 +152,7 @@ async fn the_folder_of_another_chain_is_refused_and_left_unchanged() -> eyre::Re
     let mut identity = fixture.args.identity;
     identity.genesis = B256::repeat_byte(1);
     let said = FollowerArgs { identity, ..fixture.args.clone() }.refused()?;
-    for word in ["journal.db", "genesis", &fixture.args.identity.genesis.to_string(), "or a new one"] {
+    for word in ["journal.db", "was started again", &identity.chain_id.to_string(), "delete that folder"] {
         assert!(said.contains(word), "{word} is not in: {said}");
     }
     assert_eq!(files(fixture.folder.path())?, before);
