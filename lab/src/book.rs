@@ -56,8 +56,10 @@ pub struct Report {
     pub apply_events_per_s: u64,
     /// Time from a price to the exact list of loans that are liquidatable at it, in microseconds.
     pub price_to_candidates_us: f64,
-    /// Time to write every row of the book to a checkpoint at once, in milliseconds. A keeper does this incrementally.
+    /// Time to write every row of the book to a checkpoint, block by block, in milliseconds.
     pub checkpoint_save_ms: u64,
+    /// Time to write a block that changed 10,000 rows to the checkpoint of the whole book, in milliseconds.
+    pub checkpoint_changes_ms: u64,
     /// Time from a checkpoint on disk to the book in memory, in milliseconds.
     pub checkpoint_load_ms: u64,
 }
@@ -98,6 +100,7 @@ pub async fn run(positions: u64) -> eyre::Result<Report> {
         apply_events_per_s: u64::try_from(u128::from(applied) * 1_000_000 / applying.as_micros().max(1))?,
         price_to_candidates_us: micros(price_to_candidates),
         checkpoint_save_ms: u64::try_from(checkpoint.save.as_millis())?,
+        checkpoint_changes_ms: u64::try_from(checkpoint.save_changed.as_millis())?,
         checkpoint_load_ms: u64::try_from(checkpoint.load.as_millis())?,
     })
 }
@@ -285,6 +288,7 @@ impl fmt::Display for Report {
         writeln!(f, "events a second      {:>12}", self.apply_events_per_s)?;
         writeln!(f, "price to candidates  {:>12} µs", self.price_to_candidates_us)?;
         writeln!(f, "checkpoint, save     {:>12} ms", self.checkpoint_save_ms)?;
+        writeln!(f, "– of 10,000 changes  {:>12} ms", self.checkpoint_changes_ms)?;
         write!(f, "checkpoint, load     {:>12} ms", self.checkpoint_load_ms)
     }
 }

@@ -76,6 +76,7 @@ async fn follow(mut follower: Follower, mut at: Option<B256>) -> eyre::Result<()
                     say("rebuilt")?;
                 }
                 FollowerEvent::Rejected => say("refused")?,
+                FollowerEvent::Quarantined { id, .. } => say(format_args!("quarantined {id}"))?,
             },
             order = orders.recv() => match order.as_deref().and_then(|order| order.split_once(' ')) {
                 Some(("rows", hash)) => wanted = Some(hash.parse::<B256>()?),

@@ -14,7 +14,7 @@ use crate::chain::Followed;
 pub struct Coverage {
     /// The markets and pools that are followed.
     pub(super) followed: Followed,
-    /// Those of them that the book does not contain, because events are missing.
+    /// Those of them that the book does not contain, because events are missing or do not add up.
     pub(super) missing: BTreeSet<B256>,
     /// Numbers of markets whose rows do not count any more.
     pub(super) dropped_markets: BTreeSet<u32>,
@@ -52,7 +52,7 @@ impl Coverage {
         &self.followed
     }
 
-    /// Markets and pools that are followed and not in the book, because events are missing.
+    /// Markets and pools that are followed and not in the book, because events are missing or do not add up.
     #[must_use]
     pub const fn missing(&self) -> &BTreeSet<B256> {
         &self.missing

@@ -135,16 +135,48 @@ impl MarketBook {
     /// work is proportional to their number, not to the number of all loans. Returns none at a price of 0, which the
     /// contract rejects.
     pub fn liquidatable(&self, price: U256, timestamp: u64) -> Vec<LiquidationCandidate> {
+        self.liquidatable_from(price, timestamp, 0, usize::MAX)
+    }
+
+    /// Returns the same without the sizes of loans that lie wholly below `least_shares` – the work does not depend on
+    /// their number – and of each other size no more than the `most` with the lowest health factors. Sizes are powers of
+    /// four of borrow shares.
+    pub fn liquidatable_from(
+        &self,
+        price: U256,
+        timestamp: u64,
+        least_shares: u128,
+        most: usize,
+    ) -> Vec<LiquidationCandidate> {
         if price.is_zero() {
             return Vec::new();
         }
-        let market = self.at(timestamp);
-        let slots = self.positions.waterline().within_reach(&market, &self.liquidation_incentive, price);
+        let (market, incentive) = (self.at(timestamp), &self.liquidation_incentive);
+        let slots = self.positions.waterline().within_reach(&market, incentive, price, least_shares, most);
         slots
             .map(|slot| (slot, self.positions.get(slot).loan()))
             .filter(|(_, loan)| market.is_liquidatable(*loan, &self.liquidation_incentive, price))
             .map(|(slot, loan)| LiquidationCandidate { account: self.positions.account(slot), loan })
             .collect()
+    }
+
+    /// Counts the loans that are liquidatable, or spared by the contract's rounding, at a price and a time, and that
+    /// [`liquidatable_from`](Self::liquidatable_from) leaves out for their size. The count ends at `most`.
+    pub fn count_smaller(&self, price: U256, timestamp: u64, least_shares: u128, most: usize) -> usize {
+        if price.is_zero() {
+            return 0;
+        }
+        let (market, incentive) = (self.at(timestamp), &self.liquidation_incentive);
+        self.positions.waterline().count_smaller(&market, incentive, price, least_shares, most)
+    }
+
+    /// Returns the lowest borrow shares of the first size of which the largest debt, in units of the loan token, `pays`; 0
+    /// if the market has no loans.
+    pub fn least_shares(&self, timestamp: u64, pays: impl Fn(u128) -> bool) -> u128 {
+        let market = self.at(timestamp);
+        self.positions
+            .waterline()
+            .least_shares(|borrow_shares| pays(market.debt_of(Loan { borrow_shares, collateral: 0 })))
     }
 
     /// Returns the liquidation price (waterline) of an account's loan at a time: the highest price at which it is

@@ -6,6 +6,7 @@
 //! - [`Book::restore`] makes the same book of the rows that applying returned.
 //! - [`MarketBook::liquidatable`] finds the loans of a market whose health factor is below 1 at a price, in time that
 //!   does not depend on the number of loans.
+//! - [`Book::quarantine`] leaves out a market whose events do not add up, while the others go on.
 //! - [`StreamBook::harvestable`] finds the accounts whose rewards can be harvested.
 //!
 //! Authorisations, nonces of signatures and the contract's owner are not in the book: no decision depends on them.
@@ -103,6 +104,9 @@ impl Book {
         self.applications += 1;
         let mut application = Application::new(self, block);
         for (position, event) in events.into_iter().enumerate() {
+            if application.is_left_out(event) {
+                continue;
+            }
             if let Err(problem) = application.apply_event(event) {
                 let changes = application.into_changes();
                 self.revert_changes(changes.into_iter().rev());
@@ -114,6 +118,12 @@ impl Book {
         let rows = self.changed_rows(&changes);
         self.undo_log.push(block.number, changes);
         Ok(rows)
+    }
+
+    /// Leaves a market, pool or backstop out of the book from now on, because its events do not add up. Those of the others
+    /// are applied as before. It is in the book again when that is rebuilt from the first block.
+    pub fn quarantine(&mut self, id: B256) {
+        self.coverage.missing.insert(id);
     }
 
     /// Reverts every block after `block`. Fails if `block` is more than [`MAX_REORG_DEPTH`] below the highest block
@@ -130,15 +140,16 @@ impl Book {
         self.undo_log.tip()
     }
 
-    /// Returns a market; `None` if no event created it.
+    /// Returns a market; `None` if no event created it, or if it is quarantined.
     #[must_use]
     pub fn market(&self, id: MarketId) -> Option<&MarketBook> {
-        self.market_by_id.get(&id.0).map(|index| &self.markets[at(*index)])
+        let index = self.market_by_id.get(&id.0).filter(|_| !self.coverage.missing.contains(&id.0));
+        index.map(|index| &self.markets[at(*index)])
     }
 
-    /// Iterates over all markets in the order of their creation.
+    /// Iterates over all markets in the order of their creation, without those that are quarantined.
     pub fn markets(&self) -> impl Iterator<Item = &MarketBook> {
-        self.markets.iter()
+        self.markets.iter().filter(|market| !self.coverage.missing.contains(&market.id().0))
     }
 
     /// Returns one of the amounts that a followed backstop keeps or sets in the core; 0 if there is none.
@@ -152,20 +163,21 @@ impl Book {
         self.cover.iter()
     }
 
-    /// Returns a staking pool; `None` if no event created it.
+    /// Returns a staking pool; `None` if no event created it, or if it is quarantined.
     #[must_use]
     pub fn pool(&self, id: B256) -> Option<&PoolBook> {
-        self.pool_by_id.get(&id).map(|index| &self.pools[at(*index)])
+        let index = self.pool_by_id.get(&id).filter(|_| !self.coverage.missing.contains(&id));
+        index.map(|index| &self.pools[at(*index)])
     }
 
-    /// Iterates over all pools in the order of their creation.
+    /// Iterates over all pools in the order of their creation, without those that are quarantined.
     pub fn pools(&self) -> impl Iterator<Item = &PoolBook> {
-        self.pools.iter()
+        self.pools.iter().filter(|pool| !self.coverage.missing.contains(&pool.id()))
     }
 
     /// Iterates over every reward stream of every pool.
     pub fn rewards(&self) -> impl Iterator<Item = StreamBook<'_>> {
-        self.pools.iter().flat_map(PoolBook::streams)
+        self.pools().flat_map(PoolBook::streams)
     }
 
     /// Iterates over the latest version of every row, in no particular order.

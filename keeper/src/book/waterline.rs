@@ -70,19 +70,60 @@ impl Waterline {
         self.by_size.iter().map(BTreeSet::len).sum()
     }
 
-    /// Iterates over the slots of all loans that may be liquidatable at a price: all that are, and a few that the
-    /// contract's rounding spares. Within each size, those with the most debt per collateral come first. The market
-    /// must be accrued up to the time in question.
+    /// Iterates over the slots of loans that may be liquidatable at a price: all that are, and a few that the contract's
+    /// rounding spares. Sizes wholly below `least_shares` are left out, and at most `most` loans of each size are looked
+    /// at: within a size, those with the most debt per collateral come first. The market must be accrued up to the time
+    /// in question.
     pub(super) fn within_reach(
         &self,
         market: &Market,
         incentive: &LiquidationIncentive,
         price: U256,
+        least_shares: u128,
+        most: usize,
     ) -> impl Iterator<Item = u32> {
-        (0u32..).zip(&self.by_size).filter(|(_, loans)| !loans.is_empty()).flat_map(move |(size, loans)| {
+        let sizes = self.sizes().filter(move |(size, _)| largest_of(*size) >= least_shares);
+        sizes.flat_map(move |(size, loans)| {
             let key = lowest_within_reach(market, incentive, price, 1 << (2 * size));
-            loans.range(Entry { key, slot: 0 }..).rev().map(|entry| entry.slot)
+            loans.range(Entry { key, slot: 0 }..).rev().take(most).map(|entry| entry.slot)
         })
+    }
+
+    /// Counts the loans that [`within_reach`](Self::within_reach) leaves out for their size, and stops at `most`.
+    pub(super) fn count_smaller(
+        &self,
+        market: &Market,
+        incentive: &LiquidationIncentive,
+        price: U256,
+        least_shares: u128,
+        most: usize,
+    ) -> usize {
+        let sizes = self.sizes().filter(|(size, _)| largest_of(*size) < least_shares);
+        let loans = sizes.flat_map(|(size, loans)| {
+            let key = lowest_within_reach(market, incentive, price, 1 << (2 * size));
+            loans.range(Entry { key, slot: 0 }..)
+        });
+        loans.take(most).count()
+    }
+
+    /// Returns the lowest borrow shares of the first size whose largest loan `pays`, given the most borrow shares of a
+    /// size; 0 without loans.
+    pub(super) fn least_shares(&self, pays: impl Fn(u128) -> bool) -> u128 {
+        if self.sizes().next().is_none() {
+            return 0;
+        }
+        1 << (2 * (0..LARGEST).find(|size| pays(largest_of(*size))).unwrap_or(LARGEST))
+    }
+
+    /// Number of sizes that take memory.
+    #[cfg(test)]
+    pub(super) const fn sizes_in_memory(&self) -> usize {
+        self.by_size.capacity()
+    }
+
+    /// Iterates over the sizes that have loans, the smallest first.
+    fn sizes(&self) -> impl Iterator<Item = (u32, &BTreeSet<Entry>)> {
+        (0u32..).zip(&self.by_size).filter(|(_, loans)| !loans.is_empty())
     }
 
     fn place_of(&mut self, slot: u32, loan: Loan) -> Option<(&mut BTreeSet<Entry>, Entry)> {
@@ -102,6 +143,14 @@ impl Entry {
     fn of(slot: u32, loan: Loan) -> Self {
         Self { key: RatioKey::of_loan(loan.borrow_shares, loan.collateral), slot }
     }
+}
+
+/// The size of the largest loans.
+const LARGEST: u32 = 63;
+
+/// Returns the most borrow shares of a loan of a size.
+fn largest_of(size: u32) -> u128 {
+    u128::MAX >> (2 * (LARGEST - size))
 }
 
 /// Returns the size class of a loan; `None` if it has no debt.

@@ -4,6 +4,7 @@
 mod check;
 mod positions;
 mod running;
+mod snapshot;
 mod source;
 
 use std::{
@@ -84,6 +85,13 @@ Examples:
 const BREAKER_EXAMPLES: &str = "\
 Examples:
   plimsoll-keeper breaker close";
+
+const SNAPSHOT_EXAMPLES: &str = "\
+Examples:
+  # Also while a keeper runs
+  plimsoll-keeper snapshot export book-2026-11.db
+  # On another machine, before the first start
+  plimsoll-keeper snapshot import book-2026-11.db";
 
 const CONFIG_EXAMPLES: &str = "\
 Examples:
@@ -196,6 +204,12 @@ enum Command {
         /// What to do with it.
         action: BreakerAction,
     },
+    /// Carry the book from one keeper to another, so that a new one need not read the chain's history.
+    #[command(after_help = SNAPSHOT_EXAMPLES)]
+    Snapshot {
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
     /// Show every setting in effect and where it comes from.
     ///
     /// Secrets are not shown.
@@ -236,6 +250,26 @@ struct Control {
 enum BreakerAction {
     /// Let transactions be sent again.
     Close,
+}
+
+#[derive(Debug, Subcommand)]
+enum SnapshotCommand {
+    /// Write the book as of a block at least 64 deep to a new file, also while a keeper runs.
+    Export {
+        #[command(flatten)]
+        from: Source,
+        /// File to write; it must not exist yet.
+        file: PathBuf,
+    },
+    /// Put a snapshot in the place of the book, after checking its deployment, and its block against the chain.
+    ///
+    /// No keeper may run with this folder meanwhile. The book that it replaces is kept as book.db.old.
+    Import {
+        #[command(flatten)]
+        from: Source,
+        /// File that `export` wrote.
+        file: PathBuf,
+    },
 }
 
 /// Runs the program with the arguments of the process.
@@ -288,6 +322,14 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
             config.log_warnings();
             let report = positions::list_positions(config, market.as_deref(), below.as_deref()).await?;
             print(json, &report, &report.text())?;
+            Ok(true)
+        }
+        Command::Snapshot { command } => {
+            let text = match command {
+                SnapshotCommand::Export { from, file } => snapshot::export(&from.read()?, &file)?,
+                SnapshotCommand::Import { from, file } => snapshot::import(&from.read()?, &file).await?,
+            };
+            io::stdout().write_all(text.as_bytes())?;
             Ok(true)
         }
         Command::Config { from, json } => {

@@ -88,6 +88,13 @@ impl Deployed {
         self.programme_names.get(&id).cloned().unwrap_or_else(|| short(id))
     }
 
+    /// The name of a market or staking programme, or the beginning of its id if it has none.
+    #[must_use]
+    pub fn name_of(&self, id: B256) -> String {
+        let programme = self.programme_names.get(&id).cloned();
+        programme.unwrap_or_else(|| self.market_name(MarketId(id)))
+    }
+
     /// Reads `[deployment]` and its record, which is empty if none is named; `None` if a problem was found. Relative paths
     /// start at `folder`.
     pub(super) fn read(root: &mut Tree, folder: &Path) -> Option<(Self, Deployment)> {

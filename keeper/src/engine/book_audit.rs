@@ -1,6 +1,6 @@
 //! The audit as the engine runs it: totals with every block, positions in samples, both read with the block's own request.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Display};
 
 use alloy::primitives::Address;
 use plimsoll_contracts::MarketId;
@@ -30,6 +30,8 @@ pub(super) struct BookAudit {
     sample: Option<Sample>,
     /// First block in which another sample is due.
     next_sample: u64,
+    /// Markets and pools that the book goes on without, until it is reset.
+    quarantined: BTreeMap<MarketId, String>,
 }
 
 impl BookAudit {
@@ -42,6 +44,7 @@ impl BookAudit {
             positions: BTreeMap::new(),
             sample: None,
             next_sample: 0,
+            quarantined: BTreeMap::new(),
         }
     }
 
@@ -66,6 +69,20 @@ impl BookAudit {
         self.totals = by_market(differences);
         self.refresh_differing();
         !self.totals.is_empty()
+    }
+
+    /// Counts, logs and shows that the book goes on without a market or pool, because its events do not add up.
+    pub(super) fn on_quarantined(&mut self, id: MarketId, name: &str, reason: &impl Display) {
+        error!(market = name, %reason, "quarantined");
+        let text = format!(
+            "{name} is quarantined: nothing is done in it, and all else goes on. {reason}. A restart rebuilds the book"
+        );
+        self.status.mismatches += 1;
+        self.status.last = Some(text.clone());
+        // A sample of a market that is left out would wait for ever.
+        self.sample.take_if(|sample| sample.market == id);
+        self.quarantined.insert(id, text);
+        self.refresh_differing();
     }
 
     /// Tells whether totals have differed for so many blocks that the book must be rebuilt. To be called once a block.
@@ -104,6 +121,7 @@ impl BookAudit {
     pub(super) fn on_reset(&mut self) {
         self.totals.clear();
         self.positions.clear();
+        self.quarantined.clear();
         self.refresh_differing();
     }
 
@@ -120,6 +138,7 @@ impl BookAudit {
     fn refresh_differing(&mut self) {
         let differing = self.totals.iter().chain(&self.positions);
         self.status.differing = differing.map(|(market, difference)| (*market, difference.to_string())).collect();
+        self.status.differing.extend(self.quarantined.clone());
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use alloy::eips::BlockNumHash;
+use alloy::{eips::BlockNumHash, primitives::B256};
 use thiserror::Error;
 use tracing::{debug, error, info, instrument, warn};
 
 use crate::{
-    book::{Block, Book, Row},
+    book::{ApplyError, Block, Book, Row},
     chain::Followed,
     store::{Checkpoint, CheckpointTip, Image, StoreError},
     stream::{BlockEvents, Cursor, ResyncReason, Step, Stream},
@@ -36,6 +36,8 @@ pub struct Follower {
     from_nothing: bool,
     /// Whether the book was reset and has not reached the head since.
     is_rebuilding: bool,
+    /// The block that the book rejected last, and the market, pool or backstop of the event that was inconsistent.
+    rejected: Option<(u64, B256)>,
     /// Why the checkpoint is not written any more.
     checkpoint_problem: Option<String>,
 }
@@ -54,6 +56,14 @@ pub enum FollowerEvent {
     Reset,
     /// The book refused a block as inconsistent; it is fetched again from another endpoint.
     Rejected,
+    /// The events of a market, pool or backstop do not add up although they are certainly the chain's: the book goes on
+    /// without it.
+    Quarantined {
+        /// Id of the market or pool, or address of the backstop as a word.
+        id: B256,
+        /// What is wrong with the events.
+        reason: ResyncReason,
+    },
 }
 
 /// The chain cannot be followed, and another attempt would not help.
@@ -110,6 +120,7 @@ impl Follower {
             is_unconfirmed: false,
             from_nothing: tip.is_none(),
             is_rebuilding: false,
+            rejected: None,
             checkpoint_problem: None,
         }
     }
@@ -142,7 +153,8 @@ impl Follower {
     }
 
     /// Carries out a step on book and checkpoint. Must be awaited to its end: dropped half way, the two would differ.
-    /// Fails when events that are certainly the chain's are inconsistent from the first block on.
+    /// Where events of one market are inconsistent from the first block on and certainly the chain's, the market is
+    /// quarantined. Fails when a followed address logs what none of our contracts logs.
     pub async fn process(&mut self, step: Step) -> Result<FollowerEvent, FollowError> {
         match step {
             Step::Apply(block) => Ok(self.apply(block).await),
@@ -165,6 +177,13 @@ impl Follower {
                     ResyncReason::NotCanonical { .. } | ResyncReason::ReorgTooDeep { .. } => false,
                 };
                 if is_certain && self.from_nothing {
+                    if let ResyncReason::InconsistentEvents { number, .. } = reason
+                        && let Some((_, id)) = self.rejected.take().filter(|(block, _)| *block == number)
+                    {
+                        self.book.quarantine(id);
+                        self.stream.retry();
+                        return Ok(FollowerEvent::Quarantined { id, reason });
+                    }
                     return Err(FollowError { first_block: self.first_block, reason });
                 }
                 warn!(%reason, "book reset");
@@ -218,6 +237,10 @@ impl Follower {
                 FollowerEvent::Applied(block)
             }
             Err(error) => {
+                self.rejected = match &error {
+                    ApplyError::InconsistentEvent { block, event, .. } => event.subject().map(|id| (*block, id)),
+                    ApplyError::NotNext { .. } => None,
+                };
                 self.stream.reject(error.to_string());
                 FollowerEvent::Rejected
             }
@@ -238,9 +261,10 @@ impl Follower {
     }
 
     /// Takes the book back to its checkpoint, and has the stream begin again there. Returns false if there is none, or if
-    /// that was tried and the book was not [confirmed](Self::confirm) since.
+    /// that was tried and the book was not [confirmed](Self::confirm) since. The checkpoint of a book that leaves something
+    /// out is not tried, either.
     pub async fn restore(&mut self) -> bool {
-        if self.is_checkpoint_tried {
+        if self.is_checkpoint_tried || !self.book.coverage().missing().is_empty() {
             return false;
         }
         let followed = self.book.coverage().followed();

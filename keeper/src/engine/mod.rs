@@ -166,6 +166,10 @@ impl Engine {
                     }
                     Ok(FollowerEvent::Reset) => self.on_reset(),
                     Ok(FollowerEvent::Rejected) => {}
+                    Ok(FollowerEvent::Quarantined { id, reason }) => {
+                        self.strategies.unblock();
+                        self.audit.on_quarantined(MarketId(id), &self.config.deployed.name_of(id), &reason);
+                    }
                     Err(error) => break Err(error.into()),
                 },
                 Some(result) = self.background.next() => {
@@ -272,7 +276,8 @@ impl Engine {
         let exclusion = self.submissions.exclusion(header.number, &self.pauses.active);
         let Pricing { reader, valuer, .. } = &mut self.pricing;
         let round = self.strategies.liquidations(reader, valuer, self.follower.book(), context, &exclusion).await;
-        let Decisions { intents, verdicts } = round;
+        let Decisions { intents, verdicts, dust } = round;
+        self.view.record_dust(dust);
         let sends_nothing = intents.is_empty();
         for intent in intents {
             self.submit(intent, header, head_at, costs.gas_price);
@@ -308,7 +313,7 @@ impl Engine {
         let context = BlockContext { header: &block.header, prices: &block.prices, costs, room };
         let Pricing { harvest_reader: reader, valuer, .. } = &mut self.pricing;
         let round = self.strategies.harvests(reader, valuer, self.follower.book(), context, &exclusion).await;
-        let Some(Decisions { intents, verdicts }) = round else { return };
+        let Some(Decisions { intents, verdicts, .. }) = round else { return };
         for intent in intents {
             self.submit(intent, &block.header, head_at, costs.gas_price);
         }

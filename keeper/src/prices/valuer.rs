@@ -118,6 +118,8 @@ pub struct Valuer {
     feed_decimals: AddressMap<u8>,
     /// Hash of the current block, and the values known so far in it.
     known: (B256, Values),
+    /// The last known value of each token, of whatever block.
+    last: AddressMap<Rate>,
 }
 
 /// Contract and calldata of a read: equal reads are made once.
@@ -128,7 +130,19 @@ impl Valuer {
     /// Returns a valuer of the tokens that have a source.
     #[must_use]
     pub fn new(sources: BTreeMap<Address, Source>) -> Self {
-        Self { sources, feed_decimals: AddressMap::default(), known: Default::default() }
+        Self { sources, feed_decimals: AddressMap::default(), known: Default::default(), last: AddressMap::default() }
+    }
+
+    /// Returns the value that a token had when it was last read, which may be long ago; `None` if it never was.
+    #[must_use]
+    pub fn last_known(&self, token: Address) -> Option<Rate> {
+        self.last.get(&token).copied()
+    }
+
+    /// Returns whether a token has a source and was not valued yet.
+    #[must_use]
+    pub fn is_never_read(&self, token: Address) -> bool {
+        self.sources.contains_key(&token) && !self.last.contains_key(&token)
     }
 
     /// Returns the values of `tokens` in a block, and whatever else is known in it. Fails where no node answers; a feed or
@@ -150,6 +164,7 @@ impl Valuer {
         remember_decimals(&mut self.feed_decimals, &results);
         let rates: Vec<_> =
             new.into_iter().map(|(token, source)| (*token, self.rate(source, &results, header.timestamp))).collect();
+        self.last.extend(rates.iter().filter_map(|(token, rate)| Some((*token, rate.clone().ok()?))));
         self.known.1.rates.extend(rates);
         Ok(self.known.1.clone())
     }

@@ -40,7 +40,7 @@ pub struct CheckpointTip {
 /// chain would write the same pages again for every block.
 const BATCH_ROWS: usize = 20_000;
 
-const KIND: FileKind = FileKind {
+pub(super) const KIND: FileKind = FileKind {
     name: "book.db",
     application_id: i32::from_be_bytes(*b"PLbk"),
     tables: "
@@ -82,7 +82,7 @@ impl Checkpoint {
             open()
         })?;
         let failure = Arc::new(Failure::new());
-        let pending = PendingBlocks::above(tip(&database)?);
+        let pending = PendingBlocks::above(tip(&database.connection).map_err(|error| database.error(error))?);
         let writer = Writer {
             database,
             pending,
@@ -197,7 +197,8 @@ impl Writer {
         restore: impl FnOnce(CheckpointTip, &mut dyn Iterator<Item = Image>) -> T,
     ) -> Result<Option<T>, StoreError> {
         self.try_to(Self::write_due);
-        let Some(tip) = tip(&self.database)? else { return Ok(None) };
+        let tip = tip(&self.database.connection).map_err(|error| self.database.error(error))?;
+        let Some(tip) = tip else { return Ok(None) };
         let read = read(&self.database.connection, |images| restore(tip, images));
         match read.map_err(|error| self.database.error(error)) {
             Err(error) if can_be_rebuilt(&error) => {
@@ -300,11 +301,12 @@ fn log_rebuild(error: &StoreError) {
     warn!(%error, kept_as = %format_args!("{}.old", KIND.name), "checkpoint discarded");
 }
 
-fn tip(database: &Database) -> Result<Option<CheckpointTip>, StoreError> {
-    let read = database.connection.query_row("SELECT number, hash, timestamp FROM tip", [], |row| {
+/// Reads the block that a checkpoint is of; `None` if it is empty.
+pub(super) fn tip(connection: &Connection) -> rusqlite::Result<Option<CheckpointTip>> {
+    let read = connection.query_row("SELECT number, hash, timestamp FROM tip", [], |row| {
         Ok(CheckpointTip { number: row.get(0)?, hash: B256::from(row.get::<_, [u8; 32]>(1)?), timestamp: row.get(2)? })
     });
-    read.optional().map_err(|error| database.error(error))
+    read.optional()
 }
 
 fn write(

@@ -274,7 +274,7 @@ fn connect(path: &Path, kind: &FileKind) -> Result<Connection, StoreError> {
     connect().map_err(|error| StoreError::sqlite(path, kind.remedy, error))
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)

@@ -99,6 +99,18 @@ pub enum StoreError {
         /// Path of the write-ahead log.
         path: PathBuf,
     },
+    /// A file to be written is there already.
+    #[error("{} is there already: name another file", .path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file holds no checkpoint.
+    #[error("{} has no checkpoint yet: let a keeper read the chain first", .path.display())]
+    NoCheckpoint {
+        /// The file.
+        path: PathBuf,
+    },
     /// SQLite failed.
     #[error("{}: {source}{}", .path.display(), remedy(.source))]
     Sqlite {

@@ -3,7 +3,8 @@
 //!
 //! - `journal.db` is precious: every signed transaction, the safety record, alerts that are still to be delivered.
 //!   Every write is safe on disk before it returns. It is never removed or replaced.
-//! - `book.db` is a [`Checkpoint`] of the book. It can be thrown away, and is rebuilt from the chain.
+//! - `book.db` is a [`Checkpoint`] of the book. It can be thrown away, and is rebuilt from the chain; [`export`] and
+//!   [`SnapshotImport`] carry it from one keeper to another.
 //!
 //! Each file is owned by a thread of its own behind a bounded queue, so that a slow disk delays no decision, and
 //! nothing for one file queues behind a large write to the other. A file of an older version is upgraded when it is
@@ -14,6 +15,7 @@ mod database;
 mod error;
 mod folder;
 mod journal;
+mod snapshot;
 mod worker;
 
 #[cfg(test)]
@@ -27,6 +29,7 @@ pub use self::{
     database::Identity,
     error::StoreError,
     journal::{Alert, AlertQueue, Notes, SqliteJournal},
+    snapshot::{SnapshotImport, export},
 };
 
 /// The files of a keeper. Another keeper can use the folder when every part of this is dropped.

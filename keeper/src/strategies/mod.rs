@@ -2,8 +2,10 @@
 //!
 //! A strategy reads the book, prices and gas costs of one block ([`BlockContext`]) and returns [`Decisions`]: the
 //! transactions to send, each an [`Intent`] whose call reverts on chain if it no longer pays, and a [`Verdict`] for every
-//! target that it considered. It is deterministic: the same block gives the same decisions. Only the proceeds of a swap
-//! are not computed: they come from simulating the very call that would be sent, in that block's state.
+//! target that it considered. Loans too small to pay for a place in a transaction are not considered but counted, as a
+//! [`LoanClass`], so that a block costs the same however many of them strangers open. It is deterministic: the same block
+//! gives the same decisions. Only the proceeds of a swap are not computed: they come from simulating the very call that
+//! would be sent, in that block's state.
 //!
 //! - [`liquidate`] finds liquidatable loans – health factor below 1 – and sends the liquidations that pay for their gas.
 //! - [`harvest`] claims staking rewards for others whose tips pay for the gas, and the keeper's own.
@@ -26,6 +28,7 @@ mod revert;
 mod skip_reason;
 
 use alloy::primitives::U256;
+use plimsoll_contracts::MarketId;
 
 use self::gas::Costs;
 pub use self::{
@@ -63,7 +66,26 @@ pub struct Decisions<T> {
     pub intents: Vec<Intent>,
     /// One verdict for every target that was considered.
     pub verdicts: Vec<Verdict<T>>,
+    /// Loans that were not considered one by one, because none of their size can pay; at most one class for each market.
+    pub dust: Vec<LoanClass>,
 }
+
+/// Liquidatable loans of a market that are skipped together, without a look at each: strangers can open any number of
+/// them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoanClass {
+    /// The market.
+    pub market: MarketId,
+    /// Why they are skipped.
+    pub reason: SkipReason,
+    /// Loans of a size wholly below this number of borrow shares belong to the class.
+    pub least_shares: u128,
+    /// Number of loans, among them a few that the contract's rounding spares. The count ends at [`COUNTED_LOANS`].
+    pub loans: usize,
+}
+
+/// Number of loans at which the count of a class ends: "so many or more".
+pub const COUNTED_LOANS: usize = 10_000;
 
 /// Tells why a target must not be acted on now, however profitable it is: a transaction for it is pending, or an earlier
 /// attempt failed and the target is backed off from. `None` where nothing speaks against it.
@@ -98,6 +120,6 @@ impl<T: Copy> Decisions<T> {
 
 impl<T> Default for Decisions<T> {
     fn default() -> Self {
-        Self { intents: Vec::new(), verdicts: Vec::new() }
+        Self { intents: Vec::new(), verdicts: Vec::new(), dust: Vec::new() }
     }
 }

@@ -75,6 +75,12 @@ pub enum SkipReason {
     },
     /// No part of the loan may be repaid on its own.
     NoPartPossible,
+    /// The debt is so small that no liquidation of it could pay for a place in a transaction. Such loans are counted, not
+    /// looked at.
+    Dust {
+        /// The smallest debt that could, to a power of four, in units of the loan token.
+        least_debt: U256,
+    },
     /// The reward is worth harvesting later: what waiting has cost so far is less than the gas of a harvest.
     WorthWaiting {
         /// Expected gain of the harvest now, in wei.
@@ -126,6 +132,9 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
+    /// Name of [`SkipReason::Dust`], under which loans are counted.
+    pub const DUST: &str = "dust";
+
     /// Returns the reason for skipping what could not be read or simulated.
     pub(super) fn unanswered(error: &ChainError) -> Self {
         Self::Unanswered { problem: error.to_string() }
@@ -145,6 +154,7 @@ impl SkipReason {
             Self::OthersFirst { .. } => "others_first",
             Self::NotEnoughInventory { .. } => "not_enough_inventory",
             Self::NoPartPossible => "no_part_possible",
+            Self::Dust { .. } => Self::DUST,
             Self::WorthWaiting { .. } => "worth_waiting",
             Self::BackingOff { .. } => "backing_off",
             Self::TransferFailed { .. } => "transfer_failed",
@@ -224,6 +234,10 @@ impl SkipReason {
                 words.token(*token, *held)
             ),
             Self::NoPartPossible => "no part of it may be repaid on its own".to_owned(),
+            Self::Dust { least_debt } => format!(
+                "a debt below {} does not pay for a place in a transaction, so that such loans are only counted",
+                words.loan(*least_debt)
+            ),
             Self::WorthWaiting { gain_wei, gas_wei } => format!(
                 "it is worth waiting: now it would bring {} and cost {}",
                 words.coin(*gain_wei),

@@ -315,6 +315,12 @@ impl Stream {
         self.plan_from(self.accepted.clone());
     }
 
+    /// Plans again from the accepted blocks, once what spoke against the next one is mended without a resync.
+    pub fn retry(&mut self) {
+        self.disputed = None;
+        self.plan_from(self.accepted.clone());
+    }
+
     /// Continues from another block, over the same connections.
     pub fn restart(&mut self, from: Cursor) {
         self.disputed = None;

@@ -14,7 +14,7 @@ use plimsoll_contracts::MarketId;
 use super::{model::DecisionView, words::Words};
 use crate::{
     config::Config,
-    strategies::{Decision, harvest::StreamId},
+    strategies::{Decision, LoanClass, harvest::StreamId},
 };
 
 /// Number of earlier decisions about a position that are kept.
@@ -120,6 +120,8 @@ fn forget_oldest(positions: &mut Spans) {
 pub(super) struct PositionDecisions {
     last: HashMap<(MarketId, Address), Arc<RecordedDecision>>,
     history: DecisionHistory,
+    /// Loans that are only counted.
+    dust: Vec<LoanClass>,
 }
 
 impl PositionDecisions {
@@ -128,6 +130,16 @@ impl PositionDecisions {
         let decision = Arc::new(decision);
         self.history.record(market, account, Arc::clone(&decision));
         self.last.insert((market, account), decision);
+    }
+
+    /// Replaces the loans that are only counted.
+    pub(super) fn record_dust(&mut self, dust: Vec<LoanClass>) {
+        self.dust = dust;
+    }
+
+    /// The loans of a market that are only counted, if there are any.
+    pub(super) fn dust(&self, market: MarketId) -> Option<&LoanClass> {
+        self.dust.iter().find(|class| class.market == market)
     }
 
     /// The decision about a position, where one was taken.

@@ -21,13 +21,14 @@ use crate::{
     math::{
         interest::{borrow_rate, distance_from_target},
         shares::to_assets_down,
+        types::Market,
         wide::{WAD, product},
     },
     prices::{NoPrice, Prices},
     strategies::{
-        SkipReason,
+        COUNTED_LOANS, SkipReason,
         harvest::StreamId,
-        liquidate::{LoanAtRisk, at_risk},
+        liquidate::{LoanAtRisk, worst_at_risk},
     },
     survey::Survey,
 };
@@ -52,23 +53,27 @@ pub(super) fn lending_views(
     liquidatable_since: &mut LiquidatableSince,
 ) -> LendingViews {
     let BlockSnapshot { header, book, prices, .. } = *snapshot;
-    let (mut markets, mut rows) = (Vec::new(), Vec::new());
+    let (mut markets, mut rows, mut dust_total) = (Vec::new(), Vec::new(), 0);
+    let below = config.liquidate.watch_below;
     for market in book.markets() {
         let Some(settings) = config.liquidate.markets.get(&market.id()) else { continue };
         let price = prices.of(market.id());
+        let dust = decisions.dust(market.id());
+        let (least_shares, dust_loans) = dust.map_or((0, 0), |class| (class.least_shares, class.loans));
         let loans = price.as_ref().map_or_else(
             |_| Vec::new(),
-            |price| at_risk(market, *price, header.timestamp, config.liquidate.watch_below, usize::MAX),
+            |price| worst_at_risk(market, *price, header.timestamp, below, (least_shares, COUNTED_LOANS)),
         );
         let liquidatable: Vec<_> = loans.iter().filter(|loan| loan.health_wad < U256::from(WAD)).collect();
         if price.is_ok() {
             liquidatable_since.update(market.id(), liquidatable.iter().map(|loan| loan.account), header.number);
         }
+        dust_total += count(dust_loans);
         let loan_token = Denomination::of(config, market.params().loanToken);
         let bad_debt =
             liquidatable.iter().fold(0_u128, |sum, loan| sum.saturating_add(loan.debt.saturating_sub(loan.value)));
         markets.push(MarketView {
-            liquidatable: count(liquidatable.len()),
+            liquidatable: count(liquidatable.len() + dust_loans),
             liquidatable_blocks: liquidatable_since.longest(market.id(), header.number),
             bad_debt: loan_token.amount(bad_debt),
             cover: cover(book, market).map(|units| loan_token.amount(units)),
@@ -86,7 +91,7 @@ pub(super) fn lending_views(
     rows.sort_by_key(|row| (row.health_wad, row.account));
     LendingViews {
         markets,
-        decisions: decision_counts(&rows),
+        decisions: decision_counts(&rows, dust_total),
         at_risk: rows.into(),
         watched_accounts: watched_accounts(config, book, prices, header.timestamp),
     }
@@ -95,18 +100,25 @@ pub(super) fn lending_views(
 /// Forgets the decisions about positions that are not liquidatable any more. One whose market has no price now is kept.
 pub(super) fn forget_healthy(decisions: &mut PositionDecisions, snapshot: &BlockSnapshot<'_>) {
     let BlockSnapshot { header, book, prices, .. } = *snapshot;
-    decisions.retain(|market, account| {
-        let price = prices.of(market).ok();
-        book.market(market).zip(price).is_none_or(|(book, price)| {
-            let loan = book.position(account).loan();
-            book.at(header.timestamp).is_liquidatable(loan, book.liquidation_incentive(), price)
+    // A market is accrued once, not for each decision.
+    let mut accrued = HashMap::<MarketId, Option<(&MarketBook, Market, U256)>>::default();
+    decisions.retain(|id, account| {
+        let market = accrued.entry(id).or_insert_with(|| {
+            let market = book.market(id)?;
+            Some((market, market.at(header.timestamp), prices.of(id).ok()?))
+        });
+        market.as_ref().is_none_or(|(market, totals, price)| {
+            totals.is_liquidatable(market.position(account).loan(), market.liquidation_incentive(), *price)
         })
     });
 }
 
 /// Counts positions by decision, the most frequent first.
-fn decision_counts(rows: &[PositionRow]) -> Vec<DecisionCount> {
+fn decision_counts(rows: &[PositionRow], dust: u64) -> Vec<DecisionCount> {
     let mut counts = HashMap::<(bool, &str), u64>::default();
+    if dust > 0 {
+        counts.insert((false, SkipReason::DUST), dust);
+    }
     for row in rows {
         *counts.entry(row.reason()).or_default() += 1;
     }

@@ -24,7 +24,7 @@ use crate::{
     config::Config,
     intent::{Report, Subject},
     prices::Prices,
-    strategies::{Decision, SkipReason, harvest::StreamId},
+    strategies::{Decision, LoanClass, SkipReason, harvest::StreamId},
     stream::EndpointHealth,
     survey::Survey,
 };
@@ -120,6 +120,11 @@ impl ViewPublisher {
             decision => decision,
         };
         self.position_decisions.record(market, account, RecordedDecision { block, decision });
+    }
+
+    /// Replaces the loans that are only counted.
+    pub(crate) fn record_dust(&mut self, dust: Vec<LoanClass>) {
+        self.position_decisions.record_dust(dust);
     }
 
     /// Replaces the decisions about all rewards by those about the accounts of each.

@@ -13,7 +13,7 @@ use crate::{
     intent::SafetyRefusal,
     prices::{NoPrice, Prices},
     safety::{Contracts, Execution, Realised, ResultsLedger},
-    strategies::{Decision, SkipReason, harvest::StreamId},
+    strategies::{Decision, LoanClass, SkipReason, harvest::StreamId},
 };
 
 const PROFIT: U256 = U256::from_limbs([5_000_000_000_000_000, 0, 0, 0]);
@@ -105,6 +105,16 @@ fn positions_at_risk_are_listed_by_health_with_the_last_decision_about_each() {
     assert_eq!((first.market_name.as_str(), &first.debt), ("weth-usdc", &Amount::new(1_900 * DOLLAR, 6, "USDC")));
     assert!(first.distance_bps < 0 && view.at_risk[2].view().distance_bps > 0);
     assert_eq!(first.decision.as_ref().unwrap().block, 1);
+}
+
+#[test]
+fn dust_is_counted_and_not_listed() {
+    let mut bench = Bench::new(&[1_900, 1_800], true);
+    let (market, reason) = (bench.fixture.params.id(), SkipReason::Dust { least_debt: U256::from(1_000) });
+    bench.publisher.record_dust(vec![LoanClass { market, reason, least_shares: u128::MAX, loans: 10_000 }]);
+    let view = bench.refresh(2_000);
+    assert_eq!((view.liquidatable(), view.at_risk.len()), (10_000, 0));
+    assert_eq!(counts(&view), [("dust", 10_000)]);
 }
 
 #[test]

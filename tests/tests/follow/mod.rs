@@ -5,3 +5,4 @@ mod histories;
 pub(crate) mod idle;
 mod process;
 mod restarts;
+mod strangers;

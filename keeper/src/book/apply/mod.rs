@@ -26,6 +26,12 @@ impl<'a> Application<'a> {
         Self { book, block, changes: Vec::new(), deferrals: 0 }
     }
 
+    /// Whether the event is of something that is quarantined.
+    pub(super) fn is_left_out(&self, event: &Event) -> bool {
+        let missing = self.book.coverage.missing();
+        !missing.is_empty() && event.subject().is_some_and(|id| missing.contains(&id))
+    }
+
     /// Applies one event. If it fails, a part of it may have been applied; the changes include that part.
     pub(super) fn apply_event(&mut self, event: &Event) -> Result<(), EventError> {
         match event {

@@ -1,7 +1,9 @@
 //! Tests of the book on generated events: its indices against full scans, reverting and restoring against applying, and
 //! the rejection of inconsistent events. (That the book equals the chain is tested on a node, in `tests/tests/book`.)
 
+mod dust;
 mod harvest_queue;
+mod quarantine;
 mod rejected_events;
 mod rejected_reward_events;
 mod restore;

@@ -2,6 +2,7 @@
 
 mod refusals;
 mod restarts;
+mod snapshots;
 mod upgrades;
 
 use std::path::Path;

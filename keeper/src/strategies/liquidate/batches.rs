@@ -43,7 +43,7 @@ impl LiquidationCosts<'_> {
     }
 
     /// Returns what one further loan adds to the cost of a transaction, in wei.
-    fn place_cost(&self) -> U256 {
+    pub(super) fn place_cost(&self) -> U256 {
         self.costs.transaction_cost(self.table.further_loan, LOAN_BYTES)
     }
 }

@@ -10,6 +10,7 @@ use super::{
     Liquidate, LoanId, MarketSettings,
     batches::{LiquidationCosts, build_batches},
     candidate_call::{CandidateCall, ProfitGuard, whole_and_parts, whole_batch},
+    dust::{Scope, UNVALUED_LOANS},
     funding::Inventory,
     market_snapshot::MarketSnapshot,
     plan::MarketPlan,
@@ -82,7 +83,8 @@ impl Liquidate {
         exclusion: Exclusion<'_, LoanId>,
     ) -> Decisions<LoanId> {
         let mut decisions = Decisions::default();
-        let markets = self.liquidatable_markets(book, context, exclusion, &mut decisions);
+        self.value_first(reader, valuer, book, context).await;
+        let markets = self.liquidatable_markets(book, context, valuer, exclusion, &mut decisions);
         if markets.is_empty() {
             return decisions;
         }
@@ -110,12 +112,32 @@ impl Liquidate {
         decisions
     }
 
-    /// Returns the markets with liquidatable loans that are not excluded. Loans of disabled markets and excluded loans are
-    /// skipped with their reasons.
+    /// Reads the values of loan tokens that were never read, of markets with so many loans that dust among them would
+    /// show. Where no node answers, the next block tries again.
+    async fn value_first<R: ChainReader>(
+        &self,
+        reader: &R,
+        valuer: &mut Valuer,
+        book: &Book,
+        context: BlockContext<'_>,
+    ) {
+        let is_large = |market: &&MarketBook| {
+            market.loans() > UNVALUED_LOANS && self.settings.markets.contains_key(&market.id().0)
+        };
+        let tokens = book.markets().filter(is_large).map(|market| market.params().loanToken);
+        let unknown: Vec<_> = tokens.filter(|token| valuer.is_never_read(*token)).collect();
+        if !unknown.is_empty() {
+            let _ = valuer.values(reader, context.header, &unknown).await;
+        }
+    }
+
+    /// Returns the markets with liquidatable loans that are not excluded. Loans of disabled markets, dust and excluded
+    /// loans are skipped with their reasons.
     fn liquidatable_markets<'a>(
         &'a self,
         book: &'a Book,
         context: BlockContext<'_>,
+        valuer: &Valuer,
         exclusion: Exclusion<'_, LoanId>,
         decisions: &mut Decisions<LoanId>,
     ) -> Vec<MarketCandidates<'a>> {
@@ -123,15 +145,16 @@ impl Liquidate {
         for market in book.markets() {
             let Ok(price) = context.prices.of(market.id()) else { continue };
             let timestamp = context.header.timestamp;
-            let mut candidates = market.liquidatable(price, timestamp);
-            if candidates.is_empty() {
-                continue;
-            }
             let loan_id = |loan: &LiquidationCandidate| LoanId { market: market.id(), account: loan.account };
             let Some(settings) = self.settings.markets.get(&market.id().0) else {
+                let candidates = market.liquidatable_from(price, timestamp, 0, UNVALUED_LOANS);
                 decisions.skip(candidates.iter().map(loan_id), &SkipReason::SwitchedOff);
                 continue;
             };
+            let Scope { least_shares, most } =
+                self.scope(market, context, valuer.last_known(market.params().loanToken));
+            decisions.skip_dust(market, price, timestamp, least_shares);
+            let mut candidates = market.liquidatable_from(price, timestamp, least_shares, most);
             candidates.retain(|loan| !decisions.skip_excluded(loan_id(loan), exclusion));
             if !candidates.is_empty() {
                 let snapshot = MarketSnapshot { market, settings, price, timestamp };

@@ -8,6 +8,8 @@
 //!                                              quotes: gain and gas of each ──► the most profitable call, with a guard
 //! ```
 //!
+//! Loans whose bonus cannot pay for a place in a transaction are counted by size and not looked at.
+//!
 //! Loans, amounts (max repay by the core's close factor rules), their order and the expected gas come from the book. What
 //! a swap brings comes from simulating the very call. A batch that the swap cannot absorb is sent in part: liquidity is
 //! what limits a large liquidation. Where a market has more than one batch, each is simulated after those before it
@@ -25,6 +27,7 @@ mod at_risk;
 mod batches;
 mod candidate_call;
 mod decide;
+mod dust;
 mod funding;
 mod market_snapshot;
 mod plan;
@@ -37,7 +40,7 @@ mod tests;
 use alloy::primitives::{Address, Bytes, U256, map::B256Map};
 use plimsoll_contracts::{MarketId, market::BPS};
 
-pub use self::at_risk::{LoanAtRisk, at_risk};
+pub use self::at_risk::{LoanAtRisk, at_risk, worst_at_risk};
 use self::speculation::{PriceMoves, Speculation};
 use super::{
     bids::{self, Bids, Ordering, RaceRecord},

@@ -23,6 +23,7 @@ use super::{
     Liquidate, LoanId,
     batches::{LiquidationCosts, build_batches},
     candidate_call::{CandidateCall, call_with_max_repay, whole_batch},
+    dust::Scope,
     funding::{Funding, Inventory},
     market_snapshot::MarketSnapshot,
     plan::MarketPlan,
@@ -143,7 +144,8 @@ impl Liquidate {
         }
         let timestamp = context.header.timestamp;
         let snapshot = MarketSnapshot { market, settings, price, timestamp };
-        let mut candidates = market.liquidatable(price, timestamp);
+        let Scope { least_shares, most } = self.scope(market, context, values.of(market.params().loanToken).ok());
+        let mut candidates = market.liquidatable_from(price, timestamp, least_shares, most);
         candidates.retain(|loan| exclusion(snapshot.loan(loan.account)).is_none());
         if candidates.is_empty() {
             return None;

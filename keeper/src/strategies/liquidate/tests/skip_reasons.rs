@@ -2,10 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
+use alloy::primitives::U256;
+
 use super::fixture::*;
 use crate::{
-    prices::{NoPrice, NoValuation},
-    strategies::{Decision, Decisions, Revert, SkipReason},
+    prices::{NoPrice, NoValuation, Prices, Valuer},
+    strategies::{BlockContext, Decision, Decisions, LoanClass, Revert, SkipReason, liquidate::Liquidate},
 };
 
 /// Ten ether with 15,000 dollars of debt: liquidatable at 1,744 dollars and below.
@@ -56,6 +58,28 @@ async fn a_market_without_settings_is_switched_off() {
     let mut fixture = liquidatable();
     fixture.settings.markets.clear();
     assert_eq!(only_reason(&fixture).await, SkipReason::SwitchedOff);
+}
+
+/// Property K5: dust has its reason as a class, with a count and the threshold.
+#[tokio::test]
+async fn dust_is_looked_at_until_its_token_is_valued_and_only_counted_from_then_on() {
+    let mut fixture = Fixture::new(&[LOAN, (1, 2), (1, 2), (1, 2)]);
+    fixture.set_price(1_700, 1_000_000);
+    fixture.costs.gas_price *= 10;
+    let prices: Prices = [(fixture.params.id(), fixture.price.clone())].into_iter().collect();
+    let context = BlockContext { header: &fixture.header, prices: &prices, costs: fixture.costs, room: fixture.room };
+    let mut valuer = Valuer::new(fixture.sources.clone());
+    let strategy = Liquidate::with_races(fixture.settings.clone(), fixture.races.clone());
+    let first = strategy.decide(&fixture, &mut valuer, &fixture.book, context, &|_| None).await;
+    assert_eq!((reasons(&first).len(), reasons(&first)[&borrower(1)].as_str()), (4, "gain_below_gas"));
+    assert_eq!(first.dust, []);
+
+    let second = strategy.decide(&fixture, &mut valuer, &fixture.book, context, &|_| None).await;
+    assert_eq!(reasons(&second).into_keys().collect::<Vec<_>>(), [borrower(0)]);
+    let [LoanClass { reason: SkipReason::Dust { least_debt }, loans: 3, .. }] = &second.dust[..] else {
+        panic!("{:?}", second.dust)
+    };
+    assert!(*least_debt > U256::from(2 * DOLLAR) && *least_debt < U256::from(15_000 * DOLLAR), "{least_debt}");
 }
 
 #[tokio::test]

@@ -1,0 +1,65 @@
+//! `plimsoll-keeper snapshot`: the book in one file, so that a keeper can begin without reading the chain's history.
+
+use std::path::Path;
+
+use alloy::{eips::BlockNumberOrTag, primitives::B256};
+use eyre::{bail, ensure};
+use plimsoll_chain::error::ChainError;
+use serde::Deserialize;
+
+use crate::{
+    config::{Config, EndpointSettings},
+    store::{self, CheckpointTip, Identity, SnapshotImport},
+};
+
+#[derive(Debug, Deserialize)]
+struct Block {
+    hash: B256,
+}
+
+/// Writes the checkpoint to a new file. Returns a line for people.
+pub(super) fn export(config: &Config, to: &Path) -> eyre::Result<String> {
+    let CheckpointTip { number, hash, .. } = store::export(&config.store.folder, to)?;
+    Ok(format!("The book of block {number} ({hash}) is in {}.\n", to.display()))
+}
+
+/// Puts a snapshot in the place of the checkpoint, if it is of this deployment and of a block that the chain has. Returns
+/// a line for people.
+pub(super) async fn import(config: &Config, from: &Path) -> eyre::Result<String> {
+    let deployed = &config.deployed;
+    let genesis = match deployed.genesis {
+        Some(genesis) => genesis,
+        None => hash_of(&config.endpoints, 0).await?,
+    };
+    let identity = Identity { chain_id: deployed.chain_id, genesis, core: deployed.core, rewards: deployed.rewards };
+    let import = SnapshotImport::open(&config.store.folder, &identity, from)?;
+    let CheckpointTip { number, hash, .. } = import.tip();
+    let on_chain = hash_of(&config.endpoints, number).await?;
+    ensure!(
+        on_chain == hash,
+        "{} is of block {number} with the hash {hash}, and the chain's has {on_chain}: it was reorged, or the file is \
+         forged; use another snapshot",
+        from.display()
+    );
+    import.commit()?;
+    Ok(format!("The next start begins after block {number}.\n"))
+}
+
+/// Asks one endpoint after another for the hash of a block.
+async fn hash_of(endpoints: &[EndpointSettings], number: u64) -> eyre::Result<B256> {
+    let mut problems = Vec::new();
+    for EndpointSettings { endpoint, .. } in endpoints.iter().filter(|settings| settings.role.reads()) {
+        let asked = async {
+            let client = endpoint.client().await?;
+            let block =
+                client.request::<_, Option<Block>>("eth_getBlockByNumber", (BlockNumberOrTag::Number(number), false));
+            block.await.map_err(|error| ChainError::of_transport(endpoint, &error))
+        };
+        match asked.await {
+            Ok(Some(block)) => return Ok(block.hash),
+            Ok(None) => problems.push(format!("{endpoint} does not have block {number}")),
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    bail!("no node told the hash of block {number}: {}", problems.join("; "))
+}
