@@ -307,7 +307,11 @@ impl Stream {
         let (_, disputed) = self.disputed.take().filter(|(number, _)| *number == block.number).unwrap_or_default();
         let mut disputed = DisputedBlock { reason, is_refuted: block.unconfirmed, ..disputed };
         if let Some((index, client)) = client {
-            client.report_false_answer(&format!("its events of block {} do not add up", block.number));
+            client.report_false_answer(&if block.unconfirmed {
+                format!("it left out events of block {}", block.number)
+            } else {
+                format!("its events of block {} do not add up", block.number)
+            });
             disputed.suppliers.push(index);
         }
         disputed.rejected.push(Arc::clone(&block));

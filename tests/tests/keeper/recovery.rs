@@ -78,8 +78,8 @@ async fn two_racing_keepers_liquidate_each_loan_once_and_neither_gets_stuck() ->
         ),
     ];
     for (wrong, words) in refusals {
-        let refused = Keeper::start_with(&fixture.suite, program(), &wrong).await;
-        let said = refused.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        let refused = async { Keeper::start_with(&fixture.suite, program(), &wrong).await?.wait_until_ready().await };
+        let said = refused.await.err().map(|error| format!("{error:#}")).unwrap_or_default();
         ensure!(said.contains(words), "it was to say {words:?}: {said}");
     }
 
