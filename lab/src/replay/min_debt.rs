@@ -19,8 +19,8 @@ use super::{
 
 /// The time within which a liquidatable loan is to be liquidated.
 pub const MAX_DELAY_SECS: u64 = 600;
-/// The keeper expects the base fee to rise by at most this part until the next block.
-const BASE_FEE_RISE: u128 = 8;
+/// The guard on chain charges gas before refunds: at most this part of what is paid comes on top.
+const REFUNDS: u128 = 4;
 /// Sizes of loans that are tried with a course of prices, from the minimum debt to below twice as much.
 const SIZES: u128 = 16;
 /// Sizes that are tried at one price.
@@ -59,7 +59,7 @@ struct LoneLoan {
 /// When a parameter is outside of the model's range.
 pub fn find(params: &ReplayParams, prices: &Prices) -> eyre::Result<SmallestMinDebt> {
     let (first, borrowers) = (prices.first(), params.borrowers());
-    let gas_price = params.gas_price + params.gas_price.div_ceil(BASE_FEE_RISE);
+    let gas_price = params.gas_price + params.gas_price.div_ceil(REFUNDS);
     let with = |min_debt| ReplayParams { min_debt, gas_price, ..params.clone() };
     let in_time = |min_debt| {
         let params = with(min_debt);
@@ -245,8 +245,8 @@ mod tests {
             let ltv = u128::from(ltv_bps);
             let part = wad * (bps - ltv) / bps / 2 * wad / (wad - lowest * ltv / bps);
             let net = lowest * (1_000_000 - SWAP_FEE_PPM) / 1_000_000 - wad;
-            // 232,000 gas at 9 eighths of the price, a margin of 10 %, and 2,000 dollars an ether.
-            let cost = 232_000 * gas_price * 9 / 8 * 11 / 10 * 2_000 * DOLLAR / wad;
+            // 232,000 gas and a quarter more before refunds, a margin of 10 %, and 2,000 dollars an ether.
+            let cost = 232_000 * gas_price * 5 / 4 * 11 / 10 * 2_000 * DOLLAR / wad;
             let formula = cost * wad / part * wad / net;
             let found = found(&params, "ts,price\n0,2000\n60,2000\n").at_once.unwrap();
             assert!((formula * 98 / 100..formula * 110 / 100).contains(&found), "{ltv_bps}: {found}, {formula}");

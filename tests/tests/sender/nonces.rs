@@ -95,25 +95,27 @@ async fn a_high_priority_intent_replaces_a_low_priority_one_by_geths_rules() -> 
 }
 
 #[tokio::test]
-async fn an_intent_past_its_deadline_is_cancelled_and_never_executed() -> eyre::Result<()> {
+async fn an_intent_past_its_deadline_that_holds_up_others_is_cancelled_and_never_executed() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
     let deadline = fixture.header().await?.timestamp + 1_000;
     let id = running.handle.submit(Intent { deadline, ..intent(1, Priority::High) });
     assert!(matches!(running.next(id).await?, Outcome::Sent { .. }));
-    fixture.wait_until_pooled(1).await?;
-    // Beyond the first fee, so that the transaction stays pending.
+    let (next, _) = running.sent(2).await?;
+    fixture.wait_until_pooled(2).await?;
+    // Beyond the first fee, so that both stay pending.
     fixture.set_base_fee(1_500).await?;
     fixture.node.provider().anvil_set_next_block_timestamp(deadline).await?;
     fixture.mine(&running).await?;
-    running.wait_until(|status| status.pending.iter().any(|pending| pending.attempts == 2)).await?;
+    running.wait_until(|status| status.pending.iter().any(|pending| pending.id == id && pending.attempts == 2)).await?;
     let cancellation = running.entry(id).await?.attempts[1].hash;
     fixture.wait_until_known(cancellation).await?;
     fixture.set_base_fee(1).await?;
     fixture.mine(&running).await?;
     let Outcome::Cancelled(receipt) = running.next(id).await? else { eyre::bail!("it was not cancelled") };
     assert_eq!((receipt.inclusion.hash, receipt.gas_used), (cancellation, 21_000));
-    assert_eq!(fixture.executions(1).await?, U256::ZERO);
+    assert!(matches!(running.next(next).await?, Outcome::Mined(_)));
+    assert_eq!((fixture.executions(1).await?, fixture.executions(2).await?), (U256::ZERO, U256::ONE));
     Ok(())
 }
 
