@@ -31,8 +31,9 @@ library SurgeMath {
     function refill(Market memory market, Risk risk, uint256 elapsed) internal pure {
         if (market.surgeLevel == 0) return;
         unchecked {
-            market.surgeLevel =
-                FixedPointMathLib.zeroFloorSub(market.surgeLevel, FixedPointMathLib.rawDiv(elapsed * FULL, risk.surgePeriodSecs()));
+            market.surgeLevel = FixedPointMathLib.zeroFloorSub(
+                market.surgeLevel, FixedPointMathLib.rawDiv(elapsed * FULL, risk.surgePeriodSecs())
+            );
         }
     }
 
@@ -50,7 +51,8 @@ library SurgeMath {
     function refund(Market memory market, Risk risk, uint256 assets) internal pure {
         (uint256 n, uint256 d) = _limitFraction(market, risk);
         unchecked {
-            market.surgeLevel = FixedPointMathLib.zeroFloorSub(market.surgeLevel, FixedPointMathLib.rawDiv(assets * d, n));
+            market.surgeLevel =
+                FixedPointMathLib.zeroFloorSub(market.surgeLevel, FixedPointMathLib.rawDiv(assets * d, n));
         }
     }
 

@@ -103,9 +103,7 @@ contract ChainlinkOracleLimitsTest is OracleFixture {
         assertBothPrices(oracle, 2500e24);
         // One of them alone, and answers that are too short.
         vm.clearMockedCalls();
-        vm.mockCall(
-            address(ethUsd), abi.encodeCall(IAggregatorLimits.maxAnswer, ()), abi.encode(type(int256).max)
-        );
+        vm.mockCall(address(ethUsd), abi.encodeCall(IAggregatorLimits.maxAnswer, ()), abi.encode(type(int256).max));
         assertBothPrices(oracle, 2500e24);
         vm.clearMockedCalls();
         vm.mockCall(address(ethUsd), abi.encodeCall(IAggregatorLimits.minAnswer, ()), abi.encode(10_000e8));

@@ -179,7 +179,8 @@ contract SimulatorTest is Test {
     function test_withTooLittleGasCallsAreNotRun(uint256 gasLimit, uint16 burning, uint16 kept) public {
         ISimulator.Call[] memory calls = new ISimulator.Call[](16);
         for (uint256 i; i < calls.length; ++i) {
-            calls[i] = _call((burning >> i) & 1 == 1 ? abi.encodeCall(Target.burn, ()) : abi.encodeCall(Target.gasGiven, ()));
+            calls[i] =
+                _call((burning >> i) & 1 == 1 ? abi.encodeCall(Target.burn, ()) : abi.encodeCall(Target.gasGiven, ()));
             calls[i].keep = (kept >> i) & 1 == 1;
         }
         gasLimit = bound(gasLimit, 2_000_000, 20_000_000);

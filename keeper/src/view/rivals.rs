@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_liquidation_of_a_loan_that_is_not_in_flight_is_anothers_at_once() {
+    fn a_liquidation_of_a_loan_that_is_not_in_flight_is_of_another_at_once() {
         let (fixture, mut rivals) = (Fixture::new(&[1_900; 3]), Rivals::default());
         let events = [liquidation(&fixture, 0), liquidation(&fixture, 1)];
         rivals.record_block(&fixture.config, &fixture.book, &fixture.header(), &events, |_| false);
