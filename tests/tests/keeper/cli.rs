@@ -113,15 +113,17 @@ fn help_names_every_command() -> eyre::Result<()> {
     let names: Vec<_> =
         commands.wrap_err("no commands")?.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names, COMMANDS);
-    for command in COMMANDS.iter().filter(|name| !["completions", "man", "help"].contains(*name)) {
-        let said = keeper(folder.path(), &[command, "--help"], &[])?;
-        ensure!(said.code == Some(0) && said.out.contains("--config <FILE>"), "{command}: {}", said.out);
+    let with_config = COMMANDS.iter().filter(|name| !["snapshot", "completions", "man", "help"].contains(*name));
+    let alone = with_config.map(|name| vec![*name]);
+    for command in alone.chain([vec!["snapshot", "export"], vec!["snapshot", "import"]]) {
+        let said = keeper(folder.path(), &[&command[..], &["--help"]].concat(), &[])?;
+        ensure!(said.code == Some(0) && said.out.contains("--config <FILE>"), "{command:?}: {}", said.out);
     }
     Ok(())
 }
 
 const COMMANDS: &[&str] =
-    &["run", "check", "positions", "pause", "resume", "breaker", "config", "completions", "man", "help"];
+    &["run", "check", "positions", "pause", "resume", "breaker", "snapshot", "config", "completions", "man", "help"];
 
 #[test]
 fn wrong_arguments_and_wrong_settings_have_different_exit_codes() -> eyre::Result<()> {
