@@ -122,9 +122,10 @@ mod tests {
         assert!(shutdown.is_requested() && shutdown.failure().is_none());
     }
 
-    #[tokio::test]
-    #[ignore = "run by the next test in a process of its own, because the hook belongs to the process"]
-    async fn panicking_task() {
+    /// Set in the process that this test starts for itself, because the hook belongs to the process.
+    const CHILD: &str = "PLIMSOLL_TEST_PANIC";
+
+    async fn panic_in_a_task() {
         let shutdown = Shutdown::new();
         shutdown.fail_on_panic();
         let task = tokio::spawn(async { panic!("out of paper") });
@@ -133,11 +134,14 @@ mod tests {
         println!("{}", shutdown.failure().unwrap());
     }
 
-    #[test]
-    fn a_panic_in_any_task_requests_the_end_and_is_the_reason() {
+    #[tokio::test]
+    async fn a_panic_in_any_task_requests_the_end_and_is_the_reason() {
+        if std::env::var_os(CHILD).is_some() {
+            return panic_in_a_task().await;
+        }
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-        child.args(["--ignored", "--exact", "--nocapture", "shutdown::tests::panicking_task"]);
-        let output = child.output().unwrap();
+        let test = "shutdown::tests::a_panic_in_any_task_requests_the_end_and_is_the_reason";
+        let output = child.args(["--exact", "--nocapture", test]).env(CHILD, "1").output().unwrap();
         let printed = String::from_utf8_lossy(&output.stdout);
         let reason = printed.lines().find(|line| line.contains("a part of the keeper panicked")).unwrap();
         assert!(reason.contains("shutdown.rs") && reason.contains("out of paper"), "{printed}");

@@ -92,7 +92,7 @@ use crate::{
     chain::{Event, Header},
     config::Config,
     control::{PendingRequest, Requests},
-    intent::{Intent, Outcome, Purpose, Receipt, Report, SafetyRefusal, Scope, Subject},
+    intent::{Intent, Outcome, Priority, Purpose, Receipt, Report, SafetyRefusal, Scope, Subject},
     record::{self, Stage},
     safety::Execution,
     sender::{self, SenderTasks},
@@ -268,11 +268,9 @@ impl Engine {
     async fn decide(&mut self, block: &PricedBlock, head_at: Instant) {
         let _timer = record::stage(Stage::Decide);
         let PricedBlock { header, prices } = block;
-        let mut context = self.pricing.context(&self.config, header, prices).await;
-        if let Some(balance) = self.submissions.balance() {
-            context.room = context.room.min(context.costs.affordable_gas(balance));
-        }
+        let context = self.pricing.context(&self.config, header, prices).await;
         let BlockContext { costs, room, .. } = context;
+        let context = BlockContext { room: self.affordable_room(Priority::High, costs, room), ..context };
         let exclusion = self.submissions.exclusion(header.number, &self.pauses.active);
         let Pricing { reader, valuer, .. } = &mut self.pricing;
         let round = self.strategies.liquidations(reader, valuer, self.follower.book(), context, &exclusion).await;
@@ -309,6 +307,7 @@ impl Engine {
     /// Decides about rewards, and submits what pays.
     async fn harvest(&mut self, block: &PricedBlock, costs: Costs, room: u64, head_at: Instant) {
         let costs = Costs { margin_bps: self.config.harvest.min_margin_bps, ..costs };
+        let room = self.affordable_room(Priority::Low, costs, room);
         let exclusion = self.submissions.exclusion(block.header.number, &self.pauses.active);
         let context = BlockContext { header: &block.header, prices: &block.prices, costs, room };
         let Pricing { harvest_reader: reader, valuer, .. } = &mut self.pricing;
@@ -319,6 +318,11 @@ impl Engine {
         }
         let decisions = verdicts.iter().map(|verdict| (verdict.target.stream, &verdict.decision));
         self.view.record_reward_decisions(decisions, block.header.number);
+    }
+
+    /// Returns the gas room of a transaction that the signer of this priority can pay for.
+    fn affordable_room(&self, priority: Priority, costs: Costs, room: u64) -> u64 {
+        self.submissions.balance(priority).map_or(room, |balance| room.min(costs.affordable_gas(balance)))
     }
 
     fn submit(&mut self, intent: Intent, header: &Header, head_at: Instant, gas_price: u128) {

@@ -14,15 +14,12 @@ use crate::{
     prices::{BlockReader, Call, ChainReader, PricedMarket, Prices, Valuer, Values, price_calls, snapshot},
     strategies::{
         BlockContext,
-        gas::{Costs, room},
+        gas::{BASE_FEE_RISE, Costs, room},
     },
 };
 
 /// Longest time for which prices are waited for that were not among a block's answers.
 const PRICE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The base fee rises by at most one part in this many from one block to the next (EIP-1559).
-const BASE_FEE_RISE: u128 = 8;
 
 /// A block with the liquidation prices in it: what decisions are based on.
 #[derive(Debug, Clone)]
@@ -119,7 +116,8 @@ impl Pricing {
     /// What gas and data cost in the next block.
     async fn costs(&mut self, config: &Config, header: &Header) -> Costs {
         Costs {
-            gas_price: next_base_fee(config, header) + config.fees.min_priority_fee,
+            // The sender offers no less than the newest block's base fee, also where the next one's is lower.
+            gas_price: next_base_fee(config, header).max(header.base_fee.into()) + config.fees.min_priority_fee,
             data_byte_price: self.data_fee.wei_per_byte(&self.reader, header).await,
             margin_bps: config.liquidate.min_margin_bps,
         }

@@ -84,9 +84,9 @@ impl Submissions {
         self.sender.on_block(block.header, &obsolete);
     }
 
-    /// Returns the balance in wei of the account that signs liquidations, where it is known.
-    pub(super) fn balance(&self) -> Option<U256> {
-        self.sender.watch_status(Priority::High)?.borrow().balance
+    /// Returns the balance in wei of the account that signs intents of a priority, where it is known.
+    pub(super) fn balance(&self, priority: Priority) -> Option<U256> {
+        self.sender.watch_status(priority)?.borrow().balance
     }
 
     /// Submits an intent that was decided on a block whose head was received at `head_at`, at a price per gas. Returns at
@@ -220,7 +220,7 @@ impl Submissions {
     /// folder that cannot be read counts as one that has it.
     pub(super) fn safety(&self, settings: &config::Safety, now: u64) -> SafetySnapshot {
         let (breaker_open_secs, lost_wei, reverts) =
-            self.sender.with_gate(|gate, _| (gate.breaker_open_for(now), gate.lost_on(now), gate.recent_reverts()));
+            self.sender.with_gate(|gate, _| (gate.breaker_open_for(now), gate.lost_on(now), gate.recent_reverts(now)));
         let is_killed = settings.kill_file.try_exists().unwrap_or(true);
         SafetySnapshot { is_killed, breaker_open_secs, lost_wei, reverts }
     }

@@ -125,8 +125,9 @@ pub enum DropReason {
     InsufficientFunds,
     /// The signer's balance, less what its other transactions may cost, is below the least that pools ask for.
     #[error(
-        "it needs {needed} wei on the signer's account, and {available} wei of the balance are not committed to other \
-         transactions; send native currency to the signer"
+        "it needs {} of the native coin on the signer's account, and {} of the balance are not committed to other \
+         transactions; send some to the signer",
+        coins(*.needed), coins(*.available)
     )]
     Unaffordable {
         /// Gas limit times the lowest fee with which it could be mined, in wei.
@@ -212,7 +213,10 @@ pub enum SafetyRefusal {
         cap: U256,
     },
     /// The loss of a strategy in one market has reached its cap for the day.
-    #[error("{lost} wei were lost today (UTC) in this market by {strategy}, and the cap is {cap}", strategy = scope.strategy)]
+    #[error(
+        "{} of the native coin were lost today (UTC) in this market by {}, and the cap is {}",
+        coins(*.lost), .scope.strategy, coins(*.cap)
+    )]
     ScopeLossCap {
         /// Strategy and market.
         scope: Scope,

@@ -187,15 +187,16 @@ impl Gate {
         self.record.breakers.iter().filter_map(|(_, breaker)| breaker.open_for(now)).max()
     }
 
-    /// Returns the scopes whose circuit breaker is open.
-    pub fn open_breakers(&self, now: u64) -> impl Iterator<Item = &Scope> {
-        self.record.breakers.iter().filter(move |(_, breaker)| breaker.open_for(now).is_some()).map(|(scope, _)| scope)
-    }
-
     /// Returns the number of reverts within the window, of the scope with most of them.
     #[must_use]
-    pub fn recent_reverts(&self) -> usize {
-        self.record.breakers.iter().map(|(_, breaker)| breaker.reverts.len()).max().unwrap_or(0)
+    pub fn recent_reverts(&self, now: u64) -> usize {
+        let is_recent = |then: &&u64| now.saturating_sub(**then) < self.settings.breaker_window_secs;
+        self.record
+            .breakers
+            .iter()
+            .map(|(_, breaker)| breaker.reverts.iter().filter(is_recent).count())
+            .max()
+            .unwrap_or(0)
     }
 
     /// Returns the loss of the UTC day of this timestamp, in wei.

@@ -8,12 +8,14 @@ use plimsoll_contracts::market::BPS;
 
 /// Bytes of a signed transaction besides its calldata, at most.
 const ENVELOPE_BYTES: usize = 200;
+/// The base fee rises by at most one part in this many from one block to the next (EIP-1559).
+pub const BASE_FEE_RISE: u128 = 8;
 /// Gas of every transaction, by Ethereum's rules.
 const TRANSACTION_GAS: u64 = 21_000;
 /// Gas of a byte of calldata that is not 0, by Ethereum's rules.
-const BYTE_GAS: u64 = 16;
+pub const BYTE_GAS: u64 = 16;
 /// Gas of a byte of calldata that is 0, by Ethereum's rules.
-const ZERO_BYTE_GAS: u64 = 4;
+pub const ZERO_BYTE_GAS: u64 = 4;
 
 /// Gas used by the keeper's transactions, by their parts, after refunds.
 ///
@@ -197,18 +199,20 @@ impl Costs {
         bytes.saturating_mul(U256::from(self.data_byte_price)).saturating_mul(U256::from(11)).div_ceil(U256::from(10))
     }
 
-    /// Returns the highest gas limit with which a transaction costs no more than this, in wei, at twice the expected price.
+    /// Returns the highest gas limit with which a transaction costs no more than this, in wei, where the base fee rises once
+    /// more until it is mined.
     #[must_use]
     pub fn affordable_gas(&self, max_cost: U256) -> u64 {
-        let price = U256::from(self.gas_price).saturating_mul(U256::from(2)).max(U256::ONE);
-        (max_cost / price).try_into().unwrap_or(u64::MAX)
+        let price = self.gas_price.saturating_add(self.gas_price.div_ceil(BASE_FEE_RISE));
+        (max_cost / U256::from(price.max(1))).try_into().unwrap_or(u64::MAX)
     }
 
     /// Returns the price per gas for which bounds are computed in a call that cannot measure it: room for a bid and for the
-    /// base fee to double, as far as nine tenths of the gain cover that.
+    /// base fee to double, as far as nine tenths of the gain cover that, after the fee for so many bytes of calldata.
     #[must_use]
-    pub fn guard_price(&self, gain: U256, gas: u64, bid: u128) -> u128 {
-        let covered = gain / U256::from(10) * U256::from(9) / U256::from(gas.max(1));
+    pub fn guard_price(&self, gain: U256, gas: u64, bytes: usize, bid: u128) -> u128 {
+        let left = gain.saturating_sub(self.max_data_fee(bytes));
+        let covered = left / U256::from(10) * U256::from(9) / U256::from(gas.max(1));
         let covered: u128 = covered.try_into().unwrap_or(u128::MAX);
         self.gas_price.saturating_mul(2).saturating_add(bid).min(covered)
     }

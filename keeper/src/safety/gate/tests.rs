@@ -170,7 +170,14 @@ fn reverts_of_one_strategy_or_market_open_no_other_breaker() {
     }
     assert!(matches!(gate.admit(&harvest, &at(NOON)), Err(SafetyRefusal::BreakerOpen { .. })));
     assert_eq!(gate.admit(&intent(), &at(NOON)), Ok(()));
-    assert_eq!(gate.open_breakers(NOON).collect::<Vec<_>>(), [&harvest.scope]);
+}
+
+#[test]
+fn reverts_are_recent_within_the_window() {
+    let mut gate = Gate::new(settings(), SafetyRecord::default());
+    gate.on_report(&report(Outcome::Reverted(receipt(1, 1))), NOON, 1);
+    let window = settings().breaker_window_secs;
+    assert_eq!([NOON, NOON + window - 1, NOON + window].map(|now| gate.recent_reverts(now)), [1, 1, 0]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use alloy::primitives::{B256, U256};
 
 use crate::{
-    intent::{Fees, Priority, Receipt, Subject},
+    intent::{Fees, Inclusion, Priority, Receipt, Subject},
     sender::{
         journal::{Attempt, AttemptKind, EntryState, JournalEntry},
         submit_result::SubmitResult,
@@ -267,6 +267,17 @@ impl NonceSlot {
             self.purpose = NoncePurpose::Free;
         }
         becomes_free
+    }
+
+    /// Returns where one of its transactions was mined, as far as is known, also from before a restart.
+    pub(super) fn inclusion(&self) -> Option<Inclusion> {
+        let journalled = || {
+            self.holders.iter().find_map(|holder| match holder.entry.state {
+                EntryState::Mined(inclusion) => Some(inclusion),
+                _ => None,
+            })
+        };
+        self.mined.map(|receipt| receipt.inclusion).or_else(journalled)
     }
 
     /// Gives the nonce back to the entry whose transaction a reorganisation removed, which is then broadcast before

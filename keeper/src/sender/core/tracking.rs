@@ -169,8 +169,12 @@ impl Core {
 
     /// Handles the inclusion of one of the nonce's transactions in a block.
     fn on_mined(&mut self, nonce: u64, receipt: Receipt, head: Header, changed: &mut Vec<JournalEntry>) {
-        let Some(slot) = self.slots.get_mut(&nonce) else { return };
         let inclusion = receipt.inclusion;
+        if self.slots.get(&nonce).and_then(NonceSlot::inclusion).is_some_and(|known| known != inclusion) {
+            // What was mined before is not part of the chain any more, whatever takes its place.
+            self.on_reorg(nonce, head, changed);
+        }
+        let Some(slot) = self.slots.get_mut(&nonce) else { return };
         let Some(winner) = slot.holders.iter().position(|holder| holder.has_attempt(inclusion.hash)) else { return };
         let Some((by, kind)) = slot.holders.get(winner).and_then(|holder| {
             let mined = holder.entry.attempts.iter().find(|attempt| attempt.hash == inclusion.hash)?;
@@ -282,12 +286,8 @@ impl Core {
     /// Handles the removal of a mined transaction by a reorganisation. Returns false if none was mined with this nonce.
     fn on_reorg(&mut self, nonce: u64, head: Header, changed: &mut Vec<JournalEntry>) -> bool {
         let Some(slot) = self.slots.get_mut(&nonce) else { return false };
-        let journalled = slot.holders.iter().find_map(|holder| match holder.entry.state {
-            EntryState::Mined(inclusion) => Some(inclusion),
-            _ => None,
-        });
-        let mined = slot.mined.take().map(|receipt| receipt.inclusion).or(journalled);
-        let Some(inclusion) = mined else { return false };
+        let Some(inclusion) = slot.inclusion() else { return false };
+        slot.mined = None;
         slot.on_reorg(inclusion.hash);
         if let Some(winner) = slot.holder_mut() {
             set_state(&mut winner.entry, EntryState::Sent, head, changed);

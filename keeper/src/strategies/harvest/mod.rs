@@ -146,6 +146,7 @@ impl HarvestCall {
 
     /// Turns the call into an intent that is good up to `deadline`.
     fn into_intent(self, deadline: u64, costs: Costs) -> Intent {
+        let bytes = self.call.data.len();
         Intent {
             purpose: self.purpose,
             priority: Priority::Low,
@@ -156,7 +157,7 @@ impl HarvestCall {
             expected_gain: self.gain_wei,
             deadline,
             scope: Scope::new(NAME, self.stream.pool),
-            guard: GuardKind::UpTo(costs.guard_price(self.gain_wei, self.gas, 0)),
+            guard: GuardKind::UpTo(costs.guard_price(self.gain_wei, self.gas, bytes, 0)),
             bid: 0,
             profit: Some(Profit { token: self.stream.reward_token, rate: self.rate, repaid: None }),
         }

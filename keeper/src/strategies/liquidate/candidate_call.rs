@@ -13,7 +13,10 @@ use super::{
     funding::Funding,
     market_snapshot::{ExpectedLiquidation, MarketSnapshot},
 };
-use crate::prices::Call;
+use crate::{
+    prices::Call,
+    strategies::gas::{BYTE_GAS, ZERO_BYTE_GAS, intrinsic_gas},
+};
 
 /// A batch is simulated whole and halved at most this often, as long as a part's incentive at the oracle's price pays for
 /// its gas: a loan of millions meets the pools at a slice of one dollar, too.
@@ -32,13 +35,9 @@ pub(super) struct CandidateCall<'a> {
     pub(super) gas_limit: u64,
 }
 
-/// Gas of a call that the `Liquidator` contract does not measure itself, besides calldata: a transaction's base cost, and
-/// what runs before the measurement and after it (some 3,600, by its tests).
-const UNMEASURED_GAS: u64 = 21_000 + 5_000;
-/// Gas of a byte of calldata that is 0.
-const ZERO_BYTE_GAS: u64 = 4;
-/// Gas of any other byte of calldata.
-const BYTE_GAS: u64 = 16;
+/// Gas of execution that the `Liquidator` contract does not measure: what runs before its measurement and after it (some
+/// 3,600, by its tests).
+const UNMEASURED_GAS: u64 = 5_000;
 /// Maximum additional gas of calldata by the overhead itself, which is encoded as 0 when calldata is counted: it fits
 /// eight bytes.
 const OVERHEAD_BYTES_GAS: u64 = 8 * (BYTE_GAS - ZERO_BYTE_GAS);
@@ -60,15 +59,8 @@ pub(super) struct ProfitGuard {
 pub(super) struct GasCharge {
     /// Units of the profit's token that are worth one wei, times 2^96; 0 to charge nothing.
     pub(super) units_per_wei_x96: u128,
-    /// Gas that is neither measured by the contract nor follows from the calldata: what a rollup adds for its other layer.
-    pub(super) extra_gas: u64,
     /// Fees besides gas, in wei.
     pub(super) extra_wei: U256,
-}
-
-/// Returns the gas of calldata.
-fn calldata_gas(data: &[u8]) -> u64 {
-    data.iter().map(|byte| if *byte == 0 { ZERO_BYTE_GAS } else { BYTE_GAS }).sum()
 }
 
 /// Returns the calls for a batch by one funding: the whole batch within the funding's max repay first, then by halves of
@@ -158,9 +150,8 @@ impl CandidateCall<'_> {
                     },
                 };
                 if charge.units_per_wei_x96 != 0 {
-                    let calldata = calldata_gas(&call.abi_encode()).saturating_add(OVERHEAD_BYTES_GAS);
-                    let overhead = UNMEASURED_GAS.saturating_add(calldata).saturating_add(charge.extra_gas);
-                    call.liquidation.gasOverhead = U256::from(overhead);
+                    let before = intrinsic_gas(&call.abi_encode()).saturating_add(OVERHEAD_BYTES_GAS);
+                    call.liquidation.gasOverhead = U256::from(before.saturating_add(UNMEASURED_GAS));
                 }
                 (settings.liquidator.unwrap_or_default(), call.abi_encode())
             }

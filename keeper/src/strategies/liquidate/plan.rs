@@ -34,7 +34,9 @@ pub(super) struct Quote {
     pub(super) gas_wei: U256,
     /// Bytes of calldata.
     pub(super) bytes: usize,
-    /// Cost that the guard on chain charges, in wei: that of gas before refunds.
+    /// Gas that the guard on chain charges: before refunds.
+    pub(super) charged_gas: u64,
+    /// Cost that the guard on chain charges, in wei.
     pub(super) charge_wei: U256,
 }
 
@@ -49,9 +51,10 @@ impl Quote {
         self.gain_wei.saturating_sub(self.charge_wei)
     }
 
-    /// Returns whether the call is worth sending: the gain exceeds the cost by the margin, and meets the guard on chain.
+    /// Returns whether the call is worth sending: the gain exceeds what the guard on chain charges by the margin, which the
+    /// sender keeps, too.
     pub(super) fn is_profitable(&self, costs: &Costs) -> bool {
-        costs.is_profitable(self.gain_wei, self.gas_wei) && self.gain_wei > self.charge_wei
+        costs.is_profitable(self.gain_wei, self.charge_wei)
     }
 }
 

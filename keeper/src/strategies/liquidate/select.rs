@@ -100,11 +100,16 @@ impl Liquidate {
         let data = call.encode(&self.settings, plan.snapshot, ProfitGuard::default()).data;
         let (bytes, gas) = (data.len(), self.gas_of(call, simulated, &data));
         let gas_wei = context.costs.transaction_cost(gas, bytes);
-        let charge_wei = match call.funding {
-            Funding::FlashSwap { .. } => context.costs.transaction_cost(before_refunds(gas), bytes),
-            Funding::Inventory { .. } => gas_wei,
+        let (charged_gas, charge_wei) = match call.funding {
+            Funding::FlashSwap { .. } => {
+                // Simulated gas is before refunds, the table's after them.
+                let charged_gas = if self.settings.gas.use_simulated_gas { gas } else { before_refunds(gas) };
+                let data_fee = context.costs.max_data_fee(bytes);
+                (charged_gas, context.costs.transaction_cost(charged_gas, 0).saturating_add(data_fee))
+            }
+            Funding::Inventory { .. } => (gas, gas_wei),
         };
-        Ok(Quote { repaid, profit, gain_wei, gas, gas_wei, charge_wei, bytes })
+        Ok(Quote { repaid, profit, gain_wei, gas, gas_wei, charged_gas, charge_wei, bytes })
     }
 
     /// Returns the share of a market's net profit to bid.
@@ -133,15 +138,12 @@ impl Liquidate {
         sent: &mut AddressSet,
     ) {
         let (snapshot, table) = (plan.snapshot, &self.settings.gas);
-        let expected_gas = match call.funding {
-            Funding::FlashSwap { .. } => before_refunds(quote.gas),
-            Funding::Inventory { .. } => quote.gas,
-        };
+        let expected_gas = quote.charged_gas;
         let bid = priority_fee(share, expected_gas, quote.net_after_charge());
         let (guard, price) = match call.funding {
             Funding::FlashSwap { .. } => (GuardKind::OnChain, costs.gas_price),
             Funding::Inventory { .. } => {
-                let price = costs.guard_price(quote.gain_wei, expected_gas, bid);
+                let price = costs.guard_price(quote.gain_wei, expected_gas, quote.bytes, bid);
                 (GuardKind::UpTo(price), price)
             }
         };
@@ -180,10 +182,7 @@ impl Liquidate {
                 let after_bid = kept(net, self.settings.bid_share_bps);
                 let is_single = call.borrowers.len() == 1;
                 let min_profit = if is_single { kept(after_bid, self.settings.max_slippage_bps) } else { U256::ZERO };
-                // What a simulation used beyond the table's figure may be gas of another layer, which no contract sees.
-                let table = &self.settings.gas;
-                let extra_gas = if table.use_simulated_gas { quote.gas.saturating_sub(call.expected_gas) } else { 0 };
-                let charge = GasCharge { units_per_wei_x96, extra_gas, extra_wei: costs.max_data_fee(quote.bytes) };
+                let charge = GasCharge { units_per_wei_x96, extra_wei: costs.max_data_fee(quote.bytes) };
                 ProfitGuard { min_profit, charge, ..ProfitGuard::default() }
             }
             Funding::Inventory { loan, collateral, .. } => {
@@ -199,9 +198,9 @@ impl Liquidate {
 /// Returns why none of the calls is worth sending, by the one that comes nearest to it.
 fn skip_reason(calls: &[CandidateCall<'_>], quotes: &[Result<Quote, Revert>]) -> SkipReason {
     // Net gain, shifted so that losses can be compared, too.
-    let nearness = |quote: &&Quote| quote.gain_wei.saturating_add(U256::MAX >> 1).saturating_sub(quote.gas_wei);
+    let nearness = |quote: &&Quote| quote.gain_wei.saturating_add(U256::MAX >> 1).saturating_sub(quote.charge_wei);
     if let Some(quote) = quotes.iter().filter_map(|quote| quote.as_ref().ok()).max_by_key(nearness) {
-        return SkipReason::GainBelowGas { gain_wei: quote.gain_wei, gas_wei: quote.gas_wei };
+        return SkipReason::GainBelowGas { gain_wei: quote.gain_wei, gas_wei: quote.charge_wei };
     }
     let reverts = calls.iter().zip(quotes).filter_map(|(call, quote)| Some((call, quote.as_ref().err()?)));
     let smallest = reverts.min_by_key(|(call, revert)| (!revert.is_lack_of_liquidity(), call.expected_repaid));

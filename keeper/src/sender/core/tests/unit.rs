@@ -223,6 +223,20 @@ fn a_reorganisation_that_was_not_announced_is_noticed_by_a_missing_parent() {
 }
 
 #[test]
+fn a_transaction_that_was_mined_again_elsewhere_before_anybody_looked_is_taken_back_first() {
+    let mut simulation = Simulation::new();
+    simulation.run(&[Step::SubmitHigh, Step::MineBlock]);
+    simulation.model.reorg(1, true);
+    simulation.model.mine();
+    simulation.run(&[Step::MineBlock]);
+    let outcomes = outcomes(&simulation);
+    assert!(
+        matches!(outcomes[..], [Outcome::Sent { .. }, Outcome::Mined(_), Outcome::Reorged, Outcome::Mined(_)]),
+        "{outcomes:?}"
+    );
+}
+
+#[test]
 fn a_reorged_transaction_whose_nonce_is_then_used_by_another_is_reported_as_both() {
     let mut simulation = Simulation::new();
     simulation.run(&[Step::SubmitHigh, Step::MineBlock]);

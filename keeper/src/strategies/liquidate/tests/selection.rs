@@ -248,6 +248,6 @@ fn simulated_gas_replaces_the_table_where_it_is_configured() {
     fixture.room = 2_000_000;
     let simulated = decide(&fixture).intents.remove(0);
     let gas_limit = fixture.settings.gas.gas_limit(2_000_000);
-    assert_eq!((simulated.expected_gas, simulated.gas_limit), (2_500_000, gas_limit));
+    assert_eq!((simulated.expected_gas, simulated.gas_limit), (2_000_000, gas_limit));
     assert!(by_table.expected_gas < 300_000);
 }
