@@ -158,6 +158,20 @@ impl<'p> Confirmed<'p> {
         (self.budget.gas, self.budget.value) = (gas_left, value_left);
         Ok(())
     }
+
+    /// Adds a transaction again that was displaced: its gas is never paid.
+    fn give_back(&mut self, gas: u64, value: U256) {
+        self.budget.gas = self.budget.gas.saturating_add(gas);
+        self.budget.value = self.budget.value.saturating_add(value);
+    }
+}
+
+/// How the wait for a transaction ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Settled {
+    Mined,
+    /// Another transaction was mined with its nonce.
+    Displaced,
 }
 
 /// Executes the steps of a design.
@@ -297,7 +311,10 @@ impl<'a> Applier<'a> {
         self.journal.save()?;
         self.broadcast(&pending.raw).await?;
         (self.on_progress)(Progress::Sent { step: &step.name, transaction: *signed.tx_hash() });
-        self.settle(&pending).await
+        if self.settle(&pending).await? == Settled::Displaced {
+            confirmed.give_back(signed.gas_limit(), signed.value());
+        }
+        Ok(())
     }
 
     async fn sign(
@@ -397,13 +414,13 @@ impl<'a> Applier<'a> {
     /// Waits for the transaction that was pending when an earlier run ended.
     async fn finish_in_flight(&mut self) -> Result<(), ApplyError> {
         match self.journal.record.in_flight.clone() {
-            Some(pending) => self.settle(&pending).await,
+            Some(pending) => self.settle(&pending).await.map(drop),
             None => Ok(()),
         }
     }
 
     /// Waits for the pending transaction, and records its result.
-    async fn settle(&mut self, pending: &InFlight) -> Result<(), ApplyError> {
+    async fn settle(&mut self, pending: &InFlight) -> Result<Settled, ApplyError> {
         let signed = Signed {
             sender: self.journal.record.deployer,
             nonce: pending.nonce,
@@ -411,8 +428,8 @@ impl<'a> Applier<'a> {
             raw: pending.raw.clone(),
         };
         match self.wait_until_mined(&pending.step, &signed).await? {
-            Some(receipt) => self.record_receipt(&receipt).await,
-            None => self.on_nonce_reused(pending).await,
+            Some(receipt) => self.record_receipt(&receipt).await.map(|()| Settled::Mined),
+            None => self.on_nonce_reused(pending).await.map(|()| Settled::Displaced),
         }
     }
 

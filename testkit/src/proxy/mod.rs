@@ -59,7 +59,7 @@ mod upstream;
 mod ws;
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     ops::Range,
     process,
     sync::{
@@ -95,8 +95,8 @@ const BACKLOG: u32 = 128;
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
-    /// Reserves the port while the proxy is down, so that no other program gets it.
-    _port: TcpSocket,
+    /// Keeps the port, also while the proxy is down.
+    _reservation: UdpSocket,
     acceptor: JoinSet<()>,
     _watcher: JoinSet<()>,
 }
@@ -105,21 +105,20 @@ pub struct Proxy {
 /// its port.
 const PORTS: Range<u16> = 20_000..32_000;
 
-/// Reserves a port, whether or not the proxy listens on it. Fails when none is free.
-fn reserve() -> eyre::Result<TcpSocket> {
+/// Reserves a port on which nobody listens. The reservation is the UDP port of the same number, which only one socket can
+/// have: so the proxies of several processes never try each other's ports, whether they are up or down. Fails when no port
+/// is free.
+fn reserve() -> eyre::Result<UdpSocket> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Other processes begin elsewhere in the range.
     let begin = u16::try_from(process::id() % u32::from(PORTS.end - PORTS.start))?;
     for _ in PORTS {
         let step = NEXT.fetch_add(1, Ordering::Relaxed) % (PORTS.end - PORTS.start);
-        let number = PORTS.start + (begin + step) % (PORTS.end - PORTS.start);
-        let port = TcpSocket::new_v4()?;
-        port.set_reuseaddr(true)?;
-        // A port on which another program listens can be bound, but not listened on.
-        if std::net::TcpListener::bind(("127.0.0.1", number)).is_ok()
-            && port.bind(SocketAddr::from(([127, 0, 0, 1], number))).is_ok()
+        let address = ("127.0.0.1", PORTS.start + (begin + step) % (PORTS.end - PORTS.start));
+        if let Ok(reservation) = UdpSocket::bind(address)
+            && std::net::TcpListener::bind(address).is_ok()
         {
-            return Ok(port);
+            return Ok(reservation);
         }
     }
     bail!("no port from {} to {} is free", PORTS.start, PORTS.end - 1)
@@ -135,9 +134,10 @@ impl Proxy {
         let blocks = shared.upstream.heads().await.wrap_err_with(|| format!("{upstream} announces no heads"))?;
         let mut watcher = JoinSet::new();
         watcher.spawn(Arc::clone(&shared).follow(blocks));
-        let port = reserve()?;
-        let address = port.local_addr()?;
-        let mut proxy = Self { address, shared, _port: port, acceptor: JoinSet::new(), _watcher: watcher };
+        let reservation = reserve()?;
+        let address = reservation.local_addr()?;
+        let mut proxy =
+            Self { address, shared, _reservation: reservation, acceptor: JoinSet::new(), _watcher: watcher };
         proxy.bring_up()?;
         Ok(proxy)
     }
