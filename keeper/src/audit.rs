@@ -67,14 +67,19 @@ pub struct Auditor {
 
 impl Auditor {
     /// Records whether any market's totals mismatch after a block. Returns whether the book must be rebuilt: an event
-    /// that was missed is not delivered again by itself.
-    pub fn must_rebuild(&mut self, block: u64, has_mismatch: bool) -> bool {
+    /// that was missed is not delivered again by itself. Where it was not rebuilt, it is due again after as many blocks.
+    pub const fn must_rebuild(&mut self, block: u64, has_mismatch: bool) -> bool {
         self.mismatching_blocks = if has_mismatch { self.mismatching_blocks + 1 } else { 0 };
         if self.mismatching_blocks < MAX_MISMATCHING_BLOCKS || block < self.next_rebuild {
             return false;
         }
-        (self.mismatching_blocks, self.next_rebuild) = (0, block.saturating_add(MIN_BLOCKS_BETWEEN_REBUILDS));
+        self.mismatching_blocks = 0;
         true
+    }
+
+    /// Records that the book is rebuilt after a block: it is not again for some time.
+    pub const fn on_rebuilt(&mut self, block: u64) {
+        self.next_rebuild = block.saturating_add(MIN_BLOCKS_BETWEEN_REBUILDS);
     }
 
     /// Takes the next sample of at most `size` positions of one market. Returns `None` while there are no positions.
@@ -167,11 +172,25 @@ mod tests {
     fn a_book_with_lasting_mismatches_is_rebuilt_and_not_again_for_a_while() {
         let mut auditor = Auditor::default();
         let mut rebuilds = |blocks: std::ops::Range<u64>, has_mismatch: bool| {
-            blocks.filter(|block| auditor.must_rebuild(*block, has_mismatch)).collect::<Vec<_>>()
+            let is_rebuilt = |block: &u64| {
+                let is_due = auditor.must_rebuild(*block, has_mismatch);
+                if is_due {
+                    auditor.on_rebuilt(*block);
+                }
+                is_due
+            };
+            blocks.filter(is_rebuilt).collect::<Vec<_>>()
         };
         assert_eq!(rebuilds(1..3, true), [] as [u64; 0]);
         assert_eq!(rebuilds(3..4, false), [] as [u64; 0]);
         assert_eq!(rebuilds(4..20, true), [6]);
         assert_eq!(rebuilds(20..3_000, true), [1_006, 2_006]);
+    }
+
+    #[test]
+    fn a_rebuild_that_could_not_be_made_is_due_again() {
+        let mut auditor = Auditor::default();
+        let due: Vec<_> = (1..10).filter(|block| auditor.must_rebuild(*block, true)).collect();
+        assert_eq!(due, [3, 6, 9]);
     }
 }

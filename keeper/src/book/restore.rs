@@ -39,6 +39,9 @@ pub enum Damage {
     /// The rows are of some markets and pools, and all are followed now.
     #[error("it contains some markets and staking programmes, and all are followed now")]
     Narrower,
+    /// The row with what is followed does not come before all others.
+    #[error("the row with what is followed is not the first")]
+    MisplacedCoverage,
     /// No market can have such parameters.
     #[error(transparent)]
     Params(#[from] InvalidParams),
@@ -111,7 +114,7 @@ impl Book {
         book.coverage = mem::take(&mut book.coverage).narrowed(followed).ok_or(Damage::Narrower)?;
         for row in rows {
             match row? {
-                Row::Coverage(coverage) => book.coverage = coverage,
+                Row::Coverage(_) => return Err(Damage::MisplacedCoverage),
                 Row::Market { number, market } => book.restore_market(number, &market.0, market.1)?,
                 Row::Position { market: number, .. } if book.coverage.dropped_markets.contains(&number) => {}
                 Row::Position { market: number, account, position } => {

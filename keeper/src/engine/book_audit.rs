@@ -53,18 +53,16 @@ impl BookAudit {
         &self.status
     }
 
-    /// Returns the first market whose totals differ from those that were read with the prices of the block, if any do.
-    pub(super) fn first_difference(book: &Book, block: &PricedBlock) -> Option<Mismatch> {
+    /// Compares every market's totals with those that were read with the prices of the block; `None` if none were read.
+    pub(super) fn compare_totals(book: &Book, block: &PricedBlock) -> Option<Vec<Mismatch>> {
         let PricedBlock { header, prices } = block;
-        book.markets().find_map(|market| compare_totals(header.number, market, prices.stored(market.id())?))
+        let read: Vec<_> = book.markets().filter_map(|market| Some((market, prices.stored(market.id())?))).collect();
+        let compare = |(market, stored): &(&_, &_)| compare_totals(header.number, market, stored);
+        (!read.is_empty()).then(|| read.iter().filter_map(compare).collect())
     }
 
-    /// Compares every market's totals with those that were read with the prices of the block. Returns true if any
-    /// differ.
-    pub(super) fn compare_totals(&mut self, book: &Book, block: &PricedBlock) -> bool {
-        let PricedBlock { header, prices } = block;
-        let compare = |market| compare_totals(header.number, market, prices.stored(market.id())?);
-        let differences: Vec<_> = book.markets().filter_map(compare).collect();
+    /// Records the markets whose totals differ from the chain's after the newest block. Returns true if any do.
+    pub(super) fn record_totals(&mut self, differences: Vec<Mismatch>) -> bool {
         self.report(&differences);
         self.totals = by_market(differences);
         self.refresh_differing();
@@ -88,6 +86,11 @@ impl BookAudit {
     /// Tells whether totals have differed for so many blocks that the book must be rebuilt. To be called once a block.
     pub(super) fn must_rebuild(&mut self, block: u64, differs: bool) -> bool {
         self.auditor.must_rebuild(block, differs)
+    }
+
+    /// Records that the book is rebuilt because its totals differed.
+    pub(super) const fn on_rebuilt(&mut self, block: u64) {
+        self.auditor.on_rebuilt(block);
     }
 
     /// Returns the calls that read a sample of positions in the block after `block`, where one is due.

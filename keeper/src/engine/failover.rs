@@ -43,7 +43,7 @@ impl ChainReader for FailoverReader {
             async move { EndpointReader::new(endpoint, client, account).run(&block, &sequences).await }
         };
         // A decision waits for it.
-        let policy = AskPolicy { block: block.number, is_batch: false, is_urgent: true };
-        self.reader.ask_by(policy, request, |_| true).await
+        let policy = AskPolicy { block: block.number, is_urgent: true };
+        self.reader.ask_by(policy, request).await
     }
 }

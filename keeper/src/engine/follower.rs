@@ -159,15 +159,10 @@ impl Follower {
         match step {
             Step::Apply(block) => Ok(self.apply(block).await),
             Step::Revert { to } => {
-                if let Err(error) = self.book.revert_to(to.number) {
-                    // The history of a restored book begins at its checkpoint, and the stream may know older blocks.
-                    warn!(block = to.number, reason = %error, "book reset");
-                    self.rebuild().await;
+                if !self.revert_book(to.number).await {
                     return Ok(FollowerEvent::Reset);
                 }
                 self.stream.accept();
-                let written = self.checkpoint.revert_to(to.number).await;
-                self.note_checkpoint(written);
                 Ok(FollowerEvent::Reverted { to })
             }
             Step::Resync(reason) => {
@@ -194,19 +189,26 @@ impl Follower {
     }
 
     /// Reverts the newest block if it is [unconfirmed](BlockEvents::unconfirmed), because what was read in it contradicts
-    /// that it has no events; it is fetched again from another endpoint. Returns false for any other block.
-    pub async fn refute(&mut self, block: u64, reason: String) -> bool {
+    /// that it has no events; it is fetched again from another endpoint. Does nothing and returns `None` for any other
+    /// block.
+    pub async fn refute(&mut self, block: u64, reason: String) -> Option<FollowerEvent> {
         if !std::mem::take(&mut self.is_unconfirmed) {
-            return false;
+            return None;
         }
         self.stream.reject(reason);
-        let before = block.saturating_sub(1);
-        if let Err(error) = self.book.revert_to(before) {
-            warn!(block = before, reason = %error, "book reset");
-            self.reset().await;
-            return true;
+        let is_reverted = self.revert_book(block.saturating_sub(1)).await;
+        Some(if is_reverted { FollowerEvent::Rejected } else { FollowerEvent::Reset })
+    }
+
+    /// Reverts every block after `to`, in book and checkpoint. Returns false if the book is rebuilt instead, because its
+    /// history begins later: that of a restored one begins at its checkpoint, and the stream may know older blocks.
+    async fn revert_book(&mut self, to: u64) -> bool {
+        if let Err(error) = self.book.revert_to(to) {
+            warn!(block = to, reason = %error, "book reset");
+            self.rebuild().await;
+            return false;
         }
-        let written = self.checkpoint.revert_to(before).await;
+        let written = self.checkpoint.revert_to(to).await;
         self.note_checkpoint(written);
         true
     }

@@ -44,6 +44,7 @@
 mod background;
 mod block_request;
 mod book_audit;
+mod chain_events;
 mod exclusion;
 mod failover;
 mod follower;
@@ -66,7 +67,7 @@ use std::{collections::BTreeSet, future, sync::Arc, time::Duration};
 
 use alloy::primitives::B256;
 use eyre::eyre;
-use plimsoll_contracts::{IPlimsoll::IPlimsollEvents, MarketId};
+use plimsoll_contracts::MarketId;
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     time::{self, Instant, MissedTickBehavior},
@@ -76,6 +77,7 @@ use tracing::{error, info, instrument};
 use self::{
     background::{Background, BackgroundResult},
     book_audit::BookAudit,
+    chain_events::ReportedEvents,
     log::DryRunLog,
     operator::Pauses,
     pricing::{PricedBlock, Pricing},
@@ -89,10 +91,10 @@ pub use self::{
     start::{Mode, run},
 };
 use crate::{
-    chain::{Event, Header},
+    chain::Header,
     config::Config,
     control::{PendingRequest, Requests},
-    intent::{Intent, Outcome, Priority, Purpose, Receipt, Report, SafetyRefusal, Scope, Subject},
+    intent::{Intent, Outcome, Priority, Purpose, Receipt, Report, SafetyRefusal, Scope},
     record::{self, Stage},
     safety::Execution,
     sender::{self, SenderTasks},
@@ -105,7 +107,7 @@ use crate::{
     },
     stream::BlockEvents,
     telemetry::{AlertKind, AlertSender, Notice},
-    view::{BlockSnapshot, Denomination, Ledger, OperationsSnapshot, ViewPublisher, labelled, moved},
+    view::{BlockSnapshot, Ledger, OperationsSnapshot, ViewPublisher, labelled, moved},
 };
 
 /// How often the state of the endpoints is published while there is no block.
@@ -136,6 +138,8 @@ struct Engine {
     pauses: Pauses,
     /// What a dry run has logged.
     dry_run: DryRunLog,
+    /// Events of the chain that the operator was told of.
+    reported: ReportedEvents,
     /// The newest block that was decided on; `None` while the book is not at the head.
     latest: Option<PricedBlock>,
 }
@@ -162,6 +166,7 @@ impl Engine {
                     Ok(FollowerEvent::Applied(block)) => self.on_block(&block).await,
                     Ok(FollowerEvent::Reverted { to }) => {
                         self.strategies.unblock();
+                        self.revert_chain_events(to.number);
                         info!(block = to.number, "blocks reverted");
                     }
                     Ok(FollowerEvent::Reset) => self.on_reset(),
@@ -195,7 +200,7 @@ impl Engine {
     #[instrument(name = "block", skip_all, fields(block = block.number))]
     async fn on_block(&mut self, block: &BlockEvents) {
         self.strategies.unblock();
-        self.report_losses(block);
+        self.record_chain_events(block);
         let Some(header) = block.tip else {
             let progress = self.follower.stream().backfill_progress().filter(|progress| block.number < progress.target);
             let text = progress.map_or_else(|| format!("block {}", block.number), |progress| progress.to_string());
@@ -203,24 +208,37 @@ impl Engine {
             return;
         };
         let applied_at = Instant::now();
-        self.record_liquidations(block, &header);
         let timer = record::stage(Stage::Prices);
         let (block, head_at) = self.pricing.price_block(&self.config, self.follower.book(), header).await;
         drop(timer);
-        if let Some(difference) = BookAudit::first_difference(self.follower.book(), &block)
-            && self.follower.refute(header.number, difference.to_string()).await
+        let differences = BookAudit::compare_totals(self.follower.book(), &block);
+        if let Some([difference, ..]) = differences.as_deref()
+            && let Some(event) = self.follower.refute(header.number, difference.to_string()).await
         {
+            self.revert_chain_events(header.number.saturating_sub(1));
+            if event == FollowerEvent::Reset {
+                self.on_reset();
+            }
             return;
         }
         self.submissions.on_block(self.follower.book(), &block);
         self.on_lost_races(&block);
         self.decide(&block, head_at.unwrap_or(applied_at)).await;
-        let (reader, core) = (self.follower.stream().reader(), self.config.deployed.core);
-        let opinion = second_opinion::on_totals(&reader, core, self.follower.book(), &block).await;
+        let opinion = match &differences {
+            Some(differences) => {
+                let (reader, core) = (self.follower.stream().reader(), self.config.deployed.core);
+                let book = self.follower.book();
+                Some(second_opinion::on_totals(&reader, core, book, &header, differences).await)
+            }
+            None => None,
+        };
         if matches!(opinion, Some(Opinion::Agreed | Opinion::BookIsRight)) {
             self.follower.confirm();
         }
-        let differs = opinion != Some(Opinion::BookIsRight) && self.audit_book(&block);
+        let book = self.follower.book();
+        self.audit.compare_sample(&self.pricing.reader, self.config.deployed.core, book, &header);
+        let differs =
+            opinion != Some(Opinion::BookIsRight) && self.audit.record_totals(differences.unwrap_or_default());
         self.plan_next_request(&block).await;
         self.latest = Some(block);
         if self.audit.must_rebuild(header.number, differs) {
@@ -237,22 +255,12 @@ impl Engine {
                 is_rebuilt, "book differs"
             );
             if is_rebuilt {
+                self.audit.on_rebuilt(header.number);
                 self.on_reset();
                 return;
             }
         }
         self.refresh_view_unless_deferred();
-    }
-
-    /// Records whose the liquidations in a block are. To be called before the sender is told of the block, since it forgets
-    /// then what was in flight.
-    fn record_liquidations(&mut self, block: &BlockEvents, header: &Header) {
-        let is_liquidation = |event: &Event| matches!(event, Event::Core(IPlimsollEvents::Liquidate(_)));
-        if block.events.iter().any(is_liquidation) {
-            let in_flight = self.submissions.exclusion(header.number, &self.pauses.active).in_flight;
-            let is_in_flight = |subject: &Subject| in_flight.contains_key(subject);
-            self.view.record_liquidations(self.follower.book(), header, &block.events, is_in_flight);
-        }
     }
 
     /// Shows that there is no book to decide on.
@@ -456,13 +464,6 @@ impl Engine {
         }
     }
 
-    /// Compares the book with the chain. Returns true if any market's totals differ.
-    fn audit_book(&mut self, block: &PricedBlock) -> bool {
-        let book = self.follower.book();
-        self.audit.compare_sample(&self.pricing.reader, self.config.deployed.core, book, &block.header);
-        self.audit.compare_totals(book, block)
-    }
-
     /// Plans what is asked with the block after `block`.
     async fn plan_next_request(&mut self, block: &PricedBlock) {
         let PricedBlock { header, prices } = block;
@@ -485,32 +486,6 @@ impl Engine {
             BackgroundResult::MarketMoved(subjects) => {
                 subjects.into_iter().for_each(|subject| self.submissions.clear_backoff(subject));
             }
-        }
-    }
-
-    /// Raises an alert for every loss that was realised in a block since the book was at the head, in a market that the
-    /// configuration names. History that is read at the start, or again, raises none.
-    fn report_losses(&self, block: &BlockEvents) {
-        if self.latest.is_none() && block.tip.is_none() {
-            return;
-        }
-        for event in &block.events {
-            let Event::Core(IPlimsollEvents::RealiseLoss(loss)) = event else { continue };
-            let (id, book) = (MarketId(loss.id), self.follower.book());
-            let Some(market) = book.market(id).filter(|_| self.config.liquidate.markets.contains_key(&id)) else {
-                continue;
-            };
-            let token = Denomination::of(&self.config, market.params().loanToken);
-            let name = self.config.deployed.market_name(id);
-            let text = format!(
-                "in block {} a loss of {} was realised in {name}: {} came from its reserve, {} from its backstop, the \
-                 rest from its suppliers",
-                block.number,
-                token.amount(loss.loss),
-                token.amount(loss.fromReserve),
-                token.amount(loss.fromCover)
-            );
-            self.alerts.send(Notice { kind: AlertKind::BadDebt, subject: name, resolved: false, text });
         }
     }
 

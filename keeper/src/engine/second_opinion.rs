@@ -14,8 +14,7 @@ use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use plimsoll_contracts::{IPlimsoll, Market as MarketOnChain, MarketId};
 use tracing::{error, warn};
 
-use super::pricing::PricedBlock;
-use crate::{audit::compare_totals, book::Book, chain::Header, stream::StreamReader};
+use crate::{audit::Mismatch, book::Book, chain::Header, stream::StreamReader};
 
 /// What is said of the book's totals in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,21 +29,20 @@ pub(super) enum Opinion {
     Unconfirmed,
 }
 
-/// Compares the totals that were read with the prices of a block with the book's. If some differ, every endpoint is asked
-/// for them, and those that lie are demoted. `None` if none were read.
+/// Asks every endpoint for the totals that were found to differ from the book's after a block, if any did. Those that lie
+/// are demoted.
 pub(super) async fn on_totals(
     reader: &StreamReader,
     core: Address,
     book: &Book,
-    block: &PricedBlock,
-) -> Option<Opinion> {
-    let PricedBlock { header, prices } = block;
-    let read: Vec<_> = book.markets().filter_map(|market| Some((market, prices.stored(market.id())?))).collect();
-    let differing = read.iter().filter(|(market, stored)| compare_totals(header.number, market, stored).is_some());
+    header: &Header,
+    differences: &[Mismatch],
+) -> Opinion {
+    let differing = differences.iter().filter_map(|difference| book.market(difference.market));
     let (markets, in_book): (Vec<_>, Vec<_>) =
-        differing.map(|(market, _)| (market.id(), MarketOnChain::from(market.state().totals))).unzip();
+        differing.map(|market| (market.id(), MarketOnChain::from(market.state().totals))).unzip();
     if markets.is_empty() {
-        return (!read.is_empty()).then_some(Opinion::Agreed);
+        return Opinion::Agreed;
     }
     let markets = Arc::<[MarketId]>::from(markets);
     let answers =
@@ -66,7 +64,7 @@ pub(super) async fn on_totals(
             "totals differ, and nobody confirms them"
         ),
     }
-    Some(opinion)
+    opinion
 }
 
 /// Reads the totals of markets in a block from one endpoint.

@@ -16,6 +16,7 @@ use super::{
     background::{Background, load_races},
     block_request::BlockRequest,
     book_audit::BookAudit,
+    chain_events::ReportedEvents,
     log::DryRunLog,
     operator::Pauses,
     pricing::Pricing,
@@ -187,6 +188,7 @@ impl Parts {
             alerts: alerts.sender(),
             pauses,
             dry_run: DryRunLog::default(),
+            reported: ReportedEvents::default(),
             latest: None,
             config,
         };
@@ -235,27 +237,26 @@ async fn start_sender(
     loop {
         let (settings, signers) = (settings.clone(), signers.clone());
         match sender::start(settings, signers, roles.nodes(), journal.clone(), notes.clone()).await {
-            Err(StartError::Chain(error)) if error.is_retryable() => wait_for_node(&error).await,
+            Err(StartError::Chain(error)) if error.is_retryable() => {
+                warn!(%error, "waiting for a node");
+                time::sleep(RETRY_INTERVAL).await;
+            }
             started => return started,
         }
     }
 }
 
-/// Asks one node after another until one answers.
+/// Asks one node after another until one answers, and pauses after each round.
 async fn until_answered<T>(nodes: &[Arc<Endpoint>], request: impl AsyncFn(&Endpoint) -> Result<T, ChainError>) -> T {
     loop {
         for node in nodes {
             match request(node).await {
                 Ok(answer) => return answer,
-                Err(error) => wait_for_node(&error).await,
+                Err(error) => warn!(%error, "waiting for a node"),
             }
         }
+        time::sleep(RETRY_INTERVAL).await;
     }
-}
-
-async fn wait_for_node(error: &ChainError) {
-    warn!(%error, "waiting for a node");
-    time::sleep(RETRY_INTERVAL).await;
 }
 
 async fn local_chain(node: &Endpoint) -> Result<Option<LocalChain>, ChainError> {

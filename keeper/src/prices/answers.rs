@@ -21,12 +21,6 @@ impl Answers {
         let results = reader.run_each(block, calls.iter().cloned()).await?;
         Ok(Self { block: block.hash, by_call: calls.iter().cloned().zip(results).collect() })
     }
-
-    /// Hash of the block.
-    #[must_use]
-    pub const fn block(&self) -> B256 {
-        self.block
-    }
 }
 
 /// A reader that knows the answers to a block's own request.

@@ -4,11 +4,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use alloy::rpc::client::RpcClient;
-use futures_util::{
-    StreamExt,
-    future::{BoxFuture, join_all},
-    stream::FuturesUnordered,
-};
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use tokio::{
     runtime::Handle,
@@ -27,9 +23,6 @@ const MAX_RETRY_PAUSE: Duration = Duration::from_millis(400);
 pub struct AskPolicy {
     /// Number of the block that the question is about; endpoints that do not have it are asked last. 0 if any will do.
     pub block: u64,
-    /// Whether it consists of many calls. Over HTTP these are one request with one response. Over WebSocket each is a
-    /// message of its own, and a node may hold back all responses but the first until that is acknowledged.
-    pub is_batch: bool,
     /// Whether a decision waits for the answer. Then a slow endpoint is hedged by the next one, and where all fail, they
     /// are asked again until the next head.
     pub is_urgent: bool,
@@ -57,13 +50,12 @@ impl<T: Send + 'static> Drop for UnderWay<T> {
     }
 }
 
-/// Asks the endpoints by the policy, each by `request`, and returns the first answer that `is_acceptable`. An answer that
-/// is not is returned where no endpoint has a better one. Fails with the last error where none has any.
+/// Asks the endpoints by the policy, each by `request`, and returns the first answer. Fails with the last error where none
+/// has any.
 pub(super) async fn ask<T, F>(
     pool: &Arc<EndpointPool>,
     policy: AskPolicy,
     request: impl Fn(Arc<Endpoint>, RpcClient) -> F,
-    is_acceptable: impl Fn(&T) -> bool,
 ) -> Result<T, ChainError>
 where
     T: Send + 'static,
@@ -76,7 +68,7 @@ where
     let mut pause = MIN_RETRY_PAUSE;
     pool.hedges.record_question();
     loop {
-        let failure = match ask_each(pool, policy, &request, &is_acceptable).await {
+        let failure = match ask_each(pool, policy, &request).await {
             Round::Answered(answer) => return answer,
             Round::Failed(error) => error,
         };
@@ -96,22 +88,22 @@ async fn ask_each<T, F>(
     pool: &Arc<EndpointPool>,
     policy: AskPolicy,
     request: impl Fn(Arc<Endpoint>, RpcClient) -> F,
-    is_acceptable: impl Fn(&T) -> bool,
 ) -> Round<T>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, ChainError>> + Send + 'static,
 {
     let (block_time, late_after) = (pool.settings.block_time, late_after(pool.settings.block_time));
-    let mut order = pool.order(policy.block, policy.is_batch).into_iter();
+    let order: Vec<_> = pool.clients_for(policy.block).collect();
+    let mut order = order.into_iter();
     let mut asked = UnderWay(FuturesUnordered::new());
-    let (mut second_best, mut failure) = (None, None);
+    let mut failure = None;
     let (mut hedge_at, mut late_at) = (None, Instant::now());
     let mut ask_next = true;
     loop {
-        if ask_next && let Some(index) = order.next() {
+        if ask_next && let Some((index, client)) = order.next() {
             let now = Instant::now();
-            hedge_at = pool.clients.get(index).map(|client| now + client.hedge_delay(block_time));
+            hedge_at = Some(now + client.hedge_delay(block_time));
             late_at = now + late_after;
             asked.0.push(Box::pin(read(Arc::clone(pool), index, late_after, &request)));
         }
@@ -120,8 +112,7 @@ where
             biased;
             answer = asked.0.next() => {
                 match answer {
-                    Some(Ok(answer)) if is_acceptable(&answer) => return Round::Answered(Ok(answer)),
-                    Some(Ok(answer)) => second_best = Some(answer),
+                    Some(Ok(answer)) => return Round::Answered(Ok(answer)),
                     Some(Err(refused)) if refused.kind == RpcErrorKind::Reverted => {
                         return Round::Answered(Err(refused.error));
                     }
@@ -134,14 +125,11 @@ where
             () = at(next_at) => ask_next = hedge_at.take().is_none() || pool.hedges.take(),
         }
     }
-    match (second_best, failure) {
-        (Some(answer), _) => Round::Answered(Ok(answer)),
-        (None, Some(error)) => Round::Failed(error),
-        (None, None) => Round::Failed(none_connected()),
-    }
+    Round::Failed(failure.unwrap_or_else(none_connected))
 }
 
-/// Asks every connected endpoint, all at the same time, and returns the answers with the endpoints' indices.
+/// Asks every connected endpoint, all at the same time, and returns the answers with the endpoints' indices. Once one has
+/// answered, those that are late are not waited for.
 pub(super) async fn ask_all<T, F>(
     pool: &Arc<EndpointPool>,
     request: impl Fn(Arc<Endpoint>, RpcClient) -> F,
@@ -151,11 +139,24 @@ where
     F: Future<Output = Result<T, ChainError>> + Send + 'static,
 {
     let late_after = late_after(pool.settings.block_time);
-    let asked = pool.order(0, false).into_iter().map(|index| {
+    let late_at = Instant::now() + late_after;
+    let asked = pool.clients_for(0).map(|(index, _)| {
         let read = read(Arc::clone(pool), index, late_after, &request);
-        async move { Some((index, read.await.ok()?)) }
+        Box::pin(async move { Ok((index, read.await?)) }) as BoxFuture<'static, _>
     });
-    join_all(asked).await.into_iter().flatten().collect()
+    let mut asked = UnderWay(asked.collect());
+    let mut answers = Vec::new();
+    loop {
+        let deadline = Some(late_at).filter(|_| !answers.is_empty());
+        tokio::select! {
+            biased;
+            answer = asked.0.next() => match answer {
+                Some(answer) => answers.extend(answer.ok()),
+                None => return answers,
+            },
+            () = at(deadline) => return answers,
+        }
+    }
 }
 
 /// Makes the request to one endpoint, which is late after this time.

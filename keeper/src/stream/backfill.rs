@@ -33,6 +33,8 @@ enum BackfillError {
     Failed,
     /// The endpoint refuses a range of this length.
     RangeTooLarge,
+    /// The endpoint does not give the logs of a range of this length in time.
+    TooSlow,
     /// The endpoint's chain does not have the newest applied block.
     OtherBranch,
     /// A log in this block is none of our contracts' events.
@@ -41,7 +43,10 @@ enum BackfillError {
 
 impl From<RequestError> for BackfillError {
     fn from(error: RequestError) -> Self {
-        if error.kind == RpcErrorKind::RangeTooLarge { Self::RangeTooLarge } else { Self::Failed }
+        match error.kind {
+            RpcErrorKind::RangeTooLarge => Self::RangeTooLarge,
+            _ => Self::Failed,
+        }
     }
 }
 
@@ -112,8 +117,7 @@ pub(super) async fn backfill(
 /// none has its parent.
 async fn fetch_range(pool: &EndpointPool, range: BlockRange) -> Result<FetchedRange, FetchError> {
     let (mut resync, mut failed) = (None, false);
-    for index in pool.order(range.last, false) {
-        let Some(client) = pool.clients.get(index) else { continue };
+    for (index, client) in pool.clients_for(range.last) {
         match fetch_from(pool, client, range).await {
             Ok((parent, blocks)) => {
                 tracing::debug!(first = range.first, last = range.last, endpoint = %client.endpoint, "log range backfilled");
@@ -126,7 +130,7 @@ async fn fetch_range(pool: &EndpointPool, range: BlockRange) -> Result<FetchedRa
             Err(BackfillError::ForeignEvent(number, problem)) => {
                 resync = Some(ResyncReason::ForeignEvent { number, problem });
             }
-            Err(BackfillError::Failed | BackfillError::RangeTooLarge) => failed = true,
+            Err(BackfillError::Failed | BackfillError::RangeTooLarge | BackfillError::TooSlow) => failed = true,
         }
     }
     Err(resync.filter(|_| !failed).map_or(FetchError::Retryable, FetchError::Resync))
@@ -162,11 +166,12 @@ async fn fetch_from(
             }
             // Its parts are not of one chain.
             Err(BackfillError::OtherBranch) if first > range.first => return Err(BackfillError::Failed),
-            Err(error) => {
-                // A node that is slow with a long range may be quick with a shorter one.
+            Err(BackfillError::TooSlow) => {
+                // The next time a shorter range is asked for, with which it may be quicker.
                 client.state().log_range.record_refusal(length);
-                return Err(error);
+                return Err(BackfillError::TooSlow);
             }
+            Err(error) => return Err(error),
         }
     }
     Ok((parent_of_all.unwrap_or_default(), blocks))
@@ -184,7 +189,10 @@ async fn fetch_part(
     let last_header = header(client, last).await?;
     let (first_header, logs) =
         try_join!(async { if last == first { Ok(last_header) } else { header(client, first).await } }, async {
-            Ok(client.logs(filter).await?)
+            client.logs(filter).await.map_err(|error| match error.kind {
+                RpcErrorKind::TimedOut => BackfillError::TooSlow,
+                _ => error.into(),
+            })
         },)?;
     if header(client, last).await? != last_header {
         return Err(BackfillError::Failed);

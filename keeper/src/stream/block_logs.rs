@@ -228,13 +228,12 @@ pub(super) fn decode<'a>(
 /// own head is past the block.
 fn endpoints_with<'a>(pool: &'a EndpointPool, header: &RpcHeader, first: usize) -> Vec<(usize, &'a EndpointClient)> {
     let number = header.header.number;
-    let has_block = |index: &usize| {
-        let head = pool.clients.get(*index).and_then(|client| client.state().head);
-        *index == first || head.is_some_and(|head| head.header.number >= number)
+    let has_block = |(index, client): &(usize, &EndpointClient)| {
+        *index == first || client.state().head.is_some_and(|head| head.header.number >= number)
     };
-    let mut order: Vec<_> = pool.order(number, false).into_iter().filter(has_block).collect();
-    order.sort_by_key(|index| *index != first);
-    order.into_iter().filter_map(|index| Some((index, pool.clients.get(index)?))).collect()
+    let mut order: Vec<_> = pool.clients_for(number).filter(has_block).collect();
+    order.sort_by_key(|(index, _)| *index != first);
+    order
 }
 
 /// Requests the logs of our contracts in a block.

@@ -295,7 +295,7 @@ impl EndpointClient {
             }
             Err(_) => {
                 let error = self.error(&format!("nothing within {:?}", self.request_timeout));
-                Err(self.record_failure(RpcErrorKind::Unreachable, error))
+                Err(self.record_failure(RpcErrorKind::TimedOut, error))
             }
         }
     }
@@ -315,7 +315,9 @@ impl EndpointClient {
         let mut state = self.state();
         let was_healthy = state.health.is_healthy();
         match kind {
-            RpcErrorKind::Unreachable | RpcErrorKind::Rejected => state.health.record_failure(reason.clone(), now),
+            RpcErrorKind::Unreachable | RpcErrorKind::TimedOut | RpcErrorKind::Rejected => {
+                state.health.record_failure(reason.clone(), now);
+            }
             RpcErrorKind::RateLimited(retry_after) => {
                 state.health.record_rate_limit(reason.clone(), retry_after, now);
             }

@@ -65,7 +65,7 @@ pub enum EndpointState {
     },
 }
 
-/// The time that an endpoint takes to answer. It is shown to operators, and nothing is decided by it.
+/// The time that an endpoint takes to answer. By its average much faster endpoints are asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Latency {
     /// Latency of the last answer.

@@ -14,10 +14,7 @@ use alloy::{
         json_rpc::{RpcRecv, RpcSend},
     },
 };
-use plimsoll_chain::{
-    endpoint::{Endpoint, Transport},
-    error::ChainError,
-};
+use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -60,7 +57,6 @@ pub(super) struct EndpointView {
     pub(super) is_healthy: bool,
     /// Whether a request of another part is late.
     pub(super) has_late_request: bool,
-    pub(super) transport: Transport,
     /// Average latency of its answers; zero before the first.
     pub(super) latency: Duration,
     /// Whether the last request failed, so that `head` may be out of date.
@@ -87,14 +83,13 @@ impl EndpointView {
 const FAST: Duration = Duration::from_millis(16);
 
 /// Returns the failover order for a request about a block: the indices of the connected endpoints. The healthy go before
-/// the demoted, then those without a late request, those that have the block, for a batch those that take it as one
-/// request, then the faster, and last the order of the configuration.
-fn failover_order(views: &[EndpointView], number: u64, is_batch: bool) -> Vec<usize> {
+/// the demoted, then those without a late request, those that have the block, the faster, and last the order of the
+/// configuration.
+fn failover_order(views: &[EndpointView], number: u64) -> Vec<usize> {
     let mut order: Vec<_> = views.iter().enumerate().filter(|(_, view)| view.is_connected).collect();
     order.sort_by_key(|(index, view)| {
-        let splits = is_batch && view.transport == Transport::WebSocket;
         let is_behind = view.number() < Some(number);
-        (!view.is_healthy, view.has_late_request, is_behind, splits, view.slowness(), *index)
+        (!view.is_healthy, view.has_late_request, is_behind, view.slowness(), *index)
     });
     order.into_iter().map(|(index, _)| index).collect()
 }
@@ -127,7 +122,7 @@ impl EndpointPool {
     /// Returns the number of blocks to ask for at once, of the endpoint that is asked first about a block.
     pub(super) fn log_range(&self, number: u64) -> u64 {
         let client = self.clients_for(number).next();
-        client.map_or(1, |client| client.state().log_range.blocks()).max(1)
+        client.map_or(1, |(_, client)| client.state().log_range.blocks()).max(1)
     }
 
     /// Returns true if a healthy endpoint announces new heads.
@@ -158,6 +153,12 @@ impl EndpointPool {
         self.new_head.send_replace(());
     }
 
+    /// Publishes the header of the newest block that is followed. Does nothing if it was published last: whoever waits
+    /// for a new head would take it for one.
+    pub(super) fn publish_newest(&self, header: Header) {
+        self.newest.send_if_modified(|newest| newest.replace(header) != Some(header));
+    }
+
     /// Returns a view of each endpoint, by index.
     pub(super) fn views(&self) -> Vec<EndpointView> {
         let view = |client: &EndpointClient| {
@@ -167,7 +168,6 @@ impl EndpointPool {
                 is_connected: state.client.is_some(),
                 is_healthy: state.health.is_healthy(),
                 has_late_request: client.has_late_request(),
-                transport: client.endpoint.transport(),
                 latency: state.health.latency.map_or(Duration::ZERO, |latency| latency.average),
                 last_request_failed: state.health.last_request_failed,
             }
@@ -175,15 +175,10 @@ impl EndpointPool {
         self.clients.iter().map(view).collect()
     }
 
-    /// Returns the indices of the connected endpoints in the failover order for a request about a block, which may be a
-    /// batch of many calls.
-    pub(super) fn order(&self, number: u64, is_batch: bool) -> Vec<usize> {
-        failover_order(&self.views(), number, is_batch)
-    }
-
-    /// Returns the connected endpoints in the failover order for a request about a block.
-    pub(super) fn clients_for(&self, number: u64) -> impl Iterator<Item = &EndpointClient> {
-        self.order(number, false).into_iter().filter_map(|index| self.clients.get(index))
+    /// Returns the connected endpoints with their indices, in the failover order for a request about a block.
+    pub(super) fn clients_for(&self, number: u64) -> impl Iterator<Item = (usize, &EndpointClient)> {
+        let order = failover_order(&self.views(), number);
+        order.into_iter().filter_map(|index| Some((index, self.clients.get(index)?)))
     }
 
     pub(super) fn health(&self) -> Vec<EndpointHealth> {
@@ -232,42 +227,31 @@ impl StreamReader {
         method: &'static str,
         params: P,
     ) -> Result<R, ChainError> {
-        let policy = AskPolicy { block: number, is_batch: false, is_urgent: false };
+        let policy = AskPolicy { block: number, is_urgent: false };
         let request = |endpoint: Arc<Endpoint>, client: RpcClient| {
             let request = client.request::<P, R>(method, params.clone());
             let request = async move { request.await.map_err(|error| ChainError::of_transport(&endpoint, &error)) };
             record::rpc(method, request)
         };
-        ask::ask(&self.0, policy, request, |_| true).await
+        ask::ask(&self.0, policy, request).await
     }
 
     /// Asks a question by a policy. `request` makes it to one endpoint; it fails with [`ChainError`] also where the answer
-    /// is not valid, which counts against the endpoint. Returns the first answer that `is_acceptable`, or another one
-    /// where there is none. Fails with the last error if no endpoint answers.
+    /// is not valid, which counts against the endpoint. Fails with the last error if no endpoint answers.
     pub async fn ask_by<T, F>(
         &self,
         policy: AskPolicy,
         request: impl Fn(Arc<Endpoint>, RpcClient) -> F,
-        is_acceptable: impl Fn(&T) -> bool,
     ) -> Result<T, ChainError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, ChainError>> + Send + 'static,
     {
-        ask::ask(&self.0, policy, request, is_acceptable).await
+        ask::ask(&self.0, policy, request).await
     }
 
-    /// Returns the number of a block that is an endpoint's newest one; 0 for others.
-    #[must_use]
-    pub fn number_of(&self, hash: B256) -> u64 {
-        let heads = self.0.clients.iter().filter_map(|client| client.state().head).map(|head| head.header);
-        let newest = *self.0.newest.borrow();
-        newest.into_iter().chain(heads).find(|header| header.hash == hash).map_or(0, |header| header.number)
-    }
-}
-
-impl StreamReader {
-    /// Asks every connected endpoint the same, and returns the valid answers with the endpoints' indices.
+    /// Asks every connected endpoint the same, and returns the valid answers with the endpoints' indices. Once one has
+    /// answered, those that are late are not waited for.
     pub async fn ask_each<T, F>(&self, request: impl Fn(Arc<Endpoint>, RpcClient) -> F) -> Vec<(usize, T)>
     where
         T: Send + 'static,
@@ -328,7 +312,6 @@ pub(super) mod tests {
             is_connected: true,
             is_healthy: true,
             has_late_request: false,
-            transport: Transport::Http,
             latency: Duration::ZERO,
             last_request_failed: false,
         }
@@ -342,26 +325,22 @@ pub(super) mod tests {
     fn healthy_endpoints_that_have_the_block_are_asked_first() {
         let disconnected = EndpointView { is_connected: false, ..at(100, 0) };
         let views = [demoted(at(100, 0)), at(90, 0), at(100, 0), disconnected, at(101, 0)];
-        assert_eq!(failover_order(&views, 100, false), [2, 4, 1, 0]);
+        assert_eq!(failover_order(&views, 100), [2, 4, 1, 0]);
     }
 
     #[test]
-    fn a_batch_goes_to_http_first_but_never_to_a_demoted_late_or_lagging_endpoint() {
-        let http = at(100, 0);
-        let websocket = EndpointView { transport: Transport::WebSocket, ..http };
-        let late = EndpointView { has_late_request: true, ..http };
-        assert_eq!(failover_order(&[websocket, http], 100, true), [1, 0]);
-        assert_eq!(failover_order(&[websocket, http], 100, false), [0, 1]);
-        for worse in [demoted(http), late, at(99, 0)] {
-            assert_eq!(failover_order(&[worse, websocket], 100, true), [1, 0]);
+    fn a_demoted_late_or_lagging_endpoint_is_asked_after_the_others() {
+        let late = EndpointView { has_late_request: true, ..at(100, 0) };
+        for worse in [demoted(at(100, 0)), late, at(99, 0)] {
+            assert_eq!(failover_order(&[worse, at(100, 0)], 100), [1, 0]);
         }
     }
 
     #[test]
     fn a_much_faster_endpoint_is_asked_first_and_a_little_faster_one_is_not() {
         let takes = |millis| EndpointView { latency: Duration::from_millis(millis), ..at(100, 0) };
-        assert_eq!(failover_order(&[takes(15), takes(1)], 100, false), [0, 1]);
-        assert_eq!(failover_order(&[takes(120), takes(70)], 100, false), [0, 1]);
-        assert_eq!(failover_order(&[takes(120), takes(40)], 100, false), [1, 0]);
+        assert_eq!(failover_order(&[takes(15), takes(1)], 100), [0, 1]);
+        assert_eq!(failover_order(&[takes(120), takes(70)], 100), [0, 1]);
+        assert_eq!(failover_order(&[takes(120), takes(40)], 100), [1, 0]);
     }
 }

@@ -394,7 +394,7 @@ impl Stream {
                 let had_suppliers = !self.suppliers.is_empty();
                 self.blamed.append(&mut self.suppliers);
                 *untried_endpoint =
-                    had_suppliers && self.pool.order(0, false).iter().any(|index| !self.blamed.contains(index));
+                    had_suppliers && self.pool.clients_for(0).any(|(index, _)| !self.blamed.contains(&index));
                 self.shift_blame();
             }
             Some(Step::Resync(_)) => {}

@@ -154,7 +154,8 @@ impl StepPlanner {
     /// a while.
     async fn verify(&mut self, cursor: Cursor) -> Result<AppliedBlocks, FetchError> {
         let (mut replaced, mut found_by) = (None, 0);
-        for client in self.pool.clients_for(cursor.number) {
+        let pool = Arc::clone(&self.pool);
+        for (_, client) in pool.clients_for(cursor.number) {
             let Ok(Some(header)) = client.header(BlockNumberOrTag::Number(cursor.number)).await else { continue };
             found_by += 1;
             let found = BlockNumHash { number: cursor.number, hash: header.header.hash };
@@ -192,8 +193,8 @@ impl StepPlanner {
         head: &RpcHeader,
     ) -> Result<(), NoBatch> {
         let (tip, mut found_by) = (applied.tip(), 1);
-        for index in self.pool.order(tip.number, false).into_iter().filter(|index| *index != reporter) {
-            let Some(client) = self.pool.clients.get(index) else { continue };
+        let pool = Arc::clone(&self.pool);
+        for (_, client) in pool.clients_for(tip.number).filter(|(index, _)| *index != reporter) {
             let Ok(found) = client.header(BlockNumberOrTag::Number(tip.number)).await else { continue };
             let is_behind = client
                 .state()
@@ -269,7 +270,7 @@ impl StepPlanner {
             confirm_head(client, &head).await?;
             tracing::debug!(ancestor = ancestor.number, head = head.header.number, "reorg detected");
         }
-        self.pool.newest.send_replace(Some(head.header));
+        self.pool.publish_newest(head.header);
         let revert =
             (ancestor != tip).then_some(PlannedStep { step: Step::Revert { to: ancestor }, supplier: Some(index) });
         self.fetch(applied, index, revert, &headers).await
@@ -345,7 +346,7 @@ impl StepPlanner {
             }
             Err(FetchError::Retryable) => Err(NoBatch::EndpointsFailed),
             Err(FetchError::Resync(ResyncReason::NotCanonical { .. }))
-                if !self.is_replaced_for_long(self.pool.order(tip.number, false).len()) =>
+                if !self.is_replaced_for_long(self.pool.clients_for(tip.number).count()) =>
             {
                 Err(NoBatch::EndpointsFailed)
             }
@@ -355,8 +356,7 @@ impl StepPlanner {
 
     /// Plans a final block that the book rejected. It is not the newest one, so that its step has no tip.
     async fn fetch_disputed(&self, applied: &AppliedBlocks, number: u64) -> Result<StepBatch, NoBatch> {
-        for index in self.pool.order(number, false) {
-            let Some(client) = self.pool.clients.get(index) else { continue };
+        for (index, client) in self.pool.clients_for(number) {
             if let Ok(Some(header)) = client.header(BlockNumberOrTag::Number(number)).await
                 && applied.relation(&header.header) == Relation::ChildOf(applied.tip())
             {
@@ -387,7 +387,7 @@ impl StepPlanner {
         let header = leader.head.header;
         let to = BlockNumHash { number: header.number, hash: header.hash };
         tracing::debug!(head = to.number, "rollback detected");
-        self.pool.newest.send_replace(Some(header));
+        self.pool.publish_newest(header);
         let revert = PlannedStep { step: Step::Revert { to }, supplier: Some(leader.endpoint) };
         Ok(StepBatch { base: Some(applied.clone()), steps: vec![revert] })
     }

@@ -39,6 +39,8 @@ const UNKNOWN_BLOCK: [&str; 4] = ["unknown block", "not found", "could not find 
 pub(crate) enum RpcErrorKind {
     /// No answer, or none that makes sense.
     Unreachable,
+    /// No answer within the time limit.
+    TimedOut,
     /// A rate limit, with the time after which to ask again if the endpoint states it.
     RateLimited(Option<Duration>),
     /// A range of blocks, or its answer, that is too large for the endpoint.

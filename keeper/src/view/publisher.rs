@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     amount::Health,
-    book::Book,
+    book::{Block, Book},
     chain::{Event, Header},
     config::Config,
     intent::{Report, Subject},
@@ -136,15 +136,20 @@ impl ViewPublisher {
         self.reward_decisions = RewardDecisions::of(&self.config, of_accounts, block);
     }
 
-    /// Records the liquidations in a block that is at the head. Those of other liquidators are shown.
+    /// Records the liquidations in a block. Those of other liquidators are shown.
     pub(crate) fn record_liquidations(
         &mut self,
         book: &Book,
-        header: &Header,
+        block: Block,
         events: &[Event],
         is_in_flight: impl Fn(&Subject) -> bool,
     ) {
-        self.rivals.record_block(&self.config, book, header, events, is_in_flight);
+        self.rivals.record_block(&self.config, book, block, events, is_in_flight);
+    }
+
+    /// Forgets the liquidations in every block after `block`, which was reverted to.
+    pub(crate) fn revert_liquidations(&mut self, block: u64) {
+        self.rivals.revert_to(block);
     }
 
     /// Records what became of an intent of this keeper.

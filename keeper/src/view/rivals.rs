@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     amount::Amount,
-    book::Book,
-    chain::{Event, Header},
+    book::{Block, Book},
+    chain::Event,
     config::Config,
     intent::{Outcome, Purpose, Report, Subject},
 };
@@ -40,6 +40,8 @@ pub(super) struct Rivals {
 /// A mined transaction of this keeper.
 #[derive(Debug)]
 struct OwnTransaction {
+    /// Number of the intent.
+    intent: u64,
     block: u64,
     has_succeeded: bool,
     market: B256,
@@ -70,13 +72,13 @@ impl Rivals {
         &mut self,
         config: &Config,
         book: &Book,
-        header: &Header,
+        block: Block,
         events: &[Event],
         is_in_flight: impl Fn(&Subject) -> bool,
     ) {
         for event in events {
             let Event::Core(IPlimsollEvents::Liquidate(event)) = event else { continue };
-            let Some(seen) = seen(config, book, header, event) else { continue };
+            let Some(seen) = seen(config, book, block, event) else { continue };
             let own: Vec<_> = self.own.iter().filter(|own| own.is_for(&seen)).map(|own| own.has_succeeded).collect();
             let is_in_flight = || is_in_flight(&Subject::Loan { market: seen.market, borrower: seen.borrower });
             if own.contains(&true) {
@@ -95,10 +97,13 @@ impl Rivals {
         let Purpose::Liquidate { market, borrowers } = &report.intent.purpose else { return };
         let of_intent = |seen: &mut Seen| seen.market == *market && borrowers.contains(&seen.borrower);
         match &report.outcome {
-            Outcome::Sent { .. } | Outcome::Reorged | Outcome::NonceUsedByOther { .. } => return,
+            Outcome::Sent { .. } | Outcome::NonceUsedByOther { .. } => return,
+            // It is mined again in another block, or not at all.
+            Outcome::Reorged => return self.own.retain(|own| own.intent != report.id),
             Outcome::Mined(receipt) | Outcome::Reverted(receipt) => {
                 let (block, has_succeeded) = (receipt.inclusion.block, matches!(report.outcome, Outcome::Mined(_)));
-                let own = OwnTransaction { block, has_succeeded, market: *market, borrowers: borrowers.clone() };
+                let (intent, borrowers) = (report.id, borrowers.clone());
+                let own = OwnTransaction { intent, block, has_succeeded, market: *market, borrowers };
                 self.open.retain(|seen| !(has_succeeded && own.is_for(seen)));
                 self.own.push_back(own);
                 if self.own.len() > MAX_OWN {
@@ -109,6 +114,13 @@ impl Rivals {
         }
         let others: Vec<_> = self.open.extract_if(.., of_intent).collect();
         others.into_iter().for_each(|seen| self.add(seen));
+    }
+
+    /// Forgets the liquidations in every block after `block`, which was reverted to: they come again in other blocks, or
+    /// not at all.
+    pub(super) fn revert_to(&mut self, block: u64) {
+        self.open.retain(|seen| seen.block <= block);
+        self.entries.retain(|entry| entry.block.is_none_or(|number| number <= block));
     }
 
     /// Merges the entries into those of this keeper, the newest first.
@@ -150,12 +162,12 @@ impl Rivals {
     }
 }
 
-fn seen(config: &Config, book: &Book, header: &Header, event: &IPlimsoll::Liquidate) -> Option<Seen> {
+fn seen(config: &Config, book: &Book, block: Block, event: &IPlimsoll::Liquidate) -> Option<Seen> {
     let id = MarketId(event.id);
     let market = book.market(id).filter(|_| config.liquidate.markets.contains_key(&id))?;
     Some(Seen {
-        block: header.number,
-        at: header.timestamp,
+        block: block.number,
+        at: block.timestamp,
         market: event.id,
         market_name: config.deployed.market_name(id),
         borrower: event.borrower,
@@ -182,6 +194,11 @@ mod tests {
         }))
     }
 
+    fn block(fixture: &Fixture) -> Block {
+        let header = fixture.header();
+        Block { number: header.number, timestamp: header.timestamp }
+    }
+
     /// Numbers of others' liquidations, by entry.
     fn others(rivals: &Rivals) -> Vec<u64> {
         rivals.merged_into(Vec::new()).iter().map(|entry| entry.accounts).collect()
@@ -191,7 +208,7 @@ mod tests {
     fn a_liquidation_of_a_loan_that_is_not_in_flight_is_of_another_at_once() {
         let (fixture, mut rivals) = (Fixture::new(&[1_900; 3]), Rivals::default());
         let events = [liquidation(&fixture, 0), liquidation(&fixture, 1)];
-        rivals.record_block(&fixture.config, &fixture.book, &fixture.header(), &events, |_| false);
+        rivals.record_block(&fixture.config, &fixture.book, block(&fixture), &events, |_| false);
         let entries = rivals.merged_into(Vec::new());
         assert_eq!(entries.len(), 1);
         assert_eq!((entries[0].kind, entries[0].accounts), (ActivityKind::Elsewhere, 2));
@@ -201,16 +218,16 @@ mod tests {
     #[test]
     fn a_liquidation_of_a_loan_in_flight_is_whose_the_report_says() {
         let fixture = Fixture::new(&[1_900; 3]);
-        let block = |rivals: &mut Rivals| {
+        let apply = |rivals: &mut Rivals| {
             let events = [liquidation(&fixture, 0)];
-            rivals.record_block(&fixture.config, &fixture.book, &fixture.header(), &events, |_| true);
+            rivals.record_block(&fixture.config, &fixture.book, block(&fixture), &events, |_| true);
         };
         let mined = Outcome::Mined(receipt(1, fixture.block, true));
         let reverted = Outcome::Reverted(receipt(1, fixture.block, false));
         // The report comes after the block, or before it.
         for (outcome, expected) in [(&mined, &[][..]), (&reverted, &[1])] {
             let mut rivals = Rivals::default();
-            block(&mut rivals);
+            apply(&mut rivals);
             assert_eq!(others(&rivals), [0; 0]);
             rivals.record_report(&fixture.report(1, outcome.clone()));
             assert_eq!(others(&rivals), expected);
@@ -218,8 +235,34 @@ mod tests {
         for (outcome, expected) in [(mined, &[][..]), (reverted, &[1])] {
             let mut rivals = Rivals::default();
             rivals.record_report(&fixture.report(1, outcome));
-            block(&mut rivals);
+            apply(&mut rivals);
             assert_eq!((&others(&rivals)[..], rivals.open.len()), (expected, 0));
         }
+    }
+
+    #[test]
+    fn a_liquidation_whose_block_is_reorged_is_shown_once() {
+        let (fixture, mut rivals) = (Fixture::new(&[1_900; 2]), Rivals::default());
+        let at = |number| Block { number, ..block(&fixture) };
+        let apply = |rivals: &mut Rivals, number, index| {
+            let events = [liquidation(&fixture, index)];
+            rivals.record_block(&fixture.config, &fixture.book, at(number), &events, |_| index == 1);
+        };
+        apply(&mut rivals, 10, 0);
+        apply(&mut rivals, 11, 1);
+        rivals.revert_to(9);
+        assert_eq!((others(&rivals), rivals.open.len()), (vec![], 0));
+        apply(&mut rivals, 11, 0);
+        assert_eq!(others(&rivals), [1]);
+    }
+
+    #[test]
+    fn a_block_in_which_our_transaction_is_no_longer_mined_may_have_a_rivals() {
+        let (fixture, mut rivals) = (Fixture::new(&[1_900]), Rivals::default());
+        rivals.record_report(&fixture.report(1, Outcome::Mined(receipt(1, fixture.block, true))));
+        rivals.record_report(&fixture.report(1, Outcome::Reorged));
+        let events = [liquidation(&fixture, 0)];
+        rivals.record_block(&fixture.config, &fixture.book, block(&fixture), &events, |_| false);
+        assert_eq!(others(&rivals), [1]);
     }
 }

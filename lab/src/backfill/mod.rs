@@ -31,7 +31,8 @@ use self::chain::{CHAIN_ID, CORE, Chain, Node};
 
 /// The time between blocks that the keeper is told.
 const BLOCK_TIME: Duration = Duration::from_secs(12);
-/// The most blocks that a process may lose when it is killed: two batches of 64 ranges.
+/// The most blocks that a process may lose when it is killed: two batches of 64 ranges. A shorter chain than twice as long
+/// cannot show that fewer are lost.
 const MAX_LOST_BLOCKS: u64 = 256_000;
 /// What the process prints before the block that it begins after.
 const BEGINS: &str = "begins after ";
@@ -132,7 +133,7 @@ pub async fn run(options: &Options, program: impl Fn() -> eyre::Result<Command>)
     let whole = read(&reader("whole", connections, blocks), |_| Ok(())).await?;
     whole.ensure_complete(&chain)?;
 
-    let (kill_at, until) = (blocks / 5, blocks * 3 / 10);
+    let (kill_at, until) = (blocks * 3 / 5, blocks * 7 / 10);
     say(format_args!("reading again, killed after block {kill_at}"));
     let again = reader("killed", connections, until);
     let killed_at = killed(&again, kill_at, program()?).await?;

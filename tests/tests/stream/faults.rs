@@ -9,7 +9,10 @@ use alloy::{
     providers::{Provider, ext::AnvilApi},
     rpc::types::TransactionRequest,
 };
-use plimsoll_keeper::stream::{Cursor, EndpointState, ResyncReason, Step, StreamSettings};
+use plimsoll_keeper::{
+    book::MAX_REORG_DEPTH,
+    stream::{Cursor, EndpointState, ResyncReason, Step, StreamSettings},
+};
 use plimsoll_testkit::proxy::{Fault, HeadFault, Phase, RpcProvider, Rule};
 
 use super::fixture::{
@@ -112,6 +115,28 @@ async fn missing_logs_are_noticed_and_demote_their_endpoint() -> eyre::Result<()
         );
         assert_eq!((health[0].false_answers, &health[1].state), (1, &EndpointState::Healthy));
         assert_eq!(keeper.rejected, 1);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_an_endpoint_that_is_slow_is_asked_for_a_shorter_range_the_next_time() -> eyre::Result<()> {
+    const RANGE: u64 = 50;
+    let fixture = Fixture::new(1).await?;
+    fixture.idle(300).await?;
+    let ranges = (fixture.head().await?.number - MAX_REORG_DEPTH).div_ceil(RANGE);
+    let settings = StreamSettings { max_log_range: RANGE, concurrent_ranges: 1, ..fixture.settings() };
+    let failed = [Fault::Error { code: -32603, message: "internal error".to_owned() }, Fault::Page { status: 502 }];
+    let slow = Fault::Stall(Phase::BeforeForwarding);
+    for (fault, is_slow) in failed.map(|fault| (fault, false)).into_iter().chain([(slow, true)]) {
+        let proxy = &fixture.proxies[0];
+        proxy.reset_counts();
+        let rule = proxy.inject(Rule::from(fault.clone()).on(&["eth_getLogs"]).times(1));
+        let mut keeper = fixture.keeper_with(&[Http], Cursor { number: 0, hash: None }, settings.clone())?;
+        keeper.reach(fixture.head().await?).await?;
+        let counts = proxy.counts();
+        assert_eq!(counts.acted(rule), 1, "{fault:?}");
+        assert_eq!(counts.of("eth_getLogs") > ranges + 1, is_slow, "{fault:?}: {counts:?}");
     }
     Ok(())
 }

@@ -38,10 +38,17 @@ struct Questions {
 
 impl Questions {
     async fn new(transports: &[Transport], block_time: Duration) -> eyre::Result<Self> {
+        Self::with(transports, |settings| StreamSettings { block_time, ..settings }).await
+    }
+
+    async fn with(
+        transports: &[Transport],
+        settings: impl FnOnce(StreamSettings) -> StreamSettings,
+    ) -> eyre::Result<Self> {
         let fixture = Fixture::new(transports.len()).await?;
         fixture.provider.anvil_set_code(COUNTER, COUNTER_CODE).await?;
         fixture.idle(3).await?;
-        let settings = StreamSettings { block_time, max_silence: LONG_BLOCK_TIME, ..fixture.settings() };
+        let settings = settings(StreamSettings { max_silence: LONG_BLOCK_TIME, ..fixture.settings() });
         let mut keeper = fixture.keeper_with(transports, Cursor { number: 0, hash: None }, settings)?;
         keeper.wait_for_all_heads().await;
         let head = fixture.head().await?;
@@ -68,7 +75,7 @@ impl Questions {
 }
 
 async fn ask(reader: &StreamReader, head: BlockNumHash, calls: usize) -> Result<Vec<u64>, ChainError> {
-    let policy = AskPolicy { block: head.number, is_batch: calls > 1, is_urgent: true };
+    let policy = AskPolicy { block: head.number, is_urgent: true };
     let request = |endpoint: Arc<Endpoint>, client: RpcClient| async move {
         let of = |error: TransportError| ChainError::of_transport(&endpoint, &error);
         let mut batch = client.new_batch();
@@ -81,7 +88,7 @@ async fn ask(reader: &StreamReader, head: BlockNumHash, calls: usize) -> Result<
         let numbers = try_join_all(answers).await.map_err(of)?;
         Ok::<Vec<u64>, ChainError>(numbers.into_iter().map(|number| number.to()).collect())
     };
-    reader.ask_by(policy, request, |_| true).await
+    reader.ask_by(policy, request).await
 }
 
 fn header_not_found() -> Fault {
@@ -147,12 +154,12 @@ async fn a_question_about_a_block_ends_with_the_next_head() -> eyre::Result<()> 
 
 #[tokio::test]
 async fn an_http_endpoint_that_stalls_is_demoted_by_questions_and_not_asked_first_again() -> eyre::Result<()> {
-    let questions = Questions::new(&[WebSocket, Http], Duration::from_secs(1)).await?;
+    let questions = Questions::new(&[Http, WebSocket], Duration::from_secs(1)).await?;
     questions.ask(2).await?;
-    assert_eq!(questions.calls(), [0, 2], "batches go to HTTP while it is healthy");
-    questions.fixture.proxies[1].inject(Fault::Stall(Phase::BeforeForwarding));
+    assert_eq!(questions.calls(), [2, 0], "the first is asked while it is healthy");
+    questions.fixture.proxies[0].inject(Fault::Stall(Phase::BeforeForwarding));
     assert_eq!(questions.ask(2).await?, [questions.head.number; 2]);
-    while !matches!(questions.keeper.stream.health()[1].state, EndpointState::Demoted { .. }) {
+    while !matches!(questions.keeper.stream.health()[0].state, EndpointState::Demoted { .. }) {
         task::yield_now().await;
     }
     for proxy in &questions.fixture.proxies {
@@ -161,7 +168,25 @@ async fn an_http_endpoint_that_stalls_is_demoted_by_questions_and_not_asked_firs
     for _ in 0..10 {
         assert_eq!(questions.ask(2).await?, [questions.head.number; 2]);
     }
-    assert_eq!(questions.fixture.proxies[0].counts().of("eth_call"), 20);
+    assert_eq!(questions.fixture.proxies[1].counts().of("eth_call"), 20);
+    Ok(())
+}
+
+/// The time limit of a request is longer than the test may take.
+#[tokio::test]
+async fn of_several_opinions_one_that_stalls_is_not_waited_for() -> eyre::Result<()> {
+    // The time limit of a request is longer than the test may take.
+    let patient = |settings| StreamSettings { request_timeout: LONG_BLOCK_TIME, ..settings };
+    let questions = Questions::with(&[Http, Http, Http], patient).await?;
+    questions.fixture.proxies[1].inject(Fault::Stall(Phase::AfterForwarding));
+    let request = |endpoint: Arc<Endpoint>, client: RpcClient| async move {
+        let call = (TransactionRequest::default().to(COUNTER), BlockId::latest());
+        let number = client.request::<_, U256>("eth_call", call).await;
+        number.map_err(|error| ChainError::of_transport(&endpoint, &error))
+    };
+    let mut answers = questions.reader.ask_each(request).await;
+    answers.sort_unstable();
+    assert_eq!(answers, [0, 2].map(|index| (index, U256::from(questions.head.number))));
     Ok(())
 }
 
