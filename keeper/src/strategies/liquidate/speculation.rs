@@ -1,9 +1,9 @@
 //! Speculation: liquidations that a small fall of the price would make possible are tried along with the block's own
 //! request, before it is known whether they are possible. So a decision on them needs no second request.
 //!
-//! The core leaves healthy loans of a call alone. So one trial of all loans within [reach](PriceMoves::reach) answers for
-//! whichever of them turn out to be liquidatable, in their order. A trial counts only where it did exactly what the decision
-//! means to do; else it is as if it had not been made:
+//! The core leaves healthy loans of a call alone. So one trial of the loans nearest to liquidation within
+//! [reach](PriceMoves::reach) answers for whichever of them turn out to be liquidatable, in their order. A trial counts
+//! only where it did exactly what the decision means to do; else it is as if it had not been made:
 //! - it was run in the block that is decided on;
 //! - the loans to send are among its borrowers, in the same order, and are one batch;
 //! - it repaid and seized exactly what the book expects of these loans alone, so that no other was liquidated with them;
@@ -11,7 +11,7 @@
 //!
 //! What is sent names the loans that are really liquidatable.
 
-use std::collections::VecDeque;
+use std::{cmp::Reverse, collections::VecDeque};
 
 use alloy::{
     primitives::{Address, U256},
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     book::{Book, MarketBook},
-    math::wide::mul_div_down,
+    math::wide::{mul_div_down, mul_div_up},
     prices::{Call, ChainReader, SimulatedCall, Values},
     strategies::{BlockContext, Exclusion},
 };
@@ -93,7 +93,7 @@ pub(super) struct Speculation {
 struct Trial {
     /// All loans.
     whole: Call,
-    /// The same with a limit on the repayment, somewhat more than half.
+    /// The same with a limit on the repayment, half of the smallest loan's: so it tells what the first unit brings.
     part: Call,
     part_repay: U256,
 }
@@ -116,7 +116,7 @@ impl Liquidate {
             let fall = mul_div_down(price, U256::from(moves.reach()), U256::from(MILLION));
             found.extend(self.speculate_in(market, price - fall, values, context, exclusion));
         }
-        found.sort_by_key(|(gain_wei, _)| std::cmp::Reverse(*gain_wei));
+        found.sort_by_key(|(gain_wei, _)| Reverse(*gain_wei));
         let mut gas = 0_u64;
         let fitting = found.into_iter().map(|(_, speculation)| speculation).take_while(|speculation| {
             gas = speculation.calls().map(|call| call.gas).fold(gas, u64::saturating_add);
@@ -144,20 +144,24 @@ impl Liquidate {
         }
         let timestamp = context.header.timestamp;
         let snapshot = MarketSnapshot { market, settings, price, timestamp };
-        let Scope { least_shares, most } = self.scope(market, context, values.of(market.params().loanToken).ok());
-        let mut candidates = market.liquidatable_from(price, timestamp, least_shares, most);
-        candidates.retain(|loan| exclusion(snapshot.loan(loan.account)).is_none());
-        if candidates.is_empty() {
-            return None;
-        }
         let fundings = self.fundings(snapshot, values, &Inventory::default()).ok()?;
         let first = *fundings.first()?;
         let (table, room) = (&self.settings.gas, context.room.min(GAS_PER_MARKET));
         let costs = LiquidationCosts { table, costs: &context.costs, pools: first.pools(), room };
+        let size = table.max_loans(room, first.pools());
+        let Scope { least_shares, most } = self.scope(market, context, values.of(market.params().loanToken).ok());
+        let mut candidates = market.liquidatable_from(price, timestamp, least_shares, most.min(size));
+        candidates.retain(|loan| exclusion(snapshot.loan(loan.account)).is_none());
+        // Whichever become liquidatable are among the nearest, which fit one batch.
+        candidates.sort_by_key(|loan| Reverse(market.waterline(loan.account, timestamp)));
+        candidates.truncate(size);
+        let totals = market.at(timestamp);
+        let repaid = |loan| Some(U256::from(snapshot.liquidate(&mut totals.clone(), loan, u128::MAX)?.repaid));
+        let smallest = candidates.iter().filter_map(|candidate| repaid(candidate.loan)).min()?;
         let value = |incentive| first.incentive_value(incentive, price);
         let (batches, _) = build_batches(snapshot, candidates, value, costs);
         let batch = batches.first()?;
-        let part_repay = mul_div_down(batch.repaid, U256::from(5), U256::from(8));
+        let part_repay = smallest >> 1_u8;
         let trial = |funding: &Funding<'_>| {
             let whole = whole_batch(costs, snapshot, batch, *funding)?;
             let (part, _) = call_with_max_repay(costs, snapshot, batch, *funding, part_repay)?;
@@ -217,9 +221,10 @@ impl Liquidate {
         Some((plan, simulated))
     }
 
-    /// Returns whether a whole batch pays, and brings more than any part of up to half of it. The more is sold, the worse the price:
-    /// so where a part of somewhat more than half gains no more than the whole, no smaller one does. A part is counted as
-    /// if it took the gas of one loan alone.
+    /// Returns whether a whole batch pays, and brings more than any part of up to half of it. The more is sold, the worse
+    /// the price, and the loans that gain most come first: so a part gains no more for each unit than a smaller one does,
+    /// and half of the batch no more than half of the batch at the rate of the part that was tried. A part is counted as if
+    /// it took the gas of one loan alone.
     fn brings_more_than(
         &self,
         plan: &MarketPlan<'_>,
@@ -229,18 +234,19 @@ impl Liquidate {
         part: &SimulatedCall,
         part_repay: U256,
     ) -> bool {
-        let half = call.expected_repaid >> 1;
-        if part_repay < half || part_repay >= call.expected_repaid {
+        if part_repay.is_zero() || part_repay >= call.expected_repaid {
             return false;
         }
         let Ok(whole) = self.quote(plan, call, context, whole) else { return false };
         // A part for which the pools have no price at all gains nothing.
         let Ok(part) = self.quote(plan, call, context, part) else { return false };
-        if !whole.is_profitable(&context.costs) {
+        if !whole.is_profitable(&context.costs) || part.gain_wei > whole.gain_wei {
             return false;
         }
+        let half: U256 = (call.expected_repaid >> 1_u8).max(part_repay);
+        let gain_of_half = mul_div_up(part.gain_wei, half, part_repay);
         let least_gas = self.settings.gas.liquidation_gas(1, call.funding.pools());
-        part.gain_wei.saturating_sub(context.costs.transaction_cost(least_gas, 0)) <= whole.net()
+        gain_of_half.saturating_sub(context.costs.transaction_cost(least_gas, 0)) <= whole.net()
     }
 }
 

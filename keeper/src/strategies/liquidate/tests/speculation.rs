@@ -93,6 +93,18 @@ fn loans_within_reach_are_decided_on_without_a_second_request() {
 }
 
 #[test]
+fn one_of_many_loans_within_reach_is_decided_on_without_a_second_request() {
+    // The first loan is liquidatable below 1,744 dollars, each of the others a dollar further down.
+    let openings: Vec<_> = (0..20).map(|number| (10_000, 15_000 - number * 9)).collect();
+    let mut fixture = Fixture::new(&openings);
+    fixture.set_price(1_750, 1_000_000);
+    let change = Change { dollars: 1_743, strengthened: None, excluded: None };
+    let (with, without, requests) = decide_ahead(&mut fixture, 1_000_000, &change);
+    assert_eq!((with.intents.len(), requests), (1, 0));
+    assert_eq!(with, without);
+}
+
+#[test]
 fn a_fall_beyond_reach_takes_a_second_request() {
     let mut fixture = Fixture::new(&[(10_000, 15_000)]);
     fixture.set_price(2_000, 1_000_000);
