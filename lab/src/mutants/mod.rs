@@ -1,11 +1,14 @@
 //! `lab mutants`: mutation testing of the contracts.
 //!
 //! A mutant is a contract with one small fault ([`operators`]). Many are compiled together (`schema`) and tested in a
-//! copy of the repository ([`sandbox`]) by the tests of its group ([`groups`]). A failing test kills a mutant; one that survives shows behaviour that no test
-//! asserts. The repository itself is not changed.
+//! copy of the repository ([`sandbox`]) by the tests of its group ([`groups`]). A failing test kills a mutant; one that
+//! survives shows behaviour that no test asserts. The repository itself is not changed. A run can be interrupted and go
+//! on (`record`).
 
+mod declarations;
 pub mod groups;
 pub mod operators;
+mod record;
 pub mod report;
 pub mod sandbox;
 mod schema;
@@ -14,8 +17,8 @@ mod tokens;
 use std::{
     collections::{HashSet, VecDeque},
     fs,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -25,11 +28,14 @@ use plimsoll_testkit::workspace::workspace;
 
 use groups::{GROUPS, Group};
 use operators::{Mutant, Place};
+use record::Record;
 use report::{Outcome, Report, Tested};
 use sandbox::Sandbox;
 
-/// The most mutants in one source. More cost the compiler more time than they save.
-const MAX_PER_SOURCE: usize = 48;
+/// The most mutants that are compiled together. More cost the compiler more time than they save.
+const MAX_TOGETHER: usize = 48;
+/// The most test files that are run before all others, because they killed the last mutants of the same source.
+const LIKELY_KILLERS: usize = 3;
 
 /// Options: which mutants are tested, and how thoroughly.
 #[derive(Debug, Clone, clap::Args)]
@@ -55,6 +61,10 @@ pub struct Options {
     /// Runs of each fuzz test; more runs kill more mutants and take longer.
     #[arg(long, default_value_t = 64)]
     pub fuzz_runs: u32,
+    /// Record each outcome in this file as soon as it is known, and do not test again what the file has: an interrupted
+    /// run goes on. Outcomes of a source that changed since are not used.
+    #[arg(long)]
+    pub resume: Option<PathBuf>,
     /// List the mutants without testing them.
     #[arg(long)]
     pub list: bool,
@@ -66,47 +76,62 @@ pub struct Options {
 /// When the tests fail without a fault.
 pub async fn run(options: &Options) -> eyre::Result<Report> {
     let workspace = workspace()?;
-    let mutants = chosen(&workspace, options)?;
+    let sources = sources(&workspace)?;
+    let mut mutants = chosen(&workspace, &sources, options)?;
     if options.list {
         return Ok(Report::new(
             mutants.into_iter().map(|mutant| Tested { mutant, outcome: Outcome::Untried }).collect(),
         ));
     }
     let tools = Tools::ready(&workspace)?;
-    let total = mutants.len();
-    let log = Arc::new(Mutex::new(Progress { started: Instant::now(), total, tested: Vec::with_capacity(total) }));
+    let mut progress = Progress { started: Instant::now(), total: mutants.len(), tested: Vec::new(), record: None };
+    if let Some(path) = &options.resume {
+        let (record, known) = Record::open(path, &sources)?;
+        for (mutant, outcome) in known {
+            if let Some(i) = mutants.iter().position(|other| other.is_same(&mutant)) {
+                progress.tested.push(Tested { mutant: mutants.remove(i), outcome });
+            }
+        }
+        progress.record = Some(record);
+    }
+    let log = Arc::new(Mutex::new(progress));
     tokio::select! {
         done = test_groups(&tools, &mutants, options, &log) => done?,
         _ = tokio::signal::ctrl_c() => say("interrupted: the report has what was tested until then"),
     }
-    let mut tested = std::mem::take(&mut log.lock().unwrap_or_else(PoisonError::into_inner).tested);
+    let mut tested = std::mem::take(&mut lock(&log).tested);
     tested.sort_by(|a, b| (&a.mutant.file, a.mutant.range.start).cmp(&(&b.mutant.file, b.mutant.range.start)));
     Ok(Report::new(tested))
 }
 
-/// Returns the mutants of the chosen groups and files, or a sample of them, in the order of the source.
-fn chosen(workspace: &Workspace, options: &Options) -> eyre::Result<Vec<Mutant>> {
+/// Returns paths and texts of the sources of all groups: a fault may name a function of another group.
+fn sources(workspace: &Workspace) -> eyre::Result<Vec<(String, String)>> {
     let mut sources = Vec::new();
-    let mut in_groups = HashSet::new();
-    // All sources are read: a fault may name a function of another group.
     for group in &GROUPS {
         for file in group.files(workspace.root())? {
             let text = fs::read_to_string(workspace.root().join(&file)).wrap_err_with(|| file.display().to_string())?;
-            let file = file.to_string_lossy().into_owned();
-            if options.group.is_empty() || options.group.contains(&group) {
-                in_groups.insert(file.clone());
-            }
-            sources.push((file, text));
+            sources.push((file.to_string_lossy().into_owned(), text));
         }
     }
     sources.sort();
-    let mut mutants = operators::mutants_of(&sources);
-    mutants.retain(|mutant| in_groups.contains(&mutant.file));
+    Ok(sources)
+}
+
+/// Returns the mutants of the chosen groups and files, or a sample of them, in the order of the source.
+fn chosen(workspace: &Workspace, sources: &[(String, String)], options: &Options) -> eyre::Result<Vec<Mutant>> {
+    let mut mutants = operators::mutants_of(sources);
+    if !options.group.is_empty() {
+        let mut in_groups = HashSet::new();
+        for group in &options.group {
+            in_groups.extend(group.files(workspace.root())?);
+        }
+        mutants.retain(|mutant| in_groups.contains(Path::new(&mutant.file)));
+    }
     mutants.retain(|mutant| options.file.is_empty() || options.file.iter().any(|part| mutant.file.contains(part)));
     ensure!(!mutants.is_empty(), "no file of the chosen groups matches --file {}", options.file.join(" --file "));
     if let Some(path) = &options.survivors_of {
         let survivors = report::survivors_in(path)?;
-        mutants.retain(|mutant| survivors.contains(&mutant.to_string()));
+        mutants.retain(|mutant| survivors.iter().any(|survivor| survivor.is_same(mutant)));
         ensure!(!mutants.is_empty(), "no mutant that survived according to {} exists any more", path.display());
     }
     if let Some(limit) = options.limit {
@@ -155,7 +180,7 @@ async fn test_all(
     log: &Arc<Mutex<Progress>>,
 ) -> eyre::Result<()> {
     say(format_args!("{}: running the tests without a fault, in a copy of the repository", group.name));
-    let first = Sandbox::create(tools, group, options.fuzz_runs, options.seed)?;
+    let mut first = Sandbox::create(tools, group, options.fuzz_runs, options.seed)?;
     first.require_tests_to_pass().await?;
     let workers = usize::from(options.workers).min(mutants.len());
     let mut sandboxes = Vec::new();
@@ -170,13 +195,7 @@ async fn test_all(
         let (queue, log) = (Arc::clone(&queue), Arc::clone(log));
         running.spawn(async move {
             while let Some(batch) = next_of(&queue) {
-                let add = |i: usize, outcome| {
-                    log.lock().unwrap_or_else(PoisonError::into_inner).add(&batch[i], outcome);
-                };
-                match &batch[..] {
-                    [single] if single.place == Place::Single => add(0, sandbox.test_single(single).await?),
-                    together => sandbox.test_mutants(together, add).await?,
-                }
+                test_batch(&sandbox, &batch, &log).await?;
             }
             eyre::Ok(())
         });
@@ -187,34 +206,98 @@ async fn test_all(
     Ok(())
 }
 
-/// Batches mutants that are compiled together: those of one file. Mutants that cannot share a source are alone.
+/// Tests mutants that are compiled together, or one that cannot share a source.
+async fn test_batch(sandbox: &Sandbox, batch: &[Mutant], log: &Mutex<Progress>) -> eyre::Result<()> {
+    if let [single] = batch
+        && single.place == Place::Single
+    {
+        let likely = lock(log).likely_killers(&single.file);
+        let outcome = sandbox.test_single(single, &likely).await?;
+        return lock(log).add(single, outcome);
+    }
+    let compiled = sandbox.compile(batch).await?;
+    for (i, mutant) in batch.iter().enumerate() {
+        let outcome = if compiled.contains(&i) {
+            let likely = lock(log).likely_killers(&mutant.file);
+            sandbox.outcome(i + 1, &likely).await?
+        } else {
+            Outcome::Invalid
+        };
+        lock(log).add(mutant, outcome)?;
+    }
+    sandbox.restore(batch)
+}
+
+/// Batches mutants that are compiled together. Mutants that cannot share a source are alone.
 fn batches_of(mutants: Vec<Mutant>) -> VecDeque<Vec<Mutant>> {
     let (single, mut sharing): (Vec<_>, Vec<_>) = mutants.into_iter().partition(|mutant| mutant.place == Place::Single);
     // The versions of one place must be consecutive.
     sharing.sort_by_key(|mutant| (mutant.file.clone(), mutant.place.start()));
-    let mut batches = VecDeque::new();
-    for of_file in sharing.chunk_by(|a, b| a.file == b.file) {
-        batches.extend(of_file.chunks(MAX_PER_SOURCE).map(<[Mutant]>::to_vec));
-    }
-    batches.extend(single.into_iter().map(|mutant| vec![mutant]));
-    batches
+    let together = sharing.chunks(MAX_TOGETHER).map(<[Mutant]>::to_vec);
+    together.chain(single.into_iter().map(|mutant| vec![mutant])).collect()
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn next_of(queue: &Mutex<VecDeque<Vec<Mutant>>>) -> Option<Vec<Mutant>> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    lock(queue).pop_front()
 }
 
-/// Collects outcomes, and prints each.
+/// Collects outcomes, records and prints each.
 struct Progress {
     started: Instant,
     total: usize,
     tested: Vec<Tested>,
+    record: Option<Record>,
 }
 
 impl Progress {
-    fn add(&mut self, mutant: &Mutant, outcome: Outcome) {
+    fn add(&mut self, mutant: &Mutant, outcome: Outcome) -> eyre::Result<()> {
         let (done, secs) = (self.tested.len() + 1, self.started.elapsed().as_secs());
         say(format_args!("{done}/{} after {secs} s: {} {mutant}", self.total, outcome.name()));
-        self.tested.push(Tested { mutant: mutant.clone(), outcome });
+        let tested = Tested { mutant: mutant.clone(), outcome };
+        if let Some(record) = &mut self.record {
+            record.append(&tested)?;
+        }
+        self.tested.push(tested);
+        Ok(())
+    }
+
+    /// Returns the test files that killed the last mutants of a source, which are the likeliest to kill the next.
+    fn likely_killers(&self, source: &str) -> Vec<String> {
+        let mut suites: Vec<String> = Vec::new();
+        for tested in self.tested.iter().rev().filter(|tested| tested.mutant.file == source) {
+            if let Outcome::Killed { suite, .. } = &tested.outcome
+                && !suites.contains(suite)
+            {
+                suites.push(suite.clone());
+            }
+            if suites.len() == LIKELY_KILLERS {
+                break;
+            }
+        }
+        suites
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_that_killed_the_last_mutants_of_a_source_come_first() {
+        let sources =
+            ["A.sol", "B.sol"].map(|name| (name.to_owned(), "contract C { function f() { x = 1; } }".to_owned()));
+        let [a, _, b, _] = &operators::mutants_of(&sources)[..] else { panic!("not two mutants of each source") };
+        let mut progress = Progress { started: Instant::now(), total: 0, tested: Vec::new(), record: None };
+        for suite in ["1", "2", "1", "3", "4", "3"] {
+            let outcome = Outcome::Killed { by: String::new(), suite: suite.to_owned() };
+            progress.tested.push(Tested { mutant: a.clone(), outcome });
+            progress.tested.push(Tested { mutant: b.clone(), outcome: Outcome::Survived });
+        }
+        assert_eq!(progress.likely_killers("A.sol"), ["3", "4", "1"]);
+        assert!(progress.likely_killers("B.sol").is_empty());
     }
 }

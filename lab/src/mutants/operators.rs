@@ -4,7 +4,10 @@ use std::{collections::HashSet, fmt, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
-use super::tokens::{Kind, Token, tokens_of};
+use super::{
+    declarations::{declares, split},
+    tokens::{Kind, Token, tokens_of},
+};
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,6 +36,8 @@ pub struct Mutant {
     pub file: String,
     /// The line on which the fault begins.
     pub line: usize,
+    /// The column in which it begins, in bytes.
+    pub column: usize,
     /// The kind of the fault.
     pub operator: Operator,
     /// The original text.
@@ -52,11 +57,11 @@ pub struct Mutant {
 pub enum Place {
     /// A statement, including its semicolon.
     Statement(Range<usize>),
-    /// A statement that declares one variable of a value type: `uint256 x = …;`
+    /// A statement that declares variables with values: `uint256 x = …;`
     Declaration(Range<usize>),
     /// A condition, without its parentheses.
     Condition(Range<usize>),
-    /// Code that can exist in one version only: the value of a constant, the head of a loop.
+    /// Code that can exist in one version only: the value of a constant, the first and last part of a loop's head.
     #[default]
     Single,
 }
@@ -73,6 +78,15 @@ impl Place {
 }
 
 impl Mutant {
+    /// Returns whether the other is the same fault at the same place, though one of them may have been read from a file,
+    /// which has no positions in bytes.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let key = |mutant: &Self| (mutant.line, mutant.column, mutant.operator);
+        key(self) == key(other)
+            && (&self.file, &self.original, &self.replacement) == (&other.file, &other.original, &other.replacement)
+    }
+
     /// Returns the part `within` of the source, with the fault.
     #[must_use]
     pub fn applied_to(&self, source: &str, within: Range<usize>) -> String {
@@ -99,6 +113,7 @@ pub fn mutants_of(sources: &[(String, String)]) -> Vec<Mutant> {
         mutants.extend(found.faults.into_iter().map(|fault| Mutant {
             file: file.clone(),
             line: source[..fault.range.start].matches('\n').count() + 1,
+            column: fault.range.start - source[..fault.range.start].rfind('\n').map_or(0, |newline| newline + 1) + 1,
             operator: fault.operator,
             original: source[fault.range.clone()].to_owned(),
             replacement: fault.replacement,
@@ -171,13 +186,16 @@ impl Faults<'_> {
             (start + 2..end).for_each(|i| self.change(i, &place));
             return end + 1;
         }
+        if self.tokens[start].text == "for" {
+            return self.walk_loop_head(start);
+        }
         let (end, simple) = self.end_of_statement(start);
         let range = self.tokens[start].range.start..self.tokens[end].range.end;
         let statement = &self.tokens[start..end];
         let place = match (simple, declares(statement)) {
             (false, _) => Place::Single,
             (true, false) => Place::Statement(range.clone()),
-            (true, true) if declares_one_value(statement) => Place::Declaration(range.clone()),
+            (true, true) if split(&self.source[range.clone()]).is_some() => Place::Declaration(range.clone()),
             (true, true) => Place::Single,
         };
         if let Place::Statement(_) = place {
@@ -185,6 +203,22 @@ impl Faults<'_> {
         }
         (start..end).for_each(|i| self.change(i, &place));
         end + usize::from(simple)
+    }
+
+    /// Collects the faults in the head of the `for` loop that begins at `start`, and returns the index after it.
+    fn walk_loop_head(&mut self, start: usize) -> usize {
+        let Some(end) = self.closing(start + 1) else { return start + 1 };
+        let parts: Vec<usize> = (start..end).filter(|&i| self.tokens[i].text == ";").collect();
+        for i in start + 2..end {
+            let place = match parts[..] {
+                [first, second] if (first..second).contains(&i) => {
+                    Place::Condition(self.tokens[first + 1].range.start..self.tokens[second - 1].range.end)
+                }
+                _ => Place::Single,
+            };
+            self.change(i, &place);
+        }
+        end + 1
     }
 
     /// Returns the index of the semicolon that ends the statement from `start`, or of the brace that begins its block,
@@ -295,25 +329,6 @@ impl Faults<'_> {
     }
 }
 
-/// Returns whether a statement is `Type name = …` with a type that needs no data location.
-fn declares_one_value(statement: &[Token<'_>]) -> bool {
-    matches!(statement, [kind, name, equals, ..]
-        if kind.kind == Kind::Word && name.kind == Kind::Word && equals.text == "=")
-}
-
-fn declares(statement: &[Token<'_>]) -> bool {
-    const NO_TYPES: [&str; 4] = ["return", "emit", "revert", "delete"];
-    // `Type name`, `Type memory name` or `Library.Type name`, at the beginning or in a tuple on the left.
-    let tuple = statement[0].text == "(";
-    let left = statement.iter().take_while(|token| token.text != "=");
-    let words: Vec<_> = left.map(|token| (token.kind, token.text)).collect();
-    let pairs = words.windows(2).take(if tuple { usize::MAX } else { 4 });
-    pairs.into_iter().any(|pair| match pair {
-        [(Kind::Word, first), (Kind::Word, _)] => !NO_TYPES.contains(first),
-        _ => false,
-    })
-}
-
 fn successor(number: &str) -> String {
     match number {
         "0" => "1".to_owned(),
@@ -362,7 +377,10 @@ mod tests {
         let declared = "library L { function toUp() internal {} function toDown() internal {} }".to_owned();
         let mutants = mutants_of(&[("C.sol".to_owned(), source.clone()), ("L.sol".to_owned(), declared)]);
         for mutant in &mutants {
-            assert_eq!(mutant.line, 4);
+            assert_eq!(
+                (mutant.line, source.lines().nth(3).map(|line| &line[mutant.column - 1..])),
+                (4, source[mutant.range.start..].lines().next())
+            );
             assert_eq!(source[mutant.range.clone()], mutant.original);
         }
         mutants.into_iter().map(|mutant| (mutant.original, mutant.replacement)).collect()

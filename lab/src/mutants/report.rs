@@ -1,6 +1,6 @@
 //! The report of mutation testing, as JSON and as text.
 
-use std::{collections::HashSet, fmt, fs, path::Path};
+use std::{fmt, fs, path::Path};
 
 use eyre::WrapErr;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ pub enum Outcome {
     Killed {
         /// Name of the first failing test.
         by: String,
+        /// The file of that test.
+        suite: String,
     },
     /// The tests exceeded the time limit, which counts as killed.
     TimedOut,
@@ -75,12 +77,12 @@ impl Report {
     }
 }
 
-/// Returns the mutants that survived according to a report, as they are displayed. Fails when the file is not a report.
-pub(super) fn survivors_in(path: &Path) -> eyre::Result<HashSet<String>> {
+/// Returns the mutants that survived according to a report. Fails when the file is not a report.
+pub(super) fn survivors_in(path: &Path) -> eyre::Result<Vec<Mutant>> {
     let named = || path.display().to_string();
     let report: ReadReport = serde_json::from_slice(&fs::read(path).wrap_err_with(named)?).wrap_err_with(named)?;
     let survivors = report.mutants.into_iter().filter(|tested| tested.outcome == Outcome::Survived);
-    Ok(survivors.map(|tested| tested.mutant.to_string()).collect())
+    Ok(survivors.map(|tested| tested.mutant).collect())
 }
 
 #[derive(Deserialize)]

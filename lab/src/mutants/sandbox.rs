@@ -8,7 +8,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::{Output, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use eyre::{ContextCompat, WrapErr, ensure};
@@ -39,9 +39,12 @@ const COPIED: [&str; 8] = [
 const REMAPPING: &str = "\"plimsoll/=contracts/src/\",";
 /// Folder of the unmodified libraries in the copy.
 const UNMODIFIED: &str = "contracts/unmodified";
-/// Time limit of a test run, because a fault can make a loop endless. It is much more than all tests take on a busy
-/// machine.
-const TIME_LIMIT: Duration = Duration::from_secs(600);
+/// Time limit of a test run for which sources are compiled.
+const COMPILING_LIMIT: Duration = Duration::from_secs(900);
+/// Time limit of any other test run, because a fault can make a loop endless: a multiple of the time without a fault, and
+/// at least a minute, so that a busy machine kills no mutant.
+const TIME_LIMIT_FACTOR: u32 = 10;
+const MIN_TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// A copy of the repository, removed when dropped.
 #[derive(Debug)]
@@ -51,6 +54,7 @@ pub struct Sandbox {
     group: &'static Group,
     fuzz_runs: u32,
     seed: u64,
+    time_limit: Duration,
 }
 
 impl Sandbox {
@@ -59,7 +63,14 @@ impl Sandbox {
     /// # Errors
     /// When a file is missing, or `foundry.toml` does not have the remapping.
     pub fn create(tools: &Tools, group: &'static Group, fuzz_runs: u32, seed: u64) -> eyre::Result<Self> {
-        let sandbox = Self { folder: tempfile::tempdir()?, tools: tools.clone(), group, fuzz_runs, seed };
+        let sandbox = Self {
+            folder: tempfile::tempdir()?,
+            tools: tools.clone(),
+            group,
+            fuzz_runs,
+            seed,
+            time_limit: MIN_TIME_LIMIT,
+        };
         let project = tools.workspace().root();
         for part in COPIED {
             copy(&project.join(part), &sandbox.path(part))?;
@@ -103,26 +114,29 @@ impl Sandbox {
     ///
     /// # Errors
     /// When a test fails, with its name, or the time limit is exceeded.
-    pub async fn require_tests_to_pass(&self) -> eyre::Result<()> {
+    pub async fn require_tests_to_pass(&mut self) -> eyre::Result<()> {
         // Otherwise each run would analyse again the files that none of its tests needs, which takes longer than the tests.
         let built = self.forge("build")?.output().await.wrap_err("forge cannot be started")?;
         ensure!(built.status.success(), "the copy does not compile:\n{}", said(&built));
-        let output = self.test(0).await?.wrap_err("the tests take too long without any fault")?;
+        let started = Instant::now();
+        let output = self.test(0, &[], COMPILING_LIMIT).await?.wrap_err("the tests take too long without any fault")?;
         ensure!(output.status.success(), "the tests fail without any fault:\n{}", failures(&said(&output)));
+        self.time_limit = MIN_TIME_LIMIT.max(started.elapsed() * TIME_LIMIT_FACTOR);
         Ok(())
     }
 
-    /// Tests mutants that are compiled together, and reports the outcome of each by its index. Restores the copy
-    /// afterwards.
+    /// Compiles mutants together, numbered from 1 in this order, and returns the indices of those that compile. The others
+    /// are invalid.
     ///
     /// # Errors
     /// When the tests fail without a fault in effect.
-    pub async fn test_mutants(&self, mutants: &[Mutant], mut report: impl FnMut(usize, Outcome)) -> eyre::Result<()> {
+    pub async fn compile(&self, mutants: &[Mutant]) -> eyre::Result<Vec<usize>> {
         let mut left: Vec<usize> = (0..mutants.len()).collect();
         // An error of the compiler is about one mutant; without it the others compile.
         while !left.is_empty() {
             let lines = self.write(mutants, &left)?;
-            let output = self.test(0).await?.wrap_err("the tests take too long without a fault in effect")?;
+            let output = self.test(0, &[], COMPILING_LIMIT).await?;
+            let output = output.wrap_err("the tests take too long without a fault in effect")?;
             if output.status.success() {
                 break;
             }
@@ -131,32 +145,36 @@ impl Sandbox {
                 left.iter().copied().filter(|i| lines.iter().any(|(at, j)| i == j && said.contains(at))).collect();
             ensure!(!invalid.is_empty(), "the tests fail without a fault in effect:\n{}", failures(&said));
             left.retain(|i| !invalid.contains(i));
-            invalid.into_iter().for_each(|i| report(i, Outcome::Invalid));
         }
-        for i in left {
-            report(i, self.outcome(i + 1).await?);
+        Ok(left)
+    }
+
+    /// Tests a mutant that was compiled with others, by its number: first by the test files that are the likeliest to kill
+    /// it, then, if it survives them, by all tests of the group.
+    ///
+    /// # Errors
+    /// When forge cannot be started.
+    pub async fn outcome(&self, number: usize, likely: &[String]) -> eyre::Result<Outcome> {
+        if !likely.is_empty() {
+            let outcome = outcome_of(self.test(number, likely, self.time_limit).await?.as_ref());
+            if outcome != Outcome::Survived {
+                return Ok(outcome);
+            }
         }
-        self.restore(mutants)
+        Ok(outcome_of(self.test(number, &[], self.time_limit).await?.as_ref()))
     }
 
     /// Tests a mutant whose place can exist in one version only, in a source of its own.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub async fn test_single(&self, mutant: &Mutant) -> eyre::Result<Outcome> {
+    pub async fn test_single(&self, mutant: &Mutant, likely: &[String]) -> eyre::Result<Outcome> {
         let source = fs::read_to_string(self.unmodified(mutant))?;
         fs::write(self.path(&mutant.file), without_pure(&mutant.applied_to(&source, 0..source.len())))?;
-        let outcome = self.outcome(0).await?;
+        let built = self.forge("build")?.output().await.wrap_err("forge cannot be started")?;
+        let outcome = if built.status.success() { self.outcome(0, likely).await? } else { Outcome::Invalid };
         self.restore(std::slice::from_ref(mutant))?;
         Ok(outcome)
-    }
-
-    async fn outcome(&self, number: usize) -> eyre::Result<Outcome> {
-        Ok(match self.test(number).await? {
-            None => Outcome::TimedOut,
-            Some(output) if output.status.success() => Outcome::Survived,
-            Some(output) => outcome_of_failure(&said(&output)),
-        })
     }
 
     /// Writes the sources with these mutants, and returns for each its position as the compiler reports it.
@@ -174,7 +192,10 @@ impl Sandbox {
     }
 
     /// Restores the sources of these mutants.
-    fn restore(&self, mutants: &[Mutant]) -> eyre::Result<()> {
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn restore(&self, mutants: &[Mutant]) -> eyre::Result<()> {
         for mutant in mutants {
             let source = fs::read_to_string(self.unmodified(mutant))?;
             fs::write(self.path(&mutant.file), without_pure(&source))?;
@@ -186,14 +207,16 @@ impl Sandbox {
         self.path(UNMODIFIED).join(mutant.file.trim_start_matches("contracts/src/"))
     }
 
-    /// Runs the tests with one of the mutants in effect; none when they exceed the time limit.
-    async fn test(&self, number: usize) -> eyre::Result<Option<Output>> {
+    /// Runs these test files, or all tests of the group if none is named, with one of the mutants in effect. Returns none
+    /// when they exceed the time limit.
+    async fn test(&self, number: usize, files: &[String], limit: Duration) -> eyre::Result<Option<Output>> {
         let mut command = self.forge("test")?;
-        command.args(["--fail-fast", "--threads", "1", "--match-path", &self.group.test_glob()]);
+        let glob = if files.is_empty() { self.group.test_glob() } else { any_of(files) };
+        command.args(["--fail-fast", "--threads", "1", "--match-path", &glob]);
         command.args(["--fuzz-runs", &self.fuzz_runs.to_string(), "--fuzz-seed", &self.seed.to_string()]);
         // A contract with several versions of its code exceeds the size limit of chains.
         command.args(["--block-prevrandao", &format!("{number:#066x}"), "--code-size-limit", "1000000"]);
-        match tokio::time::timeout(TIME_LIMIT, command.output()).await {
+        match tokio::time::timeout(limit, command.output()).await {
             Ok(output) => Ok(Some(output.wrap_err("forge cannot be started")?)),
             Err(_) => Ok(None),
         }
@@ -243,13 +266,36 @@ fn failures(said: &str) -> String {
     if failing.is_empty() { said.to_owned() } else { failing }
 }
 
-/// Returns the outcome of a failed run: killed by the first failing test, or invalid where no test was run.
+/// Returns a glob of these files.
+fn any_of(files: &[String]) -> String {
+    match files {
+        [file] => file.clone(),
+        files => format!("{{{}}}", files.join(",")),
+    }
+}
+
+/// Returns the outcome of a run: killed by the first failing test, or invalid where none was run.
+fn outcome_of(output: Option<&Output>) -> Outcome {
+    match output {
+        None => Outcome::TimedOut,
+        Some(output) if output.status.success() => Outcome::Survived,
+        Some(output) => outcome_of_failure(&said(output)),
+    }
+}
+
 fn outcome_of_failure(said: &str) -> Outcome {
-    let Some(failure) = said.lines().find(|line| line.starts_with("[FAIL")) else {
-        return Outcome::Invalid;
-    };
+    let mut lines = said.lines();
+    let mut suite = "";
+    let failure = lines.find(|line| {
+        // "Ran 3 tests for contracts/test/core/Borrow.t.sol:BorrowTest"
+        if let Some((_, path)) = line.strip_prefix("Ran ").and_then(|rest| rest.split_once(" for ")) {
+            suite = path.split(':').next().unwrap_or(path);
+        }
+        line.starts_with("[FAIL")
+    });
+    let Some(failure) = failure else { return Outcome::Invalid };
     let test = failure.rsplit_once("] ").map_or(failure, |(_, test)| test);
-    Outcome::Killed { by: test.split('(').next().unwrap_or(test).to_owned() }
+    Outcome::Killed { by: test.split('(').next().unwrap_or(test).to_owned(), suite: suite.to_owned() }
 }
 
 /// Copies a file, or a folder with its content. Links are copied as links.
@@ -286,10 +332,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_failing_test_is_reported() {
-        let said =
-            "[PASS] test_a() (gas: 1)\n[FAIL: x; counterexample: args=[1, [2] 3]] testFuzz_b(uint256[6]) (runs: 1)\n";
-        assert_eq!(outcome_of_failure(said), Outcome::Killed { by: "testFuzz_b".to_owned() });
+    fn the_first_failing_test_is_reported_with_its_file() {
+        let said = "Ran 1 test for contracts/test/core/A.t.sol:ATest\n[PASS] test_a() (gas: 1)\n\nRan 2 tests for \
+                    contracts/test/core/B.t.sol:BTest\n[FAIL: x; counterexample: args=[1, [2] 3]] \
+                    testFuzz_b(uint256[6]) (runs: 1)\nRan 2 test suites in 1s\n";
+        let (by, suite) = ("testFuzz_b".to_owned(), "contracts/test/core/B.t.sol".to_owned());
+        assert_eq!(outcome_of_failure(said), Outcome::Killed { by, suite });
     }
 
     #[test]

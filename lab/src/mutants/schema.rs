@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::{
+    declarations::split,
     operators::{Mutant, Place},
     tokens::tokens_of,
 };
@@ -69,22 +70,20 @@ impl Writer {
             self.text.push_str(&format!("({original})"));
             return;
         }
-        let declaration = matches!(mutants[0].1.place, Place::Declaration(_));
-        let assignment = |version: &str| {
-            let words = version.split_once(' ').filter(|_| declaration);
-            words.map_or_else(|| version.to_owned(), |(_, assignment)| assignment.to_owned())
-        };
-        if declaration {
-            let mut words = original.split(' ');
-            let (kind, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-            self.text.push_str(&format!("{kind} {name}; "));
+        let declaration = split(&original).filter(|_| matches!(mutants[0].1.place, Place::Declaration(_)));
+        if let Some(split) = &declaration {
+            self.text.push_str(&format!("{} ", split.declarations));
         }
+        let assignment = |version: String| match &declaration {
+            Some(_) => split(&version).map_or(version, |split| split.assignment),
+            None => version,
+        };
         for (number, version) in versions {
             self.text.push_str(&format!("if (block.prevrandao == {number}) {{"));
-            self.line(number, &assignment(&version));
+            self.line(number, &assignment(version));
             self.text.push_str("} else ");
         }
-        self.text.push_str(&format!("{{ {} }}", assignment(&original)));
+        self.text.push_str(&format!("{{ {} }}", assignment(original)));
     }
 
     /// Writes a version on a line of its own.
@@ -128,6 +127,16 @@ mod tests {
     fn a_declared_variable_is_visible_after_the_alternatives() {
         let schema = schema("uint256 x = a + b;", &["+"]);
         assert!(schema.text.contains("uint256 x; if (block.prevrandao == 1) {\nx = a - b ;\n} else { x = a + b ; }"));
+    }
+
+    #[test]
+    fn the_condition_of_a_loop_has_versions_but_not_the_rest_of_its_head() {
+        let schema = schema("for (uint256 i = 1; i < n; i += 2) f();", &["<"]);
+        assert!(
+            schema.text.contains("for (uint256 i = 1; block.prevrandao == 1 ? (\ni <= n\n) : (i < n); i += 2) f();"),
+            "{}",
+            schema.text
+        );
     }
 
     #[test]
