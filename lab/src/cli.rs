@@ -211,7 +211,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Tests the lending core with small faults in it, and reports which of them no test notices.
+    /// Tests the contracts with small faults in them, and reports which of them no test notices.
     Mutants {
         #[command(flatten)]
         options: mutants::Options,

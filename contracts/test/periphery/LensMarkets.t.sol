@@ -140,6 +140,10 @@ contract LensMarketsTest is LensTest, Creator {
         assertEq(keccak256(abi.encode(snapshot.markets)), keccak256(abi.encode(lens.markets(ids))));
     }
 
+    function test_aLensNamesItsCore() public view {
+        assertEq(lens.plimsoll(), address(plimsoll));
+    }
+
     function test_aLensOverNothingIsRefused() public {
         bytes memory initCode = abi.encodePacked(vm.getCode("Lens.sol:Lens"), abi.encode(STRANGER));
         expectCreationRefused(initCode, abi.encodeWithSelector(ILens.NoCode.selector, STRANGER));

@@ -93,4 +93,15 @@ mod tests {
         assert_eq!(grouped, expected);
         Ok(())
     }
+
+    #[test]
+    fn the_documentation_lists_the_groups() -> eyre::Result<()> {
+        let page = fs::read_to_string(workspace()?.root().join("docs/reference/mutation.md"))?;
+        let list = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        for group in &GROUPS {
+            let row = format!("| {} | {} | {} | ", group.name, list(group.sources), list(group.tests));
+            assert!(page.contains(&row), "docs/reference/mutation.md has no row {row}");
+        }
+        Ok(())
+    }
 }
