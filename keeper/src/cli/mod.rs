@@ -82,6 +82,11 @@ Examples:
   plimsoll-keeper resume
   plimsoll-keeper resume weth-usdc";
 
+const SWEEP_EXAMPLES: &str = "\
+Examples:
+  plimsoll-keeper sweep USDC
+  plimsoll-keeper sweep WETH USDC --json";
+
 const BREAKER_EXAMPLES: &str = "\
 Examples:
   plimsoll-keeper breaker close";
@@ -193,6 +198,18 @@ enum Command {
         /// Market to resume, by name or id; else everything.
         #[arg(value_name = "MARKET")]
         market: Option<String>,
+    },
+    /// Have the running keeper send tokens to the receiver of profits.
+    ///
+    /// All that the signers hold of them goes to `receiver` in [liquidate], and nowhere else. The running keeper signs it,
+    /// so that no nonce is used without its journal.
+    #[command(after_help = SWEEP_EXAMPLES)]
+    Sweep {
+        #[command(flatten)]
+        control: Control,
+        /// Tokens, by name or address.
+        #[arg(value_name = "TOKEN", required = true)]
+        tokens: Vec<String>,
     },
     /// Close the circuit breaker of the running keeper before its time is over.
     ///
@@ -344,6 +361,7 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
             command(control, &Request::Pause { market, across_restarts }).await
         }
         Command::Resume { control, market } => command(control, &Request::Resume { market }).await,
+        Command::Sweep { control, tokens } => command(control, &Request::Sweep { tokens }).await,
         Command::Breaker { control, action: BreakerAction::Close } => command(control, &Request::CloseBreaker).await,
         Command::Completions { shell } => {
             io::stdout().write_all(&shell::completions(Arguments::command(), shell))?;

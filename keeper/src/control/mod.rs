@@ -36,6 +36,11 @@ pub enum Request {
         /// Name or id of the market; `None` for everything.
         market: Option<String>,
     },
+    /// Send what the signers hold of these tokens to the receiver of profits.
+    Sweep {
+        /// Names or addresses of the tokens.
+        tokens: Vec<String>,
+    },
     /// Close the circuit breaker before its time is over.
     CloseBreaker,
 }

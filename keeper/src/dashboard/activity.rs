@@ -89,6 +89,7 @@ fn title(entry: &ActivityEntry) -> String {
         ActivityKind::Liquidation => format!("Liquidated {}", counted(entry.accounts, "loan")),
         ActivityKind::Harvest => format!("Harvested for {}", counted(entry.accounts, "account")),
         ActivityKind::Claim => "Claimed own rewards".to_owned(),
+        ActivityKind::Sweep => "Swept to the receiver of profits".to_owned(),
         ActivityKind::Elsewhere => format!("Somebody else liquidated {}", counted(entry.accounts, "loan")),
     }
 }
@@ -97,6 +98,7 @@ const fn moved_word(kind: ActivityKind) -> &'static str {
     match kind {
         ActivityKind::Liquidation | ActivityKind::Elsewhere => "repaid",
         ActivityKind::Harvest | ActivityKind::Claim => "claimed",
+        ActivityKind::Sweep => "sent",
     }
 }
 

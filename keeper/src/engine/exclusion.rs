@@ -24,6 +24,8 @@ impl Exclusion {
         let is_paused = match subject {
             Subject::Loan { market, .. } => self.paused.includes(market),
             Subject::Rewards { .. } => self.paused.everything,
+            // The operator's own command.
+            Subject::Sweep { .. } => false,
         };
         if is_paused {
             return Some(SkipReason::Held { rule: "paused by the operator".to_owned() });

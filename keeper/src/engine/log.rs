@@ -42,6 +42,9 @@ pub(super) fn executed(
             transaction = %hash,
             "liquidation executed"
         ),
+        Purpose::Sweep { from, token } => {
+            info!(%from, token = config.tokens.name(*token), transaction = %hash, "tokens swept");
+        }
         Purpose::Harvest { pool, .. } | Purpose::ClaimOwn { pool, .. } => info!(
             programme = config.deployed.programme_name(*pool),
             accounts = execution.accounts,
@@ -83,6 +86,8 @@ impl DryRunLog {
                 let (programme, accounts) = (config.deployed.programme_name(*pool), count(accounts.len()));
                 info!(programme, accounts, gain, expected_gas, "dry run: harvest not sent");
             }
+            // Refused before it is decided.
+            Purpose::Sweep { .. } => {}
             Purpose::ClaimOwn { pool, .. } => {
                 let programme = config.deployed.programme_name(*pool);
                 info!(programme, gain, expected_gas, "dry run: claim of own rewards not sent");

@@ -58,6 +58,7 @@ mod second_opinion;
 mod start;
 mod strategies;
 mod submissions;
+mod sweep;
 mod wiring;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Commands of the operator to the running keeper: pauses, and the circuit breaker.
+//! Commands of the operator to the running keeper: pauses, the circuit breaker, and profit taking.
 
 use alloy::primitives::B256;
 use eyre::WrapErr;
@@ -94,6 +94,7 @@ impl Engine {
                 self.pauses.save().await?;
                 format!("decisions are made again {what}")
             }
+            Request::Sweep { tokens } => self.sweep(&tokens).await?,
             Request::CloseBreaker => {
                 self.submissions.close_breakers();
                 "every circuit breaker is closed; reverts are counted from zero".to_owned()
@@ -162,6 +163,13 @@ mod tests {
         assert!(done.paused.is_empty() && !is_paused(&site));
         let unknown = ask(&mut site, pause(Some("weth"), false)).await.unwrap_err();
         assert!(unknown.contains("no market weth") && unknown.contains("weth-usdc"), "{unknown}");
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_sweeps_nothing() {
+        let mut site = Site::new(&[]).await;
+        let sweep = Request::Sweep { tokens: vec!["USDC".to_owned()] };
+        assert!(ask(&mut site, sweep).await.unwrap_err().contains("dry run"));
     }
 
     #[tokio::test]

@@ -108,6 +108,7 @@ impl Submissions {
             Purpose::ClaimOwn { pool, reward_token } => {
                 debug!(%pool, %reward_token, %gain_wei, expected_gas, "intent submitted");
             }
+            Purpose::Sweep { from, token } => debug!(%from, %token, expected_gas, "intent submitted"),
         }
     }
 
@@ -174,6 +175,18 @@ impl Submissions {
     pub(super) fn exclusion(&self, block: u64, paused: &Paused) -> Exclusion {
         let (in_flight, back_off) = (self.sender.in_flight(), self.sender.back_off());
         Exclusion { paused: paused.clone(), in_flight, back_off, block }
+    }
+
+    /// Accounts that sign, each with the priority of intents that it signs.
+    pub(super) fn accounts(&self) -> Vec<(Priority, Address)> {
+        let mut accounts: Vec<(Priority, Address)> = Vec::new();
+        for (priority, _) in ROLES {
+            let signer = self.sender.signer(priority);
+            if let Some(signer) = signer.filter(|signer| accounts.iter().all(|(_, known)| known != signer)) {
+                accounts.push((priority, signer));
+            }
+        }
+        accounts
     }
 
     /// Closes every circuit breaker before its time is over.

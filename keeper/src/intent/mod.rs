@@ -116,6 +116,13 @@ pub enum Purpose {
         /// Token in which the rewards are paid.
         reward_token: Address,
     },
+    /// Sends a token from a signer's account to the receiver of profits.
+    Sweep {
+        /// Account of the signer.
+        from: Address,
+        /// The token.
+        token: Address,
+    },
 }
 
 /// Order of precedence among intents of one signer.
@@ -148,6 +155,13 @@ pub enum Subject {
         /// Account that staked; `None` stands for the keeper itself.
         account: Option<Address>,
     },
+    /// A token on a signer's account.
+    Sweep {
+        /// Account of the signer.
+        from: Address,
+        /// The token.
+        token: Address,
+    },
 }
 
 /// Whether nothing is bid, which entries of a journal do not say.
@@ -161,7 +175,7 @@ impl Purpose {
     pub const fn market(&self) -> Option<MarketId> {
         match self {
             Self::Liquidate { market, .. } => Some(MarketId(*market)),
-            Self::Harvest { .. } | Self::ClaimOwn { .. } => None,
+            Self::Harvest { .. } | Self::ClaimOwn { .. } | Self::Sweep { .. } => None,
         }
     }
 
@@ -180,6 +194,7 @@ impl Purpose {
             Self::ClaimOwn { pool, reward_token } => {
                 vec![Subject::Rewards { pool: *pool, reward_token: *reward_token, account: None }]
             }
+            Self::Sweep { from, token } => vec![Subject::Sweep { from: *from, token: *token }],
         }
     }
 }

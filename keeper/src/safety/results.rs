@@ -95,6 +95,8 @@ impl Execution {
             }
             (Purpose::Liquidate { .. } | Purpose::Harvest { .. }, _) => value(self.profit),
             (Purpose::ClaimOwn { .. }, _) => value(self.claimed),
+            // It moves what was earned before.
+            (Purpose::Sweep { .. }, _) => U256::ZERO,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     amount::Amount,
-    config::{Config, Deployed},
+    config::Config,
     intent::SafetyRefusal,
     intent::{Intent, Outcome, Purpose, Report},
     safety::{LifetimeTotals, ResultsLedger, Sums},
@@ -76,7 +76,7 @@ impl Ledger {
                 || matches!(state, ActivityState::Dry | ActivityState::Dropped)
                     && entry.transaction.is_none()
                     && (entry.state, &entry.note) == (state, &note)
-                    && entry.place == place(&config.deployed, &report.intent.purpose)
+                    && entry.place == place(config, &report.intent.purpose)
         };
         let known = self.timeline.iter_mut().find(is_repeated);
         let entry = match known {
@@ -140,6 +140,7 @@ fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
         Purpose::Liquidate { borrowers, .. } => (ActivityKind::Liquidation, borrowers.len(), &borrowers[..]),
         Purpose::Harvest { accounts, .. } => (ActivityKind::Harvest, accounts.len(), &[][..]),
         Purpose::ClaimOwn { .. } => (ActivityKind::Claim, 1, &[][..]),
+        Purpose::Sweep { .. } => (ActivityKind::Sweep, 1, &[][..]),
     };
     ActivityEntry {
         id: report.id,
@@ -147,7 +148,7 @@ fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
         block: None,
         kind,
         state: ActivityState::Sent,
-        place: place(&config.deployed, purpose),
+        place: place(config, purpose),
         market: purpose.market().map(|market| market.0),
         borrowers: borrowers.into(),
         accounts: count(accounts),
@@ -159,10 +160,11 @@ fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
     }
 }
 
-/// Name of the market or of the staking programme that an intent is about.
-fn place(deployed: &Deployed, purpose: &Purpose) -> String {
+/// Name of the market, of the staking programme or of the token that an intent is about.
+fn place(config: &Config, purpose: &Purpose) -> String {
     match purpose {
-        Purpose::Liquidate { market, .. } => deployed.market_name(MarketId(*market)),
-        Purpose::Harvest { pool, .. } | Purpose::ClaimOwn { pool, .. } => deployed.programme_name(*pool),
+        Purpose::Liquidate { market, .. } => config.deployed.market_name(MarketId(*market)),
+        Purpose::Harvest { pool, .. } | Purpose::ClaimOwn { pool, .. } => config.deployed.programme_name(*pool),
+        Purpose::Sweep { token, .. } => config.tokens.name(*token),
     }
 }

@@ -292,6 +292,8 @@ pub enum ActivityKind {
     Harvest,
     /// Claim of the keeper's own rewards.
     Claim,
+    /// Transfer of profits to their receiver.
+    Sweep,
     /// Liquidation by another liquidator.
     Elsewhere,
 }

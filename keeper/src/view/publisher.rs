@@ -105,6 +105,11 @@ impl ViewPublisher {
         self.views.subscribe()
     }
 
+    /// Whether transactions are sent.
+    pub(crate) const fn is_live(&self) -> bool {
+        self.view.keeper.live
+    }
+
     /// Records the decision about a position. In a dry run nothing is sent, and the decision says so.
     pub(crate) fn record_position_decision(
         &mut self,
