@@ -8,10 +8,10 @@ use alloy::{
 };
 use tokio::time::Instant;
 
-use super::{Engine, PricedBlock};
+use super::{Engine, FailoverReader, PricedBlock};
 use crate::{
     chain::Header,
-    intent::{GuardKind, Intent, Priority, Purpose, Scope},
+    intent::{GuardKind, Intent, Priority, Purpose, Scope, Subject},
     prices::{Call, ChainReader},
     view::Denomination,
 };
@@ -54,7 +54,9 @@ impl Engine {
             return Err("no block has been applied yet: try again".to_owned());
         };
         let tokens = tokens.iter().map(|text| self.token(text)).collect::<Result<Vec<_>, _>>()?;
-        let transfers = self.transfers(&header, &tokens, receiver).await?;
+        let wanted = self.wanted_transfers(&header, &tokens, receiver);
+        let reader = self.pricing.reader.clone();
+        let transfers = with_balances(&reader, &header, wanted).await?;
         if transfers.is_empty() {
             return Err("the signers hold nothing of that".to_owned());
         }
@@ -91,33 +93,36 @@ impl Engine {
         token.map(|token| token.address).ok_or_else(|| format!("there is no token {text}; there are {}", names()))
     }
 
-    /// The whole balances of tokens on the signers' accounts that are not being swept already.
-    async fn transfers(
-        &self,
-        header: &Header,
-        tokens: &[Address],
-        receiver: Address,
-    ) -> Result<Vec<Transfer>, String> {
+    /// Transfers of tokens from the signers' accounts that are not pending already, without their amounts.
+    fn wanted_transfers(&self, header: &Header, tokens: &[Address], receiver: Address) -> Vec<Transfer> {
         let exclusion = self.submissions.exclusion(header.number, &self.pauses.active);
         let mut wanted = Vec::new();
         for (priority, from) in self.submissions.accounts() {
             for &token in tokens.iter().filter(|_| from != receiver) {
-                let subject = crate::intent::Subject::Sweep { from, token };
-                if !exclusion.in_flight.contains_key(&subject) {
+                if !exclusion.in_flight.contains_key(&Subject::Sweep { from, token }) {
                     wanted.push(Transfer { priority, from, token, units: U256::ZERO });
                 }
             }
         }
-        let reads: Vec<_> = wanted.iter().map(|wanted| balance_of(wanted)).collect();
-        let answers = self.pricing.reader.simulate_independent(header.hash, &reads).await;
-        let answers = answers.map_err(|error| error.to_string())?;
-        for (wanted, answer) in wanted.iter_mut().zip(answers) {
-            let data = answer.map_err(|_| format!("{} has no balances", wanted.token))?;
-            wanted.units = IToken::balanceOfCall::abi_decode_returns(&data).unwrap_or_default();
-        }
-        wanted.retain(|wanted| !wanted.units.is_zero());
-        Ok(wanted)
+        wanted
     }
+}
+
+/// Reads the whole balance for each transfer, and leaves out those of nothing. Fails where no endpoint answers, or where an
+/// address is no token.
+async fn with_balances(
+    reader: &FailoverReader,
+    header: &Header,
+    mut wanted: Vec<Transfer>,
+) -> Result<Vec<Transfer>, String> {
+    let reads: Vec<_> = wanted.iter().map(balance_of).collect();
+    let answers = reader.simulate_independent(header.hash, &reads).await.map_err(|error| error.to_string())?;
+    for (wanted, answer) in wanted.iter_mut().zip(answers) {
+        let data = answer.map_err(|_| format!("{} has no balances", wanted.token))?;
+        wanted.units = IToken::balanceOfCall::abi_decode_returns(&data).unwrap_or_default();
+    }
+    wanted.retain(|wanted| !wanted.units.is_zero());
+    Ok(wanted)
 }
 
 fn balance_of(Transfer { from, token, .. }: &Transfer) -> Call {
