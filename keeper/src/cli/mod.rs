@@ -11,9 +11,11 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use eyre::eyre;
 use plimsoll_chain::{
     logging::{self, Format},
     redaction::scrub,
@@ -26,7 +28,9 @@ use crate::{
     config::Setting,
     control::{self, Request},
     engine::{self, Mode},
+    report::results::{ResultsReport, parse_since},
     shutdown::Shutdown,
+    store::read_results,
 };
 
 /// Name of the program.
@@ -68,6 +72,12 @@ Examples:
   plimsoll-keeper positions --market weth-usdc --below 1.1
   # All loans, with all digits
   plimsoll-keeper positions --json";
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  plimsoll-keeper report --since \"7 days\"
+  # For a spreadsheet
+  plimsoll-keeper report --since 2026-11-01 --csv > november.csv";
 
 const PAUSE_EXAMPLES: &str = "\
 Examples:
@@ -172,6 +182,23 @@ enum Command {
         /// Only loans with a health factor below this, such as 1.1; loans below 1 are liquidatable.
         #[arg(long, value_name = "HEALTH", help_heading = "Selection")]
         below: Option<String>,
+        /// Write the result as one JSON document.
+        #[arg(long, help_heading = "Output")]
+        json: bool,
+    },
+    /// List what each transaction earned and cost.
+    ///
+    /// Read from the store, also while the keeper runs.
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report {
+        #[command(flatten)]
+        from: Source,
+        /// Only transactions from this time on: a duration such as "7 days", or a day (UTC) such as 2026-11-01.
+        #[arg(long, value_name = "TIME", help_heading = "Selection")]
+        since: Option<String>,
+        /// Write comma-separated values.
+        #[arg(long, conflicts_with = "json", help_heading = "Output")]
+        csv: bool,
         /// Write the result as one JSON document.
         #[arg(long, help_heading = "Output")]
         json: bool,
@@ -355,6 +382,18 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
             config.log_warnings();
             let settings = config.settings;
             print(json, &settings, &settings_text(&settings))?;
+            Ok(true)
+        }
+        Command::Report { from, since, csv, json } => {
+            let config = from.read()?;
+            logging::start(Format::Text);
+            config.log_warnings();
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default();
+            let since =
+                since.map_or(Ok(0), |text| parse_since(&text, now)).map_err(|problem| eyre!("--since: {problem}"))?;
+            let rows = read_results(&config.store.folder, since)?;
+            let report = ResultsReport::new(config.chain.coin.clone(), since, rows);
+            print(json, &report, &if csv { report.csv() } else { report.text() })?;
             Ok(true)
         }
         Command::Pause { control, market, across_restarts } => {

@@ -54,6 +54,7 @@ mod obsolete;
 mod operator;
 mod pricing;
 mod races;
+mod results;
 mod second_opinion;
 mod start;
 mod strategies;
@@ -389,6 +390,9 @@ impl Engine {
         if let Outcome::Mined(receipt) = &report.outcome {
             self.record_execution(report, receipt.inclusion.hash);
         }
+        let newest = self.latest.as_ref().map(|block| &block.header);
+        let row = newest.and_then(|newest| results::row(&self.config, &self.ledger, report, newest));
+        row.into_iter().for_each(|row| self.background.save_result(row));
     }
 
     /// Ends the back-off of loans whose race was lost by a block, and finds out who won.

@@ -140,7 +140,7 @@ impl Parts {
         );
         view.show_genesis(genesis);
 
-        let Store { checkpoint, journal, notes, .. } = store;
+        let Store { checkpoint, journal, notes, results, .. } = store;
         let pruned = journal.prune(config.store.retention).await?;
         if pruned > 0 {
             info!(pruned, "journal pruned");
@@ -182,7 +182,7 @@ impl Parts {
             strategies: Strategies::new(liquidate, harvest),
             submissions: Submissions::new(sender),
             audit: BookAudit::new(config.audit.clone()),
-            background: Background::new(reader, notes),
+            background: Background::new(reader, notes, results),
             ledger,
             view,
             alerts: alerts.sender(),

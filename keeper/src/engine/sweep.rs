@@ -76,9 +76,10 @@ impl Engine {
                 deadline: header.timestamp.saturating_add(DEADLINE_SECS),
                 scope: Scope::new("sweep", token.into_word()),
                 guard: GuardKind::None,
+                bid: 0,
                 profit: None,
             };
-            self.submit(intent, &header, Instant::now());
+            self.submit(intent, &header, Instant::now(), price);
         }
         Ok(format!("sending to {receiver}: {}; the dashboard shows when it is mined", sent.join(", ")))
     }

@@ -221,7 +221,7 @@ impl Site {
         let config = Arc::clone(&fixture.config);
         let (core, chain_id) = (config.deployed.core, config.deployed.chain_id);
         let identity = Identity { chain_id, genesis: B256::ZERO, core, rewards: config.deployed.rewards };
-        let Store { checkpoint, journal, notes, .. } = Store::open(folder.path(), &identity).unwrap();
+        let Store { checkpoint, journal, notes, results, .. } = Store::open(folder.path(), &identity).unwrap();
         let restored = RestoredBook::load(&checkpoint, &config.sources().followed).await.unwrap();
         let endpoints = Vec::<Arc<Endpoint>>::new();
         let stream = Stream::start(endpoints, config.sources(), restored.cursor(1), wiring::stream(&config));
@@ -245,7 +245,7 @@ impl Site {
             ),
             submissions: Submissions::new(sender),
             audit: BookAudit::new(config.audit.clone()),
-            background: Background::new(reader, notes.clone()),
+            background: Background::new(reader, notes.clone(), results),
             ledger: Ledger::default(),
             view,
             alerts,

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod positions;
+pub mod results;
 mod table;
 
 use std::{

@@ -28,7 +28,7 @@ pub use self::{
     checkpoint::{Checkpoint, CheckpointTip, Image},
     database::Identity,
     error::StoreError,
-    journal::{Alert, AlertQueue, Notes, SqliteJournal},
+    journal::{Alert, AlertQueue, Notes, Results, SqliteJournal, read_results},
     snapshot::{SnapshotImport, export},
 };
 
@@ -43,6 +43,8 @@ pub struct Store {
     pub notes: Notes,
     /// Alerts that are still to be delivered.
     pub alerts: AlertQueue,
+    /// What mined transactions earned and cost.
+    pub results: Results,
 }
 
 /// A change that the next start makes to a file of the store.
@@ -74,7 +76,8 @@ impl Store {
             checkpoint,
             journal: SqliteJournal::new(Arc::clone(&journal)),
             notes: Notes::new(Arc::clone(&journal)),
-            alerts: AlertQueue::new(journal),
+            alerts: AlertQueue::new(Arc::clone(&journal)),
+            results: Results::new(journal),
         })
     }
 }

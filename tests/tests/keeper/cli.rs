@@ -135,8 +135,21 @@ fn help_names_every_command() -> eyre::Result<()> {
     Ok(())
 }
 
-const COMMANDS: &[&str] =
-    &["run", "check", "positions", "pause", "resume", "sweep", "breaker", "snapshot", "config", "completions", "man", "help"];
+const COMMANDS: &[&str] = &[
+    "run",
+    "check",
+    "positions",
+    "report",
+    "pause",
+    "resume",
+    "sweep",
+    "breaker",
+    "snapshot",
+    "config",
+    "completions",
+    "man",
+    "help",
+];
 
 #[test]
 fn wrong_arguments_and_wrong_settings_have_different_exit_codes() -> eyre::Result<()> {

@@ -88,7 +88,7 @@ async fn with_other_staking_programmes_the_book_is_rebuilt_and_the_journal_kept(
 #[tokio::test]
 async fn a_file_of_a_newer_keeper_is_refused_and_a_checkpoint_too_old_to_upgrade_is_rebuilt() {
     let folder = folder_with(1).await;
-    for (path, version) in [(journal(&folder), 4), (book(&folder), 2)] {
+    for (path, version) in [(journal(&folder), 5), (book(&folder), 2)] {
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let name = path.display().to_string();
         assert_says(

@@ -155,7 +155,7 @@ async fn an_upgraded_entry_is_the_one_that_would_be_written_today() {
     let upgraded = version_and_entries(&path);
     open(folder.path()).journal.record(entries().into()).await.unwrap();
     assert_eq!(upgraded, version_and_entries(&path));
-    assert_eq!(upgraded.0, 4);
+    assert_eq!(upgraded.0, 5);
 }
 
 /// The entries of `journal_v2.sql`.
