@@ -14,7 +14,10 @@ use eyre::ContextCompat;
 use plimsoll_keeper::{
     intent::{Fees, GuardKind, Inclusion, Intent, Priority, Purpose, Scope},
     sender::journal::{Attempt, AttemptKind, EntryState, Journal, JournalEntry},
-    store::{AlertQueue, Checkpoint, CheckpointTip, Identity, Image, Notes, SqliteJournal, Store},
+    store::{
+        AlertQueue, Checkpoint, CheckpointTip, Identity, Image, Notes, ResultRow, ResultStatus, Results, SqliteJournal,
+        Store,
+    },
 };
 
 const ROWS: u64 = 500;
@@ -25,8 +28,8 @@ const NOWHERE: Inclusion = Inclusion { hash: B256::ZERO, block: 1, block_hash: B
 async fn main() -> eyre::Result<()> {
     let folder = PathBuf::from(env::args_os().nth(1).wrap_err("which folder?")?);
     let identity = Identity { chain_id: 31_337, genesis: B256::ZERO, core: Address::repeat_byte(9), rewards: None };
-    let Store { checkpoint, journal, notes, alerts } = Store::open(&folder, &identity)?;
-    tokio::try_join!(write_blocks(checkpoint), write_journal(journal, notes, alerts))?;
+    let Store { checkpoint, journal, notes, alerts, results } = Store::open(&folder, &identity)?;
+    tokio::try_join!(write_blocks(checkpoint), write_journal(journal, notes, alerts, results))?;
     Ok(())
 }
 
@@ -48,7 +51,7 @@ fn images(number: u64, value: u64) -> Vec<Image> {
     vec![image(number % ROWS), image(ROWS)]
 }
 
-async fn write_journal(journal: SqliteJournal, notes: Notes, alerts: AlertQueue) -> eyre::Result<()> {
+async fn write_journal(journal: SqliteJournal, notes: Notes, alerts: AlertQueue, results: Results) -> eyre::Result<()> {
     let mut stdout = io::stdout();
     for id in journal.next_id().await?.. {
         journal.record(vec![entry(id, EntryState::Sent)]).await?;
@@ -60,8 +63,28 @@ async fn write_journal(journal: SqliteJournal, notes: Notes, alerts: AlertQueue)
         notes.write("number", id.to_string()).await?;
         writeln!(stdout, "note {id}")?;
         writeln!(stdout, "alert {}", alerts.enqueue("some", "thing").await?)?;
+        results.record(&result(id)).await?;
+        writeln!(stdout, "result {id}")?;
     }
     Ok(())
+}
+
+fn result(intent: u64) -> ResultRow {
+    ResultRow {
+        intent,
+        at: intent,
+        block: 1,
+        hash: B256::ZERO,
+        strategy: "harvest".to_owned(),
+        place: String::new(),
+        accounts: 1,
+        status: ResultStatus::Mined,
+        gain_wei: U256::from(1),
+        gas_wei: U256::from(1),
+        tip_wei: None,
+        data_fee_wei: U256::ZERO,
+        profit: None,
+    }
 }
 
 fn entry(id: u64, state: EntryState) -> JournalEntry {

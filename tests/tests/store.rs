@@ -11,7 +11,7 @@ use alloy::primitives::{Address, B256};
 use eyre::{ContextCompat, WrapErr, ensure};
 use plimsoll_keeper::{
     sender::journal::Journal,
-    store::{Identity, Store},
+    store::{Identity, Store, read_results},
 };
 
 use crate::random::Random;
@@ -28,6 +28,7 @@ struct Said {
     settled: Option<u64>,
     note: Option<u64>,
     alerts: Vec<i64>,
+    result: Option<u64>,
 }
 
 #[tokio::test]
@@ -68,6 +69,7 @@ impl Said {
             "sent" => self.sent = Some(number.parse()?),
             "final" => self.settled = Some(number.parse()?),
             "note" => self.note = Some(number.parse()?),
+            "result" => self.result = Some(number.parse()?),
             "alert" => self.alerts.push(number.parse()?),
             _ => eyre::bail!("it says {line}"),
         }
@@ -97,6 +99,9 @@ async fn look(folder: &Path, said: &Said) -> eyre::Result<u64> {
     ensure!(note >= said.note, "the note is {note:?}, and {:?} was said to be safe", said.note);
     let alerts: Vec<_> = store.alerts.pending(u32::MAX).await?.into_iter().map(|alert| alert.id).collect();
     ensure!(said.alerts.iter().all(|id| alerts.binary_search(id).is_ok()), "an alert is missing");
+
+    let results: Vec<_> = read_results(folder, 0..u64::MAX)?.into_iter().map(|row| row.intent).collect();
+    ensure!(results.last().copied() >= said.result, "{:?} was said to be safe", said.result);
 
     let checkpoint = store.checkpoint.load(|tip, images| (tip, images.collect::<Vec<_>>())).await?;
     let Some((tip, images)) = checkpoint else { return Ok(0) };

@@ -1,4 +1,4 @@
-//! Tables as CSV (RFC 4180) for spreadsheets.
+//! Tables for spreadsheets.
 
 use axum::{
     http::header,
@@ -7,6 +7,7 @@ use axum::{
 
 use crate::{
     amount::Amount,
+    csv::Table,
     view::{ActivityEntry, DayProfit, PositionRow, PositionView},
 };
 
@@ -51,7 +52,7 @@ pub(super) fn positions(rows: Vec<&PositionRow>) -> String {
         table.text(decision.as_ref().map_or("", |decision| &decision.text));
         table.end_row();
     }
-    table.0
+    table.into_text()
 }
 
 pub(super) fn activity(coin: &str, entries: Vec<&ActivityEntry>) -> String {
@@ -84,7 +85,7 @@ pub(super) fn activity(coin: &str, entries: Vec<&ActivityEntry>) -> String {
         table.text(entry.note.as_deref().unwrap_or_default());
         table.end_row();
     }
-    table.0
+    table.into_text()
 }
 
 pub(super) fn profit(days: &[DayProfit]) -> String {
@@ -97,64 +98,5 @@ pub(super) fn profit(days: &[DayProfit]) -> String {
         table.text(&day.net.token);
         table.end_row();
     }
-    table.0
-}
-
-/// A table that is being written.
-struct Table(String);
-
-impl Table {
-    fn new(columns: &[&str]) -> Self {
-        let mut table = Self(String::new());
-        columns.iter().for_each(|column| table.text(column));
-        table.end_row();
-        table
-    }
-
-    /// Adds a value that holds no foreign text.
-    fn number(&mut self, value: impl ToString) {
-        self.0.push_str(&value.to_string());
-        self.0.push(',');
-    }
-
-    fn optional(&mut self, value: Option<impl ToString>) {
-        self.number(value.map(|value| value.to_string()).unwrap_or_default());
-    }
-
-    /// Adds an amount and its token.
-    fn amount(&mut self, amount: Option<&Amount>) {
-        self.optional(amount.map(Amount::exact));
-        self.text(amount.map_or("", |amount| &amount.token));
-    }
-
-    /// Adds a text, which may be a contract's. A spreadsheet must not take it for a formula.
-    fn text(&mut self, text: &str) {
-        let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-        let text = text.replace('"', "\"\"");
-        self.0.push('"');
-        if is_formula {
-            self.0.push('\'');
-        }
-        self.0.push_str(&text);
-        self.0.push_str("\",");
-    }
-
-    fn end_row(&mut self) {
-        self.0.pop();
-        self.0.push_str("\r\n");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn foreign_text_is_neither_a_formula_nor_a_new_cell() {
-        let mut table = Table::new(&["a", "b"]);
-        table.text("=HYPERLINK(\"x\"),\n1");
-        table.number(-1);
-        table.end_row();
-        assert_eq!(table.0, "\"a\",\"b\"\r\n\"'=HYPERLINK(\"\"x\"\"),\n1\",-1\r\n");
-    }
+    table.into_text()
 }

@@ -3,6 +3,7 @@
 
 mod check;
 mod positions;
+mod report;
 mod running;
 mod snapshot;
 mod source;
@@ -11,11 +12,9 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use eyre::eyre;
 use plimsoll_chain::{
     logging::{self, Format},
     redaction::scrub,
@@ -28,9 +27,7 @@ use crate::{
     config::Setting,
     control::{self, Request},
     engine::{self, Mode},
-    report::results::{ResultsReport, parse_since},
     shutdown::Shutdown,
-    store::read_results,
 };
 
 /// Name of the program.
@@ -77,7 +74,7 @@ const REPORT_EXAMPLES: &str = "\
 Examples:
   plimsoll-keeper report --since \"7 days\"
   # For a spreadsheet
-  plimsoll-keeper report --since 2026-11-01 --csv > november.csv";
+  plimsoll-keeper report --since 2026-11-01 --until 2026-12-01 --csv > november.csv";
 
 const PAUSE_EXAMPLES: &str = "\
 Examples:
@@ -196,6 +193,9 @@ enum Command {
         /// Only transactions from this time on: a duration such as "7 days", or a day (UTC) such as 2026-11-01.
         #[arg(long, value_name = "TIME", help_heading = "Selection")]
         since: Option<String>,
+        /// Only transactions before this time, in the same forms.
+        #[arg(long, value_name = "TIME", help_heading = "Selection")]
+        until: Option<String>,
         /// Write comma-separated values.
         #[arg(long, conflicts_with = "json", help_heading = "Output")]
         csv: bool,
@@ -384,15 +384,11 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
             print(json, &settings, &settings_text(&settings))?;
             Ok(true)
         }
-        Command::Report { from, since, csv, json } => {
+        Command::Report { from, since, until, csv, json } => {
             let config = from.read()?;
             logging::start(Format::Text);
             config.log_warnings();
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default();
-            let since =
-                since.map_or(Ok(0), |text| parse_since(&text, now)).map_err(|problem| eyre!("--since: {problem}"))?;
-            let rows = read_results(&config.store.folder, since)?;
-            let report = ResultsReport::new(config.chain.coin.clone(), since, rows);
+            let report = report::report(&config, since.as_deref(), until.as_deref())?;
             print(json, &report, &if csv { report.csv() } else { report.text() })?;
             Ok(true)
         }

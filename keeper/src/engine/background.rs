@@ -10,8 +10,7 @@ use crate::{
     chain::Header,
     intent::{Intent, Scope, Subject},
     prices::{Call, ChainReader},
-    report::results::ResultRow,
-    store::{Notes, Results},
+    store::Notes,
     strategies::{
         Revert,
         bids::{RaceRecord, RaceResult},
@@ -29,7 +28,6 @@ pub(super) struct Background {
     tasks: JoinSet<Option<BackgroundResult>>,
     reader: StreamReader,
     notes: Notes,
-    results: Results,
 }
 
 /// Result of a background task.
@@ -47,19 +45,8 @@ pub(super) enum BackgroundResult {
 }
 
 impl Background {
-    pub(super) fn new(reader: StreamReader, notes: Notes, results: Results) -> Self {
-        Self { tasks: JoinSet::new(), reader, notes, results }
-    }
-
-    /// Writes to the store what a transaction earned and cost.
-    pub(super) fn save_result(&mut self, row: ResultRow) {
-        let results = self.results.clone();
-        self.tasks.spawn(async move {
-            if let Err(error) = results.record(&row).await {
-                error!(transaction = %row.hash, %error, "result not written");
-            }
-            None
-        });
+    pub(super) fn new(reader: StreamReader, notes: Notes) -> Self {
+        Self { tasks: JoinSet::new(), reader, notes }
     }
 
     /// Finds out who won a race, and what for.

@@ -83,6 +83,7 @@ use self::{
     log::DryRunLog,
     operator::Pauses,
     pricing::{PricedBlock, Pricing},
+    results::ResultsRecorder,
     second_opinion::Opinion,
     strategies::Strategies,
     submissions::Submissions,
@@ -131,6 +132,8 @@ struct Engine {
     audit: BookAudit,
     /// Work that no decision waits for.
     background: Background,
+    /// Writes what transactions earned and cost to the store.
+    results: ResultsRecorder,
     /// Outcomes of intents, and sums of what they earned and cost.
     ledger: Ledger,
     /// The view that API, dashboard, metrics and alerts read.
@@ -194,6 +197,7 @@ impl Engine {
         info!("shutting down");
         sender_tasks.shut_down().await;
         self.background.finish().await;
+        self.results.finish().await;
         self.follower.flush().await;
         result
     }
@@ -390,9 +394,7 @@ impl Engine {
         if let Outcome::Mined(receipt) = &report.outcome {
             self.record_execution(report, receipt.inclusion.hash);
         }
-        let newest = self.latest.as_ref().map(|block| &block.header);
-        let row = newest.and_then(|newest| results::row(&self.config, &self.ledger, report, newest));
-        row.into_iter().for_each(|row| self.background.save_result(row));
+        self.results.on_report(&self.config, &self.ledger, report);
     }
 
     /// Ends the back-off of loans whose race was lost by a block, and finds out who won.

@@ -1,55 +1,167 @@
-//! What a mined transaction earned and cost, as the report lists it.
+//! What mined transactions earned and cost, written to the store for the report.
 
-use alloy::primitives::U256;
-use plimsoll_contracts::MarketId;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use alloy::primitives::{U64, U128, U256};
+use plimsoll_chain::error::ChainError;
+use serde::Deserialize;
+use tokio::{
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    task::JoinHandle,
+};
+use tracing::{error, warn};
 
 use super::wiring;
 use crate::{
-    chain::Header,
     config::Config,
-    intent::{Outcome, Purpose, Report},
-    report::results::ResultRow,
+    intent::{Outcome, Receipt, Report},
     safety::Execution,
-    view::{Ledger, count, labelled},
+    store::{ResultRow, ResultStatus, Results, TokenAmount},
+    stream::StreamReader,
+    view::{Ledger, labelled, place},
 };
 
-/// Returns the row of a transaction that a report says was mined, and `None` for any other report. `newest` is the newest
-/// block.
-pub(super) fn row(config: &Config, ledger: &Ledger, report: &Report, newest: &Header) -> Option<ResultRow> {
-    let (receipt, status) = match &report.outcome {
-        Outcome::Mined(receipt) => (receipt, "mined"),
-        Outcome::Reverted(receipt) => (receipt, "reverted"),
-        Outcome::Cancelled(receipt) => (receipt, "cancelled"),
-        _ => return None,
-    };
-    let (kind, place, accounts) = match &report.intent.purpose {
-        Purpose::Liquidate { market, borrowers } => {
-            ("liquidation", config.deployed.market_name(MarketId(*market)), borrowers.len())
+/// Writes results to the store, one after another, and reads the block of each for its time and base fee.
+#[derive(Debug)]
+pub(super) struct ResultsRecorder {
+    changes: UnboundedSender<Change>,
+    task: JoinHandle<()>,
+}
+
+/// A change of the results.
+#[derive(Debug)]
+enum Change {
+    /// A transaction was mined. The row says nothing yet that depends on its block.
+    Record(Box<ResultRow>, Receipt),
+    /// The block of this intent's transaction was reorganised away.
+    TakeBack(u64),
+}
+
+/// The part of a block that is needed here.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Block {
+    timestamp: U64,
+    #[serde(default)]
+    base_fee_per_gas: U128,
+}
+
+impl ResultsRecorder {
+    /// Starts a task that writes to `results`.
+    pub(super) fn start(results: Results, reader: StreamReader) -> Self {
+        let (changes, receiver) = mpsc::unbounded_channel();
+        Self { changes, task: tokio::spawn(record(receiver, results, reader)) }
+    }
+
+    /// Records a report after which other transactions are mined than before. `ledger` knows its result.
+    pub(super) fn on_report(&self, config: &Config, ledger: &Ledger, report: &Report) {
+        let change = match &report.outcome {
+            Outcome::Mined(receipt) => {
+                let row = ResultRow {
+                    gain_wei: ledger.gain_of(receipt.inclusion.hash),
+                    ..row(config, report, receipt, ResultStatus::Mined)
+                };
+                Change::Record(Box::new(row), *receipt)
+            }
+            Outcome::Reverted(receipt) => {
+                Change::Record(Box::new(row(config, report, receipt, ResultStatus::Reverted)), *receipt)
+            }
+            Outcome::Cancelled(receipt) => {
+                Change::Record(Box::new(row(config, report, receipt, ResultStatus::Cancelled)), *receipt)
+            }
+            Outcome::Reorged => Change::TakeBack(report.id),
+            _ => return,
+        };
+        // The task ends with this handle.
+        self.changes.send(change).ok();
+    }
+
+    /// Waits until everything is written.
+    pub(super) async fn finish(self) {
+        drop(self.changes);
+        if self.task.await.is_err() {
+            error!("results not written");
         }
-        Purpose::Harvest { pool, accounts, .. } => ("harvest", config.deployed.programme_name(*pool), accounts.len()),
-        Purpose::ClaimOwn { pool, .. } => ("claim", config.deployed.programme_name(*pool), 1),
-        Purpose::Sweep { token, .. } => ("sweep", config.tokens.name(*token), 1),
-    };
-    let is_mined = matches!(report.outcome, Outcome::Mined(_));
-    let execution = is_mined.then(|| Execution::of(&report.logs, &wiring::contracts(config)));
-    let profit = execution.and_then(|execution| labelled(config, execution.profit));
-    let gas = |price: u128| U256::from(receipt.gas_used).saturating_mul(U256::from(price));
-    let paid = receipt.effective_gas_price;
-    // A transaction is usually reported in the block that holds it.
-    let base_fee = (newest.number == receipt.inclusion.block).then(|| u128::from(newest.base_fee).min(paid));
-    Some(ResultRow {
-        at: newest.timestamp,
+    }
+}
+
+/// The row of a mined transaction, without what its block and its gain say.
+fn row(config: &Config, report: &Report, receipt: &Receipt, status: ResultStatus) -> ResultRow {
+    let execution = Execution::of(&report.logs, &wiring::contracts(config));
+    let profit = labelled(config, execution.profit);
+    ResultRow {
+        intent: report.id,
+        at: 0,
         block: receipt.inclusion.block,
         hash: receipt.inclusion.hash,
-        kind: kind.to_owned(),
-        place,
-        accounts: count(accounts),
-        status: status.to_owned(),
-        gain_wei: if is_mined { ledger.gain_of(receipt.inclusion.hash) } else { U256::ZERO },
-        gas_wei: gas(base_fee.unwrap_or(paid)),
-        tip_wei: base_fee.map(|base_fee| gas(paid - base_fee)),
+        strategy: report.intent.scope.strategy.clone().into_owned(),
+        place: place(config, &report.intent.purpose),
+        accounts: execution.accounts,
+        status,
+        gain_wei: U256::ZERO,
+        gas_wei: U256::ZERO,
+        tip_wei: None,
         data_fee_wei: U256::from(receipt.data_fee),
-        profit: profit.as_ref().map(|amount| amount.exact()),
-        token: profit.map(|amount| amount.token),
-    })
+        profit: profit.map(|profit| TokenAmount { amount: profit.exact(), token: profit.token }),
+    }
+}
+
+async fn record(mut changes: UnboundedReceiver<Change>, results: Results, reader: StreamReader) {
+    while let Some(change) = changes.recv().await {
+        let written = match change {
+            Change::Record(mut row, receipt) => {
+                let block = block_of(&reader, &receipt).await;
+                row.at = block.as_ref().map_or_else(now, |block| block.timestamp.to());
+                (row.gas_wei, row.tip_wei) = costs(&receipt, block.map(|block| block.base_fee_per_gas.to()));
+                results.record(&row).await
+            }
+            Change::TakeBack(intent) => results.take_back(intent).await,
+        };
+        if let Err(error) = written {
+            error!(%error, "result not written");
+        }
+    }
+}
+
+/// Reads the block of a receipt; `None` where no endpoint has it.
+async fn block_of(reader: &StreamReader, receipt: &Receipt) -> Option<Block> {
+    let (number, hash) = (receipt.inclusion.block, receipt.inclusion.block_hash);
+    let block: Result<Option<Block>, ChainError> = reader.ask(number, "eth_getBlockByHash", (hash, false)).await;
+    block
+        .inspect_err(|error| warn!(block = number, %error, "block of a result not read: its tip is counted as gas"))
+        .ok()
+        .flatten()
+}
+
+/// Gas at the base fee, and priority fees, in wei; all of it as gas where the base fee is not known.
+fn costs(receipt: &Receipt, base_fee: Option<u128>) -> (U256, Option<U256>) {
+    let paid = receipt.effective_gas_price;
+    let cost = |price: u128| U256::from(receipt.gas_used).saturating_mul(U256::from(price));
+    match base_fee {
+        // A price below the base fee would be a node's mistake.
+        Some(base_fee) => (cost(base_fee.min(paid)), Some(cost(paid.saturating_sub(base_fee)))),
+        None => (cost(paid), None),
+    }
+}
+
+/// The time in seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::fixture::receipt;
+
+    #[test]
+    fn gas_and_tip_add_up_to_the_fee() {
+        let receipt = Receipt { data_fee: 0, ..receipt(1, 2, true) };
+        let paid = receipt.effective_gas_price;
+        for base_fee in [None, Some(0), Some(paid - 1), Some(paid), Some(paid + 1)] {
+            let (gas, tip) = costs(&receipt, base_fee);
+            assert_eq!(gas + tip.unwrap_or_default(), receipt.fee(), "{base_fee:?}");
+        }
+        assert_eq!(costs(&receipt, Some(paid - 1)).1, Some(U256::from(receipt.gas_used)));
+    }
 }

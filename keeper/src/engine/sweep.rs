@@ -8,14 +8,17 @@ use alloy::{
 };
 use tokio::time::Instant;
 
-use super::{Engine, FailoverReader, PricedBlock};
+use super::{Engine, PricedBlock};
 use crate::{
     chain::Header,
+    config::{Config, Token},
     intent::{GuardKind, Intent, Priority, Purpose, Scope, Subject},
     prices::{Call, ChainReader},
     view::Denomination,
 };
 
+/// Strategy that transfers are counted under.
+const NAME: &str = "sweep";
 /// Gas limit of a transfer: more than any token in use takes.
 const TRANSFER_GAS: u64 = 200_000;
 /// Gas of an ordinary transfer, which the offered fee is reckoned by.
@@ -32,12 +35,12 @@ sol! {
     }
 }
 
-/// A transfer to decide on.
-struct Transfer {
-    priority: Priority,
-    from: Address,
-    token: Address,
-    units: U256,
+/// Transfers to submit.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    pub(super) intents: Vec<Intent>,
+    /// What is sent where, for people.
+    pub(super) text: String,
 }
 
 impl Engine {
@@ -47,86 +50,97 @@ impl Engine {
         if !self.view.is_live() {
             return Err("this is a dry run: start with --live to send anything".to_owned());
         }
-        let Some(receiver) = self.config.liquidate.receiver else {
-            return Err("name a `receiver` in [liquidate] first: a sweep sends there and nowhere else".to_owned());
-        };
         let Some(PricedBlock { header, .. }) = self.latest.clone() else {
             return Err("no block has been applied yet: try again".to_owned());
         };
-        let tokens = tokens.iter().map(|text| self.token(text)).collect::<Result<Vec<_>, _>>()?;
-        let wanted = self.wanted_transfers(&header, &tokens, receiver);
-        let reader = self.pricing.reader.clone();
-        let transfers = with_balances(&reader, &header, wanted).await?;
-        if transfers.is_empty() {
-            return Err("the signers hold nothing of that".to_owned());
+        let in_flight = self.submissions.exclusion(header.number, &self.pauses.active).in_flight;
+        let accounts = self.submissions.accounts();
+        let is_in_flight = |subject: &Subject| in_flight.contains_key(subject);
+        let Sweep { intents, text } =
+            plan(&self.config, &self.pricing.reader, &header, &accounts, tokens, is_in_flight).await?;
+        for intent in intents {
+            self.submit(intent, &header, Instant::now(), u128::from(header.base_fee));
         }
-        let mut sent = Vec::new();
-        for Transfer { priority, from, token, units } in transfers {
-            let amount = Denomination::of(&self.config, token).amount(units);
-            sent.push(format!("{amount} from {from}"));
-            let price = u128::from(header.base_fee) + self.config.fees.min_priority_fee;
-            let intent = Intent {
-                purpose: Purpose::Sweep { from, token },
-                priority,
-                to: token,
-                data: IToken::transferCall { to: receiver, amount: units }.abi_encode().into(),
-                gas_limit: TRANSFER_GAS,
-                expected_gas: EXPECTED_GAS,
-                expected_gain: U256::from(price) * U256::from(EXPECTED_GAS * MAX_GAS_PRICE_FACTOR),
-                deadline: header.timestamp.saturating_add(DEADLINE_SECS),
-                scope: Scope::new("sweep", token.into_word()),
-                guard: GuardKind::None,
-                bid: 0,
-                profit: None,
-            };
-            self.submit(intent, &header, Instant::now(), price);
-        }
-        Ok(format!("sending to {receiver}: {}; the dashboard shows when it is mined", sent.join(", ")))
-    }
-
-    /// A token of the configuration, by its name or address.
-    fn token(&self, text: &str) -> Result<Address, String> {
-        let known = |token: &&crate::config::Token| {
-            token.name == text || text.parse::<Address>().is_ok_and(|address| address == token.address)
-        };
-        let names = || self.config.tokens.iter().map(|token| token.name.as_str()).collect::<Vec<_>>().join(", ");
-        let token = self.config.tokens.iter().find(known);
-        token.map(|token| token.address).ok_or_else(|| format!("there is no token {text}; there are {}", names()))
-    }
-
-    /// Transfers of tokens from the signers' accounts that are not pending already, without their amounts.
-    fn wanted_transfers(&self, header: &Header, tokens: &[Address], receiver: Address) -> Vec<Transfer> {
-        let exclusion = self.submissions.exclusion(header.number, &self.pauses.active);
-        let mut wanted = Vec::new();
-        for (priority, from) in self.submissions.accounts() {
-            for &token in tokens.iter().filter(|_| from != receiver) {
-                if !exclusion.in_flight.contains_key(&Subject::Sweep { from, token }) {
-                    wanted.push(Transfer { priority, from, token, units: U256::ZERO });
-                }
-            }
-        }
-        wanted
+        Ok(format!("{text}; the dashboard shows when it is mined"))
     }
 }
 
-/// Reads the whole balance for each transfer, and leaves out those of nothing. Fails where no endpoint answers, or where an
-/// address is no token.
-async fn with_balances(
-    reader: &FailoverReader,
+/// Plans transfers of the whole balances of these tokens, given by name or address, from every account to the receiver of
+/// profits, except where one is in flight. Fails with the reason where nothing can be sent.
+pub(super) async fn plan(
+    config: &Config,
+    reader: &impl ChainReader,
     header: &Header,
-    mut wanted: Vec<Transfer>,
-) -> Result<Vec<Transfer>, String> {
-    let reads: Vec<_> = wanted.iter().map(balance_of).collect();
-    let answers = reader.simulate_independent(header.hash, &reads).await.map_err(|error| error.to_string())?;
-    for (wanted, answer) in wanted.iter_mut().zip(answers) {
-        let data = answer.map_err(|_| format!("{} has no balances", wanted.token))?;
-        wanted.units = IToken::balanceOfCall::abi_decode_returns(&data).unwrap_or_default();
+    accounts: &[(Priority, Address)],
+    tokens: &[String],
+    is_in_flight: impl Fn(&Subject) -> bool,
+) -> Result<Sweep, String> {
+    let Some(receiver) = config.liquidate.receiver else {
+        return Err("name a `receiver` in [liquidate] first: a sweep sends there and nowhere else".to_owned());
+    };
+    let tokens = tokens.iter().map(|text| token_of(config, text)).collect::<Result<Vec<_>, _>>()?;
+    let mut transfers = Vec::new();
+    for &(priority, from) in accounts.iter().filter(|(_, from)| *from != receiver) {
+        for &token in &tokens {
+            if is_in_flight(&Subject::Sweep { from, token }) {
+                let name = config.tokens.name(token);
+                return Err(format!("{name} of {from} is being sent already: wait until that is mined"));
+            }
+            transfers.push((priority, from, token));
+        }
     }
-    wanted.retain(|wanted| !wanted.units.is_zero());
-    Ok(wanted)
+    let reads = transfers.iter().map(|(_, account, token)| {
+        let data = IToken::balanceOfCall { account: *account }.abi_encode().into();
+        Call { to: *token, data, gas: TRANSFER_GAS }
+    });
+    let balances = reader.run_each(header, reads.collect::<Vec<_>>()).await.map_err(|error| error.to_string())?;
+    let (mut intents, mut sent) = (Vec::new(), Vec::new());
+    for ((priority, from, token), balance) in transfers.into_iter().zip(balances) {
+        let data = balance.result.ok();
+        let units = data.and_then(|data| IToken::balanceOfCall::abi_decode_returns(&data).ok());
+        let units = units.ok_or_else(|| format!("{} tells no balance of {from}", config.tokens.name(token)))?;
+        if !units.is_zero() {
+            sent.push(format!("{} from {from}", Denomination::of(config, token).amount(units)));
+            intents.push(transfer(config, header, priority, from, token, receiver, units));
+        }
+    }
+    if intents.is_empty() {
+        return Err("the signers hold nothing of that".to_owned());
+    }
+    Ok(Sweep { intents, text: format!("sending to {receiver}: {}", sent.join(", ")) })
 }
 
-fn balance_of(Transfer { from, token, .. }: &Transfer) -> Call {
-    let data = IToken::balanceOfCall { account: *from }.abi_encode().into();
-    Call { from: *from, to: *token, data, gas: TRANSFER_GAS }
+fn transfer(
+    config: &Config,
+    header: &Header,
+    priority: Priority,
+    from: Address,
+    token: Address,
+    to: Address,
+    units: U256,
+) -> Intent {
+    let price = u128::from(header.base_fee).saturating_add(config.fees.min_priority_fee);
+    Intent {
+        purpose: Purpose::Sweep { from, token },
+        priority,
+        to: token,
+        data: IToken::transferCall { to, amount: units }.abi_encode().into(),
+        gas_limit: TRANSFER_GAS,
+        expected_gas: EXPECTED_GAS,
+        expected_gain: U256::from(price).saturating_mul(U256::from(EXPECTED_GAS * MAX_GAS_PRICE_FACTOR)),
+        deadline: header.timestamp.saturating_add(DEADLINE_SECS),
+        scope: Scope::new(NAME, token.into_word()),
+        guard: GuardKind::None,
+        bid: 0,
+        profit: None,
+    }
+}
+
+/// Returns a token of the configuration, given by its name or address. Fails with the names that there are.
+fn token_of(config: &Config, text: &str) -> Result<Address, String> {
+    let address = text.parse::<Address>().ok();
+    let is_meant = |token: &&Token| token.name == text || Some(token.address) == address;
+    let names = || config.tokens.iter().map(|token| token.name.as_str()).collect::<Vec<_>>().join(", ");
+    let token = config.tokens.iter().find(is_meant);
+    token.map(|token| token.address).ok_or_else(|| format!("there is no token {text}; there are {}", names()))
 }

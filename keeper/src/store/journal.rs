@@ -1,10 +1,10 @@
-//! `journal.db` and its tables: the sender's entries, notes, and alerts to deliver. It holds what must not be lost, so
+//! `journal.db` and its tables: the sender's entries, notes, alerts to deliver, and results. It holds what must not be lost, so
 //! every write is safe on disk before it returns.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, Bytes};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, types::Type};
+use rusqlite::{Connection, OptionalExtension, types::Type};
 
 use super::{
     Identity, StoreError,
@@ -13,12 +13,11 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    report::results::ResultRow,
     safety::{SafetyRecord, SafetyStore, SafetyStoreError},
     sender::journal::{Journal, JournalEntry, JournalError, Recovered},
 };
 
-const KIND: FileKind = FileKind {
+pub(super) const KIND: FileKind = FileKind {
     name: "journal.db",
     application_id: i32::from_be_bytes(*b"PLjr"),
     tables: "
@@ -28,7 +27,7 @@ const KIND: FileKind = FileKind {
         CREATE INDEX unsettled ON entries (signer) WHERE NOT settled;
         CREATE TABLE notes (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
         CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, body TEXT NOT NULL) STRICT;
-        CREATE TABLE results (hash TEXT PRIMARY KEY, at INTEGER NOT NULL, result TEXT NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE results (intent INTEGER PRIMARY KEY, at INTEGER NOT NULL, result TEXT NOT NULL) STRICT;
     ",
     schema: 5,
     upgrades: &[UPGRADE_FROM_1, UPGRADE_FROM_2, UPGRADE_FROM_3, UPGRADE_FROM_4],
@@ -68,7 +67,7 @@ const UPGRADE_FROM_3: &str = "ALTER TABLE alerts RENAME COLUMN kind TO target;";
 
 /// Adds the results of mined transactions.
 const UPGRADE_FROM_4: &str =
-    "CREATE TABLE results (hash TEXT PRIMARY KEY, at INTEGER NOT NULL, result TEXT NOT NULL) STRICT, WITHOUT ROWID;";
+    "CREATE TABLE results (intent INTEGER PRIMARY KEY, at INTEGER NOT NULL, result TEXT NOT NULL) STRICT;";
 
 /// Deletes entries that were settled a number of seconds before the newest change. What the keeper needs to continue is
 /// kept: each signer's highest nonce, and the highest id.
@@ -97,7 +96,7 @@ impl JournalFile {
 
 impl Worker<JournalFile> {
     /// Runs a job on the thread that owns the file, and waits for its result.
-    async fn run<T: Send + 'static>(
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -261,60 +260,6 @@ impl From<serde_json::Error> for SafetyStoreError {
     fn from(error: serde_json::Error) -> Self {
         Self { problem: error.to_string() }
     }
-}
-
-/// What mined transactions earned and cost. Clones write to the same file.
-#[derive(Debug, Clone)]
-pub struct Results {
-    file: Arc<Worker<JournalFile>>,
-}
-
-impl Results {
-    pub(super) const fn new(file: Arc<Worker<JournalFile>>) -> Self {
-        Self { file }
-    }
-
-    /// Writes the result of a transaction, in place of an earlier one of the same hash.
-    pub async fn record(&self, row: &ResultRow) -> Result<(), StoreError> {
-        let (hash, at) = (row.hash.to_string(), row.at);
-        let text = serde_json::to_string(row).unwrap_or_default();
-        self.file
-            .run(move |connection| {
-                let upsert = "INSERT OR REPLACE INTO results (hash, at, result) VALUES (?1, ?2, ?3)";
-                connection.prepare_cached(upsert)?.execute((hash, at, text)).map(drop)
-            })
-            .await
-    }
-}
-
-/// Reads the results of transactions from a time in seconds on, the oldest first, while a keeper may be running. Fails if
-/// there is no journal in the folder, or one of another version.
-pub fn read_results(folder: &Path, since: u64) -> Result<Vec<ResultRow>, StoreError> {
-    let path = folder.join(KIND.name);
-    if !path.try_exists().map_err(StoreError::io(&path))? {
-        return Err(StoreError::io(&path)(io::ErrorKind::NotFound.into()));
-    }
-    let read = || {
-        let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let version: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        let mut rows = Vec::new();
-        if version == KIND.schema {
-            let mut select = connection.prepare("SELECT result FROM results WHERE at >= ?1 ORDER BY at, hash")?;
-            let texts = select.query_map([since], |row| row.get::<_, String>(0))?;
-            rows = texts.collect::<rusqlite::Result<_>>()?;
-        }
-        Ok((version, rows))
-    };
-    let (has, rows) = read().map_err(|error| StoreError::sqlite(&path, KIND.remedy, error))?;
-    if has != KIND.schema {
-        return Err(StoreError::Schema { path, has, knows: KIND.schema });
-    }
-    let parse = |text: String| serde_json::from_str(&text).map_err(|error| damaged(&path, &error));
-    rows.into_iter().map(parse).collect()
-}
-
-fn damaged(path: &Path, error: &serde_json::Error) -> StoreError {
-    StoreError::Damaged { path: path.to_path_buf(), cause: error.to_string(), remedy: KIND.remedy }
 }
 
 /// An alert that waits to be delivered.

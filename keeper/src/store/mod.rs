@@ -15,6 +15,7 @@ mod database;
 mod error;
 mod folder;
 mod journal;
+mod results;
 mod snapshot;
 mod worker;
 
@@ -28,7 +29,8 @@ pub use self::{
     checkpoint::{Checkpoint, CheckpointTip, Image},
     database::Identity,
     error::StoreError,
-    journal::{Alert, AlertQueue, Notes, Results, SqliteJournal, read_results},
+    journal::{Alert, AlertQueue, Notes, SqliteJournal},
+    results::{ResultRow, ResultStatus, Results, TokenAmount, read_results},
     snapshot::{SnapshotImport, export},
 };
 

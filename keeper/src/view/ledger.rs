@@ -7,13 +7,13 @@ use alloy::primitives::{B256, U256};
 use plimsoll_contracts::MarketId;
 
 use super::{
-    date::date_of,
     denomination::{coin_balance, count},
     model::{ActivityEntry, ActivityKind, ActivityState, DayProfit, SHOWN_EVENTS, Totals},
 };
 use crate::{
     amount::Amount,
     config::Config,
+    date::date_of,
     intent::SafetyRefusal,
     intent::{Intent, Outcome, Purpose, Report},
     safety::{LifetimeTotals, ResultsLedger, Sums},
@@ -161,7 +161,7 @@ fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
 }
 
 /// Name of the market, of the staking programme or of the token that an intent is about.
-fn place(config: &Config, purpose: &Purpose) -> String {
+pub(crate) fn place(config: &Config, purpose: &Purpose) -> String {
     match purpose {
         Purpose::Liquidate { market, .. } => config.deployed.market_name(MarketId(*market)),
         Purpose::Harvest { pool, .. } | Purpose::ClaimOwn { pool, .. } => config.deployed.programme_name(*pool),

@@ -20,7 +20,6 @@
 //! Nothing in a view is secret: an endpoint is shown by its name, never by its URL.
 
 mod account;
-mod date;
 mod decisions;
 mod denomination;
 mod execution;
@@ -59,7 +58,7 @@ pub use self::{
 pub(crate) use self::{
     denomination::count,
     execution::{labelled, moved},
-    ledger::Ledger,
+    ledger::{Ledger, place},
     operations::{EndpointName, OperationsSnapshot, SafetySnapshot, SignerSnapshot},
     publisher::{BlockSnapshot, ViewPublisher},
 };

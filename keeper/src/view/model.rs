@@ -306,6 +306,7 @@ impl ActivityKind {
             Self::Liquidation => "liquidation",
             Self::Harvest => "harvest",
             Self::Claim => "claim",
+            Self::Sweep => "sweep",
             Self::Elsewhere => "elsewhere",
         }
     }

@@ -6,13 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use alloy::{
-    primitives::{U256, utils::parse_units},
-    providers::Provider,
-    rpc::types::TransactionRequest,
-    sol,
-    sol_types::SolCall,
-};
+use alloy::primitives::{U256, utils::parse_units};
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{ILens, deployment::Deployment};
 use plimsoll_keeper::view::View;
@@ -25,36 +19,29 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    fixture::{EARLY_FINALITY, Fixture, program, soon},
+    fixture::{Fixture, program, soon},
     page::Shown,
     sample,
 };
-
-sol! {
-    interface IMintable {
-        function mint(address to, uint256 amount) external;
-        function balanceOf(address account) external view returns (uint256);
-    }
-}
 
 const ETHER: u128 = 1_000_000_000_000_000_000;
 const DOLLAR: u128 = 1_000_000;
 
 /// The result of a command.
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(super) struct Said {
+    pub(super) code: Option<i32>,
+    pub(super) out: String,
+    pub(super) err: String,
 }
 
 impl Said {
-    fn json(&self) -> eyre::Result<Value> {
+    pub(super) fn json(&self) -> eyre::Result<Value> {
         serde_json::from_str(&self.out).map_err(|error| eyre::eyre!("{error}: {}{}", self.out, self.err))
     }
 }
 
 /// Runs the keeper with an empty environment, so that no variable of the test run changes its behaviour.
-fn keeper(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> eyre::Result<Said> {
+pub(super) fn keeper(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> eyre::Result<Said> {
     let output = Command::new(env!("CARGO_BIN_EXE_keeper_bin"))
         .args(arguments)
         .current_dir(folder)
@@ -236,57 +223,6 @@ async fn check_names_an_empty_pool_and_what_inventory_lacks() -> eyre::Result<()
     let found = report["findings"].as_array().wrap_err("no findings")?.iter().find(|one| one["area"] == "inventory");
     ensure!(found.is_some_and(|one| one["what"] == "50 USDC that the core may pull"), "{report:#}");
     Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sweep_goes_through_the_running_keepers_journal_and_breaks_no_nonce() -> eyre::Result<()> {
-    let fixture = Fixture::new(&[1]).await?;
-    let (usdc, treasury) = (fixture.suite.token("USDC")?, fixture.suite.devnet.account(5)?);
-    let further = format!("{EARLY_FINALITY}[liquidate]
-receiver = "{treasury}"
-");
-    let setup = KeeperSetup { further, ..KeeperSetup::live(&fixture.suite) };
-    let running = Keeper::start_with(&fixture.suite, program(), &setup).await?;
-    running.wait_until_ready().await?;
-    let signer = running.signer();
-    let mint = IMintable::mintCall { to: signer, amount: U256::from(50 * DOLLAR) }.abi_encode();
-    let mint = TransactionRequest::default().from(fixture.suite.devnet.deployer()).to(usdc).input(mint.into());
-    fixture.provider().send_transaction(mint).await?.get_receipt().await?;
-    let head = fixture.mine().await?;
-    soon(running.wait_for_block(head)).await?;
-
-    let folder = tempfile::tempdir()?;
-    let text = format!(
-        "[deployment]
-record = {:?}
-[store]
-folder = {:?}
-",
-        fixture.suite.record(),
-        setup.store(&fixture.suite)
-    );
-    fs::write(folder.path().join("keeper.toml"), text)?;
-    let path = folder.path().to_owned();
-    let said = tokio::task::spawn_blocking(move || keeper(&path, &["sweep", "USDC"], &[])).await??;
-    ensure!(said.code == Some(0) && said.out.contains("50 USDC from"), "{}{}", said.out, said.err);
-    let held = async |account| -> eyre::Result<U256> {
-        let call = IMintable::balanceOfCall { account }.abi_encode();
-        let answer = fixture.provider().call(TransactionRequest::default().to(usdc).input(call.into())).await?;
-        Ok(IMintable::balanceOfCall::abi_decode_returns(&answer)?)
-    };
-    soon(async {
-        while held(treasury).await? != U256::from(50 * DOLLAR) {
-            fixture.mine_blocks(1, &running).await?;
-        }
-        Ok(())
-    })
-    .await?;
-    // The keeper goes on with the next nonce, and the profit of a liquidation goes to the receiver at once.
-    fixture.drop_price_below(0).await?;
-    fixture.wait_until_liquidated(1, &[&running]).await?;
-    ensure!(held(signer).await?.is_zero() && held(treasury).await? > U256::from(50 * DOLLAR), "the profit went astray");
-    let journal = fixture.settle_and_end(running, &setup).await?;
-    fixture.ensure_journal_is_complete(&journal, signer).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

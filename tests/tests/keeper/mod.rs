@@ -3,6 +3,7 @@
 mod browser;
 mod bursts;
 mod cli;
+mod commands;
 mod endpoints;
 mod fixture;
 mod idle;

@@ -181,30 +181,3 @@ async fn on_a_full_disk_a_write_fails_and_earlier_ones_are_kept() {
     let kinds: Vec<_> = alerts.pending(10).await.unwrap().into_iter().map(|alert| alert.target).collect();
     assert_eq!(kinds, ["before", "room again"]);
 }
-
-#[tokio::test]
-async fn results_are_read_while_the_keeper_runs_from_a_time_on() {
-    let folder = tempfile::tempdir().unwrap();
-    assert!(read_results(folder.path(), 0).is_err());
-    let store = Store::open(folder.path(), &IDENTITY).unwrap();
-    let row = |at: u64| ResultRow {
-        at,
-        block: at,
-        hash: B256::with_last_byte(u8::try_from(at).unwrap()),
-        kind: "harvest".to_owned(),
-        place: "plim".to_owned(),
-        accounts: 1,
-        status: "mined".to_owned(),
-        gain_wei: U256::MAX,
-        gas_wei: U256::ONE,
-        tip_wei: None,
-        data_fee_wei: U256::ZERO,
-        profit: None,
-        token: None,
-    };
-    for at in [3, 1, 2, 1] {
-        store.results.record(&row(at)).await.unwrap();
-    }
-    assert_eq!(read_results(folder.path(), 0).unwrap(), [row(1), row(2), row(3)]);
-    assert_eq!(read_results(folder.path(), 2).unwrap(), [row(2), row(3)]);
-}

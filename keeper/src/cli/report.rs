@@ -1,0 +1,23 @@
+//! `plimsoll-keeper report`: what transactions earned and cost, from the store, also while a keeper runs.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use eyre::eyre;
+
+use crate::{
+    config::Config,
+    report::results::{ResultsReport, parse_time},
+    store::read_results,
+};
+
+/// Lists the transactions of a span of time. Fails where a time is not understood, or the store has no results.
+pub(super) fn report(config: &Config, since: Option<&str>, until: Option<&str>) -> eyre::Result<ResultsReport> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let time = |option: &str, text: Option<&str>, default| match text {
+        Some(text) => parse_time(text, now).map_err(|problem| eyre!("{option}: {problem}")),
+        None => Ok(default),
+    };
+    let (since, until) = (time("--since", since, 0)?, time("--until", until, u64::MAX)?);
+    let rows = read_results(&config.store.folder, since..until)?;
+    Ok(ResultsReport::new(&config.chain.coin, rows))
+}
