@@ -45,6 +45,19 @@ contract LensPositionsTest is LensTest {
         assertEq(withdrawn, supplied);
     }
 
+    /// @dev The debt of a sole borrower is always whole units.
+    function test_ofSeveralDebtsEachIsRoundedUp(uint256 other, uint256 elapsed) public {
+        openLoan(BORROWER, 500e18, 700_000e6);
+        openLoan(STRANGER, 500e18, bound(other, MIN_DEBT, 700_000e6));
+        skip(bound(elapsed, 1 days, 365 days));
+        uint256 debt = positionLine(BORROWER).debt;
+        assertEq(liquidationLine(BORROWER).debt, debt);
+        give(loanToken, STRANGER, type(uint128).max);
+        vm.prank(STRANGER);
+        (uint256 repaid,) = plimsoll.repay(params, 0, type(uint256).max, BORROWER, "");
+        assertEq(repaid, debt);
+    }
+
     /// @dev Health is below 1 exactly where the core liquidates, and the waterline is the highest such price.
     function test_theCoreLiquidatesFromTheWaterlineOn(uint256 collateral, uint256 debt, uint256 elapsed) public {
         debt = bound(debt, MIN_DEBT, 1_000_000e6);
@@ -156,7 +169,10 @@ contract LensPositionsTest is LensTest {
         emptyLiquidation.account = account;
         assertEq(keccak256(abi.encode(held.lines[0])), keccak256(abi.encode(emptyPosition)));
         assertEq(keccak256(abi.encode(liquidations.lines[0])), keccak256(abi.encode(emptyLiquidation)));
-        assertEq(held.liquidationPrice.price + liquidations.liquidationPrice.price, 0);
+        bytes32 noReading = keccak256(abi.encode(ILens.PriceReading(ILens.PriceStatus.Ok, 0, 0)));
+        assertEq(keccak256(abi.encode(held.liquidationPrice)), noReading);
+        assertEq(keccak256(abi.encode(held.borrowPrice)), noReading);
+        assertEq(keccak256(abi.encode(liquidations.liquidationPrice)), noReading);
     }
 
     /// @dev L3: what the lens says can be borrowed can be, and hardly more: by the collateral at the borrow price, the
@@ -181,6 +197,24 @@ contract LensPositionsTest is LensTest {
 
         oracle.setBroken(true);
         assertEq(positionLine(BORROWER).maxBorrow, 0, "without a borrow price");
+    }
+
+    /// @dev Without a debt in the market there are no shares whose price could round; later two units are left for it.
+    function test_maxBorrowIsTheLimitButForRounding() public {
+        supplyCollateral(BORROWER, 1e18);
+        assertEq(positionLine(BORROWER).maxBorrow, 1_600e6);
+        borrow(BORROWER, 1_600e6);
+        supplyCollateral(STRANGER, 1e18);
+        assertEq(positionLine(STRANGER).maxBorrow, 1_600e6 - 2);
+    }
+
+    function test_maxBorrowIsNothingOrTheMinimumDebt() public {
+        // The minimum debt of 100 at the borrow LTV of 80 %.
+        supplyCollateral(BORROWER, 0.0625e18 - 1);
+        assertEq(positionLine(BORROWER).maxBorrow, 0);
+        supplyCollateral(BORROWER, 1);
+        assertEq(positionLine(BORROWER).maxBorrow, MIN_DEBT);
+        borrow(BORROWER, MIN_DEBT);
     }
 
     /// @dev L3: the core refuses a loan whose shares exceed 128 bits, which the price of the supply's shares, once it has
