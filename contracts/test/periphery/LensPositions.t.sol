@@ -1,27 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {Vm} from "forge-std/Vm.sol";
 import {ILens} from "plimsoll/interfaces/ILens.sol";
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {Position} from "plimsoll/types/Market.sol";
 import {MarketId} from "plimsoll/types/MarketParams.sol";
 import {toRisk} from "plimsoll/types/Risk.sol";
-import {LensTest} from "./LensTest.sol";
+import {LensStateTest} from "./LensStateTest.sol";
 
 /// @notice The lens's results for positions are those of the core: each is compared with the real contract.
-contract LensPositionsTest is LensTest {
-    /// @dev The core keeps its totals of shares below this.
-    uint128 private constant MOST_SHARES = type(uint128).max - 1e6;
-
-    function setUp() public override {
-        super.setUp();
-        // So large that it limits nothing here, but is there.
-        params.risk = params.risk.withSurgeLimit(10_000, 30 days, type(uint32).max);
-        id = plimsoll.createMarket(params);
-        supply(LENDER, 1_000_000_000e6);
-    }
-
+contract LensPositionsTest is LensStateTest {
     function test_aPositionAsTheCoreHasIt(uint256 elapsed) public {
         openLoan(BORROWER, 500e18, 700_000e6);
         skip(bound(elapsed, 0, 365 days));
@@ -45,19 +33,6 @@ contract LensPositionsTest is LensTest {
         assertEq(withdrawn, supplied);
     }
 
-    /// @dev The debt of a sole borrower is always whole units.
-    function test_ofSeveralDebtsEachIsRoundedUp(uint256 other, uint256 elapsed) public {
-        openLoan(BORROWER, 500e18, 700_000e6);
-        openLoan(STRANGER, 500e18, bound(other, MIN_DEBT, 700_000e6));
-        skip(bound(elapsed, 1 days, 365 days));
-        uint256 debt = positionLine(BORROWER).debt;
-        assertEq(liquidationLine(BORROWER).debt, debt);
-        give(loanToken, STRANGER, type(uint128).max);
-        vm.prank(STRANGER);
-        (uint256 repaid,) = plimsoll.repay(params, 0, type(uint256).max, BORROWER, "");
-        assertEq(repaid, debt);
-    }
-
     /// @dev Health is below 1 exactly where the core liquidates, and the waterline is the highest such price.
     function test_theCoreLiquidatesFromTheWaterlineOn(uint256 collateral, uint256 debt, uint256 elapsed) public {
         debt = bound(debt, MIN_DEBT, 1_000_000e6);
@@ -65,19 +40,7 @@ contract LensPositionsTest is LensTest {
         collateral = bound(collateral, needed, needed * 1_000);
         openLoan(BORROWER, collateral, debt);
         skip(bound(elapsed, 0, 30 days));
-
-        uint256 waterline = positionLine(BORROWER).waterlinePrice;
-        oracle.set(waterline + 1);
-        assertGe(positionLine(BORROWER).health, WAD);
-        assertFalse(liquidationLine(BORROWER).liquidatable);
-        vm.expectRevert(IPlimsoll.NothingToLiquidate.selector);
-        this.liquidateFully(BORROWER);
-
-        oracle.set(waterline);
-        assertEq(positionLine(BORROWER).waterlinePrice, waterline, "the waterline does not depend on the price");
-        assertLt(positionLine(BORROWER).health, WAD);
-        assertTrue(liquidationLine(BORROWER).liquidatable);
-        this.liquidateFully(BORROWER);
+        assertLiquidatedFromTheWaterlineOn(BORROWER);
     }
 
     /// @dev From deeply insolvent to just liquidatable and just healthy.
@@ -95,7 +58,7 @@ contract LensPositionsTest is LensTest {
             this.liquidateFully(BORROWER);
             return;
         }
-        _assertDone(line);
+        assertDone(line);
     }
 
     /// @dev A loan without collateral is written off, and so is one whose collateral is dust.
@@ -108,7 +71,7 @@ contract LensPositionsTest is LensTest {
         assertEq(line.incentiveFactor, 0);
         assertEq(line.seized, 1e18);
         assertEq(line.badDebt, 1_500e6);
-        _assertDone(line);
+        assertDone(line);
         assertEq(positionLine(BORROWER).waterlinePrice, 0);
     }
 
@@ -199,24 +162,6 @@ contract LensPositionsTest is LensTest {
         assertEq(positionLine(BORROWER).maxBorrow, 0, "without a borrow price");
     }
 
-    /// @dev Without a debt in the market there are no shares whose price could round; later two units are left for it.
-    function test_maxBorrowIsTheLimitButForRounding() public {
-        supplyCollateral(BORROWER, 1e18);
-        assertEq(positionLine(BORROWER).maxBorrow, 1_600e6);
-        borrow(BORROWER, 1_600e6);
-        supplyCollateral(STRANGER, 1e18);
-        assertEq(positionLine(STRANGER).maxBorrow, 1_600e6 - 2);
-    }
-
-    function test_maxBorrowIsNothingOrTheMinimumDebt() public {
-        // The minimum debt of 100 at the borrow LTV of 80 %.
-        supplyCollateral(BORROWER, 0.0625e18 - 1);
-        assertEq(positionLine(BORROWER).maxBorrow, 0);
-        supplyCollateral(BORROWER, 1);
-        assertEq(positionLine(BORROWER).maxBorrow, MIN_DEBT);
-        borrow(BORROWER, MIN_DEBT);
-    }
-
     /// @dev L3: the core refuses a loan whose shares exceed 128 bits, which the price of the supply's shares, once it has
     /// grown, no longer excludes: a market without debt starts again at the lowest price of a share of debt.
     function test_L3_maxBorrowIsNotMoreThanTheSharesThatTheCoreStores() public {
@@ -257,8 +202,8 @@ contract LensPositionsTest is LensTest {
         amounts[1] = uint128(bound(amounts[1], (uint256(amounts[3]) + 1e6 - 1) / 1e6, type(uint128).max));
         if (amounts[0] < amounts[1]) amounts[0] = amounts[1];
         amounts[5] = uint128(bound(amounts[5], 0, amounts[3]));
-        _overwriteMarket(amounts, uint40(bound(rate, 1, 2e18 / uint256(365 days))), uint16(bound(feeBps, 0, 2_500)));
-        _overwritePosition(BORROWER, amounts[5], amounts[6]);
+        overwriteMarket(amounts, uint40(bound(rate, 1, 2e18 / uint256(365 days))), uint16(bound(feeBps, 0, 2_500)));
+        overwritePosition(BORROWER, amounts[5], amounts[6]);
         oracle.set(price);
         skip(elapsed % (200 * 365 days));
         marketLine(id);
@@ -270,8 +215,8 @@ contract LensPositionsTest is LensTest {
     function test_theLargestAmountsDoNotMakeTheLensRevert() public {
         openLoan(BORROWER, 1e18, 1_500e6);
         uint128 most = type(uint128).max;
-        _overwriteMarket([most, most, MOST_SHARES, MOST_SHARES, MOST_SHARES, 0, 0], START_RATE, 2_500);
-        _overwritePosition(BORROWER, MOST_SHARES, most);
+        overwriteMarket([most, most, MOST_SHARES, MOST_SHARES, MOST_SHARES, 0, 0], START_RATE, 2_500);
+        overwritePosition(BORROWER, MOST_SHARES, most);
         skip(10 * 365 days);
         uint256[3] memory prices = [uint256(1), ORACLE_SCALE, type(uint256).max];
         for (uint256 i; i < prices.length; ++i) {
@@ -282,59 +227,5 @@ contract LensPositionsTest is LensTest {
         }
         // No price is high enough for such a debt, and the core agrees.
         assertEq(positionLine(BORROWER).waterlinePrice, type(uint256).max);
-    }
-
-    /* HELPERS */
-
-    function liquidateFully(address borrower) external returns (uint256, uint256) {
-        return liquidate(borrower, type(uint256).max);
-    }
-
-    function _assertDone(ILens.LiquidationLine memory line) private {
-        vm.recordLogs();
-        (uint256 repaid, uint256 seized) = this.liquidateFully(line.account);
-        assertEq(repaid, line.maxRepay);
-        assertEq(seized, line.seized);
-        Vm.Log[] memory logs = vm.getRecordedLogs();
-        uint256 liquidations;
-        for (uint256 i; i < logs.length; ++i) {
-            if (logs[i].topics[0] != IPlimsoll.Liquidate.selector) continue;
-            (,,, uint256 badDebt) = abi.decode(logs[i].data, (uint256, uint256, uint256, uint256));
-            assertEq(badDebt, line.badDebt);
-            ++liquidations;
-        }
-        assertEq(liquidations, 1);
-    }
-
-    /// @param amounts supply assets, borrow assets, supply shares, borrow shares, reserve shares
-    function _overwriteMarket(uint128[7] memory amounts, uint40 rate, uint16 feeBps) private {
-        bytes32[] memory slots = _slotsRead(abi.encodeCall(IPlimsoll.market, (id)));
-        assertEq(slots.length, 3);
-        _store(slots[0], (uint256(amounts[0]) << 128) | amounts[2]);
-        _store(slots[1], (uint256(amounts[1]) << 128) | amounts[3]);
-        uint256 rest = (vm.getBlockTimestamp() << 222) | (uint256(feeBps) << 210) | (uint256(rate) << 174);
-        uint256 reserveShares = (amounts[4] < amounts[2] ? amounts[4] : amounts[2]) % 2 ** 114;
-        _store(slots[2], rest | (uint256(amounts[6] % 2 ** 28) << 114) | reserveShares);
-        assertEq(plimsoll.market(id).borrowAssets, amounts[1]);
-        assertEq(plimsoll.market(id).rateAtTarget, rate);
-    }
-
-    function _overwritePosition(address account, uint128 borrowShares, uint128 collateral) private {
-        bytes32[] memory slots = _slotsRead(abi.encodeCall(IPlimsoll.position, (id, account)));
-        assertEq(slots.length, 2);
-        _store(slots[0], type(uint128).max);
-        _store(slots[1], (uint256(borrowShares) << 128) | collateral);
-        assertEq(plimsoll.position(id, account).collateral, collateral);
-    }
-
-    function _slotsRead(bytes memory question) private returns (bytes32[] memory slots) {
-        vm.record();
-        (bool answered,) = address(plimsoll).staticcall(question);
-        assertTrue(answered);
-        (slots,) = vm.accesses(address(plimsoll));
-    }
-
-    function _store(bytes32 slot, uint256 word) private {
-        vm.store(address(plimsoll), slot, bytes32(word));
     }
 }

@@ -100,6 +100,25 @@ contract LeverPositionTest is LeverTest {
         raise(wish);
     }
 
+    /// @dev At the limit by the debt rounded down the LTV is above it.
+    function test_theHighestLtvCountsDebtRoundedUp() public {
+        openLoan(STRANGER, eth(10), usd(7_777));
+        skip(100 days);
+        ILever.Raise memory wish = raiseWish();
+        wish.maxLtvBps = 5_000;
+        uint256 snapshot = vm.snapshotState();
+        oracle.set(priceOf(4_000));
+        uint256 collateral = eth(10) + raise(wish);
+        uint256 debt = debtOf(USER);
+        vm.revertToState(snapshot);
+
+        oracle.set((2 * (debt - 1) * ORACLE_SCALE - 1) / collateral + 1);
+        vm.expectRevert(abi.encodeWithSelector(ILever.LtvTooHigh.selector, debt, 2 * (debt - 1), 5_000));
+        raise(wish);
+        oracle.set((2 * debt * ORACLE_SCALE - 1) / collateral + 1);
+        raise(wish);
+    }
+
     /* LOWER */
 
     /// @dev Opens a position, and the pool finds back to the price.
@@ -140,6 +159,22 @@ contract LeverPositionTest is LeverTest {
         assertGe(sold, repaid * ORACLE_SCALE / priceOf(2_000));
         assertNothingLeftIn(address(lever));
         assertNothingLeftIn(address(swapper));
+    }
+
+    /// @dev Whose tokens the rest is does not change what was sold: those that lay in the lever are not counted, and an
+    /// adapter that returns more than it was given sold nothing.
+    function test_tokensThatLayInLeverOrAdapterWereNotSold() public {
+        _open();
+        uint256 snapshot = vm.snapshotState();
+        (, uint256 sold) = lower(lowerWish());
+        vm.revertToState(snapshot);
+        collateralToken.mint(address(lever), eth(1));
+        (, uint256 soldBesides) = lower(lowerWish());
+        assertEq(soldBesides, sold);
+        vm.revertToState(snapshot);
+        collateralToken.mint(address(swapper), eth(7));
+        (, sold) = lower(lowerWish());
+        assertEq(sold, 0);
     }
 
     function test_tooMuchSoldIsRefused() public {
