@@ -200,6 +200,14 @@ contract LeverSafetyTest is LeverTest {
         assertEq(collateralToken.balanceOf(address(lever)), 0);
     }
 
+    function test_aSingleStrayUnitIsSupplied() public {
+        consent();
+        supplyCollateral(USER, eth(3));
+        collateralToken.mint(address(lever), 1);
+        lower(lowerWish());
+        assertEq(collateralOf(USER), eth(3) + 1);
+    }
+
     /* ODD TOKENS */
 
     /// @dev Both tokens answer nothing, as some old ones do.
