@@ -38,6 +38,16 @@ interface ISimulator {
         bytes data;
     }
 
+    /// @notice The block in whose state the calls were executed: a node may answer for another than was asked for.
+    /// @param number as contracts see it; on some chains that of another layer
+    /// @param timestamp in seconds
+    /// @param parentHash the hash of the block before `number`
+    struct Site {
+        uint64 number;
+        uint64 timestamp;
+        bytes32 parentHash;
+    }
+
     /// @notice The caller is another account.
     error OnlySelf();
 
@@ -45,7 +55,7 @@ interface ISimulator {
     /// the effects of those before it, and all are undone before the next one begins. A call by itself is a sequence of
     /// one.
     /// @param maxReturn the most bytes of return data that are copied for each call
-    function run(Call[] calldata calls, uint256 maxReturn) external returns (Result[] memory results);
+    function run(Call[] calldata calls, uint256 maxReturn) external returns (Site memory site, Result[] memory results);
 
     /// @notice Executes one sequence and reverts with its ABI-encoded results, which undoes it. Only for `run`.
     function isolated(Call[] calldata sequence, uint256 maxReturn) external;

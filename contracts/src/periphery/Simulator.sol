@@ -18,7 +18,14 @@ contract Simulator is ISimulator {
     receive() external payable {}
 
     /// @inheritdoc ISimulator
-    function run(Call[] calldata calls, uint256 maxReturn) external returns (Result[] memory results) {
+    function run(Call[] calldata calls, uint256 maxReturn)
+        external
+        returns (Site memory site, Result[] memory results)
+    {
+        // The first block has none before it, and `blockhash` of no block is zero.
+        unchecked {
+            site = Site(uint64(block.number), uint64(block.timestamp), blockhash(block.number - 1));
+        }
         results = _notRun(calls.length);
         uint256 end;
         for (uint256 start; start < calls.length; start = end) {

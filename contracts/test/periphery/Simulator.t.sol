@@ -83,7 +83,7 @@ contract SimulatorTest is Test {
 
     /// @dev Runs calls, all of which are undone before the next one unless they are kept.
     function _run(ISimulator.Call[] memory calls) private returns (ISimulator.Result[] memory results) {
-        results = simulator.run(calls, MAX_RETURN);
+        (, results) = simulator.run(calls, MAX_RETURN);
         assertEq(results.length, calls.length);
     }
 
@@ -96,6 +96,21 @@ contract SimulatorTest is Test {
     function _assertDone(ISimulator.Result memory result, uint256 expected) private pure {
         assertEq(uint8(result.status), uint8(ISimulator.Status.Done));
         assertEq(abi.decode(result.data, (uint256)), expected);
+    }
+
+    /* SITE */
+
+    function test_theBlockOfTheCallsIsSaid() public {
+        vm.roll(70);
+        vm.warp(1_800_000_000);
+        vm.setBlockhash(69, keccak256("parent"));
+        (ISimulator.Site memory site,) = simulator.run(new ISimulator.Call[](0), MAX_RETURN);
+        assertEq(site.number, 70);
+        assertEq(site.timestamp, 1_800_000_000);
+        assertEq(site.parentHash, keccak256("parent"));
+        vm.roll(0);
+        (site,) = simulator.run(new ISimulator.Call[](0), MAX_RETURN);
+        assertEq(site.parentHash, 0);
     }
 
     /* UNDOING */
@@ -134,7 +149,8 @@ contract SimulatorTest is Test {
         (calls[0].to, calls[0].gas, calls[0].data, calls[0].keep) = (KEEPER, 5_000_000, nested, true);
         ISimulator.Result[] memory results = _run(calls);
         assertEq(uint8(results[0].status), uint8(ISimulator.Status.Done));
-        _assertDone(abi.decode(results[0].data, (ISimulator.Result[]))[1], 2);
+        (, ISimulator.Result[] memory inner) = abi.decode(results[0].data, (ISimulator.Site, ISimulator.Result[]));
+        _assertDone(inner[1], 2);
         _assertDone(results[1], 1);
     }
 
@@ -184,7 +200,7 @@ contract SimulatorTest is Test {
             calls[i].keep = (kept >> i) & 1 == 1;
         }
         gasLimit = bound(gasLimit, 2_000_000, 20_000_000);
-        ISimulator.Result[] memory results = simulator.run{gas: gasLimit}(calls, MAX_RETURN);
+        (, ISimulator.Result[] memory results) = simulator.run{gas: gasLimit}(calls, MAX_RETURN);
         for (uint256 i; i < results.length; ++i) {
             _assertFed(results[i]);
             if (calls[i].keep && i + 1 < results.length && results[i].status == ISimulator.Status.NotRun) {

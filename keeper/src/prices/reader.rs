@@ -130,8 +130,16 @@ impl EndpointReader {
         if answer.is_empty() {
             return Err(self.error(format!("it ignores the state overrides of eth_call: {REMEDY}")));
         }
-        let results = ISimulator::runCall::abi_decode_returns(&answer)
+        let ISimulator::runReturn { site, results } = ISimulator::runCall::abi_decode_returns(&answer)
             .map_err(|error| self.error(format!("its answer to eth_call cannot be decoded: {error}")))?;
+        if !is_of(&site, block) {
+            let ISimulator::Site { number, timestamp, .. } = site;
+            return Err(self.error(format!(
+                "it answers eth_call for another block than was asked for: {number} of second {timestamp}, not {} of \
+                 second {}",
+                block.number, block.timestamp
+            )));
+        }
         if results.len() != count {
             return Err(self.error(format!("it answers {} calls where {count} were asked", results.len())));
         }
@@ -177,6 +185,13 @@ impl ChainReader for EndpointReader {
         }
         Ok(results)
     }
+}
+
+/// Whether calls were executed in this block. Some chains show contracts the number of another layer's block, and its
+/// parent; the timestamp is always the block's own.
+fn is_of(site: &ISimulator::Site, block: &Header) -> bool {
+    let is_child = || site.number != block.number || site.parentHash == block.parent_hash;
+    site.timestamp == block.timestamp && is_child()
 }
 
 impl From<ISimulator::Result> for SimulatedCall {

@@ -4,6 +4,7 @@
 //! positives. In the newest block it is believed at first: the totals of the markets, which are read in the same block,
 //! confirm or refute it. For earlier blocks, of which nothing is read, it needs a second endpoint's opinion; if there is no
 //! second endpoint, all logs of the block, of whatever contract, are requested, and they must account for the whole bloom.
+//! What no total confirms is found by the rolling check.
 //! A block that was rejected or refuted is read from its receipts, whose root is in the header.
 
 use std::sync::Arc;
@@ -94,8 +95,10 @@ pub(super) struct DisputedBlock {
     pub(super) rejected: Vec<Arc<BlockEvents>>,
     /// Indices of the endpoints that supplied it.
     pub(super) suppliers: Vec<usize>,
-    /// Whether it was applied without events, and the totals that were read in it contradict that.
+    /// Whether it was applied with too few events, by the totals that were read in it or by another endpoint.
     pub(super) is_refuted: bool,
+    /// Index of the endpoint on whose word alone it was refuted.
+    pub(super) accuser: Option<usize>,
 }
 
 /// The events of a block.
@@ -186,7 +189,11 @@ pub(super) async fn fetch_disputed(
             for client in disputed.suppliers.iter().filter_map(|index| pool.clients.get(*index)) {
                 client.state().health.clear_false_answer();
             }
-            return Ok(FetchedEvents::of(Vec::new(), disputed.suppliers.first().copied()));
+            if let Some(accuser) = disputed.accuser.and_then(|index| pool.clients.get(index)) {
+                accuser.report_false_answer(&format!("it gave logs that block {number} does not have"));
+            }
+            let events = disputed.rejected.last().map(|block| block.events.clone()).unwrap_or_default();
+            return Ok(FetchedEvents::of(events, disputed.suppliers.first().copied()));
         }
         let reason = disputed.reason.clone();
         Err(FetchError::Resync(ResyncReason::InconsistentEvents { number, reason, untried_endpoint: false }))

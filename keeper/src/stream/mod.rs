@@ -16,7 +16,7 @@
 //! ```
 //!
 //! `failover` decides in which order endpoints are asked, `ask` puts other parts' questions to them, with `hedging` where
-//! one is slow, `endpoint_client` makes every request with a timeout, `rpc_error` classifies what went wrong, and
+//! one is slow, `rolling_check` looks for events that an endpoint left out, `endpoint_client` makes every request with a timeout, `rpc_error` classifies what went wrong, and
 //! `endpoint_health` demotes endpoints that fail or answer falsely.
 
 mod ask;
@@ -32,6 +32,7 @@ mod log_range;
 mod planner;
 mod progress;
 mod reorg;
+mod rolling_check;
 mod rpc_error;
 
 use std::{
@@ -55,6 +56,7 @@ use self::{
     failover::EndpointPool,
     planner::{PlannedStep, StartPoint, StepBatch, StepPlanner},
     reorg::AppliedBlocks,
+    rolling_check::{Omission, RecentBlocks, find_omission},
 };
 use crate::chain::{Event, Header, Sources};
 
@@ -222,6 +224,10 @@ pub struct Stream {
     suppliers: BTreeSet<usize>,
     /// Endpoints that supplied blocks which proved inconsistent in the end.
     blamed: BTreeSet<usize>,
+    /// The newest accepted blocks, which are checked once more.
+    recent: RecentBlocks,
+    /// The check that is being made.
+    check: JoinSet<Option<Omission>>,
     /// Plans the steps after `planned` while those in `ready` are being applied.
     planner: JoinSet<StepBatch>,
     /// One task per endpoint; they end with the stream.
@@ -252,6 +258,8 @@ impl Stream {
             disputed: None,
             suppliers: BTreeSet::new(),
             blamed: BTreeSet::new(),
+            recent: RecentBlocks::default(),
+            check: JoinSet::new(),
             planner: JoinSet::new(),
             _connections: connections,
         };
@@ -266,14 +274,22 @@ impl Stream {
             if let Some(ready) = self.ready.front() {
                 return ready.step.clone();
             }
-            match self.planner.join_next().await {
-                Some(Ok(batch)) => self.receive(batch),
-                Some(Err(error)) => {
-                    // The planner panicked, which is a defect of ours; its work is planned again.
-                    tracing::error!(%error, "step planner failed");
-                    self.spawn_planner();
+            tokio::select! {
+                biased;
+                planned = self.planner.join_next() => match planned {
+                    Some(Ok(batch)) => self.receive(batch),
+                    Some(Err(error)) => {
+                        // The planner panicked, which is a defect of ours; its work is planned again.
+                        tracing::error!(%error, "step planner failed");
+                        self.spawn_planner();
+                    }
+                    None => self.spawn_planner(),
+                },
+                Some(checked) = self.check.join_next() => {
+                    if let Ok(Some(omission)) = checked {
+                        self.on_omission(omission);
+                    }
                 }
-                None => self.spawn_planner(),
             }
         }
     }
@@ -283,9 +299,18 @@ impl Stream {
         let Some(ready) = self.ready.front() else { return };
         match (&mut self.accepted, &ready.step) {
             (_, Step::Resync(_)) => return,
-            (StartPoint::Verified(applied), Step::Revert { to }) => applied.revert_to(*to),
+            (StartPoint::Verified(applied), Step::Revert { to }) => {
+                applied.revert_to(*to);
+                self.recent.revert_to(to.number);
+            }
             (StartPoint::Verified(applied), Step::Apply(block)) => {
                 applied.push(block.id());
+                self.recent.push(Arc::clone(block), ready.supplier);
+                if block.tip.is_some()
+                    && let Some(blocks) = self.recent.take_due()
+                {
+                    self.check.spawn(find_omission(Arc::clone(&self.pool), blocks));
+                }
                 self.suppliers.extend(ready.supplier);
                 if self.disputed.as_ref().is_some_and(|(number, _)| *number <= block.number) {
                     self.disputed = None;
@@ -329,6 +354,8 @@ impl Stream {
     pub fn restart(&mut self, from: Cursor) {
         self.disputed = None;
         self.suppliers.clear();
+        self.recent = RecentBlocks::default();
+        self.check = JoinSet::new();
         self.accepted = StartPoint::Unverified(from);
         self.plan_from(StartPoint::Unverified(from));
     }
@@ -362,6 +389,30 @@ impl Stream {
     #[must_use]
     pub fn reader(&self) -> StreamReader {
         StreamReader(Arc::clone(&self.pool))
+    }
+
+    /// Has the blocks from one on reverted of which another endpoint gives more events, and that one fetched again. Does
+    /// nothing if it was reorged meanwhile.
+    fn on_omission(&mut self, omission: Omission) {
+        let Omission { block, supplier, accuser } = omission;
+        let StartPoint::Verified(applied) = &self.accepted else { return };
+        let Some(parent) = applied.before(block.id()) else { return };
+        let base = Some(applied.clone());
+        tracing::warn!(block = block.number, "another endpoint gives more events");
+        if let Some(client) = supplier.and_then(|index| self.pool.clients.get(index)) {
+            client.report_false_answer(&format!("it left out events of block {}", block.number));
+        }
+        let disputed = DisputedBlock {
+            reason: "another endpoint gives more events".to_owned(),
+            suppliers: supplier.into_iter().collect(),
+            is_refuted: true,
+            accuser: Some(accuser),
+            rejected: vec![Arc::clone(&block)],
+        };
+        self.disputed = Some((block.number, disputed));
+        self.planner = JoinSet::new();
+        let revert = PlannedStep { step: Step::Revert { to: parent }, supplier: None };
+        self.receive(StepBatch { base, steps: vec![revert] });
     }
 
     /// Discards everything that is planned and plans again.

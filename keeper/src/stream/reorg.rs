@@ -57,6 +57,12 @@ impl AppliedBlocks {
         self.0.front().copied().unwrap_or_default()
     }
 
+    /// Returns the applied block before one of them; `None` if there is none, or if `block` is not applied.
+    pub(super) fn before(&self, block: BlockNumHash) -> Option<BlockNumHash> {
+        let index = self.0.iter().position(|applied| *applied == block)?;
+        self.0.get(index.checked_sub(1)?).copied()
+    }
+
     /// Returns how a header is related to the applied blocks.
     pub(super) fn relation(&self, header: &Header) -> Relation {
         let has = |number: u64, hash| self.0.contains(&BlockNumHash { number, hash });

@@ -199,9 +199,16 @@ impl<'a> Handler<'a> {
                 return Ok(Err(refusal));
             }
         }
-        let answering = self.faults(request).find(|fault| matches!(fault, Fault::Stale { .. } | Fault::GethPool));
+        let answers =
+            |fault: &&Fault| matches!(fault, Fault::Stale { .. } | Fault::OtherBlock { .. } | Fault::GethPool);
+        let answering = self.faults(request).find(answers);
         let mut reply = match answering {
             Some(Fault::Stale { head }) => stale::answer(upstream, request, *head).await?,
+            Some(Fault::OtherBlock { number }) => {
+                let mut request = request.clone();
+                request.set_param(1, rpc::quantity(*number));
+                upstream.ask(&request).await?
+            }
             Some(Fault::GethPool) => self.shared.pool.answer(upstream, request).await?,
             _ => upstream.ask(request).await?,
         };

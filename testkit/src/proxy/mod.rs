@@ -18,6 +18,7 @@
 //! | [`Fault::TruncatedLogs`] | a log index that is behind or broken: logs are missing without an error |
 //! | [`Fault::LogRange`] | a provider's limit on block ranges, with its own error |
 //! | [`Fault::Stale`] | one of several nodes behind an address that has stopped following the chain |
+//! | [`Fault::OtherBlock`] | a load balancer whose nodes answer by their newest block where they lack the one that is asked for |
 //! | [`Fault::Heads`] | subscriptions that lose, repeat or reorder heads |
 //! | [`Fault::CutOff`] | a connection that ends in the middle of a response |
 //! | [`Fault::ShortBatch`] | a load balancer that loses a part of a batch |

@@ -50,6 +50,11 @@ pub enum Fault {
         /// Number of the newest block that the node seems to have.
         head: u64,
     },
+    /// `eth_call` is answered as of this block, whichever is asked for.
+    OtherBlock {
+        /// Number of the block.
+        number: u64,
+    },
     /// Head announcements are faulty. Where several rules match a head, the first applies.
     Heads(HeadFault),
     /// The connection is reset in the middle of the response; over a WebSocket instead of it.
@@ -85,6 +90,7 @@ impl Fault {
             Self::GethPool => {
                 matches!(method, "eth_sendRawTransaction" | "eth_getTransactionByHash" | "eth_getTransactionCount")
             }
+            Self::OtherBlock { .. } => method == "eth_call",
             Self::Heads(_) => false,
             _ => true,
         }

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use alloy::{
-    primitives::{Address, Bytes, bytes},
+    primitives::{Address, B256, Bytes, bytes},
     providers::ext::AnvilApi,
 };
 use eyre::ensure;
 use plimsoll_chain::endpoint::Endpoint;
-use plimsoll_keeper::prices::{Call, CallError, ChainReader, EndpointReader, UNSIGNED_ACCOUNT};
+use plimsoll_keeper::{
+    chain::Header,
+    prices::{Call, CallError, ChainReader, EndpointReader, UNSIGNED_ACCOUNT},
+};
 use plimsoll_testkit::{
     devnet::Devnet,
     proxy::{Fault, Proxy},
@@ -28,6 +31,8 @@ async fn node() -> eyre::Result<(Devnet, Proxy, EndpointReader)> {
     for (address, code) in [CALLER, BURNER, COUNTER] {
         devnet.provider().anvil_set_code(address, code).await?;
     }
+    // Anvil runs calls in the first block at another time than that block's.
+    devnet.provider().evm_mine(None).await?;
     let proxy = Proxy::start(devnet.node.address()).await?;
     let endpoint: Arc<Endpoint> = Arc::new(proxy.http_url().parse()?);
     let reader = EndpointReader::new(Arc::clone(&endpoint), endpoint.client().await?, UNSIGNED_ACCOUNT);
@@ -65,6 +70,32 @@ async fn calls_that_do_not_fit_a_request_are_asked_again() -> eyre::Result<()> {
 
     let results = reader.run_each(&head, [call(CALLER.0, 100_000), call(CALLER.0, 100_000_000)]).await?;
     ensure!(results[0].result.is_ok() && results[1].result == Err(CallError::NotRun), "{results:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_for_another_block_than_was_asked_for_is_refused() -> eyre::Result<()> {
+    let (devnet, proxy, reader) = node().await?;
+    let provider = devnet.provider();
+    let mut blocks = vec![head_of(provider).await?];
+    for _ in 0..2 {
+        provider.anvil_increase_time(12).await?;
+        provider.evm_mine(None).await?;
+        blocks.push(head_of(provider).await?);
+    }
+    for block in &blocks {
+        ensure!(reader.run_each(block, [call(CALLER.0, 100_000)]).await?[0].result.is_ok(), "{block:?}");
+    }
+    for (asked, answered) in [(2, 1), (1, 2), (1, 0)] {
+        let rule = proxy.inject(Fault::OtherBlock { number: blocks[answered].number });
+        let refused = reader.run_each(&blocks[asked], [call(CALLER.0, 100_000)]).await;
+        let error = refused.map_or_else(|error| error.to_string(), |_| String::new());
+        ensure!(error.contains("another block"), "{error}");
+        proxy.lift(rule);
+    }
+    // A block of another branch, with the same number and timestamp.
+    let sibling = Header { parent_hash: B256::repeat_byte(1), ..blocks[2] };
+    ensure!(reader.run_each(&sibling, [call(CALLER.0, 100_000)]).await.is_err(), "of another branch");
     Ok(())
 }
 

@@ -141,6 +141,55 @@ async fn only_an_endpoint_that_is_slow_is_asked_for_a_shorter_range_the_next_tim
     Ok(())
 }
 
+/// The totals of markets say nothing of these events, so that the block is accepted without them.
+#[tokio::test]
+async fn logs_that_were_left_out_of_the_newest_block_are_found_within_32_blocks() -> eyre::Result<()> {
+    let mut fixture = Fixture::new(2).await?;
+    let patient = StreamSettings { max_silence: Duration::from_secs(600), ..fixture.settings() };
+    let mut keeper = fixture.keeper_with(&[WebSocket, Http], Cursor { number: 0, hash: None }, patient)?;
+    keeper.wait_for_all_heads().await;
+    keeper.assert_equals(&fixture).await?;
+    fixture.proxies[0].inject(Fault::TruncatedLogs { keep: 0 });
+    fixture.log(2).await?;
+    let incomplete = fixture.head().await?;
+    keeper.reach(incomplete).await?;
+    assert!(!keeper.events.contains_key(&incomplete.number), "nothing refutes it yet");
+    for _ in 0..32 {
+        fixture.idle(1).await?;
+        keeper.reach(fixture.head().await?).await?;
+    }
+    while !keeper.events.contains_key(&incomplete.number) {
+        keeper.step().await?;
+    }
+    keeper.assert_equals(&fixture).await?;
+    let lied: Vec<_> = keeper.stream.health().iter().map(|health| health.false_answers).collect();
+    assert_eq!((lied, keeper.reverted.len(), keeper.rebuilt.len()), (vec![1, 0], 1, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_endpoint_that_invents_logs_is_demoted_by_the_receipts_and_changes_nothing() -> eyre::Result<()> {
+    let mut fixture = Fixture::new(2).await?;
+    let patient = StreamSettings { max_silence: Duration::from_secs(600), ..fixture.settings() };
+    let mut keeper = fixture.keeper_with(&[WebSocket, Http], Cursor { number: 0, hash: None }, patient)?;
+    keeper.wait_for_all_heads().await;
+    keeper.assert_equals(&fixture).await?;
+    let lie = Fault::Substituted { from: "\"data\":\"0x00".to_owned(), to: "\"data\":\"0x10".to_owned() };
+    fixture.proxies[1].inject(Rule::from(lie).on(&["eth_getLogs"]));
+    fixture.log(2).await?;
+    let truth = fixture.truth().await?;
+    for _ in 0..32 {
+        fixture.idle(1).await?;
+        keeper.reach(fixture.head().await?).await?;
+    }
+    while keeper.reverted.is_empty() || keeper.at != fixture.head().await? {
+        keeper.step().await?;
+    }
+    let lied: Vec<_> = keeper.stream.health().iter().map(|health| health.false_answers).collect();
+    assert_eq!((lied, &keeper.events), (vec![0, 1], &truth));
+    Ok(())
+}
+
 #[tokio::test]
 async fn missing_logs_in_the_past_are_found_when_the_book_is_rebuilt() -> eyre::Result<()> {
     let mut fixture = Fixture::new(2).await?;

@@ -47,6 +47,12 @@ async fn an_idle_block_costs_no_call_and_one_with_events_a_single_one() -> eyre:
     let mut keeper = fixture.keeper_with(&[WebSocket], Cursor { number: 0, hash: None }, patient)?;
     fixture.log(1).await?;
     keeper.assert_equals(&fixture).await?;
+    // The block with an event is checked once more.
+    for _ in 0..32 {
+        fixture.idle(1).await?;
+        keeper.reach(fixture.head().await?).await?;
+    }
+    fixture.proxies[0].wait_for(|counts| counts.of("eth_getLogs") > 1).await?;
     fixture.proxies[0].reset_counts();
     for _ in 0..50 {
         fixture.idle(1).await?;
