@@ -73,7 +73,8 @@ impl BookAudit {
     pub(super) fn on_quarantined(&mut self, id: MarketId, name: &str, reason: &impl Display) {
         error!(market = name, %reason, "quarantined");
         let text = format!(
-            "{name} is quarantined: nothing is done in it, and all else goes on. {reason}. A restart rebuilds the book"
+            "{name} is quarantined: nothing is done in it, and all else goes on. {reason}. `plimsoll-keeper resume {name}` \
+             reads everything again"
         );
         self.status.mismatches += 1;
         self.status.last = Some(text.clone());

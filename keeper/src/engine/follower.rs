@@ -175,7 +175,7 @@ impl Follower {
                     if let ResyncReason::InconsistentEvents { number, .. } = reason
                         && let Some((_, id)) = self.rejected.take().filter(|(block, _)| *block == number)
                     {
-                        self.book.quarantine(id);
+                        self.quarantine(id);
                         self.stream.retry();
                         return Ok(FollowerEvent::Quarantined { id, reason });
                     }
@@ -253,8 +253,13 @@ impl Follower {
     /// block where the checkpoint was tried already. Only then it is discarded.
     pub async fn rebuild(&mut self) {
         if !self.restore().await {
-            self.reset().await;
+            self.read_again().await;
         }
+    }
+
+    /// Leaves out a market, pool or backstop until everything is [read again](Self::read_again).
+    pub(super) fn quarantine(&mut self, id: B256) {
+        self.book.quarantine(id);
     }
 
     /// Records that the chain confirms the book, so that its checkpoint is worth another try.
@@ -285,8 +290,9 @@ impl Follower {
         true
     }
 
-    /// Empties book and checkpoint, and has the stream begin again at the deployment's first block.
-    async fn reset(&mut self) {
+    /// Empties book and checkpoint, and has the stream begin again at the deployment's first block. Nothing is quarantined
+    /// any more.
+    pub(super) async fn read_again(&mut self) {
         self.book = Book::following(self.book.coverage().followed().clone());
         self.is_checkpoint_tried = false;
         (self.from_nothing, self.is_rebuilding, self.is_unconfirmed) = (true, true, false);

@@ -92,7 +92,13 @@ impl Engine {
                 }
                 self.pauses.resume(id);
                 self.pauses.save().await?;
-                format!("decisions are made again {what}")
+                if id.is_some_and(|id| self.follower.book().coverage().missing().contains(&id)) {
+                    self.follower.read_again().await;
+                    self.on_reset();
+                    format!("everything is read again from the first block, after which decisions are made {what}")
+                } else {
+                    format!("decisions are made again {what}")
+                }
             }
             Request::Sweep { tokens } => self.sweep(&tokens).await?,
             Request::CloseBreaker => {
@@ -170,6 +176,19 @@ mod tests {
         let mut site = Site::new(&[]).await;
         let sweep = Request::Sweep { tokens: vec!["USDC".to_owned()] };
         assert!(ask(&mut site, sweep).await.unwrap_err().contains("dry run"));
+    }
+
+    #[tokio::test]
+    async fn a_quarantined_market_is_resumed_by_reading_its_events_again() {
+        let mut site = Site::new(&[]).await;
+        let id = site.fixture.id();
+        site.engine.follower.quarantine(id);
+        assert!(!site.engine.follower.book().coverage().contains(&id));
+        let one = Request::Resume { market: Some("weth-usdc".to_owned()) };
+        let done = ask(&mut site, one.clone()).await.unwrap();
+        assert!(done.text.contains("from the first block"), "{}", done.text);
+        assert!(site.engine.follower.book().coverage().contains(&id) && site.engine.latest.is_none());
+        assert!(!ask(&mut site, one).await.unwrap().text.contains("from the first block"));
     }
 
     #[tokio::test]

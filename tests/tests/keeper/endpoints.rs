@@ -10,6 +10,7 @@ use plimsoll_testkit::{
 use serde_json::Value;
 
 use super::fixture::{Fixture, program, soon};
+use crate::follow::idle::IDLE_BLOCKS;
 
 /// Returns a keeper over two proxies.
 async fn keeper_over(fixture: &Fixture, proxies: &[Proxy]) -> eyre::Result<Keeper> {
@@ -60,6 +61,22 @@ async fn whatever_is_wrong_with_one_endpoint_loans_are_liquidated_in_the_next_bl
         })
         .await?;
     }
+    Ok(())
+}
+
+/// Questions to the second one are hedges: one for ten questions, and eight at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_block_costs_one_endpoint_a_call_and_the_other_next_to_none() -> eyre::Result<()> {
+    let fixture = Fixture::new(&[10]).await?;
+    let proxies = two_proxies(&fixture).await?;
+    let keeper = keeper_over(&fixture, &proxies).await?;
+    fixture.mine_blocks(1, &keeper).await?;
+    proxies.iter().for_each(Proxy::reset_counts);
+    fixture.mine_blocks(IDLE_BLOCKS, &keeper).await?;
+    let mut calls = proxies.each_ref().map(|proxy| proxy.counts().total());
+    calls.sort_unstable();
+    let hedges = IDLE_BLOCKS / 10 + 8;
+    ensure!(calls[0] <= hedges && calls[1] <= IDLE_BLOCKS + IDLE_BLOCKS / 10, "{calls:?}");
     Ok(())
 }
 

@@ -22,6 +22,8 @@ use crate::follow::idle::{IDLE_BLOCKS, rpc_calls_over_idle_blocks};
 
 /// The most calls for each idle block.
 const MAX_CALLS: u64 = 2;
+/// The most calls besides, because the logs of blocks with positive blooms are requested once more for 32 blocks at a time.
+const CHECKS: u64 = IDLE_BLOCKS / 32 + 1;
 /// A contract that emits 4,000 logs, of none of which a keeper knows, so that every bit of a block's bloom is set.
 const CROWD: Bytes = bytes!("610fa05b80600052602060002060006000a1600190038060035700");
 const SQUARE: Address = Address::repeat_byte(7);
@@ -66,8 +68,8 @@ async fn an_idle_block_costs_the_keeper_one_call_whatever_the_number_of_loans() 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_block_with_a_full_bloom_costs_the_keeper_two_calls() -> eyre::Result<()> {
     let counts = calls_over_idle_blocks(10, true).await?;
-    ensure!(counts.of("eth_getLogs") == IDLE_BLOCKS, "the blooms are not full: {counts:?}");
-    ensure!(counts.total() <= MAX_CALLS * IDLE_BLOCKS, "{counts:?}");
+    ensure!(counts.of("eth_getLogs") >= IDLE_BLOCKS, "the blooms are not full: {counts:?}");
+    ensure!(counts.total() <= MAX_CALLS * IDLE_BLOCKS + CHECKS, "{counts:?}");
     Ok(())
 }
 

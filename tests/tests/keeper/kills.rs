@@ -97,6 +97,40 @@ async fn wait_for_own_transaction(observer: &mut Observer, fixture: &Fixture, si
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_killed_while_it_writes_a_large_checkpoint_has_the_book_of_one_block() -> eyre::Result<()> {
+    const LOANS: u64 = 1_000;
+    const COMPARE_ALL: &str = "[audit]\nevery = 1\npositions = 250\n";
+    let fixture = Fixture::new(&[LOANS]).await?;
+    fixture.stop_mining().await?;
+    let setup = KeeperSetup { further: COMPARE_ALL.to_owned(), ..KeeperSetup::live(&fixture.suite) };
+    // The loans' rows are written as soon as their blocks are 64 below the head.
+    for blocks in [40, 20, 4, 2, 1, 8] {
+        let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
+        keeper.wait_until_ready().await?;
+        fixture.provider().anvil_mine(Some(blocks), None).await?;
+        soon(keeper.wait_for_block(fixture.head().await?)).await?;
+        ensure!(!keeper.output().contains("checkpoint discarded"), "{}", keeper.output());
+        // Dropping it kills it.
+        drop(keeper);
+    }
+    let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
+    keeper.wait_until_ready().await?;
+    let audit = soon(async {
+        loop {
+            let audit = keeper.api("status").await?["audit"].clone();
+            if audit["compared"].as_u64() > Some(LOANS) {
+                return Ok(audit);
+            }
+            fixture.mine_blocks(1, &keeper).await?;
+        }
+    })
+    .await?;
+    ensure!(audit["mismatches"] == 0, "{audit}");
+    ensure!(!keeper.output().contains("checkpoint discarded"), "{}", keeper.output());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_keeper_killed_repeatedly_in_a_burst_liquidates_every_loan_once() -> eyre::Result<()> {
     const LOANS: u64 = 250;
     let fixture = Fixture::new(&[LOANS]).await?;
