@@ -14,6 +14,7 @@ use std::{
     process::ExitCode,
 };
 
+use alloy::primitives::Address;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use plimsoll_chain::{
     logging::{self, Format},
@@ -25,7 +26,7 @@ use serde::Serialize;
 use self::source::Source;
 use crate::{
     config::Setting,
-    control::{self, Request},
+    control::{self, ControlError, Done, Request},
     engine::{self, Mode},
     shutdown::Shutdown,
 };
@@ -93,6 +94,11 @@ const SWEEP_EXAMPLES: &str = "\
 Examples:
   plimsoll-keeper sweep USDC
   plimsoll-keeper sweep WETH USDC --json";
+
+const CANCEL_EXAMPLES: &str = "\
+Examples:
+  plimsoll-keeper cancel 117
+  plimsoll-keeper cancel 117 --account 0x…";
 
 const BREAKER_EXAMPLES: &str = "\
 Examples:
@@ -226,10 +232,11 @@ enum Command {
         #[arg(value_name = "MARKET")]
         market: Option<String>,
     },
-    /// Have the running keeper send tokens to the receiver of profits.
+    /// Send tokens that lie on the signers' accounts to the receiver of profits.
     ///
-    /// All that the signers hold of them goes to `receiver` in [liquidate], and nowhere else. The running keeper signs it,
-    /// so that no nonce is used without its journal.
+    /// All that the signers hold of them goes to `receiver` in [liquidate], and nowhere else. The running keeper sends it, so
+    /// that no nonce is used without its journal. Where none runs, this command takes its place until the transfers are
+    /// mined.
     #[command(after_help = SWEEP_EXAMPLES)]
     Sweep {
         #[command(flatten)]
@@ -237,6 +244,22 @@ enum Command {
         /// Tokens, by name or address.
         #[arg(value_name = "TOKEN", required = true)]
         tokens: Vec<String>,
+    },
+    /// Replace a pending transaction by a cancellation.
+    ///
+    /// The cancellation is a transfer of nothing from the signer to itself with the same nonce, at a price that replaces. The
+    /// running keeper sends it; where none runs, this command takes its place until one of the two is mined. A keeper decides
+    /// again afterwards: pause the market first if it is not to.
+    #[command(after_help = CANCEL_EXAMPLES)]
+    Cancel {
+        #[command(flatten)]
+        control: Control,
+        /// Nonce of the transaction, as the dashboard's signers and the log have it.
+        #[arg(value_name = "NONCE")]
+        nonce: u64,
+        /// Account that signed it, where both signers have a pending transaction with this nonce.
+        #[arg(long, value_name = "ADDRESS", help_heading = "Selection")]
+        account: Option<Address>,
     },
     /// Close the circuit breaker of the running keeper before its time is over.
     ///
@@ -397,6 +420,7 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
         }
         Command::Resume { control, market } => command(control, &Request::Resume { market }).await,
         Command::Sweep { control, tokens } => command(control, &Request::Sweep { tokens }).await,
+        Command::Cancel { control, nonce, account } => command(control, &Request::Cancel { nonce, account }).await,
         Command::Breaker { control, action: BreakerAction::Close } => command(control, &Request::CloseBreaker).await,
         Command::Completions { shell } => {
             io::stdout().write_all(&shell::completions(Arguments::command(), shell))?;
@@ -413,14 +437,25 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
     }
 }
 
-/// Sends a command to the keeper that runs with the configuration's store. Fails if there is none, or if it refuses.
+/// Sends a command to the keeper that runs with the configuration's store, or does itself without one what needs none.
+/// Fails if there is neither, or if it is refused.
 async fn command(Control { from, json }: Control, request: &Request) -> eyre::Result<bool> {
     let config = from.read()?;
     logging::start(Format::Text);
     config.log_warnings();
-    let done = control::send(&config.store.folder, request).await?;
-    let paused = if done.paused.is_empty() { "nothing is paused".to_owned() } else { done.paused.join(", ") };
-    print(json, &done, &format!("{}\npaused: {paused}\n", done.text))?;
+    let is_about_sending = matches!(request, Request::Sweep { .. } | Request::Cancel { .. });
+    let done = match control::send(&config.store.folder, request).await {
+        Err(ControlError::NotRunning { .. }) if is_about_sending => {
+            Done { text: Box::pin(engine::run_alone(config, request)).await?, paused: Vec::new() }
+        }
+        answered => answered?,
+    };
+    let text = match done.paused.as_slice() {
+        _ if is_about_sending => done.text.clone(),
+        [] => format!("{}\npaused: nothing is paused", done.text),
+        paused => format!("{}\npaused: {}", done.text, paused.join(", ")),
+    };
+    print(json, &done, &format!("{text}\n"))?;
     Ok(true)
 }
 

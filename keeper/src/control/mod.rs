@@ -6,7 +6,7 @@ mod server;
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -40,6 +40,13 @@ pub enum Request {
     Sweep {
         /// Names or addresses of the tokens.
         tokens: Vec<String>,
+    },
+    /// Replace a pending transaction by a cancellation.
+    Cancel {
+        /// Nonce of the transaction.
+        nonce: u64,
+        /// Account that signed it; `None` where only one signer has a pending transaction with this nonce.
+        account: Option<Address>,
     },
     /// Close the circuit breaker before its time is over.
     CloseBreaker,

@@ -41,6 +41,7 @@
 //! while a block is decided on is on the path to the transaction; everything else goes to `background::Background`. The
 //! futures that `Engine::run` waits for may be dropped at any point; its handlers run to their end.
 
+mod alone;
 mod background;
 mod block_request;
 mod book_audit;
@@ -76,6 +77,12 @@ use tokio::{
 };
 use tracing::{error, info, instrument};
 
+pub use self::{
+    alone::run_alone,
+    failover::FailoverReader,
+    follower::{FollowError, Follower, FollowerEvent, RestoredBook},
+    start::{Mode, run},
+};
 use self::{
     background::{Background, BackgroundResult},
     book_audit::BookAudit,
@@ -87,11 +94,6 @@ use self::{
     second_opinion::Opinion,
     strategies::Strategies,
     submissions::Submissions,
-};
-pub use self::{
-    failover::FailoverReader,
-    follower::{FollowError, Follower, FollowerEvent, RestoredBook},
-    start::{Mode, run},
 };
 use crate::{
     chain::Header,

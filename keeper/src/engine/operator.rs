@@ -1,4 +1,4 @@
-//! Commands of the operator to the running keeper: pauses, the circuit breaker, and profit taking.
+//! Commands of the operator to the running keeper: pauses, the circuit breaker, profit taking, and cancellations.
 
 use alloy::primitives::B256;
 use eyre::WrapErr;
@@ -101,6 +101,8 @@ impl Engine {
                 }
             }
             Request::Sweep { tokens } => self.sweep(&tokens).await?,
+            // Waits for the signature alone; a signer that does not sign would let no decision through either.
+            Request::Cancel { nonce, account } => self.submissions.cancel(nonce, account).await?,
             Request::CloseBreaker => {
                 self.submissions.close_breakers();
                 "every circuit breaker is closed; reverts are counted from zero".to_owned()

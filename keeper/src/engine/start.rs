@@ -118,10 +118,7 @@ impl Parts {
     async fn run(self, alerts: &AlertService) -> eyre::Result<()> {
         let Self { config, mode, roles, sender_settings, mut view, shutdown } = self;
         let begin = async {
-            let genesis = match config.deployed.genesis {
-                Some(genesis) => genesis,
-                None => until_answered(&roles.read, genesis_of).await,
-            };
+            let genesis = genesis(&config, &roles.read).await;
             let deployed = &config.deployed;
             let identity =
                 Identity { chain_id: deployed.chain_id, genesis, core: deployed.core, rewards: deployed.rewards };
@@ -200,6 +197,14 @@ impl Parts {
     }
 }
 
+/// Returns the hash of the chain's first block, from the record or from a node.
+pub(super) async fn genesis(config: &Config, nodes: &[Arc<Endpoint>]) -> B256 {
+    match config.deployed.genesis {
+        Some(genesis) => genesis,
+        None => until_answered(nodes, genesis_of).await,
+    }
+}
+
 /// Names and roles of the endpoints that are read from, in the order of the stream's.
 fn endpoint_names(config: &Config) -> Vec<EndpointName> {
     let read = config.endpoints.iter().filter(|endpoint| endpoint.role.reads());
@@ -216,7 +221,7 @@ fn take_alerts(alerts: &mut config::Alerts) -> config::Alerts {
 
 /// Loads the keys. Anvil's own are loaded only with the proof that the chain is an Anvil. Fails where a key cannot be
 /// read or decrypted.
-async fn signers(config: &Config, nodes: &[Arc<Endpoint>]) -> eyre::Result<Signers> {
+pub(super) async fn signers(config: &Config, nodes: &[Arc<Endpoint>]) -> eyre::Result<Signers> {
     let sources = [&config.signers.liquidations, &config.signers.harvests];
     let is_anvils = |source: &&Option<SignerSource>| matches!(source, Some(SignerSource::Anvil(_)));
     let local = if sources.iter().any(is_anvils) { until_answered(nodes, local_chain).await } else { None };
@@ -229,7 +234,7 @@ async fn signers(config: &Config, nodes: &[Arc<Endpoint>]) -> eyre::Result<Signe
 }
 
 /// Starts the sender as soon as a node answers. Fails where that would not help.
-async fn start_sender(
+pub(super) async fn start_sender(
     settings: sender::SenderSettings,
     signers: Signers,
     roles: &Roles,
@@ -249,7 +254,10 @@ async fn start_sender(
 }
 
 /// Asks one node after another until one answers, and pauses after each round.
-async fn until_answered<T>(nodes: &[Arc<Endpoint>], request: impl AsyncFn(&Endpoint) -> Result<T, ChainError>) -> T {
+pub(super) async fn until_answered<T>(
+    nodes: &[Arc<Endpoint>],
+    request: impl AsyncFn(&Arc<Endpoint>) -> Result<T, ChainError>,
+) -> T {
     loop {
         for node in nodes {
             match request(node).await {
@@ -261,11 +269,11 @@ async fn until_answered<T>(nodes: &[Arc<Endpoint>], request: impl AsyncFn(&Endpo
     }
 }
 
-async fn local_chain(node: &Endpoint) -> Result<Option<LocalChain>, ChainError> {
+async fn local_chain(node: &Arc<Endpoint>) -> Result<Option<LocalChain>, ChainError> {
     LocalChain::detect(node, &node.client().await?).await
 }
 
-async fn genesis_of(node: &Endpoint) -> Result<B256, ChainError> {
+async fn genesis_of(node: &Arc<Endpoint>) -> Result<B256, ChainError> {
     #[derive(Debug, Deserialize)]
     struct Block {
         hash: B256,

@@ -171,22 +171,21 @@ impl Submissions {
         self.reverted.push(RevertedLiquidation { block: receipt.inclusion.block, market, borrowers, race });
     }
 
+    /// The sender.
+    pub(super) const fn sender(&self) -> &SenderHandle {
+        &self.sender
+    }
+
     /// What must be left alone by decisions on a block.
     pub(super) fn exclusion(&self, block: u64, paused: &Paused) -> Exclusion {
         let (in_flight, back_off) = (self.sender.in_flight(), self.sender.back_off());
         Exclusion { paused: paused.clone(), in_flight, back_off, block }
     }
 
-    /// Accounts that sign, each with the priority of intents that it signs.
-    pub(super) fn accounts(&self) -> Vec<(Priority, Address)> {
-        let mut accounts: Vec<(Priority, Address)> = Vec::new();
-        for (priority, _) in ROLES {
-            let signer = self.sender.signer(priority);
-            if let Some(signer) = signer.filter(|signer| accounts.iter().all(|(_, known)| known != signer)) {
-                accounts.push((priority, signer));
-            }
-        }
-        accounts
+    /// Replaces the pending transaction with a nonce by a cancellation. Returns it in words; fails with the reason.
+    pub(super) async fn cancel(&self, nonce: u64, account: Option<Address>) -> Result<String, String> {
+        let cancellation = self.sender.cancel(nonce, account).await;
+        cancellation.map(|cancellation| cancellation.to_string()).map_err(|error| error.to_string())
     }
 
     /// Closes every circuit breaker before its time is over.

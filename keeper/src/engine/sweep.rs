@@ -14,6 +14,7 @@ use crate::{
     config::{Config, Token},
     intent::{GuardKind, Intent, Priority, Purpose, Scope, Subject},
     prices::{Call, ChainReader},
+    sender::SenderHandle,
     view::Denomination,
 };
 
@@ -53,11 +54,8 @@ impl Engine {
         let Some(PricedBlock { header, .. }) = self.latest.clone() else {
             return Err("no block has been applied yet: try again".to_owned());
         };
-        let in_flight = self.submissions.exclusion(header.number, &self.pauses.active).in_flight;
-        let accounts = self.submissions.accounts();
-        let is_in_flight = |subject: &Subject| in_flight.contains_key(subject);
-        let Sweep { intents, text } =
-            plan(&self.config, &self.pricing.reader, &header, &accounts, tokens, is_in_flight).await?;
+        let sender = self.submissions.sender();
+        let Sweep { intents, text } = plan(&self.config, &self.pricing.reader, &header, sender, tokens).await?;
         for intent in intents {
             self.submit(intent, &header, Instant::now(), u128::from(header.base_fee));
         }
@@ -65,24 +63,23 @@ impl Engine {
     }
 }
 
-/// Plans transfers of the whole balances of these tokens, given by name or address, from every account to the receiver of
-/// profits, except where one is in flight. Fails with the reason where nothing can be sent.
+/// Plans transfers of the whole balances of these tokens, given by name or address, from every signer to the receiver of
+/// profits. Fails with the reason where nothing can be sent, or where a transfer is in flight already.
 pub(super) async fn plan(
     config: &Config,
     reader: &impl ChainReader,
     header: &Header,
-    accounts: &[(Priority, Address)],
+    sender: &SenderHandle,
     tokens: &[String],
-    is_in_flight: impl Fn(&Subject) -> bool,
 ) -> Result<Sweep, String> {
     let Some(receiver) = config.liquidate.receiver else {
         return Err("name a `receiver` in [liquidate] first: a sweep sends there and nowhere else".to_owned());
     };
     let tokens = tokens.iter().map(|text| token_of(config, text)).collect::<Result<Vec<_>, _>>()?;
-    let mut transfers = Vec::new();
-    for &(priority, from) in accounts.iter().filter(|(_, from)| *from != receiver) {
+    let (in_flight, mut transfers) = (sender.in_flight(), Vec::new());
+    for (priority, from) in accounts(sender).into_iter().filter(|(_, from)| *from != receiver) {
         for &token in &tokens {
-            if is_in_flight(&Subject::Sweep { from, token }) {
+            if in_flight.contains_key(&Subject::Sweep { from, token }) {
                 let name = config.tokens.name(token);
                 return Err(format!("{name} of {from} is being sent already: wait until that is mined"));
             }
@@ -108,6 +105,18 @@ pub(super) async fn plan(
         return Err("the signers hold nothing of that".to_owned());
     }
     Ok(Sweep { intents, text: format!("sending to {receiver}: {}", sent.join(", ")) })
+}
+
+/// Accounts that sign, each with a priority of intents that it signs.
+fn accounts(sender: &SenderHandle) -> Vec<(Priority, Address)> {
+    let mut accounts: Vec<(Priority, Address)> = Vec::new();
+    for priority in [Priority::High, Priority::Low] {
+        let signer = sender.signer(priority);
+        accounts.extend(
+            signer.filter(|signer| accounts.iter().all(|(_, known)| known != signer)).map(|signer| (priority, signer)),
+        );
+    }
+    accounts
 }
 
 fn transfer(

@@ -26,8 +26,8 @@ use tokio::sync::watch;
 pub use self::{
     lock::{LockError, SignerLock},
     nodes::Nodes,
-    service::{SenderHandle, SenderSettings, SenderTasks, Signers, StartError, start},
-    signer_task::{PendingTransaction, SignerStatus},
+    service::{CancelError, SenderHandle, SenderSettings, SenderTasks, Signers, StartError, start},
+    signer_task::{Cancellation, PendingTransaction, SignerStatus},
 };
 pub use crate::intent::{SenderAlert, SenderEvent};
 

@@ -15,18 +15,18 @@ use std::{
 use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 use plimsoll_chain::error::ChainError;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
 use tracing::{Instrument, info_span};
 
 use super::{
     admission::Admission,
-    core::{Core, CoreSettings, RecoverError},
+    core::{CancelRefusal, Core, CoreSettings, RecoverError},
     journal::{Journal, JournalError},
     lock::{LockError, SignerLock},
     nodes::Nodes,
-    signer_task::{Command, SignerStatus, SignerTask},
+    signer_task::{Cancellation, Command, SignerStatus, SignerTask},
 };
 use crate::{
     chain::Header,
@@ -86,6 +86,41 @@ pub enum StartError {
     /// The safety record cannot be read.
     #[error(transparent)]
     SafetyStore(#[from] SafetyStoreError),
+}
+
+/// Why no transaction was cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CancelError {
+    /// The signer refuses.
+    #[error(transparent)]
+    Refused(#[from] CancelRefusal),
+    /// No signer has this account.
+    #[error("{account} is no signer of this keeper; {}", listed(.signers))]
+    UnknownAccount {
+        /// The account.
+        account: Address,
+        /// The accounts that sign.
+        signers: Vec<Address>,
+    },
+    /// More than one signer has a pending transaction with the nonce.
+    #[error("more than one signer has a pending transaction with nonce {nonce}: say which with --account; {}", listed(.signers))]
+    Ambiguous {
+        /// The nonce.
+        nonce: u64,
+        /// The accounts.
+        signers: Vec<Address>,
+    },
+    /// Nothing signs.
+    #[error("nothing is signed here: it is a dry run, or [signers] names no key")]
+    NoSigner,
+    /// The keeper is ending.
+    #[error("the keeper is ending")]
+    Stopped,
+}
+
+fn listed(accounts: &[Address]) -> String {
+    let accounts: Vec<_> = accounts.iter().map(Address::to_string).collect();
+    format!("signers are {}", accounts.join(" and "))
 }
 
 /// Handle of a running sender. Clones command the same sender.
@@ -242,6 +277,29 @@ impl SenderHandle {
             signer.commands.send(Command::Hold(is_killed)).ok();
             signer.commands.send(Command::Block(header, obsolete.to_vec())).ok();
         }
+    }
+
+    /// Replaces the pending transaction with a nonce by a cancellation, which the operator orders; of this account, which
+    /// can be left out where only one signer has such a transaction. Returns when the cancellation is journalled and being
+    /// broadcast. Fails with the reason if there is none to cancel.
+    pub async fn cancel(&self, nonce: u64, account: Option<Address>) -> Result<Cancellation, CancelError> {
+        let signers = &self.0.signers;
+        let has_nonce = |signer: &&SignerHandle| {
+            signer.status.borrow().pending.iter().any(|transaction| transaction.nonce == nonce)
+        };
+        let accounts = |signers: &[&SignerHandle]| signers.iter().map(|signer| signer.signer).collect();
+        let candidates: Vec<_> = signers.iter().filter(has_nonce).collect();
+        let signer = match (account, candidates.as_slice()) {
+            (Some(account), _) => signers.iter().find(|signer| signer.signer == account).ok_or_else(|| {
+                CancelError::UnknownAccount { account, signers: accounts(&signers.iter().collect::<Vec<_>>()) }
+            })?,
+            (None, [only]) => only,
+            (None, []) => signers.first().ok_or(CancelError::NoSigner)?,
+            (None, several) => return Err(CancelError::Ambiguous { nonce, signers: accounts(several) }),
+        };
+        let (respond, response) = oneshot::channel();
+        signer.commands.send(Command::Cancel(nonce, respond)).map_err(|_| CancelError::Stopped)?;
+        Ok(response.await.map_err(|_| CancelError::Stopped)??)
     }
 
     /// Returns the account that signs intents of this priority, if there is one.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    mem,
+    fmt, mem,
     sync::Arc,
     time::Duration,
 };
@@ -11,15 +11,16 @@ use alloy::{
     primitives::{Address, B256, Log, U256},
     signers::local::PrivateKeySigner,
 };
+use plimsoll_contracts::quantity::decimal_text;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time,
 };
 use tracing::{Instrument, debug, error, info, info_span};
 
 use super::{
     admission::Admission,
-    core::{Core, Effect, Event},
+    core::{CancelRefusal, Core, Effect, Event},
     fees::TxFees,
     journal::{Journal, JournalEntry},
     nodes::{FetchedStatus, Nodes},
@@ -39,6 +40,9 @@ const MAX_COMMANDS_AT_ONCE: usize = 64;
 /// outcomes of earlier ones.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Decimals of a gas price in gwei.
+const GWEI_DECIMALS: u8 = 9;
+
 /// A command to the task.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -48,6 +52,40 @@ pub(super) enum Command {
     Block(Header, Vec<u64>),
     /// Put sending on hold (`true`), or allow it again (`false`).
     Hold(bool),
+    /// Cancel the pending transaction with this nonce, and respond when the cancellation is on its way.
+    Cancel(u64, oneshot::Sender<Result<Cancellation, CancelRefusal>>),
+}
+
+/// A cancellation that the operator ordered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cancellation {
+    /// Id of the intent that it gives up.
+    pub intent: u64,
+    /// Account that signed it.
+    pub signer: Address,
+    /// Nonce that it uses up.
+    pub nonce: u64,
+    /// Hash of the transaction that it replaces.
+    pub replaced: B256,
+    /// Its hash.
+    pub hash: B256,
+    /// Fees that it offers.
+    pub fees: Fees,
+}
+
+impl fmt::Display for Cancellation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { signer, nonce, replaced, hash, fees, .. } = self;
+        let gwei = decimal_text(U256::from(fees.max_fee_per_gas), GWEI_DECIMALS);
+        write!(f, "nonce {nonce} of {signer}: {replaced} is replaced by the cancellation {hash} at up to {gwei} gwei")
+    }
+}
+
+/// What the task does next.
+#[derive(Debug)]
+enum Job {
+    Event(Event),
+    Cancel(u64, oneshot::Sender<Result<Cancellation, CancelRefusal>>),
 }
 
 /// The state of one signer.
@@ -130,8 +168,14 @@ impl<J: Journal> SignerTask<J> {
                     if count == 0 {
                         return;
                     }
-                    for event in events(ready.drain(..)) {
-                        self.process_event(event, &responses).await;
+                    for job in jobs(ready.drain(..)) {
+                        match job {
+                            Job::Event(event) => self.process_event(event, &responses).await,
+                            Job::Cancel(nonce, respond) => {
+                                // Who ordered it may be gone; it is done all the same.
+                                respond.send(self.cancel(nonce, &responses).await).ok();
+                            }
+                        }
                     }
                 }
                 Some(response) = responded.recv() => {
@@ -155,10 +199,51 @@ impl<J: Journal> SignerTask<J> {
     /// Feeds the core with an event, and carries out the effects in order.
     async fn process_event(&mut self, event: Event, responses: &mpsc::UnboundedSender<NodeResponse>) {
         let is_block = matches!(event, Event::Block(_));
-        let mut events = VecDeque::from([event]);
-        let mut reads_balance = false;
-        while let Some(event) = events.pop_front() {
-            for effect in self.core.handle(event) {
+        let effects = self.core.handle(event);
+        let reads_balance = self.carry_out_all(effects, responses).await;
+        let balance = self.status.borrow().balance;
+        let is_low = balance.is_some_and(|balance| self.admission.is_balance_low(balance));
+        if is_block && !reads_balance && (is_low || self.core.wants_balance()) {
+            // With nothing pending and nothing to be sent, only this notices that the signer was funded.
+            self.fetch_status(Vec::new(), responses);
+        }
+        self.publish_status();
+    }
+
+    /// Replaces the pending transaction with a nonce by a cancellation, which is journalled before it is broadcast, like
+    /// every transaction.
+    async fn cancel(
+        &mut self,
+        nonce: u64,
+        responses: &mpsc::UnboundedSender<NodeResponse>,
+    ) -> Result<Cancellation, CancelRefusal> {
+        let newest = |core: &Core| {
+            let entry = core.pending().find(|entry| entry.nonce == nonce)?;
+            entry.attempts.last().map(|attempt| (entry.id, attempt.hash, attempt.fees))
+        };
+        let replaced = newest(&self.core);
+        let effects = self.core.order_cancellation(nonce)?;
+        self.carry_out_all(effects, responses).await;
+        self.publish_status();
+        if self.core.has_failed() {
+            return Err(CancelRefusal::JournalFailed);
+        }
+        let (Some((intent, replaced, _)), Some((_, hash, fees))) = (replaced, newest(&self.core)) else {
+            return Err(CancelRefusal::NotPending { signer: self.signer.address(), nonce, pending: Vec::new() });
+        };
+        info!(nonce, %replaced, %hash, "transaction cancelled by the operator");
+        Ok(Cancellation { intent, signer: self.signer.address(), nonce, replaced, hash, fees })
+    }
+
+    /// Carries out effects in order, and those of the events that they result in. Returns whether the balance is read.
+    async fn carry_out_all(
+        &mut self,
+        mut effects: Vec<Effect>,
+        responses: &mpsc::UnboundedSender<NodeResponse>,
+    ) -> bool {
+        let (mut events, mut reads_balance) = (VecDeque::new(), false);
+        loop {
+            for effect in effects {
                 reads_balance |= matches!(effect, Effect::FetchReceipts(_));
                 if let Some(next) = self.carry_out(effect, responses).await {
                     let has_failed = matches!(next, Event::JournalFailed);
@@ -169,14 +254,9 @@ impl<J: Journal> SignerTask<J> {
                     }
                 }
             }
+            let Some(event) = events.pop_front() else { return reads_balance };
+            effects = self.core.handle(event);
         }
-        let balance = self.status.borrow().balance;
-        let is_low = balance.is_some_and(|balance| self.admission.is_balance_low(balance));
-        if is_block && !reads_balance && (is_low || self.core.wants_balance()) {
-            // With nothing pending and nothing to be sent, only this notices that the signer was funded.
-            self.fetch_status(Vec::new(), responses);
-        }
-        self.publish_status();
     }
 
     /// Carries out one effect. Returns an event that it results in at once.
@@ -285,23 +365,24 @@ impl SignerStatus {
     }
 }
 
-/// Turns commands into events. Intents that were submitted together are signed and written together.
-fn events(commands: impl Iterator<Item = Command>) -> Vec<Event> {
-    let mut events = Vec::new();
+/// Turns commands into what is to be done. Intents that were submitted together are signed and written together.
+fn jobs(commands: impl Iterator<Item = Command>) -> Vec<Job> {
+    let mut jobs = Vec::new();
     for command in commands {
-        match (command, events.last_mut()) {
-            (Command::Submit(id, intent), Some(Event::Submit(intents))) => intents.push((id, *intent)),
-            (Command::Submit(id, intent), _) => events.push(Event::Submit(vec![(id, *intent)])),
+        match (command, jobs.last_mut()) {
+            (Command::Submit(id, intent), Some(Job::Event(Event::Submit(intents)))) => intents.push((id, *intent)),
+            (Command::Submit(id, intent), _) => jobs.push(Job::Event(Event::Submit(vec![(id, *intent)]))),
             (Command::Block(header, obsolete), _) => {
-                events.push(Event::Block(header));
+                jobs.push(Job::Event(Event::Block(header)));
                 if !obsolete.is_empty() {
-                    events.push(Event::Obsolete(obsolete));
+                    jobs.push(Job::Event(Event::Obsolete(obsolete)));
                 }
             }
-            (Command::Hold(is_on_hold), _) => events.push(Event::Hold(is_on_hold)),
+            (Command::Hold(is_on_hold), _) => jobs.push(Job::Event(Event::Hold(is_on_hold))),
+            (Command::Cancel(nonce, respond), _) => jobs.push(Job::Cancel(nonce, respond)),
         }
     }
-    events
+    jobs
 }
 
 /// Logs what happened to an intent, with a fixed message for each outcome.

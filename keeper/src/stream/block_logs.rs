@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 use alloy::{
     consensus::{TxReceipt, proofs::calculate_receipt_root},
+    eips::BlockNumberOrTag,
     primitives::{self, B256, Bloom, BloomInput, U64, U256, logs_bloom},
     rpc::types::{Filter, Log, TransactionReceipt},
 };
+use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -66,6 +68,13 @@ impl From<HeaderJson> for RpcHeader {
         let bloom = json.logs_bloom.unwrap_or(Bloom::repeat_byte(0xff));
         Self { header, bloom, receipts_root: json.receipts_root }
     }
+}
+
+/// Reads the newest block's header from an endpoint, for a part that follows no events.
+pub async fn newest_header(endpoint: &Endpoint) -> Result<Header, ChainError> {
+    let client = endpoint.client().await?;
+    let newest = client.request::<_, RpcHeader>("eth_getBlockByNumber", (BlockNumberOrTag::Latest, false)).await;
+    Ok(newest.map_err(|error| ChainError::of_transport(endpoint, &error))?.header)
 }
 
 impl RpcHeader {

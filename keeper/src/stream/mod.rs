@@ -47,6 +47,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 pub use self::{
     ask::AskPolicy,
+    block_logs::newest_header,
     endpoint_health::{EndpointHealth, EndpointState, Latency},
     failover::StreamReader,
     progress::BackfillProgress,

@@ -130,6 +130,7 @@ const COMMANDS: &[&str] = &[
     "pause",
     "resume",
     "sweep",
+    "cancel",
     "breaker",
     "snapshot",
     "config",

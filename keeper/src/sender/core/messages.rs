@@ -4,7 +4,7 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 
 use crate::{
     chain::Header,
-    intent::{Fees, Intent, Receipt, Report, SenderAlert},
+    intent::{DropReason, Fees, Intent, Receipt, Report, SenderAlert},
     sender::{
         fees::FeePolicy,
         journal::{AttemptKind, JournalEntry},
@@ -155,6 +155,45 @@ pub enum BroadcastRoute {
     Public,
     /// The private endpoints alone.
     Private,
+}
+
+/// Why a pending transaction is not cancelled on the operator's order.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CancelRefusal {
+    /// No transaction with the nonce is pending.
+    #[error("no transaction of {signer} with nonce {nonce} is pending; pending are {}", listed(.pending))]
+    NotPending {
+        /// Account that signs.
+        signer: Address,
+        /// The nonce.
+        nonce: u64,
+        /// The nonces that are pending.
+        pending: Vec<u64>,
+    },
+    /// A cancellation is pending.
+    #[error("nonce {nonce} is being cancelled already")]
+    AlreadyCancelling {
+        /// The nonce.
+        nonce: u64,
+    },
+    /// The kill file exists, so that nothing is sent.
+    #[error("sending is on hold while the kill file exists: remove it first")]
+    OnHold,
+    /// The journal cannot be written, so that nothing is sent.
+    #[error("the signer has stopped because its journal cannot be written; restart the keeper")]
+    JournalFailed,
+    /// No block was seen yet.
+    #[error("no block has been applied yet: try again")]
+    NoBlock,
+    /// The fees of a cancellation cannot be offered.
+    #[error("a cancellation cannot be offered: {0}")]
+    Fees(#[from] DropReason),
+}
+
+/// Lists nonces for people.
+fn listed(nonces: &[u64]) -> String {
+    let texts: Vec<_> = nonces.iter().map(u64::to_string).collect();
+    if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
 }
 
 /// The signer cannot start where its journal ends.

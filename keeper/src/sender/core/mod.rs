@@ -22,8 +22,8 @@ use std::{
 use alloy::primitives::{Address, B256, Bytes, U256};
 
 pub use self::messages::{
-    BroadcastRoute, ChainStatus, CoreSettings, Effect, Event, PrivateFirst, RecoverError, SignedTransaction,
-    UnsignedTransaction,
+    BroadcastRoute, CancelRefusal, ChainStatus, CoreSettings, Effect, Event, PrivateFirst, RecoverError,
+    SignedTransaction, UnsignedTransaction,
 };
 use self::nonce_slot::{NoncePurpose, NonceSlot};
 use super::journal::{Attempt, AttemptKind, EntryState, JournalEntry, Recovered};
@@ -145,6 +145,33 @@ impl Core {
             Event::JournalFailed => self.fail(),
         }
         self.assign_nonces();
+        self.take_effects()
+    }
+
+    /// Orders a cancellation of the pending transaction with a nonce, because the operator says so. Returns what is to be
+    /// done as [`Core::handle`] does. Fails, and changes nothing, if there is none or if it cannot be cancelled.
+    pub fn order_cancellation(&mut self, nonce: u64) -> Result<Vec<Effect>, CancelRefusal> {
+        let head = self.head.ok_or(CancelRefusal::NoBlock)?;
+        if self.has_failed {
+            return Err(CancelRefusal::JournalFailed);
+        }
+        if self.is_on_hold {
+            return Err(CancelRefusal::OnHold);
+        }
+        match self.slots.get(&nonce).filter(|slot| slot.is_pending() && slot.signing.is_none()) {
+            None => {
+                let pending = self.slots.values().filter(|slot| slot.is_pending()).map(|slot| slot.nonce).collect();
+                Err(CancelRefusal::NotPending { signer: self.signer, nonce, pending })
+            }
+            Some(slot) if slot.purpose == NoncePurpose::Cancel => Err(CancelRefusal::AlreadyCancelling { nonce }),
+            Some(_) => {
+                self.cancel(nonce, head)?;
+                Ok(self.take_effects())
+            }
+        }
+    }
+
+    fn take_effects(&mut self) -> Vec<Effect> {
         if !self.to_sign.is_empty() {
             self.effects.push(Effect::Sign(mem::take(&mut self.to_sign)));
         }

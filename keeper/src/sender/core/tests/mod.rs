@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use self::simulation::{Simulation, Step};
 
 /// Steps of the short scripts.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step::SubmitHigh,
     Step::SubmitLow,
     Step::MineBlock,
@@ -23,6 +23,7 @@ const STEPS: [Step; 10] = [
     Step::LoseResponse,
     Step::DrainSigner,
     Step::MineObsolete,
+    Step::OrderCancellation,
 ];
 
 /// Returns every script of this many steps.
@@ -79,6 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::LoseResponse),
         1 => Just(Step::DrainSigner),
         3 => Just(Step::MineObsolete),
+        2 => Just(Step::OrderCancellation),
         1 => Just(Step::Flush),
         1 => Just(Step::Restart),
     ]

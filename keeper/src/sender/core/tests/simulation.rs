@@ -53,6 +53,8 @@ pub(super) enum Step {
     DrainSigner,
     /// A block is mined, as of which everything that was submitted is obsolete.
     MineObsolete,
+    /// The operator orders a cancellation of the first pending transaction.
+    OrderCancellation,
     /// Deferred entries are written.
     Flush,
     /// The process is killed and starts again.
@@ -150,6 +152,7 @@ impl Simulation {
             }
             Step::LoseBroadcast | Step::LoseResponse => self.losses.push_back(step),
             Step::DrainSigner => self.model.is_funded = false,
+            Step::OrderCancellation => self.order_cancellation(),
             Step::Flush => self.write_deferred(),
             Step::Restart => self.kill(),
         }
@@ -170,6 +173,16 @@ impl Simulation {
         self.process_event(Event::Submit(vec![(id, intent(id, priority, gain, deadline))]));
     }
 
+    fn order_cancellation(&mut self) {
+        let Some(nonce) = self.core.pending().next().map(|entry| entry.nonce) else { return };
+        let Ok(effects) = self.core.order_cancellation(nonce) else { return };
+        if self.carry_out(effects) {
+            self.process_inbox();
+        } else {
+            self.kill();
+        }
+    }
+
     fn announce_head(&mut self) {
         self.process_event(Event::Block(self.model.header()));
         if self.core.wants_balance() {
@@ -179,6 +192,10 @@ impl Simulation {
 
     fn process_event(&mut self, event: Event) {
         self.inbox.push_back(event);
+        self.process_inbox();
+    }
+
+    fn process_inbox(&mut self) {
         while let Some(event) = self.inbox.pop_front() {
             let effects = self.core.handle(event);
             if !self.carry_out(effects) {

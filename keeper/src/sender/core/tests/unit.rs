@@ -9,7 +9,9 @@ use super::{
 use crate::{
     intent::{DropReason, Fees, Inclusion, Intent, Outcome, Priority, Purpose, Receipt, SenderAlert},
     sender::{
-        core::{BroadcastRoute, ChainStatus, Core, CoreSettings, Effect, Event, PrivateFirst, RecoverError},
+        core::{
+            BroadcastRoute, CancelRefusal, ChainStatus, Core, CoreSettings, Effect, Event, PrivateFirst, RecoverError,
+        },
         journal::{AttemptKind, EntryState, Recovered},
         submit_result::SubmitResult,
     },
@@ -546,4 +548,41 @@ fn after_a_restart_a_released_nonce_is_free_and_its_transaction_is_not_broadcast
     simulation.run(&[Step::ClearPool, Step::Restart, Step::Calm, Step::MineBlock, Step::SubmitHigh, Step::MineBlock]);
     assert_eq!(simulation.model.mined().next().unwrap().intent, Some(2));
     simulation.end();
+}
+
+#[test]
+fn a_cancellation_that_the_operator_orders_replaces_the_transaction_and_uses_up_its_nonce() {
+    let mut fixture = Fixture::new(settings(), false);
+    let sent = newest_fees(&fixture.submit(Priority::High));
+    let Ok(effects) = fixture.core.order_cancellation(0) else { panic!("refused") };
+    let [Effect::Sign(orders)] = &effects[..] else { panic!("{effects:?}") };
+    let [order] = &orders[..] else { panic!("{orders:?}") };
+    assert_eq!((order.nonce, order.kind, order.to), (0, AttemptKind::Cancel, SIGNER));
+    assert!(order.data.is_empty() && outbids(order.fees, sent), "{order:?}");
+    let effects = fixture.handle(Event::Signed(vec![sign(order)]));
+    assert!(matches!(effects[..], [Effect::WriteJournal(_), Effect::Broadcast { nonce: 0, .. }]), "{effects:?}");
+    let again = fixture.core.order_cancellation(0).unwrap_err();
+    assert_eq!(again, CancelRefusal::AlreadyCancelling { nonce: 0 });
+}
+
+#[test]
+fn only_a_pending_nonce_can_be_cancelled_and_only_while_something_can_be_sent() {
+    let mut fixture = Fixture::new(settings(), false);
+    fixture.submit(Priority::High);
+    let other = fixture.core.order_cancellation(1).unwrap_err();
+    assert_eq!(other, CancelRefusal::NotPending { signer: SIGNER, nonce: 1, pending: vec![0] });
+    fixture.handle(Event::Hold(true));
+    assert_eq!(fixture.core.order_cancellation(0).unwrap_err(), CancelRefusal::OnHold);
+    fixture.handle(Event::Hold(false));
+    let too_expensive = CoreSettings { cancel_gas: u64::MAX, ..settings() };
+    let mut poor = Fixture::new(too_expensive, false);
+    poor.submit(Priority::High);
+    poor.core.set_balance(U256::from(1_000_000));
+    let refused = poor.core.order_cancellation(0).unwrap_err();
+    assert!(matches!(refused, CancelRefusal::Fees(DropReason::Unaffordable { .. })), "{refused:?}");
+    assert!(poor.core.pending().all(|entry| entry.attempts.len() == 1));
+    let mut new = Core::recover(SIGNER, settings(), Recovered::default(), 0, false, false).unwrap();
+    assert_eq!(new.order_cancellation(0).unwrap_err(), CancelRefusal::NoBlock);
+    fixture.handle(Event::JournalFailed);
+    assert_eq!(fixture.core.order_cancellation(0).unwrap_err(), CancelRefusal::JournalFailed);
 }
