@@ -27,6 +27,8 @@ use plimsoll_testkit::{
     observer::{Observation, Observer},
 };
 
+use crate::dust;
+
 /// Arguments for Anvil: transactions have Ethereum's gas limit, blocks Anvil's default of 30 million.
 const NODE: [&str; 1] = ["--enable-tx-gas-limit"];
 /// Ethereum's gas limit of a transaction.
@@ -65,11 +67,11 @@ pub struct Report {
     pub gas_per_position: u64,
 }
 
-/// Runs the measurement. `keeper` is a program that takes the keeper's arguments.
+/// Runs the measurement, with so many loans of `dust` besides. `keeper` is a program that takes the keeper's arguments.
 ///
 /// # Errors
 /// When there are no positions, the chain cannot be prepared, or the keeper ends.
-pub async fn run(positions: u64, keeper: Command) -> eyre::Result<Report> {
+pub async fn run(positions: u64, dust: u64, keeper: Command) -> eyre::Result<Report> {
     ensure!(positions > 0, "there must be at least one position");
     say("starting a node and deploying");
     let suite = Suite::start_with(&NODE).await?;
@@ -80,9 +82,10 @@ pub async fn run(positions: u64, keeper: Command) -> eyre::Result<Report> {
     say(format_args!("opening {positions} loans"));
     let borrowers = Borrowers::deploy(&suite.devnet, core, TRANSACTION_GAS).await?;
     borrowers.open(&params, &(0..positions).map(|number| new_loan(number, positions)).collect::<Vec<_>>()).await?;
+    let settings = dust::open(&suite, &borrowers, dust).await?;
 
     say("starting the keeper");
-    let keeper = Keeper::start(&suite, keeper, "").await?;
+    let keeper = Keeper::start(&suite, keeper, &settings).await?;
     keeper.wait_until_ready().await?;
     let mut observer = Observer::start(&suite.devnet.node).await?;
     let provider = suite.devnet.provider();

@@ -143,6 +143,9 @@ enum Command {
         /// Let the price fall at once by more than the keeper looks ahead.
         #[arg(long)]
         far: bool,
+        /// Number of loans besides that are liquidatable in every round, and too small to pay for their gas.
+        #[arg(long, default_value_t = 0)]
+        dust: u64,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -167,6 +170,9 @@ enum Command {
         /// Number of loans.
         #[arg(long, default_value_t = 5_000)]
         positions: u64,
+        /// Number of loans besides that become liquidatable, too, and are too small to pay for their gas.
+        #[arg(long, default_value_t = 0)]
+        dust: u64,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -326,8 +332,9 @@ async fn run(command: Command) -> eyre::Result<()> {
             let report = record::replay_recording(&tools()?, recording, rules.hardfork.as_deref()).await?;
             print(&report, json)?;
         }
-        Command::Latency { positions, rounds, rtt_ms, far, json } => {
-            let options = latency::Options { positions, rounds, delay: rtt_ms.map(Duration::from_millis), far };
+        Command::Latency { positions, rounds, rtt_ms, far, dust, json } => {
+            let delay = rtt_ms.map(Duration::from_millis);
+            let options = latency::Options { positions, rounds, delay, far, dust };
             let report = latency::run(options, keeper_program()?).await?;
             print(&report, json)?;
         }
@@ -343,8 +350,8 @@ async fn run(command: Command) -> eyre::Result<()> {
                 say(format_args!("the report is in {}", report.save(&folder)?.display()));
             }
         }
-        Command::Burst { positions, json } => {
-            let report = burst::run(positions, keeper_program()?).await?;
+        Command::Burst { positions, dust, json } => {
+            let report = burst::run(positions, dust, keeper_program()?).await?;
             print(&report, json)?;
         }
         Command::Money { races, json } => {

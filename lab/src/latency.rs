@@ -35,6 +35,7 @@ use plimsoll_testkit::{
 };
 
 use self::{bare::BareClient, stages::Stages};
+use crate::dust;
 
 /// Rounds before the measured ones, in which connections and caches warm up.
 const WARM_UP: u64 = 5;
@@ -64,6 +65,8 @@ const POOL: [u128; 2] = [1_000_000 * ETHER, 2_000_000_000_000_000];
 pub struct Report {
     /// Number of positions in the keeper's book.
     pub positions: u64,
+    /// Number of loans in the book besides that are liquidatable and would not pay for their gas.
+    pub dust: u64,
     /// Number of measured rounds.
     pub rounds: u64,
     /// Median latency, in milliseconds.
@@ -97,6 +100,8 @@ pub struct Options {
     pub delay: Option<Duration>,
     /// Whether the price falls at once by so much that no keeper can have tried the loan before.
     pub far: bool,
+    /// Number of loans besides that are liquidatable in every round, and would not pay for their gas.
+    pub dust: u64,
 }
 
 /// Runs the measurement. `keeper` is a program that takes the keeper's arguments.
@@ -118,6 +123,7 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
     let borrowers = Borrowers::deploy(&suite.devnet, suite.contract("Plimsoll")?, BLOCK_GAS_LIMIT).await?;
     let loans = (0..positions).map(|number| new_loan(number, laps)).collect::<Vec<_>>();
     borrowers.open(&params, &loans).await?;
+    let further = dust::open(&suite, &borrowers, options.dust).await?;
 
     say("starting the keeper");
     let proxy = match delay {
@@ -128,7 +134,7 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
         }
         None => None,
     };
-    let setup = KeeperSetup::live(&suite);
+    let setup = KeeperSetup { further, ..KeeperSetup::live(&suite) };
     let setup = match &proxy {
         Some(proxy) => KeeperSetup { endpoints: vec![format!("url = \"{}\"", proxy.ws_url())], ..setup },
         None => setup,
@@ -172,6 +178,7 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
     let beyond = delay.zip(round_trips).map(|(delay, trips)| p50.saturating_sub(delay * trips));
     Ok(Report {
         positions,
+        dust: options.dust,
         rounds,
         p50_ms: millis(p50),
         p99_ms: millis(rank(&times, 99)?),
@@ -266,6 +273,7 @@ fn millis(time: Duration) -> f64 {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "positions            {:>8}", self.positions)?;
+        writeln!(f, "dust                 {:>8}", self.dust)?;
         writeln!(f, "rounds               {:>8}", self.rounds)?;
         writeln!(f, "median               {:>8.2} ms", self.p50_ms)?;
         writeln!(f, "99 of 100 within     {:>8.2} ms", self.p99_ms)?;

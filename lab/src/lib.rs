@@ -16,6 +16,7 @@ pub mod calendar;
 pub mod chart;
 pub mod cli;
 pub mod demo;
+pub mod dust;
 pub mod gas;
 pub mod latency;
 pub mod money;
