@@ -12,9 +12,10 @@ use plimsoll_testkit::{
 
 /// The market whose tokens, oracle and pools the dust has, too.
 const MODEL: &str = "weth-usdc";
-/// Debt against a ten-thousandth of an ether, in millionths of a dollar: liquidatable below 1,852 dollars an ether.
-const DEBT: u128 = 159_300;
-const COLLATERAL: u128 = 100_000_000_000_000;
+/// Debt in millionths of a dollar, and collateral in units: liquidatable below 1,852 dollars an ether. The bonus is a
+/// fraction of a cent.
+const DEBT: u128 = 10_620;
+const COLLATERAL: u128 = 6_666_666_666_667;
 
 /// Creates a market with a negligible minimum debt, opens `loans` in it that become liquidatable together, and returns the
 /// settings of a keeper that liquidates there.

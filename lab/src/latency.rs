@@ -46,6 +46,8 @@ const NODE: [&str; 4] = ["--gas-limit", "2000000000", "--prune-history", "100"];
 /// Time between two announcements of the node: it holds one back until the previous one on the same connection is
 /// acknowledged, which takes up to 40 ms. The blocks of a real chain are further apart.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Base fee of every block, in wei.
+const BASE_FEE: u128 = 1_000_000_000;
 /// Difference between the prices of two rounds, in millionths of a dollar.
 const STEP: u128 = 20_000;
 /// Liquidation price of the first round's loan, in millionths of a dollar for an ether.
@@ -145,6 +147,8 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
     let mut bare = BareClient::start(&suite, &url, params.oracle).await?;
     suite.devnet.provider().anvil_set_auto_mine(false).await?;
     let mut observer = Observer::start(&suite.devnet.node).await?;
+    // The first price's transaction must be able to pay the base fee.
+    next_block(&suite, &keeper).await?;
     let (mut times, mut floor) = (Vec::new(), Vec::new());
     let first_block = suite.devnet.provider().get_block_number().await? + 1;
     let mut before = Stages::default();
@@ -212,7 +216,7 @@ async fn round(
         }
     };
     let observe = async {
-        provider.evm_mine(None).await?;
+        mine(suite).await?;
         observer.head_and_pending(number, &[price_change]).await
     };
     let ([seen, pending], ()) = tokio::try_join!(observe, respond)?;
@@ -220,11 +224,19 @@ async fn round(
     Ok(pending.saturating_duration_since(seen))
 }
 
+/// Mines a block. The node would lower the base fee of its almost empty blocks until gas cost nothing, and the smallest
+/// loan paid.
+async fn mine(suite: &Suite) -> eyre::Result<()> {
+    let provider = suite.devnet.provider();
+    provider.anvil_set_next_block_base_fee_per_gas(BASE_FEE).await?;
+    provider.evm_mine(None).await?;
+    Ok(())
+}
+
 /// Mines a block and waits until the keeper has applied it.
 async fn next_block(suite: &Suite, keeper: &Keeper) -> eyre::Result<()> {
-    let provider = suite.devnet.provider();
-    provider.evm_mine(None).await?;
-    keeper.wait_for_block(provider.get_block_number().await?).await?;
+    mine(suite).await?;
+    keeper.wait_for_block(suite.devnet.provider().get_block_number().await?).await?;
     time::sleep(PAUSE).await;
     Ok(())
 }
