@@ -35,6 +35,8 @@ const NODE: [&str; 1] = ["--enable-tx-gas-limit"];
 const TRANSACTION_GAS: u64 = 1 << 24;
 /// Seconds between blocks.
 const BLOCK_SECS: u64 = 2;
+/// Base fee of the first block, in wei.
+const BASE_FEE: u128 = 1_000_000_000;
 /// Blocks after the price change that the keeper has. Loans that are liquidatable after that are reported as not
 /// liquidated.
 const MAX_BLOCKS: u64 = 20;
@@ -90,6 +92,9 @@ pub async fn run(positions: u64, dust: u64, keeper: Command) -> eyre::Result<Rep
     let mut observer = Observer::start(&suite.devnet.node).await?;
     let provider = suite.devnet.provider();
     provider.anvil_set_auto_mine(false).await?;
+    // While the loans were opened, the base fee of almost empty blocks fell until the smallest loan would pay.
+    provider.anvil_set_next_block_base_fee_per_gas(BASE_FEE).await?;
+    provider.evm_mine(None).await?;
     provider.anvil_set_interval_mining(BLOCK_SECS).await?;
     say("the price falls");
     let price_change = suite.send_price("eth-usd", PRICE_AFTER).await?;
