@@ -101,6 +101,8 @@ fn entry(id: u64, state: EntryState) -> JournalEntry {
             gas_limit: 100_000,
             expected_gas: 90_000,
             expected_gain: U256::from(1),
+            extra_wei: U256::ZERO,
+            margin_bps: 0,
             deadline: 5,
             scope: Scope::new("harvest", B256::ZERO),
             guard: GuardKind::None,

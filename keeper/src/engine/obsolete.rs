@@ -1,12 +1,12 @@
 //! Which intents are no longer worth executing as of a block, by the book and its prices alone.
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::Address;
 use plimsoll_contracts::MarketId;
 
 use super::pricing::PricedBlock;
 use crate::{
     book::Book,
-    intent::{Intent, Purpose},
+    intent::{Intent, Purpose, Worth},
 };
 
 /// Whether an intent is no longer worth executing as of a block: a liquidation whose loans have all been repaid or are
@@ -16,10 +16,11 @@ use crate::{
 pub(super) fn is_obsolete(intent: &Intent, book: &Book, block: &PricedBlock) -> bool {
     match &intent.purpose {
         Purpose::Liquidate { market, borrowers } => {
-            let base_cost = U256::from(intent.expected_gas).saturating_mul(U256::from(block.header.base_fee));
             let is_done =
                 |borrower: &Address| is_liquidatable(book, block, MarketId(*market), *borrower) == Some(false);
-            intent.expected_gain < base_cost || borrowers.iter().all(is_done)
+            let is_worth_its_base_cost =
+                Worth { margin_bps: 0, ..intent.worth() }.pays_at(block.header.base_fee.into());
+            !is_worth_its_base_cost || borrowers.iter().all(is_done)
         }
         Purpose::Harvest { pool, reward_token, accounts } => {
             let stream = book.pool(*pool).and_then(|pool| pool.stream(*reward_token));

@@ -109,7 +109,9 @@ impl Pricing {
         let chain = &config.chain;
         let room = room(header.gas_limit, chain.transaction_gas_cap, chain.block_gas_share_bps);
         let costs = self.costs(config, header).await;
-        let room = room.min(costs.affordable_gas(config.safety.max_cost_per_transaction));
+        let affordable = costs.affordable_gas(config.safety.max_cost_per_transaction);
+        // The sender never offers more than the highest price.
+        let room = if costs.gas_price > config.fees.max_gas_price { 0 } else { room.min(affordable) };
         BlockContext { header, prices, costs, room }
     }
 

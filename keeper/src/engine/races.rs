@@ -36,8 +36,7 @@ impl Race {
             return None;
         }
         let gas = intent.expected_gas;
-        let cost = U256::from(gas).saturating_mul(U256::from(gas_price));
-        let net_wei = intent.expected_gain.saturating_sub(cost);
+        let net_wei = intent.expected_gain.saturating_sub(intent.worth().cost_at(gas_price));
         Some(Self { gas, net_wei, share: share_of(intent.bid, gas, net_wei), priority_fee: intent.bid })
     }
 

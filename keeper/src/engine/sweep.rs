@@ -137,6 +137,8 @@ fn transfer(
         gas_limit: TRANSFER_GAS,
         expected_gas: EXPECTED_GAS,
         expected_gain: U256::from(price).saturating_mul(U256::from(EXPECTED_GAS * MAX_GAS_PRICE_FACTOR)),
+        extra_wei: U256::ZERO,
+        margin_bps: 0,
         deadline: header.timestamp.saturating_add(DEADLINE_SECS),
         scope: Scope::new(NAME, token.into_word()),
         guard: GuardKind::None,

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, U256};
 use plimsoll_chain::endpoint::Endpoint;
-use plimsoll_contracts::market::BPS;
 
 use super::Mode;
 use crate::{
@@ -97,7 +96,6 @@ pub(super) fn sender(config: &Config, mode: Mode) -> sender::SenderSettings {
                 min_priority_fee: fees.min_priority_fee,
                 max_fee_per_gas: fees.max_gas_price,
                 base_fee_percent,
-                kept_bps: config.liquidate.min_margin_bps.min(BPS),
                 max_cost: safety.max_cost_per_transaction,
                 ..FeePolicy::default()
             },

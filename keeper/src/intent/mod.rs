@@ -2,6 +2,7 @@
 //! sender and everything that reports share.
 
 mod outcome;
+mod worth;
 
 use std::borrow::Cow;
 
@@ -11,8 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::prices::Rate;
 
-pub use self::outcome::{
-    DropReason, FeeExceedsProfit, Fees, Inclusion, Outcome, Receipt, Report, SafetyRefusal, SenderAlert, SenderEvent,
+pub use self::{
+    outcome::{
+        DropReason, FeeExceedsProfit, Fees, Inclusion, Outcome, Receipt, Report, SafetyRefusal, SenderAlert,
+        SenderEvent,
+    },
+    worth::{Worth, max_cost},
 };
 
 /// A transaction that is worth sending. Its call checks on chain that it still is, and reverts otherwise.
@@ -28,10 +33,16 @@ pub struct Intent {
     pub data: Bytes,
     /// Gas limit of the transaction.
     pub gas_limit: u64,
-    /// Gas that the call is expected to use.
+    /// Gas that the call is expected to be charged for.
     pub expected_gas: u64,
-    /// Expected gain before gas costs, in wei. It bounds the fees that are offered.
+    /// Expected gain before costs, in wei. It bounds the fees that are offered.
     pub expected_gain: U256,
+    /// Fees besides gas, in wei: the data fee of a rollup, at most.
+    #[serde(default, skip_serializing_if = "U256::is_zero")]
+    pub extra_wei: U256,
+    /// By how much the gain must exceed the cost, in basis points of the cost.
+    #[serde(default, skip_serializing_if = "is_no_margin")]
+    pub margin_bps: u32,
     /// Unix time in seconds from which the transaction must no longer be mined; it is cancelled then.
     pub deadline: u64,
     /// What limits, breakers and bids of the intent are counted under.
@@ -162,6 +173,20 @@ pub enum Subject {
         /// The token.
         token: Address,
     },
+}
+
+impl Intent {
+    /// Returns what the transaction is worth, by the rule that it was decided by.
+    #[must_use]
+    pub const fn worth(&self) -> Worth {
+        let Self { expected_gain, expected_gas, extra_wei, margin_bps, .. } = *self;
+        Worth { gain: expected_gain, gas: expected_gas, extra_wei, margin_bps }
+    }
+}
+
+/// Whether there is no profit margin, which entries of a journal do not say.
+const fn is_no_margin(margin_bps: &u32) -> bool {
+    *margin_bps == 0
 }
 
 /// Whether nothing is bid, which entries of a journal do not say.

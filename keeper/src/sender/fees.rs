@@ -5,9 +5,6 @@ use alloy::primitives::{U256, ruint::UintTryTo};
 
 use crate::intent::{FeeExceedsProfit, Fees, GuardKind, Intent};
 
-/// One hundred percent, in basis points.
-const BASIS_POINTS: u32 = 10_000;
-
 /// Number of fee bumps that a first offer leaves room for below its limit, where that is possible.
 const RESERVED_FEE_BUMPS: u32 = 3;
 
@@ -33,8 +30,6 @@ pub struct FeePolicy {
     /// How much of the present base fee a first offer covers, in percent: 200 lasts for five full blocks under
     /// Ethereum's rules.
     pub base_fee_percent: u32,
-    /// Share of the expected gain that is not spent on gas, in basis points.
-    pub kept_bps: u32,
     /// Highest cost of one transaction, in wei: its gas limit at its maximum fee. It bounds what a single revert may cost.
     pub max_cost: U256,
     /// By how much a replacement raises both fees, in percent: at least geth's 10.
@@ -49,7 +44,6 @@ impl Default for FeePolicy {
             min_priority_fee: 10_000_000,
             max_fee_per_gas: 2_000_000_000_000,
             base_fee_percent: 200,
-            kept_bps: 1_000,
             max_cost: U256::MAX,
             bump_percent: 10,
         }
@@ -57,22 +51,18 @@ impl Default for FeePolicy {
 }
 
 impl FeePolicy {
-    /// Returns the highest maximum fee per gas that an intent affords, in wei: its gain, less the share that is kept,
-    /// over its expected gas, no more than its call is guarded for, and no more than a transaction may cost.
+    /// Returns the highest maximum fee per gas that an intent affords, in wei: the price up to which it is worth its cost,
+    /// by the rule that it was decided by, no more than its call is guarded for, and no more than a transaction may cost.
     #[must_use]
     pub fn affordable_fee(&self, intent: &Intent) -> u128 {
-        let spendable = BASIS_POINTS.saturating_sub(self.kept_bps);
-        // Divided first, so that it cannot overflow; the rounding loses less than 10,000 wei.
-        let budget = intent.expected_gain / U256::from(BASIS_POINTS) * U256::from(spendable);
-        let per_gas = budget / U256::from(intent.expected_gas.max(1));
-        let per_gas: u128 = per_gas.uint_try_to().unwrap_or(u128::MAX);
+        let worth = intent.worth().max_gas_price().unwrap_or(0);
         let guarded = match intent.guard {
             GuardKind::OnChain | GuardKind::None => u128::MAX,
             GuardKind::UpTo(price) => price,
         };
         let within_cost = self.max_cost / U256::from(intent.gas_limit.max(1));
         let within_cost: u128 = within_cost.uint_try_to().unwrap_or(u128::MAX);
-        per_gas.min(guarded).min(within_cost).min(self.max_fee_per_gas)
+        worth.min(guarded).min(within_cost).min(self.max_fee_per_gas)
     }
 
     /// Returns the fees to offer for an intent. `outbid` is what a pool may hold for the same nonce, or has rejected as
@@ -186,6 +176,8 @@ mod tests {
             gas_limit: expected_gas * 2,
             expected_gas,
             expected_gain: U256::from(gain),
+            extra_wei: U256::ZERO,
+            margin_bps: 2_500,
             deadline: u64::MAX,
             scope: Scope::new("liquidate", B256::ZERO),
             guard: GuardKind::None,
@@ -207,9 +199,9 @@ mod tests {
         assert_eq!(offer, fees(20 * GWEI + GWEI / 100, GWEI / 100));
         let bid = Intent { bid: 89 * GWEI, ..unbid.clone() };
         assert_eq!(policy.fees_for(&bid, 10_000_000_000, None).unwrap(), fees(109 * GWEI, 89 * GWEI));
-        // 900 gwei are affordable per unit of gas, of which 890 are left for a bid.
+        // 800 gwei are affordable per unit of gas, of which 790 are left for a bid.
         let too_high = Intent { bid: 2_000 * GWEI, ..unbid };
-        assert_eq!(policy.fees_for(&too_high, 10_000_000_000, None).unwrap(), fees(900 * GWEI, 890 * GWEI));
+        assert_eq!(policy.fees_for(&too_high, 10_000_000_000, None).unwrap(), fees(800 * GWEI, 790 * GWEI));
     }
 
     #[test]
@@ -225,7 +217,7 @@ mod tests {
     fn an_intent_that_does_not_cover_its_gas_is_refused_with_both_figures() {
         let refused =
             FeePolicy::default().fees_for(&intent(Priority::High, 100_000, 100_000 * GWEI), 10_000_000_000, None);
-        assert_eq!(refused, Err(FeeExceedsProfit { needed: 10_010_000_000, affordable: 900_000_000 }));
+        assert_eq!(refused, Err(FeeExceedsProfit { needed: 10_010_000_000, affordable: 800_000_000 }));
     }
 
     #[test]
@@ -253,7 +245,7 @@ mod tests {
         for _ in 0..3 {
             fees = policy.fees_for(&small, 10_000_000_000, Some(fees)).unwrap();
         }
-        assert!(fees.max_fee_per_gas <= 18 * GWEI, "{fees:?}");
+        assert!(fees.max_fee_per_gas <= 16 * GWEI, "{fees:?}");
     }
 
     proptest! {
@@ -267,8 +259,8 @@ mod tests {
             let outbid = outbid.map(|(max_fee, priority_fee)| fees(max_fee.max(priority_fee), priority_fee));
             if let Ok(offer) = policy.fees_for(&Intent { bid, ..intent(Priority::High, gas, gain) }, base_fee, outbid) {
                 let (max_fee, priority_fee) = (offer.max_fee_per_gas, offer.max_priority_fee_per_gas);
-                let spendable = U256::from(gain) / U256::from(10) * U256::from(9);
-                prop_assert!(U256::from(max_fee) * U256::from(gas) <= spendable.max(U256::ONE) + U256::from(9));
+                let cost = U256::from(max_fee) * U256::from(gas);
+                prop_assert!(cost * U256::from(10_000 + 2_500) <= U256::from(gain) * U256::from(10_000));
                 prop_assert!(priority_fee <= max_fee);
                 prop_assert!(max_fee >= u128::from(base_fee) + policy.min_priority_fee);
                 if let Some(outbid) = outbid {

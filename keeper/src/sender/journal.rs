@@ -174,6 +174,8 @@ mod tests {
                     gas_limit: 1,
                     expected_gas: 1,
                     expected_gain: U256::MAX,
+                    extra_wei: U256::ZERO,
+                    margin_bps: 0,
                     deadline: 1,
                     scope: Scope::new("liquidate", B256::ZERO),
                     guard: GuardKind::UpTo(u128::MAX),

@@ -1,10 +1,13 @@
 //! Gas and profitability: how much gas a transaction uses, what that costs, and whether a gain is worth it.
 //!
 //! Expected gas comes from a table of measurements ([`GasTable`]), not from `eth_estimateGas`, so that batches can be
-//! sized before any node is asked. [`Costs`] turns gas into wei and decides profitability ([`Costs::is_profitable`]).
+//! sized before any node is asked. [`Costs`] turns gas into wei and decides profitability, by
+//! the rule of [`Worth`].
 
 use alloy::primitives::U256;
 use plimsoll_contracts::market::BPS;
+
+use crate::intent::{Worth, max_cost};
 
 /// Bytes of a signed transaction besides its calldata, at most.
 const ENVELOPE_BYTES: usize = 200;
@@ -165,6 +168,15 @@ pub fn room(block_gas_limit: u64, cap: u64, share_bps: u16) -> u64 {
     cap.min(u64::try_from(share).unwrap_or(u64::MAX))
 }
 
+/// Says why nothing fits the gas room of a transaction.
+#[must_use]
+pub fn no_room(room: u64) -> String {
+    format!(
+        "no transaction fits {room} gas, the highest gas limit that the block, max_cost_per_transaction, max_gas_price and \
+         the signer's balance allow"
+    )
+}
+
 /// Returns an upper bound on the gas that a transaction uses before refunds, of what it uses after them: at most a fifth is
 /// refunded (EIP-3529).
 #[must_use]
@@ -207,21 +219,25 @@ impl Costs {
         (max_cost / U256::from(price.max(1))).try_into().unwrap_or(u64::MAX)
     }
 
-    /// Returns the price per gas for which bounds are computed in a call that cannot measure it: room for a bid and for the
-    /// base fee to double, as far as nine tenths of the gain cover that, after the fee for so many bytes of calldata.
+    /// Returns what a transaction is worth that brings this gain in wei, is charged for so much gas and has so many bytes of
+    /// calldata.
     #[must_use]
-    pub fn guard_price(&self, gain: U256, gas: u64, bytes: usize, bid: u128) -> u128 {
-        let left = gain.saturating_sub(self.max_data_fee(bytes));
-        let covered = left / U256::from(10) * U256::from(9) / U256::from(gas.max(1));
-        let covered: u128 = covered.try_into().unwrap_or(u128::MAX);
-        self.gas_price.saturating_mul(2).saturating_add(bid).min(covered)
+    pub fn worth(&self, gain: U256, gas: u64, bytes: usize) -> Worth {
+        Worth { gain, gas, extra_wei: self.max_data_fee(bytes), margin_bps: self.margin_bps }
+    }
+
+    /// Returns the price per gas for which bounds are computed in a call that cannot measure it: room for a bid and for the
+    /// base fee to double, as far as the transaction is worth that.
+    #[must_use]
+    pub fn guard_price(&self, worth: &Worth, bid: u128) -> u128 {
+        let most = worth.max_gas_price().unwrap_or(0);
+        self.gas_price.saturating_mul(2).saturating_add(bid).min(most)
     }
 
     /// Returns whether a gain in wei is profitable: more than the cost in wei, and by at least the margin.
     #[must_use]
     pub fn is_profitable(&self, gain: U256, cost: U256) -> bool {
-        let (bps, wanted_bps) = (U256::from(BPS), U256::from(u64::from(BPS) + u64::from(self.margin_bps)));
-        gain > cost && gain.saturating_mul(bps) >= cost.saturating_mul(wanted_bps)
+        max_cost(gain, self.margin_bps).is_some_and(|most| cost <= most)
     }
 }
 

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | which loans are liquidatable, and how near the others are | `MarketBook::liquidatable`, [`liquidate::at_risk`] |
 //! | close factor: how much of a loan may be repaid (max repay) | `math::liquidation`, the twin of `LiquidationMath.sol` |
-//! | profitability | [`gas::Costs::is_profitable`], applied in `liquidate::select` and `harvest` |
+//! | profitability | [`crate::intent::Worth`], applied in `liquidate::select`, `harvest` and the sender |
 //! | slippage, the minimum profit guard | [`liquidate::LiquidateSettings::max_slippage_bps`], `liquidate::select` |
 //! | why a loan is not liquidated | [`SkipReason`] |
 

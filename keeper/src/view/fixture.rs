@@ -147,6 +147,8 @@ impl Fixture {
             gas_limit: 500_000,
             expected_gas: 250_000,
             expected_gain: U256::from(ETHER / 100),
+            extra_wei: U256::ZERO,
+            margin_bps: 0,
             deadline: NOW + 60,
             scope: Scope::new("liquidate", self.id()),
             guard: GuardKind::None,

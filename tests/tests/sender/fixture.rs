@@ -226,6 +226,8 @@ pub(super) fn intent(label: u64, priority: Priority) -> Intent {
         gas_limit: 100_000,
         expected_gas: 50_000,
         expected_gain: Unit::ETHER.wei() / U256::from(10),
+        extra_wei: U256::ZERO,
+        margin_bps: 0,
         deadline: u64::MAX,
         scope: Scope::new("harvest", B256::ZERO),
         guard: GuardKind::None,

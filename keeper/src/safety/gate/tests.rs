@@ -45,6 +45,8 @@ fn intent_of(market: u8) -> Intent {
         gas_limit: 1,
         expected_gas: 1,
         expected_gain: U256::from(1),
+        extra_wei: U256::ZERO,
+        margin_bps: 0,
         deadline: 1,
         scope: Scope::new("liquidate", market),
         guard: GuardKind::OnChain,

@@ -73,6 +73,8 @@ fn mined(purpose: Purpose, profit: Profit, logs: Vec<Log>) -> Report {
         gas_limit: 1,
         expected_gas: 1,
         expected_gain: U256::ONE,
+        extra_wei: U256::ZERO,
+        margin_bps: 0,
         deadline: 1,
         scope: Scope::new("liquidate", B256::ZERO),
         guard: GuardKind::OnChain,

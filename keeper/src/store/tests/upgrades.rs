@@ -87,6 +87,8 @@ fn entries() -> [JournalEntry; 2] {
             gas_limit: 100_000,
             expected_gas: 90_000,
             expected_gain,
+            extra_wei: U256::ZERO,
+            margin_bps: 0,
             deadline: 1_700_000_000,
             scope: Scope::new(if id == 8 { "liquidate" } else { "harvest" }, B256::repeat_byte(3)),
             guard: GuardKind::None,
@@ -195,6 +197,8 @@ fn entries_v2() -> Vec<JournalEntry> {
                     gas_limit: 13_500_000,
                     expected_gas: u64::MAX,
                     expected_gain: U256::MAX - U256::from(id),
+                    extra_wei: U256::ZERO,
+                    margin_bps: 0,
                     deadline: 1_700_000_000,
                     scope: match priority {
                         High => Scope::new("liquidate", market),

@@ -41,7 +41,7 @@ use super::{
 use crate::{
     book::{Book, StreamBook},
     chain::Header,
-    intent::{GuardKind, Intent, Priority, Profit, Purpose, Scope},
+    intent::{GuardKind, Intent, Priority, Profit, Purpose, Scope, Worth},
     prices::{Call, ChainReader, Rate, SimulatedCall, Valuer, Values},
 };
 
@@ -144,9 +144,14 @@ impl HarvestCall {
         rewards_of(self.stream, self.accounts.iter().map(|account| account.account))
     }
 
+    /// Returns what the call is worth.
+    fn worth(&self, costs: &Costs) -> Worth {
+        costs.worth(self.gain_wei, self.gas, self.call.data.len())
+    }
+
     /// Turns the call into an intent that is good up to `deadline`.
     fn into_intent(self, deadline: u64, costs: Costs) -> Intent {
-        let bytes = self.call.data.len();
+        let worth = self.worth(&costs);
         Intent {
             purpose: self.purpose,
             priority: Priority::Low,
@@ -155,9 +160,11 @@ impl HarvestCall {
             gas_limit: self.call.gas,
             expected_gas: self.gas,
             expected_gain: self.gain_wei,
+            extra_wei: worth.extra_wei,
+            margin_bps: worth.margin_bps,
             deadline,
             scope: Scope::new(NAME, self.stream.pool),
-            guard: GuardKind::UpTo(costs.guard_price(self.gain_wei, self.gas, bytes, 0)),
+            guard: GuardKind::UpTo(costs.guard_price(&worth, 0)),
             bid: 0,
             profit: Some(Profit { token: self.stream.reward_token, rate: self.rate, repaid: None }),
         }
@@ -370,11 +377,12 @@ impl Harvest {
                     call.gas = simulated.gas_used;
                 }
                 if self.settings.gas.use_simulated_gas {
-                    call.call.gas = self.settings.gas.harvest_gas_limit(call.gas, call.accounts.len());
+                    let limit = self.settings.gas.harvest_gas_limit(call.gas, call.accounts.len());
+                    call.call.gas = limit.min(context.room);
                 }
-                call.gas_wei = context.costs.transaction_cost(call.gas, call.call.data.len());
+                call.gas_wei = call.worth(&context.costs).cost_at(context.costs.gas_price);
                 let reason = match simulated.result.map_err(|error| Revert::decode(&error)) {
-                    Ok(_) if context.costs.is_profitable(call.gain_wei, call.gas_wei) => {
+                    Ok(_) if call.worth(&context.costs).pays_at(context.costs.gas_price) => {
                         if is_own {
                             claimed.push(call.stream);
                         }

@@ -62,7 +62,8 @@ impl Harvest {
             let gas_wei = context.costs.transaction_cost(gas, data.len());
             let call = self.call(data, self.simulated_gas_limit(gas, 1, context));
             let purpose = Purpose::ClaimOwn { pool, reward_token: token };
-            context.costs.is_profitable(gain_wei, gas_wei).then(|| HarvestCall {
+            let fits = table.harvest_gas_limit(gas, 1) <= context.room;
+            (fits && context.costs.is_profitable(gain_wei, gas_wei)).then(|| HarvestCall {
                 stream: id,
                 purpose,
                 accounts: vec![SelectedAccount { account: keeper, tip_wei: gain_wei, compounds: false }],

@@ -8,7 +8,7 @@ use crate::{
     prices::Rate,
     strategies::{
         SkipReason,
-        gas::{Costs, GasTable},
+        gas::{Costs, GasTable, no_room},
     },
 };
 
@@ -97,7 +97,13 @@ pub(super) fn select_accounts(candidates: &[HarvestCandidate], rate: Rate, costs
         }
     }
     worth.sort_by(|one, other| other.tip_wei.cmp(&one.tip_wei).then_with(|| one.account.cmp(&other.account)));
-    let size = costs.table.max_accounts(costs.room).min(costs.max_batch).max(1);
+    let size = costs.table.max_accounts(costs.room).min(costs.max_batch);
+    if size == 0 {
+        let rule = no_room(costs.room);
+        let held = |account: SelectedAccount| (account.account, SkipReason::Held { rule: rule.clone() });
+        selection.skipped.extend(worth.into_iter().map(held));
+        return selection;
+    }
     for accounts in worth.chunks(size) {
         let batch = HarvestBatch::new(accounts.to_vec(), costs.table, costs.costs);
         if costs.costs.is_profitable(batch.tips_wei, batch.gas_wei) {

@@ -15,7 +15,7 @@ use crate::{
     math::{liquidation::value_down, types::Market},
     strategies::{
         SkipReason,
-        gas::{Costs, GasTable},
+        gas::{Costs, GasTable, no_room},
     },
 };
 
@@ -108,7 +108,7 @@ pub(super) fn build_batches(
 
     let size = costs.table.max_loans(costs.room, costs.pools);
     if size == 0 {
-        let rule = format!("no liquidation fits {} gas, the highest gas limit of a transaction", costs.room);
+        let rule = no_room(costs.room);
         skipped.extend(ranked.iter().map(|loan| (loan.account, SkipReason::Held { rule: rule.clone() })));
         return (Vec::new(), skipped);
     }

@@ -5,7 +5,7 @@ use alloy::primitives::U256;
 use super::{
     LoanId, batches::LoanBatch, candidate_call::CandidateCall, funding::Funding, market_snapshot::MarketSnapshot,
 };
-use crate::strategies::gas::Costs;
+use crate::{intent::Worth, strategies::gas::Costs};
 
 /// What is simulated in a market before it is decided what to send.
 pub(super) struct MarketPlan<'a> {
@@ -32,11 +32,9 @@ pub(super) struct Quote {
     pub(super) gas: u64,
     /// Cost of gas and calldata, in wei.
     pub(super) gas_wei: U256,
-    /// Bytes of calldata.
-    pub(super) bytes: usize,
-    /// Gas that the guard on chain charges: before refunds.
-    pub(super) charged_gas: u64,
-    /// Cost that the guard on chain charges, in wei.
+    /// What the call is worth by the gas that it is charged for: of a flash swap, the guard's on chain, before refunds.
+    pub(super) worth: Worth,
+    /// Cost that is charged at the expected price, in wei.
     pub(super) charge_wei: U256,
 }
 
@@ -51,10 +49,9 @@ impl Quote {
         self.gain_wei.saturating_sub(self.charge_wei)
     }
 
-    /// Returns whether the call is worth sending: the gain exceeds what the guard on chain charges by the margin, which the
-    /// sender keeps, too.
+    /// Returns whether the call is worth sending, by the rule by which the sender offers fees.
     pub(super) fn is_profitable(&self, costs: &Costs) -> bool {
-        costs.is_profitable(self.gain_wei, self.charge_wei)
+        self.worth.pays_at(costs.gas_price)
     }
 }
 

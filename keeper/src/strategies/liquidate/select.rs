@@ -13,7 +13,7 @@ use super::{
     plan::{MarketPlan, Quote},
 };
 use crate::{
-    intent::{GuardKind, Intent, Priority, Purpose, Scope},
+    intent::{GuardKind, Intent, Priority, Purpose, Scope, Worth},
     math::{liquidation::ORACLE_SCALE, wide::mul_div_down},
     prices::SimulatedCall,
     strategies::{
@@ -65,12 +65,12 @@ impl Liquidate {
                 if !quote.is_profitable(&context.costs) {
                     break;
                 }
-                self.send(plan, call, &quote, (context.costs, share), decisions, &mut sent);
+                self.send(plan, call, &quote, (context, share), decisions, &mut sent);
             }
         }
         // Also where the sequential simulation found otherwise: independently it succeeded.
         if sent.is_empty() {
-            self.send(plan, call, quote, (context.costs, share), decisions, &mut sent);
+            self.send(plan, call, quote, (context, share), decisions, &mut sent);
         }
         let waiting: Vec<_> = plan.loans().filter(|loan| !sent.contains(&loan.account)).collect();
         decisions.skip(waiting, &SkipReason::OthersFirst { repaid: quote.repaid });
@@ -100,16 +100,14 @@ impl Liquidate {
         let data = call.encode(&self.settings, plan.snapshot, ProfitGuard::default()).data;
         let (bytes, gas) = (data.len(), self.gas_of(call, simulated, &data));
         let gas_wei = context.costs.transaction_cost(gas, bytes);
-        let (charged_gas, charge_wei) = match call.funding {
-            Funding::FlashSwap { .. } => {
-                // Simulated gas is before refunds, the table's after them.
-                let charged_gas = if self.settings.gas.use_simulated_gas { gas } else { before_refunds(gas) };
-                let data_fee = context.costs.max_data_fee(bytes);
-                (charged_gas, context.costs.transaction_cost(charged_gas, 0).saturating_add(data_fee))
-            }
-            Funding::Inventory { .. } => (gas, gas_wei),
+        let charged_gas = match call.funding {
+            // Simulated gas is before refunds, the table's after them.
+            Funding::FlashSwap { .. } if !self.settings.gas.use_simulated_gas => before_refunds(gas),
+            Funding::FlashSwap { .. } | Funding::Inventory { .. } => gas,
         };
-        Ok(Quote { repaid, profit, gain_wei, gas, gas_wei, charged_gas, charge_wei, bytes })
+        let worth = context.costs.worth(gain_wei, charged_gas, bytes);
+        let charge_wei = worth.cost_at(context.costs.gas_price);
+        Ok(Quote { repaid, profit, gain_wei, gas, gas_wei, worth, charge_wei })
     }
 
     /// Returns the share of a market's net profit to bid.
@@ -133,30 +131,36 @@ impl Liquidate {
         plan: &MarketPlan<'_>,
         call: &CandidateCall<'_>,
         quote: &Quote,
-        (costs, share): (Costs, u32),
+        (context, share): (BlockContext<'_>, u32),
         decisions: &mut Decisions<LoanId>,
         sent: &mut AddressSet,
     ) {
-        let (snapshot, table) = (plan.snapshot, &self.settings.gas);
-        let expected_gas = quote.charged_gas;
+        let (snapshot, table, costs) = (plan.snapshot, &self.settings.gas, context.costs);
+        let Worth { gain: expected_gain, gas: expected_gas, extra_wei, margin_bps } = quote.worth;
         let bid = priority_fee(share, expected_gas, quote.net_after_charge());
         let (guard, price) = match call.funding {
             Funding::FlashSwap { .. } => (GuardKind::OnChain, costs.gas_price),
             Funding::Inventory { .. } => {
-                let price = costs.guard_price(quote.gain_wei, expected_gas, quote.bytes, bid);
+                let price = costs.guard_price(&quote.worth, bid);
                 (GuardKind::UpTo(price), price)
             }
         };
-        let encoded =
-            call.encode(&self.settings, snapshot, self.profit_guard(call, quote, Costs { gas_price: price, ..costs }));
+        let encoded = call.encode(&self.settings, snapshot, self.profit_guard(call, quote, price));
         let intent = Intent {
             purpose: Purpose::Liquidate { market: snapshot.id().0, borrowers: call.borrowers.clone() },
             priority: Priority::High,
             to: encoded.to,
             data: encoded.data,
-            gas_limit: if table.use_simulated_gas { table.gas_limit(quote.gas) } else { call.gas_limit },
+            // What was simulated fits the room, and so does the limit that the sender has to pay for.
+            gas_limit: if table.use_simulated_gas {
+                table.gas_limit(quote.gas).min(context.room)
+            } else {
+                call.gas_limit
+            },
             expected_gas,
-            expected_gain: quote.gain_wei,
+            expected_gain,
+            extra_wei,
+            margin_bps,
             deadline: self.settings.deadline(snapshot.timestamp),
             scope: Scope::new(NAME, snapshot.id().0),
             guard,
@@ -170,7 +174,7 @@ impl Liquidate {
     /// Computes the guard of a call. A flash swap must cover its gas at the price that is really paid, which the contract
     /// charges. A single loan must also keep, of what is left after gas and the highest bid, all but the accepted
     /// slippage. Several loans are bounded by their gas alone, since rivals may take some of them.
-    fn profit_guard(&self, call: &CandidateCall<'_>, quote: &Quote, costs: Costs) -> ProfitGuard {
+    fn profit_guard(&self, call: &CandidateCall<'_>, quote: &Quote, gas_price: u128) -> ProfitGuard {
         match call.funding {
             Funding::FlashSwap { profit: token, units_per_wei_x96, .. } => {
                 let rate = token.rate();
@@ -182,11 +186,11 @@ impl Liquidate {
                 let after_bid = kept(net, self.settings.bid_share_bps);
                 let is_single = call.borrowers.len() == 1;
                 let min_profit = if is_single { kept(after_bid, self.settings.max_slippage_bps) } else { U256::ZERO };
-                let charge = GasCharge { units_per_wei_x96, extra_wei: costs.max_data_fee(quote.bytes) };
+                let charge = GasCharge { units_per_wei_x96, extra_wei: quote.worth.extra_wei };
                 ProfitGuard { min_profit, charge, ..ProfitGuard::default() }
             }
             Funding::Inventory { loan, collateral, .. } => {
-                let gas_wei = costs.transaction_cost(quote.gas, quote.bytes);
+                let gas_wei = quote.worth.cost_at(gas_price);
                 let wanted = collateral.units_up(loan.value_up(quote.repaid).saturating_add(gas_wei));
                 let min_seized_per_repaid = mul_div_down(wanted, ORACLE_SCALE, quote.repaid.max(U256::ONE));
                 ProfitGuard { min_seized_per_repaid, ..ProfitGuard::default() }

@@ -98,6 +98,8 @@ pub(super) fn intent(id: u64, priority: Priority, gain: u64, deadline: u64) -> I
         gas_limit: 100,
         expected_gas: 1,
         expected_gain: U256::from(gain),
+        extra_wei: U256::ZERO,
+        margin_bps: 1_000,
         deadline,
         scope: Scope::new("liquidate", B256::ZERO),
         guard: GuardKind::None,

@@ -20,9 +20,16 @@ use crate::{
     book::LiquidationCandidate,
     intent::Scope,
     prices::{Rate, Valuer},
+    sender::{
+        self,
+        core::{Core, CoreSettings, Effect},
+        fees::FeePolicy,
+        journal::Recovered,
+    },
     strategies::{
         Decision, Decisions, SkipReason,
         bids::{Bids, MEMORY, Ordering, RaceRecord, RaceResult, WHOLE, share_of},
+        gas::Costs,
     },
 };
 
@@ -66,6 +73,33 @@ proptest! {
             let outcome = fixture.mine(intent).unwrap();
             prop_assert!(value(&fixture, outcome.profit) > gas);
             prop_assert_eq!(value(&fixture, outcome.profit), intent.expected_gain);
+        }
+    }
+
+    #[test]
+    fn what_is_decided_to_be_sent_is_not_declined_by_the_sender_at_the_same_head(
+        openings in openings(12), dollars in 900_u128..1_950, depth in 1_u128..2_000, gwei in 1_u64..600,
+        margin_bps in 0..40_000_u32, data_gwei in 0_u128..200_000, simulates: bool, from_inventory: bool,
+    ) {
+        let mut fixture = Fixture::new(&openings);
+        fixture.set_price(dollars, depth);
+        fixture.header.base_fee = gwei * 1_000_000_000;
+        let fees = FeePolicy { max_fee_per_gas: u128::from(gwei + 1) * 1_000_000_000, ..FeePolicy::default() };
+        let gas_price = u128::from(fixture.header.base_fee) + fees.min_priority_fee;
+        fixture.costs = Costs { gas_price, data_byte_price: data_gwei * 1_000_000_000, margin_bps };
+        fixture.settings.gas.use_simulated_gas = simulates;
+        fixture.room = if simulates { 1_000_000 } else { 13_500_000 };
+        if from_inventory {
+            fixture.inventory = u128::MAX >> 32;
+            fixture.market_settings().from_inventory = true;
+        }
+        let fees = FeePolicy { max_cost: U256::from(gas_price) * U256::from(fixture.room), ..fees };
+        let settings = CoreSettings { fees, ..CoreSettings::default() };
+        for intent in decide(&fixture).intents {
+            let mut sender = Core::recover(KEEPER, settings.clone(), Recovered::default(), 0, false, false).unwrap();
+            let _ = sender.handle(sender::core::Event::Block(fixture.header));
+            let effects = sender.handle(sender::core::Event::Submit(vec![(1, intent)]));
+            prop_assert!(matches!(effects[..], [Effect::Sign(_)]), "{:?}", effects);
         }
     }
 
@@ -247,7 +281,6 @@ fn simulated_gas_replaces_the_table_where_it_is_configured() {
     // The fixture's node uses all gas that a call is given: all of a transaction's room.
     fixture.room = 2_000_000;
     let simulated = decide(&fixture).intents.remove(0);
-    let gas_limit = fixture.settings.gas.gas_limit(2_000_000);
-    assert_eq!((simulated.expected_gas, simulated.gas_limit), (2_000_000, gas_limit));
+    assert_eq!((simulated.expected_gas, simulated.gas_limit), (2_000_000, 2_000_000));
     assert!(by_table.expected_gas < 300_000);
 }
