@@ -76,6 +76,17 @@ impl FeePolicy {
         self.fees_within(self.max_fee_per_gas, 0, base_fee, outbid)
     }
 
+    /// Returns the fees to offer for a cancellation that only has to take the place of what pools hold. Fails if they would
+    /// exceed the policy's maximum.
+    pub fn replacement_fees(&self, outbid: Fees) -> Result<Fees, FeeExceedsProfit> {
+        let bumped = self.bumped_fees(outbid);
+        let needed = bumped.max_fee_per_gas.max(bumped.max_priority_fee_per_gas);
+        if needed > self.max_fee_per_gas {
+            return Err(FeeExceedsProfit { needed, affordable: self.max_fee_per_gas });
+        }
+        Ok(Fees { max_fee_per_gas: needed, ..bumped })
+    }
+
     /// Whether an offer no longer covers this base fee and the minimum priority fee.
     #[must_use]
     pub fn is_below_base_fee(&self, fees: Fees, base_fee: u64) -> bool {

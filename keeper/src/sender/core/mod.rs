@@ -165,7 +165,7 @@ impl Core {
             }
             Some(slot) if slot.purpose == NoncePurpose::Cancel => Err(CancelRefusal::AlreadyCancelling { nonce }),
             Some(_) => {
-                self.cancel(nonce, head)?;
+                self.cancel(nonce, head, self.last_pending() > Some(nonce))?;
                 Ok(self.take_effects())
             }
         }
@@ -286,17 +286,16 @@ impl Core {
         if let Some(slot) = free.first() {
             // The intent cannot outbid what was signed for this nonce before, so the nonce is used up.
             let nonce = slot.nonce;
-            if self.cancel(nonce, head).is_err() {
+            if self.cancel(nonce, head, true).is_err() {
                 return Ok(None);
             }
         }
-        if intent.priority == Priority::High {
-            let mut displaceable: Vec<_> = self.slots.values().filter(|slot| slot.is_displaceable()).collect();
-            displaceable.sort_by_key(|slot| (!slot.is_about(&subjects), slot.nonce));
-            let fits = |slot: &&NonceSlot| self.call_fees(intent, Some(slot), head).ok().map(|fees| (slot.nonce, fees));
-            if let Some(choice) = displaceable.iter().find_map(fits) {
-                return Ok(Some(choice));
-            }
+        let mut displaceable: Vec<_> =
+            self.slots.values().filter(|slot| slot.is_displaceable(intent.priority)).collect();
+        displaceable.sort_by_key(|slot| (!slot.is_about(&subjects), slot.nonce));
+        let fits = |slot: &&NonceSlot| self.call_fees(intent, Some(slot), head).ok().map(|fees| (slot.nonce, fees));
+        if let Some(choice) = displaceable.iter().find_map(fits) {
+            return Ok(Some(choice));
         }
         let max_pending = if self.one_at_a_time { 1 } else { self.settings.max_pending };
         let pending = self.slots.values().filter(|slot| slot.is_pending()).count();

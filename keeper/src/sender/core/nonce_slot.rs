@@ -155,12 +155,18 @@ impl NonceSlot {
         is_free && self.mined.is_none() && self.used_by_other_since.is_none()
     }
 
-    /// Whether an intent of high priority may take the nonce from its holder: from one of low priority, and from any that
-    /// is being cancelled.
-    pub(super) fn is_displaceable(&self) -> bool {
+    /// Whether an intent of this priority may take the nonce from its holder: from any that is being cancelled, and one of
+    /// high priority from one of low priority.
+    pub(super) fn is_displaceable(&self, by: Priority) -> bool {
         let is_low = self.holder().is_some_and(|holder| holder.entry.intent.priority == Priority::Low);
         let is_cancelled = self.purpose == NoncePurpose::Cancel;
-        self.is_pending() && self.signing.is_none() && (is_low || is_cancelled) && self.can_be_handed_over()
+        let gives_way = is_cancelled || (is_low && by == Priority::High);
+        self.is_pending() && self.signing.is_none() && gives_way && self.can_be_handed_over()
+    }
+
+    /// Whether nothing that pools may have of the nonce can be mined at this base fee.
+    pub(super) fn is_below(&self, base_fee: u64) -> bool {
+        self.fees_to_outbid().is_none_or(|fees| fees.max_fee_per_gas < u128::from(base_fee))
     }
 
     /// Whether another intent may get the nonce after those that had it: entries and receipts to ask for are bounded.
@@ -201,9 +207,10 @@ impl NonceSlot {
         self.statuses.iter().any(|(known, _, status)| *known == hash && *status == AttemptStatus::Rejected)
     }
 
-    /// Whether an intent of high priority is pending with the nonce.
+    /// Whether an intent of high priority is being executed with the nonce.
     pub(super) fn has_high_priority(&self) -> bool {
-        self.is_pending() && self.holder().is_some_and(|holder| holder.entry.intent.priority == Priority::High)
+        let is_executed = self.is_pending() && self.purpose == NoncePurpose::Execute;
+        is_executed && self.holder().is_some_and(|holder| holder.entry.intent.priority == Priority::High)
     }
 
     /// Iterates over the attempts of every holder, oldest first.
@@ -220,8 +227,11 @@ impl NonceSlot {
     pub(super) fn add_attempt(&mut self, attempt: Attempt, now: u64) {
         self.statuses.push((attempt.hash, attempt.fees, AttemptStatus::Unknown));
         if let Some(holder) = self.holder_mut() {
+            let is_given_up = holder.entry.state == EntryState::Released && attempt.kind == AttemptKind::Cancel;
             holder.entry.attempts.push(attempt);
-            holder.entry.state = EntryState::Sent;
+            if !is_given_up {
+                holder.entry.state = EntryState::Sent;
+            }
             holder.entry.changed_at = now;
         }
     }

@@ -53,11 +53,12 @@ impl Core {
     /// Bumps the fees of a transaction that nodes call underpriced, without waiting for a block.
     fn bump_fee_at_once(&mut self, nonce: u64, hash: B256) {
         let Some(head) = self.head else { return };
+        let holds_up_others = self.last_pending() > Some(nonce);
         let Some(slot) = self.slots.get_mut(&nonce) else { return };
         let is_newest = slot.newest_attempt().is_some_and(|newest| newest.hash == hash);
         if is_newest && slot.is_pending() && slot.immediate_bumps < MAX_FEE_BUMPS_PER_BLOCK {
             slot.immediate_bumps += 1;
-            self.bump_fee(nonce, head);
+            self.bump_fee(nonce, head, holds_up_others);
         }
     }
 
@@ -249,7 +250,7 @@ impl Core {
     /// Handles a nonce that is not used: gives its intent up, rebroadcasts its transaction, bumps its fees, or cancels it.
     fn on_not_mined(&mut self, nonce: u64, head: Header, changed: &mut Vec<JournalEntry>) {
         let was_reorged = self.on_reorg(nonce, head, changed);
-        let last_pending = self.slots.values().filter(|slot| slot.is_pending()).map(|slot| slot.nonce).max();
+        let holds_up_others = self.last_pending() > Some(nonce);
         let Some(slot) = self.slots.get_mut(&nonce) else { return };
         slot.used_by_other_since = None;
         if self.is_on_hold || self.has_failed || slot.purpose == NoncePurpose::Free {
@@ -260,24 +261,25 @@ impl Core {
             return;
         }
         let Some(holder) = slot.holder() else { return };
-        let is_below_base_fee =
-            slot.newest_attempt().is_some_and(|newest| newest.fees.max_fee_per_gas < u128::from(head.base_fee));
-        let holds_up_others = last_pending.is_some_and(|last| last > nonce);
+        let is_below_base_fee = slot.is_below(head.base_fee);
         // After its end was reported a strategy may have decided again: the intent must not be executed after all.
         let is_over = holder.reported || head.timestamp >= holder.entry.intent.deadline;
         let may_broadcast = !holder.reported;
         if was_reorged {
             // A transaction that was mined in another branch is likely to be mined again unchanged.
             self.broadcast(nonce);
-        } else if slot.purpose == NoncePurpose::Execute && is_over && is_below_base_fee && !holds_up_others {
-            // It cannot be mined now, so that a cancellation can wait until gas is cheaper.
-            self.release(nonce, DropReason::DeadlinePassed, head, changed);
         } else if slot.purpose == NoncePurpose::Execute && is_over {
-            if self.cancel(nonce, head).is_err() && may_broadcast {
+            let is_parked = is_below_base_fee && !holds_up_others;
+            if is_parked {
+                // Nothing of it can be mined now, so that its end need not wait for the cancellation, which takes the
+                // place of its bytes in the pools: it must not be mined later, when gas is cheap and it brings nothing.
+                self.release(nonce, DropReason::DeadlinePassed, head, changed);
+            }
+            if self.cancel(nonce, head, holds_up_others).is_err() && may_broadcast && !is_parked {
                 self.broadcast(nonce);
             }
         } else if slot.last_broadcast != Some(head.number)
-            && !(self.is_fee_bump_due(nonce, head) && self.bump_fee(nonce, head))
+            && !(self.is_fee_bump_due(nonce, head, holds_up_others) && self.bump_fee(nonce, head, holds_up_others))
         {
             self.broadcast(nonce);
         }
@@ -296,29 +298,34 @@ impl Core {
         true
     }
 
+    /// Returns the highest nonce of a pending transaction: those below it must be used first.
+    pub(super) fn last_pending(&self) -> Option<u64> {
+        self.slots.values().filter(|slot| slot.is_pending()).map(|slot| slot.nonce).max()
+    }
+
     /// Whether a pending transaction has waited too long, or no longer covers the base fee.
-    fn is_fee_bump_due(&self, nonce: u64, head: Header) -> bool {
-        let Some(newest) = self.slots.get(&nonce).and_then(NonceSlot::newest_attempt) else { return false };
+    fn is_fee_bump_due(&self, nonce: u64, head: Header, holds_up_others: bool) -> bool {
+        let Some(slot) = self.slots.get(&nonce) else { return false };
+        let Some(newest) = slot.newest_attempt() else { return false };
+        if newest.kind == AttemptKind::Cancel && slot.is_below(head.base_fee) && !holds_up_others {
+            // It has taken the place of what it cancels, and waits until gas is cheaper.
+            return false;
+        }
         let waited = head.number.saturating_sub(newest.block);
         let is_below_base_fee = self.settings.fees.is_below_base_fee(newest.fees, head.base_fee);
         waited >= self.settings.replace_after_blocks || (is_below_base_fee && waited > 0)
     }
 
     /// Orders a replacement with higher fees for the same purpose. Returns false if it would not be worth them.
-    fn bump_fee(&mut self, nonce: u64, head: Header) -> bool {
+    fn bump_fee(&mut self, nonce: u64, head: Header, holds_up_others: bool) -> bool {
         if self.is_on_hold || self.has_failed {
             return false;
         }
         let Some(slot) = self.slots.get(&nonce) else { return false };
         let Some(holder) = slot.holder() else { return false };
-        let outbid = slot.fees_to_outbid();
         let (kind, fees) = match slot.purpose {
             NoncePurpose::Execute => (AttemptKind::Call, self.call_fees(&holder.entry.intent, Some(slot), head)),
-            NoncePurpose::Cancel => {
-                let fees = self.settings.fees.cancellation_fees(head.base_fee, outbid).map_err(DropReason::from);
-                let clamp = |fees| self.clamp(fees, outbid, self.settings.cancel_gas, Some(slot), head);
-                (AttemptKind::Cancel, fees.and_then(clamp))
-            }
+            NoncePurpose::Cancel => (AttemptKind::Cancel, self.cancellation_fees(slot, head, holds_up_others)),
             NoncePurpose::Free => return false,
         };
         let Ok(fees) = fees else { return false };

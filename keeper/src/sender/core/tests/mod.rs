@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use self::simulation::{Simulation, Step};
 
 /// Steps of the short scripts.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step::SubmitHigh,
     Step::SubmitLow,
     Step::MineBlock,
@@ -24,6 +24,7 @@ const STEPS: [Step; 11] = [
     Step::DrainSigner,
     Step::MineObsolete,
     Step::OrderCancellation,
+    Step::PassDeadlines,
 ];
 
 /// Returns every script of this many steps.
@@ -81,6 +82,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::DrainSigner),
         3 => Just(Step::MineObsolete),
         2 => Just(Step::OrderCancellation),
+        1 => Just(Step::PassDeadlines),
         1 => Just(Step::Flush),
         1 => Just(Step::Restart),
     ]

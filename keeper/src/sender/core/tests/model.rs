@@ -102,6 +102,11 @@ impl ChainModel {
         self.blocks.iter().flat_map(|block| &block.transactions)
     }
 
+    /// Returns the intents whose calls the newest block contains.
+    pub(super) fn newest_calls(&self) -> Vec<u64> {
+        self.blocks.last().unwrap().transactions.iter().filter_map(|transaction| transaction.intent).collect()
+    }
+
     pub(super) fn next_nonce(&self) -> u64 {
         self.mined().count() as u64
     }

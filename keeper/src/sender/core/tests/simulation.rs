@@ -51,6 +51,8 @@ pub(super) enum Step {
     LoseResponse,
     /// The signer cannot pay for anything until [`Step::Calm`].
     DrainSigner,
+    /// Blocks are mined until the deadline of everything that was submitted has passed.
+    PassDeadlines,
     /// A block is mined, as of which everything that was submitted is obsolete.
     MineObsolete,
     /// The operator orders a cancellation of the first pending transaction.
@@ -80,6 +82,10 @@ pub(super) struct Simulation {
     pub(super) effects: usize,
     was_killed: bool,
     had_foreign: bool,
+    /// Something happened after which a cancellation may be late.
+    had_mishap: bool,
+    /// Deadline of every intent that was submitted.
+    deadlines: Vec<u64>,
 }
 
 pub(super) fn settings() -> CoreSettings {
@@ -124,6 +130,8 @@ impl Simulation {
             effects: 0,
             was_killed: false,
             had_foreign: false,
+            had_mishap: false,
+            deadlines: Vec::new(),
         };
         simulation.announce_head();
         simulation
@@ -140,20 +148,33 @@ impl Simulation {
             Step::SubmitHigh => self.submit(Priority::High, 100_000_000),
             Step::SubmitLow => self.submit(Priority::Low, 100_000_000),
             Step::SubmitUnprofitable => self.submit(Priority::Low, CALM_BASE_FEE * 5 / 4),
-            Step::MineBlock | Step::MineObsolete => self.model.mine(),
+            Step::MineBlock | Step::MineObsolete => self.mine(),
+            Step::PassDeadlines => (0..DEADLINE_BLOCKS).for_each(|_| {
+                self.mine();
+                self.announce_head();
+            }),
             Step::BaseFeeSpike => self.model.base_fee = CALM_BASE_FEE * 1_000_000,
             Step::Calm => {
                 self.model.base_fee = CALM_BASE_FEE;
                 self.model.is_funded = true;
             }
-            Step::Reorg { depth, keeps_transactions } => self.model.reorg(depth, keeps_transactions),
+            Step::Reorg { depth, keeps_transactions } => {
+                self.had_mishap = true;
+                self.model.reorg(depth, keeps_transactions);
+            }
             Step::ClearPool => self.model.clear_pool(),
             Step::MineForeign => {
-                self.had_foreign = true;
+                (self.had_foreign, self.had_mishap) = (true, true);
                 self.model.mine_foreign();
             }
-            Step::LoseBroadcast | Step::LoseResponse => self.losses.push_back(step),
-            Step::DrainSigner => self.model.is_funded = false,
+            Step::LoseBroadcast | Step::LoseResponse => {
+                self.had_mishap = true;
+                self.losses.push_back(step);
+            }
+            Step::DrainSigner => {
+                self.had_mishap = true;
+                self.model.is_funded = false;
+            }
             Step::OrderCancellation => self.order_cancellation(),
             Step::Flush => self.write_deferred(),
             Step::Restart => self.kill(),
@@ -172,6 +193,7 @@ impl Simulation {
         let id = self.submitted;
         self.submitted += 1;
         let deadline = self.model.header().timestamp + DEADLINE_BLOCKS * SECONDS_PER_BLOCK;
+        self.deadlines.push(deadline);
         self.process_event(Event::Submit(vec![(id, intent(id, priority, gain, deadline))]));
     }
 
@@ -182,6 +204,19 @@ impl Simulation {
             self.process_inbox();
         } else {
             self.kill();
+        }
+    }
+
+    /// Mines a block. Without a mishap it contains no call whose deadline the block before it has passed.
+    fn mine(&mut self) {
+        let now = self.model.header().timestamp;
+        self.model.mine();
+        if self.had_mishap {
+            return;
+        }
+        for id in self.model.newest_calls() {
+            let deadline = self.deadlines[usize::try_from(id).unwrap()];
+            assert!(now < deadline, "intent {id} is mined after {now}, and its deadline was {deadline}");
         }
     }
 
@@ -260,7 +295,7 @@ impl Simulation {
 
     /// Kills the process and starts it again from the journal.
     fn kill(&mut self) {
-        self.was_killed = true;
+        (self.was_killed, self.had_mishap) = (true, true);
         self.deferred.clear();
         self.old_reports = self.reports.len();
         self.inbox.clear();

@@ -528,16 +528,39 @@ fn a_free_nonce_goes_first_to_an_intent_for_the_same_loans() {
 }
 
 #[test]
-fn a_deadline_that_passes_during_a_spike_of_the_base_fee_is_cancelled_when_gas_is_cheap_again() {
+fn what_passes_its_deadline_during_a_spike_of_the_base_fee_is_replaced_in_the_pools_by_a_cancellation_for_cheaper_gas()
+{
     let mut fixture = Fixture::new(settings(), false);
     let deadline = fixture.model.header().timestamp + SECONDS_PER_BLOCK;
-    fixture.handle(Event::Submit(vec![(1, intent(1, Priority::Low, 30_000, deadline))]));
+    let offered = newest_fees(&fixture.handle(Event::Submit(vec![(1, intent(1, Priority::Low, 30_000, deadline))])));
     fixture.model.base_fee = 5_000;
     let effects = fixture.mine_empty_block();
     assert!(effects.iter().any(|effect| is_dropped(effect, &DropReason::DeadlinePassed)), "{effects:?}");
-    assert!(kinds(&effects).is_empty(), "{effects:?}");
-    fixture.model.base_fee = 1_000;
-    assert_eq!(kinds(&fixture.mine_block()), [AttemptKind::Cancel]);
+    assert_eq!(kinds(&effects), [AttemptKind::Cancel]);
+    let cancellation = newest_fees(&effects);
+    assert!(outbids(cancellation, offered) && cancellation.max_fee_per_gas < 5_000, "{cancellation:?}");
+    // The spike lasts: the same cancellation is broadcast, and never at the spike's price.
+    for _ in 0..20 {
+        let effects = fixture.mine_empty_block();
+        assert_eq!((broadcasts(&effects).len(), kinds(&effects)), (1, Vec::new()), "{effects:?}");
+    }
+    // The next intent takes its place, also one of low priority.
+    let next = fixture.handle(Event::Submit(vec![(2, intent(2, Priority::Low, GAIN, u64::MAX))]));
+    assert_eq!((broadcasts(&next)[0].0, kinds(&next)), (0, vec![AttemptKind::Call]));
+}
+
+#[test]
+fn an_obsolete_transaction_is_cancelled_before_a_falling_base_fee_lets_it_be_mined() {
+    let mut fixture = Fixture::new(settings(), false);
+    let offered = newest_fees(&fixture.handle(Event::Submit(vec![(1, intent(1, Priority::Low, 30_000, u64::MAX))])));
+    fixture.model.base_fee = 5_000;
+    let effects = obsolete_block(&mut fixture, vec![1]);
+    assert_eq!(kinds(&effects), []);
+    // Still above what was offered, but the next block's may be an eighth lower.
+    fixture.model.base_fee = u64::try_from(offered.max_fee_per_gas).unwrap() + 100;
+    let effects = fixture.mine_block();
+    assert_eq!(kinds(&effects), [AttemptKind::Cancel]);
+    assert!(outbids(newest_fees(&effects), offered));
 }
 
 #[test]
