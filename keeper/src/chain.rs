@@ -9,9 +9,6 @@ use alloy::{
 };
 use plimsoll_contracts::{IPlimsoll::IPlimsollEvents, IRewards::IRewardsEvents};
 
-/// The base fee changes by at most one part in this many from one block to the next (EIP-1559).
-pub const BASE_FEE_RISE: u128 = 8;
-
 /// The fields of a block's header that the keeper uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Header {

@@ -93,7 +93,7 @@ use self::{
     results::ResultsRecorder,
     second_opinion::Opinion,
     strategies::Strategies,
-    submissions::Submissions,
+    submissions::{RaceEnd, Submissions},
 };
 use crate::{
     chain::Header,
@@ -375,9 +375,10 @@ impl Engine {
     /// Records what became of an intent.
     #[instrument(name = "report", skip_all, fields(intent = report.id))]
     fn on_report(&mut self, report: &Report) {
-        let base_fee = self.latest.as_ref().map(|block| block.header.base_fee);
-        if let Some(result) = self.submissions.on_report(report, base_fee) {
-            self.on_race(&report.intent.scope, result);
+        match self.submissions.on_report(report, self.latest.as_ref().map(|block| &block.header)) {
+            Some(RaceEnd::Won(result)) => self.on_race(&report.intent.scope, result),
+            Some(RaceEnd::PerhapsLost(race)) => self.background.find_winner(race, self.config.deployed.core),
+            None => {}
         }
         self.view.record_report(report);
         if let Outcome::Refused(refusal) = &report.outcome {

@@ -9,12 +9,12 @@ use tracing::warn;
 use super::{block_request::BlockRequest, failover::FailoverReader, l1_data_fee::L1DataFee};
 use crate::{
     book::Book,
-    chain::{BASE_FEE_RISE, Header},
+    chain::Header,
     config::{Config, DataFee, GasSource},
     prices::{BlockReader, Call, ChainReader, PricedMarket, Prices, Valuer, Values, price_calls, snapshot},
     strategies::{
         BlockContext,
-        gas::{Costs, room},
+        gas::{BASE_FEE_RISE, Costs, room},
     },
 };
 

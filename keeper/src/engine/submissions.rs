@@ -19,7 +19,7 @@ use crate::{
     config,
     control::Paused,
     intent::Subject,
-    intent::{Intent, Outcome, Priority, Purpose, Receipt, Report},
+    intent::{DropReason, Intent, Outcome, Priority, Purpose, Receipt, Report},
     record,
     safety::{FailureCause, ResultsLedger},
     sender::{SenderHandle, SignerStatus},
@@ -56,6 +56,17 @@ pub(super) struct Submission {
     head_at: Instant,
     /// What it offers against rivals.
     race: Option<Race>,
+    /// Whether its transaction was broadcast.
+    is_sent: bool,
+}
+
+/// How the race of an intent ended.
+#[derive(Debug, Clone)]
+pub(super) enum RaceEnd {
+    /// Ours was first.
+    Won(RaceResult),
+    /// Somebody may have been faster: who, and for which fee, is to be found out.
+    PerhapsLost(LostRace),
 }
 
 /// A liquidation whose transaction reverted.
@@ -89,14 +100,14 @@ impl Submissions {
         self.sender.watch_status(priority)?.borrow().balance
     }
 
-    /// Submits an intent that was decided on a block whose head was received at `head_at`, at a price per gas. Returns at
-    /// once.
+    /// Submits an intent that was decided on a block whose head was received at `head_at`, at a price per gas. Returns its
+    /// id at once.
     #[instrument(name = "submit_intent", skip_all, fields(intent = field::Empty))]
-    pub(super) fn submit(&mut self, intent: Intent, header: &Header, head_at: Instant, gas_price: u128) {
+    pub(super) fn submit(&mut self, intent: Intent, header: &Header, head_at: Instant, gas_price: u128) -> u64 {
         let race = Race::of(&intent, gas_price);
         let (purpose, gain_wei, expected_gas) = (intent.purpose.clone(), intent.expected_gain, intent.expected_gas);
         let id = self.sender.submit(intent);
-        self.open.insert(id, Submission { block: header.number, head_at, race });
+        self.open.insert(id, Submission { block: header.number, head_at, race, is_sent: false });
         Span::current().record("intent", id);
         match purpose {
             Purpose::Liquidate { market, borrowers } => {
@@ -110,15 +121,17 @@ impl Submissions {
             }
             Purpose::Sweep { from, token } => debug!(%from, %token, expected_gas, "intent submitted"),
         }
+        id
     }
 
-    /// Measures by a report, and remembers a liquidation that reverted. `base_fee` is that of the newest block, in wei. Returns
-    /// how the race of a transaction ended that was mined.
-    pub(super) fn on_report(&mut self, report: &Report, base_fee: Option<u64>) -> Option<RaceResult> {
+    /// Measures by a report, and remembers a liquidation that reverted. `newest` is the newest block. Returns how the race
+    /// ended of a transaction that was mined, or that was given up because its loans are gone.
+    pub(super) fn on_report(&mut self, report: &Report, newest: Option<&Header>) -> Option<RaceEnd> {
         let mut result = None;
         match &report.outcome {
             Outcome::Sent { fees, .. } => {
                 if let Some(submission) = self.open.get_mut(&report.id) {
+                    submission.is_sent = true;
                     record::head_to_broadcast(submission.head_at.elapsed());
                     if let Some(race) = &mut submission.race {
                         race.offer(*fees);
@@ -128,22 +141,28 @@ impl Submissions {
             Outcome::Reorged => {}
             outcome => {
                 let submission = self.open.remove(&report.id);
-                if let (Outcome::Mined(receipt) | Outcome::Reverted(receipt), Some(submission)) = (outcome, submission)
+                if let (Outcome::Mined(receipt) | Outcome::Reverted(receipt), Some(submission)) = (outcome, &submission)
                 {
                     let blocks = receipt.inclusion.block.saturating_sub(submission.block);
                     record::inclusion_delay(u32::try_from(blocks).unwrap_or(u32::MAX));
                     if matches!(outcome, Outcome::Mined(_)) {
-                        result = submission.race.map(Race::won);
+                        result = submission.race.map(|race| RaceEnd::Won(race.won()));
                     }
                 }
-                if let Outcome::Reverted(receipt) = outcome {
-                    self.note_revert(report, receipt, submission);
+                match outcome {
+                    Outcome::Reverted(receipt) => self.note_revert(report, receipt, submission),
+                    Outcome::Dropped(DropReason::Obsolete) => {
+                        let submission = submission.filter(|submission| submission.is_sent);
+                        let race = newest.and_then(|newest| self.lost_race(report, submission?, newest.number));
+                        result = race.map(RaceEnd::PerhapsLost);
+                    }
+                    _ => {}
                 }
             }
         }
         match &report.outcome {
             Outcome::Mined(receipt) | Outcome::Reverted(receipt) | Outcome::Cancelled(receipt) => {
-                record::tip(tip_wei(receipt, base_fee.unwrap_or_default()));
+                record::tip(tip_wei(receipt, newest.map_or(0, |newest| newest.base_fee)));
             }
             Outcome::Dropped(reason) => record::dropped(reason.name()),
             _ => {}
@@ -158,22 +177,26 @@ impl Submissions {
             return;
         };
         let (market, borrowers) = (MarketId(*market), borrowers.clone());
-        let race = submission.and_then(|Submission { block, race, .. }| {
-            Some(LostRace {
-                scope: report.intent.scope.clone(),
-                race: race?,
-                market: market.0,
-                borrowers: borrowers.clone(),
-                blocks: (block.saturating_add(1), receipt.inclusion.block),
-                signers: self.sender.status().iter().map(|status| status.signer).collect(),
-            })
-        });
+        let race = submission.and_then(|submission| self.lost_race(report, submission, receipt.inclusion.block));
         self.reverted.push(RevertedLiquidation { block: receipt.inclusion.block, market, borrowers, race });
     }
 
     /// The sender.
     pub(super) const fn sender(&self) -> &SenderHandle {
         &self.sender
+    }
+
+    /// Returns the race that a liquidation had entered, for which a rival's transaction is looked for up to block `last`.
+    fn lost_race(&self, report: &Report, submission: Submission, last: u64) -> Option<LostRace> {
+        let Purpose::Liquidate { market, borrowers } = &report.intent.purpose else { return None };
+        Some(LostRace {
+            scope: report.intent.scope.clone(),
+            race: submission.race?,
+            market: *market,
+            borrowers: borrowers.clone(),
+            blocks: (submission.block.saturating_add(1), last),
+            signers: self.sender.status().iter().map(|status| status.signer).collect(),
+        })
     }
 
     /// What must be left alone by decisions on a block.

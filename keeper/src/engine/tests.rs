@@ -22,7 +22,7 @@ use crate::{
     audit::Mismatch,
     config,
     control::Paused,
-    intent::Subject,
+    intent::{DropReason, Fees, Subject},
     prices::{Call, CallResult, ChainReader, Prices, SimulatedCall, Source, Valuer},
     safety::{BackOff, FailureCause},
     sender::{SenderHandle, Signers},
@@ -360,4 +360,26 @@ async fn a_refusal_of_safety_is_the_reason_that_is_shown_for_the_loan() {
     assert_eq!((shown.at_risk[0].market.id, decision.reason()), (market.0, (false, "held")));
     assert_eq!(shown.at_risk[0].view().decision.unwrap().text, SafetyRefusal::KillFile.to_string());
     assert_eq!((decision.block, header.timestamp), (site.fixture.block, NOW));
+}
+
+#[tokio::test]
+async fn a_race_is_looked_into_whose_transaction_was_given_up_because_the_loans_are_gone() {
+    let mut site = Site::new(&[1_900]).await;
+    let header = site.fixture.header();
+    let mut ends = |is_sent: bool| {
+        let report = |id, outcome| site.fixture.report(id, outcome);
+        let intent = report(0, Outcome::Reorged).intent;
+        let id = site.engine.submissions.submit(intent, &header, Instant::now(), 1);
+        let fees = Fees { max_fee_per_gas: 9, max_priority_fee_per_gas: 5 };
+        if is_sent {
+            let sent = Outcome::Sent { nonce: 0, hash: B256::ZERO, fees };
+            assert!(site.engine.submissions.on_report(&report(id, sent), Some(&header)).is_none());
+        }
+        let given_up = report(id, Outcome::Dropped(DropReason::Obsolete));
+        let newest = Header { number: header.number + 2, ..header };
+        site.engine.submissions.on_report(&given_up, Some(&newest))
+    };
+    let Some(RaceEnd::PerhapsLost(race)) = ends(true) else { panic!("nobody looks for a rival") };
+    assert_eq!(race.blocks, (header.number + 1, header.number + 2));
+    assert!(ends(false).is_none(), "nobody was raced against");
 }

@@ -30,7 +30,7 @@ const PATIENCE_SECS: u64 = 86_400;
 const LOOK_EVERY_SECS: u64 = 60;
 /// Number of blocks after which a transaction that no private node got mined is broadcast to all nodes: some relays
 /// forget transactions at about this age.
-const PUBLIC_AFTER_BLOCKS: u64 = 25;
+const PUBLIC_AFTER_BLOCKS: u32 = 25;
 /// Gas of a transfer on chains where it is always the same.
 const TRANSFER_GAS: u64 = 21_000;
 /// Gas that is enough for a transfer on chains whose gas includes the cost of another layer. Unused gas is not paid for.
@@ -87,7 +87,6 @@ pub(super) fn sender(config: &Config, mode: Mode) -> sender::SenderSettings {
         TransactionType::Eip1559 => (TxFees::Eip1559, BASE_FEE_PERCENT),
         TransactionType::Legacy => (TxFees::Legacy, LEGACY_BASE_FEE_PERCENT),
     };
-    let has_private = config.endpoints.iter().any(|endpoint| endpoint.role == Role::Private);
     sender::SenderSettings {
         chain_id: chain.id,
         core: core::CoreSettings {
@@ -102,7 +101,8 @@ pub(super) fn sender(config: &Config, mode: Mode) -> sender::SenderSettings {
             max_pending: safety.max_pending,
             replace_after_blocks: fees.replace_after,
             finality_depth: chain.finality_depth,
-            private: has_private.then_some(PrivateFirst { public_after_blocks: Some(PUBLIC_AFTER_BLOCKS) }),
+            private: has_private(config)
+                .then_some(PrivateFirst { public_after_blocks: Some(PUBLIC_AFTER_BLOCKS.into()) }),
             cancel_gas: match chain.gas {
                 GasSource::Table => TRANSFER_GAS,
                 GasSource::Estimate => ROOMY_TRANSFER_GAS,
@@ -186,6 +186,7 @@ pub(super) fn liquidate(config: &Config, keeper: Address) -> liquidate::Liquidat
         max_slippage_bps: config.liquidate.max_slippage_bps,
         bid_share_bps: config.fees.bid_share_bps,
         ordering: config.chain.ordering,
+        reverts_are_mined: !stays_private(config),
         deadline_secs: deadline_secs(config),
     }
 }
@@ -211,8 +212,21 @@ fn gas(config: &Config) -> GasTable {
     GasTable { use_simulated_gas: config.chain.gas == GasSource::Estimate, ..GasTable::default() }
 }
 
+fn has_private(config: &Config) -> bool {
+    config.endpoints.iter().any(|endpoint| endpoint.role == Role::Private)
+}
+
+/// Whether transactions go to private endpoints alone for as long as they are valid. Those include nothing that reverts.
+fn stays_private(config: &Config) -> bool {
+    has_private(config) && deadline(config) <= config.chain.block_time * PUBLIC_AFTER_BLOCKS
+}
+
 fn deadline_secs(config: &Config) -> u64 {
-    (config.chain.block_time * DEADLINE_BLOCKS).max(SHORTEST_DEADLINE).as_secs()
+    deadline(config).as_secs()
+}
+
+fn deadline(config: &Config) -> Duration {
+    (config.chain.block_time * DEADLINE_BLOCKS).max(SHORTEST_DEADLINE)
 }
 
 #[cfg(test)]

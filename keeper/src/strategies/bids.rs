@@ -1,8 +1,9 @@
 //! Bids by empirical best response: the priority fee that a liquidation offers follows what earlier races would have taken.
 //!
 //! For every scope – a strategy in one market – the last [`MEMORY`] prices to beat are kept, in shares of the net profit
-//! that a race was about. The bid is the share that would have earned most over these: `F(s) (1 − s) − (1 − F(s)) r`, where
-//! `F(s)` is the part of the races that a bid of `s` would have won, and `r` what a reverted transaction costs. So where
+//! that a race was about. The bid is the share that would have earned most over these: `F(s) (1 − s) − (1 − F(s)) r(s)`,
+//! where `F(s)` is the part of the races that a bid of `s` would have won, and `r(s)` what a reverted transaction costs: its
+//! gas with the same bid, and nothing behind relays that do not include it. So where
 //! nobody competes nothing is bid, a rival that outbids now and then is not paid for in every race, and one that cannot be
 //! beaten with a profit is not raced against.
 //!
@@ -54,6 +55,23 @@ pub enum Bid {
     Share(u32),
     /// Nothing: with every bid up to the cap, lost races would cost more than won ones earn.
     Outbid,
+}
+
+/// What a lost race costs. Nothing where what reverts is not mined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RevertCost {
+    /// Gas at the expected price, without a bid, in millionths of the net profit.
+    pub gas: u32,
+    /// Part of the bid that a reverted transaction pays nevertheless, in millionths: that of its gas in a successful one's.
+    pub of_bid: u32,
+}
+
+impl RevertCost {
+    /// Returns the cost with a bid of this share, in millionths of the net profit.
+    fn with_bid(self, share: u32) -> u32 {
+        let bid = u64::from(share) * u64::from(self.of_bid) / u64::from(WHOLE);
+        self.gas.saturating_add(u32::try_from(bid).unwrap_or(u32::MAX))
+    }
 }
 
 /// How a race ended that an intent of ours had entered.
@@ -116,10 +134,9 @@ impl Bids {
         RaceRecord(self.scopes.iter().map(|(scope, prices)| (scope.clone(), prices.clone())).collect())
     }
 
-    /// Returns the bid for an intent of a scope. `revert_cost` is what its transaction costs if it reverts, in millionths of
-    /// its net profit; 0 where what reverts is not mined.
+    /// Returns the bid for an intent of a scope, whose transaction costs so much if it reverts.
     #[must_use]
-    pub fn bid(&self, scope: &Scope, revert_cost: u32) -> Bid {
+    pub fn bid(&self, scope: &Scope, revert_cost: RevertCost) -> Bid {
         if self.ordering == Ordering::Arrival {
             return Bid::Share(0);
         }
@@ -152,7 +169,7 @@ fn everywhere(scope: &Scope) -> Scope {
 
 impl Prices {
     /// Returns the share with the highest value over the remembered races; the lowest of equals.
-    fn best_response(&self, cap: u32, revert_cost: u32) -> Bid {
+    fn best_response(&self, cap: u32, revert_cost: RevertCost) -> Bid {
         let beating = self.prices.iter().map(|price| price + (price >> STEP_SHIFT) + 1).filter(|share| *share <= cap);
         let best = std::iter::once(0).chain(beating).map(|share| (self.value(share, revert_cost), share));
         let best = best.reduce(|best, next| if (next.0, best.1) > (best.0, next.1) { next } else { best });
@@ -163,12 +180,12 @@ impl Prices {
     }
 
     /// Returns what a share would have earned over the remembered races and one more that it wins.
-    fn value(&self, share: u32, revert_cost: u32) -> i64 {
+    fn value(&self, share: u32, revert_cost: RevertCost) -> i64 {
         // A price of 0 is nobody's.
         let won = 1 + self.prices.iter().filter(|price| **price < share || **price == 0).count();
         let lost = 1 + self.prices.len() - won;
         let times = |count: usize, amount: u32| i64::try_from(count).unwrap_or(i64::MAX).saturating_mul(amount.into());
-        times(won, WHOLE.saturating_sub(share)) - times(lost, revert_cost)
+        times(won, WHOLE.saturating_sub(share)) - times(lost, revert_cost.with_bid(share))
     }
 
     /// Returns the number of races that no bid would have won.

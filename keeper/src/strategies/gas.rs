@@ -7,13 +7,12 @@
 use alloy::primitives::U256;
 use plimsoll_contracts::market::BPS;
 
-use crate::{
-    chain::BASE_FEE_RISE,
-    intent::{Worth, max_cost},
-};
+use crate::intent::{Worth, max_cost};
 
 /// Bytes of a signed transaction besides its calldata, at most.
 const ENVELOPE_BYTES: usize = 200;
+/// The base fee rises by at most one part in this many from one block to the next (EIP-1559).
+pub const BASE_FEE_RISE: u128 = 8;
 /// Gas of every transaction, by Ethereum's rules.
 const TRANSACTION_GAS: u64 = 21_000;
 /// Gas of a byte of calldata that is not 0, by Ethereum's rules.

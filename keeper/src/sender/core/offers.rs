@@ -8,7 +8,7 @@ use super::{
     nonce_slot::{NoncePurpose, NonceSlot},
 };
 use crate::{
-    chain::{BASE_FEE_RISE, Header},
+    chain::Header,
     intent::{DropReason, Fees, GuardKind, Intent},
     sender::journal::AttemptKind,
 };
@@ -84,17 +84,11 @@ impl Core {
         }
     }
 
-    /// Whether a public pool may have a transaction of a free nonce that could be mined in the next block, which may have a
-    /// lower base fee, and that would cost more than a cancellation: by its revert, or by all of its gas where nothing on
-    /// chain makes it revert.
+    /// Whether a public pool may have a transaction of a free nonce that would cost more than a cancellation when it is
+    /// mined, now or when gas is cheaper: by its revert, or by all of its gas where nothing on chain makes it revert.
     fn is_cheaper_to_cancel(&self, slot: &NonceSlot, head: Header) -> bool {
         let Some(pooled) = slot.fees_to_outbid().filter(|_| slot.is_public) else { return false };
         let fees = &self.settings.fees;
-        let base_fee = u128::from(head.base_fee);
-        let least_base_fee = base_fee - base_fee / BASE_FEE_RISE;
-        if pooled.max_fee_per_gas < least_base_fee {
-            return false;
-        }
         let Ok(cancellation) = fees.replacement_fees(pooled) else { return false };
         let wasted_gas = slot.holders.iter().map(|holder| match holder.entry.intent.guard {
             GuardKind::OnChain => REVERT_GAS,
@@ -102,7 +96,7 @@ impl Core {
         });
         let wasted_gas = wasted_gas.max().unwrap_or(REVERT_GAS);
         let cost = |gas: u64, fees: Fees| {
-            let paid = fees.max_priority_fee_per_gas.saturating_add(least_base_fee).min(fees.max_fee_per_gas);
+            let paid = fees.max_priority_fee_per_gas.saturating_add(head.base_fee.into()).min(fees.max_fee_per_gas);
             U256::from(gas).saturating_mul(U256::from(paid))
         };
         cost(self.settings.cancel_gas, cancellation) < cost(self.settings.cancel_gas.max(wasted_gas), pooled)

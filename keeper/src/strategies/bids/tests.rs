@@ -7,7 +7,7 @@ use super::*;
 
 const CAP: u32 = 500_000;
 /// A reverted transaction costs 2 % of the profit.
-const REVERT_COST: u32 = 20_000;
+const REVERT_COST: RevertCost = RevertCost { gas: 20_000, of_bid: 0 };
 const RACES: u64 = 4_000;
 
 /// Pseudo-random numbers of a seed (SplitMix64).
@@ -62,7 +62,7 @@ fn run(seed: u64, mut rival: impl FnMut(&mut Random, u32, u64, bool) -> Option<u
         was_beaten = theirs.is_some_and(|theirs| theirs < share);
         match theirs {
             Some(theirs) if theirs >= share => {
-                kept -= profit * i128::from(REVERT_COST);
+                kept -= profit * i128::from(REVERT_COST.gas);
                 let lost = RaceResult::Lost { theirs: u128::from(theirs) + 1, ours: share.into(), price: theirs };
                 bids.record_result(&scope(), lost);
             }
@@ -160,11 +160,26 @@ fn a_race_that_cannot_be_won_with_a_profit_is_passed_over_until_it_is_forgotten(
     for _ in 0..MEMORY {
         bids.record_result(&scope(), RaceResult::Lost { theirs: 1_000_000, ours: 0, price: WHOLE });
     }
-    assert_eq!(bids.bid(&scope(), 50_000), Bid::Outbid);
+    assert_eq!(bids.bid(&scope(), RevertCost { gas: 50_000, of_bid: 0 }), Bid::Outbid);
     for _ in 0..MEMORY {
         bids.pass_over(&scope());
     }
-    assert_eq!(bids.bid(&scope(), 50_000), Bid::Share(0));
+    assert_eq!(bids.bid(&scope(), RevertCost { gas: 50_000, of_bid: 0 }), Bid::Share(0));
+}
+
+#[test]
+fn a_high_bid_that_would_be_lost_as_often_is_not_made_where_reverts_pay_it() {
+    let mut bids = Bids::new(CAP, Ordering::Priority, RaceRecord::default());
+    // Every other race goes beyond the cap; the others take 45 %.
+    for race in 0..MEMORY {
+        let price = if race % 2 == 0 { WHOLE } else { 450_000 };
+        bids.record_result(&scope(), RaceResult::Lost { theirs: 1_000_000, ours: 0, price });
+    }
+    let behind_a_relay = bids.bid(&scope(), RevertCost::default());
+    assert!(matches!(behind_a_relay, Bid::Share(450_000..=480_000)), "{behind_a_relay:?}");
+    // In public the lost half would cost more than the won half earns.
+    assert_eq!(bids.bid(&scope(), RevertCost { gas: 100_000, of_bid: WHOLE }), Bid::Outbid);
+    assert_eq!(bids.bid(&scope(), RevertCost { gas: 100_000, of_bid: 0 }), behind_a_relay);
 }
 
 #[test]
@@ -182,7 +197,7 @@ fn a_market_with_few_races_learns_from_the_strategys_others() {
 fn where_blocks_are_ordered_by_arrival_nothing_is_bid() {
     let mut bids = Bids::new(CAP, Ordering::Arrival, RaceRecord::default());
     bids.record_result(&scope(), RaceResult::Lost { theirs: 10, ours: 0, price: 300_000 });
-    assert_eq!(bids.bid(&scope(), 0), Bid::Share(0));
+    assert_eq!(bids.bid(&scope(), RevertCost::default()), Bid::Share(0));
 }
 
 #[test]
@@ -203,7 +218,7 @@ proptest! {
         for (at, price) in prices.into_iter().enumerate() {
             let lost = RaceResult::Lost { theirs: u128::from(price) + 1, ours: 0, price };
             bids.record_result(&scope(), if at % 3 == 0 { RaceResult::Won(price.min(cap)) } else { lost });
-            if let Bid::Share(share) = bids.bid(&scope(), cost) {
+            if let Bid::Share(share) = bids.bid(&scope(), RevertCost { gas: cost, of_bid: WHOLE / 4 }) {
                 prop_assert!(share <= cap);
             }
         }

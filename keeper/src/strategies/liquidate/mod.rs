@@ -73,6 +73,8 @@ pub struct LiquidateSettings {
     pub bid_share_bps: u16,
     /// How transactions are ordered within a block.
     pub ordering: Ordering,
+    /// Whether a transaction that reverts is mined, and paid for. Not behind relays that leave it out.
+    pub reverts_are_mined: bool,
     /// Seconds after the decision up to which a transaction may be mined.
     pub deadline_secs: u64,
 }

@@ -18,7 +18,7 @@ use crate::{
     prices::SimulatedCall,
     strategies::{
         BlockContext, Decisions, Revert, SkipReason,
-        bids::{Bid, priority_fee, share_of},
+        bids::{Bid, RevertCost, priority_fee, share_of},
         gas::{Costs, before_refunds, intrinsic_gas},
     },
 };
@@ -112,7 +112,14 @@ impl Liquidate {
 
     /// Returns the share of a market's net profit to bid.
     fn bid(&self, plan: &MarketPlan<'_>, quote: &Quote, costs: Costs) -> Bid {
-        let revert_cost = share_of(costs.gas_price, LOST_RACE_GAS, quote.net_after_charge());
+        let revert_cost = if self.settings.reverts_are_mined {
+            RevertCost {
+                gas: share_of(costs.gas_price, LOST_RACE_GAS, quote.net_after_charge()),
+                of_bid: share_of(1, LOST_RACE_GAS, U256::from(quote.worth.gas)),
+            }
+        } else {
+            RevertCost::default()
+        };
         self.bids.bid(&Scope::new(NAME, plan.snapshot.id().0), revert_cost)
     }
 
