@@ -81,6 +81,7 @@ impl Fixture {
             max_slippage_bps: 1_000,
             bid_share_bps: 5_000,
             ordering: Ordering::Priority,
+            reverts_are_mined: true,
             deadline_secs: 600,
         };
         let endpoint: Arc<Endpoint> = Arc::new(suite.devnet.node.http_url().parse()?);
