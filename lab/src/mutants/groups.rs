@@ -12,7 +12,8 @@ use eyre::WrapErr;
 pub struct Group {
     /// Name, as `--group` takes it.
     pub name: &'static str,
-    /// The mutated sources, files or folders in `contracts/src`.
+    /// The mutated sources, files or folders in `contracts/src`. A file that a group names is not part of a group that
+    /// names its folder.
     pub sources: &'static [&'static str],
     /// Folders in `contracts/test` whose tests are run.
     pub tests: &'static [&'static str],
@@ -22,7 +23,7 @@ pub struct Group {
 }
 
 /// All groups. Every source but the interfaces, which have no code, is in exactly one.
-pub static GROUPS: [Group; 5] = [
+pub static GROUPS: [Group; 6] = [
     Group {
         name: "core",
         sources: &["Plimsoll.sol", "libraries", "types"],
@@ -33,6 +34,7 @@ pub static GROUPS: [Group; 5] = [
     Group { name: "backstop", sources: &["backstop"], tests: &["backstop"], unit_tests: &[] },
     Group { name: "oracles", sources: &["oracles"], tests: &["oracles"], unit_tests: &[] },
     Group { name: "periphery", sources: &["periphery"], tests: &["periphery"], unit_tests: &[] },
+    Group { name: "guard", sources: &["guard", "libraries/GuardMath.sol"], tests: &["guard"], unit_tests: &[] },
 ];
 
 impl Group {
@@ -45,17 +47,12 @@ impl Group {
     /// Returns the paths of the mutated files, from the root of the repository.
     pub(super) fn files(&self, root: &Path) -> eyre::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
-        let mut left: Vec<PathBuf> =
-            self.sources.iter().map(|source| Path::new("contracts/src").join(source)).collect();
-        while let Some(path) = left.pop() {
-            if root.join(&path).is_file() {
-                files.push(path);
-                continue;
-            }
-            for entry in fs::read_dir(root.join(&path)).wrap_err_with(|| path.display().to_string())? {
-                left.push(path.join(entry?.file_name()));
-            }
+        for source in self.sources {
+            files.extend(files_in(root, &format!("contracts/src/{source}"))?);
         }
+        let of_others = GROUPS.iter().filter(|group| *group != self).flat_map(|group| group.sources);
+        let named: Vec<_> = of_others.map(|source| Path::new("contracts/src").join(source)).collect();
+        files.retain(|file| !named.contains(file));
         files.sort();
         Ok(files)
     }
@@ -67,6 +64,22 @@ impl Group {
             folders => format!("contracts/test/{{{}}}/*", folders.join(",")),
         }
     }
+}
+
+/// Returns the paths of the files in a folder, or of the file itself, from the root of the repository.
+fn files_in(root: &Path, path: &str) -> eyre::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut left = vec![PathBuf::from(path)];
+    while let Some(path) = left.pop() {
+        if root.join(&path).is_file() {
+            files.push(path);
+            continue;
+        }
+        for entry in fs::read_dir(root.join(&path)).wrap_err_with(|| path.display().to_string())? {
+            left.push(path.join(entry?.file_name()));
+        }
+    }
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -81,9 +94,9 @@ mod tests {
     fn every_source_with_code_is_in_exactly_one_group() -> eyre::Result<()> {
         let workspace = workspace()?;
         let root = workspace.root();
-        let all = Group { name: "all", sources: &[""], tests: &[], unit_tests: &[] };
-        let interfaces = Path::new("contracts/src/interfaces");
-        let expected: Vec<_> = all.files(root)?.into_iter().filter(|file| !file.starts_with(interfaces)).collect();
+        let mut expected = files_in(root, "contracts/src")?;
+        expected.retain(|file| !file.starts_with("contracts/src/interfaces"));
+        expected.sort();
         let mut grouped = Vec::new();
         for group in &GROUPS {
             grouped.extend(group.files(root)?);

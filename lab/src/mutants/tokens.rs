@@ -56,8 +56,8 @@ fn next(rest: &str) -> (Option<Kind>, usize) {
         (None, until("\n"))
     } else if rest.starts_with("/*") {
         (None, until("*/"))
-    } else if first == '"' {
-        let end = rest[1..].find('"').map_or(rest.len(), |found| found + 2);
+    } else if let Some(prefix) = ["\"", "hex\"", "unicode\""].iter().find(|prefix| rest.starts_with(**prefix)) {
+        let end = rest[prefix.len()..].find('"').map_or(rest.len(), |found| prefix.len() + found + 1);
         (Some(Kind::Text), end)
     } else if first.is_ascii_digit() {
         (Some(Kind::Number), while_(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.'))
@@ -103,6 +103,12 @@ mod tests {
         let source = "a /* < */ += \"<\" // >\n 1_0.5e18; assembly (\"x\") { if lt(a, b) { c } } >>= b";
         let texts: Vec<&str> = tokens_of(source).iter().map(|token| token.text).collect();
         assert_eq!(texts, ["a", "+=", "\"<\"", "1_0.5e18", ";", ">>=", "b"]);
+    }
+
+    #[test]
+    fn a_string_includes_its_prefix() {
+        let texts: Vec<&str> = tokens_of("f(hex\"ff\", hexa, \"\")").iter().map(|token| token.text).collect();
+        assert_eq!(texts, ["f", "(", "hex\"ff\"", ",", "hexa", ",", "\"\"", ")"]);
     }
 
     #[test]
