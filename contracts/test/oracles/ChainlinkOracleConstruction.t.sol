@@ -24,6 +24,17 @@ contract ChainlinkOracleConstructionTest is OracleFixture {
         expectRefused(given, _notAContract("loan token", NOBODY));
     }
 
+    /// @dev Too short an answer, and a long error.
+    function test_decimalsMustBeAWord() public {
+        IChainlinkOracle.Setup memory given = wethUsdcSetup();
+        bytes memory unreadable = abi.encodeWithSelector(IChainlinkOracle.DecimalsUnreadable.selector, usdc);
+        bytes memory call = abi.encodeWithSignature("decimals()");
+        vm.mockCall(usdc, call, new bytes(31));
+        expectRefused(given, unreadable);
+        vm.mockCallRevert(usdc, call, abi.encode(6));
+        expectRefused(given, unreadable);
+    }
+
     function test_tokensMustDiffer() public {
         IChainlinkOracle.Setup memory given = wethUsdcSetup();
         given.loanToken = weth;

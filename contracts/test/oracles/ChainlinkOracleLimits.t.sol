@@ -84,6 +84,14 @@ contract ChainlinkOracleLimitsTest is OracleFixture {
         _expectAtLimit(100e8, 100e8, 10_000e8);
     }
 
+    /// @notice An aggregator without code is none.
+    function test_besideAnAggregatorWithoutCodeTheFeedsOwnLimitsCount() public {
+        vm.mockCall(address(ethUsd), abi.encodeCall(IAggregatorLimits.minAnswer, ()), abi.encode(100e8));
+        vm.mockCall(address(ethUsd), abi.encodeCall(IAggregatorLimits.maxAnswer, ()), abi.encode(10_000e8));
+        _setAggregator(makeAddr("without code"));
+        _expectAtLimit(100e8, 100e8, 10_000e8);
+    }
+
     /// @notice A feed without limits, or whose answers to these questions make no sense, is not restricted.
     function test_aFeedWithoutLimitsIsNotRestricted() public {
         assertBothPrices(oracle, 2500e24);

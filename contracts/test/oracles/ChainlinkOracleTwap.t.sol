@@ -215,6 +215,19 @@ contract ChainlinkOracleTwapTest is UniswapV3Fixture {
         }
     }
 
+    /// @notice The first and the last tick still have a price, with which no feed agrees.
+    function test_averageAtTheEndsOfTheTickRange() public {
+        (IChainlinkOracle.Setup memory given,) = _wethUsdcWithPool(true, 50);
+        IOracle oracle = newOracle(given, 2500);
+        int56[] memory sums = new int56[](2);
+        for (int56 sign = -1; sign < 2; sign += 2) {
+            sums[1] = sign * 887272 * int56(uint56(WINDOW));
+            _mockSums(given, sums);
+            vm.expectPartialRevert(IChainlinkOracle.TwapDeviates.selector);
+            oracle.borrowPrice();
+        }
+    }
+
     function test_youngPoolIsRefused() public {
         (address collateral, address loan) = newPair(18, 6, true);
         IUniswapV3Pool pool = newPool(collateral, loan, _sqrtPrice(true, 50));
@@ -251,6 +264,18 @@ contract ChainlinkOracleTwapTest is UniswapV3Fixture {
         address collateral = given.collateralToken;
         (given.collateralToken, given.loanToken) = (newToken(18), loan);
         expectRefused(given, abi.encodeWithSelector(mismatch, pool, collateral, loan));
+    }
+
+    /// @notice One token of two is not enough, whichever it is.
+    function test_poolOfOneOfTheTokensIsRefused() public {
+        (IChainlinkOracle.Setup memory given, IUniswapV3Pool pool) = _wethUsdcWithPool(true, 50);
+        (address token0, address token1) = (given.collateralToken, given.loanToken);
+        bytes4 mismatch = IChainlinkOracle.TwapPairMismatch.selector;
+        vm.mockCall(address(pool), abi.encodeCall(IUniswapV3Observer.token1, ()), abi.encode(usdc));
+        expectRefused(given, abi.encodeWithSelector(mismatch, pool, token0, usdc));
+        vm.clearMockedCalls();
+        vm.mockCall(address(pool), abi.encodeCall(IUniswapV3Observer.token0, ()), abi.encode(weth));
+        expectRefused(given, abi.encodeWithSelector(mismatch, pool, weth, token1));
     }
 
     function test_anAddressThatIsNoPoolIsRefused() public {

@@ -97,6 +97,18 @@ contract UniswapV3SwapperTest is ExchangeTest {
         assertGe(_sell(_eth(), _loanTokenAddress(), needed, amountOut, _longRoute()), amountOut);
     }
 
+    function test_exactOutMayTakeAllThatIsAllowed() public {
+        uint256 snapshot = vm.snapshotState();
+        uint256 needed = _buy(1_000e6, POOL_COLLATERAL, routeToLoan());
+        vm.revertToState(snapshot);
+        assertEq(_buy(1_000e6, needed, routeToLoan()), needed);
+    }
+
+    function test_aPoolIsPaidASingleUnit() public {
+        assertEq(_sell(_loanTokenAddress(), address(middle), 1, 0, abi.encodePacked(loanToken, FEE, middle)), 0);
+        assertNothingLeftIn(address(swapper));
+    }
+
     function test_buyingNothingGivesAllBack() public {
         assertEq(_buy(0, 7e18, routeToLoan()), 0);
         assertEq(collateralToken.balanceOf(LENDER), 7e18);
@@ -192,6 +204,11 @@ contract UniswapV3SwapperTest is ExchangeTest {
         swapper.swapExactIn(_eth(), address(other), 1e18, 0, STRANGER, route);
         vm.expectRevert(refusal);
         swapper.swapExactOut(_eth(), address(other), 1e18, 2e18, STRANGER, LENDER, route);
+        // It owes nothing, so that the pool before it is not asked.
+        middle.mint(address(swapper), 1e8);
+        route = abi.encodePacked(middle, FEE, _eth(), FEE, other);
+        vm.expectRevert(refusal);
+        swapper.swapExactOut(address(middle), address(other), 1e18, 1e8, STRANGER, LENDER, route);
     }
 
     /* ATTACKS */
