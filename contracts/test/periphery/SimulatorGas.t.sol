@@ -35,7 +35,9 @@ contract SimulatorGasTest is Test {
         private
         returns (bool)
     {
-        try simulator.run{gas: gas}(calls, maxReturn) returns (ISimulator.Result[] memory results) {
+        try simulator.run{gas: gas}(calls, maxReturn) returns (
+            ISimulator.Site memory, ISimulator.Result[] memory results
+        ) {
             return results[index].status == ISimulator.Status.Done;
         } catch {
             return false;
@@ -81,7 +83,7 @@ contract SimulatorGasTest is Test {
         ISimulator.Call[] memory calls = _calls(1, false);
         calls[0] = ISimulator.Call(address(new LongAnswer()), 300_000, false, abi.encode(300_000));
         assertFalse(_isRun(calls, 300_000, 0, 1_100_000));
-        ISimulator.Result[] memory results = simulator.run{gas: 1_100_000}(calls, 300_000);
+        (, ISimulator.Result[] memory results) = simulator.run{gas: 1_100_000}(calls, 300_000);
         assertEq(uint8(results[0].status), uint8(ISimulator.Status.NotRun));
         assertTrue(_isRun(calls, 300_000, 0, 30_000_000));
     }
