@@ -5,6 +5,7 @@ import {ILiquidator} from "../interfaces/ILiquidator.sol";
 import {ILiquidateCallback} from "../interfaces/IPlimsollCallbacks.sol";
 import {ISwapper} from "../interfaces/ISwapper.sol";
 import {SwapperClient} from "./SwapperClient.sol";
+import {GasCharge} from "./libraries/GasCharge.sol";
 
 /// @title Liquidator without capital.
 /// @author Plimsoll
@@ -53,7 +54,7 @@ contract Liquidator is ILiquidator, ILiquidateCallback, SwapperClient {
         );
         // Last, so that everything above is measured.
         uint256 required = wanted.minProfit
-            + _charge(gasAtStart - gasleft() + wanted.gasOverhead, wanted.extraWei, wanted.unitsPerWeiX96);
+            + GasCharge.chargeUp(gasAtStart - gasleft() + wanted.gasOverhead, wanted.extraWei, wanted.unitsPerWeiX96);
         if (outcome.profit < required) revert ProfitTooLow(outcome.profit, required);
     }
 
@@ -78,13 +79,5 @@ contract Liquidator is ILiquidator, ILiquidateCallback, SwapperClient {
     /// @inheritdoc ILiquidator
     function isSwapper(address swapper) external view returns (bool) {
         return _isSwapper[swapper];
-    }
-
-    /// @dev Returns what this much gas costs at the price that the transaction pays, and `extraWei` besides, in units of
-    /// the profit's token, rounded up. The bound on the cost keeps the product below 2^256.
-    function _charge(uint256 gas, uint256 extraWei, uint128 unitsPerWeiX96) private view returns (uint256 units) {
-        uint256 costWei = gas * tx.gasprice + extraWei;
-        if (costWei > type(uint128).max) revert CostTooHigh(costWei);
-        units = (costWei * unitsPerWeiX96 + (2 ** 96 - 1)) >> 96;
     }
 }

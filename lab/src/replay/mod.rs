@@ -11,13 +11,15 @@
 //!
 //! [`prices`] reads a file. [`params`] has the parameters: LTVs, depth of the exchange, gas price, borrowers. The
 //! [`model`] applies any of the [`rules`], the [`chain`] that of the contracts. A [`feed`] answers by heartbeat and
-//! deviation, and its clock skips idle blocks. [`min_debt`] searches for the smallest minimum debt that is liquidated in time. In a block the liquidator comes first, with what it decided on the
+//! deviation, and its clock skips idle blocks. [`min_debt`] searches for the
+//! smallest minimum debt that is liquidated in time, and [`guard`] has borrowers with orders. In a block the liquidator comes first, with what it decided on the
 //! previous block; then a trade brings the exchange to the recorded price, which undoes what a sale moved; then the
 //! feed answers. The liquidator always bears its costs: the exchange's fee, the price impact of selling, and gas.
 
 pub mod chain;
 mod charts;
 pub mod feed;
+pub mod guard;
 pub mod min_debt;
 pub mod model;
 mod options;
@@ -33,7 +35,12 @@ use std::process::Command;
 use eyre::{ContextCompat, WrapErr};
 use plimsoll_deploy::toolchain::progress::say;
 
-use self::{options::Case, outcome::Outcome, rules::Rule};
+use self::{
+    guard::{GuardShare, Tally},
+    options::Case,
+    outcome::Outcome,
+    rules::Rule,
+};
 pub use self::{
     options::{Against, Deviation, Dollars, EtherPrice, Gwei, Ltv, MinDebt, Options},
     report::{PriceSummary, Report, RuleFigures, Run},
@@ -47,6 +54,7 @@ pub use self::{
 pub async fn run(options: &Options, keeper: impl Fn() -> eyre::Result<Command>) -> eyre::Result<Report> {
     let cases = options.cases()?;
     let mut tallies: Vec<_> = options.against.rules().into_iter().map(|rule| (rule, Outcome::default())).collect();
+    let mut guarded = options.guard.map(|share| (share, Tally::default()));
     let mut runs = Vec::new();
     for (number, case) in (1_u64..).zip(&cases) {
         let (file, market) = (&case.summary.file, report::market(&case.params));
@@ -55,14 +63,19 @@ pub async fn run(options: &Options, keeper: impl Fn() -> eyre::Result<Command>) 
             say(&title);
         }
         let keeper = if options.model { None } else { Some(keeper()?) };
-        runs.push(play(case, keeper, &mut tallies).await.wrap_err(title)?);
+        runs.push(play(case, keeper, &mut tallies, guarded.as_mut()).await.wrap_err(title)?);
     }
     let together = tallies.iter().map(|(rule, outcome)| RuleFigures::of(rule, outcome)).collect::<eyre::Result<_>>()?;
-    Ok(Report { runs, together })
+    Ok(Report { runs, together, guard: guarded.map(|(_, tally)| tally.figures()) })
 }
 
 /// Replays one combination: on a chain where there is a keeper, and in the model by every rule, whose tally it adds to.
-async fn play(case: &Case, keeper: Option<Command>, tallies: &mut [(Rule, Outcome)]) -> eyre::Result<Run> {
+async fn play(
+    case: &Case,
+    keeper: Option<Command>,
+    tallies: &mut [(Rule, Outcome)],
+    guarded: Option<&mut (GuardShare, Tally)>,
+) -> eyre::Result<Run> {
     let Case { summary, prices, params } = case;
     let chain = match keeper {
         Some(keeper) => Some(chain::play(params, prices, keeper).await?),
@@ -72,6 +85,15 @@ async fn play(case: &Case, keeper: Option<Command>, tallies: &mut [(Rule, Outcom
     for (rule, _) in &*tallies {
         outcomes.push(model::play(rule, params, prices)?);
     }
+    let guard = match guarded {
+        Some((share, together)) => {
+            let with = model::play_guarded(*share, params, prices)?;
+            let tally = Tally::of(*share, &with, &model::play(&Rule::Plimsoll, params, prices)?);
+            together.merge(tally);
+            Some(tally.figures())
+        }
+        None => None,
+    };
     let main = chain.as_ref().or(outcomes.first()).wrap_err("there is no rule to play by")?;
     let by_rule = tallies.iter().zip(&outcomes).map(|((rule, _), outcome)| RuleFigures::of(rule, outcome));
     let run = Run {
@@ -80,6 +102,7 @@ async fn play(case: &Case, keeper: Option<Command>, tallies: &mut [(Rule, Outcom
         chain: chain.as_ref().map(Outcome::figures).transpose()?,
         rules: by_rule.collect::<eyre::Result<_>>()?,
         figures: main.figures()?,
+        guard,
         min_debt: min_debt::find(params, prices)?,
         chart: charts::chart(summary, params, prices, main),
     };

@@ -8,7 +8,7 @@
 //! Not modelled are interest, shares and their rounding, several transactions in a block, rivals, and failing
 //! transactions. All arithmetic is in integers.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use alloy::primitives::U256;
 use eyre::{ContextCompat, ensure};
@@ -19,6 +19,7 @@ use plimsoll_keeper::{
 
 use super::{
     feed::{Activity, Answer, Clock},
+    guard::{COOLDOWN_SECS, EXECUTION_GAS, Execution, ExecutionAmounts, GuardShare, Terms},
     outcome::{Delay, Liquidation, Outcome, Snapshot},
     params::{ReplayParams, SWAP_FEE_PPM, UNITS_PER_UNIT, worth},
     prices::Prices,
@@ -38,6 +39,18 @@ const PRECISION: u128 = 10_u128.pow(18);
 /// # Errors
 /// When a parameter is outside of the model's range.
 pub fn play(rule: &Rule, params: &ReplayParams, prices: &Prices) -> eyre::Result<Outcome> {
+    play_with(rule, None, params, prices)
+}
+
+/// Replays prices by our rule, with orders of a part of the borrowers.
+///
+/// # Errors
+/// As [`play`].
+pub fn play_guarded(share: GuardShare, params: &ReplayParams, prices: &Prices) -> eyre::Result<Outcome> {
+    play_with(&Rule::Plimsoll, Some(share), params, prices)
+}
+
+fn play_with(rule: &Rule, share: Option<GuardShare>, params: &ReplayParams, prices: &Prices) -> eyre::Result<Outcome> {
     let first = prices.first();
     let liquidator = Liquidator::new(rule, params, first)?;
     let new_loans = params.loans(first);
@@ -49,25 +62,30 @@ pub fn play(rule: &Rule, params: &ReplayParams, prices: &Prices) -> eyre::Result
     };
     let answer = Answer { second: 0, price: first };
     let since = vec![None; loans.len()];
-    let mut run = ModelRun { liquidator, loans, since, answer, market_price: first, block: 0, outcome };
+    let orders = share.map(|share| Orders { share, terms: Terms::of(params), executed: vec![None; loans.len()] });
+    let mut run = ModelRun { liquidator, loans, since, orders, answer, market_price: first, block: 0, outcome };
     let mut clock = Clock::new();
     let mut liquidatable = run.record_block(0)?;
     let mut batch = None;
+    let mut protections = Protections::default();
     loop {
-        let activity = match (liquidatable.is_empty(), &batch) {
+        let acts = batch.is_some() || !protections.paying.is_empty();
+        let activity = match (liquidatable.is_empty() && !protections.triggered, acts) {
             (true, _) => Activity::Idle,
-            (false, None) => Activity::Stuck,
-            (false, Some(_)) => Activity::Busy,
+            (false, false) => Activity::Stuck,
+            (false, true) => Activity::Busy,
         };
         let Some(second) = clock.tick(prices, params.feed, run.answer, activity) else { break };
         run.block += 1;
         if let Some(batch) = batch.take() {
             run.execute(&batch, second)?;
         }
+        run.protect(&protections.paying, second)?;
         run.market_price = prices.at(second);
         run.answer = params.feed.answer(run.answer, second, run.market_price).unwrap_or(run.answer);
         liquidatable = run.record_block(second)?;
         batch = run.liquidator.decide(&run.loans, &liquidatable, run.prices());
+        protections = run.protections(batch.as_ref(), second);
     }
     run.finish(clock.now())
 }
@@ -78,10 +96,28 @@ struct ModelRun<'a> {
     loans: Vec<Loan>,
     /// For each loan the second and block since which it is liquidatable; none for healthy loans.
     since: Vec<Option<Delay>>,
+    orders: Option<Orders>,
     answer: Answer,
     market_price: u128,
     block: u64,
     outcome: Outcome,
+}
+
+/// The orders of borrowers.
+struct Orders {
+    share: GuardShare,
+    terms: Terms,
+    /// For each loan the second of the last execution.
+    executed: Vec<Option<u64>>,
+}
+
+/// The orders whose trigger is met in a block.
+#[derive(Default)]
+struct Protections {
+    /// Whether there are any.
+    triggered: bool,
+    /// The executions that pay, with their loans.
+    paying: Vec<(usize, ExecutionAmounts)>,
 }
 
 /// The prices in a block.
@@ -244,6 +280,61 @@ impl ModelRun<'_> {
         Ok(())
     }
 
+    /// Returns the orders whose trigger is met. Those pay whose collateral, sold after what is seized in the same block,
+    /// brings the payment, gas and the keeper's margin.
+    fn protections(&self, batch: Option<&Batch>, second: u64) -> Protections {
+        let mut found = Protections::default();
+        let Some(orders) = &self.orders else { return found };
+        let (at, liquidator) = (self.prices(), &self.liquidator);
+        let market = liquidator.market(at.oracle);
+        let seized: BTreeSet<_> =
+            batch.iter().flat_map(|batch| batch.taken.iter().map(|(number, _)| *number)).collect();
+        let mut triggered = Vec::new();
+        for ((number, loan), executed) in (0_u64..).zip(&self.loans).zip(&orders.executed) {
+            let index = usize::try_from(number).unwrap_or(usize::MAX);
+            let waits = executed.is_some_and(|executed| second < executed + COOLDOWN_SECS);
+            if waits || loan.debt == 0 || !orders.share.has_order(number) || seized.contains(&index) {
+                continue;
+            }
+            if let Some(amounts) = orders.terms.execution(*loan, market) {
+                let premium = worth(amounts.sold, at.oracle).saturating_sub(amounts.payment);
+                triggered.push((Reverse(premium), index, amounts));
+            }
+        }
+        found.triggered = !triggered.is_empty();
+        triggered.sort_unstable_by_key(|(premium, index, _)| (*premium, *index));
+        let gas_wei = liquidator.costs().transaction_cost(EXECUTION_GAS, 0);
+        let mut sold = batch.map_or(0, |batch| batch.seized);
+        for (_, index, amounts) in triggered {
+            let proceeds = |sold| liquidator.exchange.proceeds_down(at.market, sold);
+            let brought = proceeds(sold + amounts.sold).saturating_sub(proceeds(sold));
+            let gain_wei = liquidator.wei(brought.saturating_sub(amounts.payment), at);
+            if liquidator.costs().is_profitable(gain_wei, gas_wei) {
+                sold += amounts.sold;
+                found.paying.push((index, amounts));
+            }
+        }
+        found
+    }
+
+    /// Executes orders as decided on the previous block.
+    fn protect(&mut self, paying: &[(usize, ExecutionAmounts)], second: u64) -> eyre::Result<()> {
+        let Some(orders) = &mut self.orders else { return Ok(()) };
+        for (number, amounts) in paying {
+            let found = self.loans.get_mut(*number).zip(orders.executed.get_mut(*number));
+            let (loan, executed) = found.wrap_err("no such loan")?;
+            loan.debt -= amounts.payment;
+            loan.collateral -= amounts.sold;
+            *executed = Some(second);
+            self.outcome.executions.push(Execution {
+                borrower: u64::try_from(*number)?,
+                repaid: amounts.payment,
+                worth: worth(amounts.sold, self.answer.price),
+            });
+        }
+        Ok(())
+    }
+
     /// Returns the outcome at the end.
     fn finish(mut self, second: u64) -> eyre::Result<Outcome> {
         let now = Delay { seconds: second, blocks: self.block };
@@ -290,7 +381,7 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::{feed::Feed, outcome::Figures, params::DOLLAR};
+    use crate::replay::{feed::Feed, guard::Tally, outcome::Figures, params::DOLLAR};
 
     const SLIDE: &str = include_str!("../../../examples/prices/slide-30.csv");
     const GAPS: [&str; 2] =
@@ -341,6 +432,27 @@ mod tests {
                 assert!(outcome.profit <= bonus && outcome.gas < outcome.profit, "{}", rule.name());
             }
         }
+    }
+
+    #[test]
+    fn with_orders_every_dollar_is_repaid_written_off_or_still_owed() {
+        let share: GuardShare = "50%".parse().unwrap();
+        for text in [SLIDE, GAPS[0], GAPS[1]] {
+            let with = play_guarded(share, &params(), &Prices::parse(text, None).unwrap()).unwrap();
+            let gone: u128 = with.liquidations.iter().map(|done| done.repaid + done.bad_debt).sum();
+            let protected: u128 = with.executions.iter().map(|done| done.repaid).sum();
+            assert_eq!(with.debt, gone + protected + with.snapshots.last().unwrap().debt);
+            assert!(with.executions.iter().all(|done| share.has_order(done.borrower) && done.worth > done.repaid));
+        }
+    }
+
+    #[test]
+    fn where_the_exchange_is_deep_orders_cost_borrowers_two_fifths_of_liquidation_and_nobody_more() {
+        let (share, deep) = ("50%".parse().unwrap(), ReplayParams { depth: 30_000_000 * DOLLAR, ..params() });
+        let with = play_guarded(share, &deep, &Prices::parse(SLIDE, None).unwrap()).unwrap();
+        let figures = Tally::of(share, &with, &played(Rule::Plimsoll, &deep, SLIDE)).figures();
+        assert!(figures.executions > 20 && figures.liquidated == 0, "{figures}");
+        assert!(figures.loss_ratio_bps.unwrap() <= 4_000 && figures.worse == 0, "{figures}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use plimsoll_keeper::amount::readable;
 
 use super::{
     feed::Feed,
+    guard::GuardShare,
     params::{DOLLAR, ReplayParams},
     prices::{PRICE_DECIMALS, Prices},
     report::PriceSummary,
@@ -95,6 +96,10 @@ pub struct Options {
     /// Liquidation rules that ours is compared with, in the model.
     #[arg(long, value_enum, default_value_t)]
     pub against: Against,
+    /// Part of the borrowers with an order at the guard, in percent: 50%. What they lose is compared with what they lose
+    /// without orders, in the model.
+    #[arg(long, value_name = "PERCENT")]
+    pub guard: Option<GuardShare>,
     /// Use the model only, without a chain: a second instead of a minute.
     #[arg(long)]
     pub model: bool,
@@ -417,6 +422,7 @@ mod tests {
             ),
             (&["--min-debt", "0.009"], "a minimum debt is from 0.01, the lowest that a market may have"),
             (&["--ltv", "1,2,3,4,5", "--depth", "1M,2M,3M,4M,5M"], "make 25 combinations, and 24 are played at most"),
+            (&["--guard", "101"], "\"101\" is no share of the borrowers: it is a whole percentage from 1 to 100"),
             (&["--column", "close"], "line 1: there is no column close, only ts, price"),
         ] {
             let error = format!("{:#}", cases("200", arguments).unwrap_err());

@@ -6,6 +6,8 @@ use alloy::primitives::I256;
 use plimsoll_keeper::amount::{Amount, Balance};
 use serde::Serialize;
 
+use super::guard::Execution;
+
 const BPS: u128 = 10_000;
 /// Decimals of the loan token.
 const DECIMALS: u8 = 6;
@@ -22,6 +24,8 @@ pub struct Outcome {
     pub snapshots: Vec<Snapshot>,
     /// The liquidations, in order.
     pub liquidations: Vec<Liquidation>,
+    /// The executions of orders, in order.
+    pub executions: Vec<Execution>,
     /// Numbers of the loans that were liquidatable at any time.
     pub ever_liquidatable: BTreeSet<u64>,
     /// Number of loans that are liquidatable at the end.
@@ -141,6 +145,20 @@ impl Liquidation {
 }
 
 impl Outcome {
+    /// Returns the loss of a borrower by liquidations; none if there was no liquidation.
+    #[must_use]
+    pub fn penalty(&self, borrower: u64) -> Option<u128> {
+        let own = self.liquidations.iter().filter(|done| done.borrower == borrower);
+        own.map(Liquidation::penalty).reduce(|sum, penalty| sum + penalty)
+    }
+
+    /// Returns the loss of a borrower by executions of its order.
+    #[must_use]
+    pub fn premium(&self, borrower: u64) -> u128 {
+        let own = self.executions.iter().filter(|done| done.borrower == borrower);
+        own.map(|done| done.worth.saturating_sub(done.repaid)).sum()
+    }
+
     /// Adds another outcome, with borrowers of its own. The snapshots remain those of this one.
     pub fn merge(&mut self, other: Self) {
         let before = self.loans;

@@ -10,6 +10,7 @@ use plimsoll_keeper::amount::{Amount, Balance, readable};
 use serde::{Serialize, Serializer};
 
 use super::{
+    guard::GuardFigures,
     min_debt::{MAX_DELAY_SECS, SmallestMinDebt},
     outcome::{Delay, Figures, Outcome},
     page,
@@ -36,6 +37,8 @@ pub struct Report {
     pub runs: Vec<Run>,
     /// The sums of all runs by rule, in the model.
     pub together: Vec<RuleFigures>,
+    /// The sums of all runs for borrowers with orders, in the model; none where there are none.
+    pub guard: Option<GuardFigures>,
 }
 
 /// The result of one combination of parameters.
@@ -50,6 +53,8 @@ pub struct Run {
     pub chain: Option<Figures>,
     /// The figures of the model, by our rule and by others.
     pub rules: Vec<RuleFigures>,
+    /// The figures of borrowers with orders, in the model; none where there are none.
+    pub guard: Option<GuardFigures>,
     /// The smallest minimum debts, in the model.
     #[serde(rename = "minDebt")]
     pub min_debt: SmallestMinDebt,
@@ -253,7 +258,8 @@ impl fmt::Display for Report {
         let base = if self.runs.iter().all(|run| run.chain.is_some()) { "on the chain" } else { "arithmetic" };
         write!(f, "{base}; amounts in dollars\n\n{}\n\n", table(&rows))?;
         let together: Vec<_> = self.together.iter().map(RuleFigures::row).collect();
-        write!(f, "all together by rule, in arithmetic\n{}", by_rule(&together))
+        write!(f, "all together by rule, in arithmetic\n{}", by_rule(&together))?;
+        write_guard(f, self.guard.as_ref())
     }
 }
 
@@ -275,7 +281,16 @@ impl fmt::Display for Run {
         writeln!(f, "delay below {}    {in_time}", calendar::duration(MAX_DELAY_SECS))?;
         writeln!(f, "bonus pays at once    {at_once}")?;
         let rows = by_rule(&self.rows());
-        write!(f, "\nunder other rules (arithmetic; the same prices, loans and costs), in dollars\n{rows}")
+        write!(f, "\nunder other rules (arithmetic; the same prices, loans and costs), in dollars\n{rows}")?;
+        write_guard(f, self.guard.as_ref())
+    }
+}
+
+/// Writes the figures of borrowers with orders, if there are any, below others.
+fn write_guard(f: &mut fmt::Formatter<'_>, guard: Option<&GuardFigures>) -> fmt::Result {
+    match guard {
+        Some(figures) => write!(f, "\n\nwith orders at the guard (arithmetic)\n{figures}"),
+        None => Ok(()),
     }
 }
 
