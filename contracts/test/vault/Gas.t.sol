@@ -14,14 +14,14 @@ contract VaultGasTest is VaultFixture {
 
     /// forge-config: default.isolate = true
     function test_gasWithAFee() public {
-        _requireWithin(150_000, 140_000);
+        _requireWithin(142_000, 146_000);
     }
 
     /// forge-config: default.isolate = true
     function test_gasWithoutAFee() public {
         vm.prank(OWNER);
         vault.setFee(0);
-        _requireWithin(138_000, 128_000);
+        _requireWithin(132_000, 136_000);
     }
 
     function _requireWithin(uint256 mostOfADeposit, uint256 mostOfAWithdrawal) private {

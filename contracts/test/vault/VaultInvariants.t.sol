@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IVault} from "plimsoll/interfaces/IVault.sol";
 import {VaultFixture} from "./VaultFixture.sol";
 import {VaultHandler} from "./VaultHandler.sol";
+import {VaultStateFromEvents} from "./VaultStateFromEvents.sol";
 
 /// @title Invariants of a vault after any history of deposits, exits, moves, loans, losses and donations.
 contract VaultInvariants is VaultFixture {
@@ -39,7 +40,9 @@ contract VaultInvariants is VaultFixture {
     }
 
     /// @notice Invariants hold over histories in which nothing happens, too: this fixed one reaches what they are about.
-    function test_theHandlerReachesWhatTheInvariantsAreAbout() public {
+    function test_A8_aLongHistoryReachesWhatTheInvariantsAreAboutAndIsRebuiltFromEvents() public {
+        VaultStateFromEvents rebuilt = new VaultStateFromEvents(vault);
+        vm.recordLogs();
         bytes4[15] memory verbs = [
             handler.deposit.selector,
             handler.mint.selector,
@@ -77,5 +80,14 @@ contract VaultInvariants is VaultFixture {
             assertGt(handler.hits(what[i]), 0, what[i]);
         }
         invariant_ofAVault();
+
+        rebuilt.follow(vm.getRecordedLogs());
+        IVault.State memory state = vault.state();
+        assertEq(rebuilt.lastTotal(), state.lastTotal, "A8: total");
+        assertEq(rebuilt.highWaterMark(), state.highWaterMark, "A8: mark");
+        assertEq(rebuilt.idle(), state.idle, "A8: idle");
+        for (uint256 i; i < 3; ++i) {
+            assertEq(rebuilt.counted(ids[i]), counted(i), "A8: counted");
+        }
     }
 }
