@@ -357,12 +357,12 @@ impl Context<'_> {
     }
 
     async fn first_deposit(self, deposit: &Deposit, reserved: U256) -> Result<StepStatus, ChainError> {
-        let held = self.chain.read(deposit.backstop, IToken::balanceOfCall { account: SHARES_FOR_GOOD }).await?;
+        let held = self.chain.read(deposit.vault, IToken::balanceOfCall { account: SHARES_FOR_GOOD }).await?;
         if held.is_some_and(|shares| !shares.is_zero()) {
             return Ok(StepStatus::Done);
         }
         let call = IVault::depositCall { assets: deposit.payment.amount, receiver: SHARES_FOR_GOOD };
-        self.pay(&deposit.payment, deposit.backstop, reserved, send(deposit.backstop, &call)).await
+        self.pay(&deposit.payment, deposit.vault, reserved, send(deposit.vault, &call)).await
     }
 
     async fn fund(self, funding: &Funding, reserved: U256) -> Result<StepStatus, ChainError> {

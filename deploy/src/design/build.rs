@@ -110,6 +110,7 @@ impl<'a> Builder<'a> {
         }
         let markets = self.markets();
         self.covers(&markets);
+        self.vaults(&markets);
         self.programmes();
         self.check_min_debts(&markets);
 
@@ -332,7 +333,7 @@ impl<'a> Builder<'a> {
             return self.reject(&said.span, "a first deposit of 0 makes no shares");
         }
         let payment = Payment { token: asset.place.address, amount, can_mint: asset.can_mint };
-        self.step(format!("backstops.{name}.first_deposit"), Work::FirstDeposit(Deposit { backstop, payment }));
+        self.step(format!("backstops.{name}.first_deposit"), Work::FirstDeposit(Deposit { vault: backstop, payment }));
         Some(())
     }
 

@@ -8,6 +8,7 @@ mod build;
 mod contracts;
 mod pools;
 mod section;
+mod vaults;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +52,7 @@ pub struct Design {
     pub warnings: Vec<String>,
 }
 
-/// Holder of a backstop's first shares, whose key nobody has: they stay for good.
+/// Holder of the first shares of a backstop or vault, whose key nobody has: they stay for good.
 pub const SHARES_FOR_GOOD: Address = address!("000000000000000000000000000000000000dEaD");
 
 /// Address and decimals of a token.
@@ -133,7 +134,7 @@ pub enum Work {
     SetFeeRecipient(Market, Address),
     /// The market has its backstop.
     SetBackstop(Market, Address),
-    /// The backstop has shares that stay for good, so that its income belongs to somebody.
+    /// The backstop or vault has shares that stay for good.
     FirstDeposit(Deposit),
     /// The backstop covers a market up to a limit.
     Cover(Cover),
@@ -206,12 +207,12 @@ pub struct Payment {
     pub can_mint: bool,
 }
 
-/// The first deposit into a backstop.
+/// The first deposit into a backstop or vault.
 #[derive(Debug, Clone)]
 pub struct Deposit {
-    /// Address of the backstop.
-    pub backstop: Address,
-    /// Payment in the backstop's asset.
+    /// Address of the backstop or vault.
+    pub vault: Address,
+    /// Payment in its asset.
     pub payment: Payment,
 }
 

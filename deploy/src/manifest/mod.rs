@@ -24,6 +24,7 @@ use toml::Spanned;
 
 use units::{
     Amount, BasisPoints, Decimal, Epoch, GasPrice, MaxAge, Multiple, PoolFee, Rate, Reference, Salt, Seconds, Speed,
+    YearlyRate,
 };
 
 /// A manifest and the text it was read from.
@@ -204,6 +205,9 @@ pub struct Tables {
     /// Backstops, with their fee splitters.
     #[serde(default)]
     pub backstops: Named<Backstop>,
+    /// Vaults for lenders.
+    #[serde(default)]
+    pub vaults: Named<Vault>,
     /// Exchange for pools.
     pub uniswap_v3: Option<Spanned<UniswapV3>>,
     /// Pools to create on the exchange.
@@ -446,6 +450,71 @@ pub struct Backstop {
     pub splitter: Option<Splitter>,
 }
 
+/// A vault for lenders over several markets.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vault {
+    /// Token that is deposited.
+    pub asset: Parsed<Reference>,
+    /// Name of the share token.
+    pub name: String,
+    /// Symbol of the share token.
+    pub symbol: String,
+    /// Account that appoints the others and sets the fee.
+    pub owner: Parsed<Reference>,
+    /// Account that chooses markets and caps.
+    pub curator: Parsed<Reference>,
+    /// Account that revokes changes and lowers risk.
+    pub guardian: Option<Parsed<Reference>>,
+    /// Accounts that move assets between markets, keepers among them.
+    #[serde(default)]
+    pub allocators: Vec<Parsed<Reference>>,
+    /// Part of gains that is a fee, for `fee_recipient`.
+    pub fee: Option<Parsed<BasisPoints>>,
+    /// Account that gets the fee.
+    pub fee_recipient: Option<Parsed<Reference>>,
+    /// Highest rate at which the vault's value rises, a year.
+    pub max_rate: Parsed<YearlyRate>,
+    /// Part of a redemption in kind that stays with the others.
+    pub penalty: Parsed<BasisPoints>,
+    /// Time that changes wait that raise risk.
+    pub raise_delay: Parsed<Seconds>,
+    /// Step by which the curator may raise a cap without waiting.
+    pub nudge: Option<Nudge>,
+    /// Market that deposits are supplied to at once.
+    pub deposit_market: Option<Spanned<String>>,
+    /// First deposit, whose shares stay for good.
+    pub first_deposit: Option<Parsed<Amount>>,
+    /// Caps of the markets, by name.
+    pub markets: BTreeMap<String, Spanned<Cap>>,
+    /// Caps of all markets with a collateral token, by its name.
+    #[serde(default)]
+    pub collateral_caps: BTreeMap<String, Spanned<Cap>>,
+    /// Caps of all markets with an oracle, by its name.
+    #[serde(default)]
+    pub oracle_caps: BTreeMap<String, Spanned<Cap>>,
+}
+
+/// The bound on what a vault supplies; the smaller of the two.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cap {
+    /// Highest amount.
+    pub amount: Parsed<Amount>,
+    /// Highest part of the vault's value; no bound by default.
+    pub part: Option<Parsed<BasisPoints>>,
+}
+
+/// A step by which a cap may be raised at once.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nudge {
+    /// Part of the cap.
+    pub by: Parsed<BasisPoints>,
+    /// Time between two steps.
+    pub every: Parsed<Seconds>,
+}
+
 /// A fee splitter.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -611,6 +680,9 @@ mod tests {
             keys_of::<Market>(),
             keys_of::<Backstop>(),
             keys_of::<Splitter>(),
+            keys_of::<Vault>(),
+            keys_of::<Cap>(),
+            keys_of::<Nudge>(),
             keys_of::<UniswapV3>(),
             keys_of::<Pool>(),
             keys_of::<Programme>(),

@@ -32,6 +32,20 @@ impl FromStr for Rate {
     }
 }
 
+/// A yearly rate: `"30%"`, as the rate per second, scaled by 1e18 and rounded down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct YearlyRate(pub u64);
+
+impl FromStr for YearlyRate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let yearly: u128 = percent(text)?.scaled_to(16, "a yearly rate")?;
+        let per_second = yearly / u128::from(SECONDS_PER_YEAR);
+        u64::try_from(per_second).map(Self).map_err(|_| format!("\"{text}\" is too high for a yearly rate"))
+    }
+}
+
 /// A factor, scaled by 10,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Multiple(pub u32);

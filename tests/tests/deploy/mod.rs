@@ -9,3 +9,4 @@ mod payments;
 mod public_chains;
 mod refusals;
 mod safe;
+mod vaults;
