@@ -57,14 +57,14 @@ contract VaultHandler is CommonBase, StdCheats, StdUtils {
         }
     }
 
-    /// @dev V3 and V4, from an updated value (after a loss that no update saw, the price may rise to where it was), and
-    /// in the next transaction, a second later. An action may round once for each market and verb, and
+    /// @dev V3 and V4, from one update of the value to the view of the next, each in a transaction of its own, a second
+    /// later. An action may round once for each market and verb, and
     /// one unit weighs more the fewer shares there are.
     modifier priceHolds(bool mayJump) {
         VAULT.accrue();
-        skip(1);
         uint256 before = _price();
         uint256 start = vm.getBlockTimestamp();
+        skip(1);
         _;
         skip(1);
         uint256 later = _price();
