@@ -58,8 +58,7 @@ contract VaultHandler is CommonBase, StdCheats, StdUtils {
     }
 
     /// @dev V3 and V4, from one update of the value to the view of the next, each in a transaction of its own, a second
-    /// later. An action may round once for each market and verb, and
-    /// one unit weighs more the fewer shares there are.
+    /// later. An action may round once for each market and verb, and one unit weighs more the fewer shares there are.
     modifier priceHolds(bool mayJump) {
         VAULT.accrue();
         uint256 before = _price();
