@@ -23,7 +23,7 @@ pub struct Group {
 }
 
 /// All groups. Every source but the interfaces, which have no code, is in exactly one.
-pub static GROUPS: [Group; 6] = [
+pub static GROUPS: [Group; 7] = [
     Group {
         name: "core",
         sources: &["Plimsoll.sol", "libraries", "types"],
@@ -35,6 +35,7 @@ pub static GROUPS: [Group; 6] = [
     Group { name: "oracles", sources: &["oracles"], tests: &["oracles"], unit_tests: &[] },
     Group { name: "periphery", sources: &["periphery"], tests: &["periphery"], unit_tests: &[] },
     Group { name: "guard", sources: &["guard", "libraries/GuardMath.sol"], tests: &["guard"], unit_tests: &[] },
+    Group { name: "vault", sources: &["vault"], tests: &["vault"], unit_tests: &[] },
 ];
 
 impl Group {
