@@ -33,8 +33,9 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(1);
 /// What an earlier keeper left pending is taken up meanwhile, as a keeper would. Killed at any moment, the journal has what
 /// was signed, and the next start takes it up.
 pub async fn run_alone(mut config: Config, request: &Request) -> eyre::Result<String> {
-    let roles = Roles::of(std::mem::take(&mut config.endpoints));
+    // Before the endpoints are taken: their roles say how transactions are sent.
     let settings = wiring::sender(&config, Mode::Live { adopt_nonce: false });
+    let roles = Roles::of(std::mem::take(&mut config.endpoints));
     let genesis = genesis(&config, &roles.read).await;
     let deployed = &config.deployed;
     let identity = Identity { chain_id: deployed.chain_id, genesis, core: deployed.core, rewards: deployed.rewards };

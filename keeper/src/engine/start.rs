@@ -68,8 +68,9 @@ pub async fn run(
         warn!("{warning}");
     }
     let endpoint_names = endpoint_names(&config);
-    let roles = Roles::of(std::mem::take(&mut config.endpoints));
+    // Before the endpoints are taken: their roles say how transactions are sent.
     let sender_settings = wiring::sender(&config, mode);
+    let roles = Roles::of(std::mem::take(&mut config.endpoints));
     // URLs of targets belong to the alerts alone; the watched accounts are shown, too.
     let alert_settings = take_alerts(&mut config.alerts);
     let config = Arc::new(config);
@@ -155,6 +156,7 @@ impl Parts {
         let block_request = BlockRequest::start(liquidation_reader.clone(), stream.on_head());
         let follower = Follower::new(stream, restored, checkpoint, first_block);
 
+        let core_settings = sender_settings.core.clone();
         let starting = start_sender(sender_settings, signers, &roles, &journal, &notes);
         let (sender, sender_events, sender_tasks) = tokio::select! {
             started = starting => started?,
@@ -172,7 +174,7 @@ impl Parts {
             }
         };
         let (_control, requests) = control.unzip();
-        let liquidate = Liquidate::with_races(wiring::liquidate(&config, keeper), races);
+        let liquidate = Liquidate::with_races(wiring::liquidate(&config, keeper, &core_settings), races);
         let harvest = wiring::harvest(&config, harvester).map(Harvest::new);
         let engine = Engine {
             follower,

@@ -25,7 +25,7 @@ use crate::{
     intent::{DropReason, Fees, Subject},
     prices::{Call, CallResult, ChainReader, Prices, SimulatedCall, Source, Valuer},
     safety::{BackOff, FailureCause},
-    sender::{SenderHandle, Signers},
+    sender::{SenderHandle, Signers, core::CoreSettings},
     store::{Identity, Notes, Store},
     strategies::{
         bids::{RaceRecord, RaceResult},
@@ -75,7 +75,8 @@ impl Bench {
     /// So many liquidatable loans.
     fn new(loans: usize) -> Self {
         let fixture = Fixture::new(&vec![DEBT; loans]);
-        let liquidate = Liquidate::new(wiring::liquidate(&fixture.config, Address::repeat_byte(0x55)));
+        let liquidate =
+            Liquidate::new(wiring::liquidate(&fixture.config, Address::repeat_byte(0x55), &CoreSettings::default()));
         Self { fixture, strategies: Strategies::new(liquidate, None) }
     }
 
@@ -240,7 +241,7 @@ impl Site {
             follower: Follower::new(stream, restored, checkpoint, 1),
             pricing: Pricing::new(&config, failover.clone(), failover, block_request),
             strategies: Strategies::new(
-                Liquidate::new(wiring::liquidate(&config, keeper)),
+                Liquidate::new(wiring::liquidate(&config, keeper, &CoreSettings::default())),
                 wiring::harvest(&config, keeper).map(Harvest::new),
             ),
             submissions: Submissions::new(sender),

@@ -87,6 +87,7 @@ pub(super) fn sender(config: &Config, mode: Mode) -> sender::SenderSettings {
         TransactionType::Eip1559 => (TxFees::Eip1559, BASE_FEE_PERCENT),
         TransactionType::Legacy => (TxFees::Legacy, LEGACY_BASE_FEE_PERCENT),
     };
+    let has_private = config.endpoints.iter().any(|endpoint| endpoint.role == Role::Private);
     sender::SenderSettings {
         chain_id: chain.id,
         core: core::CoreSettings {
@@ -101,8 +102,7 @@ pub(super) fn sender(config: &Config, mode: Mode) -> sender::SenderSettings {
             max_pending: safety.max_pending,
             replace_after_blocks: fees.replace_after,
             finality_depth: chain.finality_depth,
-            private: has_private(config)
-                .then_some(PrivateFirst { public_after_blocks: Some(PUBLIC_AFTER_BLOCKS.into()) }),
+            private: has_private.then_some(PrivateFirst { public_after_blocks: Some(PUBLIC_AFTER_BLOCKS.into()) }),
             cancel_gas: match chain.gas {
                 GasSource::Table => TRANSFER_GAS,
                 GasSource::Estimate => ROOMY_TRANSFER_GAS,
@@ -168,8 +168,8 @@ pub(super) const fn contracts(config: &Config) -> safety::Contracts {
     safety::Contracts { core, liquidator, rewards }
 }
 
-/// Settings for liquidating.
-pub(super) fn liquidate(config: &Config, keeper: Address) -> liquidate::LiquidateSettings {
+/// Settings for liquidating, with a sender that works so.
+pub(super) fn liquidate(config: &Config, keeper: Address, sender: &core::CoreSettings) -> liquidate::LiquidateSettings {
     let enabled = config.liquidate.markets.iter().filter(|(_, market)| config.liquidate.enabled && market.enabled);
     let market = |market: &crate::config::MarketSettings| liquidate::MarketSettings {
         routes: market.route.iter().cloned().collect(),
@@ -186,7 +186,7 @@ pub(super) fn liquidate(config: &Config, keeper: Address) -> liquidate::Liquidat
         max_slippage_bps: config.liquidate.max_slippage_bps,
         bid_share_bps: config.fees.bid_share_bps,
         ordering: config.chain.ordering,
-        reverts_are_mined: !stays_private(config),
+        reverts_are_mined: !stays_private(config, sender),
         deadline_secs: deadline_secs(config),
     }
 }
@@ -212,13 +212,13 @@ fn gas(config: &Config) -> GasTable {
     GasTable { use_simulated_gas: config.chain.gas == GasSource::Estimate, ..GasTable::default() }
 }
 
-fn has_private(config: &Config) -> bool {
-    config.endpoints.iter().any(|endpoint| endpoint.role == Role::Private)
-}
-
 /// Whether transactions go to private endpoints alone for as long as they are valid. Those include nothing that reverts.
-fn stays_private(config: &Config) -> bool {
-    has_private(config) && deadline(config) <= config.chain.block_time * PUBLIC_AFTER_BLOCKS
+fn stays_private(config: &Config, sender: &core::CoreSettings) -> bool {
+    let public_after = |private: PrivateFirst| private.public_after_blocks.map(u32::try_from);
+    sender.private.is_some_and(|private| match public_after(private) {
+        Some(Ok(blocks)) => deadline(config) <= config.chain.block_time * blocks,
+        Some(Err(_)) | None => true,
+    })
 }
 
 fn deadline_secs(config: &Config) -> u64 {
@@ -264,11 +264,27 @@ mod tests {
     }
 
     #[test]
+    fn reverts_are_paid_for_unless_transactions_stay_private_until_their_deadline() {
+        let reverts_are_mined = |text: &str| {
+            let mut config = Config::parse(Path::new("keeper.toml"), text, &BTreeMap::new()).unwrap();
+            let sender = sender(&config, Mode::DryRun).core;
+            // As at a start, which takes the endpoints.
+            config.endpoints.clear();
+            liquidate(&config, Address::ZERO, &sender).reverts_are_mined
+        };
+        let slow = format!("{TEXT}\n[chain]\nblock_time = \"12 seconds\"");
+        assert!(!reverts_are_mined(&slow));
+        assert!(reverts_are_mined(&slow.replace("private", "send")));
+        // A minute is more than 25 blocks.
+        assert!(reverts_are_mined(&slow.replace("12 seconds", "2 seconds")));
+    }
+
+    #[test]
     fn profits_go_to_the_signer_unless_another_account_is_named() {
         let (keeper, treasury) = (Address::repeat_byte(0x55), "0x7777777777777777777777777777777777777777");
         let receiver = |text: &str| {
             let config = Config::parse(Path::new("keeper.toml"), text, &BTreeMap::new()).unwrap();
-            liquidate(&config, keeper).receiver
+            liquidate(&config, keeper, &sender(&config, Mode::DryRun).core).receiver
         };
         assert_eq!(receiver(TEXT), keeper);
         let named = format!("{TEXT}\n[liquidate]\nreceiver = \"{treasury}\"");
