@@ -3,6 +3,8 @@
 use std::{convert::Infallible, fmt, future, path::Path, str::FromStr, time::Duration};
 
 use alloy::{
+    eips::BlockNumberOrTag,
+    primitives::B256,
     rpc::client::{ClientBuilder, RpcClient},
     transports::ws::WsConnect,
 };
@@ -117,6 +119,21 @@ impl Endpoint {
                 .await
                 .map_err(|error| ChainError::of_transport(self, &error)),
         }
+    }
+
+    /// Asks for the hash of a block, over a connection of its own; `None` if the node does not have the block.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn block_hash(&self, number: u64) -> Result<Option<B256>, ChainError> {
+        #[derive(Debug, Deserialize)]
+        struct Block {
+            hash: B256,
+        }
+        let client = self.client().await?;
+        let parameters = (BlockNumberOrTag::Number(number), false);
+        let block = client.request::<_, Option<Block>>("eth_getBlockByNumber", parameters).await;
+        Ok(block.map_err(|error| ChainError::of_transport(self, &error))?.map(|block| block.hash))
     }
 
     /// Connects as [`Self::client`] does, except that a WebSocket or IPC socket does not reconnect. When it closes, its

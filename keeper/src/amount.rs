@@ -149,6 +149,13 @@ impl fmt::Display for Health {
     }
 }
 
+/// Formats a number with a noun: `1 loan`, `1,200 loans`.
+#[must_use]
+pub fn counted(number: u64, noun: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", readable(&number.to_string()))
+}
+
 /// Formats a decimal number for people: thousands grouped by commas, and no more decimals than are useful. Digits are
 /// cut off, never rounded up.
 #[must_use]
@@ -213,6 +220,11 @@ impl Serialize for Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_noun_is_in_the_plural_but_for_one() {
+        assert_eq!([0, 1, 1_200].map(|number| counted(number, "loan")), ["0 loans", "1 loan", "1,200 loans"]);
+    }
 
     #[test]
     fn shown_numbers_are_cut_and_never_rounded_up() {

@@ -1,7 +1,7 @@
 //! Calendar dates, in UTC.
 
 /// Seconds of a day of UTC.
-pub(crate) const SECONDS_PER_DAY: u64 = 86_400;
+pub const SECONDS_PER_DAY: u64 = 86_400;
 
 /// Days of a cycle of 400 years, after which the calendar repeats.
 const DAYS_PER_CYCLE: u64 = 146_097;
@@ -9,7 +9,8 @@ const DAYS_PER_CYCLE: u64 = 146_097;
 const EPOCH: u64 = 719_468;
 
 /// Returns the date of a day since 1970, such as `2026-02-28`, in the Gregorian calendar.
-pub(crate) fn date_of(day: u64) -> String {
+#[must_use]
+pub fn date_of(day: u64) -> String {
     // Years are counted from March, so that a leap day is the last of its year.
     let days = day.saturating_add(EPOCH);
     let (cycle, day) = (days / DAYS_PER_CYCLE, days % DAYS_PER_CYCLE);
@@ -24,7 +25,8 @@ pub(crate) fn date_of(day: u64) -> String {
 
 /// Returns the day since 1970 of a date such as `2026-02-28`; `None` for any other text, and for a date that the calendar
 /// does not have.
-pub(crate) fn day_of(date: &str) -> Option<u64> {
+#[must_use]
+pub fn day_of(date: &str) -> Option<u64> {
     let mut parts = date.split('-').map(|part| part.parse::<u64>().ok());
     let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
     if parts.next().is_some()
@@ -43,7 +45,8 @@ pub(crate) fn day_of(date: &str) -> Option<u64> {
 }
 
 /// Returns a time in seconds since 1970 as in `2026-02-28T09:30:00Z`.
-pub(crate) fn time_of(timestamp: u64) -> String {
+#[must_use]
+pub fn time_of(timestamp: u64) -> String {
     let second = timestamp % SECONDS_PER_DAY;
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     format!("{}T{hour:02}:{minute:02}:{second:02}Z", date_of(timestamp / SECONDS_PER_DAY))

@@ -28,7 +28,7 @@ pub mod config;
 pub mod control;
 mod csv;
 pub mod dashboard;
-mod date;
+pub mod date;
 pub mod engine;
 pub mod intent;
 mod lock_file;

@@ -1,5 +1,7 @@
 //! Formats seconds for people: dates in UTC, and durations.
 
+use plimsoll_keeper::date::date_of;
+
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 /// Seconds of a day.
@@ -9,16 +11,16 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 /// Formats a Unix timestamp as `2020-03-12 10:43`.
 #[must_use]
 pub fn date_and_time(unix: u64) -> String {
-    let (year, month, day) = date(unix);
-    format!("{year}-{month:02}-{day:02} {}", time(unix))
+    format!("{} {}", date_of(unix / DAY), time(unix))
 }
 
 /// Formats the date of a Unix timestamp as `12 Mar`.
 #[must_use]
 pub fn day(unix: u64) -> String {
-    let (_, month, day) = date(unix);
-    let name = usize::try_from(month - 1).ok().and_then(|month| MONTHS.get(month)).copied().unwrap_or_default();
-    format!("{day} {name}")
+    let date = date_of(unix / DAY);
+    let mut parts = date.rsplit('-').map(|part| part.parse::<usize>().unwrap_or_default());
+    let (day, month) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    format!("{day} {}", month.checked_sub(1).and_then(|month| MONTHS.get(month)).copied().unwrap_or_default())
 }
 
 /// Formats the time of a Unix timestamp as `10:43`.
@@ -39,23 +41,6 @@ pub fn duration(seconds: u64) -> String {
         _ => (days, format!("{hours} h"), hours == 0),
     };
     if none { larger } else { format!("{larger} {smaller}") }
-}
-
-/// Returns year, month and day. Internally years begin in March, so that a leap day is the last day of a year.
-const fn date(unix: u64) -> (u64, u64, u64) {
-    const DAYS_OF_400_YEARS: u64 = 146_097;
-    const DAYS_FROM_MARCH_OF_YEAR_0_TO_1970: u64 = 719_468;
-    let days = unix / DAY + DAYS_FROM_MARCH_OF_YEAR_0_TO_1970;
-    let of_era = days % DAYS_OF_400_YEARS;
-    // Leap days so far: one in 1,461 days, but none in 36,524, but one in 146,096.
-    let years = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * years + years / 4 - years / 100);
-    // From March on, five months have 153 days.
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = (from_march + 2) % 12 + 1;
-    let year = days / DAYS_OF_400_YEARS * 400 + years + if month <= 2 { 1 } else { 0 };
-    (year, month, day)
 }
 
 #[cfg(test)]

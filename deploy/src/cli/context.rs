@@ -18,7 +18,7 @@ use crate::{
     toolchain::{tools::Tools, workspace::Workspace},
 };
 
-/// Global options.
+/// Options that every command of `plimsoll-deploy` takes, and what follows from them.
 pub(super) struct Context {
     pub(super) root: Option<PathBuf>,
     pub(super) json: bool,

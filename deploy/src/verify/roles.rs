@@ -19,7 +19,7 @@ use crate::{
     inspect::creation_block,
 };
 
-/// The contract that has roles.
+/// Name of OpenZeppelin's timelock contract, whose roles are checked.
 pub(crate) const TIMELOCK: &str = "TimelockController";
 
 /// Returns whether a constructor parameter lists the holders of a role.

@@ -33,12 +33,12 @@ const PLACEHOLDERS: [&str; 15] = [
 #[derive(Clone, PartialEq, Eq)]
 pub struct Template(Value);
 
-/// What a target adds to a message.
+/// Values that a body takes from its target's settings, besides those of the alert.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TargetValues<'a> {
-    /// Telegram's chat.
+    /// Id of the Telegram chat that the message is posted to; empty for other services.
     pub(crate) chat_id: &'a str,
-    /// `PagerDuty`'s key.
+    /// Integration key of the `PagerDuty` service; empty for other services.
     pub(crate) routing_key: &'a str,
 }
 

@@ -186,7 +186,11 @@ fn html(status: StatusCode, page: String) -> Response {
 fn page_or_error(view: &View, page: Result<String, QueryError>) -> Response {
     match page {
         Ok(page) => html(StatusCode::OK, page),
-        Err(error) => html(status_and_code(&error).0, dashboard::error_page(view, &error.to_string())),
+        Err(error) => {
+            let (status, _) = status_and_code(&error);
+            let title = if status == StatusCode::NOT_FOUND { "Not found" } else { "Invalid request" };
+            html(status, dashboard::error_page(view, title, &error.to_string()))
+        }
     }
 }
 

@@ -211,7 +211,7 @@ enum Command {
     },
     /// Have the running keeper begin nothing new, in one market or anywhere.
     ///
-    /// It goes on following the chain, and what is pending goes on. A restart ends the pause unless told otherwise.
+    /// It goes on following the chain, and what is pending goes on. A restart ends the pause unless `--across-restarts` is given.
     #[command(after_help = PAUSE_EXAMPLES)]
     Pause {
         #[command(flatten)]
@@ -263,7 +263,7 @@ enum Command {
     },
     /// Close the circuit breaker of the running keeper before its time is over.
     ///
-    /// Find out first what reverted.
+    /// First find out why transactions reverted.
     #[command(after_help = BREAKER_EXAMPLES)]
     Breaker {
         #[command(flatten)]

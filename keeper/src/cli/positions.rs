@@ -143,12 +143,7 @@ async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, StreamRea
 async fn checkpoint(config: &Config, followed: &Followed) -> Option<(Book, CheckpointTip)> {
     let deployed = &config.deployed;
     let folder: &Path = &config.store.folder;
-    let identity = Identity {
-        chain_id: deployed.chain_id,
-        genesis: deployed.genesis?,
-        core: deployed.core,
-        rewards: deployed.rewards,
-    };
+    let identity = Identity::of(deployed, deployed.genesis?);
     if !folder.exists() {
         return None;
     }

@@ -2,20 +2,13 @@
 
 use std::path::Path;
 
-use alloy::{eips::BlockNumberOrTag, primitives::B256};
+use alloy::primitives::B256;
 use eyre::{bail, ensure};
-use plimsoll_chain::error::ChainError;
-use serde::Deserialize;
 
 use crate::{
     config::{Config, EndpointSettings},
     store::{self, CheckpointTip, Identity, SnapshotImport},
 };
-
-#[derive(Debug, Deserialize)]
-struct Block {
-    hash: B256,
-}
 
 /// Writes the checkpoint to a new file. Returns a line for people.
 pub(super) fn export(config: &Config, to: &Path) -> eyre::Result<String> {
@@ -31,7 +24,7 @@ pub(super) async fn import(config: &Config, from: &Path) -> eyre::Result<String>
         Some(genesis) => genesis,
         None => hash_of(&config.endpoints, 0).await?,
     };
-    let identity = Identity { chain_id: deployed.chain_id, genesis, core: deployed.core, rewards: deployed.rewards };
+    let identity = Identity::of(deployed, genesis);
     let import = SnapshotImport::open(&config.store.folder, &identity, from)?;
     let CheckpointTip { number, hash, .. } = import.tip();
     let on_chain = hash_of(&config.endpoints, number).await?;
@@ -49,17 +42,11 @@ pub(super) async fn import(config: &Config, from: &Path) -> eyre::Result<String>
 async fn hash_of(endpoints: &[EndpointSettings], number: u64) -> eyre::Result<B256> {
     let mut problems = Vec::new();
     for EndpointSettings { endpoint, .. } in endpoints.iter().filter(|settings| settings.role.reads()) {
-        let asked = async {
-            let client = endpoint.client().await?;
-            let block =
-                client.request::<_, Option<Block>>("eth_getBlockByNumber", (BlockNumberOrTag::Number(number), false));
-            block.await.map_err(|error| ChainError::of_transport(endpoint, &error))
-        };
-        match asked.await {
-            Ok(Some(block)) => return Ok(block.hash),
+        match endpoint.block_hash(number).await {
+            Ok(Some(hash)) => return Ok(hash),
             Ok(None) => problems.push(format!("{endpoint} does not have block {number}")),
             Err(error) => problems.push(error.to_string()),
         }
     }
-    bail!("no node told the hash of block {number}: {}", problems.join("; "))
+    bail!("no node returned the hash of block {number}: {}", problems.join("; "))
 }

@@ -40,7 +40,7 @@ pub struct Deployed {
     /// Address of the staking programmes' contract.
     #[serde(deserialize_with = "units::address")]
     pub rewards: Option<Address>,
-    /// Address of the lens, which reads many prices in one call.
+    /// Address of the lens, which people read and `plimsoll-keeper check` verifies; nothing else here does.
     #[serde(deserialize_with = "units::address")]
     pub lens: Address,
     /// Address of the contract that liquidates without capital.

@@ -43,7 +43,7 @@ use crate::chain::{Followed, Sources};
 const DEFAULT_FILE: &str = "keeper.toml";
 /// The defaults, and the manual of every setting.
 const EXAMPLE: &str = include_str!("../../../keeper.example.toml");
-/// Contract whose cover is shown.
+/// Name of the backstop in a deployment's record: what it covers of bad debt is shown.
 const BACKSTOP: &str = "Backstop";
 /// Chain id of a chain that `deploy up` starts.
 const LOCAL_CHAIN_ID: u64 = 31_337;

@@ -32,7 +32,7 @@ use crate::alert::{AlertFormat, AlertKind, Severity, Template};
 
 /// Anvil's default address, over HTTP and WebSocket.
 const LOCAL_ENDPOINTS: &str = r#"endpoints = [{ url = "http://127.0.0.1:8545" }, { url = "ws://127.0.0.1:8545" }]"#;
-/// Where `PagerDuty` takes events.
+/// URL to which `PagerDuty` takes events of every service.
 const PAGERDUTY_URL: &str = "https://events.pagerduty.com/v2/enqueue";
 /// Parts of a URL's path of at least this length are taken for keys.
 const SHORTEST_KEY_BYTES: usize = 8;
@@ -283,15 +283,15 @@ pub struct AlertTarget {
     pub url: Secret<String>,
     /// Scheme and host of the URL, for display.
     pub shown: String,
-    /// Alerts of a lower severity are not sent to it.
+    /// Lowest severity of the alerts that are sent to it.
     pub min_severity: Severity,
     /// Template of the bodies.
     pub body: Template,
     /// Key that bodies are signed with, for receivers that check the sender.
     pub signing_key: Option<Secret<String>>,
-    /// `PagerDuty`'s key of the service.
+    /// Integration key of the `PagerDuty` service.
     pub routing_key: Option<Secret<String>>,
-    /// Telegram's chat.
+    /// Id of the Telegram chat that messages are posted to.
     pub chat_id: Option<String>,
 }
 

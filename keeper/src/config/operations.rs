@@ -40,7 +40,7 @@ pub struct Safety {
     /// than they brought cost too much.
     #[serde(deserialize_with = "units::wad")]
     pub loss_cap_per_day: U256,
-    /// The same for one strategy in one market, which alone stops.
+    /// Loss of one strategy in one market within a UTC day, in wei, at which that strategy stops there for that day.
     #[serde(deserialize_with = "units::wad")]
     pub market_loss_cap_per_day: U256,
     /// Highest cost of one transaction, in wei: its gas limit at its maximum fee. Batches are made small enough for it.

@@ -14,25 +14,25 @@ use tokio::{
 
 use super::{Done, MAX_BYTES, Request, Response, socket_path};
 
-/// Time for the keeper to respond; it does so between two blocks.
+/// Longest time for which a response is waited for; the keeper responds between two blocks.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A command had no effect.
+/// Why a command had no effect.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// No keeper listens.
+    /// No keeper listens on the socket.
     #[error(
         "no keeper runs with the store {}: start one, or name the configuration of the running one with --config",
         .folder.display()
     )]
     NotRunning {
-        /// Folder of the store.
+        /// Folder of the store that was named.
         folder: PathBuf,
     },
     /// The socket cannot be used.
     #[error("{}: {source}; the command must be given by the user that runs the keeper", .path.display())]
     Io {
-        /// The socket.
+        /// Path of the socket.
         path: PathBuf,
         /// Error of the operating system.
         source: io::Error,
@@ -40,7 +40,7 @@ pub enum ControlError {
     /// The keeper did not respond in time, or is of another version.
     #[error("the keeper gave no response that is understood; is it of another version?")]
     NoResponse,
-    /// The keeper refused.
+    /// The keeper refused the command, for this reason.
     #[error("{0}")]
     Refused(String),
 }
@@ -61,7 +61,7 @@ pub async fn send(folder: &Path, request: &Request) -> Result<Done, ControlError
     }
 }
 
-/// Returns `None` for a response that is not understood.
+/// Writes a request and reads the response; `None` for one that is not understood.
 async fn exchange(mut stream: UnixStream, request: &Request) -> io::Result<Option<Response>> {
     let text = serde_json::to_string(request).map_err(io::Error::other)?;
     stream.write_all(format!("{text}\n").as_bytes()).await?;

@@ -20,7 +20,7 @@ const SOCKET: &str = "control.sock";
 /// Longest request or response, in bytes.
 const MAX_BYTES: u64 = 64 * 1_024;
 
-/// What an operator asks of a running keeper.
+/// A command of an operator to a running keeper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
@@ -52,10 +52,10 @@ pub enum Request {
     CloseBreaker,
 }
 
-/// What the keeper did.
+/// The effect of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// One sentence for people.
+    /// Description for people, in one sentence.
     pub text: String,
     /// What is paused now: names of markets, or `everything`.
     pub paused: Vec<String>,
@@ -64,16 +64,16 @@ pub struct Done {
 /// A response: what was done, or why nothing was.
 pub type Response = Result<Done, String>;
 
-/// A request, and where its response goes.
+/// A request that waits for its response.
 #[derive(Debug)]
 pub struct PendingRequest {
-    /// What is asked.
+    /// The command.
     pub request: Request,
-    /// Takes the response.
+    /// Channel that takes the response.
     pub respond: oneshot::Sender<Response>,
 }
 
-/// What an operator has paused.
+/// The pauses that an operator has begun.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paused {
     /// Whether everything is paused, harvests included.

@@ -12,20 +12,22 @@ use tokio::{
     net::{UnixListener, UnixStream},
     sync::{mpsc, oneshot},
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::{debug, warn};
 
 use super::{MAX_BYTES, PendingRequest, Response, socket_path};
 
-/// Time for a connection, from the first byte of its request to the last of its response.
+/// Longest time of a connection, from the first byte of its request to the last of its response.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests that wait for the keeper.
+/// Pause after a connection that the operating system could not make.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
+/// Number of requests that may wait for the keeper.
 const QUEUE: usize = 16;
-/// The owner alone may connect.
+/// Permissions of the socket: its owner alone may connect.
 const MODE: u32 = 0o600;
 
-/// Requests in the order of their arrival.
+/// The receiving end of the requests, in the order of their arrival.
 pub type Requests = mpsc::Receiver<PendingRequest>;
 
 /// The listening socket. Dropping it removes the socket.
@@ -76,7 +78,11 @@ async fn accept(listener: UnixListener, owner: u32, requests: mpsc::Sender<Pendi
                         warn!("a control command of another user was refused");
                     }
                 }
-                Err(error) => warn!(%error, "control connection failed"),
+                Err(error) => {
+                    // Such as no file handle being left: the next attempt would fail at once, too.
+                    warn!(%error, "control connection failed");
+                    sleep(PAUSE_AFTER_ERROR).await;
+                }
             },
             Some(ended) = connections.join_next() => {
                 if let Ok(Err(error)) = ended {

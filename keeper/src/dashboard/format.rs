@@ -1,5 +1,7 @@
 //! Numbers, times and names as the dashboard shows them.
 
+pub(super) use crate::amount::counted;
+
 /// Formats basis points as a percentage with one decimal, cut: `12.3 %`.
 pub(super) fn percent(bps: impl Into<i128>) -> String {
     let bps: i128 = bps.into();
@@ -23,12 +25,6 @@ pub(super) fn count(number: u64) -> String {
     crate::amount::readable(&number.to_string())
 }
 
-/// Formats a number with a noun: `1 loan`, `2 loans`.
-pub(super) fn counted(number: u64, noun: &str) -> String {
-    let s = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{s}", count(number))
-}
-
 /// Returns the name of a reason in words: `no_route` as "no route".
 pub(super) fn words(reason: &str) -> String {
     if reason == "none" { "not decided yet".to_owned() } else { reason.replace('_', " ") }
@@ -44,8 +40,6 @@ mod tests {
         assert_eq!(percent(-5_i64), "−0.0 %");
         assert_eq!(ago(59), "59 s");
         assert_eq!(ago(7_200), "2 h");
-        assert_eq!(counted(1, "loan"), "1 loan");
-        assert_eq!(counted(1_200, "loan"), "1,200 loans");
         assert_eq!(words("no_route"), "no route");
     }
 }

@@ -10,13 +10,13 @@ pub(crate) fn overview(view: &View, sections: &[Section]) -> String {
     page(view, "", html! { @for (_, section) in sections { (PreEscaped(section)) } })
 }
 
-/// Renders the answer to a request that cannot be answered.
-pub(crate) fn error_page(view: &View, message: &str) -> String {
+/// Renders the answer to a request that cannot be answered: `title` says what kind of error it is.
+pub(crate) fn error_page(view: &View, title: &str, message: &str) -> String {
     let content = html! {
         (summary::top(view))
-        section.error { h2 { "Not found" } p.lead { (message) } p { a href="/" { "Back to the overview" } } }
+        section.error { h2 { (title) } p.lead { (message) } p { a href="/" { "Back to the overview" } } }
     };
-    page(view, "not found", content)
+    page(view, title, content)
 }
 
 /// Renders a page with its own content below the keeper's name and state.

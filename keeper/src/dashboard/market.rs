@@ -63,14 +63,7 @@ fn card(market: &MarketView) -> Markup {
                 p class={ "price" @if market.price.is_none() { " bad" } } { (price(market)) }
             }
             (debt_chart(market))
-            dl.facts {
-                div { dt { "Debt" } dd { (market.borrowed) } }
-                div { dt { "Supplied" } dd { (market.supplied) } }
-                div { dt { "Utilisation" } dd { (percent(market.utilisation_bps)) } }
-                div { dt { "Borrow APR" } dd { (percent(market.borrow_rate_bps)) } }
-                div { dt { "Supply APR" } dd { (percent(market.supply_rate_bps)) } }
-                div { dt { "Loans" } dd { (count(market.loans)) } }
-            }
+            dl.facts { (key_figures(market)) }
             (notes(market))
         }
     }
@@ -100,15 +93,22 @@ fn notes(market: &MarketView) -> Markup {
     }
 }
 
+/// Renders the figures of a market that the overview shows, too.
+fn key_figures(market: &MarketView) -> Markup {
+    html! {
+        div { dt { "Debt" } dd { (market.borrowed) } }
+        div { dt { "Supplied" } dd { (market.supplied) } }
+        div { dt { "Utilisation" } dd { (percent(market.utilisation_bps)) } }
+        div { dt { "Borrow APR" } dd { (percent(market.borrow_rate_bps)) } }
+        div { dt { "Supply APR" } dd { (percent(market.supply_rate_bps)) } }
+        div { dt { "Loans" } dd { (count(market.loans)) } }
+    }
+}
+
 fn figures(market: &MarketView) -> Markup {
     html! {
         dl.facts {
-            div { dt { "Debt" } dd { (market.borrowed) } }
-            div { dt { "Supplied" } dd { (market.supplied) } }
-            div { dt { "Utilisation" } dd { (percent(market.utilisation_bps)) } }
-            div { dt { "Loans" } dd { (count(market.loans)) } }
-            div { dt { "Borrow APR" } dd { (percent(market.borrow_rate_bps)) } }
-            div { dt { "Supply APR" } dd { (percent(market.supply_rate_bps)) } }
+            (key_figures(market))
             div { dt { "Reserve" } dd { (market.reserve) } }
             @if let Some(cover) = &market.cover { div { dt { "Cover of the backstop" } dd { (cover) } } }
             div { dt { "Bad debt" } dd { (market.bad_debt) } }

@@ -12,6 +12,8 @@ use crate::view::{DecisionView, PositionRow, PositionView, PositionsQuery, Selec
 
 /// Number of positions on the overview.
 const SHOWN: usize = 20;
+/// Parameters that a form keeps, although it has no field for them.
+const ORDERING: [&str; 3] = ["sort", "order", "limit"];
 /// Number of positions on a page of all of them.
 const PAGE: usize = 50;
 
@@ -25,7 +27,7 @@ pub(super) fn most_at_risk(view: &View) -> Markup {
             @if selection.total == 0 {
                 p.empty { "None: every loan is above a health factor of " (view.keeper.watch_below) "." }
             } @else {
-                (reason_counts(view))
+                (reason_counts(view, &PositionsQuery::default()))
                 (table(view, &PositionsQuery::default(), &selection))
                 p.more {
                     @if selection.total > SHOWN { "The " (SHOWN) " with the lowest health factors are shown. " }
@@ -39,8 +41,8 @@ pub(super) fn most_at_risk(view: &View) -> Markup {
 
 /// Renders a page of the positions that a query selects.
 pub(crate) fn positions_page(view: &View, query: &PositionsQuery) -> String {
-    let query = &PositionsQuery { limit: query.limit.min(PAGE), ..query.clone() };
-    let selection = query.select(view);
+    let shown = PositionsQuery { limit: query.limit.min(PAGE), ..query.clone() };
+    let selection = shown.select(view);
     let content = html! {
         section #position-list aria-labelledby="positions-title" {
             h2 #positions-title { "Positions at risk" }
@@ -49,13 +51,13 @@ pub(crate) fn positions_page(view: &View, query: &PositionsQuery) -> String {
                 @if let Some(block) = view.block() { ", as of block " (count(block)) }
                 ". " a href={ "/positions?" (query.to_url()) } { "Reload" } "."
             }
-            (reason_counts(view))
+            (reason_counts(view, query))
             (form(view, query))
             @if selection.total == 0 {
                 p.empty { "No position matches. " a href="/positions" { "Show all" } }
             } @else {
                 (table(view, query, &selection))
-                (paging(query, selection.total))
+                (paging(&shown, query, selection.total))
             }
         }
     };
@@ -64,28 +66,31 @@ pub(crate) fn positions_page(view: &View, query: &PositionsQuery) -> String {
 
 /// Renders the positions of one market on its page.
 pub(super) fn of_market(view: &View, query: &PositionsQuery) -> Markup {
-    let query = PositionsQuery { limit: SHOWN, ..query.clone() };
-    let selection = query.select(view);
+    let selection = PositionsQuery { limit: SHOWN, ..query.clone() }.select(view);
     html! {
         @if selection.total == 0 {
             p.empty { "None: every loan is above a health factor of " (view.keeper.watch_below) "." }
         } @else {
-            (table(view, &PositionsQuery { limit: PAGE, ..query.clone() }, &selection))
+            (table(view, query, &selection))
             p.more {
-                a href={ "/positions?" (query_url(&query, 0)) } { "All " (counted(crate::view::count(selection.total), "position")) }
+                a href={ "/positions?" (query_url(query, 0)) } { "All " (counted(crate::view::count(selection.total), "position")) }
                 " · " a href={ "/api/v1/positions.csv?" (query.to_url()) } { "CSV" }
             }
         }
     }
 }
 
-/// Renders the numbers of positions by decision, each a link to these positions.
-fn reason_counts(view: &View) -> Markup {
+/// Renders the numbers of positions by decision, each a link to these positions in the order of a query.
+fn reason_counts(view: &View, query: &PositionsQuery) -> Markup {
+    let PositionsQuery { sort, is_descending, limit, .. } = *query;
+    let of_reason = |reason: &str| {
+        PositionsQuery { reason: reason.to_owned(), sort, is_descending, limit, ..PositionsQuery::default() }.to_url()
+    };
     html! {
         ul.counts aria-label="Decisions" {
             @for count in &view.decisions {
                 li {
-                    a class={ "pill " (if count.acts { "act" } else { "not" }) } href={ "/positions?reason=" (count.reason) } {
+                    a class={ "pill " (if count.acts { "act" } else { "not" }) } href={ "/positions?" (of_reason(&count.reason)) } {
                         strong { (count.positions) } " " (words(&count.reason))
                     }
                 }
@@ -98,6 +103,9 @@ fn form(view: &View, query: &PositionsQuery) -> Markup {
     let selected = |is_selected: bool| is_selected.then_some("selected");
     html! {
         form.filter method="get" action="/positions" role="search" {
+            @for (name, value) in query.parameters().filter(|(name, _)| ORDERING.contains(name)) {
+                input type="hidden" name=(name) value=(value);
+            }
             label { "Search" input type="search" name="search" value=(query.search) placeholder="address or market"; }
             label {
                 "Market"
@@ -126,25 +134,26 @@ fn form(view: &View, query: &PositionsQuery) -> Markup {
                 }
             }
             button type="submit" { "Apply" }
-            a href={ "/api/v1/positions.csv?" (query.to_url()) } { "CSV" }
+            a href={ "/api/v1/positions.csv?" (query_url(query, 0)) } { "CSV" }
         }
     }
 }
 
 /// URL parameters of the same query from another position on.
 fn query_url(query: &PositionsQuery, offset: usize) -> String {
-    PositionsQuery { offset, limit: PositionsQuery::default().limit, ..query.clone() }.to_url()
+    PositionsQuery { offset, ..query.clone() }.to_url()
 }
 
-fn paging(query: &PositionsQuery, total: usize) -> Markup {
-    let last = (query.offset + query.limit).min(total);
-    let shown = |number| count(crate::view::count(number));
+/// Renders links to the pages before and after the one that is `shown`, with the parameters of `query`.
+fn paging(shown: &PositionsQuery, query: &PositionsQuery, total: usize) -> Markup {
+    let last = (shown.offset + shown.limit).min(total);
+    let number = |number| count(crate::view::count(number));
     html! {
         nav.paging aria-label="Pages of positions" {
             @if query.offset > 0 {
-                a href={ "/positions?" (query_url(query, query.offset.saturating_sub(query.limit))) } rel="prev" { "← Previous" }
+                a href={ "/positions?" (query_url(query, query.offset.saturating_sub(shown.limit))) } rel="prev" { "← Previous" }
             }
-            span { (shown(query.offset.min(total) + usize::from(query.offset < total))) "–" (shown(last)) " of " (shown(total)) }
+            span { (number(query.offset.min(total) + usize::from(query.offset < total))) "–" (number(last)) " of " (number(total)) }
             @if last < total {
                 a href={ "/positions?" (query_url(query, last)) } rel="next" { "Next →" }
             }

@@ -75,7 +75,7 @@ fn limits(view: &View) -> Markup {
     let audit = &view.audit;
     html! {
         dl.facts {
-            div { dt { "Gas lost today" } dd { (safety.lost_today) span.small { "of " (safety.loss_cap) } } }
+            div { dt { "Lost today" } dd { (safety.lost_today) span.small { "of " (safety.loss_cap) } } }
             div { dt { "Recent reverts" } dd { (count(safety.reverts)) span.small { "of " (count(safety.breaker_reverts)) } } }
             div { dt { "Audited" } dd { (count(audit.compared)) span.small { "positions" } } }
             @if !safety.paused.is_empty() { div { dt { "Paused" } dd { (safety.paused.join(", ")) } } }

@@ -2,12 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use alloy::{eips::BlockNumberOrTag, primitives::B256, signers::local::PrivateKeySigner};
+use alloy::{primitives::B256, signers::local::PrivateKeySigner};
 use eyre::{WrapErr, ensure, eyre};
 use plimsoll_chain::{
     endpoint::Endpoint, error::ChainError, local::LocalChain, redaction::scrub, signer::SignerSource,
 };
-use serde::Deserialize;
 use tokio::{sync::mpsc::UnboundedReceiver, time};
 use tracing::{info, warn};
 
@@ -120,9 +119,7 @@ impl Parts {
         let Self { config, mode, roles, sender_settings, mut view, shutdown } = self;
         let begin = async {
             let genesis = genesis(&config, &roles.read).await;
-            let deployed = &config.deployed;
-            let identity =
-                Identity { chain_id: deployed.chain_id, genesis, core: deployed.core, rewards: deployed.rewards };
+            let identity = Identity::of(&config.deployed, genesis);
             let store = Store::open(&config.store.folder, &identity)?;
             alerts.attach(store.alerts.clone(), store.notes.clone());
             eyre::Ok((genesis, store, signers(&config, &roles.read).await?))
@@ -276,11 +273,7 @@ async fn local_chain(node: &Arc<Endpoint>) -> Result<Option<LocalChain>, ChainEr
 }
 
 async fn genesis_of(node: &Arc<Endpoint>) -> Result<B256, ChainError> {
-    #[derive(Debug, Deserialize)]
-    struct Block {
-        hash: B256,
-    }
-    let client = node.client().await?;
-    let first = client.request::<_, Block>("eth_getBlockByNumber", (BlockNumberOrTag::Number(0), false)).await;
-    Ok(first.map_err(|error| ChainError::of_transport(node, &error))?.hash)
+    let missing =
+        || ChainError::Unreachable { endpoint: node.to_string(), problem: "it has no first block".to_owned() };
+    node.block_hash(0).await?.ok_or_else(missing)
 }

@@ -3,7 +3,6 @@
 
 use alloy::{
     primitives::{Address, U256},
-    sol,
     sol_types::SolCall,
 };
 use tokio::time::Instant;
@@ -13,7 +12,7 @@ use crate::{
     chain::Header,
     config::{Config, Token},
     intent::{GuardKind, Intent, Priority, Purpose, Scope, Subject},
-    prices::{Call, ChainReader},
+    prices::{Call, ChainReader, IToken},
     sender::SenderHandle,
     view::Denomination,
 };
@@ -28,13 +27,6 @@ const EXPECTED_GAS: u64 = 65_000;
 const MAX_GAS_PRICE_FACTOR: u64 = 4;
 /// Time in seconds after which a transfer that is not mined is given up.
 const DEADLINE_SECS: u64 = 600;
-
-sol! {
-    interface IToken {
-        function balanceOf(address account) external view returns (uint256);
-        function transfer(address to, uint256 amount) external returns (bool);
-    }
-}
 
 /// Transfers to submit.
 #[derive(Debug)]

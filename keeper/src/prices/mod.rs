@@ -15,9 +15,11 @@ mod answers;
 mod rate;
 mod reader;
 mod snapshot;
+mod token;
 mod twap;
 mod valuer;
 
+pub(crate) use self::token::IToken;
 pub use self::{
     answers::{Answers, BlockReader},
     rate::Rate,

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags, types::FromSql};
 use tracing::info;
 
 use super::StoreError;
+use crate::config::Deployed;
 
 /// Time to wait for another program that reads the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,6 +43,13 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Returns the identity of a deployment on the chain with this first block.
+    #[must_use]
+    pub const fn of(deployed: &Deployed, genesis: B256) -> Self {
+        let Deployed { chain_id, core, rewards, .. } = *deployed;
+        Self { chain_id, genesis, core, rewards }
+    }
+
     /// Returns the names and values that are written into the files.
     fn parts(&self) -> [(&'static str, String); 4] {
         let rewards = self.rewards.map_or_else(|| "none".to_owned(), |address| address.to_string());

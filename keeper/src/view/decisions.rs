@@ -25,9 +25,9 @@ const MAX_REMEMBERED: usize = 20_000;
 /// A decision that was taken on a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedDecision {
-    /// Number of the block.
+    /// Number of the block that it was taken on.
     pub block: u64,
-    /// What was decided.
+    /// The decision.
     pub decision: Decision,
 }
 
@@ -120,7 +120,7 @@ fn forget_oldest(positions: &mut Spans) {
 pub(super) struct PositionDecisions {
     last: HashMap<(MarketId, Address), Arc<RecordedDecision>>,
     history: DecisionHistory,
-    /// Loans that are only counted.
+    /// Loans too small to be decided about one by one, by market: they are counted.
     dust: Vec<LoanClass>,
 }
 
@@ -132,17 +132,17 @@ impl PositionDecisions {
         self.last.insert((market, account), decision);
     }
 
-    /// Replaces the loans that are only counted.
+    /// Replaces the loans that are too small to be decided about, of all markets.
     pub(super) fn record_dust(&mut self, dust: Vec<LoanClass>) {
         self.dust = dust;
     }
 
-    /// The loans of a market that are only counted, if there are any.
+    /// Returns the loans of a market that are too small to be decided about, if there are any.
     pub(super) fn dust(&self, market: MarketId) -> Option<&LoanClass> {
         self.dust.iter().find(|class| class.market == market)
     }
 
-    /// The decision about a position, where one was taken.
+    /// Returns the last decision about a position, if one was taken.
     pub(super) fn of(&self, market: MarketId, account: Address) -> Option<Arc<RecordedDecision>> {
         self.last.get(&(market, account)).cloned()
     }
@@ -152,7 +152,7 @@ impl PositionDecisions {
         self.last.retain(|(market, account), _| is_kept(*market, *account));
     }
 
-    /// Earlier decisions, for those who ask while new ones are recorded.
+    /// Returns a handle of the earlier decisions, which can be read while new ones are recorded.
     pub(super) fn history(&self) -> DecisionHistory {
         self.history.clone()
     }
@@ -187,7 +187,7 @@ impl RewardDecisions {
         Self(decisions)
     }
 
-    /// The decision about a reward, where one was taken in the last round.
+    /// Returns the decision about a reward, if one was taken in the last round.
     pub(super) fn get(&self, stream: StreamId) -> Option<&DecisionView> {
         self.0.get(&stream)
     }

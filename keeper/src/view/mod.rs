@@ -50,7 +50,7 @@ pub use self::{
         Totals, View, WatchedAccount,
     },
     positions::position_view,
-    problems::{Problem, ProblemLevel, STUCK_AFTER_BLOCKS, StuckLoans},
+    problems::{Problem, ProblemLevel},
     query::{ActivityQuery, PositionsQuery, QueryError, Selection, SortKey},
     row::{PositionRow, RowMarket},
     words::Words,

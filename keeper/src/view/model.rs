@@ -405,11 +405,11 @@ pub struct EndpointView {
 /// Limits on sending, and how far they are used up.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SafetyView {
-    /// Why nothing is sent, where nothing is: circuit breaker, loss cap or kill file.
+    /// Why sending is stopped, where it is: kill file, a circuit breaker or the daily loss cap.
     pub stopped: Option<String>,
     /// Names of markets in which an operator has paused the keeper, or `everything`.
     pub paused: Vec<String>,
-    /// Fees spent today (UTC) on transactions that reverted or were cancelled.
+    /// Loss of today's (UTC) transactions that cost more than they brought.
     pub lost_today: Amount,
     /// Daily cap on [`Self::lost_today`].
     pub loss_cap: Amount,

@@ -69,6 +69,7 @@ pub(super) fn lending_views(
             liquidatable_since.update(market.id(), liquidatable.iter().map(|loan| loan.account), header.number);
         }
         dust_total += count(dust_loans);
+        let words = Words::of_market(config, market.params());
         let loan_token = Denomination::of(config, market.params().loanToken);
         let bad_debt =
             liquidatable.iter().fold(0_u128, |sum, loan| sum.saturating_add(loan.debt.saturating_sub(loan.value)));
@@ -78,10 +79,10 @@ pub(super) fn lending_views(
             bad_debt: loan_token.amount(bad_debt),
             cover: cover(book, market).map(|units| loan_token.amount(units)),
             liquidation_problem: liquidation_problem(config, settings),
-            ..market_view(config, market, header.timestamp, price, survey)
+            ..market_view(config, market, header.timestamp, price, (survey, words.clone()))
         });
         let Ok(price) = prices.of(market.id()) else { continue };
-        let row_market = Arc::new(RowMarket::of(config, market, price, header.number));
+        let row_market = Arc::new(RowMarket::of(config, market, price, header.number, words));
         rows.extend(loans.iter().map(|loan| PositionRow {
             liquidatable_since: liquidatable_since.of(market.id(), loan.account),
             decision: decisions.of(market.id(), loan.account),
@@ -134,7 +135,7 @@ fn market_view(
     market: &MarketBook,
     timestamp: u64,
     price: Result<U256, NoPrice>,
-    survey: &Survey,
+    (survey, words): (&Survey, Words),
 ) -> MarketView {
     let totals = market.at(timestamp);
     let (params, curve) = (market.params(), market.curve());
@@ -180,7 +181,7 @@ fn market_view(
         liquidatable_blocks: 0,
         liquidation_problem: None,
         debt: survey.distribution(market, loan.decimals, &loan.name).unwrap_or_default(),
-        words: Words::of_market(config, params),
+        words,
     }
 }
 
@@ -204,13 +205,14 @@ fn liquidation_problem(config: &Config, settings: &MarketSettings) -> Option<Str
     } else {
         SkipReason::NoRoute
     };
-    Some(reason.text(&Words::of_rewards(config)))
+    // Neither reason has figures.
+    Some(reason.text(&Words::default()))
 }
 
 /// Shows a position at a price, without a decision.
 #[must_use]
 pub fn position_view(config: &Config, market: &MarketBook, loan: &LoanAtRisk, price: U256) -> PositionView {
-    let market = Arc::new(RowMarket::of(config, market, price, 0));
+    let market = Arc::new(RowMarket::of(config, market, price, 0, Words::default()));
     PositionView { decision: None, ..PositionRow::of(market, loan).view() }
 }
 

@@ -4,9 +4,10 @@ use alloy::primitives::U256;
 use serde::Serialize;
 
 use super::model::View;
+use crate::amount::counted;
 
 /// Number of blocks after which a loan that stays liquidatable is a problem. Within it a transaction is mined or cancelled.
-pub const STUCK_AFTER_BLOCKS: u64 = 10;
+const STUCK_AFTER_BLOCKS: u64 = 10;
 /// Number of blocks by which an endpoint may be behind the newest one.
 const MAX_BLOCKS_BEHIND: u64 = 2;
 
@@ -29,23 +30,22 @@ pub struct Problem {
     pub text: String,
 }
 
-/// Loans of a market that stay liquidatable: an alert can be raised for each of these.
+/// Loans of a market that stay liquidatable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StuckLoans<'a> {
+pub(super) struct StuckLoans<'a> {
     /// Name of the market.
-    pub market: &'a str,
+    pub(super) market: &'a str,
     /// Number of loans that have been liquidatable for at least the blocks that were asked for.
-    pub loans: u64,
+    pub(super) loans: u64,
     /// Block since which the first of them is liquidatable.
-    pub since: u64,
+    pub(super) since: u64,
     /// Stable name of the reason for most of them.
-    pub reason: &'static str,
+    pub(super) reason: &'static str,
 }
 
 impl View {
     /// Returns the loans that have been liquidatable for at least so many blocks, by market.
-    #[must_use]
-    pub fn stuck_loans(&self, blocks: u64) -> Vec<StuckLoans<'_>> {
+    pub(super) fn stuck_loans(&self, blocks: u64) -> Vec<StuckLoans<'_>> {
         let Some(head) = &self.head else { return Vec::new() };
         let mut found: Vec<(StuckLoans<'_>, Vec<(&'static str, u64)>)> = Vec::new();
         // The rows come in the order of their health factors, so the liquidatable ones are first.
@@ -91,7 +91,7 @@ impl View {
             add(ProblemLevel::Critical, format!("Not ready: {reason}"));
         }
         if let Some(reason) = &self.safety.stopped {
-            add(ProblemLevel::Critical, format!("Nothing is sent: {reason}."));
+            add(ProblemLevel::Critical, format!("Sending is stopped: {reason}."));
         }
         for signer in &self.signers {
             if let Some(problem) = &signer.problem {
@@ -165,9 +165,4 @@ impl View {
             }
         }
     }
-}
-
-/// Formats a number with a noun: `1 loan`, `2 loans`.
-fn counted(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

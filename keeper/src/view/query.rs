@@ -24,15 +24,15 @@ pub enum QueryError {
     InvalidParameter {
         /// Name of the parameter.
         name: &'static str,
-        /// Its value.
+        /// Value that was given.
         value: String,
-        /// What is allowed.
+        /// Description of the values that are allowed.
         expected: String,
     },
     /// There is no parameter of this name.
     #[error("there is no parameter `{name}`; there are {known}")]
     UnknownParameter {
-        /// The name.
+        /// Name that was given.
         name: String,
         /// Names of all parameters.
         known: String,
@@ -40,7 +40,7 @@ pub enum QueryError {
     /// There is no market of this name or id.
     #[error("there is no market \"{market}\"; there are {known}")]
     UnknownMarket {
-        /// The name or id.
+        /// Name or id that was given.
         market: String,
         /// Names of all markets.
         known: String,
@@ -51,7 +51,7 @@ pub enum QueryError {
              was taken since the keeper started"
     )]
     UnknownAccount {
-        /// The account.
+        /// Address of the account.
         account: Address,
         /// Health factor below which positions are listed.
         below: String,
@@ -59,12 +59,12 @@ pub enum QueryError {
     /// There is no such path.
     #[error("there is no {path}; /api/schema.json describes every path")]
     UnknownPath {
-        /// The path.
+        /// Path that was asked for.
         path: String,
     },
 }
 
-/// What positions are ordered by.
+/// The figure that positions are ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SortKey {
     /// Health factor.
@@ -126,7 +126,7 @@ fn relative_waterline(row: &PositionRow) -> U256 {
     row.waterline.saturating_mul(U256::from(1) << 64).checked_div(row.market.price).unwrap_or(U256::MAX)
 }
 
-/// Which positions, and in which order.
+/// Selection of positions, and their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PositionsQuery {
     /// Id of the market; positions of all markets without it.
@@ -139,7 +139,7 @@ pub struct PositionsQuery {
     pub reason: String,
     /// Whether liquidatable positions are meant (`true`) or healthy ones (`false`); both without it.
     pub liquidatable: Option<bool>,
-    /// What they are ordered by.
+    /// The figure that they are ordered by.
     pub sort: SortKey,
     /// Whether the largest comes first.
     pub is_descending: bool,
@@ -170,7 +170,7 @@ impl Default for PositionsQuery {
 pub struct Selection<'a, T> {
     /// Number of all entries that it selects.
     pub total: usize,
-    /// Those of the page.
+    /// The entries of the page.
     pub page: Vec<&'a T>,
 }
 
@@ -232,6 +232,15 @@ impl PositionsQuery {
     /// Returns the parameters of the URL of this query, without a question mark; empty if all have their defaults.
     #[must_use]
     pub fn to_url(&self) -> String {
+        let mut url = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in self.parameters() {
+            url.append_pair(name, &value);
+        }
+        url.finish()
+    }
+
+    /// Returns the parameters of the URL of this query that differ from their defaults.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
         let sort = SortKey::ALL.iter().find(|(key, _)| *key == self.sort).map_or("", |(_, name)| name);
         let pairs = [
             ("market", self.market_text.clone()),
@@ -243,15 +252,11 @@ impl PositionsQuery {
             ("offset", if self.offset == 0 { String::new() } else { self.offset.to_string() }),
             ("limit", if self.limit == DEFAULT_LIMIT { String::new() } else { self.limit.to_string() }),
         ];
-        let mut url = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
-            url.append_pair(name, value);
-        }
-        url.finish()
+        pairs.into_iter().filter(|(_, value)| !value.is_empty())
     }
 }
 
-/// Which activity.
+/// Selection of activity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActivityQuery {
     /// Id of the market; activity of all markets and programmes without it.

@@ -56,8 +56,8 @@ pub struct PositionRow {
 }
 
 impl RowMarket {
-    /// Describes a market in a block.
-    pub(super) fn of(config: &Config, market: &MarketBook, price: U256, block: u64) -> Self {
+    /// Describes a market in a block, with the words of decisions about its loans.
+    pub(super) fn of(config: &Config, market: &MarketBook, price: U256, block: u64, words: Words) -> Self {
         Self {
             id: market.id().0,
             name: config.deployed.market_name(market.id()),
@@ -65,7 +65,7 @@ impl RowMarket {
             collateral: Denomination::of(config, market.params().collateralToken),
             price,
             block,
-            words: Words::of_market(config, market.params()),
+            words,
         }
     }
 }

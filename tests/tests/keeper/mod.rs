@@ -1,5 +1,6 @@
 //! The keeper as a whole: its page, API and command line; under faults, kills and reorgs; and idle.
 
+mod api;
 mod browser;
 mod bursts;
 mod cli;
@@ -8,7 +9,9 @@ mod endpoints;
 mod fixture;
 mod idle;
 mod kills;
+mod metrics;
 mod op_stack;
+mod open_page;
 mod page;
 mod recovery;
 mod sample;

@@ -44,8 +44,7 @@ fn store(report: &mut CheckReport, config: &Config, genesis: Option<B256>) {
         return;
     }
     let Some(genesis) = genesis else { return };
-    let deployed = &config.deployed;
-    let identity = Identity { chain_id: deployed.chain_id, genesis, core: deployed.core, rewards: deployed.rewards };
+    let identity = Identity::of(&config.deployed, genesis);
     match Store::inspect(folder, &identity) {
         Ok(changes) => {
             report.ok(AREA, "store", format!("{shown} is this deployment's, and free"));

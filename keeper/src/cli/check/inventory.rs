@@ -1,22 +1,12 @@
 //! Checks that the keeper can liquidate from inventory where it is configured to: that it holds loan tokens, and that the
 //! core may pull them.
 
-use alloy::{
-    primitives::{Address, U256},
-    sol,
-};
+use alloy::primitives::{Address, U256};
 
 use super::{Node, read};
-use crate::{config::Config, report::check::CheckReport, view::Denomination};
+use crate::{config::Config, prices::IToken, report::check::CheckReport, view::Denomination};
 
 const AREA: &str = "inventory";
-
-sol! {
-    interface IToken {
-        function balanceOf(address account) external view returns (uint256);
-        function allowance(address owner, address spender) external view returns (uint256);
-    }
-}
 
 /// `keeper` is the account that signs liquidations, if its key loads.
 pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node, keeper: Option<Address>) {

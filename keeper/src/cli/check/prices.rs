@@ -12,15 +12,13 @@ use crate::{
     config::{Config, Token},
     math::{
         liquidation::ORACLE_SCALE,
-        wide::{mul_div_down, mul_div_up},
+        wide::{WAD, mul_div_down, mul_div_up},
     },
     prices::{EndpointReader, Prices, UNSIGNED_ACCOUNT, Valuer, Values, read_markets, snapshot},
     report::check::CheckReport,
 };
 
 const AREA: &str = "prices";
-/// A whole unit of the native currency, in wei.
-const ONE_COIN: U256 = U256::from_limbs([1_000_000_000_000_000_000, 0, 0, 0]);
 
 pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node) {
     let timeout_error = timed_out(&node.endpoint);
@@ -53,7 +51,7 @@ pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node
         let (Ok(price), Some(loan_token)) = (prices.of(*id), market.loan_token) else { continue };
         let Ok(rate) = values.of(loan_token) else { continue };
         // As much collateral as one coin is worth.
-        let collateral = mul_div_up(rate.units_up(ONE_COIN), ORACLE_SCALE, price.max(U256::ONE));
+        let collateral = mul_div_up(rate.units_up(U256::from(WAD)), ORACLE_SCALE, price.max(U256::ONE));
         let expected = mul_div_down(collateral, price, ORACLE_SCALE);
         quotes::check(report, config, node, market, [collateral, expected]).await;
     }

@@ -51,11 +51,11 @@ sol! {
     }
 }
 
-/// What a sale would bring.
+/// Result of a sale of collateral that was tried.
 enum Quote {
-    /// So many units of the last token.
+    /// Amount that it brings, in units of the last token of the path.
     Sells(U256),
-    /// A pool of the path cannot buy that much.
+    /// Why a pool of the path cannot buy that much.
     Unsellable(String),
 }
 

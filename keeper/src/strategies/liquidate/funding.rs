@@ -2,7 +2,6 @@
 
 use alloy::{
     primitives::{Address, U256, map::AddressMap},
-    sol,
     sol_types::SolCall,
 };
 use plimsoll_chain::error::ChainError;
@@ -13,19 +12,12 @@ use crate::{
     chain::Header,
     intent::Profit,
     math::{liquidation::ORACLE_SCALE, wide::mul_div_down},
-    prices::{Call, ChainReader, NoValuation, Rate, SimulatedCall, Values},
+    prices::{Call, ChainReader, IToken, NoValuation, Rate, SimulatedCall, Values},
     strategies::SkipReason,
 };
 
 /// Gas limit of reading a balance or an allowance: more than any token uses.
 const READ_GAS: u64 = 1_000_000;
-
-sol! {
-    interface IToken {
-        function balanceOf(address account) external view returns (uint256);
-        function allowance(address owner, address spender) external view returns (uint256);
-    }
-}
 
 /// Where the tokens of the repayment come from, with the rates that value the profit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

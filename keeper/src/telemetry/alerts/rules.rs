@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant};
 
 use super::{AlertKind, Notice};
-use crate::view::View;
+use crate::{amount::counted, view::View};
 
 /// Identifies a condition: its kind and its subject.
 type Condition = (AlertKind, String);
@@ -106,7 +106,7 @@ impl AlertRules {
             _ => {}
         }
         if let Some(reason) = &view.safety.stopped {
-            add(AlertKind::Stopped, "safety", format!("nothing is sent: {reason}"));
+            add(AlertKind::Stopped, "safety", format!("sending is stopped: {reason}"));
         }
         for place in &view.safety.paused {
             add(AlertKind::Paused, place, format!("paused by the operator: {place}"));
@@ -123,7 +123,7 @@ impl AlertRules {
         for market in view.markets.iter().filter(|market| market.liquidatable_blocks >= self.liquidatable_blocks) {
             let text = format!(
                 "{} of {} are liquidatable, the first of them for {} blocks: the dashboard says why",
-                plural(market.liquidatable, "loan"),
+                counted(market.liquidatable, "loan"),
                 market.name,
                 market.liquidatable_blocks
             );
@@ -143,10 +143,6 @@ impl AlertRules {
         }
         found
     }
-}
-
-fn plural(number: u64, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 fn notice(((kind, subject), text): (&Condition, &String), resolved: bool) -> Notice {

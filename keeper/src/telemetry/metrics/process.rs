@@ -10,12 +10,12 @@ use super::view::{Metric, counter, gauge, number, optional};
 const TICKS_A_SECOND: f64 = 100.0;
 /// Field of `/proc/self/stat` after the name, which may contain spaces, with the time in user mode.
 const USER: usize = 11;
-/// The same for time in the kernel.
+/// Field of `/proc/self/stat` after the name with the time in the kernel.
 const KERNEL: usize = 12;
-/// The same for the start, in ticks since the machine's.
+/// Field of `/proc/self/stat` after the name with the start of the process, counted from the start of the machine.
 const START: usize = 19;
 
-/// Returns the metrics of this process; those that the system does not tell have no sample.
+/// Returns the metrics of this process; those that the system does not state have no sample.
 pub(super) fn metrics() -> Vec<Metric> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();

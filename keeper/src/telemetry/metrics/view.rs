@@ -84,7 +84,7 @@ fn state(view: &View) -> Vec<Metric> {
         gauge("live", "1 if transactions are sent, 0 in a dry run", single(flag(view.keeper.live))),
         gauge(
             "stopped",
-            "1 while a limit, the circuit breaker or the kill file prevents sending",
+            "1 while the kill file, a circuit breaker or the daily loss cap stops sending",
             single(flag(view.safety.stopped.is_some())),
         ),
         gauge(
@@ -197,7 +197,7 @@ fn results(view: &View) -> Vec<Metric> {
         counter("gas_spent_eth", "Fees paid for gas", optional(decimal(&totals.gas.exact()))),
         gauge(
             "gas_lost_today_eth",
-            "Fees paid today (UTC) for transactions that reverted or were cancelled",
+            "Loss of today's (UTC) transactions that cost more than they brought",
             optional(decimal(&safety.lost_today.exact())),
         ),
         gauge(
