@@ -1,4 +1,5 @@
-//! Signing keys: from an encrypted keystore, an environment variable, or – on a local Anvil only – Anvil itself.
+//! Signing keys: from an encrypted keystore, an environment variable, or – on a local Anvil only – Anvil itself; or in
+//! another process, which signs.
 //!
 //! A key is never taken from a command-line argument. Anvil's keys are public, so they are rejected on every other chain,
 //! whichever source they come from.
@@ -9,13 +10,24 @@ use std::{
 };
 
 use alloy::{
+    consensus::{SignableTransaction, TxEnvelope, TypedTransaction},
     hex,
     primitives::{Address, B256, b256},
-    signers::local::{LocalSignerError, PrivateKeySigner},
+    signers::{
+        SignerSync,
+        local::{LocalSignerError, PrivateKeySigner},
+    },
 };
 use serde::Deserialize;
 
-use crate::{local::LocalChain, redaction, secret::Secret};
+use crate::{
+    endpoint::{Endpoint, EndpointError},
+    error::ChainError,
+    local::LocalChain,
+    redaction,
+    remote_signer::{RemoteSigner, RemoteSignerError},
+    secret::Secret,
+};
 
 /// Private keys of the ten accounts that every Anvil starts with. They are public.
 const ANVIL_KEYS: [B256; 10] = [
@@ -53,6 +65,33 @@ pub enum SignerSource {
     Environment(String),
     /// Number of one of Anvil's own accounts, on a local Anvil only.
     Anvil(usize),
+    /// A signer in another process that has the key and answers `eth_signTransaction`, such as Web3Signer or Clef.
+    Remote {
+        /// Name of an environment variable that holds the signer's URL.
+        url_env: String,
+        /// Account for which it signs.
+        address: Address,
+    },
+}
+
+/// Signs the transactions of one account.
+#[derive(Debug, Clone)]
+pub enum TransactionSigner {
+    /// A key in this process.
+    Local(PrivateKeySigner),
+    /// A key in another process.
+    Remote(RemoteSigner),
+}
+
+/// A transaction was not signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The key in this process is invalid.
+    #[error(transparent)]
+    Local(#[from] alloy::signers::Error),
+    /// The remote signer did not sign what was ordered.
+    #[error(transparent)]
+    Remote(#[from] RemoteSignerError),
 }
 
 /// Source of the password of a keystore.
@@ -74,6 +113,15 @@ pub enum SignerError {
     /// The environment variable does not hold a valid secp256k1 private key in hexadecimal.
     #[error("{0} does not hold a private key: 64 hexadecimal digits, with or without 0x")]
     NotAKey(String),
+    /// The key is in another process.
+    #[error("the key of {0} is in a remote signer, which does not hand it out; name a keystore or a variable instead")]
+    NotHere(Address),
+    /// The environment variable does not hold the URL of a signer.
+    #[error("{0} does not hold the URL of a remote signer: {1}")]
+    NotAUrl(String, EndpointError),
+    /// The remote signer cannot be reached.
+    #[error("the remote signer: {0}")]
+    Unreachable(ChainError),
     /// A file cannot be read.
     #[error("{}: {source}", .path.display())]
     File {
@@ -102,18 +150,61 @@ pub enum SignerError {
 }
 
 impl SignerSource {
+    /// Loads the key, or connects to the remote signer that has it. `local` is the proof that the chain is an Anvil. Fails
+    /// when the source holds no valid key or URL, and for Anvil's accounts without that proof. A remote signer is asked for
+    /// nothing before its first signature.
+    pub async fn open(&self, local: Option<LocalChain>) -> Result<TransactionSigner, SignerError> {
+        let Self::Remote { url_env, address } = self else { return Ok(self.load(local)?.into()) };
+        if is_anvil_account(*address) && local.is_none() {
+            return Err(SignerError::AnvilKeyElsewhere(*address));
+        }
+        let url = env::var(url_env).map_err(|_| SignerError::Unset(url_env.clone(), "the URL of a remote signer"))?;
+        let endpoint: Endpoint = url.parse().map_err(|error| SignerError::NotAUrl(url_env.clone(), error))?;
+        let signer = RemoteSigner::new(&endpoint, *address).await.map_err(SignerError::Unreachable)?;
+        Ok(TransactionSigner::Remote(signer))
+    }
+
     /// Loads the key; decrypting a keystore takes about a second. `local` is the proof that the chain is an Anvil. Fails
-    /// when the source holds no valid key, and for Anvil's keys without that proof.
+    /// when the source holds no valid key or is a remote signer, and for Anvil's keys without that proof.
     pub fn load(&self, local: Option<LocalChain>) -> Result<PrivateKeySigner, SignerError> {
         let signer = match self {
             Self::Keystore { path, password } => open_keystore(path, &password.read()?)?,
             Self::Environment(name) => key_from_environment(name)?,
             Self::Anvil(index) => anvil_signer(*index)?,
+            Self::Remote { address, .. } => return Err(SignerError::NotHere(*address)),
         };
         // Registered without 0x, so that it is found with and without it.
         redaction::hide(&hex::encode(signer.to_bytes()));
         let is_anvils = ANVIL_KEYS.contains(&signer.to_bytes());
         if is_anvils && local.is_none() { Err(SignerError::AnvilKeyElsewhere(signer.address())) } else { Ok(signer) }
+    }
+}
+
+impl From<PrivateKeySigner> for TransactionSigner {
+    fn from(key: PrivateKeySigner) -> Self {
+        Self::Local(key)
+    }
+}
+
+impl TransactionSigner {
+    /// Returns the account whose transactions it signs.
+    #[must_use]
+    pub const fn address(&self) -> Address {
+        match self {
+            Self::Local(key) => key.address(),
+            Self::Remote(remote) => remote.address(),
+        }
+    }
+
+    /// Signs a transaction. Fails if the key is invalid, or if the remote signer does not return what was ordered.
+    pub async fn sign(&self, transaction: TypedTransaction) -> Result<TxEnvelope, SignError> {
+        match self {
+            Self::Local(key) => {
+                let signature = key.sign_hash_sync(&transaction.signature_hash())?;
+                Ok(transaction.into_signed(signature).into())
+            }
+            Self::Remote(remote) => Ok(remote.sign(&transaction).await?),
+        }
     }
 }
 

@@ -14,13 +14,14 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::logging::Scrubbing;
 
 /// Serves `status` and the body that `answer` returns for the text of each request. Returns host and port.
-pub(crate) async fn serve(status: &'static str, answer: fn(&str) -> String) -> String {
+pub(crate) async fn serve(status: &'static str, answer: impl Fn(&str) -> String + Send + 'static) -> String {
     log_everything();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
-            let body = answer(&read_request(&mut socket).await);
+            let request = read_request(&mut socket).await;
+            let body = answer(&request);
             let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
             socket.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
         }

@@ -10,13 +10,12 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 use alloy::{
     consensus::{Transaction, TxEnvelope},
     eips::{BlockNumberOrTag, eip2718::Encodable2718},
-    network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilder},
+    network::{NetworkTransactionBuilder, TransactionBuilder},
     primitives::{Address, B256, Bytes, U256, keccak256},
     providers::{Provider, ext::AnvilApi},
     rpc::types::{TransactionReceipt, TransactionRequest},
-    signers::local::PrivateKeySigner,
 };
-use plimsoll_chain::error::ChainError;
+use plimsoll_chain::{error::ChainError, signer::TransactionSigner};
 use plimsoll_contracts::deployment::{
     DeployedContract, Deployment, InFlight, MarketRecord, PoolRecord, ProgrammeRecord, Sent, TokenRecord,
 };
@@ -177,7 +176,7 @@ enum Settled {
 /// Executes the steps of a design.
 pub struct Applier<'a> {
     inputs: Inputs<'a>,
-    wallet: EthereumWallet,
+    signer: TransactionSigner,
     journal: Journal,
     on_progress: &'a (dyn Fn(Progress<'_>) + Send + Sync),
 }
@@ -192,7 +191,7 @@ impl<'a> Applier<'a> {
     /// Creates an applier. Fails when the key is not the deployer's.
     pub fn new(
         inputs: Inputs<'a>,
-        signer: PrivateKeySigner,
+        signer: TransactionSigner,
         journal: Journal,
         on_progress: &'a (dyn Fn(Progress<'_>) + Send + Sync),
     ) -> Result<Self, ApplyError> {
@@ -201,7 +200,7 @@ impl<'a> Applier<'a> {
             let problem = format!("the key is that of {key}, but [deployer] in the manifest says {deployer}");
             return Err(ApplyError::Refused(vec![problem]));
         }
-        Ok(Self { inputs, wallet: signer.into(), journal, on_progress })
+        Ok(Self { inputs, signer, journal, on_progress })
     }
 
     /// Returns the deployment record so far.
@@ -352,7 +351,8 @@ impl<'a> Applier<'a> {
         })?;
         let request = request.with_nonce(nonce).with_chain_id(chain.id()).with_gas_limit(gas_limit);
         let request = affordable.apply_to(request);
-        request.build(&self.wallet).await.map_err(|error| stopped(format!("it cannot be signed: {error}")))
+        let unsigned = request.build_unsigned().map_err(|error| stopped(format!("it cannot be signed: {error}")))?;
+        self.signer.sign(unsigned).await.map_err(|error| stopped(format!("it cannot be signed: {error}")))
     }
 
     /// Returns the revert data of a step that the node found would revert. The deterministic deployer hides that of a
@@ -604,7 +604,7 @@ const fn poll_interval(chain: &Chain) -> Duration {
 /// Applies a design without confirmation, for local chains and tests: opens the record, prepares and executes.
 pub async fn apply(
     inputs: Inputs<'_>,
-    signer: PrivateKeySigner,
+    signer: TransactionSigner,
     record: &Path,
     on_progress: &(dyn Fn(Progress<'_>) + Send + Sync),
 ) -> Result<Deployment, ApplyError> {

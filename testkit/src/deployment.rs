@@ -94,7 +94,7 @@ impl Suite {
         let artifacts = tokio::task::spawn_blocking(prepare).await??;
         let design = Design::new(manifest, &artifacts)?;
         let chain = Chain::connect(devnet.node.http_url().parse()?).await?;
-        let signer = manifest.tables.deployer.key.load(chain.local())?;
+        let signer = manifest.tables.deployer.key.open(chain.local()).await?;
         let inputs = Inputs { design: &design, artifacts: &artifacts, chain: &chain, may_replace: false };
         let deployment = apply::apply(inputs, signer, &record, &|_| {}).await?;
         Ok(Self { devnet, deployment, record, scratch })

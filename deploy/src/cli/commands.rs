@@ -142,7 +142,7 @@ pub(super) async fn apply(context: &Context, target: &Target, yes: bool, replace
 
 async fn deploy(manifest: &Manifest, inputs: Inputs<'_>, path: &Path, ask: bool) -> eyre::Result<Deployment> {
     let Inputs { design, chain, .. } = inputs;
-    let signer = manifest.tables.deployer.key.load(chain.local())?;
+    let signer = manifest.tables.deployer.key.open(chain.local()).await?;
     let journal = Journal::open(path, chain, design).await?;
     let is_local = chain.local().is_some();
     let on_progress = |progress: Progress<'_>| report_progress(progress, is_local);

@@ -176,7 +176,8 @@ pub struct Signers {
 /// Reads the source of a key. A key may have been written in its place, so a refusal does not repeat the value.
 fn signer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SignerSource>, D::Error> {
     const FORMS: &str = "say where the key is: { keystore = { path = \"…\", password = { file = \"…\" } } }, \
-                         { environment = \"VARIABLE\" }, or { anvil = 0 } on a local Anvil";
+                         { environment = \"VARIABLE\" }, { remote = { url_env = \"VARIABLE\", address = \"0x…\" } } \
+                         for a remote signer, or { anvil = 0 } on a local Anvil";
     match SignerSource::deserialize(deserializer) {
         Ok(SignerSource::Environment(name)) if !units::is_variable(&name) => Err(D::Error::custom(FORMS)),
         Ok(source) => Ok(Some(source)),

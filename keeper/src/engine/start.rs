@@ -2,10 +2,14 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use alloy::{primitives::B256, signers::local::PrivateKeySigner};
+use alloy::primitives::B256;
 use eyre::{WrapErr, ensure, eyre};
 use plimsoll_chain::{
-    endpoint::Endpoint, error::ChainError, local::LocalChain, redaction::scrub, signer::SignerSource,
+    endpoint::Endpoint,
+    error::ChainError,
+    local::LocalChain,
+    redaction::scrub,
+    signer::{SignerError, SignerSource, TransactionSigner, is_anvil_account},
 };
 use tokio::{sync::mpsc::UnboundedReceiver, time};
 use tracing::{info, warn};
@@ -128,8 +132,8 @@ impl Parts {
             begun = begin => begun?,
             () = shutdown.requested() => return Ok(()),
         };
-        let keeper = signers.high_priority.as_ref().map_or(UNSIGNED_ACCOUNT, PrivateKeySigner::address);
-        let harvester = signers.low_priority.as_ref().map_or(keeper, PrivateKeySigner::address);
+        let keeper = signers.high_priority.as_ref().map_or(UNSIGNED_ACCOUNT, TransactionSigner::address);
+        let harvester = signers.low_priority.as_ref().map_or(keeper, TransactionSigner::address);
         ensure!(
             mode == Mode::DryRun || signers.high_priority.is_some(),
             "--live needs a key: name one as `liquidations` in [signers]"
@@ -218,18 +222,31 @@ fn take_alerts(alerts: &mut config::Alerts) -> config::Alerts {
     taken
 }
 
-/// Loads the keys. Anvil's own are loaded only with the proof that the chain is an Anvil. Fails where a key cannot be
+/// Loads the keys, or connects to the signers that have them. Anvil's own are used only with the proof that the chain is an Anvil. Fails where a key cannot be
 /// read or decrypted.
 pub(super) async fn signers(config: &Config, nodes: &[Arc<Endpoint>]) -> eyre::Result<Signers> {
     let sources = [&config.signers.liquidations, &config.signers.harvests];
-    let is_anvils = |source: &&Option<SignerSource>| matches!(source, Some(SignerSource::Anvil(_)));
+    let is_anvils = |source: &&Option<SignerSource>| match source {
+        Some(SignerSource::Anvil(_)) => true,
+        Some(SignerSource::Remote { address, .. }) => is_anvil_account(*address),
+        _ => false,
+    };
     let local = if sources.iter().any(is_anvils) { until_answered(nodes, local_chain).await } else { None };
-    let load = |source: &Option<SignerSource>| source.as_ref().map(|source| source.load(local)).transpose();
-    let [high_priority, low_priority] = sources.map(load);
+    let [liquidations, harvests] = sources;
     Ok(Signers {
-        high_priority: high_priority.wrap_err("`liquidations` in [signers]")?,
-        low_priority: low_priority.wrap_err("`harvests` in [signers]")?,
+        high_priority: signer(liquidations.as_ref(), local).await.wrap_err("`liquidations` in [signers]")?,
+        low_priority: signer(harvests.as_ref(), local).await.wrap_err("`harvests` in [signers]")?,
     })
+}
+
+async fn signer(
+    source: Option<&SignerSource>,
+    local: Option<LocalChain>,
+) -> Result<Option<TransactionSigner>, SignerError> {
+    match source {
+        Some(source) => Ok(Some(source.open(local).await?)),
+        None => Ok(None),
+    }
 }
 
 /// Starts the sender as soon as a node answers. Fails where that would not help.

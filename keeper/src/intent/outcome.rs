@@ -138,6 +138,9 @@ pub enum DropReason {
     /// What it was to do is done, or no longer worth its gas.
     #[error("it is no longer worth executing")]
     Obsolete,
+    /// The signer did not return the transaction with its signature.
+    #[error("its signer did not sign it; the alert and the log have the reason")]
+    NotSigned,
     /// Every node rejects the transaction as invalid.
     #[error("every node rejects it")]
     RejectedByNodes,
@@ -166,6 +169,7 @@ impl DropReason {
             Self::InsufficientFunds => "insufficient_funds",
             Self::Unaffordable { .. } => "unaffordable",
             Self::Obsolete => "obsolete",
+            Self::NotSigned => "not_signed",
             Self::RejectedByNodes => "rejected_by_nodes",
             Self::NoSigner => "no_signer",
             Self::Stopped => "stopped",
@@ -264,6 +268,14 @@ pub enum SenderAlert {
     JournalFailed {
         /// Account that signs the transactions.
         signer: Address,
+    },
+    /// A transaction was not signed as ordered.
+    #[error("{signer} does not sign: {problem}")]
+    NotSigned {
+        /// Account that was to sign.
+        signer: Address,
+        /// What went wrong, and what to do about it.
+        problem: String,
     },
     /// The signer cannot pay for gas.
     #[error("the balance of {signer} does not cover a transaction; send native currency to it")]

@@ -12,8 +12,8 @@ use std::{
     },
 };
 
-use alloy::{primitives::Address, signers::local::PrivateKeySigner};
-use plimsoll_chain::error::ChainError;
+use alloy::primitives::Address;
+use plimsoll_chain::{error::ChainError, signer::TransactionSigner};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
@@ -51,13 +51,13 @@ pub struct SenderSettings {
     pub lock_folder: Option<PathBuf>,
 }
 
-/// The signing keys, by priority of the intents. If there is only one, it signs everything.
+/// What signs, by priority of the intents. If there is only one, it signs everything.
 #[derive(Debug, Clone, Default)]
 pub struct Signers {
-    /// Key for intents of high priority.
-    pub high_priority: Option<PrivateKeySigner>,
-    /// Key for intents of low priority.
-    pub low_priority: Option<PrivateKeySigner>,
+    /// Signer of intents of high priority.
+    pub high_priority: Option<TransactionSigner>,
+    /// Signer of intents of low priority.
+    pub low_priority: Option<TransactionSigner>,
 }
 
 /// The sender cannot start.
@@ -217,6 +217,7 @@ pub async fn start<J: Journal, S: SafetyStore>(
             events: events.clone(),
             status,
             deferred: BTreeMap::new(),
+            sign_alerted: false,
             logs: HashMap::new(),
         };
         let run = task.run(command_receiver, tasks.stop.subscribe());
@@ -229,7 +230,7 @@ pub async fn start<J: Journal, S: SafetyStore>(
 
 impl Signers {
     /// Returns each key with the priorities that it signs for.
-    fn by_key(self) -> Vec<(PrivateKeySigner, Vec<Priority>)> {
+    fn by_key(self) -> Vec<(TransactionSigner, Vec<Priority>)> {
         let both = || vec![Priority::High, Priority::Low];
         match (self.high_priority, self.low_priority) {
             (Some(high), Some(low)) if high.address() != low.address() => {

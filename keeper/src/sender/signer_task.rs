@@ -7,10 +7,8 @@ use std::{
     time::Duration,
 };
 
-use alloy::{
-    primitives::{Address, B256, Log, U256},
-    signers::local::PrivateKeySigner,
-};
+use alloy::primitives::{Address, B256, Log, U256};
+use plimsoll_chain::signer::TransactionSigner;
 use plimsoll_contracts::quantity::decimal_text;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -20,7 +18,7 @@ use tracing::{Instrument, debug, error, info, info_span};
 
 use super::{
     admission::Admission,
-    core::{CancelRefusal, Core, Effect, Event},
+    core::{CancelRefusal, Core, Effect, Event, SignedTransaction, UnsignedTransaction},
     fees::TxFees,
     journal::{Journal, JournalEntry},
     nodes::{FetchedStatus, Nodes},
@@ -29,7 +27,7 @@ use super::{
 };
 use crate::{
     chain::Header,
-    intent::{Fees, Inclusion, Intent, Outcome, Purpose, Report, SenderEvent},
+    intent::{Fees, Inclusion, Intent, Outcome, Purpose, Report, SenderAlert, SenderEvent},
     record::{self, Stage},
 };
 
@@ -128,7 +126,7 @@ pub struct PendingTransaction {
 #[derive(Debug)]
 pub(super) struct SignerTask<J> {
     pub(super) core: Core,
-    pub(super) signer: PrivateKeySigner,
+    pub(super) signer: TransactionSigner,
     pub(super) chain_id: u64,
     pub(super) style: TxFees,
     pub(super) journal: Arc<J>,
@@ -138,6 +136,8 @@ pub(super) struct SignerTask<J> {
     pub(super) status: watch::Sender<SignerStatus>,
     /// Entries whose write was deferred, by id. What they say can be found out from the chain again.
     pub(super) deferred: BTreeMap<u64, JournalEntry>,
+    /// Whether the operator knows that its signer does not sign.
+    pub(super) sign_alerted: bool,
     /// Events of the transactions that the response that is being processed reports as mined, by hash.
     pub(super) logs: HashMap<B256, Vec<Log>>,
 }
@@ -228,8 +228,9 @@ impl<J: Journal> SignerTask<J> {
         if self.core.has_failed() {
             return Err(CancelRefusal::JournalFailed);
         }
-        let (Some((intent, replaced, _)), Some((_, hash, fees))) = (replaced, newest(&self.core)) else {
-            return Err(CancelRefusal::NotPending { signer: self.signer.address(), nonce, pending: Vec::new() });
+        let signed = replaced.zip(newest(&self.core)).filter(|((_, before, _), (_, now, _))| before != now);
+        let Some(((intent, replaced, _), (_, hash, fees))) = signed else {
+            return Err(CancelRefusal::NotSigned { signer: self.signer.address() });
         };
         info!(nonce, %replaced, %hash, "transaction cancelled by the operator");
         Ok(Cancellation { intent, signer: self.signer.address(), nonce, replaced, hash, fees })
@@ -262,15 +263,7 @@ impl<J: Journal> SignerTask<J> {
     /// Carries out one effect. Returns an event that it results in at once.
     async fn carry_out(&mut self, effect: Effect, responses: &mpsc::UnboundedSender<NodeResponse>) -> Option<Event> {
         match effect {
-            Effect::Sign(transactions) => {
-                let _timer = record::stage(Stage::Sign);
-                let sign = |unsigned| sign(&self.signer, self.chain_id, self.style, unsigned);
-                match transactions.into_iter().map(sign).collect() {
-                    Ok(signed) => return Some(Event::Signed(signed)),
-                    Err(error) => error!(%error, "transaction not signed"),
-                }
-                return Some(Event::JournalFailed);
-            }
+            Effect::Sign(transactions) => return Some(Event::Signed(self.sign(transactions).await)),
             Effect::WriteJournal(entries) => {
                 self.defer_write(entries);
                 return self.write_deferred().await;
@@ -306,6 +299,28 @@ impl<J: Journal> SignerTask<J> {
             }
         }
         None
+    }
+
+    /// Signs transactions, and leaves those out that are not signed. The operator is alerted to the first of them.
+    async fn sign(&mut self, transactions: Vec<UnsignedTransaction>) -> Vec<SignedTransaction> {
+        let mut signed = Vec::new();
+        for unsigned in transactions {
+            match sign(&self.signer, self.chain_id, self.style, unsigned).await {
+                Ok(transaction) => {
+                    self.sign_alerted = false;
+                    signed.push(transaction);
+                }
+                Err(error) => {
+                    error!(%error, "transaction not signed");
+                    if !mem::replace(&mut self.sign_alerted, true) {
+                        let alert =
+                            SenderAlert::NotSigned { signer: self.signer.address(), problem: error.to_string() };
+                        self.events.send(SenderEvent::Alert(alert)).ok();
+                    }
+                }
+            }
+        }
+        signed
     }
 
     /// Keeps the newest version of each entry until it is written.

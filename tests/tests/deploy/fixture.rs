@@ -140,7 +140,7 @@ impl Fixture {
         let manifest = Manifest::parse(Path::new("test.toml"), manifest.to_owned())?;
         let design = Design::new(&manifest, artifacts()?)?;
         let inputs = Inputs { design: &design, artifacts: artifacts()?, chain: &self.chain, may_replace: false };
-        let signer = manifest.tables.deployer.key.load(self.chain.local())?;
+        let signer = manifest.tables.deployer.key.open(self.chain.local()).await?;
         Ok(apply::apply(inputs, signer, &self.record_path(), on_progress).await?)
     }
 

@@ -8,5 +8,6 @@ mod http;
 mod payments;
 mod public_chains;
 mod refusals;
+mod remote_signer;
 mod safe;
 mod vaults;

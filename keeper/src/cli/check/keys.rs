@@ -40,6 +40,11 @@ async fn one(
     source: Option<&SignerSource>,
 ) -> Option<Address> {
     let (source, local) = (source?.clone(), node.local);
+    if let SignerSource::Remote { address, .. } = source {
+        // Whether it signs is known only when it has something to sign.
+        account_report(report, config, node, role, address).await;
+        return Some(address);
+    }
     // Decrypting a keystore takes about a second of computation.
     let loaded = tokio::task::spawn_blocking(move || source.load(local)).await;
     let signer = match loaded {
@@ -54,6 +59,11 @@ async fn one(
         }
     };
     let address = signer.address();
+    account_report(report, config, node, role, address).await;
+    Some(address)
+}
+
+async fn account_report(report: &mut CheckReport, config: &Config, node: &Node, role: &str, address: Address) {
     match account(node, address).await {
         Err(error) => report.fail(AREA, role, error.to_string(), "name another node in [[endpoints]]"),
         Ok((balance, nonce, has_code)) => {
@@ -77,7 +87,6 @@ async fn one(
             }
         }
     }
-    Some(address)
 }
 
 async fn account(node: &Node, address: Address) -> Result<(U256, u64, bool), ChainError> {

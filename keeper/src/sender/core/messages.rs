@@ -55,7 +55,7 @@ impl Default for CoreSettings {
 pub enum Event {
     /// Intents were submitted, each with its id.
     Submit(Vec<(u64, Intent)>),
-    /// Transactions were signed as ordered by [`Effect::Sign`].
+    /// Transactions were signed as ordered by [`Effect::Sign`]. Those of its orders that are missing were not signed.
     Signed(Vec<SignedTransaction>),
     /// Endpoints responded to a broadcast.
     BroadcastResult {
@@ -185,6 +185,12 @@ pub enum CancelRefusal {
     /// No block was seen yet.
     #[error("no block has been applied yet: try again")]
     NoBlock,
+    /// The signer did not sign the cancellation.
+    #[error("the signer of {signer} did not sign the cancellation; the log has the reason")]
+    NotSigned {
+        /// Account that was to sign.
+        signer: Address,
+    },
     /// The fees of a cancellation cannot be offered.
     #[error("a cancellation cannot be offered: {0}")]
     Fees(#[from] DropReason),

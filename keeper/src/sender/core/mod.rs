@@ -330,6 +330,7 @@ impl Core {
             if slot.purpose == NoncePurpose::Free {
                 // The intent was given up meanwhile, and nobody has seen these bytes.
                 slot.forget_unsigned_holder();
+                slot.resume();
                 if slot.holders.is_empty() {
                     self.slots.remove(&nonce);
                 }
@@ -342,6 +343,7 @@ impl Core {
             let sent = Outcome::Sent { nonce, hash, fees };
             to_broadcast.push((nonce, is_first.then(|| report(entry, sent))));
         }
+        self.forget_unsigned();
         if changed.is_empty() {
             return;
         }
@@ -350,6 +352,19 @@ impl Core {
             self.broadcast(nonce);
             self.effects.extend(report.map(Effect::Report));
         }
+    }
+
+    /// Ends intents whose first transaction was not signed, and leaves other nonces to what was signed for them before.
+    fn forget_unsigned(&mut self) {
+        for slot in self.slots.values_mut().filter(|slot| slot.signing.is_some()) {
+            slot.signing = None;
+            if let Some(holder) = slot.holder().filter(|holder| holder.entry.attempts.is_empty() && !holder.reported) {
+                self.effects.push(Effect::Report(report(&holder.entry, Outcome::Dropped(DropReason::NotSigned))));
+            }
+            slot.forget_unsigned_holder();
+            slot.resume();
+        }
+        self.slots.retain(|_, slot| !slot.holders.is_empty());
     }
 
     /// Broadcasts the newest transaction with this nonce that serves its purpose, unless sending is on hold.

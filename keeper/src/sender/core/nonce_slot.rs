@@ -130,6 +130,17 @@ impl NonceSlot {
         self.released_at = Some(block);
     }
 
+    /// Uses the nonce for what was signed last for its holder; for nothing if the holder's end was reported.
+    pub(super) fn resume(&mut self) {
+        let Some(holder) = self.holder() else { return };
+        let is_cancelling = holder.entry.attempts.last().is_some_and(|last| last.kind == AttemptKind::Cancel);
+        self.purpose = match (is_cancelling, holder.reported) {
+            (true, _) => NoncePurpose::Cancel,
+            (false, true) => NoncePurpose::Free,
+            (false, false) => NoncePurpose::Execute,
+        };
+    }
+
     /// Forgets a holder for which nothing was signed: no node can have seen anything of it.
     pub(super) fn forget_unsigned_holder(&mut self) {
         self.holders.pop_if(|holder| holder.entry.attempts.is_empty());

@@ -7,7 +7,7 @@ use alloy::primitives::B256;
 
 use super::{
     ChainStatus, Core, Effect, MAX_FEE_BUMPS_PER_BLOCK,
-    nonce_slot::{NoncePurpose, NonceSlot},
+    nonce_slot::{NonceHolder, NoncePurpose, NonceSlot},
     report,
 };
 use crate::{
@@ -104,13 +104,12 @@ impl Core {
                 self.queue(intent.priority).push_back((id, intent));
             }
         }
-        for slot in self.slots.values_mut().filter(|slot| slot.is_pending()) {
-            let Some(holder) = slot.holder().filter(|holder| ids.contains(&holder.entry.id)) else { continue };
-            if slot.purpose != NoncePurpose::Execute || holder.reported {
-                continue;
-            }
+        for slot in self.slots.values_mut().filter(|slot| slot.is_pending() && slot.purpose == NoncePurpose::Execute) {
+            let is_obsolete = |holder: &&mut NonceHolder| !holder.reported && ids.contains(&holder.entry.id);
+            let Some(holder) = slot.holder_mut().filter(is_obsolete) else { continue };
             if holder.entry.attempts.is_empty() {
                 // No node can know of it.
+                holder.reported = true;
                 self.effects.push(Effect::Report(report(&holder.entry, Outcome::Dropped(DropReason::Obsolete))));
                 slot.release(head.number);
             } else {

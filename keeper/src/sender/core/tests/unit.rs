@@ -606,3 +606,23 @@ fn only_a_pending_nonce_can_be_cancelled_and_only_while_something_can_be_sent() 
     fixture.handle(Event::JournalFailed);
     assert_eq!(fixture.core.order_cancellation(0).unwrap_err(), CancelRefusal::JournalFailed);
 }
+
+#[test]
+fn an_intent_that_is_not_signed_is_dropped_and_leaves_its_nonce_as_it_was() {
+    let mut fixture = Fixture::new(settings(), false);
+    let low = broadcasts(&fixture.submit(Priority::Low))[0].1;
+    for id in [7, 8] {
+        let effects = fixture.core.handle(Event::Submit(vec![(id, intent(id, Priority::High, GAIN, u64::MAX))]));
+        assert!(matches!(effects[..], [Effect::Sign(_)]), "{effects:?}");
+        let effects = fixture.core.handle(Event::Signed(Vec::new()));
+        assert!(matches!(&effects[..], [effect] if is_dropped(effect, &DropReason::NotSigned)), "{effects:?}");
+    }
+    // The one whose nonce it was to take is still pending.
+    assert_eq!(broadcasts(&fixture.mine_empty_block())[0].1, low);
+
+    let mut fixture = Fixture::new(settings(), false);
+    let submitted = fixture.core.handle(Event::Submit(vec![(7, intent(7, Priority::High, GAIN, u64::MAX))]));
+    assert!(matches!(submitted[..], [Effect::Sign(_)]));
+    let _ = fixture.core.handle(Event::Signed(Vec::new()));
+    assert_eq!(broadcasts(&fixture.submit(Priority::High))[0].0, 0);
+}
