@@ -39,7 +39,10 @@ async fn a_remote_signer_deploys_what_a_key_in_this_process_does() -> eyre::Resu
     let applied = apply(Some(signer.http_url())).await?;
     ensure!(applied.status.success(), "{}", text(&applied.stderr));
     let record: Deployment = serde_json::from_slice(&std::fs::read(fixture.record_path())?)?;
-    ensure!(record.contracts == expected.contracts, "{record:?}");
+    let addresses = |record: &Deployment| -> Vec<_> {
+        record.contracts.iter().map(|(name, contract)| (name.clone(), contract.address)).collect()
+    };
+    ensure!(addresses(&record) == addresses(&expected), "{record:?}");
     let (signed, sent) = (signer.counts().of("eth_signTransaction"), fixture.sent().await?);
     ensure!(u64::try_from(signed)? == sent, "{signed} of {sent} transactions were signed remotely");
     Ok(())
