@@ -267,6 +267,8 @@ contract IncomeTest is BackstopTest {
     function test_anotherTokenGoesToTheTreasuryAndDoesNotDisturbTheDivision() public {
         TestToken other = new TestToken("EUR", 6);
         other.mint(address(splitter), 7);
+        vm.expectEmit(address(splitter));
+        emit IFeeSplitter.Distribute(address(other), 0, 7);
         (uint256 toBackstop, uint256 toTreasury) = splitter.distribute(address(other));
         assertEq(toBackstop, 0);
         assertEq(toTreasury, 7);
@@ -275,7 +277,9 @@ contract IncomeTest is BackstopTest {
     }
 
     function test_distributingNothingIsNoFailure() public {
+        vm.recordLogs();
         (uint256 toBackstop, uint256 toTreasury) = splitter.distribute(address(loanToken));
+        assertEq(vm.getRecordedLogs().length, 0, "nothing is announced");
         assertEq(toBackstop + toTreasury, 0);
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {TickMath} from "@uniswap/v4-core/src/libraries/TickMath.sol";
 import {ISwapper} from "plimsoll/interfaces/ISwapper.sol";
 import {IUniswapV3Swapper} from "plimsoll/interfaces/IUniswapV3Swapper.sol";
 import {HookedToken, ITransferHook} from "../support/HookedToken.sol";
@@ -209,6 +210,23 @@ contract UniswapV3SwapperTest is ExchangeTest {
         route = abi.encodePacked(middle, FEE, _eth(), FEE, other);
         vm.expectRevert(refusal);
         swapper.swapExactOut(address(middle), address(other), 1e18, 1e8, STRANGER, LENDER, route);
+    }
+
+    /// @dev A pool a unit away from the last price that a swap can reach still takes it.
+    function test_poolsAtTheEndsOfThePriceRange() public {
+        _expectTooShallow(TickMath.MIN_SQRT_PRICE + 2, true);
+        _expectTooShallow(TickMath.MAX_SQRT_PRICE - 2, false);
+    }
+
+    function _expectTooShallow(uint160 sqrtPriceX96, bool zeroForOne) private {
+        TestToken other = new TestToken("DAI", 18);
+        IUniswapV3Pool empty = newPool(_eth(), address(other), sqrtPriceX96);
+        (address tokenIn, address tokenOut) =
+            (_eth() < address(other)) == zeroForOne ? (_eth(), address(other)) : (address(other), _eth());
+        // The largest amount there is.
+        uint256 most = type(uint128).max;
+        vm.expectRevert(abi.encodeWithSelector(IUniswapV3Swapper.PoolTooShallow.selector, address(empty), most, 0));
+        swapper.swapExactOut(tokenIn, tokenOut, most, 0, STRANGER, LENDER, abi.encodePacked(tokenIn, FEE, tokenOut));
     }
 
     /* ATTACKS */

@@ -149,12 +149,13 @@ impl Faults<'_> {
         // One entry for each open brace: whether it contains statements.
         let mut braces: Vec<bool> = Vec::new();
         let mut header = false;
+        let mut must_return = false;
         let mut constant = false;
         let mut i = 0;
         while i < self.tokens.len() {
             let in_code = braces.last().copied().unwrap_or(false);
             match self.tokens[i].text {
-                "function" | "constructor" | "modifier" => header = true,
+                "function" | "constructor" | "modifier" => (header, must_return) = (true, self.must_return(i)),
                 "constant" => constant = true,
                 "{" => braces.push(std::mem::take(&mut header) || (in_code && self.opens_block(i))),
                 "}" => {
@@ -162,7 +163,7 @@ impl Faults<'_> {
                 }
                 ";" => (header, constant) = (false, false),
                 _ if in_code => {
-                    i = self.walk_statement(i);
+                    i = self.walk_statement(i, must_return);
                     continue;
                 }
                 _ if constant => self.change(i, &Place::Single),
@@ -172,9 +173,15 @@ impl Faults<'_> {
         }
     }
 
+    /// Returns whether the function at `i` does not compile without its `return`: it returns a reference to calldata.
+    fn must_return(&self, i: usize) -> bool {
+        let header = self.tokens[i..].iter().map(|token| token.text).take_while(|text| !matches!(*text, "{" | ";"));
+        header.skip_while(|text| *text != "returns").any(|text| text == "calldata")
+    }
+
     /// Collects the faults of the statement, or of the head of a compound one, that begins at `start`, and returns the
     /// index after it.
-    fn walk_statement(&mut self, start: usize) -> usize {
+    fn walk_statement(&mut self, start: usize, must_return: bool) -> usize {
         if matches!(self.tokens[start].text, "else" | "unchecked") {
             return start + 1;
         }
@@ -198,7 +205,7 @@ impl Faults<'_> {
             (true, true) if split(&self.source[range.clone()]).is_some() => Place::Declaration(range.clone()),
             (true, true) => Place::Single,
         };
-        if let Place::Statement(_) = place {
+        if matches!(place, Place::Statement(_)) && !(must_return && self.tokens[start].text == "return") {
             self.add(Operator::Deletion, range, "", &place);
         }
         (start..end).for_each(|i| self.change(i, &place));
@@ -416,6 +423,13 @@ mod tests {
     #[test]
     fn a_single_equality_is_negated_once() {
         assert_eq!(changes("if (a == b) { f(); }"), pairs(&[("==", "!="), ("f();", "")]));
+    }
+
+    #[test]
+    fn a_reference_to_calldata_is_returned_in_any_case() {
+        let source = "library L { function f(bytes calldata a) returns (bytes calldata) { g(); return a; } }";
+        let mutants = mutants_of(&[("L.sol".to_owned(), source.to_owned())]);
+        assert_eq!(mutants.iter().map(|mutant| mutant.original.as_str()).collect::<Vec<_>>(), ["g();"]);
     }
 
     #[test]
