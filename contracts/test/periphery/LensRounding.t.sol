@@ -89,7 +89,9 @@ contract LensRoundingTest is LensStateTest {
     }
 
     /// @dev Of several debts: each is rounded up, and what is left of the market's is not theirs.
-    function test_theCoreLiquidatesOneOfSeveralLoansAsTheLensSaid(uint256 debt, uint256 health, uint256 elapsed) public {
+    function test_theCoreLiquidatesOneOfSeveralLoansAsTheLensSaid(uint256 debt, uint256 health, uint256 elapsed)
+        public
+    {
         debt = bound(debt, MIN_DEBT, 1_000_000e6);
         openLoan(STRANGER, 1_000e18, 765_432_109_876);
         openLoan(BORROWER, debt * ORACLE_SCALE * BPS / PRICE / BORROW_LTV_BPS + 1e12, debt);
