@@ -102,16 +102,15 @@ contract LensRoundingTest is LensStateTest {
         assertDone(line);
     }
 
-    /// @dev Loans by shares make a share of debt worth less than its lowest price, below which the debt of the others
-    /// does not fall: less is removed than repaid, and nothing is lost.
+    /// @dev Where the debt of the others is at its lowest, below which it does not fall, less is removed than repaid, and
+    /// nothing is lost.
     function test_aRepaymentThatRemovesLessThanItsAmountIsNoLoss() public {
-        supplyCollateral(STRANGER, 1e18);
-        vm.prank(STRANGER);
-        plimsoll.borrow(params, 0, 100e12 + 1, STRANGER, STRANGER);
         openLoan(BORROWER, 1e18, 1_600e6);
+        overwriteMarket([uint128(1e12), 1_700e6, 1e18, 1.7e15 - 1, 0, 0, 0], START_RATE, 0);
         // In the breakeven zone.
         oracle.set(1_640e6 * 1e18);
         ILens.LiquidationLine memory line = liquidationLine(BORROWER);
+        assertEq(line.debt, 1_600e6 + 1);
         assertEq(line.maxRepay, line.debt);
         assertEq(line.badDebt, 0);
         assertDone(line);
