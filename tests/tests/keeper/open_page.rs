@@ -74,9 +74,14 @@ async fn a_liquidation_appears_on_the_open_page() -> eyre::Result<()> {
     for (page, path) in pages {
         browser.open(&shown.url(path)).await?;
         browser.wait_for_text("Live.").await?;
-        for (name, width, dark) in
-            [("desktop", 1_280, false), ("phone", 390, false), ("dark", 1_280, true), ("dark-phone", 390, true)]
-        {
+        for (name, width, dark) in [
+            ("desktop", 1_280, false),
+            ("laptop", 1_040, false),
+            ("tablet", 800, false),
+            ("phone", 390, false),
+            ("dark", 1_280, true),
+            ("dark-phone", 390, true),
+        ] {
             let screen = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500 });
             browser.command("Emulation.setDeviceMetricsOverride", screen).await?;
             let scheme = json!({ "name": "prefers-color-scheme", "value": if dark { "dark" } else { "light" } });
@@ -84,6 +89,12 @@ async fn a_liquidation_appears_on_the_open_page() -> eyre::Result<()> {
             let wide =
                 browser.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth").await?;
             assert_eq!(wide, 0, "{page}, {name}: the page is wider than the screen");
+            let sticks_out = "(() => { \
+                const main = document.querySelector('main'), style = getComputedStyle(main); \
+                const right = main.getBoundingClientRect().right - parseFloat(style.paddingRight); \
+                return [...main.querySelectorAll('table, .card, ol, ul')] \
+                    .filter((part) => part.getBoundingClientRect().right > right + 1).length })()";
+            assert_eq!(browser.evaluate(sticks_out).await?, 0, "{page}, {name}: something sticks out of its column");
             let ground = browser.evaluate("getComputedStyle(document.body).backgroundColor").await?;
             assert_eq!(ground == "rgb(12, 20, 26)", dark, "{page}, {name}: {ground}");
             picture(&mut browser, &format!("{page}-{name}")).await?;
