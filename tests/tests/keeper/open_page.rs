@@ -76,7 +76,8 @@ async fn a_liquidation_appears_on_the_open_page() -> eyre::Result<()> {
         browser.wait_for_text("Live.").await?;
         for (name, width, dark) in [
             ("desktop", 1_280, false),
-            ("laptop", 1_040, false),
+            ("laptop", 1_200, false),
+            ("narrow", 1_040, false),
             ("tablet", 800, false),
             ("phone", 390, false),
             ("dark", 1_280, true),
