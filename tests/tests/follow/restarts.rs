@@ -73,8 +73,10 @@ async fn a_restart_reads_only_the_blocks_after_the_checkpoint() -> eyre::Result<
     let logs = fixture.simulation.provider().get_logs(&Filter::new().address(ours).from_block(from + 1)).await?;
     let mut blocks: Vec<_> = logs.iter().map(|log| log.block_number).collect();
     blocks.dedup();
+    // What 32 blocks had is looked for once more.
     let counts = fixture.proxy.counts();
-    assert_eq!(counts.of("eth_getLogs"), u64::try_from(blocks.len())?, "{counts:?}");
+    let once = u64::try_from(blocks.len())?;
+    assert!((once..=once + MAX_REORG_DEPTH / 32).contains(&counts.of("eth_getLogs")), "{once}: {counts:?}");
     Ok(())
 }
 

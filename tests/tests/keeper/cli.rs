@@ -327,7 +327,9 @@ async fn positions_show_the_running_keepers_decision_and_its_reason() -> eyre::R
         fixture.open_loans(NewLoan { collateral, debt: debt * DOLLAR }, 1).await?;
     }
     // At this gas price the large loan is profitable and the small one is not.
-    let further = "[fees]\nmin_priority_fee = \"500 gwei\"\n[safety]\nmax_cost_per_transaction = \"1000\"\n".to_owned();
+    let further = "[fees]\nmin_priority_fee = \"500 gwei\"\nmax_gas_price = \"1000 gwei\"\n\
+                   [safety]\nmax_cost_per_transaction = \"1000\"\n"
+        .to_owned();
     let setup = KeeperSetup { live: false, further, ..KeeperSetup::live(&fixture.suite) };
     let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
     keeper.wait_until_ready().await?;

@@ -64,19 +64,18 @@ async fn whatever_is_wrong_with_one_endpoint_loans_are_liquidated_in_the_next_bl
     Ok(())
 }
 
-/// Questions to the second one are hedges: one for ten questions, and eight at once.
+/// Whichever has the block first is asked. Further questions are hedges: one for ten questions, and eight at once.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_block_costs_one_endpoint_a_call_and_the_other_next_to_none() -> eyre::Result<()> {
+async fn an_idle_block_costs_one_call_to_one_of_two_endpoints() -> eyre::Result<()> {
     let fixture = Fixture::new(&[10]).await?;
     let proxies = two_proxies(&fixture).await?;
     let keeper = keeper_over(&fixture, &proxies).await?;
     fixture.mine_blocks(1, &keeper).await?;
     proxies.iter().for_each(Proxy::reset_counts);
     fixture.mine_blocks(IDLE_BLOCKS, &keeper).await?;
-    let mut calls = proxies.each_ref().map(|proxy| proxy.counts().total());
-    calls.sort_unstable();
+    let calls = proxies.each_ref().map(|proxy| proxy.counts().total());
     let hedges = IDLE_BLOCKS / 10 + 8;
-    ensure!(calls[0] <= hedges && calls[1] <= IDLE_BLOCKS + IDLE_BLOCKS / 10, "{calls:?}");
+    ensure!(calls.iter().sum::<u64>() <= IDLE_BLOCKS + hedges, "{calls:?}");
     Ok(())
 }
 
