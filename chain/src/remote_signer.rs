@@ -64,7 +64,7 @@ pub enum RemoteSignerError {
     },
 }
 
-/// Parameters of `eth_signTransaction`.
+/// The transaction to sign, as `eth_signTransaction` takes it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SignRequest {
@@ -239,7 +239,7 @@ mod tests {
         Trailing,
         /// Answers with bytes that are no transaction.
         Junk,
-        /// Refuses.
+        /// Answers with an error.
         Refuse,
     }
 

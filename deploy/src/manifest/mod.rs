@@ -499,7 +499,7 @@ pub struct Vault {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cap {
-    /// Highest amount.
+    /// Highest amount that the vault supplies under this cap.
     pub amount: Parsed<Amount>,
     /// Highest part of the vault's value; no bound by default.
     pub part: Option<Parsed<BasisPoints>>,

@@ -67,7 +67,7 @@ pub type Response = Result<Done, String>;
 /// A request that waits for its response.
 #[derive(Debug)]
 pub struct PendingRequest {
-    /// The command.
+    /// What the operator asked for.
     pub request: Request,
     /// Channel that takes the response.
     pub respond: oneshot::Sender<Response>,

@@ -21,7 +21,7 @@ use crate::{
 const NAME: &str = "sweep";
 /// Gas limit of a transfer: more than any token in use takes.
 const TRANSFER_GAS: u64 = 200_000;
-/// Gas of an ordinary transfer, which the offered fee is reckoned by.
+/// Gas of an ordinary transfer, from which the offered fee follows.
 const EXPECTED_GAS: u64 = 65_000;
 /// Multiple of the present gas price up to which a transfer is worth it.
 const MAX_GAS_PRICE_FACTOR: u64 = 4;

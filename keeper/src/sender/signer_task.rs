@@ -50,7 +50,7 @@ pub(super) enum Command {
     Block(Header, Vec<u64>),
     /// Put sending on hold (`true`), or allow it again (`false`).
     Hold(bool),
-    /// Cancel the pending transaction with this nonce, and respond when the cancellation is on its way.
+    /// Cancel the pending transaction with this nonce, and respond with the cancellation or why there is none.
     Cancel(u64, oneshot::Sender<Result<Cancellation, CancelRefusal>>),
 }
 
