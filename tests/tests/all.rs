@@ -15,7 +15,10 @@ fn every_figure_is_measured_and_saved_with_the_machine() -> eyre::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut lab = Command::new(LAB);
     lab.args(["all", "--quick", "--as-built", "--json"]).arg(folder.path()).env("RUST_LOG", "warn");
-    assert!(lab.status()?.success());
+    // Its stderr, and that of the processes that it starts, is kept: it says why a figure failed.
+    let output = lab.output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", output.status);
 
     let read = |name: &str| -> eyre::Result<Value> {
         Ok(serde_json::from_slice(&fs::read(folder.path().join(format!("{name}.json")))?)?)
@@ -26,7 +29,7 @@ fn every_figure_is_measured_and_saved_with_the_machine() -> eyre::Result<()> {
     let figures = summary["figures"].as_array().map_or(&[][..], Vec::as_slice);
     assert_eq!(figures.len(), all::figures(true).len());
     for figure in figures {
-        assert!(figure["failure"].is_null(), "{figure}");
+        assert!(figure["failure"].is_null(), "{figure}: {said}");
     }
     assert!(read("gas")?["ops"].is_array());
     assert_eq!(read("book-1m")?["positions"], 1_000);
