@@ -15,7 +15,7 @@ mod stages;
 use std::{collections::BTreeMap, fmt, process::Command, time::Duration};
 
 use alloy::{
-    primitives::U256,
+    primitives::{B256, U256},
     providers::{Provider, ext::AnvilApi},
     rpc::types::Filter,
     sol_types::SolEvent,
@@ -157,13 +157,14 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
             before = Stages::read(&keeper).await?;
         }
         let price = liquidation_price(lap) - STEP / 2;
+        let mut ours = Vec::new();
         if options.far {
             let above = price + price * FAR_PERCENT / 100;
-            suite.send_price("eth-usd", above * 100).await?;
+            ours.push(suite.send_price("eth-usd", above * 100).await?);
             next_block(&suite, &keeper).await?;
         }
-        let time = round(&suite, &keeper, &mut observer, price, None).await?;
-        let bare_time = round(&suite, &keeper, &mut observer, price, Some(&mut bare)).await?;
+        let time = round(&suite, &keeper, &mut observer, price, &mut ours, None).await?;
+        let bare_time = round(&suite, &keeper, &mut observer, price, &mut ours, Some(&mut bare)).await?;
         if lap >= WARM_UP {
             times.push(time);
             floor.push(bare_time);
@@ -177,6 +178,7 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
         times.get((times.len() * percent / 100).min(times.len() - 1)).copied().wrap_err("nothing was measured")
     };
     let (p50, floor_p50) = (rank(&times, 50)?, rank(&floor, 50)?);
+    ensure!(!p50.is_zero() && !floor_p50.is_zero(), "transactions were announced before the heads that they respond to");
     let round_trips = delay.map(|delay| p50.as_nanos() / delay.as_nanos().max(1));
     let round_trips = round_trips.map(|trips| u32::try_from(trips).unwrap_or(u32::MAX));
     let beyond = delay.zip(round_trips).map(|(delay, trips)| p50.saturating_sub(delay * trips));
@@ -196,17 +198,18 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
 }
 
 /// Sets the price, waits for the transaction of the keeper, or of the bare client if there is one here, and mines it.
-/// Returns the latency.
+/// Returns the latency. `ours` are transactions with prices, which the node announces as well.
 async fn round(
     suite: &Suite,
     keeper: &Keeper,
     observer: &mut Observer,
     price: u128,
+    ours: &mut Vec<B256>,
     bare: Option<&mut BareClient>,
 ) -> eyre::Result<Duration> {
     let provider = suite.devnet.provider();
     // A feed has 8 decimals.
-    let price_change = suite.send_price("eth-usd", price * 100).await?;
+    ours.push(suite.send_price("eth-usd", price * 100).await?);
     time::sleep(PAUSE).await;
     let number = provider.get_block_number().await? + 1;
     let respond = async {
@@ -217,7 +220,7 @@ async fn round(
     };
     let observe = async {
         mine(suite).await?;
-        observer.head_and_pending(number, &[price_change]).await
+        observer.head_and_pending(number, ours).await
     };
     let ([seen, pending], ()) = tokio::try_join!(observe, respond)?;
     next_block(suite, keeper).await?;

@@ -75,7 +75,7 @@ mod tests {
     /// A deployment on a chain without default endpoints.
     const DEPLOYMENT: &str = "[deployment]\nchain_id = 1\ngenesis = \
         \"0x0000000000000000000000000000000000000000000000000000000000000001\"\n\
-        core = \"0x0000000000000000000000000000000000000001\"\nlens = \"0x0000000000000000000000000000000000000003\"\n\
+        core = \"0x0000000000000000000000000000000000000001\"\n\
         first_block = 0\n[tokens.WETH]\naddress = \"0x0000000000000000000000000000000000000005\"\ndecimals = 18\nrate = \"1\"\n";
     const ENDPOINTS: &str =
         "[[endpoints]]\nurl = \"http://127.0.0.1:1\"\n[[endpoints]]\nurl = \"http://127.0.0.1:2\"\n";

@@ -42,7 +42,7 @@ pub struct Deployed {
     pub rewards: Option<Address>,
     /// Address of the lens, which people read and `plimsoll-keeper check` verifies; nothing else here does.
     #[serde(deserialize_with = "units::address")]
-    pub lens: Address,
+    pub lens: Option<Address>,
     /// Address of the contract that liquidates without capital.
     #[serde(deserialize_with = "units::address")]
     pub liquidator: Option<Address>,
@@ -99,7 +99,7 @@ impl Deployed {
     /// start at `folder`.
     pub(super) fn read(root: &mut Tree, folder: &Path) -> Option<(Self, Deployment)> {
         root.add(&Origin::Default, "deployment.first_block = 0");
-        if !["core", "lens"].iter().any(|key| root.is_set(&["deployment", key])) {
+        if !root.is_set(&["deployment", "core"]) {
             root.add(&Origin::Default, &format!("deployment.record = \"{LOCAL_RECORD}\""));
         }
         let path = root.read::<Self>("deployment")?.record.map(|path| folder.join(path));
@@ -119,17 +119,14 @@ impl Deployed {
             }
         };
         let deployed: Self = root.read("deployment")?;
-        let contracts = [("core", "Plimsoll", deployed.core), ("lens", "Lens", deployed.lens)];
         if deployed.chain_id == 0 && !root.is_set(&["deployment", "chain_id"]) {
             root.problem(&["deployment"], "say the `chain_id`, or name a `record`");
         }
-        for (key, contract, address) in contracts {
-            if address.is_zero() && !root.is_set(&["deployment", key]) {
-                let needed = format!("the keeper needs `{key}`, the address of the contract {contract}");
-                root.problem(&["deployment"], format!("{needed}: say it, or name a `record` that has it"));
-            }
+        if deployed.core.is_zero() && !root.is_set(&["deployment", "core"]) {
+            let needed = "the keeper needs `core`, the address of the contract Plimsoll";
+            root.problem(&["deployment"], format!("{needed}: say it, or name a `record` that has it"));
         }
-        let is_complete = deployed.chain_id != 0 && contracts.iter().all(|(_, _, address)| !address.is_zero());
+        let is_complete = deployed.chain_id != 0 && !deployed.core.is_zero();
         let nothing = || Deployment::new(String::new(), deployed.chain_id, B256::ZERO, Address::ZERO);
         let found = record.unwrap_or_else(nothing);
         let named = Self {
@@ -155,7 +152,7 @@ fn settings_of(record: &Deployment) -> String {
 fn no_record(path: &Path) -> String {
     format!(
         "there is no deployment record at {}: `deploy` writes one; name it as `record` in [deployment], or say \
-         `chain_id`, `core` and `lens` there",
+         `chain_id` and `core` there",
         path.display()
     )
 }

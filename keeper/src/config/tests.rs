@@ -435,9 +435,11 @@ fn without_a_record_the_remedy_is_given() {
     let beginnings =
         ["keeper.toml:2:10: there is no deployment record at nowhere.json", "keeper.toml:4:17: 1.5 is a floating"];
     assert_lines(&lines, &beginnings);
-    let addresses = "[deployment]\nchain_id = 5\ncore = \"0x0000000000000000000000000000000000000001\"\n";
-    let lines = place.refusal(addresses, &[]);
-    assert_lines(&lines, &["keeper.toml:1:1: the keeper needs `lens`"]);
+    let mut without_core = record();
+    without_core.contracts.remove("contracts.Plimsoll");
+    without_core.write(&place.folder.path().join("empty.json")).unwrap();
+    let lines = place.refusal("[deployment]\nrecord = \"empty.json\"\n", &[]);
+    assert_lines(&lines, &["keeper.toml:1:1: the keeper needs `core`"]);
     fs::write(place.folder.path().join("broken.json"), "{").unwrap();
     let lines = place.refusal("[deployment]\nrecord = \"broken.json\"\n", &[]);
     assert_lines(&lines, &["keeper.toml:2:10: broken.json: this is not a deployment record"]);
@@ -606,7 +608,6 @@ fn a_secret_in_the_wrong_place_is_refused_without_repeating_it() {
 fn chains_differ_by_data() {
     let place = Place::new();
     let addresses = "core = \"0x0000000000000000000000000000000000000001\"\n\
-                     lens = \"0x0000000000000000000000000000000000000002\"\n\
                      [[endpoints]]\nurl = \"ws://127.0.0.1:1\"\n";
     let facts = |id: u64, more: &str| {
         place.config(&format!("[deployment]\nchain_id = {id}\n{addresses}{more}"), &[]).unwrap().chain
@@ -634,8 +635,8 @@ fn every_known_chain_has_valid_facts_and_a_least_priority_fee() {
     let ids: Vec<u64> = chains.keys().filter_map(|key| key.parse().ok()).collect();
     assert!(ids.len() > 20, "{ids:?}");
     let read = |id: u64, more: &str| {
-        let addresses = "core = \"0x0000000000000000000000000000000000000001\"\nlens = \
-                         \"0x0000000000000000000000000000000000000002\"\n[[endpoints]]\nurl = \"ws://127.0.0.1:1\"\n";
+        let addresses = "core = \"0x0000000000000000000000000000000000000001\"\n\
+                         [[endpoints]]\nurl = \"ws://127.0.0.1:1\"\n";
         place.config(&format!("[deployment]\nchain_id = {id}\n{addresses}{more}"), &[]).unwrap()
     };
     for id in ids {

@@ -239,7 +239,6 @@ mod tests {
         [deployment]
         chain_id = 31337
         core = "0x0101010101010101010101010101010101010101"
-        lens = "0x0202020202020202020202020202020202020202"
         [fees]
         replace_after = 5
         [[endpoints]]

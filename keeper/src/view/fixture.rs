@@ -23,7 +23,6 @@ pub(crate) const NOW: u64 = 1_000_000;
 pub(crate) const CORE: Address = Address::repeat_byte(0xc0);
 pub(crate) const LIQUIDATOR: Address = Address::repeat_byte(0xc1);
 pub(crate) const REWARDS: Address = Address::repeat_byte(0xc2);
-pub(crate) const LENS: Address = Address::repeat_byte(0xc3);
 /// The loan token, of 6 decimals.
 pub(crate) const USDC: Address = Address::repeat_byte(0xd1);
 /// The collateral token, of 18 decimals.
@@ -176,7 +175,6 @@ fn config(params: &MarketParams) -> Config {
         [deployment]
         chain_id = 31337
         core = "{CORE}"
-        lens = "{LENS}"
         liquidator = "{LIQUIDATOR}"
         rewards = "{REWARDS}"
         [tokens.USDC]

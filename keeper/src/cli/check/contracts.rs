@@ -15,17 +15,22 @@ const OTHER_DEPLOYMENT: &str = "name the record of this chain's deployment as `r
 pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node) {
     let deployed = &config.deployed;
     if deployed.contracts.is_empty() {
-        let named = [Some(("core", deployed.core)), Some(("lens", deployed.lens))].into_iter();
-        let named =
-            named.chain([deployed.rewards.map(|at| ("rewards", at)), deployed.liquidator.map(|at| ("liquidator", at))]);
-        for (name, address) in named.flatten() {
+        let named = [
+            ("core", Some(deployed.core)),
+            ("lens", deployed.lens),
+            ("rewards", deployed.rewards),
+            ("liquidator", deployed.liquidator),
+        ];
+        for (name, address) in named.into_iter().filter_map(|(name, address)| Some((name, address?))) {
             code(report, node, name, address, None).await;
         }
     }
     for (name, contract) in &deployed.contracts {
         code(report, node, name, contract.address, Some(contract.code_hash)).await;
     }
-    points_to_core(report, config, node, "the lens", deployed.lens, ILens::plimsollCall {}).await;
+    if let Some(lens) = deployed.lens {
+        points_to_core(report, config, node, "the lens", lens, ILens::plimsollCall {}).await;
+    }
     match deployed.liquidator {
         Some(liquidator) => {
             points_to_core(report, config, node, "the liquidator", liquidator, ILiquidator::plimsollCall {}).await;
