@@ -13,7 +13,7 @@ fn every_implementation_has_the_bytes_that_forge_tests() -> eyre::Result<()> {
     let tools = support::tools()?;
     let artifacts = Artifacts::compile(&tools)?;
     ensure!(artifacts.iter().next().is_some(), "foundry.toml names no implementation");
-    support::forge(&["build"], &[], "Error")?;
+    support::forge(&["build"], &[])?;
     for artifact in artifacts.iter() {
         let forges = forge_artifact(tools.workspace().root(), artifact)?;
         let same = |what, ours: String, pointer: &str| {

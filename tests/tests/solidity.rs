@@ -16,7 +16,7 @@ fn all_solidity_tests_pass() -> eyre::Result<()> {
         Ok(other) => eyre::bail!("PLIMSOLL_FUZZ must be \"deep\" or unset, not \"{other}\""),
         Err(_) => Vec::new(),
     };
-    support::forge(&["test"], &variables, "Failing tests:")
+    support::forge(&["test"], &variables)
 }
 
 #[test]

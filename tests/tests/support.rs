@@ -55,9 +55,9 @@ pub(crate) async fn events<E: SolEvent>(provider: &DynProvider, contract: Addres
     logs.iter().map(|log| Ok(E::decode_log(&log.inner)?.data)).collect()
 }
 
-/// Runs forge and shows its output as it appears. When forge fails, so does this, with the output from `failure_mark`
-/// on. Only one forge runs at a time: two would compile the same files into the same folder.
-pub(crate) fn forge(arguments: &[&str], variables: &[(&str, String)], failure_mark: &str) -> eyre::Result<()> {
+/// Runs forge and shows its output as it appears. When forge fails, so does this, with what [`forge_failures`] finds in
+/// the output. Only one forge runs at a time: two would compile the same files into the same folder.
+pub(crate) fn forge(arguments: &[&str], variables: &[(&str, String)]) -> eyre::Result<()> {
     let tools = tools()?;
     let _lock = tools.workspace().lock("forge")?;
     let mut command = tools.command(Tool::Forge)?;
@@ -76,8 +76,52 @@ pub(crate) fn forge(arguments: &[&str], variables: &[(&str, String)], failure_ma
         said.push('\n');
     }
     let status = child.wait()?;
-    let start = said.find(failure_mark).unwrap_or_default();
-    let last_words = said.get(start..).wrap_err("forge's output is cut within a character")?;
-    ensure!(status.success(), "forge {} failed:\n{last_words}", arguments.join(" "));
+    ensure!(status.success(), "forge {}: {status}\n{}", arguments.join(" "), forge_failures(&said));
     Ok(())
+}
+
+/// Returns each failing test once, below the file and contract that it is in, with its reason and counterexample; or,
+/// where no test failed, the errors of the compiler; or all of the output.
+pub(crate) fn forge_failures(said: &str) -> String {
+    // What follows the last suite repeats the failures.
+    let said_once = said.split("\nFailing tests:").next().unwrap_or(said);
+    let mut failures = Vec::new();
+    let mut suite = None;
+    let mut in_failure = false;
+    for line in said_once.lines() {
+        if line.starts_with("Ran ") {
+            suite = line.split_once(" for ").map(|(_, suite)| suite);
+        }
+        if line.starts_with("[FAIL") {
+            failures.extend(suite.take());
+            in_failure = true;
+        } else if line.is_empty() || line.starts_with("[PASS") || line.starts_with("Suite result") {
+            in_failure = false;
+        }
+        if in_failure {
+            failures.push(line);
+        }
+    }
+    if !failures.is_empty() {
+        return failures.join("\n");
+    }
+    said.find("\nError").and_then(|start| said.get(start..)).unwrap_or(said).trim().to_owned()
+}
+
+#[test]
+fn the_message_of_a_failing_forge_names_each_failing_test_with_its_reason() {
+    let said = "Compiling\n\nRan 1 test for a/A.t.sol:ATest\n[PASS] test_a() (gas: 1)\nSuite result: ok.\n\nRan 3 tests for \
+                a/B.t.sol:BTest\n[FAIL: x != y; counterexample: args=[1]] testFuzz_b(uint256) (runs: 1)\n[PASS] test_c()\n\
+                [FAIL: z]\n\t[Sequence]\n\t\tcalldata=f()\n invariant_d() (runs: 2)\nSuite result: FAILED.\n\nRan 2 test \
+                suites in 1s\n\nFailing tests:\nEncountered 2 failing tests in a/B.t.sol:BTest\n[FAIL: z]\n";
+    assert_eq!(
+        forge_failures(said),
+        "a/B.t.sol:BTest\n[FAIL: x != y; counterexample: args=[1]] testFuzz_b(uint256) (runs: 1)\n[FAIL: \
+         z]\n\t[Sequence]\n\t\tcalldata=f()\n invariant_d() (runs: 2)"
+    );
+    assert_eq!(
+        forge_failures("Compiling\nError: it does not compile\nError (1): x\n"),
+        "Error: it does not compile\nError (1): x"
+    );
+    assert_eq!(forge_failures("killed\n"), "killed");
 }

@@ -95,20 +95,8 @@ interface ILever {
     /// of it was sent to the account.
     event CloseLeverage(MarketId indexed id, address indexed account, uint256 repaid, uint256 sold, uint256 returned);
 
-    /// @notice The address has no code.
-    error NoCode(address account);
-    error DeadlinePassed(uint256 deadline, uint256 timestamp);
-    /// @notice The adapter was not listed at construction.
-    error SwapperNotListed(address swapper);
-    /// @notice Another call is in progress: a token's callback cannot start a second one.
-    error Reentered();
-    /// @notice Only the core may call this function, during a call that this contract made to it.
-    error UnexpectedCallback(address caller);
     /// @notice The debt exceeds `maxLtvBps` of the collateral's value.
     error LtvTooHigh(uint256 debt, uint256 collateralValue, uint256 maxLtvBps);
-    error TransferFailed(address token, address from, address to, uint256 amount);
-    /// @notice The token refused the approval that the core needs to pull its payment.
-    error ApproveFailed();
 
     /// @notice Opens a position or raises its leverage: deposits, borrows, swaps the borrowed assets for collateral and
     /// adds all of it to the caller's position. Errors of the core and of the adapter are passed on.
@@ -137,7 +125,4 @@ interface ILever {
 
     /// @notice Returns the core.
     function plimsoll() external view returns (address);
-
-    /// @notice Returns whether an adapter was listed at construction and may be used.
-    function isSwapper(address swapper) external view returns (bool);
 }

@@ -19,7 +19,8 @@ import {MarketId, MarketParams} from "../types/MarketParams.sol";
 ///
 /// Holds no tokens between calls and keeps no approval: tokens sent here by mistake belong to the next caller. The core
 /// sends the collateral directly to the swap adapter, which must be one of those listed at construction; apart from it,
-/// the only addresses of the caller's choice that are called are the tokens of the market.
+/// the only addresses of the caller's choice that are called are the tokens of the market. Errors besides those named
+/// here: `ISwapperClient` and `IGasCharge`.
 interface ILiquidator {
     /// @notice The arguments of a liquidation.
     /// @param params the market
@@ -72,23 +73,7 @@ interface ILiquidator {
         uint256 profit
     );
 
-    /// @notice The address has no code.
-    error NoCode(address account);
     error ZeroAddress();
-    error DeadlinePassed(uint256 deadline, uint256 timestamp);
-    /// @notice The adapter was not listed at construction.
-    error SwapperNotListed(address swapper);
-    /// @notice Another call is in progress: a token's callback cannot start a second one.
-    error Reentered();
-    /// @notice Only the core may call this function, during a call that this contract made to it.
-    error UnexpectedCallback(address caller);
-    /// @notice The profit does not cover the charge for gas and the least profit besides, both in `required`.
-    error ProfitTooLow(uint256 profit, uint256 required);
-    /// @notice The charge for gas is 2^128 wei or more.
-    error CostTooHigh(uint256 costWei);
-    error TransferFailed(address token, address from, address to, uint256 amount);
-    /// @notice The token refused the approval that the core needs to pull the repayment.
-    error ApproveFailed();
 
     /// @notice Liquidates, swaps, repays and sends the profit to the receiver. Errors of the core (`NothingToLiquidate`
     /// if every loan was already liquidated) and of the adapter are passed on.
@@ -96,7 +81,4 @@ interface ILiquidator {
 
     /// @notice Returns the core.
     function plimsoll() external view returns (address);
-
-    /// @notice Returns whether an adapter was listed at construction and may be used.
-    function isSwapper(address swapper) external view returns (bool);
 }

@@ -13,7 +13,8 @@ import {IGuard} from "./IGuard.sol";
 /// The gas of the call is charged as by `ILiquidator`: what this contract measures and what the caller declares, at the
 /// price that the transaction pays, converted by the caller's own valuation.
 ///
-/// Holds no tokens between calls and keeps no approval: tokens sent here by mistake belong to the next caller.
+/// Holds no tokens between calls and keeps no approval: tokens sent here by mistake belong to the next caller. Errors
+/// besides those named here: `ISwapperClient` and `IGasCharge`.
 interface IOrderExecutor {
     /// @notice The arguments of an execution.
     /// @param params the market
@@ -53,23 +54,7 @@ interface IOrderExecutor {
         uint256 profit
     );
 
-    /// @notice The address has no code.
-    error NoCode(address account);
     error ZeroAddress();
-    error DeadlinePassed(uint256 deadline, uint256 timestamp);
-    /// @notice The adapter was not listed at construction.
-    error SwapperNotListed(address swapper);
-    /// @notice Another call is in progress: a token's callback cannot start a second one.
-    error Reentered();
-    /// @notice Only the guard may call this function, during a call that this contract made to it.
-    error UnexpectedCallback(address caller);
-    /// @notice The profit does not cover the charge for gas and the least profit besides, both in `required`.
-    error ProfitTooLow(uint256 profit, uint256 required);
-    /// @notice The charge for gas is 2^128 wei or more.
-    error CostTooHigh(uint256 costWei);
-    error TransferFailed(address token, address from, address to, uint256 amount);
-    /// @notice The token refused the approval that the guard needs to pull the payment.
-    error ApproveFailed();
 
     /// @notice Executes the order, sells the collateral, pays and sends the profit to the receiver. Errors of the guard
     /// (`NoOrder` if it was executed by others and is used up), of the core and of the adapter are passed on.
@@ -77,7 +62,4 @@ interface IOrderExecutor {
 
     /// @notice Returns the guard.
     function guard() external view returns (address);
-
-    /// @notice Returns whether an adapter was listed at construction and may be used.
-    function isSwapper(address swapper) external view returns (bool);
 }

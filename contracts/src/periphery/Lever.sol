@@ -169,9 +169,4 @@ contract Lever is ILever, ISupplyCollateralCallback, IRepayCallback, SwapperClie
     function plimsoll() external view returns (address) {
         return address(PLIMSOLL);
     }
-
-    /// @inheritdoc ILever
-    function isSwapper(address swapper) external view returns (bool) {
-        return _isSwapper[swapper];
-    }
 }

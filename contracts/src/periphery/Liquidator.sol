@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {IGasCharge} from "../interfaces/IGasCharge.sol";
 import {ILiquidator} from "../interfaces/ILiquidator.sol";
 import {ILiquidateCallback} from "../interfaces/IPlimsollCallbacks.sol";
 import {ISwapper} from "../interfaces/ISwapper.sol";
@@ -55,7 +56,7 @@ contract Liquidator is ILiquidator, ILiquidateCallback, SwapperClient {
         // Last, so that everything above is measured.
         uint256 required = wanted.minProfit
             + GasCharge.chargeUp(gasAtStart - gasleft() + wanted.gasOverhead, wanted.extraWei, wanted.unitsPerWeiX96);
-        if (outcome.profit < required) revert ProfitTooLow(outcome.profit, required);
+        if (outcome.profit < required) revert IGasCharge.ProfitTooLow(outcome.profit, required);
     }
 
     /// @inheritdoc ILiquidateCallback
@@ -74,10 +75,5 @@ contract Liquidator is ILiquidator, ILiquidateCallback, SwapperClient {
     /// @inheritdoc ILiquidator
     function plimsoll() external view returns (address) {
         return address(PLIMSOLL);
-    }
-
-    /// @inheritdoc ILiquidator
-    function isSwapper(address swapper) external view returns (bool) {
-        return _isSwapper[swapper];
     }
 }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
+import {IGasCharge} from "../interfaces/IGasCharge.sol";
 import {IGuard} from "../interfaces/IGuard.sol";
 import {IGuardExecutor} from "../interfaces/IGuardExecutor.sol";
 import {IOrderExecutor} from "../interfaces/IOrderExecutor.sol";
@@ -64,7 +65,7 @@ contract OrderExecutor is IOrderExecutor, IGuardExecutor, SwapperClient {
         // Last, so that everything above is measured.
         uint256 required = wanted.minProfit
             + GasCharge.chargeUp(gasAtStart - gasleft() + wanted.gasOverhead, wanted.extraWei, wanted.unitsPerWeiX96);
-        if (profit < required) revert ProfitTooLow(profit, required);
+        if (profit < required) revert IGasCharge.ProfitTooLow(profit, required);
     }
 
     /// @inheritdoc IGuardExecutor
@@ -81,11 +82,6 @@ contract OrderExecutor is IOrderExecutor, IGuardExecutor, SwapperClient {
     /// @inheritdoc IOrderExecutor
     function guard() external view returns (address) {
         return address(GUARD);
-    }
-
-    /// @inheritdoc IOrderExecutor
-    function isSwapper(address swapper) external view returns (bool) {
-        return _isSwapper[swapper];
     }
 
     function _coreOf(address guard_) private view returns (address) {

@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
-import {ILiquidator} from "../interfaces/ILiquidator.sol";
 import {IPlimsoll} from "../interfaces/IPlimsoll.sol";
+import {ISwapperClient} from "../interfaces/ISwapperClient.sol";
 import {Tokens} from "../libraries/Tokens.sol";
 
 /// @title Base of contracts that act between the core and an exchange.
@@ -13,13 +13,13 @@ import {Tokens} from "../libraries/Tokens.sol";
 /// moves the tokens of others must not depend on an owner, and a contract that holds nothing is replaced by deploying
 /// another. Callbacks are accepted only from the core and only during a call from here, approvals are exact and used up
 /// by the core, and remaining tokens are sent to a receiver.
-/// @dev Every interface of a derived contract declares the same errors; `ILiquidator`'s are used here.
-abstract contract SwapperClient {
+abstract contract SwapperClient is ISwapperClient {
     using Tokens for address;
 
     IPlimsoll internal immutable PLIMSOLL;
 
-    mapping(address swapper => bool) internal _isSwapper;
+    /// @inheritdoc ISwapperClient
+    mapping(address swapper => bool) public isSwapper;
 
     bool internal transient _entered;
 
@@ -28,15 +28,15 @@ abstract contract SwapperClient {
         PLIMSOLL = IPlimsoll(plimsoll_);
         for (uint256 i; i < swappers.length; ++i) {
             _requireCode(swappers[i]);
-            _isSwapper[swappers[i]] = true;
+            isSwapper[swappers[i]] = true;
         }
     }
 
     /// @dev Guards every entry: it must be in time, with a listed adapter, and not during another call.
     modifier guarded(uint256 deadline, address swapper) {
-        if (block.timestamp > deadline) revert ILiquidator.DeadlinePassed(deadline, block.timestamp);
-        if (!_isSwapper[swapper]) revert ILiquidator.SwapperNotListed(swapper);
-        if (_entered) revert ILiquidator.Reentered();
+        if (block.timestamp > deadline) revert DeadlinePassed(deadline, block.timestamp);
+        if (!isSwapper[swapper]) revert SwapperNotListed(swapper);
+        if (_entered) revert Reentered();
         _entered = true;
         _;
         _entered = false;
@@ -45,7 +45,7 @@ abstract contract SwapperClient {
     /// @dev Guards every callback. The core calls back its caller, so during a call from here a callback belongs to
     /// that call and carries the data that was passed to it.
     modifier onlyCallback() {
-        if (msg.sender != address(PLIMSOLL) || !_entered) revert ILiquidator.UnexpectedCallback(msg.sender);
+        if (msg.sender != address(PLIMSOLL) || !_entered) revert UnexpectedCallback(msg.sender);
         _;
     }
 
@@ -61,6 +61,6 @@ abstract contract SwapperClient {
     }
 
     function _requireCode(address account) private view {
-        if (account.code.length == 0) revert ILiquidator.NoCode(account);
+        if (account.code.length == 0) revert NoCode(account);
     }
 }

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {ILever} from "plimsoll/interfaces/ILever.sol";
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {ISwapper} from "plimsoll/interfaces/ISwapper.sol";
+import {ISwapperClient} from "plimsoll/interfaces/ISwapperClient.sol";
 import {LeverTest} from "./LeverTest.sol";
 
 /// @notice Opening, raising, lowering and closing: what becomes of the position, and the bounds.
@@ -297,7 +298,7 @@ contract LeverPositionTest is LeverTest {
             (raiseWish(), lowerWish(), closeWish());
         skip(1);
         bytes memory refusal =
-            abi.encodeWithSelector(ILever.DeadlinePassed.selector, raising.deadline, vm.getBlockTimestamp());
+            abi.encodeWithSelector(ISwapperClient.DeadlinePassed.selector, raising.deadline, vm.getBlockTimestamp());
         vm.expectRevert(refusal);
         raise(raising);
         vm.expectRevert(refusal);

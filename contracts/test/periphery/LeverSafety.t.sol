@@ -4,8 +4,7 @@ pragma solidity 0.8.37;
 import {ILever} from "plimsoll/interfaces/ILever.sol";
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {IRepayCallback, ISupplyCollateralCallback} from "plimsoll/interfaces/IPlimsollCallbacks.sol";
-import {ISwapper} from "plimsoll/interfaces/ISwapper.sol";
-import {Creator} from "../support/Creator.sol";
+import {ISwapperClient} from "plimsoll/interfaces/ISwapperClient.sol";
 import {HookedToken, ITransferHook} from "../support/HookedToken.sol";
 import {SilentToken} from "../support/OddTokens.sol";
 import {TestToken} from "../support/TestToken.sol";
@@ -58,7 +57,7 @@ contract LeverSafetyTest is LeverTest {
         vm.prank(USER);
         vm.expectRevert(
             abi.encodeWithSelector(
-                ILever.TransferFailed.selector, address(collateralToken), USER, address(lever), eth(10)
+                ISwapperClient.TransferFailed.selector, address(collateralToken), USER, address(lever), eth(10)
             )
         );
         lever.raise(raiseWish(), permit, signed);
@@ -87,7 +86,7 @@ contract LeverSafetyTest is LeverTest {
         ILever.Raise memory wish = raiseWish();
         vm.expectRevert(
             abi.encodeWithSelector(
-                ILever.TransferFailed.selector, address(collateralToken), STRANGER, address(lever), eth(10)
+                ISwapperClient.TransferFailed.selector, address(collateralToken), STRANGER, address(lever), eth(10)
             )
         );
         lever.raise(wish, noPermit(), noAuthorization());
@@ -110,7 +109,7 @@ contract LeverSafetyTest is LeverTest {
         vm.prank(STRANGER);
         vm.expectRevert(
             abi.encodeWithSelector(
-                ILever.TransferFailed.selector, address(collateralToken), STRANGER, address(lever), eth(10)
+                ISwapperClient.TransferFailed.selector, address(collateralToken), STRANGER, address(lever), eth(10)
             )
         );
         lever.raise(raiseWish(), permit, signed);
@@ -125,7 +124,7 @@ contract LeverSafetyTest is LeverTest {
         bytes memory selling = abi.encode(params, USER, eth(5), address(swapper), routeToLoan());
         address[3] memory callers = [STRANGER, USER, address(plimsoll)];
         for (uint256 i; i < callers.length; ++i) {
-            bytes memory refusal = abi.encodeWithSelector(ILever.UnexpectedCallback.selector, callers[i]);
+            bytes memory refusal = abi.encodeWithSelector(ISwapperClient.UnexpectedCallback.selector, callers[i]);
             vm.startPrank(callers[i]);
             vm.expectRevert(refusal);
             ISupplyCollateralCallback(address(lever)).onPlimsollSupplyCollateral(1, raising);
@@ -144,16 +143,16 @@ contract LeverSafetyTest is LeverTest {
         address[3] memory others = [address(collateralToken), address(plimsoll), STRANGER];
         for (uint256 i; i < others.length; ++i) {
             (raising.swapper, lowering.swapper, closing.swapper) = (others[i], others[i], others[i]);
-            bytes memory refusal = abi.encodeWithSelector(ILever.SwapperNotListed.selector, others[i]);
+            bytes memory refusal = abi.encodeWithSelector(ISwapperClient.SwapperNotListed.selector, others[i]);
             vm.expectRevert(refusal);
             raise(raising);
             vm.expectRevert(refusal);
             lower(lowering);
             vm.expectRevert(refusal);
             close(closing);
-            assertFalse(lever.isSwapper(others[i]));
+            assertFalse(ISwapperClient(address(lever)).isSwapper(others[i]));
         }
-        assertTrue(lever.isSwapper(address(swapper)));
+        assertTrue(ISwapperClient(address(lever)).isSwapper(address(swapper)));
         assertEq(lever.plimsoll(), address(plimsoll));
     }
 
@@ -178,7 +177,7 @@ contract LeverSafetyTest is LeverTest {
     function test_anAddressWithoutCodeIsRefusedAtConstruction() public {
         address[] memory list = swappers();
         bytes memory code = vm.getCode("Lever.sol:Lever");
-        bytes memory refusal = abi.encodeWithSelector(ILever.NoCode.selector, STRANGER);
+        bytes memory refusal = abi.encodeWithSelector(ISwapperClient.NoCode.selector, STRANGER);
         expectCreationRefused(abi.encodePacked(code, abi.encode(STRANGER, list)), refusal);
         list[0] = STRANGER;
         expectCreationRefused(abi.encodePacked(code, abi.encode(plimsoll, list)), refusal);
@@ -301,9 +300,9 @@ contract Intruder is ITransferHook {
 
     function onTransfer(address, address, uint256) external {
         for (uint256 i; i < calls.length; ++i) {
-            _refused(calls[i], ILever.Reentered.selector);
+            _refused(calls[i], ISwapperClient.Reentered.selector);
         }
-        bytes4 unexpected = ILever.UnexpectedCallback.selector;
+        bytes4 unexpected = ISwapperClient.UnexpectedCallback.selector;
         _refused(abi.encodeCall(ISupplyCollateralCallback.onPlimsollSupplyCollateral, (1, "")), unexpected);
         _refused(abi.encodeCall(IRepayCallback.onPlimsollRepay, (1, "")), unexpected);
         ++attempts;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {IGasCharge} from "plimsoll/interfaces/IGasCharge.sol";
 import {ILens} from "plimsoll/interfaces/ILens.sol";
 import {ILiquidator} from "plimsoll/interfaces/ILiquidator.sol";
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {ISwapper} from "plimsoll/interfaces/ISwapper.sol";
+import {ISwapperClient} from "plimsoll/interfaces/ISwapperClient.sol";
 import {LiquidatorTest} from "./LiquidatorTest.sol";
 
 /// @notice Capital-free liquidation: what it earns, what it refuses, and that nothing stays behind.
@@ -133,7 +135,7 @@ contract LiquidatorLiquidateTest is LiquidatorTest {
         vm.revertToState(snapshot);
 
         wanted.minProfit = profit + 1;
-        vm.expectRevert(abi.encodeWithSelector(ILiquidator.ProfitTooLow.selector, profit, profit + 1));
+        vm.expectRevert(abi.encodeWithSelector(IGasCharge.ProfitTooLow.selector, profit, profit + 1));
         run(wanted);
         wanted.minProfit = profit;
         assertEq(run(wanted).profit, profit);
@@ -158,7 +160,7 @@ contract LiquidatorLiquidateTest is LiquidatorTest {
         ILiquidator.Liquidation memory wanted = liquidationOf(borrowers);
         skip(1);
         vm.expectRevert(
-            abi.encodeWithSelector(ILiquidator.DeadlinePassed.selector, wanted.deadline, vm.getBlockTimestamp())
+            abi.encodeWithSelector(ISwapperClient.DeadlinePassed.selector, wanted.deadline, vm.getBlockTimestamp())
         );
         run(wanted);
         wanted.deadline = vm.getBlockTimestamp();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {IGasCharge} from "plimsoll/interfaces/IGasCharge.sol";
 import {ILiquidator} from "plimsoll/interfaces/ILiquidator.sol";
 import {LiquidatorTest} from "./LiquidatorTest.sol";
 
@@ -34,7 +35,7 @@ contract LiquidatorChargeTest is LiquidatorTest {
         uint256 product = wanted.extraWei * wanted.unitsPerWeiX96;
         uint256 required = minProfit + product / ONE + (product % ONE == 0 ? 0 : 1);
         if (profit < required) {
-            vm.expectRevert(abi.encodeWithSelector(ILiquidator.ProfitTooLow.selector, profit, required));
+            vm.expectRevert(abi.encodeWithSelector(IGasCharge.ProfitTooLow.selector, profit, required));
             run(wanted);
         } else {
             assertEq(run(wanted).profit, profit);
@@ -82,7 +83,7 @@ contract LiquidatorChargeTest is LiquidatorTest {
             assertGe(outcome.profit, wanted.minProfit + cost / ONE);
             assertEq(loanToken.balanceOf(TREASURY), outcome.profit);
         } catch (bytes memory reason) {
-            assertEq(bytes4(reason), ILiquidator.ProfitTooLow.selector);
+            assertEq(bytes4(reason), IGasCharge.ProfitTooLow.selector);
             assertEq(loanToken.balanceOf(TREASURY), 0);
         }
     }
@@ -101,10 +102,10 @@ contract LiquidatorChargeTest is LiquidatorTest {
         uint256 profit = _profit(wanted);
         (wanted.extraWei, wanted.unitsPerWeiX96) = (type(uint128).max, type(uint128).max);
         uint256 required = (uint256(type(uint128).max) * type(uint128).max + ONE - 1) / ONE;
-        vm.expectRevert(abi.encodeWithSelector(ILiquidator.ProfitTooLow.selector, profit, required));
+        vm.expectRevert(abi.encodeWithSelector(IGasCharge.ProfitTooLow.selector, profit, required));
         run(wanted);
         wanted.extraWei += 1;
-        vm.expectRevert(abi.encodeWithSelector(ILiquidator.CostTooHigh.selector, wanted.extraWei));
+        vm.expectRevert(abi.encodeWithSelector(IGasCharge.CostTooHigh.selector, wanted.extraWei));
         run(wanted);
     }
 
@@ -161,7 +162,7 @@ contract LiquidatorChargeTest is LiquidatorTest {
         try liquidator.liquidate(wanted) {
             fail();
         } catch (bytes memory reason) {
-            assertEq(bytes4(reason), ILiquidator.ProfitTooLow.selector);
+            assertEq(bytes4(reason), IGasCharge.ProfitTooLow.selector);
             assembly ("memory-safe") {
                 required := mload(add(reason, 0x44))
             }

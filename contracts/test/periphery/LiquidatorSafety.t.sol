@@ -5,6 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {ILiquidator} from "plimsoll/interfaces/ILiquidator.sol";
 import {ILiquidateCallback} from "plimsoll/interfaces/IPlimsollCallbacks.sol";
 import {ISwapper} from "plimsoll/interfaces/ISwapper.sol";
+import {ISwapperClient} from "plimsoll/interfaces/ISwapperClient.sol";
 import {HookedToken, ITransferHook} from "../support/HookedToken.sol";
 import {FeeToken, SilentToken} from "../support/OddTokens.sol";
 import {TestToken} from "../support/TestToken.sol";
@@ -20,12 +21,12 @@ contract LiquidatorSafetyTest is LiquidatorTest {
         ILiquidator.Liquidation memory wanted = liquidationOf(borrowers);
         address[4] memory others = [STRANGER, address(loanToken), address(plimsoll), address(liquidator)];
         for (uint256 i; i < others.length; ++i) {
-            assertFalse(liquidator.isSwapper(others[i]));
+            assertFalse(ISwapperClient(address(liquidator)).isSwapper(others[i]));
             wanted.swapper = others[i];
-            vm.expectRevert(abi.encodeWithSelector(ILiquidator.SwapperNotListed.selector, others[i]));
+            vm.expectRevert(abi.encodeWithSelector(ISwapperClient.SwapperNotListed.selector, others[i]));
             run(wanted);
         }
-        assertTrue(liquidator.isSwapper(address(swapper)));
+        assertTrue(ISwapperClient(address(liquidator)).isSwapper(address(swapper)));
         assertEq(liquidator.plimsoll(), address(plimsoll));
     }
 
@@ -37,7 +38,7 @@ contract LiquidatorSafetyTest is LiquidatorTest {
         address[2] memory callers = [STRANGER, address(plimsoll)];
         for (uint256 i; i < callers.length; ++i) {
             vm.prank(callers[i]);
-            vm.expectRevert(abi.encodeWithSelector(ILiquidator.UnexpectedCallback.selector, callers[i]));
+            vm.expectRevert(abi.encodeWithSelector(ISwapperClient.UnexpectedCallback.selector, callers[i]));
             ILiquidateCallback(address(liquidator)).onPlimsollLiquidate(0, eth(1), data);
         }
     }
@@ -70,7 +71,7 @@ contract LiquidatorSafetyTest is LiquidatorTest {
     function test_anAddressWithoutCodeIsRefusedAtConstruction() public {
         address[] memory list = swappers();
         bytes memory code = vm.getCode("Liquidator.sol:Liquidator");
-        bytes memory refusal = abi.encodeWithSelector(ILiquidator.NoCode.selector, STRANGER);
+        bytes memory refusal = abi.encodeWithSelector(ISwapperClient.NoCode.selector, STRANGER);
         expectCreationRefused(abi.encodePacked(code, abi.encode(STRANGER, list)), refusal);
         list[0] = STRANGER;
         expectCreationRefused(abi.encodePacked(code, abi.encode(plimsoll, list)), refusal);
@@ -105,7 +106,7 @@ contract LiquidatorSafetyTest is LiquidatorTest {
         ILiquidator.Liquidation memory wanted = liquidationOf(openLoans(1));
         crashTo(1_800);
         vm.mockCall(address(loanToken), abi.encodeWithSelector(IERC20.approve.selector), abi.encode(false));
-        vm.expectRevert(ILiquidator.ApproveFailed.selector);
+        vm.expectRevert(ISwapperClient.ApproveFailed.selector);
         run(wanted);
     }
 
@@ -172,9 +173,9 @@ contract Intruder is ITransferHook {
 
     function onTransfer(address, address, uint256) external {
         (bool done, bytes memory answer) = address(LIQUIDATOR).call(liquidation);
-        require(!done && bytes4(answer) == ILiquidator.Reentered.selector, "a second liquidation began");
+        require(!done && bytes4(answer) == ISwapperClient.Reentered.selector, "a second liquidation began");
         (done, answer) = address(LIQUIDATOR).call(abi.encodeCall(ILiquidateCallback.onPlimsollLiquidate, (0, 1, "")));
-        require(!done && bytes4(answer) == ILiquidator.UnexpectedCallback.selector, "the callback was answered");
+        require(!done && bytes4(answer) == ISwapperClient.UnexpectedCallback.selector, "the callback was answered");
         ++attempts;
     }
 }

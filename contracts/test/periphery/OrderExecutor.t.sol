@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {IGasCharge} from "plimsoll/interfaces/IGasCharge.sol";
 import {IGuard} from "plimsoll/interfaces/IGuard.sol";
 import {IGuardExecutor} from "plimsoll/interfaces/IGuardExecutor.sol";
 import {IOrderExecutor} from "plimsoll/interfaces/IOrderExecutor.sol";
 import {ISwapper} from "plimsoll/interfaces/ISwapper.sol";
+import {ISwapperClient} from "plimsoll/interfaces/ISwapperClient.sol";
 import {Creator} from "../support/Creator.sol";
 import {HookedToken, ITransferHook} from "../support/HookedToken.sol";
 import {ExchangeTest} from "./ExchangeTest.sol";
@@ -132,13 +134,13 @@ contract OrderExecutorTest is Creator, ExchangeTest {
             assertEq(got, profit);
             assertGe(got, gas * tx.gasprice * usd(2_000) / 1 ether);
         } catch (bytes memory reason) {
-            assertEq(bytes4(reason), IOrderExecutor.ProfitTooLow.selector);
+            assertEq(bytes4(reason), IGasCharge.ProfitTooLow.selector);
             assertLt(profit, uint256(800_000) * tx.gasprice * usd(2_000) / 1 ether);
         }
         wanted.unitsPerWeiX96 = 0;
         wanted.minProfit = profit + 1;
         vm.revertToState(snapshot);
-        vm.expectRevert(abi.encodeWithSelector(IOrderExecutor.ProfitTooLow.selector, profit, profit + 1));
+        vm.expectRevert(abi.encodeWithSelector(IGasCharge.ProfitTooLow.selector, profit, profit + 1));
         run(wanted);
     }
 
@@ -151,14 +153,14 @@ contract OrderExecutorTest is Creator, ExchangeTest {
         wanted = executionOf();
         wanted.deadline -= 1;
         vm.expectRevert(
-            abi.encodeWithSelector(IOrderExecutor.DeadlinePassed.selector, wanted.deadline, wanted.deadline + 1)
+            abi.encodeWithSelector(ISwapperClient.DeadlinePassed.selector, wanted.deadline, wanted.deadline + 1)
         );
         run(wanted);
         wanted = executionOf();
         address[4] memory others = [STRANGER, address(loanToken), address(guard), address(executor)];
         for (uint256 i; i < others.length; ++i) {
             wanted.swapper = others[i];
-            vm.expectRevert(abi.encodeWithSelector(IOrderExecutor.SwapperNotListed.selector, others[i]));
+            vm.expectRevert(abi.encodeWithSelector(ISwapperClient.SwapperNotListed.selector, others[i]));
             run(wanted);
         }
         wanted = executionOf();
@@ -166,9 +168,9 @@ contract OrderExecutorTest is Creator, ExchangeTest {
         vm.expectRevert(abi.encodeWithSelector(IGuard.NoOrder.selector, STRANGER, id, IGuard.Kind.Protect));
         run(wanted);
         assertEq(executor.guard(), address(guard));
-        assertTrue(executor.isSwapper(address(swapper)));
+        assertTrue(ISwapperClient(address(executor)).isSwapper(address(swapper)));
         bytes memory code = vm.getCode("OrderExecutor.sol:OrderExecutor");
-        bytes memory refusal = abi.encodeWithSelector(IOrderExecutor.NoCode.selector, STRANGER);
+        bytes memory refusal = abi.encodeWithSelector(ISwapperClient.NoCode.selector, STRANGER);
         expectCreationRefused(abi.encodePacked(code, abi.encode(STRANGER, swappers())), refusal);
     }
 
@@ -181,7 +183,7 @@ contract OrderExecutorTest is Creator, ExchangeTest {
         address[3] memory callers = [STRANGER, address(guard), address(plimsoll)];
         for (uint256 i; i < callers.length; ++i) {
             vm.prank(callers[i]);
-            vm.expectRevert(abi.encodeWithSelector(IOrderExecutor.UnexpectedCallback.selector, callers[i]));
+            vm.expectRevert(abi.encodeWithSelector(ISwapperClient.UnexpectedCallback.selector, callers[i]));
             IGuardExecutor(address(executor)).onGuardExecute(BORROWER, usd(1_000), eth(1), data);
         }
     }
@@ -229,9 +231,9 @@ contract OrderIntruder is ITransferHook {
 
     function onTransfer(address, address, uint256) external {
         (bool done, bytes memory answer) = address(EXECUTOR).call(execution);
-        require(!done && bytes4(answer) == IOrderExecutor.Reentered.selector, "a second execution began");
+        require(!done && bytes4(answer) == ISwapperClient.Reentered.selector, "a second execution began");
         (done, answer) = address(EXECUTOR).call(abi.encodeCall(IGuardExecutor.onGuardExecute, (address(0), 0, 1, "")));
-        require(!done && bytes4(answer) == IOrderExecutor.UnexpectedCallback.selector, "the callback was answered");
+        require(!done && bytes4(answer) == ISwapperClient.UnexpectedCallback.selector, "the callback was answered");
         ++attempts;
     }
 }

@@ -15,7 +15,7 @@ contract LongAnswer {
 
 /// @notice The least gas with which a call is run, as the sum of what it may use and what is kept back for passing on the
 /// results: 50,000 and the most return data for each call.
-contract SimulatorGasTest is Test {
+contract SimulatorGasLimitTest is Test {
     /// @dev Of the least gas, for the instructions that are not counted: less than what is kept back for a call.
     uint256 private constant TOLERANCE = 30_000;
     ISimulator private simulator;

@@ -8,9 +8,9 @@ use alloy::{
     sol_types::{GenericRevertReason, SolError},
 };
 use plimsoll_contracts::{
-    IChainlinkOracle::IChainlinkOracleErrors, ILiquidator, ILiquidator::ILiquidatorErrors, IPlimsoll,
-    IPlimsoll::IPlimsollErrors, IRewards, IRewards::IRewardsErrors, ISwapper, ISwapper::ISwapperErrors,
-    IUniswapV3Swapper, IUniswapV3Swapper::IUniswapV3SwapperErrors,
+    IChainlinkOracle::IChainlinkOracleErrors, IGasCharge, IGasCharge::IGasChargeErrors, ILiquidator::ILiquidatorErrors,
+    IPlimsoll, IPlimsoll::IPlimsollErrors, IRewards, IRewards::IRewardsErrors, ISwapper, ISwapper::ISwapperErrors,
+    ISwapperClient::ISwapperClientErrors, IUniswapV3Swapper, IUniswapV3Swapper::IUniswapV3SwapperErrors,
 };
 use serde::Serialize;
 
@@ -79,7 +79,7 @@ impl Revert {
         if data.starts_with(&IUniswapV3Swapper::PoolTooShallow::SELECTOR) {
             return Self::TooShallow;
         }
-        if let Ok(error) = ILiquidator::ProfitTooLow::abi_decode(data) {
+        if let Ok(error) = IGasCharge::ProfitTooLow::abi_decode(data) {
             return Self::ProfitTooLow { profit: error.profit, least: error.required };
         }
         if let Ok(error) = IRewards::TransferFailed::abi_decode(data) {
@@ -115,6 +115,8 @@ fn error_name(data: &Bytes) -> String {
     let known = data.first_chunk().and_then(|selector| {
         IPlimsollErrors::name_by_selector(*selector)
             .or_else(|| ILiquidatorErrors::name_by_selector(*selector))
+            .or_else(|| IGasChargeErrors::name_by_selector(*selector))
+            .or_else(|| ISwapperClientErrors::name_by_selector(*selector))
             .or_else(|| ISwapperErrors::name_by_selector(*selector))
             .or_else(|| IUniswapV3SwapperErrors::name_by_selector(*selector))
             .or_else(|| IChainlinkOracleErrors::name_by_selector(*selector))
@@ -161,7 +163,7 @@ mod tests {
         let (token, from, to) = (Address::repeat_byte(1), Address::repeat_byte(2), Address::repeat_byte(3));
         let failed = IRewards::TransferFailed { token, from, to, amount: U256::ONE };
         assert_eq!(decode(failed.abi_encode()), Revert::TransferFailed { token, to });
-        let foreign = ILiquidator::SwapperNotListed { swapper: Address::ZERO };
+        let foreign = ISwapperClient::SwapperNotListed { swapper: Address::ZERO };
         assert_eq!(decode(foreign.abi_encode()), Revert::Other("SwapperNotListed".into()));
         assert_eq!(decode(vec![1, 2, 3, 4]), Revert::Other("error 0x01020304".into()));
         let text = alloy::sol_types::Revert::from("LOK").abi_encode();

@@ -46,6 +46,9 @@ const COMPILING_LIMIT: Duration = Duration::from_secs(900);
 const TIME_LIMIT_FACTOR: u32 = 10;
 const MIN_TIME_LIMIT: Duration = Duration::from_secs(60);
 
+/// Names of the test contracts that bound the gas of calls.
+const GAS_TESTS: &str = "GasTest$";
+
 /// A copy of the repository, removed when dropped.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -214,6 +217,8 @@ impl Sandbox {
         let glob = if files.is_empty() { self.group.test_glob() } else { any_of(files) };
         command.args(["--fail-fast", "--threads", "1", "--match-path", &glob]);
         command.args(["--fuzz-runs", &self.fuzz_runs.to_string(), "--fuzz-seed", &self.seed.to_string()]);
+        // Each function with several versions costs more gas.
+        command.args(["--no-match-contract", GAS_TESTS]);
         // A contract with several versions of its code exceeds the size limit of chains.
         command.args(["--block-prevrandao", &format!("{number:#066x}"), "--code-size-limit", "1000000"]);
         match tokio::time::timeout(limit, command.output()).await {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.0;
 
-import {ILiquidator} from "../../interfaces/ILiquidator.sol";
+import {IGasCharge} from "../../interfaces/IGasCharge.sol";
 
 /// @title Library of the charge for gas.
 /// @author Plimsoll
@@ -11,7 +11,7 @@ library GasCharge {
     /// of the profit's token, rounded up. The bound on the cost keeps the product below 2^256.
     function chargeUp(uint256 gas, uint256 extraWei, uint128 unitsPerWeiX96) internal view returns (uint256 units) {
         uint256 costWei = gas * tx.gasprice + extraWei;
-        if (costWei > type(uint128).max) revert ILiquidator.CostTooHigh(costWei);
+        if (costWei > type(uint128).max) revert IGasCharge.CostTooHigh(costWei);
         units = (costWei * unitsPerWeiX96 + (2 ** 96 - 1)) >> 96;
     }
 }

@@ -4,7 +4,7 @@ use alloy::{
     primitives::{Address, Bytes, keccak256},
     sol_types::SolCall,
 };
-use plimsoll_contracts::{ILens, ILiquidator};
+use plimsoll_contracts::{ILens, ILiquidator, ISwapperClient};
 
 use super::{Node, read};
 use crate::{config::Config, report::check::CheckReport};
@@ -97,7 +97,7 @@ async fn points_to_core<C: SolCall<Return = Address>>(
 async fn swappers(report: &mut CheckReport, config: &Config, node: &Node, liquidator: Address) {
     for market in config.liquidate.markets.values().filter(|market| market.enabled) {
         let Some(route) = &market.route else { continue };
-        let call = ILiquidator::isSwapperCall { swapper: route.swapper };
+        let call = ISwapperClient::isSwapperCall { swapper: route.swapper };
         match read(node, liquidator, call).await {
             Ok(Some(true)) => report.ok(AREA, &market.name, format!("sells by {}", market.route_text)),
             Ok(_) => report.fail(

@@ -11,7 +11,7 @@ use alloy::{
 };
 use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::{
-    ILiquidator,
+    IGasCharge, ILiquidator,
     IPlimsoll::{self, IPlimsollEvents},
     ISwapper, MarketParams, RateCurve, Risk,
 };
@@ -244,7 +244,7 @@ impl State {
         let cost = gas * U256::from(gas_price) + wanted.extraWei;
         let required = wanted.minProfit + ((cost * U256::from(wanted.unitsPerWeiX96)) >> 96);
         if outcome.profit < required {
-            return Err(revert(&ILiquidator::ProfitTooLow { profit: outcome.profit, required }));
+            return Err(revert(&IGasCharge::ProfitTooLow { profit: outcome.profit, required }));
         }
         Ok(ILiquidator::liquidateCall::abi_encode_returns(&outcome).into())
     }
