@@ -130,12 +130,14 @@ contract Vault is VaultPositions, ERC4626, ReentrancyGuardTransient {
         uint256 count = b.params.length;
         uint256[] memory taken = new uint256[](count);
         uint256[] memory burned = new uint256[](count);
+        bool[] memory whole = new bool[](count);
         uint256[] memory indices = needed == 0 ? new uint256[](0) : _withdrawIndices(count);
         for (uint256 n; n < indices.length && needed != 0; ++n) {
             uint256 i = indices[n];
             taken[i] = FixedPointMathLib.min(needed, b.withdrawable(i));
             if (taken[i] == 0) continue;
             needed -= taken[i];
+            whole[i] = taken[i] == b.values[i];
             burned[i] = _takeOut(b, i, taken[i]);
             emit Deallocate(b.params[i].idOf(), taken[i], burned[i], false);
         }
@@ -145,7 +147,7 @@ contract Vault is VaultPositions, ERC4626, ReentrancyGuardTransient {
         ASSET.push(receiver, fromIdle);
         for (uint256 n; n < indices.length; ++n) {
             uint256 i = indices[n];
-            if (burned[i] != 0) _withdrawFrom(b.params[i], taken[i], burned[i], b.counted[i] == 0, receiver);
+            if (burned[i] != 0) _withdrawFrom(b.params[i], taken[i], burned[i], whole[i], receiver);
         }
     }
 

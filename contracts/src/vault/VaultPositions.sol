@@ -138,24 +138,20 @@ abstract contract VaultPositions is VaultRoles, ERC20 {
         StoredTotals memory totals = _totals;
         b.supply = totalSupply();
         b.highWaterMark = totals.highWaterMark;
-        if (_isAccrued()) {
-            b.total = totals.lastTotal;
-            return b;
-        }
-        b.recognise(totals.lastTotal, settings.maxRate, block.timestamp - settings.lastUpdate);
+        if (_isAccrued()) b.total = totals.lastTotal;
+        else b.recognise(totals.lastTotal, settings.maxRate, block.timestamp - settings.lastUpdate);
         bool pays = settings.feeBps != 0 && feeRecipient != address(0);
         b.chargeFee(totals.lastTotal, pays ? settings.feeBps : 0);
     }
 
-    /// @dev Loads the books, and stores the value with the first call of a transaction.
+    /// @dev Loads the books, and stores the value with the first call of a transaction, and the mark of a vault that was
+    /// emptied with any.
     function _accrue() internal returns (Books memory b) {
         b = _load();
-        if (_isAccrued()) return b;
-        _accruedAt = block.timestamp;
-        _firstTotal = b.total;
+        if (!_isAccrued()) (_accruedAt, _firstTotal) = (block.timestamp, b.total);
         StoredTotals memory totals = _totals;
-        StoredSettings memory settings = _settings;
-        if (settings.lastUpdate == block.timestamp && totals.lastTotal == b.total) return b;
+        bool isStored = totals.lastTotal == b.total && totals.highWaterMark == b.highWaterMark;
+        if (isStored && _settings.lastUpdate == block.timestamp) return b;
         _settings.lastUpdate = uint40(block.timestamp);
         _totals = StoredTotals({lastTotal: uint128(b.total), highWaterMark: uint128(b.highWaterMark)});
         if (b.feeShares != 0) _mint(feeRecipient, b.feeShares);
@@ -206,8 +202,9 @@ abstract contract VaultPositions is VaultRoles, ERC20 {
     function _deallocate(Books memory b, uint256 i, uint256 assets) internal {
         assets = FixedPointMathLib.min(assets, b.withdrawable(i));
         if (assets == 0) return;
+        bool whole = assets == b.values[i];
         uint256 shares = _takeOut(b, i, assets);
-        _withdrawFrom(b.params[i], assets, shares, b.counted[i] == 0, address(this));
+        _withdrawFrom(b.params[i], assets, shares, whole, address(this));
         b.idle += assets;
         _settings.idle = b.idle.toUint128();
         emit Deallocate(b.params[i].idOf(), assets, shares, true);
@@ -224,13 +221,13 @@ abstract contract VaultPositions is VaultRoles, ERC20 {
         _counted[i] = uint128(b.counted[i]);
     }
 
-    /// @dev Withdraws from the core, by shares where all shares are burned. Another result than that of the vault's books
+    /// @dev Withdraws from the core, by shares where the whole value is withdrawn. Another result than that of the vault's books
     /// would leave shares counted that the vault does not have; only a callback of the token can cause it.
-    function _withdrawFrom(MarketParams memory params, uint256 assets, uint256 shares, bool all, address receiver)
+    function _withdrawFrom(MarketParams memory params, uint256 assets, uint256 shares, bool whole, address receiver)
         internal
     {
         (uint256 paid, uint256 burned) =
-            PLIMSOLL.withdraw(params, all ? 0 : assets, all ? shares : 0, address(this), receiver);
+            PLIMSOLL.withdraw(params, whole ? 0 : assets, whole ? shares : 0, address(this), receiver);
         if (paid != assets || burned != shares) revert MarketChanged(params.idOf());
     }
 
@@ -328,7 +325,9 @@ abstract contract VaultPositions is VaultRoles, ERC20 {
         }
         _list.order = uint96(order);
 
-        (_counted[i], _counted[last]) = (_counted[last], 0);
+        _counted[i] = _counted[last];
+        // After that, since both may be the same.
+        delete _counted[last];
         MarketParams[] memory params = b.params;
         params[i] = params[last];
         assembly ("memory-safe") {

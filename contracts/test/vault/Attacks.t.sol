@@ -217,6 +217,38 @@ contract VaultAttacksTest is VaultFixture {
         assertGt(shares.balanceOf(FEE_RECIPIENT), 0, "gains pay a fee again");
     }
 
+    /// @notice Also for a deposit in the transaction that emptied the vault.
+    function test_V11_theMarkStartsAgainInTheSameTransaction() public {
+        _emptyWithADustyPrice();
+        deposit(ALICE, 1_000e6);
+        _requireMarkIsThePrice();
+    }
+
+    /// @notice And for one in the same block.
+    /// forge-config: default.isolate = true
+    function test_V11_theMarkStartsAgainInTheSameBlock() public {
+        _emptyWithADustyPrice();
+        deposit(ALICE, 1_000e6);
+        _requireMarkIsThePrice();
+    }
+
+    /// @dev After a gain all leave, in one block; the mark was far above the price of what is left.
+    function _emptyWithADustyPrice() private {
+        takeLoan(0, 900_000e6);
+        skip(3 * 365 days);
+        useMarket(0);
+        supply(LENDER, 5_000_000e6);
+        redeem(ALICE, shares.balanceOf(ALICE));
+        redeem(BOB, shares.balanceOf(BOB));
+        redeem(FEE_RECIPIENT, shares.balanceOf(FEE_RECIPIENT));
+        assertEq(shares.totalSupply(), 0);
+    }
+
+    function _requireMarkIsThePrice() private view {
+        uint256 price = (shares.totalAssets() + 1) * 1e27 / (shares.totalSupply() + 1e6);
+        assertApproxEqRel(vault.state().highWaterMark, price, 1e12);
+    }
+
     /// @notice In a market that is used up, a supply lets others out; the allocator's bound is on the state before it.
     function test_aMarketThatIsUsedUpIsSkippedNotReverted() public {
         move(0, NONE, 500_000e6);

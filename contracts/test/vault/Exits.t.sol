@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IERC4626} from "plimsoll/interfaces/IERC4626.sol";
 import {IPlimsoll} from "plimsoll/interfaces/IPlimsoll.sol";
 import {IVault} from "plimsoll/interfaces/IVault.sol";
+import {Market} from "plimsoll/types/Market.sol";
 import {MarketId, MarketParams} from "plimsoll/types/MarketParams.sol";
 import {BlocklistToken, HookToken, HookedAccount, SilentToken} from "../support/OddTokens.sol";
 import {Step} from "../support/Actor.sol";
@@ -109,6 +110,31 @@ contract VaultExitsTest is VaultFixture {
             assertLe((before[i] - later[i]) * supply, before[i] * amount, "V9: no more than the part");
         }
         if (leaveIdle) assertEq(loanToken.balanceOf(CAROL), 0);
+        assertBacked();
+    }
+
+    /// @notice Where a supply share is worth several units, an amount below the whole value can burn all shares.
+    function test_V7_allButAUnitIsPaidWhereAShareIsWorthUnits() public {
+        supplyTo(1, MIN_DEBT);
+        address borrower = exhaust(1);
+        Market memory m = accrued();
+        while (m.supplyAssets < 8 * m.supplyShares) {
+            skip(30 days);
+            m = accrued();
+        }
+        give(loanToken, borrower, type(uint128).max);
+        uint256 debtShares = plimsoll.position(id, borrower).borrowShares;
+        vm.prank(borrower);
+        plimsoll.repay(params, 0, debtShares, borrower, "");
+        deposit(ALICE, 1_000e6);
+        move(0, 1, 1_000e6);
+        uint256 value = valueIn(1);
+        assertGt(value, 0);
+        uint256 assets = idle() + valueIn(0) + value - 1;
+        vm.prank(ALICE);
+        shares.withdraw(assets, ALICE, ALICE);
+        assertEq(loanToken.balanceOf(ALICE), assets);
+        assertEq(counted(1), 0);
         assertBacked();
     }
 

@@ -5,6 +5,7 @@ import {IERC4626} from "plimsoll/interfaces/IERC4626.sol";
 import {IVault} from "plimsoll/interfaces/IVault.sol";
 import {MarketId, MarketParams} from "plimsoll/types/MarketParams.sol";
 import {TestToken} from "../support/TestToken.sol";
+import {TestOracle} from "../support/TestOracle.sol";
 import {VaultFixture} from "./VaultFixture.sol";
 
 /// @title Who may do what, and when: raising risk waits, lowering it does not.
@@ -376,6 +377,27 @@ contract VaultRolesTest is VaultFixture {
         vault.removeMarket(ids[0]);
         change(CURATOR, abi.encodeCall(IVault.removeMarket, (ids[0])));
         assertEq(vault.markets().length, 2);
+    }
+
+    /// @notice Nothing of a removed market counts for one that takes its index later.
+    function test_V1_theSharesOfARemovedMarketCountForNoOther() public {
+        deposit(ALICE, 200e6);
+        move(0, 2, 200e6);
+        address borrower = exhaust(2);
+        useMarket(2);
+        oracle.set(1);
+        liquidate(borrower, type(uint128).max);
+        oracle.set(PRICE);
+        skip(1);
+        assertGt(counted(2), 0);
+        change(CURATOR, abi.encodeCall(IVault.removeMarket, (ids[2])));
+        MarketParams memory other = params;
+        other.oracle = address(new TestOracle(PRICE));
+        change(CURATOR, abi.encodeCall(IVault.enableMarket, (plimsoll.createMarket(other))));
+        assertEq(counted(2), 0);
+        assertEq(valueIn(2), 0);
+        deposit(BOB, 1_000e6);
+        assertBacked();
     }
 
     /* CAPS */
