@@ -15,7 +15,7 @@ use alloy::{
     rpc::types::Filter,
     sol_types::SolEvent,
 };
-use eyre::{ContextCompat, WrapErr, ensure};
+use eyre::{WrapErr, ensure};
 use plimsoll_deploy::toolchain::tools::{Tool, Tools};
 use tokio::time;
 

@@ -163,7 +163,7 @@ mod tests {
         let (token, from, to) = (Address::repeat_byte(1), Address::repeat_byte(2), Address::repeat_byte(3));
         let failed = IRewards::TransferFailed { token, from, to, amount: U256::ONE };
         assert_eq!(decode(failed.abi_encode()), Revert::TransferFailed { token, to });
-        let foreign = ISwapperClient::SwapperNotListed { swapper: Address::ZERO };
+        let foreign = plimsoll_contracts::ISwapperClient::SwapperNotListed { swapper: Address::ZERO };
         assert_eq!(decode(foreign.abi_encode()), Revert::Other("SwapperNotListed".into()));
         assert_eq!(decode(vec![1, 2, 3, 4]), Revert::Other("error 0x01020304".into()));
         let text = alloy::sol_types::Revert::from("LOK").abi_encode();
