@@ -178,7 +178,10 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
         times.get((times.len() * percent / 100).min(times.len() - 1)).copied().wrap_err("nothing was measured")
     };
     let (p50, floor_p50) = (rank(&times, 50)?, rank(&floor, 50)?);
-    ensure!(!p50.is_zero() && !floor_p50.is_zero(), "transactions were announced before the heads that they respond to");
+    ensure!(
+        !p50.is_zero() && !floor_p50.is_zero(),
+        "transactions were announced before the heads that they respond to"
+    );
     let round_trips = delay.map(|delay| p50.as_nanos() / delay.as_nanos().max(1));
     let round_trips = round_trips.map(|trips| u32::try_from(trips).unwrap_or(u32::MAX));
     let beyond = delay.zip(round_trips).map(|(delay, trips)| p50.saturating_sub(delay * trips));
