@@ -132,12 +132,27 @@ enum Command {
         /// Anvil's port; 0 for any that is free.
         #[arg(long, default_value_t = 8545, help_heading = "Chain")]
         port: u16,
+        /// Port of the page; any free one where it is taken.
+        #[arg(long, default_value_t = 8650, help_heading = "Page")]
+        page_port: u16,
         /// Folder for the record; else target/deployments of the repository.
         #[arg(long, value_name = "DIR", help_heading = "Record")]
         records: Option<PathBuf>,
         /// End as soon as everything is deployed.
         #[arg(long, help_heading = "Chain")]
         exit: bool,
+    },
+    /// Write the page for a deployment to a folder, for any host of static files.
+    #[command(after_help = help::PAGE)]
+    Page {
+        /// Record of the deployment.
+        record: PathBuf,
+        /// URL of the node that visitors' browsers use. It is public: no key may be in it.
+        #[arg(long, value_name = "URL", help_heading = "Page")]
+        node: Url,
+        /// Folder for the files; it is created if it is missing.
+        #[arg(long, value_name = "DIR", help_heading = "Page")]
+        out: PathBuf,
     },
     /// Run a pinned tool: anvil, cast, forge or solc.
     ///
@@ -219,9 +234,11 @@ pub async fn run(arguments: Arguments) -> eyre::Result<bool> {
             commands::verify_all(&context, &target, standard_json.as_deref(), &explorers).await
         }
         Command::Status { target } => commands::status(&context, &target).await,
-        Command::Up { manifest, port, records, exit } => {
-            commands::up(&context, &manifest, port, records.as_deref(), exit).await
+        Command::Up { manifest, port, page_port, records, exit } => {
+            let until = if exit { commands::Until::Deployed } else { commands::Until::Interrupted { page_port } };
+            commands::up(&context, &manifest, port, records.as_deref(), until).await
         }
+        Command::Page { record, node, out } => commands::page(&context, &record, &node, &out),
         Command::Tool { words } => commands::tool(&context, &words),
         Command::Completions { shell } => write_stdout(&shell::completions(Arguments::command(), shell)),
         Command::Man { out: Some(folder) } => {

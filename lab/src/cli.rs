@@ -305,8 +305,9 @@ async fn run(command: Command) -> eyre::Result<()> {
             say(format_args!("charts of the day: {} and {}", vector.display(), raster.display()));
             if !exit {
                 demo.resume_mining().await?;
-                let (page, node) = (demo.keeper.url(), demo.suite.devnet.node.http_url());
-                say(format_args!("the keeper's page stays up at {page}, the chain at {node}; Ctrl-C ends both"));
+                let (keeper, node) = (demo.keeper.url(), demo.suite.devnet.node.http_url());
+                say(format_args!("lend and borrow at {}", demo.page.url()));
+                say(format_args!("the keeper's page stays up at {keeper}, the chain at {node}; Ctrl-C ends them"));
                 tokio::signal::ctrl_c().await?;
             }
         }

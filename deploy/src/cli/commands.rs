@@ -10,6 +10,7 @@ use std::{
 use eyre::{ContextCompat, WrapErr, ensure, eyre};
 use plimsoll_contracts::deployment::Deployment;
 use serde::Serialize;
+use url::Url;
 
 use super::{
     Target,
@@ -17,6 +18,7 @@ use super::{
     output::{confirm, report_progress},
 };
 use crate::{
+    app::{AppServer, Site},
     apply::{Applier, Progress},
     connection::Chain,
     design::Design,
@@ -247,12 +249,18 @@ pub(super) async fn status(context: &Context, target: &Target) -> eyre::Result<b
     Ok(plan.drift.is_empty() && plan.problems.is_empty())
 }
 
+/// How long a chain that `up` started stays.
+pub(super) enum Until {
+    Deployed,
+    Interrupted { page_port: u16 },
+}
+
 pub(super) async fn up(
     context: &Context,
     manifest: &Path,
     port: u16,
     records: Option<&Path>,
-    exit: bool,
+    until: Until,
 ) -> eyre::Result<bool> {
     let project = Project::open(context).await?;
     let manifest = context.manifest(manifest)?;
@@ -265,10 +273,22 @@ pub(super) async fn up(
     let record = deploy(&manifest, inputs, &path, false).await?;
     seed_pools(&chain, &design, &project.artifacts).await?;
     context.print(&record, &deployment_text(&record))?;
-    if !exit {
+    if let Until::Interrupted { page_port } = until {
+        let site = Site::build(&project.tools, &record, &node.http_url().parse()?, true)?;
+        let page = AppServer::start(site, page_port).await?;
+        say(format_args!("the page is at {}", page.url()));
         say(format_args!("the chain stays up at {} (record: {}); Ctrl-C ends it", node.http_url(), path.display()));
         interrupted().await?;
     }
+    Ok(true)
+}
+
+pub(super) fn page(context: &Context, record: &Path, node: &Url, out: &Path) -> eyre::Result<bool> {
+    let tools = Tools::ready(&context.workspace()?)?;
+    let deployment =
+        Deployment::read(record)?.wrap_err_with(|| format!("{}: there is no such record", record.display()))?;
+    Site::build(&tools, &deployment, node, false)?.write(out)?;
+    say(format_args!("the page for {} is in {}", deployment.network, out.display()));
     Ok(true)
 }
 

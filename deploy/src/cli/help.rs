@@ -54,6 +54,10 @@ Examples:
   # Another manifest, on any free port
   plimsoll-deploy up my-local.toml --port 0";
 
+pub(super) const PAGE: &str = "\
+Examples:
+  plimsoll-deploy page deployments/11155111.json --node https://rpc.example.org --out public";
+
 pub(super) const TOOL: &str = "\
 Examples:
   plimsoll-deploy tool forge test

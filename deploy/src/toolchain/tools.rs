@@ -258,6 +258,16 @@ impl Tools {
         Ok(command)
     }
 
+    /// Returns a command that runs a script of an installed package, by its path in the repository, with Node.js. Root and
+    /// environment are those of [`Tools::command`]. Fails when Node.js is not on the `PATH`.
+    pub fn node_script(&self, script: &str) -> Result<Command, ToolError> {
+        let node = self.environment.find("node").ok_or_else(|| self.pins.node_missing("node"))?;
+        let mut command = Command::new(node);
+        command.arg(script).current_dir(self.workspace.root()).env_clear().stdin(Stdio::null());
+        command.envs(self.environment.for_children());
+        Ok(command)
+    }
+
     /// Returns the program and its first arguments that run the compiler for a library that starts it with this process's
     /// environment: through `env`, which clears it. Fails as [`Tools::path`].
     pub fn compiler(&self) -> Result<(PathBuf, Vec<String>), ToolError> {

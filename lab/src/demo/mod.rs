@@ -15,7 +15,10 @@ use std::{path::PathBuf, process::Command, time::Duration};
 
 use alloy::providers::ext::AnvilApi;
 use eyre::ensure;
-use plimsoll_deploy::toolchain::progress::say;
+use plimsoll_deploy::{
+    app::{AppServer, Site},
+    toolchain::progress::say,
+};
 
 pub use self::report::{BadDebt, KeeperFigures, Report};
 use self::{day::Day, report::ChainEvents, setup::Setup};
@@ -25,6 +28,7 @@ use plimsoll_testkit::{
     keeper::Keeper,
     random::Random,
     scenario::{BLOCK_SECS, Scenario},
+    workspace::tools,
 };
 
 /// Arguments for Anvil: transactions have Ethereum's gas limit.
@@ -33,6 +37,8 @@ const NODE: [&str; 1] = ["--enable-tx-gas-limit"];
 const BASE_FEE: u128 = 1_000_000_000;
 /// Further settings of the keeper: the value of the staked token, for which there is no feed, is a dollar.
 const VALUATION: &str = "[tokens.PLIM]\nrate = \"0.0005\"";
+/// Port of the page for borrowers and lenders, as in `deploy up`.
+const PAGE_PORT: u16 = 8650;
 /// File names of the chart.
 const CHARTS: [&str; 2] = ["day.svg", "day.png"];
 
@@ -60,6 +66,8 @@ pub struct Demo {
     pub suite: Suite,
     /// The keeper.
     pub keeper: Keeper,
+    /// The page for borrowers and lenders.
+    pub page: AppServer,
 }
 
 /// Runs the demo. `keeper` is a program that takes the keeper's arguments.
@@ -78,12 +86,22 @@ pub async fn run(options: &Options, keeper: Command) -> eyre::Result<Demo> {
     let keeper = Keeper::start(&suite, keeper, VALUATION).await?;
     keeper.wait_until_ready().await?;
     say(format_args!("the keeper's page is at {}", keeper.url()));
+    let page = serve_page(&suite).await?;
+    say(format_args!("the page for borrowers and lenders is at {}", page.url()));
 
     let day = Day::play(scenario, &keeper, &sample::prices(&mut random, options.steps), options.pace).await?;
     let events = ChainEvents::of(&day, &suite, &keeper)?;
     let report = Report::of(options, &day, &events)?;
     let chart = chart::svg(&day, &events);
-    Ok(Demo { report, chart, suite, keeper })
+    Ok(Demo { report, chart, suite, keeper, page })
+}
+
+/// Builds and serves the page for what is deployed.
+async fn serve_page(suite: &Suite) -> eyre::Result<AppServer> {
+    let (tools, node) = (tools()?, suite.devnet.node.http_url().parse()?);
+    let deployment = suite.deployment.clone();
+    let site = tokio::task::spawn_blocking(move || Site::build(&tools, &deployment, &node, true)).await??;
+    Ok(AppServer::start(site, PAGE_PORT).await?)
 }
 
 impl Demo {

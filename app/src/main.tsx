@@ -1,0 +1,73 @@
+/** Starts the page and shows the part that the address names. */
+import { render } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { App, useAppState } from "./app";
+import { MarketPage } from "./ui/market";
+import { MarketsPage } from "./ui/markets";
+import { ProgressPanel } from "./ui/progress";
+import { WalletMenu } from "./ui/wallet";
+
+function useRoute(): string[] {
+  const parts = () => location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
+  const [route, setRoute] = useState(parts);
+  useEffect(() => {
+    const onChange = () => setRoute(parts());
+    window.addEventListener("hashchange", onChange);
+    return () => window.removeEventListener("hashchange", onChange);
+  }, []);
+  return route;
+}
+
+function Page({ app }: { app: App }) {
+  const { config, node, snapshot } = useAppState(app);
+  const [kind, name] = useRoute();
+  return (
+    <>
+      <header id="top">
+        <div class="name">
+          <h1>
+            <a href="#/">Plimsoll</a>
+          </h1>
+          <p>{config.deployment.network}</p>
+        </div>
+        <WalletMenu app={app} />
+      </header>
+      <ProgressPanel app={app} />
+      <NodeWarning app={app} />
+      <main id="content" class={node === "gone" ? "away" : ""}>
+        {kind === "market" && name ? <MarketPage key={name} app={app} name={name} /> : <MarketsPage app={app} />}
+      </main>
+      <footer>
+        <p>{snapshot ? `Block ${snapshot.block}` : "No block yet"}</p>
+        <p>Figures are read from the contracts, at this block.</p>
+      </footer>
+    </>
+  );
+}
+
+function NodeWarning({ app }: { app: App }) {
+  const { node, snapshot } = useAppState(app);
+  if (node === "gone") {
+    const which = snapshot ? ` These figures are of block ${snapshot.block}.` : "";
+    return (
+      <p class="warning" role="alert">
+        The node does not respond.{which} Trying again.
+      </p>
+    );
+  }
+  if (node === "other-chain") {
+    return (
+      <p class="warning" role="alert">
+        The node has another chain than this page was made for: it was started anew, or the address is of another one.
+        Nothing can be done here.
+      </p>
+    );
+  }
+  return null;
+}
+
+const root = document.getElementById("app")!;
+App.start().then(
+  (app) => render(<Page app={app} />, root),
+  (error: unknown) => render(<p class="warning">{String(error)}</p>, root),
+);

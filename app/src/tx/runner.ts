@@ -1,0 +1,253 @@
+/** Sends a plan's calls one after the other, or as one atomic batch where the wallet can, and follows them until mined. */
+import { getAddress, type Address, type Hex } from "viem";
+import { RpcError, NodeUnreachable, toHex, type Rpc } from "../chain/rpc";
+import { CODES, ask, type Provider } from "../wallet/provider";
+import type { Plan } from "./plan";
+import { savePending, type Pending } from "./pending";
+import { errorText, revertText, type Context } from "./words";
+
+/** What a person sees of a plan in progress. */
+export type Phase = "signing" | "mining" | "paused" | "done" | "failed";
+
+export interface Progress {
+  plan: Plan;
+  step: number;
+  phase: Phase;
+  hash?: Hex;
+  /** Whether all calls are one transaction. */
+  batched: boolean;
+  /** Why it failed, or why it takes long. */
+  message?: string;
+}
+
+interface Receipt {
+  status: Hex;
+  blockNumber: Hex;
+  transactionHash: Hex;
+}
+
+interface BatchStatus {
+  status: number;
+  receipts?: Receipt[];
+}
+
+/** The wallet has another account or another chain than the plan was prepared for. */
+class Changed extends Error {}
+
+const POLL_MS = 400;
+/** After this time a person is told that a transaction takes long. */
+const SLOW_MS = 30_000;
+
+const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
+export class Runner {
+  #cancelled = false;
+
+  constructor(
+    private readonly rpc: Rpc,
+    private readonly chain: { id: number; genesis: Hex },
+    private readonly context: Context,
+    private readonly report: (progress: Progress) => void,
+  ) {}
+
+  /** Stops following; what was sent stays sent, and stays stored. */
+  cancel(): void {
+    this.#cancelled = true;
+  }
+
+  /** Executes a plan from its first call on. */
+  async run(provider: Provider, plan: Plan): Promise<void> {
+    await this.guarded({ plan, step: 0 }, async (pending) => {
+      if (plan.calls.length > 1 && (await this.batches(provider, plan.account))) {
+        if (await this.runBatch(provider, pending)) return;
+      }
+      await this.runSteps(provider, pending);
+    });
+  }
+
+  /** Goes on with what was pending before a reload. Without a wallet it only follows what was sent. */
+  async resume(provider: Provider | undefined, pending: Pending): Promise<void> {
+    await this.guarded(pending, async () => {
+      if (pending.batch) {
+        if (!provider) return this.pausedAt(pending);
+        await this.followBatch(provider, pending, pending.batch);
+        return;
+      }
+      if (pending.hash) {
+        await this.follow(pending, pending.hash);
+        this.advance(pending);
+      }
+      if (pending.step >= pending.plan.calls.length) return this.done(pending);
+      if (!provider) return this.pausedAt(pending);
+      await this.runSteps(provider, pending);
+    });
+  }
+
+  private async guarded(pending: Pending, work: (pending: Pending) => Promise<void>): Promise<void> {
+    try {
+      await work(pending);
+    } catch (error) {
+      if (this.#cancelled) return;
+      // What was sent may still be mined, so it stays stored; what was not sent is forgotten.
+      savePending(this.chain.genesis, undefined);
+      this.report({ ...this.progress(pending, "failed"), message: errorText(error, this.context) });
+    }
+  }
+
+  private async runSteps(provider: Provider, pending: Pending): Promise<void> {
+    const { plan } = pending;
+    while (pending.step < plan.calls.length) {
+      const { to, data } = plan.calls[pending.step]!;
+      this.report(this.progress(pending, "signing"));
+      await this.requireUnchanged(provider, plan.account);
+      // The estimate executes the call: what would revert is never shown to the wallet.
+      const gas = await this.rpc.request<Hex>("eth_estimateGas", [{ from: plan.account, to, data }]);
+      const request = { from: plan.account, to, data, gas: toHex((BigInt(gas) * 5n) / 4n) };
+      pending.hash = await ask<Hex>(provider, "eth_sendTransaction", [request]);
+      savePending(this.chain.genesis, pending);
+      await this.follow(pending, pending.hash);
+      this.advance(pending);
+    }
+    this.done(pending);
+  }
+
+  private advance(pending: Pending): void {
+    pending.step += 1;
+    delete pending.nonce;
+    const left = pending.step < pending.plan.calls.length;
+    if (left) delete pending.hash;
+    savePending(this.chain.genesis, left ? pending : undefined);
+  }
+
+  private done(pending: Pending): void {
+    savePending(this.chain.genesis, undefined);
+    this.report(this.progress({ ...pending, step: pending.plan.calls.length - 1 }, "done"));
+  }
+
+  private pausedAt(pending: Pending): void {
+    this.report(this.progress(pending, "paused"));
+  }
+
+  /** Waits until a transaction is mined. Fails with the reason if it reverted, or if another one took its place. */
+  private async follow(pending: Pending, hash: Hex): Promise<void> {
+    const since = Date.now();
+    for (;;) {
+      if (this.#cancelled) throw new Changed();
+      try {
+        const receipt = await this.rpc.request<Receipt | null>("eth_getTransactionReceipt", [hash]);
+        if (receipt) return await this.requireSuccess(pending, receipt);
+        await this.requireNotReplaced(pending, hash);
+        const slow = Date.now() - since > SLOW_MS;
+        const message = slow ? "Not mined yet: its fee may be too low. Your wallet can raise it." : undefined;
+        this.report({ ...this.progress(pending, "mining"), message });
+      } catch (error) {
+        if (!(error instanceof NodeUnreachable)) throw error;
+        const message = "The node does not respond. The transaction was sent; waiting for news of it.";
+        this.report({ ...this.progress(pending, "mining"), message });
+      }
+      await pause(POLL_MS);
+    }
+  }
+
+  private async requireSuccess(pending: Pending, receipt: Receipt): Promise<void> {
+    if (BigInt(receipt.status) === 1n) return;
+    throw new Error(`The transaction was mined and reverted. ${await this.revertReason(pending, receipt)}`);
+  }
+
+  /** Calls again in the state before the block, which is what the transaction met unless others changed it in between. */
+  private async revertReason(pending: Pending, { blockNumber }: Receipt): Promise<string> {
+    const { to, data } = pending.plan.calls[pending.step]!;
+    const before = toHex(BigInt(blockNumber) - 1n);
+    for (const block of [blockNumber, before]) {
+      try {
+        await this.rpc.request("eth_call", [{ from: pending.plan.account, to, data }, block]);
+      } catch (error) {
+        if (error instanceof RpcError) return revertText(error.data, this.context);
+      }
+    }
+    return "Another transaction of the same block changed what it relied on. Try again.";
+  }
+
+  private async requireNotReplaced(pending: Pending, hash: Hex): Promise<void> {
+    const { account } = pending.plan;
+    if (pending.nonce === undefined) {
+      const found = await this.rpc.request<{ nonce: Hex } | null>("eth_getTransactionByHash", [hash]);
+      if (!found) return;
+      pending.nonce = Number(found.nonce);
+      savePending(this.chain.genesis, pending);
+      return;
+    }
+    const [next, receipt] = await this.rpc.batch([
+      { method: "eth_getTransactionCount", params: [account, "latest"] },
+      { method: "eth_getTransactionReceipt", params: [hash] },
+    ]);
+    if (typeof next === "string" && receipt === null && Number(next) > pending.nonce) {
+      throw new Error("Another transaction of your account was mined in its place: it was cancelled or its fee raised.");
+    }
+  }
+
+  private async requireUnchanged(provider: Provider, account: Address): Promise<void> {
+    const [accounts, chain] = await Promise.all([
+      ask<Address[]>(provider, "eth_accounts"),
+      ask<Hex>(provider, "eth_chainId"),
+    ]);
+    const [first] = accounts;
+    if (!first || getAddress(first) !== account) {
+      throw new Changed("The wallet has another account now. Nothing more was sent: prepare it again with this one.");
+    }
+    if (Number(chain) !== this.chain.id) {
+      throw new Changed(`The wallet is on chain ${Number(chain)}, not ${this.chain.id}. Nothing was sent: switch it back.`);
+    }
+  }
+
+  /* EIP-5792 */
+
+  /** Returns whether the wallet executes several calls atomically on this chain. */
+  private async batches(provider: Provider, account: Address): Promise<boolean> {
+    const chain = toHex(this.chain.id);
+    try {
+      type Capabilities = Record<string, { atomic?: { status?: string } }>;
+      const found = await ask<Capabilities>(provider, "wallet_getCapabilities", [account, [chain]]);
+      return ["supported", "ready"].includes(found[chain]?.atomic?.status ?? "");
+    } catch {
+      return false;
+    }
+  }
+
+  /** Sends all calls as one batch. Returns false if the wallet turns out not to do it atomically. */
+  private async runBatch(provider: Provider, pending: Pending): Promise<boolean> {
+    const { plan } = pending;
+    this.report({ ...this.progress(pending, "signing"), batched: true });
+    await this.requireUnchanged(provider, plan.account);
+    const calls = plan.calls.map(({ to, data }) => ({ to, data, value: "0x0" }));
+    const batch = { version: "2.0.0", from: plan.account, chainId: toHex(this.chain.id), atomicRequired: true, calls };
+    try {
+      const { id } = await ask<{ id: string }>(provider, "wallet_sendCalls", [batch]);
+      pending.batch = id;
+    } catch (error) {
+      const codes: number[] = [CODES.upgradeRefused, CODES.notAtomic, CODES.unsupported, CODES.methodMissing];
+      if (error instanceof RpcError && codes.includes(error.code)) return false;
+      throw error;
+    }
+    savePending(this.chain.genesis, pending);
+    await this.followBatch(provider, pending, pending.batch);
+    return true;
+  }
+
+  private async followBatch(provider: Provider, pending: Pending, id: string): Promise<void> {
+    for (;;) {
+      if (this.#cancelled) throw new Changed();
+      const { status, receipts } = await ask<BatchStatus>(provider, "wallet_getCallsStatus", [id]);
+      const hash = receipts?.at(-1)?.transactionHash;
+      if (hash) pending.hash = hash;
+      if (status === 200) return this.done(pending);
+      if (status >= 400) throw new Error("The batch was mined and reverted, or the wallet dropped it. Nothing was changed.");
+      this.report({ ...this.progress(pending, "mining"), batched: true });
+      await pause(POLL_MS);
+    }
+  }
+
+  private progress({ plan, step, hash, batch }: Pending, phase: Phase): Progress {
+    return { plan, step, phase, batched: batch !== undefined, ...(hash ? { hash } : {}) };
+  }
+}
