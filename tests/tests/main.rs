@@ -1,7 +1,9 @@
 //! Tests that need more than one crate or the real tools, one module for each subject.
 
 mod all;
+mod app;
 mod book;
+mod browser;
 mod bytecode;
 mod demo;
 mod deploy;

@@ -32,17 +32,17 @@ const grouped = (digits: string): string => digits.replace(/\B(?=(\d{3})+(?!\d))
 /** Which way a number is rounded: down where a person has it, up where a person owes it. */
 export type Rounding = "down" | "up";
 
-/** Writes `units / 10^decimals` with about five significant digits and at least two decimals of the whole. */
+/** Writes `units / 10^decimals` with five significant digits, or as many as the whole and two decimals need. */
 export function amountText(units: bigint, decimals: number, rounding: Rounding = "down"): string {
   if (units < 0n) return `−${amountText(-units, decimals, rounding)}`;
   if (units === 0n) return "0";
-  const length = units.toString().length;
-  // Whole digits are never cut; below one, four significant digits are kept.
-  const places = Math.min(decimals, length > decimals + 3 ? 2 : length > decimals ? 4 : decimals - length + 4);
+  const whole = units.toString().length - decimals;
+  // Whole digits are never cut; besides them at least two decimals, and of a fraction four significant digits.
+  const places = Math.min(decimals, whole > 0 ? Math.max(2, 5 - whole) : 4 - whole);
   const cut = 10n ** BigInt(decimals - places);
   const kept = rounding === "up" ? divUp(units, cut) : units / cut;
-  const [whole = "0", fraction] = exactText(kept, places).split(".");
-  return fraction ? `${grouped(whole)}.${fraction.padEnd(Math.min(2, places), "0")}` : grouped(whole);
+  const [integer = "0", fraction] = exactText(kept, places).split(".");
+  return fraction ? `${grouped(integer)}.${fraction.padEnd(Math.min(2, places), "0")}` : grouped(integer);
 }
 
 /** Writes an oracle's price (1e36-scaled, per raw units) as whole loan tokens for a whole collateral token. */

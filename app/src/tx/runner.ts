@@ -182,7 +182,9 @@ export class Runner {
       { method: "eth_getTransactionReceipt", params: [hash] },
     ]);
     if (typeof next === "string" && receipt === null && Number(next) > pending.nonce) {
-      throw new Error("Another transaction of your account was mined in its place: it was cancelled or its fee raised.");
+      throw new Error(
+        "Another transaction of your account was mined in its place: it was cancelled or its fee raised.",
+      );
     }
   }
 
@@ -196,7 +198,9 @@ export class Runner {
       throw new Changed("The wallet has another account now. Nothing more was sent: prepare it again with this one.");
     }
     if (Number(chain) !== this.chain.id) {
-      throw new Changed(`The wallet is on chain ${Number(chain)}, not ${this.chain.id}. Nothing was sent: switch it back.`);
+      throw new Changed(
+        `The wallet is on chain ${Number(chain)}, not ${this.chain.id}. Nothing was sent: switch it back.`,
+      );
     }
   }
 
@@ -241,7 +245,8 @@ export class Runner {
       const hash = receipts?.at(-1)?.transactionHash;
       if (hash) pending.hash = hash;
       if (status === 200) return this.done(pending);
-      if (status >= 400) throw new Error("The batch was mined and reverted, or the wallet dropped it. Nothing was changed.");
+      if (status >= 400)
+        throw new Error("The batch was mined and reverted, or the wallet dropped it. Nothing was changed.");
       this.report({ ...this.progress(pending, "mining"), batched: true });
       await pause(POLL_MS);
     }

@@ -39,7 +39,8 @@ const WRITERS: Record<string, Writer> = {
     const token = deployment.tokens.find((found) => found.address === getAddress(address as Address));
     return `A transfer of ${amount(token, units as bigint)} from ${from} failed: check balance and approval.`;
   },
-  AnswerTooOld: ([, updatedAt]) => `The oracle's price is from ${timeText(updatedAt as bigint)}, which is too old, ${STALE}`,
+  AnswerTooOld: ([, updatedAt]) =>
+    `The oracle's price is from ${timeText(updatedAt as bigint)}, which is too old, ${STALE}`,
   AnswerAtLimit: () => `The price feed reports a limit of its range, ${STALE}`,
   AnswerOutOfBounds: () => `The price feed reports no valid price, ${STALE}`,
   AnswerTimeInvalid: () => `The price feed reports an invalid time, ${STALE}`,
@@ -54,7 +55,8 @@ const WRITERS: Record<string, Writer> = {
   TooLittleOut: () => "The pool gives less than the least that you accept. Allow more slippage or borrow less.",
   TooMuchIn: () => "The pool takes more than the most that you accept. Allow more slippage.",
   PoolTooShallow: () => "The pool is too small for this amount.",
-  NotProportional: () => "More collateral would be sold than its part of the debt. Close the loan or lower the slippage.",
+  NotProportional: () =>
+    "More collateral would be sold than its part of the debt. Close the loan or lower the slippage.",
   DeadlinePassed: () => "The transaction was prepared too long ago. Prepare it again.",
   SignatureExpired: () => "The signature has expired. Sign again.",
   InvalidNonce: () => "A signature with this number was used already. Sign again.",
@@ -116,7 +118,7 @@ export function errorText(error: unknown, context: Context): string {
   if (error.code === CODES.refused) return "You refused in your wallet. Nothing was sent.";
   if (error.code === CODES.unauthorized) return "The wallet no longer allows this page to see that account.";
   if (error.data) return revertText(error.data, context);
-  if (/insufficient funds/i.test(error.message)) return "Your account has too little of the chain's coin to pay for gas.";
+  if (/insufficient funds/i.test(error.message))
+    return "Your account has too little of the chain's coin to pay for gas.";
   return `The wallet or node refused: ${error.message}`;
 }
-

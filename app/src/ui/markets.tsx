@@ -62,7 +62,10 @@ function PositionCard({ market, app }: { market: MarketState; app: App }) {
           <Fact label="Debt" value={`${amountText(position.debt, loan.decimals, "up")} ${loan.name}`} />
         )}
         {position.collateral !== 0n && (
-          <Fact label="Collateral" value={`${amountText(position.collateral, collateral.decimals)} ${collateral.name}`} />
+          <Fact
+            label="Collateral"
+            value={`${amountText(position.collateral, collateral.decimals)} ${collateral.name}`}
+          />
         )}
         {position.supplyShares !== 0n && (
           <Fact label="Supplied" value={`${amountText(position.supplyAssets, loan.decimals)} ${loan.name}`} />

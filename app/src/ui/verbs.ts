@@ -188,7 +188,8 @@ function withdrawCollateral(stage: Stage): Verb {
 function whyNoCollateral({ market, position }: Stage): string {
   if (position.collateral === 0n) return "You have no collateral here.";
   if (market.borrowPrice === undefined) return "The oracle has no price. Repay the whole debt to withdraw collateral.";
-  if (position.debt < market.info.risk.minDebt) return "A debt below the market's minimum keeps its collateral. Repay it.";
+  if (position.debt < market.info.risk.minDebt)
+    return "A debt below the market's minimum keeps its collateral. Repay it.";
   return "Your debt needs all of the collateral.";
 }
 

@@ -146,7 +146,8 @@ fn bundle(tools: &Tools) -> Result<BTreeMap<String, Vec<u8>>, AppError> {
         return Err(AppError::Bundler(String::from_utf8_lossy(&output.stderr).into_owned()));
     }
     let folder = scratch.path();
-    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(AppError::io(folder))?;
+    let entries =
+        fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(AppError::io(folder))?;
     let read = |entry: fs::DirEntry| {
         let content = fs::read(entry.path()).map_err(AppError::io(&entry.path()))?;
         Ok((entry.file_name().to_string_lossy().into_owned(), content))

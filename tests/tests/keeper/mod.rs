@@ -1,7 +1,6 @@
 //! The keeper as a whole: its page, API and command line; under faults, kills and reorgs; and idle.
 
 mod api;
-mod browser;
 mod bursts;
 mod cli;
 mod commands;

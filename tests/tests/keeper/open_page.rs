@@ -12,7 +12,8 @@ use eyre::ensure;
 use plimsoll_keeper::view::{ActivityEntry, ActivityKind, ActivityState};
 use serde_json::json;
 
-use super::{browser::Browser, page::Shown, sample};
+use super::{page::Shown, sample};
+use crate::browser::Browser;
 
 #[tokio::test]
 async fn a_liquidation_appears_on_the_open_page() -> eyre::Result<()> {

@@ -22,7 +22,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// A browser with one page.
-pub(super) struct Browser {
+pub(crate) struct Browser {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     last_id: u64,
     events: VecDeque<Value>,
@@ -33,7 +33,7 @@ pub(super) struct Browser {
 
 impl Browser {
     /// Starts the browser; `None` where none is installed.
-    pub(super) async fn start() -> eyre::Result<Option<Self>> {
+    pub(crate) async fn start() -> eyre::Result<Option<Self>> {
         let Some(program) = find() else { return Ok(None) };
         let folder = tempfile::tempdir()?;
         let mut process = Command::new(&program)
@@ -68,7 +68,7 @@ impl Browser {
     }
 
     /// Opens a URL and waits until it is loaded.
-    pub(super) async fn open(&mut self, url: &str) -> eyre::Result<()> {
+    pub(crate) async fn open(&mut self, url: &str) -> eyre::Result<()> {
         // Only the event of this page tells that it is loaded, not that of one before.
         self.events.retain(|event| event["method"] != "Page.loadEventFired");
         self.command("Page.navigate", json!({ "url": url })).await?;
@@ -79,7 +79,7 @@ impl Browser {
     }
 
     /// Evaluates an expression; a promise is awaited.
-    pub(super) async fn evaluate(&mut self, expression: &str) -> eyre::Result<Value> {
+    pub(crate) async fn evaluate(&mut self, expression: &str) -> eyre::Result<Value> {
         let arguments = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let answer = self.command("Runtime.evaluate", arguments).await?;
         ensure!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
@@ -87,7 +87,7 @@ impl Browser {
     }
 
     /// Waits until the page shows a text.
-    pub(super) async fn wait_for_text(&mut self, text: &str) -> eyre::Result<()> {
+    pub(crate) async fn wait_for_text(&mut self, text: &str) -> eyre::Result<()> {
         let text = Value::from(text);
         let expression = format!(
             "new Promise((done) => {{
@@ -100,7 +100,7 @@ impl Browser {
     }
 
     /// Sends a command of the protocol and returns its response.
-    pub(super) async fn command(&mut self, method: &str, arguments: Value) -> eyre::Result<Value> {
+    pub(crate) async fn command(&mut self, method: &str, arguments: Value) -> eyre::Result<Value> {
         self.last_id += 1;
         let id = self.last_id;
         let message = json!({ "id": id, "method": method, "params": arguments });
@@ -114,13 +114,13 @@ impl Browser {
     }
 
     /// Returns every URL that the page requested.
-    pub(super) fn requested(&self) -> Vec<String> {
+    pub(crate) fn requested(&self) -> Vec<String> {
         let requests = self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
         requests.filter_map(|event| Some(event["params"]["request"]["url"].as_str()?.to_owned())).collect()
     }
 
     /// Returns every error of the browser's console.
-    pub(super) fn complaints(&self) -> Vec<String> {
+    pub(crate) fn complaints(&self) -> Vec<String> {
         let logged = self.events.iter().filter(|event| event["method"] == "Log.entryAdded");
         let logged = logged.map(|event| &event["params"]["entry"]).filter(|entry| entry["level"] == "error");
         let thrown = self.events.iter().filter(|event| event["method"] == "Runtime.exceptionThrown");

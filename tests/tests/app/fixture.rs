@@ -1,0 +1,204 @@
+//! The page in a real browser, on a real node, with the suite deployed.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use alloy::primitives::{Address, U256};
+use eyre::{WrapErr, ensure, eyre};
+use plimsoll_contracts::{IPlimsoll, MarketParams, Position};
+use plimsoll_deploy::app::{AppServer, Site};
+use plimsoll_testkit::{
+    deployment::Suite,
+    devnet::{ITestToken, mined},
+    market::units,
+};
+use serde_json::{Value, json};
+
+use crate::{browser::Browser, support};
+
+/// The wallet that is placed in the page.
+const WALLET: &str = include_str!("wallet.js");
+/// The longest time in which the page must show something.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The node's account that the wallet has at first.
+const PERSON: usize = 2;
+
+/// The page, open in a browser.
+pub(super) struct Page {
+    pub(super) suite: Suite,
+    pub(super) browser: Browser,
+    pub(super) server: AppServer,
+    /// The market `weth-usdc`, with 500,000 USDC to lend.
+    pub(super) market: MarketParams,
+    /// The account of the wallet, with 10 WETH and 50,000 USDC.
+    pub(super) person: Address,
+}
+
+impl Page {
+    /// Deploys the suite, opens the page with a wallet in it; `None` where there is no browser.
+    pub(super) async fn open() -> eyre::Result<Option<Self>> {
+        let Some(mut browser) = Browser::start().await? else {
+            writeln!(io::stderr(), "SKIPPED: no chromium is on the PATH")?;
+            return Ok(None);
+        };
+        let suite = Suite::start().await?;
+        let market = suite.market("weth-usdc")?;
+        suite.supply(&market, units(500_000, 6)).await?;
+        let person = suite.devnet.account(PERSON)?;
+        for (token, amount) in [(market.loanToken, units(50_000, 6)), (market.collateralToken, units(10, 18))] {
+            let token = ITestToken::new(token, suite.provider());
+            mined(token.mint(person, amount).from(suite.devnet.deployer())).await?;
+        }
+        let node = suite.devnet.node.http_url();
+        let (tools, deployment, url) = (support::tools()?, suite.deployment.clone(), node.parse()?);
+        let site = tokio::task::spawn_blocking(move || Site::build(&tools, &deployment, &url, true)).await??;
+        let server = AppServer::start(site, 0).await?;
+        let wallet = WALLET
+            .replace("ACCOUNT", &json!(person).to_string())
+            .replace("CHAIN", &json!(format!("{:#x}", suite.deployment.chain_id)).to_string())
+            .replace("NODE", &json!(node).to_string());
+        browser.command("Page.addScriptToEvaluateOnNewDocument", json!({ "source": wallet })).await?;
+        browser.open(&server.url()).await?;
+        Ok(Some(Self { suite, browser, server, market, person }))
+    }
+
+    /// Opens the page with the wallet connected, at a market.
+    pub(super) async fn connected() -> eyre::Result<Option<Self>> {
+        let Some(mut page) = Self::open().await? else { return Ok(None) };
+        page.connect("Test wallet").await?;
+        page.go("market/weth-usdc").await?;
+        page.shows("Your position").await?;
+        Ok(Some(page))
+    }
+
+    pub(super) async fn connect(&mut self, wallet: &str) -> eyre::Result<()> {
+        self.click("Connect a wallet").await?;
+        self.click(wallet).await?;
+        self.shows("Disconnect").await
+    }
+
+    /// Follows a link within the page.
+    pub(super) async fn go(&mut self, route: &str) -> eyre::Result<()> {
+        self.browser.evaluate(&format!("location.hash = '#/{route}'")).await.map(drop)
+    }
+
+    /// Loads the page again.
+    pub(super) async fn reload(&mut self) -> eyre::Result<()> {
+        self.browser.open("about:blank").await?;
+        let url = format!("{}#/market/weth-usdc", self.server.url());
+        self.browser.open(&url).await
+    }
+
+    /// Waits until the page shows a text.
+    pub(super) async fn shows(&mut self, text: &str) -> eyre::Result<()> {
+        self.waits_for(text, &format!("document.body.innerText.includes({})", json!(text))).await
+    }
+
+    /// Waits until the page does not show a text any more.
+    pub(super) async fn hides(&mut self, text: &str) -> eyre::Result<()> {
+        self.waits_for(text, &format!("!document.body.innerText.includes({})", json!(text))).await
+    }
+
+    /// Waits until a condition in JavaScript is true. The page is asked after each of its frames.
+    pub(super) async fn waits_for(&mut self, what: &str, condition: &str) -> eyre::Result<()> {
+        let limit = TIMEOUT.as_millis();
+        let expression = format!(
+            "new Promise((done) => {{
+                const started = performance.now();
+                const look = () => {{
+                    if ({condition}) return done(true);
+                    if (performance.now() - started > {limit}) return done(false);
+                    setTimeout(look, 20);
+                }};
+                look();
+            }})"
+        );
+        if self.browser.evaluate(&expression).await? == true {
+            return Ok(());
+        }
+        let shown = self.text().await?;
+        Err(eyre!("the page does not come to {what}; it shows:\n{shown}\n{:?}", self.browser.complaints()))
+    }
+
+    /// Returns all that the page shows.
+    pub(super) async fn text(&mut self) -> eyre::Result<String> {
+        let text = self.browser.evaluate("document.body.innerText").await?;
+        Ok(text.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Presses the button with this text or label, once it is there and can be pressed.
+    pub(super) async fn click(&mut self, label: &str) -> eyre::Result<()> {
+        let find = format!(
+            "[...document.querySelectorAll('button')].find((button) => !button.disabled &&
+                (button.getAttribute('aria-label') === {0} || button.innerText.trim().startsWith({0})))",
+            json!(label)
+        );
+        self.waits_for(&format!("a button {label}"), &find).await?;
+        self.browser.evaluate(&format!("({find}).click()")).await.map(drop)
+    }
+
+    /// Chooses a verb and types an amount, as a keyboard would.
+    pub(super) async fn fill(&mut self, verb: &str, amount: &str) -> eyre::Result<()> {
+        self.choose(verb).await?;
+        self.browser.evaluate("document.querySelector('.field input').select()").await?;
+        self.browser.command("Input.insertText", json!({ "text": amount })).await.map(drop)
+    }
+
+    /// Chooses a verb by its tab.
+    pub(super) async fn choose(&mut self, verb: &str) -> eyre::Result<()> {
+        let tab = format!(
+            "[...document.querySelectorAll('.tabs button')].find((tab) => tab.innerText.trim() === {})",
+            json!(verb)
+        );
+        self.waits_for(&format!("a tab {verb}"), &tab).await?;
+        self.browser.evaluate(&format!("({tab}).click()")).await?;
+        let open = format!("({tab}).getAttribute('aria-pressed') === 'true'");
+        self.waits_for(&format!("the form {verb}"), &open).await
+    }
+
+    /// Sends the open form, once its simulation allows it.
+    pub(super) async fn submit(&mut self) -> eyre::Result<()> {
+        self.waits_for("a form that can be sent", "document.querySelector('.form .main:enabled')").await?;
+        self.browser.evaluate("document.querySelector('.form .main').click()").await.map(drop)
+    }
+
+    /// Types an amount, sends it, and waits until it is done.
+    pub(super) async fn execute(&mut self, verb: &str, amount: &str) -> eyre::Result<()> {
+        self.fill(verb, amount).await?;
+        self.submit_and_finish().await
+    }
+
+    /// Chooses a verb and all that there is, sends it, and waits until it is done.
+    pub(super) async fn execute_max(&mut self, verb: &str) -> eyre::Result<()> {
+        self.choose(verb).await?;
+        self.browser.evaluate("document.querySelector('.form .max').click()").await?;
+        self.submit_and_finish().await
+    }
+
+    async fn submit_and_finish(&mut self) -> eyre::Result<()> {
+        self.submit().await?;
+        self.waits_for("the end of a transaction", "document.querySelector('.progress.done, .progress.failed')")
+            .await?;
+        let text = self.browser.evaluate("document.querySelector('.progress').innerText").await?;
+        let text = text.as_str().unwrap_or_default().to_owned();
+        ensure!(text.starts_with("Done"), "{text}");
+        self.click("Close").await
+    }
+
+    /// Tells the wallet in the page to behave differently.
+    pub(super) async fn wallet(&mut self, change: Value) -> eyre::Result<()> {
+        self.browser.evaluate(&format!("testWallet.set({change})")).await.map(drop)
+    }
+
+    /// Returns the position of an account in the market.
+    pub(super) async fn position(&self, account: Address) -> eyre::Result<Position> {
+        let core = IPlimsoll::new(self.suite.contract("Plimsoll")?, self.suite.provider());
+        core.position(self.market.id().0, account).call().await.wrap_err("position")
+    }
+
+    pub(super) async fn balance(&self, token: Address, account: Address) -> eyre::Result<U256> {
+        Ok(ITestToken::new(token, self.suite.provider()).balanceOf(account).call().await?)
+    }
+}

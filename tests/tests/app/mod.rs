@@ -1,0 +1,4 @@
+//! The page for borrowers and lenders, in a real browser on a real node: every verb, and every fault that a person meets.
+
+mod fixture;
+mod verbs;
