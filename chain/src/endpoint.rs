@@ -19,6 +19,7 @@ use crate::{
     http::HttpTransport,
     ipc::IpcConnection,
     redaction,
+    relay::RelayIdentity,
     secret::Secret,
     ws::{self, SingleConnection},
 };
@@ -100,16 +101,7 @@ impl Endpoint {
     /// When a socket cannot be opened, or TLS cannot be set up.
     pub async fn client(&self) -> Result<RpcClient, ChainError> {
         match self.transport {
-            Transport::Http => {
-                let client = reqwest::Client::builder()
-                    .connect_timeout(CONNECT_TIMEOUT)
-                    .timeout(REQUEST_TIMEOUT)
-                    .build()
-                    .map_err(|error| ChainError::of(self, &error))?;
-                let url = self.url.expose().parse::<Url>().map_err(|error| ChainError::of(self, &error))?;
-                let is_local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
-                Ok(ClientBuilder::default().transport(HttpTransport::new(client, url, MAX_ANSWER_BYTES), is_local))
-            }
+            Transport::Http => self.http_client(None),
             Transport::WebSocket => ClientBuilder::default()
                 .ws(WsConnect::new(self.url.expose()).with_config(ws::config()))
                 .await
@@ -134,6 +126,36 @@ impl Endpoint {
         let parameters = (BlockNumberOrTag::Number(number), false);
         let block = client.request::<_, Option<Block>>("eth_getBlockByNumber", parameters).await;
         Ok(block.map_err(|error| ChainError::of_transport(self, &error))?.map(|block| block.hash))
+    }
+
+    /// Creates a client for a relay, which signs each request. It must be an endpoint over HTTP.
+    ///
+    /// # Errors
+    /// When it is not, or TLS cannot be set up.
+    pub fn relay_client(&self, identity: RelayIdentity) -> Result<RpcClient, ChainError> {
+        match self.transport {
+            Transport::Http => self.http_client(Some(identity)),
+            Transport::WebSocket | Transport::Ipc => Err(ChainError::Unreachable {
+                endpoint: self.to_string(),
+                problem: "bundles are sent over HTTP alone".to_owned(),
+            }),
+        }
+    }
+
+    fn http_client(&self, identity: Option<RelayIdentity>) -> Result<RpcClient, ChainError> {
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .build()
+            .map_err(|error| ChainError::of(self, &error))?;
+        let url = self.url.expose().parse::<Url>().map_err(|error| ChainError::of(self, &error))?;
+        let is_local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+        let transport = HttpTransport::new(client, url, MAX_ANSWER_BYTES);
+        let transport = match identity {
+            Some(identity) => transport.signed_by(identity),
+            None => transport,
+        };
+        Ok(ClientBuilder::default().transport(transport, is_local))
     }
 
     /// Connects as [`Self::client`] does, except that a WebSocket or IPC socket does not reconnect. When it closes, its

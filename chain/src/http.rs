@@ -1,4 +1,4 @@
-//! HTTP transport. It differs from alloy's in three ways: it keeps the `Retry-After` header of a refusal whose body is
+//! HTTP transport. It differs from alloy's in four ways: it signs requests to relays, it keeps the `Retry-After` header of a refusal whose body is
 //! JSON, it reads no more than a bounded number of bytes, and it does not write the URL into spans.
 
 use std::{
@@ -10,11 +10,14 @@ use alloy::{
     rpc::json_rpc::{RequestPacket, ResponsePacket},
     transports::{TransportError, TransportErrorKind, TransportFut, TransportResult},
 };
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use tower::Service;
 use url::Url;
 
-use crate::answer_size::AnswerTooLarge;
+use crate::{
+    answer_size::AnswerTooLarge,
+    relay::{RelayIdentity, SIGNATURE_HEADER},
+};
 
 /// Sends JSON-RPC requests to one URL by POST.
 #[derive(Clone)]
@@ -23,16 +26,28 @@ pub(crate) struct HttpTransport {
     url: Url,
     /// Largest answer that is read, in bytes.
     max_bytes: usize,
+    /// Signs the body of each request, where the URL is a relay's.
+    identity: Option<RelayIdentity>,
 }
 
 impl HttpTransport {
     pub(crate) const fn new(client: reqwest::Client, url: Url, max_bytes: usize) -> Self {
-        Self { client, url, max_bytes }
+        Self { client, url, max_bytes, identity: None }
+    }
+
+    /// Signs the body of each request.
+    pub(crate) fn signed_by(self, identity: RelayIdentity) -> Self {
+        Self { identity: Some(identity), ..self }
     }
 
     async fn post(self, request: RequestPacket) -> TransportResult<ResponsePacket> {
         let max_bytes = self.max_bytes;
-        let posted = self.client.post(self.url).json(&request).headers(request.headers()).send().await;
+        let body = serde_json::to_vec(&request).map_err(TransportError::ser_err)?;
+        let mut post = self.client.post(self.url).headers(request.headers()).header(CONTENT_TYPE, "application/json");
+        if let Some(identity) = &self.identity {
+            post = post.header(SIGNATURE_HEADER, identity.sign(&body).map_err(TransportErrorKind::custom)?);
+        }
+        let posted = post.body(body).send().await;
         let response = posted.map_err(TransportErrorKind::custom)?;
         let status = response.status();
         let retry_after =

@@ -15,6 +15,7 @@ mod ipc;
 pub mod local;
 pub mod logging;
 pub mod redaction;
+pub mod relay;
 pub mod remote_signer;
 pub mod secret;
 pub mod shell;

@@ -13,6 +13,7 @@ pub mod observer;
 pub mod proxy;
 pub mod random;
 pub mod recording;
+pub mod relay;
 pub mod scenario;
 pub mod workspace;
 

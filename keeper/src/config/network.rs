@@ -11,7 +11,7 @@ use std::{
 
 use alloy::primitives::{Address, U256};
 use plimsoll_chain::{
-    endpoint::Endpoint,
+    endpoint::{Endpoint, Transport},
     redaction,
     secret::Secret,
     signer::{PasswordSource, SignerSource},
@@ -60,6 +60,8 @@ pub enum Role {
     Send,
     /// Private order flow: transactions go to such endpoints first, because those do not publish them.
     Private,
+    /// A relay or builder that takes bundles (`eth_sendBundle`): transactions go to such endpoints alone.
+    Bundle,
 }
 
 impl Role {
@@ -114,6 +116,18 @@ impl EndpointSettings {
             root.all(&["endpoints", &index.to_string()])
                 .into_iter()
                 .for_each(|entry| entry.add(&Origin::Default, &name));
+        }
+        let has = |role| endpoints.iter().any(|endpoint| endpoint.role == role);
+        if has(Role::Private) && has(Role::Bundle) {
+            let problem =
+                "transactions go to private endpoints or in bundles: give none the role \"private\" or none \"bundle\"";
+            root.problem(&["endpoints"], problem);
+        }
+        for (index, relay) in endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.role == Role::Bundle) {
+            if relay.endpoint.transport() != Transport::Http {
+                let problem = "bundles are sent over HTTP alone: name a URL that begins with https://";
+                root.problem(&["endpoints", &index.to_string()], problem);
+            }
         }
         let mut names = BTreeSet::new();
         for twice in endpoints.iter().filter(|endpoint| !names.insert(&endpoint.name)) {
@@ -171,6 +185,9 @@ pub struct Signers {
     /// Key for harvests; without one, the key for liquidations signs them when it has nothing more urgent.
     #[serde(default, deserialize_with = "signer")]
     pub harvests: Option<SignerSource>,
+    /// Key by which relays know who sends them bundles, and which signs no transaction; by default a new one at each start.
+    #[serde(default, deserialize_with = "signer")]
+    pub bundles: Option<SignerSource>,
 }
 
 /// Reads the source of a key. A key may have been written in its place, so a refusal does not repeat the value.
@@ -196,7 +213,7 @@ impl Signers {
             }
         }
         let mut signers: Self = root.read("signers")?;
-        for source in [&mut signers.liquidations, &mut signers.harvests] {
+        for source in [&mut signers.liquidations, &mut signers.harvests, &mut signers.bundles] {
             if let Some(SignerSource::Keystore { path, password }) = source {
                 *path = folder.join(&path);
                 if let PasswordSource::File(path) = password {

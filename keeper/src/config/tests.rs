@@ -321,6 +321,12 @@ market = \"weth\"
     assert_lines(&Place::new().refusal(twice, &[]), &["keeper.toml:1:1: two endpoints are named ws://a"]);
     let unread = "[[endpoints]]\nurl = \"ws://a\"\nrole = \"private\"\n";
     assert_lines(&Place::new().refusal(unread, &[]), &["keeper.toml:1:1: at least one endpoint must be read"]);
+    let both_ways = "[[endpoints]]\nurl = \"ws://a\"\n[[endpoints]]\nurl = \"http://b\"\nrole = \"private\"\n\
+                     [[endpoints]]\nurl = \"http://c\"\nrole = \"bundle\"\n";
+    let problem = "keeper.toml:1:1: transactions go to private endpoints or in bundles";
+    assert_lines(&Place::new().refusal(both_ways, &[]), &[problem]);
+    let over_a_socket = both_ways.replace("private", "send").replace("http://c", "ws://c");
+    assert_lines(&Place::new().refusal(&over_a_socket, &[]), &["keeper.toml:6:1: bundles are sent over HTTP alone"]);
 }
 
 #[test]

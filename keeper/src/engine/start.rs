@@ -9,6 +9,7 @@ use plimsoll_chain::{
     error::ChainError,
     local::LocalChain,
     redaction::scrub,
+    relay::RelayIdentity,
     signer::{SignerError, SignerSource, TransactionSigner, is_anvil_account},
 };
 use tokio::{sync::mpsc::UnboundedReceiver, time};
@@ -222,20 +223,21 @@ fn take_alerts(alerts: &mut config::Alerts) -> config::Alerts {
     taken
 }
 
-/// Loads the keys, or connects to the signers that have them. Anvil's own are used only with the proof that the chain is an Anvil. Fails where a key cannot be
-/// read or decrypted.
+/// Loads the keys, or connects to the signers that have them. Anvil's own are used only with the proof that the chain is
+/// an Anvil. Fails where a key cannot be read or decrypted.
 pub(super) async fn signers(config: &Config, nodes: &[Arc<Endpoint>]) -> eyre::Result<Signers> {
-    let sources = [&config.signers.liquidations, &config.signers.harvests];
+    let sources = [&config.signers.liquidations, &config.signers.harvests, &config.signers.bundles];
     let is_anvils = |source: &&Option<SignerSource>| match source {
         Some(SignerSource::Anvil(_)) => true,
         Some(SignerSource::Remote { address, .. }) => is_anvil_account(*address),
         _ => false,
     };
     let local = if sources.iter().any(is_anvils) { until_answered(nodes, local_chain).await } else { None };
-    let [liquidations, harvests] = sources;
+    let [liquidations, harvests, bundles] = sources;
     Ok(Signers {
         high_priority: signer(liquidations.as_ref(), local).await.wrap_err("`liquidations` in [signers]")?,
         low_priority: signer(harvests.as_ref(), local).await.wrap_err("`harvests` in [signers]")?,
+        relays: bundles.as_ref().map(|source| source.load(local)).transpose().wrap_err("`bundles` in [signers]")?,
     })
 }
 
@@ -257,9 +259,10 @@ pub(super) async fn start_sender(
     journal: &SqliteJournal,
     notes: &Notes,
 ) -> Result<(SenderHandle, UnboundedReceiver<sender::SenderEvent>, SenderTasks), StartError> {
+    let identity = signers.relays.clone().map_or_else(RelayIdentity::random, RelayIdentity::new);
     loop {
         let (settings, signers) = (settings.clone(), signers.clone());
-        match sender::start(settings, signers, roles.nodes(), journal.clone(), notes.clone()).await {
+        match sender::start(settings, signers, roles.nodes(&identity), journal.clone(), notes.clone()).await {
             Err(StartError::Chain(error)) if error.is_retryable() => {
                 warn!(%error, "waiting for a node");
                 time::sleep(RETRY_INTERVAL).await;

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, U256};
-use plimsoll_chain::endpoint::Endpoint;
+use plimsoll_chain::{endpoint::Endpoint, relay::RelayIdentity};
 
 use super::Mode;
 use crate::{
@@ -51,11 +51,12 @@ pub(super) struct Roles {
     pub(super) read: Vec<Arc<Endpoint>>,
     pub(super) send: Vec<Arc<Endpoint>>,
     pub(super) private: Vec<Arc<Endpoint>>,
+    pub(super) relays: Vec<Arc<Endpoint>>,
 }
 
 impl Roles {
     pub(super) fn of(endpoints: Vec<EndpointSettings>) -> Self {
-        let mut roles = Self { read: Vec::new(), send: Vec::new(), private: Vec::new() };
+        let mut roles = Self { read: Vec::new(), send: Vec::new(), private: Vec::new(), relays: Vec::new() };
         for EndpointSettings { endpoint, role, .. } in endpoints {
             let endpoint = Arc::new(endpoint);
             if role.reads() {
@@ -64,14 +65,16 @@ impl Roles {
             match role {
                 Role::Both | Role::Send => roles.send.push(endpoint),
                 Role::Private => roles.private.push(endpoint),
+                Role::Bundle => roles.relays.push(endpoint),
                 Role::Read => {}
             }
         }
         roles
     }
 
-    pub(super) fn nodes(&self) -> Nodes {
-        Nodes::new(self.read.clone(), self.send.clone(), self.private.clone())
+    pub(super) fn nodes(&self, identity: &RelayIdentity) -> Nodes {
+        let nodes = Nodes::new(self.read.clone(), self.send.clone(), self.private.clone());
+        nodes.with_relays(self.relays.clone(), identity)
     }
 }
 
@@ -87,7 +90,6 @@ pub(super) fn sender(config: &Config, mode: Mode) -> sender::SenderSettings {
         TransactionType::Eip1559 => (TxFees::Eip1559, BASE_FEE_PERCENT),
         TransactionType::Legacy => (TxFees::Legacy, LEGACY_BASE_FEE_PERCENT),
     };
-    let has_private = config.endpoints.iter().any(|endpoint| endpoint.role == Role::Private);
     sender::SenderSettings {
         chain_id: chain.id,
         core: core::CoreSettings {
@@ -102,7 +104,9 @@ pub(super) fn sender(config: &Config, mode: Mode) -> sender::SenderSettings {
             max_pending: safety.max_pending,
             replace_after_blocks: fees.replace_after,
             finality_depth: chain.finality_depth,
-            private: has_private.then_some(PrivateFirst { public_after_blocks: Some(PUBLIC_AFTER_BLOCKS.into()) }),
+            in_bundles: has_role(config, Role::Bundle),
+            private: has_role(config, Role::Private)
+                .then_some(PrivateFirst { public_after_blocks: Some(PUBLIC_AFTER_BLOCKS.into()) }),
             cancel_gas: match chain.gas {
                 GasSource::Table => TRANSFER_GAS,
                 GasSource::Estimate => ROOMY_TRANSFER_GAS,
@@ -133,8 +137,8 @@ pub(super) fn limit_warnings(config: &Config) -> Vec<String> {
     let (coin, safety) = (&config.chain.coin, &config.safety);
     let amount = |wei| Amount::of_wei(wei, coin);
     let mut warnings = Vec::new();
-    let is_public = config.endpoints.iter().any(|endpoint| matches!(endpoint.role, Role::Both | Role::Send));
-    if !is_public {
+    let is_public = has_role(config, Role::Both) || has_role(config, Role::Send);
+    if !is_public || has_role(config, Role::Bundle) {
         return warnings;
     }
     let most = safety.loss_cap_per_day / U256::from(FAILURES_PER_DAY);
@@ -212,13 +216,19 @@ fn gas(config: &Config) -> GasTable {
     GasTable { use_simulated_gas: config.chain.gas == GasSource::Estimate, ..GasTable::default() }
 }
 
-/// Whether transactions go to private endpoints alone for as long as they are valid. Those include nothing that reverts.
+fn has_role(config: &Config, role: Role) -> bool {
+    config.endpoints.iter().any(|endpoint| endpoint.role == role)
+}
+
+/// Whether transactions go in bundles, or to private endpoints alone for as long as they are valid. Those include nothing
+/// that reverts.
 fn stays_private(config: &Config, sender: &core::CoreSettings) -> bool {
     let public_after = |private: PrivateFirst| private.public_after_blocks.map(u32::try_from);
-    sender.private.is_some_and(|private| match public_after(private) {
-        Some(Ok(blocks)) => deadline(config) <= config.chain.block_time * blocks,
-        Some(Err(_)) | None => true,
-    })
+    sender.in_bundles
+        || sender.private.is_some_and(|private| match public_after(private) {
+            Some(Ok(blocks)) => deadline(config) <= config.chain.block_time * blocks,
+            Some(Err(_)) | None => true,
+        })
 }
 
 fn deadline_secs(config: &Config) -> u64 {
@@ -250,6 +260,19 @@ mod tests {
 
     fn sender_settings(text: &str) -> sender::SenderSettings {
         sender(&Config::parse(Path::new("keeper.toml"), text, &BTreeMap::new()).unwrap(), Mode::DryRun)
+    }
+
+    #[test]
+    fn with_a_relay_one_transaction_at_a_time_goes_in_bundles_and_no_revert_is_paid_for() {
+        let bundled = TEXT.replace("role = \"private\"", "role = \"bundle\"");
+        let settings = sender_settings(&bundled);
+        assert_eq!((settings.core.in_bundles, settings.core.private), (true, None));
+        let reverts_are_mined = |text: &str| {
+            let config = Config::parse(Path::new("keeper.toml"), text, &BTreeMap::new()).unwrap();
+            liquidate(&config, Address::ZERO, &sender(&config, Mode::DryRun).core).reverts_are_mined
+        };
+        assert!(!reverts_are_mined(&bundled));
+        assert!(reverts_are_mined(&TEXT.replace("role = \"private\"", "role = \"send\"")));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use alloy::{
     transports::TransportError,
 };
 use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
-use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
-use serde::Deserialize;
+use plimsoll_chain::{endpoint::Endpoint, error::ChainError, relay::RelayIdentity};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tokio::{
     sync::{Mutex, watch},
     time::{self, MissedTickBehavior},
@@ -43,6 +43,7 @@ pub struct Nodes {
     read: Vec<Arc<Node>>,
     send: Vec<Arc<Node>>,
     private: Vec<Arc<Node>>,
+    relays: Vec<Arc<Node>>,
 }
 
 /// What a node said of a signer and its transactions.
@@ -70,6 +71,8 @@ pub(super) struct AccountState {
 #[derive(Debug)]
 struct Node {
     endpoint: Arc<Endpoint>,
+    /// Signs requests to a relay.
+    identity: Option<RelayIdentity>,
     client: Mutex<Option<RpcClient>>,
 }
 
@@ -79,10 +82,17 @@ impl Nodes {
     #[must_use]
     pub fn new(read: Vec<Arc<Endpoint>>, send: Vec<Arc<Endpoint>>, private: Vec<Arc<Endpoint>>) -> Self {
         let nodes = |endpoints: Vec<Arc<Endpoint>>| {
-            let node = |endpoint| Arc::new(Node { endpoint, client: Mutex::new(None) });
+            let node = |endpoint| Arc::new(Node { endpoint, identity: None, client: Mutex::new(None) });
             endpoints.into_iter().map(node).collect()
         };
-        Self { read: nodes(read), send: nodes(send), private: nodes(private) }
+        Self { read: nodes(read), send: nodes(send), private: nodes(private), relays: Vec::new() }
+    }
+
+    /// Takes relays to send bundles to, and the identity by which they know the keeper.
+    #[must_use]
+    pub fn with_relays(self, relays: Vec<Arc<Endpoint>>, identity: &RelayIdentity) -> Self {
+        let relay = |endpoint| Arc::new(Node { endpoint, identity: Some(identity.clone()), client: Mutex::new(None) });
+        Self { relays: relays.into_iter().map(relay).collect(), ..self }
     }
 
     /// Broadcasts a transaction to every node of a route. Returns as soon as one pool has accepted it; the other
@@ -91,8 +101,9 @@ impl Nodes {
         let nodes = match route {
             BroadcastRoute::Public => &self.send,
             BroadcastRoute::Private => &self.private,
+            BroadcastRoute::Bundle { .. } => &self.relays,
         };
-        let submit = |node: &Arc<Node>| tokio::spawn(Arc::clone(node).submit(raw.clone()).in_current_span());
+        let submit = |node: &Arc<Node>| tokio::spawn(Arc::clone(node).submit(route, raw.clone()).in_current_span());
         let mut responses = nodes.iter().map(submit).collect::<FuturesUnordered<_>>();
         let mut results = Vec::new();
         while let Some(response) = responses.next().await {
@@ -105,6 +116,11 @@ impl Nodes {
         SubmitResult::combined(results)
     }
 
+    /// Asks the relays to forget a bundle. One that cannot includes it, if it is worth including.
+    pub(super) async fn withdraw_bundle(&self, block: u64, intent: u64) {
+        join_all(self.relays.iter().map(|relay| relay.withdraw_bundle(block, intent))).await;
+    }
+
     /// Keeps the connections that transactions are sent over open, until `stop` says so.
     pub(super) async fn keep_warm(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut minute = time::interval(WARM_INTERVAL);
@@ -113,7 +129,7 @@ impl Nodes {
             tokio::select! {
                 () = async { drop(stop.wait_for(|stop| *stop).await) } => return,
                 _ = minute.tick() => {
-                    let nodes = self.send.iter().chain(&self.private);
+                    let nodes = self.send.iter().chain(&self.private).chain(&self.relays);
                     join_all(nodes.map(|node| node.ask(async |client| {
                         client.request_noparams::<U64>("eth_chainId").await
                     })))
@@ -153,10 +169,17 @@ impl Nodes {
 }
 
 impl Node {
-    /// Submits a transaction to this node.
-    async fn submit(self: Arc<Self>, raw: Bytes) -> SubmitResult {
-        let send = async |client: RpcClient| {
-            record::rpc("eth_sendRawTransaction", client.request::<_, B256>("eth_sendRawTransaction", (raw,))).await
+    /// Submits a transaction to this node, by itself or in a bundle.
+    async fn submit(self: Arc<Self>, route: BroadcastRoute, raw: Bytes) -> SubmitResult {
+        let send = async |client: RpcClient| match route {
+            BroadcastRoute::Public | BroadcastRoute::Private => {
+                let sent = client.request::<_, B256>("eth_sendRawTransaction", (raw,));
+                record::rpc("eth_sendRawTransaction", sent).await.map(drop)
+            }
+            BroadcastRoute::Bundle { block, intent } => {
+                let sent = client.request::<_, IgnoredAny>("eth_sendBundle", (Bundle::of(raw, block, intent),));
+                record::rpc("eth_sendBundle", sent).await.map(drop)
+            }
         };
         let sent = self.ask(send).await;
         match sent {
@@ -168,6 +191,24 @@ impl Node {
                 }
                 result
             }
+        }
+    }
+
+    /// Cancels a bundle, or replaces it by an empty one where the relay knows no cancellations.
+    async fn withdraw_bundle(&self, block: u64, intent: u64) {
+        let cancelled = self.ask(async |client| {
+            let cancelled = client.request::<_, IgnoredAny>("eth_cancelBundle", (Replacement::of(intent),));
+            record::rpc("eth_cancelBundle", cancelled).await
+        });
+        if !matches!(cancelled.await, Err(ChainError::Refused { .. })) {
+            return;
+        }
+        let replaced = self.ask(async |client| {
+            let replaced = client.request::<_, IgnoredAny>("eth_sendBundle", (Bundle::empty(block, intent),));
+            record::rpc("eth_sendBundle", replaced).await
+        });
+        if let Err(error) = replaced.await {
+            debug!(endpoint = %self.endpoint, %error, "bundle not withdrawn");
         }
     }
 
@@ -194,8 +235,51 @@ impl Node {
         let mut client = self.client.lock().await;
         match &*client {
             Some(client) => Ok(client.clone()),
-            None => Ok(client.insert(self.endpoint.client().await?).clone()),
+            None => {
+                let connected = match &self.identity {
+                    Some(identity) => self.endpoint.relay_client(identity.clone())?,
+                    None => self.endpoint.client().await?,
+                };
+                Ok(client.insert(connected).clone())
+            }
         }
+    }
+}
+
+/// A bundle of one transaction. As it lists none that may revert, a builder leaves it out where it would.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Bundle {
+    txs: Vec<Bytes>,
+    block_number: U64,
+    #[serde(flatten)]
+    replacement: Replacement,
+}
+
+/// The id by which a later bundle takes the place of an earlier one, where a builder supports it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Replacement {
+    replacement_uuid: String,
+}
+
+impl Bundle {
+    fn of(raw: Bytes, block: u64, intent: u64) -> Self {
+        Self { txs: vec![raw], ..Self::empty(block, intent) }
+    }
+
+    /// Returns what replaces an intent's bundle by nothing.
+    fn empty(block: u64, intent: u64) -> Self {
+        Self { txs: Vec::new(), block_number: U64::from(block), replacement: Replacement::of(intent) }
+    }
+}
+
+impl Replacement {
+    fn of(intent: u64) -> Self {
+        const LAST_GROUP_BITS: u32 = 48;
+        let (high, low) = (intent >> LAST_GROUP_BITS, intent & ((1 << LAST_GROUP_BITS) - 1));
+        // In the form of a random UUID. Ids of intents are unique in a store, as relays' identities are.
+        Self { replacement_uuid: format!("00000000-{high:04x}-4000-8000-{low:012x}") }
     }
 }
 

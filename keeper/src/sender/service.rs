@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use alloy::primitives::Address;
+use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 use plimsoll_chain::{error::ChainError, signer::TransactionSigner};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -58,6 +58,8 @@ pub struct Signers {
     pub high_priority: Option<TransactionSigner>,
     /// Signer of intents of low priority.
     pub low_priority: Option<TransactionSigner>,
+    /// Key by which relays know the keeper. It signs no transaction.
+    pub relays: Option<PrivateKeySigner>,
 }
 
 /// The sender cannot start.

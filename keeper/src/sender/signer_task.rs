@@ -282,6 +282,11 @@ impl<J: Journal> SignerTask<J> {
                 };
                 tokio::spawn(broadcast.instrument(info_span!("broadcast", nonce, %hash)));
             }
+            Effect::WithdrawBundle { block, intent } => {
+                debug!(block, intent, "bundle withdrawn");
+                let nodes = Arc::clone(&self.nodes);
+                tokio::spawn(async move { nodes.withdraw_bundle(block, intent).await }.in_current_span());
+            }
             Effect::FetchReceipts(hashes) => self.fetch_status(hashes, responses),
             Effect::Report(mut report) => {
                 if let Outcome::Mined(receipt) = &report.outcome {

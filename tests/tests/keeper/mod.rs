@@ -1,6 +1,7 @@
 //! The keeper as a whole: its page, API and command line; under faults, kills and reorgs; and idle.
 
 mod api;
+mod bundles;
 mod bursts;
 mod cli;
 mod commands;

@@ -129,7 +129,7 @@ impl Fixture {
                 opened => break opened?,
             }
         };
-        let signers = Signers { high_priority: Some(self.key.clone().into()), low_priority: None };
+        let signers = Signers { high_priority: Some(self.key.clone().into()), ..Signers::default() };
         let started = sender::start(settings, signers, nodes, store.journal.clone(), store.notes.clone()).await;
         Ok(started.map(|(handle, news, tasks)| Running { handle, store, news, kept: Vec::new(), tasks }))
     }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::{Node, TIMEOUT, request, timed_out};
 use crate::{
     chain::Header,
-    config::{Config, EndpointSettings},
+    config::{Config, EndpointSettings, Role},
     prices::{Call, ChainReader, EndpointReader, UNSIGNED_ACCOUNT},
     report::check::CheckReport,
 };
@@ -61,6 +61,10 @@ pub(super) async fn check(report: &mut CheckReport, config: &mut Config) -> Opti
 
 async fn one(report: &mut CheckReport, config: &Config, settings: EndpointSettings) -> Option<Node> {
     let EndpointSettings { name, endpoint, role } = settings;
+    if role == Role::Bundle {
+        report.ok(AREA, name, format!("{role}, which answers when a bundle is sent"));
+        return None;
+    }
     let away = "is the node running, and is its URL right?";
     let client = match timeout(TIMEOUT, endpoint.client()).await {
         Ok(Ok(client)) => client,

@@ -21,6 +21,21 @@ pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node
     }
     let first = one(report, config, node, "liquidations", signers.liquidations.as_ref()).await;
     let second = one(report, config, node, "harvests", signers.harvests.as_ref()).await;
+    let relays = signers.bundles.clone();
+    let load = move |local| relays.map(|source| source.load(local)).transpose();
+    let local = node.local;
+    match tokio::task::spawn_blocking(move || load(local)).await {
+        Ok(Ok(Some(key))) if [first, second].contains(&Some(key.address())) => report.fail(
+            AREA,
+            "bundles",
+            format!("{} signs transactions, and relays see it with every bundle", key.address()),
+            "leave `bundles` out, or name a key of its own",
+        ),
+        Ok(Ok(Some(key))) => report.ok(AREA, "bundles", format!("{}, which signs no transaction", key.address())),
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => report.fail(AREA, "bundles", error.to_string(), "see `bundles` in [signers]"),
+        Err(error) => report.fail(AREA, "bundles", error.to_string(), "this is a bug: please report it"),
+    }
     if let Some(address) = first.filter(|first| Some(*first) == second) {
         report.fail(
             AREA,

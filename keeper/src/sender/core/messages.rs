@@ -12,6 +12,10 @@ use crate::{
     },
 };
 
+/// Maximum number of intents that one nonce is handed to while pools hold what was signed for it. Afterwards it is used up
+/// by a cancellation.
+const MAX_HOLDERS: usize = 8;
+
 /// How a chain and an operator want transactions to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoreSettings {
@@ -27,6 +31,9 @@ pub struct CoreSettings {
     pub cancel_gas: u64,
     /// How a private endpoint is used; `None` where there is none.
     pub private: Option<PrivateFirst>,
+    /// Whether transactions go to relays alone, each in a bundle for the next block, which includes nothing that reverts. A
+    /// bundle is valid for one block and for the signer's next nonce, so that only one transaction is pending at a time.
+    pub in_bundles: bool,
 }
 
 /// Transactions are broadcast to private endpoints alone at first.
@@ -46,7 +53,17 @@ impl Default for CoreSettings {
             finality_depth: 64,
             cancel_gas: 21_000,
             private: None,
+            in_bundles: false,
         }
+    }
+}
+
+impl CoreSettings {
+    /// Returns the maximum number of intents that one nonce is handed to. In pools every hand-over outbids what was signed
+    /// before, and the end of that is a cancellation. No pool holds a bundle whose block has passed, so that there is
+    /// nothing to outbid: however many races are lost in a row, a cancellation would be paid for and gain nothing.
+    pub(super) const fn max_holders(&self) -> usize {
+        if self.in_bundles { usize::MAX } else { MAX_HOLDERS }
     }
 }
 
@@ -122,6 +139,13 @@ pub enum Effect {
         /// Endpoints that receive it.
         route: BroadcastRoute,
     },
+    /// Withdraw a bundle from the relays that support it.
+    WithdrawBundle {
+        /// Number of the block that it is for.
+        block: u64,
+        /// Id of the intent whose transaction it contains.
+        intent: u64,
+    },
     /// Ask a node for the signer's nonce and the receipts of these transactions; [`Event::ChainStatus`] follows if it
     /// answers.
     FetchReceipts(Vec<B256>),
@@ -155,6 +179,13 @@ pub enum BroadcastRoute {
     Public,
     /// The private endpoints alone.
     Private,
+    /// The relays, in a bundle.
+    Bundle {
+        /// Number of the block that it is for.
+        block: u64,
+        /// Id of the intent, by which a bundle takes the place of an earlier one.
+        intent: u64,
+    },
 }
 
 /// Why a pending transaction is not cancelled on the operator's order.

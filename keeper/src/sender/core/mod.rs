@@ -93,7 +93,7 @@ impl Core {
                 None => drop(slots.insert(entry.nonce, NonceSlot::new(entry))),
             }
         }
-        slots.values_mut().for_each(|slot| slot.is_public = settings.private.is_none());
+        slots.values_mut().for_each(|slot| slot.is_public = settings.private.is_none() && !settings.in_bundles);
         let missing = (chain_nonce..journal).find(|nonce| !slots.contains_key(nonce));
         if let Some(missing) = missing.filter(|_| !adopts) {
             return Err(RecoverError::ChainBehind { signer, chain: chain_nonce, missing });
@@ -249,6 +249,9 @@ impl Core {
                 created_at: head.timestamp,
                 changed_at: head.timestamp,
             };
+            if self.slots.get(&nonce).is_some_and(NonceSlot::is_pending) {
+                self.withdraw_bundle(nonce, head);
+            }
             match self.slots.get_mut(&nonce) {
                 Some(slot) => slot.assign(entry),
                 None => drop(self.slots.insert(nonce, NonceSlot::new(entry))),
@@ -276,11 +279,12 @@ impl Core {
             return Err(DropReason::InsufficientFunds);
         }
         let subjects: HashSet<_> = intent.purpose.subjects().into_iter().collect();
-        let mut free: Vec<_> = self.slots.values().filter(|slot| slot.is_free()).collect();
+        let mut free: Vec<_> = self.free_slots().collect();
         // A transaction of the same loans may still be mined with that nonce, and not besides it with another.
         free.sort_by_key(|slot| (!slot.is_about(&subjects), slot.nonce));
+        let max_holders = self.settings.max_holders();
         let fits = |slot: &&NonceSlot| self.call_fees(intent, Some(slot), head).ok().map(|fees| (slot.nonce, fees));
-        if let Some(choice) = free.iter().filter(|slot| slot.can_be_handed_over()).find_map(fits) {
+        if let Some(choice) = free.iter().filter(|slot| slot.can_be_handed_over(max_holders)).find_map(fits) {
             return Ok(Some(choice));
         }
         if let Some(slot) = free.first() {
@@ -291,19 +295,25 @@ impl Core {
             }
         }
         let mut displaceable: Vec<_> =
-            self.slots.values().filter(|slot| slot.is_displaceable(intent.priority)).collect();
+            self.slots.values().filter(|slot| slot.is_displaceable(intent.priority, max_holders)).collect();
         displaceable.sort_by_key(|slot| (!slot.is_about(&subjects), slot.nonce));
         let fits = |slot: &&NonceSlot| self.call_fees(intent, Some(slot), head).ok().map(|fees| (slot.nonce, fees));
         if let Some(choice) = displaceable.iter().find_map(fits) {
             return Ok(Some(choice));
         }
-        let max_pending = if self.one_at_a_time { 1 } else { self.settings.max_pending };
+        let max_pending = if self.one_at_a_time || self.settings.in_bundles { 1 } else { self.settings.max_pending };
         let pending = self.slots.values().filter(|slot| slot.is_pending()).count();
         if pending >= max_pending {
             return Ok(None);
         }
         let fees = self.call_fees(intent, None, head)?;
         Ok(Some((self.next_nonce(), fees)))
+    }
+
+    /// Iterates over the slots whose nonces any intent may have. One that the chain has used, by what was read last, is none,
+    /// whichever transaction used it.
+    fn free_slots(&self) -> impl Iterator<Item = &NonceSlot> {
+        self.slots.range(self.chain_nonce..).map(|(_, slot)| slot).filter(|slot| slot.is_free())
     }
 
     /// Orders the signature of a transaction for the holder of a nonce, unless one is being signed.
@@ -381,13 +391,28 @@ impl Core {
         self.effects.push(Effect::Broadcast { nonce, hash, raw, route });
     }
 
-    /// Chooses the endpoints for a nonce: the private ones until the intent has been pending for too long.
+    /// Chooses the endpoints for a nonce: relays for the next block, or private ones until the intent has been pending for
+    /// too long.
     fn route(&self, nonce: u64, block: u64) -> BroadcastRoute {
-        let Some(private) = self.settings.private else { return BroadcastRoute::Public };
         let holder = self.slots.get(&nonce).and_then(NonceSlot::holder);
+        if self.settings.in_bundles {
+            let intent = holder.map_or(0, |holder| holder.entry.id);
+            return BroadcastRoute::Bundle { block: block.saturating_add(1), intent };
+        }
+        let Some(private) = self.settings.private else { return BroadcastRoute::Public };
         let first = holder.and_then(|holder| holder.entry.attempts.first()).map_or(block, |attempt| attempt.block);
         let is_over = private.public_after_blocks.is_some_and(|after| block.saturating_sub(first) >= after);
         if is_over { BroadcastRoute::Public } else { BroadcastRoute::Private }
+    }
+
+    /// Withdraws the bundle of a nonce's holder that is for a block to come, if there is one: relays would include it, though
+    /// its intent is not wanted any more.
+    fn withdraw_bundle(&mut self, nonce: u64, head: Header) {
+        let Some(slot) = self.slots.get(&nonce).filter(|_| self.settings.in_bundles) else { return };
+        let Some(holder) = slot.holder() else { return };
+        // One that went out before this head is for this block or an earlier one, unless the head was reorganised.
+        let Some(sent_at) = slot.last_broadcast.filter(|at| *at >= head.number) else { return };
+        self.effects.push(Effect::WithdrawBundle { block: sent_at.saturating_add(1), intent: holder.entry.id });
     }
 
     /// Stops sending for good, because nothing is sent without a journal.

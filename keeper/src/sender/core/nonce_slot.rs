@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// Maximum number of intents that one nonce is handed to. Afterwards it is used up by a cancellation.
-pub(super) const MAX_HOLDERS: usize = 8;
+/// Number of intents, the newest, whose receipts are asked for while the nonce is not used.
+const MAX_LOOKED_UP: usize = 8;
 
 /// Number of blocks after an intent was given up in which its receipts are asked for in every block.
 const PROMPT_LOOK_UPS: u64 = 3;
@@ -43,6 +43,13 @@ enum AttemptStatus {
     Underpriced,
     /// Rejected by every node.
     Rejected,
+    /// It was in a bundle for a block that has passed: no pool holds it.
+    Expired,
+}
+
+/// Whether a pool or a builder may have an attempt with this status.
+const fn is_held(status: AttemptStatus) -> bool {
+    !matches!(status, AttemptStatus::Rejected | AttemptStatus::Expired)
 }
 
 /// An entry that holds or held the nonce.
@@ -79,8 +86,8 @@ pub(super) struct NonceSlot {
     pub(super) last_broadcast: Option<u64>,
     /// Number of fee bumps since `last_broadcast` changed that did not wait for a block.
     pub(super) immediate_bumps: u32,
-    /// Block as of which the holder's intent is no longer worth executing.
-    pub(super) obsolete_at: Option<u64>,
+    /// Whether the holder's intent is no longer worth executing as of the newest head.
+    pub(super) is_obsolete: bool,
     /// Block in which the holder's intent was given up while pools could have its transactions; 0 if that was before the
     /// start.
     pub(super) released_at: Option<u64>,
@@ -100,7 +107,7 @@ impl NonceSlot {
             used_by_other_since: None,
             last_broadcast: None,
             immediate_bumps: 0,
-            obsolete_at: None,
+            is_obsolete: false,
             released_at: None,
             is_public: false,
         };
@@ -117,7 +124,7 @@ impl NonceSlot {
             (false, true) => NoncePurpose::Cancel,
             (false, false) => NoncePurpose::Execute,
         };
-        self.obsolete_at = None;
+        self.is_obsolete = false;
         self.released_at = is_released.then_some(0);
         self.statuses.extend(entry.attempts.iter().map(|attempt| (attempt.hash, attempt.fees, AttemptStatus::Unknown)));
         self.holders.push(NonceHolder { entry, reported: is_released });
@@ -126,7 +133,7 @@ impl NonceSlot {
     /// Takes the nonce from the holder, whose intent is no longer wanted.
     pub(super) fn release(&mut self, block: u64) {
         self.purpose = NoncePurpose::Free;
-        self.obsolete_at = None;
+        self.is_obsolete = false;
         self.released_at = Some(block);
     }
 
@@ -168,21 +175,21 @@ impl NonceSlot {
 
     /// Whether an intent of this priority may take the nonce from its holder: from any that is being cancelled, and one of
     /// high priority from one of low priority.
-    pub(super) fn is_displaceable(&self, by: Priority) -> bool {
+    pub(super) fn is_displaceable(&self, by: Priority, max_holders: usize) -> bool {
         let is_low = self.holder().is_some_and(|holder| holder.entry.intent.priority == Priority::Low);
         let is_cancelled = self.purpose == NoncePurpose::Cancel;
         let gives_way = is_cancelled || (is_low && by == Priority::High);
-        self.is_pending() && self.signing.is_none() && gives_way && self.can_be_handed_over()
+        self.is_pending() && self.signing.is_none() && gives_way && self.can_be_handed_over(max_holders)
     }
 
-    /// Whether nothing that pools may have of the nonce can be mined at this base fee.
+    /// Whether pools may have something of the nonce, none of which can be mined at this base fee.
     pub(super) fn is_below(&self, base_fee: u64) -> bool {
-        self.fees_to_outbid().is_none_or(|fees| fees.max_fee_per_gas < u128::from(base_fee))
+        self.fees_to_outbid().is_some_and(|fees| fees.max_fee_per_gas < u128::from(base_fee))
     }
 
-    /// Whether another intent may get the nonce after those that had it: entries and receipts to ask for are bounded.
-    pub(super) fn can_be_handed_over(&self) -> bool {
-        self.holders.len() < MAX_HOLDERS
+    /// Whether another intent may get the nonce after those that had it.
+    pub(super) const fn can_be_handed_over(&self, max_holders: usize) -> bool {
+        self.holders.len() < max_holders
     }
 
     /// Whether a holder's intent was about one of these subjects.
@@ -229,6 +236,14 @@ impl NonceSlot {
         self.holders.iter().flat_map(|holder| &holder.entry.attempts)
     }
 
+    /// Iterates over the attempts whose receipts are to be asked for: those of the newest holders, and those of all once
+    /// the nonce is used.
+    pub(super) fn attempts_to_look_up(&self) -> impl Iterator<Item = &Attempt> {
+        let is_used = self.used_by_other_since.is_some() || self.inclusion().is_some();
+        let first = if is_used { 0 } else { self.holders.len().saturating_sub(MAX_LOOKED_UP) };
+        self.holders.iter().skip(first).flat_map(|holder| &holder.entry.attempts)
+    }
+
     /// Whether a transaction was signed for the nonce.
     pub(super) fn has_attempt(&self, hash: B256) -> bool {
         self.attempts().any(|attempt| attempt.hash == hash)
@@ -263,9 +278,16 @@ impl NonceSlot {
         not_rejected.chain(newest_first()).find_map(|(hash, ..)| find(*hash))
     }
 
+    /// Marks what was in bundles, whose block has passed.
+    pub(super) fn expire_bundles(&mut self) {
+        for (_, _, status) in self.statuses.iter_mut().filter(|(_, _, status)| *status != AttemptStatus::Rejected) {
+            *status = AttemptStatus::Expired;
+        }
+    }
+
     /// Returns the fees that a replacement must outbid, where a pool may hold something with this nonce.
     pub(super) fn fees_to_outbid(&self) -> Option<Fees> {
-        let counted = self.statuses.iter().filter(|(_, _, status)| *status != AttemptStatus::Rejected);
+        let counted = self.statuses.iter().filter(|(_, _, status)| is_held(*status));
         counted.map(|(_, fees, _)| *fees).reduce(|a, b| Fees {
             max_fee_per_gas: a.max_fee_per_gas.max(b.max_fee_per_gas),
             max_priority_fee_per_gas: a.max_priority_fee_per_gas.max(b.max_priority_fee_per_gas),
@@ -278,12 +300,15 @@ impl NonceSlot {
         let Some((_, _, status)) = self.statuses.iter_mut().find(|(known, ..)| *known == hash) else { return false };
         match result {
             SubmitResult::Accepted => *status = AttemptStatus::Accepted,
-            SubmitResult::Underpriced if *status == AttemptStatus::Unknown => *status = AttemptStatus::Underpriced,
+            SubmitResult::Underpriced if matches!(status, AttemptStatus::Unknown | AttemptStatus::Expired) => {
+                *status = AttemptStatus::Underpriced
+            }
             SubmitResult::InsufficientFunds | SubmitResult::Invalid => *status = AttemptStatus::Rejected,
             _ => {}
         }
-        let is_rejected = |(_, _, status): &(B256, Fees, AttemptStatus)| *status == AttemptStatus::Rejected;
-        let becomes_free = self.is_pending() && self.statuses.iter().all(is_rejected);
+        let is_rejection = matches!(result, SubmitResult::InsufficientFunds | SubmitResult::Invalid);
+        let is_held = self.statuses.iter().any(|(_, _, status)| is_held(*status));
+        let becomes_free = is_rejection && self.is_pending() && !is_held;
         if becomes_free {
             self.purpose = NoncePurpose::Free;
         }

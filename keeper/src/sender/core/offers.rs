@@ -76,8 +76,7 @@ impl Core {
     /// that would cost more if it were mined and reverted. No others: waiting for the next intent costs nothing.
     pub(super) fn use_up_free_nonces(&mut self, head: Header) {
         let last = self.last_pending().unwrap_or_default();
-        let free = self.slots.values().filter(|slot| slot.is_free());
-        let used_up = free.filter(|slot| slot.nonce < last || self.is_cheaper_to_cancel(slot, head));
+        let used_up = self.free_slots().filter(|slot| slot.nonce < last || self.is_cheaper_to_cancel(slot, head));
         for nonce in used_up.map(|slot| slot.nonce).collect::<Vec<_>>() {
             // A cancellation that is too expensive waits until gas is cheaper.
             self.cancel(nonce, head, nonce < last).ok();

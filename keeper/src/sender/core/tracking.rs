@@ -35,6 +35,7 @@ impl Core {
                 let dropped = report(&holder.entry, Outcome::Dropped(reason));
                 self.effects.push(Effect::Report(dropped));
             }
+            self.effects.extend(end_displaced(slot));
         }
         match result {
             SubmitResult::Accepted => self.funds_alerted = false,
@@ -68,6 +69,11 @@ impl Core {
         let is_child_of_head = self.head.is_some_and(|head| head.hash == header.parent_hash);
         self.head = Some(header);
         let depth = self.settings.finality_depth;
+        // What was obsolete may not be as of this head, which may have taken the place of one of the same height.
+        self.slots.values_mut().for_each(|slot| slot.is_obsolete = false);
+        if self.settings.in_bundles {
+            self.slots.values_mut().for_each(NonceSlot::expire_bundles);
+        }
         self.recent_hashes.split_off(&header.number);
         self.recent_hashes.insert(header.number, header.hash);
         self.recent_hashes = self.recent_hashes.split_off(&header.number.saturating_sub(depth));
@@ -79,6 +85,7 @@ impl Core {
             }
         }
         let recent_hashes = mem::take(&mut self.recent_hashes);
+        let chain_nonce = self.chain_nonce;
         self.fetch_receipts(|slot| match (slot.mined, slot.used_by_other_since) {
             // A mined transaction changes only by a reorganisation, or if its block is not in this branch: nodes do not
             // switch branches together.
@@ -88,7 +95,10 @@ impl Core {
                 !is_child_of_head || is_elsewhere || header.number >= inclusion.block.saturating_add(depth)
             }
             (None, Some(_)) => true,
-            (None, None) => slot.purpose != NoncePurpose::Free || slot.is_look_up_due(header.number),
+            (None, None) => {
+                let is_used = slot.nonce < chain_nonce;
+                slot.purpose != NoncePurpose::Free || is_used || slot.is_look_up_due(header.number)
+            }
         });
         self.recent_hashes = recent_hashes;
     }
@@ -112,16 +122,19 @@ impl Core {
                 holder.reported = true;
                 self.effects.push(Effect::Report(report(&holder.entry, Outcome::Dropped(DropReason::Obsolete))));
                 slot.release(head.number);
+                self.effects.extend(end_displaced(slot));
             } else {
-                slot.obsolete_at = Some(head.number);
+                slot.is_obsolete = true;
             }
         }
     }
 
     /// Gives up the intent that holds a nonce which is not used: the next intent may have the nonce.
     fn release(&mut self, nonce: u64, reason: DropReason, head: Header, changed: &mut Vec<JournalEntry>) {
+        self.withdraw_bundle(nonce, head);
         let Some(slot) = self.slots.get_mut(&nonce) else { return };
         slot.release(head.number);
+        self.effects.extend(end_displaced(slot));
         let Some(holder) = slot.holder_mut() else { return };
         set_state(&mut holder.entry, EntryState::Released, head, changed);
         if !mem::replace(&mut holder.reported, true) {
@@ -136,7 +149,7 @@ impl Core {
             return;
         }
         let asked = self.slots.values().filter(|slot| needs(slot) || slot.purpose == NoncePurpose::Free);
-        let hashes = asked.flat_map(NonceSlot::attempts).map(|attempt| attempt.hash).collect();
+        let hashes = asked.flat_map(NonceSlot::attempts_to_look_up).map(|attempt| attempt.hash).collect();
         self.effects.push(Effect::FetchReceipts(hashes));
     }
 
@@ -255,7 +268,7 @@ impl Core {
         if self.is_on_hold || self.has_failed || slot.purpose == NoncePurpose::Free {
             return;
         }
-        if slot.obsolete_at == Some(head.number) {
+        if slot.is_obsolete {
             self.release(nonce, DropReason::Obsolete, head, changed);
             return;
         }
@@ -267,6 +280,9 @@ impl Core {
         if was_reorged {
             // A transaction that was mined in another branch is likely to be mined again unchanged.
             self.broadcast(nonce);
+        } else if slot.purpose == NoncePurpose::Execute && is_over && self.settings.in_bundles {
+            // Nobody includes its bundles any more.
+            self.release(nonce, DropReason::DeadlinePassed, head, changed);
         } else if slot.purpose == NoncePurpose::Execute && is_over {
             let is_parked = is_below_base_fee && !holds_up_others;
             if is_parked {
@@ -312,7 +328,9 @@ impl Core {
         }
         let waited = head.number.saturating_sub(newest.block);
         let is_below_base_fee = self.settings.fees.is_below_base_fee(newest.fees, head.base_fee);
-        waited >= self.settings.replace_after_blocks || (is_below_base_fee && waited > 0)
+        // A bundle that is not included is not outbid by itself.
+        let is_late = waited >= self.settings.replace_after_blocks && !self.settings.in_bundles;
+        is_late || (is_below_base_fee && waited > 0)
     }
 
     /// Orders a replacement with higher fees for the same purpose. Returns false if it would not be worth them.
@@ -331,6 +349,18 @@ impl Core {
         self.order_signature(nonce, kind, fees);
         true
     }
+}
+
+/// Ends the intents from which a nonce was taken that is now free: it may stay so for long.
+fn end_displaced(slot: &mut NonceSlot) -> Vec<Effect> {
+    let Some((last, displaced)) = slot.holders.split_last_mut() else { return Vec::new() };
+    let mut ended = Vec::new();
+    for holder in displaced {
+        if !mem::replace(&mut holder.reported, true) {
+            ended.push(Effect::Report(report(&holder.entry, Outcome::Replaced { by: last.entry.id })));
+        }
+    }
+    ended
 }
 
 /// Sets an entry's state, and adds the entry to those that have to be written if that changed it.

@@ -10,6 +10,7 @@ mod unit;
 use proptest::prelude::*;
 
 use self::simulation::{Simulation, Step};
+use super::{AttemptKind, JournalEntry};
 
 /// Steps of the short scripts.
 const STEPS: [Step; 12] = [
@@ -42,13 +43,13 @@ fn scripts(length: usize) -> impl Iterator<Item = Vec<Step>> {
 }
 
 /// Runs a script, once without a crash and once for each effect before which it could crash.
-fn run_with_every_crash(script: &[Step]) {
-    let mut whole = Simulation::new();
+fn run_with_every_crash(script: &[Step], start: fn() -> Simulation) {
+    let mut whole = start();
     whole.run(script);
     let effects = whole.effects;
     whole.end();
     for at in 0..effects {
-        let mut simulation = Simulation::new();
+        let mut simulation = start();
         simulation.effects_left = Some(at);
         simulation.run(script);
         simulation.end();
@@ -59,8 +60,24 @@ fn run_with_every_crash(script: &[Step]) {
 fn after_every_short_script_with_a_crash_before_any_effect_every_nonce_is_accounted_for() {
     for length in 1..=4 {
         scripts(length).for_each(|script| {
-            let result = std::panic::catch_unwind(|| run_with_every_crash(&script));
+            let result = std::panic::catch_unwind(|| run_with_every_crash(&script, Simulation::new));
             assert!(result.is_ok(), "{script:?}");
+        });
+    }
+}
+
+#[test]
+fn in_bundles_too_every_nonce_is_accounted_for_and_no_cancellation_is_paid_for_by_itself() {
+    for length in 1..=3 {
+        scripts(length).for_each(|script| {
+            let result = std::panic::catch_unwind(|| run_with_every_crash(&script, Simulation::in_bundles));
+            assert!(result.is_ok(), "{script:?}");
+            let mut simulation = Simulation::in_bundles();
+            simulation.run(&script);
+            let is_cancellation =
+                |entry: &JournalEntry| entry.attempts.iter().any(|one| one.kind == AttemptKind::Cancel);
+            let is_ordered = script.contains(&Step::OrderCancellation);
+            assert!(is_ordered || !simulation.journal.entries().iter().any(is_cancellation), "{script:?}");
         });
     }
 }
@@ -93,9 +110,9 @@ proptest! {
 
     #[test]
     fn after_a_long_random_script_with_a_crash_every_nonce_is_accounted_for(
-        script in prop::collection::vec(step(), 1..40), crash in prop::option::of(0..200usize),
+        script in prop::collection::vec(step(), 1..40), crash in prop::option::of(0..200usize), in_bundles: bool,
     ) {
-        let mut simulation = Simulation::new();
+        let mut simulation = if in_bundles { Simulation::in_bundles() } else { Simulation::new() };
         simulation.effects_left = crash;
         simulation.run(&script);
         simulation.end();

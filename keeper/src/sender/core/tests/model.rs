@@ -44,6 +44,8 @@ pub(super) struct ChainModel {
     pub(super) base_fee: u64,
     /// Whether the signer can pay for anything.
     pub(super) is_funded: bool,
+    /// Whether transactions are valid in the next block alone, as bundles are.
+    pub(super) in_bundles: bool,
 }
 
 /// "Signs" a transaction: writes down every field, so that [`read`] finds them.
@@ -72,8 +74,14 @@ pub(super) fn read(raw: &Bytes) -> Transaction {
 
 impl ChainModel {
     pub(super) fn new() -> Self {
-        let mut model =
-            Self { blocks: Vec::new(), pool: BTreeMap::new(), hashes: 0, base_fee: CALM_BASE_FEE, is_funded: true };
+        let mut model = Self {
+            blocks: Vec::new(),
+            pool: BTreeMap::new(),
+            hashes: 0,
+            base_fee: CALM_BASE_FEE,
+            is_funded: true,
+            in_bundles: false,
+        };
         model.add_block(Vec::new());
         model
     }
@@ -147,6 +155,9 @@ impl ChainModel {
             nonce += 1;
         }
         self.add_block(included);
+        if self.in_bundles {
+            self.clear_pool();
+        }
     }
 
     /// Mines a block in which a foreign transaction uses the signer's next nonce.
@@ -172,6 +183,11 @@ impl ChainModel {
         for _ in 0..depth {
             self.add_block(Vec::new());
         }
+    }
+
+    /// Removes the transaction that executes an intent from the pool.
+    pub(super) fn withdraw(&mut self, intent: u64) {
+        self.pool.retain(|_, pooled| pooled.intent != Some(intent));
     }
 
     /// Removes the keeper's transactions from the pool. A foreign wallet broadcasts its own again.

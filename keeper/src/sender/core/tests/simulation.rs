@@ -9,7 +9,7 @@ use super::model::{CALM_BASE_FEE, ChainModel, SECONDS_PER_BLOCK, read, sign};
 use crate::{
     intent::{GuardKind, Intent, Outcome, Priority, Purpose, Report, Scope},
     sender::{
-        core::{Core, CoreSettings, Effect, Event, RecoverError, UnsignedTransaction, nonce_slot::MAX_HOLDERS},
+        core::{Core, CoreSettings, Effect, Event, RecoverError, UnsignedTransaction},
         journal::{EntryState, JournalEntry},
         memory_journal::MemoryJournal,
         submit_result::SubmitResult,
@@ -69,6 +69,7 @@ pub(super) struct Simulation {
     pub(super) model: ChainModel,
     pub(super) journal: MemoryJournal,
     core: Core,
+    settings: CoreSettings,
     inbox: VecDeque<Event>,
     /// Entries whose write was deferred. They are lost when the process is killed.
     deferred: BTreeMap<u64, JournalEntry>,
@@ -116,10 +117,20 @@ pub(super) fn intent(id: u64, priority: Priority, gain: u64, deadline: u64) -> I
 
 impl Simulation {
     pub(super) fn new() -> Self {
+        Self::with(settings())
+    }
+
+    /// Starts where transactions go in bundles, and a builder makes every block.
+    pub(super) fn in_bundles() -> Self {
+        Self::with(CoreSettings { in_bundles: true, ..settings() })
+    }
+
+    fn with(settings: CoreSettings) -> Self {
         let mut simulation = Self {
             model: ChainModel::new(),
             journal: MemoryJournal::default(),
-            core: Core::recover(SIGNER, settings(), Default::default(), 0, false, false).unwrap(),
+            core: Core::recover(SIGNER, settings.clone(), Default::default(), 0, false, false).unwrap(),
+            settings,
             inbox: VecDeque::new(),
             deferred: BTreeMap::new(),
             reports: Vec::new(),
@@ -133,6 +144,7 @@ impl Simulation {
             had_mishap: false,
             deadlines: Vec::new(),
         };
+        simulation.model.in_bundles = simulation.settings.in_bundles;
         simulation.announce_head();
         simulation
     }
@@ -278,6 +290,12 @@ impl Simulation {
                     let result = if loss.is_some() { SubmitResult::NoAnswer } else { result };
                     self.inbox.push_back(Event::BroadcastResult { nonce, hash, result });
                 }
+                Effect::WithdrawBundle { intent, .. } => {
+                    // A relay need not support it.
+                    if self.losses.is_empty() {
+                        self.model.withdraw(intent);
+                    }
+                }
                 Effect::FetchReceipts(hashes) => {
                     let status = self.model.chain_status(&hashes);
                     self.inbox.push_back(Event::ChainStatus(status));
@@ -301,7 +319,7 @@ impl Simulation {
         self.inbox.clear();
         let start = |adopts| {
             let nonce = self.model.next_nonce();
-            Core::recover(SIGNER, settings(), self.journal.read(SIGNER), nonce, false, adopts)
+            Core::recover(SIGNER, self.settings.clone(), self.journal.read(SIGNER), nonce, false, adopts)
         };
         self.core = match start(false) {
             Err(RecoverError::ChainAhead { .. } | RecoverError::ChainBehind { .. }) if self.had_foreign => {
@@ -324,6 +342,14 @@ impl Simulation {
         }
         // A nonce for which nodes rejected everything is used up at the latest at the next start.
         self.kill();
+        if self.settings.in_bundles {
+            // Nobody pays for using up a nonce whose bundles were not included: the next intents use them, one at a time.
+            let unused: BTreeSet<_> = self.journal.entries().iter().map(|entry| entry.nonce).collect();
+            for _ in unused.range(self.model.next_nonce()..) {
+                self.step(Step::SubmitHigh);
+                self.step(Step::MineBlock);
+            }
+        }
         (0..blocks).for_each(|_| self.step(Step::MineBlock));
         self.step(Step::Flush);
         self.assert_every_nonce_is_accounted_for();
@@ -397,7 +423,8 @@ impl Simulation {
             assert!(entry.state.is_settled(), "not settled: {entry:?}");
             by_nonce.entry(entry.nonce).or_default().push(entry);
         }
-        assert!(by_nonce.values().all(|entries| entries.len() <= MAX_HOLDERS), "too many hand-overs: {by_nonce:?}");
+        let most = self.settings.max_holders();
+        assert!(by_nonce.values().all(|entries| entries.len() <= most), "too many hand-overs: {by_nonce:?}");
         let mut executed = BTreeSet::new();
         for mined in self.model.mined() {
             if let Some(id) = mined.intent {

@@ -484,6 +484,96 @@ fn an_obsolete_transaction_behind_a_private_relay_costs_nothing_until_others_wai
 }
 
 #[test]
+fn a_bundle_is_for_the_next_block_with_the_same_bytes_and_frees_its_nonce_when_it_is_obsolete() {
+    let mut fixture = Fixture::new(CoreSettings { in_bundles: true, ..settings() }, false);
+    let effects = fixture.submit(Priority::High);
+    let (_, first, route) = broadcasts(&effects)[0];
+    let head = fixture.model.header().number;
+    assert_eq!(route, BroadcastRoute::Bundle { block: head + 1, intent: 1 });
+    fixture.submit(Priority::High);
+    assert_eq!((fixture.core.pending().count(), fixture.core.queued()), (1, 1), "a bundle is for the next nonce alone");
+    for block in 1..=5 {
+        let effects = fixture.mine_empty_block();
+        let route = BroadcastRoute::Bundle { block: head + block + 1, intent: 1 };
+        assert_eq!(broadcasts(&effects), [(0, first, route)]);
+    }
+    // Nothing is paid for, and the one that waits has the nonce in the same block, for no higher fee.
+    let offered = newest_fees(&effects);
+    let effects = obsolete_block(&mut fixture, vec![1]);
+    assert_eq!((broadcasts(&effects)[0].0, kinds(&effects)), (0, vec![AttemptKind::Call]));
+    assert_eq!(newest_fees(&effects), offered);
+}
+
+#[test]
+fn in_bundles_however_many_races_are_lost_in_a_row_no_cancellation_is_bought_and_an_old_transaction_is_recognised() {
+    let mut fixture = Fixture::new(CoreSettings { in_bundles: true, ..settings() }, false);
+    let mut attempts = Vec::new();
+    for id in 1..=20 {
+        let effects = fixture.submit(Priority::High);
+        let [(nonce, hash, _)] = broadcasts(&effects)[..] else { panic!("{effects:?}") };
+        assert_eq!((nonce, kinds(&effects)), (0, vec![AttemptKind::Call]));
+        attempts.push(hash);
+        let Some(Effect::FetchReceipts(hashes)) = fixture.mine_block().pop() else { panic!("nothing is fetched") };
+        assert!(hashes.len() <= 8 && hashes.contains(&hash), "{hashes:?}");
+        fixture.handle(Event::Obsolete(vec![id]));
+        let status = fixture.model.chain_status(&hashes);
+        fixture.handle(Event::ChainStatus(status));
+    }
+    // Somebody kept the bytes of the first race, whose receipt is not asked for any more.
+    let mined = attempts[0];
+    let answer = |fixture: &mut Fixture| {
+        let Some(Effect::FetchReceipts(hashes)) = fixture.mine_block().pop() else { panic!("nothing is fetched") };
+        let header = fixture.model.header();
+        let inclusion = Inclusion { hash: mined, block: header.number - 1, block_hash: header.parent_hash };
+        let receipt = Receipt { inclusion, success: true, gas_used: 1, effective_gas_price: 1, data_fee: 0 };
+        let receipts = hashes.into_iter().map(|hash| (hash, (hash == mined).then_some(receipt))).collect();
+        fixture.handle(Event::ChainStatus(ChainStatus { nonce: 1, balance: U256::MAX, receipts }))
+    };
+    fixture.submit(Priority::High);
+    assert!(answer(&mut fixture).is_empty(), "one block is not believed");
+    let effects = answer(&mut fixture);
+    let reported = effects.iter().find_map(|effect| match effect {
+        Effect::Report(report) if matches!(report.outcome, Outcome::Mined(_)) => Some(report.id),
+        _ => None,
+    });
+    assert_eq!(reported, Some(1), "{effects:?}");
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Alert(_))), "{effects:?}");
+}
+
+fn withdrawn(effects: &[Effect]) -> Vec<(u64, u64)> {
+    let withdrawn = |effect: &Effect| match effect {
+        Effect::WithdrawBundle { block, intent } => Some((*block, *intent)),
+        _ => None,
+    };
+    effects.iter().filter_map(withdrawn).collect()
+}
+
+#[test]
+fn a_bundle_for_a_block_to_come_is_withdrawn_when_it_is_obsolete_or_displaced_and_one_for_a_past_block_is_not() {
+    let bundled = CoreSettings { in_bundles: true, ..settings() };
+    let mut fixture = Fixture::new(bundled.clone(), false);
+    fixture.submit(Priority::High);
+    assert_eq!(withdrawn(&obsolete_block(&mut fixture, vec![1])), []);
+    // The head is replaced by another of the same height: the bundle is still for the next one.
+    fixture.submit(Priority::High);
+    let next = fixture.model.header().number + 1;
+    fixture.model.reorg(1, false);
+    let effects = fixture.handle(Event::Block(fixture.model.header()));
+    let Some(Effect::FetchReceipts(hashes)) = effects.last() else { panic!("{effects:?}") };
+    let status = fixture.model.chain_status(hashes);
+    fixture.handle(Event::Obsolete(vec![2]));
+    let effects = fixture.handle(Event::ChainStatus(status));
+    assert_eq!((withdrawn(&effects), kinds(&effects)), (vec![(next, 2)], Vec::new()));
+
+    let mut fixture = Fixture::new(bundled, false);
+    fixture.submit(Priority::Low);
+    let next = fixture.model.header().number + 1;
+    let effects = fixture.submit(Priority::High);
+    assert_eq!(withdrawn(&effects), [(next, 1)]);
+    assert_eq!((broadcasts(&effects)[0].0, kinds(&effects)), (0, vec![AttemptKind::Call]));
+}
+
+#[test]
 fn a_transaction_that_was_mined_is_not_obsolete() {
     let mut fixture = Fixture::new(settings(), false);
     let effects = fixture.submit(Priority::High);
@@ -498,6 +588,25 @@ fn a_transaction_that_was_mined_is_not_obsolete() {
         _ => None,
     });
     assert!(matches!(outcomes.collect::<Vec<_>>()[..], [Outcome::Mined(_)]), "{effects:?}");
+}
+
+#[test]
+fn what_was_obsolete_because_it_was_mined_is_broadcast_again_when_its_block_is_replaced_by_one_of_the_same_height() {
+    let mut fixture = Fixture::new(settings(), false);
+    let effects = fixture.submit(Priority::High);
+    let Some(Effect::Broadcast { raw, hash, .. }) =
+        effects.iter().find(|effect| matches!(effect, Effect::Broadcast { .. }))
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(fixture.model.submit(raw), SubmitResult::Accepted);
+    obsolete_block(&mut fixture, vec![1]);
+    fixture.model.reorg(1, false);
+    let effects = fixture.handle(Event::Block(fixture.model.header()));
+    let Some(Effect::FetchReceipts(hashes)) = effects.last() else { panic!("{effects:?}") };
+    let status = fixture.model.chain_status(hashes);
+    let effects = fixture.handle(Event::ChainStatus(status));
+    assert_eq!(broadcasts(&effects), [(0, *hash, BroadcastRoute::Public)]);
 }
 
 #[test]
@@ -567,6 +676,16 @@ fn after_a_restart_a_released_transaction_is_not_broadcast_and_its_nonce_goes_to
     simulation.run(&[Step::ClearPool, Step::Restart, Step::Calm, Step::MineBlock, Step::SubmitHigh, Step::MineBlock]);
     let executed: Vec<_> = simulation.model.mined().map(|mined| mined.intent).collect();
     assert_eq!(executed, [None, None, Some(2)]);
+    simulation.end();
+}
+
+#[test]
+fn after_a_restart_a_released_nonce_that_the_chain_has_used_is_not_given_to_the_next_intent() {
+    let mut simulation = Simulation::in_bundles();
+    simulation.run(&[Step::SubmitHigh, Step::ClearPool, Step::MineObsolete, Step::Flush, Step::MineForeign]);
+    simulation.run(&[Step::Restart, Step::SubmitHigh]);
+    let [.., sent] = &outcomes(&simulation)[..] else { panic!("nothing was reported") };
+    assert!(matches!(sent, Outcome::Sent { nonce: 1, .. }), "{sent:?}");
     simulation.end();
 }
 
