@@ -239,6 +239,42 @@ contract IncomeTest is BackstopTest {
 
     /* THE DIVISION */
 
+    /// @notice Amounts owed stay within their 120 bits: what exceeds them is divided when the first part was paid.
+    function test_moreThanCanBeOwedIsDividedInParts() public {
+        uint256 total = 2 ** 122 + 3;
+        loanToken.mint(address(splitter), total);
+        // Nobody holds shares, so the backstop's part remains owed, up to nearly the most that can be.
+        uint256 toTreasury;
+        for (uint256 i; i < 40; ++i) {
+            splitter.distribute(address(loanToken));
+            (uint256 owedToBackstop, uint256 owedToTreasury) = splitter.owed();
+            toTreasury = loanToken.balanceOf(TREASURY);
+            assertEq(owedToTreasury, 0);
+            // Of all that was divided, which is what the treasury had and what is owed, each side has its part.
+            assertEq(toTreasury, (toTreasury + owedToBackstop) * TREASURY_BPS / BPS);
+            assertLe(owedToBackstop, type(uint120).max);
+        }
+        assertGt(toTreasury, uint256(type(uint120).max) * 2 / 5, "nearly the most is owed");
+        deposit(ALICE, DEPOSIT);
+        for (uint256 i; i < 10; ++i) {
+            splitter.distribute(address(loanToken));
+        }
+        assertEq(loanToken.balanceOf(address(splitter)), 0);
+        assertEq(loanToken.balanceOf(TREASURY), total * TREASURY_BPS / BPS);
+        assertEq(cover(), DEPOSIT + total - total * TREASURY_BPS / BPS);
+    }
+
+    /// @notice A token that takes units away leaves less than is owed; nothing is divided until there is more.
+    function test_lessThanIsOwedIsNotDivided() public {
+        loanToken.mint(address(splitter), 1_000);
+        splitter.distribute(address(loanToken));
+        deal(address(loanToken), address(splitter), 300);
+        splitter.distribute(address(loanToken));
+        (uint256 owedToBackstop, uint256 owedToTreasury) = splitter.owed();
+        assertEq(owedToBackstop, 700);
+        assertEq(owedToTreasury, 0);
+    }
+
     /// @notice However the income is cut into pieces, each side has exactly its part of the whole, to the unit.
     function testFuzz_theDivisionIsExactOverTime(uint16 treasuryBps, uint64[8] calldata pieces) public {
         treasuryBps = uint16(bound(treasuryBps, 0, BPS));

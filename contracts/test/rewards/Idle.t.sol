@@ -52,6 +52,14 @@ contract IdleTest is RewardsTest {
         assertEq(rewards.streamState(pool, address(reward)).epochAmount, 77);
     }
 
+    function test_R2_aSingleUnitThatMovesOnIsAnnounced() public {
+        _fund(1, 1);
+        skip(4 * WEEK);
+        vm.expectEmit(address(rewards));
+        emit IRewards.Defer(pool, address(reward), _epoch(), 1);
+        _poke();
+    }
+
     /// L4, R2: a hundred years without anybody cost nothing, in gas or in rewards.
     function test_L4_R2_aCenturyLaterEverythingIsThere(uint96 amount, uint8 epochs, uint32 wait) public {
         amount = uint96(bound(amount, 1, MAX_FUNDED));

@@ -67,6 +67,16 @@ contract RewardMathTest is Test {
         }
     }
 
+    /// The offset is rounded up where its last bit is lost, and only there.
+    function test_theOffsetAfterAStakeIsRoundedUpToTheBit() public pure {
+        uint128 none;
+        assertEq(none.offsetAfterStakeUp(1, 2 ** 72), 1);
+        assertEq(none.offsetAfterStakeUp(1, 2 ** 72 - 1), 1);
+        assertEq(none.offsetAfterStakeUp(1, 2 ** 72 + 1), 2);
+        assertEq(none.offsetAfterStakeUp(1, 1), 1);
+        assertEq(none.offsetAfterStakeUp(1, 0), 0);
+    }
+
     /// R3: a stake that comes and goes at once earns nothing and costs less than 2^-24 units.
     function test_R3_comingAndGoingCostsNothing(uint128 offset, uint128 amount, uint192 level, uint128 stake)
         public
