@@ -4,11 +4,11 @@ pragma solidity 0.8.37;
 import {IBackstop} from "plimsoll/interfaces/IBackstop.sol";
 import {IERC4626} from "plimsoll/interfaces/IERC4626.sol";
 import {MarketId} from "plimsoll/types/MarketParams.sol";
-import {CoreTest} from "../support/CoreTest.sol";
+import {StandardVaultFixture} from "../support/StandardVaultFixture.sol";
 
 /// @notice Fixture of the backstop's tests: the real core with a market that a real backstop covers without a limit,
 /// depositors, and losses of real loans.
-abstract contract BackstopTest is CoreTest {
+abstract contract BackstopTest is StandardVaultFixture {
     uint256 internal constant COOLDOWN = 14 days;
     uint256 internal constant WINDOW = 2 days;
     uint256 internal constant RAISE_DELAY = COOLDOWN + WINDOW + 1 days;
@@ -16,9 +16,6 @@ abstract contract BackstopTest is CoreTest {
     uint256 internal constant NO_LIMIT = type(uint256).max;
 
     address internal immutable CURATOR = makeAddr("curator");
-    address internal immutable ALICE = makeAddr("alice");
-    address internal immutable BOB = makeAddr("bob");
-    address internal immutable CAROL = makeAddr("carol");
 
     /// @dev One contract, by its own interface and by the standard's.
     IBackstop internal backstop;
@@ -61,17 +58,8 @@ abstract contract BackstopTest is CoreTest {
 
     /* WHAT PEOPLE DO */
 
-    function deposit(address who, uint256 assets) internal returns (uint256 shares) {
-        fund(who, assets);
-        vm.prank(who);
-        return vault.deposit(assets, who);
-    }
-
-    /// @notice Mints tokens to an account, which approves the backstop.
-    function fund(address who, uint256 assets) internal {
-        loanToken.mint(who, assets);
-        vm.prank(who);
-        loanToken.approve(address(backstop), type(uint256).max);
+    function standard() internal view virtual override returns (IERC4626) {
+        return vault;
     }
 
     function startCooldown(address who, uint256 shares) internal {
@@ -83,11 +71,6 @@ abstract contract BackstopTest is CoreTest {
     function openWindow(address who, uint256 shares) internal {
         startCooldown(who, shares);
         skip(COOLDOWN);
-    }
-
-    function redeem(address who, uint256 shares) internal returns (uint256 assets) {
-        vm.prank(who);
-        return vault.redeem(shares, who, who);
     }
 
     function transfer(address from, address to, uint256 shares) internal {
@@ -119,10 +102,5 @@ abstract contract BackstopTest is CoreTest {
 
     function coverFloor() internal view returns (uint256) {
         return plimsoll.coverFloor(address(backstop), address(loanToken));
-    }
-
-    /// @notice The assets of an account's shares.
-    function worth(address who) internal view returns (uint256) {
-        return vault.convertToAssets(vault.balanceOf(who));
     }
 }

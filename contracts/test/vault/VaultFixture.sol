@@ -8,13 +8,13 @@ import {Market} from "plimsoll/types/Market.sol";
 import {InterestMath} from "plimsoll/libraries/InterestMath.sol";
 import {MarketId, MarketParams} from "plimsoll/types/MarketParams.sol";
 import {Risk, toRisk} from "plimsoll/types/Risk.sol";
-import {CoreTest} from "../support/CoreTest.sol";
+import {StandardVaultFixture} from "../support/StandardVaultFixture.sol";
 import {TestOracle} from "../support/TestOracle.sol";
 import {TestToken} from "../support/TestToken.sol";
 
 /// @notice Fixture of the vault's tests: the real core and three markets of one loan token, a vault over them, its
 /// roles and depositors. Markets 0 and 2 share their collateral token, 1 and 2 their oracle.
-abstract contract VaultFixture is CoreTest {
+abstract contract VaultFixture is StandardVaultFixture {
     uint256 internal constant RAISE_DELAY = 3 days;
     uint256 internal constant PENALTY_BPS = 10;
     uint256 internal constant FEE_BPS = 1_000;
@@ -27,9 +27,6 @@ abstract contract VaultFixture is CoreTest {
     address internal immutable GUARDIAN = makeAddr("guardian");
     address internal immutable ALLOCATOR = makeAddr("allocator");
     address internal immutable FEE_RECIPIENT = makeAddr("fee recipient");
-    address internal immutable ALICE = makeAddr("alice");
-    address internal immutable BOB = makeAddr("bob");
-    address internal immutable CAROL = makeAddr("carol");
 
     /// @dev One contract, by its own interface and by the standard's.
     IVault internal vault;
@@ -111,31 +108,13 @@ abstract contract VaultFixture is CoreTest {
 
     /* DEPOSITORS */
 
-    function fund(address who, uint256 assets) internal {
-        loanToken.mint(who, assets);
-        vm.prank(who);
-        loanToken.approve(address(vault), type(uint256).max);
-    }
-
-    function deposit(address who, uint256 assets) internal returns (uint256) {
-        fund(who, assets);
-        vm.prank(who);
-        return shares.deposit(assets, who);
-    }
-
-    function redeem(address who, uint256 amount) internal returns (uint256) {
-        vm.prank(who);
-        return shares.redeem(amount, who, who);
+    function standard() internal view virtual override returns (IERC4626) {
+        return shares;
     }
 
     function redeemInKind(address who, uint256 amount) internal returns (uint256) {
         vm.prank(who);
         return vault.redeemInKind(amount, who, who, false);
-    }
-
-    /// @notice The assets of an account's shares.
-    function worth(address who) internal view returns (uint256) {
-        return shares.convertToAssets(shares.balanceOf(who));
     }
 
     /* ROLES */

@@ -17,6 +17,8 @@ pub struct Group {
     pub sources: &'static [&'static str],
     /// Folders in `contracts/test` whose tests are run.
     pub tests: &'static [&'static str],
+    /// Files or folders in `contracts/src` that the tests need besides their own group's and the core.
+    pub needs: &'static [&'static str],
     /// Files or folders in `contracts/test` that call the mutated libraries directly. All others compute what they
     /// expect with unmodified libraries.
     pub unit_tests: &'static [&'static str],
@@ -28,14 +30,27 @@ pub static GROUPS: [Group; 7] = [
         name: "core",
         sources: &["Plimsoll.sol", "libraries", "types"],
         tests: &["attacks", "core", "libraries", "types"],
+        needs: &[],
         unit_tests: &["libraries", "types"],
     },
-    Group { name: "rewards", sources: &["rewards"], tests: &["rewards"], unit_tests: &["rewards/RewardMath.t.sol"] },
-    Group { name: "backstop", sources: &["backstop"], tests: &["backstop"], unit_tests: &[] },
-    Group { name: "oracles", sources: &["oracles"], tests: &["oracles"], unit_tests: &[] },
-    Group { name: "periphery", sources: &["periphery"], tests: &["periphery"], unit_tests: &[] },
-    Group { name: "guard", sources: &["guard", "libraries/GuardMath.sol"], tests: &["guard"], unit_tests: &[] },
-    Group { name: "vault", sources: &["vault"], tests: &["vault"], unit_tests: &[] },
+    Group {
+        name: "rewards",
+        sources: &["rewards"],
+        tests: &["rewards"],
+        needs: &[],
+        unit_tests: &["rewards/RewardMath.t.sol"],
+    },
+    Group { name: "backstop", sources: &["backstop"], tests: &["backstop"], needs: &[], unit_tests: &[] },
+    Group { name: "oracles", sources: &["oracles"], tests: &["oracles"], needs: &[], unit_tests: &[] },
+    Group { name: "periphery", sources: &["periphery"], tests: &["periphery"], needs: &["guard"], unit_tests: &[] },
+    Group {
+        name: "guard",
+        sources: &["guard", "libraries/GuardMath.sol"],
+        tests: &["guard"],
+        needs: &[],
+        unit_tests: &[],
+    },
+    Group { name: "vault", sources: &["vault"], tests: &["vault"], needs: &[], unit_tests: &[] },
 ];
 
 impl Group {

@@ -78,7 +78,7 @@ impl Sandbox {
         for part in COPIED {
             copy(&project.join(part), &sandbox.path(part))?;
         }
-        let sources = group.sources.iter().map(|source| format!("contracts/src/{source}"));
+        let sources = group.sources.iter().chain(group.needs).map(|source| format!("contracts/src/{source}"));
         for part in sources.chain(group.tests.iter().map(|folder| format!("contracts/test/{folder}"))) {
             copy(&project.join(&part), &sandbox.path(&part))?;
         }
