@@ -25,7 +25,7 @@ pub struct Group {
 }
 
 /// All groups. Every source but the interfaces, which have no code, is in exactly one.
-pub static GROUPS: [Group; 7] = [
+pub static GROUPS: [Group; 8] = [
     Group {
         name: "core",
         sources: &["Plimsoll.sol", "libraries", "types"],
@@ -50,6 +50,7 @@ pub static GROUPS: [Group; 7] = [
         needs: &[],
         unit_tests: &[],
     },
+    Group { name: "executor", sources: &["executor"], tests: &["executor"], needs: &["periphery"], unit_tests: &[] },
     Group { name: "vault", sources: &["vault"], tests: &["vault"], needs: &[], unit_tests: &[] },
 ];
 

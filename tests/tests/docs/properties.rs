@@ -18,7 +18,7 @@ const TABLE: &str = "| property | file | tests |\n|---|---|---|\n";
 /// Stands in the table for assertions that a fixture or a handler makes after its actions.
 const ASSERTIONS: &str = "assertions";
 /// Subjects of properties, by the letter with which their ids begin.
-const LETTERS: [char; 11] = ['A', 'D', 'G', 'H', 'I', 'K', 'L', 'N', 'R', 'S', 'V'];
+const LETTERS: [char; 12] = ['A', 'D', 'E', 'G', 'H', 'I', 'K', 'L', 'N', 'R', 'S', 'V'];
 /// Set to write the table instead of comparing it.
 const UPDATE: &str = "PLIMSOLL_UPDATE";
 
