@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IExecutor} from "../interfaces/IExecutor.sol";
+import {IGasCharge} from "../interfaces/IGasCharge.sol";
 import {Tokens} from "../libraries/Tokens.sol";
 import {GasCharge} from "../periphery/libraries/GasCharge.sol";
 import {Pools} from "./Pools.sol";
@@ -13,7 +14,7 @@ import {Route} from "./libraries/Route.sol";
 /// @author Plimsoll
 /// @custom:security-contact See SECURITY.md
 /// @notice See `IExecutor`.
-contract Executor is IExecutor, Protocols {
+contract Executor is IExecutor, IGasCharge, Protocols {
     using Route for bytes;
     using Tokens for address;
 

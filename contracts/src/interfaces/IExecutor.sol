@@ -20,7 +20,8 @@ import {MarketParams} from "../types/MarketParams.sol";
 /// is charged at the price that the transaction really pays, as `ILiquidator` does.
 ///
 /// Holds no tokens between calls: tokens sent here by mistake belong to the next caller. Nobody approves this contract.
-/// It approves the protocols without a limit, which pull from their caller only.
+/// It approves the protocols without a limit, which pull from their caller only. Errors besides those named here:
+/// `IGasCharge`.
 interface IExecutor {
     enum TargetKind {
         Plimsoll,
@@ -224,10 +225,6 @@ interface IExecutor {
     error NothingRepaid();
     /// @notice The item leaves less than its `minLeft`.
     error TooLittleLeft(uint256 left, uint256 minLeft);
-    /// @notice The profit does not cover the charge for gas and the least profit besides, both in `required`.
-    error ProfitTooLow(uint256 profit, uint256 required);
-    /// @notice The charge for gas is 2^128 wei or more.
-    error CostTooHigh(uint256 costWei);
     error TransferFailed(address token, address from, address to, uint256 amount);
     /// @notice The token refused the approval that a protocol needs to pull the repayment.
     error ApproveFailed();

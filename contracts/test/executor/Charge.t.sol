@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IExecutor} from "plimsoll/interfaces/IExecutor.sol";
+import {IGasCharge} from "plimsoll/interfaces/IGasCharge.sol";
 import {ExecutorTest} from "./ExecutorTest.sol";
 
 /// @notice The charge for gas, the builder's share, and what a job must be.
@@ -34,7 +35,7 @@ contract ExecutorChargeTest is ExecutorTest {
         uint256 product = job.extraWei * job.unitsPerWeiX96;
         uint256 required = job.minProfit + product / ONE + (product % ONE == 0 ? 0 : 1);
         if (profit < required) {
-            vm.expectRevert(abi.encodeWithSelector(IExecutor.ProfitTooLow.selector, profit, required));
+            vm.expectRevert(abi.encodeWithSelector(IGasCharge.ProfitTooLow.selector, profit, required));
             run(job);
         } else {
             assertEq(run(job).profit, profit);
@@ -70,7 +71,7 @@ contract ExecutorChargeTest is ExecutorTest {
             assertGe(outcome.profit, job.minProfit + cost / ONE);
             assertEq(coin.balanceOf(TREASURY), outcome.profit);
         } catch (bytes memory reason) {
-            assertEq(bytes4(reason), IExecutor.ProfitTooLow.selector);
+            assertEq(bytes4(reason), IGasCharge.ProfitTooLow.selector);
             assertEq(coin.balanceOf(TREASURY), 0);
         }
     }
@@ -80,7 +81,7 @@ contract ExecutorChargeTest is ExecutorTest {
         IExecutor.Job memory job = _job();
         uint256 profit = _profit(job);
         job.minProfit = profit + 1;
-        vm.expectRevert(abi.encodeWithSelector(IExecutor.ProfitTooLow.selector, profit, profit + 1));
+        vm.expectRevert(abi.encodeWithSelector(IGasCharge.ProfitTooLow.selector, profit, profit + 1));
         run(job);
         job.minProfit = profit;
         assertEq(run(job).profit, profit);
@@ -90,7 +91,7 @@ contract ExecutorChargeTest is ExecutorTest {
         vm.txGasPrice(0);
         IExecutor.Job memory job = _job();
         (job.unitsPerWeiX96, job.extraWei) = (1, uint256(type(uint128).max) + 1);
-        vm.expectRevert(abi.encodeWithSelector(IExecutor.CostTooHigh.selector, job.extraWei));
+        vm.expectRevert(abi.encodeWithSelector(IGasCharge.CostTooHigh.selector, job.extraWei));
         run(job);
     }
 
@@ -194,6 +195,12 @@ contract ExecutorChargeTest is ExecutorTest {
         assertEq(executor.poolOf(V2, address(coin), address(loanToken), 0), address(pair));
     }
 
+    /// @dev The hashes that the examples of manifests name are those of the published code.
+    function test_thePublishedPoolsHaveTheKnownHashes() public view {
+        assertEq(pairInitCodeHash(), 0x96e8ac4277198ff8b6f785478aa9a39f403cb768dd02cbee326c3e7da348845f);
+        assertEq(poolInitCodeHash(), 0xe34f199b19b2b4f47f68442619d555527d244f78a3297ea89325f843f87b8b54);
+    }
+
     /// @dev Eight of each are read back in their places; nine are refused, and so is an address without code.
     function test_constructionIsChecked() public {
         bytes memory code = vm.getCode("Executor.sol:Executor");
@@ -258,7 +265,7 @@ contract ExecutorChargeTest is ExecutorTest {
         try executor.execute(job) {
             fail();
         } catch (bytes memory reason) {
-            assertEq(bytes4(reason), IExecutor.ProfitTooLow.selector);
+            assertEq(bytes4(reason), IGasCharge.ProfitTooLow.selector);
             assembly ("memory-safe") {
                 required := mload(add(reason, 0x44))
             }

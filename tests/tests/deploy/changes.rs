@@ -9,7 +9,7 @@ use alloy::{
     sol,
 };
 use eyre::{ContextCompat, ensure};
-use plimsoll_contracts::{IPlimsoll, deployment::Deployment};
+use plimsoll_contracts::{IExecutor, IPlimsoll, deployment::Deployment};
 use plimsoll_deploy::{
     connection::Chain,
     inspect::{Action, StepStatus},
@@ -72,6 +72,23 @@ async fn a_backstop_limit_is_raised_by_the_first_apply_after_its_notice_period()
     let core = IPlimsoll::new(core, fixture.node.provider());
     let limit = core.coverLimit(backstop, record.markets["weth-usdc"].id).call().await?;
     assert_eq!(limit, U256::from(100_000_000_000_u64));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_executor_of_the_example_finds_the_pools_of_the_example() -> eyre::Result<()> {
+    let fixture = Fixture::start(&[]).await?;
+    let record = fixture.apply(&example("local.toml")?).await?;
+    let executor = record.address("contracts.Executor").wrap_err("no executor")?;
+    let executor = IExecutor::new(executor, fixture.node.provider());
+    let target = executor.targetAt(U256::ZERO).call().await?;
+    assert_eq!(Some(target.account), record.address("contracts.Plimsoll"));
+    assert_eq!(executor.wrappedCoin().call().await?, record.tokens["WETH"].address);
+    for pool in record.pools.values() {
+        let fee = pool.fee.try_into()?;
+        let computed = executor.poolOf(U256::ZERO, pool.token0, pool.token1, fee).call().await?;
+        assert_eq!(computed, pool.address);
+    }
     Ok(())
 }
 
