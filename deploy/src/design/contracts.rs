@@ -395,7 +395,9 @@ impl<'a> Builder<'a> {
                 let values: Vec<_> = items.iter().map(|item| self.coerce(item, inner, span, places)).collect();
                 Some(DynSolValue::Array(values.into_iter().collect::<Option<_>>()?))
             }
-            (toml::Value::Array(items), DynSolType::Tuple(kinds)) if items.len() == kinds.len() => {
+            (toml::Value::Array(items), DynSolType::Tuple(kinds) | DynSolType::CustomStruct { tuple: kinds, .. })
+                if items.len() == kinds.len() =>
+            {
                 let fields = items.iter().zip(kinds);
                 let values: Vec<_> = fields.map(|(item, kind)| self.coerce(item, kind, span, places)).collect();
                 Some(DynSolValue::Tuple(values.into_iter().collect::<Option<_>>()?))
