@@ -7,7 +7,7 @@ use alloy::{
     rpc::types::Filter,
     sol_types::{self, SolEventInterface},
 };
-use plimsoll_contracts::{IPlimsoll::IPlimsollEvents, IRewards::IRewardsEvents};
+use plimsoll_contracts::{IGuard::IGuardEvents, IPlimsoll::IPlimsollEvents, IRewards::IRewardsEvents};
 
 /// The fields of a block's header that the keeper uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,12 +35,15 @@ pub struct Sources {
     pub core: Address,
     /// Address of the staking programmes, if there are any.
     pub rewards: Option<Address>,
+    /// Address of the guard, whose orders are followed, if there is one.
+    pub guard: Option<Address>,
     /// The markets and staking programmes that are followed.
     pub followed: Followed,
 }
 
-/// The markets and staking programmes that are followed, by id, and the backstops, by address as a word. Anybody can create either; what is not followed is not
-/// decoded, takes no memory and cannot stop anything.
+/// The markets and staking programmes that are followed, by id, and the backstops and the guard, by address as a word.
+/// Anybody can create markets and programmes; what is not followed is not decoded, takes no memory and cannot stop
+/// anything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Followed {
     /// Every one that is ever created.
@@ -57,6 +60,8 @@ pub enum Event {
     Core(IPlimsollEvents),
     /// An event of the staking programmes.
     Rewards(IRewardsEvents),
+    /// An event of the guard.
+    Guard(IGuardEvents),
 }
 
 impl Followed {
@@ -77,20 +82,21 @@ impl Followed {
 }
 
 impl Event {
-    /// Returns the id of the market or staking programme that the event belongs to, or the address of the backstop as a
-    /// word; for an event of none, another word or `None`.
+    /// Returns the id of the market or staking programme that the event belongs to, or the address of the backstop or the guard
+    /// as a word; for an event of none, another word or `None`.
     #[must_use]
     pub fn subject(&self) -> Option<B256> {
         let data = match self {
             Self::Core(event) => event.to_log_data(),
             Self::Rewards(event) => event.to_log_data(),
+            Self::Guard(event) => event.to_log_data(),
         };
         subject_of(data.topics())
     }
 }
 
 /// Returns the second topic, which is the id in every event of a market or a staking programme, and the address in those
-/// of a backstop.
+/// of a backstop and in those of the guard that are of all markets.
 fn subject_of(topics: &[B256]) -> Option<B256> {
     topics.get(1).copied()
 }
@@ -99,7 +105,7 @@ impl Sources {
     /// Follows every market and staking programme of these contracts.
     #[must_use]
     pub const fn all(core: Address, rewards: Option<Address>) -> Self {
-        Self { core, rewards, followed: Followed::All }
+        Self { core, rewards, guard: None, followed: Followed::All }
     }
 
     /// Returns the filter for the logs that are followed, of any block.
@@ -116,7 +122,7 @@ impl Sources {
 
     /// Iterates over the addresses of the followed contracts.
     pub fn addresses(&self) -> impl Iterator<Item = Address> {
-        [Some(self.core), self.rewards].into_iter().flatten()
+        [Some(self.core), self.rewards, self.guard].into_iter().flatten()
     }
 
     /// Decodes a log. Returns `None` if it is of another contract, or of nothing that is followed. Fails if it is none of
@@ -134,6 +140,9 @@ impl Sources {
         }
         if Some(log.address) == self.rewards {
             return IRewardsEvents::decode_raw_log(log.topics(), &log.data.data).map(Event::Rewards).map(Some);
+        }
+        if Some(log.address) == self.guard {
+            return IGuardEvents::decode_raw_log(log.topics(), &log.data.data).map(Event::Guard).map(Some);
         }
         Ok(None)
     }

@@ -117,14 +117,14 @@ contract Guard is IGuard, IRepayCallback {
     /// @inheritdoc IGuard
     function cancel(MarketId id, Kind kind) external {
         delete _orders[msg.sender][id][kind];
-        emit CancelOrder(msg.sender, id, kind);
+        emit CancelOrder(id, msg.sender, kind);
     }
 
     /// @inheritdoc IGuard
     function cancelAll() external {
         ++_epoch[msg.sender];
         emit UseNonce(msg.sender, nonce[msg.sender]++);
-        emit CancelAllOrders(msg.sender);
+        emit CancelAllOrders(address(this), msg.sender);
     }
 
     function _place(address account, MarketId id, Kind kind, Order memory wanted) internal {
@@ -149,7 +149,7 @@ contract Guard is IGuard, IRepayCallback {
             triggerPrice: triggerPrice
         });
         wanted.triggerPrice = GuardMath.unpackPrice(triggerPrice);
-        emit PlaceOrder(account, id, kind, wanted);
+        emit PlaceOrder(id, account, kind, wanted);
     }
 
     function _requireValid(Order memory wanted, Kind kind, uint256 liquidationLtvBps) internal view {
@@ -201,7 +201,7 @@ contract Guard is IGuard, IRepayCallback {
         // With a token that takes a fee, tokens that were sent here by mistake would have been used.
         uint256 held = params.loanToken.balanceOrZero(address(this));
         if (held < before) revert TokenMissing(params.loanToken, held, before);
-        emit ExecuteOrder(account, id, kind, msg.sender, receiver, execution, usesLeft);
+        emit ExecuteOrder(id, account, kind, msg.sender, receiver, execution, usesLeft);
         _entered = false;
     }
 

@@ -92,15 +92,16 @@ interface IGuard {
         uint256 sold;
     }
 
-    /// @notice An order was placed, with the trigger price as rounded; it replaces the one before.
-    event PlaceOrder(address indexed account, MarketId indexed id, Kind indexed kind, Order order);
-    event CancelOrder(address indexed account, MarketId indexed id, Kind indexed kind);
-    /// @notice All orders of the account up to now were cancelled.
-    event CancelAllOrders(address indexed account);
+    /// @notice An order was placed, with the trigger price as rounded; it replaces the one before. As in the core, the
+    /// first topic of an order's events is its market, so that one filter finds the events of some markets.
+    event PlaceOrder(MarketId indexed id, address indexed account, Kind indexed kind, Order order);
+    event CancelOrder(MarketId indexed id, address indexed account, Kind indexed kind);
+    /// @notice All orders of the account up to now were cancelled, in every market: this contract is in the market's place.
+    event CancelAllOrders(address indexed guard, address indexed account);
     event UseNonce(address indexed account, uint256 nonce);
     event ExecuteOrder(
-        address indexed account,
         MarketId indexed id,
+        address indexed account,
         Kind indexed kind,
         address executor,
         address receiver,

@@ -36,7 +36,7 @@ contract GuardPlacingTest is GuardTest, Creator {
         _makeValid(order, kind);
         IGuard.Order memory stored = _rounded(order);
         vm.expectEmit(address(guard));
-        emit IGuard.PlaceOrder(STRANGER, id, kind, stored);
+        emit IGuard.PlaceOrder(id, STRANGER, kind, stored);
         vm.prank(STRANGER);
         guard.place(id, kind, order);
         (IGuard.Order memory seen, uint256 lastExecuted) = guard.order(STRANGER, id, kind);
@@ -184,7 +184,7 @@ contract GuardPlacingTest is GuardTest, Creator {
         vm.expectEmit(address(guard));
         emit IGuard.UseNonce(p.account, 0);
         vm.expectEmit(address(guard));
-        emit IGuard.PlaceOrder(p.account, id, kind, _rounded(order));
+        emit IGuard.PlaceOrder(id, p.account, kind, _rounded(order));
         vm.prank(STRANGER);
         guard.placeWithSig(p, signature);
         (IGuard.Order memory seen,) = guard.order(p.account, id, kind);
@@ -327,7 +327,7 @@ contract GuardPlacingTest is GuardTest, Creator {
         place(IGuard.Kind.CloseBelow, closing(PRICE));
         oracle.set(PRICE * 94 / 100);
         vm.expectEmit(address(guard));
-        emit IGuard.CancelOrder(BORROWER, id, IGuard.Kind.Protect);
+        emit IGuard.CancelOrder(id, BORROWER, IGuard.Kind.Protect);
         vm.prank(BORROWER);
         guard.cancel(id, IGuard.Kind.Protect);
         vm.expectRevert(abi.encodeWithSelector(IGuard.NoOrder.selector, BORROWER, id, IGuard.Kind.Protect));
@@ -346,7 +346,7 @@ contract GuardPlacingTest is GuardTest, Creator {
         vm.expectEmit(address(guard));
         emit IGuard.UseNonce(SIGNER, 0);
         vm.expectEmit(address(guard));
-        emit IGuard.CancelAllOrders(SIGNER);
+        emit IGuard.CancelAllOrders(address(guard), SIGNER);
         guard.cancelAll();
         vm.stopPrank();
         for (uint256 kind; kind < 3; ++kind) {

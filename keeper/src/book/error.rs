@@ -3,7 +3,10 @@
 use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::{InvalidParams, MarketId};
 
-use crate::{chain::Event, math::types::Market};
+use crate::{
+    chain::Event,
+    math::{guard::OrderKind, types::Market},
+};
 
 /// A block was not applied; the book is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +145,17 @@ pub enum EventError {
     /// The harvest is not on the account's terms.
     #[error("{0} did not agree to such a harvest")]
     NoHarvestConsent(Address),
+    /// The account has no such order, or it cannot be executed in the block, or is left with other uses.
+    #[error("{account} has no order to {} that leaves so many uses", .kind.name())]
+    NotExecutable {
+        /// Account whose order was executed.
+        account: Address,
+        /// Trigger of the order.
+        kind: OrderKind,
+    },
+    /// There is no such kind of orders.
+    #[error("there is no such kind of orders")]
+    UnknownOrderKind,
     /// The book has no free row in this market or pool, or for another market or pool.
     #[error("2^32 accounts or markets are there, and this book holds no more")]
     CapacityExceeded,

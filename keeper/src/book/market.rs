@@ -6,8 +6,12 @@ use std::collections::BTreeMap;
 use alloy::primitives::{Address, U256};
 use plimsoll_contracts::{InvalidParams, MarketId, MarketParams, RateCurve, Risk};
 
-use super::positions::{Position, Positions};
+use super::{
+    orders::{Orders, PlacedOrder},
+    positions::{Position, Positions},
+};
 use crate::math::{
+    guard::OrderKind,
     liquidation::{LiquidationIncentive, waterline_price},
     types::{Loan, Market},
 };
@@ -24,6 +28,8 @@ pub struct MarketBook {
     liquidation_incentive: LiquidationIncentive,
     pub(super) state: MarketState,
     pub(super) positions: Positions,
+    /// Orders of the market's borrowers. They are in the order of their triggers only while the account has a debt.
+    pub(super) orders: Orders,
     /// Number of the application that recorded the state in the undo log: once per application is enough.
     pub(super) recorded_in: u64,
 }
@@ -63,6 +69,7 @@ impl MarketBook {
             liquidation_incentive: LiquidationIncentive::of(risk),
             state: MarketState { totals, ..MarketState::default() },
             positions: Positions::default(),
+            orders: Orders::default(),
             recorded_in: 0,
         })
     }
@@ -115,6 +122,30 @@ impl MarketBook {
         self.positions.slot(account).map(|slot| self.positions.get(slot)).unwrap_or_default()
     }
 
+    /// Replaces the position in a row, and moves the account's orders to the places that its new loan gives them.
+    pub(super) fn set_position(&mut self, slot: u32, position: Position) {
+        let before = self.positions.get(slot).loan();
+        self.positions.set(slot, position);
+        self.orders.change_loan(self.positions.account(slot), slot, before, position.loan());
+    }
+
+    /// Removes the position in the last row.
+    pub(super) fn pop_position(&mut self, last: u32) {
+        self.set_position(last, Position::default());
+        self.positions.pop();
+    }
+
+    /// Replaces the order of an account, and returns the previous one.
+    pub(super) fn set_order(
+        &mut self,
+        account: Address,
+        kind: OrderKind,
+        order: Option<PlacedOrder>,
+    ) -> Option<PlacedOrder> {
+        let loan = self.positions.slot(account).map(|slot| (slot, self.positions.get(slot).loan()));
+        self.orders.set(account, kind, loan, order)
+    }
+
     /// Returns the number of accounts with a debt.
     #[must_use]
     pub fn loans(&self) -> usize {
@@ -151,8 +182,8 @@ impl MarketBook {
         if price.is_zero() {
             return Vec::new();
         }
-        let (market, incentive) = (self.at(timestamp), &self.liquidation_incentive);
-        let slots = self.positions.waterline().within_reach(&market, incentive, price, least_shares, most);
+        let (market, ltv_bps) = (self.at(timestamp), self.liquidation_incentive.ltv_bps);
+        let slots = self.positions.waterline().within_reach(&market, ltv_bps, price, least_shares, most);
         slots
             .map(|slot| (slot, self.positions.get(slot).loan()))
             .filter(|(_, loan)| market.is_liquidatable(*loan, &self.liquidation_incentive, price))
@@ -166,8 +197,8 @@ impl MarketBook {
         if price.is_zero() {
             return 0;
         }
-        let (market, incentive) = (self.at(timestamp), &self.liquidation_incentive);
-        self.positions.waterline().count_smaller(&market, incentive, price, least_shares, most)
+        let (market, ltv_bps) = (self.at(timestamp), self.liquidation_incentive.ltv_bps);
+        self.positions.waterline().count_smaller(&market, ltv_bps, price, least_shares, most)
     }
 
     /// Returns the lowest borrow shares of the first size of which the largest debt, in units of the loan token, `pays`; 0

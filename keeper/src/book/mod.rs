@@ -1,4 +1,4 @@
-//! The book: every market, position, pool, stake and harvest consent, built from the contracts' events alone and equal
+//! The book: every market, position, pool, stake, harvest consent and order, built from the contracts' events alone and equal
 //! to their storage.
 //!
 //! - [`Book::apply`] applies the events of a block, either all of them or none.
@@ -7,6 +7,7 @@
 //! - [`MarketBook::liquidatable`] finds the loans of a market whose health factor is below 1 at a price, in time that
 //!   does not depend on the number of loans.
 //! - [`Book::quarantine`] leaves out a market whose events do not add up, while the others go on.
+//! - [`MarketBook::triggered_orders`] finds the orders at the guard whose triggers a price meets, in the same way.
 //! - [`StreamBook::harvestable`] finds the accounts whose rewards can be harvested.
 //!
 //! Authorisations, nonces of signatures and the contract's owner are not in the book: no decision depends on them.
@@ -16,6 +17,7 @@ mod apply;
 mod coverage;
 mod error;
 mod market;
+mod orders;
 mod positions;
 mod restore;
 mod rewards;
@@ -38,6 +40,7 @@ pub use self::{
     coverage::Coverage,
     error::{ApplyError, EventError, Figure, Quantity, RevertError},
     market::{CoverKey, LiquidationCandidate, MarketBook, MarketState},
+    orders::{PlacedOrder, TriggeredOrder},
     positions::Position,
     restore::{Damage, RestoreError},
     rewards::{HarvestCandidate, HarvestConsent, PendingHarvest, PoolBook, PoolState, RewardLedger, StreamBook},
@@ -103,6 +106,7 @@ impl Book {
         }
         self.applications += 1;
         let mut application = Application::new(self, block);
+        application.expire_orders();
         for (position, event) in events.into_iter().enumerate() {
             if application.is_left_out(event) {
                 continue;
@@ -184,7 +188,9 @@ impl Book {
     pub fn rows(&self) -> impl Iterator<Item = Row> {
         let markets = (0..).zip(&self.markets).flat_map(|(market, entry)| {
             let positions = entry.positions.slots().map(move |slot| RowLocation::Position { market, slot });
-            std::iter::once(RowLocation::Market(market)).chain(positions)
+            let orders =
+                entry.orders.iter().map(move |(account, kind, _)| RowLocation::Order { market, account, kind });
+            std::iter::once(RowLocation::Market(market)).chain(positions).chain(orders)
         });
         let pools = (0..).zip(&self.pools).flat_map(|(pool, entry)| {
             let stakers = entry.stakers.slots().map(move |slot| RowLocation::Staker { pool, slot });
@@ -226,6 +232,10 @@ impl Book {
                 let ledgers = stakers.ledgers(slot).collect();
                 Row::Staker { pool: *number, account: stakers.account(slot), staked: stakers.staked(slot), ledgers }
             }
+            RowLocation::Order { market, account, kind } => {
+                let MarketBook { number, orders, .. } = &self.markets[at(market)];
+                Row::Order { market: *number, account, kind, order: orders.get(account, kind).map(Box::new) }
+            }
         }
     }
 
@@ -240,8 +250,8 @@ impl Book {
                     }
                 }
                 Change::Market { market, before } => self.markets[at(market)].state = *before,
-                Change::PositionCreated { market, .. } => self.markets[at(market)].positions.pop(),
-                Change::Position { market, slot, before } => self.markets[at(market)].positions.set(slot, before),
+                Change::PositionCreated { market, slot } => self.markets[at(market)].pop_position(slot),
+                Change::Position { market, slot, before } => self.markets[at(market)].set_position(slot, before),
                 Change::Cover(cover) => {
                     self.cover.set(cover.0, cover.1);
                 }
@@ -258,6 +268,9 @@ impl Book {
                 }
                 Change::Ledger { pool, stream, slot, before } => {
                     self.pools[at(pool)].stakers.set(stream, slot, *before);
+                }
+                Change::Order { market, account, kind, before } => {
+                    self.markets[at(market)].set_order(account, kind, before.map(|before| *before));
                 }
             }
         }

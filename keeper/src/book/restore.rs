@@ -137,6 +137,14 @@ impl Book {
                     let done = restore_staker(pool, account, staked, &ledgers);
                     done.ok_or(Damage::InvalidAccount { id: pool.id(), account })?;
                 }
+                Row::Order { market: number, .. } if book.coverage.dropped_markets.contains(&number) => {}
+                Row::Order { market: number, account, kind, order } => {
+                    let market = book.markets.binary_search_by_key(&number, |market| market.number);
+                    let market = market.ok().and_then(|index| book.markets.get_mut(index));
+                    let market = market.ok_or(Damage::MissingParent { number, account })?;
+                    let before = market.set_order(account, kind, order.map(|order| *order));
+                    before.map_or(Ok(()), |_| Err(Damage::InvalidAccount { id: market.id().0, account }))?;
+                }
             }
         }
         for market in &mut book.markets {

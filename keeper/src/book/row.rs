@@ -1,6 +1,6 @@
 //! The book's rows as bytes, for a checkpoint that does not interpret them.
 //!
-//! A row is one market, position, amount of cover, pool or staker as of a block, or the book's coverage. Keys sort so that the coverage
+//! A row is one market, position, amount of cover, pool, staker or order as of a block, or the book's coverage. Keys sort so that the coverage
 //! comes first, and markets and pools before their accounts, in the order of their creation. Numbers are big-endian and of fixed width, without
 //! separators. [`Field`] says for each type how it is written and read; for a struct, `fields!` does by the order of its
 //! fields.
@@ -13,12 +13,17 @@ use plimsoll_contracts::{MarketId, MarketParams};
 use super::{
     coverage::Coverage,
     market::{CoverKey, MarketState},
+    orders::PlacedOrder,
     positions::Position,
     rewards::{HarvestConsent, PoolState, RewardLedger},
 };
 use crate::{
     chain::Followed,
-    math::{rewards::Stream, types::Market},
+    math::{
+        guard::{Order, OrderKind},
+        rewards::Stream,
+        types::Market,
+    },
 };
 
 const COVERAGE: u8 = 0;
@@ -27,6 +32,7 @@ const POSITION: u8 = 2;
 const COVER: u8 = 3;
 const POOL: u8 = 4;
 const STAKER: u8 = 5;
+const ORDER: u8 = 6;
 
 const AMOUNT: u8 = 1;
 const FLOOR: u8 = 2;
@@ -82,6 +88,17 @@ pub enum Row {
         /// The ledger for each stream of the pool.
         ledgers: Vec<RewardLedger>,
     },
+    /// An order of an account at the guard.
+    Order {
+        /// Number of the market.
+        market: u32,
+        /// Account that placed it.
+        account: Address,
+        /// Its trigger.
+        kind: OrderKind,
+        /// The order; `None` once it is cancelled, used up or expired.
+        order: Option<Box<PlacedOrder>>,
+    },
 }
 
 /// A pool without its stakers.
@@ -119,6 +136,7 @@ impl Row {
             Self::Cover { key: of, .. } => (COVER, *of).write(&mut key),
             Self::Pool { number, .. } => (POOL, *number).write(&mut key),
             Self::Staker { pool, account, .. } => (STAKER, (*pool, *account)).write(&mut key),
+            Self::Order { market, account, kind, .. } => (ORDER, (*market, (*account, *kind))).write(&mut key),
         }
         key
     }
@@ -137,6 +155,7 @@ impl Row {
                 staked.write(&mut value);
                 ledgers.write(&mut value);
             }
+            Self::Order { order, .. } => order.iter().for_each(|order| order.write(&mut value)),
         }
         value
     }
@@ -161,6 +180,12 @@ impl Row {
                 account: Field::read(key)?,
                 staked: Field::read(value)?,
                 ledgers: Field::read(value)?,
+            },
+            ORDER => Self::Order {
+                market: Field::read(key)?,
+                account: Field::read(key)?,
+                kind: Field::read(key)?,
+                order: if value.is_empty() { None } else { Some(Box::new(Field::read(value)?)) },
             },
             _ => return None,
         };
@@ -225,6 +250,11 @@ fixed! {
 }
 
 fields! {
+    PlacedOrder { order, last_executed }
+    Order {
+        trigger_ltv_bps, target_ltv_bps, trigger_price, premium_start_ppm, premium_end_ppm, ramp_bps,
+        require_borrow_price, uses, expiry, cooldown_secs, flat_tip, max_own
+    }
     MarketParams { loanToken, collateralToken, oracle, risk, curve }
     Position { supply_shares, borrow_shares, collateral }
     RewardLedger { offset, consent }
@@ -280,6 +310,16 @@ impl Field for bool {
             1 => Some(true),
             _ => None,
         }
+    }
+}
+
+impl Field for OrderKind {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        self.number().write(bytes);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        Self::from_number(u8::read(bytes)?)
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 
-use alloy::primitives::U256;
+use alloy::primitives::{Address, U256};
 
 use super::{
     error::RevertError,
     market::{CoverKey, MarketState},
+    orders::PlacedOrder,
     positions::Position,
     rewards::{IndexedLedger, PoolState},
 };
+use crate::math::guard::OrderKind;
 
 /// Maximum number of blocks that can be reverted after a reorg. A block this far below the newest one is treated as
 /// final.
@@ -28,6 +30,7 @@ pub(super) enum Change {
     StakerCreated { pool: u32, slot: u32 },
     Stake { pool: u32, slot: u32, before: u128 },
     Ledger { pool: u32, stream: usize, slot: u32, before: Box<IndexedLedger> },
+    Order { market: u32, account: Address, kind: OrderKind, before: Option<Box<PlacedOrder>> },
 }
 
 /// The row that a change is in.
@@ -38,6 +41,7 @@ pub(super) enum RowLocation<'a> {
     Cover(&'a CoverKey),
     Pool(u32),
     Staker { pool: u32, slot: u32 },
+    Order { market: u32, account: Address, kind: OrderKind },
 }
 
 impl Change {
@@ -52,6 +56,9 @@ impl Change {
             Self::PoolCreated { pool } | Self::Pool { pool, .. } => RowLocation::Pool(*pool),
             Self::StakerCreated { pool, slot } | Self::Stake { pool, slot, .. } | Self::Ledger { pool, slot, .. } => {
                 RowLocation::Staker { pool: *pool, slot: *slot }
+            }
+            Self::Order { market, account, kind, .. } => {
+                RowLocation::Order { market: *market, account: *account, kind: *kind }
             }
         }
     }

@@ -13,7 +13,7 @@ use alloy::primitives::{U256, U512};
 use plimsoll_contracts::market::BPS;
 
 use crate::math::{
-    liquidation::{LiquidationIncentive, ORACLE_SCALE},
+    liquidation::ORACLE_SCALE,
     types::{Loan, Market},
     wide::product,
 };
@@ -44,7 +44,8 @@ impl FromIterator<(u32, Loan)> for Waterline {
         let mut by_size: Vec<Vec<Entry>> = Vec::new();
         for (slot, loan) in loans {
             if let Some(size) = size_of(loan) {
-                at_size(&mut by_size, size).push(Entry::of(slot, loan));
+                let key = RatioKey::of_loan(loan.borrow_shares, loan.collateral);
+                at_size(&mut by_size, size).push(Entry { key, slot });
             }
         }
         Self { by_size: by_size.into_iter().map(BTreeSet::from_iter).collect() }
@@ -57,11 +58,21 @@ impl Waterline {
         if before == after {
             return;
         }
-        if let Some((loans, entry)) = self.place_of(slot, before) {
-            loans.remove(&entry);
+        self.remove(slot, Place::of_loan(before));
+        self.insert(slot, Place::of_loan(after));
+    }
+
+    /// Removes the loan in a slot from its place, if it has one.
+    pub(super) fn remove(&mut self, slot: u32, place: Option<Place>) {
+        if let Some(Place { size, key }) = place {
+            at_size(&mut self.by_size, size).remove(&Entry { key, slot });
         }
-        if let Some((loans, entry)) = self.place_of(slot, after) {
-            loans.insert(entry);
+    }
+
+    /// Adds the loan in a slot at a place, if it has one.
+    pub(super) fn insert(&mut self, slot: u32, place: Option<Place>) {
+        if let Some(Place { size, key }) = place {
+            at_size(&mut self.by_size, size).insert(Entry { key, slot });
         }
     }
 
@@ -70,21 +81,21 @@ impl Waterline {
         self.by_size.iter().map(BTreeSet::len).sum()
     }
 
-    /// Iterates over the slots of loans that may be liquidatable at a price: all that are, and a few that the contract's
+    /// Iterates over the slots of loans that may exceed an LTV at a price: all that do, and a few that the contract's
     /// rounding spares. Sizes wholly below `least_shares` are left out, and at most `most` loans of each size are looked
     /// at: within a size, those with the most debt per collateral come first. The market must be accrued up to the time
     /// in question.
     pub(super) fn within_reach(
         &self,
         market: &Market,
-        incentive: &LiquidationIncentive,
+        ltv_bps: u16,
         price: U256,
         least_shares: u128,
         most: usize,
     ) -> impl Iterator<Item = u32> {
         let sizes = self.sizes().filter(move |(size, _)| largest_of(*size) >= least_shares);
         sizes.flat_map(move |(size, loans)| {
-            let key = lowest_within_reach(market, incentive, price, 1 << (2 * size));
+            let key = lowest_within_reach(market, ltv_bps, price, 1 << (2 * size));
             loans.range(Entry { key, slot: 0 }..).rev().take(most).map(|entry| entry.slot)
         })
     }
@@ -93,14 +104,14 @@ impl Waterline {
     pub(super) fn count_smaller(
         &self,
         market: &Market,
-        incentive: &LiquidationIncentive,
+        ltv_bps: u16,
         price: U256,
         least_shares: u128,
         most: usize,
     ) -> usize {
         let sizes = self.sizes().filter(|(size, _)| largest_of(*size) < least_shares);
         let loans = sizes.flat_map(|(size, loans)| {
-            let key = lowest_within_reach(market, incentive, price, 1 << (2 * size));
+            let key = lowest_within_reach(market, ltv_bps, price, 1 << (2 * size));
             loans.range(Entry { key, slot: 0 }..)
         });
         loans.take(most).count()
@@ -125,36 +136,55 @@ impl Waterline {
     fn sizes(&self) -> impl Iterator<Item = (u32, &BTreeSet<Entry>)> {
         (0u32..).zip(&self.by_size).filter(|(_, loans)| !loans.is_empty())
     }
-
-    fn place_of(&mut self, slot: u32, loan: Loan) -> Option<(&mut BTreeSet<Entry>, Entry)> {
-        Some((at_size(&mut self.by_size, size_of(loan)?), Entry::of(slot, loan)))
-    }
 }
 
 /// Returns what is kept for a size, adding empty ones up to it.
-fn at_size<T: Default>(by_size: &mut Vec<T>, size: usize) -> &mut T {
+pub(super) fn at_size<T: Default>(by_size: &mut Vec<T>, size: usize) -> &mut T {
     if by_size.len() <= size {
         by_size.resize_with(size + 1, T::default);
     }
     &mut by_size[size]
 }
 
-impl Entry {
-    fn of(slot: u32, loan: Loan) -> Self {
-        Self { key: RatioKey::of_loan(loan.borrow_shares, loan.collateral), slot }
+/// Where a loan stands in an index: its size, and its rank within that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    size: usize,
+    key: RatioKey,
+}
+
+impl Place {
+    /// Returns the place of a loan among all of a market's; `None` without debt.
+    pub(super) fn of_loan(loan: Loan) -> Option<Self> {
+        Some(Self { size: size_of(loan)?, key: RatioKey::of_loan(loan.borrow_shares, loan.collateral) })
+    }
+
+    /// Returns the place of a loan among those with limits of their own: by debt ÷ (collateral × LTV), so that all are
+    /// compared with a limit of one basis point. `None` without debt.
+    pub(super) fn of_limited_loan(loan: Loan, ltv_bps: u16) -> Option<Self> {
+        let carried = product(loan.collateral, ltv_bps.into());
+        let key = match (Leading::of(loan.borrow_shares), Leading::down(U512::from(carried))) {
+            (Some(shares), Some(carried)) => RatioKey::of_quotient(shares, carried),
+            (Some(_), None) => RatioKey::HIGHEST,
+            (None, _) => return None,
+        };
+        Some(Self { size: size_of(loan)?, key })
     }
 }
+
+/// The limit that [`Place::of_limited_loan`] compares with, in basis points.
+pub(super) const ONE_BPS: u16 = 1;
 
 /// The size of the largest loans.
 const LARGEST: u32 = 63;
 
 /// Returns the most borrow shares of a loan of a size.
-fn largest_of(size: u32) -> u128 {
+pub(super) fn largest_of(size: u32) -> u128 {
     u128::MAX >> (2 * (LARGEST - size))
 }
 
 /// Returns the size class of a loan; `None` if it has no debt.
-fn size_of(loan: Loan) -> Option<usize> {
+pub(super) fn size_of(loan: Loan) -> Option<usize> {
     usize::try_from(loan.borrow_shares.checked_ilog2()? / 2).ok()
 }
 
@@ -163,13 +193,8 @@ fn size_of(loan: Loan) -> Option<usize> {
 /// With debt `D < b·A/S + 1`, value `V > c·P - 1` and liquidation LTV `L < 1`, `D > V·L` implies
 /// `b/c > P·L·S ÷ (A + 2·S/b)`, of which the right side is largest where `b` is smallest. (A third unit is for rounding
 /// `2·S/b` up.)
-fn lowest_within_reach(
-    market: &Market,
-    incentive: &LiquidationIncentive,
-    price: U256,
-    min_borrow_shares: u128,
-) -> RatioKey {
-    let (bps, ltv_bps) = (u128::from(BPS), u128::from(incentive.ltv_bps));
+fn lowest_within_reach(market: &Market, ltv_bps: u16, price: U256, min_borrow_shares: u128) -> RatioKey {
+    let (bps, ltv_bps) = (u128::from(BPS), u128::from(ltv_bps));
     // A value is capped at 2^128 - 1, and only a debt near that exceeds the cap's part.
     if product(market.borrow_assets, bps) > product(u128::MAX, ltv_bps) {
         return RatioKey::LOWEST;

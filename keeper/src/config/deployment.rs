@@ -20,8 +20,14 @@ use super::{
 /// Where `deploy up` leaves its record.
 const LOCAL_RECORD: &str = "target/deployments/31337.json";
 /// Settings that the record fills in, with the contract whose address each one is.
-const CONTRACTS: [(&str, &str); 4] =
-    [("core", "Plimsoll"), ("rewards", "Rewards"), ("lens", "Lens"), ("liquidator", "Liquidator")];
+const CONTRACTS: [(&str, &str); 6] = [
+    ("core", "Plimsoll"),
+    ("rewards", "Rewards"),
+    ("lens", "Lens"),
+    ("liquidator", "Liquidator"),
+    ("guard", "Guard"),
+    ("order_executor", "OrderExecutor"),
+];
 
 /// A deployment: the settings of `[deployment]`, and names from the record.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -46,6 +52,12 @@ pub struct Deployed {
     /// Address of the contract that liquidates without capital.
     #[serde(deserialize_with = "units::address")]
     pub liquidator: Option<Address>,
+    /// Address of the guard, whose orders are followed.
+    #[serde(deserialize_with = "units::address")]
+    pub guard: Option<Address>,
+    /// Address of the contract that executes orders without capital.
+    #[serde(deserialize_with = "units::address")]
+    pub order_executor: Option<Address>,
     /// First block with events of the deployment.
     pub first_block: u64,
     /// Which markets and staking programmes are followed.

@@ -33,7 +33,7 @@ pub use self::{
     deployment::{Deployed, Follow},
     network::{AlertTarget, Alerts, EndpointSettings, Http, Role, Signers, Watched},
     operations::{Audit, Fees, Log, Safety, Store},
-    strategies::{Harvest, Liquidate, MarketSettings},
+    strategies::{Guard, Harvest, Liquidate, MarketSettings},
     tokens::{Token, Tokens},
     tree::{Origin, Place, Setting},
 };
@@ -49,13 +49,14 @@ const BACKSTOP: &str = "Backstop";
 const LOCAL_CHAIN_ID: u64 = 31_337;
 
 /// Tables of the file.
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "deployment",
     "chain",
     "endpoints",
     "signers",
     "tokens",
     "liquidate",
+    "guard",
     "harvest",
     "fees",
     "safety",
@@ -104,6 +105,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// Which markets are liquidated, by which route and with which margin.
     pub liquidate: Liquidate,
+    /// Whether borrowers' orders are executed, and with which margin.
+    pub guard: Guard,
     /// Whether rewards are harvested, and with which margin and batch size.
     pub harvest: Harvest,
     /// Limits of gas prices.
@@ -185,7 +188,8 @@ impl Config {
     fn read(root: &mut Tree, folder: &Path, variables: &Variables) -> Option<Self> {
         root.allow(&SECTIONS);
         ChainFacts::add_defaults(root);
-        let (harvest, audit, log) = (root.read("harvest"), root.read("audit"), root.read("log"));
+        let (guard, harvest) = (root.read("guard"), root.read("harvest"));
+        let (audit, log) = (root.read("audit"), root.read("log"));
         // For its mistakes; its values follow from the chain.
         root.read::<Fees>("fees");
         let (store, safety) = (Store::read(root, folder), Safety::read(root, folder));
@@ -207,6 +211,7 @@ impl Config {
             signers: signers?,
             tokens,
             liquidate: liquidate?,
+            guard: guard?,
             harvest: harvest?,
             fees: fees?,
             safety: safety?,
@@ -220,18 +225,21 @@ impl Config {
         })
     }
 
-    /// Contracts, markets, staking programmes and backstops whose events the keeper follows.
+    /// Contracts, markets, staking programmes, backstops and the guard whose events the keeper follows.
     #[must_use]
     pub fn sources(&self) -> Sources {
-        let Deployed { core, rewards, follow, ref programme_names, ref contracts, .. } = self.deployed;
+        let Deployed { core, rewards, guard, follow, ref programme_names, ref contracts, .. } = self.deployed;
         let markets = self.liquidate.markets.keys().map(|id| id.0);
         let backstops = contracts.values().filter(|found| found.contract == BACKSTOP);
         let backstops = backstops.map(|found| found.address.into_word());
         let followed = match follow {
-            Follow::Configured => Followed::only(markets.chain(programme_names.keys().copied()).chain(backstops)),
+            Follow::Configured => {
+                let guard = guard.map(|guard| guard.into_word());
+                Followed::only(markets.chain(programme_names.keys().copied()).chain(backstops).chain(guard))
+            }
             Follow::All => Followed::All,
         };
-        Sources { core, rewards, followed }
+        Sources { core, rewards, guard, followed }
     }
 
     /// Logs a warning for every setting with an old name.

@@ -1,4 +1,4 @@
-//! What the keeper does for profit, and on which terms: `[liquidate]` and `[harvest]`.
+//! What the keeper does for profit, and on which terms: `[liquidate]`, `[guard]` and `[harvest]`.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -73,6 +73,17 @@ pub struct MarketSettings {
     /// Maximum repayment in one transaction, in units of the loan token.
     #[serde(skip)]
     pub max_repay: Option<U256>,
+}
+
+/// Terms on which borrowers' orders at the guard are executed. Markets, routes and slippage are those of liquidations.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guard {
+    /// Whether the keeper executes orders at all.
+    pub enabled: bool,
+    /// Minimum profit after gas, in basis points of the gas cost.
+    #[serde(rename = "min_margin", deserialize_with = "units::percent")]
+    pub min_margin_bps: u32,
 }
 
 /// Terms on which rewards are harvested.

@@ -1,4 +1,4 @@
-//! Liquidations and harvests, newest first, those of other liquidators included.
+//! Liquidations, executed orders and harvests, newest first, those of other liquidators included.
 
 use maud::{Markup, html};
 
@@ -87,6 +87,7 @@ fn line(view: &View, entry: &ActivityEntry, now: u64) -> Markup {
 fn title(entry: &ActivityEntry) -> String {
     match entry.kind {
         ActivityKind::Liquidation => format!("Liquidated {}", counted(entry.accounts, "loan")),
+        ActivityKind::Order => "Executed an order".to_owned(),
         ActivityKind::Harvest => format!("Harvested for {}", counted(entry.accounts, "account")),
         ActivityKind::Claim => "Claimed own rewards".to_owned(),
         ActivityKind::Sweep => "Swept to the receiver of profits".to_owned(),
@@ -96,7 +97,7 @@ fn title(entry: &ActivityEntry) -> String {
 
 const fn moved_word(kind: ActivityKind) -> &'static str {
     match kind {
-        ActivityKind::Liquidation | ActivityKind::Elsewhere => "repaid",
+        ActivityKind::Liquidation | ActivityKind::Order | ActivityKind::Elsewhere => "repaid",
         ActivityKind::Harvest | ActivityKind::Claim => "claimed",
         ActivityKind::Sweep => "sent",
     }

@@ -12,6 +12,7 @@ mod format;
 mod layout;
 mod link;
 mod market;
+mod orders;
 mod positions;
 mod profit;
 mod status;
@@ -41,11 +42,12 @@ pub(crate) type Section = (&'static str, String);
 
 /// Renders all sections of the overview in their order, what needs attention first.
 pub(crate) fn sections(view: &View) -> Vec<Section> {
-    let sections: [(&'static str, Markup); 7] = [
+    let sections: [(&'static str, Markup); 8] = [
         ("top", summary::top(view)),
         ("summary", summary::summary(view)),
         ("positions", positions::most_at_risk(view)),
         ("markets", market::markets(view)),
+        ("orders", orders::triggered(view)),
         ("activity", activity::newest(view)),
         ("profit", profit::profit(view)),
         ("status", status::status(view)),

@@ -70,6 +70,10 @@ pub(super) fn summary(view: &View) -> Markup {
                     dd.more { "in " (counted(view.totals.transactions, "transaction")) ", " (count(view.totals.reverted)) " reverted" }
                 }
                 div {
+                    dt { "Executed" } dd { (count(view.totals.executed)) }
+                    dd.more { "borrowers’ orders" }
+                }
+                div {
                     dt { "Harvested" } dd { (count(view.totals.harvested)) }
                     dd.more { "accounts’ rewards" }
                 }

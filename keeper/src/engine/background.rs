@@ -1,6 +1,6 @@
 //! Work that no decision waits for: the rivals that won races, what they taught, and why transactions of ours reverted.
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::B256;
 use eyre::WrapErr;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
@@ -10,6 +10,7 @@ use crate::{
     chain::Header,
     intent::{Intent, Scope, Subject},
     prices::{Call, ChainReader},
+    safety::Contracts,
     store::Notes,
     strategies::{
         Revert,
@@ -50,10 +51,10 @@ impl Background {
     }
 
     /// Finds out who won a race, and what for.
-    pub(super) fn find_winner(&mut self, race: LostRace, core: Address) {
+    pub(super) fn find_winner(&mut self, race: LostRace, contracts: Contracts) {
         let reader = self.reader.clone();
         self.tasks.spawn(async move {
-            match race.find_winner(&reader, core).await {
+            match race.find_winner(&reader, &contracts).await {
                 Ok(result) => result.map(|result| BackgroundResult::RaceLost { scope: race.scope, result }),
                 Err(error) => {
                     warn!(block = race.blocks.1, %error, "winner of a race not found");

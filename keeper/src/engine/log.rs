@@ -42,6 +42,17 @@ pub(super) fn executed(
             transaction = %hash,
             "liquidation executed"
         ),
+        Purpose::ExecuteOrder { market, account, kind } => info!(
+            market = config.deployed.market_name(MarketId(*market)),
+            %account,
+            kind = kind.name(),
+            repaid = moved,
+            sold = labelled(config, collateral.map(|token| (token, execution.seized))).map(exact),
+            profit,
+            gain,
+            transaction = %hash,
+            "order executed"
+        ),
         Purpose::Sweep { from, token } => {
             info!(%from, token = config.tokens.name(*token), transaction = %hash, "tokens swept");
         }
@@ -81,6 +92,10 @@ impl DryRunLog {
             Purpose::Liquidate { market, borrowers } => {
                 let market = config.deployed.market_name(MarketId(*market));
                 info!(market, borrower = list(borrowers), gain, expected_gas, "dry run: liquidation not sent");
+            }
+            Purpose::ExecuteOrder { market, account, kind } => {
+                let market = config.deployed.market_name(MarketId(*market));
+                info!(market, %account, kind = kind.name(), gain, expected_gas, "dry run: order not executed");
             }
             Purpose::Harvest { pool, accounts, .. } => {
                 let (programme, accounts) = (config.deployed.programme_name(*pool), count(accounts.len()));

@@ -19,7 +19,7 @@
 //! 3. `Engine::on_block` tells the sender of the block (`submissions::Submissions::on_block`), waits for the answers
 //!    (`pricing::Pricing::price_block`) and ends the back-off of loans whose race was lost
 //!    (`submissions::Submissions::clear_backoff_after_lost_race`).
-//! 4. `Engine::decide` runs the strategies by priority: `strategies::Strategies::liquidations`, and `harvests` only where
+//! 4. `Engine::decide` runs the strategies by priority: `strategies::Strategies::liquidations`, `orders`, and `harvests` only where
 //!    nothing is liquidated. Both skip what `exclusion::Exclusion::skip_reason` names: subjects of intents in flight, and
 //!    those in back-off.
 //! 5. `submissions::Submissions::submit` hands each intent to
@@ -292,7 +292,8 @@ impl Engine {
         let round = self.strategies.liquidations(reader, valuer, self.follower.book(), context, &exclusion).await;
         let Decisions { intents, verdicts, dust } = round;
         self.view.record_dust(dust);
-        let sends_nothing = intents.is_empty();
+        let mut sends_nothing = intents.is_empty();
+        let busy = intents.iter().map(|intent| intent.scope.market).collect();
         for intent in intents {
             self.submit(intent, header, head_at, costs.gas_price);
         }
@@ -315,9 +316,36 @@ impl Engine {
                 verdict.decision,
             );
         }
+        sends_nothing &= self.execute_orders(block, costs, room, head_at, &busy).await;
         if sends_nothing && self.strategies.harvests_rewards() {
             self.harvest(block, costs, room, head_at).await;
         }
+    }
+
+    /// Decides about orders, and submits what pays. Returns whether that is nothing.
+    async fn execute_orders(
+        &mut self,
+        block: &PricedBlock,
+        costs: Costs,
+        room: u64,
+        head_at: Instant,
+        busy: &BTreeSet<B256>,
+    ) -> bool {
+        let costs = Costs { margin_bps: self.config.guard.min_margin_bps, ..costs };
+        let room = self.affordable_room(Priority::Low, costs, room);
+        let exclusion = self.submissions.exclusion(block.header.number, &self.pauses.active);
+        let context = BlockContext { header: &block.header, prices: &block.prices, costs, room };
+        let Pricing { harvest_reader: reader, valuer, .. } = &mut self.pricing;
+        let book = self.follower.book();
+        let round = self.strategies.orders(reader, valuer, book, context, &exclusion, busy).await;
+        let Some(Decisions { intents, verdicts, .. }) = round else { return true };
+        let sends_nothing = intents.is_empty();
+        for intent in intents {
+            self.submit(intent, &block.header, head_at, costs.gas_price);
+        }
+        let decisions = verdicts.into_iter().map(|verdict| (verdict.target, verdict.decision)).collect();
+        self.view.record_order_decisions(decisions, block.header.number);
+        sends_nothing
     }
 
     /// Decides about rewards, and submits what pays.
@@ -377,7 +405,7 @@ impl Engine {
     fn on_report(&mut self, report: &Report) {
         match self.submissions.on_report(report, self.latest.as_ref().map(|block| &block.header)) {
             Some(RaceEnd::Won(result)) => self.on_race(&report.intent.scope, result),
-            Some(RaceEnd::PerhapsLost(race)) => self.background.find_winner(race, self.config.deployed.core),
+            Some(RaceEnd::PerhapsLost(race)) => self.background.find_winner(race, wiring::contracts(&self.config)),
             None => {}
         }
         self.view.record_report(report);
@@ -403,7 +431,7 @@ impl Engine {
     /// Ends the back-off of loans whose race was lost by a block, and finds out who won.
     fn on_lost_races(&mut self, block: &PricedBlock) {
         for race in self.submissions.clear_backoff_after_lost_race(self.follower.book(), block) {
-            self.background.find_winner(race, self.config.deployed.core);
+            self.background.find_winner(race, wiring::contracts(&self.config));
         }
     }
 
@@ -450,7 +478,7 @@ impl Engine {
     /// Logs and shows what a mined transaction did.
     fn record_execution(&mut self, report: &Report, hash: B256) {
         let Self { config, ledger, .. } = self;
-        let execution = Execution::of(&report.logs, &wiring::contracts(config));
+        let execution = Execution::of(&report.logs, &wiring::contracts(config), report.intent.profit.as_ref());
         let purpose = &report.intent.purpose;
         let market = purpose.market().and_then(|id| self.follower.book().market(id));
         let tokens = market.map(|market| [market.params().loanToken, market.params().collateralToken]);

@@ -7,10 +7,12 @@ use super::pricing::PricedBlock;
 use crate::{
     book::Book,
     intent::{Intent, Purpose, Worth},
+    math::guard::OrderKind,
 };
 
 /// Whether an intent is no longer worth executing as of a block: a liquidation whose loans have all been repaid or are
-/// healthy again, or whose gas costs more than it brings at the block's base fee; a harvest whose accounts have nothing
+/// healthy again, or whose gas costs more than it brings at the block's base fee; an order that cannot be executed now, or
+/// whose gas costs more; a harvest whose accounts have nothing
 /// to harvest. Rewards of the keeper's own stay until they are claimed, the operator ordered a sweep, and a market without a
 /// price proves nothing.
 pub(super) fn is_obsolete(intent: &Intent, book: &Book, block: &PricedBlock) -> bool {
@@ -18,9 +20,11 @@ pub(super) fn is_obsolete(intent: &Intent, book: &Book, block: &PricedBlock) -> 
         Purpose::Liquidate { market, borrowers } => {
             let is_done =
                 |borrower: &Address| is_liquidatable(book, block, MarketId(*market), *borrower) == Some(false);
-            let is_worth_its_base_cost =
-                Worth { margin_bps: 0, ..intent.worth() }.pays_at(block.header.base_fee.into());
-            !is_worth_its_base_cost || borrowers.iter().all(is_done)
+            !is_worth_its_base_cost(intent, block) || borrowers.iter().all(is_done)
+        }
+        Purpose::ExecuteOrder { market, account, kind } => {
+            !is_worth_its_base_cost(intent, block)
+                || is_executable(book, block, MarketId(*market), *account, *kind) == Some(false)
         }
         Purpose::Harvest { pool, reward_token, accounts } => {
             let stream = book.pool(*pool).and_then(|pool| pool.stream(*reward_token));
@@ -31,6 +35,25 @@ pub(super) fn is_obsolete(intent: &Intent, book: &Book, block: &PricedBlock) -> 
         }
         Purpose::ClaimOwn { .. } | Purpose::Sweep { .. } => false,
     }
+}
+
+fn is_worth_its_base_cost(intent: &Intent, block: &PricedBlock) -> bool {
+    Worth { margin_bps: 0, ..intent.worth() }.pays_at(block.header.base_fee.into())
+}
+
+/// Whether an order can be executed as of a block, by its trigger and its terms; `None` where its market is unknown or has
+/// no price.
+pub(super) fn is_executable(
+    book: &Book,
+    block: &PricedBlock,
+    id: MarketId,
+    account: Address,
+    kind: OrderKind,
+) -> Option<bool> {
+    let PricedBlock { header, prices } = block;
+    let (market, price) = book.market(id).zip(prices.of(id).ok())?;
+    let order = market.triggered_order(account, kind, price, header.timestamp);
+    Some(order.is_some_and(|order| order.placed.executable_from() <= header.timestamp))
 }
 
 /// Whether a loan is liquidatable as of a block; `None` where its market is unknown or has no price.

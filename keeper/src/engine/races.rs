@@ -1,4 +1,4 @@
-//! Races against other liquidators: what ours bid, who won, and with which fee.
+//! Races against other liquidators and executors of orders: what ours bid, who won, and with which fee.
 
 use alloy::{
     primitives::{Address, B256, U64, U128, U256},
@@ -6,17 +6,18 @@ use alloy::{
     sol_types::SolEvent,
 };
 use plimsoll_chain::error::ChainError;
-use plimsoll_contracts::IPlimsoll;
+use plimsoll_contracts::{IGuard, IPlimsoll};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
     intent::{Fees, Intent, Purpose, Scope},
+    safety::Contracts,
     strategies::bids::{RaceResult, share_of},
     stream::StreamReader,
 };
 
-/// What an intent offers in the race for its loans.
+/// What an intent offers in the race for its loans or its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Race {
     /// Gas that it is charged for.
@@ -32,7 +33,7 @@ pub(super) struct Race {
 impl Race {
     /// Returns what an intent bids that was decided at this price per gas; `None` for one that races nobody.
     pub(super) fn of(intent: &Intent, gas_price: u128) -> Option<Self> {
-        if !matches!(intent.purpose, Purpose::Liquidate { .. }) {
+        if !matches!(intent.purpose, Purpose::Liquidate { .. } | Purpose::ExecuteOrder { .. }) {
             return None;
         }
         let gas = intent.expected_gas;
@@ -61,8 +62,7 @@ impl Race {
 pub(super) struct LostRace {
     pub(super) scope: Scope,
     pub(super) race: Race,
-    pub(super) market: B256,
-    pub(super) borrowers: Vec<Address>,
+    pub(super) purpose: Purpose,
     /// Blocks in which the rival's transaction is looked for: the first and the last.
     pub(super) blocks: (u64, u64),
     /// Accounts that sign for this keeper, which is no rival of itself.
@@ -85,20 +85,32 @@ struct BaseFee {
 }
 
 impl LostRace {
-    /// Reads who liquidated one of the loans last, and its priority fee. `None` where nobody did, or we did. Fails where no
+    /// Reads who liquidated one of the loans last or executed the order, and its priority fee. `None` where nobody did, or we did. Fails where no
     /// endpoint answers.
     pub(super) async fn find_winner(
         &self,
         reader: &StreamReader,
-        core: Address,
+        contracts: &Contracts,
     ) -> Result<Option<RaceResult>, ChainError> {
         let (first, last) = self.blocks;
-        let borrowers: Vec<_> = self.borrowers.iter().map(|borrower| borrower.into_word()).collect();
+        let (address, topics) = match &self.purpose {
+            Purpose::Liquidate { market, borrowers } => {
+                let borrowers: Vec<_> = borrowers.iter().map(|borrower| borrower.into_word()).collect();
+                (Some(contracts.core), json!([IPlimsoll::Liquidate::SIGNATURE_HASH, market, null, borrowers]))
+            }
+            Purpose::ExecuteOrder { market, account, kind } => {
+                let kind = B256::with_last_byte(kind.number());
+                let topics = json!([IGuard::ExecuteOrder::SIGNATURE_HASH, market, account.into_word(), kind]);
+                (contracts.guard, topics)
+            }
+            Purpose::Harvest { .. } | Purpose::ClaimOwn { .. } | Purpose::Sweep { .. } => return Ok(None),
+        };
+        let Some(address) = address else { return Ok(None) };
         let filter = json!({
-            "address": core,
+            "address": address,
             "fromBlock": U64::from(first),
             "toBlock": U64::from(last),
-            "topics": [IPlimsoll::Liquidate::SIGNATURE_HASH, self.market, null, borrowers],
+            "topics": topics,
         });
         let logs: Vec<Log> = reader.ask(last, "eth_getLogs", (filter,)).await?;
         let Some(hash) = logs.last().and_then(|log| log.transaction_hash) else { return Ok(None) };

@@ -87,7 +87,7 @@ impl ResultsRecorder {
 
 /// The row of a mined transaction, without what its block and its gain say.
 fn row(config: &Config, report: &Report, receipt: &Receipt, status: ResultStatus) -> ResultRow {
-    let execution = Execution::of(&report.logs, &wiring::contracts(config));
+    let execution = Execution::of(&report.logs, &wiring::contracts(config), report.intent.profit.as_ref());
     let profit = labelled(config, execution.profit);
     ResultRow {
         intent: report.id,

@@ -37,7 +37,7 @@ use crate::{
     sender::{self, SenderHandle, SenderTasks, Signers, StartError},
     shutdown::Shutdown,
     store::{Identity, Notes, SqliteJournal, Store},
-    strategies::{harvest::Harvest, liquidate::Liquidate},
+    strategies::{guard::Guard, harvest::Harvest, liquidate::Liquidate},
     stream::{self, Stream},
     telemetry::alerts::AlertService,
     view::{EndpointName, Ledger, ViewPublisher},
@@ -177,11 +177,12 @@ impl Parts {
         };
         let (_control, requests) = control.unzip();
         let liquidate = Liquidate::with_races(wiring::liquidate(&config, keeper, &core_settings), races);
+        let guard = wiring::guard(&config, harvester, &core_settings).map(Guard::new);
         let harvest = wiring::harvest(&config, harvester).map(Harvest::new);
         let engine = Engine {
             follower,
             pricing: Pricing::new(&config, liquidation_reader, harvest_reader, block_request),
-            strategies: Strategies::new(liquidate, harvest),
+            strategies: Strategies::new(liquidate, guard, harvest),
             submissions: Submissions::new(sender),
             audit: BookAudit::new(config.audit.clone()),
             background: Background::new(reader.clone(), notes),

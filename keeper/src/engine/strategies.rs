@@ -1,6 +1,9 @@
-//! The strategies in the order of their priority: liquidations first, harvests in blocks without any.
+//! The strategies in the order of their priority: liquidations first, then orders in markets without any, harvests in
+//! blocks in which nothing else is sent.
 
-use alloy::primitives::Address;
+use std::collections::BTreeSet;
+
+use alloy::primitives::{Address, B256};
 
 use super::exclusion::Exclusion;
 use crate::{
@@ -10,6 +13,7 @@ use crate::{
     strategies::{
         BlockContext, Decision, Decisions, SkipReason,
         bids::Bids,
+        guard::{Guard, OrderId},
         harvest::{Harvest, RewardId, StreamId},
         liquidate::{Liquidate, LoanId},
     },
@@ -19,6 +23,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Strategies {
     liquidate: Liquidate,
+    /// `None` where no orders are executed.
+    guard: Option<Guard>,
     /// `None` where harvests are disabled.
     harvest: Option<Harvest>,
     /// Whether the last round of liquidations sent nothing and skipped loans because of an intent in flight.
@@ -26,8 +32,8 @@ pub(super) struct Strategies {
 }
 
 impl Strategies {
-    pub(super) const fn new(liquidate: Liquidate, harvest: Option<Harvest>) -> Self {
-        Self { liquidate, harvest, blocked_by_in_flight: false }
+    pub(super) const fn new(liquidate: Liquidate, guard: Option<Guard>, harvest: Option<Harvest>) -> Self {
+        Self { liquidate, guard, harvest, blocked_by_in_flight: false }
     }
 
     /// Bids against rivals, to record how races ended.
@@ -88,6 +94,23 @@ impl Strategies {
         self.blocked_by_in_flight =
             round.intents.is_empty() && round.verdicts.iter().any(|verdict| is_in_flight(&verdict.decision));
         round
+    }
+
+    /// Decides about every order whose trigger is met; `None` where no orders are executed. `busy` are the markets in
+    /// which a liquidation is sent.
+    pub(super) async fn orders<R: ChainReader>(
+        &mut self,
+        reader: &R,
+        valuer: &mut Valuer,
+        book: &Book,
+        context: BlockContext<'_>,
+        exclusion: &Exclusion,
+        busy: &BTreeSet<B256>,
+    ) -> Option<Decisions<OrderId>> {
+        let guard = self.guard.as_mut()?;
+        let excluded = |order: OrderId| exclusion.skip_reason(&order.subject());
+        let bids = self.liquidate.bids_mut();
+        Some(guard.decide(reader, valuer, book, context, (bids, busy), &excluded).await)
     }
 
     /// Decides about every account that can be harvested; `None` where harvests are disabled, or not due yet.

@@ -9,7 +9,7 @@ use tracing::{Span, debug, field, instrument};
 
 use super::{
     exclusion::Exclusion,
-    obsolete::{is_liquidatable, is_obsolete},
+    obsolete::{is_executable, is_liquidatable, is_obsolete},
     pricing::PricedBlock,
     races::{LostRace, Race},
 };
@@ -27,9 +27,10 @@ use crate::{
     view::{SafetySnapshot, SignerSnapshot, count},
 };
 
-/// Why a liquidation reverted whose loans are not liquidatable any more, as metrics have it.
+/// Why a liquidation reverted whose loans are not liquidatable any more, or an execution whose order cannot be executed
+/// any more, as metrics have it.
 const LOST_RACE: &str = "lost_race";
-/// Why a liquidation reverted whose loans still are liquidatable.
+/// Why a liquidation or execution reverted that is still possible.
 const CALL_FAILED: &str = "call_failed";
 /// Why a harvest or claim reverted.
 const HARVEST_FAILED: &str = "harvest_failed";
@@ -43,8 +44,8 @@ pub(super) struct Submissions {
     sender: SenderHandle,
     /// Intents that are not final yet, by id.
     open: HashMap<u64, Submission>,
-    /// Liquidations that reverted in a block that is not applied yet.
-    reverted: Vec<RevertedLiquidation>,
+    /// Liquidations and executions that reverted in a block that is not applied yet.
+    reverted: Vec<RevertedRace>,
 }
 
 /// When an intent was decided.
@@ -69,15 +70,13 @@ pub(super) enum RaceEnd {
     PerhapsLost(LostRace),
 }
 
-/// A liquidation whose transaction reverted.
+/// A liquidation, or the execution of an order, whose transaction reverted.
 #[derive(Debug, Clone)]
-pub(super) struct RevertedLiquidation {
+pub(super) struct RevertedRace {
     /// Number of the block in which it reverted.
     pub(super) block: u64,
-    /// Market of the loans.
-    pub(super) market: MarketId,
-    /// Borrowers of the loans.
-    pub(super) borrowers: Vec<Address>,
+    /// The loans, or the order.
+    pub(super) subjects: Vec<Subject>,
     /// The race that it had entered, if that is known.
     pub(super) race: Option<LostRace>,
 }
@@ -112,6 +111,9 @@ impl Submissions {
         match purpose {
             Purpose::Liquidate { market, borrowers } => {
                 debug!(%market, loans = borrowers.len(), %gain_wei, expected_gas, "intent submitted");
+            }
+            Purpose::ExecuteOrder { market, account, kind } => {
+                debug!(%market, %account, kind = kind.name(), %gain_wei, expected_gas, "intent submitted");
             }
             Purpose::Harvest { pool, reward_token, accounts } => {
                 debug!(%pool, %reward_token, accounts = accounts.len(), %gain_wei, expected_gas, "intent submitted");
@@ -170,15 +172,16 @@ impl Submissions {
         result
     }
 
-    /// Remembers a liquidation that reverted, until its block is applied.
+    /// Remembers a liquidation or an execution that reverted, until its block is applied.
     fn note_revert(&mut self, report: &Report, receipt: &Receipt, submission: Option<Submission>) {
-        let Purpose::Liquidate { market, borrowers } = &report.intent.purpose else {
+        let purpose = &report.intent.purpose;
+        if !matches!(purpose, Purpose::Liquidate { .. } | Purpose::ExecuteOrder { .. }) {
             record::reverted(HARVEST_FAILED);
             return;
-        };
-        let (market, borrowers) = (MarketId(*market), borrowers.clone());
+        }
         let race = submission.and_then(|submission| self.lost_race(report, submission, receipt.inclusion.block));
-        self.reverted.push(RevertedLiquidation { block: receipt.inclusion.block, market, borrowers, race });
+        let (block, subjects) = (receipt.inclusion.block, purpose.subjects());
+        self.reverted.push(RevertedRace { block, subjects, race });
     }
 
     /// The sender.
@@ -186,14 +189,12 @@ impl Submissions {
         &self.sender
     }
 
-    /// Returns the race that a liquidation had entered, for which a rival's transaction is looked for up to block `last`.
+    /// Returns the race that an intent had entered, for which a rival's transaction is looked for up to block `last`.
     fn lost_race(&self, report: &Report, submission: Submission, last: u64) -> Option<LostRace> {
-        let Purpose::Liquidate { market, borrowers } = &report.intent.purpose else { return None };
         Some(LostRace {
             scope: report.intent.scope.clone(),
             race: submission.race?,
-            market: *market,
-            borrowers: borrowers.clone(),
+            purpose: report.intent.purpose.clone(),
             blocks: (submission.block.saturating_add(1), last),
             signers: self.sender.status().iter().map(|status| status.signer).collect(),
         })
@@ -221,7 +222,7 @@ impl Submissions {
         self.sender.record_failure(subject, FailureCause::LostRace);
     }
 
-    /// Ends the back-off of every loan whose liquidation reverted because of a lost race, and returns these races: see
+    /// Ends the back-off of every loan and order whose transaction reverted because of a lost race, and returns these races: see
     /// [`lost_races`].
     pub(super) fn clear_backoff_after_lost_race(&mut self, book: &Book, block: &PricedBlock) -> Vec<LostRace> {
         let (subjects, races) = lost_races(&mut self.reverted, book, block);
@@ -261,22 +262,28 @@ impl Submissions {
     }
 }
 
-/// Takes the liquidations out of `reverted` whose block is applied, and returns those of their loans that are not
-/// liquidatable any more, with the races over them. For these the race was lost to another liquidator, and nothing speaks
-/// against a new attempt as soon as they are liquidatable again. The others reverted for a reason that may persist, as did
-/// all in a market without a price. Counts each liquidation by its reason.
+/// Takes the races out of `reverted` whose block is applied, and returns those of their loans that are not liquidatable
+/// any more and of their orders that cannot be executed any more, with the races over them. For these the race was lost
+/// to another keeper, and nothing speaks against a new attempt as soon as there is something to do again. The others
+/// reverted for a reason that may persist, as did all in a market without a price. Counts each transaction by its reason.
 pub(super) fn lost_races(
-    reverted: &mut Vec<RevertedLiquidation>,
+    reverted: &mut Vec<RevertedRace>,
     book: &Book,
     block: &PricedBlock,
 ) -> (Vec<Subject>, Vec<LostRace>) {
     let (mut lost, mut races) = (Vec::new(), Vec::new());
-    for RevertedLiquidation { market, borrowers, race, .. } in
-        reverted.extract_if(.., |reverted| reverted.block <= block.header.number)
+    for RevertedRace { subjects, race, .. } in reverted.extract_if(.., |reverted| reverted.block <= block.header.number)
     {
         let lost_before = lost.len();
-        let is_lost = |borrower: &Address| is_liquidatable(book, block, market, *borrower) == Some(false);
-        lost.extend(borrowers.into_iter().filter(is_lost).map(|borrower| Subject::Loan { market: market.0, borrower }));
+        let is_lost = |subject: &Subject| {
+            let is_possible = match *subject {
+                Subject::Loan { market, borrower } => is_liquidatable(book, block, MarketId(market), borrower),
+                Subject::Order { market, account, kind } => is_executable(book, block, MarketId(market), account, kind),
+                Subject::Rewards { .. } | Subject::Sweep { .. } => None,
+            };
+            is_possible == Some(false)
+        };
+        lost.extend(subjects.into_iter().filter(is_lost));
         let newly_lost = lost.len() - lost_before;
         record::reverted(if newly_lost == 0 { CALL_FAILED } else { LOST_RACE });
         record::lost_races(count(newly_lost));

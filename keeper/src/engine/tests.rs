@@ -15,7 +15,7 @@ use super::{
     background::load_races,
     block_request::BlockRequest,
     exclusion::Exclusion,
-    submissions::{RevertedLiquidation, lost_races},
+    submissions::{RevertedRace, lost_races},
     *,
 };
 use crate::{
@@ -29,6 +29,7 @@ use crate::{
     store::{Identity, Notes, Store},
     strategies::{
         bids::{RaceRecord, RaceResult},
+        guard::Guard,
         harvest::Harvest,
         liquidate::Liquidate,
     },
@@ -77,7 +78,7 @@ impl Bench {
         let fixture = Fixture::new(&vec![DEBT; loans]);
         let liquidate =
             Liquidate::new(wiring::liquidate(&fixture.config, Address::repeat_byte(0x55), &CoreSettings::default()));
-        Self { fixture, strategies: Strategies::new(liquidate, None) }
+        Self { fixture, strategies: Strategies::new(liquidate, None, None) }
     }
 
     /// Decides at 2,000 dollars for an ether, while intents for these loans are in flight. Returns the borrowers in the
@@ -168,12 +169,7 @@ fn a_lost_race_clears_the_back_off_of_a_loan_that_is_not_liquidatable_any_more()
     let loans = [loan(0), loan(1)];
     let mut back_off = BackOff::default();
     loans.iter().for_each(|loan| back_off.record_failure(*loan, FailureCause::Reverts, 2));
-    let reverted = RevertedLiquidation {
-        block: 2,
-        market: fixture.params.id(),
-        borrowers: vec![borrower(0), borrower(1)],
-        race: None,
-    };
+    let reverted = RevertedRace { block: 2, subjects: loans.to_vec(), race: None };
     let mut reverted = vec![reverted];
 
     // The block in which it reverted is not applied yet.
@@ -194,8 +190,8 @@ fn a_lost_race_clears_the_back_off_of_a_loan_that_is_not_liquidatable_any_more()
 #[test]
 fn without_a_price_a_revert_is_not_taken_for_a_lost_race() {
     let fixture = Fixture::new(&[1_000]);
-    let reverted =
-        RevertedLiquidation { block: 1, market: fixture.params.id(), borrowers: vec![borrower(0)], race: None };
+    let subjects = fixture.liquidation(&[borrower(0)]).subjects();
+    let reverted = RevertedRace { block: 1, subjects, race: None };
     let block = PricedBlock { header: fixture.header(), prices: Arc::default() };
     assert_eq!(lost_races(&mut vec![reverted.clone()], &fixture.book, &block).0, []);
     assert_eq!(lost_races(&mut vec![reverted], &fixture.book, &priced(&fixture, 2_000)).0.len(), 1);
@@ -242,6 +238,7 @@ impl Site {
             pricing: Pricing::new(&config, failover.clone(), failover, block_request),
             strategies: Strategies::new(
                 Liquidate::new(wiring::liquidate(&config, keeper, &CoreSettings::default())),
+                wiring::guard(&config, keeper, &CoreSettings::default()).map(Guard::new),
                 wiring::harvest(&config, keeper).map(Harvest::new),
             ),
             submissions: Submissions::new(sender),

@@ -16,7 +16,7 @@ use crate::{
         core::{self, PrivateFirst},
         fees::{FeePolicy, TxFees},
     },
-    strategies::{gas::GasTable, harvest, liquidate},
+    strategies::{gas::GasTable, guard, harvest, liquidate},
     stream,
 };
 
@@ -168,8 +168,8 @@ pub(super) fn limit_warnings(config: &Config) -> Vec<String> {
 
 /// Contracts whose events tell what a transaction did.
 pub(super) const fn contracts(config: &Config) -> safety::Contracts {
-    let Deployed { core, liquidator, rewards, .. } = config.deployed;
-    safety::Contracts { core, liquidator, rewards }
+    let Deployed { core, liquidator, rewards, guard, order_executor, .. } = config.deployed;
+    safety::Contracts { core, liquidator, rewards, guard, order_executor }
 }
 
 /// Settings for liquidating, with a sender that works so.
@@ -193,6 +193,23 @@ pub(super) fn liquidate(config: &Config, keeper: Address, sender: &core::CoreSet
         reverts_are_mined: !stays_private(config, sender),
         deadline_secs: deadline_secs(config),
     }
+}
+
+/// Settings for executing orders, with a sender that works so; `None` if there is no guard or it is disabled.
+pub(super) fn guard(config: &Config, keeper: Address, sender: &core::CoreSettings) -> Option<guard::GuardSettings> {
+    let Config { deployed, liquidate, .. } = config;
+    let enabled = liquidate.markets.iter().filter(|(_, market)| market.enabled);
+    let routes = |market: &crate::config::MarketSettings| market.route.iter().cloned().collect();
+    Some(guard::GuardSettings {
+        receiver: liquidate.receiver.unwrap_or(keeper),
+        executor: deployed.order_executor.filter(|_| config.guard.enabled && deployed.guard.is_some())?,
+        markets: enabled.map(|(id, market)| (id.0, routes(market))).collect(),
+        gas: gas(config),
+        max_slippage_bps: liquidate.max_slippage_bps,
+        bid_share_bps: config.fees.bid_share_bps,
+        reverts_are_mined: !stays_private(config, sender),
+        deadline_secs: deadline_secs(config),
+    })
 }
 
 /// Settings for harvesting; `None` if there are no rewards or harvesting is disabled.

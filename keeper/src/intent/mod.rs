@@ -10,7 +10,7 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use plimsoll_contracts::MarketId;
 use serde::{Deserialize, Serialize};
 
-use crate::prices::Rate;
+use crate::{math::guard::OrderKind, prices::Rate};
 
 pub use self::{
     outcome::{
@@ -111,6 +111,15 @@ pub enum Purpose {
         /// Accounts whose loans are liquidated.
         borrowers: Vec<Address>,
     },
+    /// Executes the order of a borrower at the guard.
+    ExecuteOrder {
+        /// Id of the market.
+        market: B256,
+        /// Account that placed the order.
+        account: Address,
+        /// Trigger of the order.
+        kind: OrderKind,
+    },
     /// Claims rewards for others in exchange for their tips.
     Harvest {
         /// Id of the staking programme.
@@ -146,7 +155,7 @@ pub enum Priority {
     High,
 }
 
-/// What an intent is about, one loan or one account's rewards at a time. Back-off and in-flight intents are tracked by
+/// What an intent is about, one loan, one order or one account's rewards at a time. Back-off and in-flight intents are tracked by
 /// subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subject {
@@ -156,6 +165,15 @@ pub enum Subject {
         market: B256,
         /// Account that borrowed.
         borrower: Address,
+    },
+    /// An order at the guard.
+    Order {
+        /// Id of the market.
+        market: B256,
+        /// Account that placed it.
+        account: Address,
+        /// Its trigger.
+        kind: OrderKind,
     },
     /// The rewards of one account.
     Rewards {
@@ -195,21 +213,24 @@ const fn is_zero(bid: &u128) -> bool {
 }
 
 impl Purpose {
-    /// Returns the market of a liquidation, and `None` for anything else.
+    /// Returns the market of a liquidation or of an order, and `None` for anything else.
     #[must_use]
     pub const fn market(&self) -> Option<MarketId> {
         match self {
-            Self::Liquidate { market, .. } => Some(MarketId(*market)),
+            Self::Liquidate { market, .. } | Self::ExecuteOrder { market, .. } => Some(MarketId(*market)),
             Self::Harvest { .. } | Self::ClaimOwn { .. } | Self::Sweep { .. } => None,
         }
     }
 
-    /// Lists every loan or account that the transaction is about.
+    /// Lists every loan, order or account that the transaction is about.
     #[must_use]
     pub fn subjects(&self) -> Vec<Subject> {
         match self {
             Self::Liquidate { market, borrowers } => {
                 borrowers.iter().map(|&borrower| Subject::Loan { market: *market, borrower }).collect()
+            }
+            Self::ExecuteOrder { market, account, kind } => {
+                vec![Subject::Order { market: *market, account: *account, kind: *kind }]
             }
             Self::Harvest { pool, reward_token, accounts } => {
                 let (pool, reward_token) = (*pool, *reward_token);

@@ -7,10 +7,12 @@ use alloy::{
     primitives::{Address, B256, Log, U256},
     sol_types::SolEvent,
 };
-use plimsoll_contracts::{ILiquidator::LiquidateWithoutCapital, IPlimsoll, IRewards};
+use plimsoll_contracts::{
+    IGuard, ILiquidator::LiquidateWithoutCapital, IOrderExecutor::ExecuteWithoutCapital, IPlimsoll, IRewards,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::intent::{Intent, Outcome, Purpose, Report, Scope};
+use crate::intent::{Intent, Outcome, Profit, Purpose, Report, Scope};
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -30,32 +32,50 @@ pub struct Contracts {
     pub liquidator: Option<Address>,
     /// Address of the `Rewards` contract.
     pub rewards: Option<Address>,
+    /// Address of the `Guard` contract.
+    pub guard: Option<Address>,
+    /// Address of the `OrderExecutor` contract.
+    pub order_executor: Option<Address>,
 }
 
 /// What a mined transaction did, by the events in its receipt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Execution {
-    /// Number of accounts that were liquidated or that rewards were claimed for.
+    /// Number of accounts that were liquidated, whose orders were executed or that rewards were claimed for.
     pub accounts: u64,
     /// Borrowers whose loans were liquidated.
     pub borrowers: Vec<Address>,
     /// Debt that was repaid, in units of the loan token.
     pub repaid: U256,
-    /// Collateral that was seized, in units of the collateral token.
+    /// Collateral that was seized or sold, in units of the collateral token.
     pub seized: U256,
-    /// Token and amount of the profit of a flash swap, or of the tips of a harvest.
+    /// Whether an order was executed.
+    pub is_order: bool,
+    /// Token and amount of the profit of a flash swap or of an order, or of the tips of a harvest.
     pub profit: Option<(Address, U256)>,
     /// Token and amount of the rewards that were claimed, tips included.
     pub claimed: Option<(Address, U256)>,
 }
 
 impl Execution {
-    /// Reads the events of the contracts.
+    /// Reads the events of the contracts. `profit` is the token that the intent expects its profit in.
     #[must_use]
-    pub fn of(logs: &[Log], contracts: &Contracts) -> Self {
+    pub fn of(logs: &[Log], contracts: &Contracts, profit: Option<&Profit>) -> Self {
         let mut done = Self::default();
         for log in logs {
-            if Some(log.address) == contracts.liquidator
+            if Some(log.address) == contracts.order_executor
+                && let Ok(event) = ExecuteWithoutCapital::decode_log(log)
+            {
+                // The event does not tell the token, which is the market's loan token.
+                done.profit = profit.map(|profit| (profit.token, event.profit));
+            } else if Some(log.address) == contracts.guard
+                && let Ok(event) = IGuard::ExecuteOrder::decode_log(log)
+            {
+                done.is_order = true;
+                done.accounts += 1;
+                done.repaid = done.repaid.saturating_add(event.execution.own).saturating_add(event.execution.payment);
+                done.seized = done.seized.saturating_add(event.execution.sold);
+            } else if Some(log.address) == contracts.liquidator
                 && let Ok(event) = LiquidateWithoutCapital::decode_log(log)
             {
                 done.profit = Some((event.profitToken, event.profit));
@@ -93,7 +113,9 @@ impl Execution {
             (Purpose::Liquidate { .. }, Some(rate)) => {
                 profit.rate.value_down(self.seized).saturating_sub(rate.value_up(self.repaid))
             }
-            (Purpose::Liquidate { .. } | Purpose::Harvest { .. }, _) => value(self.profit),
+            (Purpose::Liquidate { .. } | Purpose::ExecuteOrder { .. } | Purpose::Harvest { .. }, _) => {
+                value(self.profit)
+            }
             (Purpose::ClaimOwn { .. }, _) => value(self.claimed),
             // It moves what was earned before.
             (Purpose::Sweep { .. }, _) => U256::ZERO,
@@ -119,6 +141,9 @@ pub struct Realised {
     pub day: u64,
     /// Number of loans that it liquidated.
     pub liquidated: u64,
+    /// Number of orders that it executed.
+    #[serde(default)]
+    pub executed: u64,
     /// Number of accounts that it claimed rewards for.
     pub harvested: u64,
     /// Whether it reverted.
@@ -139,17 +164,22 @@ impl Realised {
             _ => return None,
         };
         let done = match report.outcome {
-            Outcome::Mined(_) => Execution::of(&report.logs, contracts),
+            Outcome::Mined(_) => Execution::of(&report.logs, contracts, report.intent.profit.as_ref()),
             _ => Execution::default(),
         };
-        let liquidates = matches!(report.intent.purpose, Purpose::Liquidate { .. });
+        let [liquidated, executed, harvested] = match report.intent.purpose {
+            Purpose::Liquidate { .. } => [done.accounts, 0, 0],
+            Purpose::ExecuteOrder { .. } => [0, done.accounts, 0],
+            Purpose::Harvest { .. } | Purpose::ClaimOwn { .. } | Purpose::Sweep { .. } => [0, 0, done.accounts],
+        };
         Some(Self {
             intent: report.id,
             hash: receipt.inclusion.hash,
             scope: report.intent.scope.clone(),
             day: now / SECONDS_PER_DAY,
-            liquidated: if liquidates { done.accounts } else { 0 },
-            harvested: if liquidates { 0 } else { done.accounts },
+            liquidated,
+            executed,
+            harvested,
             has_reverted,
             gain_wei: done.gain(&report.intent),
             cost_wei: receipt.fee(),
@@ -173,6 +203,9 @@ pub struct Sums {
 pub struct LifetimeTotals {
     /// Number of liquidated loans.
     pub liquidated: u64,
+    /// Number of executed orders.
+    #[serde(default)]
+    pub executed: u64,
     /// Number of accounts that rewards were claimed for.
     pub harvested: u64,
     /// Number of mined transactions.
@@ -275,10 +308,11 @@ impl ResultsLedger {
     fn count(&mut self, realised: &Realised, direction: Direction) {
         let Realised { gain_wei, cost_wei, .. } = *realised;
         let sums = Sums { gain_wei, cost_wei, lost_wei: cost_wei.saturating_sub(gain_wei) };
-        let LifetimeTotals { liquidated, harvested, transactions, reverted, sums: all } = &mut self.lifetime;
+        let LifetimeTotals { liquidated, executed, harvested, transactions, reverted, sums: all } = &mut self.lifetime;
         all.add(&sums, direction);
         let counts = [
             (liquidated, realised.liquidated),
+            (executed, realised.executed),
             (harvested, realised.harvested),
             (transactions, 1),
             (reverted, u64::from(realised.has_reverted)),

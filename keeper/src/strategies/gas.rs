@@ -34,6 +34,8 @@ pub struct GasTable {
     pub swap: u64,
     /// Gas of each further pool on the swap's route.
     pub further_pool: u64,
+    /// Gas of a transaction that executes an order at the guard, without a swap.
+    pub order: u64,
     /// Gas of a transaction that harvests for one account.
     pub harvest: u64,
     /// Gas of each further account in a harvest.
@@ -66,6 +68,7 @@ impl Default for GasTable {
             further_loan: 10_800,
             swap: 135_000,
             further_pool: 80_000,
+            order: 200_000,
             harvest: 72_000,
             further_account: 19_800,
             compounding: 16_000,
@@ -84,8 +87,18 @@ impl GasTable {
     /// pools stand for a liquidation without a swap.
     #[must_use]
     pub fn liquidation_gas(&self, loans: usize, pools: usize) -> u64 {
-        let swap = if pools == 0 { 0 } else { sum(self.swap, self.further_pool, pools) };
-        sum(self.liquidation, self.further_loan, loans).saturating_add(swap)
+        sum(self.liquidation, self.further_loan, loans).saturating_add(self.swap_gas(pools))
+    }
+
+    /// Returns the expected gas of a transaction that executes an order and swaps the collateral through `pools`; 0 pools
+    /// stand for one without a swap.
+    #[must_use]
+    pub fn order_gas(&self, pools: usize) -> u64 {
+        self.order.saturating_add(self.swap_gas(pools))
+    }
+
+    fn swap_gas(&self, pools: usize) -> u64 {
+        if pools == 0 { 0 } else { sum(self.swap, self.further_pool, pools) }
     }
 
     /// Returns the expected gas of a harvest for `accounts`, of which `compounding` have their rewards staked again.

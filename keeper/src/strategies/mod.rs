@@ -8,6 +8,7 @@
 //! would be sent, in that block's state.
 //!
 //! - [`liquidate`] finds liquidatable loans – health factor below 1 – and sends the liquidations that pay for their gas.
+//! - [`guard`] executes borrowers' orders whose premiums pay for the gas.
 //! - [`harvest`] claims staking rewards for others whose tips pay for the gas, and the keeper's own.
 //! - [`bids`] decides what priority fee a liquidation bids, by the races before it.
 //! - [`gas`] has expected gas, gas limits and the test of profitability.
@@ -16,12 +17,13 @@
 //! |---|---|
 //! | which loans are liquidatable, and how near the others are | `MarketBook::liquidatable`, [`liquidate::at_risk`] |
 //! | close factor: how much of a loan may be repaid (max repay) | `math::liquidation`, the twin of `LiquidationMath.sol` |
-//! | profitability | [`crate::intent::Worth`], applied in `liquidate::select`, `harvest` and the sender |
+//! | profitability | [`crate::intent::Worth`], applied in `liquidate::select`, `guard`, `harvest` and the sender |
 //! | slippage, the minimum profit guard | [`liquidate::LiquidateSettings::max_slippage_bps`], `liquidate::select` |
 //! | why a loan is not liquidated | [`SkipReason`] |
 
 pub mod bids;
 pub mod gas;
+pub mod guard;
 pub mod harvest;
 pub mod liquidate;
 mod revert;
@@ -50,10 +52,10 @@ pub struct BlockContext<'a> {
     pub room: u64,
 }
 
-/// What was decided about one target of a strategy: a loan, or an account's rewards.
+/// What was decided about one target of a strategy: a loan, an order, or an account's rewards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict<T> {
-    /// The loan or reward that was considered.
+    /// The loan, order or reward that was considered.
     pub target: T,
     /// Whether it is acted on, with the expected figures, or the reason why it is skipped.
     pub decision: Decision,

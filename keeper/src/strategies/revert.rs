@@ -8,7 +8,7 @@ use alloy::{
     sol_types::{GenericRevertReason, SolError},
 };
 use plimsoll_contracts::{
-    IChainlinkOracle::IChainlinkOracleErrors, IGasCharge, IGasCharge::IGasChargeErrors, ILiquidator::ILiquidatorErrors,
+    IChainlinkOracle::IChainlinkOracleErrors, IGasCharge, IGasCharge::IGasChargeErrors, IGuard::IGuardErrors, ILiquidator::ILiquidatorErrors,
     IPlimsoll, IPlimsoll::IPlimsollErrors, IRewards, IRewards::IRewardsErrors, ISwapper, ISwapper::ISwapperErrors,
     ISwapperClient::ISwapperClientErrors, IUniswapV3Swapper, IUniswapV3Swapper::IUniswapV3SwapperErrors,
 };
@@ -121,6 +121,7 @@ fn error_name(data: &Bytes) -> String {
             .or_else(|| IUniswapV3SwapperErrors::name_by_selector(*selector))
             .or_else(|| IChainlinkOracleErrors::name_by_selector(*selector))
             .or_else(|| IRewardsErrors::name_by_selector(*selector))
+            .or_else(|| IGuardErrors::name_by_selector(*selector))
     });
     if let Some(name) = known {
         return name.to_owned();

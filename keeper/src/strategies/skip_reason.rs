@@ -88,6 +88,15 @@ pub enum SkipReason {
         /// Expected cost of the harvest now, in wei.
         gas_wei: U256,
     },
+    /// The order was executed a short time ago, and may be executed again later.
+    CoolingDown {
+        /// Block time in seconds from which it may be executed again.
+        from: u64,
+    },
+    /// Orders that bring more are tried first.
+    TriedLater,
+    /// A liquidation is sent in the order's market, and would be sold at the same exchange.
+    LiquidationsFirst,
     /// An earlier attempt failed, and the next is due some blocks later.
     BackingOff {
         /// First block in which it is attempted again.
@@ -156,6 +165,9 @@ impl SkipReason {
             Self::NoPartPossible => "no_part_possible",
             Self::Dust { .. } => Self::DUST,
             Self::WorthWaiting { .. } => "worth_waiting",
+            Self::CoolingDown { .. } => "cooling_down",
+            Self::TriedLater => "tried_later",
+            Self::LiquidationsFirst => "liquidations_first",
             Self::BackingOff { .. } => "backing_off",
             Self::TransferFailed { .. } => "transfer_failed",
             Self::InFlight => "in_flight",
@@ -243,6 +255,11 @@ impl SkipReason {
                 words.coin(*gain_wei),
                 words.coin(*gas_wei)
             ),
+            Self::CoolingDown { from } => {
+                format!("it was executed a short time ago, and may be executed again from {from} (Unix time) on")
+            }
+            Self::TriedLater => "orders that bring more are tried first".to_owned(),
+            Self::LiquidationsFirst => "a liquidation in this market is sent first".to_owned(),
             Self::BackingOff { until_block, cause } => {
                 format!("it is attempted again from block {until_block} on, because {cause}")
             }

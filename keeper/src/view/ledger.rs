@@ -53,10 +53,11 @@ impl Ledger {
     }
 
     pub(super) fn totals(&self, coin: &str, now: u64) -> Totals {
-        let LifetimeTotals { liquidated, harvested, transactions, reverted, sums } = self.results.lifetime();
+        let LifetimeTotals { liquidated, executed, harvested, transactions, reverted, sums } = self.results.lifetime();
         let day = self.results.on_day(now);
         Totals {
             liquidated,
+            executed,
             harvested,
             transactions,
             reverted,
@@ -138,6 +139,7 @@ fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
     let Intent { purpose, expected_gain, .. } = &report.intent;
     let (kind, accounts, borrowers) = match purpose {
         Purpose::Liquidate { borrowers, .. } => (ActivityKind::Liquidation, borrowers.len(), &borrowers[..]),
+        Purpose::ExecuteOrder { account, .. } => (ActivityKind::Order, 1, std::slice::from_ref(account)),
         Purpose::Harvest { accounts, .. } => (ActivityKind::Harvest, accounts.len(), &[][..]),
         Purpose::ClaimOwn { .. } => (ActivityKind::Claim, 1, &[][..]),
         Purpose::Sweep { .. } => (ActivityKind::Sweep, 1, &[][..]),
@@ -163,7 +165,9 @@ fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
 /// Name of the market, of the staking programme or of the token that an intent is about.
 pub(crate) fn place(config: &Config, purpose: &Purpose) -> String {
     match purpose {
-        Purpose::Liquidate { market, .. } => config.deployed.market_name(MarketId(*market)),
+        Purpose::Liquidate { market, .. } | Purpose::ExecuteOrder { market, .. } => {
+            config.deployed.market_name(MarketId(*market))
+        }
         Purpose::Harvest { pool, .. } | Purpose::ClaimOwn { pool, .. } => config.deployed.programme_name(*pool),
         Purpose::Sweep { token, .. } => config.tokens.name(*token),
     }

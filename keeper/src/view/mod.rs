@@ -8,6 +8,7 @@
 //! - `model`: the types of the view, which serialise to the API's JSON;
 //! - `publisher`: owner of the view, with what has to be kept between blocks;
 //! - `positions`, `operations`: the blocks made from the book, and from signers, limits and endpoints;
+//! - `orders`: borrowers' orders whose triggers are met;
 //! - `row`: positions below the watched health factor as numbers, which become text only where a client asks for them;
 //! - `words`: how decisions are put into words;
 //! - `decisions`: the last decision about every position and reward, and earlier ones about positions;
@@ -27,6 +28,7 @@ mod ledger;
 mod liquidatable;
 mod model;
 mod operations;
+mod orders;
 mod positions;
 mod problems;
 mod publisher;
@@ -46,8 +48,8 @@ pub use self::{
     denomination::Denomination,
     model::{
         ActivityEntry, ActivityKind, ActivityState, AuditView, DayProfit, DecisionCount, DecisionView, EndpointView,
-        HeadView, KeeperView, MarketView, PositionView, ProgrammeView, Readiness, SHOWN_EVENTS, SafetyView, SignerView,
-        Totals, View, WatchedAccount,
+        HeadView, KeeperView, MarketView, OrderView, PositionView, ProgrammeView, Readiness, SHOWN_EVENTS, SafetyView,
+        SignerView, Totals, TriggeredOrders, View, WatchedAccount,
     },
     positions::position_view,
     problems::{Problem, ProblemLevel},

@@ -10,6 +10,7 @@ use tokio::time::{Duration, Instant};
 use super::{decisions::DecisionHistory, row::PositionRow, words::Words};
 use crate::{
     amount::{Amount, Balance, Health, Price},
+    math::guard::OrderKind,
     survey::DebtDistribution,
 };
 
@@ -39,6 +40,8 @@ pub struct View {
     pub decisions: Vec<DecisionCount>,
     /// Accounts that the configuration watches, one entry for each market in which they have debt.
     pub watched_accounts: Vec<WatchedAccount>,
+    /// Borrowers' orders whose triggers are met.
+    pub orders: TriggeredOrders,
     /// Every configured staking programme, one entry for each reward token.
     pub programmes: Vec<ProgrammeView>,
     /// Recent transactions and dry-run decisions, the newest first; at most [`SHOWN_EVENTS`].
@@ -160,6 +163,8 @@ pub struct MarketView {
     pub liquidatable_blocks: u64,
     /// Why nothing is liquidated in this market; `None` where liquidations are enabled and possible.
     pub liquidation_problem: Option<String>,
+    /// Number of borrowers' orders at the guard.
+    pub orders: u64,
     /// Debt by the fall in price that makes it liquidatable.
     pub debt: DebtDistribution,
     /// How decisions about loans of the market are put into words.
@@ -194,7 +199,7 @@ pub struct PositionView {
     pub decision: Option<DecisionView>,
 }
 
-/// The last decision about a position or a reward.
+/// The last decision about a position, an order or a reward.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionView {
     /// Block on which the decision is based.
@@ -229,6 +234,40 @@ pub struct DecisionCount {
     pub reason: String,
     /// Number of positions.
     pub positions: u64,
+}
+
+/// Borrowers' orders whose triggers are met.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TriggeredOrders {
+    /// Number of those about which something was decided.
+    pub total: u64,
+    /// The first of them, those that are executed at the beginning.
+    pub orders: Vec<OrderView>,
+}
+
+/// An order at the guard whose trigger is met.
+#[derive(Debug, Clone, Serialize)]
+pub struct OrderView {
+    /// Market id.
+    pub market: B256,
+    /// Name of the market.
+    pub market_name: String,
+    /// Account that placed it.
+    pub account: Address,
+    /// Its trigger.
+    pub kind: OrderKind,
+    /// What an execution repays.
+    pub repaid: Amount,
+    /// Collateral that it sells for that, where no own tokens of the account are used.
+    pub sold: Amount,
+    /// Premium in millionths of the payment.
+    pub premium_ppm: u64,
+    /// How often it may still be executed.
+    pub uses: u8,
+    /// Last second at which it may be executed.
+    pub expiry: u64,
+    /// The last decision about it.
+    pub decision: DecisionView,
 }
 
 /// A reward token of a staking programme.
@@ -288,6 +327,8 @@ pub struct ActivityEntry {
 pub enum ActivityKind {
     /// Liquidation of one or more loans.
     Liquidation,
+    /// Execution of a borrower's order at the guard.
+    Order,
     /// Harvest of others' rewards for their tips.
     Harvest,
     /// Claim of the keeper's own rewards.
@@ -304,6 +345,7 @@ impl ActivityKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Liquidation => "liquidation",
+            Self::Order => "order",
             Self::Harvest => "harvest",
             Self::Claim => "claim",
             Self::Sweep => "sweep",
@@ -350,6 +392,8 @@ impl ActivityState {
 pub struct Totals {
     /// Number of liquidated loans.
     pub liquidated: u64,
+    /// Number of borrowers' orders that were executed.
+    pub executed: u64,
     /// Number of accounts whose rewards were harvested.
     pub harvested: u64,
     /// Number of mined transactions.

@@ -180,6 +180,7 @@ fn market_view(
         liquidatable: 0,
         liquidatable_blocks: 0,
         liquidation_problem: None,
+        orders: count(market.orders().count()),
         debt: survey.distribution(market, loan.decimals, &loan.name).unwrap_or_default(),
         words,
     }

@@ -14,6 +14,7 @@ use super::{
     liquidatable::LiquidatableSince,
     model::{HeadView, KeeperView, View},
     operations::{EndpointName, OperationsSnapshot, endpoint_view, safety_view, signer_view},
+    orders::OrderDecisions,
     positions::{LendingViews, forget_healthy, lending_views, programme_views},
     rivals::Rivals,
 };
@@ -24,7 +25,7 @@ use crate::{
     config::Config,
     intent::{Report, Subject},
     prices::Prices,
-    strategies::{Decision, LoanClass, SkipReason, harvest::StreamId},
+    strategies::{Decision, LoanClass, SkipReason, guard::OrderId, harvest::StreamId},
     stream::EndpointHealth,
     survey::Survey,
 };
@@ -56,6 +57,7 @@ pub(crate) struct ViewPublisher {
     config: Arc<Config>,
     endpoint_names: Vec<EndpointName>,
     position_decisions: PositionDecisions,
+    order_decisions: OrderDecisions,
     reward_decisions: RewardDecisions,
     rivals: Rivals,
     survey: Survey,
@@ -90,6 +92,7 @@ impl ViewPublisher {
             config,
             endpoint_names,
             position_decisions,
+            order_decisions: OrderDecisions::default(),
             reward_decisions: RewardDecisions::default(),
             rivals: Rivals::default(),
             survey: Survey::default(),
@@ -118,13 +121,24 @@ impl ViewPublisher {
         block: u64,
         decision: Decision,
     ) {
-        let decision = match decision {
+        let decision = self.unless_dry(decision);
+        self.position_decisions.record(market, account, RecordedDecision { block, decision });
+    }
+
+    /// Replaces the decisions about all orders by those of a block.
+    pub(crate) fn record_order_decisions(&mut self, decisions: Vec<(OrderId, Decision)>, block: u64) {
+        let shown = decisions.into_iter().map(|(order, decision)| (order, self.unless_dry(decision))).collect();
+        self.order_decisions = OrderDecisions::new(block, shown);
+    }
+
+    /// Returns a decision as it is shown: in a dry run nothing is sent.
+    fn unless_dry(&self, decision: Decision) -> Decision {
+        match decision {
             Decision::Act { gain_wei, gas_wei } if !self.view.keeper.live => {
                 Decision::Skip(SkipReason::DryRun { gain_wei, gas_wei })
             }
             decision => decision,
-        };
-        self.position_decisions.record(market, account, RecordedDecision { block, decision });
+        }
     }
 
     /// Replaces the loans that are only counted.
@@ -195,6 +209,7 @@ impl ViewPublisher {
             lending_views(&self.config, snapshot, &self.position_decisions, &self.survey, &mut self.liquidatable_since);
         (self.view.markets, self.view.at_risk) = (markets, at_risk);
         (self.view.decisions, self.view.watched_accounts) = (decisions, watched_accounts);
+        self.view.orders = self.order_decisions.view(&self.config, snapshot);
         self.view.programmes = programme_views(&self.config, book, &self.reward_decisions, header.timestamp);
         self.view.progress = None;
         self.view.head = Some(HeadView {

@@ -236,7 +236,7 @@ impl Application<'_> {
     }
 
     /// Returns the number of a market.
-    fn market(&self, id: B256) -> Result<u32, EventError> {
+    pub(super) fn market(&self, id: B256) -> Result<u32, EventError> {
         self.book.market_by_id.get(&id).copied().ok_or(EventError::UnknownMarket(MarketId(id)))
     }
 
@@ -287,7 +287,7 @@ impl Application<'_> {
                 slot
             }
         };
-        positions.set(slot, after);
+        self.book.markets[at(market)].set_position(slot, after);
         Ok(())
     }
 

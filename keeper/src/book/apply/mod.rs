@@ -1,5 +1,6 @@
 //! Applying events: each event changes exactly what it changed in the contract's storage, or is rejected.
 
+mod guard;
 mod lending;
 mod rewards;
 
@@ -37,6 +38,7 @@ impl<'a> Application<'a> {
         match event {
             Event::Core(event) => self.apply_core_event(event),
             Event::Rewards(event) => self.apply_reward_event(event),
+            Event::Guard(event) => self.apply_guard_event(event),
         }
     }
 

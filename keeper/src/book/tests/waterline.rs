@@ -141,7 +141,7 @@ fn the_search_looks_at_hardly_any_loan_that_is_not_liquidatable() {
     let looked_at = market
         .positions
         .waterline()
-        .within_reach(&market.at(timestamp), market.liquidation_incentive(), middle, 0, usize::MAX)
+        .within_reach(&market.at(timestamp), market.risk().liquidation_ltv_bps(), middle, 0, usize::MAX)
         .count();
     assert!((2_000..3_000).contains(&found), "{found} of 5,000");
     assert!(looked_at <= found + 1, "looked at {looked_at} to find {found}");

@@ -26,7 +26,7 @@ fn settings() -> SafetySettings {
         breaker_window_secs: 60,
         breaker_pause_secs: 600,
         minimum_balance: U256::from(50),
-        contracts: Contracts { core: Address::repeat_byte(0xc0), liquidator: Some(LIQUIDATOR), rewards: None },
+        contracts: Contracts { core: Address::repeat_byte(0xc0), liquidator: Some(LIQUIDATOR), ..Contracts::default() },
     }
 }
 

@@ -12,6 +12,8 @@ const CONTRACTS: Contracts = Contracts {
     core: Address::repeat_byte(0xc0),
     liquidator: Some(Address::repeat_byte(0x11)),
     rewards: Some(Address::repeat_byte(0xee)),
+    guard: Some(Address::repeat_byte(0x91)),
+    order_executor: Some(Address::repeat_byte(0x92)),
 };
 const REWARDS: Address = Address::repeat_byte(0xee);
 const USD: Address = Address::repeat_byte(1);
@@ -104,7 +106,7 @@ fn a_flash_swap_brings_the_profit_of_its_event_and_events_of_tokens_are_not_beli
         log(CONTRACTS.liquidator.unwrap(), &flash_profit(30)),
         Log { address: CONTRACTS.core, data: LogData::new_unchecked(vec![B256::repeat_byte(1)], Vec::new().into()) },
     ];
-    let execution = Execution::of(&logs, &CONTRACTS);
+    let execution = Execution::of(&logs, &CONTRACTS, None);
     assert_eq!(execution.borrowers, [Address::repeat_byte(7), Address::repeat_byte(8)]);
     assert_eq!((execution.repaid, execution.seized), (U256::from(1_000), U256::from(4)));
     let result = realised(&mined(liquidation(), Profit { token: USD, rate: rate(50, 1), repaid: None }, logs.clone()));
@@ -129,7 +131,7 @@ fn a_harvest_brings_its_tips_and_a_claim_of_own_rewards_all_of_them() {
     let purpose = Purpose::Harvest { pool: POOL, reward_token: WETH, accounts: Vec::new() };
     let result = realised(&mined(purpose, profit, tips.clone()));
     assert_eq!((result.harvested, result.liquidated, result.gain_wei), (2, 0, U256::from(7)));
-    assert_eq!(Execution::of(&tips, &CONTRACTS).claimed, Some((WETH, U256::from(300))));
+    assert_eq!(Execution::of(&tips, &CONTRACTS, None).claimed, Some((WETH, U256::from(300))));
     let claim = IRewards::Claim {
         pool: POOL,
         rewardToken: WETH,
@@ -151,6 +153,7 @@ fn sums_are_of_all_time_of_the_day_and_of_the_scope_and_are_taken_back_by_a_reor
         scope: Scope::new("liquidate", B256::repeat_byte(market)),
         day: NOON / DAY + day,
         liquidated: 1,
+        executed: 0,
         harvested: 0,
         has_reverted: gain == 0,
         gain_wei: U256::from(gain),

@@ -169,6 +169,16 @@ fn markets(view: &View) -> Vec<Metric> {
             per_market(view, |market| Some(number(market.liquidatable_blocks))),
         ),
         gauge(
+            "orders",
+            "Borrowers' orders at the guard, by market",
+            per_market(view, |market| Some(number(market.orders))),
+        ),
+        gauge(
+            "triggered_orders",
+            "Borrowers' orders whose triggers are met and about which something was decided",
+            single(number(view.orders.total)),
+        ),
+        gauge(
             "positions_at_risk",
             "Positions below the watched health factor, by the latest decision about them",
             view.decisions
@@ -186,6 +196,7 @@ fn results(view: &View) -> Vec<Metric> {
     let (totals, safety) = (&view.totals, &view.safety);
     vec![
         counter("liquidated_loans", "Loans that were liquidated", single(number(totals.liquidated))),
+        counter("executed_orders", "Borrowers' orders that were executed", single(number(totals.executed))),
         counter("harvested_accounts", "Accounts whose rewards were harvested", single(number(totals.harvested))),
         counter("transactions", "Transactions that were mined", single(number(totals.transactions))),
         counter("reverted_transactions", "Transactions that were mined and reverted", single(number(totals.reverted))),
