@@ -9,12 +9,15 @@ use plimsoll_keeper::{
     math,
 };
 
-use super::simulation::{LocalMarket, Simulation};
+use super::{
+    guarding::assert_same_orders,
+    simulation::{LocalMarket, Simulation},
+};
 
 /// Seconds ahead for which claims are compared.
 const AHEAD_SECS: u64 = 1_000_000;
 
-/// Asserts that every market, position, pool, stake, consent and all cover equal the contracts' storage, and that
+/// Asserts that every market, position, pool, stake, consent, order and all cover equal the contracts' storage, and that
 /// liquidatable and harvestable accounts are those by the contracts' own arithmetic.
 pub(crate) async fn assert_equal(book: &Book, simulation: &Simulation<'_>) -> eyre::Result<()> {
     let core = IPlimsoll::new(simulation.core, simulation.provider());
@@ -37,6 +40,7 @@ pub(crate) async fn assert_equal(book: &Book, simulation: &Simulation<'_>) -> ey
             assert_eq!(book.cover(CoverKey::Floor(*actor, token)), core.coverFloor(*actor, token).call().await?);
         }
         assert_same_waterlines(market, local, simulation).await?;
+        assert_same_orders(market, local.price, simulation).await?;
     }
     assert_eq!(book.pools().count(), simulation.pools.len());
     for pool in book.pools() {

@@ -3,6 +3,7 @@
 
 mod earning;
 mod equality;
+mod guarding;
 mod lending;
 pub(crate) mod simulation;
 
@@ -30,7 +31,7 @@ use plimsoll_testkit::devnet::Devnet;
 pub(crate) use self::equality::assert_equal;
 use self::simulation::{LocalMarket, Simulation};
 
-const BLOCKS: u64 = 600;
+const BLOCKS: u64 = 700;
 /// The most actions in a block; the average is half of it.
 const MAX_ACTIONS: u64 = 10;
 /// Number of blocks between two full comparisons.
@@ -175,6 +176,7 @@ async fn the_book_equals_the_chain_through_random_histories() -> eyre::Result<()
         let events = match simulation.random.below(8) {
             0 | 1 => liquidate(&mut follower, &mut simulation).await?,
             2 => harvest(&mut follower, &mut simulation).await?,
+            3 => guarding::execute_order(&mut follower, &mut simulation).await?,
             _ => {
                 for _ in 0..1 + simulation.random.below(MAX_ACTIONS) {
                     simulation.random_action().await?;
@@ -201,8 +203,8 @@ async fn the_book_equals_the_chain_through_random_histories() -> eyre::Result<()
     Ok(())
 }
 
-/// Number of events that change the book once its markets and pools exist: 18 of lending, 8 of staking.
-const CHANGING_EVENTS: usize = 26;
+/// Number of events that change the book once its markets and pools exist: 18 of lending, 8 of staking, 5 of the guard.
+const CHANGING_EVENTS: usize = 31;
 
 /// Returns the contract and the name of an event.
 fn kind(event: &Event) -> String {

@@ -19,6 +19,7 @@ use plimsoll_contracts::{IOracle, IPlimsoll, IRewards, MarketParams, RateCurve, 
 use plimsoll_keeper::chain::Sources;
 use plimsoll_testkit::devnet::{Devnet, ITestToken, mined};
 
+use super::guarding::authorisation;
 use crate::random::Random;
 
 const ACTORS: u64 = 24;
@@ -36,6 +37,7 @@ pub(crate) struct Simulation<'a> {
     provider: DynProvider,
     pub(crate) core: Address,
     pub(crate) rewards: Address,
+    pub(crate) guard: Address,
     pub(crate) lens: Address,
     pub(crate) markets: Vec<LocalMarket>,
     pub(crate) pools: Vec<LocalPool>,
@@ -80,6 +82,7 @@ impl<'a> Simulation<'a> {
             provider: devnet.node.impersonating().await?,
             core,
             rewards: devnet.deploy("Rewards", Vec::new()).await?,
+            guard: devnet.deploy("Guard", core.abi_encode()).await?,
             lens: devnet.deploy("Lens", core.abi_encode()).await?,
             markets: Vec::new(),
             pools: Vec::new(),
@@ -95,10 +98,11 @@ impl<'a> Simulation<'a> {
         simulation.create_pool(third, vec![second], ACTORS_OF_SMALL_POOL).await?;
         for actor in simulation.actors.clone() {
             simulation.provider.anvil_set_balance(actor, U256::from(10).pow(U256::from(24))).await?;
+            simulation.enqueue(actor, core, authorisation(simulation.guard)).await?;
             for (token, _) in &tokens {
                 let wealth = ITestToken::mintCall { to: actor, amount: U256::ONE << 110 };
                 simulation.enqueue(actor, *token, wealth.abi_encode()).await?;
-                for spender in [core, simulation.rewards] {
+                for spender in [core, simulation.rewards, simulation.guard] {
                     let allowance = ITestToken::approveCall { spender, amount: U256::MAX };
                     simulation.enqueue(actor, *token, allowance.abi_encode()).await?;
                 }
@@ -155,13 +159,17 @@ impl<'a> Simulation<'a> {
         self.devnet.deployer()
     }
 
-    pub(crate) const fn sources(&self) -> Sources {
-        Sources::all(self.core, Some(self.rewards))
+    pub(crate) fn sources(&self) -> Sources {
+        Sources { guard: Some(self.guard), ..Sources::all(self.core, Some(self.rewards)) }
     }
 
     /// Sends a random action, which the contracts may refuse. It waits for the next block.
     pub(crate) async fn random_action(&mut self) -> eyre::Result<()> {
-        if self.below(3) == 0 { self.random_staking_action().await } else { self.random_lending_action().await }
+        match self.below(4) {
+            0 => self.random_staking_action().await,
+            1 => self.random_guard_action().await,
+            _ => self.random_lending_action().await,
+        }
     }
 
     /// Returns the number of the newest block.

@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod endpoints;
 mod fixture;
+mod guard;
 mod idle;
 mod kills;
 mod metrics;

@@ -6,12 +6,13 @@ use alloy::primitives::{Address, B256, I256, U256};
 use plimsoll_contracts::MarketId;
 use plimsoll_keeper::{
     amount::{Amount, Balance, Health, Price},
+    math::guard::OrderKind,
     strategies::{Decision, Revert, SkipReason},
     survey::DebtDistribution,
     view::{
         ActivityEntry, ActivityKind, ActivityState, AuditView, DayProfit, DecisionCount, DecisionHistory, DecisionView,
-        Denomination, EndpointView, HeadView, KeeperView, MarketView, PositionRow, ProgrammeView, RecordedDecision,
-        RowMarket, SafetyView, SignerView, Totals, View, WatchedAccount, Words,
+        Denomination, EndpointView, HeadView, KeeperView, MarketView, OrderView, PositionRow, ProgrammeView,
+        RecordedDecision, RowMarket, SafetyView, SignerView, Totals, TriggeredOrders, View, WatchedAccount, Words,
     },
 };
 use tokio::time::Instant;
@@ -55,6 +56,7 @@ pub(super) fn view() -> View {
             health: health(13_100),
             below: health(10_500),
         }],
+        orders: TriggeredOrders { total: 2, orders: orders() },
         programmes: vec![ProgrammeView {
             id: B256::repeat_byte(0x51),
             name: "plim".into(),
@@ -72,6 +74,7 @@ pub(super) fn view() -> View {
         profit: profit(),
         totals: Totals {
             liquidated: 1_284,
+            executed: 96,
             harvested: 9_310,
             transactions: 611,
             reverted: 4,
@@ -98,6 +101,26 @@ pub(super) fn view() -> View {
         },
         audit: AuditView { compared: 184_250, last_block: Some(BLOCK), ..AuditView::default() },
     }
+}
+
+/// An order that is executed, and one whose account does not authorise the guard.
+fn orders() -> Vec<OrderView> {
+    let order = |account: u8, kind, acts, reason: &str, text: &str| OrderView {
+        market: B256::repeat_byte(0x41),
+        market_name: "weth-usdc".into(),
+        account: Address::repeat_byte(account),
+        kind,
+        repaid: Amount::new(U256::from(34_429_000_000_u64), 6, "USDC"),
+        sold: ether(17_268_000_000_000_000_000),
+        premium_ppm: 3_000,
+        uses: 3,
+        expiry: NOW + 2_592_000,
+        decision: DecisionView { block: BLOCK, acts, reason: reason.into(), text: text.into() },
+    };
+    vec![
+        order(0x61, OrderKind::Protect, true, "act", "it is sent: it should bring 0.051 ETH and cost 0.0042 ETH"),
+        order(0x62, OrderKind::CloseBelow, false, "reverts", "the call reverts: Unauthorized"),
+    ]
 }
 
 fn ether(wei: u64) -> Amount {
@@ -248,6 +271,7 @@ fn markets() -> Vec<MarketView> {
         liquidatable: 4,
         liquidatable_blocks: 3,
         liquidation_problem: None,
+        orders: 412,
         debt: DebtDistribution {
             liquidatable: usdc(971_630),
             bars: debt.iter().map(|thousands| usdc(thousands * 1_000)).collect(),
@@ -307,6 +331,7 @@ fn markets() -> Vec<MarketView> {
         loans: 0,
         liquidatable: 0,
         liquidatable_blocks: 0,
+        orders: 0,
         liquidation_problem: Some(
             "no route from wstETH to WETH; say its `path` under [liquidate.markets.wsteth-weth]".into(),
         ),

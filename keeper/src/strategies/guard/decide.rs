@@ -1,6 +1,6 @@
 //! The steps from the book at a block to what is sent.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use alloy::primitives::{B256, U256, map::HashSet};
 use plimsoll_chain::error::ChainError;
@@ -77,7 +77,7 @@ impl Guard {
                 Err(reason) => decisions.skip([id_of(market, order)], &reason),
             }
         }
-        trials.sort_by(|one, other| rank(other).cmp(&rank(one)));
+        trials.sort_by_key(|routes| rank(routes, failures));
         let later = trials.split_off(trials.len().min(MAX_TRIALS));
         decisions.skip(later.iter().flatten().map(|trial| trial.id), &SkipReason::TriedLater);
         if let Err((ids, error)) = round.simulate_and_select(reader, trials, failures, &mut decisions).await {
@@ -243,8 +243,10 @@ pub(super) fn id_of(market: &MarketBook, order: &TriggeredOrder) -> OrderId {
     OrderId { market: market.id(), account: order.account, kind: order.kind }
 }
 
-/// Orders by the gain at the oracle's price; equal ones by market and account, so that decisions are deterministic.
-fn rank(routes: &[Trial<'_>]) -> (U256, Option<OrderId>) {
-    let gain = routes.first().map_or(U256::ZERO, |trial| trial.expected_wei);
-    (gain, routes.first().map(|trial| trial.id))
+/// Orders by how often they failed, so that none keeps others waiting, and by the gain at the oracle's price; equal ones by
+/// market and account, so that decisions are deterministic.
+fn rank(routes: &[Trial<'_>], failures: &Failures) -> (u32, Reverse<U256>, Option<OrderId>) {
+    let first = routes.first();
+    let in_a_row = first.map_or(0, |trial| failures.in_a_row(trial.id));
+    (in_a_row, Reverse(first.map_or(U256::ZERO, |trial| trial.expected_wei)), first.map(|trial| trial.id))
 }

@@ -27,6 +27,11 @@ impl Failures {
         self.0.get(&order).filter(|failure| block < failure.until_block).map(|failure| &failure.reason)
     }
 
+    /// Returns how often an order was tried in vain since its trigger is met.
+    pub(super) fn in_a_row(&self, order: OrderId) -> u32 {
+        self.0.get(&order).map_or(0, |failure| failure.in_a_row)
+    }
+
     /// Records that an order was tried in vain in a block: the wait doubles each time.
     pub(super) fn record(&mut self, order: OrderId, block: u64, reason: SkipReason) {
         let longest = if matches!(reason, SkipReason::Reverts(_)) { MAX_WAIT } else { MAX_PRICE_WAIT };

@@ -228,8 +228,7 @@ impl GuardSettings {
 }
 
 /// Returns the kind as the contract's calls take it.
-#[must_use]
-pub const fn contract_kind(kind: OrderKind) -> IGuard::Kind {
+const fn contract_kind(kind: OrderKind) -> IGuard::Kind {
     match kind {
         OrderKind::Protect => IGuard::Kind::Protect,
         OrderKind::CloseBelow => IGuard::Kind::CloseBelow,
