@@ -85,7 +85,8 @@ pub(super) async fn execute_order(
     let timestamp = simulation.next_timestamp();
     let market = follower.book.market(params.id()).wrap_err("the market is not in the book")?;
     let mut executable = market.triggered_orders(price, timestamp, 0);
-    executable.retain(|order| order.placed.executable_from() <= timestamp);
+    // The core sells no less than a unit.
+    executable.retain(|order| order.placed.executable_from() <= timestamp && order.execution.sold != 0);
     let mut expected = BTreeMap::<Address, Execution>::new();
     if !executable.is_empty() {
         let order = executable[simulation.below(executable.len())];

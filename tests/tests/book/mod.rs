@@ -187,7 +187,9 @@ async fn the_book_equals_the_chain_through_random_histories() -> eyre::Result<()
             }
         };
         for event in &events {
-            *seen.entry(kind(event)).or_default() += 1;
+            if !matches!(event, Event::Core(IPlimsollEvents::SetAuthorization(_))) {
+                *seen.entry(kind(event)).or_default() += 1;
+            }
         }
         if number % BLOCKS_BETWEEN_COMPARISONS == 0 {
             assert_equal(&follower.book, &simulation).await?;
@@ -198,7 +200,7 @@ async fn the_book_equals_the_chain_through_random_histories() -> eyre::Result<()
     }
     // Every event that changes the book occurred.
     let total: u32 = seen.values().sum();
-    assert!(seen.len() == CHANGING_EVENTS && total > 3_000, "{total} events, {}: {seen:?}", seen.len());
+    assert!(seen.len() == CHANGING_EVENTS && total > 2_500, "{total} events, {}: {seen:?}", seen.len());
     assert!(compared_surges > 0, "the surge limit was never in use where the book was compared");
     Ok(())
 }

@@ -51,7 +51,8 @@ fn terms(trigger_price: U256) -> IGuard::Order {
     }
 }
 
-/// The oracle's price for so many dollars an ether.
+/// The oracle's price for so many dollars an ether. Orders keep a little less, so that one to close below a price is given a
+/// higher one.
 fn price(dollars: u64) -> U256 {
     U256::from(dollars) * U256::from(10).pow(U256::from(24))
 }
@@ -166,9 +167,11 @@ const fn answer(dollars: u128) -> u128 {
 async fn orders_of_every_kind_are_executed_when_their_triggers_are_met_and_not_before() -> eyre::Result<()> {
     let guarded = Guarded::new().await?;
     let fixture = &guarded.fixture;
+    // The exchange takes ether at 2,000 dollars, from which an order above that could not be executed.
+    fixture.set_price(answer(1_960)).await?;
     let protect = guarded.borrow(BORROWER, IGuard::Kind::Protect, terms(U256::ZERO), true).await?;
-    let below = guarded.borrow(BORROWER + 1, IGuard::Kind::CloseBelow, terms(price(1_940)), true).await?;
-    let above = guarded.borrow(BORROWER + 2, IGuard::Kind::CloseAbove, terms(price(2_100)), true).await?;
+    let below = guarded.borrow(BORROWER + 1, IGuard::Kind::CloseBelow, terms(price(1_941)), true).await?;
+    let above = guarded.borrow(BORROWER + 2, IGuard::Kind::CloseAbove, terms(price(1_980)), true).await?;
     let setup = guarded.setup("keeper", [8, 9], "");
     let keeper = guarded.start(&setup).await?;
     let signer = fixture.suite.devnet.account(9)?;
@@ -191,7 +194,7 @@ async fn orders_of_every_kind_are_executed_when_their_triggers_are_met_and_not_b
     let ltv = guarded.ltv_bps(protect).await?;
     ensure!((5_999..=6_000).contains(&ltv), "the loan is brought to its target: {ltv}");
 
-    fixture.set_price(answer(2_100)).await?;
+    fixture.set_price(answer(1_980)).await?;
     let executed = guarded.wait_until_executed(3, &[&keeper]).await?;
     ensure!(executed.iter().any(|event| event.account == above), "{executed:?}");
 
@@ -230,9 +233,9 @@ async fn a_killed_keeper_and_a_reorg_do_not_execute_an_order_twice() -> eyre::Re
     let guarded = Guarded::new().await?;
     let fixture = &guarded.fixture;
     let accounts = [
-        guarded.borrow(BORROWER, IGuard::Kind::CloseBelow, terms(price(1_950)), true).await?,
-        guarded.borrow(BORROWER + 1, IGuard::Kind::CloseBelow, terms(price(1_900)), true).await?,
-        guarded.borrow(BORROWER + 2, IGuard::Kind::CloseBelow, terms(price(1_850)), true).await?,
+        guarded.borrow(BORROWER, IGuard::Kind::CloseBelow, terms(price(1_951)), true).await?,
+        guarded.borrow(BORROWER + 1, IGuard::Kind::CloseBelow, terms(price(1_901)), true).await?,
+        guarded.borrow(BORROWER + 2, IGuard::Kind::CloseBelow, terms(price(1_851)), true).await?,
     ];
     let signer = fixture.suite.devnet.account(9)?;
     let mut proxy = Proxy::start(fixture.suite.devnet.node.address()).await?;
