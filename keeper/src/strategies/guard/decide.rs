@@ -175,7 +175,7 @@ impl Round<'_> {
             decisions.skip([id], &reason);
             failures.record(id, context.header.number, reason);
         }
-        good.sort_by(|(_, one), (_, other)| other.net().cmp(&one.net()));
+        good.sort_by_key(|(_, quote)| Reverse(quote.net()));
         self.send_in_sequence(reader, good, failures, decisions).await
     }
 
@@ -247,6 +247,6 @@ pub(super) fn id_of(market: &MarketBook, order: &TriggeredOrder) -> OrderId {
 /// market and account, so that decisions are deterministic.
 fn rank(routes: &[Trial<'_>], failures: &Failures) -> (u32, Reverse<U256>, Option<OrderId>) {
     let first = routes.first();
-    let in_a_row = first.map_or(0, |trial| failures.in_a_row(trial.id));
-    (in_a_row, Reverse(first.map_or(U256::ZERO, |trial| trial.expected_wei)), first.map(|trial| trial.id))
+    let attempts = first.map_or(0, |trial| failures.attempts(trial.id));
+    (attempts, Reverse(first.map_or(U256::ZERO, |trial| trial.expected_wei)), first.map(|trial| trial.id))
 }

@@ -16,7 +16,7 @@ pub(super) struct Failures(BTreeMap<OrderId, Failure>);
 
 #[derive(Debug)]
 struct Failure {
-    in_a_row: u32,
+    attempts: u32,
     until_block: u64,
     reason: SkipReason,
 }
@@ -28,16 +28,16 @@ impl Failures {
     }
 
     /// Returns how often an order was tried in vain since its trigger is met.
-    pub(super) fn in_a_row(&self, order: OrderId) -> u32 {
-        self.0.get(&order).map_or(0, |failure| failure.in_a_row)
+    pub(super) fn attempts(&self, order: OrderId) -> u32 {
+        self.0.get(&order).map_or(0, |failure| failure.attempts)
     }
 
     /// Records that an order was tried in vain in a block: the wait doubles each time.
     pub(super) fn record(&mut self, order: OrderId, block: u64, reason: SkipReason) {
         let longest = if matches!(reason, SkipReason::Reverts(_)) { MAX_WAIT } else { MAX_PRICE_WAIT };
-        let in_a_row = self.0.get(&order).map_or(1, |failure| failure.in_a_row.saturating_add(1));
-        let wait = 1_u64.checked_shl(in_a_row).unwrap_or(longest).min(longest);
-        self.0.insert(order, Failure { in_a_row, until_block: block.saturating_add(wait), reason });
+        let attempts = self.0.get(&order).map_or(1, |failure| failure.attempts.saturating_add(1));
+        let wait = 1_u64.checked_shl(attempts).unwrap_or(longest).min(longest);
+        self.0.insert(order, Failure { attempts, until_block: block.saturating_add(wait), reason });
     }
 
     /// Forgets the orders for which `is_kept` is false.

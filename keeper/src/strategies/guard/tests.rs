@@ -85,23 +85,23 @@ impl Fixture {
             })),
         ];
         for (number, debt) in (0..).zip(debts) {
-            let onBehalf = account(number);
+            let borrower = account(number);
             let collateral = debt * ETHER * 100 / (2_000 * 85);
             events.push(core(IPlimsollEvents::SupplyCollateral(IPlimsoll::SupplyCollateral {
                 id,
-                caller: onBehalf,
-                onBehalf,
+                caller: borrower,
+                onBehalf: borrower,
                 assets: U256::from(collateral),
             })));
             events.push(core(IPlimsollEvents::Borrow(IPlimsoll::Borrow {
                 id,
-                caller: onBehalf,
-                onBehalf,
-                receiver: onBehalf,
+                caller: borrower,
+                onBehalf: borrower,
+                receiver: borrower,
                 assets: U256::from(debt * DOLLAR),
                 shares: U256::from(debt * DOLLAR * 1_000_000),
             })));
-            events.push(Event::Guard(IGuardEvents::PlaceOrder(placement(id, onBehalf, 10_000))));
+            events.push(Event::Guard(IGuardEvents::PlaceOrder(placement(id, borrower, 10_000))));
         }
         let mut book = Book::new();
         book.apply(Block { number: 1, timestamp: NOW }, &events).unwrap();
@@ -180,8 +180,8 @@ impl Fixture {
         let paid_bps = BPS - self.discount_bps - self.further_bps * before;
         let proceeds = value_down(order.execution.sold, price) * paid_bps / BPS;
         let Some(profit) = proceeds.checked_sub(order.execution.payment) else {
-            let (amountOut, minOut) = (U256::from(proceeds), U256::from(order.execution.payment));
-            return reverted(ISwapper::TooLittleOut { amountOut, minOut }.abi_encode());
+            let (offered, needed) = (U256::from(proceeds), U256::from(order.execution.payment));
+            return reverted(ISwapper::TooLittleOut { amountOut: offered, minOut: needed }.abi_encode());
         };
         let charged = (U256::from(380_000) * U256::from(GAS_PRICE) * U256::from(wanted.unitsPerWeiX96)) >> 96;
         let profit = U256::from(profit);
