@@ -8,9 +8,10 @@ use alloy::{
     sol_types::{GenericRevertReason, SolError},
 };
 use plimsoll_contracts::{
-    IChainlinkOracle::IChainlinkOracleErrors, IGasCharge, IGasCharge::IGasChargeErrors, IGuard::IGuardErrors, ILiquidator::ILiquidatorErrors,
-    IPlimsoll, IPlimsoll::IPlimsollErrors, IRewards, IRewards::IRewardsErrors, ISwapper, ISwapper::ISwapperErrors,
-    ISwapperClient::ISwapperClientErrors, IUniswapV3Swapper, IUniswapV3Swapper::IUniswapV3SwapperErrors,
+    IChainlinkOracle::IChainlinkOracleErrors, IGasCharge, IGasCharge::IGasChargeErrors, IGuard::IGuardErrors,
+    ILiquidator::ILiquidatorErrors, IPlimsoll, IPlimsoll::IPlimsollErrors, IRewards, IRewards::IRewardsErrors,
+    ISwapper, ISwapper::ISwapperErrors, ISwapperClient::ISwapperClientErrors, IUniswapV3Swapper,
+    IUniswapV3Swapper::IUniswapV3SwapperErrors,
 };
 use serde::Serialize;
 
