@@ -118,6 +118,11 @@ impl<'a> Arena<'a> {
         let core = suite.contract("Plimsoll")?;
         let loans: Vec<_> = debts.into_iter().map(|debt| NewLoan { collateral: ETHER, debt }).collect();
         Borrowers::deploy(&suite.devnet, core, TRANSACTION_GAS).await?.open(&params, &loans).await?;
+        // The base fee has fallen in almost empty blocks. A transaction that is priced by it could not pay that of the races,
+        // and the node would discard it.
+        let provider = suite.devnet.provider();
+        provider.anvil_set_next_block_base_fee_per_gas(BASE_FEE).await?;
+        provider.evm_mine(None).await?;
         let borrowers = market_env.borrowers().await?;
         let observer = Observer::start(&suite.devnet.node).await?;
         let rival = suite.devnet.node.account(RIVAL)?;
