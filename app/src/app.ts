@@ -204,8 +204,7 @@ export class App {
 
   private runner(): Runner {
     this.#runner?.cancel();
-    const { chainId: id, genesis } = this.state.config.deployment;
-    this.#runner = new Runner(this.rpc, { id, genesis }, this.context, (progress) => {
+    this.#runner = new Runner(this.rpc, this.state.config.deployment, (progress) => {
       this.set({ progress });
       if (progress.phase === "done" || progress.phase === "failed") void this.refresh();
     });
@@ -221,7 +220,7 @@ export class App {
   /** Goes on with the plan that was in progress before a reload. */
   async resume(): Promise<void> {
     const pending = loadPending(this.state.config.deployment.genesis);
-    if (pending) await this.runner().resume(this.state.wallet?.provider, pending);
+    if (pending) await this.runner().resume(() => this.state.wallet?.provider, pending);
   }
 
   /** Closes the report of a plan that has ended or was paused. */

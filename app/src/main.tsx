@@ -2,10 +2,19 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { App, useAppState } from "./app";
+import { ActivityPage } from "./ui/activity";
+import { EarnPage } from "./ui/earn";
+import { LocalPanel } from "./ui/local";
 import { MarketPage } from "./ui/market";
 import { MarketsPage } from "./ui/markets";
 import { ProgressPanel } from "./ui/progress";
 import { WalletMenu } from "./ui/wallet";
+
+const PAGES = [
+  ["", "Markets"],
+  ["earn", "Earn"],
+  ["activity", "Activity"],
+];
 
 function useRoute(): string[] {
   const parts = () => location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
@@ -32,10 +41,26 @@ function Page({ app }: { app: App }) {
         </div>
         <WalletMenu app={app} />
       </header>
+      <nav aria-label="Pages">
+        {PAGES.map(([route, label]) => (
+          <a key={route} href={`#/${route}`} aria-current={(kind ?? "") === route ? "page" : undefined}>
+            {label}
+          </a>
+        ))}
+      </nav>
       <ProgressPanel app={app} />
       <NodeWarning app={app} />
       <main id="content" class={node === "gone" ? "away" : ""}>
-        {kind === "market" && name ? <MarketPage key={name} app={app} name={name} /> : <MarketsPage app={app} />}
+        {kind === "market" && name ? (
+          <MarketPage key={name} app={app} name={name} />
+        ) : kind === "earn" ? (
+          <EarnPage app={app} />
+        ) : kind === "activity" ? (
+          <ActivityPage app={app} />
+        ) : (
+          <MarketsPage app={app} />
+        )}
+        {config.local && <LocalPanel app={app} />}
       </main>
       <footer>
         <p>{snapshot ? `Block ${snapshot.block}` : "No block yet"}</p>

@@ -34,6 +34,8 @@ use crate::{
 const LOCAL_MANIFEST: &str = "examples/local.toml";
 /// Gas limit of setting a price feed.
 const FEED_GAS: u64 = 200_000;
+/// Fee of a transaction that comes first in its block, in wei per gas.
+const FIRST_FEE: u128 = 1_000_000_000_000;
 /// The account that [`Suite::supply`] supplies for.
 const SUPPLIER: usize = 1;
 /// How long [`Suite::wait_for_liquidation`] waits before it fails.
@@ -250,6 +252,17 @@ impl Suite {
     /// As [`Suite::send_price`].
     pub async fn send_price_last(&self, feed: &str, answer: u128, base_fee: u128) -> eyre::Result<B256> {
         Ok(*without_priority_fee(self.price_update(feed, answer)?, base_fee).send().await?.tx_hash())
+    }
+
+    /// Sends the same transaction as [`Suite::send_price`] with a priority fee that comes first in the next block, and
+    /// returns its hash without waiting for the block.
+    ///
+    /// # Errors
+    /// As [`Suite::send_price`].
+    pub async fn send_price_first(&self, feed: &str, answer: u128) -> eyre::Result<B256> {
+        let update = self.price_update(feed, answer)?;
+        let update = update.max_fee_per_gas(FIRST_FEE).max_priority_fee_per_gas(FIRST_FEE);
+        Ok(*update.send().await?.tx_hash())
     }
 
     /// Starts a keeper that liquidates and harvests live on this chain, and waits until it is ready. It is the keeper

@@ -2,11 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use eyre::{ContextCompat, WrapErr, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -97,6 +98,15 @@ impl Browser {
             }})"
         );
         self.evaluate(&expression).await.map(drop)
+    }
+
+    /// Saves a screenshot to the folder that PLIMSOLL_PICTURES names, for people to look at.
+    pub(crate) async fn save_picture(&mut self, name: &str) -> eyre::Result<()> {
+        let Some(folder) = env::var_os("PLIMSOLL_PICTURES") else { return Ok(()) };
+        let options = json!({ "format": "png", "captureBeyondViewport": true });
+        let answer = self.command("Page.captureScreenshot", options).await?;
+        let bytes = BASE64_STANDARD.decode(answer["data"].as_str().unwrap_or_default())?;
+        Ok(fs::write(PathBuf::from(folder).join(format!("{name}.png")), bytes)?)
     }
 
     /// Sends a command of the protocol and returns its response.

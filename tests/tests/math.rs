@@ -2,7 +2,9 @@
 
 mod rewards;
 
-use alloy::primitives::U256;
+use std::fs;
+
+use alloy::{primitives::U256, sol_types::SolValue};
 use plimsoll_contracts::{
     RateCurve, Risk, SurgeLimit,
     harness::{
@@ -18,7 +20,9 @@ use plimsoll_keeper::math::{
 };
 use plimsoll_testkit::devnet::Devnet;
 
-use crate::random::Random;
+use serde_json::json;
+
+use crate::{app::sources::run_script, random::Random, support};
 
 const CASES: usize = 120_000;
 const CASES_PER_CALL: usize = 1_000;
@@ -229,5 +233,32 @@ async fn the_keeper_computes_what_the_contracts_compute() -> eyre::Result<()> {
     }
     // The rare branches were reached, and often.
     assert!(unhealthy.iter().all(|cases| *cases > CASES / 100), "ramp, slices, whole positions: {unhealthy:?}");
+    Ok(())
+}
+
+/// Cases that the page is compared on.
+const PAGE_CASES: usize = 4_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_app_computes_what_the_contracts_compute() -> eyre::Result<()> {
+    let devnet = Devnet::start_with(&["--gas-limit", CALL_GAS]).await?;
+    let harness = IMathHarness::new(devnet.deploy("MathHarness", Vec::new()).await?, devnet.provider());
+    let mut random = Random::from_seed(2);
+    let (mut cases, mut answers) = (Vec::new(), Vec::new());
+    for _ in 0..PAGE_CASES / CASES_PER_CALL {
+        let some: Vec<Case> =
+            (0..CASES_PER_CALL).map(|_| Ok(State::random(&mut random)?.case())).collect::<eyre::Result<_>>()?;
+        answers.extend(harness.answers(some.clone()).call().await?);
+        cases.extend(some);
+    }
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("cases.json");
+    let encoded = json!({
+        "cases": alloy::hex::encode_prefixed(cases.abi_encode()),
+        "answers": alloy::hex::encode_prefixed(answers.abi_encode()),
+    });
+    fs::write(&file, encoded.to_string())?;
+    let vectors = support::tools()?.workspace().root().join("contracts/test/proofs/vectors.json");
+    run_script("arithmetic.ts", &[&vectors, &file])?;
     Ok(())
 }

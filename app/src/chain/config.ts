@@ -49,6 +49,7 @@ export interface Deployment {
   markets: MarketInfo[];
   programmes: Programme[];
   pools: Pool[];
+  feeds: { name: string; address: Address }[];
   /** The address of the only contract of a kind, if there is one. */
   contract(kind: string): Address | undefined;
   /** Names and addresses of all contracts of a kind. */
@@ -69,6 +70,7 @@ interface RecordFile {
   genesis: Hex;
   contracts: Record<string, { contract: string; address: Address; created: { block: number } | null }>;
   tokens: Record<string, { address: Address; decimals: number }>;
+  feeds: Record<string, Address>;
   pools: Record<string, { token0: Address; token1: Address; fee: number }>;
   markets: Record<
     string,
@@ -120,6 +122,7 @@ export function readRecord(file: RecordFile): Deployment {
       rewards: reward_tokens.map(tokenAt),
     })),
     pools: Object.values(file.pools),
+    feeds: Object.entries(file.feeds).map(([name, address]) => ({ name, address })),
     contract: (kind) => {
       const found = ofKind(kind);
       return found.length === 1 ? found[0]!.address : undefined;

@@ -4,6 +4,7 @@ import { ORACLE_SCALE, WAD, YEAR_SECS, divUp } from "./math/integers";
 /** Thrown by {@link parseAmount}; the message is for the person who typed. */
 export class AmountError extends Error {}
 
+const HALF_A_HUNDREDTH = 5n * 10n ** 13n;
 const GROUPED = /^\d{1,3}(,\d{3})+$/;
 
 /** Reads `1234.5`, `1,234.5` or `.5` as units of a token. */
@@ -69,8 +70,8 @@ export const bpsText = (bps: bigint): string => {
   return `${text} %`;
 };
 
-/** Writes a rate per second, 1e18-scaled, as a yearly percentage without compounding. */
-export const aprText = (ratePerSecond: bigint): string => percentText(ratePerSecond * YEAR_SECS);
+/** Writes a rate per second, 1e18-scaled, as a yearly percentage without compounding, rounded to the nearest. */
+export const aprText = (ratePerSecond: bigint): string => percentText(ratePerSecond * YEAR_SECS + HALF_A_HUNDREDTH);
 
 /** Writes a health factor, cut to two decimals: a loan below 1 never reads 1.00. */
 export function healthText(health: bigint): string {

@@ -14,8 +14,23 @@ export interface Plan {
   /** What the whole is called afterwards: "Supply 1,000 USDC". */
   title: string;
   account: Address;
+  /** Name of the market that it concerns, if it is one. */
+  market?: string | undefined;
   calls: Call[];
+  /** The same by fewer transactions, for a wallet that signs messages. */
+  signed?: (sign: Signer) => Promise<Call[]>;
 }
+
+/** A message of EIP-712. */
+export interface TypedData {
+  domain: { name: string; version: string; chainId: number; verifyingContract: Address };
+  primaryType: string;
+  types: Record<string, { name: string; type: string }[]>;
+  message: Record<string, unknown>;
+}
+
+/** Has the wallet sign a message of the account. */
+export type Signer = (data: TypedData) => Promise<Hex>;
 
 export const call = (what: string, to: Address, abi: Abi, functionName: string, args: readonly unknown[]): Call => ({
   what,

@@ -1,8 +1,9 @@
 /** Sends a plan's calls one after the other, or as one atomic batch where the wallet can, and follows them until mined. */
 import { getAddress, type Address, type Hex } from "viem";
+import type { Deployment } from "../chain/config";
 import { RpcError, NodeUnreachable, toHex, type Rpc } from "../chain/rpc";
 import { CODES, ask, type Provider } from "../wallet/provider";
-import type { Plan } from "./plan";
+import type { Plan, TypedData } from "./plan";
 import { savePending, type Pending } from "./pending";
 import { errorText, revertText, type Context } from "./words";
 
@@ -40,13 +41,26 @@ const SLOW_MS = 30_000;
 
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
+/** The wallet wants the domain's type with the others, and integers as text. */
+function signTyped(provider: Provider, account: Address, data: TypedData): Promise<Hex> {
+  const types = { EIP712Domain: DOMAIN_TYPE, ...data.types };
+  const text = JSON.stringify({ ...data, types }, (_, value) => (typeof value === "bigint" ? value.toString() : value));
+  return ask<Hex>(provider, "eth_signTypedData_v4", [account, text]);
+}
+
+const DOMAIN_TYPE = [
+  { name: "name", type: "string" },
+  { name: "version", type: "string" },
+  { name: "chainId", type: "uint256" },
+  { name: "verifyingContract", type: "address" },
+];
+
 export class Runner {
   #cancelled = false;
 
   constructor(
     private readonly rpc: Rpc,
-    private readonly chain: { id: number; genesis: Hex },
-    private readonly context: Context,
+    private readonly deployment: Deployment,
     private readonly report: (progress: Progress) => void,
   ) {}
 
@@ -60,15 +74,35 @@ export class Runner {
     await this.guarded({ plan, step: 0 }, async (pending) => {
       if (plan.calls.length > 1 && (await this.batches(provider, plan.account))) {
         if (await this.runBatch(provider, pending)) return;
+      } else if (plan.signed) {
+        pending.plan = await this.sign(provider, plan, plan.signed);
       }
       await this.runSteps(provider, pending);
     });
   }
 
+  /** Has the wallet sign what makes a plan shorter. A wallet that cannot sign messages executes the steps instead. */
+  private async sign(provider: Provider, plan: Plan, signed: NonNullable<Plan["signed"]>): Promise<Plan> {
+    this.report({
+      ...this.progress({ plan, step: 0 }, "signing"),
+      message: "Sign the messages that your wallet shows.",
+    });
+    await this.requireUnchanged(provider, plan.account);
+    try {
+      const calls = await signed((data) => signTyped(provider, plan.account, data));
+      return { title: plan.title, account: plan.account, market: plan.market, calls };
+    } catch (error) {
+      const cannot: number[] = [CODES.unsupported, CODES.methodMissing];
+      if (error instanceof RpcError && cannot.includes(error.code)) return plan;
+      throw error;
+    }
+  }
+
   /** Goes on with what was pending before a reload. Without a wallet it only follows what was sent. */
-  async resume(provider: Provider | undefined, pending: Pending): Promise<void> {
+  async resume(wallet: () => Provider | undefined, pending: Pending): Promise<void> {
     await this.guarded(pending, async () => {
       if (pending.batch) {
+        const provider = wallet();
         if (!provider) return this.pausedAt(pending);
         await this.followBatch(provider, pending, pending.batch);
         return;
@@ -78,6 +112,8 @@ export class Runner {
         this.advance(pending);
       }
       if (pending.step >= pending.plan.calls.length) return this.done(pending);
+      // The wallet may have been connected in the meantime.
+      const provider = wallet();
       if (!provider) return this.pausedAt(pending);
       await this.runSteps(provider, pending);
     });
@@ -89,8 +125,8 @@ export class Runner {
     } catch (error) {
       if (this.#cancelled) return;
       // What was sent may still be mined, so it stays stored; what was not sent is forgotten.
-      savePending(this.chain.genesis, undefined);
-      this.report({ ...this.progress(pending, "failed"), message: errorText(error, this.context) });
+      savePending(this.deployment.genesis, undefined);
+      this.report({ ...this.progress(pending, "failed"), message: errorText(error, this.contextOf(pending.plan)) });
     }
   }
 
@@ -104,7 +140,7 @@ export class Runner {
       const gas = await this.rpc.request<Hex>("eth_estimateGas", [{ from: plan.account, to, data }]);
       const request = { from: plan.account, to, data, gas: toHex((BigInt(gas) * 5n) / 4n) };
       pending.hash = await ask<Hex>(provider, "eth_sendTransaction", [request]);
-      savePending(this.chain.genesis, pending);
+      savePending(this.deployment.genesis, pending);
       await this.follow(pending, pending.hash);
       this.advance(pending);
     }
@@ -116,11 +152,11 @@ export class Runner {
     delete pending.nonce;
     const left = pending.step < pending.plan.calls.length;
     if (left) delete pending.hash;
-    savePending(this.chain.genesis, left ? pending : undefined);
+    savePending(this.deployment.genesis, left ? pending : undefined);
   }
 
   private done(pending: Pending): void {
-    savePending(this.chain.genesis, undefined);
+    savePending(this.deployment.genesis, undefined);
     this.report(this.progress({ ...pending, step: pending.plan.calls.length - 1 }, "done"));
   }
 
@@ -162,10 +198,16 @@ export class Runner {
       try {
         await this.rpc.request("eth_call", [{ from: pending.plan.account, to, data }, block]);
       } catch (error) {
-        if (error instanceof RpcError) return revertText(error.data, this.context);
+        if (error instanceof RpcError) return revertText(error.data, this.contextOf(pending.plan));
       }
     }
     return "Another transaction of the same block changed what it relied on. Try again.";
+  }
+
+  /** Amounts in errors are of the market's tokens. */
+  private contextOf({ market }: Plan): Context {
+    const found = this.deployment.markets.find(({ name }) => name === market);
+    return { deployment: this.deployment, loan: found?.loan, collateral: found?.collateral };
   }
 
   private async requireNotReplaced(pending: Pending, hash: Hex): Promise<void> {
@@ -174,7 +216,7 @@ export class Runner {
       const found = await this.rpc.request<{ nonce: Hex } | null>("eth_getTransactionByHash", [hash]);
       if (!found) return;
       pending.nonce = Number(found.nonce);
-      savePending(this.chain.genesis, pending);
+      savePending(this.deployment.genesis, pending);
       return;
     }
     const [next, receipt] = await this.rpc.batch([
@@ -197,9 +239,9 @@ export class Runner {
     if (!first || getAddress(first) !== account) {
       throw new Changed("The wallet has another account now. Nothing more was sent: prepare it again with this one.");
     }
-    if (Number(chain) !== this.chain.id) {
+    if (Number(chain) !== this.deployment.chainId) {
       throw new Changed(
-        `The wallet is on chain ${Number(chain)}, not ${this.chain.id}. Nothing was sent: switch it back.`,
+        `The wallet is on chain ${Number(chain)}, not ${this.deployment.chainId}. Nothing was sent: switch it back.`,
       );
     }
   }
@@ -208,7 +250,7 @@ export class Runner {
 
   /** Returns whether the wallet executes several calls atomically on this chain. */
   private async batches(provider: Provider, account: Address): Promise<boolean> {
-    const chain = toHex(this.chain.id);
+    const chain = toHex(this.deployment.chainId);
     try {
       type Capabilities = Record<string, { atomic?: { status?: string } }>;
       const found = await ask<Capabilities>(provider, "wallet_getCapabilities", [account, [chain]]);
@@ -224,7 +266,13 @@ export class Runner {
     this.report({ ...this.progress(pending, "signing"), batched: true });
     await this.requireUnchanged(provider, plan.account);
     const calls = plan.calls.map(({ to, data }) => ({ to, data, value: "0x0" }));
-    const batch = { version: "2.0.0", from: plan.account, chainId: toHex(this.chain.id), atomicRequired: true, calls };
+    const batch = {
+      version: "2.0.0",
+      from: plan.account,
+      chainId: toHex(this.deployment.chainId),
+      atomicRequired: true,
+      calls,
+    };
     try {
       const { id } = await ask<{ id: string }>(provider, "wallet_sendCalls", [batch]);
       pending.batch = id;
@@ -233,7 +281,7 @@ export class Runner {
       if (error instanceof RpcError && codes.includes(error.code)) return false;
       throw error;
     }
-    savePending(this.chain.genesis, pending);
+    savePending(this.deployment.genesis, pending);
     await this.followBatch(provider, pending, pending.batch);
     return true;
   }

@@ -9,8 +9,8 @@ import { CODES } from "../wallet/provider";
 /** Which tokens amounts in errors are of: the market's, if a call concerns one. */
 export interface Context {
   deployment: Deployment;
-  loan?: Token;
-  collateral?: Token;
+  loan?: Token | undefined;
+  collateral?: Token | undefined;
 }
 
 const amount = (token: Token | undefined, units: bigint, rounding: Rounding = "down"): string =>
@@ -72,9 +72,12 @@ const WRITERS: Record<string, Writer> = {
   InsufficientShares: () => "This is more than you have.",
   LimitExceeded: () => "The vault's caps leave no room for this amount.",
   NotEnoughLiquidity: () => "The vault cannot pay this much at once. Redeem in kind, or a part.",
-  RedeemMoreThanMax: () => "This is more than can be redeemed now: the cooldown is not over, or its window has passed.",
-  WithdrawMoreThanMax: () => "This is more than can be withdrawn now.",
-  DepositMoreThanMax: () => "This is more than can be deposited now.",
+  ERC4626ExceededMaxRedeem: () =>
+    "This is more than can be redeemed now: the cooldown is not over, or its window has passed.",
+  ERC4626ExceededMaxWithdraw: () => "This is more than can be withdrawn now.",
+  ERC4626ExceededMaxDeposit: () => "This is more than can be deposited now.",
+  ERC20InsufficientBalance: () => "Your balance does not suffice.",
+  ERC20InsufficientAllowance: () => "The approval does not suffice.",
   InsufficientBalance: () => "Your balance does not suffice.",
   InsufficientAllowance: () => "The approval does not suffice.",
 };

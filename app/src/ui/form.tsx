@@ -1,4 +1,5 @@
 /** A form for one amount: validates while a person types, simulates, shows before → after, and executes. */
+import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { App } from "../app";
 import { useAppState } from "../app";
@@ -113,7 +114,7 @@ export function AmountForm<T>({ app, verb, outcome }: { app: App; verb: Verb; ou
             setText(event.currentTarget.value);
           }}
         />
-        <button type="button" class="max" onClick={() => setIsMax(true)} aria-label={`Maximum ${verb.token.name}`}>
+        <button type="button" class="max" onClick={() => setIsMax(true)} aria-label={`max ${verb.token.name}`}>
           max
         </button>
       </div>
@@ -161,4 +162,51 @@ export function BeforeAfter({ before, after }: { before: Row[]; after: Row[] }) 
       </tbody>
     </table>
   );
+}
+
+/** One form at a time, chosen by buttons. */
+export function VerbTabs<T>({ app, verbs, outcome, children }: VerbTabsProps<T>) {
+  const [chosen, setChosen] = useState(verbs[0]?.id);
+  const verb = verbs.find(({ id }) => id === chosen) ?? verbs[0];
+  if (!verb) return null;
+  return (
+    <div class="card actions">
+      <div class="tabs" role="group" aria-label="Action">
+        {verbs.map(({ id, label }) => (
+          <button key={id} type="button" aria-pressed={id === verb.id} onClick={() => setChosen(id)}>
+            {label}
+          </button>
+        ))}
+      </div>
+      {children?.(verb)}
+      <AmountForm key={verb.id} app={app} verb={verb} outcome={outcome} />
+    </div>
+  );
+}
+
+interface VerbTabsProps<T> {
+  app: App;
+  verbs: Verb[];
+  outcome: Outcome<T>;
+  /** Further choices of the verb that is open. */
+  children?: (verb: Verb) => ComponentChildren;
+}
+
+/** A button that executes a plan which needs no amount. Its calls are checked by an estimate before they are signed. */
+export function PlanButton({ app, plan, label, isDisabled }: PlanButtonProps) {
+  const { node, progress } = useAppState(app);
+  const isBusy = progress !== undefined && ["signing", "mining"].includes(progress.phase);
+  const isOpen = node === "ok" && app.isOnChain && !isBusy && !isDisabled;
+  return (
+    <button type="button" class="main" disabled={!isOpen} onClick={() => void app.execute(plan())}>
+      {label}
+    </button>
+  );
+}
+
+interface PlanButtonProps {
+  app: App;
+  plan: () => Plan;
+  label: string;
+  isDisabled?: boolean;
 }

@@ -1,14 +1,23 @@
 /** A market: the account's position first, the forms, and what the market is. */
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { App } from "../app";
 import { useAppState } from "../app";
 import { positionRead, type MarketState, type Position } from "../chain/snapshot";
 import { oracleText } from "../tx/words";
 import { amountText, aprText, bpsText, durationText, percentText, priceText } from "../lib/numbers";
-import { AmountForm, type Outcome } from "./form";
+import { toAssetsDown } from "../lib/math/shares";
+import { readOracle, type OracleInfo } from "../chain/oracle";
+import { Orders } from "./orders";
+import { RateChart } from "./rates";
+import { LiquidationPreview } from "./risk";
+import { VerbTabs, type Outcome } from "./form";
+import { exchangeOf, leverageVerbs } from "./leverage";
 import { Fact, marketTitle } from "./markets";
 import { distanceText, positionRows } from "./rows";
-import { marketVerbs, type Verb } from "./verbs";
+import { marketVerbs, type Stage } from "./verbs";
+
+/** Sizes of a leveraged position, in hundredths of the deposit. */
+const MULTIPLES = [150n, 200n, 300n, 400n];
 
 const NO_POSITION: Position = {
   supplyShares: 0n,
@@ -28,6 +37,9 @@ export function MarketPage({ app, name }: { app: App; name: string }) {
   if (!market) return <p class="empty">This deployment has no market {name}.</p>;
   const position = snapshot.account?.positions.get(market.info.id) ?? NO_POSITION;
   const [core, lens] = [config.deployment.contract("Plimsoll"), config.deployment.contract("Lens")];
+  const guard = config.deployment.contract("Guard");
+  const stage = core &&
+    snapshot.account && { core, now: snapshot.timestamp, market, account: snapshot.account, position };
   return (
     <>
       <h2>{marketTitle(market)}</h2>
@@ -36,25 +48,61 @@ export function MarketPage({ app, name }: { app: App; name: string }) {
           {oracleText(market.borrowPriceError)}
         </p>
       )}
-      {snapshot.account && core && lens ? (
-        <div class="columns">
+      {stage && lens ? (
+        <div class="columns market">
           <PositionPanel market={market} position={position} />
-          <Forms
+          <Actions
             app={app}
-            verbs={marketVerbs({ core, now: snapshot.timestamp, market, account: snapshot.account, position })}
+            stage={stage}
             outcome={{
-              read: positionRead(lens, market.info.id, snapshot.account.address),
+              read: positionRead(lens, market.info.id, stage.account.address),
               before: position,
               rows: (state) => positionRows(market, state),
               context: { ...app.context, loan: market.info.loan, collateral: market.info.collateral },
             }}
           />
+
+          <LiquidationPreview market={market} position={position} />
+          {guard && position.debt !== 0n && <Orders app={app} guard={guard} stage={stage} />}
         </div>
       ) : (
         <p class="empty">{account ? "Reading your position…" : "Connect a wallet to lend or borrow here."}</p>
       )}
-      <MarketFacts market={market} />
+      <MarketFacts app={app} market={market} now={snapshot.timestamp} />
+      <RateChart market={market} />
     </>
+  );
+}
+
+/** The verbs of the market, and those of leverage where there is an exchange. */
+function Actions({ app, stage, outcome }: { app: App; stage: Stage; outcome: Outcome<Position> }) {
+  const { deployment } = useAppState(app).config;
+  const [multiple, setMultiple] = useState(200n);
+  const { loan, collateral } = stage.market.info;
+  const exchange = exchangeOf(deployment, loan, collateral);
+  const given = exchange && { stage, rpc: app.rpc, chainId: deployment.chainId, exchange, multiple };
+  const verbs = [...marketVerbs(stage), ...(given ? leverageVerbs(given) : [])];
+  return (
+    <VerbTabs app={app} verbs={verbs} outcome={outcome}>
+      {(verb) =>
+        verb.id === "leverage" && (
+          <p class="buttons">
+            <label for="multiple">Size of the position</label>
+            <select
+              id="multiple"
+              value={multiple.toString()}
+              onChange={(event) => setMultiple(BigInt(event.currentTarget.value))}
+            >
+              {MULTIPLES.map((hundredths) => (
+                <option key={hundredths} value={hundredths.toString()}>
+                  {Number(hundredths) / 100} × the deposit
+                </option>
+              ))}
+            </select>
+          </p>
+        )
+      }
+    </VerbTabs>
   );
 }
 
@@ -77,25 +125,22 @@ function PositionPanel({ market, position }: { market: MarketState; position: Po
   );
 }
 
-/** One form at a time, chosen by tabs. */
-function Forms({ app, verbs, outcome }: { app: App; verbs: Verb[]; outcome: Outcome<Position> }) {
-  const [chosen, setChosen] = useState(verbs[0]!.id);
-  const verb = verbs.find(({ id }) => id === chosen) ?? verbs[0]!;
-  return (
-    <section class="card" aria-label="What to do">
-      <div class="tabs" role="group" aria-label="Action">
-        {verbs.map(({ id, label }) => (
-          <button key={id} type="button" aria-pressed={id === verb.id} onClick={() => setChosen(id)}>
-            {label}
-          </button>
-        ))}
-      </div>
-      <AmountForm key={verb.id} app={app} verb={verb} outcome={outcome} />
-    </section>
-  );
+/** Reads what the oracle is made of, again with every block. */
+function useOracle(app: App, market: MarketState, now: bigint): OracleInfo | undefined {
+  const [info, setInfo] = useState<OracleInfo>();
+  useEffect(() => {
+    let isCurrent = true;
+    readOracle(app.rpc, market.info.params.oracle).then((found) => isCurrent && setInfo(found));
+    return () => {
+      isCurrent = false;
+    };
+  }, [market.info.id, now]);
+  return info;
 }
 
-function MarketFacts({ market }: { market: MarketState }) {
+function MarketFacts({ app, market, now }: { app: App; market: MarketState; now: bigint }) {
+  const oracle = useOracle(app, market, now);
+  const reserve = toAssetsDown(market.accrued.reserveShares, market.accrued.supplyAssets, market.accrued.supplyShares);
   const { loan, collateral, risk } = market.info;
   const { supplyAssets, borrowAssets } = market.accrued;
   const inLoan = (units: bigint) => `${amountText(units, loan.decimals)} ${loan.name}`;
@@ -123,8 +168,17 @@ function MarketFacts({ market }: { market: MarketState }) {
               : `${inLoan(market.surgeRoom)} now, refills in ${durationText(risk.surgePeriodSecs)}`
           }
         />
+        <Fact label="Reserve, which pays for bad debt first" value={inLoan(reserve)} />
         <Fact label="Cover of the backstop" value={inLoan(market.cover)} />
+        <Fact label="Reserve's part of interest" value={bpsText(market.accrued.feeBps)} />
+        {oracle && <Fact label="Oracle" value={oracle.description} />}
+        {oracle && <Fact label="Oldest price" value={ageText(oracle, now)} />}
       </dl>
     </section>
   );
+}
+
+function ageText({ updatedAt, borrowMaxAge }: OracleInfo, now: bigint): string {
+  const age = now > updatedAt ? now - updatedAt : 0n;
+  return `${durationText(age)} old; borrowing stops at ${durationText(borrowMaxAge)}`;
 }

@@ -42,8 +42,8 @@ export function marketVerbs(stage: Stage): Verb[] {
   return [supply(stage), withdraw(stage), addCollateral(stage), borrow(stage), repay(stage), withdrawCollateral(stage)];
 }
 
-function planOf({ account }: Stage, title: string, calls: Call[]): Plan {
-  return { title, account: account.address, calls };
+function planOf({ account, market }: Stage, title: string, calls: Call[]): Plan {
+  return { title, account: account.address, market: market.info.name, calls };
 }
 
 const sum = (verb: string, token: Token, units: bigint): string =>

@@ -1,6 +1,7 @@
 //! The page in a real browser, on a real node, with the suite deployed.
 
 use std::{
+    fs,
     io::{self, Write},
     time::Duration,
 };
@@ -8,7 +9,10 @@ use std::{
 use alloy::primitives::{Address, U256};
 use eyre::{WrapErr, ensure, eyre};
 use plimsoll_contracts::{IPlimsoll, MarketParams, Position};
-use plimsoll_deploy::app::{AppServer, Site};
+use plimsoll_deploy::{
+    app::{AppServer, Site},
+    manifest::Manifest,
+};
 use plimsoll_testkit::{
     deployment::Suite,
     devnet::{ITestToken, mined},
@@ -30,20 +34,32 @@ pub(super) struct Page {
     pub(super) suite: Suite,
     pub(super) browser: Browser,
     pub(super) server: AppServer,
+    pub(super) site: Site,
     /// The market `weth-usdc`, with 500,000 USDC to lend.
     pub(super) market: MarketParams,
     /// The account of the wallet, with 10 WETH and 50,000 USDC.
     pub(super) person: Address,
+    /// JavaScript that finds the form which is open.
+    form: String,
+    /// Selector of the part of the page in which verbs are chosen.
+    part: String,
 }
 
 impl Page {
     /// Deploys the suite, opens the page with a wallet in it; `None` where there is no browser.
     pub(super) async fn open() -> eyre::Result<Option<Self>> {
+        Self::open_with("").await
+    }
+
+    /// As [`Page::open`], with further sections of the manifest.
+    pub(super) async fn open_with(sections: &str) -> eyre::Result<Option<Self>> {
         let Some(mut browser) = Browser::start().await? else {
             writeln!(io::stderr(), "SKIPPED: no chromium is on the PATH")?;
             return Ok(None);
         };
-        let suite = Suite::start().await?;
+        let path = support::tools()?.workspace().root().join("examples/local.toml");
+        let text = fs::read_to_string(&path)? + sections;
+        let suite = Suite::start_from(Manifest::parse(&path, text)?, &[]).await?;
         let market = suite.market("weth-usdc")?;
         suite.supply(&market, units(500_000, 6)).await?;
         let person = suite.devnet.account(PERSON)?;
@@ -54,19 +70,24 @@ impl Page {
         let node = suite.devnet.node.http_url();
         let (tools, deployment, url) = (support::tools()?, suite.deployment.clone(), node.parse()?);
         let site = tokio::task::spawn_blocking(move || Site::build(&tools, &deployment, &url, true)).await??;
-        let server = AppServer::start(site, 0).await?;
+        let server = AppServer::start(site.clone(), 0).await?;
         let wallet = WALLET
             .replace("ACCOUNT", &json!(person).to_string())
             .replace("CHAIN", &json!(format!("{:#x}", suite.deployment.chain_id)).to_string())
             .replace("NODE", &json!(node).to_string());
         browser.command("Page.addScriptToEvaluateOnNewDocument", json!({ "source": wallet })).await?;
         browser.open(&server.url()).await?;
-        Ok(Some(Self { suite, browser, server, market, person }))
+        Ok(Some(Self { suite, browser, server, site, market, person, form: "document".into(), part: String::new() }))
     }
 
     /// Opens the page with the wallet connected, at a market.
     pub(super) async fn connected() -> eyre::Result<Option<Self>> {
-        let Some(mut page) = Self::open().await? else { return Ok(None) };
+        Self::connected_with("").await
+    }
+
+    /// As [`Page::connected`], with further sections of the manifest.
+    pub(super) async fn connected_with(sections: &str) -> eyre::Result<Option<Self>> {
+        let Some(mut page) = Self::open_with(sections).await? else { return Ok(None) };
         page.connect("Test wallet").await?;
         page.go("market/weth-usdc").await?;
         page.shows("Your position").await?;
@@ -142,26 +163,40 @@ impl Page {
     /// Chooses a verb and types an amount, as a keyboard would.
     pub(super) async fn fill(&mut self, verb: &str, amount: &str) -> eyre::Result<()> {
         self.choose(verb).await?;
-        self.browser.evaluate("document.querySelector('.field input').select()").await?;
+        self.browser.evaluate(&format!("{}.querySelector('input').select()", self.form)).await?;
         self.browser.command("Input.insertText", json!({ "text": amount })).await.map(drop)
+    }
+
+    /// Chooses verbs from now on within the section with this heading.
+    pub(super) fn within(&mut self, heading: &str) {
+        self.part = format!("section:has({heading})");
     }
 
     /// Chooses a verb by its tab.
     pub(super) async fn choose(&mut self, verb: &str) -> eyre::Result<()> {
         let tab = format!(
-            "[...document.querySelectorAll('.tabs button')].find((tab) => tab.innerText.trim() === {})",
+            "[...document.querySelectorAll({})].find((tab) => tab.innerText.trim() === {})",
+            json!(format!("{} .tabs button", self.part)),
             json!(verb)
         );
         self.waits_for(&format!("a tab {verb}"), &tab).await?;
         self.browser.evaluate(&format!("({tab}).click()")).await?;
         let open = format!("({tab}).getAttribute('aria-pressed') === 'true'");
+        self.form = format!("({tab}).closest('.actions').querySelector('form')");
         self.waits_for(&format!("the form {verb}"), &open).await
+    }
+
+    /// Waits until the open form can be sent, or cannot.
+    pub(super) async fn can_submit(&mut self, can: bool) -> eyre::Result<()> {
+        let state = if can { "enabled" } else { "disabled" };
+        let button = format!("{}.querySelector('.main:{state}')", self.form);
+        self.waits_for(&format!("a form whose button is {state}"), &button).await
     }
 
     /// Sends the open form, once its simulation allows it.
     pub(super) async fn submit(&mut self) -> eyre::Result<()> {
-        self.waits_for("a form that can be sent", "document.querySelector('.form .main:enabled')").await?;
-        self.browser.evaluate("document.querySelector('.form .main').click()").await.map(drop)
+        self.can_submit(true).await?;
+        self.browser.evaluate(&format!("{}.querySelector('.main').click()", self.form)).await.map(drop)
     }
 
     /// Types an amount, sends it, and waits until it is done.
@@ -173,7 +208,7 @@ impl Page {
     /// Chooses a verb and all that there is, sends it, and waits until it is done.
     pub(super) async fn execute_max(&mut self, verb: &str) -> eyre::Result<()> {
         self.choose(verb).await?;
-        self.browser.evaluate("document.querySelector('.form .max').click()").await?;
+        self.browser.evaluate(&format!("{}.querySelector('.max').click()", self.form)).await?;
         self.submit_and_finish().await
     }
 

@@ -1,4 +1,8 @@
 //! The page for borrowers and lenders, in a real browser on a real node: every verb, and every fault that a person meets.
 
+mod earn;
+mod faults;
 mod fixture;
+mod looks;
+pub(crate) mod sources;
 mod verbs;

@@ -4,9 +4,10 @@ use alloy::{
     primitives::{Address, U256},
     providers::ext::AnvilApi,
 };
-use plimsoll_testkit::market::units;
+use plimsoll_testkit::{keeper::Keeper, market::units};
 
 use super::fixture::Page;
+use crate::support;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_with_a_burner_wallet_borrows_and_pays_back() -> eyre::Result<()> {
@@ -44,4 +45,24 @@ async fn a_stranger_with_a_burner_wallet_borrows_and_pays_back() -> eyre::Result
     assert!(requested.is_empty(), "{requested:?}");
     assert_eq!(page.browser.complaints(), Vec::<String>::new());
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_liquidated_when_the_price_falls_and_reads_what_it_cost() -> eyre::Result<()> {
+    let Some(mut page) = Page::open().await? else { return Ok(()) };
+    page.suite.add_liquidity("weth-usdc", units(10_000, 18), units(20_000_000, 6)).await?;
+    let keeper = Keeper::start(&page.suite, support::keeper(), "").await?;
+    keeper.wait_until_ready().await?;
+    page.connect("Burner wallet").await?;
+    page.go("market/weth-usdc").await?;
+    page.execute("Add collateral", "5").await?;
+    page.execute_max("Borrow").await?;
+    page.shows("If it were liquidated").await?;
+    let choose = "const feed = document.querySelector('#feed'); feed.value = 'eth-usd';
+        feed.dispatchEvent(new Event('change', { bubbles: true }))";
+    page.browser.evaluate(choose).await?;
+    page.click("Price −10 %").await?;
+    page.go("activity").await?;
+    page.shows("Liquidated:").await?;
+    page.shows("Borrowed 7,99").await
 }

@@ -1,13 +1,8 @@
 //! The keeper's pages in a real browser.
 
-use std::{
-    env, fs,
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::io::{self, Write};
 
 use alloy::primitives::B256;
-use base64::{Engine, prelude::BASE64_STANDARD};
 use eyre::ensure;
 use plimsoll_keeper::view::{ActivityEntry, ActivityKind, ActivityState};
 use serde_json::json;
@@ -99,7 +94,7 @@ async fn a_liquidation_appears_on_the_open_page() -> eyre::Result<()> {
             assert_eq!(browser.evaluate(sticks_out).await?, 0, "{page}, {name}: something sticks out of its column");
             let ground = browser.evaluate("getComputedStyle(document.body).backgroundColor").await?;
             assert_eq!(ground == "rgb(12, 20, 26)", dark, "{page}, {name}: {ground}");
-            picture(&mut browser, &format!("{page}-{name}")).await?;
+            browser.save_picture(&format!("{page}-{name}")).await?;
         }
         let unlabelled = "[...document.querySelectorAll('button, a, input:not([type=hidden]), select')].filter((element) => \
                           !(element.innerText || element.ariaLabel || element.closest('label'))).length";
@@ -112,13 +107,4 @@ async fn a_liquidation_appears_on_the_open_page() -> eyre::Result<()> {
     let complaints = browser.complaints();
     ensure!(complaints.is_empty(), "{complaints:#?}");
     Ok(())
-}
-
-/// Saves a screenshot to the folder that PLIMSOLL_PICTURES names, for people to look at.
-async fn picture(browser: &mut Browser, name: &str) -> eyre::Result<()> {
-    let Some(folder) = env::var_os("PLIMSOLL_PICTURES") else { return Ok(()) };
-    let options = json!({ "format": "png", "captureBeyondViewport": true });
-    let answer = browser.command("Page.captureScreenshot", options).await?;
-    let bytes = BASE64_STANDARD.decode(answer["data"].as_str().unwrap_or_default())?;
-    Ok(fs::write(PathBuf::from(folder).join(format!("{name}.png")), bytes)?)
 }

@@ -1,0 +1,16 @@
+/** Prints every function and every error of the page's ABIs, one a line, for comparison with the compiled contracts. */
+import { toFunctionSignature, type AbiFunction, type AbiParameter } from "viem";
+import * as abis from "../src/chain/abi";
+import { oracleAbi, feedAbi } from "../src/chain/oracle";
+
+const signature = (name: string, inputs: readonly AbiParameter[]): string =>
+  toFunctionSignature({ type: "function", name, inputs, outputs: [], stateMutability: "view" } as AbiFunction);
+
+for (const abi of [...Object.values(abis), oracleAbi, feedAbi]) {
+  for (const item of abi) {
+    if (item.type === "function") {
+      console.log(`function ${signature(item.name, item.inputs)}${signature("", item.outputs)}`);
+    }
+    if (item.type === "error") console.log(`error ${signature(item.name, item.inputs)}`);
+  }
+}
