@@ -30,7 +30,7 @@ export function ActivityPage({ app }: { app: App }) {
       <ol class="timeline">
         {activities?.map(({ block, index, transaction, market, what, isBad }) => (
           <li key={`${block}-${index}`} class={isBad ? "bad" : ""}>
-            <span>{what}</span>
+            <span>{what}</span>{" "}
             <span class="small">
               in <a href={`#/market/${market}`}>{market}</a>, block {block.toString()},{" "}
               <TransactionLink chainId={config.deployment.chainId} hash={transaction} />

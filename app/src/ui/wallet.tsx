@@ -17,7 +17,7 @@ export function WalletMenu({ app }: { app: App }) {
           </button>
         )}
         <span title={account}>
-          {wallet.name} <span class="hex">{shortHex(account)}</span>
+          {wallet.name} <span class="hex">{shortHex(account)}</span>{" "}
           {ether !== undefined && <span class="small">{amountText(ether, 18)} for gas</span>}
         </span>
         <button type="button" onClick={() => app.disconnect()}>

@@ -64,5 +64,5 @@ async fn a_stranger_is_liquidated_when_the_price_falls_and_reads_what_it_cost() 
     page.click("Price −10 %").await?;
     page.go("activity").await?;
     page.shows("Liquidated:").await?;
-    page.shows("Borrowed 7,99").await
+    page.shows("Borrowed 8,000 USDC").await
 }
