@@ -206,10 +206,23 @@ impl Keeper {
     /// # Errors
     /// When the keeper has ended, with its last lines of output.
     pub async fn wait_for_response(&self, provider: &DynProvider, block: u64) -> eyre::Result<bool> {
+        self.wait_until_sent(block, || self.has_pending(provider)).await
+    }
+
+    /// Waits until the keeper has decided on a block and sent its transactions. Returns whether `is_sent` says that there are
+    /// any.
+    ///
+    /// # Errors
+    /// When the keeper has ended, with its last lines of output, or `is_sent` fails.
+    pub async fn wait_until_sent<F: Future<Output = eyre::Result<bool>>>(
+        &self,
+        block: u64,
+        is_sent: impl Fn() -> F,
+    ) -> eyre::Result<bool> {
         self.wait_for_block(block).await?;
         let deadline = Instant::now() + RESPONSE_TIMEOUT;
         while Instant::now() < deadline {
-            if self.has_pending(provider).await? {
+            if is_sent().await? {
                 return Ok(true);
             }
             if !self.is_sending(block).await? {

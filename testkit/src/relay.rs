@@ -1,8 +1,8 @@
 //! A stand-in for a relay with a builder behind it: it takes `eth_sendBundle` and `eth_cancelBundle` with a signed header,
-//! keeps a bundle for the block that it is for, leaves out what would revert after the pool's transactions, and includes the
-//! rest by mining on the node.
+//! keeps a bundle for the block that it is for, leaves out what would revert at its place in the block, and includes the rest
+//! by mining on the node, which orders transactions by their priority fee.
 
-use std::future;
+use std::{collections::BTreeMap, future};
 
 use alloy::{
     consensus::{Transaction as _, TxEnvelope},
@@ -10,7 +10,7 @@ use alloy::{
     hex,
     primitives::{Address, B256, Bytes, Signature, U64, keccak256},
     providers::{DynProvider, Provider, ext::AnvilApi},
-    rpc::types::TransactionRequest,
+    rpc::types::{Transaction, TransactionRequest},
 };
 use axum::{Router, extract::State, http::HeaderMap, routing::post};
 use eyre::{ContextCompat, WrapErr, bail, ensure};
@@ -105,6 +105,12 @@ struct Params {
     #[serde(default)]
     reverting_tx_hashes: Vec<B256>,
     replacement_uuid: String,
+}
+
+/// A node's pool: its executable transactions, by account and nonce.
+#[derive(Debug, Deserialize)]
+struct Pool {
+    pending: BTreeMap<Address, BTreeMap<String, Transaction>>,
 }
 
 /// Parameters of `eth_cancelBundle`.
@@ -209,7 +215,8 @@ impl Relay {
         Ok(())
     }
 
-    /// Builds the next block: the pool's transactions, and after them those of the bundles for it that succeed there.
+    /// Builds the next block: the pool's transactions, and those of the bundles for it that succeed. A bundle is tried before
+    /// the pool's transactions where its priority fee is higher than theirs, and after them otherwise.
     ///
     /// # Errors
     /// When the node refuses a transaction that succeeds in trial.
@@ -236,7 +243,14 @@ impl Relay {
         Ok(built)
     }
 
-    /// Tries a transaction after those of the pool.
+    /// Returns the highest priority fee in the pool, in wei; `None` where the pool is empty.
+    async fn highest_pooled_fee(&self) -> eyre::Result<Option<u128>> {
+        let pool: Pool = self.provider.raw_request("txpool_content".into(), ()).await?;
+        let all = pool.pending.values().flat_map(|by_nonce| by_nonce.values());
+        Ok(all.map(|transaction| transaction.max_priority_fee_per_gas().unwrap_or_default()).max())
+    }
+
+    /// Tries a transaction at its place in the next block.
     async fn succeeds(&self, raw: &Bytes) -> eyre::Result<bool> {
         let transaction = TxEnvelope::decode_2718(&mut raw.as_ref())?;
         let from = transaction.signature().recover_address_from_prehash(&transaction.signature_hash())?;
@@ -244,10 +258,12 @@ impl Relay {
         if transaction.nonce() != nonce {
             return Ok(false);
         }
+        let pooled = self.highest_pooled_fee().await?;
+        let is_first = pooled.is_none_or(|pooled| transaction.max_priority_fee_per_gas().unwrap_or_default() > pooled);
         let request = TransactionRequest::from_transaction(transaction);
-        let request = TransactionRequest { from: Some(from), ..request };
-        let tried = self.provider.call(request).pending().await;
-        match tried {
+        let call = self.provider.call(TransactionRequest { from: Some(from), ..request });
+        let tried = if is_first { call.latest() } else { call.pending() };
+        match tried.await {
             Ok(_) => Ok(true),
             Err(error) if error.is_error_resp() => Ok(false),
             Err(error) => Err(error.into()),

@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use alloy::{
-    consensus::Transaction as _,
+    consensus::{Transaction as _, TxEnvelope},
+    eips::Decodable2718,
     network::TransactionBuilder,
     primitives::{Address, B256, U256},
     providers::{Provider, ext::AnvilApi},
@@ -22,6 +23,7 @@ use plimsoll_testkit::{
     keeper::{Keeper, KeeperSetup},
     market_env::MarketEnv,
     observer::Observer,
+    relay::Relay,
 };
 
 /// Arguments for Anvil: the transaction with the highest priority fee comes first.
@@ -84,6 +86,10 @@ pub(super) struct RaceOutcome {
     pub(super) gas: u64,
     /// Share of the net profit that the rival bid, in millionths; `None` without a rival.
     pub(super) rival: Option<u128>,
+    /// Whether its bundle was left out of the block because it would have reverted.
+    pub(super) dropped: bool,
+    /// Whether it reverted in a block.
+    pub(super) reverted: bool,
 }
 
 /// The chain, its loans and the keeper.
@@ -95,6 +101,8 @@ pub(super) struct Arena<'a> {
     borrowers: Vec<Address>,
     rival: Address,
     keeper: Option<Keeper>,
+    /// Where the keeper's transactions go, if they go in bundles.
+    relay: Option<Relay>,
     /// Number of the next race.
     next: u64,
     /// The keeper's last call, which rivals imitate.
@@ -126,13 +134,32 @@ impl<'a> Arena<'a> {
         let borrowers = market_env.borrowers().await?;
         let observer = Observer::start(&suite.devnet.node).await?;
         let rival = suite.devnet.node.account(RIVAL)?;
-        Ok(Self { suite, market_env, observer, borrowers, rival, keeper: None, next: 0, template: None })
+        Ok(Self { suite, market_env, observer, borrowers, rival, keeper: None, relay: None, next: 0, template: None })
     }
 
-    /// Starts a keeper that knows of no rivals.
+    /// Starts a keeper that knows of no rivals, and whose transactions enter the pool.
     pub(super) async fn start_keeper(&mut self, name: &str, program: Command) -> eyre::Result<()> {
-        self.suite.devnet.provider().anvil_set_auto_mine(true).await?;
         let setup = KeeperSetup { folder: format!("keeper-{name}"), ..KeeperSetup::live(self.suite) };
+        self.start(setup, program).await
+    }
+
+    /// Starts a keeper that knows of no rivals, and whose transactions go to a builder in bundles.
+    pub(super) async fn start_keeper_with_builder(&mut self, name: &str, program: Command) -> eyre::Result<()> {
+        let relay = Relay::start(self.suite.devnet.provider().clone()).await?;
+        let setup = KeeperSetup {
+            folder: format!("keeper-bundles-{name}"),
+            endpoints: vec![
+                format!("url = \"{}\"\nrole = \"read\"", self.suite.devnet.node.ws_url()),
+                format!("url = \"{}\"\nrole = \"bundle\"", relay.url()),
+            ],
+            ..KeeperSetup::live(self.suite)
+        };
+        self.relay = Some(relay);
+        self.start(setup, program).await
+    }
+
+    async fn start(&mut self, setup: KeeperSetup, program: Command) -> eyre::Result<()> {
+        self.suite.devnet.provider().anvil_set_auto_mine(true).await?;
         let keeper = Keeper::start_with(self.suite, program, &setup).await?;
         keeper.wait_until_ready().await?;
         self.keeper = Some(keeper);
@@ -141,6 +168,7 @@ impl<'a> Arena<'a> {
     }
 
     pub(super) async fn stop_keeper(&mut self) -> eyre::Result<()> {
+        self.relay = None;
         match self.keeper.take() {
             Some(keeper) => keeper.shut_down().await,
             None => Ok(()),
@@ -163,7 +191,9 @@ impl<'a> Arena<'a> {
         let mut theirs = None;
         match interference {
             Interference::Rival(bid) => {
-                (theirs, outcome.rival) = self.rival_bids(race, bid, ours.map(|(_, tip)| tip)).await?;
+                // Bundles cannot be seen.
+                let seen = ours.filter(|_| self.relay.is_none()).map(|(_, tip)| tip);
+                (theirs, outcome.rival) = self.rival_bids(race, bid, seen).await?;
             }
             Interference::Sandwich { step, steps } => {
                 let [from, to] = POOL_PRICES;
@@ -171,10 +201,18 @@ impl<'a> Arena<'a> {
                 self.market_env.send_trade_first(price * DOLLAR, TRADE_FEE).await?;
             }
         }
-        let block = self.mine().await?;
-        if let Some((hash, _)) = ours {
+        let block = match &self.relay {
+            Some(relay) => {
+                self.suite.devnet.provider().anvil_set_next_block_base_fee_per_gas(BASE_FEE).await?;
+                let built = relay.build_block().await?;
+                outcome.dropped = ours.is_some_and(|(hash, _)| built.dropped.contains(&hash));
+                built.number
+            }
+            None => self.mine().await?,
+        };
+        if let Some((hash, _)) = ours.filter(|_| !outcome.dropped) {
             let receipt = self.receipt(hash).await?;
-            outcome.won = receipt.status();
+            (outcome.won, outcome.reverted) = (receipt.status(), !receipt.status());
             outcome.gas = receipt.gas_used;
             outcome.cost = u128::from(receipt.gas_used) * receipt.effective_gas_price;
             outcome.received = self.profit(&receipt)?;
@@ -203,6 +241,16 @@ impl<'a> Arena<'a> {
     /// Returns the keeper's pending transaction after a block, and its priority fee; `None` where it sends nothing.
     async fn keepers_transaction(&mut self, block: u64) -> eyre::Result<Option<(B256, u128)>> {
         let provider = self.suite.devnet.provider().clone();
+        if let Some(relay) = &self.relay {
+            let is_sent = || async { Ok(!relay.bundles_for(block + 1).is_empty()) };
+            if !self.keeper()?.wait_until_sent(block, is_sent).await? {
+                return Ok(None);
+            }
+            let bundle = relay.wait_for_bundle(block + 1).await?;
+            let transaction = TxEnvelope::decode_2718(&mut bundle.raw.as_ref())?;
+            self.template = Some(ILiquidator::liquidateCall::abi_decode(transaction.input())?.liquidation);
+            return Ok(Some((*transaction.tx_hash(), transaction.max_priority_fee_per_gas().unwrap_or_default())));
+        }
         let (signer, sends) = {
             let keeper = self.keeper()?;
             (keeper.signer(), keeper.wait_for_response(&provider, block).await?)

@@ -24,7 +24,7 @@ const HALF: u128 = 500_000;
 pub struct Report {
     /// Successful transactions that cost more than they brought, in all races.
     pub successful_with_loss: u64,
-    /// Reverted transactions that were sent in bundles: none is sent that way.
+    /// Transactions that were sent in bundles and reverted in a block.
     pub bundle_reverts: u64,
     /// Median gas of the transactions that reverted in public.
     pub median_revert_gas: u64,
@@ -34,6 +34,31 @@ pub struct Report {
     pub rivals: Vec<RivalFigures>,
     /// Figures of the races with a sandwich.
     pub sandwiched: SandwichFigures,
+    /// Figures of the same races in bundles.
+    pub bundles: Vec<BundleFigures>,
+}
+
+/// Figures of races in which the keeper's transactions went in bundles.
+#[derive(Debug, Clone, Serialize)]
+pub struct BundleFigures {
+    /// Name of the rival, or of what happened besides.
+    pub against: &'static str,
+    /// Number of races.
+    pub races: u64,
+    /// Number of bundles that were sent.
+    pub sent: u64,
+    /// Number of those that the builder included.
+    pub won: u64,
+    /// Number of those that the builder left out because they would have reverted.
+    pub dropped: u64,
+    /// Number of those that reverted in a block.
+    pub reverted: u64,
+    /// Successful transactions that cost more than they brought.
+    pub successful_with_loss: u64,
+    /// What was paid for bundles that were not included or reverted, in wei.
+    pub paid_for_lost_wei: u128,
+    /// What was kept after gas, as a part of what is kept by somebody with the same cap who knows every bid.
+    pub kept: f64,
 }
 
 /// Figures against one rival.
@@ -145,6 +170,25 @@ impl RivalFigures {
     }
 }
 
+impl BundleFigures {
+    pub(super) fn of(against: &'static str, outcomes: &[RaceOutcome]) -> Self {
+        let best: i128 = outcomes.iter().map(|outcome| signed(outcome.best())).sum();
+        let kept: i128 = outcomes.iter().map(|outcome| signed(outcome.received) - signed(outcome.cost)).sum();
+        let count_of = |is: fn(&&RaceOutcome) -> bool| count(outcomes.iter().filter(is));
+        Self {
+            against,
+            races: count(outcomes),
+            sent: count_of(|outcome| outcome.sent),
+            won: count_of(|outcome| outcome.won),
+            dropped: count_of(|outcome| outcome.dropped),
+            reverted: count_of(|outcome| outcome.reverted),
+            successful_with_loss: count_of(|outcome| outcome.has_loss()),
+            paid_for_lost_wei: outcomes.iter().filter(|outcome| !outcome.won).map(|outcome| outcome.cost).sum(),
+            kept: ratio(kept, best),
+        }
+    }
+}
+
 fn reverts(outcomes: &[RaceOutcome]) -> Vec<u64> {
     outcomes.iter().filter(|outcome| outcome.sent && !outcome.won).map(|outcome| outcome.gas).collect()
 }
@@ -166,7 +210,7 @@ impl FirstStage {
 }
 
 impl Report {
-    pub(super) fn of(rivals: Vec<RivalFigures>, sandwiched: &[RaceOutcome]) -> Self {
+    pub(super) fn of(rivals: Vec<RivalFigures>, sandwiched: &[RaceOutcome], bundles: Vec<BundleFigures>) -> Self {
         let mut gas: Vec<_> = rivals.iter().flat_map(|figures| figures.revert_gas.clone()).collect();
         gas.extend(reverts(sandwiched));
         gas.sort_unstable();
@@ -187,8 +231,9 @@ impl Report {
         };
         Self {
             successful_with_loss: rivals.iter().map(|figures| figures.successful_with_loss).sum::<u64>()
-                + sandwiched.successful_with_loss,
-            bundle_reverts: 0,
+                + sandwiched.successful_with_loss
+                + bundles.iter().map(|figures| figures.successful_with_loss).sum::<u64>(),
+            bundle_reverts: bundles.iter().map(|figures| figures.reverted).sum(),
             median_revert_gas: gas.get(gas.len() / 2).copied().unwrap_or_default(),
             gas_over_floor: rivals
                 .iter()
@@ -196,6 +241,7 @@ impl Report {
                 .map_or(0.0, |none| none.gas_over_floor),
             rivals,
             sandwiched,
+            bundles,
         }
     }
 }
@@ -224,6 +270,11 @@ impl fmt::Display for Report {
         }
         let SandwichFigures { races, succeeded, successful_with_loss, least_net_wei, first_stage_loss_wei } =
             self.sandwiched;
+        writeln!(f, "in bundles  sent  won  left out  reverted  kept")?;
+        for figures in &self.bundles {
+            let BundleFigures { against, races, sent, won, dropped, reverted, kept, .. } = figures;
+            writeln!(f, "{against:<10} {sent:>2}/{races:<3} {won:>3} {dropped:>9} {reverted:>9} {kept:>5.2}")?;
+        }
         writeln!(f, "sandwiched: {succeeded} of {races} succeeded, {successful_with_loss} at a loss")?;
         write!(
             f,
