@@ -19,10 +19,11 @@ use crate::{
 };
 
 /// Contracts that are compiled besides the protocol's own, by file. They are for local chains only.
-const LOCAL_SOURCES: [&str; 8] = [
+const LOCAL_SOURCES: [&str; 9] = [
     "contracts/test/support/MarketMaker.sol",
     "contracts/test/support/Borrowers.sol",
     "contracts/test/support/TestToken.sol",
+    "contracts/test/support/WrappedCoin.sol",
     "contracts/test/rewards/OddToken.sol",
     "contracts/test/support/OneSlotOracle.sol",
     "contracts/test/support/StakingRewards.sol",

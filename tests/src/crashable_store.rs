@@ -82,6 +82,7 @@ fn result(intent: u64) -> ResultRow {
         gain_wei: U256::from(1),
         gas_wei: U256::from(1),
         tip_wei: None,
+        builder_wei: U256::ZERO,
         data_fee_wei: U256::ZERO,
         profit: None,
     }

@@ -73,11 +73,33 @@ interface ILiquidator {
         uint256 profit
     );
 
+    /// @notice The block's builder was paid `amount` of the chain's coin, a share of a liquidation's profit.
+    event BuilderPaid(address indexed builder, uint256 amount);
+
     error ZeroAddress();
+    /// @notice More than the whole was to be paid to the builder.
+    error ShareTooHigh(uint256 shareBps);
+    /// @notice Coins are accepted only from a token that is being unwrapped.
+    error UnexpectedCoins(address from);
 
     /// @notice Liquidates, swaps, repays and sends the profit to the receiver. Errors of the core (`NothingToLiquidate`
     /// if every loan was already liquidated) and of the adapter are passed on.
     function liquidate(Liquidation calldata liquidation) external returns (Outcome memory);
+
+    /// @notice Liquidates as `liquidate` does, and pays the block's builder (`block.coinbase`) a share of what is left of the
+    /// profit after the charge for gas. For transactions that reach the builder privately, which includes what pays it
+    /// most, and nothing that reverts: the payment follows the profit that was really made. The profit's token must be
+    /// the chain's wrapped coin.
+    ///
+    /// The payment itself is charged for, and the guard counts after it: what the receiver gets covers the least profit
+    /// and the gas of the whole call. A builder that refuses the coins, or wants more than 10,000 gas to take them, is not
+    /// paid, and the receiver gets its share.
+    /// @param shareBps the builder's share, in basis points, rounded down
+    /// @return outcome with the profit that the receiver got
+    /// @return paid coins that the builder got
+    function liquidateForBuilder(Liquidation calldata liquidation, uint256 shareBps)
+        external
+        returns (Outcome memory outcome, uint256 paid);
 
     /// @notice Returns the core.
     function plimsoll() external view returns (address);

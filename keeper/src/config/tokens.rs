@@ -40,6 +40,7 @@ const DERIVED_TWAP_WINDOW: &str = "30 minutes";
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tokens {
     by_address: BTreeMap<Address, Token>,
+    wrapped_coin: Option<Address>,
 }
 
 /// An entry of `[tokens]`.
@@ -67,6 +68,12 @@ impl Tokens {
     #[must_use]
     pub fn get(&self, address: Address) -> Option<&Token> {
         self.by_address.get(&address)
+    }
+
+    /// The token that wraps the native coin, if it is known.
+    #[must_use]
+    pub const fn wrapped_coin(&self) -> Option<Address> {
+        self.wrapped_coin
     }
 
     /// All tokens in the order of their addresses.
@@ -115,7 +122,7 @@ impl Tokens {
         let (set, recorded): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|(name, _)| root.is_set(&["tokens", name]));
         let tokens = recorded.into_iter().chain(set).filter_map(|(name, entry)| entry.token(name, root, record));
-        Self { by_address: tokens.map(|token| (token.address, token)).collect() }
+        Self { by_address: tokens.map(|token| (token.address, token)).collect(), wrapped_coin: wrapped }
     }
 }
 

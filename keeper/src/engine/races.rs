@@ -6,14 +6,14 @@ use alloy::{
     sol_types::SolEvent,
 };
 use plimsoll_chain::error::ChainError;
-use plimsoll_contracts::{IGuard, IPlimsoll};
+use plimsoll_contracts::{IGuard, IPlimsoll, market::BPS};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
     intent::{Fees, Intent, Purpose, Scope},
     safety::Contracts,
-    strategies::bids::{RaceResult, share_of},
+    strategies::bids::{RaceResult, WHOLE, priority_fee, share_of},
     stream::StreamReader,
 };
 
@@ -26,8 +26,10 @@ pub(super) struct Race {
     net_wei: U256,
     /// Share of that which it bids, in millionths.
     share: u32,
-    /// Priority fee per gas that its newest transaction offers, in wei.
+    /// Priority fee per gas that its newest transaction offers, in wei; what the builder is paid besides is part of it.
     priority_fee: u128,
+    /// What the builder is paid besides the priority fee, for each unit of gas, in wei.
+    builder_fee: u128,
 }
 
 impl Race {
@@ -38,12 +40,15 @@ impl Race {
         }
         let gas = intent.expected_gas;
         let net_wei = intent.expected_gain.saturating_sub(intent.worth().cost_at(gas_price));
-        Some(Self { gas, net_wei, share: share_of(intent.bid, gas, net_wei), priority_fee: intent.bid })
+        let builder_bps = intent.profit.map_or(0, |profit| profit.builder_share_bps);
+        let builder_fee = priority_fee(u32::from(builder_bps).saturating_mul(WHOLE / BPS), gas, net_wei);
+        let priority_fee = intent.bid.saturating_add(builder_fee);
+        Some(Self { gas, net_wei, share: share_of(priority_fee, gas, net_wei), priority_fee, builder_fee })
     }
 
     /// Records what its transaction offers.
     pub(super) const fn offer(&mut self, fees: Fees) {
-        self.priority_fee = fees.max_priority_fee_per_gas;
+        self.priority_fee = fees.max_priority_fee_per_gas.saturating_add(self.builder_fee);
     }
 
     /// Returns the result of a race that was won.

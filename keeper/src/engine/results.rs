@@ -101,6 +101,7 @@ fn row(config: &Config, report: &Report, receipt: &Receipt, status: ResultStatus
         gain_wei: U256::ZERO,
         gas_wei: U256::ZERO,
         tip_wei: None,
+        builder_wei: execution.builder_paid,
         data_fee_wei: U256::from(receipt.data_fee),
         profit: profit.map(|profit| TokenAmount { amount: profit.exact(), token: profit.token }),
     }

@@ -190,6 +190,7 @@ pub(super) fn liquidate(config: &Config, keeper: Address, sender: &core::CoreSet
         max_slippage_bps: config.liquidate.max_slippage_bps,
         bid_share_bps: config.fees.bid_share_bps,
         ordering: config.chain.ordering,
+        builders_coin: config.tokens.wrapped_coin().filter(|_| sender.in_bundles),
         reverts_are_mined: !stays_private(config, sender),
         deadline_secs: deadline_secs(config),
     }
@@ -260,6 +261,8 @@ fn deadline(config: &Config) -> Duration {
 mod tests {
     use std::{collections::BTreeMap, path::Path};
 
+    use alloy::primitives::address;
+
     use super::*;
 
     const TEXT: &str = r#"
@@ -289,6 +292,14 @@ mod tests {
             liquidate(&config, Address::ZERO, &sender(&config, Mode::DryRun).core).reverts_are_mined
         };
         assert!(!reverts_are_mined(&bundled));
+        let builders_coin = |text: &str| {
+            let text = text.replace("chain_id = 31337", "chain_id = 1");
+            let config = Config::parse(Path::new("keeper.toml"), &text, &BTreeMap::new()).unwrap();
+            liquidate(&config, Address::ZERO, &sender(&config, Mode::DryRun).core).builders_coin
+        };
+        // The wrapped coin of that chain.
+        assert_eq!(builders_coin(&bundled), Some(address!("C02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2")));
+        assert_eq!(builders_coin(TEXT), None);
         assert!(reverts_are_mined(&TEXT.replace("role = \"private\"", "role = \"send\"")));
     }
 

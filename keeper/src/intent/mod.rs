@@ -98,6 +98,10 @@ pub struct Profit {
     /// which is in `token`, is worth beyond that. `None` where the repayment is no expense of the keeper's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repaid: Option<Rate>,
+    /// Share of the profit after gas that the call pays to the block's builder, in basis points: the bid of a transaction
+    /// that goes in bundles.
+    #[serde(default, skip_serializing_if = "is_no_share")]
+    pub builder_share_bps: u16,
 }
 
 /// What a transaction is meant to achieve.
@@ -205,6 +209,11 @@ impl Intent {
 /// Whether there is no profit margin, which entries of a journal do not say.
 const fn is_no_margin(margin_bps: &u32) -> bool {
     *margin_bps == 0
+}
+
+/// Whether the builder is paid no share, which entries of a journal do not say.
+const fn is_no_share(share_bps: &u16) -> bool {
+    *share_bps == 0
 }
 
 /// Whether nothing is bid, which entries of a journal do not say.

@@ -44,7 +44,7 @@ pub struct CoinSums {
     /// Gas at the base fee, and fees of a rollup for data. Where the base fee of a block could not be read, its tip is in
     /// here.
     pub gas: Amount,
-    /// Priority fees.
+    /// Priority fees, and what builders were paid out of profits.
     pub tip: Amount,
     /// Gain less gas and tip.
     pub net: Balance,
@@ -106,6 +106,7 @@ impl CoinSums {
 impl TransactionResult {
     fn new(coin: &str, row: ResultRow) -> Self {
         let gas = row.gas_wei.saturating_add(row.data_fee_wei);
+        let tip = row.tip_wei.unwrap_or_default().saturating_add(row.builder_wei);
         Self {
             time: time_of(row.at),
             block: row.block,
@@ -115,7 +116,7 @@ impl TransactionResult {
             status: row.status,
             accounts: row.accounts,
             profit: row.profit,
-            sums: CoinSums::new(coin, row.gain_wei, gas, row.tip_wei.unwrap_or_default()),
+            sums: CoinSums::new(coin, row.gain_wei, gas, tip),
         }
     }
 }
@@ -270,6 +271,7 @@ mod tests {
             gain_wei: U256::from(gain),
             gas_wei: U256::from(gas),
             tip_wei: tip.map(U256::from),
+            builder_wei: U256::ZERO,
             data_fee_wei: U256::from(1),
             profit: (gain > 0).then(|| TokenAmount { amount: "12.5".to_owned(), token: "USDC".to_owned() }),
         }
@@ -286,6 +288,9 @@ mod tests {
             ["-0.000000000000000252", "0.000000000000006997"]
         );
         assert_eq!((report.total.transactions, report.total.reverted), (3, 1));
+        let paid = ResultRow { builder_wei: U256::from(400), ..row(4, 1_000, 300, Some(50)) };
+        let paid = ResultsReport::new("ETH", vec![paid]).total.sums;
+        assert_eq!((paid.tip.exact(), paid.net.exact()), ("0.00000000000000045".into(), "0.000000000000000249".into()));
         assert_eq!(net(&report.total), "0.000000000000006745");
         let lines: Vec<_> = report.csv().lines().map(str::to_owned).collect();
         let hash = format!("0x{}", "01".repeat(32));

@@ -8,7 +8,10 @@ use alloy::{
     sol_types::SolEvent,
 };
 use plimsoll_contracts::{
-    IGuard, ILiquidator::LiquidateWithoutCapital, IOrderExecutor::ExecuteWithoutCapital, IPlimsoll, IRewards,
+    IGuard,
+    ILiquidator::{BuilderPaid, LiquidateWithoutCapital},
+    IOrderExecutor::ExecuteWithoutCapital,
+    IPlimsoll, IRewards,
 };
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +58,8 @@ pub struct Execution {
     pub profit: Option<(Address, U256)>,
     /// Token and amount of the rewards that were claimed, tips included.
     pub claimed: Option<(Address, U256)>,
+    /// What the block's builder was paid out of the profit, in wei. The profit is what was left of it.
+    pub builder_paid: U256,
 }
 
 impl Execution {
@@ -79,6 +84,10 @@ impl Execution {
                 && let Ok(event) = LiquidateWithoutCapital::decode_log(log)
             {
                 done.profit = Some((event.profitToken, event.profit));
+            } else if Some(log.address) == contracts.liquidator
+                && let Ok(event) = BuilderPaid::decode_log(log)
+            {
+                done.builder_paid = done.builder_paid.saturating_add(event.amount);
             } else if log.address == contracts.core
                 && let Ok(event) = IPlimsoll::Liquidate::decode_log(log)
             {
@@ -102,7 +111,8 @@ impl Execution {
         done
     }
 
-    /// Returns the value in wei of what an intent's transaction brought, at the rates of its decision and rounded down.
+    /// Returns the value in wei of what an intent's transaction brought, at the rates of its decision and rounded down. What
+    /// the builder was paid of it is a cost.
     fn gain(&self, intent: &Intent) -> U256 {
         let Some(profit) = intent.profit else { return U256::ZERO };
         let value = |amount: Option<(Address, U256)>| {
@@ -113,9 +123,8 @@ impl Execution {
             (Purpose::Liquidate { .. }, Some(rate)) => {
                 profit.rate.value_down(self.seized).saturating_sub(rate.value_up(self.repaid))
             }
-            (Purpose::Liquidate { .. } | Purpose::ExecuteOrder { .. } | Purpose::Harvest { .. }, _) => {
-                value(self.profit)
-            }
+            (Purpose::Liquidate { .. }, None) => value(self.profit).saturating_add(self.builder_paid),
+            (Purpose::ExecuteOrder { .. } | Purpose::Harvest { .. }, _) => value(self.profit),
             (Purpose::ClaimOwn { .. }, _) => value(self.claimed),
             // It moves what was earned before.
             (Purpose::Sweep { .. }, _) => U256::ZERO,
@@ -150,7 +159,7 @@ pub struct Realised {
     pub has_reverted: bool,
     /// Value of what it brought, in wei.
     pub gain_wei: U256,
-    /// Gas and data fee, in wei.
+    /// Gas, data fee and what the builder was paid, in wei.
     pub cost_wei: U256,
 }
 
@@ -182,7 +191,7 @@ impl Realised {
             harvested,
             has_reverted,
             gain_wei: done.gain(&report.intent),
-            cost_wei: receipt.fee(),
+            cost_wei: receipt.fee().saturating_add(done.builder_paid),
         })
     }
 }
@@ -192,7 +201,7 @@ impl Realised {
 pub struct Sums {
     /// Value of what they brought.
     pub gain_wei: U256,
-    /// Gas and data fees.
+    /// Gas, data fees and what builders were paid.
     pub cost_wei: U256,
     /// By how much those that cost more than they brought did so, whether they reverted or not.
     pub lost_wei: U256,

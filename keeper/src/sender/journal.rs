@@ -180,7 +180,12 @@ mod tests {
                     scope: Scope::new("liquidate", B256::ZERO),
                     guard: GuardKind::UpTo(u128::MAX),
                     bid: 0,
-                    profit: Some(Profit { token: Address::repeat_byte(3), rate: Rate::ONE, repaid: None }),
+                    profit: Some(Profit {
+                        token: Address::repeat_byte(3),
+                        rate: Rate::ONE,
+                        repaid: None,
+                        builder_share_bps: 0,
+                    }),
                 },
                 attempts: vec![Attempt {
                     kind: AttemptKind::Cancel,

@@ -38,6 +38,9 @@ pub struct ResultRow {
     pub gas_wei: U256,
     /// Priority fees, in wei; `None` where the base fee of its block is not known.
     pub tip_wei: Option<U256>,
+    /// What the block's builder was paid out of the profit, in wei.
+    #[serde(default, skip_serializing_if = "U256::is_zero")]
+    pub builder_wei: U256,
     /// Fee of a rollup for publishing the transaction's data, in wei.
     pub data_fee_wei: U256,
     /// What it brought, in tokens; `None` where nothing.
@@ -160,6 +163,7 @@ mod tests {
             gain_wei: U256::MAX,
             gas_wei: U256::ONE,
             tip_wei: None,
+            builder_wei: U256::ZERO,
             data_fee_wei: U256::ZERO,
             profit: None,
         }

@@ -20,7 +20,7 @@ use plimsoll_keeper::{
     prices::{EndpointReader, PricedMarket, Prices, Source, Valuer, snapshot},
     strategies::{
         BlockContext, Decisions, SkipReason,
-        bids::Ordering,
+        bids::{Ordering, RaceRecord},
         gas::{Costs, GasTable, room},
         liquidate::{Liquidate, LiquidateSettings, LoanId, MarketSettings, SwapRoute},
     },
@@ -49,7 +49,9 @@ pub(super) struct Fixture {
     pub(super) valuer: Valuer,
     /// The most gas of one transaction, where it is less than the chain's limit.
     pub(super) room: u64,
-    provider: DynProvider,
+    /// What was learnt of rivals.
+    pub(super) races: RaceRecord,
+    pub(super) provider: DynProvider,
     pub(super) pool: Address,
 }
 
@@ -81,6 +83,7 @@ impl Fixture {
             max_slippage_bps: 1_000,
             bid_share_bps: 5_000,
             ordering: Ordering::Priority,
+            builders_coin: None,
             reverts_are_mined: true,
             deadline_secs: 600,
         };
@@ -97,7 +100,8 @@ impl Fixture {
         let valuer = Valuer::new(BTreeMap::from([(params.loanToken, usd), (params.collateralToken, coin)]));
         let provider = suite.devnet.node.impersonating().await?;
         let pool = suite.deployment.pools.get("weth-usdc").wrap_err("no such pool")?.address;
-        Ok(Self { params, keeper, settings, node, valuer, room: u64::MAX, provider, pool, suite })
+        let races = RaceRecord::default();
+        Ok(Self { params, keeper, settings, node, valuer, room: u64::MAX, races, provider, pool, suite })
     }
 
     /// Sets the oracle's price from the next block on, in dollars.
@@ -143,7 +147,7 @@ impl Fixture {
         let costs = Costs { gas_price: GAS_PRICE, data_byte_price: 0, margin_bps: 1_000 };
         let room = room(head.gas_limit, 1 << 24, 4_500).min(self.room);
         let context = BlockContext { header: &head, prices: &prices, costs, room };
-        let strategy = Liquidate::new(self.settings.clone());
+        let strategy = Liquidate::with_races(self.settings.clone(), self.races.clone());
         let nothing = |_: LoanId| None::<SkipReason>;
         Ok(strategy.decide(&self.node, &mut self.valuer, &book, context, &nothing).await)
     }

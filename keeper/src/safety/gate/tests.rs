@@ -51,7 +51,7 @@ fn intent_of(market: u8) -> Intent {
         scope: Scope::new("liquidate", market),
         guard: GuardKind::OnChain,
         bid: 0,
-        profit: Some(Profit { token: TOKEN, rate: Rate::ONE, repaid: None }),
+        profit: Some(Profit { token: TOKEN, rate: Rate::ONE, repaid: None, builder_share_bps: 0 }),
     }
 }
 

@@ -109,24 +109,32 @@ fn a_flash_swap_brings_the_profit_of_its_event_and_events_of_tokens_are_not_beli
     let execution = Execution::of(&logs, &CONTRACTS, None);
     assert_eq!(execution.borrowers, [Address::repeat_byte(7), Address::repeat_byte(8)]);
     assert_eq!((execution.repaid, execution.seized), (U256::from(1_000), U256::from(4)));
-    let result = realised(&mined(liquidation(), Profit { token: USD, rate: rate(50, 1), repaid: None }, logs.clone()));
+    let result = realised(&mined(
+        liquidation(),
+        Profit { token: USD, rate: rate(50, 1), repaid: None, builder_share_bps: 0 },
+        logs.clone(),
+    ));
     assert_eq!((result.liquidated, result.gain_wei, result.cost_wei), (2, U256::from(1_500), U256::from(1_000)));
     // A profit in another token than the one that was decided on has no known value.
-    let other = realised(&mined(liquidation(), Profit { token: WETH, rate: rate(50, 1), repaid: None }, logs));
+    let other = realised(&mined(
+        liquidation(),
+        Profit { token: WETH, rate: rate(50, 1), repaid: None, builder_share_bps: 0 },
+        logs,
+    ));
     assert_eq!(other.gain_wei, U256::ZERO);
 }
 
 #[test]
 fn a_liquidation_from_inventory_brings_what_the_collateral_is_worth_beyond_the_repayment() {
     let logs = vec![log(CONTRACTS.core, &liquidated(7, 900, 3))];
-    let profit = Profit { token: WETH, rate: rate(2_000, 1), repaid: Some(rate(5, 1)) };
+    let profit = Profit { token: WETH, rate: rate(2_000, 1), repaid: Some(rate(5, 1)), builder_share_bps: 0 };
     let result = realised(&mined(liquidation(), profit, logs));
     assert_eq!((result.liquidated, result.gain_wei), (1, U256::from(3 * 2_000 - 900 * 5)));
 }
 
 #[test]
 fn a_harvest_brings_its_tips_and_a_claim_of_own_rewards_all_of_them() {
-    let profit = Profit { token: WETH, rate: Rate::ONE, repaid: None };
+    let profit = Profit { token: WETH, rate: Rate::ONE, repaid: None, builder_share_bps: 0 };
     let tips = vec![log(REWARDS, &harvested(1, 100, 3)), log(REWARDS, &harvested(2, 200, 4))];
     let purpose = Purpose::Harvest { pool: POOL, reward_token: WETH, accounts: Vec::new() };
     let result = realised(&mined(purpose, profit, tips.clone()));
@@ -187,8 +195,27 @@ fn the_ledger_remembers_a_bounded_number_of_transactions() {
     let mut ledger = ResultsLedger::default();
     for number in 0..2_000_u64 {
         let hash = B256::from(U256::from(number));
-        let report = mined(liquidation(), Profit { token: USD, rate: Rate::ONE, repaid: None }, Vec::new());
+        let report = mined(
+            liquidation(),
+            Profit { token: USD, rate: Rate::ONE, repaid: None, builder_share_bps: 0 },
+            Vec::new(),
+        );
         ledger.record(Realised { hash, ..realised(&report) });
     }
     assert_eq!((ledger.recent.len(), ledger.by_scope.len(), ledger.lifetime.transactions), (MAX_RECENT, 1, 2_000));
+}
+
+#[test]
+fn what_the_builder_was_paid_is_part_of_the_gain_and_of_the_cost() {
+    let paid = BuilderPaid { builder: Address::ZERO, amount: U256::from(400) };
+    let profit = Profit { token: USD, rate: rate(50, 1), repaid: None, builder_share_bps: 3_000 };
+    let [liquidator, core] = [CONTRACTS.liquidator.unwrap(), CONTRACTS.core];
+    let logs = vec![log(core, &liquidated(7, 100, 10)), log(liquidator, &paid), log(liquidator, &flash_profit(20))];
+    let result = realised(&mined(liquidation(), profit, logs));
+    // 20 units at 50 wei were left; the receipt's fee is 1,000 wei.
+    assert_eq!((result.gain_wei, result.cost_wei), (U256::from(1_400), U256::from(1_400)));
+    // An event of another contract is not believed.
+    let logs = vec![log(core, &paid), log(liquidator, &flash_profit(20))];
+    let result = realised(&mined(liquidation(), profit, logs));
+    assert_eq!((result.gain_wei, result.cost_wei), (U256::from(1_000), U256::from(1_000)));
 }

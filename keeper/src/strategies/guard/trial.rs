@@ -178,7 +178,12 @@ impl GuardSettings {
             scope,
             guard: GuardKind::OnChain,
             bid: priority_fee(share, expected_gas, quote.net()),
-            profit: Some(Profit { token: trial.params.loanToken, rate: trial.rate, repaid: None }),
+            profit: Some(Profit {
+                token: trial.params.loanToken,
+                rate: trial.rate,
+                repaid: None,
+                builder_share_bps: 0,
+            }),
         };
         decisions.act([trial.id], intent, quote.gas_wei);
     }

@@ -166,7 +166,12 @@ impl HarvestCall {
             scope: Scope::new(NAME, self.stream.pool),
             guard: GuardKind::UpTo(costs.guard_price(&worth, 0)),
             bid: 0,
-            profit: Some(Profit { token: self.stream.reward_token, rate: self.rate, repaid: None }),
+            profit: Some(Profit {
+                token: self.stream.reward_token,
+                rate: self.rate,
+                repaid: None,
+                builder_share_bps: 0,
+            }),
         }
     }
 }

@@ -43,7 +43,7 @@ const UNMEASURED_GAS: u64 = 5_000;
 const OVERHEAD_BYTES_GAS: u64 = 8 * (BYTE_GAS - ZERO_BYTE_GAS);
 
 /// Lower bounds that a call checks on chain: it reverts where they are not met, whether by slippage or because rivals were
-/// faster. 0 for no bound.
+/// faster. 0 for no bound. They count after what the builder is paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct ProfitGuard {
     /// Minimum profit of a flash swap after the charge for gas, in units of the token that the profit is in.
@@ -52,6 +52,8 @@ pub(super) struct ProfitGuard {
     pub(super) charge: GasCharge,
     /// Minimum collateral seized for each unit of the loan token repaid from inventory, 1e36-scaled.
     pub(super) min_seized_per_repaid: U256,
+    /// Share of a flash swap's profit after gas that the block's builder is paid, in basis points.
+    pub(super) builder_share_bps: u16,
 }
 
 /// What the `Liquidator` contract charges for gas, at the price that the transaction pays.
@@ -133,27 +135,31 @@ impl CandidateCall<'_> {
         let (to, data) = match self.funding {
             Funding::FlashSwap { route, .. } => {
                 let charge = guard.charge;
-                let mut call = ILiquidator::liquidateCall {
-                    liquidation: ILiquidator::Liquidation {
-                        params,
-                        borrowers,
-                        maxRepay: self.max_repay,
-                        swapper: route.swapper,
-                        route: route.path.clone(),
-                        profitInCollateral: route.profit_in_collateral,
-                        minProfit: guard.min_profit,
-                        unitsPerWeiX96: charge.units_per_wei_x96,
-                        gasOverhead: U256::ZERO,
-                        extraWei: charge.extra_wei,
-                        receiver: settings.receiver,
-                        deadline: U256::from(settings.deadline(snapshot.timestamp)),
-                    },
+                let mut liquidation = ILiquidator::Liquidation {
+                    params,
+                    borrowers,
+                    maxRepay: self.max_repay,
+                    swapper: route.swapper,
+                    route: route.path.clone(),
+                    profitInCollateral: route.profit_in_collateral,
+                    minProfit: guard.min_profit,
+                    unitsPerWeiX96: charge.units_per_wei_x96,
+                    gasOverhead: U256::ZERO,
+                    extraWei: charge.extra_wei,
+                    receiver: settings.receiver,
+                    deadline: U256::from(settings.deadline(snapshot.timestamp)),
+                };
+                let encode = |liquidation: ILiquidator::Liquidation| match guard.builder_share_bps {
+                    0 => ILiquidator::liquidateCall { liquidation }.abi_encode(),
+                    share => {
+                        ILiquidator::liquidateForBuilderCall { liquidation, shareBps: U256::from(share) }.abi_encode()
+                    }
                 };
                 if charge.units_per_wei_x96 != 0 {
-                    let before = intrinsic_gas(&call.abi_encode()).saturating_add(OVERHEAD_BYTES_GAS);
-                    call.liquidation.gasOverhead = U256::from(before.saturating_add(UNMEASURED_GAS));
+                    let before = intrinsic_gas(&encode(liquidation.clone())).saturating_add(OVERHEAD_BYTES_GAS);
+                    liquidation.gasOverhead = U256::from(before.saturating_add(UNMEASURED_GAS));
                 }
-                (settings.liquidator.unwrap_or_default(), call.abi_encode())
+                (settings.liquidator.unwrap_or_default(), encode(liquidation))
             }
             Funding::Inventory { .. } => {
                 let call = IPlimsoll::liquidateCall {

@@ -66,13 +66,13 @@ impl Funding<'_> {
     pub(super) const fn profit(self, params: &MarketParams) -> Profit {
         match self {
             Self::FlashSwap { profit: ProfitToken::Loan(rate), .. } => {
-                Profit { token: params.loanToken, rate, repaid: None }
+                Profit { token: params.loanToken, rate, repaid: None, builder_share_bps: 0 }
             }
             Self::FlashSwap { profit: ProfitToken::Collateral(rate), .. } => {
-                Profit { token: params.collateralToken, rate, repaid: None }
+                Profit { token: params.collateralToken, rate, repaid: None, builder_share_bps: 0 }
             }
             Self::Inventory { loan, collateral, .. } => {
-                Profit { token: params.collateralToken, rate: collateral, repaid: Some(loan) }
+                Profit { token: params.collateralToken, rate: collateral, repaid: Some(loan), builder_share_bps: 0 }
             }
         }
     }

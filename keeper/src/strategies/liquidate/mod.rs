@@ -73,6 +73,9 @@ pub struct LiquidateSettings {
     pub bid_share_bps: u16,
     /// How transactions are ordered within a block.
     pub ordering: Ordering,
+    /// The wrapped native coin, where transactions go in bundles: a bid is then a share of the profit that the builder is
+    /// paid, if the profit is in that coin. `None` where every bid is a priority fee.
+    pub builders_coin: Option<Address>,
     /// Whether a transaction that reverts is mined, and paid for. Not behind relays that leave it out.
     pub reverts_are_mined: bool,
     /// Seconds after the decision up to which a transaction may be mined.

@@ -13,12 +13,12 @@ use super::{
     plan::{MarketPlan, Quote},
 };
 use crate::{
-    intent::{GuardKind, Intent, Priority, Purpose, Scope, Worth},
+    intent::{GuardKind, Intent, Priority, Profit, Purpose, Scope, Worth},
     math::{liquidation::ORACLE_SCALE, wide::mul_div_down},
     prices::SimulatedCall,
     strategies::{
         BlockContext, Decisions, Revert, SkipReason,
-        bids::{Bid, RevertCost, priority_fee, share_of},
+        bids::{self, Bid, RevertCost, priority_fee, share_of},
         gas::{Costs, before_refunds, intrinsic_gas},
     },
 };
@@ -26,6 +26,18 @@ use crate::{
 /// Gas of a liquidation that reverts because a rival was first: the core finds nothing to liquidate before anything is
 /// swapped. With its base cost and calldata it is below this, by the tests.
 const LOST_RACE_GAS: u64 = 70_000;
+
+/// Gas of paying the builder, at most: what the `Liquidator` contract reserves for it.
+const BUILDER_PAYMENT_GAS: u64 = 120_000;
+
+/// What is bid against rivals for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    /// A priority fee per gas, in wei.
+    PriorityFee(u128),
+    /// A share of the realised profit, in basis points, which the call pays to the builder. Never 0.
+    BuilderShare(u16),
+}
 
 impl Liquidate {
     /// Selects the independent call of a market that brings most after gas, if any is profitable. Where that is the whole
@@ -143,8 +155,13 @@ impl Liquidate {
         sent: &mut AddressSet,
     ) {
         let (snapshot, table, costs) = (plan.snapshot, &self.settings.gas, context.costs);
-        let Worth { gain: expected_gain, gas: expected_gas, extra_wei, margin_bps } = quote.worth;
-        let bid = priority_fee(share, expected_gas, quote.net_after_charge());
+        let offer = self.offer(plan, call, quote, context, share);
+        let (bid, builder_share_bps, payment_gas) = match offer {
+            Offer::PriorityFee(fee) => (fee, 0, 0),
+            Offer::BuilderShare(share_bps) => (0, share_bps, BUILDER_PAYMENT_GAS),
+        };
+        let Worth { gain: expected_gain, gas, extra_wei, margin_bps } = quote.worth;
+        let expected_gas = gas.saturating_add(payment_gas);
         let (guard, price) = match call.funding {
             Funding::FlashSwap { .. } => (GuardKind::OnChain, costs.gas_price),
             Funding::Inventory { .. } => {
@@ -152,7 +169,8 @@ impl Liquidate {
                 (GuardKind::UpTo(price), price)
             }
         };
-        let encoded = call.encode(&self.settings, snapshot, self.profit_guard(call, quote, price));
+        let guards = ProfitGuard { builder_share_bps, ..self.profit_guard(call, quote, price) };
+        let encoded = call.encode(&self.settings, snapshot, guards);
         let intent = Intent {
             purpose: Purpose::Liquidate { market: snapshot.id().0, borrowers: call.borrowers.clone() },
             priority: Priority::High,
@@ -160,9 +178,9 @@ impl Liquidate {
             data: encoded.data,
             // What was simulated fits the room, and so does the limit that the sender has to pay for.
             gas_limit: if table.use_simulated_gas {
-                table.gas_limit(quote.gas).min(context.room)
+                table.gas_limit(quote.gas.saturating_add(payment_gas)).min(context.room)
             } else {
-                call.gas_limit
+                call.gas_limit.saturating_add(payment_gas)
             },
             expected_gas,
             expected_gain,
@@ -172,10 +190,37 @@ impl Liquidate {
             scope: Scope::new(NAME, snapshot.id().0),
             guard,
             bid,
-            profit: Some(call.funding.profit(snapshot.market.params())),
+            profit: Some(Profit { builder_share_bps, ..call.funding.profit(snapshot.market.params()) }),
         };
         decisions.act(call.borrowers.iter().map(|account| snapshot.loan(*account)), intent, quote.gas_wei);
         sent.extend(call.borrowers.iter().copied());
+    }
+
+    /// Returns the offer by which a share of the net profit, in millionths, is bid. In bundles it is a share of the profit that
+    /// is really made, where that is in coins: a priority fee would be a share of the profit that was expected.
+    fn offer(
+        &self,
+        plan: &MarketPlan<'_>,
+        call: &CandidateCall<'_>,
+        quote: &Quote,
+        context: BlockContext<'_>,
+        share: u32,
+    ) -> Offer {
+        let fee = Offer::PriorityFee(priority_fee(share, quote.worth.gas, quote.net_after_charge()));
+        let is_flash_swap = matches!(call.funding, Funding::FlashSwap { .. });
+        let token = call.funding.profit(plan.snapshot.market.params()).token;
+        if share == 0 || !is_flash_swap || self.settings.builders_coin != Some(token) {
+            return fee;
+        }
+        let with_payment = Worth { gas: quote.worth.gas.saturating_add(BUILDER_PAYMENT_GAS), ..quote.worth };
+        let fits = call.gas_limit.saturating_add(BUILDER_PAYMENT_GAS) <= context.room;
+        let share_bps = u16::try_from(share.div_ceil(bids::WHOLE / BPS)).unwrap_or(u16::MAX);
+        let share_bps = share_bps.min(self.settings.bid_share_bps);
+        if share_bps != 0 && fits && with_payment.pays_at(context.costs.gas_price) {
+            Offer::BuilderShare(share_bps)
+        } else {
+            fee
+        }
     }
 
     /// Computes the guard of a call. A flash swap must cover its gas at the price that is really paid, which the contract

@@ -125,6 +125,7 @@ impl Fixture {
             max_slippage_bps: 2_000,
             bid_share_bps: 5_000,
             ordering: Ordering::Priority,
+            builders_coin: None,
             reverts_are_mined: true,
             deadline_secs: 60,
         };

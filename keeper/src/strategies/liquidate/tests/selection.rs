@@ -273,6 +273,43 @@ fn nothing_is_bid_without_rivals_just_enough_against_one_and_a_race_that_cannot_
 }
 
 #[test]
+fn in_bundles_a_bid_in_the_wrapped_coin_is_a_share_of_the_profit_that_is_made() {
+    let mut fixture = Fixture::new(&[(10_000, 15_000)]);
+    fixture.set_price(1_700, 1_000_000);
+    fixture.settings.reverts_are_mined = false;
+    let mut bids = Bids::new(500_000, Ordering::Priority, RaceRecord::default());
+    for _ in 0..MEMORY {
+        let scope = Scope::new(NAME, fixture.params.id().0);
+        bids.record_result(&scope, RaceResult::Lost { theirs: 2, ours: 1, price: 300_000 });
+    }
+    fixture.races = bids.record();
+    let by_fee = decide(&fixture).intents.remove(0);
+    assert!(by_fee.bid > 0 && by_fee.profit.unwrap().builder_share_bps == 0);
+
+    // The profit is in the loan token.
+    fixture.settings.builders_coin = Some(WETH);
+    assert_eq!(decide(&fixture).intents.remove(0), by_fee);
+    fixture.settings.builders_coin = Some(USD);
+    let by_share = decide(&fixture).intents.remove(0);
+    let call = ILiquidator::liquidateForBuilderCall::abi_decode(&by_share.data).unwrap();
+    let share_bps = by_share.profit.unwrap().builder_share_bps;
+    assert!((3_000..=3_200).contains(&share_bps), "{share_bps}");
+    assert_eq!((by_share.bid, call.shareBps), (0, U256::from(share_bps)));
+    // Paying takes gas, which is reckoned with.
+    let payment = by_share.expected_gas - by_fee.expected_gas;
+    assert!(payment >= 100_000 && by_share.gas_limit - by_fee.gas_limit == payment);
+    let before = ILiquidator::liquidateCall::abi_decode(&by_fee.data).unwrap().liquidation;
+    assert_eq!(call.liquidation.minProfit, before.minProfit);
+    assert!(call.liquidation.gasOverhead > before.gasOverhead);
+
+    // Without rivals nothing is bid, and nothing is unwrapped.
+    fixture.races = RaceRecord::default();
+    let alone = decide(&fixture).intents.remove(0);
+    assert_eq!((alone.bid, alone.profit.unwrap().builder_share_bps), (0, 0));
+    assert!(ILiquidator::liquidateCall::abi_decode(&alone.data).is_ok());
+}
+
+#[test]
 fn simulated_gas_replaces_the_table_where_it_is_configured() {
     let mut fixture = Fixture::new(&[(10_000, 15_000)]);
     fixture.set_price(1_700, 1_000_000);
