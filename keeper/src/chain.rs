@@ -39,6 +39,8 @@ pub struct Sources {
     pub guard: Option<Address>,
     /// The markets and staking programmes that are followed.
     pub followed: Followed,
+    /// Whether the core is another protocol's main contract, whose logs are handed out as they are.
+    pub is_foreign: bool,
 }
 
 /// The markets and staking programmes that are followed, by id, and the backstops and the guard, by address as a word.
@@ -62,6 +64,8 @@ pub enum Event {
     Rewards(IRewardsEvents),
     /// An event of the guard.
     Guard(IGuardEvents),
+    /// A log of another protocol's main contract, which that protocol's own state decodes.
+    Foreign(Log),
 }
 
 impl Followed {
@@ -90,6 +94,7 @@ impl Event {
             Self::Core(event) => event.to_log_data(),
             Self::Rewards(event) => event.to_log_data(),
             Self::Guard(event) => event.to_log_data(),
+            Self::Foreign(log) => return subject_of(log.topics()),
         };
         subject_of(data.topics())
     }
@@ -105,7 +110,13 @@ impl Sources {
     /// Follows every market and staking programme of these contracts.
     #[must_use]
     pub const fn all(core: Address, rewards: Option<Address>) -> Self {
-        Self { core, rewards, guard: None, followed: Followed::All }
+        Self { core, rewards, guard: None, followed: Followed::All, is_foreign: false }
+    }
+
+    /// Follows every log of another protocol's main contract.
+    #[must_use]
+    pub const fn foreign(contract: Address) -> Self {
+        Self { is_foreign: true, ..Self::all(contract, None) }
     }
 
     /// Returns the filter for the logs that are followed, of any block.
@@ -134,6 +145,9 @@ impl Sources {
         };
         if !is_followed {
             return Ok(None);
+        }
+        if log.address == self.core && self.is_foreign {
+            return Ok(Some(Event::Foreign(log.clone())));
         }
         if log.address == self.core {
             return IPlimsollEvents::decode_raw_log(log.topics(), &log.data.data).map(Event::Core).map(Some);

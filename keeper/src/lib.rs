@@ -14,6 +14,7 @@
 //! - An [`intent`] goes through [`safety`] to the [`sender`]; [`store`] keeps what must survive a restart.
 //! - Any part measures itself by [`record`]; [`telemetry`] serves the measurements.
 //! - [`engine`] joins these parts in one task, and hands [`view`] what is to be shown.
+//! - [`watch`] follows a protocol without a deployment of ours and without keys, and shows its positions.
 //! - [`config`] is what an operator sets, [`control`] how a running keeper is commanded, [`cli`] the program's commands,
 //!   [`report`] what they print.
 
@@ -45,3 +46,4 @@ pub mod stream;
 pub mod survey;
 pub mod telemetry;
 pub mod view;
+pub mod watch;

@@ -9,6 +9,7 @@ pub mod files;
 pub mod keeper;
 pub mod market;
 pub mod market_env;
+pub mod morpho_blue;
 pub mod observer;
 pub mod proxy;
 pub mod random;

@@ -34,3 +34,4 @@ mod testkit;
 mod tools;
 mod tutorials;
 mod vectors;
+mod watch;

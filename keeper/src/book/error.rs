@@ -39,6 +39,9 @@ pub enum ApplyError {
 /// The inconsistency of an event with those before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
+    /// It is a log of another protocol.
+    #[error("the log is of {0}, which is another protocol's contract")]
+    Foreign(Address),
     /// No event created the market.
     #[error("there is no market {0}")]
     UnknownMarket(MarketId),

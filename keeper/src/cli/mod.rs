@@ -7,6 +7,7 @@ mod report;
 mod running;
 mod snapshot;
 mod source;
+mod watch;
 
 use std::{
     io::{self, Write},
@@ -110,6 +111,15 @@ Examples:
   plimsoll-keeper snapshot export book-2026-11.db
   # On another machine, before the first start
   plimsoll-keeper snapshot import book-2026-11.db";
+
+const WATCH_EXAMPLES: &str = "\
+Examples:
+  # Morpho Blue on Ethereum, as each block leaves it, until Ctrl-C
+  ETH_RPC_URL=https://… plimsoll-keeper watch --protocol morpho-blue --chain 1
+  # What is liquidatable now, for scripts
+  plimsoll-keeper watch --protocol morpho-blue --below 1 --once --json
+  # A deployment that is not among the known ones
+  plimsoll-keeper watch --protocol morpho-blue --address 0x… --from-block 1";
 
 const CONFIG_EXAMPLES: &str = "\
 Examples:
@@ -277,6 +287,15 @@ enum Command {
         #[command(subcommand)]
         command: SnapshotCommand,
     },
+    /// Show the positions of a live protocol that are nearest to liquidation.
+    ///
+    /// Needs a node and nothing else: no configuration, no deployment, no keys. The logs of the protocol are read from its
+    /// first block on, with the remaining time in the log, and compared with the totals on chain. Sends nothing.
+    #[command(after_help = WATCH_EXAMPLES)]
+    Watch {
+        #[command(flatten)]
+        options: watch::WatchOptions,
+    },
     /// Show every setting in effect and where it comes from.
     ///
     /// Secrets are not shown.
@@ -405,6 +424,11 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
             config.log_warnings();
             let settings = config.settings;
             print(json, &settings, &settings_text(&settings))?;
+            Ok(true)
+        }
+        Command::Watch { options } => {
+            logging::start(Format::Text);
+            watch::watch(options).await?;
             Ok(true)
         }
         Command::Report { from, since, until, csv, json } => {

@@ -89,6 +89,14 @@ impl ChainFacts {
         add_entry(root, "defaults");
     }
 
+    /// Returns what is known about the chain `id`, where there are no settings.
+    #[must_use]
+    pub fn known(id: u64) -> Option<Self> {
+        let mut root = Tree::parse("", &|_| Origin::Default);
+        Self::add_defaults(&mut root);
+        Self::read(&mut root, id)
+    }
+
     /// Reads `[chain]` over what is known about the chain `id`, and adds its other defaults to the settings.
     pub(super) fn read(root: &mut Tree, id: u64) -> Option<Self> {
         root.add(&Origin::Default, &format!("chain.name = \"chain {id}\""));

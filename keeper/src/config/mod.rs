@@ -239,7 +239,7 @@ impl Config {
             }
             Follow::All => Followed::All,
         };
-        Sources { core, rewards, guard, followed }
+        Sources { guard, followed, ..Sources::all(core, rewards) }
     }
 
     /// Logs a warning for every setting with an old name.

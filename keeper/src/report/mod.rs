@@ -4,6 +4,7 @@ pub mod check;
 pub mod positions;
 pub mod results;
 mod table;
+pub mod watch;
 
 use std::{
     env,

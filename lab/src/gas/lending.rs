@@ -17,7 +17,6 @@ use super::{
     report::{Batch, Op, ratio},
 };
 use plimsoll_testkit::market::units;
-use plimsoll_testkit::workspace::workspace;
 
 /// Numbers of loans in the measured batches.
 const BATCHES: [u32; 3] = [2, 10, 40];
@@ -93,9 +92,8 @@ async fn gas(bench: &mut Bench<'_>, side: &impl Side, who: Address, verb: Verb) 
 /// Measures every verb, first and recurrent, and liquidations of every kind.
 pub(super) async fn measure(bench: &mut Bench<'_>) -> eyre::Result<Figures> {
     say("setting up both sides");
-    let modules = workspace()?.root().join("node_modules");
     let ours = Plimsoll::deploy(bench).await?;
-    let theirs = Morpho::deploy(bench, &modules).await?;
+    let theirs = Morpho::deploy(bench).await?;
     let spenders = [ours.core(), theirs.core()];
     let dollars = |whole| units(whole, 6);
     let ether = |whole| units(whole, 18);

@@ -1,24 +1,18 @@
 //! Morpho Blue with its adaptive rate model: the real bytecode, from the npm package that embeds it.
 
-use std::{fs, path::Path};
-
 use alloy::{
     primitives::{Address, B256, Bytes, U256, keccak256},
     rpc::types::TransactionReceipt,
-    sol,
     sol_types::{SolCall, SolEvent, SolValue},
 };
-use eyre::{ContextCompat, WrapErr, ensure};
+use plimsoll_protocols::morpho_blue::{IMorphoBlue, MarketParams};
+use plimsoll_testkit::morpho_blue;
 
 use super::{
     bench::Bench,
     lending::{Amount, Side, Verb},
 };
 
-/// Folder of the package with Morpho's bytecode, from `node_modules`.
-const FACTORIES: &str = "@morpho-org/morpho-blue-bundlers/types/factories/lib";
-const CORE: &str = "morpho-blue/src/Morpho__factory.js";
-const RATE_MODEL: &str = "morpho-blue-irm/src/adaptive-curve-irm/AdaptiveCurveIrm__factory.js";
 /// 86 %, as on our side.
 const LIQUIDATION_LTV: u64 = 860_000_000_000_000_000;
 /// A tenth of the interest, as on our side.
@@ -26,51 +20,19 @@ const FEE: u64 = 100_000_000_000_000_000;
 /// Virtual shares in its totals.
 const VIRTUAL_SHARES: u64 = 1_000_000;
 
-sol! {
-    #[derive(Debug)]
-    struct MorphoParams {
-        address loanToken;
-        address collateralToken;
-        address oracle;
-        address irm;
-        uint256 lltv;
-    }
-
-    #[sol(rpc)]
-    interface IMorphoBlue {
-        event AccrueInterest(bytes32 indexed id, uint256 prevBorrowRate, uint256 interest, uint256 feeShares);
-
-        function enableIrm(address irm) external;
-        function enableLltv(uint256 lltv) external;
-        function createMarket(MorphoParams memory params) external;
-        function setFee(MorphoParams memory params, uint256 fee) external;
-        function setFeeRecipient(address recipient) external;
-        function supply(MorphoParams memory params, uint256 assets, uint256 shares, address onBehalf, bytes memory data) external returns (uint256, uint256);
-        function withdraw(MorphoParams memory params, uint256 assets, uint256 shares, address onBehalf, address receiver) external returns (uint256, uint256);
-        function borrow(MorphoParams memory params, uint256 assets, uint256 shares, address onBehalf, address receiver) external returns (uint256, uint256);
-        function repay(MorphoParams memory params, uint256 assets, uint256 shares, address onBehalf, bytes memory data) external returns (uint256, uint256);
-        function supplyCollateral(MorphoParams memory params, uint256 assets, address onBehalf, bytes memory data) external;
-        function withdrawCollateral(MorphoParams memory params, uint256 assets, address onBehalf, address receiver) external;
-        function liquidate(MorphoParams memory params, address borrower, uint256 seizedAssets, uint256 repaidShares, bytes memory data) external returns (uint256, uint256);
-        function accrueInterest(MorphoParams memory params) external;
-        function market(bytes32 id) external view returns (uint128 totalSupplyAssets, uint128 totalSupplyShares, uint128 totalBorrowAssets, uint128 totalBorrowShares, uint128 lastUpdate, uint128 fee);
-        function position(bytes32 id, address user) external view returns (uint256 supplyShares, uint128 borrowShares, uint128 collateral);
-    }
-}
-
 /// Morpho Blue with a market like ours.
 pub(super) struct Morpho {
     core: Address,
-    params: MorphoParams,
+    params: MarketParams,
 }
 
 impl Morpho {
-    pub(super) async fn deploy(bench: &mut Bench<'_>, modules: &Path) -> eyre::Result<Self> {
+    pub(super) async fn deploy(bench: &mut Bench<'_>) -> eyre::Result<Self> {
         let owner = bench.devnet.deployer();
-        let core = bench.deploy_code(&embedded_code(modules, CORE)?, owner.abi_encode()).await?;
-        let irm = bench.deploy_code(&embedded_code(modules, RATE_MODEL)?, core.abi_encode()).await?;
+        let core = bench.deploy_code(&morpho_blue::creation_code(morpho_blue::CORE)?, owner.abi_encode()).await?;
+        let irm = bench.deploy_code(&morpho_blue::creation_code(morpho_blue::RATE_MODEL)?, core.abi_encode()).await?;
         let lltv = U256::from(LIQUIDATION_LTV);
-        let params = MorphoParams {
+        let params = MarketParams {
             loanToken: bench.loan_token,
             collateralToken: bench.collateral_token,
             oracle: bench.oracle,
@@ -150,15 +112,4 @@ impl Side for Morpho {
     fn accrued(&self, receipt: &TransactionReceipt) -> bool {
         receipt.logs().iter().any(|log| log.topic0() == Some(&IMorphoBlue::AccrueInterest::SIGNATURE_HASH))
     }
-}
-
-/// Reads the creation code that a file of the package assigns to `_bytecode`.
-pub(super) fn embedded_code(modules: &Path, file: &str) -> eyre::Result<Bytes> {
-    let path = modules.join(FACTORIES).join(file);
-    let text = fs::read_to_string(&path).wrap_err_with(|| path.display().to_string())?;
-    let code = text.split_once("_bytecode = \"").and_then(|(_, rest)| rest.split_once('"')).map(|(code, _)| code);
-    let code = code.wrap_err_with(|| format!("{} embeds no bytecode", path.display()))?;
-    let code: Bytes = code.parse().wrap_err_with(|| path.display().to_string())?;
-    ensure!(!code.is_empty(), "{} embeds no bytecode", path.display());
-    Ok(code)
 }

@@ -15,11 +15,9 @@ use plimsoll_deploy::toolchain::progress::say;
 
 use super::{
     bench::Bench,
-    morpho::embedded_code,
     report::{Harvest, RewardOp, RewardsReport, ratio},
 };
-use plimsoll_testkit::workspace::workspace;
-use plimsoll_testkit::{devnet::ITestToken, market::units};
+use plimsoll_testkit::{devnet::ITestToken, market::units, morpho_blue};
 
 const DISTRIBUTOR: &str = "universal-rewards-distributor/src/UniversalRewardsDistributor__factory.js";
 /// Numbers of accounts in the measured harvests.
@@ -143,12 +141,11 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> eyre::Result<RewardsReport
 
 /// Returns the gas of a claim at Morpho's distributor: the account's second one, as ours is.
 async fn claim_by_proof(bench: &mut Bench<'_>, reward: Address) -> eyre::Result<u64> {
-    let modules = workspace()?.root().join("node_modules");
     let account = bench.account("claimer by proof", &[]).await?;
     let mut last = 0;
     // The distributor stores the amount claimed; a new root raises the claimable total, as a new distribution does.
     let owner = bench.devnet.deployer();
-    let code = embedded_code(&modules, DISTRIBUTOR)?;
+    let code = morpho_blue::creation_code(DISTRIBUTOR)?;
     let distributor = bench.deploy_code(&code, (owner, U256::ZERO, B256::ZERO, B256::ZERO).abi_encode_params()).await?;
     bench.send(owner, reward, ITestToken::mintCall { to: distributor, amount: units(1_000, 6) }).await?;
     for total in [units(100, 6), units(200, 6)] {

@@ -12,9 +12,10 @@ use super::{commands::documents, quoted, read};
 
 /// Crates and the folders of their modules. The tests come last: what a crate has is meant before a test module of the
 /// same name.
-const CRATES: [(&str, &str); 7] = [
+const CRATES: [(&str, &str); 8] = [
     ("chain", "chain/src"),
     ("deploy", "deploy/src"),
+    ("protocols", "protocols/src"),
     ("keeper", "keeper/src"),
     ("testkit", "testkit/src"),
     ("lab", "lab/src"),
@@ -29,8 +30,8 @@ const OTHERS: [&str; 9] = ["Path", "alloy", "axum", "clap", "eyre", "serde", "st
 /// Endings of files that the documents name by their paths.
 const ENDINGS: [&str; 9] = [".rs", ".sol", ".toml", ".md", ".json", ".csv", ".yml", ".svg", ".js"];
 /// First folders of paths in the repository; other paths are of the reader's machine.
-const FOLDERS: [&str; 9] =
-    ["chain/", "contracts/", "deploy/", "docs/", "examples/", "keeper/", "lab/", "testkit/", "tests/"];
+const FOLDERS: [&str; 10] =
+    ["chain/", "contracts/", "deploy/", "docs/", "examples/", "keeper/", "lab/", "protocols/", "testkit/", "tests/"];
 /// Interfaces of the contracts, which are the bindings' modules.
 const INTERFACES: &str = "contracts/src/interfaces";
 

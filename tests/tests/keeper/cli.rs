@@ -113,7 +113,8 @@ fn help_names_every_command() -> eyre::Result<()> {
     let names: Vec<_> =
         commands.wrap_err("no commands")?.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names, COMMANDS);
-    let with_config = COMMANDS.iter().filter(|name| !["snapshot", "completions", "man", "help"].contains(*name));
+    let with_config =
+        COMMANDS.iter().filter(|name| !["snapshot", "watch", "completions", "man", "help"].contains(*name));
     let alone = with_config.map(|name| vec![*name]);
     for command in alone.chain([vec!["snapshot", "export"], vec!["snapshot", "import"]]) {
         let said = keeper(folder.path(), &[&command[..], &["--help"]].concat(), &[])?;
@@ -133,6 +134,7 @@ const COMMANDS: &[&str] = &[
     "cancel",
     "breaker",
     "snapshot",
+    "watch",
     "config",
     "completions",
     "man",

@@ -39,6 +39,7 @@ impl<'a> Application<'a> {
             Event::Core(event) => self.apply_core_event(event),
             Event::Rewards(event) => self.apply_reward_event(event),
             Event::Guard(event) => self.apply_guard_event(event),
+            Event::Foreign(log) => Err(EventError::Foreign(log.address)),
         }
     }
 

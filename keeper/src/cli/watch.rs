@@ -1,0 +1,112 @@
+//! `plimsoll-keeper watch`: positions of a live protocol, from a node alone.
+
+use std::io::{self, IsTerminal, Write};
+
+use alloy::primitives::Address;
+use clap::Args;
+use eyre::{bail, eyre};
+use plimsoll_chain::{endpoint::Endpoint, redaction::scrub};
+use plimsoll_contracts::quantity::Decimal;
+use plimsoll_protocols::{Deployment, ProtocolKind, known_deployment, known_deployments};
+
+use crate::{
+    report::watch::WatchReport,
+    watch::{Selection, Watcher, chain_id},
+};
+
+/// Decimals of a health factor.
+const HEALTH_DECIMALS: u8 = 18;
+/// Clears a terminal and puts the cursor into its corner.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Options of `watch`.
+#[derive(Debug, Args)]
+pub(super) struct WatchOptions {
+    /// Protocol to watch: morpho-blue.
+    #[arg(long, value_name = "PROTOCOL", help_heading = "Selection")]
+    protocol: ProtocolKind,
+    /// Chain id, if the node is to be on this chain and no other.
+    #[arg(long, value_name = "CHAIN", help_heading = "Selection")]
+    chain: Option<u64>,
+    /// Address of the protocol's main contract; else the known one on the chain.
+    #[arg(long, value_name = "ADDRESS", requires = "from_block", help_heading = "Selection")]
+    address: Option<Address>,
+    /// Block from which on logs are read: that of the contract's creation, or any before it.
+    #[arg(long, value_name = "BLOCK", requires = "address", help_heading = "Selection")]
+    from_block: Option<u64>,
+    /// Only positions with a health factor below this; positions below 1 are liquidatable.
+    #[arg(long, value_name = "HEALTH", default_value = "1.1", help_heading = "Selection")]
+    below: String,
+    /// Most positions to show, the least healthy first.
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, help_heading = "Selection")]
+    limit: usize,
+    /// URL of a node; may be given several times.
+    ///
+    /// Prefer the environment variable for a URL with a key, which would be visible in the list of processes.
+    #[arg(
+        long = "rpc-url",
+        value_name = "URL",
+        env = "ETH_RPC_URL",
+        hide_env_values = true,
+        required = true,
+        help_heading = "Configuration"
+    )]
+    rpc_urls: Vec<String>,
+    /// Show the newest block and end, instead of every block until Ctrl-C.
+    #[arg(long, help_heading = "Output")]
+    once: bool,
+    /// Write each block as a JSON document: with --once on several lines, else on one line each.
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+}
+
+/// Shows positions as of the newest block, and without `--once` of each further one. Fails if the node cannot be used, or if
+/// the contract is not the protocol.
+pub(super) async fn watch(options: WatchOptions) -> eyre::Result<()> {
+    let below = options.below.parse::<Decimal>().and_then(|number| number.scaled(HEALTH_DECIMALS));
+    let selection = Selection { below: below.map_err(|problem| eyre!("--below: {problem}"))?, limit: options.limit };
+    let endpoints =
+        options.rpc_urls.iter().map(|url| url.parse::<Endpoint>().map_err(|error| eyre!("--rpc-url: {error}")));
+    let endpoints = endpoints.collect::<eyre::Result<Vec<_>>>()?;
+    let chain_id = chain_id(&endpoints).await?;
+    if let Some(chain) = options.chain.filter(|chain| *chain != chain_id) {
+        bail!("--chain: the node is on chain {chain_id}, not {chain}");
+    }
+    let deployment = deployment(&options, chain_id)?;
+    let mut watcher = Watcher::start(endpoints, deployment).await?;
+    loop {
+        let report = watcher.next(selection).await?;
+        show(&report, &options)?;
+        if options.once {
+            return Ok(());
+        }
+    }
+}
+
+/// Returns the deployment that the options name, or the known one. Fails where there is none.
+fn deployment(options: &WatchOptions, chain_id: u64) -> eyre::Result<Deployment> {
+    let protocol = options.protocol;
+    if let (Some(address), Some(first_block)) = (options.address, options.from_block) {
+        return Ok(Deployment { protocol, chain_id, address, first_block, source: None });
+    }
+    known_deployment(protocol, chain_id).cloned().ok_or_else(|| {
+        let known = known_deployments().iter().filter(|known| known.protocol == protocol);
+        let chains: Vec<_> = known.map(|known| known.chain_id.to_string()).collect();
+        eyre!(
+            "no deployment of {protocol} on chain {chain_id} is known, only on {}: give --address and --from-block",
+            chains.join(", ")
+        )
+    })
+}
+
+fn show(report: &WatchReport, options: &WatchOptions) -> eyre::Result<()> {
+    let mut out = io::stdout().lock();
+    let text = match (options.json, options.once) {
+        (true, true) => serde_json::to_string_pretty(report)? + "\n",
+        (true, false) => serde_json::to_string(report)? + "\n",
+        (false, false) if out.is_terminal() => CLEAR.to_owned() + &report.text(),
+        (false, _) => report.text(),
+    };
+    write!(out, "{}", scrub(&text))?;
+    Ok(out.flush()?)
+}

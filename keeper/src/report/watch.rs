@@ -1,0 +1,214 @@
+//! What `plimsoll-keeper watch` shows of a block: positions by health, and what a liquidation of each does.
+
+use alloy::primitives::{Address, B256};
+use plimsoll_protocols::{ProtocolKind, UnpricedMarket};
+use serde::Serialize;
+
+use super::table::{Align, table};
+
+/// What no figure of a report includes, for people.
+const NOT_COUNTED: &str = "bonus: collateral at the protocol's own price, less what is repaid. Not counted: gas, and what a \
+                           sale of the collateral costs.";
+/// Decimals that the table shows.
+const SHOWN_DECIMALS: usize = 6;
+
+/// Positions of a protocol as of a block, those with the lowest health factor first.
+#[derive(Debug, Clone, Serialize)]
+pub struct WatchReport {
+    /// The protocol.
+    pub protocol: ProtocolKind,
+    /// Chain id.
+    pub chain_id: u64,
+    /// Address of the protocol's main contract.
+    pub address: Address,
+    /// Number of the block.
+    pub block: u64,
+    /// Timestamp of the block, in seconds.
+    pub timestamp: u64,
+    /// Number of markets that were ever created.
+    pub markets: usize,
+    /// Number of positions with debt, shown or not.
+    pub positions_with_debt: usize,
+    /// The positions that were asked for.
+    pub positions: Vec<WatchedPosition>,
+    /// Markets whose positions cannot be valued in this block; they are missing here.
+    pub without_price: Vec<WatchedMarket>,
+    /// What the reader must know before relying on this: empty if the totals on chain are those of the logs.
+    pub warnings: Vec<String>,
+}
+
+/// A market whose positions cannot be valued.
+#[derive(Debug, Clone, Serialize)]
+pub struct WatchedMarket {
+    /// Id of the market.
+    pub market: B256,
+    /// Why its positions cannot be valued.
+    pub reason: String,
+    /// Number of its positions with debt.
+    pub positions: usize,
+}
+
+/// A position.
+#[derive(Debug, Clone, Serialize)]
+pub struct WatchedPosition {
+    /// Id of the market.
+    pub market: B256,
+    /// The borrower.
+    pub account: Address,
+    /// Health factor, rounded down.
+    pub health: String,
+    /// Whether the protocol lets it be liquidated in this block.
+    pub liquidatable: bool,
+    /// Collateral.
+    pub collateral: WatchedAmount,
+    /// Debt with interest up to the block.
+    pub debt: WatchedAmount,
+    /// The protocol's price of the collateral token in debt tokens; `None` if a token states no decimals.
+    pub price: Option<String>,
+    /// Highest price at which the position is liquidatable; `None` as for `price`, or without collateral.
+    pub liquidation_price: Option<String>,
+    /// Part of the price by which it must fall until then, in basis points; negative if it is lower.
+    pub distance_bps: Option<i64>,
+    /// What a whole liquidation does: now, or at the liquidation price if the position is healthy.
+    pub liquidation: Option<WatchedLiquidation>,
+}
+
+/// What a whole liquidation does.
+#[derive(Debug, Clone, Serialize)]
+pub struct WatchedLiquidation {
+    /// What the liquidator pays.
+    pub repaid: WatchedAmount,
+    /// What the liquidator receives.
+    pub seized: WatchedAmount,
+    /// Value of what is received, by the protocol's own price, less what is paid. Gas is not counted, nor what a sale costs.
+    pub bonus: WatchedAmount,
+    /// Debt that remains without collateral.
+    pub bad_debt: WatchedAmount,
+}
+
+/// An amount of a token.
+#[derive(Debug, Clone, Serialize)]
+pub struct WatchedAmount {
+    /// Address of the token.
+    pub token: Address,
+    /// What the token calls itself, if it says anything. Anybody can choose it.
+    pub symbol: Option<String>,
+    /// The amount in the token's smallest units.
+    pub units: String,
+    /// The amount in whole tokens; `None` if the token states no decimals.
+    pub amount: Option<String>,
+}
+
+impl From<UnpricedMarket> for WatchedMarket {
+    fn from(UnpricedMarket { market, reason, positions }: UnpricedMarket) -> Self {
+        Self { market, reason, positions }
+    }
+}
+
+impl WatchedAmount {
+    fn text(&self) -> String {
+        let name = self.symbol.clone().unwrap_or_else(|| short(&self.token.to_string()));
+        match &self.amount {
+            Some(amount) => format!("{} {name}", rounded(amount)),
+            None => format!("{} units of {name}", self.units),
+        }
+    }
+}
+
+impl WatchReport {
+    /// Formats the report for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Self { protocol, chain_id, address, block, markets, positions_with_debt, .. } = self;
+        let mut text = format!(
+            "{protocol} at {address} on chain {chain_id}, as of block {block}: {markets} markets, {positions_with_debt} \
+             positions with debt\n"
+        );
+        let rows: Vec<_> = self.positions.iter().map(row).collect();
+        let columns = [
+            ("health factor", Align::Right),
+            ("account", Align::Left),
+            ("market", Align::Left),
+            ("collateral", Align::Right),
+            ("debt", Align::Right),
+            ("price", Align::Right),
+            ("liquidation price", Align::Right),
+            ("distance", Align::Right),
+            ("repays", Align::Right),
+            ("seizes", Align::Right),
+            ("bonus", Align::Right),
+        ];
+        text += &if rows.is_empty() { "  no position is as near\n".to_owned() } else { table(&columns, &rows) };
+        for WatchedMarket { market, reason, positions } in &self.without_price {
+            text += &format!("  market {market}, {positions} positions, has no price: {reason}\n");
+        }
+        for warning in &self.warnings {
+            text += &format!("  warning: {warning}\n");
+        }
+        text += &format!("  {NOT_COUNTED} A healthy position's liquidation is that at its liquidation price.\n");
+        text
+    }
+}
+
+fn row(position: &WatchedPosition) -> Vec<String> {
+    let price = |price: &Option<String>| price.as_deref().map_or_else(|| "–".to_owned(), rounded);
+    let distance = position.distance_bps.map_or_else(
+        || "–".to_owned(),
+        |distance| {
+            let sign = if distance < 0 { "-" } else { "" };
+            format!("{sign}{}.{:02} %", distance.unsigned_abs() / 100, distance.unsigned_abs() % 100)
+        },
+    );
+    let liquidation = |amount: fn(&WatchedLiquidation) -> &WatchedAmount| {
+        position.liquidation.as_ref().map_or_else(|| "–".to_owned(), |liquidation| amount(liquidation).text())
+    };
+    vec![
+        rounded(&position.health),
+        position.account.to_string(),
+        short(&position.market.to_string()),
+        position.collateral.text(),
+        position.debt.text(),
+        price(&position.price),
+        price(&position.liquidation_price),
+        distance,
+        liquidation(|liquidation| &liquidation.repaid),
+        liquidation(|liquidation| &liquidation.seized),
+        liquidation(|liquidation| &liquidation.bonus),
+    ]
+}
+
+/// Cuts a decimal number to the decimals that the table shows, or to its first digits if those would all be zeros.
+fn rounded(number: &str) -> String {
+    let Some((whole, fraction)) = number.split_once('.') else { return number.to_owned() };
+    let zeros = fraction.chars().take_while(|digit| *digit == '0').count();
+    let digits = if whole == "0" && zeros >= SHOWN_DECIMALS { zeros + 2 } else { SHOWN_DECIMALS };
+    let kept: String = fraction.chars().take(digits).collect();
+    let kept = kept.trim_end_matches('0');
+    if kept.is_empty() { whole.to_owned() } else { format!("{whole}.{kept}") }
+}
+
+/// Cuts an address or id to its first bytes.
+fn short(hex: &str) -> String {
+    hex.chars().take(10).collect::<String>() + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_cut_never_to_nothing() {
+        assert_eq!(rounded("1.0437"), "1.0437");
+        assert_eq!(rounded("0.999999999999999999"), "0.999999");
+        assert_eq!(rounded("0.000000001234"), "0.0000000012");
+        assert_eq!(rounded("7"), "7");
+        assert_eq!(rounded("7.0000001"), "7");
+    }
+
+    #[test]
+    fn an_amount_without_decimals_is_shown_in_units() {
+        let token = Address::repeat_byte(7);
+        let amount = WatchedAmount { token, symbol: None, units: "15".to_owned(), amount: None };
+        assert_eq!(amount.text(), "15 units of 0x07070707…");
+    }
+}

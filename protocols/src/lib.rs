@@ -1,0 +1,20 @@
+//! Lending protocols as a keeper sees them: state from logs, exact health, and what a liquidation does.
+//!
+//! Pure: no network, no clock, no tasks. A [`Protocol`] says which contract's logs it wants and which calls it needs in a
+//! block; the caller fetches both and hands them in. So the same code runs over a node, a recording or a test.
+//!
+//! ```text
+//! logs of a block ──► apply ──► state ──► positions_below: exact health, liquidation price,
+//! calls of a block ─► observe ──┘         what a liquidation repays, seizes and brings
+//! reorg ────────────► undo_to
+//! ```
+
+mod deployments;
+pub mod morpho_blue;
+mod protocol;
+
+pub use deployments::{Deployment, ProtocolKind, known_deployment, known_deployments};
+pub use protocol::{
+    Answer, ApplyError, Block, Call, CallFailure, IdentityError, Liquidation, MAX_UNDO, Observed, PositionSummary,
+    Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
+};

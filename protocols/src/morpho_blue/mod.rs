@@ -1,0 +1,242 @@
+//! Morpho Blue: one immutable contract with isolated markets of one collateral and one debt token.
+//!
+//! Totals, debt shares and collateral follow from the logs alone, exactly. What logs do not tell is read in each block: the
+//! oracle's price, and the totals with interest up to the block, by accruing it in the call. The stored totals are read
+//! first and compared with those of the logs.
+
+mod interface;
+mod math;
+mod state;
+
+use std::collections::{BTreeMap, BinaryHeap};
+
+use alloy::{
+    primitives::{Address, B256, Log, U256, keccak256},
+    sol_types::{SolCall, SolValue},
+};
+
+pub use self::interface::{IMorphoBlue, IMorphoOracle, MarketParams};
+use self::{
+    math::{Position, Totals, Valuation},
+    state::{Market, State},
+};
+use crate::{
+    Answer, ApplyError, Block, Call, Deployment, IdentityError, Observed, PositionSummary, Protocol, Size,
+    TotalsDifference, UndoError, UnpricedMarket,
+};
+
+/// Gas for a view of the contract.
+const VIEW_GAS: u64 = 100_000;
+/// Gas for accruing interest by a rate model, which is any contract that the owner has enabled.
+const ACCRUAL_GAS: u64 = 500_000;
+/// Gas for an oracle, which is any contract.
+const ORACLE_GAS: u64 = 1_000_000;
+
+/// A deployment of Morpho Blue.
+#[derive(Debug)]
+pub struct MorphoBlue {
+    deployment: Deployment,
+    state: State,
+    /// The terms of each market with debt, or why there are none, as of the last [`Protocol::observe`].
+    valuations: BTreeMap<B256, Result<Valuation, String>>,
+}
+
+impl MorphoBlue {
+    /// Returns a deployment of which nothing is known yet.
+    #[must_use]
+    pub fn new(deployment: Deployment) -> Self {
+        Self { deployment, state: State::default(), valuations: BTreeMap::new() }
+    }
+
+    fn borrowed_markets(&self) -> impl Iterator<Item = (B256, &Market)> {
+        self.state.markets().iter().filter(|(_, market)| market.borrowers > 0).map(|(id, market)| (*id, market))
+    }
+
+    fn valued_markets(&self) -> impl Iterator<Item = (B256, &Market, &Valuation)> {
+        self.borrowed_markets().filter_map(|(id, market)| Some((id, market, self.valuations.get(&id)?.as_ref().ok()?)))
+    }
+
+    fn call(&self, call: &impl SolCall, gas: u64) -> Call {
+        Call { to: self.deployment.address, data: call.abi_encode().into(), gas }
+    }
+
+    /// Returns the domain separator of the contract at its address, which no other contract has.
+    fn domain_separator(&self) -> B256 {
+        let kind = keccak256("EIP712Domain(uint256 chainId,address verifyingContract)");
+        keccak256((kind, U256::from(self.deployment.chain_id), self.deployment.address).abi_encode())
+    }
+}
+
+impl Protocol for MorphoBlue {
+    fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    fn identity_calls(&self) -> Vec<Call> {
+        let unknown = IMorphoBlue::marketCall { id: B256::ZERO };
+        vec![self.call(&IMorphoBlue::DOMAIN_SEPARATORCall {}, VIEW_GAS), self.call(&unknown, VIEW_GAS)]
+    }
+
+    fn check_identity(&self, answers: &[Answer]) -> Result<(), IdentityError> {
+        let problem = match answers {
+            [Ok(separator), Ok(market)] => {
+                let expected = self.domain_separator();
+                if separator.is_empty() {
+                    "there is no contract, or one without DOMAIN_SEPARATOR()".to_owned()
+                } else if separator[..] != expected[..] {
+                    format!("its DOMAIN_SEPARATOR() is {separator}, and Morpho Blue's here is {expected}")
+                } else if IMorphoBlue::marketCall::abi_decode_returns(market).is_err() {
+                    format!("its market(0) is {market}, which is not a market's totals")
+                } else {
+                    return Ok(());
+                }
+            }
+            [Err(failure), _] => format!("asked for DOMAIN_SEPARATOR(), {failure}"),
+            [_, Err(failure)] => format!("asked for market(0), {failure}"),
+            _ => "it was not asked".to_owned(),
+        };
+        let Deployment { protocol, chain_id, address, .. } = self.deployment;
+        Err(IdentityError { protocol: protocol.to_string(), address, chain_id, problem })
+    }
+
+    fn apply(&mut self, block: Block, logs: &[Log]) -> Result<(), ApplyError> {
+        self.state.apply(block, logs)
+    }
+
+    fn undo_to(&mut self, block: u64) -> Result<(), UndoError> {
+        self.state.undo_to(block)
+    }
+
+    fn tip(&self) -> Option<Block> {
+        self.state.tip()
+    }
+
+    fn size(&self) -> Size {
+        let markets = self.state.markets();
+        Size { markets: markets.len(), positions: markets.values().map(|market| market.borrowers).sum() }
+    }
+
+    /// For each market with debt: its stored totals, the accrual and its totals afterwards in one sequence, and its price.
+    fn reads(&self) -> Vec<Vec<Call>> {
+        let sequences = self.borrowed_markets().flat_map(|(id, market)| {
+            let params = market.params.clone();
+            let totals = self.call(&IMorphoBlue::marketCall { id }, VIEW_GAS);
+            let accrual = self.call(&IMorphoBlue::accrueInterestCall { params }, ACCRUAL_GAS);
+            let data = IMorphoOracle::priceCall {}.abi_encode().into();
+            let price = Call { to: market.params.oracle, data, gas: ORACLE_GAS };
+            [vec![totals.clone(), accrual, totals], vec![price]]
+        });
+        sequences.collect()
+    }
+
+    fn observe(&mut self, answers: &[Vec<Answer>]) -> Observed {
+        let mut observed = Observed::default();
+        let mut valuations = BTreeMap::new();
+        let mut answers = answers.chunks(2);
+        for (id, market) in self.borrowed_markets() {
+            let valuation = match answers.next() {
+                Some([totals, price]) => {
+                    if let [Ok(stored), ..] = totals.as_slice()
+                        && let Ok(stored) = decode_totals(stored)
+                    {
+                        observed.differences.extend(differences(id, market.totals, stored));
+                    }
+                    valuation(totals, price, market.params.lltv)
+                }
+                _ => Err("it was not read".to_owned()),
+            };
+            if let Err(reason) = &valuation {
+                let (reason, positions) = (reason.clone(), market.borrowers);
+                observed.unpriced.push(UnpricedMarket { market: id, reason, positions });
+            }
+            valuations.insert(id, valuation);
+        }
+        self.valuations = valuations;
+        observed
+    }
+
+    fn positions_below(&self, health: U256, limit: usize) -> Vec<PositionSummary> {
+        // The unhealthiest `limit` positions; the healthiest of them is on top.
+        let mut least: BinaryHeap<(U256, B256, Address)> = BinaryHeap::new();
+        for (id, market, valuation) in self.valued_markets() {
+            let borrowers = market.positions.iter().filter(|(_, position)| position.borrow_shares > 0);
+            for (account, position) in borrowers {
+                let Some(found) = valuation.health(*position).filter(|found| *found < health) else { continue };
+                least.push((found, id, *account));
+                if least.len() > limit {
+                    least.pop();
+                }
+            }
+        }
+        let summary = |(health, id, account): (U256, B256, Address)| {
+            let market = self.state.markets().get(&id)?;
+            let valuation = self.valuations.get(&id)?.as_ref().ok()?;
+            summary(id, market, valuation, account, health)
+        };
+        least.into_sorted_vec().into_iter().filter_map(summary).collect()
+    }
+}
+
+fn summary(
+    id: B256,
+    market: &Market,
+    valuation: &Valuation,
+    account: Address,
+    health: U256,
+) -> Option<PositionSummary> {
+    let position: Position = market.positions.get(&account).copied()?;
+    let liquidation_price = valuation.liquidation_price(position);
+    let price = liquidation_price.map_or(valuation.price, |liquidatable| liquidatable.min(valuation.price));
+    Some(PositionSummary {
+        market: id,
+        account,
+        collateral_token: market.params.collateralToken,
+        collateral: U256::from(position.collateral),
+        debt_token: market.params.loanToken,
+        debt: valuation.debt(position)?,
+        health,
+        price: valuation.price,
+        liquidation_price,
+        liquidation: Valuation { price, ..*valuation }.liquidation(position),
+    })
+}
+
+/// Reads a market's terms from the answers to its calls; fails with a reason for people.
+fn valuation(totals: &[Answer], price: &[Answer], lltv: U256) -> Result<Valuation, String> {
+    let [stored, accrual, accrued] = totals else { return Err("it was not read".to_owned()) };
+    stored.as_ref().map_err(|failure| format!("asked for its totals, {failure}"))?;
+    accrual.as_ref().map_err(|failure| format!("interest cannot be accrued: {failure}"))?;
+    let accrued = accrued.as_ref().map_err(|failure| format!("asked for its totals, {failure}"))?;
+    let totals = decode_totals(accrued)?;
+    let price = match price {
+        [Ok(price)] => IMorphoOracle::priceCall::abi_decode_returns(price)
+            .map_err(|_| format!("its oracle returns no price but {price}"))?,
+        [Err(failure)] => return Err(format!("its oracle gives no price: {failure}")),
+        _ => return Err("its price was not read".to_owned()),
+    };
+    Ok(Valuation { totals, price, lltv })
+}
+
+fn decode_totals(data: &[u8]) -> Result<Totals, String> {
+    let market = IMorphoBlue::marketCall::abi_decode_returns(data)
+        .map_err(|error| format!("its totals cannot be decoded: {error}"))?;
+    Ok(Totals {
+        supply_assets: market.totalSupplyAssets,
+        supply_shares: market.totalSupplyShares,
+        borrow_assets: market.totalBorrowAssets,
+        borrow_shares: market.totalBorrowShares,
+    })
+}
+
+fn differences(market: B256, from_logs: Totals, on_chain: Totals) -> impl Iterator<Item = TotalsDifference> {
+    let quantities = [
+        ("the supply", on_chain.supply_assets, from_logs.supply_assets),
+        ("the supply in shares", on_chain.supply_shares, from_logs.supply_shares),
+        ("the debt", on_chain.borrow_assets, from_logs.borrow_assets),
+        ("the debt in shares", on_chain.borrow_shares, from_logs.borrow_shares),
+    ];
+    quantities
+        .into_iter()
+        .filter(|(_, on_chain, from_logs)| on_chain != from_logs)
+        .map(move |(quantity, on_chain, from_logs)| TotalsDifference { market, quantity, on_chain, from_logs })
+}

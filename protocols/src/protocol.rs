@@ -1,0 +1,236 @@
+//! What every protocol answers, and the words in which it does.
+
+use std::fmt;
+
+use alloy::primitives::{Address, B256, Bytes, Log, U256};
+
+use crate::Deployment;
+
+/// Number of newest blocks that can be undone.
+pub const MAX_UNDO: usize = 128;
+
+/// A block that logs belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// Number of the block.
+    pub number: u64,
+    /// Timestamp, in seconds.
+    pub timestamp: u64,
+}
+
+/// A call whose answer is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Contract that is called.
+    pub to: Address,
+    /// Calldata.
+    pub data: Bytes,
+    /// Most gas that the call may use.
+    pub gas: u64,
+}
+
+/// Return data of a call, or why there is none.
+pub type Answer = Result<Bytes, CallFailure>;
+
+/// Why a call has no return data.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallFailure {
+    /// It reverted, with this data.
+    #[error("it reverts{}", revert_text(.0))]
+    Reverted(Bytes),
+    /// The node did not run it.
+    #[error("the node has too little gas for it")]
+    NotRun,
+}
+
+/// Why the contract at an address is not the protocol.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{address} on chain {chain_id} is not {protocol}: {problem}")]
+pub struct IdentityError {
+    /// Name of the protocol that it should be.
+    pub protocol: String,
+    /// The address.
+    pub address: Address,
+    /// Chain id.
+    pub chain_id: u64,
+    /// What was read instead.
+    pub problem: String,
+}
+
+/// Why a block's logs were not applied. The state is as before.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// The block is not after the newest applied one.
+    #[error("block {block} is not after block {tip}, which was applied last")]
+    NotNext {
+        /// Number of the block.
+        block: u64,
+        /// Number of the newest applied block.
+        tip: u64,
+    },
+    /// A log is none of the protocol's.
+    #[error("log {position} is none of the protocol's: {problem}")]
+    Foreign {
+        /// Place of the log among those of the block.
+        position: usize,
+        /// Description of the log.
+        problem: String,
+    },
+    /// A log does not fit the state, so that an earlier one is missing.
+    #[error("log {position} does not fit those before it: {problem}")]
+    Inconsistent {
+        /// Place of the log among those of the block.
+        position: usize,
+        /// What does not fit.
+        problem: String,
+    },
+}
+
+/// Blocks cannot be undone: they are too old. The state must be rebuilt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("blocks after {block} cannot be undone: only the newest {MAX_UNDO} can")]
+pub struct UndoError {
+    /// The last block that was to stay.
+    pub block: u64,
+}
+
+/// Stored totals of the chain that differ from those made of its logs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{quantity} of market {market} is {on_chain} on chain and {from_logs} by its logs")]
+pub struct TotalsDifference {
+    /// Id of the market.
+    pub market: B256,
+    /// Name of the total.
+    pub quantity: &'static str,
+    /// The total in the contract's storage.
+    pub on_chain: u128,
+    /// The total by the logs.
+    pub from_logs: u128,
+}
+
+/// A market whose positions cannot be valued in this block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnpricedMarket {
+    /// Id of the market.
+    pub market: B256,
+    /// Why, for people.
+    pub reason: String,
+    /// Number of positions with debt.
+    pub positions: usize,
+}
+
+/// What came of a block's answers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observed {
+    /// Where chain and logs differ; empty means that no log of the totals is missing.
+    pub differences: Vec<TotalsDifference>,
+    /// Markets that cannot be valued in this block.
+    pub unpriced: Vec<UnpricedMarket>,
+}
+
+/// Number of markets and positions that are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Markets that were ever created.
+    pub markets: usize,
+    /// Positions with debt.
+    pub positions: usize,
+}
+
+/// What the protocol does in a whole liquidation. Exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Liquidation {
+    /// Units of the debt token that the liquidator pays.
+    pub repaid: U256,
+    /// Units of the collateral token that the liquidator receives.
+    pub seized: U256,
+    /// Value of the seized collateral by the protocol's own price less what is repaid, in units of the debt token, rounded
+    /// down: before gas, and before what a sale of the collateral costs.
+    pub bonus: U256,
+    /// Units of the debt token that remain without collateral, which lenders lose.
+    pub bad_debt: U256,
+}
+
+/// A position with debt, as of the last [`Protocol::observe`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PositionSummary {
+    /// Id of the market.
+    pub market: B256,
+    /// The borrower.
+    pub account: Address,
+    /// The collateral token.
+    pub collateral_token: Address,
+    /// Units of the collateral token.
+    pub collateral: U256,
+    /// The debt token.
+    pub debt_token: Address,
+    /// Units of the debt token that are owed, with interest up to the block, as the protocol rounds.
+    pub debt: U256,
+    /// Health factor × 10¹⁸, rounded down: below 10¹⁸ exactly if the protocol lets the position be liquidated.
+    pub health: U256,
+    /// The protocol's price now: units of the debt token for 10³⁶ units of the collateral token.
+    pub price: U256,
+    /// Highest price, in the unit of `price`, at which the position is liquidatable with its present debt; `None` if there is
+    /// no such price, which needs a position without collateral.
+    pub liquidation_price: Option<U256>,
+    /// What a whole liquidation does: now if the position is liquidatable, else at its liquidation price. `None` if the
+    /// protocol refuses a whole one at that price, which takes a coincidence of its roundings.
+    pub liquidation: Option<Liquidation>,
+}
+
+/// A lending protocol's deployment, followed by its logs.
+///
+/// All state changes are all or nothing. Values are as of the last [`observe`](Self::observe), which belongs to the block
+/// that was applied last.
+pub trait Protocol: fmt::Debug + Send {
+    /// Returns the deployment that is followed. Logs of its address are wanted, all of them.
+    fn deployment(&self) -> &Deployment;
+
+    /// Returns the calls by which the protocol can be told from another one.
+    fn identity_calls(&self) -> Vec<Call>;
+
+    /// Checks the answers to [`Self::identity_calls`].
+    ///
+    /// # Errors
+    /// When the address is another contract's.
+    fn check_identity(&self, answers: &[Answer]) -> Result<(), IdentityError>;
+
+    /// Applies a block's logs.
+    ///
+    /// # Errors
+    /// When the block is not a later one, or when a log is foreign or does not fit. The state is as before then.
+    fn apply(&mut self, block: Block, logs: &[Log]) -> Result<(), ApplyError>;
+
+    /// Undoes every block after `block`.
+    ///
+    /// # Errors
+    /// When more than [`MAX_UNDO`] applied blocks would be undone. The state is as before then.
+    fn undo_to(&mut self, block: u64) -> Result<(), UndoError>;
+
+    /// Returns the newest applied block.
+    fn tip(&self) -> Option<Block>;
+
+    /// Returns how much is known.
+    fn size(&self) -> Size;
+
+    /// Returns the calls whose answers are needed in each block, in sequences: a call sees what those before it in its
+    /// sequence changed.
+    fn reads(&self) -> Vec<Vec<Call>>;
+
+    /// Takes the answers to [`Self::reads`] of the block that was applied last; positions match.
+    fn observe(&mut self, answers: &[Vec<Answer>]) -> Observed;
+
+    /// Returns the positions with a health factor × 10¹⁸ below `health`, the least healthy first, at most `limit` of them.
+    fn positions_below(&self, health: U256, limit: usize) -> Vec<PositionSummary>;
+}
+
+fn revert_text(data: &Bytes) -> String {
+    use alloy::sol_types::decode_revert_reason;
+    match decode_revert_reason(data) {
+        // A contract may put anything into its reason.
+        Some(reason) => {
+            format!(": {}", reason.chars().filter(|letter| !letter.is_control()).take(100).collect::<String>())
+        }
+        None => " without a reason".to_owned(),
+    }
+}

@@ -1,0 +1,102 @@
+//! The command, as a process of its own.
+
+use std::process::Command;
+
+use alloy::{
+    primitives::{Address, U256, bytes},
+    providers::{Provider, ext::AnvilApi},
+};
+use serde_json::Value;
+
+use super::fixture::{Fixture, PARITY};
+
+/// What a run wrote, and whether it was successful.
+struct Output {
+    success: bool,
+    out: String,
+    err: String,
+}
+
+async fn watch(fixture: &Fixture, arguments: &[&str]) -> eyre::Result<Output> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keeper_bin"));
+    command.args(["watch", "--protocol", "morpho-blue", "--once"]).args(arguments);
+    command.env_clear().env("ETH_RPC_URL", fixture.devnet.node.http_url());
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let (out, err) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+    Ok(Output { success: output.status.success(), out, err })
+}
+
+async fn watch_at(fixture: &Fixture, address: Address, from_block: u64, further: &[&str]) -> eyre::Result<Output> {
+    let (address, from_block) = (address.to_string(), from_block.to_string());
+    watch(fixture, &[&["--address", &address, "--from-block", &from_block], further].concat()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_are_shown_with_exact_health_and_what_a_liquidation_brings() -> eyre::Result<()> {
+    let fixture = Fixture::start().await?;
+    let (market, core) = (fixture.market(0), fixture.morpho.core);
+    fixture.open(market, fixture.borrowers[0], [2_000_000, 1_000_000]).await?;
+    fixture.open(market, fixture.borrowers[1], [1_500_000, 1_000_000]).await?;
+    fixture.set_price(market, PARITY * 7 / 10).await?;
+    let shown = watch_at(&fixture, core, 1, &["--json", "--chain", "31337", "--below", "2"]).await?;
+    assert!(shown.success, "{}", shown.err);
+    let report: Value = serde_json::from_str(&shown.out)?;
+    let positions = report["positions"].as_array().cloned().unwrap_or_default();
+    assert_eq!(positions.len(), 2, "{report}");
+    let [worse, better] = [&positions[0], &positions[1]];
+    assert_eq!(worse["account"].as_str(), Some(fixture.borrowers[1].to_string().to_lowercase().as_str()));
+    assert_eq!((&worse["liquidatable"], &better["liquidatable"]), (&true.into(), &false.into()));
+    // 1,500,000 at 0.7 and 86 % against 1,000,000, of which some seconds' interest is less than a unit.
+    assert_eq!(worse["health"], "0.903", "{worse}");
+    assert_eq!(
+        worse["liquidation"]["repaid"]["units"], worse["debt"]["units"],
+        "the collateral suffices for all of it"
+    );
+    assert!(worse["liquidation"]["bonus"]["units"].as_str().is_some_and(|bonus| bonus.starts_with("43")), "{worse}");
+    assert_eq!((&worse["debt"]["symbol"], &worse["collateral"]["symbol"]), (&"USD".into(), &"COLL".into()));
+    let text = watch_at(&fixture, core, 1, &["--below", "1"]).await?.out;
+    assert!(text.contains("Not counted: gas") && !text.contains(&fixture.borrowers[0].to_string()), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_known_is_said_and_never_guessed() -> eyre::Result<()> {
+    let fixture = Fixture::start().await?;
+    let core = fixture.morpho.core;
+    for market in &fixture.markets {
+        fixture.open(market, fixture.borrowers[0], [2_000_000, 1_000_000]).await?;
+    }
+    let [priced, unpriced] = [fixture.market(0), fixture.market(1)];
+
+    // Another protocol, no contract, another chain, a chain without a known deployment.
+    for other in [priced.params.loanToken, Address::repeat_byte(0x77)] {
+        let refused = watch_at(&fixture, other, 1, &[]).await?;
+        assert!(!refused.success && refused.err.contains("is not morpho-blue"), "{}", refused.err);
+    }
+    let refused = watch_at(&fixture, core, 1, &["--chain", "1"]).await?;
+    assert!(!refused.success && refused.err.contains("the node is on chain 31337, not 1"), "{}", refused.err);
+    let refused = watch(&fixture, &[]).await?;
+    assert!(!refused.success && refused.err.contains("give --address and --from-block"), "{}", refused.err);
+
+    // Logs that the node does not have: from this block on, a loan is in a market that was never created.
+    let late = fixture.provider().get_block_number().await?;
+    let pruned = watch_at(&fixture, core, late, &[]).await?;
+    assert!(!pruned.success && pruned.err.contains("there is no market"), "{}", pruned.err);
+    assert!(pruned.err.contains("may have pruned logs"), "{}", pruned.err);
+
+    // An oracle that reverts, and a token without decimals.
+    fixture.provider().anvil_set_code(unpriced.params.oracle, bytes!("60006000fd")).await?;
+    fixture.provider().anvil_set_code(priced.params.collateralToken, bytes!("60006000fd")).await?;
+    fixture.provider().anvil_mine(Some(1), None).await?;
+    let shown = watch_at(&fixture, core, 1, &["--json", "--below", "10"]).await?;
+    assert!(shown.success, "{}", shown.err);
+    let report: Value = serde_json::from_str(&shown.out)?;
+    let reason = report["without_price"][0]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("oracle gives no price: it reverts"), "{report}");
+    assert_eq!(report["without_price"][0]["positions"], 1);
+    let position = &report["positions"][0];
+    assert_eq!(position["collateral"]["units"], U256::from(2_000_000).to_string());
+    assert!(position["collateral"]["amount"].is_null() && position["price"].is_null(), "{position}");
+    assert_eq!(report["positions"].as_array().map(Vec::len), Some(1));
+    Ok(())
+}
