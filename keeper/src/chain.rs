@@ -115,7 +115,7 @@ impl Sources {
 
     /// Follows every log of another protocol's main contract.
     #[must_use]
-    pub const fn foreign(contract: Address) -> Self {
+    pub fn foreign(contract: Address) -> Self {
         Self { is_foreign: true, ..Self::all(contract, None) }
     }
 
