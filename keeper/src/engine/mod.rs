@@ -405,7 +405,7 @@ impl Engine {
     fn on_report(&mut self, report: &Report) {
         match self.submissions.on_report(report, self.latest.as_ref().map(|block| &block.header)) {
             Some(RaceEnd::Won(result)) => self.on_race(&report.intent.scope, result),
-            Some(RaceEnd::PerhapsLost(race)) => self.background.find_winner(race, wiring::contracts(&self.config)),
+            Some(RaceEnd::PerhapsLost(race)) => self.background.find_winner(*race, wiring::contracts(&self.config)),
             None => {}
         }
         self.view.record_report(report);

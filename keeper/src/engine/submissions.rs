@@ -67,7 +67,7 @@ pub(super) enum RaceEnd {
     /// Ours was first.
     Won(RaceResult),
     /// Somebody may have been faster: who, and for which fee, is to be found out.
-    PerhapsLost(LostRace),
+    PerhapsLost(Box<LostRace>),
 }
 
 /// A liquidation, or the execution of an order, whose transaction reverted.
@@ -156,7 +156,7 @@ impl Submissions {
                     Outcome::Dropped(DropReason::Obsolete) => {
                         let submission = submission.filter(|submission| submission.is_sent);
                         let race = newest.and_then(|newest| self.lost_race(report, submission?, newest.number));
-                        result = race.map(RaceEnd::PerhapsLost);
+                        result = race.map(|race| RaceEnd::PerhapsLost(Box::new(race)));
                     }
                     _ => {}
                 }
