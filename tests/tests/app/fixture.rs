@@ -59,7 +59,7 @@ impl Page {
         };
         let path = support::tools()?.workspace().root().join("examples/local.toml");
         let text = fs::read_to_string(&path)? + sections;
-        let suite = Suite::start_from(Manifest::parse(&path, text)?, &[]).await?;
+        let suite = Box::pin(Suite::start_from(Manifest::parse(&path, text)?, &[])).await?;
         let market = suite.market("weth-usdc")?;
         suite.supply(&market, units(500_000, 6)).await?;
         let person = suite.devnet.account(PERSON)?;
