@@ -19,6 +19,17 @@ contract VaultFeesTest is VaultFixture {
         assertApproxEqAbs(worth(ALICE) + worth(FEE_RECIPIENT), shares.totalAssets(), 2);
     }
 
+    function test_V11_aFeeOfOneBasisPointIsPaid() public {
+        vm.prank(OWNER);
+        vault.setFee(1);
+        deposit(ALICE, 1_000_000e6);
+        takeLoan(0, 800_000e6);
+        skip(100 days);
+        vault.accrue();
+        assertApproxEqAbs(worth(FEE_RECIPIENT), (shares.totalAssets() - 1_000_000e6) / BPS, 2);
+        assertGt(worth(FEE_RECIPIENT), 0);
+    }
+
     /// @notice V11: updated a thousand times or once, the fee is the same part, since the mark is the price after it.
     function test_V11_theFeeDoesNotDependOnHowOftenItIsCharged() public {
         deposit(ALICE, 1_000_000e6);

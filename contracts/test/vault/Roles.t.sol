@@ -363,6 +363,23 @@ contract VaultRolesTest is VaultFixture {
         assertEq(vault.markets().length, 3);
     }
 
+    function test_theOrderOfWithdrawalsSurvivesARemoval() public {
+        MarketId[] memory order = new MarketId[](3);
+        (order[0], order[1], order[2]) = (ids[0], ids[1], ids[2]);
+        vm.prank(ALLOCATOR);
+        vault.setWithdrawOrder(order);
+        setDepositMarket(MarketId.wrap(0));
+        vm.prank(CURATOR);
+        vault.removeMarket(ids[0]);
+        MarketId[] memory left = vault.withdrawOrder();
+        assertEq(left.length, 2);
+        assertEq(MarketId.unwrap(left[0]), MarketId.unwrap(ids[1]));
+        assertEq(MarketId.unwrap(left[1]), MarketId.unwrap(ids[2]));
+        vm.expectRevert(abi.encodeWithSelector(IVault.MarketNotEnabled.selector, ids[0]));
+        vm.prank(ALLOCATOR);
+        vault.setDepositMarket(ids[0]);
+    }
+
     function test_aWorthlessPositionIsRemovedBySubmissionOnly() public {
         deposit(ALICE, 200e6);
         address borrower = exhaust(0);

@@ -48,7 +48,7 @@ pub static GROUPS: [Group; 8] = [
         sources: &["guard", "libraries/GuardMath.sol"],
         tests: &["guard"],
         needs: &[],
-        unit_tests: &[],
+        unit_tests: &["guard/GuardMath.t.sol"],
     },
     Group { name: "executor", sources: &["executor"], tests: &["executor"], needs: &["periphery"], unit_tests: &[] },
     Group { name: "vault", sources: &["vault"], tests: &["vault"], needs: &[], unit_tests: &[] },
