@@ -48,7 +48,7 @@ pub(super) struct Page {
 impl Page {
     /// Deploys the suite, opens the page with a wallet in it; `None` where there is no browser.
     pub(super) async fn open() -> eyre::Result<Option<Self>> {
-        Self::open_with("").await
+        Box::pin(Self::open_with("")).await
     }
 
     /// As [`Page::open`], with further sections of the manifest.
@@ -82,12 +82,12 @@ impl Page {
 
     /// Opens the page with the wallet connected, at a market.
     pub(super) async fn connected() -> eyre::Result<Option<Self>> {
-        Self::connected_with("").await
+        Box::pin(Self::connected_with("")).await
     }
 
     /// As [`Page::connected`], with further sections of the manifest.
     pub(super) async fn connected_with(sections: &str) -> eyre::Result<Option<Self>> {
-        let Some(mut page) = Self::open_with(sections).await? else { return Ok(None) };
+        let Some(mut page) = Box::pin(Self::open_with(sections)).await? else { return Ok(None) };
         page.connect("Test wallet").await?;
         page.go("market/weth-usdc").await?;
         page.shows("Your position").await?;
