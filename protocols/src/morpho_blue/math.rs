@@ -1,6 +1,6 @@
 //! Morpho Blue's arithmetic, step by step as the contract does it. `None` stands where the contract reverts by overflow.
 
-use alloy::primitives::{U256, uint};
+use alloy::primitives::{U256, Uint, uint};
 
 use crate::Liquidation;
 
@@ -44,6 +44,9 @@ pub(super) struct Valuation {
     pub(super) lltv: U256,
 }
 
+/// An integer for products of four amounts and a price.
+type Wide = Uint<1_024, 16>;
+
 fn mul_div_down(a: U256, b: U256, divisor: U256) -> Option<U256> {
     a.checked_mul(b)?.checked_div(divisor)
 }
@@ -75,6 +78,20 @@ impl Valuation {
     /// Returns a position's health factor × 10¹⁸, rounded down: below 10¹⁸ exactly if the contract lets it be liquidated.
     pub(super) fn health(&self, position: Position) -> Option<U256> {
         mul_div_down(self.max_debt(position)?, WAD, self.debt(position)?)
+    }
+
+    /// Returns true if certainly every position has a health factor × 10¹⁸ of at least `bound` that has no less collateral for
+    /// each debt share than this one, and at least `least_shares` of them.
+    ///
+    /// The exact maximum debt is less than 2 units above the rounded one, and the rounded debt less than a unit above the exact
+    /// one. So `(maximum − 2) · 10¹⁸ ≥ bound · (debt + 1)` suffices, with exact values. Both are proportional to the debt
+    /// shares at a given ratio, so that it is true of all once it is true of the fewest shares.
+    pub(super) fn all_reach(&self, bound: U256, lowest: Position, least_shares: u128) -> bool {
+        let (least, bound, shares) = (Wide::from(least_shares), Wide::from(bound), Wide::from(self.shares()));
+        let maximum = least * Wide::from(lowest.collateral) * Wide::from(self.price) * Wide::from(self.lltv) * shares;
+        let roundings = shares * (Wide::from(WAD) * Wide::from(2) + bound);
+        let needed = roundings + bound * least * Wide::from(self.assets());
+        maximum >= Wide::from(lowest.borrow_shares) * Wide::from(PRICE_SCALE) * needed
     }
 
     /// Returns the highest price at which a position is liquidatable with its present debt; `None` without collateral, when no

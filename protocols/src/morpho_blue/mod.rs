@@ -4,6 +4,7 @@
 //! oracle's price, and the totals with interest up to the block, by accruing it in the call. The stored totals are read
 //! first and compared with those of the logs.
 
+mod index;
 mod interface;
 mod math;
 mod state;
@@ -49,7 +50,7 @@ impl MorphoBlue {
     }
 
     fn borrowed_markets(&self) -> impl Iterator<Item = (B256, &Market)> {
-        self.state.markets().iter().filter(|(_, market)| market.borrowers > 0).map(|(id, market)| (*id, market))
+        self.state.markets().iter().filter(|(_, market)| market.borrowers.len() > 0).map(|(id, market)| (*id, market))
     }
 
     fn valued_markets(&self) -> impl Iterator<Item = (B256, &Market, &Valuation)> {
@@ -113,7 +114,7 @@ impl Protocol for MorphoBlue {
 
     fn size(&self) -> Size {
         let markets = self.state.markets();
-        Size { markets: markets.len(), positions: markets.values().map(|market| market.borrowers).sum() }
+        Size { markets: markets.len(), positions: markets.values().map(|market| market.borrowers.len()).sum() }
     }
 
     /// For each market with debt: its stored totals, the accrual and its totals afterwards in one sequence, and its price.
@@ -146,7 +147,7 @@ impl Protocol for MorphoBlue {
                 _ => Err("it was not read".to_owned()),
             };
             if let Err(reason) = &valuation {
-                let (reason, positions) = (reason.clone(), market.borrowers);
+                let (reason, positions) = (reason.clone(), market.borrowers.len());
                 observed.unpriced.push(UnpricedMarket { market: id, reason, positions });
             }
             valuations.insert(id, valuation);
@@ -158,15 +159,21 @@ impl Protocol for MorphoBlue {
     fn positions_below(&self, health: U256, limit: usize) -> Vec<PositionSummary> {
         // The unhealthiest `limit` positions; the healthiest of them is on top.
         let mut least: BinaryHeap<(U256, B256, Address)> = BinaryHeap::new();
+        let mut bound = health;
         for (id, market, valuation) in self.valued_markets() {
-            let borrowers = market.positions.iter().filter(|(_, position)| position.borrow_shares > 0);
-            for (account, position) in borrowers {
-                let Some(found) = valuation.health(*position).filter(|found| *found < health) else { continue };
-                least.push((found, id, *account));
-                if least.len() > limit {
-                    least.pop();
+            market.borrowers.visit_below(valuation, bound, |account, found| {
+                if found < bound {
+                    least.push((found, id, account));
+                    if least.len() > limit {
+                        least.pop();
+                    }
+                    if least.len() == limit {
+                        // Among equals the ids decide, so that they are looked at.
+                        bound = least.peek().map_or(U256::ZERO, |(top, ..)| top.saturating_add(U256::ONE)).min(bound);
+                    }
                 }
-            }
+                bound
+            });
         }
         let summary = |(health, id, account): (U256, B256, Address)| {
             let market = self.state.markets().get(&id)?;

@@ -8,6 +8,7 @@ use alloy::{
 };
 
 use super::{
+    index::HealthIndex,
     interface::{IMorphoBlue::IMorphoBlueEvents as Event, MarketParams},
     math::{Position, Totals},
 };
@@ -20,8 +21,8 @@ pub(super) struct Market {
     pub(super) totals: Totals,
     /// Positions with debt or collateral.
     pub(super) positions: BTreeMap<Address, Position>,
-    /// Number of positions with debt.
-    pub(super) borrowers: usize,
+    /// Those with debt, in the order of their health.
+    pub(super) borrowers: HealthIndex,
 }
 
 /// What a log changed, as it was before.
@@ -196,7 +197,8 @@ impl State {
         if self.markets.contains_key(&id) {
             return Err(format!("market {id} was created before"));
         }
-        let market = Market { params, totals: Totals::default(), positions: BTreeMap::new(), borrowers: 0 };
+        let market =
+            Market { params, totals: Totals::default(), positions: BTreeMap::new(), borrowers: HealthIndex::default() };
         self.markets.insert(id, market);
         changes.push(Change::Created(id));
         Ok(())
@@ -241,9 +243,7 @@ impl Market {
         } else {
             self.positions.insert(account, position)
         };
-        let had_debt = before.is_some_and(|before| before.borrow_shares > 0);
-        self.borrowers =
-            (self.borrowers + usize::from(position.borrow_shares > 0)).saturating_sub(usize::from(had_debt));
+        self.borrowers.replace(account, before.unwrap_or_default(), position);
     }
 }
 
@@ -263,4 +263,106 @@ fn subtract(amount: &mut u128, takes: U256, what: &str) -> Result<(), String> {
     let difference = u128::try_from(takes).ok().and_then(|takes| amount.checked_sub(takes));
     *amount = difference.ok_or_else(|| format!("{takes} is taken from {what} of {amount}"))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::IntoLogData;
+    use proptest::prelude::*;
+
+    use super::{super::interface::IMorphoBlue, *};
+
+    fn params() -> MarketParams {
+        let address = Address::repeat_byte;
+        MarketParams {
+            loanToken: address(1),
+            collateralToken: address(2),
+            oracle: address(3),
+            irm: address(4),
+            lltv: U256::ONE,
+        }
+    }
+
+    fn log(event: &impl IntoLogData) -> Log {
+        Log { address: Address::ZERO, data: event.to_log_data() }
+    }
+
+    fn created() -> Log {
+        let params = params();
+        log(&IMorphoBlue::CreateMarket { id: keccak256(params.abi_encode()), marketParams: params })
+    }
+
+    /// Returns a log of an account and an amount, which need not fit the state.
+    fn any_log(kind: u8, account: u8, amount: u64) -> Log {
+        let (id, on_behalf) = (keccak256(params().abi_encode()), Address::repeat_byte(account));
+        let (caller, receiver, assets, shares) = (on_behalf, on_behalf, U256::from(amount), U256::from(amount / 2 + 1));
+        match kind {
+            0 => log(&IMorphoBlue::Borrow { id, caller, onBehalf: on_behalf, receiver, assets, shares }),
+            1 => log(&IMorphoBlue::Repay { id, caller, onBehalf: on_behalf, assets, shares }),
+            2 => log(&IMorphoBlue::SupplyCollateral { id, caller, onBehalf: on_behalf, assets }),
+            3 => log(&IMorphoBlue::WithdrawCollateral { id, caller, onBehalf: on_behalf, receiver, assets }),
+            4 => log(&IMorphoBlue::AccrueInterest {
+                id,
+                prevBorrowRate: U256::ZERO,
+                interest: assets,
+                feeShares: shares,
+            }),
+            _ => log(&IMorphoBlue::Supply { id, caller, onBehalf: on_behalf, assets, shares }),
+        }
+    }
+
+    /// Returns what is known, without how it can be undone.
+    fn known(state: &State) -> String {
+        format!("{:?} {:?}", state.tip(), state.markets())
+    }
+
+    proptest! {
+        #[test]
+        fn an_undone_or_refused_block_leaves_nothing_behind(
+            blocks in prop::collection::vec(prop::collection::vec((0..6_u8, 0..4_u8, 0..1_000_u64), 0..6), 1..60),
+            undone in 1..60_usize,
+        ) {
+            let mut state = State::default();
+            state.apply(Block { number: 1, timestamp: 1 }, &[created()]).unwrap();
+            let mut before = vec![known(&state)];
+            for (number, block) in (2..).zip(&blocks) {
+                let logs: Vec<_> = block.iter().map(|(kind, account, amount)| any_log(*kind, *account, *amount)).collect();
+                let earlier = known(&state);
+                let place = Block { number, timestamp: number };
+                if state.apply(place, &logs).is_err() {
+                    prop_assert_eq!(known(&state), earlier);
+                    state.apply(place, &[]).unwrap();
+                }
+                before.push(known(&state));
+            }
+            let left = before.len().saturating_sub(undone).max(1);
+            state.undo_to(left as u64).unwrap();
+            prop_assert_eq!(Some(known(&state)), before.get(left - 1).cloned());
+        }
+    }
+
+    #[test]
+    fn a_log_of_another_contract_is_foreign() {
+        let foreign = Log::new_unchecked(Address::ZERO, vec![B256::repeat_byte(7)], Vec::new().into());
+        let error = State::default().apply(Block { number: 1, timestamp: 1 }, &[foreign]).unwrap_err();
+        assert!(matches!(error, ApplyError::Foreign { position: 0, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_market_whose_id_is_not_that_of_its_parameters_is_refused() {
+        let wrong = log(&IMorphoBlue::CreateMarket { id: B256::ZERO, marketParams: params() });
+        let error = State::default().apply(Block { number: 1, timestamp: 1 }, &[wrong]).unwrap_err();
+        assert!(error.to_string().contains("has the id"), "{error}");
+    }
+
+    #[test]
+    fn blocks_that_are_too_old_cannot_be_undone() {
+        let mut state = State::default();
+        for number in 1..=MAX_UNDO as u64 + 10 {
+            state.apply(Block { number, timestamp: number }, &[]).unwrap();
+        }
+        assert_eq!(state.undo_to(5), Err(UndoError { block: 5 }));
+        state.undo_to(10).unwrap();
+        assert_eq!(state.tip().map(|tip| tip.number), Some(10));
+    }
 }
