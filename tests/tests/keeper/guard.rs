@@ -21,6 +21,8 @@ use super::fixture::{EARLY_FINALITY, ETHER, Fixture, program, soon};
 use crate::support::events;
 
 const DOLLAR: u128 = 1_000_000;
+/// Base fee, in wei, at which an execution costs about a hundredth of the lowest premium.
+const BASE_FEE: u128 = 1_000_000_000;
 /// Number of the first borrower's account.
 const BORROWER: usize = 4;
 /// Ether and dollars of every borrower: 75 % at 2,000 dollars an ether.
@@ -324,7 +326,12 @@ async fn premium_among(margins: &[&str]) -> eyre::Result<U256> {
         keepers.push(guarded.start(&guarded.setup(&format!("keeper{number}"), signers, &further)).await?);
     }
     fixture.stop_mining().await?;
+    // What a keeper wants depends on the base fee, which would fall with every block that is almost empty.
+    let base_fee = || fixture.provider().anvil_set_next_block_base_fee_per_gas(BASE_FEE);
+    base_fee().await?;
+    fixture.mine().await?;
     for dollars in (1_800..1_926).rev().step_by(2) {
+        base_fee().await?;
         fixture.set_price(answer(dollars)).await?;
         let head = fixture.head().await?;
         for keeper in &keepers {
