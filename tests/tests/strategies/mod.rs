@@ -1,5 +1,6 @@
 //! The keeper's decisions on a real chain with a real exchange: transactions have their simulated results.
 
+mod builders;
 mod fixture;
 mod harvest;
 mod requests;
