@@ -4,7 +4,7 @@ use std::process::Command;
 
 use alloy::{
     consensus::{Transaction as _, TxEnvelope},
-    eips::Decodable2718,
+    eips::{BlockId, Decodable2718},
     network::TransactionBuilder,
     primitives::{Address, B256, U256},
     providers::{Provider, ext::AnvilApi},
@@ -190,10 +190,10 @@ impl<'a> Arena<'a> {
         let mut outcome = RaceOutcome { sent: ours.is_some(), ..RaceOutcome::default() };
         let mut theirs = None;
         match interference {
+            // A bundle cannot be seen, and what is not seen is not copied.
+            Interference::Rival(Bid::Copy) if self.relay.is_some() => {}
             Interference::Rival(bid) => {
-                // Bundles cannot be seen.
-                let seen = ours.filter(|_| self.relay.is_none()).map(|(_, tip)| tip);
-                (theirs, outcome.rival) = self.rival_bids(race, bid, seen).await?;
+                (theirs, outcome.rival) = self.rival_bids(race, bid, ours.map(|(_, tip)| tip)).await?;
             }
             Interference::Sandwich { step, steps } => {
                 let [from, to] = POOL_PRICES;
@@ -282,9 +282,10 @@ impl<'a> Arena<'a> {
             .with_input(ILiquidator::liquidateCall { liquidation: call }.abi_encode())
             .with_gas_limit(RIVALS_GAS);
         let provider = self.suite.devnet.provider();
-        let outcome = provider.call(request.clone()).await.wrap_err("the rival's liquidation")?;
+        // As of the block: in the next one, ours may come first.
+        let outcome = provider.call(request.clone()).latest().await.wrap_err("the rival's liquidation")?;
         let profit = ILiquidator::liquidateCall::abi_decode_returns(&outcome)?.profit;
-        let gas = u128::from(provider.estimate_gas(request.clone()).await?);
+        let gas = u128::from(provider.estimate_gas(request.clone()).block(BlockId::latest()).await?);
         let net = in_wei(profit, rate).saturating_sub(gas * (BASE_FEE + MIN_PRIORITY_FEE));
         let tip = match bid {
             Bid::Absent => 0,
