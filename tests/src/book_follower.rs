@@ -31,18 +31,19 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 #[tokio::main]
 async fn main() -> eyre::Result<()> {
     let arguments: Vec<_> = env::args().skip(1).collect();
-    let [folder, endpoint, chain_id, genesis, core, rewards, first_block] = &arguments[..] else {
-        bail!("wanted are: folder endpoint chain-id genesis core rewards first-block");
+    let [folder, endpoint, chain_id, genesis, core, rewards, guard, first_block] = &arguments[..] else {
+        bail!("wanted are: folder endpoint chain-id genesis core rewards guard first-block");
     };
     let (chain_id, genesis, first_block) = (chain_id.parse()?, genesis.parse()?, first_block.parse()?);
     let (core, rewards): (Address, Option<Address>) = (core.parse()?, Some(rewards.parse()?));
+    let sources = Sources { guard: Some(guard.parse()?), ..Sources::all(core, rewards) };
 
     let store = Store::open(&PathBuf::from(folder), &Identity { chain_id, genesis, core, rewards })?;
     let loaded = RestoredBook::load(&store.checkpoint, &Followed::All).await?;
     let from = loaded.cursor(first_block);
     say(format_args!("from {}", from.number))?;
     let settings = impatient(chain_id, genesis);
-    let stream = Stream::start([endpoint.parse::<Endpoint>()?], Sources::all(core, rewards), from, settings);
+    let stream = Stream::start([endpoint.parse::<Endpoint>()?], sources, from, settings);
     follow(Follower::new(stream, loaded, store.checkpoint, first_block), from.hash).await
 }
 

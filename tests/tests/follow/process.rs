@@ -15,7 +15,12 @@ use std::{
     time::Duration,
 };
 
-use alloy::{eips::BlockId, hex, primitives::B256, providers::Provider};
+use alloy::{
+    eips::BlockId,
+    hex,
+    primitives::{Address, B256},
+    providers::Provider,
+};
 use eyre::{ContextCompat, WrapErr, bail, ensure, eyre};
 use plimsoll_keeper::{
     book::{Block, Book, Row},
@@ -44,6 +49,7 @@ pub(super) struct FollowerArgs {
     pub(super) folder: PathBuf,
     pub(super) endpoint: String,
     pub(super) identity: Identity,
+    pub(super) guard: Address,
 }
 
 /// The process, which may have been restarted several times.
@@ -89,14 +95,15 @@ impl FollowerArgs {
             core: sources.core,
             rewards: sources.rewards,
         };
-        Ok(Self { folder, endpoint: proxy.ws_url(), identity })
+        Ok(Self { folder, endpoint: proxy.ws_url(), identity, guard: simulation.guard })
     }
 
     fn command(&self) -> eyre::Result<Command> {
         let Identity { chain_id, genesis, core, rewards } = self.identity;
         let mut command = Command::new(env!("CARGO_BIN_EXE_book_follower"));
         command.arg(&self.folder).arg(&self.endpoint).arg(chain_id.to_string()).arg(genesis.to_string());
-        command.arg(core.to_string()).arg(rewards.wrap_err("no programmes")?.to_string()).arg(FIRST_BLOCK.to_string());
+        command.arg(core.to_string()).arg(rewards.wrap_err("no programmes")?.to_string());
+        command.arg(self.guard.to_string()).arg(FIRST_BLOCK.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(command)
     }
