@@ -94,6 +94,9 @@ async fn count<E: SolEvent>(suite: &Suite, contract: Address) -> eyre::Result<us
     Ok(support::events::<E>(suite.provider(), contract).await?.len())
 }
 
+/// Gas limit of the transactions of a document.
+const GAS_LIMIT: &str = "5000000";
+
 /// Runs the marked blocks of a document on a chain with everything on it, and returns what they print.
 async fn run(suite: &Suite, document: &str) -> eyre::Result<String> {
     let root = workspace()?.root().to_path_buf();
@@ -116,6 +119,9 @@ async fn run(suite: &Suite, document: &str) -> eyre::Result<String> {
         .env("PLIMSOLL_KEEPER__DEPLOYMENT__RECORD", record)
         .env("PLIMSOLL_KEEPER__HTTP__LISTEN", "127.0.0.1:0")
         .env("XDG_STATE_HOME", folder)
+        // `cast` estimates without a margin. An estimate in the second of the last block is of a call that accrues no
+        // interest; a second later it does, and runs out of gas.
+        .env("ETH_GAS_LIMIT", GAS_LIMIT)
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
