@@ -60,7 +60,7 @@ async fn the_builder_is_paid_what_beats_the_rival_out_of_what_was_earned_and_the
     let share_bps = intent.profit.wrap_err("no profit is expected")?.builder_share_bps;
     ensure!(share_bps > 3_000 && intent.bid == 0, "{share_bps} {}", intent.bid);
     let before = fixture.provider.get_balance(BUILDER).await?;
-    let receipt = fixture.mine(&[intent.clone()]).await?.remove(0);
+    let receipt = fixture.mine(std::slice::from_ref(&intent)).await?.remove(0);
     let paid = receipt.logs().iter().find_map(|log| ILiquidator::BuilderPaid::decode_log(&log.inner).ok());
     let paid = paid.wrap_err("nobody was paid")?;
     ensure!(paid.builder == BUILDER, "{paid:?}");
