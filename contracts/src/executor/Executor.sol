@@ -3,11 +3,11 @@ pragma solidity 0.8.37;
 
 import {IExecutor} from "../interfaces/IExecutor.sol";
 import {IGasCharge} from "../interfaces/IGasCharge.sol";
+import {IWrappedCoin} from "../interfaces/IWrappedCoin.sol";
 import {Tokens} from "../libraries/Tokens.sol";
 import {GasCharge} from "../periphery/libraries/GasCharge.sol";
 import {Pools} from "./Pools.sol";
 import {Protocols} from "./Protocols.sol";
-import {IWrappedCoin} from "./interfaces/IPools.sol";
 import {Route} from "./libraries/Route.sol";
 
 /// @title Executor of liquidations without capital, on several lending protocols.

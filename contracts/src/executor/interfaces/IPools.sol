@@ -26,13 +26,3 @@ interface IUniswapV3Pool {
         bytes calldata data
     ) external returns (int256 amount0, int256 amount1);
 }
-
-/// @title Wrapped coin.
-/// @author Plimsoll
-/// @custom:security-contact See SECURITY.md
-interface IWrappedCoin {
-    /// @notice Wraps the coins sent.
-    function deposit() external payable;
-    /// @notice Unwraps coins.
-    function withdraw(uint256 amount) external;
-}
