@@ -36,9 +36,14 @@ pub struct CheckpointTip {
     pub timestamp: u64,
 }
 
-/// Number of due rows that are written even while more blocks wait. With fewer at a time, the first reading of a busy
-/// chain would write the same pages again for every block.
+/// Least number of due rows that are written even while more blocks wait. With fewer at a time, the first reading of a
+/// busy chain would write the same pages again for every block.
 const BATCH_ROWS: usize = 20_000;
+
+/// Number of due rows for each page of the file that are written even while more blocks wait. Accounts are as good as
+/// random, so that a batch changes about as many pages as it has rows, up to all of them: batches that grow with the file
+/// keep the pages that are written for a row from growing with it.
+const BATCH_ROWS_PER_PAGE: usize = 4;
 
 pub(super) const KIND: FileKind = FileKind {
     name: "book.db",
@@ -86,6 +91,7 @@ impl Checkpoint {
         let writer = Writer {
             database,
             pending,
+            batch_rows: BATCH_ROWS,
             identity: *identity,
             failure: Arc::clone(&failure),
             _folder: Arc::clone(folder),
@@ -165,6 +171,8 @@ impl Checkpoint {
 struct Writer {
     database: Database,
     pending: PendingBlocks,
+    /// Number of due rows that are written even while more blocks wait.
+    batch_rows: usize,
     identity: Identity,
     failure: Arc<Failure>,
     _folder: Arc<Folder>,
@@ -173,7 +181,7 @@ struct Writer {
 impl Writer {
     /// Called after each request: writes the rows that are due, unless they are few and more requests wait.
     fn after_job(&mut self, more_are_waiting: bool) {
-        if !more_are_waiting || self.pending.due.len() >= BATCH_ROWS {
+        if !more_are_waiting || self.pending.due.len() >= self.batch_rows {
             self.try_to(Self::write_due);
         }
     }
@@ -189,7 +197,9 @@ impl Writer {
 
     fn write_due(&mut self) -> Result<(), StoreError> {
         let Some((tip, rows)) = self.pending.take_due() else { return Ok(()) };
-        write(&mut self.database.connection, tip, rows).map_err(|error| self.database.error(error))
+        let pages = write(&mut self.database.connection, tip, rows).map_err(|error| self.database.error(error))?;
+        self.batch_rows = pages.saturating_mul(BATCH_ROWS_PER_PAGE).max(BATCH_ROWS);
+        Ok(())
     }
 
     fn load<T>(
@@ -309,11 +319,12 @@ pub(super) fn tip(connection: &Connection) -> rusqlite::Result<Option<Checkpoint
     read.optional()
 }
 
+/// Writes rows and the block that they are of together. Returns the number of pages of the file.
 fn write(
     connection: &mut Connection,
     tip: CheckpointTip,
     rows: impl IntoIterator<Item = Image>,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<usize> {
     let transaction = connection.transaction()?;
     {
         let mut upsert = transaction.prepare_cached(
@@ -326,7 +337,8 @@ fn write(
             .prepare_cached("INSERT OR REPLACE INTO tip (only, number, hash, timestamp) VALUES (0, ?1, ?2, ?3)")?;
         set_tip.execute((tip.number, tip.hash.0, tip.timestamp))?;
     }
-    transaction.commit()
+    transaction.commit()?;
+    connection.query_row("PRAGMA page_count", [], |row| row.get(0))
 }
 
 /// Passes all rows to `restore`. If one cannot be read, its result is dropped.
