@@ -1,13 +1,18 @@
 //! Order flow by bundles: what is not mined costs nothing, and its nonce is free at once.
 
 use alloy::{
+    consensus::TxEnvelope,
+    eips::eip2718::Decodable2718,
     primitives::{Address, Bytes, U256},
     providers::{Provider, ext::AnvilApi},
     rpc::types::anvil::ReorgOptions,
+    sol_types::{SolCall, SolEvent, SolValue},
 };
 use eyre::{ContextCompat, ensure};
-use plimsoll_contracts::IPlimsoll;
+use plimsoll_contracts::{ILiquidator, IPlimsoll};
 use plimsoll_testkit::{
+    borrowers::NewLoan,
+    deployment::Suite,
     keeper::{Keeper, KeeperSetup},
     relay::{Bundle, Relay, RelayBehaviour},
 };
@@ -53,6 +58,12 @@ async fn acted_upon(keeper: &Keeper) -> eyre::Result<Address> {
     };
     soon(keeper.wait_until("positions", acts)).await?;
     borrower.wrap_err("nothing is acted upon")
+}
+
+/// Returns the input of a bundle's transaction.
+fn input(bundle: &Bundle) -> eyre::Result<Bytes> {
+    let transaction = TxEnvelope::decode_2718(&mut bundle.raw.as_ref())?;
+    Ok(alloy::consensus::Transaction::input(&transaction).clone())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,4 +239,60 @@ async fn a_keeper_killed_with_a_bundle_out_sends_the_same_bytes_again_and_liquid
     fixture.ensure_each_once().await?;
     fixture.ensure_none_reverted(signer).await?;
     fixture.ensure_journal_is_complete(&journal, signer).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_lost_race_the_builder_is_paid_a_share_of_what_is_earned_in_the_wrapped_coin() -> eyre::Result<()> {
+    let builder = Address::repeat_byte(0xb1);
+    let mut fixture = Fixture::in_market(Suite::start().await?, "wsteth-weth")?;
+    let (coin, deep) = (fixture.params.loanToken, U256::from(1_000_000 * ETHER));
+    let wrapper = fixture.suite.devnet.deploy("WrappedCoin", "WETH".abi_encode()).await?;
+    let code = fixture.provider().get_code_at(wrapper).await?;
+    fixture.provider().anvil_set_code(coin, code).await?;
+    fixture.provider().anvil_set_balance(coin, deep).await?;
+    fixture.provider().anvil_set_coinbase(builder).await?;
+    fixture.suite.supply(&fixture.params, U256::from(1_000 * ETHER)).await?;
+    fixture.suite.add_liquidity("wsteth-weth", deep, deep).await?;
+    for debt in [109, 107] {
+        fixture.open_loans(NewLoan { collateral: 100 * ETHER, debt: debt * ETHER }, 1).await?;
+    }
+    let devnet = &fixture.suite.devnet;
+    let rival = devnet.node.account(4)?;
+    devnet.mint_and_approve(coin, rival, U256::from(200 * ETHER), fixture.core).await?;
+    let (relay, keeper) = start(&fixture).await?;
+    let price = async |answer: u128| {
+        fixture.suite.send_price("wsteth-eth", answer).await?;
+        fixture.mine().await
+    };
+
+    // The first loan goes to a rival, by a priority fee.
+    let block = price(1_150_000_000_000_000_000).await?;
+    let borrower = acted_upon(&keeper).await?;
+    let bundle = relay.wait_for_bundle(block + 1).await?;
+    ensure!(input(&bundle)?.starts_with(&ILiquidator::liquidateCall::SELECTOR), "nobody has to be outbid yet");
+    let core = IPlimsoll::new(fixture.core, fixture.provider());
+    let params = fixture.params.clone();
+    let call = core.liquidate(params, vec![borrower], U256::from(200 * ETHER), U256::ZERO, rival, Bytes::new());
+    let call = call.from(rival).gas(1_000_000).max_fee_per_gas(1_000 * GWEI).max_priority_fee_per_gas(500 * GWEI);
+    let _hash = *call.send().await?.tx_hash();
+    let built = relay.build_block().await?;
+    ensure!((built.included.len(), built.dropped.len()) == (0, 1), "{built:?}");
+    soon(keeper.wait_for_block(built.number)).await?;
+
+    // The second one pays the builder.
+    let block = price(1_130_000_000_000_000_000).await?;
+    let bundle = relay.wait_for_bundle(block + 1).await?;
+    ensure!(
+        input(&bundle)?.starts_with(&ILiquidator::liquidateForBuilderCall::SELECTOR),
+        "the builder is offered nothing"
+    );
+    let before = fixture.provider().get_balance(builder).await?;
+    let built = relay.build_block().await?;
+    ensure!((built.included.len(), built.reverted.len()) == (1, 0), "{built:?}");
+    let receipt = fixture.provider().get_transaction_receipt(built.included[0]).await?.wrap_err("it is gone")?;
+    let paid = receipt.inner.logs().iter().find_map(|log| ILiquidator::BuilderPaid::decode_log(&log.inner).ok());
+    let paid = paid.wrap_err("nobody was paid")?.amount;
+    ensure!(fixture.provider().get_balance(builder).await? - before >= paid && !paid.is_zero(), "{paid}");
+    soon(keeper.wait_until("status", |status| status["totals"]["liquidated"] == 1)).await?;
+    Ok(())
 }

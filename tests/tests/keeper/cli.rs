@@ -6,7 +6,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use alloy::primitives::{U256, utils::parse_units};
+use alloy::{
+    primitives::{U256, utils::parse_units},
+    providers::{Provider, ext::AnvilApi},
+};
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{ILens, deployment::Deployment};
 use plimsoll_keeper::view::View;
@@ -225,6 +228,22 @@ async fn check_names_an_empty_pool_and_what_inventory_lacks() -> eyre::Result<()
     let report = site.keeper(&["check", "--json"], &[]).await?.json()?;
     let found = report["findings"].as_array().wrap_err("no findings")?.iter().find(|one| one["area"] == "inventory");
     ensure!(found.is_some_and(|one| one["what"] == "50 USDC that the core may pull"), "{report:#}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_a_liquidator_that_can_pay_a_builder_from_an_older_one() -> eyre::Result<()> {
+    let site = Site::start().await?;
+    site.write("[[endpoints]]\nurl = \"http://127.0.0.1:1\"\nrole = \"bundle\"\n")?;
+    let report = site.keeper(&["check", "--json"], &[]).await?.json()?;
+    ensure!(finding(&report, "builder", "right").is_some(), "{report:#}");
+
+    // The lens has no such function either.
+    let (lens, provider) = (site.suite.contract("Lens")?, site.suite.devnet.provider());
+    provider.anvil_set_code(site.suite.contract("Liquidator")?, provider.get_code_at(lens).await?).await?;
+    let report = site.keeper(&["check", "--json"], &[]).await?.json()?;
+    let (_, remedy) = finding(&report, "builder", "wrong").wrap_err("nothing is said of builders")?;
+    ensure!(remedy.contains("deploy the Liquidator"), "{remedy}");
     Ok(())
 }
 

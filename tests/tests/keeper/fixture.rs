@@ -56,15 +56,19 @@ impl Fixture {
 
     /// Creates groups of loans without liquidity in the pool.
     pub(super) async fn without_pool(groups: &[u64]) -> eyre::Result<Self> {
-        let suite = Suite::start().await?;
-        let (core, params) = (suite.contract("Plimsoll")?, suite.market("weth-usdc")?);
+        let mut fixture = Self::in_market(Suite::start().await?, "weth-usdc")?;
         let loans: u64 = groups.iter().sum();
-        suite.supply(&params, U256::from(FIRST_DEBT * 2 * u128::from(loans.max(100)))).await?;
-        let mut fixture = Self { suite, params, core, loans: 0 };
+        fixture.suite.supply(&fixture.params, U256::from(FIRST_DEBT * 2 * u128::from(loans.max(100)))).await?;
         for (group, loans) in (0..).zip(groups) {
             fixture.open(group, *loans).await?;
         }
         Ok(fixture)
+    }
+
+    /// Takes a suite, and opens nothing.
+    pub(super) fn in_market(suite: Suite, market: &str) -> eyre::Result<Self> {
+        let (core, params) = (suite.contract("Plimsoll")?, suite.market(market)?);
+        Ok(Self { suite, params, core, loans: 0 })
     }
 
     /// Opens further loans of a group.

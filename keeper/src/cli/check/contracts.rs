@@ -1,10 +1,12 @@
 //! Checks that contracts exist, have the code that was deployed, and refer to the same core.
 
 use alloy::{
-    primitives::{Address, Bytes, keccak256},
-    sol_types::SolCall,
+    primitives::{Address, Bytes, U256, keccak256},
+    sol_types::{SolCall, SolError},
 };
+use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::{ILens, ILiquidator, ISwapperClient};
+use serde_json::json;
 
 use super::{Node, read};
 use crate::{config::Config, report::check::CheckReport};
@@ -108,5 +110,38 @@ async fn swappers(report: &mut CheckReport, config: &Config, node: &Node, liquid
             ),
             Err(error) => report.fail(AREA, &market.name, error.to_string(), "name another node in [[endpoints]]"),
         }
+    }
+}
+
+/// Checks for a keeper that sends bundles that the liquidator can pay a block's builder, where it would have it do so: an
+/// older one has no such function, and every transaction with it would revert.
+pub(super) async fn builder_payment(report: &mut CheckReport, config: &Config, node: &Node) {
+    let (Some(coin), Some(liquidator)) = (config.tokens.wrapped_coin(), config.deployed.liquidator) else { return };
+    let pays_in_coin =
+        config.liquidate.markets.values().find(|market| market.enabled && market.loan_token == Some(coin));
+    let Some(route) = pays_in_coin.and_then(|market| market.route.as_ref()) else { return };
+    let liquidation =
+        ILiquidator::Liquidation { swapper: route.swapper, deadline: U256::MAX, ..ILiquidator::Liquidation::default() };
+    // A share that no liquidator accepts: one that has the function refuses it by name, and before anything else.
+    let call = ILiquidator::liquidateForBuilderCall { liquidation, shareBps: U256::MAX };
+    let request = json!({ "to": liquidator, "data": Bytes::from(call.abi_encode()) });
+    let refused_by_name = match node.request::<_, Bytes>("eth_call", (request, node.head.hash)).await {
+        Ok(_) => false,
+        Err(ChainError::Refused { revert_data, .. }) => {
+            revert_data.is_some_and(|data| ILiquidator::ShareTooHigh::abi_decode(&data).is_ok())
+        }
+        Err(error) => {
+            return report.fail(AREA, "builder", error.to_string(), "name another node in [[endpoints]]");
+        }
+    };
+    if refused_by_name {
+        report.ok(AREA, "builder", "the liquidator can pay it");
+    } else {
+        report.fail(
+            AREA,
+            "builder",
+            format!("the liquidator {liquidator} cannot pay a block's builder, which bids in bundles are"),
+            "deploy the Liquidator of this version, or give the endpoints the role \"private\" instead of \"bundle\"",
+        );
     }
 }

@@ -23,7 +23,11 @@ use plimsoll_chain::{endpoint::Endpoint, error::ChainError, local::LocalChain};
 use serde_json::json;
 use tokio::time::{Duration, timeout};
 
-use crate::{chain::Header, config::Config, report::check::CheckReport};
+use crate::{
+    chain::Header,
+    config::{Config, Role},
+    report::check::CheckReport,
+};
 
 /// Time limit of a request to a node.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,9 +81,13 @@ fn timed_out(endpoint: &Endpoint) -> ChainError {
 /// Runs all checks. Those on contracts, keys and prices need a node that responds.
 pub(super) async fn run_checks(mut config: Config) -> CheckReport {
     let mut report = CheckReport::default();
+    let sends_bundles = config.endpoints.iter().any(|endpoint| endpoint.role == Role::Bundle);
     let node = endpoints::check(&mut report, &mut config).await;
     if let Some(node) = &node {
         contracts::check(&mut report, &config, node).await;
+        if sends_bundles {
+            contracts::builder_payment(&mut report, &config, node).await;
+        }
         let keeper = keys::check(&mut report, &config, node).await;
         inventory::check(&mut report, &config, node, keeper).await;
     }
