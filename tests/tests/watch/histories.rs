@@ -29,6 +29,7 @@ const MAX_REORG_DEPTH: u64 = 20;
 struct Seen {
     healthy: u64,
     liquidatable: u64,
+    bad_debt: u64,
     reorgs: u64,
 }
 
@@ -164,6 +165,7 @@ async fn assert_liquidation(
     };
     assert_eq!(whole.seized.units, done.seized.to_string(), "{shown:?}");
     assert_eq!(whole.repaid.units, done.repaid.to_string(), "{shown:?}");
+    seen.bad_debt += u64::from(whole.bad_debt.units != "0");
     Ok(())
 }
 
@@ -187,6 +189,13 @@ async fn what_is_watched_equals_the_contract_through_random_histories_and_reorgs
             fixture.provider().anvil_reorg(options).await?;
             seen.reorgs += 1;
         }
+        // In every third check prices have crashed, each market's as far as it may.
+        let is_crash = check % 3 == 2;
+        if is_crash {
+            for market in &fixture.markets {
+                fixture.set_price(market, PARITY / 1_000 * (1 + u128::from(random.below(500)))).await?;
+            }
+        }
         fixture.provider().anvil_set_auto_mine(false).await?;
         for (market, account) in fixture.markets.iter().zip(&fixture.borrowers) {
             let accrue = IMorphoBlue::accrueInterestCall { params: market.params.clone() };
@@ -197,7 +206,12 @@ async fn what_is_watched_equals_the_contract_through_random_histories_and_reorgs
         fixture.provider().anvil_set_auto_mine(true).await?;
         let report = newest(&fixture, &mut watcher).await?;
         assert_equal(&fixture, &report, &mut seen).await?;
+        if is_crash {
+            for market in &fixture.markets {
+                fixture.set_price(market, PARITY).await?;
+            }
+        }
     }
-    assert!(seen.healthy > 0 && seen.liquidatable > 0 && seen.reorgs == CHECKS / 2, "{seen:?}");
+    assert!(seen.healthy > 10 && seen.liquidatable > 3 && seen.bad_debt > 0 && seen.reorgs == CHECKS / 2, "{seen:?}");
     Ok(())
 }
