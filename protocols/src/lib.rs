@@ -12,6 +12,7 @@
 mod deployments;
 pub mod morpho_blue;
 mod protocol;
+pub mod tripwire;
 
 pub use deployments::{Deployment, ProtocolKind, known_deployment, known_deployments};
 pub use protocol::{
