@@ -25,7 +25,7 @@ pub struct Group {
 }
 
 /// All groups. Every source but the interfaces, which have no code, is in exactly one.
-pub static GROUPS: [Group; 8] = [
+pub static GROUPS: [Group; 9] = [
     Group {
         name: "core",
         sources: &["Plimsoll.sol", "libraries", "types"],
@@ -49,6 +49,13 @@ pub static GROUPS: [Group; 8] = [
         tests: &["guard"],
         needs: &[],
         unit_tests: &["guard/GuardMath.t.sol"],
+    },
+    Group {
+        name: "governance",
+        sources: &["governance"],
+        tests: &["governance"],
+        needs: &["backstop", "vault"],
+        unit_tests: &[],
     },
     Group { name: "executor", sources: &["executor"], tests: &["executor"], needs: &["periphery"], unit_tests: &[] },
     Group { name: "vault", sources: &["vault"], tests: &["vault"], needs: &[], unit_tests: &[] },
