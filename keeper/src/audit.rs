@@ -1,5 +1,6 @@
 //! The shadow audit: does the book equal the chain? Totals are compared in every block, and positions in samples, in
-//! rotation, so that every position is compared again and again. Both are read with the block's own request.
+//! rotation, so that every position is compared again and again; vaults with every sample. All are read with the block's
+//! own request.
 //!
 //! A mismatch is reported with both values and never stops the keeper: a transaction that is wrong because of it
 //! reverts. Totals that mismatch for several blocks mean that events were missed, because every node left them out; the
@@ -8,19 +9,25 @@
 use std::fmt;
 
 use alloy::{
-    primitives::{Address, U256},
+    primitives::{Address, B256, U256},
     sol_types::SolCall,
 };
-use plimsoll_contracts::{IPlimsoll::positionCall, Market as MarketOnChain, MarketId};
+use plimsoll_contracts::{
+    IPlimsoll::positionCall,
+    IVault::{self, holdingsCall, stateCall},
+    Market as MarketOnChain, MarketId,
+};
 
 use crate::{
-    book::{Book, MarketBook},
+    book::{Book, MarketBook, VaultBook},
     chain::Header,
     prices::{Call, CallResult, ChainReader},
 };
 
 /// Gas for reading a position, which uses some ten thousand.
 const POSITION_GAS: u64 = 100_000;
+/// Gas for reading the positions of a vault, which use some twenty thousand for each market.
+const VAULT_GAS: u64 = 1_000_000;
 
 /// Positions of one market that are compared in a block to come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,14 +43,25 @@ pub struct Sample {
 pub struct Mismatch {
     /// Number of the block after which it was compared.
     pub block: u64,
-    /// Id of the market.
+    /// Id of the market, or address of the vault as a word.
     pub market: MarketId,
-    /// Account of the position; `None` for the market's totals.
-    pub account: Option<Address>,
+    /// What differs there.
+    pub what: Audited,
     /// Value in the book.
     pub in_book: String,
     /// Value on the chain.
     pub on_chain: String,
+}
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audited {
+    /// The totals of a market.
+    Totals,
+    /// The position of an account.
+    Position(Address),
+    /// A vault: its value, its settings, and what it counts in each market.
+    Vault,
 }
 
 /// Number of blocks in a row with mismatching totals after which the book is taken to be wrong.
@@ -130,7 +148,7 @@ impl Sample {
             (read != Some(words)).then(|| Mismatch {
                 block: block.number,
                 market: self.market,
-                account: Some(*account),
+                what: Audited::Position(*account),
                 in_book: format!("{in_book:?}"),
                 on_chain: read.map_or_else(|| "no answer".to_owned(), |read| format!("{read:?}")),
             })
@@ -147,18 +165,61 @@ pub fn compare_totals(block: u64, market: &MarketBook, on_chain: &MarketOnChain)
     (MarketOnChain::from(*totals) != *on_chain).then(|| Mismatch {
         block,
         market: market.id(),
-        account: None,
+        what: Audited::Totals,
         in_book: format!("{totals:?}"),
         on_chain: format!("{on_chain:?}"),
     })
 }
 
+/// Returns the calls by which a vault's value, settings and positions are read.
+#[must_use]
+pub fn vault_calls(vault: Address) -> [Call; 2] {
+    let call = |data: Vec<u8>| Call { to: vault, data: data.into(), gas: VAULT_GAS };
+    [call(stateCall {}.abi_encode()), call(holdingsCall {}.abi_encode())]
+}
+
+/// Compares a vault after a block with what the block's own request answered. A vault that cannot be read counts as a
+/// mismatch. Returns `None` where they are equal, or the request had no such calls.
+pub fn compare_vault<R: ChainReader>(reader: &R, vault: &VaultBook, block: &Header) -> Option<Mismatch> {
+    let [state, holdings] = vault_calls(vault.address()).map(|call| reader.known(block, &call));
+    let (state, holdings) = (state?.result.ok(), holdings?.result.ok());
+    let read = || {
+        let holdings = holdingsCall::abi_decode_returns(&holdings?).ok()?;
+        let shares: Vec<_> = holdings.iter().map(|holding| (holding.id, holding.shares)).collect();
+        Some((stateCall::abi_decode_returns(&state?).ok()?, shares))
+    };
+    let (on_chain, in_book) = (read(), as_on_chain(vault));
+    (on_chain.as_ref() != Some(&in_book)).then(|| Mismatch {
+        block: block.number,
+        market: MarketId(vault.address().into_word()),
+        what: Audited::Vault,
+        in_book: format!("{in_book:?}"),
+        on_chain: on_chain.map_or_else(|| "no answer".to_owned(), |read| format!("{read:?}")),
+    })
+}
+
+/// Returns a vault as its contract's views describe it.
+fn as_on_chain(vault: &VaultBook) -> (IVault::State, Vec<(B256, U256)>) {
+    let state = vault.state();
+    let view = IVault::State {
+        lastTotal: U256::from(state.last_total),
+        highWaterMark: U256::from(state.high_water_mark),
+        idle: U256::from(state.idle),
+        lastUpdate: U256::from(state.last_update),
+        maxRatePerSecond: U256::from(state.max_rate),
+        feeBps: U256::from(state.fee_bps),
+        depositMarket: state.deposit_market.map(|market| market.0).unwrap_or_default(),
+    };
+    (view, state.holdings.iter().map(|holding| (holding.market.0, U256::from(holding.shares))).collect())
+}
+
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { block, market, account, in_book, on_chain } = self;
-        match account {
-            Some(account) => write!(f, "the position of {account} in market {market}")?,
-            None => write!(f, "the totals of market {market}")?,
+        let Self { block, market, what, in_book, on_chain } = self;
+        match what {
+            Audited::Position(account) => write!(f, "the position of {account} in market {market}")?,
+            Audited::Totals => write!(f, "the totals of market {market}")?,
+            Audited::Vault => write!(f, "the books of vault {}", Address::from_word(market.0))?,
         }
         write!(f, " after block {block} are {in_book} in the book and {on_chain} on the chain")
     }

@@ -7,7 +7,10 @@ use alloy::{
     rpc::types::Filter,
     sol_types::{self, SolEventInterface},
 };
-use plimsoll_contracts::{IGuard::IGuardEvents, IPlimsoll::IPlimsollEvents, IRewards::IRewardsEvents};
+use plimsoll_contracts::{
+    IERC4626::IERC4626Events, IGuard::IGuardEvents, IPlimsoll::IPlimsollEvents, IRewards::IRewardsEvents,
+    IVault::IVaultEvents,
+};
 
 /// The fields of a block's header that the keeper uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,14 +40,16 @@ pub struct Sources {
     pub rewards: Option<Address>,
     /// Address of the guard, whose orders are followed, if there is one.
     pub guard: Option<Address>,
+    /// Addresses of the vaults that are followed.
+    pub vaults: BTreeSet<Address>,
     /// The markets and staking programmes that are followed.
     pub followed: Followed,
     /// Whether the core is another protocol's main contract, whose logs are handed out as they are.
     pub is_foreign: bool,
 }
 
-/// The markets and staking programmes that are followed, by id, and the backstops and the guard, by address as a word.
-/// Anybody can create markets and programmes; what is not followed is not decoded, takes no memory and cannot stop
+/// The markets and staking programmes that are followed, by id, and the backstops, the guard and the vaults, by address as a
+/// word. Anybody can create markets and programmes; what is not followed is not decoded, takes no memory and cannot stop
 /// anything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Followed {
@@ -66,6 +71,17 @@ pub enum Event {
     Guard(IGuardEvents),
     /// A log of another protocol's main contract, which that protocol's own state decodes.
     Foreign(Log),
+    /// An event of the vault at an address.
+    Vault(Address, VaultEvent),
+}
+
+/// An event of a vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VaultEvent {
+    /// One of the vault's own.
+    Own(IVaultEvents),
+    /// One of the standards for its shares.
+    Shares(IERC4626Events),
 }
 
 impl Followed {
@@ -86,7 +102,7 @@ impl Followed {
 }
 
 impl Event {
-    /// Returns the id of the market or staking programme that the event belongs to, or the address of the backstop or the guard
+    /// Returns the id of the market or staking programme that the event belongs to, or the address of the backstop, guard or vault
     /// as a word; for an event of none, another word or `None`.
     #[must_use]
     pub fn subject(&self) -> Option<B256> {
@@ -95,8 +111,20 @@ impl Event {
             Self::Rewards(event) => event.to_log_data(),
             Self::Guard(event) => event.to_log_data(),
             Self::Foreign(log) => return subject_of(log.topics()),
+            Self::Vault(vault, _) => return Some(vault.into_word()),
         };
         subject_of(data.topics())
+    }
+}
+
+impl VaultEvent {
+    fn decode(log: &Log) -> Result<Self, sol_types::Error> {
+        let (topics, data) = (log.topics(), &log.data.data);
+        let is_of_shares = topics.first().is_some_and(|topic| IERC4626Events::SELECTORS.contains(&topic.0));
+        if is_of_shares {
+            return IERC4626Events::decode_raw_log(topics, data).map(Self::Shares);
+        }
+        IVaultEvents::decode_raw_log(topics, data).map(Self::Own)
     }
 }
 
@@ -110,7 +138,7 @@ impl Sources {
     /// Follows every market and staking programme of these contracts.
     #[must_use]
     pub const fn all(core: Address, rewards: Option<Address>) -> Self {
-        Self { core, rewards, guard: None, followed: Followed::All, is_foreign: false }
+        Self { core, rewards, guard: None, vaults: BTreeSet::new(), followed: Followed::All, is_foreign: false }
     }
 
     /// Follows every log of another protocol's main contract.
@@ -119,26 +147,38 @@ impl Sources {
         Self { is_foreign: true, ..Self::all(contract, None) }
     }
 
-    /// Returns the filter for the logs that are followed, of any block.
+    /// Returns the filters for the logs that are followed, of any block. Together they find each log once.
     #[must_use]
-    pub fn filter(&self) -> Filter {
-        let filter = Filter::new().address(self.addresses().collect::<Vec<_>>());
-        match &self.followed {
-            Followed::All => filter,
+    pub fn filters(&self) -> Vec<Filter> {
+        let of = |addresses: Vec<Address>| Filter::new().address(addresses);
+        let lending = of(self.lending().collect());
+        let lending = match &self.followed {
+            Followed::All => return vec![of(self.addresses().collect())],
             // An empty list of topics would mean any topic, and no id is zero.
-            Followed::Only(ids) if ids.is_empty() => filter.topic1(B256::ZERO),
-            Followed::Only(ids) => filter.topic1(ids.iter().copied().collect::<Vec<_>>()),
-        }
+            Followed::Only(ids) if ids.is_empty() => lending.topic1(B256::ZERO),
+            Followed::Only(ids) => lending.topic1(ids.iter().copied().collect::<Vec<_>>()),
+        };
+        // A vault is followed as a whole, and not all of its events name anything in a topic.
+        let vaults = (!self.vaults.is_empty()).then(|| of(self.vaults.iter().copied().collect()));
+        [lending].into_iter().chain(vaults).collect()
     }
 
     /// Iterates over the addresses of the followed contracts.
     pub fn addresses(&self) -> impl Iterator<Item = Address> {
+        self.lending().chain(self.vaults.iter().copied())
+    }
+
+    /// Iterates over the addresses of the contracts of which a part is followed: core, staking programmes and guard.
+    pub fn lending(&self) -> impl Iterator<Item = Address> + use<> {
         [Some(self.core), self.rewards, self.guard].into_iter().flatten()
     }
 
     /// Decodes a log. Returns `None` if it is of another contract, or of nothing that is followed. Fails if it is none of
     /// the contract's events, which means that the address belongs to something else.
     pub fn decode(&self, log: &Log) -> Result<Option<Event>, sol_types::Error> {
+        if self.vaults.contains(&log.address) {
+            return VaultEvent::decode(log).map(|event| Some(Event::Vault(log.address, event)));
+        }
         let is_followed = match &self.followed {
             Followed::All => true,
             Followed::Only(ids) => subject_of(log.topics()).is_some_and(|id| ids.contains(&id)),

@@ -21,7 +21,7 @@ use eyre::{WrapErr, bail};
 use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_keeper::{
     book::Book,
-    chain::{Followed, Sources},
+    chain::Sources,
     engine::{Follower, FollowerEvent, RestoredBook},
     store::{Identity, Store},
     stream::{Stream, StreamSettings},
@@ -39,7 +39,8 @@ async fn main() -> eyre::Result<()> {
     let sources = Sources { guard: Some(guard.parse()?), ..Sources::all(core, rewards) };
 
     let store = Store::open(&PathBuf::from(folder), &Identity { chain_id, genesis, core, rewards })?;
-    let loaded = RestoredBook::load(&store.checkpoint, &Followed::All).await?;
+    let sources = Sources::all(core, rewards);
+    let loaded = RestoredBook::load(&store.checkpoint, &sources).await?;
     let from = loaded.cursor(first_block);
     say(format_args!("from {}", from.number))?;
     let settings = impatient(chain_id, genesis);

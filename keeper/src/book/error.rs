@@ -145,6 +145,23 @@ pub enum EventError {
         /// The first epoch that can be funded.
         earliest: u64,
     },
+    /// No event created the vault.
+    #[error("there is no vault {0}")]
+    UnknownVault(Address),
+    /// The vault was created before.
+    #[error("the vault {0} was created before")]
+    DuplicateVault(Address),
+    /// The market is not on the vault's list.
+    #[error("the vault {vault} has no market {market}")]
+    NotInVault {
+        /// Address of the vault.
+        vault: Address,
+        /// Market that the event names.
+        market: MarketId,
+    },
+    /// Something is paid for a withdrawal that there was not.
+    #[error("nothing was withdrawn from the vault {0} before it")]
+    NoWithdrawal(Address),
     /// The harvest is not on the account's terms.
     #[error("{0} did not agree to such a harvest")]
     NoHarvestConsent(Address),
@@ -179,6 +196,10 @@ pub enum Figure {
     Reward(Address),
     /// Tip that an account agreed to pay for a harvest.
     Tip(Address),
+    /// Value of a vault's idle assets and positions.
+    VaultValue(Address),
+    /// Assets that belong to a vault's shares.
+    VaultTotal(Address),
 }
 
 impl std::fmt::Display for Figure {
@@ -190,6 +211,8 @@ impl std::fmt::Display for Figure {
             Self::Deferrals => f.write_str("the number of epochs that something is deferred to"),
             Self::Reward(account) => write!(f, "the reward of {account}"),
             Self::Tip(account) => write!(f, "the tip of {account}"),
+            Self::VaultValue(vault) => write!(f, "the value of all positions of {vault}"),
+            Self::VaultTotal(vault) => write!(f, "the total of {vault}"),
         }
     }
 }
@@ -229,6 +252,16 @@ pub enum Quantity {
     Stake(Address),
     /// Amount that was ever funded in a stream.
     Funded,
+    /// Assets that belong to a vault's shares.
+    VaultTotal(Address),
+    /// Assets of a vault that are not supplied.
+    IdleAssets(Address),
+    /// Assets of a withdrawal from a vault that its markets still have to pay.
+    Withdrawal(Address),
+    /// A cap of a vault.
+    Cap(Address),
+    /// Highest rate at which a vault's value rises.
+    MaxRate(Address),
 }
 
 impl std::fmt::Display for Quantity {
@@ -250,6 +283,11 @@ impl std::fmt::Display for Quantity {
             Self::TotalStaked => f.write_str("the pool's stakes"),
             Self::Stake(account) => write!(f, "the stake of {account}"),
             Self::Funded => f.write_str("the stream's funding"),
+            Self::VaultTotal(vault) => write!(f, "the total of the vault {vault}"),
+            Self::IdleAssets(vault) => write!(f, "the idle assets of {vault}"),
+            Self::Withdrawal(vault) => write!(f, "the withdrawal from {vault}"),
+            Self::Cap(vault) => write!(f, "a cap of {vault}"),
+            Self::MaxRate(vault) => write!(f, "the maximum rate of {vault}"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The book: every market, position, pool, stake, harvest consent and order, built from the contracts' events alone and equal
-//! to their storage.
+//! The book: every market, position, pool, stake, harvest consent, order and vault, built from the contracts' events alone and
+//! equal to their storage.
 //!
 //! - [`Book::apply`] applies the events of a block, either all of them or none.
 //! - [`Book::revert_to`] reverts the last blocks after a reorg, up to [`MAX_REORG_DEPTH`].
@@ -23,12 +23,13 @@ mod restore;
 mod rewards;
 mod row;
 mod undo_log;
+mod vaults;
 mod waterline;
 
 #[cfg(test)]
 mod tests;
 
-use alloy::primitives::{B256, U256, map::B256Map};
+use alloy::primitives::{Address, B256, U256, map::B256Map};
 use plimsoll_contracts::MarketId;
 
 use self::{
@@ -46,6 +47,7 @@ pub use self::{
     rewards::{HarvestCandidate, HarvestConsent, PendingHarvest, PoolBook, PoolState, RewardLedger, StreamBook},
     row::{PoolRow, Row, RowError},
     undo_log::MAX_REORG_DEPTH,
+    vaults::{Cap, Holding, VaultBook, VaultState, collateral_cap_id, oracle_cap_id},
 };
 use crate::chain::{Event, Followed};
 
@@ -66,6 +68,8 @@ pub struct Book {
     cover: Cover,
     pools: Vec<PoolBook>,
     pool_by_id: B256Map<u32>,
+    /// A few, in the order of their creation.
+    vaults: Vec<VaultBook>,
     coverage: Coverage,
     undo_log: UndoLog,
     /// Number of calls of `apply`, whether or not the block was rejected or reverted.
@@ -124,7 +128,7 @@ impl Book {
         Ok(rows)
     }
 
-    /// Leaves a market, pool or backstop out of the book from now on, because its events do not add up. Those of the others
+    /// Leaves a market, pool, backstop or vault out of the book from now on, because its events do not add up. Those of the others
     /// are applied as before. It is in the book again when that is rebuilt from the first block.
     pub fn quarantine(&mut self, id: B256) {
         self.coverage.missing.insert(id);
@@ -179,6 +183,17 @@ impl Book {
         self.pools.iter().filter(|pool| !self.coverage.missing.contains(&pool.id()))
     }
 
+    /// Returns the vault at an address; `None` if no event created it, or if it is quarantined.
+    #[must_use]
+    pub fn vault(&self, address: Address) -> Option<&VaultBook> {
+        self.vaults().find(|vault| vault.address() == address)
+    }
+
+    /// Iterates over all vaults in the order of their creation, without those that are quarantined.
+    pub fn vaults(&self) -> impl Iterator<Item = &VaultBook> {
+        self.vaults.iter().filter(|vault| !self.coverage.missing.contains(&vault.address().into_word()))
+    }
+
     /// Iterates over every reward stream of every pool.
     pub fn rewards(&self) -> impl Iterator<Item = StreamBook<'_>> {
         self.pools().flat_map(PoolBook::streams)
@@ -196,9 +211,15 @@ impl Book {
             let stakers = entry.stakers.slots().map(move |slot| RowLocation::Staker { pool, slot });
             std::iter::once(RowLocation::Pool(pool)).chain(stakers)
         });
+        let vaults = (0..).zip(&self.vaults).map(|(vault, _)| RowLocation::Vault(vault));
         let cover = self.cover.iter().map(|(key, amount)| Row::Cover { key, amount });
         let coverage = std::iter::once(Row::Coverage(self.coverage.clone()));
-        coverage.chain(markets.chain(pools).map(|location| self.row(location))).chain(cover)
+        coverage.chain(markets.chain(pools).chain(vaults).map(|location| self.row(location))).chain(cover)
+    }
+
+    /// Returns the number of a vault, also of one that is quarantined.
+    fn vault_index(&self, address: Address) -> Option<u32> {
+        (0..).zip(&self.vaults).find(|(_, vault)| vault.address() == address).map(|(index, _)| index)
     }
 
     /// Returns the rows that the changes are in, each once, as they are now.
@@ -236,6 +257,10 @@ impl Book {
                 let MarketBook { number, orders, .. } = &self.markets[at(market)];
                 Row::Order { market: *number, account, kind, order: orders.get(account, kind).map(Box::new) }
             }
+            RowLocation::Vault(index) => {
+                let vault = &self.vaults[at(index)];
+                Row::Vault { address: vault.address(), state: Box::new(vault.state().clone()) }
+            }
         }
     }
 
@@ -272,6 +297,10 @@ impl Book {
                 Change::Order { market, account, kind, before } => {
                     self.markets[at(market)].set_order(account, kind, before.map(|before| *before));
                 }
+                Change::VaultCreated { .. } => {
+                    self.vaults.pop();
+                }
+                Change::Vault { vault, before } => self.vaults[at(vault)].state = *before,
             }
         }
     }

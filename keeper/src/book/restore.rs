@@ -14,6 +14,7 @@ use super::{
     rewards::{IndexedLedger, PoolBook, RewardLedger},
     row::{PoolRow, Row, RowError},
     undo_log::UndoLog,
+    vaults::VaultBook,
 };
 use crate::chain::Followed;
 
@@ -145,6 +146,13 @@ impl Book {
                     let before = market.set_order(account, kind, order.map(|order| *order));
                     before.map_or(Ok(()), |_| Err(Damage::InvalidAccount { id: market.id().0, account }))?;
                 }
+                Row::Vault { address, state } if book.coverage.contains(&address.into_word()) => {
+                    require_past(address.into_word(), state.last_update, tip)?;
+                    let mut vault = VaultBook::new(address, state.last_update);
+                    vault.state = *state;
+                    book.vaults.push(vault);
+                }
+                Row::Vault { .. } => {}
             }
         }
         for market in &mut book.markets {

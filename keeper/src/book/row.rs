@@ -1,6 +1,6 @@
 //! The book's rows as bytes, for a checkpoint that does not interpret them.
 //!
-//! A row is one market, position, amount of cover, pool, staker or order as of a block, or the book's coverage. Keys sort so that the coverage
+//! A row is one market, position, amount of cover, pool, staker, order or vault as of a block, or the book's coverage. Keys sort so that the coverage
 //! comes first, and markets and pools before their accounts, in the order of their creation. Numbers are big-endian and of fixed width, without
 //! separators. [`Field`] says for each type how it is written and read; for a struct, `fields!` does by the order of its
 //! fields.
@@ -16,6 +16,7 @@ use super::{
     orders::PlacedOrder,
     positions::Position,
     rewards::{HarvestConsent, PoolState, RewardLedger},
+    vaults::VaultState,
 };
 use crate::{
     chain::Followed,
@@ -33,6 +34,7 @@ const COVER: u8 = 3;
 const POOL: u8 = 4;
 const STAKER: u8 = 5;
 const ORDER: u8 = 6;
+const VAULT: u8 = 7;
 
 const AMOUNT: u8 = 1;
 const FLOOR: u8 = 2;
@@ -99,6 +101,13 @@ pub enum Row {
         /// The order; `None` once it is cancelled, used up or expired.
         order: Option<Box<PlacedOrder>>,
     },
+    /// A vault.
+    Vault {
+        /// Address of the contract.
+        address: Address,
+        /// The mutable state.
+        state: Box<VaultState>,
+    },
 }
 
 /// A pool without its stakers.
@@ -137,6 +146,7 @@ impl Row {
             Self::Pool { number, .. } => (POOL, *number).write(&mut key),
             Self::Staker { pool, account, .. } => (STAKER, (*pool, *account)).write(&mut key),
             Self::Order { market, account, kind, .. } => (ORDER, (*market, (*account, *kind))).write(&mut key),
+            Self::Vault { address, .. } => (VAULT, *address).write(&mut key),
         }
         key
     }
@@ -156,6 +166,7 @@ impl Row {
                 ledgers.write(&mut value);
             }
             Self::Order { order, .. } => order.iter().for_each(|order| order.write(&mut value)),
+            Self::Vault { state, .. } => state.write(&mut value),
         }
         value
     }
@@ -187,6 +198,7 @@ impl Row {
                 kind: Field::read(key)?,
                 order: if value.is_empty() { None } else { Some(Box::new(Field::read(value)?)) },
             },
+            VAULT => Self::Vault { address: Field::read(key)?, state: Box::new(Field::read(value)?) },
             _ => return None,
         };
         (key.is_empty() && value.is_empty()).then_some(row)
@@ -194,7 +206,7 @@ impl Row {
 }
 
 /// A type that is encoded in rows.
-trait Field: Sized {
+pub(super) trait Field: Sized {
     /// Appends the encoded value to `bytes`.
     fn write(&self, bytes: &mut Vec<u8>);
 

@@ -10,6 +10,7 @@ use super::{
     orders::PlacedOrder,
     positions::Position,
     rewards::{IndexedLedger, PoolState},
+    vaults::VaultState,
 };
 use crate::math::guard::OrderKind;
 
@@ -31,6 +32,8 @@ pub(super) enum Change {
     Stake { pool: u32, slot: u32, before: u128 },
     Ledger { pool: u32, stream: usize, slot: u32, before: Box<IndexedLedger> },
     Order { market: u32, account: Address, kind: OrderKind, before: Option<Box<PlacedOrder>> },
+    VaultCreated { vault: u32 },
+    Vault { vault: u32, before: Box<VaultState> },
 }
 
 /// The row that a change is in.
@@ -42,6 +45,7 @@ pub(super) enum RowLocation<'a> {
     Pool(u32),
     Staker { pool: u32, slot: u32 },
     Order { market: u32, account: Address, kind: OrderKind },
+    Vault(u32),
 }
 
 impl Change {
@@ -60,6 +64,7 @@ impl Change {
             Self::Order { market, account, kind, .. } => {
                 RowLocation::Order { market: *market, account: *account, kind: *kind }
             }
+            Self::VaultCreated { vault } | Self::Vault { vault, .. } => RowLocation::Vault(*vault),
         }
     }
 }

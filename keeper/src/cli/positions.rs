@@ -1,7 +1,7 @@
 //! `plimsoll-keeper positions`: builds the book once, from the checkpoint and the chain, and lists its loans. The
 //! checkpoint is skipped while a running keeper uses it. That keeper is asked for its decisions alone.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use alloy::primitives::U256;
 use eyre::{bail, eyre};
@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::running::RunningKeeper;
 use crate::{
     book::{Block, Book, MarketBook, Row},
-    chain::{Followed, Header},
+    chain::{Followed, Header, Sources},
     config::Config,
     engine::FailoverReader,
     prices::{PricedMarket, UNSIGNED_ACCOUNT, snapshot},
@@ -94,7 +94,8 @@ fn find_market(config: &Config, name: &str) -> eyre::Result<MarketId> {
 async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, StreamReader)> {
     let deployed = &config.deployed;
     let from_nothing = Cursor { number: deployed.first_block.saturating_sub(1), hash: None };
-    let sources = config.sources();
+    // No position depends on a vault.
+    let sources = Sources { vaults: BTreeSet::new(), ..config.sources() };
     let (mut book, cursor) = match checkpoint(config, &sources.followed).await {
         Some((book, tip)) => (book, Cursor { number: tip.number, hash: Some(tip.hash) }),
         None => (Book::following(sources.followed.clone()), from_nothing),

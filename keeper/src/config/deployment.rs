@@ -19,6 +19,8 @@ use super::{
 
 /// Where `deploy up` leaves its record.
 const LOCAL_RECORD: &str = "target/deployments/31337.json";
+/// What the names of vaults begin with in a record.
+const VAULTS: &str = "vaults.";
 /// Settings that the record fills in, with the contract whose address each one is.
 const CONTRACTS: [(&str, &str); 6] = [
     ("core", "Plimsoll"),
@@ -74,6 +76,9 @@ pub struct Deployed {
     /// Names of staking programmes by id.
     #[serde(skip)]
     pub programme_names: BTreeMap<B256, String>,
+    /// Names of the record's vaults by address.
+    #[serde(skip)]
+    pub vault_names: BTreeMap<Address, String>,
 }
 
 /// Which markets and staking programmes are followed.
@@ -100,11 +105,18 @@ impl Deployed {
         self.programme_names.get(&id).cloned().unwrap_or_else(|| short(id))
     }
 
-    /// The name of a market or staking programme, or the beginning of its id if it has none.
+    /// The name of a vault, or the beginning of its address if it has none.
+    #[must_use]
+    pub fn vault_name(&self, address: Address) -> String {
+        self.vault_names.get(&address).cloned().unwrap_or_else(|| format!("0x{}…", &alloy::hex::encode(address)[..8]))
+    }
+
+    /// The name of a market, staking programme or vault, or the beginning of its id if it has none.
     #[must_use]
     pub fn name_of(&self, id: B256) -> String {
-        let programme = self.programme_names.get(&id).cloned();
-        programme.unwrap_or_else(|| self.market_name(MarketId(id)))
+        let vault = self.vault_names.get(&Address::from_word(id)).filter(|_| id.starts_with(&[0; 12]));
+        let named = vault.or_else(|| self.programme_names.get(&id)).cloned();
+        named.unwrap_or_else(|| self.market_name(MarketId(id)))
     }
 
     /// Reads `[deployment]` and its record, which is empty if none is named; `None` if a problem was found. Relative paths
@@ -146,11 +158,17 @@ impl Deployed {
             network: found.network.clone(),
             contracts: found.contracts.clone(),
             market_names: found.markets.iter().map(|(name, market)| (MarketId(market.id), name.clone())).collect(),
+            vault_names: vaults(&found).map(|(name, address)| (address, name.to_owned())).collect(),
             programme_names: found.programmes.iter().map(|(name, pool)| (pool.id, name.clone())).collect(),
             ..deployed
         };
         is_complete.then_some((named, found))
     }
+}
+
+/// The vaults of a record, with their names in the manifest.
+pub(super) fn vaults(record: &Deployment) -> impl Iterator<Item = (&str, Address)> {
+    record.contracts.iter().filter_map(|(key, contract)| Some((key.strip_prefix(VAULTS)?, contract.address)))
 }
 
 /// What a record says about `[deployment]`, as TOML.

@@ -11,6 +11,7 @@ mod deployment;
 mod environment;
 mod network;
 mod operations;
+mod rebalance;
 mod strategies;
 mod tokens;
 mod tree;
@@ -20,7 +21,7 @@ mod units;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -33,6 +34,7 @@ pub use self::{
     deployment::{Deployed, Follow},
     network::{AlertTarget, Alerts, EndpointSettings, Http, Role, Signers, Watched},
     operations::{Audit, Fees, Log, Safety, Store},
+    rebalance::Rebalance,
     strategies::{Guard, Harvest, Liquidate, MarketSettings},
     tokens::{Token, Tokens},
     tree::{Origin, Place, Setting},
@@ -49,7 +51,7 @@ const BACKSTOP: &str = "Backstop";
 const LOCAL_CHAIN_ID: u64 = 31_337;
 
 /// Tables of the file.
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     "deployment",
     "chain",
     "endpoints",
@@ -58,6 +60,7 @@ const SECTIONS: [&str; 15] = [
     "liquidate",
     "guard",
     "harvest",
+    "rebalance",
     "fees",
     "safety",
     "store",
@@ -109,6 +112,8 @@ pub struct Config {
     pub guard: Guard,
     /// Whether rewards are harvested, and with which margin and batch size.
     pub harvest: Harvest,
+    /// Which vaults are followed and rebalanced, and on which terms.
+    pub rebalance: Rebalance,
     /// Limits of gas prices.
     pub fees: Fees,
     /// Limits at which sending stops.
@@ -202,6 +207,7 @@ impl Config {
         let signers = Signers::read(root, &chain, folder);
         let tokens = Tokens::read(root, &record, &origin, &chain);
         let liquidate = Liquidate::read(root, &record, &origin, &tokens);
+        let rebalance = Rebalance::read(root, &record);
         let http = Http::read(root, &chain);
         let alerts = Alerts::read(root, &record, safety.as_ref()?, http.as_ref()?, variables);
         Some(Self {
@@ -213,6 +219,7 @@ impl Config {
             liquidate: liquidate?,
             guard: guard?,
             harvest: harvest?,
+            rebalance: rebalance?,
             fees: fees?,
             safety: safety?,
             store: store?,
@@ -225,21 +232,24 @@ impl Config {
         })
     }
 
-    /// Contracts, markets, staking programmes, backstops and the guard whose events the keeper follows.
+    /// Contracts, markets, staking programmes, backstops, vaults and the guard whose events the keeper follows.
     #[must_use]
     pub fn sources(&self) -> Sources {
         let Deployed { core, rewards, guard, follow, ref programme_names, ref contracts, .. } = self.deployed;
         let markets = self.liquidate.markets.keys().map(|id| id.0);
         let backstops = contracts.values().filter(|found| found.contract == BACKSTOP);
         let backstops = backstops.map(|found| found.address.into_word());
+        let vaults: BTreeSet<_> = self.rebalance.vaults.values().copied().collect();
+        let vault_words = vaults.iter().map(|vault| vault.into_word());
         let followed = match follow {
             Follow::Configured => {
                 let guard = guard.map(|guard| guard.into_word());
-                Followed::only(markets.chain(programme_names.keys().copied()).chain(backstops).chain(guard))
+                let others = backstops.chain(guard).chain(vault_words);
+                Followed::only(markets.chain(programme_names.keys().copied()).chain(others))
             }
             Follow::All => Followed::All,
         };
-        Sources { guard, followed, ..Sources::all(core, rewards) }
+        Sources { guard, vaults, followed, ..Sources::all(core, rewards) }
     }
 
     /// Logs a warning for every setting with an old name.

@@ -90,6 +90,7 @@ fn title(entry: &ActivityEntry) -> String {
         ActivityKind::Order => "Executed an order".to_owned(),
         ActivityKind::Harvest => format!("Harvested for {}", counted(entry.accounts, "account")),
         ActivityKind::Claim => "Claimed own rewards".to_owned(),
+        ActivityKind::Rebalance => "Rebalanced".to_owned(),
         ActivityKind::Sweep => "Swept to the receiver of profits".to_owned(),
         ActivityKind::Elsewhere => format!("Somebody else liquidated {}", counted(entry.accounts, "loan")),
     }
@@ -99,6 +100,7 @@ const fn moved_word(kind: ActivityKind) -> &'static str {
     match kind {
         ActivityKind::Liquidation | ActivityKind::Order | ActivityKind::Elsewhere => "repaid",
         ActivityKind::Harvest | ActivityKind::Claim => "claimed",
+        ActivityKind::Rebalance => "moved",
         ActivityKind::Sweep => "sent",
     }
 }

@@ -1,14 +1,17 @@
-//! The state of what the keeper depends on: endpoints, signers, limits, the audit, staking programmes.
+//! The state of what the keeper depends on and serves: endpoints, signers, limits, the audit, staking programmes, vaults.
 
 use maud::{Markup, html};
 
 use super::{
-    format::{count, counted},
+    format::{count, counted, percent},
     link,
 };
-use crate::view::{ProgrammeView, View};
+use crate::{
+    strategies::rebalance::Flag,
+    view::{ProgrammeView, VaultView, View},
+};
 
-/// Renders one card each for endpoints, signers and limits, and one for staking programmes if there are any.
+/// Renders one card each for endpoints, signers and limits, and one for staking programmes and vaults each if there are any.
 pub(super) fn status(view: &View) -> Markup {
     html! {
         section #status aria-labelledby="status-title" {
@@ -20,6 +23,7 @@ pub(super) fn status(view: &View) -> Markup {
                 @if !view.programmes.is_empty() {
                     article.card { h3 { "Staking programmes" } @for programme in &view.programmes { (one_programme(programme)) } }
                 }
+                @for vault in &view.vaults { article.card { h3 { "Vault " (vault.name) } (one_vault(view, vault)) } }
             }
         }
     }
@@ -89,5 +93,33 @@ fn one_programme(programme: &ProgrammeView) -> Markup {
         p { strong { (programme.name) } " " span.dim { "pays " (programme.reward_token) } }
         p.small { (counted(programme.consenting, "account")) " opted in, " (count(programme.due)) " due" }
         @if let Some(decision) = &programme.decision { p.note { (decision.text) } }
+    }
+}
+
+fn one_vault(view: &View, vault: &VaultView) -> Markup {
+    html! {
+        dl.facts {
+            div { dt { "Total" } dd { (vault.total) } }
+            div { dt { "Idle" } dd { (vault.idle) } }
+            div { dt { "Supply APR" } dd { (percent(i128::from(vault.supply_rate_bps))) } }
+            div { dt { "Contract" } dd { (link::address(view, vault.address)) } }
+        }
+        ul.things {
+            @for market in &vault.markets {
+                li {
+                    p { strong { (market.name) } " " (market.assets) " " span.dim { "at " (percent(i128::from(market.supply_rate_bps))) } }
+                    @if let Some(flag) = market.flag { p.note { (flag_text(flag)) } }
+                }
+            }
+        }
+        @if let Some(decision) = &vault.decision { p.note { (decision.text) } }
+    }
+}
+
+const fn flag_text(flag: Flag) -> &'static str {
+    match flag {
+        Flag::NoPrice => "the vault leaves it: there is no price to liquidate at",
+        Flag::UsedUp => "the vault leaves it: nearly everything is borrowed",
+        Flag::LoansAtRisk => "the vault leaves it: a large part of its debt is near liquidation",
     }
 }

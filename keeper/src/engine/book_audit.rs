@@ -8,7 +8,7 @@ use tracing::error;
 
 use super::pricing::PricedBlock;
 use crate::{
-    audit::{Auditor, Mismatch, Sample, compare_totals},
+    audit::{Auditor, Mismatch, Sample, compare_totals, compare_vault, vault_calls},
     book::Book,
     chain::Header,
     config,
@@ -28,6 +28,10 @@ pub(super) struct BookAudit {
     positions: BTreeMap<MarketId, Mismatch>,
     /// Positions that are compared as soon as a block's request has read them.
     sample: Option<Sample>,
+    /// Whether the vaults are compared as soon as a block's request has read them.
+    compares_vaults: bool,
+    /// Vaults that differed from the chain when they were compared last.
+    vaults: BTreeMap<MarketId, Mismatch>,
     /// First block in which another sample is due.
     next_sample: u64,
     /// Markets and pools that the book goes on without, until it is reset.
@@ -43,6 +47,8 @@ impl BookAudit {
             totals: BTreeMap::new(),
             positions: BTreeMap::new(),
             sample: None,
+            compares_vaults: false,
+            vaults: BTreeMap::new(),
             next_sample: 0,
             quarantined: BTreeMap::new(),
         }
@@ -94,18 +100,26 @@ impl BookAudit {
         self.auditor.on_rebuilt(block);
     }
 
-    /// Returns the calls that read a sample of positions in the block after `block`, where one is due.
+    /// Returns the calls that read a sample of positions, and all vaults, in the block after `block`, where that is due.
     pub(super) fn calls_ahead(&mut self, core: Address, book: &Book, block: u64) -> Vec<Call> {
         let config::Audit { every, positions } = self.settings;
         if self.sample.is_none() && every != 0 && block >= self.next_sample {
             self.sample = self.auditor.sample(book, usize::try_from(positions).unwrap_or(usize::MAX));
+            self.compares_vaults = true;
             self.next_sample = block.saturating_add(every);
         }
-        self.sample.iter().flat_map(|sample| sample.calls(core)).collect()
+        let vaults = book.vaults().filter(|_| self.compares_vaults).flat_map(|vault| vault_calls(vault.address()));
+        self.sample.iter().flat_map(|sample| sample.calls(core)).chain(vaults).collect()
     }
 
-    /// Compares the sample with the book, if the block's request has read it.
+    /// Compares the sample and the vaults with the book, if the block's request has read them.
     pub(super) fn compare_sample<R: ChainReader>(&mut self, reader: &R, core: Address, book: &Book, block: &Header) {
+        if std::mem::take(&mut self.compares_vaults) {
+            let differences: Vec<_> = book.vaults().filter_map(|vault| compare_vault(reader, vault, block)).collect();
+            self.report(&differences);
+            self.vaults = by_market(differences);
+            self.refresh_differing();
+        }
         let compared = self.sample.as_ref().and_then(|sample| sample.compare(reader, core, book, block));
         let Some(differences) = compared else { return };
         let positions = self.sample.take().map_or(0, |sample| count(sample.accounts.len()));
@@ -125,6 +139,7 @@ impl BookAudit {
     pub(super) fn on_reset(&mut self) {
         self.totals.clear();
         self.positions.clear();
+        self.vaults.clear();
         self.quarantined.clear();
         self.refresh_differing();
     }
@@ -140,7 +155,7 @@ impl BookAudit {
     }
 
     fn refresh_differing(&mut self) {
-        let differing = self.totals.iter().chain(&self.positions);
+        let differing = self.totals.iter().chain(&self.positions).chain(&self.vaults);
         self.status.differing = differing.map(|(market, difference)| (*market, difference.to_string())).collect();
         self.status.differing.extend(self.quarantined.clone());
     }

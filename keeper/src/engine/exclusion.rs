@@ -23,7 +23,7 @@ impl Exclusion {
     pub(super) fn skip_reason(&self, subject: &Subject) -> Option<SkipReason> {
         let is_paused = match subject {
             Subject::Loan { market, .. } | Subject::Order { market, .. } => self.paused.includes(market),
-            Subject::Rewards { .. } => self.paused.everything,
+            Subject::Rewards { .. } | Subject::Vault(_) => self.paused.everything,
             // The operator's own command.
             Subject::Sweep { .. } => false,
         };

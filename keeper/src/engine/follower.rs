@@ -1,14 +1,14 @@
 //! The book kept equal to the chain, and its checkpoint kept behind it: what stream, book and store do together.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use alloy::{eips::BlockNumHash, primitives::B256};
 use thiserror::Error;
 use tracing::{debug, error, info, instrument, warn};
 
 use crate::{
-    book::{ApplyError, Block, Book, Row},
-    chain::Followed,
+    book::{ApplyError, Block, Book, Row, VaultBook},
+    chain::Sources,
     store::{Checkpoint, CheckpointTip, Image, StoreError},
     stream::{BlockEvents, Cursor, ResyncReason, Step, Stream},
 };
@@ -36,7 +36,7 @@ pub struct Follower {
     from_nothing: bool,
     /// Whether the book was reset and has not reached the head since.
     is_rebuilding: bool,
-    /// The block that the book rejected last, and the market, pool or backstop of the event that was inconsistent.
+    /// The block that the book rejected last, and the market, pool, backstop or vault of the event that was inconsistent.
     rejected: Option<(u64, B256)>,
     /// Why the checkpoint is not written any more.
     checkpoint_problem: Option<String>,
@@ -56,10 +56,10 @@ pub enum FollowerEvent {
     Reset,
     /// The book refused a block as inconsistent; it is fetched again from another endpoint.
     Rejected,
-    /// The events of a market, pool or backstop do not add up although they are certainly the chain's: the book goes on
+    /// The events of a market, pool, backstop or vault do not add up although they are certainly the chain's: the book goes on
     /// without it.
     Quarantined {
-        /// Id of the market or pool, or address of the backstop as a word.
+        /// Id of the market or pool, or address of the backstop or vault as a word.
         id: B256,
         /// What is wrong with the events.
         reason: ResyncReason,
@@ -77,9 +77,10 @@ pub struct FollowError {
 }
 
 impl RestoredBook {
-    /// Restores the book of the markets and staking programmes that are followed from its checkpoint. A checkpoint whose
+    /// Restores the book of what is followed from its checkpoint. A checkpoint whose
     /// rows are inconsistent, or that lacks some of these, is cleared, and the book is empty. Fails where the checkpoint cannot be read or cleared.
-    pub async fn load(checkpoint: &Checkpoint, followed: &Followed) -> Result<Self, StoreError> {
+    pub async fn load(checkpoint: &Checkpoint, sources: &Sources) -> Result<Self, StoreError> {
+        let followed = &sources.followed;
         let wanted = followed.clone();
         let restore = move |tip: CheckpointTip, images: &mut dyn Iterator<Item = Image>| {
             let block = Block { number: tip.number, timestamp: tip.timestamp };
@@ -87,9 +88,13 @@ impl RestoredBook {
             Book::restore(block, &wanted, rows).map(|book| (book, tip))
         };
         let nothing = || Self { book: Book::following(followed.clone()), tip: None };
+        // A vault that was not followed for some time has missed events.
+        let has_vaults = |book: &Book| book.vaults().map(VaultBook::address).collect::<BTreeSet<_>>() == sources.vaults;
         match checkpoint.load(restore).await? {
             None => return Ok(nothing()),
-            Some(Ok((book, tip))) if book.coverage().missing().is_empty() => return Ok(Self { book, tip: Some(tip) }),
+            Some(Ok((book, tip))) if book.coverage().missing().is_empty() && has_vaults(&book) => {
+                return Ok(Self { book, tip: Some(tip) });
+            }
             Some(Ok((book, _))) => {
                 warn!(missing = book.coverage().missing().len(), "checkpoint discarded: more is followed now");
             }
@@ -257,7 +262,7 @@ impl Follower {
         }
     }
 
-    /// Leaves out a market, pool or backstop until everything is [read again](Self::read_again).
+    /// Leaves out a market, pool, backstop or vault until everything is [read again](Self::read_again).
     pub(super) fn quarantine(&mut self, id: B256) {
         self.book.quarantine(id);
     }
@@ -274,8 +279,7 @@ impl Follower {
         if self.is_checkpoint_tried || !self.book.coverage().missing().is_empty() {
             return false;
         }
-        let followed = self.book.coverage().followed();
-        let Ok(restored) = RestoredBook::load(&self.checkpoint, followed).await else { return false };
+        let Ok(restored) = RestoredBook::load(&self.checkpoint, self.stream.sources()).await else { return false };
         let Some(tip) = restored.tip else { return false };
         // Later blocks that wait to be written come again.
         if self.checkpoint.revert_to(tip.number).await.is_err() {

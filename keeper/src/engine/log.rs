@@ -56,6 +56,9 @@ pub(super) fn executed(
         Purpose::Sweep { from, token } => {
             info!(%from, token = config.tokens.name(*token), transaction = %hash, "tokens swept");
         }
+        Purpose::Rebalance { vault } => {
+            info!(vault = config.deployed.vault_name(*vault), transaction = %hash, "vault rebalanced");
+        }
         Purpose::Harvest { pool, .. } | Purpose::ClaimOwn { pool, .. } => info!(
             programme = config.deployed.programme_name(*pool),
             accounts = execution.accounts,
@@ -68,7 +71,7 @@ pub(super) fn executed(
     }
 }
 
-/// Logs what a dry run does not send, each loan and reward once in a while.
+/// Logs what a dry run does not send, each loan, reward and vault once in a while.
 #[derive(Debug, Default)]
 pub(super) struct DryRunLog {
     /// Block in which each subject was logged last.
@@ -100,6 +103,10 @@ impl DryRunLog {
             Purpose::Harvest { pool, accounts, .. } => {
                 let (programme, accounts) = (config.deployed.programme_name(*pool), count(accounts.len()));
                 info!(programme, accounts, gain, expected_gas, "dry run: harvest not sent");
+            }
+            Purpose::Rebalance { vault } => {
+                let vault = config.deployed.vault_name(*vault);
+                info!(vault, gain, expected_gas, "dry run: rebalance not sent");
             }
             // Refused before it is decided.
             Purpose::Sweep { .. } => {}

@@ -19,9 +19,9 @@
 //! 3. `Engine::on_block` tells the sender of the block (`submissions::Submissions::on_block`), waits for the answers
 //!    (`pricing::Pricing::price_block`) and ends the back-off of loans whose race was lost
 //!    (`submissions::Submissions::clear_backoff_after_lost_race`).
-//! 4. `Engine::decide` runs the strategies by priority: `strategies::Strategies::liquidations`, `orders`, and `harvests` only where
-//!    nothing is liquidated. Both skip what `exclusion::Exclusion::skip_reason` names: subjects of intents in flight, and
-//!    those in back-off.
+//! 4. `Engine::decide` runs the strategies by priority: `strategies::Strategies::liquidations`, `orders`, and `rebalances`
+//!    and `harvests` only where nothing else is sent. All skip what `exclusion::Exclusion::skip_reason` names: subjects of
+//!    intents in flight, and those in back-off.
 //! 5. `submissions::Submissions::submit` hands each intent to
 //!    [`SenderHandle::submit`](crate::sender::SenderHandle::submit), which returns at once. The signer's own task signs,
 //!    journals and broadcasts.
@@ -51,6 +51,7 @@ mod failover;
 mod follower;
 mod l1_data_fee;
 mod log;
+mod low_priority;
 mod obsolete;
 mod operator;
 mod pricing;
@@ -126,7 +127,7 @@ struct Engine {
     follower: Follower,
     /// Prices, values and gas.
     pricing: Pricing,
-    /// Liquidations and harvests.
+    /// Liquidations, rebalances and harvests.
     strategies: Strategies,
     /// The sender, and the intents that it was handed.
     submissions: Submissions,
@@ -279,8 +280,8 @@ impl Engine {
         self.view.reset();
     }
 
-    /// Decides about every liquidatable loan, and submits what pays; about rewards where that is nothing. `head_at` is
-    /// when the decision became possible.
+    /// Decides about every liquidatable loan, and submits what pays; about vaults and rewards where that is nothing.
+    /// `head_at` is when the decision became possible.
     async fn decide(&mut self, block: &PricedBlock, head_at: Instant) {
         let _timer = record::stage(Stage::Decide);
         let PricedBlock { header, prices } = block;
@@ -292,7 +293,7 @@ impl Engine {
         let round = self.strategies.liquidations(reader, valuer, self.follower.book(), context, &exclusion).await;
         let Decisions { intents, verdicts, dust } = round;
         self.view.record_dust(dust);
-        let mut sends_nothing = intents.is_empty();
+        let sends_nothing = intents.is_empty();
         let busy = intents.iter().map(|intent| intent.scope.market).collect();
         for intent in intents {
             self.submit(intent, header, head_at, costs.gas_price);
@@ -316,52 +317,8 @@ impl Engine {
                 verdict.decision,
             );
         }
-        sends_nothing &= self.execute_orders(block, costs, room, head_at, &busy).await;
-        if sends_nothing && self.strategies.harvests_rewards() {
-            self.harvest(block, costs, room, head_at).await;
-        }
-    }
-
-    /// Decides about orders, and submits what pays. Returns whether that is nothing.
-    async fn execute_orders(
-        &mut self,
-        block: &PricedBlock,
-        costs: Costs,
-        room: u64,
-        head_at: Instant,
-        busy: &BTreeSet<B256>,
-    ) -> bool {
-        let costs = Costs { margin_bps: self.config.guard.min_margin_bps, ..costs };
-        let room = self.affordable_room(Priority::Low, costs, room);
-        let exclusion = self.submissions.exclusion(block.header.number, &self.pauses.active);
-        let context = BlockContext { header: &block.header, prices: &block.prices, costs, room };
-        let Pricing { harvest_reader: reader, valuer, .. } = &mut self.pricing;
-        let book = self.follower.book();
-        let round = self.strategies.orders(reader, valuer, book, context, &exclusion, busy).await;
-        let Some(Decisions { intents, verdicts, .. }) = round else { return true };
-        let sends_nothing = intents.is_empty();
-        for intent in intents {
-            self.submit(intent, &block.header, head_at, costs.gas_price);
-        }
-        let decisions = verdicts.into_iter().map(|verdict| (verdict.target, verdict.decision)).collect();
-        self.view.record_order_decisions(decisions, block.header.number);
-        sends_nothing
-    }
-
-    /// Decides about rewards, and submits what pays.
-    async fn harvest(&mut self, block: &PricedBlock, costs: Costs, room: u64, head_at: Instant) {
-        let costs = Costs { margin_bps: self.config.harvest.min_margin_bps, ..costs };
-        let room = self.affordable_room(Priority::Low, costs, room);
-        let exclusion = self.submissions.exclusion(block.header.number, &self.pauses.active);
-        let context = BlockContext { header: &block.header, prices: &block.prices, costs, room };
-        let Pricing { harvest_reader: reader, valuer, .. } = &mut self.pricing;
-        let round = self.strategies.harvests(reader, valuer, self.follower.book(), context, &exclusion).await;
-        let Some(Decisions { intents, verdicts, .. }) = round else { return };
-        for intent in intents {
-            self.submit(intent, &block.header, head_at, costs.gas_price);
-        }
-        let decisions = verdicts.iter().map(|verdict| (verdict.target.stream, &verdict.decision));
-        self.view.record_reward_decisions(decisions, block.header.number);
+        let context = BlockContext { room: self.affordable_room(Priority::Low, costs, room), ..context };
+        self.decide_low_priority(context, head_at, &busy, sends_nothing).await;
     }
 
     /// Returns the gas room of a transaction that the signer of this priority can pay for.

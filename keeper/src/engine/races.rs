@@ -108,7 +108,9 @@ impl LostRace {
                 let topics = json!([IGuard::ExecuteOrder::SIGNATURE_HASH, market, account.into_word(), kind]);
                 (contracts.guard, topics)
             }
-            Purpose::Harvest { .. } | Purpose::ClaimOwn { .. } | Purpose::Sweep { .. } => return Ok(None),
+            Purpose::Harvest { .. } | Purpose::ClaimOwn { .. } | Purpose::Rebalance { .. } | Purpose::Sweep { .. } => {
+                return Ok(None);
+            }
         };
         let Some(address) = address else { return Ok(None) };
         let filter = json!({

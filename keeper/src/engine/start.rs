@@ -37,7 +37,7 @@ use crate::{
     sender::{self, SenderHandle, SenderTasks, Signers, StartError},
     shutdown::Shutdown,
     store::{Identity, Notes, SqliteJournal, Store},
-    strategies::{guard::Guard, harvest::Harvest, liquidate::Liquidate},
+    strategies::{guard::Guard, harvest::Harvest, liquidate::Liquidate, rebalance::Rebalance},
     stream::{self, Stream},
     telemetry::alerts::AlertService,
     view::{EndpointName, Ledger, ViewPublisher},
@@ -148,7 +148,7 @@ impl Parts {
         }
         let deployed = &config.deployed;
         let sources = config.sources();
-        let restored = RestoredBook::load(&checkpoint, &sources.followed).await?;
+        let restored = RestoredBook::load(&checkpoint, &sources).await?;
         let settings = stream::StreamSettings { genesis: Some(genesis), ..wiring::stream(&config) };
         let first_block = deployed.first_block;
         let stream = Stream::start(roles.read.clone(), sources, restored.cursor(first_block), settings);
@@ -179,10 +179,11 @@ impl Parts {
         let liquidate = Liquidate::with_races(wiring::liquidate(&config, keeper, &core_settings), races);
         let guard = wiring::guard(&config, harvester, &core_settings).map(Guard::new);
         let harvest = wiring::harvest(&config, harvester).map(Harvest::new);
+        let rebalance = wiring::rebalance(&config, harvester).map(Rebalance::new);
         let engine = Engine {
             follower,
             pricing: Pricing::new(&config, liquidation_reader, harvest_reader, block_request),
-            strategies: Strategies::new(liquidate, guard, harvest),
+            strategies: Strategies::new(liquidate, guard, harvest, rebalance),
             submissions: Submissions::new(sender),
             audit: BookAudit::new(config.audit.clone()),
             background: Background::new(reader.clone(), notes),

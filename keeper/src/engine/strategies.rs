@@ -1,5 +1,5 @@
-//! The strategies in the order of their priority: liquidations first, then orders in markets without any, harvests in
-//! blocks in which nothing else is sent.
+//! The strategies in the order of their priority: liquidations first, then orders in markets without any, rebalances and
+//! harvests in blocks in which nothing else is sent.
 
 use std::collections::BTreeSet;
 
@@ -16,6 +16,7 @@ use crate::{
         guard::{Guard, OrderId},
         harvest::{Harvest, RewardId, StreamId},
         liquidate::{Liquidate, LoanId},
+        rebalance::Rebalance,
     },
 };
 
@@ -27,13 +28,20 @@ pub(super) struct Strategies {
     guard: Option<Guard>,
     /// `None` where harvests are disabled.
     harvest: Option<Harvest>,
+    /// `None` where no vault is rebalanced.
+    rebalance: Option<Rebalance>,
     /// Whether the last round of liquidations sent nothing and skipped loans because of an intent in flight.
     blocked_by_in_flight: bool,
 }
 
 impl Strategies {
-    pub(super) const fn new(liquidate: Liquidate, guard: Option<Guard>, harvest: Option<Harvest>) -> Self {
-        Self { liquidate, guard, harvest, blocked_by_in_flight: false }
+    pub(super) const fn new(
+        liquidate: Liquidate,
+        guard: Option<Guard>,
+        harvest: Option<Harvest>,
+        rebalance: Option<Rebalance>,
+    ) -> Self {
+        Self { liquidate, guard, harvest, rebalance, blocked_by_in_flight: false }
     }
 
     /// Bids against rivals, to record how races ended.
@@ -129,5 +137,18 @@ impl Strategies {
             exclusion.skip_reason(&Subject::Rewards { pool, reward_token, account })
         };
         harvest.decide(reader, valuer, book, context, &excluded).await
+    }
+
+    /// Decides about every vault; `None` where none is rebalanced, or not due yet.
+    pub(super) async fn rebalances<R: ChainReader>(
+        &mut self,
+        reader: &R,
+        valuer: &mut Valuer,
+        book: &Book,
+        context: BlockContext<'_>,
+        exclusion: &Exclusion,
+    ) -> Option<Decisions<Address>> {
+        let excluded = |vault| exclusion.skip_reason(&Subject::Vault(vault));
+        self.rebalance.as_mut()?.decide(reader, valuer, book, context, &excluded).await
     }
 }

@@ -121,6 +121,7 @@ impl Submissions {
             Purpose::ClaimOwn { pool, reward_token } => {
                 debug!(%pool, %reward_token, %gain_wei, expected_gas, "intent submitted");
             }
+            Purpose::Rebalance { vault } => debug!(%vault, %gain_wei, expected_gas, "intent submitted"),
             Purpose::Sweep { from, token } => debug!(%from, %token, expected_gas, "intent submitted"),
         }
         id
@@ -279,7 +280,7 @@ pub(super) fn lost_races(
             let is_possible = match *subject {
                 Subject::Loan { market, borrower } => is_liquidatable(book, block, MarketId(market), borrower),
                 Subject::Order { market, account, kind } => is_executable(book, block, MarketId(market), account, kind),
-                Subject::Rewards { .. } | Subject::Sweep { .. } => None,
+                Subject::Rewards { .. } | Subject::Vault(_) | Subject::Sweep { .. } => None,
             };
             is_possible == Some(false)
         };

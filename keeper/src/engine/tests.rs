@@ -19,7 +19,7 @@ use super::{
     *,
 };
 use crate::{
-    audit::Mismatch,
+    audit::{Audited, Mismatch},
     config,
     control::Paused,
     intent::{DropReason, Fees, Subject},
@@ -32,6 +32,7 @@ use crate::{
         guard::Guard,
         harvest::Harvest,
         liquidate::Liquidate,
+        rebalance::Rebalance,
     },
     stream::Stream,
     telemetry::alerts::AlertService,
@@ -78,7 +79,7 @@ impl Bench {
         let fixture = Fixture::new(&vec![DEBT; loans]);
         let liquidate =
             Liquidate::new(wiring::liquidate(&fixture.config, Address::repeat_byte(0x55), &CoreSettings::default()));
-        Self { fixture, strategies: Strategies::new(liquidate, None, None) }
+        Self { fixture, strategies: Strategies::new(liquidate, None, None, None) }
     }
 
     /// Decides at 2,000 dollars for an ether, while intents for these loans are in flight. Returns the borrowers in the
@@ -219,7 +220,7 @@ impl Site {
         let (core, chain_id) = (config.deployed.core, config.deployed.chain_id);
         let identity = Identity { chain_id, genesis: B256::ZERO, core, rewards: config.deployed.rewards };
         let Store { checkpoint, journal, notes, results, .. } = Store::open(folder.path(), &identity).unwrap();
-        let restored = RestoredBook::load(&checkpoint, &config.sources().followed).await.unwrap();
+        let restored = RestoredBook::load(&checkpoint, &config.sources()).await.unwrap();
         let endpoints = Vec::<Arc<Endpoint>>::new();
         let stream = Stream::start(endpoints, config.sources(), restored.cursor(1), wiring::stream(&config));
         let reader = stream.reader();
@@ -240,6 +241,7 @@ impl Site {
                 Liquidate::new(wiring::liquidate(&config, keeper, &CoreSettings::default())),
                 wiring::guard(&config, keeper, &CoreSettings::default()).map(Guard::new),
                 wiring::harvest(&config, keeper).map(Harvest::new),
+                wiring::rebalance(&config, keeper).map(Rebalance::new),
             ),
             submissions: Submissions::new(sender),
             audit: BookAudit::new(config.audit.clone()),
@@ -327,7 +329,8 @@ async fn where_nothing_waits_for_a_mined_intent_it_is_not_decided_again() {
 async fn a_market_differs_until_its_totals_agree_and_its_positions_until_the_book_is_reset() {
     let mut site = Site::new(&[]).await;
     let market = site.fixture.params.id();
-    let difference = || Mismatch { block: 1, market, account: None, in_book: "1".to_owned(), on_chain: "2".to_owned() };
+    let difference =
+        || Mismatch { block: 1, market, what: Audited::Totals, in_book: "1".to_owned(), on_chain: "2".to_owned() };
     let agreeing = PricedBlock { header: site.fixture.header(), prices: Arc::new(Prices::default()) };
     let audit = &mut site.engine.audit;
     audit.on_compared(1, 50, vec![difference(), difference()]);

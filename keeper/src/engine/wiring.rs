@@ -16,7 +16,7 @@ use crate::{
         core::{self, PrivateFirst},
         fees::{FeePolicy, TxFees},
     },
-    strategies::{gas::GasTable, guard, harvest, liquidate},
+    strategies::{gas::GasTable, guard, harvest, liquidate, rebalance},
     stream,
 };
 
@@ -226,6 +226,22 @@ pub(super) fn harvest(config: &Config, keeper: Address) -> Option<harvest::Harve
         interval_secs: LOOK_EVERY_SECS,
         own: settings.own_rewards,
         own_interval_secs: settings.own_rewards_every.as_secs(),
+        deadline_secs: deadline_secs(config),
+    })
+}
+
+/// Settings for rebalancing; `None` if there are no vaults or rebalancing is disabled.
+pub(super) fn rebalance(config: &Config, keeper: Address) -> Option<rebalance::RebalanceSettings> {
+    let settings = &config.rebalance;
+    (settings.enabled && !settings.vaults.is_empty()).then(|| rebalance::RebalanceSettings {
+        keeper,
+        vaults: settings.vaults.values().copied().collect(),
+        gas: gas(config),
+        horizon_secs: settings.horizon.as_secs(),
+        dead_band_bps: settings.dead_band_bps,
+        limits: settings.limits(),
+        budget_per_day: settings.budget_per_day,
+        interval_secs: settings.interval.as_secs(),
         deadline_secs: deadline_secs(config),
     })
 }

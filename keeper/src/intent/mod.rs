@@ -62,7 +62,7 @@ pub struct Intent {
 pub struct Scope {
     /// Name of the strategy.
     pub strategy: Cow<'static, str>,
-    /// Id of the market, or of the staking programme.
+    /// Id of the market or of the staking programme, or address of the vault as a word.
     pub market: B256,
 }
 
@@ -140,6 +140,11 @@ pub enum Purpose {
         /// Token in which the rewards are paid.
         reward_token: Address,
     },
+    /// Moves the assets of a vault between its markets.
+    Rebalance {
+        /// Address of the vault.
+        vault: Address,
+    },
     /// Sends a token from a signer's account to the receiver of profits.
     Sweep {
         /// Account of the signer.
@@ -188,6 +193,8 @@ pub enum Subject {
         /// Account that staked; `None` stands for the keeper itself.
         account: Option<Address>,
     },
+    /// A vault.
+    Vault(Address),
     /// A token on a signer's account.
     Sweep {
         /// Account of the signer.
@@ -227,7 +234,7 @@ impl Purpose {
     pub const fn market(&self) -> Option<MarketId> {
         match self {
             Self::Liquidate { market, .. } | Self::ExecuteOrder { market, .. } => Some(MarketId(*market)),
-            Self::Harvest { .. } | Self::ClaimOwn { .. } | Self::Sweep { .. } => None,
+            Self::Harvest { .. } | Self::ClaimOwn { .. } | Self::Rebalance { .. } | Self::Sweep { .. } => None,
         }
     }
 
@@ -249,6 +256,7 @@ impl Purpose {
             Self::ClaimOwn { pool, reward_token } => {
                 vec![Subject::Rewards { pool: *pool, reward_token: *reward_token, account: None }]
             }
+            Self::Rebalance { vault } => vec![Subject::Vault(*vault)],
             Self::Sweep { from, token } => vec![Subject::Sweep { from: *from, token: *token }],
         }
     }

@@ -126,8 +126,8 @@ impl Execution {
             (Purpose::Liquidate { .. }, None) => value(self.profit).saturating_add(self.builder_paid),
             (Purpose::ExecuteOrder { .. } | Purpose::Harvest { .. }, _) => value(self.profit),
             (Purpose::ClaimOwn { .. }, _) => value(self.claimed),
-            // It moves what was earned before.
-            (Purpose::Sweep { .. }, _) => U256::ZERO,
+            // One earns for a vault's depositors, the other moves what was earned before.
+            (Purpose::Rebalance { .. } | Purpose::Sweep { .. }, _) => U256::ZERO,
         }
     }
 }
@@ -179,7 +179,8 @@ impl Realised {
         let [liquidated, executed, harvested] = match report.intent.purpose {
             Purpose::Liquidate { .. } => [done.accounts, 0, 0],
             Purpose::ExecuteOrder { .. } => [0, done.accounts, 0],
-            Purpose::Harvest { .. } | Purpose::ClaimOwn { .. } | Purpose::Sweep { .. } => [0, 0, done.accounts],
+            Purpose::Harvest { .. } | Purpose::ClaimOwn { .. } => [0, 0, done.accounts],
+            Purpose::Rebalance { .. } | Purpose::Sweep { .. } => [0; 3],
         };
         Some(Self {
             intent: report.id,

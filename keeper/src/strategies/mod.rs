@@ -10,6 +10,7 @@
 //! - [`liquidate`] finds liquidatable loans – health factor below 1 – and sends the liquidations that pay for their gas.
 //! - [`guard`] executes borrowers' orders whose premiums pay for the gas.
 //! - [`harvest`] claims staking rewards for others whose tips pay for the gas, and the keeper's own.
+//! - [`rebalance`] moves the assets of vaults between markets for their depositors.
 //! - [`bids`] decides what priority fee a liquidation bids, by the races before it.
 //! - [`gas`] has expected gas, gas limits and the test of profitability.
 //!
@@ -26,6 +27,7 @@ pub mod gas;
 pub mod guard;
 pub mod harvest;
 pub mod liquidate;
+pub mod rebalance;
 mod revert;
 mod skip_reason;
 
@@ -52,7 +54,7 @@ pub struct BlockContext<'a> {
     pub room: u64,
 }
 
-/// What was decided about one target of a strategy: a loan, an order, or an account's rewards.
+/// What was decided about one target of a strategy: a loan, an order, an account's rewards, or a vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict<T> {
     /// The loan, order or reward that was considered.

@@ -2,6 +2,7 @@
 
 use alloy::primitives::{Address, U256};
 use plimsoll_chain::error::ChainError;
+use plimsoll_contracts::quantity::decimal_text;
 use serde::Serialize;
 
 use super::revert::Revert;
@@ -10,7 +11,7 @@ use crate::{
     prices::{NoPrice, NoValuation},
 };
 
-/// What is done about a loan, or about an account's reward.
+/// What is done about a loan, about an account's reward or about a vault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
@@ -25,7 +26,7 @@ pub enum Decision {
     Skip(SkipReason),
 }
 
-/// Why nothing is sent for a loan or reward. Every liquidatable loan that is not liquidated has exactly one.
+/// Why nothing is sent for a loan, a reward or a vault. Every liquidatable loan that is not liquidated has exactly one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
@@ -110,6 +111,27 @@ pub enum SkipReason {
         /// Block time in seconds up to which the account is left out.
         until: u64,
     },
+    /// The vault does not let this account reallocate.
+    NotAllocator {
+        /// Account that signs rebalances.
+        account: Address,
+    },
+    /// The vault's assets are where they should be, or cannot be moved.
+    NothingToMove,
+    /// The supply rates of the vault's markets differ by less than the dead band.
+    RatesAreLevel {
+        /// Difference in basis points a year.
+        spread_bps: u64,
+    },
+    /// Level rates would earn the depositors less: the vault supplies most of a market.
+    LevellingEarnsLess,
+    /// The day's budget for the vault does not suffice for the transaction.
+    BudgetSpent {
+        /// What was spent on the vault today, in wei.
+        spent_wei: U256,
+        /// What may be spent in a day, in wei.
+        budget_wei: U256,
+    },
     /// A transaction that includes it is pending.
     InFlight,
     /// It would be sent if the keeper were not in a dry run.
@@ -170,6 +192,11 @@ impl SkipReason {
             Self::LiquidationsFirst => "liquidations_first",
             Self::BackingOff { .. } => "backing_off",
             Self::TransferFailed { .. } => "transfer_failed",
+            Self::NotAllocator { .. } => "not_allocator",
+            Self::NothingToMove => "nothing_to_move",
+            Self::RatesAreLevel { .. } => "rates_are_level",
+            Self::LevellingEarnsLess => "levelling_earns_less",
+            Self::BudgetSpent { .. } => "budget_spent",
             Self::InFlight => "in_flight",
             Self::DryRun { .. } => "dry_run",
             Self::Held { .. } => "held",
@@ -266,6 +293,20 @@ impl SkipReason {
             Self::TransferFailed { until } => format!(
                 "the token does not confirm its payment, so it is left out of harvests until {until} (Unix time)"
             ),
+            Self::NotAllocator { account } => {
+                format!("{account} is no allocator of the vault: its owner submits setAllocator")
+            }
+            Self::NothingToMove => "its assets are where they should be, or cannot be moved".to_owned(),
+            Self::RatesAreLevel { spread_bps } => format!(
+                "the rates of its markets differ by {} % a year, less than the dead band",
+                decimal_text(U256::from(*spread_bps), 2)
+            ),
+            Self::LevellingEarnsLess => {
+                "level rates would earn the depositors less, since the vault supplies most of a market".to_owned()
+            }
+            Self::BudgetSpent { spent_wei, budget_wei } => {
+                format!("{} of the day's budget of {} are spent on it", words.coin(*spent_wei), words.coin(*budget_wei))
+            }
             Self::InFlight => "a transaction for it is pending".to_owned(),
             Self::DryRun { gain_wei, gas_wei } => {
                 format!("this is a dry run: it would bring {}", gain_and_cost(*gain_wei, *gas_wei, words))

@@ -184,12 +184,11 @@ async fn fetch_part(
     range: BlockRange,
 ) -> Result<(B256, Vec<BlockEvents>), BackfillError> {
     let BlockRange { first, last, parent } = range;
-    let filter = pool.sources.filter().from_block(first).to_block(last);
     // The last header's hash commits to all blocks before it: if it is the same afterwards, the logs are of one chain.
     let last_header = header(client, last).await?;
     let (first_header, logs) =
         try_join!(async { if last == first { Ok(last_header) } else { header(client, first).await } }, async {
-            client.logs(filter).await.map_err(|error| match error.kind {
+            client.logs_between(&pool.sources, first, last).await.map_err(|error| match error.kind {
                 RpcErrorKind::TimedOut => BackfillError::TooSlow,
                 _ => error.into(),
             })

@@ -85,7 +85,8 @@ impl RpcHeader {
             Followed::All => true,
             Followed::Only(ids) => ids.iter().any(|id| contains(id.as_slice())),
         };
-        is_followed && sources.addresses().any(|address| contains(address.as_slice()))
+        (is_followed && sources.lending().any(|address| contains(address.as_slice())))
+            || sources.vaults.iter().any(|address| contains(address.as_slice()))
     }
 
     /// Returns true if the block's bloom has bits that the bloom of the given logs does not have, so that logs are

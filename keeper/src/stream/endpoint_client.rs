@@ -20,6 +20,7 @@ use alloy::{
     },
     transports::TransportError,
 };
+use futures_util::future::try_join_all;
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use tokio::{
     sync::Notify,
@@ -30,7 +31,7 @@ use super::{
     block_logs::RpcHeader, endpoint_health::HealthTracker, hedging::RecentLatencies, log_range::AdaptiveLogRange,
     rpc_error::RpcErrorKind,
 };
-use crate::record;
+use crate::{chain::Sources, record};
 
 /// Maximum number of requests of one kind that are made to an endpoint at the same time.
 pub(super) const MAX_CONCURRENT_REQUESTS: usize = 8;
@@ -199,6 +200,23 @@ impl EndpointClient {
         let reason = "it gave another block than was asked for";
         self.report_false_answer(reason);
         Err(RequestError { kind: RpcErrorKind::Rejected, error: self.error(reason) })
+    }
+
+    /// Requests the logs that are followed in a range of blocks, in their order.
+    pub(super) async fn logs_between(
+        &self,
+        sources: &Sources,
+        first: u64,
+        last: u64,
+    ) -> Result<Vec<Log>, RequestError> {
+        let filters = sources.filters().into_iter().map(|filter| filter.from_block(first).to_block(last));
+        let mut answers = try_join_all(filters.map(|filter| self.logs(filter))).await?;
+        let mut logs = answers.pop().unwrap_or_default();
+        if !answers.is_empty() {
+            logs.extend(answers.into_iter().flatten());
+            logs.sort_by_key(|log| (log.block_number, log.log_index));
+        }
+        Ok(logs)
     }
 
     pub(super) async fn logs(&self, filter: Filter) -> Result<Vec<Log>, RequestError> {

@@ -386,6 +386,12 @@ impl Stream {
         self.pool.genesis.subscribe()
     }
 
+    /// The contracts that are followed.
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.pool.sources
+    }
+
     /// Returns a reader that makes other parts' requests to the same endpoints.
     #[must_use]
     pub fn reader(&self) -> StreamReader {

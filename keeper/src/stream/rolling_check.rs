@@ -73,7 +73,7 @@ pub(super) async fn find_omission(pool: Arc<EndpointPool>, blocks: Vec<SuppliedB
     let mut clients: Vec<_> = pool.clients_for(last).collect();
     clients.sort_by_key(|(index, _)| blocks.iter().any(|(_, supplier)| *supplier == Some(*index)));
     for (accuser, client) in clients {
-        let Ok(logs) = client.logs(pool.sources.filter().from_block(first).to_block(last)).await else { continue };
+        let Ok(logs) = client.logs_between(&pool.sources, first, last).await else { continue };
         for (block, supplier) in blocks {
             let logs: Vec<_> = logs.iter().filter(|log| log.block_number == Some(block.number)).collect();
             if logs.iter().any(|log| log.block_hash != Some(block.hash)) {

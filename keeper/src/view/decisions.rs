@@ -169,7 +169,7 @@ impl RewardDecisions {
         of_accounts: impl IntoIterator<Item = (StreamId, &'d Decision)>,
         block: u64,
     ) -> Self {
-        let words = Words::of_rewards(config);
+        let words = Words::without_bids(config);
         let mut decisions = HashMap::default();
         for (stream, decision) in of_accounts {
             let decision = RecordedDecision { block, decision: decision.clone() }.view(&words);

@@ -142,6 +142,7 @@ fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
         Purpose::ExecuteOrder { account, .. } => (ActivityKind::Order, 1, std::slice::from_ref(account)),
         Purpose::Harvest { accounts, .. } => (ActivityKind::Harvest, accounts.len(), &[][..]),
         Purpose::ClaimOwn { .. } => (ActivityKind::Claim, 1, &[][..]),
+        Purpose::Rebalance { .. } => (ActivityKind::Rebalance, 1, &[][..]),
         Purpose::Sweep { .. } => (ActivityKind::Sweep, 1, &[][..]),
     };
     ActivityEntry {
@@ -162,13 +163,14 @@ fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
     }
 }
 
-/// Name of the market, of the staking programme or of the token that an intent is about.
+/// Name of the market, of the staking programme, of the vault or of the token that an intent is about.
 pub(crate) fn place(config: &Config, purpose: &Purpose) -> String {
     match purpose {
         Purpose::Liquidate { market, .. } | Purpose::ExecuteOrder { market, .. } => {
             config.deployed.market_name(MarketId(*market))
         }
         Purpose::Harvest { pool, .. } | Purpose::ClaimOwn { pool, .. } => config.deployed.programme_name(*pool),
+        Purpose::Rebalance { vault } => config.deployed.vault_name(*vault),
         Purpose::Sweep { token, .. } => config.tokens.name(*token),
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! - `model`: the types of the view, which serialise to the API's JSON;
 //! - `publisher`: owner of the view, with what has to be kept between blocks;
-//! - `positions`, `operations`: the blocks made from the book, and from signers, limits and endpoints;
+//! - `positions`, `vaults`, `operations`: the blocks made from the book, and from signers, limits and endpoints;
 //! - `orders`: borrowers' orders whose triggers are met;
 //! - `row`: positions below the watched health factor as numbers, which become text only where a client asks for them;
 //! - `words`: how decisions are put into words;
@@ -35,6 +35,7 @@ mod publisher;
 mod query;
 mod rivals;
 mod row;
+mod vaults;
 mod words;
 
 #[cfg(test)]
@@ -49,7 +50,7 @@ pub use self::{
     model::{
         ActivityEntry, ActivityKind, ActivityState, AuditView, DayProfit, DecisionCount, DecisionView, EndpointView,
         HeadView, KeeperView, MarketView, OrderView, PositionView, ProgrammeView, Readiness, SHOWN_EVENTS, SafetyView,
-        SignerView, Totals, TriggeredOrders, View, WatchedAccount,
+        SignerView, Totals, TriggeredOrders, VaultMarketView, VaultView, View, WatchedAccount,
     },
     positions::position_view,
     problems::{Problem, ProblemLevel},

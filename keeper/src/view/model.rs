@@ -11,6 +11,7 @@ use super::{decisions::DecisionHistory, row::PositionRow, words::Words};
 use crate::{
     amount::{Amount, Balance, Health, Price},
     math::guard::OrderKind,
+    strategies::rebalance::Flag,
     survey::DebtDistribution,
 };
 
@@ -44,6 +45,8 @@ pub struct View {
     pub orders: TriggeredOrders,
     /// Every configured staking programme, one entry for each reward token.
     pub programmes: Vec<ProgrammeView>,
+    /// Every vault that is followed.
+    pub vaults: Vec<VaultView>,
     /// Recent transactions and dry-run decisions, the newest first; at most [`SHOWN_EVENTS`].
     pub timeline: Vec<ActivityEntry>,
     /// Sums of what was earned and spent.
@@ -199,7 +202,7 @@ pub struct PositionView {
     pub decision: Option<DecisionView>,
 }
 
-/// The last decision about a position, an order or a reward.
+/// The last decision about a position, an order, a reward or a vault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionView {
     /// Block on which the decision is based.
@@ -287,6 +290,40 @@ pub struct ProgrammeView {
     pub decision: Option<DecisionView>,
 }
 
+/// A vault.
+#[derive(Debug, Clone, Serialize)]
+pub struct VaultView {
+    /// Address of the vault.
+    pub address: Address,
+    /// Name in the deployment's record, or the beginning of the address.
+    pub name: String,
+    /// Assets that belong to its shares.
+    pub total: Amount,
+    /// Assets that are not supplied.
+    pub idle: Amount,
+    /// What the depositors earn in a year without compounding, in basis points of the total, before the vault's fee.
+    pub supply_rate_bps: u64,
+    /// Its markets, in the order of its list; those that are not followed are not among them.
+    pub markets: Vec<VaultMarketView>,
+    /// The last decision about the vault.
+    pub decision: Option<DecisionView>,
+}
+
+/// A market of a vault.
+#[derive(Debug, Clone, Serialize)]
+pub struct VaultMarketView {
+    /// Market id.
+    pub id: B256,
+    /// Name in the deployment's record, or the beginning of the id.
+    pub name: String,
+    /// What the vault's supply is worth.
+    pub assets: Amount,
+    /// Supply rate for a year without compounding, in basis points.
+    pub supply_rate_bps: u64,
+    /// Why the vault leaves the market: `no_price`, `used_up` or `loans_at_risk`; `None` where it does not.
+    pub flag: Option<Flag>,
+}
+
 /// An entry of the activity list: one intent and its latest state.
 #[derive(Debug, Clone, Serialize)]
 pub struct ActivityEntry {
@@ -300,9 +337,9 @@ pub struct ActivityEntry {
     pub kind: ActivityKind,
     /// What has become of the transaction so far.
     pub state: ActivityState,
-    /// Name of the market or of the staking programme.
+    /// Name of the market, of the staking programme or of the vault.
     pub place: String,
-    /// Id of the market; `None` of a harvest or claim.
+    /// Id of the market; `None` of anything but a liquidation.
     pub market: Option<B256>,
     /// Borrowers of the loans, of which there may be very many.
     #[serde(skip)]
@@ -333,6 +370,8 @@ pub enum ActivityKind {
     Harvest,
     /// Claim of the keeper's own rewards.
     Claim,
+    /// Move of a vault's assets between its markets.
+    Rebalance,
     /// Transfer of profits to their receiver.
     Sweep,
     /// Liquidation by another liquidator.
@@ -348,6 +387,7 @@ impl ActivityKind {
             Self::Order => "order",
             Self::Harvest => "harvest",
             Self::Claim => "claim",
+            Self::Rebalance => "rebalance",
             Self::Sweep => "sweep",
             Self::Elsewhere => "elsewhere",
         }

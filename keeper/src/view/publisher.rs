@@ -1,6 +1,6 @@
 //! Owner of the view: makes it from snapshots of the engine, and publishes it.
 
-use std::{future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future, sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, B256};
 use plimsoll_contracts::MarketId;
@@ -12,11 +12,13 @@ use tokio::{
 use super::{
     decisions::{PositionDecisions, RecordedDecision, RewardDecisions},
     liquidatable::LiquidatableSince,
-    model::{HeadView, KeeperView, View},
+    model::{DecisionView, HeadView, KeeperView, View},
     operations::{EndpointName, OperationsSnapshot, endpoint_view, safety_view, signer_view},
     orders::OrderDecisions,
     positions::{LendingViews, forget_healthy, lending_views, programme_views},
     rivals::Rivals,
+    vaults::vault_views,
+    words::Words,
 };
 use crate::{
     amount::Health,
@@ -59,6 +61,7 @@ pub(crate) struct ViewPublisher {
     position_decisions: PositionDecisions,
     order_decisions: OrderDecisions,
     reward_decisions: RewardDecisions,
+    vault_decisions: BTreeMap<Address, DecisionView>,
     rivals: Rivals,
     survey: Survey,
     liquidatable_since: LiquidatableSince,
@@ -94,6 +97,7 @@ impl ViewPublisher {
             position_decisions,
             order_decisions: OrderDecisions::default(),
             reward_decisions: RewardDecisions::default(),
+            vault_decisions: BTreeMap::new(),
             rivals: Rivals::default(),
             survey: Survey::default(),
             liquidatable_since: LiquidatableSince::default(),
@@ -155,6 +159,12 @@ impl ViewPublisher {
         self.reward_decisions = RewardDecisions::of(&self.config, of_accounts, block);
     }
 
+    /// Records the decision about a vault. In a dry run nothing is sent, and the decision says so.
+    pub(crate) fn record_vault_decision(&mut self, vault: Address, decision: Decision, block: u64) {
+        let decision = RecordedDecision { block, decision: self.unless_dry(decision) };
+        self.vault_decisions.insert(vault, decision.view(&Words::without_bids(&self.config)));
+    }
+
     /// Records the liquidations in a block. Those of other liquidators are shown.
     pub(crate) fn record_liquidations(
         &mut self,
@@ -211,6 +221,7 @@ impl ViewPublisher {
         (self.view.decisions, self.view.watched_accounts) = (decisions, watched_accounts);
         self.view.orders = self.order_decisions.view(&self.config, snapshot);
         self.view.programmes = programme_views(&self.config, book, &self.reward_decisions, header.timestamp);
+        self.view.vaults = vault_views(&self.config, book, prices, &self.vault_decisions, header.timestamp);
         self.view.progress = None;
         self.view.head = Some(HeadView {
             number: header.number,

@@ -11,12 +11,13 @@ use crate::{
     strategies::Wording,
 };
 
-/// Names of coins and tokens, and what may be bid, for decisions about the loans of one market or about rewards.
+/// Names of coins and tokens, and what may be bid, for decisions about the loans of one market, about rewards or about
+/// vaults.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Words {
     /// Symbol of the chain's native currency.
     pub coin: String,
-    /// Loan token of the market; `None` for decisions about rewards.
+    /// Loan token of the market; `None` for decisions about rewards and vaults.
     pub loan: Option<Denomination>,
     /// Tokens whose decimals are known.
     pub tokens: Vec<Denomination>,
@@ -38,8 +39,8 @@ impl Words {
         }
     }
 
-    /// Words for decisions about rewards. Harvests wait for their turn and bid nothing.
-    pub(super) fn of_rewards(config: &Config) -> Self {
+    /// Words for decisions about rewards and vaults, whose transactions wait for their turn and bid nothing.
+    pub(super) fn without_bids(config: &Config) -> Self {
         let tokens = config.tokens.iter().map(|token| Denomination::of(config, token.address)).collect();
         Self { coin: config.chain.coin.clone(), loan: None, tokens, bid_share_bps: 0 }
     }

@@ -18,7 +18,7 @@ use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_deploy::toolchain::progress::say;
 use plimsoll_keeper::{
     book::Book,
-    chain::{Followed, Sources},
+    chain::Sources,
     engine::{Follower, FollowerEvent, RestoredBook},
     store::{Identity, Store},
     stream::{Stream, StreamSettings},
@@ -226,7 +226,8 @@ impl Reading {
 async fn read(options: &ReaderOptions, tell: impl Fn(Progress) -> io::Result<()>) -> eyre::Result<Reading> {
     let identity = Identity { chain_id: CHAIN_ID, genesis: Chain::hash(0), core: CORE, rewards: None };
     let store = Store::open(&options.folder, &identity)?;
-    let restored = RestoredBook::load(&store.checkpoint, &Followed::All).await?;
+    let sources = Sources::all(CORE, None);
+    let restored = RestoredBook::load(&store.checkpoint, &sources).await?;
     let cursor = restored.cursor(1);
     tell(Progress::Begins(cursor.number))?;
     let settings = StreamSettings {
@@ -235,7 +236,6 @@ async fn read(options: &ReaderOptions, tell: impl Fn(Progress) -> io::Result<()>
         ..StreamSettings::new(CHAIN_ID, BLOCK_TIME)
     };
     let started = Instant::now();
-    let sources = Sources::all(CORE, None);
     let stream = Stream::start([options.url.parse::<Endpoint>()?], sources, cursor, settings);
     let mut follower = Follower::new(stream, restored, store.checkpoint, 1);
     let (mut block, mut estimate) = (cursor.number, None);

@@ -6,6 +6,7 @@ mod equality;
 mod guarding;
 mod lending;
 pub(crate) mod simulation;
+mod vaults;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,6 +69,13 @@ impl BookFollower {
             all.extend(events);
         }
         Ok(all)
+    }
+
+    /// Reverts the blocks after this one, in book and checkpoint.
+    fn revert_to(&mut self, block: u64) -> eyre::Result<()> {
+        self.book.revert_to(block)?;
+        self.rows = self.book.rows().map(|row| (row.key(), row.value())).collect();
+        Ok(())
     }
 
     /// Discards the book and restores it from its rows.
@@ -209,6 +217,6 @@ async fn the_book_equals_the_chain_through_random_histories() -> eyre::Result<()
 const CHANGING_EVENTS: usize = 31;
 
 /// Returns the contract and the name of an event.
-fn kind(event: &Event) -> String {
+fn kind(event: &impl std::fmt::Debug) -> String {
     format!("{event:?}").split(['(', ' ']).take(2).collect::<Vec<_>>().join(" ")
 }

@@ -1,7 +1,7 @@
 //! A core with three markets of unusual decimals and two staking programmes on a node, and actors with random actions.
 //! It does not depend on the keeper, so that any part of it can be tested on this.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{
     eips::BlockId,
@@ -41,6 +41,7 @@ pub(crate) struct Simulation<'a> {
     pub(crate) lens: Address,
     pub(crate) markets: Vec<LocalMarket>,
     pub(crate) pools: Vec<LocalPool>,
+    pub(crate) vaults: BTreeSet<Address>,
     pub(crate) actors: Vec<Address>,
     pub(crate) random: Random,
     pub(crate) timestamp: u64,
@@ -86,6 +87,7 @@ impl<'a> Simulation<'a> {
             lens: devnet.deploy("Lens", core.abi_encode()).await?,
             markets: Vec::new(),
             pools: Vec::new(),
+            vaults: BTreeSet::new(),
             actors: (0..ACTORS).map(|number| Address::from_word(keccak256(number.to_be_bytes()))).collect(),
             random: Random::from_seed(seed),
             timestamp: 0,
@@ -160,7 +162,8 @@ impl<'a> Simulation<'a> {
     }
 
     pub(crate) fn sources(&self) -> Sources {
-        Sources { guard: Some(self.guard), ..Sources::all(self.core, Some(self.rewards)) }
+        let all = Sources::all(self.core, Some(self.rewards));
+        Sources { guard: Some(self.guard), vaults: self.vaults.clone(), ..all }
     }
 
     /// Sends a random action, which the contracts may refuse. It waits for the next block.

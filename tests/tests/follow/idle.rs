@@ -9,7 +9,7 @@ use alloy::{
 use eyre::ContextCompat;
 use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_keeper::{
-    chain::{Followed, Sources},
+    chain::Sources,
     engine::{Follower, FollowerEvent, RestoredBook},
     store::{Identity, Store},
     stream::{Stream, StreamSettings},
@@ -63,8 +63,8 @@ async fn following(loans: usize) -> eyre::Result<Counts> {
     let chain_id = devnet.provider().get_chain_id().await?;
     let genesis = devnet.provider().get_block(BlockId::number(0)).await?.wrap_err("no first block")?.header.hash;
     let store = Store::open(folder.path(), &Identity { chain_id, genesis, core: market.core, rewards: None })?;
-    let loaded = RestoredBook::load(&store.checkpoint, &Followed::All).await?;
     let sources = Sources::all(market.core, None);
+    let loaded = RestoredBook::load(&store.checkpoint, &sources).await?;
     let endpoints = [proxy.ws_url().parse::<Endpoint>()?];
     let stream = Stream::start(endpoints, sources, loaded.cursor(1), StreamSettings::new(chain_id, BLOCK_TIME));
     let mut follower = Follower::new(stream, loaded, store.checkpoint, 1);

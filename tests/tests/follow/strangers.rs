@@ -83,8 +83,8 @@ async fn strangers_markets_are_neither_read_nor_kept_while_backfilling_and_while
     let folder = tempfile::tempdir()?;
     let store = Store::open(folder.path(), &Identity { chain_id, genesis, core: market.core, rewards: None })?;
     let followed = Followed::only([market.params.id().0]);
-    let loaded = RestoredBook::load(&store.checkpoint, &followed).await?;
     let sources = Sources { followed, ..Sources::all(market.core, None) };
+    let loaded = RestoredBook::load(&store.checkpoint, &sources).await?;
     let endpoints = [devnet.node.ws_url().parse::<Endpoint>()?];
     let settings = StreamSettings::new(chain_id, Duration::from_secs(1));
     let stream = Stream::start(endpoints, sources, loaded.cursor(1), settings);

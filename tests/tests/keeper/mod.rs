@@ -19,3 +19,4 @@ mod recovery;
 mod remote_signer;
 mod sample;
 mod schema;
+mod vaults;

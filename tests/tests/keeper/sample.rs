@@ -7,12 +7,13 @@ use plimsoll_contracts::MarketId;
 use plimsoll_keeper::{
     amount::{Amount, Balance, Health, Price},
     math::guard::OrderKind,
-    strategies::{Decision, Revert, SkipReason},
+    strategies::{Decision, Revert, SkipReason, rebalance::Flag},
     survey::DebtDistribution,
     view::{
         ActivityEntry, ActivityKind, ActivityState, AuditView, DayProfit, DecisionCount, DecisionHistory, DecisionView,
         Denomination, EndpointView, HeadView, KeeperView, MarketView, OrderView, PositionRow, ProgrammeView,
-        RecordedDecision, RowMarket, SafetyView, SignerView, Totals, TriggeredOrders, View, WatchedAccount, Words,
+        RecordedDecision, RowMarket, SafetyView, SignerView, Totals, TriggeredOrders, VaultMarketView, VaultView, View,
+        WatchedAccount, Words,
     },
 };
 use tokio::time::Instant;
@@ -70,6 +71,7 @@ pub(super) fn view() -> View {
                 text: "it is worth waiting: now it would bring 0.0041 ETH and cost 0.0052 ETH".into(),
             }),
         }],
+        vaults: vec![vault()],
         timeline: timeline(),
         profit: profit(),
         totals: Totals {
@@ -429,5 +431,29 @@ fn node(name: &str, role: &str, healthy: bool, latency: u64, problem: Option<&st
         calls: 81_204,
         errors: if healthy { 2 } else { 318 },
         problem: problem.map(Into::into),
+    }
+}
+
+fn vault() -> VaultView {
+    let dollars = |whole: u64| Amount::new(whole * 1_000_000, 6, "USDC".to_owned());
+    VaultView {
+        address: Address::repeat_byte(0x7a),
+        name: "usdc".into(),
+        total: dollars(4_812_300),
+        idle: dollars(96_246),
+        supply_rate_bps: 541,
+        markets: vec![VaultMarketView {
+            id: B256::repeat_byte(0x11),
+            name: "weth-usdc".into(),
+            assets: dollars(4_716_054),
+            supply_rate_bps: 552,
+            flag: Some(Flag::LoansAtRisk),
+        }],
+        decision: Some(DecisionView {
+            block: BLOCK,
+            acts: false,
+            reason: "rates_are_level".into(),
+            text: "the rates of its markets differ by 0.04 % a year, less than the dead band".into(),
+        }),
     }
 }

@@ -10,21 +10,24 @@ use super::{
     Block, Book,
     error::{EventError, Quantity},
     undo_log::Change,
+    vaults::VaultExit,
 };
 use crate::chain::Event;
 
 /// The application of a block's events to the book, with the changes that it has made so far.
 pub(super) struct Application<'a> {
-    book: &'a mut Book,
-    block: Block,
-    changes: Vec<Change>,
+    pub(super) book: &'a mut Book,
+    pub(super) block: Block,
+    pub(super) changes: Vec<Change>,
     /// Number of events that deferred a stream's rewards since the last one that accrued a stream.
     deferrals: u64,
+    /// The last withdrawal from a vault, which further events complete.
+    pub(super) exit: Option<VaultExit>,
 }
 
 impl<'a> Application<'a> {
     pub(super) const fn new(book: &'a mut Book, block: Block) -> Self {
-        Self { book, block, changes: Vec::new(), deferrals: 0 }
+        Self { book, block, changes: Vec::new(), deferrals: 0, exit: None }
     }
 
     /// Whether the event is of something that is quarantined.
@@ -40,6 +43,7 @@ impl<'a> Application<'a> {
             Event::Rewards(event) => self.apply_reward_event(event),
             Event::Guard(event) => self.apply_guard_event(event),
             Event::Foreign(log) => Err(EventError::Foreign(log.address)),
+            Event::Vault(vault, event) => self.apply_vault_event(*vault, event),
         }
     }
 
@@ -50,20 +54,20 @@ impl<'a> Application<'a> {
 }
 
 /// Adds to an amount. Fails if the contract could not store the sum.
-fn add(amount: &mut u128, adds: U256, quantity: Quantity) -> Result<(), EventError> {
+pub(super) fn add(amount: &mut u128, adds: U256, quantity: Quantity) -> Result<(), EventError> {
     let sum = u128::try_from(adds).ok().and_then(|adds| amount.checked_add(adds));
     *amount = sum.ok_or(EventError::Overflow { quantity, has: U256::from(*amount), adds })?;
     Ok(())
 }
 
 /// Subtracts from an amount. Fails if there is not as much.
-fn subtract(amount: &mut u128, takes: U256, quantity: Quantity) -> Result<(), EventError> {
+pub(super) fn subtract(amount: &mut u128, takes: U256, quantity: Quantity) -> Result<(), EventError> {
     let difference = u128::try_from(takes).ok().and_then(|takes| amount.checked_sub(takes));
     *amount = difference.ok_or(EventError::Underflow { quantity, has: U256::from(*amount), takes })?;
     Ok(())
 }
 
 /// Converts a value to the type that the contract stores it in. Fails if it does not fit.
-fn checked<T: TryFrom<U256>>(value: U256, quantity: Quantity) -> Result<T, EventError> {
+pub(super) fn checked<T: TryFrom<U256>>(value: U256, quantity: Quantity) -> Result<T, EventError> {
     T::try_from(value).map_err(|_| EventError::Overflow { quantity, has: U256::ZERO, adds: value })
 }

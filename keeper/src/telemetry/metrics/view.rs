@@ -10,7 +10,7 @@ use prometheus_client::{
 };
 use tokio::sync::watch;
 
-use crate::view::{EndpointView, MarketView, View};
+use crate::view::{EndpointView, MarketView, VaultView, View};
 
 /// Basis points of the whole.
 const BPS: f64 = 10_000.0;
@@ -67,7 +67,7 @@ pub(super) fn counter(name: &'static str, help: &'static str, samples: Vec<(Labe
 }
 
 fn metrics_of(view: &View) -> Vec<Metric> {
-    let groups = [state(view), markets(view), results(view), signers(view), endpoints(view), audit(view)];
+    let groups = [state(view), markets(view), vaults(view), results(view), signers(view), endpoints(view), audit(view)];
     groups.into_iter().flatten().collect()
 }
 
@@ -188,6 +188,36 @@ fn markets(view: &View) -> Vec<Metric> {
                     (vec![("acts", acts.to_owned()), ("reason", count.reason.clone())], number(count.positions))
                 })
                 .collect(),
+        ),
+    ]
+}
+
+fn vaults(view: &View) -> Vec<Metric> {
+    let per_vault = |value: &dyn Fn(&VaultView) -> Option<f64>| {
+        let labels = |vault: &VaultView| vec![("vault", vault.name.clone()), ("address", vault.address.to_string())];
+        view.vaults.iter().filter_map(|vault| Some((labels(vault), value(vault)?))).collect()
+    };
+    let flagged = |vault: &VaultView| vault.markets.iter().filter(|market| market.flag.is_some()).count();
+    vec![
+        gauge(
+            "vault_total_tokens",
+            "Assets of a vault's depositors in whole tokens, by vault",
+            per_vault(&|vault| decimal(&vault.total.exact())),
+        ),
+        gauge(
+            "vault_idle_tokens",
+            "Assets that a vault has not supplied, in whole tokens, by vault",
+            per_vault(&|vault| decimal(&vault.idle.exact())),
+        ),
+        gauge(
+            "vault_supply_apr_ratio",
+            "What a vault's depositors earn in a year without compounding, before its fee, by vault",
+            per_vault(&|vault| Some(number(vault.supply_rate_bps) / BPS)),
+        ),
+        gauge(
+            "vault_flagged_markets",
+            "Markets that a vault leaves, by vault",
+            per_vault(&|vault| Some(number(crate::view::count(flagged(vault))))),
         ),
     ]
 }

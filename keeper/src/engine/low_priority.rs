@@ -1,0 +1,79 @@
+//! Decisions of low priority: about orders, and in blocks in which nothing else is sent about vaults and rewards.
+
+use std::collections::BTreeSet;
+
+use alloy::primitives::B256;
+use tokio::time::Instant;
+
+use super::{Engine, pricing::Pricing};
+use crate::strategies::{BlockContext, Decisions, gas::Costs};
+
+impl Engine {
+    /// Decides about orders in markets that are not `busy` with liquidations, and about vaults and rewards where nothing
+    /// else is sent. Submits what pays.
+    pub(super) async fn decide_low_priority(
+        &mut self,
+        context: BlockContext<'_>,
+        head_at: Instant,
+        busy: &BTreeSet<B256>,
+        sends_nothing: bool,
+    ) {
+        let executes_nothing = self.execute_orders(context, head_at, busy).await;
+        if !sends_nothing || !executes_nothing {
+            return;
+        }
+        self.rebalance(context, head_at).await;
+        if self.strategies.harvests_rewards() {
+            self.harvest(context, head_at).await;
+        }
+    }
+
+    /// Decides about orders, and submits what pays. Returns whether that is nothing.
+    async fn execute_orders(&mut self, context: BlockContext<'_>, head_at: Instant, busy: &BTreeSet<B256>) -> bool {
+        let costs = Costs { margin_bps: self.config.guard.min_margin_bps, ..context.costs };
+        let context = BlockContext { costs, ..context };
+        let exclusion = self.submissions.exclusion(context.header.number, &self.pauses.active);
+        let Pricing { harvest_reader: reader, valuer, .. } = &mut self.pricing;
+        let book = self.follower.book();
+        let round = self.strategies.orders(reader, valuer, book, context, &exclusion, busy).await;
+        let Some(Decisions { intents, verdicts, .. }) = round else { return true };
+        let sends_nothing = intents.is_empty();
+        for intent in intents {
+            self.submit(intent, context.header, head_at, costs.gas_price);
+        }
+        let decisions = verdicts.into_iter().map(|verdict| (verdict.target, verdict.decision)).collect();
+        self.view.record_order_decisions(decisions, context.header.number);
+        sends_nothing
+    }
+
+    /// Decides about vaults, and submits what pays.
+    async fn rebalance(&mut self, context: BlockContext<'_>, head_at: Instant) {
+        let costs = Costs { margin_bps: self.config.rebalance.min_margin_bps, ..context.costs };
+        let context = BlockContext { costs, ..context };
+        let exclusion = self.submissions.exclusion(context.header.number, &self.pauses.active);
+        let Pricing { harvest_reader: reader, valuer, .. } = &mut self.pricing;
+        let round = self.strategies.rebalances(reader, valuer, self.follower.book(), context, &exclusion).await;
+        let Some(Decisions { intents, verdicts, .. }) = round else { return };
+        for intent in intents {
+            self.submit(intent, context.header, head_at, costs.gas_price);
+        }
+        for verdict in verdicts {
+            self.view.record_vault_decision(verdict.target, verdict.decision, context.header.number);
+        }
+    }
+
+    /// Decides about rewards, and submits what pays.
+    async fn harvest(&mut self, context: BlockContext<'_>, head_at: Instant) {
+        let costs = Costs { margin_bps: self.config.harvest.min_margin_bps, ..context.costs };
+        let context = BlockContext { costs, ..context };
+        let exclusion = self.submissions.exclusion(context.header.number, &self.pauses.active);
+        let Pricing { harvest_reader: reader, valuer, .. } = &mut self.pricing;
+        let round = self.strategies.harvests(reader, valuer, self.follower.book(), context, &exclusion).await;
+        let Some(Decisions { intents, verdicts, .. }) = round else { return };
+        for intent in intents {
+            self.submit(intent, context.header, head_at, costs.gas_price);
+        }
+        let decisions = verdicts.iter().map(|verdict| (verdict.target.stream, &verdict.decision));
+        self.view.record_reward_decisions(decisions, context.header.number);
+    }
+}

@@ -1,0 +1,169 @@
+//! A vault as of a block: what it has in each market, how much of that can be moved, and which markets it must leave.
+
+use alloy::primitives::{Address, U256};
+use plimsoll_contracts::{MarketId, market::BPS};
+use serde::Serialize;
+
+use super::{
+    Limits,
+    level::{Group, Vessel, Vessels},
+};
+use crate::{
+    book::{Book, MarketBook, VaultBook, collateral_cap_id, oracle_cap_id},
+    math::{shares::to_assets_down, types::Market, wide::product},
+    prices::{NoPrice, Prices},
+};
+
+/// Most loans near liquidation that are looked at, of each size: the largest sizes come with few loans.
+const LOANS_OF_A_SIZE: usize = 256;
+
+/// Why a vault leaves a market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flag {
+    /// The oracle reverts, as one does whose answer is stale, or says 0: nothing can be liquidated.
+    NoPrice,
+    /// Nearly everything is borrowed, so that soon nobody can withdraw.
+    UsedUp,
+    /// A large part of the debt is near its liquidation price.
+    LoansAtRisk,
+}
+
+/// A vault as of a block.
+#[derive(Debug, Clone)]
+pub struct VaultSnapshot {
+    /// Address of the vault.
+    pub address: Address,
+    /// Its asset.
+    pub asset: Address,
+    /// Its markets, in the order of its list; those that the book does not have are not among them.
+    pub markets: Vec<VaultMarket>,
+    /// The markets' bounds and totals, in the same order.
+    pub vessels: Vessels,
+}
+
+/// One market of a vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VaultMarket {
+    /// Id of the market.
+    pub id: MarketId,
+    /// Why the vault leaves it, if it does.
+    pub flag: Option<Flag>,
+}
+
+impl VaultSnapshot {
+    /// Reads a vault from the book; `None` while it has no market that is in the book.
+    #[must_use]
+    pub fn of(vault: &VaultBook, book: &Book, prices: &Prices, timestamp: u64, limits: &Limits) -> Option<Self> {
+        let state = vault.state();
+        let found = |market: MarketId| book.market(market).map(|found| (found, found.at(timestamp)));
+        let markets: Vec<_> = state.holdings.iter().filter_map(|holding| found(holding.market)).collect();
+        let asset = markets.first()?.0.params().loanToken;
+        let held: Vec<_> = markets
+            .iter()
+            .map(|(market, totals)| {
+                to_assets_down(state.shares(market.id()), totals.supply_assets, totals.supply_shares)
+            })
+            .collect();
+        let real = held.iter().fold(state.idle, |sum, held| sum.saturating_add(*held));
+        let total = state.total_at(real, timestamp);
+
+        let mut vessels = Vessels {
+            idle: state.idle,
+            min_idle: product(total, limits.min_idle_bps.into()).wrapping_div(U256::from(BPS)).saturating_to(),
+            ..Vessels::default()
+        };
+        let mut of_vault = Vec::new();
+        for ((market, totals), held) in markets.iter().zip(&held) {
+            let flag = flag_of(market, totals, prices, timestamp, limits);
+            let cap = state.most_under(market.id().0, total);
+            vessels.markets.push(vessel(market, totals, *held, cap, flag, limits.max_utilisation_bps));
+            of_vault.push(VaultMarket { id: market.id(), flag });
+        }
+        let ids = markets.iter().flat_map(|(market, _)| {
+            let params = market.params();
+            [collateral_cap_id(params.collateralToken), oracle_cap_id(params.oracle)]
+        });
+        let mut ids: Vec<_> = ids.collect();
+        ids.sort_unstable();
+        ids.dedup();
+        vessels.groups = ids
+            .into_iter()
+            .map(|id| {
+                let is_in = |market: &MarketBook| {
+                    let params = market.params();
+                    collateral_cap_id(params.collateralToken) == id || oracle_cap_id(params.oracle) == id
+                };
+                let members: Vec<_> =
+                    (0..).zip(&markets).filter(|(_, (market, _))| is_in(market)).map(|(index, _)| index).collect();
+                let has = members.iter().filter_map(|index: &usize| held.get(*index)).sum();
+                Group { members, most: state.most_under(id, total).max(has) }
+            })
+            .collect();
+        Some(Self { address: vault.address(), asset, markets: of_vault, vessels })
+    }
+
+    /// Returns whether the vault has something in a market that it must leave.
+    #[must_use]
+    pub fn must_leave(&self) -> bool {
+        let mut both = self.markets.iter().zip(&self.vessels.markets);
+        both.any(|(market, vessel)| market.flag.is_some() && vessel.held > vessel.least)
+    }
+
+    /// Returns assets in flagged markets that can be withdrawn.
+    #[must_use]
+    pub fn endangered(&self) -> u128 {
+        let both = self.markets.iter().zip(&self.vessels.markets);
+        both.filter(|(market, _)| market.flag.is_some()).map(|(_, vessel)| vessel.held - vessel.least).sum()
+    }
+}
+
+/// Returns a market with what the vault must leave in it and what it may have there: nothing in one that is flagged. No
+/// withdrawal lifts the utilisation above the highest that is allowed, except from a market that is flagged.
+fn vessel(
+    market: &MarketBook,
+    totals: &Market,
+    held: u128,
+    cap: u128,
+    flag: Option<Flag>,
+    max_utilisation_bps: u16,
+) -> Vessel {
+    let liquid = held.min(totals.supply_assets.saturating_sub(totals.borrow_assets));
+    let (least, most) = match flag {
+        // All that it has the liquidity for.
+        Some(_) => (held - liquid, held - liquid),
+        None => {
+            let needed: u128 = product(totals.borrow_assets, BPS.into())
+                .div_ceil(U256::from(max_utilisation_bps.max(1)))
+                .saturating_to();
+            let others = totals.supply_assets.saturating_sub(held);
+            let least = (held - liquid).max(needed.saturating_sub(others)).min(held);
+            // No more than the core can store.
+            let space = (u128::MAX >> 1).saturating_sub(totals.supply_assets);
+            (least, cap.min(held.saturating_add(space)).max(held))
+        }
+    };
+    Vessel { totals: *totals, curve: market.curve(), held, least, most }
+}
+
+/// Returns why a vault leaves a market, if it does.
+fn flag_of(market: &MarketBook, totals: &Market, prices: &Prices, timestamp: u64, limits: &Limits) -> Option<Flag> {
+    let is_used_up =
+        product(totals.borrow_assets, BPS.into()) > product(totals.supply_assets, limits.flee_utilisation_bps.into());
+    if is_used_up && totals.borrow_assets != 0 {
+        return Some(Flag::UsedUp);
+    }
+    match prices.of(market.id()) {
+        // Without borrowers no price is needed.
+        Err(NoPrice::Reverted(_) | NoPrice::Zero) => (totals.borrow_assets != 0).then_some(Flag::NoPrice),
+        // The node's fault, or a market that nobody asked for: nothing is known.
+        Err(NoPrice::NoAnswer | NoPrice::TooLittleGas | NoPrice::NotAsked) => None,
+        Ok(price) => {
+            let lower = price * U256::from(BPS - u32::from(limits.flee_distance_bps)) / U256::from(BPS);
+            let near = market.liquidatable_from(lower, timestamp, 0, LOANS_OF_A_SIZE);
+            let debt = near.iter().fold(0_u128, |sum, loan| sum.saturating_add(totals.debt_of(loan.loan)));
+            let limit = product(totals.borrow_assets, limits.flee_debt_bps.into());
+            (debt != 0 && product(debt, BPS.into()) >= limit).then_some(Flag::LoansAtRisk)
+        }
+    }
+}
