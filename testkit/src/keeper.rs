@@ -239,11 +239,11 @@ impl Keeper {
         let status = self.api("status").await?;
         let all = |name: &str| status[name].as_array().cloned().unwrap_or_default();
         let acts = |count: &Value| count["acts"] == true || count["reason"] == "in_flight";
-        let harvests = |programme: &Value| {
-            let decision = &programme["decision"];
+        let acts_now = |subject: &Value| {
+            let decision = &subject["decision"];
             decision["acts"] == true && decision["block"] == block
         };
-        Ok(all("decisions").iter().any(acts) || all("programmes").iter().any(harvests))
+        Ok(all("decisions").iter().any(acts) || ["programmes", "vaults"].iter().any(|of| all(of).iter().any(acts_now)))
     }
 
     /// Returns whether the node has a pending transaction of one of the keeper's signers.

@@ -39,7 +39,6 @@ async fn main() -> eyre::Result<()> {
     let sources = Sources { guard: Some(guard.parse()?), ..Sources::all(core, rewards) };
 
     let store = Store::open(&PathBuf::from(folder), &Identity { chain_id, genesis, core, rewards })?;
-    let sources = Sources::all(core, rewards);
     let loaded = RestoredBook::load(&store.checkpoint, &sources).await?;
     let from = loaded.cursor(first_block);
     say(format_args!("from {}", from.number))?;

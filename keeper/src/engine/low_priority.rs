@@ -1,4 +1,5 @@
-//! Decisions of low priority: about orders, and in blocks in which nothing else is sent about vaults and rewards.
+//! Decisions of low priority: about orders and vaults that leave a flagged market, and in blocks in which nothing else is
+//! sent about all vaults and about rewards.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +10,9 @@ use super::{Engine, pricing::Pricing};
 use crate::strategies::{BlockContext, Decisions, gas::Costs};
 
 impl Engine {
-    /// Decides about orders in markets that are not `busy` with liquidations, and about vaults and rewards where nothing
-    /// else is sent. Submits what pays.
+    /// Decides about orders in markets that are not `busy` with liquidations, about vaults, and about rewards where nothing
+    /// else is sent. Submits what pays. When many loans are liquidated, vaults must still be able to leave, but not to
+    /// look for a better rate.
     pub(super) async fn decide_low_priority(
         &mut self,
         context: BlockContext<'_>,
@@ -19,11 +21,9 @@ impl Engine {
         sends_nothing: bool,
     ) {
         let executes_nothing = self.execute_orders(context, head_at, busy).await;
-        if !sends_nothing || !executes_nothing {
-            return;
-        }
-        self.rebalance(context, head_at).await;
-        if self.strategies.harvests_rewards() {
+        let is_quiet = sends_nothing && executes_nothing;
+        self.rebalance(context, head_at, is_quiet).await;
+        if is_quiet && self.strategies.harvests_rewards() {
             self.harvest(context, head_at).await;
         }
     }
@@ -46,13 +46,15 @@ impl Engine {
         sends_nothing
     }
 
-    /// Decides about vaults, and submits what pays.
-    async fn rebalance(&mut self, context: BlockContext<'_>, head_at: Instant) {
+    /// Decides about vaults, in a block that is not quiet about those only that leave a flagged market, and submits what
+    /// pays.
+    async fn rebalance(&mut self, context: BlockContext<'_>, head_at: Instant, is_quiet: bool) {
         let costs = Costs { margin_bps: self.config.rebalance.min_margin_bps, ..context.costs };
         let context = BlockContext { costs, ..context };
         let exclusion = self.submissions.exclusion(context.header.number, &self.pauses.active);
         let Pricing { harvest_reader: reader, valuer, .. } = &mut self.pricing;
-        let round = self.strategies.rebalances(reader, valuer, self.follower.book(), context, &exclusion).await;
+        let book = self.follower.book();
+        let round = self.strategies.rebalances(reader, valuer, book, context, &exclusion, is_quiet).await;
         let Some(Decisions { intents, verdicts, .. }) = round else { return };
         for intent in intents {
             self.submit(intent, context.header, head_at, costs.gas_price);

@@ -1,5 +1,5 @@
-//! The strategies in the order of their priority: liquidations first, then orders in markets without any, rebalances and
-//! harvests in blocks in which nothing else is sent.
+//! The strategies in the order of their priority: liquidations first, then orders in markets without any, vaults that leave
+//! a flagged market, and other rebalances and harvests in blocks in which nothing else is sent.
 
 use std::collections::BTreeSet;
 
@@ -139,7 +139,8 @@ impl Strategies {
         harvest.decide(reader, valuer, book, context, &excluded).await
     }
 
-    /// Decides about every vault; `None` where none is rebalanced, or not due yet.
+    /// Decides about every vault, in a block that is not quiet about those only that leave a flagged market; `None` where
+    /// none is rebalanced.
     pub(super) async fn rebalances<R: ChainReader>(
         &mut self,
         reader: &R,
@@ -147,8 +148,9 @@ impl Strategies {
         book: &Book,
         context: BlockContext<'_>,
         exclusion: &Exclusion,
+        is_quiet: bool,
     ) -> Option<Decisions<Address>> {
         let excluded = |vault| exclusion.skip_reason(&Subject::Vault(vault));
-        self.rebalance.as_mut()?.decide(reader, valuer, book, context, &excluded).await
+        Some(self.rebalance.as_mut()?.decide(reader, valuer, book, context, &excluded, is_quiet).await)
     }
 }

@@ -74,7 +74,7 @@ pub struct RebalanceSettings {
     pub limits: Limits,
     /// Most that may be spent on a vault within a UTC day, in wei. Leaving a flagged market is not bound by it.
     pub budget_per_day: U256,
-    /// Seconds between two runs of the strategy, at least.
+    /// Seconds between two runs of the strategy about vaults that leave no market, at least.
     pub interval_secs: u64,
     /// Seconds after the decision up to which a transaction may be mined.
     pub deadline_secs: u64,
@@ -101,7 +101,7 @@ pub struct Rebalance {
     settings: RebalanceSettings,
     /// What was spent on each vault, and the UTC day of it.
     spent: BTreeMap<Address, (u64, U256)>,
-    /// Earliest block time of the next run, in seconds.
+    /// Earliest block time of the next run about all vaults, in seconds.
     next_run_at: u64,
 }
 
@@ -130,8 +130,8 @@ impl Rebalance {
         Self { settings, spent: BTreeMap::new(), next_run_at: 0 }
     }
 
-    /// Decides about every vault. `None` while the interval since the last run is not over. No request is made then, nor
-    /// where nothing is to be moved.
+    /// Decides about every vault, in a block that is not quiet, and while the interval since the last run is not over, about
+    /// those only that leave a flagged market: no other move is in a hurry. Where nothing is to be moved no request is made.
     pub async fn decide<R: ChainReader>(
         &mut self,
         reader: &R,
@@ -139,30 +139,32 @@ impl Rebalance {
         book: &Book,
         context: BlockContext<'_>,
         exclusion: Exclusion<'_, Address>,
-    ) -> Option<Decisions<Address>> {
+        is_quiet: bool,
+    ) -> Decisions<Address> {
         let now = context.header.timestamp;
-        if now < self.next_run_at {
-            return None;
+        let is_due = is_quiet && now >= self.next_run_at;
+        if is_due {
+            self.next_run_at = now.saturating_add(self.settings.interval_secs);
         }
-        self.next_run_at = now.saturating_add(self.settings.interval_secs);
         let mut decisions = Decisions::default();
         let mut moves = Vec::new();
         for vault in book.vaults().filter(|vault| self.settings.vaults.contains(&vault.address())) {
-            match self.plan(vault, book, context) {
-                Ok((snapshot, planned)) => moves.push((snapshot, planned)),
+            match self.plan(vault, book, context, is_due) {
+                Ok(Some(planned)) => moves.push(planned),
+                Ok(None) => {}
                 Err(reason) => decisions.skip([vault.address()], &reason),
             }
         }
         moves.retain(|(snapshot, _)| !decisions.skip_excluded(snapshot.address, exclusion));
         if moves.is_empty() {
-            return Some(decisions);
+            return decisions;
         }
         let tokens: Vec<_> = moves.iter().map(|(snapshot, _)| snapshot.asset).collect();
         let values = match valuer.values(reader, context.header, &tokens).await {
             Ok(values) => values,
             Err(error) => {
                 decisions.skip(moves.iter().map(|(snapshot, _)| snapshot.address), &SkipReason::unanswered(&error));
-                return Some(decisions);
+                return decisions;
             }
         };
         let mut calls = Vec::new();
@@ -175,24 +177,28 @@ impl Rebalance {
             }
         }
         self.simulate_and_select(reader, context, calls, &mut decisions).await;
-        Some(decisions)
+        decisions
     }
 
-    /// Returns the move that a vault needs, or why it needs none.
+    /// Returns the move that a vault needs, or why it needs none; `None` where it leaves no market and is not due.
     fn plan(
         &self,
         vault: &VaultBook,
         book: &Book,
         context: BlockContext<'_>,
-    ) -> Result<(VaultSnapshot, Move), SkipReason> {
+        is_due: bool,
+    ) -> Result<Option<(VaultSnapshot, Move)>, SkipReason> {
         let settings = &self.settings;
         if !vault.state().allocators.contains(&settings.keeper) {
             return Err(SkipReason::NotAllocator { account: settings.keeper });
         }
         let snapshot = VaultSnapshot::of(vault, book, context.prices, context.header.timestamp, &settings.limits);
         let snapshot = snapshot.ok_or(SkipReason::NothingToMove)?;
+        if !is_due && snapshot.endangered() < ENDANGERED_PARTS {
+            return Ok(None);
+        }
         let planned = plan_move(&snapshot, settings)?;
-        Ok((snapshot, planned))
+        Ok(Some((snapshot, planned)))
     }
 
     /// Returns the call that makes a move.
