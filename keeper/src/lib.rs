@@ -37,6 +37,7 @@ pub mod math;
 pub mod prices;
 pub mod record;
 pub mod report;
+pub mod routing;
 pub mod safety;
 pub mod sender;
 pub mod shutdown;

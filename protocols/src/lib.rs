@@ -6,15 +6,17 @@
 //! ```text
 //! logs of a block ──► apply ──► state ──► positions_below: exact health, liquidation price,
 //! calls of a block ─► observe ──┘         what a liquidation repays, seizes and brings
-//! reorg ────────────► undo_to
+//! reorg ────────────► undo_to            liquidatable: lots, from which a keeper makes transactions
 //! ```
 
 mod deployments;
+mod lot;
 pub mod morpho_blue;
 mod protocol;
 pub mod tripwire;
 
 pub use deployments::{Deployment, ProtocolKind, known_deployment, known_deployments};
+pub use lot::{Expected, LeastBonus, Loan, Lot};
 pub use protocol::{
     Answer, ApplyError, Block, Call, CallFailure, IdentityError, Liquidation, MAX_UNDO, Observed, PositionSummary,
     Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use alloy::primitives::{Address, B256, Bytes, Log, U256};
 
-use crate::Deployment;
+use crate::{Deployment, LeastBonus, Lot};
 
 /// Number of newest blocks that can be undone.
 pub const MAX_UNDO: usize = 128;
@@ -222,6 +222,12 @@ pub trait Protocol: fmt::Debug + Send {
 
     /// Returns the positions with a health factor × 10¹⁸ below `health`, the least healthy first, at most `limit` of them.
     fn positions_below(&self, health: U256, limit: usize) -> Vec<PositionSummary>;
+
+    /// Returns what can be liquidated now with at least this bonus, in no particular order. Nothing of a protocol whose
+    /// liquidations are not known here.
+    fn liquidatable(&self, _least_bonus: LeastBonus<'_>) -> Vec<Lot> {
+        Vec::new()
+    }
 }
 
 fn revert_text(data: &Bytes) -> String {

@@ -188,6 +188,6 @@ fn no_record(path: &Path) -> String {
 }
 
 /// The beginning of an id, for display.
-fn short(id: B256) -> String {
+pub(super) fn short(id: B256) -> String {
     format!("0x{}…", &alloy::hex::encode(id)[..8])
 }

@@ -11,6 +11,7 @@ mod deployment;
 mod environment;
 mod network;
 mod operations;
+mod protocols;
 mod rebalance;
 mod strategies;
 mod tokens;
@@ -34,6 +35,7 @@ pub use self::{
     deployment::{Deployed, Follow},
     network::{AlertTarget, Alerts, EndpointSettings, Http, Role, Signers, Watched},
     operations::{Audit, Fees, Log, Safety, Store},
+    protocols::{Executor, Protocols},
     rebalance::Rebalance,
     strategies::{Guard, Harvest, Liquidate, MarketSettings},
     tokens::{Token, Tokens},
@@ -47,11 +49,13 @@ const DEFAULT_FILE: &str = "keeper.toml";
 const EXAMPLE: &str = include_str!("../../../keeper.example.toml");
 /// Name of the backstop in a deployment's record: what it covers of bad debt is shown.
 const BACKSTOP: &str = "Backstop";
+/// Contract that liquidates on other protocols, in a deployment's record.
+const EXECUTOR: &str = "Executor";
 /// Chain id of a chain that `deploy up` starts.
 const LOCAL_CHAIN_ID: u64 = 31_337;
 
 /// Tables of the file.
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 18] = [
     "deployment",
     "chain",
     "endpoints",
@@ -61,6 +65,8 @@ const SECTIONS: [&str; 16] = [
     "guard",
     "harvest",
     "rebalance",
+    "protocols",
+    "executor",
     "fees",
     "safety",
     "store",
@@ -114,6 +120,8 @@ pub struct Config {
     pub harvest: Harvest,
     /// Which vaults are followed and rebalanced, and on which terms.
     pub rebalance: Rebalance,
+    /// Other protocols whose positions are liquidated, and how.
+    pub protocols: Protocols,
     /// Limits of gas prices.
     pub fees: Fees,
     /// Limits at which sending stops.
@@ -208,6 +216,8 @@ impl Config {
         let tokens = Tokens::read(root, &record, &origin, &chain);
         let liquidate = Liquidate::read(root, &record, &origin, &tokens);
         let rebalance = Rebalance::read(root, &record);
+        let executor = record.only(EXECUTOR).map(|found| (found.address, &origin));
+        let protocols = Protocols::read(root, executor, &tokens, &chain);
         let http = Http::read(root, &chain);
         let alerts = Alerts::read(root, &record, safety.as_ref()?, http.as_ref()?, variables);
         Some(Self {
@@ -220,6 +230,7 @@ impl Config {
             guard: guard?,
             harvest: harvest?,
             rebalance: rebalance?,
+            protocols: protocols?,
             fees: fees?,
             safety: safety?,
             store: store?,

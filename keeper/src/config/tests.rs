@@ -152,6 +152,7 @@ fn schema(name: &str) -> String {
         ["endpoints", _, key] => format!("endpoints.*.{key}"),
         ["alerts", list @ ("watch" | "targets"), _, key] => format!("alerts.{list}.*.{key}"),
         ["alerts", "severity", _] => "alerts.severity".to_owned(),
+        ["protocols", _, key] => format!("protocols.*.{key}"),
         ["tokens", _, key] => format!("tokens.*.{key}"),
         ["liquidate", "markets", _, key] => format!("liquidate.markets.*.{key}"),
         ["signers", role, ..] => format!("signers.{role}"),
@@ -166,7 +167,7 @@ const SECRETS: [(&str, &str); 1] = [("SLACK_URL", "https://example.org")];
 fn complete() -> Vec<String> {
     let excluded = [
         "url_env = \"NODE_URL\"",
-        "address = ",
+        "address = \"0x0000000000000000000000000000000000000006\"",
         "rate = ",
         "pools = ",
         "webhook_env = ",

@@ -15,6 +15,7 @@ mod market;
 mod orders;
 mod positions;
 mod profit;
+mod protocols;
 mod status;
 mod summary;
 
@@ -42,12 +43,13 @@ pub(crate) type Section = (&'static str, String);
 
 /// Renders all sections of the overview in their order, what needs attention first.
 pub(crate) fn sections(view: &View) -> Vec<Section> {
-    let sections: [(&'static str, Markup); 8] = [
+    let sections: [(&'static str, Markup); 9] = [
         ("top", summary::top(view)),
         ("summary", summary::summary(view)),
         ("positions", positions::most_at_risk(view)),
         ("markets", market::markets(view)),
         ("orders", orders::triggered(view)),
+        ("protocols", protocols::followed(view)),
         ("activity", activity::newest(view)),
         ("profit", profit::profit(view)),
         ("status", status::status(view)),

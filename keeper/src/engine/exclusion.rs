@@ -22,7 +22,9 @@ impl Exclusion {
     /// Why nothing may be decided about a subject now; `None` where something may.
     pub(super) fn skip_reason(&self, subject: &Subject) -> Option<SkipReason> {
         let is_paused = match subject {
-            Subject::Loan { market, .. } | Subject::Order { market, .. } => self.paused.includes(market),
+            Subject::Loan { market, .. } | Subject::Position { market, .. } | Subject::Order { market, .. } => {
+                self.paused.includes(market)
+            }
             Subject::Rewards { .. } | Subject::Vault(_) => self.paused.everything,
             // The operator's own command.
             Subject::Sweep { .. } => false,

@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     intent::{Intent, Purpose, Subject},
     safety::Execution,
-    view::{count, labelled, moved},
+    view::{count, labelled, moved, place},
 };
 
 /// Number of blocks after which a dry run logs the same loan again.
@@ -37,6 +37,15 @@ pub(super) fn executed(
             borrower = list(&execution.borrowers),
             repaid = moved,
             seized = labelled(config, collateral.map(|token| (token, execution.seized))).map(exact),
+            profit,
+            gain,
+            transaction = %hash,
+            "liquidation executed"
+        ),
+        Purpose::Seize { accounts, .. } => info!(
+            market = place(config, purpose),
+            borrower = list(accounts),
+            liquidated = execution.accounts,
             profit,
             gain,
             transaction = %hash,
@@ -95,6 +104,10 @@ impl DryRunLog {
             Purpose::Liquidate { market, borrowers } => {
                 let market = config.deployed.market_name(MarketId(*market));
                 info!(market, borrower = list(borrowers), gain, expected_gas, "dry run: liquidation not sent");
+            }
+            Purpose::Seize { accounts, .. } => {
+                let market = place(config, &intent.purpose);
+                info!(market, borrower = list(accounts), gain, expected_gas, "dry run: liquidation not sent");
             }
             Purpose::ExecuteOrder { market, account, kind } => {
                 let market = config.deployed.market_name(MarketId(*market));

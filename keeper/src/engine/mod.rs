@@ -55,6 +55,7 @@ mod low_priority;
 mod obsolete;
 mod operator;
 mod pricing;
+mod protocols;
 mod races;
 mod results;
 mod second_opinion;
@@ -69,14 +70,14 @@ mod tests;
 
 use std::{collections::BTreeSet, future, sync::Arc, time::Duration};
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use eyre::eyre;
 use plimsoll_contracts::MarketId;
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     time::{self, Instant, MissedTickBehavior},
 };
-use tracing::{error, info, instrument};
+use tracing::{error, info, instrument, warn};
 
 pub use self::{
     alone::run_alone,
@@ -91,6 +92,7 @@ use self::{
     log::DryRunLog,
     operator::Pauses,
     pricing::{PricedBlock, Pricing},
+    protocols::{ProtocolBlock, Protocols},
     results::ResultsRecorder,
     second_opinion::Opinion,
     strategies::Strategies,
@@ -101,6 +103,7 @@ use crate::{
     config::Config,
     control::{PendingRequest, Requests},
     intent::{Intent, Outcome, Priority, Purpose, Receipt, Report, SafetyRefusal, Scope},
+    prices::Prices,
     record::{self, Stage},
     safety::Execution,
     sender::{self, SenderTasks},
@@ -113,7 +116,7 @@ use crate::{
     },
     stream::BlockEvents,
     telemetry::{AlertKind, AlertSender, Notice},
-    view::{BlockSnapshot, Ledger, OperationsSnapshot, ViewPublisher, labelled, moved},
+    view::{BlockSnapshot, Ledger, OperationsSnapshot, ProtocolView, ViewPublisher, count, labelled, moved},
 };
 
 /// How often the state of the endpoints is published while there is no block.
@@ -129,6 +132,8 @@ struct Engine {
     pricing: Pricing,
     /// Liquidations, rebalances and harvests.
     strategies: Strategies,
+    /// The other protocols.
+    protocols: Protocols,
     /// The sender, and the intents that it was handed.
     submissions: Submissions,
     /// Comparison of the book with the chain.
@@ -185,6 +190,7 @@ impl Engine {
                     }
                     Err(error) => break Err(error.into()),
                 },
+                block = self.protocols.next() => self.on_protocol_block(block).await,
                 Some(result) = self.background.next() => {
                     if let Some(result) = result {
                         self.on_background_result(result);
@@ -319,6 +325,75 @@ impl Engine {
         }
         let context = BlockContext { room: self.affordable_room(Priority::Low, costs, room), ..context };
         self.decide_low_priority(context, head_at, &busy, sends_nothing).await;
+    }
+
+    /// Decides about what can be liquidated on another protocol in a newest block, and submits what pays. Then reads what the
+    /// decisions of the next blocks depend on.
+    #[instrument(name = "protocol_block", skip_all, fields(protocol = %block.deployment.protocol, block = block.header.number))]
+    async fn on_protocol_block(&mut self, block: ProtocolBlock) {
+        let ProtocolBlock { deployment, header, at, lots, near, size, .. } = &block;
+        let mut verdicts = Vec::new();
+        for difference in &block.differences {
+            error!(difference, "protocol differs, nothing of it is decided in this block");
+        }
+        // What was mined since then would be sent again.
+        if self.latest.as_ref().is_some_and(|latest| latest.header.number > header.number) {
+            return;
+        }
+        let prices = Prices::default();
+        let context = self.pricing.context(&self.config, header, &prices).await;
+        let room = self.affordable_room(Priority::High, context.costs, context.room);
+        let context = BlockContext { room, ..context };
+        if let Some(lots) = lots {
+            self.submissions.liquidatable.record(deployment.address, header.number, lots);
+            let exclusion = self.submissions.exclusion(header.number, &self.pauses.active);
+            let Pricing { reader, valuer, .. } = &mut self.pricing;
+            let round = self.strategies.seizures(reader, valuer, (deployment, lots), context, &exclusion).await;
+            let Some(Decisions { intents, verdicts: decided, .. }) = round else { return };
+            for intent in intents {
+                self.submit(intent, header, *at, context.costs.gas_price);
+            }
+            for verdict in &decided {
+                if verdict.decision == Decision::Skip(SkipReason::LostRace) {
+                    self.submissions.clear_backoff(verdict.target.subject());
+                }
+            }
+            verdicts = decided;
+        }
+        let view = ProtocolView {
+            name: deployment.protocol.to_string(),
+            address: deployment.address,
+            block: header.number,
+            markets: count(size.markets),
+            positions: count(size.positions),
+            decisions: Vec::new(),
+            differences: block.differences.clone(),
+        };
+        self.view.record_protocol(view, verdicts.iter().map(|verdict| &verdict.decision));
+        if !self.view.is_deferred() {
+            self.refresh_operations();
+        }
+        self.prepare_seizures(header, near, context).await;
+    }
+
+    /// Reads values and pools, and tells the protocols what a liquidation must bring.
+    async fn prepare_seizures(
+        &mut self,
+        header: &Header,
+        near: &BTreeSet<(Address, Address)>,
+        context: BlockContext<'_>,
+    ) {
+        let tokens: Vec<_> = self.config.tokens.sources().into_keys().collect();
+        let Pricing { reader, valuer, .. } = &mut self.pricing;
+        let Some(seize) = self.strategies.seize_mut() else { return };
+        let read = match valuer.values(reader, header, &tokens).await {
+            Ok(_) => seize.prepare(reader, header, near.iter().copied()).await,
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = read {
+            warn!(%problem, "values and pools not read");
+        }
+        self.protocols.set_least_bonuses(seize.least_bonuses(valuer, tokens, context));
     }
 
     /// Returns the gas room of a transaction that the signer of this priority can pay for.

@@ -3,7 +3,7 @@
 use alloy::primitives::Address;
 use plimsoll_contracts::MarketId;
 
-use super::pricing::PricedBlock;
+use super::{pricing::PricedBlock, protocols::Liquidatable};
 use crate::{
     book::Book,
     intent::{Intent, Purpose, Worth},
@@ -14,12 +14,16 @@ use crate::{
 /// healthy again, or whose gas costs more than it brings at the block's base fee; an order that cannot be executed now, or
 /// whose gas costs more; a harvest whose accounts have nothing to harvest. Rewards of the keeper's own stay until they are
 /// claimed, a rebalance moves what still fits, the operator ordered a sweep, and a market without a price proves nothing.
-pub(super) fn is_obsolete(intent: &Intent, book: &Book, block: &PricedBlock) -> bool {
+pub(super) fn is_obsolete(intent: &Intent, positions: &Liquidatable, book: &Book, block: &PricedBlock) -> bool {
     match &intent.purpose {
         Purpose::Liquidate { market, borrowers } => {
             let is_done =
                 |borrower: &Address| is_liquidatable(book, block, MarketId(*market), *borrower) == Some(false);
             !is_worth_its_base_cost(intent, block) || borrowers.iter().all(is_done)
+        }
+        Purpose::Seize { deployment, market, accounts } => {
+            let is_done = |account: &Address| positions.contains(*deployment, *market, *account, 0) == Some(false);
+            !is_worth_its_base_cost(intent, block) || accounts.iter().all(is_done)
         }
         Purpose::ExecuteOrder { market, account, kind } => {
             !is_worth_its_base_cost(intent, block)

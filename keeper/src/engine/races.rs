@@ -7,6 +7,7 @@ use alloy::{
 };
 use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::{IGuard, IPlimsoll, market::BPS};
+use plimsoll_protocols::morpho_blue::IMorphoBlue;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -35,7 +36,7 @@ pub(super) struct Race {
 impl Race {
     /// Returns what an intent bids that was decided at this price per gas; `None` for one that races nobody.
     pub(super) fn of(intent: &Intent, gas_price: u128) -> Option<Self> {
-        if !matches!(intent.purpose, Purpose::Liquidate { .. } | Purpose::ExecuteOrder { .. }) {
+        if !matches!(intent.purpose, Purpose::Liquidate { .. } | Purpose::Seize { .. } | Purpose::ExecuteOrder { .. }) {
             return None;
         }
         let gas = intent.expected_gas;
@@ -102,6 +103,10 @@ impl LostRace {
             Purpose::Liquidate { market, borrowers } => {
                 let borrowers: Vec<_> = borrowers.iter().map(|borrower| borrower.into_word()).collect();
                 (Some(contracts.core), json!([IPlimsoll::Liquidate::SIGNATURE_HASH, market, null, borrowers]))
+            }
+            Purpose::Seize { deployment, market, accounts } => {
+                let accounts: Vec<_> = accounts.iter().map(|account| account.into_word()).collect();
+                (Some(*deployment), json!([IMorphoBlue::Liquidate::SIGNATURE_HASH, market, null, accounts]))
             }
             Purpose::ExecuteOrder { market, account, kind } => {
                 let kind = B256::with_last_byte(kind.number());

@@ -12,6 +12,7 @@ use plimsoll_chain::{
     relay::RelayIdentity,
     signer::{SignerError, SignerSource, TransactionSigner, is_anvil_account},
 };
+use plimsoll_protocols::Deployment;
 use tokio::{sync::mpsc::UnboundedReceiver, time};
 use tracing::{info, warn};
 
@@ -24,6 +25,7 @@ use super::{
     log::DryRunLog,
     operator::Pauses,
     pricing::Pricing,
+    protocols::Protocols,
     results::ResultsRecorder,
     strategies::Strategies,
     submissions::Submissions,
@@ -34,6 +36,7 @@ use crate::{
     config::{self, Config},
     control::ControlServer,
     prices::UNSIGNED_ACCOUNT,
+    routing::executor::ExecutorListing,
     sender::{self, SenderHandle, SenderTasks, Signers, StartError},
     shutdown::Shutdown,
     store::{Identity, Notes, SqliteJournal, Store},
@@ -159,6 +162,11 @@ impl Parts {
         let follower = Follower::new(stream, restored, checkpoint, first_block);
 
         let core_settings = sender_settings.core.clone();
+        let reading = executor_listing(&config, &roles.read);
+        let listing = tokio::select! {
+            listing = reading => listing?,
+            () = shutdown.requested() => return Ok(()),
+        };
         let starting = start_sender(sender_settings, signers, &roles, &journal, &notes);
         let (sender, sender_events, sender_tasks) = tokio::select! {
             started = starting => started?,
@@ -180,10 +188,12 @@ impl Parts {
         let guard = wiring::guard(&config, harvester, &core_settings).map(Guard::new);
         let harvest = wiring::harvest(&config, harvester).map(Harvest::new);
         let rebalance = wiring::rebalance(&config, harvester).map(Rebalance::new);
+        let seize = listing.map(|listing| wiring::seize(&config, listing, keeper, &core_settings));
         let engine = Engine {
             follower,
             pricing: Pricing::new(&config, liquidation_reader, harvest_reader, block_request),
-            strategies: Strategies::new(liquidate, guard, harvest, rebalance),
+            strategies: Strategies::new(liquidate, guard, harvest, rebalance, seize),
+            protocols: Protocols::start(&roles.read, &config.protocols.deployments),
             submissions: Submissions::new(sender),
             audit: BookAudit::new(config.audit.clone()),
             background: Background::new(reader.clone(), notes),
@@ -209,6 +219,27 @@ pub(super) async fn genesis(config: &Config, nodes: &[Arc<Endpoint>]) -> B256 {
         Some(genesis) => genesis,
         None => until_answered(nodes, genesis_of).await,
     }
+}
+
+/// Reads what the executor of the configuration lists; `None` where no other protocol is followed. Fails where it is another
+/// contract, or lacks one of the protocols.
+async fn executor_listing(config: &Config, nodes: &[Arc<Endpoint>]) -> eyre::Result<Option<ExecutorListing>> {
+    let Some(executor) = &config.protocols.executor else { return Ok(None) };
+    let listing = loop {
+        match ExecutorListing::read(nodes, executor).await {
+            Err(problem) if problem.is::<ChainError>() => warn!(%problem, "waiting for a node"),
+            listing => break listing?,
+        }
+        time::sleep(RETRY_INTERVAL).await;
+    };
+    for Deployment { protocol, address, .. } in &config.protocols.deployments {
+        ensure!(
+            listing.targets.contains_key(address),
+            "the executor {} does not list {protocol} at {address}: deploy one that does",
+            executor.address
+        );
+    }
+    Ok(Some(listing))
 }
 
 /// Names and roles of the endpoints that are read from, in the order of the stream's.

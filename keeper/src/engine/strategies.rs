@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use alloy::primitives::{Address, B256};
+use plimsoll_protocols::{Deployment, Lot};
 
 use super::exclusion::Exclusion;
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         harvest::{Harvest, RewardId, StreamId},
         liquidate::{Liquidate, LoanId},
         rebalance::Rebalance,
+        seize::{PositionId, Seize},
     },
 };
 
@@ -30,6 +32,8 @@ pub(super) struct Strategies {
     harvest: Option<Harvest>,
     /// `None` where no vault is rebalanced.
     rebalance: Option<Rebalance>,
+    /// `None` where no other protocol is followed.
+    seize: Option<Seize>,
     /// Whether the last round of liquidations sent nothing and skipped loans because of an intent in flight.
     blocked_by_in_flight: bool,
 }
@@ -40,8 +44,9 @@ impl Strategies {
         guard: Option<Guard>,
         harvest: Option<Harvest>,
         rebalance: Option<Rebalance>,
+        seize: Option<Seize>,
     ) -> Self {
-        Self { liquidate, guard, harvest, rebalance, blocked_by_in_flight: false }
+        Self { liquidate, guard, harvest, rebalance, seize, blocked_by_in_flight: false }
     }
 
     /// Bids against rivals, to record how races ended.
@@ -119,6 +124,25 @@ impl Strategies {
         let excluded = |order: OrderId| exclusion.skip_reason(&order.subject());
         let bids = self.liquidate.bids_mut();
         Some(guard.decide(reader, valuer, book, context, (bids, busy), &excluded).await)
+    }
+
+    /// Decides about every lot of another protocol; `None` where none is followed.
+    pub(super) async fn seizures<R: ChainReader>(
+        &mut self,
+        reader: &R,
+        valuer: &mut Valuer,
+        lots: (&Deployment, &[Lot]),
+        context: BlockContext<'_>,
+        exclusion: &Exclusion,
+    ) -> Option<Decisions<PositionId>> {
+        let excluded = |position: PositionId| exclusion.skip_reason(&position.subject());
+        let bids = self.liquidate.bids_mut();
+        Some(self.seize.as_mut()?.decide(reader, valuer, lots, context, bids, &excluded).await)
+    }
+
+    /// The strategy for other protocols; `None` where none is followed.
+    pub(super) const fn seize_mut(&mut self) -> Option<&mut Seize> {
+        self.seize.as_mut()
     }
 
     /// Decides about every account that can be harvested; `None` where harvests are disabled, or not due yet.

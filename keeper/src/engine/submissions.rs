@@ -11,6 +11,7 @@ use super::{
     exclusion::Exclusion,
     obsolete::{is_executable, is_liquidatable, is_obsolete},
     pricing::PricedBlock,
+    protocols::Liquidatable,
     races::{LostRace, Race},
 };
 use crate::{
@@ -46,6 +47,8 @@ pub(super) struct Submissions {
     open: HashMap<u64, Submission>,
     /// Liquidations and executions that reverted in a block that is not applied yet.
     reverted: Vec<RevertedRace>,
+    /// Positions of other protocols that are liquidatable.
+    pub(super) liquidatable: Liquidatable,
 }
 
 /// When an intent was decided.
@@ -83,13 +86,14 @@ pub(super) struct RevertedRace {
 
 impl Submissions {
     pub(super) fn new(sender: SenderHandle) -> Self {
-        Self { sender, open: HashMap::new(), reverted: Vec::new() }
+        Self { sender, open: HashMap::new(), reverted: Vec::new(), liquidatable: Liquidatable::default() }
     }
 
     /// Tells the sender of a new block, and which intents are obsolete as of it. To be called before anything that is
     /// decided on it is submitted.
     pub(super) fn on_block(&self, book: &Book, block: &PricedBlock) {
-        let is_obsolete = |(id, intent): (u64, Intent)| is_obsolete(&intent, book, block).then_some(id);
+        let is_obsolete =
+            |(id, intent): (u64, Intent)| is_obsolete(&intent, &self.liquidatable, book, block).then_some(id);
         let obsolete: Vec<_> = self.sender.open_intents().into_iter().filter_map(is_obsolete).collect();
         self.sender.on_block(block.header, &obsolete);
     }
@@ -111,6 +115,9 @@ impl Submissions {
         match purpose {
             Purpose::Liquidate { market, borrowers } => {
                 debug!(%market, loans = borrowers.len(), %gain_wei, expected_gas, "intent submitted");
+            }
+            Purpose::Seize { deployment, market, accounts } => {
+                debug!(%deployment, %market, accounts = accounts.len(), %gain_wei, expected_gas, "intent submitted");
             }
             Purpose::ExecuteOrder { market, account, kind } => {
                 debug!(%market, %account, kind = kind.name(), %gain_wei, expected_gas, "intent submitted");
@@ -176,7 +183,7 @@ impl Submissions {
     /// Remembers a liquidation or an execution that reverted, until its block is applied.
     fn note_revert(&mut self, report: &Report, receipt: &Receipt, submission: Option<Submission>) {
         let purpose = &report.intent.purpose;
-        if !matches!(purpose, Purpose::Liquidate { .. } | Purpose::ExecuteOrder { .. }) {
+        if !matches!(purpose, Purpose::Liquidate { .. } | Purpose::Seize { .. } | Purpose::ExecuteOrder { .. }) {
             record::reverted(HARVEST_FAILED);
             return;
         }
@@ -226,7 +233,7 @@ impl Submissions {
     /// Ends the back-off of every loan and order whose transaction reverted because of a lost race, and returns these races: see
     /// [`lost_races`].
     pub(super) fn clear_backoff_after_lost_race(&mut self, book: &Book, block: &PricedBlock) -> Vec<LostRace> {
-        let (subjects, races) = lost_races(&mut self.reverted, book, block);
+        let (subjects, races) = lost_races(&mut self.reverted, &self.liquidatable, book, block);
         subjects.into_iter().for_each(|subject| self.clear_backoff(subject));
         races
     }
@@ -269,16 +276,21 @@ impl Submissions {
 /// reverted for a reason that may persist, as did all in a market without a price. Counts each transaction by its reason.
 pub(super) fn lost_races(
     reverted: &mut Vec<RevertedRace>,
+    positions: &Liquidatable,
     book: &Book,
     block: &PricedBlock,
 ) -> (Vec<Subject>, Vec<LostRace>) {
     let (mut lost, mut races) = (Vec::new(), Vec::new());
-    for RevertedRace { subjects, race, .. } in reverted.extract_if(.., |reverted| reverted.block <= block.header.number)
+    for RevertedRace { block: reverted_in, subjects, race } in
+        reverted.extract_if(.., |reverted| reverted.block <= block.header.number)
     {
         let lost_before = lost.len();
         let is_lost = |subject: &Subject| {
             let is_possible = match *subject {
                 Subject::Loan { market, borrower } => is_liquidatable(book, block, MarketId(market), borrower),
+                Subject::Position { deployment, market, account } => {
+                    positions.contains(deployment, market, account, reverted_in)
+                }
                 Subject::Order { market, account, kind } => is_executable(book, block, MarketId(market), account, kind),
                 Subject::Rewards { .. } | Subject::Vault(_) | Subject::Sweep { .. } => None,
             };

@@ -15,6 +15,7 @@ use super::{
     background::load_races,
     block_request::BlockRequest,
     exclusion::Exclusion,
+    protocols::Liquidatable,
     submissions::{RevertedRace, lost_races},
     *,
 };
@@ -174,12 +175,12 @@ fn a_lost_race_clears_the_back_off_of_a_loan_that_is_not_liquidatable_any_more()
     let mut reverted = vec![reverted];
 
     // The block in which it reverted is not applied yet.
-    assert_eq!(lost_races(&mut reverted, &fixture.book, &priced(&fixture, 2_000)).0, []);
+    assert_eq!(lost_races(&mut reverted, &Liquidatable::default(), &fixture.book, &priced(&fixture, 2_000)).0, []);
     assert_eq!(reverted.len(), 1);
 
     fixture.apply(vec![fixture.full_repayment(borrower(0))]);
     let block = priced(&fixture, 2_000);
-    for lost in lost_races(&mut reverted, &fixture.book, &block).0 {
+    for lost in lost_races(&mut reverted, &Liquidatable::default(), &fixture.book, &block).0 {
         back_off.record_failure(lost, FailureCause::LostRace, 2);
     }
     let exclusion = Exclusion { paused: Paused::default(), in_flight: HashMap::new(), back_off, block: 3 };
@@ -194,8 +195,11 @@ fn without_a_price_a_revert_is_not_taken_for_a_lost_race() {
     let subjects = fixture.liquidation(&[borrower(0)]).subjects();
     let reverted = RevertedRace { block: 1, subjects, race: None };
     let block = PricedBlock { header: fixture.header(), prices: Arc::default() };
-    assert_eq!(lost_races(&mut vec![reverted.clone()], &fixture.book, &block).0, []);
-    assert_eq!(lost_races(&mut vec![reverted], &fixture.book, &priced(&fixture, 2_000)).0.len(), 1);
+    assert_eq!(lost_races(&mut vec![reverted.clone()], &Liquidatable::default(), &fixture.book, &block).0, []);
+    assert_eq!(
+        lost_races(&mut vec![reverted], &Liquidatable::default(), &fixture.book, &priced(&fixture, 2_000)).0.len(),
+        1
+    );
 }
 
 fn priced(fixture: &Fixture, dollars: u128) -> PricedBlock {
@@ -242,7 +246,9 @@ impl Site {
                 wiring::guard(&config, keeper, &CoreSettings::default()).map(Guard::new),
                 wiring::harvest(&config, keeper).map(Harvest::new),
                 wiring::rebalance(&config, keeper).map(Rebalance::new),
+                None,
             ),
+            protocols: Protocols::start(&[], &[]),
             submissions: Submissions::new(sender),
             audit: BookAudit::new(config.audit.clone()),
             background: Background::new(reader.clone(), notes.clone()),

@@ -10,13 +10,14 @@ use super::Mode;
 use crate::{
     amount::Amount,
     config::{Config, Deployed, EndpointSettings, GasSource, Role, TransactionType},
+    routing::{executor::ExecutorListing, router::Router},
     safety,
     sender::{
         self, Nodes,
         core::{self, PrivateFirst},
         fees::{FeePolicy, TxFees},
     },
-    strategies::{gas::GasTable, guard, harvest, liquidate, rebalance},
+    strategies::{gas::GasTable, guard, harvest, liquidate, rebalance, seize},
     stream,
 };
 
@@ -169,7 +170,11 @@ pub(super) fn limit_warnings(config: &Config) -> Vec<String> {
 /// Contracts whose events tell what a transaction did.
 pub(super) const fn contracts(config: &Config) -> safety::Contracts {
     let Deployed { core, liquidator, rewards, guard, order_executor, .. } = config.deployed;
-    safety::Contracts { core, liquidator, rewards, guard, order_executor }
+    let executor = match &config.protocols.executor {
+        Some(executor) => Some(executor.address),
+        None => None,
+    };
+    safety::Contracts { core, liquidator, rewards, guard, order_executor, executor }
 }
 
 /// Settings for liquidating, with a sender that works so.
@@ -211,6 +216,27 @@ pub(super) fn guard(config: &Config, keeper: Address, sender: &core::CoreSetting
         reverts_are_mined: !stays_private(config, sender),
         deadline_secs: deadline_secs(config),
     })
+}
+
+/// The strategy that liquidates on other protocols by an executor of these contents, with a sender that works so.
+pub(super) fn seize(
+    config: &Config,
+    listed: ExecutorListing,
+    keeper: Address,
+    sender: &core::CoreSettings,
+) -> seize::Seize {
+    let settings = seize::SeizeSettings {
+        executor: listed.address,
+        targets: listed.targets,
+        receiver: config.liquidate.receiver.unwrap_or(keeper),
+        gas: gas(config),
+        max_slippage_bps: config.liquidate.max_slippage_bps,
+        bid_share_bps: config.fees.bid_share_bps,
+        reverts_are_mined: !stays_private(config, sender),
+        deadline_secs: deadline_secs(config),
+    };
+    let hubs = config.protocols.executor.as_ref().map(|executor| executor.hubs.clone()).unwrap_or_default();
+    seize::Seize::new(settings, Router::new(listed.venues, hubs))
 }
 
 /// Settings for harvesting; `None` if there are no rewards or harvesting is disabled.

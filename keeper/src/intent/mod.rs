@@ -115,6 +115,15 @@ pub enum Purpose {
         /// Accounts whose loans are liquidated.
         borrowers: Vec<Address>,
     },
+    /// Liquidates positions in one market of another protocol.
+    Seize {
+        /// The protocol's main contract.
+        deployment: Address,
+        /// Id of the market.
+        market: B256,
+        /// Accounts whose positions are liquidated.
+        accounts: Vec<Address>,
+    },
     /// Executes the order of a borrower at the guard.
     ExecuteOrder {
         /// Id of the market.
@@ -175,6 +184,15 @@ pub enum Subject {
         /// Account that borrowed.
         borrower: Address,
     },
+    /// A position of another protocol.
+    Position {
+        /// The protocol's main contract.
+        deployment: Address,
+        /// Id of the market.
+        market: B256,
+        /// The borrower.
+        account: Address,
+    },
     /// An order at the guard.
     Order {
         /// Id of the market.
@@ -229,12 +247,16 @@ const fn is_zero(bid: &u128) -> bool {
 }
 
 impl Purpose {
-    /// Returns the market of a liquidation or of an order, and `None` for anything else.
+    /// Returns the market of a liquidation or of an order, and `None` for anything else, other protocols among it.
     #[must_use]
     pub const fn market(&self) -> Option<MarketId> {
         match self {
             Self::Liquidate { market, .. } | Self::ExecuteOrder { market, .. } => Some(MarketId(*market)),
-            Self::Harvest { .. } | Self::ClaimOwn { .. } | Self::Rebalance { .. } | Self::Sweep { .. } => None,
+            Self::Seize { .. }
+            | Self::Harvest { .. }
+            | Self::ClaimOwn { .. }
+            | Self::Rebalance { .. }
+            | Self::Sweep { .. } => None,
         }
     }
 
@@ -244,6 +266,10 @@ impl Purpose {
         match self {
             Self::Liquidate { market, borrowers } => {
                 borrowers.iter().map(|&borrower| Subject::Loan { market: *market, borrower }).collect()
+            }
+            Self::Seize { deployment, market, accounts } => {
+                let (deployment, market) = (*deployment, *market);
+                accounts.iter().map(|&account| Subject::Position { deployment, market, account }).collect()
             }
             Self::ExecuteOrder { market, account, kind } => {
                 vec![Subject::Order { market: *market, account: *account, kind: *kind }]

@@ -8,7 +8,7 @@ use alloy::{
     sol_types::SolEvent,
 };
 use plimsoll_contracts::{
-    IGuard,
+    IExecutor, IGuard,
     ILiquidator::{BuilderPaid, LiquidateWithoutCapital},
     IOrderExecutor::ExecuteWithoutCapital,
     IPlimsoll, IRewards,
@@ -39,6 +39,8 @@ pub struct Contracts {
     pub guard: Option<Address>,
     /// Address of the `OrderExecutor` contract.
     pub order_executor: Option<Address>,
+    /// Address of the `Executor` contract.
+    pub executor: Option<Address>,
 }
 
 /// What a mined transaction did, by the events in its receipt.
@@ -73,6 +75,12 @@ impl Execution {
             {
                 // The event does not tell the token, which is the market's loan token.
                 done.profit = profit.map(|profit| (profit.token, event.profit));
+            } else if Some(log.address) == contracts.executor
+                && let Ok(event) = IExecutor::Executed::decode_log(log)
+            {
+                done.accounts += u64::try_from(event.done.count_ones()).unwrap_or(u64::MAX);
+                done.profit = Some((event.profitToken, event.profit));
+                done.builder_paid = done.builder_paid.saturating_add(event.toBuilder);
             } else if Some(log.address) == contracts.guard
                 && let Ok(event) = IGuard::ExecuteOrder::decode_log(log)
             {
@@ -124,7 +132,7 @@ impl Execution {
                 profit.rate.value_down(self.seized).saturating_sub(rate.value_up(self.repaid))
             }
             (Purpose::Liquidate { .. }, None) => value(self.profit).saturating_add(self.builder_paid),
-            (Purpose::ExecuteOrder { .. } | Purpose::Harvest { .. }, _) => value(self.profit),
+            (Purpose::Seize { .. } | Purpose::ExecuteOrder { .. } | Purpose::Harvest { .. }, _) => value(self.profit),
             (Purpose::ClaimOwn { .. }, _) => value(self.claimed),
             // One earns for a vault's depositors, the other moves what was earned before.
             (Purpose::Rebalance { .. } | Purpose::Sweep { .. }, _) => U256::ZERO,
@@ -177,7 +185,7 @@ impl Realised {
             _ => Execution::default(),
         };
         let [liquidated, executed, harvested] = match report.intent.purpose {
-            Purpose::Liquidate { .. } => [done.accounts, 0, 0],
+            Purpose::Liquidate { .. } | Purpose::Seize { .. } => [done.accounts, 0, 0],
             Purpose::ExecuteOrder { .. } => [0, done.accounts, 0],
             Purpose::Harvest { .. } | Purpose::ClaimOwn { .. } => [0, 0, done.accounts],
             Purpose::Rebalance { .. } | Purpose::Sweep { .. } => [0; 3],

@@ -8,6 +8,7 @@
 //! would be sent, in that block's state.
 //!
 //! - [`liquidate`] finds liquidatable loans – health factor below 1 – and sends the liquidations that pay for their gas.
+//! - [`seize`] liquidates positions of other protocols, without capital.
 //! - [`guard`] executes borrowers' orders whose premiums pay for the gas.
 //! - [`harvest`] claims staking rewards for others whose tips pay for the gas, and the keeper's own.
 //! - [`rebalance`] moves the assets of vaults between markets for their depositors.
@@ -29,6 +30,7 @@ pub mod harvest;
 pub mod liquidate;
 pub mod rebalance;
 mod revert;
+pub mod seize;
 mod skip_reason;
 
 use alloy::primitives::U256;

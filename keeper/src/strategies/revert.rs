@@ -8,10 +8,10 @@ use alloy::{
     sol_types::{GenericRevertReason, SolError},
 };
 use plimsoll_contracts::{
-    IChainlinkOracle::IChainlinkOracleErrors, IGasCharge, IGasCharge::IGasChargeErrors, IGuard::IGuardErrors,
-    ILiquidator::ILiquidatorErrors, IPlimsoll, IPlimsoll::IPlimsollErrors, IRewards, IRewards::IRewardsErrors,
-    ISwapper, ISwapper::ISwapperErrors, ISwapperClient::ISwapperClientErrors, IUniswapV3Swapper,
-    IUniswapV3Swapper::IUniswapV3SwapperErrors,
+    IChainlinkOracle::IChainlinkOracleErrors, IExecutor, IExecutor::IExecutorErrors, IGasCharge,
+    IGasCharge::IGasChargeErrors, IGuard::IGuardErrors, ILiquidator::ILiquidatorErrors, IPlimsoll,
+    IPlimsoll::IPlimsollErrors, IRewards, IRewards::IRewardsErrors, ISwapper, ISwapper::ISwapperErrors,
+    ISwapperClient::ISwapperClientErrors, IUniswapV3Swapper, IUniswapV3Swapper::IUniswapV3SwapperErrors,
 };
 use serde::Serialize;
 
@@ -68,7 +68,8 @@ impl Revert {
     }
 
     fn decode_data(data: &Bytes) -> Self {
-        if data.starts_with(&IPlimsoll::NothingToLiquidate::SELECTOR) {
+        let is_gone = [IPlimsoll::NothingToLiquidate::SELECTOR, IExecutor::StaleDebt::SELECTOR];
+        if is_gone.iter().any(|selector| data.starts_with(selector)) {
             return Self::NothingToLiquidate;
         }
         if let Ok(error) = ISwapper::TooLittleOut::abi_decode(data) {
@@ -77,7 +78,8 @@ impl Revert {
         if data.starts_with(&ISwapper::TooMuchIn::SELECTOR) {
             return Self::TooMuchIn;
         }
-        if data.starts_with(&IUniswapV3Swapper::PoolTooShallow::SELECTOR) {
+        let is_shallow = [IUniswapV3Swapper::PoolTooShallow::SELECTOR, IExecutor::PoolTooShallow::SELECTOR];
+        if is_shallow.iter().any(|selector| data.starts_with(selector)) {
             return Self::TooShallow;
         }
         if let Ok(error) = IGasCharge::ProfitTooLow::abi_decode(data) {
@@ -123,6 +125,7 @@ fn error_name(data: &Bytes) -> String {
             .or_else(|| IChainlinkOracleErrors::name_by_selector(*selector))
             .or_else(|| IRewardsErrors::name_by_selector(*selector))
             .or_else(|| IGuardErrors::name_by_selector(*selector))
+            .or_else(|| IExecutorErrors::name_by_selector(*selector))
     });
     if let Some(name) = known {
         return name.to_owned();

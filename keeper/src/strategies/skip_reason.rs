@@ -94,7 +94,7 @@ pub enum SkipReason {
         /// Block time in seconds from which it may be executed again.
         from: u64,
     },
-    /// Orders that bring more are tried first.
+    /// What brings more is tried first.
     TriedLater,
     /// A liquidation is sent in the order's market, and would be sold at the same exchange.
     LiquidationsFirst,
@@ -285,7 +285,7 @@ impl SkipReason {
             Self::CoolingDown { from } => {
                 format!("it was executed a short time ago, and may be executed again from {from} (Unix time) on")
             }
-            Self::TriedLater => "orders that bring more are tried first".to_owned(),
+            Self::TriedLater => "what brings more is tried first".to_owned(),
             Self::LiquidationsFirst => "a liquidation in this market is sent first".to_owned(),
             Self::BackingOff { until_block, cause } => {
                 format!("it is attempted again from block {until_block} on, because {cause}")

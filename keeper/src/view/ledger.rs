@@ -139,6 +139,7 @@ fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
     let Intent { purpose, expected_gain, .. } = &report.intent;
     let (kind, accounts, borrowers) = match purpose {
         Purpose::Liquidate { borrowers, .. } => (ActivityKind::Liquidation, borrowers.len(), &borrowers[..]),
+        Purpose::Seize { accounts, .. } => (ActivityKind::Liquidation, accounts.len(), &accounts[..]),
         Purpose::ExecuteOrder { account, .. } => (ActivityKind::Order, 1, std::slice::from_ref(account)),
         Purpose::Harvest { accounts, .. } => (ActivityKind::Harvest, accounts.len(), &[][..]),
         Purpose::ClaimOwn { .. } => (ActivityKind::Claim, 1, &[][..]),
@@ -169,6 +170,7 @@ pub(crate) fn place(config: &Config, purpose: &Purpose) -> String {
         Purpose::Liquidate { market, .. } | Purpose::ExecuteOrder { market, .. } => {
             config.deployed.market_name(MarketId(*market))
         }
+        Purpose::Seize { deployment, market, .. } => config.protocols.place(*deployment, *market),
         Purpose::Harvest { pool, .. } | Purpose::ClaimOwn { pool, .. } => config.deployed.programme_name(*pool),
         Purpose::Rebalance { vault } => config.deployed.vault_name(*vault),
         Purpose::Sweep { token, .. } => config.tokens.name(*token),

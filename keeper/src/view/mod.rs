@@ -49,8 +49,9 @@ pub use self::{
     denomination::Denomination,
     model::{
         ActivityEntry, ActivityKind, ActivityState, AuditView, DayProfit, DecisionCount, DecisionView, EndpointView,
-        HeadView, KeeperView, MarketView, OrderView, PositionView, ProgrammeView, Readiness, SHOWN_EVENTS, SafetyView,
-        SignerView, Totals, TriggeredOrders, VaultMarketView, VaultView, View, WatchedAccount,
+        HeadView, KeeperView, MarketView, OrderView, PositionView, ProgrammeView, ProtocolView, Readiness,
+        SHOWN_EVENTS, SafetyView, SignerView, Totals, TriggeredOrders, VaultMarketView, VaultView, View,
+        WatchedAccount,
     },
     positions::position_view,
     problems::{Problem, ProblemLevel},

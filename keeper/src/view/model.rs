@@ -43,6 +43,8 @@ pub struct View {
     pub watched_accounts: Vec<WatchedAccount>,
     /// Borrowers' orders whose triggers are met.
     pub orders: TriggeredOrders,
+    /// Other protocols whose positions are liquidated.
+    pub protocols: Vec<ProtocolView>,
     /// Every configured staking programme, one entry for each reward token.
     pub programmes: Vec<ProgrammeView>,
     /// Every vault that is followed.
@@ -237,6 +239,25 @@ pub struct DecisionCount {
     pub reason: String,
     /// Number of positions.
     pub positions: u64,
+}
+
+/// Another protocol whose positions are liquidated, as of its newest block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProtocolView {
+    /// Name of the protocol, such as `morpho-blue`.
+    pub name: String,
+    /// Address of its main contract.
+    pub address: Address,
+    /// Number of the block.
+    pub block: u64,
+    /// Number of its markets.
+    pub markets: u64,
+    /// Number of its positions with debt.
+    pub positions: u64,
+    /// Number of positions that can be liquidated with a bonus that is worth it, by decision.
+    pub decisions: Vec<DecisionCount>,
+    /// Where the chain contradicts what is known, so that nothing is decided; empty as long as everything adds up.
+    pub differences: Vec<String>,
 }
 
 /// Borrowers' orders whose triggers are met.

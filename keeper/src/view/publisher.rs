@@ -12,7 +12,7 @@ use tokio::{
 use super::{
     decisions::{PositionDecisions, RecordedDecision, RewardDecisions},
     liquidatable::LiquidatableSince,
-    model::{DecisionView, HeadView, KeeperView, View},
+    model::{DecisionCount, DecisionView, HeadView, KeeperView, ProtocolView, View},
     operations::{EndpointName, OperationsSnapshot, endpoint_view, safety_view, signer_view},
     orders::OrderDecisions,
     positions::{LendingViews, forget_healthy, lending_views, programme_views},
@@ -133,6 +133,29 @@ impl ViewPublisher {
     pub(crate) fn record_order_decisions(&mut self, decisions: Vec<(OrderId, Decision)>, block: u64) {
         let shown = decisions.into_iter().map(|(order, decision)| (order, self.unless_dry(decision))).collect();
         self.order_decisions = OrderDecisions::new(block, shown);
+    }
+
+    /// Shows what is known of another protocol in its newest block, with the decisions about its positions.
+    pub(crate) fn record_protocol<'d>(
+        &mut self,
+        protocol: ProtocolView,
+        decisions: impl IntoIterator<Item = &'d Decision>,
+    ) {
+        let mut counts: BTreeMap<(bool, &str), u64> = BTreeMap::new();
+        for decision in decisions {
+            let recorded = RecordedDecision { block: protocol.block, decision: self.unless_dry(decision.clone()) };
+            *counts.entry(recorded.reason()).or_default() += 1;
+        }
+        let count = |((acts, reason), positions): ((bool, &str), u64)| DecisionCount {
+            acts,
+            reason: reason.to_owned(),
+            positions,
+        };
+        let shown = ProtocolView { decisions: counts.into_iter().map(count).collect(), ..protocol };
+        match self.view.protocols.iter_mut().find(|known| known.address == shown.address) {
+            Some(known) => *known = shown,
+            None => self.view.protocols.push(shown),
+        }
     }
 
     /// Returns a decision as it is shown: in a dry run nothing is sent.

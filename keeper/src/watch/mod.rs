@@ -8,32 +8,27 @@
 //! Nothing is guessed: the totals of the state are compared with those on chain in every block, a market without a price is
 //! listed with the reason, and a token without decimals is shown in its smallest units.
 
+mod follower;
 mod tokens;
 
 use std::sync::Arc;
 
-use alloy::primitives::{B256, Log, U256};
-use eyre::{bail, eyre};
+use alloy::primitives::U256;
+use eyre::eyre;
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
-use plimsoll_protocols::{Answer, CallFailure, Deployment, Observed, Protocol};
+use plimsoll_protocols::{Deployment, Observed, Protocol};
 use tokio::time::{Duration, timeout};
-use tracing::{info, warn};
+use tracing::warn;
 
-use self::tokens::Tokens;
+pub(crate) use self::follower::{FollowError, ProtocolFollower, read_newest};
+use self::{follower::PRUNED, tokens::Tokens};
 use crate::{
-    chain::{Event, Header, Sources},
-    config::ChainFacts,
-    engine::FailoverReader,
-    prices::{Call, CallError, CallResult, ChainReader, EndpointReader, UNSIGNED_ACCOUNT},
+    chain::Header,
     report::watch::{WatchReport, WatchedMarket},
-    stream::{BlockEvents, Cursor, ResyncReason, Step, Stream, StreamSettings, newest_header},
 };
 
 /// Time without any step from any node, before the first report, after which watching fails.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// What a lack of logs means, for people.
-const PRUNED: &str = "the node may have pruned logs this old: use an archive node, or one that keeps all logs";
-
 /// Which positions are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Selection {
@@ -46,9 +41,7 @@ pub struct Selection {
 /// A protocol that is followed.
 #[derive(Debug)]
 pub struct Watcher {
-    protocol: Box<dyn Protocol>,
-    stream: Stream,
-    reader: FailoverReader,
+    follower: ProtocolFollower,
     tokens: Tokens,
     /// Whether a report was made.
     has_reported: bool,
@@ -82,23 +75,14 @@ impl Watcher {
     /// # Errors
     /// When no node answers, or when the contract is another one.
     pub async fn start(endpoints: Vec<Endpoint>, deployment: Deployment) -> eyre::Result<Self> {
-        let endpoints: Vec<_> = endpoints.into_iter().map(Arc::new).collect();
-        let protocol = deployment.protocol();
-        let answers = identity(&endpoints, &*protocol).await?;
-        protocol.check_identity(&answers)?;
-        let chain = ChainFacts::known(deployment.chain_id)
-            .ok_or_else(|| eyre!("the facts about chain {} cannot be read", deployment.chain_id))?;
-        let settings = StreamSettings::new(deployment.chain_id, chain.block_time);
-        info!(protocol = %deployment.protocol, address = %deployment.address, from_block = deployment.first_block, "reading logs");
-        let stream = Stream::start(endpoints, Sources::foreign(deployment.address), beginning(&deployment), settings);
-        let reader = FailoverReader::new(stream.reader(), UNSIGNED_ACCOUNT);
-        Ok(Self { protocol, stream, reader, tokens: Tokens::default(), has_reported: false })
+        let follower = ProtocolFollower::start(endpoints.into_iter().map(Arc::new).collect(), deployment).await?;
+        Ok(Self { follower, tokens: Tokens::default(), has_reported: false })
     }
 
     /// Returns the protocol's state.
     #[must_use]
     pub fn protocol(&self) -> &dyn Protocol {
-        &*self.protocol
+        self.follower.protocol()
     }
 
     /// Waits for the next newest block and returns what is to be shown of it. A block that cannot be read is left out, except
@@ -109,79 +93,26 @@ impl Watcher {
     pub async fn next(&mut self, selection: Selection) -> eyre::Result<WatchReport> {
         loop {
             let step = if self.has_reported {
-                self.stream.next().await
+                self.follower.next_step().await
             } else {
-                let step = timeout(TIMEOUT, self.stream.next()).await;
+                let step = timeout(TIMEOUT, self.follower.next_step()).await;
                 step.map_err(|_| eyre!("no node provided a block for {} s; {}", TIMEOUT.as_secs(), self.node_errors()))?
             };
-            match step {
-                Step::Apply(block) => match self.apply(&block, selection).await {
-                    Ok(None) => {}
-                    Ok(Some(report)) => {
-                        self.has_reported = true;
-                        return Ok(report);
-                    }
-                    Err(error) if self.has_reported => warn!(block = block.number, %error, "block not shown"),
-                    Err(error) => return Err(error.into()),
-                },
-                Step::Revert { to } => match self.protocol.undo_to(to.number) {
-                    Ok(()) => self.stream.accept(),
-                    Err(error) => {
-                        warn!(%error, "state rebuilt");
-                        self.rebuild();
-                    }
-                },
-                Step::Resync(ResyncReason::ForeignEvent { number, problem }) => {
-                    bail!("in block {number}: {problem}: the contract is of a version that is not known")
+            let report = match self.follower.process(step).await {
+                Ok(None) => continue,
+                Ok(Some((header, observed))) => self.report(&header, observed, selection).await,
+                Err(FollowError::NotRead(error)) => Err(error),
+                Err(error @ FollowError::Unknown(_)) => return Err(error.into()),
+            };
+            match report {
+                Ok(report) => {
+                    self.has_reported = true;
+                    return Ok(report);
                 }
-                Step::Resync(ResyncReason::InconsistentEvents { number, reason, untried_endpoint: false }) => {
-                    bail!("the logs of block {number} do not fit those before it: {reason}; {PRUNED}")
-                }
-                Step::Resync(reason) => {
-                    warn!(%reason, "state rebuilt");
-                    self.rebuild();
-                }
+                Err(error) if self.has_reported => warn!(%error, "block not shown"),
+                Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    /// Applies a block, and accepts it or has it fetched again. Returns the report of the newest block; fails if that one
-    /// cannot be read.
-    async fn apply(&mut self, block: &BlockEvents, selection: Selection) -> Result<Option<WatchReport>, ChainError> {
-        let logs: Vec<Log> = block.events.iter().filter_map(foreign_log).collect();
-        let place = plimsoll_protocols::Block { number: block.number, timestamp: block.timestamp };
-        if let Err(error) = self.protocol.apply(place, &logs) {
-            self.stream.reject(error.to_string());
-            return Ok(None);
-        }
-        let Some(header) = block.tip else {
-            self.stream.accept();
-            return Ok(None);
-        };
-        let observed = match self.observe(&header).await {
-            Ok(observed) => observed,
-            Err(error) => {
-                self.stream.accept();
-                return Err(error);
-            }
-        };
-        if block.unconfirmed && !observed.differences.is_empty() && self.protocol.undo_to(block.number - 1).is_ok() {
-            self.stream.reject("the totals on chain are others");
-            return Ok(None);
-        }
-        self.stream.accept();
-        self.report(&header, observed, selection).await.map(Some)
-    }
-
-    async fn observe(&mut self, header: &Header) -> Result<Observed, ChainError> {
-        let sequences: Vec<Vec<Call>> =
-            self.protocol.reads().into_iter().map(|calls| calls.into_iter().map(to_call).collect()).collect();
-        let answers = self.reader.run(header, &sequences).await?;
-        let answers: Vec<Vec<Answer>> = answers
-            .into_iter()
-            .map(|sequence| sequence.into_iter().map(|call| to_answer(call.result)).collect())
-            .collect();
-        Ok(self.protocol.observe(&answers))
     }
 
     async fn report(
@@ -190,11 +121,11 @@ impl Watcher {
         observed: Observed,
         selection: Selection,
     ) -> Result<WatchReport, ChainError> {
-        let positions = self.protocol.positions_below(selection.below, selection.limit);
+        let positions = self.follower.protocol().positions_below(selection.below, selection.limit);
         let tokens = positions.iter().flat_map(|position| [position.collateral_token, position.debt_token]);
-        self.tokens.read(&self.reader, header, tokens).await?;
-        let deployment = self.protocol.deployment();
-        let size = self.protocol.size();
+        self.tokens.read(self.follower.reader(), header, tokens).await?;
+        let protocol = self.follower.protocol();
+        let (deployment, size) = (protocol.deployment(), protocol.size());
         let mut warnings: Vec<_> = observed.differences.iter().map(ToString::to_string).collect();
         if !warnings.is_empty() {
             warnings.push(format!("logs are missing, and what is shown is not certain; {PRUNED}"));
@@ -217,57 +148,11 @@ impl Watcher {
         })
     }
 
-    /// Discards the state and begins again.
-    fn rebuild(&mut self) {
-        let deployment = self.protocol.deployment().clone();
-        self.protocol = deployment.protocol();
-        self.stream.restart(beginning(&deployment));
-    }
-
     /// Describes what each node answered last, for when no block arrives.
     fn node_errors(&self) -> String {
-        let nodes = self.stream.health().into_iter();
+        let nodes = self.follower.stream().health().into_iter();
         let nodes =
             nodes.map(|node| format!("{}: {}", node.name, node.last_error.unwrap_or_else(|| "nothing new".to_owned())));
         nodes.collect::<Vec<_>>().join("; ")
     }
-}
-
-const fn beginning(deployment: &Deployment) -> Cursor {
-    Cursor { number: deployment.first_block.saturating_sub(1), hash: None::<B256> }
-}
-
-/// Reads what tells the protocol from another one, in the newest block of the first node that answers.
-async fn identity(endpoints: &[Arc<Endpoint>], protocol: &dyn Protocol) -> eyre::Result<Vec<Answer>> {
-    let mut failure = eyre!("no node is named");
-    for endpoint in endpoints {
-        match identity_by(endpoint, protocol).await {
-            Ok(answers) => return Ok(answers),
-            Err(error) => failure = error.into(),
-        }
-    }
-    Err(failure)
-}
-
-async fn identity_by(endpoint: &Arc<Endpoint>, protocol: &dyn Protocol) -> Result<Vec<Answer>, ChainError> {
-    let header = newest_header(endpoint).await?;
-    let reader = EndpointReader::new(Arc::clone(endpoint), endpoint.client().await?, UNSIGNED_ACCOUNT);
-    let calls: Vec<_> = protocol.identity_calls().into_iter().map(to_call).collect();
-    let answers = reader.run_each(&header, calls).await?;
-    Ok(answers.into_iter().map(|call| to_answer(call.result)).collect())
-}
-
-fn foreign_log(event: &Event) -> Option<Log> {
-    if let Event::Foreign(log) = event { Some(log.clone()) } else { None }
-}
-
-fn to_call(call: plimsoll_protocols::Call) -> Call {
-    Call { to: call.to, data: call.data, gas: call.gas }
-}
-
-fn to_answer(result: CallResult) -> Answer {
-    result.map_err(|error| match error {
-        CallError::Reverted(data) => CallFailure::Reverted(data),
-        CallError::NotRun => CallFailure::NotRun,
-    })
 }

@@ -69,14 +69,17 @@ impl HealthIndex {
 
     /// Hands every position with a health factor × 10¹⁸ below `bound` to `visit`, with its health, and perhaps some others.
     /// What `visit` returns is the bound from then on; it must not grow. Positions whose health cannot be computed, because
-    /// the contract's arithmetic would overflow, are left out.
+    /// the contract's arithmetic would overflow, are left out, and so are those of classes with fewer debt shares than
+    /// `least_shares` only, however many there are.
     pub(super) fn visit_below(
         &self,
         valuation: &Valuation,
+        least_shares: u128,
         mut bound: U256,
         mut visit: impl FnMut(Address, U256) -> U256,
     ) {
-        for (class, entries) in &self.classes {
+        let first_class = least_shares.checked_ilog2().unwrap_or(0);
+        for (class, entries) in self.classes.range(first_class..) {
             let least_shares = 1 << class;
             for entry in entries {
                 if valuation.all_reach(bound, entry.position, least_shares) {
@@ -112,7 +115,7 @@ mod tests {
     /// Returns what a search finds, the least healthy first, and the number of positions that it looked at.
     fn search(index: &HealthIndex, valuation: &Valuation, bound: U256) -> (Vec<(U256, Address)>, usize) {
         let (mut found, mut visits) = (Vec::new(), 0);
-        index.visit_below(valuation, bound, |account, health| {
+        index.visit_below(valuation, 0, bound, |account, health| {
             visits += 1;
             if health < bound {
                 found.push((health, account));

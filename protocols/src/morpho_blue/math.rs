@@ -44,6 +44,15 @@ pub(super) struct Valuation {
     pub(super) lltv: U256,
 }
 
+/// What the contract is told to repay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repayment {
+    /// The debt of this many shares.
+    Shares(U256),
+    /// As much as all of the collateral pays for, with the incentive.
+    AllCollateral,
+}
+
 /// An integer for products of four amounts and a price.
 type Wide = Uint<1_024, 16>;
 
@@ -73,6 +82,13 @@ impl Valuation {
     /// Returns the debt up to which a position is healthy.
     fn max_debt(&self, position: Position) -> Option<U256> {
         mul_div_down(mul_div_down(U256::from(position.collateral), self.price, PRICE_SCALE)?, self.lltv, WAD)
+    }
+
+    /// Returns debt shares below which no liquidation has this bonus, which is at most 15 % of what is repaid.
+    pub(super) fn least_shares(&self, bonus: U256) -> u128 {
+        let least_debt = bonus.saturating_mul(U256::from(6));
+        let shares = mul_div_down(least_debt, self.shares(), self.assets());
+        shares.map_or(0, |shares| u128::try_from(shares).unwrap_or(u128::MAX))
     }
 
     /// Returns a position's health factor × 10¹⁸, rounded down: below 10¹⁸ exactly if the contract lets it be liquidated.
@@ -112,26 +128,39 @@ impl Valuation {
     /// Returns what a whole liquidation does: of all of the debt if the collateral suffices for it, else of all collateral.
     /// `None` if the contract would refuse both.
     pub(super) fn liquidation(&self, position: Position) -> Option<Liquidation> {
-        let (collateral, shares) = (U256::from(position.collateral), U256::from(position.borrow_shares));
+        self.liquidation_within(position, U256::MAX).map(|(_, liquidation)| liquidation)
+    }
+
+    /// Returns what the largest liquidation does that repays no more than this, and what the contract is told to repay.
+    /// `None` if the contract would refuse it.
+    pub(super) fn liquidation_within(&self, position: Position, max_repay: U256) -> Option<(Repayment, Liquidation)> {
+        let (collateral, all_shares) = (U256::from(position.collateral), U256::from(position.borrow_shares));
         if collateral.is_zero() {
             return None;
         }
         let factor = self.incentive_factor()?;
+        // More shares than there are need no conversion, which might overflow.
+        let within = mul_div_down(max_repay, self.shares(), self.assets()).unwrap_or(U256::MAX);
+        let shares = all_shares.min(within);
         let owed = mul_div_down(mul_div_down(shares, self.assets(), self.shares())?, factor, WAD)?;
-        let seized_for_all = mul_div_down(owed, PRICE_SCALE, self.price).filter(|seized| *seized <= collateral);
-        let (repaid_shares, seized) = match seized_for_all {
-            Some(seized) => (shares, seized),
+        let seized_for_shares = mul_div_down(owed, PRICE_SCALE, self.price).filter(|seized| *seized <= collateral);
+        let (repayment, repaid_shares, seized) = match seized_for_shares {
+            Some(seized) => (Repayment::Shares(shares), shares, seized),
             None => {
                 let value = mul_div_up(collateral, self.price, PRICE_SCALE)?;
-                (mul_div_up(mul_div_up(value, WAD, factor)?, self.shares(), self.assets())?, collateral)
+                let shares = mul_div_up(mul_div_up(value, WAD, factor)?, self.shares(), self.assets())?;
+                (Repayment::AllCollateral, shares, collateral)
             }
         };
-        let remaining_shares = shares.checked_sub(repaid_shares)?;
+        if repaid_shares.is_zero() {
+            return None;
+        }
+        let remaining_shares = all_shares.checked_sub(repaid_shares)?;
         let repaid = mul_div_up(repaid_shares, self.assets(), self.shares())?;
         let bad_debt =
             if seized == collateral { self.bad_debt(repaid_shares, repaid, remaining_shares)? } else { U256::ZERO };
         let value = mul_div_down(seized, self.price, PRICE_SCALE)?;
-        Some(Liquidation { repaid, seized, bonus: value.saturating_sub(repaid), bad_debt })
+        Some((repayment, Liquidation { repaid, seized, bonus: value.saturating_sub(repaid), bad_debt }))
     }
 
     /// Returns what the shares that remain after a repayment are worth in the totals that it leaves.
@@ -194,6 +223,23 @@ mod tests {
         let sum = liquidation.repaid + liquidation.bad_debt;
         assert!(sum >= debt - U256::ONE && sum <= debt + U256::ONE, "{liquidation:?} of {debt}");
         assert_eq!(liquidation.bonus, uint!(100_000_000_U256) - liquidation.repaid);
+    }
+
+    #[test]
+    fn a_part_repays_no_more_than_it_may_and_keeps_its_share_of_the_incentive() {
+        let position = Position { borrow_shares: 345_000_000_000_000, collateral: 390_000_000 };
+        let valuation = valuation(PRICE_SCALE);
+        let whole = valuation.liquidation(position).unwrap();
+        for divisor in [2, 7, 1_000] {
+            let most = whole.repaid / U256::from(divisor);
+            let (repayment, part) = valuation.liquidation_within(position, most).unwrap();
+            assert!(matches!(repayment, Repayment::Shares(_)), "{repayment:?}");
+            assert!(part.repaid <= most && part.repaid + U256::ONE >= most, "{part:?} within {most}");
+            assert_eq!(part.bad_debt, U256::ZERO);
+            let proportional = whole.bonus / U256::from(divisor);
+            assert!(part.bonus <= proportional + U256::ONE && part.bonus + uint!(3_U256) >= proportional, "{part:?}");
+        }
+        assert_eq!(valuation.liquidation_within(position, U256::ZERO), None);
     }
 
     #[test]

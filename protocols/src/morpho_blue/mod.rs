@@ -6,10 +6,14 @@
 
 mod index;
 mod interface;
+mod loan;
 mod math;
 mod state;
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::{
+    collections::{BTreeMap, BinaryHeap},
+    sync::Arc,
+};
 
 use alloy::{
     primitives::{Address, B256, Log, U256, keccak256},
@@ -18,12 +22,13 @@ use alloy::{
 
 pub use self::interface::{IMorphoBlue, IMorphoOracle, MarketParams};
 use self::{
-    math::{Position, Totals, Valuation},
+    loan::MorphoBlueLoan,
+    math::{Position, Totals, Valuation, WAD},
     state::{Market, State},
 };
 use crate::{
-    Answer, ApplyError, Block, Call, Deployment, IdentityError, Observed, PositionSummary, Protocol, Size,
-    TotalsDifference, UndoError, UnpricedMarket,
+    Answer, ApplyError, Block, Call, Deployment, IdentityError, LeastBonus, Lot, Observed, PositionSummary, Protocol,
+    Size, TotalsDifference, UndoError, UnpricedMarket,
 };
 
 /// Gas for a view of the contract.
@@ -161,7 +166,7 @@ impl Protocol for MorphoBlue {
         let mut least: BinaryHeap<(U256, B256, Address)> = BinaryHeap::new();
         let mut bound = health;
         for (id, market, valuation) in self.valued_markets() {
-            market.borrowers.visit_below(valuation, bound, |account, found| {
+            market.borrowers.visit_below(valuation, 0, bound, |account, found| {
                 if found < bound {
                     least.push((found, id, account));
                     if least.len() > limit {
@@ -181,6 +186,20 @@ impl Protocol for MorphoBlue {
             summary(id, market, valuation, account, health)
         };
         least.into_sorted_vec().into_iter().filter_map(summary).collect()
+    }
+
+    fn liquidatable(&self, least_bonus: LeastBonus<'_>) -> Vec<Lot> {
+        let mut lots = Vec::new();
+        for (id, market, valuation) in self.valued_markets() {
+            let Some(least) = least_bonus(market.params.loanToken) else { continue };
+            market.borrowers.visit_below(valuation, valuation.least_shares(least), WAD, |account, health| {
+                if health < WAD {
+                    lots.extend(lot(id, market, valuation, account).filter(|lot| lot.whole.bonus >= least));
+                }
+                WAD
+            });
+        }
+        lots
     }
 }
 
@@ -205,6 +224,19 @@ fn summary(
         price: valuation.price,
         liquidation_price,
         liquidation: Valuation { price, ..*valuation }.liquidation(position),
+    })
+}
+
+/// Returns the lot of a liquidatable position; `None` if the contract refuses to liquidate it.
+fn lot(id: B256, market: &Market, valuation: &Valuation, account: Address) -> Option<Lot> {
+    let position = market.positions.get(&account).copied()?;
+    Some(Lot {
+        market: id,
+        account,
+        collateral: market.params.collateralToken,
+        debt: market.params.loanToken,
+        whole: valuation.liquidation(position)?,
+        loan: Arc::new(MorphoBlueLoan { market: market.params.clone(), account, position, valuation: *valuation }),
     })
 }
 

@@ -15,6 +15,7 @@ mod obsolete;
 mod op_stack;
 mod open_page;
 mod page;
+mod protocols;
 mod recovery;
 mod remote_signer;
 mod sample;

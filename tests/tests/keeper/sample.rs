@@ -12,8 +12,8 @@ use plimsoll_keeper::{
     view::{
         ActivityEntry, ActivityKind, ActivityState, AuditView, DayProfit, DecisionCount, DecisionHistory, DecisionView,
         Denomination, EndpointView, HeadView, KeeperView, MarketView, OrderView, PositionRow, ProgrammeView,
-        RecordedDecision, RowMarket, SafetyView, SignerView, Totals, TriggeredOrders, VaultMarketView, VaultView, View,
-        WatchedAccount, Words,
+        ProtocolView, RecordedDecision, RowMarket, SafetyView, SignerView, Totals, TriggeredOrders, VaultMarketView,
+        VaultView, View, WatchedAccount, Words,
     },
 };
 use tokio::time::Instant;
@@ -58,6 +58,18 @@ pub(super) fn view() -> View {
             below: health(10_500),
         }],
         orders: TriggeredOrders { total: 2, orders: orders() },
+        protocols: vec![ProtocolView {
+            name: "morpho-blue".into(),
+            address: Address::repeat_byte(0xb1),
+            block: BLOCK,
+            markets: 14,
+            positions: 2_310,
+            decisions: vec![
+                DecisionCount { acts: false, reason: "gain_below_gas".into(), positions: 3 },
+                DecisionCount { acts: true, reason: "act".into(), positions: 2 },
+            ],
+            differences: Vec::new(),
+        }],
         programmes: vec![ProgrammeView {
             id: B256::repeat_byte(0x51),
             name: "plim".into(),

@@ -14,6 +14,7 @@ const CONTRACTS: Contracts = Contracts {
     rewards: Some(Address::repeat_byte(0xee)),
     guard: Some(Address::repeat_byte(0x91)),
     order_executor: Some(Address::repeat_byte(0x92)),
+    executor: Some(Address::repeat_byte(0x93)),
 };
 const REWARDS: Address = Address::repeat_byte(0xee);
 const USD: Address = Address::repeat_byte(1);

@@ -1,0 +1,172 @@
+//! The other protocols: each is followed by a task of its own, so that none waits for another one's logs, and hands the
+//! engine what can be liquidated in each newest block.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use alloy::primitives::{Address, B256, U256, uint};
+use plimsoll_chain::endpoint::Endpoint;
+use plimsoll_protocols::{Deployment, IdentityError, Lot, Size};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{self, Instant},
+};
+use tracing::{error, warn};
+
+use crate::{
+    chain::Header,
+    watch::{FollowError, ProtocolFollower},
+};
+
+/// Pause between two attempts to reach a node before a protocol can be followed.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+/// Health factor × 10¹⁸ below which pools are kept known for a position.
+const NEAR: U256 = uint!(1_100_000_000_000_000_000_U256);
+/// Most positions for which pools are kept known.
+const MAX_NEAR: usize = 200;
+
+/// The least bonus of each debt token that can pay for a liquidation.
+type LeastBonuses = BTreeMap<Address, U256>;
+
+/// What is known of a protocol in a newest block.
+#[derive(Debug)]
+pub(super) struct ProtocolBlock {
+    /// The protocol.
+    pub(super) deployment: Deployment,
+    /// Header of the block.
+    pub(super) header: Header,
+    /// When its state was known.
+    pub(super) at: Instant,
+    /// What can be liquidated; `None` while nothing is known of what a bonus is worth.
+    pub(super) lots: Option<Vec<Lot>>,
+    /// Collateral and debt tokens of the positions that are nearest to liquidation.
+    pub(super) near: BTreeSet<(Address, Address)>,
+    /// Number of its markets and of its positions with debt.
+    pub(super) size: Size,
+    /// Why what is known is not certain; empty as long as everything adds up.
+    pub(super) differences: Vec<String>,
+}
+
+/// The tasks that follow protocols.
+#[derive(Debug)]
+pub(super) struct Protocols {
+    blocks: mpsc::UnboundedReceiver<ProtocolBlock>,
+    /// The newest block of each protocol that was not handed out yet.
+    waiting: BTreeMap<Address, ProtocolBlock>,
+    least_bonuses: watch::Sender<LeastBonuses>,
+    /// Aborts the tasks when it is dropped.
+    _tasks: JoinSet<()>,
+}
+
+impl Protocols {
+    /// Starts to follow protocols by these nodes.
+    pub(super) fn start(nodes: &[Arc<Endpoint>], deployments: &[Deployment]) -> Self {
+        let (sender, blocks) = mpsc::unbounded_channel();
+        let least_bonuses = watch::Sender::new(LeastBonuses::new());
+        let mut tasks = JoinSet::new();
+        for deployment in deployments {
+            tasks.spawn(follow(nodes.to_vec(), deployment.clone(), least_bonuses.subscribe(), sender.clone()));
+        }
+        Self { blocks, waiting: BTreeMap::new(), least_bonuses, _tasks: tasks }
+    }
+
+    /// Waits for the next newest block of a protocol; for ever where none is followed. Older blocks that wait are left out.
+    /// May be dropped at any point.
+    pub(super) async fn next(&mut self) -> ProtocolBlock {
+        if self.waiting.is_empty() {
+            match self.blocks.recv().await {
+                Some(block) => self.waiting.insert(block.deployment.address, block),
+                None => std::future::pending().await,
+            };
+        }
+        while let Ok(block) = self.blocks.try_recv() {
+            self.waiting.insert(block.deployment.address, block);
+        }
+        match self.waiting.pop_first() {
+            Some((_, block)) => block,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Sets what a bonus must be in the blocks to come.
+    pub(super) fn set_least_bonuses(&self, least: LeastBonuses) {
+        self.least_bonuses.send_replace(least);
+    }
+}
+
+/// Follows a protocol for as long as its logs are what they should be.
+async fn follow(
+    nodes: Vec<Arc<Endpoint>>,
+    deployment: Deployment,
+    least_bonuses: watch::Receiver<LeastBonuses>,
+    blocks: mpsc::UnboundedSender<ProtocolBlock>,
+) {
+    let (protocol, address) = (deployment.protocol, deployment.address);
+    let mut follower = loop {
+        match ProtocolFollower::start(nodes.clone(), deployment.clone()).await {
+            Ok(follower) => break follower,
+            Err(problem) if problem.is::<IdentityError>() => {
+                error!(%protocol, %address, %problem, "protocol not followed");
+                return;
+            }
+            Err(problem) => warn!(%protocol, %problem, "waiting for a node"),
+        }
+        time::sleep(RETRY_INTERVAL).await;
+    };
+    loop {
+        let step = follower.next_step().await;
+        let (header, observed) = match follower.process(step).await {
+            Ok(None) => continue,
+            Ok(Some(observed)) => observed,
+            Err(FollowError::NotRead(problem)) => {
+                warn!(%protocol, %problem, "protocol not read, nothing of it is decided in this block");
+                continue;
+            }
+            Err(FollowError::Unknown(problem)) => {
+                error!(%protocol, %address, problem, "protocol not followed any more");
+                return;
+            }
+        };
+        let least = least_bonuses.borrow().clone();
+        let followed = follower.protocol();
+        let differences: Vec<_> = observed.differences.iter().map(ToString::to_string).collect();
+        // Nothing is done by a state that the chain contradicts.
+        let is_known = !least.is_empty() && differences.is_empty();
+        let lots = is_known.then(|| followed.liquidatable(&|token| least.get(&token).copied()));
+        let near = followed.positions_below(NEAR, MAX_NEAR);
+        let block = ProtocolBlock {
+            deployment: deployment.clone(),
+            header,
+            at: Instant::now(),
+            lots,
+            near: near.iter().map(|position| (position.collateral_token, position.debt_token)).collect(),
+            size: followed.size(),
+            differences,
+        };
+        if blocks.send(block).is_err() {
+            return;
+        }
+    }
+}
+
+/// Which positions of other protocols were liquidatable in the newest block of each.
+#[derive(Debug, Default)]
+pub(super) struct Liquidatable(HashMap<Address, (u64, HashSet<(B256, Address)>)>);
+
+impl Liquidatable {
+    /// Records the lots of a protocol's newest block.
+    pub(super) fn record(&mut self, deployment: Address, block: u64, lots: &[Lot]) {
+        self.0.insert(deployment, (block, lots.iter().map(|lot| (lot.market, lot.account)).collect()));
+    }
+
+    /// Whether a position is liquidatable as of the protocol's newest block, and worth it; `None` where that is not known of
+    /// a block as new as `since`.
+    pub(super) fn contains(&self, deployment: Address, market: B256, account: Address, since: u64) -> Option<bool> {
+        let (_, positions) = self.0.get(&deployment).filter(|(block, _)| *block >= since)?;
+        Some(positions.contains(&(market, account)))
+    }
+}

@@ -1,0 +1,68 @@
+//! What an `Executor` contract lists: the protocols that it liquidates on, and the venues that it sells at. Both are fixed
+//! when it is deployed, so they are read once.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use alloy::{
+    primitives::{Address, U256},
+    sol_types::SolCall,
+};
+use eyre::{ContextCompat, ensure};
+use plimsoll_chain::endpoint::Endpoint;
+use plimsoll_contracts::IExecutor;
+
+use super::pool::{Venue, VenueKind};
+use crate::{config::Executor, prices::Call, watch::read_newest};
+
+/// Gas of a view of the contract.
+const VIEW_GAS: u64 = 100_000;
+/// Most protocols and most venues of an executor.
+const MAX_LISTED: u8 = 8;
+
+/// What an executor lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecutorListing {
+    /// Address of the contract.
+    pub address: Address,
+    /// Index of each protocol's main contract.
+    pub targets: BTreeMap<Address, u8>,
+    /// Venues by their index.
+    pub venues: Vec<Venue>,
+}
+
+impl ExecutorListing {
+    /// Reads the lists of the executor of a configuration, which says what fees its venues' pools have.
+    ///
+    /// # Errors
+    /// When no node answers, or when the contract is no executor.
+    pub async fn read(nodes: &[Arc<Endpoint>], executor: &Executor) -> eyre::Result<Self> {
+        let address = executor.address;
+        let call = |data: Vec<u8>| Call { to: address, data: data.into(), gas: VIEW_GAS };
+        let targets = (0..MAX_LISTED).map(|index| IExecutor::targetAtCall { index: U256::from(index) }.abi_encode());
+        let venues = (0..MAX_LISTED).map(|index| IExecutor::venueAtCall { index: U256::from(index) }.abi_encode());
+        let calls: Vec<_> = targets.chain(venues).map(call).collect();
+        let answers = read_newest(nodes, &calls).await?;
+        let (targets, venues) = answers.split_at_checked(MAX_LISTED.into()).wrap_err("too few answers")?;
+        let targets: BTreeMap<_, _> = (0..MAX_LISTED)
+            .zip(targets)
+            .map_while(|(index, answer)| {
+                let target = IExecutor::targetAtCall::abi_decode_returns(answer.as_ref().ok()?).ok()?;
+                Some((target.account, index))
+            })
+            .collect();
+        ensure!(!targets.is_empty(), "{address} is no Executor, or one that lists no protocol");
+        let venue = |venue: IExecutor::Venue| {
+            let (kind, keys) = match venue.kind {
+                IExecutor::VenueKind::UniswapV2 => (VenueKind::UniswapV2, &executor.pair_fees),
+                IExecutor::VenueKind::UniswapV3 => (VenueKind::UniswapV3, &executor.pool_fees),
+                IExecutor::VenueKind::__Invalid => return None,
+            };
+            let IExecutor::Venue { deployer, poolInitCodeHash: pool_init_code_hash, .. } = venue;
+            Some(Venue { kind, deployer, pool_init_code_hash, keys: keys.clone() })
+        };
+        let venues = venues
+            .iter()
+            .map_while(|answer| venue(IExecutor::venueAtCall::abi_decode_returns(answer.as_ref().ok()?).ok()?));
+        Ok(Self { address, targets, venues: venues.collect() })
+    }
+}

@@ -1,0 +1,232 @@
+//! The steps from the lots of a block to what is sent.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use alloy::primitives::{Address, U256};
+use plimsoll_chain::error::ChainError;
+use plimsoll_protocols::{Deployment, Lot};
+
+use super::{
+    PositionId, Seize,
+    job::{Candidate, Job, Quote},
+};
+use crate::{
+    chain::Header,
+    prices::{ChainReader, NoValuation, Valuer, Values},
+    strategies::{BlockContext, Decisions, Exclusion, SkipReason, bids::Bids, gas::no_room},
+};
+
+/// Most positions that are simulated for one block.
+const MAX_LOTS: usize = 16;
+/// Most positions in one transaction: what their results take is what a simulated call may return.
+const MAX_ITEMS: usize = 8;
+/// Calls that are simulated for one position.
+const MAX_CANDIDATES: usize = 3;
+/// A position is considered whole and halved at most this often, as long as a part's bonus pays for its gas.
+const MAX_HALVINGS: usize = 12;
+/// Routes of each size that are considered.
+const ROUTES_PER_SIZE: usize = 2;
+/// Gas below which no liquidation with a swap succeeds.
+const LEAST_GAS: u64 = 200_000;
+
+impl Seize {
+    /// Returns the least bonus, in units of a debt token, that can pay for a liquidation at these costs; nothing of tokens
+    /// whose value was never read.
+    #[must_use]
+    pub fn least_bonuses(
+        &self,
+        valuer: &Valuer,
+        tokens: impl IntoIterator<Item = Address>,
+        context: BlockContext<'_>,
+    ) -> BTreeMap<Address, U256> {
+        let least = |token| Some((token, valuer.last_known(token)?.units_up(least_cost(context))));
+        tokens.into_iter().filter_map(least).collect()
+    }
+
+    /// Reads the pools for sales that may be made in the next blocks.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn prepare<R: ChainReader>(
+        &mut self,
+        reader: &R,
+        header: &Header,
+        sales: impl IntoIterator<Item = (Address, Address)>,
+    ) -> Result<(), ChainError> {
+        self.router.refresh(reader, header, sales).await
+    }
+
+    /// Decides about every lot of a protocol in a block. Without any, no request is made.
+    pub async fn decide<R: ChainReader>(
+        &mut self,
+        reader: &R,
+        valuer: &mut Valuer,
+        (deployment, lots): (&Deployment, &[Lot]),
+        context: BlockContext<'_>,
+        bids: &Bids,
+        exclusion: Exclusion<'_, PositionId>,
+    ) -> Decisions<PositionId> {
+        let mut decisions = Decisions::default();
+        let id = |lot: &Lot| PositionId { deployment: deployment.address, market: lot.market, account: lot.account };
+        let lots: Vec<_> = lots.iter().filter(|lot| !decisions.skip_excluded(id(lot), exclusion)).collect();
+        let Some(target) = self.settings.targets.get(&deployment.address).copied() else { return decisions };
+        if lots.is_empty() {
+            return decisions;
+        }
+        if context.room == 0 {
+            let reason = SkipReason::Held { rule: no_room(context.room) };
+            decisions.skip(lots.iter().map(|lot| id(lot)), &reason);
+            return decisions;
+        }
+        let tokens: BTreeSet<_> = lots.iter().map(|lot| lot.debt).collect();
+        let values = valuer.values(reader, context.header, &tokens.into_iter().collect::<Vec<_>>()).await;
+        let read = match values {
+            Ok(values) => {
+                let sales = lots.iter().map(|lot| (lot.collateral, lot.debt));
+                self.router.refresh(reader, context.header, sales).await.map(|()| values)
+            }
+            Err(error) => Err(error),
+        };
+        let values = match read {
+            Ok(values) => values,
+            Err(error) => {
+                decisions.skip(lots.iter().map(|lot| id(lot)), &SkipReason::unanswered(&error));
+                return decisions;
+            }
+        };
+        let mut planned: Vec<(U256, Vec<Candidate<'_>>)> = Vec::new();
+        for lot in lots {
+            match self.candidates(target, (id(lot), lot), &values, context) {
+                Ok(candidates) => planned.push(candidates),
+                Err(reason) => decisions.skip([id(lot)], &reason),
+            }
+        }
+        planned.sort_by_key(|(bonus_wei, candidates)| {
+            (Reverse(*bonus_wei), candidates.first().map(|candidate| candidate.id))
+        });
+        let later = planned.split_off(planned.len().min(MAX_LOTS));
+        let ids = later.iter().filter_map(|(_, candidates)| Some(candidates.first()?.id));
+        decisions.skip(ids, &SkipReason::TriedLater);
+        let planned: Vec<_> = planned.into_iter().map(|(_, candidates)| candidates).collect();
+        let all: Vec<_> = planned.iter().filter_map(|candidates| Some(candidates.first()?.id)).collect();
+        if let Err(error) = self.simulate_and_send(reader, planned, context, bids, &mut decisions).await {
+            let is_decided = |id: &PositionId| decisions.verdicts.iter().any(|verdict| verdict.target == *id);
+            let undecided: Vec<_> = all.into_iter().filter(|id| !is_decided(id)).collect();
+            decisions.skip(undecided, &SkipReason::unanswered(&error));
+        }
+        decisions
+    }
+
+    /// Returns the calls that could liquidate a lot, the most promising first, and the value of the whole bonus, in wei.
+    fn candidates<'a>(
+        &self,
+        target: u8,
+        (id, lot): (PositionId, &'a Lot),
+        values: &Values,
+        context: BlockContext<'_>,
+    ) -> Result<(U256, Vec<Candidate<'a>>), SkipReason> {
+        let no_valuation = |problem| SkipReason::NoValuation { token: lot.debt, problem };
+        let rate = values.of(lot.debt).map_err(no_valuation)?;
+        let units_per_wei_x96 = rate.units_per_wei_x96().ok_or(no_valuation(NoValuation::OutOfRange))?;
+        let bonus_wei = rate.value_down(lot.whole.bonus);
+        let gas_wei = least_cost(context);
+        if !context.costs.is_profitable(bonus_wei, gas_wei) {
+            return Err(SkipReason::GainBelowGas { gain_wei: bonus_wei, gas_wei });
+        }
+        let mut found: Vec<(U256, Candidate<'a>)> = Vec::new();
+        for halvings in 0..=MAX_HALVINGS {
+            // The interest that accrues until the transaction is mined must not turn the whole into a part.
+            let most = if halvings == 0 { U256::MAX } else { lot.whole.repaid >> halvings };
+            let Some(expected) = lot.loan.expect(most) else { break };
+            let liquidation = expected.liquidation;
+            if halvings != 0 && !context.costs.is_profitable(rate.value_down(liquidation.bonus), gas_wei) {
+                break;
+            }
+            let routes =
+                self.router.pools().candidates(lot.collateral, lot.debt, self.router.hubs(), liquidation.seized);
+            for route in routes.into_iter().take(ROUTES_PER_SIZE) {
+                // By the pools' state, shifted so that losses can be compared, too.
+                let promise = route.amount_out.saturating_add(U256::MAX >> 1).saturating_sub(liquidation.repaid);
+                let (expected, route) = (expected.clone(), route.encode());
+                found.push((promise, Candidate { id, lot, target, rate, units_per_wei_x96, expected, route }));
+            }
+        }
+        if found.is_empty() {
+            return Err(SkipReason::NoRoute);
+        }
+        found.sort_by_key(|(promise, _)| Reverse(*promise));
+        let candidates = found.into_iter().map(|(_, candidate)| candidate).take(MAX_CANDIDATES).collect();
+        Ok((bonus_wei, candidates))
+    }
+
+    /// Simulates the candidates of every lot, each on its own, then the jobs made of the best one after another, and sends
+    /// what pays.
+    async fn simulate_and_send<R: ChainReader>(
+        &self,
+        reader: &R,
+        planned: Vec<Vec<Candidate<'_>>>,
+        context: BlockContext<'_>,
+        bids: &Bids,
+        decisions: &mut Decisions<PositionId>,
+    ) -> Result<(), ChainError> {
+        let settings = &self.settings;
+        let calls: Vec<_> = planned.iter().flatten().map(|candidate| settings.trial(candidate, context)).collect();
+        let mut results = reader.run_each(context.header, calls).await?.into_iter();
+        let mut chosen: Vec<(Candidate<'_>, Quote)> = Vec::new();
+        for candidates in planned {
+            let mut best: Option<(Candidate<'_>, Quote)> = None;
+            let mut reason = None;
+            for candidate in candidates {
+                let id = candidate.id;
+                let quote = results.next().map(|result| settings.quote_single(&candidate, &result, context));
+                match quote {
+                    Some(Ok(quote)) if best.as_ref().is_none_or(|(_, best)| quote.net() > best.net()) => {
+                        best = Some((candidate, quote));
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(problem)) => reason = reason.or(Some((id, problem))),
+                    None => reason = Some((id, SkipReason::Unanswered { problem: "no result".to_owned() })),
+                }
+            }
+            match (best, reason) {
+                (Some(best), _) => chosen.push(best),
+                (None, Some((id, reason))) => decisions.skip([id], &reason),
+                (None, None) => {}
+            }
+        }
+        chosen.sort_by_key(|(candidate, quote)| (Reverse(quote.net()), candidate.id));
+        let jobs = jobs(chosen);
+        let is_simple = jobs.len() == 1 && jobs.iter().all(Job::is_single);
+        if is_simple {
+            jobs.iter().for_each(|job| settings.send_first(job, context, bids, decisions));
+            return Ok(());
+        }
+        // Jobs may sell through the same pools, so each is tried after those before it.
+        let sequence: Vec<_> = jobs.iter().map(|job| settings.job_trial(job, context)).collect();
+        let results = reader.run(context.header, &[sequence]).await?.into_iter().flatten();
+        for (job, result) in jobs.iter().zip(results) {
+            settings.send_job(job, &result, context, bids, decisions);
+        }
+        Ok(())
+    }
+}
+
+/// Puts positions of the same market, whose profit is in the same token, into one transaction, as many as fit.
+fn jobs(chosen: Vec<(Candidate<'_>, Quote)>) -> Vec<Job<'_>> {
+    let mut jobs: Vec<Job<'_>> = Vec::new();
+    for (candidate, quote) in chosen {
+        match jobs.iter_mut().find(|job| job.takes(&candidate, MAX_ITEMS)) {
+            Some(job) => job.items.push((candidate, quote)),
+            None => jobs.push(Job { items: vec![(candidate, quote)] }),
+        }
+    }
+    jobs
+}
+
+/// The least that a liquidation with a swap costs, in wei.
+fn least_cost(context: BlockContext<'_>) -> U256 {
+    context.costs.transaction_cost(LEAST_GAS, 0)
+}

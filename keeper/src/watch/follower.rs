@@ -1,0 +1,196 @@
+//! A protocol kept equal to the chain by its logs, reorg-safe, and read in each newest block.
+
+use std::sync::Arc;
+
+use alloy::primitives::{B256, Log};
+use eyre::eyre;
+use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
+use plimsoll_protocols::{Answer, CallFailure, Deployment, Observed, Protocol};
+use tracing::{info, warn};
+
+use crate::{
+    chain::{Event, Header, Sources},
+    config::ChainFacts,
+    engine::FailoverReader,
+    prices::{Call, CallError, CallResult, ChainReader, EndpointReader, UNSIGNED_ACCOUNT},
+    stream::{BlockEvents, Cursor, ResyncReason, Step, Stream, StreamSettings, newest_header},
+};
+
+/// What a lack of logs means, for people.
+pub(super) const PRUNED: &str =
+    "the node may have pruned logs this old: use an archive node, or one that keeps all logs";
+
+/// A protocol that is followed.
+#[derive(Debug)]
+pub(crate) struct ProtocolFollower {
+    protocol: Box<dyn Protocol>,
+    stream: Stream,
+    reader: FailoverReader,
+}
+
+/// Why a step of the stream has no result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FollowError {
+    /// The newest block is applied, but no node answered what is read in it.
+    #[error(transparent)]
+    NotRead(#[from] ChainError),
+    /// The logs are not those of the protocol, and no other node has others.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl ProtocolFollower {
+    /// Checks that the contract is the protocol, and begins to follow it.
+    ///
+    /// # Errors
+    /// When no node answers, or when the contract is another one.
+    pub(crate) async fn start(endpoints: Vec<Arc<Endpoint>>, deployment: Deployment) -> eyre::Result<Self> {
+        let protocol = deployment.protocol();
+        let calls: Vec<_> = protocol.identity_calls().into_iter().map(to_call).collect();
+        let answers = read_newest(&endpoints, &calls).await?;
+        protocol.check_identity(&answers.into_iter().map(to_answer).collect::<Vec<_>>())?;
+        let chain = ChainFacts::known(deployment.chain_id)
+            .ok_or_else(|| eyre!("the facts about chain {} cannot be read", deployment.chain_id))?;
+        let settings = StreamSettings::new(deployment.chain_id, chain.block_time);
+        info!(protocol = %deployment.protocol, address = %deployment.address, from_block = deployment.first_block, "reading logs");
+        let stream = Stream::start(endpoints, Sources::foreign(deployment.address), beginning(&deployment), settings);
+        let reader = FailoverReader::new(stream.reader(), UNSIGNED_ACCOUNT);
+        Ok(Self { protocol, stream, reader })
+    }
+
+    /// Returns the protocol's state.
+    pub(crate) fn protocol(&self) -> &dyn Protocol {
+        &*self.protocol
+    }
+
+    /// Returns the stream that blocks come from.
+    pub(crate) const fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Returns the reader over the stream's connections.
+    pub(super) const fn reader(&self) -> &FailoverReader {
+        &self.reader
+    }
+
+    /// Waits for the next step of the stream. May be dropped at any point.
+    pub(crate) async fn next_step(&mut self) -> Step {
+        self.stream.next().await
+    }
+
+    /// Carries out a step. Returns what was read in the block if it is the newest. Must be awaited to its end.
+    pub(crate) async fn process(&mut self, step: Step) -> Result<Option<(Header, Observed)>, FollowError> {
+        match step {
+            Step::Apply(block) => return Ok(self.apply(&block).await?),
+            Step::Revert { to } => match self.protocol.undo_to(to.number) {
+                Ok(()) => self.stream.accept(),
+                Err(error) => {
+                    warn!(%error, "state rebuilt");
+                    self.rebuild();
+                }
+            },
+            Step::Resync(ResyncReason::ForeignEvent { number, problem }) => {
+                return Err(FollowError::Unknown(format!(
+                    "in block {number}: {problem}: the contract is of a version that is not known"
+                )));
+            }
+            Step::Resync(ResyncReason::InconsistentEvents { number, reason, untried_endpoint: false }) => {
+                return Err(FollowError::Unknown(format!(
+                    "the logs of block {number} do not fit those before it: {reason}; {PRUNED}"
+                )));
+            }
+            Step::Resync(reason) => {
+                warn!(%reason, "state rebuilt");
+                self.rebuild();
+            }
+        }
+        Ok(None)
+    }
+
+    /// Applies a block, and accepts it or has it fetched again. Returns what was read in the newest block; fails if that one
+    /// cannot be read.
+    async fn apply(&mut self, block: &BlockEvents) -> Result<Option<(Header, Observed)>, ChainError> {
+        let logs: Vec<Log> = block.events.iter().filter_map(foreign_log).collect();
+        let place = plimsoll_protocols::Block { number: block.number, timestamp: block.timestamp };
+        if let Err(error) = self.protocol.apply(place, &logs) {
+            self.stream.reject(error.to_string());
+            return Ok(None);
+        }
+        let Some(header) = block.tip else {
+            self.stream.accept();
+            return Ok(None);
+        };
+        let observed = match self.observe(&header).await {
+            Ok(observed) => observed,
+            Err(error) => {
+                self.stream.accept();
+                return Err(error);
+            }
+        };
+        if block.unconfirmed && !observed.differences.is_empty() && self.protocol.undo_to(block.number - 1).is_ok() {
+            self.stream.reject("the totals on chain are others");
+            return Ok(None);
+        }
+        self.stream.accept();
+        Ok(Some((header, observed)))
+    }
+
+    async fn observe(&mut self, header: &Header) -> Result<Observed, ChainError> {
+        let sequences: Vec<Vec<Call>> =
+            self.protocol.reads().into_iter().map(|calls| calls.into_iter().map(to_call).collect()).collect();
+        let answers = self.reader.run(header, &sequences).await?;
+        let answers: Vec<Vec<Answer>> = answers
+            .into_iter()
+            .map(|sequence| sequence.into_iter().map(|call| to_answer(call.result)).collect())
+            .collect();
+        Ok(self.protocol.observe(&answers))
+    }
+
+    /// Discards the state and begins again.
+    fn rebuild(&mut self) {
+        let deployment = self.protocol.deployment().clone();
+        self.protocol = deployment.protocol();
+        self.stream.restart(beginning(&deployment));
+    }
+}
+
+const fn beginning(deployment: &Deployment) -> Cursor {
+    Cursor { number: deployment.first_block.saturating_sub(1), hash: None::<B256> }
+}
+
+/// Makes calls in the newest block of the first node that answers.
+///
+/// # Errors
+/// When no node answers: the last one's error.
+pub(crate) async fn read_newest(endpoints: &[Arc<Endpoint>], calls: &[Call]) -> eyre::Result<Vec<CallResult>> {
+    let mut failure = eyre!("no node is named");
+    for endpoint in endpoints {
+        match read_newest_by(endpoint, calls).await {
+            Ok(answers) => return Ok(answers),
+            Err(error) => failure = error.into(),
+        }
+    }
+    Err(failure)
+}
+
+async fn read_newest_by(endpoint: &Arc<Endpoint>, calls: &[Call]) -> Result<Vec<CallResult>, ChainError> {
+    let header = newest_header(endpoint).await?;
+    let reader = EndpointReader::new(Arc::clone(endpoint), endpoint.client().await?, UNSIGNED_ACCOUNT);
+    let answers = reader.run_each(&header, calls.to_vec()).await?;
+    Ok(answers.into_iter().map(|call| call.result).collect())
+}
+
+fn foreign_log(event: &Event) -> Option<Log> {
+    if let Event::Foreign(log) = event { Some(log.clone()) } else { None }
+}
+
+fn to_call(call: plimsoll_protocols::Call) -> Call {
+    Call { to: call.to, data: call.data, gas: call.gas }
+}
+
+fn to_answer(result: CallResult) -> Answer {
+    result.map_err(|error| match error {
+        CallError::Reverted(data) => CallFailure::Reverted(data),
+        CallError::NotRun => CallFailure::NotRun,
+    })
+}

@@ -1,0 +1,266 @@
+//! Positions of Morpho Blue, from its real bytecode, liquidated by whole keepers that serve a deployment of Plimsoll
+//! besides: each once, none that is healthy, with the profit kept; through kills and reorgs.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use alloy::{
+    primitives::{Address, B256, Bytes, U256, keccak256, utils::parse_ether},
+    providers::{Provider, ext::AnvilApi},
+    rpc::types::anvil::ReorgOptions,
+    sol_types::SolValue,
+};
+use eyre::ensure;
+use plimsoll_contracts::{
+    IExecutor::{Target, TargetKind, Venue, VenueKind},
+    IUniswapV3Swapper,
+};
+use plimsoll_protocols::morpho_blue::{IMorphoBlue, MarketParams};
+use plimsoll_testkit::{
+    devnet::{IOneSlotOracle, ITestToken, mined},
+    exchange::POOL_CODE_HASH,
+    keeper::{Keeper, KeeperSetup},
+    morpho_blue::MorphoBlue,
+    proxy::{Fault, Phase, Proxy, Rule},
+};
+use serde_json::Value;
+
+use super::fixture::{EARLY_FINALITY, ETHER, Fixture, program, soon};
+use crate::support::events;
+
+const DOLLAR: u128 = 1_000_000;
+/// Time between two queries of a transaction that is waited for.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// Base fee, in wei, at which a liquidation costs a small part of its bonus.
+const BASE_FEE: u128 = 1_000_000_000;
+/// Accounts of the node: one lends, the others borrow.
+const LENDER: usize = 1;
+const BORROWERS: std::ops::Range<usize> = 2..7;
+/// Debt of the first borrower against an ether; each further one owes a step less.
+const FIRST_DEBT: u128 = 1_500 * DOLLAR;
+const DEBT_STEP: u128 = 20 * DOLLAR;
+
+/// A suite with a Morpho Blue besides it, whose positions are liquidatable from prices of their own.
+struct Besides {
+    fixture: Fixture,
+    morpho: MorphoBlue,
+    market: MarketParams,
+    executor: Address,
+    borrowers: Vec<Address>,
+}
+
+/// The oracle's price for so many dollars of six decimals for an ether.
+fn price(dollars: u128) -> U256 {
+    U256::from(dollars) * U256::from(10).pow(U256::from(18))
+}
+
+impl Besides {
+    async fn new() -> eyre::Result<Self> {
+        let fixture = Fixture::new(&[]).await?;
+        let suite = &fixture.suite;
+        let devnet = &suite.devnet;
+        let morpho = MorphoBlue::deploy(devnet).await?;
+        let swapper = IUniswapV3Swapper::new(suite.contract("UniswapV3Swapper")?, devnet.provider());
+        let factory = swapper.factory().call().await?;
+        let targets = vec![Target { kind: TargetKind::MorphoBlue, account: morpho.core }];
+        let venues = vec![Venue { kind: VenueKind::UniswapV3, deployer: factory, poolInitCodeHash: POOL_CODE_HASH }];
+        let arguments = (suite.token("WETH")?, targets, venues).abi_encode_params();
+        let executor = devnet.deploy("Executor", arguments).await?;
+        let [ether, dollars] = [suite.token("WETH")?, suite.token("USDC")?];
+        let oracle = devnet.deploy("OneSlotOracle", price(2_000 * DOLLAR).abi_encode()).await?;
+        let market = morpho.create_market(devnet, [ether, dollars], oracle, parse_ether("0.86")?).await?;
+        let lender = devnet.account(LENDER)?;
+        let supply = U256::from(1_000_000 * DOLLAR);
+        devnet.mint_and_approve(dollars, lender, supply, morpho.core).await?;
+        let core = IMorphoBlue::new(morpho.core, devnet.provider());
+        mined(core.supply(market.clone(), supply, U256::ZERO, lender, Bytes::new()).from(lender)).await?;
+        let mut besides = Self { morpho, market, executor, borrowers: Vec::new(), fixture };
+        for (index, account) in (0..).zip(BORROWERS) {
+            besides.borrow(account, FIRST_DEBT - DEBT_STEP * index).await?;
+        }
+        Ok(besides)
+    }
+
+    async fn borrow(&mut self, account: usize, debt: u128) -> eyre::Result<()> {
+        let devnet = &self.fixture.suite.devnet;
+        let (account, collateral) = (devnet.account(account)?, U256::from(ETHER));
+        devnet.mint_and_approve(self.market.collateralToken, account, collateral, self.morpho.core).await?;
+        let core = IMorphoBlue::new(self.morpho.core, devnet.provider());
+        let supplied = core.supplyCollateral(self.market.clone(), collateral, account, Bytes::new());
+        mined(supplied.from(account)).await?;
+        mined(core.borrow(self.market.clone(), U256::from(debt), U256::ZERO, account, account).from(account)).await?;
+        self.borrowers.push(account);
+        Ok(())
+    }
+
+    fn setup(&self, endpoints: Option<&Proxy>) -> KeeperSetup {
+        let live = KeeperSetup::live(&self.fixture.suite);
+        let further = format!(
+            "{EARLY_FINALITY}[[protocols]]\nkind = \"morpho-blue\"\naddress = \"{}\"\nfirst_block = 1\n\
+             [executor]\naddress = \"{}\"\n",
+            self.morpho.core, self.executor
+        );
+        let endpoints = endpoints.map_or(live.endpoints.clone(), |proxy| vec![format!("url = \"{}\"", proxy.ws_url())]);
+        KeeperSetup { endpoints, further, ..live }
+    }
+
+    async fn start(&self, setup: &KeeperSetup) -> eyre::Result<Keeper> {
+        let keeper = Keeper::start_with(&self.fixture.suite, program(), setup).await?;
+        keeper.wait_until_ready().await?;
+        Ok(keeper)
+    }
+
+    /// Sets the price at which so many positions are 1 % below their liquidation price, in a block of its own.
+    async fn drop_price_below(&self, positions: u128) -> eyre::Result<()> {
+        let dollars = (FIRST_DEBT - DEBT_STEP * (positions - 1)) * 100 / 86 * 99 / 100;
+        let oracle = IOneSlotOracle::new(self.market.oracle, self.fixture.provider());
+        let set = oracle.set(price(dollars));
+        let deployer = self.fixture.suite.devnet.deployer();
+        let pending = set.from(deployer).gas(200_000).max_priority_fee_per_gas(1_000_000_000_000).send().await?;
+        self.fixture.mine().await?;
+        ensure!(pending.get_receipt().await?.status(), "the price is refused");
+        Ok(())
+    }
+
+    fn market_id(&self) -> B256 {
+        keccak256(self.market.abi_encode())
+    }
+
+    /// Returns how often each borrower was liquidated on the present chain.
+    async fn liquidated(&self) -> eyre::Result<BTreeMap<Address, u64>> {
+        let mut times = BTreeMap::new();
+        for event in events::<IMorphoBlue::Liquidate>(self.fixture.provider(), self.morpho.core).await? {
+            ensure!(event.id == self.market_id() && event.badDebtShares.is_zero(), "{event:?}");
+            *times.entry(event.borrower).or_default() += 1;
+        }
+        Ok(times)
+    }
+
+    /// Mines a block, and waits until the keeper has decided on it and sent what it wants to send.
+    async fn mine(&self, keeper: &Keeper) -> eyre::Result<()> {
+        let head = self.fixture.mine().await?;
+        let is_decided = |status: &Value| status["protocols"][0]["block"].as_u64() >= Some(head);
+        let status = keeper.wait_until("status", is_decided).await?;
+        let counts = status["protocols"][0]["decisions"].as_array().cloned().unwrap_or_default();
+        if counts.iter().any(|count| count["acts"] == true) {
+            while !self.has_pending(keeper.signer()).await? {
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn has_pending(&self, signer: Address) -> eyre::Result<bool> {
+        let provider = self.fixture.provider();
+        let mined = provider.get_transaction_count(signer).await?;
+        Ok(provider.get_transaction_count(signer).pending().await? > mined)
+    }
+
+    /// Mines blocks until so many borrowers were liquidated.
+    async fn wait_until_liquidated(&self, borrowers: usize, keeper: &Keeper) -> eyre::Result<()> {
+        soon(async {
+            while self.liquidated().await?.len() < borrowers {
+                self.mine(keeper).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Checks that the first borrowers were liquidated, each once and wholly, and no other was touched.
+    async fn ensure_liquidated(&self, borrowers: usize) -> eyre::Result<()> {
+        let (gone, healthy) = self.borrowers.split_at(borrowers);
+        let expected: BTreeMap<_, _> = gone.iter().map(|account| (*account, 1)).collect();
+        ensure!(self.liquidated().await? == expected, "{:?}", self.liquidated().await?);
+        let core = IMorphoBlue::new(self.morpho.core, self.fixture.provider());
+        for (account, is_healthy) in
+            gone.iter().map(|account| (account, false)).chain(healthy.iter().map(|account| (account, true)))
+        {
+            let position = core.position(self.market_id(), *account).call().await?;
+            ensure!((position.borrowShares != 0) == is_healthy, "{account}: {} shares", position.borrowShares);
+        }
+        Ok(())
+    }
+
+    async fn dollars_of(&self, account: Address) -> eyre::Result<U256> {
+        Ok(ITestToken::new(self.market.loanToken, self.fixture.provider()).balanceOf(account).call().await?)
+    }
+
+    async fn stop_mining(&self) -> eyre::Result<()> {
+        self.fixture.stop_mining().await?;
+        self.fixture.provider().anvil_set_next_block_base_fee_per_gas(BASE_FEE).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_of_morpho_blue_are_liquidated_with_a_profit_and_healthy_ones_are_not() -> eyre::Result<()> {
+    let besides = Besides::new().await?;
+    let setup = besides.setup(None);
+    besides.stop_mining().await?;
+    let keeper = besides.start(&setup).await?;
+    let signer = keeper.signer();
+    besides.mine(&keeper).await?;
+    besides.mine(&keeper).await?;
+    besides.drop_price_below(1).await?;
+    besides.wait_until_liquidated(1, &keeper).await?;
+    besides.ensure_liquidated(1).await?;
+    let first = besides.dollars_of(signer).await?;
+    // 1,500 dollars with an incentive of 4.38 % at the oracle's price of 1,726 are 0.9068 ether, which the pool buys for 2,000
+    // each, less its fee of 0.3 %.
+    ensure!(first > U256::from(300 * DOLLAR) && first < U256::from(310 * DOLLAR), "profit of {first}");
+    // Three more in one transaction.
+    besides.drop_price_below(4).await?;
+    besides.wait_until_liquidated(4, &keeper).await?;
+    besides.ensure_liquidated(4).await?;
+    ensure!(besides.dollars_of(signer).await? > first * U256::from(4), "no profit of several");
+    ensure!(besides.dollars_of(besides.executor).await?.is_zero(), "something is left in the executor");
+    let activity = keeper.api("activity").await?;
+    let journal = besides.fixture.settle_and_end(keeper, &setup).await?;
+    ensure!(journal.len() == 2, "{journal:?}\n{activity}");
+    besides.fixture.ensure_none_reverted(signer).await?;
+    besides.fixture.ensure_journal_is_complete(&journal, signer).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_kills_and_a_reorg_positions_of_morpho_blue_are_liquidated_once() -> eyre::Result<()> {
+    let besides = Besides::new().await?;
+    let mut proxy = Proxy::start(besides.fixture.suite.devnet.node.address()).await?;
+    let setup = besides.setup(Some(&proxy));
+    besides.stop_mining().await?;
+    let mut keeper = besides.start(&setup).await?;
+    let signer = keeper.signer();
+    besides.mine(&keeper).await?;
+    besides.mine(&keeper).await?;
+    // In the journal and being sent: first before the node has it, then after, without the keeper knowing.
+    for (number, moment) in [(1, Phase::BeforeForwarding), (2, Phase::AfterForwarding)] {
+        let stall = proxy.inject(Rule::from(Fault::Stall(moment)).on(&["eth_sendRawTransaction"]));
+        besides.drop_price_below(number).await?;
+        proxy.wait_for(|counts| counts.acted(stall) > 0).await?;
+        drop(keeper);
+        proxy.cut_connections().await?;
+        proxy.lift(stall);
+        keeper = besides.start(&setup).await?;
+        besides.wait_until_liquidated(usize::try_from(number)?, &keeper).await?;
+    }
+    // Mined, and reorged while no keeper runs.
+    besides.drop_price_below(3).await?;
+    let fallen = besides.fixture.head().await?;
+    besides.wait_until_liquidated(3, &keeper).await?;
+    drop(keeper);
+    let depth = besides.fixture.head().await? - fallen;
+    besides.fixture.provider().anvil_reorg(ReorgOptions { depth, tx_block_pairs: Vec::new() }).await?;
+    ensure!(besides.liquidated().await?.len() == 2, "nothing was reorged");
+    keeper = besides.start(&setup).await?;
+    besides.wait_until_liquidated(3, &keeper).await?;
+    // Mined, and reorged before the keeper's eyes.
+    besides.drop_price_below(4).await?;
+    let fallen = besides.fixture.head().await?;
+    besides.wait_until_liquidated(4, &keeper).await?;
+    let depth = besides.fixture.head().await? - fallen;
+    besides.fixture.provider().anvil_reorg(ReorgOptions { depth, tx_block_pairs: Vec::new() }).await?;
+    besides.wait_until_liquidated(4, &keeper).await?;
+    besides.ensure_liquidated(4).await?;
+    let journal = besides.fixture.settle_and_end(keeper, &setup).await?;
+    besides.fixture.ensure_none_reverted(signer).await?;
+    besides.fixture.ensure_journal_is_complete(&journal, signer).await
+}
