@@ -50,7 +50,7 @@ struct ExecutorEntry {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    kind: ProtocolKind,
+    kind: Option<ProtocolKind>,
     #[serde(default, deserialize_with = "units::address")]
     address: Option<Address>,
     first_block: Option<u64>,
@@ -116,7 +116,8 @@ fn millionths(text: &str) -> Result<u32, String> {
 
 impl Entry {
     fn resolved(self, chain_id: u64) -> Result<Deployment, String> {
-        let Self { kind: protocol, address, first_block } = self;
+        let Self { kind, address, first_block } = self;
+        let protocol = kind.ok_or("say its `kind`: \"morpho-blue\"")?;
         let known = known_deployment(protocol, chain_id);
         let is_known = |known: &&Deployment| address.is_none_or(|address| address == known.address);
         match (known.filter(is_known), address) {

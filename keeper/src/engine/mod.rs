@@ -22,6 +22,8 @@
 //! 4. `Engine::decide` runs the strategies by priority: `strategies::Strategies::liquidations`, `orders`, and `rebalances`
 //!    and `harvests` only where nothing else is sent. All skip what `exclusion::Exclusion::skip_reason` names: subjects of
 //!    intents in flight, and those in back-off.
+//!    What can be liquidated on other protocols comes from tasks of their own (`protocols::Protocols`) and is decided by
+//!    `Engine::on_protocol_block`.
 //! 5. `submissions::Submissions::submit` hands each intent to
 //!    [`SenderHandle::submit`](crate::sender::SenderHandle::submit), which returns at once. The signer's own task signs,
 //!    journals and broadcasts.
@@ -47,6 +49,7 @@ mod block_request;
 mod book_audit;
 mod chain_events;
 mod exclusion;
+mod executor_listing;
 mod failover;
 mod follower;
 mod l1_data_fee;
@@ -55,6 +58,7 @@ mod low_priority;
 mod obsolete;
 mod operator;
 mod pricing;
+mod protocol_follower;
 mod protocols;
 mod races;
 mod results;
@@ -70,15 +74,16 @@ mod tests;
 
 use std::{collections::BTreeSet, future, sync::Arc, time::Duration};
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::B256;
 use eyre::eyre;
 use plimsoll_contracts::MarketId;
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     time::{self, Instant, MissedTickBehavior},
 };
-use tracing::{error, info, instrument, warn};
+use tracing::{error, info, instrument};
 
+pub(crate) use self::protocol_follower::{PRUNED, ProtocolError, ProtocolFollower};
 pub use self::{
     alone::run_alone,
     failover::FailoverReader,
@@ -92,7 +97,7 @@ use self::{
     log::DryRunLog,
     operator::Pauses,
     pricing::{PricedBlock, Pricing},
-    protocols::{ProtocolBlock, Protocols},
+    protocols::Protocols,
     results::ResultsRecorder,
     second_opinion::Opinion,
     strategies::Strategies,
@@ -103,7 +108,6 @@ use crate::{
     config::Config,
     control::{PendingRequest, Requests},
     intent::{Intent, Outcome, Priority, Purpose, Receipt, Report, SafetyRefusal, Scope},
-    prices::Prices,
     record::{self, Stage},
     safety::Execution,
     sender::{self, SenderTasks},
@@ -116,7 +120,7 @@ use crate::{
     },
     stream::BlockEvents,
     telemetry::{AlertKind, AlertSender, Notice},
-    view::{BlockSnapshot, Ledger, OperationsSnapshot, ProtocolView, ViewPublisher, count, labelled, moved},
+    view::{BlockSnapshot, Ledger, OperationsSnapshot, ViewPublisher, labelled, moved},
 };
 
 /// How often the state of the endpoints is published while there is no block.
@@ -325,75 +329,6 @@ impl Engine {
         }
         let context = BlockContext { room: self.affordable_room(Priority::Low, costs, room), ..context };
         self.decide_low_priority(context, head_at, &busy, sends_nothing).await;
-    }
-
-    /// Decides about what can be liquidated on another protocol in a newest block, and submits what pays. Then reads what the
-    /// decisions of the next blocks depend on.
-    #[instrument(name = "protocol_block", skip_all, fields(protocol = %block.deployment.protocol, block = block.header.number))]
-    async fn on_protocol_block(&mut self, block: ProtocolBlock) {
-        let ProtocolBlock { deployment, header, at, lots, near, size, .. } = &block;
-        let mut verdicts = Vec::new();
-        for difference in &block.differences {
-            error!(difference, "protocol differs, nothing of it is decided in this block");
-        }
-        // What was mined since then would be sent again.
-        if self.latest.as_ref().is_some_and(|latest| latest.header.number > header.number) {
-            return;
-        }
-        let prices = Prices::default();
-        let context = self.pricing.context(&self.config, header, &prices).await;
-        let room = self.affordable_room(Priority::High, context.costs, context.room);
-        let context = BlockContext { room, ..context };
-        if let Some(lots) = lots {
-            self.submissions.liquidatable.record(deployment.address, header.number, lots);
-            let exclusion = self.submissions.exclusion(header.number, &self.pauses.active);
-            let Pricing { reader, valuer, .. } = &mut self.pricing;
-            let round = self.strategies.seizures(reader, valuer, (deployment, lots), context, &exclusion).await;
-            let Some(Decisions { intents, verdicts: decided, .. }) = round else { return };
-            for intent in intents {
-                self.submit(intent, header, *at, context.costs.gas_price);
-            }
-            for verdict in &decided {
-                if verdict.decision == Decision::Skip(SkipReason::LostRace) {
-                    self.submissions.clear_backoff(verdict.target.subject());
-                }
-            }
-            verdicts = decided;
-        }
-        let view = ProtocolView {
-            name: deployment.protocol.to_string(),
-            address: deployment.address,
-            block: header.number,
-            markets: count(size.markets),
-            positions: count(size.positions),
-            decisions: Vec::new(),
-            differences: block.differences.clone(),
-        };
-        self.view.record_protocol(view, verdicts.iter().map(|verdict| &verdict.decision));
-        if !self.view.is_deferred() {
-            self.refresh_operations();
-        }
-        self.prepare_seizures(header, near, context).await;
-    }
-
-    /// Reads values and pools, and tells the protocols what a liquidation must bring.
-    async fn prepare_seizures(
-        &mut self,
-        header: &Header,
-        near: &BTreeSet<(Address, Address)>,
-        context: BlockContext<'_>,
-    ) {
-        let tokens: Vec<_> = self.config.tokens.sources().into_keys().collect();
-        let Pricing { reader, valuer, .. } = &mut self.pricing;
-        let Some(seize) = self.strategies.seize_mut() else { return };
-        let read = match valuer.values(reader, header, &tokens).await {
-            Ok(_) => seize.prepare(reader, header, near.iter().copied()).await,
-            Err(problem) => Err(problem),
-        };
-        if let Err(problem) = read {
-            warn!(%problem, "values and pools not read");
-        }
-        self.protocols.set_least_bonuses(seize.least_bonuses(valuer, tokens, context));
     }
 
     /// Returns the gas room of a transaction that the signer of this priority can pay for.

@@ -15,11 +15,20 @@ use tokio::{
     task::JoinSet,
     time::{self, Instant},
 };
-use tracing::{error, warn};
+use tracing::{error, instrument, warn};
 
+use super::{
+    Engine,
+    pricing::Pricing,
+    protocol_follower::{ProtocolError, ProtocolFollower},
+};
 use crate::{
     chain::Header,
-    watch::{FollowError, ProtocolFollower},
+    intent::Priority,
+    prices::Prices,
+    strategies::{BlockContext, Decision, Decisions, SkipReason},
+    stream::Step,
+    view::{ProtocolView, count},
 };
 
 /// Pause between two attempts to reach a node before a protocol can be followed.
@@ -41,7 +50,8 @@ pub(super) struct ProtocolBlock {
     pub(super) header: Header,
     /// When its state was known.
     pub(super) at: Instant,
-    /// What can be liquidated; `None` while nothing is known of what a bonus is worth.
+    /// What can be liquidated; `None` where nothing may be decided: while nothing is known of what a bonus is worth, where the
+    /// chain contradicts what is known, and in the first block after a reorg.
     pub(super) lots: Option<Vec<Lot>>,
     /// Collateral and debt tokens of the positions that are nearest to liquidation.
     pub(super) near: BTreeSet<(Address, Address)>,
@@ -117,16 +127,18 @@ async fn follow(
         }
         time::sleep(RETRY_INTERVAL).await;
     };
+    let mut is_reorged = false;
     loop {
         let step = follower.next_step().await;
+        is_reorged |= matches!(step, Step::Revert { .. });
         let (header, observed) = match follower.process(step).await {
             Ok(None) => continue,
             Ok(Some(observed)) => observed,
-            Err(FollowError::NotRead(problem)) => {
+            Err(ProtocolError::NotRead(problem)) => {
                 warn!(%protocol, %problem, "protocol not read, nothing of it is decided in this block");
                 continue;
             }
-            Err(FollowError::Unknown(problem)) => {
+            Err(ProtocolError::Unknown(problem)) => {
                 error!(%protocol, %address, problem, "protocol not followed any more");
                 return;
             }
@@ -134,8 +146,9 @@ async fn follow(
         let least = least_bonuses.borrow().clone();
         let followed = follower.protocol();
         let differences: Vec<_> = observed.differences.iter().map(ToString::to_string).collect();
-        // Nothing is done by a state that the chain contradicts.
-        let is_known = !least.is_empty() && differences.is_empty();
+        // Nothing is done by a state that the chain contradicts. After a reorg the sender first finds out which of its
+        // transactions were mined in blocks that are gone: it broadcasts them again.
+        let is_known = !least.is_empty() && differences.is_empty() && !std::mem::take(&mut is_reorged);
         let lots = is_known.then(|| followed.liquidatable(&|token| least.get(&token).copied()));
         let near = followed.positions_below(NEAR, MAX_NEAR);
         let block = ProtocolBlock {
@@ -150,6 +163,77 @@ async fn follow(
         if blocks.send(block).is_err() {
             return;
         }
+    }
+}
+
+impl Engine {
+    /// Decides about what can be liquidated on another protocol in a newest block, and submits what pays. Then reads what the
+    /// decisions of the next blocks depend on.
+    #[instrument(name = "protocol_block", skip_all, fields(protocol = %block.deployment.protocol, block = block.header.number))]
+    pub(super) async fn on_protocol_block(&mut self, block: ProtocolBlock) {
+        let ProtocolBlock { deployment, header, at, lots, near, size, .. } = &block;
+        let mut verdicts = Vec::new();
+        for difference in &block.differences {
+            error!(difference, "protocol differs, nothing of it is decided in this block");
+        }
+        // What was mined since then would be sent again.
+        if self.latest.as_ref().is_some_and(|latest| latest.header.number > header.number) {
+            return;
+        }
+        let prices = Prices::default();
+        let context = self.pricing.context(&self.config, header, &prices).await;
+        let room = self.affordable_room(Priority::High, context.costs, context.room);
+        let context = BlockContext { room, ..context };
+        if let Some(lots) = lots {
+            self.submissions.liquidatable.record(deployment.address, header.number, lots);
+            let exclusion = self.submissions.exclusion(header.number, &self.pauses.active);
+            let Pricing { reader, valuer, .. } = &mut self.pricing;
+            let round = self.strategies.seizures(reader, valuer, (deployment, lots), context, &exclusion).await;
+            let Some(Decisions { intents, verdicts: decided, .. }) = round else { return };
+            for intent in intents {
+                self.submit(intent, header, *at, context.costs.gas_price);
+            }
+            for verdict in &decided {
+                if verdict.decision == Decision::Skip(SkipReason::LostRace) {
+                    self.submissions.clear_backoff(verdict.target.subject());
+                }
+            }
+            verdicts = decided;
+        }
+        let view = ProtocolView {
+            name: deployment.protocol.to_string(),
+            address: deployment.address,
+            block: header.number,
+            markets: count(size.markets),
+            positions: count(size.positions),
+            decisions: Vec::new(),
+            differences: block.differences.clone(),
+        };
+        self.view.record_protocol(view, verdicts.iter().map(|verdict| &verdict.decision));
+        if !self.view.is_deferred() {
+            self.refresh_operations();
+        }
+        self.prepare_seizures(header, near, context).await;
+    }
+
+    /// Reads values and pools, and tells the protocols what a liquidation must bring.
+    async fn prepare_seizures(
+        &mut self,
+        header: &Header,
+        near: &BTreeSet<(Address, Address)>,
+        context: BlockContext<'_>,
+    ) {
+        let tokens: Vec<_> = self.config.tokens.sources().into_keys().collect();
+        let Pricing { reader, valuer, .. } = &mut self.pricing;
+        let Some(seize) = self.strategies.seize_mut() else { return };
+        let read = match valuer.values(reader, header, &tokens).await {
+            Ok(_) => seize.prepare(reader, header, near.iter().copied()).await,
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = read {
+            warn!(%problem, "values and pools not read");
+        }
+        self.protocols.set_least_bonuses(seize.least_bonuses(valuer, tokens, context));
     }
 }
 

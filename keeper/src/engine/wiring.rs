@@ -6,11 +6,11 @@ use std::{sync::Arc, time::Duration};
 use alloy::primitives::{Address, U256};
 use plimsoll_chain::{endpoint::Endpoint, relay::RelayIdentity};
 
-use super::Mode;
+use super::{Mode, executor_listing::ExecutorListing};
 use crate::{
     amount::Amount,
     config::{Config, Deployed, EndpointSettings, GasSource, Role, TransactionType},
-    routing::{executor::ExecutorListing, router::Router},
+    routing::router::Router,
     safety,
     sender::{
         self, Nodes,

@@ -4,12 +4,10 @@
 //! - [`pool`]: venues, the addresses of their pools, and the arithmetic of a swap: exact for pairs, conservative for
 //!   pools with concentrated liquidity.
 //! - [`route`]: routes of up to three hops over hub tokens, ranked for an amount.
-//! - [`executor`]: the protocols and venues that an executor contract lists.
 //! - [`router`]: which pools there are, and their state, read from a node in one request.
 //!
 //! A ranking only chooses what is tried on a node: the executor's trial says what a route really brings.
 
-pub mod executor;
 pub mod pool;
 pub mod route;
 pub mod router;

@@ -8,7 +8,6 @@
 //! Nothing is guessed: the totals of the state are compared with those on chain in every block, a market without a price is
 //! listed with the reason, and a token without decimals is shown in its smallest units.
 
-mod follower;
 mod tokens;
 
 use std::sync::Arc;
@@ -20,10 +19,10 @@ use plimsoll_protocols::{Deployment, Observed, Protocol};
 use tokio::time::{Duration, timeout};
 use tracing::warn;
 
-pub(crate) use self::follower::{FollowError, ProtocolFollower, read_newest};
-use self::{follower::PRUNED, tokens::Tokens};
+use self::tokens::Tokens;
 use crate::{
     chain::Header,
+    engine::{PRUNED, ProtocolError, ProtocolFollower},
     report::watch::{WatchReport, WatchedMarket},
 };
 
@@ -101,8 +100,8 @@ impl Watcher {
             let report = match self.follower.process(step).await {
                 Ok(None) => continue,
                 Ok(Some((header, observed))) => self.report(&header, observed, selection).await,
-                Err(FollowError::NotRead(error)) => Err(error),
-                Err(error @ FollowError::Unknown(_)) => return Err(error.into()),
+                Err(ProtocolError::NotRead(error)) => Err(error),
+                Err(error @ ProtocolError::Unknown(_)) => return Err(error.into()),
             };
             match report {
                 Ok(report) => {

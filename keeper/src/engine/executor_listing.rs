@@ -11,8 +11,12 @@ use eyre::{ContextCompat, ensure};
 use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_contracts::IExecutor;
 
-use super::pool::{Venue, VenueKind};
-use crate::{config::Executor, prices::Call, watch::read_newest};
+use super::protocol_follower::read_newest;
+use crate::{
+    config::Executor,
+    prices::Call,
+    routing::pool::{Venue, VenueKind},
+};
 
 /// Gas of a view of the contract.
 const VIEW_GAS: u64 = 100_000;
@@ -21,13 +25,13 @@ const MAX_LISTED: u8 = 8;
 
 /// What an executor lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExecutorListing {
+pub(super) struct ExecutorListing {
     /// Address of the contract.
-    pub address: Address,
+    pub(super) address: Address,
     /// Index of each protocol's main contract.
-    pub targets: BTreeMap<Address, u8>,
+    pub(super) targets: BTreeMap<Address, u8>,
     /// Venues by their index.
-    pub venues: Vec<Venue>,
+    pub(super) venues: Vec<Venue>,
 }
 
 impl ExecutorListing {
@@ -35,7 +39,7 @@ impl ExecutorListing {
     ///
     /// # Errors
     /// When no node answers, or when the contract is no executor.
-    pub async fn read(nodes: &[Arc<Endpoint>], executor: &Executor) -> eyre::Result<Self> {
+    pub(super) async fn read(nodes: &[Arc<Endpoint>], executor: &Executor) -> eyre::Result<Self> {
         let address = executor.address;
         let call = |data: Vec<u8>| Call { to: address, data: data.into(), gas: VIEW_GAS };
         let targets = (0..MAX_LISTED).map(|index| IExecutor::targetAtCall { index: U256::from(index) }.abi_encode());

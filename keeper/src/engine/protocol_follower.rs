@@ -8,16 +8,16 @@ use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use plimsoll_protocols::{Answer, CallFailure, Deployment, Observed, Protocol};
 use tracing::{info, warn};
 
+use super::failover::FailoverReader;
 use crate::{
     chain::{Event, Header, Sources},
     config::ChainFacts,
-    engine::FailoverReader,
     prices::{Call, CallError, CallResult, ChainReader, EndpointReader, UNSIGNED_ACCOUNT},
     stream::{BlockEvents, Cursor, ResyncReason, Step, Stream, StreamSettings, newest_header},
 };
 
 /// What a lack of logs means, for people.
-pub(super) const PRUNED: &str =
+pub(crate) const PRUNED: &str =
     "the node may have pruned logs this old: use an archive node, or one that keeps all logs";
 
 /// A protocol that is followed.
@@ -30,7 +30,7 @@ pub(crate) struct ProtocolFollower {
 
 /// Why a step of the stream has no result.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FollowError {
+pub(crate) enum ProtocolError {
     /// The newest block is applied, but no node answered what is read in it.
     #[error(transparent)]
     NotRead(#[from] ChainError),
@@ -69,7 +69,7 @@ impl ProtocolFollower {
     }
 
     /// Returns the reader over the stream's connections.
-    pub(super) const fn reader(&self) -> &FailoverReader {
+    pub(crate) const fn reader(&self) -> &FailoverReader {
         &self.reader
     }
 
@@ -79,7 +79,7 @@ impl ProtocolFollower {
     }
 
     /// Carries out a step. Returns what was read in the block if it is the newest. Must be awaited to its end.
-    pub(crate) async fn process(&mut self, step: Step) -> Result<Option<(Header, Observed)>, FollowError> {
+    pub(crate) async fn process(&mut self, step: Step) -> Result<Option<(Header, Observed)>, ProtocolError> {
         match step {
             Step::Apply(block) => return Ok(self.apply(&block).await?),
             Step::Revert { to } => match self.protocol.undo_to(to.number) {
@@ -90,12 +90,12 @@ impl ProtocolFollower {
                 }
             },
             Step::Resync(ResyncReason::ForeignEvent { number, problem }) => {
-                return Err(FollowError::Unknown(format!(
+                return Err(ProtocolError::Unknown(format!(
                     "in block {number}: {problem}: the contract is of a version that is not known"
                 )));
             }
             Step::Resync(ResyncReason::InconsistentEvents { number, reason, untried_endpoint: false }) => {
-                return Err(FollowError::Unknown(format!(
+                return Err(ProtocolError::Unknown(format!(
                     "the logs of block {number} do not fit those before it: {reason}; {PRUNED}"
                 )));
             }
@@ -162,7 +162,7 @@ const fn beginning(deployment: &Deployment) -> Cursor {
 ///
 /// # Errors
 /// When no node answers: the last one's error.
-pub(crate) async fn read_newest(endpoints: &[Arc<Endpoint>], calls: &[Call]) -> eyre::Result<Vec<CallResult>> {
+pub(super) async fn read_newest(endpoints: &[Arc<Endpoint>], calls: &[Call]) -> eyre::Result<Vec<CallResult>> {
     let mut failure = eyre!("no node is named");
     for endpoint in endpoints {
         match read_newest_by(endpoint, calls).await {
