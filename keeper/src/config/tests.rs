@@ -660,3 +660,31 @@ fn a_key_for_liquidations_brings_no_other_key_with_it() {
     let config = Place::new().config("[signers]\nliquidations = { environment = \"MINE\" }\n", &[]).unwrap();
     assert_eq!(config.signers.harvests, None);
 }
+
+#[test]
+fn another_protocol_needs_a_place_and_an_executor() {
+    let place = Place::new();
+    let executor = "[executor]\naddress = \"0x0000000000000000000000000000000000000007\"\n";
+    let problems = |text: &str| place.refusal(text, &[]).join("\n");
+    let nowhere = problems(&format!("[[protocols]]\nkind = \"morpho-blue\"\n{executor}"));
+    assert!(nowhere.contains("no deployment of morpho-blue on chain 31337 is known"), "{nowhere}");
+    let protocol = "[[protocols]]\nkind = \"morpho-blue\"\naddress = \"0x0000000000000000000000000000000000000008\"\n";
+    let without = problems(protocol);
+    assert!(without.contains("by the contract Executor: say its `address`"), "{without}");
+    let hub = problems(&format!("{protocol}{executor}hubs = [\"WETHER\"]\n"));
+    assert!(hub.contains("WETHER"), "{hub}");
+    let fee = problems(&format!("{protocol}{executor}pair_fees = [\"3 per mille\"]\n"));
+    assert!(fee.contains("\"3 per mille\" is no fee: write \"0.25%\""), "{fee}");
+}
+
+#[test]
+fn another_protocol_is_sold_over_the_fees_and_hubs_that_are_named() {
+    let text = "[[protocols]]\nkind = \"morpho-blue\"\naddress = \"0x0000000000000000000000000000000000000008\"\n\
+                [executor]\naddress = \"0x0000000000000000000000000000000000000007\"\nhubs = [\"WETH\", \"USDC\"]\n";
+    let Protocols { deployments, executor } = Place::new().config(text, &[]).unwrap().protocols;
+    let executor = executor.unwrap();
+    assert_eq!((deployments.len(), deployments[0].first_block), (1, 0));
+    assert_eq!((executor.hubs, executor.pair_fees), (vec![WETH, USDC], vec![3_000]));
+    assert_eq!(executor.pool_fees, [100, 500, 2_500, 3_000, 10_000]);
+    assert_eq!(Place::new().config("", &[]).unwrap().protocols, Protocols::default());
+}
