@@ -1,7 +1,7 @@
 /** The page's state: one owner, changed by its methods only, and shown by components that subscribe to it. */
 import { getAddress, type Address, type Hex } from "viem";
 import { useEffect, useState } from "preact/hooks";
-import { loadConfig, type Config } from "./chain/config";
+import { coinOf, loadConfig, type Config } from "./chain/config";
 import { NodeUnreachable, Rpc, RpcError, toHex } from "./chain/rpc";
 import { readSnapshot, type Snapshot } from "./chain/snapshot";
 import { loadPending, savePending } from "./tx/pending";
@@ -107,6 +107,8 @@ export class App {
       if (this.state.account === account) this.set({ snapshot, node: "ok" });
     } catch (error) {
       if (!(error instanceof NodeUnreachable || error instanceof RpcError)) throw error;
+      // What responds afterwards may be another chain: a local one that was started again.
+      this.#isGenesisChecked = false;
       if (this.state.node !== "gone") this.set({ node: "gone" });
     }
   }
@@ -182,11 +184,12 @@ export class App {
     try {
       await ask(wallet.provider, "wallet_switchEthereumChain", [{ chainId }]).catch((error: unknown) => {
         if (!(error instanceof RpcError) || error.code !== CODES.unknownChain) throw error;
+        const coin = coinOf(config.deployment.chainId);
         const chain = {
           chainId,
           chainName: config.deployment.network,
           rpcUrls: [config.rpc],
-          nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
+          nativeCurrency: { name: coin, symbol: coin, decimals: 18 },
         };
         return ask(wallet.provider, "wallet_addEthereumChain", [chain]);
       });

@@ -60,7 +60,7 @@ function Page({ app }: { app: App }) {
         ) : (
           <MarketsPage app={app} />
         )}
-        {config.local && <LocalPanel app={app} />}
+        {config.local && <LocalPanel app={app} market={kind === "market" ? name : undefined} />}
       </main>
       <footer>
         <p>{snapshot ? `Block ${snapshot.block}` : "No block yet"}</p>

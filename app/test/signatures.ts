@@ -1,4 +1,4 @@
-/** Prints every function and every error of the page's ABIs, one a line, for comparison with the compiled contracts. */
+/** Prints every function, event and error of the page's ABIs, one a line, for comparison with the compiled contracts. */
 import { toFunctionSignature, type AbiFunction, type AbiParameter } from "viem";
 import * as abis from "../src/chain/abi";
 import { oracleAbi, feedAbi } from "../src/chain/oracle";
@@ -10,6 +10,10 @@ for (const abi of [...Object.values(abis), oracleAbi, feedAbi]) {
   for (const item of abi) {
     if (item.type === "function") {
       console.log(`function ${signature(item.name, item.inputs)}${signature("", item.outputs)}`);
+    }
+    if (item.type === "event") {
+      const topics = item.inputs.flatMap((input, at) => ("indexed" in input && input.indexed ? [at] : []));
+      console.log(`event ${signature(item.name, item.inputs)} indexed ${topics.join(",")}`);
     }
     if (item.type === "error") console.log(`error ${signature(item.name, item.inputs)}`);
   }

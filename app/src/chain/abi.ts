@@ -46,6 +46,37 @@ export const coreEvents = parseAbi([
   "event Liquidate(bytes32 indexed id, address indexed caller, address indexed borrower, uint256 repaid, uint256 shares, uint256 seized, uint256 badDebt)",
 ]);
 
+export const guardEvents = parseAbi([
+  ORDER,
+  "struct Execution { uint256 premium; uint256 own; uint256 ownReward; uint256 payment; uint256 sold; }",
+  "event PlaceOrder(bytes32 indexed id, address indexed account, uint8 indexed kind, Order order)",
+  "event CancelOrder(bytes32 indexed id, address indexed account, uint8 indexed kind)",
+  "event CancelAllOrders(address indexed guard, address indexed account)",
+  "event ExecuteOrder(bytes32 indexed id, address indexed account, uint8 indexed kind, address executor, address receiver, Execution execution, uint256 usesLeft)",
+]);
+
+export const leverEvents = parseAbi([
+  "event RaiseLeverage(bytes32 indexed id, address indexed account, uint256 deposit, uint256 borrowed, uint256 bought)",
+  "event LowerLeverage(bytes32 indexed id, address indexed account, uint256 repaid, uint256 sold)",
+  "event CloseLeverage(bytes32 indexed id, address indexed account, uint256 repaid, uint256 sold, uint256 returned)",
+]);
+
+export const rewardsEvents = parseAbi([
+  "event Stake(bytes32 indexed pool, address indexed caller, address indexed onBehalf, uint256 amount)",
+  "event Unstake(bytes32 indexed pool, address caller, address indexed onBehalf, address indexed receiver, uint256 amount)",
+  "event Claim(bytes32 indexed pool, address indexed rewardToken, address indexed onBehalf, address receiver, uint256 amount)",
+  "event Harvest(bytes32 indexed pool, address indexed rewardToken, address indexed account, uint256 amount, uint256 tip, bool compounded)",
+  "event SetHarvestConsent(bytes32 indexed pool, address indexed rewardToken, address indexed account, bool enabled, bool compounds, uint16 tipBps, uint96 smallest)",
+]);
+
+/** Of backstop and vault: ERC-4626, and what each has besides. */
+export const fundEvents = parseAbi([
+  "event Deposit(address indexed sender, address indexed owner, uint256 assets, uint256 shares)",
+  "event Withdraw(address indexed sender, address indexed receiver, address indexed owner, uint256 assets, uint256 shares)",
+  "event StartCooldown(address indexed account, uint256 shares, uint256 opensAt, uint256 closesAt)",
+  "event RedeemInKind(address indexed owner, address indexed receiver, uint256 idleAssets, uint256[] supplyShares)",
+]);
+
 export const lensAbi = parseAbi([
   PARAMS,
   MARKET,
@@ -119,6 +150,10 @@ export const guardAbi = parseAbi([
   ORDER,
   "function place(bytes32 id, uint8 kind, Order order)",
   "function cancel(bytes32 id, uint8 kind)",
+  "function cancelAll()",
+  "struct Placement { address account; bytes32 id; uint8 kind; Order order; uint256 nonce; uint256 deadline; }",
+  "function placeWithSig(Placement placement, bytes signature)",
+  "function nonce(address account) view returns (uint256)",
   "function order(address account, bytes32 id, uint8 kind) view returns (Order, uint256 lastExecuted)",
 ]);
 

@@ -157,5 +157,10 @@ const EXPLORERS: Record<number, string> = {
   11155111: "https://sepolia.etherscan.io",
 };
 
+/** What gas is paid with, where that is not ether. */
+const COINS: Record<number, string> = { 56: "BNB", 100: "xDAI", 137: "POL", 43114: "AVAX" };
+
+export const coinOf = (chainId: number): string => COINS[chainId] ?? "ETH";
+
 export const explorerLink = (chainId: number, kind: "tx" | "address", hex: Hex): string | undefined =>
   EXPLORERS[chainId] && `${EXPLORERS[chainId]}/${kind}/${hex}`;

@@ -23,6 +23,8 @@ interface Feed {
 export interface OracleInfo {
   /** The feeds in words: "[ETH / USD] over [USDC / USD]". */
   description: string;
+  /** Addresses of the feeds, that of the collateral first. */
+  feeds: Address[];
   /** The answer that stops borrowing first, by how much time it has left. */
   updatedAt: bigint;
   borrowMaxAge: bigint;
@@ -43,7 +45,7 @@ export async function readOracle(rpc: Rpc, oracle: Address): Promise<OracleInfo 
     borrowMaxAge: BigInt(borrowMaxAge),
   }));
   const [first] = ages.sort((a, b) => Number(a.updatedAt + a.borrowMaxAge - b.updatedAt - b.borrowMaxAge));
-  return first && { description, ...first };
+  return first && { description, feeds: feeds.map(({ aggregator }) => aggregator), ...first };
 }
 
 interface SetupFeeds {

@@ -39,6 +39,8 @@ export function revertData(data: unknown): Hex | undefined {
 export interface Read<T> {
   to: Address;
   data: Hex;
+  /** Who calls, where that matters. */
+  from?: Address;
   decode(result: Hex): T;
 }
 
@@ -94,7 +96,7 @@ export class Rpc {
 
   /** Executes reads of contracts at one block, in one request. Fails if one of them does. */
   async read<const T extends readonly Read<unknown>[]>(reads: T, block: Hex | "latest"): Promise<Results<T>> {
-    const calls = reads.map(({ to, data }) => ({ method: "eth_call", params: [{ to, data }, block] }));
+    const calls = reads.map(({ decode: _, ...call }) => ({ method: "eth_call", params: [call, block] }));
     const answers = await this.batch(calls);
     return answers.map((answer, index) => {
       if (answer instanceof RpcError) throw answer;

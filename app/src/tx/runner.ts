@@ -3,7 +3,7 @@ import { getAddress, type Address, type Hex } from "viem";
 import type { Deployment } from "../chain/config";
 import { RpcError, NodeUnreachable, toHex, type Rpc } from "../chain/rpc";
 import { CODES, ask, type Provider } from "../wallet/provider";
-import type { Plan, TypedData } from "./plan";
+import type { Plan, Signer, TypedData } from "./plan";
 import { savePending, type Pending } from "./pending";
 import { errorText, revertText, type Context } from "./words";
 
@@ -40,6 +40,29 @@ const POLL_MS = 400;
 const SLOW_MS = 30_000;
 
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
+/** Fails if the wallet has another account or another chain than the plan was prepared for. */
+async function requireUnchanged(provider: Provider, account: Address, chainId: number): Promise<void> {
+  const [accounts, chain] = await Promise.all([
+    ask<Address[]>(provider, "eth_accounts"),
+    ask<Hex>(provider, "eth_chainId"),
+  ]);
+  const [first] = accounts;
+  if (!first || getAddress(first) !== account) {
+    throw new Changed("The wallet has another account now. Nothing more was sent: prepare it again with this one.");
+  }
+  if (Number(chain) !== chainId) {
+    throw new Changed(`The wallet is on chain ${Number(chain)}, not ${chainId}. Nothing was sent: switch it back.`);
+  }
+}
+
+/** Returns a signer for messages that are sent by nobody yet. Each is refused if the wallet has changed. */
+export const signerOf =
+  (provider: Provider, account: Address, chainId: number): Signer =>
+  async (data) => {
+    await requireUnchanged(provider, account, chainId);
+    return signTyped(provider, account, data);
+  };
 
 /** The wallet wants the domain's type with the others, and integers as text. */
 function signTyped(provider: Provider, account: Address, data: TypedData): Promise<Hex> {
@@ -87,7 +110,7 @@ export class Runner {
       ...this.progress({ plan, step: 0 }, "signing"),
       message: "Sign the messages that your wallet shows.",
     });
-    await this.requireUnchanged(provider, plan.account);
+    await requireUnchanged(provider, plan.account, this.deployment.chainId);
     try {
       const calls = await signed((data) => signTyped(provider, plan.account, data));
       return { title: plan.title, account: plan.account, market: plan.market, calls };
@@ -135,7 +158,7 @@ export class Runner {
     while (pending.step < plan.calls.length) {
       const { to, data } = plan.calls[pending.step]!;
       this.report(this.progress(pending, "signing"));
-      await this.requireUnchanged(provider, plan.account);
+      await requireUnchanged(provider, plan.account, this.deployment.chainId);
       // The estimate executes the call: what would revert is never shown to the wallet.
       const gas = await this.rpc.request<Hex>("eth_estimateGas", [{ from: plan.account, to, data }]);
       const request = { from: plan.account, to, data, gas: toHex((BigInt(gas) * 5n) / 4n) };
@@ -230,22 +253,6 @@ export class Runner {
     }
   }
 
-  private async requireUnchanged(provider: Provider, account: Address): Promise<void> {
-    const [accounts, chain] = await Promise.all([
-      ask<Address[]>(provider, "eth_accounts"),
-      ask<Hex>(provider, "eth_chainId"),
-    ]);
-    const [first] = accounts;
-    if (!first || getAddress(first) !== account) {
-      throw new Changed("The wallet has another account now. Nothing more was sent: prepare it again with this one.");
-    }
-    if (Number(chain) !== this.deployment.chainId) {
-      throw new Changed(
-        `The wallet is on chain ${Number(chain)}, not ${this.deployment.chainId}. Nothing was sent: switch it back.`,
-      );
-    }
-  }
-
   /* EIP-5792 */
 
   /** Returns whether the wallet executes several calls atomically on this chain. */
@@ -264,7 +271,7 @@ export class Runner {
   private async runBatch(provider: Provider, pending: Pending): Promise<boolean> {
     const { plan } = pending;
     this.report({ ...this.progress(pending, "signing"), batched: true });
-    await this.requireUnchanged(provider, plan.account);
+    await requireUnchanged(provider, plan.account, this.deployment.chainId);
     const calls = plan.calls.map(({ to, data }) => ({ to, data, value: "0x0" }));
     const batch = {
       version: "2.0.0",

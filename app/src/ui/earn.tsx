@@ -27,7 +27,14 @@ export function EarnPage({ app }: { app: App }) {
     <>
       {rewards &&
         state.stakes.map((stake) => (
-          <StakePanel key={stake.programme.id} app={app} rewards={rewards} stake={stake} account={state} />
+          <StakePanel
+            key={stake.programme.id}
+            app={app}
+            rewards={rewards}
+            stake={stake}
+            total={snapshot.totalStaked.get(stake.programme.id) ?? 0n}
+            account={state}
+          />
         ))}
       {state.backstops.map((backstop) => (
         <BackstopPanel key={backstop.address} app={app} backstop={backstop} account={state} now={snapshot.timestamp} />
@@ -56,10 +63,11 @@ interface StakeProps {
   app: App;
   rewards: Address;
   stake: Stake;
+  total: bigint;
   account: AccountState;
 }
 
-function StakePanel({ app, rewards, stake, account }: StakeProps) {
+function StakePanel({ app, rewards, stake, total, account }: StakeProps) {
   const { programme, staked, claimable } = stake;
   const { address } = account;
   const balance = account.balances.get(programme.stake.address) ?? 0n;
@@ -103,10 +111,15 @@ function StakePanel({ app, rewards, stake, account }: StakeProps) {
   return (
     <section aria-labelledby={`stake-${programme.name}`}>
       <h2 id={`stake-${programme.name}`}>Stake {programme.stake.name}</h2>
+      <p class="lead">
+        Stakers share {programme.rewards.map(({ name }) => name).join(" and ")}, by what each has staked. Unstake at any
+        time. With auto-claim, anybody may claim for you and keeps {bpsText(BigInt(TIP_BPS))}.
+      </p>
       <div class="columns">
         <div class="card">
           <dl class="facts">
-            <Fact label="Staked" value={text(programme.stake, staked)} />
+            <Fact label="Yours" value={text(programme.stake, staked)} />
+            <Fact label="Staked by all" value={text(programme.stake, total)} />
             {programme.rewards.map((token, index) => (
               <Fact key={token.address} label="To claim" value={text(token, claimable[index] ?? 0n)} />
             ))}
@@ -114,7 +127,7 @@ function StakePanel({ app, rewards, stake, account }: StakeProps) {
           <div class="buttons">
             <PlanButton app={app} plan={claimAll} label="Claim" isDisabled={claimable.every((units) => units === 0n)} />
             {programme.rewards.map((token, index) => (
-              <ConsentButton key={token.address} {...{ app, rewards, stake, account, token, index }} />
+              <ConsentButton key={token.address} {...{ app, rewards, stake, total, account, token, index }} />
             ))}
           </div>
         </div>
@@ -139,7 +152,7 @@ function ConsentButton(props: StakeProps & { token: Token; index: number }) {
   const label = isOn
     ? `Stop auto-claim of ${token.name}`
     : `Auto-${what} ${token.name} (tip ${bpsText(BigInt(TIP_BPS))})`;
-  return <PlanButton app={app} plan={plan} label={label} />;
+  return <PlanButton app={app} plan={plan} label={label} isMinor />;
 }
 
 /* BACKSTOP */
@@ -193,7 +206,7 @@ function BackstopPanel({ app, backstop, account, now }: BackstopProps) {
       <div class="columns">
         <dl class="facts card">
           <Fact label="Yours" value={text(asset, backstop.assets)} />
-          <Fact label="Deposits of all" value={text(asset, backstop.totalAssets)} />
+          <Fact label="Deposited by all" value={text(asset, backstop.totalAssets)} />
           <Fact label="In cooldown" value={text(shareToken, cooldown.shares)} />
           <Fact label="Redeemable" value={redeemHint(backstop, now)} />
         </dl>
@@ -274,7 +287,7 @@ function VaultPanel({ app, vault, account }: { app: App; vault: Fund; account: A
         <dl class="facts card">
           <Fact label="Yours" value={text(asset, vault.assets)} />
           <Fact label="Withdrawable" value={text(asset, vault.maxWithdraw)} />
-          <Fact label="Deposits of all" value={text(asset, vault.totalAssets)} />
+          <Fact label="Deposited by all" value={text(asset, vault.totalAssets)} />
         </dl>
         <VerbTabs app={app} verbs={verbs} outcome={sharesOutcome(app, vault, account)} />
       </div>

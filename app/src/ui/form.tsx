@@ -171,11 +171,18 @@ export function VerbTabs<T>({ app, verbs, outcome, children }: VerbTabsProps<T>)
   if (!verb) return null;
   return (
     <div class="card actions">
-      <div class="tabs" role="group" aria-label="Action">
-        {verbs.map(({ id, label }) => (
-          <button key={id} type="button" aria-pressed={id === verb.id} onClick={() => setChosen(id)}>
-            {label}
-          </button>
+      <div class="tabs">
+        {[...new Set(verbs.map(({ group }) => group))].map((group) => (
+          <fieldset key={group} aria-label={group ?? "Action"}>
+            {group && <legend>{group}</legend>}
+            {verbs
+              .filter((each) => each.group === group)
+              .map(({ id, label }) => (
+                <button key={id} type="button" aria-pressed={id === verb.id} onClick={() => setChosen(id)}>
+                  {label}
+                </button>
+              ))}
+          </fieldset>
         ))}
       </div>
       {children?.(verb)}
@@ -193,12 +200,12 @@ interface VerbTabsProps<T> {
 }
 
 /** A button that executes a plan which needs no amount. Its calls are checked by an estimate before they are signed. */
-export function PlanButton({ app, plan, label, isDisabled }: PlanButtonProps) {
+export function PlanButton({ app, plan, label, isDisabled, isMinor }: PlanButtonProps) {
   const { node, progress } = useAppState(app);
   const isBusy = progress !== undefined && ["signing", "mining"].includes(progress.phase);
   const isOpen = node === "ok" && app.isOnChain && !isBusy && !isDisabled;
   return (
-    <button type="button" class="main" disabled={!isOpen} onClick={() => void app.execute(plan())}>
+    <button type="button" class={isMinor ? "" : "main"} disabled={!isOpen} onClick={() => void app.execute(plan())}>
       {label}
     </button>
   );
@@ -209,4 +216,6 @@ interface PlanButtonProps {
   plan: () => Plan;
   label: string;
   isDisabled?: boolean;
+  /** Whether it stands beside what a person most often wants. */
+  isMinor?: boolean;
 }

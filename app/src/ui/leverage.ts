@@ -7,6 +7,7 @@ import { BPS, ORACLE_SCALE, divUp, min } from "../lib/math/integers";
 import { debtAtSigning } from "../lib/math/limits";
 import { valueDown } from "../lib/math/liquidation";
 import { amountText } from "../lib/numbers";
+import { signAuthorization } from "../tx/authorization";
 import { approval, call, type Call, type Plan, type Signer } from "../tx/plan";
 import type { Stage, Verb } from "./verbs";
 
@@ -46,29 +47,6 @@ const noSignature = (account: Address, lever: Address) => ({
 /** The step that lets Lever act for the account, where the wallet does not sign messages. */
 function authorise({ core, now }: Stage, lever: Address): Call {
   return call("Authorise Lever", core, coreAbi, "setAuthorization", [lever, now + GOOD_SECS]);
-}
-
-/** Signs the authorisation of Lever for the core. */
-async function signAuthorization(rpc: Rpc, stage: Stage, chainId: number, lever: Address, sign: Signer) {
-  const { core, account, now } = stage;
-  const [nonce] = await rpc.read([read<bigint>(core, coreAbi, "nonce", [account.address])], "latest");
-  const until = now + GOOD_SECS;
-  const authorization = { authorizer: account.address, authorized: lever, expiry: until, nonce, deadline: until };
-  const signature = await sign({
-    domain: { name: "Plimsoll", version: "1", chainId, verifyingContract: core },
-    primaryType: "Authorization",
-    types: {
-      Authorization: [
-        { name: "authorizer", type: "address" },
-        { name: "authorized", type: "address" },
-        { name: "expiry", type: "uint256" },
-        { name: "nonce", type: "uint256" },
-        { name: "deadline", type: "uint256" },
-      ],
-    },
-    message: authorization,
-  });
-  return { authorization, signature };
 }
 
 /** Signs a permit of a token for Lever. Fails where the token has none. */
@@ -127,6 +105,7 @@ function raise({ stage, rpc, chainId, exchange, multiple }: LeverStage): Verb {
   const price = market.borrowPrice;
   return {
     id: "leverage",
+    group: "Leverage",
     label: "Leverage",
     token: collateral,
     source: "Wallet",
@@ -155,7 +134,15 @@ function raise({ stage, rpc, chainId, exchange, multiple }: LeverStage): Verb {
       ];
       const signed = async (sign: Signer) => {
         const permit = await signPermit(rpc, stage, chainId, collateral, lever, units, sign);
-        const authorization = await signAuthorization(rpc, stage, chainId, lever, sign);
+        const until = now + GOOD_SECS;
+        const authorization = await signAuthorization(
+          rpc,
+          { core: stage.core, chainId },
+          account.address,
+          lever,
+          until,
+          sign,
+        );
         return [call(title, lever, leverAbi, "raise", [raised, permit, authorization])];
       };
       return { title, account: account.address, market: market.info.name, calls, signed };
@@ -175,6 +162,7 @@ function lower(given: LeverStage): Verb {
   const late = debtAtSigning(position.borrowShares, market.stored, risk, curve, now);
   return {
     id: "deleverage",
+    group: "Leverage",
     label: "Sell to repay",
     token: loan,
     source: "Your debt",
@@ -199,8 +187,9 @@ function lower(given: LeverStage): Verb {
               authorization,
             ]);
       const calls = [authorise(stage, lever), action(noSignature(account.address, lever))];
+      const target = { core: stage.core, chainId: given.chainId };
       const signed = async (sign: Signer) => [
-        action(await signAuthorization(given.rpc, stage, given.chainId, lever, sign)),
+        action(await signAuthorization(given.rpc, target, account.address, lever, now + GOOD_SECS, sign)),
       ];
       return { title, account: account.address, market: market.info.name, calls, signed } satisfies Plan;
     },

@@ -1,9 +1,9 @@
 /** What moves a local chain: prices and time. Nobody can do this on a public chain. */
-import type { Address } from "viem";
-import { useState } from "preact/hooks";
+import { getAddress, type Address } from "viem";
+import { useEffect, useState } from "preact/hooks";
 import type { App } from "../app";
 import { useAppState } from "../app";
-import { feedAbi } from "../chain/oracle";
+import { feedAbi, readOracle } from "../chain/oracle";
 import { read } from "../chain/rpc";
 import { errorText } from "../tx/words";
 
@@ -11,6 +11,11 @@ import { errorText } from "../tx/words";
 const ANSWER_SLOT = "0x0";
 const TIME_SHIFT = 192n;
 const DAY_SECS = 86_400;
+
+interface NamedFeed {
+  name: string;
+  address: Address;
+}
 
 /**
  * Sets a feed's answer in its storage. A transaction of the feed's owner would use a nonce that the program which started
@@ -25,12 +30,25 @@ async function setAnswer(app: App, feed: Address, percent: bigint): Promise<void
   await rpc.request("anvil_setStorageAt", [feed, ANSWER_SLOT, padded]);
 }
 
-export function LocalPanel({ app }: { app: App }) {
+/** Returns the feeds of a market, or all of them where none is open. */
+function useFeeds(app: App, market: string | undefined): NamedFeed[] {
+  const { feeds, markets } = useAppState(app).config.deployment;
+  const [own, setOwn] = useState<Address[]>([]);
+  useEffect(() => {
+    setOwn([]);
+    const info = markets.find(({ name }) => name === market);
+    if (info) void readOracle(app.rpc, info.params.oracle).then((oracle) => setOwn(oracle?.feeds ?? []));
+  }, [market]);
+  const found = own.flatMap((address) => feeds.find((feed) => getAddress(feed.address) === getAddress(address)) ?? []);
+  return found.length ? found : feeds;
+}
+
+export function LocalPanel({ app, market }: { app: App; market: string | undefined }) {
   const { config } = useAppState(app);
-  const { feeds } = config.deployment;
-  const [feed, setFeed] = useState(feeds[0]?.name ?? "");
+  const feeds = useFeeds(app, market);
+  const [feed, setFeed] = useState("");
   const [problem, setProblem] = useState("");
-  const address = feeds.find(({ name }) => name === feed)?.address;
+  const { name: shown, address } = feeds.find(({ name }) => name === feed) ?? feeds[0] ?? {};
 
   const act = async (work: () => Promise<void>) => {
     try {
@@ -47,16 +65,20 @@ export function LocalPanel({ app }: { app: App }) {
     act(async () => {
       await app.rpc.request("evm_increaseTime", [DAY_SECS]);
       await app.rpc.request("evm_mine", []);
-      // Prices are as recent as before.
-      for (const { address: each } of feeds) await setAnswer(app, each, 0n);
+      await reportAgain();
     });
+  // Prices are as recent as before.
+  const reportAgain = async () => {
+    for (const { address: each } of config.deployment.feeds) await setAnswer(app, each, 0n);
+  };
 
   return (
     <section class="card local" aria-labelledby="local">
       <h2 id="local">This local chain</h2>
+      <p class="hint">Move prices and time, and see what becomes of your loan. It exists on local chains only.</p>
       <div class="buttons">
         <label for="feed">Price feed</label>
-        <select id="feed" value={feed} onChange={(event) => setFeed(event.currentTarget.value)}>
+        <select id="feed" value={shown} onChange={(event) => setFeed(event.currentTarget.value)}>
           {feeds.map(({ name }) => (
             <option key={name} value={name}>
               {name}
@@ -71,6 +93,9 @@ export function LocalPanel({ app }: { app: App }) {
         </button>
         <button type="button" onClick={() => void pass()}>
           A day passes
+        </button>
+        <button type="button" onClick={() => void act(reportAgain)}>
+          Refresh prices
         </button>
       </div>
       <p class="problem" role="status">

@@ -8,11 +8,12 @@ import { amountText, aprText, bpsText, durationText, percentText, priceText } fr
 import { toAssetsDown } from "../lib/math/shares";
 import { readOracle, type OracleInfo } from "../chain/oracle";
 import { Orders } from "./orders";
+import { PostOrder } from "./signed";
 import { RateChart } from "./rates";
 import { LiquidationPreview } from "./risk";
 import { VerbTabs, type Outcome } from "./form";
 import { exchangeOf, leverageVerbs } from "./leverage";
-import { Fact, marketTitle } from "./markets";
+import { Fact, hasPosition, marketTitle } from "./markets";
 import { distanceText, positionRows } from "./rows";
 import { marketVerbs, type Stage } from "./verbs";
 
@@ -43,6 +44,7 @@ export function MarketPage({ app, name }: { app: App; name: string }) {
   return (
     <>
       <h2>{marketTitle(market)}</h2>
+      <MarketHeadline market={market} />
       {market.borrowPrice === undefined && (
         <p class="warning" role="alert">
           {oracleText(market.borrowPriceError)}
@@ -64,9 +66,17 @@ export function MarketPage({ app, name }: { app: App; name: string }) {
 
           <LiquidationPreview market={market} position={position} />
           {guard && position.debt !== 0n && <Orders app={app} guard={guard} stage={stage} />}
+          {guard && <PostOrder app={app} guard={guard} core={stage.core} account={stage.account.address} />}
         </div>
       ) : (
-        <p class="empty">{account ? "Reading your position…" : "Connect a wallet to lend or borrow here."}</p>
+        <div class="card unconnected">
+          <p>{account ? "Reading your position…" : "Connect a wallet to lend or borrow here."}</p>
+          {!account && config.local && (
+            <button type="button" class="main" onClick={() => void app.connectBurner()}>
+              Try it with play money
+            </button>
+          )}
+        </div>
       )}
       <MarketFacts app={app} market={market} now={snapshot.timestamp} />
       <RateChart market={market} />
@@ -106,8 +116,38 @@ function Actions({ app, stage, outcome }: { app: App; stage: Stage; outcome: Out
   );
 }
 
+/** What a person compares markets by. */
+function MarketHeadline({ market }: { market: MarketState }) {
+  const { loan, collateral, risk } = market.info;
+  const { supplyAssets, borrowAssets } = market.accrued;
+  const price = market.liquidationPrice;
+  const priced = price === undefined ? "none" : `${priceText(price, collateral.decimals, loan.decimals)} ${loan.name}`;
+  return (
+    <dl class="facts headline">
+      <Fact label={`Price of 1 ${collateral.name}`} value={priced} isBad={price === undefined} />
+      <Fact label="Supply APR" value={aprText(market.supplyRate)} />
+      <Fact label="Borrow APR" value={aprText(market.borrowRate)} />
+      <Fact label="Liquidity" value={`${amountText(supplyAssets - borrowAssets, loan.decimals)} ${loan.name}`} />
+      <Fact label="Borrow LTV" value={bpsText(risk.borrowLtvBps)} />
+      <Fact label="Liquidation LTV" value={bpsText(risk.liquidationLtvBps)} />
+    </dl>
+  );
+}
+
 function PositionPanel({ market, position }: { market: MarketState; position: Position }) {
   const [first, ...rest] = positionRows(market, position);
+  const { loan, collateral } = market.info;
+  if (!hasPosition(position)) {
+    return (
+      <section class="card position" aria-labelledby="position">
+        <h3 id="position">Your position</h3>
+        <p class="empty">
+          Nothing yet. Supply {loan.name} to earn interest, or add {collateral.name} as collateral and borrow{" "}
+          {loan.name} against it.
+        </p>
+      </section>
+    );
+  }
   return (
     <section class="card position" aria-labelledby="position">
       <h3 id="position">Your position</h3>
@@ -151,14 +191,10 @@ function MarketFacts({ app, market, now }: { app: App; market: MarketState; now:
       <h3 id="facts">The market</h3>
       <dl class="facts card">
         <Fact label="Supplied" value={inLoan(supplyAssets)} />
-        <Fact label="Lent out" value={inLoan(borrowAssets)} />
+        <Fact label="Borrowed" value={inLoan(borrowAssets)} />
         <Fact label="Utilisation" value={percentText(market.utilisation)} />
-        <Fact label="Supply APR" value={aprText(market.supplyRate)} />
-        <Fact label="Borrow APR" value={aprText(market.borrowRate)} />
-        <Fact label="Price to liquidate at" value={price(market.liquidationPrice)} />
-        <Fact label="Price to borrow at" value={price(market.borrowPrice)} />
-        <Fact label="Borrow LTV" value={bpsText(risk.borrowLtvBps)} />
-        <Fact label="Liquidation LTV" value={bpsText(risk.liquidationLtvBps)} />
+        <Fact label="Oracle price for liquidations" value={price(market.liquidationPrice)} />
+        <Fact label="Oracle price for borrowing" value={price(market.borrowPrice)} />
         <Fact label="Minimum debt" value={inLoan(risk.minDebt)} />
         <Fact
           label="Surge limit"
@@ -168,9 +204,9 @@ function MarketFacts({ app, market, now }: { app: App; market: MarketState; now:
               : `${inLoan(market.surgeRoom)} now, refills in ${durationText(risk.surgePeriodSecs)}`
           }
         />
-        <Fact label="Reserve, which pays for bad debt first" value={inLoan(reserve)} />
-        <Fact label="Cover of the backstop" value={inLoan(market.cover)} />
-        <Fact label="Reserve's part of interest" value={bpsText(market.accrued.feeBps)} />
+        <Fact label="Reserve (pays bad debt first)" value={inLoan(reserve)} />
+        <Fact label="Backstop (pays bad debt next)" value={inLoan(market.cover)} />
+        <Fact label="Interest that goes to the reserve" value={bpsText(market.accrued.feeBps)} />
         {oracle && <Fact label="Oracle" value={oracle.description} />}
         {oracle && <Fact label="Oldest price" value={ageText(oracle, now)} />}
       </dl>

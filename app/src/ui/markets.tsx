@@ -1,18 +1,23 @@
 /** The first page: positions of the account, and all markets. */
 import type { App } from "../app";
 import { useAppState } from "../app";
-import type { MarketState } from "../chain/snapshot";
+import type { MarketState, Position } from "../chain/snapshot";
 import { amountText, aprText, bpsText, percentText, priceText } from "../lib/numbers";
 import { distanceText, waterlineText } from "./rows";
 
 export const marketTitle = ({ info }: MarketState): string => `${info.loan.name} against ${info.collateral.name}`;
+
+export const hasPosition = ({ supplyShares, borrowShares, collateral }: Position): boolean =>
+  (supplyShares | borrowShares | collateral) !== 0n;
+
+const isFunded = ({ accrued }: MarketState): boolean => accrued.supplyAssets !== 0n;
 
 export function MarketsPage({ app }: { app: App }) {
   const { snapshot, account } = useAppState(app);
   if (!snapshot) return <p class="empty">Reading the chain…</p>;
   const owned = snapshot.markets.filter(({ info }) => {
     const position = snapshot.account?.positions.get(info.id);
-    return position && (position.supplyShares || position.borrowShares || position.collateral);
+    return position && hasPosition(position);
   });
   return (
     <>
@@ -28,11 +33,15 @@ export function MarketsPage({ app }: { app: App }) {
       )}
       <section aria-labelledby="markets">
         <h2 id="markets">Markets</h2>
-        <p class="lead">Lend a token for interest, or borrow it against collateral. Each market stands for itself.</p>
+        <p class="lead">
+          Lend a token for interest, or borrow it against collateral. A loss in one market never reaches another.
+        </p>
         <div class="cards">
-          {snapshot.markets.map((market) => (
-            <MarketCard key={market.info.id} market={market} />
-          ))}
+          {[...snapshot.markets.filter(isFunded), ...snapshot.markets.filter((each) => !isFunded(each))].map(
+            (market) => (
+              <MarketCard key={market.info.id} market={market} />
+            ),
+          )}
         </div>
       </section>
     </>

@@ -3,13 +3,13 @@ import { useState } from "preact/hooks";
 import type { Address } from "viem";
 import type { App } from "../app";
 import { coreAbi, guardAbi } from "../chain/abi";
-import type { Order } from "../chain/snapshot";
-import { AmountError, bpsText, parseAmount, parsePrice, priceText, timeText } from "../lib/numbers";
+import { AmountError, bpsText, parseAmount, parsePrice } from "../lib/numbers";
+import { describeOrder, KINDS, PROTECT } from "../lib/orders";
 import { call, type Plan } from "../tx/plan";
 import { PlanButton } from "./form";
+import { SignOrder } from "./signed";
 import type { Stage } from "./verbs";
 
-const PROTECT = 0;
 const DAY_SECS = 86_400n;
 /** Terms of orders that the page places: 90 days, once an hour at most, a premium from 0.1 % to 1 % over 2 points. */
 const LIFETIME_SECS = 90n * DAY_SECS;
@@ -23,7 +23,6 @@ const TERMS = {
   maxOwn: 0n,
 };
 const PROTECT_USES = 20;
-const KINDS = ["Protect", "Close below a price", "Close above a price"];
 
 interface OrdersProps {
   app: App;
@@ -46,6 +45,11 @@ export function Orders(props: OrdersProps) {
       calls: [call(title, guard, guardAbi, "cancel", [id, kind])],
     };
   };
+  // In every market, and signed orders that nobody has posted yet.
+  const cancelAll = (): Plan => {
+    const title = "Cancel all orders, signed ones too";
+    return { title, account: account.address, calls: [call(title, guard, guardAbi, "cancelAll", [])] };
+  };
   return (
     <section class="card" aria-labelledby="orders">
       <h3 id="orders">Protection</h3>
@@ -56,8 +60,8 @@ export function Orders(props: OrdersProps) {
       <ul class="orders">
         {placed.map(({ order, kind }) => (
           <li key={kind}>
-            <span>{describe(stage, order, kind)}</span>
-            <PlanButton app={app} plan={cancel(kind)} label={`Cancel ${KINDS[kind]}`} />
+            <span>{describeOrder(market.info, order, kind)}</span>
+            <PlanButton app={app} plan={cancel(kind)} label={`Cancel ${KINDS[kind]}`} isMinor />
           </li>
         ))}
       </ul>
@@ -65,19 +69,11 @@ export function Orders(props: OrdersProps) {
         <p class="problem">Guard is no longer authorised, so your orders cannot be executed. Place one again.</p>
       )}
       <NewOrder {...props} />
+      <div class="buttons">
+        <PlanButton app={app} plan={cancelAll} label="Cancel all orders" isMinor />
+      </div>
     </section>
   );
-}
-
-function describe({ market }: Stage, order: Order, kind: number): string {
-  const { loan, collateral } = market.info;
-  const until = `until ${timeText(BigInt(order.expiry))}`;
-  if (kind === PROTECT) {
-    const target = bpsText(BigInt(order.targetLtvBps));
-    return `Above an LTV of ${bpsText(BigInt(order.triggerLtvBps))}, down to ${target}, ${until}`;
-  }
-  const price = `${priceText(order.triggerPrice, collateral.decimals, loan.decimals)} ${loan.name}`;
-  return `${KINDS[kind]} of ${price}, ${until}`;
 }
 
 function NewOrder({ app, guard, stage }: OrdersProps) {
@@ -138,6 +134,7 @@ function NewOrder({ app, guard, stage }: OrdersProps) {
         {problem}
       </p>
       <PlanButton app={app} plan={plan} label="Place order" isDisabled={!order} />
+      <SignOrder app={app} guard={guard} stage={stage} kind={kind} order={order} />
     </div>
   );
 }

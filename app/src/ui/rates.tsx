@@ -1,5 +1,5 @@
 /** The rates of a market over its utilisation, as a chart. */
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import type { MarketState } from "../chain/snapshot";
 import { BPS, WAD, YEAR_SECS } from "../lib/math/integers";
@@ -8,9 +8,12 @@ import { aprText, bpsText, percentText } from "../lib/numbers";
 
 const STEPS = 100n;
 const HEIGHT = 220;
+/** Parts of a percent that a curve is drawn with. */
+const DRAWN = 1_000_000n;
 
 /** Yearly percentages for drawing only; every figure in words comes from the integers. */
-const percent = (ratePerSecond: bigint): number => Number((ratePerSecond * YEAR_SECS * BPS) / WAD) / 100;
+const percent = (ratePerSecond: bigint): number =>
+  Number((ratePerSecond * YEAR_SECS * 100n * DRAWN) / WAD) / Number(DRAWN);
 
 /** Returns utilisation, borrow APR and supply APR at each percent of utilisation. */
 function curveOf({ accrued, info }: MarketState): [number[], number[], number[]] {
@@ -27,7 +30,20 @@ function curveOf({ accrued, info }: MarketState): [number[], number[], number[]]
 const rateAt = (rateAtTarget: bigint, utilisation: bigint, curve: MarketState["info"]["curve"]): bigint =>
   borrowRate(rateAtTarget, distanceFromTarget(WAD, utilisation, curve.targetBps), curve.steepness);
 
+/** Whether the person prefers dark colours: a canvas does not follow the stylesheet by itself. */
+function useDark(): boolean {
+  const query = window.matchMedia("(prefers-color-scheme: dark)");
+  const [isDark, setIsDark] = useState(query.matches);
+  useEffect(() => {
+    const onChange = () => setIsDark(query.matches);
+    query.addEventListener("change", onChange);
+    return () => query.removeEventListener("change", onChange);
+  }, []);
+  return isDark;
+}
+
 export function RateChart({ market }: { market: MarketState }) {
+  const isDark = useDark();
   const holder = useRef<HTMLDivElement>(null);
   const { curve } = market.info;
   const { rateAtTarget } = market.accrued;
@@ -69,15 +85,25 @@ export function RateChart({ market }: { market: MarketState }) {
       onResize.disconnect();
       plot.destroy();
     };
-  }, [rateAtTarget, now]);
+  }, [rateAtTarget, now, isDark]);
   const full = aprText(rateAt(rateAtTarget, WAD, curve));
   const words = `Borrow APR ${aprText(rateAtTarget)} at the target utilisation of ${bpsText(curve.targetBps)}, ${full} at full utilisation.`;
   return (
-    <figure class="card rates">
+    <figure class="card rates" aria-labelledby="rates">
+      <h3 id="rates">Rates over utilisation</h3>
+      <p class="legend">
+        <span>
+          <span class="key" /> Borrow APR
+        </span>
+        <span>
+          <span class="key supply" /> Supply APR
+        </span>
+        <span>
+          <span class="key now" /> Utilisation now, {percentText(market.utilisation)}
+        </span>
+      </p>
       <div ref={holder} role="img" aria-label={`Rates over utilisation. ${words}`} />
-      <figcaption class="hint">
-        {words} Solid: borrow APR; dashed: supply APR; the vertical line: now, {percentText(market.utilisation)}.
-      </figcaption>
+      <figcaption class="hint">{words}</figcaption>
     </figure>
   );
 }

@@ -16,6 +16,8 @@ export interface Chosen {
 
 export interface Verb {
   id: string;
+  /** The heading under which its button stands, where there are several. */
+  group?: string;
   label: string;
   token: Token;
   /** What `max` is: "Wallet", "Supplied". */
@@ -56,6 +58,7 @@ function supply(stage: Stage): Verb {
   const { params, loan } = market.info;
   return {
     id: "supply",
+    group: "Lend",
     label: "Supply",
     token: loan,
     source: "Wallet",
@@ -75,6 +78,7 @@ function withdraw(stage: Stage): Verb {
   const liquidity = market.accrued.supplyAssets - market.accrued.borrowAssets;
   return {
     id: "withdraw",
+    group: "Lend",
     label: "Withdraw",
     token: loan,
     source: position.supplyAssets > liquidity ? "Available in the market" : "Supplied",
@@ -96,6 +100,7 @@ function addCollateral(stage: Stage): Verb {
   const { params, collateral } = market.info;
   return {
     id: "collateral",
+    group: "Borrow",
     label: "Add collateral",
     token: collateral,
     source: "Wallet",
@@ -118,6 +123,7 @@ function borrow(stage: Stage): Verb {
   const most = (m: MarketState["accrued"]) => maxBorrow(position, m, risk, market.borrowPrice ?? 0n);
   return {
     id: "borrow",
+    group: "Borrow",
     label: "Borrow",
     token: loan,
     source: "You can borrow",
@@ -148,6 +154,7 @@ function repay(stage: Stage): Verb {
   const late = debtAtSigning(position.borrowShares, market.stored, risk, curve, now);
   return {
     id: "repay",
+    group: "Borrow",
     label: "Repay",
     token: loan,
     source: late > balance ? "Wallet" : "Your debt",
@@ -172,6 +179,7 @@ function withdrawCollateral(stage: Stage): Verb {
   const isStopped = position.debt !== 0n && market.borrowPrice === undefined;
   return {
     id: "withdraw-collateral",
+    group: "Borrow",
     label: "Withdraw collateral",
     token: collateral,
     source: position.debt === 0n ? "Your collateral" : "Not needed for your debt",

@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import type { App } from "../app";
 import { useAppState } from "../app";
+import { coinOf } from "../chain/config";
 import { amountText, shortHex } from "../lib/numbers";
 
 export function WalletMenu({ app }: { app: App }) {
@@ -18,7 +19,11 @@ export function WalletMenu({ app }: { app: App }) {
         )}
         <span title={account}>
           {wallet.name} <span class="hex">{shortHex(account)}</span>{" "}
-          {ether !== undefined && <span class="small">{amountText(ether, 18)} for gas</span>}
+          {ether !== undefined && (
+            <span class="small">
+              {amountText(ether, 18)} {coinOf(config.deployment.chainId)} for gas
+            </span>
+          )}
         </span>
         <button type="button" onClick={() => app.disconnect()}>
           Disconnect
@@ -48,7 +53,9 @@ export function WalletMenu({ app }: { app: App }) {
               </button>
             </li>
           )}
-          {wallets.length === 0 && !config.local && <li>No wallet was found in this browser.</li>}
+          {wallets.length === 0 && !config.local && (
+            <li>No wallet was found in this browser. Install one that announces itself (EIP-6963) and reload.</li>
+          )}
         </ul>
       )}
       {notice && (

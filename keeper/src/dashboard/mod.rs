@@ -32,7 +32,7 @@ pub(crate) use self::{
 use crate::view::View;
 
 /// The style sheet, which the lab's report pages share.
-pub const STYLE: &str = include_str!("page.css");
+pub const STYLE: &str = concat!(include_str!("theme.css"), include_str!("page.css"));
 /// The script that replaces sections as they change, and copies addresses.
 pub(crate) const SCRIPT: &str = include_str!("page.js");
 /// The icon: a Plimsoll mark.

@@ -27,7 +27,7 @@ use plimsoll_testkit::{
     deployment::Suite,
     keeper::Keeper,
     random::Random,
-    scenario::{BLOCK_SECS, Scenario},
+    scenario::Scenario,
     workspace::tools,
 };
 
@@ -37,6 +37,8 @@ const NODE: [&str; 1] = ["--enable-tx-gas-limit"];
 const BASE_FEE: u128 = 1_000_000_000;
 /// Further settings of the keeper: the value of the staked token, for which there is no feed, is a dollar.
 const VALUATION: &str = "[tokens.PLIM]\nrate = \"0.0005\"";
+/// Seconds between blocks once the day is over.
+const SPECTATED_BLOCK_SECS: u64 = 2;
 /// Port of the page for borrowers and lenders, as in `deploy up`.
 const PAGE_PORT: u16 = 8650;
 /// File names of the chart.
@@ -116,12 +118,12 @@ impl Demo {
         Ok([folder.save(vector, &self.chart)?, rendered])
     }
 
-    /// Makes the chain mine at an interval again, so that the keeper's page stays alive.
+    /// Makes the chain mine at an interval again: often, since a person who tries the page waits for every block.
     ///
     /// # Errors
     /// When the node does not answer.
     pub async fn resume_mining(&self) -> eyre::Result<()> {
-        self.suite.devnet.provider().anvil_set_interval_mining(BLOCK_SECS).await?;
+        self.suite.devnet.provider().anvil_set_interval_mining(SPECTATED_BLOCK_SECS).await?;
         Ok(())
     }
 }

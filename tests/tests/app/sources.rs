@@ -32,6 +32,11 @@ fn every_signature_of_the_page_is_one_of_the_contracts() -> eyre::Result<()> {
     for artifact in artifacts.iter() {
         known
             .extend(artifact.abi.functions().map(|function| format!("function {}", function.signature_with_outputs())));
+        known.extend(artifact.abi.events().map(|event| {
+            let indexed = event.inputs.iter().enumerate().filter(|(_, input)| input.indexed);
+            let indexed: Vec<_> = indexed.map(|(at, _)| at.to_string()).collect();
+            format!("event {} indexed {}", event.signature(), indexed.join(","))
+        }));
         known.extend(artifact.abi.errors().map(|error| format!("error {}", error.signature())));
     }
     let said = run_script("signatures.ts", &[])?;
