@@ -1,5 +1,5 @@
 /** Starts the page and shows the part that the address names. */
-import { render } from "preact";
+import { render, type ComponentChild } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { App, useAppState } from "./app";
 import { ActivityPage } from "./ui/activity";
@@ -43,7 +43,11 @@ function Page({ app }: { app: App }) {
       </header>
       <nav aria-label="Pages">
         {PAGES.map(([route, label]) => (
-          <a key={route} href={`#/${route}`} aria-current={(kind ?? "") === route ? "page" : undefined}>
+          <a
+            key={route}
+            href={`#/${route}`}
+            aria-current={(kind ?? "") === route ? "page" : kind === "market" && !route ? "true" : undefined}
+          >
             {label}
           </a>
         ))}
@@ -92,7 +96,11 @@ function NodeWarning({ app }: { app: App }) {
 }
 
 const root = document.getElementById("app")!;
+function show(content: ComponentChild): void {
+  root.replaceChildren();
+  render(content, root);
+}
 App.start().then(
-  (app) => render(<Page app={app} />, root),
-  (error: unknown) => render(<p class="warning">{String(error)}</p>, root),
+  (app) => show(<Page app={app} />),
+  (error: unknown) => show(<p class="warning">{String(error)}</p>),
 );

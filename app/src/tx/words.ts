@@ -52,15 +52,16 @@ const WRITERS: Record<string, Writer> = {
   SequencerInGrace: () => `The chain's sequencer has just come back, ${STALE}`,
   LtvTooHigh: ([debt, value, most], { loan }) =>
     `The debt would be ${amount(loan, debt as bigint, "up")} against ${amount(loan, value as bigint)} of collateral, above ${bpsText(most as bigint)}.`,
-  TooLittleOut: () => "The pool gives less than the least that you accept. Allow more slippage or borrow less.",
-  TooMuchIn: () => "The pool takes more than the most that you accept. Allow more slippage.",
+  TooLittleOut: () =>
+    "The pool gives over 1 % less than the oracle's price, so nothing is swapped. Wait until they agree, or swap less.",
+  TooMuchIn: () =>
+    "The pool takes over 1 % more than the oracle's price, so nothing is swapped. Wait until they agree, or swap less.",
   PoolTooShallow: () => "The pool is too small for this amount.",
-  NotProportional: () =>
-    "More collateral would be sold than its part of the debt. Close the loan or lower the slippage.",
+  NotProportional: () => "More collateral would be sold than its part of the debt. Close the loan instead.",
   DeadlinePassed: () => "The transaction was prepared too long ago. Prepare it again.",
-  SignatureExpired: () => "The signature has expired. Sign again.",
+  SignatureExpired: () => "The signature has expired. It has to be signed again.",
   InvalidNonce: () => "A signature with this number was used already. Sign again.",
-  InvalidSignature: () => "The signature is not this account's.",
+  InvalidSignature: () => "The signature is not this account's, or the terms were changed after it signed.",
   InvalidTrigger: ([ltv, , liquidation]) =>
     `A trigger of ${bpsText(ltv as bigint)} is not below the liquidation LTV of ${bpsText(liquidation as bigint)}.`,
   InvalidTarget: () => "The target must be at least one percentage point below the trigger.",

@@ -74,15 +74,26 @@ function choose(verb: Verb, text: string, isMax: boolean): { chosen?: Chosen; pr
   }
 }
 
+/** Returns why nothing can be sent at the moment, whatever the amount; `undefined` if it can. */
+function obstacleText(app: App, isBusy: boolean): string | undefined {
+  if (app.state.node !== "ok") return "Nothing can be sent until the node responds.";
+  if (!app.isOnChain) return "Your wallet is on another chain: switch it first, by the button above.";
+  if (isBusy) return "A transaction is in progress.";
+  return undefined;
+}
+
 export function AmountForm<T>({ app, verb, outcome }: { app: App; verb: Verb; outcome: Outcome<T> }) {
   const { node, progress, snapshot } = useAppState(app);
   const [text, setText] = useState("");
   const [isMax, setIsMax] = useState(false);
   const { chosen, problem } = choose(verb, text, isMax);
-  const plan = chosen && verb.plan(chosen);
-  const preview = usePreview(app, plan, outcome, snapshot?.block ?? 0n);
-  const message = problem ?? (preview.kind === "refused" ? preview.reason : undefined);
   const isBusy = progress !== undefined && ["signing", "mining"].includes(progress.phase);
+  const plan = chosen && verb.plan(chosen);
+  // While a transaction is in progress, what it changes is neither an error nor a preview of the next one.
+  const preview = usePreview(app, isBusy ? undefined : plan, outcome, snapshot?.block ?? 0n);
+  const refusal = problem ?? (preview.kind === "refused" ? preview.reason : undefined);
+  const message = isBusy ? undefined : refusal;
+  const obstacle = obstacleText(app, isBusy);
   const isReady = plan && (preview.kind === "ok" || preview.kind === "unavailable");
   const isOpen = node === "ok" && app.isOnChain && !isBusy && isReady;
   const shown = isMax ? exactText(verb.max, verb.token.decimals) : text;
@@ -90,9 +101,11 @@ export function AmountForm<T>({ app, verb, outcome }: { app: App; verb: Verb; ou
   const submit = async (event: Event) => {
     event.preventDefault();
     if (!isOpen || !plan) return;
+    await app.execute(plan);
+    // What was refused or failed stays, to be tried again.
+    if (app.state.progress?.phase !== "done") return;
     setText("");
     setIsMax(false);
-    await app.execute(plan);
   };
 
   return (
@@ -127,6 +140,7 @@ export function AmountForm<T>({ app, verb, outcome }: { app: App; verb: Verb; ou
       {preview.kind === "ok" && !problem && (
         <BeforeAfter before={outcome.rows(outcome.before)} after={outcome.rows(preview.after)} />
       )}
+      {plan && obstacle && <p class="hint">{obstacle}</p>}
       {preview.kind === "unavailable" && (
         <p class="hint">This node cannot simulate (eth_simulateV1): each step is checked before you sign it.</p>
       )}

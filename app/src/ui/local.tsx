@@ -30,16 +30,19 @@ async function setAnswer(app: App, feed: Address, percent: bigint): Promise<void
   await rpc.request("anvil_setStorageAt", [feed, ANSWER_SLOT, padded]);
 }
 
-/** Returns the feeds of a market, or all of them where none is open. */
+/** Returns the feeds of the market that is open, none while they are read; all of them where none is open. */
 function useFeeds(app: App, market: string | undefined): NamedFeed[] {
   const { feeds, markets } = useAppState(app).config.deployment;
-  const [own, setOwn] = useState<Address[]>([]);
+  const [own, setOwn] = useState<Address[]>();
   useEffect(() => {
-    setOwn([]);
+    setOwn(undefined);
     const info = markets.find(({ name }) => name === market);
     if (info) void readOracle(app.rpc, info.params.oracle).then((oracle) => setOwn(oracle?.feeds ?? []));
   }, [market]);
-  const found = own.flatMap((address) => feeds.find((feed) => getAddress(feed.address) === getAddress(address)) ?? []);
+  if (market && !own) return [];
+  const found = (own ?? []).flatMap(
+    (address) => feeds.find((feed) => getAddress(feed.address) === getAddress(address)) ?? [],
+  );
   return found.length ? found : feeds;
 }
 
@@ -85,10 +88,10 @@ export function LocalPanel({ app, market }: { app: App; market: string | undefin
             </option>
           ))}
         </select>
-        <button type="button" onClick={() => void move(-10n)}>
+        <button type="button" disabled={!address} onClick={() => void move(-10n)}>
           Price −10 %
         </button>
-        <button type="button" onClick={() => void move(10n)}>
+        <button type="button" disabled={!address} onClick={() => void move(10n)}>
           Price +10 %
         </button>
         <button type="button" onClick={() => void pass()}>

@@ -1,6 +1,6 @@
 /** The rates of a market over its utilisation, as a chart. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import uPlot from "uplot";
+import type uPlot from "uplot";
 import type { MarketState } from "../chain/snapshot";
 import { BPS, WAD, YEAR_SECS } from "../lib/math/integers";
 import { borrowRate, distanceFromTarget } from "../lib/math/market";
@@ -78,12 +78,22 @@ export function RateChart({ market }: { market: MarketState }) {
         ],
       },
     };
-    const plot = new uPlot(options, curveOf(market), element);
-    const onResize = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: HEIGHT }));
-    onResize.observe(element);
+    let plot: uPlot | undefined;
+    let isCurrent = true;
+    const onResize = new ResizeObserver(() => plot?.setSize({ width: element.clientWidth, height: HEIGHT }));
+    // Nothing else waits for it, and where it cannot be loaded the words below say the same.
+    import("uplot").then(
+      ({ default: Plot }) => {
+        if (!isCurrent) return;
+        plot = new Plot(options, curveOf(market), element);
+        onResize.observe(element);
+      },
+      () => {},
+    );
     return () => {
+      isCurrent = false;
       onResize.disconnect();
-      plot.destroy();
+      plot?.destroy();
     };
   }, [rateAtTarget, now, isDark]);
   const full = aprText(rateAt(rateAtTarget, WAD, curve));

@@ -2,7 +2,7 @@
 
 use alloy::{primitives::U256, providers::ext::AnvilApi};
 use eyre::ContextCompat;
-use plimsoll_contracts::{IERC4626, IGuard, IRewards};
+use plimsoll_contracts::{IERC4626, IRewards};
 use plimsoll_testkit::{
     devnet::{ITestToken, mined},
     market::units,
@@ -26,6 +26,9 @@ async fn leverage_is_opened_and_closed_by_signatures_in_one_transaction_each() -
     page.execute_max("Sell to repay").await?;
     let position = page.position(page.person).await?;
     assert_eq!((position.borrowShares, position.collateral), (U256::ZERO, U256::ZERO));
+    page.go("activity").await?;
+    page.shows("Leverage: bought ").await?;
+    page.shows("Closed the loan: sold ").await?;
     let left = page.balance(page.market.collateralToken, page.person).await?;
     assert!(left > units(998, 16) && left < units(10, 18), "{left}");
     Ok(())
@@ -53,6 +56,11 @@ async fn rewards_are_staked_for_claimed_and_left_to_be_claimed_by_others() -> ey
     assert!(consent.enabled && consent.compounds && consent.tipBps == 500);
     page.execute_max("Unstake").await?;
     assert_eq!(rewards.staked(pool, page.person).call().await?, U256::ZERO);
+    page.go("activity").await?;
+    page.shows("Staked 40 PLIM").await?;
+    page.shows("Claimed ").await?;
+    page.shows("Started auto-claim (tip 5 %) of PLIM").await?;
+    page.shows("Unstaked ").await?;
     Ok(())
 }
 
@@ -71,6 +79,9 @@ async fn a_depositor_leaves_the_backstop_after_its_cooldown_and_not_before() -> 
     page.suite.provider().evm_mine(None).await?;
     page.execute_max("Redeem").await?;
     assert_eq!(backstop.balanceOf(page.person).call().await?, U256::ZERO);
+    page.go("activity").await?;
+    page.shows("Deposited 2,500 USDC").await?;
+    page.shows("Started the cooldown").await?;
     // The first depositor's floor keeps a unit at most.
     let left = page.balance(page.market.loanToken, page.person).await?;
     assert!(left >= units(50_000, 6) - U256::ONE, "{left}");
@@ -114,22 +125,9 @@ async fn a_vault_is_left_in_tokens_and_in_kind() -> eyre::Result<()> {
     assert_eq!(shares.balanceOf(page.person).call().await?, U256::ZERO);
     // The vault's part of the market is the person's own position now.
     assert!(page.position(page.person).await?.supplyShares > U256::ZERO);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_order_protects_a_loan_until_it_is_cancelled() -> eyre::Result<()> {
-    let Some(mut page) = Page::connected().await? else { return Ok(()) };
-    page.execute("Add collateral", "2").await?;
-    page.execute("Borrow", "2000").await?;
-    page.click("Place order").await?;
-    page.shows("Above an LTV of 83 %, down to 76 %").await?;
-    let guard = IGuard::new(page.suite.contract("Guard")?, page.suite.provider().clone());
-    let (id, kind) = (page.market.id().0, IGuard::Kind::Protect);
-    let order = guard.order(page.person, id, kind).call().await?._0;
-    assert_eq!((order.triggerLtvBps, order.targetLtvBps, order.uses), (8_300, 7_600, 20));
-    page.click("Cancel Protect").await?;
-    page.hides("Above an LTV of 83 %").await?;
-    assert_eq!(guard.order(page.person, id, kind).call().await?._0.uses, 0);
+    page.go("activity").await?;
+    page.shows("Deposited 3,000 USDC").await?;
+    page.shows("Withdrew 1,000 USDC").await?;
+    page.shows("Redeemed in kind").await?;
     Ok(())
 }

@@ -1,10 +1,6 @@
 //! The page in a real browser, on a real node, with the suite deployed.
 
-use std::{
-    fs,
-    io::{self, Write},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use alloy::primitives::{Address, U256};
 use eyre::{WrapErr, ensure, eyre};
@@ -34,7 +30,6 @@ pub(super) struct Page {
     pub(super) suite: Suite,
     pub(super) browser: Browser,
     pub(super) server: AppServer,
-    pub(super) site: Site,
     /// The market `weth-usdc`, with 500,000 USDC to lend.
     pub(super) market: MarketParams,
     /// The account of the wallet, with 10 WETH and 50,000 USDC.
@@ -45,6 +40,12 @@ pub(super) struct Page {
     part: String,
 }
 
+/// Builds the files of the page for a deployment.
+pub(super) async fn build_site(suite: &Suite) -> eyre::Result<Site> {
+    let (tools, deployment, url) = (support::tools()?, suite.deployment.clone(), suite.devnet.node.http_url().parse()?);
+    Ok(tokio::task::spawn_blocking(move || Site::build(&tools, &deployment, &url, true)).await??)
+}
+
 impl Page {
     /// Deploys the suite, opens the page with a wallet in it; `None` where there is no browser.
     pub(super) async fn open() -> eyre::Result<Option<Self>> {
@@ -53,10 +54,7 @@ impl Page {
 
     /// As [`Page::open`], with further sections of the manifest.
     pub(super) async fn open_with(sections: &str) -> eyre::Result<Option<Self>> {
-        let Some(mut browser) = Browser::start().await? else {
-            writeln!(io::stderr(), "SKIPPED: no chromium is on the PATH")?;
-            return Ok(None);
-        };
+        let Some(mut browser) = Browser::start().await? else { return Ok(None) };
         let path = support::tools()?.workspace().root().join("examples/local.toml");
         let text = fs::read_to_string(&path)? + sections;
         let suite = Box::pin(Suite::start_from(Manifest::parse(&path, text)?, &[])).await?;
@@ -68,16 +66,20 @@ impl Page {
             mined(token.mint(person, amount).from(suite.devnet.deployer())).await?;
         }
         let node = suite.devnet.node.http_url();
-        let (tools, deployment, url) = (support::tools()?, suite.deployment.clone(), node.parse()?);
-        let site = tokio::task::spawn_blocking(move || Site::build(&tools, &deployment, &url, true)).await??;
-        let server = AppServer::start(site.clone(), 0).await?;
+        let server = AppServer::start(build_site(&suite).await?, 0).await?;
         let wallet = WALLET
             .replace("ACCOUNT", &json!(person).to_string())
             .replace("CHAIN", &json!(format!("{:#x}", suite.deployment.chain_id)).to_string())
             .replace("NODE", &json!(node).to_string());
         browser.command("Page.addScriptToEvaluateOnNewDocument", json!({ "source": wallet })).await?;
+        Self::of(suite, server, browser).await.map(Some)
+    }
+
+    /// Opens a page that is served already.
+    pub(super) async fn of(suite: Suite, server: AppServer, mut browser: Browser) -> eyre::Result<Self> {
+        let (market, person) = (suite.market("weth-usdc")?, suite.devnet.account(PERSON)?);
         browser.open(&server.url()).await?;
-        Ok(Some(Self { suite, browser, server, site, market, person, form: "document".into(), part: String::new() }))
+        Ok(Self { suite, browser, server, market, person, form: "document".into(), part: String::new() })
     }
 
     /// Opens the page with the wallet connected, at a market.
