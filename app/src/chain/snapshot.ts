@@ -113,30 +113,17 @@ interface PriceReading {
   errorData: Hex;
 }
 
-interface MarketLine {
-  stored: Market;
-  accrued: Market;
-  utilisation: bigint;
+interface MarketLine extends Pick<MarketState, "stored" | "accrued" | "utilisation" | "backstop"> {
   borrowRatePerSecond: bigint;
   supplyRatePerSecond: bigint;
   surgePeriodSecs: bigint;
   surgeRoom: bigint;
-  backstop: Address;
   availableCover: bigint;
   liquidationPrice: PriceReading;
   borrowPrice: PriceReading;
 }
 
-interface PositionLine {
-  supplyShares: bigint;
-  supplyAssets: bigint;
-  borrowShares: bigint;
-  debt: bigint;
-  collateral: bigint;
-  collateralValue: bigint;
-  health: bigint;
-  waterlinePrice: bigint;
-}
+type PositionLine = Omit<Position, "waterline"> & { waterlinePrice: bigint };
 
 const STATUS_OK = 0;
 const NEVER = (1n << 256n) - 1n;

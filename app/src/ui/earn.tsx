@@ -8,10 +8,10 @@ import { read } from "../chain/rpc";
 import type { AccountState, Backstop, Fund, Stake } from "../chain/snapshot";
 import { MAX_UINT256, min } from "../lib/math/integers";
 import { amountText, bpsText, durationText, timeText } from "../lib/numbers";
-import { approval, call, type Call, type Plan } from "../tx/plan";
+import { approval, call, type Plan } from "../tx/plan";
 import { PlanButton, VerbTabs, type Outcome } from "./form";
 import { Fact } from "./markets";
-import type { Chosen, Verb } from "./verbs";
+import { verb, type Verb } from "./verbs";
 
 /** The part of a reward that stakers leave to whoever claims for them, in basis points. */
 const TIP_BPS = 500;
@@ -48,15 +48,6 @@ export function EarnPage({ app }: { app: App }) {
 
 const text = (token: Token, units: bigint): string => `${amountText(units, token.decimals)} ${token.name}`;
 
-/** A verb that moves an amount of a token. */
-const verb = (account: Address, given: Omit<Verb, "plan">, calls: (chosen: Chosen, title: string) => Call[]): Verb => ({
-  ...given,
-  plan: (chosen) => {
-    const title = `${given.label} ${text(given.token, chosen.units)}`;
-    return { title, account, calls: calls(chosen, title) };
-  },
-});
-
 /* STAKING */
 
 interface StakeProps {
@@ -74,7 +65,7 @@ function StakePanel({ app, rewards, stake, total, account }: StakeProps) {
   const given = { token: programme.stake };
   const verbs = [
     verb(
-      address,
+      { account: address },
       { ...given, id: "stake", label: "Stake", source: "Wallet", max: balance, whyNone: "You have none." },
       ({ units }, title) => [
         approval(programme.stake, rewards, units),
@@ -82,7 +73,7 @@ function StakePanel({ app, rewards, stake, total, account }: StakeProps) {
       ],
     ),
     verb(
-      address,
+      { account: address },
       { ...given, id: "unstake", label: "Unstake", source: "Staked", max: staked, whyNone: "You have nothing staked." },
       // All of it, with what was compounded in the meantime.
       ({ units, isMax }, title) => [
@@ -172,7 +163,7 @@ function BackstopPanel({ app, backstop, account, now }: BackstopProps) {
   const verbs = [
     depositVerb(account, backstop),
     verb(
-      address,
+      { account: address },
       {
         id: "cooldown",
         label: "Start cooldown",
@@ -184,7 +175,7 @@ function BackstopPanel({ app, backstop, account, now }: BackstopProps) {
       ({ units }, title) => [call(title, fund, backstopAbi, "startCooldown", [units])],
     ),
     verb(
-      address,
+      { account: address },
       {
         id: "redeem",
         label: "Redeem",
@@ -226,10 +217,11 @@ function redeemHint({ cooldown }: Backstop, now: bigint): string {
 function depositVerb({ address, balances }: AccountState, { address: fund, asset }: Fund): Verb {
   const balance = balances.get(asset.address) ?? 0n;
   const given = { id: "deposit", label: "Deposit", token: asset, source: "Wallet", max: balance };
-  return verb(address, { ...given, whyNone: `You have no ${asset.name} in your wallet.` }, ({ units }, title) => [
-    approval(asset, fund, units),
-    call(title, fund, vaultAbi, "deposit", [units, address]),
-  ]);
+  return verb(
+    { account: address },
+    { ...given, whyNone: `You have no ${asset.name} in your wallet.` },
+    ({ units }, title) => [approval(asset, fund, units), call(title, fund, vaultAbi, "deposit", [units, address])],
+  );
 }
 
 const sharesOutcome = (app: App, fund: Fund, { address }: AccountState): Outcome<bigint> => ({
@@ -248,7 +240,7 @@ function VaultPanel({ app, vault, account }: { app: App; vault: Fund; account: A
   const verbs = [
     depositVerb(account, vault),
     verb(
-      address,
+      { account: address },
       {
         id: "withdraw",
         label: "Withdraw",
@@ -264,7 +256,7 @@ function VaultPanel({ app, vault, account }: { app: App; vault: Fund; account: A
           : [call(title, fund, vaultAbi, "withdraw", [units, address, address])],
     ),
     verb(
-      address,
+      { account: address },
       {
         id: "in-kind",
         label: "Redeem in kind",

@@ -44,75 +44,99 @@ export function marketVerbs(stage: Stage): Verb[] {
   return [supply(stage), withdraw(stage), addCollateral(stage), borrow(stage), repay(stage), withdrawCollateral(stage)];
 }
 
-function planOf({ account, market }: Stage, title: string, calls: Call[]): Plan {
-  return { title, account: account.address, market: market.info.name, calls };
+/** Whose verb it is, and in which market if it is in one. */
+export interface Owner {
+  account: Address;
+  market?: string;
 }
 
-const sum = (verb: string, token: Token, units: bigint): string =>
-  `${verb} ${amountText(units, token.decimals)} ${token.name}`;
+/** Returns a verb that moves an amount. `action` begins its title where the label would be too long. */
+export function verb(
+  { account, market }: Owner,
+  given: Omit<Verb, "plan">,
+  calls: (chosen: Chosen, title: string) => Call[],
+  action = given.label,
+): Verb {
+  const { token } = given;
+  return {
+    ...given,
+    plan: (chosen) => {
+      const title = `${action} ${amountText(chosen.units, token.decimals)} ${token.name}`;
+      return { title, account, market, calls: calls(chosen, title) };
+    },
+  };
+}
+
+const ownerOf = ({ account, market }: Stage): Owner => ({ account: account.address, market: market.info.name });
 
 const balanceOf = ({ account }: Stage, token: Token): bigint => account.balances.get(token.address) ?? 0n;
 
 function supply(stage: Stage): Verb {
   const { core, market, account } = stage;
   const { params, loan } = market.info;
-  return {
-    id: "supply",
-    group: "Lend",
-    label: "Supply",
-    token: loan,
-    source: "Wallet",
-    max: balanceOf(stage, loan),
-    whyNone: `You have no ${loan.name} in your wallet.`,
-    plan: ({ units }) => {
-      const title = sum("Supply", loan, units);
-      const args = [params, units, 0n, account.address, "0x"];
-      return planOf(stage, title, [approval(loan, core, units), call(title, core, coreAbi, "supply", args)]);
+  return verb(
+    ownerOf(stage),
+    {
+      id: "supply",
+      group: "Lend",
+      label: "Supply",
+      token: loan,
+      source: "Wallet",
+      max: balanceOf(stage, loan),
+      whyNone: `You have no ${loan.name} in your wallet.`,
     },
-  };
+    ({ units }, title) => {
+      const args = [params, units, 0n, account.address, "0x"];
+      return [approval(loan, core, units), call(title, core, coreAbi, "supply", args)];
+    },
+  );
 }
 
 function withdraw(stage: Stage): Verb {
   const { core, market, account, position } = stage;
   const { params, loan } = market.info;
   const liquidity = market.accrued.supplyAssets - market.accrued.borrowAssets;
-  return {
-    id: "withdraw",
-    group: "Lend",
-    label: "Withdraw",
-    token: loan,
-    source: position.supplyAssets > liquidity ? "Available in the market" : "Supplied",
-    max: min(position.supplyAssets, liquidity),
-    whyNone: position.supplyAssets === 0n ? "You have supplied nothing here." : "All of the market is lent out.",
-    plan: ({ units, isMax }) => {
-      const title = sum("Withdraw", loan, units);
+  return verb(
+    ownerOf(stage),
+    {
+      id: "withdraw",
+      group: "Lend",
+      label: "Withdraw",
+      token: loan,
+      source: position.supplyAssets > liquidity ? "Available in the market" : "Supplied",
+      max: min(position.supplyAssets, liquidity),
+      whyNone: position.supplyAssets === 0n ? "You have supplied nothing here." : "All of the market is lent out.",
+    },
+    ({ units, isMax }, title) => {
       // All of it by shares: they are worth more when this is mined.
       const all = isMax && position.supplyAssets <= liquidity;
       const [assets, shares] = all ? [0n, position.supplyShares] : [units, 0n];
       const args = [params, assets, shares, account.address, account.address];
-      return planOf(stage, title, [call(title, core, coreAbi, "withdraw", args)]);
+      return [call(title, core, coreAbi, "withdraw", args)];
     },
-  };
+  );
 }
 
 function addCollateral(stage: Stage): Verb {
   const { core, market, account } = stage;
   const { params, collateral } = market.info;
-  return {
-    id: "collateral",
-    group: "Borrow",
-    label: "Add collateral",
-    token: collateral,
-    source: "Wallet",
-    max: balanceOf(stage, collateral),
-    whyNone: `You have no ${collateral.name} in your wallet.`,
-    plan: ({ units }) => {
-      const title = sum("Add", collateral, units);
-      const args = [params, units, account.address, "0x"];
-      const calls = [approval(collateral, core, units), call(title, core, coreAbi, "supplyCollateral", args)];
-      return planOf(stage, title, calls);
+  return verb(
+    ownerOf(stage),
+    {
+      id: "collateral",
+      group: "Borrow",
+      label: "Add collateral",
+      token: collateral,
+      source: "Wallet",
+      max: balanceOf(stage, collateral),
+      whyNone: `You have no ${collateral.name} in your wallet.`,
     },
-  };
+    ({ units }, title) => {
+      const args = [params, units, account.address, "0x"];
+      return [approval(collateral, core, units), call(title, core, coreAbi, "supplyCollateral", args)];
+    },
+    "Add",
+  );
 }
 
 function borrow(stage: Stage): Verb {
@@ -121,20 +145,22 @@ function borrow(stage: Stage): Verb {
   const later = atSigning(market.stored, risk, curve, now);
   // What can be borrowed later, with that debt, and now, with this much left of the surge limit.
   const most = (m: MarketState["accrued"]) => maxBorrow(position, m, risk, market.borrowPrice ?? 0n);
-  return {
-    id: "borrow",
-    group: "Borrow",
-    label: "Borrow",
-    token: loan,
-    source: "You can borrow",
-    max: min(most(market.accrued), most(later)),
-    whyNone: whyNoBorrowing(stage),
-    plan: ({ units }) => {
-      const title = sum("Borrow", loan, units);
-      const args = [params, units, 0n, account.address, account.address];
-      return planOf(stage, title, [call(title, core, coreAbi, "borrow", args)]);
+  return verb(
+    ownerOf(stage),
+    {
+      id: "borrow",
+      group: "Borrow",
+      label: "Borrow",
+      token: loan,
+      source: "You can borrow",
+      max: min(most(market.accrued), most(later)),
+      whyNone: whyNoBorrowing(stage),
     },
-  };
+    ({ units }, title) => {
+      const args = [params, units, 0n, account.address, account.address];
+      return [call(title, core, coreAbi, "borrow", args)];
+    },
+  );
 }
 
 function whyNoBorrowing({ market, position }: Stage): string {
@@ -152,24 +178,26 @@ function repay(stage: Stage): Verb {
   const { params, loan, risk, curve } = market.info;
   const balance = balanceOf(stage, loan);
   const late = debtAtSigning(position.borrowShares, market.stored, risk, curve, now);
-  return {
-    id: "repay",
-    group: "Borrow",
-    label: "Repay",
-    token: loan,
-    source: late > balance ? "Wallet" : "Your debt",
-    max: min(position.debt, balance),
-    whyNone: position.debt === 0n ? "You owe nothing here." : `You have no ${loan.name} in your wallet.`,
-    plan: ({ units, isMax }) => {
-      const title = isMax ? `Repay all ${loan.name}` : sum("Repay", loan, units);
+  return verb(
+    ownerOf(stage),
+    {
+      id: "repay",
+      group: "Borrow",
+      label: "Repay",
+      token: loan,
+      source: late > balance ? "Wallet" : "Your debt",
+      max: min(position.debt, balance),
+      whyNone: position.debt === 0n ? "You owe nothing here." : `You have no ${loan.name} in your wallet.`,
+    },
+    ({ units, isMax }, title) => {
       // The whole debt by shares: it grows until this is mined. The core pulls what is owed then, and no more.
       const all = isMax && units === position.debt;
       const [assets, shares] = all ? [0n, MAX_UINT256] : [units, 0n];
       const allowance = all ? withMargin(late) : units;
       const args = [params, assets, shares, account.address, "0x"];
-      return planOf(stage, title, [approval(loan, core, allowance), call(title, core, coreAbi, "repay", args)]);
+      return [approval(loan, core, allowance), call(title, core, coreAbi, "repay", args)];
     },
-  };
+  );
 }
 
 function withdrawCollateral(stage: Stage): Verb {
@@ -177,20 +205,23 @@ function withdrawCollateral(stage: Stage): Verb {
   const { params, collateral, risk, curve } = market.info;
   const debt = debtAtSigning(position.borrowShares, market.stored, risk, curve, now);
   const isStopped = position.debt !== 0n && market.borrowPrice === undefined;
-  return {
-    id: "withdraw-collateral",
-    group: "Borrow",
-    label: "Withdraw collateral",
-    token: collateral,
-    source: position.debt === 0n ? "Your collateral" : "Not needed for your debt",
-    max: isStopped ? 0n : maxWithdrawCollateral(position, debt, risk, market.borrowPrice ?? 1n),
-    whyNone: whyNoCollateral(stage),
-    plan: ({ units }) => {
-      const title = sum("Withdraw", collateral, units);
-      const args = [params, units, account.address, account.address];
-      return planOf(stage, title, [call(title, core, coreAbi, "withdrawCollateral", args)]);
+  return verb(
+    ownerOf(stage),
+    {
+      id: "withdraw-collateral",
+      group: "Borrow",
+      label: "Withdraw collateral",
+      token: collateral,
+      source: position.debt === 0n ? "Your collateral" : "Not needed for your debt",
+      max: isStopped ? 0n : maxWithdrawCollateral(position, debt, risk, market.borrowPrice ?? 1n),
+      whyNone: whyNoCollateral(stage),
     },
-  };
+    ({ units }, title) => {
+      const args = [params, units, account.address, account.address];
+      return [call(title, core, coreAbi, "withdrawCollateral", args)];
+    },
+    "Withdraw",
+  );
 }
 
 function whyNoCollateral({ market, position }: Stage): string {
