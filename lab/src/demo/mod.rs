@@ -23,13 +23,7 @@ use plimsoll_deploy::{
 pub use self::report::{BadDebt, KeeperFigures, Report};
 use self::{day::Day, report::ChainEvents, setup::Setup};
 use crate::{output::Folder, png};
-use plimsoll_testkit::{
-    deployment::Suite,
-    keeper::Keeper,
-    random::Random,
-    scenario::Scenario,
-    workspace::tools,
-};
+use plimsoll_testkit::{deployment::Suite, keeper::Keeper, random::Random, scenario::Scenario, workspace::tools};
 
 /// Arguments for Anvil: transactions have Ethereum's gas limit.
 const NODE: [&str; 1] = ["--enable-tx-gas-limit"];

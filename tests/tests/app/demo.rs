@@ -21,7 +21,7 @@ async fn a_stranger_who_opens_the_demo_borrows_and_is_liquidated() -> eyre::Resu
     let started = Instant::now();
     let mut page = Page::of(suite, server, browser).await?;
     // The market that has something to lend comes first.
-    page.shows("Markets\nLend a token").await?;
+    page.shows("Lend a token for interest").await?;
     page.waits_for("a market", "document.querySelector('.card h3 a')?.innerText === 'USDC against WETH'").await?;
     page.browser.evaluate("document.querySelector('.card h3 a').click()").await?;
     page.click("Try it with play money").await?;

@@ -34,6 +34,7 @@ async fn every_page_fits_every_width_and_is_accessible() -> eyre::Result<()> {
         if route.starts_with("market") {
             page.fill("Borrow", "300").await?;
             page.waits_for("a preview", "document.querySelector('.before-after')").await?;
+            picture_for_documents(&mut page).await?;
         }
         for (scheme, width) in ["light", "dark"].into_iter().flat_map(|scheme| WIDTHS.map(|width| (scheme, width))) {
             let screen = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 });
@@ -53,6 +54,16 @@ async fn every_page_fits_every_width_and_is_accessible() -> eyre::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Saves what `docs/page.png` shows.
+async fn picture_for_documents(page: &mut Page) -> eyre::Result<()> {
+    let screen = json!({ "width": 1_100, "height": 860, "deviceScaleFactor": 1, "mobile": false });
+    page.browser.command("Emulation.setDeviceMetricsOverride", screen).await?;
+    let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": "light" }] });
+    page.browser.command("Emulation.setEmulatedMedia", features).await?;
+    page.browser.evaluate("document.activeElement.blur()").await?;
+    page.browser.save_picture("page").await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,6 @@
 
 use alloy::{primitives::U256, providers::ext::AnvilApi};
 use plimsoll_contracts::{IGuard, IPlimsoll};
-use plimsoll_testkit::market::units;
 use serde_json::json;
 
 use super::fixture::Page;
