@@ -106,10 +106,19 @@ impl Browser {
         self.evaluate(&expression).await.map(drop)
     }
 
-    /// Saves a screenshot to the folder that PLIMSOLL_PICTURES names, for people to look at.
+    /// Saves a screenshot of the whole page to the folder that PLIMSOLL_PICTURES names, for people to look at.
     pub(crate) async fn save_picture(&mut self, name: &str) -> eyre::Result<()> {
+        self.save_screenshot(name, true).await
+    }
+
+    /// As [`Browser::save_picture`], of what a person sees without scrolling.
+    pub(crate) async fn save_view(&mut self, name: &str) -> eyre::Result<()> {
+        self.save_screenshot(name, false).await
+    }
+
+    async fn save_screenshot(&mut self, name: &str, whole: bool) -> eyre::Result<()> {
         let Some(folder) = env::var_os("PLIMSOLL_PICTURES") else { return Ok(()) };
-        let options = json!({ "format": "png", "captureBeyondViewport": true });
+        let options = json!({ "format": "png", "captureBeyondViewport": whole });
         let answer = self.command("Page.captureScreenshot", options).await?;
         let bytes = BASE64_STANDARD.decode(answer["data"].as_str().unwrap_or_default())?;
         Ok(fs::write(PathBuf::from(folder).join(format!("{name}.png")), bytes)?)

@@ -63,7 +63,7 @@ async fn picture_for_documents(page: &mut Page) -> eyre::Result<()> {
     let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": "light" }] });
     page.browser.command("Emulation.setEmulatedMedia", features).await?;
     page.browser.evaluate("document.activeElement.blur()").await?;
-    page.browser.save_picture("page").await
+    page.browser.save_view("page").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
