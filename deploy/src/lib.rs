@@ -34,4 +34,5 @@ pub mod safe;
 pub mod seed;
 pub mod standard_json;
 pub mod toolchain;
+mod vault_text;
 pub mod verify;

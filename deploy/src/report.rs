@@ -16,6 +16,7 @@ use crate::{
     inspect::StepStatus,
     manifest::units::{BasisPoints, Epoch, Seconds, decimal_text, time_text},
     plan::{Plan, ether},
+    vault_text::vault_text,
     verify::{Code, Finding},
 };
 
@@ -317,7 +318,10 @@ fn step_report(design: &Design, step: &Step, status: &StepStatus) -> StepReport 
 fn describe(design: &Design, work: &Work) -> (String, Option<Address>) {
     match work {
         Work::Factory => (format!("the deterministic deployer at {}", create2::FACTORY), Some(create2::FACTORY)),
-        Work::Create(Creation { contract, address, .. }) => (format!("{contract} at {address}"), Some(*address)),
+        Work::Create(creation @ Creation { contract, address, .. }) => {
+            let text = vault_text(design, creation).unwrap_or_else(|| format!("{contract} at {address}"));
+            (text, Some(*address))
+        }
         Work::CreatePool(pool) => (format!("a Uniswap V3 pool at {}", pool.address), Some(pool.address)),
         Work::StartPool(pool) => (format!("its first price, {}", pool.price), None),
         Work::CreateMarket(market) => (market_text(design, market), None),

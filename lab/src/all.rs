@@ -44,6 +44,7 @@ pub fn figures(quick: bool) -> Vec<Figure> {
         ("latency-2k", "latency --positions 2000 --rounds 200", "latency --positions 20 --rounds 3 --far"),
         ("burst", "burst --positions 5000", "burst --positions 10"),
         ("surge", "surge", "surge --interval 900"),
+        ("vault", "vault", "vault --days 1 --seeds 1"),
         (
             "replay",
             "replay --prices examples/prices/slide-30.csv examples/prices/gap-25.csv",

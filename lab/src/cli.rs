@@ -25,7 +25,7 @@ use crate::{
     gas::{self, GasDifference, GasReport},
     latency, money, mutants,
     output::Folder,
-    package, prove, record, replay, surge,
+    package, prove, record, replay, surge, vault,
 };
 
 /// Environment variable that holds the URL of a node, as for the other programs.
@@ -193,6 +193,16 @@ enum Command {
         /// Seconds between two of the attacker's loans.
         #[arg(long, value_name = "SECONDS", default_value_t = surge::DEFAULT_INTERVAL_SECS, value_parser = clap::value_parser!(u64).range(2..=3_600))]
         interval: u64,
+        /// Print the report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measures a vault on a local chain: gas of deposits and withdrawals; what depositors earn where the keeper levels the
+    /// rates of its markets, where their utilisation is levelled, and where nobody does anything, over drawn demand; and
+    /// how it leaves a market that lost its price.
+    Vault {
+        #[command(flatten)]
+        options: vault::Options,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -369,6 +379,7 @@ async fn run(command: Command) -> eyre::Result<()> {
             print(&report, json)?;
             report.ensure_bounded()?;
         }
+        Command::Vault { options, json } => print(&Box::pin(vault::run(&options)).await?, json)?,
         Command::Package { folder, json } => print(&package::write(&workspace()?, &folder)?, json)?,
         Command::Prove { options, json } => {
             let report = prove::run(&options)?;

@@ -2,8 +2,8 @@
 //!
 //! [`demo`] shows the whole suite on a chain of its own, and [`replay`] what a market would have done under recorded
 //! prices. [`gas`] measures what calls cost, [`book`] the keeper's in-memory state, [`latency`] the time from a head to
-//! a liquidation in the pool, [`backfill`] how fast a long history is read, [`burst`] thousands of liquidatable loans in one block, and [`surge`] what lenders lose by
-//! unbacked collateral; [`all`] runs all of them.
+//! a liquidation in the pool, [`backfill`] how fast a long history is read, [`burst`] thousands of liquidatable loans in one block, [`surge`] what lenders lose by
+//! unbacked collateral, and [`vault`] what depositors earn; [`all`] runs all of them.
 //! [`record`] makes a recording of a block for fork tests, [`mutants`] measures the tests themselves, and
 //! [`prove`] proves what no test can try out. [`output`]
 //! writes what they leave on disk, [`chart`] draws it, and [`png`] renders a drawing for viewers without SVG.
@@ -28,3 +28,4 @@ pub mod prove;
 pub mod record;
 pub mod replay;
 pub mod surge;
+pub mod vault;

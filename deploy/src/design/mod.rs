@@ -10,6 +10,8 @@ mod pools;
 mod section;
 mod vaults;
 
+pub(crate) use self::vaults::cap_id;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{

@@ -213,18 +213,18 @@ impl Builder<'_> {
             let collateral = self.token(&one.entry.collateral)?;
             let oracle = self.address(&one.entry.oracle, &[Section::Oracles])?;
             let unbounded = (U256::from(u128::MAX), BPS);
-            caps.insert(group_id(0, collateral.place.address), unbounded);
-            caps.insert(group_id(1, oracle.address), unbounded);
+            caps.insert(cap_id::of_collateral(collateral.place.address), unbounded);
+            caps.insert(cap_id::of_oracle(oracle.address), unbounded);
             places.extend([collateral.place, oracle]);
         }
         let mut named: Vec<(B256, &Spanned<Cap>)> = Vec::new();
         for (name, cap) in &entry.collateral_caps {
             let (_, token) = self.find(&cap.span(), name, &[Section::Tokens])?;
-            named.push((group_id(0, self.resolve(Section::Tokens, &token)?.address), cap));
+            named.push((cap_id::of_collateral(self.resolve(Section::Tokens, &token)?.address), cap));
         }
         for (name, cap) in &entry.oracle_caps {
             let (_, oracle) = self.find(&cap.span(), name, &[Section::Oracles])?;
-            named.push((group_id(1, self.resolve(Section::Oracles, &oracle)?.address), cap));
+            named.push((cap_id::of_oracle(self.resolve(Section::Oracles, &oracle)?.address), cap));
         }
         for (id, cap) in &named {
             if !caps.contains_key(id) {
@@ -258,9 +258,19 @@ impl Builder<'_> {
     }
 }
 
-/// Returns the id of the cap of a collateral token (0) or an oracle (1).
-fn group_id(kind: u64, address: Address) -> B256 {
-    keccak256((U256::from(kind), address).abi_encode())
+/// Ids of the caps that markets share, as the vault computes them.
+pub(crate) mod cap_id {
+    use super::{Address, B256, SolValue, U256, keccak256};
+
+    /// Returns the id of a collateral token's cap.
+    pub(crate) fn of_collateral(token: Address) -> B256 {
+        keccak256((U256::ZERO, token).abi_encode())
+    }
+
+    /// Returns the id of an oracle's cap.
+    pub(crate) fn of_oracle(oracle: Address) -> B256 {
+        keccak256((U256::ONE, oracle).abi_encode())
+    }
 }
 
 /// Returns whether so many steps of this part raise a cap to more than 1.5 times its value.

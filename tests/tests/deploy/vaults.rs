@@ -3,7 +3,7 @@
 use alloy::primitives::U256;
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{IERC4626, IVault};
-use plimsoll_deploy::{design::SHARES_FOR_GOOD, inspect::StepStatus};
+use plimsoll_deploy::{design::SHARES_FOR_GOOD, inspect::StepStatus, report::PlanReport};
 
 use super::fixture::{Fixture, SMALL, design};
 
@@ -64,6 +64,24 @@ async fn a_vault_is_deployed_with_its_markets_caps_roles_and_first_deposit() -> 
         ensure!(finding.is_good(), "{finding:?}");
     }
     assert_eq!(fixture.apply(&manifest).await?, record);
+    Ok(())
+}
+
+#[test]
+fn a_plan_says_who_may_do_what_with_a_vault_after_which_delay() -> eyre::Result<()> {
+    let report = PlanReport::offline(&design(&format!("{SMALL}{VAULT}"))?);
+    let step = report.steps.iter().find(|step| step.name == "vaults.usdc").wrap_err("the plan has no vault")?;
+    for words in [
+        "for USDC",
+        "collateral WETH 500000 USDC and 50% of the vault",
+        "weth-usdc 1000000 USDC",
+        "other roles wait 3 days",
+        "by at most 10% every 1 day",
+        "gains of at most 30% a year, 10% of them",
+        "leaving in kind costs 0.1%",
+    ] {
+        ensure!(step.what.contains(words), "{words}: {}", step.what);
+    }
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use plimsoll_contracts::{RateCurve, market::BPS};
 use crate::math::{
     interest::{borrow_rate, distance_from_target},
     types::Market,
-    wide::to_u128,
+    wide::{product, to_u128},
 };
 
 /// A market as a vault may use it.
@@ -57,6 +57,35 @@ pub struct Vessels {
 }
 
 impl Vessel {
+    /// Returns a market as a vault may use it that has `held` there and may have `cap`. If it leaves the market, all that
+    /// is liquid leaves, and nothing is added. Otherwise no withdrawal lifts the utilisation above the highest that is
+    /// allowed.
+    #[must_use]
+    pub fn new(
+        totals: Market,
+        curve: RateCurve,
+        held: u128,
+        cap: u128,
+        is_left: bool,
+        max_utilisation_bps: u16,
+    ) -> Self {
+        let liquid = held.min(totals.supply_assets.saturating_sub(totals.borrow_assets));
+        let stuck = held - liquid;
+        let (least, most) = if is_left {
+            (stuck, stuck)
+        } else {
+            let needed: u128 = product(totals.borrow_assets, BPS.into())
+                .div_ceil(U256::from(max_utilisation_bps.max(1)))
+                .saturating_to();
+            let others = totals.supply_assets.saturating_sub(held);
+            let least = stuck.max(needed.saturating_sub(others)).min(held);
+            // No more than the core can store.
+            let space = (u128::MAX >> 1).saturating_sub(totals.supply_assets);
+            (least, cap.min(held.saturating_add(space)).max(held))
+        };
+        Self { totals, curve, held, least, most }
+    }
+
     /// Returns the supply rate if the vault has `assets` in the market, 1e18-scaled per second: the twin of
     /// `BooksMath.supplyRateAfter`.
     #[must_use]

@@ -197,7 +197,7 @@ impl Rebalance {
         if !is_due && snapshot.endangered() < ENDANGERED_PARTS {
             return Ok(None);
         }
-        let planned = plan_move(&snapshot, settings)?;
+        let planned = plan_move(&snapshot, settings.dead_band_bps, settings.horizon_secs)?;
         Ok(Some((snapshot, planned)))
     }
 
@@ -315,7 +315,10 @@ impl RebalanceCall {
 
 /// Returns the move that a vault needs, or why it needs none. A vault without a flagged market and with half of its idle
 /// part makes no move that lowers what the depositors earn.
-pub fn plan_move(snapshot: &VaultSnapshot, settings: &RebalanceSettings) -> Result<Move, SkipReason> {
+///
+/// # Errors
+/// When the rates differ by less than the dead band, or the depositors would not gain within the horizon.
+pub fn plan_move(snapshot: &VaultSnapshot, dead_band_bps: u16, horizon_secs: u64) -> Result<Move, SkipReason> {
     let vessels = &snapshot.vessels;
     let parts = vessels.levelled();
     let held = vessels.held();
@@ -331,11 +334,11 @@ pub fn plan_move(snapshot: &VaultSnapshot, settings: &RebalanceSettings) -> Resu
         return Ok(Move { parts, gain: missing / ENDANGERED_PARTS });
     }
     let spread = vessels.spread();
-    if spread < band_per_second(settings.dead_band_bps) {
+    if spread < band_per_second(dead_band_bps) {
         return Err(SkipReason::RatesAreLevel { spread_bps: bps_a_year(spread) });
     }
     let more = vessels.income(&parts).saturating_sub(vessels.income(&held));
-    let gain = mul_div_down(more, U256::from(settings.horizon_secs), U256::from(WAD));
+    let gain = mul_div_down(more, U256::from(horizon_secs), U256::from(WAD));
     if gain.is_zero() {
         return Err(SkipReason::LevellingEarnsLess);
     }

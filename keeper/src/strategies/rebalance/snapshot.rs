@@ -77,7 +77,8 @@ impl VaultSnapshot {
         for ((market, totals), held) in markets.iter().zip(&held) {
             let flag = flag_of(market, totals, prices, timestamp, limits);
             let cap = state.most_under(market.id().0, total);
-            vessels.markets.push(vessel(market, totals, *held, cap, flag, limits.max_utilisation_bps));
+            let vessel = Vessel::new(*totals, market.curve(), *held, cap, flag.is_some(), limits.max_utilisation_bps);
+            vessels.markets.push(vessel);
             of_vault.push(VaultMarket { id: market.id(), flag });
         }
         let ids = markets.iter().flat_map(|(market, _)| {
@@ -116,34 +117,6 @@ impl VaultSnapshot {
         let both = self.markets.iter().zip(&self.vessels.markets);
         both.filter(|(market, _)| market.flag.is_some()).map(|(_, vessel)| vessel.held - vessel.least).sum()
     }
-}
-
-/// Returns a market with what the vault must leave in it and what it may have there: nothing in one that is flagged. No
-/// withdrawal lifts the utilisation above the highest that is allowed, except from a market that is flagged.
-fn vessel(
-    market: &MarketBook,
-    totals: &Market,
-    held: u128,
-    cap: u128,
-    flag: Option<Flag>,
-    max_utilisation_bps: u16,
-) -> Vessel {
-    let liquid = held.min(totals.supply_assets.saturating_sub(totals.borrow_assets));
-    let (least, most) = match flag {
-        // All that it has the liquidity for.
-        Some(_) => (held - liquid, held - liquid),
-        None => {
-            let needed: u128 = product(totals.borrow_assets, BPS.into())
-                .div_ceil(U256::from(max_utilisation_bps.max(1)))
-                .saturating_to();
-            let others = totals.supply_assets.saturating_sub(held);
-            let least = (held - liquid).max(needed.saturating_sub(others)).min(held);
-            // No more than the core can store.
-            let space = (u128::MAX >> 1).saturating_sub(totals.supply_assets);
-            (least, cap.min(held.saturating_add(space)).max(held))
-        }
-    };
-    Vessel { totals: *totals, curve: market.curve(), held, least, most }
 }
 
 /// Returns why a vault leaves a market, if it does.

@@ -1,0 +1,124 @@
+//! Ways of spreading a vault's assets.
+
+use std::fmt;
+
+use alloy::primitives::U256;
+use plimsoll_contracts::{IVault::reallocateCall, market::BPS};
+use plimsoll_keeper::strategies::rebalance::{
+    Limits, VaultSnapshot,
+    level::{Vessel, Vessels},
+    plan_move, reallocation,
+};
+use serde::Serialize;
+
+use super::chain::gas_cost;
+
+/// The keeper's limits by default.
+pub(super) const LIMITS: Limits = Limits {
+    max_utilisation_bps: 9_200,
+    min_idle_bps: 200,
+    flee_utilisation_bps: 9_900,
+    flee_distance_bps: 200,
+    flee_debt_bps: 2_500,
+};
+/// The keeper's dead band, horizon and margin by default.
+const DEAD_BAND_BPS: u16 = 20;
+const HORIZON_SECS: u64 = 86_400;
+const MARGIN: u128 = 1;
+/// Gas of a move between four markets, as far as it is not known yet.
+const EXPECTED_GAS: u64 = 400_000;
+/// Difference of utilisations at which the usual bot for equal utilisation acts, in basis points.
+const TRIGGER_BPS: u128 = 250;
+/// Seconds in which a move must be mined.
+const DEADLINE_SECS: u64 = 600;
+
+/// A way of spreading a vault's assets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// As they were at the beginning: the same amount in every market.
+    Untouched,
+    /// So that all markets have the same utilisation, whatever they pay.
+    EqualUtilisation,
+    /// As the keeper does: so that all markets pay the same.
+    Rebalance,
+}
+
+impl Policy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Untouched, Self::EqualUtilisation, Self::Rebalance];
+
+    /// Returns whether markets without a price are left.
+    pub(super) fn leaves_flagged(self) -> bool {
+        self == Self::Rebalance
+    }
+
+    /// Returns the move that is made at a time, if any.
+    pub(super) fn decide(self, snapshot: &VaultSnapshot, time: u64) -> Option<reallocateCall> {
+        match self {
+            Self::Untouched => None,
+            Self::EqualUtilisation => {
+                let parts = equal_utilisation(&snapshot.vessels)?;
+                Some(to_parts(snapshot, &parts, time))
+            }
+            Self::Rebalance => {
+                let planned = plan_move(snapshot, DEAD_BAND_BPS, HORIZON_SECS).ok()?;
+                let pays = planned.gain >= gas_cost(EXPECTED_GAS) * (1 + MARGIN);
+                pays.then(|| reallocation(snapshot, &planned.parts, time + DEADLINE_SECS, &LIMITS))
+            }
+        }
+    }
+}
+
+/// Returns the call that brings a vault to these parts, without any bound.
+pub(super) fn to_parts(snapshot: &VaultSnapshot, parts: &[u128], time: u64) -> reallocateCall {
+    let mut call = reallocation(snapshot, parts, time + DEADLINE_SECS, &LIMITS);
+    call.minIdle = U256::ZERO;
+    for target in &mut call.targets {
+        (target.maxUtilisationBps, target.minRatePerSecond) = (U256::from(BPS), U256::ZERO);
+    }
+    call
+}
+
+/// Returns the parts with which all markets have the same utilisation, as far as their bounds allow; `None` where
+/// utilisations differ by less than the trigger, and idle assets are few.
+pub(super) fn equal_utilisation(vessels: &Vessels) -> Option<Vec<u128>> {
+    let utilisation =
+        |vessel: &Vessel| vessel.totals.borrow_assets * u128::from(BPS) / vessel.totals.supply_assets.max(1);
+    let (lowest, highest) =
+        vessels.markets.iter().map(utilisation).fold((u128::MAX, 0), |(low, high), one| (low.min(one), high.max(one)));
+    let to_supply = vessels.total().saturating_sub(vessels.min_idle);
+    if highest.saturating_sub(lowest) < TRIGGER_BPS && vessels.idle <= 2 * vessels.min_idle {
+        return None;
+    }
+    let part = |vessel: &Vessel, utilisation: u128| {
+        let others = vessel.totals.supply_assets.saturating_sub(vessel.held);
+        let supplied = vessel.totals.borrow_assets * SCALE / utilisation;
+        supplied.saturating_sub(others).clamp(vessel.least, vessel.most)
+    };
+    let at = |utilisation| vessels.markets.iter().map(|vessel| part(vessel, utilisation)).collect::<Vec<_>>();
+    // What is supplied falls with the utilisation.
+    let (mut low, mut high) = (1, SCALE);
+    while low < high {
+        let middle = low.midpoint(high);
+        if at(middle).iter().sum::<u128>() <= to_supply {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Some(at(high))
+}
+
+/// Utilisations in the search.
+const SCALE: u128 = 1_000_000_000;
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Untouched => "untouched",
+            Self::EqualUtilisation => "equal utilisation",
+            Self::Rebalance => "rebalance",
+        })
+    }
+}
