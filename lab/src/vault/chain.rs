@@ -10,7 +10,7 @@ use alloy::{
 };
 use eyre::{ContextCompat, WrapErr, ensure};
 use plimsoll_contracts::{
-    IPlimsoll, IVault, MarketParams, RateCurve, Risk,
+    IERC4626, IPlimsoll, IVault, MarketParams, RateCurve, Risk,
     market::{BPS, SECONDS_PER_YEAR},
 };
 use plimsoll_keeper::{
@@ -272,6 +272,31 @@ impl Chain {
         let owner = self.account(party)?;
         let call = IVault::withdrawCall { assets: U256::from(assets), receiver: owner, owner, maxShares: U256::MAX };
         Ok(self.send_at(time, owner, self.vault, call).await?.gas_used)
+    }
+
+    /// Returns what a depositor's shares are worth, and what of it could be withdrawn.
+    pub(super) async fn worth(&self, party: Party) -> eyre::Result<(u128, u128)> {
+        let (account, vault) = (self.account(party)?, IERC4626::new(self.vault, self.devnet.provider()));
+        let worth = vault.convertToAssets(vault.balanceOf(account).call().await?).call().await?;
+        Ok((worth.try_into()?, vault.maxWithdraw(account).call().await?.try_into()?))
+    }
+
+    /// Has a depositor leave in kind. Returns the gas used, and what the depositor has then in the markets and in tokens.
+    pub(super) async fn redeem_in_kind(&mut self, time: u64, party: Party) -> eyre::Result<(u64, u128)> {
+        let owner = self.account(party)?;
+        let token = IERC4626::new(self.params(0)?.loanToken, self.devnet.provider().clone());
+        let before = token.balanceOf(owner).call().await?;
+        let shares = IERC4626::new(self.vault, self.devnet.provider()).balanceOf(owner).call().await?;
+        let call = IVault::redeemInKindCall { shares, receiver: owner, owner, leaveIdle: false };
+        let gas = self.send_at(time, owner, self.vault, call).await?.gas_used;
+        let mut has = (token.balanceOf(owner).call().await? - before).try_into()?;
+        for (index, market) in self.markets.iter().enumerate() {
+            let totals = self.totals(index, time).await?;
+            let core = IPlimsoll::new(self.core, self.devnet.provider());
+            let position = core.position(market.params.id().0, owner).call().await?;
+            has += to_assets_down(position.supplyShares.try_into()?, totals.supply_assets, totals.supply_shares);
+        }
+        Ok((gas, has))
     }
 
     /// Reallocates the vault's assets. Returns the gas used.

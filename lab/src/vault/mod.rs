@@ -47,10 +47,10 @@ const REPAID: u128 = 200;
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Options {
     /// Days of drawn demand.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=365))]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=365))]
     pub days: u64,
     /// Number of seeds for the demand, from 1 on.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
 }
 
@@ -67,6 +67,21 @@ pub struct Report {
     pub means: Vec<Earned>,
     /// How each policy left the market that lost its price.
     pub flights: Vec<Flight>,
+    /// A depositor's exit with every market used up and every oracle dead.
+    pub exit: Exit,
+}
+
+/// A redemption in kind while nothing can be withdrawn.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Exit {
+    /// What the depositor had, in whole tokens.
+    pub had: u64,
+    /// What could have been withdrawn, in whole tokens.
+    pub withdrawable: u64,
+    /// What the depositor has afterwards in the markets and in tokens, in percent of what it had.
+    pub kept: f64,
+    /// Gas used.
+    pub gas: u64,
 }
 
 /// Gas used by whole transactions with one, two and three positions.
@@ -141,8 +156,10 @@ pub async fn run(options: &Options) -> eyre::Result<Report> {
         say(format_args!("a market without a price, {policy}"));
         flights.push(flee(policy).await?);
     }
+    say("an exit with every market used up and every oracle dead");
+    let exit = exit_in_kind().await?;
     let means = Policy::ALL.map(|policy| Earned::mean(policy, &runs)).into();
-    Ok(Report { days, gas, runs, means, flights })
+    Ok(Report { days, gas, runs, means, flights, exit })
 }
 
 /// Measures deposits and withdrawals with cold slots, an hour apart, with up to three positions.
@@ -153,18 +170,13 @@ async fn gas() -> eyre::Result<Gas> {
     chain.deposit(time, Party::Depositor, units(DEPOSITED)).await?;
     chain.deposit(time + 1, Party::Newcomer, units(DEPOSITED)).await?;
     let mut gas = Gas::default();
+    chain.set_deposit_market(time + 2, 0).await?;
     for positions in 1..=3 {
-        let mut parts = vec![0; MARKETS.len()];
-        parts[..positions].fill(units(DEPOSITED / 4));
+        // Nothing is left idle, so that withdrawals take from a market.
         let snapshot = chain.snapshot(chain.time() + 1, false).await?;
-        chain.reallocate(chain.time() + 1, policy::to_parts(&snapshot, &parts, chain.time() + HOUR)).await?;
-        if positions == 1 {
-            chain.set_deposit_market(chain.time() + 1, 0).await?;
-            // All that is idle, so that withdrawals take from the market.
-            let snapshot = chain.snapshot(chain.time() + 1, false).await?;
-            parts[0] = snapshot.vessels.total();
-            chain.reallocate(chain.time() + 1, policy::to_parts(&snapshot, &parts, chain.time() + HOUR)).await?;
-        }
+        let mut parts = [0; MARKETS.len()];
+        parts[..positions].fill(snapshot.vessels.total() / positions as u128);
+        chain.reallocate(chain.time() + 1, policy::to_parts(&snapshot, &parts, chain.time())).await?;
         gas.deposits.push(chain.deposit(chain.time() + HOUR, Party::Newcomer, units(SMALL)).await?);
         gas.withdrawals.push(chain.withdraw(chain.time() + HOUR, Party::Newcomer, units(SMALL)).await?);
     }
@@ -255,6 +267,22 @@ async fn flee(policy: Policy) -> eyre::Result<Flight> {
     let whole = |units: u128| u64::try_from(units / TOKEN);
     let after_a_block = whole(after_a_block.unwrap_or(held))?;
     Ok(Flight { policy, held: whole(held)?, after_a_block, in_the_end: whole(left)?, seconds })
+}
+
+/// Has a depositor leave in kind when all that was supplied is borrowed and no oracle has a price.
+async fn exit_in_kind() -> eyre::Result<Exit> {
+    let mut chain = Chain::start().await?;
+    chain.deposit(chain.time() + 1, Party::Newcomer, units(DEPOSITED / 4)).await?;
+    spread_evenly(&mut chain).await?;
+    chain.set_debts(chain.time() + 1, &[u128::MAX; MARKETS.len()]).await?;
+    for index in 0..MARKETS.len() {
+        chain.stop_oracle(chain.time() + 1, index).await?;
+    }
+    let (had, withdrawable) = chain.worth(Party::Newcomer).await?;
+    let (gas, has) = chain.redeem_in_kind(chain.time() + 1, Party::Newcomer).await?;
+    let whole = |units: u128| u64::try_from(units / TOKEN);
+    let (had, kept) = (whole(had)?, float(has) / float(had) * 100.0);
+    Ok(Exit { had, withdrawable: whole(withdrawable)?, kept, gas })
 }
 
 /// Borrows what is wanted, deposits, and supplies the same amount to every market.
@@ -348,6 +376,10 @@ impl fmt::Display for Report {
             let out = seconds.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds} s"));
             writeln!(f, "{policy:<20}{held:>14}{after_a_block:>18}{in_the_end:>16}{out:>12}")?;
         }
-        Ok(())
+        let Exit { had, withdrawable, kept, gas } = self.exit;
+        write!(
+            f,
+            "\nall borrowed, no prices: of {had} tokens {withdrawable} could be withdrawn; in kind {kept:.3} % left, for {gas} gas"
+        )
     }
 }
