@@ -33,5 +33,6 @@ mod surge;
 mod testkit;
 mod tools;
 mod tutorials;
+mod vault_policies;
 mod vectors;
 mod watch;

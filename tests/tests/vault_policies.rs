@@ -1,0 +1,21 @@
+//! Ways of spreading a vault's assets on the real contracts: what `lab vault` reports, for a day.
+
+use plimsoll_lab::vault::{self, Options, Policy};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rebalancing_leaves_a_market_without_a_price_and_an_exit_in_kind_needs_no_liquidity() -> eyre::Result<()> {
+    let report = Box::pin(vault::run(&Options { days: 1, seeds: 1 })).await?;
+    for flight in &report.flights {
+        match flight.policy {
+            Policy::Rebalance => assert!(flight.seconds.is_some() && flight.in_the_end == 0, "{flight:?}"),
+            Policy::Untouched | Policy::EqualUtilisation => assert!(flight.seconds.is_none(), "{flight:?}"),
+        }
+    }
+    let exit = report.exit;
+    assert!(exit.withdrawable * 10 < exit.had, "only idle tokens could be withdrawn: {exit:?}");
+    assert!((99.89..=99.9).contains(&exit.kept), "all but the penalty: {exit:?}");
+
+    let rate = |policy| report.means.iter().find(|mean| mean.policy == policy).map(|mean| mean.rate_after_gas);
+    assert!(rate(Policy::Rebalance) > rate(Policy::EqualUtilisation), "{report}");
+    Ok(())
+}
