@@ -15,9 +15,10 @@ use std::{
 };
 
 /// The interfaces of the test harnesses, with the value types that these import.
-const HARNESSES: [&str; 4] = [
+const HARNESSES: [&str; 5] = [
     "src/types/Market.sol",
     "src/rewards/Accrual.sol",
+    "test/support/IGuardMathHarness.sol",
     "test/support/IMathHarness.sol",
     "test/support/IRewardsHarness.sol",
 ];

@@ -1,5 +1,6 @@
 //! The keeper's arithmetic equals the contracts' libraries, bit for bit, on random and extreme states.
 
+mod guard;
 mod rewards;
 
 use std::fs;

@@ -29,6 +29,7 @@ use alloy::primitives::{Address, B256, map::B256Map};
 use plimsoll_contracts::MarketId;
 
 use self::failures::Failures;
+pub use self::trial::LOST_RACE_GAS;
 use super::{gas::GasTable, liquidate::SwapRoute};
 use crate::{intent::Subject, math::guard::OrderKind};
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Gas of an execution that reverts because a rival was first, with its base cost and calldata, at most.
-const LOST_RACE_GAS: u64 = 90_000;
+pub const LOST_RACE_GAS: u64 = 46_000;
 /// Gas of execution that the `OrderExecutor` contract does not measure: what runs before its measurement and after it.
 const UNMEASURED_GAS: u64 = 8_000;
 /// Maximum additional gas of calldata by the overhead itself, which is encoded as 0 when calldata is counted: it fits
