@@ -99,7 +99,7 @@ proptest! {
         prop_assert!(out < U256::from(balance));
         // out ÷ amount ≤ price, which is root² ÷ 2^192.
         let root = U256::from(root).widening_mul::<256, 4, 512, 8>(U256::from(root));
-        let worth = root * U512::from(amount) >> 192;
+        let worth = (root * U512::from(amount)) >> 192;
         prop_assert!(U512::from(out) <= worth);
     }
 

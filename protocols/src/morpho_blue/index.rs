@@ -165,6 +165,29 @@ mod tests {
         }
 
         #[test]
+        fn positions_too_small_for_a_bonus_are_left_out_and_no_others(
+            positions in positions(),
+            valuation in valuation(),
+            least in amount(100),
+        ) {
+            let least = U256::from(least);
+            let bonus = |position: &Position| valuation.liquidation(*position).map(|liquidation| liquidation.bonus);
+            let is_wanted = |position: &&Position| {
+                valuation.health(**position).is_some_and(|health| health < WAD)
+                    && bonus(position).is_some_and(|bonus| bonus > U256::ZERO && bonus >= least)
+            };
+            let mut found = 0;
+            let least_shares = valuation.least_shares(least);
+            indexed(&positions).visit_below(&valuation, least_shares, WAD, |account, health| {
+                let index = positions.iter().enumerate().find(|(at, _)| self::account(*at) == account);
+                found += usize::from(health < WAD && index.is_some_and(|(_, position)| is_wanted(&position)));
+                WAD
+            });
+            let with_debt = positions.iter().filter(|position| position.borrow_shares > 0);
+            prop_assert_eq!(found, with_debt.filter(is_wanted).count());
+        }
+
+        #[test]
         fn a_replaced_position_leaves_nothing_behind(before in positions(), after in positions()) {
             let mut index = indexed(&before);
             for (at, position) in before.iter().enumerate() {
