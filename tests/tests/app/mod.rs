@@ -1,5 +1,6 @@
 //! The page for borrowers and lenders, in a real browser on a real node: every verb, and every fault that a person meets.
 
+mod demo;
 mod earn;
 mod faults;
 mod fixture;
