@@ -119,14 +119,13 @@ abstract contract Pools {
     }
 
     /// @dev Sells exactly this amount along a route. The output of one pool is held here until the next one is paid.
-    function _sell(address token, bytes memory route, uint256 amount) internal returns (uint256) {
+    function _sell(address token, bytes memory route, uint256 amount) internal {
         uint256 hops = route.hops();
         for (uint256 i; i < hops; ++i) {
             Pool memory pool = _poolAt(token, route, i);
             _checkAmount(amount);
             amount = pool.kind == IExecutor.VenueKind.UniswapV2 ? _sellToPair(pool, amount) : _sellToPool(pool, amount);
         }
-        return amount;
     }
 
     /// @dev Buys exactly this amount along a route, for the tokens that are here when the first pool is paid.
