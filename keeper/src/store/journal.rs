@@ -1,14 +1,15 @@
 //! `journal.db` and its tables: the sender's entries, notes, alerts to deliver, and results. It holds what must not be lost, so
 //! every write is safe on disk before it returns.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs::File, io, path::Path, sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, Bytes};
 use rusqlite::{Connection, OptionalExtension, types::Type};
+use tracing::warn;
 
 use super::{
     Identity, StoreError,
-    database::{Database, FileKind, Match},
+    database::{Database, FileKind, Match, with_suffix},
     folder::Folder,
     worker::Worker,
 };
@@ -78,6 +79,9 @@ const PRUNE: &str = "
         AND id < (SELECT max(id) FROM entries)
 ";
 
+/// Pages of the write-ahead log after which SQLite begins it anew, and some more.
+const LOG_PAGES: u64 = 1_100;
+
 /// Name of the note that holds the safety record.
 const SAFETY_NOTE: &str = "safety";
 
@@ -107,10 +111,36 @@ impl Worker<JournalFile> {
 /// Opens the file, or creates it. Any file that is not this keeper's journal is refused and left as it is.
 pub(super) fn open(folder: &Arc<Folder>, identity: &Identity) -> Result<Arc<Worker<JournalFile>>, StoreError> {
     let path = folder.file(KIND.name);
-    let database = Database::open(&path, &KIND, identity, Match::Lending)?;
+    let mut database = Database::open(&path, &KIND, identity, Match::Lending)?;
+    if let Err(error) = reserve_log(&path, &mut database.connection) {
+        warn!(%error, "the journal's log has no reserve: writes may take longer");
+    }
     let file = JournalFile { database, _folder: Arc::clone(folder) };
     let worker = Worker::start(path.clone(), file, |_, _| {}).map_err(StoreError::io(&path))?;
     Ok(Arc::new(worker))
+}
+
+/// Gives the write-ahead log the size that it will have, after which SQLite begins it anew. A commit that overwrites a part
+/// of it is safe on disk sooner than one that makes the file longer, and nothing is broadcast before.
+fn reserve_log(path: &Path, connection: &mut Connection) -> Result<(), ReserveError> {
+    let page_size: u64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    // What does not fit the cache is written to the log already, and means nothing after it is rolled back.
+    let size = LOG_PAGES * page_size + u64::from(KIND.cache_kib.unsigned_abs()) * 1_024;
+    let transaction = connection.transaction()?;
+    transaction.execute_batch("CREATE TABLE reserve (bytes BLOB)")?;
+    transaction.execute("INSERT INTO reserve VALUES (zeroblob(?1))", [size])?;
+    transaction.rollback()?;
+    File::open(with_suffix(path, "-wal"))?.sync_all()?;
+    Ok(())
+}
+
+/// Why the log has no reserve.
+#[derive(Debug, thiserror::Error)]
+enum ReserveError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    File(#[from] io::Error),
 }
 
 /// Returns whether [`open`] would upgrade the file. Fails as it does.

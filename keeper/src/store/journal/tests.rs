@@ -183,3 +183,19 @@ async fn on_a_full_disk_a_write_fails_and_earlier_ones_are_kept() {
     let kinds: Vec<_> = alerts.pending(10).await.unwrap().into_iter().map(|alert| alert.target).collect();
     assert_eq!(kinds, ["before", "room again"]);
 }
+
+#[tokio::test]
+async fn the_log_has_its_size_from_the_start_and_the_file_does_not_grow_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = open(&Arc::new(Folder::lock(folder.path()).unwrap()), &IDENTITY).unwrap();
+    let size = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().len();
+    let log = size("journal.db-wal");
+    assert!(log >= 4_096 * 1_000, "{log}");
+    assert!(size("journal.db") < 1_000_000);
+    let alerts = AlertQueue::new(Arc::clone(&file));
+    for _ in 0..50 {
+        alerts.enqueue("target", "body").await.unwrap();
+    }
+    assert_eq!(size("journal.db-wal"), log);
+    assert_eq!(alerts.pending(100).await.unwrap().len(), 50);
+}
