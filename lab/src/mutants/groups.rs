@@ -58,7 +58,7 @@ pub static GROUPS: [Group; 9] = [
         unit_tests: &[],
     },
     Group { name: "executor", sources: &["executor"], tests: &["executor"], needs: &["periphery"], unit_tests: &[] },
-    Group { name: "vault", sources: &["vault"], tests: &["vault"], needs: &[], unit_tests: &[] },
+    Group { name: "vault", sources: &["vault"], tests: &["vault"], needs: &[], unit_tests: &["vault/Books.t.sol"] },
 ];
 
 impl Group {
