@@ -142,6 +142,8 @@ contract OrderExecutorTest is Creator, ExchangeTest {
         vm.revertToState(snapshot);
         vm.expectRevert(abi.encodeWithSelector(IGasCharge.ProfitTooLow.selector, profit, profit + 1));
         run(wanted);
+        wanted.minProfit = profit;
+        assertEq(run(wanted), profit);
     }
 
     function test_refusals() public {
