@@ -34,7 +34,7 @@ pub struct Header {
 /// The contracts whose events are followed, and which of their markets and staking programmes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sources {
-    /// Address of the lending core.
+    /// Address of the lending core; zero where another protocol is followed.
     pub core: Address,
     /// Address of the staking programmes, if there are any.
     pub rewards: Option<Address>,
@@ -44,8 +44,8 @@ pub struct Sources {
     pub vaults: BTreeSet<Address>,
     /// The markets and staking programmes that are followed.
     pub followed: Followed,
-    /// Whether the core is another protocol's main contract, whose logs are handed out as they are.
-    pub is_foreign: bool,
+    /// The contracts of another protocol, whose logs are handed out as they are; with any, nothing else is followed.
+    pub foreign: BTreeSet<Address>,
 }
 
 /// The markets and staking programmes that are followed, by id, and the backstops, the guard and the vaults, by address as a
@@ -69,7 +69,7 @@ pub enum Event {
     Rewards(IRewardsEvents),
     /// An event of the guard.
     Guard(IGuardEvents),
-    /// A log of another protocol's main contract, which that protocol's own state decodes.
+    /// A log of another protocol's contract, which that protocol's own state decodes.
     Foreign(Log),
     /// An event of the vault at an address.
     Vault(Address, VaultEvent),
@@ -138,13 +138,15 @@ impl Sources {
     /// Follows every market and staking programme of these contracts.
     #[must_use]
     pub const fn all(core: Address, rewards: Option<Address>) -> Self {
-        Self { core, rewards, guard: None, vaults: BTreeSet::new(), followed: Followed::All, is_foreign: false }
+        let foreign = BTreeSet::new();
+        Self { core, rewards, guard: None, vaults: BTreeSet::new(), followed: Followed::All, foreign }
     }
 
-    /// Follows every log of another protocol's main contract.
+    /// Follows every log of another protocol's contracts, of which there is at least one.
     #[must_use]
-    pub fn foreign(contract: Address) -> Self {
-        Self { is_foreign: true, ..Self::all(contract, None) }
+    pub fn foreign(contracts: impl IntoIterator<Item = Address>) -> Self {
+        let foreign: BTreeSet<_> = contracts.into_iter().collect();
+        Self { foreign, ..Self::all(Address::ZERO, None) }
     }
 
     /// Returns the filters for the logs that are followed, of any block. Together they find each log once.
@@ -168,9 +170,11 @@ impl Sources {
         self.lending().chain(self.vaults.iter().copied())
     }
 
-    /// Iterates over the addresses of the contracts of which a part is followed: core, staking programmes and guard.
-    pub fn lending(&self) -> impl Iterator<Item = Address> + use<> {
-        [Some(self.core), self.rewards, self.guard].into_iter().flatten()
+    /// Iterates over the addresses of the contracts of which a part may be followed: core, staking programmes and guard, or
+    /// those of another protocol.
+    pub fn lending(&self) -> impl Iterator<Item = Address> {
+        let ours = if self.foreign.is_empty() { [Some(self.core), self.rewards, self.guard] } else { [None; 3] };
+        ours.into_iter().flatten().chain(self.foreign.iter().copied())
     }
 
     /// Decodes a log. Returns `None` if it is of another contract, or of nothing that is followed. Fails if it is none of
@@ -186,8 +190,8 @@ impl Sources {
         if !is_followed {
             return Ok(None);
         }
-        if log.address == self.core && self.is_foreign {
-            return Ok(Some(Event::Foreign(log.clone())));
+        if !self.foreign.is_empty() {
+            return Ok(self.foreign.contains(&log.address).then(|| Event::Foreign(log.clone())));
         }
         if log.address == self.core {
             return IPlimsollEvents::decode_raw_log(log.topics(), &log.data.data).map(Event::Core).map(Some);

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, sync::LazyLock};
 use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::{Protocol, morpho_blue::MorphoBlue};
+use crate::{Protocol, compound_v2::CompoundV2, morpho_blue::MorphoBlue};
 
 /// The list of deployments, with the source of each.
 const DEPLOYMENTS: &str = include_str!("../deployments.toml");
@@ -16,6 +16,8 @@ const DEPLOYMENTS: &str = include_str!("../deployments.toml");
 pub enum ProtocolKind {
     /// Morpho Blue.
     MorphoBlue,
+    /// Compound v2 and its forks, Venus' isolated pools among them.
+    CompoundV2,
 }
 
 /// A deployment of a protocol, at its main contract.
@@ -26,7 +28,10 @@ pub struct Deployment {
     pub protocol: ProtocolKind,
     /// Chain id.
     pub chain_id: u64,
-    /// Address of the main contract: of Morpho Blue, the only one.
+    /// What the deployment is called, where a chain has several; a pool of Compound's kind.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Address of the main contract: of Morpho Blue, the only one; of Compound and its forks, a pool's comptroller.
     pub address: Address,
     /// Number of the block that created it, or of any earlier one.
     pub first_block: u64,
@@ -54,10 +59,9 @@ pub fn known_deployments() -> &'static [Deployment] {
     &KNOWN
 }
 
-/// Returns the known deployment of a protocol on a chain.
-#[must_use]
-pub fn known_deployment(protocol: ProtocolKind, chain_id: u64) -> Option<&'static Deployment> {
-    KNOWN.iter().find(|known| known.protocol == protocol && known.chain_id == chain_id)
+/// Returns the known deployments of a protocol on a chain.
+pub fn known_deployments_on(protocol: ProtocolKind, chain_id: u64) -> impl Iterator<Item = &'static Deployment> {
+    KNOWN.iter().filter(move |known| known.protocol == protocol && known.chain_id == chain_id)
 }
 
 impl Deployment {
@@ -66,17 +70,19 @@ impl Deployment {
     pub fn protocol(&self) -> Box<dyn Protocol> {
         match self.protocol {
             ProtocolKind::MorphoBlue => Box::new(MorphoBlue::new(self.clone())),
+            ProtocolKind::CompoundV2 => Box::new(CompoundV2::new(self.clone())),
         }
     }
 }
 
 impl ProtocolKind {
     /// Every protocol.
-    pub const ALL: [Self; 1] = [Self::MorphoBlue];
+    pub const ALL: [Self; 2] = [Self::MorphoBlue, Self::CompoundV2];
 
     const fn name(self) -> &'static str {
         match self {
             Self::MorphoBlue => "morpho-blue",
+            Self::CompoundV2 => "compound-v2",
         }
     }
 }
@@ -109,7 +115,12 @@ mod tests {
         for deployment in &known {
             assert!(deployment.source.as_ref().is_some_and(|source| source.starts_with("https://")), "{deployment:?}");
             assert!(deployment.first_block > 0, "{deployment:?}");
-            assert_eq!(known_deployment(deployment.protocol, deployment.chain_id), Some(deployment));
+            let same =
+                |other: &&Deployment| (other.chain_id, other.address) == (deployment.chain_id, deployment.address);
+            assert_eq!(known.iter().filter(same).count(), 1, "{deployment:?}");
+            let on_chain: Vec<_> = known_deployments_on(deployment.protocol, deployment.chain_id).collect();
+            assert!(on_chain.contains(&deployment));
+            assert!(on_chain.len() == 1 || deployment.name.is_some(), "one of several has no name: {deployment:?}");
         }
     }
 

@@ -9,15 +9,16 @@
 //! reorg ────────────► undo_to            liquidatable: lots, from which a keeper makes transactions
 //! ```
 
+pub mod compound_v2;
 mod deployments;
 mod lot;
 pub mod morpho_blue;
 mod protocol;
 pub mod tripwire;
 
-pub use deployments::{Deployment, ProtocolKind, known_deployment, known_deployments};
+pub use deployments::{Deployment, ProtocolKind, known_deployments, known_deployments_on};
 pub use lot::{Expected, LeastBonus, Loan, Lot};
 pub use protocol::{
-    Answer, ApplyError, Block, Call, CallFailure, IdentityError, Liquidation, MAX_UNDO, Observed, PositionSummary,
-    Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
+    Answer, ApplyError, Block, Call, CallFailure, HEALTHY, IdentityError, Liquidation, MAX_UNDO, NATIVE_COIN, Observed,
+    PositionSummary, Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
 };

@@ -1,13 +1,19 @@
 //! What every protocol answers, and the words in which it does.
 
-use std::fmt;
+use std::{any::Any, collections::BTreeSet, fmt};
 
-use alloy::primitives::{Address, B256, Bytes, Log, U256};
+use alloy::primitives::{Address, B256, Bytes, Log, U256, uint};
 
 use crate::{Deployment, LeastBonus, Lot};
 
 /// Number of newest blocks that can be undone.
 pub const MAX_UNDO: usize = 128;
+
+/// Health factor × 10¹⁸ from which a position is healthy.
+pub const HEALTHY: U256 = uint!(1_000_000_000_000_000_000_U256);
+
+/// Stands for the chain's own coin where a token is named.
+pub const NATIVE_COIN: Address = Address::ZERO;
 
 /// A block that logs belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +132,8 @@ pub struct Observed {
     pub differences: Vec<TotalsDifference>,
     /// Markets that cannot be valued in this block.
     pub unpriced: Vec<UnpricedMarket>,
+    /// Number of balances that have still to be read: the reads are to be repeated in the same block.
+    pub pending: usize,
 }
 
 /// Number of markets and positions that are known.
@@ -170,30 +178,38 @@ pub struct PositionSummary {
     pub health: U256,
     /// The protocol's price now: units of the debt token for 10³⁶ units of the collateral token.
     pub price: U256,
-    /// Highest price, in the unit of `price`, at which the position is liquidatable with its present debt; `None` if there is
-    /// no such price, which needs a position without collateral.
+    /// Highest price, in the unit of `price`, at which the position is liquidatable with its present debt and its other
+    /// collateral; `None` if no price makes it so, or none makes it healthy, as without collateral.
     pub liquidation_price: Option<U256>,
     /// What a whole liquidation does: now if the position is liquidatable, else at its liquidation price. `None` if the
-    /// protocol refuses a whole one at that price, which takes a coincidence of its roundings.
+    /// protocol refuses a whole one at that price, which takes a coincidence of its roundings, or if there is no such price.
     pub liquidation: Option<Liquidation>,
+    /// What stands in the way of a liquidation, or by what other call the protocol does it, for people.
+    pub remark: Option<String>,
 }
 
 /// A lending protocol's deployment, followed by its logs.
 ///
 /// All state changes are all or nothing. Values are as of the last [`observe`](Self::observe), which belongs to the block
 /// that was applied last.
-pub trait Protocol: fmt::Debug + Send {
-    /// Returns the deployment that is followed. Logs of its address are wanted, all of them.
+pub trait Protocol: Any + fmt::Debug + Send {
+    /// Returns the deployment that is followed.
     fn deployment(&self) -> &Deployment;
+
+    /// Returns the contracts of which all logs are wanted. Known after [`Self::check_identity`]; where logs name a further one,
+    /// its earlier logs are missing, so that the state is to be [reset](Self::reset) and all logs to be read again.
+    fn contracts(&self) -> BTreeSet<Address> {
+        BTreeSet::from([self.deployment().address])
+    }
 
     /// Returns the calls by which the protocol can be told from another one.
     fn identity_calls(&self) -> Vec<Call>;
 
-    /// Checks the answers to [`Self::identity_calls`].
+    /// Checks the answers to [`Self::identity_calls`], and keeps what they tell of the deployment.
     ///
     /// # Errors
     /// When the address is another contract's.
-    fn check_identity(&self, answers: &[Answer]) -> Result<(), IdentityError>;
+    fn check_identity(&mut self, answers: &[Answer]) -> Result<(), IdentityError>;
 
     /// Applies a block's logs.
     ///
@@ -206,6 +222,9 @@ pub trait Protocol: fmt::Debug + Send {
     /// # Errors
     /// When more than [`MAX_UNDO`] applied blocks would be undone. The state is as before then.
     fn undo_to(&mut self, block: u64) -> Result<(), UndoError>;
+
+    /// Forgets every block. The contracts stay known.
+    fn reset(&mut self);
 
     /// Returns the newest applied block.
     fn tip(&self) -> Option<Block>;

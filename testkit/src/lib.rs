@@ -16,6 +16,7 @@ pub mod random;
 pub mod recording;
 pub mod relay;
 pub mod scenario;
+pub mod venus;
 pub mod workspace;
 
 pub use plimsoll_deploy::toolchain::{node, process, scratch};

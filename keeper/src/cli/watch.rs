@@ -1,13 +1,16 @@
 //! `plimsoll-keeper watch`: positions of a live protocol, from a node alone.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    collections::BTreeSet,
+    io::{self, IsTerminal, Write},
+};
 
 use alloy::primitives::Address;
 use clap::Args;
 use eyre::{bail, eyre};
 use plimsoll_chain::{endpoint::Endpoint, redaction::scrub};
 use plimsoll_contracts::quantity::Decimal;
-use plimsoll_protocols::{Deployment, ProtocolKind, known_deployment, known_deployments};
+use plimsoll_protocols::{Deployment, ProtocolKind, known_deployments, known_deployments_on};
 
 use crate::{
     report::watch::WatchReport,
@@ -22,16 +25,16 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 /// Options of `watch`.
 #[derive(Debug, Args)]
 pub(super) struct WatchOptions {
-    /// Protocol to watch: morpho-blue.
+    /// Protocol to watch: morpho-blue, compound-v2.
     #[arg(long, value_name = "PROTOCOL", help_heading = "Selection")]
     protocol: ProtocolKind,
     /// Chain id, if the node is to be on this chain and no other.
     #[arg(long, value_name = "CHAIN", help_heading = "Selection")]
     chain: Option<u64>,
-    /// Address of the protocol's main contract; else the known one on the chain.
-    #[arg(long, value_name = "ADDRESS", requires = "from_block", help_heading = "Selection")]
+    /// Address of the protocol's main contract, a pool's comptroller; else the known one on the chain, if there is one alone.
+    #[arg(long, value_name = "ADDRESS", help_heading = "Selection")]
     address: Option<Address>,
-    /// Block from which on logs are read: that of the contract's creation, or any before it.
+    /// Block from which on logs are read: that of the contract's creation, or any before it. Of a known address it is known.
     #[arg(long, value_name = "BLOCK", requires = "address", help_heading = "Selection")]
     from_block: Option<u64>,
     /// Only positions with a health factor below this; positions below 1 are liquidatable.
@@ -83,20 +86,37 @@ pub(super) async fn watch(options: WatchOptions) -> eyre::Result<()> {
     }
 }
 
-/// Returns the deployment that the options name, or the known one. Fails where there is none.
+/// Returns the deployment that the options name, or the only known one. Fails where there is none, or where there are several.
 fn deployment(options: &WatchOptions, chain_id: u64) -> eyre::Result<Deployment> {
     let protocol = options.protocol;
-    if let (Some(address), Some(first_block)) = (options.address, options.from_block) {
-        return Ok(Deployment { protocol, chain_id, address, first_block, source: None });
+    let known: Vec<_> = known_deployments_on(protocol, chain_id).collect();
+    if let Some(address) = options.address {
+        if let Some(first_block) = options.from_block {
+            return Ok(Deployment { protocol, chain_id, name: None, address, first_block, source: None });
+        }
+        let named = known.into_iter().find(|known| known.address == address);
+        return named.cloned().ok_or_else(|| eyre!("{address} is no known deployment: give --from-block, too"));
     }
-    known_deployment(protocol, chain_id).cloned().ok_or_else(|| {
-        let known = known_deployments().iter().filter(|known| known.protocol == protocol);
-        let chains: Vec<_> = known.map(|known| known.chain_id.to_string()).collect();
-        eyre!(
-            "no deployment of {protocol} on chain {chain_id} is known, only on {}: give --address and --from-block",
-            chains.join(", ")
-        )
-    })
+    match known[..] {
+        [] => {
+            let known = known_deployments().iter().filter(|known| known.protocol == protocol);
+            let chains: BTreeSet<_> = known.map(|known| known.chain_id).collect();
+            let chains: Vec<_> = chains.iter().map(u64::to_string).collect();
+            bail!(
+                "no deployment of {protocol} on chain {chain_id} is known, only on {}: give --address and --from-block",
+                chains.join(", ")
+            )
+        }
+        [only] => Ok(only.clone()),
+        _ => {
+            let list = |known: &Deployment| format!("{} {}", known.address, known.name.as_deref().unwrap_or_default());
+            let list: Vec<_> = known.into_iter().map(list).collect();
+            bail!(
+                "several deployments of {protocol} on chain {chain_id} are known: give --address\n  {}",
+                list.join("\n  ")
+            )
+        }
+    }
 }
 
 fn show(report: &WatchReport, options: &WatchOptions) -> eyre::Result<()> {

@@ -2,7 +2,7 @@
 
 use alloy::primitives::{Address, B256};
 use plimsoll_contracts::quantity::Decimal;
-use plimsoll_protocols::{Deployment, ProtocolKind, known_deployment};
+use plimsoll_protocols::{Deployment, ProtocolKind, known_deployments_on};
 use serde::Deserialize;
 
 use super::{
@@ -118,15 +118,19 @@ impl Entry {
     fn resolved(self, chain_id: u64) -> Result<Deployment, String> {
         let Self { kind, address, first_block } = self;
         let protocol = kind.ok_or("say its `kind`: \"morpho-blue\"")?;
-        let known = known_deployment(protocol, chain_id);
+        if protocol == ProtocolKind::CompoundV2 {
+            return Err(format!("positions of {protocol} are shown by `watch`, and not liquidated by this version"));
+        }
+        let mut known = known_deployments_on(protocol, chain_id);
         let is_known = |known: &&Deployment| address.is_none_or(|address| address == known.address);
-        match (known.filter(is_known), address) {
+        match (known.find(is_known), address) {
             (Some(known), _) => {
                 Ok(Deployment { first_block: first_block.unwrap_or(known.first_block), ..known.clone() })
             }
             (None, Some(address)) => Ok(Deployment {
                 protocol,
                 chain_id,
+                name: None,
                 address,
                 first_block: first_block.unwrap_or_default(),
                 source: None,

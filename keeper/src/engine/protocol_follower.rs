@@ -1,8 +1,8 @@
 //! A protocol kept equal to the chain by its logs, reorg-safe, and read in each newest block.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use alloy::primitives::{B256, Log};
+use alloy::primitives::{Address, B256, Log};
 use eyre::eyre;
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use plimsoll_protocols::{Answer, CallFailure, Deployment, Observed, Protocol};
@@ -23,7 +23,11 @@ pub(crate) const PRUNED: &str =
 /// A protocol that is followed.
 #[derive(Debug)]
 pub(crate) struct ProtocolFollower {
+    endpoints: Vec<Arc<Endpoint>>,
+    settings: StreamSettings,
     protocol: Box<dyn Protocol>,
+    /// The contracts whose logs the stream hands out.
+    contracts: BTreeSet<Address>,
     stream: Stream,
     reader: FailoverReader,
 }
@@ -45,17 +49,16 @@ impl ProtocolFollower {
     /// # Errors
     /// When no node answers, or when the contract is another one.
     pub(crate) async fn start(endpoints: Vec<Arc<Endpoint>>, deployment: Deployment) -> eyre::Result<Self> {
-        let protocol = deployment.protocol();
+        let mut protocol = deployment.protocol();
         let calls: Vec<_> = protocol.identity_calls().into_iter().map(to_call).collect();
         let answers = read_newest(&endpoints, &calls).await?;
         protocol.check_identity(&answers.into_iter().map(to_answer).collect::<Vec<_>>())?;
         let chain = ChainFacts::known(deployment.chain_id)
             .ok_or_else(|| eyre!("the facts about chain {} cannot be read", deployment.chain_id))?;
         let settings = StreamSettings::new(deployment.chain_id, chain.block_time);
-        info!(protocol = %deployment.protocol, address = %deployment.address, from_block = deployment.first_block, "reading logs");
-        let stream = Stream::start(endpoints, Sources::foreign(deployment.address), beginning(&deployment), settings);
-        let reader = FailoverReader::new(stream.reader(), UNSIGNED_ACCOUNT);
-        Ok(Self { protocol, stream, reader })
+        let contracts = protocol.contracts();
+        let (stream, reader) = follow(&endpoints, &deployment, &contracts, settings.clone());
+        Ok(Self { endpoints, settings, protocol, contracts, stream, reader })
     }
 
     /// Returns the protocol's state.
@@ -116,6 +119,11 @@ impl ProtocolFollower {
             self.stream.reject(error.to_string());
             return Ok(None);
         }
+        if self.protocol.contracts() != self.contracts {
+            warn!(block = block.number, "further contracts are named: state rebuilt");
+            self.rebuild();
+            return Ok(None);
+        }
         let Some(header) = block.tip else {
             self.stream.accept();
             return Ok(None);
@@ -135,7 +143,24 @@ impl ProtocolFollower {
         Ok(Some((header, observed)))
     }
 
+    /// Reads what logs do not tell, as often as something has still to be read.
     async fn observe(&mut self, header: &Header) -> Result<Observed, ChainError> {
+        let mut observed = self.observe_part(header).await?;
+        while observed.pending > 0 {
+            info!(block = header.number, left = observed.pending, "reading balances");
+            let mut further = self.observe_part(header).await?;
+            let is_stuck = further.pending >= observed.pending;
+            observed.differences.retain(|earlier| !further.differences.contains(earlier));
+            further.differences.append(&mut observed.differences);
+            observed = further;
+            if is_stuck {
+                break;
+            }
+        }
+        Ok(observed)
+    }
+
+    async fn observe_part(&mut self, header: &Header) -> Result<Observed, ChainError> {
         let sequences: Vec<Vec<Call>> =
             self.protocol.reads().into_iter().map(|calls| calls.into_iter().map(to_call).collect()).collect();
         let answers = self.reader.run(header, &sequences).await?;
@@ -146,12 +171,31 @@ impl ProtocolFollower {
         Ok(self.protocol.observe(&answers))
     }
 
-    /// Discards the state and begins again.
+    /// Discards the state and begins again, with the logs of every contract that is known now.
     fn rebuild(&mut self) {
-        let deployment = self.protocol.deployment().clone();
-        self.protocol = deployment.protocol();
-        self.stream.restart(beginning(&deployment));
+        self.protocol.reset();
+        let (deployment, contracts) = (self.protocol.deployment(), self.protocol.contracts());
+        if contracts == self.contracts {
+            self.stream.restart(beginning(deployment));
+        } else {
+            (self.stream, self.reader) = follow(&self.endpoints, deployment, &contracts, self.settings.clone());
+            self.contracts = contracts;
+        }
     }
+}
+
+/// Begins to follow a deployment's contracts.
+fn follow(
+    endpoints: &[Arc<Endpoint>],
+    deployment: &Deployment,
+    contracts: &BTreeSet<Address>,
+    settings: StreamSettings,
+) -> (Stream, FailoverReader) {
+    info!(protocol = %deployment.protocol, address = %deployment.address, from_block = deployment.first_block, "reading logs");
+    let sources = Sources::foreign(contracts.iter().copied());
+    let stream = Stream::start(endpoints.iter().cloned(), sources, beginning(deployment), settings);
+    let reader = FailoverReader::new(stream.reader(), UNSIGNED_ACCOUNT);
+    (stream, reader)
 }
 
 const fn beginning(deployment: &Deployment) -> Cursor {

@@ -71,6 +71,8 @@ pub struct WatchedPosition {
     pub distance_bps: Option<i64>,
     /// What a whole liquidation does: now, or at the liquidation price if the position is healthy.
     pub liquidation: Option<WatchedLiquidation>,
+    /// What stands in the way of a liquidation, or by what other call the protocol does it; `None` if nothing is to be said.
+    pub remark: Option<String>,
 }
 
 /// What a whole liquidation does.
@@ -139,6 +141,11 @@ impl WatchReport {
             ("bonus", Align::Right),
         ];
         text += &if rows.is_empty() { "  no position is as near\n".to_owned() } else { table(&columns, &rows) };
+        for position in &self.positions {
+            if let Some(remark) = &position.remark {
+                text += &format!("  {}: {remark}\n", position.account);
+            }
+        }
         for WatchedMarket { market, reason, positions } in &self.without_price {
             text += &format!("  market {market}, {positions} positions, has no price: {reason}\n");
         }

@@ -28,6 +28,7 @@ use crate::{
 
 /// Time without any step from any node, before the first report, after which watching fails.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Which positions are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Selection {
@@ -128,6 +129,9 @@ impl Watcher {
         let mut warnings: Vec<_> = observed.differences.iter().map(ToString::to_string).collect();
         if !warnings.is_empty() {
             warnings.push(format!("logs are missing, and what is shown is not certain; {PRUNED}"));
+        }
+        if observed.pending > 0 {
+            warnings.push(format!("{} balances could not be read, and their accounts are left out", observed.pending));
         }
         if size.markets == 0 {
             let first = deployment.first_block;

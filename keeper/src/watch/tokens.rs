@@ -9,7 +9,7 @@ use alloy::{
 };
 use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::quantity::decimal_text;
-use plimsoll_protocols::PositionSummary;
+use plimsoll_protocols::{HEALTHY, NATIVE_COIN, PositionSummary};
 
 use crate::{
     chain::Header,
@@ -25,6 +25,8 @@ const MAX_DECIMALS: u8 = 36;
 const MAX_SYMBOL: usize = 12;
 /// Exponent of the number of collateral units that a price is for.
 const PRICE_DECIMALS: u8 = 36;
+/// Decimals of the chain's own coin.
+const COIN_DECIMALS: u8 = 18;
 const BPS: i64 = 10_000;
 
 sol! {
@@ -82,17 +84,21 @@ impl Tokens {
             market: position.market,
             account: position.account,
             health: decimal_text(position.health, 18),
-            liquidatable: position.liquidation_price.is_none_or(|liquidatable| position.price <= liquidatable),
+            liquidatable: position.health < HEALTHY,
             collateral: self.amount(position.collateral_token, position.collateral),
             debt: self.amount(position.debt_token, position.debt),
             price: price(position.price),
             liquidation_price: position.liquidation_price.and_then(price),
             distance_bps: position.liquidation_price.map(|liquidatable| distance_bps(position.price, liquidatable)),
             liquidation,
+            remark: position.remark.clone(),
         }
     }
 
     fn token(&self, token: Address) -> Token {
+        if token == NATIVE_COIN {
+            return Token { decimals: Some(COIN_DECIMALS), symbol: Some("coin".to_owned()) };
+        }
         self.0.get(&token).cloned().unwrap_or_default()
     }
 

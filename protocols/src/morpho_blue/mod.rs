@@ -83,7 +83,7 @@ impl Protocol for MorphoBlue {
         vec![self.call(&IMorphoBlue::DOMAIN_SEPARATORCall {}, VIEW_GAS), self.call(&unknown, VIEW_GAS)]
     }
 
-    fn check_identity(&self, answers: &[Answer]) -> Result<(), IdentityError> {
+    fn check_identity(&mut self, answers: &[Answer]) -> Result<(), IdentityError> {
         let problem = match answers {
             [Ok(separator), Ok(market)] => {
                 let expected = self.domain_separator();
@@ -111,6 +111,10 @@ impl Protocol for MorphoBlue {
 
     fn undo_to(&mut self, block: u64) -> Result<(), UndoError> {
         self.state.undo_to(block)
+    }
+
+    fn reset(&mut self) {
+        *self = Self::new(self.deployment.clone());
     }
 
     fn tip(&self) -> Option<Block> {
@@ -224,6 +228,7 @@ fn summary(
         price: valuation.price,
         liquidation_price,
         liquidation: Valuation { price, ..*valuation }.liquidation(position),
+        remark: None,
     })
 }
 

@@ -74,7 +74,7 @@ impl Fixture {
 
     pub(super) fn deployment(&self) -> Deployment {
         let (protocol, address) = (ProtocolKind::MorphoBlue, self.morpho.core);
-        Deployment { protocol, chain_id: 31_337, address, first_block: 1, source: None }
+        Deployment { protocol, chain_id: 31_337, name: None, address, first_block: 1, source: None }
     }
 
     pub(super) fn market(&self, index: usize) -> &Market {

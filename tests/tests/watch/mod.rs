@@ -1,5 +1,6 @@
-//! `plimsoll-keeper watch` on Morpho Blue's real bytecode.
+//! `plimsoll-keeper watch` on the protocols' real bytecode.
 
 mod commands;
 mod fixture;
 mod histories;
+mod venus;

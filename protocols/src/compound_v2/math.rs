@@ -1,0 +1,211 @@
+//! The arithmetic of Compound v2 and of Venus' isolated pools, step by step as the contracts do it. `None` stands where they
+//! revert by overflow.
+
+use alloy::primitives::{Address, U256, uint};
+
+use crate::Liquidation;
+
+/// Scale of factors, rates, indices and health.
+pub(super) const EXP: U256 = uint!(1_000_000_000_000_000_000_U256);
+
+/// Which rules a pool has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rules {
+    /// Compound v2 and forks that left its rules as they were.
+    Plain,
+    /// An isolated pool of Venus.
+    Isolated,
+}
+
+/// What a debt is kept as: an amount at an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Debt {
+    pub(super) principal: U256,
+    /// The market's borrow index when the principal was set.
+    pub(super) index: U256,
+}
+
+/// The rates of a market at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Rates {
+    /// Units of the underlying token for 10¹⁸ market tokens.
+    pub(super) exchange_rate: U256,
+    pub(super) borrow_index: U256,
+}
+
+/// The terms of a pool in a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PoolTerms {
+    pub(super) rules: Rules,
+    pub(super) close_factor: U256,
+    pub(super) incentive: U256,
+    /// Value of collateral up to which an account is not liquidated debt by debt. Zero by the plain rules.
+    pub(super) min_collateral: U256,
+}
+
+/// The terms of a market in a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MarketTerms {
+    pub(super) is_listed: bool,
+    /// Token that the market lends; `None` for the chain's own coin.
+    pub(super) underlying: Option<Address>,
+    /// Part of the collateral's value that counts in a liquidation: threshold, or collateral factor.
+    pub(super) weight: U256,
+    /// The oracle's price as it is without an update, which is what views use.
+    pub(super) viewed_price: U256,
+    /// The oracle's price after an update, which is what liquidations use.
+    pub(super) price: U256,
+    /// Rates in storage.
+    pub(super) stored: Rates,
+    /// Rates with interest up to the block.
+    pub(super) accrued: Rates,
+    /// Number of market tokens.
+    pub(super) supply: U256,
+    /// What all market tokens are worth together, in the underlying token, with interest up to the block.
+    pub(super) assets: U256,
+    /// Part of what is seized that the protocol keeps.
+    pub(super) seize_share: U256,
+    /// Whether any debt of the market may be liquidated wholly, whatever the borrower's health.
+    pub(super) is_forced: bool,
+    /// Whether liquidations of the market's debts are paused.
+    pub(super) debt_paused: bool,
+    /// Whether seizing the market's tokens is paused.
+    pub(super) seizing_paused: bool,
+}
+
+/// What an account has in a market that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Holding {
+    /// Place of the market in the pool's list.
+    pub(super) market: usize,
+    /// Market tokens.
+    pub(super) tokens: U256,
+    pub(super) debt: Debt,
+}
+
+/// At what a holding is valued.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quote {
+    pub(super) price: U256,
+    pub(super) rates: Rates,
+    pub(super) weight: U256,
+}
+
+/// An account's sums, in the oracle's currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Sums {
+    pub(super) collateral: U256,
+    pub(super) weighted: U256,
+    pub(super) debt: U256,
+}
+
+/// A debt and the collateral that is seized for it, at the prices of a liquidation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pair<'a> {
+    pub(super) pool: &'a PoolTerms,
+    pub(super) collateral: &'a MarketTerms,
+    pub(super) debt: &'a MarketTerms,
+    /// Price of the collateral, which may be another than now.
+    pub(super) price: U256,
+}
+
+/// Multiplies by a factor × 10¹⁸, rounded down.
+pub(super) fn times(amount: U256, factor: U256) -> Option<U256> {
+    Some(amount.checked_mul(factor)? / EXP)
+}
+
+/// Divides by a factor × 10¹⁸, rounded down.
+pub(super) fn divided(amount: U256, factor: U256) -> Option<U256> {
+    amount.checked_mul(EXP)?.checked_div(factor)
+}
+
+impl Debt {
+    /// Returns what is owed at a borrow index, rounded down as the contract does.
+    pub(super) fn at(&self, index: U256) -> Option<U256> {
+        if self.principal.is_zero() {
+            Some(U256::ZERO)
+        } else {
+            self.principal.checked_mul(index)?.checked_div(self.index)
+        }
+    }
+}
+
+impl Sums {
+    /// Adds up an account's holdings, each at its quote; `None` if one has none.
+    pub(super) fn of(rules: Rules, holdings: &[Holding], quote: impl Fn(&Holding) -> Option<Quote>) -> Option<Self> {
+        let mut sums = Self::default();
+        for holding in holdings {
+            let Quote { price, rates, weight } = quote(holding)?;
+            let token_price = times(rates.exchange_rate, price)?;
+            let weighted_price = match rules {
+                Rules::Isolated => times(weight, token_price)?,
+                Rules::Plain => times(times(weight, rates.exchange_rate)?, price)?,
+            };
+            sums.weighted = sums.weighted.checked_add(times(weighted_price, holding.tokens)?)?;
+            sums.collateral = sums.collateral.checked_add(times(token_price, holding.tokens)?)?;
+            sums.debt = sums.debt.checked_add(times(price, holding.debt.at(rates.borrow_index)?)?)?;
+        }
+        Some(sums)
+    }
+
+    /// Returns the health factor × 10¹⁸, rounded down: below 10¹⁸ exactly if there is a shortfall.
+    pub(super) fn health(&self) -> Option<U256> {
+        if self.debt.is_zero() {
+            Some(U256::MAX)
+        } else {
+            self.weighted.checked_mul(EXP).map(|scaled| scaled / self.debt)
+        }
+    }
+}
+
+impl Pair<'_> {
+    /// Market tokens × 10¹⁸ that are seized for a unit of the debt.
+    fn ratio(&self) -> Option<U256> {
+        let numerator = times(self.pool.incentive, self.debt.price)?;
+        let denominator = times(self.price, self.collateral.accrued.exchange_rate)?;
+        divided(numerator, denominator)
+    }
+
+    /// Returns a debt's share that may be repaid at once, of what is owed.
+    pub(super) fn max_repaid(&self, owed: U256) -> Option<U256> {
+        if self.debt.is_forced { Some(owed) } else { times(self.pool.close_factor, owed) }
+    }
+
+    /// Returns what a repayment of up to `most` seizes from an account with so many market tokens. `None` if it is nothing.
+    pub(super) fn liquidation(&self, owed: U256, most: U256, tokens: U256) -> Option<Liquidation> {
+        let ratio = self.ratio().filter(|ratio| !ratio.is_zero())?;
+        let all = times(ratio, most)?;
+        let (repaid, seized) = if all <= tokens {
+            (most, all)
+        } else {
+            // The most of which ⌊ratio × repaid⌋ is no more than there is.
+            let repaid = tokens.checked_add(U256::ONE)?.checked_mul(EXP)?.checked_sub(U256::ONE)?.checked_div(ratio)?;
+            (repaid, times(ratio, repaid)?)
+        };
+        if repaid.is_zero() {
+            return None;
+        }
+        let received = self.received(seized)?;
+        let bad_debt = if seized == tokens { owed.checked_sub(repaid)? } else { U256::ZERO };
+        Some(Liquidation { repaid, seized: received, bonus: self.worth(received)?.saturating_sub(repaid), bad_debt })
+    }
+
+    /// Returns the units of the collateral token that the liquidator has after redeeming what is left of seized market tokens.
+    pub(super) fn received(&self, seized: U256) -> Option<U256> {
+        let market = self.collateral;
+        let share = times(seized, market.seize_share)?;
+        let kept = match self.pool.rules {
+            Rules::Plain => share,
+            Rules::Isolated => divided(share, self.pool.incentive)?,
+        };
+        let received = seized.checked_sub(kept)?;
+        let assets = market.assets.checked_sub(times(market.accrued.exchange_rate, kept)?)?;
+        let supply = market.supply.checked_sub(kept)?;
+        if supply.is_zero() { Some(U256::ZERO) } else { times(assets.checked_mul(EXP)? / supply, received) }
+    }
+
+    /// Returns what units of the collateral are worth in units of the debt, rounded down.
+    pub(super) fn worth(&self, collateral: U256) -> Option<U256> {
+        collateral.checked_mul(self.price)?.checked_div(self.debt.price)
+    }
+}

@@ -1,0 +1,328 @@
+//! Compound v2 and its forks: a pool of markets, in each of which accounts have market tokens as collateral, and debts. Two
+//! kinds of pools are known: those that left Compound's rules as they were, and Venus' isolated pools.
+//!
+//! Debts follow from the logs alone, exactly. Balances of market tokens are read of every account with debt once, and again
+//! when a log says that they changed. All terms, rates and prices are read in each block, with interest up to the block by
+//! accruing it in the call.
+
+mod account;
+mod interface;
+mod math;
+mod reads;
+mod state;
+
+use std::collections::BTreeSet;
+
+use alloy::primitives::{Address, B256, Log, U256};
+
+pub use self::interface::{ICompoundOracle, IComptroller, IVToken, LiquidationOrder, RiskManagement};
+use self::{
+    account::Account,
+    math::{Holding, MarketTerms, PoolTerms, Quote, Rules, Sums},
+    reads::MarketAnswers,
+    state::{Rows, State, Totals},
+};
+use crate::{
+    Answer, ApplyError, Block, Call, Deployment, HEALTHY, IdentityError, NATIVE_COIN, Observed, PositionSummary,
+    Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
+};
+
+/// Most markets of a pool.
+const MAX_MARKETS: usize = 200;
+/// Most balances that are read at once.
+const MAX_BALANCES: usize = 500;
+
+/// A pool, at its comptroller.
+#[derive(Debug)]
+pub struct CompoundV2 {
+    deployment: Deployment,
+    rules: Rules,
+    /// The oracle when the pool was identified.
+    oracle: Address,
+    state: State,
+    /// The terms as of the last [`Protocol::observe`], or why there are none.
+    pool: Result<PoolTerms, String>,
+    /// Those of each market; `None` for one that cannot be valued.
+    terms: Vec<Option<MarketTerms>>,
+}
+
+/// What the comptroller's own `getAccountLiquidity` returns, in the oracle's currency × 10¹⁸.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountLiquidity {
+    /// Value that may still be withdrawn or borrowed; zero with a shortfall.
+    pub liquidity: U256,
+    /// Value of debt that the collateral does not cover.
+    pub shortfall: U256,
+}
+
+impl CompoundV2 {
+    /// Returns a pool of which nothing is known yet.
+    #[must_use]
+    pub fn new(deployment: Deployment) -> Self {
+        let state = State::new(deployment.address, Address::ZERO, []);
+        let pool = Err("it was not read".to_owned());
+        Self { deployment, rules: Rules::Plain, oracle: Address::ZERO, state, pool, terms: Vec::new() }
+    }
+
+    /// Returns what `getAccountLiquidity` returns of an account with debt, to the unit; `None` if something of it is not known,
+    /// or where the contract reverts.
+    #[must_use]
+    pub fn account_liquidity(&self, account: Address) -> Option<AccountLiquidity> {
+        let holdings = self.holdings(self.state.rows(account)?)?;
+        let quote = |holding: &Holding| {
+            let market = self.terms.get(holding.market)?.as_ref()?;
+            Some(Quote { price: market.viewed_price, rates: market.stored, weight: market.weight })
+        };
+        let sums = Sums::of(self.rules, &holdings, quote)?;
+        let liquidity = sums.weighted.saturating_sub(sums.debt);
+        Some(AccountLiquidity { liquidity, shortfall: sums.debt.saturating_sub(sums.weighted) })
+    }
+
+    /// Returns what counts of an account; `None` while something of it has to be read, or cannot be valued.
+    fn holdings(&self, rows: &Rows) -> Option<Vec<Holding>> {
+        let mut holdings = Vec::new();
+        for (place, row) in rows {
+            let balance = row.balance?;
+            if balance.is_member && self.terms.get(*place)?.as_ref()?.is_listed {
+                holdings.push(Holding { market: *place, tokens: balance.tokens, debt: row.debt });
+            }
+        }
+        Some(holdings)
+    }
+
+    /// Returns an error that says what was read instead of the protocol.
+    fn unknown(&self, problem: String) -> IdentityError {
+        let Deployment { protocol, chain_id, address, .. } = self.deployment;
+        IdentityError { protocol: protocol.to_string(), address, chain_id, problem }
+    }
+
+    fn identify(&self, answers: &[Answer]) -> Result<(Rules, Address, Vec<Address>), String> {
+        let is_comptroller = reads::number(answers, 0, "isComptroller()")?;
+        if is_comptroller != U256::ONE {
+            return Err(format!("its isComptroller() is {is_comptroller}"));
+        }
+        let oracle = Address::from_word(reads::number(answers, 1, "oracle()")?.into());
+        reads::number(answers, 2, "closeFactorMantissa()")?;
+        reads::number(answers, 3, "liquidationIncentiveMantissa()")?;
+        let rules = match (reads::number(answers, 4, "minLiquidatableCollateral()"), reads::number(answers, 5, "")) {
+            (Ok(_), Err(_)) => Rules::Isolated,
+            (Err(_), Err(_)) => Rules::Plain,
+            (_, Ok(liquidator)) => {
+                let liquidator = Address::from_word(liquidator.into());
+                return Err(format!(
+                    "its liquidatorContract() is {liquidator}: it is Venus' core pool or a fork of it, whose rules for each \
+                     account are not known here"
+                ));
+            }
+        };
+        // The list is longer than what is copied of an answer, so that its entries are asked for one by one.
+        let count = match answers.get(6) {
+            Some(Ok(list)) => list.get(32..64).map_or(U256::ZERO, U256::from_be_slice),
+            _ => return Err("it does not list its markets by getAllMarkets()".to_owned()),
+        };
+        let count = usize::try_from(count)
+            .ok()
+            .filter(|count| *count <= MAX_MARKETS)
+            .ok_or_else(|| format!("it has {count} markets, and no more than {MAX_MARKETS} can be followed"))?;
+        let market = |place| Ok(Address::from_word(reads::number(answers, 7 + place, "allMarkets()")?.into()));
+        Ok((rules, oracle, (0..count).map(market).collect::<Result<_, String>>()?))
+    }
+
+    /// Returns the balances to read next.
+    fn asked_balances(&self) -> Vec<(Address, usize)> {
+        self.state.pending().iter().take(MAX_BALANCES).copied().collect()
+    }
+
+    fn observe_markets(&mut self, answers: &[Vec<Answer>], observed: &mut Observed) {
+        self.pool = reads::pool_terms(self.rules, self.state.oracle, answers.first().map_or(&[], Vec::as_slice));
+        let mut answers = answers.get(1..).unwrap_or_default().chunks(2);
+        let mut all_terms = Vec::new();
+        for (place, market) in self.state.markets.iter().enumerate() {
+            let id = market.address.into_word();
+            let terms = match (&self.pool, answers.next()) {
+                (Err(reason), _) => Err(reason.clone()),
+                (Ok(_), Some([market_answers, price])) => {
+                    let read = MarketAnswers { market: market_answers, price };
+                    if let Ok(stored) = reads::stored_totals(&read) {
+                        observed.differences.extend(differences(id, market.totals, stored));
+                    }
+                    reads::market_terms(self.rules, &read)
+                }
+                _ => Err("it was not read".to_owned()),
+            };
+            if let Err(reason) = &terms {
+                let positions = self.members(place);
+                if positions > 0 {
+                    observed.unpriced.push(UnpricedMarket { market: id, reason: reason.clone(), positions });
+                }
+            }
+            all_terms.push(terms.ok());
+        }
+        self.terms = all_terms;
+    }
+
+    /// Returns the number of accounts with debt for which a market counts.
+    fn members(&self, place: usize) -> usize {
+        let is_member =
+            |rows: &Rows| rows.get(&place).is_some_and(|row| row.balance.is_none_or(|balance| balance.is_member));
+        self.state.debtors().filter(|(_, rows)| rows.is_some_and(is_member)).count()
+    }
+
+    fn observe_balances(&mut self, answers: &[Vec<Answer>], observed: &mut Observed) {
+        for ((account, place), answers) in self.asked_balances().into_iter().zip(answers) {
+            let read = reads::balance(answers);
+            if let Ok((_, on_chain)) = read
+                && let Some(market) = self.state.markets.get(place)
+            {
+                let row = self.state.rows(account).and_then(|rows| rows.get(&place));
+                let from_logs = row.and_then(|row| row.debt.at(market.totals.borrow_index)).unwrap_or_default();
+                observed.differences.extend(difference(
+                    market.address.into_word(),
+                    "an account's debt",
+                    on_chain,
+                    from_logs,
+                ));
+            }
+            self.state.set_balance(account, place, read.map(|(balance, _)| balance));
+        }
+        observed.pending = self.state.pending().len();
+        for (place, market) in self.state.markets.iter().enumerate() {
+            let of_market = self.state.unreadable().iter().filter(|((_, of), _)| *of == place);
+            let (positions, reason) = of_market.fold((0, None), |(count, _), (_, reason)| (count + 1, Some(reason)));
+            if let Some(reason) = reason {
+                let (market, reason) = (market.address.into_word(), format!("its accounts cannot be read: {reason}"));
+                observed.unpriced.push(UnpricedMarket { market, reason, positions });
+            }
+        }
+    }
+
+    fn summary(&self, address: Address) -> Option<PositionSummary> {
+        let pool = self.pool.as_ref().ok()?;
+        let holdings = self.holdings(self.state.rows(address)?)?;
+        let account = Account::of(pool, &self.terms, &holdings)?;
+        let token = |holding: &Holding| {
+            self.terms.get(holding.market)?.as_ref().map(|terms| terms.underlying.unwrap_or(NATIVE_COIN))
+        };
+        let (health, now) = (account.health(None)?, account.price());
+        let liquidation_price = account.liquidation_price();
+        // A healthy account's liquidation is that at its liquidation price.
+        let at = if health < HEALTHY { now } else { liquidation_price };
+        let method = account.method(at.unwrap_or_default())?;
+        let has_liquidation = at.is_some() || health < HEALTHY;
+        Some(PositionSummary {
+            market: self.state.markets.get(account.debt.market)?.address.into_word(),
+            account: address,
+            collateral_token: token(account.collateral.as_ref().unwrap_or(&account.debt))?,
+            collateral: account.collateral_units()?,
+            debt_token: token(&account.debt)?,
+            debt: account.owed()?,
+            health,
+            price: now.map_or(Some(U256::ZERO), |price| account.relative(price))?,
+            liquidation_price: liquidation_price.and_then(|price| account.relative(price)),
+            liquidation: has_liquidation.then(|| account.liquidation(at.unwrap_or_default(), method)).flatten(),
+            remark: account.remark(at.or(now).unwrap_or_default()),
+        })
+    }
+}
+
+impl Protocol for CompoundV2 {
+    fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    fn contracts(&self) -> BTreeSet<Address> {
+        self.state.market_addresses().chain([self.deployment.address]).collect()
+    }
+
+    fn identity_calls(&self) -> Vec<Call> {
+        let to = self.deployment.address;
+        let mut calls = vec![
+            reads::view(to, &IComptroller::isComptrollerCall {}),
+            reads::view(to, &IComptroller::oracleCall {}),
+            reads::view(to, &IComptroller::closeFactorMantissaCall {}),
+            reads::view(to, &IComptroller::liquidationIncentiveMantissaCall {}),
+            reads::view(to, &IComptroller::minLiquidatableCollateralCall {}),
+            reads::view(to, &IComptroller::liquidatorContractCall {}),
+        ];
+        let list = Call { gas: reads::LIST_GAS, ..reads::view(to, &IComptroller::getAllMarketsCall {}) };
+        calls.push(list);
+        calls.extend(
+            (0..MAX_MARKETS).map(|place| reads::view(to, &IComptroller::allMarketsCall { index: U256::from(place) })),
+        );
+        calls
+    }
+
+    fn check_identity(&mut self, answers: &[Answer]) -> Result<(), IdentityError> {
+        let (rules, oracle, markets) = self.identify(answers).map_err(|problem| self.unknown(problem))?;
+        (self.rules, self.oracle) = (rules, oracle);
+        self.state = State::new(self.deployment.address, oracle, markets);
+        Ok(())
+    }
+
+    fn apply(&mut self, block: Block, logs: &[Log]) -> Result<(), ApplyError> {
+        self.state.apply(block, logs)
+    }
+
+    fn undo_to(&mut self, block: u64) -> Result<(), UndoError> {
+        self.state.undo_to(block)
+    }
+
+    fn reset(&mut self) {
+        let markets: Vec<_> = self.state.market_addresses().collect();
+        self.state = State::new(self.deployment.address, self.oracle, markets);
+        self.terms = Vec::new();
+    }
+
+    fn tip(&self) -> Option<Block> {
+        self.state.tip()
+    }
+
+    fn size(&self) -> Size {
+        Size { markets: self.state.markets.len(), positions: self.state.debtors().len() }
+    }
+
+    /// The pool's terms; for each market its terms and its price; then the balances that are to be read, some at a time.
+    fn reads(&self) -> Vec<Vec<Call>> {
+        let (rules, comptroller, oracle) = (self.rules, self.deployment.address, self.state.oracle);
+        let address = |place: usize| self.state.markets.get(place).map_or(Address::ZERO, |market| market.address);
+        let mut reads = vec![reads::pool_calls(rules, comptroller)];
+        for market in &self.state.markets {
+            reads.push(reads::market_calls(rules, comptroller, market.address));
+            reads.push(reads::price_calls(rules, oracle, market.address));
+        }
+        let balances = self.asked_balances().into_iter();
+        reads.extend(balances.map(|(account, place)| reads::balance_calls(comptroller, address(place), account)));
+        reads
+    }
+
+    fn observe(&mut self, answers: &[Vec<Answer>]) -> Observed {
+        let mut observed = Observed::default();
+        let (markets, balances) = answers.split_at(answers.len().min(1 + 2 * self.state.markets.len()));
+        self.observe_balances(balances, &mut observed);
+        self.observe_markets(markets, &mut observed);
+        observed
+    }
+
+    fn positions_below(&self, health: U256, limit: usize) -> Vec<PositionSummary> {
+        let Ok(pool) = &self.pool else { return Vec::new() };
+        let evaluate = |(account, rows): (Address, Option<&Rows>)| {
+            let holdings = self.holdings(rows?)?;
+            let found = Account::of(pool, &self.terms, &holdings)?.health(None)?;
+            (found < health).then_some((found, account))
+        };
+        let mut found: Vec<_> = self.state.debtors().filter_map(evaluate).collect();
+        found.sort_unstable();
+        found.truncate(limit);
+        found.into_iter().filter_map(|(_, account)| self.summary(account)).collect()
+    }
+}
+
+fn differences(market: B256, from_logs: Totals, on_chain: Totals) -> impl Iterator<Item = TotalsDifference> {
+    let index = difference(market, "the borrow index", on_chain.borrow_index, from_logs.borrow_index);
+    index.into_iter().chain(difference(market, "the debt", on_chain.borrows, from_logs.borrows))
+}
+
+fn difference(market: B256, quantity: &'static str, on_chain: U256, from_logs: U256) -> Option<TotalsDifference> {
+    let (on_chain, from_logs) = (on_chain.saturating_to(), from_logs.saturating_to());
+    (on_chain != from_logs).then_some(TotalsDifference { market, quantity, on_chain, from_logs })
+}

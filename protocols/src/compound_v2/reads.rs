@@ -1,0 +1,237 @@
+//! What logs do not tell: the calls of a block, and what their answers say.
+
+use alloy::{
+    primitives::{Address, U256},
+    sol_types::SolCall,
+};
+
+use super::{
+    interface::{ICompoundOracle, IComptroller, IVToken},
+    math::{EXP, MarketTerms, PoolTerms, Rates, Rules},
+    state::{Balance, Totals},
+};
+use crate::{Answer, Call, CallFailure};
+
+/// Gas for a view of the pool or of a market.
+pub(super) const VIEW_GAS: u64 = 150_000;
+/// Gas for the list of all markets, each of which is a slot of storage.
+pub(super) const LIST_GAS: u64 = 2_000_000;
+/// Gas for accruing interest by a rate model, which is any contract that the owner has set.
+const ACCRUAL_GAS: u64 = 1_000_000;
+/// Gas for an oracle, which is any contract.
+const ORACLE_GAS: u64 = 2_000_000;
+/// Numbers of the actions that Venus can pause.
+const REPAY: u8 = 3;
+const SEIZE: u8 = 4;
+const LIQUIDATE: u8 = 5;
+
+/// A market's answers: those of its own sequence, and those of its price's.
+pub(super) struct MarketAnswers<'a> {
+    pub(super) market: &'a [Answer],
+    pub(super) price: &'a [Answer],
+}
+
+/// Returns a view with its gas.
+pub(super) fn view(to: Address, call: &impl SolCall) -> Call {
+    Call { to, data: call.abi_encode().into(), gas: VIEW_GAS }
+}
+
+/// Returns the calls for a pool's terms.
+pub(super) fn pool_calls(rules: Rules, comptroller: Address) -> Vec<Call> {
+    let mut calls = vec![
+        view(comptroller, &IComptroller::oracleCall {}),
+        view(comptroller, &IComptroller::closeFactorMantissaCall {}),
+        view(comptroller, &IComptroller::liquidationIncentiveMantissaCall {}),
+    ];
+    if rules == Rules::Isolated {
+        calls.push(view(comptroller, &IComptroller::minLiquidatableCollateralCall {}));
+    }
+    calls
+}
+
+/// Reads a pool's terms; fails with a reason for people.
+pub(super) fn pool_terms(rules: Rules, oracle: Address, answers: &[Answer]) -> Result<PoolTerms, String> {
+    let found = Address::from_word(number(answers, 0, "oracle()")?.into());
+    if found != oracle {
+        return Err(format!("the pool's oracle is {found}, and {oracle} by its logs"));
+    }
+    Ok(PoolTerms {
+        rules,
+        close_factor: number(answers, 1, "closeFactorMantissa()")?,
+        incentive: number(answers, 2, "liquidationIncentiveMantissa()")?,
+        min_collateral: match rules {
+            Rules::Plain => U256::ZERO,
+            Rules::Isolated => number(answers, 3, "minLiquidatableCollateral()")?,
+        },
+    })
+}
+
+/// Returns the calls for a market's terms in one sequence: its storage, the accrual of interest, its storage afterwards, and
+/// what the pool says of it.
+pub(super) fn market_calls(rules: Rules, comptroller: Address, market: Address) -> Vec<Call> {
+    let accrual = Call { gas: ACCRUAL_GAS, ..view(market, &IVToken::accrueInterestCall {}) };
+    let rates = [
+        view(market, &IVToken::exchangeRateStoredCall {}),
+        view(market, &IVToken::borrowIndexCall {}),
+        view(market, &IVToken::totalBorrowsCall {}),
+    ];
+    let paused = |action| view(comptroller, &IComptroller::actionPausedCall { market, action });
+    let mut calls = rates.to_vec();
+    calls.push(accrual);
+    calls.extend(rates);
+    calls.extend([
+        view(market, &IVToken::totalSupplyCall {}),
+        view(market, &IVToken::getCashCall {}),
+        view(market, &IVToken::totalReservesCall {}),
+        view(market, &IVToken::protocolSeizeShareMantissaCall {}),
+        view(market, &IVToken::underlyingCall {}),
+        view(comptroller, &IComptroller::marketsCall { vToken: market }),
+    ]);
+    calls.extend(match rules {
+        Rules::Isolated => vec![
+            view(market, &IVToken::badDebtCall {}),
+            view(comptroller, &IComptroller::isForcedLiquidationEnabledCall { vToken: market }),
+            paused(SEIZE),
+            paused(LIQUIDATE),
+            paused(REPAY),
+        ],
+        Rules::Plain => vec![
+            view(market, &IVToken::reserveFactorMantissaCall {}),
+            view(comptroller, &IComptroller::borrowGuardianPausedCall { vToken: market }),
+            view(comptroller, &IComptroller::seizeGuardianPausedCall {}),
+        ],
+    });
+    calls
+}
+
+/// Returns the calls for a market's price: as it is, and where oracles are brought up to date by a liquidation, afterwards.
+pub(super) fn price_calls(rules: Rules, oracle: Address, market: Address) -> Vec<Call> {
+    let price = Call { gas: ORACLE_GAS, ..view(oracle, &ICompoundOracle::getUnderlyingPriceCall { vToken: market }) };
+    let update = Call { gas: ORACLE_GAS, ..view(oracle, &ICompoundOracle::updatePriceCall { vToken: market }) };
+    match rules {
+        Rules::Plain => vec![price],
+        Rules::Isolated => vec![price.clone(), update, price],
+    }
+}
+
+/// Reads a market's stored totals.
+pub(super) fn stored_totals(answers: &MarketAnswers<'_>) -> Result<Totals, String> {
+    Ok(Totals {
+        borrow_index: number(answers.market, 1, "borrowIndex()")?,
+        borrows: number(answers.market, 2, "totalBorrows()")?,
+    })
+}
+
+/// Reads a market's terms; fails with a reason for people.
+pub(super) fn market_terms(rules: Rules, answers: &MarketAnswers<'_>) -> Result<MarketTerms, String> {
+    let MarketAnswers { market, price } = *answers;
+    let accrual = number(market, 3, "accrueInterest()")?;
+    if !accrual.is_zero() {
+        return Err(format!("interest cannot be accrued: accrueInterest() returns the error {accrual}"));
+    }
+    let rates = |first: usize| -> Result<Rates, String> {
+        Ok(Rates {
+            exchange_rate: number(market, first, "exchangeRateStored()")?,
+            borrow_index: number(market, first + 1, "borrowIndex()")?,
+        })
+    };
+    let (borrows, cash) = (number(market, 6, "totalBorrows()")?, number(market, 8, "getCash()")?);
+    let reserves = number(market, 9, "totalReserves()")?;
+    let listed = words(market, 12, "markets()")?;
+    let [is_listed, factor, threshold] = listed[..] else {
+        return Err("asked for markets(), the pool returns fewer than three words".to_owned());
+    };
+    let bad_debt = if rules == Rules::Isolated { number(market, 13, "badDebt()")? } else { U256::ZERO };
+    let assets =
+        cash.checked_add(borrows).and_then(|sum| sum.checked_add(bad_debt)).and_then(|sum| sum.checked_sub(reserves));
+    let assets = assets.ok_or("its reserves are more than its cash and debts")?;
+    let (is_forced, seizing_paused, debt_paused) = match rules {
+        Rules::Isolated => (
+            flag(market, 14, "isForcedLiquidationEnabled()")?,
+            flag(market, 15, "actionPaused()")?,
+            flag(market, 16, "actionPaused()")? || flag(market, 17, "actionPaused()")?,
+        ),
+        Rules::Plain => {
+            // A market is deprecated that gives nothing to borrowers nor to suppliers any more. Old pools have no pauses.
+            let keeps_all = number(market, 13, "reserveFactorMantissa()")? == EXP;
+            let is_deprecated = factor.is_zero() && keeps_all && flag(market, 14, "").unwrap_or(false);
+            (is_deprecated, flag(market, 15, "").unwrap_or(false), false)
+        }
+    };
+    let viewed_price = oracle_price(price, 0)?;
+    Ok(MarketTerms {
+        is_listed: !is_listed.is_zero(),
+        // Only a market of the chain's own coin has no such function.
+        underlying: number(market, 11, "underlying()").ok().map(|word| Address::from_word(word.into())),
+        weight: if rules == Rules::Isolated { threshold } else { factor },
+        viewed_price,
+        price: if rules == Rules::Plain { viewed_price } else { oracle_price(price, 2)? },
+        stored: rates(0)?,
+        accrued: rates(4)?,
+        supply: number(market, 7, "totalSupply()")?,
+        assets,
+        // Old markets keep nothing of what is seized.
+        seize_share: number(market, 10, "protocolSeizeShareMantissa()").unwrap_or_default(),
+        is_forced,
+        debt_paused,
+        seizing_paused,
+    })
+}
+
+/// Returns the calls for an account's balance in a market.
+pub(super) fn balance_calls(comptroller: Address, market: Address, account: Address) -> Vec<Call> {
+    vec![
+        view(market, &IVToken::getAccountSnapshotCall { account }),
+        view(comptroller, &IComptroller::checkMembershipCall { account, vToken: market }),
+    ]
+}
+
+/// Reads a balance, and the debt at the stored index; fails with a reason for people.
+pub(super) fn balance(answers: &[Answer]) -> Result<(Balance, U256), String> {
+    let snapshot = words(answers, 0, "getAccountSnapshot()")?;
+    let [error, tokens, debt] = snapshot[..] else {
+        return Err("asked for getAccountSnapshot(), it returns too few words".to_owned());
+    };
+    if !error.is_zero() {
+        return Err(format!("getAccountSnapshot() returns the error {error}"));
+    }
+    Ok((Balance { tokens, is_member: flag(answers, 1, "checkMembership()")? }, debt))
+}
+
+fn oracle_price(answers: &[Answer], place: usize) -> Result<U256, String> {
+    let price = answer(answers, place, "getUnderlyingPrice()").map_err(|reason| format!("its oracle: {reason}"))?;
+    match first_word(price) {
+        Some(price) if !price.is_zero() => Ok(price),
+        Some(_) => Err("its oracle's price is 0".to_owned()),
+        None => Err("its oracle returns no price".to_owned()),
+    }
+}
+
+fn answer<'a>(answers: &'a [Answer], place: usize, function: &str) -> Result<&'a [u8], String> {
+    match answers.get(place) {
+        Some(Ok(data)) => Ok(data),
+        Some(Err(failure @ (CallFailure::Reverted(_) | CallFailure::NotRun))) => {
+            Err(format!("asked for {function}, {failure}"))
+        }
+        None => Err(format!("it was not asked for {function}")),
+    }
+}
+
+fn first_word(data: &[u8]) -> Option<U256> {
+    data.first_chunk::<32>().map(|word| U256::from_be_bytes(*word))
+}
+
+/// Reads the word that a call returns; fails with a reason for people.
+pub(super) fn number(answers: &[Answer], place: usize, function: &str) -> Result<U256, String> {
+    first_word(answer(answers, place, function)?).ok_or_else(|| format!("asked for {function}, it returns nothing"))
+}
+
+fn flag(answers: &[Answer], place: usize, function: &str) -> Result<bool, String> {
+    number(answers, place, function).map(|word| !word.is_zero())
+}
+
+/// Reads the first three words that a call returns, or fewer.
+fn words(answers: &[Answer], place: usize, function: &str) -> Result<Vec<U256>, String> {
+    let (words, _) = answer(answers, place, function)?.as_chunks::<32>();
+    Ok(words.iter().take(3).map(|word| U256::from_be_bytes(*word)).collect())
+}
