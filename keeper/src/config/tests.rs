@@ -671,8 +671,8 @@ fn another_protocol_needs_a_place_and_an_executor() {
     let protocol = "[[protocols]]\nkind = \"morpho-blue\"\naddress = \"0x0000000000000000000000000000000000000008\"\n";
     let without = problems(protocol);
     assert!(without.contains("by the contract Executor: say its `address`"), "{without}");
-    let hub = problems(&format!("{protocol}{executor}hubs = [\"WETHER\"]\n"));
-    assert!(hub.contains("WETHER"), "{hub}");
+    let hub = problems(&format!("{protocol}{executor}hubs = [\"NOSUCH\"]\n"));
+    assert!(hub.contains("NOSUCH"), "{hub}");
     let fee = problems(&format!("{protocol}{executor}pair_fees = [\"3 per mille\"]\n"));
     assert!(fee.contains("\"3 per mille\" is no fee: write \"0.25%\""), "{fee}");
 }
