@@ -1,6 +1,6 @@
 /** Orders by signature: an account signs without gas, hands the text on, and anybody posts it. */
 import type { Address } from "viem";
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import type { App } from "../app";
 import { useAppState } from "../app";
 import { coreAbi, guardAbi } from "../chain/abi";
@@ -131,15 +131,21 @@ export function PostOrder({
   const [text, setText] = useState("");
   const [checked, setChecked] = useState<Checked>();
   const [problem, setProblem] = useState("");
+  // Answers may come in another order than texts: only what is said of the present one counts.
+  const present = useRef("");
   const check = async (pasted: string) => {
+    present.current = pasted;
     setText(pasted);
     setChecked(undefined);
     setProblem("");
     if (pasted.trim() === "") return;
     try {
-      setChecked(await checkOrder(app, config.deployment, { guard, core, account }, readSignedOrder(pasted)));
+      const order = readSignedOrder(pasted);
+      const found = await checkOrder(app, config.deployment, { guard, core, account }, order);
+      if (present.current === pasted) setChecked(found);
     } catch (error) {
-      setProblem(error instanceof OrderTextError ? error.message : errorText(error, app.context));
+      const words = error instanceof OrderTextError ? error.message : errorText(error, app.context);
+      if (present.current === pasted) setProblem(words);
     }
   };
   return (

@@ -158,8 +158,9 @@ impl Page {
                 (button.getAttribute('aria-label') === {0} || button.innerText.trim().startsWith({0})))",
             json!(label)
         );
-        self.waits_for(&format!("a button {label}"), &find).await?;
-        self.browser.evaluate(&format!("({find}).click()")).await.map(drop)
+        // Found and pressed at once: the page may draw itself again in between.
+        let press = format!("((button) => {{ button?.click(); return button !== undefined; }})({find})");
+        self.waits_for(&format!("a button {label}"), &press).await
     }
 
     /// Chooses a verb and types an amount, as a keyboard would.
