@@ -1,7 +1,7 @@
 //! `lab vault`: what a deposit and a withdrawal cost, what depositors earn by the way in which their assets are spread, and
 //! how fast these leave a market that lost its price.
 //!
-//! All of it happens on the real contracts. Borrowers' demand is drawn ([`demand`]) and the same for every [`Policy`]; it
+//! All of it happens on the real contracts. Borrowers' demand is drawn (`demand`) and the same for every [`Policy`]; it
 //! responds to rates, and rates respond to it. Moves are decided by the keeper's own functions and mined as transactions,
 //! whose gas is paid out of what the depositors earn. In the end the value by the keeper's arithmetic must be the one that
 //! the vault stores, to the unit.
