@@ -183,6 +183,7 @@ impl Engine {
                     Ok(FollowerEvent::Applied(block)) => self.on_block(&block).await,
                     Ok(FollowerEvent::Reverted { to }) => {
                         self.strategies.unblock();
+                        self.submissions.on_revert(to.number);
                         self.revert_chain_events(to.number);
                         info!(block = to.number, "blocks reverted");
                     }

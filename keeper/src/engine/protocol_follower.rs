@@ -135,7 +135,10 @@ impl ProtocolFollower {
                 return Err(error);
             }
         };
-        if block.unconfirmed && !observed.differences.is_empty() && self.protocol.undo_to(block.number - 1).is_ok() {
+        if block.unconfirmed
+            && !observed.differences.is_empty()
+            && self.protocol.undo_to(block.number.saturating_sub(1)).is_ok()
+        {
             self.stream.reject("the totals on chain are others");
             return Ok(None);
         }

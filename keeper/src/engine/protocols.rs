@@ -44,16 +44,19 @@ type LeastBonuses = BTreeMap<Address, U256>;
 /// What is known of a protocol in a newest block.
 #[derive(Debug)]
 pub(super) struct ProtocolBlock {
-    /// The protocol.
+    /// The deployment that the block was read for.
     pub(super) deployment: Deployment,
     /// Header of the block.
     pub(super) header: Header,
     /// When its state was known.
     pub(super) at: Instant,
-    /// What can be liquidated; `None` where nothing may be decided: while nothing is known of what a bonus is worth, where the
-    /// chain contradicts what is known, and in the first block after a reorg.
+    /// The highest block that was not reverted since the block that was handed out before; `None` if none was.
+    pub(super) reverted_to: Option<u64>,
+    /// What can be liquidated; `None` where nothing may be decided: while nothing is known of what a bonus is worth, and where
+    /// the chain contradicts what is known.
     pub(super) lots: Option<Vec<Lot>>,
-    /// Collateral and debt tokens of the positions that are nearest to liquidation.
+    /// Collateral and debt tokens of the positions that are nearest to liquidation, where a bonus in the debt token is worth
+    /// something.
     pub(super) near: BTreeSet<(Address, Address)>,
     /// Number of its markets and of its positions with debt.
     pub(super) size: Size,
@@ -89,12 +92,12 @@ impl Protocols {
     pub(super) async fn next(&mut self) -> ProtocolBlock {
         if self.waiting.is_empty() {
             match self.blocks.recv().await {
-                Some(block) => self.waiting.insert(block.deployment.address, block),
+                Some(block) => self.hold(block),
                 None => std::future::pending().await,
-            };
+            }
         }
         while let Ok(block) = self.blocks.try_recv() {
-            self.waiting.insert(block.deployment.address, block);
+            self.hold(block);
         }
         match self.waiting.pop_first() {
             Some((_, block)) => block,
@@ -102,10 +105,22 @@ impl Protocols {
         }
     }
 
+    /// Keeps a block until it is handed out, in the place of an older one of the protocol.
+    fn hold(&mut self, mut block: ProtocolBlock) {
+        let older = self.waiting.remove(&block.deployment.address);
+        block.reverted_to = lower(block.reverted_to, older.and_then(|older| older.reverted_to));
+        self.waiting.insert(block.deployment.address, block);
+    }
+
     /// Sets what a bonus must be in the blocks to come.
     pub(super) fn set_least_bonuses(&self, least: LeastBonuses) {
         self.least_bonuses.send_replace(least);
     }
+}
+
+/// Returns the lower of two numbers, of which either may be missing.
+fn lower(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 /// Follows a protocol for as long as its logs are what they should be.
@@ -127,10 +142,12 @@ async fn follow(
         }
         time::sleep(RETRY_INTERVAL).await;
     };
-    let mut is_reorged = false;
+    let mut reverted_to = None;
     loop {
         let step = follower.next_step().await;
-        is_reorged |= matches!(step, Step::Revert { .. });
+        if let Step::Revert { to } = &step {
+            reverted_to = lower(reverted_to, Some(to.number));
+        }
         let (header, observed) = match follower.process(step).await {
             Ok(None) => continue,
             Ok(Some(observed)) => observed,
@@ -146,17 +163,21 @@ async fn follow(
         let least = least_bonuses.borrow().clone();
         let followed = follower.protocol();
         let differences: Vec<_> = observed.differences.iter().map(ToString::to_string).collect();
-        // Nothing is done by a state that the chain contradicts. After a reorg the sender first finds out which of its
-        // transactions were mined in blocks that are gone: it broadcasts them again.
-        let is_known = !least.is_empty() && differences.is_empty() && !std::mem::take(&mut is_reorged);
+        // Nothing is done by a state that the chain contradicts.
+        let is_known = !least.is_empty() && differences.is_empty();
         let lots = is_known.then(|| followed.liquidatable(&|token| least.get(&token).copied()));
         let near = followed.positions_below(NEAR, MAX_NEAR);
         let block = ProtocolBlock {
             deployment: deployment.clone(),
             header,
             at: Instant::now(),
+            reverted_to: reverted_to.take(),
             lots,
-            near: near.iter().map(|position| (position.collateral_token, position.debt_token)).collect(),
+            near: near
+                .iter()
+                .filter(|position| least.contains_key(&position.debt_token))
+                .map(|position| (position.collateral_token, position.debt_token))
+                .collect(),
             size: followed.size(),
             differences,
         };
@@ -175,6 +196,10 @@ impl Engine {
         let mut verdicts = Vec::new();
         for difference in &block.differences {
             error!(difference, "protocol differs, nothing of it is decided in this block");
+        }
+        if let Some(to) = block.reverted_to {
+            // This protocol's stream may be ahead of that of the book.
+            self.submissions.on_revert(to);
         }
         // What was mined since then would be sent again.
         if self.latest.as_ref().is_some_and(|latest| latest.header.number > header.number) {

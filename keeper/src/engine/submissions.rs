@@ -98,6 +98,11 @@ impl Submissions {
         self.sender.on_block(block.header, &obsolete);
     }
 
+    /// Tells the sender that every block after `block` was reverted.
+    pub(super) fn on_revert(&self, block: u64) {
+        self.sender.on_revert(block);
+    }
+
     /// Returns the balance in wei of the account that signs intents of a priority, where it is known.
     pub(super) fn balance(&self, priority: Priority) -> Option<U256> {
         self.sender.watch_status(priority)?.borrow().balance

@@ -44,9 +44,16 @@ pub struct Router {
     /// Tokens that routes may lead over.
     hubs: Vec<Address>,
     pools: Pools,
-    /// Block in which pools of each pair were looked for last.
-    searched: BTreeMap<Pair, u64>,
-    /// Block of the pools' state.
+    /// Blocks in which pools of each pair were looked for, and read, last.
+    known: BTreeMap<Pair, Known>,
+}
+
+/// What is known of a pair.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    /// Block in which its pools were looked for last.
+    searched_at: u64,
+    /// Block of their state.
     read_at: u64,
 }
 
@@ -54,7 +61,7 @@ impl Router {
     /// Returns a router over venues, in the order in which the executor lists them, that knows no pool yet.
     #[must_use]
     pub fn new(venues: Vec<Venue>, hubs: Vec<Address>) -> Self {
-        Self { venues, hubs, pools: Pools::default(), searched: BTreeMap::new(), read_at: 0 }
+        Self { venues, hubs, pools: Pools::default(), known: BTreeMap::new() }
     }
 
     /// Returns the pools as last read.
@@ -81,14 +88,20 @@ impl Router {
         sales: impl IntoIterator<Item = (Address, Address)>,
     ) -> Result<(), ChainError> {
         let wanted: BTreeSet<Pair> = sales.into_iter().flat_map(|sale| self.pairs(sale)).collect();
-        let is_new = |pair: &Pair| {
-            self.searched.get(pair).is_none_or(|searched| header.number.saturating_sub(*searched) >= SEARCH_BLOCKS)
-        };
-        let new: Vec<_> = wanted.iter().copied().filter(is_new).collect();
-        let is_old = header.number.saturating_sub(self.read_at) >= REFRESH_BLOCKS;
-        let known = wanted.iter().filter(|pair| is_old && !new.contains(pair)).flat_map(|pair| self.pools.of(*pair));
-        let mut places: Vec<Place> = known.map(Place::of).collect();
-        places.extend(new.iter().flat_map(|pair| self.places(*pair)));
+        let is_older = |at: u64, blocks: u64| header.number.saturating_sub(at) >= blocks;
+        let (mut searched, mut read) = (Vec::new(), Vec::new());
+        for pair in wanted {
+            match self.known.get(&pair) {
+                Some(known) if !is_older(known.searched_at, SEARCH_BLOCKS) => {
+                    if is_older(known.read_at, REFRESH_BLOCKS) {
+                        read.push(pair);
+                    }
+                }
+                _ => searched.push(pair),
+            }
+        }
+        let mut places: Vec<Place> = read.iter().flat_map(|pair| self.pools.of(*pair)).map(Place::of).collect();
+        places.extend(searched.iter().flat_map(|pair| self.places(*pair)));
         let calls: Vec<Vec<Call>> = places.iter().map(Place::calls).collect();
         if !calls.is_empty() {
             let results = reader.run_each(header, calls.iter().flatten().cloned().collect::<Vec<_>>()).await?;
@@ -99,9 +112,12 @@ impl Router {
                 self.pools.set(place, state);
             }
         }
-        self.searched.extend(new.into_iter().map(|pair| (pair, header.number)));
-        if is_old {
-            self.read_at = header.number;
+        let at = header.number;
+        self.known.extend(searched.into_iter().map(|pair| (pair, Known { searched_at: at, read_at: at })));
+        for pair in read {
+            if let Some(known) = self.known.get_mut(&pair) {
+                known.read_at = at;
+            }
         }
         Ok(())
     }

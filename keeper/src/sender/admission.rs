@@ -12,6 +12,7 @@ use tracing::error;
 
 use super::stopped;
 use crate::{
+    book::MAX_REORG_DEPTH,
     chain::Header,
     intent::{DropReason, Intent, Outcome, Report, SafetyRefusal, Subject},
     safety::{FailureCause, Gate, RiskContext, SafetyRecord, SafetyStore},
@@ -21,19 +22,33 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Admission {
     gate: Mutex<(Gate, Option<Header>)>,
-    /// Intents that are being executed, by id.
+    /// Intents that are being executed, or that a reorg may have executed again, by id.
     in_flight: Mutex<BTreeMap<u64, InFlight>>,
     kill_file: Option<PathBuf>,
     /// The newest record, for the task that writes it to the store.
     record: watch::Sender<SafetyRecord>,
 }
 
-/// An intent that is being executed.
+/// Number of blocks, from a reorg on, in which it is not known whether a transaction of a reverted block is mined, unless its
+/// signer reports sooner.
+const DOUBTFUL_BLOCKS: u8 = 5;
+
+/// An intent that is being executed, or that ended in a block that a reorg may still revert.
 #[derive(Debug)]
 struct InFlight {
     intent: Intent,
-    /// Block that ended it, while that block is still to be applied: nodes report it before strategies see it.
+    /// Block that ended it. Nodes report it before strategies see it.
     ended_in: Option<u64>,
+    /// Further blocks in which it is not known whether it has ended: its block was reverted, and its signer has still to find
+    /// out whether it is mined in the new branch or to be rebroadcast. To decide again meanwhile would send it twice.
+    doubtful_blocks: u8,
+}
+
+impl InFlight {
+    /// Whether the intent may still be executed on top of this block.
+    fn is_open_at(&self, head: u64) -> bool {
+        self.doubtful_blocks > 0 || self.ended_in.is_none_or(|block| block > head)
+    }
 }
 
 impl Admission {
@@ -58,17 +73,20 @@ impl Admission {
 
     /// Marks an intent as in flight: one that was just admitted, or that the journal still had pending.
     pub(super) fn begin(&self, id: u64, intent: &Intent) {
-        self.lock_in_flight().insert(id, InFlight { intent: intent.clone(), ended_in: None });
+        self.lock_in_flight().insert(id, InFlight { intent: intent.clone(), ended_in: None, doubtful_blocks: 0 });
     }
 
     /// Returns the subjects that are in flight, each with the id of its newest intent.
     pub(super) fn in_flight(&self) -> HashMap<Subject, u64> {
+        let gate = self.lock_gate();
+        let head = gate.1.map_or(0, |head| head.number);
         let in_flight = self.lock_in_flight();
+        let open = in_flight.iter().filter(|(_, in_flight)| in_flight.is_open_at(head));
         let subjects = |(id, InFlight { intent, .. }): (&u64, &InFlight)| {
             let id = *id;
             intent.purpose.subjects().into_iter().map(move |subject| (subject, id))
         };
-        in_flight.iter().flat_map(subjects).collect()
+        open.flat_map(subjects).collect()
     }
 
     /// Returns the intents in flight that no block has ended yet, each with its id.
@@ -83,8 +101,12 @@ impl Admission {
         match report.outcome {
             Outcome::Sent { .. } => {}
             Outcome::Reorged => self.begin(report.id, &report.intent),
-            Outcome::Mined(receipt) | Outcome::Reverted(receipt) => self.end(report, receipt.inclusion.block),
-            _ => self.end(report, 0),
+            Outcome::Mined(receipt) | Outcome::Reverted(receipt) => {
+                if let Some(in_flight) = self.lock_in_flight().get_mut(&report.id) {
+                    (in_flight.ended_in, in_flight.doubtful_blocks) = (Some(receipt.inclusion.block), 0);
+                }
+            }
+            _ => drop(self.lock_in_flight().remove(&report.id)),
         }
         let (gate, head) = &mut *self.lock_gate();
         let (now, block) = head.map_or((0, 0), |head| (head.timestamp, head.number));
@@ -99,16 +121,12 @@ impl Admission {
         }
     }
 
-    /// Takes an intent that ended in this block out of flight, as soon as that block is applied.
-    fn end(&self, report: &Report, block: u64) {
-        // The gate stays locked, so that the block cannot be applied in between.
-        let gate = self.lock_gate();
-        let is_applied = block <= gate.1.map_or(0, |head| head.number);
-        let mut in_flight = self.lock_in_flight();
-        if is_applied {
-            in_flight.remove(&report.id);
-        } else if let Some(in_flight) = in_flight.get_mut(&report.id) {
-            in_flight.ended_in = Some(block);
+    /// Learns that every block after `block` was reverted: what ended in one of them may have to be executed again.
+    pub(super) fn on_revert(&self, block: u64) {
+        for in_flight in self.lock_in_flight().values_mut() {
+            if in_flight.ended_in.is_some_and(|ended_in| ended_in > block) {
+                in_flight.doubtful_blocks = DOUBTFUL_BLOCKS;
+            }
         }
     }
 
@@ -130,7 +148,10 @@ impl Admission {
         let (gate, head) = &mut *self.lock_gate();
         gate.prune(header.number);
         *head = Some(header);
-        self.lock_in_flight().retain(|_, in_flight| in_flight.ended_in.is_none_or(|block| block > header.number));
+        let mut in_flight = self.lock_in_flight();
+        in_flight.values_mut().for_each(|one| one.doubtful_blocks = one.doubtful_blocks.saturating_sub(1));
+        let can_be_reverted = |block: u64| block.saturating_add(MAX_REORG_DEPTH) > header.number;
+        in_flight.retain(|_, in_flight| in_flight.ended_in.is_none_or(can_be_reverted));
     }
 
     /// Returns the number of the newest applied block, and 0 before the first.
@@ -177,5 +198,106 @@ impl Admission {
     /// A panic elsewhere leaves the gate in a valid state, so a poisoned lock is used all the same.
     fn lock_gate(&self) -> MutexGuard<'_, (Gate, Option<Header>)> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{Address, B256};
+
+    use super::*;
+    use crate::{
+        intent::{GuardKind, Inclusion, Priority, Purpose, Receipt, Scope},
+        safety::{Contracts, SafetySettings},
+    };
+
+    fn admission() -> Admission {
+        let settings = SafetySettings {
+            is_live: true,
+            loss_cap_per_day: U256::MAX,
+            scope_loss_cap_per_day: U256::MAX,
+            breaker_reverts: 3,
+            breaker_window_secs: 60,
+            breaker_pause_secs: 600,
+            minimum_balance: U256::ZERO,
+            contracts: Contracts::default(),
+        };
+        Admission::new(Gate::new(settings, SafetyRecord::default()), None)
+    }
+
+    fn intent() -> Intent {
+        Intent {
+            purpose: Purpose::Rebalance { vault: Address::ZERO },
+            priority: Priority::Low,
+            to: Address::ZERO,
+            data: Vec::new().into(),
+            gas_limit: 1,
+            expected_gas: 1,
+            expected_gain: U256::ZERO,
+            extra_wei: U256::ZERO,
+            margin_bps: 0,
+            deadline: 1,
+            scope: Scope::new("rebalance", B256::ZERO),
+            guard: GuardKind::OnChain,
+            bid: 0,
+            profit: None,
+        }
+    }
+
+    fn report(outcome: Outcome) -> Report {
+        Report { id: 1, signer: Address::ZERO, intent: intent(), outcome, logs: Vec::new() }
+    }
+
+    fn mined_in(block: u64) -> Report {
+        let inclusion = Inclusion { hash: B256::ZERO, block, block_hash: B256::ZERO };
+        let receipt = Receipt { inclusion, success: true, gas_used: 0, effective_gas_price: 1, data_fee: 0 };
+        report(Outcome::Mined(receipt))
+    }
+
+    /// Applies a block, and returns whether the intent is in flight in it.
+    fn is_in_flight_at(admission: &Admission, number: u64) -> bool {
+        admission.on_block(Header { number, ..Header::default() });
+        !admission.in_flight().is_empty()
+    }
+
+    #[test]
+    fn an_intent_is_in_flight_until_the_block_that_ended_it_is_applied() {
+        let admission = admission();
+        admission.begin(1, &intent());
+        assert!(is_in_flight_at(&admission, 9));
+        admission.on_report(&mined_in(11));
+        assert!(admission.open_intents().is_empty());
+        assert!(is_in_flight_at(&admission, 10));
+        assert!(!is_in_flight_at(&admission, 11));
+    }
+
+    #[test]
+    fn after_a_reorg_it_is_in_flight_again_before_its_signer_knows_and_until_it_does() {
+        let admission = admission();
+        admission.begin(1, &intent());
+        admission.on_report(&mined_in(10));
+        assert!(!is_in_flight_at(&admission, 10));
+        admission.on_revert(10);
+        assert!(admission.in_flight().is_empty(), "its block stayed");
+        admission.on_revert(9);
+        assert!(is_in_flight_at(&admission, 10) && is_in_flight_at(&admission, 11));
+        admission.on_report(&report(Outcome::Reorged));
+        assert!((12..30).all(|number| is_in_flight_at(&admission, number)));
+        admission.on_report(&mined_in(30));
+        assert!(!is_in_flight_at(&admission, 30));
+        // A block that was reverted and came again: its signer has nothing to say.
+        admission.on_revert(29);
+        let doubtful = (30..40).filter(|number| is_in_flight_at(&admission, *number)).count();
+        assert_eq!(doubtful, usize::from(DOUBTFUL_BLOCKS) - 1);
+    }
+
+    #[test]
+    fn what_no_reorg_reaches_any_more_is_forgotten() {
+        let admission = admission();
+        admission.begin(1, &intent());
+        admission.on_report(&mined_in(10));
+        assert!(!is_in_flight_at(&admission, 10 + MAX_REORG_DEPTH));
+        admission.on_revert(9);
+        assert!(admission.in_flight().is_empty());
     }
 }

@@ -282,6 +282,11 @@ impl SenderHandle {
         }
     }
 
+    /// Announces that every block after `block` was reverted. To be called before anything is decided in the new branch.
+    pub fn on_revert(&self, block: u64) {
+        self.0.admission.on_revert(block);
+    }
+
     /// Replaces the pending transaction with a nonce by a cancellation, which the operator orders; of this account, which
     /// can be left out where only one signer has such a transaction. Returns when the cancellation is journalled and being
     /// broadcast. Fails with the reason if there is none to cancel.

@@ -67,6 +67,11 @@ pub struct RevertCost {
 }
 
 impl RevertCost {
+    /// Returns the cost of a race about a net profit, whose lost transaction uses this gas, and whose won one `gas`.
+    pub fn of_race(lost_race_gas: u64, gas: u64, gas_price: u128, net_wei: U256) -> Self {
+        Self { gas: share_of(gas_price, lost_race_gas, net_wei), of_bid: share_of(1, lost_race_gas, U256::from(gas)) }
+    }
+
     /// Returns the cost with a bid of this share, in millionths of the net profit.
     fn with_bid(self, share: u32) -> u32 {
         let bid = u64::from(share) * u64::from(self.of_bid) / u64::from(WHOLE);

@@ -7,7 +7,10 @@
 use alloy::primitives::U256;
 use plimsoll_contracts::market::BPS;
 
-use crate::intent::{Worth, max_cost};
+use crate::{
+    intent::{Worth, max_cost},
+    math::wide::mul_div_down,
+};
 
 /// Bytes of a signed transaction besides its calldata, at most.
 const ENVELOPE_BYTES: usize = 200;
@@ -19,6 +22,15 @@ const TRANSACTION_GAS: u64 = 21_000;
 pub const BYTE_GAS: u64 = 16;
 /// Gas of a byte of calldata that is 0, by Ethereum's rules.
 pub const ZERO_BYTE_GAS: u64 = 4;
+
+/// Maximum additional gas of calldata by a call's own overhead, which is encoded as 0 when calldata is counted: it fits eight
+/// bytes.
+pub(super) const OVERHEAD_BYTES_GAS: u64 = 8 * (BYTE_GAS - ZERO_BYTE_GAS);
+
+/// Returns what remains of an amount after a loss in basis points, rounded down.
+pub(super) fn kept(amount: U256, lost_bps: u16) -> U256 {
+    mul_div_down(amount, U256::from(BPS.saturating_sub(u32::from(lost_bps))), U256::from(BPS))
+}
 
 /// Gas used by the keeper's transactions, by their parts, after refunds.
 ///

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use alloy::{
     primitives::{Address, B256, Bytes, U256, keccak256, utils::parse_ether},
-    providers::{Provider, ext::AnvilApi},
+    providers::{PendingTransactionConfig, Provider, ext::AnvilApi},
     rpc::types::anvil::ReorgOptions,
     sol_types::SolValue,
 };
@@ -17,7 +17,7 @@ use plimsoll_contracts::{
 use plimsoll_protocols::morpho_blue::{IMorphoBlue, MarketParams};
 use plimsoll_testkit::{
     devnet::{IOneSlotOracle, ITestToken, mined},
-    exchange::POOL_CODE_HASH,
+    exchange::{Amount, Exchange, POOL_CODE_HASH},
     keeper::{Keeper, KeeperSetup},
     morpho_blue::MorphoBlue,
     proxy::{Fault, Phase, Proxy, Rule},
@@ -219,6 +219,49 @@ async fn positions_of_morpho_blue_are_liquidated_with_a_profit_and_healthy_ones_
     ensure!(journal.len() == 2, "{journal:?}\n{activity}");
     besides.fixture.ensure_none_reverted(signer).await?;
     besides.fixture.ensure_journal_is_complete(&journal, signer).await
+}
+
+/// Anybody creates a market with a worthless token and an oracle of his own, lends to himself, and so has positions with any
+/// bonus that he likes.
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_with_worthless_collateral_and_high_bonuses_hold_up_no_liquidation() -> eyre::Result<()> {
+    let besides = Besides::new().await?;
+    let suite = &besides.fixture.suite;
+    let (devnet, provider, dollars) = (&suite.devnet, besides.fixture.provider(), besides.market.loanToken);
+    let worthless = devnet.deploy("TestToken", ("WORTHLESS".to_owned(), U256::from(18)).abi_encode_params()).await?;
+    let swapper = IUniswapV3Swapper::new(suite.contract("UniswapV3Swapper")?, provider);
+    let exchange = Exchange::at(devnet, swapper.factory().call().await?).await?;
+    let [one, other] = [worthless, dollars].map(|token| Amount { token, units: U256::from(1_000_000) });
+    exchange.add_liquidity(3_000, one, other).await?;
+    let oracle = devnet.deploy("OneSlotOracle", price(2_000 * DOLLAR).abi_encode()).await?;
+    let market = besides.morpho.create_market(devnet, [worthless, dollars], oracle, parse_ether("0.77")?).await?;
+    let core = IMorphoBlue::new(besides.morpho.core, provider);
+    let (stranger, lent) = (devnet.account(LENDER)?, U256::from(1_000_000 * DOLLAR));
+    devnet.mint_and_approve(dollars, stranger, lent, besides.morpho.core).await?;
+    mined(core.supply(market.clone(), lent, U256::ZERO, stranger, Bytes::new()).from(stranger)).await?;
+    for index in 1..=20_u8 {
+        let account = Address::from_word(keccak256([index]));
+        provider.anvil_set_balance(account, U256::from(ETHER)).await?;
+        let (collateral, debt) = (U256::from(10 * ETHER), U256::from(10_000 * DOLLAR));
+        devnet.mint_and_approve(worthless, stranger, collateral, besides.morpho.core).await?;
+        let supplied = core.supplyCollateral(market.clone(), collateral, account, Bytes::new());
+        mined(supplied.from(stranger)).await?;
+        let borrowed = core.borrow(market.clone(), debt, U256::ZERO, account, account).from(account);
+        provider.anvil_impersonate_account(account).await?;
+        let hash = provider.anvil_send_impersonated_transaction(borrowed.into_transaction_request()).await?;
+        provider.watch_pending_transaction(PendingTransactionConfig::new(hash)).await?.await?;
+    }
+    ensure!(core.market(keccak256(market.abi_encode())).call().await?.totalBorrowAssets >= 200_000 * DOLLAR);
+    mined(IOneSlotOracle::new(oracle, provider).set(price(1_100 * DOLLAR)).from(devnet.deployer())).await?;
+
+    besides.stop_mining().await?;
+    let keeper = besides.start(&besides.setup(None)).await?;
+    besides.mine(&keeper).await?;
+    besides.mine(&keeper).await?;
+    besides.drop_price_below(1).await?;
+    besides.wait_until_liquidated(1, &keeper).await?;
+    besides.ensure_liquidated(1).await?;
+    besides.fixture.ensure_none_reverted(keeper.signer()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

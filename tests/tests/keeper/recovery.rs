@@ -53,6 +53,7 @@ async fn a_reorged_liquidation_is_repeated_exactly_once() -> eyre::Result<()> {
     }
     let signer = keeper.signer();
     let journal = fixture.settle_and_end(keeper, &setup).await?;
+    fixture.ensure_none_reverted(signer).await?;
     fixture.ensure_each_once().await?;
     fixture.ensure_journal_is_complete(&journal, signer).await
 }

@@ -1,18 +1,18 @@
 //! The calls that execute orders: which could pay, what a simulated one brings and costs, and the intent that is sent.
 
 use alloy::{primitives::U256, sol_types::SolCall};
-use plimsoll_contracts::{IGuard, IOrderExecutor, MarketParams, market::BPS};
+use plimsoll_contracts::{IGuard, IOrderExecutor, MarketParams};
 
 use super::{GuardSettings, NAME, OrderId, decide::id_of};
 use crate::{
     book::{MarketBook, TriggeredOrder},
     intent::{GuardKind, Intent, Priority, Profit, Purpose, Scope, Worth},
-    math::{guard::OrderKind, wide::mul_div_down},
+    math::guard::OrderKind,
     prices::{Call, NoValuation, Rate, SimulatedCall, Values},
     strategies::{
         BlockContext, Decisions, Revert, SkipReason,
-        bids::{Bid, Bids, RevertCost, priority_fee, share_of},
-        gas::{BYTE_GAS, Costs, ZERO_BYTE_GAS, before_refunds, intrinsic_gas, no_room},
+        bids::{Bid, Bids, RevertCost, priority_fee},
+        gas::{Costs, OVERHEAD_BYTES_GAS, before_refunds, intrinsic_gas, kept, no_room},
         liquidate::SwapRoute,
     },
 };
@@ -21,9 +21,6 @@ use crate::{
 pub const LOST_RACE_GAS: u64 = 46_000;
 /// Gas of execution that the `OrderExecutor` contract does not measure: what runs before its measurement and after it.
 const UNMEASURED_GAS: u64 = 8_000;
-/// Maximum additional gas of calldata by the overhead itself, which is encoded as 0 when calldata is counted: it fits
-/// eight bytes.
-const OVERHEAD_BYTES_GAS: u64 = 8 * (BYTE_GAS - ZERO_BYTE_GAS);
 
 /// An order that is simulated, by one route.
 pub(super) struct Trial<'a> {
@@ -151,10 +148,6 @@ impl GuardSettings {
             return decisions.skip([trial.id], &SkipReason::Outbid { net_wei: quote.net() });
         };
         let Worth { gain: expected_gain, gas: expected_gas, extra_wei, margin_bps } = quote.worth;
-        let kept = |amount, lost_bps: u16| {
-            let kept_bps = BPS.saturating_sub(u32::from(lost_bps));
-            mul_div_down(amount, U256::from(kept_bps), U256::from(BPS))
-        };
         let net = quote.profit.saturating_sub(trial.rate.units_up(quote.charge_wei));
         let min_profit = kept(kept(net, self.bid_share_bps), self.max_slippage_bps);
         let guard = ProfitGuard { min_profit, units_per_wei_x96: trial.units_per_wei_x96, extra_wei };
@@ -192,10 +185,7 @@ impl GuardSettings {
         if !self.reverts_are_mined {
             return RevertCost::default();
         }
-        RevertCost {
-            gas: share_of(costs.gas_price, LOST_RACE_GAS, quote.net()),
-            of_bid: share_of(1, LOST_RACE_GAS, U256::from(quote.worth.gas)),
-        }
+        RevertCost::of_race(LOST_RACE_GAS, quote.worth.gas, costs.gas_price, quote.net())
     }
 
     /// Returns a trial's call without bounds, with the gas that its transaction would leave it.

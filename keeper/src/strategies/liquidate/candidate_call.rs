@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     prices::Call,
-    strategies::gas::{BYTE_GAS, ZERO_BYTE_GAS, intrinsic_gas},
+    strategies::gas::{OVERHEAD_BYTES_GAS, intrinsic_gas},
 };
 
 /// A batch is simulated whole and halved at most this often, as long as a part's incentive at the oracle's price pays for
@@ -38,9 +38,6 @@ pub(super) struct CandidateCall<'a> {
 /// Gas of execution that the `Liquidator` contract does not measure: what runs before its measurement and after it (some
 /// 3,600, by its tests).
 const UNMEASURED_GAS: u64 = 5_000;
-/// Maximum additional gas of calldata by the overhead itself, which is encoded as 0 when calldata is counted: it fits
-/// eight bytes.
-const OVERHEAD_BYTES_GAS: u64 = 8 * (BYTE_GAS - ZERO_BYTE_GAS);
 
 /// Lower bounds that a call checks on chain: it reverts where they are not met, whether by slippage or because rivals were
 /// faster. 0 for no bound. They count after what the builder is paid.

@@ -18,8 +18,8 @@ use crate::{
     prices::SimulatedCall,
     strategies::{
         BlockContext, Decisions, Revert, SkipReason,
-        bids::{self, Bid, RevertCost, priority_fee, share_of},
-        gas::{Costs, before_refunds, intrinsic_gas},
+        bids::{self, Bid, RevertCost, priority_fee},
+        gas::{Costs, before_refunds, intrinsic_gas, kept},
     },
 };
 
@@ -125,10 +125,7 @@ impl Liquidate {
     /// Returns the share of a market's net profit to bid.
     fn bid(&self, plan: &MarketPlan<'_>, quote: &Quote, costs: Costs) -> Bid {
         let revert_cost = if self.settings.reverts_are_mined {
-            RevertCost {
-                gas: share_of(costs.gas_price, LOST_RACE_GAS, quote.net_after_charge()),
-                of_bid: share_of(1, LOST_RACE_GAS, U256::from(quote.worth.gas)),
-            }
+            RevertCost::of_race(LOST_RACE_GAS, quote.worth.gas, costs.gas_price, quote.net_after_charge())
         } else {
             RevertCost::default()
         };
@@ -230,10 +227,6 @@ impl Liquidate {
         match call.funding {
             Funding::FlashSwap { profit: token, units_per_wei_x96, .. } => {
                 let rate = token.rate();
-                let kept = |amount, lost_bps: u16| {
-                    let kept_bps = BPS.saturating_sub(u32::from(lost_bps));
-                    mul_div_down(amount, U256::from(kept_bps), U256::from(BPS))
-                };
                 let net = quote.profit.saturating_sub(rate.units_up(quote.charge_wei));
                 let after_bid = kept(net, self.settings.bid_share_bps);
                 let is_single = call.borrowers.len() == 1;

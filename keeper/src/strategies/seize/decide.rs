@@ -104,9 +104,8 @@ impl Seize {
                 Err(reason) => decisions.skip([id(lot)], &reason),
             }
         }
-        planned.sort_by_key(|(bonus_wei, candidates)| {
-            (Reverse(*bonus_wei), candidates.first().map(|candidate| candidate.id))
-        });
+        planned
+            .sort_by_key(|(promise, candidates)| (Reverse(*promise), candidates.first().map(|candidate| candidate.id)));
         let later = planned.split_off(planned.len().min(MAX_LOTS));
         let ids = later.iter().filter_map(|(_, candidates)| Some(candidates.first()?.id));
         decisions.skip(ids, &SkipReason::TriedLater);
@@ -120,7 +119,9 @@ impl Seize {
         decisions
     }
 
-    /// Returns the calls that could liquidate a lot, the most promising first, and the value of the whole bonus, in wei.
+    /// Returns the calls that could liquidate a lot, the most promising first, and what the first one promises: the value in
+    /// wei of what the pools would bring beyond the repayment, shifted so that losses can be compared, too. The bonus by the
+    /// protocol's price is no rank: anybody creates markets with a worthless token and an oracle of his own.
     fn candidates<'a>(
         &self,
         target: u8,
@@ -148,8 +149,8 @@ impl Seize {
             let routes =
                 self.router.pools().candidates(lot.collateral, lot.debt, self.router.hubs(), liquidation.seized);
             for route in routes.into_iter().take(ROUTES_PER_SIZE) {
-                // By the pools' state, shifted so that losses can be compared, too.
-                let promise = route.amount_out.saturating_add(U256::MAX >> 1).saturating_sub(liquidation.repaid);
+                let brought_wei = rate.value_down(route.amount_out).saturating_add(U256::MAX >> 1);
+                let promise = brought_wei.saturating_sub(rate.value_up(liquidation.repaid));
                 let (expected, route) = (expected.clone(), route.encode());
                 found.push((promise, Candidate { id, lot, target, rate, units_per_wei_x96, expected, route }));
             }
@@ -158,8 +159,8 @@ impl Seize {
             return Err(SkipReason::NoRoute);
         }
         found.sort_by_key(|(promise, _)| Reverse(*promise));
-        let candidates = found.into_iter().map(|(_, candidate)| candidate).take(MAX_CANDIDATES).collect();
-        Ok((bonus_wei, candidates))
+        let best = found.first().map_or(U256::ZERO, |(promise, _)| *promise);
+        Ok((best, found.into_iter().map(|(_, candidate)| candidate).take(MAX_CANDIDATES).collect()))
     }
 
     /// Simulates the candidates of every lot, each on its own, then the jobs made of the best one after another, and sends

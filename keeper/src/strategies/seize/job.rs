@@ -4,18 +4,17 @@ use alloy::{
     primitives::{Address, Bytes, U256, ruint::UintTryTo},
     sol_types::SolCall,
 };
-use plimsoll_contracts::{IExecutor, market::BPS};
+use plimsoll_contracts::IExecutor;
 use plimsoll_protocols::{Expected, Lot};
 
 use super::{NAME, PositionId, SeizeSettings};
 use crate::{
     intent::{GuardKind, Intent, Priority, Profit, Purpose, Scope, Worth},
-    math::wide::mul_div_down,
     prices::{Call, Rate, SimulatedCall},
     strategies::{
         BlockContext, Decisions, Revert, SkipReason,
-        bids::{Bid, Bids, RevertCost, priority_fee, share_of},
-        gas::{BYTE_GAS, Costs, ZERO_BYTE_GAS, intrinsic_gas, no_room},
+        bids::{Bid, Bids, RevertCost, priority_fee},
+        gas::{Costs, OVERHEAD_BYTES_GAS, intrinsic_gas, kept, no_room},
     },
 };
 
@@ -24,9 +23,6 @@ const LOST_RACE_GAS: u64 = 80_000;
 /// Gas of execution that the `Executor` contract does not measure: what runs before its measurement and after it, a
 /// transfer of the profit to an account that has none of the token among it.
 const UNMEASURED_GAS: u64 = 50_000;
-/// Maximum additional gas of calldata by the overhead itself, which is encoded as 0 when calldata is counted: it fits
-/// eight bytes.
-const OVERHEAD_BYTES_GAS: u64 = 8 * (BYTE_GAS - ZERO_BYTE_GAS);
 /// Gas that a simulated liquidation of one position may use.
 const TRIAL_GAS: u64 = 3_000_000;
 /// Gas that an isolated item may use beyond what it used in simulation, and the parts of that in percent.
@@ -230,10 +226,7 @@ impl SeizeSettings {
         if !self.reverts_are_mined {
             return RevertCost::default();
         }
-        RevertCost {
-            gas: share_of(costs.gas_price, LOST_RACE_GAS, quote.net()),
-            of_bid: share_of(1, LOST_RACE_GAS, U256::from(quote.worth.gas)),
-        }
+        RevertCost::of_race(LOST_RACE_GAS, quote.worth.gas, costs.gas_price, quote.net())
     }
 
     /// Encodes a job. `gas` is the transaction's limit; the call has what is left of it.
@@ -313,9 +306,4 @@ fn quote(rate: Rate, profit: U256, gas_used: u64, data: &[u8], context: BlockCon
         return Err(SkipReason::GainBelowGas { gain_wei, gas_wei: charge_wei });
     }
     Ok(Quote { profit, gas, worth, charge_wei })
-}
-
-/// Returns what remains of an amount after a loss in basis points.
-fn kept(amount: U256, lost_bps: u16) -> U256 {
-    mul_div_down(amount, U256::from(BPS.saturating_sub(u32::from(lost_bps))), U256::from(BPS))
 }
