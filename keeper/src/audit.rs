@@ -53,7 +53,7 @@ pub struct Mismatch {
     pub on_chain: String,
 }
 
-/// What is compared.
+/// Part of the book that is compared with the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audited {
     /// The totals of a market.

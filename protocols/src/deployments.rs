@@ -24,7 +24,7 @@ pub enum ProtocolKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deployment {
-    /// The protocol.
+    /// The protocol that is deployed.
     pub protocol: ProtocolKind,
     /// Chain id.
     pub chain_id: u64,

@@ -180,7 +180,7 @@ contract Brake is IBrake {
 
     function _count(bytes32 roundId, uint256 shares) private returns (uint256 added) {
         uint256 before = _counted[roundId][msg.sender];
-        // Shares that counted cannot have been taken back in the same round.
+        // Shares that counted are locked until the round has ended.
         added = shares - before;
         if (added != 0) _counted[roundId][msg.sender] = shares;
     }

@@ -21,8 +21,8 @@ import {IVotes} from "@openzeppelin/contracts/governance/utils/IVotes.sol";
 /// own balance is the treasury: it sends tokens and coins by proposal.
 ///
 /// Votes are those of a moment between proposal and vote, at least a day after the proposal. A quorum that is reached
-/// late extends the vote. The proposal guardian cancels proposals and can do nothing else, and its term ends: whoever
-/// wants one proposes it each year again.
+/// late extends the vote. The proposal guardian cancels proposals and can do nothing else, and its term ends: a further
+/// term needs a proposal.
 contract PlimsollGovernor is
     GovernorSettings,
     GovernorCountingSimple,

@@ -24,7 +24,7 @@ interface IBrake {
     }
 
     /// @notice The shares of an account that are locked.
-    /// @param freeAt when they may be taken back
+    /// @param freeAt timestamp from which they can be unlocked
     struct Lock {
         uint128 shares;
         uint40 freeAt;

@@ -101,7 +101,7 @@ pub enum Row {
         /// The order; `None` once it is cancelled, used up or expired.
         order: Option<Box<PlacedOrder>>,
     },
-    /// A vault.
+    /// The state of a vault.
     Vault {
         /// Address of the contract.
         address: Address,

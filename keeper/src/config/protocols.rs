@@ -35,7 +35,7 @@ pub struct Executor {
     pub pair_fees: Vec<u32>,
 }
 
-/// `[executor]`.
+/// The settings of the executor, `[executor]`, as they are written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ExecutorEntry {

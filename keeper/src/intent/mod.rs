@@ -211,7 +211,7 @@ pub enum Subject {
         /// Account that staked; `None` stands for the keeper itself.
         account: Option<Address>,
     },
-    /// A vault.
+    /// Reallocation of a vault, by the address of the vault.
     Vault(Address),
     /// A token on a signer's account.
     Sweep {

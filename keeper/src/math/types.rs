@@ -1,6 +1,6 @@
 //! The state of a market and of a loan as the contract keeps them, and the results of the operations on them.
 
-use alloy::primitives::U256;
+use alloy::primitives::{U256, ruint::UintTryTo};
 use plimsoll_contracts::Market as MarketOnChain;
 
 /// The totals of a market as of its last update.
@@ -73,5 +73,35 @@ impl From<Market> for MarketOnChain {
             reserveShares: U256::from(market.reserve_shares),
             surgeLevel: U256::from(market.surge_level),
         }
+    }
+}
+
+/// A stored total is larger than the contract can store: it is another contract's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a market's {0} is larger than the contract can store")]
+pub struct MarketOutOfRange(&'static str);
+
+impl TryFrom<MarketOnChain> for Market {
+    type Error = MarketOutOfRange;
+
+    fn try_from(market: MarketOnChain) -> Result<Self, Self::Error> {
+        fn narrow<T>(number: U256, name: &'static str) -> Result<T, MarketOutOfRange>
+        where
+            U256: UintTryTo<T>,
+        {
+            number.uint_try_to().map_err(|_| MarketOutOfRange(name))
+        }
+        Ok(Self {
+            supply_assets: narrow(market.supplyAssets, "supply assets")?,
+            supply_shares: narrow(market.supplyShares, "supply shares")?,
+            borrow_assets: narrow(market.borrowAssets, "borrow assets")?,
+            borrow_shares: narrow(market.borrowShares, "borrow shares")?,
+            last_update: narrow(market.lastUpdate, "last update")?,
+            fee_bps: narrow(market.feeBps, "fee")?,
+            rate_at_target: narrow(market.rateAtTarget, "rate at target")?,
+            interest_remainder: narrow(market.interestRemainder, "interest remainder")?,
+            reserve_shares: narrow(market.reserveShares, "reserve shares")?,
+            surge_level: narrow(market.surgeLevel, "surge level")?,
+        })
     }
 }

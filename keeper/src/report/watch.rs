@@ -15,7 +15,7 @@ const SHOWN_DECIMALS: usize = 6;
 /// Positions of a protocol as of a block, those with the lowest health factor first.
 #[derive(Debug, Clone, Serialize)]
 pub struct WatchReport {
-    /// The protocol.
+    /// The protocol that is watched.
     pub protocol: ProtocolKind,
     /// Chain id.
     pub chain_id: u64,

@@ -79,7 +79,7 @@ const PRUNE: &str = "
         AND id < (SELECT max(id) FROM entries)
 ";
 
-/// Pages of the write-ahead log after which SQLite begins it anew, and some more.
+/// Pages of the write-ahead log: more than the 1,000 after which SQLite overwrites it from the start.
 const LOG_PAGES: u64 = 1_100;
 
 /// Name of the note that holds the safety record.
@@ -120,7 +120,7 @@ pub(super) fn open(folder: &Arc<Folder>, identity: &Identity) -> Result<Arc<Work
     Ok(Arc::new(worker))
 }
 
-/// Gives the write-ahead log the size that it will have, after which SQLite begins it anew. A commit that overwrites a part
+/// Gives the write-ahead log the size at which SQLite overwrites it from the start. A commit that overwrites a part
 /// of it is safe on disk sooner than one that makes the file longer, and nothing is broadcast before.
 fn reserve_log(path: &Path, connection: &mut Connection) -> Result<(), ReserveError> {
     let page_size: u64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;

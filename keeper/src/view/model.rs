@@ -311,7 +311,7 @@ pub struct ProgrammeView {
     pub decision: Option<DecisionView>,
 }
 
-/// A vault.
+/// A vault that the keeper rebalances, with its decision about it.
 #[derive(Debug, Clone, Serialize)]
 pub struct VaultView {
     /// Address of the vault.

@@ -31,21 +31,22 @@ pub(super) fn vault_views(
         let Some(snapshot) = VaultSnapshot::of(vault, book, prices, timestamp, &limits) else { continue };
         let denomination = Denomination::of(config, snapshot.asset);
         let amount = |units: u128| denomination.amount(U256::from(units));
-        let vessels = &snapshot.vessels;
-        let a_year = vessels.income(&vessels.held()) * U256::from(SECONDS_PER_YEAR) * U256::from(BPS) / U256::from(WAD);
-        let markets = snapshot.markets.iter().zip(&vessels.markets).map(|(market, vessel)| VaultMarketView {
+        let allocations = &snapshot.allocations;
+        let a_year =
+            allocations.income(&allocations.held()) * U256::from(SECONDS_PER_YEAR) * U256::from(BPS) / U256::from(WAD);
+        let markets = snapshot.markets.iter().zip(&allocations.markets).map(|(market, allocated)| VaultMarketView {
             id: market.id.0,
             name: config.deployed.market_name(market.id),
-            assets: amount(vessel.held),
-            supply_rate_bps: bps_a_year(vessel.rate_with(vessel.held)),
+            assets: amount(allocated.held),
+            supply_rate_bps: bps_a_year(allocated.rate_with(allocated.held)),
             flag: market.flag,
         });
         views.push(VaultView {
             address: vault.address(),
             name: config.deployed.vault_name(vault.address()),
-            total: amount(vault.state().total_at(vessels.total(), timestamp)),
-            idle: amount(vessels.idle),
-            supply_rate_bps: a_year.checked_div(U256::from(vessels.total())).unwrap_or_default().saturating_to(),
+            total: amount(vault.state().total_at(allocations.total(), timestamp)),
+            idle: amount(allocations.idle),
+            supply_rate_bps: a_year.checked_div(U256::from(allocations.total())).unwrap_or_default().saturating_to(),
             markets: markets.collect(),
             decision: decisions.get(&vault.address()).cloned(),
         });

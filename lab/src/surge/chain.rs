@@ -95,18 +95,7 @@ impl Chain {
     /// Returns the market's totals with interest accrued and the surge limit refilled up to a timestamp.
     pub(super) async fn totals(&self, timestamp: u64) -> eyre::Result<Market> {
         let stored = IPlimsoll::new(self.core, self.devnet.provider()).market(self.params.id().0).call().await?;
-        let market = Market {
-            supply_assets: stored.supplyAssets.try_into()?,
-            supply_shares: stored.supplyShares.try_into()?,
-            borrow_assets: stored.borrowAssets.try_into()?,
-            borrow_shares: stored.borrowShares.try_into()?,
-            last_update: stored.lastUpdate.try_into()?,
-            fee_bps: stored.feeBps.try_into()?,
-            rate_at_target: stored.rateAtTarget.try_into()?,
-            interest_remainder: stored.interestRemainder.try_into()?,
-            reserve_shares: stored.reserveShares.try_into()?,
-            surge_level: stored.surgeLevel.try_into()?,
-        };
+        let market = Market::try_from(stored)?;
         Ok(market.accrued(self.risk, self.curve, timestamp))
     }
 

@@ -18,7 +18,7 @@ use plimsoll_keeper::{
     math::{shares::to_assets_down, types::Market},
     strategies::rebalance::{
         Flag, VaultMarket, VaultSnapshot,
-        level::{Vessel, Vessels},
+        level::{AllocatedMarket, Allocations},
     },
 };
 use plimsoll_testkit::devnet::{Devnet, IOneSlotOracle};
@@ -181,18 +181,7 @@ impl Chain {
     pub(super) async fn totals(&self, index: usize, timestamp: u64) -> eyre::Result<Market> {
         let market = self.markets.get(index).wrap_err("no such market")?;
         let stored = IPlimsoll::new(self.core, self.devnet.provider()).market(market.params.id().0).call().await?;
-        let totals = Market {
-            supply_assets: stored.supplyAssets.try_into()?,
-            supply_shares: stored.supplyShares.try_into()?,
-            borrow_assets: stored.borrowAssets.try_into()?,
-            borrow_shares: stored.borrowShares.try_into()?,
-            last_update: stored.lastUpdate.try_into()?,
-            fee_bps: stored.feeBps.try_into()?,
-            rate_at_target: stored.rateAtTarget.try_into()?,
-            interest_remainder: stored.interestRemainder.try_into()?,
-            reserve_shares: stored.reserveShares.try_into()?,
-            surge_level: stored.surgeLevel.try_into()?,
-        };
+        let totals = Market::try_from(stored)?;
         Ok(totals.accrued(market.risk, market.curve, timestamp))
     }
 
@@ -201,20 +190,21 @@ impl Chain {
     pub(super) async fn snapshot(&self, time: u64, flags: bool) -> eyre::Result<VaultSnapshot> {
         let vault = IVault::new(self.vault, self.devnet.provider());
         let (holdings, state) = (vault.holdings().call().await?, vault.state().call().await?);
-        let mut vessels = Vessels { idle: state.idle.try_into()?, ..Vessels::default() };
+        let mut allocations = Allocations { idle: state.idle.try_into()?, ..Allocations::default() };
         let mut markets = Vec::new();
         for (index, (market, holding)) in self.markets.iter().zip(&holdings).enumerate() {
             let totals = self.totals(index, time).await?;
             let held = to_assets_down(holding.shares.try_into()?, totals.supply_assets, totals.supply_shares);
             let is_flagged = flags && self.without_price == Some(index);
             let flag = is_flagged.then_some(Flag::NoPrice);
-            let vessel = Vessel::new(totals, market.curve, held, u128::MAX, is_flagged, LIMITS.max_utilisation_bps);
-            vessels.markets.push(vessel);
+            let allocated =
+                AllocatedMarket::new(totals, market.curve, held, u128::MAX, is_flagged, LIMITS.max_utilisation_bps);
+            allocations.markets.push(allocated);
             markets.push(VaultMarket { id: market.params.id(), flag });
         }
-        vessels.min_idle = vessels.total() * u128::from(LIMITS.min_idle_bps) / u128::from(BPS);
+        allocations.min_idle = allocations.total() * u128::from(LIMITS.min_idle_bps) / u128::from(BPS);
         let asset = self.params(0)?.loanToken;
-        Ok(VaultSnapshot { address: self.vault, asset, markets, vessels })
+        Ok(VaultSnapshot { address: self.vault, asset, markets, allocations })
     }
 
     /// Brings the debt of each market to an amount, as far as there is liquidity, in one transaction.

@@ -175,7 +175,7 @@ async fn gas() -> eyre::Result<Gas> {
         // Nothing is left idle, so that withdrawals take from a market.
         let snapshot = chain.snapshot(chain.time() + 1, false).await?;
         let mut parts = [0; MARKETS.len()];
-        parts[..positions].fill(snapshot.vessels.total() / positions as u128);
+        parts[..positions].fill(snapshot.allocations.total() / positions as u128);
         chain.reallocate(chain.time() + 1, policy::to_parts(&snapshot, &parts, chain.time())).await?;
         gas.deposits.push(chain.deposit(chain.time() + HOUR, Party::Newcomer, units(SMALL)).await?);
         gas.withdrawals.push(chain.withdraw(chain.time() + HOUR, Party::Newcomer, units(SMALL)).await?);
@@ -209,7 +209,7 @@ async fn earn(policy: Policy, demand: &Demand, hours: u64) -> eyre::Result<Earne
         liquid += liquid_part(&chain.snapshot(time + BLOCK, false).await?);
     }
     let end = chain.time() + HOUR;
-    let expected = chain.snapshot(end, false).await?.vessels.total();
+    let expected = chain.snapshot(end, false).await?.allocations.total();
     let after = chain.stored_total(end).await?;
     ensure!(
         after == expected,
@@ -290,8 +290,8 @@ async fn spread_evenly(chain: &mut Chain) -> eyre::Result<()> {
     chain.deposit(chain.time() + HOUR, Party::Depositor, units(DEPOSITED)).await?;
     let time = chain.time() + 1;
     let snapshot = chain.snapshot(time, false).await?;
-    let vessels = &snapshot.vessels;
-    let each = (vessels.total() - vessels.min_idle) / MARKETS.len() as u128;
+    let allocations = &snapshot.allocations;
+    let each = (allocations.total() - allocations.min_idle) / MARKETS.len() as u128;
     chain.reallocate(time, policy::to_parts(&snapshot, &[each; MARKETS.len()], time)).await?;
     borrow_what_is_wanted(chain).await
 }
@@ -304,17 +304,16 @@ async fn borrow_what_is_wanted(chain: &mut Chain) -> eyre::Result<()> {
 /// Returns what the vault has in the market that loses its price.
 async fn holding(chain: &Chain, time: u64) -> eyre::Result<u128> {
     let snapshot = chain.snapshot(time, false).await?;
-    Ok(snapshot.vessels.markets.get(FLAGGED).wrap_err("no such market")?.held)
+    Ok(snapshot.allocations.markets.get(FLAGGED).wrap_err("no such market")?.held)
 }
 
 /// Returns the part of a vault's assets that could be withdrawn.
 fn liquid_part(snapshot: &VaultSnapshot) -> f64 {
-    let vessels = &snapshot.vessels;
-    let liquid = vessels
-        .markets
-        .iter()
-        .map(|vessel| vessel.held.min(vessel.totals.supply_assets.saturating_sub(vessel.totals.borrow_assets)));
-    float(vessels.idle + liquid.sum::<u128>()) / float(vessels.total())
+    let allocations = &snapshot.allocations;
+    let liquid = allocations.markets.iter().map(|allocated| {
+        allocated.held.min(allocated.totals.supply_assets.saturating_sub(allocated.totals.borrow_assets))
+    });
+    float(allocations.idle + liquid.sum::<u128>()) / float(allocations.total())
 }
 
 /// Returns a number of whole tokens in units.

@@ -6,7 +6,7 @@ use alloy::primitives::U256;
 use plimsoll_contracts::{IVault::reallocateCall, market::BPS};
 use plimsoll_keeper::strategies::rebalance::{
     Limits, VaultSnapshot,
-    level::{Vessel, Vessels},
+    level::{AllocatedMarket, Allocations},
     plan_move, reallocation,
 };
 use serde::Serialize;
@@ -58,7 +58,7 @@ impl Policy {
         match self {
             Self::Untouched => None,
             Self::EqualUtilisation => {
-                let parts = equal_utilisation(&snapshot.vessels)?;
+                let parts = equal_utilisation(&snapshot.allocations)?;
                 Some(to_parts(snapshot, &parts, time))
             }
             Self::Rebalance => {
@@ -82,21 +82,25 @@ pub(super) fn to_parts(snapshot: &VaultSnapshot, parts: &[u128], time: u64) -> r
 
 /// Returns the parts with which all markets have the same utilisation, as far as their bounds allow; `None` where
 /// utilisations differ by less than the trigger, and idle assets are few.
-pub(super) fn equal_utilisation(vessels: &Vessels) -> Option<Vec<u128>> {
-    let utilisation =
-        |vessel: &Vessel| vessel.totals.borrow_assets * u128::from(BPS) / vessel.totals.supply_assets.max(1);
-    let (lowest, highest) =
-        vessels.markets.iter().map(utilisation).fold((u128::MAX, 0), |(low, high), one| (low.min(one), high.max(one)));
-    let to_supply = vessels.total().saturating_sub(vessels.min_idle);
-    if highest.saturating_sub(lowest) < TRIGGER_BPS && vessels.idle <= 2 * vessels.min_idle {
+pub(super) fn equal_utilisation(allocations: &Allocations) -> Option<Vec<u128>> {
+    let utilisation = |allocated: &AllocatedMarket| {
+        allocated.totals.borrow_assets * u128::from(BPS) / allocated.totals.supply_assets.max(1)
+    };
+    let (lowest, highest) = allocations
+        .markets
+        .iter()
+        .map(utilisation)
+        .fold((u128::MAX, 0), |(low, high), one| (low.min(one), high.max(one)));
+    let to_supply = allocations.total().saturating_sub(allocations.min_idle);
+    if highest.saturating_sub(lowest) < TRIGGER_BPS && allocations.idle <= 2 * allocations.min_idle {
         return None;
     }
-    let part = |vessel: &Vessel, utilisation: u128| {
-        let others = vessel.totals.supply_assets.saturating_sub(vessel.held);
-        let supplied = vessel.totals.borrow_assets * SCALE / utilisation;
-        supplied.saturating_sub(others).clamp(vessel.least, vessel.most)
+    let part = |allocated: &AllocatedMarket, utilisation: u128| {
+        let others = allocated.totals.supply_assets.saturating_sub(allocated.held);
+        let supplied = allocated.totals.borrow_assets * SCALE / utilisation;
+        supplied.saturating_sub(others).clamp(allocated.least, allocated.most)
     };
-    let at = |utilisation| vessels.markets.iter().map(|vessel| part(vessel, utilisation)).collect::<Vec<_>>();
+    let at = |utilisation| allocations.markets.iter().map(|allocated| part(allocated, utilisation)).collect::<Vec<_>>();
     // What is supplied falls with the utilisation.
     let (mut low, mut high) = (1, SCALE);
     while low < high {

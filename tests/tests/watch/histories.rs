@@ -9,12 +9,15 @@ use alloy::{
 };
 use plimsoll_keeper::{
     report::watch::{WatchReport, WatchedPosition},
-    watch::{Selection, Watcher},
+    watch::Watcher,
 };
 use plimsoll_protocols::morpho_blue::IMorphoBlue;
 
-use super::fixture::{Fixture, Market, PARITY};
-use crate::{random::Random, support::soon};
+use super::{
+    fixture::{Fixture, Market, PARITY},
+    newest,
+};
+use crate::random::Random;
 
 const SEED: u64 = 15;
 /// Number of checks, each after some actions and every second one after a reorg.
@@ -80,21 +83,6 @@ async fn random_action(fixture: &Fixture, random: &mut Random) -> eyre::Result<(
         }
     };
     Ok(())
-}
-
-/// Waits for the report of the newest block.
-async fn newest(fixture: &Fixture, watcher: &mut Watcher) -> eyre::Result<WatchReport> {
-    let number = fixture.provider().get_block_number().await?;
-    let selection = Selection { below: U256::MAX, limit: usize::MAX };
-    soon(async {
-        loop {
-            let report = watcher.next(selection).await?;
-            if report.block == number {
-                return Ok(report);
-            }
-        }
-    })
-    .await
 }
 
 /// Compares the report with the chain's own state, in which the interest of every market was just accrued.
@@ -182,7 +170,7 @@ async fn what_is_watched_equals_the_contract_through_random_histories_and_reorgs
         }
         if check % 2 == 1 {
             // The watcher has seen the blocks that go.
-            newest(&fixture, &mut watcher).await?;
+            newest(fixture.provider(), &mut watcher).await?;
             let depth = 1 + random.below(MAX_REORG_DEPTH);
             let replaceable = fixture.provider().get_block_number().await? - first;
             let options = ReorgOptions { depth: depth.min(replaceable), tx_block_pairs: Vec::new() };
@@ -204,7 +192,7 @@ async fn what_is_watched_equals_the_contract_through_random_histories_and_reorgs
         }
         fixture.provider().anvil_mine(Some(1), None).await?;
         fixture.provider().anvil_set_auto_mine(true).await?;
-        let report = newest(&fixture, &mut watcher).await?;
+        let report = newest(fixture.provider(), &mut watcher).await?;
         assert_equal(&fixture, &report, &mut seen).await?;
         if is_crash {
             for market in &fixture.markets {

@@ -2,7 +2,7 @@
 //! exact.
 //!
 //! A market's supply rate falls with what is supplied to it, so the spread that is sought fills all markets to one common
-//! rate, as water fills vessels to one level. The level is lowered until something binds: there are no more assets, or a
+//! rate (water-filling). The level is lowered until something binds: there are no more assets, or a
 //! group of markets is full. The markets of a full group stay as they are, and the level of the others is lowered further.
 //! Where nothing binds but the total, the rates of all markets that are neither at their least nor at their most differ by
 //! one unit of the rate at most.
@@ -21,7 +21,7 @@ use crate::math::{
 
 /// A market as a vault may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Vessel {
+pub struct AllocatedMarket {
     /// The market's totals up to now, with the vault's own supply.
     pub totals: Market,
     /// The market's rate curve.
@@ -45,9 +45,9 @@ pub struct Group {
 
 /// What is to be levelled.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Vessels {
+pub struct Allocations {
     /// The markets.
-    pub markets: Vec<Vessel>,
+    pub markets: Vec<AllocatedMarket>,
     /// The bounds that several of them share.
     pub groups: Vec<Group>,
     /// Assets that are not supplied.
@@ -56,7 +56,7 @@ pub struct Vessels {
     pub min_idle: u128,
 }
 
-impl Vessel {
+impl AllocatedMarket {
     /// Returns a market as a vault may use it that has `held` there and may have `cap`. If it leaves the market, all that
     /// is liquid leaves, and nothing is added. Otherwise no withdrawal lifts the utilisation above the highest that is
     /// allowed.
@@ -122,7 +122,7 @@ impl Vessel {
     }
 }
 
-impl Vessels {
+impl Allocations {
     /// Returns the assets of all markets and idle.
     #[must_use]
     pub fn total(&self) -> u128 {
@@ -184,7 +184,7 @@ impl Vessels {
     /// assets included; 1e18-scaled per second.
     #[must_use]
     pub fn spread(&self) -> u64 {
-        let rate = |market: &Vessel| market.rate_with(market.held);
+        let rate = |market: &AllocatedMarket| market.rate_with(market.held);
         let best = self.markets.iter().filter(|market| market.held < market.most).map(rate).max().unwrap_or(0);
         let movable = self.markets.iter().filter(|market| market.held > market.least).map(rate);
         let worst = movable.chain((self.idle > self.min_idle).then_some(0)).min();
@@ -246,30 +246,30 @@ pub(super) mod tests {
     const RATE: u64 = 1_268_391_679;
 
     /// A market in which others have supplied, and the vault, with a utilisation in basis points.
-    pub(in super::super) fn vessel(others: u128, held: u128, utilisation_bps: u128, rate: u64) -> Vessel {
+    pub(in super::super) fn allocated(others: u128, held: u128, utilisation_bps: u128, rate: u64) -> AllocatedMarket {
         let supply_assets = others + held;
         let borrow_assets = supply_assets * utilisation_bps / u128::from(BPS);
         let totals = Market { supply_assets, borrow_assets, rate_at_target: rate, ..Market::default() };
         let curve = RateCurve::new(RATE, 9_000, 40_000, 500_000).unwrap();
         let liquid = supply_assets - borrow_assets;
-        Vessel { totals, curve, held, least: held - held.min(liquid), most: u128::MAX >> 1 }
+        AllocatedMarket { totals, curve, held, least: held - held.min(liquid), most: u128::MAX >> 1 }
     }
 
-    fn some_vessel() -> impl Strategy<Value = Vessel> {
+    fn some_market() -> impl Strategy<Value = AllocatedMarket> {
         let amount = || (0..64_u32, 1..1_000_u128).prop_map(|(bits, units)| units << bits);
         (amount(), amount(), 0..=10_000_u128, 31_709_791..20_000_000_000_u64, any::<[u16; 2]>(), 0..3_u16).prop_map(
             |(others, held, utilisation, rate, [ceiling, cap], fee)| {
-                let mut vessel = vessel(others, held, utilisation, rate);
-                vessel.totals.fee_bps = fee * 1_000;
-                vessel.least = vessel.least.max(held / 65_536 * u128::from(ceiling));
-                vessel.most = held + held / 256 * u128::from(cap);
-                vessel
+                let mut allocated = allocated(others, held, utilisation, rate);
+                allocated.totals.fee_bps = fee * 1_000;
+                allocated.least = allocated.least.max(held / 65_536 * u128::from(ceiling));
+                allocated.most = held + held / 256 * u128::from(cap);
+                allocated
             },
         )
     }
 
-    pub(in super::super) fn some_vessels() -> impl Strategy<Value = Vessels> {
-        (prop::collection::vec(some_vessel(), 1..7), 0..80_u32, any::<u16>(), any::<[u8; 4]>()).prop_map(
+    pub(in super::super) fn some_allocations() -> impl Strategy<Value = Allocations> {
+        (prop::collection::vec(some_market(), 1..7), 0..80_u32, any::<u16>(), any::<[u8; 4]>()).prop_map(
             |(markets, idle, floor, [first, second, spare, other])| {
                 let members = |bits: u8| (0..markets.len()).filter(|index| bits >> index & 1 == 1).collect::<Vec<_>>();
                 let group = |bits: u8, spare: u8| {
@@ -280,43 +280,43 @@ pub(super) mod tests {
                 let groups = vec![group(first, spare), group(second, other)];
                 let idle = (1_u128 << idle) - 1;
                 let min_idle = idle / 32_768 * u128::from(floor);
-                Vessels { groups, idle, min_idle, markets }
+                Allocations { groups, idle, min_idle, markets }
             },
         )
     }
 
-    fn bound_by_group(vessels: &Vessels, parts: &[u128], index: usize) -> bool {
-        vessels.groups.iter().any(|group| group.members.contains(&index) && room(group, parts) == Some(0))
+    fn bound_by_group(allocations: &Allocations, parts: &[u128], index: usize) -> bool {
+        allocations.groups.iter().any(|group| group.members.contains(&index) && room(group, parts) == Some(0))
     }
 
     proptest! {
         #[test]
-        fn no_part_exceeds_a_bound_and_nothing_is_created_or_lost(vessels in some_vessels()) {
-            let parts = vessels.levelled();
-            for (market, part) in vessels.markets.iter().zip(&parts) {
+        fn no_part_exceeds_a_bound_and_nothing_is_created_or_lost(allocations in some_allocations()) {
+            let parts = allocations.levelled();
+            for (market, part) in allocations.markets.iter().zip(&parts) {
                 prop_assert!((market.least..=market.most).contains(part));
             }
-            for group in &vessels.groups {
+            for group in &allocations.groups {
                 prop_assert!(room(group, &parts).is_some());
             }
             let supplied = parts.iter().try_fold(0_u128, |sum, part| sum.checked_add(*part)).unwrap();
-            let total = vessels.total();
+            let total = allocations.total();
             prop_assert!(supplied <= total);
-            let must_stay: u128 = vessels.markets.iter().map(|market| market.least).sum();
-            prop_assert!(total - supplied >= vessels.min_idle.min(total - must_stay));
+            let must_stay: u128 = allocations.markets.iter().map(|market| market.least).sum();
+            prop_assert!(total - supplied >= allocations.min_idle.min(total - must_stay));
         }
 
         #[test]
-        fn the_rates_are_level_or_a_bound_binds(vessels in some_vessels()) {
-            let parts = vessels.levelled();
-            let rates: Vec<_> = vessels.markets.iter().zip(&parts).map(|(market, part)| market.rate_with(*part)).collect();
-            for (index, market) in vessels.markets.iter().enumerate() {
+        fn the_rates_are_level_or_a_bound_binds(allocations in some_allocations()) {
+            let parts = allocations.levelled();
+            let rates: Vec<_> = allocations.markets.iter().zip(&parts).map(|(market, part)| market.rate_with(*part)).collect();
+            for (index, market) in allocations.markets.iter().enumerate() {
                 // What could be taken from one market would earn more in no other that could take it.
                 if parts[index] == market.least {
                     continue;
                 }
-                for (other, into) in vessels.markets.iter().enumerate() {
-                    if parts[other] == into.most || bound_by_group(&vessels, &parts, other) {
+                for (other, into) in allocations.markets.iter().enumerate() {
+                    if parts[other] == into.most || bound_by_group(&allocations, &parts, other) {
                         continue;
                     }
                     prop_assert!(
@@ -328,11 +328,11 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn a_level_vault_stays_as_it_is(vessels in some_vessels()) {
-            let parts = vessels.levelled();
-            let mut level = vessels.clone();
+        fn a_level_vault_stays_as_it_is(allocations in some_allocations()) {
+            let parts = allocations.levelled();
+            let mut level = allocations.clone();
             let supplied: u128 = parts.iter().sum();
-            level.idle = vessels.total() - supplied;
+            level.idle = allocations.total() - supplied;
             for (market, part) in level.markets.iter_mut().zip(&parts) {
                 market.totals.supply_assets = market.totals.supply_assets - market.held + part;
                 market.held = *part;
@@ -346,29 +346,31 @@ pub(super) mod tests {
 
     #[test]
     fn the_part_of_a_market_that_pays_more_grows_until_both_pay_the_same() {
-        let (calm, busy) = (vessel(UNIT, 1_000 * UNIT, 5_000, RATE), vessel(1_000 * UNIT, 0, 9_500, RATE));
-        let vessels = Vessels { markets: vec![calm, busy], idle: 100 * UNIT, min_idle: 50 * UNIT, groups: Vec::new() };
-        let parts = vessels.levelled();
+        let (calm, busy) = (allocated(UNIT, 1_000 * UNIT, 5_000, RATE), allocated(1_000 * UNIT, 0, 9_500, RATE));
+        let allocations =
+            Allocations { markets: vec![calm, busy], idle: 100 * UNIT, min_idle: 50 * UNIT, groups: Vec::new() };
+        let parts = allocations.levelled();
         assert_eq!(parts[0] + parts[1], 1_050 * UNIT);
         let rates = [calm.rate_with(parts[0]), busy.rate_with(parts[1])];
         assert!(rates[0].abs_diff(rates[1]) <= 1 && parts[1] > 100 * UNIT, "{parts:?} {rates:?}");
-        assert!(vessels.income(&parts) > vessels.income(&vessels.held()));
-        assert!(vessels.spread() > 0);
+        assert!(allocations.income(&parts) > allocations.income(&allocations.held()));
+        assert!(allocations.spread() > 0);
     }
 
     #[test]
     fn a_full_group_does_not_keep_the_others_from_their_level() {
-        let market = vessel(1_000 * UNIT, 0, 9_000, RATE);
+        let market = allocated(1_000 * UNIT, 0, 9_000, RATE);
         let groups = vec![Group { members: vec![0, 1], most: 10 * UNIT }];
-        let vessels = Vessels { markets: vec![market; 4], groups, idle: 400 * UNIT, min_idle: 0 };
-        let parts = vessels.levelled();
+        let allocations = Allocations { markets: vec![market; 4], groups, idle: 400 * UNIT, min_idle: 0 };
+        let parts = allocations.levelled();
         assert_eq!((parts[0] + parts[1], parts[2] + parts[3]), (10 * UNIT, 390 * UNIT));
         assert!(parts[0].abs_diff(parts[1]) <= UNIT && parts[2].abs_diff(parts[3]) <= UNIT, "{parts:?}");
     }
 
     #[test]
     fn nothing_is_supplied_where_nobody_borrows() {
-        let vessels = Vessels { markets: vec![vessel(UNIT, 0, 0, RATE)], idle: UNIT, ..Vessels::default() };
-        assert_eq!(vessels.levelled(), [0]);
+        let allocations =
+            Allocations { markets: vec![allocated(UNIT, 0, 0, RATE)], idle: UNIT, ..Allocations::default() };
+        assert_eq!(allocations.levelled(), [0]);
     }
 }

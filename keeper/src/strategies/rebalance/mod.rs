@@ -319,25 +319,25 @@ impl RebalanceCall {
 /// # Errors
 /// When the rates differ by less than the dead band, or the depositors would not gain within the horizon.
 pub fn plan_move(snapshot: &VaultSnapshot, dead_band_bps: u16, horizon_secs: u64) -> Result<Move, SkipReason> {
-    let vessels = &snapshot.vessels;
-    let parts = vessels.levelled();
-    let held = vessels.held();
+    let allocations = &snapshot.allocations;
+    let parts = allocations.levelled();
+    let held = allocations.held();
     if parts == held {
         return Err(SkipReason::NothingToMove);
     }
     if snapshot.must_leave() {
         return Ok(Move { parts, gain: snapshot.endangered() / ENDANGERED_PARTS });
     }
-    let missing = vessels.min_idle.saturating_sub(vessels.idle);
-    let idle = parts.iter().fold(vessels.total(), |rest, part| rest.saturating_sub(*part));
-    if vessels.idle < vessels.min_idle / 2 && idle > vessels.idle {
+    let missing = allocations.min_idle.saturating_sub(allocations.idle);
+    let idle = parts.iter().fold(allocations.total(), |rest, part| rest.saturating_sub(*part));
+    if allocations.idle < allocations.min_idle / 2 && idle > allocations.idle {
         return Ok(Move { parts, gain: missing / ENDANGERED_PARTS });
     }
-    let spread = vessels.spread();
+    let spread = allocations.spread();
     if spread < band_per_second(dead_band_bps) {
         return Err(SkipReason::RatesAreLevel { spread_bps: bps_a_year(spread) });
     }
-    let more = vessels.income(&parts).saturating_sub(vessels.income(&held));
+    let more = allocations.income(&parts).saturating_sub(allocations.income(&held));
     let gain = mul_div_down(more, U256::from(horizon_secs), U256::from(WAD));
     if gain.is_zero() {
         return Err(SkipReason::LevellingEarnsLess);
@@ -348,25 +348,25 @@ pub fn plan_move(snapshot: &VaultSnapshot, dead_band_bps: u16, horizon_secs: u64
 /// Returns the call that brings a vault from what it has in each market to these parts.
 #[must_use]
 pub fn reallocation(snapshot: &VaultSnapshot, parts: &[u128], deadline: u64, limits: &Limits) -> reallocateCall {
-    let vessels = &snapshot.vessels;
+    let allocations = &snapshot.allocations;
     let (mut sources, mut targets) = (Vec::new(), Vec::new());
-    for ((market, vessel), part) in snapshot.markets.iter().zip(&vessels.markets).zip(parts) {
+    for ((market, allocated), part) in snapshot.markets.iter().zip(&allocations.markets).zip(parts) {
         let id = market.id.0;
-        if *part < vessel.held {
+        if *part < allocated.held {
             // What accrues until the call is executed leaves a flagged market, too.
-            let assets = if market.flag.is_some() { U256::MAX } else { U256::from(vessel.held - part) };
+            let assets = if market.flag.is_some() { U256::MAX } else { U256::from(allocated.held - part) };
             sources.push(IVault::Source { id, assets });
-        } else if *part > vessel.held {
-            let rate = vessel.rate_with(*part);
+        } else if *part > allocated.held {
+            let rate = allocated.rate_with(*part);
             targets.push(IVault::Target {
                 id,
-                assets: U256::from(part - vessel.held),
+                assets: U256::from(part - allocated.held),
                 maxUtilisationBps: U256::from(limits.flee_utilisation_bps),
                 minRatePerSecond: U256::from(rate - rate / RATE_TOLERANCE),
             });
         }
     }
-    reallocateCall { sources, targets, minIdle: U256::from(vessels.min_idle), deadline: U256::from(deadline) }
+    reallocateCall { sources, targets, minIdle: U256::from(allocations.min_idle), deadline: U256::from(deadline) }
 }
 
 /// Converts a rate in basis points a year to one per second, 1e18-scaled.

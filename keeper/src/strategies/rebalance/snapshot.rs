@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Limits,
-    level::{Group, Vessel, Vessels},
+    level::{AllocatedMarket, Allocations, Group},
 };
 use crate::{
     book::{Book, MarketBook, VaultBook, collateral_cap_id, oracle_cap_id},
@@ -39,7 +39,7 @@ pub struct VaultSnapshot {
     /// Its markets, in the order of its list; those that the book does not have are not among them.
     pub markets: Vec<VaultMarket>,
     /// The markets' bounds and totals, in the same order.
-    pub vessels: Vessels,
+    pub allocations: Allocations,
 }
 
 /// One market of a vault.
@@ -68,17 +68,18 @@ impl VaultSnapshot {
         let real = held.iter().fold(state.idle, |sum, held| sum.saturating_add(*held));
         let total = state.total_at(real, timestamp);
 
-        let mut vessels = Vessels {
+        let mut allocations = Allocations {
             idle: state.idle,
             min_idle: product(total, limits.min_idle_bps.into()).wrapping_div(U256::from(BPS)).saturating_to(),
-            ..Vessels::default()
+            ..Allocations::default()
         };
         let mut of_vault = Vec::new();
         for ((market, totals), held) in markets.iter().zip(&held) {
             let flag = flag_of(market, totals, prices, timestamp, limits);
             let cap = state.most_under(market.id().0, total);
-            let vessel = Vessel::new(*totals, market.curve(), *held, cap, flag.is_some(), limits.max_utilisation_bps);
-            vessels.markets.push(vessel);
+            let allocated =
+                AllocatedMarket::new(*totals, market.curve(), *held, cap, flag.is_some(), limits.max_utilisation_bps);
+            allocations.markets.push(allocated);
             of_vault.push(VaultMarket { id: market.id(), flag });
         }
         let ids = markets.iter().flat_map(|(market, _)| {
@@ -88,7 +89,7 @@ impl VaultSnapshot {
         let mut ids: Vec<_> = ids.collect();
         ids.sort_unstable();
         ids.dedup();
-        vessels.groups = ids
+        allocations.groups = ids
             .into_iter()
             .map(|id| {
                 let is_in = |market: &MarketBook| {
@@ -97,25 +98,28 @@ impl VaultSnapshot {
                 };
                 let members: Vec<_> =
                     (0..).zip(&markets).filter(|(_, (market, _))| is_in(market)).map(|(index, _)| index).collect();
-                let has = members.iter().filter_map(|index: &usize| held.get(*index)).sum();
+                let of_members = members.iter().filter_map(|index: &usize| held.get(*index));
+                let has = of_members.fold(0_u128, |sum, held| sum.saturating_add(*held));
                 Group { members, most: state.most_under(id, total).max(has) }
             })
             .collect();
-        Some(Self { address: vault.address(), asset, markets: of_vault, vessels })
+        Some(Self { address: vault.address(), asset, markets: of_vault, allocations })
     }
 
     /// Returns whether the vault has something in a market that it must leave.
     #[must_use]
     pub fn must_leave(&self) -> bool {
-        let mut both = self.markets.iter().zip(&self.vessels.markets);
-        both.any(|(market, vessel)| market.flag.is_some() && vessel.held > vessel.least)
+        let mut both = self.markets.iter().zip(&self.allocations.markets);
+        both.any(|(market, allocated)| market.flag.is_some() && allocated.held > allocated.least)
     }
 
     /// Returns assets in flagged markets that can be withdrawn.
     #[must_use]
     pub fn endangered(&self) -> u128 {
-        let both = self.markets.iter().zip(&self.vessels.markets);
-        both.filter(|(market, _)| market.flag.is_some()).map(|(_, vessel)| vessel.held - vessel.least).sum()
+        let both = self.markets.iter().zip(&self.allocations.markets);
+        let left =
+            both.filter(|(market, _)| market.flag.is_some()).map(|(_, allocated)| allocated.held - allocated.least);
+        left.fold(0, u128::saturating_add)
     }
 }
 

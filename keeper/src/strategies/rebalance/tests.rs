@@ -5,7 +5,7 @@ use plimsoll_contracts::MarketId;
 use proptest::prelude::*;
 
 use super::{
-    level::{Vessels, tests::some_vessels},
+    level::{Allocations, tests::some_allocations},
     *,
 };
 
@@ -18,25 +18,25 @@ const LIMITS: Limits = Limits {
     flee_debt_bps: 2_500,
 };
 
-fn snapshot(vessels: Vessels) -> VaultSnapshot {
+fn snapshot(allocations: Allocations) -> VaultSnapshot {
     let market = |index: usize| VaultMarket { id: MarketId(B256::from(U256::from(index + 1))), flag: None };
-    let markets = (0..vessels.markets.len()).map(market).collect();
-    VaultSnapshot { address: Address::repeat_byte(2), asset: Address::repeat_byte(3), markets, vessels }
+    let markets = (0..allocations.markets.len()).map(market).collect();
+    VaultSnapshot { address: Address::repeat_byte(2), asset: Address::repeat_byte(3), markets, allocations }
 }
 
 proptest! {
     #[test]
-    fn a_move_for_the_rate_alone_never_earns_less_and_is_made_outside_of_the_dead_band_only(vessels in some_vessels()) {
-        let snapshot = snapshot(vessels);
-        let vessels = &snapshot.vessels;
+    fn a_move_for_the_rate_alone_never_earns_less_and_is_made_outside_of_the_dead_band_only(allocations in some_allocations()) {
+        let snapshot = snapshot(allocations);
+        let allocations = &snapshot.allocations;
         match plan_move(&snapshot, DEAD_BAND_BPS, 86_400) {
-            Ok(planned) if vessels.idle >= vessels.min_idle / 2 => {
-                prop_assert!(vessels.income(&planned.parts) > vessels.income(&vessels.held()));
-                prop_assert!(vessels.spread() >= band_per_second(DEAD_BAND_BPS) && planned.gain > 0);
+            Ok(planned) if allocations.idle >= allocations.min_idle / 2 => {
+                prop_assert!(allocations.income(&planned.parts) > allocations.income(&allocations.held()));
+                prop_assert!(allocations.spread() >= band_per_second(DEAD_BAND_BPS) && planned.gain > 0);
             }
             Ok(planned) => {
                 let supplied: u128 = planned.parts.iter().sum();
-                prop_assert!(vessels.total() - supplied > vessels.idle);
+                prop_assert!(allocations.total() - supplied > allocations.idle);
             }
             Err(SkipReason::RatesAreLevel { .. } | SkipReason::NothingToMove | SkipReason::LevellingEarnsLess) => {}
             Err(other) => prop_assert!(false, "{other:?}"),
@@ -44,24 +44,24 @@ proptest! {
     }
 
     #[test]
-    fn a_call_moves_what_is_planned_out_of_sources_before_targets(vessels in some_vessels()) {
-        let snapshot = snapshot(vessels);
+    fn a_call_moves_what_is_planned_out_of_sources_before_targets(allocations in some_allocations()) {
+        let snapshot = snapshot(allocations);
         let Ok(planned) = plan_move(&snapshot, DEAD_BAND_BPS, 86_400) else { return Ok(()) };
         let call = reallocation(&snapshot, &planned.parts, 7, &LIMITS);
-        for ((market, vessel), part) in snapshot.markets.iter().zip(&snapshot.vessels.markets).zip(&planned.parts) {
+        for ((market, allocated), part) in snapshot.markets.iter().zip(&snapshot.allocations.markets).zip(&planned.parts) {
             let out = call.sources.iter().find(|source| source.id == market.id.0).map(|source| source.assets);
             let into = call.targets.iter().find(|target| target.id == market.id.0).map(|target| target.assets);
-            prop_assert_eq!(out.unwrap_or_default(), U256::from(vessel.held.saturating_sub(*part)));
-            prop_assert_eq!(into.unwrap_or_default(), U256::from(part.saturating_sub(vessel.held)));
+            prop_assert_eq!(out.unwrap_or_default(), U256::from(allocated.held.saturating_sub(*part)));
+            prop_assert_eq!(into.unwrap_or_default(), U256::from(part.saturating_sub(allocated.held)));
         }
     }
 }
 
 #[test]
 fn all_that_can_be_withdrawn_leaves_a_flagged_market_whatever_the_dead_band() {
-    let mut snapshot = snapshot(Vessels::default());
-    let vessel = level::tests::vessel(1_000, 1_000_000_000, 5_000, 1_268_391_679);
-    snapshot.vessels.markets = vec![level::Vessel { least: 400_000_000, most: 400_000_000, ..vessel }];
+    let mut snapshot = snapshot(Allocations::default());
+    let allocated = level::tests::allocated(1_000, 1_000_000_000, 5_000, 1_268_391_679);
+    snapshot.allocations.markets = vec![level::AllocatedMarket { least: 400_000_000, most: 400_000_000, ..allocated }];
     snapshot.markets = vec![VaultMarket { id: MarketId(B256::repeat_byte(1)), flag: Some(Flag::NoPrice) }];
     let planned = plan_move(&snapshot, DEAD_BAND_BPS, 86_400).unwrap();
     assert_eq!(planned, Move { parts: vec![400_000_000], gain: 600_000 });

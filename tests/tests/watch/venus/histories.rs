@@ -16,7 +16,7 @@ use plimsoll_keeper::{
     prices::{Call, CallResult, ChainReader, EndpointReader},
     report::watch::{WatchReport, WatchedPosition},
     stream::newest_header,
-    watch::{Selection, Watcher},
+    watch::Watcher,
 };
 use plimsoll_protocols::compound_v2::{CompoundV2, ICompoundOracle, IComptroller, IVToken, LiquidationOrder};
 use plimsoll_testkit::{
@@ -24,8 +24,11 @@ use plimsoll_testkit::{
     venus::{Listing, VenusMarket},
 };
 
-use super::fixture::{Fixture, whole};
-use crate::{random::Random, support::soon};
+use super::{
+    super::newest,
+    fixture::{Fixture, whole},
+};
+use crate::random::Random;
 
 const SEED: u64 = 15;
 /// Number of checks, each after some actions and every third one after a reorg.
@@ -127,21 +130,6 @@ async fn random_action(fixture: &Fixture, random: &mut Random) -> eyre::Result<(
         }
     };
     Ok(())
-}
-
-/// Waits for the report of the newest block.
-async fn newest(fixture: &Fixture, watcher: &mut Watcher) -> eyre::Result<WatchReport> {
-    let number = fixture.provider().get_block_number().await?;
-    let selection = Selection { below: U256::MAX, limit: usize::MAX };
-    soon(async {
-        loop {
-            let report = watcher.next(selection).await?;
-            if report.block == number {
-                return Ok(report);
-            }
-        }
-    })
-    .await
 }
 
 /// Compares the report with the contracts' own views, of which interest since the last accrual is part or not as they please.
@@ -304,7 +292,7 @@ async fn a_watched_pool_equals_its_contracts_through_random_histories_and_reorgs
         match check % 3 {
             1 => {
                 // The watcher has seen the blocks that go.
-                newest(&fixture, &mut watcher).await?;
+                newest(fixture.provider(), &mut watcher).await?;
                 let depth = 1 + random.below(MAX_REORG_DEPTH);
                 let replaceable = fixture.provider().get_block_number().await? - first;
                 let options = ReorgOptions { depth: depth.min(replaceable), tx_block_pairs: Vec::new() };
@@ -323,7 +311,7 @@ async fn a_watched_pool_equals_its_contracts_through_random_histories_and_reorgs
         fixture.administer(&IComptroller::setMinLiquidatableCollateralCall { dollars: least }).await?;
         // Interest that is in no storage yet.
         fixture.provider().anvil_mine(Some(1 + random.below(50)), None).await?;
-        let report = newest(&fixture, &mut watcher).await?;
+        let report = newest(fixture.provider(), &mut watcher).await?;
         assert_equal(&fixture, &watcher, &report, &mut seen).await?;
     }
     assert!(seen.healthy > 0 && seen.liquidated > 0 && seen.healed > 0 && seen.several_collaterals > 0, "{seen:?}");
@@ -334,14 +322,14 @@ async fn a_watched_pool_equals_its_contracts_through_random_histories_and_reorgs
 async fn a_market_that_is_listed_while_the_pool_is_watched_is_followed() -> eyre::Result<()> {
     let Some(mut fixture) = Fixture::start().await? else { return Ok(()) };
     let mut watcher = Watcher::start(vec![fixture.devnet.node.ws_url().parse()?], fixture.deployment()).await?;
-    assert_eq!(newest(&fixture, &mut watcher).await?.markets, 3);
+    assert_eq!(newest(fixture.provider(), &mut watcher).await?.markets, 3);
     let token = fixture.devnet.deploy_token("SILVER", 10).await?;
     let listing = Listing { token, decimals: 10, price: 40, factors: [50, 60] };
     let silver = fixture.venus.list(&fixture.devnet, &listing).await?;
     let (account, usd) = (fixture.borrowers[0], *fixture.market(1));
     fixture.devnet.mint_and_approve(token, account, whole(&silver, 100), silver.address).await?;
     fixture.open(account, (&silver, whole(&silver, 100)), (&usd, whole(&usd, 1_500))).await?;
-    let report = newest(&fixture, &mut watcher).await?;
+    let report = newest(fixture.provider(), &mut watcher).await?;
     assert_eq!((report.markets, report.positions.len(), report.warnings.len()), (4, 1, 0), "{report:?}");
     let shown = &report.positions[0];
     assert_eq!((shown.collateral.token, shown.liquidatable), (token, false), "{shown:?}");
