@@ -116,7 +116,12 @@ function StakePanel({ app, rewards, stake, total, account }: StakeProps) {
             ))}
           </dl>
           <div class="buttons">
-            <PlanButton app={app} plan={claimAll} label="Claim" isDisabled={claimable.every((units) => units === 0n)} />
+            <PlanButton
+              app={app}
+              plan={claimAll}
+              label="Claim"
+              whyNot={claimable.every((units) => units === 0n) ? "Nothing to claim yet." : undefined}
+            />
             {programme.rewards.map((token, index) => (
               <ConsentButton key={token.address} {...{ app, rewards, stake, total, account, token, index }} />
             ))}

@@ -1,7 +1,7 @@
 /** A form for one amount: validates while a person types, simulates, shows before → after, and executes. */
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import type { App } from "../app";
+import { useEffect, useId, useState } from "preact/hooks";
+import type { App, State } from "../app";
 import { useAppState } from "../app";
 import type { Read } from "../chain/rpc";
 import { AmountError, amountText, exactText, parseAmount } from "../lib/numbers";
@@ -74,28 +74,31 @@ function choose(verb: Verb, text: string, isMax: boolean): { chosen?: Chosen; pr
   }
 }
 
-/** Returns why nothing can be sent at the moment, whatever the amount; `undefined` if it can. */
-function obstacleText(app: App, isBusy: boolean): string | undefined {
+const isInProgress = ({ progress }: State): boolean =>
+  progress !== undefined && ["signing", "mining"].includes(progress.phase);
+
+/** Returns why nothing can be sent at the moment, whatever it is; `undefined` if it can. */
+export function obstacleText(app: App): string | undefined {
   if (app.state.node !== "ok") return "Nothing can be sent until the node responds.";
   if (!app.isOnChain) return "Your wallet is on another chain: switch it first, by the button above.";
-  if (isBusy) return "A transaction is in progress.";
+  if (isInProgress(app.state)) return "A transaction is in progress.";
   return undefined;
 }
 
 export function AmountForm<T>({ app, verb, outcome }: { app: App; verb: Verb; outcome: Outcome<T> }) {
-  const { node, progress, snapshot } = useAppState(app);
+  const state = useAppState(app);
   const [text, setText] = useState("");
   const [isMax, setIsMax] = useState(false);
   const { chosen, problem } = choose(verb, text, isMax);
-  const isBusy = progress !== undefined && ["signing", "mining"].includes(progress.phase);
+  const isBusy = isInProgress(state);
   const plan = chosen && verb.plan(chosen);
   // While a transaction is in progress, what it changes is neither an error nor a preview of the next one.
-  const preview = usePreview(app, isBusy ? undefined : plan, outcome, snapshot?.block ?? 0n);
+  const preview = usePreview(app, isBusy ? undefined : plan, outcome, state.snapshot?.block ?? 0n);
   const refusal = problem ?? (preview.kind === "refused" ? preview.reason : undefined);
   const message = isBusy ? undefined : refusal;
-  const obstacle = obstacleText(app, isBusy);
+  const obstacle = obstacleText(app);
   const isReady = plan && (preview.kind === "ok" || preview.kind === "unavailable");
-  const isOpen = node === "ok" && app.isOnChain && !isBusy && isReady;
+  const isOpen = obstacle === undefined && isReady;
   const shown = isMax ? exactText(verb.max, verb.token.decimals) : text;
 
   const submit = async (event: Event) => {
@@ -213,15 +216,33 @@ interface VerbTabsProps<T> {
   children?: (verb: Verb) => ComponentChildren;
 }
 
-/** A button that executes a plan which needs no amount. Its calls are checked by an estimate before they are signed. */
-export function PlanButton({ app, plan, label, isDisabled, isMinor }: PlanButtonProps) {
-  const { node, progress } = useAppState(app);
-  const isBusy = progress !== undefined && ["signing", "mining"].includes(progress.phase);
-  const isOpen = node === "ok" && app.isOnChain && !isBusy && !isDisabled;
+/**
+ * A button that executes a plan which needs no amount, and beside it why it cannot be pressed. Its calls are checked by an
+ * estimate before they are signed.
+ */
+export function PlanButton({ app, plan, label, whyNot, isMinor }: PlanButtonProps) {
+  useAppState(app);
+  const id = useId();
+  // What keeps the whole page from sending is said once, beside what a person most often wants.
+  const obstacle = obstacleText(app);
+  const words = whyNot ?? (isMinor ? undefined : obstacle);
   return (
-    <button type="button" class={isMinor ? "" : "main"} disabled={!isOpen} onClick={() => void app.execute(plan())}>
-      {label}
-    </button>
+    <>
+      <button
+        type="button"
+        class={isMinor ? "" : "main"}
+        disabled={obstacle !== undefined || whyNot !== undefined}
+        aria-describedby={words && id}
+        onClick={() => void app.execute(plan())}
+      >
+        {label}
+      </button>
+      {words && (
+        <span class="hint" id={id}>
+          {words}
+        </span>
+      )}
+    </>
   );
 }
 
@@ -229,7 +250,8 @@ interface PlanButtonProps {
   app: App;
   plan: () => Plan;
   label: string;
-  isDisabled?: boolean;
+  /** Why there is nothing to execute; `undefined` if there is. */
+  whyNot?: string | undefined;
   /** Whether it stands beside what a person most often wants. */
   isMinor?: boolean;
 }

@@ -82,6 +82,9 @@ function NewOrder({ app, guard, stage }: OrdersProps) {
   const [trigger, setTrigger] = useState(percent(liquidationLtvBps - 300n));
   const [target, setTarget] = useState(percent(liquidationLtvBps - 1_000n));
   const { order, problem } = readOrder(stage, kind, trigger, target);
+  // A problem is said already, below the fields.
+  const missing = problem ? "" : "Write a trigger first.";
+  const whyNot = order ? undefined : missing;
   const plan = (): Plan => {
     const { core, account, market, now } = stage;
     const title = KINDS[kind]!;
@@ -133,7 +136,7 @@ function NewOrder({ app, guard, stage }: OrdersProps) {
       <p class="problem" id="order-problem" role="status">
         {problem}
       </p>
-      <PlanButton app={app} plan={plan} label="Place order" isDisabled={!order} />
+      <PlanButton app={app} plan={plan} label="Place order" whyNot={whyNot} />
       <SignOrder app={app} guard={guard} stage={stage} kind={kind} order={order} />
     </div>
   );

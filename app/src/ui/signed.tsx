@@ -13,7 +13,7 @@ import { call, type Call, type Plan } from "../tx/plan";
 import { signerOf } from "../tx/runner";
 import { OrderTextError, orderText, readSignedOrder, signOrder, type SignedOrder } from "../tx/signedOrder";
 import { errorText } from "../tx/words";
-import { PlanButton } from "./form";
+import { obstacleText, PlanButton } from "./form";
 import type { Stage } from "./verbs";
 
 interface SignProps {
@@ -27,7 +27,7 @@ interface SignProps {
 
 /** Signs the order that a form describes, and shows the text to hand on. */
 export function SignOrder({ app, guard, stage, kind, order }: SignProps) {
-  const { wallet, node, config } = useAppState(app);
+  const { wallet, config } = useAppState(app);
   const [isSigning, setIsSigning] = useState(false);
   const [signed, setSigned] = useState<SignedOrder>();
   const [problem, setProblem] = useState("");
@@ -53,7 +53,7 @@ export function SignOrder({ app, guard, stage, kind, order }: SignProps) {
     <>
       <button
         type="button"
-        disabled={!order || isSigning || node !== "ok" || !app.isOnChain}
+        disabled={!order || isSigning || obstacleText(app) !== undefined}
         onClick={() => void sign()}
         aria-describedby="sign-hint"
       >
@@ -164,7 +164,12 @@ export function PostOrder({
           {problem}
         </p>
         {checked && <p>{checked.words}</p>}
-        <PlanButton app={app} plan={() => checked!.plan} label="Post signed order" isDisabled={!checked} />
+        <PlanButton
+          app={app}
+          plan={() => checked!.plan}
+          label="Post signed order"
+          whyNot={checked ? undefined : "Paste the text of a signed order first."}
+        />
       </div>
     </details>
   );

@@ -89,7 +89,7 @@ async fn a_depositor_leaves_the_backstop_after_its_cooldown_and_not_before() -> 
 }
 
 /// A vault over one market.
-const VAULT: &str = r#"
+pub(super) const VAULT: &str = r#"
 [vaults.usdc]
 asset = "USDC"
 name = "Plimsoll USDC Vault"

@@ -94,11 +94,10 @@ async fn a_node_that_is_gone_is_said_and_its_return_is_noticed() -> eyre::Result
     let Some(mut page) = Page::connected().await? else { return Ok(()) };
     page.fill("Supply", "100").await?;
     page.can_submit(true).await?;
-    let offline = |is: bool| json!({ "offline": is, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
-    page.browser.command("Network.emulateNetworkConditions", offline(true)).await?;
+    page.offline(true).await?;
     page.shows("The node does not respond. These figures are of block").await?;
     page.can_submit(false).await?;
-    page.browser.command("Network.emulateNetworkConditions", offline(false)).await?;
+    page.offline(false).await?;
     page.hides("The node does not respond.").await?;
     page.submit().await?;
     page.shows("Done: Supply 100 USDC").await

@@ -46,6 +46,16 @@ pub(super) async fn build_site(suite: &Suite) -> eyre::Result<Site> {
     Ok(tokio::task::spawn_blocking(move || Site::build(&tools, &deployment, &url, true)).await??)
 }
 
+/// Returns JavaScript that finds a button by its text or label.
+fn button(label: &str, is_open: bool) -> String {
+    format!(
+        "[...document.querySelectorAll('button')].find((button) => button.disabled === {} &&
+            (button.getAttribute('aria-label') === {label} || button.innerText.trim().startsWith({label})))",
+        !is_open,
+        label = json!(label)
+    )
+}
+
 impl Page {
     /// Deploys the suite, opens the page with a wallet in it; `None` where there is no browser.
     pub(super) async fn open() -> eyre::Result<Option<Self>> {
@@ -107,11 +117,22 @@ impl Page {
         self.browser.evaluate(&format!("location.hash = '#/{route}'")).await.map(drop)
     }
 
-    /// Loads the page again.
+    /// Loads the page again, at its market.
     pub(super) async fn reload(&mut self) -> eyre::Result<()> {
+        self.reload_at("market/weth-usdc").await
+    }
+
+    /// Loads the page again.
+    pub(super) async fn reload_at(&mut self, route: &str) -> eyre::Result<()> {
         self.browser.open("about:blank").await?;
-        let url = format!("{}#/market/weth-usdc", self.server.url());
+        let url = format!("{}#/{route}", self.server.url());
         self.browser.open(&url).await
+    }
+
+    /// Cuts the browser off from the node, or connects it again.
+    pub(super) async fn offline(&mut self, is: bool) -> eyre::Result<()> {
+        let conditions = json!({ "offline": is, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+        self.browser.command("Network.emulateNetworkConditions", conditions).await.map(drop)
     }
 
     /// Waits until the page shows a text.
@@ -151,13 +172,15 @@ impl Page {
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
+    /// Waits until the button with this text or label can be pressed, or cannot.
+    pub(super) async fn has_button(&mut self, label: &str, is_open: bool) -> eyre::Result<()> {
+        let what = if is_open { "an open" } else { "a closed" };
+        self.waits_for(&format!("{what} button {label}"), &button(label, is_open)).await
+    }
+
     /// Presses the button with this text or label, once it is there and can be pressed.
     pub(super) async fn click(&mut self, label: &str) -> eyre::Result<()> {
-        let find = format!(
-            "[...document.querySelectorAll('button')].find((button) => !button.disabled &&
-                (button.getAttribute('aria-label') === {0} || button.innerText.trim().startsWith({0})))",
-            json!(label)
-        );
+        let find = button(label, true);
         // Found and pressed at once: the page may draw itself again in between.
         let press = format!("((button) => {{ button?.click(); return button !== undefined; }})({find})");
         self.waits_for(&format!("a button {label}"), &press).await
@@ -170,9 +193,9 @@ impl Page {
         self.browser.command("Input.insertText", json!({ "text": amount })).await.map(drop)
     }
 
-    /// Chooses verbs from now on within the section with this heading.
+    /// Chooses verbs from now on within the section with this heading, or, if it is empty, anywhere.
     pub(super) fn within(&mut self, heading: &str) {
-        self.part = format!("section:has({heading})");
+        self.part = if heading.is_empty() { String::new() } else { format!("section:has({heading})") };
     }
 
     /// Chooses a verb by its tab.
@@ -215,7 +238,8 @@ impl Page {
         self.submit_and_finish().await
     }
 
-    async fn submit_and_finish(&mut self) -> eyre::Result<()> {
+    /// Sends the open form and waits until it is done.
+    pub(super) async fn submit_and_finish(&mut self) -> eyre::Result<()> {
         self.submit().await?;
         self.waits_for("the end of a transaction", "document.querySelector('.progress.done, .progress.failed')")
             .await?;

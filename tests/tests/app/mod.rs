@@ -2,6 +2,7 @@
 
 mod demo;
 mod earn;
+mod every_verb;
 mod faults;
 mod fixture;
 mod looks;

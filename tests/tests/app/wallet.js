@@ -4,7 +4,7 @@
 
 (() => {
   const saved = JSON.parse(sessionStorage.getItem("testWallet") ?? "{}");
-  const state = { account: ACCOUNT, chain: CHAIN, refuses: false, atomic: false, drops: false, requests: [], ...saved };
+  const state = { account: ACCOUNT, chain: CHAIN, refuses: false, atomic: false, starves: false, requests: [], ...saved };
   const listeners = { accountsChanged: new Set(), chainChanged: new Set() };
 
   const node = async (method, params) => {
@@ -17,6 +17,8 @@
   const refuse = () => {
     throw { code: 4001, message: "User rejected the request." };
   };
+  // Gas that suffices to be mined, and for nothing else: 40 for each byte are more than any byte costs.
+  const starved = ({ data }) => `0x${(21_000 + 20 * (data.length - 2) + 2_000).toString(16)}`;
   const emit = (event, value) => listeners[event].forEach((listener) => listener(value));
 
   window.testWallet = {
@@ -52,7 +54,10 @@
       if (receipts.some((receipt) => !receipt)) return { status: 100 };
       return { status: receipts.every(({ status }) => status === "0x1") ? 200 : 500, receipts };
     },
-    eth_sendTransaction: (params) => (state.refuses ? refuse() : node("eth_sendTransaction", params)),
+    eth_sendTransaction: ([transaction]) => {
+      if (state.refuses) refuse();
+      return node("eth_sendTransaction", [state.starves ? { ...transaction, gas: starved(transaction) } : transaction]);
+    },
     eth_signTypedData_v4: (params) =>
       state.refuses ? refuse() : node("eth_signTypedData_v4", [params[0], JSON.parse(params[1])]),
   };
