@@ -234,6 +234,14 @@ contract BrakeTest is GovernanceFixture {
         assertEq(brake.opposition(raising()).weight, 15e14);
     }
 
+    function test_D4_aSingleShareCountsOnce() public {
+        scheduleRaise();
+        lock(ALICE, 1);
+        oppose(ALICE, raising());
+        oppose(ALICE, raising());
+        assertEq(brake.opposition(raising()).weight, 1);
+    }
+
     /// @notice D4. The operation lies far ahead, so that locks end before it is due.
     function test_D4_sharesThatMoveOnAfterTheirLockMeetARoundWithoutThem() public {
         schedule(address(plimsoll), raise(), 100 days);
@@ -324,6 +332,30 @@ contract BrakeTest is GovernanceFixture {
         vm.prank(ALICE);
         vm.expectRevert(reason);
         tiny.oppose(list);
+    }
+
+    function test_asManySharesAsTheLeastSuffice() public {
+        IBrake exact = newBrake(address(shares), supply());
+        for (uint256 day; day < 10; ++day) {
+            skip(1 days);
+            exact.poke();
+        }
+        assertEq(exact.referenceSupply(), exact.minSupply());
+        vm.startPrank(ALICE);
+        shares.approve(address(exact), 1e12);
+        exact.lock(1e12);
+        vm.stopPrank();
+        scheduleRaise();
+        IBrake.Operation[] memory list = new IBrake.Operation[](1);
+        list[0] = raising();
+        vm.prank(ALICE);
+        assertEq(exact.oppose(list), 0);
+        assertEq(exact.opposition(list[0]).weight, 1e12);
+    }
+
+    function test_withoutSharesAWholeOneIsNeeded() public {
+        IERC4626 empty = IERC4626(address(newVault(defaultSetup())));
+        assertEq(newBrake(address(empty), MIN_SUPPLY).opposition(raising()).needed, 1);
     }
 
     /// @notice Independent statement of the supply: with any deposits and waits it never rises faster than by a tenth of

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IGovernor} from "@openzeppelin/contracts/governance/IGovernor.sol";
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {IVotes} from "@openzeppelin/contracts/governance/utils/IVotes.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IBrake} from "plimsoll/interfaces/IBrake.sol";
@@ -24,6 +25,7 @@ struct GovernorSetup {
 interface IPlimsollGovernor is IGovernor {
     function proposalGuardian() external view returns (address);
     function setProposalGuardian(address guardian) external;
+    function proposalThreshold() external view returns (uint256);
     function guardianUntil() external view returns (uint256);
     function setVotingDelay(uint48 delay) external;
     function setVotingPeriod(uint32 period) external;
@@ -123,6 +125,18 @@ contract GovernorTest is GovernanceFixture {
 
     function fee() private view returns (Proposal memory) {
         return single(address(plimsoll), raise(), "Raise the fee to 10 %");
+    }
+
+    function test_aGovernorSaysWhatItWasMadeWith() public {
+        assertEq(governor.votingDelay(), 2 days);
+        assertEq(governor.votingPeriod(), 5 days);
+        assertEq(governor.proposalThreshold(), SUPPLY / 100);
+        Proposal memory p = fee();
+        bytes memory reason =
+            abi.encodeWithSelector(IGovernor.GovernorInsufficientProposerVotes.selector, STRANGER, 0, SUPPLY / 100);
+        vm.expectRevert(reason);
+        vm.prank(STRANGER);
+        governor.propose(p.targets, p.values, p.calls, p.text);
     }
 
     function test_aProposalIsVotedOnScheduledAndExecuted() public {
@@ -267,6 +281,21 @@ contract GovernorTest is GovernanceFixture {
     }
 
     /* TOKEN AND GRANTS */
+
+    function test_aPermitIsUsedOnce() public {
+        (address holder, uint256 key) = makeAddrAndKey("holder");
+        IERC20Permit permits = IERC20Permit(address(token));
+        bytes32 typeHash =
+            keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+        bytes32 hash = keccak256(abi.encode(typeHash, holder, BOB, 5, 0, block.timestamp));
+        (uint8 v, bytes32 r, bytes32 s) =
+            vm.sign(key, keccak256(abi.encodePacked(hex"1901", permits.DOMAIN_SEPARATOR(), hash)));
+        permits.permit(holder, BOB, 5, block.timestamp, v, r, s);
+        assertEq(token.allowance(holder, BOB), 5);
+        assertEq(permits.nonces(holder), 1);
+        vm.expectRevert();
+        permits.permit(holder, BOB, 5, block.timestamp, v, r, s);
+    }
 
     function test_aTokenIsMadeOnce() public view {
         assertEq(token.totalSupply(), SUPPLY);

@@ -115,6 +115,16 @@ contract BooksTest is Test {
         checkFee(total, MAX_SHARES, mark, lastTotal, feeBps);
     }
 
+    /// @notice The smallest fee: what lies above the mark is 3.6 units, of which a quarter is none, and a fee of one unit is
+    /// paid where it is worth shares.
+    function test_theSmallestFees() public view {
+        uint256 supply = 9e6;
+        // 10 shares of a million each, over 100 units and the virtual one.
+        uint256 price = Math.mulDiv(101, SCALE, supply + VIRTUAL_SHARES);
+        checkFee(100, supply, price - Math.mulDiv(36, SCALE, 10 * (supply + VIRTUAL_SHARES)), 0, 2_500);
+        checkFee(100, supply, price - Math.mulDiv(40, SCALE, 10 * (supply + VIRTUAL_SHARES)), 0, 2_500);
+    }
+
     function checkFee(uint256 total, uint256 supply, uint256 mark, uint256 lastTotal, uint256 feeBps) private view {
         (uint256 newSupply, uint256 feeShares, uint256 newMark) =
             BOOKS.chargeFee(total, supply, mark, lastTotal, feeBps);

@@ -58,7 +58,8 @@ contract VaultHandler is CommonBase, StdCheats, StdUtils {
     }
 
     /// @dev V3 and V4, from one update of the value to the view of the next, each in a transaction of its own, a second
-    /// later. An action may round once for each market and verb, and one unit weighs more the fewer shares there are.
+    /// later. An action may round once for each market and verb, and one unit weighs more the fewer shares there are. Whoever
+    /// deposits or withdraws loses less than a share by rounding to the others, which may be many units.
     modifier priceHolds(bool mayJump) {
         VAULT.accrue();
         uint256 before = _price();
@@ -67,10 +68,11 @@ contract VaultHandler is CommonBase, StdCheats, StdUtils {
         _;
         skip(1);
         uint256 later = _price();
-        uint256 units = 12 * PRICE_SHARES / (SHARES.totalSupply() + 1e6) + 2;
+        uint256 allShares = SHARES.totalSupply() + 1e6;
+        uint256 units = 12 * PRICE_SHARES / allShares + 2;
         if (later + units < before && before - later - units > priceLost) priceLost = before - later - units;
         uint256 elapsed = vm.getBlockTimestamp() - start;
-        uint256 most = before + before * VAULT.state().maxRatePerSecond * elapsed / 1e18 + units;
+        uint256 most = before + before * VAULT.state().maxRatePerSecond * elapsed / 1e18 + units + before / allShares;
         if (!mayJump && later > most && later - most > priceJumped) priceJumped = later - most;
     }
 

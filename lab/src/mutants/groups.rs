@@ -17,7 +17,7 @@ pub struct Group {
     pub sources: &'static [&'static str],
     /// Folders in `contracts/test` whose tests are run.
     pub tests: &'static [&'static str],
-    /// Files or folders in `contracts/src` that the tests need besides their own group's and the core.
+    /// Files or folders in `contracts` that the tests need besides their own group's and the core.
     pub needs: &'static [&'static str],
     /// Files or folders in `contracts/test` that call the mutated libraries directly. All others compute what they
     /// expect with unmodified libraries.
@@ -42,7 +42,7 @@ pub static GROUPS: [Group; 9] = [
     },
     Group { name: "backstop", sources: &["backstop"], tests: &["backstop"], needs: &[], unit_tests: &[] },
     Group { name: "oracles", sources: &["oracles"], tests: &["oracles"], needs: &[], unit_tests: &[] },
-    Group { name: "periphery", sources: &["periphery"], tests: &["periphery"], needs: &["guard"], unit_tests: &[] },
+    Group { name: "periphery", sources: &["periphery"], tests: &["periphery"], needs: &["src/guard"], unit_tests: &[] },
     Group {
         name: "guard",
         sources: &["guard", "libraries/GuardMath.sol"],
@@ -54,10 +54,16 @@ pub static GROUPS: [Group; 9] = [
         name: "governance",
         sources: &["governance"],
         tests: &["governance"],
-        needs: &["backstop", "vault"],
+        needs: &["src/backstop", "src/vault", "test/backstop/BackstopTest.sol", "test/vault/VaultFixture.sol"],
         unit_tests: &[],
     },
-    Group { name: "executor", sources: &["executor"], tests: &["executor"], needs: &["periphery"], unit_tests: &[] },
+    Group {
+        name: "executor",
+        sources: &["executor"],
+        tests: &["executor"],
+        needs: &["src/periphery"],
+        unit_tests: &[],
+    },
     Group { name: "vault", sources: &["vault"], tests: &["vault"], needs: &[], unit_tests: &["vault/Books.t.sol"] },
 ];
 

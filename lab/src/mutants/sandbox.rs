@@ -78,8 +78,10 @@ impl Sandbox {
         for part in COPIED {
             copy(&project.join(part), &sandbox.path(part))?;
         }
-        let sources = group.sources.iter().chain(group.needs).map(|source| format!("contracts/src/{source}"));
-        for part in sources.chain(group.tests.iter().map(|folder| format!("contracts/test/{folder}"))) {
+        let sources = group.sources.iter().map(|source| format!("src/{source}"));
+        let tests = group.tests.iter().map(|folder| format!("test/{folder}"));
+        for part in sources.chain(tests).chain(group.needs.iter().map(ToString::to_string)) {
+            let part = format!("contracts/{part}");
             copy(&project.join(&part), &sandbox.path(&part))?;
         }
         copy(&project.join("contracts/src"), &sandbox.path(UNMODIFIED))?;
