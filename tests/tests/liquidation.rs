@@ -45,6 +45,7 @@ fn cost(rule: Rule, [borrow_ltv_bps, liquidation_ltv_bps]: [u16; 2], depth: u128
         borrow_ltv_bps,
         liquidation_ltv_bps,
         depth: depth * DOLLAR,
+        swap_fee_ppm: 3_000,
         gas_price: 20_000_000_000,
         ether_price: (prices.first() < ETHER / 100).then_some(ETHER),
         feed: Feed { heartbeat_secs: 3_600, deviation_bps: 50 },

@@ -16,3 +16,10 @@ export function describeOrder({ loan, collateral }: MarketInfo, order: Order, ki
   const price = `${priceText(order.triggerPrice, collateral.decimals, loan.decimals)} ${loan.name}`;
   return `${KINDS[kind]} of ${price}, ${until}`;
 }
+
+/** The trigger and the target that are recommended in a market, as in `Terms::recommended` of the lab: just beyond the
+ * LTV at which loans begin, since an earlier order costs less, and far enough below for a fall within the cooldown. */
+export function recommendedLtvs({ borrowLtvBps, liquidationLtvBps }: MarketInfo["risk"]) {
+  const trigger = borrowLtvBps + (liquidationLtvBps - borrowLtvBps) / 8n;
+  return { trigger, target: (trigger * 85n) / 100n };
+}

@@ -4,25 +4,27 @@ import type { Address } from "viem";
 import type { App } from "../app";
 import { coreAbi, guardAbi } from "../chain/abi";
 import { AmountError, bpsText, parseAmount, parsePrice } from "../lib/numbers";
-import { describeOrder, KINDS, PROTECT } from "../lib/orders";
+import { describeOrder, KINDS, PROTECT, recommendedLtvs } from "../lib/orders";
 import { call, type Plan } from "../tx/plan";
 import { PlanButton } from "./form";
 import { SignOrder } from "./signed";
 import type { Stage } from "./verbs";
 
 const DAY_SECS = 86_400n;
-/** Terms of orders that the page places: 90 days, once an hour at most, a premium from 0.1 % to 1 % over 2 points. */
+/** Terms of orders that the page places: 90 days, every ten minutes at most. The premium at the trigger pays for an
+ * exchange with a fee of 0.3 %; at the end it is below the lowest liquidation incentive. */
 const LIFETIME_SECS = 90n * DAY_SECS;
 const TERMS = {
-  premiumStartPpm: 1_000,
-  premiumEndPpm: 10_000,
-  rampBps: 200,
+  premiumStartPpm: 3_200,
+  premiumEndPpm: 8_000,
   requireBorrowPrice: false,
-  cooldownSecs: 3_600,
+  cooldownSecs: 600,
   flatTip: 0n,
   maxOwn: 0n,
 };
 const PROTECT_USES = 20;
+/** The ramp of orders with a price. That of a protecting order ends at the liquidation LTV. */
+const PRICE_RAMP_BPS = 200;
 
 interface OrdersProps {
   app: App;
@@ -55,7 +57,7 @@ export function Orders(props: OrdersProps) {
       <h3 id="orders">Protection</h3>
       <p class="hint">
         Once the trigger is met, anybody may repay a part of your debt for collateral at the market's price and a
-        premium of 0.1 % to 1 %. It costs less than a liquidation.
+        premium of 0.32 % to 0.8 %. It costs less than a liquidation.
       </p>
       <ul class="orders">
         {placed.map(({ order, kind }) => (
@@ -77,10 +79,10 @@ export function Orders(props: OrdersProps) {
 }
 
 function NewOrder({ app, guard, stage }: OrdersProps) {
-  const { liquidationLtvBps } = stage.market.info.risk;
+  const recommended = recommendedLtvs(stage.market.info.risk);
   const [kind, setKind] = useState(PROTECT);
-  const [trigger, setTrigger] = useState(percent(liquidationLtvBps - 300n));
-  const [target, setTarget] = useState(percent(liquidationLtvBps - 1_000n));
+  const [trigger, setTrigger] = useState(percent(recommended.trigger));
+  const [target, setTarget] = useState(percent(recommended.target));
   const { order, problem } = readOrder(stage, kind, trigger, target);
   // A problem is said already, below the fields.
   const missing = problem ? "" : "Write a trigger first.";
@@ -97,7 +99,7 @@ function NewOrder({ app, guard, stage }: OrdersProps) {
   };
   const choose = (next: number) => {
     setKind(next);
-    setTrigger(next === PROTECT ? percent(liquidationLtvBps - 300n) : "");
+    setTrigger(next === PROTECT ? percent(recommended.trigger) : "");
   };
   return (
     <div class="form">
@@ -147,7 +149,7 @@ const percent = (bps: bigint): string => bpsText(bps).replace(" %", "");
 /** Reads an order's terms; a problem is for the person who typed. */
 function readOrder({ market, now }: Stage, kind: number, trigger: string, target: string) {
   const { risk, loan, collateral } = market.info;
-  const common = { ...TERMS, expiry: Number(now + LIFETIME_SECS), triggerPrice: 0n, triggerLtvBps: 0, targetLtvBps: 0 };
+  const common = { ...TERMS, rampBps: PRICE_RAMP_BPS, expiry: Number(now + LIFETIME_SECS), triggerPrice: 0n, triggerLtvBps: 0, targetLtvBps: 0 };
   if (trigger.trim() === "") return {};
   try {
     if (kind !== PROTECT) {
@@ -160,7 +162,9 @@ function readOrder({ market, now }: Stage, kind: number, trigger: string, target
       return { problem: `The trigger must be below the liquidation LTV of ${bpsText(risk.liquidationLtvBps)}.` };
     }
     if (to + 100n > above) return { problem: "The target must be at least one percentage point below the trigger." };
-    return { order: { ...common, triggerLtvBps: Number(above), targetLtvBps: Number(to), uses: PROTECT_USES } };
+    const [triggerLtvBps, targetLtvBps] = [Number(above), Number(to)];
+    const rampBps = Number(risk.liquidationLtvBps - above);
+    return { order: { ...common, triggerLtvBps, targetLtvBps, rampBps, uses: PROTECT_USES } };
   } catch (error) {
     if (error instanceof AmountError) return { problem: error.message };
     throw error;

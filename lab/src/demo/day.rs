@@ -106,7 +106,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Updates the feed, and mines blocks until no loan is liquidatable.
+    /// Updates the feed, and mines blocks until no loan is liquidatable and the keeper has nothing more to send.
     async fn update_price(&mut self, second: u64, price: u128) -> eyre::Result<()> {
         let first = self.mine(second, price, Some(price)).await?;
         let (liquidatable, first_block) = (first.loans.liquidatable.len(), first.at.block);
@@ -115,8 +115,6 @@ impl Run<'_> {
             self.scenario.wait_for_response(self.keeper, &last).await?;
             last = self.mine(self.second + BLOCK_SECS, price, None).await?;
         }
-        // Rewards are harvested when no loan is liquidatable; those transactions are mined with the next price.
-        self.scenario.wait_for_response(self.keeper, &last).await?;
         let blocks = match last.at.block - first_block {
             1 => "a block".to_owned(),
             many => format!("{many} blocks"),
@@ -126,6 +124,11 @@ impl Run<'_> {
             (_, 0) => format!("; {liquidatable} loans liquidatable, none {blocks} later"),
             (_, left) => format!("; {liquidatable} loans liquidatable, {left} still {blocks} later"),
         };
+        // Orders are executed and rewards harvested when no loan is liquidatable. Those transactions are mined at this price,
+        // too: they would be out of date at the next one.
+        while self.scenario.wait_for_response(self.keeper, &last).await? && last.at.block - first_block < MAX_BLOCKS {
+            last = self.mine(self.second + BLOCK_SECS, price, None).await?;
+        }
         let (debt, ether) = (last.loans.debt, readable(&decimal_text(U256::from(price), 8)));
         say(format_args!("{}  an ether is {ether} USD{response}; {} owed", clock(second), dollars(debt)));
         self.day.snapshots.push(Snapshot { second, block: last.at.block, price, debt });

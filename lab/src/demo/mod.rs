@@ -2,11 +2,12 @@
 //! on which the price falls by a third.
 //!
 //! `sample` generates borrowers and prices from a seed, `setup` prepares the chain, `day` plays the day, `report`
-//! summarises the chain's events, and `chart` draws them. The same seed gives the same borrowers and prices; the
-//! keeper's decisions also depend on timing.
+//! summarises the chain's events, `guarded` what borrowers' orders saved, and `chart` draws them. The same seed gives the
+//! same borrowers and prices; the keeper's decisions also depend on timing.
 
 mod chart;
 mod day;
+mod guarded;
 mod report;
 mod sample;
 mod setup;
@@ -20,8 +21,11 @@ use plimsoll_deploy::{
     toolchain::progress::say,
 };
 
-pub use self::report::{BadDebt, KeeperFigures, Report};
 use self::{day::Day, report::ChainEvents, setup::Setup};
+pub use self::{
+    guarded::GuardFigures,
+    report::{BadDebt, KeeperFigures, Report},
+};
 use crate::{output::Folder, png};
 use plimsoll_testkit::{deployment::Suite, keeper::Keeper, random::Random, scenario::Scenario, workspace::tools};
 
@@ -87,7 +91,7 @@ pub async fn run(options: &Options, keeper: Command) -> eyre::Result<Demo> {
 
     let day = Day::play(scenario, &keeper, &sample::prices(&mut random, options.steps), options.pace).await?;
     let events = ChainEvents::of(&day, &suite, &keeper)?;
-    let report = Report::of(options, &day, &events)?;
+    let report = Report::of(options, &day, &events, &setup.twins)?;
     let chart = chart::svg(&day, &events);
     Ok(Demo { report, chart, suite, keeper, page })
 }

@@ -15,7 +15,11 @@ use plimsoll_contracts::{
 use plimsoll_keeper::amount::{Amount, Balance, readable};
 use serde::Serialize;
 
-use super::{BASE_FEE, Options, day::Day};
+use super::{
+    BASE_FEE, Options,
+    day::Day,
+    guarded::{GuardFigures, Twins},
+};
 use plimsoll_testkit::{
     deployment::Suite,
     keeper::Keeper,
@@ -67,6 +71,8 @@ pub struct Report {
     pub penalty_bps: u64,
     /// Debt that was written off.
     pub bad_debt: BadDebt,
+    /// What orders at the guard saved.
+    pub guard: GuardFigures,
     /// Transactions and earnings of the keeper.
     pub keeper: KeeperFigures,
     /// Number of harvested rewards.
@@ -160,7 +166,7 @@ impl ChainEvents {
         Amount::new(units, decimals, name)
     }
 
-    fn dollars(&self, units: U256) -> Amount {
+    pub(super) fn dollars(&self, units: U256) -> Amount {
         self.amount(self.dollar, units)
     }
 
@@ -210,7 +216,7 @@ fn thousandths(cost: U256, floor: U256) -> eyre::Result<f64> {
 
 impl Day {
     /// Returns the value of collateral in a block, in units of the loan token, rounded down.
-    fn worth(&self, collateral: U256, block: u64) -> U256 {
+    pub(super) fn worth(&self, collateral: U256, block: u64) -> U256 {
         let price = self.prices.range(..=block).next_back().or_else(|| self.prices.first_key_value());
         let scale = U256::from(10).pow(U256::from(PRICE_DECIMALS));
         price.map_or(U256::ZERO, |(_, price)| collateral * price / scale)
@@ -218,7 +224,7 @@ impl Day {
 }
 
 impl Report {
-    pub(super) fn of(options: &Options, day: &Day, events: &ChainEvents) -> eyre::Result<Self> {
+    pub(super) fn of(options: &Options, day: &Day, events: &ChainEvents, twins: &Twins) -> eyre::Result<Self> {
         let (mut borrowers, [mut repaid, mut seized, mut value, mut penalty, mut bad]) =
             (BTreeMap::<Address, u64>::new(), [U256::ZERO; 5]);
         for (block, event) in &events.liquidations {
@@ -261,6 +267,7 @@ impl Report {
                 from_backstop: events.dollars(from_backstop),
                 from_lenders: events.dollars(loss - from_reserve - from_backstop),
             },
+            guard: GuardFigures::of(twins, day, events)?,
             keeper: events.keeper(day)?,
             harvests: u64::try_from(events.harvests.len())?,
             harvested: events
@@ -275,7 +282,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bad_debt: bad, keeper, .. } = self;
+        let Self { bad_debt: bad, guard, keeper, .. } = self;
         let list = |amounts: &[Amount]| match amounts {
             [] => "nothing".to_owned(),
             amounts => amounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and "),
@@ -292,6 +299,16 @@ impl fmt::Display for Report {
         writeln!(f, "  paid by reserve     {}", bad.from_reserve)?;
         writeln!(f, "  paid by backstop    {}", bad.from_backstop)?;
         writeln!(f, "  paid by lenders     {}", bad.from_lenders)?;
+        writeln!(
+            f,
+            "borrowers with orders {}, {} executions repaid {}",
+            guard.guarded, guard.executions, guard.repaid
+        )?;
+        let lost = |liquidated, loss, bad_debt| format!("{loss} and {bad_debt} of bad debt; {liquidated} liquidated");
+        writeln!(f, "  lost                {}", lost(guard.liquidated, &guard.loss, &guard.bad_debt))?;
+        let twins = lost(guard.twins_liquidated, &guard.twins_loss, &guard.twins_bad_debt);
+        writeln!(f, "  same loans without  {twins}")?;
+        writeln!(f, "  saved               {}", guard.saved)?;
         writeln!(f, "rewards harvested     {}, {} payments", list(&self.harvested), self.harvests)?;
         writeln!(f, "keeper's transactions {}, {} reverted", keeper.transactions, keeper.reverted)?;
         writeln!(

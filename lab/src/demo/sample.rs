@@ -1,5 +1,6 @@
 //! Random borrowers and prices of the day, from a seed.
 
+use super::guarded;
 use plimsoll_testkit::{borrowers::NewLoan, random::Random};
 
 /// A dollar in units of a feed of 8 decimals.
@@ -33,9 +34,17 @@ const MAX_HEALTH_BPS: u128 = 22_800;
 const PARTS: u128 = Random::PARTS;
 const BPS: u128 = 10_000;
 
-/// Returns random loans.
+/// Returns random loans. Those of twins are equal.
 pub(super) fn loans(random: &mut Random, count: u64) -> Vec<NewLoan> {
-    (0..count).map(|_| loan(random)).collect()
+    let mut loans = Vec::<NewLoan>::new();
+    for number in 0..count {
+        let loan = match loans.last() {
+            Some(twin) if guarded::is_twin(number) => *twin,
+            _ => loan(random),
+        };
+        loans.push(loan);
+    }
+    loans
 }
 
 fn loan(random: &mut Random) -> NewLoan {

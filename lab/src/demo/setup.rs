@@ -8,7 +8,10 @@ use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{IBackstop, IERC4626, ILever, IPlimsoll, IRewards};
 use plimsoll_deploy::toolchain::progress::say;
 
-use super::sample::{DOLLAR_E8, PRICE_BEFORE};
+use super::{
+    guarded::Twins,
+    sample::{DOLLAR_E8, PRICE_BEFORE},
+};
 use plimsoll_testkit::{
     borrowers::{Borrowers, NewLoan},
     deployment::Suite,
@@ -63,6 +66,8 @@ const LEVERED_LTV_BPS: u16 = 8_000;
 pub(super) struct Setup<'a> {
     /// The market with its feed and pool.
     pub(super) market_env: MarketEnv<'a>,
+    /// The borrowers with orders at the guard, and those with the same loans.
+    pub(super) twins: Twins,
 }
 
 impl<'a> Setup<'a> {
@@ -71,106 +76,104 @@ impl<'a> Setup<'a> {
         say("filling the pool, the backstop and the staking programme");
         let worth = [units(POOL_ETHER, 18), units(POOL_DOLLARS, 6)];
         let market_env = MarketEnv::open(suite, MARKET, FEED, worth).await?;
-        let setup = Self { market_env };
-        setup.stake().await?;
-        setup.cover().await?;
+        stake(&market_env).await?;
+        cover(&market_env).await?;
 
         say(format_args!("{} lenders and borrowers, {} of them leveraged", loans.len() + 1, LEVERAGED.len()));
         let levered: u64 = (0..).zip(LEVERAGED).map(|(number, _)| levered_dollars(number)).sum();
         let borrowed: u128 = loans.iter().map(|loan| loan.debt).sum::<u128>() + u128::from(levered) * 1_000_000;
-        suite.supply(&setup.market_env.market, U256::from(borrowed * LENT_PERCENT / 100)).await?;
+        suite.supply(&market_env.market, U256::from(borrowed * LENT_PERCENT / 100)).await?;
         let borrowers = Borrowers::deploy(&suite.devnet, suite.contract("Plimsoll")?, TRANSACTION_GAS).await?;
-        borrowers.open(&setup.market_env.market, loans).await?;
-        setup.lever().await?;
+        borrowers.open(&market_env.market, loans).await?;
+        let twins = Twins::guard(&market_env, &market_env.borrowers().await?).await?;
+        lever(&market_env).await?;
         // Their purchases raised the pool's price.
-        setup.market_env.trade_to(PRICE_BEFORE).await?;
-        Ok(setup)
+        market_env.trade_to(PRICE_BEFORE).await?;
+        Ok(Self { market_env, twins })
     }
+}
 
-    /// Creates stakers that consent to harvesting, and funds rewards from next week on.
-    async fn stake(&self) -> eyre::Result<()> {
-        let (devnet, rewards) = (&self.market_env.suite.devnet, self.market_env.suite.contract("Rewards")?);
-        let pool =
-            self.market_env.suite.deployment.programmes.get(PROGRAMME).wrap_err("there is no such programme")?.id;
-        let (plim, dollars) = (self.market_env.suite.token("PLIM")?, self.market_env.suite.token("USDC")?);
-        let contract = IRewards::new(rewards, devnet.provider());
-        for (number, index) in (1..).zip(STAKERS) {
-            let (staker, amount) = (devnet.node.account(index)?, units(STAKE * number, 18));
-            devnet.mint_and_approve(plim, staker, amount, rewards).await?;
-            mined(contract.stake(pool, amount, staker).from(staker)).await?;
-            for (token, compounds) in [(plim, true), (dollars, false)] {
-                let consent =
-                    IRewards::HarvestConsent { enabled: true, compounds, tipBps: TIP_BPS, smallest: U96::ZERO };
-                mined(contract.setHarvestConsent(pool, token, consent).from(staker)).await?;
-            }
+/// Creates stakers that consent to harvesting, and funds rewards from next week on.
+async fn stake(market_env: &MarketEnv<'_>) -> eyre::Result<()> {
+    let (devnet, rewards) = (&market_env.suite.devnet, market_env.suite.contract("Rewards")?);
+    let pool = market_env.suite.deployment.programmes.get(PROGRAMME).wrap_err("there is no such programme")?.id;
+    let (plim, dollars) = (market_env.suite.token("PLIM")?, market_env.suite.token("USDC")?);
+    let contract = IRewards::new(rewards, devnet.provider());
+    for (number, index) in (1..).zip(STAKERS) {
+        let (staker, amount) = (devnet.node.account(index)?, units(STAKE * number, 18));
+        devnet.mint_and_approve(plim, staker, amount, rewards).await?;
+        mined(contract.stake(pool, amount, staker).from(staker)).await?;
+        for (token, compounds) in [(plim, true), (dollars, false)] {
+            let consent = IRewards::HarvestConsent { enabled: true, compounds, tipBps: TIP_BPS, smallest: U96::ZERO };
+            mined(contract.setHarvestConsent(pool, token, consent).from(staker)).await?;
         }
-        let (funder, amount) = (devnet.deployer(), units(REWARD_DOLLARS, 6));
-        let next_epoch = now(devnet.provider()).await? / EPOCH_SECS + 1;
-        devnet.mint_and_approve(dollars, funder, amount, rewards).await?;
-        let fund = contract.fund(pool, dollars, amount, U256::from(next_epoch), U256::from(REWARD_EPOCHS));
-        mined(fund.from(funder)).await?;
-        Ok(())
     }
+    let (funder, amount) = (devnet.deployer(), units(REWARD_DOLLARS, 6));
+    let next_epoch = now(devnet.provider()).await? / EPOCH_SECS + 1;
+    devnet.mint_and_approve(dollars, funder, amount, rewards).await?;
+    let fund = contract.fund(pool, dollars, amount, U256::from(next_epoch), U256::from(REWARD_EPOCHS));
+    mined(fund.from(funder)).await?;
+    Ok(())
+}
 
-    /// Deposits in the backstop and advances time until the market may use the cover. Then updates all feeds, which are
-    /// stale.
-    async fn cover(&self) -> eyre::Result<()> {
-        let (devnet, id) = (&self.market_env.suite.devnet, self.market_env.market.id().0);
-        let (provider, address) = (devnet.provider(), self.market_env.suite.contract("Backstop")?);
-        let (depositor, amount) = (devnet.node.account(DEPOSITOR)?, units(COVER_DOLLARS, 6));
-        devnet.mint_and_approve(self.market_env.market.loanToken, depositor, amount, address).await?;
-        mined(IERC4626::new(address, provider).deposit(amount, depositor).from(depositor)).await?;
+/// Deposits in the backstop and advances time until the market may use the cover. Then updates all feeds, which are
+/// stale.
+async fn cover(market_env: &MarketEnv<'_>) -> eyre::Result<()> {
+    let (devnet, id) = (&market_env.suite.devnet, market_env.market.id().0);
+    let (provider, address) = (devnet.provider(), market_env.suite.contract("Backstop")?);
+    let (depositor, amount) = (devnet.node.account(DEPOSITOR)?, units(COVER_DOLLARS, 6));
+    devnet.mint_and_approve(market_env.market.loanToken, depositor, amount, address).await?;
+    mined(IERC4626::new(address, provider).deposit(amount, depositor).from(depositor)).await?;
 
-        let backstop = IBackstop::new(address, provider);
-        let opens_at: u64 = backstop.announcedLimit(id).call().await?.opensAt.try_into()?;
-        // Also the rewards that are funded from next week on have begun by then.
-        let begun = now(provider).await? + EPOCH_SECS;
-        provider.anvil_set_next_block_timestamp(opens_at.max(begun)).await?;
+    let backstop = IBackstop::new(address, provider);
+    let opens_at: u64 = backstop.announcedLimit(id).call().await?.opensAt.try_into()?;
+    // Also the rewards that are funded from next week on have begun by then.
+    let begun = now(provider).await? + EPOCH_SECS;
+    provider.anvil_set_next_block_timestamp(opens_at.max(begun)).await?;
+    provider.evm_mine(None).await?;
+    mined(backstop.applyLimit(id).from(devnet.deployer())).await?;
+    for (feed, answer) in [
+        (FEED, PRICE_BEFORE),
+        ("btc-usd", 60_000 * DOLLAR_E8),
+        ("usdc-usd", DOLLAR_E8),
+        ("wsteth-eth", 1_180_000_000_000_000_000),
+    ] {
+        let answered = market_env.suite.send_price(feed, answer).await?;
         provider.evm_mine(None).await?;
-        mined(backstop.applyLimit(id).from(devnet.deployer())).await?;
-        for (feed, answer) in [
-            (FEED, PRICE_BEFORE),
-            ("btc-usd", 60_000 * DOLLAR_E8),
-            ("usdc-usd", DOLLAR_E8),
-            ("wsteth-eth", 1_180_000_000_000_000_000),
-        ] {
-            let answered = self.market_env.suite.send_price(feed, answer).await?;
-            provider.evm_mine(None).await?;
-            let receipt = provider.get_transaction_receipt(answered).await?;
-            ensure!(receipt.is_some_and(|receipt| receipt.status()), "the feed {feed} has not answered");
-        }
-        Ok(())
+        let receipt = provider.get_transaction_receipt(answered).await?;
+        ensure!(receipt.is_some_and(|receipt| receipt.status()), "the feed {feed} has not answered");
     }
+    Ok(())
+}
 
-    /// Opens leveraged positions: accounts that borrow to buy more collateral.
-    async fn lever(&self) -> eyre::Result<()> {
-        let (devnet, address) = (&self.market_env.suite.devnet, self.market_env.suite.contract("Lever")?);
-        let fee = self.market_env.suite.deployment.pools.get(MARKET).wrap_err("there is no such pool")?.fee;
-        let lever = ILever::new(address, devnet.provider());
-        let core = IPlimsoll::new(self.market_env.suite.contract("Plimsoll")?, devnet.provider());
-        let params = &self.market_env.market;
-        let deposit = units(LEVERED_ETHER, 18);
-        for (number, index) in (0..).zip(LEVERAGED) {
-            let account = devnet.node.account(index)?;
-            devnet.mint_and_approve(params.collateralToken, account, deposit, address).await?;
-            mined(core.setAuthorization(address, U256::MAX).from(account)).await?;
-            let dollars = levered_dollars(number);
-            let raise = ILever::Raise {
-                params: params.clone(),
-                deposit,
-                borrowAssets: units(dollars, 6),
-                // At 2,000 dollars for an ether, and in percent.
-                minBought: units(dollars * BOUGHT_PERCENT, 18) / U256::from(200_000),
-                maxLtvBps: LEVERED_LTV_BPS,
-                swapper: self.market_env.suite.contract("UniswapV3Swapper")?,
-                route: route(params.loanToken, fee, params.collateralToken),
-                deadline: U256::MAX,
-            };
-            mined(lever.raise(raise, ILever::Permit::default(), ILever::SignedAuthorization::default()).from(account))
-                .await?;
-        }
-        Ok(())
+/// Opens leveraged positions: accounts that borrow to buy more collateral.
+async fn lever(market_env: &MarketEnv<'_>) -> eyre::Result<()> {
+    let (devnet, address) = (&market_env.suite.devnet, market_env.suite.contract("Lever")?);
+    let fee = market_env.suite.deployment.pools.get(MARKET).wrap_err("there is no such pool")?.fee;
+    let lever = ILever::new(address, devnet.provider());
+    let core = IPlimsoll::new(market_env.suite.contract("Plimsoll")?, devnet.provider());
+    let params = &market_env.market;
+    let deposit = units(LEVERED_ETHER, 18);
+    for (number, index) in (0..).zip(LEVERAGED) {
+        let account = devnet.node.account(index)?;
+        devnet.mint_and_approve(params.collateralToken, account, deposit, address).await?;
+        mined(core.setAuthorization(address, U256::MAX).from(account)).await?;
+        let dollars = levered_dollars(number);
+        let raise = ILever::Raise {
+            params: params.clone(),
+            deposit,
+            borrowAssets: units(dollars, 6),
+            // At 2,000 dollars for an ether, and in percent.
+            minBought: units(dollars * BOUGHT_PERCENT, 18) / U256::from(200_000),
+            maxLtvBps: LEVERED_LTV_BPS,
+            swapper: market_env.suite.contract("UniswapV3Swapper")?,
+            route: route(params.loanToken, fee, params.collateralToken),
+            deadline: U256::MAX,
+        };
+        mined(lever.raise(raise, ILever::Permit::default(), ILever::SignedAuthorization::default()).from(account))
+            .await?;
     }
+    Ok(())
 }
 
 const fn levered_dollars(number: u64) -> u64 {

@@ -1,7 +1,8 @@
 //! The replay on a chain: the real contracts, a real Uniswap V3 pool and the real keeper.
 //!
 //! The chain's time jumps with the recorded prices. Before each block the keeper has the time that it needs; on a real
-//! chain that is twelve seconds. It has no rivals, so it pays no priority fee.
+//! chain that is twelve seconds. It has no rivals, so it pays no priority fee. A part of the borrowers can have orders at
+//! the guard, which the same keeper executes.
 
 use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 
@@ -9,15 +10,23 @@ use alloy::{
     primitives::{Address, B256, U256},
     providers::ext::AnvilApi,
     rpc::types::TransactionReceipt,
+    sol_types::SolEvent,
 };
 use eyre::{ContextCompat, ensure};
-use plimsoll_contracts::quantity::{BasisPoints, decimal_text};
+use plimsoll_contracts::{
+    IGuard::{self, ExecuteOrder},
+    IOrderExecutor::ExecuteWithoutCapital,
+    quantity::{BasisPoints, decimal_text},
+};
 use plimsoll_deploy::{manifest::Manifest, toolchain::progress::say};
 use plimsoll_keeper::amount::readable;
 use tokio::time::Instant;
 
 use super::{
     feed::{Activity, Answer, Clock},
+    guard::{Execution, GuardShare, Terms},
+    options::FEE_DECIMALS,
+    orders,
     outcome::{Delay, Liquidation, Outcome, Snapshot},
     params::{DOLLAR, LENT_PERCENT, ReplayParams, UNITS_PER_UNIT, worth},
     prices::{PRICE_DECIMALS, Prices},
@@ -53,7 +62,21 @@ const TRADER_BALANCE: u128 = 10_u128.pow(24);
 /// When the chain cannot be prepared, or the keeper ends.
 pub async fn play(params: &ReplayParams, prices: &Prices, keeper: Command) -> eyre::Result<Outcome> {
     let suite = empty_market(params, prices).await?;
-    play_on(&suite, params, prices, keeper).await
+    play_on(&suite, None, params, prices, keeper).await
+}
+
+/// Replays prices on a node of its own, with orders of a part of the borrowers.
+///
+/// # Errors
+/// As [`play`].
+pub async fn play_guarded(
+    share: GuardShare,
+    params: &ReplayParams,
+    prices: &Prices,
+    keeper: Command,
+) -> eyre::Result<Outcome> {
+    let suite = empty_market(params, prices).await?;
+    play_on(&suite, Some(share), params, prices, keeper).await
 }
 
 /// Starts a node and deploys the market, without suppliers and borrowers.
@@ -65,11 +88,17 @@ pub async fn empty_market(params: &ReplayParams, prices: &Prices) -> eyre::Resul
     Box::pin(Suite::start_from(manifest(params, prices.first())?, &NODE)).await
 }
 
-/// Replays prices in an empty market.
+/// Replays prices in an empty market, with orders of this part of the borrowers.
 ///
 /// # Errors
 /// When the market cannot be prepared, or the keeper ends.
-pub async fn play_on(suite: &Suite, params: &ReplayParams, prices: &Prices, keeper: Command) -> eyre::Result<Outcome> {
+pub async fn play_on(
+    suite: &Suite,
+    share: Option<GuardShare>,
+    params: &ReplayParams,
+    prices: &Prices,
+    keeper: Command,
+) -> eyre::Result<Outcome> {
     let market_env = MarketEnv::open(suite, MARKET, FEED, pool(params, prices.first())).await?;
     market_env.provider().anvil_set_balance(suite.devnet.deployer(), U256::from(TRADER_BALANCE)).await?;
     let loans = params.loans(prices.first());
@@ -77,6 +106,13 @@ pub async fn play_on(suite: &Suite, params: &ReplayParams, prices: &Prices, keep
     suite.supply(&market_env.market, U256::from(borrowed * LENT_PERCENT / 100)).await?;
     let borrowers = Borrowers::deploy(&suite.devnet, suite.contract("Plimsoll")?, TRANSACTION_GAS).await?;
     borrowers.open(&market_env.market, &loans).await?;
+    if let Some(share) = share {
+        let numbered = (0..).zip(market_env.borrowers().await?);
+        let guarded: Vec<_> =
+            numbered.filter(|(number, _)| share.has_order(*number)).map(|(_, account)| account).collect();
+        let terms = Terms::recommended(params.borrow_ltv_bps, params.liquidation_ltv_bps, params.swap_fee_ppm);
+        orders::place(&market_env, &guarded, &terms).await?;
+    }
 
     say(format_args!("{} loans; starting the keeper", loans.len()));
     let mut scenario = Scenario::start(&market_env, params.gas_price).await?;
@@ -90,8 +126,9 @@ pub async fn play_on(suite: &Suite, params: &ReplayParams, prices: &Prices, keep
         let answer = params.feed.answer(last, second, price);
         let block = scenario.mine(second, price, answer.map(|answer| answer.price)).await?;
         last = answer.unwrap_or(last);
-        let snapshot = log.add_block(&block, keeper.signer(), price)?;
-        activity = if snapshot.liquidatable == 0 {
+        let snapshot = log.add_block(&block, keeper.signers(), price)?;
+        let waits = snapshot.liquidatable != 0 || (share.is_some() && has_triggered_orders(&keeper, &block).await?);
+        activity = if !waits {
             keeper.wait_for_block(block.at.block).await?;
             Activity::Idle
         } else if scenario.wait_for_response(&keeper, &block).await? {
@@ -106,6 +143,12 @@ pub async fn play_on(suite: &Suite, params: &ReplayParams, prices: &Prices, keep
     }
     let shortfall = market_env.shortfall(&scenario.borrowers).await?;
     log.finish(u128::try_from(shortfall)?)
+}
+
+/// Returns whether the trigger of an order is met, as the keeper has decided on a block.
+async fn has_triggered_orders(keeper: &Keeper, block: &MinedBlock) -> eyre::Result<bool> {
+    keeper.wait_for_block(block.at.block).await?;
+    Ok(keeper.api("status").await?["orders"]["total"].as_u64() != Some(0))
 }
 
 /// Prints a progress message.
@@ -159,11 +202,12 @@ impl<'a> EventLog<'a> {
     }
 
     /// Adds a block, and returns the state after it.
-    fn add_block(&mut self, block: &MinedBlock, keeper: Address, market_price: u128) -> eyre::Result<Snapshot> {
+    fn add_block(&mut self, block: &MinedBlock, signers: [Address; 2], market_price: u128) -> eyre::Result<Snapshot> {
         for receipt in &block.receipts {
-            if receipt.from == keeper {
+            if signers.contains(&receipt.from) {
                 self.add_gas(receipt, market_price)?;
             }
+            self.add_executions(receipt)?;
             for event in market_events(receipt, self.market)? {
                 self.add_event(&event, block)?;
             }
@@ -222,6 +266,24 @@ impl<'a> EventLog<'a> {
         Ok(())
     }
 
+    /// Adds the executions of orders in a transaction.
+    fn add_executions(&mut self, receipt: &TransactionReceipt) -> eyre::Result<()> {
+        for log in receipt.logs() {
+            if log.topics().starts_with(&[ExecuteOrder::SIGNATURE_HASH, self.market]) {
+                let event = ExecuteOrder::decode_log(&log.inner)?;
+                let IGuard::Execution { own, payment, sold, .. } = event.execution;
+                self.outcome.executions.push(Execution {
+                    borrower: self.number(event.account)?,
+                    repaid: u128::try_from(own + payment)?,
+                    worth: worth(u128::try_from(sold)?, self.oracle_price),
+                });
+            } else if log.topics().starts_with(&[ExecuteWithoutCapital::SIGNATURE_HASH, self.market]) {
+                self.outcome.profit += u128::try_from(ExecuteWithoutCapital::decode_log(&log.inner)?.profit)?;
+            }
+        }
+        Ok(())
+    }
+
     fn number(&self, account: Address) -> eyre::Result<u64> {
         self.numbers.get(&account).copied().wrap_err_with(|| format!("{account} never borrowed"))
     }
@@ -244,6 +306,7 @@ fn manifest(params: &ReplayParams, price: u128) -> eyre::Result<Manifest> {
         // A manifest says how far a price may be off when it is carried out, so that a wrong feed is noticed.
         .replace("$LOW", &decimal(price / 2))
         .replace("$HIGH", &decimal(price * 2))
+        .replace("$SWAP_FEE", &format!("{}%", decimal_text(U256::from(params.swap_fee_ppm), FEE_DECIMALS)))
         .replace("$BORROW_LTV", &BasisPoints(params.borrow_ltv_bps).to_string())
         .replace("$LIQUIDATION_LTV", &BasisPoints(params.liquidation_ltv_bps).to_string())
         .replace("$MIN_DEBT", &decimal_text(U256::from(params.min_debt), LOAN_DECIMALS));

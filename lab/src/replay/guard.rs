@@ -7,7 +7,8 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use alloy::primitives::U256;
+use alloy::primitives::{U256, Uint};
+use plimsoll_contracts::IGuard;
 use plimsoll_keeper::{
     amount::Amount,
     math::wide::{WAD, div_up, mul_div_down, product, to_u128},
@@ -15,25 +16,30 @@ use plimsoll_keeper::{
 use serde::Serialize;
 
 use super::{
+    model,
     outcome::Outcome,
     params::{ReplayParams, UNITS_PER_UNIT, dollars, worth},
+    prices::Prices,
     report::percent,
-    rules::{Loan, Market},
+    rules::{Loan, Market, Rule},
 };
 
 /// Gas of an execution: a transaction with its calldata, the guard, and the exchange.
 pub(super) const EXECUTION_GAS: u64 = 380_000;
 /// The shortest time between two executions of an order, as in the contract.
 pub(super) const COOLDOWN_SECS: u64 = 600;
-/// The trigger as a part of the liquidation LTV, in percent.
-const TRIGGER_PERCENT: u32 = 94;
-/// The target as a part of the liquidation LTV, in percent: far enough from the trigger that a fall within the cooldown
-/// does not lead to a liquidation.
-const TARGET_PERCENT: u32 = 80;
-/// Premium at the trigger: little more than the exchange's fee.
-const PREMIUM_START_PPM: u64 = 3_200;
+/// The trigger's distance from the borrow LTV, as a part of the distance of the liquidation LTV: one of this many. The
+/// earlier an order is executed, the less it costs, but at the borrow LTV it would be executed as soon as a loan begins.
+const TRIGGER_PART: u16 = 8;
+/// The target as a part of the trigger, in percent: far enough from it that a fall within the cooldown does not lead to a
+/// liquidation.
+const TARGET_PERCENT: u32 = 85;
+/// What the premium at the trigger is beyond the exchange's fee. With less the order waits, and may be too late.
+const PREMIUM_OVER_FEE_PPM: u16 = 200;
 /// Premium at the liquidation LTV, below the lowest liquidation incentive.
-const PREMIUM_END_PPM: u64 = 8_000;
+const PREMIUM_END_PPM: u16 = 8_000;
+/// Number of executions of an order.
+const USES: u8 = 20;
 const PPM: u64 = 1_000_000;
 const BPS: u64 = 10_000;
 
@@ -50,9 +56,9 @@ pub struct Terms {
     /// Ratio after an execution.
     pub target_ltv_bps: u16,
     /// Premium at the trigger, in millionths.
-    pub premium_start_ppm: u64,
+    pub premium_start_ppm: u16,
     /// Premium at the end of the ramp.
-    pub premium_end_ppm: u64,
+    pub premium_end_ppm: u16,
     /// Length of the ramp.
     pub ramp_bps: u16,
 }
@@ -88,6 +94,7 @@ pub struct Tally {
     loss: u128,
     loss_without: u128,
     worse: u64,
+    worse_by_own_order: Option<u64>,
 }
 
 /// The figures of borrowers with orders. Amounts are exact.
@@ -113,6 +120,9 @@ pub struct GuardFigures {
     pub loss_ratio_bps: Option<u64>,
     /// Number of those who are liquidated without orders and lose more with them.
     pub worse: u64,
+    /// Number of those who lose more than if their own order alone were missing. The others of them lose more because
+    /// other orders change what the exchange takes when. In the model only.
+    pub worse_by_own_order: Option<u64>,
 }
 
 impl GuardShare {
@@ -123,17 +133,38 @@ impl GuardShare {
 }
 
 impl Terms {
-    /// Returns the terms of all orders in a market.
-    pub(super) fn of(params: &ReplayParams) -> Self {
-        let liquidation = params.liquidation_ltv_bps;
-        let part = |percent| u16::try_from(u32::from(liquidation) * percent / 100).unwrap_or(liquidation);
-        let trigger = part(TRIGGER_PERCENT);
+    /// Returns the terms that are recommended in a market with a borrow LTV and a liquidation LTV, in basis points, beside
+    /// an exchange with a fee in millionths. With a fee of 0.3 % they are the page's.
+    #[must_use]
+    pub fn recommended(borrow_ltv_bps: u16, liquidation_ltv_bps: u16, swap_fee_ppm: u32) -> Self {
+        let premium = u16::try_from(swap_fee_ppm).unwrap_or(u16::MAX).saturating_add(PREMIUM_OVER_FEE_PPM);
+        let trigger = borrow_ltv_bps + (liquidation_ltv_bps - borrow_ltv_bps) / TRIGGER_PART;
+        let target = u32::from(trigger) * TARGET_PERCENT / 100;
         Self {
             trigger_ltv_bps: trigger,
-            target_ltv_bps: part(TARGET_PERCENT),
-            premium_start_ppm: PREMIUM_START_PPM,
-            premium_end_ppm: PREMIUM_END_PPM,
-            ramp_bps: liquidation - trigger,
+            target_ltv_bps: u16::try_from(target).unwrap_or(trigger),
+            premium_start_ppm: premium,
+            premium_end_ppm: premium.max(PREMIUM_END_PPM),
+            ramp_bps: liquidation_ltv_bps - trigger,
+        }
+    }
+
+    /// Returns an order with these terms.
+    #[must_use]
+    pub fn order(&self, expiry: u64) -> IGuard::Order {
+        IGuard::Order {
+            triggerLtvBps: self.trigger_ltv_bps,
+            targetLtvBps: self.target_ltv_bps,
+            triggerPrice: U256::ZERO,
+            premiumStartPpm: self.premium_start_ppm,
+            premiumEndPpm: self.premium_end_ppm,
+            rampBps: self.ramp_bps,
+            requireBorrowPrice: false,
+            uses: USES,
+            expiry: Uint::from(expiry),
+            cooldownSecs: Uint::from(COOLDOWN_SECS),
+            flatTip: Uint::ZERO,
+            maxOwn: Uint::ZERO,
         }
     }
 
@@ -157,26 +188,28 @@ impl Terms {
 
     /// Returns the premium at a distance from the trigger, 1e18-scaled.
     fn premium(&self, distance: U256, ramp: U256) -> U256 {
-        let [start, end] = [self.premium_start_ppm, self.premium_end_ppm].map(|ppm| U256::from(ppm * (WAD / PPM)));
+        let [start, end] =
+            [self.premium_start_ppm, self.premium_end_ppm].map(|ppm| U256::from(u64::from(ppm) * (WAD / PPM)));
         if distance >= ramp { end } else { start + (end - start) * distance / ramp }
     }
 }
 
 impl Tally {
     /// Compares an outcome with orders and one without.
-    pub(super) fn of(share: GuardShare, with: &Outcome, without: &Outcome) -> Self {
+    #[must_use]
+    pub fn of(share: GuardShare, with: &Outcome, without: &Outcome) -> Self {
         let (mut tally, mut executed) = (Self::default(), BTreeSet::new());
         for execution in &with.executions {
             executed.insert(execution.borrower);
             tally.executions += 1;
         }
         for number in (0..with.loans).filter(|number| share.has_order(*number)) {
-            let (premium, [penalty, without]) = (with.premium(number), [with, without].map(|of| of.penalty(number)));
+            let [penalty, without] = [with, without].map(|of| of.penalty(number));
             tally.guarded += 1;
             tally.protected += u64::from(executed.contains(&number));
             tally.liquidated += u64::from(penalty.is_some());
             tally.liquidated_without += u64::from(without.is_some());
-            let loss = premium + penalty.unwrap_or_default();
+            let loss = with.loss(number);
             tally.loss += loss;
             tally.loss_without += without.unwrap_or_default();
             tally.worse += u64::from(without.is_some_and(|without| loss > without));
@@ -184,8 +217,25 @@ impl Tally {
         tally
     }
 
+    /// Compares outcomes of the model, and those who are worse off with the same where their own order alone is missing.
+    ///
+    /// # Errors
+    /// As [`model::play`].
+    pub fn of_model(share: GuardShare, params: &ReplayParams, prices: &Prices) -> eyre::Result<Self> {
+        let with = model::play_guarded(share, None, params, prices)?;
+        let without = model::play(&Rule::Plimsoll, params, prices)?;
+        let mut worse_by_own_order = 0;
+        for number in (0..with.loans).filter(|number| share.has_order(*number)) {
+            if without.penalty(number).is_some_and(|penalty| with.loss(number) > penalty) {
+                let alone = model::play_guarded(share, Some(number), params, prices)?;
+                worse_by_own_order += u64::from(with.loss(number) > alone.loss(number));
+            }
+        }
+        Ok(Self { worse_by_own_order: Some(worse_by_own_order), ..Self::of(share, &with, &without) })
+    }
+
     /// Adds another tally.
-    pub(super) const fn merge(&mut self, other: Self) {
+    pub(super) fn merge(&mut self, other: Self) {
         self.guarded += other.guarded;
         self.protected += other.protected;
         self.executions += other.executions;
@@ -194,10 +244,13 @@ impl Tally {
         self.loss += other.loss;
         self.loss_without += other.loss_without;
         self.worse += other.worse;
+        let by_own = [self.worse_by_own_order, other.worse_by_own_order];
+        self.worse_by_own_order = by_own.into_iter().flatten().reduce(|sum, more| sum + more);
     }
 
     /// Computes the figures.
-    pub(super) fn figures(self) -> GuardFigures {
+    #[must_use]
+    pub fn figures(self) -> GuardFigures {
         let ratio = (self.loss * u128::from(BPS)).checked_div(self.loss_without);
         GuardFigures {
             guarded: self.guarded,
@@ -209,6 +262,7 @@ impl Tally {
             loss_without: dollars(self.loss_without),
             loss_ratio_bps: ratio.and_then(|ratio| u64::try_from(ratio).ok()),
             worse: self.worse,
+            worse_by_own_order: self.worse_by_own_order,
         }
     }
 }
@@ -219,7 +273,8 @@ impl fmt::Display for GuardFigures {
         writeln!(f, "liquidated            {}, and {} without orders", self.liquidated, self.liquidated_without)?;
         let ratio = self.loss_ratio_bps.map_or_else(String::new, |ratio| format!(", {} of it", percent(ratio)));
         writeln!(f, "lost                  {}, and {} without orders{ratio}", self.loss, self.loss_without)?;
-        write!(f, "worse than liquidated {}", self.worse)
+        let by_own = self.worse_by_own_order.map_or_else(String::new, |own| format!(", {own} by their own orders"));
+        write!(f, "worse than liquidated {}{by_own}", self.worse)
     }
 }
 
@@ -259,6 +314,21 @@ mod tests {
         // At the trigger nothing, and what would leave less than the minimum repays everything.
         assert_eq!(terms.execution(loan, market(1_924, 100 * DOLLAR)), None);
         assert_eq!(terms.execution(loan, market(1_900, 10_000 * DOLLAR)).unwrap().payment, loan.debt);
+    }
+
+    #[test]
+    fn the_recommended_order_is_valid_in_every_market_and_is_not_executed_as_soon_as_a_loan_begins() {
+        for (borrow, liquidation) in [(8_000, 8_600), (9_300, 9_450), (9_500, 9_600), (5_000, 8_600), (200, 300)] {
+            let terms = Terms::recommended(borrow, liquidation, 10_000);
+            assert!(terms.trigger_ltv_bps >= borrow && terms.trigger_ltv_bps < liquidation, "{terms:?}");
+            assert!(terms.premium_start_ppm <= terms.premium_end_ppm && terms.premium_end_ppm <= 30_000, "{terms:?}");
+            assert!(terms.target_ltv_bps >= 100 && terms.ramp_bps > 0, "{terms:?}");
+            let gap = terms.trigger_ltv_bps - terms.target_ltv_bps;
+            assert!(borrow < 1_000 || gap >= 100, "{terms:?}");
+        }
+        let terms = Terms::recommended(8_000, 8_600, 3_000);
+        assert_eq!((terms.trigger_ltv_bps, terms.target_ltv_bps, terms.ramp_bps), (8_075, 6_863, 525));
+        assert_eq!((terms.premium_start_ppm, terms.premium_end_ppm), (3_200, 8_000));
     }
 
     #[test]

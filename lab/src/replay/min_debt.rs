@@ -173,12 +173,7 @@ mod tests {
     use plimsoll_keeper::math::{liquidation::LiquidationIncentive, wide::WAD};
 
     use super::*;
-    use crate::replay::{
-        feed::Feed,
-        model,
-        params::{DOLLAR, SWAP_FEE_PPM},
-        rules::Market,
-    };
+    use crate::replay::{feed::Feed, model, params::DOLLAR, rules::Market};
 
     const GAP: &str = include_str!("../../../examples/prices/gap-12.csv");
 
@@ -187,6 +182,7 @@ mod tests {
             borrow_ltv_bps: 8_000,
             liquidation_ltv_bps: 8_600,
             depth: 10_000_000 * DOLLAR,
+            swap_fee_ppm: 3_000,
             gas_price: 20_000_000_000,
             ether_price: None,
             feed: Feed { heartbeat_secs: 3_600, deviation_bps: 50 },
@@ -244,7 +240,7 @@ mod tests {
             let lowest = u128::from(LiquidationIncentive::of(risk).min_incentive_factor);
             let ltv = u128::from(ltv_bps);
             let part = wad * (bps - ltv) / bps / 2 * wad / (wad - lowest * ltv / bps);
-            let net = lowest * (1_000_000 - SWAP_FEE_PPM) / 1_000_000 - wad;
+            let net = lowest * (1_000_000 - u128::from(params.swap_fee_ppm)) / 1_000_000 - wad;
             // 232,000 gas and a quarter more before refunds, a margin of 10 %, and 2,000 dollars an ether.
             let cost = 232_000 * gas_price * 5 / 4 * 11 / 10 * 2_000 * DOLLAR / wad;
             let formula = cost * wad / part * wad / net;

@@ -11,10 +11,11 @@
 //!
 //! [`prices`] reads a file. [`params`] has the parameters: LTVs, depth of the exchange, gas price, borrowers. The
 //! [`model`] applies any of the [`rules`], the [`chain`] that of the contracts. A [`feed`] answers by heartbeat and
-//! deviation, and its clock skips idle blocks. [`min_debt`] searches for the
-//! smallest minimum debt that is liquidated in time, and [`guard`] has borrowers with orders. In a block the liquidator comes first, with what it decided on the
-//! previous block; then a trade brings the exchange to the recorded price, which undoes what a sale moved; then the
-//! feed answers. The liquidator always bears its costs: the exchange's fee, the price impact of selling, and gas.
+//! deviation, and its clock skips idle blocks. [`min_debt`] searches for the smallest minimum debt that is liquidated in
+//! time, and [`guard`] has borrowers with orders, on the chain and in the model. In a block the liquidator comes first,
+//! with what it decided on the previous block; then a trade brings the exchange to the recorded price, which undoes what a
+//! sale moved; then the feed answers. The liquidator always bears its costs: the exchange's fee, the price impact of
+//! selling, and gas.
 
 pub mod chain;
 mod charts;
@@ -23,6 +24,7 @@ pub mod guard;
 pub mod min_debt;
 pub mod model;
 mod options;
+pub(crate) mod orders;
 pub mod outcome;
 mod page;
 pub mod params;
@@ -42,7 +44,7 @@ use self::{
     rules::Rule,
 };
 pub use self::{
-    options::{Against, Deviation, Dollars, EtherPrice, Gwei, Ltv, MinDebt, Options},
+    options::{Against, Deviation, Dollars, EtherPrice, Gwei, Ltv, MinDebt, Options, SwapFee},
     report::{PriceSummary, Report, RuleFigures, Run},
 };
 
@@ -62,8 +64,8 @@ pub async fn run(options: &Options, keeper: impl Fn() -> eyre::Result<Command>) 
         if !options.model {
             say(&title);
         }
-        let keeper = if options.model { None } else { Some(keeper()?) };
-        runs.push(play(case, keeper, &mut tallies, guarded.as_mut()).await.wrap_err(title)?);
+        let keepers = if options.model { None } else { Some((keeper()?, keeper()?)) };
+        runs.push(Box::pin(play(case, keepers, &mut tallies, guarded.as_mut())).await.wrap_err(title)?);
     }
     let together = tallies.iter().map(|(rule, outcome)| RuleFigures::of(rule, outcome)).collect::<eyre::Result<_>>()?;
     Ok(Report { runs, together, guard: guarded.map(|(_, tally)| tally.figures()) })
@@ -72,28 +74,29 @@ pub async fn run(options: &Options, keeper: impl Fn() -> eyre::Result<Command>) 
 /// Replays one combination: on a chain where there is a keeper, and in the model by every rule, whose tally it adds to.
 async fn play(
     case: &Case,
-    keeper: Option<Command>,
+    keepers: Option<(Command, Command)>,
     tallies: &mut [(Rule, Outcome)],
     guarded: Option<&mut (GuardShare, Tally)>,
 ) -> eyre::Result<Run> {
     let Case { summary, prices, params } = case;
-    let chain = match keeper {
-        Some(keeper) => Some(chain::play(params, prices, keeper).await?),
-        None => None,
+    let (chain, guarded_keeper) = match keepers {
+        Some((keeper, other)) => (Some(chain::play(params, prices, keeper).await?), Some(other)),
+        None => (None, None),
     };
     let mut outcomes = Vec::new();
     for (rule, _) in &*tallies {
         outcomes.push(model::play(rule, params, prices)?);
     }
-    let guard = match guarded {
-        Some((share, together)) => {
-            let with = model::play_guarded(*share, params, prices)?;
-            let tally = Tally::of(*share, &with, &model::play(&Rule::Plimsoll, params, prices)?);
-            together.merge(tally);
-            Some(tally.figures())
+    let (mut guard, mut guard_on_chain) = (None, None);
+    if let Some((share, together)) = guarded {
+        let tally = Tally::of_model(*share, params, prices)?;
+        together.merge(tally);
+        guard = Some(tally.figures());
+        if let Some((without, keeper)) = chain.as_ref().zip(guarded_keeper) {
+            let with = chain::play_guarded(*share, params, prices, keeper).await?;
+            guard_on_chain = Some(Tally::of(*share, &with, without).figures());
         }
-        None => None,
-    };
+    }
     let main = chain.as_ref().or(outcomes.first()).wrap_err("there is no rule to play by")?;
     let by_rule = tallies.iter().zip(&outcomes).map(|((rule, _), outcome)| RuleFigures::of(rule, outcome));
     let run = Run {
@@ -103,6 +106,7 @@ async fn play(
         rules: by_rule.collect::<eyre::Result<_>>()?,
         figures: main.figures()?,
         guard,
+        guard_on_chain,
         min_debt: min_debt::find(params, prices)?,
         chart: charts::chart(summary, params, prices, main),
     };

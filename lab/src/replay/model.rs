@@ -21,7 +21,7 @@ use super::{
     feed::{Activity, Answer, Clock},
     guard::{COOLDOWN_SECS, EXECUTION_GAS, Execution, ExecutionAmounts, GuardShare, Terms},
     outcome::{Delay, Liquidation, Outcome, Snapshot},
-    params::{ReplayParams, SWAP_FEE_PPM, UNITS_PER_UNIT, worth},
+    params::{ReplayParams, UNITS_PER_UNIT, worth},
     prices::Prices,
     rules::{LiquidationAmounts, Loan, Market, Rule},
 };
@@ -42,15 +42,25 @@ pub fn play(rule: &Rule, params: &ReplayParams, prices: &Prices) -> eyre::Result
     play_with(rule, None, params, prices)
 }
 
-/// Replays prices by our rule, with orders of a part of the borrowers.
+/// Replays prices by our rule, with orders of a part of the borrowers; one of them can be without.
 ///
 /// # Errors
 /// As [`play`].
-pub fn play_guarded(share: GuardShare, params: &ReplayParams, prices: &Prices) -> eyre::Result<Outcome> {
-    play_with(&Rule::Plimsoll, Some(share), params, prices)
+pub fn play_guarded(
+    share: GuardShare,
+    except: Option<u64>,
+    params: &ReplayParams,
+    prices: &Prices,
+) -> eyre::Result<Outcome> {
+    play_with(&Rule::Plimsoll, Some((share, except)), params, prices)
 }
 
-fn play_with(rule: &Rule, share: Option<GuardShare>, params: &ReplayParams, prices: &Prices) -> eyre::Result<Outcome> {
+fn play_with(
+    rule: &Rule,
+    guarded: Option<(GuardShare, Option<u64>)>,
+    params: &ReplayParams,
+    prices: &Prices,
+) -> eyre::Result<Outcome> {
     let first = prices.first();
     let liquidator = Liquidator::new(rule, params, first)?;
     let new_loans = params.loans(first);
@@ -62,7 +72,12 @@ fn play_with(rule: &Rule, share: Option<GuardShare>, params: &ReplayParams, pric
     };
     let answer = Answer { second: 0, price: first };
     let since = vec![None; loans.len()];
-    let orders = share.map(|share| Orders { share, terms: Terms::of(params), executed: vec![None; loans.len()] });
+    let orders = guarded.map(|(share, except)| Orders {
+        share,
+        except,
+        terms: Terms::recommended(params.borrow_ltv_bps, params.liquidation_ltv_bps, params.swap_fee_ppm),
+        executed: vec![None; loans.len()],
+    });
     let mut run = ModelRun { liquidator, loans, since, orders, answer, market_price: first, block: 0, outcome };
     let mut clock = Clock::new();
     let mut liquidatable = run.record_block(0)?;
@@ -106,6 +121,8 @@ struct ModelRun<'a> {
 /// The orders of borrowers.
 struct Orders {
     share: GuardShare,
+    /// The borrower whose order is missing.
+    except: Option<u64>,
     terms: Terms,
     /// For each loan the second of the last execution.
     executed: Vec<Option<u64>>,
@@ -150,7 +167,7 @@ pub(super) struct Liquidator<'a> {
 impl<'a> Liquidator<'a> {
     /// Creates a liquidator at an exchange that begins with a price.
     pub(super) fn new(rule: &'a Rule, params: &'a ReplayParams, price: u128) -> eyre::Result<Self> {
-        Ok(Self { rule, params, exchange: Exchange::new(params.depth, price)? })
+        Ok(Self { rule, params, exchange: Exchange::new(params, price)? })
     }
 
     /// Returns the market at a price of the feed.
@@ -293,7 +310,8 @@ impl ModelRun<'_> {
         for ((number, loan), executed) in (0_u64..).zip(&self.loans).zip(&orders.executed) {
             let index = usize::try_from(number).unwrap_or(usize::MAX);
             let waits = executed.is_some_and(|executed| second < executed + COOLDOWN_SECS);
-            if waits || loan.debt == 0 || !orders.share.has_order(number) || seized.contains(&index) {
+            let has_order = orders.share.has_order(number) && orders.except != Some(number);
+            if waits || loan.debt == 0 || !has_order || seized.contains(&index) {
                 continue;
             }
             if let Some(amounts) = orders.terms.execution(*loan, market) {
@@ -354,18 +372,19 @@ const fn between(since: Delay, now: Delay) -> Delay {
 /// A pool with liquidity over the whole price range: the product of its amounts is constant.
 struct Exchange {
     product: U256,
+    fee_ppm: u128,
 }
 
 impl Exchange {
-    /// Creates a pool in which sales with proceeds of `depth` lower the price by 2 %.
-    fn new(depth: u128, price: u128) -> eyre::Result<Self> {
+    /// Creates a pool in which sales with proceeds of the depth lower the price by 2 %.
+    fn new(params: &ReplayParams, price: u128) -> eyre::Result<Self> {
         // A sale after which the price is 98 % leaves the square root of that of the pool's dollars.
         let left = (PRECISION * PRECISION / 100 * 98).isqrt();
-        let dollars = mul_div_down(U256::from(depth), U256::from(PRECISION), U256::from(PRECISION - left));
+        let dollars = mul_div_down(U256::from(params.depth), U256::from(PRECISION), U256::from(PRECISION - left));
         let collateral = mul_div_down(dollars, U256::from(UNITS_PER_UNIT), U256::from(price));
         let product = dollars.checked_mul(collateral).wrap_err("the exchange is too deep")?;
         ensure!(!product.is_zero(), "the exchange is empty");
-        Ok(Self { product })
+        Ok(Self { product, fee_ppm: params.swap_fee_ppm.into() })
     }
 
     /// Returns the proceeds of a sale when the pool has a price, rounded down.
@@ -373,7 +392,7 @@ impl Exchange {
         let [price, scale] = [price, UNITS_PER_UNIT].map(U256::from);
         let dollars = mul_div_down(self.product, price, scale).root(2);
         let collateral = mul_div_down(self.product, scale, price).root(2);
-        let sold = U256::from(sold) * U256::from(PPM - SWAP_FEE_PPM) / U256::from(PPM);
+        let sold = U256::from(sold) * U256::from(PPM - self.fee_ppm) / U256::from(PPM);
         to_u128(mul_div_down(dollars, sold, (collateral + sold).max(U256::ONE)))
     }
 }
@@ -392,6 +411,7 @@ mod tests {
             borrow_ltv_bps: 8_000,
             liquidation_ltv_bps: 8_600,
             depth: 5_000_000 * DOLLAR,
+            swap_fee_ppm: 3_000,
             gas_price: 20_000_000_000,
             ether_price: None,
             feed: Feed { heartbeat_secs: 3_600, deviation_bps: 50 },
@@ -438,7 +458,7 @@ mod tests {
     fn with_orders_every_dollar_is_repaid_written_off_or_still_owed() {
         let share: GuardShare = "50%".parse().unwrap();
         for text in [SLIDE, GAPS[0], GAPS[1]] {
-            let with = play_guarded(share, &params(), &Prices::parse(text, None).unwrap()).unwrap();
+            let with = play_guarded(share, None, &params(), &Prices::parse(text, None).unwrap()).unwrap();
             let gone: u128 = with.liquidations.iter().map(|done| done.repaid + done.bad_debt).sum();
             let protected: u128 = with.executions.iter().map(|done| done.repaid).sum();
             assert_eq!(with.debt, gone + protected + with.snapshots.last().unwrap().debt);
@@ -449,8 +469,7 @@ mod tests {
     #[test]
     fn where_the_exchange_is_deep_orders_cost_borrowers_two_fifths_of_liquidation_and_nobody_more() {
         let (share, deep) = ("50%".parse().unwrap(), ReplayParams { depth: 30_000_000 * DOLLAR, ..params() });
-        let with = play_guarded(share, &deep, &Prices::parse(SLIDE, None).unwrap()).unwrap();
-        let figures = Tally::of(share, &with, &played(Rule::Plimsoll, &deep, SLIDE)).figures();
+        let figures = Tally::of_model(share, &deep, &Prices::parse(SLIDE, None).unwrap()).unwrap().figures();
         assert!(figures.executions > 20 && figures.liquidated == 0, "{figures}");
         assert!(figures.loss_ratio_bps.unwrap() <= 4_000 && figures.worse == 0, "{figures}");
     }
@@ -501,7 +520,8 @@ mod tests {
     #[test]
     fn selling_for_the_depth_lowers_the_price_by_two_percent() {
         let (depth, price) = (5_000_000 * DOLLAR, 2_000 * 100_000_000);
-        let exchange = Exchange::new(depth, price).unwrap();
+        let params = ReplayParams { depth, ..params() };
+        let exchange = Exchange::new(&params, price).unwrap();
         let ether = 10_u128.pow(18);
         // Bisection for the amount whose sale yields the depth, fee included.
         let (mut low, mut high) = (0, 10_000 * ether);
@@ -510,7 +530,7 @@ mod tests {
             if exchange.proceeds_down(price, middle) < depth { low = middle } else { high = middle }
         }
         let more = exchange.proceeds_down(price, high + ether) - exchange.proceeds_down(price, high);
-        let expected = price / 100 * 98 * (PPM - SWAP_FEE_PPM) / PPM / 100;
+        let expected = price / 100 * 98 * (PPM - u128::from(params.swap_fee_ppm)) / PPM / 100;
         assert!(more.abs_diff(expected) < expected / 1_000, "{more} {expected}");
         // At half the price the pool has the square root of a half of its dollars.
         let half = exchange.proceeds_down(price / 2, 2 * high * 2_000 / 2_828);

@@ -30,6 +30,10 @@ const BORROW_PERCENT: u16 = 93;
 const DOLLAR_DECIMALS: u8 = 6;
 const GWEI_DECIMALS: u8 = 9;
 const BPS_DECIMALS: u8 = 2;
+/// Decimals of a percentage in millionths.
+pub(super) const FEE_DECIMALS: u8 = 4;
+/// The fees of Uniswap's pools.
+const SWAP_FEES_PPM: [u32; 4] = [100, 500, 3_000, 10_000];
 /// Smallest and largest amount, in whole dollars.
 const DOLLARS: [u128; 2] = [1_000, 100_000_000_000];
 /// Highest gas price, in gwei.
@@ -68,6 +72,9 @@ pub struct Options {
     /// Depth of the exchange: dollars for which collateral can be sold until its price has fallen by 2 %.
     #[arg(long, value_delimiter = ',', default_value = "10M", value_name = "AMOUNT")]
     pub depth: Vec<Dollars>,
+    /// Fee of the exchange in percent: one of Uniswap's, 0.01, 0.05, 0.3 or 1.
+    #[arg(long, default_value = "0.3", value_name = "PERCENT")]
+    pub swap_fee: SwapFee,
     /// Gas price.
     #[arg(long, value_delimiter = ',', default_value = "20", value_name = "GWEI")]
     pub gas_price: Vec<Gwei>,
@@ -97,7 +104,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t)]
     pub against: Against,
     /// Part of the borrowers with an order at the guard, in percent: 50%. What they lose is compared with what they lose
-    /// without orders, in the model.
+    /// without orders, on the chain and in the model.
     #[arg(long, value_name = "PERCENT")]
     pub guard: Option<GuardShare>,
     /// Use the model only, without a chain: a second instead of a minute.
@@ -132,6 +139,10 @@ pub struct Dollars(u128);
 /// A minimum debt, in units of the loan token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MinDebt(u128);
+
+/// A fee of the exchange, in millionths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SwapFee(u32);
 
 /// A gas price, in wei.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,6 +219,7 @@ impl Options {
                     borrow_ltv_bps: ltv.borrow_bps,
                     liquidation_ltv_bps: ltv.liquidation_bps,
                     depth: depth.0,
+                    swap_fee_ppm: self.swap_fee.0,
                     gas_price: gas_price.0,
                     ether_price,
                     feed: Feed { heartbeat_secs: self.heartbeat, deviation_bps: self.deviation.0 },
@@ -307,6 +319,20 @@ fn dollars_from(text: &str) -> Result<u128, String> {
     let wrong = |problem| format!("{problem}; an amount is written 2000000, 2_000_000 or 2M");
     let number: Decimal = digits.trim_end().parse().map_err(wrong)?;
     number.scaled_to(DOLLAR_DECIMALS + zeros, "an amount").map_err(wrong)
+}
+
+impl FromStr for SwapFee {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number: Decimal = text.trim().trim_end_matches('%').trim_end().parse()?;
+        let ppm = number.scaled_to(FEE_DECIMALS, "a fee in percent")?;
+        if SWAP_FEES_PPM.contains(&ppm) {
+            Ok(Self(ppm))
+        } else {
+            Err("the exchange's fee is 0.01, 0.05, 0.3 or 1 percent, as Uniswap's pools have".to_owned())
+        }
+    }
 }
 
 impl FromStr for Gwei {
@@ -410,6 +436,7 @@ mod tests {
             (&["--depth", "lots"], "\"lots\" is not a number: write one like 1000.5 or 1_000; an amount is written"),
             (&["--depth", "999"], "an amount is from 1,000 to 100,000,000,000 dollars"),
             (&["--debt", "2000000B"], "an amount is from 1,000"),
+            (&["--swap-fee", "0.25"], "the exchange's fee is 0.01, 0.05, 0.3 or 1 percent"),
             (&["--gas-price", "10001"], "gas costs at most 10000 gwei"),
             (&["--deviation", "0"], "a deviation is from 0.01 to 20 percent"),
             (&["--ether-price", "0.5"], "an ether costs from 1"),

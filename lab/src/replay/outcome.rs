@@ -152,9 +152,14 @@ impl Outcome {
         own.map(Liquidation::penalty).reduce(|sum, penalty| sum + penalty)
     }
 
-    /// Returns the loss of a borrower by executions of its order.
+    /// Returns the loss of a borrower by executions of its order and by liquidations.
     #[must_use]
-    pub fn premium(&self, borrower: u64) -> u128 {
+    pub fn loss(&self, borrower: u64) -> u128 {
+        self.premium(borrower) + self.penalty(borrower).unwrap_or_default()
+    }
+
+    /// Returns the loss of a borrower by executions of its order.
+    fn premium(&self, borrower: u64) -> u128 {
         let own = self.executions.iter().filter(|done| done.borrower == borrower);
         own.map(|done| done.worth.saturating_sub(done.repaid)).sum()
     }

@@ -1,19 +1,24 @@
 //! The report as a self-contained page: charts included, without scripts and requests. It looks like the keeper's page.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use plimsoll_keeper::dashboard::{STYLE, mark};
+use plimsoll_keeper::{
+    amount::Amount,
+    dashboard::{STYLE, mark},
+};
 
 use super::{
+    guard::GuardFigures,
     min_debt::{MAX_DELAY_SECS, SmallestMinDebt},
     outcome::Figures,
-    params::{ReplayParams, SWAP_FEE_PPM, dollars, gwei, price},
+    params::{ReplayParams, dollars, gwei, price},
     report::{
         Bar, COLUMNS, Column, MIN_DEBT, PriceSummary, Report, RuleFigures, Run, count, delay, min_debt_text, percent,
+        units, whole,
     },
 };
 use crate::{
     calendar,
-    chart::{self, Chart},
+    chart::{self, Chart, Colour},
 };
 
 /// Styles besides those of the keeper's page.
@@ -25,6 +30,9 @@ pub(super) const MAX_SHOWN: usize = 12;
 /// The content security policy: nothing is loaded, whatever the name of a file contains.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 const PERMILLE: u128 = 1_000;
+/// The columns of the figures of borrowers with orders.
+const GUARD_HEADS: [&str; 6] =
+    ["lost without orders", "lost with orders", "of it", "liquidated", "executions", "worse than liquidated"];
 
 /// Renders the page.
 pub(super) fn page(report: &Report) -> String {
@@ -48,6 +56,7 @@ pub(super) fn page(report: &Report) -> String {
                         (comparison(report))
                         (together(report))
                     }
+                    (guarded(report))
                     @for (number, run) in (1_usize..).zip(&report.runs).take(MAX_SHOWN) {
                         (section(run, number, several))
                     }
@@ -246,7 +255,7 @@ fn words(params: &ReplayParams) -> Markup {
         (dollars(params.debt)) " of debt, none with less than " (dollars(params.min_debt)) ": few are large, and most are close to the line. The oracle answers when the price is off by "
         (deviation) ", and at the latest after " (calendar::duration(params.feed.heartbeat_secs))
         ". The exchange takes " (dollars(params.depth)) " until its price has fallen by 2 %, keeps "
-        (percent(u64::try_from(SWAP_FEE_PPM / 100).unwrap_or_default()))
+        (percent(u64::from(params.swap_fee_ppm / 100)))
         " of each trade, and is back at the recorded price a block later. Gas costs " (gwei(params.gas_price))
         @if let Some(ether) = params.ether_price { ", an ether " (price(ether)) }
         "."
@@ -272,6 +281,64 @@ fn together(report: &Report) -> Markup {
             h2 { "All runs together" }
             p.lead { "By every rule, in arithmetic: the sums, and the worst delay." }
             (by_rule(&report.together.iter().map(RuleFigures::row).collect::<Vec<_>>()))
+        }
+    }
+}
+
+/// Renders what borrowers with orders lost in each run, and what they lose without; nothing where there are none.
+fn guarded(report: &Report) -> Markup {
+    let rows = (1_usize..).zip(&report.runs).flat_map(|(number, run)| {
+        let figures = [("on the chain", &run.guard_on_chain), ("arithmetic", &run.guard)];
+        figures.into_iter().filter_map(move |(by, found)| Some((number, run, by, found.as_ref()?)))
+    });
+    let rows: Vec<(usize, &Run, &str, &GuardFigures)> = rows.collect();
+    let most = rows.iter().flat_map(|(_, _, _, found)| [units(&found.loss), units(&found.loss_without)]).max();
+    let loss = |amount: &Amount, colour: Colour| {
+        html! {
+            (whole(amount))
+            @if let Some(width) = units(amount).saturating_mul(PERMILLE).checked_div(most.unwrap_or_default()) {
+                svg.bar viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true" {
+                    rect class=(colour) width=(width) height="10" {}
+                }
+            }
+        }
+    };
+    html! {
+        @if let Some((_, _, _, first)) = rows.first() {
+            section #guard {
+                h2 { "With orders at the guard" }
+                p.lead {
+                    "What the " (count(first.guarded)) " borrowers with orders lost, in dollars, and what the same borrowers lose without orders."
+                }
+                table.compared {
+                    thead {
+                        tr {
+                            th { "prices" }
+                            th { "by" }
+                            @for head in GUARD_HEADS { th.number { (head) } }
+                        }
+                    }
+                    tbody {
+                        @for (number, run, by, found) in &rows {
+                            tr {
+                                td data-label="prices" { (number) ": " (run.prices.file) ", depth " (whole(&dollars(run.params.depth))) }
+                                td data-label="by" { (by) }
+                                td.number data-label=(GUARD_HEADS[0]) { (loss(&found.loss_without, Colour::Red)) }
+                                td.number data-label=(GUARD_HEADS[1]) { (loss(&found.loss, Colour::Amber)) }
+                                td.number data-label=(GUARD_HEADS[2]) {
+                                    (found.loss_ratio_bps.map_or_else(|| "–".to_owned(), percent))
+                                }
+                                td.number data-label=(GUARD_HEADS[3]) { (found.liquidated_without) " → " (found.liquidated) }
+                                td.number data-label=(GUARD_HEADS[4]) { (count(found.executions)) }
+                                td.number data-label=(GUARD_HEADS[5]) {
+                                    (count(found.worse))
+                                    @if let Some(own) = found.worse_by_own_order { ", " (count(own)) " by own orders" }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }

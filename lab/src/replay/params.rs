@@ -14,8 +14,6 @@ use plimsoll_testkit::{borrowers::NewLoan, random::Random};
 pub const DOLLAR: u128 = 1_000_000;
 /// Supply of the market, in percent of what is borrowed.
 pub const LENT_PERCENT: u128 = 150;
-/// The exchange's fee, in millionths, as in `examples/local.toml`.
-pub const SWAP_FEE_PPM: u128 = 3_000;
 /// Units of collateral that are worth one unit of the loan token at a price of 1 unit: 18 decimals against 6, and the
 /// price's 8.
 pub const UNITS_PER_UNIT: u128 = 10_u128.pow(18 - 6 + 8);
@@ -39,6 +37,8 @@ pub struct ReplayParams {
     /// Depth of the exchange: proceeds of sales that lower its price by 2 %, in units of the loan token.
     #[serde(serialize_with = "as_dollars")]
     pub depth: u128,
+    /// The exchange's fee, in millionths.
+    pub swap_fee_ppm: u32,
     /// Gas price, in wei.
     #[serde(serialize_with = "as_gwei")]
     pub gas_price: u128,
@@ -160,6 +160,7 @@ mod tests {
                 borrow_ltv_bps,
                 liquidation_ltv_bps,
                 depth: DOLLAR,
+                swap_fee_ppm: 3_000,
                 gas_price: 1,
                 ether_price: None,
                 feed,

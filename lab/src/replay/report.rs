@@ -55,6 +55,9 @@ pub struct Run {
     pub rules: Vec<RuleFigures>,
     /// The figures of borrowers with orders, in the model; none where there are none.
     pub guard: Option<GuardFigures>,
+    /// The same figures of the real contracts and the real keeper; none for a replay in the model only.
+    #[serde(rename = "guardOnChain")]
+    pub guard_on_chain: Option<GuardFigures>,
     /// The smallest minimum debts, in the model.
     #[serde(rename = "minDebt")]
     pub min_debt: SmallestMinDebt,
@@ -282,6 +285,9 @@ impl fmt::Display for Run {
         writeln!(f, "bonus pays at once    {at_once}")?;
         let rows = by_rule(&self.rows());
         write!(f, "\nunder other rules (arithmetic; the same prices, loans and costs), in dollars\n{rows}")?;
+        if let Some(figures) = &self.guard_on_chain {
+            write!(f, "\n\nwith orders at the guard (on the chain)\n{figures}")?;
+        }
         write_guard(f, self.guard.as_ref())
     }
 }
@@ -333,7 +339,10 @@ pub(super) fn around(params: &ReplayParams) -> String {
     let ether = params.ether_price.map_or_else(String::new, |ether| format!(", an ether {}", price(ether)));
     let [depth, gas] = [dollars(params.depth), gwei(params.gas_price)];
     let (deviation, heartbeat) = (percent(params.feed.deviation_bps), calendar::duration(params.feed.heartbeat_secs));
-    format!("2 % of depth for {depth}; gas costs {gas}{ether}; the oracle answers by {deviation} and {heartbeat}")
+    let fee = percent(u64::from(params.swap_fee_ppm / 100));
+    format!(
+        "2 % of depth for {depth} at a fee of {fee}; gas costs {gas}{ether}; the oracle answers by {deviation} and {heartbeat}"
+    )
 }
 
 fn cells(figures: &Figures) -> Vec<String> {
@@ -407,7 +416,7 @@ fn whole_balance(balance: &Balance) -> String {
 }
 
 /// Returns an amount for a bar.
-fn units(amount: &Amount) -> u128 {
+pub(super) fn units(amount: &Amount) -> u128 {
     u128::try_from(amount.units).unwrap_or(u128::MAX)
 }
 

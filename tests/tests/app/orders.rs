@@ -28,13 +28,13 @@ async fn an_order_protects_a_loan_until_it_is_cancelled() -> eyre::Result<()> {
     page.execute("Add collateral", "2").await?;
     page.execute("Borrow", "2000").await?;
     page.click("Place order").await?;
-    page.shows("Above an LTV of 83 %, down to 76 %").await?;
+    page.shows("Above an LTV of 80.75 %, down to 68.63 %").await?;
     let guard = IGuard::new(page.suite.contract("Guard")?, page.suite.provider().clone());
     let (id, kind) = (page.market.id().0, IGuard::Kind::Protect);
     let order = guard.order(page.person, id, kind).call().await?._0;
-    assert_eq!((order.triggerLtvBps, order.targetLtvBps, order.uses), (8_300, 7_600, 20));
+    assert_eq!((order.triggerLtvBps, order.targetLtvBps, order.uses), (8_075, 6_863, 20));
     page.click("Cancel Protect").await?;
-    page.hides("Above an LTV of 83 %").await?;
+    page.hides("Above an LTV of 80.75 %").await?;
     assert_eq!(guard.order(page.person, id, kind).call().await?._0.uses, 0);
     page.go("activity").await?;
     page.shows("Placed an order: Protect").await?;
@@ -61,14 +61,14 @@ async fn a_signed_order_costs_its_account_no_gas_and_is_posted_once_by_anybody()
     paste(&mut page, "{}").await?;
     page.shows("This is no order for Guard").await?;
     paste(&mut page, &text).await?;
-    page.shows(&format!("Protect in weth-usdc, of {}. Above an LTV of 83 %", page.person)).await?;
+    page.shows(&format!("Protect in weth-usdc, of {}. Above an LTV of 80.75 %", page.person)).await?;
     page.click("Post signed order").await?;
     page.shows("Done: Post the order of").await?;
 
     let (guard, core) = (page.suite.contract("Guard")?, page.suite.contract("Plimsoll")?);
     let order = IGuard::new(guard, page.suite.provider());
     let order = order.order(page.person, page.market.id().0, IGuard::Kind::Protect).call().await?._0;
-    assert_eq!((order.triggerLtvBps, order.targetLtvBps, order.uses), (8_300, 7_600, 20));
+    assert_eq!((order.triggerLtvBps, order.targetLtvBps, order.uses), (8_075, 6_863, 20));
     // The authorisation was signed as well, and ends with the order.
     let core = IPlimsoll::new(core, page.suite.provider());
     let authorised = core.authorizationExpiry(page.person, guard).call().await?;

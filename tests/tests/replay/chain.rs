@@ -4,10 +4,11 @@ use std::process::Command;
 
 use alloy::{primitives::U256, providers::Provider};
 use eyre::ContextCompat;
-use plimsoll_contracts::{ILens, IPlimsoll, quantity::decimal_text};
+use plimsoll_contracts::{IGuard, ILens, IPlimsoll, quantity::decimal_text};
 use plimsoll_lab::replay::{
     chain,
     feed::Feed,
+    guard::{GuardShare, Tally},
     min_debt::{self, MAX_DELAY_SECS},
     model,
     outcome::{Liquidation, Outcome},
@@ -21,6 +22,9 @@ use crate::support::{self, events};
 
 /// A fall, and a gap after which some loans are insolvent. The end leaves time for liquidations in progress.
 const PRICES: &str = "ts,price\n0,2000\n600,1900\n1200,1840\n1800,1780\n2400,1710\n3000,1380\n3600,1390\n4800,1385\n";
+/// A fall in small steps, so that orders come before liquidations.
+const SLIDE: &str =
+    "ts,price\n0,2000\n900,1960\n1800,1920\n2700,1880\n3600,1840\n4500,1800\n5400,1760\n6300,1720\n7200,1700\n";
 /// 2,000 dollars.
 const FIRST_PRICE: u128 = 2_000 * 100_000_000;
 /// The node's account that signs for the keeper only.
@@ -34,7 +38,7 @@ async fn a_replays_report_equals_the_chain_and_the_model() -> eyre::Result<()> {
     let params = params();
     let prices = Prices::parse(PRICES, None)?;
     let suite = chain::empty_market(&params, &prices).await?;
-    let outcome = chain::play_on(&suite, &params, &prices, keeper()).await?;
+    let outcome = chain::play_on(&suite, None, &params, &prices, keeper()).await?;
 
     let (provider, core) = (suite.devnet.provider(), suite.contract("Plimsoll")?);
     let market = suite.market(chain::MARKET)?;
@@ -84,6 +88,30 @@ async fn a_replays_report_equals_the_chain_and_the_model() -> eyre::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn orders_are_executed_on_the_chain_and_their_borrowers_lose_less() -> eyre::Result<()> {
+    // Beside a thin exchange or dear gas an order waits for the premium that pays for it.
+    let params = ReplayParams { depth: 30_000_000 * DOLLAR, gas_price: 1_000_000_000, ..params() };
+    let prices = Prices::parse(SLIDE, None)?;
+    let suite = chain::empty_market(&params, &prices).await?;
+    let share: GuardShare = "50%".parse().map_err(|error: String| eyre::eyre!(error))?;
+    let with = chain::play_on(&suite, Some(share), &params, &prices, keeper()).await?;
+    let executed = events::<IGuard::ExecuteOrder>(suite.devnet.provider(), suite.contract("Guard")?).await?;
+    let said: Vec<U256> = executed.iter().map(|event| event.execution.own + event.execution.payment).collect();
+    let told: Vec<_> = with.executions.iter().map(|done| U256::from(done.repaid)).collect();
+    assert_eq!((told, with.reverted), (said, 0));
+
+    let without = chain::play(&params, &prices, keeper()).await?;
+    let chain = Tally::of(share, &with, &without).figures();
+    let model = Tally::of_model(share, &params, &prices)?.figures();
+    assert!(chain.executions > 0 && chain.worse == 0 && chain.loss.units < chain.loss_without.units, "{chain:?}");
+    assert_eq!((chain.protected, chain.liquidated), (model.protected, model.liquidated), "{chain:?} {model:?}");
+    // The keeper tries orders one after another; the model executes all that pay in a block.
+    let [on_chain, arithmetic] = [&chain, &model].map(|figures| figures.loss.units.to::<u128>());
+    assert!(on_chain.abs_diff(arithmetic) <= on_chain / 10, "{chain:?} {model:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_large_loan_is_liquidated_in_parts_over_several_blocks() -> eyre::Result<()> {
     let params = ReplayParams { depth: 100_000 * DOLLAR, positions: 1, seed: 4, ..params() };
     let prices = Prices::parse("ts,price\n0,2000\n600,1350\n1200,1350\n", None)?;
@@ -124,6 +152,7 @@ fn params() -> ReplayParams {
         borrow_ltv_bps: 8_000,
         liquidation_ltv_bps: 8_600,
         depth: 200_000 * DOLLAR,
+        swap_fee_ppm: 3_000,
         gas_price: 20_000_000_000,
         ether_price: None,
         feed: Feed { heartbeat_secs: 3_600, deviation_bps: 50 },
