@@ -54,7 +54,8 @@ impl Engine {
         let exclusion = self.submissions.exclusion(context.header.number, &self.pauses.active);
         let Pricing { harvest_reader: reader, valuer, .. } = &mut self.pricing;
         let book = self.follower.book();
-        let round = self.strategies.rebalances(reader, valuer, book, context, &exclusion, is_quiet).await;
+        let results = self.ledger.results();
+        let round = self.strategies.rebalances(reader, valuer, book, context, (&exclusion, results), is_quiet).await;
         let Some(Decisions { intents, verdicts, .. }) = round else { return };
         for intent in intents {
             self.submit(intent, context.header, head_at, costs.gas_price);

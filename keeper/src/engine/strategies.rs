@@ -11,6 +11,7 @@ use crate::{
     book::Book,
     intent::Subject,
     prices::{Call, ChainReader, Valuer, Values},
+    safety::ResultsLedger,
     strategies::{
         BlockContext, Decision, Decisions, SkipReason,
         bids::Bids,
@@ -171,10 +172,10 @@ impl Strategies {
         valuer: &mut Valuer,
         book: &Book,
         context: BlockContext<'_>,
-        exclusion: &Exclusion,
+        (exclusion, results): (&Exclusion, &ResultsLedger),
         is_quiet: bool,
     ) -> Option<Decisions<Address>> {
         let excluded = |vault| exclusion.skip_reason(&Subject::Vault(vault));
-        Some(self.rebalance.as_mut()?.decide(reader, valuer, book, context, &excluded, is_quiet).await)
+        Some(self.rebalance.as_mut()?.decide(reader, valuer, book, context, (&excluded, results), is_quiet).await)
     }
 }

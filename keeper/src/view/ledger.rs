@@ -37,6 +37,11 @@ impl Ledger {
         self.results = results;
     }
 
+    /// Returns what mined transactions earned and cost.
+    pub(crate) const fn results(&self) -> &ResultsLedger {
+        &self.results
+    }
+
     pub(super) fn timeline(&self) -> Vec<ActivityEntry> {
         self.timeline.iter().cloned().collect()
     }

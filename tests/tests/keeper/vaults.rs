@@ -5,15 +5,18 @@ use std::path::Path;
 use alloy::{
     primitives::{Address, U256},
     providers::{Provider, ext::AnvilApi},
+    rpc::types::Filter,
+    sol_types::SolEvent,
 };
 use eyre::{ContextCompat, ensure};
-use plimsoll_contracts::IVault;
+use plimsoll_contracts::{IPlimsoll, IVault};
 use plimsoll_deploy::manifest::Manifest;
 use plimsoll_testkit::{
     deployment::Suite,
     devnet::mined,
     keeper::{Keeper, KeeperSetup},
     market::units,
+    market_env::MarketEnv,
     workspace::workspace,
 };
 use serde_json::Value;
@@ -36,6 +39,8 @@ deposit_market = "weth-usdc"
 markets = { weth-usdc = { amount = "10000000 USDC" }, wbtc-usdc = { amount = "10000000 USDC" } }
 "#;
 const SETTINGS: &str = "[rebalance]\ninterval = \"1 second\"\n";
+/// A dollar in units of a feed.
+const DOLLAR_E8: u128 = 100_000_000;
 /// The account that deposits into the vault.
 const DEPOSITOR: usize = 3;
 
@@ -132,6 +137,48 @@ async fn a_vault_is_moved_to_the_better_market_and_out_of_one_without_a_price() 
     let activity: Vec<_> =
         status["timeline"].as_array().into_iter().flatten().map(|entry| entry["kind"].as_str()).collect();
     ensure!(activity.iter().filter(|kind| **kind == Some("rebalance")).count() >= 2, "{activity:?}");
+    keeper.shut_down().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_leaves_a_flagged_market_in_the_block_in_which_loans_are_liquidated() -> eyre::Result<()> {
+    let fixture = Box::pin(Fixture::new()).await?;
+    let (suite, provider) = (&fixture.suite, fixture.suite.provider());
+    let market_env = MarketEnv::open(suite, "weth-usdc", "eth-usd", [units(10_000, 18), units(20_000_000, 6)]).await?;
+    suite.open_loan(&market_env.market, suite.devnet.account(6)?, units(10, 18), units(15_900, 6)).await?;
+    let setup = KeeperSetup { further: SETTINGS.to_owned(), ..KeeperSetup::live(suite) };
+    let keeper = Keeper::start_with(suite, program(), &setup).await?;
+    keeper.wait_until_ready().await?;
+    fixture.mine_until(&keeper, async |status| Ok(decision(status) == "rates_are_level")).await?;
+    let [_, busy] = fixture.holdings().await?;
+    ensure!(busy.assets > units(100_000, 6), "{busy:?}");
+    market_env.trade_to(1_830 * DOLLAR_E8).await?;
+
+    // One block has both: a loan becomes liquidatable, and the market of bitcoin has no price.
+    provider.anvil_set_auto_mine(false).await?;
+    let first = provider.get_block_number().await? + 1;
+    suite.send_price("eth-usd", 1_830 * DOLLAR_E8).await?;
+    suite.send_price("btc-usd", 0).await?;
+    provider.evm_mine(None).await?;
+    let both_signers = async || {
+        for signer in keeper.signers() {
+            let pending = provider.get_transaction_count(signer).pending().await?;
+            if pending == provider.get_transaction_count(signer).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    ensure!(keeper.wait_until_sent(first, both_signers).await?, "{}", keeper.api("status").await?);
+    provider.evm_mine(None).await?;
+
+    let filter = Filter::new().select(first + 1);
+    let logs = provider.get_logs(&filter).await?;
+    let count = |signature| logs.iter().filter(|log| log.topic0() == Some(&signature)).count();
+    ensure!(count(IPlimsoll::Liquidate::SIGNATURE_HASH) == 1, "{logs:?}");
+    ensure!(count(IVault::Deallocate::SIGNATURE_HASH) >= 1, "{logs:?}");
+    let [_, busy] = fixture.holdings().await?;
+    ensure!(busy.withdrawable <= U256::ONE, "{busy:?}");
     keeper.shut_down().await
 }
 

@@ -21,7 +21,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use alloy::{
     primitives::{Address, U256},
@@ -42,6 +42,7 @@ use crate::{
     intent::{GuardKind, Intent, Priority, Purpose, Scope, Worth},
     math::wide::{WAD, mul_div_down},
     prices::{Call, ChainReader, Rate, Valuer},
+    safety::ResultsLedger,
 };
 
 /// Name of the strategy.
@@ -55,7 +56,6 @@ const RATE_TOLERANCE: u64 = 10;
 const MOVE_GAS: u64 = 260_000;
 /// Gas of each further market.
 const FURTHER_MARKET_GAS: u64 = 70_000;
-const SECONDS_PER_DAY: u64 = 86_400;
 
 /// Parameters of rebalancing.
 #[derive(Debug, Clone)]
@@ -99,8 +99,6 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Rebalance {
     settings: RebalanceSettings,
-    /// What was spent on each vault, and the UTC day of it.
-    spent: BTreeMap<Address, (u64, U256)>,
     /// Earliest block time of the next run about all vaults, in seconds.
     next_run_at: u64,
 }
@@ -127,18 +125,19 @@ impl Rebalance {
     /// Returns the strategy with these parameters.
     #[must_use]
     pub const fn new(settings: RebalanceSettings) -> Self {
-        Self { settings, spent: BTreeMap::new(), next_run_at: 0 }
+        Self { settings, next_run_at: 0 }
     }
 
     /// Decides about every vault, in a block that is not quiet, and while the interval since the last run is not over, about
     /// those only that leave a flagged market: no other move is in a hurry. Where nothing is to be moved no request is made.
+    /// `results` say what was spent on each vault today, by this process or an earlier one.
     pub async fn decide<R: ChainReader>(
         &mut self,
         reader: &R,
         valuer: &mut Valuer,
         book: &Book,
         context: BlockContext<'_>,
-        exclusion: Exclusion<'_, Address>,
+        (exclusion, results): (Exclusion<'_, Address>, &ResultsLedger),
         is_quiet: bool,
     ) -> Decisions<Address> {
         let now = context.header.timestamp;
@@ -176,7 +175,7 @@ impl Rebalance {
                 }
             }
         }
-        self.simulate_and_select(reader, context, calls, &mut decisions).await;
+        self.simulate_and_select(reader, context, results, calls, &mut decisions).await;
         decisions
     }
 
@@ -218,16 +217,17 @@ impl Rebalance {
 
     /// Simulates all calls, and sends those that succeed and are worth their gas, which is what the call used.
     async fn simulate_and_select<R: ChainReader>(
-        &mut self,
+        &self,
         reader: &R,
         context: BlockContext<'_>,
+        results: &ResultsLedger,
         calls: Vec<RebalanceCall>,
         decisions: &mut Decisions<Address>,
     ) {
         let mut priced = Vec::new();
         for call in calls {
             let worth = context.costs.worth(call.gain_wei, call.gas, call.call.data.len());
-            match self.affordable(&call, &worth, context) {
+            match self.affordable(&call, &worth, context, results) {
                 Ok(()) => priced.push(call),
                 Err(reason) => decisions.skip([call.vault], &reason),
             }
@@ -254,12 +254,11 @@ impl Rebalance {
             call.gas = simulated.gas_used.saturating_add(intrinsic_gas(&call.call.data));
             call.call.gas = self.settings.gas.gas_limit(call.gas).min(context.room);
             let worth = context.costs.worth(call.gain_wei, call.gas, call.call.data.len());
-            if let Err(reason) = self.affordable(&call, &worth, context) {
+            if let Err(reason) = self.affordable(&call, &worth, context, results) {
                 decisions.skip([call.vault], &reason);
                 continue;
             }
             let cost = worth.cost_at(context.costs.gas_price);
-            self.spend(call.vault, cost, context.header.timestamp);
             let deadline = context.header.timestamp.saturating_add(self.settings.deadline_secs);
             let vault = call.vault;
             decisions.act([vault], call.into_intent(deadline, &worth, context), cost);
@@ -267,28 +266,29 @@ impl Rebalance {
     }
 
     /// Fails where a move is not worth its gas, or the day's budget does not suffice for it.
-    fn affordable(&self, call: &RebalanceCall, worth: &Worth, context: BlockContext<'_>) -> Result<(), SkipReason> {
+    fn affordable(
+        &self,
+        call: &RebalanceCall,
+        worth: &Worth,
+        context: BlockContext<'_>,
+        results: &ResultsLedger,
+    ) -> Result<(), SkipReason> {
         let gas_wei = worth.cost_at(context.costs.gas_price);
         if !worth.pays_at(context.costs.gas_price) {
             return Err(SkipReason::GainBelowGas { gain_wei: call.gain_wei, gas_wei });
         }
-        let spent_wei = self.spent_today(call.vault, context.header.timestamp);
+        let spent_wei = results.of_scope(&scope_of(call.vault), context.header.timestamp).cost_wei;
         let budget_wei = self.settings.budget_per_day;
         if !call.flees && spent_wei.saturating_add(gas_wei) > budget_wei {
             return Err(SkipReason::BudgetSpent { spent_wei, budget_wei });
         }
         Ok(())
     }
+}
 
-    fn spent_today(&self, vault: Address, now: u64) -> U256 {
-        let spent = self.spent.get(&vault).filter(|(day, _)| *day == now / SECONDS_PER_DAY);
-        spent.map_or(U256::ZERO, |(_, spent)| *spent)
-    }
-
-    fn spend(&mut self, vault: Address, cost: U256, now: u64) {
-        let spent = self.spent_today(vault, now).saturating_add(cost);
-        self.spent.insert(vault, (now / SECONDS_PER_DAY, spent));
-    }
+/// What moves of a vault are counted under.
+fn scope_of(vault: Address) -> Scope {
+    Scope::new(NAME, vault.into_word())
 }
 
 impl RebalanceCall {
@@ -305,7 +305,7 @@ impl RebalanceCall {
             extra_wei: worth.extra_wei,
             margin_bps: worth.margin_bps,
             deadline,
-            scope: Scope::new(NAME, self.vault.into_word()),
+            scope: scope_of(self.vault),
             guard: GuardKind::UpTo(context.costs.guard_price(worth, 0)),
             bid: 0,
             profit: None,

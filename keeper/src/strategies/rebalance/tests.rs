@@ -8,6 +8,11 @@ use super::{
     level::{Allocations, tests::some_allocations},
     *,
 };
+use crate::{
+    prices::Prices,
+    safety::Realised,
+    strategies::{Header, gas::Costs},
+};
 
 const DEAD_BAND_BPS: u16 = 20;
 const LIMITS: Limits = Limits {
@@ -67,4 +72,60 @@ fn all_that_can_be_withdrawn_leaves_a_flagged_market_whatever_the_dead_band() {
     assert_eq!(planned, Move { parts: vec![400_000_000], gain: 600_000 });
     let call = reallocation(&snapshot, &planned.parts, 7, &LIMITS);
     assert_eq!((call.sources[0].assets, call.targets.len()), (U256::MAX, 0));
+}
+
+#[test]
+fn what_earlier_processes_spent_counts_against_the_budget_until_the_day_is_over() {
+    let (vault, now) = (Address::repeat_byte(2), 20_000 * 86_400);
+    let settings = RebalanceSettings {
+        keeper: Address::ZERO,
+        vaults: BTreeSet::from([vault]),
+        gas: GasTable::default(),
+        horizon_secs: 86_400,
+        dead_band_bps: DEAD_BAND_BPS,
+        limits: LIMITS,
+        budget_per_day: U256::from(1_000),
+        interval_secs: 1,
+        deadline_secs: 60,
+    };
+    let move_of = |vault, flees| RebalanceCall {
+        vault,
+        call: Call { to: vault, data: Default::default(), gas: 0 },
+        gas: 300,
+        gain_wei: U256::from(10_000),
+        flees,
+    };
+    let realised = |intent, cost: u64| Realised {
+        intent,
+        hash: B256::from(U256::from(intent)),
+        scope: scope_of(vault),
+        day: now / 86_400,
+        liquidated: 0,
+        executed: 0,
+        harvested: 0,
+        has_reverted: false,
+        gain_wei: U256::ZERO,
+        cost_wei: U256::from(cost),
+    };
+    let (strategy, prices) = (Rebalance::new(settings), Prices::default());
+    let decide = |call: &RebalanceCall, results: &ResultsLedger, timestamp| {
+        let header = Header { timestamp, ..Header::default() };
+        let costs = Costs { gas_price: 1, data_byte_price: 0, margin_bps: 0 };
+        let context = BlockContext { header: &header, prices: &prices, costs, room: 30_000_000 };
+        strategy.affordable(call, &costs.worth(call.gain_wei, call.gas, 0), context, results)
+    };
+    // An earlier process has written these.
+    let mut results = ResultsLedger::default();
+    results.record(realised(1, 400));
+    assert_eq!(decide(&move_of(vault, false), &results, now), Ok(()));
+    results.record(realised(2, 301));
+    let [spent_wei, budget_wei] = [701, 1_000].map(U256::from);
+    let spent = Err(SkipReason::BudgetSpent { spent_wei, budget_wei });
+    assert_eq!(decide(&move_of(vault, false), &results, now), spent);
+    // Another vault, a flagged market, the next day, and a move whose block was reorganised away.
+    assert_eq!(decide(&move_of(Address::repeat_byte(3), false), &results, now), Ok(()));
+    assert_eq!(decide(&move_of(vault, true), &results, now), Ok(()));
+    assert_eq!(decide(&move_of(vault, false), &results, now + 86_400), Ok(()));
+    assert!(results.take_back(2));
+    assert_eq!(decide(&move_of(vault, false), &results, now), Ok(()));
 }
