@@ -29,11 +29,20 @@ pub(crate) enum LockFileError {
 impl LockFile {
     /// Locks a file, which is created if it is missing, as is its folder. Does not wait for another process.
     pub(crate) fn take(path: &Path) -> Result<Self, LockFileError> {
+        Self::lock(path, File::try_lock)
+    }
+
+    /// Locks a file together with every other process that shares it, and against those that take it.
+    pub(crate) fn share(path: &Path) -> Result<Self, LockFileError> {
+        Self::lock(path, File::try_lock_shared)
+    }
+
+    fn lock(path: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<Self, LockFileError> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
         let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();

@@ -136,6 +136,12 @@ impl Keeper {
         self.signers
     }
 
+    /// Returns the process id, by which it can be sent signals.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Returns the URL of the keeper's page.
     #[must_use]
     pub fn url(&self) -> &str {

@@ -11,12 +11,14 @@ pub mod market;
 pub mod market_env;
 pub mod morpho_blue;
 pub mod observer;
+pub mod postgres;
 pub mod proxy;
 pub mod random;
 pub mod recording;
 pub mod relay;
 pub mod scenario;
 pub mod venus;
+pub mod wire;
 pub mod workspace;
 
 pub use plimsoll_deploy::toolchain::{node, process, scratch};

@@ -13,7 +13,7 @@ use alloy::primitives::{Address, B256, U256};
 use eyre::ContextCompat;
 use plimsoll_keeper::{
     intent::{Fees, GuardKind, Inclusion, Intent, Priority, Purpose, Scope},
-    sender::journal::{Attempt, AttemptKind, EntryState, Journal, JournalEntry},
+    sender::journal::{Attempt, AttemptKind, EntryState, Journal, JournalEntry, Lease},
     store::{
         AlertQueue, Checkpoint, CheckpointTip, Identity, Image, Notes, ResultRow, ResultStatus, Results, SqliteJournal,
         Store,
@@ -54,10 +54,10 @@ fn images(number: u64, value: u64) -> Vec<Image> {
 async fn write_journal(journal: SqliteJournal, notes: Notes, alerts: AlertQueue, results: Results) -> eyre::Result<()> {
     let mut stdout = io::stdout();
     for id in journal.next_id().await?.. {
-        journal.record(vec![entry(id, EntryState::Sent)]).await?;
+        journal.record(Lease::EXCLUSIVE, vec![entry(id, EntryState::Sent)]).await?;
         writeln!(stdout, "sent {id}")?;
         if let Some(earlier) = id.checked_sub(3) {
-            journal.record(vec![entry(earlier, EntryState::Final(NOWHERE))]).await?;
+            journal.record(Lease::EXCLUSIVE, vec![entry(earlier, EntryState::Final(NOWHERE))]).await?;
             writeln!(stdout, "final {earlier}")?;
         }
         notes.write("number", id.to_string()).await?;

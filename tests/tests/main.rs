@@ -9,6 +9,7 @@ mod demo;
 mod deploy;
 mod devnet;
 mod docs;
+mod fleet;
 mod follow;
 mod fork;
 mod gas;

@@ -2,6 +2,7 @@
 //! 0 on success, 1 on failure or when a check fails, 2 for arguments that are not understood.
 
 mod check;
+mod fleet;
 mod positions;
 mod report;
 mod running;
@@ -111,6 +112,11 @@ Examples:
   plimsoll-keeper snapshot export book-2026-11.db
   # On another machine, before the first start
   plimsoll-keeper snapshot import book-2026-11.db";
+
+const FLEET_EXAMPLES: &str = "\
+Examples:
+  plimsoll-keeper fleet status
+  plimsoll-keeper fleet status --json";
 
 const WATCH_EXAMPLES: &str = "\
 Examples:
@@ -287,6 +293,12 @@ enum Command {
         #[command(subcommand)]
         command: SnapshotCommand,
     },
+    /// Show the keepers that share a database.
+    #[command(after_help = FLEET_EXAMPLES)]
+    Fleet {
+        #[command(subcommand)]
+        command: FleetCommand,
+    },
     /// Show the positions of a live protocol that are nearest to liquidation.
     ///
     /// Needs a node and nothing else: no configuration, no deployment, no keys. The logs of the protocol are read from its
@@ -336,6 +348,18 @@ struct Control {
 enum BreakerAction {
     /// Let transactions be sent again.
     Close,
+}
+
+#[derive(Debug, Subcommand)]
+enum FleetCommand {
+    /// List the keepers that share the database of [store], and which of them holds the lease on each signer.
+    Status {
+        #[command(flatten)]
+        from: Source,
+        /// Write the result as one JSON document.
+        #[arg(long, help_heading = "Output")]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -418,6 +442,14 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
             io::stdout().write_all(text.as_bytes())?;
             Ok(true)
         }
+        Command::Fleet { command: FleetCommand::Status { from, json } } => {
+            let config = from.read()?;
+            logging::start(Format::Text);
+            config.log_warnings();
+            let report = Box::pin(fleet::status(config)).await?;
+            print(json, &report, &report.text())?;
+            Ok(true)
+        }
         Command::Config { from, json } => {
             let config = from.read()?;
             logging::start(Format::Text);
@@ -435,7 +467,7 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
             let config = from.read()?;
             logging::start(Format::Text);
             config.log_warnings();
-            let report = report::report(&config, since.as_deref(), until.as_deref())?;
+            let report = Box::pin(report::report(config, since.as_deref(), until.as_deref())).await?;
             print(json, &report, &if csv { report.csv() } else { report.text() })?;
             Ok(true)
         }

@@ -34,7 +34,7 @@ pub use self::{
     chain::{ChainFacts, DataFee, GasSource, TransactionType},
     deployment::{Deployed, Follow},
     network::{AlertTarget, Alerts, EndpointSettings, Http, Role, Signers, Watched},
-    operations::{Audit, Fees, Log, Safety, Store},
+    operations::{Audit, Fees, Log, Postgres, Safety, Store},
     protocols::{Executor, Protocols},
     rebalance::Rebalance,
     strategies::{Guard, Harvest, Liquidate, MarketSettings},
@@ -205,7 +205,7 @@ impl Config {
         let (audit, log) = (root.read("audit"), root.read("log"));
         // For its mistakes; its values follow from the chain.
         root.read::<Fees>("fees");
-        let (store, safety) = (Store::read(root, folder), Safety::read(root, folder));
+        let (store, safety) = (Store::read(root, folder, variables), Safety::read(root, folder));
         let (deployed, record) = Deployed::read(root, folder)?;
         let origin =
             deployed.record.as_ref().map_or(Origin::Default, |path| Origin::Record(path.display().to_string()));

@@ -161,7 +161,7 @@ impl Entry {
 
 /// Parses the environment variable that the setting at `path` names. A value that cannot be parsed is a problem of that
 /// setting, and is not repeated.
-fn variable<T: FromStr<Err: ToString>>(
+pub(super) fn variable<T: FromStr<Err: ToString>>(
     root: &Tree,
     path: &[&str],
     name: &str,

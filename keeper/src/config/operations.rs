@@ -1,16 +1,20 @@
 //! How the keeper runs: what it pays for gas, when it stops, where its files are, what it checks and logs.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use alloy::primitives::U256;
-use plimsoll_chain::logging::Format;
+use plimsoll_chain::{logging::Format, secret::Secret};
 use serde::{Deserialize, Deserializer};
 use toml::Value;
 
 use super::{
+    Variables,
+    network::variable,
     tree::{Origin, Tree},
     units,
 };
@@ -66,7 +70,7 @@ pub struct Safety {
 impl Safety {
     /// Reads `[safety]`; by default the kill file is in the store. Relative paths start at `folder`.
     pub(super) fn read(root: &mut Tree, folder: &Path) -> Option<Self> {
-        let kill_file = root.read::<Store>("store")?.folder.join("STOP").display().to_string();
+        let kill_file = root.read::<StoreTable>("store")?.folder.join("STOP").display().to_string();
         root.add(&Origin::Default, &format!("safety.kill_file = {}", Value::from(kill_file)));
         let safety: Self = root.read("safety")?;
         Some(Self { kill_file: folder.join(safety.kill_file), ..safety })
@@ -74,22 +78,87 @@ impl Safety {
 }
 
 /// Where the journal and the book's checkpoint are.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Store {
     /// Folder that belongs to this keeper alone.
     pub folder: PathBuf,
     /// Time for which the journal keeps settled transactions.
-    #[serde(deserialize_with = "units::time")]
     pub retention: Duration,
+    /// Database that holds what belongs to the signers, and that keepers share; `None` where the folder holds it.
+    pub postgres: Option<Postgres>,
 }
+
+/// A PostgreSQL database that keepers share.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    /// URL of the database, with user and password.
+    pub url: Arc<Secret<String>>,
+    /// Time after which another keeper may take over the signers of one that does not renew its lease.
+    pub lease: Duration,
+    /// Name of this keeper among those that share the database.
+    pub name: String,
+}
+
+/// `[store]` as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoreTable {
+    folder: PathBuf,
+    #[serde(deserialize_with = "units::time")]
+    retention: Duration,
+    postgres: Option<PostgresTable>,
+}
+
+/// `postgres` of `[store]` as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PostgresTable {
+    #[serde(default, deserialize_with = "units::variable")]
+    url_env: Option<String>,
+    #[serde(default, deserialize_with = "units::time")]
+    lease: Option<Duration>,
+    name: Option<String>,
+}
+
+/// Shortest term of a lease: a statement may take two seconds, and two renewals have to fit.
+const MIN_LEASE: Duration = Duration::from_secs(3);
+
+/// Term of a lease where none is set.
+const DEFAULT_LEASE: Duration = Duration::from_secs(6);
 
 impl Store {
     /// Reads `[store]`. Relative paths start at `folder`.
-    pub(super) fn read(root: &Tree, folder: &Path) -> Option<Self> {
-        let store: Self = root.read("store")?;
-        Some(Self { folder: folder.join(store.folder), ..store })
+    pub(super) fn read(root: &Tree, folder: &Path, variables: &Variables) -> Option<Self> {
+        let path = ["store", "postgres"];
+        let table: StoreTable = root.read("store")?;
+        let postgres = match table.postgres {
+            None => None,
+            Some(PostgresTable { url_env: None, .. }) => {
+                root.problem(&path, "`url_env` is missing: the variable with the database's URL");
+                return None;
+            }
+            Some(PostgresTable { lease: Some(lease), .. }) if lease < MIN_LEASE => {
+                root.problem(
+                    &["store", "postgres", "lease"],
+                    "this must be at least 3s: a lease is renewed at a third of it",
+                );
+                return None;
+            }
+            Some(PostgresTable { url_env: Some(url_env), lease, name }) => {
+                let what = "the database's URL, as in postgres://user:password@host/plimsoll";
+                let url: String = variable(root, &["store", "postgres", "url_env"], &url_env, variables, what)?;
+                let url = Arc::new(Secret::new(url));
+                Some(Postgres { url, lease: lease.unwrap_or(DEFAULT_LEASE), name: name.unwrap_or_else(host_name) })
+            }
+        };
+        Some(Self { folder: folder.join(table.folder), retention: table.retention, postgres })
     }
+}
+
+/// Name of this machine, where the system tells.
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "keeper".to_owned() } else { name.trim().to_owned() }
 }
 
 /// How often the book is compared with the chain.

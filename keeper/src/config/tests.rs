@@ -126,7 +126,11 @@ fn the_example_explains_every_setting() {
         EXAMPLE.lines().map(uncommented).filter(|line| !line.starts_with("url = ")).collect::<Vec<_>>().join("\n");
     let place = Place::new();
     let mut root = Tree::parse(&all, &|_| Origin::Environment("all".to_owned()));
-    let urls = [("NODE_URL", "ws://127.0.0.1:8545"), ("SLACK_URL", "https://example.org")];
+    let urls = [
+        ("NODE_URL", "ws://127.0.0.1:8545"),
+        ("SLACK_URL", "https://example.org"),
+        ("DATABASE_URL", "postgres://keeper@127.0.0.1/plimsoll"),
+    ];
     let variables = urls.map(|(name, url)| (name.to_owned(), url.to_owned())).into();
     let read = Config::read(&mut root, place.folder.path(), &variables);
     assert!(read.is_some(), "{:#?}", root.problems(Path::new("all")));
@@ -161,7 +165,8 @@ fn schema(name: &str) -> String {
 }
 
 /// Variables that [`complete`] names.
-const SECRETS: [(&str, &str); 1] = [("SLACK_URL", "https://example.org")];
+const SECRETS: [(&str, &str); 2] =
+    [("SLACK_URL", "https://example.org"), ("DATABASE_URL", "postgres://keeper@127.0.0.1/plimsoll")];
 
 /// The example with every setting in it, but for those that exclude others or name what is not there.
 fn complete() -> Vec<String> {

@@ -7,6 +7,7 @@ use super::{
     link,
 };
 use crate::{
+    sender::fleet::FleetStatus,
     strategies::rebalance::Flag,
     view::{ProgrammeView, VaultView, View},
 };
@@ -20,6 +21,7 @@ pub(super) fn status(view: &View) -> Markup {
                 article.card { h3 { "Endpoints" } (endpoints(view)) }
                 article.card { h3 { "Signers" } (signers(view)) }
                 article.card { h3 { "Limits and audit" } (limits(view)) }
+                @if let Some(fleet) = &view.fleet { article.card { h3 { "Fleet" } (members(view, fleet)) } }
                 @if !view.programmes.is_empty() {
                     article.card { h3 { "Staking programmes" } @for programme in &view.programmes { (one_programme(programme)) } }
                 }
@@ -68,6 +70,29 @@ fn signers(view: &View) -> Markup {
                         (count(signer.pending)) " pending"
                     }
                     @if let Some(problem) = &signer.problem { p.note { (problem) } }
+                }
+            }
+        }
+    }
+}
+
+/// The keepers that share the database, each with the signers that it holds.
+fn members(view: &View, fleet: &FleetStatus) -> Markup {
+    html! {
+        p.small { (fleet.server) }
+        @if !fleet.is_reachable { p.note { "The database does not answer: nothing is sent." } }
+        ul.things {
+            @for member in &fleet.members {
+                li {
+                    p {
+                        span class={ "dot " (if member.is_live { "good" } else { "bad" }) } {}
+                        strong { (member.name) } " " span.dim { (if member.is_self { "this keeper" } else { "" }) }
+                        span.visually-hidden { (if member.is_live { " live" } else { " gone" }) }
+                    }
+                    p.small { "block " (count(member.head)) " · heartbeat " (member.seen_secs_ago) " s ago" }
+                    @for lease in fleet.leases.iter().filter(|lease| lease.holder == member.id && lease.expires_in_ms > 0) {
+                        p.small { "signs for " (link::address(view, lease.signer)) }
+                    }
                 }
             }
         }

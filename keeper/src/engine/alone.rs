@@ -20,7 +20,7 @@ use crate::{
     intent::{Outcome, Report, SenderEvent},
     prices::{EndpointReader, UNSIGNED_ACCOUNT},
     sender::SenderHandle,
-    store::{Identity, Store},
+    store::{Identity, Records, Store},
     stream::newest_header,
 };
 
@@ -40,12 +40,13 @@ pub async fn run_alone(mut config: Config, request: &Request) -> eyre::Result<St
     let deployed = &config.deployed;
     let identity = Identity { chain_id: deployed.chain_id, genesis, core: deployed.core, rewards: deployed.rewards };
     let store = Store::open(&config.store.folder, &identity)?;
+    let records = Records::open(&config.store, &store, &identity).await?;
     let signers = signers(&config, &roles.read).await?;
     ensure!(
         signers.high_priority.is_some() || signers.low_priority.is_some(),
         "nothing can be signed: name a key in [signers]"
     );
-    let (sender, events, tasks) = start_sender(settings, signers, &roles, &store.journal, &store.notes).await?;
+    let (sender, events, tasks) = start_sender(settings, signers, &roles, &records).await?;
     let done = execute(&config, request, &sender, events, &roles.read).await;
     tasks.shut_down().await;
     done

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::division::Division;
 use crate::{control::Paused, intent::Subject, safety::BackOff, strategies::SkipReason};
 
-/// Subjects that are excluded from decisions in a block: those that are paused, those of intents in flight, and those in
-/// back-off.
+/// Subjects that are excluded from decisions in a block: those that are paused, those of intents in flight, those in
+/// back-off, and those that another keeper of the fleet acts on.
 #[derive(Debug)]
 pub(super) struct Exclusion {
     /// What the operator has paused.
@@ -16,6 +17,8 @@ pub(super) struct Exclusion {
     pub(super) back_off: BackOff,
     /// Number of the block that is decided on.
     pub(super) block: u64,
+    /// What other keepers act on; `None` where none shares the database.
+    pub(super) division: Option<Division>,
 }
 
 impl Exclusion {
@@ -35,8 +38,10 @@ impl Exclusion {
         if self.in_flight.contains_key(subject) {
             return Some(SkipReason::InFlight);
         }
-        let wait = self.back_off.wait(subject, self.block)?;
-        let cause = format!("it failed {} times in a row", wait.reverts.max(1));
-        Some(SkipReason::BackingOff { until_block: wait.until_block, cause })
+        if let Some(wait) = self.back_off.wait(subject, self.block) {
+            let cause = format!("it failed {} times in a row", wait.reverts.max(1));
+            return Some(SkipReason::BackingOff { until_block: wait.until_block, cause });
+        }
+        self.division.as_ref()?.skip_reason(subject, self.block)
     }
 }

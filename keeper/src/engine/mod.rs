@@ -48,6 +48,7 @@ mod background;
 mod block_request;
 mod book_audit;
 mod chain_events;
+mod division;
 mod exclusion;
 mod executor_listing;
 mod failover;
@@ -83,7 +84,6 @@ use tokio::{
 };
 use tracing::{error, info, instrument};
 
-pub(crate) use self::protocol_follower::{PRUNED, ProtocolError, ProtocolFollower};
 pub use self::{
     alone::run_alone,
     failover::FailoverReader,
@@ -102,6 +102,10 @@ use self::{
     second_opinion::Opinion,
     strategies::Strategies,
     submissions::{RaceEnd, Submissions},
+};
+pub(crate) use self::{
+    protocol_follower::{PRUNED, ProtocolError, ProtocolFollower},
+    start::identity,
 };
 use crate::{
     chain::Header,
@@ -205,7 +209,10 @@ impl Engine {
                 () = sender_tasks.ended() => {
                     break Err(eyre!("a task of the sender has ended, so nothing can be sent any more: start again"));
                 }
-                _ = tick.tick() => self.view.refresh_endpoints(&self.follower.stream().health()),
+                _ = tick.tick() => {
+                    self.view.show_fleet(self.submissions.fleet());
+                    self.view.refresh_endpoints(&self.follower.stream().health());
+                }
             }
         };
         info!("shutting down");
@@ -479,7 +486,7 @@ impl Engine {
         let tokens = self.strategies.valued_tokens(book);
         if let Some(values) = self.pricing.known_values(header, &tokens).await {
             let context = self.pricing.context(&self.config, header, prices).await;
-            let exclusion = self.submissions.exclusion(header.number, &self.pauses.active);
+            let exclusion = self.submissions.exclusion_ahead(header.number, &self.pauses.active);
             further.extend(self.strategies.speculate(book, &values, context, &exclusion));
         }
         self.pricing.plan(&self.config, book, header, further);

@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     intent::{Outcome, Receipt, Report},
     safety::Execution,
-    store::{ResultRow, ResultStatus, Results, TokenAmount},
+    store::{Records, ResultRow, ResultStatus, TokenAmount},
     stream::StreamReader,
     view::{Ledger, labelled, place},
 };
@@ -48,9 +48,9 @@ struct Block {
 
 impl ResultsRecorder {
     /// Starts a task that writes to `results`.
-    pub(super) fn start(results: Results, reader: StreamReader) -> Self {
+    pub(super) fn start(records: Records, reader: StreamReader) -> Self {
         let (changes, receiver) = mpsc::unbounded_channel();
-        Self { changes, task: tokio::spawn(record(receiver, results, reader)) }
+        Self { changes, task: tokio::spawn(record(receiver, records, reader)) }
     }
 
     /// Records a report after which other transactions are mined than before. `ledger` knows its result.
@@ -107,16 +107,16 @@ fn row(config: &Config, report: &Report, receipt: &Receipt, status: ResultStatus
     }
 }
 
-async fn record(mut changes: UnboundedReceiver<Change>, results: Results, reader: StreamReader) {
+async fn record(mut changes: UnboundedReceiver<Change>, records: Records, reader: StreamReader) {
     while let Some(change) = changes.recv().await {
         let written = match change {
             Change::Record(mut row, receipt) => {
                 let block = block_of(&reader, &receipt).await;
                 row.at = block.as_ref().map_or_else(now, |block| block.timestamp.to());
                 (row.gas_wei, row.tip_wei) = costs(&receipt, block.map(|block| block.base_fee_per_gas.to()));
-                results.record(&row).await
+                records.record_result(&row).await
             }
-            Change::TakeBack(intent) => results.take_back(intent).await,
+            Change::TakeBack(intent) => records.take_back_result(intent).await,
         };
         if let Err(error) = written {
             error!(%error, "result not written");

@@ -39,7 +39,7 @@ use crate::{
     prices::UNSIGNED_ACCOUNT,
     sender::{self, SenderHandle, SenderTasks, Signers, StartError},
     shutdown::Shutdown,
-    store::{Identity, Notes, SqliteJournal, Store},
+    store::{Identity, Records, Store},
     strategies::{guard::Guard, harvest::Harvest, liquidate::Liquidate, rebalance::Rebalance},
     stream::{self, Stream},
     telemetry::alerts::AlertService,
@@ -130,9 +130,10 @@ impl Parts {
             let identity = Identity::of(&config.deployed, genesis);
             let store = Store::open(&config.store.folder, &identity)?;
             alerts.attach(store.alerts.clone(), store.notes.clone());
-            eyre::Ok((genesis, store, signers(&config, &roles.read).await?))
+            let records = Records::open(&config.store, &store, &identity).await?;
+            eyre::Ok((genesis, store, records, signers(&config, &roles.read).await?))
         };
-        let (genesis, store, signers) = tokio::select! {
+        let (genesis, store, records, signers) = tokio::select! {
             begun = begin => begun?,
             () = shutdown.requested() => return Ok(()),
         };
@@ -144,8 +145,8 @@ impl Parts {
         );
         view.show_genesis(genesis);
 
-        let Store { checkpoint, journal, notes, results, .. } = store;
-        let pruned = journal.prune(config.store.retention).await?;
+        let Store { checkpoint, notes, .. } = store;
+        let pruned = records.prune(config.store.retention).await?;
         if pruned > 0 {
             info!(pruned, "journal pruned");
         }
@@ -167,7 +168,7 @@ impl Parts {
             listing = reading => listing?,
             () = shutdown.requested() => return Ok(()),
         };
-        let starting = start_sender(sender_settings, signers, &roles, &journal, &notes);
+        let starting = start_sender(sender_settings, signers, &roles, &records);
         let (sender, sender_events, sender_tasks) = tokio::select! {
             started = starting => started?,
             () = shutdown.requested() => return Ok(()),
@@ -197,7 +198,7 @@ impl Parts {
             submissions: Submissions::new(sender),
             audit: BookAudit::new(config.audit.clone()),
             background: Background::new(reader.clone(), notes),
-            results: ResultsRecorder::start(results, reader),
+            results: ResultsRecorder::start(records, reader),
             ledger,
             view,
             alerts: alerts.sender(),
@@ -219,6 +220,12 @@ pub(super) async fn genesis(config: &Config, nodes: &[Arc<Endpoint>]) -> B256 {
         Some(genesis) => genesis,
         None => until_answered(nodes, genesis_of).await,
     }
+}
+
+/// Returns the identity of the configuration's deployment, for commands besides a running keeper. Takes the endpoints.
+pub(crate) async fn identity(config: &mut Config) -> Identity {
+    let nodes = Roles::of(std::mem::take(&mut config.endpoints)).read;
+    Identity::of(&config.deployed, genesis(config, &nodes).await)
 }
 
 /// Reads what the executor of the configuration lists; `None` where no other protocol is followed. Fails where it is another
@@ -289,13 +296,14 @@ pub(super) async fn start_sender(
     settings: sender::SenderSettings,
     signers: Signers,
     roles: &Roles,
-    journal: &SqliteJournal,
-    notes: &Notes,
+    records: &Records,
 ) -> Result<(SenderHandle, UnboundedReceiver<sender::SenderEvent>, SenderTasks), StartError> {
     let identity = signers.relays.clone().map_or_else(RelayIdentity::random, RelayIdentity::new);
+    let first = signers.high_priority.as_ref().or(signers.low_priority.as_ref());
+    let safety = records.safety(first.map_or(UNSIGNED_ACCOUNT, TransactionSigner::address));
     loop {
         let (settings, signers) = (settings.clone(), signers.clone());
-        match sender::start(settings, signers, roles.nodes(&identity), journal.clone(), notes.clone()).await {
+        match sender::start(settings, signers, roles.nodes(&identity), records.clone(), safety.clone()).await {
             Err(StartError::Chain(error)) if error.is_retryable() => {
                 warn!(%error, "waiting for a node");
                 time::sleep(RETRY_INTERVAL).await;

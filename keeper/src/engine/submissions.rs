@@ -1,6 +1,6 @@
 //! The engine's side of the sender: intents that were submitted, and what their reports mean for later decisions.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use alloy::primitives::{Address, U256};
 use plimsoll_contracts::MarketId;
@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::{Span, debug, field, instrument};
 
 use super::{
+    division::{Division, SeenSubjects, forget_old},
     exclusion::Exclusion,
     obsolete::{is_executable, is_liquidatable, is_obsolete},
     pricing::PricedBlock,
@@ -23,7 +24,7 @@ use crate::{
     intent::{DropReason, Intent, Outcome, Priority, Purpose, Receipt, Report},
     record,
     safety::{FailureCause, ResultsLedger},
-    sender::{SenderHandle, SignerStatus},
+    sender::{SenderHandle, SignerStatus, fleet::FleetStatus},
     strategies::bids::RaceResult,
     view::{SafetySnapshot, SignerSnapshot, count},
 };
@@ -49,6 +50,8 @@ pub(super) struct Submissions {
     reverted: Vec<RevertedRace>,
     /// Positions of other protocols that are liquidatable.
     pub(super) liquidatable: Liquidatable,
+    /// Subjects of markets in which another keeper of the fleet acts first.
+    seen: SeenSubjects,
 }
 
 /// When an intent was decided.
@@ -86,7 +89,13 @@ pub(super) struct RevertedRace {
 
 impl Submissions {
     pub(super) fn new(sender: SenderHandle) -> Self {
-        Self { sender, open: HashMap::new(), reverted: Vec::new(), liquidatable: Liquidatable::default() }
+        Self {
+            sender,
+            open: HashMap::new(),
+            reverted: Vec::new(),
+            liquidatable: Liquidatable::default(),
+            seen: SeenSubjects::default(),
+        }
     }
 
     /// Tells the sender of a new block, and which intents are obsolete as of it. To be called before anything that is
@@ -96,6 +105,7 @@ impl Submissions {
             |(id, intent): (u64, Intent)| is_obsolete(&intent, &self.liquidatable, book, block).then_some(id);
         let obsolete: Vec<_> = self.sender.open_intents().into_iter().filter_map(is_obsolete).collect();
         self.sender.on_block(block.header, &obsolete);
+        forget_old(&self.seen, block.header.number);
     }
 
     /// Tells the sender that every block after `block` was reverted.
@@ -215,8 +225,23 @@ impl Submissions {
 
     /// What must be left alone by decisions on a block.
     pub(super) fn exclusion(&self, block: u64, paused: &Paused) -> Exclusion {
+        self.exclusion_with(block, paused, Some(Arc::clone(&self.seen)))
+    }
+
+    /// What must be left alone by calls that are planned for the block after this one.
+    pub(super) fn exclusion_ahead(&self, block: u64, paused: &Paused) -> Exclusion {
+        self.exclusion_with(block, paused, None)
+    }
+
+    fn exclusion_with(&self, block: u64, paused: &Paused, seen: Option<SeenSubjects>) -> Exclusion {
         let (in_flight, back_off) = (self.sender.in_flight(), self.sender.back_off());
-        Exclusion { paused: paused.clone(), in_flight, back_off, block }
+        let division = self.sender.fleet().map(|fleet| Division { fleet, is_standby: self.sender.is_standby(), seen });
+        Exclusion { paused: paused.clone(), in_flight, back_off, block, division }
+    }
+
+    /// Who shares the database; `None` where no keeper can.
+    pub(super) fn fleet(&self) -> Option<FleetStatus> {
+        self.sender.fleet()
     }
 
     /// Replaces the pending transaction with a nonce by a cancellation. Returns it in words; fails with the reason.

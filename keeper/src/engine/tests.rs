@@ -27,7 +27,7 @@ use crate::{
     prices::{Call, CallResult, ChainReader, Prices, SimulatedCall, Source, Valuer},
     safety::{BackOff, FailureCause},
     sender::{SenderHandle, Signers, core::CoreSettings},
-    store::{Identity, Notes, Store},
+    store::{Identity, Notes, Records, Store},
     strategies::{
         bids::{RaceRecord, RaceResult},
         guard::Guard,
@@ -92,7 +92,7 @@ impl Bench {
         let mut valuer = Valuer::new([(USDC, Source::fixed(U256::from(ETHER / 2_000), 6).unwrap())].into());
         let in_flight = in_flight.iter().map(|index| (self.loan(*index), 1)).collect();
         let (paused, back_off) = (Paused::default(), BackOff::default());
-        let exclusion = Exclusion { paused, in_flight, back_off, block: header.number };
+        let exclusion = Exclusion { paused, in_flight, back_off, block: header.number, division: None };
         let book = &self.fixture.book;
         let round = self.strategies.liquidations(&Exchange, &mut valuer, book, context, &exclusion).await;
         let borrowers = |intent: &Intent| match &intent.purpose {
@@ -153,7 +153,7 @@ fn what_is_in_flight_or_in_back_off_is_skipped_and_nothing_else() {
         back_off.record_failure(loan(index), FailureCause::Reverts, 10);
     }
     let in_flight = HashMap::from([(loan(1), 7), (loan(2), 8)]);
-    let mut exclusion = Exclusion { paused: Paused::default(), in_flight, back_off, block: 11 };
+    let mut exclusion = Exclusion { paused: Paused::default(), in_flight, back_off, block: 11, division: None };
 
     let cause = "it failed 1 times in a row".to_owned();
     assert_eq!(exclusion.skip_reason(&loan(0)), Some(SkipReason::BackingOff { until_block: 12, cause }));
@@ -183,7 +183,8 @@ fn a_lost_race_clears_the_back_off_of_a_loan_that_is_not_liquidatable_any_more()
     for lost in lost_races(&mut reverted, &Liquidatable::default(), &fixture.book, &block).0 {
         back_off.record_failure(lost, FailureCause::LostRace, 2);
     }
-    let exclusion = Exclusion { paused: Paused::default(), in_flight: HashMap::new(), back_off, block: 3 };
+    let exclusion =
+        Exclusion { paused: Paused::default(), in_flight: HashMap::new(), back_off, block: 3, division: None };
     assert_eq!(exclusion.skip_reason(&loans[0]), None, "another liquidator was faster");
     assert!(exclusion.skip_reason(&loans[1]).is_some(), "it reverts for another reason");
     assert!(reverted.is_empty());
@@ -223,7 +224,9 @@ impl Site {
         let config = Arc::clone(&fixture.config);
         let (core, chain_id) = (config.deployed.core, config.deployed.chain_id);
         let identity = Identity { chain_id, genesis: B256::ZERO, core, rewards: config.deployed.rewards };
-        let Store { checkpoint, journal, notes, results, .. } = Store::open(folder.path(), &identity).unwrap();
+        let store = Store::open(folder.path(), &identity).unwrap();
+        let records = Records::of_folder(&store);
+        let Store { checkpoint, notes, .. } = store;
         let restored = RestoredBook::load(&checkpoint, &config.sources()).await.unwrap();
         let endpoints = Vec::<Arc<Endpoint>>::new();
         let stream = Stream::start(endpoints, config.sources(), restored.cursor(1), wiring::stream(&config));
@@ -233,7 +236,7 @@ impl Site {
         let settings = wiring::sender(&config, Mode::DryRun);
         let nodes = sender::Nodes::new(Vec::new(), Vec::new(), Vec::new());
         let (sender, events, tasks): (SenderHandle, _, _) =
-            sender::start(settings, Signers::default(), nodes, journal, notes.clone()).await.unwrap();
+            Box::pin(sender::start(settings, Signers::default(), nodes, records.clone(), notes.clone())).await.unwrap();
         let view = ViewPublisher::new(Arc::clone(&config), Vec::new(), false);
         let (views, shutdown) = (view.subscribe(), Shutdown::new());
         let alerts = AlertService::start(config::Alerts::default(), config.chain.block_time, view.subscribe()).sender();
@@ -252,7 +255,7 @@ impl Site {
             submissions: Submissions::new(sender),
             audit: BookAudit::new(config.audit.clone()),
             background: Background::new(reader.clone(), notes.clone()),
-            results: ResultsRecorder::start(results, reader),
+            results: ResultsRecorder::start(records, reader),
             ledger: Ledger::default(),
             view,
             alerts,

@@ -156,6 +156,15 @@ pub enum DropReason {
     /// The journal cannot be written, without which nothing is sent.
     #[error("the journal cannot be written; repair that and start the keeper again")]
     JournalFailed,
+    /// The keeper has no lease on the signer.
+    #[error("standby: another keeper has the lease on the signer, or the database does not answer")]
+    Standby,
+    /// The keeper lost its lease on the signer. Whoever has the next one follows what was broadcast.
+    #[error("the lease on the signer was lost; the keeper that takes it over follows what was broadcast")]
+    LeaseLost,
+    /// Another keeper that shares the database has a transaction pending for the same, or had one mined a moment ago.
+    #[error("another keeper of the fleet sends for the same")]
+    HeldByPeer,
 }
 
 impl DropReason {
@@ -175,6 +184,9 @@ impl DropReason {
             Self::Stopped => "stopped",
             Self::OnHold => "on_hold",
             Self::JournalFailed => "journal_failed",
+            Self::Standby => "standby",
+            Self::LeaseLost => "lease_lost",
+            Self::HeldByPeer => "held_by_peer",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Results of commands, as text for people and as JSON for programs.
 
 pub mod check;
+pub mod fleet;
 pub mod positions;
 pub mod results;
 mod table;

@@ -106,6 +106,11 @@ impl Gate {
         Self { settings, record, back_off: BackOff::default() }
     }
 
+    /// Continues where another record ends.
+    pub fn restore(&mut self, record: SafetyRecord) {
+        self.record = record;
+    }
+
     /// Admits an intent, or fails with the first reason against it. A dry run is the last reason, so that it shows what
     /// would have been sent.
     pub fn admit(&self, intent: &Intent, context: &RiskContext) -> Result<(), SafetyRefusal> {

@@ -12,7 +12,7 @@ mod back_off;
 mod gate;
 mod results;
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 pub use self::{
     back_off::{BackOff, FailureCause, Wait},
@@ -27,6 +27,16 @@ pub trait SafetyStore: Send + Sync + 'static {
 
     /// Writes the record in place of the last one. It survives a crash when this returns.
     fn write(&self, record: SafetyRecord) -> impl Future<Output = Result<(), SafetyStoreError>> + Send;
+}
+
+impl<S: SafetyStore> SafetyStore for Arc<S> {
+    fn read(&self) -> impl Future<Output = Result<Option<SafetyRecord>, SafetyStoreError>> + Send {
+        S::read(self)
+    }
+
+    fn write(&self, record: SafetyRecord) -> impl Future<Output = Result<(), SafetyStoreError>> + Send {
+        S::write(self, record)
+    }
 }
 
 /// The safety record cannot be read or written.

@@ -154,9 +154,19 @@ impl Admission {
         in_flight.retain(|_, in_flight| in_flight.ended_in.is_none_or(can_be_reverted));
     }
 
+    /// Returns the newest applied block.
+    pub(super) fn head(&self) -> Option<Header> {
+        self.lock_gate().1
+    }
+
     /// Returns the number of the newest applied block, and 0 before the first.
     pub(super) fn head_number(&self) -> u64 {
-        self.lock_gate().1.map_or(0, |head| head.number)
+        self.head().map_or(0, |head| head.number)
+    }
+
+    /// Continues with the record of the keeper that had the signers before.
+    pub(super) fn restore(&self, record: SafetyRecord) {
+        self.lock_gate().0.restore(record);
     }
 
     /// Whether a signer with this balance, in wei, is refused for it.

@@ -3,11 +3,12 @@
 //! The journal stores whole entries and knows nothing of what they mean. An entry is settled when nothing can change
 //! any more what became of its nonce; until then its bytes are kept, so that they can be broadcast again.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use alloy::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 
+use super::fleet::FleetStatus;
 use crate::intent::{Fees, Inclusion, Intent};
 
 /// An intent, its nonce, and everything that was signed for it.
@@ -117,25 +118,114 @@ pub struct Recovered {
     pub unsettled: Vec<JournalEntry>,
 }
 
-/// Durable storage of entries.
+/// The right to write what belongs to signers, and to broadcast for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Number of the lease. Each one has a higher number than those before it.
+    pub fence: i64,
+    /// Number of the one before it, if this keeper had it: nobody else has written since.
+    pub previous: Option<i64>,
+}
+
+impl Lease {
+    /// The lease in a journal that one keeper uses at a time.
+    pub const EXCLUSIVE: Self = Self { fence: 0, previous: None };
+}
+
+/// A subject that nobody else may send a transaction for while an intent for it is pending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Text that names the subject.
+    pub subject: String,
+    /// Id of the intent.
+    pub intent: u64,
+    /// Timestamp of the block from which on others may claim the subject, in seconds, whatever became of the intent.
+    pub deadline: u64,
+}
+
+/// Durable storage of entries. Keepers may share it: then each writes under a [`Lease`] on its signers.
+///
+/// The methods with an implementation are those of a journal that one keeper uses at a time.
 pub trait Journal: Send + Sync + 'static {
+    /// Time for which a lease lasts unless it is renewed; `None` where keepers do not share the journal.
+    fn lease_term(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Takes a lease on these signers, all or none, without waiting; `None` while another keeper has one of them.
+    fn acquire(&self, _signers: &[Address]) -> impl Future<Output = Result<Option<Lease>, JournalError>> + Send {
+        async { Ok(Some(Lease::EXCLUSIVE)) }
+    }
+
+    /// Renews a lease, says that this keeper lives and has applied the block `head`, and returns who else does. Fails with
+    /// [`JournalError::Fenced`] if the lease was taken over.
+    fn heartbeat(
+        &self,
+        _lease: Option<Lease>,
+        _head: u64,
+    ) -> impl Future<Output = Result<FleetStatus, JournalError>> + Send {
+        async { Ok(FleetStatus::default()) }
+    }
+
+    /// Ends a lease, so that another keeper can take over at once.
+    fn release(&self, _lease: Lease) -> impl Future<Output = Result<(), JournalError>> + Send {
+        async { Ok(()) }
+    }
+
     /// Reads what is known of a signer. Fails where the journal cannot be read.
     fn recover(&self, signer: Address) -> impl Future<Output = Result<Recovered, JournalError>> + Send;
 
-    /// Returns one more than the highest id of any signer's entry, and 0 where there is none.
+    /// Returns the first of the ids that this start gives to its intents: no entry has it or a higher one, or, where keepers
+    /// share the journal, nobody else is given any of the 2³² ids from it on.
     fn next_id(&self) -> impl Future<Output = Result<u64, JournalError>> + Send;
 
-    /// Writes these entries, all or none, in place of those with the same ids. When it returns they survive a crash of
-    /// the machine. After an error it is unknown whether they were written.
-    fn record(&self, entries: Vec<JournalEntry>) -> impl Future<Output = Result<(), JournalError>> + Send;
+    /// Writes these entries of one signer, all or none, in place of those with the same ids. When it returns they survive a
+    /// crash of the machine. After an error it is unknown whether they were written, except after
+    /// [`JournalError::Fenced`]: they were not.
+    fn record(&self, lease: Lease, entries: Vec<JournalEntry>)
+    -> impl Future<Output = Result<(), JournalError>> + Send;
+
+    /// Claims subjects for a signer's intents as of a block, given by number and timestamp. Returns the ids of the intents of
+    /// which another signer has a subject: one with an intent that is pending, or that ended in a later block.
+    fn claim(
+        &self,
+        _lease: Lease,
+        _signer: Address,
+        _claims: Vec<Claim>,
+        _head: (u64, u64),
+    ) -> impl Future<Output = Result<Vec<u64>, JournalError>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
+    /// Ends a signer's claims, by the ids of intents: as of the block that ended the intent, at once with 0, or not after all
+    /// with `None`, because that block was reverted.
+    fn end_claims(
+        &self,
+        _signer: Address,
+        _ended: Vec<(u64, Option<u64>)>,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// The journal cannot be read or written, so nothing may be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the journal of transactions: {problem}")]
-pub struct JournalError {
-    /// What went wrong, and what to do about it.
-    pub problem: String,
+pub enum JournalError {
+    /// It is damaged or cannot be written, until somebody repairs that.
+    #[error("the journal of transactions: {problem}")]
+    Failed {
+        /// What went wrong, and what to do about it.
+        problem: String,
+    },
+    /// The server that holds it does not answer, or not as it should. That may pass.
+    #[error("the journal of transactions: {problem}")]
+    Unavailable {
+        /// What went wrong, and what to do about it.
+        problem: String,
+    },
+    /// The lease has expired, or another keeper has taken it over.
+    #[error("the lease on the signer has expired, or another keeper has taken it over")]
+    Fenced,
 }
 
 #[cfg(test)]

@@ -50,15 +50,27 @@ pub enum LockError {
 }
 
 impl SignerLock {
-    /// Locks a key in the user's own folder. Fails if another keeper has the lock, or if it cannot be created.
-    pub fn take(chain_id: u64, signer: Address) -> Result<Self, LockError> {
-        Self::take_in(&folder(), chain_id, signer)
+    /// Locks a key in this folder, which is created if it is missing, or in the user's own. Fails if another keeper has the
+    /// lock, or if it cannot be created.
+    pub fn take(folder: Option<&Path>, chain_id: u64, signer: Address) -> Result<Self, LockError> {
+        Self::lock(folder, chain_id, signer, LockFile::take)
     }
 
-    /// Locks a key in this folder, which is created if it is missing. Fails as [`SignerLock::take`] does.
-    pub fn take_in(folder: &Path, chain_id: u64, signer: Address) -> Result<Self, LockError> {
+    /// Locks a key against keepers that have a store of their own, and not against those that share a database, among which
+    /// a lease decides. Fails as [`SignerLock::take`] does.
+    pub fn share(folder: Option<&Path>, chain_id: u64, signer: Address) -> Result<Self, LockError> {
+        Self::lock(folder, chain_id, signer, LockFile::share)
+    }
+
+    fn lock(
+        folder: Option<&Path>,
+        chain_id: u64,
+        signer: Address,
+        lock: fn(&Path) -> Result<LockFile, LockFileError>,
+    ) -> Result<Self, LockError> {
+        let folder = folder.map_or_else(users_folder, Path::to_path_buf);
         let path = folder.join(format!("{chain_id}-{signer:#x}.lock"));
-        match LockFile::take(&path) {
+        match lock(&path) {
             Ok(file) => Ok(Self { _file: file }),
             Err(LockFileError::Held { process }) => Err(LockError::InUse { signer, chain_id, process, path }),
             Err(LockFileError::Io(source)) => Err(LockError::File { path, source }),
@@ -66,7 +78,7 @@ impl SignerLock {
     }
 }
 
-fn folder() -> PathBuf {
+fn users_folder() -> PathBuf {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
     state.map_or_else(|| env::temp_dir().join("plimsoll-signers"), |state| state.join("plimsoll/signers"))
@@ -83,12 +95,25 @@ mod tests {
     #[test]
     fn a_key_is_locked_once_for_each_chain() {
         let folder = tempfile::tempdir().unwrap();
-        let take = |chain_id, number| SignerLock::take_in(folder.path(), chain_id, Address::repeat_byte(number));
+        let take = |chain_id, number| SignerLock::take(Some(folder.path()), chain_id, Address::repeat_byte(number));
         let first = take(1, 7).unwrap();
         let refused = take(1, 7).unwrap_err().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         let others = [take(2, 7).unwrap(), take(1, 8).unwrap()];
         drop((first, others));
         take(1, 7).unwrap();
+    }
+
+    #[test]
+    fn keepers_that_share_a_database_share_a_key_and_exclude_one_that_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let signer = Address::repeat_byte(7);
+        let share = || SignerLock::share(Some(folder.path()), 1, signer);
+        let shared = [share().unwrap(), share().unwrap()];
+        SignerLock::take(Some(folder.path()), 1, signer).unwrap_err();
+        drop(shared);
+        let taken = SignerLock::take(Some(folder.path()), 1, signer).unwrap();
+        share().unwrap_err();
+        drop(taken);
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use alloy::primitives::Address;
 
-use super::journal::{Journal, JournalEntry, JournalError, Recovered};
+use super::journal::{Journal, JournalEntry, JournalError, Lease, Recovered};
 
 /// A journal in memory. Clones share its entries, as two starts of one keeper share a file.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +49,7 @@ impl Journal for MemoryJournal {
         Ok(self.with(|entries| entries.last_key_value().map_or(0, |(id, _)| id.saturating_add(1))))
     }
 
-    async fn record(&self, entries: Vec<JournalEntry>) -> Result<(), JournalError> {
+    async fn record(&self, _: Lease, entries: Vec<JournalEntry>) -> Result<(), JournalError> {
         self.write(entries);
         Ok(())
     }

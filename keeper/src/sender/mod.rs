@@ -11,7 +11,9 @@
 mod admission;
 pub mod core;
 pub mod fees;
+pub mod fleet;
 pub mod journal;
+mod lease;
 mod lock;
 #[cfg(test)]
 pub(crate) mod memory_journal;

@@ -12,7 +12,10 @@ use std::{
     },
 };
 
-use alloy::{primitives::Address, signers::local::PrivateKeySigner};
+use alloy::{
+    primitives::{Address, U256},
+    signers::local::PrivateKeySigner,
+};
 use plimsoll_chain::{error::ChainError, signer::TransactionSigner};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -23,7 +26,9 @@ use tracing::{Instrument, info_span};
 use super::{
     admission::Admission,
     core::{CancelRefusal, Core, CoreSettings, RecoverError},
-    journal::{Journal, JournalError},
+    fleet::FleetStatus,
+    journal::{Journal, JournalError, Lease},
+    lease::LeaseTask,
     lock::{LockError, SignerLock},
     nodes::Nodes,
     signer_task::{Cancellation, Command, SignerStatus, SignerTask},
@@ -135,6 +140,8 @@ struct Shared {
     admission: Arc<Admission>,
     events: mpsc::UnboundedSender<SenderEvent>,
     next_id: AtomicU64,
+    /// Who else shares the journal; `None` where nobody can.
+    fleet: Option<watch::Receiver<FleetStatus>>,
 }
 
 /// Handle of one signer's task.
@@ -151,6 +158,8 @@ struct SignerHandle {
 pub struct SenderTasks {
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
+    /// Kept while the tasks of the signers watch it.
+    _lease: Arc<watch::Sender<Option<Lease>>>,
     _locks: Vec<SignerLock>,
 }
 
@@ -168,45 +177,43 @@ pub async fn start<J: Journal, S: SafetyStore>(
 ) -> Result<(SenderHandle, mpsc::UnboundedReceiver<SenderEvent>, SenderTasks), StartError> {
     let record = safety_store.read().await?.unwrap_or_default();
     let is_live = settings.safety.is_live;
-    let admission = Arc::new(Admission::new(Gate::new(settings.safety, record), settings.kill_file));
+    let admission = Arc::new(Admission::new(Gate::new(settings.safety.clone(), record), settings.kill_file.clone()));
     let (events, receiver) = mpsc::unbounded_channel();
-    let (journal, nodes) = (Arc::new(journal), Arc::new(nodes));
+    let (journal, nodes, safety_store) = (Arc::new(journal), Arc::new(nodes), Arc::new(safety_store));
+    let lease_term = journal.lease_term();
     let mut locks = Vec::new();
     let mut recovered_signers = Vec::new();
     // No task starts before every signer is known to be able to.
     for (signer, priorities) in signers.by_key().into_iter().filter(|_| is_live) {
         let address = signer.address();
-        locks.push(match &settings.lock_folder {
-            Some(folder) => SignerLock::take_in(folder, settings.chain_id, address)?,
-            None => SignerLock::take(settings.chain_id, address)?,
-        });
-        let account = nodes.account_state(address).await?;
-        if account.chain_id != settings.chain_id {
-            return Err(StartError::WrongChain { expected: settings.chain_id, found: account.chain_id });
-        }
-        let recovered = journal.recover(address).await?;
-        let mut core = Core::recover(
-            address,
-            settings.core.clone(),
-            recovered,
-            account.nonce,
-            account.has_code,
-            settings.adopt_nonce,
-        )?;
-        core.set_balance(account.balance);
-        recovered_signers.push((core, signer, priorities, account.balance));
+        let folder = settings.lock_folder.as_deref();
+        let (core, balance) = if lease_term.is_some() {
+            locks.push(SignerLock::share(folder, settings.chain_id, address)?);
+            // Its task takes over what the journal has, once the keeper has a lease.
+            (Core::idle(address, settings.core.clone()), None)
+        } else {
+            locks.push(SignerLock::take(folder, settings.chain_id, address)?);
+            let (core, balance) = recover(&settings, address, &nodes, journal.as_ref()).await?;
+            (core, Some(balance))
+        };
+        recovered_signers.push((core, signer, priorities, balance));
     }
     let next_id = AtomicU64::new(journal.next_id().await?);
-    let mut tasks = SenderTasks { tasks: JoinSet::new(), stop: watch::Sender::new(false), _locks: locks };
-    tasks.tasks.spawn(Admission::persist(admission.records(), safety_store, tasks.stop.subscribe()));
+    let mut tasks = JoinSet::new();
+    let stop = watch::Sender::new(false);
+    tasks.spawn(Admission::persist(admission.records(), Arc::clone(&safety_store), stop.subscribe()));
     if is_live {
-        tasks.tasks.spawn(Arc::clone(&nodes).keep_warm(tasks.stop.subscribe()));
+        tasks.spawn(Arc::clone(&nodes).keep_warm(stop.subscribe()));
     }
+    let exclusive = lease_term.is_none().then_some(Lease::EXCLUSIVE);
+    let lease = watch::Sender::new(exclusive);
+    let (lost, losses) = mpsc::unbounded_channel();
+    let addresses = recovered_signers.iter().map(|(_, signer, ..)| signer.address()).collect();
     let handles = recovered_signers.into_iter().map(|(core, signer, priorities, balance)| {
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let address = signer.address();
         core.pending().for_each(|entry| admission.begin(entry.id, &entry.intent));
-        let status = watch::Sender::new(SignerStatus::of(&core, address, Some(balance)));
+        let status = watch::Sender::new(SignerStatus::of(&core, address, balance, exclusive.is_none()));
         let handle = SignerHandle { signer: address, priorities, commands, status: status.subscribe() };
         let task = SignerTask {
             core,
@@ -221,13 +228,52 @@ pub async fn start<J: Journal, S: SafetyStore>(
             deferred: BTreeMap::new(),
             sign_alerted: false,
             logs: HashMap::new(),
+            core_settings: settings.core.clone(),
+            adopt_nonce: settings.adopt_nonce,
+            leases: lease.subscribe(),
+            lease: exclusive,
+            last_fence: None,
+            lost: lost.clone(),
+            is_shared: lease_term.is_some(),
+            ended: Vec::new(),
+            initial: Vec::new(),
         };
-        let run = task.run(command_receiver, tasks.stop.subscribe());
-        tasks.tasks.spawn(run.instrument(info_span!("signer", %address)));
+        let run = task.run(command_receiver, stop.subscribe());
+        tasks.spawn(run.instrument(info_span!("signer", %address)));
         handle
     });
     let signers = handles.collect();
-    Ok((SenderHandle(Arc::new(Shared { signers, admission, events, next_id })), receiver, tasks))
+    drop(lost);
+    let lease = Arc::new(lease);
+    let fleet = lease_term.map(|term| {
+        let (fleet, lease) = (watch::Sender::new(FleetStatus::default()), Arc::clone(&lease));
+        let subscription = fleet.subscribe();
+        let (journal, admission) = (Arc::clone(&journal), Arc::clone(&admission));
+        let task = LeaseTask { journal, safety_store, admission, signers: addresses, term, lease, fleet };
+        tasks.spawn(task.run(losses, stop.subscribe()));
+        subscription
+    });
+    let tasks = SenderTasks { tasks, stop, _lease: lease, _locks: locks };
+    Ok((SenderHandle(Arc::new(Shared { signers, admission, events, next_id, fleet })), receiver, tasks))
+}
+
+/// Recovers a signer from journal and chain. Returns its core, and its balance in wei.
+async fn recover<J: Journal>(
+    settings: &SenderSettings,
+    signer: Address,
+    nodes: &Nodes,
+    journal: &J,
+) -> Result<(Core, U256), StartError> {
+    let account = nodes.account_state(signer).await?;
+    if account.chain_id != settings.chain_id {
+        return Err(StartError::WrongChain { expected: settings.chain_id, found: account.chain_id });
+    }
+    let recovered = journal.recover(signer).await?;
+    let core_settings = settings.core.clone();
+    let mut core =
+        Core::recover(signer, core_settings, recovered, account.nonce, account.has_code, settings.adopt_nonce)?;
+    core.set_balance(account.balance);
+    Ok((core, account.balance))
 }
 
 impl Signers {
@@ -314,6 +360,18 @@ impl SenderHandle {
     #[must_use]
     pub fn signer(&self, priority: Priority) -> Option<Address> {
         self.signer_for(priority).map(|signer| signer.signer)
+    }
+
+    /// Whether nothing is sent because the keeper has no lease on its signers.
+    #[must_use]
+    pub fn is_standby(&self) -> bool {
+        self.0.signers.iter().all(|signer| signer.status.borrow().is_standby) && !self.0.signers.is_empty()
+    }
+
+    /// Returns who else shares the journal; `None` where nobody can.
+    #[must_use]
+    pub fn fleet(&self) -> Option<FleetStatus> {
+        self.0.fleet.as_ref().map(|fleet| fleet.borrow().clone())
     }
 
     /// Returns the state of every signer.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    fmt, mem,
+    fmt, future, mem,
     sync::Arc,
     time::Duration,
 };
@@ -18,16 +18,16 @@ use tracing::{Instrument, debug, error, info, info_span};
 
 use super::{
     admission::Admission,
-    core::{CancelRefusal, Core, Effect, Event, SignedTransaction, UnsignedTransaction},
+    core::{CancelRefusal, Core, CoreSettings, Effect, Event, SignedTransaction, UnsignedTransaction},
     fees::TxFees,
-    journal::{Journal, JournalEntry},
+    journal::{Claim, Journal, JournalEntry, JournalError, Lease},
     nodes::{FetchedStatus, Nodes},
     sign::sign,
     stopped,
 };
 use crate::{
     chain::Header,
-    intent::{Fees, Inclusion, Intent, Outcome, Purpose, Report, SenderAlert, SenderEvent},
+    intent::{DropReason, Fees, Inclusion, Intent, Outcome, Purpose, Report, SenderAlert, SenderEvent},
     record::{self, Stage},
 };
 
@@ -40,6 +40,9 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Decimals of a gas price in gwei.
 const GWEI_DECIMALS: u8 = 9;
+
+/// Pause after a take-over that failed, before the next attempt.
+const TAKE_OVER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A command to the task.
 #[derive(Debug)]
@@ -101,6 +104,8 @@ pub struct SignerStatus {
     pub queued: usize,
     /// Whether it stopped sending because its journal cannot be written.
     pub has_failed: bool,
+    /// Whether it sends nothing because the keeper has no lease on it.
+    pub is_standby: bool,
 }
 
 /// A pending transaction and the intent that it executes.
@@ -140,6 +145,32 @@ pub(super) struct SignerTask<J> {
     pub(super) sign_alerted: bool,
     /// Events of the transactions that the response that is being processed reports as mined, by hash.
     pub(super) logs: HashMap<B256, Vec<Log>>,
+    /// How the core sends, and whether it starts at the chain's nonce: for a core that takes over.
+    pub(super) core_settings: CoreSettings,
+    pub(super) adopt_nonce: bool,
+    /// The lease that the keeper has on its signers.
+    pub(super) leases: watch::Receiver<Option<Lease>>,
+    /// The lease under which the core was recovered; `None` in standby.
+    pub(super) lease: Option<Lease>,
+    /// Number of the last lease under which the core was recovered.
+    pub(super) last_fence: Option<i64>,
+    /// Receives the number of a lease that could not be written under.
+    pub(super) lost: mpsc::UnboundedSender<i64>,
+    /// Whether keepers share the journal, so that subjects are claimed before anything is sent for them.
+    pub(super) is_shared: bool,
+    /// Claims to end with the next write: ids of intents, and the block that ended each.
+    pub(super) ended: Vec<(u64, Option<u64>)>,
+    /// What the core learns first when it takes over: the newest block of the time in standby, and whether sending is on hold.
+    pub(super) initial: Vec<Event>,
+}
+
+/// Why a task stopped to be active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// The keeper is ending.
+    Stopped,
+    /// The lease is lost.
+    LeaseLost,
 }
 
 /// What a node responded to a request that ran in the background.
@@ -151,26 +182,51 @@ struct NodeResponse {
 }
 
 impl<J: Journal> SignerTask<J> {
-    /// Runs until it is told to stop, always between two events, or until every handle that could command it is
-    /// dropped.
+    /// Runs until it is told to stop, always between two events, or until every handle that could command it is dropped: in
+    /// standby while the keeper has no lease, and active while it has.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, mut stop: watch::Receiver<bool>) {
+        loop {
+            if self.lease.is_some() && self.run_active(&mut commands, &mut stop).await == Ended::Stopped {
+                return;
+            }
+            if self.stand_by(&mut commands, &mut stop).await == Ended::Stopped {
+                return;
+            }
+        }
+    }
+
+    /// Carries out commands and follows transactions, until the lease is lost.
+    async fn run_active(
+        &mut self,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Ended {
         let (responses, mut responded) = mpsc::unbounded_channel();
         let mut ready = Vec::new();
-        loop {
+        let mut leases = self.leases.clone();
+        for event in mem::take(&mut self.initial) {
+            self.process_event(event, &responses).await;
+        }
+        while self.lease.is_some() {
+            let lease = self.lease;
             tokio::select! {
                 biased;
-                () = stopped(&mut stop) => {
+                () = stopped(stop) => {
                     // Entries that cannot be written any more are found out again at the next start.
                     let _ = self.write_deferred().await;
-                    return;
+                    return Ended::Stopped;
                 }
+                () = lost(&mut leases, lease) => self.lose_lease(),
                 count = commands.recv_many(&mut ready, MAX_COMMANDS_AT_ONCE) => {
                     if count == 0 {
-                        return;
+                        return Ended::Stopped;
                     }
                     for job in jobs(ready.drain(..)) {
                         match job {
-                            Job::Event(event) => self.process_event(event, &responses).await,
+                            Job::Event(event) => {
+                                let event = self.claim(event).await;
+                                self.process_event(event, &responses).await;
+                            }
                             Job::Cancel(nonce, respond) => {
                                 // Who ordered it may be gone; it is done all the same.
                                 respond.send(self.cancel(nonce, &responses).await).ok();
@@ -187,17 +243,136 @@ impl<J: Journal> SignerTask<J> {
                     self.process_event(response.event, &responses).await;
                     self.logs.clear();
                 }
-                () = time::sleep(FLUSH_INTERVAL), if !self.deferred.is_empty() => {
+                () = time::sleep(FLUSH_INTERVAL), if !self.deferred.is_empty() || !self.ended.is_empty() => {
                     if let Some(failure) = self.write_deferred().await {
                         self.process_event(failure, &responses).await;
                     }
                 }
             }
         }
+        Ended::LeaseLost
+    }
+
+    /// Declines everything until the keeper has a lease and the signer is taken over.
+    async fn stand_by(
+        &mut self,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Ended {
+        self.publish_status();
+        let mut leases = self.leases.clone();
+        let (mut head, mut is_on_hold) = (None, false);
+        let mut attempt_at = time::Instant::now();
+        while self.lease.is_none() {
+            let take_over = async {
+                let lease = leases.wait_for(Option::is_some).await.ok().and_then(|lease| *lease);
+                time::sleep_until(attempt_at).await;
+                lease
+            };
+            tokio::select! {
+                biased;
+                () = stopped(stop) => return Ended::Stopped,
+                command = commands.recv() => match command {
+                    None => return Ended::Stopped,
+                    Some(Command::Submit(id, intent)) => self.report_drop(id, *intent, DropReason::Standby),
+                    Some(Command::Block(header, _)) => head = Some(header),
+                    Some(Command::Hold(hold)) => is_on_hold = hold,
+                    Some(Command::Cancel(_, respond)) => {
+                        respond.send(Err(CancelRefusal::Standby)).ok();
+                    }
+                },
+                Some(lease) = take_over => {
+                    match self.take_over(lease).await {
+                        Ok(()) => info!(fence = lease.fence, pending = self.core.pending().count(), "signer taken over"),
+                        Err(problem) => {
+                            error!(problem, "signer not taken over");
+                            attempt_at = time::Instant::now() + TAKE_OVER_INTERVAL;
+                        }
+                    }
+                }
+            }
+        }
+        // What is pending is rebroadcast with the newest block, as it is with every block.
+        self.initial = [Event::Hold(is_on_hold)].into_iter().chain(head.map(Event::Block)).collect();
+        Ended::LeaseLost
+    }
+
+    /// Recovers the signer from the journal and the chain, under a lease. Entries that this keeper wrote under the lease
+    /// before are written again first, where nobody else has had one since: a database that failed over to a replica may have
+    /// lost the last of them.
+    async fn take_over(&mut self, lease: Lease) -> Result<(), String> {
+        let signer = self.signer.address();
+        let account = self.nodes.account_state(signer).await.map_err(|error| error.to_string())?;
+        if account.chain_id != self.chain_id {
+            return Err(format!("the node is on chain {}, and the keeper is for {}", account.chain_id, self.chain_id));
+        }
+        // A lower number than that of the last lease is of a database that has lost what followed.
+        let is_own = lease.previous.zip(self.last_fence).is_some_and(|(previous, last)| previous <= last);
+        let known: Vec<_> = self.core.entries().filter(|_| is_own).cloned().collect();
+        if !known.is_empty() {
+            self.journal.record(lease, known).await.map_err(|error| error.to_string())?;
+        }
+        let recovered = self.journal.recover(signer).await.map_err(|error| error.to_string())?;
+        let (settings, adopts) = (self.core_settings.clone(), self.adopt_nonce || is_own);
+        let mut core = Core::recover(signer, settings, recovered, account.nonce, account.has_code, adopts)
+            .map_err(|error| error.to_string())?;
+        core.set_balance(account.balance);
+        core.pending().for_each(|entry| self.admission.begin(entry.id, &entry.intent));
+        (self.core, self.lease, self.last_fence) = (core, Some(lease), Some(lease.fence));
+        self.status.send_modify(|status| status.balance = Some(account.balance));
+        self.publish_status();
+        Ok(())
+    }
+
+    /// Ends to be active: nothing more is journalled or broadcast. What is pending is its next holder's to follow.
+    fn lose_lease(&mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        self.lost.send(lease.fence).ok();
+        self.deferred.clear();
+        self.ended.clear();
+        for (id, intent) in self.core.open_intents() {
+            self.report_drop(id, intent, DropReason::LeaseLost);
+        }
+    }
+
+    fn report_drop(&mut self, id: u64, intent: Intent, reason: DropReason) {
+        let (signer, outcome) = (self.signer.address(), Outcome::Dropped(reason));
+        self.report(Box::new(Report { id, signer, intent, outcome, logs: Vec::new() }));
+    }
+
+    /// Claims the subjects of intents that were submitted, and drops those of which another keeper has a subject.
+    async fn claim(&mut self, event: Event) -> Event {
+        let (Event::Submit(intents), Some(lease), true) = (&event, self.lease, self.is_shared) else { return event };
+        let claim = |(id, intent): &(u64, Intent)| {
+            let (intent_id, deadline) = (*id, intent.deadline);
+            let subjects = intent.purpose.subjects().into_iter();
+            subjects.map(move |subject| Claim { subject: format!("{subject:?}"), intent: intent_id, deadline })
+        };
+        let claims = intents.iter().flat_map(claim).collect();
+        let head = self.admission.head().map_or((0, 0), |head| (head.number, head.timestamp));
+        match self.journal.claim(lease, self.signer.address(), claims, head).await {
+            Ok(held) if held.is_empty() => event,
+            Ok(held) => {
+                let Event::Submit(intents) = event else { return event };
+                let (held, granted): (Vec<_>, Vec<_>) = intents.into_iter().partition(|(id, _)| held.contains(id));
+                held.into_iter().for_each(|(id, intent)| self.report_drop(id, intent, DropReason::HeldByPeer));
+                Event::Submit(granted)
+            }
+            Err(problem) => {
+                error!(%problem, "subjects not claimed");
+                let Event::Submit(intents) = event else { return event };
+                self.lose_lease();
+                intents.into_iter().for_each(|(id, intent)| self.report_drop(id, intent, DropReason::LeaseLost));
+                Event::Submit(Vec::new())
+            }
+        }
     }
 
     /// Feeds the core with an event, and carries out the effects in order.
     async fn process_event(&mut self, event: Event, responses: &mpsc::UnboundedSender<NodeResponse>) {
+        if self.lease.is_none() {
+            return self.decline(event);
+        }
         let is_block = matches!(event, Event::Block(_));
         let effects = self.core.handle(event);
         let reads_balance = self.carry_out_all(effects, responses).await;
@@ -208,6 +383,13 @@ impl<J: Journal> SignerTask<J> {
             self.fetch_status(Vec::new(), responses);
         }
         self.publish_status();
+    }
+
+    /// Drops what was submitted after the lease was lost.
+    fn decline(&mut self, event: Event) {
+        if let Event::Submit(intents) = event {
+            intents.into_iter().for_each(|(id, intent)| self.report_drop(id, intent, DropReason::LeaseLost));
+        }
     }
 
     /// Replaces the pending transaction with a nonce by a cancellation, which is journalled before it is broadcast, like
@@ -221,10 +403,16 @@ impl<J: Journal> SignerTask<J> {
             let entry = core.pending().find(|entry| entry.nonce == nonce)?;
             entry.attempts.last().map(|attempt| (entry.id, attempt.hash, attempt.fees))
         };
+        if self.lease.is_none() {
+            return Err(CancelRefusal::Standby);
+        }
         let replaced = newest(&self.core);
         let effects = self.core.order_cancellation(nonce)?;
         self.carry_out_all(effects, responses).await;
         self.publish_status();
+        if self.lease.is_none() {
+            return Err(CancelRefusal::Standby);
+        }
         if self.core.has_failed() {
             return Err(CancelRefusal::JournalFailed);
         }
@@ -246,7 +434,12 @@ impl<J: Journal> SignerTask<J> {
         loop {
             for effect in effects {
                 reads_balance |= matches!(effect, Effect::FetchReceipts(_));
-                if let Some(next) = self.carry_out(effect, responses).await {
+                let next = self.carry_out(effect, responses).await;
+                if self.lease.is_none() {
+                    // What was not journalled must not be broadcast, and nothing else is this keeper's to do any more.
+                    return reads_balance;
+                }
+                if let Some(next) = next {
                     let has_failed = matches!(next, Event::JournalFailed);
                     events.push_back(next);
                     if has_failed {
@@ -292,11 +485,12 @@ impl<J: Journal> SignerTask<J> {
                 if let Outcome::Mined(receipt) = &report.outcome {
                     report.logs = self.logs.remove(&receipt.inclusion.hash).unwrap_or_default();
                 }
-                log_report(&report);
-                self.admission.on_report(&report);
-                // Receivers of the report look at the status.
-                self.publish_status();
-                self.events.send(SenderEvent::Report(report)).ok();
+                if self.is_shared
+                    && let Some(block) = claim_end(&report.outcome)
+                {
+                    self.ended.push((report.id, block));
+                }
+                self.report(report);
             }
             Effect::Alert(alert) => {
                 error!(%alert, "sender alert");
@@ -304,6 +498,14 @@ impl<J: Journal> SignerTask<J> {
             }
         }
         None
+    }
+
+    fn report(&self, report: Box<Report>) {
+        log_report(&report);
+        self.admission.on_report(&report);
+        // Receivers of the report look at the status.
+        self.publish_status();
+        self.events.send(SenderEvent::Report(report)).ok();
     }
 
     /// Signs transactions, and leaves those out that are not signed. The operator is alerted to the first of them.
@@ -333,13 +535,24 @@ impl<J: Journal> SignerTask<J> {
         self.deferred.extend(entries.into_iter().map(|entry| (entry.id, entry)));
     }
 
-    /// Writes all deferred entries. Returns an event if that failed.
+    /// Writes all deferred entries. Returns an event if the journal has failed; loses the lease if it cannot be written under
+    /// it.
     async fn write_deferred(&mut self) -> Option<Event> {
+        let lease = self.lease?;
         let _timer = record::stage(Stage::Journal);
         let entries = mem::take(&mut self.deferred).into_values().collect();
-        let error = self.journal.record(entries).await.err()?;
+        let error = match self.journal.record(lease, entries).await {
+            Ok(()) if self.ended.is_empty() => return None,
+            // The claims of a keeper that ends before they are written end at their deadline.
+            Ok(()) => self.journal.end_claims(self.signer.address(), mem::take(&mut self.ended)).await.err()?,
+            Err(error) => error,
+        };
         error!(%error, "journal not written");
-        Some(Event::JournalFailed)
+        if matches!(error, JournalError::Failed { .. }) {
+            return Some(Event::JournalFailed);
+        }
+        self.lose_lease();
+        None
     }
 
     /// Asks a node in the background for nonce, balance and these receipts.
@@ -356,13 +569,14 @@ impl<J: Journal> SignerTask<J> {
     }
 
     fn publish_status(&self) {
-        self.status.send_modify(|status| *status = SignerStatus::of(&self.core, self.signer.address(), status.balance));
+        let (signer, is_standby) = (self.signer.address(), self.lease.is_none());
+        self.status.send_modify(|status| *status = SignerStatus::of(&self.core, signer, status.balance, is_standby));
     }
 }
 
 impl SignerStatus {
-    pub(super) fn of(core: &Core, signer: Address, balance: Option<U256>) -> Self {
-        let pending = core.pending().filter_map(|entry| {
+    pub(super) fn of(core: &Core, signer: Address, balance: Option<U256>, is_standby: bool) -> Self {
+        let pending = core.pending().filter(|_| !is_standby).filter_map(|entry| {
             let (first, newest) = (entry.attempts.first()?, entry.attempts.last()?);
             Some(PendingTransaction {
                 id: entry.id,
@@ -381,7 +595,33 @@ impl SignerStatus {
             pending: pending.collect(),
             queued: core.queued(),
             has_failed: core.has_failed(),
+            is_standby,
         }
+    }
+}
+
+/// Waits until the keeper has another lease than this, or none.
+async fn lost(leases: &mut watch::Receiver<Option<Lease>>, lease: Option<Lease>) {
+    if leases.wait_for(|current| *current != lease).await.is_err() {
+        // The sender's other end lives as long as the keeper.
+        future::pending().await
+    }
+}
+
+/// Returns the block with which an intent of this outcome leaves its subjects to others: 0 for at once, `None` inside for not
+/// any more. `None` where that does not change.
+const fn claim_end(outcome: &Outcome) -> Option<Option<u64>> {
+    match outcome {
+        Outcome::Sent { .. } => None,
+        Outcome::Reorged => Some(None),
+        Outcome::Mined(receipt) | Outcome::Reverted(receipt) | Outcome::Cancelled(receipt) => {
+            Some(Some(receipt.inclusion.block))
+        }
+        Outcome::Replaced { .. }
+        | Outcome::Dropped(_)
+        | Outcome::Refused(_)
+        | Outcome::NonceUsedByOther { .. }
+        | Outcome::Lost { .. } => Some(Some(0)),
     }
 }
 

@@ -8,6 +8,8 @@ use std::{
 
 use rusqlite::ErrorCode;
 
+use super::ServerError;
+
 /// The store cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -99,6 +101,21 @@ pub enum StoreError {
         /// Path of the write-ahead log.
         path: PathBuf,
     },
+    /// The folder's journal has pending transactions, and the database is to be the journal from now on.
+    #[error(
+        "{} has {pending} transactions in its journal that are not final, and the database of `postgres` in [store] knows \
+         nothing of them: let the keeper run without `postgres` until they are final",
+        .folder.display()
+    )]
+    PendingInFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// Number of entries that are not settled.
+        pending: u64,
+    },
+    /// The database that keepers share cannot be used.
+    #[error(transparent)]
+    Server(ServerError),
     /// A file to be written is there already.
     #[error("{} is there already: name another file", .path.display())]
     Exists {

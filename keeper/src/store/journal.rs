@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     safety::{SafetyRecord, SafetyStore, SafetyStoreError},
-    sender::journal::{Journal, JournalEntry, JournalError, Recovered},
+    sender::journal::{Journal, JournalEntry, JournalError, Lease, Recovered},
 };
 
 pub(super) const KIND: FileKind = FileKind {
@@ -169,6 +169,12 @@ impl SqliteJournal {
             .await
     }
 
+    /// Returns the number of entries that are not settled.
+    pub async fn unsettled(&self) -> Result<u64, StoreError> {
+        let count = "SELECT count(*) FROM entries WHERE NOT settled";
+        self.file.run(move |connection| connection.query_row(count, [], |row| row.get(0))).await
+    }
+
     /// Deletes entries that were settled this long before the newest change, by the chain's clock. Entries that are not
     /// settled, each signer's highest nonce and the highest id are kept whatever their age, because the keeper needs
     /// them to continue. Returns the number of deleted entries.
@@ -198,7 +204,7 @@ impl Journal for SqliteJournal {
         Ok(highest.await?.map_or(0, |id| id.saturating_add(1)))
     }
 
-    async fn record(&self, entries: Vec<JournalEntry>) -> Result<(), JournalError> {
+    async fn record(&self, _: Lease, entries: Vec<JournalEntry>) -> Result<(), JournalError> {
         let written = self.file.run(|connection| {
             let transaction = connection.transaction()?;
             for entry in entries {
@@ -212,7 +218,7 @@ impl Journal for SqliteJournal {
 
 impl From<StoreError> for JournalError {
     fn from(error: StoreError) -> Self {
-        Self { problem: error.to_string() }
+        Self::Failed { problem: error.to_string() }
     }
 }
 

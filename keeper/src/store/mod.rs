@@ -6,6 +6,8 @@
 //! - `book.db` is a [`Checkpoint`] of the book. It can be thrown away, and is rebuilt from the chain; [`export`] and
 //!   [`SnapshotImport`] carry it from one keeper to another.
 //!
+//! What belongs to the signers can be in a PostgreSQL database instead, which several keepers share: see [`Records`].
+//!
 //! Each file is owned by a thread of its own behind a bounded queue, so that a slow disk delays no decision, and
 //! nothing for one file queues behind a large write to the other. A file of an older version is upgraded when it is
 //! opened; one of another chain, another deployment or a newer version is refused with the remedy.
@@ -15,6 +17,8 @@ mod database;
 mod error;
 mod folder;
 mod journal;
+mod postgres;
+mod records;
 mod results;
 mod snapshot;
 mod worker;
@@ -30,6 +34,8 @@ pub use self::{
     database::Identity,
     error::StoreError,
     journal::{Alert, AlertQueue, Notes, SqliteJournal},
+    postgres::{Server, ServerError},
+    records::{Records, SafetyRecords},
     results::{ResultRow, ResultStatus, Results, TokenAmount, read_results},
     snapshot::{SnapshotImport, export},
 };

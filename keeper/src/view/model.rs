@@ -11,6 +11,7 @@ use super::{decisions::DecisionHistory, row::PositionRow, words::Words};
 use crate::{
     amount::{Amount, Balance, Health, Price},
     math::guard::OrderKind,
+    sender::fleet::FleetStatus,
     strategies::rebalance::Flag,
     survey::DebtDistribution,
 };
@@ -58,6 +59,8 @@ pub struct View {
     pub profit: Vec<DayProfit>,
     /// Every account that signs, with its balance and next nonce.
     pub signers: Vec<SignerView>,
+    /// Keepers that share a database with this one, and their leases; `None` where it shares none.
+    pub fleet: Option<FleetStatus>,
     /// Every endpoint that is read from.
     pub endpoints: Vec<EndpointView>,
     /// Limits and the circuit breaker.

@@ -27,6 +27,7 @@ use crate::{
     config::Config,
     intent::{Report, Subject},
     prices::Prices,
+    sender::fleet::FleetStatus,
     strategies::{Decision, LoanClass, SkipReason, guard::OrderId, harvest::StreamId},
     stream::EndpointHealth,
     survey::Survey,
@@ -265,6 +266,11 @@ impl ViewPublisher {
         self.view.safety = safety_view(&self.config, operations.safety, &operations.paused);
         self.view.audit = operations.audit.clone();
         self.refresh_endpoints(&operations.endpoints);
+    }
+
+    /// Shows the keepers that share the database with the next publication.
+    pub(crate) fn show_fleet(&mut self, fleet: Option<FleetStatus>) {
+        self.view.fleet = fleet;
     }
 
     /// Makes the block of the endpoints, and publishes the view.

@@ -109,7 +109,7 @@ const PORTS: Range<u16> = 20_000..32_000;
 /// Reserves a port on which nobody listens. The reservation is the UDP port of the same number, which only one socket can
 /// have: so the proxies of several processes never try each other's ports, whether they are up or down. Fails when no port
 /// is free.
-fn reserve() -> eyre::Result<UdpSocket> {
+pub(crate) fn reserve() -> eyre::Result<UdpSocket> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Other processes begin elsewhere in the range.
     let begin = u16::try_from(process::id() % u32::from(PORTS.end - PORTS.start))?;

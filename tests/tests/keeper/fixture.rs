@@ -23,9 +23,9 @@ use plimsoll_testkit::{
     keeper::{Keeper, KeeperSetup},
 };
 
-pub(super) use crate::support::{keeper as program, soon};
+pub(crate) use crate::support::{keeper as program, soon};
 
-pub(super) const ETHER: u128 = 1_000_000_000_000_000_000;
+pub(crate) const ETHER: u128 = 1_000_000_000_000_000_000;
 const DOLLAR: u128 = 1_000_000;
 const TRANSACTION_GAS: u64 = 1 << 24;
 /// Debt of the first group's loans against an ether; each further group owes [`DEBT_STEP`] less.
@@ -34,28 +34,28 @@ const DEBT_STEP: u128 = 20 * DOLLAR;
 /// The pool's ether and dollars, in units, at the manifest's price of 2,000 dollars.
 const POOL: [u128; 2] = [1_000_000 * ETHER, 2_000_000_000 * DOLLAR];
 /// Number of blocks after which a block is final, with [`EARLY_FINALITY`].
-pub(super) const FINALITY_DEPTH: u64 = 8;
+pub(crate) const FINALITY_DEPTH: u64 = 8;
 /// Settings for keepers whose journal is checked at the end.
-pub(super) const EARLY_FINALITY: &str = "[chain]\nfinality_depth = 8\n";
+pub(crate) const EARLY_FINALITY: &str = "[chain]\nfinality_depth = 8\n";
 
 /// A suite with a market and loans.
-pub(super) struct Fixture {
-    pub(super) suite: Suite,
-    pub(super) params: MarketParams,
-    pub(super) core: Address,
+pub(crate) struct Fixture {
+    pub(crate) suite: Suite,
+    pub(crate) params: MarketParams,
+    pub(crate) core: Address,
     loans: u64,
 }
 
 impl Fixture {
     /// Creates groups with these numbers of loans, and a deep pool.
-    pub(super) async fn new(groups: &[u64]) -> eyre::Result<Self> {
+    pub(crate) async fn new(groups: &[u64]) -> eyre::Result<Self> {
         let fixture = Self::without_pool(groups).await?;
         fixture.provide(POOL).await?;
         Ok(fixture)
     }
 
     /// Creates groups of loans without liquidity in the pool.
-    pub(super) async fn without_pool(groups: &[u64]) -> eyre::Result<Self> {
+    pub(crate) async fn without_pool(groups: &[u64]) -> eyre::Result<Self> {
         let mut fixture = Self::in_market(Suite::start().await?, "weth-usdc")?;
         let loans: u64 = groups.iter().sum();
         fixture.suite.supply(&fixture.params, U256::from(FIRST_DEBT * 2 * u128::from(loans.max(100)))).await?;
@@ -66,18 +66,18 @@ impl Fixture {
     }
 
     /// Takes a suite, and opens nothing.
-    pub(super) fn in_market(suite: Suite, market: &str) -> eyre::Result<Self> {
+    pub(crate) fn in_market(suite: Suite, market: &str) -> eyre::Result<Self> {
         let (core, params) = (suite.contract("Plimsoll")?, suite.market(market)?);
         Ok(Self { suite, params, core, loans: 0 })
     }
 
     /// Opens further loans of a group.
-    pub(super) async fn open(&mut self, group: u128, loans: u64) -> eyre::Result<()> {
+    pub(crate) async fn open(&mut self, group: u128, loans: u64) -> eyre::Result<()> {
         self.open_loans(NewLoan { collateral: ETHER, debt: FIRST_DEBT - DEBT_STEP * group }, loans).await
     }
 
     /// Opens equal loans of separate accounts.
-    pub(super) async fn open_loans(&mut self, loan: NewLoan, loans: u64) -> eyre::Result<()> {
+    pub(crate) async fn open_loans(&mut self, loan: NewLoan, loans: u64) -> eyre::Result<()> {
         let borrowers = Borrowers::deploy(&self.suite.devnet, self.core, TRANSACTION_GAS).await?;
         borrowers.open(&self.params, &vec![loan; usize::try_from(loans)?]).await?;
         self.loans += loans;
@@ -85,40 +85,40 @@ impl Fixture {
     }
 
     /// Adds liquidity to the pool, in units.
-    pub(super) async fn provide(&self, amounts: [u128; 2]) -> eyre::Result<()> {
+    pub(crate) async fn provide(&self, amounts: [u128; 2]) -> eyre::Result<()> {
         let [ether, dollars] = amounts.map(U256::from);
         self.suite.add_liquidity("weth-usdc", ether, dollars).await?;
         Ok(())
     }
 
-    pub(super) fn provider(&self) -> &DynProvider {
+    pub(crate) fn provider(&self) -> &DynProvider {
         self.suite.devnet.provider()
     }
 
     /// Makes the node mine on request only.
-    pub(super) async fn stop_mining(&self) -> eyre::Result<()> {
+    pub(crate) async fn stop_mining(&self) -> eyre::Result<()> {
         Ok(self.provider().anvil_set_auto_mine(false).await?)
     }
 
-    pub(super) async fn head(&self) -> eyre::Result<u64> {
+    pub(crate) async fn head(&self) -> eyre::Result<u64> {
         Ok(self.provider().get_block_number().await?)
     }
 
     /// Mines a block and returns its number.
-    pub(super) async fn mine(&self) -> eyre::Result<u64> {
+    pub(crate) async fn mine(&self) -> eyre::Result<u64> {
         self.provider().evm_mine(None).await?;
         self.head().await
     }
 
     /// Sets the price at which the loans of a group, and those of the groups before it, are 1 % below their liquidation
     /// price. The price is mined in a block of its own.
-    pub(super) async fn drop_price_below(&self, group: u128) -> eyre::Result<()> {
+    pub(crate) async fn drop_price_below(&self, group: u128) -> eyre::Result<()> {
         let waterline = (FIRST_DEBT - DEBT_STEP * group) * 100 / 86;
         self.set_price(waterline / 100 * 99 * 100).await
     }
 
     /// Sets a price in dollars of 8 decimals, in a block of its own.
-    pub(super) async fn set_price(&self, answer: u128) -> eyre::Result<()> {
+    pub(crate) async fn set_price(&self, answer: u128) -> eyre::Result<()> {
         let hash = self.suite.send_price("eth-usd", answer).await?;
         self.mine().await?;
         let receipt = self.provider().get_transaction_receipt(hash).await?.wrap_err("the price was not mined")?;
@@ -127,7 +127,7 @@ impl Fixture {
     }
 
     /// Returns the number of liquidations of each borrower on the current chain.
-    pub(super) async fn liquidated(&self) -> eyre::Result<BTreeMap<Address, u64>> {
+    pub(crate) async fn liquidated(&self) -> eyre::Result<BTreeMap<Address, u64>> {
         let filter = Filter::new()
             .address(self.core)
             .event_signature(IPlimsoll::Liquidate::SIGNATURE_HASH)
@@ -141,7 +141,7 @@ impl Fixture {
     }
 
     /// Mines blocks, each when these keepers have applied the last, until a number of borrowers were liquidated.
-    pub(super) async fn wait_until_liquidated(&self, borrowers: u64, keepers: &[&Keeper]) -> eyre::Result<()> {
+    pub(crate) async fn wait_until_liquidated(&self, borrowers: u64, keepers: &[&Keeper]) -> eyre::Result<()> {
         soon(async {
             while u64::try_from(self.liquidated().await?.len())? < borrowers {
                 let head = self.mine().await?;
@@ -155,7 +155,7 @@ impl Fixture {
     }
 
     /// Mines a number of blocks, each when the keeper has applied the last.
-    pub(super) async fn mine_blocks(&self, blocks: u64, keeper: &Keeper) -> eyre::Result<()> {
+    pub(crate) async fn mine_blocks(&self, blocks: u64, keeper: &Keeper) -> eyre::Result<()> {
         for _ in 0..blocks {
             keeper.wait_for_block(self.mine().await?).await?;
         }
@@ -164,7 +164,7 @@ impl Fixture {
 
     /// Mines until everything that a keeper sent is settled in its journal, and shuts it down. The journal can only be
     /// read after that, so the keeper is restarted as long as something is unsettled.
-    pub(super) async fn settle_and_end(
+    pub(crate) async fn settle_and_end(
         &self,
         mut keeper: Keeper,
         setup: &KeeperSetup,
@@ -188,7 +188,7 @@ impl Fixture {
     }
 
     /// Checks that every loan was liquidated exactly once.
-    pub(super) async fn ensure_each_once(&self) -> eyre::Result<()> {
+    pub(crate) async fn ensure_each_once(&self) -> eyre::Result<()> {
         let liquidated = self.liquidated().await?;
         let again: Vec<_> = liquidated.iter().filter(|(_, times)| **times != 1).collect();
         ensure!(again.is_empty(), "liquidated more than once: {again:?}");
@@ -197,7 +197,7 @@ impl Fixture {
     }
 
     /// Returns all mined transactions of an account by nonce: hash, success and gas used.
-    pub(super) async fn mined_transactions(&self, signer: Address) -> eyre::Result<BTreeMap<u64, (B256, bool, u64)>> {
+    pub(crate) async fn mined_transactions(&self, signer: Address) -> eyre::Result<BTreeMap<u64, (B256, bool, u64)>> {
         let mut mined = BTreeMap::new();
         for number in 0..=self.head().await? {
             let block = self.provider().get_block_by_number(number.into()).full().await?.wrap_err("no block")?;
@@ -211,7 +211,7 @@ impl Fixture {
     }
 
     /// Returns the journal of a keeper that has ended.
-    pub(super) async fn journal(&self, setup: &KeeperSetup) -> eyre::Result<Vec<JournalEntry>> {
+    pub(crate) async fn journal(&self, setup: &KeeperSetup) -> eyre::Result<Vec<JournalEntry>> {
         let deployment = &self.suite.deployment;
         let identity = Identity {
             chain_id: deployment.chain_id,
@@ -224,7 +224,7 @@ impl Fixture {
     }
 
     /// Checks that no transaction of an account reverted.
-    pub(super) async fn ensure_none_reverted(&self, signer: Address) -> eyre::Result<()> {
+    pub(crate) async fn ensure_none_reverted(&self, signer: Address) -> eyre::Result<()> {
         let reverted: Vec<_> =
             self.mined_transactions(signer).await?.into_iter().filter(|(_, (_, did, _))| !did).collect();
         ensure!(reverted.is_empty(), "{reverted:?}");
@@ -233,7 +233,7 @@ impl Fixture {
 
     /// Checks K2 by a keeper's settled journal: every nonce is one mined transaction of the intent that the journal
     /// names, and no other entry claims it.
-    pub(super) async fn ensure_journal_is_complete(
+    pub(crate) async fn ensure_journal_is_complete(
         &self,
         journal: &[JournalEntry],
         signer: Address,

@@ -6,7 +6,7 @@ mod bursts;
 mod cli;
 mod commands;
 mod endpoints;
-mod fixture;
+pub(crate) mod fixture;
 mod guard;
 mod idle;
 mod kills;

@@ -7,6 +7,7 @@ use plimsoll_contracts::MarketId;
 use plimsoll_keeper::{
     amount::{Amount, Balance, Health, Price},
     math::guard::OrderKind,
+    sender::fleet::{FleetStatus, LeaseStatus, Member},
     strategies::{Decision, Revert, SkipReason, rebalance::Flag},
     survey::DebtDistribution,
     view::{
@@ -100,6 +101,7 @@ pub(super) fn view() -> View {
             signer("liquidations", 0x11, 1_420_000_000_000_000_000, 1),
             signer("harvests", 0x22, 310_000_000_000_000_000, 0),
         ],
+        fleet: Some(fleet()),
         endpoints: vec![
             node("own node", "both", true, 1, None),
             node("wss://eth.example.org", "both", true, 38, None),
@@ -467,5 +469,25 @@ fn vault() -> VaultView {
             reason: "rates_are_level".into(),
             text: "the rates of its markets differ by 0.04 % a year, less than the dead band".into(),
         }),
+    }
+}
+
+/// Two keepers that share a database, of which the other signs.
+fn fleet() -> FleetStatus {
+    let member = |name: &str, is_self| Member {
+        id: format!("{name}-1"),
+        name: name.to_owned(),
+        head: BLOCK,
+        seen_secs_ago: 1,
+        is_live: true,
+        is_self,
+    };
+    let lease =
+        LeaseStatus { signer: Address::repeat_byte(0x51), holder: "oslo-1".to_owned(), fence: 7, expires_in_ms: 4_200 };
+    FleetStatus {
+        server: "db.example.org:5432/plimsoll".to_owned(),
+        is_reachable: true,
+        members: vec![member("oslo", false), member("paris", true)],
+        leases: vec![lease],
     }
 }

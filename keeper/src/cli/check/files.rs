@@ -1,19 +1,24 @@
 //! Checks what is on this machine: the store's folder, the dashboard's address, the kill file, the webhook.
 
-use std::{net::TcpListener, path::Path};
+use std::{net::TcpListener, path::Path, time::Duration};
 
 use alloy::primitives::B256;
 
 use crate::{
-    config::Config,
+    config::{Config, Postgres},
     report::check::CheckReport,
-    store::{DueChange, Identity, Store, StoreError},
+    store::{DueChange, Identity, Server, Store, StoreError},
 };
 
 const AREA: &str = "this machine";
+/// Time of a round trip to the database above which it is too far away.
+const MAX_ROUND_TRIP: Duration = Duration::from_millis(10);
 
-pub(super) fn check(report: &mut CheckReport, config: &Config, genesis: Option<B256>) {
+pub(super) async fn check(report: &mut CheckReport, config: &Config, genesis: Option<B256>) {
     store(report, config, genesis);
+    if let (Some(postgres), Some(genesis)) = (&config.store.postgres, genesis) {
+        database(report, postgres, &Identity::of(&config.deployed, genesis)).await;
+    }
     dashboard(report, config);
     let kill_file = &config.safety.kill_file;
     if kill_file.exists() {
@@ -66,6 +71,34 @@ fn store(report: &mut CheckReport, config: &Config, genesis: Option<B256>) {
             report.warn(AREA, "store", error.to_string(), "nothing, if that is the keeper that should run");
         }
         Err(error) => report.fail(AREA, "store", error.to_string(), "see `folder` in [store]"),
+    }
+}
+
+/// Checks whether the database that keepers share can be used, and how far away it is.
+async fn database(report: &mut CheckReport, settings: &Postgres, identity: &Identity) {
+    const NAME: &str = "database";
+    let server = match Server::inspect(settings, identity).await {
+        Ok(Some(server)) => server,
+        Ok(None) => return report.ok(AREA, NAME, "the next start creates or migrates the keeper's tables"),
+        Err(error) => return report.fail(AREA, NAME, error.to_string(), "see `postgres` in [store]"),
+    };
+    match (server.measure().await, server.status().await) {
+        (Ok((took, is_durable)), Ok(fleet)) => {
+            let live = fleet.members.iter().filter(|member| member.is_live).count();
+            let what = format!("{}: a round trip takes {took:.1?}, {live} keepers are running", server.shown());
+            if took > MAX_ROUND_TRIP {
+                report.warn(AREA, NAME, what, "move it nearer: every transaction waits for two round trips");
+            } else {
+                report.ok(AREA, NAME, what);
+            }
+            if !is_durable {
+                let what =
+                    "it runs with fsync = off, with which a loss of power loses transactions that were broadcast";
+                report.warn(AREA, NAME, what, "set fsync = on");
+            }
+        }
+        (Err(error), _) => report.fail(AREA, NAME, error.to_string(), "see `postgres` in [store]"),
+        (_, Err(error)) => report.fail(AREA, NAME, error.to_string(), "see `postgres` in [store]"),
     }
 }
 

@@ -92,7 +92,7 @@ pub(super) async fn run_checks(mut config: Config) -> CheckReport {
         inventory::check(&mut report, &config, node, keeper).await;
     }
     let genesis = config.deployed.genesis.or_else(|| node.as_ref().map(|node| node.genesis));
-    files::check(&mut report, &config, genesis);
+    files::check(&mut report, &config, genesis).await;
     if let Some(node) = &node {
         prices::check(&mut report, &config, node).await;
     }

@@ -213,6 +213,11 @@ pub enum CancelRefusal {
     /// The journal cannot be written, so that nothing is sent.
     #[error("the signer has stopped because its journal cannot be written; restart the keeper")]
     JournalFailed,
+    /// Another keeper has the lease on the signer, or nobody while the database does not answer.
+    #[error(
+        "this keeper has no lease on the signer: ask the one that has it, which `plimsoll-keeper fleet status` names"
+    )]
+    Standby,
     /// No block was seen yet.
     #[error("no block has been applied yet: try again")]
     NoBlock,

@@ -98,15 +98,21 @@ impl Core {
         if let Some(missing) = missing.filter(|_| !adopts) {
             return Err(RecoverError::ChainBehind { signer, chain: chain_nonce, missing });
         }
-        Ok(Self {
+        Ok(Self { chain_nonce, slots, one_at_a_time: has_code, ..Self::idle(signer, settings) })
+    }
+
+    /// Returns the core of a signer that nothing is known of, and that sends nothing.
+    #[must_use]
+    pub fn idle(signer: Address, settings: CoreSettings) -> Self {
+        Self {
             signer,
             settings,
             head: None,
             recent_hashes: BTreeMap::new(),
-            chain_nonce,
-            slots,
+            chain_nonce: 0,
+            slots: BTreeMap::new(),
             queues: [VecDeque::new(), VecDeque::new()],
-            one_at_a_time: has_code,
+            one_at_a_time: false,
             is_on_hold: false,
             has_failed: false,
             balance: None,
@@ -115,7 +121,7 @@ impl Core {
             funds_alerted: false,
             to_sign: Vec::new(),
             effects: Vec::new(),
-        })
+        }
     }
 
     /// Takes note of the signer's balance in wei.
@@ -188,6 +194,20 @@ impl Core {
     /// Iterates over the entries that are pending, by nonce.
     pub fn pending(&self) -> impl Iterator<Item = &JournalEntry> {
         self.slots.values().filter(|slot| slot.is_pending()).filter_map(|slot| Some(&slot.holder()?.entry))
+    }
+
+    /// Iterates over all journalled entries that are not settled, pending or not.
+    pub fn entries(&self) -> impl Iterator<Item = &JournalEntry> {
+        let entries = self.slots.values().flat_map(|slot| &slot.holders).map(|holder| &holder.entry);
+        entries.filter(|entry| entry.state != EntryState::Reserved)
+    }
+
+    /// Returns the intents whose end was not reported, each with its id: those that hold a nonce, and those that wait for one.
+    #[must_use]
+    pub fn open_intents(&self) -> Vec<(u64, Intent)> {
+        let holders = self.slots.values().flat_map(|slot| &slot.holders).filter(|holder| !holder.reported);
+        let holding = holders.map(|holder| (holder.entry.id, holder.entry.intent.clone()));
+        holding.chain(self.queues.iter().flatten().cloned()).collect()
     }
 
     /// Whether nothing is sent any more because the journal cannot be written.

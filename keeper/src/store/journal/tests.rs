@@ -86,8 +86,8 @@ async fn after_a_restart_it_recovers_what_a_journal_in_memory_would() {
         vec![],
     ];
     for write in writes {
-        open_journal(&folder).record(write.clone()).await.unwrap();
-        memory.record(write).await.unwrap();
+        open_journal(&folder).record(Lease::EXCLUSIVE, write.clone()).await.unwrap();
+        memory.record(Lease::EXCLUSIVE, write).await.unwrap();
         let journal = open_journal(&folder);
         for signer in [ours, other, signer(3)] {
             assert_eq!(recovered(&journal, signer).await, recovered(&memory, signer).await);
@@ -101,8 +101,9 @@ async fn entries_that_are_recorded_together_are_written_together_or_not_at_all()
     let folder = tempfile::tempdir().unwrap();
     let journal = open_journal(&folder);
     let impossible = entry(1, signer(1), u64::MAX, EntryState::Sent);
-    let error = journal.record(vec![entry(0, signer(1), 7, EntryState::Sent), impossible]).await.unwrap_err();
-    assert!(error.problem.contains("journal.db"), "{error}");
+    let error =
+        journal.record(Lease::EXCLUSIVE, vec![entry(0, signer(1), 7, EntryState::Sent), impossible]).await.unwrap_err();
+    assert!(error.to_string().contains("journal.db"), "{error}");
     assert_eq!(journal.recover(signer(1)).await.unwrap(), Recovered::default());
 }
 
@@ -112,7 +113,7 @@ async fn a_settled_entry_is_kept_without_its_bytes() {
     let journal = open_journal(&folder);
     let settled = entry(0, signer(1), 7, EntryState::Final(inclusion()));
     let sent = entry(1, signer(1), 8, EntryState::Sent);
-    journal.record(vec![settled.clone(), sent.clone()]).await.unwrap();
+    journal.record(Lease::EXCLUSIVE, vec![settled.clone(), sent.clone()]).await.unwrap();
     let newest = journal.newest(10).await.unwrap();
     let mut bare = settled;
     bare.attempts.iter_mut().for_each(|attempt| attempt.raw = Bytes::new());
@@ -124,10 +125,10 @@ async fn a_settled_entry_is_kept_without_its_bytes() {
 async fn an_entry_that_cannot_be_read_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open_journal(&folder);
-    journal.record(vec![entry(0, signer(1), 7, EntryState::Sent)]).await.unwrap();
+    journal.record(Lease::EXCLUSIVE, vec![entry(0, signer(1), 7, EntryState::Sent)]).await.unwrap();
     journal.file.run(|connection| connection.execute("UPDATE entries SET entry = '{}'", []).map(drop)).await.unwrap();
     let error = journal.recover(signer(1)).await.unwrap_err();
-    assert!(error.problem.contains("journal.db") && error.problem.contains("missing field"), "{error}");
+    assert!(error.to_string().contains("journal.db") && error.to_string().contains("missing field"), "{error}");
 }
 
 #[tokio::test]
@@ -151,7 +152,7 @@ async fn pruning_deletes_old_entries_except_those_needed_to_continue() {
         // The highest id.
         of(7, 3, 0, settled, 10),
     ];
-    journal.record(entries).await.unwrap();
+    journal.record(Lease::EXCLUSIVE, entries).await.unwrap();
     let before = (recovered(&journal, signer(1)).await, recovered(&journal, signer(2)).await, journal.next_id().await);
     assert_eq!(journal.prune(RETENTION).await.unwrap(), 2);
     let ids = |entries: Vec<JournalEntry>| entries.into_iter().map(|entry| entry.id).collect::<Vec<_>>();

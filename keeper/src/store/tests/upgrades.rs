@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     intent::{Fees, GuardKind, Inclusion, Intent, Priority, Purpose, Scope},
     safety::SafetyStore,
-    sender::journal::{Attempt, AttemptKind, EntryState, Journal, JournalEntry},
+    sender::journal::{Attempt, AttemptKind, EntryState, Journal, JournalEntry, Lease},
 };
 
 /// The identity as both files of versions 1 and 2 have it.
@@ -155,7 +155,7 @@ async fn an_upgraded_entry_is_the_one_that_would_be_written_today() {
     create(&path, b"PLjr", 1, JOURNAL_V1);
     drop(open(folder.path()));
     let upgraded = version_and_entries(&path);
-    open(folder.path()).journal.record(entries().into()).await.unwrap();
+    open(folder.path()).journal.record(Lease::EXCLUSIVE, entries().into()).await.unwrap();
     assert_eq!(upgraded, version_and_entries(&path));
     assert_eq!(upgraded.0, 5);
 }
@@ -234,7 +234,7 @@ async fn every_entry_of_version_2_is_upgraded_to_what_would_be_written_today() {
     read.reverse();
     assert_eq!(read, entries_v2());
     let upgraded = version_and_entries(&path);
-    open(folder.path()).journal.record(entries_v2()).await.unwrap();
+    open(folder.path()).journal.record(Lease::EXCLUSIVE, entries_v2()).await.unwrap();
     assert_eq!(upgraded, version_and_entries(&path));
 }
 

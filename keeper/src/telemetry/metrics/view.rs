@@ -10,7 +10,10 @@ use prometheus_client::{
 };
 use tokio::sync::watch;
 
-use crate::view::{EndpointView, MarketView, VaultView, View};
+use crate::{
+    sender::fleet::LeaseStatus,
+    view::{EndpointView, MarketView, VaultView, View},
+};
 
 /// Basis points of the whole.
 const BPS: f64 = 10_000.0;
@@ -67,7 +70,16 @@ pub(super) fn counter(name: &'static str, help: &'static str, samples: Vec<(Labe
 }
 
 fn metrics_of(view: &View) -> Vec<Metric> {
-    let groups = [state(view), markets(view), vaults(view), results(view), signers(view), endpoints(view), audit(view)];
+    let groups = [
+        state(view),
+        markets(view),
+        vaults(view),
+        results(view),
+        signers(view),
+        fleet(view),
+        endpoints(view),
+        audit(view),
+    ];
     groups.into_iter().flatten().collect()
 }
 
@@ -259,6 +271,24 @@ fn signers(view: &View) -> Vec<Metric> {
     vec![
         gauge("signer_balance_eth", "Balance of a signer's account, by role", balances.collect()),
         gauge("signer_pending_transactions", "Pending transactions of a signer, by role", pending.collect()),
+    ]
+}
+
+/// Metrics of keepers that share a database; none where this one shares none.
+fn fleet(view: &View) -> Vec<Metric> {
+    let Some(fleet) = &view.fleet else { return Vec::new() };
+    let own = fleet.members.iter().find(|member| member.is_self);
+    let holds = |lease: &LeaseStatus| own.is_some_and(|own| own.id == lease.holder) && lease.expires_in_ms > 0;
+    let leases = fleet.leases.iter().map(|lease| (vec![("signer", lease.signer.to_string())], flag(holds(lease))));
+    let live = fleet.members.iter().filter(|member| member.is_live).count();
+    vec![
+        gauge(
+            "fleet_database_reachable",
+            "1 if the database that keepers share answered the last heartbeat",
+            single(flag(fleet.is_reachable)),
+        ),
+        gauge("fleet_members", "Keepers that share the database and live", single(number(crate::view::count(live)))),
+        gauge("fleet_lease_held", "1 if this keeper has the lease on the signer, 0 in standby", leases.collect()),
     ]
 }
 

@@ -1,0 +1,4 @@
+//! Keepers that share a PostgreSQL database.
+
+mod journal;
+mod take_over;
