@@ -2,11 +2,12 @@
 //! on which the price falls by a third.
 //!
 //! `sample` generates borrowers and prices from a seed, `setup` prepares the chain, `day` plays the day, `report`
-//! summarises the chain's events, `guarded` what borrowers' orders saved, and `chart` draws them. The same seed gives the
+//! summarises the chain's events, `guarded` what borrowers' orders saved, `exit` has a vault's depositor leave, and `chart` draws them. The same seed gives the
 //! same borrowers and prices; the keeper's decisions also depend on timing.
 
 mod chart;
 mod day;
+mod exit;
 mod guarded;
 mod report;
 mod sample;
@@ -23,6 +24,7 @@ use plimsoll_deploy::{
 
 use self::{day::Day, report::ChainEvents, setup::Setup};
 pub use self::{
+    exit::ExitFigures,
     guarded::GuardFigures,
     report::{BadDebt, KeeperFigures, Report},
 };
@@ -77,7 +79,7 @@ pub struct Demo {
 pub async fn run(options: &Options, keeper: Command) -> eyre::Result<Demo> {
     ensure!(options.positions > 0 && options.steps > 0, "there is nothing to see without a position and a price");
     say("starting a node and deploying");
-    let suite = Suite::start_with(&NODE).await?;
+    let suite = Box::pin(Suite::start_from(exit::manifest()?, &NODE)).await?;
     let mut random = Random::from_seed(options.seed);
     let setup = Setup::prepare(&suite, &sample::loans(&mut random, options.positions)).await?;
 
@@ -91,7 +93,9 @@ pub async fn run(options: &Options, keeper: Command) -> eyre::Result<Demo> {
 
     let day = Day::play(scenario, &keeper, &sample::prices(&mut random, options.steps), options.pace).await?;
     let events = ChainEvents::of(&day, &suite, &keeper)?;
-    let report = Report::of(options, &day, &events, &setup.twins)?;
+    say("everything is borrowed, and a depositor of the vault leaves in kind");
+    let exit = ExitFigures::play(&setup.market_env, sample::PRICE_AFTER).await?;
+    let report = Report::of(options, &day, &events, &setup.twins, exit)?;
     let chart = chart::svg(&day, &events);
     Ok(Demo { report, chart, suite, keeper, page })
 }

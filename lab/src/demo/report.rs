@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::{
     BASE_FEE, Options,
     day::Day,
+    exit::ExitFigures,
     guarded::{GuardFigures, Twins},
 };
 use plimsoll_testkit::{
@@ -73,6 +74,8 @@ pub struct Report {
     pub bad_debt: BadDebt,
     /// What orders at the guard saved.
     pub guard: GuardFigures,
+    /// The exit of a vault's depositor after the day, when everything is borrowed.
+    pub exit: ExitFigures,
     /// Transactions and earnings of the keeper.
     pub keeper: KeeperFigures,
     /// Number of harvested rewards.
@@ -224,7 +227,13 @@ impl Day {
 }
 
 impl Report {
-    pub(super) fn of(options: &Options, day: &Day, events: &ChainEvents, twins: &Twins) -> eyre::Result<Self> {
+    pub(super) fn of(
+        options: &Options,
+        day: &Day,
+        events: &ChainEvents,
+        twins: &Twins,
+        exit: ExitFigures,
+    ) -> eyre::Result<Self> {
         let (mut borrowers, [mut repaid, mut seized, mut value, mut penalty, mut bad]) =
             (BTreeMap::<Address, u64>::new(), [U256::ZERO; 5]);
         for (block, event) in &events.liquidations {
@@ -268,6 +277,7 @@ impl Report {
                 from_lenders: events.dollars(loss - from_reserve - from_backstop),
             },
             guard: GuardFigures::of(twins, day, events)?,
+            exit,
             keeper: events.keeper(day)?,
             harvests: u64::try_from(events.harvests.len())?,
             harvested: events
@@ -282,7 +292,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bad_debt: bad, guard, keeper, .. } = self;
+        let Self { bad_debt: bad, guard, exit, keeper, .. } = self;
         let list = |amounts: &[Amount]| match amounts {
             [] => "nothing".to_owned(),
             amounts => amounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and "),
@@ -309,6 +319,8 @@ impl fmt::Display for Report {
         let twins = lost(guard.twins_liquidated, &guard.twins_loss, &guard.twins_bad_debt);
         writeln!(f, "  same loans without  {twins}")?;
         writeln!(f, "  saved               {}", guard.saved)?;
+        writeln!(f, "vault's depositor     had {}, of which {} could be withdrawn", exit.had, exit.withdrawable)?;
+        writeln!(f, "  left in kind with   {}, for {} gas", exit.has, readable(&exit.gas.to_string()))?;
         writeln!(f, "rewards harvested     {}, {} payments", list(&self.harvested), self.harvests)?;
         writeln!(f, "keeper's transactions {}, {} reverted", keeper.transactions, keeper.reverted)?;
         writeln!(

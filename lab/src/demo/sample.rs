@@ -12,7 +12,7 @@ const PRICE_BEFORE_GAP: u128 = 1_620 * DOLLAR_E8;
 /// Price after the gap: a fall in one step, after which some loans are insolvent.
 const PRICE_AFTER_GAP: u128 = 1_350 * DOLLAR_E8;
 /// Price at the end of the day.
-const PRICE_AFTER: u128 = 1_300 * DOLLAR_E8;
+pub(super) const PRICE_AFTER: u128 = 1_300 * DOLLAR_E8;
 /// Time of the gap, in percent of the day.
 const GAP_AT_PERCENT: u64 = 60;
 /// The most that a price deviates from its line.

@@ -9,6 +9,7 @@ use plimsoll_contracts::{IBackstop, IERC4626, ILever, IPlimsoll, IRewards};
 use plimsoll_deploy::toolchain::progress::say;
 
 use super::{
+    exit,
     guarded::Twins,
     sample::{DOLLAR_E8, PRICE_BEFORE},
 };
@@ -83,6 +84,7 @@ impl<'a> Setup<'a> {
         let levered: u64 = (0..).zip(LEVERAGED).map(|(number, _)| levered_dollars(number)).sum();
         let borrowed: u128 = loans.iter().map(|loan| loan.debt).sum::<u128>() + u128::from(levered) * 1_000_000;
         suite.supply(&market_env.market, U256::from(borrowed * LENT_PERCENT / 100)).await?;
+        exit::deposit(&market_env).await?;
         let borrowers = Borrowers::deploy(&suite.devnet, suite.contract("Plimsoll")?, TRANSACTION_GAS).await?;
         borrowers.open(&market_env.market, loans).await?;
         let twins = Twins::guard(&market_env, &market_env.borrowers().await?).await?;
