@@ -21,7 +21,7 @@ use plimsoll_testkit::{
 use serde::Serialize;
 
 use crate::{
-    all, backfill, book, burst, demo,
+    all, backfill, book, burst, demo, fleet,
     gas::{self, GasDifference, GasReport},
     latency, money, mutants,
     output::Folder,
@@ -173,6 +173,16 @@ enum Command {
         /// Number of loans besides that become liquidatable, too, and are too small to pay for their gas.
         #[arg(long, default_value_t = 0)]
         dust: u64,
+        /// Print the report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Has three keepers on one database liquidate loans in waves, while one after another is killed, paused, or cut off,
+    /// and the database restarts. Fails if a loan is lost, or liquidated twice.
+    Fleet {
+        /// Number of loans.
+        #[arg(long, default_value_t = 5_000)]
+        positions: u64,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -364,6 +374,16 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Burst { positions, dust, json } => {
             let report = burst::run(positions, dust, keeper_program()?).await?;
             print(&report, json)?;
+        }
+        Command::Fleet { positions, json } => {
+            let report = Box::pin(fleet::run(positions, keeper_program)).await?;
+            print(&report, json)?;
+            ensure!(
+                report.lost == 0 && report.twice == 0,
+                "{} loans lost, {} liquidated twice",
+                report.lost,
+                report.twice
+            );
         }
         Command::Money { races, json } => {
             let report = money::run(races, keeper_program).await?;

@@ -2,7 +2,7 @@
 //!
 //! [`demo`] shows the whole suite on a chain of its own, and [`replay`] what a market would have done under recorded
 //! prices. [`gas`] measures what calls cost, [`book`] the keeper's in-memory state, [`latency`] the time from a head to
-//! a liquidation in the pool, [`backfill`] how fast a long history is read, [`burst`] thousands of liquidatable loans in one block, [`surge`] what lenders lose by
+//! a liquidation in the pool, [`backfill`] how fast a long history is read, [`burst`] thousands of liquidatable loans in one block, [`fleet`] keepers that share a database, [`surge`] what lenders lose by
 //! unbacked collateral, and [`vault`] what depositors earn; [`all`] runs all of them.
 //! [`record`] makes a recording of a block for fork tests, [`mutants`] measures the tests themselves, and
 //! [`prove`] proves what no test can try out. [`output`]
@@ -17,6 +17,7 @@ pub mod chart;
 pub mod cli;
 pub mod demo;
 pub mod dust;
+pub mod fleet;
 pub mod gas;
 pub mod latency;
 pub mod money;

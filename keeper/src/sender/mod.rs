@@ -21,6 +21,7 @@ mod nodes;
 mod service;
 mod sign;
 mod signer_task;
+mod standby;
 pub mod submit_result;
 
 use tokio::sync::watch;

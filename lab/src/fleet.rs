@@ -1,0 +1,321 @@
+//! `lab fleet`: keepers that share a database liquidate loans in waves, while one of them after another is killed, paused, or
+//! cut off, and the database restarts.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use alloy::{
+    eips::BlockId,
+    primitives::{Address, B256, U256},
+    providers::{Provider, ext::AnvilApi},
+    rpc::types::Filter,
+    sol_types::SolEvent,
+};
+use eyre::{ContextCompat, WrapErr, ensure};
+use plimsoll_chain::secret::Secret;
+use plimsoll_contracts::{IPlimsoll, MarketParams};
+use plimsoll_deploy::toolchain::progress::say;
+use plimsoll_keeper::{
+    config,
+    sender::journal::{Claim, Journal},
+    store::{Identity, Server},
+};
+use plimsoll_testkit::{
+    borrowers::{Borrowers, NewLoan},
+    deployment::Suite,
+    keeper::{Keeper, KeeperSetup},
+    postgres::Postgres,
+    proxy::Proxy,
+    wire::Wire,
+};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+/// Ethereum's gas limit of a transaction.
+const TRANSACTION_GAS: u64 = 1 << 24;
+/// Seconds between blocks.
+const BLOCK_SECS: u64 = 1;
+/// Waves of loans: one without a fault, and one for each fault.
+const WAVES: u64 = 6;
+/// Term of a lease.
+const LEASE: Duration = Duration::from_secs(3);
+/// Longest time that a wave or a take-over may take. Loans that are liquidatable after that are lost.
+const WAVE_TIMEOUT: Duration = Duration::from_secs(180);
+/// Time between two looks at the chain or at a keeper.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Debt of the first wave's loans against an ether; each further wave owes [`DEBT_STEP`] less.
+const FIRST_DEBT: u128 = 1_500_000_000;
+const DEBT_STEP: u128 = 20_000_000;
+const ETHER: u128 = 1_000_000_000_000_000_000;
+/// The pool's ether and dollars, in units, at the manifest's price of 2,000 dollars.
+const POOL: [u128; 2] = [1_000_000 * ETHER, 2_000_000_000_000_000];
+/// Accounts of Anvil that sign for each member.
+const SIGNERS: [[usize; 2]; 3] = [[8, 9], [6, 7], [4, 5]];
+/// Number of claims of which the time is measured.
+const CLAIMS: u64 = 200;
+
+/// The measured figures.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Number of loans that became liquidatable.
+    pub loans: u64,
+    /// Number of loans that were not liquidated.
+    pub lost: u64,
+    /// Number of loans that were liquidated more than once.
+    pub twice: u64,
+    /// Number of mined transactions that reverted.
+    pub reverted: u64,
+    /// Time from a keeper's death to the lease of its standby, in terms of a lease.
+    pub takeover_leases: f64,
+    /// Number of mined transactions of each member's signer.
+    pub transactions: Vec<u64>,
+    /// Median time of a commit in the database, in microseconds: what a transaction waits for twice. The server runs without
+    /// fsync.
+    pub commit_micros: u64,
+}
+
+/// What the waves need.
+struct Sea {
+    suite: Suite,
+    core: Address,
+    params: MarketParams,
+    database: String,
+}
+
+/// Runs the measurement. `keeper` returns a program that takes the keeper's arguments.
+///
+/// # Errors
+/// When there are fewer loans than waves, the chain or the database cannot be prepared, or a keeper ends.
+pub async fn run(positions: u64, keeper: impl Fn() -> eyre::Result<Command>) -> eyre::Result<Report> {
+    ensure!(positions >= WAVES, "there must be at least {WAVES} positions, one for each wave");
+    say("starting a node and a database, and deploying");
+    let mut server = Postgres::start().await?;
+    let suite = Suite::start_with(&["--enable-tx-gas-limit"]).await?;
+    let (core, params) = (suite.contract("Plimsoll")?, suite.market("weth-usdc")?);
+    let sea = Sea { suite, core, params, database: server.address()? };
+    let waves: Vec<u64> = (0..WAVES).map(|wave| positions / WAVES + u64::from(wave < positions % WAVES)).collect();
+    sea.open(&waves).await?;
+
+    say("starting three keepers, and a standby of the first");
+    let node = sea.suite.devnet.node.ws_url();
+    let wire = Wire::start(sea.database.clone()).await?;
+    let mut proxy = Proxy::start(sea.suite.devnet.node.address()).await?;
+    let first = sea.start(keeper()?, "first", SIGNERS[0], &sea.database, &node).await?;
+    let second = sea.start(keeper()?, "second", SIGNERS[1], wire.address(), &node).await?;
+    let third = sea.start(keeper()?, "third", SIGNERS[2], &sea.database, &proxy.ws_url()).await?;
+    for member in [&first, &second, &third] {
+        until_holding(member).await?;
+    }
+    let standby = sea.start(keeper()?, "standby", SIGNERS[0], &sea.database, &node).await?;
+    let provider = sea.suite.devnet.provider();
+    provider.anvil_set_auto_mine(false).await?;
+    provider.anvil_set_interval_mining(BLOCK_SECS).await?;
+
+    let mut expected = waves[0];
+    say("a wave without a fault");
+    sea.fall(0).await?;
+    sea.until_liquidated(expected).await?;
+
+    say("one keeper is killed at work");
+    sea.fall(1).await?;
+    let killed = Instant::now();
+    drop(first);
+    until_holding(&standby).await?;
+    let takeover = killed.elapsed();
+    expected += waves[1];
+    sea.until_liquidated(expected).await?;
+
+    say("one is paused beyond its lease, and resumes");
+    signal(&second, "-STOP")?;
+    sea.fall(2).await?;
+    expected += waves[2];
+    sea.until_liquidated(expected).await?;
+    sleep(2 * LEASE).await;
+    signal(&second, "-CONT")?;
+
+    say("one is cut off from the database");
+    wire.cut();
+    sea.fall(3).await?;
+    expected += waves[3];
+    sea.until_liquidated(expected).await?;
+    wire.mend();
+
+    say("one is cut off from the chain");
+    proxy.take_down().await;
+    sea.fall(4).await?;
+    expected += waves[4];
+    sea.until_liquidated(expected).await?;
+    proxy.bring_up()?;
+
+    say("the database restarts");
+    server.kill();
+    sea.fall(5).await?;
+    server.bring_up()?;
+    expected += waves[5];
+    sea.until_liquidated(expected).await?;
+
+    let commit_micros = commit_micros(&server).await?;
+    sea.report(positions, takeover, commit_micros).await
+}
+
+impl Sea {
+    /// Opens as many loans of each wave.
+    async fn open(&self, waves: &[u64]) -> eyre::Result<()> {
+        let loans: u64 = waves.iter().sum();
+        say(format_args!("opening {loans} loans"));
+        self.suite.supply(&self.params, U256::from(FIRST_DEBT * 2 * u128::from(loans.max(100)))).await?;
+        let [ether, dollars] = POOL.map(U256::from);
+        self.suite.add_liquidity("weth-usdc", ether, dollars).await?;
+        let borrowers = Borrowers::deploy(&self.suite.devnet, self.core, TRANSACTION_GAS).await?;
+        for (wave, loans) in (0..).zip(waves) {
+            let loan = NewLoan { collateral: ETHER, debt: FIRST_DEBT - DEBT_STEP * wave };
+            borrowers.open(&self.params, &vec![loan; usize::try_from(*loans)?]).await?;
+        }
+        Ok(())
+    }
+
+    async fn start(
+        &self,
+        mut program: Command,
+        name: &str,
+        signers: [usize; 2],
+        database: &str,
+        node: &str,
+    ) -> eyre::Result<Keeper> {
+        let lease = LEASE.as_secs();
+        let setup = KeeperSetup {
+            folder: name.to_owned(),
+            endpoints: vec![format!("url = \"{node}\"")],
+            signers: KeeperSetup::anvil_signers(signers),
+            further: format!(
+                "[store.postgres]\nurl_env = \"FLEET_DATABASE\"\nlease = \"{lease} seconds\"\nname = \"{name}\"\n"
+            ),
+            ..KeeperSetup::live(&self.suite)
+        };
+        program.env("FLEET_DATABASE", format!("postgres://keeper@{database}/postgres"));
+        let keeper = Keeper::start_with(&self.suite, program, &setup).await?;
+        timeout(WAVE_TIMEOUT, keeper.wait_until_ready()).await.wrap_err("a keeper is not ready")??;
+        Ok(keeper)
+    }
+
+    /// Sets the price at which the loans of a wave, and those before it, are 1 % below their liquidation price.
+    async fn fall(&self, wave: u128) -> eyre::Result<()> {
+        let waterline = (FIRST_DEBT - DEBT_STEP * wave) * 100 / 86;
+        self.suite.send_price("eth-usd", waterline / 100 * 99 * 100).await?;
+        Ok(())
+    }
+
+    /// Waits until so many loans were liquidated, or for the longest time.
+    async fn until_liquidated(&self, loans: u64) -> eyre::Result<()> {
+        let waiting = async {
+            while u64::try_from(self.liquidated().await?.len())? < loans {
+                sleep(POLL_INTERVAL * 10).await;
+            }
+            eyre::Ok(())
+        };
+        match timeout(WAVE_TIMEOUT, waiting).await {
+            Ok(done) => done,
+            Err(_) => {
+                say("not every loan was liquidated in time");
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns the number of liquidations of each borrower.
+    async fn liquidated(&self) -> eyre::Result<BTreeMap<Address, u64>> {
+        let filter = Filter::new()
+            .address(self.core)
+            .event_signature(IPlimsoll::Liquidate::SIGNATURE_HASH)
+            .topic1(self.params.id().0)
+            .from_block(0);
+        let mut times = BTreeMap::new();
+        for log in self.suite.devnet.provider().get_logs(&filter).await? {
+            *times.entry(IPlimsoll::Liquidate::decode_log(&log.inner)?.borrower).or_default() += 1;
+        }
+        Ok(times)
+    }
+
+    async fn report(&self, loans: u64, takeover: Duration, commit_micros: u64) -> eyre::Result<Report> {
+        let liquidated = self.liquidated().await?;
+        let signers: Vec<_> =
+            SIGNERS.iter().map(|[signer, _]| self.suite.devnet.account(*signer)).collect::<Result<_, _>>()?;
+        let (mut transactions, mut reverted) = (vec![0; signers.len()], 0);
+        let provider = self.suite.devnet.provider();
+        for number in 0..=provider.get_block_number().await? {
+            for receipt in provider.get_block_receipts(BlockId::number(number)).await?.unwrap_or_default() {
+                if let Some(member) = signers.iter().position(|signer| *signer == receipt.from) {
+                    transactions[member] += 1;
+                    reverted += u64::from(!receipt.status());
+                }
+            }
+        }
+        Ok(Report {
+            loans,
+            lost: loans.saturating_sub(u64::try_from(liquidated.len())?),
+            twice: u64::try_from(liquidated.values().filter(|times| **times > 1).count())?,
+            reverted,
+            takeover_leases: takeover.as_secs_f64() / LEASE.as_secs_f64(),
+            transactions,
+            commit_micros,
+        })
+    }
+}
+
+/// Waits until a keeper has a lease, by what itself knows.
+async fn until_holding(keeper: &Keeper) -> eyre::Result<()> {
+    let holds = |status: &Value| {
+        let fleet = &status["fleet"];
+        let own =
+            fleet["members"].as_array().and_then(|members| members.iter().find(|member| member["is_self"] == true));
+        let is_own = |lease: &Value| {
+            own.is_some_and(|own| own["id"] == lease["holder"]) && lease["expires_in_ms"].as_i64() > Some(0)
+        };
+        fleet["leases"].as_array().is_some_and(|leases| leases.iter().any(is_own))
+    };
+    timeout(WAVE_TIMEOUT, keeper.wait_until("status", holds)).await.wrap_err_with(|| keeper.output())??;
+    Ok(())
+}
+
+fn signal(keeper: &Keeper, name: &str) -> eyre::Result<()> {
+    let status = Command::new("kill").args([name, &keeper.process_id().to_string()]).status()?;
+    ensure!(status.success(), "kill {name}: {status}");
+    Ok(())
+}
+
+/// Measures the median time of a commit, by claims of a member of its own.
+async fn commit_micros(server: &Postgres) -> eyre::Result<u64> {
+    let url = Arc::new(Secret::new(server.url()?));
+    let settings = config::Postgres { url, lease: Duration::from_secs(600), name: "measurement".to_owned() };
+    let identity = Identity { chain_id: 1, genesis: B256::ZERO, core: Address::ZERO, rewards: None };
+    let server = Server::open(&settings, &identity).await?;
+    let lease = server.acquire(&[Address::ZERO]).await?.wrap_err("the lease is held")?;
+    let mut times = Vec::new();
+    for intent in 0..CLAIMS {
+        let claim = Claim { subject: intent.to_string(), intent, deadline: 1 };
+        let started = Instant::now();
+        server.claim(lease, Address::ZERO, vec![claim], (1, 1)).await?;
+        times.push(started.elapsed());
+    }
+    times.sort();
+    Ok(u64::try_from(times[times.len() / 2].as_micros())?)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let transactions: Vec<_> = self.transactions.iter().map(u64::to_string).collect();
+        writeln!(f, "loans               {:>8}", self.loans)?;
+        writeln!(f, "lost                {:>8}", self.lost)?;
+        writeln!(f, "liquidated twice    {:>8}", self.twice)?;
+        writeln!(f, "reverted            {:>8}", self.reverted)?;
+        writeln!(f, "take-over, leases   {:>8.2}", self.takeover_leases)?;
+        writeln!(f, "transactions        {:>8}", transactions.join(" "))?;
+        write!(f, "commit, µs          {:>8}", self.commit_micros)
+    }
+}
