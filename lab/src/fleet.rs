@@ -49,9 +49,10 @@ const LEASE: Duration = Duration::from_secs(3);
 const WAVE_TIMEOUT: Duration = Duration::from_secs(180);
 /// Time between two looks at the chain or at a keeper.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// Debt of the first wave's loans against an ether; each further wave owes [`DEBT_STEP`] less.
+/// Debt of the first wave's loans against an ether; each further wave owes [`DEBT_STEP`] less: so little that loans of the
+/// first wave, of which a part was liquidated, stay healthy in the last.
 const FIRST_DEBT: u128 = 1_500_000_000;
-const DEBT_STEP: u128 = 20_000_000;
+const DEBT_STEP: u128 = 16_000_000;
 const ETHER: u128 = 1_000_000_000_000_000_000;
 /// The pool's ether and dollars, in units, at the manifest's price of 2,000 dollars.
 const POOL: [u128; 2] = [1_000_000 * ETHER, 2_000_000_000_000_000];
@@ -154,7 +155,7 @@ pub async fn run(positions: u64, keeper: impl Fn() -> eyre::Result<Command>) -> 
     proxy.bring_up()?;
 
     say("the database restarts");
-    server.kill();
+    server.kill()?;
     sea.fall(5).await?;
     server.bring_up()?;
     expected += waves[5];

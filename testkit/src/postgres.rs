@@ -85,9 +85,17 @@ impl Postgres {
         Ok(())
     }
 
-    /// Kills the server.
-    pub fn kill(&mut self) {
-        self.process = None;
+    /// Ends the server at once, without anything that it does at a regular end, and waits until its processes are gone.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn kill(&mut self) -> eyre::Result<()> {
+        if let Some(process) = self.process.take() {
+            let status = Command::new("kill").args(["-QUIT", &process.id().to_string()]).status()?;
+            ensure!(status.success(), "kill: {status}");
+            process.ended()?;
+        }
+        Ok(())
     }
 
     /// Copies the files of a server that was killed, as they are at that moment.

@@ -175,7 +175,7 @@ async fn keepers_with_keys_of_their_own_share_the_work_through_faults_of_keepers
     drop(behind_proxy);
 
     // The database restarts.
-    server.kill();
+    server.kill()?;
     server.copy_data()?;
     server.bring_up()?;
     for keeper in [&third, &fourth] {
@@ -186,7 +186,7 @@ async fn keepers_with_keys_of_their_own_share_the_work_through_faults_of_keepers
     fixture.wait_until_liquidated(4 * LOANS, &[&third, &fourth]).await?;
 
     // It fails over to a replica without anything of the last liquidations, of which the keepers know.
-    server.kill();
+    server.kill()?;
     server.fail_over_to_copy()?;
     server.bring_up()?;
     fixture.drop_price_below(4).await?;
