@@ -11,6 +11,7 @@ use plimsoll_contracts::{
     IERC4626::IERC4626Events, IGuard::IGuardEvents, IPlimsoll::IPlimsollEvents, IRewards::IRewardsEvents,
     IVault::IVaultEvents,
 };
+use plimsoll_protocols::LogFilter;
 
 /// The fields of a block's header that the keeper uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,8 +45,8 @@ pub struct Sources {
     pub vaults: BTreeSet<Address>,
     /// The markets and staking programmes that are followed.
     pub followed: Followed,
-    /// The contracts of another protocol, whose logs are handed out as they are; with any, nothing else is followed.
-    pub foreign: BTreeSet<Address>,
+    /// The logs of another protocol, which are handed out as they are; with any, nothing else is followed.
+    pub foreign: Option<Arc<LogFilter>>,
 }
 
 /// The markets and staking programmes that are followed, by id, and the backstops, the guard and the vaults, by address as a
@@ -138,15 +139,13 @@ impl Sources {
     /// Follows every market and staking programme of these contracts.
     #[must_use]
     pub const fn all(core: Address, rewards: Option<Address>) -> Self {
-        let foreign = BTreeSet::new();
-        Self { core, rewards, guard: None, vaults: BTreeSet::new(), followed: Followed::All, foreign }
+        Self { core, rewards, guard: None, vaults: BTreeSet::new(), followed: Followed::All, foreign: None }
     }
 
-    /// Follows every log of another protocol's contracts, of which there is at least one.
+    /// Follows the logs of another protocol.
     #[must_use]
-    pub fn foreign(contracts: impl IntoIterator<Item = Address>) -> Self {
-        let foreign: BTreeSet<_> = contracts.into_iter().collect();
-        Self { foreign, ..Self::all(Address::ZERO, None) }
+    pub fn foreign(logs: LogFilter) -> Self {
+        Self { foreign: Some(Arc::new(logs)), ..Self::all(Address::ZERO, None) }
     }
 
     /// Returns the filters for the logs that are followed, of any block. Together they find each log once.
@@ -155,7 +154,7 @@ impl Sources {
         let of = |addresses: Vec<Address>| Filter::new().address(addresses);
         let lending = of(self.lending().collect());
         let lending = match &self.followed {
-            Followed::All => return vec![of(self.addresses().collect())],
+            Followed::All => return vec![self.filter_of_block()],
             // An empty list of topics would mean any topic, and no id is zero.
             Followed::Only(ids) if ids.is_empty() => lending.topic1(B256::ZERO),
             Followed::Only(ids) => lending.topic1(ids.iter().copied().collect::<Vec<_>>()),
@@ -163,6 +162,30 @@ impl Sources {
         // A vault is followed as a whole, and not all of its events name anything in a topic.
         let vaults = (!self.vaults.is_empty()).then(|| of(self.vaults.iter().copied().collect()));
         [lending].into_iter().chain(vaults).collect()
+    }
+
+    /// Returns the filter for the logs of one block: of ours all, and of another protocol those that it wants.
+    #[must_use]
+    pub fn filter_of_block(&self) -> Filter {
+        let filter = Filter::new().address(self.addresses().collect::<Vec<_>>());
+        match &self.foreign {
+            Some(foreign) if !foreign.topics.is_empty() => filter.event_signature(foreign.topics.clone()),
+            _ => filter,
+        }
+    }
+
+    /// Returns true if a header's bloom, or what is known of a log, may be of something that is followed: `contains` says so
+    /// of an address or a topic.
+    pub fn may_match(&self, contains: impl Fn(&[u8]) -> bool) -> bool {
+        let is_followed = match &self.followed {
+            Followed::All => true,
+            Followed::Only(ids) => ids.iter().any(|id| contains(id.as_slice())),
+        };
+        let is_wanted = self.foreign.as_ref().is_none_or(|foreign| {
+            foreign.topics.is_empty() || foreign.topics.iter().any(|topic| contains(topic.as_slice()))
+        });
+        (is_followed && is_wanted && self.lending().any(|address| contains(address.as_slice())))
+            || self.vaults.iter().any(|address| contains(address.as_slice()))
     }
 
     /// Iterates over the addresses of the followed contracts.
@@ -173,8 +196,9 @@ impl Sources {
     /// Iterates over the addresses of the contracts of which a part may be followed: core, staking programmes and guard, or
     /// those of another protocol.
     pub fn lending(&self) -> impl Iterator<Item = Address> {
-        let ours = if self.foreign.is_empty() { [Some(self.core), self.rewards, self.guard] } else { [None; 3] };
-        ours.into_iter().flatten().chain(self.foreign.iter().copied())
+        let ours = if self.foreign.is_some() { [None; 3] } else { [Some(self.core), self.rewards, self.guard] };
+        let foreign = self.foreign.iter().flat_map(|foreign| foreign.addresses.iter().copied());
+        ours.into_iter().flatten().chain(foreign)
     }
 
     /// Decodes a log. Returns `None` if it is of another contract, or of nothing that is followed. Fails if it is none of
@@ -190,8 +214,8 @@ impl Sources {
         if !is_followed {
             return Ok(None);
         }
-        if !self.foreign.is_empty() {
-            return Ok(self.foreign.contains(&log.address).then(|| Event::Foreign(log.clone())));
+        if let Some(foreign) = &self.foreign {
+            return Ok(foreign.contains(log).then(|| Event::Foreign(log.clone())));
         }
         if log.address == self.core {
             return IPlimsollEvents::decode_raw_log(log.topics(), &log.data.data).map(Event::Core).map(Some);

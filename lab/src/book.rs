@@ -268,7 +268,7 @@ fn stride(positions: u64) -> u64 {
 }
 
 /// Returns the resident memory of this process, in bytes.
-fn resident_bytes() -> eyre::Result<u64> {
+pub(crate) fn resident_bytes() -> eyre::Result<u64> {
     let status = fs::read_to_string("/proc/self/status").wrap_err("a process's memory is only known on Linux")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).wrap_err("no VmRSS in the status")?;
     let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().wrap_err_with(|| format!("VmRSS:{line}"))?;

@@ -25,7 +25,7 @@ use crate::{
     gas::{self, GasDifference, GasReport},
     latency, money, mutants,
     output::Folder,
-    package, prove, record, replay, surge, vault,
+    package, prove, record, replay, surge, tripwire, vault,
 };
 
 /// Environment variable that holds the URL of a node, as for the other programs.
@@ -90,6 +90,16 @@ enum Command {
         /// Number of positions in the book.
         #[arg(long, default_value_t = 1_000_000)]
         positions: u64,
+        /// Print the report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measures the index of accounts with several collaterals and debts: evaluated accounts in quiet ticks and in a crash,
+    /// memory, and the time from prices to the liquidatable accounts, beside a full scan.
+    Tripwire {
+        /// Number of accounts.
+        #[arg(long, default_value_t = 100_000)]
+        accounts: u32,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -296,6 +306,7 @@ pub async fn main() -> ExitCode {
         Command::All { .. }
         | Command::Backfill { .. }
         | Command::Book { .. }
+        | Command::Tripwire { .. }
         | Command::Latency { .. }
         | Command::Burst { .. }
             if cfg!(debug_assertions) && !as_built =>
@@ -341,6 +352,10 @@ async fn run(command: Command) -> eyre::Result<()> {
         }
         Command::Book { positions, json } => {
             let report = book::run(positions).await?;
+            print(&report, json)?;
+        }
+        Command::Tripwire { accounts, json } => {
+            let report = tripwire::run(accounts)?;
             print(&report, json)?;
         }
         Command::Record { rpc_url, rpc_env, block, out, rules, json } => {

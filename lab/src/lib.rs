@@ -1,8 +1,10 @@
 //! The demo, replays of recorded prices, measurements and mutation testing, on top of the testkit.
 //!
 //! [`demo`] shows the whole suite on a chain of its own, and [`replay`] what a market would have done under recorded
-//! prices. [`gas`] measures what calls cost, [`book`] the keeper's in-memory state, [`latency`] the time from a head to
-//! a liquidation in the pool, [`backfill`] how fast a long history is read, [`burst`] thousands of liquidatable loans in one block, [`fleet`] keepers that share a database, [`surge`] what lenders lose by
+//! prices. [`gas`] measures what calls cost, [`book`] the keeper's in-memory state, [`tripwire`] the index of accounts with
+//! several collaterals, [`latency`] the time from a head to a liquidation in the pool, [`backfill`] how fast a long history
+//! is read, [`burst`] thousands of liquidatable loans in one block, [`fleet`] keepers that share a database, [`surge`] what
+//! lenders lose by
 //! unbacked collateral, and [`vault`] what depositors earn; [`all`] runs all of them.
 //! [`record`] makes a recording of a block for fork tests, [`mutants`] measures the tests themselves, and
 //! [`prove`] proves what no test can try out. [`output`]
@@ -29,4 +31,5 @@ pub mod prove;
 pub mod record;
 pub mod replay;
 pub mod surge;
+pub mod tripwire;
 pub mod vault;

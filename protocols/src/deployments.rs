@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, sync::LazyLock};
 use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::{Protocol, compound_v2::CompoundV2, morpho_blue::MorphoBlue};
+use crate::{Protocol, aave_v3::AaveV3, compound_v2::CompoundV2, morpho_blue::MorphoBlue};
 
 /// The list of deployments, with the source of each.
 const DEPLOYMENTS: &str = include_str!("../deployments.toml");
@@ -16,6 +16,9 @@ const DEPLOYMENTS: &str = include_str!("../deployments.toml");
 pub enum ProtocolKind {
     /// Morpho Blue.
     MorphoBlue,
+    /// Aave v3.
+    #[serde(rename = "aave-v3")]
+    AaveV3,
     /// Compound v2 and its forks, Venus' isolated pools among them.
     CompoundV2,
 }
@@ -28,10 +31,11 @@ pub struct Deployment {
     pub protocol: ProtocolKind,
     /// Chain id.
     pub chain_id: u64,
-    /// What the deployment is called, where a chain has several; a pool of Compound's kind.
+    /// What the deployment is called, where a chain has several: a pool of Compound's kind, or of Aave.
     #[serde(default)]
     pub name: Option<String>,
-    /// Address of the main contract: of Morpho Blue, the only one; of Compound and its forks, a pool's comptroller.
+    /// Address of the main contract: of Morpho Blue, the only one; of Aave, a pool; of Compound and its forks, a pool's
+    /// comptroller.
     pub address: Address,
     /// Number of the block that created it, or of any earlier one.
     pub first_block: u64,
@@ -70,6 +74,7 @@ impl Deployment {
     pub fn protocol(&self) -> Box<dyn Protocol> {
         match self.protocol {
             ProtocolKind::MorphoBlue => Box::new(MorphoBlue::new(self.clone())),
+            ProtocolKind::AaveV3 => Box::new(AaveV3::new(self.clone())),
             ProtocolKind::CompoundV2 => Box::new(CompoundV2::new(self.clone())),
         }
     }
@@ -77,11 +82,12 @@ impl Deployment {
 
 impl ProtocolKind {
     /// Every protocol.
-    pub const ALL: [Self; 2] = [Self::MorphoBlue, Self::CompoundV2];
+    pub const ALL: [Self; 3] = [Self::MorphoBlue, Self::AaveV3, Self::CompoundV2];
 
     const fn name(self) -> &'static str {
         match self {
             Self::MorphoBlue => "morpho-blue",
+            Self::AaveV3 => "aave-v3",
             Self::CompoundV2 => "compound-v2",
         }
     }

@@ -9,6 +9,7 @@
 //! reorg ────────────► undo_to            liquidatable: lots, from which a keeper makes transactions
 //! ```
 
+pub mod aave_v3;
 pub mod compound_v2;
 mod deployments;
 mod lot;
@@ -19,6 +20,6 @@ pub mod tripwire;
 pub use deployments::{Deployment, ProtocolKind, known_deployments, known_deployments_on};
 pub use lot::{Expected, LeastBonus, Loan, Lot};
 pub use protocol::{
-    Answer, ApplyError, Block, Call, CallFailure, HEALTHY, IdentityError, Liquidation, MAX_UNDO, NATIVE_COIN, Observed,
-    PositionSummary, Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
+    Answer, ApplyError, Block, Call, CallFailure, FurtherBalance, HEALTHY, IdentityError, Liquidation, LogFilter,
+    MAX_UNDO, NATIVE_COIN, Observed, PositionSummary, Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
 };

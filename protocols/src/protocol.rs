@@ -24,6 +24,24 @@ pub struct Block {
     pub timestamp: u64,
 }
 
+/// Which logs a protocol wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilter {
+    /// The contracts, of which there is at least one.
+    pub addresses: BTreeSet<Address>,
+    /// The first topics; empty: every log of the contracts.
+    pub topics: Vec<B256>,
+}
+
+impl LogFilter {
+    /// Returns whether a log is wanted.
+    #[must_use]
+    pub fn contains(&self, log: &Log) -> bool {
+        let has_topic = self.topics.is_empty() || log.topics().first().is_some_and(|topic| self.topics.contains(topic));
+        has_topic && self.addresses.contains(&log.address)
+    }
+}
+
 /// A call whose answer is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
@@ -104,7 +122,7 @@ pub struct UndoError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{quantity} of market {market} is {on_chain} on chain and {from_logs} by its logs")]
 pub struct TotalsDifference {
-    /// Id of the market.
+    /// Id of the market; or an address as a word, where that is what differs.
     pub market: B256,
     /// Name of the total.
     pub quantity: &'static str,
@@ -132,7 +150,8 @@ pub struct Observed {
     pub differences: Vec<TotalsDifference>,
     /// Markets that cannot be valued in this block.
     pub unpriced: Vec<UnpricedMarket>,
-    /// Number of balances that have still to be read: the reads are to be repeated in the same block.
+    /// What is left to read in the same block: [`Protocol::reads`] gives further calls, and values are complete once this
+    /// is 0.
     pub pending: usize,
 }
 
@@ -159,7 +178,26 @@ pub struct Liquidation {
     pub bad_debt: U256,
 }
 
+/// A further collateral or debt of a position, besides the pair that a liquidation exchanges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FurtherBalance {
+    /// The token.
+    pub token: Address,
+    /// Whether it is owed.
+    pub is_debt: bool,
+    /// Units of the token.
+    pub amount: U256,
+    /// The protocol's price now: units of the position's debt token for 10³⁶ units of this one.
+    pub price: U256,
+    /// Highest price of a collateral at which the position is liquidatable while every other price stays; `None` if there is
+    /// no such price, and of a debt.
+    pub liquidation_price: Option<U256>,
+}
+
 /// A position with debt, as of the last [`Protocol::observe`].
+///
+/// Where a position has several collaterals or debts, `collateral_token` and `debt_token` are the pair whose liquidation
+/// brings most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PositionSummary {
     /// Id of the market.
@@ -174,16 +212,21 @@ pub struct PositionSummary {
     pub debt_token: Address,
     /// Units of the debt token that are owed, with interest up to the block, as the protocol rounds.
     pub debt: U256,
-    /// Health factor × 10¹⁸, rounded down: below 10¹⁸ exactly if the protocol lets the position be liquidated.
+    /// Health factor × 10¹⁸, rounded as the protocol does.
     pub health: U256,
+    /// Whether the protocol lets it be liquidated: its health factor is below 10¹⁸, and nothing is in the way.
+    pub is_liquidatable: bool,
     /// The protocol's price now: units of the debt token for 10³⁶ units of the collateral token.
     pub price: U256,
     /// Highest price, in the unit of `price`, at which the position is liquidatable with its present debt and its other
-    /// collateral; `None` if no price makes it so, or none makes it healthy, as without collateral.
+    /// collateral, while every other price stays; `None` if no price makes it so, or none makes it healthy, as without
+    /// collateral.
     pub liquidation_price: Option<U256>,
     /// What a whole liquidation does: now if the position is liquidatable, else at its liquidation price. `None` if the
     /// protocol refuses a whole one at that price, which takes a coincidence of its roundings, or if there is no such price.
     pub liquidation: Option<Liquidation>,
+    /// Further collaterals and debts.
+    pub further: Vec<FurtherBalance>,
     /// What stands in the way of a liquidation, or by what other call the protocol does it, for people.
     pub remark: Option<String>,
 }
@@ -196,10 +239,12 @@ pub trait Protocol: Any + fmt::Debug + Send {
     /// Returns the deployment that is followed.
     fn deployment(&self) -> &Deployment;
 
-    /// Returns the contracts of which all logs are wanted. Known after [`Self::check_identity`]; where logs name a further one,
-    /// its earlier logs are missing, so that the state is to be [reset](Self::reset) and all logs to be read again.
-    fn contracts(&self) -> BTreeSet<Address> {
-        BTreeSet::from([self.deployment().address])
+    /// Returns which logs are wanted: of the deployment's address, all of them, unless the protocol says otherwise. Known after
+    /// [`Self::check_identity`]. If it is another one after [`Self::apply`], earlier logs are missing, so that the state is to
+    /// be [reset](Self::reset) and all logs to be read again; if after [`Self::observe`], those of the blocks after the
+    /// observed one are wanted by it.
+    fn log_filter(&self) -> LogFilter {
+        LogFilter { addresses: BTreeSet::from([self.deployment().address]), topics: Vec::new() }
     }
 
     /// Returns the calls by which the protocol can be told from another one.
@@ -232,11 +277,11 @@ pub trait Protocol: Any + fmt::Debug + Send {
     /// Returns how much is known.
     fn size(&self) -> Size;
 
-    /// Returns the calls whose answers are needed in each block, in sequences: a call sees what those before it in its
-    /// sequence changed.
+    /// Returns the calls whose answers are needed in the block that was applied last, in sequences: a call sees what those
+    /// before it in its sequence changed.
     fn reads(&self) -> Vec<Vec<Call>>;
 
-    /// Takes the answers to [`Self::reads`] of the block that was applied last; positions match.
+    /// Takes the answers to [`Self::reads`]; positions match.
     fn observe(&mut self, answers: &[Vec<Answer>]) -> Observed;
 
     /// Returns the positions with a health factor × 10¹⁸ below `health`, the least healthy first, at most `limit` of them.

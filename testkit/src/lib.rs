@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod aave_v3;
 pub mod borrowers;
 pub mod cargo;
 pub mod deployment;

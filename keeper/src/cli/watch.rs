@@ -25,7 +25,7 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 /// Options of `watch`.
 #[derive(Debug, Args)]
 pub(super) struct WatchOptions {
-    /// Protocol to watch: morpho-blue, compound-v2.
+    /// Protocol to watch: morpho-blue, aave-v3, compound-v2.
     #[arg(long, value_name = "PROTOCOL", help_heading = "Selection")]
     protocol: ProtocolKind,
     /// Chain id, if the node is to be on this chain and no other.

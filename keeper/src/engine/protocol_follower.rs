@@ -1,11 +1,12 @@
 //! A protocol kept equal to the chain by its logs, reorg-safe, and read in each newest block.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use alloy::primitives::{Address, B256, Log};
+use alloy::primitives::{B256, Log};
 use eyre::eyre;
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
-use plimsoll_protocols::{Answer, CallFailure, Deployment, Observed, Protocol};
+use plimsoll_protocols::{Answer, CallFailure, Deployment, LogFilter, Observed, Protocol};
+use tokio::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::failover::FailoverReader;
@@ -20,14 +21,17 @@ use crate::{
 pub(crate) const PRUNED: &str =
     "the node may have pruned logs this old: use an archive node, or one that keeps all logs";
 
+/// Time between two lines that say how much is left to read of a block.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
 /// A protocol that is followed.
 #[derive(Debug)]
 pub(crate) struct ProtocolFollower {
     endpoints: Vec<Arc<Endpoint>>,
     settings: StreamSettings,
     protocol: Box<dyn Protocol>,
-    /// The contracts whose logs the stream hands out.
-    contracts: BTreeSet<Address>,
+    /// The logs that the stream hands out.
+    filter: LogFilter,
     stream: Stream,
     reader: FailoverReader,
 }
@@ -37,7 +41,10 @@ pub(crate) struct ProtocolFollower {
 pub(crate) enum ProtocolError {
     /// The newest block is applied, but no node answered what is read in it.
     #[error(transparent)]
-    NotRead(#[from] ChainError),
+    NotRead(ChainError),
+    /// The newest block is applied and was read in part; what is left is read in the next one.
+    #[error("not all was read: {0}")]
+    PartlyRead(ChainError),
     /// The logs are not those of the protocol, and no other node has others.
     #[error("{0}")]
     Unknown(String),
@@ -56,9 +63,9 @@ impl ProtocolFollower {
         let chain = ChainFacts::known(deployment.chain_id)
             .ok_or_else(|| eyre!("the facts about chain {} cannot be read", deployment.chain_id))?;
         let settings = StreamSettings::new(deployment.chain_id, chain.block_time);
-        let contracts = protocol.contracts();
-        let (stream, reader) = follow(&endpoints, &deployment, &contracts, settings.clone());
-        Ok(Self { endpoints, settings, protocol, contracts, stream, reader })
+        let filter = protocol.log_filter();
+        let (stream, reader) = follow(&endpoints, &deployment, &filter, beginning(&deployment), settings.clone());
+        Ok(Self { endpoints, settings, protocol, filter, stream, reader })
     }
 
     /// Returns the protocol's state.
@@ -84,7 +91,7 @@ impl ProtocolFollower {
     /// Carries out a step. Returns what was read in the block if it is the newest. Must be awaited to its end.
     pub(crate) async fn process(&mut self, step: Step) -> Result<Option<(Header, Observed)>, ProtocolError> {
         match step {
-            Step::Apply(block) => return Ok(self.apply(&block).await?),
+            Step::Apply(block) => return self.apply(&block).await,
             Step::Revert { to } => match self.protocol.undo_to(to.number) {
                 Ok(()) => self.stream.accept(),
                 Err(error) => {
@@ -112,14 +119,14 @@ impl ProtocolFollower {
 
     /// Applies a block, and accepts it or has it fetched again. Returns what was read in the newest block; fails if that one
     /// cannot be read.
-    async fn apply(&mut self, block: &BlockEvents) -> Result<Option<(Header, Observed)>, ChainError> {
+    async fn apply(&mut self, block: &BlockEvents) -> Result<Option<(Header, Observed)>, ProtocolError> {
         let logs: Vec<Log> = block.events.iter().filter_map(foreign_log).collect();
         let place = plimsoll_protocols::Block { number: block.number, timestamp: block.timestamp };
         if let Err(error) = self.protocol.apply(place, &logs) {
             self.stream.reject(error.to_string());
             return Ok(None);
         }
-        if self.protocol.contracts() != self.contracts {
+        if self.protocol.log_filter() != self.filter {
             warn!(block = block.number, "further contracts are named: state rebuilt");
             self.rebuild();
             return Ok(None);
@@ -128,44 +135,54 @@ impl ProtocolFollower {
             self.stream.accept();
             return Ok(None);
         };
-        let observed = match self.observe(&header).await {
-            Ok(observed) => observed,
-            Err(error) => {
-                self.stream.accept();
-                return Err(error);
-            }
-        };
+        let observed = self.observe(&header).await;
         if block.unconfirmed
-            && !observed.differences.is_empty()
+            && observed.as_ref().is_ok_and(|observed| !observed.differences.is_empty())
             && self.protocol.undo_to(block.number.saturating_sub(1)).is_ok()
         {
             self.stream.reject("the totals on chain are others");
             return Ok(None);
         }
         self.stream.accept();
-        Ok(Some((header, observed)))
+        let filter = self.protocol.log_filter();
+        if filter != self.filter {
+            self.follow(filter, Cursor { number: block.number, hash: Some(block.hash) });
+        }
+        Ok(Some((header, observed?)))
     }
 
-    /// Reads what logs do not tell, as often as something has still to be read.
-    async fn observe(&mut self, header: &Header) -> Result<Observed, ChainError> {
-        let mut observed = self.observe_part(header).await?;
+    /// Reads what logs do not tell, in as many requests as that takes.
+    async fn observe(&mut self, header: &Header) -> Result<Observed, ProtocolError> {
+        let mut reads = self.protocol.reads();
+        let mut observed = self.observe_part(header, reads.clone()).await.map_err(ProtocolError::NotRead)?;
+        let mut next_line = Instant::now() + PROGRESS_INTERVAL;
         while observed.pending > 0 {
-            info!(block = header.number, left = observed.pending, "reading balances");
-            let mut further = self.observe_part(header).await?;
-            let is_stuck = further.pending >= observed.pending;
+            if Instant::now() >= next_line {
+                next_line += PROGRESS_INTERVAL;
+                let read = self.protocol.size().positions;
+                info!(block = header.number, positions = read, left = observed.pending, "reading balances");
+            }
+            let further = self.protocol.reads();
+            if further == reads {
+                // What is left cannot be read.
+                break;
+            }
+            reads = further;
+            let mut further = self.observe_part(header, reads.clone()).await.map_err(ProtocolError::PartlyRead)?;
             observed.differences.retain(|earlier| !further.differences.contains(earlier));
             further.differences.append(&mut observed.differences);
             observed = further;
-            if is_stuck {
-                break;
-            }
         }
         Ok(observed)
     }
 
-    async fn observe_part(&mut self, header: &Header) -> Result<Observed, ChainError> {
+    async fn observe_part(
+        &mut self,
+        header: &Header,
+        reads: Vec<Vec<plimsoll_protocols::Call>>,
+    ) -> Result<Observed, ChainError> {
         let sequences: Vec<Vec<Call>> =
-            self.protocol.reads().into_iter().map(|calls| calls.into_iter().map(to_call).collect()).collect();
+            reads.into_iter().map(|calls| calls.into_iter().map(to_call).collect()).collect();
         let answers = self.reader.run(header, &sequences).await?;
         let answers: Vec<Vec<Answer>> = answers
             .into_iter()
@@ -174,29 +191,36 @@ impl ProtocolFollower {
         Ok(self.protocol.observe(&answers))
     }
 
-    /// Discards the state and begins again, with the logs of every contract that is known now.
+    /// Discards the state and begins again, with the logs that are wanted then.
     fn rebuild(&mut self) {
         self.protocol.reset();
-        let (deployment, contracts) = (self.protocol.deployment(), self.protocol.contracts());
-        if contracts == self.contracts {
-            self.stream.restart(beginning(deployment));
+        let (from, filter) = (beginning(self.protocol.deployment()), self.protocol.log_filter());
+        if filter == self.filter {
+            self.stream.restart(from);
         } else {
-            (self.stream, self.reader) = follow(&self.endpoints, deployment, &contracts, self.settings.clone());
-            self.contracts = contracts;
+            self.follow(filter, from);
         }
+    }
+
+    /// Follows other logs, of the blocks after this one.
+    fn follow(&mut self, filter: LogFilter, from: Cursor) {
+        let deployment = self.protocol.deployment();
+        (self.stream, self.reader) = follow(&self.endpoints, deployment, &filter, from, self.settings.clone());
+        self.filter = filter;
     }
 }
 
-/// Begins to follow a deployment's contracts.
+/// Begins to follow logs of a deployment.
 fn follow(
     endpoints: &[Arc<Endpoint>],
     deployment: &Deployment,
-    contracts: &BTreeSet<Address>,
+    filter: &LogFilter,
+    from: Cursor,
     settings: StreamSettings,
 ) -> (Stream, FailoverReader) {
-    info!(protocol = %deployment.protocol, address = %deployment.address, from_block = deployment.first_block, "reading logs");
-    let sources = Sources::foreign(contracts.iter().copied());
-    let stream = Stream::start(endpoints.iter().cloned(), sources, beginning(deployment), settings);
+    let (protocol, contracts) = (deployment.protocol, filter.addresses.len());
+    info!(%protocol, address = %deployment.address, contracts, from_block = from.number + 1, "reading logs");
+    let stream = Stream::start(endpoints.iter().cloned(), Sources::foreign(filter.clone()), from, settings);
     let reader = FailoverReader::new(stream.reader(), UNSIGNED_ACCOUNT);
     (stream, reader)
 }

@@ -151,7 +151,7 @@ async fn follow(
         let (header, observed) = match follower.process(step).await {
             Ok(None) => continue,
             Ok(Some(observed)) => observed,
-            Err(ProtocolError::NotRead(problem)) => {
+            Err(problem @ (ProtocolError::NotRead(_) | ProtocolError::PartlyRead(_))) => {
                 warn!(%protocol, %problem, "protocol not read, nothing of it is decided in this block");
                 continue;
             }

@@ -25,8 +25,8 @@ use crate::{chain::Header, record};
 
 /// Gas limit of a request: as much as most nodes allow. A node that allows less runs fewer calls of a request.
 const GAS_PER_REQUEST: u64 = 50_000_000;
-/// The most bytes that are copied of what a call returns: no call here returns as much.
-const MAX_RETURN: u64 = 2_048;
+/// The most bytes that are copied of what a call returns: the longest answer is a list of 128 addresses.
+const MAX_RETURN: u64 = 4_160;
 /// JSON-RPC error code of a node that does not know the parameter with the overrides.
 const INVALID_PARAMS: i64 = -32_602;
 /// What to do with a node without state overrides.

@@ -71,8 +71,25 @@ pub struct WatchedPosition {
     pub distance_bps: Option<i64>,
     /// What a whole liquidation does: now, or at the liquidation price if the position is healthy.
     pub liquidation: Option<WatchedLiquidation>,
+    /// Further collaterals and debts, besides the pair that brings most.
+    pub further: Vec<WatchedBalance>,
     /// What stands in the way of a liquidation, or by what other call the protocol does it; `None` if nothing is to be said.
     pub remark: Option<String>,
+}
+
+/// A further collateral or debt of a position.
+#[derive(Debug, Clone, Serialize)]
+pub struct WatchedBalance {
+    /// Whether it is owed.
+    pub is_debt: bool,
+    /// The amount.
+    pub amount: WatchedAmount,
+    /// The protocol's price of the token in the position's debt token; `None` if a token states no decimals.
+    pub price: Option<String>,
+    /// Highest price of a collateral at which the position is liquidatable while every other price stays.
+    pub liquidation_price: Option<String>,
+    /// Part of the price by which it must fall until then, in basis points; negative if it is lower.
+    pub distance_bps: Option<i64>,
 }
 
 /// What a whole liquidation does.
@@ -147,7 +164,7 @@ impl WatchReport {
             }
         }
         for WatchedMarket { market, reason, positions } in &self.without_price {
-            text += &format!("  market {market}, {positions} positions, has no price: {reason}\n");
+            text += &format!("  {market}, {positions} positions, cannot be valued: {reason}\n");
         }
         for warning in &self.warnings {
             text += &format!("  warning: {warning}\n");
@@ -169,12 +186,16 @@ fn row(position: &WatchedPosition) -> Vec<String> {
     let liquidation = |amount: fn(&WatchedLiquidation) -> &WatchedAmount| {
         position.liquidation.as_ref().map_or_else(|| "–".to_owned(), |liquidation| amount(liquidation).text())
     };
+    let with_further = |amount: &WatchedAmount, is_debt: bool| {
+        let further = position.further.iter().filter(|balance| balance.is_debt == is_debt);
+        further.fold(amount.text(), |text, balance| text + " + " + &balance.amount.text())
+    };
     vec![
         rounded(&position.health),
         position.account.to_string(),
         short(&position.market.to_string()),
-        position.collateral.text(),
-        position.debt.text(),
+        with_further(&position.collateral, false),
+        with_further(&position.debt, true),
         price(&position.price),
         price(&position.liquidation_price),
         distance,

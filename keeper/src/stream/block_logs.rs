@@ -25,7 +25,7 @@ use super::{
     failover::EndpointPool,
     rpc_error::RpcErrorKind,
 };
-use crate::chain::{Event, Followed, Header, Sources};
+use crate::chain::{Event, Header, Sources};
 
 /// A block header as a node's RPC states it, with what its logs can be checked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -80,13 +80,7 @@ pub async fn newest_header(endpoint: &Endpoint) -> Result<Header, ChainError> {
 impl RpcHeader {
     /// Returns true if something that is followed may have logged in this block; false is certain.
     pub(super) fn may_contain_logs_of(&self, sources: &Sources) -> bool {
-        let contains = |bytes: &[u8]| self.bloom.contains(&Bloom::from(BloomInput::Raw(bytes)));
-        let is_followed = match &sources.followed {
-            Followed::All => true,
-            Followed::Only(ids) => ids.iter().any(|id| contains(id.as_slice())),
-        };
-        (is_followed && sources.lending().any(|address| contains(address.as_slice())))
-            || sources.vaults.iter().any(|address| contains(address.as_slice()))
+        sources.may_match(|bytes| self.bloom.contains(&Bloom::from(BloomInput::Raw(bytes))))
     }
 
     /// Returns true if the block's bloom has bits that the bloom of the given logs does not have, so that logs are
@@ -255,8 +249,7 @@ fn endpoints_with<'a>(pool: &'a EndpointPool, header: &RpcHeader, first: usize) 
 
 /// Requests the logs of our contracts in a block.
 async fn our_logs(pool: &EndpointPool, client: &EndpointClient, header: &RpcHeader) -> Result<Vec<Log>, RequestError> {
-    let addresses: Vec<_> = pool.sources.addresses().collect();
-    logs_of_block(client, header.header.hash, Filter::new().address(addresses)).await
+    logs_of_block(client, header.header.hash, pool.sources.filter_of_block()).await
 }
 
 /// Checks an endpoint's answer that a block with a positive bloom has no logs of ours: all logs of the block must
@@ -265,7 +258,8 @@ async fn is_certainly_empty(pool: &EndpointPool, client: &EndpointClient, header
     let Ok(all) = logs_of_block(client, header.header.hash, Filter::new()).await else {
         return our_logs(pool, client, header).await.is_ok_and(|logs| logs.is_empty());
     };
-    let is_ours = |log: &Log| pool.sources.addresses().any(|address| address == log.address());
+    let filter = pool.sources.filter_of_block();
+    let is_ours = |log: &Log| filter.matches_address(log.address()) && filter.matches_topics(log.topics());
     let left_out = header.has_more_than(&logs_bloom(all.iter().map(|log| &log.inner))) || all.iter().any(is_ours);
     if left_out {
         client.report_false_answer("it left out logs of a block");
@@ -300,6 +294,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::chain::Followed;
 
     const CORE: Address = address!("0x00000000000000000000000000000000000000c0");
 

@@ -3,6 +3,8 @@
 //! ```text
 //! identity ──► the contract is the protocol, or an error that says what was read
 //! stream ────► logs ──► protocol's state (reorg-safe) ──► calls of the newest block ──► report
+//!    ▲                                                        │
+//!    └──── other logs, from the next block on ◄───────────────┘  (where the protocol discovers accounts first)
 //! ```
 //!
 //! Nothing is guessed: the totals of the state are compared with those on chain in every block, a market without a price is
@@ -101,6 +103,10 @@ impl Watcher {
             let report = match self.follower.process(step).await {
                 Ok(None) => continue,
                 Ok(Some((header, observed))) => self.report(&header, observed, selection).await,
+                Err(error @ ProtocolError::PartlyRead(_)) => {
+                    warn!(%error, "block not shown");
+                    continue;
+                }
                 Err(ProtocolError::NotRead(error)) => Err(error),
                 Err(error @ ProtocolError::Unknown(_)) => return Err(error.into()),
             };
@@ -122,7 +128,10 @@ impl Watcher {
         selection: Selection,
     ) -> Result<WatchReport, ChainError> {
         let positions = self.follower.protocol().positions_below(selection.below, selection.limit);
-        let tokens = positions.iter().flat_map(|position| [position.collateral_token, position.debt_token]);
+        let tokens = positions.iter().flat_map(|position| {
+            let further = position.further.iter().map(|balance| balance.token);
+            further.chain([position.collateral_token, position.debt_token])
+        });
         self.tokens.read(self.follower.reader(), header, tokens).await?;
         let protocol = self.follower.protocol();
         let (deployment, size) = (protocol.deployment(), protocol.size());
@@ -135,7 +144,7 @@ impl Watcher {
         }
         if size.markets == 0 {
             let first = deployment.first_block;
-            warnings.push(format!("no market was created since block {first}; {PRUNED}, or begin at an earlier block"));
+            warnings.push(format!("no market is known since block {first}; {PRUNED}, or begin at an earlier block"));
         }
         Ok(WatchReport {
             protocol: deployment.protocol,

@@ -9,12 +9,12 @@ use alloy::{
 };
 use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::quantity::decimal_text;
-use plimsoll_protocols::{HEALTHY, NATIVE_COIN, PositionSummary};
+use plimsoll_protocols::{NATIVE_COIN, PositionSummary};
 
 use crate::{
     chain::Header,
     prices::{Call, ChainReader},
-    report::watch::{WatchedAmount, WatchedLiquidation, WatchedPosition},
+    report::watch::{WatchedAmount, WatchedBalance, WatchedLiquidation, WatchedPosition},
 };
 
 /// Gas for a view of a token.
@@ -79,18 +79,29 @@ impl Tokens {
             bonus: self.amount(position.debt_token, liquidation.bonus),
             bad_debt: self.amount(position.debt_token, liquidation.bad_debt),
         });
-        let price = |price: U256| self.price(position, price);
+        let price = |price: U256| self.price(position.collateral_token, position.debt_token, price);
+        let further = position.further.iter().map(|balance| {
+            let price = |price: U256| self.price(balance.token, position.debt_token, price);
+            WatchedBalance {
+                is_debt: balance.is_debt,
+                amount: self.amount(balance.token, balance.amount),
+                price: price(balance.price),
+                liquidation_price: balance.liquidation_price.and_then(price),
+                distance_bps: balance.liquidation_price.map(|liquidatable| distance_bps(balance.price, liquidatable)),
+            }
+        });
         WatchedPosition {
             market: position.market,
             account: position.account,
             health: decimal_text(position.health, 18),
-            liquidatable: position.health < HEALTHY,
+            liquidatable: position.is_liquidatable,
             collateral: self.amount(position.collateral_token, position.collateral),
             debt: self.amount(position.debt_token, position.debt),
             price: price(position.price),
             liquidation_price: position.liquidation_price.and_then(price),
             distance_bps: position.liquidation_price.map(|liquidatable| distance_bps(position.price, liquidatable)),
             liquidation,
+            further: further.collect(),
             remark: position.remark.clone(),
         }
     }
@@ -112,10 +123,9 @@ impl Tokens {
         }
     }
 
-    /// Returns a price in whole debt tokens for a whole collateral token; `None` where either has no decimals.
-    fn price(&self, position: &PositionSummary, price: U256) -> Option<String> {
-        let debt = self.token(position.debt_token).decimals?;
-        let collateral = self.token(position.collateral_token).decimals?;
+    /// Returns a price in whole debt tokens for a whole token; `None` where either has no decimals.
+    fn price(&self, token: Address, debt: Address, price: U256) -> Option<String> {
+        let (debt, collateral) = (self.token(debt).decimals?, self.token(token).decimals?);
         let decimals = PRICE_DECIMALS.checked_add(debt)?.checked_sub(collateral)?;
         Some(decimal_text(price, decimals))
     }

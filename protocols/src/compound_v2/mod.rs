@@ -23,8 +23,8 @@ use self::{
     state::{Rows, State, Totals},
 };
 use crate::{
-    Answer, ApplyError, Block, Call, Deployment, HEALTHY, IdentityError, NATIVE_COIN, Observed, PositionSummary,
-    Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
+    Answer, ApplyError, Block, Call, Deployment, HEALTHY, IdentityError, LogFilter, NATIVE_COIN, Observed,
+    PositionSummary, Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
 };
 
 /// Most markets of a pool.
@@ -217,9 +217,11 @@ impl CompoundV2 {
             debt_token: token(&account.debt)?,
             debt: account.owed()?,
             health,
+            is_liquidatable: health < HEALTHY,
             price: now.map_or(Some(U256::ZERO), |price| account.relative(price))?,
             liquidation_price: liquidation_price.and_then(|price| account.relative(price)),
             liquidation: has_liquidation.then(|| account.liquidation(at.unwrap_or_default(), method)).flatten(),
+            further: Vec::new(),
             remark: account.remark(at.or(now).unwrap_or_default()),
         })
     }
@@ -230,8 +232,10 @@ impl Protocol for CompoundV2 {
         &self.deployment
     }
 
-    fn contracts(&self) -> BTreeSet<Address> {
-        self.state.market_addresses().chain([self.deployment.address]).collect()
+    /// Every log of the comptroller and of its markets.
+    fn log_filter(&self) -> LogFilter {
+        let addresses: BTreeSet<_> = self.state.market_addresses().chain([self.deployment.address]).collect();
+        LogFilter { addresses, topics: Vec::new() }
     }
 
     fn identity_calls(&self) -> Vec<Call> {

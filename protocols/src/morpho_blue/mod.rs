@@ -225,9 +225,11 @@ fn summary(
         debt_token: market.params.loanToken,
         debt: valuation.debt(position)?,
         health,
+        is_liquidatable: health < WAD,
         price: valuation.price,
         liquidation_price,
         liquidation: Valuation { price, ..*valuation }.liquidation(position),
+        further: Vec::new(),
         remark: None,
     })
 }

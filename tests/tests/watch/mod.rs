@@ -1,5 +1,6 @@
 //! `plimsoll-keeper watch` on the protocols' real bytecode.
 
+mod aave;
 mod commands;
 mod fixture;
 mod histories;
