@@ -118,7 +118,7 @@ impl Entry {
     fn resolved(self, chain_id: u64) -> Result<Deployment, String> {
         let Self { kind, address, first_block } = self;
         let protocol = kind.ok_or("say its `kind`: \"morpho-blue\"")?;
-        if protocol == ProtocolKind::CompoundV2 {
+        if protocol != ProtocolKind::MorphoBlue {
             return Err(format!("positions of {protocol} are shown by `watch`, and not liquidated by this version"));
         }
         let mut known = known_deployments_on(protocol, chain_id);

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loan_of_anothers_market_waits_one_block_and_again_when_it_was_healthy_meanwhile() {
+    fn a_loan_in_the_market_of_another_waits_one_block_and_again_when_it_was_healthy_meanwhile() {
         let seen = SeenSubjects::default();
         let division = division(false, &seen);
         let (ours, theirs) = (loan("ours", &division), loan("theirs", &division));

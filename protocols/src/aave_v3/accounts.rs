@@ -322,7 +322,7 @@ mod tests {
         let transfer =
             IAaveToken::Transfer { from: Address::repeat_byte(1), to: Address::repeat_byte(2), value: U256::ONE };
         let transfer = Log { address: Address::ZERO, data: transfer.encode_log_data() };
-        accounts.apply(block(1), &[transfer.clone()]).unwrap();
+        accounts.apply(block(1), std::slice::from_ref(&transfer)).unwrap();
         assert!(read(&mut accounts).is_empty());
         accounts.apply(block(2), &[borrow(1), transfer]).unwrap();
         assert_eq!(read(&mut accounts), [Address::repeat_byte(1)]);

@@ -9,6 +9,7 @@ use alloy::{
     rpc::types::{TransactionRequest, anvil::ReorgOptions},
     sol_types::SolCall,
 };
+use eyre::ContextCompat;
 use plimsoll_keeper::{
     chain::Header,
     prices::{Call, ChainReader, EndpointReader},
@@ -366,7 +367,11 @@ async fn assert_liquidation(
     seen: &mut Seen,
 ) -> eyre::Result<()> {
     let Some(whole) = &shown.liquidation else { return Ok(()) };
-    let block = fixture.provider().get_block(BlockId::from(report.block)).await?.expect("the block exists");
+    let block = fixture
+        .provider()
+        .get_block(BlockId::from(report.block))
+        .await?
+        .wrap_err("the node does not have the block")?;
     let header = Header {
         number: report.block,
         hash: block.header.hash,
