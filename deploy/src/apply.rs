@@ -575,7 +575,8 @@ impl<'a> Applier<'a> {
             | Work::SetBackstop(..)
             | Work::FirstDeposit(_)
             | Work::Cover(_)
-            | Work::Fund(_) => {}
+            | Work::Fund(_)
+            | Work::SetUpManager(_) => {}
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! Finds out on the chain whether a step is done, what is left to do, or what prevents it. Nothing is cached between two
 //! inspections, so everything that has happened in between – a crash, somebody else's transaction – is taken into account.
 
+mod manager;
+
 use alloy::{
     consensus::Transaction as _,
     primitives::{Address, B256, Bytes, U256, aliases::U24, aliases::U160},
@@ -162,6 +164,7 @@ pub async fn inspect_reserving(
         Work::Cover(cover) => context.cover_limit(cover).await,
         Work::CreateProgramme(programme) => create_programme(chain, programme).await,
         Work::Fund(funding) => context.fund(funding, reserved).await,
+        Work::SetUpManager(setup) => manager::inspect(chain, design, record, setup).await,
     }
 }
 
@@ -253,10 +256,6 @@ async fn create_market(chain: &Chain, market: &Market) -> Result<StepStatus, Cha
     Ok(StepStatus::ToDo(vec![send(market.core, &IPlimsoll::createMarketCall { params: market.params.clone() })]))
 }
 
-fn by(deployer: Address, who: Address, call: Call) -> StepStatus {
-    if who == deployer { StepStatus::ToDo(vec![Action::Send(call)]) } else { StepStatus::ForOthers { who, call } }
-}
-
 async fn create_programme(chain: &Chain, programme: &Programme) -> Result<StepStatus, ChainError> {
     let state = chain.read(programme.contract, IRewards::poolStateCall { pool: programme.id }).await?;
     if state.is_some_and(|state| !state.stakeToken.is_zero()) {
@@ -271,6 +270,19 @@ async fn create_programme(chain: &Chain, programme: &Programme) -> Result<StepSt
 }
 
 impl Context<'_> {
+    /// Returns the state of a call that only `who` may make. The deployer makes those of a manager that he administers yet.
+    async fn by(self, who: Address, call: Call) -> Result<StepStatus, ChainError> {
+        let Self { chain, design, .. } = self;
+        if who == design.deployer {
+            return Ok(StepStatus::ToDo(vec![Action::Send(call)]));
+        }
+        let is_manager = design.manager().is_some_and(|setup| setup.manager == who);
+        if is_manager && manager::is_administered(chain, design.deployer, who).await? {
+            return Ok(StepStatus::ToDo(vec![Action::Send(manager::through(who, &call))]));
+        }
+        Ok(StepStatus::ForOthers { who, call })
+    }
+
     /// Inspects a setting that only the core's owner may change. It is made only if it was never made: an owner who took it
     /// back – the backstop of a market with a false oracle, say – does not want it again.
     async fn owners_setting<T: PartialEq + Default + Copy>(
@@ -295,7 +307,7 @@ impl Context<'_> {
             }
         }
         let owner = chain.read(market.core, IPlimsoll::ownerCall {}).await?.unwrap_or(design.owner);
-        Ok(by(design.deployer, owner, call))
+        self.by(owner, call).await
     }
 
     /// Returns the state of a setting that is 0 now, if events show that it was made before.
@@ -353,7 +365,7 @@ impl Context<'_> {
         }
         let curator = chain.read(cover.backstop, IBackstop::curatorCall {}).await?.unwrap_or(cover.curator);
         let call = Call::of(cover.backstop, &IBackstop::announceLimitCall { id, limit: cover.limit });
-        Ok(by(design.deployer, curator, call))
+        self.by(curator, call).await
     }
 
     async fn first_deposit(self, deposit: &Deposit, reserved: U256) -> Result<StepStatus, ChainError> {

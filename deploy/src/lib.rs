@@ -29,6 +29,7 @@ pub mod plan;
 pub mod preflight;
 pub mod rehearsal;
 pub mod report;
+pub mod restricted;
 pub mod reverts;
 pub mod safe;
 pub mod seed;

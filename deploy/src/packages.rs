@@ -17,9 +17,11 @@ const FURTHER_SOURCES: [&str; 3] = [
     "contracts/test/support/MarketMaker.sol",
     "node_modules/@openzeppelin/contracts/governance/TimelockController.sol",
 ];
-/// Artifact of Uniswap V3's factory, compiled by Uniswap.
-const UNISWAP_V3_FACTORY: &str =
-    "node_modules/@uniswap/v3-core/artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json";
+/// Artifacts that others compiled: Uniswap V3's factory and OpenZeppelin's manager of roles.
+const PACKAGES: [&str; 2] = [
+    "node_modules/@uniswap/v3-core/artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json",
+    "node_modules/@openzeppelin/contracts/build/contracts/AccessManager.json",
+];
 
 /// Why the code of a contract is not available.
 #[derive(Debug, thiserror::Error)]
@@ -49,19 +51,26 @@ struct HardhatArtifact {
 /// an npm package is incomplete.
 pub fn all_artifacts(tools: &Tools) -> Result<Artifacts, CodeError> {
     let mut artifacts = Artifacts::compile_with(tools, &FURTHER_SOURCES)?;
-    let path = tools.workspace().root().join(UNISWAP_V3_FACTORY);
+    for package in PACKAGES {
+        artifacts.insert(of_package(tools, package)?)?;
+    }
+    Ok(artifacts)
+}
+
+/// Reads the artifact of an npm package.
+fn of_package(tools: &Tools, package: &str) -> Result<Artifact, CodeError> {
+    let path = tools.workspace().root().join(package);
     let wrong = |problem: String| CodeError::Package { path: path.clone(), problem };
     let text = fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
-    let factory: HardhatArtifact = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    artifacts.insert(Artifact {
-        name: factory.contract_name,
-        source: PathBuf::from(UNISWAP_V3_FACTORY),
-        abi: factory.abi,
-        creation_code: factory.bytecode,
+    let artifact: HardhatArtifact = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    Ok(Artifact {
+        name: artifact.contract_name,
+        source: PathBuf::from(package),
+        abi: artifact.abi,
+        creation_code: artifact.bytecode,
         // The artifact lacks the positions of immutables. The address, which follows from the creation code, proves the
         // code instead.
         runtime_code: Bytes::new(),
         immutable_references: Vec::new(),
-    })?;
-    Ok(artifacts)
+    })
 }

@@ -1,5 +1,9 @@
 //! Results of the commands, as text for people and as JSON for programs.
 
+mod powers;
+
+pub use powers::PowerReport;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -116,6 +120,8 @@ pub struct PlanReport {
     pub problems: Vec<String>,
     /// What is allowed, and probably not meant.
     pub warnings: Vec<String>,
+    /// Who may call which function of what the `AccessManager` owns, after which delay.
+    pub powers: Vec<PowerReport>,
     /// Contracts, grouped by what their addresses depend on besides the code.
     pub addresses: Vec<AddressGroup>,
     /// Cost of the transactions that are left, if a chain was inspected.
@@ -193,6 +199,7 @@ impl PlanReport {
             drift: Vec::new(),
             problems: Vec::new(),
             warnings: design.warnings.clone(),
+            powers: powers::powers(design),
             addresses,
             cost: None,
             in_flight: None,
@@ -204,6 +211,7 @@ impl PlanReport {
     pub fn text(&self) -> String {
         let mut text = self.head();
         self.push_steps(&mut text, |_| true);
+        powers::push(&mut text, &self.powers);
         self.push_addresses(&mut text);
         self.push_result(&mut text);
         text
@@ -349,6 +357,10 @@ fn describe(design: &Design, work: &Work) -> (String, Option<Address>) {
             let starts =
                 funding.starts.map_or_else(|| "the next Thursday".to_owned(), |first| Epoch(first).to_string());
             (format!("{amount} over {} weeks from {starts} on, once", funding.epochs), None)
+        }
+        Work::SetUpManager(setup) => {
+            let text = format!("{} roles over {} functions; the deployer keeps none", setup.roles.len(), setup.powers.len());
+            (text, None)
         }
     }
 }

@@ -116,6 +116,12 @@ pub(super) async fn plan(context: &Context, target: &Target, offline: bool, safe
 /// Writes the calls that the core's owner must sign now to a file. Writes none if there are none.
 async fn write_owners_calls(inputs: Inputs<'_>, plan: &Plan, path: &Path) -> eyre::Result<()> {
     let Inputs { design, artifacts, chain, .. } = inputs;
+    ensure!(
+        design.manager().is_none_or(|setup| setup.manager != design.owner),
+        "the owner is the AccessManager {}: its members schedule and execute these calls there, as the plan says after which \
+         delay",
+        design.owner
+    );
     let calls = safe::owners_calls(chain, design, plan).await?;
     if calls.is_empty() {
         say("the owner has nothing to sign");

@@ -15,7 +15,7 @@ use plimsoll_contracts::{InvalidParams, MarketParams, RateCurve, Risk, SurgeLimi
 
 use super::{
     Cover, Deposit, Design, Existing, Expected, Funding, Market, Payment, Programme, Step, Token, Work,
-    section::{self, DEPLOYER, EXCHANGE, OWNER, Section},
+    section::{self, DEPLOYER, EXCHANGE, MANAGER, OWNER, Section},
 };
 use crate::{
     compile::Artifacts,
@@ -113,6 +113,7 @@ impl<'a> Builder<'a> {
         self.vaults(&markets);
         self.programmes();
         self.check_min_debts(&markets);
+        self.governance();
 
         match (deployer, owner) {
             (Some(deployer), Some(owner)) if self.problems.is_empty() => Ok(Design {
@@ -229,6 +230,7 @@ impl<'a> Builder<'a> {
         match name {
             DEPLOYER => self.deployer(),
             OWNER => self.owner(),
+            MANAGER if tables.governance.is_some() => self.resolve_manager(),
             _ => match self.value(&tables.accounts[name])? {
                 Reference::Address(address) => Some(external(&format!("accounts.{name}"), address)),
                 Reference::Name(_) => {

@@ -6,6 +6,7 @@
 
 mod build;
 mod contracts;
+pub mod governance;
 mod pools;
 mod section;
 mod vaults;
@@ -20,6 +21,7 @@ use alloy::{
 };
 use plimsoll_contracts::{MarketId, MarketParams};
 
+use self::governance::ManagerSetup;
 use crate::{
     compile::Artifacts,
     manifest::{Manifest, ManifestError, units::decimal_text},
@@ -144,6 +146,8 @@ pub enum Work {
     CreateProgramme(Programme),
     /// The programme has received a payment, once.
     Fund(Funding),
+    /// The `AccessManager` has its roles, and the deployer has none.
+    SetUpManager(ManagerSetup),
 }
 
 /// A contract to create.
@@ -299,6 +303,15 @@ impl Design {
     #[must_use]
     pub fn address_text(&self, address: Address) -> String {
         self.names.get(&address).map_or_else(|| address.to_string(), |name| format!("{name} ({address})"))
+    }
+
+    /// Returns the roles of the manifest's `AccessManager`, if there is one.
+    #[must_use]
+    pub fn manager(&self) -> Option<&ManagerSetup> {
+        self.steps.iter().find_map(|step| match &step.work {
+            Work::SetUpManager(setup) => Some(setup),
+            _ => None,
+        })
     }
 
     /// Returns the contracts to create, with their names in the manifest.

@@ -33,6 +33,8 @@ pub(super) const ALL_SECTIONS: [Section; 9] = [
 pub(super) const DEPLOYER: &str = "deployer";
 /// Name of the owner's account.
 pub(super) const OWNER: &str = "owner";
+/// Name of the account of the `AccessManager` in `[governance]`.
+pub(super) const MANAGER: &str = "manager";
 /// Name of the exchange, which has a section of its own.
 pub(super) const EXCHANGE: &str = "uniswap_v3";
 
@@ -53,7 +55,10 @@ impl Section {
 
     fn names(self, tables: &Tables) -> Vec<&str> {
         match self {
-            Self::Accounts => tables.accounts.keys().map(String::as_str).chain([DEPLOYER, OWNER]).collect(),
+            Self::Accounts => {
+                let manager = tables.governance.iter().map(|_| MANAGER);
+                tables.accounts.keys().map(String::as_str).chain([DEPLOYER, OWNER]).chain(manager).collect()
+            }
             Self::Tokens => tables.tokens.keys().map(String::as_str).collect(),
             Self::Feeds => tables.feeds.keys().map(String::as_str).collect(),
             Self::Contracts => tables.contracts.keys().map(String::as_str).collect(),

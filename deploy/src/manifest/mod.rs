@@ -3,6 +3,7 @@
 //! This module only reads it. Unknown keys are problems, and every value keeps its position and its parse error, so that
 //! [`crate::design`] can report all that is wrong at once, by line and column. `examples/local.toml` explains every key.
 
+pub mod governance;
 pub(crate) mod spelling;
 mod structure;
 pub mod units;
@@ -184,6 +185,8 @@ pub struct Tables {
     pub deployer: Deployer,
     /// Owner of the core.
     pub owner: Spanned<Owner>,
+    /// The `AccessManager` that owns contracts, and its roles.
+    pub governance: Option<Spanned<governance::Governance>>,
     /// Named addresses.
     #[serde(default)]
     pub accounts: BTreeMap<String, Parsed<Reference>>,
@@ -669,6 +672,8 @@ mod tests {
             keys_of::<Network>(),
             keys_of::<Deployer>(),
             keys_of::<Owner>(),
+            keys_of::<governance::Governance>(),
+            keys_of::<governance::Role>(),
             keys_of::<Timelock>(),
             keys_of::<Token>(),
             keys_of::<Feed>(),
