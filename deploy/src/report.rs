@@ -359,7 +359,8 @@ fn describe(design: &Design, work: &Work) -> (String, Option<Address>) {
             (format!("{amount} over {} weeks from {starts} on, once", funding.epochs), None)
         }
         Work::SetUpManager(setup) => {
-            let text = format!("{} roles over {} functions; the deployer keeps none", setup.roles.len(), setup.powers.len());
+            let text =
+                format!("{} roles over {} functions; the deployer keeps none", setup.roles.len(), setup.powers.len());
             (text, None)
         }
     }

@@ -114,7 +114,8 @@ impl ManagerSetup {
     #[must_use]
     pub fn calls(&self, deployer: Address) -> Vec<Bytes> {
         let mut calls: Vec<Vec<u8>> = Vec::new();
-        let label = |id, label: &str| IAccessManager::labelRoleCall { roleId: id, label: label.to_owned() }.abi_encode();
+        let label =
+            |id, label: &str| IAccessManager::labelRoleCall { roleId: id, label: label.to_owned() }.abi_encode();
         calls.extend([label(BRAKE, "brake"), label(ADMINISTRATION, "administration")]);
         calls.extend(self.roles.iter().map(|role| label(role.id, &role.name)));
         let mut by_target: BTreeMap<(Address, u64), Vec<FixedBytes<4>>> = BTreeMap::new();
@@ -126,9 +127,11 @@ impl ManagerSetup {
             IAccessManager::setTargetFunctionRoleCall { target, selectors, roleId: role }.abi_encode()
         }));
         let waiting = self.roles.iter().filter(|role| role.delay != 0).map(|role| role.id);
-        calls.extend(waiting.chain([ADMINISTRATION]).map(|role| {
-            IAccessManager::setRoleGuardianCall { roleId: role, guardian: BRAKE }.abi_encode()
-        }));
+        calls.extend(
+            waiting
+                .chain([ADMINISTRATION])
+                .map(|role| IAccessManager::setRoleGuardianCall { roleId: role, guardian: BRAKE }.abi_encode()),
+        );
         calls.extend(self.members().map(|(role, account, delay)| {
             IAccessManager::grantRoleCall { roleId: role, account, executionDelay: delay }.abi_encode()
         }));
@@ -232,7 +235,8 @@ impl Builder<'_> {
                 continue;
             }
             if allocators(&creation).contains(&manager) {
-                let message = format!("{name}: an allocator acts within minutes, which a manager does not: name the keeper");
+                let message =
+                    format!("{name}: an allocator acts within minutes, which a manager does not: name the keeper");
                 return self.reject(span, message);
             }
             match owners.iter().filter(|owner| **owner == manager).count() {
@@ -262,9 +266,15 @@ impl Builder<'_> {
         Some(governed)
     }
 
-    fn holders(&mut self, list: &[Parsed<manifest::units::Reference>], what: &str, span: &Range<usize>) -> Option<Vec<Address>> {
+    fn holders(
+        &mut self,
+        list: &[Parsed<manifest::units::Reference>],
+        what: &str,
+        span: &Range<usize>,
+    ) -> Option<Vec<Address>> {
         if list.is_empty() {
-            return self.reject(span, format!("without {what} this would be frozen for good: name at least one account"));
+            return self
+                .reject(span, format!("without {what} this would be frozen for good: name at least one account"));
         }
         let deployer = self.resolve(Section::Accounts, DEPLOYER)?.address;
         let mut holders = Vec::new();
@@ -315,12 +325,15 @@ impl Builder<'_> {
                 _ => None,
             };
             let Some(asset) = asset else {
-                return self.reject(&span, format!("\"{name}\" has no depositors: write vaults.NAME or backstops.NAME"));
+                return self
+                    .reject(&span, format!("\"{name}\" has no depositors: write vaults.NAME or backstops.NAME"));
             };
             let decimals = self.token(asset)?.decimals.saturating_add(SHARE_DECIMALS_OFFSET);
             let min_supply = match self.value(entry.get_ref())?.scaled(decimals) {
                 Ok(min_supply) if !min_supply.is_zero() => min_supply,
-                Ok(_) => return self.reject(&span, "with a least supply of 0, ten dollars in an empty vault are a veto"),
+                Ok(_) => {
+                    return self.reject(&span, "with a least supply of 0, ten dollars in an empty vault are a veto");
+                }
                 Err(problem) => return self.reject(&span, problem),
             };
             let shares = self.steps.iter().find_map(|step| match &step.work {
@@ -354,11 +367,13 @@ impl Builder<'_> {
             for said in &entry.get_ref().functions {
                 let name = said.get_ref().as_str();
                 if !known.iter().any(|known| known == name) {
-                    let message = unknown(name, "the functions of owners and curators", known.iter().map(String::as_str));
+                    let message =
+                        unknown(name, "the functions of owners and curators", known.iter().map(String::as_str));
                     return self.reject(&said.span(), message);
                 }
                 if let Some((other, _)) = assigned.insert(name, (index, said.span())) {
-                    let message = format!("{name} has the role {} already: a function has one role", roles[other].0.name);
+                    let message =
+                        format!("{name} has the role {} already: a function has one role", roles[other].0.name);
                     return self.reject(&said.span(), message);
                 }
             }

@@ -4,6 +4,7 @@ mod changes;
 mod crashes;
 mod explorers;
 mod fixture;
+mod governance;
 mod http;
 mod payments;
 mod public_chains;
