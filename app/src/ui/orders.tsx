@@ -149,7 +149,14 @@ const percent = (bps: bigint): string => bpsText(bps).replace(" %", "");
 /** Reads an order's terms; a problem is for the person who typed. */
 function readOrder({ market, now }: Stage, kind: number, trigger: string, target: string) {
   const { risk, loan, collateral } = market.info;
-  const common = { ...TERMS, rampBps: PRICE_RAMP_BPS, expiry: Number(now + LIFETIME_SECS), triggerPrice: 0n, triggerLtvBps: 0, targetLtvBps: 0 };
+  const common = {
+    ...TERMS,
+    rampBps: PRICE_RAMP_BPS,
+    expiry: Number(now + LIFETIME_SECS),
+    triggerPrice: 0n,
+    triggerLtvBps: 0,
+    targetLtvBps: 0,
+  };
   if (trigger.trim() === "") return {};
   try {
     if (kind !== PROTECT) {
