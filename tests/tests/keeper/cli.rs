@@ -117,9 +117,9 @@ fn help_names_every_command() -> eyre::Result<()> {
         commands.wrap_err("no commands")?.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names, COMMANDS);
     let with_config =
-        COMMANDS.iter().filter(|name| !["snapshot", "watch", "completions", "man", "help"].contains(*name));
+        COMMANDS.iter().filter(|name| !["snapshot", "fleet", "watch", "completions", "man", "help"].contains(*name));
     let alone = with_config.map(|name| vec![*name]);
-    for command in alone.chain([vec!["snapshot", "export"], vec!["snapshot", "import"]]) {
+    for command in alone.chain([vec!["snapshot", "export"], vec!["snapshot", "import"], vec!["fleet", "status"]]) {
         let said = keeper(folder.path(), &[&command[..], &["--help"]].concat(), &[])?;
         ensure!(said.code == Some(0) && said.out.contains("--config <FILE>"), "{command:?}: {}", said.out);
     }
@@ -137,6 +137,7 @@ const COMMANDS: &[&str] = &[
     "cancel",
     "breaker",
     "snapshot",
+    "fleet",
     "watch",
     "config",
     "completions",
