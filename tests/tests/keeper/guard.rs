@@ -389,7 +389,9 @@ async fn premium_among(margins: &[&str]) -> eyre::Result<U256> {
     fixture.mine().await?;
     for dollars in (1_800..1_926).rev().step_by(2) {
         base_fee().await?;
-        fixture.set_price(answer(dollars)).await?;
+        // At a price of its own: the node's suggestion is for the base fee of before.
+        fixture.suite.send_price_first("eth-usd", answer(dollars)).await?;
+        fixture.mine().await?;
         let head = fixture.head().await?;
         for keeper in &keepers {
             keeper.wait_for_block(head).await?;
