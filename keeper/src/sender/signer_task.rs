@@ -342,7 +342,7 @@ impl<J: Journal> SignerTask<J> {
             Effect::Sign(transactions) => return Some(Event::Signed(self.sign(transactions).await)),
             Effect::WriteJournal(entries) => {
                 self.defer_write(entries);
-                return self.write_deferred().await;
+                return self.write_entries().await;
             }
             Effect::DeferWrite(entries) => self.defer_write(entries),
             Effect::Broadcast { nonce, hash, raw, route } => {
@@ -418,18 +418,29 @@ impl<J: Journal> SignerTask<J> {
         self.deferred.extend(entries.into_iter().map(|entry| (entry.id, entry)));
     }
 
-    /// Writes all deferred entries. Returns an event if the journal has failed; loses the lease if it cannot be written under
-    /// it.
+    /// Writes all deferred entries, and ends the claims of intents that have ended. Returns an event if the journal has failed;
+    /// the lease is lost if nothing can be written under it.
     async fn write_deferred(&mut self) -> Option<Event> {
+        let failure = self.write_entries().await;
+        if failure.is_some() || self.lease.is_none() || self.ended.is_empty() {
+            return failure;
+        }
+        // The claims of a keeper that ends before they are written end at their deadline.
+        let ended = mem::take(&mut self.ended);
+        let error = self.journal.end_claims(self.signer.address(), ended).await.err()?;
+        self.not_written(&error)
+    }
+
+    /// Writes all deferred entries. What a transaction waits for is this alone: claims of others can end later.
+    async fn write_entries(&mut self) -> Option<Event> {
         let lease = self.lease?;
         let _timer = record::stage(Stage::Journal);
         let entries = mem::take(&mut self.deferred).into_values().collect();
-        let error = match self.journal.record(lease, entries).await {
-            Ok(()) if self.ended.is_empty() => return None,
-            // The claims of a keeper that ends before they are written end at their deadline.
-            Ok(()) => self.journal.end_claims(self.signer.address(), mem::take(&mut self.ended)).await.err()?,
-            Err(error) => error,
-        };
+        let error = self.journal.record(lease, entries).await.err()?;
+        self.not_written(&error)
+    }
+
+    fn not_written(&mut self, error: &JournalError) -> Option<Event> {
         error!(%error, "journal not written");
         if matches!(error, JournalError::Failed { .. }) {
             return Some(Event::JournalFailed);

@@ -122,7 +122,11 @@ impl<J: Journal> SignerTask<J> {
             Ok(held) => {
                 let Event::Submit(intents) = event else { return event };
                 let (held, granted): (Vec<_>, Vec<_>) = intents.into_iter().partition(|(id, _)| held.contains(id));
-                held.into_iter().for_each(|(id, intent)| self.report_drop(id, intent, DropReason::HeldByPeer));
+                for (id, intent) in held {
+                    // Of an intent with several subjects some may have been granted.
+                    self.ended.push((id, Some(0)));
+                    self.report_drop(id, intent, DropReason::HeldByPeer);
+                }
                 Event::Submit(granted)
             }
             Err(problem) => {
