@@ -1,9 +1,6 @@
 //! A vault's terms in words: who may do what after which delay, and the caps.
 
-use alloy::{
-    primitives::{Address, B256, U256},
-    sol_types::SolValue,
-};
+use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::{IVault, market::SECONDS_PER_YEAR};
 
 use crate::{
@@ -17,10 +14,7 @@ const YEARLY_DIVISOR: u64 = 1_000_000_000_000;
 
 /// Describes the vault that a creation makes; `None` where it is another contract.
 pub(crate) fn vault_text(design: &Design, creation: &Creation) -> Option<String> {
-    if creation.contract != "Vault" {
-        return None;
-    }
-    let setup = IVault::Setup::abi_decode(&creation.encoded_arguments).ok()?;
+    let setup = creation.vault_setup()?;
     let accounts = |addresses: &[Address]| match addresses {
         [] => "nobody".to_owned(),
         some => some.iter().map(|one| design.address_text(*one)).collect::<Vec<_>>().join(", "),

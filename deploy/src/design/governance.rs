@@ -234,14 +234,14 @@ impl Builder<'_> {
             if owners.is_empty() {
                 continue;
             }
-            if allocators(&creation).contains(&manager) {
+            if creation.vault_setup().is_some_and(|setup| setup.allocators.contains(&manager)) {
                 let message =
                     format!("{name}: an allocator acts within minutes, which a manager does not: name the keeper");
                 return self.reject(span, message);
             }
             match owners.iter().filter(|owner| **owner == manager).count() {
                 0 => self.warnings.push(format!(
-                    "{name} does not belong to the manager of [governance]: whoever owns it acts without delay and brake"
+                    "{name} does not belong to the manager of [governance]: its owner acts without delay, and no depositor can stop that"
                 )),
                 count if count == owners.len() => {
                     governed.push(Governed { name, contract: creation.contract, address: creation.address });
@@ -454,27 +454,14 @@ fn full_name(restricted: &Restricted) -> String {
 
 /// Returns who may change the settings of a contract; nobody if it has none.
 fn owners(creation: &Creation) -> Vec<Address> {
-    let argument = |name: &str| creation.arguments.iter().find(|(known, _)| known == name).map(|(_, value)| value);
-    let addresses: Vec<Option<Address>> = match creation.contract.as_str() {
-        CORE => vec![argument("firstOwner").and_then(DynSolValue::as_address)],
-        "Backstop" => vec![argument("firstCurator").and_then(DynSolValue::as_address)],
-        "Vault" => {
-            let setup = argument("setup").and_then(DynSolValue::as_tuple).unwrap_or_default();
-            [VAULT_OWNER, VAULT_CURATOR].map(|at| setup.get(at).and_then(DynSolValue::as_address)).to_vec()
-        }
-        _ => Vec::new(),
+    if let Some(setup) = creation.vault_setup() {
+        return vec![setup.owner, setup.curator];
+    }
+    let argument = match creation.contract.as_str() {
+        CORE => "firstOwner",
+        "Backstop" => "firstCurator",
+        _ => return Vec::new(),
     };
-    addresses.into_iter().flatten().collect()
-}
-
-/// Positions of roles in a vault's setup.
-const VAULT_OWNER: usize = 4;
-const VAULT_CURATOR: usize = 5;
-const VAULT_ALLOCATORS: usize = 7;
-
-fn allocators(creation: &Creation) -> Vec<Address> {
-    let setup = creation.arguments.iter().find(|(name, _)| name == "setup" && creation.contract == "Vault");
-    let fields = setup.and_then(|(_, value)| value.as_tuple()).unwrap_or_default();
-    let list = fields.get(VAULT_ALLOCATORS).and_then(DynSolValue::as_array).unwrap_or_default();
-    list.iter().filter_map(DynSolValue::as_address).collect()
+    let value = creation.arguments.iter().find(|(name, _)| name == argument);
+    value.and_then(|(_, value)| value.as_address()).into_iter().collect()
 }

@@ -18,8 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy::{
     dyn_abi::DynSolValue,
     primitives::{Address, B256, Bytes, I256, U256, address},
+    sol_types::SolValue,
 };
-use plimsoll_contracts::{MarketId, MarketParams};
+use plimsoll_contracts::{IVault, MarketId, MarketParams};
 
 use self::governance::ManagerSetup;
 use crate::{
@@ -168,6 +169,13 @@ pub struct Creation {
     /// External facts that the address depends on, such as `tokens.USDC = 0x…`: on a chain where they differ, so does the
     /// address.
     pub depends_on: BTreeSet<String>,
+}
+
+impl Creation {
+    /// Returns what a vault is made with; `None` where it is another contract.
+    pub(crate) fn vault_setup(&self) -> Option<IVault::Setup> {
+        (self.contract == "Vault").then(|| IVault::Setup::abi_decode(&self.encoded_arguments).ok()).flatten()
+    }
 }
 
 /// A pool of the exchange, to be created.

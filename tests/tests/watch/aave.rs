@@ -14,7 +14,7 @@ use plimsoll_keeper::{
     chain::Header,
     prices::{Call, ChainReader, EndpointReader},
     report::watch::{WatchReport, WatchedPosition},
-    watch::{Selection, Watcher},
+    watch::Watcher,
 };
 use plimsoll_protocols::{
     Deployment, ProtocolKind,
@@ -26,7 +26,8 @@ use plimsoll_testkit::{
 };
 use serde_json::Value;
 
-use crate::{random::Random, support::soon};
+use super::newest;
+use crate::random::Random;
 
 const SEED: u64 = 3;
 /// Number of checks, each after some actions and every second one after a reorg.
@@ -316,21 +317,6 @@ alloy::sol! {
     }
 }
 
-/// Waits for the report of the newest block.
-async fn newest(fixture: &Fixture, watcher: &mut Watcher) -> eyre::Result<WatchReport> {
-    let number = fixture.provider().get_block_number().await?;
-    let selection = Selection { below: U256::MAX, limit: usize::MAX };
-    soon(async {
-        loop {
-            let report = watcher.next(selection).await?;
-            if report.block == number {
-                return Ok(report);
-            }
-        }
-    })
-    .await
-}
-
 /// Compares the report with the pool's own view of every account, and tries the liquidations that are shown.
 async fn assert_equal(fixture: &Fixture, report: &WatchReport, seen: &mut Seen) -> eyre::Result<()> {
     assert_eq!(report.warnings, Vec::<String>::new());
@@ -428,7 +414,7 @@ async fn aave_that_is_watched_equals_the_pool_through_random_histories_reorgs_an
         }
         if check % 2 == 1 {
             // The watcher has seen the blocks that go.
-            newest(&fixture, &mut watcher).await?;
+            newest(fixture.provider(), &mut watcher).await?;
             let depth = 1 + random.below(MAX_REORG_DEPTH);
             let replaceable = fixture.provider().get_block_number().await? - first;
             let options = ReorgOptions { depth: depth.min(replaceable), tx_block_pairs: Vec::new() };
@@ -446,7 +432,7 @@ async fn aave_that_is_watched_equals_the_pool_through_random_histories_reorgs_an
         if check % 5 == 4 {
             watcher = start().await?;
         }
-        let report = newest(&fixture, &mut watcher).await?;
+        let report = newest(fixture.provider(), &mut watcher).await?;
         assert_equal(&fixture, &report, &mut seen).await?;
         for token in 0..3 {
             fixture.set_price(token, fixture.prices[token]).await?;
