@@ -42,7 +42,7 @@ pub(crate) enum ProtocolError {
     /// The newest block is applied, but no node answered what is read in it.
     #[error(transparent)]
     NotRead(ChainError),
-    /// The newest block is applied and was read in part; what is left is read in the next one.
+    /// The newest block is applied and was read in part; the other accounts are read in the next one.
     #[error("not all was read: {0}")]
     PartlyRead(ChainError),
     /// The logs are not those of the protocol, and no other node has others.

@@ -34,7 +34,7 @@ markets = { weth-usdc = { amount = "10000000 USDC" } }
 const NAME: &str = "vaults.usdc";
 /// The node's account that deposits in the vault.
 const DEPOSITOR: usize = 7;
-/// The node's account that borrows what is left.
+/// The node's account that borrows the rest of the liquidity.
 const BORROWER: usize = 1;
 /// What is deposited, in whole dollars.
 const DEPOSIT_DOLLARS: u64 = 100_000;

@@ -19,7 +19,7 @@ use crate::replay::{guard::Terms, orders};
 const GROUP: u64 = 3;
 const GUARDED: u64 = 1;
 const TWIN: u64 = 2;
-/// LTVs of the market, and the fee of its pool.
+/// LTVs of the demo's market, and the fee of its pool.
 const BORROW_LTV_BPS: u16 = 8_000;
 const LIQUIDATION_LTV_BPS: u16 = 8_600;
 const SWAP_FEE_PPM: u32 = 3_000;

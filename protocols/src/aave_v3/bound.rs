@@ -176,7 +176,7 @@ mod tests {
                     version = Version::V3_5;
                 }
                 let terms = |place: u16| tokens.get(usize::from(place));
-                // Whatever changes the weights sets every account anew.
+                // A change of the weights sets every account again.
                 if step == 0 || threshold.is_some() || is_upgrade {
                     for (number, balances) in accounts.iter().enumerate() {
                         index.set(address(number), safety_bound(balances, terms, Some, version, 10_000));

@@ -116,7 +116,7 @@ impl AaveV3 {
         self.pool = Err("the pool was not read".to_owned());
     }
 
-    /// Sets what is followed to the pool and its tokens. Accounts are read anew if a reserve was added.
+    /// Sets what is followed to the pool and its tokens. Accounts are read again if a reserve was added.
     fn follow(&mut self, tokens: BTreeSet<Address>) {
         if tokens.is_subset(&self.followed) {
             return;

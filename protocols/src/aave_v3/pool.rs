@@ -333,7 +333,7 @@ impl Pool {
         prices
     }
 
-    /// Returns everything that weights of accounts depend on: once it changes, every account is armed anew.
+    /// Returns everything that weights of accounts depend on: once it changes, every account is armed again.
     pub(super) fn weights(&self) -> Weights {
         let thresholds = self.terms.iter().flat_map(|(category, terms)| {
             let threshold = |terms: &Result<TokenTerms, String>| terms.as_ref().map_or(0, |terms| terms.threshold_bps);

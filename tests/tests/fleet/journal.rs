@@ -88,7 +88,7 @@ fn result(intent: u64, at: u64) -> ResultRow {
     }
 }
 
-/// What every journal promises, whoever keeps it.
+/// What every journal promises, in a file or in a database.
 async fn keeps_what_it_promises(records: &Records) -> eyre::Result<()> {
     let lease = records.acquire(&[SIGNER, OTHER]).await?.wrap_err("nobody else has it")?;
     let first = records.next_id().await?;
@@ -137,7 +137,7 @@ async fn a_folder_and_a_database_keep_the_same_promises() -> eyre::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_is_one_keepers_and_whoever_lost_it_writes_nothing() -> eyre::Result<()> {
+async fn a_lease_is_one_keepers_and_one_that_lost_it_writes_nothing() -> eyre::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Postgres::start().await?;
     let [first, second] = [records(&server, folder.path(), "a").await?, records(&server, folder.path(), "b").await?];
