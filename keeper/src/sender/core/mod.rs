@@ -45,6 +45,8 @@ pub struct Core {
     signer: Address,
     settings: CoreSettings,
     head: Option<Header>,
+    /// Number of the first head since the start. What was in bundles before is for the block after it at the latest.
+    first_block: Option<u64>,
     /// Hashes of the blocks that may still be reorganised away, as far as they were seen, by number.
     recent_hashes: BTreeMap<u64, B256>,
     /// First nonce that the chain had not used when it was last read.
@@ -108,6 +110,7 @@ impl Core {
             signer,
             settings,
             head: None,
+            first_block: None,
             recent_hashes: BTreeMap::new(),
             chain_nonce: 0,
             slots: BTreeMap::new(),
@@ -431,7 +434,7 @@ impl Core {
         let Some(slot) = self.slots.get(&nonce).filter(|_| self.settings.in_bundles) else { return };
         let Some(holder) = slot.holder() else { return };
         // One that went out before this head is for this block or an earlier one, unless the head was reorganised.
-        let Some(sent_at) = slot.last_broadcast.filter(|at| *at >= head.number) else { return };
+        let Some(sent_at) = slot.last_broadcast.or(self.first_block).filter(|at| *at >= head.number) else { return };
         self.effects.push(Effect::WithdrawBundle { block: sent_at.saturating_add(1), intent: holder.entry.id });
     }
 

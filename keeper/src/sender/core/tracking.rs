@@ -71,8 +71,10 @@ impl Core {
         let depth = self.settings.finality_depth;
         // What was obsolete may not be as of this head, which may have taken the place of one of the same height.
         self.slots.values_mut().for_each(|slot| slot.is_obsolete = false);
+        let first_block = *self.first_block.get_or_insert(header.number);
         if self.settings.in_bundles {
-            self.slots.values_mut().for_each(NonceSlot::expire_bundles);
+            let has_passed = |slot: &&mut NonceSlot| slot.last_broadcast.unwrap_or(first_block) < header.number;
+            self.slots.values_mut().filter(has_passed).for_each(NonceSlot::expire_bundles);
         }
         self.recent_hashes.split_off(&header.number);
         self.recent_hashes.insert(header.number, header.hash);

@@ -574,6 +574,22 @@ fn a_bundle_for_a_block_to_come_is_withdrawn_when_it_is_obsolete_or_displaced_an
 }
 
 #[test]
+fn a_bundle_may_be_included_until_its_block_has_passed_even_if_another_head_of_the_same_height_or_a_restart_comes_between()
+ {
+    use Step::{DrainSigner, OrderCancellation, Reorg, Restart, SubmitHigh};
+    let reorg = Reorg { depth: 1, keeps_transactions: false };
+    for step in [reorg, Restart] {
+        let mut simulation = Simulation::in_bundles();
+        // The cancellation is rejected, but the bundle is still with the builders.
+        simulation.run(&[SubmitHigh, step, DrainSigner, OrderCancellation]);
+        let outcomes = outcomes(&simulation);
+        assert!(matches!(outcomes[..], [Outcome::Sent { .. }]), "{step:?}: {outcomes:?}");
+        let simulation = simulation.end();
+        assert_eq!(simulation.model.mined().next().and_then(|mined| mined.intent), Some(0), "{step:?}");
+    }
+}
+
+#[test]
 fn a_transaction_that_was_mined_is_not_obsolete() {
     let mut fixture = Fixture::new(settings(), false);
     let effects = fixture.submit(Priority::High);
