@@ -168,6 +168,9 @@ impl ChainModel {
         let hash = keccak256(self.hashes.to_be_bytes());
         let fees = Fees { max_fee_per_gas: 1 << 100, max_priority_fee_per_gas: 1 << 100 };
         self.add_block(vec![Transaction { hash, nonce, fees, intent: None, is_foreign: true }]);
+        if self.in_bundles {
+            self.clear_pool();
+        }
     }
 
     /// Replaces the last blocks by empty ones. Their transactions are lost, or return to the pool.
