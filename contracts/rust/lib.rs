@@ -37,6 +37,7 @@ pub mod harness {
 }
 
 pub mod deployment;
+pub mod governance;
 pub mod market;
 pub mod quantity;
 pub mod simulator;

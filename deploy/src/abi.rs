@@ -47,28 +47,6 @@ sol! {
         function hasRole(bytes32 role, address account) external view returns (bool);
     }
 
-    /// Manager of roles of OpenZeppelin.
-    interface IAccessManager {
-        event RoleGranted(uint64 indexed roleId, address indexed account, uint32 delay, uint48 since, bool newMember);
-
-        function getTargetFunctionRole(address target, bytes4 selector) external view returns (uint64);
-        function getRoleGuardian(uint64 roleId) external view returns (uint64);
-        function hasRole(uint64 roleId, address account) external view returns (bool isMember, uint32 executionDelay);
-        function labelRole(uint64 roleId, string calldata label) external;
-        function setTargetFunctionRole(address target, bytes4[] calldata selectors, uint64 roleId) external;
-        function setRoleAdmin(uint64 roleId, uint64 admin) external;
-        function setRoleGuardian(uint64 roleId, uint64 guardian) external;
-        function setGrantDelay(uint64 roleId, uint32 newDelay) external;
-        function setTargetAdminDelay(address target, uint32 newDelay) external;
-        function setTargetClosed(address target, bool closed) external;
-        function updateAuthority(address target, address newAuthority) external;
-        function grantRole(uint64 roleId, address account, uint32 executionDelay) external;
-        function revokeRole(uint64 roleId, address account) external;
-        function renounceRole(uint64 roleId, address callerConfirmation) external;
-        function execute(address target, bytes calldata data) external payable returns (uint32);
-        function multicall(bytes[] calldata data) external returns (bytes[] memory results);
-    }
-
     /// Timelock of OpenZeppelin.
     interface ITimelock {
         function getMinDelay() external view returns (uint256);

@@ -9,13 +9,14 @@ use alloy::{
     sol_types::SolCall,
 };
 
+use plimsoll_contracts::governance::IAccessManager;
+
 use super::{
     Creation, Work,
     build::{Builder, CORE, Resolved},
     section::{DEPLOYER, MANAGER, Section, unknown},
 };
 use crate::{
-    abi::IAccessManager,
     manifest::{self, Parsed, units::Seconds},
     restricted::{Effect, RESTRICTED, Restricted},
 };

@@ -8,11 +8,10 @@ use alloy::{
     sol_types::SolEvent,
 };
 use plimsoll_chain::error::ChainError;
-use plimsoll_contracts::deployment::Deployment;
+use plimsoll_contracts::{deployment::Deployment, governance::IAccessManager};
 
 use super::{Action, Call, StepStatus, creation_block};
 use crate::{
-    abi::IAccessManager,
     connection::Chain,
     design::{
         Design,
