@@ -6,13 +6,13 @@ import {ILens} from "../interfaces/ILens.sol";
 import {IOracle} from "../interfaces/IOracle.sol";
 import {IPlimsoll} from "../interfaces/IPlimsoll.sol";
 import {DebtMath} from "../libraries/DebtMath.sol";
-import {InterestMath} from "../libraries/InterestMath.sol";
 import {LiquidationMath} from "../libraries/LiquidationMath.sol";
 import {SharesMath} from "../libraries/SharesMath.sol";
 import {SurgeMath} from "../libraries/SurgeMath.sol";
 import {Market, Position} from "../types/Market.sol";
 import {MarketId, MarketParams} from "../types/MarketParams.sol";
 import {Risk} from "../types/Risk.sol";
+import {MarketReader} from "./libraries/MarketReader.sol";
 import {OracleReader} from "./libraries/OracleReader.sol";
 
 /// @title Lens.
@@ -67,21 +67,15 @@ contract Lens is ILens {
         if (line.stored.lastUpdate == 0) return;
 
         line.params = PLIMSOLL.marketParams(id);
-        line.accrued = _accrued(id, line.params);
-        _fillRates(line, line.accrued);
+        line.accrued = MarketReader.accrued(PLIMSOLL, id, line.params);
+        (line.utilisation, line.borrowRatePerSecond, line.supplyRatePerSecond) =
+            MarketReader.rates(line.accrued, line.params.curve);
         line.surgePeriodSecs = line.params.risk.surgePeriodSecs();
         line.surgeRoom = _surgeRoom(line.accrued, line.params.risk);
         line.backstop = PLIMSOLL.backstop(id);
         line.availableCover = _availableCover(line.backstop, id, line.params.loanToken);
         line.liquidationPrice = _liquidationPrice(line.params);
         line.borrowPrice = _borrowPrice(line.params);
-    }
-
-    function _fillRates(MarketLine memory line, Market memory m) internal pure {
-        if (m.supplyAssets != 0) line.utilisation = m.borrowAssets * WAD / m.supplyAssets;
-        int256 distance = InterestMath.distanceFromTarget(m.supplyAssets, m.borrowAssets, line.params.curve.targetBps());
-        line.borrowRatePerSecond = InterestMath.borrowRate(m.rateAtTarget, distance, line.params.curve.steepness());
-        line.supplyRatePerSecond = line.borrowRatePerSecond * line.utilisation * (BPS - m.feeBps) / (WAD * BPS);
     }
 
     function _availableCover(address vault, MarketId id, address token) internal view returns (uint256) {
@@ -95,7 +89,7 @@ contract Lens is ILens {
     function positions(MarketId id, address[] calldata accounts) external view returns (Positions memory answer) {
         answer.lines = new PositionLine[](accounts.length);
         MarketParams memory params = PLIMSOLL.marketParams(id);
-        Market memory m = _accrued(id, params);
+        Market memory m = MarketReader.accrued(PLIMSOLL, id, params);
         if (m.lastUpdate != 0) {
             answer.liquidationPrice = _liquidationPrice(params);
             answer.borrowPrice = _borrowPrice(params);
@@ -132,7 +126,7 @@ contract Lens is ILens {
             line.health = type(uint256).max;
         } else {
             line.health = line.collateralValue * ltvBps * WAD / (line.debt * BPS);
-            line.waterlinePrice = _waterlinePrice(line.debt, line.collateral, ltvBps);
+            line.waterlinePrice = MarketReader.priceAtLtv(line.debt, line.collateral, ltvBps);
         }
     }
 
@@ -159,21 +153,13 @@ contract Lens is ILens {
         return risk.surgePeriodSecs() == 0 ? type(uint256).max : SurgeMath.room(m, risk);
     }
 
-    /// @dev The core's condition `debt × BPS > value × ltv`, with `value = floor(collateral × price / 1e36)` and at
-    /// most 2^128 - 1, solved for the highest price.
-    function _waterlinePrice(uint256 debt, uint256 collateral, uint256 ltvBps) internal pure returns (uint256) {
-        uint256 highestValue = (debt * BPS - 1) / ltvBps;
-        if (collateral == 0 || highestValue >= LiquidationMath.MAX_AMOUNT) return type(uint256).max;
-        return ((highestValue + 1) * LiquidationMath.ORACLE_SCALE - 1) / collateral;
-    }
-
     /* LIQUIDATIONS */
 
     /// @inheritdoc ILens
     function liquidatable(MarketId id, address[] calldata accounts) external view returns (Liquidations memory answer) {
         answer.lines = new LiquidationLine[](accounts.length);
         MarketParams memory params = PLIMSOLL.marketParams(id);
-        Market memory m = _accrued(id, params);
+        Market memory m = MarketReader.accrued(PLIMSOLL, id, params);
         if (m.lastUpdate != 0) answer.liquidationPrice = _liquidationPrice(params);
         LiquidationMath.LiquidationIncentive memory incentive =
             LiquidationMath.incentiveOf(params.risk.liquidationLtvBps());
@@ -219,14 +205,6 @@ contract Lens is ILens {
     }
 
     /* SHARED */
-
-    /// @dev Returns the market with its interest up to this block; all 0 if it does not exist.
-    function _accrued(MarketId id, MarketParams memory params) internal view returns (Market memory m) {
-        m = PLIMSOLL.market(id);
-        if (m.lastUpdate == 0) return m;
-        SurgeMath.refill(m, params.risk, block.timestamp - m.lastUpdate);
-        InterestMath.accrue(m, params.curve, block.timestamp);
-    }
 
     function _borrowPrice(MarketParams memory params) internal view returns (PriceReading memory) {
         return OracleReader.read(params.oracle, IOracle.borrowPrice.selector);

@@ -3,6 +3,9 @@ pragma solidity ^0.8.0;
 
 import {IVault} from "../interfaces/IVault.sol";
 
+/// @dev The time in which a change can be executed after its delay.
+uint256 constant EXECUTION_WINDOW_SECS = 7 days;
+
 /// @title Roles of a vault, and the delay of changes that raise risk.
 /// @author Plimsoll
 /// @custom:security-contact See SECURITY.md
@@ -11,7 +14,6 @@ import {IVault} from "../interfaces/IVault.sol";
 abstract contract VaultRoles is IVault {
     uint256 internal constant MIN_RAISE_DELAY_SECS = 1 days;
     uint256 internal constant MAX_RAISE_DELAY_SECS = 30 days;
-    uint256 internal constant EXECUTION_WINDOW_SECS = 7 days;
     uint256 internal constant MIN_NUDGE_SECS = 1 hours;
     uint256 internal constant MAX_NUDGE_SECS = 365 days;
 

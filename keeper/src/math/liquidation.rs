@@ -81,7 +81,7 @@ pub fn is_healthy(debt: u128, value: u128, ltv_bps: u16) -> bool {
 
 /// Returns the liquidation price (waterline) of a loan: the highest price at which its health factor is below 1; 0 if
 /// it is healthy at every price, and the largest number if it is liquidatable at every price. The twin of
-/// `Lens._waterlinePrice`.
+/// `MarketReader.priceAtLtv`.
 pub fn waterline_price(debt: u128, collateral: u128, ltv_bps: u16) -> U256 {
     if debt == 0 {
         return U256::ZERO;

@@ -42,7 +42,19 @@ pub static GROUPS: [Group; 9] = [
     },
     Group { name: "backstop", sources: &["backstop"], tests: &["backstop"], needs: &[], unit_tests: &[] },
     Group { name: "oracles", sources: &["oracles"], tests: &["oracles"], needs: &[], unit_tests: &[] },
-    Group { name: "periphery", sources: &["periphery"], tests: &["periphery"], needs: &["src/guard"], unit_tests: &[] },
+    Group {
+        name: "periphery",
+        sources: &["periphery"],
+        tests: &["periphery"],
+        needs: &[
+            "src/guard",
+            "src/vault",
+            "test/guard/GuardRules.sol",
+            "test/guard/GuardTest.sol",
+            "test/vault/VaultFixture.sol",
+        ],
+        unit_tests: &[],
+    },
     Group {
         name: "guard",
         sources: &["guard", "libraries/GuardMath.sol"],
