@@ -15,7 +15,7 @@ use plimsoll_contracts::{InvalidParams, MarketParams, RateCurve, Risk, SurgeLimi
 
 use super::{
     Cover, Deposit, Design, Existing, Expected, Funding, Market, Payment, Programme, Step, Token, Work,
-    section::{self, DEPLOYER, EXCHANGE, MANAGER, OWNER, Section},
+    section::{self, DEPLOYER, EXCHANGE, GOVERNOR, MANAGER, OWNER, Section, VOTES},
 };
 use crate::{
     compile::Artifacts,
@@ -231,6 +231,8 @@ impl<'a> Builder<'a> {
             DEPLOYER => self.deployer(),
             OWNER => self.owner(),
             MANAGER if tables.governance.is_some() => self.resolve_manager(),
+            GOVERNOR if self.governor_entry().is_some() => self.resolve_governor(),
+            VOTES if self.votes_entry().is_some() => self.resolve_votes(),
             _ => match self.value(&tables.accounts[name])? {
                 Reference::Address(address) => Some(external(&format!("accounts.{name}"), address)),
                 Reference::Name(_) => {

@@ -10,11 +10,12 @@ use alloy::{
 };
 
 use plimsoll_contracts::governance::IAccessManager;
+use toml::Spanned;
 
 use super::{
     Creation, Work,
     build::{Builder, CORE, Resolved},
-    section::{DEPLOYER, MANAGER, Section, unknown},
+    section::{DEPLOYER, GOVERNOR, MANAGER, Section, VOTES, unknown},
 };
 use crate::{
     manifest::{self, Parsed, units::Seconds},
@@ -23,19 +24,23 @@ use crate::{
 
 const DAY_SECS: u64 = 24 * 60 * 60;
 /// Shortest time in which depositors notice an operation and stop it.
-const MIN_RAISE_SECS: u64 = 3 * DAY_SECS;
+pub(crate) const MIN_RAISE_SECS: u64 = 3 * DAY_SECS;
 /// Shortest delay of administrators. It outlasts the five days in which OpenZeppelin's delays of grants begin.
-const MIN_ADMINISTRATOR_SECS: u64 = 7 * DAY_SECS;
+pub(crate) const MIN_ADMINISTRATOR_SECS: u64 = 7 * DAY_SECS;
 /// Longest delay: what waits longer cannot be governed.
 const MAX_DELAY_SECS: u64 = 30 * DAY_SECS;
 /// Decimals of shares above those of the asset, in vaults and backstops.
 const SHARE_DECIMALS_OFFSET: u8 = 6;
 
+/// Decimals of votes.
+const VOTE_DECIMALS: u8 = 18;
+
 /// Role of the manager's administrators.
 pub const ADMINISTRATOR: u64 = 0;
 /// Role of those who may cancel, which may call nothing.
 pub const BRAKE: u64 = 1;
-/// Role without members: its guardian is who cancels what the administrators schedule.
+/// Role whose guardian is who cancels what the administrators schedule. Its only member is a governor that administers:
+/// so it schedules these calls as all others. It gives no right, since the manager asks its administrators about them.
 pub const ADMINISTRATION: u64 = 2;
 const FIRST_ROLE: u64 = 3;
 
@@ -48,6 +53,8 @@ pub struct ManagerSetup {
     pub administrators: Vec<Address>,
     /// Time in seconds that what they schedule waits.
     pub administrators_delay: u32,
+    /// The governor, if there is one.
+    pub governor: Option<Address>,
     /// Brakes and other accounts that cancel, and do nothing else.
     pub cancellers: Vec<Address>,
     /// Roles besides those of administrators and cancellers.
@@ -107,7 +114,9 @@ impl ManagerSetup {
         };
         let cancellers = self.cancellers.iter().map(|account| (BRAKE, *account, 0));
         let administrators = self.administrators.iter().map(|it| (ADMINISTRATOR, *it, self.administrators_delay));
-        cancellers.chain(self.roles.iter().flat_map(of_role)).chain(administrators)
+        let governor = self.governor.filter(|governor| self.administrators.contains(governor));
+        let governor = governor.map(|governor| (ADMINISTRATION, governor, self.administrators_delay));
+        cancellers.chain(governor).chain(self.roles.iter().flat_map(of_role)).chain(administrators)
     }
 
     /// Returns the calls that set the manager up. The last one takes the deployer's role, so that all of them are one
@@ -168,7 +177,7 @@ struct Governed {
     address: Address,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
     /// Adds the manager's creation. The deployer is its administrator until its roles are set up.
     pub(super) fn resolve_manager(&mut self) -> Option<Resolved> {
         let entry = self.manifest.tables.governance.as_ref()?;
@@ -178,6 +187,87 @@ impl Builder<'_> {
         let deployer = self.resolve(Section::Accounts, DEPLOYER)?;
         let values = vec![("initialAdmin", DynSolValue::Address(deployer.address))];
         self.create("governance.manager".to_owned(), "AccessManager", values, &entry.span(), [deployer])
+    }
+
+    pub(super) fn governor_entry(&self) -> Option<&'a Spanned<manifest::governance::Governor>> {
+        self.manifest.tables.governance.as_ref()?.get_ref().governor.as_ref()
+    }
+
+    pub(super) fn votes_entry(&self) -> Option<&'a Spanned<manifest::governance::VotesToken>> {
+        self.manifest.tables.governance.as_ref()?.get_ref().token.as_ref()
+    }
+
+    /// Adds the creation of the token whose holders vote.
+    pub(super) fn resolve_votes(&mut self) -> Option<Resolved> {
+        let entry = self.votes_entry()?;
+        if let Some(taken) = self.manifest.tables.accounts.get(VOTES) {
+            return self.reject(&taken.span, "\"votes\" is the token of [governance.token]: rename this account");
+        }
+        let token = entry.get_ref();
+        let receiver = self.address(&token.receiver, &[Section::Accounts, Section::Contracts])?;
+        let supply = self.whole_votes(&token.supply)?;
+        let values = vec![
+            ("name_", DynSolValue::String(token.name.clone())),
+            ("symbol_", DynSolValue::String(token.symbol.clone())),
+            ("receiver", DynSolValue::Address(receiver.address)),
+            ("supply", DynSolValue::Uint(supply, 256)),
+        ];
+        self.create("governance.token".to_owned(), "VotesToken", values, &entry.span(), [receiver])
+    }
+
+    /// Adds the creation of the governor.
+    pub(super) fn resolve_governor(&mut self) -> Option<Resolved> {
+        let entry = self.governor_entry()?;
+        if let Some(taken) = self.manifest.tables.accounts.get(GOVERNOR) {
+            return self.reject(&taken.span, "\"governor\" is that of [governance.governor]: rename this account");
+        }
+        let governor = entry.get_ref();
+        let manager = self.resolve(Section::Accounts, MANAGER)?;
+        let token = match (&governor.token, self.votes_entry()) {
+            (Some(said), _) => self.address(said, &[Section::Accounts, Section::Contracts])?,
+            (None, Some(_)) => self.resolve(Section::Accounts, VOTES)?,
+            (None, None) => {
+                return self.reject(&entry.span(), "a governor needs a `token`, or [governance.token] to make one");
+            }
+        };
+        let guardian = match &governor.guardian {
+            Some(said) => self.address(said, &[Section::Accounts, Section::Contracts])?.address,
+            None => Address::ZERO,
+        };
+        for said in [&governor.voting_delay, &governor.voting_period] {
+            if self.value(said)?.0 < DAY_SECS {
+                let message = "a vote is announced a day before, and lasts a day, at least: nobody shall vote with tokens that \
+                               he holds for a moment";
+                return self.reject(&said.span, message);
+            }
+        }
+        let quorum = self.value(&governor.quorum)?.0;
+        if quorum == 0 || !quorum.is_multiple_of(100) {
+            return self.reject(&governor.quorum.span, "a quorum is a whole percentage above 0");
+        }
+        let threshold = self.whole_votes(&governor.proposal_threshold)?;
+        let secs = |secs: u32, bits: usize| DynSolValue::Uint(U256::from(secs), bits);
+        let setup = DynSolValue::Tuple(vec![
+            DynSolValue::String(governor.name.clone()),
+            DynSolValue::Address(manager.address),
+            DynSolValue::Address(token.address),
+            secs(self.delay(&governor.voting_delay)?, 48),
+            secs(self.delay(&governor.voting_period)?, 32),
+            secs(self.delay(&governor.late_quorum_extension)?, 48),
+            DynSolValue::Uint(threshold, 256),
+            DynSolValue::Uint(U256::from(quorum / 100), 256),
+            secs(self.delay(&governor.base_delay)?, 32),
+            DynSolValue::Address(guardian),
+        ]);
+        let places = [manager, token];
+        self.create("governance.governor".to_owned(), "PlimsollGovernor", vec![("setup", setup)], &entry.span(), places)
+    }
+
+    fn whole_votes(&mut self, said: &Parsed<manifest::units::Decimal>) -> Option<U256> {
+        match self.value(said)?.scaled(VOTE_DECIMALS) {
+            Ok(votes) => Some(votes),
+            Err(problem) => self.reject(&said.span, problem),
+        }
     }
 
     /// Adds the brakes and the step that sets up the manager's roles, after all that the deployer does as administrator.
@@ -200,6 +290,13 @@ impl Builder<'_> {
             );
         }
         let (administrators, administrators_delay, roles) = (administrators?, administrators_delay?, roles?);
+        let governor = match section.governor {
+            Some(_) => Some(self.resolve(Section::Accounts, GOVERNOR)?.address),
+            None => None,
+        };
+        if section.token.is_some() {
+            self.resolve(Section::Accounts, VOTES)?;
+        }
         let longest = roles.iter().map(|(role, _)| role.delay).max().unwrap_or_default();
         if u64::from(administrators_delay) < MIN_ADMINISTRATOR_SECS.max(longest.into()) {
             let message = format!(
@@ -214,6 +311,7 @@ impl Builder<'_> {
             manager: manager.address,
             administrators,
             administrators_delay,
+            governor,
             cancellers,
             roles: roles.into_iter().map(|(role, _)| role).collect(),
             powers,

@@ -35,6 +35,10 @@ pub(super) const DEPLOYER: &str = "deployer";
 pub(super) const OWNER: &str = "owner";
 /// Name of the account of the `AccessManager` in `[governance]`.
 pub(super) const MANAGER: &str = "manager";
+/// Name of the account of the governor in `[governance]`.
+pub(super) const GOVERNOR: &str = "governor";
+/// Name of the account of the token whose holders vote, in `[governance]`.
+pub(super) const VOTES: &str = "votes";
 /// Name of the exchange, which has a section of its own.
 pub(super) const EXCHANGE: &str = "uniswap_v3";
 
@@ -56,8 +60,12 @@ impl Section {
     fn names(self, tables: &Tables) -> Vec<&str> {
         match self {
             Self::Accounts => {
-                let manager = tables.governance.iter().map(|_| MANAGER);
-                tables.accounts.keys().map(String::as_str).chain([DEPLOYER, OWNER]).chain(manager).collect()
+                let governance = tables.governance.as_ref().map(toml::Spanned::get_ref);
+                let manager = governance.map(|_| MANAGER);
+                let governor = governance.and_then(|section| section.governor.as_ref()).map(|_| GOVERNOR);
+                let votes = governance.and_then(|section| section.token.as_ref()).map(|_| VOTES);
+                let accounts = tables.accounts.keys().map(String::as_str).chain([DEPLOYER, OWNER]);
+                accounts.chain(manager).chain(governor).chain(votes).collect()
             }
             Self::Tokens => tables.tokens.keys().map(String::as_str).collect(),
             Self::Feeds => tables.feeds.keys().map(String::as_str).collect(),

@@ -674,6 +674,8 @@ mod tests {
             keys_of::<Owner>(),
             keys_of::<governance::Governance>(),
             keys_of::<governance::Role>(),
+            keys_of::<governance::Governor>(),
+            keys_of::<governance::VotesToken>(),
             keys_of::<Timelock>(),
             keys_of::<Token>(),
             keys_of::<Feed>(),
