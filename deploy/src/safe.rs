@@ -13,6 +13,7 @@ use alloy::{
     sol_types::SolValue,
 };
 use plimsoll_chain::error::ChainError;
+use plimsoll_contracts::governance::IAccessManager;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -20,8 +21,12 @@ use crate::{
     abi::ITimelock,
     compile::Artifacts,
     connection::Chain,
-    design::Design,
+    design::{
+        Design,
+        governance::{ManagerSetup, Power},
+    },
     inspect::{Call, StepStatus},
+    manifest::units::time_text,
     plan::Plan,
     verify::roles::TIMELOCK,
 };
@@ -98,6 +103,61 @@ pub async fn owners_calls(chain: &Chain, design: &Design, plan: &Plan) -> Result
     Ok(through_timelock)
 }
 
+/// Calls of the core's owner, made through its `AccessManager` by a member of their role.
+#[derive(Debug, Clone, Default)]
+pub struct ThroughManager {
+    /// The member: the first one in the manifest. `None` if there is nothing to call.
+    pub account: Option<Address>,
+    /// What it signs now: to schedule, or to execute what is due.
+    pub calls: Vec<Call>,
+    /// Messages about calls that wait, or that another role's member makes.
+    pub waiting: Vec<String>,
+}
+
+/// Returns what a member of roles signs so that the manager makes these calls. Calls of another role's member are left out
+/// with a message, because a file is for one account. Fails only if a request to the chain fails.
+pub async fn through_manager(
+    chain: &Chain,
+    setup: &ManagerSetup,
+    calls: &[Call],
+) -> Result<ThroughManager, ChainError> {
+    let mut through = ThroughManager::default();
+    let now = chain.head().await?.timestamp;
+    for call in calls {
+        let is_of = |power: &&Power| power.target == call.to && call.input.starts_with(power.selector.as_slice());
+        let power = setup.powers.iter().find(is_of);
+        let role = power.and_then(|power| setup.role(power.role));
+        let Some((power, role, member)) =
+            power.zip(role).and_then(|(power, role)| Some((power, role, *role.members.first()?)))
+        else {
+            through.waiting.push(format!("no role may call {} of {}", call.input, call.to));
+            continue;
+        };
+        if *through.account.get_or_insert(member) != member {
+            through.waiting.push(format!("{} {}: {member} makes this call", power.target_name, power.signature));
+            continue;
+        }
+        let (target, data) = (call.to, call.input.clone());
+        let id = keccak256((member, target, data.clone()).abi_encode_params());
+        let at =
+            chain.read(setup.manager, IAccessManager::getScheduleCall { id }).await?.unwrap_or_default().to::<u64>();
+        if role.delay == 0 || (at != 0 && at <= now) {
+            through.calls.push(Call::of(setup.manager, &IAccessManager::executeCall { target, data }));
+        } else if at == 0 {
+            let schedule = IAccessManager::scheduleCall { target, data, when: Default::default() };
+            through.calls.push(Call::of(setup.manager, &schedule));
+        } else {
+            through.waiting.push(format!(
+                "{} {} is scheduled for {}",
+                power.target_name,
+                power.signature,
+                time_text(at)
+            ));
+        }
+    }
+    Ok(through)
+}
+
 /// Returns salt and id of the operation by which a timelock makes this call next: the salt is the number of times that it
 /// has made this same call, because it executes no operation twice. So a plan for the same state of the chain proposes the
 /// same operation, and recognises one that was proposed before.
@@ -126,17 +186,28 @@ fn operation_id(call: &Call, salt: B256) -> B256 {
     keccak256((call.to, call.value, call.input.clone(), B256::ZERO, salt).abi_encode_params())
 }
 
-/// Makes a file of calls. `created_at` is in milliseconds since 1970.
+/// Makes a file of calls for the core's owner. `created_at` is in milliseconds since 1970.
 #[must_use]
 pub fn batch(design: &Design, artifacts: &Artifacts, calls: &[Call], created_at: u64) -> Batch {
+    let description = format!("Calls for the owner of the core, {}", design.address_text(design.owner));
+    batch_of(design.chain_id, &design.network, description, artifacts, calls, created_at)
+}
+
+/// Makes a file of calls for any account. `created_at` is in milliseconds since 1970.
+#[must_use]
+pub fn batch_of(
+    chain_id: u64,
+    network: &str,
+    description: String,
+    artifacts: &Artifacts,
+    calls: &[Call],
+    created_at: u64,
+) -> Batch {
     Batch {
         version: FORMAT_VERSION,
-        chain_id: design.chain_id.to_string(),
+        chain_id: chain_id.to_string(),
         created_at,
-        meta: Meta {
-            name: format!("Plimsoll, {}", design.network),
-            description: format!("Calls for the owner of the core, {}", design.address_text(design.owner)),
-        },
+        meta: Meta { name: format!("Plimsoll, {network}"), description },
         transactions: calls.iter().map(|call| transaction(artifacts, call)).collect(),
     }
 }

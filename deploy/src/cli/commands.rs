@@ -116,19 +116,35 @@ pub(super) async fn plan(context: &Context, target: &Target, offline: bool, safe
 /// Writes the calls that the core's owner must sign now to a file. Writes none if there are none.
 async fn write_owners_calls(inputs: Inputs<'_>, plan: &Plan, path: &Path) -> eyre::Result<()> {
     let Inputs { design, artifacts, chain, .. } = inputs;
-    ensure!(
-        design.manager().is_none_or(|setup| setup.manager != design.owner),
-        "the owner is the AccessManager {}: its members schedule and execute these calls there, as the plan says after which \
-         delay",
-        design.owner
-    );
+    let now = u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?;
     let calls = safe::owners_calls(chain, design, plan).await?;
+    // An AccessManager signs nothing: a member of the role of these calls schedules them there.
+    let manager = design.manager().filter(|setup| setup.manager == design.owner);
+    let (calls, batch) = match manager {
+        None => {
+            let batch = safe::batch(design, artifacts, &calls, now);
+            (calls, batch)
+        }
+        Some(setup) => {
+            let through = safe::through_manager(chain, setup, &calls).await?;
+            let account = through.account;
+            ensure!(
+                setup.governor.is_none() || account != setup.governor,
+                "the governor has the role of these calls: write them into a proposal, and `propose` it"
+            );
+            let who = account.map_or_else(|| "nobody".to_owned(), |account| design.address_text(account));
+            for waiting in &through.waiting {
+                say(waiting);
+            }
+            let description = format!("Calls of {who} through the AccessManager {}", setup.manager);
+            let batch = safe::batch_of(design.chain_id, &design.network, description, artifacts, &through.calls, now);
+            (through.calls, batch)
+        }
+    };
     if calls.is_empty() {
         say("the owner has nothing to sign");
         return Ok(());
     }
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
-    let batch = safe::batch(design, artifacts, &calls, u64::try_from(now)?);
     fs::write(path, serde_json::to_string_pretty(&batch)? + "\n").wrap_err_with(|| path.display().to_string())?;
     say(format_args!("{} calls for the owner are in {}", calls.len(), path.display()));
     Ok(())

@@ -66,6 +66,28 @@ async fn the_owners_calls_are_written_with_names_and_values_and_work() -> eyre::
     Ok(())
 }
 
+/// Where a manager owns the core, a member of the role schedules the calls there, and executes them when they are due.
+#[tokio::test]
+async fn governance_calls_of_an_owner_that_is_a_manager_are_scheduled_and_executed_by_a_member() -> eyre::Result<()> {
+    let fixture = Fixture::start(&[]).await?;
+    let manifest = super::governance::manifest();
+    fixture.apply(&manifest).await?;
+    let safe: Address = "0x0000000000000000000000000000000000005afe".parse()?;
+    let changed = manifest.replacen("fee = \"10%\"", "fee = \"10%\"\nbackstop = \"usdc\"", 1);
+    ensure!(changed != manifest, "the manifest has no fee of 10%");
+    let scheduled = batch(&fixture, &changed).await?.wrap_err("nothing was written")?;
+    assert_eq!(scheduled["transactions"][0]["contractMethod"]["name"], "schedule");
+    send(&fixture, &scheduled, safe).await?;
+    assert_eq!(batch(&fixture, &changed).await?, None, "it waits");
+    fixture.node.provider().anvil_increase_time(12 * 24 * 60 * 60).await?;
+    fixture.node.provider().evm_mine(None).await?;
+    let due = batch(&fixture, &changed).await?.wrap_err("nothing was written")?;
+    assert_eq!(due["transactions"][0]["contractMethod"]["name"], "execute");
+    send(&fixture, &due, safe).await?;
+    assert_eq!(batch(&fixture, &changed).await?, None);
+    Ok(())
+}
+
 /// Returns the small manifest with a timelock of two days as owner.
 fn with_timelock(proposer: Address) -> String {
     let timelock =
