@@ -75,7 +75,7 @@ contract GovernanceRolesTest is GovernanceFixture {
         return oppose(who, what);
     }
 
-    function test_theLoweringRoleRaisesNothing() public {
+    function test_D7_theLoweringRoleRaisesNothing() public {
         bytes memory call = abi.encodeCall(IVault.setCap, (MarketId.unwrap(ids[0]), NO_CAP, BPS));
         setCapTo(0);
         vm.prank(COUNCIL);
@@ -92,7 +92,7 @@ contract GovernanceRolesTest is GovernanceFixture {
         manager.execute(address(vault), call);
     }
 
-    function test_aRaiseWaitsAndThenRuns() public {
+    function test_D7_aRaiseWaitsAndThenRuns() public {
         vm.expectRevert();
         this.executeAs(address(plimsoll), raise());
         schedule(address(plimsoll), raise(), MONEY_DELAY);
@@ -109,7 +109,7 @@ contract GovernanceRolesTest is GovernanceFixture {
     }
 
     /// @notice A change of a vault waits twice: in the manager, and in the vault, whose guardian may revoke it.
-    function test_aChangeOfAVaultWaitsInBoth() public {
+    function test_D7_aChangeOfAVaultWaitsInBoth() public {
         bytes memory change = abi.encodeCall(IVault.setFee, (2_000));
         bytes memory call = abi.encodeCall(IVault.submit, (change));
         schedule(address(vault), call, MONEY_DELAY);

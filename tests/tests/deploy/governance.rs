@@ -7,17 +7,23 @@ use alloy::{
     dyn_abi::{DynSolType, DynSolValue, JsonAbiExt, Specifier},
     json_abi::{Function, StateMutability},
     primitives::{Address, B256, Bytes, FixedBytes, U256, Uint},
-    providers::{Provider, ext::AnvilApi},
+    providers::{DynProvider, Provider, ext::AnvilApi},
     rpc::types::TransactionRequest,
     sol,
+    sol_types::SolCall,
 };
 use eyre::{ContextCompat, ensure};
-use plimsoll_contracts::IPlimsoll;
+use plimsoll_contracts::{IBackstop, IERC4626, IGuard, IPlimsoll, MarketParams, deployment::Deployment};
 use plimsoll_deploy::{inspect::StepStatus, report::PlanReport, restricted::RESTRICTED};
 
 use super::fixture::{Fixture, SMALL, artifacts, design, seen};
 
 sol! {
+    interface IMinted {
+        function mint(address to, uint256 amount) external;
+        function approve(address spender, uint256 amount) external returns (bool);
+    }
+
     #[sol(rpc)]
     interface IManager {
         function canCall(address caller, address target, bytes4 selector) external view returns (bool immediate, uint32 delay);
@@ -77,7 +83,7 @@ nudge = { by = "10%", every = "1 day" }
 markets = { weth-usdc = { amount = "1000000 USDC" } }
 "#;
 
-fn manifest() -> String {
+pub(super) fn manifest() -> String {
     let core = SMALL.replace("account = \"deployer\"", "account = \"manager\"");
     format!("{core}{GOVERNANCE}")
 }
@@ -179,13 +185,7 @@ async fn d1_d9_the_manager_may_call_what_has_a_role_and_can_do_no_more_than_a_st
     let core = record.address("contracts.Plimsoll").wrap_err("no core")?;
     let provider = fixture.node.provider();
     let params = IPlimsoll::new(core, &provider).marketParams(market).call().await?;
-    let params = DynSolValue::Tuple(vec![
-        DynSolValue::Address(params.loanToken),
-        DynSolValue::Address(params.collateralToken),
-        DynSolValue::Address(params.oracle),
-        DynSolValue::FixedBytes(params.risk.into(), 32),
-        DynSolValue::FixedBytes(params.curve.into(), 32),
-    ]);
+    let params = params_value(&params);
     let mut called = 0;
     let mut restricted = BTreeSet::new();
     let names = [("Plimsoll", "contracts.Plimsoll"), ("Backstop", "backstops.usdc"), ("Vault", "vaults.usdc")];
@@ -198,7 +198,9 @@ async fn d1_d9_the_manager_may_call_what_has_a_role_and_can_do_no_more_than_a_st
             called += 1;
             // Without a market, too: that is all that a curator may choose for deposits.
             for id in [market, B256::ZERO] {
-                let input = call_data(function, id, &params)?;
+                let filling =
+                    Filling { market: id, params: &params, account: Address::repeat_byte(5), number: U256::ZERO };
+                let input = filling.call_data(function)?;
                 let mut outcomes = Vec::new();
                 for caller in [manager, Address::repeat_byte(7)] {
                     let request = TransactionRequest::default().from(caller).to(target).input(input.clone().into());
@@ -227,33 +229,178 @@ async fn d1_d9_the_manager_may_call_what_has_a_role_and_can_do_no_more_than_a_st
     Ok(())
 }
 
+/// What an account has: positions, permissions, shares and an order. Nothing of it depends on the time.
+async fn belongings(provider: &DynProvider, record: &Deployment, account: Address) -> eyre::Result<String> {
+    let at = |name: &str| record.address(name).wrap_err_with(|| format!("no {name}"));
+    let id = record.markets["weth-usdc"].id;
+    let core = IPlimsoll::new(at("contracts.Plimsoll")?, provider);
+    let position = core.position(id, account).call().await?;
+    let expiry = core.authorizationExpiry(account, at("governance.manager")?).call().await?;
+    let shares = IERC4626::new(at("vaults.usdc")?, provider).balanceOf(account).call().await?;
+    let cover = IERC4626::new(at("backstops.usdc")?, provider).balanceOf(account).call().await?;
+    let cooldown = IBackstop::new(at("backstops.usdc")?, provider).cooldown(account).call().await?;
+    let order = IGuard::new(at("contracts.Guard")?, provider).order(account, id, IGuard::Kind::Protect).call().await?;
+    let mut tokens = Vec::new();
+    for token in record.tokens.values() {
+        tokens.push(IERC4626::new(token.address, provider).balanceOf(account).call().await?);
+    }
+    Ok(format!("{position:?} {expiry} {shares} {cover} {cooldown:?} {order:?} {tokens:?}"))
+}
+
+/// Somebody has something of everything. Whatever the manager calls, with his address and his market wherever they fit, he
+/// has afterwards what he would have if a stranger had called it.
+#[tokio::test]
+async fn d9_no_call_of_the_manager_changes_what_an_account_has_more_than_a_strangers() -> eyre::Result<()> {
+    let fixture = Fixture::start(&[]).await?;
+    let guard = "\n[contracts.Guard]\narguments = { plimsoll_ = \"contracts.Plimsoll\" }\n";
+    let record = fixture.apply(&format!("{}{guard}", manifest())).await?;
+    let provider = fixture.node.impersonating().await?;
+    let at = |name: &str| record.address(name).wrap_err_with(|| format!("no {name}"));
+    let (victim, manager) = (fixture.node.account(6)?, at("governance.manager")?);
+    let stranger = Address::repeat_byte(7);
+    let (core, vault, backstop) = (at("contracts.Plimsoll")?, at("vaults.usdc")?, at("backstops.usdc")?);
+    let market = &record.markets["weth-usdc"];
+    let (usdc, weth) = (market.loan_token, market.collateral_token);
+    let send = async |from: Address, to: Address, data: Vec<u8>| -> eyre::Result<bool> {
+        let request = TransactionRequest::default().from(from).to(to).input(Bytes::from(data).into());
+        Ok(provider.send_transaction(request.gas_limit(5_000_000)).await?.get_receipt().await?.status())
+    };
+    let amount = U256::from(10).pow(U256::from(21));
+    for who in [victim, manager, stranger] {
+        provider.anvil_set_balance(who, amount).await?;
+        for (token, spender) in [(usdc, core), (weth, core), (usdc, vault), (usdc, backstop)] {
+            ensure!(send(who, token, IMinted::mintCall { to: who, amount }.abi_encode()).await?);
+            ensure!(send(who, token, IMinted::approveCall { spender, amount }.abi_encode()).await?);
+        }
+    }
+    let (params, id) = (market.params(), market.id);
+    let (zero, million) = (U256::ZERO, U256::from(1_000_000));
+    let data = Bytes::new();
+    let supply = IPlimsoll::supplyCall {
+        params: params.clone(),
+        assets: U256::from(10_000) * million,
+        shares: zero,
+        onBehalf: victim,
+        data: data.clone(),
+    };
+    let collateral = IPlimsoll::supplyCollateralCall {
+        params: params.clone(),
+        assets: U256::from(10).pow(U256::from(19)),
+        onBehalf: victim,
+        data,
+    };
+    let borrow = IPlimsoll::borrowCall {
+        params: params.clone(),
+        assets: U256::from(1_000) * million,
+        shares: zero,
+        onBehalf: victim,
+        receiver: victim,
+    };
+    let deposit = |receiver| IERC4626::depositCall { assets: U256::from(1_000) * million, receiver }.abi_encode();
+    let order = IGuard::Order {
+        triggerLtvBps: 7_000,
+        targetLtvBps: 5_000,
+        triggerPrice: zero,
+        premiumStartPpm: 1_000,
+        premiumEndPpm: 10_000,
+        rampBps: 500,
+        requireBorrowPrice: false,
+        uses: 1,
+        expiry: Uint::from(fixture.chain.head().await?.timestamp + 30 * 24 * 60 * 60),
+        cooldownSecs: Uint::from(600),
+        flatTip: Uint::ZERO,
+        maxOwn: Uint::ZERO,
+    };
+    let has = [
+        (core, supply.abi_encode()),
+        (core, collateral.abi_encode()),
+        (core, borrow.abi_encode()),
+        (vault, deposit(victim)),
+        (backstop, deposit(victim)),
+        (at("contracts.Guard")?, IGuard::placeCall { id, kind: IGuard::Kind::Protect, order }.abi_encode()),
+    ];
+    for (index, (to, data)) in has.into_iter().enumerate() {
+        ensure!(send(victim, to, data).await?, "what the victim has, {index}");
+    }
+    let tuple = params_value(&params);
+    let mut succeeded = 0;
+    for (contract, name) in [
+        ("Plimsoll", "contracts.Plimsoll"),
+        ("Vault", "vaults.usdc"),
+        ("Backstop", "backstops.usdc"),
+        ("Guard", "contracts.Guard"),
+    ] {
+        let functions = artifacts()?.get(contract)?.abi.functions();
+        let writes = |it: &&Function| !matches!(it.state_mutability, StateMutability::View | StateMutability::Pure);
+        for function in functions.filter(writes) {
+            for number in [0_u64, 1, 1_000_000] {
+                let filling = Filling { market: id, params: &tuple, account: victim, number: U256::from(number) };
+                let input = filling.call_data(function)?;
+                let mut results = Vec::new();
+                for caller in [manager, stranger] {
+                    let kept = provider.anvil_snapshot().await?;
+                    let is_done = send(caller, at(name)?, input.to_vec()).await?;
+                    succeeded += u32::from(is_done && caller == manager);
+                    results.push(belongings(&provider, &record, victim).await?);
+                    ensure!(provider.anvil_revert(kept).await?);
+                }
+                ensure!(results.first() == results.last(), "{contract}.{} {number}: {results:#?}", function.name);
+            }
+        }
+    }
+    // A test in which nothing succeeds would show nothing.
+    ensure!(succeeded > 20, "only {succeeded} calls of the manager succeeded");
+    Ok(())
+}
+
+fn params_value(params: &MarketParams) -> DynSolValue {
+    DynSolValue::Tuple(vec![
+        DynSolValue::Address(params.loanToken),
+        DynSolValue::Address(params.collateralToken),
+        DynSolValue::Address(params.oracle),
+        DynSolValue::FixedBytes(params.risk.into(), 32),
+        DynSolValue::FixedBytes(params.curve.into(), 32),
+    ])
+}
+
 fn selector_of(data: &Bytes) -> FixedBytes<4> {
     data.get(..4).map(FixedBytes::from_slice).unwrap_or_default()
 }
 
-/// Calldata with the market's id and parameters wherever they fit, and with small numbers and some account otherwise.
-fn call_data(function: &Function, market: B256, params: &DynSolValue) -> eyre::Result<Bytes> {
-    let values = function.inputs.iter().map(|input| Ok(value(&input.resolve()?, market, params)));
-    Ok(function.abi_encode_input(&values.collect::<eyre::Result<Vec<_>>>()?)?.into())
+/// Arguments for any function: a market's id and parameters, an account and a number, wherever they fit.
+struct Filling<'a> {
+    market: B256,
+    params: &'a DynSolValue,
+    account: Address,
+    number: U256,
 }
 
-fn value(kind: &DynSolType, market: B256, params: &DynSolValue) -> DynSolValue {
-    if kind.matches(params) {
-        return params.clone();
+impl Filling<'_> {
+    fn call_data(&self, function: &Function) -> eyre::Result<Bytes> {
+        let values = function.inputs.iter().map(|input| Ok(self.value(&input.resolve()?)));
+        Ok(function.abi_encode_input(&values.collect::<eyre::Result<Vec<_>>>()?)?.into())
     }
-    match kind {
-        DynSolType::Bool => DynSolValue::Bool(false),
-        DynSolType::Int(bits) => DynSolValue::Int(Default::default(), *bits),
-        DynSolType::Uint(bits) => DynSolValue::Uint(U256::ZERO, *bits),
-        DynSolType::FixedBytes(size) => DynSolValue::FixedBytes(market, *size),
-        DynSolType::Address => DynSolValue::Address(Address::repeat_byte(5)),
-        DynSolType::Function => DynSolValue::Function(alloy::primitives::Function::ZERO),
-        DynSolType::Bytes => DynSolValue::Bytes(Vec::new()),
-        DynSolType::String => DynSolValue::String(String::new()),
-        DynSolType::Array(_) => DynSolValue::Array(Vec::new()),
-        DynSolType::FixedArray(kind, size) => DynSolValue::FixedArray(vec![value(kind, market, params); *size]),
-        DynSolType::Tuple(kinds) | DynSolType::CustomStruct { tuple: kinds, .. } => {
-            DynSolValue::Tuple(kinds.iter().map(|kind| value(kind, market, params)).collect())
+
+    fn value(&self, kind: &DynSolType) -> DynSolValue {
+        if kind.matches(self.params) {
+            return self.params.clone();
+        }
+        match kind {
+            DynSolType::Bool => DynSolValue::Bool(false),
+            DynSolType::Int(bits) => DynSolValue::Int(Default::default(), *bits),
+            // A small type, such as an enumeration, gets 0.
+            DynSolType::Uint(bits @ ..=16) => DynSolValue::Uint(U256::ZERO, *bits),
+            DynSolType::Uint(bits) => DynSolValue::Uint(self.number, *bits),
+            DynSolType::FixedBytes(size) => DynSolValue::FixedBytes(self.market, *size),
+            DynSolType::Address => DynSolValue::Address(self.account),
+            DynSolType::Function => DynSolValue::Function(alloy::primitives::Function::ZERO),
+            DynSolType::Bytes => DynSolValue::Bytes(Vec::new()),
+            DynSolType::String => DynSolValue::String(String::new()),
+            DynSolType::Array(_) => DynSolValue::Array(Vec::new()),
+            DynSolType::FixedArray(kind, size) => DynSolValue::FixedArray(vec![self.value(kind); *size]),
+            DynSolType::Tuple(kinds) | DynSolType::CustomStruct { tuple: kinds, .. } => {
+                DynSolValue::Tuple(kinds.iter().map(|kind| self.value(kind)).collect())
+            }
         }
     }
 }
