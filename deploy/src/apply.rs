@@ -582,7 +582,7 @@ impl<'a> Applier<'a> {
     }
 }
 
-fn revert_data(error: &ChainError) -> Bytes {
+pub(crate) fn revert_data(error: &ChainError) -> Bytes {
     match error {
         ChainError::Refused { revert_data, .. } => revert_data.clone().unwrap_or_default(),
         _ => Bytes::new(),
@@ -591,14 +591,14 @@ fn revert_data(error: &ChainError) -> Bytes {
 
 /// Returns whether a node rejects a transaction because it has it, had it, or has another one with its nonce: what becomes
 /// of it then shows while it is waited for.
-fn is_known(message: &str) -> bool {
+pub(crate) fn is_known(message: &str) -> bool {
     let message = message.to_lowercase();
     ["already known", "already imported", "known transaction", "nonce too low", "replacement transaction underpriced"]
         .iter()
         .any(|known| message.contains(known))
 }
 
-const fn poll_interval(chain: &Chain) -> Duration {
+pub(crate) const fn poll_interval(chain: &Chain) -> Duration {
     if chain.local().is_some() { LOCAL_POLL_INTERVAL } else { POLL_INTERVAL }
 }
 

@@ -3,11 +3,13 @@
 
 mod commands;
 mod context;
+mod governance;
 mod help;
 mod output;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
+use alloy::primitives::Address;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use eyre::WrapErr;
 use plimsoll_chain::{
@@ -23,6 +25,7 @@ use self::{
 };
 use crate::{
     explorer::Explorer,
+    governance::Support,
     toolchain::{progress::say, workspace::ROOT_VARIABLE},
 };
 
@@ -154,6 +157,92 @@ enum Command {
         #[arg(long, value_name = "DIR", help_heading = "Page")]
         out: PathBuf,
     },
+    /// Simulate a proposal, and propose it to the governor, or schedule its calls in the manager where there is none.
+    ///
+    /// Nothing is sent if a call reverts in the simulation, or if an address looks like a recorded one and is another. What
+    /// is proposed already is not proposed twice.
+    #[command(after_help = help::PROPOSE)]
+    Propose {
+        /// Proposal: a TOML or JSON file, explained in docs/reference/governance.md.
+        file: PathBuf,
+        #[command(flatten)]
+        deployed: governance::Deployed,
+        #[command(flatten)]
+        account: governance::Account,
+        /// Schedule the calls in the manager as a member of a role, although there is a governor.
+        #[arg(long, help_heading = "Proposal")]
+        as_member: bool,
+        /// Propose although a call reverts in the simulation, because what it needs will be there.
+        #[arg(long, help_heading = "Proposal")]
+        force: bool,
+    },
+    /// Show on a local fork what a proposal does: calls, changes, properties before and after, and harms.
+    ///
+    /// The exit code is 1 if a call reverts.
+    #[command(after_help = help::SIMULATE)]
+    Simulate {
+        /// File of a proposal, number of a proposal, or hash of a scheduled operation.
+        #[arg(value_name = "FILE|ID")]
+        proposal: String,
+        #[command(flatten)]
+        deployed: governance::Deployed,
+        /// Account that makes the calls; else the governor, or the account that scheduled the operation.
+        #[arg(long = "as", value_name = "ADDRESS", help_heading = "Proposal")]
+        caller: Option<Address>,
+        /// Write the result as one page of HTML, which can be attached to a post.
+        #[arg(long, value_name = "FILE", help_heading = "Output")]
+        page: Option<PathBuf>,
+    },
+    /// Vote on a proposal of the governor.
+    #[command(after_help = help::VOTE)]
+    Vote {
+        /// Number of the proposal, or its file.
+        #[arg(value_name = "ID|FILE")]
+        proposal: String,
+        /// The vote.
+        support: Support,
+        /// Reason that is published with the vote.
+        #[arg(long, default_value = "", help_heading = "Proposal")]
+        reason: String,
+        #[command(flatten)]
+        deployed: governance::Deployed,
+        #[command(flatten)]
+        account: governance::Account,
+    },
+    /// Queue a proposal that was won: its calls are scheduled in the manager, where depositors can still stop them.
+    #[command(after_help = help::QUEUE)]
+    Queue {
+        /// Number of the proposal, or its file.
+        #[arg(value_name = "ID|FILE")]
+        proposal: String,
+        #[command(flatten)]
+        deployed: governance::Deployed,
+        #[command(flatten)]
+        account: governance::Account,
+    },
+    /// Execute what is due: one proposal or operation, or all that the account can execute.
+    #[command(after_help = help::EXECUTE)]
+    Execute {
+        /// Number of a proposal, hash of an operation, or a file; else all that is due.
+        #[arg(value_name = "ID|FILE")]
+        proposal: Option<String>,
+        #[command(flatten)]
+        deployed: governance::Deployed,
+        #[command(flatten)]
+        account: governance::Account,
+        /// Make a file's calls as a member of a role, although there is a governor.
+        #[arg(long, help_heading = "Proposal")]
+        as_member: bool,
+    },
+    /// List proposals and scheduled operations, decoded, with what comes next.
+    #[command(after_help = help::PROPOSALS)]
+    Proposals {
+        #[command(flatten)]
+        deployed: governance::Deployed,
+        /// List those, too, that are over.
+        #[arg(long, help_heading = "Output")]
+        all: bool,
+    },
     /// Run a pinned tool: anvil, cast, forge or solc.
     ///
     /// The tool is installed if it is missing. It runs in the current folder, with the environment and the standard streams
@@ -207,7 +296,7 @@ struct Target {
 pub async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::start(Format::Text);
-    match run(arguments).await {
+    match Box::pin(run(arguments)).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -239,6 +328,22 @@ pub async fn run(arguments: Arguments) -> eyre::Result<bool> {
             commands::up(&context, &manifest, port, records.as_deref(), until).await
         }
         Command::Page { record, node, out } => commands::page(&context, &record, &node, &out),
+        Command::Propose { file, deployed, account, as_member, force } => {
+            governance::propose(&context, &file, &deployed, &account, as_member, force).await
+        }
+        Command::Simulate { proposal, deployed, caller, page } => {
+            governance::simulate(&context, &proposal, &deployed, caller, page.as_deref()).await
+        }
+        Command::Vote { proposal, support, reason, deployed, account } => {
+            governance::vote(&context, &proposal, support, &reason, &deployed, &account).await
+        }
+        Command::Queue { proposal, deployed, account } => {
+            governance::queue(&context, &proposal, &deployed, &account).await
+        }
+        Command::Execute { proposal, deployed, account, as_member } => {
+            governance::execute(&context, proposal.as_deref(), &deployed, &account, as_member).await
+        }
+        Command::Proposals { deployed, all } => governance::proposals(&context, &deployed, all).await,
         Command::Tool { words } => commands::tool(&context, &words),
         Command::Completions { shell } => write_stdout(&shell::completions(Arguments::command(), shell)),
         Command::Man { out: Some(folder) } => {

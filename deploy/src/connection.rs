@@ -153,9 +153,24 @@ impl Chain {
         Ok(answer.and_then(|bytes| C::abi_decode_returns(&bytes).ok()))
     }
 
+    /// Calls a contract as an account; `None` if it reverts or returns data of another type.
+    pub async fn read_from<C: SolCall>(
+        &self,
+        from: Address,
+        to: Address,
+        call: C,
+    ) -> Result<Option<C::Return>, ChainError> {
+        let request = TransactionRequest::default().with_from(from).with_to(to).with_input(call.abi_encode());
+        let answer = self.call(request).await?;
+        Ok(answer.and_then(|bytes| C::abi_decode_returns(&bytes).ok()))
+    }
+
     /// Calls a contract as [`Chain::read`] does, with encoded input and output; `None` if it reverts.
     pub async fn read_raw(&self, to: Address, input: Bytes) -> Result<Option<Bytes>, ChainError> {
-        let request = TransactionRequest::default().with_to(to).with_input(input);
+        self.call(TransactionRequest::default().with_to(to).with_input(input)).await
+    }
+
+    async fn call(&self, request: TransactionRequest) -> Result<Option<Bytes>, ChainError> {
         match self.provider.call(request).await.map_err(|error| self.error(&error)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if is_revert(&error) => Ok(None),

@@ -6,7 +6,8 @@
 //! A [`manifest`] describes what shall be on a chain. [`design`] computes from it, without a chain, every contract with
 //! its address and every step. [`inspect`] finds out on the chain how far a step is, [`preflight`] and [`rehearsal`] find
 //! what would fail before anything is sent; together they make a [`plan`]. [`apply`] executes the steps that are left, and
-//! [`verify`] compares the chain with the code and the manifest. [`app`] builds and serves the page for what is deployed.
+//! [`verify`] compares the chain with the code and the manifest. [`governance`] simulates proposals and takes them from their
+//! beginning to their execution. [`app`] builds and serves the page for what is deployed.
 
 pub mod abi;
 pub mod app;
@@ -20,6 +21,7 @@ pub mod explorer;
 mod fees;
 pub mod foundry;
 mod gas;
+pub mod governance;
 pub mod inspect;
 pub mod journal;
 pub mod manifest;

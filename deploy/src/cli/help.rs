@@ -58,6 +58,41 @@ pub(super) const PAGE: &str = "\
 Examples:
   plimsoll-deploy page deployments/11155111.json --node https://rpc.example.org --out public";
 
+pub(super) const PROPOSE: &str = "\
+Examples:
+  # To the governor, with a key in the environment
+  plimsoll-deploy propose raise-fee.toml --record deployments/1.json --key-env KEY
+  # Without a governor: the calls that a Safe must make to schedule it
+  plimsoll-deploy propose raise-fee.toml --account 0x… --safe schedule.json";
+
+pub(super) const SIMULATE: &str = "\
+Examples:
+  plimsoll-deploy simulate raise-fee.toml
+  # What is proposed already, as a page for the forum
+  plimsoll-deploy simulate 3141592653589793 --page raise-fee.html
+  # Names of harms, for scripts
+  plimsoll-deploy simulate raise-fee.toml --json";
+
+pub(super) const VOTE: &str = "\
+Examples:
+  plimsoll-deploy vote 3141592653589793 for --reason \"the reserve is thin\" --keystore me.json --password-env PASSWORD";
+
+pub(super) const QUEUE: &str = "\
+Examples:
+  plimsoll-deploy queue 3141592653589793 --key-env KEY";
+
+pub(super) const EXECUTE: &str = "\
+Examples:
+  # All that is due
+  plimsoll-deploy execute --key-env KEY
+  # One operation of a Safe
+  plimsoll-deploy execute 0x… --account 0x… --safe execute.json";
+
+pub(super) const PROPOSALS: &str = "\
+Examples:
+  plimsoll-deploy proposals
+  plimsoll-deploy proposals --all --json";
+
 pub(super) const TOOL: &str = "\
 Examples:
   plimsoll-deploy tool forge test

@@ -244,7 +244,7 @@ async fn belongings(provider: &DynProvider, record: &Deployment, account: Addres
     for token in record.tokens.values() {
         tokens.push(IERC4626::new(token.address, provider).balanceOf(account).call().await?);
     }
-    Ok(format!("{position:?} {expiry} {shares} {cover} {cooldown:?} {order:?} {tokens:?}"))
+    Ok(format!("{position:?} {expiry} {shares} {cover} {cooldown:?} {:?} {} {tokens:?}", order._0, order.lastExecuted))
 }
 
 /// Somebody has something of everything. Whatever the manager calls, with his address and his market wherever they fit, he

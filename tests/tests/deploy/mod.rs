@@ -5,6 +5,7 @@ mod crashes;
 mod explorers;
 mod fixture;
 mod governance;
+mod governance_proposals;
 mod http;
 mod payments;
 mod public_chains;
