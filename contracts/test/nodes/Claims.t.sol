@@ -254,7 +254,7 @@ contract ClaimsTest is ChannelsTest {
         channels.claimWithSignature(rows, signature);
     }
 
-    function test_aContractAuthorizesByERC1271() public {
+    function test_aContractSignsBatchesByERC1271() public {
         ContractSigner wallet = new ContractSigner();
         IChannels.ChannelConfig memory config = defaultConfig();
         config.receiverAuthorizer = address(wallet);
