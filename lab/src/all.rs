@@ -37,6 +37,7 @@ pub struct Figure {
 pub fn figures(quick: bool) -> Vec<Figure> {
     let all = [
         ("gas", "gas", "gas"),
+        ("protocols", "protocols --accounts 100", "protocols --accounts 6"),
         ("book-10k", "book --positions 10000", "book --positions 100"),
         ("book-1m", "book --positions 1000000", "book --positions 1000"),
         ("latency", "latency --positions 100000 --rounds 200", "latency --positions 20 --rounds 3"),

@@ -84,6 +84,13 @@ impl ProtocolKind {
     /// Every protocol.
     pub const ALL: [Self; 3] = [Self::MorphoBlue, Self::AaveV3, Self::CompoundV2];
 
+    /// Returns whether a liquidation takes the repayment before it gives the collateral, so that the debt tokens must be there
+    /// first.
+    #[must_use]
+    pub const fn repays_first(self) -> bool {
+        matches!(self, Self::AaveV3 | Self::CompoundV2)
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::MorphoBlue => "morpho-blue",

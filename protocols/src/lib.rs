@@ -12,6 +12,7 @@
 pub mod aave_v3;
 pub mod compound_v2;
 mod deployments;
+mod liquidation_logs;
 mod lot;
 pub mod morpho_blue;
 mod protocol;

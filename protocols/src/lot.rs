@@ -24,6 +24,8 @@ pub struct Lot {
     pub debt: Address,
     /// What the largest liquidation that the protocol allows does.
     pub whole: Liquidation,
+    /// Why the executor contract cannot liquidate it, though the protocol can; `None` where nothing stands in the way.
+    pub obstacle: Option<&'static str>,
     /// What the protocol would do with a part of it.
     pub loan: Arc<dyn Loan>,
 }
@@ -40,6 +42,9 @@ pub trait Loan: fmt::Debug + Send + Sync {
 pub struct Expected {
     /// What the protocol does.
     pub liquidation: Liquidation,
+    /// Units of the debt token that the executor offers: what is repaid, and where the protocol takes no more than that, what
+    /// accrues until the transaction is mined.
+    pub offered: U256,
     /// The protocol's own part of an executor's item.
     pub data: Bytes,
 }

@@ -92,6 +92,18 @@ impl<'a> Exchange<'a> {
         Ok(Self { devnet, factory, maker })
     }
 
+    /// Returns the exchange of a market maker that was deployed before, for trades alone.
+    #[must_use]
+    pub const fn with_maker(devnet: &'a Devnet, maker: Address) -> Self {
+        Self { devnet, factory: Address::ZERO, maker }
+    }
+
+    /// Returns the market maker's address.
+    #[must_use]
+    pub const fn maker(&self) -> Address {
+        self.maker
+    }
+
     /// Deploys a `UniswapV3Swapper` over this exchange and returns its address.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ pub mod market_env;
 pub mod morpho_blue;
 pub mod observer;
 pub mod postgres;
+pub mod protocols;
 pub mod proxy;
 pub mod random;
 pub mod recording;

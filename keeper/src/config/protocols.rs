@@ -102,6 +102,8 @@ impl Protocols {
     pub fn place(&self, deployment: Address, market: B256) -> String {
         let known = self.deployments.iter().find(|known| known.address == deployment);
         match known {
+            // Of a protocol without markets.
+            Some(known) if market == deployment.into_word() => known.protocol.to_string(),
             Some(known) => format!("{} {}", known.protocol, short(market)),
             None => format!("{deployment} {}", short(market)),
         }
@@ -117,17 +119,24 @@ fn millionths(text: &str) -> Result<u32, String> {
 impl Entry {
     fn resolved(self, chain_id: u64) -> Result<Deployment, String> {
         let Self { kind, address, first_block } = self;
-        let protocol = kind.ok_or("say its `kind`: \"morpho-blue\"")?;
-        if protocol != ProtocolKind::MorphoBlue {
-            return Err(format!("positions of {protocol} are shown by `watch`, and not liquidated by this version"));
-        }
-        let mut known = known_deployments_on(protocol, chain_id);
-        let is_known = |known: &&Deployment| address.is_none_or(|address| address == known.address);
-        match (known.find(is_known), address) {
-            (Some(known), _) => {
-                Ok(Deployment { first_block: first_block.unwrap_or(known.first_block), ..known.clone() })
+        let protocol = kind.ok_or("say its `kind`: \"morpho-blue\", \"aave-v3\" or \"compound-v2\"")?;
+        let is_meant = |known: &&Deployment| address.is_none_or(|address| address == known.address);
+        let known: Vec<_> = known_deployments_on(protocol, chain_id).filter(is_meant).collect();
+        match (&known[..], address) {
+            ([known], _) => {
+                Ok(Deployment { first_block: first_block.unwrap_or(known.first_block), ..(*known).clone() })
             }
-            (None, Some(address)) => Ok(Deployment {
+            ([_, ..], _) => {
+                let name = |known: &&Deployment| {
+                    format!("{} ({})", known.address, known.name.as_deref().unwrap_or("without a name"))
+                };
+                let names: Vec<_> = known.iter().map(name).collect();
+                Err(format!(
+                    "chain {chain_id} has several of {protocol}: say its `address`, one of {}",
+                    names.join(", ")
+                ))
+            }
+            ([], Some(address)) => Ok(Deployment {
                 protocol,
                 chain_id,
                 name: None,
@@ -135,7 +144,7 @@ impl Entry {
                 first_block: first_block.unwrap_or_default(),
                 source: None,
             }),
-            (None, None) => Err(format!(
+            ([], None) => Err(format!(
                 "no deployment of {protocol} on chain {chain_id} is known: say its `address` and `first_block`"
             )),
         }

@@ -673,6 +673,8 @@ fn another_protocol_needs_a_place_and_an_executor() {
     let problems = |text: &str| place.refusal(text, &[]).join("\n");
     let nowhere = problems(&format!("[[protocols]]\nkind = \"morpho-blue\"\n{executor}"));
     assert!(nowhere.contains("no deployment of morpho-blue on chain 31337 is known"), "{nowhere}");
+    let several = problems(&format!("[deployment]\nchain_id = 1\n[[protocols]]\nkind = \"compound-v2\"\n{executor}"));
+    assert!(several.contains("chain 1 has several of compound-v2: say its `address`, one of 0x"), "{several}");
     let protocol = "[[protocols]]\nkind = \"morpho-blue\"\naddress = \"0x0000000000000000000000000000000000000008\"\n";
     let without = problems(protocol);
     assert!(without.contains("by the contract Executor: say its `address`"), "{without}");

@@ -21,6 +21,7 @@ use super::{
     Engine,
     pricing::Pricing,
     protocol_follower::{ProtocolError, ProtocolFollower},
+    races::Emitters,
 };
 use crate::{
     chain::Header,
@@ -58,6 +59,8 @@ pub(super) struct ProtocolBlock {
     /// Collateral and debt tokens of the positions that are nearest to liquidation, where a bonus in the debt token is worth
     /// something.
     pub(super) near: BTreeSet<(Address, Address)>,
+    /// Contracts whose logs tell of it.
+    pub(super) contracts: BTreeSet<Address>,
     /// Number of its markets and of its positions with debt.
     pub(super) size: Size,
     /// Why what is known is not certain; empty as long as everything adds up.
@@ -178,6 +181,7 @@ async fn follow(
                 .filter(|position| least.contains_key(&position.debt_token))
                 .map(|position| (position.collateral_token, position.debt_token))
                 .collect(),
+            contracts: followed.log_filter().addresses,
             size: followed.size(),
             differences,
         };
@@ -210,7 +214,8 @@ impl Engine {
         let room = self.affordable_room(Priority::High, context.costs, context.room);
         let context = BlockContext { room, ..context };
         if let Some(lots) = lots {
-            self.submissions.liquidatable.record(deployment.address, header.number, lots);
+            let emitters = Emitters { protocol: deployment.protocol, addresses: block.contracts.clone() };
+            self.submissions.liquidatable.record(deployment.address, (header.number, lots), emitters);
             let exclusion = self.submissions.exclusion(header.number, &self.pauses.active);
             let Pricing { reader, valuer, .. } = &mut self.pricing;
             let round = self.strategies.seizures(reader, valuer, (deployment, lots), context, &exclusion).await;
@@ -262,20 +267,33 @@ impl Engine {
     }
 }
 
-/// Which positions of other protocols were liquidatable in the newest block of each.
+/// Which positions of other protocols were liquidatable in the newest block of each, by its main contract.
 #[derive(Debug, Default)]
-pub(super) struct Liquidatable(HashMap<Address, (u64, HashSet<(B256, Address)>)>);
+pub(super) struct Liquidatable(HashMap<Address, LiquidatablePositions>);
+
+#[derive(Debug)]
+struct LiquidatablePositions {
+    block: u64,
+    positions: HashSet<(B256, Address)>,
+    emitters: Emitters,
+}
 
 impl Liquidatable {
     /// Records the lots of a protocol's newest block.
-    pub(super) fn record(&mut self, deployment: Address, block: u64, lots: &[Lot]) {
-        self.0.insert(deployment, (block, lots.iter().map(|lot| (lot.market, lot.account)).collect()));
+    pub(super) fn record(&mut self, deployment: Address, (block, lots): (u64, &[Lot]), emitters: Emitters) {
+        let positions = lots.iter().map(|lot| (lot.market, lot.account)).collect();
+        self.0.insert(deployment, LiquidatablePositions { block, positions, emitters });
+    }
+
+    /// Returns where a protocol's liquidations are logged; `None` where nothing is known of it yet.
+    pub(super) fn emitters(&self, deployment: Address) -> Option<Emitters> {
+        self.0.get(&deployment).map(|known| known.emitters.clone())
     }
 
     /// Whether a position is liquidatable as of the protocol's newest block, and worth it; `None` where that is not known of
     /// a block as new as `since`.
     pub(super) fn contains(&self, deployment: Address, market: B256, account: Address, since: u64) -> Option<bool> {
-        let (_, positions) = self.0.get(&deployment).filter(|(block, _)| *block >= since)?;
-        Some(positions.contains(&(market, account)))
+        let known = self.0.get(&deployment).filter(|known| known.block >= since)?;
+        Some(known.positions.contains(&(market, account)))
     }
 }

@@ -1,5 +1,7 @@
 //! Races against other liquidators and executors of orders: what ours bid, who won, and with which fee.
 
+use std::collections::BTreeSet;
+
 use alloy::{
     primitives::{Address, B256, U64, U128, U256},
     rpc::types::Log,
@@ -7,7 +9,7 @@ use alloy::{
 };
 use plimsoll_chain::error::ChainError;
 use plimsoll_contracts::{IGuard, IPlimsoll, market::BPS};
-use plimsoll_protocols::morpho_blue::IMorphoBlue;
+use plimsoll_protocols::ProtocolKind;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -73,6 +75,15 @@ pub(super) struct LostRace {
     pub(super) blocks: (u64, u64),
     /// Accounts that sign for this keeper, which is no rival of itself.
     pub(super) signers: Vec<Address>,
+    /// Where liquidations of another protocol are logged, if the race is for positions of one.
+    pub(super) foreign: Option<Emitters>,
+}
+
+/// The contracts of a protocol, whose logs tell of liquidations.
+#[derive(Debug, Clone)]
+pub(super) struct Emitters {
+    pub(super) protocol: ProtocolKind,
+    pub(super) addresses: BTreeSet<Address>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -99,38 +110,53 @@ impl LostRace {
         contracts: &Contracts,
     ) -> Result<Option<RaceResult>, ChainError> {
         let (first, last) = self.blocks;
-        let (address, topics) = match &self.purpose {
+        let (addresses, topics) = match &self.purpose {
             Purpose::Liquidate { market, borrowers } => {
                 let borrowers: Vec<_> = borrowers.iter().map(|borrower| borrower.into_word()).collect();
-                (Some(contracts.core), json!([IPlimsoll::Liquidate::SIGNATURE_HASH, market, null, borrowers]))
+                (vec![contracts.core], json!([IPlimsoll::Liquidate::SIGNATURE_HASH, market, null, borrowers]))
             }
-            Purpose::Seize { deployment, market, accounts } => {
-                let accounts: Vec<_> = accounts.iter().map(|account| account.into_word()).collect();
-                (Some(*deployment), json!([IMorphoBlue::Liquidate::SIGNATURE_HASH, market, null, accounts]))
+            Purpose::Seize { .. } => {
+                let Some(Emitters { protocol, addresses }) = &self.foreign else { return Ok(None) };
+                (addresses.iter().copied().collect(), json!([protocol.liquidation_topic()]))
             }
             Purpose::ExecuteOrder { market, account, kind } => {
                 let kind = B256::with_last_byte(kind.number());
                 let topics = json!([IGuard::ExecuteOrder::SIGNATURE_HASH, market, account.into_word(), kind]);
-                (contracts.guard, topics)
+                (contracts.guard.into_iter().collect(), topics)
             }
             Purpose::Harvest { .. } | Purpose::ClaimOwn { .. } | Purpose::Rebalance { .. } | Purpose::Sweep { .. } => {
                 return Ok(None);
             }
         };
-        let Some(address) = address else { return Ok(None) };
+        if addresses.is_empty() {
+            return Ok(None);
+        }
         let filter = json!({
-            "address": address,
+            "address": addresses,
             "fromBlock": U64::from(first),
             "toBlock": U64::from(last),
             "topics": topics,
         });
         let logs: Vec<Log> = reader.ask(last, "eth_getLogs", (filter,)).await?;
-        let Some(hash) = logs.last().and_then(|log| log.transaction_hash) else { return Ok(None) };
+        let last_log = logs.iter().rfind(|log| self.is_of_interest(log));
+        let Some(hash) = last_log.and_then(|log| log.transaction_hash) else { return Ok(None) };
         let receipt: Option<WinnersReceipt> = reader.ask(last, "eth_getTransactionReceipt", (hash,)).await?;
         let Some(receipt) = receipt.filter(|receipt| !self.signers.contains(&receipt.from)) else { return Ok(None) };
         let block: Option<BaseFee> = reader.ask(last, "eth_getBlockByNumber", (receipt.block_number, false)).await?;
         let Some(block) = block else { return Ok(None) };
         let theirs: U128 = receipt.effective_gas_price.saturating_sub(block.base_fee_per_gas);
         Ok(Some(self.race.lost(theirs.to())))
+    }
+
+    /// Returns whether a log tells of one of the positions. Topics say it of our own contracts' logs, and not of every
+    /// protocol's.
+    fn is_of_interest(&self, log: &Log) -> bool {
+        match (&self.purpose, &self.foreign) {
+            (Purpose::Seize { market, accounts, .. }, Some(foreign)) => {
+                let account = foreign.protocol.liquidated_account(*market, &log.inner);
+                account.is_some_and(|account| accounts.contains(&account))
+            }
+            _ => true,
+        }
     }
 }

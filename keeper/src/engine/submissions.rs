@@ -214,7 +214,12 @@ impl Submissions {
 
     /// Returns the race that an intent had entered, for which a rival's transaction is looked for up to block `last`.
     fn lost_race(&self, report: &Report, submission: Submission, last: u64) -> Option<LostRace> {
+        let foreign = match &report.intent.purpose {
+            Purpose::Seize { deployment, .. } => self.liquidatable.emitters(*deployment),
+            _ => None,
+        };
         Some(LostRace {
+            foreign,
             scope: report.intent.scope.clone(),
             race: submission.race?,
             purpose: report.intent.purpose.clone(),

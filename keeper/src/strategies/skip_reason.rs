@@ -76,6 +76,11 @@ pub enum SkipReason {
     },
     /// No part of the loan may be repaid on its own.
     NoPartPossible,
+    /// The protocol liquidates it by a call that the executor contract does not make.
+    Unsupported {
+        /// The call, in words.
+        problem: String,
+    },
     /// The debt is so small that no liquidation of it could pay for a place in a transaction. Such loans are counted, not
     /// looked at.
     Dust {
@@ -185,6 +190,7 @@ impl SkipReason {
             Self::OthersFirst { .. } => "others_first",
             Self::NotEnoughInventory { .. } => "not_enough_inventory",
             Self::NoPartPossible => "no_part_possible",
+            Self::Unsupported { .. } => "unsupported",
             Self::Dust { .. } => Self::DUST,
             Self::WorthWaiting { .. } => "worth_waiting",
             Self::CoolingDown { .. } => "cooling_down",
@@ -312,6 +318,7 @@ impl SkipReason {
                 format!("this is a dry run: it would bring {}", gain_and_cost(*gain_wei, *gas_wei, words))
             }
             Self::Held { rule } => rule.clone(),
+            Self::Unsupported { problem } => problem.clone(),
             Self::LostRace => "a rival was faster, or the debt was repaid".to_owned(),
             Self::Reverts(revert) => revert.text(words),
             Self::Unanswered { problem } => format!("the node did not answer: {problem}"),

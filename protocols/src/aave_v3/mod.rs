@@ -15,6 +15,7 @@ mod bound;
 mod health;
 mod interface;
 mod liquidation;
+mod loan;
 mod pool;
 mod positions;
 mod reads;
@@ -37,8 +38,8 @@ pub use self::{
     version::Version,
 };
 use crate::{
-    Answer, ApplyError, Block, Call, Deployment, IdentityError, LogFilter, Observed, PositionSummary, Protocol, Size,
-    TotalsDifference, UndoError, UnpricedMarket, tripwire::Tripwires,
+    Answer, ApplyError, Block, Call, Deployment, HEALTHY, IdentityError, LeastBonus, LogFilter, Lot, Observed,
+    PositionSummary, Protocol, Size, TotalsDifference, UndoError, UnpricedMarket, tripwire::Tripwires,
 };
 
 /// Health factor in basis points below which accounts are found without looking at the others.
@@ -353,5 +354,18 @@ impl Protocol for AaveV3 {
             .into_iter()
             .filter_map(|(own, address, account)| positions::summary(pool, *address, account, own))
             .collect()
+    }
+
+    fn liquidatable(&self, least_bonus: LeastBonus<'_>) -> Vec<Lot> {
+        let Ok(pool) = &self.pool else { return Vec::new() };
+        let known =
+            |address| self.accounts.known().get_key_value(address).filter(|(_, account)| account.problem.is_none());
+        let lots = self.near.iter().filter_map(known).flat_map(|(address, account)| {
+            let health = positions::health_of(pool, account).filter(|health| *health < HEALTHY);
+            health.map_or_else(Vec::new, |health| {
+                positions::lots(pool, (*address, account), health, self.deployment.address)
+            })
+        });
+        lots.filter(|lot| least_bonus(lot.debt).is_some_and(|least| lot.whole.bonus >= least)).collect()
     }
 }

@@ -7,9 +7,10 @@ use super::{
     accounts::Account,
     health::{AccountValue, Balance, Side, TokenTerms, balance_value, health},
     liquidation::{CLOSE_FACTOR_HEALTH, Exchange, JUST_BELOW, Pair},
+    loan::AaveV3Loan,
     pool::Pool,
 };
-use crate::{FurtherBalance, HEALTHY, Liquidation, PositionSummary};
+use crate::{FurtherBalance, HEALTHY, Liquidation, Lot, PositionSummary};
 
 /// Number of collateral units that a price is for.
 const PRICE_UNITS: U256 = uint!(1_000_000_000_000_000_000_000_000_000_000_000_000_U256);
@@ -109,6 +110,11 @@ impl Valued<'_> {
         })
     }
 
+    /// Returns whether the pool's sentinel lets an account be liquidated.
+    fn is_allowed(&self, health: U256) -> bool {
+        self.pool.sentinel_allows || health < CLOSE_FACTOR_HEALTH
+    }
+
     fn obstacle(&self, collateral: &Balance, debt: &Balance) -> Option<String> {
         let reserve =
             |balance: &Balance| self.pool.reserves.get(&balance.token).and_then(|reserve| reserve.obstacle.clone());
@@ -146,7 +152,7 @@ pub(super) fn summary(pool: &Pool, address: Address, account: &Account, health: 
         let bad_debt = if done.takes_all && is_last { done.left } else { U256::ZERO };
         Some(Liquidation { repaid: done.repaid, seized: done.seized, bonus: done.bonus, bad_debt })
     });
-    let sentinel = (!pool.sentinel_allows && health >= CLOSE_FACTOR_HEALTH)
+    let sentinel = (!now.is_allowed(health))
         .then(|| "the sequencer was down, and the pool's sentinel allows no liquidation yet".to_owned());
     let obstacle = match collateral {
         None => Some("it has no collateral that could be seized".to_owned()),
@@ -184,4 +190,29 @@ pub(super) fn summary(pool: &Pool, address: Address, account: &Account, health: 
         further: further.collect(),
         remark,
     })
+}
+
+/// Returns every pair of a liquidatable account that the pool at `market` lets be exchanged.
+pub(super) fn lots(pool: &Pool, (address, account): (Address, &Account), health: U256, market: Address) -> Vec<Lot> {
+    let now = Valued { pool, account, replaced: None };
+    let Some(value) = now.value().filter(|_| now.is_allowed(health)) else { return Vec::new() };
+    let is_last = now.of(Side::Collateral).count() == 1;
+    let lot = |collateral: &Balance, debt: &Balance| {
+        if now.obstacle(collateral, debt).is_some() {
+            return None;
+        }
+        let loan = AaveV3Loan {
+            version: pool.version,
+            account: address,
+            value,
+            health,
+            collateral: (*collateral, *now.terms(collateral.token)?),
+            debt: (*debt, *now.terms(debt.token)?),
+            debt_token: pool.reserves.get(&debt.token)?.debt_token,
+            is_last,
+        };
+        loan.lot(market, [now.asset(collateral)?, now.asset(debt)?])
+    };
+    let debts = |collateral| now.of(Side::Debt).filter_map(move |debt| lot(collateral, debt));
+    now.of(Side::Collateral).flat_map(debts).collect()
 }

@@ -1,9 +1,12 @@
 //! An account in a block: its health, by which call it can be liquidated, and what that does.
 
-use alloy::primitives::U256;
+use alloy::primitives::{Address, U256};
 
-use super::math::{Holding, MarketTerms, Pair, PoolTerms, Quote, Rules, Sums, divided, times};
-use crate::{HEALTHY, Liquidation};
+use super::{
+    loan::CompoundV2Loan,
+    math::{Holding, MarketTerms, Pair, PoolTerms, Quote, Rules, Sums, divided, times},
+};
+use crate::{HEALTHY, Liquidation, Lot};
 
 /// Doublings of the price in search of one at which an account is healthy.
 const MAX_DOUBLINGS: usize = 64;
@@ -17,6 +20,17 @@ pub(super) enum Method {
     WholeAccount,
     /// All collateral for a part of each debt; the rest becomes bad debt. The collateral is small and does not suffice.
     Heal,
+}
+
+impl Method {
+    /// Returns why the executor, which liquidates one debt for one collateral, cannot use it.
+    const fn obstacle(self) -> Option<&'static str> {
+        match self {
+            Self::Pair => None,
+            Self::WholeAccount => Some("its collateral is so small that only liquidateAccount may liquidate it"),
+            Self::Heal => Some("its collateral is so small that only healAccount may liquidate it"),
+        }
+    }
 }
 
 /// Which markets' interest is accrued up to the block; the others count as they are stored.
@@ -88,6 +102,46 @@ impl<'a> Account<'a> {
         let collateral = self.collateral?;
         let (market, debt) = (self.market(&collateral)?, self.market(&self.debt)?);
         Some((Pair { pool: self.pool, collateral: market, debt, price }, collateral))
+    }
+
+    /// Returns the account with every pair of a collateral and a debt.
+    pub(super) fn pairs(
+        pool: &'a PoolTerms,
+        markets: &'a [Option<MarketTerms>],
+        holdings: &'a [Holding],
+    ) -> impl Iterator<Item = Self> {
+        let debts = holdings.iter().filter(|holding| !holding.debt.principal.is_zero());
+        debts.flat_map(move |debt| {
+            let collaterals = holdings.iter().filter(|holding| !holding.tokens.is_zero());
+            collaterals.map(move |collateral| Self {
+                pool,
+                markets,
+                holdings,
+                collateral: Some(*collateral),
+                debt: *debt,
+            })
+        })
+    }
+
+    /// Returns what the executor needs of the pair, with the addresses of the markets of the collateral and of the debt; `None`
+    /// if it cannot be liquidated now.
+    pub(super) fn lot(&self, comptroller: Address, address: Address, markets: [Address; 2]) -> Option<Lot> {
+        let (pair, collateral) = self.pair(self.price()?)?;
+        let is_open = !pair.debt.debt_paused && !pair.collateral.seizing_paused;
+        if !is_open || self.health(None)? >= HEALTHY {
+            return None;
+        }
+        let loan = CompoundV2Loan {
+            pool: *self.pool,
+            account: address,
+            collateral: (markets[0], *pair.collateral),
+            debt: (markets[1], *pair.debt),
+            tokens: collateral.tokens,
+            owed: self.owed()?,
+            stored_debt: self.debt.debt.at(pair.debt.stored.borrow_index)?,
+        };
+        let is_only = self.holdings.iter().filter(|holding| !holding.tokens.is_zero()).count() == 1;
+        loan.lot(comptroller, is_only, self.method(self.price()?)?.obstacle())
     }
 
     /// Value of what a liquidation by pair brings now, in the oracle's currency; `None` if it is paused.

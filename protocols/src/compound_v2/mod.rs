@@ -7,6 +7,7 @@
 
 mod account;
 mod interface;
+mod loan;
 mod math;
 mod reads;
 mod state;
@@ -23,8 +24,8 @@ use self::{
     state::{Rows, State, Totals},
 };
 use crate::{
-    Answer, ApplyError, Block, Call, Deployment, HEALTHY, IdentityError, LogFilter, NATIVE_COIN, Observed,
-    PositionSummary, Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
+    Answer, ApplyError, Block, Call, Deployment, HEALTHY, IdentityError, LeastBonus, LogFilter, Lot, NATIVE_COIN,
+    Observed, PositionSummary, Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
 };
 
 /// Most markets of a pool.
@@ -318,6 +319,22 @@ impl Protocol for CompoundV2 {
         found.sort_unstable();
         found.truncate(limit);
         found.into_iter().filter_map(|(_, account)| self.summary(account)).collect()
+    }
+
+    fn liquidatable(&self, least_bonus: LeastBonus<'_>) -> Vec<Lot> {
+        let Ok(pool) = &self.pool else { return Vec::new() };
+        let mut lots = Vec::new();
+        for (address, rows) in self.state.debtors() {
+            let Some(holdings) = rows.and_then(|rows| self.holdings(rows)) else { continue };
+            let market = |holding: &Holding| self.state.markets.get(holding.market).map(|market| market.address);
+            let lot = |account: Account<'_>| {
+                let markets = [market(account.collateral.as_ref()?)?, market(&account.debt)?];
+                account.lot(self.deployment.address, address, markets)
+            };
+            lots.extend(Account::pairs(pool, &self.terms, &holdings).filter_map(lot));
+        }
+        lots.retain(|lot| least_bonus(lot.debt).is_some_and(|least| lot.whole.bonus >= least));
+        lots
     }
 }
 

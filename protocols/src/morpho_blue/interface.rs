@@ -56,6 +56,7 @@ sol! {
     }
 
     /// Oracle of a market.
+    #[sol(rpc)]
     interface IMorphoOracle {
         /// Units of the loan token for 10³⁶ units of the collateral token.
         function price() external view returns (uint256);

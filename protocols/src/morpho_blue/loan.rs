@@ -47,6 +47,6 @@ impl Loan for MorphoBlueLoan {
             repaidShares: shares,
             minBorrowShares: U256::from(self.position.borrow_shares),
         };
-        Some(Expected { liquidation, data: data.abi_encode().into() })
+        Some(Expected { liquidation, offered: liquidation.repaid, data: data.abi_encode().into() })
     }
 }

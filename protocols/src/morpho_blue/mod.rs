@@ -243,6 +243,7 @@ fn lot(id: B256, market: &Market, valuation: &Valuation, account: Address) -> Op
         collateral: market.params.collateralToken,
         debt: market.params.loanToken,
         whole: valuation.liquidation(position)?,
+        obstacle: None,
         loan: Arc::new(MorphoBlueLoan { market: market.params.clone(), account, position, valuation: *valuation }),
     })
 }

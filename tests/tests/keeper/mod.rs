@@ -5,6 +5,7 @@ mod bundles;
 mod bursts;
 mod cli;
 mod commands;
+mod crashes;
 mod endpoints;
 pub(crate) mod fixture;
 mod guard;

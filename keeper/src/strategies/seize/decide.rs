@@ -11,7 +11,7 @@ use plimsoll_protocols::{Deployment, Lot};
 
 use super::{
     PositionId, Seize,
-    job::{Candidate, Job, Quote},
+    job::{Candidate, Job, Quote, Target},
 };
 use crate::{
     chain::Header,
@@ -70,22 +70,29 @@ impl Seize {
         exclusion: Exclusion<'_, PositionId>,
     ) -> Decisions<PositionId> {
         let mut decisions = Decisions::default();
-        let id = |lot: &Lot| PositionId { deployment: deployment.address, market: lot.market, account: lot.account };
-        let lots: Vec<_> = lots.iter().filter(|lot| !decisions.skip_excluded(id(lot), exclusion)).collect();
         let Some(target) = self.settings.targets.get(&deployment.address).copied() else { return decisions };
-        if lots.is_empty() {
+        let target = Target { index: target, repays_first: deployment.protocol.repays_first() };
+        // An account with several collaterals or debts has as many lots as pairs, of which one is liquidated.
+        let mut positions: BTreeMap<PositionId, Vec<&Lot>> = BTreeMap::new();
+        for lot in lots {
+            let id = PositionId { deployment: deployment.address, market: lot.market, account: lot.account };
+            positions.entry(id).or_default().push(lot);
+        }
+        positions.retain(|id, _| !decisions.skip_excluded(*id, exclusion));
+        if positions.is_empty() {
             return decisions;
         }
         if context.room == 0 {
             let reason = SkipReason::Held { rule: no_room(context.room) };
-            decisions.skip(lots.iter().map(|lot| id(lot)), &reason);
+            decisions.skip(positions.into_keys(), &reason);
             return decisions;
         }
-        let tokens: BTreeSet<_> = lots.iter().map(|lot| lot.debt).collect();
+        let lots = || positions.values().flatten();
+        let tokens: BTreeSet<_> = lots().map(|lot| lot.debt).collect();
         let values = valuer.values(reader, context.header, &tokens.into_iter().collect::<Vec<_>>()).await;
         let read = match values {
             Ok(values) => {
-                let sales = lots.iter().map(|lot| (lot.collateral, lot.debt));
+                let sales = lots().map(|lot| (lot.collateral, lot.debt));
                 self.router.refresh(reader, context.header, sales).await.map(|()| values)
             }
             Err(error) => Err(error),
@@ -93,15 +100,15 @@ impl Seize {
         let values = match read {
             Ok(values) => values,
             Err(error) => {
-                decisions.skip(lots.iter().map(|lot| id(lot)), &SkipReason::unanswered(&error));
+                decisions.skip(positions.into_keys(), &SkipReason::unanswered(&error));
                 return decisions;
             }
         };
         let mut planned: Vec<(U256, Vec<Candidate<'_>>)> = Vec::new();
-        for lot in lots {
-            match self.candidates(target, (id(lot), lot), &values, context) {
+        for (id, lots) in &positions {
+            match self.candidates(target, (*id, lots), &values, context) {
                 Ok(candidates) => planned.push(candidates),
-                Err(reason) => decisions.skip([id(lot)], &reason),
+                Err(reason) => decisions.skip([*id], &reason),
             }
         }
         planned
@@ -119,16 +126,40 @@ impl Seize {
         decisions
     }
 
-    /// Returns the calls that could liquidate a lot, the most promising first, and what the first one promises: the value in
-    /// wei of what the pools would bring beyond the repayment, shifted so that losses can be compared, too. The bonus by the
-    /// protocol's price is no rank: anybody creates markets with a worthless token and an oracle of his own.
+    /// Returns the calls that could liquidate one of a position's lots, the most promising first, and what the first one
+    /// promises: the value in wei of what the pools would bring beyond the repayment, shifted so that losses can be compared,
+    /// too. The bonus by the protocol's price is no rank: anybody creates markets with a worthless token and an oracle of his
+    /// own. Fails with the first lot's reason where no lot has a candidate.
     fn candidates<'a>(
         &self,
-        target: u8,
-        (id, lot): (PositionId, &'a Lot),
+        target: Target,
+        (id, lots): (PositionId, &[&'a Lot]),
         values: &Values,
         context: BlockContext<'_>,
     ) -> Result<(U256, Vec<Candidate<'a>>), SkipReason> {
+        let (mut found, mut reason) = (Vec::new(), None);
+        for lot in lots {
+            match self.candidates_of_lot(target, (id, lot), values, context) {
+                Ok(candidates) => found.extend(candidates),
+                Err(problem) => reason = reason.or(Some(problem)),
+            }
+        }
+        found.sort_by_key(|(promise, _)| Reverse(*promise));
+        let best = found.first().map(|(promise, _)| *promise).ok_or(reason.unwrap_or(SkipReason::NoRoute))?;
+        Ok((best, found.into_iter().map(|(_, candidate)| candidate).take(MAX_CANDIDATES).collect()))
+    }
+
+    /// Returns the calls that could liquidate a lot, each with what it promises.
+    fn candidates_of_lot<'a>(
+        &self,
+        target: Target,
+        (id, lot): (PositionId, &'a Lot),
+        values: &Values,
+        context: BlockContext<'_>,
+    ) -> Result<Vec<(U256, Candidate<'a>)>, SkipReason> {
+        if let Some(obstacle) = lot.obstacle {
+            return Err(SkipReason::Unsupported { problem: obstacle.to_owned() });
+        }
         let no_valuation = |problem| SkipReason::NoValuation { token: lot.debt, problem };
         let rate = values.of(lot.debt).map_err(no_valuation)?;
         let units_per_wei_x96 = rate.units_per_wei_x96().ok_or(no_valuation(NoValuation::OutOfRange))?;
@@ -141,26 +172,24 @@ impl Seize {
         for halvings in 0..=MAX_HALVINGS {
             // The interest that accrues until the transaction is mined must not turn the whole into a part.
             let most = if halvings == 0 { U256::MAX } else { lot.whole.repaid >> halvings };
-            let Some(expected) = lot.loan.expect(most) else { break };
+            // A protocol may refuse a part for what it would leave, and not a smaller one.
+            let Some(expected) = lot.loan.expect(most) else { continue };
             let liquidation = expected.liquidation;
             if halvings != 0 && !context.costs.is_profitable(rate.value_down(liquidation.bonus), gas_wei) {
                 break;
             }
             let routes =
                 self.router.pools().candidates(lot.collateral, lot.debt, self.router.hubs(), liquidation.seized);
-            for route in routes.into_iter().take(ROUTES_PER_SIZE) {
+            // Debt tokens that must be there first come from a pool, of which the same token needs none.
+            let is_possible = !target.repays_first || lot.collateral != lot.debt;
+            for route in routes.into_iter().filter(|_| is_possible).take(ROUTES_PER_SIZE) {
                 let brought_wei = rate.value_down(route.amount_out).saturating_add(U256::MAX >> 1);
                 let promise = brought_wei.saturating_sub(rate.value_up(liquidation.repaid));
                 let (expected, route) = (expected.clone(), route.encode());
                 found.push((promise, Candidate { id, lot, target, rate, units_per_wei_x96, expected, route }));
             }
         }
-        if found.is_empty() {
-            return Err(SkipReason::NoRoute);
-        }
-        found.sort_by_key(|(promise, _)| Reverse(*promise));
-        let best = found.first().map_or(U256::ZERO, |(promise, _)| *promise);
-        Ok((best, found.into_iter().map(|(_, candidate)| candidate).take(MAX_CANDIDATES).collect()))
+        if found.is_empty() { Err(SkipReason::NoRoute) } else { Ok(found) }
     }
 
     /// Simulates the candidates of every lot, each on its own, then the jobs made of the best one after another, and sends

@@ -29,13 +29,21 @@ const TRIAL_GAS: u64 = 3_000_000;
 const ITEM_HEADROOM: u64 = 100_000;
 const ITEM_PERCENT: u64 = 130;
 
+/// A protocol as the executor lists it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    /// Index in the executor's list.
+    pub(super) index: u8,
+    /// Whether the protocol takes the repayment before it gives the collateral.
+    pub(super) repays_first: bool,
+}
+
 /// A liquidation that is simulated.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate<'a> {
     pub(super) id: PositionId,
     pub(super) lot: &'a Lot,
-    /// Index of the protocol in the executor's list.
-    pub(super) target: u8,
+    pub(super) target: Target,
     pub(super) rate: Rate,
     pub(super) units_per_wei_x96: u128,
     pub(super) expected: Expected,
@@ -266,18 +274,20 @@ impl SeizeSettings {
 
 /// Returns the executor's item of a position; `gas_cap` 0 for one that is not isolated.
 fn item(candidate: &Candidate<'_>, gas_cap: u64, min_left: U256) -> IExecutor::Item {
-    let Candidate { lot, expected, .. } = candidate;
+    let Candidate { lot, target, expected, route, .. } = candidate;
+    // Where debt tokens are bought first, collateral is left, which is sold the same way: profit is in the debt token.
+    let conversion = if target.repays_first { route.clone() } else { Bytes::new() };
     let amount = |units: U256| units.uint_try_to().unwrap_or(u128::MAX);
     IExecutor::Item {
-        target: candidate.target,
+        target: target.index,
         exactOut: false,
         gasCap: u32::try_from(gas_cap).unwrap_or(u32::MAX),
         debt: lot.debt,
         collateral: lot.collateral,
-        maxRepay: amount(expected.liquidation.repaid),
+        maxRepay: amount(expected.offered),
         minLeft: amount(min_left),
-        route: candidate.route.clone(),
-        conversion: Bytes::new(),
+        route: route.clone(),
+        conversion,
         data: expected.data.clone(),
     }
 }

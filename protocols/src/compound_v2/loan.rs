@@ -1,0 +1,75 @@
+//! Liquidations of Compound v2 and its forks as the executor contract makes them: a debt for a collateral.
+
+use std::sync::Arc;
+
+use alloy::{
+    primitives::{Address, U256},
+    sol,
+    sol_types::SolValue,
+};
+
+use super::math::{MarketTerms, Pair, PoolTerms};
+use crate::{Expected, Liquidation, Loan, Lot};
+
+/// Binary digits of the part of a debt by which it may be less than it was: less is no rival's liquidation, and whoever
+/// repays a unit must not hold one up.
+const STALE_DIGITS: usize = 10;
+
+sol! {
+    /// What the executor's item carries for Compound v2.
+    struct CompoundLoan {
+        address debtMarket;
+        address collateralMarket;
+        address borrower;
+        uint256 minBorrow;
+    }
+}
+
+/// A debt and a collateral of a liquidatable account.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CompoundV2Loan {
+    pub(super) pool: PoolTerms,
+    pub(super) account: Address,
+    /// Address and terms of the market of the collateral.
+    pub(super) collateral: (Address, MarketTerms),
+    /// Address and terms of the market of the debt.
+    pub(super) debt: (Address, MarketTerms),
+    /// Market tokens of the collateral.
+    pub(super) tokens: U256,
+    /// What is owed, with interest up to the block.
+    pub(super) owed: U256,
+    /// What is owed by the market's stored index.
+    pub(super) stored_debt: U256,
+}
+
+impl CompoundV2Loan {
+    fn liquidation(&self, max_repay: U256) -> Option<Liquidation> {
+        let ((_, collateral), (_, debt)) = (&self.collateral, &self.debt);
+        let pair = Pair { pool: &self.pool, collateral, debt, price: collateral.price };
+        pair.liquidation(self.owed, pair.max_repaid(self.owed)?.min(max_repay), self.tokens)
+    }
+
+    /// Returns the lot of this pair; `None` if nothing can be repaid, or if one of the tokens is the chain's own coin, which the
+    /// executor does not handle.
+    pub(super) fn lot(self, comptroller: Address, is_only: bool, obstacle: Option<&'static str>) -> Option<Lot> {
+        let (collateral, debt) = (self.collateral.1.underlying?, self.debt.1.underlying?);
+        let whole = self.liquidation(U256::MAX)?;
+        let whole = if is_only { whole } else { Liquidation { bad_debt: U256::ZERO, ..whole } };
+        let (market, account) = (comptroller.into_word(), self.account);
+        Some(Lot { market, account, collateral, debt, whole, obstacle, loan: Arc::new(self) })
+    }
+}
+
+impl Loan for CompoundV2Loan {
+    fn expect(&self, max_repay: U256) -> Option<Expected> {
+        let liquidation = self.liquidation(max_repay)?;
+        let data = CompoundLoan {
+            debtMarket: self.debt.0,
+            collateralMarket: self.collateral.0,
+            borrower: self.account,
+            minBorrow: self.stored_debt - (self.stored_debt >> STALE_DIGITS),
+        };
+        // The contract refuses a unit more than it allows.
+        Some(Expected { liquidation, offered: liquidation.repaid, data: data.abi_encode().into() })
+    }
+}

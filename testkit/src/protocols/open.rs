@@ -1,0 +1,193 @@
+//! Supplies, and accounts that borrow.
+
+use alloy::primitives::{Address, Bytes, U256, keccak256};
+use eyre::ContextCompat;
+use plimsoll_contracts::IPlimsoll;
+use plimsoll_protocols::{
+    aave_v3::IAavePool,
+    compound_v2::{IComptroller, IVToken},
+    morpho_blue::IMorphoBlue,
+};
+
+use super::{
+    Lender, Protocols, Token,
+    act::{Action, adopt, send_all},
+};
+use crate::{devnet::ITestToken, random::Random};
+
+/// Value of each supply, in dollars.
+const SUPPLY_DOLLARS: u64 = 500_000_000;
+/// Value of an account's collateral, in dollars: the least, and how much more it may be.
+const COLLATERAL_DOLLARS: [u64; 2] = [4_000, 40_000];
+/// Health factors in percent at which accounts begin: the lowest, and how much higher. All are above what the borrow LTVs
+/// demand.
+const HEALTH_PERCENT: [u64; 2] = [109, 36];
+/// Account of the node that supplies.
+const SUPPLIER: usize = 1;
+/// Aave's variable interest.
+const VARIABLE: u64 = 2;
+
+impl Protocols {
+    /// Supplies what accounts borrow.
+    pub(super) async fn supply(&self) -> eyre::Result<()> {
+        let provider = self.suite.provider();
+        let supplier = self.suite.devnet.account(SUPPLIER)?;
+        let mut actions = Vec::new();
+        for token in self.debts {
+            let amount = token.worth(SUPPLY_DOLLARS);
+            if let Some(aave) = &self.aave {
+                actions.extend(provision(supplier, &token, amount, aave.pool));
+                actions.push(aave_supply(supplier, aave.pool, &token, amount));
+            }
+            if let Some(venus) = &self.venus {
+                let market = venus.markets.iter().find(|market| market.token == token.address).wrap_err("no market")?;
+                actions.extend(provision(supplier, &token, amount, market.address));
+                actions.push(Action::new(supplier, market.address, &IVToken::mintCall { amount }));
+            }
+        }
+        let [dollar, _] = self.debts;
+        let amount = dollar.worth(SUPPLY_DOLLARS);
+        if let Some((morpho, market)) = &self.morpho {
+            actions.extend(provision(supplier, &dollar, amount, morpho.core));
+            let supply = IMorphoBlue::supplyCall {
+                params: market.clone(),
+                assets: amount,
+                shares: U256::ZERO,
+                onBehalf: supplier,
+                data: Bytes::new(),
+            };
+            actions.push(Action::new(supplier, morpho.core, &supply));
+        }
+        send_all(provider, actions).await?;
+        self.suite.supply(&self.plimsoll, amount).await
+    }
+
+    /// Opens so many accounts at a protocol, each with collaterals, debts and health by chance.
+    ///
+    /// # Errors
+    /// When a transaction fails.
+    pub async fn open(&mut self, lender: Lender, accounts: usize, random: &mut Random) -> eyre::Result<()> {
+        for _ in 0..accounts {
+            let account = Address::from_word(keccak256(random.next_u64().to_be_bytes()));
+            adopt(self.suite.provider(), account).await?;
+            let dollars = COLLATERAL_DOLLARS[0] + random.below(COLLATERAL_DOLLARS[1]);
+            let health = HEALTH_PERCENT[0] + random.below(HEALTH_PERCENT[1]);
+            let actions = match lender {
+                Lender::Plimsoll | Lender::MorphoBlue => self.single(lender, account, dollars, health)?,
+                Lender::AaveV3 | Lender::Venus => self.several(lender, account, [dollars, health], random)?,
+            };
+            send_all(self.suite.provider(), actions).await?;
+            self.borrowers.entry(lender).or_default().push(account);
+        }
+        Ok(())
+    }
+
+    /// An account with ether as collateral and dollars as debt.
+    fn single(&self, lender: Lender, account: Address, dollars: u64, health: u64) -> eyre::Result<Vec<Action>> {
+        let [dollar, ether] = self.debts;
+        let (collateral, debt) = (ether.worth(dollars), dollar.worth(dollars * 86 / health));
+        let to = self.address(lender).wrap_err("the protocol is not deployed")?;
+        let mut actions = provision(account, &ether, collateral, to).to_vec();
+        if let Some((_, market)) = self.morpho.as_ref().filter(|_| lender == Lender::MorphoBlue) {
+            let post = IMorphoBlue::supplyCollateralCall {
+                params: market.clone(),
+                assets: collateral,
+                onBehalf: account,
+                data: Bytes::new(),
+            };
+            let borrow = IMorphoBlue::borrowCall {
+                params: market.clone(),
+                assets: debt,
+                shares: U256::ZERO,
+                onBehalf: account,
+                receiver: account,
+            };
+            actions.extend([Action::new(account, to, &post), Action::new(account, to, &borrow)]);
+        } else {
+            let post = IPlimsoll::supplyCollateralCall {
+                params: self.plimsoll.clone(),
+                assets: collateral,
+                onBehalf: account,
+                data: Bytes::new(),
+            };
+            let borrow = IPlimsoll::borrowCall {
+                params: self.plimsoll.clone(),
+                assets: debt,
+                shares: U256::ZERO,
+                onBehalf: account,
+                receiver: account,
+            };
+            actions.extend([Action::new(account, to, &post), Action::new(account, to, &borrow)]);
+        }
+        Ok(actions)
+    }
+
+    /// An account with one to four collaterals, and one or two debts.
+    fn several(
+        &self,
+        lender: Lender,
+        account: Address,
+        [dollars, health]: [u64; 2],
+        random: &mut Random,
+    ) -> eyre::Result<Vec<Action>> {
+        let count = 1 + random.below(4);
+        let first = usize::try_from(random.below(4))?;
+        let collaterals = (0..usize::try_from(count)?).map(|index| self.collaterals[(first + index) % 4]);
+        let debts = match random.below(3) {
+            0 => vec![self.debts[0]],
+            1 => vec![self.debts[1]],
+            _ => self.debts.to_vec(),
+        };
+        let threshold = if lender == Lender::AaveV3 { 8_250 } else { 8_300 };
+        let debt_dollars = dollars / count * count * threshold / health / 100 / u64::try_from(debts.len())?;
+        let mut actions = Vec::new();
+        if let Some(aave) = self.aave.as_ref().filter(|_| lender == Lender::AaveV3) {
+            for token in collaterals {
+                let amount = token.worth(dollars / count);
+                actions.extend(provision(account, &token, amount, aave.pool));
+                actions.push(aave_supply(account, aave.pool, &token, amount));
+            }
+            for token in debts {
+                let borrow = IAavePool::borrowCall {
+                    asset: token.address,
+                    amount: token.worth(debt_dollars),
+                    interestRateMode: U256::from(VARIABLE),
+                    referralCode: 0,
+                    onBehalfOf: account,
+                };
+                actions.push(Action::new(account, aave.pool, &borrow));
+            }
+            return Ok(actions);
+        }
+        let venus = self.venus.as_ref().wrap_err("the protocol is not deployed")?;
+        let market = |token: &Token| {
+            let market = venus.markets.iter().find(|market| market.token == token.address);
+            market.map(|market| market.address).wrap_err("the token has no market")
+        };
+        for token in collaterals {
+            let (amount, market) = (token.worth(dollars / count), market(&token)?);
+            actions.extend(provision(account, &token, amount, market));
+            actions.push(Action::new(account, market, &IVToken::mintCall { amount }));
+            let enter = IComptroller::enterMarketsCall { vTokens: vec![market] };
+            actions.push(Action::new(account, venus.comptroller, &enter));
+        }
+        for token in debts {
+            let borrow = IVToken::borrowCall { amount: token.worth(debt_dollars) };
+            actions.push(Action::new(account, market(&token)?, &borrow));
+        }
+        Ok(actions)
+    }
+}
+
+/// Mints tokens for an account that lets a contract have them.
+fn provision(account: Address, token: &Token, amount: U256, spender: Address) -> [Action; 2] {
+    [
+        Action::new(account, token.address, &ITestToken::mintCall { to: account, amount }),
+        Action::new(account, token.address, &ITestToken::approveCall { spender, amount }),
+    ]
+}
+
+fn aave_supply(account: Address, pool: Address, token: &Token, amount: U256) -> Action {
+    let supply = IAavePool::supplyCall { asset: token.address, amount, onBehalfOf: account, referralCode: 0 };
+    Action::new(account, pool, &supply)
+}

@@ -1,0 +1,113 @@
+//! Crashes of all prices on protocols whose accounts have several collaterals and debts, from their real bytecode: whole
+//! keepers liquidate every account that is worth it, and no healthy one, and book what they earn.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
+
+use alloy::providers::ext::AnvilApi;
+use eyre::ensure;
+use plimsoll_testkit::{
+    keeper::{Keeper, KeeperSetup},
+    protocols::{ANVIL_ARGUMENTS, Lender, Protocols, Tally},
+    random::Random,
+    venus,
+};
+
+use super::fixture::{EARLY_FINALITY, program};
+
+/// Falls of prices in a crash, in basis points of the first ones.
+const FALLS: [u64; 3] = [800, 1_600, 2_500];
+const ACCOUNTS: usize = 12;
+/// Most blocks of a step.
+const MAX_BLOCKS: u64 = 60;
+/// Base fee, in wei, at which a liquidation costs a small part of its bonus.
+const BASE_FEE: u128 = 1_000_000_000;
+
+struct Crash {
+    protocols: Protocols,
+    tallies: BTreeMap<Lender, Tally>,
+}
+
+impl Crash {
+    async fn new(lenders: &[Lender], seed: u64) -> eyre::Result<Self> {
+        let arguments = if lenders.contains(&Lender::Venus) { &ANVIL_ARGUMENTS[..] } else { &[] };
+        let mut protocols = Protocols::start(lenders, arguments).await?;
+        let mut random = Random::from_seed(seed);
+        for lender in lenders {
+            protocols.open(*lender, ACCOUNTS, &mut random).await?;
+        }
+        let provider = protocols.suite.provider();
+        provider.anvil_set_auto_mine(false).await?;
+        provider.anvil_set_next_block_base_fee_per_gas(BASE_FEE).await?;
+        Ok(Self { protocols, tallies: BTreeMap::new() })
+    }
+
+    fn setup(&self) -> KeeperSetup {
+        let further = format!("{EARLY_FINALITY}{}", self.protocols.keeper_settings());
+        KeeperSetup { further, ..KeeperSetup::live(&self.protocols.suite) }
+    }
+
+    async fn keeper(&self) -> eyre::Result<Keeper> {
+        let keeper = Keeper::start_with(&self.protocols.suite, program(), &self.setup()).await?;
+        keeper.wait_until_ready().await?;
+        self.protocols.mine(&keeper).await?;
+        self.protocols.mine(&keeper).await?;
+        Ok(keeper)
+    }
+
+    async fn fall(&mut self, fall_bps: u64, keeper: &Keeper) -> eyre::Result<()> {
+        self.protocols.fall(fall_bps).await?;
+        self.protocols.note(&mut self.tallies, false).await?;
+        self.protocols.settle(keeper).await?;
+        self.protocols.mine_until_quiet(keeper, MAX_BLOCKS).await?;
+        self.protocols.note(&mut self.tallies, true).await
+    }
+
+    /// Checks that every account that was worth it was liquidated, and no healthy one was.
+    async fn ensure_liquidated(&mut self, keeper: &Keeper) -> eyre::Result<()> {
+        self.protocols.note_liquidations(&mut self.tallies).await?;
+        let status = keeper.api("status").await?["protocols"].to_string();
+        for (lender, tally) in &self.tallies {
+            let name = lender.name();
+            ensure!(!tally.liquidatable.is_empty(), "{name}: no account could be liquidated");
+            ensure!(tally.missed.is_empty(), "{name}: {:?} were missed\n{status}", tally.missed);
+            ensure!(tally.healthy_touched.is_empty(), "{name}: {:?} were healthy", tally.healthy_touched);
+            ensure!(tally.liquidated.is_superset(&tally.liquidatable), "{name}: {tally:?}\n{status}");
+        }
+        Ok(())
+    }
+
+    /// Checks that the keeper booked what its account received, and lost nothing.
+    async fn ensure_booked(&self, keeper: &Keeper) -> eyre::Result<()> {
+        let earnings = self.protocols.earnings(keeper).await?;
+        ensure!(earnings.reverted == 0 && earnings.transactions > 0, "{earnings:?}");
+        ensure!(earnings.book_differs.is_empty() && earnings.successful_with_loss.is_empty(), "{earnings:?}");
+        Ok(())
+    }
+}
+
+async fn crash(lenders: &[Lender], seed: u64) -> eyre::Result<()> {
+    let mut crash = Crash::new(lenders, seed).await?;
+    let keeper = crash.keeper().await?;
+    for fall_bps in FALLS {
+        crash.fall(fall_bps, &keeper).await?;
+    }
+    crash.ensure_liquidated(&keeper).await?;
+    crash.ensure_booked(&keeper).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_crash_every_account_of_aave_that_is_worth_it_is_liquidated_and_no_healthy_one() -> eyre::Result<()> {
+    crash(&[Lender::AaveV3], 1).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_crash_every_account_of_venus_that_is_worth_it_is_liquidated_and_no_healthy_one() -> eyre::Result<()> {
+    if !venus::is_installed()? {
+        writeln!(io::stderr(), "SKIPPED: tools/venus is not installed: run npm ci --ignore-scripts there")?;
+        return Ok(());
+    }
+    crash(&[Lender::Venus], 2).await
+}
