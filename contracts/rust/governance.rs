@@ -81,6 +81,9 @@ mod interfaces {
                 uint256 proposalId, address proposer, address[] targets, uint256[] values, string[] signatures,
                 bytes[] calldatas, uint256 voteStart, uint256 voteEnd, string description
             );
+            event ProposalQueued(uint256 proposalId, uint256 etaSeconds);
+            event ProposalExecuted(uint256 proposalId);
+            event ProposalCanceled(uint256 proposalId);
 
             function name() external view returns (string memory);
             function token() external view returns (address);

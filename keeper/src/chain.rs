@@ -8,8 +8,13 @@ use alloy::{
     sol_types::{self, SolEventInterface},
 };
 use plimsoll_contracts::{
-    IERC4626::IERC4626Events, IGuard::IGuardEvents, IPlimsoll::IPlimsollEvents, IRewards::IRewardsEvents,
+    IBrake::IBrakeEvents,
+    IERC4626::IERC4626Events,
+    IGuard::IGuardEvents,
+    IPlimsoll::IPlimsollEvents,
+    IRewards::IRewardsEvents,
     IVault::IVaultEvents,
+    governance::{IAccessManager::IAccessManagerEvents, IGovernor::IGovernorEvents},
 };
 use plimsoll_protocols::LogFilter;
 
@@ -43,10 +48,23 @@ pub struct Sources {
     pub guard: Option<Address>,
     /// Addresses of the vaults that are followed.
     pub vaults: BTreeSet<Address>,
+    /// The contracts by which the deployment is governed, if that is followed.
+    pub governance: Option<GovernanceContracts>,
     /// The markets and staking programmes that are followed.
     pub followed: Followed,
     /// The logs of another protocol, which are handed out as they are; with any, nothing else is followed.
     pub foreign: Option<Arc<LogFilter>>,
+}
+
+/// The contracts by which a deployment is governed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GovernanceContracts {
+    /// Address of the `AccessManager`.
+    pub manager: Address,
+    /// Addresses of governors.
+    pub governors: BTreeSet<Address>,
+    /// Addresses of brakes.
+    pub brakes: BTreeSet<Address>,
 }
 
 /// The markets and staking programmes that are followed, by id, and the backstops, the guard and the vaults, by address as a
@@ -74,6 +92,19 @@ pub enum Event {
     Foreign(Log),
     /// An event of the vault at an address.
     Vault(Address, VaultEvent),
+    /// An event of the manager, governor or brake at an address.
+    Governance(Address, GovernanceEvent),
+}
+
+/// An event of a contract by which the deployment is governed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GovernanceEvent {
+    /// One of the manager.
+    Manager(IAccessManagerEvents),
+    /// One of a governor.
+    Governor(IGovernorEvents),
+    /// One of a brake.
+    Brake(IBrakeEvents),
 }
 
 /// An event of a vault.
@@ -113,6 +144,7 @@ impl Event {
             Self::Guard(event) => event.to_log_data(),
             Self::Foreign(log) => return subject_of(log.topics()),
             Self::Vault(vault, _) => return Some(vault.into_word()),
+            Self::Governance(source, _) => return Some(source.into_word()),
         };
         subject_of(data.topics())
     }
@@ -129,6 +161,27 @@ impl VaultEvent {
     }
 }
 
+impl GovernanceContracts {
+    /// Iterates over the addresses of all of them.
+    pub fn addresses(&self) -> impl Iterator<Item = Address> {
+        std::iter::once(self.manager).chain(self.governors.iter().copied()).chain(self.brakes.iter().copied())
+    }
+
+    /// Decodes a log of one of them. `None` where it is of another contract, or an event that the keeper does not follow:
+    /// a governor may be another version of OpenZeppelin's.
+    fn decode(&self, log: &Log) -> Option<GovernanceEvent> {
+        let (topics, data) = (log.topics(), &log.data.data);
+        if log.address == self.manager {
+            return IAccessManagerEvents::decode_raw_log(topics, data).ok().map(GovernanceEvent::Manager);
+        }
+        if self.governors.contains(&log.address) {
+            return IGovernorEvents::decode_raw_log(topics, data).ok().map(GovernanceEvent::Governor);
+        }
+        let brake = self.brakes.contains(&log.address).then(|| IBrakeEvents::decode_raw_log(topics, data).ok());
+        brake.flatten().map(GovernanceEvent::Brake)
+    }
+}
+
 /// Returns the second topic, which is the id in every event of a market or a staking programme, and the address in those
 /// of a backstop and in those of the guard that are of all markets.
 fn subject_of(topics: &[B256]) -> Option<B256> {
@@ -139,7 +192,15 @@ impl Sources {
     /// Follows every market and staking programme of these contracts.
     #[must_use]
     pub const fn all(core: Address, rewards: Option<Address>) -> Self {
-        Self { core, rewards, guard: None, vaults: BTreeSet::new(), followed: Followed::All, foreign: None }
+        Self {
+            core,
+            rewards,
+            guard: None,
+            vaults: BTreeSet::new(),
+            governance: None,
+            followed: Followed::All,
+            foreign: None,
+        }
     }
 
     /// Follows the logs of another protocol.
@@ -159,9 +220,10 @@ impl Sources {
             Followed::Only(ids) if ids.is_empty() => lending.topic1(B256::ZERO),
             Followed::Only(ids) => lending.topic1(ids.iter().copied().collect::<Vec<_>>()),
         };
-        // A vault is followed as a whole, and not all of its events name anything in a topic.
-        let vaults = (!self.vaults.is_empty()).then(|| of(self.vaults.iter().copied().collect()));
-        [lending].into_iter().chain(vaults).collect()
+        // Vaults and governance are followed as a whole, and not all of their events name anything in a topic.
+        let whole: Vec<_> = self.whole().collect();
+        let whole = (!whole.is_empty()).then(|| of(whole));
+        [lending].into_iter().chain(whole).collect()
     }
 
     /// Returns the filter for the logs of one block: of ours all, and of another protocol those that it wants.
@@ -185,12 +247,18 @@ impl Sources {
             foreign.topics.is_empty() || foreign.topics.iter().any(|topic| contains(topic.as_slice()))
         });
         (is_followed && is_wanted && self.lending().any(|address| contains(address.as_slice())))
-            || self.vaults.iter().any(|address| contains(address.as_slice()))
+            || self.whole().any(|address| contains(address.as_slice()))
     }
 
     /// Iterates over the addresses of the followed contracts.
     pub fn addresses(&self) -> impl Iterator<Item = Address> {
-        self.lending().chain(self.vaults.iter().copied())
+        self.lending().chain(self.whole())
+    }
+
+    /// Iterates over the addresses of the contracts all of whose events are followed: vaults and those of governance.
+    fn whole(&self) -> impl Iterator<Item = Address> {
+        let governance = self.governance.iter().flat_map(GovernanceContracts::addresses);
+        self.vaults.iter().copied().chain(governance)
     }
 
     /// Iterates over the addresses of the contracts of which a part may be followed: core, staking programmes and guard, or
@@ -206,6 +274,12 @@ impl Sources {
     pub fn decode(&self, log: &Log) -> Result<Option<Event>, sol_types::Error> {
         if self.vaults.contains(&log.address) {
             return VaultEvent::decode(log).map(|event| Some(Event::Vault(log.address, event)));
+        }
+        if let Some(governance) = &self.governance
+            && governance.addresses().any(|address| address == log.address)
+        {
+            let event = governance.decode(log);
+            return Ok(event.map(|event| Event::Governance(log.address, event)));
         }
         let is_followed = match &self.followed {
             Followed::All => true,

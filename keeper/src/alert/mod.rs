@@ -34,6 +34,10 @@ pub enum AlertKind {
     Copied,
     /// Most races are lost to transactions that offered less.
     OrderFlow,
+    /// An operation or a proposal of governance waits for its time.
+    OperationScheduled,
+    /// An operation or a proposal of governance can be executed.
+    OperationDue,
     /// The keeper could not start, or ended although nobody had asked it to.
     KeeperFailed,
 }
@@ -65,6 +69,8 @@ impl AlertKind {
             Self::AuditMismatch => "audit_mismatch",
             Self::Copied => "copied",
             Self::OrderFlow => "order_flow",
+            Self::OperationScheduled => "operation_scheduled",
+            Self::OperationDue => "operation_due",
             Self::KeeperFailed => "keeper_failed",
         }
     }
@@ -73,9 +79,13 @@ impl AlertKind {
     pub(crate) const fn default_severity(self) -> Severity {
         match self {
             Self::Paused | Self::OrderFlow => Severity::Info,
-            Self::HealthBelowLine | Self::BadDebt | Self::LowBalance | Self::LoansStayLiquidatable | Self::Copied => {
-                Severity::Warning
-            }
+            Self::HealthBelowLine
+            | Self::BadDebt
+            | Self::LowBalance
+            | Self::LoansStayLiquidatable
+            | Self::Copied
+            | Self::OperationScheduled
+            | Self::OperationDue => Severity::Warning,
             Self::StalledHead | Self::Stopped | Self::SignerProblem | Self::AuditMismatch | Self::KeeperFailed => {
                 Severity::Critical
             }

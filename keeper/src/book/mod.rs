@@ -1,4 +1,4 @@
-//! The book: every market, position, pool, stake, harvest consent, order and vault, built from the contracts' events alone and
+//! The book: every market, position, pool, stake, harvest consent, order and vault, and what governance waits for, built from the contracts' events alone and
 //! equal to their storage.
 //!
 //! - [`Book::apply`] applies the events of a block, either all of them or none.
@@ -16,6 +16,7 @@ mod accounts;
 mod apply;
 mod coverage;
 mod error;
+mod governance;
 mod market;
 mod orders;
 mod positions;
@@ -40,6 +41,7 @@ use self::{
 pub use self::{
     coverage::Coverage,
     error::{ApplyError, EventError, Figure, Quantity, RevertError},
+    governance::{End, Ended, GovernanceState, Operation, Opposition, Proposal, ScheduledCall},
     market::{CoverKey, LiquidationCandidate, MarketBook, MarketState},
     orders::{PlacedOrder, TriggeredOrder},
     positions::Position,
@@ -70,6 +72,7 @@ pub struct Book {
     pool_by_id: B256Map<u32>,
     /// A few, in the order of their creation.
     vaults: Vec<VaultBook>,
+    governance: GovernanceState,
     coverage: Coverage,
     undo_log: UndoLog,
     /// Number of calls of `apply`, whether or not the block was rejected or reverted.
@@ -111,6 +114,7 @@ impl Book {
         self.applications += 1;
         let mut application = Application::new(self, block);
         application.expire_orders();
+        application.expire_governance();
         for (position, event) in events.into_iter().enumerate() {
             if application.is_left_out(event) {
                 continue;
@@ -194,6 +198,12 @@ impl Book {
         self.vaults.iter().filter(|vault| !self.coverage.missing.contains(&vault.address().into_word()))
     }
 
+    /// Returns what waits in the manager and in governors.
+    #[must_use]
+    pub const fn governance(&self) -> &GovernanceState {
+        &self.governance
+    }
+
     /// Iterates over every reward stream of every pool.
     pub fn rewards(&self) -> impl Iterator<Item = StreamBook<'_>> {
         self.pools().flat_map(PoolBook::streams)
@@ -214,7 +224,10 @@ impl Book {
         let vaults = (0..).zip(&self.vaults).map(|(vault, _)| RowLocation::Vault(vault));
         let cover = self.cover.iter().map(|(key, amount)| Row::Cover { key, amount });
         let coverage = std::iter::once(Row::Coverage(self.coverage.clone()));
-        coverage.chain(markets.chain(pools).chain(vaults).map(|location| self.row(location))).chain(cover)
+        let governance = self.governance.is_seen.then_some(RowLocation::Governance);
+        coverage
+            .chain(markets.chain(pools).chain(vaults).chain(governance).map(|location| self.row(location)))
+            .chain(cover)
     }
 
     /// Returns the number of a vault, also of one that is quarantined.
@@ -261,6 +274,7 @@ impl Book {
                 let vault = &self.vaults[at(index)];
                 Row::Vault { address: vault.address(), state: Box::new(vault.state().clone()) }
             }
+            RowLocation::Governance => Row::Governance(Box::new(self.governance.clone())),
         }
     }
 
@@ -301,6 +315,7 @@ impl Book {
                     self.vaults.pop();
                 }
                 Change::Vault { vault, before } => self.vaults[at(vault)].state = *before,
+                Change::Governance { before } => self.governance = *before,
             }
         }
     }

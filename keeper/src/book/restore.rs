@@ -153,6 +153,7 @@ impl Book {
                     book.vaults.push(vault);
                 }
                 Row::Vault { .. } => {}
+                Row::Governance(state) => book.governance = *state,
             }
         }
         for market in &mut book.markets {

@@ -1,6 +1,6 @@
 //! The book's rows as bytes, for a checkpoint that does not interpret them.
 //!
-//! A row is one market, position, amount of cover, pool, staker, order or vault as of a block, or the book's coverage. Keys sort so that the coverage
+//! A row is one market, position, amount of cover, pool, staker, order or vault as of a block, the state of governance, or the book's coverage. Keys sort so that the coverage
 //! comes first, and markets and pools before their accounts, in the order of their creation. Numbers are big-endian and of fixed width, without
 //! separators. [`Field`] says for each type how it is written and read; for a struct, `fields!` does by the order of its
 //! fields.
@@ -12,6 +12,7 @@ use plimsoll_contracts::{MarketId, MarketParams};
 
 use super::{
     coverage::Coverage,
+    governance::GovernanceState,
     market::{CoverKey, MarketState},
     orders::PlacedOrder,
     positions::Position,
@@ -35,6 +36,7 @@ const POOL: u8 = 4;
 const STAKER: u8 = 5;
 const ORDER: u8 = 6;
 const VAULT: u8 = 7;
+const GOVERNANCE: u8 = 8;
 
 const AMOUNT: u8 = 1;
 const FLOOR: u8 = 2;
@@ -108,6 +110,8 @@ pub enum Row {
         /// The mutable state.
         state: Box<VaultState>,
     },
+    /// What waits in the manager and in governors.
+    Governance(Box<GovernanceState>),
 }
 
 /// A pool without its stakers.
@@ -147,6 +151,7 @@ impl Row {
             Self::Staker { pool, account, .. } => (STAKER, (*pool, *account)).write(&mut key),
             Self::Order { market, account, kind, .. } => (ORDER, (*market, (*account, *kind))).write(&mut key),
             Self::Vault { address, .. } => (VAULT, *address).write(&mut key),
+            Self::Governance(_) => GOVERNANCE.write(&mut key),
         }
         key
     }
@@ -167,6 +172,7 @@ impl Row {
             }
             Self::Order { order, .. } => order.iter().for_each(|order| order.write(&mut value)),
             Self::Vault { state, .. } => state.write(&mut value),
+            Self::Governance(state) => state.write(&mut value),
         }
         value
     }
@@ -199,6 +205,7 @@ impl Row {
                 order: if value.is_empty() { None } else { Some(Box::new(Field::read(value)?)) },
             },
             VAULT => Self::Vault { address: Field::read(key)?, state: Box::new(Field::read(value)?) },
+            GOVERNANCE => Self::Governance(Box::new(Field::read(value)?)),
             _ => return None,
         };
         (key.is_empty() && value.is_empty()).then_some(row)

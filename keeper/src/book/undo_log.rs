@@ -6,6 +6,7 @@ use alloy::primitives::{Address, U256};
 
 use super::{
     error::RevertError,
+    governance::GovernanceState,
     market::{CoverKey, MarketState},
     orders::PlacedOrder,
     positions::Position,
@@ -34,6 +35,7 @@ pub(super) enum Change {
     Order { market: u32, account: Address, kind: OrderKind, before: Option<Box<PlacedOrder>> },
     VaultCreated { vault: u32 },
     Vault { vault: u32, before: Box<VaultState> },
+    Governance { before: Box<GovernanceState> },
 }
 
 /// The row that a change is in.
@@ -46,6 +48,7 @@ pub(super) enum RowLocation<'a> {
     Staker { pool: u32, slot: u32 },
     Order { market: u32, account: Address, kind: OrderKind },
     Vault(u32),
+    Governance,
 }
 
 impl Change {
@@ -65,6 +68,7 @@ impl Change {
                 RowLocation::Order { market: *market, account: *account, kind: *kind }
             }
             Self::VaultCreated { vault } | Self::Vault { vault, .. } => RowLocation::Vault(*vault),
+            Self::Governance { .. } => RowLocation::Governance,
         }
     }
 }

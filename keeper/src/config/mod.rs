@@ -9,6 +9,7 @@
 mod chain;
 mod deployment;
 mod environment;
+mod governance;
 mod network;
 mod operations;
 mod protocols;
@@ -33,6 +34,7 @@ use self::tree::Tree;
 pub use self::{
     chain::{ChainFacts, DataFee, GasSource, TransactionType},
     deployment::{Deployed, Follow},
+    governance::Governance,
     network::{AlertTarget, Alerts, EndpointSettings, Http, Role, Signers, Watched},
     operations::{Audit, Fees, Log, Postgres, Safety, Store},
     protocols::{Executor, Protocols},
@@ -41,7 +43,7 @@ pub use self::{
     tokens::{Token, Tokens},
     tree::{Origin, Place, Setting},
 };
-use crate::chain::{Followed, Sources};
+use crate::chain::{Followed, GovernanceContracts, Sources};
 
 /// Name of the file that is read when none is named, in the current folder.
 const DEFAULT_FILE: &str = "keeper.toml";
@@ -55,7 +57,7 @@ const EXECUTOR: &str = "Executor";
 const LOCAL_CHAIN_ID: u64 = 31_337;
 
 /// Tables of the file.
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 19] = [
     "deployment",
     "chain",
     "endpoints",
@@ -65,6 +67,7 @@ const SECTIONS: [&str; 18] = [
     "guard",
     "harvest",
     "rebalance",
+    "governance",
     "protocols",
     "executor",
     "fees",
@@ -120,6 +123,8 @@ pub struct Config {
     pub harvest: Harvest,
     /// Which vaults are followed and rebalanced, and on which terms.
     pub rebalance: Rebalance,
+    /// Whether what governance schedules is followed, and executed when it is due.
+    pub governance: Governance,
     /// Other protocols whose positions are liquidated, and how.
     pub protocols: Protocols,
     /// Limits of gas prices.
@@ -216,6 +221,7 @@ impl Config {
         let tokens = Tokens::read(root, &record, &origin, &chain);
         let liquidate = Liquidate::read(root, &record, &origin, &tokens);
         let rebalance = Rebalance::read(root, &record);
+        let governance = Governance::read(root, &record);
         let executor = record.only(EXECUTOR).map(|found| (found.address, &origin));
         let protocols = Protocols::read(root, executor, &tokens, &chain);
         let http = Http::read(root, &chain);
@@ -230,6 +236,7 @@ impl Config {
             guard: guard?,
             harvest: harvest?,
             rebalance: rebalance?,
+            governance: governance?,
             protocols: protocols?,
             fees: fees?,
             safety: safety?,
@@ -243,7 +250,7 @@ impl Config {
         })
     }
 
-    /// Contracts, markets, staking programmes, backstops, vaults and the guard whose events the keeper follows.
+    /// Contracts, markets, staking programmes, backstops, vaults, the guard and governance whose events the keeper follows.
     #[must_use]
     pub fn sources(&self) -> Sources {
         let Deployed { core, rewards, guard, follow, ref programme_names, ref contracts, .. } = self.deployed;
@@ -252,15 +259,18 @@ impl Config {
         let backstops = backstops.map(|found| found.address.into_word());
         let vaults: BTreeSet<_> = self.rebalance.vaults.values().copied().collect();
         let vault_words = vaults.iter().map(|vault| vault.into_word());
+        let governance = self.governance.contracts.clone();
+        let governed: Vec<_> =
+            governance.iter().flat_map(GovernanceContracts::addresses).map(|address| address.into_word()).collect();
         let followed = match follow {
             Follow::Configured => {
                 let guard = guard.map(|guard| guard.into_word());
-                let others = backstops.chain(guard).chain(vault_words);
+                let others = backstops.chain(guard).chain(vault_words).chain(governed);
                 Followed::only(markets.chain(programme_names.keys().copied()).chain(others))
             }
             Follow::All => Followed::All,
         };
-        Sources { guard, vaults, followed, ..Sources::all(core, rewards) }
+        Sources { guard, vaults, governance, followed, ..Sources::all(core, rewards) }
     }
 
     /// Logs a warning for every setting with an old name.

@@ -91,6 +91,7 @@ fn title(entry: &ActivityEntry) -> String {
         ActivityKind::Harvest => format!("Harvested for {}", counted(entry.accounts, "account")),
         ActivityKind::Claim => "Claimed own rewards".to_owned(),
         ActivityKind::Rebalance => "Rebalanced".to_owned(),
+        ActivityKind::Governance => "Executed what was due".to_owned(),
         ActivityKind::Sweep => "Swept to the receiver of profits".to_owned(),
         ActivityKind::Elsewhere => format!("Somebody else liquidated {}", counted(entry.accounts, "loan")),
     }
@@ -101,6 +102,7 @@ const fn moved_word(kind: ActivityKind) -> &'static str {
         ActivityKind::Liquidation | ActivityKind::Order | ActivityKind::Elsewhere => "repaid",
         ActivityKind::Harvest | ActivityKind::Claim => "claimed",
         ActivityKind::Rebalance => "moved",
+        ActivityKind::Governance => "executed",
         ActivityKind::Sweep => "sent",
     }
 }

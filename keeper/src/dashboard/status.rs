@@ -1,4 +1,4 @@
-//! The state of what the keeper depends on and serves: endpoints, signers, limits, the audit, staking programmes, vaults.
+//! The state of what the keeper depends on and serves: endpoints, signers, limits, the audit, staking programmes, vaults, governance.
 
 use maud::{Markup, html};
 
@@ -9,8 +9,11 @@ use super::{
 use crate::{
     sender::fleet::FleetStatus,
     strategies::rebalance::Flag,
-    view::{ProgrammeView, VaultView, View},
+    view::{GovernanceView, ProgrammeView, VaultView, View},
 };
+
+/// Number of ended operations that are shown.
+const SHOWN_ENDED: usize = 5;
 
 /// Renders one card each for endpoints, signers and limits, and one for staking programmes and vaults each if there are any.
 pub(super) fn status(view: &View) -> Markup {
@@ -25,6 +28,7 @@ pub(super) fn status(view: &View) -> Markup {
                 @if !view.programmes.is_empty() {
                     article.card { h3 { "Staking programmes" } @for programme in &view.programmes { (one_programme(programme)) } }
                 }
+                @if let Some(governance) = &view.governance { article.card { h3 { "Governance" } (waiting(view, governance)) } }
                 @for vault in &view.vaults { article.card { h3 { "Vault " (vault.name) } (one_vault(view, vault)) } }
             }
         }
@@ -138,6 +142,29 @@ fn one_vault(view: &View, vault: &VaultView) -> Markup {
             }
         }
         @if let Some(decision) = &vault.decision { p.note { (decision.text) } }
+    }
+}
+
+/// What is scheduled, and how the last operations ended.
+fn waiting(view: &View, governance: &GovernanceView) -> Markup {
+    html! {
+        p.small { "Manager " (link::address(view, governance.manager)) }
+        @if governance.scheduled.is_empty() { p.empty { "Nothing is scheduled." } }
+        ul.things {
+            @for scheduled in &governance.scheduled {
+                li {
+                    p { strong { (scheduled.state.name()) } " " span.dim { (scheduled.time()) } }
+                    @for call in &scheduled.calls { p.small { (call) } }
+                    p.small { "by " (scheduled.caller_name) }
+                    @for opposition in &scheduled.opposition {
+                        p.small { (opposition.brake) ": " (opposition.weight) " of " (opposition.needed) " shares oppose it" }
+                    }
+                    @if let Some(decision) = &scheduled.decision { p.note { (decision.text) } }
+                }
+            }
+        }
+        @if governance.left_out != 0 { p.note { (counted(governance.left_out, "operation")) " not listed" } }
+        @for ended in governance.ended.iter().take(SHOWN_ENDED) { p.small { (ended.text()) } }
     }
 }
 

@@ -36,6 +36,7 @@ impl Division {
             }
             Subject::Rewards { pool, .. } => pool.as_slice(),
             Subject::Vault(vault) => vault.as_slice(),
+            Subject::Operation(id) => id.as_slice(),
         };
         if self.is_standby {
             let database =

@@ -90,9 +90,13 @@ impl RestoredBook {
         let nothing = || Self { book: Book::following(followed.clone()), tip: None };
         // A vault that was not followed for some time has missed events.
         let has_vaults = |book: &Book| book.vaults().map(VaultBook::address).collect::<BTreeSet<_>>() == sources.vaults;
+        // The manager's constructor has an event.
+        let has_governance = |book: &Book| sources.governance.is_none() || book.governance().is_seen;
         match checkpoint.load(restore).await? {
             None => return Ok(nothing()),
-            Some(Ok((book, tip))) if book.coverage().missing().is_empty() && has_vaults(&book) => {
+            Some(Ok((book, tip)))
+                if book.coverage().missing().is_empty() && has_vaults(&book) && has_governance(&book) =>
+            {
                 return Ok(Self { book, tip: Some(tip) });
             }
             Some(Ok((book, _))) => {

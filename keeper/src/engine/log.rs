@@ -65,6 +65,7 @@ pub(super) fn executed(
         Purpose::Sweep { from, token } => {
             info!(%from, token = config.tokens.name(*token), transaction = %hash, "tokens swept");
         }
+        Purpose::ExecuteOperation { id } => info!(operation = %id, transaction = %hash, "operation executed"),
         Purpose::Rebalance { vault } => {
             info!(vault = config.deployed.vault_name(*vault), transaction = %hash, "vault rebalanced");
         }
@@ -120,6 +121,9 @@ impl DryRunLog {
             Purpose::Rebalance { vault } => {
                 let vault = config.deployed.vault_name(*vault);
                 info!(vault, gain, expected_gas, "dry run: rebalance not sent");
+            }
+            Purpose::ExecuteOperation { id } => {
+                info!(operation = %id, expected_gas, "dry run: operation not executed");
             }
             // Refused before it is decided.
             Purpose::Sweep { .. } => {}

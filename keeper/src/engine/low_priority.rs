@@ -1,4 +1,4 @@
-//! Decisions of low priority: about orders and vaults that leave a flagged market, and in blocks in which nothing else is
+//! Decisions of low priority: about orders, vaults that leave a flagged market and what governance has due, and in blocks in which nothing else is
 //! sent about all vaults and about rewards.
 
 use std::collections::BTreeSet;
@@ -23,6 +23,7 @@ impl Engine {
         let executes_nothing = self.execute_orders(context, head_at, busy).await;
         let is_quiet = sends_nothing && executes_nothing;
         self.rebalance(context, head_at, is_quiet).await;
+        self.execute_operations(context, head_at).await;
         if is_quiet && self.strategies.harvests_rewards() {
             self.harvest(context, head_at).await;
         }
@@ -63,6 +64,19 @@ impl Engine {
         for verdict in verdicts {
             self.view.record_vault_decision(verdict.target, verdict.decision, context.header.number);
         }
+    }
+
+    /// Decides about what governance has due, and submits it within its budget. Without anything due no request is made.
+    async fn execute_operations(&mut self, context: BlockContext<'_>, head_at: Instant) {
+        let exclusion = self.submissions.exclusion(context.header.number, &self.pauses.active);
+        let (reader, results) = (&self.pricing.harvest_reader, self.ledger.results());
+        let round = self.strategies.operations(reader, self.follower.book(), context, (&exclusion, results)).await;
+        let Some(Decisions { intents, verdicts, .. }) = round else { return };
+        for intent in intents {
+            self.submit(intent, context.header, head_at, context.costs.gas_price);
+        }
+        let decisions = verdicts.into_iter().map(|verdict| (verdict.target, verdict.decision)).collect();
+        self.view.record_operation_decisions(decisions, context.header.number);
     }
 
     /// Decides about rewards, and submits what pays.

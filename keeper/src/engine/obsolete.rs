@@ -12,7 +12,7 @@ use crate::{
 
 /// Whether an intent is no longer worth executing as of a block: a liquidation whose loans have all been repaid or are
 /// healthy again, or whose gas costs more than it brings at the block's base fee; an order that cannot be executed now, or
-/// whose gas costs more; a harvest whose accounts have nothing to harvest. Rewards of the keeper's own stay until they are
+/// whose gas costs more; an operation that is not scheduled any more; a harvest whose accounts have nothing to harvest. Rewards of the keeper's own stay until they are
 /// claimed, a rebalance moves what still fits, the operator ordered a sweep, and a market without a price proves nothing.
 pub(super) fn is_obsolete(intent: &Intent, positions: &Liquidatable, book: &Book, block: &PricedBlock) -> bool {
     match &intent.purpose {
@@ -36,6 +36,7 @@ pub(super) fn is_obsolete(intent: &Intent, positions: &Liquidatable, book: &Book
                 !harvestable.iter().any(|candidate| accounts.contains(&candidate.account))
             })
         }
+        Purpose::ExecuteOperation { id } => !book.governance().is_pending(id),
         Purpose::ClaimOwn { .. } | Purpose::Rebalance { .. } | Purpose::Sweep { .. } => false,
     }
 }

@@ -124,7 +124,11 @@ impl LostRace {
                 let topics = json!([IGuard::ExecuteOrder::SIGNATURE_HASH, market, account.into_word(), kind]);
                 (contracts.guard.into_iter().collect(), topics)
             }
-            Purpose::Harvest { .. } | Purpose::ClaimOwn { .. } | Purpose::Rebalance { .. } | Purpose::Sweep { .. } => {
+            Purpose::Harvest { .. }
+            | Purpose::ClaimOwn { .. }
+            | Purpose::Rebalance { .. }
+            | Purpose::ExecuteOperation { .. }
+            | Purpose::Sweep { .. } => {
                 return Ok(None);
             }
         };

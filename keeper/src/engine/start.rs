@@ -40,6 +40,7 @@ use crate::{
     sender::{self, SenderHandle, SenderTasks, Signers, StartError},
     shutdown::Shutdown,
     store::{Identity, Records, Store},
+    strategies::governance::Governance,
     strategies::{guard::Guard, harvest::Harvest, liquidate::Liquidate, rebalance::Rebalance},
     stream::{self, Stream},
     telemetry::alerts::AlertService,
@@ -189,11 +190,12 @@ impl Parts {
         let guard = wiring::guard(&config, harvester, &core_settings).map(Guard::new);
         let harvest = wiring::harvest(&config, harvester).map(Harvest::new);
         let rebalance = wiring::rebalance(&config, harvester).map(Rebalance::new);
+        let governance = wiring::governance(&config, harvester).map(Governance::new);
         let seize = listing.map(|listing| wiring::seize(&config, listing, keeper, &core_settings));
         let engine = Engine {
             follower,
             pricing: Pricing::new(&config, liquidation_reader, harvest_reader, block_request),
-            strategies: Strategies::new(liquidate, guard, harvest, rebalance, seize),
+            strategies: Strategies::new(liquidate, guard, harvest, rebalance, governance, seize),
             protocols: Protocols::start(&roles.read, &config.protocols.deployments),
             submissions: Submissions::new(sender),
             audit: BookAudit::new(config.audit.clone()),

@@ -15,6 +15,7 @@ use crate::{
     strategies::{
         BlockContext, Decision, Decisions, SkipReason,
         bids::Bids,
+        governance::Governance,
         guard::{Guard, OrderId},
         harvest::{Harvest, RewardId, StreamId},
         liquidate::{Liquidate, LoanId},
@@ -33,6 +34,8 @@ pub(super) struct Strategies {
     harvest: Option<Harvest>,
     /// `None` where no vault is rebalanced.
     rebalance: Option<Rebalance>,
+    /// `None` where no operation is executed.
+    governance: Option<Governance>,
     /// `None` where no other protocol is followed.
     seize: Option<Seize>,
     /// Whether the last round of liquidations sent nothing and skipped loans because of an intent in flight.
@@ -45,9 +48,10 @@ impl Strategies {
         guard: Option<Guard>,
         harvest: Option<Harvest>,
         rebalance: Option<Rebalance>,
+        governance: Option<Governance>,
         seize: Option<Seize>,
     ) -> Self {
-        Self { liquidate, guard, harvest, rebalance, seize, blocked_by_in_flight: false }
+        Self { liquidate, guard, harvest, rebalance, governance, seize, blocked_by_in_flight: false }
     }
 
     /// Bids against rivals, to record how races ended.
@@ -177,5 +181,17 @@ impl Strategies {
     ) -> Option<Decisions<Address>> {
         let excluded = |vault| exclusion.skip_reason(&Subject::Vault(vault));
         Some(self.rebalance.as_mut()?.decide(reader, valuer, book, context, (&excluded, results), is_quiet).await)
+    }
+
+    /// Decides about every operation and proposal that is due; `None` where none is executed.
+    pub(super) async fn operations<R: ChainReader>(
+        &self,
+        reader: &R,
+        book: &Book,
+        context: BlockContext<'_>,
+        (exclusion, results): (&Exclusion, &ResultsLedger),
+    ) -> Option<Decisions<B256>> {
+        let excluded = |id| exclusion.skip_reason(&Subject::Operation(id));
+        Some(self.governance.as_ref()?.decide(reader, book.governance(), context, (&excluded, results)).await)
     }
 }

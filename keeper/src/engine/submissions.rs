@@ -144,6 +144,7 @@ impl Submissions {
                 debug!(%pool, %reward_token, %gain_wei, expected_gas, "intent submitted");
             }
             Purpose::Rebalance { vault } => debug!(%vault, %gain_wei, expected_gas, "intent submitted"),
+            Purpose::ExecuteOperation { id } => debug!(operation = %id, expected_gas, "intent submitted"),
             Purpose::Sweep { from, token } => debug!(%from, %token, expected_gas, "intent submitted"),
         }
         id
@@ -327,7 +328,7 @@ pub(super) fn lost_races(
                     positions.contains(deployment, market, account, reverted_in)
                 }
                 Subject::Order { market, account, kind } => is_executable(book, block, MarketId(market), account, kind),
-                Subject::Rewards { .. } | Subject::Vault(_) | Subject::Sweep { .. } => None,
+                Subject::Rewards { .. } | Subject::Vault(_) | Subject::Operation(_) | Subject::Sweep { .. } => None,
             };
             is_possible == Some(false)
         };

@@ -17,7 +17,7 @@ use crate::{
         core::{self, PrivateFirst},
         fees::{FeePolicy, TxFees},
     },
-    strategies::{gas::GasTable, guard, harvest, liquidate, rebalance, seize},
+    strategies::{gas::GasTable, governance, guard, harvest, liquidate, rebalance, seize},
     stream,
 };
 
@@ -268,6 +268,20 @@ pub(super) fn rebalance(config: &Config, keeper: Address) -> Option<rebalance::R
         limits: settings.limits(),
         budget_per_day: settings.budget_per_day,
         interval_secs: settings.interval.as_secs(),
+        deadline_secs: deadline_secs(config),
+    })
+}
+
+/// Settings for executing what governance has due; `None` if there is no manager or nothing is executed.
+pub(super) fn governance(config: &Config, keeper: Address) -> Option<governance::GovernanceSettings> {
+    let settings = &config.governance;
+    let contracts = settings.contracts.as_ref().filter(|_| settings.execute)?;
+    Some(governance::GovernanceSettings {
+        keeper,
+        manager: contracts.manager,
+        gas: gas(config),
+        max_gas_price: config.fees.max_gas_price,
+        budget_per_day: settings.budget_per_day,
         deadline_secs: deadline_secs(config),
     })
 }

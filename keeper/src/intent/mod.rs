@@ -62,7 +62,7 @@ pub struct Intent {
 pub struct Scope {
     /// Name of the strategy.
     pub strategy: Cow<'static, str>,
-    /// Id of the market or of the staking programme, or address of the vault as a word.
+    /// Id of the market or of the staking programme, or address of the vault or of the manager as a word.
     pub market: B256,
 }
 
@@ -154,6 +154,11 @@ pub enum Purpose {
         /// Address of the vault.
         vault: Address,
     },
+    /// Executes an operation of the deployment's manager, or a proposal of its governor, that is due.
+    ExecuteOperation {
+        /// Id of the operation or of the proposal.
+        id: B256,
+    },
     /// Sends a token from a signer's account to the receiver of profits.
     Sweep {
         /// Account of the signer.
@@ -213,6 +218,8 @@ pub enum Subject {
     },
     /// Reallocation of a vault, by the address of the vault.
     Vault(Address),
+    /// An operation of the manager or a proposal, by its id.
+    Operation(B256),
     /// A token on a signer's account.
     Sweep {
         /// Account of the signer.
@@ -256,6 +263,7 @@ impl Purpose {
             | Self::Harvest { .. }
             | Self::ClaimOwn { .. }
             | Self::Rebalance { .. }
+            | Self::ExecuteOperation { .. }
             | Self::Sweep { .. } => None,
         }
     }
@@ -283,6 +291,7 @@ impl Purpose {
                 vec![Subject::Rewards { pool: *pool, reward_token: *reward_token, account: None }]
             }
             Self::Rebalance { vault } => vec![Subject::Vault(*vault)],
+            Self::ExecuteOperation { id } => vec![Subject::Operation(*id)],
             Self::Sweep { from, token } => vec![Subject::Sweep { from: *from, token: *token }],
         }
     }

@@ -134,8 +134,8 @@ impl Execution {
             (Purpose::Liquidate { .. }, None) => value(self.profit).saturating_add(self.builder_paid),
             (Purpose::Seize { .. } | Purpose::ExecuteOrder { .. } | Purpose::Harvest { .. }, _) => value(self.profit),
             (Purpose::ClaimOwn { .. }, _) => value(self.claimed),
-            // One earns for a vault's depositors, the other moves what was earned before.
-            (Purpose::Rebalance { .. } | Purpose::Sweep { .. }, _) => U256::ZERO,
+            // These earn for depositors, serve governance, or move what was earned before.
+            (Purpose::Rebalance { .. } | Purpose::ExecuteOperation { .. } | Purpose::Sweep { .. }, _) => U256::ZERO,
         }
     }
 }
@@ -188,7 +188,7 @@ impl Realised {
             Purpose::Liquidate { .. } | Purpose::Seize { .. } => [done.accounts, 0, 0],
             Purpose::ExecuteOrder { .. } => [0, done.accounts, 0],
             Purpose::Harvest { .. } | Purpose::ClaimOwn { .. } => [0, 0, done.accounts],
-            Purpose::Rebalance { .. } | Purpose::Sweep { .. } => [0; 3],
+            Purpose::Rebalance { .. } | Purpose::ExecuteOperation { .. } | Purpose::Sweep { .. } => [0; 3],
         };
         Some(Self {
             intent: report.id,

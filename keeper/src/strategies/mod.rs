@@ -12,6 +12,7 @@
 //! - [`guard`] executes borrowers' orders whose premiums pay for the gas.
 //! - [`harvest`] claims staking rewards for others whose tips pay for the gas, and the keeper's own.
 //! - [`rebalance`] moves the assets of vaults between markets for their depositors.
+//! - [`governance`] executes what is due in the deployment's manager and governors.
 //! - [`bids`] decides what priority fee a liquidation bids, by the races before it.
 //! - [`gas`] has expected gas, gas limits and the test of profitability.
 //!
@@ -25,6 +26,7 @@
 
 pub mod bids;
 pub mod gas;
+pub mod governance;
 pub mod guard;
 pub mod harvest;
 pub mod liquidate;

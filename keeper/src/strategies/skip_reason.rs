@@ -121,6 +121,11 @@ pub enum SkipReason {
         /// Account that signs rebalances.
         account: Address,
     },
+    /// Only the account that scheduled the operation can execute it.
+    NotScheduler {
+        /// Account that scheduled it.
+        account: Address,
+    },
     /// The vault's assets are where they should be, or cannot be moved.
     NothingToMove,
     /// The supply rates of the vault's markets differ by less than the dead band.
@@ -199,6 +204,7 @@ impl SkipReason {
             Self::BackingOff { .. } => "backing_off",
             Self::TransferFailed { .. } => "transfer_failed",
             Self::NotAllocator { .. } => "not_allocator",
+            Self::NotScheduler { .. } => "not_scheduler",
             Self::NothingToMove => "nothing_to_move",
             Self::RatesAreLevel { .. } => "rates_are_level",
             Self::LevellingEarnsLess => "levelling_earns_less",
@@ -302,6 +308,7 @@ impl SkipReason {
             Self::NotAllocator { account } => {
                 format!("{account} is no allocator of the vault: its owner submits setAllocator")
             }
+            Self::NotScheduler { account } => format!("only {account}, which scheduled it, can execute it"),
             Self::NothingToMove => "its assets are where they should be, or cannot be moved".to_owned(),
             Self::RatesAreLevel { spread_bps } => format!(
                 "the rates of its markets differ by {} % a year, less than the dead band",

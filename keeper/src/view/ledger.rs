@@ -142,6 +142,8 @@ fn state_and_note(outcome: &Outcome) -> (ActivityState, Option<String>) {
 
 fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
     let Intent { purpose, expected_gain, .. } = &report.intent;
+    // Those of the others only bound the fees.
+    let is_for_profit = !matches!(purpose, Purpose::ExecuteOperation { .. } | Purpose::Sweep { .. });
     let (kind, accounts, borrowers) = match purpose {
         Purpose::Liquidate { borrowers, .. } => (ActivityKind::Liquidation, borrowers.len(), &borrowers[..]),
         Purpose::Seize { accounts, .. } => (ActivityKind::Liquidation, accounts.len(), &accounts[..]),
@@ -149,6 +151,7 @@ fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
         Purpose::Harvest { accounts, .. } => (ActivityKind::Harvest, accounts.len(), &[][..]),
         Purpose::ClaimOwn { .. } => (ActivityKind::Claim, 1, &[][..]),
         Purpose::Rebalance { .. } => (ActivityKind::Rebalance, 1, &[][..]),
+        Purpose::ExecuteOperation { .. } => (ActivityKind::Governance, 1, &[][..]),
         Purpose::Sweep { .. } => (ActivityKind::Sweep, 1, &[][..]),
     };
     ActivityEntry {
@@ -162,7 +165,7 @@ fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
         borrowers: borrowers.into(),
         accounts: count(accounts),
         moved: None,
-        profit: Some(coin_balance(*expected_gain, U256::ZERO, &config.chain.coin)),
+        profit: is_for_profit.then(|| coin_balance(*expected_gain, U256::ZERO, &config.chain.coin)),
         gas: None,
         transaction: None,
         note: None,
@@ -178,6 +181,7 @@ pub(crate) fn place(config: &Config, purpose: &Purpose) -> String {
         Purpose::Seize { deployment, market, .. } => config.protocols.place(*deployment, *market),
         Purpose::Harvest { pool, .. } | Purpose::ClaimOwn { pool, .. } => config.deployed.programme_name(*pool),
         Purpose::Rebalance { vault } => config.deployed.vault_name(*vault),
+        Purpose::ExecuteOperation { id } => super::governance::short_id(*id),
         Purpose::Sweep { token, .. } => config.tokens.name(*token),
     }
 }

@@ -8,6 +8,7 @@
 //! - `model`: the types of the view, which serialise to the API's JSON;
 //! - `publisher`: owner of the view, with what has to be kept between blocks;
 //! - `positions`, `vaults`, `operations`: the blocks made from the book, and from signers, limits and endpoints;
+//! - `governance`: what is scheduled, decoded in words;
 //! - `orders`: borrowers' orders whose triggers are met;
 //! - `row`: positions below the watched health factor as numbers, which become text only where a client asks for them;
 //! - `words`: how decisions are put into words;
@@ -24,6 +25,7 @@ mod account;
 mod decisions;
 mod denomination;
 mod execution;
+mod governance;
 mod ledger;
 mod liquidatable;
 mod model;
@@ -47,6 +49,7 @@ pub use self::{
     account::{AccountView, MarketHistory, PastDecision},
     decisions::{DecisionHistory, DecisionSpan, RecordedDecision},
     denomination::Denomination,
+    governance::{EndedView, GovernanceView, OppositionView, ScheduledState, ScheduledView},
     model::{
         ActivityEntry, ActivityKind, ActivityState, AuditView, DayProfit, DecisionCount, DecisionView, EndpointView,
         HeadView, KeeperView, MarketView, OrderView, PositionView, ProgrammeView, ProtocolView, Readiness,

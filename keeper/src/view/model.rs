@@ -7,7 +7,7 @@ use plimsoll_contracts::{MarketId, market::BPS};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant};
 
-use super::{decisions::DecisionHistory, row::PositionRow, words::Words};
+use super::{decisions::DecisionHistory, governance::GovernanceView, row::PositionRow, words::Words};
 use crate::{
     amount::{Amount, Balance, Health, Price},
     math::guard::OrderKind,
@@ -50,6 +50,8 @@ pub struct View {
     pub programmes: Vec<ProgrammeView>,
     /// Every vault that is followed.
     pub vaults: Vec<VaultView>,
+    /// What governance waits for; `None` where the deployment has no manager on record.
+    pub governance: Option<GovernanceView>,
     /// Recent transactions and dry-run decisions, the newest first; at most [`SHOWN_EVENTS`].
     pub timeline: Vec<ActivityEntry>,
     /// Sums of what was earned and spent.
@@ -396,6 +398,8 @@ pub enum ActivityKind {
     Claim,
     /// Move of a vault's assets between its markets.
     Rebalance,
+    /// Execution of an operation or a proposal that was due.
+    Governance,
     /// Transfer of profits to their receiver.
     Sweep,
     /// Liquidation by another liquidator.
@@ -412,6 +416,7 @@ impl ActivityKind {
             Self::Harvest => "harvest",
             Self::Claim => "claim",
             Self::Rebalance => "rebalance",
+            Self::Governance => "governance",
             Self::Sweep => "sweep",
             Self::Elsewhere => "elsewhere",
         }

@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{
     decisions::{PositionDecisions, RecordedDecision, RewardDecisions},
+    governance::governance_view,
     liquidatable::LiquidatableSince,
     model::{DecisionCount, DecisionView, HeadView, KeeperView, ProtocolView, View},
     operations::{EndpointName, OperationsSnapshot, endpoint_view, safety_view, signer_view},
@@ -21,7 +22,7 @@ use super::{
     words::Words,
 };
 use crate::{
-    amount::Health,
+    amount::{Amount, Health},
     book::{Block, Book},
     chain::{Event, Header},
     config::Config,
@@ -63,6 +64,8 @@ pub(crate) struct ViewPublisher {
     order_decisions: OrderDecisions,
     reward_decisions: RewardDecisions,
     vault_decisions: BTreeMap<Address, DecisionView>,
+    /// The decisions of the newest block about what is due.
+    operation_decisions: BTreeMap<B256, DecisionView>,
     rivals: Rivals,
     survey: Survey,
     liquidatable_since: LiquidatableSince,
@@ -99,6 +102,7 @@ impl ViewPublisher {
             order_decisions: OrderDecisions::default(),
             reward_decisions: RewardDecisions::default(),
             vault_decisions: BTreeMap::new(),
+            operation_decisions: BTreeMap::new(),
             rivals: Rivals::default(),
             survey: Survey::default(),
             liquidatable_since: LiquidatableSince::default(),
@@ -189,6 +193,23 @@ impl ViewPublisher {
         self.vault_decisions.insert(vault, decision.view(&Words::without_bids(&self.config)));
     }
 
+    /// Replaces the decisions about operations and proposals that are due by those of a block.
+    pub(crate) fn record_operation_decisions(&mut self, decisions: Vec<(B256, Decision)>, block: u64) {
+        let words = Words::without_bids(&self.config);
+        let shown = |(id, decision): (B256, Decision)| {
+            let cost = match &decision {
+                Decision::Act { gas_wei, .. } => Some(Amount::of_wei(*gas_wei, &self.config.chain.coin)),
+                Decision::Skip(_) => None,
+            };
+            let view = RecordedDecision { block, decision: self.unless_dry(decision) }.view(&words);
+            // It brings nothing.
+            let verb = if self.view.keeper.live { "it is executed" } else { "this is a dry run: it would be executed" };
+            let text = cost.map_or_else(|| view.text.clone(), |cost| format!("{verb}, which should cost {cost}"));
+            (id, DecisionView { text, ..view })
+        };
+        self.operation_decisions = decisions.into_iter().map(shown).collect();
+    }
+
     /// Records the liquidations in a block. Those of other liquidators are shown.
     pub(crate) fn record_liquidations(
         &mut self,
@@ -246,6 +267,8 @@ impl ViewPublisher {
         self.view.orders = self.order_decisions.view(&self.config, snapshot);
         self.view.programmes = programme_views(&self.config, book, &self.reward_decisions, header.timestamp);
         self.view.vaults = vault_views(&self.config, book, prices, &self.vault_decisions, header.timestamp);
+        self.view.governance =
+            governance_view(&self.config, book.governance(), &self.operation_decisions, header.timestamp);
         self.view.progress = None;
         self.view.head = Some(HeadView {
             number: header.number,

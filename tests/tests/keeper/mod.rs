@@ -8,6 +8,7 @@ mod commands;
 mod crashes;
 mod endpoints;
 pub(crate) mod fixture;
+mod governance;
 mod guard;
 mod idle;
 mod kills;

@@ -12,9 +12,9 @@ use plimsoll_keeper::{
     survey::DebtDistribution,
     view::{
         ActivityEntry, ActivityKind, ActivityState, AuditView, DayProfit, DecisionCount, DecisionHistory, DecisionView,
-        Denomination, EndpointView, HeadView, KeeperView, MarketView, OrderView, PositionRow, ProgrammeView,
-        ProtocolView, RecordedDecision, RowMarket, SafetyView, SignerView, Totals, TriggeredOrders, VaultMarketView,
-        VaultView, View, WatchedAccount, Words,
+        Denomination, EndedView, EndpointView, GovernanceView, HeadView, KeeperView, MarketView, OppositionView,
+        OrderView, PositionRow, ProgrammeView, ProtocolView, RecordedDecision, RowMarket, SafetyView, ScheduledState,
+        ScheduledView, SignerView, Totals, TriggeredOrders, VaultMarketView, VaultView, View, WatchedAccount, Words,
     },
 };
 use tokio::time::Instant;
@@ -85,6 +85,7 @@ pub(super) fn view() -> View {
             }),
         }],
         vaults: vec![vault()],
+        governance: Some(governance()),
         timeline: timeline(),
         profit: profit(),
         totals: Totals {
@@ -445,6 +446,45 @@ fn node(name: &str, role: &str, healthy: bool, latency: u64, problem: Option<&st
         calls: 81_204,
         errors: if healthy { 2 } else { 318 },
         problem: problem.map(Into::into),
+    }
+}
+
+/// An operation that depositors oppose, and one that was executed.
+fn governance() -> GovernanceView {
+    GovernanceView {
+        manager: Address::repeat_byte(0xa0),
+        scheduled: vec![ScheduledView {
+            id: B256::repeat_byte(0x71),
+            nonce: 2,
+            is_proposal: false,
+            is_of_proposal: false,
+            state: ScheduledState::Due,
+            calls: vec!["contracts.Plimsoll: setFee(params: weth-usdc, feeBps: 1200)".into()],
+            caller: Address::repeat_byte(0x5a),
+            caller_name: "contracts.Governor".into(),
+            due: NOW - 60,
+            expires: NOW + 604_740,
+            opposition: vec![OppositionView {
+                brake: "governance.brakes.vaults.usdc".into(),
+                weight: "41000000000".into(),
+                needed: "96246000000".into(),
+            }],
+            decision: Some(DecisionView {
+                block: BLOCK,
+                acts: true,
+                reason: "act".into(),
+                text: "it is executed, which should cost 0.0011 ETH".into(),
+            }),
+        }],
+        ended: vec![EndedView {
+            id: B256::repeat_byte(0x72),
+            nonce: 1,
+            how: "braked",
+            brake: Some("governance.brakes.vaults.usdc".into()),
+            calls: vec!["vaults.usdc: submit(setFee(feeBps: 2500))".into()],
+            at: NOW - 86_400,
+        }],
+        left_out: 0,
     }
 }
 

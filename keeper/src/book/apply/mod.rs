@@ -23,11 +23,13 @@ pub(super) struct Application<'a> {
     deferrals: u64,
     /// The last withdrawal from a vault, which further events complete.
     pub(super) exit: Option<VaultExit>,
+    /// Whether the changes begin with the state of governance before.
+    pub(super) has_recorded_governance: bool,
 }
 
 impl<'a> Application<'a> {
     pub(super) const fn new(book: &'a mut Book, block: Block) -> Self {
-        Self { book, block, changes: Vec::new(), deferrals: 0, exit: None }
+        Self { book, block, changes: Vec::new(), deferrals: 0, exit: None, has_recorded_governance: false }
     }
 
     /// Whether the event is of something that is quarantined.
@@ -44,6 +46,10 @@ impl<'a> Application<'a> {
             Event::Guard(event) => self.apply_guard_event(event),
             Event::Foreign(log) => Err(EventError::Foreign(log.address)),
             Event::Vault(vault, event) => self.apply_vault_event(*vault, event),
+            Event::Governance(source, event) => {
+                self.apply_governance_event(*source, event);
+                Ok(())
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! the rejection of inconsistent events. (That the book equals the chain is tested on a node, in `tests/tests/book`.)
 
 mod dust;
+mod governance;
 mod harvest_queue;
 mod quarantine;
 mod rejected_events;

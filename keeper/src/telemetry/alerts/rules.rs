@@ -7,10 +7,16 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant};
 
 use super::{AlertKind, Notice};
-use crate::{amount::counted, view::View};
+use crate::{
+    amount::counted,
+    view::{EndedView, ScheduledState, View, count},
+};
 
 /// Identifies a condition: its kind and its subject.
 type Condition = (AlertKind, String);
+
+/// Most operations and proposals that are told of one by one.
+const MAX_OPERATIONS: usize = 16;
 
 /// A condition in effect, as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +89,10 @@ impl AlertRules {
             now.extend(others.map(|(condition, text)| (condition.clone(), text.clone())));
         }
         let began = now.iter().filter(|(key, _)| !self.active.contains_key(*key)).map(|entry| notice(entry, false));
-        let ended = self.active.iter().filter(|(key, _)| !now.contains_key(*key)).map(|entry| notice(entry, true));
+        let ended = self.active.iter().filter(|(key, _)| !now.contains_key(*key)).map(|((kind, subject), text)| {
+            let text = end_of_operation(*kind, subject, view).unwrap_or_else(|| text.clone());
+            notice((&(*kind, subject.clone()), &text), true)
+        });
         let notices = began.chain(ended).collect();
         self.active = now;
         notices
@@ -141,8 +150,35 @@ impl AlertRules {
             let text = format!("the health factor of {subject} is {}, below {}", account.health, account.below);
             add(AlertKind::HealthBelowLine, &subject, text);
         }
+        operations(view, add);
         found
     }
+}
+
+/// Tells of what is scheduled and of what is due. Calls of a proposal are told of with it.
+fn operations(view: &View, mut add: impl FnMut(AlertKind, &str, String) -> Option<String>) {
+    let Some(governance) = &view.governance else { return };
+    let all = || governance.scheduled.iter().filter(|scheduled| !scheduled.is_of_proposal);
+    for scheduled in all().take(MAX_OPERATIONS) {
+        let subject = scheduled.subject();
+        add(AlertKind::OperationScheduled, &subject, scheduled.text());
+        if scheduled.state == ScheduledState::Due {
+            add(AlertKind::OperationDue, &subject, scheduled.due_text());
+        }
+    }
+    let further = all().count().saturating_sub(MAX_OPERATIONS);
+    if further != 0 {
+        let text =
+            format!("{} more wait in the manager: the dashboard lists them", counted(count(further), "operation"));
+        add(AlertKind::OperationScheduled, "further operations", text);
+    }
+}
+
+/// Returns how an operation ended, if the condition is about one and the view knows.
+fn end_of_operation(kind: AlertKind, subject: &str, view: &View) -> Option<String> {
+    let is_of_operation = matches!(kind, AlertKind::OperationScheduled | AlertKind::OperationDue);
+    let ended = &view.governance.as_ref().filter(|_| is_of_operation)?.ended;
+    ended.iter().find(|ended| ended.subject() == subject).map(EndedView::text)
 }
 
 fn notice(((kind, subject), text): (&Condition, &String), resolved: bool) -> Notice {
@@ -152,13 +188,13 @@ fn notice(((kind, subject), text): (&Condition, &String), resolved: bool) -> Not
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::Address;
+    use alloy::primitives::{Address, B256};
     use plimsoll_contracts::MarketId;
 
     use super::*;
     use crate::{
         amount::{Amount, Health},
-        view::{HeadView, SignerView, WatchedAccount},
+        view::{GovernanceView, HeadView, ScheduledView, SignerView, WatchedAccount},
     };
 
     /// A view in which no rule applies.
@@ -213,6 +249,64 @@ mod tests {
             assert_eq!(rules.evaluate(&view, Instant::now()), []);
             assert_eq!(kinds(&rules.evaluate(&calm(), Instant::now())), [(kind, true)]);
         }
+    }
+
+    /// A view in which so many operations wait.
+    fn scheduled(count: u8) -> View {
+        let one = |byte| ScheduledView {
+            id: B256::repeat_byte(byte),
+            nonce: 1,
+            is_proposal: false,
+            is_of_proposal: false,
+            state: ScheduledState::Waiting,
+            calls: vec!["contracts.Plimsoll: setFee()".to_owned()],
+            caller: Address::ZERO,
+            caller_name: "safe".to_owned(),
+            due: 1_000,
+            expires: 2_000,
+            opposition: Vec::new(),
+            decision: None,
+        };
+        let scheduled = (0..count).map(one).collect();
+        let governance = GovernanceView { manager: Address::ZERO, scheduled, ended: Vec::new(), left_out: 0 };
+        View { governance: Some(governance), ..calm() }
+    }
+
+    #[test]
+    fn an_operation_is_told_of_when_it_is_scheduled_when_it_is_due_and_with_how_it_ended() {
+        use AlertKind::{OperationDue, OperationScheduled};
+        let mut rules = AlertRules::new(U256::ZERO, Duration::from_secs(60), 75);
+        let mut view = scheduled(1);
+        let began = rules.evaluate(&view, Instant::now());
+        assert_eq!(kinds(&began), [(OperationScheduled, false)]);
+        assert!(began[0].text.contains("of safe is due at 1970-01-01"), "{began:?}");
+        assert!(began[0].text.contains("contracts.Plimsoll: setFee()"), "{began:?}");
+        let mut of_proposal = scheduled(1);
+        of_proposal.governance.as_mut().unwrap().scheduled[0].is_of_proposal = true;
+        assert_eq!(AlertRules::new(U256::ZERO, Duration::from_secs(60), 75).evaluate(&of_proposal, Instant::now()), []);
+        view.governance.as_mut().unwrap().scheduled[0].state = ScheduledState::Due;
+        assert_eq!(kinds(&rules.evaluate(&view, Instant::now())), [(OperationDue, false)]);
+        let mut braked = scheduled(0);
+        braked.governance.as_mut().unwrap().ended = vec![EndedView {
+            id: B256::ZERO,
+            nonce: 1,
+            how: "braked",
+            brake: Some("brakes.usdc".to_owned()),
+            calls: vec!["contracts.Plimsoll: setFee()".to_owned()],
+            at: 1_500,
+        }];
+        let ended = rules.evaluate(&braked, Instant::now());
+        assert_eq!(kinds(&ended), [(OperationScheduled, true), (OperationDue, true)]);
+        assert!(ended[0].text.contains("was cancelled by depositors at brakes.usdc"), "{ended:?}");
+    }
+
+    #[test]
+    fn however_many_operations_wait_a_bounded_number_of_notices_is_raised() {
+        let mut rules = AlertRules::new(U256::ZERO, Duration::from_secs(60), 75);
+        let notices = rules.evaluate(&scheduled(60), Instant::now());
+        assert_eq!(notices.len(), MAX_OPERATIONS + 1);
+        assert!(notices.iter().any(|notice| notice.text.contains("44 operations more wait")), "{notices:?}");
+        assert_eq!(rules.evaluate(&scheduled(61), Instant::now()), []);
     }
 
     #[test]

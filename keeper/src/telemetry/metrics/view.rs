@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::{
     sender::fleet::LeaseStatus,
-    view::{EndpointView, MarketView, VaultView, View},
+    view::{EndpointView, MarketView, ScheduledState, VaultView, View},
 };
 
 /// Basis points of the whole.
@@ -74,6 +74,7 @@ fn metrics_of(view: &View) -> Vec<Metric> {
         state(view),
         markets(view),
         vaults(view),
+        governance(view),
         results(view),
         signers(view),
         fleet(view),
@@ -230,6 +231,27 @@ fn vaults(view: &View) -> Vec<Metric> {
             "vault_flagged_markets",
             "Markets that a vault leaves, by vault",
             per_vault(&|vault| Some(number(crate::view::count(flagged(vault))))),
+        ),
+    ]
+}
+
+fn governance(view: &View) -> Vec<Metric> {
+    let Some(governance) = &view.governance else { return Vec::new() };
+    let scheduled = |state: ScheduledState| {
+        let count = governance.scheduled.iter().filter(|scheduled| scheduled.state == state).count();
+        (vec![("state", state.name().to_owned())], number(crate::view::count(count)))
+    };
+    vec![
+        gauge(
+            "scheduled_operations",
+            "Operations in the manager and queued proposals, by state",
+            vec![scheduled(ScheduledState::Waiting), scheduled(ScheduledState::Due)],
+        ),
+        gauge(
+            "unlisted_operations",
+            "Operations and queued proposals that are not listed since the first block, because there were too many or they \
+             were too large",
+            single(number(governance.left_out)),
         ),
     ]
 }
