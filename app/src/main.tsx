@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { App, useAppState } from "./app";
 import { ActivityPage } from "./ui/activity";
 import { EarnPage } from "./ui/earn";
+import { Later } from "./ui/later";
 import { LocalPanel } from "./ui/local";
 import { MarketPage } from "./ui/market";
 import { MarketsPage } from "./ui/markets";
@@ -13,8 +14,11 @@ import { WalletMenu } from "./ui/wallet";
 const PAGES = [
   ["", "Markets"],
   ["earn", "Earn"],
+  ["governance", "Governance"],
   ["activity", "Activity"],
 ];
+
+const loadGovernance = () => import("./ui/governance").then(({ GovernancePage }) => GovernancePage);
 
 function useRoute(): string[] {
   const parts = () => location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
@@ -59,6 +63,8 @@ function Page({ app }: { app: App }) {
           <MarketPage key={name} app={app} name={name} />
         ) : kind === "earn" ? (
           <EarnPage app={app} />
+        ) : kind === "governance" ? (
+          <Later app={app} load={loadGovernance} />
         ) : kind === "activity" ? (
           <ActivityPage app={app} />
         ) : (

@@ -77,6 +77,14 @@ export const fundEvents = parseAbi([
   "event RedeemInKind(address indexed owner, address indexed receiver, uint256 idleAssets, uint256[] supplyShares)",
 ]);
 
+/** What a person does with brakes and governors. */
+export const governanceEvents = parseAbi([
+  "event Locked(address indexed account, uint256 shares, uint256 freeAt)",
+  "event Unlocked(address indexed account, address indexed to, uint256 shares)",
+  "event Opposed(bytes32 indexed id, uint32 indexed nonce, address indexed account, uint256 added, uint256 weight, uint256 needed)",
+  "event VoteCast(address indexed voter, uint256 proposalId, uint8 support, uint256 weight, string reason)",
+]);
+
 export const lensAbi = parseAbi([
   PARAMS,
   MARKET,
@@ -206,4 +214,17 @@ export const errorsAbi = parseAbi([
   "error ERC4626ExceededMaxWithdraw(address owner, uint256 assets, uint256 max)",
   "error InsufficientBalance()",
   "error InsufficientAllowance()",
+  "error AccessManagerNotReady(bytes32 operationId)",
+  "error AccessManagerExpired(bytes32 operationId)",
+  "error AccessManagerNotScheduled(bytes32 operationId)",
+  "error AccessManagerUnauthorizedCall(address caller, address target, bytes4 selector)",
+  "error AccessManagerUnauthorizedCancel(address msgsender, address caller, address target, bytes4 selector)",
+  "error GovernorUnexpectedProposalState(uint256 proposalId, uint8 current, bytes32 expectedStates)",
+  "error GovernorAlreadyCastVote(address voter)",
+  "error GovernorUnmetDelay(uint256 proposalId, uint256 neededTimestamp)",
+  "error GovernorMismatchedNonce(uint256 proposalId, uint256 expectedNonce, uint256 actualNonce)",
+  "error StillLocked(uint256 freeAt)",
+  "error TooFewLocked(uint256 locked, uint256 wanted)",
+  "error NothingScheduled()",
+  "error SupplyTooLow(uint256 supply, uint256 minimum)",
 ]);

@@ -2,7 +2,7 @@
 import { decodeEventLog, encodeEventTopics, getAddress, pad, type Abi, type Address, type Hex } from "viem";
 import { amountText, bpsText } from "../lib/numbers";
 import { KINDS } from "../lib/orders";
-import { coreEvents, fundEvents, guardEvents, leverEvents, rewardsEvents } from "./abi";
+import { coreEvents, fundEvents, governanceEvents, guardEvents, leverEvents, rewardsEvents } from "./abi";
 import type { Deployment, Token } from "./config";
 import { toHex, type Rpc } from "./rpc";
 
@@ -121,20 +121,35 @@ const FUND: Record<string, Kind> = {
   RedeemInKind: { topic: 1, sentence: () => "Redeemed in kind" },
 };
 
+/** Shares and votes are of tokens that activity does not read. */
+const GOVERNANCE: Record<string, Kind> = {
+  Locked: { topic: 1, sentence: () => "Locked shares" },
+  Unlocked: { topic: 1, sentence: () => "Unlocked shares" },
+  Opposed: { topic: 3, sentence: () => "Opposed an operation" },
+  VoteCast: {
+    topic: 1,
+    sentence: ({ support }) => `Voted ${["against", "for", "in abstention on"][support]} a proposal`,
+  },
+};
+
 /** A contract whose events concern accounts. */
 interface Source {
   name: string;
+  /** The page's route, where no market is. */
+  route: string;
   abi: Abi;
   kinds: Record<string, Kind>;
 }
 
 const KIND_OF_CONTRACT: Record<string, Omit<Source, "name">> = {
-  Plimsoll: { abi: coreEvents, kinds: CORE },
-  Guard: { abi: guardEvents, kinds: GUARD },
-  Lever: { abi: leverEvents, kinds: LEVER },
-  Rewards: { abi: rewardsEvents, kinds: REWARDS },
-  Backstop: { abi: fundEvents, kinds: FUND },
-  Vault: { abi: fundEvents, kinds: FUND },
+  Plimsoll: { abi: coreEvents, kinds: CORE, route: "earn" },
+  Guard: { abi: guardEvents, kinds: GUARD, route: "earn" },
+  Lever: { abi: leverEvents, kinds: LEVER, route: "earn" },
+  Rewards: { abi: rewardsEvents, kinds: REWARDS, route: "earn" },
+  Backstop: { abi: fundEvents, kinds: FUND, route: "earn" },
+  Vault: { abi: fundEvents, kinds: FUND, route: "earn" },
+  Brake: { abi: governanceEvents, kinds: GOVERNANCE, route: "governance" },
+  PlimsollGovernor: { abi: governanceEvents, kinds: GOVERNANCE, route: "governance" },
 };
 
 function sourcesOf(deployment: Deployment): Map<Address, Source> {
@@ -198,7 +213,7 @@ function describe(
     index: Number(log.logIndex),
     transaction: log.transactionHash,
     place: market?.name ?? source.name,
-    route: market ? `market/${market.name}` : "earn",
+    route: market ? `market/${market.name}` : source.route,
     what: kind.sentence(args, { loan: market?.loan, collateral: market?.collateral, token }),
     isBad: kind.isBad ?? false,
   };

@@ -54,6 +54,8 @@ export interface Deployment {
   contract(kind: string): Address | undefined;
   /** Names and addresses of all contracts of a kind. */
   contracts(kind: string): { name: string; address: Address }[];
+  /** The name of a contract or token in the record, if it has one. */
+  nameOf(address: Address): string | undefined;
 }
 
 export interface Config {
@@ -128,6 +130,9 @@ export function readRecord(file: RecordFile): Deployment {
       return found.length === 1 ? found[0]!.address : undefined;
     },
     contracts: ofKind,
+    nameOf: (address) =>
+      contracts.find(([, contract]) => getAddress(contract.address) === address)?.[0] ??
+      tokens.find((token) => token.address === address)?.name,
   };
 }
 

@@ -18,7 +18,10 @@ const BUNDLER: &str = "node_modules/esbuild/bin/esbuild";
 /// What is bundled: the script with all that it imports, and the stylesheet.
 const ENTRIES: [&str; 2] = ["app/src/main.tsx", "app/src/style.css"];
 /// Arguments of the bundler. Modules that only some visitors need become files of their own.
-const BUNDLER_ARGUMENTS: [&str; 8] = [
+///
+/// Functions of viem that nothing here uses import one file on demand; for that alone the bundler would keep it, and all that it
+/// needs.
+const BUNDLER_ARGUMENTS: [&str; 9] = [
     "--bundle",
     "--splitting",
     "--format=esm",
@@ -26,6 +29,7 @@ const BUNDLER_ARGUMENTS: [&str; 8] = [
     "--target=es2022",
     "--jsx=automatic",
     "--jsx-import-source=preact",
+    "--external:*../utils/ccip.js",
     "--log-level=warning",
 ];
 /// Files that are served as they are.

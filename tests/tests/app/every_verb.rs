@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{earn::VAULT, fixture::Page};
 
 /// What a person presses.
-enum Act {
+pub(super) enum Act {
     /// A form for an amount, within a part of the page.
     Form { part: &'static str, verb: &'static str, amount: &'static str },
     /// A button for which no amount is needed.
@@ -88,7 +88,7 @@ impl Act {
     }
 
     /// Meets the wallet's, the node's and the chain's faults, and in the end succeeds in spite of a reload.
-    async fn meets_every_fault(&self, page: &mut Page, route: &str) -> eyre::Result<()> {
+    pub(super) async fn meets_every_fault(&self, page: &mut Page, route: &str) -> eyre::Result<()> {
         self.prepare(page).await?;
         let chain = format!("{:#x}", page.suite.deployment.chain_id);
         page.wallet(json!({ "chain": "0x1" })).await?;

@@ -46,6 +46,13 @@ pub(super) async fn build_site(suite: &Suite) -> eyre::Result<Site> {
     Ok(tokio::task::spawn_blocking(move || Site::build(&tools, &deployment, &url, true)).await??)
 }
 
+/// Deploys what the example of a manifest describes, with changes.
+pub(super) async fn deploy(change: impl FnOnce(String) -> String) -> eyre::Result<Suite> {
+    let path = support::tools()?.workspace().root().join("examples/local.toml");
+    let text = change(fs::read_to_string(&path)?);
+    Suite::start_from(Manifest::parse(&path, text)?, &[]).await
+}
+
 /// Returns JavaScript that finds a button by its text or label.
 fn button(label: &str, is_open: bool) -> String {
     format!(
@@ -64,10 +71,13 @@ impl Page {
 
     /// As [`Page::open`], with further sections of the manifest.
     pub(super) async fn open_with(sections: &str) -> eyre::Result<Option<Self>> {
-        let Some(mut browser) = Browser::start().await? else { return Ok(None) };
-        let path = support::tools()?.workspace().root().join("examples/local.toml");
-        let text = fs::read_to_string(&path)? + sections;
-        let suite = Box::pin(Suite::start_from(Manifest::parse(&path, text)?, &[])).await?;
+        let Some(browser) = Browser::start().await? else { return Ok(None) };
+        let suite = Box::pin(deploy(|text| text + sections)).await?;
+        Box::pin(Self::open_at(suite, browser)).await.map(Some)
+    }
+
+    /// Opens the page of a deployment that is there, with a wallet in it.
+    pub(super) async fn open_at(suite: Suite, mut browser: Browser) -> eyre::Result<Self> {
         let market = suite.market("weth-usdc")?;
         suite.supply(&market, units(500_000, 6)).await?;
         let person = suite.devnet.account(PERSON)?;
@@ -82,7 +92,7 @@ impl Page {
             .replace("CHAIN", &json!(format!("{:#x}", suite.deployment.chain_id)).to_string())
             .replace("NODE", &json!(node).to_string());
         browser.command("Page.addScriptToEvaluateOnNewDocument", json!({ "source": wallet })).await?;
-        Self::of(suite, server, browser).await.map(Some)
+        Self::of(suite, server, browser).await
     }
 
     /// Opens a page that is served already.

@@ -18,7 +18,7 @@ const MOST_BYTES: usize = 120_000;
 const MOST_REQUESTS: usize = 8;
 /// Widths in pixels: a telephone, a tablet, a desk.
 const WIDTHS: [u64; 3] = [390, 820, 1_440];
-const ROUTES: [&str; 4] = ["", "market/weth-usdc", "earn", "activity"];
+const ROUTES: [&str; 5] = ["", "market/weth-usdc", "earn", "governance", "activity"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_fits_every_width_and_is_accessible() -> eyre::Result<()> {
@@ -26,8 +26,7 @@ async fn every_page_fits_every_width_and_is_accessible() -> eyre::Result<()> {
     page.execute("Supply", "5000").await?;
     page.execute("Add collateral", "5").await?;
     page.execute("Borrow", "6500").await?;
-    let axe = fs::read_to_string(support::tools()?.workspace().root().join("node_modules/axe-core/axe.min.js"))?;
-    page.browser.evaluate(&format!("{axe}; 0")).await?;
+    load_axe(&mut page).await?;
     for route in ROUTES {
         page.go(route).await?;
         page.shows("This local chain").await?;
@@ -36,22 +35,34 @@ async fn every_page_fits_every_width_and_is_accessible() -> eyre::Result<()> {
             page.waits_for("a preview", "document.querySelector('.before-after')").await?;
             picture_for_documents(&mut page).await?;
         }
-        for (scheme, width) in ["light", "dark"].into_iter().flat_map(|scheme| WIDTHS.map(|width| (scheme, width))) {
-            let screen = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 });
-            page.browser.command("Emulation.setDeviceMetricsOverride", screen).await?;
-            let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-            page.browser.command("Emulation.setEmulatedMedia", features).await?;
-            // The chart follows the width with the next frame.
-            let fits = "document.documentElement.scrollWidth <= document.documentElement.clientWidth &&
-                [...document.querySelectorAll('.card *')].every((element) =>
-                    element.getBoundingClientRect().right <= element.closest('.card').getBoundingClientRect().right)";
-            page.waits_for(&format!("{route} within {width} pixels"), fits).await?;
-            let run = "axe.run().then(({ violations }) => violations.map(({ id, nodes }) =>
-                `${id}: ${nodes.map(({ html }) => html).join(' | ')}`).join('\\n'))";
-            assert_eq!(page.browser.evaluate(run).await?, "", "{route}, {scheme}, {width} pixels");
-            let name = format!("app-{}-{scheme}-{width}", route.replace('/', "-"));
-            page.browser.save_picture(&name).await?;
-        }
+        looks_well(&mut page, route).await?;
+    }
+    Ok(())
+}
+
+/// Loads what judges accessibility into the page.
+pub(super) async fn load_axe(page: &mut Page) -> eyre::Result<()> {
+    let axe = fs::read_to_string(support::tools()?.workspace().root().join("node_modules/axe-core/axe.min.js"))?;
+    page.browser.evaluate(&format!("{axe}; 0")).await.map(drop)
+}
+
+/// Requires that the route that is open fits every width, in light and dark, and is accessible.
+pub(super) async fn looks_well(page: &mut Page, route: &str) -> eyre::Result<()> {
+    for (scheme, width) in ["light", "dark"].into_iter().flat_map(|scheme| WIDTHS.map(|width| (scheme, width))) {
+        let screen = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 });
+        page.browser.command("Emulation.setDeviceMetricsOverride", screen).await?;
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        page.browser.command("Emulation.setEmulatedMedia", features).await?;
+        // The chart follows the width with the next frame.
+        let fits = "document.documentElement.scrollWidth <= document.documentElement.clientWidth &&
+            [...document.querySelectorAll('.card *')].every((element) =>
+                element.getBoundingClientRect().right <= element.closest('.card').getBoundingClientRect().right)";
+        page.waits_for(&format!("{route} within {width} pixels"), fits).await?;
+        let run = "axe.run().then(({ violations }) => violations.map(({ id, nodes }) =>
+            `${id}: ${nodes.map(({ html }) => html).join(' | ')}`).join('\\n'))";
+        assert_eq!(page.browser.evaluate(run).await?, "", "{route}, {scheme}, {width} pixels");
+        let name = format!("app-{}-{scheme}-{width}", route.replace('/', "-"));
+        page.browser.save_picture(&name).await?;
     }
     Ok(())
 }
