@@ -203,8 +203,8 @@ function describe(
   const kind = source.kinds[decoded.eventName ?? ""];
   if (!kind) return undefined;
   const market = deployment.markets.find(({ id }) => id === args.id);
-  // A market that was created besides those of the record.
-  if (args.id && !market) return undefined;
+  // A market that was created besides those of the record. Operations of governance have ids, too.
+  if (args.id && !market && source.kinds !== GOVERNANCE) return undefined;
   const programme = deployment.programmes.find(({ id }) => id === args.pool);
   const reward = programme?.rewards.find((token) => token.address === args.rewardToken);
   const token = assets.get(address) ?? reward ?? programme?.stake;
