@@ -2,8 +2,8 @@
 //! delegated and cast; a proposal lives its whole life. Every verb meets every fault before it succeeds.
 
 use alloy::{
-    primitives::{Address, Bytes, U256, address},
-    providers::ext::AnvilApi,
+    primitives::{Address, B256, Bytes, U256, address},
+    providers::{Provider, ext::AnvilApi},
     sol,
     sol_types::{SolCall, SolValue},
 };
@@ -18,6 +18,7 @@ use plimsoll_testkit::{
     devnet::{ITestToken, mined},
     market::units,
 };
+use serde_json::json;
 
 use super::{
     every_verb::Act::{self, Button, Form},
@@ -40,7 +41,6 @@ sol! {
         address guardian;
     }
 
-    #[sol(rpc)]
     interface ITransfer {
         function transfer(address to, uint256 value) external returns (bool);
     }
@@ -120,22 +120,35 @@ impl Governed {
         Ok(())
     }
 
+    /// Sends a call from the person's account besides the browser. The node counts the nonces.
+    async fn send(&self, to: Address, call: &impl SolCall) -> eyre::Result<()> {
+        let provider = self.page.suite.provider();
+        let request = json!({ "from": PERSON, "to": to, "data": Bytes::from(call.abi_encode()), "gas": "0x200000" });
+        let hash: B256 = provider.raw_request("eth_sendTransaction".into(), (request,)).await?;
+        let receipt = provider.get_transaction_receipt(hash).await?.wrap_err("it is not mined")?;
+        ensure!(receipt.status(), "{receipt:?}");
+        Ok(())
+    }
+
     /// Schedules the call that makes an account the recipient of the reserve of `weth-usdc`.
     async fn schedule(&mut self, recipient: Address) -> eyre::Result<()> {
-        let (suite, core) = (&self.page.suite, self.page.suite.contract("Plimsoll")?);
+        let core = self.page.suite.contract("Plimsoll")?;
         let data = IPlimsoll::setFeeRecipientCall { id: self.page.market.id().0, recipient }.abi_encode();
-        let manager = IAccessManager::new(self.manager, suite.provider());
-        mined(manager.schedule(core, data.into(), Default::default()).from(PERSON)).await?;
+        let call = IAccessManager::scheduleCall { target: core, data: data.into(), when: Default::default() };
+        self.send(self.manager, &call).await?;
         self.page.shows(&format!("contracts.Plimsoll: setFeeRecipient(id: weth-usdc, recipient: {recipient})")).await
     }
 
     /// Proposes to send a vote to an account.
     async fn propose(&mut self, title: &str) -> eyre::Result<()> {
         let data = ITransfer::transferCall { to: Address::repeat_byte(0x44), value: U256::ONE }.abi_encode();
-        let governor = IGovernor::new(self.governor, self.page.suite.provider());
-        let description = format!("{title}\nWith a reason.");
-        let call = governor.propose(vec![self.votes], vec![U256::ZERO], vec![Bytes::from(data)], description);
-        mined(call.from(PERSON)).await?;
+        let call = IGovernor::proposeCall {
+            targets: vec![self.votes],
+            values: vec![U256::ZERO],
+            calldatas: vec![Bytes::from(data)],
+            description: format!("{title}\nWith a reason."),
+        };
+        self.send(self.governor, &call).await?;
         self.page.shows(title).await?;
         self.page.shows("contracts.Votes: transfer(to: 0x4444444444444444444444444444444444444444, value: 1)").await
     }
@@ -209,7 +222,8 @@ async fn operations_are_opposed_executed_and_cancelled_and_every_verb_meets_ever
 async fn a_proposal_is_voted_on_queued_executed_or_cancelled_and_every_verb_meets_every_fault() -> eyre::Result<()> {
     let Some(mut governed) = Box::pin(Governed::open()).await? else { return Ok(()) };
     let provider = governed.page.suite.provider().clone();
-    mined(ITransfer::new(governed.votes, &provider).transfer(governed.governor, U256::from(10)).from(PERSON)).await?;
+    let pays = ITransfer::transferCall { to: governed.governor, value: U256::from(10) };
+    governed.send(governed.votes, &pays).await?;
     governed.acts(Button("Delegate")).await?;
     governed.page.shows("yourself").await?;
 
