@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Contracts that are compiled besides the protocol's own, by file. They are for local chains only.
-const LOCAL_SOURCES: [&str; 10] = [
+const LOCAL_SOURCES: [&str; 11] = [
     "contracts/test/support/MarketMaker.sol",
     "contracts/test/support/Borrowers.sol",
     "contracts/test/support/TestToken.sol",
@@ -27,6 +27,7 @@ const LOCAL_SOURCES: [&str; 10] = [
     "contracts/test/rewards/OddToken.sol",
     "contracts/test/support/OneSlotOracle.sol",
     "contracts/test/support/StakingRewards.sol",
+    "contracts/test/nodes/ERC3009Token.sol",
     "contracts/test/support/GuardMathHarness.sol",
     "contracts/test/support/MathHarness.sol",
     "contracts/test/support/RewardsHarness.sol",

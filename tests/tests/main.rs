@@ -16,6 +16,7 @@ mod gas;
 mod keeper;
 mod liquidation;
 mod math;
+mod nodes;
 mod package;
 mod params;
 mod positions;

@@ -1,0 +1,6 @@
+//! Payment channels and x402's published client, server and facilitator, which know nothing of us.
+
+mod client;
+mod fixture;
+mod payment;
+mod vectors;
