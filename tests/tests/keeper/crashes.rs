@@ -6,7 +6,10 @@ use std::{
     io::{self, Write},
 };
 
-use alloy::providers::ext::AnvilApi;
+use alloy::{
+    providers::{Provider, ext::AnvilApi},
+    rpc::types::anvil::ReorgOptions,
+};
 use eyre::ensure;
 use plimsoll_testkit::{
     keeper::{Keeper, KeeperSetup},
@@ -15,7 +18,7 @@ use plimsoll_testkit::{
     venus,
 };
 
-use super::fixture::{EARLY_FINALITY, program};
+use super::fixture::{EARLY_FINALITY, Fixture, program};
 
 /// Falls of prices in a crash, in basis points of the first ones.
 const FALLS: [u64; 3] = [800, 1_600, 2_500];
@@ -110,4 +113,33 @@ async fn in_a_crash_every_account_of_venus_that_is_worth_it_is_liquidated_and_no
         return Ok(());
     }
     crash(&[Lender::Venus], 2).await
+}
+
+/// A keeper is killed with transactions in the pool; then what it liquidated is reorged while none runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn through_a_kill_and_a_reorg_accounts_of_aave_are_liquidated_and_nothing_is_sent_twice() -> eyre::Result<()> {
+    let mut crash = Crash::new(&[Lender::AaveV3], 3).await?;
+    let setup = crash.setup();
+    let keeper = crash.keeper().await?;
+    let signer = keeper.signer();
+    crash.protocols.fall(FALLS[2]).await?;
+    crash.protocols.note(&mut crash.tallies, false).await?;
+    let fallen = crash.protocols.suite.provider().get_block_number().await?;
+    ensure!(crash.protocols.settle(&keeper).await?, "nothing is sent");
+    drop(keeper);
+    let keeper = crash.keeper().await?;
+    crash.protocols.mine_until_quiet(&keeper, MAX_BLOCKS).await?;
+    let before = crash.protocols.liquidations(Lender::AaveV3).await?.len();
+    drop(keeper);
+    let depth = crash.protocols.suite.provider().get_block_number().await? - fallen;
+    crash.protocols.suite.provider().anvil_reorg(ReorgOptions { depth, tx_block_pairs: Vec::new() }).await?;
+    ensure!(before > 0 && crash.protocols.liquidations(Lender::AaveV3).await?.is_empty(), "nothing was reorged");
+    let keeper = crash.keeper().await?;
+    crash.protocols.mine_until_quiet(&keeper, MAX_BLOCKS).await?;
+    crash.protocols.note(&mut crash.tallies, true).await?;
+    crash.ensure_liquidated(&keeper).await?;
+    let fixture = Fixture::in_market(crash.protocols.suite, "weth-usdc")?;
+    let journal = fixture.settle_and_end(keeper, &setup).await?;
+    fixture.ensure_none_reverted(signer).await?;
+    fixture.ensure_journal_is_complete(&journal, signer).await
 }
