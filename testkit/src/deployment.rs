@@ -81,7 +81,7 @@ impl Suite {
     /// # Errors
     /// As [`Suite::start`], and when the manifest does not fit the chain.
     pub async fn start_from(manifest: Manifest, arguments: &[&str]) -> eyre::Result<Self> {
-        Self::deploy(Devnet::start_with(arguments).await?, &manifest).await
+        Box::pin(Self::deploy(Devnet::start_with(arguments).await?, &manifest)).await
     }
 
     /// Deploys the suite that a manifest describes on a chain that is already running. Feeds, tokens and pools without
@@ -98,7 +98,7 @@ impl Suite {
         let chain = Chain::connect(devnet.node.http_url().parse()?).await?;
         let signer = manifest.tables.deployer.key.open(chain.local()).await?;
         let inputs = Inputs { design: &design, artifacts: &artifacts, chain: &chain, may_replace: false };
-        let deployment = apply::apply(inputs, signer, &record, &|_| {}).await?;
+        let deployment = Box::pin(apply::apply(inputs, signer, &record, &|_| {})).await?;
         Ok(Self { devnet, deployment, record, scratch })
     }
 

@@ -38,7 +38,7 @@ contract WireTest is ChannelsTest {
         assertEq(IERC3009.receiveWithAuthorization.selector, bytes4(0x88b7ab63));
     }
 
-    /// @dev The first four and the last two bytes of each topic. The whole ones are compared with the published client.
+    /// @dev The first four and the last two bytes of each topic.
     function test_N22_topics() public pure {
         assertEq(_ends(IChannels.ChannelCreated.selector), 0x69d8248d08fa);
         assertEq(_ends(IChannels.ChannelClosed.selector), 0x8d5942f18d37);

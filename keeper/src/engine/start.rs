@@ -211,7 +211,7 @@ impl Parts {
             config,
         };
         // In a task of its own, a panic of the engine ends that task and not the alerts that tell of it.
-        let run = async move { engine.run(sender_events, sender_tasks, requests, &shutdown).await };
+        let run = async move { Box::pin(engine.run(sender_events, sender_tasks, requests, &shutdown)).await };
         tokio::spawn(run).await.wrap_err("the engine's task")?
     }
 }

@@ -156,7 +156,7 @@ impl Fork {
             devnet.provider().anvil_set_nonce(account, 0).await?;
         }
         let manifest = Manifest::parse(Path::new("weth-usdc.toml"), MANIFEST.to_owned())?;
-        let suite = Suite::deploy(devnet, &manifest).await?;
+        let suite = Box::pin(Suite::deploy(devnet, &manifest)).await?;
         let market = suite.market("weth-usdc")?;
         Ok(Self { suite, market })
     }

@@ -173,7 +173,7 @@ async fn what_is_scheduled_is_told_of_and_executed_once_through_a_kill_and_a_reo
     provider.anvil_increase_time(DELAY_SECS).await?;
     provider.evm_mine(None).await?;
     governed.alerted(&keeper, &["operation_due", "resolved=false", &wanted.to_string()]).await?;
-    soon(async { Ok(proxy.wait_for(|counts| counts.acted(stall) > 0).await?) }).await?;
+    soon(async { proxy.wait_for(|counts| counts.acted(stall) > 0).await }).await?;
     drop(keeper);
     proxy.cut_connections().await?;
     proxy.lift(stall);
