@@ -40,6 +40,18 @@ pub enum AlertKind {
     OperationDue,
     /// The keeper could not start, or ended although nobody had asked it to.
     KeeperFailed,
+    /// The database that keepers share does not answer.
+    DatabaseUnreachable,
+    /// A keeper that shares the database neither lives nor was shut down.
+    MemberGone,
+    /// No keeper has the lease on a signer.
+    NobodySigns,
+    /// The lease on the signers was lost.
+    LeaseLost,
+    /// The lease on the signers was taken over from another keeper.
+    LeaseTaken,
+    /// Another keeper's transactions hold up a market's loans for longer than the configured time.
+    HeldByPeer,
 }
 
 /// How urgent an alert is, in ascending order.
@@ -72,23 +84,36 @@ impl AlertKind {
             Self::OperationScheduled => "operation_scheduled",
             Self::OperationDue => "operation_due",
             Self::KeeperFailed => "keeper_failed",
+            Self::DatabaseUnreachable => "database_unreachable",
+            Self::MemberGone => "member_gone",
+            Self::NobodySigns => "nobody_signs",
+            Self::LeaseLost => "lease_lost",
+            Self::LeaseTaken => "lease_taken",
+            Self::HeldByPeer => "held_by_peer",
         }
     }
 
     /// Returns the severity of a kind unless the configuration has another.
     pub(crate) const fn default_severity(self) -> Severity {
         match self {
-            Self::Paused | Self::OrderFlow => Severity::Info,
+            Self::Paused | Self::OrderFlow | Self::LeaseTaken => Severity::Info,
             Self::HealthBelowLine
             | Self::BadDebt
             | Self::LowBalance
             | Self::LoansStayLiquidatable
             | Self::Copied
             | Self::OperationScheduled
-            | Self::OperationDue => Severity::Warning,
-            Self::StalledHead | Self::Stopped | Self::SignerProblem | Self::AuditMismatch | Self::KeeperFailed => {
-                Severity::Critical
-            }
+            | Self::OperationDue
+            | Self::MemberGone
+            | Self::LeaseLost
+            | Self::HeldByPeer => Severity::Warning,
+            Self::StalledHead
+            | Self::Stopped
+            | Self::SignerProblem
+            | Self::AuditMismatch
+            | Self::KeeperFailed
+            | Self::DatabaseUnreachable
+            | Self::NobodySigns => Severity::Critical,
         }
     }
 }

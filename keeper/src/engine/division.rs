@@ -2,17 +2,55 @@
 //! block later, so that a member that does not act costs a block.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::{intent::Subject, sender::fleet::FleetStatus, strategies::SkipReason};
+use alloy::primitives::B256;
+
+use crate::{
+    intent::{DropReason, Outcome, Subject},
+    sender::fleet::FleetStatus,
+    strategies::SkipReason,
+};
 
 /// Since when, and until when, each subject of another member's markets was to be acted on, by number of the block.
 pub(super) type SeenSubjects = Arc<Mutex<HashMap<Subject, (u64, u64)>>>;
 
 /// Number of blocks without decisions on a subject after which it counts as new.
 const FORGOTTEN_AFTER: u64 = 2;
+
+/// Number of blocks without a refusal after which a market no longer counts as held by another keeper.
+const FREE_AFTER: u64 = 5;
+
+/// Markets in which nothing is sent because another keeper has claimed the loans: since which block, and until which.
+#[derive(Debug, Default)]
+pub(super) struct HeldMarkets(BTreeMap<B256, (u64, u64)>);
+
+impl HeldMarkets {
+    /// Takes what became of an intent in a market as of the newest block.
+    pub(super) fn on_outcome(&mut self, market: B256, outcome: &Outcome, block: u64) {
+        match outcome {
+            Outcome::Dropped(DropReason::HeldByPeer) => {
+                let (first, last) = self.0.entry(market).or_insert((block, block));
+                if last.saturating_add(FREE_AFTER) < block {
+                    *first = block;
+                }
+                *last = block;
+            }
+            Outcome::Sent { .. } => {
+                self.0.remove(&market);
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the markets that are held, each with the number of blocks since the first refusal.
+    pub(super) fn at(&self, block: u64) -> Vec<(B256, u64)> {
+        let is_held = |(_, (_, last)): &(&B256, &(u64, u64))| last.saturating_add(FREE_AFTER) >= block;
+        self.0.iter().filter(is_held).map(|(market, (first, _))| (*market, block.saturating_sub(*first))).collect()
+    }
+}
 
 /// What the other members of the fleet mean for decisions on a block.
 #[derive(Debug)]
@@ -68,10 +106,13 @@ pub(super) fn forget_old(seen: &SeenSubjects, block: u64) {
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::{Address, B256};
+    use alloy::primitives::Address;
 
     use super::*;
-    use crate::sender::fleet::{LeaseStatus, Member};
+    use crate::{
+        intent::Fees,
+        sender::fleet::{LeaseStatus, Member},
+    };
 
     fn division(is_standby: bool, seen: &SeenSubjects) -> Division {
         let member = |id: &str, is_self| Member {
@@ -117,5 +158,21 @@ mod tests {
         let division = division(true, &SeenSubjects::default());
         let ours = loan("ours", &division);
         assert!(division.skip_reason(&ours, 7).is_some() && division.skip_reason(&ours, 8).is_some());
+    }
+
+    #[test]
+    fn a_market_is_held_from_the_first_refusal_until_something_is_sent_or_none_is_refused_any_more() {
+        let market = B256::repeat_byte(1);
+        let mut held = HeldMarkets::default();
+        let refused = Outcome::Dropped(DropReason::HeldByPeer);
+        (7..=10).for_each(|block| held.on_outcome(market, &refused, block));
+        held.on_outcome(market, &Outcome::Dropped(DropReason::Obsolete), 12);
+        assert_eq!(held.at(12), [(market, 5)]);
+        assert_eq!(held.at(16), []);
+        held.on_outcome(market, &refused, 20);
+        assert_eq!(held.at(20), [(market, 0)]);
+        let fees = Fees { max_fee_per_gas: 1, max_priority_fee_per_gas: 1 };
+        held.on_outcome(market, &Outcome::Sent { nonce: 0, hash: B256::ZERO, fees }, 21);
+        assert_eq!(held.at(21), []);
     }
 }

@@ -362,8 +362,13 @@ impl Engine {
         let is_mined = event.is_mined();
         match event {
             sender::SenderEvent::Alert(alert) => {
+                let kind = match alert {
+                    sender::SenderAlert::LeaseLost { .. } => AlertKind::LeaseLost,
+                    sender::SenderAlert::LeaseTaken { .. } => AlertKind::LeaseTaken,
+                    _ => AlertKind::SignerProblem,
+                };
                 let (subject, text) = ("sender".to_owned(), alert.to_string());
-                self.alerts.send(Notice { kind: AlertKind::SignerProblem, subject, resolved: false, text });
+                self.alerts.send(Notice { kind, subject, resolved: false, text });
             }
             sender::SenderEvent::Report(report) => self.on_report(&report),
         }
@@ -544,6 +549,7 @@ fn operations<'a>(
         safety: submissions.safety(&config.safety, header.timestamp),
         endpoints: follower.stream().health(),
         paused: pauses.names(config),
+        held_markets: submissions.held_markets(header.number),
     }
 }
 

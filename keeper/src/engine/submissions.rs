@@ -2,13 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 use plimsoll_contracts::MarketId;
 use tokio::time::Instant;
 use tracing::{Span, debug, field, instrument};
 
 use super::{
-    division::{Division, SeenSubjects, forget_old},
+    division::{Division, HeldMarkets, SeenSubjects, forget_old},
     exclusion::Exclusion,
     obsolete::{is_executable, is_liquidatable, is_obsolete},
     pricing::PricedBlock,
@@ -52,6 +52,8 @@ pub(super) struct Submissions {
     pub(super) liquidatable: Liquidatable,
     /// Subjects of markets in which another keeper of the fleet acts first.
     seen: SeenSubjects,
+    /// Markets in which another keeper's claims keep this one from sending.
+    held: HeldMarkets,
 }
 
 /// When an intent was decided.
@@ -95,6 +97,7 @@ impl Submissions {
             reverted: Vec::new(),
             liquidatable: Liquidatable::default(),
             seen: SeenSubjects::default(),
+            held: HeldMarkets::default(),
         }
     }
 
@@ -154,6 +157,7 @@ impl Submissions {
     /// ended of a transaction that was mined, or that was given up because its loans are gone.
     pub(super) fn on_report(&mut self, report: &Report, newest: Option<&Header>) -> Option<RaceEnd> {
         let mut result = None;
+        self.held.on_outcome(report.intent.scope.market, &report.outcome, newest.map_or(0, |newest| newest.number));
         match &report.outcome {
             Outcome::Sent { fees, .. } => {
                 if let Some(submission) = self.open.get_mut(&report.id) {
@@ -248,6 +252,12 @@ impl Submissions {
     /// Who shares the database; `None` where no keeper can.
     pub(super) fn fleet(&self) -> Option<FleetStatus> {
         self.sender.fleet()
+    }
+
+    /// Returns the markets in which another keeper's claims keep this one from sending, each with the number of blocks for
+    /// which they have.
+    pub(super) fn held_markets(&self, block: u64) -> Vec<(B256, u64)> {
+        self.held.at(block)
     }
 
     /// Replaces the pending transaction with a nonce by a cancellation. Returns it in words; fails with the reason.

@@ -295,6 +295,26 @@ pub enum SenderAlert {
         /// Account that signs the transactions.
         signer: Address,
     },
+    /// The keeper lost its lease on its signers.
+    #[error("the lease on the signers was lost: {reason}; nothing is sent until this keeper has one again")]
+    LeaseLost {
+        /// Why.
+        reason: String,
+    },
+    /// The keeper took the lease on its signers over.
+    #[error("this keeper signs now: the lease on the signers was taken over from {from}")]
+    LeaseTaken {
+        /// Name of the keeper that had it before.
+        from: String,
+    },
+    /// The keeper has a lease on a signer, and cannot continue what the signer had sent.
+    #[error("{signer} sends nothing: this keeper has its lease, and cannot take over what it had sent: {problem}")]
+    NotTakenOver {
+        /// Account that signs.
+        signer: Address,
+        /// What went wrong.
+        problem: String,
+    },
 }
 
 /// Formats a price per gas in gwei.

@@ -1,5 +1,7 @@
 //! The keepers of one operator that share a database: who lives, who holds which lease, and whose a market is.
 
+use std::collections::BTreeMap;
+
 use alloy::primitives::{Address, keccak256};
 use serde::Serialize;
 
@@ -49,7 +51,57 @@ pub struct LeaseStatus {
     pub expires_in_ms: i64,
 }
 
+/// What is wrong with the keepers that share a database.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FleetProblem {
+    /// The database does not answer.
+    #[error("the database that keepers share does not answer: nothing is sent until it does")]
+    Unreachable,
+    /// A keeper neither lives nor was shut down.
+    #[error("the keeper {name} has not been heard of for {secs} s")]
+    MemberGone {
+        /// Name of the keeper.
+        name: String,
+        /// Seconds since its last heartbeat.
+        secs: u64,
+    },
+    /// A signer's lease has expired, and no keeper has taken it.
+    #[error("no keeper has the lease on {signer}: nothing is sent for it")]
+    NobodySigns {
+        /// Account that signs.
+        signer: Address,
+    },
+}
+
 impl FleetStatus {
+    /// Lists what is wrong, as far as it concerns a keeper with these signers. What the database said before it stopped to
+    /// answer is not repeated.
+    #[must_use]
+    pub fn problems(&self, signers: &[Address]) -> Vec<FleetProblem> {
+        if !self.is_reachable {
+            return vec![FleetProblem::Unreachable];
+        }
+        let gone = self.gone().into_iter().map(|(name, secs)| FleetProblem::MemberGone { name: name.to_owned(), secs });
+        let is_free = |lease: &&LeaseStatus| lease.expires_in_ms <= 0 && signers.contains(&lease.signer);
+        let unheld = self.leases.iter().filter(is_free).map(|lease| FleetProblem::NobodySigns { signer: lease.signer });
+        gone.chain(unheld).collect()
+    }
+
+    /// Returns the names of keepers that neither live nor were shut down, each with the seconds since its last heartbeat. One
+    /// that was started again under its name is not among them.
+    #[must_use]
+    pub fn gone(&self) -> BTreeMap<&str, u64> {
+        let mut newest = BTreeMap::<&str, &Member>::new();
+        for member in &self.members {
+            let known = newest.entry(&member.name).or_insert(member);
+            if member.seen_secs_ago < known.seen_secs_ago {
+                *known = member;
+            }
+        }
+        newest.retain(|_, member| !member.is_live);
+        newest.into_iter().map(|(name, member)| (name, member.seen_secs_ago)).collect()
+    }
+
     /// Returns the member that acts first for a key, such as a market's id: the same for every member that sees the same
     /// others. `None` while no member that lives, follows the chain and holds a lease is known.
     #[must_use]
@@ -77,8 +129,6 @@ impl FleetStatus {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn fleet(members: u8) -> FleetStatus {
@@ -134,5 +184,24 @@ mod tests {
         assert!(fleet.is_cut_off() && fleet.owner(b"any").is_none());
         fleet.members[0].head = 95;
         assert!(!fleet.is_cut_off());
+    }
+
+    #[test]
+    fn a_member_is_gone_until_it_is_started_again_and_a_signer_is_nobodys_while_its_lease_is_free() {
+        let mut fleet = fleet(2);
+        let own = [Address::repeat_byte(0)];
+        assert_eq!(fleet.problems(&own), []);
+        (fleet.members[1].is_live, fleet.members[1].seen_secs_ago) = (false, 40);
+        assert_eq!(fleet.problems(&own), [FleetProblem::MemberGone { name: "keeper 1".to_owned(), secs: 40 }]);
+        fleet.members.push(Member {
+            id: "member 2".to_owned(),
+            name: "keeper 1".to_owned(),
+            ..fleet.members[0].clone()
+        });
+        assert_eq!(fleet.problems(&own), []);
+        (fleet.leases[0].expires_in_ms, fleet.leases[1].expires_in_ms) = (0, 0);
+        assert_eq!(fleet.problems(&own), [FleetProblem::NobodySigns { signer: own[0] }]);
+        fleet.is_reachable = false;
+        assert_eq!(fleet.problems(&own), [FleetProblem::Unreachable]);
     }
 }

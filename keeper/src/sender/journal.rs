@@ -172,6 +172,11 @@ pub trait Journal: Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Says that this keeper ends because it is told to, so that the others do not miss it.
+    fn leave(&self) -> impl Future<Output = Result<(), JournalError>> + Send {
+        async { Ok(()) }
+    }
+
     /// Reads what is known of a signer. Fails where the journal cannot be read.
     fn recover(&self, signer: Address) -> impl Future<Output = Result<Recovered, JournalError>> + Send;
 

@@ -16,7 +16,10 @@ use super::{
     journal::{Journal, JournalError, Lease},
     stopped,
 };
-use crate::safety::SafetyStore;
+use crate::{
+    intent::{SenderAlert, SenderEvent},
+    safety::SafetyStore,
+};
 
 /// Takes and renews the lease on all of a keeper's signers.
 #[derive(Debug)]
@@ -32,6 +35,7 @@ pub(super) struct LeaseTask<J, S> {
     pub(super) lease: Arc<watch::Sender<Option<Lease>>>,
     /// Who else shares the journal.
     pub(super) fleet: watch::Sender<FleetStatus>,
+    pub(super) events: mpsc::UnboundedSender<SenderEvent>,
 }
 
 impl<J: Journal, S: SafetyStore> LeaseTask<J, S> {
@@ -84,6 +88,9 @@ impl<J: Journal, S: SafetyStore> LeaseTask<J, S> {
         if let Some(lease) = self.current() {
             self.release(lease).await;
         }
+        if let Err(problem) = self.journal.leave().await {
+            warn!(%problem, "the other keepers were not told of the end: they miss this one");
+        }
     }
 
     fn current(&self) -> Option<Lease> {
@@ -93,6 +100,21 @@ impl<J: Journal, S: SafetyStore> LeaseTask<J, S> {
     fn give_up(&self, reason: &str) {
         error!(reason, "lease on the signers given up");
         self.lease.send_replace(None);
+        self.alert(SenderAlert::LeaseLost { reason: reason.to_owned() });
+    }
+
+    fn alert(&self, alert: SenderAlert) {
+        // The receiver is gone only when the keeper is ending.
+        self.events.send(SenderEvent::Alert(alert)).ok();
+    }
+
+    /// Name of the keeper that had the lease before, if it was not shut down.
+    fn last_holder(&self) -> Option<String> {
+        let fleet = self.fleet.borrow();
+        let holders =
+            fleet.leases.iter().filter(|lease| self.signers.contains(&lease.signer)).map(|lease| &lease.holder);
+        let mut others = holders.filter_map(|holder| fleet.members.iter().find(|member| member.id == *holder));
+        others.find(|member| !member.is_self).map(|member| member.name.clone())
     }
 
     /// Takes the lease if nobody has it, with the safety record that the last holder wrote.
@@ -105,6 +127,9 @@ impl<J: Journal, S: SafetyStore> LeaseTask<J, S> {
                     }
                     info!(fence = lease.fence, "lease on the signers taken");
                     self.lease.send_replace(Some(lease));
+                    if let Some(from) = self.last_holder() {
+                        self.alert(SenderAlert::LeaseTaken { from });
+                    }
                 }
                 Err(problem) => {
                     error!(%problem, "lease on the signers not taken");

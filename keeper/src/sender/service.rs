@@ -233,6 +233,7 @@ pub async fn start<J: Journal, S: SafetyStore>(
             leases: lease.subscribe(),
             lease: exclusive,
             last_fence: None,
+            take_over_alerted: false,
             lost: lost.clone(),
             is_shared: lease_term.is_some(),
             ended: Vec::new(),
@@ -246,10 +247,13 @@ pub async fn start<J: Journal, S: SafetyStore>(
     drop(lost);
     let lease = Arc::new(lease);
     let fleet = lease_term.map(|term| {
-        let (fleet, lease) = (watch::Sender::new(FleetStatus::default()), Arc::clone(&lease));
+        // The journal has just been read.
+        let unknown = FleetStatus { is_reachable: true, ..FleetStatus::default() };
+        let (fleet, lease) = (watch::Sender::new(unknown), Arc::clone(&lease));
         let subscription = fleet.subscribe();
         let (journal, admission) = (Arc::clone(&journal), Arc::clone(&admission));
-        let task = LeaseTask { journal, safety_store, admission, signers: addresses, term, lease, fleet };
+        let events = events.clone();
+        let task = LeaseTask { journal, safety_store, admission, signers: addresses, term, lease, fleet, events };
         tasks.spawn(task.run(losses, stop.subscribe()));
         subscription
     });

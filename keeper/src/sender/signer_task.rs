@@ -152,6 +152,8 @@ pub(super) struct SignerTask<J> {
     pub(super) lease: Option<Lease>,
     /// Number of the last lease under which the core was recovered.
     pub(super) last_fence: Option<i64>,
+    /// Whether the operator knows that the signer cannot be taken over.
+    pub(super) take_over_alerted: bool,
     /// Receives the number of a lease that could not be written under.
     pub(super) lost: mpsc::UnboundedSender<i64>,
     /// Whether keepers share the journal, so that subjects are claimed before anything is sent for them.

@@ -1,6 +1,6 @@
 //! A signer's task where keepers share the journal: standby, take-over, the loss of a lease, and claims.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -14,7 +14,7 @@ use super::{
     signer_task::{Command, Ended, SignerTask},
     stopped,
 };
-use crate::intent::{DropReason, Intent, Outcome, Report};
+use crate::intent::{DropReason, Intent, Outcome, Report, SenderAlert, SenderEvent};
 
 /// Pause after a take-over that failed, before the next attempt.
 const TAKE_OVER_INTERVAL: Duration = Duration::from_secs(1);
@@ -53,6 +53,7 @@ impl<J: Journal> SignerTask<J> {
                         Ok(()) => info!(fence = lease.fence, pending = self.core.pending().count(), "signer taken over"),
                         Err(problem) => {
                             error!(problem, "signer not taken over");
+                            self.alert_not_taken_over(problem);
                             attempt_at = time::Instant::now() + TAKE_OVER_INTERVAL;
                         }
                     }
@@ -86,9 +87,18 @@ impl<J: Journal> SignerTask<J> {
         core.set_balance(account.balance);
         core.pending().for_each(|entry| self.admission.begin(entry.id, &entry.intent));
         (self.core, self.lease, self.last_fence) = (core, Some(lease), Some(lease.fence));
+        self.take_over_alerted = false;
         self.status.send_modify(|status| status.balance = Some(account.balance));
         self.publish_status();
         Ok(())
+    }
+
+    /// Alerts the operator of a take-over that failed, once for each lease.
+    fn alert_not_taken_over(&mut self, problem: String) {
+        if !mem::replace(&mut self.take_over_alerted, true) {
+            let alert = SenderAlert::NotTakenOver { signer: self.signer.address(), problem };
+            self.events.send(SenderEvent::Alert(alert)).ok();
+        }
     }
 
     /// Ends to be active: nothing more is journalled or broadcast. What is pending is its next holder's to follow.

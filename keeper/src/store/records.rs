@@ -136,6 +136,13 @@ impl Journal for Records {
         }
     }
 
+    async fn leave(&self) -> Result<(), JournalError> {
+        match self {
+            Self::Folder { journal, .. } => journal.leave().await,
+            Self::Server(server) => server.leave().await,
+        }
+    }
+
     async fn recover(&self, signer: Address) -> Result<Recovered, JournalError> {
         match self {
             Self::Folder { journal, .. } => journal.recover(signer).await,

@@ -63,6 +63,10 @@ pub struct View {
     pub signers: Vec<SignerView>,
     /// Keepers that share a database with this one, and their leases; `None` where it shares none.
     pub fleet: Option<FleetStatus>,
+    /// Names of the markets in which another keeper's claims keep this one from sending, each with the number of blocks for
+    /// which they have.
+    #[serde(skip)]
+    pub held_by_peer: BTreeMap<String, u64>,
     /// Every endpoint that is read from.
     pub endpoints: Vec<EndpointView>,
     /// Limits and the circuit breaker.

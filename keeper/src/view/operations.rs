@@ -1,6 +1,6 @@
 //! The blocks of the view that change without a block: signers, limits on sending, endpoints.
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 
 use super::{
     denomination::count,
@@ -30,6 +30,9 @@ pub(crate) struct OperationsSnapshot<'a> {
     pub(crate) endpoints: Vec<EndpointHealth>,
     /// Names of what the operator has paused.
     pub(crate) paused: Vec<String>,
+    /// Markets in which another keeper's claims keep this one from sending, each with the number of blocks for which they
+    /// have.
+    pub(crate) held_markets: Vec<(B256, u64)>,
 }
 
 /// State of a signer.

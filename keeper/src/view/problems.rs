@@ -4,7 +4,7 @@ use alloy::primitives::U256;
 use serde::Serialize;
 
 use super::model::View;
-use crate::amount::counted;
+use crate::{amount::counted, sender::fleet::FleetProblem};
 
 /// Number of blocks after which a loan that stays liquidatable is a problem. Within it a transaction is mined or cancelled.
 const STUCK_AFTER_BLOCKS: u64 = 10;
@@ -74,6 +74,12 @@ impl View {
         with_most_frequent.collect()
     }
 
+    /// Lists what is wrong with the keepers that share the database with this one, if any do.
+    pub(crate) fn fleet_problems(&self) -> Vec<FleetProblem> {
+        let signers: Vec<_> = self.signers.iter().map(|signer| signer.address).collect();
+        self.fleet.as_ref().map(|fleet| fleet.problems(&signers)).unwrap_or_default()
+    }
+
     /// Lists everything that needs the operator's attention, the most urgent first.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
@@ -97,6 +103,13 @@ impl View {
             if let Some(problem) = &signer.problem {
                 add(ProblemLevel::Critical, format!("The signer for {}: {problem}.", signer.role));
             }
+        }
+        for problem in self.fleet_problems() {
+            let level = match problem {
+                FleetProblem::MemberGone { .. } => ProblemLevel::Warning,
+                FleetProblem::Unreachable | FleetProblem::NobodySigns { .. } => ProblemLevel::Critical,
+            };
+            add(level, format!("Fleet: {problem}."));
         }
         if self.audit.mismatches > 0 {
             let last = self.audit.last.as_deref().unwrap_or_default();
@@ -142,7 +155,7 @@ impl View {
             ("none", "without a decision yet"),
             ("backing_off", "in back-off after failed attempts"),
             ("unanswered", "not decided, because no endpoint answered the simulation"),
-            ("held", "not liquidated, because a safety limit prevents it"),
+            ("held", "not liquidated, because a safety limit or another keeper of the fleet prevents it"),
         ] {
             let loans = of_reason(reason);
             if loans > 0 {

@@ -74,8 +74,8 @@ fn operations<'a>(
     safety: SafetySnapshot,
 ) -> OperationsSnapshot<'a> {
     let signers = signers.to_vec();
-    let (endpoints, paused) = (Vec::new(), Vec::new());
-    OperationsSnapshot { timestamp: header.timestamp, ledger, audit, signers, safety, endpoints, paused }
+    let (endpoints, paused, held_markets) = (Vec::new(), Vec::new(), Vec::new());
+    OperationsSnapshot { timestamp: header.timestamp, ledger, audit, signers, safety, endpoints, paused, held_markets }
 }
 
 fn act() -> Decision {

@@ -1,6 +1,6 @@
 //! A sample view of the keeper with every kind of content.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, B256, I256, U256};
 use plimsoll_contracts::MarketId;
@@ -103,6 +103,7 @@ pub(super) fn view() -> View {
             signer("harvests", 0x22, 310_000_000_000_000_000, 0),
         ],
         fleet: Some(fleet()),
+        held_by_peer: BTreeMap::new(),
         endpoints: vec![
             node("own node", "both", true, 1, None),
             node("wss://eth.example.org", "both", true, 38, None),

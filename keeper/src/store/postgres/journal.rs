@@ -219,6 +219,11 @@ impl Journal for Server {
         Ok(self.query(sql, &parameters).await.map(drop)?)
     }
 
+    async fn leave(&self) -> Result<(), JournalError> {
+        let sql = "DELETE FROM plimsoll.members WHERE id = $1";
+        Ok(self.query(sql, &[(&self.member, Type::TEXT)]).await.map(drop)?)
+    }
+
     async fn recover(&self, signer: Address) -> Result<Recovered, JournalError> {
         let signer = signer.to_string();
         let key: [Parameter<'_>; 2] = [(&self.deployment, Type::INT4), (&signer, Type::TEXT)];

@@ -9,8 +9,12 @@ use tokio::time::{Duration, Instant};
 use super::{AlertKind, Notice};
 use crate::{
     amount::counted,
+    sender::fleet::FleetProblem,
     view::{EndedView, ScheduledState, View, count},
 };
+
+/// Time for which a problem of the fleet lasts before it raises an alert.
+const FLEET_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Identifies a condition: its kind and its subject.
 type Condition = (AlertKind, String);
@@ -37,6 +41,8 @@ pub(super) struct AlertRules {
     liquidatable_blocks: u64,
     /// Conditions in effect, with their texts.
     active: BTreeMap<Condition, String>,
+    /// Problems of the fleet, and since when.
+    fleet: BTreeMap<Condition, Instant>,
     /// What the keeper was doing while there was no block, and since when.
     progress: (Option<String>, Instant),
 }
@@ -46,7 +52,8 @@ impl AlertRules {
     /// for which loans stay liquidatable.
     pub(super) fn new(low_balance: U256, stalled_after: Duration, liquidatable_blocks: u64) -> Self {
         let progress = (None, Instant::now());
-        Self { low_balance, stalled_after, liquidatable_blocks, active: BTreeMap::new(), progress }
+        let (active, fleet) = (BTreeMap::new(), BTreeMap::new());
+        Self { low_balance, stalled_after, liquidatable_blocks, active, fleet, progress }
     }
 
     /// Returns the conditions in effect.
@@ -138,6 +145,11 @@ impl AlertRules {
             );
             add(AlertKind::LoansStayLiquidatable, &market.name, text);
         }
+        for (market, blocks) in view.held_by_peer.iter().filter(|(_, blocks)| **blocks >= self.liquidatable_blocks) {
+            let text =
+                format!("in {market} another keeper of the fleet has sent for the same loans for {blocks} blocks");
+            add(AlertKind::HeldByPeer, market, text);
+        }
         for (market, difference) in &view.audit.differing {
             add(
                 AlertKind::AuditMismatch,
@@ -151,6 +163,27 @@ impl AlertRules {
             add(AlertKind::HealthBelowLine, &subject, text);
         }
         operations(view, add);
+        found.extend(self.fleet_conditions(view, at));
+        found
+    }
+
+    /// The fleet's problems that have lasted: a take-over or a restart of the database resolves itself.
+    fn fleet_conditions(&mut self, view: &View, at: Instant) -> BTreeMap<Condition, String> {
+        let condition = |problem: FleetProblem| {
+            let text = problem.to_string();
+            let (kind, subject) = match problem {
+                FleetProblem::Unreachable => (AlertKind::DatabaseUnreachable, "database".to_owned()),
+                FleetProblem::MemberGone { name, .. } => (AlertKind::MemberGone, name),
+                FleetProblem::NobodySigns { signer } => (AlertKind::NobodySigns, signer.to_string()),
+            };
+            ((kind, subject), text)
+        };
+        let mut found: BTreeMap<_, _> = view.fleet_problems().into_iter().map(condition).collect();
+        self.fleet.retain(|condition, _| found.contains_key(condition));
+        found.retain(|condition, _| {
+            let since = *self.fleet.entry(condition.clone()).or_insert(at);
+            self.active.contains_key(condition) || at.saturating_duration_since(since) >= FLEET_PATIENCE
+        });
         found
     }
 }
@@ -194,6 +227,7 @@ mod tests {
     use super::*;
     use crate::{
         amount::{Amount, Health},
+        sender::fleet::{FleetStatus, LeaseStatus, Member},
         view::{GovernanceView, HeadView, ScheduledView, SignerView, WatchedAccount},
     };
 
@@ -307,6 +341,48 @@ mod tests {
         assert_eq!(notices.len(), MAX_OPERATIONS + 1);
         assert!(notices.iter().any(|notice| notice.text.contains("44 operations more wait")), "{notices:?}");
         assert_eq!(rules.evaluate(&scheduled(61), Instant::now()), []);
+    }
+
+    #[test]
+    fn what_ails_a_fleet_raises_a_notice_once_it_has_lasted() {
+        let start = Instant::now();
+        let member = |name: &str, is_live| Member {
+            id: name.to_owned(),
+            name: name.to_owned(),
+            head: 7,
+            seen_secs_ago: 0,
+            is_live,
+            is_self: false,
+        };
+        let fleet = |is_reachable, is_live, expires_in_ms| {
+            let lease = LeaseStatus { signer: Address::ZERO, holder: "paris".to_owned(), fence: 1, expires_in_ms };
+            let (members, leases) = (vec![member("paris", is_live)], vec![lease]);
+            View { fleet: Some(FleetStatus { server: "db".to_owned(), is_reachable, members, leases }), ..calm() }
+        };
+        let sound = fleet(true, true, 1);
+        for (kind, ill) in [
+            (AlertKind::DatabaseUnreachable, fleet(false, true, 1)),
+            (AlertKind::MemberGone, fleet(true, false, 1)),
+            (AlertKind::NobodySigns, fleet(true, true, 0)),
+        ] {
+            let mut rules = AlertRules::new(U256::from(50), Duration::from_secs(3_600), 75);
+            assert_eq!(rules.evaluate(&ill, start), []);
+            assert_eq!(rules.evaluate(&ill, start + FLEET_PATIENCE / 2), []);
+            assert_eq!(rules.evaluate(&sound, start + FLEET_PATIENCE), [], "a take-over in time is no news");
+            assert_eq!(rules.evaluate(&ill, start + 2 * FLEET_PATIENCE), []);
+            assert_eq!(kinds(&rules.evaluate(&ill, start + 3 * FLEET_PATIENCE)), [(kind, false)]);
+            assert_eq!(rules.evaluate(&ill, start + 4 * FLEET_PATIENCE), []);
+            assert_eq!(kinds(&rules.evaluate(&sound, start + 5 * FLEET_PATIENCE)), [(kind, true)]);
+        }
+    }
+
+    #[test]
+    fn a_market_that_another_keeper_holds_raises_a_notice_after_the_configured_blocks() {
+        let mut rules = AlertRules::new(U256::ZERO, Duration::from_secs(3_600), 75);
+        let held = |blocks| View { held_by_peer: [("weth-usdc".to_owned(), blocks)].into(), ..calm() };
+        assert_eq!(rules.evaluate(&held(74), Instant::now()), []);
+        assert_eq!(kinds(&rules.evaluate(&held(75), Instant::now())), [(AlertKind::HeldByPeer, false)]);
+        assert_eq!(kinds(&rules.evaluate(&calm(), Instant::now())), [(AlertKind::HeldByPeer, true)]);
     }
 
     #[test]

@@ -301,7 +301,9 @@ fn fleet(view: &View) -> Vec<Metric> {
     let Some(fleet) = &view.fleet else { return Vec::new() };
     let own = fleet.members.iter().find(|member| member.is_self);
     let holds = |lease: &LeaseStatus| own.is_some_and(|own| own.id == lease.holder) && lease.expires_in_ms > 0;
-    let leases = fleet.leases.iter().map(|lease| (vec![("signer", lease.signer.to_string())], flag(holds(lease))));
+    let is_own = |signer| view.signers.iter().any(|own| own.address == signer);
+    let leases = fleet.leases.iter().filter(|lease| is_own(lease.signer));
+    let leases = leases.map(|lease| (vec![("signer", lease.signer.to_string())], flag(holds(lease))));
     let live = fleet.members.iter().filter(|member| member.is_live).count();
     vec![
         gauge(
@@ -310,6 +312,11 @@ fn fleet(view: &View) -> Vec<Metric> {
             single(flag(fleet.is_reachable)),
         ),
         gauge("fleet_members", "Keepers that share the database and live", single(number(crate::view::count(live)))),
+        gauge(
+            "fleet_members_gone",
+            "Keepers that share the database, and neither live nor were shut down",
+            single(number(crate::view::count(fleet.gone().len()))),
+        ),
         gauge("fleet_lease_held", "1 if this keeper has the lease on the signer, 0 in standby", leases.collect()),
     ]
 }
