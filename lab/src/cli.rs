@@ -188,7 +188,7 @@ enum Command {
         json: bool,
     },
     /// Has three keepers on one database liquidate loans in waves, while one after another is killed, paused, or cut off,
-    /// and the database restarts. Fails if a loan is lost, or liquidated twice.
+    /// and the database restarts and fails over. Fails if a loan is lost, or liquidated twice.
     Fleet {
         /// Number of loans.
         #[arg(long, default_value_t = 5_000)]

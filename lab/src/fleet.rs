@@ -1,5 +1,5 @@
 //! `lab fleet`: keepers that share a database liquidate loans in waves, while one of them after another is killed, paused, or
-//! cut off, and the database restarts.
+//! cut off, and the database restarts and fails over to a replica that lacks its last commits.
 
 use std::{
     collections::BTreeMap,
@@ -19,11 +19,12 @@ use alloy::{
 use eyre::{ContextCompat, WrapErr, ensure};
 use plimsoll_chain::secret::Secret;
 use plimsoll_contracts::{IPlimsoll, MarketParams};
-use plimsoll_deploy::toolchain::progress::say;
+use plimsoll_deploy::toolchain::{progress::say, scratch::ScratchFolder};
 use plimsoll_keeper::{
     config,
-    sender::journal::{Claim, Journal},
-    store::{Identity, Server},
+    intent::{Fees, GuardKind, Intent, Priority, Purpose, Scope},
+    sender::journal::{Attempt, AttemptKind, EntryState, Journal, JournalEntry, Lease},
+    store::{Identity, Server, Store},
 };
 use plimsoll_testkit::{
     borrowers::{Borrowers, NewLoan},
@@ -42,7 +43,7 @@ const TRANSACTION_GAS: u64 = 1 << 24;
 /// Seconds between blocks.
 const BLOCK_SECS: u64 = 1;
 /// Waves of loans: one without a fault, and one for each fault.
-const WAVES: u64 = 6;
+const WAVES: u64 = 7;
 /// Term of a lease.
 const LEASE: Duration = Duration::from_secs(3);
 /// Longest time that a wave or a take-over may take. Loans that are liquidatable after that are lost.
@@ -58,8 +59,9 @@ const ETHER: u128 = 1_000_000_000_000_000_000;
 const POOL: [u128; 2] = [1_000_000 * ETHER, 2_000_000_000_000_000];
 /// Accounts of Anvil that sign for each member.
 const SIGNERS: [[usize; 2]; 3] = [[8, 9], [6, 7], [4, 5]];
-/// Number of claims of which the time is measured.
-const CLAIMS: u64 = 200;
+/// Number of commits of which the time is measured, and bytes of a transaction in them.
+const COMMITS: u64 = 200;
+const TRANSACTION_BYTES: usize = 700;
 
 /// The measured figures.
 #[derive(Debug, Clone, Serialize)]
@@ -76,9 +78,11 @@ pub struct Report {
     pub takeover_leases: f64,
     /// Number of mined transactions of each member's signer.
     pub transactions: Vec<u64>,
-    /// Median time of a commit in the database, in microseconds: what a transaction waits for twice. The server runs without
-    /// fsync.
+    /// Median time of a commit in the database, in microseconds: what a transaction waits for twice.
     pub commit_micros: u64,
+    /// Median time of a commit in the journal of a keeper without a database, on the same disk: what a transaction waits for
+    /// once.
+    pub alone_commit_micros: u64,
 }
 
 /// What the waves need.
@@ -156,13 +160,23 @@ pub async fn run(positions: u64, keeper: impl Fn() -> eyre::Result<Command>) -> 
 
     say("the database restarts");
     server.kill()?;
+    server.copy_data()?;
     sea.fall(5).await?;
     server.bring_up()?;
     expected += waves[5];
     sea.until_liquidated(expected).await?;
 
-    let commit_micros = commit_micros(&server).await?;
-    sea.report(positions, takeover, commit_micros).await
+    say("the database fails over to a replica that has seen nothing of the last wave");
+    server.kill()?;
+    server.fail_over_to_copy()?;
+    sea.fall(6).await?;
+    server.bring_up()?;
+    expected += waves[6];
+    sea.until_liquidated(expected).await?;
+
+    let mut report = sea.report(positions, takeover).await?;
+    [report.commit_micros, report.alone_commit_micros] = commit_micros(&mut server).await?;
+    Ok(report)
 }
 
 impl Sea {
@@ -243,7 +257,7 @@ impl Sea {
         Ok(times)
     }
 
-    async fn report(&self, loans: u64, takeover: Duration, commit_micros: u64) -> eyre::Result<Report> {
+    async fn report(&self, loans: u64, takeover: Duration) -> eyre::Result<Report> {
         let liquidated = self.liquidated().await?;
         let signers: Vec<_> =
             SIGNERS.iter().map(|[signer, _]| self.suite.devnet.account(*signer)).collect::<Result<_, _>>()?;
@@ -264,7 +278,8 @@ impl Sea {
             reverted,
             takeover_leases: takeover.as_secs_f64() / LEASE.as_secs_f64(),
             transactions,
-            commit_micros,
+            commit_micros: 0,
+            alone_commit_micros: 0,
         })
     }
 }
@@ -290,22 +305,69 @@ fn signal(keeper: &Keeper, name: &str) -> eyre::Result<()> {
     Ok(())
 }
 
-/// Measures the median time of a commit, by claims of a member of its own.
-async fn commit_micros(server: &Postgres) -> eyre::Result<u64> {
+/// Measures the median times of commits of a signed transaction, in microseconds: in the database, and in the file of a keeper
+/// of its own, in turn on the same disk. Both are on disk when they return.
+async fn commit_micros(server: &mut Postgres) -> eyre::Result<[u64; 2]> {
+    server.make_durable()?;
     let url = Arc::new(Secret::new(server.url()?));
     let settings = config::Postgres { url, lease: Duration::from_secs(600), name: "measurement".to_owned() };
     let identity = Identity { chain_id: 1, genesis: B256::ZERO, core: Address::ZERO, rewards: None };
-    let server = Server::open(&settings, &identity).await?;
-    let lease = server.acquire(&[Address::ZERO]).await?.wrap_err("the lease is held")?;
-    let mut times = Vec::new();
-    for intent in 0..CLAIMS {
-        let claim = Claim { subject: intent.to_string(), intent, deadline: 1 };
+    let shared = Server::open(&settings, &identity).await?;
+    let lease = shared.acquire(&[Address::ZERO]).await?.wrap_err("the lease is held")?;
+    let folder = ScratchFolder::new("plimsoll-commits-")?;
+    let alone = Store::open(folder.path(), &identity)?.journal;
+    let [mut in_database, mut in_file] = [Vec::new(), Vec::new()];
+    for id in 0..COMMITS {
         let started = Instant::now();
-        server.claim(lease, Address::ZERO, vec![claim], (1, 1)).await?;
-        times.push(started.elapsed());
+        shared.record(lease, vec![signed(id)]).await?;
+        in_database.push(started.elapsed());
+        let started = Instant::now();
+        alone.record(Lease::EXCLUSIVE, vec![signed(id)]).await?;
+        in_file.push(started.elapsed());
     }
-    times.sort();
-    Ok(u64::try_from(times[times.len() / 2].as_micros())?)
+    let median = |mut times: Vec<Duration>| {
+        times.sort();
+        u64::try_from(times.get(times.len() / 2).copied().unwrap_or_default().as_micros())
+    };
+    Ok([median(in_database)?, median(in_file)?])
+}
+
+/// A journal's entry of a liquidation of one loan.
+fn signed(id: u64) -> JournalEntry {
+    let attempt = Attempt {
+        kind: AttemptKind::Call,
+        raw: vec![2; TRANSACTION_BYTES].into(),
+        hash: B256::left_padding_from(&id.to_be_bytes()),
+        fees: Fees { max_fee_per_gas: 1, max_priority_fee_per_gas: 1 },
+        block: 1,
+    };
+    let intent = Intent {
+        purpose: Purpose::Liquidate { market: B256::ZERO, borrowers: vec![Address::ZERO] },
+        priority: Priority::High,
+        to: Address::ZERO,
+        data: vec![1; TRANSACTION_BYTES].into(),
+        gas_limit: 1,
+        expected_gas: 1,
+        expected_gain: U256::ONE,
+        extra_wei: U256::ZERO,
+        margin_bps: 0,
+        deadline: 1,
+        scope: Scope::new("liquidate", B256::ZERO),
+        guard: GuardKind::None,
+        bid: 0,
+        profit: None,
+    };
+    JournalEntry {
+        id,
+        signer: Address::ZERO,
+        nonce: id,
+        replacement_index: 0,
+        intent,
+        attempts: vec![attempt],
+        state: EntryState::Sent,
+        created_at: 1,
+        changed_at: 1,
+    }
 }
 
 impl fmt::Display for Report {
@@ -317,6 +379,7 @@ impl fmt::Display for Report {
         writeln!(f, "reverted            {:>8}", self.reverted)?;
         writeln!(f, "take-over, leases   {:>8.2}", self.takeover_leases)?;
         writeln!(f, "transactions        {:>8}", transactions.join(" "))?;
-        write!(f, "commit, µs          {:>8}", self.commit_micros)
+        writeln!(f, "commit, µs          {:>8}", self.commit_micros)?;
+        write!(f, "without database    {:>8}", self.alone_commit_micros)
     }
 }

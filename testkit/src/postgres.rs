@@ -32,6 +32,8 @@ pub struct Postgres {
     programs: PathBuf,
     process: Option<Process>,
     reservation: UdpSocket,
+    /// Whether commits are on disk before they return.
+    is_durable: bool,
     scratch: ScratchFolder,
 }
 
@@ -54,7 +56,7 @@ impl Postgres {
     fn start_blocking() -> eyre::Result<Self> {
         let programs = programs()?;
         let scratch = ScratchFolder::new("plimsoll-postgres-")?;
-        let mut server = Self { programs, process: None, reservation: reserve()?, scratch };
+        let mut server = Self { programs, process: None, reservation: reserve()?, is_durable: false, scratch };
         if is_root()? {
             chown(server.scratch.path(), Some(NOBODY), Some(NOBODY))?;
         }
@@ -64,6 +66,38 @@ impl Postgres {
         ensure!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
         server.bring_up_blocking()?;
         Ok(server)
+    }
+
+    /// Starts the server again so that a commit is on disk before it returns, as it is where money depends on it: for
+    /// measurements.
+    ///
+    /// # Errors
+    /// With the server's own output when it does not start.
+    pub fn make_durable(&mut self) -> eyre::Result<()> {
+        self.kill()?;
+        self.is_durable = true;
+        self.bring_up()
+    }
+
+    /// Starts the server again with a certificate and its key, in PEM, and lets nobody in without TLS any more.
+    ///
+    /// # Errors
+    /// When the files cannot be written, or with the server's own output when it does not start.
+    pub fn require_tls(&mut self, certificate: &str, key: &str) -> eyre::Result<()> {
+        self.kill()?;
+        let files =
+            [("server.crt", certificate), ("server.key", key), ("pg_hba.conf", "hostssl all all 127.0.0.1/32 trust\n")];
+        for (name, content) in files {
+            let path = self.data().join(name);
+            fs::write(&path, content)?;
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+            if is_root()? {
+                chown(&path, Some(NOBODY), Some(NOBODY))?;
+            }
+        }
+        let settings = self.data().join("postgresql.conf");
+        fs::write(&settings, format!("{}\nssl = on\n", fs::read_to_string(&settings)?))?;
+        self.bring_up()
     }
 
     /// Starts the server again after [`Postgres::kill`], on the same port with what it had committed.
@@ -79,7 +113,8 @@ impl Postgres {
         let port = self.port()?.to_string();
         shell.arg("-D").arg(self.data()).args(["-p", &port, "-k"]).arg(self.scratch.path());
         // What is lost is lost with the machine, which no test ends.
-        shell.args(["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=60"]);
+        let fsync = if self.is_durable { "fsync=on" } else { "fsync=off" };
+        shell.args(["-c", fsync, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=60"]);
         let (process, ()) = Process::start("postgres", shell, |line| line.contains(READY).then_some(()))?;
         self.process = Some(process);
         Ok(())

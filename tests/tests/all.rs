@@ -36,6 +36,7 @@ fn every_figure_is_measured_and_saved_with_the_machine() -> eyre::Result<()> {
     assert!(read("latency")?["p50_ms"].is_number());
     assert_eq!(read("backfill")?["events"], 2_000);
     assert_eq!(read("burst")?["liquidated"], 10);
+    assert_eq!(read("fleet")?["lost"], 0);
     assert_eq!(read("surge")?["runs"].as_array().map(Vec::len), Some(4));
     assert_eq!(read("replay")?["runs"].as_array().map(Vec::len), Some(1));
     Ok(())

@@ -24,6 +24,11 @@ impl MemoryJournal {
         self.with(|entries| entries.extend(new.into_iter().map(|entry| (entry.id, entry))));
     }
 
+    /// Puts these entries in the place of all.
+    pub(crate) fn replace(&self, all: Vec<JournalEntry>) {
+        self.with(|entries| *entries = all.into_iter().map(|entry| (entry.id, entry)).collect());
+    }
+
     /// Reads as [`Journal::recover`] does, without a runtime.
     pub(crate) fn read(&self, signer: Address) -> Recovered {
         self.with(|entries| {

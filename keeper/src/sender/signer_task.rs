@@ -317,11 +317,13 @@ impl<J: Journal> SignerTask<J> {
     ) -> bool {
         let (mut events, mut reads_balance) = (VecDeque::new(), false);
         loop {
-            for effect in effects {
+            let mut left = effects.into_iter();
+            while let Some(effect) = left.next() {
                 reads_balance |= matches!(effect, Effect::FetchReceipts(_));
                 let next = self.carry_out(effect, responses).await;
                 if self.lease.is_none() {
                     // What was not journalled must not be broadcast, and nothing else is this keeper's to do any more.
+                    self.report_ends(left);
                     return reads_balance;
                 }
                 if let Some(next) = next {
@@ -329,6 +331,7 @@ impl<J: Journal> SignerTask<J> {
                     events.push_back(next);
                     if has_failed {
                         // The effects after one that failed must not happen.
+                        self.report_ends(left);
                         break;
                     }
                 }
@@ -383,6 +386,17 @@ impl<J: Journal> SignerTask<J> {
             }
         }
         None
+    }
+
+    /// Reports the ends of intents among effects that are not carried out: the core says each once, and without a report
+    /// nothing would be decided for its subjects any more.
+    fn report_ends(&self, effects: impl Iterator<Item = Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Report(report) if !matches!(report.outcome, Outcome::Sent { .. }) => self.report(report),
+                _ => {}
+            }
+        }
     }
 
     pub(super) fn report(&self, report: Box<Report>) {

@@ -1,7 +1,9 @@
 //! Keepers that share a PostgreSQL database.
 
+mod claims;
 mod journal;
 mod take_over;
+mod tls;
 
 use plimsoll_lab::fleet;
 

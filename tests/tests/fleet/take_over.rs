@@ -18,17 +18,17 @@ use crate::keeper::fixture::{EARLY_FINALITY, Fixture, program, soon};
 const LOANS: u64 = 3;
 
 /// How a keeper of the fleet is set up.
-struct Seat<'a> {
-    name: &'a str,
+pub(super) struct Seat<'a> {
+    pub(super) name: &'a str,
     /// Accounts of Anvil that sign.
-    signers: [usize; 2],
+    pub(super) signers: [usize; 2],
     /// Address of the database, as this keeper reaches it.
-    database: &'a str,
+    pub(super) database: &'a str,
     /// URL of the node, as this keeper reaches it.
-    node: String,
+    pub(super) node: String,
 }
 
-async fn start(fixture: &Fixture, seat: &Seat<'_>) -> eyre::Result<Keeper> {
+pub(super) async fn start(fixture: &Fixture, seat: &Seat<'_>) -> eyre::Result<Keeper> {
     let further = format!(
         "{EARLY_FINALITY}[store.postgres]\nurl_env = \"FLEET_DATABASE\"\nlease = \"3 seconds\"\nname = \"{}\"\n",
         seat.name
@@ -65,7 +65,7 @@ fn holds(status: &Value, id: &str) -> bool {
     })
 }
 
-async fn wait_until_holding(keeper: &Keeper) -> eyre::Result<()> {
+pub(super) async fn wait_until_holding(keeper: &Keeper) -> eyre::Result<()> {
     let id = id_of(keeper).await?;
     soon(keeper.wait_until("status", |status| holds(status, &id))).await.wrap_err_with(|| keeper.output())?;
     Ok(())

@@ -91,6 +91,10 @@ async fn database(report: &mut CheckReport, settings: &Postgres, identity: &Iden
             } else {
                 report.ok(AREA, NAME, what);
             }
+            if server.security() == (true, false) {
+                let what = "sslmode=require encrypts, and does not tell whether the server is the right one";
+                report.warn(AREA, NAME, what, "write sslmode=verify-full into the URL");
+            }
             if !is_durable {
                 let what =
                     "it runs with fsync = off, with which a loss of power loses transactions that were broadcast";

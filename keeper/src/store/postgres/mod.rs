@@ -5,6 +5,7 @@
 //! keeper whose lease was taken over writes nothing any more. All times are by the server's clock.
 
 mod journal;
+mod tls;
 
 use std::{error::Error, fmt, ops::Range, sync::Arc, time::Duration};
 
@@ -14,12 +15,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_postgres::{
-    Client, NoTls, Row,
+    Client, Connection, NoTls, Row, Socket,
     config::Host,
+    tls::TlsStream,
     types::{FromSql, ToSql, Type},
 };
 use tracing::{info, warn};
 
+use self::tls::Security;
 use super::{Identity, StoreError, results::ResultRow};
 use crate::config::Postgres;
 
@@ -40,6 +43,12 @@ type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 /// The database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
+    /// The URL is not one of a database.
+    #[error("the URL in `postgres` of [store] cannot be used: {problem}")]
+    Url {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// It cannot be reached, or refused the connection.
     #[error(
         "PostgreSQL at {server} cannot be reached: {problem}; start it, or correct the URL in `postgres` of [store]"
@@ -105,6 +114,7 @@ pub enum ServerError {
 /// A database that keepers share, as one of them uses it.
 pub struct Server {
     config: tokio_postgres::Config,
+    security: Security,
     /// Host, port and database, for people.
     shown: String,
     /// Time for which a lease lasts after it was renewed.
@@ -150,13 +160,13 @@ impl Server {
     }
 
     fn new(settings: &Postgres, identity: &Identity) -> Result<Self, StoreError> {
-        let parsed = settings.url.expose().parse::<tokio_postgres::Config>();
-        let mut config = parsed
-            .map_err(|error| ServerError::Unreachable { server: "the URL".to_owned(), problem: error.to_string() })?;
+        let (mut config, security) =
+            tls::parse(settings.url.expose()).map_err(|problem| ServerError::Url { problem })?;
         config.application_name("plimsoll-keeper").connect_timeout(TIMEOUT);
         Ok(Self {
             shown: shown(&config),
             config,
+            security,
             term: settings.lease,
             name: settings.name.clone(),
             member: format!("{:08x}", rand_id()),
@@ -175,6 +185,12 @@ impl Server {
         Ok((took, fsync == "on"))
     }
 
+    /// Whether the connection is encrypted, and whether the server has proven who it is.
+    #[must_use]
+    pub const fn security(&self) -> (bool, bool) {
+        (!matches!(self.security, Security::Plain), matches!(self.security, Security::Verified(_)))
+    }
+
     /// Host, port and database, for people.
     #[must_use]
     pub fn shown(&self) -> &str {
@@ -182,14 +198,15 @@ impl Server {
     }
 
     async fn connect(&self) -> Result<Client, ServerError> {
-        let connecting = timeout(TIMEOUT, self.config.connect(NoTls)).await;
-        let connected = connecting.map_err(|_| self.unreachable("no answer within 2 s".to_owned()))?;
-        let (client, connection) = connected.map_err(|error| self.unreachable(text(&error)))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                warn!(error = text(&error), "connection to PostgreSQL lost");
+        let connecting = async {
+            match self.security.clone() {
+                Security::Plain => Ok(keep(self.config.connect(NoTls).await?)),
+                Security::Encrypted(tls) | Security::Verified(tls) => Ok(keep(self.config.connect(tls).await?)),
             }
-        });
+        };
+        let connected = timeout(TIMEOUT, connecting).await;
+        let connected = connected.map_err(|_| self.unreachable("no answer within 2 s".to_owned()))?;
+        let client = connected.map_err(|error: tokio_postgres::Error| self.unreachable(text(&error)))?;
         self.examine(&client).await?;
         Ok(client)
     }
@@ -397,4 +414,14 @@ fn shown(config: &tokio_postgres::Config) -> String {
         .collect();
     let port = config.get_ports().first().copied().unwrap_or(5_432);
     format!("{}:{port}/{}", hosts.join(","), config.get_dbname().unwrap_or("postgres"))
+}
+
+/// Runs a connection for as long as its client is used.
+fn keep<T: TlsStream + Unpin + Send + 'static>((client, connection): (Client, Connection<Socket, T>)) -> Client {
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            warn!(error = text(&error), "connection to PostgreSQL lost");
+        }
+    });
+    client
 }

@@ -9,7 +9,7 @@ mod unit;
 
 use proptest::prelude::*;
 
-use self::simulation::{Simulation, Step};
+use self::simulation::{Simulation, Step, WriteFault};
 use super::{AttemptKind, JournalEntry};
 
 /// Steps of the short scripts.
@@ -28,14 +28,14 @@ const STEPS: [Step; 12] = [
     Step::PassDeadlines,
 ];
 
-/// Returns every script of this many steps.
-fn scripts(length: usize) -> impl Iterator<Item = Vec<Step>> {
-    let count = STEPS.len().pow(u32::try_from(length).unwrap());
+/// Returns every script of this many of these steps.
+fn scripts(steps: &[Step], length: usize) -> impl Iterator<Item = Vec<Step>> {
+    let count = steps.len().pow(u32::try_from(length).unwrap());
     (0..count).map(move |mut number| {
         (0..length)
             .map(|_| {
-                let step = STEPS[number % STEPS.len()];
-                number /= STEPS.len();
+                let step = steps[number % steps.len()];
+                number /= steps.len();
                 step
             })
             .collect()
@@ -59,7 +59,7 @@ fn run_with_every_crash(script: &[Step], start: fn() -> Simulation) {
 #[test]
 fn after_every_short_script_with_a_crash_before_any_effect_every_nonce_is_accounted_for() {
     for length in 1..=4 {
-        scripts(length).for_each(|script| {
+        scripts(&STEPS, length).for_each(|script| {
             let result = std::panic::catch_unwind(|| run_with_every_crash(&script, Simulation::new));
             assert!(result.is_ok(), "{script:?}");
         });
@@ -69,7 +69,7 @@ fn after_every_short_script_with_a_crash_before_any_effect_every_nonce_is_accoun
 #[test]
 fn in_bundles_too_every_nonce_is_accounted_for_and_no_cancellation_is_paid_for_by_itself() {
     for length in 1..=3 {
-        scripts(length).for_each(|script| {
+        scripts(&STEPS, length).for_each(|script| {
             let result = std::panic::catch_unwind(|| run_with_every_crash(&script, Simulation::in_bundles));
             assert!(result.is_ok(), "{script:?}");
             let mut simulation = Simulation::in_bundles();
@@ -78,6 +78,54 @@ fn in_bundles_too_every_nonce_is_accounted_for_and_no_cancellation_is_paid_for_b
                 |entry: &JournalEntry| entry.attempts.iter().any(|one| one.kind == AttemptKind::Cancel);
             let is_ordered = script.contains(&Step::OrderCancellation);
             assert!(is_ordered || !simulation.journal.entries().iter().any(is_cancellation), "{script:?}");
+        });
+    }
+}
+
+/// Steps of the short scripts of a keeper that shares its journal: what the journal does, amid what matters to it.
+const SHARED_STEPS: [Step; 14] = [
+    Step::SubmitHigh,
+    Step::SubmitLow,
+    Step::MineBlock,
+    Step::BaseFeeSpike,
+    Step::Calm,
+    Step::Reorg { depth: 2, keeps_transactions: false },
+    Step::OrderCancellation,
+    Step::FailWrite(WriteFault::FencedByPeer),
+    Step::FailWrite(WriteFault::Fenced),
+    Step::FailWrite(WriteFault::Lost),
+    Step::FailWrite(WriteFault::Unanswered),
+    Step::StopDatabase,
+    Step::LoseLastWrite,
+    Step::Pause,
+];
+
+#[test]
+fn an_intent_that_is_dropped_when_the_lease_is_lost_at_a_write_is_reported() {
+    let mut simulation = Simulation::new();
+    simulation.run(&[
+        Step::BaseFeeSpike,
+        Step::SubmitHigh,
+        Step::MineBlock,
+        Step::SubmitLow,
+        Step::FailWrite(WriteFault::FencedByPeer),
+        Step::OrderCancellation,
+    ]);
+    simulation.end();
+}
+
+#[test]
+fn after_every_short_script_in_which_a_shared_journal_fails_every_nonce_is_accounted_for() {
+    for length in 1..=4 {
+        scripts(&SHARED_STEPS, length).for_each(|script| {
+            for start in [Simulation::new, Simulation::in_bundles] {
+                let result = std::panic::catch_unwind(|| {
+                    let mut simulation = start();
+                    simulation.run(&script);
+                    simulation.end();
+                });
+                assert!(result.is_ok(), "{script:?}");
+            }
         });
     }
 }
@@ -102,6 +150,19 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::PassDeadlines),
         1 => Just(Step::Flush),
         1 => Just(Step::Restart),
+        1 => write_fault().prop_map(Step::FailWrite),
+        1 => Just(Step::StopDatabase),
+        1 => Just(Step::LoseLastWrite),
+        1 => Just(Step::Pause),
+    ]
+}
+
+fn write_fault() -> impl Strategy<Value = WriteFault> {
+    prop_oneof![
+        Just(WriteFault::FencedByPeer),
+        Just(WriteFault::Fenced),
+        Just(WriteFault::Lost),
+        Just(WriteFault::Unanswered),
     ]
 }
 

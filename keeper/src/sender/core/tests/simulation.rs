@@ -7,7 +7,7 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 
 use super::model::{CALM_BASE_FEE, ChainModel, SECONDS_PER_BLOCK, read, sign};
 use crate::{
-    intent::{GuardKind, Intent, Outcome, Priority, Purpose, Report, Scope},
+    intent::{DropReason, GuardKind, Intent, Outcome, Priority, Purpose, Report, Scope},
     sender::{
         core::{Core, CoreSettings, Effect, Event, RecoverError, UnsignedTransaction},
         journal::{EntryState, JournalEntry},
@@ -61,6 +61,44 @@ pub(super) enum Step {
     Flush,
     /// The process is killed and starts again.
     Restart,
+    /// The next write to the journal is refused or lost, and with it the lease on the signer.
+    FailWrite(WriteFault),
+    /// No write is answered, and nobody can take over, until [`Step::Calm`].
+    StopDatabase,
+    /// The database fails over to a replica that has not seen the last write.
+    LoseLastWrite,
+    /// The process is paused before its next broadcast, and another keeper takes over. It resumes with [`Step::Calm`].
+    Pause,
+}
+
+/// How a write to a journal that keepers share fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WriteFault {
+    /// It is refused, because another keeper has taken over.
+    FencedByPeer,
+    /// It is refused, because the lease has expired, which nobody else has taken.
+    Fenced,
+    /// It is not made, and not answered.
+    Lost,
+    /// It is made, and not answered.
+    Unanswered,
+}
+
+/// Who has the next lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Successor {
+    /// The same keeper, and nobody else in between.
+    Itself,
+    /// Another keeper.
+    Peer,
+}
+
+/// How the effects of an event ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CarriedOut {
+    All,
+    Killed,
+    LeaseLost,
 }
 
 /// A core with its chain, its journal, and everything that it has reported.
@@ -73,6 +111,17 @@ pub(super) struct Simulation {
     inbox: VecDeque<Event>,
     /// Entries whose write was deferred. They are lost when the process is killed.
     deferred: BTreeMap<u64, JournalEntry>,
+    /// Faults of the next writes.
+    write_faults: VecDeque<WriteFault>,
+    is_database_down: bool,
+    /// What the journal was before its last write.
+    before_last_write: Vec<JournalEntry>,
+    /// Whether the process is paused before its next broadcast.
+    pauses: bool,
+    /// What processes that are paused are about to broadcast, each with the number of the newest block that it knows.
+    late: Vec<(u64, Bytes)>,
+    /// Who continues once the lease was lost; `None` while the core has it.
+    lost_to: Option<Successor>,
     pub(super) reports: Vec<Report>,
     /// Number of reports by processes that were killed.
     old_reports: usize,
@@ -133,6 +182,12 @@ impl Simulation {
             settings,
             inbox: VecDeque::new(),
             deferred: BTreeMap::new(),
+            write_faults: VecDeque::new(),
+            is_database_down: false,
+            before_last_write: Vec::new(),
+            pauses: false,
+            late: Vec::new(),
+            lost_to: None,
             reports: Vec::new(),
             old_reports: 0,
             submitted: 0,
@@ -169,6 +224,15 @@ impl Simulation {
             Step::Calm => {
                 self.model.base_fee = CALM_BASE_FEE;
                 self.model.is_funded = true;
+                self.is_database_down = false;
+                self.pauses = false;
+                let number = self.model.header().number;
+                for (at, raw) in std::mem::take(&mut self.late) {
+                    // A bundle is for the next block alone.
+                    if at == number || !self.settings.in_bundles {
+                        self.model.submit(&raw);
+                    }
+                }
             }
             Step::Reorg { depth, keeps_transactions } => {
                 self.had_mishap = true;
@@ -188,13 +252,18 @@ impl Simulation {
                 self.model.is_funded = false;
             }
             Step::OrderCancellation => self.order_cancellation(),
-            Step::Flush => self.write_deferred(),
+            Step::Flush => self.flush(),
             Step::Restart => self.kill(),
+            Step::FailWrite(fault) => self.write_faults.push_back(fault),
+            Step::StopDatabase => self.is_database_down = true,
+            Step::LoseLastWrite => self.lose_last_write(),
+            Step::Pause => self.pauses = true,
         }
         if step == Step::MineObsolete {
             // Both are known before a node is asked.
             self.inbox.push_back(Event::Block(self.model.header()));
             self.process_event(Event::Obsolete((0..self.submitted).collect()));
+            self.take_over();
         }
         if matches!(step, Step::MineBlock | Step::Reorg { .. } | Step::MineForeign) {
             self.announce_head();
@@ -206,16 +275,23 @@ impl Simulation {
         self.submitted += 1;
         let deadline = self.model.header().timestamp + DEADLINE_BLOCKS * SECONDS_PER_BLOCK;
         self.deadlines.push(deadline);
+        if self.lost_to.is_some() {
+            let intent = intent(id, priority, gain, deadline);
+            return self.report_drop(id, intent, DropReason::Standby);
+        }
         self.process_event(Event::Submit(vec![(id, intent(id, priority, gain, deadline))]));
     }
 
     fn order_cancellation(&mut self) {
         let Some(nonce) = self.core.pending().next().map(|entry| entry.nonce) else { return };
+        if self.lost_to.is_some() {
+            return;
+        }
         let Ok(effects) = self.core.order_cancellation(nonce) else { return };
-        if self.carry_out(effects) {
-            self.process_inbox();
-        } else {
-            self.kill();
+        match self.carry_out(effects) {
+            CarriedOut::All => self.process_inbox(),
+            CarriedOut::Killed => self.kill(),
+            CarriedOut::LeaseLost => {}
         }
     }
 
@@ -233,6 +309,9 @@ impl Simulation {
     }
 
     fn announce_head(&mut self) {
+        if self.lost_to.is_some() {
+            return self.take_over();
+        }
         self.process_event(Event::Block(self.model.header()));
         if self.core.wants_balance() {
             self.process_event(Event::ChainStatus(self.model.chain_status(&[])));
@@ -245,24 +324,25 @@ impl Simulation {
     }
 
     fn process_inbox(&mut self) {
-        while let Some(event) = self.inbox.pop_front() {
+        while let Some(event) = self.inbox.pop_front().filter(|_| self.lost_to.is_none()) {
             let effects = self.core.handle(event);
-            if !self.carry_out(effects) {
+            if self.carry_out(effects) == CarriedOut::Killed {
                 self.kill();
             }
         }
     }
 
-    /// Carries effects out. Returns false if the core is to be killed before one of them.
-    fn carry_out(&mut self, effects: Vec<Effect>) -> bool {
+    /// Carries effects out, as far as the core is not killed before one of them and keeps its lease.
+    fn carry_out(&mut self, effects: Vec<Effect>) -> CarriedOut {
         self.assert_reorged_is_rebroadcast_unchanged(&effects);
-        for effect in effects {
+        let mut effects = effects.into_iter();
+        while let Some(effect) = effects.next() {
             if let Some(left) = &mut self.effects_left {
                 match left.checked_sub(1) {
                     Some(fewer) => *left = fewer,
                     None => {
                         self.effects_left = None;
-                        return false;
+                        return CarriedOut::Killed;
                     }
                 }
             }
@@ -274,6 +354,9 @@ impl Simulation {
                 Effect::WriteJournal(entries) => {
                     self.deferred.extend(entries.into_iter().map(|entry| (entry.id, entry)));
                     self.write_deferred();
+                    if self.lost_to.is_some() {
+                        return self.leave(effects);
+                    }
                 }
                 Effect::DeferWrite(entries) => self.deferred.extend(entries.into_iter().map(|entry| (entry.id, entry))),
                 Effect::Broadcast { nonce, hash, raw, .. } => {
@@ -282,6 +365,13 @@ impl Simulation {
                     };
                     assert!(self.journal.entries().iter().any(is_known), "broadcast before it was written");
                     self.assert_not_reported_as_over(&raw);
+                    if std::mem::take(&mut self.pauses) {
+                        // Its successor looks a nonce up whose bytes nodes rejected meanwhile only when it starts again.
+                        self.was_killed = true;
+                        self.late.push((self.model.header().number, raw));
+                        self.lose_lease(Successor::Peer);
+                        return self.leave(effects);
+                    }
                     let loss = self.losses.pop_front();
                     let result = match loss {
                         Some(Step::LoseBroadcast) => SubmitResult::NoAnswer,
@@ -304,24 +394,102 @@ impl Simulation {
                 Effect::Alert(_) => {}
             }
         }
-        true
+        CarriedOut::All
+    }
+
+    /// Reports the ends among effects that are not carried out, as a signer's task does.
+    fn leave(&mut self, effects: impl Iterator<Item = Effect>) -> CarriedOut {
+        for effect in effects {
+            if let Effect::Report(report) = effect
+                && !matches!(report.outcome, Outcome::Sent { .. })
+            {
+                self.reports.push(*report);
+            }
+        }
+        CarriedOut::LeaseLost
+    }
+
+    fn flush(&mut self) {
+        if self.lost_to.is_none() && !self.deferred.is_empty() {
+            self.write_deferred();
+        }
     }
 
     fn write_deferred(&mut self) {
-        self.journal.write(std::mem::take(&mut self.deferred).into_values().collect());
+        let down = self.is_database_down.then_some(WriteFault::Lost);
+        let fault = down.or_else(|| self.write_faults.pop_front());
+        if matches!(fault, None | Some(WriteFault::Unanswered)) {
+            self.write(self.deferred.values().cloned().collect());
+        }
+        match fault {
+            None => self.deferred.clear(),
+            Some(WriteFault::FencedByPeer) => self.lose_lease(Successor::Peer),
+            Some(WriteFault::Fenced | WriteFault::Lost | WriteFault::Unanswered) => self.lose_lease(Successor::Itself),
+        }
+    }
+
+    /// What only a keeper knew that has ended is lost, so the one that wrote last continues.
+    fn lose_last_write(&mut self) {
+        if self.lost_to == Some(Successor::Peer) || self.is_database_down {
+            return;
+        }
+        self.journal.replace(self.before_last_write.clone());
+        self.lose_lease(Successor::Itself);
+        self.take_over();
+    }
+
+    fn write(&mut self, entries: Vec<JournalEntry>) {
+        self.before_last_write = self.journal.entries();
+        self.journal.write(entries);
+    }
+
+    /// Ends to be active, as a signer's task does.
+    fn lose_lease(&mut self, successor: Successor) {
+        self.had_mishap = true;
+        self.inbox.clear();
+        if self.lost_to.is_some() {
+            return;
+        }
+        for (id, intent) in self.core.open_intents() {
+            self.report_drop(id, intent, DropReason::LeaseLost);
+        }
+        self.lost_to = Some(successor);
+    }
+
+    fn report_drop(&mut self, id: u64, intent: Intent, reason: DropReason) {
+        let outcome = Outcome::Dropped(reason);
+        self.reports.push(Report { id, signer: SIGNER, intent, outcome, logs: Vec::new() });
+    }
+
+    /// Continues from the journal under a new lease, as a signer's task does, unless the database does not answer.
+    fn take_over(&mut self) {
+        let Some(successor) = self.lost_to.filter(|_| !self.is_database_down) else { return };
+        self.lost_to = None;
+        let mut known = std::mem::take(&mut self.deferred);
+        if successor == Successor::Itself {
+            known.extend(self.core.entries().map(|entry| (entry.id, entry.clone())));
+            self.write(known.into_values().collect());
+        }
+        self.recover(successor == Successor::Itself);
     }
 
     /// Kills the process and starts it again from the journal.
     fn kill(&mut self) {
         (self.was_killed, self.had_mishap) = (true, true);
+        self.lost_to = None;
         self.deferred.clear();
-        self.old_reports = self.reports.len();
         self.inbox.clear();
+        self.recover(false);
+    }
+
+    fn recover(&mut self, adopts: bool) {
+        self.old_reports = self.reports.len();
+        self.before_last_write = self.journal.entries();
         let start = |adopts| {
             let nonce = self.model.next_nonce();
             Core::recover(SIGNER, self.settings.clone(), self.journal.read(SIGNER), nonce, false, adopts)
         };
-        self.core = match start(false) {
+        self.core = match start(adopts) {
             Err(RecoverError::ChainAhead { .. } | RecoverError::ChainBehind { .. }) if self.had_foreign => {
                 start(true).unwrap()
             }
@@ -334,6 +502,7 @@ impl Simulation {
     pub(super) fn end(mut self) -> Self {
         self.effects_left = None;
         self.losses.clear();
+        self.write_faults.clear();
         self.step(Step::Calm);
         let blocks = DEADLINE_BLOCKS + 2 * FINALITY_DEPTH + 6;
         (0..blocks).for_each(|_| self.step(Step::MineBlock));
