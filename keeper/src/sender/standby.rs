@@ -76,9 +76,10 @@ impl<J: Journal> SignerTask<J> {
         }
         // A lower number than that of the last lease is of a database that has lost what followed.
         let is_own = lease.previous.zip(self.last_fence).is_some_and(|(previous, last)| previous <= last);
-        let known: Vec<_> = self.core.entries().filter(|_| is_own).cloned().collect();
-        if !known.is_empty() {
-            self.journal.record(lease, known).await.map_err(|error| error.to_string())?;
+        if is_own {
+            let mut known = self.deferred.clone();
+            known.extend(self.core.entries().map(|entry| (entry.id, entry.clone())));
+            self.journal.record(lease, known.into_values().collect()).await.map_err(|error| error.to_string())?;
         }
         let recovered = self.journal.recover(signer).await.map_err(|error| error.to_string())?;
         let (settings, adopts) = (self.core_settings.clone(), self.adopt_nonce || is_own);
@@ -87,6 +88,7 @@ impl<J: Journal> SignerTask<J> {
         core.set_balance(account.balance);
         core.pending().for_each(|entry| self.admission.begin(entry.id, &entry.intent));
         (self.core, self.lease, self.last_fence) = (core, Some(lease), Some(lease.fence));
+        self.deferred.clear();
         self.take_over_alerted = false;
         self.status.send_modify(|status| status.balance = Some(account.balance));
         self.publish_status();
@@ -105,7 +107,6 @@ impl<J: Journal> SignerTask<J> {
     pub(super) fn lose_lease(&mut self) {
         let Some(lease) = self.lease.take() else { return };
         self.lost.send(lease.fence).ok();
-        self.deferred.clear();
         self.ended.clear();
         for (id, intent) in self.core.open_intents() {
             self.report_drop(id, intent, DropReason::LeaseLost);
