@@ -323,7 +323,8 @@ fn pool(params: &ReplayParams, price: u128) -> [U256; 2] {
     [loan * U256::from(UNITS_PER_UNIT) / U256::from(price), loan]
 }
 
-/// Returns further settings of the keeper: the value of a dollar in ether, and bids without a priority fee.
+/// Returns further settings of the keeper: the value of a dollar in ether, bids without a priority fee, and no limit of
+/// cost, which at a high gas price would leave room for a few loans in a transaction.
 fn keeper_settings(params: &ReplayParams) -> String {
     let valuation = match params.ether_price {
         None => format!("feeds = [\"usdc-usd\"]\nquote_feeds = [\"{FEED}\"]\nmax_age = \"1000 days\""),
@@ -332,5 +333,8 @@ fn keeper_settings(params: &ReplayParams) -> String {
             format!("rate = \"{}\"", decimal_text(wei, 18))
         }
     };
-    format!("[tokens.USDC]\n{valuation}\n\n[fees]\nbid_share = \"0%\"\nmax_gas_price = \"100000 gwei\"\n")
+    format!(
+        "[tokens.USDC]\n{valuation}\n\n[fees]\nbid_share = \"0%\"\nmax_gas_price = \"100000 gwei\"\n\n\
+         [safety]\nmax_cost_per_transaction = \"1000\"\nmarket_loss_cap_per_day = \"5000\"\nloss_cap_per_day = \"5000\"\n"
+    )
 }
