@@ -40,8 +40,8 @@ const DOLLAR_CENTS: u64 = 100;
 const ETHER_CENTS: u64 = 2_000 * DOLLAR_CENTS;
 /// Value of each side of a pool, in dollars.
 const POOL_DOLLARS: u64 = 400_000_000;
-/// Fees of the pools, in millionths.
-const POOL_FEES: [u32; 5] = [500, 3_000, 500, 3_000, 3_000];
+/// Fees of the pools, in millionths. The first pool is the one by which the example of a manifest sells ether.
+const POOL_FEES: [u32; 5] = [3_000, 3_000, 500, 3_000, 3_000];
 /// Priority fee of prices, in wei per gas, so that they come before everything else in their block.
 const FIRST_FEE: u128 = 1_000_000_000_000;
 /// Account of the node that sets prices.
