@@ -166,22 +166,31 @@ impl EndpointReader {
 impl ChainReader for EndpointReader {
     async fn run(&self, block: &Header, sequences: &[Vec<Call>]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
         let mut results: Vec<Vec<SimulatedCall>> = vec![Vec::new(); sequences.len()];
-        let mut missing: Vec<usize> = (0..).zip(sequences).filter(|(_, s)| !s.is_empty()).map(|(at, _)| at).collect();
-        while !missing.is_empty() {
-            let asked: Vec<_> = missing.iter().filter_map(|at| sequences.get(*at)).map(Vec::as_slice).collect();
-            let answers = self.request(block, &asked).await?;
-            let asked = missing.len();
+        let some = (0..).zip(sequences).filter(|(_, calls)| !calls.is_empty()).map(|(at, _)| at);
+        let mut requests: Vec<Vec<usize>> = vec![some.collect()];
+        while let Some(asked) = requests.pop() {
+            if asked.is_empty() {
+                continue;
+            }
+            let calls: Vec<_> = asked.iter().filter_map(|at| sequences.get(*at)).map(Vec::as_slice).collect();
+            let answers = self.request(block, &calls).await?;
             let mut starved = Vec::new();
-            for (at, answer) in missing.into_iter().zip(answers) {
+            for (at, answer) in asked.iter().zip(answers) {
                 if answer.iter().any(|call| call.result == Err(CallError::NotRun)) {
-                    starved.push(at);
+                    starved.push(*at);
                 }
-                if let Some(result) = results.get_mut(at) {
+                if let Some(result) = results.get_mut(*at) {
                     *result = answer;
                 }
             }
-            // Asked alone, what was starved by the others may be run. What is starved alone stays so.
-            missing = if starved.len() < asked { starved } else { Vec::new() };
+            // Asked without the others, what they starved may be run. What is starved alone stays so.
+            if starved.len() < asked.len() {
+                requests.push(starved);
+            } else if starved.len() > 1 {
+                // So many calls may take all gas before the first of them is run.
+                requests.push(starved.split_off(starved.len() / 2));
+                requests.push(starved);
+            }
         }
         Ok(results)
     }

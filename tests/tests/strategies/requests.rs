@@ -74,6 +74,16 @@ async fn calls_that_do_not_fit_a_request_are_asked_again() -> eyre::Result<()> {
 }
 
 #[tokio::test]
+async fn however_many_calls_are_asked_at_once_each_is_run() -> eyre::Result<()> {
+    let (devnet, _proxy, reader) = node().await?;
+    let caller = Call { data: vec![1; 36].into(), ..call(CALLER.0, 100_000) };
+    let results = reader.run_each(&head_of(devnet.provider()).await?, vec![caller; 2_000]).await?;
+    let run = results.iter().filter(|call| call.result.is_ok()).count();
+    ensure!(run == 2_000, "{run} of {} were run", results.len());
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_answer_for_another_block_than_was_asked_for_is_refused() -> eyre::Result<()> {
     let (devnet, proxy, reader) = node().await?;
     let provider = devnet.provider();
