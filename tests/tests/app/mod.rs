@@ -5,6 +5,7 @@ mod earn;
 mod every_verb;
 mod faults;
 mod fixture;
+mod governance;
 mod looks;
 mod orders;
 pub(crate) mod sources;
