@@ -199,7 +199,7 @@ enum Command {
         /// Number of the proposal, or its file.
         #[arg(value_name = "ID|FILE")]
         proposal: String,
-        /// The vote.
+        /// How to vote on it.
         support: Support,
         /// Reason that is published with the vote.
         #[arg(long, default_value = "", help_heading = "Proposal")]

@@ -1,4 +1,4 @@
-//! The logs by which each protocol tells of liquidations, whoever made them.
+//! The logs by which each protocol tells of liquidations, those of rivals included.
 
 use alloy::{
     primitives::{Address, B256, Log},

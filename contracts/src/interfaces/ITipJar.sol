@@ -7,7 +7,7 @@ import {IChannels} from "./IChannels.sol";
 /// @author Plimsoll
 /// @custom:security-contact See SECURITY.md
 /// @notice A receiver whose claims anyone may send for a part of what they bring. The operator publishes claims that
-/// its authoriser signed; whoever sends them gets the tip, the operator the rest. It works with any contract that has
+/// its authoriser signed; the caller gets the tip, the operator the rest. It works with any contract that has
 /// the functions of `IChannels`. Tokens that were sent to it directly are paid out in the same way.
 interface ITipJar {
     /// @notice `amount` was paid out: `tip` to the caller, the rest to the operator.

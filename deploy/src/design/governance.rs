@@ -32,8 +32,8 @@ const MAX_DELAY_SECS: u64 = 30 * DAY_SECS;
 /// Decimals of shares above those of the asset, in vaults and backstops.
 const SHARE_DECIMALS_OFFSET: u8 = 6;
 
-/// Decimals of votes.
-const VOTE_DECIMALS: u8 = 18;
+/// Decimals of the token of votes.
+pub const VOTE_DECIMALS: u8 = 18;
 
 /// Role of the manager's administrators.
 pub const ADMINISTRATOR: u64 = 0;

@@ -25,7 +25,7 @@ const DANGEROUS_PERCENT: u64 = 25;
 pub enum Severity {
     /// It takes a protection from those at risk, or their money.
     Danger,
-    /// It may be meant, and whoever votes must know it.
+    /// It may be meant, and voters must know it.
     Caution,
 }
 
@@ -43,7 +43,7 @@ pub struct Harm {
 /// A property, and whether it is true before and after a proposal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Property {
-    /// The property.
+    /// The property as a sentence.
     pub name: String,
     /// Whether it is true before.
     pub before: bool,

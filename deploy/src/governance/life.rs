@@ -16,12 +16,11 @@ use serde::Serialize;
 use super::{Action, Governance, Governor, Operation, OperationEnd, Proposal, simulate::Route};
 use crate::{
     abi::IToken,
+    design::governance::VOTE_DECIMALS,
     inspect::{Call, creation_block},
     manifest::units::time_text,
 };
 
-/// Decimals of votes.
-const VOTE_DECIMALS: u8 = 18;
 /// With this at its end a description can be proposed by one account only, so that nobody proposes it first and withdraws
 /// it.
 const PROPOSER_SUFFIX: &str = "#proposer=";
@@ -40,7 +39,7 @@ pub enum Subject {
 pub struct GovernorProposal {
     /// Number, by which it is known.
     pub id: U256,
-    /// Calls.
+    /// Calls that it makes, in order.
     pub actions: Vec<Action>,
     /// Description as the governor has it.
     pub description: String,

@@ -111,7 +111,7 @@ impl<'a> Governance<'a> {
             chain.id()
         );
         let manager = record.only("AccessManager").map(|contract| contract.address).wrap_err(
-            "the record has no AccessManager, so there is nothing to propose: whoever owns the contracts calls them",
+            "the record has no AccessManager, so there is nothing to propose: the contracts' owner calls them",
         )?;
         ensure!(!chain.code(manager).await?.is_empty(), "there is no contract at the manager's address {manager}");
         let governor = match record.only("PlimsollGovernor") {

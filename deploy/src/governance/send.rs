@@ -123,7 +123,7 @@ impl Sender<'_> {
                 // Twice, because two answers may come from two nodes, of which one lags behind.
                 ensure!(
                     !seems_displaced,
-                    "another transaction of {from} took the nonce of {hash}: run this again, which shows what is left to do"
+                    "another transaction of {from} took the nonce of {hash}: run this again, which shows what remains to be done"
                 );
                 seems_displaced = true;
             } else if !chain.knows(hash).await? {

@@ -19,7 +19,7 @@ use crate::{Expected, Liquidation, Loan, Lot};
 /// mined: 0.006 %, more than a debt at 100 % a year accrues in half an hour. The pool takes no more than the debt.
 const INTEREST_DIGITS: usize = 14;
 /// Binary digits of the part of a scaled debt by which it may be less than it was: less is no rival's liquidation, and
-/// whoever repays a unit must not hold one up.
+/// a stranger who repays a unit must not hold one up.
 const STALE_DIGITS: usize = 10;
 /// Halvings of an offer until the pool refuses none for the dust that it would leave.
 const MAX_HALVINGS: usize = 8;

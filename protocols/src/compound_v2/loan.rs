@@ -11,8 +11,8 @@ use alloy::{
 use super::math::{MarketTerms, Pair, PoolTerms};
 use crate::{Expected, Liquidation, Loan, Lot};
 
-/// Binary digits of the part of a debt by which it may be less than it was: less is no rival's liquidation, and whoever
-/// repays a unit must not hold one up.
+/// Binary digits of the part of a debt by which it may be less than it was: less is no rival's liquidation, and a
+/// stranger who repays a unit must not hold one up.
 const STALE_DIGITS: usize = 10;
 
 sol! {

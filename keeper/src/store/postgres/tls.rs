@@ -21,7 +21,7 @@ const PROTOCOL: &[u8] = b"postgresql";
 pub(super) enum Security {
     /// Nothing is encrypted.
     Plain,
-    /// Encrypted with whoever answers.
+    /// Encrypted, with a server that proves nothing.
     Encrypted(MakeRustlsConnect),
     /// Encrypted with a server whose certificate names the host and leads to a trusted root.
     Verified(MakeRustlsConnect),

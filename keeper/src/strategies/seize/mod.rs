@@ -9,9 +9,10 @@
 //!
 //! The [protocol](plimsoll_protocols) says exactly what a liquidation repays and seizes. The `Executor` contract gets the
 //! collateral first, sells it and repays from the proceeds; of a protocol that is to be repaid first it buys the debt tokens,
-//! pays the pool in collateral, and sells what is left of that by the same route. It reverts unless what is left covers the
-//! gas at the price that is really paid. Items of a job are isolated: one that fails, because a rival was faster, costs the others nothing but its
-//! gas. What the collateral brings is never computed here: the state of the pools only chooses what is simulated.
+//! pays the pool in collateral, and sells what remains of that by the same route. It reverts unless the profit covers the
+//! gas at the price that is really paid. Items of a job are isolated: one that fails, because a rival was faster, costs the
+//! others nothing but its gas. What the collateral brings is never computed here: the state of the pools only chooses what
+//! is simulated.
 
 mod decide;
 mod job;
