@@ -1,5 +1,7 @@
 //! A local chain: an Anvil process with the compiled contracts at hand and tokens that anybody can mint.
 
+use std::time::Duration;
+
 use alloy::{
     contract::{CallBuilder, CallDecoder},
     network::TransactionBuilder,
@@ -18,6 +20,8 @@ use crate::{
     workspace::tools,
 };
 
+/// How long a transaction may wait for its block: much more than it does.
+pub const MINING_TIMEOUT: Duration = Duration::from_mins(5);
 /// Contracts that are compiled besides the protocol's own, by file. They are for local chains only.
 const LOCAL_SOURCES: [&str; 11] = [
     "contracts/test/support/MarketMaker.sol",
@@ -211,9 +215,9 @@ impl Devnet {
 ///
 /// # Errors
 /// When the call reverts; the error of the contract can be had by downcasting to [`alloy::contract::Error`] where gas
-/// was estimated.
+/// was estimated. Also when the transaction is not mined in [`MINING_TIMEOUT`].
 pub async fn mined<P: Provider, D: CallDecoder>(call: CallBuilder<P, D>) -> eyre::Result<TransactionReceipt> {
-    let receipt = call.send().await?.get_receipt().await?;
+    let receipt = call.send().await?.with_timeout(Some(MINING_TIMEOUT)).get_receipt().await?;
     ensure!(receipt.status(), "the transaction {} reverted after {} gas", receipt.transaction_hash, receipt.gas_used);
     Ok(receipt)
 }

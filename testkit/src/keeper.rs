@@ -30,7 +30,9 @@ const LISTENING: &str = "Listening on ";
 /// Time between two queries of a keeper that is waited for.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// How long a keeper has to send the transactions that it decided on: much more than it takes, also on a busy machine.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a keeper is waited for at most: much more than it takes, so that what never comes ends a test and not a day.
+pub const WAIT_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// A running keeper. Dropping it kills the process.
 #[derive(Debug)]
@@ -121,7 +123,8 @@ impl Keeper {
         let start = move || Process::start("keeper", program, |line| Some(line.strip_prefix(LISTENING)?.to_owned()));
         let (process, url) = tokio::task::spawn_blocking(start).await??;
         let [liquidations, harvests] = SIGNERS.map(|index| suite.devnet.account(index));
-        Ok(Self { url, signers: [liquidations?, harvests?], client: reqwest::Client::new(), process })
+        let client = reqwest::Client::builder().timeout(WAIT_TIMEOUT).build()?;
+        Ok(Self { url, signers: [liquidations?, harvests?], client, process })
     }
 
     /// Returns the account that signs liquidations in [`KeeperSetup::live`].
@@ -167,44 +170,60 @@ impl Keeper {
         Ok(answer.wrap_err_with(|| self.not_answering())?.text().await?)
     }
 
-    /// Waits until one of the keeper's JSON documents satisfies a condition, and returns it. There is no time limit;
-    /// use [`tokio::time::timeout`].
+    /// Waits until one of the keeper's JSON documents satisfies a condition, and returns it. Use [`tokio::time::timeout`] for
+    /// a limit shorter than [`WAIT_TIMEOUT`].
     ///
     /// # Errors
-    /// As [`Keeper::api`].
+    /// As [`Keeper::api`], and when the condition is not met in time.
     pub async fn wait_until(&self, name: &str, mut condition: impl FnMut(&Value) -> bool) -> eyre::Result<Value> {
-        loop {
-            let document = self.api(name).await?;
-            if condition(&document) {
-                return Ok(document);
+        let is_met = async {
+            loop {
+                let document = self.api(name).await?;
+                if condition(&document) {
+                    return Ok(document);
+                }
+                time::sleep(POLL_INTERVAL).await;
             }
-            time::sleep(POLL_INTERVAL).await;
-        }
+        };
+        self.in_time(name, is_met).await
     }
 
-    /// Waits until the keeper reports that it is ready: it has read the chain up to its head. There is no time limit.
+    /// Waits until the keeper reports that it is ready: it has read the chain up to its head.
     ///
     /// # Errors
-    /// When the keeper has ended, with its last lines of output.
+    /// When the keeper has ended, with its last lines of output, or is not ready in [`WAIT_TIMEOUT`].
     pub async fn wait_until_ready(&self) -> eyre::Result<()> {
-        loop {
-            let answer = self.client.get(format!("{}/readyz", self.url)).send().await;
-            if answer.wrap_err_with(|| self.not_answering())?.status().is_success() {
-                return Ok(());
+        let is_ready = async {
+            loop {
+                let answer = self.client.get(format!("{}/readyz", self.url)).send().await;
+                if answer.wrap_err_with(|| self.not_answering())?.status().is_success() {
+                    return Ok(());
+                }
+                time::sleep(POLL_INTERVAL).await;
             }
-            time::sleep(POLL_INTERVAL).await;
-        }
+        };
+        self.in_time("ready", is_ready).await
     }
 
-    /// Waits until the keeper has applied a block. There is no time limit.
+    /// Waits until the keeper has applied a block.
     ///
     /// # Errors
-    /// When the keeper has ended, with its last lines of output.
+    /// When the keeper has ended, with its last lines of output, or has not applied it in [`WAIT_TIMEOUT`].
     pub async fn wait_for_block(&self, number: u64) -> eyre::Result<()> {
-        while self.applied_block().await? < Some(number) {
-            time::sleep(POLL_INTERVAL).await;
-        }
-        Ok(())
+        let is_applied = async {
+            while self.applied_block().await? < Some(number) {
+                time::sleep(POLL_INTERVAL).await;
+            }
+            Ok(())
+        };
+        self.in_time("block", is_applied).await
+    }
+
+    /// Waits for what the keeper should do, and fails instead of hanging.
+    async fn in_time<T>(&self, what: &str, wait: impl Future<Output = eyre::Result<T>>) -> eyre::Result<T> {
+        let answer = time::timeout(WAIT_TIMEOUT, wait).await;
+        answer
+            .wrap_err_with(|| format!("{what}: waited for in vain. The keeper's last output was:\n{}", self.output()))?
     }
 
     /// Waits until the keeper has decided on a block and sent its transactions. Returns whether any of them is pending.

@@ -15,6 +15,7 @@ use tokio::{
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
 use self::install::Program;
+use crate::support::soon;
 
 mod install;
 
@@ -54,12 +55,15 @@ impl Browser {
             .spawn()
             .wrap_err_with(|| format!("{} does not start", program.path.display()))?;
         let mut said = BufReader::new(process.stderr.take().wrap_err("no stderr")?).lines();
-        let debugger = loop {
-            let line = said.next_line().await?.wrap_err("the browser ended before it listened")?;
-            if let Some(url) = line.strip_prefix("DevTools listening on ") {
-                break url::Url::parse(url)?;
+        let listening = async {
+            loop {
+                let line = said.next_line().await?.wrap_err("the browser ended before it listened")?;
+                if let Some(url) = line.strip_prefix("DevTools listening on ") {
+                    return Ok(url::Url::parse(url)?);
+                }
             }
         };
+        let debugger = soon(listening).await?;
         // The rest of its output is discarded.
         tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
         let list = format!("http://127.0.0.1:{}/json/list", debugger.port().wrap_err("no port")?);
@@ -79,10 +83,13 @@ impl Browser {
         // Only the event of this page tells that it is loaded, not that of one before.
         self.events.retain(|event| event["method"] != "Page.loadEventFired");
         self.command("Page.navigate", json!({ "url": url })).await?;
-        while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
-            self.receive().await?;
-        }
-        Ok(())
+        let loaded = async {
+            while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
+                self.receive().await?;
+            }
+            Ok(())
+        };
+        soon(loaded).await.wrap_err_with(|| url.to_owned())
     }
 
     /// Evaluates an expression; a promise is awaited.
@@ -103,7 +110,9 @@ impl Browser {
                 look();
             }})"
         );
-        self.evaluate(&expression).await.map(drop)
+        let Err(missing) = self.evaluate(&expression).await else { return Ok(()) };
+        let shown = self.evaluate("document.body.innerText").await.unwrap_or_default();
+        Err(missing).wrap_err_with(|| format!("the page shows {shown}"))
     }
 
     /// Saves a screenshot of the whole page to the folder that PLIMSOLL_PICTURES names, for people to look at.
@@ -130,12 +139,16 @@ impl Browser {
         let id = self.last_id;
         let message = json!({ "id": id, "method": method, "params": arguments });
         self.socket.send(Message::text(message.to_string())).await?;
-        loop {
-            if let Some(mut answer) = self.receive().await?.filter(|answer| answer["id"] == id) {
-                ensure!(answer.get("error").is_none(), "{method}: {answer}");
-                return Ok(answer["result"].take());
+        let answered = async {
+            loop {
+                if let Some(answer) = self.receive().await?.filter(|answer| answer["id"] == id) {
+                    return Ok(answer);
+                }
             }
-        }
+        };
+        let mut answer = soon(answered).await.wrap_err_with(|| message.to_string())?;
+        ensure!(answer.get("error").is_none(), "{method}: {answer}");
+        Ok(answer["result"].take())
     }
 
     /// Returns every URL that the page requested.

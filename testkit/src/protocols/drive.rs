@@ -13,10 +13,13 @@ use alloy::{
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{IAggregatorV3, IExecutor, ILiquidator};
 use serde_json::Value;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, Instant, sleep};
 
 use super::{Lender, Protocols};
-use crate::{devnet::ITestToken, keeper::Keeper};
+use crate::{
+    devnet::ITestToken,
+    keeper::{Keeper, RESPONSE_TIMEOUT},
+};
 
 /// Time between two looks at the keeper.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -84,6 +87,7 @@ impl Protocols {
         };
         keeper.wait_for_block(head).await?;
         let mut status = keeper.wait_until("status", is_decided).await?;
+        let deadline = Instant::now() + RESPONSE_TIMEOUT;
         loop {
             let decisions = |value: &Value| value["decisions"].as_array().cloned().unwrap_or_default();
             let mut counts = decisions(&status);
@@ -96,7 +100,8 @@ impl Protocols {
             });
             let signers = status["signers"].as_array().cloned().unwrap_or_default();
             let pending: u64 = signers.iter().filter_map(|signer| signer["pending"].as_u64()).sum();
-            if !acts || self.has_pending(keeper).await? {
+            // What was not sent in time, since the node did not answer, say, is sent with the next block.
+            if !acts || self.has_pending(keeper).await? || Instant::now() > deadline {
                 return Ok(acts || waits || pending > 0);
             }
             sleep(POLL_INTERVAL).await;

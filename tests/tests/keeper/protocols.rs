@@ -142,9 +142,13 @@ impl Besides {
         let status = keeper.wait_until("status", is_decided).await?;
         let counts = status["protocols"][0]["decisions"].as_array().cloned().unwrap_or_default();
         if counts.iter().any(|count| count["acts"] == true) {
-            while !self.has_pending(keeper.signer()).await? {
-                tokio::time::sleep(POLL_INTERVAL).await;
-            }
+            let is_sent = async {
+                while !self.has_pending(keeper.signer()).await? {
+                    tokio::time::sleep(POLL_INTERVAL).await;
+                }
+                Ok(())
+            };
+            soon(is_sent).await?;
         }
         Ok(())
     }
