@@ -44,7 +44,7 @@ pub fn figures(quick: bool) -> Vec<Figure> {
         ("backfill", "backfill", "backfill --blocks 20000 --events 2000 --latency 5"),
         ("latency-2k", "latency --positions 2000 --rounds 200", "latency --positions 20 --rounds 3 --far"),
         ("burst", "burst --positions 5000", "burst --positions 10"),
-        ("fleet", "fleet --positions 5000", "fleet --positions 7"),
+        ("fleet", "fleet --positions 5000", "fleet --positions 15"),
         ("surge", "surge", "surge --interval 900"),
         ("vault", "vault", "vault --days 1 --seeds 1"),
         (

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, mem,
     process::Command,
     sync::Arc,
     time::{Duration, Instant},
@@ -42,8 +42,10 @@ use tokio::time::{sleep, timeout};
 const TRANSACTION_GAS: u64 = 1 << 24;
 /// Seconds between blocks.
 const BLOCK_SECS: u64 = 1;
-/// Waves of loans: one without a fault, and one for each fault.
-const WAVES: u64 = 7;
+/// Number of keepers.
+const MEMBERS: usize = SIGNERS.len();
+/// Waves of loans: one without a fault, one for each of four faults of each member, and two for those of the database.
+const WAVES: u64 = 15;
 /// Term of a lease.
 const LEASE: Duration = Duration::from_secs(3);
 /// Longest time that a wave or a take-over may take. Loans that are liquidatable after that are lost.
@@ -53,7 +55,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Debt of the first wave's loans against an ether; each further wave owes [`DEBT_STEP`] less: so little that loans of the
 /// first wave, of which a part was liquidated, stay healthy in the last.
 const FIRST_DEBT: u128 = 1_500_000_000;
-const DEBT_STEP: u128 = 16_000_000;
+const DEBT_STEP: u128 = 6_000_000;
 const ETHER: u128 = 1_000_000_000_000_000_000;
 /// The pool's ether and dollars, in units, at the manifest's price of 2,000 dollars.
 const POOL: [u128; 2] = [1_000_000 * ETHER, 2_000_000_000_000_000];
@@ -74,7 +76,7 @@ pub struct Report {
     pub twice: u64,
     /// Number of mined transactions that reverted.
     pub reverted: u64,
-    /// Time from a keeper's death to the lease of its standby, in terms of a lease.
+    /// Longest time from a keeper's death to the lease of its standby, in terms of a lease.
     pub takeover_leases: f64,
     /// Number of mined transactions of each member's signer.
     pub transactions: Vec<u64>,
@@ -93,6 +95,37 @@ struct Sea {
     database: String,
 }
 
+/// A keeper, and what connects it with the database and the chain.
+struct Member {
+    keeper: Keeper,
+    signers: [usize; 2],
+    wire: Wire,
+    proxy: Proxy,
+}
+
+/// Loans that become liquidatable wave by wave.
+struct Waves<'a> {
+    sea: &'a Sea,
+    loans: Vec<u64>,
+    next: usize,
+    expected: u64,
+}
+
+impl Waves<'_> {
+    /// Makes the next wave liquidatable.
+    async fn fall(&mut self) -> eyre::Result<()> {
+        self.expected += self.loans.get(self.next).wrap_err("there is no further wave")?;
+        self.sea.fall(u128::try_from(self.next)?).await?;
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Waits until every loan of this wave and those before it was liquidated, or for the longest time.
+    async fn until_liquidated(&self) -> eyre::Result<()> {
+        self.sea.until_liquidated(self.expected).await
+    }
+}
+
 /// Runs the measurement. `keeper` returns a program that takes the keeper's arguments.
 ///
 /// # Errors
@@ -106,73 +139,70 @@ pub async fn run(positions: u64, keeper: impl Fn() -> eyre::Result<Command>) -> 
     let sea = Sea { suite, core, params, database: server.address()? };
     let waves: Vec<u64> = (0..WAVES).map(|wave| positions / WAVES + u64::from(wave < positions % WAVES)).collect();
     sea.open(&waves).await?;
+    let mut waves = Waves { sea: &sea, loans: waves, next: 0, expected: 0 };
 
-    say("starting three keepers, and a standby of the first");
-    let node = sea.suite.devnet.node.ws_url();
-    let wire = Wire::start(sea.database.clone()).await?;
-    let mut proxy = Proxy::start(sea.suite.devnet.node.address()).await?;
-    let first = sea.start(keeper()?, "first", SIGNERS[0], &sea.database, &node).await?;
-    let second = sea.start(keeper()?, "second", SIGNERS[1], wire.address(), &node).await?;
-    let third = sea.start(keeper()?, "third", SIGNERS[2], &sea.database, &proxy.ws_url()).await?;
-    for member in [&first, &second, &third] {
-        until_holding(member).await?;
+    say(format_args!("starting {MEMBERS} keepers"));
+    let mut members = Vec::with_capacity(MEMBERS);
+    for (index, signers) in SIGNERS.into_iter().enumerate() {
+        members.push(sea.member(keeper()?, &format!("member-{index}"), signers).await?);
     }
-    let standby = sea.start(keeper()?, "standby", SIGNERS[0], &sea.database, &node).await?;
     let provider = sea.suite.devnet.provider();
     provider.anvil_set_auto_mine(false).await?;
     provider.anvil_set_interval_mining(BLOCK_SECS).await?;
 
-    let mut expected = waves[0];
     say("a wave without a fault");
-    sea.fall(0).await?;
-    sea.until_liquidated(expected).await?;
+    waves.fall().await?;
+    waves.until_liquidated().await?;
 
-    say("one keeper is killed at work");
-    sea.fall(1).await?;
-    let killed = Instant::now();
-    drop(first);
-    until_holding(&standby).await?;
-    let takeover = killed.elapsed();
-    expected += waves[1];
-    sea.until_liquidated(expected).await?;
+    let mut takeover = Duration::ZERO;
+    for (index, member) in members.iter_mut().enumerate() {
+        until_holding(&member.keeper).await?;
+        let name = format!("standby-{index}");
+        say(format_args!("member {index} is killed at work, and its standby takes over"));
+        let standby =
+            sea.start(keeper()?, &name, member.signers, member.wire.address(), &member.proxy.ws_url()).await?;
+        waves.fall().await?;
+        let killed = Instant::now();
+        drop(mem::replace(&mut member.keeper, standby));
+        until_holding(&member.keeper).await?;
+        takeover = takeover.max(killed.elapsed());
+        waves.until_liquidated().await?;
 
-    say("one is paused beyond its lease, and resumes");
-    signal(&second, "-STOP")?;
-    sea.fall(2).await?;
-    expected += waves[2];
-    sea.until_liquidated(expected).await?;
-    sleep(2 * LEASE).await;
-    signal(&second, "-CONT")?;
+        say(format_args!("member {index} is paused beyond its lease, and resumes"));
+        signal(&member.keeper, "-STOP")?;
+        waves.fall().await?;
+        waves.until_liquidated().await?;
+        sleep(2 * LEASE).await;
+        signal(&member.keeper, "-CONT")?;
+        until_holding(&member.keeper).await?;
 
-    say("one is cut off from the database");
-    wire.cut();
-    sea.fall(3).await?;
-    expected += waves[3];
-    sea.until_liquidated(expected).await?;
-    wire.mend();
+        say(format_args!("member {index} is cut off from the database"));
+        member.wire.cut();
+        waves.fall().await?;
+        waves.until_liquidated().await?;
+        member.wire.mend();
+        until_holding(&member.keeper).await?;
 
-    say("one is cut off from the chain");
-    proxy.take_down().await;
-    sea.fall(4).await?;
-    expected += waves[4];
-    sea.until_liquidated(expected).await?;
-    proxy.bring_up()?;
+        say(format_args!("member {index} is cut off from the chain"));
+        member.proxy.take_down().await;
+        waves.fall().await?;
+        waves.until_liquidated().await?;
+        member.proxy.bring_up()?;
+    }
 
     say("the database restarts");
     server.kill()?;
     server.copy_data()?;
-    sea.fall(5).await?;
+    waves.fall().await?;
     server.bring_up()?;
-    expected += waves[5];
-    sea.until_liquidated(expected).await?;
+    waves.until_liquidated().await?;
 
     say("the database fails over to a replica that has seen nothing of the last wave");
     server.kill()?;
     server.fail_over_to_copy()?;
-    sea.fall(6).await?;
+    waves.fall().await?;
     server.bring_up()?;
-    expected += waves[6];
-    sea.until_liquidated(expected).await?;
+    waves.until_liquidated().await?;
 
     let mut report = sea.report(positions, takeover).await?;
     [report.commit_micros, report.alone_commit_micros] = commit_micros(&mut server).await?;
@@ -219,10 +249,20 @@ impl Sea {
         Ok(keeper)
     }
 
-    /// Sets the price at which the loans of a wave, and those before it, are 1 % below their liquidation price.
+    /// Starts a member with connections of its own, and waits until it has a lease.
+    async fn member(&self, program: Command, name: &str, signers: [usize; 2]) -> eyre::Result<Member> {
+        let wire = Wire::start(self.database.clone()).await?;
+        let proxy = Proxy::start(self.suite.devnet.node.address()).await?;
+        let keeper = self.start(program, name, signers, wire.address(), &proxy.ws_url()).await?;
+        until_holding(&keeper).await?;
+        Ok(Member { keeper, signers, wire, proxy })
+    }
+
+    /// Sets the price at which the loans of a wave, and those before it, are 0.3 % below their liquidation price: those of the
+    /// next wave are not.
     async fn fall(&self, wave: u128) -> eyre::Result<()> {
         let waterline = (FIRST_DEBT - DEBT_STEP * wave) * 100 / 86;
-        self.suite.send_price("eth-usd", waterline / 100 * 99 * 100).await?;
+        self.suite.send_price("eth-usd", waterline / 1_000 * 997 * 100).await?;
         Ok(())
     }
 
