@@ -246,6 +246,10 @@ impl<'a> Builder<'a> {
             return self.reject(&governor.quorum.span, "a quorum is a whole percentage above 0");
         }
         let threshold = self.whole_votes(&governor.proposal_threshold)?;
+        if threshold.is_zero() {
+            return self
+                .reject(&governor.proposal_threshold.span, "without a threshold anybody fills the list of proposals");
+        }
         let secs = |secs: u32, bits: usize| DynSolValue::Uint(U256::from(secs), bits);
         let setup = DynSolValue::Tuple(vec![
             DynSolValue::String(governor.name.clone()),

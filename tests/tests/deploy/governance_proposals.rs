@@ -542,6 +542,7 @@ fn a_governor_that_anybody_could_buy_for_a_moment_is_refused() -> eyre::Result<(
         ("voting_delay = \"2 days\"", "voting_delay = \"1 hour\"", "tokens that he holds for a moment"),
         ("voting_period = \"5 days\"", "voting_period = \"1 hour\"", "lasts a day, at least"),
         ("quorum = \"4%\"", "quorum = \"0%\"", "a whole percentage above 0"),
+        ("proposal_threshold = \"1000\"", "proposal_threshold = \"0\"", "anybody fills the list of proposals"),
         ("receiver = \"voter\"", "receiver = \"governor\"", "this needs itself"),
         ("voter = \"0x", "votes = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\"\nvoter = \"0x", "rename this account"),
     ];

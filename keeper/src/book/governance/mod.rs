@@ -4,7 +4,7 @@
 //! A change of the roles is not in the book: whether a call may be executed is asked of the chain when it is due. Members of
 //! roles schedule, and holders of votes propose, as much as they want; the book keeps a bounded part: [`MAX_OPERATIONS`]
 //! operations, as many proposals, [`MAX_CALL_BYTES`] of each. What is beyond that is counted, and nobody is told of it
-//! one by one.
+//! one by one. A governor without a proposal threshold lets strangers take these places; the deployer makes none.
 
 mod apply;
 mod row;
