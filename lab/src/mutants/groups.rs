@@ -81,7 +81,7 @@ pub static GROUPS: [Group; 10] = [
         name: "nodes",
         sources: &["nodes"],
         tests: &["nodes"],
-        needs: &["test/rewards/OddToken.sol", "test/invariants/SeededRandom.sol"],
+        needs: &["src/rewards", "test/rewards/OddToken.sol", "test/invariants/SeededRandom.sol"],
         unit_tests: &["nodes/StrictSignatures.t.sol"],
     },
 ];
