@@ -40,7 +40,7 @@ pub struct Header {
 /// The contracts whose events are followed, and which of their markets and staking programmes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sources {
-    /// Address of the lending core; zero where another protocol is followed.
+    /// Address of the lending core; zero where other protocols alone are followed.
     pub core: Address,
     /// Address of the staking programmes, if there are any.
     pub rewards: Option<Address>,
@@ -209,9 +209,14 @@ impl Sources {
         Self { foreign: Some(Arc::new(logs)), ..Self::all(Address::ZERO, None) }
     }
 
-    /// Returns the filters for the logs that are followed, of any block. Together they find each log once.
+    /// Returns the filters for the logs that are followed, of any block. Together they find each log once. None where nothing
+    /// is followed.
     #[must_use]
     pub fn filters(&self) -> Vec<Filter> {
+        // A filter without an address would mean any contract.
+        if self.addresses().next().is_none() {
+            return Vec::new();
+        }
         let of = |addresses: Vec<Address>| Filter::new().address(addresses);
         let lending = of(self.lending().collect());
         let lending = match &self.followed {
@@ -265,6 +270,7 @@ impl Sources {
     /// those of another protocol.
     pub fn lending(&self) -> impl Iterator<Item = Address> {
         let ours = if self.foreign.is_some() { [None; 3] } else { [Some(self.core), self.rewards, self.guard] };
+        let ours = ours.map(|address| address.filter(|address| !address.is_zero()));
         let foreign = self.foreign.iter().flat_map(|foreign| foreign.addresses.iter().copied());
         ours.into_iter().flatten().chain(foreign)
     }

@@ -48,6 +48,8 @@ pub struct Keeper {
 pub struct KeeperSetup {
     /// Name of its folder in the suite's temporary folder. Keepers with the same folder use the same store.
     pub folder: String,
+    /// Settings of the `[deployment]` table, in TOML.
+    pub deployment: String,
     /// The nodes that it uses: for each the settings of an `[[endpoints]]` table, in TOML.
     pub endpoints: Vec<String>,
     /// Settings of the `[signers]` table, in TOML.
@@ -64,6 +66,7 @@ impl KeeperSetup {
     pub fn live(suite: &Suite) -> Self {
         Self {
             folder: "keeper".to_owned(),
+            deployment: format!("record = {:?}", suite.record()),
             endpoints: [suite.devnet.node.ws_url(), suite.devnet.node.http_url()]
                 .map(|url| format!("url = \"{url}\""))
                 .to_vec(),
@@ -105,13 +108,13 @@ impl Keeper {
         let folder = suite.scratch().join(&setup.folder);
         fs::create_dir_all(&folder)?;
         let file = folder.join("keeper.toml");
-        let [record, data] = [suite.record().to_path_buf(), setup.store(suite)];
+        let data = setup.store(suite);
         let endpoints: String =
             setup.endpoints.iter().map(|settings| format!("[[endpoints]]\n{settings}\n\n")).collect();
         let settings = format!(
-            "[deployment]\nrecord = {record:?}\n\n{endpoints}[signers]\n{}\n\n[store]\nfolder = {data:?}\n\n\
+            "[deployment]\n{}\n\n{endpoints}[signers]\n{}\n\n[store]\nfolder = {data:?}\n\n\
              [http]\nlisten = \"127.0.0.1:0\"\n\n{}\n",
-            setup.signers, setup.further,
+            setup.deployment, setup.signers, setup.further,
         );
         fs::write(&file, settings)?;
         program.args(["run", "--config"]).arg(&file);

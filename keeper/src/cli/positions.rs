@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use alloy::primitives::U256;
-use eyre::{bail, eyre};
+use eyre::{bail, ensure, eyre};
 use plimsoll_contracts::{MarketId, quantity::Decimal};
 use tokio::time::{Duration, timeout};
 use tracing::{info, warn};
@@ -28,6 +28,16 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Decimals of a health factor.
 const HEALTH_DECIMALS: u8 = 18;
 
+/// Fails where the configuration is of other protocols alone.
+pub(super) fn ensure_deployment(config: &Config) -> eyre::Result<()> {
+    ensure!(
+        config.deployed.core().is_some(),
+        "the configuration has no deployment of Plimsoll: name its `record` in [deployment]; `plimsoll-keeper watch` shows the \
+         positions of other protocols"
+    );
+    Ok(())
+}
+
 /// Lists positions as of the newest block, with a health factor below `below` and in `market` if these are given. Fails if
 /// no node lets the book be read, or if the market is unknown.
 pub(super) async fn list_positions(
@@ -35,6 +45,7 @@ pub(super) async fn list_positions(
     market: Option<&str>,
     below: Option<&str>,
 ) -> eyre::Result<PositionsReport> {
+    ensure_deployment(&config)?;
     let below = below.map(parse_health).transpose()?.unwrap_or(U256::MAX);
     let market = market.map(|name| find_market(&config, name)).transpose()?;
     let (book, header, reader) = read_book(&mut config).await?;

@@ -67,7 +67,7 @@ struct Positions {
 struct Identity {
     chain_id: u64,
     genesis: B256,
-    core: Address,
+    core: Option<Address>,
     live: bool,
 }
 
@@ -117,8 +117,9 @@ impl Identity {
         if let Some(ours) = deployed.genesis.filter(|ours| *ours != self.genesis) {
             return other("first block", self.genesis.to_string(), ours.to_string());
         }
-        if self.core != deployed.core {
-            return other("core", self.core.to_string(), deployed.core.to_string());
+        if self.core != deployed.core() {
+            let theirs = self.core.map_or_else(|| "none".to_owned(), |core| core.to_string());
+            return other("core", theirs, deployed.core.to_string());
         }
         Ok(())
     }

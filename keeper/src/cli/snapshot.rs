@@ -5,6 +5,7 @@ use std::path::Path;
 use alloy::primitives::B256;
 use eyre::{bail, ensure};
 
+use super::positions::ensure_deployment;
 use crate::{
     config::{Config, EndpointSettings},
     store::{self, CheckpointTip, Identity, SnapshotImport},
@@ -12,6 +13,7 @@ use crate::{
 
 /// Writes the checkpoint to a new file. Returns a line for people.
 pub(super) fn export(config: &Config, to: &Path) -> eyre::Result<String> {
+    ensure_deployment(config)?;
     let CheckpointTip { number, hash, .. } = store::export(&config.store.folder, to)?;
     Ok(format!("The book of block {number} ({hash}) is in {}.\n", to.display()))
 }
@@ -19,6 +21,7 @@ pub(super) fn export(config: &Config, to: &Path) -> eyre::Result<String> {
 /// Puts a snapshot in the place of the checkpoint, if it is of this deployment and of a block that the chain has. Returns
 /// a line for people.
 pub(super) async fn import(config: &Config, from: &Path) -> eyre::Result<String> {
+    ensure_deployment(config)?;
     let deployed = &config.deployed;
     let genesis = match deployed.genesis {
         Some(genesis) => genesis,

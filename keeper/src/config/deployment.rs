@@ -1,4 +1,5 @@
-//! The deployment that the keeper serves: the record that `deploy` wrote, or addresses one by one.
+//! The deployment that the keeper serves: the record that `deploy` wrote, or addresses one by one; none where it serves other
+//! protocols alone.
 
 use std::{
     collections::BTreeMap,
@@ -42,7 +43,7 @@ pub struct Deployed {
     /// Hash of block 0; if unknown, the node is asked for it.
     #[serde(deserialize_with = "units::hash")]
     pub genesis: Option<B256>,
-    /// Address of the lending core.
+    /// Address of the lending core; zero where the keeper serves other protocols alone.
     #[serde(deserialize_with = "units::address")]
     pub core: Address,
     /// Address of the staking programmes' contract.
@@ -93,6 +94,12 @@ pub enum Follow {
 }
 
 impl Deployed {
+    /// Returns the address of the lending core; `None` where the keeper serves other protocols alone.
+    #[must_use]
+    pub fn core(&self) -> Option<Address> {
+        (!self.core.is_zero()).then_some(self.core)
+    }
+
     /// The name of a market, or the beginning of its id if it has none.
     #[must_use]
     pub fn market_name(&self, id: MarketId) -> String {
@@ -120,10 +127,14 @@ impl Deployed {
     }
 
     /// Reads `[deployment]` and its record, which is empty if none is named; `None` if a problem was found. Relative paths
-    /// start at `folder`.
+    /// start at `folder`. With `[[protocols]]` the chain's id may be all that is said: then there is no deployment.
     pub(super) fn read(root: &mut Tree, folder: &Path) -> Option<(Self, Deployment)> {
         root.add(&Origin::Default, "deployment.first_block = 0");
-        if !root.is_set(&["deployment", "core"]) {
+        let names_contracts = ["record"].into_iter().chain(CONTRACTS.map(|(key, _)| key));
+        let has_others_alone = root.is_set(&["protocols"])
+            && root.is_set(&["deployment", "chain_id"])
+            && !names_contracts.into_iter().any(|key| root.is_set(&["deployment", key]));
+        if !root.is_set(&["deployment", "core"]) && !has_others_alone {
             root.add(&Origin::Default, &format!("deployment.record = \"{LOCAL_RECORD}\""));
         }
         let path = root.read::<Self>("deployment")?.record.map(|path| folder.join(path));
@@ -146,11 +157,11 @@ impl Deployed {
         if deployed.chain_id == 0 && !root.is_set(&["deployment", "chain_id"]) {
             root.problem(&["deployment"], "say the `chain_id`, or name a `record`");
         }
-        if deployed.core.is_zero() && !root.is_set(&["deployment", "core"]) {
+        if deployed.core.is_zero() && !root.is_set(&["deployment", "core"]) && !has_others_alone {
             let needed = "the keeper needs `core`, the address of the contract Plimsoll";
             root.problem(&["deployment"], format!("{needed}: say it, or name a `record` that has it"));
         }
-        let is_complete = deployed.chain_id != 0 && !deployed.core.is_zero();
+        let is_complete = deployed.chain_id != 0 && (has_others_alone || deployed.core().is_some());
         let nothing = || Deployment::new(String::new(), deployed.chain_id, B256::ZERO, Address::ZERO);
         let found = record.unwrap_or_else(nothing);
         let named = Self {
@@ -182,7 +193,7 @@ fn settings_of(record: &Deployment) -> String {
 fn no_record(path: &Path) -> String {
     format!(
         "there is no deployment record at {}: `deploy` writes one; name it as `record` in [deployment], or say \
-         `chain_id` and `core` there",
+         `chain_id` and `core` there, or `chain_id` alone with [[protocols]]",
         path.display()
     )
 }

@@ -105,7 +105,7 @@ type Variables = BTreeMap<String, String>;
 /// The whole configuration of a keeper.
 #[derive(Debug)]
 pub struct Config {
-    /// Deployment that it serves.
+    /// Deployment that it serves, if any, and the chain.
     pub deployed: Deployed,
     /// Facts about the chain.
     pub chain: ChainFacts,
@@ -268,6 +268,7 @@ impl Config {
                 let others = backstops.chain(guard).chain(vault_words).chain(governed);
                 Followed::only(markets.chain(programme_names.keys().copied()).chain(others))
             }
+            Follow::All if core.is_zero() => Followed::only([]),
             Follow::All => Followed::All,
         };
         Sources { guard, vaults, governance, followed, ..Sources::all(core, rewards) }

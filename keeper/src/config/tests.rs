@@ -695,3 +695,34 @@ fn another_protocol_is_sold_over_the_fees_and_hubs_that_are_named() {
     assert_eq!(executor.pool_fees, [100, 500, 2_500, 3_000, 10_000]);
     assert_eq!(Place::new().config("", &[]).unwrap().protocols, Protocols::default());
 }
+
+#[test]
+fn other_protocols_alone_need_the_chains_id_and_no_deployment() {
+    let protocol = "[[protocols]]\nkind = \"morpho-blue\"\n[executor]\n\
+                    address = \"0x0000000000000000000000000000000000000007\"\n";
+    const ENDPOINT: &str = "[[endpoints]]\nurl = \"http://127.0.0.1:1\"\n";
+    let place = Place::new();
+    let config = place.config(&format!("[deployment]\nchain_id = 1\n{ENDPOINT}{protocol}"), &[]).unwrap();
+    assert_eq!((config.deployed.core(), config.chain.id), (None, 1));
+    assert!(config.sources().filters().is_empty(), "logs of any contract are asked for");
+    let all = format!("[deployment]\nchain_id = 1\nfollow = \"all\"\n{ENDPOINT}{protocol}");
+    assert!(place.config(&all, &[]).unwrap().sources().filters().is_empty());
+    // A deployment that is named is served, too, and one that is named in part is a mistake.
+    let core = "core = \"0x0000000000000000000000000000000000000001\"\n";
+    let both = place.config(&format!("[deployment]\nchain_id = 1\n{core}{ENDPOINT}{protocol}"), &[]).unwrap();
+    assert!(both.deployed.core().is_some() && !both.sources().filters().is_empty());
+    let guard = "guard = \"0x0000000000000000000000000000000000000001\"\n";
+    let lacking = place.config(&format!("[deployment]\nchain_id = 1\nrecord = \"no.json\"\n{guard}{protocol}"), &[]);
+    let lacking = lacking.unwrap_err().to_string();
+    assert!(lacking.contains("or `chain_id` alone with [[protocols]]"), "{lacking}");
+    let nothing = place.config(&format!("[deployment]\nchain_id = 1\n{ENDPOINT}"), &[]);
+    assert!(nothing.is_ok(), "the local record is the default where no other protocol is served");
+}
+
+#[test]
+fn the_example_without_a_deployment_is_of_one_protocol_and_values_its_tokens() {
+    const ALONE: &str = include_str!("../../../examples/keeper-protocols.toml");
+    let config = Place::new().config(ALONE, &[("NODE_URL", "ws://127.0.0.1:1")]).unwrap();
+    assert_eq!((config.deployed.core(), config.protocols.deployments.len()), (None, 1));
+    assert_eq!(config.tokens.sources().len(), 2);
+}

@@ -125,7 +125,7 @@ fn parameters(view: &View, market: &MarketView) -> Markup {
             div { dt { "Loan token" } dd { (market.loan_token) " " (link::address(view, market.loan_token_address)) } }
             div { dt { "Collateral token" } dd { (market.collateral_token) " " (link::address(view, market.collateral_token_address)) } }
             div { dt { "Oracle" } dd { (link::address(view, market.oracle)) } }
-            div { dt { "Core" } dd { (link::address(view, view.keeper.core)) } }
+            @if let Some(core) = view.keeper.core { div { dt { "Core" } dd { (link::address(view, core)) } } }
             div { dt { "Market id" } dd { (link::short(&market.id.to_string())) } }
         }
     }

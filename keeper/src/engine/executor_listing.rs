@@ -9,7 +9,8 @@ use alloy::{
 };
 use eyre::{ContextCompat, ensure};
 use plimsoll_chain::endpoint::Endpoint;
-use plimsoll_contracts::IExecutor;
+use plimsoll_contracts::IExecutor::{self, TargetKind};
+use plimsoll_protocols::{Deployment, ProtocolKind};
 
 use super::protocol_follower::read_newest;
 use crate::{
@@ -25,13 +26,22 @@ const MAX_LISTED: u8 = 8;
 
 /// What an executor lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ExecutorListing {
+pub(crate) struct ExecutorListing {
     /// Address of the contract.
-    pub(super) address: Address,
-    /// Index of each protocol's main contract.
-    pub(super) targets: BTreeMap<Address, u8>,
+    pub(crate) address: Address,
+    /// Index and kind of each protocol's main contract.
+    pub(crate) targets: BTreeMap<Address, (u8, TargetKind)>,
     /// Venues by their index.
-    pub(super) venues: Vec<Venue>,
+    pub(crate) venues: Vec<Venue>,
+}
+
+/// Why an executor cannot liquidate on a protocol.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotServed {
+    #[error("the executor {executor} does not list {protocol} at {address}")]
+    NotListed { executor: Address, protocol: ProtocolKind, address: Address },
+    #[error("the executor {executor} takes {address} for another protocol than {protocol}")]
+    OtherKind { executor: Address, protocol: ProtocolKind, address: Address },
 }
 
 impl ExecutorListing {
@@ -39,7 +49,7 @@ impl ExecutorListing {
     ///
     /// # Errors
     /// When no node answers, or when the contract is no executor.
-    pub(super) async fn read(nodes: &[Arc<Endpoint>], executor: &Executor) -> eyre::Result<Self> {
+    pub(crate) async fn read(nodes: &[Arc<Endpoint>], executor: &Executor) -> eyre::Result<Self> {
         let address = executor.address;
         let call = |data: Vec<u8>| Call { to: address, data: data.into(), gas: VIEW_GAS };
         let targets = (0..MAX_LISTED).map(|index| IExecutor::targetAtCall { index: U256::from(index) }.abi_encode());
@@ -51,7 +61,7 @@ impl ExecutorListing {
             .zip(targets)
             .map_while(|(index, answer)| {
                 let target = IExecutor::targetAtCall::abi_decode_returns(answer.as_ref().ok()?).ok()?;
-                Some((target.account, index))
+                Some((target.account, (index, target.kind)))
             })
             .collect();
         ensure!(!targets.is_empty(), "{address} is no Executor, or one that lists no protocol");
@@ -68,5 +78,23 @@ impl ExecutorListing {
             .iter()
             .map_while(|answer| venue(IExecutor::venueAtCall::abi_decode_returns(answer.as_ref().ok()?).ok()?));
         Ok(Self { address, targets, venues: venues.collect() })
+    }
+
+    /// Checks that the executor liquidates on a protocol.
+    ///
+    /// # Errors
+    /// When it does not list the protocol's main contract, or as one of another kind.
+    pub(crate) fn serves(&self, deployment: &Deployment) -> Result<(), NotServed> {
+        let (executor, &Deployment { protocol, address, .. }) = (self.address, deployment);
+        let kind = match protocol {
+            ProtocolKind::MorphoBlue => TargetKind::MorphoBlue,
+            ProtocolKind::AaveV3 => TargetKind::AaveV3,
+            ProtocolKind::CompoundV2 => TargetKind::CompoundV2,
+        };
+        match self.targets.get(&address) {
+            None => Err(NotServed::NotListed { executor, protocol, address }),
+            Some((_, listed)) if *listed != kind => Err(NotServed::OtherKind { executor, protocol, address }),
+            Some(_) => Ok(()),
+        }
     }
 }

@@ -104,7 +104,8 @@ use self::{
     submissions::{RaceEnd, Submissions},
 };
 pub(crate) use self::{
-    protocol_follower::{PRUNED, ProtocolError, ProtocolFollower},
+    executor_listing::ExecutorListing,
+    protocol_follower::{PRUNED, ProtocolError, ProtocolFollower, identified},
     start::identity,
 };
 use crate::{

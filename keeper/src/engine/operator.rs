@@ -120,7 +120,10 @@ impl Engine {
             Some(id) => Ok((Some(id), format!("in {}", self.config.deployed.market_name(MarketId(id))))),
             None => {
                 let known: Vec<_> = names.values().map(String::as_str).collect();
-                Err(format!("there is no market {text}; the record has {}", known.join(", ")))
+                Err(match &known[..] {
+                    [] => format!("there is no market {text}: give the id of one"),
+                    known => format!("there is no market {text}; the record has {}", known.join(", ")),
+                })
             }
         }
     }

@@ -56,10 +56,7 @@ impl ProtocolFollower {
     /// # Errors
     /// When no node answers, or when the contract is another one.
     pub(crate) async fn start(endpoints: Vec<Arc<Endpoint>>, deployment: Deployment) -> eyre::Result<Self> {
-        let mut protocol = deployment.protocol();
-        let calls: Vec<_> = protocol.identity_calls().into_iter().map(to_call).collect();
-        let answers = read_newest(&endpoints, &calls).await?;
-        protocol.check_identity(&answers.into_iter().map(to_answer).collect::<Vec<_>>())?;
+        let protocol = identified(&endpoints, &deployment).await?;
         let chain = ChainFacts::known(deployment.chain_id)
             .ok_or_else(|| eyre!("the facts about chain {} cannot be read", deployment.chain_id))?;
         let settings = StreamSettings::new(deployment.chain_id, chain.block_time);
@@ -208,6 +205,21 @@ impl ProtocolFollower {
         (self.stream, self.reader) = follow(&self.endpoints, deployment, &filter, from, self.settings.clone());
         self.filter = filter;
     }
+}
+
+/// Checks that the contract is the protocol, and returns its state before any block.
+///
+/// # Errors
+/// When no node answers, or when the contract is another one.
+pub(crate) async fn identified(
+    endpoints: &[Arc<Endpoint>],
+    deployment: &Deployment,
+) -> eyre::Result<Box<dyn Protocol>> {
+    let mut protocol = deployment.protocol();
+    let calls: Vec<_> = protocol.identity_calls().into_iter().map(to_call).collect();
+    let answers = read_newest(endpoints, &calls).await?;
+    protocol.check_identity(&answers.into_iter().map(to_answer).collect::<Vec<_>>())?;
+    Ok(protocol)
 }
 
 /// Begins to follow logs of a deployment.

@@ -12,7 +12,6 @@ use plimsoll_chain::{
     relay::RelayIdentity,
     signer::{SignerError, SignerSource, TransactionSigner, is_anvil_account},
 };
-use plimsoll_protocols::Deployment;
 use tokio::{sync::mpsc::UnboundedReceiver, time};
 use tracing::{info, warn};
 
@@ -42,7 +41,7 @@ use crate::{
     store::{Identity, Records, Store},
     strategies::governance::Governance,
     strategies::{guard::Guard, harvest::Harvest, liquidate::Liquidate, rebalance::Rebalance},
-    stream::{self, Stream},
+    stream::{self, Stream, newest_header},
     telemetry::alerts::AlertService,
     view::{EndpointName, Ledger, ViewPublisher},
 };
@@ -153,9 +152,19 @@ impl Parts {
         }
         let deployed = &config.deployed;
         let sources = config.sources();
+        let first_block = match deployed.core() {
+            Some(_) => deployed.first_block,
+            // No event of the past is wanted.
+            None => {
+                checkpoint.clear().await?;
+                tokio::select! {
+                    header = until_answered(&roles.read, async |node| newest_header(node).await) => header.number.saturating_sub(config.chain.finality_depth),
+                    () = shutdown.requested() => return Ok(()),
+                }
+            }
+        };
         let restored = RestoredBook::load(&checkpoint, &sources).await?;
         let settings = stream::StreamSettings { genesis: Some(genesis), ..wiring::stream(&config) };
-        let first_block = deployed.first_block;
         let stream = Stream::start(roles.read.clone(), sources, restored.cursor(first_block), settings);
         let reader = stream.reader();
         let [liquidation_reader, harvest_reader] =
@@ -241,12 +250,8 @@ async fn executor_listing(config: &Config, nodes: &[Arc<Endpoint>]) -> eyre::Res
         }
         time::sleep(RETRY_INTERVAL).await;
     };
-    for Deployment { protocol, address, .. } in &config.protocols.deployments {
-        ensure!(
-            listing.targets.contains_key(address),
-            "the executor {} does not list {protocol} at {address}: deploy one that does",
-            executor.address
-        );
+    for deployment in &config.protocols.deployments {
+        listing.serves(deployment).wrap_err("deploy an executor that lists every protocol of [[protocols]]")?;
     }
     Ok(Some(listing))
 }

@@ -227,7 +227,7 @@ pub(super) fn seize(
 ) -> seize::Seize {
     let settings = seize::SeizeSettings {
         executor: listed.address,
-        targets: listed.targets,
+        targets: listed.targets.into_iter().map(|(address, (index, _))| (address, index)).collect(),
         receiver: config.liquidate.receiver.unwrap_or(keeper),
         gas: gas(config),
         max_slippage_bps: config.liquidate.max_slippage_bps,

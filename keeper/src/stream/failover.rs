@@ -111,7 +111,8 @@ impl EndpointPool {
 
     /// Returns true if a block may contain logs of our contracts, so that they must be requested.
     pub(super) fn may_contain_our_logs(&self, header: &RpcHeader) -> bool {
-        !self.settings.blooms || header.may_contain_logs_of(&self.sources)
+        let follows_any = self.sources.addresses().next().is_some();
+        follows_any && (!self.settings.blooms || header.may_contain_logs_of(&self.sources))
     }
 
     /// Locks the progress of the backfill. The guard must not be held across an await.

@@ -88,8 +88,8 @@ pub struct KeeperView {
     pub chain_id: u64,
     /// Hash of the chain's block 0.
     pub genesis: B256,
-    /// Address of the lending core.
-    pub core: Address,
+    /// Address of the lending core; `None` where the keeper serves other protocols alone.
+    pub core: Option<Address>,
     /// Symbol of the chain's native currency.
     pub coin: String,
     /// Address of the chain's block explorer, without a slash at its end; `None` on a chain without one.

@@ -84,7 +84,7 @@ impl ViewPublisher {
             chain: config.chain.name.clone(),
             chain_id: config.deployed.chain_id,
             genesis: config.deployed.genesis.unwrap_or_default(),
-            core: config.deployed.core,
+            core: config.deployed.core(),
             coin: config.chain.coin.clone(),
             explorer: config.chain.explorer.clone(),
             watch_below: Health(config.liquidate.watch_below),

@@ -400,7 +400,7 @@ async fn positions_ignores_a_keeper_of_another_deployment() -> eyre::Result<()> 
     };
     let ours = |view: &mut View| {
         let keeper = &mut view.keeper;
-        (keeper.chain_id, keeper.genesis, keeper.core) = (deployment.chain_id, deployment.genesis, core);
+        (keeper.chain_id, keeper.genesis, keeper.core) = (deployment.chain_id, deployment.genesis, Some(core));
     };
     for (listen, why) in [
         (there.as_str(), "has another chain: 1, and here it is 31337"),

@@ -1,5 +1,5 @@
 //! Positions of Morpho Blue, from its real bytecode, liquidated by whole keepers that serve a deployment of Plimsoll
-//! besides: each once, none that is healthy, with the profit kept; through kills and reorgs.
+//! besides, or none: each once, none that is healthy, with the profit kept; through kills and reorgs.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,7 +22,7 @@ use plimsoll_testkit::{
     morpho_blue::MorphoBlue,
     proxy::{Fault, Phase, Proxy, Rule},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::fixture::{EARLY_FINALITY, ETHER, Fixture, program, soon};
 use crate::support::events;
@@ -105,6 +105,18 @@ impl Besides {
         );
         let endpoints = endpoints.map_or(live.endpoints.clone(), |proxy| vec![format!("url = \"{}\"", proxy.ws_url())]);
         KeeperSetup { endpoints, further, ..live }
+    }
+
+    /// Settings of a keeper that knows of no deployment of Plimsoll. Values of tokens are its operator's own.
+    fn setup_alone(&self) -> eyre::Result<KeeperSetup> {
+        let [ether, dollars] = [self.market.collateralToken, self.market.loanToken];
+        let tokens = format!(
+            "[tokens.WETH]\naddress = \"{ether}\"\ndecimals = 18\nrate = \"1\"\n\
+             [tokens.USDC]\naddress = \"{dollars}\"\ndecimals = 6\nrate = \"0.0005\"\n"
+        );
+        let setup = self.setup(None);
+        let deployment = format!("chain_id = {}", self.fixture.suite.deployment.chain_id);
+        Ok(KeeperSetup { deployment, further: setup.further.clone() + "hubs = [\"WETH\"]\n" + &tokens, ..setup })
     }
 
     async fn start(&self, setup: &KeeperSetup) -> eyre::Result<Keeper> {
@@ -227,6 +239,83 @@ async fn positions_of_morpho_blue_are_liquidated_with_a_profit_and_healthy_ones_
     ensure!(journal.len() == 2, "{journal:?}\n{activity}");
     besides.fixture.ensure_none_reverted(signer).await?;
     besides.fixture.ensure_journal_is_complete(&journal, signer).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_deployment_of_plimsoll_positions_of_morpho_blue_are_liquidated_through_a_kill() -> eyre::Result<()> {
+    let besides = Besides::new().await?;
+    let setup = besides.setup_alone()?;
+    besides.stop_mining().await?;
+    let keeper = besides.start(&setup).await?;
+    let signer = keeper.signer();
+    besides.mine(&keeper).await?;
+    besides.mine(&keeper).await?;
+    besides.drop_price_below(2).await?;
+    besides.wait_until_liquidated(2, &keeper).await?;
+    let status = keeper.api("status").await?;
+    ensure!(status["keeper"]["core"].is_null() && status["markets"] == json!([]), "{status}");
+    ensure!(status["protocols"][0]["name"] == "morpho-blue", "{status}");
+    let page = keeper.text("/").await?;
+    ensure!(page.contains("Other protocols") && !page.contains(&Address::ZERO.to_string()), "{page}");
+    drop(keeper);
+    let file = besides.fixture.suite.scratch().join(&setup.folder).join("keeper.toml");
+    let checked = program().args(["check", "--json", "--config"]).arg(&file).output()?;
+    let report: Value = serde_json::from_slice(&checked.stdout)?;
+    ensure!(checked.status.success() && report["good"] == true, "{report:#}");
+    let of_protocols = |finding: &&Value| finding["area"] == "protocols" && finding["verdict"] == "right";
+    // The protocol, the executor's list, its venue.
+    ensure!(
+        report["findings"].as_array().is_some_and(|all| all.iter().filter(of_protocols).count() == 3),
+        "{report:#}"
+    );
+    let refused = program().args(["positions", "--config"]).arg(&file).output()?;
+    let refused = String::from_utf8(refused.stderr)?;
+    ensure!(refused.contains("has no deployment of Plimsoll"), "{refused}");
+    let keeper = besides.start(&setup).await?;
+    besides.drop_price_below(3).await?;
+    besides.wait_until_liquidated(3, &keeper).await?;
+    besides.ensure_liquidated(3).await?;
+    ensure!(besides.dollars_of(signer).await? > U256::from(900 * DOLLAR), "no profit");
+    besides.fixture.ensure_none_reverted(signer).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_which_protocol_the_executor_does_not_serve_and_how_to_repair_it() -> eyre::Result<()> {
+    let besides = Besides::new().await?;
+    let setup = besides.setup_alone()?;
+    let file = besides.fixture.suite.scratch().join("keeper.toml");
+    let findings = |text: &str| {
+        std::fs::write(
+            &file,
+            format!("[deployment]\n{}\n[[endpoints]]\n{}\n{text}", setup.deployment, setup.endpoints[0]),
+        )?;
+        let said = program().args(["check", "--json", "--config"]).arg(&file).output()?;
+        let report: Value = serde_json::from_slice(&said.stdout)?;
+        let of_protocols = |finding: &&Value| finding["area"] == "protocols" && finding["verdict"] != "right";
+        let found = report["findings"].as_array().into_iter().flatten().filter(of_protocols);
+        eyre::Ok(
+            found.map(|finding| format!("{}: {}", finding["what"], finding["remedy"])).collect::<Vec<_>>().join("\n"),
+        )
+    };
+    let ours = besides.fixture.core;
+    let other = findings(&setup.further.replace(&besides.morpho.core.to_string(), &ours.to_string()))?;
+    ensure!(
+        other.contains(&format!("{ours} on chain")) && other.contains("correct its `kind` and `address`"),
+        "{other}"
+    );
+    ensure!(
+        other.contains(&format!("does not list morpho-blue at {ours}")) && other.contains("deploy another"),
+        "{other}"
+    );
+    let no_executor = findings(&setup.further.replace(&besides.executor.to_string(), &ours.to_string()))?;
+    ensure!(
+        no_executor.contains(&format!("{ours} is no Executor")) && no_executor.contains("deploy Executor"),
+        "{no_executor}"
+    );
+    let worthless = setup.further.split("[tokens.WETH]").next().unwrap_or_default().replace("[\"WETH\"]", "[]");
+    let worthless = findings(&worthless)?;
+    ensure!(worthless.contains("no token has a value") && worthless.contains("hubs"), "{worthless}");
+    Ok(())
 }
 
 /// Anybody creates a market with a worthless token and an oracle of his own, lends to himself, and so has positions with any

@@ -33,7 +33,7 @@ pub(super) fn view() -> View {
             chain: "Ethereum".into(),
             chain_id: 1,
             genesis: B256::repeat_byte(0x0e),
-            core: Address::repeat_byte(0xc0),
+            core: Some(Address::repeat_byte(0xc0)),
             coin: "ETH".into(),
             explorer: Some("https://etherscan.io".into()),
             watch_below: health(11_000),

@@ -16,9 +16,10 @@ const OTHER_DEPLOYMENT: &str = "name the record of this chain's deployment as `r
 
 pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node) {
     let deployed = &config.deployed;
+    let Some(core) = deployed.core() else { return };
     if deployed.contracts.is_empty() {
         let named = [
-            ("core", Some(deployed.core)),
+            ("core", Some(core)),
             ("lens", deployed.lens),
             ("rewards", deployed.rewards),
             ("liquidator", deployed.liquidator),

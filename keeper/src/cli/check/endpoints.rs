@@ -119,7 +119,9 @@ async fn one(report: &mut CheckReport, config: &Config, settings: EndpointSettin
 
 /// Checks which methods a node that is read supports, and adds those to `found`.
 async fn capabilities(report: &mut CheckReport, config: &Config, node: &Node, name: &str, found: &mut Vec<String>) {
-    let filter = json!({ "blockHash": node.head.hash, "address": config.deployed.core });
+    let others = config.protocols.deployments.iter().map(|deployment| deployment.address);
+    let contracts: Vec<_> = config.deployed.core().into_iter().chain(others).collect();
+    let filter = json!({ "blockHash": node.head.hash, "address": contracts });
     match node.request::<_, Vec<Log>>("eth_getLogs", (filter,)).await {
         Ok(_) => found.push("logs by block hash".to_owned()),
         Err(error) => report.fail(

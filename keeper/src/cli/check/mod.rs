@@ -7,6 +7,7 @@ mod files;
 mod inventory;
 mod keys;
 mod prices;
+mod protocols;
 mod quotes;
 
 use std::sync::Arc;
@@ -85,6 +86,7 @@ pub(super) async fn run_checks(mut config: Config) -> CheckReport {
     let node = endpoints::check(&mut report, &mut config).await;
     if let Some(node) = &node {
         contracts::check(&mut report, &config, node).await;
+        protocols::check(&mut report, &config, node).await;
         if sends_bundles {
             contracts::builder_payment(&mut report, &config, node).await;
         }
