@@ -14,6 +14,7 @@ use eyre::{WrapErr, bail, ensure, eyre};
 use plimsoll_chain::{endpoint::Endpoint, logging};
 use plimsoll_deploy::toolchain::progress::say;
 use plimsoll_keeper::cli as keeper;
+use plimsoll_protocols::ProtocolKind;
 use plimsoll_testkit::{
     recording::HARDFORKS,
     workspace::{tools, workspace},
@@ -97,6 +98,9 @@ enum Command {
     /// Measures the index of accounts with several collaterals and debts: evaluated accounts in quiet ticks and in a crash,
     /// memory, and the time from prices to the liquidatable accounts, beside a full scan.
     Tripwire {
+        /// Whose accounts: aave-v3, or compound-v2.
+        #[arg(long, value_name = "PROTOCOL", default_value = "aave-v3")]
+        protocol: ProtocolKind,
         /// Number of accounts.
         #[arg(long, default_value_t = 100_000)]
         accounts: u32,
@@ -369,8 +373,8 @@ async fn run(command: Command) -> eyre::Result<()> {
             let report = book::run(positions).await?;
             print(&report, json)?;
         }
-        Command::Tripwire { accounts, json } => {
-            let report = tripwire::run(accounts)?;
+        Command::Tripwire { protocol, accounts, json } => {
+            let report = tripwire::run(protocol, accounts)?;
             print(&report, json)?;
         }
         Command::Record { rpc_url, rpc_env, block, out, rules, json } => {

@@ -1,32 +1,31 @@
 //! Measures the tripwire index of accounts with several collaterals and debts: how many it evaluates in quiet ticks and in a
 //! crash, its time beside a full scan, and its memory. In every tick its answer is compared with the full scan's.
 
+mod aave_v3;
+mod compound_v2;
+
 use std::{fmt, time::Instant};
 
 use alloy::primitives::Address;
-use eyre::ensure;
+use eyre::{bail, ensure};
 use plimsoll_protocols::{
-    HEALTHY,
-    aave_v3::{Balance, Side, TokenTerms, Version, effective_price, health, safety_bound},
-    tripwire::{EffectivePrice, Tripwires},
+    ProtocolKind,
+    tripwire::{EffectivePrice, SafetyBound, Side, Tripwires},
 };
 use plimsoll_testkit::random::Random;
 use serde::Serialize;
 
+use self::{aave_v3::AaveV3, compound_v2::CompoundV2};
 use crate::book::resident_bytes;
 
 const SEED: u64 = 7;
 /// Tokens of the population; the last ones are stable.
 const TOKENS: u16 = 12;
 const STABLE_TOKENS: u16 = 3;
-const RAY: u128 = 1_000_000_000_000_000_000_000_000_000;
-/// The oracle's dollar, and the price of a volatile token: 100 of them.
-const DOLLAR: u128 = 100_000_000;
-const PRICE: u128 = 100 * DOLLAR;
-/// Version whose rules are in effect: the bound is widest where thresholds are averaged.
-const VERSION: Version = Version::V3_0;
+/// A volatile token's price, in dollars.
+const PRICE: u128 = 100;
+/// Health factor in basis points above which an account is not wanted.
 const HEALTHY_BPS: u16 = 10_000;
-const DECIMALS: u8 = 18;
 const TOKEN: u128 = 1_000_000_000_000_000_000;
 const THRESHOLD_BPS: u16 = 8_000;
 /// Quiet ticks that are measured, each of 12 seconds.
@@ -40,9 +39,37 @@ const INTEREST_PPB: u128 = 19;
 const CRASHES: [u128; 3] = [5, 10, 20];
 const ONE_TOKEN_FALL: u128 = 10;
 
+/// A protocol's terms and accounts, as its index has them.
+trait Model {
+    /// A token's terms.
+    type Terms: Clone;
+    /// An account's balances.
+    type Account;
+
+    /// Returns terms at a price in dollars, with a liquidation threshold in basis points, and nothing accrued.
+    fn terms(dollars: u128, threshold_bps: u16) -> Self::Terms;
+
+    /// Multiplies a price, in millionths.
+    fn move_price(terms: &mut Self::Terms, millionths: u128);
+
+    /// Has debts grow, in billionths.
+    fn accrue(terms: &mut Self::Terms, billionths: u128);
+
+    /// Returns an account with balances in 10⁻¹⁸ tokens.
+    fn account(balances: &[(u16, Side, u128)]) -> Self::Account;
+
+    fn effective_price(terms: &Self::Terms) -> EffectivePrice;
+
+    fn bound(account: &Self::Account, tokens: &[Self::Terms], health: u16) -> Option<SafetyBound>;
+
+    fn is_liquidatable(account: &Self::Account, tokens: &[Self::Terms]) -> bool;
+}
+
 /// The measured figures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
+    /// Whose rules the accounts have.
+    pub protocol: ProtocolKind,
     /// Number of accounts, of one to four collaterals and one or two debts.
     pub accounts: u32,
     /// Bytes of resident memory for each account.
@@ -101,13 +128,23 @@ struct Comparison {
 /// Runs the measurement.
 ///
 /// # Errors
-/// On systems that do not report a process's memory, and without accounts.
-pub fn run(accounts: u32) -> eyre::Result<Report> {
+/// On systems that do not report a process's memory, without accounts, and of a protocol without such an index.
+pub fn run(protocol: ProtocolKind, accounts: u32) -> eyre::Result<Report> {
     ensure!(accounts > 0, "no account is nothing to measure");
+    match protocol {
+        ProtocolKind::AaveV3 => measure::<AaveV3>(protocol, accounts),
+        ProtocolKind::CompoundV2 => measure::<CompoundV2>(protocol, accounts),
+        ProtocolKind::MorphoBlue => {
+            bail!("positions of {protocol} have one collateral and one debt, and an index without tripwires")
+        }
+    }
+}
+
+fn measure<M: Model>(protocol: ProtocolKind, accounts: u32) -> eyre::Result<Report> {
     let before = resident_bytes()?;
-    let population = population(accounts);
-    let tokens: Vec<_> = (0..TOKENS).map(initial_terms).collect();
-    let filled = || Indexed::new(&population, &tokens);
+    let population = population::<M>(accounts);
+    let tokens: Vec<_> = (0..TOKENS).map(initial_terms::<M>).collect();
+    let filled = || Indexed::<M>::new(&population, &tokens);
     let held_by_population = resident_bytes()?.saturating_sub(before);
     let index = filled();
     let bytes = resident_bytes()?.saturating_sub(before + held_by_population);
@@ -128,19 +165,16 @@ pub fn run(accounts: u32) -> eyre::Result<Report> {
     let what = format!("one token −{ONE_TOKEN_FALL} %");
     crashes.push(crash(filled(), &tokens, what, ONE_TOKEN_FALL, |place| place == 0, &mut comparison));
     let Comparison { missed, wrong } = comparison;
-    Ok(Report { accounts, bytes_per_account: bytes / u64::from(accounts), quiet, crashes, missed, wrong })
+    Ok(Report { protocol, accounts, bytes_per_account: bytes / u64::from(accounts), quiet, crashes, missed, wrong })
 }
 
-fn initial_terms(place: u16) -> TokenTerms {
-    TokenTerms {
-        price: if is_stable(place) { DOLLAR } else { PRICE },
-        decimals: DECIMALS,
-        threshold_bps: THRESHOLD_BPS,
-        incentive_bps: 10_500,
-        fee_bps: 0,
-        liquidity_index: RAY,
-        borrow_index: RAY,
-    }
+fn initial_terms<M: Model>(place: u16) -> M::Terms {
+    M::terms(dollars(place), THRESHOLD_BPS)
+}
+
+/// Returns the initial price of a token.
+const fn dollars(place: u16) -> u128 {
+    if is_stable(place) { 1 } else { PRICE }
 }
 
 const fn is_stable(place: u16) -> bool {
@@ -148,8 +182,8 @@ const fn is_stable(place: u16) -> bool {
 }
 
 /// The accounts with their index. An account's address is its number.
-struct Indexed<'a> {
-    population: &'a [Vec<Balance>],
+struct Indexed<'a, M: Model> {
+    population: &'a [M::Account],
     index: Tripwires,
 }
 
@@ -160,20 +194,18 @@ struct Tick {
     evaluated: usize,
 }
 
-impl<'a> Indexed<'a> {
-    fn new(population: &'a [Vec<Balance>], tokens: &[TokenTerms]) -> Self {
+impl<'a, M: Model> Indexed<'a, M> {
+    fn new(population: &'a [M::Account], tokens: &[M::Terms]) -> Self {
         let mut index = Tripwires::default();
-        index.tick(&prices(tokens));
-        for (number, balances) in population.iter().enumerate() {
-            let terms = |place: u16| tokens.get(usize::from(place));
-            let bound = safety_bound(balances, terms, Some, VERSION, HEALTHY_BPS);
-            index.set(Address::left_padding_from(&number.to_be_bytes()), bound);
+        index.tick(&prices::<M>(tokens));
+        for (number, account) in population.iter().enumerate() {
+            index.set(Address::left_padding_from(&number.to_be_bytes()), M::bound(account, tokens, HEALTHY_BPS));
         }
         Self { population, index }
     }
 
-    fn tick(&mut self, tokens: &[TokenTerms]) -> Tick {
-        let due = self.index.tick(&prices(tokens));
+    fn tick(&mut self, tokens: &[M::Terms]) -> Tick {
+        let due = self.index.tick(&prices::<M>(tokens));
         let number = |account: &Address| {
             let digits = account.last_chunk::<8>().copied().unwrap_or_default();
             usize::try_from(u64::from_be_bytes(digits)).unwrap_or(usize::MAX)
@@ -186,27 +218,27 @@ impl<'a> Indexed<'a> {
     }
 
     /// Evaluates every account, as a keeper without an index does.
-    fn full_scan(&self, tokens: &[TokenTerms]) -> Vec<usize> {
+    fn full_scan(&self, tokens: &[M::Terms]) -> Vec<usize> {
         (0..self.population.len()).filter(|number| self.is_liquidatable(*number, tokens)).collect()
     }
 
-    fn is_liquidatable(&self, number: usize, tokens: &[TokenTerms]) -> bool {
-        let Some(balances) = self.population.get(number) else { return false };
-        health(balances, |place| tokens.get(usize::from(place)), VERSION).is_some_and(|health| health < HEALTHY)
+    fn is_liquidatable(&self, number: usize, tokens: &[M::Terms]) -> bool {
+        self.population.get(number).is_some_and(|account| M::is_liquidatable(account, tokens))
     }
 }
 
-fn prices(tokens: &[TokenTerms]) -> Vec<EffectivePrice> {
-    tokens.iter().map(|token| effective_price(token, DOLLAR)).collect()
+fn prices<M: Model>(tokens: &[M::Terms]) -> Vec<EffectivePrice> {
+    tokens.iter().map(M::effective_price).collect()
 }
 
 /// Returns accounts whose health factors lie between 1.0005 and 3, denser towards 1.
-fn population(accounts: u32) -> Vec<Vec<Balance>> {
+fn population<M: Model>(accounts: u32) -> Vec<M::Account> {
     let mut random = Random::from_seed(SEED);
-    (0..accounts).map(|_| account(&mut random)).collect()
+    (0..accounts).map(|_| M::account(&account(&mut random))).collect()
 }
 
-fn account(random: &mut Random) -> Vec<Balance> {
+/// Returns an account's tokens, each with its side and units.
+fn account(random: &mut Random) -> Vec<(u16, Side, u128)> {
     let mut tokens: Vec<u16> = (0..TOKENS).collect();
     let mut pick =
         |random: &mut Random| tokens.swap_remove(usize::try_from(random.next_u64()).unwrap_or_default() % tokens.len());
@@ -217,7 +249,7 @@ fn account(random: &mut Random) -> Vec<Balance> {
         let value = TOKEN / 100 * u128::from(1 + random.below(100_000));
         allowed += value / 10_000 * u128::from(THRESHOLD_BPS);
         let token = pick(random);
-        terms.push(Balance { token, side: Side::Collateral, scaled: worth(value, token) });
+        terms.push((token, Side::Collateral, worth(value, token)));
     }
     // Health − 1 is the square of a uniform number: a quarter of all accounts is within 12.5 % of the line.
     let part = random.part();
@@ -225,25 +257,25 @@ fn account(random: &mut Random) -> Vec<Balance> {
     for _ in 0..debts {
         let value = allowed * 10_000 / health / u128::from(debts);
         let token = pick(random);
-        terms.push(Balance { token, side: Side::Debt, scaled: worth(value, token) });
+        terms.push((token, Side::Debt, worth(value, token)));
     }
     terms
 }
 
 /// Returns units of a token for a value in 10⁻¹⁸ dollars.
-fn worth(value: u128, token: u16) -> u128 {
-    value * DOLLAR / initial_terms(token).price
+const fn worth(value: u128, token: u16) -> u128 {
+    value / dollars(token)
 }
 
-fn quiet_ticks(mut index: Indexed<'_>, mut tokens: Vec<TokenTerms>, comparison: &mut Comparison) -> Quiet {
+fn quiet_ticks<M: Model>(mut index: Indexed<'_, M>, mut tokens: Vec<M::Terms>, comparison: &mut Comparison) -> Quiet {
     let mut random = Random::from_seed(SEED);
     let (mut evaluated, mut most, mut liquidatable, mut time, mut scan_time) = (0, 0, 0, 0.0, 0.0);
     for _ in 0..QUIET_TICKS {
         for (place, token) in (0..).zip(&mut tokens) {
             let most = if is_stable(place) { QUIET_STABLE_MOVE } else { QUIET_MOVE };
             let part = u128::from(1_000_000 - most + random.below(2 * most + 1));
-            token.price = token.price * part / 1_000_000;
-            token.borrow_index += token.borrow_index / 1_000_000_000 * INTEREST_PPB;
+            M::move_price(token, part);
+            M::accrue(token, INTEREST_PPB);
         }
         let started = Instant::now();
         let tick = index.tick(&tokens);
@@ -267,9 +299,9 @@ fn quiet_ticks(mut index: Indexed<'_>, mut tokens: Vec<TokenTerms>, comparison: 
     }
 }
 
-fn crash(
-    mut index: Indexed<'_>,
-    tokens: &[TokenTerms],
+fn crash<M: Model>(
+    mut index: Indexed<'_, M>,
+    tokens: &[M::Terms],
     what: String,
     percent: u128,
     falls: impl Fn(u16) -> bool,
@@ -277,7 +309,7 @@ fn crash(
 ) -> Crash {
     let mut tokens = tokens.to_vec();
     for (_, token) in (0..).zip(&mut tokens).filter(|(place, _)| falls(*place)) {
-        token.price = token.price * (100 - percent) / 100;
+        M::move_price(token, (100 - percent) * 10_000);
     }
     let started = Instant::now();
     let tick = index.tick(&tokens);

@@ -10,7 +10,7 @@ pub(super) const EXP: U256 = uint!(1_000_000_000_000_000_000_U256);
 
 /// Which rules a pool has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rules {
+pub enum Rules {
     /// Compound v2 and forks that left its rules as they were.
     Plain,
     /// An isolated pool of Venus.
@@ -19,68 +19,75 @@ pub(super) enum Rules {
 
 /// What a debt is kept as: an amount at an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Debt {
-    pub(super) principal: U256,
+pub struct Debt {
+    /// The amount, in units.
+    pub principal: U256,
     /// The market's borrow index when the principal was set.
-    pub(super) index: U256,
+    pub index: U256,
 }
 
 /// The rates of a market at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Rates {
+pub struct Rates {
     /// Units of the underlying token for 10¹⁸ market tokens.
-    pub(super) exchange_rate: U256,
-    pub(super) borrow_index: U256,
+    pub exchange_rate: U256,
+    /// What a debt of 10¹⁸ at index 10¹⁸ has grown to.
+    pub borrow_index: U256,
 }
 
 /// The terms of a pool in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct PoolTerms {
-    pub(super) rules: Rules,
-    pub(super) close_factor: U256,
-    pub(super) incentive: U256,
+pub struct PoolTerms {
+    /// Its rules.
+    pub rules: Rules,
+    /// Part of a debt that one liquidation repays at most, × 10¹⁸.
+    pub close_factor: U256,
+    /// Collateral that is seized for a repayment of 1, by value, × 10¹⁸.
+    pub incentive: U256,
     /// Value of collateral up to which an account is not liquidated debt by debt. Zero by the plain rules.
-    pub(super) min_collateral: U256,
+    pub min_collateral: U256,
 }
 
 /// The terms of a market in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct MarketTerms {
-    pub(super) is_listed: bool,
+pub struct MarketTerms {
+    /// Whether the comptroller lists the market: one that it does not counts for nothing.
+    pub is_listed: bool,
     /// Token that the market lends; `None` for the chain's own coin.
-    pub(super) underlying: Option<Address>,
+    pub underlying: Option<Address>,
     /// Part of the collateral's value that counts in a liquidation: threshold, or collateral factor.
-    pub(super) weight: U256,
+    pub weight: U256,
     /// The oracle's price as it is without an update, which is what views use.
-    pub(super) viewed_price: U256,
+    pub viewed_price: U256,
     /// The oracle's price after an update, which is what liquidations use.
-    pub(super) price: U256,
+    pub price: U256,
     /// Rates in storage.
-    pub(super) stored: Rates,
+    pub stored: Rates,
     /// Rates with interest up to the block.
-    pub(super) accrued: Rates,
+    pub accrued: Rates,
     /// Number of market tokens.
-    pub(super) supply: U256,
+    pub supply: U256,
     /// What all market tokens are worth together, in the underlying token, with interest up to the block.
-    pub(super) assets: U256,
+    pub assets: U256,
     /// Part of what is seized that the protocol keeps.
-    pub(super) seize_share: U256,
+    pub seize_share: U256,
     /// Whether any debt of the market may be liquidated wholly, whatever the borrower's health.
-    pub(super) is_forced: bool,
+    pub is_forced: bool,
     /// Whether liquidations of the market's debts are paused.
-    pub(super) debt_paused: bool,
+    pub debt_paused: bool,
     /// Whether seizing the market's tokens is paused.
-    pub(super) seizing_paused: bool,
+    pub seizing_paused: bool,
 }
 
 /// What an account has in a market that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Holding {
+pub struct Holding {
     /// Place of the market in the pool's list.
-    pub(super) market: usize,
+    pub market: usize,
     /// Market tokens.
-    pub(super) tokens: U256,
-    pub(super) debt: Debt,
+    pub tokens: U256,
+    /// What it owes there.
+    pub debt: Debt,
 }
 
 /// At what a holding is valued.
@@ -119,6 +126,16 @@ pub(super) fn divided(amount: U256, factor: U256) -> Option<U256> {
     amount.checked_mul(EXP)?.checked_div(factor)
 }
 
+impl Rules {
+    /// Returns what a market token × 10¹⁸ counts for in a liquidation, in the oracle's currency.
+    pub(super) fn weighted_price(self, weight: U256, exchange_rate: U256, price: U256) -> Option<U256> {
+        match self {
+            Self::Isolated => times(weight, times(exchange_rate, price)?),
+            Self::Plain => times(times(weight, exchange_rate)?, price),
+        }
+    }
+}
+
 impl Debt {
     /// Returns what is owed at a borrow index, rounded down as the contract does.
     pub(super) fn at(&self, index: U256) -> Option<U256> {
@@ -137,10 +154,7 @@ impl Sums {
         for holding in holdings {
             let Quote { price, rates, weight } = quote(holding)?;
             let token_price = times(rates.exchange_rate, price)?;
-            let weighted_price = match rules {
-                Rules::Isolated => times(weight, token_price)?,
-                Rules::Plain => times(times(weight, rates.exchange_rate)?, price)?,
-            };
+            let weighted_price = rules.weighted_price(weight, rates.exchange_rate, price)?;
             sums.weighted = sums.weighted.checked_add(times(weighted_price, holding.tokens)?)?;
             sums.collateral = sums.collateral.checked_add(times(token_price, holding.tokens)?)?;
             sums.debt = sums.debt.checked_add(times(price, holding.debt.at(rates.borrow_index)?)?)?;

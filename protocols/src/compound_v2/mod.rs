@@ -6,6 +6,7 @@
 //! accruing it in the call.
 
 mod account;
+mod bound;
 mod interface;
 mod loan;
 mod math;
@@ -14,19 +15,28 @@ mod state;
 
 use std::collections::BTreeSet;
 
-use alloy::primitives::{Address, B256, Log, U256};
+use alloy::primitives::{Address, B256, Log, U256, uint};
 
-pub use self::interface::{ICompoundOracle, IComptroller, IVToken, LiquidationOrder, RiskManagement};
 use self::{
     account::Account,
-    math::{Holding, MarketTerms, PoolTerms, Quote, Rules, Sums},
+    math::{Quote, Sums},
     reads::MarketAnswers,
     state::{Rows, State, Totals},
 };
+pub use self::{
+    bound::{effective_price, safety_bound},
+    interface::{ICompoundOracle, IComptroller, IVToken, LiquidationOrder, RiskManagement},
+    math::{Debt, Holding, MarketTerms, PoolTerms, Rates, Rules},
+};
 use crate::{
     Answer, ApplyError, Block, Call, Deployment, HEALTHY, IdentityError, LeastBonus, LogFilter, Lot, NATIVE_COIN,
-    Observed, PositionSummary, Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
+    Observed, PositionSummary, Protocol, Size, TotalsDifference, UndoError, UnpricedMarket, tripwire::Tripwires,
 };
+
+/// Health factor in basis points below which accounts are found without looking at the others.
+const NEAR_BPS: u16 = 11_000;
+/// The same × 10¹⁸.
+const NEAR: U256 = uint!(1_100_000_000_000_000_000_U256);
 
 /// Most markets of a pool.
 const MAX_MARKETS: usize = 200;
@@ -45,6 +55,9 @@ pub struct CompoundV2 {
     pool: Result<PoolTerms, String>,
     /// Those of each market; `None` for one that cannot be valued.
     terms: Vec<Option<MarketTerms>>,
+    index: Tripwires,
+    /// Accounts whose health factor may be below [`NEAR`].
+    near: BTreeSet<Address>,
 }
 
 /// What the comptroller's own `getAccountLiquidity` returns, in the oracle's currency × 10¹⁸.
@@ -62,7 +75,16 @@ impl CompoundV2 {
     pub fn new(deployment: Deployment) -> Self {
         let state = State::new(deployment.address, Address::ZERO, []);
         let pool = Err("it was not read".to_owned());
-        Self { deployment, rules: Rules::Plain, oracle: Address::ZERO, state, pool, terms: Vec::new() }
+        Self {
+            deployment,
+            rules: Rules::Plain,
+            oracle: Address::ZERO,
+            state,
+            pool,
+            terms: Vec::new(),
+            index: Tripwires::default(),
+            near: BTreeSet::new(),
+        }
     }
 
     /// Returns what `getAccountLiquidity` returns of an account with debt, to the unit; `None` if something of it is not known,
@@ -82,10 +104,9 @@ impl CompoundV2 {
     /// Returns what counts of an account; `None` while something of it has to be read, or cannot be valued.
     fn holdings(&self, rows: &Rows) -> Option<Vec<Holding>> {
         let mut holdings = Vec::new();
-        for (place, row) in rows {
-            let balance = row.balance?;
-            if balance.is_member && self.terms.get(*place)?.as_ref()?.is_listed {
-                holdings.push(Holding { market: *place, tokens: balance.tokens, debt: row.debt });
+        for holding in members(rows)? {
+            if self.terms.get(holding.market)?.as_ref()?.is_listed {
+                holdings.push(holding);
             }
         }
         Some(holdings)
@@ -197,6 +218,25 @@ impl CompoundV2 {
         }
     }
 
+    /// Brings the index to the block's debts, balances, terms and prices.
+    fn update_index(&mut self) {
+        for account in self.state.take_changed() {
+            // An account of which something has to be read is in no list meanwhile.
+            let rows = self.state.rows(account).filter(|_| self.state.owes(account));
+            match rows.and_then(members) {
+                None => self.index.remove(account),
+                Some(holdings) => self.index.set(account, safety_bound(&holdings, NEAR_BPS)),
+            }
+        }
+        let prices: Vec<_> = self.terms.iter().map(|terms| effective_price(self.rules, terms.as_ref())).collect();
+        self.near = self.index.tick(&prices).into_iter().collect();
+    }
+
+    /// Returns the accounts whose health factor may be below [`NEAR`], and their rows.
+    fn near(&self) -> impl Iterator<Item = (Address, Option<&Rows>)> {
+        self.near.iter().map(|account| (*account, self.state.rows(*account)))
+    }
+
     fn summary(&self, address: Address) -> Option<PositionSummary> {
         let pool = self.pool.as_ref().ok()?;
         let holdings = self.holdings(self.state.rows(address)?)?;
@@ -276,6 +316,8 @@ impl Protocol for CompoundV2 {
         let markets: Vec<_> = self.state.market_addresses().collect();
         self.state = State::new(self.deployment.address, self.oracle, markets);
         self.terms = Vec::new();
+        self.index = Tripwires::default();
+        self.near = BTreeSet::new();
     }
 
     fn tip(&self) -> Option<Block> {
@@ -305,6 +347,7 @@ impl Protocol for CompoundV2 {
         let (markets, balances) = answers.split_at(answers.len().min(1 + 2 * self.state.markets.len()));
         self.observe_balances(balances, &mut observed);
         self.observe_markets(markets, &mut observed);
+        self.update_index();
         observed
     }
 
@@ -315,7 +358,11 @@ impl Protocol for CompoundV2 {
             let found = Account::of(pool, &self.terms, &holdings)?.health(None)?;
             (found < health).then_some((found, account))
         };
-        let mut found: Vec<_> = self.state.debtors().filter_map(evaluate).collect();
+        let mut found: Vec<_> = if health > NEAR {
+            self.state.debtors().filter_map(evaluate).collect()
+        } else {
+            self.near().filter_map(evaluate).collect()
+        };
         found.sort_unstable();
         found.truncate(limit);
         found.into_iter().filter_map(|(_, account)| self.summary(account)).collect()
@@ -324,7 +371,7 @@ impl Protocol for CompoundV2 {
     fn liquidatable(&self, least_bonus: LeastBonus<'_>) -> Vec<Lot> {
         let Ok(pool) = &self.pool else { return Vec::new() };
         let mut lots = Vec::new();
-        for (address, rows) in self.state.debtors() {
+        for (address, rows) in self.near() {
             let Some(holdings) = rows.and_then(|rows| self.holdings(rows)) else { continue };
             let market = |holding: &Holding| self.state.markets.get(holding.market).map(|market| market.address);
             let lot = |account: Account<'_>| {
@@ -336,6 +383,25 @@ impl Protocol for CompoundV2 {
         lots.retain(|lot| least_bonus(lot.debt).is_some_and(|least| lot.whole.bonus >= least));
         lots
     }
+}
+
+/// Returns the health factor × 10¹⁸ of an account, for which every holding counts: that of the call by which it would be
+/// liquidated. `None` without debt, or where the contract's arithmetic overflows.
+#[must_use]
+pub fn health(pool: &PoolTerms, markets: &[Option<MarketTerms>], holdings: &[Holding]) -> Option<U256> {
+    Account::of(pool, markets, holdings)?.health(None)
+}
+
+/// Returns what an account has in the markets that it is a member of; `None` while something of it has to be read.
+fn members(rows: &Rows) -> Option<Vec<Holding>> {
+    let mut holdings = Vec::new();
+    for (place, row) in rows {
+        let balance = row.balance?;
+        if balance.is_member {
+            holdings.push(Holding { market: *place, tokens: balance.tokens, debt: row.debt });
+        }
+    }
+    Some(holdings)
 }
 
 fn differences(market: B256, from_logs: Totals, on_chain: Totals) -> impl Iterator<Item = TotalsDifference> {

@@ -80,6 +80,8 @@ pub(super) struct State {
     debtors: BTreeSet<Address>,
     /// Rows of debtors whose balance is to be read.
     pending: BTreeSet<(Address, usize)>,
+    /// Accounts whose debts or balances are others than when they were taken last.
+    changed: BTreeSet<Address>,
     /// Those that could not be read in this block.
     unreadable: BTreeMap<(Address, usize), String>,
     tip: Option<Block>,
@@ -101,6 +103,7 @@ impl State {
             accounts: BTreeMap::new(),
             debtors: BTreeSet::new(),
             pending: BTreeSet::new(),
+            changed: BTreeSet::new(),
             unreadable: BTreeMap::new(),
             tip: None,
             undo: VecDeque::new(),
@@ -125,6 +128,16 @@ impl State {
         self.accounts.get(&account)
     }
 
+    /// Returns whether an account owes anything.
+    pub(super) fn owes(&self, account: Address) -> bool {
+        self.debtors.contains(&account)
+    }
+
+    /// Takes the accounts that changed since this was called last.
+    pub(super) fn take_changed(&mut self) -> BTreeSet<Address> {
+        std::mem::take(&mut self.changed)
+    }
+
     /// Returns the rows whose balances are to be read.
     pub(super) const fn pending(&self) -> &BTreeSet<(Address, usize)> {
         &self.pending
@@ -140,6 +153,7 @@ impl State {
         self.pending.remove(&(account, place));
         match read {
             Ok(balance) => {
+                self.changed.insert(account);
                 self.accounts.entry(account).or_default().entry(place).or_default().balance = Some(balance);
             }
             Err(reason) => {
@@ -305,6 +319,7 @@ impl State {
     }
 
     fn set_debt(&mut self, account: Address, place: usize, debt: Debt) {
+        self.changed.insert(account);
         let rows = self.accounts.entry(account).or_default();
         rows.entry(place).or_default().debt = debt;
         if rows.values().all(|row| row.debt.principal.is_zero()) {
@@ -329,6 +344,7 @@ impl State {
     fn forget_balance(&mut self, account: Address, place: usize) {
         self.accounts.entry(account).or_default().entry(place).or_default().balance = None;
         if self.debtors.contains(&account) {
+            self.changed.insert(account);
             self.pending.insert((account, place));
         }
     }
