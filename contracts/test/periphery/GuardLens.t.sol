@@ -59,6 +59,8 @@ contract GuardLensTest is GuardTest {
         _requireStatus(kind, IGuardLens.OrderStatus.Unauthorized);
         vm.prank(BORROWER);
         plimsoll.setAuthorization(address(guard), vm.getBlockTimestamp());
+        // The last second of an authorisation counts.
+        assertEq(uint256(_line(kind).status), uint256(IGuardLens.OrderStatus.Executable));
         // Worth so much that a payment buys less than a unit of it.
         place(IGuard.Kind.CloseAbove, closing(PRICE));
         oracle.set(type(uint256).max);
