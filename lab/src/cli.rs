@@ -236,7 +236,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Measures a vault on a local chain: gas of deposits and withdrawals; what depositors earn where the keeper levels the
+    /// Measures a vault on a local chain: gas of deposits and withdrawals, beside a MetaMorpho vault; what depositors earn where the keeper levels the
     /// rates of its markets, where their utilisation is levelled, and where nobody does anything, over drawn demand; and
     /// how it leaves a market that lost its price.
     Vault {

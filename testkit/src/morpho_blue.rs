@@ -66,7 +66,11 @@ impl MorphoBlue {
     }
 }
 
-async fn create(devnet: &Devnet, file: &str, arguments: Vec<u8>) -> eyre::Result<Address> {
+/// Creates a contract from a file of the package. Returns its address.
+///
+/// # Errors
+/// When the file cannot be read, or the constructor reverts.
+pub async fn create(devnet: &Devnet, file: &str, arguments: Vec<u8>) -> eyre::Result<Address> {
     let code = [&creation_code(file)?[..], &arguments].concat();
     let request = TransactionRequest::default().with_from(devnet.deployer()).with_deploy_code(Bytes::from(code));
     let receipt = devnet.provider().send_transaction(request).await?.get_receipt().await?;

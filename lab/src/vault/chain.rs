@@ -36,10 +36,10 @@ const START_RATE_PER_SECOND: u64 = 40_000_000_000_000_000 / SECONDS_PER_YEAR;
 /// Units of a whole loan token, which has 6 decimals.
 pub(super) const TOKEN: u128 = 1_000_000;
 /// The oracle's price at which a collateral of 18 decimals has the same value: units for a unit × 1e36.
-const PAR: u128 = 10u128.pow(36 + 6 - 18);
+pub(super) const PAR: u128 = 10u128.pow(36 + 6 - 18);
 const MIN_DEBT: u128 = 100 * TOKEN;
 /// What each account has of either token: enough for everything, and far from an overflow.
-const BALANCE: u128 = 1 << 120;
+pub(super) const BALANCE: u128 = 1 << 120;
 /// Price of gas in wei, and of the native currency in whole tokens.
 const GAS_PRICE: u128 = 2_000_000_000;
 const ETHER_PRICE: u128 = 3_000;
@@ -66,7 +66,7 @@ struct VaultMarketEnv {
 
 /// The chain, and the time up to which it has come.
 pub(super) struct Chain {
-    devnet: Devnet,
+    pub(super) devnet: Devnet,
     core: Address,
     vault: Address,
     markets: Vec<VaultMarketEnv>,
@@ -173,7 +173,18 @@ impl Chain {
         Ok(self.markets.get(index).wrap_err("no such market")?.params.clone())
     }
 
-    fn account(&self, party: Party) -> eyre::Result<Address> {
+    /// Returns the loan token and the collateral token.
+    pub(super) fn tokens(&self) -> eyre::Result<[Address; 2]> {
+        let params = self.params(0)?;
+        Ok([params.loanToken, params.collateralToken])
+    }
+
+    /// Leaves time for transactions that were mined without a time of their own.
+    pub(super) const fn wait_for_set_up(&mut self) {
+        self.clock += SET_UP_SECS;
+    }
+
+    pub(super) fn account(&self, party: Party) -> eyre::Result<Address> {
         self.devnet.account(party as usize)
     }
 
@@ -308,8 +319,15 @@ impl Chain {
         Ok(IVault::new(self.vault, self.devnet.provider()).state().call().await?.lastTotal.try_into()?)
     }
 
-    async fn send<C: SolCall>(&mut self, secs: u64, from: Address, to: Address, call: C) -> eyre::Result<()> {
-        self.send_at(self.clock + secs, from, to, call).await.map(drop)
+    /// Sends a transaction so many seconds after the last.
+    pub(super) async fn send<C: SolCall>(
+        &mut self,
+        secs: u64,
+        from: Address,
+        to: Address,
+        call: C,
+    ) -> eyre::Result<TransactionReceipt> {
+        self.send_at(self.clock + secs, from, to, call).await
     }
 
     /// Sends a transaction in a block with this timestamp. Fails when it reverts.

@@ -1,7 +1,7 @@
 //! What borrowers want: drawn once from a seed, and the same for every way of spreading a vault's assets.
 //!
-//! Borrowers of a market want a base amount, times a factor that wanders around 1, times what they pay for at most divided
-//! by what the market costs. Those of one market pay more than those of another, and that is what there is to earn.
+//! Borrowers of a market want a base amount, times a factor that wanders around 1, times a power of what they pay at most
+//! divided by what the market costs: its elasticity. Those of one market pay more than those of another, and that is what there is to earn.
 
 use plimsoll_contracts::market::SECONDS_PER_YEAR;
 use plimsoll_testkit::random::Random;
@@ -37,11 +37,12 @@ const MAX_RESPONSE: f64 = 3.0;
 #[derive(Debug)]
 pub(super) struct Demand {
     hours: Vec<[f64; MARKETS.len()]>,
+    elasticity: f64,
 }
 
 impl Demand {
-    /// Draws the demand of so many hours.
-    pub(super) fn drawn(seed: u64, hours: u64) -> Self {
+    /// Draws the demand of so many hours, which responds to rates with an elasticity.
+    pub(super) fn drawn(seed: u64, hours: u64, elasticity: f64) -> Self {
         let mut random = Random::from_seed(seed);
         let mut factors = [0.0; MARKETS.len()];
         let mut next = || {
@@ -50,7 +51,7 @@ impl Demand {
             }
             factors
         };
-        Self { hours: (0..hours).map(|_| next()).collect() }
+        Self { hours: (0..hours).map(|_| next()).collect(), elasticity }
     }
 
     /// Returns the debt of a market at the end of an hour, in units: what it was, moved towards what is wanted at this
@@ -58,7 +59,7 @@ impl Demand {
     pub(super) fn debt(&self, hour: usize, market: usize, debt: u128, rate_per_second: u64) -> u128 {
         let (Some(terms), Some(factors)) = (MARKETS.get(market), self.hours.get(hour)) else { return debt };
         let rate = float(rate_per_second.into()) / 1e18 * float(SECONDS_PER_YEAR.into());
-        let response = (terms.rate / rate).clamp(1.0 / MAX_RESPONSE, MAX_RESPONSE);
+        let response = (terms.rate / rate).powf(self.elasticity).clamp(1.0 / MAX_RESPONSE, MAX_RESPONSE);
         let factor = factors.get(market).copied().unwrap_or_default().exp();
         let wanted = float(super::units(terms.wanted)) * factor * response;
         let debt = float(debt);

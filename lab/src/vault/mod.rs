@@ -8,6 +8,7 @@
 
 mod chain;
 mod demand;
+mod metamorpho;
 mod policy;
 
 use std::fmt;
@@ -31,6 +32,8 @@ use self::{
 const DEPOSITED: u64 = 20_000_000;
 /// What the measured deposits and withdrawals are of, in whole tokens.
 const SMALL: u64 = 1_000;
+/// Positions of the vault in the last measured deposit.
+const POSITIONS: usize = 3;
 const HOUR: u64 = 3_600;
 /// Seconds from the state that a move is decided on to the block that has it.
 const BLOCK: u64 = 12;
@@ -52,6 +55,18 @@ pub struct Options {
     /// Number of seeds for the demand, from 1 on.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
+    /// By how many percent borrowers want less where a rate is one percent higher. With 1 what a market's borrowers pay
+    /// in all does not depend on the rate.
+    #[arg(long, default_value_t = 1.0, value_parser = elasticity)]
+    pub elasticity: f64,
+}
+
+fn elasticity(text: &str) -> Result<f64, String> {
+    let range = 0.0..=4.0;
+    text.parse()
+        .ok()
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| format!("{text:?} is no number from 0 to 4"))
 }
 
 /// All figures.
@@ -59,8 +74,12 @@ pub struct Options {
 pub struct Report {
     /// Days of demand.
     pub days: u64,
+    /// How strongly borrowers respond to rates.
+    pub elasticity: f64,
     /// Gas of depositors' transactions.
     pub gas: Gas,
+    /// The same of a MetaMorpho vault over Morpho Blue.
+    pub meta_morpho_gas: Gas,
     /// Each seed with each policy.
     pub runs: Vec<Run>,
     /// The mean of all seeds, of each policy.
@@ -140,12 +159,12 @@ pub struct Flight {
 /// # Errors
 /// When a chain cannot be prepared, a transaction reverts, or the keeper's arithmetic and the vault's differ.
 pub async fn run(options: &Options) -> eyre::Result<Report> {
-    let Options { days, seeds } = *options;
+    let Options { days, seeds, elasticity } = *options;
     say("gas of depositors' transactions");
-    let gas = gas().await?;
+    let (gas, meta_morpho_gas) = gas().await?;
     let mut runs = Vec::new();
     for seed in 1..=seeds {
-        let demand = Demand::drawn(seed, days * 24);
+        let demand = Demand::drawn(seed, days * 24, elasticity);
         for policy in Policy::ALL {
             say(format_args!("demand {seed}, {policy}: {days} days"));
             runs.push(Run { seed, earned: earn(policy, &demand, days * 24).await? });
@@ -159,11 +178,12 @@ pub async fn run(options: &Options) -> eyre::Result<Report> {
     say("an exit with every market used up and every oracle dead");
     let exit = exit_in_kind().await?;
     let means = Policy::ALL.map(|policy| Earned::mean(policy, &runs)).into();
-    Ok(Report { days, gas, runs, means, flights, exit })
+    Ok(Report { days, elasticity, gas, meta_morpho_gas, runs, means, flights, exit })
 }
 
-/// Measures deposits and withdrawals with cold slots, an hour apart, with up to three positions.
-async fn gas() -> eyre::Result<Gas> {
+/// Measures deposits and withdrawals with cold slots, an hour apart, with up to three positions; in our vault and in a
+/// MetaMorpho vault.
+async fn gas() -> eyre::Result<(Gas, Gas)> {
     let mut chain = Chain::start().await?;
     borrow_what_is_wanted(&mut chain).await?;
     let time = chain.time() + HOUR;
@@ -171,7 +191,7 @@ async fn gas() -> eyre::Result<Gas> {
     chain.deposit(time + 1, Party::Newcomer, units(DEPOSITED)).await?;
     let mut gas = Gas::default();
     chain.set_deposit_market(time + 2, 0).await?;
-    for positions in 1..=3 {
+    for positions in 1..=POSITIONS {
         // Nothing is left idle, so that withdrawals take from a market.
         let snapshot = chain.snapshot(chain.time() + 1, false).await?;
         let mut parts = [0; MARKETS.len()];
@@ -180,7 +200,8 @@ async fn gas() -> eyre::Result<Gas> {
         gas.deposits.push(chain.deposit(chain.time() + HOUR, Party::Newcomer, units(SMALL)).await?);
         gas.withdrawals.push(chain.withdraw(chain.time() + HOUR, Party::Newcomer, units(SMALL)).await?);
     }
-    Ok(gas)
+    let meta_morpho = metamorpho::gas(&mut chain, POSITIONS).await?;
+    Ok((gas, meta_morpho))
 }
 
 /// Plays the demand's hours. A policy acts once an hour, on the state that the borrowers left.
@@ -349,11 +370,13 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<20}{:>12}{:>12}{:>12}", "gas, positions", 1, 2, 3)?;
-        for (name, gas) in [("deposit", &self.gas.deposits), ("withdrawal", &self.gas.withdrawals)] {
-            write!(f, "{name:<20}")?;
-            gas.iter().try_for_each(|gas| write!(f, "{gas:>12}"))?;
-            writeln!(f)?;
+        writeln!(f, "{:<24}{:>12}{:>12}{:>12}", "gas, positions", 1, 2, 3)?;
+        for (whose, Gas { deposits, withdrawals }) in [("", &self.gas), ("MetaMorpho ", &self.meta_morpho_gas)] {
+            for (name, gas) in [("deposit", deposits), ("withdrawal", withdrawals)] {
+                write!(f, "{:<24}", format!("{whose}{name}"))?;
+                gas.iter().try_for_each(|gas| write!(f, "{gas:>12}"))?;
+                writeln!(f)?;
+            }
         }
         writeln!(
             f,
