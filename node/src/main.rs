@@ -1,0 +1,7 @@
+//! The program `plimsoll-node`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    plimsoll_node::main()
+}
