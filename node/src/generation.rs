@@ -127,9 +127,8 @@ pub(crate) fn generate(
         let token = sampler.sample(&logits);
         match kind.file.trace {
             Trace::Logits => {
-                for logit in &logits {
-                    trace.update(&logit.to_le_bytes());
-                }
+                let bytes: Vec<u8> = logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
+                trace.update(&bytes);
             }
             Trace::Tokens => {
                 trace.update(&token.to_le_bytes());
