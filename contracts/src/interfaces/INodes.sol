@@ -309,6 +309,12 @@ interface INodes {
     /// @notice Returns a node's state; zeros if it does not exist.
     function node(uint32 id) external view returns (Node memory);
 
+    /// @notice Returns who registered a node; 0 if it does not exist.
+    function operatorOf(uint32 id) external view returns (address);
+
+    /// @notice Returns what a node answers; 0 if it does not exist.
+    function kindOf(uint32 id) external view returns (bytes32);
+
     /// @notice Returns the number of nodes that were ever registered.
     function count() external view returns (uint32);
 

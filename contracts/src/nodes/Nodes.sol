@@ -336,6 +336,16 @@ contract Nodes is INodes {
     }
 
     /// @inheritdoc INodes
+    function operatorOf(uint32 id) external view returns (address) {
+        return _nodes[id].operator;
+    }
+
+    /// @inheritdoc INodes
+    function kindOf(uint32 id) external view returns (bytes32) {
+        return _nodes[id].kind;
+    }
+
+    /// @inheritdoc INodes
     function position(uint32 id, address account) external view returns (Position memory) {
         return _positions[id][account];
     }
@@ -557,9 +567,10 @@ contract Nodes is INodes {
         uint256 own = uint256(_positions[id][n.operator].shares).toAssetsDown(active.assets, active.shares);
         uint256 stake;
         // Without a leaf, and with no room for one, the node waits: a full list must not stop anybody from unbonding.
-        if (!n.paused && n.jailedUntil == 0 && own >= MIN_BOND && (n.leaf != 0 || _leaves[n.kind].length < MAX_LEAVES)) stake = own.saturatingMul(
-                SELF_MULTIPLE
-            ).min(active.assets);
+        if (!n.paused && n.jailedUntil == 0 && own >= MIN_BOND && (n.leaf != 0 || _leaves[n.kind].length < MAX_LEAVES))
+        {
+            stake = own.saturatingMul(SELF_MULTIPLE).min(active.assets);
+        }
         uint256 weight = (stake * WEIGHTS_PER_BOND / MIN_BOND).min(MAX_WEIGHT);
 
         bool weightChanged = _setWeight(id, n, uint8(weight));
