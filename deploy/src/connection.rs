@@ -147,6 +147,21 @@ impl Chain {
         Ok(Head { number: header.number, timestamp: header.timestamp, base_fee: header.base_fee_per_gas })
     }
 
+    /// Returns whether blocks carry a RANDAO mix, both for contracts and in their headers. Where a chain has none, the one
+    /// is a constant or a difficulty, and the other may be anything.
+    pub async fn has_randomness(&self) -> Result<bool, ChainError> {
+        /// `PREVRANDAO PUSH1 0 MSTORE PUSH1 32 PUSH1 0 RETURN`.
+        const READ_MIX: [u8; 9] = [0x44, 0x60, 0x00, 0x52, 0x60, 0x20, 0x60, 0x00, 0xf3];
+        /// A mix falls below it by chance once in 2^192 blocks.
+        const SMALLEST_MIX: U256 = U256::from_limbs([0, 1, 0, 0]);
+        let seen = self.call(TransactionRequest::default().into_create().with_input(READ_MIX)).await?;
+        let seen = seen.and_then(|bytes| U256::try_from_be_slice(&bytes)).unwrap_or_default();
+        let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await;
+        let block = block.map_err(|error| self.error(&error))?;
+        let written = block.map(|block| U256::from_be_bytes(block.header.mix_hash.0)).unwrap_or_default();
+        Ok(seen >= SMALLEST_MIX && written >= SMALLEST_MIX)
+    }
+
     /// Calls a contract; `None` if it reverts, returns data of another type, or does not exist.
     pub async fn read<C: SolCall>(&self, to: Address, call: C) -> Result<Option<C::Return>, ChainError> {
         let answer = self.read_raw(to, call.abi_encode().into()).await?;

@@ -29,6 +29,15 @@ pub async fn problems(chain: &Chain, design: &Design) -> Result<Vec<String>, Cha
             chain.endpoint()
         ));
     }
+    if let Some(name) = design.draws().next()
+        && !chain.has_randomness().await?
+    {
+        problems.push(format!(
+            "{name}: the blocks of {} carry no randomness (PREVRANDAO is a constant or a difficulty), so anybody would know \
+             draws of nodes beforehand: leave it out, or use another chain",
+            chain.endpoint()
+        ));
+    }
     for existing in &design.existing {
         if let Some(problem) = problem(chain, existing).await? {
             problems.push(format!("{} at {}: {problem}", existing.name, existing.address));

@@ -12,9 +12,11 @@ use alloy::{
     sol_types::SolValue,
 };
 use plimsoll_contracts::{InvalidParams, MarketParams, RateCurve, Risk, SurgeLimit};
+use toml::Spanned;
 
 use super::{
     Cover, Deposit, Design, Existing, Expected, Funding, Market, Payment, Programme, Step, Token, Work,
+    nodes::EMISSION,
     section::{self, DEPLOYER, EXCHANGE, GOVERNOR, MANAGER, OWNER, Section, VOTES},
 };
 use crate::{
@@ -29,7 +31,7 @@ use crate::{
 /// Contract that holds all markets.
 pub(super) const CORE: &str = "Plimsoll";
 /// Contract that holds all staking programmes.
-const REWARDS: &str = "Rewards";
+pub(super) const REWARDS: &str = "Rewards";
 /// Longest time in weeks over which a payment into a programme may be spread.
 const MAX_EPOCHS_AHEAD: u64 = 26;
 const MAX_REWARD_TOKENS: usize = 4;
@@ -531,19 +533,37 @@ impl<'a> Builder<'a> {
     /* REWARDS */
 
     fn programmes(&mut self) {
+        let tables = &self.manifest.tables;
         let mut ids = BTreeSet::new();
-        for (name, entry) in &self.manifest.tables.rewards {
-            let Some(programme) = self.programme(name, &entry.span(), entry.get_ref()) else { continue };
-            for funding in &entry.get_ref().funding {
-                if !ids.insert(funding.get_ref().id.as_str()) {
-                    let message = format!(
-                        "the funding id \"{}\" stands here twice: what was paid under it is never paid again",
-                        funding.get_ref().id
-                    );
-                    let _: Option<()> = self.reject(&funding.span(), message);
-                }
-                self.funding(name, &programme, &funding.span(), funding.get_ref());
+        for (name, entry) in &tables.rewards {
+            if let Some(programme) = self.programme(name, &entry.span(), entry.get_ref()) {
+                self.fundings(name, &programme, &entry.get_ref().funding, &mut ids);
             }
+        }
+        if let Some(entry) = &tables.nodes
+            && let Some(programme) = self.nodes(&entry.span(), entry.get_ref())
+        {
+            self.fundings(EMISSION, &programme, &entry.get_ref().emission, &mut ids);
+        }
+    }
+
+    /// Adds the steps that pay into a programme. Their ids are unique in the manifest.
+    fn fundings(
+        &mut self,
+        name: &str,
+        programme: &Programme,
+        entries: &'a [Spanned<manifest::Funding>],
+        ids: &mut BTreeSet<&'a str>,
+    ) {
+        for funding in entries {
+            if !ids.insert(funding.get_ref().id.as_str()) {
+                let message = format!(
+                    "the funding id \"{}\" stands here twice: what was paid under it is never paid again",
+                    funding.get_ref().id
+                );
+                let _: Option<()> = self.reject(&funding.span(), message);
+            }
+            self.funding(name, programme, &funding.span(), funding.get_ref());
         }
     }
 

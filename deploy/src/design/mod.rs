@@ -7,6 +7,7 @@
 mod build;
 mod contracts;
 pub mod governance;
+mod nodes;
 mod pools;
 mod section;
 mod vaults;
@@ -320,6 +321,11 @@ impl Design {
             Work::SetUpManager(setup) => Some(setup),
             _ => None,
         })
+    }
+
+    /// Returns the names of what draws nodes by the chain's randomness.
+    pub(crate) fn draws(&self) -> impl Iterator<Item = &str> {
+        self.creations().filter(|(_, creation)| creation.contract == nodes::JOBS).map(|(name, _)| name)
     }
 
     /// Returns the contracts to create, with their names in the manifest.

@@ -219,6 +219,8 @@ pub struct Tables {
     /// Staking programmes.
     #[serde(default)]
     pub rewards: Named<Programme>,
+    /// Bonds of nodes, and jobs that they answer.
+    pub nodes: Option<Spanned<Nodes>>,
 }
 
 /// Section `[network]`: the chain and its endpoint.
@@ -581,6 +583,33 @@ pub struct Funding {
     pub starts: Option<Parsed<Epoch>>,
 }
 
+/// Section `[nodes]`: bonds of nodes, jobs and audits that they answer, and the emission for their bonds.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nodes {
+    /// Token of bonds, prices and emission.
+    pub token: Parsed<Reference>,
+    /// Account that receives what slashes leave.
+    pub sink: Parsed<Reference>,
+    /// Smallest bond of an operator.
+    pub min_bond: Parsed<Amount>,
+    /// Time between leaving and withdrawing.
+    pub cooldown: Parsed<Seconds>,
+    /// Smallest fee of a seat in a job.
+    pub min_fee: Parsed<Amount>,
+    /// Blocks between the posting of a job and the block whose randomness draws its nodes.
+    pub draw_delay: u64,
+    /// Time for commitments.
+    pub commit: Parsed<Seconds>,
+    /// Time for reveals after the commitments.
+    pub reveal: Parsed<Seconds>,
+    /// Time for challenges of a result.
+    pub challenge: Parsed<Seconds>,
+    /// Payments of emission, each made once.
+    #[serde(default)]
+    pub emission: Vec<Spanned<Funding>>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -694,6 +723,7 @@ mod tests {
             keys_of::<Pool>(),
             keys_of::<Programme>(),
             keys_of::<Funding>(),
+            keys_of::<Nodes>(),
         ];
         let words: Vec<&str> = manifest.text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
         // The former name of `min_debt` is read, and not advertised.

@@ -7,6 +7,7 @@ mod fixture;
 mod governance;
 mod governance_proposals;
 mod http;
+mod nodes;
 mod payments;
 mod public_chains;
 mod refusals;
