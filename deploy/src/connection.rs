@@ -154,12 +154,15 @@ impl Chain {
         const READ_MIX: [u8; 9] = [0x44, 0x60, 0x00, 0x52, 0x60, 0x20, 0x60, 0x00, 0xf3];
         /// A mix falls below it by chance once in 2^192 blocks.
         const SMALLEST_MIX: U256 = U256::from_limbs([0, 1, 0, 0]);
+        let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await;
+        let header = block.map_err(|error| self.error(&error))?.map(|block| block.header).unwrap_or_default();
+        // Nobody proposed the first block, so it says nothing.
+        if header.number == 0 {
+            return Ok(true);
+        }
         let seen = self.call(TransactionRequest::default().into_create().with_input(READ_MIX)).await?;
         let seen = seen.and_then(|bytes| U256::try_from_be_slice(&bytes)).unwrap_or_default();
-        let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await;
-        let block = block.map_err(|error| self.error(&error))?;
-        let written = block.map(|block| U256::from_be_bytes(block.header.mix_hash.0)).unwrap_or_default();
-        Ok(seen >= SMALLEST_MIX && written >= SMALLEST_MIX)
+        Ok(seen >= SMALLEST_MIX && U256::from_be_bytes(header.mix_hash.0) >= SMALLEST_MIX)
     }
 
     /// Calls a contract; `None` if it reverts, returns data of another type, or does not exist.
