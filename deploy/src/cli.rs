@@ -325,7 +325,7 @@ pub async fn run(arguments: Arguments) -> eyre::Result<bool> {
         Command::Status { target } => commands::status(&context, &target).await,
         Command::Up { manifest, port, page_port, records, exit } => {
             let until = if exit { commands::Until::Deployed } else { commands::Until::Interrupted { page_port } };
-            commands::up(&context, &manifest, port, records.as_deref(), until).await
+            Box::pin(commands::up(&context, &manifest, port, records.as_deref(), until)).await
         }
         Command::Page { record, node, out } => commands::page(&context, &record, &node, &out),
         Command::Propose { file, deployed, account, as_member, force } => {
