@@ -73,15 +73,15 @@ impl Suite {
     /// # Errors
     /// As [`Suite::start`].
     pub async fn start_with(arguments: &[&str]) -> eyre::Result<Self> {
-        Box::pin(Self::start_from(Self::local_manifest()?, arguments)).await
+        Self::start_from(&*Self::local_manifest()?, arguments).await
     }
 
     /// Starts a chain with further command-line arguments for Anvil and deploys the suite that a manifest describes.
     ///
     /// # Errors
     /// As [`Suite::start`], and when the manifest does not fit the chain.
-    pub async fn start_from(manifest: Manifest, arguments: &[&str]) -> eyre::Result<Self> {
-        Box::pin(Self::deploy(Devnet::start_with(arguments).await?, &manifest)).await
+    pub async fn start_from(manifest: &Manifest, arguments: &[&str]) -> eyre::Result<Self> {
+        Box::pin(Self::deploy(Devnet::start_with(arguments).await?, manifest)).await
     }
 
     /// Deploys the suite that a manifest describes on a chain that is already running. Feeds, tokens and pools without
@@ -103,8 +103,8 @@ impl Suite {
     }
 
     /// Reads the manifest `examples/local.toml` of the repository.
-    pub(crate) fn local_manifest() -> eyre::Result<Manifest> {
-        Ok(Manifest::read(&workspace()?.root().join(LOCAL_MANIFEST))?)
+    pub(crate) fn local_manifest() -> eyre::Result<Box<Manifest>> {
+        Ok(Box::new(Manifest::read(&workspace()?.root().join(LOCAL_MANIFEST))?))
     }
 
     /// Returns the path of the deployment record, a JSON file.

@@ -79,7 +79,8 @@ pub struct Demo {
 pub async fn run(options: &Options, keeper: Command) -> eyre::Result<Demo> {
     ensure!(options.positions > 0 && options.steps > 0, "there is nothing to see without a position and a price");
     say("starting a node and deploying");
-    let suite = Box::pin(Suite::start_from(exit::manifest()?, &NODE)).await?;
+    let manifest = Box::new(exit::manifest()?);
+    let suite = Suite::start_from(&manifest, &NODE).await?;
     let mut random = Random::from_seed(options.seed);
     let setup = Setup::prepare(&suite, &sample::loans(&mut random, options.positions)).await?;
 

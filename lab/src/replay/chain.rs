@@ -85,7 +85,8 @@ pub async fn play_guarded(
 /// When a transaction of the deployment fails.
 pub async fn empty_market(params: &ReplayParams, prices: &Prices) -> eyre::Result<Suite> {
     say("starting a node and deploying");
-    Box::pin(Suite::start_from(manifest(params, prices.first())?, &NODE)).await
+    let manifest = Box::new(manifest(params, prices.first())?);
+    Suite::start_from(&manifest, &NODE).await
 }
 
 /// Replays prices in an empty market, with orders of this part of the borrowers.

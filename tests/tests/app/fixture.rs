@@ -50,7 +50,8 @@ pub(super) async fn build_site(suite: &Suite) -> eyre::Result<Site> {
 pub(super) async fn deploy(change: impl FnOnce(String) -> String) -> eyre::Result<Suite> {
     let path = support::tools()?.workspace().root().join("examples/local.toml");
     let text = change(fs::read_to_string(&path)?);
-    Suite::start_from(Manifest::parse(&path, text)?, &[]).await
+    let manifest = Box::new(Manifest::parse(&path, text)?);
+    Suite::start_from(&manifest, &[]).await
 }
 
 /// Returns JavaScript that finds a button by its text or label.

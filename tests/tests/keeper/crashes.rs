@@ -103,7 +103,7 @@ async fn crash(lenders: &[Lender], seed: u64) -> eyre::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_crash_every_account_of_aave_that_is_worth_it_is_liquidated_and_no_healthy_one() -> eyre::Result<()> {
-    crash(&[Lender::AaveV3], 1).await
+    Box::pin(crash(&[Lender::AaveV3], 1)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +112,7 @@ async fn in_a_crash_every_account_of_venus_that_is_worth_it_is_liquidated_and_no
         writeln!(io::stderr(), "SKIPPED: tools/venus is not installed: run npm ci --ignore-scripts there")?;
         return Ok(());
     }
-    crash(&[Lender::Venus], 2).await
+    Box::pin(crash(&[Lender::Venus], 2)).await
 }
 
 /// A keeper is killed with transactions in the pool; then what it liquidated is reorged while none runs.

@@ -70,7 +70,8 @@ impl Governed {
             .replace("[owner]\naccount = \"deployer\"", "[owner]\naccount = \"manager\"")
             .replace("[accounts]", &accounts);
         let text = format!("{text}\n{GOVERNANCE}");
-        let suite = Suite::start_from(Manifest::parse(Path::new("local.toml"), text)?, &[]).await?;
+        let manifest = Box::new(Manifest::parse(Path::new("local.toml"), text)?);
+        let suite = Suite::start_from(&manifest, &[]).await?;
         let manager = suite.deployment.address("governance.manager").wrap_err("no manager")?;
         let core = suite.contract("Plimsoll")?;
         Ok(Self { suite, manager, core })

@@ -55,7 +55,8 @@ impl Fixture {
         let path = workspace()?.root().join("examples/local.toml");
         let text = std::fs::read_to_string(&path)?
             .replace("# Vaults: one deposit", &format!("{VAULT}\n# Vaults: one deposit"));
-        let suite = Suite::start_from(Manifest::parse(Path::new("local.toml"), text)?, &[]).await?;
+        let manifest = Box::new(Manifest::parse(Path::new("local.toml"), text)?);
+        let suite = Suite::start_from(&manifest, &[]).await?;
         let vault = suite.deployment.address("vaults.usdc").wrap_err("the vault is not on record")?;
         let (calm, busy) = (suite.market("weth-usdc")?, suite.market("wbtc-usdc")?);
         suite.supply(&busy, units(1_000_000, 6)).await?;
