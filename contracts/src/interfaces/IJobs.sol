@@ -17,7 +17,7 @@ pragma solidity ^0.8.0;
 /// `keccak256(abi.encode(keccak256(answer), trace))`, where the trace stands for the computation.
 ///
 /// *Money.* A hundredth of the price goes to the caller of the draw, a hundredth to the caller that ends the job, and
-/// the rest in equal fees to the seats with the result; what is left returns to the poster. The same holds for a
+/// the rest in equal fees to the seats with the result; the unpaid part returns to the poster. The same holds for a
 /// deposit and its challenger. A seat with another result, or with a commitment that was not revealed, is slashed a
 /// fifth of its node's bond, a seat without a commitment a hundredth; silent nodes are jailed. Without a result nobody
 /// is paid, and all that is slashed is a hundredth for silence. Slashed money pays what a challenger who was right, and

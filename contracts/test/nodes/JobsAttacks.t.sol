@@ -53,7 +53,7 @@ contract JobsAttacksTest is JobsTest {
         }
     }
 
-    /// @dev A16: a majority that frames an honest node gains nothing of what that loses, whoever posted the job.
+    /// @dev A16: a majority that frames an honest node gets none of its slashed bond, whether or not it posted the job.
     function test_N16_framing() public {
         populate(5);
         uint256 before = token.balanceOf(POSTER);
