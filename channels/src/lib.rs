@@ -13,7 +13,9 @@
 //! assert!(recover_signer(digest, &[0; 64]).is_err());
 //! ```
 
+pub mod claims;
 mod signature;
+mod wire;
 
 use std::borrow::Cow;
 
@@ -24,6 +26,7 @@ use alloy::{
 };
 pub use plimsoll_contracts::IChannels::ChannelConfig;
 pub use signature::{SignatureError, recover_signer};
+pub use wire::{Amount, WireConfig};
 
 /// Address of x402's own contract on public chains, which its clients have built in.
 pub const SETTLEMENT: Address = address!("4020074e9dF2ce1deE5A9C1b5c3f541D02a10003");
