@@ -36,6 +36,8 @@ pub struct Report {
     pub successful_with_loss: usize,
     /// Number of transactions that the keeper books otherwise than its account's balances changed.
     pub book_differs: usize,
+    /// Duration of the preparation of the chain, in seconds.
+    pub preparation_seconds: u64,
     /// Duration from the keeper's start to its end, in seconds.
     pub seconds: u64,
 }
@@ -84,6 +86,7 @@ pub async fn run(accounts: usize, seed: u64, program: Command) -> eyre::Result<R
         say("Venus is left out: its package is not installed (npm ci --ignore-scripts --prefix tools/venus)");
     }
     let lenders: Vec<_> = Lender::ALL.into_iter().filter(|lender| has_venus || *lender != Lender::Venus).collect();
+    let preparing = Instant::now();
     say(format_args!("starting a node, and deploying {} protocols", lenders.len()));
     let mut protocols = Protocols::start(&lenders, &ANVIL_ARGUMENTS).await?;
     let mut random = Random::from_seed(seed);
@@ -91,6 +94,7 @@ pub async fn run(accounts: usize, seed: u64, program: Command) -> eyre::Result<R
         say(format_args!("opening {accounts} accounts of {}", lender.name()));
         protocols.open(*lender, accounts, &mut random).await?;
     }
+    let preparation_seconds = preparing.elapsed().as_secs();
     let provider = protocols.suite.provider();
     provider.anvil_set_auto_mine(false).await?;
     provider.anvil_set_next_block_base_fee_per_gas(BASE_FEE).await?;
@@ -101,8 +105,15 @@ pub async fn run(accounts: usize, seed: u64, program: Command) -> eyre::Result<R
     protocols.mine(&keeper).await?;
     protocols.mine(&keeper).await?;
     let mut tallies = BTreeMap::new();
-    for fall_bps in FALLS {
-        say(format_args!("all prices fall to {} % of the first", 100 - fall_bps / 100));
+    for (step, fall_bps) in FALLS.into_iter().enumerate() {
+        let (number, steps) = (step + 1, FALLS.len());
+        let elapsed = started.elapsed().as_secs();
+        // The steps take about the same time.
+        let left = match u64::try_from(step)? {
+            0 => String::new(),
+            step => format!(", about {} s left", elapsed * (u64::try_from(steps)? - step) / step),
+        };
+        say(format_args!("step {number} of {steps}: all prices fall to {} % of the first{left}", 100 - fall_bps / 100));
         protocols.fall(fall_bps).await?;
         protocols.note(&mut tallies, false).await?;
         protocols.settle(&keeper).await?;
@@ -110,6 +121,7 @@ pub async fn run(accounts: usize, seed: u64, program: Command) -> eyre::Result<R
         protocols.note(&mut tallies, true).await?;
     }
     let seconds = started.elapsed().as_secs();
+    say("comparing liquidations and the keeper's book with the chain");
     protocols.note_liquidations(&mut tallies).await?;
     let earnings = protocols.earnings(&keeper).await?;
     Ok(Report {
@@ -119,6 +131,7 @@ pub async fn run(accounts: usize, seed: u64, program: Command) -> eyre::Result<R
         reverted: earnings.reverted,
         successful_with_loss: earnings.successful_with_loss.len(),
         book_differs: earnings.book_differs.len(),
+        preparation_seconds,
         seconds,
     })
 }

@@ -12,6 +12,7 @@ pub mod market;
 pub mod market_env;
 pub mod morpho_blue;
 pub mod observer;
+pub mod pairs;
 pub mod postgres;
 pub mod protocols;
 pub mod proxy;

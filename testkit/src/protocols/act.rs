@@ -7,9 +7,16 @@ use alloy::{
     sol_types::SolCall,
 };
 use eyre::{ContextCompat, ensure};
+use futures_util::future::try_join_all;
+use plimsoll_deploy::toolchain::progress::Progress;
 
 /// Gas limit where none is set.
 const GAS: u64 = 2_000_000;
+/// Gas limit of blocks that hold the actions of many accounts, and of all others, which is Anvil's.
+const LARGE_BLOCK_GAS: u64 = 4_000_000_000;
+const BLOCK_GAS: u64 = 30_000_000;
+/// Accounts whose actions are in one block.
+const ACCOUNTS_PER_BLOCK: usize = 50;
 
 /// A transaction that the node sends for any account.
 #[derive(Debug, Clone)]
@@ -58,8 +65,50 @@ pub(super) async fn send_all(provider: &DynProvider, actions: impl IntoIterator<
     Ok(())
 }
 
+/// Sends what accounts do, the actions of each one after another and those of many accounts in one block, on a node that
+/// mines by itself before and afterwards. `what` names the accounts' work.
+pub(super) async fn send_in_blocks(
+    provider: &DynProvider,
+    work: Vec<(Address, Vec<Action>)>,
+    what: &str,
+) -> eyre::Result<()> {
+    provider.anvil_set_auto_mine(false).await?;
+    provider.anvil_set_block_gas_limit(LARGE_BLOCK_GAS).await?;
+    let mut progress = Progress::new(what, work.len());
+    let mut done = 0;
+    let mut work = work.into_iter();
+    loop {
+        let accounts: Vec<_> = work.by_ref().take(ACCOUNTS_PER_BLOCK).collect();
+        if accounts.is_empty() {
+            break;
+        }
+        done += accounts.len();
+        let sent = try_join_all(accounts.into_iter().map(|(account, actions)| async move {
+            adopt(provider, account).await?;
+            let count = actions.len();
+            for action in actions {
+                action.send(provider).await?;
+            }
+            eyre::Ok(count)
+        }))
+        .await?;
+        provider.evm_mine(None).await?;
+        let block = provider.get_block_number().await?;
+        let receipts = provider.get_block_receipts(block.into()).await?.wrap_err("the block has no receipts")?;
+        for receipt in &receipts {
+            ensure!(receipt.status(), "{what}: {} to {:?} reverts", receipt.transaction_hash, receipt.to);
+        }
+        let sent: usize = sent.into_iter().sum();
+        ensure!(receipts.len() == sent, "{what}: {} of {sent} transactions were mined", receipts.len());
+        progress.done(done);
+    }
+    provider.anvil_set_block_gas_limit(BLOCK_GAS).await?;
+    provider.anvil_set_auto_mine(true).await?;
+    Ok(())
+}
+
 /// Gives an account ether, and has the node sign for it.
-pub(super) async fn adopt(provider: &DynProvider, account: Address) -> eyre::Result<()> {
+async fn adopt(provider: &DynProvider, account: Address) -> eyre::Result<()> {
     provider.anvil_set_balance(account, U256::from(10).pow(U256::from(20))).await?;
     provider.anvil_impersonate_account(account).await?;
     Ok(())

@@ -11,6 +11,7 @@ use alloy::{
     sol_types::SolEvent,
 };
 use eyre::{ContextCompat, ensure};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use plimsoll_contracts::{IAggregatorV3, IExecutor, ILiquidator};
 use serde_json::Value;
 use tokio::time::{Duration, Instant, sleep};
@@ -23,6 +24,8 @@ use crate::{
 
 /// Time between two looks at the keeper.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// Most accounts that are looked at at once.
+const MAX_VIEWS: usize = 16;
 /// Blocks without anything to do after which a step has ended.
 const QUIET_BLOCKS: u32 = 3;
 /// Value of collateral and debt, in dollars, above which an account that can be liquidated is worth it in any case.
@@ -140,8 +143,9 @@ impl Protocols {
         for (lender, accounts) in &self.borrowers {
             let tally = tallies.entry(*lender).or_default();
             tally.accounts = u64::try_from(accounts.len())?;
-            for account in accounts {
-                let standing = self.standing(*lender, *account, head).await?;
+            let standings = stream::iter(accounts).map(|account| self.standing(*lender, *account, head));
+            let standings: Vec<_> = standings.buffered(MAX_VIEWS).try_collect().await?;
+            for (account, standing) in accounts.iter().zip(standings) {
                 if !standing.is_liquidatable {
                     continue;
                 }
@@ -163,10 +167,13 @@ impl Protocols {
     /// When the node does not answer.
     pub async fn note_liquidations(&self, tallies: &mut BTreeMap<Lender, Tally>) -> eyre::Result<()> {
         for (lender, tally) in tallies {
-            for (block, _, account) in self.liquidations(*lender).await? {
+            let liquidations = self.liquidations(*lender).await?;
+            let before = stream::iter(&liquidations)
+                .map(|(block, _, account)| self.standing(*lender, *account, block.saturating_sub(1)));
+            let before: Vec<_> = before.buffered(MAX_VIEWS).try_collect().await?;
+            for ((_, _, account), before) in liquidations.into_iter().zip(before) {
                 tally.liquidations += 1;
                 tally.liquidated.insert(account);
-                let before = self.standing(*lender, account, block.saturating_sub(1)).await?;
                 if !before.is_liquidatable && (*lender != Lender::Venus || before.excess > U256::from(INTEREST_DOLLARS))
                 {
                     tally.healthy_touched.insert(account);

@@ -1,5 +1,5 @@
 //! Lending protocols side by side on one chain, each from its real bytecode: accounts with several collaterals and debts,
-//! pools of Uniswap V3 to sell at, one `Executor` that lists them all, and prices that fall everywhere at once.
+//! pools of Uniswap V2 and V3 to sell at, one `Executor` that lists them all, and prices that fall everywhere at once.
 
 mod act;
 mod drive;
@@ -26,6 +26,7 @@ use crate::{
     devnet::IOneSlotOracle,
     exchange::{Amount, Exchange, POOL_CODE_HASH},
     morpho_blue::MorphoBlue,
+    pairs::{self, Pairs},
     venus::{self, Venus},
 };
 pub use act::Action;
@@ -41,7 +42,7 @@ const ETHER_CENTS: u64 = 2_000 * DOLLAR_CENTS;
 /// Value of each side of a pool, in dollars.
 const POOL_DOLLARS: u64 = 400_000_000;
 /// Fees of the pools, in millionths. The first pool is the one by which the example of a manifest sells ether.
-const POOL_FEES: [u32; 5] = [3_000, 3_000, 500, 3_000, 3_000];
+const POOL_FEES: [u32; 4] = [3_000, 3_000, 500, 3_000];
 /// Priority fee of prices, in wei per gas, so that they come before everything else in their block.
 const FIRST_FEE: u128 = 1_000_000_000_000;
 /// Account of the node that sets prices.
@@ -113,6 +114,11 @@ impl Token {
             / U256::from(cents)
     }
 
+    /// Returns what a pool has of it at a price in hundredths of dollars.
+    fn amount(&self, cents: u64) -> Amount {
+        Amount { token: self.address, units: self.worth_at(POOL_DOLLARS, cents) }
+    }
+
     /// Returns the price after a fall of so many basis points, in hundredths of dollars.
     #[must_use]
     pub const fn fallen(&self, fall_bps: u64) -> u64 {
@@ -142,6 +148,7 @@ pub struct Protocols {
     pub borrowers: BTreeMap<Lender, Vec<Address>>,
     lenders: Vec<Lender>,
     pools: Vec<Pool>,
+    pairs: Vec<Pool>,
     maker: Address,
     aave: Option<AaveV3>,
     venus: Option<Venus>,
@@ -172,13 +179,18 @@ impl Protocols {
         let exchange = Exchange::at(devnet, factory).await?;
         let [c0, c1, c2, c3] = collaterals;
         let mut pools = Vec::new();
-        for (tokens, fee) in
-            [[ether, dollar], [c0, ether], [c1, dollar], [c2, ether], [c3, dollar]].into_iter().zip(POOL_FEES)
-        {
-            let [one, other] = tokens.map(|token| Amount { token: token.address, units: token.worth(POOL_DOLLARS) });
+        for (tokens, fee) in [[ether, dollar], [c0, ether], [c1, dollar], [c3, dollar]].into_iter().zip(POOL_FEES) {
+            let [one, other] = tokens.map(|token| token.amount(token.cents));
             pools.push(Pool { address: exchange.add_liquidity(fee, one, other).await?, tokens });
         }
         let maker = exchange.maker();
+        // One collateral is sold at a pair alone, two have the choice, two have none.
+        let factory_of_pairs = Pairs::deploy(devnet).await?;
+        let mut pairs = Vec::new();
+        for tokens in [[ether, dollar], [c1, dollar], [c2, ether]] {
+            let reserves = tokens.map(|token| token.amount(token.cents));
+            pairs.push(Pool { address: factory_of_pairs.create(devnet, reserves).await?, tokens });
+        }
         let has = |lender| lenders.contains(&lender);
         let all = [dollar, ether, c0, c1, c2, c3];
         let aave = if has(Lender::AaveV3) { Some(AaveV3::deploy(devnet).await?) } else { None };
@@ -217,7 +229,11 @@ impl Protocols {
             venus.as_ref().map(|venus| Target { kind: TargetKind::CompoundV2, account: venus.comptroller }),
         ];
         let targets: Vec<_> = targets.into_iter().flatten().collect();
-        let venues = vec![Venue { kind: VenueKind::UniswapV3, deployer: factory, poolInitCodeHash: POOL_CODE_HASH }];
+        let Pairs { factory: deployer, init_code_hash } = factory_of_pairs;
+        let venues = vec![
+            Venue { kind: VenueKind::UniswapV3, deployer: factory, poolInitCodeHash: POOL_CODE_HASH },
+            Venue { kind: VenueKind::UniswapV2, deployer, poolInitCodeHash: init_code_hash },
+        ];
         let executor = devnet.deploy("Executor", (ether.address, targets, venues).abi_encode_params()).await?;
         let plimsoll = suite.market("weth-usdc")?;
         let protocols = Self {
@@ -227,6 +243,7 @@ impl Protocols {
             borrowers: BTreeMap::new(),
             lenders: lenders.to_vec(),
             pools,
+            pairs,
             maker,
             aave,
             venus,
@@ -271,13 +288,14 @@ impl Protocols {
         let setter = self.suite.devnet.account(PRICE_SETTER)?;
         let mut hashes = Vec::new();
         for pool in &self.pools {
-            let amount = |token: Token| Amount {
-                token: token.address,
-                units: token.worth_at(POOL_DOLLARS, token.fallen(fall_bps)),
-            };
-            hashes.push(exchange.send_trade_first(pool.address, pool.tokens.map(amount), FIRST_FEE).await?);
+            let amounts = pool.tokens.map(|token| token.amount(token.fallen(fall_bps)));
+            hashes.push(exchange.send_trade_first(pool.address, amounts, FIRST_FEE).await?);
         }
         let mut actions = Vec::new();
+        for pair in &self.pairs {
+            let amounts = pair.tokens.map(|token| token.amount(token.fallen(fall_bps)));
+            actions.extend(pairs::reprice(provider, pair.address, amounts, setter).await?);
+        }
         for token in self.debts.iter().chain(&self.collaterals) {
             let cents = token.fallen(fall_bps);
             if let Some(aave) = &self.aave {

@@ -11,7 +11,7 @@ use plimsoll_protocols::{
 
 use super::{
     Lender, Protocols, Token,
-    act::{Action, adopt, send_all},
+    act::{Action, send_all, send_in_blocks},
 };
 use crate::{devnet::ITestToken, random::Random};
 
@@ -67,18 +67,20 @@ impl Protocols {
     /// # Errors
     /// When a transaction fails.
     pub async fn open(&mut self, lender: Lender, accounts: usize, random: &mut Random) -> eyre::Result<()> {
+        let mut work = Vec::with_capacity(accounts);
         for _ in 0..accounts {
             let account = Address::from_word(keccak256(random.next_u64().to_be_bytes()));
-            adopt(self.suite.provider(), account).await?;
             let dollars = COLLATERAL_DOLLARS[0] + random.below(COLLATERAL_DOLLARS[1]);
             let health = HEALTH_PERCENT[0] + random.below(HEALTH_PERCENT[1]);
             let actions = match lender {
                 Lender::Plimsoll | Lender::MorphoBlue => self.single(lender, account, dollars, health)?,
                 Lender::AaveV3 | Lender::Venus => self.several(lender, account, [dollars, health], random)?,
             };
-            send_all(self.suite.provider(), actions).await?;
-            self.borrowers.entry(lender).or_default().push(account);
+            work.push((account, actions));
         }
+        let opened: Vec<_> = work.iter().map(|(account, _)| *account).collect();
+        send_in_blocks(self.suite.provider(), work, &format!("{}: accounts opened", lender.name())).await?;
+        self.borrowers.entry(lender).or_default().extend(opened);
         Ok(())
     }
 
