@@ -16,6 +16,7 @@ use super::{
     interface::{IAavePool, IAaveToken},
     pool::Pool,
     reads::{Read, narrow},
+    totals::Totals,
 };
 use crate::{ApplyError, Block, MAX_UNDO, UndoError};
 
@@ -45,6 +46,8 @@ struct Partial {
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     known: BTreeMap<Address, Account>,
+    /// Sums over `known`.
+    totals: Totals,
     unread: BTreeMap<Address, Partial>,
     /// Accounts that could not be read in this block, with the reason.
     unreadable: BTreeMap<Address, String>,
@@ -85,6 +88,10 @@ impl Accounts {
         &self.known
     }
 
+    pub(super) const fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
     pub(super) const fn unreadable(&self) -> &BTreeMap<Address, String> {
         &self.unreadable
     }
@@ -97,7 +104,7 @@ impl Accounts {
     /// Returns the e-mode categories that are in use.
     pub(super) fn categories(&self) -> BTreeSet<u8> {
         let read = self.unread.values().filter_map(|partial| partial.category);
-        self.known.values().map(|account| account.category).chain(read).filter(|id| *id != 0).collect()
+        self.totals.categories().chain(read.filter(|id| *id != 0)).collect()
     }
 
     /// Notes whose balances a block's logs changed.
@@ -172,7 +179,7 @@ impl Accounts {
         let Some(partial) = self.unread.get_mut(&account) else { return };
         if let Err(problem) = number.and_then(|number| partial.take(read, number)) {
             self.unread.remove(&account);
-            self.known.remove(&account);
+            self.set(account, None);
             self.unreadable.insert(account, problem);
         }
     }
@@ -190,13 +197,21 @@ impl Accounts {
         for address in &complete {
             let Some(partial) = self.unread.remove(address) else { continue };
             let account = partial.account(pool);
-            if account.problem.is_some() || account.balances.iter().any(|balance| balance.side == Side::Debt) {
-                self.known.insert(*address, account);
-            } else {
-                self.known.remove(address);
-            }
+            let is_debtor = account.balances.iter().any(|balance| balance.side == Side::Debt);
+            self.set(*address, Some(account).filter(|account| is_debtor || account.problem.is_some()));
         }
         complete
+    }
+
+    /// Sets what an account has; `None` of one without debt.
+    fn set(&mut self, address: Address, account: Option<Account>) {
+        if let Some(before) = self.known.remove(&address) {
+            self.totals.subtract(address, &before);
+        }
+        if let Some(account) = account {
+            self.totals.add(address, &account);
+            self.known.insert(address, account);
+        }
     }
 }
 

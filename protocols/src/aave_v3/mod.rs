@@ -19,6 +19,7 @@ mod loan;
 mod pool;
 mod positions;
 mod reads;
+mod totals;
 mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -162,17 +163,11 @@ impl AaveV3 {
 
     /// Compares the sums of debts, and the health factors that the pool stated.
     fn differences(&mut self, pool: &Pool) -> Vec<TotalsDifference> {
-        let mut sums: BTreeMap<u16, u128> = BTreeMap::new();
-        for balance in self.accounts.known().values().flat_map(|account| &account.balances) {
-            if balance.side == Side::Debt {
-                let sum = sums.entry(balance.token).or_default();
-                *sum = sum.saturating_add(balance.scaled);
-            }
-        }
         let mut differences = Vec::new();
         for (id, reserve) in &pool.reserves {
-            let (from_logs, market) = (sums.get(id).copied().unwrap_or_default(), reserve.asset.into_word());
-            let on_chain = reserve.scaled_debt.filter(|on_chain| *on_chain != from_logs);
+            let (sum, market) = (self.accounts.totals().debt(*id), reserve.asset.into_word());
+            let on_chain = reserve.scaled_debt.filter(|on_chain| U256::from(*on_chain) != sum);
+            let from_logs = sum.saturating_to();
             let difference = |on_chain| TotalsDifference { market, quantity: "the scaled debt", on_chain, from_logs };
             differences.extend(on_chain.map(difference));
         }
@@ -203,19 +198,23 @@ impl AaveV3 {
         differences
     }
 
-    /// Returns the accounts that cannot be valued, by what is the matter with them.
+    /// Returns the accounts that cannot be valued, by what is the matter with them: each one for every reserve that it has and
+    /// that cannot be valued.
     fn unpriced(&self, pool: &Pool) -> Vec<UnpricedMarket> {
         let mut by_reason: BTreeMap<(Address, String), usize> = BTreeMap::new();
         for (address, problem) in self.accounts.unreadable() {
             *by_reason.entry((*address, problem.clone())).or_default() += 1;
         }
-        for (address, account) in self.accounts.known() {
-            if let Some(problem) = &account.problem {
-                *by_reason.entry((*address, problem.clone())).or_default() += 1;
-            } else if let Some((reserve, problem)) = positions::lacks_terms(pool, account) {
-                let asset = pool.reserves.get(&reserve).map_or(*address, |reserve| reserve.asset);
-                *by_reason.entry((asset, problem.to_owned())).or_default() += 1;
-            }
+        let (known, totals) = (self.accounts.known(), self.accounts.totals());
+        let problems = totals.problems().iter().filter_map(|address| known.get_key_value(address));
+        for (address, account) in problems {
+            let problem = account.problem.clone().unwrap_or_default();
+            *by_reason.entry((*address, problem)).or_default() += 1;
+        }
+        for ((category, reserve), holders) in totals.holders() {
+            let Err(problem) = pool.terms(category, reserve) else { continue };
+            let asset = pool.reserves.get(&reserve).map_or(Address::ZERO, |reserve| reserve.asset);
+            *by_reason.entry((asset, problem.to_owned())).or_default() += holders;
         }
         let market = |((address, reason), positions): ((Address, String), usize)| UnpricedMarket {
             market: address.into_word(),

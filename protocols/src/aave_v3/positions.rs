@@ -22,12 +22,6 @@ pub(super) fn health_of(pool: &Pool, account: &Account) -> Option<U256> {
     health(&account.balances, |id| pool.terms(account.category, id).ok(), pool.version)
 }
 
-/// Returns the first reserve of an account that has no terms, and why.
-pub(super) fn lacks_terms<'a>(pool: &'a Pool, account: &Account) -> Option<(u16, &'a str)> {
-    let problem = |balance: &Balance| Some((balance.token, pool.terms(account.category, balance.token).err()?));
-    account.balances.iter().find_map(problem)
-}
-
 /// An account at prices of which one may be another than the pool's.
 struct Valued<'a> {
     pool: &'a Pool,
