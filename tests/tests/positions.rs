@@ -1,5 +1,6 @@
 //! Real loans: about 500 accounts of Aave v3 with the health factor that Aave reported, opened here with the same
-//! collateral, debt and threshold. Their health must be equal, and exactly those below 1 can be liquidated.
+//! collateral, debt and threshold. Their health must be equal, and exactly those below 1 can be liquidated. The keeper's own
+//! arithmetic for Aave v3 is compared with the same reports.
 
 use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
@@ -15,6 +16,7 @@ use plimsoll_contracts::{
     ILens, IPlimsoll, MarketParams, RateCurve, Risk,
     market::{BORROW_TO_LIQUIDATION_BPS, BPS, MIN_RATE_AT_TARGET},
 };
+use plimsoll_protocols::aave_v3::{self, Balance, Side, TokenTerms, Version};
 use plimsoll_testkit::devnet::{Devnet, IOneSlotOracle, ITestToken, mined};
 
 use crate::support;
@@ -192,6 +194,36 @@ async fn real_loans_have_aaves_health_and_only_the_unhealthy_are_liquidated() ->
             liquidated_in_all += liquidated.len();
         }
         assert_eq!(liquidated_in_all > 0, tenths == 9, "{liquidated_in_all} at {tenths} tenths of the price");
+    }
+    Ok(())
+}
+
+/// What the keeper computes of the same accounts by the rules of Aave 3.0, at their averaged thresholds, is what the pool
+/// reported, to the last digit of the 64-bit floating-point number that was recorded.
+#[test]
+fn health_factors_that_aaves_pool_reported_are_computed_to_the_last_recorded_digit() -> eyre::Result<()> {
+    let Some(file) = support::data_file("positions/lido_aave_steth_aave_v3.csv.gz")? else { return Ok(()) };
+    let loans: Vec<_> = read_loans(file)?.into_iter().filter(|loan| !loan.debt.is_zero()).collect();
+    ensure!(loans.len() > 450, "only {} accounts were read", loans.len());
+    const RAY: u128 = 10_u128.pow(27);
+    for loan in loans {
+        // Values in dollars, as a token that is worth one.
+        let terms = TokenTerms {
+            price: 10_u128.pow(u32::from(DECIMALS)),
+            decimals: DECIMALS,
+            threshold_bps: loan.threshold_bps,
+            incentive_bps: 10_500,
+            fee_bps: 0,
+            liquidity_index: RAY,
+            borrow_index: RAY,
+        };
+        let balance = |token, side, units: U256| eyre::Ok(Balance { token, side, scaled: units.try_into()? });
+        let balances = [balance(0, Side::Collateral, loan.collateral)?, balance(1, Side::Debt, loan.debt)?];
+        let own = aave_v3::health(&balances, |_| Some(&terms), Version::V3_0);
+        let own = own.wrap_err_with(|| format!("{} has no health factor", loan.account))?;
+        // A digit of a floating-point number with 52 binary digits, and one of the 18 decimals that are kept.
+        let digit = (loan.health >> 52) + U256::ONE;
+        ensure!(own.abs_diff(loan.health) <= digit, "{}: {own}, and Aave says {}", loan.account, loan.health);
     }
     Ok(())
 }
