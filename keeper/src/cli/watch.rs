@@ -13,8 +13,10 @@ use plimsoll_contracts::quantity::Decimal;
 use plimsoll_protocols::{Deployment, ProtocolKind, known_deployments, known_deployments_on};
 
 use crate::{
+    config::ChainFacts,
     report::watch::WatchReport,
-    watch::{Selection, Watcher, chain_id},
+    routing::{pool::Venue, venues::known_venues},
+    watch::{Sales, Selection, Watcher, chain_id},
 };
 
 /// Decimals of a health factor.
@@ -37,6 +39,17 @@ pub(super) struct WatchOptions {
     /// Block from which on logs are read: that of the contract's creation, or any before it. Of a known address it is known.
     #[arg(long, value_name = "BLOCK", requires = "address", help_heading = "Selection")]
     from_block: Option<u64>,
+    /// Token that wraps the coin in which gas is paid; of known chains it is known.
+    #[arg(long, value_name = "ADDRESS", help_heading = "What a liquidation brings")]
+    wrapped_coin: Option<Address>,
+    /// Factory whose pools buy collateral, besides the known ones; may be given several times.
+    ///
+    /// uniswap-v2:DEPLOYER or uniswap-v3:DEPLOYER, followed by :CODE_HASH where the pools' creation code is not Uniswap's.
+    #[arg(long = "venue", value_name = "VENUE", help_heading = "What a liquidation brings")]
+    venues: Vec<Venue>,
+    /// Token that sales may lead over, besides the wrapped coin; may be given several times.
+    #[arg(long = "hub", value_name = "ADDRESS", help_heading = "What a liquidation brings")]
+    hubs: Vec<Address>,
     /// Only positions with a health factor below this; positions below 1 are liquidatable.
     #[arg(long, value_name = "HEALTH", default_value = "1.1", help_heading = "Selection")]
     below: String,
@@ -76,7 +89,7 @@ pub(super) async fn watch(options: WatchOptions) -> eyre::Result<()> {
         bail!("--chain: the node is on chain {chain_id}, not {chain}");
     }
     let deployment = deployment(&options, chain_id)?;
-    let mut watcher = Watcher::start(endpoints, deployment).await?;
+    let mut watcher = Watcher::start(endpoints, deployment, sales(&options, chain_id)).await?;
     loop {
         let report = watcher.next(selection).await?;
         show(&report, &options)?;
@@ -84,6 +97,15 @@ pub(super) async fn watch(options: WatchOptions) -> eyre::Result<()> {
             return Ok(());
         }
     }
+}
+
+/// Returns where collateral may be sold: what is known of the chain, and what the options name besides.
+fn sales(options: &WatchOptions, chain_id: u64) -> Sales {
+    let chain = ChainFacts::known(chain_id);
+    let wrapped_coin = options.wrapped_coin.or_else(|| chain.as_ref().and_then(|chain| chain.wrapped_coin));
+    let coin = chain.map_or_else(|| "coins".to_owned(), |chain| chain.coin);
+    let venues = known_venues(chain_id).into_iter().chain(options.venues.iter().cloned()).collect();
+    Sales { venues, wrapped_coin, hubs: options.hubs.clone(), coin }
 }
 
 /// Returns the deployment that the options name, or the only known one. Fails where there is none, or where there are several.

@@ -1,14 +1,20 @@
 //! What `plimsoll-keeper watch` shows of a block: positions by health, and what a liquidation of each does.
 
-use alloy::primitives::{Address, B256};
+use std::collections::BTreeSet;
+
+use alloy::primitives::{Address, B256, U256};
+use plimsoll_contracts::quantity::decimal_text;
 use plimsoll_protocols::{ProtocolKind, UnpricedMarket};
 use serde::Serialize;
 
 use super::table::{Align, table};
 
 /// What no figure of a report includes, for people.
-const NOT_COUNTED: &str = "bonus: collateral at the protocol's own price, less what is repaid. Not counted: gas, and what a \
-                           sale of the collateral costs.";
+const NOT_COUNTED: &str = "bonus: collateral at the protocol's own price, less what is repaid. After gas: what pools give for \
+                           the collateral in this block, less what is repaid and gas at the base fee. Not counted: priority \
+                           fees and bids, and a rollup's fee for data.";
+/// Decimals of a chain's coin.
+const COIN_DECIMALS: u8 = 18;
 /// Decimals that the table shows.
 const SHOWN_DECIMALS: usize = 6;
 
@@ -71,6 +77,10 @@ pub struct WatchedPosition {
     pub distance_bps: Option<i64>,
     /// What a whole liquidation does: now, or at the liquidation price if the position is healthy.
     pub liquidation: Option<WatchedLiquidation>,
+    /// What the liquidation brings after gas; `None` where that is not known.
+    pub after_gas: Option<WatchedNet>,
+    /// Why it is not known.
+    pub after_gas_unknown: Option<String>,
     /// Further collaterals and debts, besides the pair that brings most.
     pub further: Vec<WatchedBalance>,
     /// What stands in the way of a liquidation, or by what other call the protocol does it; `None` if nothing is to be said.
@@ -99,10 +109,46 @@ pub struct WatchedLiquidation {
     pub repaid: WatchedAmount,
     /// What the liquidator receives.
     pub seized: WatchedAmount,
-    /// Value of what is received, by the protocol's own price, less what is paid. Gas is not counted, nor what a sale costs.
+    /// Value of what is received, by the protocol's own price, less what is paid: before gas, and before a sale.
     pub bonus: WatchedAmount,
     /// Debt that remains without collateral.
     pub bad_debt: WatchedAmount,
+}
+
+/// What a liquidation brings after gas, by the state of pools in the block.
+#[derive(Debug, Clone, Serialize)]
+pub struct WatchedNet {
+    /// What the seized collateral is sold for.
+    pub proceeds: WatchedAmount,
+    /// Cost of gas at the block's base fee, in wei.
+    pub gas_wei: String,
+    /// Value of the proceeds less what is repaid and gas, in wei; negative if it is a loss.
+    pub net_wei: String,
+    /// The same in whole coins.
+    pub net: String,
+    /// Symbol of the coin.
+    pub coin: String,
+}
+
+impl WatchedNet {
+    /// Returns the figures; `net_wei` fails with what is missing.
+    pub(crate) fn new(proceeds: WatchedAmount, gas_wei: U256, net_wei: Result<U256, U256>, coin: String) -> Self {
+        let (sign, wei) = match net_wei {
+            Ok(wei) => ("", wei),
+            Err(missing) => ("-", missing),
+        };
+        Self {
+            proceeds,
+            gas_wei: gas_wei.to_string(),
+            net_wei: format!("{sign}{wei}"),
+            net: format!("{sign}{}", decimal_text(wei, COIN_DECIMALS)),
+            coin,
+        }
+    }
+
+    fn text(&self) -> String {
+        format!("{} {}", rounded(&self.net), self.coin)
+    }
 }
 
 /// An amount of a token.
@@ -156,12 +202,18 @@ impl WatchReport {
             ("repays", Align::Right),
             ("seizes", Align::Right),
             ("bonus", Align::Right),
+            ("after gas", Align::Right),
         ];
         text += &if rows.is_empty() { "  no position is as near\n".to_owned() } else { table(&columns, &rows) };
         for position in &self.positions {
             if let Some(remark) = &position.remark {
                 text += &format!("  {}: {remark}\n", position.account);
             }
+        }
+        let unknown: BTreeSet<_> =
+            self.positions.iter().filter_map(|position| position.after_gas_unknown.as_deref()).collect();
+        for reason in unknown {
+            text += &format!("  after gas is not known of some: {reason}\n");
         }
         for WatchedMarket { market, reason, positions } in &self.without_price {
             text += &format!("  {market}, {positions} positions, cannot be valued: {reason}\n");
@@ -202,6 +254,7 @@ fn row(position: &WatchedPosition) -> Vec<String> {
         liquidation(|liquidation| &liquidation.repaid),
         liquidation(|liquidation| &liquidation.seized),
         liquidation(|liquidation| &liquidation.bonus),
+        position.after_gas.as_ref().map_or_else(|| "–".to_owned(), WatchedNet::text),
     ]
 }
 

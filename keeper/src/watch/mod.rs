@@ -10,6 +10,7 @@
 //! Nothing is guessed: the totals of the state are compared with those on chain in every block, a market without a price is
 //! listed with the reason, and a token without decimals is shown in its smallest units.
 
+mod proceeds;
 mod tokens;
 
 use std::sync::Arc;
@@ -17,15 +18,16 @@ use std::sync::Arc;
 use alloy::primitives::U256;
 use eyre::eyre;
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
-use plimsoll_protocols::{Deployment, Observed, Protocol};
+use plimsoll_protocols::{Deployment, Observed, PositionSummary, Protocol};
 use tokio::time::{Duration, timeout};
 use tracing::warn;
 
-use self::tokens::Tokens;
+pub use self::proceeds::Sales;
+use self::{proceeds::Estimator, tokens::Tokens};
 use crate::{
     chain::Header,
     engine::{PRUNED, ProtocolError, ProtocolFollower},
-    report::watch::{WatchReport, WatchedMarket},
+    report::watch::{WatchReport, WatchedMarket, WatchedNet, WatchedPosition},
 };
 
 /// Time without any step from any node, before the first report, after which watching fails.
@@ -45,6 +47,10 @@ pub struct Selection {
 pub struct Watcher {
     follower: ProtocolFollower,
     tokens: Tokens,
+    /// Computes what liquidations bring, or why that is not known.
+    estimator: Result<Estimator, String>,
+    /// Symbol of the chain's coin.
+    coin: String,
     /// Whether a report was made.
     has_reported: bool,
 }
@@ -72,13 +78,15 @@ async fn ask_chain_id(endpoint: &Endpoint) -> Result<u64, ChainError> {
 }
 
 impl Watcher {
-    /// Checks that the contract is the protocol, and begins to follow it.
+    /// Checks that the contract is the protocol, and begins to follow it. `sales` say where collateral may be sold.
     ///
     /// # Errors
     /// When no node answers, or when the contract is another one.
-    pub async fn start(endpoints: Vec<Endpoint>, deployment: Deployment) -> eyre::Result<Self> {
+    pub async fn start(endpoints: Vec<Endpoint>, deployment: Deployment, sales: Sales) -> eyre::Result<Self> {
         let follower = ProtocolFollower::start(endpoints.into_iter().map(Arc::new).collect(), deployment).await?;
-        Ok(Self { follower, tokens: Tokens::default(), has_reported: false })
+        let coin = sales.coin.clone();
+        let estimator = Estimator::new(sales);
+        Ok(Self { follower, tokens: Tokens::default(), estimator, coin, has_reported: false })
     }
 
     /// Returns the protocol's state.
@@ -133,6 +141,9 @@ impl Watcher {
             further.chain([position.collateral_token, position.debt_token])
         });
         self.tokens.read(self.follower.reader(), header, tokens).await?;
+        if let Ok(estimator) = &mut self.estimator {
+            estimator.refresh(self.follower.reader(), header, &positions).await?;
+        }
         let protocol = self.follower.protocol();
         let (deployment, size) = (protocol.deployment(), protocol.size());
         let mut warnings: Vec<_> = observed.differences.iter().map(ToString::to_string).collect();
@@ -154,10 +165,28 @@ impl Watcher {
             timestamp: header.timestamp,
             markets: size.markets,
             positions_with_debt: size.positions,
-            positions: positions.iter().map(|position| self.tokens.describe(position)).collect(),
+            positions: positions.iter().map(|position| self.describe(header, position)).collect(),
             without_price: observed.unpriced.into_iter().map(WatchedMarket::from).collect(),
             warnings,
         })
+    }
+
+    fn describe(&self, header: &Header, position: &PositionSummary) -> WatchedPosition {
+        let mut described = self.tokens.describe(position);
+        let protocol = self.follower.protocol().deployment().protocol;
+        let estimate = match &self.estimator {
+            Ok(estimator) => estimator.estimate(header, protocol, position).map_err(str::to_owned),
+            Err(reason) => Err(reason.clone()),
+        };
+        match estimate {
+            Ok(estimate) => {
+                let proceeds = self.tokens.amount(position.debt_token, estimate.proceeds);
+                described.after_gas =
+                    Some(WatchedNet::new(proceeds, estimate.gas_wei, estimate.net_wei, self.coin.clone()));
+            }
+            Err(reason) => described.after_gas_unknown = Some(reason),
+        }
+        described
     }
 
     /// Describes what each node answered last, for when no block arrives.

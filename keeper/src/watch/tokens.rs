@@ -102,6 +102,8 @@ impl Tokens {
             distance_bps: position.liquidation_price.map(|liquidatable| distance_bps(position.price, liquidatable)),
             liquidation,
             further: further.collect(),
+            after_gas: None,
+            after_gas_unknown: None,
             remark: position.remark.clone(),
         }
     }
@@ -113,7 +115,7 @@ impl Tokens {
         self.0.get(&token).cloned().unwrap_or_default()
     }
 
-    fn amount(&self, token: Address, units: U256) -> WatchedAmount {
+    pub(super) fn amount(&self, token: Address, units: U256) -> WatchedAmount {
         let Token { decimals, symbol } = self.token(token);
         WatchedAmount {
             token,

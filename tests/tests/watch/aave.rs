@@ -14,7 +14,7 @@ use plimsoll_keeper::{
     chain::Header,
     prices::{Call, ChainReader, EndpointReader},
     report::watch::{WatchReport, WatchedPosition},
-    watch::Watcher,
+    watch::{Sales, Watcher},
 };
 use plimsoll_protocols::{
     Deployment, ProtocolKind,
@@ -403,7 +403,7 @@ async fn assert_liquidation(
 async fn aave_that_is_watched_equals_the_pool_through_random_histories_reorgs_and_restarts() -> eyre::Result<()> {
     let fixture = Fixture::start().await?;
     let start = async || -> eyre::Result<Watcher> {
-        Watcher::start(vec![fixture.devnet.node.ws_url().parse()?], fixture.deployment()).await
+        Watcher::start(vec![fixture.devnet.node.ws_url().parse()?], fixture.deployment(), Sales::default()).await
     };
     let first = fixture.provider().get_block_number().await?;
     let mut watcher = start().await?;

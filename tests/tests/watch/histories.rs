@@ -9,7 +9,7 @@ use alloy::{
 };
 use plimsoll_keeper::{
     report::watch::{WatchReport, WatchedPosition},
-    watch::Watcher,
+    watch::{Sales, Watcher},
 };
 use plimsoll_protocols::morpho_blue::IMorphoBlue;
 
@@ -162,7 +162,7 @@ async fn what_is_watched_equals_the_contract_through_random_histories_and_reorgs
     let fixture = Fixture::start().await?;
     let first = fixture.provider().get_block_number().await?;
     let endpoint = fixture.devnet.node.ws_url().parse()?;
-    let mut watcher = Watcher::start(vec![endpoint], fixture.deployment()).await?;
+    let mut watcher = Watcher::start(vec![endpoint], fixture.deployment(), Sales::default()).await?;
     let (mut random, mut seen) = (Random::from_seed(SEED), Seen::default());
     for check in 0..CHECKS {
         for _ in 0..ACTIONS {

@@ -16,7 +16,7 @@ use plimsoll_keeper::{
     prices::{Call, CallResult, ChainReader, EndpointReader},
     report::watch::{WatchReport, WatchedPosition},
     stream::newest_header,
-    watch::Watcher,
+    watch::{Sales, Watcher},
 };
 use plimsoll_protocols::compound_v2::{CompoundV2, ICompoundOracle, IComptroller, IVToken, LiquidationOrder};
 use plimsoll_testkit::{
@@ -283,7 +283,7 @@ async fn a_watched_pool_equals_its_contracts_through_random_histories_and_reorgs
     let Some(fixture) = Fixture::start().await? else { return Ok(()) };
     let first = fixture.provider().get_block_number().await?;
     let endpoint = || fixture.devnet.node.ws_url().parse();
-    let mut watcher = Watcher::start(vec![endpoint()?], fixture.deployment()).await?;
+    let mut watcher = Watcher::start(vec![endpoint()?], fixture.deployment(), Sales::default()).await?;
     let (mut random, mut seen) = (Random::from_seed(SEED), Seen::default());
     for check in 0..CHECKS {
         for _ in 0..ACTIONS {
@@ -300,7 +300,9 @@ async fn a_watched_pool_equals_its_contracts_through_random_histories_and_reorgs
                 seen.reorgs += 1;
             }
             // One that begins now knows what one knows that was there all the time.
-            2 if check % 2 == 0 => watcher = Watcher::start(vec![endpoint()?], fixture.deployment()).await?,
+            2 if check % 2 == 0 => {
+                watcher = Watcher::start(vec![endpoint()?], fixture.deployment(), Sales::default()).await?
+            }
             _ => {}
         }
         let fallen = *fixture.market(random.index(3));
@@ -321,7 +323,8 @@ async fn a_watched_pool_equals_its_contracts_through_random_histories_and_reorgs
 #[tokio::test(flavor = "multi_thread")]
 async fn a_market_that_is_listed_while_the_pool_is_watched_is_followed() -> eyre::Result<()> {
     let Some(mut fixture) = Fixture::start().await? else { return Ok(()) };
-    let mut watcher = Watcher::start(vec![fixture.devnet.node.ws_url().parse()?], fixture.deployment()).await?;
+    let mut watcher =
+        Watcher::start(vec![fixture.devnet.node.ws_url().parse()?], fixture.deployment(), Sales::default()).await?;
     assert_eq!(newest(fixture.provider(), &mut watcher).await?.markets, 3);
     let token = fixture.devnet.deploy_token("SILVER", 10).await?;
     let listing = Listing { token, decimals: 10, price: 40, factors: [50, 60] };
