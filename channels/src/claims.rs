@@ -348,7 +348,7 @@ mod tests {
         assert_eq!(verify(&above), Some(ClaimsError::AboveCeiling(1, 101, 100)));
 
         let config = right.channel_config.clone();
-        let other = WireConfig { token: Address::repeat_byte(9), ..config.clone() };
+        let other = WireConfig { token: Address::repeat_byte(9), ..config };
         let other = fixture.batch(vec![fixture.signed(other, 100, 70)?])?;
         assert_eq!(verify(&other), Some(ClaimsError::Mismatch(0)));
         let no_key = WireConfig { payer_authorizer: Address::ZERO, ..config };

@@ -14,6 +14,7 @@
 //! ```
 
 pub mod claims;
+mod header;
 mod signature;
 mod wire;
 
@@ -24,6 +25,7 @@ use alloy::{
     sol,
     sol_types::{Eip712Domain, SolStruct},
 };
+pub use header::{encode_header, prev_randao};
 pub use plimsoll_contracts::IChannels::ChannelConfig;
 pub use signature::{SignatureError, recover_signer};
 pub use wire::{Amount, WireConfig};

@@ -2,5 +2,6 @@
 
 mod client;
 mod fixture;
+mod headers;
 mod payment;
 mod vectors;
