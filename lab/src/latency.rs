@@ -12,7 +12,12 @@
 mod bare;
 mod stages;
 
-use std::{collections::BTreeMap, fmt, process::Command, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use alloy::{
     primitives::{B256, U256},
@@ -41,8 +46,11 @@ use crate::dust;
 const WARM_UP: u64 = 5;
 /// Gas limit of a block, which must hold a transaction that opens 2,000 loans.
 const BLOCK_GAS_LIMIT: u64 = 2_000_000_000;
-/// Arguments for Anvil: room for large transactions, and little state in memory, which makes it fast.
-const NODE: [&str; 4] = ["--gas-limit", "2000000000", "--prune-history", "100"];
+/// Arguments for Anvil: room for many transactions in a block, and no states of earlier blocks, each of which would be a
+/// copy of all positions.
+const NODE: [&str; 3] = ["--gas-limit", "2000000000", "--prune-history"];
+/// Time between two progress messages.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(15);
 /// Time between two announcements of the node: it holds one back until the previous one on the same connection is
 /// acknowledged, which takes up to 40 ms. The blocks of a real chain are further apart.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -152,7 +160,13 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
     let (mut times, mut floor) = (Vec::new(), Vec::new());
     let first_block = suite.devnet.provider().get_block_number().await? + 1;
     let mut before = Stages::default();
+    let (start, mut reported) = (Instant::now(), Instant::now());
     for lap in 0..laps {
+        if lap > 0 && reported.elapsed() >= PROGRESS_INTERVAL {
+            reported = Instant::now();
+            let secs = start.elapsed().as_millis() * u128::from(laps - lap) / u128::from(lap) / 1_000;
+            say(format_args!("{lap} of {laps} rounds, about {secs} s remain"));
+        }
         if lap == WARM_UP {
             before = Stages::read(&keeper).await?;
         }
