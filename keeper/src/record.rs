@@ -49,7 +49,7 @@ pub enum Stage {
     Trial,
     /// Signing the transactions of one turn.
     Sign,
-    /// Writing journal entries.
+    /// Writing the journal entries that a broadcast waits for.
     Journal,
     /// Broadcasting a transaction, until the first pool has accepted it.
     Broadcast,

@@ -80,6 +80,7 @@ use eyre::eyre;
 use plimsoll_contracts::MarketId;
 use tokio::{
     sync::mpsc::UnboundedReceiver,
+    task,
     time::{self, Instant, MissedTickBehavior},
 };
 use tracing::{error, info, instrument};
@@ -316,6 +317,10 @@ impl Engine {
         let busy = intents.iter().map(|intent| intent.scope.market).collect();
         for intent in intents {
             self.submit(intent, header, head_at, costs.gas_price);
+        }
+        if !sends_nothing {
+            // The signer's task runs before what is left to do here, also where no other thread is idle.
+            task::yield_now().await;
         }
         let is_outbid =
             |verdict: &&Verdict<LoanId>| matches!(verdict.decision, Decision::Skip(SkipReason::Outbid { .. }));

@@ -1,7 +1,14 @@
 //! The nodes that a sender talks to: a transaction is broadcast to all of them, a question goes to the first that is up
 //! to date.
 
-use std::{collections::HashMap, mem, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::{self, Future},
+    mem,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use alloy::{
     primitives::{Address, B256, Bytes, Log, U64, U128, U256},
@@ -11,11 +18,12 @@ use alloy::{
     },
     transports::TransportError,
 };
-use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
+use futures_util::{StreamExt, future::join_all, poll, stream::FuturesUnordered};
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError, relay::RelayIdentity};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tokio::{
     sync::{Mutex, watch},
+    task::JoinHandle,
     time::{self, MissedTickBehavior},
 };
 use tracing::{Instrument, debug, warn};
@@ -103,8 +111,10 @@ impl Nodes {
             BroadcastRoute::Private => &self.private,
             BroadcastRoute::Bundle { .. } => &self.relays,
         };
-        let submit = |node: &Arc<Node>| tokio::spawn(Arc::clone(node).submit(route, raw.clone()).in_current_span());
-        let mut responses = nodes.iter().map(submit).collect::<FuturesUnordered<_>>();
+        let mut responses = FuturesUnordered::new();
+        for node in nodes {
+            responses.push(begin(Arc::clone(node).submit(route, raw.clone()).in_current_span()).await);
+        }
         let mut results = Vec::new();
         while let Some(response) = responses.next().await {
             let result = response.unwrap_or(SubmitResult::NoAnswer);
@@ -350,6 +360,16 @@ async fn read_account_state(client: RpcClient, signer: Address) -> Result<Accoun
     record::rpc("eth_getTransactionCount", batch.send()).await?;
     let (chain_id, nonce) = (chain_id.await?.to(), nonce.await?.to());
     Ok(AccountState { chain_id, nonce, balance: balance.await?, has_code: !code.await?.is_empty() })
+}
+
+/// Runs a future in a task of its own, which has begun when this returns: it has run up to where it waits for something. A
+/// task that is only spawned begins when the one that spawned it waits, and a transaction is not to wait for that.
+pub(super) async fn begin<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    let mut future = Box::pin(future);
+    match poll!(&mut future) {
+        Poll::Ready(output) => tokio::spawn(future::ready(output)),
+        Poll::Pending => tokio::spawn(future),
+    }
 }
 
 fn call<P: RpcSend, R: RpcRecv>(

@@ -21,7 +21,7 @@ use super::{
     core::{CancelRefusal, Core, CoreSettings, Effect, Event, SignedTransaction, UnsignedTransaction},
     fees::TxFees,
     journal::{Journal, JournalEntry, JournalError, Lease},
-    nodes::{FetchedStatus, Nodes},
+    nodes::{FetchedStatus, Nodes, begin},
     sign::sign,
     standby::claim_end,
     stopped,
@@ -347,6 +347,7 @@ impl<J: Journal> SignerTask<J> {
             Effect::Sign(transactions) => return Some(Event::Signed(self.sign(transactions).await)),
             Effect::WriteJournal(entries) => {
                 self.defer_write(entries);
+                let _timer = record::stage(Stage::Journal);
                 return self.write_entries().await;
             }
             Effect::DeferWrite(entries) => self.defer_write(entries),
@@ -361,7 +362,7 @@ impl<J: Journal> SignerTask<J> {
                     let event = Event::BroadcastResult { nonce, hash, result };
                     responses.send(NodeResponse { event, logs: HashMap::new() }).ok();
                 };
-                tokio::spawn(broadcast.instrument(info_span!("broadcast", nonce, %hash)));
+                begin(broadcast.instrument(info_span!("broadcast", nonce, %hash))).await;
             }
             Effect::WithdrawBundle { block, intent } => {
                 debug!(block, intent, "bundle withdrawn");
@@ -450,7 +451,6 @@ impl<J: Journal> SignerTask<J> {
     /// Writes all deferred entries. What a transaction waits for is this alone: claims of others can end later.
     async fn write_entries(&mut self) -> Option<Event> {
         let lease = self.lease?;
-        let _timer = record::stage(Stage::Journal);
         let entries = mem::take(&mut self.deferred).into_values().collect();
         let error = self.journal.record(lease, entries).await.err()?;
         self.not_written(&error)

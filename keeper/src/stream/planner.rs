@@ -9,7 +9,10 @@ use alloy::{
     primitives::B256,
 };
 use futures_util::{StreamExt, stream};
-use tokio::time::{self, Instant};
+use tokio::{
+    task,
+    time::{self, Instant},
+};
 use tracing::Instrument;
 
 use super::{
@@ -271,6 +274,9 @@ impl StepPlanner {
             tracing::debug!(ancestor = ancestor.number, head = head.header.number, "reorg detected");
         }
         self.pool.publish_newest(head.header);
+        // Prices are asked for before anything else is done with the head: a task that is woken by another runs on the same
+        // thread when that one waits, unless another thread is idle.
+        task::yield_now().await;
         let revert =
             (ancestor != tip).then_some(PlannedStep { step: Step::Revert { to: ancestor }, supplier: Some(index) });
         self.fetch(applied, index, revert, &headers).await

@@ -43,6 +43,9 @@ const MILLION: u32 = 1_000_000;
 const MIN_REACH: u32 = 5_000;
 /// Greatest reach, in millionths: five percent.
 const MAX_REACH: u32 = 50_000;
+/// Most loans of one market's trial: the node looks at each of them in every block, and the decision waits for it. Where more
+/// become liquidatable at once, a second request tries them.
+const MAX_LOANS: usize = 32;
 /// Most gas of one market's trial.
 const GAS_PER_MARKET: u64 = 3_000_000;
 /// Most gas of all trials in a request.
@@ -148,7 +151,7 @@ impl Liquidate {
         let first = *fundings.first()?;
         let (table, room) = (&self.settings.gas, context.room.min(GAS_PER_MARKET));
         let costs = LiquidationCosts { table, costs: &context.costs, pools: first.pools(), room };
-        let size = table.max_loans(room, first.pools());
+        let size = table.max_loans(room, first.pools()).min(MAX_LOANS);
         let Scope { least_shares, most } = self.scope(market, context, values.of(market.params().loanToken).ok());
         let mut candidates = market.liquidatable_from(price, timestamp, least_shares, most.min(size));
         candidates.retain(|loan| exclusion(snapshot.loan(loan.account)).is_none());
