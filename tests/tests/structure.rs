@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use eyre::ensure;
+use eyre::{ContextCompat, ensure};
 use plimsoll_testkit::workspace::workspace;
 
 const CRATES: [&str; 5] = ["chain", "deploy", "keeper", "lab", "testkit"];
@@ -30,6 +30,24 @@ fn no_top_folder_of_a_crate_is_in_an_import_circle() -> eyre::Result<()> {
         circles.extend(circular.map(|module| format!("{name}: {module} imports {:?}", imports.get(module))));
     }
     ensure!(circles.is_empty(), "modules import one another in a circle:\n{}", circles.join("\n"));
+    Ok(())
+}
+
+/// Cargo reads the manifests of all crates, whichever it builds.
+#[test]
+fn the_images_build_context_has_every_crate_of_the_workspace() -> eyre::Result<()> {
+    let root = workspace()?.root().to_path_buf();
+    let manifest: toml::Table = fs::read_to_string(root.join("Cargo.toml"))?.parse()?;
+    let members = manifest["workspace"]["members"].as_array().wrap_err("a workspace without members")?;
+    ensure!(!members.is_empty(), "a workspace without members");
+    let context = fs::read_to_string(root.join(".dockerignore"))?;
+    for member in members.iter().filter_map(toml::Value::as_str) {
+        let line = format!("!{member}");
+        ensure!(
+            context.lines().any(|found| found == line),
+            ".dockerignore leaves out {member}: it needs the line {line}"
+        );
+    }
     Ok(())
 }
 
