@@ -82,6 +82,10 @@ const PRUNE: &str = "
 /// Pages of the write-ahead log: more than the 1,000 after which SQLite overwrites it from the start.
 const LOG_PAGES: u64 = 1_100;
 
+/// Number of jobs after which the write-ahead log is moved into the file: long before it has the pages at which SQLite does so
+/// within a commit.
+const JOBS_PER_CHECKPOINT: u32 = 40;
+
 /// Name of the note that holds the safety record.
 const SAFETY_NOTE: &str = "safety";
 
@@ -89,12 +93,28 @@ const SAFETY_NOTE: &str = "safety";
 #[derive(Debug)]
 pub(super) struct JournalFile {
     database: Database,
+    /// Number of jobs since the write-ahead log was last moved into the file.
+    jobs: u32,
     _folder: Arc<Folder>,
 }
 
 impl JournalFile {
     fn run<T>(&mut self, job: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         job(&mut self.database.connection).map_err(|error| self.database.error(error))
+    }
+
+    /// Moves the write-ahead log into the file when that is due and no other job waits. Within a commit, a broadcast would
+    /// wait for it.
+    fn after_job(&mut self, more_are_waiting: bool) {
+        self.jobs = self.jobs.saturating_add(1);
+        if more_are_waiting || self.jobs < JOBS_PER_CHECKPOINT {
+            return;
+        }
+        self.jobs = 0;
+        if let Err(error) = self.run(|connection| connection.query_row("PRAGMA wal_checkpoint", [], |_| Ok(()))) {
+            // Nothing is lost: the log is read besides the file, and a later commit moves it.
+            warn!(%error, "the journal's log was not moved into its file");
+        }
     }
 }
 
@@ -115,8 +135,8 @@ pub(super) fn open(folder: &Arc<Folder>, identity: &Identity) -> Result<Arc<Work
     if let Err(error) = reserve_log(&path, &mut database.connection) {
         warn!(%error, "the journal's log has no reserve: writes may take longer");
     }
-    let file = JournalFile { database, _folder: Arc::clone(folder) };
-    let worker = Worker::start(path.clone(), file, |_, _| {}).map_err(StoreError::io(&path))?;
+    let file = JournalFile { database, jobs: 0, _folder: Arc::clone(folder) };
+    let worker = Worker::start(path.clone(), file, JournalFile::after_job).map_err(StoreError::io(&path))?;
     Ok(Arc::new(worker))
 }
 

@@ -1,6 +1,7 @@
 //! The journal through restarts, compared with one in memory, and what becomes of it when it cannot be written.
 
 use alloy::primitives::{B256, U256};
+use rusqlite::OpenFlags;
 
 use super::*;
 use crate::{
@@ -199,4 +200,22 @@ async fn the_log_has_its_size_from_the_start_and_the_file_does_not_grow_by_it() 
     }
     assert_eq!(size("journal.db-wal"), log);
     assert_eq!(alerts.pending(100).await.unwrap().len(), 50);
+}
+
+/// SQLite would begin after 1,000 pages, within a commit.
+#[tokio::test]
+async fn the_log_is_moved_into_the_file_between_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), &IDENTITY).unwrap();
+    for number in 0..2 * JOBS_PER_CHECKPOINT {
+        store.notes.write("number", number.to_string()).await.unwrap();
+    }
+    // The last job's end is awaited by one more.
+    store.notes.read("number").await.unwrap();
+    let uri = format!("file:{}?immutable=1", folder.path().join(KIND.name).display());
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let without_log = Connection::open_with_flags(uri, flags).unwrap();
+    let select = "SELECT text FROM notes WHERE name = 'number'";
+    let number: String = without_log.query_row(select, [], |row| row.get(0)).unwrap();
+    assert!(number.parse::<u32>().unwrap() + 1 >= JOBS_PER_CHECKPOINT, "{number}");
 }
