@@ -10,7 +10,7 @@ use alloy::{
     rpc::types::{Log, TransactionReceipt},
     sol_types::SolEvent,
 };
-use eyre::{ContextCompat, ensure};
+use eyre::{ContextCompat, ensure, eyre};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use plimsoll_contracts::{IAggregatorV3, IExecutor, ILiquidator};
 use serde_json::Value;
@@ -126,6 +126,7 @@ impl Protocols {
         let mut quiet = 0;
         for _ in 0..max_blocks {
             quiet = if self.mine(keeper).await? { 0 } else { quiet + 1 };
+            self.note_booked(keeper).await?;
             if quiet == QUIET_BLOCKS {
                 break;
             }
@@ -183,18 +184,26 @@ impl Protocols {
         Ok(())
     }
 
+    /// Keeps what the keeper has booked lately: it shows its newest transactions alone.
+    async fn note_booked(&self, keeper: &Keeper) -> eyre::Result<()> {
+        let activity = keeper.api("activity?limit=1000").await?;
+        let entries = activity["activity"].as_array().wrap_err("no activity")?;
+        let mut booked = self.booked.lock().map_err(|_| eyre!("the keeper's book is poisoned"))?;
+        for entry in entries {
+            let hash = entry["transaction"].as_str().and_then(|hash| hash.parse::<B256>().ok());
+            booked.extend(hash.zip(amount(&entry["profit"])));
+        }
+        Ok(())
+    }
+
     /// Compares what the keeper booked with what its account received, transaction by transaction.
     ///
     /// # Errors
     /// When the node does not answer, or the keeper has ended.
     pub async fn earnings(&self, keeper: &Keeper) -> eyre::Result<Earnings> {
         let provider = self.suite.provider();
-        let activity = keeper.api("activity?limit=1000").await?;
-        let entries = activity["activity"].as_array().wrap_err("no activity")?;
-        let entry = |hash: B256| {
-            let text = hash.to_string();
-            entries.iter().find(|entry| entry["transaction"].as_str() == Some(text.as_str()))
-        };
+        self.note_booked(keeper).await?;
+        let booked = self.booked.lock().map_err(|_| eyre!("the keeper's book is poisoned"))?.clone();
         let mut earnings = Earnings::default();
         for number in 1..=provider.get_block_number().await? {
             let block = provider.get_block_by_number(number.into()).full().await?.wrap_err("no block")?;
@@ -224,8 +233,7 @@ impl Protocols {
                 if gain_wei < cost {
                     earnings.successful_with_loss.push(*hash);
                 }
-                let booked = entry(*hash).and_then(|entry| amount(&entry["profit"]));
-                if booked.is_none_or(|booked| booked.abs_diff(gain_wei) > gain_wei / U256::from(1_000_000)) {
+                if booked.get(hash).is_none_or(|booked| booked.abs_diff(gain_wei) > gain_wei / U256::from(1_000_000)) {
                     earnings.book_differs.push(*hash);
                 }
             }

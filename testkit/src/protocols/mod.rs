@@ -6,10 +6,10 @@ mod drive;
 mod judge;
 mod open;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use alloy::{
-    primitives::{Address, U256, utils::parse_ether},
+    primitives::{Address, B256, U256, utils::parse_ether},
     providers::{Provider, ext::AnvilApi},
     sol_types::SolValue,
 };
@@ -154,6 +154,8 @@ pub struct Protocols {
     venus: Option<Venus>,
     morpho: Option<(MorphoBlue, morpho_blue::MarketParams)>,
     plimsoll: MarketParams,
+    /// What the keeper has booked, in wei, by transaction.
+    booked: Mutex<BTreeMap<B256, U256>>,
 }
 
 impl Protocols {
@@ -249,6 +251,7 @@ impl Protocols {
             venus,
             morpho,
             plimsoll,
+            booked: Mutex::default(),
             suite,
         };
         protocols.supply().await?;
