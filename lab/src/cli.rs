@@ -160,6 +160,10 @@ enum Command {
         /// Number of loans besides that are liquidatable in every round, and too small to pay for their gas.
         #[arg(long, default_value_t = 0)]
         dust: u64,
+        /// Open as many positions at another protocol, too, have the same keeper liquidate one in each round, and compare the
+        /// medians: morpho-blue.
+        #[arg(long, value_name = "PROTOCOL")]
+        protocol: Option<ProtocolKind>,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -387,10 +391,10 @@ async fn run(command: Command) -> eyre::Result<()> {
             let report = record::replay_recording(&tools()?, recording, rules.hardfork.as_deref()).await?;
             print(&report, json)?;
         }
-        Command::Latency { positions, rounds, rtt_ms, far, dust, json } => {
+        Command::Latency { positions, rounds, rtt_ms, far, dust, protocol, json } => {
             let delay = rtt_ms.map(Duration::from_millis);
-            let options = latency::Options { positions, rounds, delay, far, dust };
-            let report = latency::run(options, keeper_program()?).await?;
+            let options = latency::Options { positions, rounds, delay, far, dust, beside: protocol };
+            let report = Box::pin(latency::run(options, keeper_program()?)).await?;
             print(&report, json)?;
         }
         Command::Replay { options, json } => {

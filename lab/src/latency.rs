@@ -10,6 +10,7 @@
 //! the keeper adds to the least that any keeper must do.
 
 mod bare;
+mod morpho_blue;
 mod stages;
 
 use std::{
@@ -25,9 +26,10 @@ use alloy::{
     rpc::types::Filter,
     sol_types::SolEvent,
 };
-use eyre::{ContextCompat, ensure};
+use eyre::{ContextCompat, bail, ensure};
 use plimsoll_contracts::{IPlimsoll, MarketParams};
 use plimsoll_deploy::toolchain::progress::say;
+use plimsoll_protocols::ProtocolKind;
 use serde::Serialize;
 use tokio::time;
 
@@ -39,7 +41,7 @@ use plimsoll_testkit::{
     proxy::{Fault, Proxy},
 };
 
-use self::{bare::BareClient, stages::Stages};
+use self::{bare::BareClient, morpho_blue::MorphoMarket, stages::Stages};
 use crate::dust;
 
 /// Rounds before the measured ones, in which connections and caches warm up.
@@ -95,8 +97,26 @@ pub struct Report {
     /// What remains of the median besides these delays, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beyond_round_trips_ms: Option<f64>,
+    /// Positions of another protocol in the same rounds, where one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
     /// The most blocks between a price change and its liquidation.
     pub blocks_behind_max: u64,
+}
+
+/// The latency at positions of another protocol, which the same keeper follows.
+#[derive(Debug, Clone, Serialize)]
+pub struct Beside {
+    /// Name of the protocol.
+    pub protocol: String,
+    /// Number of its positions.
+    pub positions: u64,
+    /// Median latency, in milliseconds.
+    pub p50_ms: f64,
+    /// 99th percentile of the latency, in milliseconds.
+    pub p99_ms: f64,
+    /// Median latency ÷ that of Plimsoll's.
+    pub ratio_to_plimsoll: f64,
 }
 
 /// What is measured.
@@ -112,6 +132,8 @@ pub struct Options {
     pub far: bool,
     /// Number of loans besides that are liquidatable in every round, and would not pay for their gas.
     pub dust: u64,
+    /// Another protocol at which as many positions are followed and liquidated.
+    pub beside: Option<ProtocolKind>,
 }
 
 /// Runs the measurement. `keeper` is a program that takes the keeper's arguments.
@@ -133,7 +155,17 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
     let borrowers = Borrowers::deploy(&suite.devnet, suite.contract("Plimsoll")?, BLOCK_GAS_LIMIT).await?;
     let loans = (0..positions).map(|number| new_loan(number, laps)).collect::<Vec<_>>();
     borrowers.open(&params, &loans).await?;
-    let further = dust::open(&suite, &borrowers, options.dust).await?;
+    let mut further = dust::open(&suite, &borrowers, options.dust).await?;
+    let morpho = match options.beside {
+        None => None,
+        Some(ProtocolKind::MorphoBlue) => {
+            let lent = U256::from(SAFE_DEBT * 2 * u128::from(positions));
+            let morpho = MorphoMarket::open(&suite, &loans, lent, POOL[1] * ETHER / POOL[0]).await?;
+            further += morpho.settings();
+            Some(morpho)
+        }
+        Some(other) => bail!("positions of {other} cannot be measured: name morpho-blue"),
+    };
 
     say("starting the keeper");
     let proxy = match delay {
@@ -157,7 +189,7 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
     let mut observer = Observer::start(&suite.devnet.node).await?;
     // The first price's transaction must be able to pay the base fee.
     next_block(&suite, &keeper).await?;
-    let (mut times, mut floor) = (Vec::new(), Vec::new());
+    let (mut times, mut floor, mut besides) = (Vec::new(), Vec::new(), Vec::new());
     let first_block = suite.devnet.provider().get_block_number().await? + 1;
     let mut before = Stages::default();
     let (start, mut reported) = (Instant::now(), Instant::now());
@@ -177,17 +209,33 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
             ours.push(suite.send_price("eth-usd", above * 100).await?);
             next_block(&suite, &keeper).await?;
         }
-        let time = round(&suite, &keeper, &mut observer, price, &mut ours, None).await?;
-        let bare_time = round(&suite, &keeper, &mut observer, price, &mut ours, Some(&mut bare)).await?;
+        // A feed has 8 decimals.
+        let update = || suite.send_price("eth-usd", price * 100);
+        let time = round(&suite, &keeper, &mut observer, update(), &mut ours, None).await?;
+        let bare_time = round(&suite, &keeper, &mut observer, update(), &mut ours, Some(&mut bare)).await?;
+        let beside_time = match &morpho {
+            Some(morpho) => {
+                let update = morpho.send_price(&suite, price);
+                Some(round(&suite, &keeper, &mut observer, update, &mut ours, None).await?)
+            }
+            None => None,
+        };
         if lap >= WARM_UP {
             times.push(time);
             floor.push(bare_time);
+            besides.extend(beside_time);
         }
     }
     let stages_ms = Stages::read(&keeper).await?.means_since(&before);
     times.sort_unstable();
     floor.sort_unstable();
-    let blocks_behind_max = most_behind(&suite, &params, first_block, laps, if options.far { 5 } else { 4 }).await?;
+    besides.sort_unstable();
+    let before_price = u64::from(options.far);
+    let blocks = before_price + if morpho.is_some() { 6 } else { 4 };
+    let blocks_behind_max = most_behind(&suite, &params, first_block, laps, [blocks, before_price]).await?;
+    if let Some(morpho) = &morpho {
+        morpho.ensure_liquidated(&suite, laps).await?;
+    }
     let rank = |times: &[Duration], percent: usize| {
         times.get((times.len() * percent / 100).min(times.len() - 1)).copied().wrap_err("nothing was measured")
     };
@@ -199,6 +247,19 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
     let round_trips = delay.map(|delay| p50.as_nanos() / delay.as_nanos().max(1));
     let round_trips = round_trips.map(|trips| u32::try_from(trips).unwrap_or(u32::MAX));
     let beyond = delay.zip(round_trips).map(|(delay, trips)| p50.saturating_sub(delay * trips));
+    let beside = match options.beside {
+        Some(protocol) => {
+            let median = rank(&besides, 50)?;
+            Some(Beside {
+                protocol: protocol.to_string(),
+                positions,
+                p50_ms: millis(median),
+                p99_ms: millis(rank(&besides, 99)?),
+                ratio_to_plimsoll: ratio(median, p50),
+            })
+        }
+        None => None,
+    };
     Ok(Report {
         positions,
         dust: options.dust,
@@ -206,27 +267,27 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
         p50_ms: millis(p50),
         p99_ms: millis(rank(&times, 99)?),
         floor_p50_ms: millis(floor_p50),
-        ratio: (p50.as_secs_f64() / floor_p50.as_secs_f64() * 100.0).round() / 100.0,
+        ratio: ratio(p50, floor_p50),
         stages_ms,
         round_trips: round_trips.map(u64::from),
         beyond_round_trips_ms: beyond.map(millis),
+        beside,
         blocks_behind_max,
     })
 }
 
-/// Sets the price, waits for the transaction of the keeper, or of the bare client if there is one here, and mines it.
+/// Sends the price, waits for the transaction of the keeper, or of the bare client if there is one here, and mines it.
 /// Returns the latency. `ours` are transactions with prices, which the node announces as well.
 async fn round(
     suite: &Suite,
     keeper: &Keeper,
     observer: &mut Observer,
-    price: u128,
+    price: impl Future<Output = eyre::Result<B256>>,
     ours: &mut Vec<B256>,
     bare: Option<&mut BareClient>,
 ) -> eyre::Result<Duration> {
     let provider = suite.devnet.provider();
-    // A feed has 8 decimals.
-    ours.push(suite.send_price("eth-usd", price * 100).await?);
+    ours.push(price.await?);
     time::sleep(PAUSE).await;
     let number = provider.get_block_number().await? + 1;
     let respond = async {
@@ -261,14 +322,14 @@ async fn next_block(suite: &Suite, keeper: &Keeper) -> eyre::Result<()> {
     Ok(())
 }
 
-/// Returns the most blocks between a round's price and its liquidation. Fails unless every round has one. The keeper's and
-/// the bare client's rounds together have `blocks`, of which the last three follow on the one with the price.
+/// Returns the most blocks between a round's price and its liquidation. Fails unless every round has one. All
+/// rounds of a lap together have so many blocks, and so many of them come before the one with Plimsoll's price.
 async fn most_behind(
     suite: &Suite,
     params: &MarketParams,
     first_block: u64,
     laps: u64,
-    blocks: u64,
+    [blocks, before_price]: [u64; 2],
 ) -> eyre::Result<u64> {
     let core = suite.contract("Plimsoll")?;
     let filter = Filter::new()
@@ -281,7 +342,7 @@ async fn most_behind(
     let mut most = 0;
     for (lap, log) in (0..).zip(logs) {
         let block = log.block_number.wrap_err("a log of no block")?;
-        most = most.max(block.saturating_sub(first_block + blocks * lap + (blocks - 4)));
+        most = most.max(block.saturating_sub(first_block + blocks * lap + before_price));
     }
     Ok(most)
 }
@@ -295,6 +356,11 @@ fn new_loan(number: u64, laps: u64) -> NewLoan {
 /// Returns the price below which a round's loan is liquidatable, in millionths of a dollar.
 fn liquidation_price(lap: u64) -> u128 {
     FIRST_LIQUIDATION_PRICE - STEP * u128::from(lap)
+}
+
+/// Returns how many times as long the first took, rounded to a hundredth.
+fn ratio(time: Duration, other: Duration) -> f64 {
+    (time.as_secs_f64() / other.as_secs_f64() * 100.0).round() / 100.0
 }
 
 /// Returns milliseconds, rounded to a hundredth.
@@ -317,6 +383,12 @@ impl fmt::Display for Report {
         if let (Some(trips), Some(beyond)) = (self.round_trips, self.beyond_round_trips_ms) {
             writeln!(f, "round trips          {trips:>8}")?;
             writeln!(f, "beyond them          {beyond:>8.2} ms")?;
+        }
+        if let Some(Beside { protocol, p50_ms, p99_ms, ratio_to_plimsoll, .. }) = &self.beside {
+            writeln!(
+                f,
+                "{protocol:<20} {p50_ms:>8.2} ms, 99 of 100 within {p99_ms:.2} ms, ratio {ratio_to_plimsoll:.2}"
+            )?;
         }
         write!(f, "blocks behind        {:>8}", self.blocks_behind_max)
     }
