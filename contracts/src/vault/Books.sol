@@ -136,17 +136,19 @@ library BooksMath {
         return SharesMath.toSharesUp(assets, m.supplyAssets, m.supplyShares);
     }
 
-    /// @notice Returns the sum of the values of the markets with this collateral token.
-    function valueWithCollateral(Books memory b, address collateralToken) internal pure returns (uint256 value) {
-        for (uint256 i; i < b.params.length; ++i) {
-            if (b.params[i].collateralToken == collateralToken) value += b.values[i];
-        }
-    }
-
-    /// @notice Returns the sum of the values of the markets with this oracle.
-    function valueWithOracle(Books memory b, address oracle) internal pure returns (uint256 value) {
-        for (uint256 i; i < b.params.length; ++i) {
-            if (b.params[i].oracle == oracle) value += b.values[i];
+    /// @notice Returns the sums of the values of the markets with this collateral token, and of those with this oracle.
+    function valuesWith(Books memory b, address collateralToken, address oracle)
+        internal
+        pure
+        returns (uint256 withCollateral, uint256 withOracle)
+    {
+        uint256 count = b.params.length;
+        for (uint256 i; i < count; ++i) {
+            uint256 value = b.values[i];
+            if (value == 0) continue;
+            MarketParams memory params = b.params[i];
+            if (params.collateralToken == collateralToken) withCollateral += value;
+            if (params.oracle == oracle) withOracle += value;
         }
     }
 

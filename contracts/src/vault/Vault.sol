@@ -128,26 +128,34 @@ contract Vault is VaultPositions, ERC4626, ReentrancyGuardTransient {
         uint256 fromIdle = FixedPointMathLib.min(assets, b.idle);
         uint256 needed = assets - fromIdle;
         uint256 count = b.params.length;
+        // In the order in which they are taken from.
+        uint256[] memory indices = new uint256[](count);
         uint256[] memory taken = new uint256[](count);
         uint256[] memory burned = new uint256[](count);
-        bool[] memory whole = new bool[](count);
-        uint256[] memory indices = needed == 0 ? new uint256[](0) : _withdrawIndices(count);
-        for (uint256 n; n < indices.length && needed != 0; ++n) {
-            uint256 i = indices[n];
-            taken[i] = FixedPointMathLib.min(needed, b.withdrawable(i));
-            if (taken[i] == 0) continue;
-            needed -= taken[i];
-            whole[i] = taken[i] == b.values[i];
-            burned[i] = _takeOut(b, i, taken[i]);
-            emit Deallocate(b.params[i].idOf(), taken[i], burned[i], false);
+        uint256 sources;
+        uint256 whole;
+        uint256 order = _withdrawOrder();
+        uint256 used;
+        for (uint256 n; n < count && needed != 0; ++n) {
+            uint256 i;
+            (i, order) = _nextIndex(order, used);
+            used |= 1 << i;
+            uint256 part = FixedPointMathLib.min(needed, b.withdrawable(i));
+            if (part == 0) continue;
+            needed -= part;
+            if (part == b.values[i]) whole |= 1 << i;
+            uint256 sharesBurned = _takeOut(b, i, part);
+            (indices[sources], taken[sources], burned[sources]) = (i, part, sharesBurned);
+            ++sources;
+            emit Deallocate(b.params[i].idOf(), part, sharesBurned, false);
         }
         if (needed != 0) revert NotEnoughLiquidity(assets, assets - needed);
         if (fromIdle != 0) _settings.idle = uint128(b.idle - fromIdle);
 
         ASSET.push(receiver, fromIdle);
-        for (uint256 n; n < indices.length; ++n) {
+        for (uint256 n; n < sources; ++n) {
             uint256 i = indices[n];
-            if (burned[i] != 0) _withdrawFrom(b.params[i], taken[i], burned[i], whole[i], receiver);
+            _withdrawFrom(b.params[i], taken[n], burned[n], whole >> i & 1 != 0, receiver);
         }
     }
 
@@ -372,10 +380,14 @@ contract Vault is VaultPositions, ERC4626, ReentrancyGuardTransient {
     /// @inheritdoc IVault
     function withdrawOrder() external view returns (MarketId[] memory ids) {
         MarketParams[] memory params = _marketParams();
-        uint256[] memory indices = _withdrawIndices(params.length);
-        ids = new MarketId[](indices.length);
+        ids = new MarketId[](params.length);
+        uint256 order = _withdrawOrder();
+        uint256 used;
         for (uint256 n; n < ids.length; ++n) {
-            ids[n] = params[indices[n]].idOf();
+            uint256 i;
+            (i, order) = _nextIndex(order, used);
+            used |= 1 << i;
+            ids[n] = params[i].idOf();
         }
     }
 

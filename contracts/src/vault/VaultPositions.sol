@@ -4,6 +4,7 @@ pragma solidity ^0.8.0;
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {LibBit} from "solady/utils/LibBit.sol";
 import {SSTORE2} from "solady/utils/SSTORE2.sol";
 import {IPlimsoll} from "../interfaces/IPlimsoll.sol";
 import {IVault} from "../interfaces/IVault.sol";
@@ -118,6 +119,10 @@ abstract contract VaultPositions is VaultRoles, ERC20 {
     /// @dev Returns the vault's books up to now. The value of a position is the vault's own arithmetic over the core's
     /// storage: no market can make it fail or cost more.
     function _load() internal view returns (Books memory b) {
+        _fill(b);
+    }
+
+    function _fill(Books memory b) internal view {
         StoredSettings memory settings = _settings;
         b.params = _marketParams();
         uint256 count = b.params.length;
@@ -147,7 +152,7 @@ abstract contract VaultPositions is VaultRoles, ERC20 {
     /// @dev Loads the books, and stores the value with the first call of a transaction, and the mark of a vault that was
     /// emptied with any.
     function _accrue() internal returns (Books memory b) {
-        b = _load();
+        _fill(b);
         if (!_isAccrued()) (_accruedAt, _firstTotal) = (block.timestamp, b.total);
         StoredTotals memory totals = _totals;
         bool isStored = totals.lastTotal == b.total && totals.highWaterMark == b.highWaterMark;
@@ -235,11 +240,12 @@ abstract contract VaultPositions is VaultRoles, ERC20 {
     /// @param base of relative caps
     function _room(Books memory b, uint256 i, uint256 base) internal view returns (uint256) {
         MarketParams memory params = b.params[i];
+        (uint256 withCollateral, uint256 withOracle) = b.valuesWith(params.collateralToken, params.oracle);
         return FixedPointMathLib.min(
             _roomOf(MarketId.unwrap(params.idOf()), b.values[i], base),
             FixedPointMathLib.min(
-                _roomOf(collateralCapId(params.collateralToken), b.valueWithCollateral(params.collateralToken), base),
-                _roomOf(oracleCapId(params.oracle), b.valueWithOracle(params.oracle), base)
+                _roomOf(collateralCapId(params.collateralToken), withCollateral, base),
+                _roomOf(oracleCapId(params.oracle), withOracle, base)
             )
         );
     }
@@ -251,25 +257,21 @@ abstract contract VaultPositions is VaultRoles, ERC20 {
         return FixedPointMathLib.zeroFloorSub(most, value);
     }
 
-    /// @dev Returns all indices of the list, in the order in which withdrawals use them.
-    function _withdrawIndices(uint256 count) internal view returns (uint256[] memory indices) {
-        indices = new uint256[](count);
-        uint256 used;
-        uint256 n;
+    /// @dev Returns the indices that withdrawals prefer, one byte each plus 1, the first in the lowest; 0 ends them.
+    function _withdrawOrder() internal view returns (uint256 order) {
+        order = _list.order;
         uint256 first = _settings.depositIndex;
-        if (first != NONE) {
-            indices[n++] = first;
-            used = 1 << first;
+        if (first != NONE) order = order << 8 | first + 1;
+    }
+
+    /// @dev Returns the index that withdrawals use after those in the bit map `used`, and the order from there on: the next
+    /// in the order, or the lowest when the order has ended.
+    function _nextIndex(uint256 order, uint256 used) internal pure returns (uint256 i, uint256 rest) {
+        for (; order != 0; order >>= 8) {
+            i = uint8(order) - 1;
+            if (used >> i & 1 == 0) return (i, order >> 8);
         }
-        for (uint256 order = _list.order; order != 0; order >>= 8) {
-            uint256 i = uint8(order) - 1;
-            if (used >> i & 1 != 0) continue;
-            indices[n++] = i;
-            used |= 1 << i;
-        }
-        for (uint256 i; i < count; ++i) {
-            if (used >> i & 1 == 0) indices[n++] = i;
-        }
+        return (LibBit.ffs(~used), 0);
     }
 
     /// @inheritdoc IVault
@@ -284,8 +286,25 @@ abstract contract VaultPositions is VaultRoles, ERC20 {
 
     /* STORING */
 
-    function _marketParams() internal view returns (MarketParams[] memory) {
-        return abi.decode(SSTORE2.read(_list.list), (MarketParams[]));
+    /// @dev Nothing else than `_storeList` writes this code, and a market's parameters are the same words in memory as
+    /// in it. So the array points into the copy, which is not decoded.
+    function _marketParams() internal view returns (MarketParams[] memory params) {
+        bytes memory code = SSTORE2.read(_list.list);
+        assembly ("memory-safe") {
+            params := mload(0x40)
+            // Behind the bytes' length and the array's offset.
+            let count := mload(add(code, 0x40))
+            mstore(params, count)
+            let from := add(code, 0x60)
+            let to := add(params, 0x20)
+            let end := add(to, shl(5, count))
+            for {} lt(to, end) {} {
+                mstore(to, from)
+                to := add(to, 0x20)
+                from := add(from, 0xa0)
+            }
+            mstore(0x40, end)
+        }
     }
 
     function _storeList(MarketParams[] memory params) internal {

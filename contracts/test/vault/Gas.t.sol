@@ -14,14 +14,14 @@ contract VaultGasTest is VaultFixture {
 
     /// forge-config: default.isolate = true
     function test_gasWithAFee() public {
-        _requireWithin(160_000, 146_000);
+        _requireWithin(156_000, 140_000);
     }
 
     /// forge-config: default.isolate = true
     function test_gasWithoutAFee() public {
         vm.prank(OWNER);
         vault.setFee(0);
-        _requireWithin(150_000, 136_000);
+        _requireWithin(146_000, 130_000);
     }
 
     function _requireWithin(uint256 mostOfADeposit, uint256 mostOfAWithdrawal) private {
