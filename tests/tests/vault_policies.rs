@@ -8,7 +8,7 @@ async fn rebalancing_leaves_a_market_without_a_price_and_an_exit_in_kind_needs_n
     for flight in &report.flights {
         match flight.policy {
             Policy::Rebalance => assert!(flight.seconds.is_some() && flight.in_the_end == 0, "{flight:?}"),
-            Policy::Untouched | Policy::EqualUtilisation => assert!(flight.seconds.is_none(), "{flight:?}"),
+            _ => assert!(flight.seconds.is_none(), "{flight:?}"),
         }
     }
     let exit = report.exit;
@@ -17,6 +17,10 @@ async fn rebalancing_leaves_a_market_without_a_price_and_an_exit_in_kind_needs_n
 
     let rate = |policy| report.means.iter().find(|mean| mean.policy == policy).map(|mean| mean.rate_after_gas);
     assert!(rate(Policy::Rebalance) > rate(Policy::EqualUtilisation), "{report}");
+    assert!(report.advantage_over(Policy::EquallyLiquid) >= 0.3, "{report}");
+    let liquid = |policy| report.means.iter().find(|mean| mean.policy == policy).map_or(0.0, |mean| mean.liquid);
+    let differ = (liquid(Policy::Rebalance) - liquid(Policy::EquallyLiquid)).abs();
+    assert!(differ < 2.5, "as much can be withdrawn within what the bot acts on: {report}");
     let (ours, theirs) = (&report.gas, &report.meta_morpho_gas);
     for (ours, theirs) in [(&ours.deposits, &theirs.deposits), (&ours.withdrawals, &theirs.withdrawals)] {
         assert!(ours.len() == 3 && ours.iter().zip(theirs).all(|(ours, theirs)| ours < theirs), "{report}");

@@ -165,13 +165,18 @@ pub async fn run(options: &Options) -> eyre::Result<Report> {
     let mut runs = Vec::new();
     for seed in 1..=seeds {
         let demand = Demand::drawn(seed, days * 24, elasticity);
+        let mut liquid_bps = 0;
         for policy in Policy::ALL {
             say(format_args!("demand {seed}, {policy}: {days} days"));
-            runs.push(Run { seed, earned: earn(policy, &demand, days * 24).await? });
+            let earned = earn(policy, &demand, days * 24, liquid_bps).await?;
+            if policy == Policy::Rebalance {
+                liquid_bps = basis_points(earned.liquid);
+            }
+            runs.push(Run { seed, earned });
         }
     }
     let mut flights = Vec::new();
-    for policy in Policy::ALL {
+    for policy in Policy::INDEPENDENT {
         say(format_args!("a market without a price, {policy}"));
         flights.push(flee(policy).await?);
     }
@@ -205,7 +210,7 @@ async fn gas() -> eyre::Result<(Gas, Gas)> {
 }
 
 /// Plays the demand's hours. A policy acts once an hour, on the state that the borrowers left.
-async fn earn(policy: Policy, demand: &Demand, hours: u64) -> eyre::Result<Earned> {
+async fn earn(policy: Policy, demand: &Demand, hours: u64, liquid_bps: u128) -> eyre::Result<Earned> {
     let mut chain = Chain::start().await?;
     spread_evenly(&mut chain).await?;
     let began = chain.time();
@@ -223,7 +228,7 @@ async fn earn(policy: Policy, demand: &Demand, hours: u64) -> eyre::Result<Earne
         }
         chain.set_debts(time, &debts).await?;
         let snapshot = chain.snapshot(time, policy.leaves_flagged()).await?;
-        if let Some(call) = policy.decide(&snapshot, time) {
+        if let Some(call) = policy.decide(&snapshot, time, liquid_bps) {
             gas += chain.reallocate(time + BLOCK, call).await?;
             moves += 1;
         }
@@ -253,7 +258,7 @@ async fn flee(policy: Policy) -> eyre::Result<Flight> {
     for _ in 0..2 {
         let snapshot = chain.snapshot(time, policy.leaves_flagged()).await?;
         time += BLOCK;
-        if let Some(call) = policy.decide(&snapshot, time) {
+        if let Some(call) = policy.decide(&snapshot, time, 0) {
             chain.reallocate(time, call).await?;
         }
     }
@@ -265,7 +270,7 @@ async fn flee(policy: Policy) -> eyre::Result<Flight> {
         // The last block shows what the next is decided on.
         let time = began + block * BLOCK;
         let snapshot = chain.snapshot(time, policy.leaves_flagged()).await?;
-        if let Some(call) = policy.decide(&snapshot, time) {
+        if let Some(call) = policy.decide(&snapshot, time, 0) {
             chain.reallocate(time + 1, call).await?;
         }
         left = holding(&chain, time + 1).await?;
@@ -331,10 +336,15 @@ async fn holding(chain: &Chain, time: u64) -> eyre::Result<u128> {
 /// Returns the part of a vault's assets that could be withdrawn.
 fn liquid_part(snapshot: &VaultSnapshot) -> f64 {
     let allocations = &snapshot.allocations;
-    let liquid = allocations.markets.iter().map(|allocated| {
-        allocated.held.min(allocated.totals.supply_assets.saturating_sub(allocated.totals.borrow_assets))
-    });
-    float(allocations.idle + liquid.sum::<u128>()) / float(allocations.total())
+    let held: Vec<_> = allocations.markets.iter().map(|allocated| allocated.held).collect();
+    float(policy::liquid(allocations, &held)) / float(allocations.total())
+}
+
+/// Returns percents in basis points.
+fn basis_points(percent: f64) -> u128 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of all, at most 100 percent")]
+    let basis_points = (percent * 100.0).round() as u128;
+    basis_points
 }
 
 /// Returns a number of whole tokens in units.
@@ -360,11 +370,11 @@ impl Earned {
 }
 
 impl Report {
-    /// Returns by how many percentage points a year the keeper's way earns more than equal utilisation, gas paid.
+    /// Returns by how many percentage points a year the keeper's way earns more than another, gas paid.
     #[must_use]
-    pub fn advantage(&self) -> f64 {
+    pub fn advantage_over(&self, other: Policy) -> f64 {
         let of = |policy| self.means.iter().find(|mean| mean.policy == policy).map_or(0.0, |mean| mean.rate_after_gas);
-        of(Policy::Rebalance) - of(Policy::EqualUtilisation)
+        of(Policy::Rebalance) - of(other)
     }
 }
 
@@ -388,7 +398,12 @@ impl fmt::Display for Report {
             let Earned { policy, rate, rate_after_gas, liquid, moves, gas } = earned;
             writeln!(f, "{seed:<6}{policy:<20}{rate:>10.3}{rate_after_gas:>12.3}{liquid:>10.2}{moves:>8}{gas:>14}")?;
         }
-        writeln!(f, "over equal utilisation: {:+.3} points a year", self.advantage())?;
+        writeln!(
+            f,
+            "over equal utilisation: {:+.3} points a year; with the same liquidity: {:+.3}",
+            self.advantage_over(Policy::EqualUtilisation),
+            self.advantage_over(Policy::EquallyLiquid)
+        )?;
         writeln!(
             f,
             "\n{:<20}{:>14}{:>18}{:>16}{:>12}",

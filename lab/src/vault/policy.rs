@@ -42,11 +42,15 @@ pub enum Policy {
     EqualUtilisation,
     /// As the keeper does: so that all markets pay the same.
     Rebalance,
+    /// Equal utilisation, with as much idle as it takes for as much to be withdrawable as under [`Self::Rebalance`].
+    EquallyLiquid,
 }
 
 impl Policy {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Untouched, Self::EqualUtilisation, Self::Rebalance];
+    /// Those that need to know of no other.
+    pub const INDEPENDENT: [Self; 3] = [Self::Untouched, Self::EqualUtilisation, Self::Rebalance];
+    /// All of them; each knows how much could be withdrawn under those before it.
+    pub const ALL: [Self; 4] = [Self::Untouched, Self::EqualUtilisation, Self::Rebalance, Self::EquallyLiquid];
 
     /// Returns whether markets without a price are left.
     pub(super) fn leaves_flagged(self) -> bool {
@@ -54,12 +58,22 @@ impl Policy {
     }
 
     /// Returns the move that is made at a time, if any.
-    pub(super) fn decide(self, snapshot: &VaultSnapshot, time: u64) -> Option<reallocateCall> {
+    ///
+    /// `liquid_bps` is the part that could be withdrawn under [`Self::Rebalance`], which [`Self::EquallyLiquid`] keeps to.
+    pub(super) fn decide(self, snapshot: &VaultSnapshot, time: u64, liquid_bps: u128) -> Option<reallocateCall> {
+        let allocations = &snapshot.allocations;
         match self {
             Self::Untouched => None,
             Self::EqualUtilisation => {
-                let parts = equal_utilisation(&snapshot.allocations)?;
-                Some(to_parts(snapshot, &parts, time))
+                let acts = utilisations_differ(allocations) || allocations.idle > 2 * allocations.min_idle;
+                acts.then(|| to_parts(snapshot, &equal_utilisation(allocations, allocations.min_idle), time))
+            }
+            Self::EquallyLiquid => {
+                let wanted = allocations.total() * liquid_bps / u128::from(BPS);
+                let held: Vec<_> = allocations.markets.iter().map(|allocated| allocated.held).collect();
+                let differs = liquid(allocations, &held).abs_diff(wanted) * u128::from(BPS);
+                let acts = utilisations_differ(allocations) || differs > allocations.total() * TRIGGER_BPS;
+                acts.then(|| to_parts(snapshot, &equally_liquid(allocations, wanted), time))
             }
             Self::Rebalance => {
                 let planned = plan_move(snapshot, DEAD_BAND_BPS, HORIZON_SECS).ok()?;
@@ -80,9 +94,8 @@ pub(super) fn to_parts(snapshot: &VaultSnapshot, parts: &[u128], time: u64) -> r
     call
 }
 
-/// Returns the parts with which all markets have the same utilisation, as far as their bounds allow; `None` where
-/// utilisations differ by less than the trigger, and idle assets are few.
-pub(super) fn equal_utilisation(allocations: &Allocations) -> Option<Vec<u128>> {
+/// Returns whether utilisations differ by as much as the usual bot acts on.
+fn utilisations_differ(allocations: &Allocations) -> bool {
     let utilisation = |allocated: &AllocatedMarket| {
         allocated.totals.borrow_assets * u128::from(BPS) / allocated.totals.supply_assets.max(1)
     };
@@ -91,10 +104,36 @@ pub(super) fn equal_utilisation(allocations: &Allocations) -> Option<Vec<u128>> 
         .iter()
         .map(utilisation)
         .fold((u128::MAX, 0), |(low, high), one| (low.min(one), high.max(one)));
-    let to_supply = allocations.total().saturating_sub(allocations.min_idle);
-    if highest.saturating_sub(lowest) < TRIGGER_BPS && allocations.idle <= 2 * allocations.min_idle {
-        return None;
+    highest.saturating_sub(lowest) >= TRIGGER_BPS
+}
+
+/// Returns what could be withdrawn if so much were in each market.
+pub(super) fn liquid(allocations: &Allocations, parts: &[u128]) -> u128 {
+    let idle = allocations.total().saturating_sub(parts.iter().sum());
+    let of_markets = allocations.markets.iter().zip(parts).map(|(allocated, part)| {
+        let supplied = allocated.totals.supply_assets - allocated.held + part;
+        supplied.saturating_sub(allocated.totals.borrow_assets).min(*part)
+    });
+    idle + of_markets.sum::<u128>()
+}
+
+/// Returns the parts of [`equal_utilisation`] with the least idle with which so much could be withdrawn.
+pub(super) fn equally_liquid(allocations: &Allocations, wanted: u128) -> Vec<u128> {
+    let (mut low, mut high) = (allocations.min_idle.min(allocations.total()), allocations.total());
+    while low < high {
+        let idle = low.midpoint(high);
+        if liquid(allocations, &equal_utilisation(allocations, idle)) >= wanted {
+            high = idle;
+        } else {
+            low = idle + 1;
+        }
     }
+    equal_utilisation(allocations, high)
+}
+
+/// Returns the parts with which all markets have the same utilisation, as far as their bounds allow, and so much is idle.
+pub(super) fn equal_utilisation(allocations: &Allocations, idle: u128) -> Vec<u128> {
+    let to_supply = allocations.total().saturating_sub(idle);
     let part = |allocated: &AllocatedMarket, utilisation: u128| {
         let others = allocated.totals.supply_assets.saturating_sub(allocated.held);
         let supplied = allocated.totals.borrow_assets * SCALE / utilisation;
@@ -111,7 +150,7 @@ pub(super) fn equal_utilisation(allocations: &Allocations) -> Option<Vec<u128>> 
             low = middle + 1;
         }
     }
-    Some(at(high))
+    at(high)
 }
 
 /// Utilisations in the search.
@@ -123,6 +162,7 @@ impl fmt::Display for Policy {
             Self::Untouched => "untouched",
             Self::EqualUtilisation => "equal utilisation",
             Self::Rebalance => "rebalance",
+            Self::EquallyLiquid => "equal, as liquid",
         })
     }
 }
