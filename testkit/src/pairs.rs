@@ -16,7 +16,6 @@ use serde_json::Value;
 use crate::{
     devnet::{Devnet, ITestToken, mined},
     exchange::Amount,
-    protocols::Action,
     workspace::workspace,
 };
 
@@ -84,30 +83,23 @@ impl Pairs {
     }
 }
 
-/// Returns what an account has to do one after the other so that a pair has the price at which the amounts are worth the
-/// same: tokens of one kind are minted for it, as many as are missing.
+/// Returns what a pair lacks to have the price at which the amounts are worth the same: tokens of one kind. Once it has them,
+/// [`IPair::syncCall`] makes them its reserve.
 ///
 /// # Errors
 /// When the node does not answer, or the amounts are too large.
-pub async fn reprice(
-    provider: &DynProvider,
-    pair: Address,
-    amounts: [Amount; 2],
-    account: Address,
-) -> eyre::Result<Vec<Action>> {
+pub async fn missing(provider: &DynProvider, pair: Address, amounts: [Amount; 2]) -> eyre::Result<Amount> {
     let [zero, one] = if amounts[0].token < amounts[1].token { amounts } else { [amounts[1], amounts[0]] };
     let reserves = IPair::new(pair, provider).getReserves().call().await?;
     let held = [reserves.reserve0, reserves.reserve1].map(U256::from);
     let fitting = |held: U256, units: U256, per: U256| held.checked_mul(units).map(|product| product / per);
     let wanted1 = fitting(held[0], one.units, zero.units).wrap_err("the amounts are too large")?;
-    let missing = if wanted1 > held[1] {
+    Ok(if wanted1 > held[1] {
         Amount { token: one.token, units: wanted1 - held[1] }
     } else {
         let wanted0 = fitting(held[1], zero.units, one.units).wrap_err("the amounts are too large")?;
         Amount { token: zero.token, units: wanted0.saturating_sub(held[0]) }
-    };
-    let mint = ITestToken::mintCall { to: pair, amount: missing.units };
-    Ok(vec![Action::new(account, missing.token, &mint), Action::new(account, pair, &IPair::syncCall {})])
+    })
 }
 
 fn creation_code(name: &str) -> eyre::Result<Vec<u8>> {

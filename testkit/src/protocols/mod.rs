@@ -23,10 +23,10 @@ use plimsoll_protocols::{ProtocolKind, morpho_blue};
 use crate::{
     aave_v3::{AaveV3, IPriceOracle, Listing},
     deployment::Suite,
-    devnet::IOneSlotOracle,
+    devnet::{IOneSlotOracle, ITestToken},
     exchange::{Amount, Exchange, POOL_CODE_HASH},
     morpho_blue::MorphoBlue,
-    pairs::{self, Pairs},
+    pairs::{self, IPair, Pairs},
     venus::{self, Venus},
 };
 pub use act::Action;
@@ -297,7 +297,10 @@ impl Protocols {
         let mut actions = Vec::new();
         for pair in &self.pairs {
             let amounts = pair.tokens.map(|token| token.amount(token.fallen(fall_bps)));
-            actions.extend(pairs::reprice(provider, pair.address, amounts, setter).await?);
+            let missing = pairs::missing(provider, pair.address, amounts).await?;
+            let mint = ITestToken::mintCall { to: pair.address, amount: missing.units };
+            actions.push(Action::new(setter, missing.token, &mint));
+            actions.push(Action::new(setter, pair.address, &IPair::syncCall {}));
         }
         for token in self.debts.iter().chain(&self.collaterals) {
             let cents = token.fallen(fall_bps);
