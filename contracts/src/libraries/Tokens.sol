@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.0;
 
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {INodes} from "../interfaces/INodes.sol";
 import {IPlimsoll} from "../interfaces/IPlimsoll.sol";
 
 /// @title Safe token transfer library.
@@ -64,6 +66,15 @@ library Tokens {
             mstore(0x40, free)
         }
         if (!sent) revert IPlimsoll.TransferFailed(token, from, address(this), amount);
+    }
+
+    /// @notice Transfers `amount` from `from` to this contract. Reverts with `TransferFailed` if the token fails, and with
+    /// `InexactTransfer` if another amount arrives.
+    function pullExact(address token, address from, uint256 amount) internal {
+        uint256 before = IERC20(token).balanceOf(address(this));
+        pull(token, from, amount);
+        uint256 arrived = IERC20(token).balanceOf(address(this)) - before;
+        if (arrived != amount) revert INodes.InexactTransfer(amount, arrived);
     }
 
     /// @notice Returns the balance of `account`; 0 if the token reverts or returns less than a word.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {EIP712} from "solady/utils/EIP712.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {IJobs} from "../interfaces/IJobs.sol";
@@ -228,7 +227,7 @@ contract Jobs is IJobs, EIP712 {
         j.challenger = msg.sender;
         _open(j, _seatCount(j, 1) + _seatCount(j, 2) + (j.accused == 0 ? 0 : 1));
         emit Challenge(id, msg.sender, deposit, j.drawBlock);
-        _pullExact(deposit);
+        TOKEN.pullExact(msg.sender, deposit);
     }
 
     /// @inheritdoc IJobs
@@ -333,7 +332,7 @@ contract Jobs is IJobs, EIP712 {
         (j.poster, j.k, j.round, j.price, j.kind) = (msg.sender, k, 1, price, kind);
         _open(j, k + others);
         emit Post(id, msg.sender, kind, k, price, j.drawBlock, input);
-        _pullExact(price);
+        TOKEN.pullExact(msg.sender, price);
     }
 
     /// @dev Begins a round, for which the kind must have `needed` nodes.
@@ -344,13 +343,6 @@ contract Jobs is IJobs, EIP712 {
         // A list has at most 2^16 leaves.
         (j.leaves, j.roundAt) = (uint32(leaves), uint40(block.timestamp));
         j.drawBlock = uint64(block.number + DRAW_DELAY);
-    }
-
-    function _pullExact(uint256 amount) private {
-        uint256 before = IERC20(TOKEN).balanceOf(address(this));
-        TOKEN.pull(msg.sender, amount);
-        uint256 arrived = IERC20(TOKEN).balanceOf(address(this)) - before;
-        if (arrived != amount) revert InexactTransfer(amount, arrived);
     }
 
     function _seatCount(Job storage j, uint256 round) private view returns (uint256) {

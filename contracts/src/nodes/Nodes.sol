@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {INodes} from "../interfaces/INodes.sol";
@@ -127,7 +126,7 @@ contract Nodes is INodes {
         if (amount < MIN_BOND) revert AmountTooSmall(amount, MIN_BOND);
         if (amount > MAX_ASSETS) revert BondTooLarge(amount);
         if (_leaves[kind].length == MAX_LEAVES) revert KindFull(kind);
-        _pullExact(amount);
+        TOKEN.pullExact(msg.sender, amount);
 
         id = ++count;
         new NodeStaker{salt: bytes32(uint256(id))}(REWARDS);
@@ -151,7 +150,7 @@ contract Nodes is INodes {
         _addIncome(id, n, _claim(id, n));
         if (_isRuined(n.active)) revert NodeRuined(id);
         if (n.active.assets + amount > MAX_ASSETS) revert BondTooLarge(n.active.assets + amount);
-        _pullExact(amount);
+        TOKEN.pullExact(msg.sender, amount);
         shares = _mint(id, n, msg.sender, amount);
         _refresh(id, n);
     }
@@ -467,13 +466,6 @@ contract Nodes is INodes {
         signerOf[id] = signer;
         signerValidUntil[id][signer] = type(uint40).max;
         emit SetSigner(id, signer, old, validUntil);
-    }
-
-    function _pullExact(uint256 amount) private {
-        uint256 before = IERC20(TOKEN).balanceOf(address(this));
-        TOKEN.pull(msg.sender, amount);
-        uint256 arrived = IERC20(TOKEN).balanceOf(address(this)) - before;
-        if (arrived != amount) revert InexactTransfer(amount, arrived);
     }
 
     /// @dev Adds assets, which fit, to the active bond for shares of `account`.

@@ -86,6 +86,37 @@ contract JobsAttacksTest is JobsTest {
         assertLe(token.balanceOf(operatorOf(1)), price + lost / 10);
     }
 
+    /// @dev A9: more jobs than there are seats harm no node: each has at most eight, further draws are cancelled with all
+    /// money returned, and silence in every seat costs less than a twelfth of the bond and happens once.
+    function test_N19_exhaustion() public {
+        populate(3);
+        uint256[] memory ids = new uint256[](30);
+        for (uint256 i; i < 30; ++i) {
+            ids[i] = post(1);
+        }
+        uint256 paid = token.balanceOf(POSTER);
+        for (uint256 i; i < 30; ++i) {
+            draw(ids[i]);
+        }
+        for (uint32 id = 1; id <= 3; ++id) {
+            assertEq(nodes.leaf(KIND, id - 1).seats, 8);
+        }
+        assertEq(token.balanceOf(POSTER) - paid, 6 * uint256(PRICE));
+        skip(COMMIT + REVEAL + 1);
+        for (uint256 i; i < 30; ++i) {
+            if (state(ids[i]) == uint256(IJobs.State.Drawn)) board.close(ids[i]);
+        }
+        skip(CHALLENGE + 1);
+        for (uint256 i; i < 30; ++i) {
+            if (state(ids[i]) == uint256(IJobs.State.Submitted)) board.finalize(ids[i]);
+        }
+        for (uint32 id = 1; id <= 3; ++id) {
+            assertGt(activeOf(id, operatorOf(id)), MIN_BOND * 11 / 12);
+            assertGt(nodes.node(id).jailedUntil, 0);
+            assertEq(weightOf(id), 0);
+        }
+    }
+
     /// @dev A12: the last to reveal, who sees that it is in the minority, saves nothing by silence.
     function test_N15_theLastRevealer() public {
         populate(5);
