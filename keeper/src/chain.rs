@@ -11,6 +11,8 @@ use plimsoll_contracts::{
     IBrake::IBrakeEvents,
     IERC4626::IERC4626Events,
     IGuard::IGuardEvents,
+    IJobs::IJobsEvents,
+    INodes::INodesEvents,
     IPlimsoll::IPlimsollEvents,
     IRewards::IRewardsEvents,
     IVault::IVaultEvents,
@@ -50,6 +52,8 @@ pub struct Sources {
     pub vaults: BTreeSet<Address>,
     /// The contracts by which the deployment is governed, if that is followed.
     pub governance: Option<GovernanceContracts>,
+    /// The contracts of nodes, if those are followed.
+    pub nodes: Option<NodesContracts>,
     /// The markets and staking programmes that are followed.
     pub followed: Followed,
     /// The logs of another protocol, which are handed out as they are; with any, nothing else is followed.
@@ -65,6 +69,15 @@ pub struct GovernanceContracts {
     pub governors: BTreeSet<Address>,
     /// Addresses of brakes.
     pub brakes: BTreeSet<Address>,
+}
+
+/// The contracts of nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodesContracts {
+    /// Address of `Jobs`.
+    pub jobs: Address,
+    /// Address of `Nodes`, the registry.
+    pub registry: Address,
 }
 
 /// The markets and staking programmes that are followed, by id, and the backstops, the guard and the vaults, by address as a
@@ -94,6 +107,10 @@ pub enum Event {
     Vault(Address, VaultEvent),
     /// An event of the manager, governor or brake at an address.
     Governance(Address, GovernanceEvent),
+    /// An event of the jobs at an address.
+    Job(Address, IJobsEvents),
+    /// An event of the registry of the jobs at an address.
+    Node(Address, INodesEvents),
 }
 
 /// An event of a contract by which the deployment is governed.
@@ -145,6 +162,7 @@ impl Event {
             Self::Foreign(log) => return subject_of(log.topics()),
             Self::Vault(vault, _) => return Some(vault.into_word()),
             Self::Governance(source, _) => return Some(source.into_word()),
+            Self::Job(jobs, _) | Self::Node(jobs, _) => return Some(jobs.into_word()),
         };
         subject_of(data.topics())
     }
@@ -198,6 +216,7 @@ impl Sources {
             guard: None,
             vaults: BTreeSet::new(),
             governance: None,
+            nodes: None,
             followed: Followed::All,
             foreign: None,
         }
@@ -225,7 +244,7 @@ impl Sources {
             Followed::Only(ids) if ids.is_empty() => lending.topic1(B256::ZERO),
             Followed::Only(ids) => lending.topic1(ids.iter().copied().collect::<Vec<_>>()),
         };
-        // Vaults and governance are followed as a whole, and not all of their events name anything in a topic.
+        // Vaults, governance and nodes are followed as a whole, and not all of their events name anything in a topic.
         let whole: Vec<_> = self.whole().collect();
         let whole = (!whole.is_empty()).then(|| of(whole));
         [lending].into_iter().chain(whole).collect()
@@ -260,10 +279,12 @@ impl Sources {
         self.lending().chain(self.whole())
     }
 
-    /// Iterates over the addresses of the contracts all of whose events are followed: vaults and those of governance.
+    /// Iterates over the addresses of the contracts all of whose events are followed: vaults, and those of governance and of
+    /// nodes.
     fn whole(&self) -> impl Iterator<Item = Address> {
         let governance = self.governance.iter().flat_map(GovernanceContracts::addresses);
-        self.vaults.iter().copied().chain(governance)
+        let nodes = self.nodes.iter().flat_map(|nodes| [nodes.jobs, nodes.registry]);
+        self.vaults.iter().copied().chain(governance).chain(nodes)
     }
 
     /// Iterates over the addresses of the contracts of which a part may be followed: core, staking programmes and guard, or
@@ -286,6 +307,15 @@ impl Sources {
         {
             let event = governance.decode(log);
             return Ok(event.map(|event| Event::Governance(log.address, event)));
+        }
+        if let Some(NodesContracts { jobs, registry }) = self.nodes {
+            let (topics, data) = (log.topics(), &log.data.data);
+            if log.address == jobs {
+                return IJobsEvents::decode_raw_log(topics, data).map(|event| Some(Event::Job(jobs, event)));
+            }
+            if log.address == registry {
+                return INodesEvents::decode_raw_log(topics, data).map(|event| Some(Event::Node(jobs, event)));
+            }
         }
         let is_followed = match &self.followed {
             Followed::All => true,

@@ -95,6 +95,15 @@ pub enum EventError {
         /// Timestamp of the block.
         block: u64,
     },
+    /// No event posted the job.
+    #[error("there is no job {0} that has not ended")]
+    UnknownJob(u64),
+    /// The job was posted before.
+    #[error("job {0} was posted before")]
+    KnownJob(u64),
+    /// No event registered the node.
+    #[error("there is no node {0}")]
+    UnknownNode(u32),
     /// No event created the pool.
     #[error("there is no pool {0}")]
     UnknownPool(B256),
@@ -262,11 +271,29 @@ pub enum Quantity {
     Cap(Address),
     /// Highest rate at which a vault's value rises.
     MaxRate(Address),
+    /// Id of a job.
+    JobId,
+    /// Price of a job.
+    JobPrice,
+    /// Seats of a job.
+    Seats,
+    /// Block that seeds a draw.
+    DrawBlock,
+    /// Deadline of a job.
+    Deadline,
+    /// Stake of a node in the emission pool.
+    EmissionStake,
 }
 
 impl std::fmt::Display for Quantity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::JobId => f.write_str("the id of a job"),
+            Self::JobPrice => f.write_str("the price of a job"),
+            Self::Seats => f.write_str("the seats of a job"),
+            Self::DrawBlock => f.write_str("the block of a draw"),
+            Self::Deadline => f.write_str("the deadline of a job"),
+            Self::EmissionStake => f.write_str("the stake of a node"),
             Self::SupplyAssets => f.write_str("the market's supply assets"),
             Self::TotalSupplyShares => f.write_str("the market's supply shares"),
             Self::BorrowAssets => f.write_str("the market's borrow assets"),

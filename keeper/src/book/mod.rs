@@ -17,6 +17,7 @@ mod apply;
 mod coverage;
 mod error;
 mod governance;
+mod jobs;
 mod market;
 mod orders;
 mod positions;
@@ -42,6 +43,7 @@ pub use self::{
     coverage::Coverage,
     error::{ApplyError, EventError, Figure, Quantity, RevertError},
     governance::{End, Ended, GovernanceState, Operation, Opposition, Proposal, ScheduledCall},
+    jobs::{DRAW_BLOCKS, JobStage, JobState, JobsBook, NodeState},
     market::{CoverKey, LiquidationCandidate, MarketBook, MarketState},
     orders::{PlacedOrder, TriggeredOrder},
     positions::Position,
@@ -73,6 +75,7 @@ pub struct Book {
     /// A few, in the order of their creation.
     vaults: Vec<VaultBook>,
     governance: GovernanceState,
+    jobs: JobsBook,
     coverage: Coverage,
     undo_log: UndoLog,
     /// Number of calls of `apply`, whether or not the block was rejected or reverted.
@@ -204,6 +207,12 @@ impl Book {
         &self.governance
     }
 
+    /// Returns the jobs of nodes that have not ended, and the nodes.
+    #[must_use]
+    pub const fn jobs(&self) -> &JobsBook {
+        &self.jobs
+    }
+
     /// Iterates over every reward stream of every pool.
     pub fn rewards(&self) -> impl Iterator<Item = StreamBook<'_>> {
         self.pools().flat_map(PoolBook::streams)
@@ -224,10 +233,14 @@ impl Book {
         let vaults = (0..).zip(&self.vaults).map(|(vault, _)| RowLocation::Vault(vault));
         let cover = self.cover.iter().map(|(key, amount)| Row::Cover { key, amount });
         let coverage = std::iter::once(Row::Coverage(self.coverage.clone()));
+        let jobs = self.jobs.jobs().map(|(id, job)| Row::Job { id, job: Some(Box::new(*job)) });
+        let nodes = self.jobs.nodes().map(|(id, node)| Row::Node { id, node: Some(*node) });
+        let jobs = jobs.chain(nodes);
         let governance = self.governance.is_seen.then_some(RowLocation::Governance);
         coverage
             .chain(markets.chain(pools).chain(vaults).chain(governance).map(|location| self.row(location)))
             .chain(cover)
+            .chain(jobs)
     }
 
     /// Returns the number of a vault, also of one that is quarantined.
@@ -275,6 +288,8 @@ impl Book {
                 Row::Vault { address: vault.address(), state: Box::new(vault.state().clone()) }
             }
             RowLocation::Governance => Row::Governance(Box::new(self.governance.clone())),
+            RowLocation::Job(id) => Row::Job { id, job: self.jobs.job(id).copied().map(Box::new) },
+            RowLocation::Node(id) => Row::Node { id, node: self.jobs.node(id).copied() },
         }
     }
 
@@ -316,6 +331,12 @@ impl Book {
                 }
                 Change::Vault { vault, before } => self.vaults[at(vault)].state = *before,
                 Change::Governance { before } => self.governance = *before,
+                Change::Job { id, before } => {
+                    self.jobs.set_job(id, before.map(|job| *job));
+                }
+                Change::Node { id, before } => {
+                    self.jobs.set_node(id, before);
+                }
             }
         }
     }

@@ -154,6 +154,12 @@ impl Book {
                 }
                 Row::Vault { .. } => {}
                 Row::Governance(state) => book.governance = *state,
+                Row::Job { id, job } => {
+                    book.jobs.set_job(id, job.map(|job| *job));
+                }
+                Row::Node { id, node } => {
+                    book.jobs.set_node(id, node);
+                }
             }
         }
         for market in &mut book.markets {

@@ -13,6 +13,7 @@ use plimsoll_contracts::{MarketId, MarketParams};
 use super::{
     coverage::Coverage,
     governance::GovernanceState,
+    jobs::{JobState, NodeState},
     market::{CoverKey, MarketState},
     orders::PlacedOrder,
     positions::Position,
@@ -37,6 +38,8 @@ const STAKER: u8 = 5;
 const ORDER: u8 = 6;
 const VAULT: u8 = 7;
 const GOVERNANCE: u8 = 8;
+const JOB: u8 = 9;
+const NODE: u8 = 10;
 
 const AMOUNT: u8 = 1;
 const FLOOR: u8 = 2;
@@ -112,6 +115,20 @@ pub enum Row {
     },
     /// What waits in the manager and in governors.
     Governance(Box<GovernanceState>),
+    /// A job of nodes.
+    Job {
+        /// Its id.
+        id: u64,
+        /// `None` once it has ended.
+        job: Option<Box<JobState>>,
+    },
+    /// A node.
+    Node {
+        /// Its id.
+        id: u32,
+        /// `None` after a reorg of its registration.
+        node: Option<NodeState>,
+    },
 }
 
 /// A pool without its stakers.
@@ -152,6 +169,8 @@ impl Row {
             Self::Order { market, account, kind, .. } => (ORDER, (*market, (*account, *kind))).write(&mut key),
             Self::Vault { address, .. } => (VAULT, *address).write(&mut key),
             Self::Governance(_) => GOVERNANCE.write(&mut key),
+            Self::Job { id, .. } => (JOB, *id).write(&mut key),
+            Self::Node { id, .. } => (NODE, *id).write(&mut key),
         }
         key
     }
@@ -173,6 +192,8 @@ impl Row {
             Self::Order { order, .. } => order.iter().for_each(|order| order.write(&mut value)),
             Self::Vault { state, .. } => state.write(&mut value),
             Self::Governance(state) => state.write(&mut value),
+            Self::Job { job, .. } => job.iter().for_each(|job| job.write(&mut value)),
+            Self::Node { node, .. } => node.iter().for_each(|node| node.write(&mut value)),
         }
         value
     }
@@ -206,6 +227,14 @@ impl Row {
             },
             VAULT => Self::Vault { address: Field::read(key)?, state: Box::new(Field::read(value)?) },
             GOVERNANCE => Self::Governance(Box::new(Field::read(value)?)),
+            JOB => Self::Job {
+                id: Field::read(key)?,
+                job: if value.is_empty() { None } else { Some(Box::new(Field::read(value)?)) },
+            },
+            NODE => Self::Node {
+                id: Field::read(key)?,
+                node: if value.is_empty() { None } else { Some(Field::read(value)?) },
+            },
             _ => return None,
         };
         (key.is_empty() && value.is_empty()).then_some(row)

@@ -7,6 +7,7 @@ use alloy::primitives::{Address, U256};
 use super::{
     error::RevertError,
     governance::GovernanceState,
+    jobs::{JobState, NodeState},
     market::{CoverKey, MarketState},
     orders::PlacedOrder,
     positions::Position,
@@ -36,6 +37,8 @@ pub(super) enum Change {
     VaultCreated { vault: u32 },
     Vault { vault: u32, before: Box<VaultState> },
     Governance { before: Box<GovernanceState> },
+    Job { id: u64, before: Option<Box<JobState>> },
+    Node { id: u32, before: Option<NodeState> },
 }
 
 /// The row that a change is in.
@@ -49,6 +52,8 @@ pub(super) enum RowLocation<'a> {
     Order { market: u32, account: Address, kind: OrderKind },
     Vault(u32),
     Governance,
+    Job(u64),
+    Node(u32),
 }
 
 impl Change {
@@ -69,6 +74,8 @@ impl Change {
             }
             Self::VaultCreated { vault } | Self::Vault { vault, .. } => RowLocation::Vault(*vault),
             Self::Governance { .. } => RowLocation::Governance,
+            Self::Job { id, .. } => RowLocation::Job(*id),
+            Self::Node { id, .. } => RowLocation::Node(*id),
         }
     }
 }

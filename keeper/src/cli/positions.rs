@@ -106,7 +106,7 @@ async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, StreamRea
     let deployed = &config.deployed;
     let from_nothing = Cursor { number: deployed.first_block.saturating_sub(1), hash: None };
     // No position depends on a vault or on governance.
-    let sources = Sources { vaults: BTreeSet::new(), governance: None, ..config.sources() };
+    let sources = Sources { vaults: BTreeSet::new(), governance: None, nodes: None, ..config.sources() };
     let (mut book, cursor) = match checkpoint(config, &sources.followed).await {
         Some((book, tip)) => (book, Cursor { number: tip.number, hash: Some(tip.hash) }),
         None => (Book::following(sources.followed.clone()), from_nothing),

@@ -10,6 +10,7 @@ mod chain;
 mod deployment;
 mod environment;
 mod governance;
+mod jobs;
 mod network;
 mod operations;
 mod protocols;
@@ -18,6 +19,7 @@ mod strategies;
 mod tokens;
 mod tree;
 mod units;
+mod vouchers;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,7 @@ pub use self::{
     chain::{ChainFacts, DataFee, GasSource, TransactionType},
     deployment::{Deployed, Follow},
     governance::Governance,
+    jobs::Jobs,
     network::{AlertTarget, Alerts, EndpointSettings, Http, Role, Signers, Watched},
     operations::{Audit, Fees, Log, Postgres, Safety, Store},
     protocols::{Executor, Protocols},
@@ -42,6 +45,7 @@ pub use self::{
     strategies::{Guard, Harvest, Liquidate, MarketSettings},
     tokens::{Token, Tokens},
     tree::{Origin, Place, Setting},
+    vouchers::{Publisher, Vouchers},
 };
 use crate::chain::{Followed, GovernanceContracts, Sources};
 
@@ -57,7 +61,7 @@ const EXECUTOR: &str = "Executor";
 const LOCAL_CHAIN_ID: u64 = 31_337;
 
 /// Tables of the file.
-const SECTIONS: [&str; 19] = [
+const SECTIONS: [&str; 21] = [
     "deployment",
     "chain",
     "endpoints",
@@ -68,6 +72,8 @@ const SECTIONS: [&str; 19] = [
     "harvest",
     "rebalance",
     "governance",
+    "jobs",
+    "vouchers",
     "protocols",
     "executor",
     "fees",
@@ -125,6 +131,10 @@ pub struct Config {
     pub rebalance: Rebalance,
     /// Whether what governance schedules is followed, and executed when it is due.
     pub governance: Governance,
+    /// Whether jobs of nodes are followed and brought on, and which nodes' emission is claimed.
+    pub jobs: Jobs,
+    /// Services whose published vouchers are claimed.
+    pub vouchers: Vouchers,
     /// Other protocols whose positions are liquidated, and how.
     pub protocols: Protocols,
     /// Limits of gas prices.
@@ -222,6 +232,8 @@ impl Config {
         let liquidate = Liquidate::read(root, &record, &origin, &tokens);
         let rebalance = Rebalance::read(root, &record);
         let governance = Governance::read(root, &record);
+        let jobs = Jobs::read(root, &record);
+        let vouchers = Vouchers::read(root);
         let executor = record.only(EXECUTOR).map(|found| (found.address, &origin));
         let protocols = Protocols::read(root, executor, &tokens, &chain);
         let http = Http::read(root, &chain);
@@ -237,6 +249,8 @@ impl Config {
             harvest: harvest?,
             rebalance: rebalance?,
             governance: governance?,
+            jobs: jobs?,
+            vouchers: vouchers?,
             protocols: protocols?,
             fees: fees?,
             safety: safety?,
@@ -262,16 +276,18 @@ impl Config {
         let governance = self.governance.contracts.clone();
         let governed: Vec<_> =
             governance.iter().flat_map(GovernanceContracts::addresses).map(|address| address.into_word()).collect();
+        let nodes = self.jobs.contracts;
+        let jobs = nodes.map(|nodes| nodes.jobs.into_word());
         let followed = match follow {
             Follow::Configured => {
                 let guard = guard.map(|guard| guard.into_word());
-                let others = backstops.chain(guard).chain(vault_words).chain(governed);
+                let others = backstops.chain(guard).chain(vault_words).chain(governed).chain(jobs);
                 Followed::only(markets.chain(programme_names.keys().copied()).chain(others))
             }
             Follow::All if core.is_zero() => Followed::only([]),
             Follow::All => Followed::All,
         };
-        Sources { guard, vaults, governance, followed, ..Sources::all(core, rewards) }
+        Sources { guard, vaults, governance, nodes, followed, ..Sources::all(core, rewards) }
     }
 
     /// Logs a warning for every setting with an old name.

@@ -433,6 +433,10 @@ impl<'de> Deserializer<'de> for &Tree {
         self.deserialize_u64(visitor)
     }
 
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        self.deserialize_u64(visitor)
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         visitor.visit_some(self)
     }
@@ -462,7 +466,7 @@ impl<'de> Deserializer<'de> for &Tree {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u16 u32 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq tuple
+        bool i8 i16 i32 i64 u16 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq tuple
         tuple_struct map identifier ignored_any
     }
 }

@@ -92,6 +92,9 @@ fn title(entry: &ActivityEntry) -> String {
         ActivityKind::Claim => "Claimed own rewards".to_owned(),
         ActivityKind::Rebalance => "Rebalanced".to_owned(),
         ActivityKind::Governance => "Executed what was due".to_owned(),
+        ActivityKind::Job => "Brought a job on".to_owned(),
+        ActivityKind::Vouchers => "Claimed vouchers for a service".to_owned(),
+        ActivityKind::Emission => format!("Claimed the emission of {}", counted(entry.accounts, "node")),
         ActivityKind::Sweep => "Swept to the receiver of profits".to_owned(),
         ActivityKind::Elsewhere => format!("Somebody else liquidated {}", counted(entry.accounts, "loan")),
     }
@@ -100,9 +103,10 @@ fn title(entry: &ActivityEntry) -> String {
 const fn moved_word(kind: ActivityKind) -> &'static str {
     match kind {
         ActivityKind::Liquidation | ActivityKind::Order | ActivityKind::Elsewhere => "repaid",
-        ActivityKind::Harvest | ActivityKind::Claim => "claimed",
+        ActivityKind::Harvest | ActivityKind::Claim | ActivityKind::Emission | ActivityKind::Vouchers => "claimed",
         ActivityKind::Rebalance => "moved",
         ActivityKind::Governance => "executed",
+        ActivityKind::Job => "paid",
         ActivityKind::Sweep => "sent",
     }
 }

@@ -46,7 +46,7 @@ pub async fn run_alone(mut config: Config, request: &Request) -> eyre::Result<St
         signers.high_priority.is_some() || signers.low_priority.is_some(),
         "nothing can be signed: name a key in [signers]"
     );
-    let (sender, events, tasks) = start_sender(settings, signers, &roles, &records).await?;
+    let (sender, events, tasks) = Box::pin(start_sender(settings, signers, &roles, &records)).await?;
     let done = execute(&config, request, &sender, events, &roles.read).await;
     tasks.shut_down().await;
     done

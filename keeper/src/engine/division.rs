@@ -75,6 +75,9 @@ impl Division {
             Subject::Rewards { pool, .. } => pool.as_slice(),
             Subject::Vault(vault) => vault.as_slice(),
             Subject::Operation(id) => id.as_slice(),
+            Subject::Job(id) => &id.to_be_bytes(),
+            Subject::Node(id) => &id.to_be_bytes(),
+            Subject::Jar(jar) => jar.as_slice(),
         };
         if self.is_standby {
             let database =

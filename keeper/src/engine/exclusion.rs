@@ -28,7 +28,12 @@ impl Exclusion {
             Subject::Loan { market, .. } | Subject::Position { market, .. } | Subject::Order { market, .. } => {
                 self.paused.includes(market)
             }
-            Subject::Rewards { .. } | Subject::Vault(_) | Subject::Operation(_) => self.paused.everything,
+            Subject::Rewards { .. }
+            | Subject::Vault(_)
+            | Subject::Operation(_)
+            | Subject::Job(_)
+            | Subject::Node(_)
+            | Subject::Jar(_) => self.paused.everything,
             // The operator's own command.
             Subject::Sweep { .. } => false,
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, Bytes};
 use plimsoll_chain::error::ChainError;
 
 use crate::{
@@ -45,5 +45,12 @@ impl ChainReader for FailoverReader {
         // A decision waits for it.
         let policy = AskPolicy { block: block.number, is_urgent: true };
         self.reader.ask_by(policy, request).await
+    }
+
+    async fn raw_header(&self, number: u64) -> Result<Bytes, ChainError> {
+        let account = self.account;
+        let request =
+            |endpoint, client| async move { EndpointReader::new(endpoint, client, account).raw_header(number).await };
+        self.reader.ask_by(AskPolicy { block: number, is_urgent: false }, request).await
     }
 }

@@ -8,7 +8,7 @@ use tracing::{debug, error, info, instrument, warn};
 
 use crate::{
     book::{ApplyError, Block, Book, Row, VaultBook},
-    chain::Sources,
+    chain::{Followed, Sources},
     store::{Checkpoint, CheckpointTip, Image, StoreError},
     stream::{BlockEvents, Cursor, ResyncReason, Step, Stream},
 };
@@ -92,10 +92,17 @@ impl RestoredBook {
         let has_vaults = |book: &Book| book.vaults().map(VaultBook::address).collect::<BTreeSet<_>>() == sources.vaults;
         // The manager's constructor has an event.
         let has_governance = |book: &Book| sources.governance.is_none() || book.governance().is_seen;
+        // Nodes that were not followed for some time have missed events.
+        let has_nodes = |book: &Book| {
+            matches!(sources.followed, Followed::Only(_)) || sources.nodes.is_some() != book.jobs().is_empty()
+        };
         match checkpoint.load(restore).await? {
             None => return Ok(nothing()),
             Some(Ok((book, tip)))
-                if book.coverage().missing().is_empty() && has_vaults(&book) && has_governance(&book) =>
+                if book.coverage().missing().is_empty()
+                    && has_vaults(&book)
+                    && has_governance(&book)
+                    && has_nodes(&book) =>
             {
                 return Ok(Self { book, tip: Some(tip) });
             }

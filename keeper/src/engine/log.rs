@@ -66,6 +66,13 @@ pub(super) fn executed(
             info!(%from, token = config.tokens.name(*token), transaction = %hash, "tokens swept");
         }
         Purpose::ExecuteOperation { id } => info!(operation = %id, transaction = %hash, "operation executed"),
+        Purpose::AdvanceJob { id, step, .. } => {
+            info!(job = id, step = step.name(), profit, gain, transaction = %hash, "job brought on");
+        }
+        Purpose::CollectVouchers { jar, .. } => {
+            info!(%jar, profit, gain, transaction = %hash, "vouchers claimed");
+        }
+        Purpose::HarvestNodes { nodes } => info!(?nodes, transaction = %hash, "emission of nodes claimed"),
         Purpose::Rebalance { vault } => {
             info!(vault = config.deployed.vault_name(*vault), transaction = %hash, "vault rebalanced");
         }
@@ -124,6 +131,15 @@ impl DryRunLog {
             }
             Purpose::ExecuteOperation { id } => {
                 info!(operation = %id, expected_gas, "dry run: operation not executed");
+            }
+            Purpose::AdvanceJob { id, step, .. } => {
+                info!(job = id, step = step.name(), gain, expected_gas, "dry run: step of a job not sent");
+            }
+            Purpose::CollectVouchers { jar, .. } => {
+                info!(%jar, gain, expected_gas, "dry run: claim of vouchers not sent");
+            }
+            Purpose::HarvestNodes { nodes } => {
+                info!(?nodes, expected_gas, "dry run: claim of emission not sent");
             }
             // Refused before it is decided.
             Purpose::Sweep { .. } => {}

@@ -1,5 +1,5 @@
-//! Decisions of low priority: about orders, vaults that leave a flagged market and what governance has due, and in blocks in which nothing else is
-//! sent about all vaults and about rewards.
+//! Decisions of low priority: about orders, vaults that leave a flagged market, what governance has due and jobs of nodes,
+//! and in blocks in which nothing else is sent about all vaults and about rewards.
 
 use std::collections::BTreeSet;
 
@@ -24,6 +24,10 @@ impl Engine {
         let is_quiet = sends_nothing && executes_nothing;
         self.rebalance(context, head_at, is_quiet).await;
         self.execute_operations(context, head_at).await;
+        self.advance_jobs(context, head_at).await;
+        if is_quiet {
+            self.collect_vouchers(context, head_at).await;
+        }
         if is_quiet && self.strategies.harvests_rewards() {
             self.harvest(context, head_at).await;
         }
@@ -77,6 +81,40 @@ impl Engine {
         }
         let decisions = verdicts.into_iter().map(|verdict| (verdict.target, verdict.decision)).collect();
         self.view.record_operation_decisions(decisions, context.header.number);
+    }
+
+    /// Decides about jobs of nodes, and submits what pays or what the budget pays for. Without anything due no request is
+    /// made.
+    async fn advance_jobs(&mut self, context: BlockContext<'_>, head_at: Instant) {
+        let costs = Costs { margin_bps: self.config.jobs.min_margin_bps, ..context.costs };
+        let context = BlockContext { costs, ..context };
+        let exclusion = self.submissions.exclusion(context.header.number, &self.pauses.active);
+        let Pricing { harvest_reader: reader, valuer, .. } = &mut self.pricing;
+        let (book, results) = (self.follower.book(), self.ledger.results());
+        let round = self.strategies.jobs(reader, valuer, book, context, (&exclusion, results)).await;
+        let Some(Decisions { intents, verdicts, .. }) = round else { return };
+        for intent in intents {
+            self.submit(intent, context.header, head_at, costs.gas_price);
+        }
+        let decisions = verdicts.into_iter().map(|verdict| (verdict.target, verdict.decision)).collect();
+        self.view.record_job_decisions(decisions, context.header.number);
+    }
+
+    /// Decides about vouchers that services have published, and submits what pays.
+    async fn collect_vouchers(&mut self, context: BlockContext<'_>, head_at: Instant) {
+        let batches = self.publishers.batches();
+        let costs = Costs { margin_bps: self.config.vouchers.min_margin_bps, ..context.costs };
+        let context = BlockContext { costs, ..context };
+        let exclusion = self.submissions.exclusion(context.header.number, &self.pauses.active);
+        let Pricing { harvest_reader: reader, valuer, .. } = &mut self.pricing;
+        let results = self.ledger.results();
+        let round = self.strategies.vouchers(reader, valuer, &batches, context, (&exclusion, results)).await;
+        let Some(Decisions { intents, verdicts, .. }) = round else { return };
+        for intent in intents {
+            self.submit(intent, context.header, head_at, costs.gas_price);
+        }
+        let decisions = verdicts.into_iter().map(|verdict| (verdict.target, verdict.decision)).collect();
+        self.view.record_voucher_decisions(decisions, context.header.number);
     }
 
     /// Decides about rewards, and submits what pays.

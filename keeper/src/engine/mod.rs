@@ -53,6 +53,7 @@ mod exclusion;
 mod executor_listing;
 mod failover;
 mod follower;
+mod job_terms;
 mod l1_data_fee;
 mod log;
 mod low_priority;
@@ -61,6 +62,7 @@ mod operator;
 mod pricing;
 mod protocol_follower;
 mod protocols;
+mod publishers;
 mod races;
 mod results;
 mod second_opinion;
@@ -99,6 +101,7 @@ use self::{
     operator::Pauses,
     pricing::{PricedBlock, Pricing},
     protocols::Protocols,
+    publishers::Publishers,
     results::ResultsRecorder,
     second_opinion::Opinion,
     strategies::Strategies,
@@ -146,6 +149,7 @@ struct Engine {
     protocols: Protocols,
     /// The sender, and the intents that it was handed.
     submissions: Submissions,
+    publishers: Publishers,
     /// Comparison of the book with the chain.
     audit: BookAudit,
     /// Work that no decision waits for.

@@ -5,14 +5,14 @@ use plimsoll_contracts::MarketId;
 
 use super::{pricing::PricedBlock, protocols::Liquidatable};
 use crate::{
-    book::Book,
-    intent::{Intent, Purpose, Worth},
+    book::{Book, JobStage},
+    intent::{Intent, JobStep, Purpose, Worth},
     math::guard::OrderKind,
 };
 
 /// Whether an intent is no longer worth executing as of a block: a liquidation whose loans have all been repaid or are
 /// healthy again, or whose gas costs more than it brings at the block's base fee; an order that cannot be executed now, or
-/// whose gas costs more; an operation that is not scheduled any more; a harvest whose accounts have nothing to harvest. Rewards of the keeper's own stay until they are
+/// whose gas costs more; an operation that is not scheduled any more; a step of a job that was made; a harvest whose accounts have nothing to harvest. Rewards of the keeper's own stay until they are
 /// claimed, a rebalance moves what still fits, the operator ordered a sweep, and a market without a price proves nothing.
 pub(super) fn is_obsolete(intent: &Intent, positions: &Liquidatable, book: &Book, block: &PricedBlock) -> bool {
     match &intent.purpose {
@@ -37,7 +37,21 @@ pub(super) fn is_obsolete(intent: &Intent, positions: &Liquidatable, book: &Book
             })
         }
         Purpose::ExecuteOperation { id } => !book.governance().is_pending(id),
-        Purpose::ClaimOwn { .. } | Purpose::Rebalance { .. } | Purpose::Sweep { .. } => false,
+        Purpose::AdvanceJob { id, step, .. } => book.jobs().job(*id).is_none_or(|job| !allows(job.stage, *step)),
+        Purpose::ClaimOwn { .. }
+        | Purpose::Rebalance { .. }
+        | Purpose::HarvestNodes { .. }
+        | Purpose::CollectVouchers { .. }
+        | Purpose::Sweep { .. } => false,
+    }
+}
+
+/// Whether a job that waits for this allows the step at some time.
+const fn allows(stage: JobStage, step: JobStep) -> bool {
+    match stage {
+        JobStage::Open { .. } => matches!(step, JobStep::Draw | JobStep::Expire),
+        JobStage::Drawn { .. } => matches!(step, JobStep::Close),
+        JobStage::Submitted { .. } => matches!(step, JobStep::Finalize),
     }
 }
 

@@ -128,6 +128,9 @@ impl LostRace {
             | Purpose::ClaimOwn { .. }
             | Purpose::Rebalance { .. }
             | Purpose::ExecuteOperation { .. }
+            | Purpose::AdvanceJob { .. }
+            | Purpose::HarvestNodes { .. }
+            | Purpose::CollectVouchers { .. }
             | Purpose::Sweep { .. } => {
                 return Ok(None);
             }

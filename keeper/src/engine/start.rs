@@ -22,10 +22,12 @@ use super::{
     book_audit::BookAudit,
     chain_events::ReportedEvents,
     executor_listing::ExecutorListing,
+    job_terms,
     log::DryRunLog,
     operator::Pauses,
     pricing::Pricing,
     protocols::Protocols,
+    publishers::Publishers,
     results::ResultsRecorder,
     strategies::Strategies,
     submissions::Submissions,
@@ -39,8 +41,10 @@ use crate::{
     sender::{self, SenderHandle, SenderTasks, Signers, StartError},
     shutdown::Shutdown,
     store::{Identity, Records, Store},
-    strategies::governance::Governance,
-    strategies::{guard::Guard, harvest::Harvest, liquidate::Liquidate, rebalance::Rebalance},
+    strategies::{
+        governance::Governance, guard::Guard, harvest::Harvest, jobs::Jobs, liquidate::Liquidate, rebalance::Rebalance,
+        vouchers::Vouchers,
+    },
     stream::{self, Stream, newest_header},
     telemetry::alerts::AlertService,
     view::{EndpointName, Ledger, ViewPublisher},
@@ -178,6 +182,11 @@ impl Parts {
             listing = reading => listing?,
             () = shutdown.requested() => return Ok(()),
         };
+        let reading = job_terms::read(&config, &roles.read);
+        let job_terms = tokio::select! {
+            terms = reading => terms,
+            () = shutdown.requested() => return Ok(()),
+        };
         let starting = start_sender(sender_settings, signers, &roles, &records);
         let (sender, sender_events, sender_tasks) = tokio::select! {
             started = starting => started?,
@@ -200,13 +209,16 @@ impl Parts {
         let harvest = wiring::harvest(&config, harvester).map(Harvest::new);
         let rebalance = wiring::rebalance(&config, harvester).map(Rebalance::new);
         let governance = wiring::governance(&config, harvester).map(Governance::new);
+        let vouchers = wiring::vouchers(&config, harvester).map(Vouchers::new);
+        let jobs = wiring::jobs(&config, job_terms, harvester).map(Jobs::new);
         let seize = listing.map(|listing| wiring::seize(&config, listing, keeper, &core_settings));
         let engine = Engine {
             follower,
             pricing: Pricing::new(&config, liquidation_reader, harvest_reader, block_request),
-            strategies: Strategies::new(liquidate, guard, harvest, rebalance, governance, seize),
+            strategies: Strategies::new(liquidate, guard, harvest, rebalance, (governance, jobs, vouchers), seize),
             protocols: Protocols::start(&roles.read, &config.protocols.deployments),
             submissions: Submissions::new(sender),
+            publishers: Publishers::start(&config),
             audit: BookAudit::new(config.audit.clone()),
             background: Background::new(reader.clone(), notes),
             results: ResultsRecorder::start(records, reader),

@@ -1,7 +1,7 @@
 //! The strategies in the order of their priority: liquidations first, then orders in markets without any, vaults that leave
 //! a flagged market, and other rebalances and harvests in blocks in which nothing else is sent.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use alloy::primitives::{Address, B256};
 use plimsoll_protocols::{Deployment, Lot};
@@ -18,9 +18,11 @@ use crate::{
         governance::Governance,
         guard::{Guard, OrderId},
         harvest::{Harvest, RewardId, StreamId},
+        jobs::{JobTarget, Jobs},
         liquidate::{Liquidate, LoanId},
         rebalance::Rebalance,
         seize::{PositionId, Seize},
+        vouchers::{PublishedBatch, Vouchers},
     },
 };
 
@@ -36,6 +38,10 @@ pub(super) struct Strategies {
     rebalance: Option<Rebalance>,
     /// `None` where no operation is executed.
     governance: Option<Governance>,
+    /// `None` where no service publishes vouchers.
+    vouchers: Option<Vouchers>,
+    /// `None` where no job is brought on.
+    jobs: Option<Jobs>,
     /// `None` where no other protocol is followed.
     seize: Option<Seize>,
     /// Whether the last round of liquidations sent nothing and skipped loans because of an intent in flight.
@@ -43,15 +49,15 @@ pub(super) struct Strategies {
 }
 
 impl Strategies {
-    pub(super) const fn new(
+    pub(super) fn new(
         liquidate: Liquidate,
         guard: Option<Guard>,
         harvest: Option<Harvest>,
         rebalance: Option<Rebalance>,
-        governance: Option<Governance>,
+        (governance, jobs, vouchers): (Option<Governance>, Option<Jobs>, Option<Vouchers>),
         seize: Option<Seize>,
     ) -> Self {
-        Self { liquidate, guard, harvest, rebalance, governance, seize, blocked_by_in_flight: false }
+        Self { liquidate, guard, harvest, rebalance, governance, jobs, vouchers, seize, blocked_by_in_flight: false }
     }
 
     /// Bids against rivals, to record how races ended.
@@ -193,5 +199,32 @@ impl Strategies {
     ) -> Option<Decisions<B256>> {
         let excluded = |id| exclusion.skip_reason(&Subject::Operation(id));
         Some(self.governance.as_ref()?.decide(reader, book.governance(), context, (&excluded, results)).await)
+    }
+
+    /// Decides about published batches of vouchers; `None` where there are none, or it is not time.
+    pub(super) async fn vouchers<R: ChainReader>(
+        &mut self,
+        reader: &R,
+        valuer: &mut Valuer,
+        batches: &[Arc<PublishedBatch>],
+        context: BlockContext<'_>,
+        (exclusion, results): (&Exclusion, &ResultsLedger),
+    ) -> Option<Decisions<Address>> {
+        let excluded = |jar| exclusion.skip_reason(&Subject::Jar(jar));
+        self.vouchers.as_mut()?.decide(reader, valuer, batches, context, (&excluded, results)).await
+    }
+
+    /// Decides about every job that a step is due for; `None` where none is brought on, or the jobs are quarantined.
+    pub(super) async fn jobs<R: ChainReader>(
+        &mut self,
+        reader: &R,
+        valuer: &mut Valuer,
+        book: &Book,
+        context: BlockContext<'_>,
+        (exclusion, results): (&Exclusion, &ResultsLedger),
+    ) -> Option<Decisions<JobTarget>> {
+        let jobs = self.jobs.as_mut().filter(|jobs| book.coverage().contains(&jobs.contract().into_word()))?;
+        let excluded = |target: JobTarget| exclusion.skip_reason(&target.subject());
+        Some(jobs.decide(reader, valuer, book.jobs(), context, (&excluded, results)).await)
     }
 }

@@ -148,6 +148,11 @@ impl Submissions {
             }
             Purpose::Rebalance { vault } => debug!(%vault, %gain_wei, expected_gas, "intent submitted"),
             Purpose::ExecuteOperation { id } => debug!(operation = %id, expected_gas, "intent submitted"),
+            Purpose::AdvanceJob { id, step, .. } => {
+                debug!(job = id, step = step.name(), %gain_wei, expected_gas, "intent submitted");
+            }
+            Purpose::CollectVouchers { jar, .. } => debug!(%jar, %gain_wei, expected_gas, "intent submitted"),
+            Purpose::HarvestNodes { nodes } => debug!(?nodes, expected_gas, "intent submitted"),
             Purpose::Sweep { from, token } => debug!(%from, %token, expected_gas, "intent submitted"),
         }
         id
@@ -338,7 +343,13 @@ pub(super) fn lost_races(
                     positions.contains(deployment, market, account, reverted_in)
                 }
                 Subject::Order { market, account, kind } => is_executable(book, block, MarketId(market), account, kind),
-                Subject::Rewards { .. } | Subject::Vault(_) | Subject::Operation(_) | Subject::Sweep { .. } => None,
+                Subject::Job(id) => Some(book.jobs().job(id).is_some()),
+                Subject::Rewards { .. }
+                | Subject::Vault(_)
+                | Subject::Operation(_)
+                | Subject::Node(_)
+                | Subject::Jar(_)
+                | Subject::Sweep { .. } => None,
             };
             is_possible == Some(false)
         };

@@ -80,7 +80,7 @@ impl Bench {
         let fixture = Fixture::new(&vec![DEBT; loans]);
         let liquidate =
             Liquidate::new(wiring::liquidate(&fixture.config, Address::repeat_byte(0x55), &CoreSettings::default()));
-        Self { fixture, strategies: Strategies::new(liquidate, None, None, None, None, None) }
+        Self { fixture, strategies: Strategies::new(liquidate, None, None, None, (None, None, None), None) }
     }
 
     /// Decides at 2,000 dollars for an ether, while intents for these loans are in flight. Returns the borrowers in the
@@ -249,11 +249,12 @@ impl Site {
                 wiring::guard(&config, keeper, &CoreSettings::default()).map(Guard::new),
                 wiring::harvest(&config, keeper).map(Harvest::new),
                 wiring::rebalance(&config, keeper).map(Rebalance::new),
-                None,
+                (None, None, None),
                 None,
             ),
             protocols: Protocols::start(&[], &[]),
             submissions: Submissions::new(sender),
+            publishers: Publishers::default(),
             audit: BookAudit::new(config.audit.clone()),
             background: Background::new(reader.clone(), notes.clone()),
             results: ResultsRecorder::start(records, reader),

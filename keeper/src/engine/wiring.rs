@@ -9,6 +9,7 @@ use plimsoll_chain::{endpoint::Endpoint, relay::RelayIdentity};
 use super::{Mode, executor_listing::ExecutorListing};
 use crate::{
     amount::Amount,
+    chain::NodesContracts,
     config::{Config, Deployed, EndpointSettings, GasSource, Role, TransactionType},
     routing::router::Router,
     safety,
@@ -17,7 +18,7 @@ use crate::{
         core::{self, PrivateFirst},
         fees::{FeePolicy, TxFees},
     },
-    strategies::{gas::GasTable, governance, guard, harvest, liquidate, rebalance, seize},
+    strategies::{gas::GasTable, governance, guard, harvest, jobs, liquidate, rebalance, seize, vouchers},
     stream,
 };
 
@@ -129,6 +130,8 @@ pub(super) fn sender(config: &Config, mode: Mode) -> sender::SenderSettings {
     }
 }
 
+/// Seconds between two looks at published vouchers, at least.
+const VOUCHERS_EVERY_SECS: u64 = 12;
 /// Number of transactions that may fail at their highest cost before the day's loss reaches its cap.
 const FAILURES_PER_DAY: u64 = 5;
 
@@ -174,7 +177,11 @@ pub(super) const fn contracts(config: &Config) -> safety::Contracts {
         Some(executor) => Some(executor.address),
         None => None,
     };
-    safety::Contracts { core, liquidator, rewards, guard, order_executor, executor }
+    let jobs = match config.jobs.contracts {
+        Some(NodesContracts { jobs, .. }) => Some(jobs),
+        None => None,
+    };
+    safety::Contracts { core, liquidator, rewards, guard, order_executor, executor, jobs }
 }
 
 /// Settings for liquidating, with a sender that works so.
@@ -279,6 +286,38 @@ pub(super) fn governance(config: &Config, keeper: Address) -> Option<governance:
     Some(governance::GovernanceSettings {
         keeper,
         manager: contracts.manager,
+        gas: gas(config),
+        max_gas_price: config.fees.max_gas_price,
+        budget_per_day: settings.budget_per_day,
+        deadline_secs: deadline_secs(config),
+    })
+}
+
+/// Settings for claiming published vouchers; `None` if no service publishes any.
+pub(super) fn vouchers(config: &Config, keeper: Address) -> Option<vouchers::VouchersSettings> {
+    let settings = &config.vouchers;
+    (!settings.publishers.is_empty()).then(|| vouchers::VouchersSettings {
+        keeper,
+        gas: gas(config),
+        budget_per_day: settings.budget_per_day,
+        interval_secs: VOUCHERS_EVERY_SECS,
+        deadline_secs: deadline_secs(config),
+    })
+}
+
+/// Settings for bringing jobs of nodes on, whose contracts were created with `terms`; `None` if there are none or nothing is
+/// done.
+pub(super) fn jobs(config: &Config, terms: Option<jobs::JobTerms>, keeper: Address) -> Option<jobs::JobsSettings> {
+    let settings = &config.jobs;
+    let contracts = settings.contracts.filter(|_| settings.execute)?;
+    Some(jobs::JobsSettings {
+        keeper,
+        jobs: contracts.jobs,
+        registry: contracts.registry,
+        terms: terms?,
+        posters: settings.posters.clone(),
+        harvested: settings.harvest.clone(),
+        harvest_every_secs: settings.harvest_every.as_secs(),
         gas: gas(config),
         max_gas_price: config.fees.max_gas_price,
         budget_per_day: settings.budget_per_day,

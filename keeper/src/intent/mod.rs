@@ -159,6 +159,27 @@ pub enum Purpose {
         /// Id of the operation or of the proposal.
         id: B256,
     },
+    /// Brings a job of nodes on: draws its nodes, closes its round, settles or ends it.
+    AdvanceJob {
+        /// Id of the job.
+        id: u64,
+        /// What is done.
+        step: JobStep,
+        /// What the transaction is paid for it, in units of the jobs' token.
+        tip: U256,
+    },
+    /// Claims the emission of nodes, for their bonds.
+    HarvestNodes {
+        /// Ids of the nodes.
+        nodes: Vec<u32>,
+    },
+    /// Claims vouchers for a service, for the tip of its jar.
+    CollectVouchers {
+        /// Address of the `TipJar`.
+        jar: Address,
+        /// Token that is claimed.
+        token: Address,
+    },
     /// Sends a token from a signer's account to the receiver of profits.
     Sweep {
         /// Account of the signer.
@@ -166,6 +187,33 @@ pub enum Purpose {
         /// The token.
         token: Address,
     },
+}
+
+/// What brings a job of nodes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobStep {
+    /// Draws the nodes of a round.
+    Draw,
+    /// Closes a round.
+    Close,
+    /// Settles a job whose result was not challenged.
+    Finalize,
+    /// Ends a round that was not drawn in time.
+    Expire,
+}
+
+impl JobStep {
+    /// The step's name in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Draw => "draw",
+            Self::Close => "close",
+            Self::Finalize => "finalize",
+            Self::Expire => "expire",
+        }
+    }
 }
 
 /// Order of precedence among intents of one signer.
@@ -220,6 +268,12 @@ pub enum Subject {
     Vault(Address),
     /// An operation of the manager or a proposal, by its id.
     Operation(B256),
+    /// A job of nodes, by its id.
+    Job(u64),
+    /// A node, by its id.
+    Node(u32),
+    /// Vouchers of the service with a jar, by the jar's address.
+    Jar(Address),
     /// A token on a signer's account.
     Sweep {
         /// Account of the signer.
@@ -264,6 +318,9 @@ impl Purpose {
             | Self::ClaimOwn { .. }
             | Self::Rebalance { .. }
             | Self::ExecuteOperation { .. }
+            | Self::AdvanceJob { .. }
+            | Self::HarvestNodes { .. }
+            | Self::CollectVouchers { .. }
             | Self::Sweep { .. } => None,
         }
     }
@@ -292,6 +349,9 @@ impl Purpose {
             }
             Self::Rebalance { vault } => vec![Subject::Vault(*vault)],
             Self::ExecuteOperation { id } => vec![Subject::Operation(*id)],
+            Self::AdvanceJob { id, .. } => vec![Subject::Job(*id)],
+            Self::HarvestNodes { nodes } => nodes.iter().map(|node| Subject::Node(*node)).collect(),
+            Self::CollectVouchers { jar, .. } => vec![Subject::Jar(*jar)],
             Self::Sweep { from, token } => vec![Subject::Sweep { from: *from, token: *token }],
         }
     }

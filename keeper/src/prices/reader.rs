@@ -7,10 +7,10 @@ use std::{fmt, future::Future, sync::Arc};
 
 use alloy::{
     eips::BlockId,
-    primitives::{Address, Bytes, U256, address, map::AddressMap},
+    primitives::{Address, Bytes, U256, address, keccak256, map::AddressMap},
     rpc::{
         client::RpcClient,
-        types::{TransactionRequest, state::AccountOverride},
+        types::{Block, TransactionRequest, state::AccountOverride},
     },
     sol_types::SolCall,
     transports::{RpcError, TransportError},
@@ -85,6 +85,13 @@ pub trait ChainReader: Send + Sync {
     ) -> impl Future<Output = Result<Vec<SimulatedCall>, ChainError>> + Send {
         let sequences: Vec<_> = calls.into_iter().map(|call| vec![call]).collect();
         async move { Ok(self.run(block, &sequences).await?.into_iter().flatten().collect()) }
+    }
+
+    /// Returns the RLP of the header of a block of the chain that the reader's node follows. Fails where no node answers,
+    /// or where the header has parts that are not known here.
+    fn raw_header(&self, number: u64) -> impl Future<Output = Result<Bytes, ChainError>> + Send {
+        let problem = format!("it has no header of block {number}");
+        async move { Err(ChainError::Unreachable { endpoint: "this reader".to_owned(), problem }) }
     }
 
     /// Returns the result of a call that is known without another request.
@@ -193,6 +200,19 @@ impl ChainReader for EndpointReader {
             }
         }
         Ok(results)
+    }
+
+    async fn raw_header(&self, number: u64) -> Result<Bytes, ChainError> {
+        let parameters = (BlockId::from(number), false);
+        let request = self.client.request::<_, Option<Block>>("eth_getBlockByNumber", &parameters);
+        let answer = record::rpc("eth_getBlockByNumber", request).await;
+        let block = answer.map_err(|error| ChainError::of_transport(&self.endpoint, &error))?;
+        let block = block.ok_or_else(|| self.error(format!("it has no block {number}")))?;
+        let header = Bytes::from(alloy::rlp::encode(&block.header.inner));
+        if keccak256(&header) != block.header.hash {
+            return Err(self.error(format!("the header of block {number} has parts that are not known here")));
+        }
+        Ok(header)
     }
 }
 

@@ -8,10 +8,10 @@ use alloy::{
     sol_types::SolEvent,
 };
 use plimsoll_contracts::{
-    IExecutor, IGuard,
+    IExecutor, IGuard, IJobs,
     ILiquidator::{BuilderPaid, LiquidateWithoutCapital},
     IOrderExecutor::ExecuteWithoutCapital,
-    IPlimsoll, IRewards,
+    IPlimsoll, IRewards, ITipJar,
 };
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,8 @@ pub struct Contracts {
     pub order_executor: Option<Address>,
     /// Address of the `Executor` contract.
     pub executor: Option<Address>,
+    /// Address of the `Jobs` contract.
+    pub jobs: Option<Address>,
 }
 
 /// What a mined transaction did, by the events in its receipt.
@@ -56,6 +58,10 @@ pub struct Execution {
     pub seized: U256,
     /// Whether an order was executed.
     pub is_order: bool,
+    /// Jars that tell of tips, with token and amount. Only that which the intent calls is believed.
+    pub tips: Vec<(Address, Address, U256)>,
+    /// Whether a job's nodes were drawn or a job was settled, which a tip is paid for.
+    pub has_tip: bool,
     /// Token and amount of the profit of a flash swap or of an order, or of the tips of a harvest.
     pub profit: Option<(Address, U256)>,
     /// Token and amount of the rewards that were claimed, tips included.
@@ -96,6 +102,10 @@ impl Execution {
                 && let Ok(event) = BuilderPaid::decode_log(log)
             {
                 done.builder_paid = done.builder_paid.saturating_add(event.amount);
+            } else if let Ok(event) = ITipJar::Collect::decode_log(log) {
+                done.tips.push((log.address, event.token, event.tip));
+            } else if Some(log.address) == contracts.jobs {
+                done.has_tip |= IJobs::Draw::decode_log(log).is_ok() || IJobs::Settle::decode_log(log).is_ok();
             } else if log.address == contracts.core
                 && let Ok(event) = IPlimsoll::Liquidate::decode_log(log)
             {
@@ -134,8 +144,20 @@ impl Execution {
             (Purpose::Liquidate { .. }, None) => value(self.profit).saturating_add(self.builder_paid),
             (Purpose::Seize { .. } | Purpose::ExecuteOrder { .. } | Purpose::Harvest { .. }, _) => value(self.profit),
             (Purpose::ClaimOwn { .. }, _) => value(self.claimed),
-            // These earn for depositors, serve governance, or move what was earned before.
-            (Purpose::Rebalance { .. } | Purpose::ExecuteOperation { .. } | Purpose::Sweep { .. }, _) => U256::ZERO,
+            (Purpose::CollectVouchers { jar, token }, _) => {
+                let own = self.tips.iter().filter(|(by, paid_in, _)| by == jar && paid_in == token);
+                profit.rate.value_down(own.fold(U256::ZERO, |sum, (.., tip)| sum.saturating_add(*tip)))
+            }
+            (Purpose::AdvanceJob { tip, .. }, _) if self.has_tip => profit.rate.value_down(*tip),
+            // These earn for depositors and nodes, serve governance, or move what was earned before.
+            (
+                Purpose::Rebalance { .. }
+                | Purpose::ExecuteOperation { .. }
+                | Purpose::AdvanceJob { .. }
+                | Purpose::HarvestNodes { .. }
+                | Purpose::Sweep { .. },
+                _,
+            ) => U256::ZERO,
         }
     }
 }
@@ -188,7 +210,12 @@ impl Realised {
             Purpose::Liquidate { .. } | Purpose::Seize { .. } => [done.accounts, 0, 0],
             Purpose::ExecuteOrder { .. } => [0, done.accounts, 0],
             Purpose::Harvest { .. } | Purpose::ClaimOwn { .. } => [0, 0, done.accounts],
-            Purpose::Rebalance { .. } | Purpose::ExecuteOperation { .. } | Purpose::Sweep { .. } => [0; 3],
+            Purpose::Rebalance { .. }
+            | Purpose::ExecuteOperation { .. }
+            | Purpose::AdvanceJob { .. }
+            | Purpose::HarvestNodes { .. }
+            | Purpose::CollectVouchers { .. }
+            | Purpose::Sweep { .. } => [0; 3],
         };
         Some(Self {
             intent: report.id,

@@ -13,6 +13,8 @@
 //! - [`harvest`] claims staking rewards for others whose tips pay for the gas, and the keeper's own.
 //! - [`rebalance`] moves the assets of vaults between markets for their depositors.
 //! - [`governance`] executes what is due in the deployment's manager and governors.
+//! - [`jobs`] brings jobs of nodes on, and claims nodes' emission.
+//! - [`vouchers`] claims vouchers for services that publish them, for a tip.
 //! - [`bids`] decides what priority fee a liquidation bids, by the races before it.
 //! - [`gas`] has expected gas, gas limits and the test of profitability.
 //!
@@ -25,15 +27,18 @@
 //! | why a loan is not liquidated | [`SkipReason`] |
 
 pub mod bids;
+mod failures;
 pub mod gas;
 pub mod governance;
 pub mod guard;
 pub mod harvest;
+pub mod jobs;
 pub mod liquidate;
 pub mod rebalance;
 mod revert;
 pub mod seize;
 mod skip_reason;
+pub mod vouchers;
 
 use alloy::primitives::U256;
 use plimsoll_contracts::MarketId;

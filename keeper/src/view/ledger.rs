@@ -143,7 +143,8 @@ fn state_and_note(outcome: &Outcome) -> (ActivityState, Option<String>) {
 fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
     let Intent { purpose, expected_gain, .. } = &report.intent;
     // Those of the others only bound the fees.
-    let is_for_profit = !matches!(purpose, Purpose::ExecuteOperation { .. } | Purpose::Sweep { .. });
+    let is_for_profit =
+        !matches!(purpose, Purpose::ExecuteOperation { .. } | Purpose::HarvestNodes { .. } | Purpose::Sweep { .. });
     let (kind, accounts, borrowers) = match purpose {
         Purpose::Liquidate { borrowers, .. } => (ActivityKind::Liquidation, borrowers.len(), &borrowers[..]),
         Purpose::Seize { accounts, .. } => (ActivityKind::Liquidation, accounts.len(), &accounts[..]),
@@ -152,6 +153,9 @@ fn new_entry(config: &Config, report: &Report, now: u64) -> ActivityEntry {
         Purpose::ClaimOwn { .. } => (ActivityKind::Claim, 1, &[][..]),
         Purpose::Rebalance { .. } => (ActivityKind::Rebalance, 1, &[][..]),
         Purpose::ExecuteOperation { .. } => (ActivityKind::Governance, 1, &[][..]),
+        Purpose::CollectVouchers { .. } => (ActivityKind::Vouchers, 1, &[][..]),
+        Purpose::AdvanceJob { .. } => (ActivityKind::Job, 1, &[][..]),
+        Purpose::HarvestNodes { nodes } => (ActivityKind::Emission, nodes.len(), &[][..]),
         Purpose::Sweep { .. } => (ActivityKind::Sweep, 1, &[][..]),
     };
     ActivityEntry {
@@ -182,6 +186,12 @@ pub(crate) fn place(config: &Config, purpose: &Purpose) -> String {
         Purpose::Harvest { pool, .. } | Purpose::ClaimOwn { pool, .. } => config.deployed.programme_name(*pool),
         Purpose::Rebalance { vault } => config.deployed.vault_name(*vault),
         Purpose::ExecuteOperation { id } => super::governance::short_id(*id),
+        Purpose::AdvanceJob { id, step, .. } => format!("job {id}: {}", step.name()),
+        Purpose::CollectVouchers { jar, .. } => jar.to_string(),
+        Purpose::HarvestNodes { nodes } => {
+            let nodes: Vec<_> = nodes.iter().map(u32::to_string).collect();
+            format!("nodes {}", nodes.join(", "))
+        }
         Purpose::Sweep { token, .. } => config.tokens.name(*token),
     }
 }

@@ -26,6 +26,7 @@ mod decisions;
 mod denomination;
 mod execution;
 mod governance;
+mod jobs;
 mod ledger;
 mod liquidatable;
 mod model;
@@ -50,6 +51,7 @@ pub use self::{
     decisions::{DecisionHistory, DecisionSpan, RecordedDecision},
     denomination::Denomination,
     governance::{EndedView, GovernanceView, OppositionView, ScheduledState, ScheduledView},
+    jobs::{JobView, JobsView, NodeHarvestView, VouchersView},
     model::{
         ActivityEntry, ActivityKind, ActivityState, AuditView, DayProfit, DecisionCount, DecisionView, EndpointView,
         HeadView, KeeperView, MarketView, OrderView, PositionView, ProgrammeView, ProtocolView, Readiness,

@@ -7,7 +7,13 @@ use plimsoll_contracts::{MarketId, market::BPS};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant};
 
-use super::{decisions::DecisionHistory, governance::GovernanceView, row::PositionRow, words::Words};
+use super::{
+    decisions::DecisionHistory,
+    governance::GovernanceView,
+    jobs::{JobsView, VouchersView},
+    row::PositionRow,
+    words::Words,
+};
 use crate::{
     amount::{Amount, Balance, Health, Price},
     math::guard::OrderKind,
@@ -52,6 +58,10 @@ pub struct View {
     pub vaults: Vec<VaultView>,
     /// What governance waits for; `None` where the deployment has no manager on record.
     pub governance: Option<GovernanceView>,
+    /// Jobs of nodes; `None` where the deployment has none on record.
+    pub jobs: Option<JobsView>,
+    /// The last decisions about published vouchers.
+    pub vouchers: Vec<VouchersView>,
     /// Recent transactions and dry-run decisions, the newest first; at most [`SHOWN_EVENTS`].
     pub timeline: Vec<ActivityEntry>,
     /// Sums of what was earned and spent.
@@ -404,6 +414,12 @@ pub enum ActivityKind {
     Rebalance,
     /// Execution of an operation or a proposal that was due.
     Governance,
+    /// Step of a job of nodes.
+    Job,
+    /// Claim of nodes' emission.
+    Emission,
+    /// Claim of vouchers for a service.
+    Vouchers,
     /// Transfer of profits to their receiver.
     Sweep,
     /// Liquidation by another liquidator.
@@ -421,6 +437,9 @@ impl ActivityKind {
             Self::Claim => "claim",
             Self::Rebalance => "rebalance",
             Self::Governance => "governance",
+            Self::Job => "job",
+            Self::Emission => "emission",
+            Self::Vouchers => "vouchers",
             Self::Sweep => "sweep",
             Self::Elsewhere => "elsewhere",
         }

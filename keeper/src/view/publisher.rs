@@ -12,6 +12,7 @@ use tokio::{
 use super::{
     decisions::{PositionDecisions, RecordedDecision, RewardDecisions},
     governance::governance_view,
+    jobs::{VouchersView, jobs_view},
     liquidatable::LiquidatableSince,
     model::{DecisionCount, DecisionView, HeadView, KeeperView, ProtocolView, View},
     operations::{EndpointName, OperationsSnapshot, endpoint_view, safety_view, signer_view},
@@ -29,7 +30,7 @@ use crate::{
     intent::{Report, Subject},
     prices::Prices,
     sender::fleet::FleetStatus,
-    strategies::{Decision, LoanClass, SkipReason, guard::OrderId, harvest::StreamId},
+    strategies::{Decision, LoanClass, SkipReason, guard::OrderId, harvest::StreamId, jobs::JobTarget},
     stream::EndpointHealth,
     survey::Survey,
 };
@@ -66,6 +67,8 @@ pub(crate) struct ViewPublisher {
     vault_decisions: BTreeMap<Address, DecisionView>,
     /// The decisions of the newest block about what is due.
     operation_decisions: BTreeMap<B256, DecisionView>,
+    /// The decisions of the newest block about jobs of nodes and their emission.
+    job_decisions: BTreeMap<JobTarget, DecisionView>,
     rivals: Rivals,
     survey: Survey,
     liquidatable_since: LiquidatableSince,
@@ -103,6 +106,7 @@ impl ViewPublisher {
             reward_decisions: RewardDecisions::default(),
             vault_decisions: BTreeMap::new(),
             operation_decisions: BTreeMap::new(),
+            job_decisions: BTreeMap::new(),
             rivals: Rivals::default(),
             survey: Survey::default(),
             liquidatable_since: LiquidatableSince::default(),
@@ -210,6 +214,24 @@ impl ViewPublisher {
         self.operation_decisions = decisions.into_iter().map(shown).collect();
     }
 
+    /// Replaces the decisions about published vouchers by those of a block.
+    pub(crate) fn record_voucher_decisions(&mut self, decisions: Vec<(Address, Decision)>, block: u64) {
+        let words = Words::without_bids(&self.config);
+        let shown = |(jar, decision)| VouchersView {
+            jar,
+            decision: RecordedDecision { block, decision: self.unless_dry(decision) }.view(&words),
+        };
+        self.view.vouchers = decisions.into_iter().map(shown).collect();
+    }
+
+    /// Replaces the decisions about jobs of nodes by those of a block.
+    pub(crate) fn record_job_decisions(&mut self, decisions: Vec<(JobTarget, Decision)>, block: u64) {
+        let words = Words::without_bids(&self.config);
+        let shown =
+            |(target, decision)| (target, RecordedDecision { block, decision: self.unless_dry(decision) }.view(&words));
+        self.job_decisions = decisions.into_iter().map(shown).collect();
+    }
+
     /// Records the liquidations in a block. Those of other liquidators are shown.
     pub(crate) fn record_liquidations(
         &mut self,
@@ -269,6 +291,7 @@ impl ViewPublisher {
         self.view.vaults = vault_views(&self.config, book, prices, &self.vault_decisions, header.timestamp);
         self.view.governance =
             governance_view(&self.config, book.governance(), &self.operation_decisions, header.timestamp);
+        self.view.jobs = jobs_view(&self.config, book, &self.job_decisions);
         self.view.progress = None;
         self.view.head = Some(HeadView {
             number: header.number,

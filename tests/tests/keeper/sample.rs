@@ -12,9 +12,10 @@ use plimsoll_keeper::{
     survey::DebtDistribution,
     view::{
         ActivityEntry, ActivityKind, ActivityState, AuditView, DayProfit, DecisionCount, DecisionHistory, DecisionView,
-        Denomination, EndedView, EndpointView, GovernanceView, HeadView, KeeperView, MarketView, OppositionView,
-        OrderView, PositionRow, ProgrammeView, ProtocolView, RecordedDecision, RowMarket, SafetyView, ScheduledState,
-        ScheduledView, SignerView, Totals, TriggeredOrders, VaultMarketView, VaultView, View, WatchedAccount, Words,
+        Denomination, EndedView, EndpointView, GovernanceView, HeadView, JobView, JobsView, KeeperView, MarketView,
+        NodeHarvestView, OppositionView, OrderView, PositionRow, ProgrammeView, ProtocolView, RecordedDecision,
+        RowMarket, SafetyView, ScheduledState, ScheduledView, SignerView, Totals, TriggeredOrders, VaultMarketView,
+        VaultView, View, VouchersView, WatchedAccount, Words,
     },
 };
 use tokio::time::Instant;
@@ -86,6 +87,8 @@ pub(super) fn view() -> View {
         }],
         vaults: vec![vault()],
         governance: Some(governance()),
+        jobs: Some(jobs()),
+        vouchers: vec![VouchersView { jar: Address::repeat_byte(0xb3), decision: acts() }],
         timeline: timeline(),
         profit: profit(),
         totals: Totals {
@@ -451,6 +454,31 @@ fn node(name: &str, role: &str, healthy: bool, latency: u64, problem: Option<&st
 }
 
 /// An operation that depositors oppose, and one that was executed.
+fn jobs() -> JobsView {
+    JobsView {
+        contract: Address::repeat_byte(0xb0),
+        open: 1,
+        drawn: 0,
+        submitted: 0,
+        nodes: 12,
+        jobs: vec![JobView {
+            id: 31,
+            poster: Address::repeat_byte(0xb1),
+            kind: B256::repeat_byte(0xb2),
+            state: "open",
+            round: 1,
+            seats: 3,
+            stake: "300000000000000000000".into(),
+            decision: None,
+        }],
+        harvests: vec![NodeHarvestView { node: 2, decision: acts() }],
+    }
+}
+
+fn acts() -> DecisionView {
+    DecisionView { block: BLOCK, acts: true, reason: "act".into(), text: "it is sent".into() }
+}
+
 fn governance() -> GovernanceView {
     GovernanceView {
         manager: Address::repeat_byte(0xa0),

@@ -50,6 +50,8 @@ impl<'a> Application<'a> {
                 self.apply_governance_event(*source, event);
                 Ok(())
             }
+            Event::Job(_, event) => self.apply_job_event(event),
+            Event::Node(_, event) => self.apply_node_event(event),
         }
     }
 

@@ -15,6 +15,7 @@ const CONTRACTS: Contracts = Contracts {
     guard: Some(Address::repeat_byte(0x91)),
     order_executor: Some(Address::repeat_byte(0x92)),
     executor: Some(Address::repeat_byte(0x93)),
+    jobs: Some(Address::repeat_byte(0x94)),
 };
 const REWARDS: Address = Address::repeat_byte(0xee);
 const USD: Address = Address::repeat_byte(1);

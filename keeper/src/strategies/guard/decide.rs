@@ -8,14 +8,13 @@ use plimsoll_contracts::market::BPS;
 
 use super::{
     Guard, GuardSettings, MAX_TRIALS, OrderId,
-    failures::Failures,
     trial::{Quote, Trial},
 };
 use crate::{
     book::{Book, MarketBook, TriggeredOrder},
     math::{guard::MAX_PREMIUM_BPS, wide::mul_div_down},
     prices::{Call, ChainReader, Rate, Valuer},
-    strategies::{BlockContext, Decisions, Exclusion, SkipReason, bids::Bids},
+    strategies::{BlockContext, Decisions, Exclusion, SkipReason, bids::Bids, failures::Failures},
 };
 
 /// By how much the value of a loan token may have risen since it was last read: what pays at so many times its last known
@@ -121,7 +120,7 @@ impl Round<'_> {
         &self,
         market: &MarketBook,
         order: &TriggeredOrder,
-        failures: &Failures,
+        failures: &Failures<OrderId>,
         busy: &BTreeSet<B256>,
     ) -> Option<SkipReason> {
         let header = self.context.header;
@@ -129,7 +128,7 @@ impl Round<'_> {
         if header.timestamp < from {
             return Some(SkipReason::CoolingDown { from });
         }
-        if let Some(reason) = failures.reason(id_of(market, order), header.number) {
+        if let Some(reason) = failures.reason(&id_of(market, order), header.number) {
             return Some(reason.clone());
         }
         busy.contains(&market.id().0).then_some(SkipReason::LiquidationsFirst)
@@ -141,7 +140,7 @@ impl Round<'_> {
         &self,
         reader: &R,
         trials: Vec<Vec<Trial<'_>>>,
-        failures: &mut Failures,
+        failures: &mut Failures<OrderId>,
         decisions: &mut Decisions<OrderId>,
     ) -> Result<(), Unanswered> {
         let Self { settings, context, .. } = *self;
@@ -184,7 +183,7 @@ impl Round<'_> {
         &self,
         reader: &R,
         good: Vec<(Trial<'_>, Quote)>,
-        failures: &mut Failures,
+        failures: &mut Failures<OrderId>,
         decisions: &mut Decisions<OrderId>,
     ) -> Result<(), Unanswered> {
         let Self { settings, context, bids } = *self;
@@ -225,7 +224,7 @@ impl Round<'_> {
                 };
                 match quote {
                     Some(quote) => {
-                        failures.forget(trial.id);
+                        failures.forget(&trial.id);
                         settings.send(&trial, &quote, context, bids, decisions);
                     }
                     None => {
@@ -245,8 +244,8 @@ pub(super) fn id_of(market: &MarketBook, order: &TriggeredOrder) -> OrderId {
 
 /// Orders by how often they failed, so that none keeps others waiting, and by the gain at the oracle's price; equal ones by
 /// market and account, so that decisions are deterministic.
-fn rank(routes: &[Trial<'_>], failures: &Failures) -> (u32, Reverse<U256>, Option<OrderId>) {
+fn rank(routes: &[Trial<'_>], failures: &Failures<OrderId>) -> (u32, Reverse<U256>, Option<OrderId>) {
     let first = routes.first();
-    let attempts = first.map_or(0, |trial| failures.attempts(trial.id));
+    let attempts = first.map_or(0, |trial| failures.attempts(&trial.id));
     (attempts, Reverse(first.map_or(U256::ZERO, |trial| trial.expected_wei)), first.map(|trial| trial.id))
 }

@@ -19,7 +19,6 @@
 //! are not looked at, whatever tip they offer.
 
 mod decide;
-mod failures;
 mod trial;
 
 #[cfg(test)]
@@ -28,9 +27,8 @@ mod tests;
 use alloy::primitives::{Address, B256, map::B256Map};
 use plimsoll_contracts::MarketId;
 
-use self::failures::Failures;
 pub use self::trial::LOST_RACE_GAS;
-use super::{gas::GasTable, liquidate::SwapRoute};
+use super::{failures::Failures, gas::GasTable, liquidate::SwapRoute};
 use crate::{intent::Subject, math::guard::OrderKind};
 
 /// Name of the strategy.
@@ -85,7 +83,7 @@ impl OrderId {
 #[derive(Debug)]
 pub struct Guard {
     settings: GuardSettings,
-    failures: Failures,
+    failures: Failures<OrderId>,
 }
 
 impl Guard {

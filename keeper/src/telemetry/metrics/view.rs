@@ -75,6 +75,7 @@ fn metrics_of(view: &View) -> Vec<Metric> {
         markets(view),
         vaults(view),
         governance(view),
+        jobs(view),
         results(view),
         signers(view),
         fleet(view),
@@ -253,6 +254,19 @@ fn governance(view: &View) -> Vec<Metric> {
              were too large",
             single(number(governance.left_out)),
         ),
+    ]
+}
+
+fn jobs(view: &View) -> Vec<Metric> {
+    let Some(jobs) = &view.jobs else { return Vec::new() };
+    let state = |name: &str, count: u64| (vec![("state", name.to_owned())], number(count));
+    vec![
+        gauge(
+            "jobs",
+            "Jobs of nodes that have not ended, by what they wait for",
+            vec![state("open", jobs.open), state("drawn", jobs.drawn), state("submitted", jobs.submitted)],
+        ),
+        gauge("registered_nodes", "Nodes that were ever registered", single(number(jobs.nodes))),
     ]
 }
 
