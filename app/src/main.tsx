@@ -15,9 +15,11 @@ const PAGES = [
   ["", "Markets"],
   ["earn", "Earn"],
   ["governance", "Governance"],
+  ["nodes", "Nodes"],
   ["activity", "Activity"],
 ];
 
+const loadNodes = () => import("./ui/nodes").then(({ NodesPage }) => NodesPage);
 const loadGovernance = () => import("./ui/governance").then(({ GovernancePage }) => GovernancePage);
 
 function useRoute(): string[] {
@@ -65,6 +67,8 @@ function Page({ app }: { app: App }) {
           <EarnPage app={app} />
         ) : kind === "governance" ? (
           <Later app={app} load={loadGovernance} />
+        ) : kind === "nodes" ? (
+          <Later app={app} load={loadNodes} />
         ) : kind === "activity" ? (
           <ActivityPage app={app} />
         ) : (

@@ -117,12 +117,15 @@ export function readRecord(file: RecordFile): Deployment {
       const [risk, curve] = [unpackRisk(params.risk), unpackCurve(params.curve)];
       return { name, id: market.id, params, loan, collateral, risk, curve };
     }),
-    programmes: Object.entries(file.programmes).map(([name, { id, stake_token, reward_tokens }]) => ({
-      name,
-      id,
-      stake: tokenAt(stake_token),
-      rewards: reward_tokens.map(tokenAt),
-    })),
+    // The emission of nodes is staked by their registry alone, in units that are no token.
+    programmes: Object.entries(file.programmes)
+      .filter(([, { stake_token }]) => tokens.some((token) => token.address === getAddress(stake_token)))
+      .map(([name, { id, stake_token, reward_tokens }]) => ({
+        name,
+        id,
+        stake: tokenAt(stake_token),
+        rewards: reward_tokens.map(tokenAt),
+      })),
     pools: Object.values(file.pools),
     feeds: Object.entries(file.feeds).map(([name, address]) => ({ name, address })),
     contract: (kind) => {

@@ -18,7 +18,7 @@ const MOST_BYTES: usize = 120_000;
 const MOST_REQUESTS: usize = 8;
 /// Widths in pixels: a telephone, a tablet, a desk.
 const WIDTHS: [u64; 3] = [390, 820, 1_440];
-const ROUTES: [&str; 5] = ["", "market/weth-usdc", "earn", "governance", "activity"];
+const ROUTES: [&str; 6] = ["", "market/weth-usdc", "earn", "governance", "nodes", "activity"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_fits_every_width_and_is_accessible() -> eyre::Result<()> {

@@ -7,6 +7,7 @@ mod faults;
 mod fixture;
 mod governance;
 mod looks;
+mod nodes;
 mod orders;
 pub(crate) mod sources;
 mod verbs;
