@@ -349,9 +349,9 @@ impl Governance<'_> {
         let last = logs.last().and_then(|log| IBrake::Cancelled::decode_log(&log.inner).ok());
         Ok(match (logs.last(), last) {
             (Some(log), Some(event)) => format!(
-                "was cancelled by depositors through {} (their cancellation no. {} of it)",
-                self.reader.account_text(log.address()),
-                event.cancels
+                "was cancelled by depositors (cancellation no. {}) through {}",
+                event.cancels,
+                self.reader.account_text(log.address())
             ),
             _ => "was cancelled by a guardian or its proposer".to_owned(),
         })

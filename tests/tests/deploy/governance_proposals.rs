@@ -290,10 +290,7 @@ arguments = ["vaults.usdc", true]
     scene.pass(14 * DAY).await?;
     let text = scene.refused(&["execute", &id, "--anvil-account", "1"]).await?;
     ensure!(text.contains("it was braked: call 1 (governance.manager"), "{text}");
-    ensure!(
-        text.contains("by depositors through governance.brakes.vaults.usdc (their cancellation no. 1 of it)"),
-        "{text}"
-    );
+    ensure!(text.contains("by depositors (cancellation no. 1) through governance.brakes.vaults.usdc"), "{text}");
     let listed = scene.run(&["proposals", "--all"]).await?;
     ensure!(listed[0]["stage"] == "braked", "{listed}");
     Ok(())
