@@ -37,7 +37,11 @@ pub(crate) fn load(path: &Path, stated: &ModelFile) -> eyre::Result<(Arc<dyn Voc
         path.display(),
         stated.sha256
     );
-    let mut reader = Cursor::new(&data);
+    from_bytes(&data)
+}
+
+fn from_bytes(data: &[u8]) -> eyre::Result<(Arc<dyn Vocabulary>, Box<dyn Model>)> {
+    let mut reader = Cursor::new(data);
     let content = Content::read(&mut reader)?;
     let mut tokenizer = Tokenizer::from_gguf(&content)?;
     // SmolLM splits digits, and begins without a space; candle knows neither.
@@ -46,6 +50,31 @@ pub(crate) fn load(path: &Path, stated: &ModelFile) -> eyre::Result<(Arc<dyn Voc
     let bytes = token_bytes(&tokenizer)?;
     let model = ModelWeights::from_gguf(content, &mut reader, &Device::Cpu)?;
     Ok((Arc::new(Words { tokenizer, bytes }), Box::new(Llama(model))))
+}
+
+/// Loads a model with its weights in another quantisation, which takes less memory and gives other answers.
+#[cfg(feature = "dishonest")]
+pub(crate) fn load_requantised(path: &Path, stated: &ModelFile) -> eyre::Result<(Arc<dyn Vocabulary>, Box<dyn Model>)> {
+    use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
+    // So that it lies about this model, and not about a file that nobody knows.
+    load(path, stated)?;
+    let data = fs::read(path)?;
+    let mut reader = Cursor::new(&data);
+    let content = Content::read(&mut reader)?;
+    let mut tensors = Vec::new();
+    for name in content.tensor_infos.keys() {
+        let tensor = content.tensor(&mut reader, name, &Device::Cpu)?;
+        let tensor = match tensor.dtype() {
+            GgmlDType::F32 => tensor,
+            _ => QTensor::quantize(&tensor.dequantize(&Device::Cpu)?, GgmlDType::Q4_0)?,
+        };
+        tensors.push((name.as_str(), tensor));
+    }
+    let metadata: Vec<_> = content.metadata.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
+    let mut written = Cursor::new(Vec::new());
+    gguf_file::write(&mut written, &metadata, &tensors)?;
+    from_bytes(written.get_ref())
 }
 
 /// Bytes of each token: a vocabulary writes every byte as a printable character.

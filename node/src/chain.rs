@@ -1,12 +1,11 @@
 //! The chain as the gate needs it: a channel's state when it is asked for, deposits, claims and refunds.
 
 use std::{
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use alloy::{
-    network::EthereumWallet,
     primitives::{Address, B256, Bytes, U256},
     providers::{DynProvider, Provider, ProviderBuilder},
     signers::{SignerSync, local::PrivateKeySigner},
@@ -14,27 +13,27 @@ use alloy::{
 };
 use eyre::{WrapErr, ensure};
 use plimsoll_chain::{local::LocalChain, signer::SignerSource};
-use plimsoll_channels::{Channels, ClaimEntry};
-use plimsoll_contracts::IChannels::{self, VoucherClaim};
-use tokio::sync::Mutex as Lock;
+use plimsoll_channels::{Channels, claims};
+use plimsoll_contracts::{IChannels, ITipJar};
 
-use crate::{config::Config, store::Channel, x402::Erc3009};
-
-const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(240);
-/// Rows of one claim.
-const BATCH: usize = 50;
+use crate::{
+    config::Config,
+    sender::Sender,
+    store::{Channel, Store},
+    x402::{Amount, Erc3009},
+};
 
 pub(crate) struct Chain {
-    provider: DynProvider,
-    address: Address,
+    pub(crate) provider: DynProvider,
+    pub(crate) sender: Sender,
+    pub(crate) address: Address,
     collector: Address,
-    confirmations: u64,
+    /// Whether the receiver is a jar, which keepers collect from.
+    is_jar: bool,
     max_silence: Duration,
     pub(crate) channels: Channels,
     pub(crate) authorizer: PrivateKeySigner,
     heard: Mutex<Instant>,
-    /// Transactions are sent one after the other, each with the nonce after the last.
-    sending: Lock<()>,
 }
 
 /// A channel on the chain.
@@ -48,19 +47,13 @@ pub(crate) struct OnChain {
 }
 
 impl Chain {
-    pub(crate) async fn connect(config: &Config) -> eyre::Result<Self> {
+    pub(crate) async fn connect(config: &Config, store: Arc<Store>) -> eyre::Result<Self> {
         let endpoint = config.chain.endpoint()?;
         let client = endpoint.client().await?;
         let local = LocalChain::detect(&endpoint, &client).await?;
         let load = |source: &SignerSource, name: &str| source.load(local).wrap_err_with(|| format!("keys.{name}"));
         let (authorizer, sender) = (load(&config.keys.authorizer, "authorizer")?, load(&config.keys.sender, "sender")?);
-        let provider = ProviderBuilder::default()
-            .with_simple_nonce_management()
-            .with_gas_estimation()
-            .fetch_chain_id()
-            .wallet(EthereumWallet::from(sender))
-            .connect_client(client)
-            .erased();
+        let provider = ProviderBuilder::default().connect_client(client).erased();
         let id = provider.get_chain_id().await?;
         ensure!(
             id == config.chain.chain_id,
@@ -71,16 +64,27 @@ impl Chain {
             let code = provider.get_code_at(address).await?;
             ensure!(!code.is_empty(), "there is no contract at {address}, which chain.{name} names");
         }
+        let is_jar = config.claims.publish;
+        if is_jar {
+            let jar = config.payment.receiver;
+            let channels = ITipJar::new(jar, &provider).channels().call().await;
+            ensure!(
+                channels.is_ok_and(|channels| channels == config.chain.channels),
+                "claims.publish needs a TipJar of these channels as payment.receiver; {jar} is none. Deploy one, or leave \
+                 claims.publish out"
+            );
+        }
+        let (fees, confirmations) = (config.fees, config.chain.confirmations);
         Ok(Self {
+            sender: Sender::new(provider.clone(), sender, id, store, fees, confirmations),
             provider,
             address: config.chain.channels,
             collector: config.chain.collector,
-            confirmations: config.chain.confirmations,
+            is_jar,
             max_silence: Duration::from_secs(config.chain.max_silence_seconds),
             channels: Channels::new(id, config.chain.channels),
             authorizer,
             heard: Mutex::new(Instant::now()),
-            sending: Lock::new(()),
         })
     }
 
@@ -115,17 +119,7 @@ impl Chain {
     }
 
     async fn send(&self, call: Vec<u8>) -> eyre::Result<B256> {
-        let request = alloy::rpc::types::TransactionRequest::default().to(self.address).input(Bytes::from(call).into());
-        let _one_at_a_time = self.sending.lock().await;
-        // Simulated first: a transaction that reverts costs gas.
-        let sender = self.provider.clone();
-        sender.call(request.clone()).await.wrap_err("the transaction would revert")?;
-        let pending = sender.send_transaction(request).await?;
-        let hash = *pending.tx_hash();
-        let confirmed = pending.with_required_confirmations(self.confirmations).with_timeout(Some(TRANSACTION_TIMEOUT));
-        let receipt = confirmed.get_receipt().await.wrap_err_with(|| format!("the transaction {hash} is not mined"))?;
-        ensure!(receipt.status(), "the transaction {hash} reverted");
-        Ok(hash)
+        self.sender.send(self.address, call).await
     }
 
     /// Brings a payer's deposit. The caller judges success by the channel's balance: anybody may have sent it first.
@@ -141,28 +135,36 @@ impl Chain {
         self.send(call.abi_encode()).await
     }
 
-    fn claim_call(&self, rows: &[(Channel, VoucherClaim)]) -> eyre::Result<Vec<u8>> {
-        let entries = rows.iter().map(|(channel, row)| ClaimEntry {
-            channelId: channel.id,
-            maxClaimableAmount: row.voucher.maxClaimableAmount,
-            totalClaimed: row.totalClaimed,
-        });
-        let digest = self.channels.claim_batch_digest(entries.collect());
-        let signature = self.authorizer.sign_hash_sync(&digest)?.as_bytes().into();
-        let voucher_claims = rows.iter().map(|(_, row)| row.clone()).collect();
-        let call = IChannels::claimWithSignatureCall { voucherClaims: voucher_claims, authorizerSignature: signature };
-        Ok(call.abi_encode())
+    /// Signs claims of what was charged on these channels, which are of one receiver and token, in batches.
+    pub(crate) fn sign_claims(&self, channels: &[Channel]) -> eyre::Result<Vec<claims::Batch>> {
+        let batch = |rows: &[Channel]| -> eyre::Result<Option<claims::Batch>> {
+            let Some(first) = rows.first() else { return Ok(None) };
+            let mut batch = claims::Batch {
+                receiver: first.config.receiver,
+                receiver_authorizer: first.config.receiver_authorizer,
+                token: first.config.token,
+                claims: rows.iter().map(row).collect(),
+                authorizer_signature: Bytes::new(),
+            };
+            let digest = batch.digest(&self.channels)?;
+            batch.authorizer_signature = self.authorizer.sign_hash_sync(&digest)?.as_bytes().into();
+            Ok(Some(batch))
+        };
+        channels.chunks(claims::MAX_ROWS).filter_map(|rows| batch(rows).transpose()).collect()
     }
 
     /// Claims what was charged on these channels, and pays it out. Returns the transactions' hashes.
     pub(crate) async fn claim(&self, channels: &[Channel]) -> eyre::Result<Vec<B256>> {
         let mut hashes = Vec::new();
-        for batch in channels.chunks(BATCH) {
-            let rows = batch.iter().map(row).collect::<eyre::Result<Vec<_>>>()?;
-            let Some((first, _)) = rows.first() else { continue };
-            let (receiver, token) = (first.config.receiver, first.config.token);
+        for batch in self.sign_claims(channels)? {
+            let batch = batch.verify(&self.channels)?;
+            let (receiver, token) = (batch.receiver, batch.token);
+            if self.is_jar {
+                hashes.push(self.sender.send(receiver, batch.collect_call().abi_encode()).await?);
+                continue;
+            }
             let settle = IChannels::settleCall { receiver, token }.abi_encode();
-            let calls = vec![self.claim_call(&rows)?.into(), settle.into()];
+            let calls = vec![batch.claim_call().abi_encode().into(), settle.into()];
             hashes.push(self.send(IChannels::multicallCall { calls }.abi_encode()).await?);
         }
         Ok(hashes)
@@ -172,12 +174,15 @@ impl Chain {
     pub(crate) async fn refund(&self, channel: &Channel, state: OnChain, amount: u128) -> eyre::Result<B256> {
         let mut calls: Vec<Bytes> = Vec::new();
         if channel.charged > state.claimed {
-            calls.push(self.claim_call(&[row(channel)?])?.into());
+            for batch in self.sign_claims(std::slice::from_ref(channel))? {
+                calls.push(batch.verify(&self.channels)?.claim_call().abi_encode().into());
+            }
         }
-        let (_, claim) = row(channel)?;
+        let config = channel.config.to_config();
+        let config = config.ok_or_else(|| eyre::eyre!("the store's channel {} has an impossible delay", channel.id))?;
         let digest = self.channels.refund_digest(channel.id, state.refund_nonce, amount);
         let call = IChannels::refundWithSignatureCall {
-            config: claim.voucher.channel,
+            config,
             amount,
             nonce: state.refund_nonce,
             receiverAuthorizerSignature: self.authorizer.sign_hash_sync(&digest)?.as_bytes().into(),
@@ -187,10 +192,11 @@ impl Chain {
     }
 }
 
-fn row(channel: &Channel) -> eyre::Result<(Channel, VoucherClaim)> {
-    let config = channel.config.to_config();
-    let config = config.ok_or_else(|| eyre::eyre!("the store's channel {} has an impossible delay", channel.id))?;
-    let voucher = IChannels::Voucher { channel: config, maxClaimableAmount: channel.signed };
-    let signature = channel.signature.clone().into();
-    Ok((channel.clone(), VoucherClaim { voucher, signature, totalClaimed: channel.charged }))
+fn row(channel: &Channel) -> claims::Row {
+    claims::Row {
+        channel_config: channel.config.clone(),
+        max_claimable_amount: Amount(channel.signed),
+        signature: channel.signature.clone().into(),
+        total_claimed: Amount(channel.charged),
+    }
 }

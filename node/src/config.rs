@@ -31,6 +31,10 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) receipts: Receipts,
     #[serde(default)]
+    pub(crate) jobs: Jobs,
+    #[serde(default)]
+    pub(crate) fees: Fees,
+    #[serde(default)]
     pub(crate) limits: Limits,
 }
 
@@ -83,11 +87,13 @@ pub(crate) struct Keys {
 pub(crate) struct Claims {
     pub(crate) min: Amount,
     pub(crate) interval_seconds: u64,
+    pub(crate) publish: bool,
+    pub(crate) patience_seconds: u64,
 }
 
 impl Default for Claims {
     fn default() -> Self {
-        Self { min: Amount(1_000_000), interval_seconds: 12 }
+        Self { min: Amount(1_000_000), interval_seconds: 12, publish: false, patience_seconds: 3_600 }
     }
 }
 
@@ -96,6 +102,34 @@ impl Default for Claims {
 pub(crate) struct Receipts {
     pub(crate) node: u32,
     pub(crate) jobs: Address,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Jobs {
+    pub(crate) answer: bool,
+    pub(crate) interval_seconds: u64,
+    pub(crate) challenges_per_day: Amount,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self { answer: false, interval_seconds: 12, challenges_per_day: Amount(0) }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Fees {
+    /// In wei.
+    pub(crate) max_fee_per_gas: Amount,
+    pub(crate) bump_seconds: u64,
+}
+
+impl Default for Fees {
+    fn default() -> Self {
+        Self { max_fee_per_gas: Amount(500_000_000_000), bump_seconds: 24 }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -156,6 +190,16 @@ impl Config {
             claim.0,
             most.0
         );
+        ensure!(
+            (1..=120).contains(&config.fees.bump_seconds),
+            "fees.bump_seconds is {}: 1 to 120",
+            config.fees.bump_seconds
+        );
+        let named = config.receipts.node != 0 && config.receipts.jobs != Address::ZERO;
+        ensure!(
+            named || !config.jobs.answer,
+            "jobs.answer needs receipts.node and receipts.jobs: which node was drawn?"
+        );
         // So that no sum of prices can overflow: a request has at most 2^17 tokens.
         for (name, price) in [
             ("base", config.price.base),
@@ -204,6 +248,8 @@ mod tests {
         assert_eq!((config.chain.channels, config.chain.collector), (SETTLEMENT, ERC3009_COLLECTOR));
         assert_eq!(format!("{:?}", config.limits), format!("{:?}", Limits::default()));
         assert_eq!(format!("{:?}", config.claims), format!("{:?}", Claims::default()));
+        assert_eq!(format!("{:?}", config.jobs), format!("{:?}", Jobs::default()));
+        assert_eq!(format!("{:?}", config.fees), format!("{:?}", Fees::default()));
         assert_eq!(config.payment.withdraw_delay_seconds, one_day());
         assert_eq!((config.chain.confirmations, config.chain.max_silence_seconds), (one(), thirty()));
     }
@@ -216,6 +262,8 @@ mod tests {
             ("queue = 8", "que = 8", "que"),
             ("base = \"100\"", "base = \"0100\"", "0100"),
             ("base = \"100\"", "base = \"340282366920938463463374607431768211455\"", "price.base"),
+            ("answer = false", "answer = true", "jobs.answer needs"),
+            ("bump_seconds = 24", "bump_seconds = 0", "fees.bump_seconds is 0"),
             ("min = \"1000000\"", "min = \"99000000\"", "claims.min (99000000)"),
         ] {
             assert!(EXAMPLE.contains(from), "{from}");

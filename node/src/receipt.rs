@@ -5,28 +5,13 @@ use std::borrow::Cow;
 use alloy::{
     primitives::{Address, B256, Bytes, U256, hex, keccak256},
     signers::{SignerSync, local::PrivateKeySigner},
-    sol,
     sol_types::{Eip712Domain, SolStruct},
 };
 use plimsoll_channels::recover_signer;
+use plimsoll_contracts::IJobs;
 use serde::{Deserialize, Serialize};
 
-use crate::{engine::Engine, x402::Amount};
-
-sol! {
-    #[derive(Debug)]
-    struct Receipt {
-        uint32 node;
-        bytes32 kind;
-        bytes32 requestHash;
-        bytes32 resultHash;
-        uint32 promptTokens;
-        uint32 completionTokens;
-        uint40 issuedAt;
-        bytes32 channelId;
-        uint128 charged;
-    }
-}
+use crate::{engine::Engine, generation::result_hash, x402::Amount};
 
 /// A receipt as JSON, with what its signature is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +23,9 @@ pub(crate) struct SignedReceipt {
     pub(crate) kind: B256,
     pub(crate) request_hash: B256,
     pub(crate) result_hash: B256,
+    /// What the result is made from, besides the answer. It is not signed: the result is.
+    #[serde(default)]
+    pub(crate) trace: B256,
     pub(crate) prompt_tokens: u32,
     pub(crate) completion_tokens: u32,
     pub(crate) issued_at: u64,
@@ -57,7 +45,24 @@ impl SignedReceipt {
             Some(self.jobs),
             None,
         );
-        let receipt = Receipt {
+        let receipt = self.to_contract()?;
+        Ok(receipt.eip712_signing_hash(&domain))
+    }
+
+    pub(crate) fn sign(mut self, key: &PrivateKeySigner) -> eyre::Result<Self> {
+        self.signer = key.address();
+        self.signature = key.sign_hash_sync(&self.digest()?)?.as_bytes().into();
+        Ok(self)
+    }
+
+    /// Whether it is about this answer.
+    pub(crate) fn is_about(&self, answer: &str) -> bool {
+        result_hash(answer.as_bytes(), self.trace) == self.result_hash
+    }
+
+    /// As the contract takes it.
+    pub(crate) fn to_contract(&self) -> eyre::Result<IJobs::Receipt> {
+        Ok(IJobs::Receipt {
             node: self.node,
             kind: self.kind,
             requestHash: self.request_hash,
@@ -67,14 +72,7 @@ impl SignedReceipt {
             issuedAt: self.issued_at.try_into()?,
             channelId: self.channel_id,
             charged: self.charged.0,
-        };
-        Ok(receipt.eip712_signing_hash(&domain))
-    }
-
-    pub(crate) fn sign(mut self, key: &PrivateKeySigner) -> eyre::Result<Self> {
-        self.signer = key.address();
-        self.signature = key.sign_hash_sync(&self.digest()?)?.as_bytes().into();
-        Ok(self)
+        })
     }
 
     /// Whether it was signed by the account that it names.
@@ -147,6 +145,7 @@ mod tests {
             kind: engine.kind.id,
             request_hash: keccak256(&input),
             result_hash: outcome.result_hash(),
+            trace: outcome.trace,
             prompt_tokens: 1,
             completion_tokens: 5,
             issued_at: 9,

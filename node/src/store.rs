@@ -3,10 +3,13 @@
 use std::{
     fs::{self, File, TryLockError},
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use alloy::primitives::B256;
+use alloy::{
+    primitives::{B256, Bytes},
+    rpc::types::TransactionRequest,
+};
 use eyre::{WrapErr, bail, ensure};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
@@ -25,6 +28,14 @@ const SCHEMA: &str = "
         PRIMARY KEY (channel, signed, request)
     ) STRICT;
     CREATE TABLE IF NOT EXISTS receipts (request BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS spent (name TEXT PRIMARY KEY, day INTEGER NOT NULL, amount BLOB NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS transactions (
+        nonce INTEGER PRIMARY KEY, request TEXT NOT NULL, raw BLOB NOT NULL, hashes TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, secret BLOB NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS jobs (
+        id INTEGER PRIMARY KEY, input BLOB NOT NULL, answer BLOB, trace BLOB
+    ) STRICT;
 ";
 
 /// The store, of which one process at a time may be the owner.
@@ -46,6 +57,59 @@ pub(crate) struct Channel {
     pub(crate) signature: Vec<u8>,
 }
 
+/// A channel that is reserved for one request. Dropped without a charge, it is free again and nothing is charged: also
+/// when the request's task panics.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    store: Arc<Store>,
+    id: B256,
+    is_open: bool,
+}
+
+impl Reservation {
+    /// Ends it with its charge, and keeps what the client gets, in one commit.
+    pub(crate) fn charge(
+        mut self,
+        voucher: &CheckedVoucher,
+        charge: u128,
+        at: u64,
+        answer: Option<(B256, &str)>,
+        receipt: Option<(B256, &str)>,
+    ) -> eyre::Result<u128> {
+        let charged = self.store.charge(voucher, charge, at, answer, receipt)?;
+        self.is_open = false;
+        Ok(charged)
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.is_open
+            && let Err(error) = self.store.release(self.id)
+        {
+            tracing::error!(channel = %self.id, "channel not released; a restart does it: {error:#}");
+        }
+    }
+}
+
+/// A transaction that was signed and is not known to be mined.
+#[derive(Debug, Clone)]
+pub(crate) struct Journalled {
+    pub(crate) nonce: u64,
+    pub(crate) request: TransactionRequest,
+    /// The last one that was signed.
+    pub(crate) raw: Bytes,
+    /// Hashes of all that were signed with this nonce.
+    pub(crate) hashes: Vec<B256>,
+}
+
+/// A job that the node was drawn for.
+#[derive(Debug, Clone)]
+pub(crate) struct KeptJob {
+    pub(crate) input: Vec<u8>,
+    pub(crate) answer: Option<(Vec<u8>, B256)>,
+}
+
 /// A voucher whose signature and channel were checked.
 #[derive(Debug, Clone)]
 pub(crate) struct CheckedVoucher {
@@ -59,7 +123,7 @@ pub(crate) struct CheckedVoucher {
 #[derive(Debug)]
 pub(crate) enum Reserved {
     /// It is on disk. `charged` is the sum before this request.
-    Yes { charged: u128 },
+    Yes { charged: u128, reservation: Reservation },
     /// Another request of this channel is being served.
     Busy,
     /// The voucher is not for this sum and this request.
@@ -68,7 +132,7 @@ pub(crate) enum Reserved {
 
 impl Store {
     /// Opens the store and closes reservations that a crash left: their vouchers are kept, and nothing is charged.
-    pub(crate) fn open(path: &Path) -> eyre::Result<Self> {
+    pub(crate) fn open(path: &Path) -> eyre::Result<Arc<Self>> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder).wrap_err_with(|| format!("{}", folder.display()))?;
         }
@@ -84,7 +148,7 @@ impl Store {
         let database = Connection::open(path).wrap_err_with(|| format!("{}", path.display()))?;
         database.execute_batch(SCHEMA).wrap_err_with(|| format!("{}", path.display()))?;
         database.execute("DELETE FROM reservations", ())?;
-        Ok(Self { database: Mutex::new(database), _lock: lock })
+        Ok(Arc::new(Self { database: Mutex::new(database), _lock: lock }))
     }
 
     fn database(&self) -> MutexGuard<'_, Connection> {
@@ -108,7 +172,12 @@ impl Store {
 
     /// Reserves a channel for one request and puts its voucher on disk. `claimed` is the chain's sum: a store that was
     /// restored from a backup believes it.
-    pub(crate) fn reserve(&self, voucher: &CheckedVoucher, ceiling: u128, claimed: u128) -> eyre::Result<Reserved> {
+    pub(crate) fn reserve(
+        self: &Arc<Self>,
+        voucher: &CheckedVoucher,
+        ceiling: u128,
+        claimed: u128,
+    ) -> eyre::Result<Reserved> {
         let mut database = self.database();
         let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let id = voucher.id.as_slice();
@@ -138,11 +207,16 @@ impl Store {
         )?;
         transaction.execute("INSERT INTO reservations VALUES (?)", [id])?;
         transaction.commit()?;
-        Ok(Reserved::Yes { charged })
+        let reservation = Reservation { store: Arc::clone(self), id: voucher.id, is_open: true };
+        Ok(Reserved::Yes { charged, reservation })
     }
 
-    /// Ends a reservation with its charge, and keeps what the client gets, in one commit.
-    pub(crate) fn charge(
+    fn release(&self, id: B256) -> eyre::Result<()> {
+        self.database().execute("DELETE FROM reservations WHERE channel = ?", [id.as_slice()])?;
+        Ok(())
+    }
+
+    fn charge(
         &self,
         voucher: &CheckedVoucher,
         charge: u128,
@@ -185,6 +259,91 @@ impl Store {
     pub(crate) fn receipt(&self, request: B256) -> eyre::Result<Option<String>> {
         let query = "SELECT body FROM receipts WHERE request = ?";
         Ok(self.database().query_row(query, [request.as_slice()], |row| row.get(0)).optional()?)
+    }
+
+    /// Counts `amount` towards a day's bound, unless it would be passed.
+    pub(crate) fn spend(&self, name: &str, day: u64, amount: u128, most: u128) -> eyre::Result<bool> {
+        let mut database = self.database();
+        let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let query = "SELECT amount FROM spent WHERE name = ? AND day = ?";
+        let day = i64::try_from(day)?;
+        let spent: Option<[u8; 16]> = transaction.query_row(query, params![name, day], |row| row.get(0)).optional()?;
+        let sum = spent.map_or(0, u128::from_be_bytes).checked_add(amount).filter(|sum| *sum <= most);
+        let Some(sum) = sum else { return Ok(false) };
+        transaction.execute("INSERT OR REPLACE INTO spent VALUES (?, ?, ?)", params![name, day, sum.to_be_bytes()])?;
+        transaction.commit()?;
+        Ok(true)
+    }
+
+    /// A random secret that is made once and kept.
+    pub(crate) fn secret(&self, name: &str) -> eyre::Result<B256> {
+        let database = self.database();
+        let fresh = B256::random();
+        database.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", params![name, fresh.as_slice()])?;
+        let query = "SELECT secret FROM secrets WHERE name = ?";
+        Ok(database.query_row(query, [name], |row| row.get::<_, [u8; 32]>(0))?.into())
+    }
+
+    /// Writes a signed transaction down, before it is sent.
+    pub(crate) fn journal(&self, entry: &Journalled) -> eyre::Result<()> {
+        self.database().execute(
+            "INSERT OR REPLACE INTO transactions VALUES (?, ?, ?, ?)",
+            params![
+                i64::try_from(entry.nonce)?,
+                serde_json::to_string(&entry.request)?,
+                &entry.raw[..],
+                serde_json::to_string(&entry.hashes)?
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Forgets a transaction that is mined, or that can never be.
+    pub(crate) fn forget_transaction(&self, nonce: u64) -> eyre::Result<()> {
+        self.database().execute("DELETE FROM transactions WHERE nonce = ?", [i64::try_from(nonce)?])?;
+        Ok(())
+    }
+
+    /// Transactions that are not known to be mined, by nonce.
+    pub(crate) fn transactions(&self) -> eyre::Result<Vec<Journalled>> {
+        let database = self.database();
+        let mut statement = database.prepare("SELECT nonce, request, raw, hashes FROM transactions ORDER BY nonce")?;
+        let rows = statement.query_map((), |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, String>(3)?))
+        })?;
+        rows.map(|row| {
+            let (nonce, request, raw, hashes) = row?;
+            let (request, hashes) = (serde_json::from_str(&request)?, serde_json::from_str(&hashes)?);
+            Ok(Journalled { nonce: nonce.try_into()?, request, raw: raw.into(), hashes })
+        })
+        .collect()
+    }
+
+    /// A job's input, and its answer once it is computed.
+    pub(crate) fn job(&self, id: u64) -> eyre::Result<Option<KeptJob>> {
+        let query = "SELECT input, answer, trace FROM jobs WHERE id = ?";
+        let row = |row: &rusqlite::Row<'_>| {
+            let answer: (Option<Vec<u8>>, Option<[u8; 32]>) = (row.get(1)?, row.get(2)?);
+            let answer = answer.0.zip(answer.1).map(|(answer, trace)| (answer, trace.into()));
+            Ok(KeptJob { input: row.get(0)?, answer })
+        };
+        Ok(self.database().query_row(query, [i64::try_from(id)?], row).optional()?)
+    }
+
+    /// Keeps a job's input or answer.
+    pub(crate) fn keep_job(&self, id: u64, job: &KeptJob) -> eyre::Result<()> {
+        let (answer, trace) = job.answer.as_ref().map(|(answer, trace)| (answer, trace.as_slice())).unzip();
+        self.database().execute(
+            "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?)",
+            params![i64::try_from(id)?, job.input, answer, trace],
+        )?;
+        Ok(())
+    }
+
+    /// Forgets jobs below an id.
+    pub(crate) fn forget_jobs(&self, below: u64) -> eyre::Result<()> {
+        self.database().execute("DELETE FROM jobs WHERE id < ?", [i64::try_from(below)?])?;
+        Ok(())
     }
 
     pub(crate) fn channel(&self, id: B256) -> eyre::Result<Option<Channel>> {
@@ -250,10 +409,12 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let store = Store::open(&folder.path().join("store.sqlite"))?;
         assert!(Store::open(&folder.path().join("store.sqlite")).is_err(), "a second process");
-        assert!(matches!(store.reserve(&voucher(10), CEILING, 0)?, Reserved::Yes { charged: 0 }));
+        let Reserved::Yes { charged: 0, reservation } = store.reserve(&voucher(10), CEILING, 0)? else {
+            bail!("not reserved")
+        };
         assert!(matches!(store.reserve(&voucher(10), CEILING, 0)?, Reserved::Busy));
         assert!(store.charge(&voucher(10), 11, 0, None, None).is_err(), "above the ceiling");
-        assert_eq!(store.charge(&voucher(10), CHARGE, 100, Some((B256::ZERO, "answer")), None)?, 7);
+        assert_eq!(reservation.charge(&voucher(10), CHARGE, 100, Some((B256::ZERO, "answer")), None)?, 7);
         assert!(store.charge(&voucher(10), CHARGE, 0, None, None).is_err(), "charged twice");
         for wrong in [0, 10, 16, 18, u128::MAX] {
             let reserved = store.reserve(&voucher(wrong), CEILING, 0)?;
@@ -264,7 +425,61 @@ mod tests {
         assert_eq!(store.replay(&voucher(10), B256::ZERO, 101)?, None, "too old");
         // The chain knows of claims that a restored store does not.
         assert!(matches!(store.reserve(&voucher(17), CEILING, 20)?, Reserved::Mismatch { charged: 20, last: None }));
-        assert!(matches!(store.reserve(&voucher(30), CEILING, 20)?, Reserved::Yes { charged: 20 }));
+        assert!(matches!(store.reserve(&voucher(30), CEILING, 20)?, Reserved::Yes { charged: 20, .. }));
+        Ok(())
+    }
+
+    #[test]
+    fn a_panic_in_a_request_leaves_its_channel_free() -> eyre::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let store = Store::open(&folder.path().join("store.sqlite"))?;
+        let reserving = Arc::clone(&store);
+        let panicked = std::thread::spawn(move || {
+            let reserved = reserving.reserve(&voucher(10), CEILING, 0);
+            assert!(reserved.is_err(), "on purpose: {reserved:?}");
+        });
+        assert!(panicked.join().is_err());
+        let Reserved::Yes { charged: 0, reservation } = store.reserve(&voucher(10), CEILING, 0)? else {
+            bail!("the channel is still reserved")
+        };
+        // A reservation that has ended does not end a later one.
+        reservation.charge(&voucher(10), CHARGE, 0, None, None)?;
+        let later = store.reserve(&voucher(17), CEILING, 0)?;
+        assert!(matches!(store.reserve(&voucher(17), CEILING, 0)?, Reserved::Busy), "{later:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_days_budget_and_what_was_signed_survive_a_restart() -> eyre::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("store.sqlite");
+        let store = Store::open(&path)?;
+        assert!(store.spend("x", 5, 3, 4)?);
+        assert!(!store.spend("x", 5, 2, 4)?);
+        assert!(store.spend("y", 5, 2, 4)?);
+        let entry = Journalled {
+            nonce: 7,
+            request: TransactionRequest::default().gas_limit(9),
+            raw: Bytes::from_static(&[1, 2]),
+            hashes: vec![B256::ZERO],
+        };
+        store.journal(&entry)?;
+        let secret = store.secret("jobs")?;
+        store.keep_job(3, &KeptJob { input: vec![1], answer: Some((vec![2], secret)) })?;
+        drop(store);
+        let store = Store::open(&path)?;
+        assert!(!store.spend("x", 5, 2, 4)?);
+        assert!(store.spend("x", 5, 1, 4)?);
+        assert!(store.spend("x", 6, 4, 4)?, "another day");
+        let kept = store.transactions()?;
+        assert_eq!((kept.len(), kept[0].nonce, &kept[0].raw, &kept[0].hashes), (1, 7, &entry.raw, &entry.hashes));
+        assert_eq!(kept[0].request, entry.request);
+        store.forget_transaction(7)?;
+        assert!(store.transactions()?.is_empty());
+        assert_eq!(store.secret("jobs")?, secret);
+        assert_eq!(store.job(3)?.and_then(|job| job.answer), Some((vec![2], secret)));
+        store.forget_jobs(4)?;
+        assert!(store.job(3)?.is_none());
         Ok(())
     }
 
@@ -274,7 +489,8 @@ mod tests {
         let store = Store::open(&folder.path().join("store.sqlite"))?;
         store.keep_terms("a")?;
         store.keep_terms("b")?;
-        store.reserve(&voucher(10), CEILING, 0)?;
+        let reserved = store.reserve(&voucher(10), CEILING, 0)?;
+        drop(reserved);
         assert!(store.keep_terms("c").unwrap_err().to_string().contains("channels of b"));
         store.keep_terms("b")
     }
@@ -288,9 +504,9 @@ mod tests {
         let mut charged = store.channel(voucher(0).id)?.map_or(0, |channel| channel.charged);
         loop {
             let voucher = voucher(charged + CEILING);
-            ensure!(matches!(store.reserve(&voucher, CEILING, 0)?, Reserved::Yes { .. }), "not reserved");
+            let Reserved::Yes { reservation, .. } = store.reserve(&voucher, CEILING, 0)? else { bail!("not reserved") };
             writeln!(stdout, "\nserved {}", voucher.max)?;
-            charged = store.charge(&voucher, CHARGE, 0, None, None)?;
+            charged = reservation.charge(&voucher, CHARGE, 0, None, None)?;
             writeln!(stdout, "\ncharged {charged}")?;
         }
     }
@@ -336,8 +552,9 @@ mod tests {
                 "{kept:?}"
             );
             ensure!(kept.signature == kept.signed.to_be_bytes(), "{kept:?}");
-            ensure!(matches!(store.reserve(&voucher(kept.charged + CEILING), CEILING, 0)?, Reserved::Yes { .. }));
-            store.charge(&voucher(kept.charged + CEILING), 0, 0, None, None)?;
+            let next = voucher(kept.charged + CEILING);
+            let Reserved::Yes { reservation, .. } = store.reserve(&next, CEILING, 0)? else { bail!("not reserved") };
+            reservation.charge(&next, 0, 0, None, None)?;
         }
         Ok(())
     }

@@ -7,7 +7,9 @@ mod fixture;
 mod hostile;
 #[cfg(feature = "engine")]
 mod model;
+mod network;
 mod paid;
+mod sending;
 
 use std::sync::Arc;
 
@@ -32,11 +34,11 @@ const TOKEN: &str = "USD Coin";
 const MINTED: u64 = 10_000_000;
 
 /// A node that serves on a local chain.
-struct Served {
-    devnet: Devnet,
-    token: Address,
-    config: Config,
-    url: String,
+pub(crate) struct Served {
+    pub(crate) devnet: Devnet,
+    pub(crate) token: Address,
+    pub(crate) config: Config,
+    pub(crate) url: String,
     payer: PrivateKeySigner,
     signer: PrivateKeySigner,
     server: JoinHandle<eyre::Result<()>>,
@@ -50,12 +52,17 @@ impl Drop for Served {
 }
 
 /// A model that needs no download, for tests of everything around it.
-fn scripted(queue: usize) -> eyre::Result<Engine> {
+pub(crate) fn scripted(queue: usize) -> eyre::Result<Engine> {
     Ok(Engine::new(Kind::load(None)?, Arc::new(Letters::default()), Box::new(Script::default()), queue))
 }
 
+/// A model that gives other answers.
+fn scripted_otherwise(queue: usize) -> eyre::Result<Engine> {
+    Ok(Engine::new(Kind::load(None)?, Arc::new(Letters::default()), Box::new(Script::salted(1)), queue))
+}
+
 impl Served {
-    async fn start(engine: Engine) -> eyre::Result<Self> {
+    pub(crate) async fn start(engine: Engine) -> eyre::Result<Self> {
         let devnet = fixture::start().await?;
         let provider = devnet.provider();
         let token = devnet.deploy("ERC3009Token", (TOKEN, U256::from(6)).abi_encode_params()).await?;

@@ -10,7 +10,12 @@ use plimsoll_testkit::devnet::Devnet;
 
 /// Starts a chain and places the channels contract and its collector at x402's addresses.
 pub(super) async fn start() -> eyre::Result<Devnet> {
-    let devnet = Devnet::start().await?;
+    start_with(&[]).await
+}
+
+/// Starts such a chain with further arguments for Anvil.
+pub(super) async fn start_with(arguments: &[&str]) -> eyre::Result<Devnet> {
+    let devnet = Devnet::start_with(arguments).await?;
     place(&devnet, "Channels", Vec::new(), SETTLEMENT).await?;
     // The collector keeps the address of the channels contract in its code.
     place(&devnet, "ERC3009Collector", SETTLEMENT.abi_encode(), ERC3009_COLLECTOR).await?;
