@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 pub(crate) use self::wallet::{ChannelCommand, Wallet, run};
 use self::{
     ledger::{Account, Ledger},
-    wallet::Purse,
+    wallet::Payer,
 };
 use crate::{
     config::Price,
@@ -184,7 +184,7 @@ fn decode_header(response: &Response, name: &str) -> eyre::Result<Option<Value>>
 struct Session<'a> {
     http: Client,
     url: &'a str,
-    purse: &'a Purse,
+    purse: &'a Payer,
 }
 
 impl Session<'_> {
@@ -491,7 +491,7 @@ pub(crate) async fn ask(arguments: &AskArguments, on_text: &mut (dyn FnMut(&str)
 /// What must be deposited so that the channel covers `max` in all.
 async fn deposit_for(
     arguments: &AskArguments,
-    purse: &Purse,
+    purse: &Payer,
     account: &Account,
     offer: &Offer,
     max: u128,

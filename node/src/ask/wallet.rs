@@ -115,7 +115,7 @@ pub(super) struct OnChain {
 }
 
 /// A key with its chain.
-pub(crate) struct Purse {
+pub(crate) struct Payer {
     pub(super) key: PrivateKeySigner,
     provider: DynProvider,
     pub(super) chain_id: u64,
@@ -126,7 +126,7 @@ pub(crate) struct Purse {
 }
 
 impl Wallet {
-    pub(crate) async fn open(&self) -> eyre::Result<Purse> {
+    pub(crate) async fn open(&self) -> eyre::Result<Payer> {
         let url = match &self.rpc {
             Some(url) => url.clone(),
             None => std::env::var(&self.rpc_env)
@@ -147,11 +147,11 @@ impl Wallet {
         let chain_id = provider.get_chain_id().await?;
         let channels = Channels::new(chain_id, self.channels);
         let (token, address, collector) = (self.token, self.channels, self.collector);
-        Ok(Purse { key, provider, chain_id, token, channels, address, collector })
+        Ok(Payer { key, provider, chain_id, token, channels, address, collector })
     }
 }
 
-impl Purse {
+impl Payer {
     pub(super) const fn address(&self) -> Address {
         self.key.address()
     }
@@ -299,7 +299,7 @@ pub(crate) async fn run(wallet: &Wallet, command: &ChannelCommand) -> eyre::Resu
     }
 }
 
-async fn refund(purse: &Purse, account: &Account) -> eyre::Result<Value> {
+async fn refund(purse: &Payer, account: &Account) -> eyre::Result<Value> {
     let http = reqwest::Client::new();
     let url = format!("{}/v1/chat/completions", account.url);
     let unpaid = http.get(&url).send().await.wrap_err_with(|| format!("{} does not answer", account.url))?;
