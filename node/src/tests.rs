@@ -2,6 +2,7 @@
 
 #[path = "../../tests/tests/nodes/client.rs"]
 mod client;
+mod documents;
 #[path = "../../tests/tests/nodes/fixture.rs"]
 mod fixture;
 mod hostile;

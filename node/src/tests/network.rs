@@ -384,7 +384,9 @@ pub(super) async fn run(engines: Vec<Engine>, judge: &Engine, each: u64, max_tok
     let contract = IChannels::new(SETTLEMENT, provider);
     let mut claimed_by_nodes = 0;
     for (id, sum) in &sums {
+        let started = Instant::now();
         while contract.channels(*id).call().await?.totalClaimed < *sum {
+            ensure!(started.elapsed().as_secs() < 120, "the channel {id} is not claimed from");
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         claimed_by_nodes += sum;
@@ -446,10 +448,11 @@ pub(super) async fn run(engines: Vec<Engine>, judge: &Engine, each: u64, max_tok
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "`.ci/run node` runs it: beside other tests the nodes once did not claim, for a reason that is not known"]
 async fn a_network_is_paid_claims_and_slashes_a_cheat() -> eyre::Result<()> {
     let mut engines: Vec<Engine> = (1..NODES).map(|_| super::scripted(8)).collect::<eyre::Result<_>>()?;
     engines.push(super::scripted_otherwise(8)?);
-    let report = run(engines, &super::scripted(1)?, 8, 12).await?;
+    let report = Box::pin(run(engines, &super::scripted(1)?, 8, 12)).await?;
     writeln!(io::stderr(), "{}", serde_json::to_string(&report)?)?;
     Ok(())
 }

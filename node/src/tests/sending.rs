@@ -95,7 +95,7 @@ async fn a_transaction_is_replaced_by_dearer_ones_and_survives_a_crash() -> eyre
 
     // Above the bound nothing is sent, and what would revert is not written down.
     let bounded = sender(&devnet, &store, Fees { max_fee_per_gas: crate::x402::Amount(1), ..fees }).await?;
-    let error = format!("{:#}", bounded.send(of, Vec::new()).await.err().map_or_else(|| eyre::eyre!("sent"), |e| e));
+    let error = format!("{:#}", bounded.send(of, Vec::new()).await.err().unwrap_or_else(|| eyre::eyre!("sent")));
     ensure!(error.contains("fees.max_fee_per_gas is 1"), "{error}");
     let code = devnet.deploy("Channels", Vec::new()).await?;
     ensure!(resumed.send(code, vec![0xff; 4]).await.is_err());
