@@ -78,6 +78,7 @@ fn matches(pattern: &str, text: &str) -> bool {
     match pattern {
         "^0x[0-9a-fA-F]{40}$" => is_hex(40),
         "^0x[0-9a-f]{64}$" => is_hex(64),
+        "^[0-9]+$" => is_decimal(text) && !text.contains('.'),
         "^[0-9]+(\\.[0-9]+)?$" => is_decimal(text),
         "^-?[0-9]+(\\.[0-9]+)?$" => is_decimal(text.trim_start_matches('-')),
         "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" => text.len() == 10 && text.split('-').count() == 3,
