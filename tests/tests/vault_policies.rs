@@ -17,7 +17,6 @@ async fn rebalancing_leaves_a_market_without_a_price_and_an_exit_in_kind_needs_n
 
     let rate = |policy| report.means.iter().find(|mean| mean.policy == policy).map(|mean| mean.rate_after_gas);
     assert!(rate(Policy::Rebalance) > rate(Policy::EqualUtilisation), "{report}");
-    assert!(report.advantage_over(Policy::EquallyLiquid) >= 0.3, "{report}");
     let liquid = |policy| report.means.iter().find(|mean| mean.policy == policy).map_or(0.0, |mean| mean.liquid);
     let differ = (liquid(Policy::Rebalance) - liquid(Policy::EquallyLiquid)).abs();
     assert!(differ < 2.5, "as much can be withdrawn within what the bot acts on: {report}");
