@@ -4,9 +4,12 @@
 //! Nothing here has to be remembered but the secret of the salts: an answer is a function of its input, and the chain
 //! tells which step is due. So a crash at any point costs at most the work.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use alloy::{
@@ -36,6 +39,9 @@ const LOG_RANGES: u64 = 100;
 /// Jobs before the newest one that are looked at after a start. Older ones have ended, or are too late to answer.
 const LOOK_BACK: u64 = 256;
 
+/// The newest jobs, which are looked at each time: after a reorganisation another job may have the same id.
+const RECENT: u64 = 16;
+
 sol! {
     interface IApprovable {
         function approve(address spender, uint256 amount) external returns (bool);
@@ -51,8 +57,17 @@ pub(crate) struct Worker {
     reveal_secs: u64,
     draw_delay: u64,
     secret: B256,
-    /// Every job below it has ended.
+    /// Every job below it was looked at.
     from: AtomicU64,
+    /// Of these, the jobs of the node's kind that have not ended. A job's kind does not change, so that others are read
+    /// once.
+    open: Mutex<BTreeSet<u64>>,
+    /// Jobs whose challenge was counted towards the day's budget: a challenge that fails is tried again, and costs once.
+    counted: Mutex<BTreeSet<u64>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Worker {
@@ -84,6 +99,8 @@ impl Worker {
             draw_delay: config.drawDelay.to(),
             secret: node.store.secret("jobs")?,
             from: AtomicU64::new(count.saturating_sub(LOOK_BACK) + 1),
+            open: Mutex::default(),
+            counted: Mutex::default(),
         })
     }
 
@@ -91,21 +108,24 @@ impl Worker {
     pub(crate) async fn work(&self, node: &Arc<Node>) -> eyre::Result<()> {
         let contract = IJobs::new(self.jobs, &node.chain.provider);
         let count: u64 = contract.count().call().await?.to();
-        let mut first_open = count + 1;
-        for id in self.from.load(Ordering::Relaxed)..=count {
+        let from = self.from.load(Ordering::Relaxed);
+        let mut ids = locked(&self.open).clone();
+        ids.extend(from.saturating_sub(RECENT).max(1)..=count);
+        for id in ids {
             let job = contract.job(U256::from(id)).call().await?;
-            if matches!(job.state, State::Completed | State::Rejected | State::Expired) {
+            let has_ended = matches!(job.state, State::Completed | State::Rejected | State::Expired);
+            self.from.fetch_max(id + 1, Ordering::Relaxed);
+            if has_ended || job.kind != node.engine.kind.id {
+                locked(&self.open).remove(&id);
+                locked(&self.counted).remove(&id);
                 continue;
             }
-            first_open = first_open.min(id);
-            if job.kind != node.engine.kind.id {
-                continue;
-            }
+            locked(&self.open).insert(id);
             if let Err(error) = self.step(node, id, &job).await {
                 tracing::warn!(job = id, "job: {error:#}");
             }
         }
-        self.from.store(first_open, Ordering::Relaxed);
+        let first_open = locked(&self.open).first().copied().unwrap_or(count + 1);
         node.store.forget_jobs(first_open)
     }
 
@@ -226,7 +246,8 @@ impl Worker {
             return Ok(());
         }
         let deposit: u128 = contract.depositOf(U256::from(id)).call().await?.to();
-        if !node.store.spend("challenges", now() / DAY, deposit, most)? {
+        let is_counted = locked(&self.counted).contains(&id);
+        if !is_counted && !node.store.spend("challenges", now() / DAY, deposit, most)? {
             tracing::warn!(
                 job = id,
                 deposit,
@@ -234,6 +255,7 @@ impl Worker {
             );
             return Ok(());
         }
+        locked(&self.counted).insert(id);
         let approve = IApprovable::approveCall { spender: self.jobs, amount: U256::from(deposit) };
         node.chain.sender.send(self.token, approve.abi_encode()).await?;
         let call = IJobs::challengeCall { id: U256::from(id) };

@@ -7,6 +7,7 @@ mod candle;
 mod chain;
 mod claiming;
 mod config;
+mod database;
 mod engine;
 mod gate;
 mod generation;

@@ -1,7 +1,7 @@
 //! What must survive a crash: vouchers before their answers, charges before clients learn of them.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::File,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -10,14 +10,12 @@ use alloy::{
     primitives::{B256, Bytes},
     rpc::types::TransactionRequest,
 };
-use eyre::{WrapErr, bail, ensure};
+use eyre::{bail, ensure};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use crate::x402::WireConfig;
+use crate::{database, x402::WireConfig};
 
 const SCHEMA: &str = "
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
     CREATE TABLE IF NOT EXISTS terms (id INTEGER PRIMARY KEY CHECK (id = 0), text TEXT NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS channels (
         id BLOB PRIMARY KEY, config TEXT NOT NULL, charged BLOB NOT NULL, signed BLOB NOT NULL, signature BLOB NOT NULL
@@ -133,20 +131,7 @@ pub(crate) enum Reserved {
 impl Store {
     /// Opens the store and closes reservations that a crash left: their vouchers are kept, and nothing is charged.
     pub(crate) fn open(path: &Path) -> eyre::Result<Arc<Self>> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).wrap_err_with(|| format!("{}", folder.display()))?;
-        }
-        let lock_path = path.with_extension("lock");
-        let lock = File::create(&lock_path).wrap_err_with(|| format!("{}", lock_path.display()))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                bail!("{}: another process serves from this store; stop it first", path.display())
-            }
-            Err(TryLockError::Error(error)) => return Err(error).wrap_err_with(|| format!("{}", lock_path.display())),
-        }
-        let database = Connection::open(path).wrap_err_with(|| format!("{}", path.display()))?;
-        database.execute_batch(SCHEMA).wrap_err_with(|| format!("{}", path.display()))?;
+        let (database, lock) = database::open(path, SCHEMA, "another process serves from this store; stop it first")?;
         database.execute("DELETE FROM reservations", ())?;
         Ok(Arc::new(Self { database: Mutex::new(database), _lock: lock }))
     }

@@ -323,7 +323,7 @@ impl Engine {
             self.submit(intent, header, head_at, costs.gas_price);
         }
         if !sends_nothing {
-            // The signer's task runs before what is left to do here, also where no other thread is idle.
+            // The signer's task runs before the rest of this step, also where no other thread is idle.
             task::yield_now().await;
         }
         let is_outbid =

@@ -1,6 +1,6 @@
 //! What a liquidation brings after gas, by the state of pools: an estimate from a node alone, which is never sent.
 //!
-//! The seized collateral is sold by the best route, the repayment is subtracted, and what is left is exchanged for the chain's
+//! The seized collateral is sold by the best route, the repayment is subtracted, and the rest is exchanged for the chain's
 //! coin. Pools with concentrated liquidity count with what their present range gives, which is less than a large sale brings.
 
 use alloy::primitives::{Address, U256};
@@ -40,7 +40,7 @@ pub(super) struct Estimate {
     pub(super) proceeds: U256,
     /// Cost of the gas at the block's base fee, in wei.
     pub(super) gas_wei: U256,
-    /// Value of what is left after the repayment and the gas, in wei; where that is too little, what is missing.
+    /// Value of the proceeds less the repayment and the gas, in wei; where these are more, what is missing.
     pub(super) net_wei: Result<U256, U256>,
 }
 

@@ -1,21 +1,15 @@
 //! What a client must still know after a crash: what it has signed, what it was charged, and the request that it has
 //! paid for without having its answer.
 
-use std::{
-    fs::{self, File, TryLockError},
-    path::Path,
-};
+use std::{fs::File, path::Path};
 
 use alloy::primitives::B256;
-use eyre::{WrapErr, bail};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
-use crate::x402::WireConfig;
+use crate::{database, x402::WireConfig};
 
 const SCHEMA: &str = "
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
     CREATE TABLE IF NOT EXISTS channels (
         id BLOB PRIMARY KEY, url TEXT NOT NULL, config TEXT NOT NULL, charged BLOB NOT NULL, signed BLOB NOT NULL,
         stopped TEXT, pending_body TEXT, pending_payment TEXT
@@ -47,23 +41,8 @@ pub(super) struct Account {
 
 impl Ledger {
     pub(super) fn open(path: &Path) -> eyre::Result<Self> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).wrap_err_with(|| format!("{}", folder.display()))?;
-        }
-        let lock_path = path.with_extension("lock");
-        let lock = File::create(&lock_path).wrap_err_with(|| format!("{}", lock_path.display()))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                bail!(
-                    "{}: another process pays from this ledger; wait for it, or use a ledger and a --salt of its own",
-                    path.display()
-                )
-            }
-            Err(TryLockError::Error(error)) => return Err(error).wrap_err_with(|| format!("{}", lock_path.display())),
-        }
-        let database = Connection::open(path).wrap_err_with(|| format!("{}", path.display()))?;
-        database.execute_batch(SCHEMA).wrap_err_with(|| format!("{}", path.display()))?;
+        let busy = "another process pays from this ledger; wait for it, or use a ledger and a --salt of its own";
+        let (database, lock) = database::open(path, SCHEMA, busy)?;
         Ok(Self { database, _lock: lock })
     }
 

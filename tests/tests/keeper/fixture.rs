@@ -22,6 +22,7 @@ use plimsoll_testkit::{
     deployment::Suite,
     keeper::{Keeper, KeeperSetup},
 };
+use serde_json::Value;
 
 pub(crate) use crate::support::{keeper as program, soon};
 
@@ -37,6 +38,26 @@ const POOL: [u128; 2] = [1_000_000 * ETHER, 2_000_000_000 * DOLLAR];
 pub(crate) const FINALITY_DEPTH: u64 = 8;
 /// Settings for keepers whose journal is checked at the end.
 pub(crate) const EARLY_FINALITY: &str = "[chain]\nfinality_depth = 8\n";
+
+/// Mines blocks, each when the keeper has answered the last, until its status meets a condition. Returns that status.
+pub(crate) async fn mine_until(
+    suite: &Suite,
+    keeper: &Keeper,
+    condition: impl Fn(&Value) -> bool,
+) -> eyre::Result<Value> {
+    soon(async {
+        let provider = suite.provider();
+        loop {
+            provider.evm_mine(None).await?;
+            keeper.wait_for_response(provider, provider.get_block_number().await?).await?;
+            let status = keeper.api("status").await?;
+            if condition(&status) {
+                return Ok(status);
+            }
+        }
+    })
+    .await
+}
 
 /// A suite with a market and loans.
 pub(crate) struct Fixture {

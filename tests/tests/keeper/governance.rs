@@ -22,7 +22,7 @@ use plimsoll_testkit::{
 };
 use serde_json::Value;
 
-use super::fixture::{program, soon};
+use super::fixture::{mine_until, program, soon};
 
 sol! {
     #[sol(rpc)]
@@ -102,22 +102,6 @@ impl Governed {
         Ok(IPlimsoll::new(self.core, self.suite.provider()).feeRecipient(id).call().await?)
     }
 
-    /// Mines blocks, each when the keeper has answered the last, until its status meets a condition.
-    async fn mine_until(&self, keeper: &Keeper, condition: impl Fn(&Value) -> bool) -> eyre::Result<Value> {
-        soon(async {
-            let provider = self.suite.provider();
-            loop {
-                provider.evm_mine(None).await?;
-                keeper.wait_for_response(provider, provider.get_block_number().await?).await?;
-                let status = keeper.api("status").await?;
-                if condition(&status) {
-                    return Ok(status);
-                }
-            }
-        })
-        .await
-    }
-
     /// Waits until the keeper has raised an alert whose line has these parts.
     async fn alerted(&self, keeper: &Keeper, parts: &[&str]) -> eyre::Result<()> {
         let is_raised = || keeper.output().lines().any(|line| parts.iter().all(|part| line.contains(part)));
@@ -145,7 +129,7 @@ async fn what_is_scheduled_is_told_of_and_executed_once_through_a_kill_and_a_reo
     let keeper = Keeper::start_with(&governed.suite, program(), &setup).await?;
     keeper.wait_until_ready().await?;
     let waiting = |status: &Value| status["governance"]["scheduled"].as_array().map_or(0, Vec::len);
-    let status = governed.mine_until(&keeper, |status| waiting(status) == 2).await?;
+    let status = mine_until(&governed.suite, &keeper, |status| waiting(status) == 2).await?;
     let call = &status["governance"]["scheduled"][0]["calls"][0];
     ensure!(
         call.as_str()
@@ -161,7 +145,7 @@ async fn what_is_scheduled_is_told_of_and_executed_once_through_a_kill_and_a_reo
 
     let manager = IManager::new(governed.manager, provider);
     mined(manager.cancel(SAFE, governed.core, cancelled.into()).from(COUNCIL)).await?;
-    governed.mine_until(&keeper, |status| waiting(status) == 1).await?;
+    mine_until(&governed.suite, &keeper, |status| waiting(status) == 1).await?;
     governed
         .alerted(&keeper, &["operation_scheduled", "resolved=true", "was cancelled", &unwanted.to_string()])
         .await?;
@@ -180,7 +164,7 @@ async fn what_is_scheduled_is_told_of_and_executed_once_through_a_kill_and_a_reo
     proxy.lift(stall);
     let keeper = Keeper::start_with(&governed.suite, program(), &setup).await?;
     keeper.wait_until_ready().await?;
-    governed.mine_until(&keeper, |status| waiting(status) == 0).await?;
+    mine_until(&governed.suite, &keeper, |status| waiting(status) == 0).await?;
     ensure!(governed.executed().await? == 1 && governed.recipient().await? == wanted);
     governed.alerted(&keeper, &["operation_due", "resolved=true", "was executed"]).await?;
 
@@ -189,9 +173,9 @@ async fn what_is_scheduled_is_told_of_and_executed_once_through_a_kill_and_a_reo
     provider.anvil_reorg(ReorgOptions { depth, tx_block_pairs: Vec::new() }).await?;
     ensure!(governed.executed().await? == 0, "nothing was reorged");
     let is_executed = |status: &Value| waiting(status) == 0 && status["governance"]["ended"][0]["how"] == "executed";
-    governed.mine_until(&keeper, is_executed).await?;
+    mine_until(&governed.suite, &keeper, is_executed).await?;
     for _ in 0..10 {
-        governed.mine_until(&keeper, |_| true).await?;
+        mine_until(&governed.suite, &keeper, |_| true).await?;
     }
     ensure!(governed.executed().await? == 1 && governed.recipient().await? == wanted);
     let status = keeper.api("status").await?;
@@ -211,10 +195,10 @@ async fn without_permission_what_is_due_is_told_of_and_left() -> eyre::Result<()
     let keeper = Keeper::start(&governed.suite, program(), "").await?;
     keeper.wait_until_ready().await?;
     let is_due = |status: &Value| status["governance"]["scheduled"][0]["state"] == "due";
-    let status = governed.mine_until(&keeper, is_due).await?;
+    let status = mine_until(&governed.suite, &keeper, is_due).await?;
     ensure!(status["governance"]["scheduled"][0]["decision"].is_null(), "{}", status["governance"]);
     governed.alerted(&keeper, &["operation_due", "resolved=false"]).await?;
-    governed.mine_until(&keeper, |_| true).await?;
+    mine_until(&governed.suite, &keeper, |_| true).await?;
     ensure!(governed.executed().await? == 0, "it was executed");
     ensure!(provider.get_transaction_count(SAFE).await? == 1, "something was sent");
     keeper.shut_down().await

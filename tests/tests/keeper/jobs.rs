@@ -21,7 +21,7 @@ use plimsoll_testkit::{
 };
 use serde_json::Value;
 
-use super::fixture::{program, soon};
+use super::fixture::{mine_until, program, soon};
 
 const NODES: &str = r#"
 [nodes]
@@ -114,22 +114,6 @@ impl Board {
         Ok(())
     }
 
-    /// Mines blocks, each when the keeper has answered the last, until its status meets a condition.
-    async fn mine_until(&self, keeper: &Keeper, condition: impl Fn(&Value) -> bool) -> eyre::Result<Value> {
-        soon(async {
-            let provider = self.suite.provider();
-            loop {
-                provider.evm_mine(None).await?;
-                keeper.wait_for_response(provider, provider.get_block_number().await?).await?;
-                let status = keeper.api("status").await?;
-                if condition(&status) {
-                    return Ok(status);
-                }
-            }
-        })
-        .await
-    }
-
     /// Compares every job and node in the keeper's view with the contracts.
     async fn ensure_book_is_right(&self, status: &Value) -> eyre::Result<()> {
         let jobs = IJobs::new(self.jobs, self.suite.provider());
@@ -200,22 +184,22 @@ async fn jobs_are_brought_on_for_their_tips_once_through_a_kill_a_reorg_and_a_ri
     proxy.lift(stall);
     let keeper = Keeper::start_with(&board.suite, program(), &setup).await?;
     keeper.wait_until_ready().await?;
-    let status = board.mine_until(&keeper, |status| shows(status, job, "drawn")).await?;
+    let status = mine_until(&board.suite, &keeper, |status| shows(status, job, "drawn")).await?;
     board.ensure_book_is_right(&status).await?;
 
     // The block that seeds the draw is reorged with the draw itself, which is made by the new block's header.
     let depth = provider.get_block_number().await? - before;
     provider.anvil_reorg(ReorgOptions { depth, tx_block_pairs: Vec::new() }).await?;
     ensure!(board.state(job).await? == IJobs::State::Open, "nothing was reorged");
-    let status = board.mine_until(&keeper, |status| shows(status, job, "drawn")).await?;
+    let status = mine_until(&board.suite, &keeper, |status| shows(status, job, "drawn")).await?;
     board.ensure_book_is_right(&status).await?;
     provider.anvil_set_auto_mine(true).await?;
 
     board.answer(job).await?;
-    let status = board.mine_until(&keeper, |status| shows(status, job, "submitted")).await?;
+    let status = mine_until(&board.suite, &keeper, |status| shows(status, job, "submitted")).await?;
     board.ensure_book_is_right(&status).await?;
     board.wait(2 * 3_600).await?;
-    let status = board.mine_until(&keeper, |status| is_gone(status, job)).await?;
+    let status = mine_until(&board.suite, &keeper, |status| is_gone(status, job)).await?;
     board.ensure_book_is_right(&status).await?;
     ensure!(board.state(job).await? == IJobs::State::Completed);
 
@@ -239,13 +223,13 @@ async fn jobs_are_brought_on_for_their_tips_once_through_a_kill_a_reorg_and_a_ri
     let call = jobs.draw(U256::from(contested), alloy::rlp::encode(header).into()).from(RIVAL);
     let _rival =
         call.max_fee_per_gas(500_000_000_000).max_priority_fee_per_gas(400_000_000_000).gas(1_000_000).send().await?;
-    let status = board.mine_until(&keeper, |status| shows(status, contested, "drawn")).await?;
+    let status = mine_until(&board.suite, &keeper, |status| shows(status, contested, "drawn")).await?;
     board.ensure_book_is_right(&status).await?;
     provider.anvil_set_auto_mine(true).await?;
     board.answer(contested).await?;
-    board.mine_until(&keeper, |status| shows(status, contested, "submitted")).await?;
+    mine_until(&board.suite, &keeper, |status| shows(status, contested, "submitted")).await?;
     board.wait(2 * 3_600).await?;
-    let status = board.mine_until(&keeper, |status| is_gone(status, contested)).await?;
+    let status = mine_until(&board.suite, &keeper, |status| is_gone(status, contested)).await?;
     board.ensure_book_is_right(&status).await?;
 
     // Nobody draws the cheap one, and each step was made once: a tip of a hundredth for a draw and for an end.
@@ -287,13 +271,13 @@ async fn jobs_of_configured_accounts_end_and_emission_of_configured_nodes_is_cla
     let keeper = Keeper::start(&board.suite, program(), &settings).await?;
     keeper.wait_until_ready().await?;
     let is_done = |status: &Value| is_gone(status, lapsed) && shows(status, own, "drawn");
-    board.mine_until(&keeper, is_done).await?;
+    mine_until(&board.suite, &keeper, is_done).await?;
     ensure!(board.state(lapsed).await? == IJobs::State::Expired);
     ensure!(board.state(other).await? == IJobs::State::Open, "a stranger's job was paid for");
     let bond = async |id: u32| INodes::new(board.nodes, provider).node(id).call().await;
     soon(async {
         while bond(2).await?.active.assets == 10 * WETH {
-            board.mine_until(&keeper, |_| true).await?;
+            mine_until(&board.suite, &keeper, |_| true).await?;
         }
         Ok(())
     })
@@ -301,7 +285,7 @@ async fn jobs_of_configured_accounts_end_and_emission_of_configured_nodes_is_cla
     ensure!(bond(1).await?.active.assets == 10 * WETH, "another node's emission was claimed");
     let count = provider.get_transaction_count(SIGNER).await?;
     for _ in 0..5 {
-        board.mine_until(&keeper, |_| true).await?;
+        mine_until(&board.suite, &keeper, |_| true).await?;
     }
     ensure!(count == 3 && provider.get_transaction_count(SIGNER).await? == 3, "an expiry, a draw and a claim: {count}");
     keeper.shut_down().await

@@ -1,4 +1,5 @@
-//! Claiming vouchers for services that publish signed batches: whoever sends one gets the tip of the service's `TipJar`.
+//! Claiming vouchers for services that publish signed batches: the account that sends one gets the tip of the service's
+//! `TipJar`.
 //!
 //! What a service publishes is its own affair: a batch was checked against the signatures in it before it comes here, and it
 //! is sent only if the very call, simulated in the block's state, brings the keeper a tip of a known token that pays for the
