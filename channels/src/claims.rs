@@ -1,7 +1,7 @@
 //! Claims that a service has signed and publishes, so that anybody can send them: the document, and its checks.
 //!
-//! A service whose receiver is a `TipJar` answers `GET` at [`PATH`] with a [`Published`] document. Whoever sends one of
-//! its batches by [`Verified::collect_call`] gets the tip of the jar. Sending a batch is harmless for the service, and
+//! A service whose receiver is a `TipJar` answers `GET` at [`PATH`] with a [`Published`] document. The sender of one of
+//! its batches, by [`Verified::collect_call`], gets the tip of the jar. Sending a batch is harmless for the service, and
 //! sending it twice, or an older one after a newer one, claims nothing twice: the contract skips rows that it has
 //! claimed already.
 //!
@@ -33,7 +33,7 @@ pub const MAX_BYTES: usize = 2 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Published {
-    /// [`VERSION`].
+    /// Version of the document: [`VERSION`].
     pub version: u32,
     /// Id of the chain.
     pub chain_id: u64,
@@ -63,7 +63,7 @@ pub struct Batch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
-    /// The channel.
+    /// Configuration of the channel that is claimed from.
     pub channel_config: WireConfig,
     /// Ceiling that the payer signed.
     pub max_claimable_amount: Amount,

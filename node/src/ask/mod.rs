@@ -5,7 +5,7 @@ mod ledger;
 mod tests;
 mod wallet;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use alloy::{
     hex,
@@ -38,6 +38,13 @@ use crate::{
 const MAX_SKEW: u64 = 120;
 /// The longest time that a payer accepts to wait for its money, in seconds.
 const MAX_WITHDRAW_DELAY: u64 = 172_800;
+/// The longest time that a signed deposit may be used, in seconds.
+const MAX_DEPOSIT_SECS: u64 = 3_600;
+/// The longest answer that is read and the longest refusal that is shown, in bytes.
+const MAX_ANSWER: usize = 4 << 20;
+const MAX_REFUSAL: usize = 1_000;
+/// The longest silence of a node.
+const MAX_SILENCE: Duration = Duration::from_secs(300);
 /// Requests that a deposit pays for if nothing else is said.
 const DEPOSIT_REQUESTS: u128 = 20;
 
@@ -174,6 +181,31 @@ fn amount_of(value: &Value) -> eyre::Result<u128> {
     Ok(amount.0)
 }
 
+/// The client of requests to nodes: a silent one is not waited for for ever.
+fn client() -> eyre::Result<Client> {
+    Ok(Client::builder().read_timeout(MAX_SILENCE).build()?)
+}
+
+/// Reads a JSON document of bounded length.
+async fn document(response: Response) -> eyre::Result<Value> {
+    let (mut stream, mut text) = (response.bytes_stream(), Vec::new());
+    while let Some(chunk) = stream.next().await {
+        text.extend_from_slice(&chunk.wrap_err("the connection was lost")?);
+        ensure!(text.len() <= MAX_ANSWER, "the answer has more than {MAX_ANSWER} bytes");
+    }
+    serde_json::from_slice(&text).wrap_err("the answer is not JSON")
+}
+
+/// What a node says of a refusal, shortened.
+async fn refusal(response: Response) -> String {
+    let (mut stream, mut text) = (response.bytes_stream(), Vec::new());
+    while let (true, Some(Ok(chunk))) = (text.len() < MAX_REFUSAL, stream.next().await) {
+        text.extend_from_slice(&chunk);
+    }
+    text.truncate(MAX_REFUSAL);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 fn decode_header(response: &Response, name: &str) -> eyre::Result<Option<Value>> {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let Some(header) = response.headers().get(name) else { return Ok(None) };
@@ -220,7 +252,7 @@ impl Session<'_> {
             return Ok(None);
         }
         ensure!(response.status().is_success(), "{}{path} answers {}", self.url, response.status());
-        Ok(Some(response.json().await.wrap_err_with(|| format!("{}{path}", self.url))?))
+        Ok(Some(document(response).await.wrap_err_with(|| format!("{}{path}", self.url))?))
     }
 
     /// Believes a node's sum where we have signed for it ourselves.
@@ -269,16 +301,19 @@ impl Session<'_> {
             let receipt = serde_json::from_value(header_receipt.unwrap_or_default()).wrap_err("the receipt")?;
             let is_json = response.headers().get("content-type").is_some_and(|kind| kind == "application/json");
             ensure!(is_json, "the answer is not JSON");
-            let body: Value = response.json().await.wrap_err("the connection was lost")?;
+            let body = document(response).await?;
             let text = body["choices"][0]["message"]["content"].as_str().wrap_err("an answer without text")?.to_owned();
             on_text(&text);
             return Ok(Delivered { text, payment, receipt });
         }
         let (mut text, mut payment, mut receipt) = (String::new(), Value::Null, Value::Null);
         let (mut stream, mut buffer) = (response.bytes_stream(), Vec::new());
-        let mut is_done = false;
+        let (mut is_done, mut length) = (false, 0);
         while let Some(chunk) = stream.next().await {
-            buffer.extend_from_slice(&chunk.wrap_err("the connection was lost")?);
+            let chunk = chunk.wrap_err("the connection was lost")?;
+            length += chunk.len();
+            ensure!(length <= MAX_ANSWER, "the answer has more than {MAX_ANSWER} bytes");
+            buffer.extend_from_slice(&chunk);
             while let Some(end) = buffer.windows(2).position(|pair| pair == b"\n\n") {
                 let event: Vec<u8> = buffer.drain(..end + 2).collect();
                 let Some(data) = event.strip_prefix(b"data: ") else { continue };
@@ -325,7 +360,7 @@ impl Session<'_> {
         if deposit > 0 {
             let salt = U256::from_be_bytes(B256::random().0);
             let nonce = keccak256((account.id, salt).abi_encode());
-            let before = now() + offer.max_timeout_seconds;
+            let before = now() + offer.max_timeout_seconds.min(MAX_DEPOSIT_SECS);
             let digest = purse.deposit_digest(&offer.extra.name, &offer.extra.version, deposit, before, nonce);
             let signature = purse.key.sign_hash_sync(&digest)?;
             payload["deposit"] = json!({
@@ -370,7 +405,7 @@ pub(crate) async fn ask(arguments: &AskArguments, on_text: &mut (dyn FnMut(&str)
 
     let purse = arguments.wallet.open().await?;
     let mut ledger = Ledger::open(&arguments.wallet.ledger)?;
-    let session = Session { http: Client::new(), url: arguments.url.trim_end_matches('/'), purse: &purse };
+    let session = Session { http: client()?, url: arguments.url.trim_end_matches('/'), purse: &purse };
     let models = session.get("/v1/models").await?.wrap_err("the node has no /v1/models")?;
     let models: Vec<ModelEntry> = serde_json::from_value(models["data"].clone()).wrap_err("/v1/models")?;
     let model = models.iter().find(|model| model.x_kind == kind.id && model.id == kind.file.name);
@@ -378,7 +413,7 @@ pub(crate) async fn ask(arguments: &AskArguments, on_text: &mut (dyn FnMut(&str)
 
     let unpaid = session.post(&body, None).await?;
     if unpaid.status() != StatusCode::PAYMENT_REQUIRED {
-        bail!("the node answers {}: {}", unpaid.status(), unpaid.text().await?);
+        bail!("the node answers {}: {}", unpaid.status(), refusal(unpaid).await);
     }
     let (_, accepted) = session.offer(&unpaid)?;
     let offer: Offer = serde_json::from_value(accepted.clone()).wrap_err("the node's offer")?;
@@ -462,7 +497,7 @@ pub(crate) async fn ask(arguments: &AskArguments, on_text: &mut (dyn FnMut(&str)
                 // Nothing was reserved: the voucher can be used again.
                 account.pending = None;
                 ledger.keep(&account)?;
-                bail!("the node answers {status}: {}", response.text().await?);
+                bail!("the node answers {status}: {}", refusal(response).await);
             }
         }
     };

@@ -207,3 +207,20 @@ fn an_answer_that_is_not_what_was_paid_for_is_named() -> eyre::Result<()> {
     assert!(dear.problem(&signed, "text").is_err());
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endless_answer_of_a_node_is_not_read_to_its_end() -> eyre::Result<()> {
+    let endless = || async {
+        let parts = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 1 << 16]));
+        axum::body::Body::from_stream(parts)
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let router = axum::Router::new().fallback(endless);
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let error = document(client()?.get(&url).send().await?).await.unwrap_err();
+    assert!(error.to_string().contains("more than"), "{error:#}");
+    assert_eq!(refusal(client()?.get(&url).send().await?).await.len(), MAX_REFUSAL);
+    server.abort();
+    Ok(())
+}

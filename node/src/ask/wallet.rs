@@ -18,7 +18,7 @@ use plimsoll_contracts::{IChannels, IJobs, INodes};
 use serde_json::{Value, json};
 
 use super::{
-    Session, amount_of, decode_header,
+    Session, amount_of, client, decode_header,
     ledger::{Account, Ledger},
 };
 use crate::{
@@ -82,25 +82,25 @@ pub(crate) enum ChannelCommand {
     List,
     /// Have the node give the rest back at once.
     Refund {
-        /// The channel; the only one if it is left out.
+        /// Id of the channel; it may be left out if there is only one.
         #[arg(long)]
         id: Option<B256>,
     },
     /// Announce to leave: all that is not claimed after the channel's delay comes back by `finalize`.
     Withdraw {
-        /// The channel; the only one if it is left out.
+        /// Id of the channel; it may be left out if there is only one.
         #[arg(long)]
         id: Option<B256>,
     },
     /// Take the money out after the delay.
     Finalize {
-        /// The channel; the only one if it is left out.
+        /// Id of the channel; it may be left out if there is only one.
         #[arg(long)]
         id: Option<B256>,
     },
     /// Print the last receipt with its input, for `verify` and `audit`.
     Receipt {
-        /// The channel; the only one if it is left out.
+        /// Id of the channel; it may be left out if there is only one.
         #[arg(long)]
         id: Option<B256>,
     },
@@ -272,7 +272,7 @@ pub(crate) async fn run(wallet: &Wallet, command: &ChannelCommand) -> eyre::Resu
         }
         ChannelCommand::Refund { id } => {
             let mut account = chosen(&ledger, *id)?;
-            let session = Session { http: reqwest::Client::new(), url: &account.url.clone(), purse: &purse };
+            let session = Session { http: client()?, url: &account.url.clone(), purse: &purse };
             // The voucher of a refund is over exactly what was charged.
             session.synchronise(&mut account).await?;
             ledger.keep(&account)?;
@@ -300,7 +300,7 @@ pub(crate) async fn run(wallet: &Wallet, command: &ChannelCommand) -> eyre::Resu
 }
 
 async fn refund(purse: &Payer, account: &Account) -> eyre::Result<Value> {
-    let http = reqwest::Client::new();
+    let http = client()?;
     let url = format!("{}/v1/chat/completions", account.url);
     let unpaid = http.get(&url).send().await.wrap_err_with(|| format!("{} does not answer", account.url))?;
     let required = decode_header(&unpaid, x402::REQUIRED)?.wrap_err("the node offers no refund")?;
