@@ -12,7 +12,7 @@ use plimsoll_chain::signer::TransactionSigner;
 use plimsoll_contracts::quantity::decimal_text;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time,
+    task, time,
 };
 use tracing::{Instrument, debug, error, info, info_span};
 
@@ -363,6 +363,8 @@ impl<J: Journal> SignerTask<J> {
                     responses.send(NodeResponse { event, logs: HashMap::new() }).ok();
                 };
                 begin(broadcast.instrument(info_span!("broadcast", nonce, %hash))).await;
+                // The tasks of the connections write the requests before anything else is done here, such as logging.
+                task::yield_now().await;
             }
             Effect::WithdrawBundle { block, intent } => {
                 debug!(block, intent, "bundle withdrawn");
