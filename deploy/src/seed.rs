@@ -20,6 +20,10 @@ use crate::{
 /// Contract that mints a pool's tokens and provides them as liquidity.
 const MARKET_MAKER: &str = "MarketMaker";
 
+/// Gas limit of providing liquidity to a pool. An estimate is too low where the transaction is mined in another second than it
+/// was made in: the first in a second makes the pool write an observation.
+const PROVIDE_GAS: u64 = 2_000_000;
+
 sol! {
     interface IMarketMaker {
         function provide(address pool, uint128 liquidity) external;
@@ -47,7 +51,8 @@ pub async fn seed_pools(chain: &Chain, design: &Design, artifacts: &Artifacts) -
     let maker: Address = created.contract_address.wrap_err("the market maker was not created")?;
     for pool in &pools {
         let data = IMarketMaker::provideCall { pool: pool.address, liquidity: pool.seed_liquidity }.abi_encode();
-        send(chain, TransactionRequest::default().with_from(sender).with_to(maker).with_input(data)).await?;
+        let request = TransactionRequest::default().with_from(sender).with_to(maker).with_input(data);
+        send(chain, request.with_gas_limit(PROVIDE_GAS)).await?;
     }
     Ok(pools.len())
 }

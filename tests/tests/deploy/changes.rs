@@ -3,22 +3,24 @@
 use std::{collections::BTreeMap, fs};
 
 use alloy::{
+    consensus::Transaction,
     primitives::{Address, B256, U256, keccak256},
     providers::{Provider, ext::AnvilApi},
     rpc::types::TransactionRequest,
     sol,
 };
-use eyre::{ContextCompat, ensure};
+use eyre::{ContextCompat, bail, ensure};
 use plimsoll_contracts::{IExecutor, IPlimsoll, deployment::Deployment};
 use plimsoll_deploy::{
     connection::Chain,
     inspect::{Action, StepStatus},
     journal::{Journal, record_of},
+    seed::seed_pools,
     verify::Code,
 };
 use plimsoll_testkit::devnet::mined;
 
-use super::fixture::{FUNDED, Fixture, SMALL, design, seen};
+use super::fixture::{FUNDED, Fixture, SMALL, artifacts, design, seen};
 use crate::support;
 
 sol! {
@@ -244,6 +246,26 @@ async fn up_deploys_everything_on_its_own_node_and_ends_when_told() -> eyre::Res
     assert_eq!(Deployment::read(&folder.path().join("31337.json"))?.as_ref(), Some(&printed));
     assert_eq!(printed.markets.len(), 3);
     assert_eq!(printed.fundings.len(), 2);
+    Ok(())
+}
+
+/// The gas of a pool depends on whether the second has changed since its last transaction, which an estimate does not know.
+#[tokio::test]
+async fn liquidity_is_provided_with_gas_to_spare() -> eyre::Result<()> {
+    const OBSERVATION_GAS: u64 = 50_000;
+    let fixture = Fixture::start(&[]).await?;
+    let manifest = example("local.toml")?;
+    fixture.apply(&manifest).await?;
+    let before = fixture.chain.head().await?.number;
+    assert_eq!(seed_pools(&fixture.chain, &design(&manifest)?, artifacts()?).await?, 3);
+    let provider = fixture.node.provider();
+    // The market maker is created first; each transaction has a block of its own.
+    for number in before + 2..=before + 4 {
+        let receipts = provider.get_block_receipts(number.into()).await?.wrap_err("no block")?;
+        let [receipt] = receipts.as_slice() else { bail!("{} transactions", receipts.len()) };
+        let sent = provider.get_transaction_by_hash(receipt.transaction_hash).await?.wrap_err("no transaction")?;
+        ensure!(sent.gas_limit() >= receipt.gas_used + OBSERVATION_GAS, "{} of {}", receipt.gas_used, sent.gas_limit());
+    }
     Ok(())
 }
 
