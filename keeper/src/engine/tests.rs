@@ -1,6 +1,9 @@
 //! What the engine decides again, leaves alone and remembers.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use alloy::{
     primitives::{Address, B256, U256},
@@ -9,7 +12,7 @@ use alloy::{
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use plimsoll_contracts::ILiquidator;
 use tempfile::TempDir;
-use tokio::sync::{mpsc::UnboundedReceiver, watch};
+use tokio::sync::{mpsc, mpsc::UnboundedReceiver, watch};
 
 use super::{
     background::load_races,
@@ -24,7 +27,7 @@ use crate::{
     config,
     control::Paused,
     intent::{DropReason, Fees, Subject},
-    prices::{Call, CallResult, ChainReader, Prices, SimulatedCall, Source, Valuer},
+    prices::{Answers, Call, CallResult, ChainReader, Prices, SimulatedCall, Source, Valuer},
     safety::{BackOff, FailureCause},
     sender::{SenderHandle, Signers, core::CoreSettings},
     store::{Identity, Notes, Records, Store},
@@ -35,7 +38,7 @@ use crate::{
         liquidate::Liquidate,
         rebalance::Rebalance,
     },
-    stream::Stream,
+    stream::{Step, Stream},
     telemetry::alerts::AlertService,
     view::{
         View,
@@ -65,6 +68,17 @@ impl ChainReader for Exchange {
     async fn run(&self, _: &Header, sequences: &[Vec<Call>]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
         let answer = |call: &Call| SimulatedCall { result: Self::answer(call), gas_used: 0 };
         Ok(sequences.iter().map(|calls| calls.iter().map(answer).collect()).collect())
+    }
+}
+
+/// Records what the exchange is asked.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<Call>>);
+
+impl ChainReader for Recorder {
+    async fn run(&self, block: &Header, sequences: &[Vec<Call>]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
+        self.0.lock().unwrap().extend(sequences.iter().flatten().cloned());
+        Exchange.run(block, sequences).await
     }
 }
 
@@ -214,7 +228,8 @@ pub(super) struct Site {
     pub(super) notes: Notes,
     views: watch::Receiver<Arc<View>>,
     shutdown: Shutdown,
-    _sender: (UnboundedReceiver<sender::SenderEvent>, SenderTasks),
+    events: UnboundedReceiver<sender::SenderEvent>,
+    _tasks: SenderTasks,
     _folder: TempDir,
 }
 
@@ -267,8 +282,29 @@ impl Site {
             latest: Some(priced(&fixture, 2_000)),
             config,
         };
-        let _sender = (events, tasks);
-        Self { fixture, engine, notes, views, shutdown, _sender, _folder: folder }
+        Self { fixture, engine, notes, views, shutdown, events, _tasks: tasks, _folder: folder }
+    }
+
+    /// Applies the fixture's blocks to the engine's own book.
+    async fn follow(&mut self) {
+        for (number, events) in (1..).zip(self.fixture.applied.clone()) {
+            let (hash, timestamp) = (self.fixture.header().hash, NOW);
+            let block = BlockEvents { number, hash, timestamp, tip: None, events, unconfirmed: false };
+            let applied = self.engine.follower.process(Step::Apply(Arc::new(block))).await.unwrap();
+            assert!(matches!(applied, FollowerEvent::Applied(_)), "{applied:?}");
+        }
+    }
+
+    /// Answers everything that a decision on a block asks, as the exchange would.
+    async fn answer(&mut self, block: &PricedBlock) {
+        let Engine { config, pricing, strategies, submissions, follower, pauses, .. } = &mut self.engine;
+        let context = pricing.context(config, &block.header, &block.prices).await;
+        let exclusion = submissions.exclusion(block.header.number, &pauses.active);
+        let (recorder, valuer) = (Recorder::default(), &mut pricing.valuer);
+        strategies.liquidations(&recorder, valuer, follower.book(), context, &exclusion).await;
+        let calls = recorder.0.into_inner().unwrap();
+        let answers = Answers::request(&Exchange, &block.header, &calls).await.unwrap();
+        pricing.reader.set_answers(Arc::new(answers));
     }
 
     async fn report(&mut self, id: u64, outcome: Outcome) {
@@ -394,4 +430,22 @@ async fn a_race_is_looked_into_whose_transaction_was_given_up_because_the_loans_
     let Some(RaceEnd::PerhapsLost(race)) = ends(true) else { panic!("nobody looks for a rival") };
     assert_eq!(race.blocks, (header.number + 1, header.number + 2));
     assert!(ends(false).is_none(), "nobody was raced against");
+}
+
+/// On the test's only thread nothing else runs until the decision waits for something.
+#[tokio::test]
+async fn a_task_that_a_submission_wakes_runs_before_the_rest_of_the_decision() {
+    let mut site = Site::new(&[DEBT]).await;
+    site.follow().await;
+    let block = priced(&site.fixture, 2_000);
+    site.answer(&block).await;
+    let (_, none) = mpsc::unbounded_channel();
+    let mut events = std::mem::replace(&mut site.events, none);
+    // In a dry run the submission itself is reported. This task waits for it as a signer's does for what it is to sign.
+    let woken = tokio::spawn(async move { events.recv().await });
+    task::yield_now().await;
+    site.engine.decide(&block, Instant::now()).await;
+    assert!(woken.is_finished(), "nothing was submitted, or the task still waits");
+    let Some(sender::SenderEvent::Report(report)) = woken.await.unwrap() else { panic!("no report") };
+    assert_eq!(report.outcome, Outcome::Refused(SafetyRefusal::DryRun));
 }

@@ -379,3 +379,35 @@ fn call<P: RpcSend, R: RpcRecv>(
 ) -> Result<Waiter<R>, TransportError> {
     batch.add_call(method, &params)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{Barrier, mpsc};
+
+    use super::*;
+
+    /// On the test's only thread a task that is only spawned does not run before something is waited for.
+    #[tokio::test]
+    async fn what_is_begun_has_run_up_to_where_it_waits_and_waits_for_nothing_that_is_begun_later() {
+        let (begun, mut received) = mpsc::unbounded_channel();
+        let together = Arc::new(Barrier::new(3));
+        let mut tasks = Vec::new();
+        for number in 0..3 {
+            let (begun, together) = (begun.clone(), Arc::clone(&together));
+            tasks.push(
+                begin(async move {
+                    begun.send(number).unwrap();
+                    // None gets past this before all have begun.
+                    together.wait().await;
+                    number
+                })
+                .await,
+            );
+            assert_eq!(received.try_recv(), Ok(number));
+        }
+        for (task, number) in tasks.into_iter().zip(0..) {
+            assert_eq!(task.await.unwrap(), number);
+        }
+        assert_eq!(begin(async { 7 }).await.await.unwrap(), 7, "what waits for nothing is over");
+    }
+}

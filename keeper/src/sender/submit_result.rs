@@ -135,6 +135,7 @@ mod tests {
             ("Upfront cost exceeds account balance", SubmitResult::InsufficientFunds),
             ("intrinsic gas too low: gas 20999, minimum needed 21000", SubmitResult::Invalid),
             ("exceeds block gas limit", SubmitResult::Invalid),
+            ("tx fee (1.35 ether) exceeds the configured cap (1.00 ether)", SubmitResult::Invalid),
             ("max priority fee per gas higher than max fee per gas", SubmitResult::Invalid),
             ("txpool is full", SubmitResult::Retryable),
             ("in-flight transaction limit reached for delegated accounts", SubmitResult::DelegatedAccountLimit),

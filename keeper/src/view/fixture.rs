@@ -44,6 +44,8 @@ pub(crate) struct Fixture {
     pub(crate) params: MarketParams,
     /// Number of the last applied block.
     pub(crate) block: u64,
+    /// Events of every applied block, the first of which has the number 1.
+    pub(crate) applied: Vec<Vec<Event>>,
 }
 
 impl Fixture {
@@ -52,7 +54,8 @@ impl Fixture {
         let risk = Risk::new(8_000, 8_600, 100 * DOLLAR).unwrap();
         let curve = RateCurve::new(1_268_391_679, 9_000, 40_000, 500_000).unwrap();
         let params = MarketParams::new(USDC, WETH, Address::repeat_byte(3), risk, curve);
-        let mut fixture = Self { config: Arc::new(config(&params)), book: Book::new(), params, block: 0 };
+        let mut fixture =
+            Self { config: Arc::new(config(&params)), book: Book::new(), params, block: 0, applied: Vec::new() };
         let id = fixture.id();
         let lender = Address::repeat_byte(0x99);
         let supplied = U256::from(1_000_000_000 * DOLLAR);
@@ -103,6 +106,7 @@ impl Fixture {
         self.block += 1;
         let events: Vec<_> = events.into_iter().map(Event::Core).collect();
         self.book.apply(Block { number: self.block, timestamp: NOW }, &events).unwrap();
+        self.applied.push(events);
     }
 
     /// A repayment of all that a borrower owes, by itself.

@@ -2,16 +2,23 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use alloy::primitives::U256;
+use alloy::{
+    primitives::{Address, U256},
+    sol_types::SolCall,
+};
 use futures_util::FutureExt;
 use plimsoll_chain::error::ChainError;
-use plimsoll_contracts::IPlimsoll::{self, IPlimsollEvents};
+use plimsoll_contracts::{
+    ILiquidator,
+    IPlimsoll::{self, IPlimsollEvents},
+};
 use proptest::prelude::*;
 
 use super::fixture::*;
 use crate::{
     book::Block,
     chain::{Event, Header},
+    intent::{Intent, Purpose},
     prices::{Answers, BlockReader, Call, ChainReader, Prices, SimulatedCall, Valuer},
     strategies::{
         BlockContext, Decisions, SkipReason,
@@ -122,6 +129,53 @@ fn a_trial_of_a_loan_that_must_be_left_alone_does_not_count() {
     let (with, without, requests) = decide_ahead(&mut fixture, 1_000_000, &change);
     assert_eq!((with.intents.len(), requests), (1, 1));
     assert_eq!(with, without);
+}
+
+#[test]
+fn a_trial_names_the_nearest_32_loans_alone_and_the_others_take_a_second_request() {
+    // The first loan is liquidatable below 1,744 dollars, each of the others 12 cents further down: all are within reach.
+    let openings: Vec<_> = (0..40).map(|number| (10_000, 15_000 - number)).collect();
+    let opened = || {
+        let mut fixture = Fixture::new(&openings);
+        fixture.set_price(1_745, 1_000_000);
+        fixture
+    };
+    let nearest: Vec<_> = (0..32).map(borrower).collect();
+    assert_eq!(tried_loans(&opened()), vec![nearest; 2]);
+
+    let of_those_that_were_tried = Change { dollars: 1_741, strengthened: None, excluded: None };
+    let (with, without, requests) = decide_ahead(&mut opened(), 1_000_000, &of_those_that_were_tried);
+    assert_eq!((liquidated(&with), requests), (28, 0));
+    assert_eq!(with, without);
+
+    let all = Change { dollars: 1_738, strengthened: None, excluded: None };
+    let (with, without, requests) = decide_ahead(&mut opened(), 1_000_000, &all);
+    assert_eq!((liquidated(&with), requests), (40, 1));
+    assert_eq!(with, without);
+}
+
+/// Returns the borrowers that each trial of the next block's request names.
+fn tried_loans(fixture: &Fixture) -> Vec<Vec<Address>> {
+    let mut liquidate = Liquidate::new(fixture.settings.clone());
+    let mut valuer = Valuer::new(fixture.sources.clone());
+    let tokens = liquidate.valued_tokens(&fixture.book);
+    let values = valuer.values(fixture, &fixture.header, &tokens).now_or_never().unwrap().unwrap();
+    let prices: Prices = [(fixture.params.id(), fixture.price.clone())].into_iter().collect();
+    let context = BlockContext { header: &fixture.header, prices: &prices, costs: fixture.costs, room: fixture.room };
+    let borrowers = |call: Call| {
+        let mut named = ILiquidator::liquidateCall::abi_decode(&call.data).unwrap().liquidation.borrowers;
+        named.sort();
+        named
+    };
+    liquidate.speculate(&fixture.book, &values, context, &|_| None).into_iter().map(borrowers).collect()
+}
+
+/// Returns the number of loans that the only intent liquidates.
+fn liquidated(decisions: &Decisions<LoanId>) -> usize {
+    match decisions.intents.as_slice() {
+        [Intent { purpose: Purpose::Liquidate { borrowers, .. }, .. }] => borrowers.len(),
+        other => panic!("{other:?}"),
+    }
 }
 
 proptest! {
