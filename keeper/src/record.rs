@@ -33,6 +33,9 @@ use crate::amount::Amount;
 
 /// Upper bounds of the latency buckets: from half a millisecond to a minute.
 const SECONDS: [f64; 15] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+/// Reasons of dropped intents that alert rules ask for. Their series exist from the start: of one that begins with the first
+/// drop, Prometheus sees no increase.
+const ALERTED_DROPS: [&str; 3] = ["insufficient_funds", "unaffordable", "held_by_peer"];
 /// Upper bounds of the inclusion delay buckets.
 const BLOCKS: [f64; 9] = [1.0, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 50.0, 100.0];
 
@@ -199,6 +202,9 @@ pub(crate) fn register(registry: &mut Registry) {
         dropped,
         tips,
     } = &*MEASUREMENTS;
+    for reason in ALERTED_DROPS {
+        drop(dropped.get_or_create(&ReasonLabel { reason }));
+    }
     registry.register(
         "stage_seconds",
         "Time that a stage of the way from a head to a transaction takes, by stage",

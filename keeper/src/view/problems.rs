@@ -139,11 +139,12 @@ impl View {
             }
         }
         for StuckLoans { market, loans, since, reason } in self.stuck_loans(STUCK_AFTER_BLOCKS) {
+            let have = if loans == 1 { "has" } else { "have" };
             let loans = counted(loans, "loan");
             let reason = if reason == "none" { "no decision".to_owned() } else { reason.replace('_', " ") };
             let text = format!(
-                "{loans} in {market} stay liquidatable for {STUCK_AFTER_BLOCKS} blocks and more, the first since block \
-                 {since}; most because of: {reason}."
+                "{loans} in {market} {have} been liquidatable for {STUCK_AFTER_BLOCKS} blocks and more, the first since \
+                 block {since}; most because of: {reason}."
             );
             add(ProblemLevel::Critical, text);
         }

@@ -102,6 +102,26 @@ async fn metrics_come_in_the_format_that_is_asked_for_and_pass_prometheus_own_ch
     Ok(())
 }
 
+/// A counter that appears with its first event has no increase that a rule could see.
+#[tokio::test]
+async fn whatever_reason_an_alert_rule_asks_for_has_a_series_from_the_start() -> eyre::Result<()> {
+    let shown = Shown::start(sample::view()).await?;
+    let text = shown.text("/metrics").await?;
+    let rules = fs::read_to_string(workspace()?.root().join("docs/monitoring/rules.yml"))?;
+    let mut asked_for = 0;
+    for (selector, rest) in rules.split("{reason=").zip(rules.split("{reason=").skip(1)) {
+        let name = selector.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
+        let reasons = rest.split('"').nth(1).wrap_err("a reason without quotes")?;
+        for reason in reasons.split('|') {
+            let series = format!("{name}{{reason=\"{reason}\"}} ");
+            ensure!(text.contains(&series), "there is no {series}");
+            asked_for += 1;
+        }
+    }
+    assert_eq!(asked_for, 3);
+    Ok(())
+}
+
 #[test]
 fn the_alert_rules_pass_prometheus_own_check() -> eyre::Result<()> {
     let folder = workspace()?.root().join("docs/monitoring");

@@ -132,7 +132,7 @@ async fn the_page_says_healthy_only_while_nothing_needs_attention() -> eyre::Res
             view.markets[0].liquidation_problem = Some("no route".into());
         }),
         ("more than their collateral is worth", |view| view.markets[0].bad_debt.units = U256::ONE),
-        ("stay liquidatable", |view| {
+        ("been liquidatable for 10 blocks", |view| {
             view.at_risk = sample::view().at_risk;
             view.head.as_mut().unwrap().number += 7;
         }),

@@ -16,6 +16,12 @@ use crate::{
 /// Time for which a problem of the fleet lasts before it raises an alert.
 const FLEET_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Whether a loan has been liquidatable in every block from `first` on, by the number of liquidatable loans of its market and
+/// of blocks for which the first of them is.
+const fn is_liquidatable_since(first: u64, head: u64, loans: u64, blocks: u64) -> bool {
+    loans > 0 && head.saturating_sub(blocks) <= first
+}
+
 /// Identifies a condition: its kind and its subject.
 type Condition = (AlertKind, String);
 
@@ -45,6 +51,8 @@ pub(super) struct AlertRules {
     fleet: BTreeMap<Condition, Instant>,
     /// What the keeper was doing while there was no block, and since when.
     progress: (Option<String>, Instant),
+    /// Number of the first block of this run: for how long loans were liquidatable before it is not known.
+    first_block: Option<u64>,
 }
 
 impl AlertRules {
@@ -53,7 +61,7 @@ impl AlertRules {
     pub(super) fn new(low_balance: U256, stalled_after: Duration, liquidatable_blocks: u64) -> Self {
         let progress = (None, Instant::now());
         let (active, fleet) = (BTreeMap::new(), BTreeMap::new());
-        Self { low_balance, stalled_after, liquidatable_blocks, active, fleet, progress }
+        Self { low_balance, stalled_after, liquidatable_blocks, active, fleet, progress, first_block: None }
     }
 
     /// Returns the conditions in effect.
@@ -136,11 +144,21 @@ impl AlertRules {
                 add(AlertKind::LowBalance, &signer.role, format!("{name} has {balance} left"));
             }
         }
-        for market in view.markets.iter().filter(|market| market.liquidatable_blocks >= self.liquidatable_blocks) {
+        let head = view.head.as_ref().map_or(0, |head| head.number);
+        let first_block = if view.head.is_some() { *self.first_block.get_or_insert(head) } else { head };
+        for market in &view.markets {
+            let condition = (AlertKind::LoansStayLiquidatable, market.name.clone());
+            // A restart begins to count from zero, and resolves nothing.
+            let is_of_earlier_run = self.active.contains_key(&condition)
+                && is_liquidatable_since(first_block, head, market.liquidatable, market.liquidatable_blocks);
+            if market.liquidatable_blocks < self.liquidatable_blocks && !is_of_earlier_run {
+                continue;
+            }
             let text = format!(
-                "{} of {} are liquidatable, the first of them for {} blocks: the dashboard says why",
+                "{} of {} {} liquidatable, the first of them for {} blocks: the dashboard says why",
                 counted(market.liquidatable, "loan"),
                 market.name,
+                if market.liquidatable == 1 { "is" } else { "are" },
                 market.liquidatable_blocks
             );
             add(AlertKind::LoansStayLiquidatable, &market.name, text);
@@ -283,6 +301,15 @@ mod tests {
             assert_eq!(rules.evaluate(&view, Instant::now()), []);
             assert_eq!(kinds(&rules.evaluate(&calm(), Instant::now())), [(kind, true)]);
         }
+    }
+
+    #[test]
+    fn a_loan_that_was_liquidatable_in_the_first_block_of_a_run_stays_so_until_it_is_not_in_one_block() {
+        assert!(is_liquidatable_since(100, 100, 1, 0));
+        assert!(is_liquidatable_since(100, 103, 1, 3));
+        assert!(!is_liquidatable_since(100, 103, 1, 2), "this one became so in block 101");
+        assert!(!is_liquidatable_since(100, 103, 0, 0));
+        assert!(!is_liquidatable_since(100, 100, 0, 0));
     }
 
     /// A view in which so many operations wait.
