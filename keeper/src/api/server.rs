@@ -58,9 +58,9 @@ pub struct Server {
 impl Server {
     /// Starts to listen and responds from the newest view until shutdown. Fails if the address cannot be bound.
     pub async fn start(listen: SocketAddr, views: watch::Receiver<Arc<View>>, shutdown: Shutdown) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen)
-            .await
-            .map_err(|error| io::Error::new(error.kind(), format!("{listen}, `listen` in [http]: {error}")))?;
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            io::Error::new(error.kind(), format!("{listen}, `listen` in [http]: {error}{}", remedy(&error)))
+        })?;
         let address = listener.local_addr()?;
         if !address.ip().is_loopback() {
             warn!(%address, "HTTP server is reachable from other machines and asks for no password");
@@ -91,6 +91,16 @@ impl Server {
     pub async fn ended(self) {
         // The task neither panics nor is it cancelled; in both cases it would have ended, too.
         let _ = self.task.await;
+    }
+}
+
+/// What to do where an address cannot be listened on.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => ": stop what listens there, which may be another keeper, or set another address",
+        io::ErrorKind::AddrNotAvailable => ": set an address of this machine, such as 127.0.0.1:9464",
+        io::ErrorKind::PermissionDenied => ": set a port from 1024 on",
+        _ => "",
     }
 }
 

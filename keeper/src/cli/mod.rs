@@ -30,6 +30,7 @@ use crate::{
     config::Setting,
     control::{self, ControlError, Done, Request},
     engine::{self, Mode},
+    report::with_causes,
     shutdown::Shutdown,
 };
 
@@ -130,7 +131,7 @@ Examples:
 const CONFIG_EXAMPLES: &str = "\
 Examples:
   plimsoll-keeper config
-  PLIMSOLL_KEEPER__SAFETY__MINIMUM_BALANCE=0.1 plimsoll-keeper config";
+  PLIMSOLL_KEEPER__SAFETY__MIN_BALANCE=0.1 plimsoll-keeper config";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -518,16 +519,10 @@ async fn command(Control { from, json }: Control, request: &Request) -> eyre::Re
 /// Formats an error with its causes, leaving out causes that the text names already. A configuration error lists places
 /// in files and stands alone.
 fn error_text(error: &eyre::Report) -> String {
-    let mut text = error.to_string();
     if error.downcast_ref::<crate::config::ConfigError>().is_some() {
-        return text;
+        return error.to_string();
     }
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    format!("error: {text}")
+    format!("error: {}", with_causes(error))
 }
 
 fn print(json: bool, value: &impl Serialize, text: &str) -> eyre::Result<()> {

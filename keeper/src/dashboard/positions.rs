@@ -12,8 +12,18 @@ use crate::view::{DecisionView, PositionRow, PositionView, PositionsQuery, Selec
 
 /// Number of positions on the overview.
 const SHOWN: usize = 20;
-/// Parameters that a form keeps, although it has no field for them.
-const ORDERING: [&str; 3] = ["sort", "order", "limit"];
+/// The parameter that the form keeps, although it has no field for it.
+const KEPT: &str = "limit";
+/// What positions are ordered by, in words. Narrow screens show no headings to order by.
+const ORDERS: [(SortKey, &str); 7] = [
+    (SortKey::Health, "health factor"),
+    (SortKey::Debt, "debt"),
+    (SortKey::Collateral, "collateral"),
+    (SortKey::Distance, "liquidation price"),
+    (SortKey::Since, "liquidatable since"),
+    (SortKey::Account, "account"),
+    (SortKey::Market, "market"),
+];
 /// Number of positions on a page of all of them.
 const PAGE: usize = 50;
 
@@ -103,7 +113,7 @@ fn form(view: &View, query: &PositionsQuery) -> Markup {
     let selected = |is_selected: bool| is_selected.then_some("selected");
     html! {
         form.filter method="get" action="/positions" role="search" {
-            @for (name, value) in query.parameters().filter(|(name, _)| ORDERING.contains(name)) {
+            @for (name, value) in query.parameters().filter(|(name, _)| *name == KEPT) {
                 input type="hidden" name=(name) value=(value);
             }
             label { "Search" input type="search" name="search" value=(query.search) placeholder="address or market"; }
@@ -131,6 +141,21 @@ fn form(view: &View, query: &PositionsQuery) -> Markup {
                     option value="" { "all" }
                     option value="true" selected=[selected(query.liquidatable == Some(true))] { "liquidatable" }
                     option value="false" selected=[selected(query.liquidatable == Some(false))] { "healthy" }
+                }
+            }
+            label {
+                "Order by"
+                select name="sort" {
+                    @for (key, text) in ORDERS {
+                        option value=(key.name()) selected=[selected(query.sort == key)] { (text) }
+                    }
+                }
+            }
+            label {
+                "Order"
+                select name="order" {
+                    option value="asc" { "lowest first" }
+                    option value="desc" selected=[selected(query.is_descending)] { "highest first" }
                 }
             }
             button type="submit" { "Apply" }

@@ -17,6 +17,8 @@ use crate::{
 
 /// Number of blocks after which a dry run logs the same loan again.
 const REPEAT_BLOCKS: u64 = 1_000;
+/// Most accounts that a line lists: a transaction liquidates up to a thousand loans.
+const MAX_LISTED: usize = 20;
 
 /// Logs what a mined transaction did. `tokens` are the loan token and the collateral token of its market, if it has one.
 pub(super) fn executed(
@@ -35,6 +37,7 @@ pub(super) fn executed(
         Purpose::Liquidate { market, .. } => info!(
             market = config.deployed.market_name(MarketId(*market)),
             borrower = list(&execution.borrowers),
+            loans = execution.borrowers.len(),
             repaid = moved,
             seized = labelled(config, collateral.map(|token| (token, execution.seized))).map(exact),
             profit,
@@ -111,7 +114,8 @@ impl DryRunLog {
         match &intent.purpose {
             Purpose::Liquidate { market, borrowers } => {
                 let market = config.deployed.market_name(MarketId(*market));
-                info!(market, borrower = list(borrowers), gain, expected_gas, "dry run: liquidation not sent");
+                let loans = borrowers.len();
+                info!(market, borrower = list(borrowers), loans, gain, expected_gas, "dry run: liquidation not sent");
             }
             Purpose::Seize { accounts, .. } => {
                 let market = place(config, &intent.purpose);
@@ -151,6 +155,25 @@ impl DryRunLog {
     }
 }
 
+/// Lists accounts, the first ones where there are many: the API has all of them.
 fn list(accounts: &[Address]) -> String {
-    accounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    let mut listed: Vec<_> = accounts.iter().take(MAX_LISTED).map(ToString::to_string).collect();
+    if let Some(more) = accounts.len().checked_sub(MAX_LISTED).filter(|more| *more != 0) {
+        listed.push(format!("{more} more"));
+    }
+    listed.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_log_does_not_grow_with_the_loans_of_a_batch() {
+        let account = Address::repeat_byte(1);
+        assert_eq!(list(&[account, account]), format!("{account},{account}"));
+        assert_eq!(list(&[account; MAX_LISTED]).matches(',').count(), MAX_LISTED - 1);
+        let long = list(&vec![account; 1_000]);
+        assert!(long.ends_with(",980 more") && long.len() < 1_000, "{long}");
+    }
 }

@@ -48,6 +48,7 @@ mod background;
 mod block_request;
 mod book_audit;
 mod chain_events;
+mod confirmation;
 mod division;
 mod exclusion;
 mod executor_listing;

@@ -21,6 +21,7 @@ use super::{
     block_request::BlockRequest,
     book_audit::BookAudit,
     chain_events::ReportedEvents,
+    confirmation::confirm_deployment,
     executor_listing::ExecutorListing,
     job_terms,
     log::DryRunLog,
@@ -38,6 +39,7 @@ use crate::{
     config::{self, Config},
     control::ControlServer,
     prices::UNSIGNED_ACCOUNT,
+    report::with_causes,
     sender::{self, SenderHandle, SenderTasks, Signers, StartError},
     shutdown::Shutdown,
     store::{Identity, Records, Store},
@@ -108,7 +110,11 @@ pub async fn run(
         Some(failure) => Err(eyre!(failure)),
         None => ended,
     };
-    alerts.finish(ended.as_ref().err().map(|error| scrub(&format!("the keeper ended: {error:#}")).into_owned())).await;
+    alerts
+        .finish(
+            ended.as_ref().err().map(|error| scrub(&format!("the keeper ended: {}", with_causes(error))).into_owned()),
+        )
+        .await;
     if let Some(server) = server {
         server.ended().await;
     }
@@ -130,6 +136,7 @@ impl Parts {
     async fn run(self, alerts: &AlertService) -> eyre::Result<()> {
         let Self { config, mode, roles, sender_settings, mut view, shutdown } = self;
         let begin = async {
+            confirm_deployment(&config, &roles.read).await?;
             let genesis = genesis(&config, &roles.read).await;
             let identity = Identity::of(&config.deployed, genesis);
             let store = Store::open(&config.store.folder, &identity)?;

@@ -12,7 +12,7 @@ use alloy::{
         client::RpcClient,
         types::{Block, TransactionRequest, state::AccountOverride},
     },
-    sol_types::SolCall,
+    sol_types::{Revert, SolCall, SolError},
     transports::{RpcError, TransportError},
 };
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
@@ -235,11 +235,25 @@ impl From<ISimulator::Result> for SimulatedCall {
     }
 }
 
+impl CallError {
+    /// Returns the text that the contract reverted with, if it did with one.
+    #[must_use]
+    pub fn message(&self) -> Option<String> {
+        match self {
+            Self::Reverted(data) => Revert::abi_decode(data).ok().map(|revert| revert.reason),
+            Self::NotRun => None,
+        }
+    }
+}
+
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reverted(data) if data.is_empty() => f.write_str("it reverts without a reason"),
-            Self::Reverted(data) => write!(f, "it reverts with {data}"),
+            Self::Reverted(data) => match self.message() {
+                Some(message) => write!(f, "it reverts: {message}"),
+                None => write!(f, "it reverts with {data}"),
+            },
             Self::NotRun => f.write_str("the node has too little gas for it"),
         }
     }

@@ -25,6 +25,9 @@ const MAX_DECIMALS: u8 = 60;
 /// Gas limit of one read: more than any feed or pool uses.
 const GAS: u64 = 1_000_000;
 
+/// With what a Uniswap V3 pool reverts that is asked for an older observation than it has.
+const TOO_OLD: &str = "OLD";
+
 /// Where the value of a token comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -275,6 +278,15 @@ fn pool_rate(hop: &PoolHop, results: &ReadResults) -> Result<Rate, NoValuation> 
         let (numerator, denominator) = if of_token_0 { (numerator, denominator) } else { (denominator, numerator) };
         return Rate::new(numerator, denominator).ok_or(out_of_range);
     };
+    if let Some(Err(error)) = results.get(&(hop.pool, pool_call(hop)))
+        && error.message().as_deref() == Some(TOO_OLD)
+    {
+        let problem = format!(
+            "its observations do not reach back over the {window_secs} s of `twap_window`: wait, have the pool keep more of \
+             them (increaseObservationCardinalityNext), or value the token another way"
+        );
+        return Err(NoValuation::NoAnswer { contract: hop.pool, problem });
+    }
     let observed = decode_result::<IUniswapV3Observer::observeCall>(results, hop.pool, pool_call(hop))?;
     let [before, now] = observed.tickCumulatives.as_slice() else { return Err(out_of_range) };
     // The pool's tick accumulators wrap on purpose, and so must their difference.

@@ -26,7 +26,7 @@ pub enum StoreError {
         process: Option<u32>,
     },
     /// The operating system refused access to a file or folder.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {source}{}", .path.display(), access(.source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -91,6 +91,22 @@ pub enum StoreError {
         cause: String,
         /// What to do with such a file.
         remedy: &'static str,
+    },
+    /// The folder cannot be created.
+    #[error("the folder {} cannot be created: {source}; name another `folder` in [store]", .folder.display())]
+    NoFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// A file is no snapshot, or not whole.
+    #[error("{} is no snapshot that can be used ({cause}): name a file that `snapshot export` wrote", .path.display())]
+    NoSnapshot {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
     },
     /// A write-ahead log exists without its database.
     #[error(
@@ -204,6 +220,16 @@ fn holder(process: Option<u32>) -> String {
 
 fn in_parentheses(cause: Option<&str>) -> String {
     cause.map_or_else(String::new, |cause| format!(" ({cause})"))
+}
+
+fn access(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            ": let the keeper read and write it, or name another `folder` in [store]"
+        }
+        io::ErrorKind::StorageFull => ": make room on its disk",
+        _ => "",
+    }
 }
 
 fn remedy(source: &rusqlite::Error) -> &'static str {

@@ -1,6 +1,9 @@
 //! The store's folder, which one keeper uses at a time.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::StoreError;
 use crate::lock_file::{LockFile, LockFileError};
@@ -20,6 +23,9 @@ impl Folder {
     /// Locks the folder, which is created if it is missing. Fails if another keeper uses it.
     pub(super) fn lock(path: &Path) -> Result<Self, StoreError> {
         let (folder, lock_path) = (path.to_path_buf(), path.join(LOCK));
+        if let Err(source) = fs::create_dir_all(path) {
+            return Err(StoreError::NoFolder { folder, source });
+        }
         match LockFile::take(&lock_path) {
             Ok(lock) => Ok(Self { path: folder, _lock: lock }),
             Err(LockFileError::Held { process }) => Err(StoreError::InUse { folder, process }),

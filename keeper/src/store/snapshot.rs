@@ -60,7 +60,17 @@ impl SnapshotImport {
             Ok(tip) => Ok(Self { copy, book, tip, _folder: folder }),
             Err(error) => {
                 remove(&copy);
-                Err(error)
+                // What is wrong is wrong with the file that was named, not with its copy.
+                let path = from.to_path_buf();
+                Err(match error {
+                    StoreError::Damaged { cause, .. } => StoreError::NoSnapshot { path, cause },
+                    StoreError::NotOurs { .. } => {
+                        StoreError::NoSnapshot { path, cause: "another program's database".into() }
+                    }
+                    StoreError::Schema { has, knows, .. } => StoreError::Schema { path, has, knows },
+                    StoreError::Foreign { what, has, wants, .. } => StoreError::Foreign { path, what, has, wants },
+                    error => error,
+                })
             }
         }
     }

@@ -97,6 +97,12 @@ impl SortKey {
         (Self::Market, "market"),
     ];
 
+    /// Returns the key's name in a URL.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(key, _)| *key == self).map_or("", |(_, name)| name)
+    }
+
     fn compare(self, left: &PositionRow, right: &PositionRow) -> Ordering {
         let since = |row: &PositionRow| row.liquidatable_since.unwrap_or(u64::MAX);
         match self {
@@ -241,13 +247,12 @@ impl PositionsQuery {
 
     /// Returns the parameters of the URL of this query that differ from their defaults.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
-        let sort = SortKey::ALL.iter().find(|(key, _)| *key == self.sort).map_or("", |(_, name)| name);
         let pairs = [
             ("market", self.market_text.clone()),
             ("search", self.search.clone()),
             ("reason", self.reason.clone()),
             ("liquidatable", self.liquidatable.map(|wanted| wanted.to_string()).unwrap_or_default()),
-            ("sort", if self.sort == SortKey::default() { String::new() } else { sort.to_owned() }),
+            ("sort", if self.sort == SortKey::default() { String::new() } else { self.sort.name().to_owned() }),
             ("order", if self.is_descending { "desc".to_owned() } else { String::new() }),
             ("offset", if self.offset == 0 { String::new() } else { self.offset.to_string() }),
             ("limit", if self.limit == DEFAULT_LIMIT { String::new() } else { self.limit.to_string() }),

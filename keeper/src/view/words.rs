@@ -23,6 +23,8 @@ pub struct Words {
     pub tokens: Vec<Denomination>,
     /// Part of the profit that is bid at most, in basis points; 0 where nothing is bid.
     pub bid_share_bps: u32,
+    /// The most that a transaction may cost with its bid, in wei.
+    pub max_cost_wei: U256,
 }
 
 impl Words {
@@ -31,7 +33,10 @@ impl Words {
         let loan = Denomination::of(config, params.loanToken);
         let known =
             [params.loanToken, params.collateralToken].into_iter().filter(|token| config.tokens.get(*token).is_some());
+        // Of a profit in coins, builders of bundles are paid a share, which is no cost of the transaction.
+        let pays_builders = config.tokens.wrapped_coin() == Some(params.loanToken);
         Self {
+            max_cost_wei: if pays_builders { U256::MAX } else { config.safety.max_cost_per_transaction },
             coin: config.chain.coin.clone(),
             tokens: known.map(|token| Denomination::of(config, token)).collect(),
             loan: config.tokens.get(loan.address).is_some().then_some(loan),
@@ -42,7 +47,7 @@ impl Words {
     /// Words for decisions about rewards and vaults, whose transactions wait for their turn and bid nothing.
     pub(super) fn without_bids(config: &Config) -> Self {
         let tokens = config.tokens.iter().map(|token| Denomination::of(config, token.address)).collect();
-        Self { coin: config.chain.coin.clone(), loan: None, tokens, bid_share_bps: 0 }
+        Self { coin: config.chain.coin.clone(), loan: None, tokens, bid_share_bps: 0, max_cost_wei: U256::ZERO }
     }
 }
 
@@ -66,6 +71,22 @@ impl Wording for Words {
     }
 
     fn highest_bid(&self, gain_wei: U256, gas_wei: U256) -> U256 {
-        mul_div_down(gain_wei.saturating_sub(gas_wei), U256::from(self.bid_share_bps), U256::from(BPS))
+        let share = mul_div_down(gain_wei.saturating_sub(gas_wei), U256::from(self.bid_share_bps), U256::from(BPS));
+        share.min(self.max_cost_wei.saturating_sub(gas_wei))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_bid_is_a_share_of_the_net_gain_and_never_more_than_a_transaction_may_cost() {
+        let words = Words { bid_share_bps: 5_000, max_cost_wei: U256::from(100), ..Words::default() };
+        let bid = |gain: u64, gas: u64| words.highest_bid(U256::from(gain), U256::from(gas)).to::<u64>();
+        assert_eq!(bid(110, 10), 50);
+        assert_eq!(bid(1_000_000, 10), 90);
+        assert_eq!(bid(1_000_000, 100), 0);
+        assert_eq!(bid(5, 10), 0);
     }
 }

@@ -79,7 +79,7 @@ async fn positions_are_searched_filtered_ordered_and_paged() -> eyre::Result<()>
     for link in [
         format!("href=\"/positions?market=weth-usdc&amp;{kept}&amp;offset=10&amp;limit=10\""),
         format!("href=\"/positions?reason=backing_off&amp;{kept}&amp;limit=10\""),
-        "<input type=\"hidden\" name=\"order\" value=\"desc\">".to_owned(),
+        "<option value=\"desc\" selected=\"selected\">highest first</option>".to_owned(),
         "<input type=\"hidden\" name=\"limit\" value=\"10\">".to_owned(),
     ] {
         ensure!(short.contains(&link), "there is no {link}: {short}");

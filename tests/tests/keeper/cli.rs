@@ -2,12 +2,14 @@
 
 use std::{
     fs,
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use alloy::{
-    primitives::{U256, utils::parse_units},
+    primitives::{Address, B256, U256, utils::parse_units},
     providers::{Provider, ext::AnvilApi},
 };
 use eyre::{ContextCompat, ensure};
@@ -20,6 +22,7 @@ use plimsoll_testkit::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::{
     fixture::{Fixture, program, soon},
@@ -29,6 +32,8 @@ use super::{
 
 const ETHER: u128 = 1_000_000_000_000_000_000;
 const DOLLAR: u128 = 1_000_000;
+/// How long a command that is to fail at once may take.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The result of a command.
 pub(super) struct Said {
@@ -208,6 +213,28 @@ async fn check_reports_what_is_right_and_what_is_wrong_with_the_remedy() -> eyre
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_asks_a_remote_signer_whether_it_has_the_account() -> eyre::Result<()> {
+    const DEAD: &str = "http://127.0.0.1:1";
+    let site = Site::start().await?;
+    let (url, known) = (site.suite.devnet.node.http_url(), site.suite.devnet.account(8)?);
+    let found = async |address: Address, url: &str, verdict: &str| -> eyre::Result<String> {
+        site.write(&format!(
+            "[signers]\nliquidations = {{ remote = {{ url_env = \"S\", address = \"{address}\" }} }}\n"
+        ))?;
+        let report = site.keeper(&["check", "--json"], &[("S", url)]).await?.json()?;
+        let (what, remedy) = finding(&report, "liquidations", verdict).wrap_err_with(|| format!("{report:#}"))?;
+        Ok(format!("{what}: {remedy}"))
+    };
+    let text = found(known, &url, "right").await?;
+    ensure!(text.contains(&format!("signs for {known}")), "{text}");
+    let text = found(Address::repeat_byte(5), &url, "wrong").await?;
+    ensure!(text.contains("and not for 0x0505") && text.contains("correct `liquidations` in [signers]"), "{text}");
+    let text = found(known, DEAD, "wrong").await?;
+    ensure!(text.contains(DEAD) && text.contains("start the signer, or correct S"), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_names_an_empty_pool_and_what_inventory_lacks() -> eyre::Result<()> {
     let site = Site::start().await?;
     site.write("[liquidate.markets.weth-usdc]\nfrom_inventory = true\n")?;
@@ -294,6 +321,74 @@ async fn check_detects_a_node_of_another_chain() -> eyre::Result<()> {
     let report = site.keeper(&["check", "--json"], &[]).await?.json()?;
     let found = finding(&report, &other.devnet.node.http_url(), "wrong");
     ensure!(found.is_some_and(|found| found.1.contains("another chain of the same id")), "{report:#}");
+    Ok(())
+}
+
+/// It would follow nothing, and look healthy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_of_an_address_or_a_chain_without_the_deployment_ends_before_it_writes_anything() -> eyre::Result<()> {
+    let site = Site::start().await?;
+    let (url, core) = (site.suite.devnet.node.http_url(), site.suite.contract("Plimsoll")?);
+    let (token, nobody) = (site.suite.token("USDC")?, Address::repeat_byte(0xab));
+    let genesis = B256::repeat_byte(1);
+    for (deployment, value, remedy) in [
+        (format!("chain_id = 31337\ncore = \"{token}\""), token.to_string(), "correct `core` in [deployment]"),
+        (format!("chain_id = 31337\ncore = \"{nobody}\""), nobody.to_string(), "correct `core` in [deployment]"),
+        (
+            format!("chain_id = 1\ncore = \"{core}\""),
+            "its chain id is 31337, not 1".to_owned(),
+            "Name a node of chain 1",
+        ),
+        (
+            format!("chain_id = 31337\ngenesis = \"{genesis}\"\ncore = \"{core}\""),
+            genesis.to_string(),
+            "Name a node of chain 31337",
+        ),
+    ] {
+        let text =
+            format!("[deployment]\n{deployment}\n[http]\nlisten = \"127.0.0.1:0\"\n[[endpoints]]\nurl = \"{url}\"\n");
+        fs::write(site.folder.path().join("keeper.toml"), text)?;
+        let said = timeout(WAIT_TIMEOUT, site.keeper(&["run"], &[])).await??;
+        ensure!(said.code == Some(1), "{}{}", said.out, said.err);
+        let error = said.err.lines().find(|line| line.starts_with("error: ")).wrap_err("no error")?;
+        ensure!(error.contains(&value) && error.contains(remedy), "{error}");
+        ensure!(!site.folder.path().join("keeper-data").exists(), "a store was created");
+    }
+
+    site.write("")?;
+    let text = fs::read_to_string(site.folder.path().join("keeper.toml"))?;
+    let record = format!("record = {:?}", site.suite.record());
+    let one_by_one = format!("chain_id = 31337\ncore = \"{token}\"\nrewards = \"{token}\"\nguard = \"{token}\"");
+    fs::write(site.folder.path().join("keeper.toml"), text.replace(&record, &one_by_one))?;
+    let report = site.keeper(&["check", "--json"], &[]).await?.json()?;
+    for name in ["core", "rewards", "the guard"] {
+        let (what, remedy) = finding(&report, name, "wrong").wrap_err_with(|| format!("{name}: {report:#}"))?;
+        ensure!(what.contains(&token.to_string()) && remedy.contains("`record`"), "{what} {remedy}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_or_cannot_be_created_is_named_with_the_remedy() -> eyre::Result<()> {
+    let site = Site::start().await?;
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let text = fs::read_to_string(site.folder.path().join("keeper.toml"))?;
+    let listen = taken.local_addr()?.to_string();
+    fs::write(site.folder.path().join("keeper.toml"), text.replace("127.0.0.1:0", &listen))?;
+    let said = timeout(WAIT_TIMEOUT, site.keeper(&["run"], &[])).await??;
+    ensure!(said.code == Some(1) && said.err.contains(&listen), "{}", said.err);
+    ensure!(said.err.contains("which may be another keeper, or set another address"), "{}", said.err);
+    ensure!(!site.folder.path().join("keeper-data").exists(), "a store was created");
+
+    // A file is where the folder should be.
+    site.write("[store]\nfolder = \"keeper.toml\"\n")?;
+    let said = timeout(WAIT_TIMEOUT, site.keeper(&["run"], &[])).await??;
+    ensure!(said.code == Some(1), "{}{}", said.out, said.err);
+    ensure!(
+        said.err.contains("keeper.toml cannot be created") && said.err.contains("another `folder` in [store]"),
+        "{}",
+        said.err
+    );
     Ok(())
 }
 

@@ -187,7 +187,7 @@ fn token(byte: u8, name: &str, decimals: u8) -> Denomination {
 /// Returns how decisions of the sample are put into words.
 fn words() -> Words {
     let tokens = vec![token(0xd1, "USDC", 6), token(0xe1, "WETH", 18)];
-    Words { coin: "ETH".into(), loan: tokens.first().cloned(), tokens, bid_share_bps: 5_000 }
+    Words { coin: "ETH".into(), loan: tokens.first().cloned(), tokens, bid_share_bps: 5_000, max_cost_wei: U256::MAX }
 }
 
 fn at_risk() -> Arc<[PositionRow]> {

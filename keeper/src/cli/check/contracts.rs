@@ -1,11 +1,11 @@
 //! Checks that contracts exist, have the code that was deployed, and refer to the same core.
 
 use alloy::{
-    primitives::{Address, Bytes, U256, keccak256},
+    primitives::{Address, B256, Bytes, U256, keccak256},
     sol_types::{SolCall, SolError},
 };
 use plimsoll_chain::error::ChainError;
-use plimsoll_contracts::{ILens, ILiquidator, ISwapperClient};
+use plimsoll_contracts::{IGuard, ILens, ILiquidator, IPlimsoll, IRewards, ISwapperClient};
 use serde_json::json;
 
 use super::{Node, read};
@@ -31,6 +31,14 @@ pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node
     for (name, contract) in &deployed.contracts {
         code(report, node, name, contract.address, Some(contract.code_hash)).await;
     }
+    answers_as(report, node, ("core", "Plimsoll"), core, IPlimsoll::marketParamsCall { id: B256::ZERO }).await;
+    if let Some(rewards) = deployed.rewards {
+        let call = IRewards::poolStateCall { pool: B256::ZERO };
+        answers_as(report, node, ("rewards", "Rewards"), rewards, call).await;
+    }
+    if let Some(guard) = deployed.guard {
+        points_to_core(report, config, node, "the guard", guard, IGuard::plimsollCall {}).await;
+    }
     if let Some(lens) = deployed.lens {
         points_to_core(report, config, node, "the lens", lens, ILens::plimsollCall {}).await;
     }
@@ -51,13 +59,7 @@ pub(super) async fn check(report: &mut CheckReport, config: &Config, node: &Node
     }
 }
 
-async fn code(
-    report: &mut CheckReport,
-    node: &Node,
-    name: &str,
-    address: Address,
-    wanted: Option<alloy::primitives::B256>,
-) {
+async fn code(report: &mut CheckReport, node: &Node, name: &str, address: Address, wanted: Option<B256>) {
     match node.request::<_, Bytes>("eth_getCode", (address, node.head.hash)).await {
         Err(error) => report.fail(AREA, name, error.to_string(), "name another node in [[endpoints]]"),
         Ok(code) if code.is_empty() => {
@@ -73,6 +75,24 @@ async fn code(
                 OTHER_DEPLOYMENT,
             ),
         },
+    }
+}
+
+/// Checks by a call that only such a contract answers that an address is the one that its setting asks for.
+async fn answers_as<C: SolCall>(
+    report: &mut CheckReport,
+    node: &Node,
+    (setting, contract): (&str, &str),
+    at: Address,
+    call: C,
+) {
+    match read(node, at, call).await {
+        Ok(Some(_)) => report.ok(AREA, setting, format!("answers as {contract} does")),
+        Ok(None) => {
+            let remedy = format!("name the address of {contract} as `{setting}` in [deployment], or a `record` there");
+            report.fail(AREA, setting, format!("what is at {at} does not answer as {contract} does"), remedy);
+        }
+        Err(error) => report.fail(AREA, setting, error.to_string(), "name another node in [[endpoints]]"),
     }
 }
 

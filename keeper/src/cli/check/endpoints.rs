@@ -31,8 +31,8 @@ const LARGE_TRIAL_GAS: u64 = 20_000_000;
 pub(super) async fn check(report: &mut CheckReport, config: &mut Config) -> Option<Node> {
     let endpoints = std::mem::take(&mut config.endpoints);
     let mut best = None;
-    let has_websocket =
-        endpoints.iter().any(|settings| settings.role.reads() && settings.endpoint.transport() == Transport::WebSocket);
+    let announces = |settings: &EndpointSettings| settings.endpoint.transport() != Transport::Http;
+    let has_announcer = endpoints.iter().any(|settings| settings.role.reads() && announces(settings));
     for settings in endpoints {
         let reads = settings.role.reads();
         let node = one(report, config, settings).await;
@@ -40,12 +40,12 @@ pub(super) async fn check(report: &mut CheckReport, config: &mut Config) -> Opti
             best = node;
         }
     }
-    if !has_websocket {
+    if !has_announcer {
         report.warn(
             AREA,
             "WebSocket",
             "no node that is read announces new blocks, so they are polled",
-            "name one that begins with ws:// or wss:// in [[endpoints]]",
+            "name one that begins with ws:// or wss://, or an IPC socket, in [[endpoints]]",
         );
     }
     if best.is_none() {
@@ -132,7 +132,7 @@ async fn capabilities(report: &mut CheckReport, config: &Config, node: &Node, na
         ),
     }
     simulation(report, node, name, found).await;
-    if node.endpoint.transport() == Transport::WebSocket {
+    if node.endpoint.transport() != Transport::Http {
         match node.request::<_, U256>("eth_subscribe", ("newHeads",)).await {
             Ok(_) => found.push("announces blocks".to_owned()),
             Err(error) => report.fail(

@@ -1,9 +1,11 @@
 //! Checks that keys load, and the balances of their accounts.
 
-use alloy::primitives::{Address, Bytes, U64, U256};
-use plimsoll_chain::{error::ChainError, signer::SignerSource};
+use std::env;
 
-use super::Node;
+use alloy::primitives::{Address, Bytes, U64, U256};
+use plimsoll_chain::{endpoint::Endpoint, error::ChainError, signer::SignerSource};
+
+use super::{Node, request};
 use crate::{amount::Amount, config::Config, report::check::CheckReport};
 
 const AREA: &str = "keys";
@@ -55,8 +57,8 @@ async fn one(
     source: Option<&SignerSource>,
 ) -> Option<Address> {
     let (source, local) = (source?.clone(), node.local);
-    if let SignerSource::Remote { address, .. } = source {
-        // Whether it signs is known only when it has something to sign.
+    if let SignerSource::Remote { url_env, address } = source {
+        remote(report, role, &url_env, address).await;
         account_report(report, config, node, role, address).await;
         return Some(address);
     }
@@ -76,6 +78,32 @@ async fn one(
     let address = signer.address();
     account_report(report, config, node, role, address).await;
     Some(address)
+}
+
+/// Checks that a remote signer answers. Whether it signs is known only when it has something to sign.
+async fn remote(report: &mut CheckReport, role: &str, url_env: &str, address: Address) {
+    let remedy = || format!("start the signer, or correct {url_env}");
+    let url = env::var(url_env).map_err(|_| format!("the environment variable {url_env} is not set"));
+    let endpoint = match url.and_then(|url| url.parse::<Endpoint>().map_err(|error| format!("{url_env}: {error}"))) {
+        Ok(endpoint) => endpoint,
+        Err(problem) => return report.fail(AREA, role, problem, remedy()),
+    };
+    let asked = async { request::<_, Vec<Address>>(&endpoint, &endpoint.client().await?, "eth_accounts", ()).await };
+    match asked.await {
+        Ok(accounts) if accounts.contains(&address) => report.ok(AREA, role, format!("{endpoint} signs for {address}")),
+        Ok(accounts) => {
+            let has = if accounts.is_empty() {
+                "no account".to_owned()
+            } else {
+                accounts.iter().map(Address::to_string).collect::<Vec<_>>().join(", ")
+            };
+            let what = format!("the remote signer {endpoint} signs for {has}, and not for {address}");
+            report.fail(AREA, role, what, format!("give it that key, or correct `{role}` in [signers]"));
+        }
+        // Some signers tell nobody their accounts.
+        Err(ChainError::Refused { .. }) => report.ok(AREA, role, format!("the remote signer {endpoint} answers")),
+        Err(error) => report.fail(AREA, role, format!("the remote signer: {error}"), remedy()),
+    }
 }
 
 async fn account_report(report: &mut CheckReport, config: &Config, node: &Node, role: &str, address: Address) {

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alloy::{
     primitives::{I256, U160, address, aliases::I24, aliases::I56},
-    sol_types::SolValue,
+    sol_types::{SolError, SolValue},
 };
 
 use super::*;
@@ -19,6 +19,8 @@ const HIGH: Address = address!("0x0000000000000000000000000000000000000002");
 #[derive(Default)]
 struct FakeNode {
     results: HashMap<Read, Bytes>,
+    /// With what the others revert.
+    revert: Bytes,
     requests: AtomicUsize,
 }
 
@@ -42,7 +44,7 @@ impl ChainReader for FakeNode {
         if !sequences.is_empty() {
             self.requests.fetch_add(1, Ordering::Relaxed);
         }
-        let reverted = || CallError::Reverted(Bytes::new());
+        let reverted = || CallError::Reverted(self.revert.clone());
         let result = |call: &Call| self.results.get(&(call.to, call.data.clone())).cloned().ok_or_else(reverted);
         let simulated = |call: &Call| SimulatedCall { result: result(call), gas_used: 0 };
         Ok(sequences.iter().map(|calls| calls.iter().map(simulated).collect()).collect())
@@ -125,6 +127,20 @@ async fn a_twap_is_right_across_a_wrap_of_the_tick_accumulator() {
     let rate = value_of(Source::Pools(vec![hop]), &node).await.unwrap();
     // 1.0001^100 = 1.010049…
     assert_eq!(rate.value_down(U256::from(1_000_000)), U256::from(1_010_049));
+}
+
+#[tokio::test]
+async fn a_pool_without_observations_of_the_whole_window_is_named_with_the_remedy() {
+    let source =
+        || Source::Pools(vec![PoolHop { pool: POOL, token_in: LOW, token_out: HIGH, window_secs: Some(1_800) }]);
+    let reverting = |text: &str| FakeNode {
+        revert: alloy::sol_types::Revert::from(text).abi_encode().into(),
+        ..FakeNode::default()
+    };
+    let young = value_of(source(), &reverting("OLD")).await.unwrap_err().to_string();
+    assert!(young.contains(&POOL.to_string()) && young.contains("1800 s of `twap_window`"), "{young}");
+    let other = value_of(source(), &reverting("LOK")).await.unwrap_err().to_string();
+    assert!(other.ends_with("it reverts: LOK"), "{other}");
 }
 
 #[tokio::test]

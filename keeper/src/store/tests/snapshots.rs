@@ -46,7 +46,8 @@ async fn a_snapshot_of_another_deployment_or_a_damaged_one_is_refused_and_the_ch
     let mut damaged = fs::read(&file).unwrap();
     damaged.iter_mut().skip(4_200).step_by(3).for_each(|byte| *byte ^= 0x55);
     fs::write(&file, damaged).unwrap();
-    SnapshotImport::open(other.path(), &IDENTITY, &file).unwrap_err();
+    let text = SnapshotImport::open(other.path(), &IDENTITY, &file).unwrap_err().to_string();
+    assert!(text.starts_with(&format!("{} is no snapshot that can be used", file.display())), "{text}");
     assert_eq!(loaded(&open(other.path()).checkpoint).await.unwrap().1.len(), 5);
 
     let empty = tempfile::tempdir().unwrap();
