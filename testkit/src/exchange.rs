@@ -98,6 +98,12 @@ impl<'a> Exchange<'a> {
         Self { devnet, factory: Address::ZERO, maker }
     }
 
+    /// Returns the factory's address; zero where only a market maker is known.
+    #[must_use]
+    pub const fn factory(&self) -> Address {
+        self.factory
+    }
+
     /// Returns the market maker's address.
     #[must_use]
     pub const fn maker(&self) -> Address {

@@ -32,12 +32,15 @@ abstract contract Pools {
     /// @param route whose first `hops` hops buy what the pool is owed; if `hops` is 0, `start` is paid from here
     /// @param owed to a pair of Uniswap V2; pools of Uniswap V3 say it themselves
     /// @param purchase the liquidation to make with the bought tokens before a payment from here; empty if there is none
+    /// @param rest route or split along which `restAmount` is bought before that; empty if everything is bought
     struct Payment {
         address start;
         bytes route;
         uint256 hops;
         uint256 owed;
         bytes purchase;
+        bytes rest;
+        uint256 restAmount;
     }
 
     uint256 internal constant MAX_LISTED = 8;
@@ -99,7 +102,11 @@ abstract contract Pools {
             // The preceding pool of the route pays this one.
             _buyThrough(payment, owed, msg.sender);
         } else {
-            if (payment.purchase.length != 0) _liquidateBought(payment.purchase);
+            if (payment.rest.length != 0) {
+                _buy(payment.start, payment.rest, payment.restAmount, payment.purchase);
+            } else if (payment.purchase.length != 0) {
+                _liquidateBought(payment.purchase);
+            }
             payment.start.push(msg.sender, owed);
         }
     }
@@ -118,8 +125,18 @@ abstract contract Pools {
         if (_awaited != address(0)) revert IExecutor.NoCallback(callee);
     }
 
-    /// @dev Sells exactly this amount along a route. The output of one pool is held here until the next one is paid.
+    /// @dev Sells exactly this amount along a route, or along the routes of a split one after another.
     function _sell(address token, bytes memory route, uint256 amount) internal {
+        while (route.isSplit()) {
+            (bytes memory first, uint256 portion, bytes memory rest) = route.split(amount);
+            if (portion != 0) _sellAlong(token, first, portion);
+            (route, amount) = (rest, amount - portion);
+        }
+        _sellAlong(token, route, amount);
+    }
+
+    /// @dev The output of one pool is held here until the next one is paid.
+    function _sellAlong(address token, bytes memory route, uint256 amount) private {
         uint256 hops = route.hops();
         for (uint256 i; i < hops; ++i) {
             Pool memory pool = _poolAt(token, route, i);
@@ -128,10 +145,21 @@ abstract contract Pools {
         }
     }
 
-    /// @dev Buys exactly this amount along a route, for the tokens that are here when the first pool is paid.
+    /// @dev Buys exactly this amount along a route, for the tokens that are here when the first pool is paid. Along a split,
+    /// each route is bought from in the callback of the one before.
     /// @param purchase the liquidation to make before the first pool is paid; empty if there is none
     function _buy(address start, bytes memory route, uint256 amount, bytes memory purchase) internal {
-        _buyThrough(Payment(start, route, route.hops(), 0, purchase), amount, address(this));
+        bytes memory rest;
+        uint256 portion = amount;
+        while (rest.length == 0 && route.isSplit()) {
+            (bytes memory first, uint256 part, bytes memory others) = route.split(amount);
+            if (part == 0) {
+                route = others;
+            } else {
+                (route, portion, rest) = (first, part, others);
+            }
+        }
+        _buyThrough(Payment(start, route, route.hops(), 0, purchase, rest, amount - portion), portion, address(this));
     }
 
     /// @dev Buys from the last of the payment's hops, which the one before pays.
@@ -164,7 +192,7 @@ abstract contract Pools {
     }
 
     function _sellToPool(Pool memory pool, uint256 amount) private returns (uint256) {
-        bytes memory data = abi.encode(Payment(pool.tokenIn, "", 0, 0, ""));
+        bytes memory data = abi.encode(Payment(pool.tokenIn, "", 0, 0, "", "", 0));
         (uint256 paid, uint256 received) = _swapPool(pool, int256(amount), address(this), data);
         if (paid != amount) revert IExecutor.PoolTooShallow(pool.account, amount, paid);
         return received;

@@ -63,8 +63,9 @@ interface IExecutor {
     /// the collateral or the debt token
     /// @param route from the collateral to the debt token: venue (1 byte), key (3 bytes), next token (20 bytes) for each
     /// hop; empty if they are the same token. The key is the fee in millionths, or the tick spacing where a fork's pools
-    /// are identified by it
-    /// @param conversion route from what is left to the profit token; empty if it is left as it is
+    /// are identified by it. A split over several routes has before each but the last a header: 255 (1 byte), number of its
+    /// hops (3 bytes), its share of the amount in millionths (20 bytes); the last one takes the rest
+    /// @param conversion route or split from what is left to the profit token; empty if it is left as it is
     /// @param data the protocol's own part: one of the structs below
     struct Item {
         uint8 target;

@@ -20,12 +20,26 @@ interface IMadePool {
 /// call it, and its payments are minted.
 contract MarketMaker {
     int24 private constant LAST_TICK = 887272;
+    uint160 private constant MIN_SQRT_PRICE = 4295128739;
+    uint160 private constant MAX_SQRT_PRICE = 1461446703485210103287273052203988822378723970342;
 
     /// @notice Adds liquidity over the whole range.
     function provide(IMadePool pool, uint128 liquidity) external {
         int24 spacing = pool.tickSpacing();
         int24 last = LAST_TICK / spacing * spacing;
         pool.mint(address(this), -last, last, liquidity, "");
+    }
+
+    /// @notice Adds liquidity between two ticks.
+    function provideBetween(IMadePool pool, int24 lower, int24 upper, uint128 liquidity) external {
+        pool.mint(address(this), lower, upper, liquidity, "");
+    }
+
+    /// @notice Sells exactly this amount, and returns what was paid and bought.
+    function sell(IMadePool pool, bool zeroForOne, uint128 amount) external returns (int256 paid, int256 bought) {
+        uint160 limit = zeroForOne ? MIN_SQRT_PRICE + 1 : MAX_SQRT_PRICE - 1;
+        (int256 delta0, int256 delta1) = pool.swap(address(this), zeroForOne, int256(uint256(amount)), limit, "");
+        return zeroForOne ? (delta0, -delta1) : (delta1, -delta0);
     }
 
     /// @notice Trades until the pool has this price.

@@ -33,6 +33,8 @@ pub struct Liquidate {
     /// Part of the expected profit that a liquidation may lose to slippage before it reverts, in basis points.
     #[serde(rename = "max_slippage", deserialize_with = "units::basis_points")]
     pub max_slippage_bps: u16,
+    /// Whether profits are exchanged for the wrapped coin in the transactions that make them, where that pays.
+    pub profit_in_wrapped_coin: bool,
     /// Account that receives profits, and the collateral of liquidations from inventory; by default the signer.
     #[serde(default, deserialize_with = "units::address")]
     pub receiver: Option<Address>,
@@ -56,6 +58,9 @@ pub struct MarketSettings {
     /// Token that is lent, where the record has the market.
     #[serde(skip)]
     pub loan_token: Option<Address>,
+    /// Token that secures loans, where the record has the market.
+    #[serde(skip)]
+    pub collateral_token: Option<Address>,
     /// Whether the keeper liquidates in this market.
     pub enabled: bool,
     swapper: Option<String>,
@@ -127,6 +132,10 @@ impl Liquidate {
         if liquidate.receiver == Some(Address::ZERO) {
             root.problem(&["liquidate", "receiver"], "the zero address would receive profits, and nobody has its key");
         }
+        if liquidate.profit_in_wrapped_coin && tokens.wrapped_coin().is_none() {
+            let problem = "the token that wraps the chain's coin is not known: say `wrapped_coin` in [chain]";
+            root.problem(&["liquidate", "profit_in_wrapped_coin"], problem);
+        }
         let entries = std::mem::take(&mut liquidate.entries);
         liquidate.markets =
             entries.into_iter().filter_map(|(name, entry)| entry.resolved(name, root, record, tokens)).collect();
@@ -170,7 +179,8 @@ impl MarketSettings {
         });
         let (route, route_text) = route.map_or_else(Default::default, |(route, text)| (Some(route), text));
         let loan_token = market.map(|market| market.loan_token);
-        Some((id?, Self { name, loan_token, route, route_text, max_repay, ..self }))
+        let collateral_token = market.map(|market| market.collateral_token);
+        Some((id?, Self { name, loan_token, collateral_token, route, route_text, max_repay, ..self }))
     }
 }
 

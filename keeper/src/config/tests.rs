@@ -726,3 +726,21 @@ fn the_example_without_a_deployment_is_of_one_protocol_and_values_its_tokens() {
     assert_eq!((config.deployed.core(), config.protocols.deployments.len()), (None, 1));
     assert_eq!(config.tokens.sources().len(), 2);
 }
+
+#[test]
+fn profits_in_the_wrapped_coin_need_one_that_is_known() {
+    const ENDPOINT: &str = "[[endpoints]]\nurl = \"http://127.0.0.1:1\"\n";
+    const TOLD: &str = "[liquidate]\nprofit_in_wrapped_coin = true\n";
+    let place = Place::new();
+    // Of a chain that is not known.
+    let alone = format!(
+        "[deployment]\nchain_id = 987654\n{ENDPOINT}{TOLD}[executor]\naddress = \"{WETH}\"\n\
+         [[protocols]]\nkind = \"morpho-blue\"\naddress = \"{WETH}\"\nfirst_block = 1\n"
+    );
+    let refused = place.config(&alone, &[]).unwrap_err().to_string();
+    assert!(refused.contains("say `wrapped_coin` in [chain]"), "{refused}");
+    let named = format!("{alone}[chain]\nwrapped_coin = \"{WETH}\"\n");
+    assert!(place.config(&named, &[]).unwrap().liquidate.profit_in_wrapped_coin);
+    let untold = place.config(&format!("[deployment]\nchain_id = 1\n{ENDPOINT}"), &[]).unwrap();
+    assert!(!untold.liquidate.profit_in_wrapped_coin);
+}

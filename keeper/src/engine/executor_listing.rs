@@ -29,6 +29,8 @@ const MAX_LISTED: u8 = 8;
 pub(crate) struct ExecutorListing {
     /// Address of the contract.
     pub(crate) address: Address,
+    /// The token that it takes for the wrapped coin.
+    pub(crate) wrapped_coin: Address,
     /// Index and kind of each protocol's main contract.
     pub(crate) targets: BTreeMap<Address, (u8, TargetKind)>,
     /// Venues by their index.
@@ -54,9 +56,11 @@ impl ExecutorListing {
         let call = |data: Vec<u8>| Call { to: address, data: data.into(), gas: VIEW_GAS };
         let targets = (0..MAX_LISTED).map(|index| IExecutor::targetAtCall { index: U256::from(index) }.abi_encode());
         let venues = (0..MAX_LISTED).map(|index| IExecutor::venueAtCall { index: U256::from(index) }.abi_encode());
-        let calls: Vec<_> = targets.chain(venues).map(call).collect();
+        let coin = IExecutor::wrappedCoinCall {}.abi_encode();
+        let calls: Vec<_> = targets.chain(venues).chain([coin]).map(call).collect();
         let answers = read_newest(nodes, &calls).await?;
-        let (targets, venues) = answers.split_at_checked(MAX_LISTED.into()).wrap_err("too few answers")?;
+        let (coin, listed) = answers.split_last().wrap_err("too few answers")?;
+        let (targets, venues) = listed.split_at_checked(MAX_LISTED.into()).wrap_err("too few answers")?;
         let targets: BTreeMap<_, _> = (0..MAX_LISTED)
             .zip(targets)
             .map_while(|(index, answer)| {
@@ -65,6 +69,8 @@ impl ExecutorListing {
             })
             .collect();
         ensure!(!targets.is_empty(), "{address} is no Executor, or one that lists no protocol");
+        let coin = coin.as_ref().ok().and_then(|data| IExecutor::wrappedCoinCall::abi_decode_returns(data).ok());
+        let wrapped_coin = coin.wrap_err_with(|| format!("{address} is no Executor: it has no wrapped coin"))?;
         let venue = |venue: IExecutor::Venue| {
             let (kind, keys) = match venue.kind {
                 IExecutor::VenueKind::UniswapV2 => (VenueKind::UniswapV2, &executor.pair_fees),
@@ -77,7 +83,7 @@ impl ExecutorListing {
         let venues = venues
             .iter()
             .map_while(|answer| venue(IExecutor::venueAtCall::abi_decode_returns(answer.as_ref().ok()?).ok()?));
-        Ok(Self { address, targets, venues: venues.collect() })
+        Ok(Self { address, wrapped_coin, targets, venues: venues.collect() })
     }
 
     /// Checks that the executor liquidates on a protocol.

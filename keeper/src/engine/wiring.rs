@@ -187,8 +187,17 @@ pub(super) const fn contracts(config: &Config) -> safety::Contracts {
 /// Settings for liquidating, with a sender that works so.
 pub(super) fn liquidate(config: &Config, keeper: Address, sender: &core::CoreSettings) -> liquidate::LiquidateSettings {
     let enabled = config.liquidate.markets.iter().filter(|(_, market)| config.liquidate.enabled && market.enabled);
+    let wrapped_coin = config.tokens.wrapped_coin();
+    // What is left of collateral in the wrapped coin need not be exchanged for it.
+    let keeps_collateral = |market: &crate::config::MarketSettings| {
+        config.liquidate.profit_in_wrapped_coin && wrapped_coin.is_some() && market.collateral_token == wrapped_coin
+    };
+    let route = |market: &crate::config::MarketSettings| {
+        let route = market.route.clone()?;
+        Some(liquidate::SwapRoute { profit_in_collateral: keeps_collateral(market), ..route })
+    };
     let market = |market: &crate::config::MarketSettings| liquidate::MarketSettings {
-        routes: market.route.iter().cloned().collect(),
+        routes: route(market).into_iter().collect(),
         from_inventory: market.from_inventory,
         max_repay: market.max_repay,
     };
@@ -202,7 +211,7 @@ pub(super) fn liquidate(config: &Config, keeper: Address, sender: &core::CoreSet
         max_slippage_bps: config.liquidate.max_slippage_bps,
         bid_share_bps: config.fees.bid_share_bps,
         ordering: config.chain.ordering,
-        builders_coin: config.tokens.wrapped_coin().filter(|_| sender.in_bundles),
+        builders_coin: wrapped_coin.filter(|_| sender.in_bundles),
         reverts_are_mined: !stays_private(config, sender),
         deadline_secs: deadline_secs(config),
     }
@@ -232,6 +241,7 @@ pub(super) fn seize(
     keeper: Address,
     sender: &core::CoreSettings,
 ) -> seize::Seize {
+    let wrapped_coin = config.tokens.wrapped_coin();
     let settings = seize::SeizeSettings {
         executor: listed.address,
         targets: listed.targets.into_iter().map(|(address, (index, _))| (address, index)).collect(),
@@ -239,6 +249,8 @@ pub(super) fn seize(
         gas: gas(config),
         max_slippage_bps: config.liquidate.max_slippage_bps,
         bid_share_bps: config.fees.bid_share_bps,
+        exchanged_for: wrapped_coin.filter(|_| config.liquidate.profit_in_wrapped_coin),
+        builders_coin: wrapped_coin.filter(|coin| sender.in_bundles && *coin == listed.wrapped_coin),
         reverts_are_mined: !stays_private(config, sender),
         deadline_secs: deadline_secs(config),
     };

@@ -1,8 +1,15 @@
 //! Venues, their pools, and what a swap brings by a pool's state.
 
+use std::sync::Arc;
+
 use alloy::{
     primitives::{Address, B256, U256, U512, keccak256, ruint::UintTryTo},
     sol_types::SolValue,
+};
+
+use super::{
+    concentrated::{Swap, Ticks, swap},
+    router::WantedTicks,
 };
 
 /// A fee in millionths that takes everything.
@@ -44,7 +51,7 @@ impl Venue {
 }
 
 /// State of a pool, as read in one block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PoolState {
     /// Reserves of a pair.
     Pair {
@@ -63,6 +70,8 @@ pub enum PoolState {
         balance0: U256,
         /// The pool's balance of the higher token, in its units.
         balance1: U256,
+        /// Ticks around the price; `None` where they were not read yet.
+        ticks: Option<Arc<Ticks>>,
     },
 }
 
@@ -81,17 +90,35 @@ pub struct Pool {
     pub token1: Address,
     /// State.
     pub state: PoolState,
+    /// What of its ticks is read next.
+    pub(super) wanted: WantedTicks,
 }
 
 impl Pool {
-    /// Returns the units that an exact input of `token_in` buys: exact for a pair, and for concentrated liquidity at most
-    /// what the liquidity at the present price gives. None if it buys nothing.
+    /// Returns the units that an exact input of `token_in` buys in the state that was read: exact, but for concentrated
+    /// liquidity beyond the ticks that were read, where it is what the liquidity at the present price gives at most. `None` if
+    /// it buys nothing, or more is sold than the pool takes.
     #[must_use]
     pub fn amount_out(&self, token_in: Address, amount_in: U256) -> Option<U256> {
+        let at_least = match &self.state {
+            PoolState::Concentrated { sqrt_price_x96, liquidity, ticks: Some(ticks), .. } => {
+                let zero_for_one = token_in == self.token0;
+                if !zero_for_one && token_in != self.token1 {
+                    return None;
+                }
+                match swap((*sqrt_price_x96, *liquidity, self.key), ticks, zero_for_one, amount_in)? {
+                    Swap::Exact(out) => return Some(out).filter(|out| !out.is_zero()),
+                    Swap::AtLeast(out) => out,
+                    Swap::TooShallow => return None,
+                }
+            }
+            PoolState::Concentrated { .. } | PoolState::Pair { .. } => U256::ZERO,
+        };
         let (reserve_in, reserve_out) = self.reserves(token_in)?;
         let after_fee = amount_in.checked_mul(U256::from(MILLION.checked_sub(self.key)?))?;
         let divisor = reserve_in.checked_mul(U256::from(MILLION))?.checked_add(after_fee)?;
-        mul_div(after_fee, reserve_out, divisor).filter(|out| !out.is_zero())
+        let out = mul_div(after_fee, reserve_out, divisor).unwrap_or_default().max(at_least);
+        Some(out).filter(|out| !out.is_zero())
     }
 
     /// Returns the reserves by which a swap is computed, of the input and of the output.
@@ -105,7 +132,7 @@ impl Pool {
         }
         let (reserve_in, reserve_out) = match self.state {
             PoolState::Pair { reserve0, reserve1 } => ordered(zero_for_one, reserve0, reserve1),
-            PoolState::Concentrated { sqrt_price_x96, liquidity, balance0, balance1 } => {
+            PoolState::Concentrated { sqrt_price_x96, liquidity, balance0, balance1, .. } => {
                 let (liquidity, q96) = (U256::from(liquidity), U256::ONE << 96);
                 let virtual0 = mul_div(liquidity, q96, sqrt_price_x96)?;
                 let virtual1 = mul_div(liquidity, sqrt_price_x96, q96)?;

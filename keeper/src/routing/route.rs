@@ -4,15 +4,24 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use alloy::primitives::{Address, Bytes, U256};
 
+use crate::math::wide::mul_div_down;
+
 use super::{
     pool::{Pool, PoolState},
-    router::{Place, ordered},
+    router::{Place, WantedTicks, ordered},
 };
 
 /// Most hops of a route.
 const MAX_HOPS: usize = 3;
 /// Pools of a pair of tokens that routes use: those that bring most.
 const POOLS_PER_PAIR: usize = 3;
+/// Most routes of a split.
+const MAX_PARTS: usize = 3;
+/// Parts of the amount of a split that are given to routes one after another, and then moved in halves of that down to one.
+const UNITS: u32 = 1_024;
+const FIRST_STEP: u32 = 16;
+/// Shares of a split are in millionths.
+const MILLION: u32 = 1_000_000;
 /// Most routes that are ranked.
 pub const MAX_CANDIDATES: usize = 12;
 
@@ -51,6 +60,56 @@ impl Route {
     }
 }
 
+/// A sale over several routes that share no pool, each of which takes a share of the amount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// Routes with the shares of the amount that go along them, in parts of [`UNITS`].
+    parts: Vec<(Route, u32)>,
+    /// Units of the last token that all bring together.
+    pub amount_out: U256,
+}
+
+impl Split {
+    /// Returns the split as the executor reads it, for selling: each route but the last takes a share of the amount.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        encode_parts(&self.parts.iter().map(|(route, share)| (route, *share)).collect::<Vec<_>>())
+    }
+
+    /// Returns the split for buying: the shares are of what is bought.
+    #[must_use]
+    pub fn encode_for_buying(&self) -> Bytes {
+        let share = |out: U256| mul_div_down(out, U256::from(UNITS), self.amount_out).saturating_to::<u32>().max(1);
+        encode_parts(&self.parts.iter().map(|(route, _)| (route, share(route.amount_out))).collect::<Vec<_>>())
+    }
+}
+
+/// Encodes routes with shares of their sum. Shares have few digits, so that a split is encoded alike as long as the pools are
+/// about the same.
+fn encode_parts(parts: &[(&Route, u32)]) -> Bytes {
+    let mut rest: u32 = parts.iter().map(|(_, share)| share).sum();
+    let mut bytes = Vec::new();
+    for (index, (route, share)) in parts.iter().enumerate() {
+        if index + 1 < parts.len() {
+            let [_, count @ ..] = u32::try_from(route.hops.len()).unwrap_or_default().to_be_bytes();
+            bytes.push(u8::MAX);
+            bytes.extend_from_slice(&count);
+            bytes.extend_from_slice(&U256::from(share_of(*share, rest)).to_be_bytes::<32>()[12..]);
+            rest = rest.saturating_sub(*share);
+        }
+        bytes.extend_from_slice(&route.encode());
+    }
+    bytes.into()
+}
+
+/// Returns a share of what the routes before have left, in millionths, as the executor takes it.
+const fn share_of(share: u32, rest: u32) -> u32 {
+    match share.saturating_mul(MILLION).checked_div(rest) {
+        Some(millionths) if millionths < MILLION => millionths,
+        _ => MILLION - 1,
+    }
+}
+
 /// Pools by their two tokens.
 #[derive(Debug, Default)]
 pub struct Pools {
@@ -63,12 +122,13 @@ impl Pools {
         self.by_tokens.get(&pair).into_iter().flatten()
     }
 
-    /// Sets the state of the pool at a place; `None` if there is none.
-    pub(super) fn set(&mut self, place: Place, state: Option<PoolState>) {
+    /// Sets the state of the pool at a place, and what to read of it next; `None` if there is none.
+    pub(super) fn set(&mut self, place: Place, state: Option<(PoolState, WantedTicks)>) {
         let Place { venue, key, address, token0, token1, .. } = place;
         let pools = self.by_tokens.entry((token0, token1)).or_default();
         pools.retain(|pool| pool.address != address);
-        pools.extend(state.map(|state| Pool { venue, key, address, token0, token1, state }));
+        let pool = |(state, wanted)| Pool { venue, key, address, token0, token1, state, wanted };
+        pools.extend(state.map(pool));
     }
 
     /// Returns the best routes for selling this amount, the best first, at most [`MAX_CANDIDATES`]. Tokens between are
@@ -86,6 +146,103 @@ impl Pools {
         });
         found.truncate(MAX_CANDIDATES);
         found
+    }
+
+    /// Returns the sale of this amount over several routes that brings most, if it brings more than the best single one by
+    /// more than `cost` for each further route, in units of the last token.
+    ///
+    /// Small parts go one after another along the route that pays most for the next one, which makes the prices at the margin
+    /// equal, since each route pays less the more it takes.
+    #[must_use]
+    pub fn split(&self, from: Address, to: Address, hubs: &[Address], amount: U256, cost: U256) -> Option<Split> {
+        let mut best = self.candidates(from, to, hubs, amount).into_iter().next().filter(|_| from != to)?;
+        let mut routes = vec![best.clone()];
+        // Routes for less may be others.
+        for route in self.candidates(from, to, hubs, amount >> 2_u8) {
+            let shares_pool =
+                |other: &Route| route.hops.iter().any(|hop| other.hops.iter().any(|of| of.pool == hop.pool));
+            if routes.len() < MAX_PARTS && !routes.iter().any(shares_pool) {
+                routes.push(route);
+            }
+        }
+        let mut found = None;
+        while routes.len() > 1 {
+            let shares = self.shares(from, &routes, amount);
+            let split = self.with_shares(from, &routes, &shares, amount);
+            let further = U256::from(shares.iter().filter(|share| **share != 0).count().saturating_sub(1));
+            if let Some(split) = split.filter(|_| further != U256::ZERO)
+                && let Some(net) = split.amount_out.checked_sub(cost.saturating_mul(further))
+                && net > best.amount_out
+            {
+                best.amount_out = net;
+                found = Some(split);
+            }
+            let least = shares.iter().enumerate().min_by_key(|(_, share)| **share).map(|(index, _)| index);
+            routes.remove(least.unwrap_or_default());
+        }
+        found
+    }
+
+    /// Returns how many of [`UNITS`] parts of an amount go along each route.
+    fn shares(&self, from: Address, routes: &[Route], amount: U256) -> Vec<u32> {
+        let out = |route: &Route, units: u32| match units {
+            0 => U256::ZERO,
+            _ => self.quote(from, route, portion(amount, units)).unwrap_or_default(),
+        };
+        let mut shares = vec![0_u32; routes.len()];
+        let mut outs = vec![U256::ZERO; routes.len()];
+        let mut nexts: Vec<_> = routes.iter().map(|route| out(route, FIRST_STEP)).collect();
+        for _ in 0..UNITS / FIRST_STEP {
+            let gain = |index: &usize| nexts[*index].saturating_sub(outs[*index]);
+            let Some(index) = (0..routes.len()).rev().max_by_key(gain) else { break };
+            shares[index] += FIRST_STEP;
+            outs[index] = nexts[index];
+            nexts[index] = out(&routes[index], shares[index] + FIRST_STEP);
+        }
+        let mut step = FIRST_STEP / 2;
+        while step > 0 {
+            for (giver, taker) in (0..routes.len()).flat_map(|giver| (0..routes.len()).map(move |taker| (giver, taker)))
+            {
+                if giver == taker || shares[giver] < step {
+                    continue;
+                }
+                let (less, more) = (shares[giver] - step, shares[taker] + step);
+                let (given, taken) = (out(&routes[giver], less), out(&routes[taker], more));
+                if given.saturating_add(taken) > outs[giver].saturating_add(outs[taker]) {
+                    (shares[giver], shares[taker], outs[giver], outs[taker]) = (less, more, given, taken);
+                }
+            }
+            step /= 2;
+        }
+        shares
+    }
+
+    /// Returns the split with these shares, of which the last route takes the rest; `None` where a route does not take its.
+    fn with_shares(&self, from: Address, routes: &[Route], shares: &[u32], amount: U256) -> Option<Split> {
+        let used: Vec<_> = routes.iter().zip(shares.iter().copied()).filter(|(_, share)| *share != 0).collect();
+        let (mut rest, mut units, mut amount_out, mut parts) = (amount, UNITS, U256::ZERO, Vec::new());
+        for (index, (route, share)) in used.iter().copied().enumerate() {
+            let millionths = U256::from(share_of(share, units));
+            let is_last = index + 1 == used.len();
+            let taken = if is_last { rest } else { mul_div_down(rest, millionths, U256::from(MILLION)) };
+            (rest, units) = (rest.checked_sub(taken)?, units.saturating_sub(share));
+            let out = self.quote(from, route, taken)?;
+            amount_out = amount_out.checked_add(out)?;
+            parts.push((Route { amount_out: out, ..route.clone() }, share));
+        }
+        Some(Split { parts, amount_out })
+    }
+
+    /// Returns what a route brings for an amount, by the state of its pools.
+    #[must_use]
+    pub fn quote(&self, from: Address, route: &Route, amount: U256) -> Option<U256> {
+        let (mut token, mut amount) = (from, amount);
+        for hop in &route.hops {
+            let pool = self.of(ordered(token, hop.token_out)).find(|pool| pool.address == hop.pool)?;
+            amount = pool.amount_out(token, amount)?;
+            token = hop.token_out;
+        }
+        Some(amount)
     }
 
     /// Adds all routes that begin with `hops`, which lead to `token` and bring `amount` of it.
@@ -123,4 +280,9 @@ impl Pools {
         quoted.truncate(POOLS_PER_PAIR);
         quoted
     }
+}
+
+/// Returns so many of [`UNITS`] parts of an amount, rounded down.
+fn portion(amount: U256, units: u32) -> U256 {
+    mul_div_down(amount, U256::from(units), U256::from(UNITS))
 }

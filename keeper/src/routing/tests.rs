@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::{
     pool::{Pool, PoolState, Venue, VenueKind},
     route::{MAX_CANDIDATES, Pools},
-    router::Place,
+    router::{Place, WantedTicks},
 };
 
 const MILLION: u64 = 1_000_000;
@@ -17,7 +17,8 @@ fn token(index: u8) -> Address {
 
 fn pool(index: u8, (a, b): (u8, u8), key: u32, state: PoolState) -> Pool {
     let (token0, token1) = (token(a.min(b)), token(a.max(b)));
-    Pool { venue: index % 2, key, address: Address::with_last_byte(100 + index), token0, token1, state }
+    let (address, wanted) = (Address::with_last_byte(100 + index), WantedTicks::default());
+    Pool { venue: index % 2, key, address, token0, token1, state, wanted }
 }
 
 fn any_state() -> impl Strategy<Value = PoolState> {
@@ -33,6 +34,7 @@ fn any_state() -> impl Strategy<Value = PoolState> {
                 liquidity,
                 balance0: U256::from(balance0),
                 balance1: U256::from(balance1),
+                ticks: None,
             }
         ),
     ]
@@ -94,6 +96,7 @@ proptest! {
     ) {
         let state = PoolState::Concentrated {
             sqrt_price_x96: U256::from(root), liquidity, balance0: U256::ZERO, balance1: U256::from(balance),
+            ticks: None,
         };
         let Some(out) = pool(0, (0, 1), 500, state).amount_out(token(0), U256::from(amount)) else { return Ok(()) };
         prop_assert!(out < U256::from(balance));
@@ -109,7 +112,7 @@ proptest! {
         let hubs: Vec<_> = (0..5).map(token).collect();
         let amount = U256::from(amount);
         let mut known = Pools::default();
-        pools.iter().for_each(|pool| known.set(Place::of(pool), Some(pool.state)));
+        pools.iter().for_each(|pool| known.set(Place::of(pool), Some((pool.state.clone(), WantedTicks::default()))));
         let candidates = known.candidates(token(0), token(1), &hubs, amount);
         let expected = best_by_all_paths(&pools, token(0), token(1), amount, &[token(0)]);
         prop_assert_eq!(candidates.first().map(|route| route.amount_out), expected);
@@ -121,6 +124,86 @@ proptest! {
             prop_assert!(route.encode().ends_with(token(1).as_slice()));
         }
     }
+}
+
+/// Returns the parts of an amount that an encoded split gives to its routes, as the executor computes them, with their hops.
+fn parts_of(encoded: &[u8], mut amount: U256) -> Vec<(U256, Vec<u8>)> {
+    let (mut parts, mut rest) = (Vec::new(), encoded);
+    while let [u8::MAX, a, b, c, header @ ..] = rest {
+        let count = usize::try_from(u32::from_be_bytes([0, *a, *b, *c])).unwrap();
+        let share = U256::from_be_slice(&header[..20]);
+        let (hops, after) = header[20..].split_at(24 * count);
+        let portion = amount * share / U256::from(MILLION);
+        parts.push((portion, hops.to_vec()));
+        (amount, rest) = (amount - portion, after);
+    }
+    parts.push((amount, rest.to_vec()));
+    parts
+}
+
+proptest! {
+    /// A split gives out the whole amount, over routes without a common pool, and brings more than the best single route by
+    /// more than what the further routes cost. Where it is given none, two equal halves of a route's own would not, either.
+    #[test]
+    fn a_split_loses_no_unit_and_brings_more_than_any_route(
+        pools in any_pools(), amount in 1_000_u128..1 << 90, cost in 0_u64..1 << 40,
+    ) {
+        let hubs: Vec<_> = (0..5).map(token).collect();
+        let (amount, cost) = (U256::from(amount), U256::from(cost));
+        let mut known = Pools::default();
+        pools.iter().for_each(|pool| known.set(Place::of(pool), Some((pool.state.clone(), WantedTicks::default()))));
+        let single = known.candidates(token(0), token(1), &hubs, amount);
+        let Some(split) = known.split(token(0), token(1), &hubs, amount, cost) else { return Ok(()) };
+        let parts = parts_of(&split.encode(), amount);
+        prop_assert!((2..=3).contains(&parts.len()));
+        prop_assert_eq!(parts.iter().map(|(portion, _)| *portion).sum::<U256>(), amount);
+        let further = cost * U256::from(parts.len() - 1);
+        prop_assert!(single.iter().all(|route| split.amount_out > route.amount_out + further));
+        // By the pools of its hops, one after another, each of which occurs once.
+        let (mut brought, mut used) = (U256::ZERO, Vec::new());
+        for (portion, hops) in &parts {
+            prop_assert!(hops.ends_with(token(1).as_slice()));
+            let (mut at, mut units) = (token(0), *portion);
+            for hop in hops.chunks(24) {
+                let next = Address::from_slice(&hop[4..]);
+                let is_meant = |pool: &&Pool| {
+                    let tokens = [pool.token0, pool.token1];
+                    pool.venue == hop[0] && pool.key.to_be_bytes()[1..] == hop[1..4]
+                        && tokens.contains(&at) && tokens.contains(&next)
+                };
+                let pool = pools.iter().find(is_meant).unwrap();
+                used.push(pool.address);
+                units = pool.amount_out(at, units).unwrap_or_default();
+                at = next;
+            }
+            brought += units;
+        }
+        let count = used.len();
+        used.sort_unstable();
+        used.dedup();
+        prop_assert_eq!(used.len(), count);
+        prop_assert_eq!(brought, split.amount_out);
+    }
+}
+
+#[test]
+fn a_large_sale_is_split_evenly_over_pools_that_are_alike() {
+    let mut known = Pools::default();
+    let reserve = U256::from(10_u64.pow(15));
+    for index in 0..3 {
+        let state = PoolState::Pair { reserve0: reserve, reserve1: reserve };
+        let pool = pool(index, (0, 1), 3_000, state);
+        known.set(Place::of(&pool), Some((pool.state.clone(), WantedTicks::default())));
+    }
+    let amount = reserve / U256::from(3);
+    let split = known.split(token(0), token(1), &[], amount, U256::ONE).unwrap();
+    let parts = parts_of(&split.encode(), amount);
+    assert_eq!(parts.len(), 3);
+    for (portion, _) in parts {
+        assert!(portion.abs_diff(amount / U256::from(3)) < amount / U256::from(500), "{portion} of {amount}");
+    }
+    // A third more would not be worth this to anybody.
+    assert_eq!(known.split(token(0), token(1), &[], amount, amount), None);
 }
 
 /// Known pools of Ethereum: USDC and WETH, of Uniswap V2, and of Uniswap V3 at 0.05 %.

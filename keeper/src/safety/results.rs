@@ -141,8 +141,10 @@ impl Execution {
             (Purpose::Liquidate { .. }, Some(rate)) => {
                 profit.rate.value_down(self.seized).saturating_sub(rate.value_up(self.repaid))
             }
-            (Purpose::Liquidate { .. }, None) => value(self.profit).saturating_add(self.builder_paid),
-            (Purpose::Seize { .. } | Purpose::ExecuteOrder { .. } | Purpose::Harvest { .. }, _) => value(self.profit),
+            (Purpose::Liquidate { .. }, None) | (Purpose::Seize { .. }, _) => {
+                value(self.profit).saturating_add(self.builder_paid)
+            }
+            (Purpose::ExecuteOrder { .. } | Purpose::Harvest { .. }, _) => value(self.profit),
             (Purpose::ClaimOwn { .. }, _) => value(self.claimed),
             (Purpose::CollectVouchers { jar, token }, _) => {
                 let own = self.tips.iter().filter(|(by, paid_in, _)| by == jar && paid_in == token);

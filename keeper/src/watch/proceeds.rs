@@ -1,7 +1,8 @@
 //! What a liquidation brings after gas, by the state of pools: an estimate from a node alone, which is never sent.
 //!
 //! The seized collateral is sold by the best route, the repayment is subtracted, and the rest is exchanged for the chain's
-//! coin. Pools with concentrated liquidity count with what their present range gives, which is less than a large sale brings.
+//! coin. What pools with concentrated liquidity bring is exact within a fifth of their price, up to 32 changes of liquidity on
+//! either side; beyond that it is what the liquidity at the price gives.
 
 use alloy::primitives::{Address, U256};
 use plimsoll_chain::error::ChainError;
@@ -80,7 +81,7 @@ impl Estimator {
             [(collateral, debt), (debt, self.wrapped_coin)]
         });
         let sales: Vec<_> = sales.filter(|(from, to)| from != to).collect();
-        self.router.refresh(reader, header, sales).await
+        self.router.refresh_ahead(reader, header, sales).await
     }
 
     /// Returns what a liquidation of a position brings, or why that is not known.

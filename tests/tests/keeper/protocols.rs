@@ -4,20 +4,21 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use alloy::{
+    consensus::Transaction as _,
     primitives::{Address, B256, Bytes, U256, keccak256, utils::parse_ether},
     providers::{PendingTransactionConfig, Provider, ext::AnvilApi},
     rpc::types::anvil::ReorgOptions,
-    sol_types::SolValue,
+    sol_types::{SolCall, SolValue},
 };
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{
-    IExecutor::{Target, TargetKind, Venue, VenueKind},
+    IExecutor::{self, Target, TargetKind, Venue, VenueKind},
     IUniswapV3Swapper,
 };
 use plimsoll_protocols::morpho_blue::{IMorphoBlue, MarketParams};
 use plimsoll_testkit::{
     devnet::{IOneSlotOracle, ITestToken, mined},
-    exchange::{Amount, Exchange, POOL_CODE_HASH},
+    exchange::{Amount, Exchange, FEE, POOL_CODE_HASH},
     keeper::{Keeper, KeeperSetup},
     morpho_blue::MorphoBlue,
     proxy::{Fault, Phase, Proxy, Rule},
@@ -58,6 +59,12 @@ fn price(dollars: u128) -> U256 {
 
 impl Besides {
     async fn new() -> eyre::Result<Self> {
+        Self::with(&[]).await
+    }
+
+    /// With loans against a token that pools with these fees, and so much of it, buy for dollars at 2,000; without any, against
+    /// ether.
+    async fn with(pools: &[(u32, u128)]) -> eyre::Result<Self> {
         let fixture = Fixture::new(&[]).await?;
         let suite = &fixture.suite;
         let devnet = &suite.devnet;
@@ -68,9 +75,16 @@ impl Besides {
         let venues = vec![Venue { kind: VenueKind::UniswapV3, deployer: factory, poolInitCodeHash: POOL_CODE_HASH }];
         let arguments = (suite.token("WETH")?, targets, venues).abi_encode_params();
         let executor = devnet.deploy("Executor", arguments).await?;
-        let [ether, dollars] = [suite.token("WETH")?, suite.token("USDC")?];
+        let dollars = suite.token("USDC")?;
+        let collateral = if pools.is_empty() { suite.token("WETH")? } else { devnet.deploy_token("STONE", 18).await? };
+        let exchange = Exchange::at(devnet, factory).await?;
+        for (fee, stones) in pools {
+            let amount = |token, units| Amount { token, units: U256::from(units) };
+            let (one, other) = (amount(collateral, stones * ETHER), amount(dollars, stones * 2_000 * DOLLAR));
+            exchange.add_liquidity(*fee, one, other).await?;
+        }
         let oracle = devnet.deploy("OneSlotOracle", price(2_000 * DOLLAR).abi_encode()).await?;
-        let market = morpho.create_market(devnet, [ether, dollars], oracle, parse_ether("0.86")?).await?;
+        let market = morpho.create_market(devnet, [collateral, dollars], oracle, parse_ether("0.86")?).await?;
         let lender = devnet.account(LENDER)?;
         let supply = U256::from(1_000_000 * DOLLAR);
         devnet.mint_and_approve(dollars, lender, supply, morpho.core).await?;
@@ -202,7 +216,11 @@ impl Besides {
     }
 
     async fn dollars_of(&self, account: Address) -> eyre::Result<U256> {
-        Ok(ITestToken::new(self.market.loanToken, self.fixture.provider()).balanceOf(account).call().await?)
+        self.balance_of(self.market.loanToken, account).await
+    }
+
+    async fn balance_of(&self, token: Address, account: Address) -> eyre::Result<U256> {
+        Ok(ITestToken::new(token, self.fixture.provider()).balanceOf(account).call().await?)
     }
 
     async fn stop_mining(&self) -> eyre::Result<()> {
@@ -239,6 +257,85 @@ async fn positions_of_morpho_blue_are_liquidated_with_a_profit_and_healthy_ones_
     ensure!(journal.len() == 2, "{journal:?}\n{activity}");
     besides.fixture.ensure_none_reverted(signer).await?;
     besides.fixture.ensure_journal_is_complete(&journal, signer).await
+}
+
+/// Told to, the keeper has every profit in the wrapped coin, and its report and its ledger say so: what is left of collateral
+/// in that coin, and what dollars are exchanged for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profit_is_exchanged_for_the_wrapped_coin_when_told_and_booked_in_it() -> eyre::Result<()> {
+    for pools in [&[][..], &[(FEE, 10_000)]] {
+        let besides = Besides::with(pools).await?;
+        let coin = besides.fixture.suite.token("WETH")?;
+        let told = besides.setup(None).further + "[liquidate]\nprofit_in_wrapped_coin = true\n";
+        let setup = KeeperSetup { further: told, ..besides.setup(None) };
+        besides.stop_mining().await?;
+        let keeper = besides.start(&setup).await?;
+        let signer = keeper.signer();
+        besides.mine(&keeper).await?;
+        besides.mine(&keeper).await?;
+        for count in [1, 4] {
+            besides.drop_price_below(count).await?;
+            besides.wait_until_liquidated(usize::try_from(count)?, &keeper).await?;
+            besides.ensure_liquidated(usize::try_from(count)?).await?;
+        }
+        let (coins, dollars) = (besides.balance_of(coin, signer).await?, besides.dollars_of(signer).await?);
+        // Four times some 300 dollars, at 2,000 for an ether.
+        ensure!(coins > U256::from(ETHER * 6 / 10) && dollars.is_zero(), "{pools:?}: {coins} and {dollars}");
+        for token in [coin, besides.market.loanToken, besides.market.collateralToken] {
+            ensure!(besides.balance_of(token, besides.executor).await?.is_zero(), "{token} is left in the executor");
+        }
+        let journal = besides.fixture.settle_and_end(keeper, &setup).await?;
+        ensure!(journal.len() == 2, "{journal:?}");
+        let file = besides.fixture.suite.scratch().join(&setup.folder).join("keeper.toml");
+        let said = program().args(["report", "--json", "--config"]).arg(&file).output()?;
+        let report: Value = serde_json::from_slice(&said.stdout)?;
+        let profits: Vec<_> =
+            report["transactions"].as_array().into_iter().flatten().map(|row| &row["profit"]).collect();
+        ensure!(profits.len() == 2 && profits.iter().all(|profit| profit["token"] == "WETH"), "{report:#}");
+        besides.fixture.ensure_none_reverted(signer).await?;
+    }
+    Ok(())
+}
+
+/// Two pools that are alike: half of the collateral in each costs half as much of the price, which is more than the gas.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_is_split_over_pools_where_that_brings_more_than_the_best_of_them_after_gas() -> eyre::Result<()> {
+    let besides = Besides::with(&[(FEE, 20), (3_000, 20)]).await?;
+    let setup = besides.setup(None);
+    besides.stop_mining().await?;
+    let keeper = besides.start(&setup).await?;
+    let signer = keeper.signer();
+    besides.mine(&keeper).await?;
+    besides.mine(&keeper).await?;
+    besides.drop_price_below(1).await?;
+    besides.wait_until_liquidated(1, &keeper).await?;
+    besides.ensure_liquidated(1).await?;
+    let profit = besides.dollars_of(signer).await?;
+    let provider = besides.fixture.provider();
+    let sent = besides.fixture.mined_transactions(signer).await?;
+    let (hash, ..) = sent.into_values().next().wrap_err("nothing was sent")?;
+    let transaction = provider.get_transaction_by_hash(hash).await?.wrap_err("it is gone")?;
+    let job = IExecutor::executeCall::abi_decode(transaction.input())?.job;
+    let route = &job.items[0].route;
+    ensure!(route.len() == 3 * 24 && route[0] == u8::MAX, "no split of two: {route}");
+    let receipt = provider.get_transaction_receipt(hash).await?.wrap_err("no receipt")?;
+    let block = receipt.block_number.wrap_err("not mined")?;
+    // The same position by each of the pools alone, in the state before.
+    for single in [&route[24..48], &route[48..]] {
+        let mut job = job.clone();
+        job.items[0].route = Bytes::copy_from_slice(single);
+        (job.minProfit, job.unitsPerWeiX96, job.deadline) = (U256::ZERO, 0, U256::MAX);
+        let executor = IExecutor::new(besides.executor, provider);
+        let call = executor.execute(job).from(signer);
+        let alone = call.clone().block((block - 1).into()).call().await?;
+        let gas = call.block((block - 1).into()).estimate_gas().await?;
+        // At 2,000 dollars for an ether.
+        let price = U256::from(receipt.effective_gas_price);
+        let dollars = |gas: u64| U256::from(gas) * price * U256::from(2_000 * DOLLAR) / U256::from(ETHER);
+        let further = dollars(receipt.gas_used.saturating_sub(gas));
+        ensure!(profit > alone.profit + further, "{profit} by a split, {} alone, gas {further}", alone.profit);
+    }
+    besides.fixture.ensure_none_reverted(signer).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

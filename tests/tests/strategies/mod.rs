@@ -3,6 +3,7 @@
 mod builders;
 mod fixture;
 mod harvest;
+mod pools;
 mod requests;
 
 use alloy::primitives::U256;

@@ -221,3 +221,27 @@ fn what_the_builder_was_paid_is_part_of_the_gain_and_of_the_cost() {
     let result = realised(&mined(liquidation(), profit, logs));
     assert_eq!((result.gain_wei, result.cost_wei), (U256::from(1_000), U256::from(1_000)));
 }
+
+#[test]
+fn an_executors_job_is_booked_in_the_token_that_was_received_with_what_the_builder_was_paid() {
+    let executed = |profit_token, profit: u64, to_builder: u64| IExecutor::Executed {
+        caller: Address::ZERO,
+        receiver: Address::ZERO,
+        profitToken: profit_token,
+        profit: U256::from(profit),
+        toBuilder: U256::from(to_builder),
+        done: U256::from(0b101),
+    };
+    let purpose = Purpose::Seize {
+        deployment: Address::repeat_byte(1),
+        market: B256::ZERO,
+        accounts: vec![Address::repeat_byte(7), Address::repeat_byte(8), Address::repeat_byte(9)],
+    };
+    let profit = Profit { token: WETH, rate: Rate::ONE, repaid: None, builder_share_bps: 3_000 };
+    let executor = CONTRACTS.executor.unwrap();
+    let result = |event| realised(&mined(purpose.clone(), profit, vec![log(executor, &event)]));
+    let booked = result(executed(WETH, 5_000, 400));
+    assert_eq!((booked.liquidated, booked.gain_wei, booked.cost_wei), (2, U256::from(5_400), U256::from(1_400)));
+    // A profit in another token than the one that was decided on has no known value.
+    assert_eq!(result(executed(USD, 5_000, 0)).gain_wei, U256::ZERO);
+}

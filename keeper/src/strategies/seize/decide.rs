@@ -5,18 +5,24 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, Bytes, U256};
 use plimsoll_chain::error::ChainError;
 use plimsoll_protocols::{Deployment, Lot};
 
 use super::{
     PositionId, Seize,
-    job::{Candidate, Job, Quote, Target},
+    job::{Candidate, Job, ProfitToken, Quote, Target},
 };
 use crate::{
     chain::Header,
+    math::wide::mul_div_down,
     prices::{ChainReader, NoValuation, Valuer, Values},
-    strategies::{BlockContext, Decisions, Exclusion, SkipReason, bids::Bids, gas::no_room},
+    routing::route::Route,
+    strategies::{
+        BlockContext, Decisions, Exclusion, SkipReason,
+        bids::Bids,
+        gas::{kept, no_room},
+    },
 };
 
 /// Most positions that are simulated for one block.
@@ -31,6 +37,12 @@ const MAX_HALVINGS: usize = 12;
 const ROUTES_PER_SIZE: usize = 2;
 /// Gas below which no liquidation with a swap succeeds.
 const LEAST_GAS: u64 = 200_000;
+/// Gas and calldata of one more route of a split, at least; the simulation says how much it is.
+const PART_GAS: u64 = 60_000;
+const PART_BYTES: usize = 64;
+/// Part of a profit's value, in basis points, that its exchange for the wrapped coin may lose: the fees of two pools, and some.
+/// Where it loses more, the pools are thin or the value is not what they think it is.
+const MAX_EXCHANGE_LOSS_BPS: u16 = 300;
 
 impl Seize {
     /// Returns the least bonus, in units of a debt token, that can pay for a liquidation at these costs; nothing of tokens
@@ -56,7 +68,15 @@ impl Seize {
         header: &Header,
         sales: impl IntoIterator<Item = (Address, Address)>,
     ) -> Result<(), ChainError> {
-        self.router.refresh(reader, header, sales).await
+        let sales: Vec<_> = sales.into_iter().flat_map(|sale| self.with_exchanges(sale)).collect();
+        self.router.refresh_ahead(reader, header, sales).await
+    }
+
+    /// Returns the sales that a liquidation with this sale of collateral for debt tokens may need.
+    fn with_exchanges(&self, sale: (Address, Address)) -> impl Iterator<Item = (Address, Address)> + use<> {
+        let exchanged_for = self.settings.exchanged_for;
+        let exchanges = [sale.0, sale.1].into_iter().filter_map(move |left| Some((left, exchanged_for?)));
+        std::iter::once(sale).chain(exchanges.filter(|(from, to)| from != to))
     }
 
     /// Decides about every lot of a protocol in a block. Without any, no request is made.
@@ -92,7 +112,8 @@ impl Seize {
         let values = valuer.values(reader, context.header, &tokens.into_iter().collect::<Vec<_>>()).await;
         let read = match values {
             Ok(values) => {
-                let sales = lots().map(|lot| (lot.collateral, lot.debt));
+                let sales: BTreeSet<_> =
+                    lots().flat_map(|lot| self.with_exchanges((lot.collateral, lot.debt))).collect();
                 self.router.refresh(reader, context.header, sales).await.map(|()| values)
             }
             Err(error) => Err(error),
@@ -116,7 +137,8 @@ impl Seize {
         let later = planned.split_off(planned.len().min(MAX_LOTS));
         let ids = later.iter().filter_map(|(_, candidates)| Some(candidates.first()?.id));
         decisions.skip(ids, &SkipReason::TriedLater);
-        let planned: Vec<_> = planned.into_iter().map(|(_, candidates)| candidates).collect();
+        let planned: Vec<_> =
+            planned.into_iter().map(|(_, candidates)| self.with_variants(candidates, context)).collect();
         let all: Vec<_> = planned.iter().filter_map(|candidates| Some(candidates.first()?.id)).collect();
         if let Err(error) = self.simulate_and_send(reader, planned, context, bids, &mut decisions).await {
             let is_decided = |id: &PositionId| decisions.verdicts.iter().any(|verdict| verdict.target == *id);
@@ -145,8 +167,50 @@ impl Seize {
             }
         }
         found.sort_by_key(|(promise, _)| Reverse(*promise));
+        found.truncate(MAX_CANDIDATES);
         let best = found.first().map(|(promise, _)| *promise).ok_or(reason.unwrap_or(SkipReason::NoRoute))?;
-        Ok((best, found.into_iter().map(|(_, candidate)| candidate).take(MAX_CANDIDATES).collect()))
+        Ok((best, found.into_iter().map(|(_, candidate)| candidate).collect()))
+    }
+
+    /// Adds a call of each size with its sale split, and each with its profit exchanged for the wrapped coin.
+    fn with_variants<'a>(&self, mut candidates: Vec<Candidate<'a>>, context: BlockContext<'_>) -> Vec<Candidate<'a>> {
+        let size = |candidate: &Candidate<'_>| (candidate.lot.collateral, candidate.lot.debt, candidate.seized());
+        let sizes: BTreeMap<_, _> = candidates.iter().map(|candidate| (size(candidate), candidate)).collect();
+        let splits: Vec<_> = sizes.values().filter_map(|candidate| self.split(candidate, context)).collect();
+        candidates.extend(splits);
+        let exchanged: Vec<_> = candidates.iter().filter_map(|candidate| self.exchanged(candidate)).collect();
+        candidates.extend(exchanged);
+        candidates
+    }
+
+    /// Returns the call with its sale split over several routes; `None` where that brings no more than its gas.
+    fn split<'a>(&self, candidate: &Candidate<'a>, context: BlockContext<'_>) -> Option<Candidate<'a>> {
+        let (lot, amount) = (candidate.lot, candidate.seized());
+        let cost = candidate.profit.rate.units_up(context.costs.transaction_cost(PART_GAS, PART_BYTES));
+        let split = self.router.pools().split(lot.collateral, lot.debt, self.router.hubs(), amount, cost)?;
+        let (route, buying) = (split.encode(), split.encode_for_buying());
+        Some(Candidate { route, buying, proceeds: split.amount_out, ..candidate.clone() })
+    }
+
+    /// Returns the call with its profit exchanged for the wrapped coin; `None` where it is to stay as it is, is in that coin
+    /// anyway, or no pool exchanges it.
+    fn exchanged<'a>(&self, candidate: &Candidate<'a>) -> Option<Candidate<'a>> {
+        let coin = self.settings.exchanged_for.filter(|coin| *coin != candidate.profit.token)?;
+        let (lot, liquidation) = (candidate.lot, &candidate.expected.liquidation);
+        let profit = ProfitToken::wrapped_coin(coin);
+        // Nothing need be exchanged where all that is left can be collateral.
+        if lot.collateral == coin {
+            return Some(Candidate { profit, exact_out: true, conversion: Bytes::new(), ..candidate.clone() });
+        }
+        let left = candidate.proceeds.checked_sub(liquidation.repaid)?;
+        let (token, left) = if candidate.target.repays_first {
+            (lot.collateral, mul_div_down(liquidation.seized, left, candidate.proceeds))
+        } else {
+            (lot.debt, left)
+        };
+        let routes = self.router.pools().candidates(token, coin, self.router.hubs(), left);
+        let conversion = routes.first().map(Route::encode)?;
+        Some(Candidate { profit, conversion, ..candidate.clone() })
     }
 
     /// Returns the calls that could liquidate a lot, each with what it promises.
@@ -185,8 +249,15 @@ impl Seize {
             for route in routes.into_iter().filter(|_| is_possible).take(ROUTES_PER_SIZE) {
                 let brought_wei = rate.value_down(route.amount_out).saturating_add(U256::MAX >> 1);
                 let promise = brought_wei.saturating_sub(rate.value_up(liquidation.repaid));
-                let (expected, route) = (expected.clone(), route.encode());
-                found.push((promise, Candidate { id, lot, target, rate, units_per_wei_x96, expected, route }));
+                let (expected, proceeds, route) = (expected.clone(), route.amount_out, route.encode());
+                let buying = route.clone();
+                // Where debt tokens are bought first, collateral is left, which is sold the same way.
+                let conversion = if target.repays_first { route.clone() } else { Bytes::new() };
+                let profit = ProfitToken { token: lot.debt, rate, units_per_wei_x96 };
+                let exact_out = false;
+                let candidate =
+                    Candidate { id, lot, target, expected, route, buying, proceeds, profit, exact_out, conversion };
+                found.push((promise, candidate));
             }
         }
         if found.is_empty() { Err(SkipReason::NoRoute) } else { Ok(found) }
@@ -207,21 +278,29 @@ impl Seize {
         let mut results = reader.run_each(context.header, calls).await?.into_iter();
         let mut chosen: Vec<(Candidate<'_>, Quote)> = Vec::new();
         for candidates in planned {
-            let mut best: Option<(Candidate<'_>, Quote)> = None;
+            let (mut unchanged, mut exchanged) = (None, None);
             let mut reason = None;
             for candidate in candidates {
                 let id = candidate.id;
                 let quote = results.next().map(|result| settings.quote_single(&candidate, &result, context));
                 match quote {
-                    Some(Ok(quote)) if best.as_ref().is_none_or(|(_, best)| quote.net() > best.net()) => {
-                        best = Some((candidate, quote));
+                    Some(Ok(quote)) => {
+                        let is_unchanged = candidate.profit.token == candidate.lot.debt;
+                        let best: &mut Option<(Candidate<'_>, Quote)> =
+                            if is_unchanged { &mut unchanged } else { &mut exchanged };
+                        if best.as_ref().is_none_or(|(_, best)| quote.net() > best.net()) {
+                            *best = Some((candidate, quote));
+                        }
                     }
-                    Some(Ok(_)) => {}
                     Some(Err(problem)) => reason = reason.or(Some((id, problem))),
                     None => reason = Some((id, SkipReason::Unanswered { problem: "no result".to_owned() })),
                 }
             }
-            match (best, reason) {
+            let keeps_enough = |(_, exchanged): &(Candidate<'_>, Quote)| {
+                let gain = unchanged.as_ref().map_or(U256::ZERO, |(_, unchanged)| unchanged.gain());
+                exchanged.gain() >= kept(gain, MAX_EXCHANGE_LOSS_BPS)
+            };
+            match (exchanged.filter(keeps_enough).or(unchanged), reason) {
                 (Some(best), _) => chosen.push(best),
                 (None, Some((id, reason))) => decisions.skip([id], &reason),
                 (None, None) => {}

@@ -13,6 +13,9 @@
 //! gas at the price that is really paid. Items of a job are isolated: one that fails, because a rival was faster, costs the
 //! others nothing but its gas. What the collateral brings is never computed here: the state of the pools only chooses what
 //! is simulated.
+//!
+//! If profits are to be in the wrapped coin, each call is simulated with that exchange, too, and preferred so unless the exchange
+//! loses more than a few percent of the profit's value.
 
 mod decide;
 mod job;
@@ -43,6 +46,11 @@ pub struct SeizeSettings {
     pub max_slippage_bps: u16,
     /// Highest bid, in basis points of the expected profit after gas.
     pub bid_share_bps: u16,
+    /// The token that wraps the native coin, if profits are exchanged for it where that pays.
+    pub exchanged_for: Option<Address>,
+    /// The same token, where transactions go in bundles: a bid is then a share of the profit that the builder is paid, if the
+    /// profit is in it. `None` where every bid is a priority fee.
+    pub builders_coin: Option<Address>,
     /// Whether a transaction that reverts is mined, and paid for.
     pub reverts_are_mined: bool,
     /// Seconds after the decision up to which a transaction may be mined.
