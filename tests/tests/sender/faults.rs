@@ -58,21 +58,6 @@ async fn a_stalled_node_does_not_delay_broadcasts_to_others() -> eyre::Result<()
 }
 
 #[tokio::test]
-async fn transactions_of_one_block_are_broadcast_without_waiting_for_one_another() -> eyre::Result<()> {
-    let fixture = Fixture::new().await?;
-    let running = fixture.start().await?;
-    // The node takes none of them before it has got all.
-    let stalled = fixture.proxy.inject(Rule::from(Fault::Stall(Phase::BeforeForwarding)).on(&SEND));
-    for label in 1..=3 {
-        running.submit(label);
-    }
-    fixture.proxy.wait_for(|counts| counts.of(SEND[0]) == 3).await?;
-    fixture.proxy.lift(stalled);
-    // One that is not waited for any more would be missing until the next block.
-    fixture.wait_until_pooled(3).await
-}
-
-#[tokio::test]
 async fn a_node_that_lost_its_pool_gets_the_same_bytes_again() -> eyre::Result<()> {
     let fixture = Fixture::new().await?;
     let mut running = fixture.start().await?;
