@@ -23,12 +23,12 @@ library Route {
     function leadsTo(bytes memory route, address token) internal pure returns (bool) {
         if (route.length == 0 || route.length % HOP_BYTES != 0) return false;
         uint256 count = hops(route);
-        uint256 at;
-        while (_isHeader(route, at)) {
-            (, uint24 length, address share) = hop(route, at);
-            at += uint256(length) + 1;
-            if (length == 0 || uint160(share) >= MILLION || at >= count) return false;
-            (,, address end) = hop(route, at - 1);
+        uint256 next;
+        while (_isHeader(route, next)) {
+            (, uint24 length, address share) = hop(route, next);
+            next += uint256(length) + 1;
+            if (length == 0 || uint160(share) >= MILLION || next >= count) return false;
+            (,, address end) = hop(route, next - 1);
             if (end != token) return false;
         }
         (,, address last) = hop(route, count - 1);
