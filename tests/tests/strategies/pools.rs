@@ -34,14 +34,21 @@ sol! {
     }
 
     #[sol(rpc)]
+    interface IPool {
+        function slot0() external view returns (uint160 sqrtPriceX96, int24 tick);
+    }
+
+    #[sol(rpc)]
     interface IMarketMaker {
         function provideBetween(address pool, int24 lower, int24 upper, uint128 liquidity) external;
         function sell(address pool, bool zeroForOne, uint128 amount) external returns (int256 paid, int256 bought);
     }
 }
 
-/// Fees with their spacing of ticks.
-const POOLS: [(u32, i32); 4] = [(100, 1), (500, 10), (3_000, 60), (10_000, 200)];
+/// Fees with their spacing of ticks, and units of the higher token that are worth 3 · 10¹⁸ of the lower one. Where units of one are
+/// dear, rounding of a unit shows in the other.
+const POOLS: [(u32, i32, u64); 4] =
+    [(100, 1, 1_000_000_000_000_000_000), (500, 10, 1_000_000), (3_000, 60, 1_000), (10_000, 200, 1_000_000_000)];
 /// Random positions of a pool, and sales through it in each direction.
 const POSITIONS: usize = 12;
 const SALES: u32 = 60;
@@ -57,18 +64,21 @@ async fn what_a_pool_with_concentrated_liquidity_brings_is_exact_over_its_ticks(
     mined(factory.enableFeeAmount(U24::from(100), I24::ONE).from(devnet.deployer())).await?;
     let mut random = Random::from_seed(15);
     let (mut exact, mut beyond, mut lengths) = (0_u32, 0_u32, BTreeSet::new());
-    for (fee, spacing) in POOLS {
+    for (fee, spacing, worth) in POOLS {
         let mut tokens = [devnet.deploy_token("ONE", 18).await?, devnet.deploy_token("TWO", 18).await?];
         tokens.sort_unstable();
         let unit = U256::from(10_u64).pow(U256::from(18));
-        let amount = |token, units| Amount { token, units: unit * U256::from(units) };
-        let pool = exchange.add_liquidity(fee, amount(tokens[0], 1_000_u64), amount(tokens[1], 3_000_u64)).await?;
-        // The price of 3 is at tick 10,986.
+        let low = Amount { token: tokens[0], units: unit * U256::from(3_000) };
+        let high = Amount { token: tokens[1], units: U256::from(worth) * U256::from(1_000) };
+        let pool = exchange.add_liquidity(fee, low, high).await?;
+        let tick = IPool::new(pool, devnet.provider()).slot0().call().await?.tick.as_i32();
+        // Of one such position as much as of the full range.
+        let whole = u128::try_from((low.units * high.units).root(2))?;
         for _ in 0..POSITIONS {
-            let from = i32::try_from(random.below(2_400))? - 1_200 + 10_986;
+            let from = i32::try_from(random.below(2_400))? - 1_200 + tick;
             let lower = from.div_euclid(spacing) * spacing;
             let upper = lower + spacing * (1 + i32::try_from(random.below(20))?);
-            let liquidity = u128::from(random.below(u64::MAX)) * 4_096;
+            let liquidity = 1 + whole / 100 * u128::from(random.below(2_000));
             let (lower, upper) = (I24::try_from(lower)?, I24::try_from(upper)?);
             mined(maker.provideBetween(pool, lower, upper, liquidity).from(devnet.deployer()).gas(GAS)).await?;
         }
@@ -96,7 +106,9 @@ async fn what_a_pool_with_concentrated_liquidity_brings_is_exact_over_its_ticks(
             let (from, to) = if zero_for_one { (tokens[0], tokens[1]) } else { (tokens[1], tokens[0]) };
             for _ in 0..SALES {
                 // From one unit to a thousand tokens, each magnitude as likely as the next.
-                let amount = u128::from(random.next_u64()) >> random.below(64) << random.below(7);
+                let most = u128::try_from(if zero_for_one { low.units } else { high.units })?;
+                let amount =
+                    (most >> random.below(u64::from(most.ilog2()))) / 1_000 * (1 + u128::from(random.below(1_000)));
                 let amount = amount.max(1);
                 let sold = maker.sell(pool, zero_for_one, amount).from(devnet.deployer()).gas(GAS).call().await?;
                 let route = router.pools().candidates(from, to, &[], U256::from(amount)).into_iter().next();
@@ -108,7 +120,7 @@ async fn what_a_pool_with_concentrated_liquidity_brings_is_exact_over_its_ticks(
                     exact += 1;
                 } else {
                     // Only what leaves the ticks that were read is estimated.
-                    ensure!(amount > 10_u128.pow(19), "{fee} {zero_for_one} {amount}: {expected}, {bought} on chain");
+                    ensure!(amount > most / 20, "{fee} {zero_for_one} {amount}: {expected}, {bought} on chain");
                     beyond += 1;
                 }
             }
