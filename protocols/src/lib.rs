@@ -19,7 +19,7 @@ mod protocol;
 pub mod tripwire;
 
 pub use deployments::{Deployment, ProtocolKind, known_deployments, known_deployments_on};
-pub use lot::{Expected, LeastBonus, Loan, Lot};
+pub use lot::{Expected, LeastBonus, Loan, Lot, leading_digits};
 pub use protocol::{
     Answer, ApplyError, Block, Call, CallFailure, FurtherBalance, HEALTHY, IdentityError, Liquidation, LogFilter,
     MAX_UNDO, NATIVE_COIN, Observed, PositionSummary, Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,

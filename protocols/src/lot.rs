@@ -43,10 +43,18 @@ pub struct Expected {
     /// What the protocol does.
     pub liquidation: Liquidation,
     /// Units of the debt token that the executor offers: what is repaid, and where the protocol takes no more than that, what
-    /// accrues until the transaction is mined.
+    /// accrues until the transaction is mined; zero where `data` name the amount. The same from block to block as far as
+    /// possible, so that a call can be tried before its block is known: of no more significant digits than needed.
     pub offered: U256,
     /// The protocol's own part of an executor's item.
     pub data: Bytes,
+}
+
+/// Rounds an amount down to so many significant binary digits, so that interest of a few blocks leaves it as it is.
+#[must_use]
+pub const fn leading_digits(amount: U256, digits: usize) -> U256 {
+    let dropped = amount.bit_len().saturating_sub(digits);
+    amount.wrapping_shr(dropped).wrapping_shl(dropped)
 }
 
 /// The least bonus, in units of a debt token, that is worth a liquidation; `None` of a token that is worth nothing.

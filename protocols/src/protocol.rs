@@ -281,6 +281,12 @@ pub trait Protocol: Any + fmt::Debug + Send {
     /// before it in its sequence changed.
     fn reads(&self) -> Vec<Vec<Call>>;
 
+    /// Returns the calls whose answers will be needed in the next block if its logs change nothing, so that they can be asked for
+    /// as soon as that block is announced. A guess: what [`Self::reads`] gives then is what counts.
+    fn reads_ahead(&self) -> Vec<Vec<Call>> {
+        self.reads()
+    }
+
     /// Takes the answers to [`Self::reads`]; positions match.
     fn observe(&mut self, answers: &[Vec<Answer>]) -> Observed;
 
@@ -290,6 +296,13 @@ pub trait Protocol: Any + fmt::Debug + Send {
     /// Returns what can be liquidated now with at least this bonus, in no particular order. Nothing of a protocol whose
     /// liquidations are not known here.
     fn liquidatable(&self, _least_bonus: LeastBonus<'_>) -> Vec<Lot> {
+        Vec::new()
+    }
+
+    /// Returns the lots of healthy positions with a health factor × 10¹⁸ below `health`, as if each had just become liquidatable,
+    /// with at least this bonus: of each market the least healthy positions, at most `limit`. Their order says which market's
+    /// are nearer.
+    fn nearly_liquidatable(&self, _health: U256, _limit: usize, _least_bonus: LeastBonus<'_>) -> Vec<Lot> {
         Vec::new()
     }
 }

@@ -36,8 +36,8 @@ struct Answered {
 #[derive(Debug)]
 pub(super) struct BlockRequest {
     reader: FailoverReader,
-    /// Calls of the next request.
-    plan: watch::Sender<Arc<[Call]>>,
+    /// Sequences of calls of the next request.
+    plan: watch::Sender<Arc<[Vec<Call>]>>,
     newest: watch::Receiver<Option<Answered>>,
     /// Aborts the task when it is dropped.
     _task: JoinSet<()>,
@@ -55,8 +55,14 @@ impl BlockRequest {
 
     /// Sets the calls of the requests to come. Each is made once, however often it is named.
     pub(super) fn plan(&self, calls: impl IntoIterator<Item = Call>) {
+        self.plan_sequences(calls.into_iter().map(|call| vec![call]));
+    }
+
+    /// Sets the sequences of calls of the requests to come: in each, a call sees what those before it changed. Each sequence is
+    /// run once, however often it is named.
+    pub(super) fn plan_sequences(&self, sequences: impl IntoIterator<Item = Vec<Call>>) {
         let mut seen = HashSet::new();
-        self.plan.send_replace(calls.into_iter().filter(|call| seen.insert(call.clone())).collect());
+        self.plan.send_replace(sequences.into_iter().filter(|calls| seen.insert(calls.clone())).collect());
     }
 
     /// Returns the answers of a block's request, and when its head was received if it was announced. Fails when no endpoint
@@ -76,7 +82,7 @@ impl BlockRequest {
 
 async fn answer_heads(
     reader: FailoverReader,
-    plan: watch::Receiver<Arc<[Call]>>,
+    plan: watch::Receiver<Arc<[Vec<Call>]>>,
     mut heads: watch::Receiver<Option<Header>>,
     answered: watch::Sender<Option<Answered>>,
 ) {
@@ -88,8 +94,8 @@ async fn answer_heads(
     }
 }
 
-async fn request(reader: &FailoverReader, header: &Header, calls: &[Call]) -> Result<Arc<Answers>, ChainError> {
-    match time::timeout(REQUEST_TIMEOUT, Answers::request(reader, header, calls)).await {
+async fn request(reader: &FailoverReader, header: &Header, calls: &[Vec<Call>]) -> Result<Arc<Answers>, ChainError> {
+    match time::timeout(REQUEST_TIMEOUT, Answers::request_sequences(reader, header, calls)).await {
         Ok(answers) => answers.map(Arc::new),
         Err(_) => Err(ChainError::Unreachable {
             endpoint: "the endpoint asked".to_owned(),

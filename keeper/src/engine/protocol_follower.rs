@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use alloy::primitives::{B256, Log};
+use alloy::primitives::{Address, B256, Log};
 use eyre::eyre;
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use plimsoll_protocols::{Answer, CallFailure, Deployment, LogFilter, Observed, Protocol};
 use tokio::time::{Duration, Instant};
 use tracing::{info, warn};
 
-use super::failover::FailoverReader;
+use super::{block_request::BlockRequest, failover::FailoverReader};
 use crate::{
     chain::{Event, Header, Sources},
     config::ChainFacts,
-    prices::{Call, CallError, CallResult, ChainReader, EndpointReader, UNSIGNED_ACCOUNT},
+    prices::{Answers, BlockReader, Call, CallError, CallResult, ChainReader, EndpointReader, UNSIGNED_ACCOUNT},
     stream::{BlockEvents, Cursor, ResyncReason, Step, Stream, StreamSettings, newest_header},
 };
 
@@ -33,7 +33,26 @@ pub(crate) struct ProtocolFollower {
     /// The logs that the stream hands out.
     filter: LogFilter,
     stream: Stream,
-    reader: FailoverReader,
+    /// Account that reads come from.
+    account: Address,
+    reader: BlockReader<FailoverReader>,
+    /// Asks what is expected to be read in a block as soon as its head is known, while its logs are being fetched.
+    request: BlockRequest,
+    /// Answers to the newest block's request.
+    answers: Arc<Answers>,
+    /// Calls besides the protocol's own that are made with each block's request.
+    ahead: Vec<Call>,
+    plan: Plan,
+}
+
+/// Whether it is planned what the next block's request asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    /// No block was read yet.
+    Unknown,
+    /// Something has changed since it was planned.
+    Stale,
+    Made,
 }
 
 /// Why a step of the stream has no result.
@@ -51,18 +70,38 @@ pub(crate) enum ProtocolError {
 }
 
 impl ProtocolFollower {
-    /// Checks that the contract is the protocol, and begins to follow it.
+    /// Checks that the contract is the protocol, and begins to follow it. Reads come from `account`.
     ///
     /// # Errors
     /// When no node answers, or when the contract is another one.
-    pub(crate) async fn start(endpoints: Vec<Arc<Endpoint>>, deployment: Deployment) -> eyre::Result<Self> {
+    pub(crate) async fn start(
+        endpoints: Vec<Arc<Endpoint>>,
+        deployment: Deployment,
+        account: Address,
+    ) -> eyre::Result<Self> {
         let protocol = identified(&endpoints, &deployment).await?;
         let chain = ChainFacts::known(deployment.chain_id)
             .ok_or_else(|| eyre!("the facts about chain {} cannot be read", deployment.chain_id))?;
         let settings = StreamSettings::new(deployment.chain_id, chain.block_time);
         let filter = protocol.log_filter();
-        let (stream, reader) = follow(&endpoints, &deployment, &filter, beginning(&deployment), settings.clone());
-        Ok(Self { endpoints, settings, protocol, filter, stream, reader })
+        let stream = follow(&endpoints, &deployment, &filter, beginning(&deployment), settings.clone());
+        let reader = FailoverReader::new(stream.reader(), account);
+        let request = BlockRequest::start(reader.clone(), stream.on_head());
+        let reader = BlockReader::new(reader);
+        let (answers, ahead) = (Arc::default(), Vec::new());
+        Ok(Self {
+            endpoints,
+            settings,
+            protocol,
+            filter,
+            stream,
+            account,
+            reader,
+            request,
+            answers,
+            ahead,
+            plan: Plan::Unknown,
+        })
     }
 
     /// Returns the protocol's state.
@@ -75,13 +114,37 @@ impl ProtocolFollower {
         &self.stream
     }
 
-    /// Returns the reader over the stream's connections.
-    pub(crate) const fn reader(&self) -> &FailoverReader {
+    /// Returns the reader over the stream's connections, which knows the answers to the newest block's request.
+    pub(crate) const fn reader(&self) -> &BlockReader<FailoverReader> {
         &self.reader
+    }
+
+    /// Returns the answers to the request of the block that was read last.
+    pub(crate) fn answers(&self) -> Arc<Answers> {
+        Arc::clone(&self.answers)
+    }
+
+    /// Sets calls to make with the requests of the blocks to come, besides those of the protocol.
+    pub(crate) fn set_ahead(&mut self, calls: Vec<Call>) {
+        self.ahead = calls;
+        if self.plan == Plan::Made {
+            self.plan = Plan::Stale;
+        }
+    }
+
+    fn plan_request(&mut self) {
+        let reads = self.protocol.reads_ahead().into_iter().map(to_sequence);
+        // The reads come first: a block without them is lost, one without the others takes another request.
+        self.request.plan_sequences(reads.chain(self.ahead.iter().map(|call| vec![call.clone()])));
+        self.plan = Plan::Made;
     }
 
     /// Waits for the next step of the stream. May be dropped at any point.
     pub(crate) async fn next_step(&mut self) -> Step {
+        // Not before the last block was handed on.
+        if self.plan == Plan::Stale {
+            self.plan_request();
+        }
         self.stream.next().await
     }
 
@@ -150,6 +213,12 @@ impl ProtocolFollower {
 
     /// Reads what logs do not tell, in as many requests as that takes.
     async fn observe(&mut self, header: &Header) -> Result<Observed, ProtocolError> {
+        if self.plan != Plan::Unknown
+            && let (Ok(answers), _) = self.request.answers_of(header).await
+        {
+            self.reader.set_answers(Arc::clone(&answers));
+            self.answers = answers;
+        }
         let mut reads = self.protocol.reads();
         let mut observed = self.observe_part(header, reads.clone()).await.map_err(ProtocolError::NotRead)?;
         let mut next_line = Instant::now() + PROGRESS_INTERVAL;
@@ -170,6 +239,7 @@ impl ProtocolFollower {
             further.differences.append(&mut observed.differences);
             observed = further;
         }
+        self.plan = Plan::Stale;
         Ok(observed)
     }
 
@@ -178,8 +248,7 @@ impl ProtocolFollower {
         header: &Header,
         reads: Vec<Vec<plimsoll_protocols::Call>>,
     ) -> Result<Observed, ChainError> {
-        let sequences: Vec<Vec<Call>> =
-            reads.into_iter().map(|calls| calls.into_iter().map(to_call).collect()).collect();
+        let sequences: Vec<_> = reads.into_iter().map(to_sequence).collect();
         let answers = self.reader.run(header, &sequences).await?;
         let answers: Vec<Vec<Answer>> = answers
             .into_iter()
@@ -202,7 +271,11 @@ impl ProtocolFollower {
     /// Follows other logs, of the blocks after this one.
     fn follow(&mut self, filter: LogFilter, from: Cursor) {
         let deployment = self.protocol.deployment();
-        (self.stream, self.reader) = follow(&self.endpoints, deployment, &filter, from, self.settings.clone());
+        self.stream = follow(&self.endpoints, deployment, &filter, from, self.settings.clone());
+        let reader = FailoverReader::new(self.stream.reader(), self.account);
+        self.request = BlockRequest::start(reader.clone(), self.stream.on_head());
+        self.reader = BlockReader::new(reader);
+        self.plan = Plan::Unknown;
         self.filter = filter;
     }
 }
@@ -229,12 +302,10 @@ fn follow(
     filter: &LogFilter,
     from: Cursor,
     settings: StreamSettings,
-) -> (Stream, FailoverReader) {
+) -> Stream {
     let (protocol, contracts) = (deployment.protocol, filter.addresses.len());
     info!(%protocol, address = %deployment.address, contracts, from_block = from.number + 1, "reading logs");
-    let stream = Stream::start(endpoints.iter().cloned(), Sources::foreign(filter.clone()), from, settings);
-    let reader = FailoverReader::new(stream.reader(), UNSIGNED_ACCOUNT);
-    (stream, reader)
+    Stream::start(endpoints.iter().cloned(), Sources::foreign(filter.clone()), from, settings)
 }
 
 const fn beginning(deployment: &Deployment) -> Cursor {
@@ -265,6 +336,10 @@ async fn read_newest_by(endpoint: &Arc<Endpoint>, calls: &[Call]) -> Result<Vec<
 
 fn foreign_log(event: &Event) -> Option<Log> {
     if let Event::Foreign(log) = event { Some(log.clone()) } else { None }
+}
+
+fn to_sequence(calls: Vec<plimsoll_protocols::Call>) -> Vec<Call> {
+    calls.into_iter().map(to_call).collect()
 }
 
 fn to_call(call: plimsoll_protocols::Call) -> Call {

@@ -223,7 +223,7 @@ impl Parts {
             follower,
             pricing: Pricing::new(&config, liquidation_reader, harvest_reader, block_request),
             strategies: Strategies::new(liquidate, guard, harvest, rebalance, (governance, jobs, vouchers), seize),
-            protocols: Protocols::start(&roles.read, &config.protocols.deployments),
+            protocols: Protocols::start(&roles.read, &config.protocols.deployments, keeper),
             submissions: Submissions::new(sender),
             publishers: Publishers::start(&config),
             audit: BookAudit::new(config.audit.clone()),

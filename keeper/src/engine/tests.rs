@@ -267,7 +267,7 @@ impl Site {
                 (None, None, None),
                 None,
             ),
-            protocols: Protocols::start(&[], &[]),
+            protocols: Protocols::start(&[], &[], keeper),
             submissions: Submissions::new(sender),
             publishers: Publishers::default(),
             audit: BookAudit::new(config.audit.clone()),

@@ -8,18 +8,28 @@ use plimsoll_chain::error::ChainError;
 use super::reader::{Call, ChainReader, SimulatedCall};
 use crate::chain::Header;
 
-/// Results of independent calls in one block.
+/// Results of sequences of calls in one block. No sequence saw the effects of another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answers {
     block: B256,
-    by_call: HashMap<Call, SimulatedCall>,
+    by_sequence: HashMap<Vec<Call>, Vec<SimulatedCall>>,
 }
 
 impl Answers {
     /// Runs calls in a block, all in one request. Fails where no node answers.
     pub async fn request<R: ChainReader>(reader: &R, block: &Header, calls: &[Call]) -> Result<Self, ChainError> {
-        let results = reader.run_each(block, calls.iter().cloned()).await?;
-        Ok(Self { block: block.hash, by_call: calls.iter().cloned().zip(results).collect() })
+        let sequences: Vec<_> = calls.iter().map(|call| vec![call.clone()]).collect();
+        Self::request_sequences(reader, block, &sequences).await
+    }
+
+    /// Runs sequences of calls in a block, all in one request. Fails where no node answers.
+    pub async fn request_sequences<R: ChainReader>(
+        reader: &R,
+        block: &Header,
+        sequences: &[Vec<Call>],
+    ) -> Result<Self, ChainError> {
+        let results = reader.run(block, sequences).await?;
+        Ok(Self { block: block.hash, by_sequence: sequences.iter().cloned().zip(results).collect() })
     }
 }
 
@@ -27,28 +37,41 @@ impl Answers {
 #[derive(Debug, Clone)]
 pub struct BlockReader<R> {
     reader: R,
-    answers: Arc<Answers>,
+    /// All of one block.
+    answers: Vec<Arc<Answers>>,
 }
 
 impl<R: ChainReader> BlockReader<R> {
     /// Returns a reader that knows nothing yet, and asks `reader`.
     #[must_use]
     pub fn new(reader: R) -> Self {
-        Self { reader, answers: Arc::default() }
+        Self { reader, answers: Vec::new() }
     }
 
     /// Takes the answers of the newest block, in place of those of an earlier one.
     pub fn set_answers(&mut self, answers: Arc<Answers>) {
-        self.answers = answers;
+        self.answers = vec![answers];
+    }
+
+    /// Takes answers to another request of the newest block, besides those of the same block. Those of another one are left out.
+    pub fn add_answers(&mut self, newest: &Header, answers: Arc<Answers>) {
+        if answers.block != newest.hash {
+            return;
+        }
+        self.answers.retain(|known| known.block == answers.block);
+        self.answers.push(answers);
+    }
+
+    fn known_sequence(&self, block: &Header, calls: &[Call]) -> Option<&Vec<SimulatedCall>> {
+        let of_block = self.answers.iter().filter(|answers| answers.block == block.hash);
+        of_block.filter_map(|answers| answers.by_sequence.get(calls)).next()
     }
 }
 
 impl<R: ChainReader> ChainReader for BlockReader<R> {
     async fn run(&self, block: &Header, sequences: &[Vec<Call>]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
-        let known = |calls: &Vec<Call>| match calls.as_slice() {
-            [] => Some(Vec::new()),
-            [call] => self.known(block, call).map(|result| vec![result]),
-            _ => None,
+        let known = |calls: &Vec<Call>| {
+            if calls.is_empty() { Some(Vec::new()) } else { self.known_sequence(block, calls).cloned() }
         };
         let results: Vec<_> = sequences.iter().map(known).collect();
         let unknown = sequences.iter().zip(&results).filter(|(_, known)| known.is_none());
@@ -59,7 +82,7 @@ impl<R: ChainReader> ChainReader for BlockReader<R> {
     }
 
     fn known(&self, block: &Header, call: &Call) -> Option<SimulatedCall> {
-        self.answers.by_call.get(call).filter(|_| self.answers.block == block.hash).cloned()
+        self.known_sequence(block, std::slice::from_ref(call))?.first().cloned()
     }
 }
 
@@ -98,6 +121,13 @@ mod tests {
         let mut reader = BlockReader::new(&node);
         let answers = Answers::request(&&node, &block(1), &[call(1), call(2)]).await.unwrap();
         reader.set_answers(Arc::new(answers));
+        // A second request of the same block, which asked for a sequence.
+        let further = Answers::request_sequences(&&node, &block(1), &[vec![call(1), call(5)]]).await.unwrap();
+        reader.add_answers(&block(1), Arc::new(further));
+        let sequences = [vec![call(1), call(5)], vec![call(5)]];
+        let results = reader.run(&block(1), &sequences).await.unwrap();
+        assert_eq!(results.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(node.0.lock().unwrap().split_off(1), [vec![vec![1, 5]], vec![vec![5]]]);
         let sequences = [vec![call(3)], vec![call(2)], vec![call(1), call(2)], vec![], vec![call(1)]];
         let results = reader.run(&block(1), &sequences).await.unwrap();
         let data = |results: &Vec<SimulatedCall>| {
@@ -108,5 +138,12 @@ mod tests {
         reader.run_each(&block(2), [call(2)]).await.unwrap();
         let asked = [vec![vec![1], vec![2]], vec![vec![3], vec![1, 2]], vec![vec![2]]];
         assert_eq!(*node.0.lock().unwrap(), asked);
+        // Those of another block are not taken, and those of an older one go.
+        let newer = Arc::new(Answers::request(&&node, &block(2), &[call(1)]).await.unwrap());
+        reader.add_answers(&block(1), Arc::clone(&newer));
+        assert!(reader.known(&block(1), &call(1)).is_some());
+        reader.add_answers(&block(2), newer);
+        assert_eq!(reader.known(&block(1), &call(1)), None);
+        assert!(reader.known(&block(2), &call(1)).is_some());
     }
 }

@@ -27,6 +27,7 @@ use self::{proceeds::Estimator, tokens::Tokens};
 use crate::{
     chain::Header,
     engine::{PRUNED, ProtocolError, ProtocolFollower},
+    prices::UNSIGNED_ACCOUNT,
     report::watch::{WatchReport, WatchedMarket, WatchedNet, WatchedPosition},
 };
 
@@ -83,7 +84,8 @@ impl Watcher {
     /// # Errors
     /// When no node answers, or when the contract is another one.
     pub async fn start(endpoints: Vec<Endpoint>, deployment: Deployment, sales: Sales) -> eyre::Result<Self> {
-        let follower = ProtocolFollower::start(endpoints.into_iter().map(Arc::new).collect(), deployment).await?;
+        let endpoints = endpoints.into_iter().map(Arc::new).collect();
+        let follower = ProtocolFollower::start(endpoints, deployment, UNSIGNED_ACCOUNT).await?;
         let coin = sales.coin.clone();
         let estimator = Estimator::new(sales);
         Ok(Self { follower, tokens: Tokens::default(), estimator, coin, has_reported: false })

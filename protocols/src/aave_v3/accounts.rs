@@ -40,6 +40,8 @@ struct Partial {
     category: Option<u8>,
     scaled: BTreeMap<Address, u128>,
     stable: BTreeMap<Address, U256>,
+    /// The flags by what it had before: what they say is read along with them, since they seldom change.
+    flags_before: U256,
 }
 
 /// The accounts, and those that a block touched, so that it can be undone.
@@ -129,7 +131,8 @@ impl Accounts {
         }
         let unreadable = std::mem::take(&mut self.unreadable);
         for account in touched.iter().copied().chain(unreadable.into_keys()) {
-            self.unread.insert(account, Partial::default());
+            let flags_before = self.known.get(&account).map(Account::flags).unwrap_or_default();
+            self.unread.insert(account, Partial { flags_before, ..Partial::default() });
         }
         self.undo.push_back((self.tip, touched));
         if self.undo.len() > MAX_UNDO {
@@ -215,6 +218,17 @@ impl Accounts {
     }
 }
 
+impl Account {
+    /// Returns the flags of the reserves that it has balances of.
+    fn flags(&self) -> U256 {
+        let bit = |balance: &Balance| {
+            let place = usize::from(balance.token) * 2;
+            U256::ONE << if balance.side == Side::Collateral { place + 1 } else { place }
+        };
+        self.balances.iter().map(bit).fold(U256::ZERO, |flags, bit| flags | bit)
+    }
+}
+
 impl Partial {
     fn take(&mut self, read: Read, number: U256) -> Result<(), String> {
         match read {
@@ -244,10 +258,14 @@ impl Partial {
     }
 
     fn wanted(&self, account: Address, pool: &Pool) -> Vec<Read> {
-        let (Some(flags), Some(_)) = (self.flags, self.category) else {
-            return vec![Read::Flags { account }, Read::AccountCategory { account }];
-        };
         let mut wanted = Vec::new();
+        let flags = match (self.flags, self.category) {
+            (Some(flags), Some(_)) => flags,
+            _ => {
+                wanted.extend([Read::Flags { account }, Read::AccountCategory { account }]);
+                self.flags_before
+            }
+        };
         for (id, as_collateral, as_debt) in Self::used(flags) {
             let Some(reserve) = pool.reserves.get(&id) else { continue };
             let mut scaled = |token| {

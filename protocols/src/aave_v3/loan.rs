@@ -13,11 +13,13 @@ use super::{
     liquidation::{Exchange, Pair},
     version::Version,
 };
-use crate::{Expected, Liquidation, Loan, Lot};
+use crate::{Expected, Liquidation, Loan, Lot, leading_digits};
 
 /// Binary digits of the part of a repayment that is offered beyond it, since interest accrues until the transaction is
 /// mined: 0.006 %, more than a debt at 100 % a year accrues in half an hour. The pool takes no more than the debt.
 const INTEREST_DIGITS: usize = 14;
+/// Significant binary digits of an offer of the whole, which is rounded up to them: 0.003 % at most.
+const OFFER_DIGITS: usize = 16;
 /// Binary digits of the part of a scaled debt by which it may be less than it was: less is no rival's liquidation, and
 /// a stranger who repays a unit must not hold one up.
 const STALE_DIGITS: usize = 10;
@@ -85,8 +87,10 @@ impl Loan for AaveV3Loan {
             debtToken: self.debt_token,
             minScaledDebt: U256::from(scaled - (scaled >> STALE_DIGITS)),
         };
-        let with_interest = repaid.saturating_add(repaid >> INTEREST_DIGITS).saturating_add(U256::ONE);
-        Some(Expected { liquidation, offered: with_interest.min(max_repay), data: data.abi_encode().into() })
+        let with_interest = repaid.saturating_add(repaid >> INTEREST_DIGITS);
+        let step = U256::ONE << with_interest.bit_len().saturating_sub(OFFER_DIGITS);
+        let rounded = leading_digits(with_interest, OFFER_DIGITS).saturating_add(step);
+        Some(Expected { liquidation, offered: rounded.min(max_repay), data: data.abi_encode().into() })
     }
 }
 
@@ -128,8 +132,11 @@ mod tests {
         let loan = loan(Version::V3_0, 10 * COIN, 16_000, HEALTHY - U256::ONE);
         let whole = loan.expect(U256::MAX).unwrap();
         assert_eq!(whole.liquidation.repaid, U256::from(8_000_000_000_u64));
-        // 0.006 % more, and a unit.
-        assert_eq!(whole.offered, U256::from(8_000_488_282_u64));
+        // 0.006 % more, rounded up to a multiple of 2¹⁷, also if a little more is owed.
+        assert_eq!(whole.offered, U256::from(8_000_503_808_u64));
+        let mut later = loan;
+        later.debt.1.borrow_index += RAY_ONE / 1_000_000;
+        assert_eq!(later.expect(U256::MAX).unwrap().offered, whole.offered);
         let part = loan.expect(U256::from(1_000_000_000)).unwrap();
         assert_eq!((part.liquidation.repaid, part.offered), (U256::from(1_000_000_000), U256::from(1_000_000_000)));
         let data = AaveLoan::abi_decode(&part.data).unwrap();

@@ -29,6 +29,7 @@ use alloy::primitives::{Address, Log, U256, uint};
 use self::{
     accounts::{Account, Accounts, discovery_topic, followed_topics},
     interface::IAaveToken::scaledBalanceOfCall,
+    liquidation::JUST_BELOW,
     pool::{Answers, Pool, Weights},
     reads::{Read, decode},
 };
@@ -294,6 +295,12 @@ impl Protocol for AaveV3 {
         self.wanted().into_iter().map(|read| vec![read.call(self.deployment.address)]).collect()
     }
 
+    fn reads_ahead(&self) -> Vec<Vec<Call>> {
+        let mut wanted = Answers::default().wanted(&self.answers, &self.accounts.categories());
+        wanted.extend(self.audited_accounts().map(|account| Read::Health { account }));
+        wanted.into_iter().map(|read| vec![read.call(self.deployment.address)]).collect()
+    }
+
     fn observe(&mut self, answers: &[Vec<Answer>]) -> Observed {
         for (read, answer) in self.wanted().into_iter().zip(answers) {
             let Some(answer) = answer.first() else { continue };
@@ -366,5 +373,23 @@ impl Protocol for AaveV3 {
             })
         });
         lots.filter(|lot| least_bonus(lot.debt).is_some_and(|least| lot.whole.bonus >= least)).collect()
+    }
+
+    fn nearly_liquidatable(&self, health: U256, limit: usize, least_bonus: LeastBonus<'_>) -> Vec<Lot> {
+        let Ok(pool) = &self.pool else { return Vec::new() };
+        let known =
+            |address| self.accounts.known().get_key_value(address).filter(|(_, account)| account.problem.is_none());
+        let healthy = self.near.iter().filter_map(known).filter_map(|(address, account)| {
+            let own = positions::health_of(pool, account).filter(|own| *own >= HEALTHY && *own < health.min(NEAR))?;
+            Some((own, *address, account))
+        });
+        let mut nearest: Vec<_> = healthy.collect();
+        nearest.sort_unstable_by_key(|(own, address, _)| (*own, *address));
+        let lots = nearest.into_iter().filter_map(|(_, address, account)| {
+            let mut lots = positions::lots(pool, (address, account), JUST_BELOW, self.deployment.address);
+            lots.retain(|lot| least_bonus(lot.debt).is_some_and(|least| lot.whole.bonus >= least));
+            (!lots.is_empty()).then_some(lots)
+        });
+        lots.take(limit).flatten().collect()
     }
 }

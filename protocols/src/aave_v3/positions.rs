@@ -186,7 +186,8 @@ pub(super) fn summary(pool: &Pool, address: Address, account: &Account, health: 
     })
 }
 
-/// Returns every pair of a liquidatable account that the pool at `market` lets be exchanged.
+/// Returns every pair of an account that the pool at `market` lets be exchanged at this health factor, at which it is
+/// liquidatable.
 pub(super) fn lots(pool: &Pool, (address, account): (Address, &Account), health: U256, market: Address) -> Vec<Lot> {
     let now = Valued { pool, account, replaced: None };
     let Some(value) = now.value().filter(|_| now.is_allowed(health)) else { return Vec::new() };

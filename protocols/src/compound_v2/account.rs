@@ -124,11 +124,10 @@ impl<'a> Account<'a> {
     }
 
     /// Returns what the executor needs of the pair, with the addresses of the markets of the collateral and of the debt; `None`
-    /// if it cannot be liquidated now.
+    /// if it cannot be liquidated even where it is not healthy.
     pub(super) fn lot(&self, comptroller: Address, address: Address, markets: [Address; 2]) -> Option<Lot> {
         let (pair, collateral) = self.pair(self.price()?)?;
-        let is_open = !pair.debt.debt_paused && !pair.collateral.seizing_paused;
-        if !is_open || self.health(None)? >= HEALTHY {
+        if pair.debt.debt_paused || pair.collateral.seizing_paused {
             return None;
         }
         let loan = CompoundV2Loan {

@@ -9,11 +9,13 @@ use alloy::{
 };
 
 use super::math::{MarketTerms, Pair, PoolTerms};
-use crate::{Expected, Liquidation, Loan, Lot};
+use crate::{Expected, Liquidation, Loan, Lot, leading_digits};
 
 /// Binary digits of the part of a debt by which it may be less than it was: less is no rival's liquidation, and a
 /// stranger who repays a unit must not hold one up.
 const STALE_DIGITS: usize = 10;
+/// Significant binary digits of an offer of a part, which is rounded down to them: 0.003 % at most.
+const OFFER_DIGITS: usize = 16;
 
 sol! {
     /// What the executor's item carries for Compound v2.
@@ -69,7 +71,10 @@ impl Loan for CompoundV2Loan {
             borrower: self.account,
             minBorrow: self.stored_debt - (self.stored_debt >> STALE_DIGITS),
         };
-        // The contract refuses a unit more than it allows.
+        // The contract refuses a unit more than it allows, and a debt that is closed leaves none.
+        let is_part = liquidation.repaid < self.owed;
+        let offered = if is_part { leading_digits(liquidation.repaid, OFFER_DIGITS) } else { liquidation.repaid };
+        let liquidation = self.liquidation(offered)?;
         Some(Expected { liquidation, offered: liquidation.repaid, data: data.abi_encode().into() })
     }
 }

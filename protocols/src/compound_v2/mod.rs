@@ -237,6 +237,31 @@ impl CompoundV2 {
         self.near.iter().map(|account| (*account, self.state.rows(*account)))
     }
 
+    /// Returns the lots of the accounts that are near and have a pair of such a health factor, with the least of these.
+    fn near_lots(
+        &self,
+        least_bonus: LeastBonus<'_>,
+        is_wanted: impl Fn(U256) -> bool,
+    ) -> Vec<((U256, Address), Vec<Lot>)> {
+        let Ok(pool) = &self.pool else { return Vec::new() };
+        let mut found = Vec::new();
+        for (address, rows) in self.near() {
+            let Some(holdings) = rows.and_then(|rows| self.holdings(rows)) else { continue };
+            let market = |holding: &Holding| self.state.markets.get(holding.market).map(|market| market.address);
+            let lot = |account: Account<'_>| {
+                let health = account.health(None).filter(|health| is_wanted(*health))?;
+                let markets = [market(account.collateral.as_ref()?)?, market(&account.debt)?];
+                let lot = account.lot(self.deployment.address, address, markets)?;
+                least_bonus(lot.debt).is_some_and(|least| lot.whole.bonus >= least).then_some((health, lot))
+            };
+            let lots: Vec<_> = Account::pairs(pool, &self.terms, &holdings).filter_map(lot).collect();
+            if let Some(least) = lots.iter().map(|(health, _)| *health).min() {
+                found.push(((least, address), lots.into_iter().map(|(_, lot)| lot).collect()));
+            }
+        }
+        found
+    }
+
     fn summary(&self, address: Address) -> Option<PositionSummary> {
         let pool = self.pool.as_ref().ok()?;
         let holdings = self.holdings(self.state.rows(address)?)?;
@@ -369,19 +394,13 @@ impl Protocol for CompoundV2 {
     }
 
     fn liquidatable(&self, least_bonus: LeastBonus<'_>) -> Vec<Lot> {
-        let Ok(pool) = &self.pool else { return Vec::new() };
-        let mut lots = Vec::new();
-        for (address, rows) in self.near() {
-            let Some(holdings) = rows.and_then(|rows| self.holdings(rows)) else { continue };
-            let market = |holding: &Holding| self.state.markets.get(holding.market).map(|market| market.address);
-            let lot = |account: Account<'_>| {
-                let markets = [market(account.collateral.as_ref()?)?, market(&account.debt)?];
-                account.lot(self.deployment.address, address, markets)
-            };
-            lots.extend(Account::pairs(pool, &self.terms, &holdings).filter_map(lot));
-        }
-        lots.retain(|lot| least_bonus(lot.debt).is_some_and(|least| lot.whole.bonus >= least));
-        lots
+        self.near_lots(least_bonus, |health| health < HEALTHY).into_iter().flat_map(|(_, lots)| lots).collect()
+    }
+
+    fn nearly_liquidatable(&self, health: U256, limit: usize, least_bonus: LeastBonus<'_>) -> Vec<Lot> {
+        let mut nearest = self.near_lots(least_bonus, |own| own >= HEALTHY && own < health.min(NEAR));
+        nearest.sort_by_key(|((own, address), _)| (*own, *address));
+        nearest.into_iter().take(limit).flat_map(|(_, lots)| lots).collect()
     }
 }
 

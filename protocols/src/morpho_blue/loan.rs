@@ -10,7 +10,10 @@ use super::{
     interface::MarketParams,
     math::{Position, Repayment, Valuation},
 };
-use crate::{Expected, Loan};
+use crate::{Expected, Liquidation, Loan, leading_digits};
+
+/// Significant binary digits of the shares of a part, whose conversion from units moves with the interest.
+const PART_DIGITS: usize = 16;
 
 sol! {
     /// What the executor's item carries for Morpho Blue.
@@ -32,9 +35,21 @@ pub(super) struct MorphoBlueLoan {
     pub(super) valuation: Valuation,
 }
 
+impl MorphoBlueLoan {
+    fn liquidation(&self, max_repay: U256) -> Option<(Repayment, Liquidation)> {
+        let whole = self.valuation.liquidation_within(self.position, max_repay)?;
+        match whole.0 {
+            Repayment::Shares(shares) if shares < U256::from(self.position.borrow_shares) => {
+                self.valuation.liquidation_of(self.position, leading_digits(shares, PART_DIGITS))
+            }
+            _ => Some(whole),
+        }
+    }
+}
+
 impl Loan for MorphoBlueLoan {
     fn expect(&self, max_repay: U256) -> Option<Expected> {
-        let (repayment, liquidation) = self.valuation.liquidation_within(self.position, max_repay)?;
+        let (repayment, liquidation) = self.liquidation(max_repay)?;
         // The contract takes one of the two: shares close a debt exactly, whatever interest accrues until then.
         let (seized, shares) = match repayment {
             Repayment::Shares(shares) => (U256::ZERO, shares),
@@ -47,6 +62,6 @@ impl Loan for MorphoBlueLoan {
             repaidShares: shares,
             minBorrowShares: U256::from(self.position.borrow_shares),
         };
-        Some(Expected { liquidation, offered: liquidation.repaid, data: data.abi_encode().into() })
+        Some(Expected { liquidation, offered: U256::ZERO, data: data.abi_encode().into() })
     }
 }

@@ -134,14 +134,19 @@ impl Valuation {
     /// Returns what the largest liquidation does that repays no more than this, and what the contract is told to repay.
     /// `None` if the contract would refuse it.
     pub(super) fn liquidation_within(&self, position: Position, max_repay: U256) -> Option<(Repayment, Liquidation)> {
+        // More shares than there are need no conversion, which might overflow.
+        let within = mul_div_down(max_repay, self.shares(), self.assets()).unwrap_or(U256::MAX);
+        self.liquidation_of(position, U256::from(position.borrow_shares).min(within))
+    }
+
+    /// Returns what the largest liquidation does that repays no more than the debt of so many of the position's shares, and what
+    /// the contract is told to repay. `None` if the contract would refuse it.
+    pub(super) fn liquidation_of(&self, position: Position, shares: U256) -> Option<(Repayment, Liquidation)> {
         let (collateral, all_shares) = (U256::from(position.collateral), U256::from(position.borrow_shares));
         if collateral.is_zero() {
             return None;
         }
         let factor = self.incentive_factor()?;
-        // More shares than there are need no conversion, which might overflow.
-        let within = mul_div_down(max_repay, self.shares(), self.assets()).unwrap_or(U256::MAX);
-        let shares = all_shares.min(within);
         let owed = mul_div_down(mul_div_down(shares, self.assets(), self.shares())?, factor, WAD)?;
         let seized_for_shares = mul_div_down(owed, PRICE_SCALE, self.price).filter(|seized| *seized <= collateral);
         let (repayment, repaid_shares, seized) = match seized_for_shares {

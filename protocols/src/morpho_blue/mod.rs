@@ -205,6 +205,34 @@ impl Protocol for MorphoBlue {
         }
         lots
     }
+
+    fn nearly_liquidatable(&self, health: U256, limit: usize, least_bonus: LeastBonus<'_>) -> Vec<Lot> {
+        let mut nearest = Vec::new();
+        for (id, market, valuation) in self.valued_markets() {
+            let Some(least) = least_bonus(market.params.loanToken) else { continue };
+            // The unhealthiest so far; the healthiest of them is on top.
+            let mut lots: BTreeMap<(U256, Address), Lot> = BTreeMap::new();
+            let mut bound = health;
+            market.borrowers.visit_below(valuation, valuation.least_shares(least), bound, |account, found| {
+                if found >= WAD && found < bound {
+                    let lot = lot_at_line(id, market, valuation, account).filter(|lot| lot.whole.bonus >= least);
+                    lots.extend(lot.map(|lot| ((found, account), lot)));
+                    if lots.len() > limit {
+                        lots.pop_last();
+                    }
+                    if lots.len() == limit {
+                        // Among equals the account decides, so that they are looked at.
+                        let last = lots.last_key_value();
+                        bound = last.map_or(U256::ZERO, |((top, _), _)| top.saturating_add(U256::ONE)).min(bound);
+                    }
+                }
+                bound
+            });
+            nearest.extend(lots.into_iter().map(|((health, _), lot)| (health, lot)));
+        }
+        nearest.sort_by_key(|(health, lot)| (*health, lot.market, lot.account));
+        nearest.into_iter().map(|(_, lot)| lot).collect()
+    }
 }
 
 fn summary(
@@ -246,6 +274,12 @@ fn lot(id: B256, market: &Market, valuation: &Valuation, account: Address) -> Op
         obstacle: None,
         loan: Arc::new(MorphoBlueLoan { market: market.params.clone(), account, position, valuation: *valuation }),
     })
+}
+
+/// Returns the lot of a healthy position as if the price had just fallen to where it is liquidatable.
+fn lot_at_line(id: B256, market: &Market, valuation: &Valuation, account: Address) -> Option<Lot> {
+    let price = valuation.liquidation_price(market.positions.get(&account).copied()?)?;
+    lot(id, market, &Valuation { price, ..*valuation }, account)
 }
 
 /// Reads a market's terms from the answers to its calls; fails with a reason for people.

@@ -33,6 +33,8 @@ const DOLLAR: u128 = 1_000_000;
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// Base fee, in wei, at which a liquidation costs a small part of its bonus.
 const BASE_FEE: u128 = 1_000_000_000;
+/// Fee, in wei, that puts a transaction before every other one of its block.
+const FIRST_FEE: u128 = 1_000_000_000_000;
 /// Accounts of the node: one lends, the others borrow.
 const LENDER: usize = 1;
 const BORROWERS: std::ops::Range<usize> = 2..7;
@@ -141,11 +143,14 @@ impl Besides {
 
     /// Sets the price at which so many positions are 1 % below their liquidation price, in a block of its own.
     async fn drop_price_below(&self, positions: u128) -> eyre::Result<()> {
-        let dollars = (FIRST_DEBT - DEBT_STEP * (positions - 1)) * 100 / 86 * 99 / 100;
+        self.set_price((FIRST_DEBT - DEBT_STEP * (positions - 1)) * 100 / 86 * 99 / 100).await
+    }
+
+    /// Sets the price of an ether, in units of the dollar, in a block of its own.
+    async fn set_price(&self, dollars: u128) -> eyre::Result<()> {
         let oracle = IOneSlotOracle::new(self.market.oracle, self.fixture.provider());
-        let set = oracle.set(price(dollars));
-        let deployer = self.fixture.suite.devnet.deployer();
-        let pending = set.from(deployer).gas(200_000).max_priority_fee_per_gas(1_000_000_000_000).send().await?;
+        let set = oracle.set(price(dollars)).from(self.fixture.suite.devnet.deployer()).gas(200_000);
+        let pending = set.max_fee_per_gas(2 * FIRST_FEE).max_priority_fee_per_gas(FIRST_FEE).send().await?;
         self.fixture.mine().await?;
         ensure!(pending.get_receipt().await?.status(), "the price is refused");
         Ok(())
@@ -413,6 +418,39 @@ async fn check_says_which_protocol_the_executor_does_not_serve_and_how_to_repair
     let worthless = findings(&worthless)?;
     ensure!(worthless.contains("no token has a value") && worthless.contains("hubs"), "{worthless}");
     Ok(())
+}
+
+/// What becomes liquidatable was tried with the block's own request: whatever else the node is asked for, it does not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_near_the_line_is_liquidated_by_what_one_request_of_the_block_has_answered() -> eyre::Result<()> {
+    /// A request of the book, and one of the protocol, which are made at the same time.
+    const REQUESTS: u64 = 2;
+    let besides = Besides::new().await?;
+    let proxy = Proxy::start(besides.fixture.suite.devnet.node.address()).await?;
+    besides.stop_mining().await?;
+    let keeper = besides.start(&besides.setup(Some(&proxy))).await?;
+    besides.set_price(FIRST_DEBT * 100 / 86 * 1_004 / 1_000).await?;
+    for gone in [0, 1] {
+        // Pools are read every few blocks, after the decisions of a block, which are over when the next one is decided on.
+        let requests = || proxy.counts().of("eth_call");
+        let (mut before, mut blocks) = (requests(), 0);
+        besides.mine(&keeper).await?;
+        while requests() - before <= REQUESTS || blocks < 2 {
+            (before, blocks) = (requests(), blocks + 1);
+            besides.mine(&keeper).await?;
+        }
+        besides.mine(&keeper).await?;
+        let stall = Rule::from(Fault::Stall(Phase::BeforeForwarding)).on(&["eth_call"]).after(REQUESTS);
+        let stall = proxy.inject(stall);
+        let sent = proxy.counts().of("eth_sendRawTransaction");
+        let line = (FIRST_DEBT - DEBT_STEP * gone) * 100 / 86;
+        besides.set_price(line * 998 / 1_000).await?;
+        proxy.wait_for(|counts| counts.of("eth_sendRawTransaction") > sent).await?;
+        proxy.lift(stall);
+        besides.wait_until_liquidated(usize::try_from(gone)? + 1, &keeper).await?;
+    }
+    besides.ensure_liquidated(2).await?;
+    besides.fixture.ensure_none_reverted(keeper.signer()).await
 }
 
 /// Anybody creates a market with a worthless token and an oracle of his own, lends to himself, and so has positions with any

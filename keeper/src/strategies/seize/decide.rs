@@ -7,7 +7,7 @@ use std::{
 
 use alloy::primitives::{Address, Bytes, U256};
 use plimsoll_chain::error::ChainError;
-use plimsoll_protocols::{Deployment, Lot};
+use plimsoll_protocols::{Deployment, Lot, leading_digits};
 
 use super::{
     PositionId, Seize,
@@ -26,13 +26,15 @@ use crate::{
 };
 
 /// Most positions that are simulated for one block.
-const MAX_LOTS: usize = 16;
+pub(super) const MAX_LOTS: usize = 16;
 /// Most positions in one transaction: what their results take is what a simulated call may return.
 const MAX_ITEMS: usize = 8;
 /// Calls that are simulated for one position.
 const MAX_CANDIDATES: usize = 3;
 /// A position is considered whole and halved at most this often, as long as a part's bonus pays for its gas.
 const MAX_HALVINGS: usize = 12;
+/// Significant binary digits of a part, so that it is the same in the blocks to come, whatever interest accrues.
+const PART_DIGITS: usize = 16;
 /// Routes of each size that are considered.
 const ROUTES_PER_SIZE: usize = 2;
 /// Gas below which no liquidation with a swap succeeds.
@@ -90,8 +92,7 @@ impl Seize {
         exclusion: Exclusion<'_, PositionId>,
     ) -> Decisions<PositionId> {
         let mut decisions = Decisions::default();
-        let Some(target) = self.settings.targets.get(&deployment.address).copied() else { return decisions };
-        let target = Target { index: target, repays_first: deployment.protocol.repays_first() };
+        let Some(target) = self.target(deployment) else { return decisions };
         // An account with several collaterals or debts has as many lots as pairs, of which one is liquidated.
         let mut positions: BTreeMap<PositionId, Vec<&Lot>> = BTreeMap::new();
         for lot in lots {
@@ -148,11 +149,17 @@ impl Seize {
         decisions
     }
 
+    /// Returns how the executor lists a protocol; `None` if it does not.
+    pub(super) fn target(&self, deployment: &Deployment) -> Option<Target> {
+        let index = self.settings.targets.get(&deployment.address).copied()?;
+        Some(Target { index, repays_first: deployment.protocol.repays_first() })
+    }
+
     /// Returns the calls that could liquidate one of a position's lots, the most promising first, and what the first one
     /// promises: the value in wei of what the pools would bring beyond the repayment, shifted so that losses can be compared,
     /// too. The bonus by the protocol's price is no rank: anybody creates markets with a worthless token and an oracle of his
     /// own. Fails with the first lot's reason where no lot has a candidate.
-    fn candidates<'a>(
+    pub(super) fn candidates<'a>(
         &self,
         target: Target,
         (id, lots): (PositionId, &[&'a Lot]),
@@ -173,7 +180,11 @@ impl Seize {
     }
 
     /// Adds a call of each size with its sale split, and each with its profit exchanged for the wrapped coin.
-    fn with_variants<'a>(&self, mut candidates: Vec<Candidate<'a>>, context: BlockContext<'_>) -> Vec<Candidate<'a>> {
+    pub(super) fn with_variants<'a>(
+        &self,
+        mut candidates: Vec<Candidate<'a>>,
+        context: BlockContext<'_>,
+    ) -> Vec<Candidate<'a>> {
         let size = |candidate: &Candidate<'_>| (candidate.lot.collateral, candidate.lot.debt, candidate.seized());
         let sizes: BTreeMap<_, _> = candidates.iter().map(|candidate| (size(candidate), candidate)).collect();
         let splits: Vec<_> = sizes.values().filter_map(|candidate| self.split(candidate, context)).collect();
@@ -235,7 +246,8 @@ impl Seize {
         let mut found: Vec<(U256, Candidate<'a>)> = Vec::new();
         for halvings in 0..=MAX_HALVINGS {
             // The interest that accrues until the transaction is mined must not turn the whole into a part.
-            let most = if halvings == 0 { U256::MAX } else { lot.whole.repaid >> halvings };
+            let half = || leading_digits(lot.whole.repaid >> halvings, PART_DIGITS);
+            let most = if halvings == 0 { U256::MAX } else { half() };
             // A protocol may refuse a part for what it would leave, and not a smaller one.
             let Some(expected) = lot.loan.expect(most) else { continue };
             let liquidation = expected.liquidation;

@@ -142,17 +142,17 @@ struct ProfitGuard {
 }
 
 impl SeizeSettings {
-    /// Returns the trial of one position on its own.
+    /// Returns the trial of one position on its own: the same in every block, as long as the candidate is.
     pub(super) fn trial(&self, candidate: &Candidate<'_>, context: BlockContext<'_>) -> Call {
         let item = item(candidate, 0, U256::ZERO);
-        self.call(vec![item], candidate.profit.token, &ProfitGuard::default(), context, TRIAL_GAS.min(context.room))
+        self.call(vec![item], candidate.profit.token, &ProfitGuard::default(), u64::MAX, TRIAL_GAS.min(context.room))
     }
 
     /// Returns the trial of a job whose items are isolated from each other.
     pub(super) fn job_trial(&self, job: &Job<'_>, context: BlockContext<'_>) -> Call {
         let items = job.items.iter().map(|(candidate, quote)| isolated(candidate, quote, U256::ZERO)).collect();
         let token = job.candidates().next().map(|candidate| candidate.profit.token).unwrap_or_default();
-        self.call(items, token, &ProfitGuard::default(), context, context.room)
+        self.call(items, token, &ProfitGuard::default(), self.deadline(context), context.room)
     }
 
     /// Computes what a simulated job of one position brings and costs; fails with the reason where it reverted or does not
@@ -260,7 +260,7 @@ impl SeizeSettings {
         };
         let Worth { gain: expected_gain, gas: expected_gas, extra_wei, margin_bps } = worth;
         let guard = ProfitGuard { min_profit, units_per_wei_x96, extra_wei, builder_share_bps };
-        let call = self.call(items, token, &guard, context, gas_limit);
+        let call = self.call(items, token, &guard, self.deadline(context), gas_limit);
         let intent = Intent {
             purpose: Purpose::Seize { deployment, market, accounts: ids.iter().map(|id| id.account).collect() },
             priority: Priority::High,
@@ -297,14 +297,7 @@ impl SeizeSettings {
     }
 
     /// Encodes a job. `gas` is the transaction's limit; the call has what is left of it.
-    fn call(
-        &self,
-        items: Vec<IExecutor::Item>,
-        token: Address,
-        guard: &ProfitGuard,
-        context: BlockContext<'_>,
-        gas: u64,
-    ) -> Call {
+    fn call(&self, items: Vec<IExecutor::Item>, token: Address, guard: &ProfitGuard, deadline: u64, gas: u64) -> Call {
         let mut call = IExecutor::executeCall {
             job: IExecutor::Job {
                 items,
@@ -315,7 +308,7 @@ impl SeizeSettings {
                 gasOverhead: U256::ZERO,
                 extraWei: guard.extra_wei,
                 builderShareBps: guard.builder_share_bps,
-                deadline: U256::from(self.deadline(context)),
+                deadline: U256::from(deadline),
             },
         };
         let before = intrinsic_gas(&call.abi_encode());

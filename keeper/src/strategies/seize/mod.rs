@@ -16,9 +16,13 @@
 //!
 //! If profits are to be in the wrapped coin, each call is simulated with that exchange, too, and preferred so unless the exchange
 //! loses more than a few percent of the profit's value.
+//!
+//! What a small fall of a price would make liquidatable is simulated along with the block's own request, before it is known
+//! whether it is: see `speculation`.
 
 mod decide;
 mod job;
+mod speculation;
 
 use std::collections::BTreeMap;
 
