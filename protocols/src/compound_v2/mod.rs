@@ -173,7 +173,7 @@ impl CompoundV2 {
                 _ => Err("it was not read".to_owned()),
             };
             if let Err(reason) = &terms {
-                let positions = self.members(place);
+                let positions = self.state.members(place);
                 if positions > 0 {
                     observed.unpriced.push(UnpricedMarket { market: id, reason: reason.clone(), positions });
                 }
@@ -181,13 +181,6 @@ impl CompoundV2 {
             all_terms.push(terms.ok());
         }
         self.terms = all_terms;
-    }
-
-    /// Returns the number of accounts with debt for which a market counts.
-    fn members(&self, place: usize) -> usize {
-        let is_member =
-            |rows: &Rows| rows.get(&place).is_some_and(|row| row.balance.is_none_or(|balance| balance.is_member));
-        self.state.debtors().filter(|(_, rows)| rows.is_some_and(is_member)).count()
     }
 
     fn observe_balances(&mut self, answers: &[Vec<Answer>], observed: &mut Observed) {

@@ -78,6 +78,8 @@ pub(super) struct State {
     named: BTreeSet<Address>,
     accounts: BTreeMap<Address, Rows>,
     debtors: BTreeSet<Address>,
+    /// Number of debtors for which each market counts, as far as is known, by its place.
+    members: Vec<usize>,
     /// Rows of debtors whose balance is to be read.
     pending: BTreeSet<(Address, usize)>,
     /// Accounts whose debts or balances are others than when they were taken last.
@@ -95,6 +97,7 @@ impl State {
         let markets: Vec<_> = markets.into_iter().map(|address| Market { address, totals }).collect();
         let places = markets.iter().enumerate().map(|(place, market)| (market.address, place)).collect();
         Self {
+            members: vec![0; markets.len()],
             comptroller,
             oracle,
             markets,
@@ -133,6 +136,33 @@ impl State {
         self.debtors.contains(&account)
     }
 
+    /// Returns the number of accounts with debt for which a market counts, or of which it is not known yet whether it does.
+    pub(super) fn members(&self, place: usize) -> usize {
+        self.members.get(place).copied().unwrap_or_default()
+    }
+
+    /// Changes an account's rows, and the counts with them.
+    fn change_rows(&mut self, account: Address, change: impl FnOnce(&mut Self)) {
+        for place in self.places_of(account) {
+            if let Some(members) = self.members.get_mut(place) {
+                *members -= 1;
+            }
+        }
+        change(self);
+        for place in self.places_of(account) {
+            if let Some(members) = self.members.get_mut(place) {
+                *members += 1;
+            }
+        }
+    }
+
+    /// Returns the markets that an account with debt is counted in.
+    fn places_of(&self, account: Address) -> Vec<usize> {
+        let rows = self.accounts.get(&account).filter(|_| self.debtors.contains(&account));
+        let counts = |row: &Row| row.balance.is_none_or(|balance| balance.is_member);
+        rows.into_iter().flatten().filter(|(_, row)| counts(row)).map(|(place, _)| *place).collect()
+    }
+
     /// Takes the accounts that changed since this was called last.
     pub(super) fn take_changed(&mut self) -> BTreeSet<Address> {
         std::mem::take(&mut self.changed)
@@ -154,7 +184,9 @@ impl State {
         match read {
             Ok(balance) => {
                 self.changed.insert(account);
-                self.accounts.entry(account).or_default().entry(place).or_default().balance = Some(balance);
+                self.change_rows(account, |state| {
+                    state.accounts.entry(account).or_default().entry(place).or_default().balance = Some(balance);
+                });
             }
             Err(reason) => {
                 self.unreadable.insert((account, place), reason);
@@ -319,6 +351,10 @@ impl State {
     }
 
     fn set_debt(&mut self, account: Address, place: usize, debt: Debt) {
+        self.change_rows(account, |state| state.replace_debt(account, place, debt));
+    }
+
+    fn replace_debt(&mut self, account: Address, place: usize, debt: Debt) {
         self.changed.insert(account);
         let rows = self.accounts.entry(account).or_default();
         rows.entry(place).or_default().debt = debt;
@@ -342,7 +378,9 @@ impl State {
     }
 
     fn forget_balance(&mut self, account: Address, place: usize) {
-        self.accounts.entry(account).or_default().entry(place).or_default().balance = None;
+        self.change_rows(account, |state| {
+            state.accounts.entry(account).or_default().entry(place).or_default().balance = None;
+        });
         if self.debtors.contains(&account) {
             self.changed.insert(account);
             self.pending.insert((account, place));
@@ -437,6 +475,12 @@ mod tests {
             })
             .collect();
         let totals: Vec<_> = state.markets.iter().map(|market| market.totals).collect();
+        for place in 0..MARKETS.len() {
+            let is_member =
+                |rows: &Rows| rows.get(&place).is_some_and(|row| row.balance.is_none_or(|own| own.is_member));
+            let scanned = state.debtors().filter(|(_, rows)| rows.is_some_and(is_member)).count();
+            assert_eq!(state.members(place), scanned, "market {place}");
+        }
         format!("{:?} {:?} {debts:?} {totals:?}", state.tip(), state.oracle)
     }
 
@@ -456,6 +500,10 @@ mod tests {
                 if state.apply(place, &logs).is_err() {
                     prop_assert_eq!(known(&state), earlier);
                     state.apply(place, &[]).unwrap();
+                }
+                for (account, place) in state.pending().clone().into_iter().step_by(2) {
+                    let balance = Balance { tokens: U256::ONE, is_member: number % 3 != 0 };
+                    state.set_balance(account, place, Ok(balance));
                 }
                 before.push(known(&state));
             }
