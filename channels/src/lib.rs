@@ -15,6 +15,7 @@
 
 pub mod claims;
 mod header;
+pub mod kinds;
 mod signature;
 mod wire;
 

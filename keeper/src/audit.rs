@@ -1,10 +1,12 @@
 //! The shadow audit: does the book equal the chain? Totals are compared in every block, and positions in samples, in
-//! rotation, so that every position is compared again and again; vaults with every sample. All are read with the block's
-//! own request.
+//! rotation, so that every position is compared again and again; vaults and some jobs of nodes with every sample. All are
+//! read with the block's own request.
 //!
 //! A mismatch is reported with both values and never stops the keeper: a transaction that is wrong because of it
 //! reverts. Totals that mismatch for several blocks mean that events were missed, because every node left them out; the
 //! book is then rebuilt.
+
+mod jobs;
 
 use std::fmt;
 
@@ -18,6 +20,7 @@ use plimsoll_contracts::{
     Market as MarketOnChain, MarketId,
 };
 
+pub use self::jobs::{compare_job, job_call};
 use crate::{
     book::{Book, MarketBook, VaultBook},
     chain::Header,
@@ -43,7 +46,7 @@ pub struct Sample {
 pub struct Mismatch {
     /// Number of the block after which it was compared.
     pub block: u64,
-    /// Id of the market, or address of the vault as a word.
+    /// Id of the market or job, or address of the vault, as a word.
     pub market: MarketId,
     /// What differs there.
     pub what: Audited,
@@ -62,6 +65,8 @@ pub enum Audited {
     Position(Address),
     /// A vault: its value, its settings, and what it counts in each market.
     Vault,
+    /// A job of nodes.
+    Job(u64),
 }
 
 /// Number of blocks in a row with mismatching totals after which the book is taken to be wrong.
@@ -220,6 +225,7 @@ impl fmt::Display for Mismatch {
             Audited::Position(account) => write!(f, "the position of {account} in market {market}")?,
             Audited::Totals => write!(f, "the totals of market {market}")?,
             Audited::Vault => write!(f, "the books of vault {}", Address::from_word(market.0))?,
+            Audited::Job(id) => write!(f, "job {id} as it is kept")?,
         }
         write!(f, " after block {block} are {in_book} in the book and {on_chain} on the chain")
     }

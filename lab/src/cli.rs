@@ -24,7 +24,7 @@ use serde::Serialize;
 use crate::{
     all, backfill, book, burst, demo, fleet,
     gas::{self, GasDifference, GasReport},
-    latency, money, mutants,
+    latency, money, mutants, nodes,
     output::Folder,
     package, protocols, prove, record, replay, surge, tripwire, vault,
 };
@@ -133,6 +133,21 @@ enum Command {
         out: PathBuf,
         #[command(flatten)]
         rules: Rules,
+        /// Print the report as one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Runs five nodes that serve a language model on a local chain: x402's published client and ours ask a hundred times and
+    /// pay by vouchers, a keeper claims and brings jobs on, an audit slashes the node that answers with other weights, and an
+    /// audit of a right answer costs its author. Builds the daemon's own workspace, which takes ten minutes the first time,
+    /// and fetches the model, of 93 MB, by its hash. Fails when a goal is missed.
+    Nodes {
+        /// Answers that each of the two clients asks for.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(8..=1_000))]
+        answers: u64,
+        /// The most tokens of an answer.
+        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=512))]
+        max_tokens: u32,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -427,6 +442,12 @@ async fn run(command: Command) -> eyre::Result<()> {
             let report = Box::pin(protocols::run(accounts, seed, keeper_program()?)).await?;
             print(&report, json)?;
             report.ensure_faultless()?;
+        }
+        Command::Nodes { answers, max_tokens, json } => {
+            let options = nodes::Options { each: answers, max_tokens };
+            let report = Box::pin(nodes::run_language_model(options, keeper_program()?)).await?;
+            print(&report, json)?;
+            report.ensure_goals()?;
         }
         Command::Money { races, json } => {
             let report = money::run(races, keeper_program).await?;

@@ -7,13 +7,12 @@ use alloy::{
     signers::{SignerSync, local::PrivateKeySigner},
 };
 use eyre::ensure;
-use plimsoll_channels::{Channels, SETTLEMENT, recover_signer};
+use plimsoll_channels::{Channels, SETTLEMENT, kinds::render, recover_signer};
 use serde::Serialize;
 
 use crate::{
     engine::Engine,
     generation::Input,
-    openai,
     store::{CheckedVoucher, Reserved, Store},
     x402::WireConfig,
 };
@@ -86,7 +85,7 @@ pub(crate) async fn run(engine: Option<&Engine>, time: Duration) -> eyre::Result
 
     let (mut tokens_per_second, mut prompt_tokens_per_second) = (None, None);
     if let Some(engine) = engine {
-        let prompt = openai::render(&[("user", "Write a long story about a ship that was loaded too heavily.")]);
+        let prompt = render(&[("user", "Write a long story about a ship that was loaded too heavily.")]);
         let timed = async |max_tokens| -> eyre::Result<_> {
             let input = Input { prompt: prompt.clone(), max_tokens, temperature_milli: 0, seed: 0 }.encode();
             let started = Instant::now();

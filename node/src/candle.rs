@@ -30,6 +30,14 @@ struct Llama(ModelWeights);
 pub(crate) fn load(path: &Path, stated: &ModelFile) -> eyre::Result<(Arc<dyn Vocabulary>, Box<dyn Model>)> {
     let data =
         fs::read(path).wrap_err_with(|| format!("{}: fetch it by `plimsoll-node model import`", path.display()))?;
+    // A cut or longer file is told at once, by its length.
+    ensure!(
+        u64::try_from(data.len())? == stated.bytes,
+        "{}: it has {} bytes, the kind states {}; import it again",
+        path.display(),
+        data.len(),
+        stated.bytes
+    );
     let hash = alloy::hex::encode(Sha256::digest(&data));
     ensure!(
         hash == stated.sha256,
@@ -53,7 +61,7 @@ fn from_bytes(data: &[u8]) -> eyre::Result<(Arc<dyn Vocabulary>, Box<dyn Model>)
 }
 
 /// Loads a model with its weights in another quantisation, which takes less memory and gives other answers.
-#[cfg(feature = "dishonest")]
+#[cfg(feature = "demonstration")]
 pub(crate) fn load_requantised(path: &Path, stated: &ModelFile) -> eyre::Result<(Arc<dyn Vocabulary>, Box<dyn Model>)> {
     use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
     // So that it lies about this model, and not about a file that nobody knows.

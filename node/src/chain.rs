@@ -1,7 +1,7 @@
 //! The chain as the gate needs it: a channel's state when it is asked for, deposits, claims and refunds.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -18,8 +18,9 @@ use plimsoll_contracts::{IChannels, ITipJar};
 
 use crate::{
     config::Config,
+    journal::Journal,
     sender::Sender,
-    store::{Channel, Store},
+    store::Channel,
     x402::{Amount, Erc3009},
 };
 
@@ -47,7 +48,8 @@ pub(crate) struct OnChain {
 }
 
 impl Chain {
-    pub(crate) async fn connect(config: &Config, store: Arc<Store>) -> eyre::Result<Self> {
+    /// `config.store` must be open, as this process's.
+    pub(crate) async fn connect(config: &Config) -> eyre::Result<Self> {
         let endpoint = config.chain.endpoint()?;
         let client = endpoint.client().await?;
         let local = LocalChain::detect(&endpoint, &client).await?;
@@ -75,8 +77,9 @@ impl Chain {
             );
         }
         let (fees, confirmations) = (config.fees, config.chain.confirmations);
+        let journal = Journal::open(&config.store, id, sender.address())?;
         Ok(Self {
-            sender: Sender::new(provider.clone(), sender, id, store, fees, confirmations),
+            sender: Sender::new(provider.clone(), sender, id, journal, fees, confirmations),
             provider,
             address: config.chain.channels,
             collector: config.chain.collector,

@@ -8,7 +8,6 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use crate::{
     generation::{self, Model, Outcome, Vocabulary, generate},
     kind::Kind,
-    openai,
 };
 
 /// A kind with the model that computes it.
@@ -26,7 +25,10 @@ pub(crate) struct Engine {
 pub(crate) struct Place(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit);
 
 impl Engine {
-    #[cfg_attr(not(any(feature = "engine", test)), expect(dead_code, reason = "there is no model"))]
+    #[cfg_attr(
+        not(any(feature = "engine", feature = "demonstration", test)),
+        expect(dead_code, reason = "there is no model")
+    )]
     /// Takes a model, of which `queue` answers may be waited for at a time.
     pub(crate) fn new(kind: Kind, vocabulary: Arc<dyn Vocabulary>, model: Box<dyn Model>, queue: usize) -> Self {
         let places = Arc::new(Semaphore::new(queue));
@@ -35,9 +37,8 @@ impl Engine {
 
     /// Computes the probe.
     pub(crate) fn probe(&self) -> eyre::Result<alloy::primitives::B256> {
-        let inputs = generation::probe_inputs(|prompt| openai::render(&[("user", prompt)]));
         let mut model = self.model.try_lock().wrap_err("the engine is busy")?;
-        generation::probe(&self.kind, &*self.vocabulary, &mut **model, &inputs)
+        generation::probe(&self.kind, &*self.vocabulary, &mut **model)
     }
 
     /// Fails if this machine's bits differ from those that the kind states.

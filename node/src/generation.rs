@@ -4,6 +4,8 @@ use alloy::{
     primitives::{B256, Bytes, keccak256},
     sol_types::SolValue,
 };
+use plimsoll_channels::kinds::{self, probe_inputs};
+pub(crate) use plimsoll_channels::kinds::{Input, result_hash};
 use rand_chacha::{
     ChaCha20Rng,
     rand_core::{RngCore, SeedableRng},
@@ -22,44 +24,28 @@ pub(crate) trait Model: Send {
     fn logits(&mut self, tokens: &[u32], position: usize) -> eyre::Result<Vec<f32>>;
 }
 
-/// An input of a kind. Its encoding is what a receipt and an audit name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Input {
-    /// The prompt, already rendered by the kind's template.
-    pub(crate) prompt: String,
-    pub(crate) max_tokens: u32,
-    pub(crate) temperature_milli: u32,
-    pub(crate) seed: u64,
-}
-
 const MAX_TEMPERATURE_MILLI: u32 = 2_000;
 
-impl Input {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        (self.prompt.clone(), self.max_tokens, self.temperature_milli, self.seed).abi_encode_params()
+/// Decodes an input. The error is the reason that the kind's answer to such bytes gives.
+fn decode(bytes: &[u8], kind: &Kind) -> Result<Input, &'static str> {
+    let limits = &kind.file.limits;
+    if bytes.len() > limits.input_bytes {
+        return Err("input too long");
     }
-
-    /// Decodes an input. The error is the reason that the kind's answer to such bytes gives.
-    fn decode(bytes: &[u8], kind: &Kind) -> Result<Self, &'static str> {
-        let limits = &kind.file.limits;
-        if bytes.len() > limits.input_bytes {
-            return Err("input too long");
-        }
-        let decoded = <(Bytes, u32, u32, u64)>::abi_decode_params_validate(bytes).map_err(|_| "encoding")?;
-        // One encoding for each input, so that an input has one hash.
-        if decoded.abi_encode_params() != bytes {
-            return Err("encoding");
-        }
-        let (prompt, max_tokens, temperature_milli, seed) = decoded;
-        let prompt = String::from_utf8(prompt.into()).map_err(|_| "not UTF-8")?;
-        if max_tokens == 0 || max_tokens > limits.completion_tokens {
-            return Err("max tokens");
-        }
-        if temperature_milli > MAX_TEMPERATURE_MILLI {
-            return Err("temperature");
-        }
-        Ok(Self { prompt, max_tokens, temperature_milli, seed })
+    let decoded = <(Bytes, u32, u32, u64)>::abi_decode_params_validate(bytes).map_err(|_| "encoding")?;
+    // One encoding for each input, so that an input has one hash.
+    if decoded.abi_encode_params() != bytes {
+        return Err("encoding");
     }
+    let (prompt, max_tokens, temperature_milli, seed) = decoded;
+    let prompt = String::from_utf8(prompt.into()).map_err(|_| "not UTF-8")?;
+    if max_tokens == 0 || max_tokens > limits.completion_tokens {
+        return Err("max tokens");
+    }
+    if temperature_milli > MAX_TEMPERATURE_MILLI {
+        return Err("temperature");
+    }
+    Ok(Input { prompt, max_tokens, temperature_milli, seed })
 }
 
 /// Why an answer ended.
@@ -90,11 +76,6 @@ impl Outcome {
     }
 }
 
-/// Returns the hash of a result, as the contract computes it.
-pub(crate) fn result_hash(answer: &[u8], trace: B256) -> B256 {
-    keccak256((keccak256(answer), trace).abi_encode())
-}
-
 /// Computes the answer to an input and hands out its text as it appears, whole characters only, until `on_text` returns
 /// false. Every byte string has one answer: what cannot be an input is answered with the reason. Fails only if the model
 /// itself does.
@@ -110,7 +91,7 @@ pub(crate) fn generate(
         let finish = if on_text(&answer) { Finish::Stop } else { Finish::Cancelled };
         Outcome { answer, trace: B256::ZERO, prompt_tokens: 0, completion_tokens: 0, finish }
     };
-    let input = match Input::decode(input, kind) {
+    let input = match decode(input, kind) {
         Ok(input) => input,
         Err(reason) => return Ok(invalid(reason, on_text)),
     };
@@ -231,95 +212,19 @@ impl Text {
     }
 }
 
-/// Inputs of the probe: greedy and seeded ones, and bytes that are no input.
-pub(crate) fn probe_inputs(render: impl Fn(&str) -> String) -> Vec<Vec<u8>> {
-    let input = |prompt: &str, max_tokens, temperature_milli, seed| {
-        Input { prompt: render(prompt), max_tokens, temperature_milli, seed }.encode()
-    };
-    vec![
-        input("What is a lighthouse?", 24, 0, 0),
-        input("Write a short rhyme about rain.", 24, 800, 7),
-        input("List three primes: 2, 3,", 16, 0, 0),
-        input("Grüße aus Köln – was ist ein Schiff? 船", 16, 1_200, u64::MAX),
-        input("Name a colour.", 8, 2_000, 1),
-        input("x", 1, 1, 2),
-        vec![0; 31],
-        input("too many", 513, 0, 0),
-    ]
-}
-
-/// Computes the probe: the hash of the results of its inputs.
-pub(crate) fn probe(
-    kind: &Kind,
-    vocabulary: &dyn Vocabulary,
-    model: &mut dyn Model,
-    inputs: &[Vec<u8>],
-) -> eyre::Result<B256> {
+/// Computes the probe.
+pub(crate) fn probe(kind: &Kind, vocabulary: &dyn Vocabulary, model: &mut dyn Model) -> eyre::Result<B256> {
     let mut results = Vec::new();
-    for input in inputs {
-        let outcome = generate(kind, vocabulary, model, input, &mut |_| true)?;
-        results.extend_from_slice(outcome.result_hash().as_slice());
+    for input in probe_inputs() {
+        results.push(generate(kind, vocabulary, model, &input, &mut |_| true)?.result_hash());
     }
-    Ok(keccak256(results))
+    Ok(kinds::probe(&results))
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// A model for tests that need one and do not check it: bytes are its tokens, and what follows depends on all that
-    /// came before. It ends after a full stop.
-    #[derive(Debug, Default)]
-    pub(crate) struct Script {
-        state: u64,
-        salt: u64,
-    }
-
-    impl Script {
-        /// A model of other weights, which gives other answers.
-        pub(crate) fn salted(salt: u64) -> Self {
-            Self { state: 0, salt }
-        }
-    }
-
-    #[derive(Debug)]
-    pub(crate) struct Letters(Vec<u8>);
-
-    impl Default for Letters {
-        fn default() -> Self {
-            Self((0..=255).collect())
-        }
-    }
-
-    impl Vocabulary for Letters {
-        fn encode(&self, text: &str) -> eyre::Result<Vec<u32>> {
-            Ok(text.bytes().map(u32::from).collect())
-        }
-
-        fn bytes(&self, token: u32) -> &[u8] {
-            usize::try_from(token).ok().and_then(|at| self.0.get(at..=at)).unwrap_or_default()
-        }
-    }
-
-    impl Model for Script {
-        fn logits(&mut self, tokens: &[u32], position: usize) -> eyre::Result<Vec<f32>> {
-            if position == 0 {
-                self.state = self.salt;
-            }
-            for token in tokens {
-                self.state = (self.state ^ u64::from(*token)).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
-            }
-            // Letters and spaces; the end of the text is token 2.
-            let mut logits = vec![-50.0; 256];
-            let mut state = self.state;
-            for letter in b"abcdefghijklmnopqrstuvwxyz  \x02" {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let score = f32::from(u16::try_from(state >> 48)?) / 16_384.0;
-                logits[usize::from(*letter)] = score;
-            }
-            Ok(logits)
-        }
-    }
+    use crate::script::{Letters, Script};
 
     fn run(input: &[u8]) -> Outcome {
         let kind = Kind::load(None).unwrap();

@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use alloy::primitives::{B256, keccak256};
 use eyre::{WrapErr, ensure};
+use plimsoll_channels::kinds::TEMPLATE;
 use serde::Deserialize;
 
 /// The kind that comes with the program.
@@ -13,7 +14,6 @@ pub(crate) const DEFAULT: &str = include_str!("../kinds/smollm2-135m-instruct.js
 pub(crate) const ENGINE: EngineName<&str> =
     EngineName { name: "candle quantized_llama", version: "0.11.1", revision: 1 };
 pub(crate) const TARGET: &str = "x86_64-linux";
-pub(crate) const TEMPLATE: &str = "smollm2";
 pub(crate) const SAMPLER: &str = "gumbel-chacha20";
 
 /// Statement of a function from input bytes to an answer, with every part that its bits depend on.

@@ -14,14 +14,19 @@ mod generation;
 mod http;
 mod import;
 mod jobs;
+mod journal;
 mod kind;
 mod metrics;
 mod openai;
 mod receipt;
+mod recompute;
+#[cfg(any(test, feature = "demonstration"))]
+mod script;
 mod sender;
 mod store;
 #[cfg(test)]
 mod tests;
+mod weights;
 mod x402;
 
 use std::{
@@ -49,6 +54,7 @@ use crate::{
     kind::Kind,
     receipt::{ReceiptFile, Verdict},
     store::Store,
+    weights::Weights,
 };
 
 /// Serves a language model over OpenAI's API, paid by x402 vouchers, with signed receipts.
@@ -66,10 +72,8 @@ enum Command {
         /// The configuration file.
         #[arg(long, default_value = "node.toml")]
         config: PathBuf,
-        /// Answer with the weights of another quantisation, as a node would that saves work. For demonstrations.
-        #[cfg(feature = "dishonest")]
-        #[arg(long)]
-        requantised: bool,
+        #[command(flatten)]
+        weights: Weights,
     },
     /// The model file of a kind.
     Model {
@@ -112,6 +116,14 @@ enum Command {
         #[command(flatten)]
         model: ModelArguments,
     },
+    /// Compute results again for programs of this machine, such as a keeper that challenges false results of jobs.
+    Recompute {
+        /// Where to listen: an address of this machine, since whatever reaches it computes for nothing.
+        #[arg(long, default_value = "127.0.0.1:8403")]
+        listen: SocketAddr,
+        #[command(flatten)]
+        model: ModelArguments,
+    },
     /// Measure vouchers a second, requests that this disk takes, and tokens a second if the model is there. Prints JSON.
     Bench {
         /// Time of each measurement.
@@ -147,6 +159,18 @@ struct ModelArguments {
     /// A kind file; the built-in one if it is left out.
     #[arg(long)]
     kind: Option<PathBuf>,
+    #[command(flatten)]
+    weights: Weights,
+}
+
+impl ModelArguments {
+    fn load(&self) -> eyre::Result<Engine> {
+        self.weights.load(Kind::load(self.kind.as_deref())?, &self.model, 1)
+    }
+
+    fn load_checked(&self) -> eyre::Result<Engine> {
+        self.weights.load_checked(Kind::load(self.kind.as_deref())?, &self.model, 1)
+    }
 }
 
 /// Runs the program and returns its exit code.
@@ -170,20 +194,10 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command) -> eyre::Result<ExitCode> {
     match command {
-        #[cfg(feature = "dishonest")]
-        Command::Serve { config, requantised: true } => {
+        Command::Serve { config, weights } => {
             let config = Config::load(&config)?;
             let kind = Kind::load(config.kind.as_deref())?;
-            let (vocabulary, model) = candle::load_requantised(&config.model, &kind.file.model)?;
-            let engine = Engine::new(kind, vocabulary, model, config.limits.queue);
-            let listener = TcpListener::bind(config.listen).await?;
-            serve(config, engine, listener).await?;
-        }
-        Command::Serve { config, .. } => {
-            let config = Config::load(&config)?;
-            let kind = Kind::load(config.kind.as_deref())?;
-            let engine = load(kind, &config.model, config.limits.queue)?;
-            engine.check_probe()?;
+            let engine = weights.load_checked(kind, &config.model, config.limits.queue)?;
             let listener =
                 TcpListener::bind(config.listen).await.wrap_err_with(|| format!("listen = {}", config.listen))?;
             serve(config, engine, listener).await?;
@@ -192,6 +206,10 @@ async fn run(command: Command) -> eyre::Result<ExitCode> {
             let kind = Kind::load(model.kind.as_deref())?;
             import::import(&kind.file.model, wheel.as_deref(), &model.model)?;
             writeln!(io::stdout(), "{}", model.model.display())?;
+        }
+        Command::Ask(arguments) if arguments.listen.is_some() => {
+            let Some(address) = arguments.listen else { return Ok(ExitCode::SUCCESS) };
+            ask::listen(&arguments, address).await?;
         }
         Command::Ask(arguments) => {
             let mut text = io::stdout();
@@ -220,8 +238,7 @@ async fn run(command: Command) -> eyre::Result<ExitCode> {
         Command::Audit { file, seats, price, unchecked, wallet, model } => {
             let file = read_receipt(&file)?;
             if !unchecked {
-                let engine = load(Kind::load(model.kind.as_deref())?, &model.model, 1)?;
-                engine.check_probe()?;
+                let engine = model.load_checked()?;
                 match receipt::verify(&engine, &file).await? {
                     Verdict::Different(answer) => writeln!(io::stderr(), "the kind's answer is {answer:?}")?,
                     Verdict::Equal => {
@@ -236,17 +253,13 @@ async fn run(command: Command) -> eyre::Result<ExitCode> {
             writeln!(io::stdout(), "{}", serde_json::json!({"transaction": transaction, "price": price.to_string()}))?;
         }
         Command::Bench { seconds, model } => {
-            let engine = match model.model.exists() {
-                true => Some(load(Kind::load(model.kind.as_deref())?, &model.model, 1)?),
-                false => None,
-            };
+            let engine = if model.model.exists() { Some(model.load()?) } else { None };
             let report = bench::run(engine.as_ref(), Duration::from_secs(seconds)).await?;
             writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
         }
         Command::Verify { file, model } => {
             let file = read_receipt(&file)?;
-            let engine = load(Kind::load(model.kind.as_deref())?, &model.model, 1)?;
-            engine.check_probe()?;
+            let engine = model.load_checked()?;
             return Ok(match receipt::verify(&engine, &file).await? {
                 Verdict::Equal => {
                     writeln!(io::stdout(), "equal: {} signed the kind's answer", file.receipt.signer)?;
@@ -262,8 +275,9 @@ async fn run(command: Command) -> eyre::Result<ExitCode> {
                 }
             });
         }
+        Command::Recompute { listen, model } => recompute::serve(model.load_checked()?, listen).await?,
         Command::Probe { model } => {
-            let engine = load(Kind::load(model.kind.as_deref())?, &model.model, 1)?;
+            let engine = model.load()?;
             writeln!(io::stdout(), "{}", engine.probe()?)?;
             engine.check_probe()?;
         }
@@ -276,21 +290,10 @@ fn read_receipt(path: &Path) -> eyre::Result<ReceiptFile> {
     serde_json::from_str(&text).wrap_err_with(|| format!("{}", path.display()))
 }
 
-#[cfg(feature = "engine")]
-fn load(kind: Kind, model: &Path, queue: usize) -> eyre::Result<Engine> {
-    let (vocabulary, model) = candle::load(model, &kind.file.model)?;
-    Ok(Engine::new(kind, vocabulary, model, queue))
-}
-
-#[cfg(not(feature = "engine"))]
-fn load(_: Kind, _: &Path, _: usize) -> eyre::Result<Engine> {
-    eyre::bail!("this program was built without its engine; build it with the feature `engine`, which is a default")
-}
-
 /// Serves until the process is told to stop.
 async fn serve(config: Config, engine: Engine, listener: TcpListener) -> eyre::Result<()> {
     let store = Store::open(&config.store)?;
-    let chain = Chain::connect(&config, Arc::clone(&store)).await?;
+    let chain = Chain::connect(&config).await?;
     let interval = Duration::from_secs(config.claims.interval_seconds.max(1));
     let (jobs, jobs_interval) = (config.jobs.answer, Duration::from_secs(config.jobs.interval_seconds.max(1)));
     let node = Arc::new(Node::new(config, engine, chain, store)?);
@@ -308,7 +311,8 @@ async fn serve(config: Config, engine: Engine, listener: TcpListener) -> eyre::R
             tokio::time::sleep(jobs_interval).await;
         }
     });
-    tracing::info!(address = %listener.local_addr()?, kind = %node.engine.kind.id, "serving");
+    let address = listener.local_addr()?;
+    tracing::info!(%address, kind = %node.engine.kind.id, "serving");
     let claiming = Arc::clone(&node);
     let claims = tokio::spawn(async move {
         loop {
@@ -322,6 +326,8 @@ async fn serve(config: Config, engine: Engine, listener: TcpListener) -> eyre::R
     let stop = async {
         tokio::signal::ctrl_c().await.ok();
     };
+    // For the program that started this one: the port may have been the system's choice. Nobody has to read it.
+    writeln!(io::stdout(), "Listening on http://{address}").ok();
     let served = axum::serve(listener, routes).with_graceful_shutdown(stop).await;
     claims.abort();
     work.abort();

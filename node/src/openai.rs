@@ -1,5 +1,6 @@
 //! OpenAI's chat requests and answers, as far as they can be served without changing what was asked for.
 
+use plimsoll_channels::kinds::render;
 use serde_json::{Map, Value, json};
 
 use crate::generation::{Finish, Input};
@@ -171,19 +172,6 @@ fn prompt(body: &Map<String, Value>) -> Result<String, Refusal> {
     }
     let read: Vec<_> = read.iter().map(|(role, text)| (*role, text.as_str())).collect();
     Ok(render(&read))
-}
-
-/// Renders messages by the template of the kind `smollm2`.
-pub(crate) fn render(messages: &[(&str, &str)]) -> String {
-    let mut prompt = String::new();
-    if messages.first().is_none_or(|(role, _)| *role != "system") {
-        prompt +=
-            "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n";
-    }
-    for (role, text) in messages {
-        prompt += &format!("<|im_start|>{role}\n{text}<|im_end|>\n");
-    }
-    prompt + "<|im_start|>assistant\n"
 }
 
 /// An answer as it is kept for a client that lost it.

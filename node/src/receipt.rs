@@ -127,8 +127,8 @@ mod tests {
     use super::*;
     use crate::{
         generation::Input,
-        generation::tests::{Letters, Script},
         kind::Kind,
+        script::{Letters, Script},
     };
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 //! Every call that this daemon sends can be sent twice without harm: claims are sums, deposits and refunds have a nonce
 //! of their own, and steps of jobs check their state. So a transaction that a node refuses is forgotten.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use alloy::{
     consensus::{SignableTransaction, TxEnvelope},
@@ -20,7 +20,7 @@ use tokio::{sync::Mutex as Lock, time::Instant};
 
 use crate::{
     config::Fees,
-    store::{Journalled, Store},
+    journal::{Journal, Journalled},
 };
 
 /// How long a caller waits. The transaction stays in the journal, and the next one of the account waits for it.
@@ -37,7 +37,7 @@ pub(crate) struct Sender {
     provider: DynProvider,
     key: PrivateKeySigner,
     chain_id: u64,
-    store: Arc<Store>,
+    journal: Journal,
     fees: Fees,
     confirmations: u64,
     poll: Duration,
@@ -50,12 +50,12 @@ impl Sender {
         provider: DynProvider,
         key: PrivateKeySigner,
         chain_id: u64,
-        store: Arc<Store>,
+        journal: Journal,
         fees: Fees,
         confirmations: u64,
     ) -> Self {
         let poll = if provider.client().is_local() { LOCAL_POLL } else { POLL };
-        Self { provider, key, chain_id, store, fees, confirmations, poll, sending: Lock::new(()) }
+        Self { provider, key, chain_id, journal, fees, confirmations, poll, sending: Lock::new(()) }
     }
 
     pub(crate) const fn address(&self) -> Address {
@@ -69,7 +69,12 @@ impl Sender {
     pub(crate) async fn send(&self, to: Address, call: Vec<u8>) -> eyre::Result<B256> {
         let _one_at_a_time = self.sending.lock().await;
         let deadline = Instant::now() + TIMEOUT;
-        self.finish_earlier(deadline).await?;
+        // The same call, signed before a crash, has been sent by now.
+        if let Some((_, hash)) =
+            self.finish_earlier(deadline).await?.into_iter().find(|(earlier, _)| is_call(earlier, to, &call))
+        {
+            return Ok(hash);
+        }
         let request = TransactionRequest::default().with_from(self.address()).with_to(to).with_input(Bytes::from(call));
         // Simulated first: a transaction that reverts costs gas.
         self.provider.call(request.clone()).await.wrap_err("the transaction would revert")?;
@@ -95,23 +100,29 @@ impl Sender {
     /// Waits for transactions that a crash or a timeout left in the journal.
     pub(crate) async fn resume(&self) -> eyre::Result<()> {
         let _one_at_a_time = self.sending.lock().await;
-        self.finish_earlier(Instant::now() + TIMEOUT).await
+        self.finish_earlier(Instant::now() + TIMEOUT).await?;
+        Ok(())
     }
 
-    async fn finish_earlier(&self, deadline: Instant) -> eyre::Result<()> {
-        for entry in self.store.transactions()? {
-            let nonce = entry.nonce;
+    /// Returns what was mined.
+    async fn finish_earlier(&self, deadline: Instant) -> eyre::Result<Vec<(TransactionRequest, B256)>> {
+        let mut mined = Vec::new();
+        for entry in self.journal.transactions()? {
+            let (nonce, request) = (entry.nonce, entry.request.clone());
             tracing::info!(nonce, "earlier transaction taken up");
-            // Another error than a revert leaves it in the journal, and then nothing may be sent after it.
-            if let Err(error) = self.drive(entry, deadline).await {
-                tracing::warn!(nonce, "earlier transaction: {error:#}");
-                ensure!(
-                    self.store.transactions()?.iter().all(|kept| kept.nonce != nonce),
-                    "the transaction with nonce {nonce} is not mined yet"
-                );
+            match self.drive(entry, deadline).await {
+                Ok(hash) => mined.push((request, hash)),
+                // Another error than a revert leaves it in the journal, and then nothing may be sent after it.
+                Err(error) => {
+                    tracing::warn!(nonce, "earlier transaction: {error:#}");
+                    ensure!(
+                        self.journal.transactions()?.iter().all(|kept| kept.nonce != nonce),
+                        "the transaction with nonce {nonce} is not mined yet"
+                    );
+                }
             }
         }
-        Ok(())
+        Ok(mined)
     }
 
     /// Signs a request and writes it down.
@@ -121,7 +132,7 @@ impl Sender {
         let envelope: TxEnvelope = unsigned.into_signed(signature).into();
         hashes.push(*envelope.tx_hash());
         let entry = Journalled { nonce, request, raw: envelope.encoded_2718().into(), hashes };
-        self.store.journal(&entry)?;
+        self.journal.keep(&entry)?;
         Ok(entry)
     }
 
@@ -134,12 +145,12 @@ impl Sender {
                 && !is_known(error)
             {
                 if self.provider.get_transaction_count(self.address()).await? > entry.nonce {
-                    self.store.forget_transaction(entry.nonce)?;
+                    self.journal.forget(entry.nonce)?;
                     bail!("nonce {} was used by another transaction of this account", entry.nonce);
                 }
                 // Refused by the node, and nothing of this nonce was accepted before: it cannot be mined.
                 if error.as_error_resp().is_some() && entry.hashes.len() == 1 {
-                    self.store.forget_transaction(entry.nonce)?;
+                    self.journal.forget(entry.nonce)?;
                     bail!("the transaction was refused: {error}");
                 }
                 tracing::warn!(nonce = entry.nonce, "transaction not sent: {error}");
@@ -147,7 +158,7 @@ impl Sender {
             let bump_at = Instant::now() + Duration::from_secs(self.fees.bump_seconds);
             while Instant::now() < bump_at {
                 if let Some(receipt) = self.confirmed(&entry.hashes).await? {
-                    self.store.forget_transaction(entry.nonce)?;
+                    self.journal.forget(entry.nonce)?;
                     let hash = receipt.transaction_hash;
                     ensure!(receipt.status(), "the transaction {hash} reverted");
                     return Ok(hash);
@@ -199,6 +210,11 @@ impl Sender {
         let newest = self.provider.get_block_number().await?;
         Ok((newest + 1 >= block + self.confirmations).then_some(receipt))
     }
+}
+
+fn is_call(request: &TransactionRequest, to: Address, call: &[u8]) -> bool {
+    request.to.and_then(|kind| kind.to().copied()) == Some(to)
+        && request.input.input().is_some_and(|input| input[..] == *call)
 }
 
 /// Whether a node says that it has this transaction already.

@@ -6,10 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use alloy::{
-    primitives::{B256, Bytes},
-    rpc::types::TransactionRequest,
-};
+use alloy::primitives::B256;
 use eyre::{bail, ensure};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
@@ -27,9 +24,6 @@ const SCHEMA: &str = "
     ) STRICT;
     CREATE TABLE IF NOT EXISTS receipts (request BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS spent (name TEXT PRIMARY KEY, day INTEGER NOT NULL, amount BLOB NOT NULL) STRICT;
-    CREATE TABLE IF NOT EXISTS transactions (
-        nonce INTEGER PRIMARY KEY, request TEXT NOT NULL, raw BLOB NOT NULL, hashes TEXT NOT NULL
-    ) STRICT;
     CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, secret BLOB NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS jobs (
         id INTEGER PRIMARY KEY, input BLOB NOT NULL, answer BLOB, trace BLOB
@@ -88,17 +82,6 @@ impl Drop for Reservation {
             tracing::error!(channel = %self.id, "channel not released; a restart does it: {error:#}");
         }
     }
-}
-
-/// A transaction that was signed and is not known to be mined.
-#[derive(Debug, Clone)]
-pub(crate) struct Journalled {
-    pub(crate) nonce: u64,
-    pub(crate) request: TransactionRequest,
-    /// The last one that was signed.
-    pub(crate) raw: Bytes,
-    /// Hashes of all that were signed with this nonce.
-    pub(crate) hashes: Vec<B256>,
 }
 
 /// A job that the node was drawn for.
@@ -269,41 +252,6 @@ impl Store {
         Ok(database.query_row(query, [name], |row| row.get::<_, [u8; 32]>(0))?.into())
     }
 
-    /// Writes a signed transaction down, before it is sent.
-    pub(crate) fn journal(&self, entry: &Journalled) -> eyre::Result<()> {
-        self.database().execute(
-            "INSERT OR REPLACE INTO transactions VALUES (?, ?, ?, ?)",
-            params![
-                i64::try_from(entry.nonce)?,
-                serde_json::to_string(&entry.request)?,
-                &entry.raw[..],
-                serde_json::to_string(&entry.hashes)?
-            ],
-        )?;
-        Ok(())
-    }
-
-    /// Forgets a transaction that is mined, or that can never be.
-    pub(crate) fn forget_transaction(&self, nonce: u64) -> eyre::Result<()> {
-        self.database().execute("DELETE FROM transactions WHERE nonce = ?", [i64::try_from(nonce)?])?;
-        Ok(())
-    }
-
-    /// Transactions that are not known to be mined, by nonce.
-    pub(crate) fn transactions(&self) -> eyre::Result<Vec<Journalled>> {
-        let database = self.database();
-        let mut statement = database.prepare("SELECT nonce, request, raw, hashes FROM transactions ORDER BY nonce")?;
-        let rows = statement.query_map((), |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, String>(3)?))
-        })?;
-        rows.map(|row| {
-            let (nonce, request, raw, hashes) = row?;
-            let (request, hashes) = (serde_json::from_str(&request)?, serde_json::from_str(&hashes)?);
-            Ok(Journalled { nonce: nonce.try_into()?, request, raw: raw.into(), hashes })
-        })
-        .collect()
-    }
-
     /// A job's input, and its answer once it is computed.
     pub(crate) fn job(&self, id: u64) -> eyre::Result<Option<KeptJob>> {
         let query = "SELECT input, answer, trace FROM jobs WHERE id = ?";
@@ -442,13 +390,6 @@ mod tests {
         assert!(store.spend("x", 5, 3, 4)?);
         assert!(!store.spend("x", 5, 2, 4)?);
         assert!(store.spend("y", 5, 2, 4)?);
-        let entry = Journalled {
-            nonce: 7,
-            request: TransactionRequest::default().gas_limit(9),
-            raw: Bytes::from_static(&[1, 2]),
-            hashes: vec![B256::ZERO],
-        };
-        store.journal(&entry)?;
         let secret = store.secret("jobs")?;
         store.keep_job(3, &KeptJob { input: vec![1], answer: Some((vec![2], secret)) })?;
         drop(store);
@@ -456,11 +397,6 @@ mod tests {
         assert!(!store.spend("x", 5, 2, 4)?);
         assert!(store.spend("x", 5, 1, 4)?);
         assert!(store.spend("x", 6, 4, 4)?, "another day");
-        let kept = store.transactions()?;
-        assert_eq!((kept.len(), kept[0].nonce, &kept[0].raw, &kept[0].hashes), (1, 7, &entry.raw, &entry.hashes));
-        assert_eq!(kept[0].request, entry.request);
-        store.forget_transaction(7)?;
-        assert!(store.transactions()?.is_empty());
         assert_eq!(store.secret("jobs")?, secret);
         assert_eq!(store.job(3)?.and_then(|job| job.answer), Some((vec![2], secret)));
         store.forget_jobs(4)?;

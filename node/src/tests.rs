@@ -1,14 +1,9 @@
 //! Tests of the whole daemon: on a local chain with our contracts, paid by x402's published client.
 
-#[path = "../../tests/tests/nodes/client.rs"]
-mod client;
 mod documents;
-#[path = "../../tests/tests/nodes/fixture.rs"]
-mod fixture;
 mod hostile;
 #[cfg(feature = "engine")]
 mod model;
-mod network;
 mod paid;
 mod sending;
 
@@ -20,15 +15,18 @@ use alloy::{
     signers::local::PrivateKeySigner,
     sol_types::SolValue,
 };
-use plimsoll_testkit::devnet::{Devnet, ITestToken};
+use plimsoll_testkit::{
+    devnet::{Devnet, ITestToken},
+    x402,
+};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     config::Config,
     engine::Engine,
-    generation::tests::{Letters, Script},
     kind::Kind,
+    script::{Letters, Script},
 };
 
 const TOKEN: &str = "USD Coin";
@@ -57,14 +55,10 @@ pub(crate) fn scripted(queue: usize) -> eyre::Result<Engine> {
     Ok(Engine::new(Kind::load(None)?, Arc::new(Letters::default()), Box::new(Script::default()), queue))
 }
 
-/// A model that gives other answers.
-fn scripted_otherwise(queue: usize) -> eyre::Result<Engine> {
-    Ok(Engine::new(Kind::load(None)?, Arc::new(Letters::default()), Box::new(Script::salted(1)), queue))
-}
-
 impl Served {
     pub(crate) async fn start(engine: Engine) -> eyre::Result<Self> {
-        let devnet = fixture::start().await?;
+        let devnet = Devnet::start().await?;
+        x402::place_channels(&devnet).await?;
         let provider = devnet.provider();
         let token = devnet.deploy("ERC3009Token", (TOKEN, U256::from(6)).abi_encode_params()).await?;
         let (payer, signer) = (PrivateKeySigner::random(), PrivateKeySigner::random());

@@ -1,23 +1,17 @@
 //! The keeper as a process of its own, on a [`Suite`].
 
-use std::{
-    collections::BTreeSet,
-    env, fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::Mutex,
-};
+use std::{env, fs, path::PathBuf, process::Command, sync::Mutex};
 
 use alloy::{
     primitives::Address,
     providers::{DynProvider, Provider},
 };
-use eyre::{ContextCompat, WrapErr, bail, ensure};
+use eyre::{WrapErr, ensure};
 use plimsoll_deploy::{toolchain::progress::say, toolchain::workspace::Workspace};
 use serde_json::Value;
 use tokio::time::{self, Duration, Instant};
 
-use crate::{cargo::cargo, deployment::Suite, process::Process, workspace::workspace};
+use crate::{cargo::build, deployment::Suite, process::Process, workspace::workspace};
 
 /// Environment variable that names the keeper's executable, so that none is built.
 pub const KEEPER_VARIABLE: &str = "PLIMSOLL_KEEPER";
@@ -352,42 +346,5 @@ pub fn keeper_program() -> eyre::Result<Command> {
 fn build_keeper(workspace: &Workspace) -> eyre::Result<PathBuf> {
     let _lock = workspace.lock("keeper")?;
     say("building the keeper, where it is not up to date");
-    let mut command = cargo();
-    command.current_dir(workspace.root()).stderr(Stdio::inherit());
-    command.args(["build", "--package", KEEPER_PACKAGE, "--bins", "--quiet"]);
-    command.args(["--message-format", "json-render-diagnostics"]);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
-    let output = command.output().wrap_err("cargo cannot be started")?;
-    ensure!(output.status.success(), "the keeper does not compile; cargo's messages are above");
-    executable(&output.stdout)
-}
-
-/// Returns the only executable among cargo's JSON messages.
-fn executable(messages: &[u8]) -> eyre::Result<PathBuf> {
-    let lines = messages.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let mut executables = BTreeSet::new();
-    for line in lines {
-        let message: Value = serde_json::from_slice(line).wrap_err("a message of cargo")?;
-        executables.extend(message["executable"].as_str().map(Path::new).map(Path::to_path_buf));
-    }
-    let first = executables.pop_first().wrap_err("cargo names no executable of the keeper")?;
-    if executables.is_empty() { Ok(first) } else { bail!("the keeper has more than one executable") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_executable_is_read_from_cargos_messages() {
-        let messages = br#"{"reason":"compiler-artifact","executable":null}
-{"reason":"compiler-artifact","executable":"/target/debug/keeper"}
-{"reason":"build-finished","success":true}
-"#;
-        assert_eq!(executable(messages).unwrap(), Path::new("/target/debug/keeper"));
-        assert!(executable(b"{\"executable\":null}\n").is_err());
-        assert!(executable(b"{\"executable\":\"/a\"}\n{\"executable\":\"/b\"}\n").is_err());
-    }
+    build(workspace.root(), &["--package", KEEPER_PACKAGE, "--bins"]).wrap_err("the keeper")
 }

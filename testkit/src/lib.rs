@@ -23,5 +23,6 @@ pub mod scenario;
 pub mod venus;
 pub mod wire;
 pub mod workspace;
+pub mod x402;
 
 pub use plimsoll_deploy::toolchain::{node, process, scratch};

@@ -1,6 +1,6 @@
 // x402's published client asks a node of ours for answers. Prints what each step left on the client's side, one JSON
 // object. Argument: one JSON object with
-//   url, rpc, token, model, requests, payer, signer (private keys).
+//   url, rpc, token, model, requests, payer, signer (private keys), and optionally max_tokens and stream (all answers).
 import { x402Client, x402HTTPClient } from "@x402/core/client";
 import { toClientEvmSigner } from "@x402/evm";
 import { BatchSettlementEvmScheme as Client, InMemoryClientChannelStorage } from "@x402/evm/batch-settlement/client";
@@ -24,7 +24,7 @@ function newClient() {
 
 // Pays for one answer; if the node corrects the client's sums, once more.
 async function ask(client, request, headers = {}) {
-  const body = JSON.stringify({ model: task.model, max_tokens: 12, ...request });
+  const body = JSON.stringify({ model: task.model, max_tokens: task.max_tokens ?? 12, ...request });
   const sent = { "content-type": "application/json", ...headers };
   const corrections = [];
   for (;;) {
@@ -67,7 +67,9 @@ async function ask(client, request, headers = {}) {
 const messages = [{ role: "user", content: "What is a lighthouse?" }];
 const answers = [];
 const client = newClient();
-for (let i = 0; i < task.requests; i++) answers.push(await ask(client, { messages, temperature: 0.7, seed: i }));
+const stream = task.stream ?? false;
+for (let i = 0; i < task.requests; i++)
+  answers.push(await ask(client, { messages, temperature: 0.7, seed: i, stream }));
 const streamed = await ask(client, { messages, stream: true, stream_options: { include_usage: true } });
 const live = await ask(client, { messages, stream: true }, { prefer: "payment-response=stream" });
 // A client that has lost its sums.

@@ -37,6 +37,28 @@ pub struct Node {
     _scratch: ScratchFolder,
 }
 
+/// Returns a provider that signs for the accounts of the node at `address`, and these accounts.
+async fn connect(address: &str) -> eyre::Result<(DynProvider, [Address; ACCOUNTS])> {
+    let endpoint: Endpoint = format!("http://{address}").parse()?;
+    let client = endpoint.client().await?;
+    let local = LocalChain::detect(&endpoint, &client).await?;
+    let mut wallet = EthereumWallet::default();
+    let mut accounts = [Address::ZERO; ACCOUNTS];
+    for (index, account) in accounts.iter_mut().enumerate() {
+        let signer = SignerSource::Anvil(index).load(local)?;
+        *account = signer.address();
+        wallet.register_signer(signer);
+    }
+    let provider = ProviderBuilder::<_, _, Ethereum>::default()
+        .filler(GasWithMargin::default())
+        .with_cached_nonce_management()
+        .fetch_chain_id()
+        .wallet(wallet)
+        .connect_client(client)
+        .erased();
+    Ok((provider, accounts))
+}
+
 impl Node {
     /// Starts Anvil with further command-line arguments and waits until it accepts requests. Without `--port` among them
     /// the system chooses a free port. Fails with Anvil's own output, for example when the port is in use.
@@ -50,26 +72,17 @@ impl Node {
         let start = move || Process::start("anvil", command, |line| Some(line.strip_prefix(READY)?.to_owned()));
         let (process, address) = tokio::task::spawn_blocking(start).await??;
 
-        let endpoint: Endpoint = format!("http://{address}").parse()?;
-        let client = endpoint.client().await?;
-        let local = LocalChain::detect(&endpoint, &client).await?;
-        let mut wallet = EthereumWallet::default();
-        let mut accounts = [Address::ZERO; ACCOUNTS];
-        for (index, account) in accounts.iter_mut().enumerate() {
-            let signer = SignerSource::Anvil(index).load(local)?;
-            *account = signer.address();
-            wallet.register_signer(signer);
-        }
-        let provider = ProviderBuilder::<_, _, Ethereum>::default()
-            .filler(GasWithMargin::default())
-            .with_cached_nonce_management()
-            .fetch_chain_id()
-            .wallet(wallet)
-            .connect_client(client)
-            .erased();
+        let (provider, accounts) = connect(&address).await?;
         // Nobody reads a log line per request, and writing it would distort measurements.
         provider.anvil_set_logging(false).await?;
         Ok(Self { provider, accounts, address, process, _scratch: scratch })
+    }
+
+    /// Replaces the provider by one that asks for each account's count of transactions. The provider keeps what it has
+    /// asked once, so this is needed when somebody else has sent transactions of an account that it has sent from.
+    pub async fn reconnect(&mut self) -> eyre::Result<()> {
+        (self.provider, self.accounts) = connect(&self.address).await?;
+        Ok(())
     }
 
     /// Returns a provider that signs for all of the node's own accounts; a request selects one by `from`.

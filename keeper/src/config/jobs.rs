@@ -34,6 +34,9 @@ pub struct Jobs {
     /// Most that is spent within a UTC day on what no tip pays for, in wei.
     #[serde(deserialize_with = "units::wad")]
     pub budget_per_day: U256,
+    /// URL of a node daemon that computes results again, so that false ones are challenged.
+    #[serde(default, deserialize_with = "units::web_address")]
+    pub verify_with: Option<String>,
     /// The contracts of the record; `None` where it has none, or jobs are not followed.
     #[serde(skip)]
     pub contracts: Option<NodesContracts>,

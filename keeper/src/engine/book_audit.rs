@@ -2,19 +2,22 @@
 
 use std::{collections::BTreeMap, fmt::Display};
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, U256};
 use plimsoll_contracts::MarketId;
 use tracing::error;
 
 use super::pricing::PricedBlock;
 use crate::{
-    audit::{Auditor, Mismatch, Sample, compare_totals, compare_vault, vault_calls},
+    audit::{Auditor, Mismatch, Sample, compare_job, compare_totals, compare_vault, job_call, vault_calls},
     book::Book,
     chain::Header,
     config,
     prices::{Call, ChainReader},
     view::{AuditView, count},
 };
+
+/// Number of jobs that are compared with each sample of positions.
+const SAMPLED_JOBS: usize = 8;
 
 /// Compares the book with the chain.
 #[derive(Debug)]
@@ -32,6 +35,12 @@ pub(super) struct BookAudit {
     compares_vaults: bool,
     /// Vaults that differed from the chain when they were compared last.
     vaults: BTreeMap<MarketId, Mismatch>,
+    /// Jobs that are compared as soon as a block's request has read them.
+    jobs: Vec<u64>,
+    /// First job of the next sample.
+    next_job: u64,
+    /// Jobs that differed from the chain when they were compared last.
+    differing_jobs: BTreeMap<MarketId, Mismatch>,
     /// First block in which another sample is due.
     next_sample: u64,
     /// Markets and pools that the book goes on without, until it is reset.
@@ -49,6 +58,9 @@ impl BookAudit {
             sample: None,
             compares_vaults: false,
             vaults: BTreeMap::new(),
+            jobs: Vec::new(),
+            next_job: 0,
+            differing_jobs: BTreeMap::new(),
             next_sample: 0,
             quarantined: BTreeMap::new(),
         }
@@ -100,20 +112,45 @@ impl BookAudit {
         self.auditor.on_rebuilt(block);
     }
 
-    /// Returns the calls that read a sample of positions, and all vaults, in the block after `block`, where that is due.
-    pub(super) fn calls_ahead(&mut self, core: Address, book: &Book, block: u64) -> Vec<Call> {
+    /// Returns the calls that read a sample of positions, all vaults, and a sample of jobs, in the block after `block`, where
+    /// that is due.
+    pub(super) fn calls_ahead(
+        &mut self,
+        (core, jobs): (Address, Option<Address>),
+        book: &Book,
+        block: u64,
+    ) -> Vec<Call> {
         let config::Audit { every, positions } = self.settings;
         if self.sample.is_none() && every != 0 && block >= self.next_sample {
             self.sample = self.auditor.sample(book, usize::try_from(positions).unwrap_or(usize::MAX));
             self.compares_vaults = true;
+            self.jobs = book.jobs().jobs_from(self.next_job).map(|(id, _)| id).take(SAMPLED_JOBS).collect();
+            self.next_job = self.jobs.last().map_or(0, |last| last.saturating_add(1));
             self.next_sample = block.saturating_add(every);
         }
         let vaults = book.vaults().filter(|_| self.compares_vaults).flat_map(|vault| vault_calls(vault.address()));
-        self.sample.iter().flat_map(|sample| sample.calls(core)).chain(vaults).collect()
+        let read = jobs.into_iter().flat_map(|jobs| self.jobs.iter().map(move |id| job_call(jobs, *id)));
+        self.sample.iter().flat_map(|sample| sample.calls(core)).chain(vaults).chain(read).collect()
     }
 
-    /// Compares the sample and the vaults with the book, if the block's request has read them.
-    pub(super) fn compare_sample<R: ChainReader>(&mut self, reader: &R, core: Address, book: &Book, block: &Header) {
+    /// Compares the sample, the vaults and jobs with the book, if the block's request has read them.
+    pub(super) fn compare_sample<R: ChainReader>(
+        &mut self,
+        reader: &R,
+        (core, jobs): (Address, Option<Address>),
+        book: &Book,
+        block: &Header,
+    ) {
+        let sampled = std::mem::take(&mut self.jobs);
+        if let Some(jobs) = jobs.filter(|_| !sampled.is_empty()) {
+            // One that has ended meanwhile is in the book no more.
+            let kept = sampled.iter().filter_map(|id| Some((*id, book.jobs().job(*id)?)));
+            let differences: Vec<_> = kept.filter_map(|job| compare_job(reader, jobs, job, block)).collect();
+            self.report(&differences);
+            self.differing_jobs.retain(|id, _| !sampled.contains(&U256::from_be_bytes(id.0.0).saturating_to()));
+            self.differing_jobs.extend(by_market(differences));
+            self.refresh_differing();
+        }
         if std::mem::take(&mut self.compares_vaults) {
             let differences: Vec<_> = book.vaults().filter_map(|vault| compare_vault(reader, vault, block)).collect();
             self.report(&differences);
@@ -140,6 +177,7 @@ impl BookAudit {
         self.totals.clear();
         self.positions.clear();
         self.vaults.clear();
+        self.differing_jobs.clear();
         self.quarantined.clear();
         self.refresh_differing();
     }
@@ -155,7 +193,7 @@ impl BookAudit {
     }
 
     fn refresh_differing(&mut self) {
-        let differing = self.totals.iter().chain(&self.positions).chain(&self.vaults);
+        let differing = self.totals.iter().chain(&self.positions).chain(&self.vaults).chain(&self.differing_jobs);
         self.status.differing = differing.map(|(market, difference)| (*market, difference.to_string())).collect();
         self.status.differing.extend(self.quarantined.clone());
     }

@@ -91,7 +91,8 @@ impl Engine {
         let exclusion = self.submissions.exclusion(context.header.number, &self.pauses.active);
         let Pricing { harvest_reader: reader, valuer, .. } = &mut self.pricing;
         let (book, results) = (self.follower.book(), self.ledger.results());
-        let round = self.strategies.jobs(reader, valuer, book, context, (&exclusion, results)).await;
+        let refuted = self.verifier.refuted(book.jobs(), context.header.timestamp);
+        let round = self.strategies.jobs(reader, valuer, book, context, &refuted, (&exclusion, results)).await;
         let Some(Decisions { intents, verdicts, .. }) = round else { return };
         for intent in intents {
             self.submit(intent, context.header, head_at, costs.gas_price);

@@ -71,6 +71,7 @@ mod start;
 mod strategies;
 mod submissions;
 mod sweep;
+mod verifier;
 mod wiring;
 
 #[cfg(test)]
@@ -78,7 +79,7 @@ mod tests;
 
 use std::{collections::BTreeSet, future, sync::Arc, time::Duration};
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use eyre::eyre;
 use plimsoll_contracts::MarketId;
 use tokio::{
@@ -107,6 +108,7 @@ use self::{
     second_opinion::Opinion,
     strategies::Strategies,
     submissions::{RaceEnd, Submissions},
+    verifier::Verifier,
 };
 pub(crate) use self::{
     executor_listing::ExecutorListing,
@@ -151,6 +153,7 @@ struct Engine {
     /// The sender, and the intents that it was handed.
     submissions: Submissions,
     publishers: Publishers,
+    verifier: Verifier,
     /// Comparison of the book with the chain.
     audit: BookAudit,
     /// Work that no decision waits for.
@@ -269,8 +272,9 @@ impl Engine {
         if matches!(opinion, Some(Opinion::Agreed | Opinion::BookIsRight)) {
             self.follower.confirm();
         }
+        let contracts = self.audited_contracts();
         let book = self.follower.book();
-        self.audit.compare_sample(&self.pricing.reader, self.config.deployed.core, book, &header);
+        self.audit.compare_sample(&self.pricing.reader, contracts, book, &header);
         let differs =
             opinion != Some(Opinion::BookIsRight) && self.audit.record_totals(differences.unwrap_or_default());
         self.plan_next_request(&block).await;
@@ -493,12 +497,18 @@ impl Engine {
         }
     }
 
+    /// The contracts that the book is compared with: the core, and `Jobs`.
+    fn audited_contracts(&self) -> (Address, Option<Address>) {
+        (self.config.deployed.core, self.config.jobs.contracts.map(|contracts| contracts.jobs))
+    }
+
     /// Plans what is asked with the block after `block`.
     async fn plan_next_request(&mut self, block: &PricedBlock) {
         let PricedBlock { header, prices } = block;
-        let (book, core) = (self.follower.book(), self.config.deployed.core);
+        let contracts = self.audited_contracts();
+        let book = self.follower.book();
         let mut further = self.strategies.calls_ahead(book, &self.pricing.valuer);
-        further.extend(self.audit.calls_ahead(core, book, header.number));
+        further.extend(self.audit.calls_ahead(contracts, book, header.number));
         let tokens = self.strategies.valued_tokens(book);
         if let Some(values) = self.pricing.known_values(header, &tokens).await {
             let context = self.pricing.context(&self.config, header, prices).await;

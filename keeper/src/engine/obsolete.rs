@@ -51,7 +51,7 @@ const fn allows(stage: JobStage, step: JobStep) -> bool {
     match stage {
         JobStage::Open { .. } => matches!(step, JobStep::Draw | JobStep::Expire),
         JobStage::Drawn { .. } => matches!(step, JobStep::Close),
-        JobStage::Submitted { .. } => matches!(step, JobStep::Finalize),
+        JobStage::Submitted { .. } => matches!(step, JobStep::Finalize | JobStep::Challenge),
     }
 }
 

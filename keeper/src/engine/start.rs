@@ -32,6 +32,7 @@ use super::{
     results::ResultsRecorder,
     strategies::Strategies,
     submissions::Submissions,
+    verifier::Verifier,
     wiring::{self, Roles},
 };
 use crate::{
@@ -217,6 +218,7 @@ impl Parts {
         let rebalance = wiring::rebalance(&config, harvester).map(Rebalance::new);
         let governance = wiring::governance(&config, harvester).map(Governance::new);
         let vouchers = wiring::vouchers(&config, harvester).map(Vouchers::new);
+        let challenge_secs = job_terms.map_or(0, |terms| terms.challenge_secs);
         let jobs = wiring::jobs(&config, job_terms, harvester).map(Jobs::new);
         let seize = listing.map(|listing| wiring::seize(&config, listing, keeper, &core_settings));
         let engine = Engine {
@@ -226,6 +228,7 @@ impl Parts {
             protocols: Protocols::start(&roles.read, &config.protocols.deployments, keeper),
             submissions: Submissions::new(sender),
             publishers: Publishers::start(&config),
+            verifier: Verifier::start(&config, challenge_secs, reader.clone()),
             audit: BookAudit::new(config.audit.clone()),
             background: Background::new(reader.clone(), notes),
             results: ResultsRecorder::start(records, reader),

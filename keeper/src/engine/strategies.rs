@@ -18,7 +18,7 @@ use crate::{
         governance::Governance,
         guard::{Guard, OrderId},
         harvest::{Harvest, RewardId, StreamId},
-        jobs::{JobTarget, Jobs},
+        jobs::{JobTarget, Jobs, RefutedResults},
         liquidate::{Liquidate, LoanId},
         rebalance::Rebalance,
         seize::{PositionId, Seize},
@@ -221,10 +221,11 @@ impl Strategies {
         valuer: &mut Valuer,
         book: &Book,
         context: BlockContext<'_>,
+        refuted: &RefutedResults,
         (exclusion, results): (&Exclusion, &ResultsLedger),
     ) -> Option<Decisions<JobTarget>> {
         let jobs = self.jobs.as_mut().filter(|jobs| book.coverage().contains(&jobs.contract().into_word()))?;
         let excluded = |target: JobTarget| exclusion.skip_reason(&target.subject());
-        Some(jobs.decide(reader, valuer, book.jobs(), context, (&excluded, results)).await)
+        Some(jobs.decide(reader, valuer, book.jobs(), context, refuted, (&excluded, results)).await)
     }
 }

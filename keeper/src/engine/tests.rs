@@ -270,6 +270,7 @@ impl Site {
             protocols: Protocols::start(&[], &[], keeper),
             submissions: Submissions::new(sender),
             publishers: Publishers::default(),
+            verifier: Verifier::default(),
             audit: BookAudit::new(config.audit.clone()),
             background: Background::new(reader.clone(), notes.clone()),
             results: ResultsRecorder::start(records, reader),

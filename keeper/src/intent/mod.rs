@@ -159,7 +159,7 @@ pub enum Purpose {
         /// Id of the operation or of the proposal.
         id: B256,
     },
-    /// Brings a job of nodes on: draws its nodes, closes its round, settles or ends it.
+    /// Brings a job of nodes on: draws its nodes, closes its round, challenges its result, settles or ends it.
     AdvanceJob {
         /// Id of the job.
         id: u64,
@@ -201,6 +201,8 @@ pub enum JobStep {
     Finalize,
     /// Ends a round that was not drawn in time.
     Expire,
+    /// Asks for a second round, because the result is false.
+    Challenge,
 }
 
 impl JobStep {
@@ -212,6 +214,7 @@ impl JobStep {
             Self::Close => "close",
             Self::Finalize => "finalize",
             Self::Expire => "expire",
+            Self::Challenge => "challenge",
         }
     }
 }

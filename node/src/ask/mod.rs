@@ -1,11 +1,12 @@
 //! The client: asks a node of ours, pays by vouchers, and checks what it gets before it pays again.
 
 mod ledger;
+mod listen;
 #[cfg(test)]
 mod tests;
 mod wallet;
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alloy::{
     hex,
@@ -20,10 +21,13 @@ use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub(crate) use self::wallet::{ChannelCommand, Wallet, run};
 use self::{
     ledger::{Account, Ledger},
     wallet::Payer,
+};
+pub(crate) use self::{
+    listen::listen,
+    wallet::{ChannelCommand, Wallet, run},
 };
 use crate::{
     config::Price,
@@ -56,6 +60,9 @@ pub(crate) struct AskArguments {
     /// URL of the node, such as <https://node.example>.
     #[arg(long)]
     url: String,
+    /// Instead of one question: serve OpenAI's clients of this machine at this address, and pay for each of their requests.
+    #[arg(long, conflicts_with_all = ["prompt", "system", "max_tokens", "temperature", "seed", "receipt", "live", "json"])]
+    pub(crate) listen: Option<SocketAddr>,
     /// A system message before the question.
     #[arg(long)]
     system: Option<String>,
@@ -148,6 +155,8 @@ impl From<PriceEntry> for Price {
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) text: String,
+    /// Why it ended, as the node says.
+    finish: String,
     pub(crate) charged: u128,
     pub(crate) total: u128,
     pub(crate) deposited: u128,
@@ -172,6 +181,7 @@ impl Answered {
 /// What came back for a paid request.
 struct Delivered {
     text: String,
+    finish: String,
     payment: Value,
     receipt: Option<SignedReceipt>,
 }
@@ -304,9 +314,11 @@ impl Session<'_> {
             let body = document(response).await?;
             let text = body["choices"][0]["message"]["content"].as_str().wrap_err("an answer without text")?.to_owned();
             on_text(&text);
-            return Ok(Delivered { text, payment, receipt });
+            let finish = body["choices"][0]["finish_reason"].as_str().unwrap_or("stop").to_owned();
+            return Ok(Delivered { text, finish, payment, receipt });
         }
         let (mut text, mut payment, mut receipt) = (String::new(), Value::Null, Value::Null);
+        let mut finish = "stop".to_owned();
         let (mut stream, mut buffer) = (response.bytes_stream(), Vec::new());
         let (mut is_done, mut length) = (false, 0);
         while let Some(chunk) = stream.next().await {
@@ -327,6 +339,9 @@ impl Session<'_> {
                     on_text(delta);
                     text.push_str(delta);
                 }
+                if let Some(reason) = chunk["choices"][0]["finish_reason"].as_str() {
+                    reason.clone_into(&mut finish);
+                }
                 if !chunk["x402"].is_null() {
                     (payment, receipt) = (chunk["x402"].take(), chunk["receipt"].take());
                 }
@@ -334,7 +349,7 @@ impl Session<'_> {
         }
         ensure!(is_done && !payment.is_null(), "the answer ended before its payment");
         let receipt = serde_json::from_value(receipt).wrap_err("the receipt")?;
-        Ok(Delivered { text, payment, receipt })
+        Ok(Delivered { text, finish, payment, receipt })
     }
 
     /// Signs a payment of up to `max` in all, with a deposit if there is one.
@@ -399,12 +414,23 @@ pub(crate) async fn ask(arguments: &AskArguments, on_text: &mut (dyn FnMut(&str)
         "stream": arguments.live,
     })
     .to_string();
+    let mut ledger = Ledger::open(&arguments.wallet.ledger)?;
+    pay_for(arguments, &kind, body, &mut ledger, on_text).await
+}
+
+/// Asks with a request's body, pays and checks.
+async fn pay_for(
+    arguments: &AskArguments,
+    kind: &Kind,
+    body: String,
+    ledger: &mut Ledger,
+    on_text: &mut (dyn FnMut(&str) + Send),
+) -> eyre::Result<Answered> {
     let request = ChatRequest::parse(body.as_bytes(), &kind.file.name, kind.file.limits.completion_tokens)
         .map_err(|refusal| eyre::eyre!("{}: {}", refusal.param.unwrap_or_default(), refusal.message))?;
     let input = request.input.encode();
 
     let purse = arguments.wallet.open().await?;
-    let mut ledger = Ledger::open(&arguments.wallet.ledger)?;
     let session = Session { http: client()?, url: arguments.url.trim_end_matches('/'), purse: &purse };
     let models = session.get("/v1/models").await?.wrap_err("the node has no /v1/models")?;
     let models: Vec<ModelEntry> = serde_json::from_value(models["data"].clone()).wrap_err("/v1/models")?;
@@ -520,7 +546,7 @@ pub(crate) async fn ask(arguments: &AskArguments, on_text: &mut (dyn FnMut(&str)
         bail!("{problem}; nothing more is paid to this node, and the receipt is kept as evidence");
     }
     let file = file.wrap_err("there is no receipt")?;
-    Ok(Answered { text: delivered.text, charged, total, deposited, channel: id, file })
+    Ok(Answered { text: delivered.text, finish: delivered.finish, charged, total, deposited, channel: id, file })
 }
 
 /// What must be deposited so that the channel covers `max` in all.

@@ -8,10 +8,8 @@ use super::*;
 use crate::{
     Cli, Command,
     engine::Engine,
-    generation::{
-        Model,
-        tests::{Letters, Script},
-    },
+    generation::Model,
+    script::{Letters, Script},
     tests::{Served, scripted},
 };
 
@@ -222,5 +220,65 @@ async fn an_endless_answer_of_a_node_is_not_read_to_its_end() -> eyre::Result<()
     assert!(error.to_string().contains("more than"), "{error:#}");
     assert_eq!(refusal(client()?.get(&url).send().await?).await.len(), MAX_REFUSAL);
     server.abort();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openais_clients_are_paid_for_at_one_url() -> eyre::Result<()> {
+    let served = served(scripted(8)?).await?;
+    let folder = tempfile::tempdir()?;
+    let arguments = |more: &[&str]| -> eyre::Result<AskArguments> {
+        let fixed = [&["plimsoll-node", "ask", "--url", &served.url, "--max-price", "1000"], more].concat();
+        let parsed = Cli::try_parse_from(words(&served, folder.path(), &fixed))?.command;
+        let Command::Ask(arguments) = parsed else { bail!("not ask") };
+        Ok(*arguments)
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/v1/chat/completions", listener.local_addr()?);
+    let router = listen::router(&arguments(&[])?)?;
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let body = |more: Value| -> Value {
+        let mut body = json!({
+            "model": "smollm2-135m-instruct", "max_tokens": 12, "messages": [{"role": "user", "content": "a"}],
+        });
+        body.as_object_mut().into_iter().for_each(|body| body.extend(more.as_object().cloned().unwrap_or_default()));
+        body
+    };
+    let http = client()?;
+    let post = async |more: Value| http.post(&url).body(body(more).to_string()).send().await;
+    let whole = document(post(json!({})).await?).await?;
+    let text = whole["choices"][0]["message"]["content"].as_str().wrap_err("no text")?;
+    ensure!(!text.is_empty() && whole["usage"]["completion_tokens"].as_u64() > Some(0), "{whole}");
+    let events = post(json!({"stream": true, "stream_options": {"include_usage": true}})).await?.text().await?;
+    let deltas: Vec<Value> = events
+        .split("\n\n")
+        .filter_map(|event| event.strip_prefix("data: {"))
+        .map(|event| serde_json::from_str(&format!("{{{event}")))
+        .collect::<Result<_, _>>()?;
+    let streamed: String = deltas.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    ensure!(streamed == text && deltas.len() > 3 && events.ends_with("data: [DONE]\n\n"), "{events}");
+    ensure!(deltas.last().is_some_and(|last| last["usage"] == whole["usage"]), "{events}");
+    // What cannot be done is refused by name, and not paid.
+    let refused = post(json!({"tools": [{}]})).await?;
+    ensure!(refused.status() == StatusCode::BAD_REQUEST && refused.text().await?.contains("tools"));
+    server.abort();
+    server.await.err();
+    drop(http);
+    // The ledger is free once the last connection has ended.
+    let list = loop {
+        match channel(&served, folder.path(), "list").await {
+            Ok(list) => break list,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    let charged = amount_of(&list[0]["charged"])?;
+    let state =
+        client()?.get(format!("{}/x402/channels/{}", served.url, list[0]["channel"].as_str().unwrap_or_default()));
+    let state = document(state.send().await?).await?;
+    ensure!(charged > 0 && amount_of(&state["channelState"]["chargedCumulativeAmount"])? == charged, "{state}");
+    // Nobody else may spend.
+    let open: SocketAddr = "0.0.0.0:0".parse()?;
+    let error = listen::listen(&arguments(&[])?, open).await.err().map(|error| error.to_string()).unwrap_or_default();
+    ensure!(error.contains("an address of this machine"), "{error}");
     Ok(())
 }

@@ -3,10 +3,8 @@
 use std::{borrow::Cow, path::PathBuf};
 
 use alloy::{
-    network::EthereumWallet,
-    primitives::{Address, B256, Bytes, U256},
+    primitives::{Address, B256, U256},
     providers::{DynProvider, Provider, ProviderBuilder},
-    rpc::types::TransactionRequest,
     signers::{SignerSync, local::PrivateKeySigner},
     sol,
     sol_types::{Eip712Domain, SolCall, SolStruct},
@@ -22,7 +20,10 @@ use super::{
     ledger::{Account, Ledger},
 };
 use crate::{
+    config::Fees,
+    journal::Journal,
     receipt::ReceiptFile,
+    sender::Sender,
     x402::{self, Amount},
 };
 
@@ -123,6 +124,8 @@ pub(crate) struct Payer {
     pub(super) channels: Channels,
     address: Address,
     collector: Address,
+    /// Where its transactions are written down before they are sent.
+    ledger: PathBuf,
 }
 
 impl Wallet {
@@ -137,17 +140,12 @@ impl Wallet {
         let local = LocalChain::detect(&endpoint, &client).await?;
         let source = self.anvil.map_or_else(|| SignerSource::Environment(self.key_env.clone()), SignerSource::Anvil);
         let key = source.load(local).wrap_err("the payer's key")?;
-        let provider = ProviderBuilder::default()
-            .with_simple_nonce_management()
-            .with_gas_estimation()
-            .fetch_chain_id()
-            .wallet(EthereumWallet::from(key.clone()))
-            .connect_client(client)
-            .erased();
+        let provider = ProviderBuilder::default().connect_client(client).erased();
         let chain_id = provider.get_chain_id().await?;
         let channels = Channels::new(chain_id, self.channels);
         let (token, address, collector) = (self.token, self.channels, self.collector);
-        Ok(Payer { key, provider, chain_id, token, channels, address, collector })
+        let ledger = self.ledger.clone();
+        Ok(Payer { key, provider, chain_id, token, channels, address, collector, ledger })
     }
 }
 
@@ -206,16 +204,17 @@ impl Payer {
         bail!("no registered node of the kind signs by {signer}")
     }
 
+    /// Sends a call as the daemon does its own. The ledger must be this process's. A call that was signed before a crash is
+    /// finished, and not made twice.
     async fn send(&self, to: Address, call: Vec<u8>) -> eyre::Result<B256> {
-        let request = TransactionRequest::default().to(to).input(Bytes::from(call).into());
-        self.provider.call(request.clone().from(self.address())).await.wrap_err("the transaction would revert")?;
-        let receipt = self.provider.send_transaction(request).await?.get_receipt().await?;
-        ensure!(receipt.status(), "the transaction {} reverted", receipt.transaction_hash);
-        Ok(receipt.transaction_hash)
+        let journal = Journal::open(&self.ledger, self.chain_id, self.address())?;
+        let (provider, key) = (self.provider.clone(), self.key.clone());
+        Sender::new(provider, key, self.chain_id, journal, Fees::default(), 1).send(to, call).await
     }
 
     /// Posts an audit of a receipt. Returns the transaction's hash and the price.
     pub(crate) async fn audit(&self, file: &ReceiptFile, seats: u8, price: Option<u128>) -> eyre::Result<(B256, u128)> {
+        let _owned = Ledger::open(&self.ledger)?;
         let receipt = &file.receipt;
         let jobs = IJobs::new(receipt.jobs, &self.provider);
         let config = jobs.config().call().await.wrap_err_with(|| format!("{} is no Jobs contract", receipt.jobs))?;

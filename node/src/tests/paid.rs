@@ -7,10 +7,10 @@ use alloy::{
 use eyre::{ContextCompat, ensure};
 use plimsoll_channels::SETTLEMENT;
 use plimsoll_contracts::IChannels;
-use plimsoll_testkit::devnet::ITestToken;
+use plimsoll_testkit::{devnet::ITestToken, x402};
 use serde_json::{Value, json};
 
-use super::{MINTED, Served, client, scripted};
+use super::{MINTED, Served, scripted};
 use crate::{engine::Engine, receipt::SignedReceipt};
 
 const REQUESTS: usize = 10;
@@ -43,7 +43,7 @@ async fn pay_for_answers(engine: Engine) -> eyre::Result<()> {
         "payer": served.payer.to_bytes(),
         "signer": served.signer.to_bytes(),
     });
-    let Some(result) = client::run("ask.mjs", &[task.to_string()])? else { return Ok(()) };
+    let Some(result) = x402::run_script("ask.mjs", &[task.to_string()])? else { return Ok(()) };
 
     let answers = result["answers"].as_array().wrap_err("no answers")?;
     let all: Vec<_> = answers.iter().chain([&result["streamed"], &result["live"], &result["corrected"]]).collect();

@@ -1,6 +1,6 @@
 //! Transactions that are not mined at once.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use alloy::{
     primitives::{Address, U256},
@@ -11,15 +11,22 @@ use plimsoll_chain::signer::SignerSource;
 use plimsoll_testkit::devnet::Devnet;
 use serde_json::Value;
 
-use crate::{config::Fees, sender::Sender, store::Store};
+use crate::{config::Fees, journal::Journal, sender::Sender};
 
-async fn sender(devnet: &Devnet, store: &Arc<Store>, fees: Fees) -> eyre::Result<Sender> {
+const CHAIN: u64 = 31_337;
+
+async fn sender(devnet: &Devnet, path: &Path, fees: Fees) -> eyre::Result<Sender> {
     let endpoint: plimsoll_chain::endpoint::Endpoint = devnet.node.http_url().parse()?;
     let client = endpoint.client().await?;
     let local = plimsoll_chain::local::LocalChain::detect(&endpoint, &client).await?;
     let provider = ProviderBuilder::default().connect_client(client).erased();
     let key = SignerSource::Anvil(2).load(local)?;
-    Ok(Sender::new(provider, key, devnet.provider().get_chain_id().await?, Arc::clone(store), fees, 1))
+    let journal = journal(devnet, path)?;
+    Ok(Sender::new(provider, key, CHAIN, journal, fees, 1))
+}
+
+fn journal(devnet: &Devnet, path: &Path) -> eyre::Result<Journal> {
+    Journal::open(path, CHAIN, devnet.account(2)?)
 }
 
 /// Fees of this account's transactions that wait for a block.
@@ -43,9 +50,8 @@ async fn a_transaction_is_replaced_by_dearer_ones_and_survives_a_crash() -> eyre
     let provider = devnet.provider();
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("store.sqlite");
-    let store = Store::open(&path)?;
     let fees = Fees { bump_seconds: 1, ..Fees::default() };
-    let sending = Arc::new(sender(&devnet, &store, fees).await?);
+    let sending = Arc::new(sender(&devnet, &path, fees).await?);
     let of = sending.address();
     provider.anvil_set_auto_mine(false).await?;
 
@@ -71,12 +77,11 @@ async fn a_transaction_is_replaced_by_dearer_ones_and_survives_a_crash() -> eyre
     // The process ends here.
     task.abort();
     ensure!(task.await.is_err());
-    drop((sending, store));
-    let store = Store::open(&path)?;
-    let kept = store.transactions()?;
+    drop(sending);
+    let kept = journal(&devnet, &path)?.transactions()?;
     ensure!(kept.len() == 1 && kept[0].hashes.len() > 1, "{kept:?}");
     provider.anvil_drop_all_transactions().await?;
-    let resumed = Arc::new(sender(&devnet, &store, fees).await?);
+    let resumed = Arc::new(sender(&devnet, &path, fees).await?);
     let task = tokio::spawn({
         let resumed = Arc::clone(&resumed);
         async move {
@@ -90,15 +95,15 @@ async fn a_transaction_is_replaced_by_dearer_ones_and_survives_a_crash() -> eyre
     provider.anvil_set_auto_mine(true).await?;
     provider.anvil_mine(Some(1), None).await?;
     task.await??;
-    ensure!(store.transactions()?.is_empty());
+    ensure!(journal(&devnet, &path)?.transactions()?.is_empty());
     ensure!(provider.get_transaction_count(of).await? == 2, "one of each");
 
     // Above the bound nothing is sent, and what would revert is not written down.
-    let bounded = sender(&devnet, &store, Fees { max_fee_per_gas: crate::x402::Amount(1), ..fees }).await?;
+    let bounded = sender(&devnet, &path, Fees { max_fee_per_gas: crate::x402::Amount(1), ..fees }).await?;
     let error = format!("{:#}", bounded.send(of, Vec::new()).await.err().unwrap_or_else(|| eyre::eyre!("sent")));
     ensure!(error.contains("fees.max_fee_per_gas is 1"), "{error}");
     let code = devnet.deploy("Channels", Vec::new()).await?;
     ensure!(resumed.send(code, vec![0xff; 4]).await.is_err());
-    ensure!(store.transactions()?.is_empty() && provider.get_transaction_count(of).await? == 2);
+    ensure!(journal(&devnet, &path)?.transactions()?.is_empty() && provider.get_transaction_count(of).await? == 2);
     Ok(())
 }

@@ -9,10 +9,14 @@ use alloy::{
 use eyre::{ContextCompat, ensure};
 use plimsoll_channels::SETTLEMENT;
 use plimsoll_contracts::IChannels;
-use plimsoll_testkit::devnet::{ITestToken, ITestToken::ITestTokenInstance};
+use plimsoll_testkit::{
+    devnet::{
+        Devnet,
+        ITestToken::{self, ITestTokenInstance},
+    },
+    x402,
+};
 use serde_json::{Value, json};
-
-use super::{client, fixture};
 
 const TOKEN: &str = "USD Coin";
 const MINTED: u64 = 1_000_000;
@@ -24,7 +28,8 @@ const CHARGE: u64 = 700;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_published_client_pays_through_our_contract() -> eyre::Result<()> {
-    let devnet = fixture::start().await?;
+    let devnet = Devnet::start().await?;
+    x402::place_channels(&devnet).await?;
     let provider = devnet.provider();
     let token = devnet.deploy("ERC3009Token", (TOKEN, U256::from(6)).abi_encode_params()).await?;
     let token = ITestToken::new(token, provider);
@@ -46,7 +51,7 @@ async fn the_published_client_pays_through_our_contract() -> eyre::Result<()> {
         "authorizer": authorizer.to_bytes(),
         "relayer": relayer.to_bytes(),
     });
-    let Some(result) = client::run("pay.mjs", &[task.to_string()])? else { return Ok(()) };
+    let Some(result) = x402::run_script("pay.mjs", &[task.to_string()])? else { return Ok(()) };
 
     // Deposits of five requests' price or more, made when the balance no longer covered the next ceiling.
     let deposits = result["deposits"].as_array().wrap_err("no deposits")?;

@@ -8,9 +8,8 @@ use alloy::{
 use eyre::{WrapErr, ensure};
 use plimsoll_channels::{Channels, ClaimEntry, SETTLEMENT, recover_signer};
 use plimsoll_contracts::IChannels::{self, ChannelConfig, IChannelsInstance, VoucherClaim};
+use plimsoll_testkit::{devnet::Devnet, x402};
 use serde::Deserialize;
-
-use super::{client, fixture};
 
 const COUNT: usize = 1_000;
 const SEED: &str = "plimsoll";
@@ -64,10 +63,11 @@ impl Config {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn client_contract_and_rust_compute_the_same_ids_and_digests() -> eyre::Result<()> {
-    let devnet = fixture::start().await?;
+    let devnet = Devnet::start().await?;
+    x402::place_channels(&devnet).await?;
     let chain_id = devnet.provider().get_chain_id().await?;
     let arguments = [chain_id.to_string(), COUNT.to_string(), SEED.to_owned()];
-    let Some(printed) = client::run("vectors.mjs", &arguments)? else { return Ok(()) };
+    let Some(printed) = x402::run_script("vectors.mjs", &arguments)? else { return Ok(()) };
     let printed: Printed = serde_json::from_value(printed)?;
     ensure!(printed.settlement == SETTLEMENT && printed.vectors.len() == COUNT, "other vectors than were asked for");
 

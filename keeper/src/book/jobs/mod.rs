@@ -161,6 +161,11 @@ impl JobsBook {
         self.jobs.iter().map(|(id, job)| (*id, job))
     }
 
+    /// Iterates over the jobs from an id on.
+    pub fn jobs_from(&self, id: u64) -> impl Iterator<Item = (u64, &JobState)> {
+        self.jobs.range(id..).map(|(id, job)| (*id, job))
+    }
+
     /// Number of jobs that have not ended.
     #[must_use]
     pub fn job_count(&self) -> usize {

@@ -4,7 +4,8 @@
 //! Jobs and nodes of strangers cost a block nothing but the tips that they offer: at most [`MAX_SCANNED`] jobs are looked
 //! at, those with the highest tips first, at most [`MAX_TRIALS`] are simulated, and one that fails waits longer each time.
 //! Jobs of configured accounts are brought on, and emission of configured nodes is claimed, whatever that costs within the
-//! day's budget: nobody pays the operator for that gas.
+//! day's budget: nobody pays the operator for that gas. So are challenges of results that a node daemon of the operator's own
+//! computes otherwise; what they can cost is the allowance that the signer gives `Jobs`, from which deposits are taken.
 
 mod steps;
 #[cfg(test)]
@@ -13,15 +14,15 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{
-    primitives::{Address, Bytes, U256},
+    primitives::{Address, B256, Bytes, U256},
     sol_types::SolCall,
 };
 use plimsoll_contracts::{
-    IJobs::{closeCall, drawCall, expireCall, finalizeCall},
+    IJobs::{challengeCall, closeCall, drawCall, expireCall, finalizeCall},
     INodes::harvestCall,
 };
 
-use self::steps::{Due, due_step};
+use self::steps::{Due, due_challenge, due_step};
 use super::{
     BlockContext, Decisions, Exclusion, Revert, SkipReason,
     failures::Failures,
@@ -89,6 +90,9 @@ pub struct JobTerms {
     pub challenge_secs: u64,
 }
 
+/// Jobs with the results that are known to be false.
+pub type RefutedResults = BTreeSet<(u64, B256)>;
+
 /// What a decision is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum JobTarget {
@@ -141,13 +145,15 @@ impl Jobs {
     }
 
     /// Decides about every job that a step is due for, and about the emission of configured nodes. Where nothing is due no
-    /// request is made. `results` say what was spent today, by this process or an earlier one.
+    /// request is made. `refuted` are the jobs whose results are false, which are challenged; `results` say what was spent
+    /// today, by this process or an earlier one.
     pub async fn decide<R: ChainReader>(
         &mut self,
         reader: &R,
         valuer: &mut Valuer,
         book: &JobsBook,
         context: BlockContext<'_>,
+        refuted: &RefutedResults,
         (exclusion, results): (Exclusion<'_, JobTarget>, &ResultsLedger),
     ) -> Decisions<JobTarget> {
         let mut decisions = Decisions::default();
@@ -157,7 +163,7 @@ impl Jobs {
         });
         let mut candidates = Vec::new();
         let mut rate = None;
-        let due = self.due(book, context);
+        let due = self.due(book, refuted, context);
         if !due.is_empty() {
             let known = self.rate(reader, valuer, context).await;
             let chosen = self.worth_trying(due, &known, context, exclusion, &mut decisions);
@@ -173,8 +179,8 @@ impl Jobs {
         decisions
     }
 
-    /// Returns the steps that are due: of the jobs with the highest tips, and of configured accounts.
-    fn due(&self, book: &JobsBook, context: BlockContext<'_>) -> Vec<Due> {
+    /// Returns the steps that are due: challenges, of configured accounts, and of the jobs with the highest tips.
+    fn due(&self, book: &JobsBook, refuted: &RefutedResults, context: BlockContext<'_>) -> Vec<Due> {
         let JobsSettings { terms, posters, .. } = &self.settings;
         let step = |(id, job): (u64, &JobState)| {
             let is_own = posters.contains(&job.poster);
@@ -182,7 +188,11 @@ impl Jobs {
         };
         let own = posters.iter().flat_map(|poster| book.jobs_of(*poster).take(MAX_SCANNED)).filter_map(step);
         let others = book.jobs_by_stake().take(MAX_SCANNED).filter_map(step).filter(|due| !due.is_own);
-        own.chain(others).collect()
+        let challenge = |(id, result): &(u64, B256)| {
+            let job = book.job(*id).filter(|job| job.result == *result)?;
+            due_challenge(*id, job, context.header, terms)
+        };
+        refuted.iter().filter_map(challenge).chain(own).chain(others).collect()
     }
 
     /// Returns the value of the token, or why it is not known.
@@ -276,6 +286,7 @@ impl Jobs {
                 JobStep::Close => closeCall { id }.abi_encode(),
                 JobStep::Finalize => finalizeCall { id }.abi_encode(),
                 JobStep::Expire => expireCall { id }.abi_encode(),
+                JobStep::Challenge => challengeCall { id }.abi_encode(),
             };
             candidates.push(Candidate {
                 targets: vec![JobTarget::Job(due.id)],

@@ -50,3 +50,13 @@ pub(super) fn due_step(id: u64, job: &JobState, head: &Header, terms: &JobTerms)
         }
     }
 }
+
+/// Returns the challenge of a job's result; `None` if it cannot be challenged in the block after `head`.
+pub(super) fn due_challenge(id: u64, job: &JobState, head: &Header, terms: &JobTerms) -> Option<Due> {
+    let can_be = match job.stage {
+        JobStage::Submitted { closed_at } => head.timestamp < closed_at.saturating_add(terms.challenge_secs),
+        JobStage::Open { .. } | JobStage::Drawn { .. } => false,
+    };
+    let due = Due { id, step: JobStep::Challenge, draw_block: 0, tip: 0, later_tip: 0, is_own: true };
+    (can_be && !job.is_challenged && !job.result.is_zero()).then_some(due)
+}

@@ -105,7 +105,9 @@ async fn a_job_without_a_known_value_is_left_but_a_configured_accounts_is_paid_f
         });
         let results = ResultsLedger::default();
         let mut valuer = Valuer::new(BTreeMap::new());
-        let decisions = strategy.decide(&FakeNode, &mut valuer, &book, context, (&|_| None, &results)).await;
+        let decisions = strategy
+            .decide(&FakeNode, &mut valuer, &book, context, &RefutedResults::new(), (&|_| None, &results))
+            .await;
         let found = decisions.verdicts.first().map(|verdict| match &verdict.decision {
             crate::strategies::Decision::Act { .. } => "act",
             crate::strategies::Decision::Skip(reason) => reason.name(),
