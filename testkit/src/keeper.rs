@@ -323,7 +323,7 @@ impl Keeper {
 /// build --package plimsoll-keeper` makes in the repository. It is built at most once in each process, and by one
 /// process at a time; where it is up to date, that takes a fraction of a second.
 ///
-/// The build is optimised where this crate is. It goes to the target folder that [`cargo`] chooses.
+/// The build is optimised where this crate is. It goes to the target folder that [`cargo`](crate::cargo::cargo) chooses.
 ///
 /// # Errors
 /// When the repository is not found, or the keeper does not compile; cargo's own messages are on stderr.
