@@ -12,6 +12,9 @@ use crate::{answer_size::AnswerTooLarge, redaction::scrub};
 /// JSON-RPC codes of a rate limit: the standard one of EIP-1474, and HTTP's, which some providers use inside.
 const LIMIT_EXCEEDED_CODES: [i64; 2] = [-32005, 429];
 
+/// JSON-RPC code of a revert in the execution API specification.
+const REVERT_CODE: i64 = 3;
+
 /// HTTP status of a rate limit.
 const TOO_MANY_REQUESTS: u16 = 429;
 /// HTTP status of a request whose answer would be too large.
@@ -96,6 +99,17 @@ impl ChainError {
     #[must_use]
     pub fn of(endpoint: &impl Display, error: &(dyn Error + 'static)) -> Self {
         Self::Unreachable { endpoint: endpoint.to_string(), problem: with_causes(error) }
+    }
+
+    /// Returns whether this is a contract's revert. Older nodes say so by their message alone.
+    #[must_use]
+    pub fn is_revert(&self) -> bool {
+        match self {
+            Self::Refused { code, message, revert_data, .. } => {
+                *code == REVERT_CODE || revert_data.is_some() || message.to_lowercase().contains("revert")
+            }
+            Self::Unreachable { .. } | Self::RateLimited { .. } | Self::AnswerTooLarge { .. } => false,
+        }
     }
 
     /// Returns whether the same request may succeed later: the node is unreachable or limits the rate of requests.

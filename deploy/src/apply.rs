@@ -21,7 +21,7 @@ use plimsoll_contracts::deployment::{
 };
 
 use crate::{
-    connection::{Chain, is_revert},
+    connection::Chain,
     create2,
     design::{self, Step, Work},
     fees::Fees,
@@ -332,7 +332,7 @@ impl<'a> Applier<'a> {
             .with_value(call.value);
         let gas = match chain.provider().estimate_gas(request.clone()).await.map_err(|error| chain.error(&error)) {
             Ok(gas) => gas,
-            Err(error) if is_revert(&error) => {
+            Err(error) if error.is_revert() => {
                 let data = self.revert_reason(step, &error).await?;
                 return Err(stopped(format!("it would be refused: {}", reverts::explain(artifacts, &data))));
             }
@@ -364,7 +364,7 @@ impl<'a> Applier<'a> {
         let request = request.with_deploy_code(creation.init_code.clone());
         match chain.provider().call(request).await.map_err(|error| chain.error(&error)) {
             Ok(_) => Ok(Bytes::new()),
-            Err(error) if is_revert(&error) => Ok(revert_data(&error)),
+            Err(error) if error.is_revert() => Ok(revert_data(&error)),
             Err(error) => Err(error),
         }
     }

@@ -191,21 +191,8 @@ impl Chain {
     async fn call(&self, request: TransactionRequest) -> Result<Option<Bytes>, ChainError> {
         match self.provider.call(request).await.map_err(|error| self.error(&error)) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if is_revert(&error) => Ok(None),
+            Err(error) if error.is_revert() => Ok(None),
             Err(error) => Err(error),
         }
-    }
-}
-
-/// Returns whether an error is a contract's revert.
-#[must_use]
-pub fn is_revert(error: &ChainError) -> bool {
-    /// JSON-RPC code of a revert in the execution API specification.
-    const REVERT_CODE: i64 = 3;
-    match error {
-        ChainError::Refused { code, message, revert_data, .. } => {
-            *code == REVERT_CODE || revert_data.is_some() || message.to_lowercase().contains("revert")
-        }
-        ChainError::Unreachable { .. } | ChainError::RateLimited { .. } | ChainError::AnswerTooLarge { .. } => false,
     }
 }

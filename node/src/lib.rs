@@ -16,6 +16,7 @@ mod import;
 mod jobs;
 mod journal;
 mod kind;
+mod local;
 mod metrics;
 mod openai;
 mod receipt;
@@ -323,12 +324,8 @@ async fn serve(config: Config, engine: Engine, listener: TcpListener) -> eyre::R
         }
     });
     let routes = http::router(node).into_make_service_with_connect_info::<SocketAddr>();
-    let stop = async {
-        tokio::signal::ctrl_c().await.ok();
-    };
-    // For the program that started this one: the port may have been the system's choice. Nobody has to read it.
-    writeln!(io::stdout(), "Listening on http://{address}").ok();
-    let served = axum::serve(listener, routes).with_graceful_shutdown(stop).await;
+    local::announce(address);
+    let served = axum::serve(listener, routes).with_graceful_shutdown(local::stopped()).await;
     claims.abort();
     work.abort();
     Ok(served?)

@@ -1,10 +1,7 @@
 //! Results computed again for programs of this machine, such as a keeper that challenges false ones: for nothing, so at
 //! addresses of this machine alone.
 
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-};
+use std::net::SocketAddr;
 
 use alloy::primitives::keccak256;
 use axum::{
@@ -14,31 +11,17 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use eyre::{WrapErr, ensure};
 use plimsoll_channels::kinds::{KIND_PATH, RECOMPUTE_PATH, Recomputed};
-use tokio::net::TcpListener;
 
-use crate::engine::Engine;
+use crate::{engine::Engine, local};
 
 /// More than any input that has an answer.
 const MAX_BODY: usize = 64 * 1024;
 
 /// Serves until the process is told to stop.
 pub(crate) async fn serve(engine: Engine, listen: SocketAddr) -> eyre::Result<()> {
-    ensure!(
-        listen.ip().is_loopback(),
-        "--listen is {listen}: what reaches it computes for nothing, so it must be an address of this machine, such as \
-         127.0.0.1:8403"
-    );
-    let listener = TcpListener::bind(listen).await.wrap_err_with(|| format!("--listen {listen}"))?;
-    let address = listener.local_addr()?;
-    tracing::info!(%address, kind = %engine.kind.id, "recomputing");
-    // For the program that started this one. Nobody has to read it.
-    writeln!(io::stdout(), "Listening on http://{address}").ok();
-    let stop = async {
-        tokio::signal::ctrl_c().await.ok();
-    };
-    Ok(axum::serve(listener, router(engine)).with_graceful_shutdown(stop).await?)
+    tracing::info!(kind = %engine.kind.id, "recomputing");
+    local::serve(router(engine), listen, "computes for nothing").await
 }
 
 fn router(engine: Engine) -> Router {

@@ -65,7 +65,7 @@ interface IExecutor {
     /// hop; empty if they are the same token. The key is the fee in millionths, or the tick spacing where a fork's pools
     /// are identified by it. A split over several routes has before each but the last a header: 255 (1 byte), number of its
     /// hops (3 bytes), its share of the amount in millionths (20 bytes); the last one takes the rest
-    /// @param conversion route or split from what is left to the profit token; empty if it is left as it is
+    /// @param conversion route or split by which the remainder is sold for the profit token; empty if it is not sold
     /// @param data the protocol's own part: one of the structs below
     struct Item {
         uint8 target;

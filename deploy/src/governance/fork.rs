@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
-    connection::{Chain, is_revert},
+    connection::Chain,
     toolchain::{node::Node, tools::Tools},
 };
 
@@ -71,7 +71,7 @@ impl Fork {
         let request = TransactionRequest::default().from(from).to(to).value(value).input(data.into());
         if let Err(error) = self.provider.call(request.clone()).await {
             let error = self.chain.error(&error);
-            if !is_revert(&error) {
+            if !error.is_revert() {
                 return Err(error.into());
             }
             return Ok(Err(crate::apply::revert_data(&error)));

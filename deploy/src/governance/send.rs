@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::{
     apply::{is_known, poll_interval, revert_data},
     compile::Artifacts,
-    connection::{Chain, is_revert},
+    connection::Chain,
     fees::Fees,
     gas::with_margin,
     plan::ether,
@@ -85,7 +85,7 @@ impl Sender<'_> {
         let request = TransactionRequest::default().with_from(from).with_to(to).with_value(value).with_input(data);
         let gas = match chain.provider().estimate_gas(request.clone()).await.map_err(|error| chain.error(&error)) {
             Ok(gas) => with_margin(gas),
-            Err(error) if is_revert(&error) => {
+            Err(error) if error.is_revert() => {
                 bail!("it would be refused: {}", reverts::explain(self.artifacts, &revert_data(&error)))
             }
             Err(error) => return Err(error.into()),

@@ -26,9 +26,6 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// Time that a node has to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// JSON-RPC error code of a call that reverts. Older nodes only say so.
-const REVERT: i64 = 3;
-
 /// What a node said of the deployment.
 enum Site {
     /// It is there.
@@ -100,8 +97,7 @@ async fn ask(config: &Config, node: &Endpoint) -> Result<Site, ChainError> {
     let called = client.request::<_, Bytes>("eth_call", (json!({ "to": core, "data": data }), "latest"));
     let answered = match record::rpc("eth_call", called).await.map_err(|error| ChainError::of_transport(node, &error)) {
         Ok(answer) => IPlimsoll::marketParamsCall::abi_decode_returns(&answer).is_ok(),
-        Err(ChainError::Refused { code: REVERT, .. }) => false,
-        Err(ChainError::Refused { message, .. }) if message.to_lowercase().contains("revert") => false,
+        Err(error) if error.is_revert() => false,
         Err(error) => return Err(error),
     };
     if answered {

@@ -113,7 +113,7 @@ impl Verifier {
     }
 }
 
-/// The task.
+/// Computes the waiting results again, one after another.
 struct Work {
     daemon: Daemon,
     reader: StreamReader,
@@ -175,7 +175,7 @@ impl Work {
     }
 }
 
-/// The daemon.
+/// Client of the operator's node daemon.
 struct Daemon {
     client: Client,
     url: String,

@@ -52,7 +52,7 @@ pub struct Ticks {
     pub known: (i32, i32),
 }
 
-/// What a swap of an exact input comes to.
+/// Result of a swap of an exact input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Swap {
     /// The whole input is taken, for these units.

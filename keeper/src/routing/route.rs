@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use alloy::primitives::{Address, Bytes, U256};
 
-use crate::math::wide::mul_div_down;
+use crate::math::wide::{mul_div_down, mul_div_up};
 
 use super::{
     pool::{Pool, PoolState},
@@ -20,6 +20,8 @@ const MAX_PARTS: usize = 3;
 /// Parts of the amount of a split that are given to routes one after another, and then moved in halves of that down to one.
 const UNITS: u32 = 1_024;
 const FIRST_STEP: u32 = 16;
+/// By how many binary digits the sample that says whether a split can bring more is smaller than the amount.
+const SAMPLE_BITS: usize = 16;
 /// Shares of a split are in millionths.
 const MILLION: u32 = 1_000_000;
 /// Most routes that are ranked.
@@ -165,6 +167,9 @@ impl Pools {
                 routes.push(route);
             }
         }
+        if self.most_by_split(from, &routes, amount) <= best.amount_out.saturating_add(cost) {
+            return None;
+        }
         let mut found = None;
         while routes.len() > 1 {
             let shares = self.shares(from, &routes, amount);
@@ -181,6 +186,26 @@ impl Pools {
             routes.remove(least.unwrap_or_default());
         }
         found
+    }
+
+    /// Returns what no split over these routes exceeds. A route pays less the more it takes, so the whole amount brings no more
+    /// than the best price of a small sample does, and what a part smaller than that brings. Most amounts are small beside their
+    /// pools, and for them the search ends here.
+    pub(super) fn most_by_split(&self, from: Address, routes: &[Route], amount: U256) -> U256 {
+        let sample = (amount >> SAMPLE_BITS).max(U256::ONE);
+        let outs = routes.iter().map(|route| {
+            // Each pool rounds down by less than a unit.
+            let rounded_up = |amount, (token, hop): (Address, &Hop)| {
+                let out = self.pool(token, hop).and_then(|pool| pool.amount_out(token, amount));
+                out.unwrap_or_default().saturating_add(U256::ONE)
+            };
+            inputs(from, route).fold(sample, rounded_up)
+        });
+        let (mut best, mut all) = (U256::ZERO, U256::ZERO);
+        for out in outs {
+            (best, all) = (best.max(out), all.saturating_add(out));
+        }
+        mul_div_up(best, amount, sample).saturating_add(all)
     }
 
     /// Returns how many of [`UNITS`] parts of an amount go along each route.
@@ -236,13 +261,11 @@ impl Pools {
     /// Returns what a route brings for an amount, by the state of its pools.
     #[must_use]
     pub fn quote(&self, from: Address, route: &Route, amount: U256) -> Option<U256> {
-        let (mut token, mut amount) = (from, amount);
-        for hop in &route.hops {
-            let pool = self.of(ordered(token, hop.token_out)).find(|pool| pool.address == hop.pool)?;
-            amount = pool.amount_out(token, amount)?;
-            token = hop.token_out;
-        }
-        Some(amount)
+        inputs(from, route).try_fold(amount, |amount, (token, hop)| self.pool(token, hop)?.amount_out(token, amount))
+    }
+
+    fn pool(&self, token_in: Address, hop: &Hop) -> Option<&Pool> {
+        self.of(ordered(token_in, hop.token_out)).find(|pool| pool.address == hop.pool)
     }
 
     /// Adds all routes that begin with `hops`, which lead to `token` and bring `amount` of it.
@@ -280,6 +303,12 @@ impl Pools {
         quoted.truncate(POOLS_PER_PAIR);
         quoted
     }
+}
+
+/// Returns the hops of a route, each with the token that it takes.
+fn inputs(from: Address, route: &Route) -> impl Iterator<Item = (Address, &Hop)> {
+    let tokens = std::iter::once(from).chain(route.hops.iter().map(|hop| hop.token_out));
+    tokens.zip(&route.hops)
 }
 
 /// Returns so many of [`UNITS`] parts of an amount, rounded down.

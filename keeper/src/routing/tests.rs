@@ -143,7 +143,7 @@ fn parts_of(encoded: &[u8], mut amount: U256) -> Vec<(U256, Vec<u8>)> {
 
 proptest! {
     /// A split gives out the whole amount, over routes without a common pool, and brings more than the best single route by
-    /// more than what the further routes cost. Where it is given none, two equal halves of a route's own would not, either.
+    /// more than what the further routes cost.
     #[test]
     fn a_split_loses_no_unit_and_brings_more_than_any_route(
         pools in any_pools(), amount in 1_000_u128..1 << 90, cost in 0_u64..1 << 40,
@@ -183,6 +183,29 @@ proptest! {
         used.dedup();
         prop_assert_eq!(used.len(), count);
         prop_assert_eq!(brought, split.amount_out);
+    }
+}
+
+proptest! {
+    /// The search for a split may end early: no shares of two routes bring more than the bound says.
+    #[test]
+    fn no_shares_of_routes_bring_more_than_the_bound(
+        pools in any_pools(), amount in 1_u128..1 << 100, share in 0_u64..=1_024,
+    ) {
+        let hubs: Vec<_> = (0..5).map(token).collect();
+        let mut known = Pools::default();
+        pools.iter().for_each(|pool| known.set(Place::of(pool), Some((pool.state.clone(), WantedTicks::default()))));
+        let amount = U256::from(amount);
+        let first = amount * U256::from(share) / U256::from(1_024);
+        let routes = known.candidates(token(0), token(1), &hubs, amount);
+        for one in &routes {
+            let most = known.most_by_split(token(0), &routes, amount);
+            for other in &routes {
+                let [one, other] = [(one, first), (other, amount - first)]
+                    .map(|(route, amount)| known.quote(token(0), route, amount).unwrap_or_default());
+                prop_assert!(one + other <= most, "{one} and {other}, and not {most}");
+            }
+        }
     }
 }
 

@@ -95,7 +95,7 @@ pub enum StoreError {
     /// The folder cannot be created.
     #[error("the folder {} cannot be created: {source}; name another `folder` in [store]", .folder.display())]
     NoFolder {
-        /// The folder.
+        /// Folder of the configuration.
         folder: PathBuf,
         /// The operating system's error.
         source: io::Error,
@@ -103,7 +103,7 @@ pub enum StoreError {
     /// A file is no snapshot, or not whole.
     #[error("{} is no snapshot that can be used ({cause}): name a file that `snapshot export` wrote", .path.display())]
     NoSnapshot {
-        /// The file.
+        /// File that was named as a snapshot.
         path: PathBuf,
         /// What is wrong with it.
         cause: String,

@@ -14,15 +14,12 @@ use plimsoll_channels::{
     claims::{Batch, Row},
 };
 use plimsoll_contracts::IChannels;
+use plimsoll_keeper::strategies::gas::intrinsic_gas;
 use plimsoll_testkit::devnet::mined;
 use serde::Serialize;
 
 use super::network::Network;
 
-/// Gas of every transaction, and of a byte of its calldata.
-const TRANSACTION_GAS: u64 = 21_000;
-const ZERO_BYTE_GAS: u64 = 4;
-const BYTE_GAS: u64 = 16;
 /// Rows of the larger claim.
 const ROWS: u64 = 10;
 const DEPOSIT: u128 = 1_000;
@@ -123,8 +120,4 @@ async fn first_deposit(network: &Network) -> eyre::Result<u64> {
     let sent = provider.get_transaction_by_hash(hash).await?.wrap_err("no transaction")?;
     let receipt = provider.get_transaction_receipt(hash).await?.wrap_err("no receipt")?;
     Ok(receipt.gas_used - intrinsic_gas(sent.input()))
-}
-
-fn intrinsic_gas(call: &[u8]) -> u64 {
-    TRANSACTION_GAS + call.iter().map(|byte| if *byte == 0 { ZERO_BYTE_GAS } else { BYTE_GAS }).sum::<u64>()
 }

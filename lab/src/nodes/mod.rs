@@ -136,6 +136,8 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    /// Compares the figures with the goals.
+    ///
     /// # Errors
     /// When a goal was missed.
     pub fn ensure_goals(&self) -> eyre::Result<()> {

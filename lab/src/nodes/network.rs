@@ -152,7 +152,7 @@ impl Network {
         x402::place_channels(&devnet).await?;
         let arguments = alloy::sol_types::SolValue::abi_encode_params(&(TOKEN_NAME, U256::from(6)));
         let token = devnet.deploy("ERC3009Token", arguments).await?;
-        let manifest = manifest(token)?;
+        let manifest = manifest(token, devnet.account(1)?)?;
         let mut suite = Box::pin(Suite::deploy(devnet, &manifest)).await?;
         // The deployment has sent transactions of an account whose count the provider has kept since the channels.
         suite.devnet.node.reconnect().await?;
@@ -531,18 +531,15 @@ pub async fn output(mut command: process::Command) -> eyre::Result<String> {
 }
 
 /// The local manifest with nodes, and a jar for the first one, in a token that exists.
-fn manifest(token: Address) -> eyre::Result<Box<Manifest>> {
+fn manifest(token: Address, first_operator: Address) -> eyre::Result<Box<Manifest>> {
     let path = workspace()?.root().join("examples/local.toml");
     let text = fs::read_to_string(&path).wrap_err_with(|| format!("{}", path.display()))?;
     let accounts = "[accounts]\n";
     ensure!(text.contains(accounts), "{} has no accounts", path.display());
-    let text = text.replace(accounts, &format!("{accounts}sink = \"{SINK}\"\nfirst-node = \"{}\"\n", FIRST_OPERATOR));
+    let text = text.replace(accounts, &format!("{accounts}sink = \"{SINK}\"\nfirst-node = \"{first_operator}\"\n"));
     let text = format!(
         "{text}\n[tokens.{TOKEN}]\naddress = \"{token}\"\ndecimals = 6\n\n[contracts.TipJar]\narguments = {{ channels_ = \
          \"{SETTLEMENT}\", operator_ = \"first-node\", tipBps_ = 1000 }}\n{CONTRACTS}"
     );
     Ok(Box::new(Manifest::parse(Path::new("local.toml"), text)?))
 }
-
-/// Anvil's account 1.
-const FIRST_OPERATOR: Address = alloy::primitives::address!("0x70997970C51812dc3A010C7d01b50e0d17dc79C8");

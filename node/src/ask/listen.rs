@@ -1,10 +1,6 @@
 //! One base URL for OpenAI's clients on this machine: each of their requests is asked at the node, paid and checked.
 
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use alloy::primitives::B256;
 use axum::{
@@ -15,18 +11,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use eyre::{WrapErr, ensure};
 use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::{
-    net::TcpListener,
-    sync::{Mutex, mpsc},
-};
+use tokio::sync::{Mutex, mpsc};
 
 use super::{Answered, AskArguments, Ledger, pay_for};
 use crate::{
     gate::now,
     kind::Kind,
+    local,
     openai::{Answer, ChatRequest, DONE, Refusal, event},
 };
 
@@ -41,20 +34,7 @@ struct Local {
 
 /// Serves until the process is told to stop.
 pub(crate) async fn listen(arguments: &AskArguments, address: SocketAddr) -> eyre::Result<()> {
-    ensure!(
-        address.ip().is_loopback(),
-        "--listen is {address}: what reaches it spends your money, so it must be an address of this machine, such as \
-         127.0.0.1:8404"
-    );
-    let listener = TcpListener::bind(address).await.wrap_err_with(|| format!("--listen {address}"))?;
-    let address = listener.local_addr()?;
-    let router = router(arguments)?;
-    // For the program that started this one. Nobody has to read it.
-    writeln!(io::stdout(), "Listening on http://{address}").ok();
-    let stop = async {
-        tokio::signal::ctrl_c().await.ok();
-    };
-    Ok(axum::serve(listener, router).with_graceful_shutdown(stop).await?)
+    local::serve(router(arguments)?, address, "spends your money").await
 }
 
 pub(super) fn router(arguments: &AskArguments) -> eyre::Result<Router> {

@@ -9,6 +9,7 @@ use crate::{
     Cli, Command,
     engine::Engine,
     generation::Model,
+    local,
     script::{Letters, Script},
     tests::{Served, scripted},
 };
@@ -236,7 +237,7 @@ async fn openais_clients_are_paid_for_at_one_url() -> eyre::Result<()> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/v1/chat/completions", listener.local_addr()?);
     let router = listen::router(&arguments(&[])?)?;
-    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let server = tokio::spawn(async move { axum::serve(listener, local::guarded(router)).await });
     let body = |more: Value| -> Value {
         let mut body = json!({
             "model": "smollm2-135m-instruct", "max_tokens": 12, "messages": [{"role": "user", "content": "a"}],
@@ -258,6 +259,10 @@ async fn openais_clients_are_paid_for_at_one_url() -> eyre::Result<()> {
     let streamed: String = deltas.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
     ensure!(streamed == text && deltas.len() > 3 && events.ends_with("data: [DONE]\n\n"), "{events}");
     ensure!(deltas.last().is_some_and(|last| last["usage"] == whole["usage"]), "{events}");
+    // A page that a browser of this machine shows spends nothing: the only form that needs no permission is refused, too.
+    let page = http.post(&url).header("origin", "https://attacker.example").header("content-type", "text/plain");
+    let page = page.body(body(json!({})).to_string()).send().await?;
+    ensure!(page.status() == StatusCode::FORBIDDEN, "{}", page.status());
     // What cannot be done is refused by name, and not paid.
     let refused = post(json!({"tools": [{}]})).await?;
     ensure!(refused.status() == StatusCode::BAD_REQUEST && refused.text().await?.contains("tools"));

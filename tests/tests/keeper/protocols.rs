@@ -264,8 +264,8 @@ async fn positions_of_morpho_blue_are_liquidated_with_a_profit_and_healthy_ones_
     besides.fixture.ensure_journal_is_complete(&journal, signer).await
 }
 
-/// Told to, the keeper has every profit in the wrapped coin, and its report and its ledger say so: what is left of collateral
-/// in that coin, and what dollars are exchanged for.
+/// Told to, the keeper has every profit in the wrapped coin, and its report and its ledger say so: collateral in that coin that
+/// was not sold, and coins that dollars were exchanged for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_profit_is_exchanged_for_the_wrapped_coin_when_told_and_booked_in_it() -> eyre::Result<()> {
     for pools in [&[][..], &[(FEE, 10_000)]] {

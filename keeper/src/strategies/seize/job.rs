@@ -72,7 +72,7 @@ pub(super) struct Candidate<'a> {
     pub(super) profit: ProfitToken,
     /// Whether only as much collateral is sold as the repayment takes.
     pub(super) exact_out: bool,
-    /// Route by which what is left is sold for the profit's token; empty if it is that token.
+    /// Route by which the remainder is sold for the profit's token; empty if it is in that token already.
     pub(super) conversion: Bytes,
 }
 

@@ -1,8 +1,9 @@
 //! Speculation: the simulations that a decision would begin with, if what is nearest to liquidation became liquidatable, are
 //! made along with the block's own request. A decision on these positions finds the answers there and asks for nothing.
 //!
-//! Decisions do not depend on it: they are made of the same calls in the same block, whoever asked first. So calls are made to
-//! be the same from block to block: amounts have few significant digits, and a simulation has no deadline.
+//! Decisions do not depend on it: they are made of the same calls in the same block, and it does not matter which request was
+//! answered. So calls are made to be the same from block to block: amounts have few significant digits, and a simulation has
+//! no deadline.
 //!
 //! What strangers can add to a request is bounded by [`GAS`], and what is considered for it by [`MAX_CONSIDERED`]. Of each
 //! market the nearest position comes first, and of these that for which the pools pay most.
