@@ -99,6 +99,15 @@ pub(super) struct JournalFile {
 }
 
 impl JournalFile {
+    fn open(folder: &Arc<Folder>, identity: &Identity) -> Result<Self, StoreError> {
+        let path = folder.file(KIND.name);
+        let mut database = Database::open(&path, &KIND, identity, Match::Lending)?;
+        if let Err(error) = reserve_log(&path, &mut database.connection) {
+            warn!(%error, "the journal's log has no reserve: writes may take longer");
+        }
+        Ok(Self { database, jobs: 0, _folder: Arc::clone(folder) })
+    }
+
     fn run<T>(&mut self, job: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         job(&mut self.database.connection).map_err(|error| self.database.error(error))
     }
@@ -131,11 +140,7 @@ impl Worker<JournalFile> {
 /// Opens the file, or creates it. Any file that is not this keeper's journal is refused and left as it is.
 pub(super) fn open(folder: &Arc<Folder>, identity: &Identity) -> Result<Arc<Worker<JournalFile>>, StoreError> {
     let path = folder.file(KIND.name);
-    let mut database = Database::open(&path, &KIND, identity, Match::Lending)?;
-    if let Err(error) = reserve_log(&path, &mut database.connection) {
-        warn!(%error, "the journal's log has no reserve: writes may take longer");
-    }
-    let file = JournalFile { database, jobs: 0, _folder: Arc::clone(folder) };
+    let file = JournalFile::open(folder, identity)?;
     let worker = Worker::start(path.clone(), file, JournalFile::after_job).map_err(StoreError::io(&path))?;
     Ok(Arc::new(worker))
 }

@@ -1,7 +1,7 @@
 //! The journal through restarts, compared with one in memory, and what becomes of it when it cannot be written.
 
 use alloy::primitives::{B256, U256};
-use rusqlite::OpenFlags;
+use rusqlite::{OpenFlags, OptionalExtension as _};
 
 use super::*;
 use crate::{
@@ -203,19 +203,32 @@ async fn the_log_has_its_size_from_the_start_and_the_file_does_not_grow_by_it() 
 }
 
 /// SQLite would begin after 1,000 pages, within a commit.
-#[tokio::test]
-async fn the_log_is_moved_into_the_file_between_commits() {
+#[test]
+fn the_log_is_moved_into_the_file_between_commits() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), &IDENTITY).unwrap();
-    for number in 0..2 * JOBS_PER_CHECKPOINT {
-        store.notes.write("number", number.to_string()).await.unwrap();
+    let mut file = JournalFile::open(&Arc::new(Folder::lock(folder.path()).unwrap()), &IDENTITY).unwrap();
+    let mut write = |number: u32, more_are_waiting| {
+        let write = "INSERT OR REPLACE INTO notes (name, text) VALUES ('number', ?1)";
+        file.run(|connection| connection.execute(write, [number.to_string()])).unwrap();
+        file.after_job(more_are_waiting);
+    };
+    let without_log = || -> Option<u32> {
+        let uri = format!("file:{}?immutable=1", folder.path().join(KIND.name).display());
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(uri, flags).unwrap();
+        let select = "SELECT text FROM notes WHERE name = 'number'";
+        let number = connection.query_row(select, [], |row| row.get::<_, String>(0)).optional().unwrap();
+        number.map(|number| number.parse().unwrap())
+    };
+    for number in 1..=JOBS_PER_CHECKPOINT {
+        write(number, true);
     }
-    // The last job's end is awaited by one more.
-    store.notes.read("number").await.unwrap();
-    let uri = format!("file:{}?immutable=1", folder.path().join(KIND.name).display());
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let without_log = Connection::open_with_flags(uri, flags).unwrap();
-    let select = "SELECT text FROM notes WHERE name = 'number'";
-    let number: String = without_log.query_row(select, [], |row| row.get(0)).unwrap();
-    assert!(number.parse::<u32>().unwrap() + 1 >= JOBS_PER_CHECKPOINT, "{number}");
+    assert_eq!(without_log(), None, "a job that waits comes first");
+    write(0, false);
+    assert_eq!(without_log(), Some(0));
+    for number in 1..=JOBS_PER_CHECKPOINT {
+        assert_eq!(without_log(), Some(0));
+        write(number, false);
+    }
+    assert_eq!(without_log(), Some(JOBS_PER_CHECKPOINT));
 }
