@@ -17,6 +17,9 @@ const RUN_VARIABLES: [&str; 5] =
 /// A file that cargo keeps in every target folder.
 const TARGET_MARK: &str = ".rustc_info.json";
 
+/// Whether this program is optimised, and so what it builds for itself.
+pub const IS_OPTIMISED: bool = !cfg!(debug_assertions);
+
 /// Returns cargo as a command, the same one that runs this program, without the variables that cargo set for this
 /// program. Its output goes to the folder that `CARGO_TARGET_DIR` names or, where that is not set, to the target folder
 /// that this program was built in, so that packages which are compiled there are not compiled again.
@@ -38,16 +41,16 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Builds what `arguments` of `cargo build` select in the cargo workspace at `folder`, optimised where this crate is, and
-/// returns its executable. Cargo's own messages go to stderr.
+/// Builds what `arguments` of `cargo build` select in the cargo workspace at `folder`, and returns its executable. Cargo's
+/// own messages go to stderr.
 ///
 /// # Errors
 /// When it does not compile, or has not exactly one executable.
-pub fn build(folder: &Path, arguments: &[&str]) -> eyre::Result<PathBuf> {
+pub fn build(folder: &Path, arguments: &[&str], is_optimised: bool) -> eyre::Result<PathBuf> {
     let mut command = cargo();
     command.current_dir(folder).stderr(Stdio::inherit());
     command.args(["build", "--quiet", "--message-format", "json-render-diagnostics"]).args(arguments);
-    if !cfg!(debug_assertions) {
+    if is_optimised {
         command.arg("--release");
     }
     let output = command.output().wrap_err("cargo cannot be started")?;

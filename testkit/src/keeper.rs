@@ -11,7 +11,7 @@ use plimsoll_deploy::{toolchain::progress::say, toolchain::workspace::Workspace}
 use serde_json::Value;
 use tokio::time::{self, Duration, Instant};
 
-use crate::{cargo::build, deployment::Suite, process::Process, workspace::workspace};
+use crate::{cargo, deployment::Suite, process::Process, workspace::workspace};
 
 /// Environment variable that names the keeper's executable, so that none is built.
 pub const KEEPER_VARIABLE: &str = "PLIMSOLL_KEEPER";
@@ -323,7 +323,7 @@ impl Keeper {
 /// build --package plimsoll-keeper` makes in the repository. It is built at most once in each process, and by one
 /// process at a time; where it is up to date, that takes a fraction of a second.
 ///
-/// The build is optimised where this crate is. It goes to the target folder that [`cargo`](crate::cargo::cargo) chooses.
+/// The build is optimised where this crate is. It goes to the target folder that [`cargo`](cargo::cargo) chooses.
 ///
 /// # Errors
 /// When the repository is not found, or the keeper does not compile; cargo's own messages are on stderr.
@@ -346,5 +346,5 @@ pub fn keeper_program() -> eyre::Result<Command> {
 fn build_keeper(workspace: &Workspace) -> eyre::Result<PathBuf> {
     let _lock = workspace.lock("keeper")?;
     say("building the keeper, where it is not up to date");
-    build(workspace.root(), &["--package", KEEPER_PACKAGE, "--bins"]).wrap_err("the keeper")
+    cargo::build(workspace.root(), &["--package", KEEPER_PACKAGE, "--bins"], cargo::IS_OPTIMISED).wrap_err("the keeper")
 }

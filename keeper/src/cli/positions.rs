@@ -1,10 +1,11 @@
 //! `plimsoll-keeper positions`: builds the book once, from the checkpoint and the chain, and lists its loans. The
 //! checkpoint is skipped while a running keeper uses it. That keeper is asked for its decisions alone.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use alloy::primitives::U256;
 use eyre::{bail, ensure, eyre};
+use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_contracts::{MarketId, quantity::Decimal};
 use tokio::time::{Duration, timeout};
 use tracing::{info, warn};
@@ -14,7 +15,7 @@ use crate::{
     book::{Block, Book, MarketBook, Row},
     chain::{Followed, Header, Sources},
     config::Config,
-    engine::FailoverReader,
+    engine::{FailoverReader, confirm_deployment},
     prices::{PricedMarket, UNSIGNED_ACCOUNT, snapshot},
     report::positions::{PositionsReport, WithoutPrice},
     store::{CheckpointTip, Identity, Image, Store},
@@ -103,6 +104,12 @@ fn find_market(config: &Config, name: &str) -> eyre::Result<MarketId> {
 
 /// Builds the book as of the newest block.
 async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, StreamReader)> {
+    let endpoints = std::mem::take(&mut config.endpoints).into_iter().filter(|settings| settings.role.reads());
+    let endpoints: Vec<_> = endpoints.map(|settings| Arc::new(settings.endpoint)).collect();
+    let Ok(confirmed) = timeout(TIMEOUT, confirm_deployment(config, &endpoints)).await else {
+        bail!("no node answered for {} s: {}", TIMEOUT.as_secs(), names(&endpoints));
+    };
+    confirmed?;
     let deployed = &config.deployed;
     let from_nothing = Cursor { number: deployed.first_block.saturating_sub(1), hash: None };
     // No position depends on a vault or on governance.
@@ -116,8 +123,6 @@ async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, StreamRea
         genesis: deployed.genesis,
         ..stream::StreamSettings::new(deployed.chain_id, config.chain.block_time)
     };
-    let endpoints = std::mem::take(&mut config.endpoints).into_iter().filter(|settings| settings.role.reads());
-    let endpoints: Vec<_> = endpoints.map(|settings| settings.endpoint).collect();
     let mut stream = Stream::start(endpoints, sources.clone(), cursor, settings);
     loop {
         let Ok(step) = timeout(TIMEOUT, stream.next()).await else { bail!("{}", no_blocks(&stream)) };
@@ -174,6 +179,10 @@ async fn checkpoint(config: &Config, followed: &Followed) -> Option<(Book, Check
         book.map(|book| (book, tip))
     };
     store.checkpoint.load(restore).await.ok().flatten().flatten()
+}
+
+fn names(endpoints: &[Arc<Endpoint>]) -> String {
+    endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Describes the state of every node, for when no block arrives.

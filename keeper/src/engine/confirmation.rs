@@ -1,4 +1,4 @@
-//! What a start makes sure of before anything is written: that a node is of the deployment's chain, and that the deployment is
+//! What a command makes sure of before it reads or writes anything: that a node is of the deployment's chain, and that the deployment is
 //! there. A keeper of another chain, or of an address that is no core, would follow nothing and look healthy.
 
 use std::{sync::Arc, time::Duration};
@@ -40,7 +40,7 @@ enum Site {
 
 /// Returns as soon as a node is of the deployment's chain and has the core where the configuration says. Waits for nodes that
 /// do not answer, or are behind. Fails where every node is of another chain, or those of the right chain have no core there.
-pub(super) async fn confirm_deployment(config: &Config, nodes: &[Arc<Endpoint>]) -> eyre::Result<()> {
+pub(crate) async fn confirm_deployment(config: &Config, nodes: &[Arc<Endpoint>]) -> eyre::Result<()> {
     let Deployed { core, chain_id, first_block, .. } = config.deployed;
     loop {
         let ask = |node: &Arc<Endpoint>| {

@@ -111,6 +111,7 @@ use self::{
     verifier::Verifier,
 };
 pub(crate) use self::{
+    confirmation::confirm_deployment,
     executor_listing::ExecutorListing,
     protocol_follower::{PRUNED, ProtocolError, ProtocolFollower, identified},
     start::identity,

@@ -94,7 +94,7 @@ pub(super) async fn plan(
         }
     }
     if intents.is_empty() {
-        return Err("the signers hold nothing of that".to_owned());
+        return Err(format!("the signers held nothing of that in block {}, the newest here", header.number));
     }
     Ok(Sweep { intents, text: format!("sending to {receiver}: {}", sent.join(", ")) })
 }

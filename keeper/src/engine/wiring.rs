@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, U256, utils::Unit};
 use plimsoll_chain::{endpoint::Endpoint, relay::RelayIdentity};
 
 use super::{Mode, executor_listing::ExecutorListing};
@@ -165,6 +165,15 @@ pub(super) fn limit_warnings(config: &Config) -> Vec<String> {
             safety.max_cost_per_transaction / smallest / U256::from(1_000_000_000),
             amount(safety.max_cost_per_transaction),
             amount(dearest),
+        ));
+    }
+    let node_cap = Unit::ETHER.wei();
+    if safety.max_cost_per_transaction > node_cap {
+        warnings.push(format!(
+            "geth's nodes refuse transactions whose fees may exceed {}, unless they are started with another \
+             --rpc.txfeecap: lower max_cost_per_transaction from {}, or make sure that yours takes them",
+            amount(node_cap),
+            amount(safety.max_cost_per_transaction),
         ));
     }
     warnings
@@ -464,6 +473,15 @@ mod tests {
         );
         let nothing_fits = warnings("[safety]\nmax_cost_per_transaction = \"0.01\"");
         assert!(nothing_fits[0].contains("above 24 gwei"), "{nothing_fits:?}");
+        let more = |cost: &str| {
+            warnings(&format!("[safety]\nloss_cap_per_day = \"50\"\nmax_cost_per_transaction = \"{cost}\""))
+        };
+        assert_eq!(more("1"), [""; 0]);
+        assert!(
+            more("1.5")[0].contains("may exceed 1 ETH") && more("1.5")[0].contains("from 1.5 ETH"),
+            "{:?}",
+            more("1.5")
+        );
     }
 
     #[test]

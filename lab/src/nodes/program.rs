@@ -61,7 +61,9 @@ impl Program {
             Model::Language => say("building the node daemon with its engine: ten minutes on two cores the first time"),
             Model::Script => say("building the node daemon without its engine"),
         }
-        let built = cargo::build(&root, features).wrap_err("the node daemon")?;
+        // Times mean nothing without optimisation.
+        let is_optimised = model == Model::Language || cargo::IS_OPTIMISED;
+        let built = cargo::build(&root, features, is_optimised).wrap_err("the node daemon")?;
         let folder = workspace.target().join(FOLDER);
         fs::create_dir_all(&folder)?;
         // A copy: a build with other features replaces the file that cargo names.

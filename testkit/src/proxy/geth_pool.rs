@@ -1,7 +1,8 @@
 //! The rules of geth's transaction pool in front of Anvil's, which is more lenient about replacements and stricter
 //! about the base fee.
 //!
-//! Checked here, with geth's texts, error codes and order: known transactions, a priority fee above the maximum fee, a
+//! Checked here, with geth's texts, error codes and order: fees above the cap that a node has unless it is started with
+//! another `--rpc.txfeecap`, known transactions, a priority fee above the maximum fee, a
 //! used nonce, funds for the transaction by itself, and replacements, which need 10 % more of both fees. A transaction
 //! whose maximum fee is below the base fee, which Anvil refuses, is kept and retried after every block; until it is
 //! mined this proxy reports it as pending. All other refusals are Anvil's. The rules apply to `eth_sendRawTransaction`,
@@ -28,6 +29,9 @@ use super::{
 
 /// By how much both fees of a replacement must exceed the old ones, in percent.
 const PRICE_BUMP_PERCENT: u128 = 10;
+
+/// Highest fees of one transaction, in wei: one of the chain's coins.
+const FEE_CAP: U256 = U256::from_limbs([1_000_000_000_000_000_000, 0, 0, 0]);
 
 /// Part of Anvil's error for a maximum fee below the base fee.
 const BELOW_BASE_FEE: &str = "max fee per gas less than block base fee";
@@ -158,6 +162,13 @@ async fn refusal(
     pooled: &BTreeMap<u64, Pooled>,
 ) -> eyre::Result<Option<String>> {
     let new = Pooled::of(transaction);
+    let gas_cost = U256::from(transaction.gas_limit()).saturating_mul(U256::from(new.max_fee));
+    if gas_cost > FEE_CAP {
+        // Geth prints two decimals, rounded.
+        let hundredths = (gas_cost + FEE_CAP / U256::from(200)) / (FEE_CAP / U256::from(100));
+        let (whole, rest) = hundredths.div_rem(U256::from(100));
+        return Ok(Some(format!("tx fee ({whole}.{rest:02} ether) exceeds the configured cap (1.00 ether)")));
+    }
     if pooled.values().any(|pooled| pooled.hash == new.hash) {
         return Ok(Some("already known".to_owned()));
     }
@@ -171,7 +182,6 @@ async fn refusal(
         return Ok(Some(format!("nonce too low: next nonce {next}, tx nonce {nonce}")));
     }
     let balance = ask::<U256>(upstream, "eth_getBalance", account).await?;
-    let gas_cost = U256::from(transaction.gas_limit()).saturating_mul(U256::from(new.max_fee));
     let cost = gas_cost.saturating_add(transaction.value());
     if let Some(missing) = cost.checked_sub(balance).filter(|missing| !missing.is_zero()) {
         return Ok(Some(format!(

@@ -69,7 +69,8 @@ pub enum Fault {
         to: String,
     },
     /// Transactions are accepted and refused by geth's rules: replacements need 10 % more of both fees, a transaction
-    /// that is pooled is `already known`, and one below the base fee is kept until it can be mined.
+    /// that is pooled is `already known`, one below the base fee is kept until it can be mined, and none may cost more
+    /// than one coin in fees.
     GethPool,
 }
 

@@ -348,10 +348,12 @@ async fn a_keeper_of_an_address_or_a_chain_without_the_deployment_ends_before_it
         let text =
             format!("[deployment]\n{deployment}\n[http]\nlisten = \"127.0.0.1:0\"\n[[endpoints]]\nurl = \"{url}\"\n");
         fs::write(site.folder.path().join("keeper.toml"), text)?;
-        let said = timeout(WAIT_TIMEOUT, site.keeper(&["run"], &[])).await??;
-        ensure!(said.code == Some(1), "{}{}", said.out, said.err);
-        let error = said.err.lines().find(|line| line.starts_with("error: ")).wrap_err("no error")?;
-        ensure!(error.contains(&value) && error.contains(remedy), "{error}");
+        for command in ["run", "positions"] {
+            let said = timeout(WAIT_TIMEOUT, site.keeper(&[command], &[])).await??;
+            ensure!(said.code == Some(1), "{}{}", said.out, said.err);
+            let error = said.err.lines().find(|line| line.starts_with("error: ")).wrap_err("no error")?;
+            ensure!(error.contains(&value) && error.contains(remedy), "{command}: {error}");
+        }
         ensure!(!site.folder.path().join("keeper-data").exists(), "a store was created");
     }
 

@@ -125,6 +125,17 @@ async fn a_transaction_without_sufficient_funds_is_refused_with_the_amounts() ->
 }
 
 #[tokio::test]
+async fn a_transaction_whose_fees_exceed_the_cap_is_refused() -> eyre::Result<()> {
+    let bidder = Bidder::new().await?;
+    bidder.fixture.node.provider().anvil_set_balance(bidder.sender, Unit::ETHER.wei() * U256::from(10)).await?;
+    let one_coin = 1_000_000_000_000_000_000 / 21_000;
+    let refusal = bidder.refused(0, one_coin * 3 / 2, TIP, U256::ZERO).await?;
+    assert_eq!(refusal, "tx fee (1.50 ether) exceeds the configured cap (1.00 ether)");
+    bidder.bid(0, one_coin, TIP).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_transaction_below_the_base_fee_waits_until_it_can_be_mined() -> eyre::Result<()> {
     let bidder = Bidder::new().await?;
     let node = bidder.fixture.node.provider();

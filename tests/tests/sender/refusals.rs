@@ -1,7 +1,7 @@
 //! Intents that are not sent, each with its reason, and intents that revert.
 
 use alloy::{
-    primitives::U256,
+    primitives::{U256, utils::Unit},
     providers::{Provider, ext::AnvilApi},
 };
 use plimsoll_keeper::{
@@ -91,6 +91,23 @@ async fn an_intent_without_sufficient_funds_is_dropped_and_its_nonce_reused() ->
     fixture.node.provider().anvil_set_balance(fixture.key.address(), funded).await?;
     fixture.mine(&running).await?;
     running.wait_until(|status| status.balance == Some(funded)).await?;
+    let (id, _) = running.sent(2).await?;
+    fixture.wait_until_pooled(1).await?;
+    fixture.mine(&running).await?;
+    assert!(matches!(running.next(id).await?, Outcome::Mined(_)));
+    assert_eq!((fixture.executions(1).await?, fixture.executions(2).await?), (U256::ZERO, U256::ONE));
+    Ok(())
+}
+
+/// Unlike a signer without funds, it is not the signer's fault, and the next transaction is as good as any.
+#[tokio::test]
+async fn an_intent_whose_fees_exceed_the_nodes_cap_is_dropped_and_its_nonce_reused() -> eyre::Result<()> {
+    let fixture = Fixture::new().await?;
+    fixture.node.provider().anvil_set_balance(fixture.key.address(), Unit::ETHER.wei() * U256::from(1_000)).await?;
+    let mut running = fixture.start().await?;
+    let id = running.handle.submit(Intent { gas_limit: 16_000_000, ..intent(1, Priority::High) });
+    assert!(matches!(running.next(id).await?, Outcome::Sent { .. }));
+    assert_eq!(running.next(id).await?, Outcome::Dropped(DropReason::RejectedByNodes));
     let (id, _) = running.sent(2).await?;
     fixture.wait_until_pooled(1).await?;
     fixture.mine(&running).await?;
