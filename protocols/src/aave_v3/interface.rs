@@ -48,6 +48,9 @@ sol! {
         event RebalanceStableBorrowRate(address indexed reserve, address indexed user);
         event LiquidationCall(address indexed collateralAsset, address indexed debtAsset, address indexed user, uint256 debtToCover, uint256 liquidatedCollateralAmount, address liquidator, bool receiveAToken);
 
+        // From 3.3 on.
+        event DeficitCreated(address indexed user, address indexed debtAsset, uint256 amountCreated);
+
         function POOL_REVISION() external view returns (uint256);
         function ADDRESSES_PROVIDER() external view returns (address);
         function getReservesList() external view returns (address[] memory);

@@ -129,7 +129,8 @@ impl Pair<'_> {
             return Some(false);
         }
         let left = balance_value(left, self.debt_terms, Side::Debt, version)?;
-        let kept = balance_value(held.checked_sub(seized)?, self.collateral_terms, Side::Collateral, version)?;
+        let kept = held.checked_sub(seized)?.checked_sub(fee)?;
+        let kept = balance_value(kept, self.collateral_terms, Side::Collateral, version)?;
         Some(left < LEAST_REMAINDER || kept < LEAST_REMAINDER)
     }
 }
@@ -196,6 +197,9 @@ mod tests {
         // Of 2,000.10 of collateral and 3,000 of debt half would be repaid: 1,575 seized, and 425 left.
         let some = |version| whole(version, 1_000_050_000_000_000_000, 3_000, JUST_BELOW).is_some();
         assert_eq!((some(Version::V3_2), some(Version::V3_3)), (true, false));
+        // Of 2,570 as much: 1,575 are taken, of which the protocol keeps 7.50, and 995 are left; of 2,576, 1,001.
+        let of = |collateral: u128| whole(Version::V3_3, COIN / 2_000 * collateral, 3_000, JUST_BELOW);
+        assert_eq!((of(2_570).is_some(), of(2_576).is_some()), (false, true));
     }
 
     #[test]

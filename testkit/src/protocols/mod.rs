@@ -21,7 +21,7 @@ use plimsoll_contracts::{
 use plimsoll_protocols::{ProtocolKind, morpho_blue};
 
 use crate::{
-    aave_v3::{AaveV3, IPriceOracle, Listing},
+    aave_v3::{AaveV3, IPriceOracle, Listing, Release},
     deployment::Suite,
     devnet::{IOneSlotOracle, ITestToken},
     exchange::{Amount, Exchange, POOL_CODE_HASH},
@@ -159,11 +159,19 @@ pub struct Protocols {
 }
 
 impl Protocols {
-    /// Deploys protocols on a new chain, with supplies to borrow. Venus needs [`ANVIL_ARGUMENTS`] and its package.
+    /// Deploys protocols on a new chain, with supplies to borrow, Aave as 3.0. Venus needs [`ANVIL_ARGUMENTS`] and its package.
     ///
     /// # Errors
     /// When a transaction fails, or a package is missing.
     pub async fn start(lenders: &[Lender], arguments: &[&str]) -> eyre::Result<Self> {
+        Self::start_with(lenders, Release::V3_0, arguments).await
+    }
+
+    /// Deploys protocols as [`Protocols::start`] does, with a release of Aave.
+    ///
+    /// # Errors
+    /// As [`Protocols::start`].
+    pub async fn start_with(lenders: &[Lender], release: Release, arguments: &[&str]) -> eyre::Result<Self> {
         let suite = Suite::start_with(arguments).await?;
         let devnet = &suite.devnet;
         let [dollar, ether] = [suite.token("USDC")?, suite.token("WETH")?];
@@ -195,7 +203,7 @@ impl Protocols {
         }
         let has = |lender| lenders.contains(&lender);
         let all = [dollar, ether, c0, c1, c2, c3];
-        let aave = if has(Lender::AaveV3) { Some(AaveV3::deploy(devnet).await?) } else { None };
+        let aave = if has(Lender::AaveV3) { Some(AaveV3::deploy(devnet, release).await?) } else { None };
         if let Some(aave) = &aave {
             let listing = |token: &Token| Listing {
                 token: token.address,

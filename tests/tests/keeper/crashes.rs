@@ -12,6 +12,7 @@ use alloy::{
 };
 use eyre::ensure;
 use plimsoll_testkit::{
+    aave_v3::Release,
     keeper::{Keeper, KeeperSetup},
     protocols::{ANVIL_ARGUMENTS, Lender, Protocols, Tally},
     random::Random,
@@ -37,9 +38,9 @@ struct Crash {
 }
 
 impl Crash {
-    async fn new(lenders: &[Lender], seed: u64) -> eyre::Result<Self> {
+    async fn new(lenders: &[Lender], release: Release, seed: u64) -> eyre::Result<Self> {
         let arguments = if lenders.contains(&Lender::Venus) { &ANVIL_ARGUMENTS[..] } else { &[] };
-        let mut protocols = Protocols::start(lenders, arguments).await?;
+        let mut protocols = Protocols::start_with(lenders, release, arguments).await?;
         let mut random = Random::from_seed(seed);
         for lender in lenders {
             protocols.open(*lender, ACCOUNTS, &mut random).await?;
@@ -95,7 +96,7 @@ impl Crash {
 }
 
 async fn crash(lenders: &[Lender], seed: u64) -> eyre::Result<()> {
-    let mut crash = Crash::new(lenders, seed).await?;
+    let mut crash = Crash::new(lenders, Release::V3_0, seed).await?;
     let keeper = crash.keeper().await?;
     for fall_bps in FALLS {
         crash.fall(fall_bps, &keeper).await?;
@@ -119,7 +120,8 @@ async fn in_a_crash_every_account_of_venus_that_is_worth_it_is_liquidated_and_no
 
 /// A keeper is killed with transactions in the pool; then what it liquidated is reorged while none runs.
 #[tokio::test(flavor = "multi_thread")]
-async fn through_a_kill_and_a_reorg_accounts_of_aave_are_liquidated_and_nothing_is_sent_twice() -> eyre::Result<()> {
+async fn through_a_kill_and_a_reorg_accounts_of_aave_3_6_are_liquidated_and_nothing_is_sent_twice() -> eyre::Result<()>
+{
     Box::pin(kill_and_reorg(Lender::AaveV3, 3)).await
 }
 
@@ -141,7 +143,7 @@ fn has_venus() -> eyre::Result<bool> {
 }
 
 async fn kill_and_reorg(lender: Lender, seed: u64) -> eyre::Result<()> {
-    let mut crash = Crash::new(&[lender], seed).await?;
+    let mut crash = Crash::new(&[lender], Release::V3_6, seed).await?;
     let setup = crash.setup();
     let keeper = crash.keeper().await?;
     let signer = keeper.signer();

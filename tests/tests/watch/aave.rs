@@ -21,7 +21,7 @@ use plimsoll_protocols::{
     aave_v3::{IAavePool, IAaveToken},
 };
 use plimsoll_testkit::{
-    aave_v3::{AaveV3, IPoolConfigurator, IPriceOracle, Listing},
+    aave_v3::{AaveV3, IPoolConfigurator, IPriceOracle, Listing, Release},
     devnet::Devnet,
 };
 use serde_json::Value;
@@ -46,7 +46,7 @@ const DOLLAR: u64 = 100_000_000;
 struct Fixture {
     devnet: Devnet,
     aave: AaveV3,
-    /// A dollar of 6 decimals, a coin of 18, and a token of 2.
+    /// A dollar of 6 decimals, a coin of 18, and a token of as few as the release takes.
     tokens: [Address; 3],
     prices: [u64; 3],
     borrowers: Vec<Address>,
@@ -55,32 +55,22 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn start() -> eyre::Result<Self> {
+    async fn start(release: Release) -> eyre::Result<Self> {
         let devnet = Devnet::start().await?;
-        let aave = AaveV3::deploy(&devnet).await?;
+        let aave = AaveV3::deploy(&devnet, release).await?;
+        let few = if release == Release::V3_0 { 2 } else { 6 };
         let mut listings = Vec::new();
         for (name, decimals, price, terms, fee_bps) in [
             ("USD", 6, DOLLAR, [7_500, 8_000, 10_450], 1_000),
             ("COIN", 18, 2_000 * DOLLAR, [8_000, 8_250, 10_500], 1_000),
-            ("ODD", 2, 7 * DOLLAR, [5_000, 6_501, 11_000], 0),
+            ("ODD", few, 7 * DOLLAR, [5_000, 6_501, 11_000], 0),
         ] {
             let token = devnet.deploy_token(name, decimals).await?;
             listings.push(Listing { token, decimals, price, terms, fee_bps });
         }
         aave.list(&devnet, &listings).await?;
-        let category = IPoolConfigurator::setEModeCategoryCall {
-            id: 1,
-            ltv: 9_000,
-            threshold: 9_300,
-            bonus: 10_200,
-            oracle: Address::ZERO,
-            label: "dollars".to_owned(),
-        };
-        aave.configure(&devnet, &category).await?;
-        for listing in listings.iter().filter(|listing| listing.decimals != 18) {
-            let member = IPoolConfigurator::setAssetEModeCategoryCall { asset: listing.token, id: 1 };
-            aave.configure(&devnet, &member).await?;
-        }
+        let members = [listings[0].token, listings[2].token];
+        aave.set_category(&devnet, 1, [9_000, 9_300, 10_200], &members).await?;
         let borrowers = (1..6).map(|index| devnet.account(index)).collect::<eyre::Result<Vec<_>>>()?;
         let tokens = [0, 1, 2].map(|index: usize| listings[index].token);
         let prices = [0, 1, 2].map(|index: usize| listings[index].price);
@@ -165,7 +155,7 @@ impl Fixture {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn positions_of_aave_are_shown_with_exact_health_and_what_a_liquidation_brings() -> eyre::Result<()> {
-    let fixture = Fixture::start().await?;
+    let fixture = Fixture::start(Release::V3_0).await?;
     let account = fixture.borrowers[0];
     fixture.open(account, 3_000).await?;
     assert!(fixture.supply(account, fixture.tokens[2], U256::from(10_000)).await?);
@@ -210,7 +200,7 @@ async fn positions_of_aave_are_shown_with_exact_health_and_what_a_liquidation_br
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_known_of_aave_is_said_and_never_guessed() -> eyre::Result<()> {
-    let fixture = Fixture::start().await?;
+    let fixture = Fixture::start(Release::V3_0).await?;
     let [usd, ..] = fixture.tokens;
     for other in [usd, Address::repeat_byte(0x77)] {
         let (success, _, err) = fixture.watch(other, &[]).await?;
@@ -264,7 +254,7 @@ async fn random_action(fixture: &Fixture, random: &mut Random) -> eyre::Result<(
     // About so many cents, from single units to hundred thousands.
     let digits = 1 + u32::try_from(random.below(7))?;
     let cents = 1 + random.below(10_u64.pow(digits));
-    let unit = [4_u32, 13, 0][token];
+    let unit = [4_u32, 13, if fixture.aave.release == Release::V3_0 { 0 } else { 4 }][token];
     let amount = U256::from(cents) * U256::from(10_u128.pow(unit));
     // Some of these are refused, which is part of a history.
     let _ = match random.below(16) {
@@ -352,7 +342,6 @@ async fn assert_liquidation(
     shown: &WatchedPosition,
     seen: &mut Seen,
 ) -> eyre::Result<()> {
-    let Some(whole) = &shown.liquidation else { return Ok(()) };
     let block = fixture
         .provider()
         .get_block(BlockId::from(report.block))
@@ -384,6 +373,10 @@ async fn assert_liquidation(
     sequence.push(call(fixture.aave.pool, liquidate.abi_encode()));
     sequence.extend(balances());
     let answers = reader.run(&header, &[sequence]).await?.remove(0);
+    let Some(whole) = &shown.liquidation else {
+        assert!(answers[2].result.is_err(), "the pool liquidates what is shown without a liquidation: {shown:?}");
+        return Ok(());
+    };
     let word = |index: usize| -> eyre::Result<U256> {
         let data: Bytes = answers[index].result.clone().map_err(|error| eyre::eyre!("{error:?}: {shown:?}"))?;
         Ok(U256::try_from_be_slice(&data).unwrap_or_default())
@@ -401,7 +394,16 @@ async fn assert_liquidation(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn aave_that_is_watched_equals_the_pool_through_random_histories_reorgs_and_restarts() -> eyre::Result<()> {
-    let fixture = Fixture::start().await?;
+    equals_the_pool(Release::V3_0).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aave_3_6_that_is_watched_equals_the_pool_through_random_histories_reorgs_and_restarts() -> eyre::Result<()> {
+    equals_the_pool(Release::V3_6).await
+}
+
+async fn equals_the_pool(release: Release) -> eyre::Result<()> {
+    let fixture = Fixture::start(release).await?;
     let start = async || -> eyre::Result<Watcher> {
         Watcher::start(vec![fixture.devnet.node.ws_url().parse()?], fixture.deployment(), Sales::default()).await
     };
@@ -434,13 +436,24 @@ async fn aave_that_is_watched_equals_the_pool_through_random_histories_reorgs_an
         }
         let report = newest(fixture.provider(), &mut watcher).await?;
         assert_equal(&fixture, &report, &mut seen).await?;
+        // What is insolvent by now is liquidated, which from 3.3 on writes the rest of all its debts off.
+        for shown in report.positions.iter().filter(|shown| shown.liquidatable) {
+            let liquidate = IAavePool::liquidationCallCall {
+                collateralAsset: shown.collateral.token,
+                debtAsset: shown.debt.token,
+                user: shown.account,
+                debtToCover: U256::MAX,
+                receiveAToken: false,
+            };
+            let _ = fixture.send(fixture.devnet.deployer(), fixture.aave.pool, &liquidate).await?;
+        }
         for token in 0..3 {
             fixture.set_price(token, fixture.prices[token]).await?;
         }
     }
     assert!(
         seen.healthy > 10
-            && seen.liquidatable > 3
+            && seen.liquidatable > 2
             && seen.liquidations > 1
             && seen.several > 3
             && seen.reorgs == CHECKS / 2,
