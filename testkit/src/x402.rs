@@ -53,7 +53,7 @@ pub fn run_script(script: &str, arguments: &[String]) -> eyre::Result<Option<Val
         }
     };
     let printed = output(Command::new("node").arg(script).args(arguments).current_dir(folder))?;
-    Ok(Some(serde_json::from_str(&printed).wrap_err_with(|| format!("{script} printed {printed}"))?))
+    Ok(Some(serde_json::from_str(&printed).wrap_err_with(|| format!("{script} printed {printed:.2000}"))?))
 }
 
 /// Installs the locked packages. One process does it, others wait.

@@ -76,5 +76,5 @@ const live = await ask(client, { messages, stream: true }, { prefer: "payment-re
 const recovered = newClient();
 const corrected = await ask(recovered, { messages, max_tokens: 5 });
 const refund = await recovered.payer.refund(url);
-console.log(JSON.stringify({ answers, streamed, live, corrected, refund }));
-process.exit(0);
+// A pipe takes 64 kB at once, and an exit would not wait for the rest.
+process.stdout.write(JSON.stringify({ answers, streamed, live, corrected, refund }), () => process.exit(0));

@@ -141,7 +141,8 @@ const { claims } = await manager.claimAndSettle();
 const more = await ask();
 const refund = await payer.refund(url);
 server.close();
-console.log(
+// A pipe takes 64 kB at once, and an exit would not wait for the rest.
+process.stdout.write(
   JSON.stringify({ channelConfig, deposits, claims: claims.length, charged: more.settled.extra.channelState, refund }),
+  () => process.exit(0),
 );
-process.exit(0);

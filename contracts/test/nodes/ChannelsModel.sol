@@ -122,19 +122,25 @@ contract ChannelsModel {
 
     function _claim(Row[] calldata rows) private {
         for (uint256 i; i < rows.length; ++i) {
-            State storage state = _state(rows[i].config);
-            uint256 total = rows[i].total;
-            if (total <= state.claimed) continue;
-            if (total > rows[i].ceiling) revert IChannels.ClaimExceedsCeiling();
-            uint256 gain = total - state.claimed;
-            if (gain > _free(state)) gain = _free(state);
-            if (gain == 0) continue;
-            if (!rows[i].signed) revert IChannels.InvalidSignature();
-            state.claimed += gain;
-            claimedFor[rows[i].config.receiver][rows[i].config.token] += gain;
-            // A token with so many units is not one that exists.
-            if (claimedFor[rows[i].config.receiver][rows[i].config.token] >= 2 ** 128) revert SafeCastLib.Overflow();
+            _claimRow(rows[i]);
+            IChannels.ChannelConfig calldata config = rows[i].config;
+            bool isLast = i + 1 == rows.length || rows[i + 1].config.receiver != config.receiver
+                || rows[i + 1].config.token != config.token;
+            // A token with so many units is not one that exists. Consecutive rows are added up before they are counted.
+            if (isLast && claimedFor[config.receiver][config.token] >= 2 ** 128) revert SafeCastLib.Overflow();
         }
+    }
+
+    function _claimRow(Row calldata row) private {
+        State storage state = _state(row.config);
+        if (row.total <= state.claimed) return;
+        if (row.total > row.ceiling) revert IChannels.ClaimExceedsCeiling();
+        uint256 gain = row.total - state.claimed;
+        if (gain > _free(state)) gain = _free(state);
+        if (gain == 0) return;
+        if (!row.signed) revert IChannels.InvalidSignature();
+        state.claimed += gain;
+        claimedFor[row.config.receiver][row.config.token] += gain;
     }
 
     function _refund(IChannels.ChannelConfig calldata config, uint256 amount) private {

@@ -40,8 +40,8 @@ const LIKELY_KILLERS: usize = 3;
 /// Options: which mutants are tested, and how thoroughly.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Mutate only this group of contracts: core, rewards, backstop, oracles, periphery, guard or vault; may be given
-    /// several times.
+    /// Mutate only this group of contracts: core, rewards, backstop, oracles, periphery, guard, governance, executor, vault or
+    /// nodes; may be given several times.
     #[arg(long, value_parser = Group::named)]
     pub group: Vec<&'static Group>,
     /// Mutate only files whose path contains this text; may be given several times.

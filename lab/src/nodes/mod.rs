@@ -18,7 +18,7 @@ use alloy::{
 };
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{IJobs, INodes};
-use plimsoll_deploy::toolchain::progress::say;
+use plimsoll_deploy::toolchain::progress::{Progress, say};
 use plimsoll_testkit::{
     devnet::{ITestToken, mined},
     x402,
@@ -304,6 +304,7 @@ impl Own {
 
 async fn ask_as_own_client(network: &Network, options: Options) -> eyre::Result<Own> {
     let mut own = Own { answers: Vec::new(), charged: BTreeMap::new() };
+    let mut progress = Progress::new("answers of our client", usize::try_from(options.each)?);
     for index in 0..options.each {
         // The honest ones in turn.
         let node = 1 + usize::try_from(index)? % (NODES - 1);
@@ -311,6 +312,7 @@ async fn ask_as_own_client(network: &Network, options: Options) -> eyre::Result<
         ensure!(!answer.text.trim().is_empty(), "an empty answer");
         *own.charged.entry(answer.channel).or_default() += answer.charged;
         own.answers.push(answer);
+        progress.done(own.answers.len());
     }
     say(format_args!("our client: {} answers, {} units", own.answers.len(), own.charged.values().sum::<u128>()));
     Ok(own)
