@@ -39,6 +39,9 @@ pub struct Deployment {
     pub address: Address,
     /// Number of the block that created it, or of any earlier one.
     pub first_block: u64,
+    /// Morpho Blue's factory of pre-liquidation contracts; `None` where these are not looked at.
+    #[serde(default)]
+    pub pre_liquidation_factory: Option<Address>,
     /// Where the address can be looked up; `None` of a deployment that the user named.
     #[serde(default)]
     pub source: Option<String>,

@@ -32,6 +32,11 @@ pub struct Lot {
 
 /// How the protocol liquidates one lot, as of the block that the lot is of. Exact.
 pub trait Loan: fmt::Debug + Send + Sync {
+    /// Returns the contract by which the executor lists what is called, where that is not the protocol's main one.
+    fn target(&self) -> Option<Address> {
+        None
+    }
+
     /// Returns what the protocol does if no more than this is repaid, in units of the debt token, and what an item of the
     /// executor needs for it; `None` if the protocol would do nothing.
     fn expect(&self, max_repay: U256) -> Option<Expected>;

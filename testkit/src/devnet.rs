@@ -23,10 +23,11 @@ use crate::{
 /// How long a transaction may wait for its block: much more than it does.
 pub const MINING_TIMEOUT: Duration = Duration::from_mins(5);
 /// Contracts that are compiled besides the protocol's own, by file. They are for local chains only.
-const LOCAL_SOURCES: [&str; 12] = [
+const LOCAL_SOURCES: [&str; 13] = [
     "contracts/test/support/MarketMaker.sol",
     "contracts/test/support/Borrowers.sol",
     "contracts/test/support/MorphoBorrowers.sol",
+    "contracts/test/support/StandInPreLiquidation.sol",
     "contracts/test/support/TestToken.sol",
     "contracts/test/support/WrappedCoin.sol",
     "contracts/test/rewards/OddToken.sol",

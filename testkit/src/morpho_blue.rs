@@ -4,13 +4,17 @@ use std::fs;
 
 use alloy::{
     network::TransactionBuilder,
-    primitives::{Address, Bytes, U256},
+    primitives::{Address, B256, Bytes, U256},
     providers::Provider,
     rpc::types::TransactionRequest,
     sol_types::SolValue,
 };
 use eyre::{ContextCompat, WrapErr, ensure};
-use plimsoll_protocols::morpho_blue::{IMorphoBlue, MarketParams};
+use plimsoll_protocols::morpho_blue::{
+    IMorphoBlue,
+    IPreLiquidationFactory::{self, CreatePreLiquidation},
+    MarketParams, PreLiquidationParams,
+};
 
 use crate::{
     devnet::{Devnet, mined},
@@ -63,6 +67,36 @@ impl MorphoBlue {
         mined(core.enableLltv(lltv).from(devnet.deployer())).await?;
         mined(core.createMarket(params.clone()).from(devnet.deployer())).await?;
         Ok(params)
+    }
+}
+
+/// The factory of pre-liquidation contracts: a stand-in, written after their public interface and behaviour, since no package
+/// has their bytecode.
+#[derive(Debug, Clone, Copy)]
+pub struct PreLiquidations {
+    /// Address of the factory.
+    pub factory: Address,
+}
+
+impl PreLiquidations {
+    /// Deploys the factory for a Morpho Blue.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn deploy(devnet: &Devnet, morpho: &MorphoBlue) -> eyre::Result<Self> {
+        let factory = devnet.deploy("StandInPreLiquidationFactory", morpho.core.abi_encode()).await?;
+        Ok(Self { factory })
+    }
+
+    /// Creates a contract for a market, and returns its address.
+    ///
+    /// # Errors
+    /// When the contract refuses the parameters, or one with them exists.
+    pub async fn create(&self, devnet: &Devnet, market: B256, params: PreLiquidationParams) -> eyre::Result<Address> {
+        let factory = IPreLiquidationFactory::new(self.factory, devnet.provider());
+        let receipt = mined(factory.createPreLiquidation(market, params).from(devnet.deployer())).await?;
+        let created = receipt.decoded_log::<CreatePreLiquidation>().wrap_err("no contract was created")?;
+        Ok(created.preLiquidation)
     }
 }
 

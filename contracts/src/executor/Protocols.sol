@@ -14,6 +14,9 @@ import {
     ICompoundMarket,
     IMorphoBlue,
     IMorphoLiquidateCallback,
+    IPreLiquidation,
+    IPreLiquidationCallback,
+    IPreLiquidationFactory,
     IScaledBalance
 } from "./interfaces/IProtocols.sol";
 import {Route} from "./libraries/Route.sol";
@@ -23,7 +26,7 @@ import {Route} from "./libraries/Route.sol";
 /// @custom:security-contact See SECURITY.md
 /// @notice The protocols are fixed at construction. Amounts are taken from balances wherever a protocol does not tell
 /// them.
-abstract contract Protocols is Pools, ILiquidateCallback, IMorphoLiquidateCallback {
+abstract contract Protocols is Pools, ILiquidateCallback, IMorphoLiquidateCallback, IPreLiquidationCallback {
     using Route for bytes;
     using Tokens for address;
 
@@ -88,6 +91,7 @@ abstract contract Protocols is Pools, ILiquidateCallback, IMorphoLiquidateCallba
         }
         if (target.kind == IExecutor.TargetKind.Plimsoll) return _liquidatePlimsoll(target.account, item);
         if (target.kind == IExecutor.TargetKind.MorphoBlue) return _liquidateMorpho(target.account, item);
+        if (target.kind == IExecutor.TargetKind.MorphoPreLiquidation) return _preLiquidateMorpho(target.account, item);
         _checkFreshness(target.kind, item.data);
         Purchase memory purchase = Purchase(target, item.debt, item.collateral, item.maxRepay, item.data);
         _buy(item.collateral, item.route, item.maxRepay, abi.encode(purchase));
@@ -108,14 +112,33 @@ abstract contract Protocols is Pools, ILiquidateCallback, IMorphoLiquidateCallba
 
     function _liquidateMorpho(address morpho, IExecutor.Item calldata item) private returns (uint256, uint256) {
         IExecutor.MorphoLoan memory loan = abi.decode(item.data, (IExecutor.MorphoLoan));
-        (, uint256 borrowShares,) = IMorphoBlue(morpho).position(keccak256(abi.encode(loan.market)), loan.borrower);
-        if (borrowShares < loan.minBorrowShares) revert IExecutor.StaleDebt(borrowShares, loan.minBorrowShares);
+        _checkMorphoDebt(morpho, keccak256(abi.encode(loan.market)), loan.borrower, loan.minBorrowShares);
         bytes memory sale = _encodeSale(item);
         _awaited = morpho;
         (uint256 seized, uint256 repaid) =
             IMorphoBlue(morpho).liquidate(loan.market, loan.borrower, loan.seizedAssets, loan.repaidShares, sale);
         _requireCalledBack(morpho);
         return (repaid, seized);
+    }
+
+    /// @dev Only a contract of the listed factory is called: it pulls from its caller alone, which an approval relies on.
+    function _preLiquidateMorpho(address factory, IExecutor.Item calldata item) private returns (uint256, uint256) {
+        IExecutor.PreLiquidationLoan memory loan = abi.decode(item.data, (IExecutor.PreLiquidationLoan));
+        IPreLiquidation preLiquidation = IPreLiquidation(loan.preLiquidation);
+        if (!IPreLiquidationFactory(factory).isPreLiquidation(address(preLiquidation))) {
+            revert IExecutor.NotPreLiquidation(address(preLiquidation));
+        }
+        _checkMorphoDebt(preLiquidation.MORPHO(), preLiquidation.ID(), loan.borrower, loan.minBorrowShares);
+        bytes memory sale = _encodeSale(item);
+        _awaited = address(preLiquidation);
+        (uint256 seized, uint256 repaid) = preLiquidation.preLiquidate(loan.borrower, 0, loan.repaidShares, sale);
+        _requireCalledBack(address(preLiquidation));
+        return (repaid, seized);
+    }
+
+    function _checkMorphoDebt(address morpho, bytes32 market, address borrower, uint256 expected) private view {
+        (, uint256 owed,) = IMorphoBlue(morpho).position(market, borrower);
+        if (owed < expected) revert IExecutor.StaleDebt(owed, expected);
     }
 
     function _encodeSale(IExecutor.Item calldata item) private view returns (bytes memory) {
@@ -130,6 +153,11 @@ abstract contract Protocols is Pools, ILiquidateCallback, IMorphoLiquidateCallba
 
     /// @inheritdoc IMorphoLiquidateCallback
     function onMorphoLiquidate(uint256 repaid, bytes calldata data) external {
+        _sellSeized(repaid, data);
+    }
+
+    /// @inheritdoc IPreLiquidationCallback
+    function onPreLiquidate(uint256 repaid, bytes calldata data) external {
         _sellSeized(repaid, data);
     }
 

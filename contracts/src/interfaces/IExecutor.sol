@@ -10,8 +10,8 @@ import {MarketParams} from "../types/MarketParams.sol";
 /// anyone may make, and sends the profit to a receiver. It has no owner and no storage: another exchange or another
 /// protocol needs another executor.
 ///
-/// Where a protocol sends the collateral before it pulls the repayment (Plimsoll, Morpho Blue), the collateral is *seized
-/// first* and sold in the protocol's callback. Elsewhere (Aave v3, forks of Compound v2) the debt tokens are *bought
+/// Where a protocol sends the collateral before it pulls the repayment (Plimsoll, Morpho Blue with its pre-liquidations),
+/// the collateral is *seized first* and sold in the protocol's callback. Elsewhere (Aave v3, forks of Compound v2) the debt tokens are *bought
 /// first*: a pool pays them out, the position is liquidated inside the pool's callback, and the collateral pays the pool.
 /// Neither needs a flash loan.
 ///
@@ -27,7 +27,8 @@ interface IExecutor {
         Plimsoll,
         MorphoBlue,
         AaveV3,
-        CompoundV2
+        CompoundV2,
+        MorphoPreLiquidation
     }
 
     enum VenueKind {
@@ -35,7 +36,8 @@ interface IExecutor {
         UniswapV3
     }
 
-    /// @notice A protocol's main contract: the core, Morpho, the pool, the comptroller.
+    /// @notice A protocol's main contract: the core, Morpho, the pool, the comptroller; of Morpho's pre-liquidations, the
+    /// factory of the contracts that make them.
     struct Target {
         TargetKind kind;
         address account;
@@ -57,8 +59,8 @@ interface IExecutor {
     /// @param gasCap the most gas that the item may use, its failure being contained; 0 passes its failure on
     /// @param debt the token that is repaid
     /// @param collateral the token that is seized, never a receipt
-    /// @param maxRepay the most to repay (Plimsoll), or what is bought and repaid (Aave v3, Compound v2); Morpho Blue's data
-    /// name the amount
+    /// @param maxRepay the most to repay (Plimsoll), or what is bought and repaid (Aave v3, Compound v2); the data of Morpho
+    /// Blue and of its pre-liquidations name the amount
     /// @param minLeft the least units left by the item of its last token: the profit token if there is a conversion, else
     /// the collateral or the debt token
     /// @param route from the collateral to the debt token: venue (1 byte), key (3 bytes), next token (20 bytes) for each
@@ -101,6 +103,16 @@ interface IExecutor {
         MorphoMarket market;
         address borrower;
         uint256 seizedAssets;
+        uint256 repaidShares;
+        uint256 minBorrowShares;
+    }
+
+    /// @notice The data of an item of a pre-liquidation of Morpho Blue.
+    /// @param preLiquidation the contract that makes it, which the listed factory has created
+    /// @param minBorrowShares the item is stale if the borrower has fewer
+    struct PreLiquidationLoan {
+        address preLiquidation;
+        address borrower;
         uint256 repaidShares;
         uint256 minBorrowShares;
     }
@@ -220,6 +232,8 @@ interface IExecutor {
     error StaleDebt(uint256 owed, uint256 expected);
     /// @notice The comptroller does not list this market.
     error MarketNotListed(address market);
+    /// @notice The factory has not created this contract.
+    error NotPreLiquidation(address account);
     /// @notice A fork of Compound v2 refused by a code, as older ones do instead of reverting.
     error Refused(uint256 code);
     /// @notice The protocol took no repayment.

@@ -39,6 +39,9 @@ pub(super) struct WatchOptions {
     /// Block from which on logs are read: that of the contract's creation, or any before it. Of a known address it is known.
     #[arg(long, value_name = "BLOCK", requires = "address", help_heading = "Selection")]
     from_block: Option<u64>,
+    /// Morpho Blue's factory of pre-liquidation contracts; of a known address it is known.
+    #[arg(long, value_name = "ADDRESS", requires = "address", help_heading = "Selection")]
+    pre_liquidation_factory: Option<Address>,
     /// Token that wraps the coin in which gas is paid; of known chains it is known.
     #[arg(long, value_name = "ADDRESS", help_heading = "What a liquidation brings")]
     wrapped_coin: Option<Address>,
@@ -110,14 +113,20 @@ fn sales(options: &WatchOptions, chain_id: u64) -> Sales {
 
 /// Returns the deployment that the options name, or the only known one. Fails where there is none, or where there are several.
 fn deployment(options: &WatchOptions, chain_id: u64) -> eyre::Result<Deployment> {
-    let protocol = options.protocol;
+    let (protocol, pre_liquidation_factory) = (options.protocol, options.pre_liquidation_factory);
+    if protocol != ProtocolKind::MorphoBlue && pre_liquidation_factory.is_some() {
+        bail!("--pre-liquidation-factory: {protocol} has no pre-liquidation contracts");
+    }
     let known: Vec<_> = known_deployments_on(protocol, chain_id).collect();
     if let Some(address) = options.address {
         if let Some(first_block) = options.from_block {
-            return Ok(Deployment { protocol, chain_id, name: None, address, first_block, source: None });
+            let (name, source) = (None, None);
+            return Ok(Deployment { protocol, chain_id, name, address, first_block, pre_liquidation_factory, source });
         }
         let named = known.into_iter().find(|known| known.address == address);
-        return named.cloned().ok_or_else(|| eyre!("{address} is no known deployment: give --from-block, too"));
+        let named = named.ok_or_else(|| eyre!("{address} is no known deployment: give --from-block, too"))?;
+        let pre_liquidation_factory = pre_liquidation_factory.or(named.pre_liquidation_factory);
+        return Ok(Deployment { pre_liquidation_factory, ..named.clone() });
     }
     match known[..] {
         [] => {

@@ -54,6 +54,8 @@ struct Entry {
     #[serde(default, deserialize_with = "units::address")]
     address: Option<Address>,
     first_block: Option<u64>,
+    #[serde(default, deserialize_with = "units::address")]
+    pre_liquidation_factory: Option<Address>,
 }
 
 impl Protocols {
@@ -118,13 +120,18 @@ fn millionths(text: &str) -> Result<u32, String> {
 
 impl Entry {
     fn resolved(self, chain_id: u64) -> Result<Deployment, String> {
-        let Self { kind, address, first_block } = self;
+        let Self { kind, address, first_block, pre_liquidation_factory } = self;
         let protocol = kind.ok_or("say its `kind`: \"morpho-blue\", \"aave-v3\" or \"compound-v2\"")?;
+        if protocol != ProtocolKind::MorphoBlue && pre_liquidation_factory.is_some() {
+            return Err(format!("{protocol} has no pre-liquidation contracts: leave out `pre_liquidation_factory`"));
+        }
         let is_meant = |known: &&Deployment| address.is_none_or(|address| address == known.address);
         let known: Vec<_> = known_deployments_on(protocol, chain_id).filter(is_meant).collect();
         match (&known[..], address) {
             ([known], _) => {
-                Ok(Deployment { first_block: first_block.unwrap_or(known.first_block), ..(*known).clone() })
+                let first_block = first_block.unwrap_or(known.first_block);
+                let pre_liquidation_factory = pre_liquidation_factory.or(known.pre_liquidation_factory);
+                Ok(Deployment { first_block, pre_liquidation_factory, ..(*known).clone() })
             }
             ([_, ..], _) => {
                 let name = |known: &&Deployment| {
@@ -142,6 +149,7 @@ impl Entry {
                 name: None,
                 address,
                 first_block: first_block.unwrap_or_default(),
+                pre_liquidation_factory,
                 source: None,
             }),
             ([], None) => Err(format!(

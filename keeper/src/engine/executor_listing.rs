@@ -44,6 +44,8 @@ pub(crate) enum NotServed {
     NotListed { executor: Address, protocol: ProtocolKind, address: Address },
     #[error("the executor {executor} takes {address} for another protocol than {protocol}")]
     OtherKind { executor: Address, protocol: ProtocolKind, address: Address },
+    #[error("the executor {executor} does not list {factory}, the factory of pre-liquidation contracts, as one")]
+    NoFactory { executor: Address, factory: Address },
 }
 
 impl ExecutorListing {
@@ -101,6 +103,18 @@ impl ExecutorListing {
             None => Err(NotServed::NotListed { executor, protocol, address }),
             Some((_, listed)) if *listed != kind => Err(NotServed::OtherKind { executor, protocol, address }),
             Some(_) => Ok(()),
+        }
+    }
+
+    /// Checks that the executor makes the pre-liquidations of a protocol that has some.
+    ///
+    /// # Errors
+    /// When it does not list the factory of their contracts.
+    pub(crate) fn pre_liquidates(&self, deployment: &Deployment) -> Result<(), NotServed> {
+        let (executor, Some(factory)) = (self.address, deployment.pre_liquidation_factory) else { return Ok(()) };
+        match self.targets.get(&factory) {
+            Some((_, TargetKind::MorphoPreLiquidation)) => Ok(()),
+            _ => Err(NotServed::NoFactory { executor, factory }),
         }
     }
 }

@@ -274,6 +274,9 @@ async fn executor_listing(config: &Config, nodes: &[Arc<Endpoint>]) -> eyre::Res
     };
     for deployment in &config.protocols.deployments {
         listing.serves(deployment).wrap_err("deploy an executor that lists every protocol of [[protocols]]")?;
+        if let Err(problem) = listing.pre_liquidates(deployment) {
+            warn!(%problem, "no pre-liquidations");
+        }
     }
     Ok(Some(listing))
 }

@@ -41,12 +41,19 @@ pub(super) struct HealthIndex {
     /// Entries by the binary logarithm of their debt shares, rounded down.
     classes: BTreeMap<u32, BTreeSet<Entry>>,
     len: usize,
+    /// Sum of the debt shares.
+    shares: u128,
 }
 
 impl HealthIndex {
     /// Returns the number of positions.
     pub(super) const fn len(&self) -> usize {
         self.len
+    }
+
+    /// Returns the sum of the debt shares.
+    pub(super) const fn shares(&self) -> u128 {
+        self.shares
     }
 
     /// Puts a position in the place of the account's former one. One without debt is left out.
@@ -56,6 +63,7 @@ impl HealthIndex {
             && entries.remove(&Entry { position: before, account })
         {
             self.len -= 1;
+            self.shares = self.shares.saturating_sub(before.borrow_shares);
             if entries.is_empty() {
                 self.classes.remove(&class);
             }
@@ -64,6 +72,7 @@ impl HealthIndex {
             && self.classes.entry(class).or_default().insert(Entry { position: after, account })
         {
             self.len += 1;
+            self.shares = self.shares.saturating_add(after.borrow_shares);
         }
     }
 
@@ -196,6 +205,8 @@ mod tests {
             let same: Vec<_> = after.iter().copied().take(before.len()).collect();
             let fresh = indexed(&same);
             prop_assert_eq!(&index.classes, &fresh.classes);
+            let shares = same.iter().map(|position| position.borrow_shares).sum::<u128>();
+            prop_assert_eq!(index.shares(), shares);
             prop_assert_eq!(index.len(), same.iter().filter(|position| position.borrow_shares > 0).count());
         }
     }

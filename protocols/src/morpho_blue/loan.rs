@@ -13,7 +13,7 @@ use super::{
 use crate::{Expected, Liquidation, Loan, leading_digits};
 
 /// Significant binary digits of the shares of a part, whose conversion from units moves with the interest.
-const PART_DIGITS: usize = 16;
+pub(super) const PART_DIGITS: usize = 16;
 
 sol! {
     /// What the executor's item carries for Morpho Blue.

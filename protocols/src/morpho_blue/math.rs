@@ -7,11 +7,11 @@ use crate::Liquidation;
 /// Scale of rates, factors and health.
 pub(super) const WAD: U256 = uint!(1_000_000_000_000_000_000_U256);
 /// Scale of an oracle's price.
-const PRICE_SCALE: U256 = uint!(1_000_000_000_000_000_000_000_000_000_000_000_000_U256);
+pub(super) const PRICE_SCALE: U256 = uint!(1_000_000_000_000_000_000_000_000_000_000_000_000_U256);
 /// Shares that exist besides the stored ones in every conversion.
-const VIRTUAL_SHARES: U256 = uint!(1_000_000_U256);
+pub(super) const VIRTUAL_SHARES: U256 = uint!(1_000_000_U256);
 /// Assets that exist besides the stored ones in every conversion.
-const VIRTUAL_ASSETS: U256 = U256::ONE;
+pub(super) const VIRTUAL_ASSETS: U256 = U256::ONE;
 /// Share of the distance from the liquidation LTV to 1 that the incentive may use up.
 const LIQUIDATION_CURSOR: U256 = uint!(300_000_000_000_000_000_U256);
 /// Maximum liquidation incentive factor.
@@ -56,21 +56,23 @@ pub(super) enum Repayment {
 /// An integer for products of four amounts and a price.
 type Wide = Uint<1_024, 16>;
 
-fn mul_div_down(a: U256, b: U256, divisor: U256) -> Option<U256> {
+pub(super) fn mul_div_down(a: U256, b: U256, divisor: U256) -> Option<U256> {
     a.checked_mul(b)?.checked_div(divisor)
 }
 
-fn mul_div_up(a: U256, b: U256, divisor: U256) -> Option<U256> {
+pub(super) fn mul_div_up(a: U256, b: U256, divisor: U256) -> Option<U256> {
     let less_one = divisor.checked_sub(U256::ONE)?;
     a.checked_mul(b)?.checked_add(less_one)?.checked_div(divisor)
 }
 
 impl Valuation {
-    fn assets(&self) -> U256 {
+    /// Returns the total debt in conversions.
+    pub(super) fn assets(&self) -> U256 {
         U256::from(self.totals.borrow_assets) + VIRTUAL_ASSETS
     }
 
-    fn shares(&self) -> U256 {
+    /// Returns the total debt shares in conversions.
+    pub(super) fn shares(&self) -> U256 {
         U256::from(self.totals.borrow_shares) + VIRTUAL_SHARES
     }
 
@@ -80,7 +82,7 @@ impl Valuation {
     }
 
     /// Returns the debt up to which a position is healthy.
-    fn max_debt(&self, position: Position) -> Option<U256> {
+    pub(super) fn max_debt(&self, position: Position) -> Option<U256> {
         mul_div_down(mul_div_down(U256::from(position.collateral), self.price, PRICE_SCALE)?, self.lltv, WAD)
     }
 

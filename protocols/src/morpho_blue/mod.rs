@@ -3,32 +3,39 @@
 //! Totals, debt shares and collateral follow from the logs alone, exactly. What logs do not tell is read in each block: the
 //! oracle's price, and the totals with interest up to the block, by accruing it in the call. The stored totals are read
 //! first and compared with those of the logs.
+//!
+//! Accounts that have authorised pre-liquidation contracts are followed at those, too.
 
 mod index;
 mod interface;
 mod loan;
 mod math;
+mod pre_liquidation;
 mod state;
 
 use std::{
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     sync::Arc,
 };
 
 use alloy::{
-    primitives::{Address, B256, Log, U256, keccak256},
+    primitives::{Address, B256, Bytes, Log, U256, keccak256},
     sol_types::{SolCall, SolValue},
 };
 
-pub use self::interface::{IMorphoBlue, IMorphoOracle, MarketParams};
+pub use self::interface::{
+    IMorphoBlue, IMorphoOracle, IPreLiquidation, IPreLiquidationFactory, MarketParams, PreLiquidationParams,
+};
 use self::{
+    index::HealthIndex,
     loan::MorphoBlueLoan,
     math::{Position, Totals, Valuation, WAD},
+    pre_liquidation::{MAX_CONTRACTS, PreLiquidation, PreValuation},
     state::{Market, State},
 };
 use crate::{
-    Answer, ApplyError, Block, Call, Deployment, IdentityError, LeastBonus, Lot, Observed, PositionSummary, Protocol,
-    Size, TotalsDifference, UndoError, UnpricedMarket,
+    Answer, ApplyError, Block, Call, Deployment, IdentityError, LeastBonus, LogFilter, Lot, Observed, PositionSummary,
+    Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
 };
 
 /// Gas for a view of the contract.
@@ -45,13 +52,16 @@ pub struct MorphoBlue {
     state: State,
     /// The terms of each market with debt, or why there are none, as of the last [`Protocol::observe`].
     valuations: BTreeMap<B256, Result<Valuation, String>>,
+    /// The terms of each pre-liquidation contract in use that can be valued, as of the same.
+    pre_valuations: BTreeMap<Address, PreValuation>,
 }
 
 impl MorphoBlue {
     /// Returns a deployment of which nothing is known yet.
     #[must_use]
     pub fn new(deployment: Deployment) -> Self {
-        Self { deployment, state: State::default(), valuations: BTreeMap::new() }
+        let state = State::new(deployment.pre_liquidation_factory);
+        Self { deployment, state, valuations: BTreeMap::new(), pre_valuations: BTreeMap::new() }
     }
 
     fn borrowed_markets(&self) -> impl Iterator<Item = (B256, &Market)> {
@@ -62,8 +72,59 @@ impl MorphoBlue {
         self.borrowed_markets().filter_map(|(id, market)| Some((id, market, self.valuations.get(&id)?.as_ref().ok()?)))
     }
 
+    /// Returns the pre-liquidation contracts that can be valued, with their markets.
+    fn valued_contracts(&self) -> impl Iterator<Item = (Address, &PreLiquidation, &Market, &PreValuation)> {
+        self.state.opt_ins().in_use().filter_map(|(address, contract)| {
+            let market = self.state.markets().get(&contract.market)?;
+            Some((address, contract, market, self.pre_valuations.get(&address)?))
+        })
+    }
+
+    /// Values the pre-liquidation contracts by their markets' terms and the prices of further oracles.
+    fn value_contracts(&mut self, prices: &BTreeMap<Address, Result<U256, String>>) -> Vec<UnpricedMarket> {
+        let (mut valued, mut unpriced) = (BTreeMap::new(), Vec::new());
+        for (address, contract) in self.state.opt_ins().in_use() {
+            // Without the market's terms nothing is said of its contracts.
+            let Some(market) = self.state.markets().get(&contract.market) else { continue };
+            let Some(Ok(valuation)) = self.valuations.get(&contract.market) else { continue };
+            let price = if contract.oracle == market.params.oracle {
+                Ok(valuation.price)
+            } else {
+                let unread = || Err(format!("its oracle {} is not read: more debt depends on others", contract.oracle));
+                prices.get(&contract.oracle).cloned().unwrap_or_else(unread)
+            };
+            match price {
+                Ok(price) => {
+                    valued.insert(address, contract.valuation(market, valuation, price));
+                }
+                Err(reason) => unpriced.push(UnpricedMarket {
+                    market: contract.market,
+                    reason: format!("pre-liquidations by {address}: {reason}"),
+                    positions: contract.borrowers.len(),
+                }),
+            }
+        }
+        self.pre_valuations = valued;
+        unpriced
+    }
+
     fn call(&self, call: &impl SolCall, gas: u64) -> Call {
         Call { to: self.deployment.address, data: call.abi_encode().into(), gas }
+    }
+
+    /// Returns why the factory is not one of pre-liquidation contracts of this deployment, by its answer.
+    fn factory_problem(&self, answer: &[Answer]) -> Option<String> {
+        let factory = self.deployment.pre_liquidation_factory?;
+        let said = match answer {
+            [Ok(said)] => match IPreLiquidationFactory::MORPHOCall::abi_decode_returns(said) {
+                Ok(morpho) if morpho == self.deployment.address => return None,
+                Ok(morpho) => format!("its MORPHO() is {morpho}"),
+                Err(_) => "there is no contract, or one without MORPHO()".to_owned(),
+            },
+            [Err(failure)] => format!("asked for MORPHO(), {failure}"),
+            _ => "it was not asked".to_owned(),
+        };
+        Some(format!("{factory} is no factory of its pre-liquidation contracts: {said}"))
     }
 
     /// Returns the domain separator of the contract at its address, which no other contract has.
@@ -80,12 +141,15 @@ impl Protocol for MorphoBlue {
 
     fn identity_calls(&self) -> Vec<Call> {
         let unknown = IMorphoBlue::marketCall { id: B256::ZERO };
-        vec![self.call(&IMorphoBlue::DOMAIN_SEPARATORCall {}, VIEW_GAS), self.call(&unknown, VIEW_GAS)]
+        let core = [self.call(&IMorphoBlue::DOMAIN_SEPARATORCall {}, VIEW_GAS), self.call(&unknown, VIEW_GAS)];
+        let data: Bytes = IPreLiquidationFactory::MORPHOCall {}.abi_encode().into();
+        let factory = self.deployment.pre_liquidation_factory;
+        core.into_iter().chain(factory.map(|to| Call { to, data, gas: VIEW_GAS })).collect()
     }
 
     fn check_identity(&mut self, answers: &[Answer]) -> Result<(), IdentityError> {
         let problem = match answers {
-            [Ok(separator), Ok(market)] => {
+            [Ok(separator), Ok(market), factory @ ..] => {
                 let expected = self.domain_separator();
                 if separator.is_empty() {
                     "there is no contract, or one without DOMAIN_SEPARATOR()".to_owned()
@@ -93,16 +157,23 @@ impl Protocol for MorphoBlue {
                     format!("its DOMAIN_SEPARATOR() is {separator}, and Morpho Blue's here is {expected}")
                 } else if IMorphoBlue::marketCall::abi_decode_returns(market).is_err() {
                     format!("its market(0) is {market}, which is not a market's totals")
+                } else if let Some(problem) = self.factory_problem(factory) {
+                    problem
                 } else {
                     return Ok(());
                 }
             }
-            [Err(failure), _] => format!("asked for DOMAIN_SEPARATOR(), {failure}"),
-            [_, Err(failure)] => format!("asked for market(0), {failure}"),
+            [Err(failure), ..] => format!("asked for DOMAIN_SEPARATOR(), {failure}"),
+            [_, Err(failure), ..] => format!("asked for market(0), {failure}"),
             _ => "it was not asked".to_owned(),
         };
         let Deployment { protocol, chain_id, address, .. } = self.deployment;
         Err(IdentityError { protocol: protocol.to_string(), address, chain_id, problem })
+    }
+
+    fn log_filter(&self) -> LogFilter {
+        let Deployment { address, pre_liquidation_factory, .. } = self.deployment;
+        LogFilter { addresses: pre_liquidation_factory.into_iter().chain([address]).collect(), topics: Vec::new() }
     }
 
     fn apply(&mut self, block: Block, logs: &[Log]) -> Result<(), ApplyError> {
@@ -126,23 +197,25 @@ impl Protocol for MorphoBlue {
         Size { markets: markets.len(), positions: markets.values().map(|market| market.borrowers.len()).sum() }
     }
 
-    /// For each market with debt: its stored totals, the accrual and its totals afterwards in one sequence, and its price.
+    /// For each market with debt: its stored totals, the accrual and its totals afterwards in one sequence, and its price. Then
+    /// the prices of further oracles of pre-liquidation contracts.
     fn reads(&self) -> Vec<Vec<Call>> {
+        let price_of = |to| Call { to, data: IMorphoOracle::priceCall {}.abi_encode().into(), gas: ORACLE_GAS };
+        let further = self.state.opt_ins().oracles(self.state.markets());
         let sequences = self.borrowed_markets().flat_map(|(id, market)| {
             let params = market.params.clone();
             let totals = self.call(&IMorphoBlue::marketCall { id }, VIEW_GAS);
             let accrual = self.call(&IMorphoBlue::accrueInterestCall { params }, ACCRUAL_GAS);
-            let data = IMorphoOracle::priceCall {}.abi_encode().into();
-            let price = Call { to: market.params.oracle, data, gas: ORACLE_GAS };
-            [vec![totals.clone(), accrual, totals], vec![price]]
+            [vec![totals.clone(), accrual, totals], vec![price_of(market.params.oracle)]]
         });
-        sequences.collect()
+        sequences.chain(further.into_iter().map(|oracle| vec![price_of(oracle)])).collect()
     }
 
     fn observe(&mut self, answers: &[Vec<Answer>]) -> Observed {
         let mut observed = Observed::default();
         let mut valuations = BTreeMap::new();
-        let mut answers = answers.chunks(2);
+        let (of_markets, of_oracles) = answers.split_at(answers.len().min(2 * self.borrowed_markets().count()));
+        let mut answers = of_markets.chunks(2);
         for (id, market) in self.borrowed_markets() {
             let valuation = match answers.next() {
                 Some([totals, price]) => {
@@ -162,34 +235,42 @@ impl Protocol for MorphoBlue {
             valuations.insert(id, valuation);
         }
         self.valuations = valuations;
+        let oracles = self.state.opt_ins().oracles(self.state.markets());
+        let prices = oracles.into_iter().zip(of_oracles).map(|(oracle, answer)| (oracle, decode_price(answer)));
+        observed.unpriced.extend(self.value_contracts(&prices.collect()));
         observed
     }
 
     fn positions_below(&self, health: U256, limit: usize) -> Vec<PositionSummary> {
-        // The unhealthiest `limit` positions; the healthiest of them is on top.
-        let mut least: BinaryHeap<(U256, B256, Address)> = BinaryHeap::new();
-        let mut bound = health;
+        let mut by_market = Nearest::new(health, limit);
         for (id, market, valuation) in self.valued_markets() {
-            market.borrowers.visit_below(valuation, 0, bound, |account, found| {
-                if found < bound {
-                    least.push((found, id, account));
-                    if least.len() > limit {
-                        least.pop();
-                    }
-                    if least.len() == limit {
-                        // Among equals the ids decide, so that they are looked at.
-                        bound = least.peek().map_or(U256::ZERO, |(top, ..)| top.saturating_add(U256::ONE)).min(bound);
-                    }
-                }
-                bound
-            });
+            by_market.search(&market.borrowers, valuation, (id, None));
         }
-        let summary = |(health, id, account): (U256, B256, Address)| {
+        let summary = |(health, (id, _), account): (U256, (B256, Option<Address>), Address)| {
             let market = self.state.markets().get(&id)?;
             let valuation = self.valuations.get(&id)?.as_ref().ok()?;
             summary(id, market, valuation, account, health)
         };
-        least.into_sorted_vec().into_iter().filter_map(summary).collect()
+        let mut found: Vec<_> = by_market.found.into_sorted_vec().into_iter().filter_map(summary).collect();
+        // An account is found once for each contract, and shown once.
+        let mut by_contract = Nearest::new(health, limit.saturating_mul(MAX_CONTRACTS));
+        for (address, contract, _, valuation) in self.valued_contracts() {
+            by_contract.search(&contract.borrowers, &valuation.line(), (contract.market, Some(address)));
+        }
+        if by_contract.found.is_empty() {
+            return found;
+        }
+        let summary = |(health, (id, contract), account): (U256, (B256, Option<Address>), Address)| {
+            let (market, contract) = (self.state.markets().get(&id)?, contract?);
+            let valuation = self.pre_valuations.get(&contract)?;
+            pre_liquidation::summary((id, market), (contract, valuation), account, health)
+        };
+        found.extend(by_contract.found.into_sorted_vec().into_iter().filter_map(summary));
+        found.sort_by_key(|position| (position.health, position.market, position.account));
+        let mut seen = BTreeSet::new();
+        found.retain(|position| seen.insert((position.market, position.account)));
+        found.truncate(limit);
+        found
     }
 
     fn liquidatable(&self, least_bonus: LeastBonus<'_>) -> Vec<Lot> {
@@ -199,6 +280,18 @@ impl Protocol for MorphoBlue {
             market.borrowers.visit_below(valuation, valuation.least_shares(least), WAD, |account, health| {
                 if health < WAD {
                     lots.extend(lot(id, market, valuation, account).filter(|lot| lot.whole.bonus >= least));
+                }
+                WAD
+            });
+        }
+        let Some(factory) = self.deployment.pre_liquidation_factory else { return lots };
+        for (address, contract, market, valuation) in self.valued_contracts() {
+            let Some(least) = least_bonus(market.params.loanToken) else { continue };
+            let (id, line) = (contract.market, valuation.line());
+            contract.borrowers.visit_below(&line, valuation.least_shares(least), WAD, |account, health| {
+                if health < WAD {
+                    let lot = pre_liquidation::lot((id, market), (factory, address, valuation), account);
+                    lots.extend(lot.filter(|lot| lot.whole.bonus >= least));
                 }
                 WAD
             });
@@ -232,6 +325,37 @@ impl Protocol for MorphoBlue {
         }
         nearest.sort_by_key(|(health, lot)| (*health, lot.market, lot.account));
         nearest.into_iter().map(|(_, lot)| lot).collect()
+    }
+}
+
+/// The least healthy positions of several indices.
+struct Nearest {
+    limit: usize,
+    bound: U256,
+    /// The healthiest of them is on top.
+    found: BinaryHeap<(U256, (B256, Option<Address>), Address)>,
+}
+
+impl Nearest {
+    const fn new(bound: U256, limit: usize) -> Self {
+        Self { limit, bound, found: BinaryHeap::new() }
+    }
+
+    fn search(&mut self, borrowers: &HealthIndex, valuation: &Valuation, place: (B256, Option<Address>)) {
+        let Self { limit, bound, found } = self;
+        borrowers.visit_below(valuation, 0, *bound, |account, health| {
+            if health < *bound {
+                found.push((health, place, account));
+                if found.len() > *limit {
+                    found.pop();
+                }
+                if found.len() == *limit {
+                    // Among equals the ids decide, so that they are looked at.
+                    *bound = found.peek().map_or(U256::ZERO, |(top, ..)| top.saturating_add(U256::ONE)).min(*bound);
+                }
+            }
+            *bound
+        });
     }
 }
 
@@ -289,13 +413,17 @@ fn valuation(totals: &[Answer], price: &[Answer], lltv: U256) -> Result<Valuatio
     accrual.as_ref().map_err(|failure| format!("interest cannot be accrued: {failure}"))?;
     let accrued = accrued.as_ref().map_err(|failure| format!("asked for its totals, {failure}"))?;
     let totals = decode_totals(accrued)?;
-    let price = match price {
+    Ok(Valuation { totals, price: decode_price(price)?, lltv })
+}
+
+/// Reads an oracle's answer; fails with a reason for people.
+fn decode_price(answer: &[Answer]) -> Result<U256, String> {
+    match answer {
         [Ok(price)] => IMorphoOracle::priceCall::abi_decode_returns(price)
-            .map_err(|_| format!("its oracle returns no price but {price}"))?,
-        [Err(failure)] => return Err(format!("its oracle gives no price: {failure}")),
-        _ => return Err("its price was not read".to_owned()),
-    };
-    Ok(Valuation { totals, price, lltv })
+            .map_err(|_| format!("its oracle returns no price but {price}")),
+        [Err(failure)] => Err(format!("its oracle gives no price: {failure}")),
+        _ => Err("its price was not read".to_owned()),
+    }
 }
 
 fn decode_totals(data: &[u8]) -> Result<Totals, String> {

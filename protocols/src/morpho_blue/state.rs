@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use alloy::{
     primitives::{Address, B256, Log, U256, keccak256},
-    sol_types::{SolEventInterface, SolValue},
+    sol_types::{SolEvent, SolEventInterface, SolValue},
 };
 
 use super::{
     index::HealthIndex,
-    interface::{IMorphoBlue::IMorphoBlueEvents as Event, MarketParams},
+    interface::{IMorphoBlue::IMorphoBlueEvents as Event, IPreLiquidationFactory::CreatePreLiquidation, MarketParams},
     math::{Position, Totals},
+    pre_liquidation::{OptIns, PreLiquidation},
 };
 use crate::{ApplyError, Block, MAX_UNDO, UndoError};
 
@@ -31,6 +32,10 @@ enum Change {
     Created(B256),
     Totals(B256, Totals),
     Position(B256, Address, Position),
+    /// A pre-liquidation contract.
+    ContractCreated(Address),
+    /// An account and whom it authorises or not, the opposite of what it did before.
+    Authorised(Address, Address, bool),
 }
 
 /// The changes of one block.
@@ -43,12 +48,24 @@ struct UndoRecord {
 /// All markets.
 #[derive(Debug, Default)]
 pub(super) struct State {
+    /// Creates pre-liquidation contracts; `None` where none are followed.
+    factory: Option<Address>,
     markets: BTreeMap<B256, Market>,
+    opt_ins: OptIns,
     tip: Option<Block>,
     undo: VecDeque<UndoRecord>,
 }
 
 impl State {
+    /// Returns the state before any log, with the factory of pre-liquidation contracts that are to be followed.
+    pub(super) fn new(factory: Option<Address>) -> Self {
+        Self { factory, ..Self::default() }
+    }
+
+    pub(super) const fn opt_ins(&self) -> &OptIns {
+        &self.opt_ins
+    }
+
     pub(super) const fn tip(&self) -> Option<Block> {
         self.tip
     }
@@ -64,12 +81,18 @@ impl State {
         }
         let mut changes = Vec::new();
         for (position, log) in logs.iter().enumerate() {
-            let applied = match Event::decode_raw_log(log.topics(), &log.data.data) {
-                Err(error) => Err(ApplyError::Foreign { position, problem: error.to_string() }),
-                Ok(event) => self
-                    .apply_event(event, &mut changes)
-                    .map_err(|problem| ApplyError::Inconsistent { position, problem }),
+            let foreign = |error: alloy::sol_types::Error| ApplyError::Foreign { position, problem: error.to_string() };
+            let applied = if self.factory == Some(log.address) {
+                CreatePreLiquidation::decode_raw_log(log.topics(), &log.data.data)
+                    .map_err(foreign)
+                    .map(|event| self.create_contract(&event, &mut changes))
+            } else {
+                Event::decode_raw_log(log.topics(), &log.data.data)
+                    .map_err(foreign)
+                    .map(|event| self.apply_event(event, &mut changes))
             };
+            let applied =
+                applied.and_then(|applied| applied.map_err(|problem| ApplyError::Inconsistent { position, problem }));
             if let Err(error) = applied {
                 self.revert(changes);
                 return Err(error);
@@ -118,10 +141,15 @@ impl State {
                         market.totals = totals;
                     }
                 }
-                Change::Position(id, account, position) => {
-                    if let Some(market) = self.markets.get_mut(&id) {
-                        market.set_position(account, position);
-                    }
+                Change::Position(id, account, position) => self.set_position(id, account, position),
+                Change::ContractCreated(address) => {
+                    let market = self.opt_ins.contracts().get(&address).map(|contract| contract.market);
+                    let market = market.and_then(|market| self.markets.get(&market));
+                    self.opt_ins
+                        .remove(address, |account| market.map(|market| market.position(account)).unwrap_or_default());
+                }
+                Change::Authorised(account, authorised, is_authorised) => {
+                    self.authorise((account, authorised), !is_authorised);
                 }
             }
         }
@@ -178,13 +206,19 @@ impl State {
                     subtract(&mut position.collateral, event.seizedAssets, "a position's collateral")
                 })
             }
+            Event::SetAuthorization(event) => {
+                let pair = (event.authorizer, event.authorized);
+                if self.factory.is_some() && self.authorise(pair, event.newIsAuthorized) {
+                    changes.push(Change::Authorised(pair.0, pair.1, event.newIsAuthorized));
+                }
+                Ok(())
+            }
             Event::SetOwner(_)
             | Event::SetFee(_)
             | Event::SetFeeRecipient(_)
             | Event::EnableIrm(_)
             | Event::EnableLltv(_)
             | Event::FlashLoan(_)
-            | Event::SetAuthorization(_)
             | Event::IncrementNonce(_) => Ok(()),
         }
     }
@@ -202,6 +236,21 @@ impl State {
         self.markets.insert(id, market);
         changes.push(Change::Created(id));
         Ok(())
+    }
+
+    fn create_contract(&mut self, event: &CreatePreLiquidation, changes: &mut Vec<Change>) -> Result<(), String> {
+        let market = self.markets.get(&event.id).ok_or_else(|| format!("there is no market {}", event.id))?;
+        let contract = PreLiquidation::new(event.id, &event.preLiquidationParams);
+        self.opt_ins.create(event.preLiquidation, contract, |account| market.position(account))?;
+        changes.push(Change::ContractCreated(event.preLiquidation));
+        Ok(())
+    }
+
+    /// Records whether an account authorises another. Returns whether that is a change.
+    fn authorise(&mut self, pair: (Address, Address), is_authorised: bool) -> bool {
+        let markets = &self.markets;
+        let position_in = |id: B256| markets.get(&id).map(|market| market.position(pair.0)).unwrap_or_default();
+        self.opt_ins.authorise(pair, is_authorised, position_in)
     }
 
     fn market(&mut self, id: B256) -> Result<&mut Market, String> {
@@ -226,24 +275,38 @@ impl State {
         changes: &mut Vec<Change>,
         change: impl FnOnce(&mut Position) -> Result<(), String>,
     ) -> Result<(), String> {
-        let market = self.market(id)?;
-        let before = market.positions.get(&account).copied().unwrap_or_default();
+        let before = self.market(id)?.position(account);
         let mut position = before;
         change(&mut position)?;
         changes.push(Change::Position(id, account, before));
-        market.set_position(account, position);
+        self.set_position(id, account, position);
         Ok(())
+    }
+
+    fn set_position(&mut self, id: B256, account: Address, position: Position) {
+        if let Some(market) = self.markets.get_mut(&id) {
+            let before = market.set_position(account, position);
+            self.opt_ins.replace(id, account, before, position);
+        }
     }
 }
 
 impl Market {
-    fn set_position(&mut self, account: Address, position: Position) {
+    /// Returns an account's position, which may be empty.
+    pub(super) fn position(&self, account: Address) -> Position {
+        self.positions.get(&account).copied().unwrap_or_default()
+    }
+
+    /// Sets an account's position, and returns the former one.
+    fn set_position(&mut self, account: Address, position: Position) -> Position {
         let before = if position == Position::default() {
             self.positions.remove(&account)
         } else {
             self.positions.insert(account, position)
         };
-        self.borrowers.replace(account, before.unwrap_or_default(), position);
+        let before = before.unwrap_or_default();
+        self.borrowers.replace(account, before, position);
+        before
     }
 }
 
@@ -270,7 +333,15 @@ mod tests {
     use alloy::primitives::IntoLogData;
     use proptest::prelude::*;
 
-    use super::{super::interface::IMorphoBlue, *};
+    use super::{
+        super::{
+            interface::{IMorphoBlue, PreLiquidationParams},
+            pre_liquidation::MAX_CONTRACTS,
+        },
+        *,
+    };
+
+    const FACTORY: Address = Address::repeat_byte(0xfa);
 
     fn params() -> MarketParams {
         let address = Address::repeat_byte;
@@ -292,6 +363,11 @@ mod tests {
         log(&IMorphoBlue::CreateMarket { id: keccak256(params.abi_encode()), marketParams: params })
     }
 
+    /// The pre-liquidation contract of a number.
+    fn contract(number: u64) -> Address {
+        Address::left_padding_from(&(number + 1).to_be_bytes())
+    }
+
     /// Returns a log of an account and an amount, which need not fit the state.
     fn any_log(kind: u8, account: u8, amount: u64) -> Log {
         let (id, on_behalf) = (keccak256(params().abi_encode()), Address::repeat_byte(account));
@@ -307,22 +383,64 @@ mod tests {
                 interest: assets,
                 feeShares: shares,
             }),
+            5 | 6 => {
+                let (authorizer, authorized) = (on_behalf, contract(amount % 12));
+                let event =
+                    IMorphoBlue::SetAuthorization { caller, authorizer, authorized, newIsAuthorized: amount < 700 };
+                log(&event)
+            }
+            7 => {
+                let factor = U256::from(amount);
+                let params = PreLiquidationParams {
+                    preLltv: factor,
+                    preLCF1: factor,
+                    preLCF2: factor,
+                    preLIF1: factor,
+                    preLIF2: factor,
+                    preLiquidationOracle: Address::ZERO,
+                };
+                let created =
+                    CreatePreLiquidation { preLiquidation: contract(amount % 12), id, preLiquidationParams: params };
+                Log { address: FACTORY, data: created.encode_log_data() }
+            }
             _ => log(&IMorphoBlue::Supply { id, caller, onBehalf: on_behalf, assets, shares }),
         }
     }
 
     /// Returns what is known, without how it can be undone.
     fn known(state: &State) -> String {
-        format!("{:?} {:?}", state.tip(), state.markets())
+        format!("{:?} {:?} {:?}", state.tip(), state.markets(), state.opt_ins())
+    }
+
+    /// Whether the borrowers of every contract are those with debt that have authorised it, each at its first few contracts.
+    fn ensure_opt_ins(state: &State, authorised: &BTreeMap<(Address, Address), bool>) -> Result<(), TestCaseError> {
+        let id = keccak256(params().abi_encode());
+        let contracts: Vec<_> = state.opt_ins().contracts().keys().copied().collect();
+        let is_authorised = |account, contract| authorised.get(&(account, contract)) == Some(&true);
+        let mut expected: BTreeMap<Address, (usize, u128)> = BTreeMap::new();
+        for account in (0..4).map(Address::repeat_byte) {
+            let position = state.markets()[&id].position(account);
+            let chosen = contracts.iter().filter(|contract| is_authorised(account, **contract)).take(MAX_CONTRACTS);
+            for contract in chosen.filter(|_| position.borrow_shares > 0) {
+                let (count, shares) = expected.entry(*contract).or_default();
+                (*count, *shares) = (*count + 1, *shares + position.borrow_shares);
+            }
+        }
+        let found = state
+            .opt_ins()
+            .in_use()
+            .map(|(address, contract)| (address, (contract.borrowers.len(), contract.borrowers.shares())));
+        prop_assert_eq!(found.collect::<BTreeMap<_, _>>(), expected);
+        Ok(())
     }
 
     proptest! {
         #[test]
         fn an_undone_or_refused_block_leaves_nothing_behind(
-            blocks in prop::collection::vec(prop::collection::vec((0..6_u8, 0..4_u8, 0..1_000_u64), 0..6), 1..60),
+            blocks in prop::collection::vec(prop::collection::vec((0..9_u8, 0..4_u8, 0..1_000_u64), 0..6), 1..60),
             undone in 1..60_usize,
         ) {
-            let mut state = State::default();
+            let mut state = State::new(Some(FACTORY));
             state.apply(Block { number: 1, timestamp: 1 }, &[created()]).unwrap();
             let mut before = vec![known(&state)];
             for (number, block) in (2..).zip(&blocks) {
@@ -339,6 +457,50 @@ mod tests {
             state.undo_to(left as u64).unwrap();
             prop_assert_eq!(Some(known(&state)), before.get(left - 1).cloned());
         }
+    }
+
+    proptest! {
+        #[test]
+        fn a_contract_knows_the_debtors_that_authorised_it_in_whatever_order(
+            blocks in prop::collection::vec((prop::sample::select(vec![0_u8, 1, 2, 5, 5, 6, 7, 7]), 0..4_u8, 0..1_000_u64), 1..120),
+            undone in 0..100_usize,
+        ) {
+            let mut state = State::new(Some(FACTORY));
+            state.apply(Block { number: 1, timestamp: 1 }, &[created()]).unwrap();
+            let mut authorised = vec![BTreeMap::new()];
+            for (number, (kind, account, amount)) in (2..).zip(&blocks) {
+                let place = Block { number, timestamp: number };
+                let log = any_log(*kind, *account, *amount);
+                let mut known = authorised.last().cloned().unwrap_or_default();
+                if state.apply(place, std::slice::from_ref(&log)).is_err() {
+                    state.apply(place, &[]).unwrap();
+                } else if let Ok(event) = IMorphoBlue::SetAuthorization::decode_log(&log) {
+                    known.insert((event.authorizer, event.authorized), event.newIsAuthorized);
+                }
+                ensure_opt_ins(&state, &known)?;
+                authorised.push(known);
+            }
+            let left = authorised.len().saturating_sub(undone).max(1);
+            state.undo_to(left as u64).unwrap();
+            ensure_opt_ins(&state, &authorised[left - 1])?;
+        }
+    }
+
+    #[test]
+    fn contracts_of_another_factory_are_foreign_and_none_are_followed_without_one() {
+        let created_contract = any_log(7, 1, 1);
+        let place = |number| Block { number, timestamp: number };
+        for factory in [None, Some(Address::repeat_byte(1))] {
+            let mut state = State::new(factory);
+            state.apply(place(1), &[created(), any_log(5, 1, 1)]).unwrap();
+            assert!(matches!(
+                state.apply(place(2), std::slice::from_ref(&created_contract)),
+                Err(ApplyError::Foreign { .. })
+            ));
+        }
+        let mut state = State::new(Some(FACTORY));
+        let error = state.apply(place(1), &[created_contract]).unwrap_err();
+        assert!(error.to_string().contains("there is no market"), "{error}");
     }
 
     #[test]

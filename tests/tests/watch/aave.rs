@@ -97,7 +97,15 @@ impl Fixture {
 
     fn deployment(&self) -> Deployment {
         let (protocol, address) = (ProtocolKind::AaveV3, self.aave.pool);
-        Deployment { protocol, chain_id: 31_337, name: None, address, first_block: 1, source: None }
+        Deployment {
+            protocol,
+            chain_id: 31_337,
+            name: None,
+            address,
+            first_block: 1,
+            pre_liquidation_factory: None,
+            source: None,
+        }
     }
 
     /// Sends a call in a block of its own; returns whether it was successful.

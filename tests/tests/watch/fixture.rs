@@ -8,11 +8,11 @@ use alloy::{
 };
 use plimsoll_protocols::{
     Deployment, ProtocolKind,
-    morpho_blue::{IMorphoBlue, MarketParams},
+    morpho_blue::{IMorphoBlue, MarketParams, PreLiquidationParams},
 };
 use plimsoll_testkit::{
     devnet::{Devnet, IOneSlotOracle},
-    morpho_blue::MorphoBlue,
+    morpho_blue::{MorphoBlue, PreLiquidations},
 };
 
 /// Index of the node's account that lends; the others up to `BORROWERS` borrow.
@@ -29,17 +29,28 @@ pub(super) struct Market {
     pub(super) id: B256,
 }
 
+/// A pre-liquidation contract.
+pub(super) struct PreLiquidation {
+    pub(super) address: Address,
+    /// The market's oracle, or one of its own.
+    pub(super) oracle: Address,
+}
+
 pub(super) struct Fixture {
     pub(super) devnet: Devnet,
     pub(super) morpho: MorphoBlue,
     pub(super) markets: Vec<Market>,
     pub(super) borrowers: Vec<Address>,
+    /// By market.
+    pub(super) pre_liquidations: Vec<PreLiquidation>,
+    factory: PreLiquidations,
 }
 
 impl Fixture {
     pub(super) async fn start() -> eyre::Result<Self> {
         let devnet = Devnet::start().await?;
         let morpho = MorphoBlue::deploy(&devnet).await?;
+        let factory = PreLiquidations::deploy(&devnet, &morpho).await?;
         let tokens = [devnet.deploy_token("COLL", 18).await?, devnet.deploy_token("USD", 6).await?];
         let borrowers = BORROWERS.map(|index| devnet.account(index)).collect::<eyre::Result<Vec<_>>>()?;
         let lender = devnet.account(LENDER)?;
@@ -48,7 +59,8 @@ impl Fixture {
                 devnet.mint_and_approve(token, account, U256::from(u128::MAX / 100), morpho.core).await?;
             }
         }
-        let mut fixture = Self { devnet, morpho, markets: Vec::new(), borrowers };
+        let mut fixture =
+            Self { devnet, morpho, markets: Vec::new(), borrowers, pre_liquidations: Vec::new(), factory };
         // In the second market the same tokens have changed sides, so that each is collateral and debt.
         let [collateral, loan] = tokens;
         for (pair, price, lltv) in [([collateral, loan], PARITY, "0.86"), ([loan, collateral], PARITY, "0.77")] {
@@ -65,7 +77,33 @@ impl Fixture {
             assert!(fixture.send(lender, fixture.morpho.core, &supply).await?, "the supply is refused");
             fixture.markets.push(Market { params, id });
         }
+        for market in 0..fixture.markets.len() {
+            fixture.create_pre_liquidation(market).await?;
+        }
         Ok(fixture)
+    }
+
+    /// Creates a contract that liquidates from 70 % on: in the first market by the market's oracle, in the second by its own.
+    async fn create_pre_liquidation(&mut self, market: usize) -> eyre::Result<()> {
+        let Market { params, id } = &self.markets[market];
+        let oracle = match market {
+            0 => params.oracle,
+            _ => self.devnet.deploy("OneSlotOracle", U256::from(PARITY).abi_encode()).await?,
+        };
+        let params = PreLiquidationParams {
+            preLltv: parse_ether("0.7")?,
+            preLCF1: parse_ether("0.05")?,
+            preLCF2: parse_ether("1.2")?,
+            preLIF1: parse_ether("1.01")?,
+            preLIF2: parse_ether("1.15")?,
+            preLiquidationOracle: oracle,
+        };
+        let loan = self.markets[market].params.loanToken;
+        let address = self.factory.create(&self.devnet, *id, params).await?;
+        let funds = U256::from(u128::MAX / 100);
+        self.devnet.mint_and_approve(loan, self.devnet.deployer(), funds, address).await?;
+        self.pre_liquidations.push(PreLiquidation { address, oracle });
+        Ok(())
     }
 
     pub(super) fn provider(&self) -> &DynProvider {
@@ -74,7 +112,16 @@ impl Fixture {
 
     pub(super) fn deployment(&self) -> Deployment {
         let (protocol, address) = (ProtocolKind::MorphoBlue, self.morpho.core);
-        Deployment { protocol, chain_id: 31_337, name: None, address, first_block: 1, source: None }
+        let pre_liquidation_factory = Some(self.factory.factory);
+        Deployment {
+            protocol,
+            chain_id: 31_337,
+            name: None,
+            address,
+            first_block: 1,
+            pre_liquidation_factory,
+            source: None,
+        }
     }
 
     pub(super) fn market(&self, index: usize) -> &Market {
@@ -100,8 +147,12 @@ impl Fixture {
     }
 
     pub(super) async fn set_price(&self, market: &Market, price: u128) -> eyre::Result<()> {
+        self.set_oracle(market.params.oracle, price).await
+    }
+
+    pub(super) async fn set_oracle(&self, oracle: Address, price: u128) -> eyre::Result<()> {
         let set = IOneSlotOracle::setCall { price: U256::from(price) };
-        assert!(self.send(self.devnet.deployer(), market.params.oracle, &set).await?, "the price is refused");
+        assert!(self.send(self.devnet.deployer(), oracle, &set).await?, "the price is refused");
         Ok(())
     }
 

@@ -32,6 +32,39 @@ interface IMorphoLiquidateCallback {
     function onMorphoLiquidate(uint256 repaid, bytes calldata data) external;
 }
 
+/// @title Factory of Morpho Blue's pre-liquidation contracts, as far as a liquidation needs it.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+interface IPreLiquidationFactory {
+    /// @notice Returns whether the factory has created a contract.
+    function isPreLiquidation(address account) external view returns (bool);
+}
+
+/// @title Pre-liquidation contract of Morpho Blue, as far as a liquidation needs it.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+interface IPreLiquidation {
+    /// @notice Returns Morpho Blue.
+    function MORPHO() external view returns (address);
+
+    /// @notice Returns the id of the market.
+    function ID() external view returns (bytes32);
+
+    /// @notice Liquidates by the collateral to seize or by the debt shares to repay; the other one is 0. Sends the
+    /// collateral, calls back if there are data, and pulls the repayment.
+    function preLiquidate(address borrower, uint256 seizedAssets, uint256 repaidShares, bytes calldata data)
+        external
+        returns (uint256 seized, uint256 repaid);
+}
+
+/// @title Callback of a pre-liquidation.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+interface IPreLiquidationCallback {
+    /// @notice Called after the collateral was sent and before the repayment is pulled.
+    function onPreLiquidate(uint256 repaid, bytes calldata data) external;
+}
+
 /// @title Pool of Aave v3, as far as a liquidation needs it.
 /// @author Plimsoll
 /// @custom:security-contact See SECURITY.md

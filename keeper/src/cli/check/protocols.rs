@@ -62,6 +62,12 @@ async fn of_executor(report: &mut CheckReport, config: &Config, node: &Node, exe
     if unserved.is_empty() {
         report.ok(AREA, "executor", format!("{} serves every protocol", listing.address));
     }
+    for problem in config.protocols.deployments.iter().filter_map(|deployment| listing.pre_liquidates(deployment).err())
+    {
+        let remedy = "accounts are liquidated at the market's line alone; for pre-liquidations deploy another Executor whose \
+                      targets have the factory";
+        report.warn(AREA, "pre-liquidations", problem.to_string(), remedy);
+    }
     if listing.venues.is_empty() {
         let remedy = "its list is fixed: deploy another Executor with the factories of exchanges on this chain";
         report.fail(AREA, "venues", "the executor lists none, so no collateral can be sold", remedy);

@@ -235,6 +235,16 @@ impl Seize {
         if let Some(obstacle) = lot.obstacle {
             return Err(SkipReason::Unsupported { problem: obstacle.to_owned() });
         }
+        let target = match lot.loan.target() {
+            None => target,
+            Some(account) => match self.settings.targets.get(&account) {
+                Some(index) => Target { index: *index, repays_first: false },
+                None => {
+                    let problem = format!("the executor does not list {account}, through which this is liquidated");
+                    return Err(SkipReason::Unsupported { problem });
+                }
+            },
+        };
         let no_valuation = |problem| SkipReason::NoValuation { token: lot.debt, problem };
         let rate = values.of(lot.debt).map_err(no_valuation)?;
         let units_per_wei_x96 = rate.units_per_wei_x96().ok_or(no_valuation(NoValuation::OutOfRange))?;

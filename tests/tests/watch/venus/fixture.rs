@@ -79,7 +79,15 @@ impl Fixture {
 
     pub(super) fn deployment(&self) -> Deployment {
         let (protocol, address) = (ProtocolKind::CompoundV2, self.venus.comptroller);
-        Deployment { protocol, chain_id: 31_337, name: None, address, first_block: self.first_block, source: None }
+        Deployment {
+            protocol,
+            chain_id: 31_337,
+            name: None,
+            address,
+            first_block: self.first_block,
+            pre_liquidation_factory: None,
+            source: None,
+        }
     }
 
     pub(super) fn market(&self, index: usize) -> &VenusMarket {
