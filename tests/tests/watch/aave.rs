@@ -4,10 +4,10 @@ use std::process::Command;
 
 use alloy::{
     eips::BlockId,
-    primitives::{Address, Bytes, U256, bytes},
+    primitives::{Address, Bytes, U256, bytes, keccak256},
     providers::{DynProvider, Provider, ext::AnvilApi},
-    rpc::types::{TransactionRequest, anvil::ReorgOptions},
-    sol_types::SolCall,
+    rpc::types::{Filter, TransactionRequest, anvil::ReorgOptions},
+    sol_types::{SolCall, SolEvent},
 };
 use eyre::ContextCompat;
 use plimsoll_keeper::{
@@ -71,6 +71,11 @@ impl Fixture {
         aave.list(&devnet, &listings).await?;
         let members = [listings[0].token, listings[2].token];
         aave.set_category(&devnet, 1, [9_000, 9_300, 10_200], &members).await?;
+        if release == Release::V3_6 {
+            // A reserve may be in several categories.
+            let members = [listings[1].token, listings[2].token];
+            aave.set_category(&devnet, 2, [8_500, 9_000, 10_300], &members).await?;
+        }
         let borrowers = (1..6).map(|index| devnet.account(index)).collect::<eyre::Result<Vec<_>>>()?;
         let tokens = [0, 1, 2].map(|index: usize| listings[index].token);
         let prices = [0, 1, 2].map(|index: usize| listings[index].price);
@@ -244,6 +249,71 @@ async fn what_cannot_be_known_of_aave_is_said_and_never_guessed() -> eyre::Resul
     Ok(())
 }
 
+/// The rules that came with 3.3, on 3.6: what is shown is what the pool does, and what it refuses it refuses for the dust.
+#[tokio::test(flavor = "multi_thread")]
+async fn aave_3_6_refuses_dust_closes_small_positions_whole_and_writes_bad_debt_off() -> eyre::Result<()> {
+    let fixture = Fixture::start(Release::V3_6).await?;
+    let ([usd, coin, odd], provider) = (fixture.tokens, fixture.provider());
+    let coins = |thousandths: u64| U256::from(thousandths) * U256::from(10_u64.pow(15));
+    let units = |tokens: u64| U256::from(tokens) * U256::from(1_000_000);
+    let [split, small, insolvent, ..] = fixture.borrowers[..] else { eyre::bail!("too few accounts") };
+    for (account, collateral, debt) in [(split, 1_050, 2_350), (small, 1_200, 1_900), (insolvent, 1_000, 1_000)] {
+        assert!(fixture.supply(account, coin, coins(collateral)).await?);
+        if account == split {
+            assert!(fixture.supply(account, odd, units(200)).await?);
+        }
+        assert!(fixture.borrow(account, usd, units(debt), VARIABLE).await?, "{debt} are refused");
+    }
+    assert!(fixture.borrow(insolvent, odd, units(5), VARIABLE).await?);
+    let url = fixture.devnet.node.ws_url().parse()?;
+    let mut watcher = Watcher::start(vec![url], fixture.deployment(), Sales::default()).await?;
+    let mut seen = Seen::default();
+    let liquidate = |user: Address| IAavePool::liquidationCallCall {
+        collateralAsset: coin,
+        debtAsset: usd,
+        user,
+        debtToCover: U256::MAX,
+        receiveAToken: false,
+    };
+    let liquidator = fixture.devnet.deployer();
+
+    // 2,100 and 900 of collateral and 2,350 of debt. Half would seize 1,234 of the first and leave 866.
+    fixture.set_price(2, 450_000_000).await?;
+    let report = newest(provider, &mut watcher).await?;
+    assert_equal(&fixture, &report, &mut seen).await?;
+    let shown = |report: &WatchReport, account: Address| {
+        report.positions.iter().find(|shown| shown.account == account).cloned().wrap_err("the account is not shown")
+    };
+    let shown_split = shown(&report, split)?;
+    assert!(shown_split.liquidatable && shown_split.collateral.token == odd, "{shown_split:?}");
+    let request = TransactionRequest::default().from(liquidator).to(fixture.aave.pool);
+    let refused = provider.call(request.input(liquidate(split).abi_encode().into())).await;
+    let data = refused.err().and_then(|error| error.as_error_resp()?.as_revert_data()).unwrap_or_default();
+    assert_eq!(data[..], keccak256("MustNotLeaveDust()")[..4]);
+
+    // 1,900 of debt, below 2,000: all of it is repaid although the health factor is above 0.95.
+    fixture.set_price(2, 7 * DOLLAR).await?;
+    fixture.set_price(1, 1_900 * DOLLAR).await?;
+    let report = newest(provider, &mut watcher).await?;
+    assert_equal(&fixture, &report, &mut seen).await?;
+    let shown_small = shown(&report, small)?;
+    let repaid = shown_small.liquidation.as_ref().map(|whole| whole.repaid.units.parse::<u64>());
+    assert!(shown_small.health.starts_with("0.98"), "{shown_small:?}");
+    assert!(repaid.is_some_and(|repaid| repaid.is_ok_and(|repaid| repaid >= 1_900_000_000)), "{shown_small:?}");
+    fixture.set_price(1, 2_000 * DOLLAR).await?;
+
+    // 500 of collateral and 1,035 of debt, of which the pool writes off in both tokens what is not repaid.
+    fixture.set_price(1, 500 * DOLLAR).await?;
+    assert!(fixture.send(liquidator, fixture.aave.pool, &liquidate(insolvent)).await?);
+    let created = Filter::new().address(fixture.aave.pool).event_signature(IAavePool::DeficitCreated::SIGNATURE_HASH);
+    assert_eq!(provider.get_logs(&created.from_block(0)).await?.len(), 2);
+    let report = newest(provider, &mut watcher).await?;
+    assert_equal(&fixture, &report, &mut seen).await?;
+    assert!(shown(&report, insolvent).is_err() && report.positions_with_debt == 2, "{report:?}");
+    assert!(seen.liquidations >= 4, "{seen:?}");
+    Ok(())
+}
+
 /// How often what is claimed was seen.
 #[derive(Debug, Default)]
 struct Seen {
@@ -276,7 +346,8 @@ async fn random_action(fixture: &Fixture, random: &mut Random) -> eyre::Result<(
         }
         10 => fixture.send(account, pool, &IAavePool::withdrawCall { asset, amount, to: account }).await?,
         11 => {
-            let category = u8::try_from(random.below(2))?;
+            let categories = if fixture.aave.release == Release::V3_0 { 2 } else { 3 };
+            let category = u8::try_from(random.below(categories))?;
             fixture.send(account, pool, &IAavePool::setUserEModeCall { categoryId: category }).await?
         }
         12 => {
