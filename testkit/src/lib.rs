@@ -21,6 +21,7 @@ pub mod recording;
 pub mod relay;
 pub mod scenario;
 pub mod venus;
+pub mod venus_core;
 pub mod wire;
 pub mod workspace;
 pub mod x402;

@@ -25,13 +25,13 @@ const PACKAGE: &str = "tools/venus/node_modules/@venusprotocol/isolated-pools";
 /// Arguments for Anvil: the comptroller's code is a little longer than chains allow.
 pub const ANVIL_ARGUMENTS: [&str; 1] = ["--disable-code-size-limit"];
 /// Creation code of a contract that answers every call with 1: access control that allows all, and a share reserve.
-const ANSWERS_ONE: Bytes = bytes!("6008600a5f3960085ff360015f5260205ff3");
+pub(crate) const ANSWERS_ONE: Bytes = bytes!("6008600a5f3960085ff360015f5260205ff3");
 /// Dividing the year into few blocks makes interest show after few blocks.
 const BLOCKS_PER_YEAR: u64 = 10_000;
 /// Most interest of a block × 10¹⁸.
 const MAX_BLOCK_RATE: u64 = 1_000_000_000_000_000;
 /// Decimals of a market's tokens.
-const MARKET_DECIMALS: u8 = 8;
+pub(crate) const MARKET_DECIMALS: u8 = 8;
 
 sol! {
     /// The oracle of Venus' own tests.
@@ -86,11 +86,12 @@ pub struct VenusMarket {
 /// # Errors
 /// When the repository cannot be found.
 pub fn is_installed() -> eyre::Result<bool> {
-    Ok(package()?.join("package.json").is_file())
+    Ok(package(PACKAGE)?.join("package.json").is_file())
 }
 
-fn package() -> eyre::Result<PathBuf> {
-    Ok(workspace()?.root().join(PACKAGE))
+/// Returns the folder of a package, by its path from the root of the repository.
+pub(crate) fn package(path: &str) -> eyre::Result<PathBuf> {
+    Ok(workspace()?.root().join(path))
 }
 
 /// Returns an amount of hundredths of dollars as the oracle's price of a whole token with these decimals.
@@ -185,7 +186,7 @@ impl Venus {
 }
 
 /// Deploys a proxy without storage of its own: the implementation cannot be initialised itself.
-async fn clone_of(devnet: &Devnet, implementation: Address) -> eyre::Result<Address> {
+pub(crate) async fn clone_of(devnet: &Devnet, implementation: Address) -> eyre::Result<Address> {
     let code = [
         &bytes!("3d602d80600a3d3981f3363d3d373d3d3d363d73")[..],
         implementation.as_slice(),
@@ -194,7 +195,7 @@ async fn clone_of(devnet: &Devnet, implementation: Address) -> eyre::Result<Addr
     create(devnet, code.concat().into()).await
 }
 
-async fn create(devnet: &Devnet, code: Bytes) -> eyre::Result<Address> {
+pub(crate) async fn create(devnet: &Devnet, code: Bytes) -> eyre::Result<Address> {
     let request = TransactionRequest::default().with_from(devnet.deployer()).with_deploy_code(code);
     let receipt = devnet.provider().send_transaction(request).await?.get_receipt().await?;
     ensure!(receipt.status(), "a constructor of Venus reverted");
@@ -203,7 +204,12 @@ async fn create(devnet: &Devnet, code: Bytes) -> eyre::Result<Address> {
 
 /// Reads a contract's creation code from the package and adds its arguments.
 fn creation_code(file: &str, name: &str, arguments: Vec<u8>) -> eyre::Result<Bytes> {
-    let path = package()?.join("artifacts/contracts").join(format!("{file}.sol/{name}.json"));
+    artifact_code(PACKAGE, file, name, arguments)
+}
+
+/// Reads a contract's creation code from a package's artifacts and adds its arguments.
+pub(crate) fn artifact_code(folder: &str, file: &str, name: &str, arguments: Vec<u8>) -> eyre::Result<Bytes> {
+    let path = package(folder)?.join("artifacts/contracts").join(format!("{file}.sol/{name}.json"));
     let text = fs::read_to_string(&path)
         .wrap_err_with(|| format!("{}: run npm ci --ignore-scripts in tools/venus", path.display()))?;
     let artifact: serde_json::Value = serde_json::from_str(&text).wrap_err_with(|| path.display().to_string())?;

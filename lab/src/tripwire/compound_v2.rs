@@ -35,6 +35,7 @@ impl Model for CompoundV2 {
             supply: EXP,
             assets: EXP,
             seize_share: U256::ZERO,
+            incentive: EXP * U256::from(11) / U256::from(10),
             is_forced: false,
             debt_paused: false,
             seizing_paused: false,
@@ -76,7 +77,15 @@ impl Model for CompoundV2 {
     fn is_liquidatable(account: &Vec<Holding>, tokens: &[Self::Terms]) -> bool {
         let half = EXP / U256::from(2);
         let incentive = EXP * U256::from(11) / U256::from(10);
-        let pool = PoolTerms { rules: RULES, close_factor: half, incentive, min_collateral: U256::ZERO };
+        let zero = U256::ZERO;
+        let pool = PoolTerms {
+            rules: RULES,
+            close_factor: half,
+            incentive,
+            min_collateral: zero,
+            liquidator_share: zero,
+            redeem_fee: zero,
+        };
         compound_v2::health(&pool, tokens, account).is_some_and(|health| health < HEALTHY)
     }
 }

@@ -300,6 +300,7 @@ mod tests {
             supply: EXP,
             assets: accrued.exchange_rate,
             seize_share: EXP / uint!(20_U256),
+            incentive: EXP * uint!(11_U256) / uint!(10_U256),
             is_forced: false,
             debt_paused: false,
             seizing_paused: false,
@@ -309,7 +310,14 @@ mod tests {
     fn pool(rules: Rules) -> PoolTerms {
         let min_collateral = if rules == Rules::Isolated { EXP * uint!(100_U256) } else { U256::ZERO };
         let incentive = EXP * uint!(11_U256) / uint!(10_U256);
-        PoolTerms { rules, close_factor: EXP / uint!(2_U256), incentive, min_collateral }
+        PoolTerms {
+            rules,
+            close_factor: EXP / uint!(2_U256),
+            incentive,
+            min_collateral,
+            liquidator_share: U256::ZERO,
+            redeem_fee: U256::ZERO,
+        }
     }
 
     fn holding(market: usize, tokens: u64, principal: u64) -> Holding {

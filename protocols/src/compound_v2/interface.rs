@@ -38,7 +38,17 @@ sol! {
         function liquidateAccount(address borrower, LiquidationOrder[] orders) external;
 
         // Venus' core pool only.
+        event PoolSelected(address account, uint96 previousPoolId, uint96 newPoolId);
         function liquidatorContract() external view returns (address);
+        function vaiController() external view returns (address);
+        function lastPoolId() external view returns (uint96);
+        function userPoolId(address account) external view returns (uint96);
+        function pools(uint96 id) external view returns (string label, bool isActive, bool allowCorePoolFallback);
+        /// Listed or not, collateral factor, a flag, liquidation threshold, liquidation incentive, and further words.
+        function poolMarkets(uint96 id, address vToken) external view returns (bool, uint256, bool, uint256, uint256, uint96, bool);
+        function mintedVAIs(address account) external view returns (uint256);
+        function treasuryPercent() external view returns (uint256);
+        function protocolPaused() external view returns (bool);
 
         // Administration of Venus' isolated pools.
         function initialize(uint256 loopLimit, address accessControlManager) external;
@@ -102,6 +112,20 @@ sol! {
     struct RiskManagement {
         address shortfall;
         address protocolShareReserve;
+    }
+
+    /// The contract that alone may liquidate accounts of Venus' core pool.
+    #[sol(rpc)]
+    interface IVenusLiquidator {
+        function treasuryPercentMantissa() external view returns (uint256);
+        function liquidateBorrow(address vToken, address borrower, uint256 repayAmount, address vTokenCollateral) external payable;
+    }
+
+    /// Lends VAI of Venus' core pool, outside all markets.
+    interface IVaiController {
+        event MintVAI(address minter, uint256 mintVAIAmount);
+        event RepayVAI(address payer, address borrower, uint256 repayVAIAmount);
+        event LiquidateVAI(address liquidator, address borrower, uint256 liquidateAmount, address vTokenCollateral, uint256 seizeTokens);
     }
 
     /// The interest event of markets of Compound's first year.

@@ -1,4 +1,4 @@
-//! The arithmetic of Compound v2 and of Venus' isolated pools, step by step as the contracts do it. `None` stands where they
+//! The arithmetic of Compound v2, of Venus' core pool and of its isolated pools, step by step as the contracts do it. `None` stands where they
 //! revert by overflow.
 
 use alloy::primitives::{Address, U256, uint};
@@ -15,6 +15,8 @@ pub enum Rules {
     Plain,
     /// An isolated pool of Venus.
     Isolated,
+    /// Venus' core pool: terms are of the account's pool and the market, and a contract of its own liquidates.
+    Core,
 }
 
 /// What a debt is kept as: an amount at an index.
@@ -42,10 +44,14 @@ pub struct PoolTerms {
     pub rules: Rules,
     /// Part of a debt that one liquidation repays at most, × 10¹⁸.
     pub close_factor: U256,
-    /// Collateral that is seized for a repayment of 1, by value, × 10¹⁸.
+    /// Collateral that is seized for a repayment of 1, by value, × 10¹⁸, where all markets have the same.
     pub incentive: U256,
-    /// Value of collateral up to which an account is not liquidated debt by debt. Zero by the plain rules.
+    /// Value of collateral up to which an account is not liquidated debt by debt. Zero but in isolated pools.
     pub min_collateral: U256,
+    /// Part of the bonus that the contract keeps which alone may liquidate, × 10¹⁸. Zero where there is none.
+    pub liquidator_share: U256,
+    /// Part of what is redeemed that the protocol keeps, × 10¹⁸.
+    pub redeem_fee: U256,
 }
 
 /// The terms of a market in a block.
@@ -71,6 +77,8 @@ pub struct MarketTerms {
     pub assets: U256,
     /// Part of what is seized that the protocol keeps.
     pub seize_share: U256,
+    /// Collateral of this market that is seized for a repayment of 1, by value, × 10¹⁸.
+    pub incentive: U256,
     /// Whether any debt of the market may be liquidated wholly, whatever the borrower's health.
     pub is_forced: bool,
     /// Whether liquidations of the market's debts are paused.
@@ -131,7 +139,7 @@ impl Rules {
     pub(super) fn weighted_price(self, weight: U256, exchange_rate: U256, price: U256) -> Option<U256> {
         match self {
             Self::Isolated => times(weight, times(exchange_rate, price)?),
-            Self::Plain => times(times(weight, exchange_rate)?, price),
+            Self::Plain | Self::Core => times(times(weight, exchange_rate)?, price),
         }
     }
 }
@@ -175,7 +183,7 @@ impl Sums {
 impl Pair<'_> {
     /// Market tokens × 10¹⁸ that are seized for a unit of the debt.
     fn ratio(&self) -> Option<U256> {
-        let numerator = times(self.pool.incentive, self.debt.price)?;
+        let numerator = times(self.collateral.incentive, self.debt.price)?;
         let denominator = times(self.price, self.collateral.accrued.exchange_rate)?;
         divided(numerator, denominator)
     }
@@ -210,12 +218,20 @@ impl Pair<'_> {
         let share = times(seized, market.seize_share)?;
         let kept = match self.pool.rules {
             Rules::Plain => share,
-            Rules::Isolated => divided(share, self.pool.incentive)?,
+            Rules::Isolated => divided(share, market.incentive)?,
+            Rules::Core => {
+                let bonus = seized.checked_mul(market.incentive.checked_sub(EXP)?)?.checked_div(market.incentive)?;
+                times(bonus, self.pool.liquidator_share)?
+            }
         };
         let received = seized.checked_sub(kept)?;
         let assets = market.assets.checked_sub(times(market.accrued.exchange_rate, kept)?)?;
         let supply = market.supply.checked_sub(kept)?;
-        if supply.is_zero() { Some(U256::ZERO) } else { times(assets.checked_mul(EXP)? / supply, received) }
+        if supply.is_zero() {
+            return Some(U256::ZERO);
+        }
+        let redeemed = times(assets.checked_mul(EXP)? / supply, received)?;
+        redeemed.checked_sub(times(redeemed, self.pool.redeem_fee)?)
     }
 
     /// Returns what units of the collateral are worth in units of the debt, rounded down.

@@ -1,5 +1,6 @@
-//! Compound v2 and its forks: a pool of markets, in each of which accounts have market tokens as collateral, and debts. Two
-//! kinds of pools are known: those that left Compound's rules as they were, and Venus' isolated pools.
+//! Compound v2 and its forks: a pool of markets, in each of which accounts have market tokens as collateral, and debts. Three
+//! kinds of pools are known: those that left Compound's rules as they were, Venus' isolated pools, and Venus' core pool, in which
+//! an account has the terms of the pool that it chose, and only a contract of its own may liquidate.
 //!
 //! Debts follow from the logs alone, exactly. Balances of market tokens are read of every account with debt once, and again
 //! when a log says that they changed. All terms, rates and prices are read in each block, with interest up to the block by
@@ -21,11 +22,13 @@ use self::{
     account::Account,
     math::{Quote, Sums},
     reads::MarketAnswers,
-    state::{Rows, State, Totals},
+    state::{CoreAccount, Rows, State, Totals},
 };
 pub use self::{
     bound::{effective_price, safety_bound},
-    interface::{ICompoundOracle, IComptroller, IVToken, LiquidationOrder, RiskManagement},
+    interface::{
+        ICompoundOracle, IComptroller, IVToken, IVaiController, IVenusLiquidator, LiquidationOrder, RiskManagement,
+    },
     math::{Debt, Holding, MarketTerms, PoolTerms, Rates, Rules},
 };
 use crate::{
@@ -38,6 +41,8 @@ const NEAR_BPS: u16 = 11_000;
 /// The same × 10¹⁸.
 const NEAR: U256 = uint!(1_100_000_000_000_000_000_U256);
 
+/// Why the executor cannot liquidate in Venus' core pool.
+const LIQUIDATOR_ALONE: &str = "only the pool's own Liquidator contract may liquidate it";
 /// Most markets of a pool.
 const MAX_MARKETS: usize = 200;
 /// Most balances that are read at once.
@@ -48,16 +53,28 @@ const MAX_BALANCES: usize = 500;
 pub struct CompoundV2 {
     deployment: Deployment,
     rules: Rules,
+    /// The contract that alone may liquidate when the pool was identified; zero where there is none.
+    liquidator: Address,
     /// The oracle when the pool was identified.
     oracle: Address,
     state: State,
     /// The terms as of the last [`Protocol::observe`], or why there are none.
     pool: Result<PoolTerms, String>,
-    /// Those of each market; `None` for one that cannot be valued.
+    /// Those of each market; `None` for one that cannot be valued. After them, those that accounts of each further pool have.
     terms: Vec<Option<MarketTerms>>,
     index: Tripwires,
     /// Accounts whose health factor may be below [`NEAR`].
     near: BTreeSet<Address>,
+}
+
+/// What a pool says of itself.
+struct Identity {
+    rules: Rules,
+    liquidator: Address,
+    oracle: Address,
+    /// The contract that lends VAI.
+    vai: Option<Address>,
+    markets: Vec<Address>,
 }
 
 /// What the comptroller's own `getAccountLiquidity` returns, in the oracle's currency × 10¹⁸.
@@ -78,6 +95,7 @@ impl CompoundV2 {
         Self {
             deployment,
             rules: Rules::Plain,
+            liquidator: Address::ZERO,
             oracle: Address::ZERO,
             state,
             pool,
@@ -104,7 +122,7 @@ impl CompoundV2 {
     /// Returns what counts of an account; `None` while something of it has to be read, or cannot be valued.
     fn holdings(&self, rows: &Rows) -> Option<Vec<Holding>> {
         let mut holdings = Vec::new();
-        for holding in members(rows)? {
+        for holding in self.members(rows)? {
             if self.terms.get(holding.market)?.as_ref()?.is_listed {
                 holdings.push(holding);
             }
@@ -118,27 +136,59 @@ impl CompoundV2 {
         IdentityError { protocol: protocol.to_string(), address, chain_id, problem }
     }
 
-    fn identify(&self, answers: &[Answer]) -> Result<(Rules, Address, Vec<Address>), String> {
+    /// Returns what an account has in the markets that it is a member of, each at the place of the terms that the account has
+    /// there; `None` while something of it has to be read, or if it has a debt that no market lends.
+    fn members(&self, rows: &Rows) -> Option<Vec<Holding>> {
+        let mut holdings = Vec::new();
+        for (place, row) in rows {
+            let balance = row.balance?;
+            let CoreAccount { pool, owes_vai } = balance.core;
+            if owes_vai {
+                return None;
+            }
+            if balance.is_member {
+                let pool = self.state.pools.iter().position(|known| *known == pool)?;
+                let market = pool * self.state.markets.len() + place;
+                holdings.push(Holding { market, tokens: balance.tokens, debt: row.debt });
+            }
+        }
+        Some(holdings)
+    }
+
+    /// Returns the address of a holding's market.
+    fn market_of(&self, holding: &Holding) -> Option<Address> {
+        let place = holding.market.checked_rem(self.state.markets.len())?;
+        self.state.markets.get(place).map(|market| market.address)
+    }
+
+    fn identify(&self, answers: &[Answer]) -> Result<Identity, String> {
         let is_comptroller = reads::number(answers, 0, "isComptroller()")?;
         if is_comptroller != U256::ONE {
             return Err(format!("its isComptroller() is {is_comptroller}"));
         }
         let oracle = Address::from_word(reads::number(answers, 1, "oracle()")?.into());
         reads::number(answers, 2, "closeFactorMantissa()")?;
-        reads::number(answers, 3, "liquidationIncentiveMantissa()")?;
-        let rules = match (reads::number(answers, 4, "minLiquidatableCollateral()"), reads::number(answers, 5, "")) {
+        let address = |place| reads::number(answers, place, "").map(|word| Address::from_word(word.into()));
+        let liquidator = address(5);
+        let rules = match (reads::number(answers, 4, ""), &liquidator) {
             (Ok(_), Err(_)) => Rules::Isolated,
             (Err(_), Err(_)) => Rules::Plain,
             (_, Ok(liquidator)) => {
-                let liquidator = Address::from_word(liquidator.into());
-                return Err(format!(
-                    "its liquidatorContract() is {liquidator}: it is Venus' core pool or a fork of it, whose rules for each \
-                     account are not known here"
-                ));
+                let is_known = reads::number(answers, 6, "").is_ok() && address(7).is_ok();
+                if !is_known {
+                    return Err(format!(
+                        "its liquidatorContract() is {liquidator}, and it has no lastPoolId() or no vaiController(): it is a \
+                         core pool of Venus before its pools, or a fork of one, whose rules are not known here"
+                    ));
+                }
+                Rules::Core
             }
         };
+        if rules != Rules::Core {
+            reads::number(answers, 3, "liquidationIncentiveMantissa()")?;
+        }
         // The list is longer than what is copied of an answer, so that its entries are asked for one by one.
-        let count = match answers.get(6) {
+        let count = match answers.get(8) {
             Some(Ok(list)) => list.get(32..64).map_or(U256::ZERO, U256::from_be_slice),
             _ => return Err("it does not list its markets by getAllMarkets()".to_owned()),
         };
@@ -146,8 +196,10 @@ impl CompoundV2 {
             .ok()
             .filter(|count| *count <= MAX_MARKETS)
             .ok_or_else(|| format!("it has {count} markets, and no more than {MAX_MARKETS} can be followed"))?;
-        let market = |place| Ok(Address::from_word(reads::number(answers, 7 + place, "allMarkets()")?.into()));
-        Ok((rules, oracle, (0..count).map(market).collect::<Result<_, String>>()?))
+        let market = |place| Ok(Address::from_word(reads::number(answers, 9 + place, "allMarkets()")?.into()));
+        let vai = address(7).ok().filter(|vai| rules == Rules::Core && !vai.is_zero());
+        let markets = (0..count).map(market).collect::<Result<_, String>>()?;
+        Ok(Identity { rules, liquidator: liquidator.unwrap_or_default(), oracle, vai, markets })
     }
 
     /// Returns the balances to read next.
@@ -156,8 +208,11 @@ impl CompoundV2 {
     }
 
     fn observe_markets(&mut self, answers: &[Vec<Answer>], observed: &mut Observed) {
-        self.pool = reads::pool_terms(self.rules, self.state.oracle, answers.first().map_or(&[], Vec::as_slice));
-        let mut answers = answers.get(1..).unwrap_or_default().chunks(2);
+        let of_pool = answers.first().map_or(&[][..], Vec::as_slice);
+        self.pool = reads::pool_terms(self.rules, self.state.oracle, self.liquidator, of_pool);
+        let (of_markets, of_pools) =
+            answers.get(1..).unwrap_or_default().split_at_checked(2 * self.state.markets.len()).unwrap_or_default();
+        let mut answers = of_markets.chunks(2);
         let mut all_terms = Vec::new();
         for (place, market) in self.state.markets.iter().enumerate() {
             let id = market.address.into_word();
@@ -168,7 +223,7 @@ impl CompoundV2 {
                     if let Ok(stored) = reads::stored_totals(&read) {
                         observed.differences.extend(differences(id, market.totals, stored));
                     }
-                    reads::market_terms(self.rules, &read)
+                    self.pool.as_ref().map_err(Clone::clone).and_then(|pool| reads::market_terms(pool, &read))
                 }
                 _ => Err("it was not read".to_owned()),
             };
@@ -180,12 +235,18 @@ impl CompoundV2 {
             }
             all_terms.push(terms.ok());
         }
+        for answers in of_pools {
+            let core = all_terms.iter().take(self.state.markets.len()).enumerate();
+            let of_pool = core.map(|(place, core)| reads::chosen_pool_terms(core.as_ref()?, place, answers).ok());
+            let of_pool: Vec<_> = of_pool.collect();
+            all_terms.extend(of_pool);
+        }
         self.terms = all_terms;
     }
 
     fn observe_balances(&mut self, answers: &[Vec<Answer>], observed: &mut Observed) {
         for ((account, place), answers) in self.asked_balances().into_iter().zip(answers) {
-            let read = reads::balance(answers);
+            let read = reads::balance(self.rules, answers);
             if let Ok((_, on_chain)) = read
                 && let Some(market) = self.state.markets.get(place)
             {
@@ -211,12 +272,23 @@ impl CompoundV2 {
         }
     }
 
+    /// Says how many accounts are left out because they owe VAI.
+    fn note_vai(&self, observed: &mut Observed) {
+        let Some(vai) = self.state.vai() else { return };
+        let owes_vai = |rows: &Rows| rows.values().filter_map(|row| row.balance).any(|balance| balance.core.owes_vai);
+        let positions = self.state.debtors().filter(|(_, rows)| rows.is_some_and(owes_vai)).count();
+        if positions > 0 {
+            let reason = "they owe VAI, which no market lends, besides other debts: they are left out".to_owned();
+            observed.unpriced.push(UnpricedMarket { market: vai.into_word(), reason, positions });
+        }
+    }
+
     /// Brings the index to the block's debts, balances, terms and prices.
     fn update_index(&mut self) {
         for account in self.state.take_changed() {
             // An account of which something has to be read is in no list meanwhile.
             let rows = self.state.rows(account).filter(|_| self.state.owes(account));
-            match rows.and_then(members) {
+            match rows.and_then(|rows| self.members(rows)) {
                 None => self.index.remove(account),
                 Some(holdings) => self.index.set(account, safety_bound(&holdings, NEAR_BPS)),
             }
@@ -240,11 +312,12 @@ impl CompoundV2 {
         let mut found = Vec::new();
         for (address, rows) in self.near() {
             let Some(holdings) = rows.and_then(|rows| self.holdings(rows)) else { continue };
-            let market = |holding: &Holding| self.state.markets.get(holding.market).map(|market| market.address);
+            let market = |holding: &Holding| self.market_of(holding);
             let lot = |account: Account<'_>| {
                 let health = account.health(None).filter(|health| is_wanted(*health))?;
                 let markets = [market(account.collateral.as_ref()?)?, market(&account.debt)?];
-                let lot = account.lot(self.deployment.address, address, markets)?;
+                let mut lot = account.lot(self.deployment.address, address, markets)?;
+                lot.obstacle = lot.obstacle.or_else(|| (!self.liquidator.is_zero()).then_some(LIQUIDATOR_ALONE));
                 least_bonus(lot.debt).is_some_and(|least| lot.whole.bonus >= least).then_some((health, lot))
             };
             let lots: Vec<_> = Account::pairs(pool, &self.terms, &holdings).filter_map(lot).collect();
@@ -269,7 +342,7 @@ impl CompoundV2 {
         let method = account.method(at.unwrap_or_default())?;
         let has_liquidation = at.is_some() || health < HEALTHY;
         Some(PositionSummary {
-            market: self.state.markets.get(account.debt.market)?.address.into_word(),
+            market: self.market_of(&account.debt)?.into_word(),
             account: address,
             collateral_token: token(account.collateral.as_ref().unwrap_or(&account.debt))?,
             collateral: account.collateral_units()?,
@@ -291,9 +364,10 @@ impl Protocol for CompoundV2 {
         &self.deployment
     }
 
-    /// Every log of the comptroller and of its markets.
+    /// Every log of the comptroller, of its markets, and of the contract that lends VAI.
     fn log_filter(&self) -> LogFilter {
-        let addresses: BTreeSet<_> = self.state.market_addresses().chain([self.deployment.address]).collect();
+        let further = self.state.vai().into_iter().chain([self.deployment.address]);
+        let addresses: BTreeSet<_> = self.state.market_addresses().chain(further).collect();
         LogFilter { addresses, topics: Vec::new() }
     }
 
@@ -306,6 +380,8 @@ impl Protocol for CompoundV2 {
             reads::view(to, &IComptroller::liquidationIncentiveMantissaCall {}),
             reads::view(to, &IComptroller::minLiquidatableCollateralCall {}),
             reads::view(to, &IComptroller::liquidatorContractCall {}),
+            reads::view(to, &IComptroller::lastPoolIdCall {}),
+            reads::view(to, &IComptroller::vaiControllerCall {}),
         ];
         let list = Call { gas: reads::LIST_GAS, ..reads::view(to, &IComptroller::getAllMarketsCall {}) };
         calls.push(list);
@@ -316,9 +392,13 @@ impl Protocol for CompoundV2 {
     }
 
     fn check_identity(&mut self, answers: &[Answer]) -> Result<(), IdentityError> {
-        let (rules, oracle, markets) = self.identify(answers).map_err(|problem| self.unknown(problem))?;
-        (self.rules, self.oracle) = (rules, oracle);
+        let Identity { rules, liquidator, oracle, vai, markets } =
+            self.identify(answers).map_err(|problem| self.unknown(problem))?;
+        (self.rules, self.liquidator, self.oracle) = (rules, liquidator, oracle);
         self.state = State::new(self.deployment.address, oracle, markets);
+        if let Some(vai) = vai {
+            self.state.follow_vai(vai);
+        }
         Ok(())
     }
 
@@ -331,8 +411,11 @@ impl Protocol for CompoundV2 {
     }
 
     fn reset(&mut self) {
-        let markets: Vec<_> = self.state.market_addresses().collect();
+        let (markets, vai) = (self.state.market_addresses().collect::<Vec<_>>(), self.state.vai());
         self.state = State::new(self.deployment.address, self.oracle, markets);
+        if let Some(vai) = vai {
+            self.state.follow_vai(vai);
+        }
         self.terms = Vec::new();
         self.index = Tripwires::default();
         self.near = BTreeSet::new();
@@ -346,25 +429,36 @@ impl Protocol for CompoundV2 {
         Size { markets: self.state.markets.len(), positions: self.state.debtors().len() }
     }
 
-    /// The pool's terms; for each market its terms and its price; then the balances that are to be read, some at a time.
+    /// The pool's terms; for each market its terms and its price; what accounts of each further pool have; then the balances that
+    /// are to be read, some at a time.
     fn reads(&self) -> Vec<Vec<Call>> {
         let (rules, comptroller, oracle) = (self.rules, self.deployment.address, self.state.oracle);
         let address = |place: usize| self.state.markets.get(place).map_or(Address::ZERO, |market| market.address);
-        let mut reads = vec![reads::pool_calls(rules, comptroller)];
+        let mut reads = vec![reads::pool_calls(rules, comptroller, self.liquidator)];
         for market in &self.state.markets {
             reads.push(reads::market_calls(rules, comptroller, market.address));
             reads.push(reads::price_calls(rules, oracle, market.address));
         }
+        for pool in self.state.pools.iter().skip(1) {
+            let markets = self.state.markets.iter().map(|market| market.address);
+            reads.push(reads::chosen_pool_calls(comptroller, *pool, markets));
+        }
         let balances = self.asked_balances().into_iter();
-        reads.extend(balances.map(|(account, place)| reads::balance_calls(comptroller, address(place), account)));
+        reads
+            .extend(balances.map(|(account, place)| reads::balance_calls(rules, comptroller, address(place), account)));
         reads
     }
 
     fn observe(&mut self, answers: &[Vec<Answer>]) -> Observed {
         let mut observed = Observed::default();
-        let (markets, balances) = answers.split_at(answers.len().min(1 + 2 * self.state.markets.len()));
+        let known = self.state.pools.len();
+        let of_terms = 2 * self.state.markets.len() + known;
+        let (markets, balances) = answers.split_at(answers.len().min(of_terms));
         self.observe_balances(balances, &mut observed);
         self.observe_markets(markets, &mut observed);
+        // An account has chosen a pool that was not read: it is read in the same block.
+        observed.pending += self.state.pools.len() - known;
+        self.note_vai(&mut observed);
         self.update_index();
         observed
     }
@@ -402,18 +496,6 @@ impl Protocol for CompoundV2 {
 #[must_use]
 pub fn health(pool: &PoolTerms, markets: &[Option<MarketTerms>], holdings: &[Holding]) -> Option<U256> {
     Account::of(pool, markets, holdings)?.health(None)
-}
-
-/// Returns what an account has in the markets that it is a member of; `None` while something of it has to be read.
-fn members(rows: &Rows) -> Option<Vec<Holding>> {
-    let mut holdings = Vec::new();
-    for (place, row) in rows {
-        let balance = row.balance?;
-        if balance.is_member {
-            holdings.push(Holding { market: *place, tokens: balance.tokens, debt: row.debt });
-        }
-    }
-    Some(holdings)
 }
 
 fn differences(market: B256, from_logs: Totals, on_chain: Totals) -> impl Iterator<Item = TotalsDifference> {

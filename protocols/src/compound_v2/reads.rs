@@ -1,14 +1,14 @@
 //! What logs do not tell: the calls of a block, and what their answers say.
 
 use alloy::{
-    primitives::{Address, U256},
+    primitives::{Address, U256, aliases::U96},
     sol_types::SolCall,
 };
 
 use super::{
-    interface::{ICompoundOracle, IComptroller, IVToken},
+    interface::{ICompoundOracle, IComptroller, IVToken, IVenusLiquidator},
     math::{EXP, MarketTerms, PoolTerms, Rates, Rules},
-    state::{Balance, Totals},
+    state::{Balance, CoreAccount, Totals},
 };
 use crate::{Answer, Call, CallFailure};
 
@@ -36,34 +36,88 @@ pub(super) fn view(to: Address, call: &impl SolCall) -> Call {
     Call { to, data: call.abi_encode().into(), gas: VIEW_GAS }
 }
 
-/// Returns the calls for a pool's terms.
-pub(super) fn pool_calls(rules: Rules, comptroller: Address) -> Vec<Call> {
+/// Returns the calls for a pool's terms. `liquidator` is the contract that alone may liquidate in Venus' core pool.
+pub(super) fn pool_calls(rules: Rules, comptroller: Address, liquidator: Address) -> Vec<Call> {
     let mut calls = vec![
         view(comptroller, &IComptroller::oracleCall {}),
         view(comptroller, &IComptroller::closeFactorMantissaCall {}),
-        view(comptroller, &IComptroller::liquidationIncentiveMantissaCall {}),
     ];
-    if rules == Rules::Isolated {
-        calls.push(view(comptroller, &IComptroller::minLiquidatableCollateralCall {}));
-    }
+    calls.extend(match rules {
+        Rules::Plain => vec![view(comptroller, &IComptroller::liquidationIncentiveMantissaCall {})],
+        Rules::Isolated => vec![
+            view(comptroller, &IComptroller::liquidationIncentiveMantissaCall {}),
+            view(comptroller, &IComptroller::minLiquidatableCollateralCall {}),
+        ],
+        Rules::Core => vec![
+            view(comptroller, &IComptroller::liquidatorContractCall {}),
+            view(comptroller, &IComptroller::treasuryPercentCall {}),
+            view(comptroller, &IComptroller::protocolPausedCall {}),
+            view(liquidator, &IVenusLiquidator::treasuryPercentMantissaCall {}),
+        ],
+    });
     calls
 }
 
 /// Reads a pool's terms; fails with a reason for people.
-pub(super) fn pool_terms(rules: Rules, oracle: Address, answers: &[Answer]) -> Result<PoolTerms, String> {
+pub(super) fn pool_terms(
+    rules: Rules,
+    oracle: Address,
+    liquidator: Address,
+    answers: &[Answer],
+) -> Result<PoolTerms, String> {
     let found = Address::from_word(number(answers, 0, "oracle()")?.into());
     if found != oracle {
         return Err(format!("the pool's oracle is {found}, and {oracle} by its logs"));
     }
-    Ok(PoolTerms {
+    let terms = PoolTerms {
         rules,
         close_factor: number(answers, 1, "closeFactorMantissa()")?,
-        incentive: number(answers, 2, "liquidationIncentiveMantissa()")?,
-        min_collateral: match rules {
-            Rules::Plain => U256::ZERO,
-            Rules::Isolated => number(answers, 3, "minLiquidatableCollateral()")?,
-        },
-    })
+        incentive: EXP,
+        min_collateral: U256::ZERO,
+        liquidator_share: U256::ZERO,
+        redeem_fee: U256::ZERO,
+    };
+    let incentive = || number(answers, 2, "liquidationIncentiveMantissa()");
+    match rules {
+        Rules::Plain => Ok(PoolTerms { incentive: incentive()?, ..terms }),
+        Rules::Isolated => {
+            let min_collateral = number(answers, 3, "minLiquidatableCollateral()")?;
+            Ok(PoolTerms { incentive: incentive()?, min_collateral, ..terms })
+        }
+        Rules::Core => {
+            let found = Address::from_word(number(answers, 2, "liquidatorContract()")?.into());
+            if found != liquidator {
+                return Err(format!("the pool's liquidatorContract() is {found} and was {liquidator}: start again"));
+            }
+            if flag(answers, 4, "protocolPaused()")? {
+                return Err("the whole protocol is paused".to_owned());
+            }
+            let liquidator_share =
+                if liquidator.is_zero() { U256::ZERO } else { number(answers, 5, "treasuryPercentMantissa()")? };
+            Ok(PoolTerms { liquidator_share, redeem_fee: number(answers, 3, "treasuryPercent()")?, ..terms })
+        }
+    }
+}
+
+/// Returns the calls for the terms that accounts of one of the core pool's further pools have.
+pub(super) fn chosen_pool_calls(comptroller: Address, id: u64, markets: impl Iterator<Item = Address>) -> Vec<Call> {
+    let id = U96::from(id);
+    let mut calls = vec![view(comptroller, &IComptroller::poolsCall { id })];
+    calls.extend(markets.map(|market| view(comptroller, &IComptroller::poolMarketsCall { id, vToken: market })));
+    calls
+}
+
+/// Reads a market's terms for the accounts of a further pool, which are those of the core pool where it has none of its own.
+pub(super) fn chosen_pool_terms(core: &MarketTerms, place: usize, answers: &[Answer]) -> Result<MarketTerms, String> {
+    let pool = words(answers, 0, "pools()")?;
+    let own = words(answers, 1 + place, "poolMarkets()")?;
+    let ([_, is_active, falls_back, ..], [is_listed, _, _, threshold, incentive, ..]) = (&pool[..], &own[..]) else {
+        return Err("asked for pools() and poolMarkets(), the pool returns too few words".to_owned());
+    };
+    if is_active.is_zero() || (is_listed.is_zero() && !falls_back.is_zero()) {
+        return Ok(*core);
+    }
+    Ok(MarketTerms { weight: *threshold, incentive: *incentive, ..*core })
 }
 
 /// Returns the calls for a market's terms in one sequence: its storage, the accrual of interest, its storage afterwards, and
@@ -95,6 +149,12 @@ pub(super) fn market_calls(rules: Rules, comptroller: Address, market: Address) 
             paused(LIQUIDATE),
             paused(REPAY),
         ],
+        Rules::Core => vec![
+            view(comptroller, &IComptroller::isForcedLiquidationEnabledCall { vToken: market }),
+            paused(SEIZE),
+            paused(LIQUIDATE),
+            paused(REPAY),
+        ],
         Rules::Plain => vec![
             view(market, &IVToken::reserveFactorMantissaCall {}),
             view(comptroller, &IComptroller::borrowGuardianPausedCall { vToken: market }),
@@ -109,7 +169,7 @@ pub(super) fn price_calls(rules: Rules, oracle: Address, market: Address) -> Vec
     let price = Call { gas: ORACLE_GAS, ..view(oracle, &ICompoundOracle::getUnderlyingPriceCall { vToken: market }) };
     let update = Call { gas: ORACLE_GAS, ..view(oracle, &ICompoundOracle::updatePriceCall { vToken: market }) };
     match rules {
-        Rules::Plain => vec![price],
+        Rules::Plain | Rules::Core => vec![price],
         Rules::Isolated => vec![price.clone(), update, price],
     }
 }
@@ -123,7 +183,8 @@ pub(super) fn stored_totals(answers: &MarketAnswers<'_>) -> Result<Totals, Strin
 }
 
 /// Reads a market's terms; fails with a reason for people.
-pub(super) fn market_terms(rules: Rules, answers: &MarketAnswers<'_>) -> Result<MarketTerms, String> {
+pub(super) fn market_terms(pool: &PoolTerms, answers: &MarketAnswers<'_>) -> Result<MarketTerms, String> {
+    let rules = pool.rules;
     let MarketAnswers { market, price } = *answers;
     let accrual = number(market, 3, "accrueInterest()")?;
     if !accrual.is_zero() {
@@ -138,8 +199,14 @@ pub(super) fn market_terms(rules: Rules, answers: &MarketAnswers<'_>) -> Result<
     let (borrows, cash) = (number(market, 6, "totalBorrows()")?, number(market, 8, "getCash()")?);
     let reserves = number(market, 9, "totalReserves()")?;
     let listed = words(market, 12, "markets()")?;
-    let [is_listed, factor, threshold] = listed[..] else {
+    let [is_listed, factor, third, ..] = listed[..] else {
         return Err("asked for markets(), the pool returns fewer than three words".to_owned());
+    };
+    let (weight, incentive) = match (rules, &listed[3..]) {
+        (Rules::Plain, _) => (factor, pool.incentive),
+        (Rules::Isolated, _) => (third, pool.incentive),
+        (Rules::Core, [threshold, incentive, ..]) => (*threshold, *incentive),
+        (Rules::Core, _) => return Err("asked for markets(), the pool returns fewer than five words".to_owned()),
     };
     let bad_debt = if rules == Rules::Isolated { number(market, 13, "badDebt()")? } else { U256::ZERO };
     let assets =
@@ -150,6 +217,11 @@ pub(super) fn market_terms(rules: Rules, answers: &MarketAnswers<'_>) -> Result<
             flag(market, 14, "isForcedLiquidationEnabled()")?,
             flag(market, 15, "actionPaused()")?,
             flag(market, 16, "actionPaused()")? || flag(market, 17, "actionPaused()")?,
+        ),
+        Rules::Core => (
+            flag(market, 13, "isForcedLiquidationEnabled()")?,
+            flag(market, 14, "actionPaused()")?,
+            flag(market, 15, "actionPaused()")? || flag(market, 16, "actionPaused()")?,
         ),
         Rules::Plain => {
             // A market is deprecated that gives nothing to borrowers nor to suppliers any more. Old pools have no pauses.
@@ -163,9 +235,10 @@ pub(super) fn market_terms(rules: Rules, answers: &MarketAnswers<'_>) -> Result<
         is_listed: !is_listed.is_zero(),
         // Only a market of the chain's own coin has no such function.
         underlying: number(market, 11, "underlying()").ok().map(|word| Address::from_word(word.into())),
-        weight: if rules == Rules::Isolated { threshold } else { factor },
+        weight,
+        incentive,
         viewed_price,
-        price: if rules == Rules::Plain { viewed_price } else { oracle_price(price, 2)? },
+        price: if rules == Rules::Isolated { oracle_price(price, 2)? } else { viewed_price },
         stored: rates(0)?,
         accrued: rates(4)?,
         supply: number(market, 7, "totalSupply()")?,
@@ -179,23 +252,35 @@ pub(super) fn market_terms(rules: Rules, answers: &MarketAnswers<'_>) -> Result<
 }
 
 /// Returns the calls for an account's balance in a market.
-pub(super) fn balance_calls(comptroller: Address, market: Address, account: Address) -> Vec<Call> {
-    vec![
+pub(super) fn balance_calls(rules: Rules, comptroller: Address, market: Address, account: Address) -> Vec<Call> {
+    let mut calls = vec![
         view(market, &IVToken::getAccountSnapshotCall { account }),
         view(comptroller, &IComptroller::checkMembershipCall { account, vToken: market }),
-    ]
+    ];
+    if rules == Rules::Core {
+        calls.push(view(comptroller, &IComptroller::userPoolIdCall { account }));
+        calls.push(view(comptroller, &IComptroller::mintedVAIsCall { account }));
+    }
+    calls
 }
 
 /// Reads a balance, and the debt at the stored index; fails with a reason for people.
-pub(super) fn balance(answers: &[Answer]) -> Result<(Balance, U256), String> {
+pub(super) fn balance(rules: Rules, answers: &[Answer]) -> Result<(Balance, U256), String> {
     let snapshot = words(answers, 0, "getAccountSnapshot()")?;
-    let [error, tokens, debt] = snapshot[..] else {
+    let [error, tokens, debt, ..] = snapshot[..] else {
         return Err("asked for getAccountSnapshot(), it returns too few words".to_owned());
     };
     if !error.is_zero() {
         return Err(format!("getAccountSnapshot() returns the error {error}"));
     }
-    Ok((Balance { tokens, is_member: flag(answers, 1, "checkMembership()")? }, debt))
+    let core = if rules == Rules::Core {
+        let pool = number(answers, 2, "userPoolId()")?;
+        let pool = u64::try_from(pool).map_err(|_| format!("its userPoolId() is {pool}"))?;
+        CoreAccount { pool, owes_vai: flag(answers, 3, "mintedVAIs()")? }
+    } else {
+        CoreAccount::default()
+    };
+    Ok((Balance { tokens, is_member: flag(answers, 1, "checkMembership()")?, core }, debt))
 }
 
 fn oracle_price(answers: &[Answer], place: usize) -> Result<U256, String> {
@@ -230,8 +315,11 @@ fn flag(answers: &[Answer], place: usize, function: &str) -> Result<bool, String
     number(answers, place, function).map(|word| !word.is_zero())
 }
 
-/// Reads the first three words that a call returns, or fewer.
+/// Most words that are read of what a call returns.
+const MAX_WORDS: usize = 5;
+
+/// Reads the first words that a call returns.
 fn words(answers: &[Answer], place: usize, function: &str) -> Result<Vec<U256>, String> {
     let (words, _) = answer(answers, place, function)?.as_chunks::<32>();
-    Ok(words.iter().take(3).map(|word| U256::from_be_bytes(*word)).collect())
+    Ok(words.iter().take(MAX_WORDS).map(|word| U256::from_be_bytes(*word)).collect())
 }

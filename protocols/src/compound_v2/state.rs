@@ -12,7 +12,7 @@ use alloy::{
 };
 
 use super::{
-    interface::{IComptroller, IFirstCToken, IVToken},
+    interface::{IComptroller, IFirstCToken, IVToken, IVaiController},
     math::{Debt, EXP},
 };
 use crate::{ApplyError, Block, MAX_UNDO, UndoError};
@@ -38,6 +38,18 @@ pub(super) struct Balance {
     pub(super) tokens: U256,
     /// Whether the market counts for the account.
     pub(super) is_member: bool,
+    /// The account itself, in Venus' core pool.
+    pub(super) core: CoreAccount,
+}
+
+/// What Venus' core pool says of an account as a whole. It is read with each balance, and along with all of them again when a
+/// log says that it has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct CoreAccount {
+    /// The pool whose terms the account has; 0 if it chose none.
+    pub(super) pool: u64,
+    /// Whether it owes VAI, which no market lends.
+    pub(super) owes_vai: bool,
 }
 
 /// An account in a market.
@@ -71,7 +83,11 @@ struct UndoRecord {
 #[derive(Debug)]
 pub(super) struct State {
     comptroller: Address,
+    /// The contract that lends VAI, in Venus' core pool.
+    vai: Option<Address>,
     pub(super) oracle: Address,
+    /// The pools that accounts have chosen, in the order in which they were seen: the core pool's own first.
+    pub(super) pools: Vec<u64>,
     pub(super) markets: Vec<Market>,
     places: BTreeMap<Address, usize>,
     /// Markets that logs name and that were not known.
@@ -99,7 +115,9 @@ impl State {
         Self {
             members: vec![0; markets.len()],
             comptroller,
+            vai: None,
             oracle,
+            pools: vec![0],
             markets,
             places,
             named: BTreeSet::new(),
@@ -111,6 +129,16 @@ impl State {
             tip: None,
             undo: VecDeque::new(),
         }
+    }
+
+    /// Follows the contract that lends VAI, too.
+    pub(super) fn follow_vai(&mut self, vai: Address) {
+        self.vai = Some(vai);
+    }
+
+    /// Returns the contract that lends VAI.
+    pub(super) const fn vai(&self) -> Option<Address> {
+        self.vai
     }
 
     pub(super) const fn tip(&self) -> Option<Block> {
@@ -184,6 +212,9 @@ impl State {
         match read {
             Ok(balance) => {
                 self.changed.insert(account);
+                if !self.pools.contains(&balance.core.pool) {
+                    self.pools.push(balance.core.pool);
+                }
                 self.change_rows(account, |state| {
                     state.accounts.entry(account).or_default().entry(place).or_default().balance = Some(balance);
                 });
@@ -265,6 +296,19 @@ impl State {
         if log.address == self.comptroller {
             return self.apply_pool_log(topic, &words, changes);
         }
+        if Some(log.address) == self.vai {
+            let borrower = if topic == IVaiController::MintVAI::SIGNATURE_HASH {
+                words.address(0)?
+            } else if topic == IVaiController::RepayVAI::SIGNATURE_HASH
+                || topic == IVaiController::LiquidateVAI::SIGNATURE_HASH
+            {
+                words.address(1)?
+            } else {
+                return Ok(());
+            };
+            self.account_changed(borrower, changes);
+            return Ok(());
+        }
         let Some(place) = self.places.get(&log.address).copied() else { return Ok(()) };
         if topic == IVToken::AccrueInterest::SIGNATURE_HASH {
             let totals = Totals { borrow_index: words.number(2)?, borrows: words.number(3)? };
@@ -304,6 +348,9 @@ impl State {
             if !self.places.contains_key(&market) {
                 self.named.insert(market);
             }
+        } else if topic == IComptroller::PoolSelected::SIGNATURE_HASH {
+            // The account and the new pool are indexed, the one before is not; the account comes first either way.
+            self.account_changed(words.address(0)?, changes);
         } else if topic == IComptroller::NewPriceOracle::SIGNATURE_HASH {
             changes.push(Change::Oracle(self.oracle));
             self.oracle = words.address(1)?;
@@ -375,6 +422,14 @@ impl State {
     fn balance_changed(&mut self, account: Address, place: usize, changes: &mut Vec<Change>) {
         changes.push(Change::Balance(account, place));
         self.forget_balance(account, place);
+    }
+
+    /// Has everything of an account read again.
+    fn account_changed(&mut self, account: Address, changes: &mut Vec<Change>) {
+        let places: Vec<_> = self.accounts.get(&account).into_iter().flat_map(BTreeMap::keys).copied().collect();
+        for place in places {
+            self.balance_changed(account, place, changes);
+        }
     }
 
     fn forget_balance(&mut self, account: Address, place: usize) {
@@ -502,7 +557,7 @@ mod tests {
                     state.apply(place, &[]).unwrap();
                 }
                 for (account, place) in state.pending().clone().into_iter().step_by(2) {
-                    let balance = Balance { tokens: U256::ONE, is_member: number % 3 != 0 };
+                    let balance = Balance { tokens: U256::ONE, is_member: number % 3 != 0, core: CoreAccount::default() };
                     state.set_balance(account, place, Ok(balance));
                 }
                 before.push(known(&state));
@@ -542,10 +597,18 @@ mod tests {
         state.apply(Block { number: 2, timestamp: 2 }, &[borrow(0, 3, 70, 70, 1)]).unwrap();
         assert_eq!(state.pending().iter().copied().collect::<Vec<_>>(), [(account(3), 0), (account(3), 1)]);
         for place in [0, 1] {
-            state.set_balance(account(3), place, Ok(Balance { tokens: U256::from(5), is_member: true }));
+            state.set_balance(
+                account(3),
+                place,
+                Ok(Balance { tokens: U256::from(5), is_member: true, core: CoreAccount::default() }),
+            );
         }
         state.apply(Block { number: 3, timestamp: 3 }, &[transfer(3)]).unwrap();
-        state.set_balance(account(3), 1, Ok(Balance { tokens: U256::ZERO, is_member: true }));
+        state.set_balance(
+            account(3),
+            1,
+            Ok(Balance { tokens: U256::ZERO, is_member: true, core: CoreAccount::default() }),
+        );
         assert!(state.pending().is_empty());
         state.undo_to(2).unwrap();
         assert_eq!(state.pending().iter().copied().collect::<Vec<_>>(), [(account(3), 1)]);

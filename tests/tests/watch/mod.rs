@@ -5,6 +5,7 @@ mod commands;
 mod fixture;
 mod histories;
 mod venus;
+mod venus_core;
 
 use alloy::{primitives::U256, providers::Provider};
 use plimsoll_keeper::{
