@@ -18,6 +18,7 @@ mod obsolete;
 mod op_stack;
 mod open_page;
 mod page;
+mod pre_liquidations;
 mod protocols;
 mod recovery;
 mod remote_signer;

@@ -20,7 +20,7 @@ use plimsoll_testkit::{
     devnet::{IOneSlotOracle, ITestToken, mined},
     exchange::{Amount, Exchange, FEE, POOL_CODE_HASH},
     keeper::{Keeper, KeeperSetup},
-    morpho_blue::MorphoBlue,
+    morpho_blue::{MorphoBlue, PreLiquidations},
     proxy::{Fault, Phase, Proxy, Rule},
 };
 use serde_json::{Value, json};
@@ -28,15 +28,15 @@ use serde_json::{Value, json};
 use super::fixture::{EARLY_FINALITY, ETHER, Fixture, program, soon};
 use crate::support::events;
 
-const DOLLAR: u128 = 1_000_000;
+pub(super) const DOLLAR: u128 = 1_000_000;
 /// Time between two queries of a transaction that is waited for.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// Base fee, in wei, at which a liquidation costs a small part of its bonus.
 const BASE_FEE: u128 = 1_000_000_000;
 /// Fee, in wei, that puts a transaction before every other one of its block.
-const FIRST_FEE: u128 = 1_000_000_000_000;
+pub(super) const FIRST_FEE: u128 = 1_000_000_000_000;
 /// Accounts of the node: one lends, the others borrow.
-const LENDER: usize = 1;
+pub(super) const LENDER: usize = 1;
 const BORROWERS: std::ops::Range<usize> = 2..7;
 /// Debt of the first borrower against an ether; each further one owes a step less.
 const FIRST_DEBT: u128 = 1_500 * DOLLAR;
@@ -46,21 +46,22 @@ const DEBT_STEP: u128 = 20 * DOLLAR;
 const BORROW_GAS: u64 = 1_000_000;
 
 /// A suite with a Morpho Blue besides it, whose positions are liquidatable from prices of their own.
-struct Besides {
-    fixture: Fixture,
-    morpho: MorphoBlue,
-    market: MarketParams,
-    executor: Address,
-    borrowers: Vec<Address>,
+pub(super) struct Besides {
+    pub(super) fixture: Fixture,
+    pub(super) morpho: MorphoBlue,
+    pub(super) market: MarketParams,
+    pub(super) executor: Address,
+    pub(super) borrowers: Vec<Address>,
+    pub(super) pre_liquidations: PreLiquidations,
 }
 
 /// The oracle's price for so many dollars of six decimals for an ether.
-fn price(dollars: u128) -> U256 {
+pub(super) fn price(dollars: u128) -> U256 {
     U256::from(dollars) * U256::from(10).pow(U256::from(18))
 }
 
 impl Besides {
-    async fn new() -> eyre::Result<Self> {
+    pub(super) async fn new() -> eyre::Result<Self> {
         Self::with(&[]).await
     }
 
@@ -73,7 +74,11 @@ impl Besides {
         let morpho = MorphoBlue::deploy(devnet).await?;
         let swapper = IUniswapV3Swapper::new(suite.contract("UniswapV3Swapper")?, devnet.provider());
         let factory = swapper.factory().call().await?;
-        let targets = vec![Target { kind: TargetKind::MorphoBlue, account: morpho.core }];
+        let pre_liquidations = PreLiquidations::deploy(devnet, &morpho).await?;
+        let targets = vec![
+            Target { kind: TargetKind::MorphoBlue, account: morpho.core },
+            Target { kind: TargetKind::MorphoPreLiquidation, account: pre_liquidations.factory },
+        ];
         let venues = vec![Venue { kind: VenueKind::UniswapV3, deployer: factory, poolInitCodeHash: POOL_CODE_HASH }];
         let arguments = (suite.token("WETH")?, targets, venues).abi_encode_params();
         let executor = devnet.deploy("Executor", arguments).await?;
@@ -92,7 +97,7 @@ impl Besides {
         devnet.mint_and_approve(dollars, lender, supply, morpho.core).await?;
         let core = IMorphoBlue::new(morpho.core, devnet.provider());
         mined(core.supply(market.clone(), supply, U256::ZERO, lender, Bytes::new()).from(lender)).await?;
-        let mut besides = Self { morpho, market, executor, borrowers: Vec::new(), fixture };
+        let mut besides = Self { morpho, market, executor, borrowers: Vec::new(), pre_liquidations, fixture };
         for (index, account) in (0..).zip(BORROWERS) {
             besides.borrow(account, FIRST_DEBT - DEBT_STEP * index).await?;
         }
@@ -112,12 +117,12 @@ impl Besides {
         Ok(())
     }
 
-    fn setup(&self, endpoints: Option<&Proxy>) -> KeeperSetup {
+    pub(super) fn setup(&self, endpoints: Option<&Proxy>) -> KeeperSetup {
         let live = KeeperSetup::live(&self.fixture.suite);
         let further = format!(
             "{EARLY_FINALITY}[[protocols]]\nkind = \"morpho-blue\"\naddress = \"{}\"\nfirst_block = 1\n\
-             [executor]\naddress = \"{}\"\n",
-            self.morpho.core, self.executor
+             pre_liquidation_factory = \"{}\"\n[executor]\naddress = \"{}\"\n",
+            self.morpho.core, self.pre_liquidations.factory, self.executor
         );
         let endpoints = endpoints.map_or(live.endpoints.clone(), |proxy| vec![format!("url = \"{}\"", proxy.ws_url())]);
         KeeperSetup { endpoints, further, ..live }
@@ -135,19 +140,19 @@ impl Besides {
         Ok(KeeperSetup { deployment, further: setup.further.clone() + "hubs = [\"WETH\"]\n" + &tokens, ..setup })
     }
 
-    async fn start(&self, setup: &KeeperSetup) -> eyre::Result<Keeper> {
+    pub(super) async fn start(&self, setup: &KeeperSetup) -> eyre::Result<Keeper> {
         let keeper = Keeper::start_with(&self.fixture.suite, program(), setup).await?;
         keeper.wait_until_ready().await?;
         Ok(keeper)
     }
 
     /// Sets the price at which so many positions are 1 % below their liquidation price, in a block of its own.
-    async fn drop_price_below(&self, positions: u128) -> eyre::Result<()> {
+    pub(super) async fn drop_price_below(&self, positions: u128) -> eyre::Result<()> {
         self.set_price((FIRST_DEBT - DEBT_STEP * (positions - 1)) * 100 / 86 * 99 / 100).await
     }
 
     /// Sets the price of an ether, in units of the dollar, in a block of its own.
-    async fn set_price(&self, dollars: u128) -> eyre::Result<()> {
+    pub(super) async fn set_price(&self, dollars: u128) -> eyre::Result<()> {
         let oracle = IOneSlotOracle::new(self.market.oracle, self.fixture.provider());
         let set = oracle.set(price(dollars)).from(self.fixture.suite.devnet.deployer()).gas(200_000);
         let pending = set.max_fee_per_gas(2 * FIRST_FEE).max_priority_fee_per_gas(FIRST_FEE).send().await?;
@@ -156,12 +161,12 @@ impl Besides {
         Ok(())
     }
 
-    fn market_id(&self) -> B256 {
+    pub(super) fn market_id(&self) -> B256 {
         keccak256(self.market.abi_encode())
     }
 
     /// Returns how often each borrower was liquidated on the present chain.
-    async fn liquidated(&self) -> eyre::Result<BTreeMap<Address, u64>> {
+    pub(super) async fn liquidated(&self) -> eyre::Result<BTreeMap<Address, u64>> {
         let mut times = BTreeMap::new();
         for event in events::<IMorphoBlue::Liquidate>(self.fixture.provider(), self.morpho.core).await? {
             ensure!(event.id == self.market_id() && event.badDebtShares.is_zero(), "{event:?}");
@@ -171,7 +176,7 @@ impl Besides {
     }
 
     /// Mines a block, and waits until the keeper has decided on it and sent what it wants to send.
-    async fn mine(&self, keeper: &Keeper) -> eyre::Result<()> {
+    pub(super) async fn mine(&self, keeper: &Keeper) -> eyre::Result<()> {
         let head = self.fixture.mine().await?;
         let is_decided = |status: &Value| status["protocols"][0]["block"].as_u64() >= Some(head);
         let status = keeper.wait_until("status", is_decided).await?;
@@ -188,14 +193,14 @@ impl Besides {
         Ok(())
     }
 
-    async fn has_pending(&self, signer: Address) -> eyre::Result<bool> {
+    pub(super) async fn has_pending(&self, signer: Address) -> eyre::Result<bool> {
         let provider = self.fixture.provider();
         let mined = provider.get_transaction_count(signer).await?;
         Ok(provider.get_transaction_count(signer).pending().await? > mined)
     }
 
     /// Mines blocks until so many borrowers were liquidated.
-    async fn wait_until_liquidated(&self, borrowers: usize, keeper: &Keeper) -> eyre::Result<()> {
+    pub(super) async fn wait_until_liquidated(&self, borrowers: usize, keeper: &Keeper) -> eyre::Result<()> {
         soon(async {
             while self.liquidated().await?.len() < borrowers {
                 self.mine(keeper).await?;
@@ -220,7 +225,7 @@ impl Besides {
         Ok(())
     }
 
-    async fn dollars_of(&self, account: Address) -> eyre::Result<U256> {
+    pub(super) async fn dollars_of(&self, account: Address) -> eyre::Result<U256> {
         self.balance_of(self.market.loanToken, account).await
     }
 
@@ -228,7 +233,7 @@ impl Besides {
         Ok(ITestToken::new(token, self.fixture.provider()).balanceOf(account).call().await?)
     }
 
-    async fn stop_mining(&self) -> eyre::Result<()> {
+    pub(super) async fn stop_mining(&self) -> eyre::Result<()> {
         self.fixture.stop_mining().await?;
         self.fixture.provider().anvil_set_next_block_base_fee_per_gas(BASE_FEE).await?;
         Ok(())
