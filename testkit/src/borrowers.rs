@@ -1,6 +1,8 @@
 //! Borrowers on a local chain: thousands of loans a transaction, each of an account of its own and opened by real
 //! calls, so that the chain has every event.
 
+use std::marker::PhantomData;
+
 use alloy::{
     eips::BlockNumberOrTag,
     network::TransactionBuilder,
@@ -17,10 +19,6 @@ use plimsoll_protocols::morpho_blue;
 
 use crate::devnet::{Devnet, MINING_TIMEOUT};
 
-/// Gas for opening one loan, with a margin.
-const GAS_PER_LOAN: u64 = 260_000;
-/// The same on Morpho Blue.
-const GAS_PER_MORPHO_LOAN: u64 = 320_000;
 /// Gas of a call before its first loan.
 const GAS_PER_CALL: u64 = 500_000;
 /// The most loans in one call: the node traces every transaction, for a time that grows with the square of its calls.
@@ -63,19 +61,58 @@ pub struct NewLoan {
     pub debt: u128,
 }
 
+/// Parameters of a market in which a test contract opens loans in bulk.
+pub trait BulkMarket {
+    /// Name of the test contract, whose constructor takes the address of the market's contract.
+    const BORROWERS: &'static str;
+    /// Gas for opening one loan, with a margin.
+    const GAS_PER_LOAN: u64;
+
+    /// Encodes the test contract's call that opens loans, each a word with collateral in the upper half and debt in the lower.
+    fn encode_open(&self, loans: Vec<U256>) -> Vec<u8>;
+}
+
+impl BulkMarket for MarketParams {
+    const BORROWERS: &'static str = "Borrowers";
+    const GAS_PER_LOAN: u64 = 260_000;
+
+    fn encode_open(&self, loans: Vec<U256>) -> Vec<u8> {
+        let Self { loanToken, collateralToken, oracle, risk, curve } = self.clone();
+        let params = IBorrowers::Params { loanToken, collateralToken, oracle, risk, curve };
+        IBorrowers::openCall { params, loans }.abi_encode()
+    }
+}
+
+impl BulkMarket for morpho_blue::MarketParams {
+    const BORROWERS: &'static str = "MorphoBorrowers";
+    const GAS_PER_LOAN: u64 = 320_000;
+
+    fn encode_open(&self, loans: Vec<U256>) -> Vec<u8> {
+        let Self { loanToken, collateralToken, oracle, irm, lltv } = self.clone();
+        let market = IMorphoBorrowers::MorphoMarket { loanToken, collateralToken, oracle, irm, lltv };
+        IMorphoBorrowers::openCall { market, loans }.abi_encode()
+    }
+}
+
 /// Opens loans in bulk, each for an account that is created with it.
 #[derive(Debug)]
-pub struct Borrowers<'a>(Opener<'a>);
+pub struct Borrowers<'a, M = MarketParams> {
+    devnet: &'a Devnet,
+    address: Address,
+    /// The most gas that a transaction may use on this node.
+    transaction_gas: u64,
+    _market: PhantomData<fn(M)>,
+}
 
-impl<'a> Borrowers<'a> {
-    /// Deploys the contract that creates the accounts. `transaction_gas` is the most gas that a transaction may use on
-    /// this node.
+impl<'a, M: BulkMarket> Borrowers<'a, M> {
+    /// Deploys the contract that creates the accounts, for markets of the contract `core`. `transaction_gas` is the most gas that
+    /// a transaction may use on this node.
     ///
     /// # Errors
     /// When the transaction fails.
     pub async fn deploy(devnet: &'a Devnet, core: Address, transaction_gas: u64) -> eyre::Result<Self> {
-        let address = devnet.deploy("Borrowers", core.abi_encode()).await?;
-        Ok(Self(Opener { devnet, address, transaction_gas, gas_per_loan: GAS_PER_LOAN }))
+        let address = devnet.deploy(M::BORROWERS, core.abi_encode()).await?;
+        Ok(Self { devnet, address, transaction_gas, _market: PhantomData })
     }
 
     /// Opens loans in a market, in as many transactions as necessary, of which each block takes as many as it has room for:
@@ -83,90 +120,32 @@ impl<'a> Borrowers<'a> {
     /// lend. A node that mines every transaction at once does so again afterwards.
     ///
     /// # Errors
-    /// When the core refuses one of the loans, or a transaction has no room for a loan.
-    pub async fn open(&self, market: &MarketParams, loans: &[NewLoan]) -> eyre::Result<()> {
-        let params = IBorrowers::Params {
-            loanToken: market.loanToken,
-            collateralToken: market.collateralToken,
-            oracle: market.oracle,
-            risk: market.risk,
-            curve: market.curve,
-        };
-        let encode = |loans| IBorrowers::openCall { params: params.clone(), loans }.abi_encode();
-        self.0.open(loans, encode).await
-    }
-}
-
-/// Opens loans on Morpho Blue in bulk, each for an account that is created with it.
-#[derive(Debug)]
-pub struct MorphoBorrowers<'a>(Opener<'a>);
-
-impl<'a> MorphoBorrowers<'a> {
-    /// Deploys the contract that creates the accounts. `transaction_gas` is the most gas that a transaction may use on
-    /// this node.
-    ///
-    /// # Errors
-    /// When the transaction fails.
-    pub async fn deploy(devnet: &'a Devnet, core: Address, transaction_gas: u64) -> eyre::Result<Self> {
-        let address = devnet.deploy("MorphoBorrowers", core.abi_encode()).await?;
-        Ok(Self(Opener { devnet, address, transaction_gas, gas_per_loan: GAS_PER_MORPHO_LOAN }))
-    }
-
-    /// Opens loans in a market as [`Borrowers::open`] does.
-    ///
-    /// # Errors
-    /// When Morpho Blue refuses one of the loans, or a transaction has no room for a loan.
-    pub async fn open(&self, market: &morpho_blue::MarketParams, loans: &[NewLoan]) -> eyre::Result<()> {
-        let morpho_blue::MarketParams { loanToken, collateralToken, oracle, irm, lltv } = market.clone();
-        let market = IMorphoBorrowers::MorphoMarket { loanToken, collateralToken, oracle, irm, lltv };
-        let encode = |loans| IMorphoBorrowers::openCall { market: market.clone(), loans }.abi_encode();
-        self.0.open(loans, encode).await
-    }
-}
-
-/// Calls a contract that opens loans.
-#[derive(Debug)]
-struct Opener<'a> {
-    devnet: &'a Devnet,
-    address: Address,
-    /// The most gas that a transaction may use on this node.
-    transaction_gas: u64,
-    gas_per_loan: u64,
-}
-
-impl Opener<'_> {
-    /// Opens loans. `encode` returns the call for loans as the contracts take them: collateral in the upper half of a word and
-    /// debt in the lower.
-    async fn open(&self, loans: &[NewLoan], encode: impl Fn(Vec<U256>) -> Vec<u8>) -> eyre::Result<()> {
+    /// When the contract refuses one of the loans, or a transaction has no room for a loan.
+    pub async fn open(&self, market: &M, loans: &[NewLoan]) -> eyre::Result<()> {
         let provider = self.devnet.provider();
         let mines_at_once = provider.anvil_get_auto_mine().await?;
         if mines_at_once {
             provider.anvil_set_auto_mine(false).await?;
         }
-        let opened = self.open_in_blocks(loans, &encode, mines_at_once).await;
+        let opened = self.open_in_blocks(market, loans, mines_at_once).await;
         if mines_at_once {
             provider.anvil_set_auto_mine(true).await?;
         }
         opened
     }
 
-    async fn open_in_blocks(
-        &self,
-        loans: &[NewLoan],
-        encode: &impl Fn(Vec<U256>) -> Vec<u8>,
-        mines: bool,
-    ) -> eyre::Result<()> {
+    async fn open_in_blocks(&self, market: &M, loans: &[NewLoan], mines: bool) -> eyre::Result<()> {
         let provider = self.devnet.provider();
-        let room = self.transaction_gas.saturating_sub(GAS_PER_CALL) / self.gas_per_loan;
+        let room = self.transaction_gas.saturating_sub(GAS_PER_CALL) / M::GAS_PER_LOAN;
         ensure!(room > 0, "a transaction of {} gas opens no loan", self.transaction_gas);
         let call_size = room.min(MAX_LOANS_PER_CALL);
         let latest =
             provider.get_block_by_number(BlockNumberOrTag::Latest).await?.wrap_err("a chain without a block")?;
-        let calls_per_block = (latest.header.gas_limit / self.gas_for(call_size)).max(1);
+        let calls_per_block = (latest.header.gas_limit / Self::gas_for(call_size)).max(1);
         let block_size = usize::try_from(call_size * calls_per_block)?;
         let (mut progress, mut opened) = (Progress::new("loans opened", loans.len()), 0);
         for loans_of_block in loans.chunks(block_size) {
-            self.open_in_block(loans_of_block.chunks(usize::try_from(call_size)?), encode, mines).await?;
+            self.open_in_block(market, loans_of_block.chunks(usize::try_from(call_size)?), mines).await?;
             opened += loans_of_block.len();
             progress.done(opened);
         }
@@ -176,8 +155,8 @@ impl Opener<'_> {
     /// Sends a transaction for each of these groups of loans, and waits until all are mined.
     async fn open_in_block<'l>(
         &self,
+        market: &M,
         calls: impl Iterator<Item = &'l [NewLoan]>,
-        encode: &impl Fn(Vec<U256>) -> Vec<u8>,
         mines: bool,
     ) -> eyre::Result<()> {
         let provider = self.devnet.provider();
@@ -188,8 +167,8 @@ impl Opener<'_> {
             let request = TransactionRequest::default()
                 .with_from(self.devnet.deployer())
                 .with_to(self.address)
-                .with_input(Bytes::from(encode(words)))
-                .with_gas_limit(self.gas_for(u64::try_from(loans.len())?));
+                .with_input(Bytes::from(market.encode_open(words)))
+                .with_gas_limit(Self::gas_for(u64::try_from(loans.len())?));
             pending.push(provider.send_transaction(request).await?);
         }
         if mines {
@@ -207,7 +186,7 @@ impl Opener<'_> {
     }
 
     /// Returns the gas of a call that opens this many loans.
-    const fn gas_for(&self, loans: u64) -> u64 {
-        GAS_PER_CALL + self.gas_per_loan * loans
+    const fn gas_for(loans: u64) -> u64 {
+        GAS_PER_CALL + M::GAS_PER_LOAN * loans
     }
 }

@@ -15,7 +15,7 @@ use plimsoll_contracts::{
 use plimsoll_deploy::toolchain::progress::say;
 use plimsoll_protocols::morpho_blue::{IMorphoBlue, MarketParams};
 use plimsoll_testkit::{
-    borrowers::{MorphoBorrowers, NewLoan},
+    borrowers::{Borrowers, NewLoan},
     deployment::Suite,
     devnet::{IOneSlotOracle, mined},
     exchange::POOL_CODE_HASH,
@@ -53,7 +53,7 @@ impl MorphoMarket {
         let core = IMorphoBlue::new(morpho.core, devnet.provider());
         mined(core.supply(params.clone(), lent, U256::ZERO, lender, Bytes::new()).from(lender)).await?;
         say(format_args!("opening {} loans on Morpho Blue", loans.len()));
-        let borrowers = MorphoBorrowers::deploy(devnet, morpho.core, super::BLOCK_GAS_LIMIT).await?;
+        let borrowers = Borrowers::deploy(devnet, morpho.core, super::BLOCK_GAS_LIMIT).await?;
         borrowers.open(&params, loans).await?;
 
         let swapper = IUniswapV3Swapper::new(suite.contract("UniswapV3Swapper")?, devnet.provider());
