@@ -48,6 +48,10 @@ pub enum Stage {
     Prices,
     /// Deciding about all loans and rewards of a block, with the simulations.
     Decide,
+    /// Waiting for what another protocol's decisions are based on, after its logs of a block were applied.
+    ReadProtocol,
+    /// Deciding about another protocol's positions in a block.
+    DecideProtocol,
     /// Simulating candidate calls.
     Trial,
     /// Signing the transactions of one turn.
@@ -63,6 +67,8 @@ impl Stage {
         match self {
             Self::Prices => "prices",
             Self::Decide => "decide",
+            Self::ReadProtocol => "read_protocol",
+            Self::DecideProtocol => "decide_protocol",
             Self::Trial => "trial",
             Self::Sign => "sign",
             Self::Journal => "journal",

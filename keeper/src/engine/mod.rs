@@ -19,16 +19,16 @@
 //! 3. `Engine::on_block` tells the sender of the block (`submissions::Submissions::on_block`), waits for the answers
 //!    (`pricing::Pricing::price_block`) and ends the back-off of loans whose race was lost
 //!    (`submissions::Submissions::clear_backoff_after_lost_race`).
-//! 4. `Engine::decide` runs the strategies by priority: `strategies::Strategies::liquidations`, `orders`, and `rebalances`
-//!    and `harvests` only where nothing else is sent. All skip what `exclusion::Exclusion::skip_reason` names: subjects of
-//!    intents in flight, and those in back-off.
+//! 4. `Engine::decide` decides about liquidations (`strategies::Strategies::liquidations`). Like every decision it skips what
+//!    `exclusion::Exclusion::skip_reason` names: subjects of intents in flight, and those in back-off.
 //!    What can be liquidated on other protocols comes from tasks of their own (`protocols::Protocols`) and is decided by
-//!    `Engine::on_protocol_block`.
+//!    `Engine::on_protocol_update`, as soon as each protocol's answers are there.
 //! 5. `submissions::Submissions::submit` hands each intent to
 //!    [`SenderHandle::submit`](crate::sender::SenderHandle::submit), which returns at once. The signer's own task signs,
 //!    journals and broadcasts.
-//! 6. `book_audit::BookAudit` compares the book with the totals and positions among the answers. A book that keeps
-//!    differing is rebuilt. Then `pricing::Pricing::plan` plans the request of the next block.
+//! 6. `Engine::run_upkeep` follows when other protocols are decided, too. It decides about `orders`, and about `rebalances` and
+//!    `harvests` only where nothing else is sent. `book_audit::BookAudit` compares the book with the totals and positions among
+//!    the answers. A book that keeps differing is rebuilt. Then `pricing::Pricing::plan` plans the request of the next block.
 //! 7. `Engine::refresh_view` hands one `view::BlockSnapshot` to `view::ViewPublisher::refresh`: at once where nothing was
 //!    submitted, else a moment later, so that signing and broadcasting have the cores to themselves.
 //! 8. `Engine::on_sender_event` takes the sender's reports: into the metrics and the list of reverted liquidations
@@ -71,6 +71,7 @@ mod start;
 mod strategies;
 mod submissions;
 mod sweep;
+mod upkeep;
 mod verifier;
 mod wiring;
 
@@ -87,7 +88,7 @@ use tokio::{
     task,
     time::{self, Instant, MissedTickBehavior},
 };
-use tracing::{error, info, instrument};
+use tracing::{info, instrument};
 
 pub use self::{
     alone::run_alone,
@@ -105,9 +106,9 @@ use self::{
     protocols::Protocols,
     publishers::Publishers,
     results::ResultsRecorder,
-    second_opinion::Opinion,
     strategies::Strategies,
     submissions::{RaceEnd, Submissions},
+    upkeep::{Decided, Upkeep},
     verifier::Verifier,
 };
 pub(crate) use self::{
@@ -131,7 +132,7 @@ use crate::{
         gas::Costs,
         liquidate::{self, LoanId},
     },
-    stream::BlockEvents,
+    stream::{BlockEvents, Step},
     telemetry::{AlertKind, AlertSender, Notice},
     view::{BlockSnapshot, Ledger, OperationsSnapshot, ViewPublisher, labelled, moved},
 };
@@ -174,6 +175,8 @@ struct Engine {
     reported: ReportedEvents,
     /// The newest block that was decided on; `None` while the book is not at the head.
     latest: Option<PricedBlock>,
+    /// What is left to do with it.
+    upkeep: Option<Upkeep>,
 }
 
 impl Engine {
@@ -189,28 +192,22 @@ impl Engine {
         let mut tick = time::interval(ENDPOINT_REFRESH_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let result = loop {
+            let due = self.upkeep.as_ref().map(|upkeep| upkeep.due(&self.protocols));
             tokio::select! {
                 biased;
                 () = shutdown.requested() => break Ok(()),
                 Some(event) = sender_events.recv() => self.on_sender_event(event).await,
                 () = self.view.deferral_over() => self.refresh_view(),
-                step = self.follower.next_step() => match self.follower.process(step).await {
-                    Ok(FollowerEvent::Applied(block)) => self.on_block(&block).await,
-                    Ok(FollowerEvent::Reverted { to }) => {
-                        self.strategies.unblock();
-                        self.submissions.on_revert(to.number);
-                        self.revert_chain_events(to.number);
-                        info!(block = to.number, "blocks reverted");
+                step = self.follower.next_step() => {
+                    if self.upkeep.is_some() {
+                        // It comes before the next block. The stream has the same step afterwards.
+                        self.run_upkeep().await;
+                    } else if let Err(error) = self.on_step(step).await {
+                        break Err(error.into());
                     }
-                    Ok(FollowerEvent::Reset) => self.on_reset(),
-                    Ok(FollowerEvent::Rejected) => {}
-                    Ok(FollowerEvent::Quarantined { id, reason }) => {
-                        self.strategies.unblock();
-                        self.audit.on_quarantined(MarketId(id), &self.config.deployed.name_of(id), &reason);
-                    }
-                    Err(error) => break Err(error.into()),
-                },
-                block = self.protocols.next() => self.on_protocol_block(block).await,
+                }
+                update = self.protocols.next() => self.on_protocol_update(update).await,
+                () = upkeep::until(due) => self.run_upkeep().await,
                 Some(result) = self.background.next() => {
                     if let Some(result) = result {
                         self.on_background_result(result);
@@ -234,7 +231,27 @@ impl Engine {
         result
     }
 
-    /// Decides on a block that was applied, if it is the newest.
+    /// Carries out a step of the stream. Fails where the chain cannot be followed.
+    async fn on_step(&mut self, step: Step) -> Result<(), FollowError> {
+        match self.follower.process(step).await? {
+            FollowerEvent::Applied(block) => self.on_block(&block).await,
+            FollowerEvent::Reverted { to } => {
+                self.strategies.unblock();
+                self.submissions.on_revert(to.number);
+                self.revert_chain_events(to.number);
+                info!(block = to.number, "blocks reverted");
+            }
+            FollowerEvent::Reset => self.on_reset(),
+            FollowerEvent::Rejected => {}
+            FollowerEvent::Quarantined { id, reason } => {
+                self.strategies.unblock();
+                self.audit.on_quarantined(MarketId(id), &self.config.deployed.name_of(id), &reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides about the liquidations of a block that was applied, if it is the newest. The rest is [upkeep].
     #[instrument(name = "block", skip_all, fields(block = block.number))]
     async fn on_block(&mut self, block: &BlockEvents) {
         self.strategies.unblock();
@@ -261,58 +278,22 @@ impl Engine {
         }
         self.submissions.on_block(self.follower.book(), &block);
         self.on_lost_races(&block);
-        self.decide(&block, head_at.unwrap_or(applied_at)).await;
-        let opinion = match &differences {
-            Some(differences) => {
-                let (reader, core) = (self.follower.stream().reader(), self.config.deployed.core);
-                let book = self.follower.book();
-                Some(second_opinion::on_totals(&reader, core, book, &header, differences).await)
-            }
-            None => None,
-        };
-        if matches!(opinion, Some(Opinion::Agreed | Opinion::BookIsRight)) {
-            self.follower.confirm();
-        }
-        let contracts = self.audited_contracts();
-        let book = self.follower.book();
-        self.audit.compare_sample(&self.pricing.reader, contracts, book, &header);
-        let differs =
-            opinion != Some(Opinion::BookIsRight) && self.audit.record_totals(differences.unwrap_or_default());
-        self.plan_next_request(&block).await;
-        self.latest = Some(block);
-        if self.audit.must_rebuild(header.number, differs) {
-            let is_rebuilt = match opinion {
-                Some(Opinion::BookIsWrong) => {
-                    self.follower.rebuild().await;
-                    true
-                }
-                // What nobody confirms is no reason to discard anything.
-                _ => self.follower.restore().await,
-            };
-            error!(
-                reason = "its totals have differed from the chain's for too many blocks",
-                is_rebuilt, "book differs"
-            );
-            if is_rebuilt {
-                self.audit.on_rebuilt(header.number);
-                self.on_reset();
-                return;
-            }
-        }
-        self.refresh_view_unless_deferred();
+        let head_at = head_at.unwrap_or(applied_at);
+        let decided = self.decide(&block, head_at).await;
+        self.latest = Some(block.clone());
+        self.upkeep = Some(Upkeep { block, decided, head_at, differences, decided_at: Instant::now() });
     }
 
     /// Shows that there is no book to decide on.
     fn on_reset(&mut self) {
-        self.latest = None;
+        (self.latest, self.upkeep) = (None, None);
         self.strategies.unblock();
         self.audit.on_reset();
         self.view.reset();
     }
 
-    /// Decides about every liquidatable loan, and submits what pays; about vaults and rewards where that is nothing.
-    /// `head_at` is when the decision became possible.
-    async fn decide(&mut self, block: &PricedBlock, head_at: Instant) {
+    /// Decides about every liquidatable loan, and submits what pays. `head_at` is when the decision became possible.
+    async fn decide(&mut self, block: &PricedBlock, head_at: Instant) -> Decided {
         let _timer = record::stage(Stage::Decide);
         let PricedBlock { header, prices } = block;
         let context = self.pricing.context(&self.config, header, prices).await;
@@ -351,8 +332,7 @@ impl Engine {
                 verdict.decision,
             );
         }
-        let context = BlockContext { room: self.affordable_room(Priority::Low, costs, room), ..context };
-        self.decide_low_priority(context, head_at, &busy, sends_nothing).await;
+        Decided { costs, room, busy, sends_nothing }
     }
 
     /// Returns the gas room of a transaction that the signer of this priority can pay for.
@@ -369,7 +349,9 @@ impl Engine {
     /// of which a part was liquidated goes on in the very next block.
     async fn resume_partial(&mut self) {
         let Some(block) = self.latest.clone().filter(|_| self.strategies.blocked_by_in_flight()) else { return };
-        self.decide(&block, Instant::now()).await;
+        let head_at = Instant::now();
+        let decided = self.decide(&block, head_at).await;
+        self.decide_rest(&block, decided, head_at).await;
         self.refresh_view_unless_deferred();
     }
 

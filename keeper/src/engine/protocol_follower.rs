@@ -14,6 +14,7 @@ use crate::{
     chain::{Event, Header, Sources},
     config::ChainFacts,
     prices::{Answers, BlockReader, Call, CallError, CallResult, ChainReader, EndpointReader, UNSIGNED_ACCOUNT},
+    record::{self, Stage},
     stream::{BlockEvents, Cursor, ResyncReason, Step, Stream, StreamSettings, newest_header},
 };
 
@@ -195,7 +196,9 @@ impl ProtocolFollower {
             self.stream.accept();
             return Ok(None);
         };
+        let timer = record::stage(Stage::ReadProtocol);
         let observed = self.observe(&header).await;
+        drop(timer);
         if block.unconfirmed
             && observed.as_ref().is_ok_and(|observed| !observed.differences.is_empty())
             && self.protocol.undo_to(block.number.saturating_sub(1)).is_ok()

@@ -4,6 +4,12 @@
 //! Each block has one request, made as soon as its head is known and while its logs are being fetched: what the protocol reads,
 //! values of tokens, and trials of the liquidations that a small fall of a price would make possible. So there is one round
 //! trip from a head to a transaction for a position near the line, if the block's logs say nothing of it.
+//!
+//! ```text
+//! follower ──ProtocolBlock──► decisions ──► sender
+//!     └──NearPositions──► what the next block's request tries ──► follower
+//!                    └──► pools that are read by a task of its own ──► the same, once they are known
+//! ```
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -12,10 +18,10 @@ use std::{
 };
 
 use alloy::primitives::{Address, B256, U256, uint};
-use plimsoll_chain::endpoint::Endpoint;
+use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use plimsoll_protocols::{Deployment, IdentityError, Lot, PositionSummary, Size};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::{self, JoinSet},
     time::{self, Instant},
 };
@@ -23,6 +29,7 @@ use tracing::{error, instrument, warn};
 
 use super::{
     Engine,
+    failover::FailoverReader,
     pricing::Pricing,
     protocol_follower::{ProtocolError, ProtocolFollower},
     races::Emitters,
@@ -30,7 +37,9 @@ use super::{
 use crate::{
     chain::Header,
     intent::Priority,
-    prices::{Answers, Call, Prices},
+    prices::{Answers, BlockReader, Call, Prices, Values},
+    record::{self, Stage},
+    routing::router::{PoolReading, PoolsRead},
     strategies::{BlockContext, Decision, Decisions, SkipReason, seize::PositionId},
     stream::Step,
     view::{ProtocolView, count},
@@ -60,9 +69,13 @@ struct Terms {
     ahead: Vec<Call>,
 }
 
-/// The positions of a protocol that are near to liquidation, where a bonus in the debt token is worth something.
+/// The positions of a protocol that are near to liquidation in a block, where a bonus in the debt token is worth something.
 #[derive(Debug)]
 pub(super) struct NearPositions {
+    /// The protocol's main contract.
+    deployment: Address,
+    /// Hash of the block.
+    block: B256,
     /// Collateral and debt tokens of the nearest ones.
     sales: BTreeSet<(Address, Address)>,
     /// The lots of those that are within reach.
@@ -85,8 +98,6 @@ pub(super) struct ProtocolBlock {
     pub(super) lots: Option<Vec<Lot>>,
     /// Answers to the block's request.
     pub(super) answers: Arc<Answers>,
-    /// Found while it is decided about the lots.
-    pub(super) near: oneshot::Receiver<NearPositions>,
     /// Contracts whose logs tell of it.
     pub(super) contracts: BTreeSet<Address>,
     /// Number of its markets and of its positions with debt.
@@ -95,14 +106,54 @@ pub(super) struct ProtocolBlock {
     pub(super) differences: Vec<String>,
 }
 
+/// What the task that follows a protocol tells, in this order in each newest block.
+#[derive(Debug)]
+enum Message {
+    Block(Box<ProtocolBlock>),
+    /// Found while it is decided about the block.
+    Near(NearPositions),
+}
+
+/// What comes of the protocols.
+#[derive(Debug)]
+pub(super) enum ProtocolUpdate {
+    /// A newest block, to be decided on.
+    Block(Box<ProtocolBlock>),
+    /// What may become liquidatable in the next block.
+    Near(NearPositions),
+    /// Pools that were to be read, or why they were not.
+    Pools(Result<PoolsRead, ChainError>),
+}
+
+/// What the trials in the next block's request of a protocol follow from.
+#[derive(Debug)]
+struct Outlook {
+    deployment: Deployment,
+    header: Header,
+    /// Lots that are liquidatable in the block.
+    lots: Vec<Lot>,
+    /// Lots of positions that are within reach; none before they are known.
+    near: Vec<Lot>,
+    /// Values of the tokens in the block; `None` before they are read.
+    values: Option<Values>,
+}
+
 /// The tasks that follow protocols.
 #[derive(Debug)]
 pub(super) struct Protocols {
-    blocks: mpsc::UnboundedReceiver<ProtocolBlock>,
+    messages: mpsc::UnboundedReceiver<Message>,
     /// The newest block of each protocol that was not handed out yet.
-    waiting: BTreeMap<Address, ProtocolBlock>,
+    waiting: BTreeMap<Address, Box<ProtocolBlock>>,
+    /// The same of positions that are near.
+    waiting_near: BTreeMap<Address, NearPositions>,
+    /// Number of the newest block of each protocol.
+    newest: BTreeMap<Address, u64>,
+    /// The newest block of each protocol that was decided on.
+    outlooks: BTreeMap<Address, Outlook>,
     /// By the protocol's main contract.
     terms: BTreeMap<Address, watch::Sender<Terms>>,
+    /// Reads pools, one block's at a time.
+    readings: JoinSet<Result<PoolsRead, ChainError>>,
     /// Aborts the tasks when it is dropped.
     _tasks: JoinSet<()>,
 }
@@ -110,38 +161,74 @@ pub(super) struct Protocols {
 impl Protocols {
     /// Starts to follow protocols by these nodes. Liquidations are tried from `keeper`.
     pub(super) fn start(nodes: &[Arc<Endpoint>], deployments: &[Deployment], keeper: Address) -> Self {
-        let (sender, blocks) = mpsc::unbounded_channel();
+        let (sender, messages) = mpsc::unbounded_channel();
         let (mut terms, mut tasks) = (BTreeMap::new(), JoinSet::new());
         for deployment in deployments {
             let own: &mut watch::Sender<Terms> = terms.entry(deployment.address).or_default();
             tasks.spawn(follow(nodes.to_vec(), (deployment.clone(), keeper), own.subscribe(), sender.clone()));
         }
-        Self { blocks, waiting: BTreeMap::new(), terms, _tasks: tasks }
+        Self {
+            messages,
+            waiting: BTreeMap::new(),
+            waiting_near: BTreeMap::new(),
+            newest: BTreeMap::new(),
+            outlooks: BTreeMap::new(),
+            terms,
+            readings: JoinSet::new(),
+            _tasks: tasks,
+        }
     }
 
-    /// Waits for the next newest block of a protocol; for ever where none is followed. Older blocks that wait are left out.
-    /// May be dropped at any point.
-    pub(super) async fn next(&mut self) -> ProtocolBlock {
-        if self.waiting.is_empty() {
-            match self.blocks.recv().await {
-                Some(block) => self.hold(block),
-                None => std::future::pending().await,
+    /// Waits for the next update, a newest block before anything else; for ever where no protocol is followed. Older blocks
+    /// that wait are left out. May be dropped at any point.
+    pub(super) async fn next(&mut self) -> ProtocolUpdate {
+        loop {
+            while let Ok(message) = self.messages.try_recv() {
+                self.hold(message);
+            }
+            if let Some((_, block)) = self.waiting.pop_first() {
+                return ProtocolUpdate::Block(block);
+            }
+            if let Some((_, near)) = self.waiting_near.pop_first() {
+                return ProtocolUpdate::Near(near);
+            }
+            tokio::select! {
+                biased;
+                message = self.messages.recv() => match message {
+                    Some(message) => self.hold(message),
+                    None => std::future::pending().await,
+                },
+                Some(Ok(read)) = self.readings.join_next() => return ProtocolUpdate::Pools(read),
             }
         }
-        while let Ok(block) = self.blocks.try_recv() {
-            self.hold(block);
-        }
-        match self.waiting.pop_first() {
-            Some((_, block)) => block,
-            None => std::future::pending().await,
+    }
+
+    /// Keeps a message until it is handed out, in the place of an older one of the protocol.
+    fn hold(&mut self, message: Message) {
+        match message {
+            Message::Block(mut block) => {
+                let address = block.deployment.address;
+                let older = self.waiting.remove(&address);
+                block.reverted_to = lower(block.reverted_to, older.and_then(|older| older.reverted_to));
+                self.newest.insert(address, block.header.number);
+                self.waiting.insert(address, block);
+            }
+            Message::Near(near) => {
+                self.waiting_near.insert(near.deployment, near);
+            }
         }
     }
 
-    /// Keeps a block until it is handed out, in the place of an older one of the protocol.
-    fn hold(&mut self, mut block: ProtocolBlock) {
-        let older = self.waiting.remove(&block.deployment.address);
-        block.reverted_to = lower(block.reverted_to, older.and_then(|older| older.reverted_to));
-        self.waiting.insert(block.deployment.address, block);
+    /// Returns whether a protocol that was known in the block before this one is not known in it yet.
+    pub(super) fn are_behind(&self, block: u64) -> bool {
+        self.newest.values().any(|newest| newest.checked_add(1) == Some(block))
+    }
+
+    /// Begins to read pools, unless some are being read.
+    fn read_pools(&mut self, reading: PoolReading, reader: BlockReader<FailoverReader>, header: Header) {
+        if self.readings.is_empty() && !reading.is_empty() {
+            self.readings.spawn(async move { reading.run_with_ticks(&reader, &header).await });
+        }
     }
 
     /// Sets what a bonus must be in the blocks to come, and what is tried with the request of each of a protocol's.
@@ -168,7 +255,7 @@ async fn follow(
     nodes: Vec<Arc<Endpoint>>,
     (deployment, keeper): (Deployment, Address),
     mut terms: watch::Receiver<Terms>,
-    blocks: mpsc::UnboundedSender<ProtocolBlock>,
+    messages: mpsc::UnboundedSender<Message>,
 ) {
     let (protocol, address) = (deployment.protocol, deployment.address);
     let mut follower = loop {
@@ -214,7 +301,6 @@ async fn follow(
         let is_known = !least.is_empty() && differences.is_empty();
         let least_bonus = |token: Address| least.get(&token).copied();
         let lots = is_known.then(|| followed.liquidatable(&least_bonus));
-        let (found, near) = oneshot::channel();
         let block = ProtocolBlock {
             deployment: deployment.clone(),
             header,
@@ -222,12 +308,11 @@ async fn follow(
             reverted_to: reverted_to.take(),
             lots,
             answers: follower.answers(),
-            near,
             contracts: followed.log_filter().addresses,
             size: followed.size(),
             differences,
         };
-        if blocks.send(block).is_err() {
+        if messages.send(Message::Block(Box::new(block))).is_err() {
             return;
         }
         let followed = follower.protocol();
@@ -237,18 +322,35 @@ async fn follow(
         let sales = near.iter().filter(|position| is_valued(position)).map(sale).collect();
         let lots =
             if is_known { followed.nearly_liquidatable(REACH, MAX_WITHIN_REACH, &least_bonus) } else { Vec::new() };
-        // A block that is not decided on needs none.
-        found.send(NearPositions { sales, lots }).ok();
+        let near = NearPositions { deployment: address, block: header.hash, sales, lots };
+        if messages.send(Message::Near(near)).is_err() {
+            return;
+        }
     }
 }
 
 impl Engine {
-    /// Decides about what can be liquidated on another protocol in a newest block, and submits what pays. Then reads what the
-    /// decisions of the next blocks depend on.
+    /// Decides about a newest block of another protocol, or prepares the next one.
+    pub(super) async fn on_protocol_update(&mut self, update: ProtocolUpdate) {
+        match update {
+            ProtocolUpdate::Block(block) => self.on_protocol_block(*block).await,
+            ProtocolUpdate::Near(near) => self.on_near_positions(near).await,
+            ProtocolUpdate::Pools(Ok(pools)) => {
+                if let Some(seize) = self.strategies.seize_mut() {
+                    seize.take_pools(pools);
+                }
+                for deployment in self.protocols.outlooks.keys().copied().collect::<Vec<_>>() {
+                    self.plan_trials(deployment).await;
+                }
+            }
+            ProtocolUpdate::Pools(Err(problem)) => warn!(%problem, "pools not read"),
+        }
+    }
+
+    /// Decides about what can be liquidated on another protocol in a newest block, and submits what pays.
     #[instrument(name = "protocol_block", skip_all, fields(protocol = %block.deployment.protocol, block = block.header.number))]
-    pub(super) async fn on_protocol_block(&mut self, block: ProtocolBlock) {
-        let ProtocolBlock { deployment, header, at, reverted_to, lots, answers, near, contracts, size, differences } =
-            block;
+    async fn on_protocol_block(&mut self, block: ProtocolBlock) {
+        let ProtocolBlock { deployment, header, at, reverted_to, lots, answers, contracts, size, differences } = block;
         let mut verdicts = Vec::new();
         for difference in &differences {
             error!(difference, "protocol differs, nothing of it is decided in this block");
@@ -262,16 +364,16 @@ impl Engine {
             return;
         }
         self.pricing.reader.add_answers(&header, answers);
-        let prices = Prices::default();
-        let context = self.pricing.context(&self.config, &header, &prices).await;
-        let room = self.affordable_room(Priority::High, context.costs, context.room);
-        let context = BlockContext { room, ..context };
         if let Some(lots) = &lots {
+            let timer = record::stage(Stage::DecideProtocol);
+            let prices = Prices::default();
+            let context = self.seize_context(&header, &prices).await;
             let emitters = Emitters { protocol: deployment.protocol, addresses: contracts };
             self.submissions.liquidatable.record(deployment.address, (header.number, lots), emitters);
             let exclusion = self.submissions.exclusion(header.number, &self.pauses.active);
             let Pricing { reader, valuer, .. } = &mut self.pricing;
             let round = self.strategies.seizures(reader, valuer, (&deployment, lots), context, &exclusion).await;
+            drop(timer);
             let Some(Decisions { intents, verdicts: decided, .. }) = round else { return };
             let sends_nothing = intents.is_empty();
             for intent in intents {
@@ -301,37 +403,55 @@ impl Engine {
         if !self.view.is_deferred() {
             self.refresh_operations();
         }
-        if let Ok(near) = near.await {
-            let lots = lots.as_deref().unwrap_or_default();
-            self.prepare_seizures((&deployment, &header), (&near, lots), context).await;
-        }
+        let lots = lots.unwrap_or_default();
+        let outlook = Outlook { header, lots, near: Vec::new(), values: None, deployment };
+        self.protocols.outlooks.insert(outlook.deployment.address, outlook);
     }
 
-    /// Reads values and pools, and tells the protocols what a liquidation must bring, and what to try with the next block's
-    /// request.
-    async fn prepare_seizures(
-        &mut self,
-        (deployment, header): (&Deployment, &Header),
-        (near, lots): (&NearPositions, &[Lot]),
-        context: BlockContext<'_>,
-    ) {
-        let tokens: Vec<_> = self.config.tokens.sources().into_keys().collect();
-        let exclusion = self.submissions.exclusion_ahead(header.number, &self.pauses.active);
+    /// Reads what the decisions of the next blocks depend on, and tells the protocol what to try with the next block's request.
+    async fn on_near_positions(&mut self, near: NearPositions) {
+        let NearPositions { deployment, block, sales, lots } = near;
+        // A block that was not decided on needs none.
+        let outlook = self.protocols.outlooks.get_mut(&deployment).filter(|outlook| outlook.header.hash == block);
+        let (Some(outlook), Some(seize)) = (outlook, self.strategies.seize_mut()) else { return };
         let Pricing { reader, valuer, .. } = &mut self.pricing;
-        let Some(seize) = self.strategies.seize_mut() else { return };
-        let read = match valuer.values(reader, header, &tokens).await {
-            Ok(values) => seize.prepare(reader, header, near.sales.iter().copied()).await.map(|()| values),
-            Err(problem) => Err(problem),
-        };
-        let mut ahead = valuer.calls(&tokens);
-        match read {
-            Ok(values) => {
-                let excluded = |position: PositionId| exclusion.skip_reason(&position.subject());
-                ahead.extend(seize.speculate(deployment, (&near.lots, lots), &values, context, &excluded));
-            }
-            Err(problem) => warn!(%problem, "values and pools not read"),
+        let tokens: Vec<_> = self.config.tokens.sources().into_keys().collect();
+        match valuer.values(reader, &outlook.header, &tokens).await {
+            Ok(values) => (outlook.near, outlook.values) = (lots, Some(values)),
+            Err(problem) => warn!(%problem, "values not read"),
         }
-        self.protocols.set_terms(deployment.address, seize.least_bonuses(valuer, tokens, context), ahead);
+        let header = outlook.header;
+        let reading = seize.pools_ahead(&header, sales);
+        self.protocols.read_pools(reading, self.pricing.reader.clone(), header);
+        self.plan_trials(deployment).await;
+    }
+
+    /// Tells a protocol what a liquidation must bring, and what to try with the next block's request by the pools that are known
+    /// now.
+    async fn plan_trials(&mut self, deployment: Address) {
+        let Some(outlook) = self.protocols.outlooks.remove(&deployment) else { return };
+        let prices = Prices::default();
+        let context = self.seize_context(&outlook.header, &prices).await;
+        let exclusion = self.submissions.exclusion_ahead(outlook.header.number, &self.pauses.active);
+        let excluded = |position: PositionId| exclusion.skip_reason(&position.subject());
+        let tokens: Vec<_> = self.config.tokens.sources().into_keys().collect();
+        let valuer = &self.pricing.valuer;
+        if let Some(seize) = self.strategies.seize_mut() {
+            let mut ahead = valuer.calls(&tokens);
+            if let Some(values) = &outlook.values {
+                let lots = (outlook.near.as_slice(), outlook.lots.as_slice());
+                ahead.extend(seize.speculate(&outlook.deployment, lots, values, context, &excluded));
+            }
+            self.protocols.set_terms(deployment, seize.least_bonuses(valuer, tokens, context), ahead);
+        }
+        self.protocols.outlooks.insert(deployment, outlook);
+    }
+
+    /// What decisions about other protocols depend on besides their lots.
+    async fn seize_context<'a>(&mut self, header: &'a Header, prices: &'a Prices) -> BlockContext<'a> {
+        let context = self.pricing.context(&self.config, header, prices).await;
+        let room = self.affordable_room(Priority::High, context.costs, context.room);
+        BlockContext { room, ..context }
     }
 }
 

@@ -239,6 +239,7 @@ impl Parts {
             dry_run: DryRunLog::default(),
             reported: ReportedEvents::default(),
             latest: None,
+            upkeep: None,
             config,
         };
         // In a task of its own, a panic of the engine ends that task and not the alerts that tell of it.

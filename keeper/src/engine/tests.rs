@@ -281,6 +281,7 @@ impl Site {
             dry_run: DryRunLog::default(),
             reported: ReportedEvents::default(),
             latest: Some(priced(&fixture, 2_000)),
+            upkeep: None,
             config,
         };
         Self { fixture, engine, notes, views, shutdown, events, _tasks: tasks, _folder: folder }

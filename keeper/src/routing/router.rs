@@ -102,7 +102,10 @@ impl Router {
         header: &Header,
         sales: impl IntoIterator<Item = (Address, Address)>,
     ) -> Result<(), ChainError> {
-        self.read_older(reader, header, sales, REFRESH_BLOCKS).await
+        let reading = self.reading(header, sales, REFRESH_BLOCKS);
+        let pools = reading.run(reader, header, 0).await?;
+        self.take(pools);
+        Ok(())
     }
 
     /// Reads the pools that sales may use, and the ticks around their prices, so that a refresh in the next block needs no
@@ -116,27 +119,29 @@ impl Router {
         header: &Header,
         sales: impl IntoIterator<Item = (Address, Address)>,
     ) -> Result<(), ChainError> {
-        self.read_older(reader, header, sales, REFRESH_BLOCKS - 1).await?;
-        for _ in 0..TICK_REQUESTS {
-            let is_new = |pair: &&Pair| self.known.get(*pair).is_some_and(|known| known.read_at == header.number);
-            let pools = self.known.keys().filter(is_new).flat_map(|pair| self.pools.of(*pair));
-            let places: Vec<_> = pools.filter(|pool| !pool.wanted.is_read).map(Place::of).collect();
-            if places.is_empty() {
-                break;
-            }
-            self.read_places(reader, header, places).await?;
-        }
+        let pools = self.reading_ahead(header, sales).run_with_ticks(reader, header).await?;
+        self.take(pools);
         Ok(())
     }
 
-    /// Reads the pools of sales that were read so many blocks ago or longer, in one request.
-    async fn read_older<R: ChainReader>(
-        &mut self,
-        reader: &R,
+    /// Plans what [`Self::refresh_ahead`] reads, so that something else can be done with the router meanwhile.
+    #[must_use]
+    pub fn reading_ahead(&self, header: &Header, sales: impl IntoIterator<Item = (Address, Address)>) -> PoolReading {
+        let mut reading = self.reading(header, sales, REFRESH_BLOCKS - 1);
+        // Those that a refresh read in this block, whose ticks were not known.
+        let is_new = |pair: &&Pair| self.known.get(*pair).is_some_and(|known| known.read_at == header.number);
+        let pools = self.known.keys().filter(is_new).flat_map(|pair| self.pools.of(*pair));
+        reading.places.extend(pools.filter(|pool| !pool.wanted.is_read).map(Place::of));
+        reading
+    }
+
+    /// Plans to read the pools of sales that were read so many blocks ago or longer.
+    fn reading(
+        &self,
         header: &Header,
         sales: impl IntoIterator<Item = (Address, Address)>,
         blocks: u64,
-    ) -> Result<(), ChainError> {
+    ) -> PoolReading {
         let wanted: BTreeSet<Pair> = sales.into_iter().flat_map(|sale| self.pairs(sale)).collect();
         let is_older = |at: u64, blocks: u64| header.number.saturating_sub(at) >= blocks;
         let (mut searched, mut read) = (Vec::new(), Vec::new());
@@ -152,36 +157,29 @@ impl Router {
         }
         let mut places: Vec<Place> = read.iter().flat_map(|pair| self.pools.of(*pair)).map(Place::of).collect();
         places.extend(searched.iter().flat_map(|pair| self.places(*pair)));
-        self.read_places(reader, header, places).await?;
-        let at = header.number;
-        self.known.extend(searched.into_iter().map(|pair| (pair, Known { searched_at: at, read_at: at })));
-        for pair in read {
-            if let Some(known) = self.known.get_mut(&pair) {
-                known.read_at = at;
-            }
-        }
-        Ok(())
+        PoolReading { searched, read, places }
     }
 
-    /// Reads pools where they are, or may be, in one request.
-    async fn read_places<R: ChainReader>(
-        &mut self,
-        reader: &R,
-        header: &Header,
-        places: Vec<Place>,
-    ) -> Result<(), ChainError> {
-        let calls: Vec<Vec<Call>> = places.iter().map(Place::calls).collect();
-        if calls.is_empty() {
-            return Ok(());
+    /// Takes pools that were read, unless they were read in a later block meanwhile.
+    pub fn take(&mut self, pools: PoolsRead) {
+        let PoolsRead { block, searched, read, states } = pools;
+        let is_newer =
+            |known: &BTreeMap<Pair, Known>, pair: Pair| known.get(&pair).is_some_and(|known| known.read_at > block);
+        for (place, state) in states {
+            if !is_newer(&self.known, (place.token0, place.token1)) {
+                self.pools.set(place, state);
+            }
         }
-        let results = reader.run_each(header, calls.iter().flatten().cloned().collect::<Vec<_>>()).await?;
-        let mut results = results.into_iter();
-        for (place, calls) in places.into_iter().zip(calls) {
-            let answers: Vec<_> = results.by_ref().take(calls.len()).collect();
-            let state = place.state(&answers);
-            self.pools.set(place, state);
+        for pair in searched {
+            if !is_newer(&self.known, pair) {
+                self.known.insert(pair, Known { searched_at: block, read_at: block });
+            }
         }
-        Ok(())
+        for pair in read {
+            if let Some(known) = self.known.get_mut(&pair) {
+                known.read_at = known.read_at.max(block);
+            }
+        }
     }
 
     /// Returns the pairs whose pools a sale may use.
@@ -211,6 +209,84 @@ impl Router {
         };
         self.venues.iter().enumerate().filter_map(of_venue).flatten().collect()
     }
+}
+
+/// Pools that are to be read in a block.
+#[derive(Debug)]
+pub struct PoolReading {
+    /// Pairs whose pools are looked for.
+    searched: Vec<Pair>,
+    /// Pairs whose pools are known.
+    read: Vec<Pair>,
+    places: Vec<Place>,
+}
+
+/// Pools as read in one block.
+#[derive(Debug)]
+pub struct PoolsRead {
+    block: u64,
+    searched: Vec<Pair>,
+    read: Vec<Pair>,
+    states: Vec<(Place, PlaceState)>,
+}
+
+/// State of a pool, and what of its ticks is to be read next; `None` where there is no pool.
+type PlaceState = Option<(PoolState, WantedTicks)>;
+
+impl PoolReading {
+    /// Returns whether there is nothing to read.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Reads the pools and the ticks around their prices, in up to three requests.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn run_with_ticks<R: ChainReader>(self, reader: &R, header: &Header) -> Result<PoolsRead, ChainError> {
+        self.run(reader, header, TICK_REQUESTS).await
+    }
+
+    /// Reads the pools in one request, and what is still unknown of their ticks in so many more.
+    async fn run<R: ChainReader>(self, reader: &R, header: &Header, further: usize) -> Result<PoolsRead, ChainError> {
+        let Self { searched, read, places } = self;
+        let mut states = read_states(reader, header, places).await?;
+        for _ in 0..further {
+            let (known, incomplete): (Vec<_>, Vec<_>) =
+                states.into_iter().partition(|(_, state)| state.as_ref().is_none_or(|(_, wanted)| wanted.is_read));
+            states = known;
+            if incomplete.is_empty() {
+                break;
+            }
+            let next = |(place, state): (Place, PlaceState)| match state {
+                Some((_, wanted)) => Place { wanted, ..place },
+                None => place,
+            };
+            states.extend(read_states(reader, header, incomplete.into_iter().map(next).collect()).await?);
+        }
+        Ok(PoolsRead { block: header.number, searched, read, states })
+    }
+}
+
+/// Reads pools where they are, or may be, in one request.
+async fn read_states<R: ChainReader>(
+    reader: &R,
+    header: &Header,
+    places: Vec<Place>,
+) -> Result<Vec<(Place, PlaceState)>, ChainError> {
+    let calls: Vec<Vec<Call>> = places.iter().map(Place::calls).collect();
+    if calls.is_empty() {
+        return Ok(Vec::new());
+    }
+    let results = reader.run_each(header, calls.iter().flatten().cloned().collect::<Vec<_>>()).await?;
+    let mut results = results.into_iter();
+    let read = |(place, calls): (Place, Vec<Call>)| {
+        let answers: Vec<_> = results.by_ref().take(calls.len()).collect();
+        let state = place.state(&answers);
+        (place, state)
+    };
+    Ok(places.into_iter().zip(calls).map(read).collect())
 }
 
 /// What of a pool's ticks is read next.
@@ -273,7 +349,7 @@ impl Place {
     }
 
     /// Returns the state of the pool by the answers to its calls, and what to read of it next; `None` if there is no pool.
-    fn state(&self, answers: &[SimulatedCall]) -> Option<(PoolState, WantedTicks)> {
+    fn state(&self, answers: &[SimulatedCall]) -> PlaceState {
         let data = |index: usize| answers.get(index)?.result.as_ref().ok();
         Some(match self.kind {
             VenueKind::UniswapV2 => {

@@ -10,14 +10,17 @@ use plimsoll_chain::error::ChainError;
 use plimsoll_protocols::{Deployment, Lot, leading_digits};
 
 use super::{
-    PositionId, Seize,
+    PositionId, Seize, by_position,
     job::{Candidate, Job, ProfitToken, Quote, Target},
 };
 use crate::{
     chain::Header,
     math::wide::mul_div_down,
     prices::{ChainReader, NoValuation, Valuer, Values},
-    routing::route::Route,
+    routing::{
+        route::Route,
+        router::{PoolReading, PoolsRead},
+    },
     strategies::{
         BlockContext, Decisions, Exclusion, SkipReason,
         bids::Bids,
@@ -31,6 +34,10 @@ pub(super) const MAX_LOTS: usize = 16;
 const MAX_ITEMS: usize = 8;
 /// Calls that are simulated for one position.
 const MAX_CANDIDATES: usize = 3;
+/// Least part, in quarters, of the best call's promised gain for which another call is simulated along with it.
+const LIKELY_QUARTERS: u64 = 3;
+/// A promise that is no gain and no loss.
+const NO_GAIN: U256 = U256::MAX.wrapping_shr(1);
 /// A position is considered whole and halved at most this often, as long as a part's bonus pays for its gas.
 const MAX_HALVINGS: usize = 12;
 /// Significant binary digits of a part, so that it is the same in the blocks to come, whatever interest accrues.
@@ -46,6 +53,23 @@ const PART_BYTES: usize = 64;
 /// Where it loses more, the pools are thin or the value is not what they think it is.
 const MAX_EXCHANGE_LOSS_BPS: u16 = 300;
 
+/// The calls that could liquidate a position.
+#[derive(Debug)]
+pub(super) struct Candidates<'a> {
+    id: PositionId,
+    /// What the first one promises: the value in wei of what the pools would bring beyond the repayment, plus [`NO_GAIN`] so
+    /// that losses can be compared, too. The bonus by the protocol's price is no rank: anybody creates markets with a worthless
+    /// token and an oracle of his own.
+    pub(super) promise: U256,
+    /// Those that may turn out best, the most promising first.
+    pub(super) likely: Vec<Candidate<'a>>,
+    /// Those that are tried where none of these pays: the pools may have changed, or the protocol may refuse a size.
+    pub(super) others: Vec<Candidate<'a>>,
+}
+
+/// The best call of a position, or why none pays.
+type Choice<'a> = Result<(Candidate<'a>, Quote), (PositionId, SkipReason)>;
+
 impl Seize {
     /// Returns the least bonus, in units of a debt token, that can pay for a liquidation at these costs; nothing of tokens
     /// whose value was never read.
@@ -60,18 +84,15 @@ impl Seize {
         tokens.into_iter().filter_map(least).collect()
     }
 
-    /// Reads the pools for sales that may be made in the next blocks.
-    ///
-    /// # Errors
-    /// When no node answers.
-    pub async fn prepare<R: ChainReader>(
-        &mut self,
-        reader: &R,
-        header: &Header,
-        sales: impl IntoIterator<Item = (Address, Address)>,
-    ) -> Result<(), ChainError> {
-        let sales: Vec<_> = sales.into_iter().flat_map(|sale| self.with_exchanges(sale)).collect();
-        self.router.refresh_ahead(reader, header, sales).await
+    /// Plans to read the pools for sales that may be made in the next blocks.
+    #[must_use]
+    pub fn pools_ahead(&self, header: &Header, sales: impl IntoIterator<Item = (Address, Address)>) -> PoolReading {
+        self.router.reading_ahead(header, sales.into_iter().flat_map(|sale| self.with_exchanges(sale)))
+    }
+
+    /// Takes pools that were read.
+    pub fn take_pools(&mut self, pools: PoolsRead) {
+        self.router.take(pools);
     }
 
     /// Returns the sales that a liquidation with this sale of collateral for debt tokens may need.
@@ -93,22 +114,17 @@ impl Seize {
     ) -> Decisions<PositionId> {
         let mut decisions = Decisions::default();
         let Some(target) = self.target(deployment) else { return decisions };
-        // An account with several collaterals or debts has as many lots as pairs, of which one is liquidated.
-        let mut positions: BTreeMap<PositionId, Vec<&Lot>> = BTreeMap::new();
-        for lot in lots {
-            let id = PositionId { deployment: deployment.address, market: lot.market, account: lot.account };
-            positions.entry(id).or_default().push(lot);
-        }
-        positions.retain(|id, _| !decisions.skip_excluded(*id, exclusion));
+        let mut positions = by_position(deployment.address, lots);
+        positions.retain(|(id, _)| !decisions.skip_excluded(*id, exclusion));
         if positions.is_empty() {
             return decisions;
         }
+        let ids = || positions.iter().map(|(id, _)| *id);
         if context.room == 0 {
-            let reason = SkipReason::Held { rule: no_room(context.room) };
-            decisions.skip(positions.into_keys(), &reason);
+            decisions.skip(ids(), &SkipReason::Held { rule: no_room(context.room) });
             return decisions;
         }
-        let lots = || positions.values().flatten();
+        let lots = || positions.iter().flat_map(|(_, lots)| lots);
         let tokens: BTreeSet<_> = lots().map(|lot| lot.debt).collect();
         let values = valuer.values(reader, context.header, &tokens.into_iter().collect::<Vec<_>>()).await;
         let read = match values {
@@ -122,25 +138,21 @@ impl Seize {
         let values = match read {
             Ok(values) => values,
             Err(error) => {
-                decisions.skip(positions.into_keys(), &SkipReason::unanswered(&error));
+                decisions.skip(ids(), &SkipReason::unanswered(&error));
                 return decisions;
             }
         };
-        let mut planned: Vec<(U256, Vec<Candidate<'_>>)> = Vec::new();
+        let mut planned: Vec<Candidates<'_>> = Vec::new();
         for (id, lots) in &positions {
             match self.candidates(target, (*id, lots), &values, context) {
                 Ok(candidates) => planned.push(candidates),
                 Err(reason) => decisions.skip([*id], &reason),
             }
         }
-        planned
-            .sort_by_key(|(promise, candidates)| (Reverse(*promise), candidates.first().map(|candidate| candidate.id)));
+        planned.sort_by_key(|candidates| (Reverse(candidates.promise), candidates.id));
         let later = planned.split_off(planned.len().min(MAX_LOTS));
-        let ids = later.iter().filter_map(|(_, candidates)| Some(candidates.first()?.id));
-        decisions.skip(ids, &SkipReason::TriedLater);
-        let planned: Vec<_> =
-            planned.into_iter().map(|(_, candidates)| self.with_variants(candidates, context)).collect();
-        let all: Vec<_> = planned.iter().filter_map(|candidates| Some(candidates.first()?.id)).collect();
+        decisions.skip(later.iter().map(|candidates| candidates.id), &SkipReason::TriedLater);
+        let all: Vec<_> = planned.iter().map(|candidates| candidates.id).collect();
         if let Err(error) = self.simulate_and_send(reader, planned, context, bids, &mut decisions).await {
             let is_decided = |id: &PositionId| decisions.verdicts.iter().any(|verdict| verdict.target == *id);
             let undecided: Vec<_> = all.into_iter().filter(|id| !is_decided(id)).collect();
@@ -155,17 +167,15 @@ impl Seize {
         Some(Target { index, repays_first: deployment.protocol.repays_first() })
     }
 
-    /// Returns the calls that could liquidate one of a position's lots, the most promising first, and what the first one
-    /// promises: the value in wei of what the pools would bring beyond the repayment, shifted so that losses can be compared,
-    /// too. The bonus by the protocol's price is no rank: anybody creates markets with a worthless token and an oracle of his
-    /// own. Fails with the first lot's reason where no lot has a candidate.
+    /// Returns the calls that could liquidate one of a position's lots. Fails with the first lot's reason where no lot has a
+    /// candidate.
     pub(super) fn candidates<'a>(
         &self,
         target: Target,
         (id, lots): (PositionId, &[&'a Lot]),
         values: &Values,
         context: BlockContext<'_>,
-    ) -> Result<(U256, Vec<Candidate<'a>>), SkipReason> {
+    ) -> Result<Candidates<'a>, SkipReason> {
         let (mut found, mut reason) = (Vec::new(), None);
         for lot in lots {
             match self.candidates_of_lot(target, (id, lot), values, context) {
@@ -175,8 +185,10 @@ impl Seize {
         }
         found.sort_by_key(|(promise, _)| Reverse(*promise));
         found.truncate(MAX_CANDIDATES);
-        let best = found.first().map(|(promise, _)| *promise).ok_or(reason.unwrap_or(SkipReason::NoRoute))?;
-        Ok((best, found.into_iter().map(|(_, candidate)| candidate).collect()))
+        let promise = found.first().map(|(promise, _)| *promise).ok_or(reason.unwrap_or(SkipReason::NoRoute))?;
+        let others = found.split_off(found.partition_point(|(own, _)| is_likely(*own, promise)).max(1));
+        let calls = |found: Vec<(U256, Candidate<'a>)>| found.into_iter().map(|(_, candidate)| candidate).collect();
+        Ok(Candidates { id, promise, likely: calls(found), others: calls(others) })
     }
 
     /// Adds a call of each size with its sale split, and each with its profit exchanged for the wrapped coin.
@@ -269,7 +281,7 @@ impl Seize {
             // Debt tokens that must be there first come from a pool, of which the same token needs none.
             let is_possible = !target.repays_first || lot.collateral != lot.debt;
             for route in routes.into_iter().filter(|_| is_possible).take(ROUTES_PER_SIZE) {
-                let brought_wei = rate.value_down(route.amount_out).saturating_add(U256::MAX >> 1);
+                let brought_wei = rate.value_down(route.amount_out).saturating_add(NO_GAIN);
                 let promise = brought_wei.saturating_sub(rate.value_up(liquidation.repaid));
                 let (expected, proceeds, route) = (expected.clone(), route.amount_out, route.encode());
                 let buying = route.clone();
@@ -285,21 +297,68 @@ impl Seize {
         if found.is_empty() { Err(SkipReason::NoRoute) } else { Ok(found) }
     }
 
-    /// Simulates the candidates of every lot, each on its own, then the jobs made of the best one after another, and sends
+    /// Simulates the candidates of every position, each on its own, then the jobs made of the best one after another, and sends
     /// what pays.
     async fn simulate_and_send<R: ChainReader>(
         &self,
         reader: &R,
-        planned: Vec<Vec<Candidate<'_>>>,
+        planned: Vec<Candidates<'_>>,
         context: BlockContext<'_>,
         bids: &Bids,
         decisions: &mut Decisions<PositionId>,
     ) -> Result<(), ChainError> {
         let settings = &self.settings;
-        let calls: Vec<_> = planned.iter().flatten().map(|candidate| settings.trial(candidate, context)).collect();
+        let (likely, others): (Vec<_>, Vec<_>) =
+            planned.into_iter().map(|candidates| (candidates.likely, candidates.others)).unzip();
+        let mut chosen = Vec::new();
+        let mut again: Vec<(SkipReason, Vec<Candidate<'_>>)> = Vec::new();
+        for (choice, others) in self.choose(reader, likely, context).await?.into_iter().zip(others) {
+            match choice {
+                Ok(best) => chosen.push(best),
+                Err((id, reason)) if others.is_empty() => decisions.skip([id], &reason),
+                Err((_, reason)) => again.push((reason, others)),
+            }
+        }
+        let (reasons, others): (Vec<_>, Vec<_>) = again.into_iter().unzip();
+        for (choice, reason) in self.choose(reader, others, context).await?.into_iter().zip(reasons) {
+            match choice {
+                Ok(best) => chosen.push(best),
+                Err((id, _)) => decisions.skip([id], &reason),
+            }
+        }
+        chosen.sort_by_key(|(candidate, quote)| (Reverse(quote.net()), candidate.id));
+        let jobs = jobs(chosen);
+        let is_simple = jobs.len() == 1 && jobs.iter().all(Job::is_single);
+        if is_simple {
+            jobs.iter().for_each(|job| settings.send_first(job, context, bids, decisions));
+            return Ok(());
+        }
+        // Jobs may sell through the same pools, so each is tried after those before it.
+        let sequence: Vec<_> = jobs.iter().map(|job| settings.job_trial(job, context)).collect();
+        let results = reader.run(context.header, &[sequence]).await?.into_iter().flatten();
+        for (job, result) in jobs.iter().zip(results) {
+            settings.send_job(job, &result, context, bids, decisions);
+        }
+        Ok(())
+    }
+
+    /// Simulates the calls of positions, of each at least one, with all their variants, all in one request. Returns the best of
+    /// each.
+    async fn choose<'a, R: ChainReader>(
+        &self,
+        reader: &R,
+        positions: Vec<Vec<Candidate<'a>>>,
+        context: BlockContext<'_>,
+    ) -> Result<Vec<Choice<'a>>, ChainError> {
+        let settings = &self.settings;
+        let tried: Vec<_> = positions.into_iter().map(|candidates| self.with_variants(candidates, context)).collect();
+        let calls: Vec<_> = tried.iter().flatten().map(|candidate| settings.trial(candidate, context)).collect();
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut results = reader.run_each(context.header, calls).await?.into_iter();
-        let mut chosen: Vec<(Candidate<'_>, Quote)> = Vec::new();
-        for candidates in planned {
+        let mut choices = Vec::new();
+        for candidates in tried {
             let (mut unchanged, mut exchanged) = (None, None);
             let mut reason = None;
             for candidate in candidates {
@@ -323,26 +382,21 @@ impl Seize {
                 exchanged.gain() >= kept(gain, MAX_EXCHANGE_LOSS_BPS)
             };
             match (exchanged.filter(keeps_enough).or(unchanged), reason) {
-                (Some(best), _) => chosen.push(best),
-                (None, Some((id, reason))) => decisions.skip([id], &reason),
+                (Some(best), _) => choices.push(Ok(best)),
+                (None, Some(reason)) => choices.push(Err(reason)),
                 (None, None) => {}
             }
         }
-        chosen.sort_by_key(|(candidate, quote)| (Reverse(quote.net()), candidate.id));
-        let jobs = jobs(chosen);
-        let is_simple = jobs.len() == 1 && jobs.iter().all(Job::is_single);
-        if is_simple {
-            jobs.iter().for_each(|job| settings.send_first(job, context, bids, decisions));
-            return Ok(());
-        }
-        // Jobs may sell through the same pools, so each is tried after those before it.
-        let sequence: Vec<_> = jobs.iter().map(|job| settings.job_trial(job, context)).collect();
-        let results = reader.run(context.header, &[sequence]).await?.into_iter().flatten();
-        for (job, result) in jobs.iter().zip(results) {
-            settings.send_job(job, &result, context, bids, decisions);
-        }
-        Ok(())
+        Ok(choices)
     }
+}
+
+/// Whether a call may turn out better than the most promising one, or nearly as good: a part of the same sale uses as much gas
+/// and brings less.
+fn is_likely(promise: U256, best: U256) -> bool {
+    let gain = |promise: U256| promise.saturating_sub(NO_GAIN);
+    let least = mul_div_down(gain(best), U256::from(LIKELY_QUARTERS), U256::from(4));
+    best > NO_GAIN && gain(promise) >= least
 }
 
 /// Puts positions of the same market, whose profit is in the same token, into one transaction, as many as fit.

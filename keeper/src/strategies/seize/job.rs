@@ -378,14 +378,11 @@ mod tests {
     use alloy::primitives::B256;
     use plimsoll_protocols::{Liquidation, Loan};
 
-    use super::*;
+    use super::{super::tests::settings, *};
     use crate::{
         chain::Header,
         prices::Prices,
-        strategies::{
-            bids::{Ordering, RaceRecord, RaceResult},
-            gas::GasTable,
-        },
+        strategies::bids::{Ordering, RaceRecord, RaceResult},
     };
 
     const COIN: Address = Address::repeat_byte(0xc0);
@@ -426,18 +423,7 @@ mod tests {
 
     /// What is sent for a single position whose profit of an ether is in a token, where rivals bid so many millionths.
     fn sent(builders_coin: Option<Address>, token: Address, rivals: u32) -> (Intent, IExecutor::Job) {
-        let settings = SeizeSettings {
-            executor: Address::repeat_byte(2),
-            targets: [(Address::repeat_byte(1), 0)].into(),
-            receiver: Address::repeat_byte(4),
-            gas: GasTable::default(),
-            max_slippage_bps: 5_000,
-            bid_share_bps: 5_000,
-            exchanged_for: Some(COIN),
-            builders_coin,
-            reverts_are_mined: false,
-            deadline_secs: 60,
-        };
+        let settings = SeizeSettings { exchanged_for: Some(COIN), builders_coin, ..settings() };
         let mut bids = Bids::new(500_000, Ordering::Priority, RaceRecord::default());
         for _ in 0..32 {
             bids.record_result(&Scope::new(NAME, MARKET), RaceResult::Lost { theirs: 2, ours: 1, price: rivals });

@@ -24,9 +24,13 @@ mod decide;
 mod job;
 mod speculation;
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
 
 use alloy::primitives::{Address, B256};
+use plimsoll_protocols::Lot;
 
 use super::gas::GasTable;
 use crate::{intent::Subject, routing::router::Router};
@@ -79,6 +83,22 @@ impl PositionId {
         let Self { deployment, market, account } = self;
         Subject::Position { deployment, market, account }
     }
+}
+
+/// Groups lots by position, in the order of each position's first lot: an account with several collaterals or debts has as many
+/// lots as pairs, of which one is liquidated.
+fn by_position(deployment: Address, lots: &[Lot]) -> Vec<(PositionId, Vec<&Lot>)> {
+    let mut places: HashMap<PositionId, usize> = HashMap::new();
+    let mut positions: Vec<(PositionId, Vec<&Lot>)> = Vec::new();
+    for lot in lots {
+        let id = PositionId { deployment, market: lot.market, account: lot.account };
+        let place = *places.entry(id).or_insert(positions.len());
+        match positions.get_mut(place) {
+            Some((_, lots)) => lots.push(lot),
+            None => positions.push((id, vec![lot])),
+        }
+    }
+    positions
 }
 
 /// The strategy, with the pools that it knows.
