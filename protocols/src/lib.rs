@@ -16,6 +16,7 @@ mod liquidation_logs;
 mod lot;
 pub mod morpho_blue;
 mod protocol;
+mod rows;
 pub mod tripwire;
 
 pub use deployments::{Deployment, ProtocolKind, known_deployments, known_deployments_on};
@@ -24,3 +25,4 @@ pub use protocol::{
     Answer, ApplyError, Block, Call, CallFailure, FurtherBalance, HEALTHY, IdentityError, Liquidation, LogFilter,
     MAX_UNDO, NATIVE_COIN, Observed, PositionSummary, Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
 };
+pub use rows::{RestoreError, Row};

@@ -4,7 +4,7 @@ use std::{any::Any, collections::BTreeSet, fmt};
 
 use alloy::primitives::{Address, B256, Bytes, Log, U256, uint};
 
-use crate::{Deployment, LeastBonus, Lot};
+use crate::{Deployment, LeastBonus, Lot, RestoreError, Row};
 
 /// Number of newest blocks that can be undone.
 pub const MAX_UNDO: usize = 128;
@@ -270,6 +270,17 @@ pub trait Protocol: Any + fmt::Debug + Send {
 
     /// Forgets every block. The contracts stay known.
     fn reset(&mut self);
+
+    /// Returns the rows of the state that the newest block changed, or that were read of it in that block, as they are now. All
+    /// that follows from logs must be among them: by the last version of every row the state is [restored](Self::restore).
+    fn changed_rows(&self) -> Vec<Row>;
+
+    /// Sets the state to that after a block, by the last version of every row up to it, in the order of their keys. The block
+    /// cannot be undone. The contracts must be known.
+    ///
+    /// # Errors
+    /// When the rows are no state of the deployment. It is to be [reset](Self::reset) then.
+    fn restore(&mut self, block: Block, rows: &[Row]) -> Result<(), RestoreError>;
 
     /// Returns the newest applied block.
     fn tip(&self) -> Option<Block>;

@@ -28,7 +28,7 @@ const NOWHERE: Inclusion = Inclusion { hash: B256::ZERO, block: 1, block_hash: B
 async fn main() -> eyre::Result<()> {
     let folder = PathBuf::from(env::args_os().nth(1).wrap_err("which folder?")?);
     let identity = Identity { chain_id: 31_337, genesis: B256::ZERO, core: Address::repeat_byte(9), rewards: None };
-    let Store { checkpoint, journal, notes, alerts, results } = Store::open(&folder, &identity)?;
+    let Store { checkpoint, journal, notes, alerts, results, .. } = Store::open(&folder, &identity)?;
     tokio::try_join!(write_blocks(checkpoint), write_journal(journal, notes, alerts, results))?;
     Ok(())
 }

@@ -1,13 +1,14 @@
-//! A protocol kept equal to the chain by its logs, reorg-safe, and read in each newest block.
+//! A protocol kept equal to the chain by its logs, reorg-safe, and read in each newest block; with a checkpoint behind it, from
+//! which the next start goes on.
 
 use std::sync::Arc;
 
 use alloy::primitives::{Address, B256, Log};
 use eyre::eyre;
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
-use plimsoll_protocols::{Answer, CallFailure, Deployment, LogFilter, Observed, Protocol};
+use plimsoll_protocols::{Answer, CallFailure, Deployment, LogFilter, Observed, Protocol, Row};
 use tokio::time::{Duration, Instant};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{block_request::BlockRequest, failover::FailoverReader};
 use crate::{
@@ -15,12 +16,18 @@ use crate::{
     config::ChainFacts,
     prices::{Answers, BlockReader, Call, CallError, CallResult, ChainReader, EndpointReader, UNSIGNED_ACCOUNT},
     record::{self, Stage},
+    store::{Checkpoint, CheckpointTip, Image, StoreError},
     stream::{BlockEvents, Cursor, ResyncReason, Step, Stream, StreamSettings, newest_header},
 };
 
 /// What a lack of logs means, for people.
 pub(crate) const PRUNED: &str =
     "the node may have pruned logs this old: use an archive node, or one that keeps all logs";
+
+/// Number of blocks with totals that differ from the chain's after which a checkpoint is not believed any more.
+const MAX_DIFFERING_BLOCKS: u32 = 3;
+/// Key of the checkpoint's row that says which logs the others were made of: after those of every protocol.
+const FILTER: &[u8] = &[u8::MAX];
 
 /// Time between two lines that say how much is left to read of a block.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
@@ -44,6 +51,12 @@ pub(crate) struct ProtocolFollower {
     /// Calls besides the protocol's own that are made with each block's request.
     ahead: Vec<Call>,
     plan: Plan,
+    /// `None` where none is kept, or after it could not be written.
+    checkpoint: Option<Arc<Checkpoint>>,
+    /// The applied block whose rows the checkpoint does not have yet.
+    unrecorded: Option<CheckpointTip>,
+    /// Blocks with totals that differed since the state was made from the checkpoint; `None` where it was made of logs alone.
+    differing_blocks: Option<u32>,
 }
 
 /// Whether it is planned what the next block's request asks.
@@ -71,7 +84,8 @@ pub(crate) enum ProtocolError {
 }
 
 impl ProtocolFollower {
-    /// Checks that the contract is the protocol, and begins to follow it. Reads come from `account`.
+    /// Checks that the contract is the protocol, and begins to follow it from its checkpoint, if it has one. Reads come from
+    /// `account`.
     ///
     /// # Errors
     /// When no node answers, or when the contract is another one.
@@ -79,13 +93,19 @@ impl ProtocolFollower {
         endpoints: Vec<Arc<Endpoint>>,
         deployment: Deployment,
         account: Address,
+        checkpoint: Option<Arc<Checkpoint>>,
     ) -> eyre::Result<Self> {
-        let protocol = identified(&endpoints, &deployment).await?;
+        let mut protocol = identified(&endpoints, &deployment).await?;
+        let restored = match &checkpoint {
+            Some(checkpoint) => restore(&mut *protocol, checkpoint).await?,
+            None => None,
+        };
         let chain = ChainFacts::known(deployment.chain_id)
             .ok_or_else(|| eyre!("the facts about chain {} cannot be read", deployment.chain_id))?;
         let settings = StreamSettings::new(deployment.chain_id, chain.block_time);
         let filter = protocol.log_filter();
-        let stream = follow(&endpoints, &deployment, &filter, beginning(&deployment), settings.clone());
+        let from = restored.unwrap_or_else(|| beginning(&deployment));
+        let stream = follow(&endpoints, &deployment, &filter, from, settings.clone());
         let reader = FailoverReader::new(stream.reader(), account);
         let request = BlockRequest::start(reader.clone(), stream.on_head());
         let reader = BlockReader::new(reader);
@@ -102,6 +122,9 @@ impl ProtocolFollower {
             answers,
             ahead,
             plan: Plan::Unknown,
+            checkpoint,
+            unrecorded: None,
+            differing_blocks: restored.map(|_| 0),
         })
     }
 
@@ -153,13 +176,21 @@ impl ProtocolFollower {
     pub(crate) async fn process(&mut self, step: Step) -> Result<Option<(Header, Observed)>, ProtocolError> {
         match step {
             Step::Apply(block) => return self.apply(&block).await,
-            Step::Revert { to } => match self.protocol.undo_to(to.number) {
-                Ok(()) => self.stream.accept(),
-                Err(error) => {
-                    warn!(%error, "state rebuilt");
-                    self.rebuild();
+            Step::Revert { to } => {
+                let mut undone = self.protocol.undo_to(to.number).map_err(|error| error.to_string());
+                if undone.is_ok()
+                    && let Some(checkpoint) = &self.checkpoint
+                {
+                    undone = checkpoint.revert_to(to.number).await.map_err(|error| error.to_string());
                 }
-            },
+                match undone {
+                    Ok(()) => self.stream.accept(),
+                    Err(problem) => {
+                        warn!(problem, "state rebuilt");
+                        self.rebuild().await;
+                    }
+                }
+            }
             Step::Resync(ResyncReason::ForeignEvent { number, problem }) => {
                 return Err(ProtocolError::Unknown(format!(
                     "in block {number}: {problem}: the contract is of a version that is not known"
@@ -172,7 +203,7 @@ impl ProtocolFollower {
             }
             Step::Resync(reason) => {
                 warn!(%reason, "state rebuilt");
-                self.rebuild();
+                self.rebuild().await;
             }
         }
         Ok(None)
@@ -189,11 +220,11 @@ impl ProtocolFollower {
         }
         if self.protocol.log_filter() != self.filter {
             warn!(block = block.number, "further contracts are named: state rebuilt");
-            self.rebuild();
+            self.rebuild().await;
             return Ok(None);
         }
         let Some(header) = block.tip else {
-            self.stream.accept();
+            self.accept(block);
             return Ok(None);
         };
         let timer = record::stage(Stage::ReadProtocol);
@@ -206,7 +237,17 @@ impl ProtocolFollower {
             self.stream.reject("the totals on chain are others");
             return Ok(None);
         }
-        self.stream.accept();
+        self.accept(block);
+        if let (Some(blocks), Ok(observed)) = (&mut self.differing_blocks, &observed)
+            && !observed.differences.is_empty()
+        {
+            *blocks += 1;
+            if *blocks >= MAX_DIFFERING_BLOCKS {
+                warn!(blocks, "the state made from a checkpoint keeps differing from the chain: state rebuilt");
+                self.rebuild().await;
+                return Ok(None);
+            }
+        }
         let filter = self.protocol.log_filter();
         if filter != self.filter {
             self.follow(filter, Cursor { number: block.number, hash: Some(block.hash) });
@@ -260,8 +301,38 @@ impl ProtocolFollower {
         Ok(self.protocol.observe(&answers))
     }
 
-    /// Discards the state and begins again, with the logs that are wanted then.
-    fn rebuild(&mut self) {
+    /// Accepts a block that was applied.
+    fn accept(&mut self, block: &BlockEvents) {
+        self.stream.accept();
+        let BlockEvents { number, hash, timestamp, .. } = *block;
+        self.unrecorded = Some(CheckpointTip { number, hash, timestamp });
+    }
+
+    /// Hands the rows that the last block changed to the checkpoint, if there is one. To be called after every
+    /// [`process`](Self::process) once its result was handed on, and awaited to its end.
+    pub(crate) async fn record(&mut self) {
+        let (Some(tip), Some(checkpoint)) = (self.unrecorded.take(), &self.checkpoint) else { return };
+        let mut rows = self.protocol.changed_rows();
+        rows.push(filter_row(&*self.protocol));
+        let written = checkpoint.record(tip, rows).await;
+        self.note_checkpoint(written);
+    }
+
+    /// Gives the checkpoint up if it could not be written. That costs time at the next start, and nothing else.
+    fn note_checkpoint(&mut self, written: Result<(), StoreError>) {
+        if let Err(error) = written {
+            error!(%error, remedy = "the next start reads more of the chain", "checkpoint not written");
+            self.checkpoint = None;
+        }
+    }
+
+    /// Discards the state with its checkpoint, and begins again, with the logs that are wanted then.
+    async fn rebuild(&mut self) {
+        if let Some(checkpoint) = &self.checkpoint {
+            let cleared = checkpoint.clear().await;
+            self.note_checkpoint(cleared);
+        }
+        (self.differing_blocks, self.unrecorded) = (None, None);
         self.protocol.reset();
         let (from, filter) = (beginning(self.protocol.deployment()), self.protocol.log_filter());
         if filter == self.filter {
@@ -296,6 +367,39 @@ pub(crate) async fn identified(
     let answers = read_newest(endpoints, &calls).await?;
     protocol.check_identity(&answers.into_iter().map(to_answer).collect::<Vec<_>>())?;
     Ok(protocol)
+}
+
+/// Makes a protocol's state from its checkpoint. Returns the block that it is of; `None` if there is none that can be used, which
+/// is cleared.
+///
+/// # Errors
+/// When it can be neither read nor cleared.
+async fn restore(protocol: &mut dyn Protocol, checkpoint: &Checkpoint) -> Result<Option<Cursor>, StoreError> {
+    let loaded = checkpoint.load(|tip, images| (tip, images.collect::<Vec<Image>>())).await?;
+    let Some((tip, mut rows)) = loaded else { return Ok(None) };
+    let filter = rows.pop_if(|(key, _)| key == FILTER);
+    let block = plimsoll_protocols::Block { number: tip.number, timestamp: tip.timestamp };
+    let problem = match protocol.restore(block, &rows) {
+        Ok(()) if filter == Some(filter_row(protocol)) => {
+            info!(protocol = %protocol.deployment().protocol, block = tip.number, rows = rows.len(), "checkpoint restored");
+            return Ok(Some(Cursor { number: tip.number, hash: Some(tip.hash) }));
+        }
+        Ok(()) => "it was made of other contracts' logs, or from another block on".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    warn!(protocol = %protocol.deployment().protocol, problem, "checkpoint discarded");
+    protocol.reset();
+    checkpoint.clear().await?;
+    Ok(None)
+}
+
+/// Returns the checkpoint's row that says which logs the others are made of.
+fn filter_row(protocol: &dyn Protocol) -> Row {
+    let LogFilter { addresses, topics } = protocol.log_filter();
+    let addresses = addresses.into_iter().map(|address| address.into_word());
+    let mut value = protocol.deployment().first_block.to_be_bytes().to_vec();
+    value.extend(addresses.chain(topics).flat_map(|word| word.0));
+    (FILTER.to_vec(), value)
 }
 
 /// Begins to follow logs of a deployment.

@@ -40,6 +40,7 @@ use crate::{
     prices::{Answers, BlockReader, Call, Prices, Values},
     record::{self, Stage},
     routing::router::{PoolReading, PoolsRead},
+    store::Checkpoint,
     strategies::{BlockContext, Decision, Decisions, SkipReason, seize::PositionId},
     stream::Step,
     view::{ProtocolView, count},
@@ -159,13 +160,14 @@ pub(super) struct Protocols {
 }
 
 impl Protocols {
-    /// Starts to follow protocols by these nodes. Liquidations are tried from `keeper`.
-    pub(super) fn start(nodes: &[Arc<Endpoint>], deployments: &[Deployment], keeper: Address) -> Self {
+    /// Starts to follow protocols by these nodes, each from its checkpoint. Liquidations are tried from `keeper`.
+    pub(super) fn start(nodes: &[Arc<Endpoint>], deployments: Vec<(Deployment, Checkpoint)>, keeper: Address) -> Self {
         let (sender, messages) = mpsc::unbounded_channel();
         let (mut terms, mut tasks) = (BTreeMap::new(), JoinSet::new());
-        for deployment in deployments {
+        for (deployment, checkpoint) in deployments {
             let own: &mut watch::Sender<Terms> = terms.entry(deployment.address).or_default();
-            tasks.spawn(follow(nodes.to_vec(), (deployment.clone(), keeper), own.subscribe(), sender.clone()));
+            let known = (deployment, Arc::new(checkpoint), keeper);
+            tasks.spawn(follow(nodes.to_vec(), known, own.subscribe(), sender.clone()));
         }
         Self {
             messages,
@@ -253,13 +255,13 @@ fn lower(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 /// Follows a protocol for as long as its logs are what they should be.
 async fn follow(
     nodes: Vec<Arc<Endpoint>>,
-    (deployment, keeper): (Deployment, Address),
+    (deployment, checkpoint, keeper): (Deployment, Arc<Checkpoint>, Address),
     mut terms: watch::Receiver<Terms>,
     messages: mpsc::UnboundedSender<Message>,
 ) {
     let (protocol, address) = (deployment.protocol, deployment.address);
     let mut follower = loop {
-        match ProtocolFollower::start(nodes.clone(), deployment.clone(), keeper).await {
+        match ProtocolFollower::start(nodes.clone(), deployment.clone(), keeper, Some(Arc::clone(&checkpoint))).await {
             Ok(follower) => break follower,
             Err(problem) if problem.is::<IdentityError>() => {
                 error!(%protocol, %address, %problem, "protocol not followed");
@@ -271,6 +273,8 @@ async fn follow(
     };
     let mut reverted_to = None;
     loop {
+        // Before the next step is waited for, which may be dropped.
+        follower.record().await;
         let step = tokio::select! {
             step = follower.next_step() => step,
             Ok(()) = terms.changed() => {

@@ -12,6 +12,7 @@ use plimsoll_chain::{
     relay::RelayIdentity,
     signer::{SignerError, SignerSource, TransactionSigner, is_anvil_account},
 };
+use plimsoll_protocols::Deployment;
 use tokio::{sync::mpsc::UnboundedReceiver, time};
 use tracing::{info, warn};
 
@@ -43,7 +44,7 @@ use crate::{
     report::with_causes,
     sender::{self, SenderHandle, SenderTasks, Signers, StartError},
     shutdown::Shutdown,
-    store::{Identity, Records, Store},
+    store::{Identity, Records, Store, StoreError},
     strategies::{
         governance::Governance, guard::Guard, harvest::Harvest, jobs::Jobs, liquidate::Liquidate, rebalance::Rebalance,
         vouchers::Vouchers,
@@ -157,7 +158,10 @@ impl Parts {
         );
         view.show_genesis(genesis);
 
-        let Store { checkpoint, notes, .. } = store;
+        let Store { checkpoint, protocols: checkpoints, notes, .. } = store;
+        let with_checkpoint = |deployment: &Deployment| Ok((deployment.clone(), checkpoints.open(deployment)?));
+        let followed: Vec<_> =
+            config.protocols.deployments.iter().map(with_checkpoint).collect::<Result<_, StoreError>>()?;
         let pruned = records.prune(config.store.retention).await?;
         if pruned > 0 {
             info!(pruned, "journal pruned");
@@ -225,7 +229,7 @@ impl Parts {
             follower,
             pricing: Pricing::new(&config, liquidation_reader, harvest_reader, block_request),
             strategies: Strategies::new(liquidate, guard, harvest, rebalance, (governance, jobs, vouchers), seize),
-            protocols: Protocols::start(&roles.read, &config.protocols.deployments, keeper),
+            protocols: Protocols::start(&roles.read, followed, keeper),
             submissions: Submissions::new(sender),
             publishers: Publishers::start(&config),
             verifier: Verifier::start(&config, challenge_secs, reader.clone()),

@@ -267,7 +267,7 @@ impl Site {
                 (None, None, None),
                 None,
             ),
-            protocols: Protocols::start(&[], &[], keeper),
+            protocols: Protocols::start(&[], Vec::new(), keeper),
             submissions: Submissions::new(sender),
             publishers: Publishers::default(),
             verifier: Verifier::default(),

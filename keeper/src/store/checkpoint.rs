@@ -3,14 +3,18 @@
 //! Every block gives the rows that it changed, as they are after it. They wait in memory until no reorganisation
 //! reaches them, and then go into the file together with the block that they belong to: whenever the process dies, the
 //! file is the book at the end of one block. It can be thrown away, and is rebuilt from the chain.
+//!
+//! Another protocol that is followed has such a file of its own, named by the protocol and its main contract.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     mem,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
 use alloy::primitives::B256;
+use plimsoll_protocols::Deployment;
 use rusqlite::{Connection, OptionalExtension};
 use tracing::warn;
 
@@ -45,14 +49,17 @@ const BATCH_ROWS: usize = 20_000;
 /// keep the pages that are written for a row from growing with it.
 const BATCH_ROWS_PER_PAGE: usize = 4;
 
+const TABLES: &str = "
+    CREATE TABLE rows (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE tip (only INTEGER PRIMARY KEY CHECK (only = 0), number INTEGER NOT NULL, hash BLOB NOT NULL,
+                      timestamp INTEGER NOT NULL) STRICT;
+";
+
+/// The book's.
 pub(super) const KIND: FileKind = FileKind {
     name: "book.db",
     application_id: i32::from_be_bytes(*b"PLbk"),
-    tables: "
-        CREATE TABLE rows (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-        CREATE TABLE tip (only INTEGER PRIMARY KEY CHECK (only = 0), number INTEGER NOT NULL, hash BLOB NOT NULL,
-                          timestamp INTEGER NOT NULL) STRICT;
-    ",
+    tables: TABLES,
     // Version of the tables, and of the bytes of the book's rows.
     schema: 2,
     // Since version 2 a row says which markets the others are of; without it they are of all.
@@ -60,6 +67,19 @@ pub(super) const KIND: FileKind = FileKind {
     synchronous: "NORMAL",
     cache_kib: 16 * 1_024,
     remedy: "remove it, and the book is read from the chain again",
+};
+
+/// Another protocol's.
+static PROTOCOL: FileKind = FileKind {
+    name: "a protocol's checkpoint",
+    application_id: i32::from_be_bytes(*b"PLpr"),
+    tables: TABLES,
+    // Version of the bytes of every protocol's rows, too.
+    schema: 1,
+    upgrades: &[],
+    synchronous: "NORMAL",
+    cache_kib: 16 * 1_024,
+    remedy: "remove it, and the protocol's logs are read again",
 };
 
 /// Handle of the checkpoint, for the one task that owns the book.
@@ -76,13 +96,32 @@ impl Checkpoint {
     /// Opens the file, or creates it. One that is damaged, too old or of other staking programmes is set aside for a
     /// new one; one of another chain or another lending core is refused.
     pub(super) fn open(folder: &Arc<Folder>, identity: &Identity) -> Result<Self, StoreError> {
-        let path = folder.file(KIND.name);
-        let open = || Database::open(&path, &KIND, identity, Match::Deployment);
+        Self::open_file(folder, folder.file(KIND.name), &KIND, identity)
+    }
+
+    /// Opens the checkpoint of another protocol by the chain in this identity, or creates it, as [`Self::open`] does.
+    pub(super) fn of_protocol(
+        folder: &Arc<Folder>,
+        identity: &Identity,
+        deployment: &Deployment,
+    ) -> Result<Self, StoreError> {
+        let Deployment { protocol, address, .. } = deployment;
+        let identity = Identity { core: *address, rewards: None, ..*identity };
+        Self::open_file(folder, folder.file(&format!("{protocol}-{address}.db")), &PROTOCOL, &identity)
+    }
+
+    fn open_file(
+        folder: &Arc<Folder>,
+        path: PathBuf,
+        kind: &'static FileKind,
+        identity: &Identity,
+    ) -> Result<Self, StoreError> {
+        let open = || Database::open(&path, kind, identity, Match::Deployment);
         let database = open().or_else(|error| {
             if !can_be_rebuilt(&error) {
                 return Err(error);
             }
-            log_rebuild(&error);
+            log_rebuild(&path, &error);
             database::set_aside(&path)?;
             open()
         })?;
@@ -212,7 +251,7 @@ impl Writer {
         let read = read(&self.database.connection, |images| restore(tip, images));
         match read.map_err(|error| self.database.error(error)) {
             Err(error) if can_be_rebuilt(&error) => {
-                log_rebuild(&error);
+                log_rebuild(self.database.path(), &error);
                 self.clear()?;
                 Ok(None)
             }
@@ -307,8 +346,8 @@ fn can_be_rebuilt(error: &StoreError) -> bool {
     }
 }
 
-fn log_rebuild(error: &StoreError) {
-    warn!(%error, kept_as = %format_args!("{}.old", KIND.name), "checkpoint discarded");
+fn log_rebuild(path: &Path, error: &StoreError) {
+    warn!(%error, kept_as = %database::with_suffix(path, ".old").display(), "checkpoint discarded");
 }
 
 /// Reads the block that a checkpoint is of; `None` if it is empty.

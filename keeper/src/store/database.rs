@@ -145,6 +145,10 @@ impl Database {
         Ok(())
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Converts an error of SQLite for this file.
     pub(super) fn error(&self, source: rusqlite::Error) -> StoreError {
         StoreError::sqlite(&self.path, self.kind.remedy, source)

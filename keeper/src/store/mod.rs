@@ -4,7 +4,7 @@
 //! - `journal.db` is precious: every signed transaction, the safety record, alerts that are still to be delivered.
 //!   Every write is safe on disk before it returns. It is never removed or replaced.
 //! - `book.db` is a [`Checkpoint`] of the book. It can be thrown away, and is rebuilt from the chain; [`export`] and
-//!   [`SnapshotImport`] carry it from one keeper to another.
+//!   [`SnapshotImport`] carry it from one keeper to another. Each other protocol that is followed has one of its own.
 //!
 //! What belongs to the signers can be in a PostgreSQL database instead, which several keepers share: see [`Records`].
 //!
@@ -28,6 +28,8 @@ mod tests;
 
 use std::{path::Path, sync::Arc};
 
+use plimsoll_protocols::Deployment;
+
 use self::folder::Folder;
 pub use self::{
     checkpoint::{Checkpoint, CheckpointTip, Image},
@@ -45,6 +47,8 @@ pub use self::{
 pub struct Store {
     /// The book as it was at least 64 blocks ago.
     pub checkpoint: Checkpoint,
+    /// The same of other protocols.
+    pub protocols: ProtocolCheckpoints,
     /// Every signed transaction.
     pub journal: SqliteJournal,
     /// Small texts by name, among them the safety record.
@@ -53,6 +57,21 @@ pub struct Store {
     pub alerts: AlertQueue,
     /// What mined transactions earned and cost.
     pub results: Results,
+}
+
+/// Opens the checkpoints of other protocols in a store's folder.
+#[derive(Debug)]
+pub struct ProtocolCheckpoints {
+    folder: Arc<Folder>,
+    identity: Identity,
+}
+
+impl ProtocolCheckpoints {
+    /// Opens the checkpoint of a deployment, or creates it. One that is damaged or too old is set aside for a new one. Fails if
+    /// it is another chain's.
+    pub fn open(&self, deployment: &Deployment) -> Result<Checkpoint, StoreError> {
+        Checkpoint::of_protocol(&self.folder, &self.identity, deployment)
+    }
 }
 
 /// A change that the next start makes to a file of the store.
@@ -82,6 +101,7 @@ impl Store {
         let checkpoint = Checkpoint::open(&folder, identity)?;
         Ok(Self {
             checkpoint,
+            protocols: ProtocolCheckpoints { folder, identity: *identity },
             journal: SqliteJournal::new(Arc::clone(&journal)),
             notes: Notes::new(Arc::clone(&journal)),
             alerts: AlertQueue::new(Arc::clone(&journal)),

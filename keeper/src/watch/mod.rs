@@ -85,7 +85,7 @@ impl Watcher {
     /// When no node answers, or when the contract is another one.
     pub async fn start(endpoints: Vec<Endpoint>, deployment: Deployment, sales: Sales) -> eyre::Result<Self> {
         let endpoints = endpoints.into_iter().map(Arc::new).collect();
-        let follower = ProtocolFollower::start(endpoints, deployment, UNSIGNED_ACCOUNT).await?;
+        let follower = ProtocolFollower::start(endpoints, deployment, UNSIGNED_ACCOUNT, None).await?;
         let coin = sales.coin.clone();
         let estimator = Estimator::new(sales);
         Ok(Self { follower, tokens: Tokens::default(), estimator, coin, has_reported: false })

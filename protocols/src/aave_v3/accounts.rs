@@ -51,6 +51,8 @@ pub(super) struct Accounts {
     /// Sums over `known`.
     totals: Totals,
     unread: BTreeMap<Address, Partial>,
+    /// Accounts that the newest block touched, or that were read in it.
+    touched: BTreeSet<Address>,
     /// Accounts that could not be read in this block, with the reason.
     unreadable: BTreeMap<Address, String>,
     tip: Option<Block>,
@@ -134,6 +136,7 @@ impl Accounts {
             let flags_before = self.known.get(&account).map(Account::flags).unwrap_or_default();
             self.unread.insert(account, Partial { flags_before, ..Partial::default() });
         }
+        self.touched.clone_from(&touched);
         self.undo.push_back((self.tip, touched));
         if self.undo.len() > MAX_UNDO {
             self.undo.pop_front();
@@ -184,12 +187,14 @@ impl Accounts {
             self.unread.remove(&account);
             self.set(account, None);
             self.unreadable.insert(account, problem);
+            self.touched.insert(account);
         }
     }
 
     /// Has every account read again.
     pub(super) fn read_all(&mut self) {
         self.unread.extend(self.known.keys().map(|account| (*account, Partial::default())));
+        self.touched.extend(self.known.keys());
     }
 
     /// Returns the accounts that are read completely now.
@@ -199,11 +204,37 @@ impl Accounts {
             self.unread.iter().take(ACCOUNTS_PER_REQUEST).filter(is_complete).map(|(account, _)| *account).collect();
         for address in &complete {
             let Some(partial) = self.unread.remove(address) else { continue };
+            self.touched.insert(*address);
             let account = partial.account(pool);
             let is_debtor = account.balances.iter().any(|balance| balance.side == Side::Debt);
             self.set(*address, Some(account).filter(|account| is_debtor || account.problem.is_some()));
         }
         complete
+    }
+
+    /// Returns the accounts that the newest block touched, or that were read in it.
+    pub(super) const fn touched(&self) -> &BTreeSet<Address> {
+        &self.touched
+    }
+
+    /// Returns whether what an account has is to be read, also because it could not be read in this block.
+    pub(super) fn is_unread(&self, account: &Address) -> bool {
+        self.unread.contains_key(account) || self.unreadable.contains_key(account)
+    }
+
+    /// Sets what an account has; `None` of one that is to be read.
+    pub(super) fn restore(&mut self, address: Address, account: Option<Account>) {
+        match account {
+            Some(account) => self.set(address, Some(account)),
+            None => {
+                self.unread.insert(address, Partial::default());
+            }
+        }
+    }
+
+    /// Goes on after a block, which cannot be undone.
+    pub(super) const fn begin_after(&mut self, block: Block) {
+        self.tip = Some(block);
     }
 
     /// Sets what an account has; `None` of one without debt.

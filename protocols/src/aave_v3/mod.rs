@@ -19,6 +19,7 @@ mod loan;
 mod pool;
 mod positions;
 mod reads;
+mod rows;
 mod totals;
 mod version;
 
@@ -41,7 +42,8 @@ pub use self::{
 };
 use crate::{
     Answer, ApplyError, Block, Call, Deployment, HEALTHY, IdentityError, LeastBonus, LogFilter, Lot, Observed,
-    PositionSummary, Protocol, Size, TotalsDifference, UndoError, UnpricedMarket, tripwire::Tripwires,
+    PositionSummary, Protocol, RestoreError, Row, Size, TotalsDifference, UndoError, UnpricedMarket,
+    tripwire::Tripwires,
 };
 
 /// Health factor in basis points below which accounts are found without looking at the others.
@@ -280,6 +282,17 @@ impl Protocol for AaveV3 {
 
     fn reset(&mut self) {
         *self = Self::new(self.deployment.clone());
+    }
+
+    fn changed_rows(&self) -> Vec<Row> {
+        let mut changed = self.accounts.changed_rows();
+        changed.push(rows::followed_row(&self.followed));
+        changed
+    }
+
+    fn restore(&mut self, block: Block, rows: &[Row]) -> Result<(), RestoreError> {
+        (self.accounts, self.followed) = rows::restored(block, rows)?;
+        Ok(())
     }
 
     fn tip(&self) -> Option<Block> {

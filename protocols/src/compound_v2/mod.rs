@@ -12,6 +12,7 @@ mod interface;
 mod loan;
 mod math;
 mod reads;
+mod rows;
 mod state;
 
 use std::collections::BTreeSet;
@@ -33,7 +34,8 @@ pub use self::{
 };
 use crate::{
     Answer, ApplyError, Block, Call, Deployment, HEALTHY, IdentityError, LeastBonus, LogFilter, Lot, NATIVE_COIN,
-    Observed, PositionSummary, Protocol, Size, TotalsDifference, UndoError, UnpricedMarket, tripwire::Tripwires,
+    Observed, PositionSummary, Protocol, RestoreError, Row, Size, TotalsDifference, UndoError, UnpricedMarket,
+    tripwire::Tripwires,
 };
 
 /// Health factor in basis points below which accounts are found without looking at the others.
@@ -419,6 +421,14 @@ impl Protocol for CompoundV2 {
         self.terms = Vec::new();
         self.index = Tripwires::default();
         self.near = BTreeSet::new();
+    }
+
+    fn changed_rows(&self) -> Vec<Row> {
+        self.state.changed_rows()
+    }
+
+    fn restore(&mut self, block: Block, rows: &[Row]) -> Result<(), RestoreError> {
+        self.state.restore(block, rows)
     }
 
     fn tip(&self) -> Option<Block> {

@@ -65,7 +65,7 @@ pub(super) type Rows = BTreeMap<usize, Row>;
 
 /// What a log changed, as it was before.
 #[derive(Debug)]
-enum Change {
+pub(super) enum Change {
     Totals(usize, Totals),
     Debt(Address, usize, Debt),
     Balance(Address, usize),
@@ -100,6 +100,8 @@ pub(super) struct State {
     pending: BTreeSet<(Address, usize)>,
     /// Accounts whose debts or balances are others than when they were taken last.
     changed: BTreeSet<Address>,
+    /// Rows that the newest block changed, or that were read in it.
+    touched: BTreeSet<(Address, usize)>,
     /// Those that could not be read in this block.
     unreadable: BTreeMap<(Address, usize), String>,
     tip: Option<Block>,
@@ -125,6 +127,7 @@ impl State {
             debtors: BTreeSet::new(),
             pending: BTreeSet::new(),
             changed: BTreeSet::new(),
+            touched: BTreeSet::new(),
             unreadable: BTreeMap::new(),
             tip: None,
             undo: VecDeque::new(),
@@ -206,9 +209,39 @@ impl State {
         &self.unreadable
     }
 
+    /// Returns the place of a market that is known.
+    pub(super) fn place_of(&self, market: Address) -> Option<usize> {
+        self.places.get(&market).copied()
+    }
+
+    /// Returns what the newest block changed, as it was before.
+    pub(super) fn newest_changes(&self) -> impl Iterator<Item = &Change> {
+        self.undo.back().into_iter().flat_map(|record| &record.changes)
+    }
+
+    /// Returns the rows that the newest block changed, or that were read in it.
+    pub(super) fn touched(&self) -> impl Iterator<Item = (Address, usize)> {
+        self.touched.iter().copied()
+    }
+
+    /// Sets a row of a state that nothing was applied to.
+    pub(super) fn restore_row(&mut self, account: Address, place: usize, row: Row) {
+        self.set_debt(account, place, row.debt);
+        if let Some(balance) = row.balance {
+            self.set_balance(account, place, Ok(balance));
+        }
+    }
+
+    /// Goes on after a block, which cannot be undone.
+    pub(super) fn begin_after(&mut self, block: Block) {
+        self.tip = Some(block);
+        self.touched.clear();
+    }
+
     /// Takes what was read of a row in the newest block.
     pub(super) fn set_balance(&mut self, account: Address, place: usize, read: Result<Balance, String>) {
         self.pending.remove(&(account, place));
+        self.touched.insert((account, place));
         match read {
             Ok(balance) => {
                 self.changed.insert(account);
@@ -231,6 +264,7 @@ impl State {
             return Err(ApplyError::NotNext { block: block.number, tip: tip.number });
         }
         let mut changes = Vec::new();
+        self.touched.clear();
         for (position, log) in logs.iter().enumerate() {
             if let Err(problem) = self.apply_log(log, &mut changes) {
                 self.revert(changes);
@@ -403,6 +437,7 @@ impl State {
 
     fn replace_debt(&mut self, account: Address, place: usize, debt: Debt) {
         self.changed.insert(account);
+        self.touched.insert((account, place));
         let rows = self.accounts.entry(account).or_default();
         rows.entry(place).or_default().debt = debt;
         if rows.values().all(|row| row.debt.principal.is_zero()) {
@@ -433,6 +468,7 @@ impl State {
     }
 
     fn forget_balance(&mut self, account: Address, place: usize) {
+        self.touched.insert((account, place));
         self.change_rows(account, |state| {
             state.accounts.entry(account).or_default().entry(place).or_default().balance = None;
         });

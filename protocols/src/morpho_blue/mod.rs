@@ -11,6 +11,7 @@ mod interface;
 mod loan;
 mod math;
 mod pre_liquidation;
+mod rows;
 mod state;
 
 use std::{
@@ -35,7 +36,7 @@ use self::{
 };
 use crate::{
     Answer, ApplyError, Block, Call, Deployment, IdentityError, LeastBonus, LogFilter, Lot, Observed, PositionSummary,
-    Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
+    Protocol, RestoreError, Row, Size, TotalsDifference, UndoError, UnpricedMarket,
 };
 
 /// Gas for a view of the contract.
@@ -186,6 +187,15 @@ impl Protocol for MorphoBlue {
 
     fn reset(&mut self) {
         *self = Self::new(self.deployment.clone());
+    }
+
+    fn changed_rows(&self) -> Vec<Row> {
+        self.state.changed_rows()
+    }
+
+    fn restore(&mut self, block: Block, rows: &[Row]) -> Result<(), RestoreError> {
+        self.state = State::restored(self.state.factory(), block, rows)?;
+        Ok(())
     }
 
     fn tip(&self) -> Option<Block> {

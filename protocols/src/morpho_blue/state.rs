@@ -28,7 +28,7 @@ pub(super) struct Market {
 
 /// What a log changed, as it was before.
 #[derive(Debug)]
-enum Change {
+pub(super) enum Change {
     Created(B256),
     Totals(B256, Totals),
     Position(B256, Address, Position),
@@ -72,6 +72,20 @@ impl State {
 
     pub(super) const fn markets(&self) -> &BTreeMap<B256, Market> {
         &self.markets
+    }
+
+    /// Returns a state with these markets, of which no block can be undone.
+    pub(super) fn with_markets(factory: Option<Address>, block: Block, markets: BTreeMap<B256, Market>) -> Self {
+        Self { factory, markets, tip: Some(block), ..Self::default() }
+    }
+
+    pub(super) const fn factory(&self) -> Option<Address> {
+        self.factory
+    }
+
+    /// Returns what the newest block changed, as it was before.
+    pub(super) fn newest_changes(&self) -> impl Iterator<Item = &Change> {
+        self.undo.back().into_iter().flat_map(|record| &record.changes)
     }
 
     /// Applies a block's logs, or none of them.
@@ -239,15 +253,20 @@ impl State {
     }
 
     fn create_contract(&mut self, event: &CreatePreLiquidation, changes: &mut Vec<Change>) -> Result<(), String> {
-        let market = self.markets.get(&event.id).ok_or_else(|| format!("there is no market {}", event.id))?;
-        let contract = PreLiquidation::new(event.id, &event.preLiquidationParams);
-        self.opt_ins.create(event.preLiquidation, contract, |account| market.position(account))?;
+        self.add_contract(event.preLiquidation, PreLiquidation::new(event.id, &event.preLiquidationParams))?;
         changes.push(Change::ContractCreated(event.preLiquidation));
         Ok(())
     }
 
+    /// Adds a pre-liquidation contract. Fails if there is no such market, or the contract is known.
+    pub(super) fn add_contract(&mut self, address: Address, contract: PreLiquidation) -> Result<(), String> {
+        let id = contract.market;
+        let market = self.markets.get(&id).ok_or_else(|| format!("there is no market {id}"))?;
+        self.opt_ins.create(address, contract, |account| market.position(account))
+    }
+
     /// Records whether an account authorises another. Returns whether that is a change.
-    fn authorise(&mut self, pair: (Address, Address), is_authorised: bool) -> bool {
+    pub(super) fn authorise(&mut self, pair: (Address, Address), is_authorised: bool) -> bool {
         let markets = &self.markets;
         let position_in = |id: B256| markets.get(&id).map(|market| market.position(pair.0)).unwrap_or_default();
         self.opt_ins.authorise(pair, is_authorised, position_in)
@@ -298,7 +317,7 @@ impl Market {
     }
 
     /// Sets an account's position, and returns the former one.
-    fn set_position(&mut self, account: Address, position: Position) -> Position {
+    pub(super) fn set_position(&mut self, account: Address, position: Position) -> Position {
         let before = if position == Position::default() {
             self.positions.remove(&account)
         } else {
@@ -443,6 +462,7 @@ mod tests {
             let mut state = State::new(Some(FACTORY));
             state.apply(Block { number: 1, timestamp: 1 }, &[created()]).unwrap();
             let mut before = vec![known(&state)];
+            let mut rows: BTreeMap<_, _> = state.changed_rows().into_iter().collect();
             for (number, block) in (2..).zip(&blocks) {
                 let logs: Vec<_> = block.iter().map(|(kind, account, amount)| any_log(*kind, *account, *amount)).collect();
                 let earlier = known(&state);
@@ -452,7 +472,11 @@ mod tests {
                     state.apply(place, &[]).unwrap();
                 }
                 before.push(known(&state));
+                rows.extend(state.changed_rows());
             }
+            let rows: Vec<_> = rows.into_iter().collect();
+            let restored = State::restored(Some(FACTORY), state.tip().unwrap(), &rows).unwrap();
+            prop_assert_eq!(known(&restored), known(&state));
             let left = before.len().saturating_sub(undone).max(1);
             state.undo_to(left as u64).unwrap();
             prop_assert_eq!(Some(known(&state)), before.get(left - 1).cloned());

@@ -29,6 +29,8 @@ const MAX_BLOCKS: u64 = 60;
 /// Blocks in which accounts are liquidated before all of that is reorged: together with the few that the keepers' starts take,
 /// fewer than make a transaction final.
 const BLOCKS_BEFORE_REORG: u64 = 4;
+/// Blocks after which no reorg reaches what is in a checkpoint, and some.
+const BLOCKS_TO_CHECKPOINT: u64 = 70;
 /// Base fee, in wei, at which a liquidation costs a small part of its bonus.
 const BASE_FEE: u128 = 1_000_000_000;
 
@@ -147,12 +149,16 @@ async fn kill_and_reorg(lender: Lender, seed: u64) -> eyre::Result<()> {
     let setup = crash.setup();
     let keeper = crash.keeper().await?;
     let signer = keeper.signer();
+    // So many blocks later what is known of the accounts is in the checkpoint.
+    crash.protocols.suite.provider().anvil_mine(Some(BLOCKS_TO_CHECKPOINT), None).await?;
+    crash.protocols.mine(&keeper).await?;
     crash.protocols.fall(FALLS[2]).await?;
     crash.protocols.note(&mut crash.tallies, false).await?;
     let fallen = crash.protocols.suite.provider().get_block_number().await?;
     ensure!(crash.protocols.settle(&keeper).await?, "nothing is sent");
     drop(keeper);
     let keeper = crash.keeper().await?;
+    ensure!(keeper.output().contains("checkpoint restored"), "{}", keeper.output());
     crash.protocols.mine_until_quiet(&keeper, BLOCKS_BEFORE_REORG).await?;
     let before = crash.protocols.liquidations(lender).await?.len();
     drop(keeper);

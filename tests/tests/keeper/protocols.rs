@@ -542,3 +542,49 @@ async fn through_kills_and_a_reorg_positions_of_morpho_blue_are_liquidated_once(
     besides.fixture.ensure_none_reverted(signer).await?;
     besides.fixture.ensure_journal_is_complete(&journal, signer).await
 }
+
+/// What positions there are is on disk once no reorg reaches it. A keeper that is killed goes on there; a file of a block that a
+/// deeper reorg has removed, and one that is damaged, are discarded, and all logs are read again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_keeper_goes_on_from_its_checkpoint_of_morpho_blue_unless_that_is_reorged_or_damaged()
+-> eyre::Result<()> {
+    /// More than a reorg removes at most.
+    const BLOCKS: u64 = 70;
+    let besides = Besides::new().await?;
+    let setup = besides.setup(None);
+    let provider = besides.fixture.provider();
+    let file = setup.store(&besides.fixture.suite).join(format!("morpho-blue-{}.db", besides.morpho.core));
+    let is_restored = |keeper: &Keeper| keeper.output().contains("checkpoint restored");
+    let mut keeper = besides.begin(&setup).await?;
+    ensure!(!is_restored(&keeper), "{}", keeper.output());
+    let written = besides.fixture.head().await?;
+    provider.anvil_mine(Some(BLOCKS), None).await?;
+    besides.mine(&keeper).await?;
+    drop(keeper);
+
+    // The block of the checkpoint goes; the loans stay.
+    let depth = besides.fixture.head().await? - (written - 1);
+    provider.anvil_reorg(ReorgOptions { depth, tx_block_pairs: Vec::new() }).await?;
+    keeper = besides.start(&setup).await?;
+    besides.mine(&keeper).await?;
+    ensure!(is_restored(&keeper) && keeper.output().contains("state rebuilt"), "{}", keeper.output());
+    provider.anvil_mine(Some(BLOCKS), None).await?;
+    besides.mine(&keeper).await?;
+    drop(keeper);
+
+    keeper = besides.start(&setup).await?;
+    besides.mine(&keeper).await?;
+    ensure!(is_restored(&keeper) && !keeper.output().contains("state rebuilt"), "{}", keeper.output());
+    besides.drop_price_below(1).await?;
+    besides.wait_until_liquidated(1, &keeper).await?;
+    drop(keeper);
+
+    std::fs::write(&file, [0_u8; 4_096])?;
+    keeper = besides.start(&setup).await?;
+    besides.mine(&keeper).await?;
+    ensure!(!is_restored(&keeper) && keeper.output().contains("checkpoint discarded"), "{}", keeper.output());
+    ensure!(file.with_extension("db.old").try_exists()?, "the damaged file is gone");
+    besides.drop_price_below(2).await?;
+    besides.wait_until_liquidated(2, &keeper).await?;
+    besides.ensure_liquidated(2).await
+}
