@@ -135,7 +135,7 @@ async fn accounts_that_authorised_are_pre_liquidated_and_no_others() -> eyre::Re
     // Beyond the market's line everybody is liquidated the usual way: 1, 2, and of those who authorised what is left.
     besides.set_price(1_480 * DOLLAR * 100 / 86 * 99 / 100).await?;
     soon(async {
-        while besides.liquidated().await?.len() < 1 {
+        while besides.liquidated().await?.is_empty() {
             besides.mine(&keeper).await?;
         }
         Ok(())
