@@ -298,7 +298,8 @@ async fn aave_3_6_refuses_dust_closes_small_positions_whole_and_writes_bad_debt_
     assert_equal(&fixture, &report, &mut seen).await?;
     let shown_small = shown(&report, small)?;
     let repaid = shown_small.liquidation.as_ref().map(|whole| whole.repaid.units.parse::<u64>());
-    assert!(shown_small.health.starts_with("0.98"), "{shown_small:?}");
+    // 0.99, or a little less once interest shows.
+    assert!(["0.98", "0.99"].iter().any(|start| shown_small.health.starts_with(start)), "{shown_small:?}");
     assert!(repaid.is_some_and(|repaid| repaid.is_ok_and(|repaid| repaid >= 1_900_000_000)), "{shown_small:?}");
     fixture.set_price(1, 2_000 * DOLLAR).await?;
 
