@@ -25,6 +25,8 @@ const LISTENING: &str = "Listening on ";
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// How long a keeper has to send the transactions that it decided on: much more than it takes, also on a busy machine.
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a keeper that does not answer is given to end, and to say why.
+const END_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a keeper is waited for at most: much more than it takes, so that what never comes ends a test and not a day.
 pub const WAIT_TIMEOUT: Duration = Duration::from_mins(15);
 
@@ -315,7 +317,7 @@ impl Keeper {
     }
 
     fn not_answering(&self) -> String {
-        format!("the keeper does not answer. Its last output was:\n{}", self.output())
+        format!("the keeper does not answer. Its last output was:\n{}", self.process.last_output(END_PATIENCE))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     fmt,
     io::{self, BufRead, BufReader, Read},
     process::{Child, Command, ExitStatus, Stdio},
@@ -25,6 +26,8 @@ pub struct Process {
     name: String,
     child: Child,
     output: Arc<Mutex<VecDeque<String>>>,
+    /// Disconnected when all its output was read, which is when it has ended.
+    reading: Mutex<Receiver<Infallible>>,
 }
 
 /// Why a program could not be started.
@@ -62,13 +65,14 @@ impl Process {
         let mut child = spawn(command).map_err(|source| ProcessError::Start { name: name.to_owned(), source })?;
         let output = Arc::new(Mutex::new(VecDeque::with_capacity(KEPT_LINES)));
         let (lines, received) = mpsc::channel();
+        let (is_read, reading) = mpsc::channel();
         if let Some(stdout) = child.stdout.take() {
-            keep_reading(stdout, Arc::clone(&output), Some(lines));
+            keep_reading(stdout, Arc::clone(&output), Some(lines), is_read.clone());
         }
         if let Some(stderr) = child.stderr.take() {
-            keep_reading(stderr, Arc::clone(&output), None);
+            keep_reading(stderr, Arc::clone(&output), None, is_read);
         }
-        let mut process = Self { name: name.to_owned(), child, output };
+        let mut process = Self { name: name.to_owned(), child, output, reading: Mutex::new(reading) };
         match wait_for(&received, ready) {
             Ok(found) => Ok((process, found)),
             Err(RecvTimeoutError::Timeout) => Err(process.not_ready("printed nothing for two minutes".to_owned())),
@@ -90,6 +94,15 @@ impl Process {
     pub fn output(&self) -> String {
         let lines = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Returns the last lines of its output, after it has ended where that is within `patience`: what says why a program ends is
+    /// the last that it prints.
+    #[must_use]
+    pub fn last_output(&self, patience: Duration) -> String {
+        // Nothing is ever received, and either error means that the wait is over.
+        let _ = self.reading.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience);
+        self.output()
     }
 
     /// Waits until the program has ended by itself or by a signal. Does not end it.
@@ -129,8 +142,13 @@ fn wait_for<T>(received: &Receiver<String>, ready: impl Fn(&str) -> Option<T>) -
 }
 
 /// Reads a pipe to its end on a new thread, because a program blocks when its pipe is full. Lines are also sent to `lines`
-/// while there is a receiver.
-fn keep_reading(from: impl Read + Send + 'static, output: Arc<Mutex<VecDeque<String>>>, lines: Option<Sender<String>>) {
+/// while there is a receiver. `is_read` is dropped at the end.
+fn keep_reading(
+    from: impl Read + Send + 'static,
+    output: Arc<Mutex<VecDeque<String>>>,
+    lines: Option<Sender<String>>,
+    is_read: Sender<Infallible>,
+) {
     thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
             let mut kept = output.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,6 +161,7 @@ fn keep_reading(from: impl Read + Send + 'static, output: Arc<Mutex<VecDeque<Str
                 let _ = lines.send(line);
             }
         }
+        drop(is_read);
     });
 }
 
