@@ -1,5 +1,5 @@
-//! What a command makes sure of before it reads or writes anything: that a node is of the deployment's chain, and that the deployment is
-//! there. A keeper of another chain, or of an address that is no core, would follow nothing and look healthy.
+//! What a command makes sure of before it reads or writes anything: that a node is of the deployment's chain, and that the
+//! deployment is there. A keeper of another chain, or of an address that is no core, would follow nothing and look healthy.
 
 use std::{sync::Arc, time::Duration};
 

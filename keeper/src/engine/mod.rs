@@ -175,7 +175,7 @@ struct Engine {
     reported: ReportedEvents,
     /// The newest block that was decided on; `None` while the book is not at the head.
     latest: Option<PricedBlock>,
-    /// What is left to do with it.
+    /// Work on that block that is still to be done.
     upkeep: Option<Upkeep>,
 }
 

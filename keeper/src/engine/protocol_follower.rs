@@ -96,9 +96,17 @@ impl ProtocolFollower {
         checkpoint: Option<Arc<Checkpoint>>,
     ) -> eyre::Result<Self> {
         let mut protocol = identified(&endpoints, &deployment).await?;
-        let restored = match &checkpoint {
-            Some(checkpoint) => restore(&mut *protocol, checkpoint).await?,
-            None => None,
+        let (checkpoint, restored) = match checkpoint {
+            None => (None, None),
+            Some(checkpoint) => match restore(&mut *protocol, &checkpoint).await {
+                Ok(restored) => (Some(checkpoint), restored),
+                // It is of use to the next start alone, and no reason to follow nothing.
+                Err(error) => {
+                    error!(%error, remedy = "all logs are read, now and at the next start", "checkpoint not used");
+                    protocol.reset();
+                    (None, None)
+                }
+            },
         };
         let chain = ChainFacts::known(deployment.chain_id)
             .ok_or_else(|| eyre!("the facts about chain {} cannot be read", deployment.chain_id))?;

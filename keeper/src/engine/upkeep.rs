@@ -1,4 +1,4 @@
-//! What is left to do with a block once its liquidations are decided: decisions of low priority, the comparison of the book with
+//! The work on a block that follows when its liquidations are decided: decisions of low priority, the comparison of the book with
 //! the chain, the plan of the next block's request, the view.
 //!
 //! It takes some milliseconds of a core, and may wait for nodes. So it comes after the decisions about other protocols in the same
@@ -37,7 +37,7 @@ pub(super) struct Decided {
     pub(super) sends_nothing: bool,
 }
 
-/// What is left to do with the newest block.
+/// Work on the newest block that follows its liquidations.
 #[derive(Debug)]
 pub(super) struct Upkeep {
     pub(super) block: PricedBlock,
@@ -67,7 +67,7 @@ pub(super) async fn until(due: Option<Instant>) {
 }
 
 impl Engine {
-    /// Does what is left to do with the newest block, if anything is.
+    /// Does the work on the newest block that follows its liquidations, unless it is done.
     pub(super) async fn run_upkeep(&mut self) {
         let Some(Upkeep { block, decided, head_at, differences, .. }) = self.upkeep.take() else { return };
         self.decide_rest(&block, decided, head_at).await;

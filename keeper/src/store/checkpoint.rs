@@ -55,7 +55,7 @@ const TABLES: &str = "
                       timestamp INTEGER NOT NULL) STRICT;
 ";
 
-/// The book's.
+/// File of the book's checkpoint.
 pub(super) const KIND: FileKind = FileKind {
     name: "book.db",
     application_id: i32::from_be_bytes(*b"PLbk"),
@@ -69,7 +69,7 @@ pub(super) const KIND: FileKind = FileKind {
     remedy: "remove it, and the book is read from the chain again",
 };
 
-/// Another protocol's.
+/// File of another protocol's checkpoint.
 static PROTOCOL: FileKind = FileKind {
     name: "a protocol's checkpoint",
     application_id: i32::from_be_bytes(*b"PLpr"),

@@ -95,3 +95,36 @@ pub(super) fn restored(block: Block, rows: &[Row]) -> Result<(Accounts, BTreeSet
     accounts.begin_after(block);
     Ok((accounts, followed))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_restore_accounts_with_debt_and_those_that_are_still_to_be_read() {
+        let address = Address::repeat_byte;
+        let balance = |token, side, scaled| Balance { token, side, scaled };
+        let balances = [balance(u16::MAX, Side::Debt, u128::MAX), balance(0, Side::Collateral, 7)];
+        let mut accounts = Accounts::default();
+        accounts.restore(address(1), Some(Account { category: 255, balances: balances.into(), problem: None }));
+        accounts.restore(address(2), None);
+        let unclear = Account { category: 0, balances: Box::default(), problem: Some("of a stable rate".to_owned()) };
+        accounts.restore(address(3), Some(unclear));
+        // As if all of them, and one without debt, had been touched in the newest block.
+        let row = |number| (key(ACCOUNT, &[address(number).as_slice()]), accounts.value(&address(number)));
+        let followed = BTreeSet::from([address(8), address(9)]);
+        let mut rows: Vec<_> = [followed_row(&followed)].into_iter().chain((1..=4).map(row)).collect();
+
+        let block = Block { number: 5, timestamp: 6 };
+        let (found, addresses) = restored(block, &rows).unwrap();
+        assert_eq!((found.tip(), addresses), (Some(block), followed));
+        assert_eq!(found.known().get(&address(1)), accounts.known().get(&address(1)));
+        assert_eq!(found.known().len(), 1);
+        let unread = (1..=4).map(|number| found.is_unread(&address(number))).collect::<Vec<_>>();
+        assert_eq!(unread, [false, true, true, false]);
+
+        // A byte less is no account.
+        rows[1].1.pop();
+        assert!(restored(block, &rows).is_err());
+    }
+}

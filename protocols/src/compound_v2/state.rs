@@ -575,15 +575,25 @@ mod tests {
         format!("{:?} {:?} {debts:?} {totals:?}", state.tip(), state.oracle)
     }
 
+    /// Returns what is known of the balances of debtors.
+    fn balances(state: &State) -> String {
+        let rows = state.debtors().map(|(account, rows)| {
+            let read = rows.into_iter().flatten().filter_map(|(place, row)| Some((*place, row.balance?)));
+            (account, read.collect::<Vec<_>>())
+        });
+        format!("{:?} {:?}", rows.collect::<Vec<_>>(), state.pending())
+    }
+
     proptest! {
         #[test]
-        fn an_undone_or_refused_block_leaves_nothing_behind(
+        fn an_undone_or_refused_block_leaves_nothing_behind_and_rows_restore_the_state(
             blocks in prop::collection::vec(prop::collection::vec((0..6_u8, 0..2_usize, 0..4_u8, 0..1_000_u64), 0..6), 1..60),
             undone in 1..60_usize,
         ) {
             let mut state = state();
             state.apply(Block { number: 1, timestamp: 1 }, &[]).unwrap();
             let mut before = vec![known(&state)];
+            let mut rows: BTreeMap<_, _> = state.changed_rows().into_iter().collect();
             for (number, block) in (2..).zip(&blocks) {
                 let logs: Vec<_> = block.iter().map(|(kind, market, who, amount)| any_log(*kind, *market, *who, *amount)).collect();
                 let earlier = known(&state);
@@ -597,7 +607,12 @@ mod tests {
                     state.set_balance(account, place, Ok(balance));
                 }
                 before.push(known(&state));
+                rows.extend(state.changed_rows());
             }
+            let mut restored = self::state();
+            restored.restore(state.tip().unwrap(), &rows.into_iter().collect::<Vec<_>>()).unwrap();
+            prop_assert_eq!(known(&restored), known(&state));
+            prop_assert_eq!(balances(&restored), balances(&state));
             let left = before.len().saturating_sub(undone).max(1);
             state.undo_to(left as u64).unwrap();
             prop_assert_eq!(Some(known(&state)), before.get(left - 1).cloned());

@@ -14,7 +14,7 @@ use alloy::{
     consensus::{Transaction as _, TxEnvelope, transaction::Recovered},
     eips::{Decodable2718, Encodable2718},
     hex,
-    primitives::{Address, B256, U256},
+    primitives::{Address, B256, U256, utils::Unit},
     rpc::types::{Transaction, TransactionInfo},
 };
 use eyre::{WrapErr, eyre};
@@ -31,7 +31,7 @@ use super::{
 const PRICE_BUMP_PERCENT: u128 = 10;
 
 /// Highest fees of one transaction, in wei: one of the chain's coins.
-const FEE_CAP: U256 = U256::from_limbs([1_000_000_000_000_000_000, 0, 0, 0]);
+const FEE_CAP: U256 = Unit::ETHER.wei_const();
 
 /// Part of Anvil's error for a maximum fee below the base fee.
 const BELOW_BASE_FEE: &str = "max fee per gas less than block base fee";

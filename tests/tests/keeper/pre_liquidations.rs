@@ -132,7 +132,7 @@ async fn accounts_that_authorised_are_pre_liquidated_and_no_others() -> eyre::Re
     keeper = besides.start(&setup).await?;
     scene.ensure_pre_liquidated(&[0, 3], &keeper).await?;
 
-    // Beyond the market's line everybody is liquidated the usual way: 1, 2, and of those who authorised what is left.
+    // Beyond the market's line everybody is liquidated the usual way: 1, 2, and the remaining loans of those who authorised.
     besides.set_price(1_480 * DOLLAR * 100 / 86 * 99 / 100).await?;
     soon(async {
         while besides.liquidated().await?.is_empty() {

@@ -290,7 +290,7 @@ async fn assert_liquidation(fixture: &Fixture, shown: &WatchedPosition, seen: &m
         seen.healthy += 1;
         return Ok(());
     }
-    // The market itself refuses whoever is not the Liquidator: by a code, or by a revert.
+    // The market itself refuses every caller but the Liquidator: by a code, or by a revert.
     let direct = IVToken::liquidateBorrowCall {
         borrower: shown.account,
         repay: U256::ONE,
