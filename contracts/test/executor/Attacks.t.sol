@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {IExecutor} from "plimsoll/interfaces/IExecutor.sol";
 import {ILiquidateCallback} from "plimsoll/interfaces/IPlimsollCallbacks.sol";
-import {IMorphoLiquidateCallback} from "plimsoll/executor/interfaces/IProtocols.sol";
+import {IMorphoLiquidateCallback, IPreLiquidationCallback} from "plimsoll/executor/interfaces/IProtocols.sol";
 import {FeeToken, FalseToken} from "../support/OddTokens.sol";
 import {HookedToken, ITransferHook} from "../support/HookedToken.sol";
 import {TestToken} from "../support/TestToken.sol";
@@ -23,8 +23,16 @@ contract ExecutorAttacksTest is ExecutorTest {
     function test_E2_nobodyIsAnsweredOutsideOfAJob() public {
         coin.mint(address(executor), eth(1));
         bytes memory payment = abi.encode(_paymentOf(address(coin), eth(1)));
-        address[6] memory callers =
-            [STRANGER, address(pool), address(pair), address(plimsoll), address(morpho), address(aave)];
+        address[8] memory callers = [
+            STRANGER,
+            address(pool),
+            address(pair),
+            address(plimsoll),
+            address(morpho),
+            address(aave),
+            address(preLiquidations),
+            address(preLiquidation)
+        ];
         for (uint256 i; i < callers.length; ++i) {
             bytes memory refusal = abi.encodeWithSelector(IExecutor.UnexpectedCallback.selector, callers[i]);
             vm.startPrank(callers[i]);
@@ -36,6 +44,8 @@ contract ExecutorAttacksTest is ExecutorTest {
             ILiquidateCallback(address(executor)).onPlimsollLiquidate(1, 1, "");
             vm.expectRevert(refusal);
             IMorphoLiquidateCallback(address(executor)).onMorphoLiquidate(1, "");
+            vm.expectRevert(refusal);
+            IPreLiquidationCallback(address(executor)).onPreLiquidate(1, "");
             vm.stopPrank();
         }
         assertEq(coin.balanceOf(address(executor)), eth(1));
@@ -104,17 +114,26 @@ contract ExecutorAttacksTest is ExecutorTest {
         run(jobOf(item));
     }
 
-    /// @dev A protocol that calls back twice, or not at all.
+    /// @dev A protocol that calls back twice, or not at all. It stands at the address of the real one.
     function test_E2_aProtocolIsAnsweredOnce() public {
-        openOn(PLIMSOLL, BORROWER);
-        crashTo(1_800);
-        IExecutor.Item memory item = itemOf(PLIMSOLL, BORROWER);
-        vm.etch(address(plimsoll), address(new GreedyCore(2)).code);
-        vm.expectRevert(abi.encodeWithSelector(IExecutor.UnexpectedCallback.selector, address(plimsoll)));
-        run(jobOf(item));
-        vm.etch(address(plimsoll), address(new GreedyCore(0)).code);
-        vm.expectRevert(abi.encodeWithSelector(IExecutor.NoCallback.selector, address(plimsoll)));
-        run(jobOf(item));
+        bytes32 market = morphoMarketId();
+        address[4] memory protocols = [address(plimsoll), address(morpho), address(0), address(preLiquidation)];
+        for (uint8 target = PLIMSOLL; target <= PRE; ++target) {
+            if (target == AAVE) continue;
+            address protocol = protocols[target];
+            openOn(target, BORROWER);
+            IExecutor.Item memory item = itemOf(target, BORROWER);
+            // The stand-in for Morpho Blue knows of no debt.
+            if (target == MORPHO) item.data = abi.encode(IExecutor.MorphoLoan(morphoMarket, BORROWER, 0, 1, 0));
+            uint256 snapshot = vm.snapshotState();
+            vm.etch(protocol, address(new GreedyProtocol(2, address(morpho), market)).code);
+            vm.expectRevert(abi.encodeWithSelector(IExecutor.UnexpectedCallback.selector, protocol));
+            run(jobOf(item));
+            vm.etch(protocol, address(new GreedyProtocol(0, address(morpho), market)).code);
+            vm.expectRevert(abi.encodeWithSelector(IExecutor.NoCallback.selector, protocol));
+            run(jobOf(item));
+            vm.revertToState(snapshot);
+        }
     }
 
     function test_coinsAreTakenFromTheWrappedCoinOnly() public {
@@ -128,10 +147,16 @@ contract ExecutorAttacksTest is ExecutorTest {
     /* HOSTILE TOKENS */
 
     /// @dev Hooks of the collateral find every entry closed, and trying changes nothing.
-    function test_E3_aHookFindsEverythingClosed(bool exactOut) public {
+    function test_E3_aHookFindsEverythingClosed(uint8 target, bool exactOut) public {
+        target = uint8(bound(target, 0, 2));
         HookedToken hooked = new HookedToken("HOOK", 18);
-        _marketOf(TestToken(address(hooked)));
-        IExecutor.Item memory item = _hostileItem(TestToken(address(hooked)));
+        IExecutor.Item memory item;
+        if (target == PLIMSOLL) {
+            _marketOf(TestToken(address(hooked)));
+            item = _hostileItem(TestToken(address(hooked)));
+        } else {
+            item = _hookedOnMorpho(hooked, target == MORPHO ? MORPHO : PRE);
+        }
         item.exactOut = exactOut;
         uint256 snapshot = vm.snapshotState();
         IExecutor.Outcome memory undisturbed = run(jobOf(item));
@@ -199,6 +224,26 @@ contract ExecutorAttacksTest is ExecutorTest {
         oracle.set(priceOf(1_800));
     }
 
+    /// @dev A market of Morpho Blue with this collateral, one loan under the line, and a real pool.
+    function _hookedOnMorpho(HookedToken hooked, uint8 target) private returns (IExecutor.Item memory item) {
+        morphoMarket = newMorphoMarket(address(loanToken), address(hooked), oracle, morphoMarket.irm);
+        preLiquidation = newPreLiquidation(preLiquidations, 0.8e18, morphoMarket.oracle);
+        newPool(address(hooked), eth(5_000), address(loanToken), usd(10_000_000));
+        loanToken.mint(LENDER, usd(1_000_000));
+        vm.prank(LENDER);
+        morpho.supply(morphoMarket, usd(1_000_000), 0, LENDER, "");
+        hooked.mint(STRANGER, eth(5));
+        vm.startPrank(STRANGER);
+        hooked.approve(address(morpho), eth(5));
+        morpho.supplyCollateral(morphoMarket, eth(5), STRANGER, "");
+        morpho.borrow(morphoMarket, usd(8_000), 0, STRANGER, STRANGER);
+        morpho.setAuthorization(address(preLiquidation), true);
+        vm.stopPrank();
+        oracle.set(priceOf(target == MORPHO ? 1_800 : 1_900));
+        item = itemOf(target, STRANGER);
+        item.collateral = address(hooked);
+    }
+
     function _hostileItem(TestToken token) private view returns (IExecutor.Item memory item) {
         item = itemOf(PLIMSOLL, STRANGER);
         item.collateral = address(token);
@@ -250,6 +295,7 @@ contract Intruder is ITransferHook {
         bytes4 refusal = IExecutor.UnexpectedCallback.selector;
         _expect(abi.encodeCall(ILiquidateCallback.onPlimsollLiquidate, (0, 1, "")), refusal);
         _expect(abi.encodeCall(IMorphoLiquidateCallback.onMorphoLiquidate, (1, "")), refusal);
+        _expect(abi.encodeCall(IPreLiquidationCallback.onPreLiquidate, (1, "")), refusal);
         _expect(abi.encodeCall(ISwapCallbacks.uniswapV3SwapCallback, (1, 1, "")), refusal);
         _expect(abi.encodeCall(ISwapCallbacks.uniswapV2Call, (address(this), 1, 1, "")), refusal);
         ++attempts;
@@ -281,12 +327,20 @@ contract GreedyPool {
     }
 }
 
-/// @notice Stands in for the core and calls back any number of times.
-contract GreedyCore {
+/// @notice Stands in for a protocol and calls back any number of times.
+contract GreedyProtocol {
     uint256 private immutable CALLBACKS;
+    address public immutable MORPHO;
+    bytes32 public immutable ID;
 
-    constructor(uint256 callbacks) {
+    constructor(uint256 callbacks, address morpho, bytes32 market) {
         CALLBACKS = callbacks;
+        MORPHO = morpho;
+        ID = market;
+    }
+
+    function position(bytes32, address) external pure returns (uint256, uint256, uint256) {
+        return (0, 0, 0);
     }
 
     fallback() external {

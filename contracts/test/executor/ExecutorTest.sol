@@ -17,12 +17,13 @@ contract TestWrappedCoin is WETH {
     }
 }
 
-/// @notice Fixture of the executor's tests: the real executor over Plimsoll, Morpho Blue and Aave v3, each with the same
-/// market of a dollar against the wrapped coin at the same price, and real pools of Uniswap V2 and V3.
+/// @notice Fixture of the executor's tests: the real executor over Plimsoll, Morpho Blue with its pre-liquidations and Aave v3,
+/// each with the same market of a dollar against the wrapped coin at the same price, and real pools of Uniswap V2 and V3.
 abstract contract ExecutorTest is CoreTest, UniswapV2, UniswapV3, MorphoBlue, AaveV3 {
     uint8 internal constant PLIMSOLL = 0;
     uint8 internal constant MORPHO = 1;
     uint8 internal constant AAVE = 2;
+    uint8 internal constant PRE = 3;
     uint8 internal constant V2 = 0;
     uint8 internal constant V3 = 1;
     /// @dev A pair's fee, in millionths.
@@ -61,10 +62,11 @@ abstract contract ExecutorTest is CoreTest, UniswapV2, UniswapV3, MorphoBlue, Aa
     }
 
     function newExecutor() internal returns (IExecutor) {
-        IExecutor.Target[] memory targets = new IExecutor.Target[](3);
+        IExecutor.Target[] memory targets = new IExecutor.Target[](4);
         targets[PLIMSOLL] = IExecutor.Target(IExecutor.TargetKind.Plimsoll, address(plimsoll));
         targets[MORPHO] = IExecutor.Target(IExecutor.TargetKind.MorphoBlue, address(morpho));
         targets[AAVE] = IExecutor.Target(IExecutor.TargetKind.AaveV3, address(aave));
+        targets[PRE] = IExecutor.Target(IExecutor.TargetKind.MorphoPreLiquidation, address(preLiquidations));
         return IExecutor(deployCode("Executor.sol:Executor", abi.encode(coin, targets, venues())));
     }
 
@@ -88,7 +90,8 @@ abstract contract ExecutorTest is CoreTest, UniswapV2, UniswapV3, MorphoBlue, Aa
         vm.stopPrank();
     }
 
-    /// @notice A loan of 8,000 against 5 coins: health 1.075 at 2,000 (1.031 on Aave), liquidatable at 1,800.
+    /// @notice A loan of 8,000 against 5 coins: health 1.075 at 2,000 (1.031 on Aave), liquidatable at 1,800. Pre-liquidatable, by
+    /// the contract that the account authorises for it, below 2,000 and from 1,861 on.
     function openOn(uint8 target, address who) internal {
         openOn(target, who, eth(5), usd(8_000));
     }
@@ -97,7 +100,8 @@ abstract contract ExecutorTest is CoreTest, UniswapV2, UniswapV3, MorphoBlue, Aa
         if (target == PLIMSOLL) return openLoan(who, collateral, debt);
         coin.mint(who, collateral);
         vm.startPrank(who);
-        if (target == MORPHO) {
+        if (target == PRE) morpho.setAuthorization(address(preLiquidation), true);
+        if (target == MORPHO || target == PRE) {
             coin.approve(address(morpho), collateral);
             morpho.supplyCollateral(morphoMarket, collateral, who, "");
             morpho.borrow(morphoMarket, debt, 0, who, who);
@@ -137,7 +141,7 @@ abstract contract ExecutorTest is CoreTest, UniswapV2, UniswapV3, MorphoBlue, Aa
 
     /* JOBS */
 
-    /// @notice Everything of this account's loan, by the pool of Uniswap V3.
+    /// @notice Everything of this account's loan, by the pool of Uniswap V3; of a pre-liquidation 9 %, which is always allowed.
     function itemOf(uint8 target, address borrower) internal view returns (IExecutor.Item memory item) {
         item.target = target;
         item.debt = address(loanToken);
@@ -151,12 +155,27 @@ abstract contract ExecutorTest is CoreTest, UniswapV2, UniswapV3, MorphoBlue, Aa
         } else if (target == MORPHO) {
             uint256 shares = morphoShares(borrower);
             item.data = abi.encode(IExecutor.MorphoLoan(morphoMarket, borrower, 0, shares, shares));
+        } else if (target == PRE) {
+            return preItemOf(borrower, address(preLiquidation), morphoShares(borrower) * 9 / 100);
         } else {
             uint256 debt = aaveDebtOf(address(loanToken), borrower);
             item.maxRepay = uint128(aaveHealthOf(borrower) > 0.95e18 ? debt / 2 : debt);
             uint256 scaled = scaledDebtOf(address(loanToken), borrower);
             item.data = abi.encode(IExecutor.AaveLoan(borrower, debtTokenOf(address(loanToken)), scaled));
         }
+    }
+
+    /// @notice A pre-liquidation of so many shares by a contract.
+    function preItemOf(address borrower, address contract_, uint256 shares)
+        internal
+        view
+        returns (IExecutor.Item memory item)
+    {
+        item.target = PRE;
+        item.debt = address(loanToken);
+        item.collateral = address(coin);
+        item.route = hop(V3, FEE, address(loanToken));
+        item.data = abi.encode(IExecutor.PreLiquidationLoan(contract_, borrower, shares, morphoShares(borrower)));
     }
 
     /// @notice One item, not isolated, with its profit in the token that it leaves.
@@ -188,6 +207,17 @@ abstract contract ExecutorTest is CoreTest, UniswapV2, UniswapV3, MorphoBlue, Aa
     }
 
     /* WHAT IS SEEN */
+
+    /// @notice What the protocol says of an account's position.
+    function positionOn(uint8 target, address who) internal view returns (bytes32) {
+        if (target == PLIMSOLL) return keccak256(abi.encode(plimsoll.market(id), plimsoll.position(id, who)));
+        if (target == MORPHO || target == PRE) {
+            (uint256 supplied, uint256 shares, uint256 collateral) = morpho.position(morphoMarketId(), who);
+            return keccak256(abi.encode(supplied, shares, collateral));
+        }
+        (uint256 receipts,,,,,,,,) = aaveData.getUserReserveData(address(coin), who);
+        return keccak256(abi.encode(receipts, aaveDebtOf(address(loanToken), who)));
+    }
 
     function reservesOf(IPair pair_) internal view returns (uint256 coins, uint256 dollars) {
         (uint256 reserve0, uint256 reserve1,) = pair_.getReserves();

@@ -78,11 +78,11 @@ contract ExecutorKindsTest is ExecutorTest {
 
         uint256 snapshot = vm.snapshotState();
         _liquidateDirectly(target, item.maxRepay);
-        bytes32 directly = _positionOn(target);
+        bytes32 directly = positionOn(target, BORROWER);
         vm.revertToState(snapshot);
 
         run(jobOf(item));
-        assertEq(_positionOn(target), directly);
+        assertEq(positionOn(target, BORROWER), directly);
         assertNothingLeft();
     }
 
@@ -172,8 +172,8 @@ contract ExecutorKindsTest is ExecutorTest {
         run(jobOf(item));
         item = itemOf(PLIMSOLL, BORROWER);
         IExecutor.Job memory job = jobOf(item);
-        job.items[0].target = 3;
-        vm.expectRevert(abi.encodeWithSelector(IExecutor.NotListed.selector, 3));
+        job.items[0].target = 4;
+        vm.expectRevert(abi.encodeWithSelector(IExecutor.NotListed.selector, 4));
         run(job);
     }
 
@@ -267,16 +267,5 @@ contract ExecutorKindsTest is ExecutorTest {
             aave.liquidationCall(address(coin), address(loanToken), BORROWER, maxRepay, false);
         }
         vm.stopPrank();
-    }
-
-    function _positionOn(uint8 target) private view returns (bytes32) {
-        if (target == PLIMSOLL) return keccak256(abi.encode(plimsoll.market(id), plimsoll.position(id, BORROWER)));
-        if (target == MORPHO) {
-            (uint256 supplied, uint256 shares, uint256 collateral) =
-                morpho.position(keccak256(abi.encode(morphoMarket)), BORROWER);
-            return keccak256(abi.encode(supplied, shares, collateral));
-        }
-        (uint256 receipts,,,,,,,,) = aaveData.getUserReserveData(address(coin), BORROWER);
-        return keccak256(abi.encode(receipts, aaveDebtOf(address(loanToken), BORROWER)));
     }
 }

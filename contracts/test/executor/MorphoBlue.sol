@@ -2,6 +2,11 @@
 pragma solidity 0.8.37;
 
 import {IExecutor} from "plimsoll/interfaces/IExecutor.sol";
+import {
+    PreLiquidationParams,
+    StandInPreLiquidation,
+    StandInPreLiquidationFactory
+} from "../support/StandInPreLiquidation.sol";
 import {TestOracle} from "../support/TestOracle.sol";
 import {Creator} from "../support/Creator.sol";
 
@@ -37,6 +42,7 @@ interface IMorpho {
         bytes calldata data
     ) external returns (uint256, uint256);
     function flashLoan(address token, uint256 assets, bytes calldata data) external;
+    function setAuthorization(address authorized, bool newIsAuthorized) external;
     function position(bytes32 id, address account) external view returns (uint256, uint128, uint128);
 }
 
@@ -53,7 +59,8 @@ contract MorphoOracle {
     }
 }
 
-/// @title Real Morpho Blue with its adaptive rate model, from the bytecode that its authors published.
+/// @title Real Morpho Blue with its adaptive rate model, from the bytecode that its authors published, and a stand-in for its
+/// pre-liquidation contracts.
 abstract contract MorphoBlue is Creator {
     string private constant FACTORIES = "node_modules/@morpho-org/morpho-blue-bundlers/types/factories/lib/";
     /// @dev 86 %, as in the core's market.
@@ -61,6 +68,9 @@ abstract contract MorphoBlue is Creator {
 
     IMorpho internal morpho;
     IExecutor.MorphoMarket internal morphoMarket;
+    StandInPreLiquidationFactory internal preLiquidations;
+    /// @dev From 80 % on.
+    StandInPreLiquidation internal preLiquidation;
 
     function deployMorpho(address loanToken, address collateralToken, TestOracle oracle) internal {
         bytes memory code = _embeddedCode("morpho-blue/src/Morpho__factory.js");
@@ -70,6 +80,17 @@ abstract contract MorphoBlue is Creator {
         morpho.enableIrm(irm);
         morpho.enableLltv(MORPHO_LLTV);
         morphoMarket = newMorphoMarket(loanToken, collateralToken, oracle, irm);
+        preLiquidations = new StandInPreLiquidationFactory(address(morpho));
+        preLiquidation = newPreLiquidation(preLiquidations, 0.8e18, morphoMarket.oracle);
+    }
+
+    /// @dev A contract that takes a tenth of the debt at its line and half of it at the market's, with 2 % and 5 %.
+    function newPreLiquidation(StandInPreLiquidationFactory factory, uint256 lltv, address oracle)
+        internal
+        returns (StandInPreLiquidation)
+    {
+        PreLiquidationParams memory params = PreLiquidationParams(lltv, 0.1e18, 0.5e18, 1.02e18, 1.05e18, oracle);
+        return StandInPreLiquidation(factory.createPreLiquidation(morphoMarketId(), params));
     }
 
     function newMorphoMarket(address loanToken, address collateralToken, TestOracle oracle, address irm)
@@ -81,8 +102,17 @@ abstract contract MorphoBlue is Creator {
         morpho.createMarket(market);
     }
 
+    function authorise(address account, address contract_, bool isAuthorised) internal {
+        vm.prank(account);
+        morpho.setAuthorization(contract_, isAuthorised);
+    }
+
+    function morphoMarketId() internal view returns (bytes32) {
+        return keccak256(abi.encode(morphoMarket));
+    }
+
     function morphoShares(address account) internal view returns (uint256 shares) {
-        (, shares,) = morpho.position(keccak256(abi.encode(morphoMarket)), account);
+        (, shares,) = morpho.position(morphoMarketId(), account);
     }
 
     /// @dev The code stands in JavaScript, as the only string of hexadecimal digits.

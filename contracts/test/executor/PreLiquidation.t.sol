@@ -3,16 +3,8 @@ pragma solidity 0.8.37;
 
 import {IExecutor} from "plimsoll/interfaces/IExecutor.sol";
 import {IPreLiquidationCallback} from "plimsoll/executor/interfaces/IProtocols.sol";
-import {
-    PreLiquidationParams,
-    StandInPreLiquidation,
-    StandInPreLiquidationFactory
-} from "../support/StandInPreLiquidation.sol";
+import {StandInPreLiquidation, StandInPreLiquidationFactory} from "../support/StandInPreLiquidation.sol";
 import {ExecutorTest} from "./ExecutorTest.sol";
-
-interface IAuthorisingMorpho {
-    function setAuthorization(address authorized, bool newIsAuthorized) external;
-}
 
 interface IAllowance {
     function allowance(address owner, address spender) external view returns (uint256);
@@ -37,24 +29,10 @@ contract HostilePreLiquidation {
 /// @notice Pre-liquidations of Morpho Blue, by a stand-in for its contracts: of accounts that have authorised one, by contracts
 /// of the listed factory alone.
 contract ExecutorPreLiquidationTest is ExecutorTest {
-    uint8 private constant PRE = 3;
-
-    StandInPreLiquidationFactory private factory;
-    StandInPreLiquidation private preLiquidation;
-
     function setUp() public override {
         super.setUp();
-        factory = new StandInPreLiquidationFactory(address(morpho));
-        preLiquidation = StandInPreLiquidation(factory.createPreLiquidation(_market(), _params(0.8e18)));
-        IExecutor.Target[] memory targets = new IExecutor.Target[](4);
-        for (uint256 i; i < PRE; ++i) {
-            targets[i] = executor.targetAt(i);
-        }
-        targets[PRE] = IExecutor.Target(IExecutor.TargetKind.MorphoPreLiquidation, address(factory));
-        executor = IExecutor(deployCode("Executor.sol:Executor", abi.encode(coin, targets, venues())));
-        openOn(MORPHO, BORROWER);
+        openOn(PRE, BORROWER);
         openOn(MORPHO, LIQUIDATOR);
-        _authorise(BORROWER, address(preLiquidation), true);
     }
 
     /* WHAT IT DOES */
@@ -97,7 +75,7 @@ contract ExecutorPreLiquidationTest is ExecutorTest {
         (, uint256 collateral) = _positionOf(LIQUIDATOR);
         assertEq(collateral, eth(5));
 
-        _authorise(BORROWER, address(preLiquidation), false);
+        authorise(BORROWER, address(preLiquidation), false);
         IExecutor.Item memory item = _item(BORROWER, 1e15);
         vm.expectRevert(bytes("unauthorized"));
         run(jobOf(item));
@@ -131,13 +109,12 @@ contract ExecutorPreLiquidationTest is ExecutorTest {
     function test_E2_contractsOfOtherFactoriesAreNeverCalled() public {
         crashTo(1_900);
         StandInPreLiquidationFactory strangers = new StandInPreLiquidationFactory(address(morpho));
-        address same = strangers.createPreLiquidation(_market(), _params(0.79e18));
-        _authorise(BORROWER, same, true);
+        address same = address(newPreLiquidation(strangers, 0.79e18, morphoMarket.oracle));
+        authorise(BORROWER, same, true);
         address[3] memory others =
-            [address(new HostilePreLiquidation(address(morpho), _market())), same, address(loanToken)];
+            [address(new HostilePreLiquidation(address(morpho), morphoMarketId())), same, address(loanToken)];
         for (uint256 i; i < others.length; ++i) {
-            IExecutor.Item memory item = _item(BORROWER, 1e15);
-            item.data = abi.encode(IExecutor.PreLiquidationLoan(others[i], BORROWER, 1e15, 0));
+            IExecutor.Item memory item = preItemOf(BORROWER, others[i], 1e15);
             vm.expectRevert(abi.encodeWithSelector(IExecutor.NotPreLiquidation.selector, others[i]));
             run(jobOf(item));
             assertEq(IAllowance(address(loanToken)).allowance(address(executor), others[i]), 0);
@@ -169,28 +146,11 @@ contract ExecutorPreLiquidationTest is ExecutorTest {
 
     /* FIXTURE */
 
-    function _market() private view returns (bytes32) {
-        return keccak256(abi.encode(morphoMarket));
-    }
-
-    /// @dev A tenth of the debt at the line and half of it at the market's, with 2 % and 5 %.
-    function _params(uint256 lltv) private view returns (PreLiquidationParams memory) {
-        return PreLiquidationParams(lltv, 0.1e18, 0.5e18, 1.02e18, 1.05e18, morphoMarket.oracle);
-    }
-
-    function _authorise(address who, address contract_, bool isAuthorised) private {
-        vm.prank(who);
-        IAuthorisingMorpho(address(morpho)).setAuthorization(contract_, isAuthorised);
-    }
-
     function _positionOf(address who) private view returns (uint256 shares, uint256 collateral) {
-        (, shares, collateral) = morpho.position(_market(), who);
+        (, shares, collateral) = morpho.position(morphoMarketId(), who);
     }
 
-    function _item(address borrower, uint256 shares) private view returns (IExecutor.Item memory item) {
-        item = itemOf(MORPHO, borrower);
-        item.target = PRE;
-        item.data =
-            abi.encode(IExecutor.PreLiquidationLoan(address(preLiquidation), borrower, shares, morphoShares(borrower)));
+    function _item(address borrower, uint256 shares) private view returns (IExecutor.Item memory) {
+        return preItemOf(borrower, address(preLiquidation), shares);
     }
 }
