@@ -1,6 +1,11 @@
 //! What every protocol answers, and the words in which it does.
 
-use std::{any::Any, collections::BTreeSet, fmt};
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use alloy::primitives::{Address, B256, Bytes, Log, U256, uint};
 
@@ -287,6 +292,10 @@ pub trait Protocol: Any + fmt::Debug + Send {
 
     /// Returns how much is known.
     fn size(&self) -> Size;
+
+    /// Sets the least bonus of each debt token that can pay for a liquidation; in other tokens none can. Of what anybody may
+    /// create, that which cannot bring it is not read any more, however much there is. Until then everything is read.
+    fn set_least_bonuses(&mut self, _least: &Arc<BTreeMap<Address, U256>>) {}
 
     /// Returns the calls whose answers are needed in the block that was applied last, in sequences: a call sees what those
     /// before it in its sequence changed.

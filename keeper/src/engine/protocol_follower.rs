@@ -1,9 +1,9 @@
 //! A protocol kept equal to the chain by its logs, reorg-safe, and read in each newest block; with a checkpoint behind it, from
 //! which the next start goes on.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use alloy::primitives::{Address, B256, Log};
+use alloy::primitives::{Address, B256, Log, U256};
 use eyre::eyre;
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use plimsoll_protocols::{Answer, CallFailure, Deployment, LogFilter, Observed, Protocol, Row};
@@ -159,6 +159,14 @@ impl ProtocolFollower {
     /// Sets calls to make with the requests of the blocks to come, besides those of the protocol.
     pub(crate) fn set_ahead(&mut self, calls: Vec<Call>) {
         self.ahead = calls;
+        if self.plan == Plan::Made {
+            self.plan = Plan::Stale;
+        }
+    }
+
+    /// Sets what a bonus must be in the blocks to come, by debt token.
+    pub(crate) fn set_least_bonuses(&mut self, least: &Arc<BTreeMap<Address, U256>>) {
+        self.protocol.set_least_bonuses(least);
         if self.plan == Plan::Made {
             self.plan = Plan::Stale;
         }

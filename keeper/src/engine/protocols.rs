@@ -278,7 +278,8 @@ async fn follow(
         let step = tokio::select! {
             step = follower.next_step() => step,
             Ok(()) = terms.changed() => {
-                let ahead = terms.borrow_and_update().ahead.clone();
+                let Terms { least_bonuses, ahead } = terms.borrow_and_update().clone();
+                follower.set_least_bonuses(&least_bonuses);
                 follower.set_ahead(ahead);
                 continue;
             }

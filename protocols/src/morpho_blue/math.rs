@@ -27,7 +27,7 @@ pub(super) struct Totals {
 }
 
 /// What a position consists of, as far as its health goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Position {
     pub(super) borrow_shares: u128,
     pub(super) collateral: u128,

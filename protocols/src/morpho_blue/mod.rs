@@ -4,6 +4,9 @@
 //! oracle's price, and the totals with interest up to the block, by accruing it in the call. The stored totals are read
 //! first and compared with those of the logs.
 //!
+//! Anybody creates markets, with any oracle. So a keeper reads those whose debt can pay for a liquidation, most of them in each
+//! block by the size of their debt and the others in turn, however many there are.
+//!
 //! Accounts that have authorised pre-liquidation contracts are followed at those, too.
 
 mod index;
@@ -15,12 +18,13 @@ mod rows;
 mod state;
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap},
     sync::Arc,
 };
 
 use alloy::{
-    primitives::{Address, B256, Bytes, Log, U256, keccak256},
+    primitives::{Address, B256, Bytes, Log, U256, keccak256, uint},
     sol_types::{SolCall, SolValue},
 };
 
@@ -28,10 +32,10 @@ pub use self::interface::{
     IMorphoBlue, IMorphoOracle, IPreLiquidation, IPreLiquidationFactory, MarketParams, PreLiquidationParams,
 };
 use self::{
-    index::HealthIndex,
+    index::{HealthIndex, Holder},
     loan::MorphoBlueLoan,
     math::{Position, Totals, Valuation, WAD},
-    pre_liquidation::{MAX_CONTRACTS, PreLiquidation, PreValuation},
+    pre_liquidation::{MAX_CONTRACTS, OptIn, PreValuation},
     state::{Market, State},
 };
 use crate::{
@@ -45,6 +49,14 @@ const VIEW_GAS: u64 = 100_000;
 const ACCRUAL_GAS: u64 = 500_000;
 /// Gas for an oracle, which is any contract.
 const ORACLE_GAS: u64 = 1_000_000;
+/// Markets that are read in every block, those with the most debt.
+const MAX_MARKETS: usize = 256;
+/// Further markets that are read in a block, in turn.
+const MARKETS_IN_TURN: usize = 64;
+/// What a market's debt may have grown to by interest that no log has told yet, as a multiple.
+const MAX_GROWTH: U256 = uint!(2_U256);
+/// Highest share × 10¹⁸ of what is repaid that a liquidation of the market itself may bring.
+const HIGHEST_BONUS: U256 = uint!(150_000_000_000_000_000_U256);
 
 /// A deployment of Morpho Blue.
 #[derive(Debug)]
@@ -53,8 +65,30 @@ pub struct MorphoBlue {
     state: State,
     /// The terms of each market with debt, or why there are none, as of the last [`Protocol::observe`].
     valuations: BTreeMap<B256, Result<Valuation, String>>,
-    /// The terms of each pre-liquidation contract in use that can be valued, as of the same.
-    pre_valuations: BTreeMap<Address, PreValuation>,
+    /// The prices of further oracles, of pre-liquidation contracts, or why there are none, as of the same.
+    further_prices: BTreeMap<Address, Result<U256, String>>,
+    /// The least bonus that pays, by debt token; `None` while everything is read.
+    least_bonuses: Option<Arc<BTreeMap<Address, U256>>>,
+}
+
+/// Positions in one market that pre-liquidation contracts value by one oracle.
+#[derive(Debug, Clone, Copy)]
+struct ValuedOptIns<'a> {
+    id: B256,
+    market: &'a Market,
+    /// The market's terms.
+    valuation: &'a Valuation,
+    oracle: Address,
+    /// The oracle's price.
+    price: U256,
+    positions: &'a HealthIndex<OptIn>,
+}
+
+impl ValuedOptIns<'_> {
+    /// Returns the terms by which positions are ordered, but for each one's line.
+    const fn line(&self) -> Valuation {
+        Valuation { price: self.price, ..*self.valuation }
+    }
 }
 
 impl MorphoBlue {
@@ -62,50 +96,120 @@ impl MorphoBlue {
     #[must_use]
     pub fn new(deployment: Deployment) -> Self {
         let state = State::new(deployment.pre_liquidation_factory);
-        Self { deployment, state, valuations: BTreeMap::new(), pre_valuations: BTreeMap::new() }
+        Self { deployment, state, valuations: BTreeMap::new(), further_prices: BTreeMap::new(), least_bonuses: None }
     }
 
     fn borrowed_markets(&self) -> impl Iterator<Item = (B256, &Market)> {
-        self.state.markets().iter().filter(|(_, market)| market.borrowers.len() > 0).map(|(id, market)| (*id, market))
+        self.state.borrowed_markets()
+    }
+
+    /// Returns the markets with debt that are read in a block, by their ids.
+    fn read_markets(&self, block: u64) -> Vec<(B256, &Market)> {
+        let Some(least) = &self.least_bonuses else { return self.borrowed_markets().collect() };
+        let rank = |(id, market): (B256, &'_ Market)| {
+            let least = *least.get(&market.params.loanToken)?;
+            // A power of two, so that a market is not read and left out in turn as the price of gas moves.
+            let least = least.checked_log2().map_or(U256::ZERO, |bits| U256::ONE << bits);
+            let debt = U256::from(market.totals.borrow_assets);
+            let most = self.highest_bonus(id, market).saturating_mul(debt).saturating_mul(MAX_GROWTH) / WAD;
+            (most >= least).then(|| debt.checked_div(least).unwrap_or(U256::MAX))
+        };
+        let mut read: Vec<_> = self
+            .borrowed_markets()
+            .filter_map(|(id, market)| Some((Reverse(rank((id, market))?), id, market)))
+            .collect();
+        if read.len() > MAX_MARKETS {
+            read.sort_unstable_by_key(|(rank, id, _)| (*rank, *id));
+            let mut others = read.split_off(MAX_MARKETS);
+            others.sort_unstable_by_key(|(_, id, _)| *id);
+            let turns = others.len().div_ceil(MARKETS_IN_TURN);
+            let turn = usize::try_from(block).unwrap_or_default() % turns;
+            read.extend(others.into_iter().skip(turn * MARKETS_IN_TURN).take(MARKETS_IN_TURN));
+            read.sort_unstable_by_key(|(_, id, _)| *id);
+        }
+        read.into_iter().map(|(_, id, market)| (id, market)).collect()
+    }
+
+    /// Returns the highest share × 10¹⁸ of what is repaid that a liquidation in a market may bring.
+    fn highest_bonus(&self, id: B256, market: &Market) -> U256 {
+        match self.state.opt_ins().in_market(id) {
+            Some(_) => HIGHEST_BONUS.max(pre_liquidation::highest_bonus(market.params.lltv)),
+            None => HIGHEST_BONUS,
+        }
+    }
+
+    fn tip_number(&self) -> u64 {
+        self.state.tip().map_or(0, |tip| tip.number)
+    }
+
+    /// Returns the reads in a block with this number, if it changes nothing.
+    fn reads_in(&self, block: u64) -> Vec<Vec<Call>> {
+        let price_of = |to| Call { to, data: IMorphoOracle::priceCall {}.abi_encode().into(), gas: ORACLE_GAS };
+        let markets = self.read_markets(block);
+        let further = self.state.opt_ins().oracles(&markets);
+        let sequences = markets.into_iter().flat_map(|(id, market)| {
+            let params = market.params.clone();
+            let totals = self.call(&IMorphoBlue::marketCall { id }, VIEW_GAS);
+            let accrual = self.call(&IMorphoBlue::accrueInterestCall { params }, ACCRUAL_GAS);
+            [vec![totals.clone(), accrual, totals], vec![price_of(market.params.oracle)]]
+        });
+        sequences.chain(further.into_iter().map(|oracle| vec![price_of(oracle)])).collect()
     }
 
     fn valued_markets(&self) -> impl Iterator<Item = (B256, &Market, &Valuation)> {
         self.borrowed_markets().filter_map(|(id, market)| Some((id, market, self.valuations.get(&id)?.as_ref().ok()?)))
     }
 
-    /// Returns the pre-liquidation contracts that can be valued, with their markets.
-    fn valued_contracts(&self) -> impl Iterator<Item = (Address, &PreLiquidation, &Market, &PreValuation)> {
-        self.state.opt_ins().in_use().filter_map(|(address, contract)| {
-            let market = self.state.markets().get(&contract.market)?;
-            Some((address, contract, market, self.pre_valuations.get(&address)?))
-        })
+    /// Returns the positions at pre-liquidation contracts that can be valued.
+    fn valued_opt_ins(&self) -> impl Iterator<Item = ValuedOptIns<'_>> {
+        let of_markets = self.state.opt_ins().in_use().filter_map(|(id, opt_ins)| {
+            let market = self.state.markets().get(&id)?;
+            let valuation = self.valuations.get(&id)?.as_ref().ok()?;
+            let own = market.params.oracle;
+            let further = opt_ins
+                .oracles(own)
+                .filter_map(|oracle| Some((oracle, *self.further_prices.get(&oracle)?.as_ref().ok()?)));
+            let valued = further.chain([(own, valuation.price)]).filter_map(move |(oracle, price)| {
+                let positions = opt_ins.valued_by(oracle)?;
+                Some(ValuedOptIns { id, market, valuation, oracle, price, positions })
+            });
+            Some(valued)
+        });
+        of_markets.flatten()
     }
 
-    /// Values the pre-liquidation contracts by their markets' terms and the prices of further oracles.
-    fn value_contracts(&mut self, prices: &BTreeMap<Address, Result<U256, String>>) -> Vec<UnpricedMarket> {
-        let (mut valued, mut unpriced) = (BTreeMap::new(), Vec::new());
-        for (address, contract) in self.state.opt_ins().in_use() {
-            // Without the market's terms nothing is said of its contracts.
-            let Some(market) = self.state.markets().get(&contract.market) else { continue };
-            let Some(Ok(valuation)) = self.valuations.get(&contract.market) else { continue };
-            let price = if contract.oracle == market.params.oracle {
-                Ok(valuation.price)
-            } else {
-                let unread = || Err(format!("its oracle {} is not read: more debt depends on others", contract.oracle));
-                prices.get(&contract.oracle).cloned().unwrap_or_else(unread)
-            };
-            match price {
-                Ok(price) => {
-                    valued.insert(address, contract.valuation(market, valuation, price));
-                }
-                Err(reason) => unpriced.push(UnpricedMarket {
-                    market: contract.market,
-                    reason: format!("pre-liquidations by {address}: {reason}"),
-                    positions: contract.borrowers.len(),
-                }),
+    /// Returns the terms of a pre-liquidation contract.
+    fn pre_valuation(&self, opt_ins: &ValuedOptIns<'_>, contract: Address) -> Option<PreValuation> {
+        let contract = self.state.opt_ins().contract(contract)?;
+        Some(contract.valuation(opt_ins.market, opt_ins.valuation, opt_ins.price))
+    }
+
+    /// Returns the markets with positions at pre-liquidation contracts that cannot be valued. Without a market's own terms
+    /// nothing is said of its contracts.
+    fn unpriced_opt_ins(&self) -> Vec<UnpricedMarket> {
+        let mut unpriced = Vec::new();
+        for (market, opt_ins) in self.state.opt_ins().in_use() {
+            let Some(own) = self.state.markets().get(&market).map(|market| market.params.oracle) else { continue };
+            if !matches!(self.valuations.get(&market), Some(Ok(_))) {
+                continue;
+            }
+            let len = |oracle| opt_ins.valued_by(oracle).map_or(0, HealthIndex::len);
+            let mut unread = opt_ins.positions().saturating_sub(len(own));
+            for oracle in opt_ins.oracles(own) {
+                unread = unread.saturating_sub(len(oracle));
+                let problem = match self.further_prices.get(&oracle) {
+                    Some(Ok(_)) => continue,
+                    Some(Err(problem)) => problem,
+                    None => "its price was not read",
+                };
+                let reason = format!("pre-liquidations by the oracle {oracle}: {problem}");
+                unpriced.push(UnpricedMarket { market, reason, positions: len(oracle) });
+            }
+            if unread > 0 {
+                let reason = "pre-liquidations by further oracles, which are not read: more debt depends on others";
+                unpriced.push(UnpricedMarket { market, reason: reason.to_owned(), positions: unread });
             }
         }
-        self.pre_valuations = valued;
         unpriced
     }
 
@@ -186,7 +290,8 @@ impl Protocol for MorphoBlue {
     }
 
     fn reset(&mut self) {
-        *self = Self::new(self.deployment.clone());
+        let least_bonuses = self.least_bonuses.take();
+        *self = Self { least_bonuses, ..Self::new(self.deployment.clone()) };
     }
 
     fn changed_rows(&self) -> Vec<Row> {
@@ -203,30 +308,33 @@ impl Protocol for MorphoBlue {
     }
 
     fn size(&self) -> Size {
-        let markets = self.state.markets();
-        Size { markets: markets.len(), positions: markets.values().map(|market| market.borrowers.len()).sum() }
+        let positions = self.borrowed_markets().map(|(_, market)| market.borrowers.len()).sum();
+        Size { markets: self.state.markets().len(), positions }
     }
 
-    /// For each market with debt: its stored totals, the accrual and its totals afterwards in one sequence, and its price. Then
-    /// the prices of further oracles of pre-liquidation contracts.
+    fn set_least_bonuses(&mut self, least: &Arc<BTreeMap<Address, U256>>) {
+        // Before any value is known nothing is left out.
+        self.least_bonuses = Some(Arc::clone(least)).filter(|least| !least.is_empty());
+    }
+
+    /// For each market that is read: its stored totals, the accrual and its totals afterwards in one sequence, and its price.
+    /// Then the prices of further oracles of pre-liquidation contracts.
     fn reads(&self) -> Vec<Vec<Call>> {
-        let price_of = |to| Call { to, data: IMorphoOracle::priceCall {}.abi_encode().into(), gas: ORACLE_GAS };
-        let further = self.state.opt_ins().oracles(self.state.markets());
-        let sequences = self.borrowed_markets().flat_map(|(id, market)| {
-            let params = market.params.clone();
-            let totals = self.call(&IMorphoBlue::marketCall { id }, VIEW_GAS);
-            let accrual = self.call(&IMorphoBlue::accrueInterestCall { params }, ACCRUAL_GAS);
-            [vec![totals.clone(), accrual, totals], vec![price_of(market.params.oracle)]]
-        });
-        sequences.chain(further.into_iter().map(|oracle| vec![price_of(oracle)])).collect()
+        self.reads_in(self.tip_number())
+    }
+
+    fn reads_ahead(&self) -> Vec<Vec<Call>> {
+        self.reads_in(self.tip_number().saturating_add(1))
     }
 
     fn observe(&mut self, answers: &[Vec<Answer>]) -> Observed {
         let mut observed = Observed::default();
         let mut valuations = BTreeMap::new();
-        let (of_markets, of_oracles) = answers.split_at(answers.len().min(2 * self.borrowed_markets().count()));
+        let markets = self.read_markets(self.tip_number());
+        let (of_markets, of_oracles) = answers.split_at(answers.len().min(2 * markets.len()));
+        let oracles = self.state.opt_ins().oracles(&markets);
         let mut answers = of_markets.chunks(2);
-        for (id, market) in self.borrowed_markets() {
+        for (id, market) in markets {
             let valuation = match answers.next() {
                 Some([totals, price]) => {
                     if let [Ok(stored), ..] = totals.as_slice()
@@ -245,18 +353,18 @@ impl Protocol for MorphoBlue {
             valuations.insert(id, valuation);
         }
         self.valuations = valuations;
-        let oracles = self.state.opt_ins().oracles(self.state.markets());
-        let prices = oracles.into_iter().zip(of_oracles).map(|(oracle, answer)| (oracle, decode_price(answer)));
-        observed.unpriced.extend(self.value_contracts(&prices.collect()));
+        self.further_prices =
+            oracles.into_iter().zip(of_oracles).map(|(oracle, answer)| (oracle, decode_price(answer))).collect();
+        observed.unpriced.extend(self.unpriced_opt_ins());
         observed
     }
 
     fn positions_below(&self, health: U256, limit: usize) -> Vec<PositionSummary> {
         let mut by_market = Nearest::new(health, limit);
         for (id, market, valuation) in self.valued_markets() {
-            by_market.search(&market.borrowers, valuation, (id, None));
+            by_market.search(&market.borrowers, valuation, |account| (id, account));
         }
-        let summary = |(health, (id, _), account): (U256, (B256, Option<Address>), Address)| {
+        let summary = |(health, (id, account)): (U256, (B256, Address))| {
             let market = self.state.markets().get(&id)?;
             let valuation = self.valuations.get(&id)?.as_ref().ok()?;
             summary(id, market, valuation, account, health)
@@ -264,16 +372,18 @@ impl Protocol for MorphoBlue {
         let mut found: Vec<_> = by_market.found.into_sorted_vec().into_iter().filter_map(summary).collect();
         // An account is found once for each contract, and shown once.
         let mut by_contract = Nearest::new(health, limit.saturating_mul(MAX_CONTRACTS));
-        for (address, contract, _, valuation) in self.valued_contracts() {
-            by_contract.search(&contract.borrowers, &valuation.line(), (contract.market, Some(address)));
+        let valued: BTreeMap<_, _> =
+            self.valued_opt_ins().map(|opt_ins| ((opt_ins.id, opt_ins.oracle), opt_ins)).collect();
+        for (place, opt_ins) in &valued {
+            by_contract.search(opt_ins.positions, &opt_ins.line(), |opt_in| (*place, opt_in.contract, opt_in.account));
         }
         if by_contract.found.is_empty() {
             return found;
         }
-        let summary = |(health, (id, contract), account): (U256, (B256, Option<Address>), Address)| {
-            let (market, contract) = (self.state.markets().get(&id)?, contract?);
-            let valuation = self.pre_valuations.get(&contract)?;
-            pre_liquidation::summary((id, market), (contract, valuation), account, health)
+        let summary = |(health, (place, contract, account)): (U256, ((B256, Address), Address, Address))| {
+            let opt_ins = valued.get(&place)?;
+            let valuation = self.pre_valuation(opt_ins, contract)?;
+            pre_liquidation::summary((opt_ins.id, opt_ins.market), (contract, &valuation), account, health)
         };
         found.extend(by_contract.found.into_sorted_vec().into_iter().filter_map(summary));
         found.sort_by_key(|position| (position.health, position.market, position.account));
@@ -295,12 +405,16 @@ impl Protocol for MorphoBlue {
             });
         }
         let Some(factory) = self.deployment.pre_liquidation_factory else { return lots };
-        for (address, contract, market, valuation) in self.valued_contracts() {
+        for opt_ins in self.valued_opt_ins() {
+            let ValuedOptIns { id, market, valuation, .. } = opt_ins;
             let Some(least) = least_bonus(market.params.loanToken) else { continue };
-            let (id, line) = (contract.market, valuation.line());
-            contract.borrowers.visit_below(&line, valuation.least_shares(least), WAD, |account, health| {
-                if health < WAD {
-                    let lot = pre_liquidation::lot((id, market), (factory, address, valuation), account);
+            let least_shares = pre_liquidation::least_shares(valuation, least);
+            opt_ins.positions.visit_below(&opt_ins.line(), least_shares, WAD, |opt_in, health| {
+                let OptIn { contract, account, .. } = opt_in;
+                if health < WAD
+                    && let Some(terms) = self.pre_valuation(&opt_ins, contract)
+                {
+                    let lot = pre_liquidation::lot((id, market), (factory, contract, &terms), account);
                     lots.extend(lot.filter(|lot| lot.whole.bonus >= least));
                 }
                 WAD
@@ -338,30 +452,30 @@ impl Protocol for MorphoBlue {
     }
 }
 
-/// The least healthy positions of several indices.
-struct Nearest {
+/// The least healthy positions of several indices, by what tells them apart.
+struct Nearest<P> {
     limit: usize,
     bound: U256,
     /// The healthiest of them is on top.
-    found: BinaryHeap<(U256, (B256, Option<Address>), Address)>,
+    found: BinaryHeap<(U256, P)>,
 }
 
-impl Nearest {
+impl<P: Ord> Nearest<P> {
     const fn new(bound: U256, limit: usize) -> Self {
         Self { limit, bound, found: BinaryHeap::new() }
     }
 
-    fn search(&mut self, borrowers: &HealthIndex, valuation: &Valuation, place: (B256, Option<Address>)) {
+    fn search<H: Holder>(&mut self, positions: &HealthIndex<H>, valuation: &Valuation, place: impl Fn(H) -> P) {
         let Self { limit, bound, found } = self;
-        borrowers.visit_below(valuation, 0, *bound, |account, health| {
+        positions.visit_below(valuation, 0, *bound, |holder, health| {
             if health < *bound {
-                found.push((health, place, account));
+                found.push((health, place(holder)));
                 if found.len() > *limit {
                     found.pop();
                 }
                 if found.len() == *limit {
                     // Among equals the ids decide, so that they are looked at.
-                    *bound = found.peek().map_or(U256::ZERO, |(top, ..)| top.saturating_add(U256::ONE)).min(*bound);
+                    *bound = found.peek().map_or(U256::ZERO, |(top, _)| top.saturating_add(U256::ONE)).min(*bound);
                 }
             }
             *bound
@@ -458,4 +572,95 @@ fn differences(market: B256, from_logs: Totals, on_chain: Totals) -> impl Iterat
         .into_iter()
         .filter(|(_, on_chain, from_logs)| on_chain != from_logs)
         .map(move |(quantity, on_chain, from_logs)| TotalsDifference { market, quantity, on_chain, from_logs })
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::IntoLogData;
+
+    use super::*;
+    use crate::ProtocolKind;
+
+    const DOLLAR: Address = Address::repeat_byte(1);
+
+    /// A deployment with markets, each of a loan token, a debt and an oracle of this number.
+    fn with_markets(markets: impl IntoIterator<Item = (Address, u64, u64)>) -> MorphoBlue {
+        let deployment = Deployment {
+            protocol: ProtocolKind::MorphoBlue,
+            chain_id: 1,
+            name: None,
+            address: Address::ZERO,
+            first_block: 1,
+            pre_liquidation_factory: None,
+            source: None,
+        };
+        let mut morpho = MorphoBlue::new(deployment);
+        let logs = markets.into_iter().flat_map(|(loan, debt, oracle)| {
+            let params = MarketParams { loanToken: loan, oracle: oracle_of(oracle), ..MarketParams::default() };
+            let (id, account) = (keccak256(params.abi_encode()), Address::repeat_byte(7));
+            let (assets, shares) = (U256::from(debt), U256::from(debt) * U256::from(1_000_000));
+            let created = IMorphoBlue::CreateMarket { id, marketParams: params };
+            let (caller, receiver) = (account, account);
+            let borrowed = IMorphoBlue::Borrow { id, caller, onBehalf: account, receiver, assets, shares };
+            [created.to_log_data(), borrowed.to_log_data()].map(|data| Log { address: Address::ZERO, data })
+        });
+        morpho.apply(Block { number: 1, timestamp: 1 }, &logs.collect::<Vec<_>>()).unwrap();
+        morpho
+    }
+
+    fn oracle_of(number: u64) -> Address {
+        Address::left_padding_from(&number.to_be_bytes())
+    }
+
+    /// Returns the oracles that are read.
+    fn read(reads: &[Vec<Call>]) -> BTreeSet<Address> {
+        reads.iter().map(|sequence| sequence[0].to).filter(|to| *to != Address::ZERO).collect()
+    }
+
+    fn oracles(numbers: impl IntoIterator<Item = u64>) -> BTreeSet<Address> {
+        numbers.into_iter().map(oracle_of).collect()
+    }
+
+    fn least(bonus: u64) -> Arc<BTreeMap<Address, U256>> {
+        Arc::new(BTreeMap::from([(DOLLAR, U256::from(bonus))]))
+    }
+
+    /// A bonus of 15 % at most, of debts that have not doubled since.
+    #[test]
+    fn markets_whose_debt_cannot_pay_for_a_liquidation_are_not_read() {
+        let worthless = Address::repeat_byte(2);
+        let mut morpho =
+            with_markets([(DOLLAR, 1, 1), (DOLLAR, 3_412, 2), (DOLLAR, 3_415, 3), (worthless, 1 << 60, 4)]);
+        assert_eq!(read(&morpho.reads()), oracles(1..=4));
+        // 1,024 ÷ 0.3 is 3,413.3; a higher bonus changes nothing before it has doubled.
+        for bonus in [1_024, 1_025, 2_047] {
+            morpho.set_least_bonuses(&least(bonus));
+            assert_eq!(read(&morpho.reads()), oracles([3]), "{bonus}");
+        }
+        morpho.set_least_bonuses(&least(2_048));
+        assert!(morpho.reads().is_empty());
+        morpho.set_least_bonuses(&least(0));
+        assert_eq!(read(&morpho.reads()), oracles(1..=3));
+    }
+
+    /// Strangers lend to themselves in any number of markets. What a block reads is bounded, the largest debts are always read, and
+    /// every other market in its turn, as was planned for it.
+    #[test]
+    fn the_markets_with_most_debt_are_read_in_every_block_and_the_others_in_turn() {
+        let strangers = 1_000_u64;
+        let (most, others) = (MAX_MARKETS as u64, strangers - MAX_MARKETS as u64);
+        let mut morpho = with_markets((1..=strangers).map(|number| (DOLLAR, 1_000_000 + number, number)));
+        morpho.set_least_bonuses(&least(1));
+        let mut seen = BTreeSet::new();
+        for number in 2..2 + others.div_ceil(MARKETS_IN_TURN as u64) {
+            let planned = morpho.reads_ahead();
+            morpho.apply(Block { number, timestamp: number }, &[]).unwrap();
+            let now = read(&morpho.reads());
+            assert_eq!(now, read(&planned));
+            assert!(now.len() <= MAX_MARKETS + MARKETS_IN_TURN);
+            assert!(now.is_superset(&oracles(strangers - most + 1..=strangers)));
+            seen.extend(now);
+        }
+        assert_eq!(seen, oracles(1..=strangers));
+    }
 }

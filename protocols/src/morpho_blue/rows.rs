@@ -37,7 +37,7 @@ impl State {
                     positions.insert((*id, *account));
                 }
                 Change::ContractCreated(address) => {
-                    let contract = self.opt_ins().contracts().get(address);
+                    let contract = self.opt_ins().contract(*address);
                     others.extend(contract.map(|contract| contract_row(*address, contract)));
                 }
                 // The last one is in effect.
@@ -150,5 +150,5 @@ fn read_contract(value: &mut Reader<'_>) -> Result<PreLiquidation, RestoreError>
         close_factors: [value.number()?, value.number()?],
         incentive_factors: [value.number()?, value.number()?],
     };
-    Ok(PreLiquidation { market, oracle, terms, borrowers: HealthIndex::default() })
+    Ok(PreLiquidation { market, oracle, terms })
 }

@@ -1,6 +1,6 @@
 //! Markets and positions by the contract's logs, and how blocks of them are undone.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use alloy::{
     primitives::{Address, B256, Log, U256, keccak256},
@@ -51,6 +51,8 @@ pub(super) struct State {
     /// Creates pre-liquidation contracts; `None` where none are followed.
     factory: Option<Address>,
     markets: BTreeMap<B256, Market>,
+    /// Those with debt.
+    borrowed: BTreeSet<B256>,
     opt_ins: OptIns,
     tip: Option<Block>,
     undo: VecDeque<UndoRecord>,
@@ -74,9 +76,19 @@ impl State {
         &self.markets
     }
 
+    /// Returns the markets with debt.
+    pub(super) fn borrowed_markets(&self) -> impl Iterator<Item = (B256, &Market)> {
+        let markets = self.borrowed.iter().filter_map(|id| Some((*id, self.markets.get(id)?)));
+        #[cfg(test)]
+        let markets = markets.inspect(|_| super::index::looks::count());
+        markets
+    }
+
     /// Returns a state with these markets, of which no block can be undone.
     pub(super) fn with_markets(factory: Option<Address>, block: Block, markets: BTreeMap<B256, Market>) -> Self {
-        Self { factory, markets, tip: Some(block), ..Self::default() }
+        let with_debt = markets.iter().filter(|(_, market)| market.borrowers.len() > 0);
+        let borrowed = with_debt.map(|(id, _)| *id).collect();
+        Self { factory, markets, borrowed, tip: Some(block), ..Self::default() }
     }
 
     pub(super) const fn factory(&self) -> Option<Address> {
@@ -157,7 +169,7 @@ impl State {
                 }
                 Change::Position(id, account, position) => self.set_position(id, account, position),
                 Change::ContractCreated(address) => {
-                    let market = self.opt_ins.contracts().get(&address).map(|contract| contract.market);
+                    let market = self.opt_ins.contract(address).map(|contract| contract.market);
                     let market = market.and_then(|market| self.markets.get(&market));
                     self.opt_ins
                         .remove(address, |account| market.map(|market| market.position(account)).unwrap_or_default());
@@ -305,6 +317,11 @@ impl State {
     fn set_position(&mut self, id: B256, account: Address, position: Position) {
         if let Some(market) = self.markets.get_mut(&id) {
             let before = market.set_position(account, position);
+            if market.borrowers.len() > 0 {
+                self.borrowed.insert(id);
+            } else {
+                self.borrowed.remove(&id);
+            }
             self.opt_ins.replace(id, account, before, position);
         }
     }
@@ -349,6 +366,8 @@ fn subtract(amount: &mut u128, takes: U256, what: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Reverse;
+
     use alloy::primitives::IntoLogData;
     use proptest::prelude::*;
 
@@ -416,7 +435,7 @@ mod tests {
                     preLCF2: factor,
                     preLIF1: factor,
                     preLIF2: factor,
-                    preLiquidationOracle: Address::ZERO,
+                    preLiquidationOracle: Address::with_last_byte((amount % 3) as u8),
                 };
                 let created =
                     CreatePreLiquidation { preLiquidation: contract(amount % 12), id, preLiquidationParams: params };
@@ -428,28 +447,42 @@ mod tests {
 
     /// Returns what is known, without how it can be undone.
     fn known(state: &State) -> String {
-        format!("{:?} {:?} {:?}", state.tip(), state.markets(), state.opt_ins())
+        format!("{:?} {:?} {:?} {:?}", state.tip(), state.markets(), state.borrowed, state.opt_ins())
     }
 
     /// Whether the borrowers of every contract are those with debt that have authorised it, each at its first few contracts.
     fn ensure_opt_ins(state: &State, authorised: &BTreeMap<(Address, Address), bool>) -> Result<(), TestCaseError> {
         let id = keccak256(params().abi_encode());
-        let contracts: Vec<_> = state.opt_ins().contracts().keys().copied().collect();
+        let contracts: Vec<_> =
+            (0..12).map(contract).filter(|address| state.opt_ins().contract(*address).is_some()).collect();
         let is_authorised = |account, contract| authorised.get(&(account, contract)) == Some(&true);
-        let mut expected: BTreeMap<Address, (usize, u128)> = BTreeMap::new();
+        let mut expected: BTreeMap<Address, BTreeSet<(Address, Address, Position)>> = BTreeMap::new();
         for account in (0..4).map(Address::repeat_byte) {
             let position = state.markets()[&id].position(account);
             let chosen = contracts.iter().filter(|contract| is_authorised(account, **contract)).take(MAX_CONTRACTS);
             for contract in chosen.filter(|_| position.borrow_shares > 0) {
-                let (count, shares) = expected.entry(*contract).or_default();
-                (*count, *shares) = (*count + 1, *shares + position.borrow_shares);
+                let oracle = state.opt_ins().contract(*contract).unwrap().oracle;
+                expected.entry(oracle).or_default().insert((*contract, account, position));
             }
         }
-        let found = state
-            .opt_ins()
-            .in_use()
-            .map(|(address, contract)| (address, (contract.borrowers.len(), contract.borrowers.shares())));
-        prop_assert_eq!(found.collect::<BTreeMap<_, _>>(), expected);
+        let mut by_debt: Vec<_> = expected
+            .iter()
+            .map(|(oracle, all)| (Reverse(all.iter().map(|one| one.2.borrow_shares).sum::<u128>()), *oracle))
+            .collect();
+        by_debt.sort_unstable();
+        let found = state.opt_ins().in_market(id);
+        prop_assert_eq!(found.is_some(), !expected.is_empty());
+        prop_assert_eq!(state.opt_ins().in_use().count(), usize::from(found.is_some()));
+        let Some(found) = found else { return Ok(()) };
+        prop_assert_eq!(found.positions(), expected.values().map(BTreeSet::len).sum::<usize>());
+        let oracles: Vec<_> = found.oracles(Address::repeat_byte(9)).collect();
+        prop_assert_eq!(oracles, by_debt.into_iter().map(|(_, oracle)| oracle).collect::<Vec<_>>());
+        for (oracle, all) in expected {
+            let valued = found.valued_by(oracle).into_iter().flat_map(HealthIndex::positions);
+            let valued: BTreeSet<_> =
+                valued.map(|(opt_in, position)| (opt_in.contract, opt_in.account, position)).collect();
+            prop_assert_eq!(valued, all);
+        }
         Ok(())
     }
 

@@ -7,7 +7,10 @@ use alloy::{
 };
 
 use super::{
-    super::{loan::PART_DIGITS, math::Position},
+    super::{
+        loan::{PART_DIGITS, least_owed},
+        math::Position,
+    },
     math::PreValuation,
 };
 use crate::{Expected, Loan, leading_digits};
@@ -45,7 +48,7 @@ impl Loan for PreLiquidatableLoan {
             preLiquidation: self.contract,
             borrower: self.account,
             repaidShares: shares,
-            minBorrowShares: U256::from(self.position.borrow_shares),
+            minBorrowShares: least_owed(self.position.borrow_shares, shares),
         };
         Some(Expected { liquidation, offered: U256::ZERO, data: data.abi_encode().into() })
     }

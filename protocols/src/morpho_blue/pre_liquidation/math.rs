@@ -33,6 +33,22 @@ pub(in super::super) struct PreValuation {
     pub(in super::super) terms: Terms,
 }
 
+/// Returns the highest share × 10¹⁸ of what is repaid that a pre-liquidation in a market with this LTV may bring: a contract gives
+/// at most 1 ÷ the LTV for it, as its constructor demands.
+pub(in super::super) fn highest_bonus(lltv: U256) -> U256 {
+    mul_div_up(WAD, WAD, lltv).unwrap_or(U256::MAX).saturating_sub(WAD)
+}
+
+/// Returns debt shares below which no pre-liquidation in a market has this bonus.
+pub(in super::super) fn least_shares(market: &Valuation, bonus: U256) -> u128 {
+    let least_debt = match highest_bonus(market.lltv) {
+        share if share.is_zero() => return if bonus.is_zero() { 0 } else { u128::MAX },
+        share => mul_div_down(bonus, WAD, share).unwrap_or(U256::MAX),
+    };
+    let shares = mul_div_down(least_debt, market.shares(), market.assets());
+    shares.map_or(u128::MAX, |shares| u128::try_from(shares).unwrap_or(u128::MAX))
+}
+
 impl PreValuation {
     /// Returns the terms by which positions are ordered: a health factor below 10¹⁸ is beyond the contract's own line.
     pub(in super::super) const fn line(&self) -> Valuation {
@@ -43,17 +59,6 @@ impl PreValuation {
     pub(in super::super) fn at_price(&self, price: U256) -> Self {
         let market = if self.is_markets_oracle { Valuation { price, ..self.market } } else { self.market };
         Self { market, price, ..*self }
-    }
-
-    /// Returns debt shares below which no liquidation has this bonus.
-    pub(in super::super) fn least_shares(&self, bonus: U256) -> u128 {
-        let [_, highest] = self.terms.incentive_factors;
-        let least_debt = match highest.saturating_sub(WAD) {
-            share if share.is_zero() => return if bonus.is_zero() { 0 } else { u128::MAX },
-            share => mul_div_down(bonus, WAD, share).unwrap_or(U256::MAX),
-        };
-        let shares = mul_div_down(least_debt, self.market.shares(), self.market.assets());
-        shares.map_or(u128::MAX, |shares| u128::try_from(shares).unwrap_or(u128::MAX))
     }
 
     /// Returns the close factor and the incentive factor of a position; `None` if it is not between the contract's line and the
@@ -237,7 +242,7 @@ mod tests {
             prop_assert!(is_held_back || shares == valuation.repayable(position).unwrap());
             prop_assert!(valuation.liquidation_of(position, shares + U256::ONE).is_none() || is_held_back);
             // Never more than the bound by which positions are left out.
-            let least_shares = valuation.least_shares(liquidation.bonus);
+            let least_shares = least_shares(&valuation.market, liquidation.bonus);
             prop_assert!(position.borrow_shares >= least_shares, "{} < {least_shares}", position.borrow_shares);
         }
 

@@ -8,18 +8,14 @@ mod loan;
 mod math;
 mod opt_ins;
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use alloy::primitives::{Address, B256, U256};
 
 use self::loan::PreLiquidatableLoan;
 pub(super) use self::{
-    math::{PreValuation, Terms},
-    opt_ins::{MAX_CONTRACTS, OptIns, PreLiquidation},
+    math::{PreValuation, Terms, highest_bonus, least_shares},
+    opt_ins::{MAX_CONTRACTS, OptIn, OptIns, PreLiquidation},
 };
 use super::{
     interface::PreLiquidationParams,
@@ -27,9 +23,6 @@ use super::{
     state::Market,
 };
 use crate::{Lot, PositionSummary};
-
-/// Oracles of a market, besides its own, that are read in a block.
-const MAX_ORACLES: usize = 16;
 
 impl PreLiquidation {
     /// Returns a contract that nobody has authorised.
@@ -39,7 +32,7 @@ impl PreLiquidation {
             close_factors: [params.preLCF1, params.preLCF2],
             incentive_factors: [params.preLIF1, params.preLIF2],
         };
-        Self { market, oracle: params.preLiquidationOracle, terms, borrowers: super::index::HealthIndex::default() }
+        Self { market, oracle: params.preLiquidationOracle, terms }
     }
 
     /// Returns its terms in a block, by the market's and what its oracle says.
@@ -50,28 +43,10 @@ impl PreLiquidation {
 }
 
 impl OptIns {
-    /// Returns the contracts that an account with debt has authorised.
-    pub(super) fn in_use(&self) -> impl Iterator<Item = (Address, &PreLiquidation)> {
-        let contracts = self.contracts().iter().filter(|(_, contract)| contract.borrowers.len() > 0);
-        contracts.map(|(address, contract)| (*address, contract))
-    }
-
-    /// Returns the oracles besides the markets' own that are to be read, those of the most debt in each market.
-    pub(super) fn oracles(&self, markets: &BTreeMap<B256, Market>) -> BTreeSet<Address> {
-        let mut by_market: BTreeMap<B256, BTreeMap<Address, u128>> = BTreeMap::new();
-        for (_, contract) in self.in_use() {
-            let own = markets.get(&contract.market).map(|market| market.params.oracle);
-            if own != Some(contract.oracle) {
-                let debt = by_market.entry(contract.market).or_default().entry(contract.oracle).or_default();
-                *debt = debt.saturating_add(contract.borrowers.shares());
-            }
-        }
-        let most = by_market.into_values().flat_map(|debts| {
-            let mut oracles: Vec<_> = debts.into_iter().map(|(oracle, debt)| (Reverse(debt), oracle)).collect();
-            oracles.sort_unstable();
-            oracles.into_iter().take(MAX_ORACLES).map(|(_, oracle)| oracle)
-        });
-        most.collect()
+    /// Returns the oracles besides the markets' own that are to be read, those of the most debt in each of these markets.
+    pub(super) fn oracles(&self, markets: &[(B256, &Market)]) -> BTreeSet<Address> {
+        let of_market = |(id, market): &(B256, &Market)| Some(self.in_market(*id)?.oracles(market.params.oracle));
+        markets.iter().filter_map(of_market).flatten().collect()
     }
 }
 
@@ -132,66 +107,181 @@ pub(super) fn lot(
 #[cfg(test)]
 mod tests {
     use alloy::{
-        primitives::{IntoLogData, Log, keccak256},
-        sol_types::SolValue,
+        primitives::{Bytes, IntoLogData, Log, keccak256},
+        sol_types::{SolCall, SolValue},
     };
 
     use super::{
         super::{
             MorphoBlue,
+            index::looks,
             interface::{IMorphoBlue, IPreLiquidationFactory::CreatePreLiquidation, MarketParams},
         },
+        opt_ins::MAX_ORACLES,
         *,
     };
     use crate::{Block, Deployment, Protocol, ProtocolKind};
 
     const FACTORY: Address = Address::repeat_byte(0xfa);
+    const UNIT: u64 = 1_000_000_000;
+
+    /// Logs of one block of a deployment with one market, whose LTV is 86 %.
+    struct Logs {
+        params: MarketParams,
+        logs: Vec<Log>,
+    }
+
+    impl Logs {
+        fn new() -> Self {
+            let params =
+                MarketParams { lltv: ratio(86), oracle: Address::repeat_byte(0xaa), ..MarketParams::default() };
+            let mut logs = Self { logs: Vec::new(), params };
+            logs.create_market(&logs.params.clone());
+            logs
+        }
+
+        fn log(&mut self, event: &impl IntoLogData) {
+            self.logs.push(Log { address: Address::ZERO, data: event.to_log_data() });
+        }
+
+        fn create_market(&mut self, params: &MarketParams) {
+            let id = keccak256(params.abi_encode());
+            self.log(&IMorphoBlue::CreateMarket { id, marketParams: params.clone() });
+        }
+
+        fn id(&self) -> B256 {
+            keccak256(self.params.abi_encode())
+        }
+
+        /// From 80 % on.
+        fn create_contract(&mut self, contract: Address, oracle: Address) {
+            let params = PreLiquidationParams {
+                preLltv: ratio(80),
+                preLCF1: ratio(20),
+                preLCF2: ratio(50),
+                preLIF1: ratio(103),
+                preLIF2: ratio(105),
+                preLiquidationOracle: oracle,
+            };
+            let created =
+                CreatePreLiquidation { preLiquidation: contract, id: self.id(), preLiquidationParams: params };
+            self.logs.push(Log { address: FACTORY, data: created.to_log_data() });
+        }
+
+        fn authorise(&mut self, authorizer: Address, authorized: Address) {
+            let (caller, new) = (authorizer, true);
+            self.log(&IMorphoBlue::SetAuthorization { caller, authorizer, authorized, newIsAuthorized: new });
+        }
+
+        fn borrow(&mut self, account: Address, debt: u64, collateral: u64) {
+            let (id, caller, receiver) = (self.id(), account, account);
+            let assets = U256::from(collateral);
+            self.log(&IMorphoBlue::SupplyCollateral { id, caller, onBehalf: account, assets });
+            let assets = U256::from(debt);
+            let shares = assets * U256::from(1_000_000);
+            self.log(&IMorphoBlue::Borrow { id, caller, onBehalf: account, receiver, assets, shares });
+        }
+
+        fn applied(self) -> MorphoBlue {
+            let deployment = Deployment {
+                protocol: ProtocolKind::MorphoBlue,
+                chain_id: 1,
+                name: None,
+                address: Address::ZERO,
+                first_block: 1,
+                pre_liquidation_factory: Some(FACTORY),
+                source: None,
+            };
+            let mut morpho = MorphoBlue::new(deployment);
+            morpho.apply(Block { number: 1, timestamp: 1 }, &self.logs).unwrap();
+            morpho
+        }
+    }
+
+    fn ratio(percent: u64) -> U256 {
+        WAD * U256::from(percent) / U256::from(100)
+    }
+
+    fn address(kind: u8, number: u64) -> Address {
+        Address::left_padding_from(&[&[kind][..], &number.to_be_bytes()].concat())
+    }
+
+    /// Answers a protocol's reads with a price of 1 and no interest.
+    fn observe(morpho: &mut MorphoBlue) -> crate::Observed {
+        let totals = morpho.borrowed_markets().map(|(_, market)| market.totals).next().unwrap();
+        let totals =
+            [totals.supply_assets, totals.supply_shares, totals.borrow_assets, totals.borrow_shares, 0, 0].abi_encode();
+        let answer = |call: &crate::Call| match &call.data[..4] {
+            selector if selector == IMorphoBlue::marketCall::SELECTOR => totals.clone().into(),
+            selector if selector == IMorphoBlue::accrueInterestCall::SELECTOR => Bytes::new(),
+            _ => super::super::math::PRICE_SCALE.abi_encode().into(),
+        };
+        let sequences = morpho.reads();
+        let answers: Vec<Vec<_>> =
+            sequences.iter().map(|calls| calls.iter().map(|call| Ok(answer(call))).collect()).collect();
+        morpho.observe(&answers)
+    }
 
     /// Strangers have contracts with oracles of their own and loans that authorise them; what is read does not grow with them.
     #[test]
     fn few_oracles_are_read_and_those_of_the_most_debt() {
-        let deployment = Deployment {
-            protocol: ProtocolKind::MorphoBlue,
-            chain_id: 1,
-            name: None,
-            address: Address::ZERO,
-            first_block: 1,
-            pre_liquidation_factory: Some(FACTORY),
-            source: None,
-        };
-        let mut morpho = MorphoBlue::new(deployment);
-        let params = MarketParams { lltv: U256::ONE, ..MarketParams::default() };
-        let id = keccak256(params.abi_encode());
-        let log = |event: &dyn Fn() -> alloy::primitives::LogData| Log { address: Address::ZERO, data: event() };
-        let mut logs = vec![log(&|| IMorphoBlue::CreateMarket { id, marketParams: params.clone() }.to_log_data())];
-        let address =
-            |kind: u8, number: u64| Address::left_padding_from(&[&[kind][..], &number.to_be_bytes()].concat());
+        let mut logs = Logs::new();
         for number in 0..100_u64 {
             let (account, contract) = (address(1, number), address(2, number));
-            let params =
-                PreLiquidationParams { preLiquidationOracle: address(3, number), ..PreLiquidationParams::default() };
-            let created = CreatePreLiquidation { preLiquidation: contract, id, preLiquidationParams: params };
-            logs.push(Log { address: FACTORY, data: created.to_log_data() });
-            let (authorizer, authorized) = (account, contract);
-            let authorised =
-                IMorphoBlue::SetAuthorization { caller: account, authorizer, authorized, newIsAuthorized: true };
-            logs.push(log(&|| authorised.to_log_data()));
-            let units = U256::from(1_000 + number);
-            let borrowed = IMorphoBlue::Borrow {
-                id,
-                caller: account,
-                onBehalf: account,
-                receiver: account,
-                assets: units,
-                shares: units,
-            };
-            logs.push(log(&|| borrowed.to_log_data()));
+            logs.create_contract(contract, address(3, number));
+            logs.authorise(account, contract);
+            logs.borrow(account, 1_000 + number, 0);
         }
-        morpho.apply(Block { number: 1, timestamp: 1 }, &logs).unwrap();
+        let mut morpho = logs.applied();
         // Two sequences of the market itself.
         let reads = morpho.reads();
         assert_eq!(reads.len(), 2 + MAX_ORACLES);
         let read: BTreeSet<_> = reads[2..].iter().map(|sequence| sequence[0].to).collect();
         assert_eq!(read, (100 - MAX_ORACLES as u64..100).map(|number| address(3, number)).collect());
+        let unpriced = observe(&mut morpho).unpriced;
+        assert_eq!(unpriced.iter().map(|market| market.positions).collect::<Vec<_>>(), [100 - MAX_ORACLES]);
+        assert!(unpriced[0].reason.contains("not read"), "{unpriced:?}");
+    }
+
+    /// Strangers create markets and contracts, authorise contracts with and without debt, by the market's oracle and by their
+    /// own. What a block looks at is the same for a hundred of each as for two thousand.
+    #[test]
+    fn what_strangers_create_and_authorise_is_not_looked_at_in_a_block() {
+        let looks = |strangers: u64| {
+            let mut logs = Logs::new();
+            for number in 0..strangers {
+                let [idle, chosen, own] = [2, 3, 4].map(|kind| address(kind, number));
+                let oracle = logs.params.oracle;
+                logs.create_market(&MarketParams { irm: idle, ..logs.params.clone() });
+                for contract in [idle, chosen] {
+                    logs.create_contract(contract, oracle);
+                }
+                logs.create_contract(own, address(5, number));
+                // Nobody has chosen the first, and this account owes nothing.
+                logs.authorise(address(6, number), chosen);
+                // Far from every line.
+                let debtor = address(7, number);
+                logs.authorise(debtor, chosen);
+                logs.authorise(debtor, own);
+                logs.borrow(debtor, 1, 1_000);
+            }
+            let (borrower, contract) = (address(1, 0), address(1, 1));
+            logs.create_contract(contract, logs.params.oracle);
+            logs.authorise(borrower, contract);
+            // An LTV of 83 %.
+            logs.borrow(borrower, 83 * UNIT, 100 * UNIT);
+            let mut morpho = logs.applied();
+            looks::take();
+            observe(&mut morpho);
+            let lots = morpho.liquidatable(&|_| Some(U256::ONE));
+            assert_eq!(lots.iter().map(|lot| lot.account).collect::<Vec<_>>(), [borrower]);
+            assert_eq!(morpho.nearly_liquidatable(ratio(110), 4, &|_| Some(U256::ONE)).len(), 1);
+            assert_eq!(morpho.positions_below(ratio(110), 200).len(), 1);
+            assert_eq!(morpho.size().positions as u64, 1 + strangers);
+            looks::take()
+        };
+        let few = looks(100);
+        assert!(few > 0);
+        assert_eq!(looks(2_000), few);
     }
 }
