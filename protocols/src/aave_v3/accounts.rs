@@ -125,7 +125,7 @@ impl Accounts {
             for place in *places {
                 let account = log.topics().get(*place).ok_or_else(|| foreign(format!("it has no topic {place}")))?;
                 let account = Address::from_word(*account);
-                let is_known = self.known.contains_key(&account) || self.unread.contains_key(&account);
+                let is_known = self.known.contains_key(&account) || self.is_unread(&account);
                 if *topic == discovery_topic() || is_known || touched.contains(&account) {
                     touched.insert(account);
                 }
@@ -378,6 +378,22 @@ mod tests {
         accounts.undo_to(1).unwrap();
         assert!(read(&mut accounts).is_empty());
         accounts.apply(block(2), &[]).unwrap();
+    }
+
+    /// An account that could not be read is read again in each block, and then has what that block made of it.
+    #[test]
+    fn what_an_undone_block_touched_of_an_account_that_could_not_be_read_is_read_again() {
+        let (one, two) = (Address::repeat_byte(1), Address::repeat_byte(2));
+        let transfer = IAaveToken::Transfer { from: one, to: two, value: U256::ONE };
+        let transfer = Log { address: Address::ZERO, data: transfer.encode_log_data() };
+        let mut accounts = Accounts::default();
+        accounts.apply(block(1), &[borrow(1)]).unwrap();
+        accounts.take(Read::Flags { account: one }, Err("it reverts".to_owned()));
+        assert_eq!(accounts.unreadable().len(), 1);
+        accounts.apply(block(2), &[transfer]).unwrap();
+        assert_eq!(read(&mut accounts), [one]);
+        accounts.undo_to(1).unwrap();
+        assert_eq!(read(&mut accounts), [one]);
     }
 
     #[test]

@@ -80,24 +80,27 @@ impl Valued<'_> {
         self.account.balances.iter().filter(counts)
     }
 
-    /// Returns what a whole liquidation of a pair does, at `health`.
-    fn exchange(&self, collateral: &Balance, debt: &Balance, health: U256) -> Option<Exchange> {
+    /// Returns what a whole liquidation of a pair does, at `health`, with the account's value.
+    fn exchange(&self, value: &AccountValue, [collateral, debt]: [&Balance; 2], health: U256) -> Option<Exchange> {
         let pair = Pair {
             collateral,
             collateral_terms: self.terms(collateral.token)?,
             debt,
             debt_terms: self.terms(debt.token)?,
         };
-        pair.exchange(self.pool.version, &self.value()?, health, U256::MAX)
+        pair.exchange(self.pool.version, value, health, U256::MAX)
     }
 
     /// Returns the pair whose whole liquidation brings most in the oracle's unit; pairs that the pool refuses come last.
     fn best_pair(&self, health: U256) -> Option<(&Balance, &Balance)> {
+        // Once for all pairs, of which there are as many as the square of the reserves.
+        let value = self.value();
         let pairs =
             self.of(Side::Collateral).flat_map(|collateral| self.of(Side::Debt).map(move |debt| (collateral, debt)));
         pairs.max_by_key(|(collateral, debt)| {
             let is_open = self.obstacle(collateral, debt).is_none();
-            let bonus = self.exchange(collateral, debt, health).and_then(|done| {
+            let done = value.and_then(|value| self.exchange(&value, [*collateral, *debt], health));
+            let bonus = done.and_then(|done| {
                 balance_value(done.bonus, self.terms(debt.token)?, Side::Collateral, self.pool.version)
             });
             (is_open, bonus)
@@ -141,7 +144,7 @@ pub(super) fn summary(pool: &Pool, address: Address, account: &Account, health: 
     let at_line = collateral.and_then(|collateral| now.liquidation_price(collateral.token));
     let liquidation = collateral.and_then(|collateral| {
         let valued = if is_liquidatable { Valued { ..now } } else { now.at(collateral.token, at_line?)? };
-        let done = valued.exchange(collateral, debt, valued.health()?)?;
+        let done = valued.exchange(&valued.value()?, [collateral, debt], valued.health()?)?;
         let is_last = valued.of(Side::Collateral).count() == 1;
         let bad_debt = if done.takes_all && is_last { done.left } else { U256::ZERO };
         Some(Liquidation { repaid: done.repaid, seized: done.seized, bonus: done.bonus, bad_debt })
