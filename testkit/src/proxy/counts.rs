@@ -3,12 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use super::rules::RuleId;
+use alloy::primitives::Address;
+use serde_json::Value;
+
+use super::{
+    rpc::{self, Request},
+    rules::RuleId,
+};
 
 /// Requests, blocks and effects since the proxy started or its counts were last reset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     calls: BTreeMap<String, u64>,
+    logs_from: BTreeMap<Address, u64>,
     blocks: u64,
     waves: u64,
     websockets: u64,
@@ -22,6 +29,12 @@ impl Counts {
     #[must_use]
     pub fn of(&self, method: &str) -> u64 {
         self.calls.get(method).copied().unwrap_or_default()
+    }
+
+    /// Returns the lowest block from which on a contract's logs were asked for by a range of blocks.
+    #[must_use]
+    pub fn logs_from(&self, contract: Address) -> Option<u64> {
+        self.logs_from.get(&contract).copied()
     }
 
     /// Returns the number of requests by method.
@@ -71,8 +84,20 @@ impl Counts {
         self.acted.get(&rule).copied().unwrap_or_default()
     }
 
-    pub(super) fn add_request(&mut self, method: &str) {
-        *self.calls.entry(method.to_owned()).or_default() += 1;
+    pub(super) fn add_request(&mut self, request: &Request) {
+        *self.calls.entry(request.method.clone()).or_default() += 1;
+        if request.method == "eth_getLogs" {
+            let filter = request.param(0);
+            let contracts = match &filter["address"] {
+                Value::Array(several) => several.as_slice(),
+                one => std::slice::from_ref(one),
+            };
+            let contracts = contracts.iter().filter_map(|contract| contract.as_str()?.parse::<Address>().ok());
+            for (contract, from) in contracts.zip(std::iter::repeat(rpc::number(&filter["fromBlock"]))) {
+                let Some(from) = from else { continue };
+                self.logs_from.entry(contract).and_modify(|lowest| *lowest = from.min(*lowest)).or_insert(from);
+            }
+        }
     }
 
     pub(super) const fn begin_message(&mut self) {

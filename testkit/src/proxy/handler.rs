@@ -124,7 +124,7 @@ impl<'a> Handler<'a> {
     pub(super) fn new(shared: &'a Shared, message: &'a Message) -> Self {
         shared.counts.send_modify(|counts| {
             counts.begin_message();
-            message.requests.iter().for_each(|request| counts.add_request(&request.method));
+            message.requests.iter().for_each(|request| counts.add_request(request));
         });
         let rules = shared.applying(|rule| message.requests.iter().any(|request| rule.matches(&request.method)));
         Self { shared, message, rules }

@@ -15,7 +15,7 @@ use plimsoll_protocols::morpho_blue::{
     IPreLiquidation::{self, PreLiquidate},
     PreLiquidationParams,
 };
-use plimsoll_testkit::{keeper::Keeper, morpho_blue::PreLiquidations};
+use plimsoll_testkit::{keeper::Keeper, morpho_blue::PreLiquidations, proxy::Proxy};
 use serde_json::Value;
 
 use super::{
@@ -26,6 +26,8 @@ use crate::support::events;
 
 /// Price of an ether at which the first four accounts are beyond 80 %, and none is beyond 86 %.
 const IN_THE_ZONE: u128 = 1_790 * DOLLAR;
+/// Blocks after which no reorg reaches what is in a checkpoint, and some.
+const BLOCKS_TO_CHECKPOINT: u64 = 70;
 /// Blocks after which something that should not happen has not happened.
 const QUIET_BLOCKS: usize = 3;
 
@@ -143,6 +145,45 @@ async fn accounts_that_authorised_are_pre_liquidated_and_no_others() -> eyre::Re
     .await?;
     ensure!(besides.liquidated().await?.contains_key(&besides.borrowers[1]), "{:?}", besides.liquidated().await?);
     ensure!(scene.shares_of(1).await? == 0, "not liquidated whole");
+    let journal = besides.fixture.settle_and_end(keeper, &setup).await?;
+    besides.fixture.ensure_none_reverted(signer).await?;
+    besides.fixture.ensure_journal_is_complete(&journal, signer).await
+}
+
+/// Contracts, authorisations and revocations are in the checkpoint: a keeper that is killed and starts again asks for no log
+/// before it, and hears of what happened since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_keeper_pre_liquidates_by_what_its_checkpoint_has_and_reads_only_later_logs() -> eyre::Result<()> {
+    let scene = Scene::new().await?;
+    let besides = &scene.besides;
+    let provider = besides.fixture.provider();
+    let proxy = Proxy::start(besides.fixture.suite.devnet.node.address()).await?;
+    let setup = besides.setup(Some(&proxy));
+    besides.stop_mining().await?;
+    for account in [0, 1, 2] {
+        scene.authorise(account, scene.contract, true).await?;
+    }
+    scene.authorise(1, scene.contract, false).await?;
+    let known = besides.fixture.head().await?;
+    let keeper = besides.start(&setup).await?;
+    provider.anvil_mine(Some(BLOCKS_TO_CHECKPOINT), None).await?;
+    besides.mine(&keeper).await?;
+    drop(keeper);
+
+    // While no keeper runs, one account revokes what the checkpoint has, and another one authorises.
+    scene.authorise(2, scene.contract, false).await?;
+    scene.authorise(3, scene.contract, true).await?;
+    proxy.reset_counts();
+    let keeper = besides.start(&setup).await?;
+    besides.mine(&keeper).await?;
+    ensure!(keeper.output().contains("checkpoint restored"), "{}", keeper.output());
+    for contract in [besides.morpho.core, besides.pre_liquidations.factory] {
+        let from = proxy.counts().logs_from(contract);
+        ensure!(from.is_some_and(|from| from > known), "logs of {contract} from block {from:?}, after {known}");
+    }
+    besides.set_price(IN_THE_ZONE).await?;
+    scene.ensure_pre_liquidated(&[0, 3], &keeper).await?;
+    let signer = keeper.signer();
     let journal = besides.fixture.settle_and_end(keeper, &setup).await?;
     besides.fixture.ensure_none_reverted(signer).await?;
     besides.fixture.ensure_journal_is_complete(&journal, signer).await
