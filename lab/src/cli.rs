@@ -231,6 +231,10 @@ enum Command {
         /// Seed of the accounts.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Instead, opens so many loans on Morpho Blue, and measures a keeper's time from its start until it knows them all: by
+        /// all logs, and from its checkpoint after it was killed.
+        #[arg(long, value_name = "POSITIONS", conflicts_with_all = ["accounts", "seed"])]
+        restart: Option<u64>,
         /// Print the report as one JSON document.
         #[arg(long)]
         json: bool,
@@ -438,7 +442,11 @@ async fn run(command: Command) -> eyre::Result<()> {
                 report.twice
             );
         }
-        Command::Protocols { accounts, seed, json } => {
+        Command::Protocols { restart: Some(positions), json, .. } => {
+            let report = Box::pin(protocols::restart::run(positions, keeper_program)).await?;
+            print(&report, json)?;
+        }
+        Command::Protocols { accounts, seed, restart: None, json } => {
             let report = Box::pin(protocols::run(accounts, seed, keeper_program()?)).await?;
             print(&report, json)?;
             report.ensure_faultless()?;

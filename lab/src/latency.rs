@@ -41,7 +41,8 @@ use plimsoll_testkit::{
     proxy::{Fault, Proxy},
 };
 
-use self::{bare::BareClient, morpho_blue::MorphoMarket, stages::Stages};
+pub(crate) use self::morpho_blue::MorphoMarket;
+use self::{bare::BareClient, stages::Stages};
 use crate::dust;
 
 /// Rounds before the measured ones, in which connections and caches warm up.
@@ -50,7 +51,7 @@ const WARM_UP: u64 = 5;
 const BLOCK_GAS_LIMIT: u64 = 2_000_000_000;
 /// Arguments for Anvil: room for many transactions in a block, and no states of earlier blocks, each of which would be a
 /// copy of all positions.
-const NODE: [&str; 3] = ["--gas-limit", "2000000000", "--prune-history"];
+pub(crate) const NODE: [&str; 3] = ["--gas-limit", "2000000000", "--prune-history"];
 /// Time between two progress messages.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(15);
 /// Time between two announcements of the node: it holds one back until the previous one on the same connection is

@@ -1,6 +1,8 @@
 //! `lab protocols`: one keeper on Plimsoll, Morpho Blue, Aave v3 and an isolated pool of Venus, all from their real bytecode on
 //! one chain, through falls of all prices.
 
+pub mod restart;
+
 use std::{collections::BTreeMap, fmt, process::Command, time::Instant};
 
 use alloy::providers::ext::AnvilApi;

@@ -2,7 +2,7 @@
 //! so that a round of either liquidates none of the other's.
 
 use alloy::{
-    primitives::{B256, Bytes, U256, keccak256, utils::parse_ether},
+    primitives::{Address, B256, Bytes, U256, keccak256, utils::parse_ether},
     providers::Provider,
     rpc::types::Filter,
     sol_types::{SolEvent, SolValue},
@@ -31,7 +31,7 @@ const PRICE_GAS: u64 = 100_000;
 
 /// A market with loans.
 #[derive(Debug)]
-pub(super) struct MorphoMarket {
+pub(crate) struct MorphoMarket {
     morpho: MorphoBlue,
     params: MarketParams,
     settings: String,
@@ -42,7 +42,7 @@ impl MorphoMarket {
     ///
     /// # Errors
     /// When a transaction fails.
-    pub(super) async fn open(suite: &Suite, loans: &[NewLoan], lent: U256, price: u128) -> eyre::Result<Self> {
+    pub(crate) async fn open(suite: &Suite, loans: &[NewLoan], lent: U256, price: u128) -> eyre::Result<Self> {
         let devnet = &suite.devnet;
         let morpho = MorphoBlue::deploy(devnet).await?;
         let [ether, dollar] = [suite.token("WETH")?, suite.token("USDC")?];
@@ -70,8 +70,13 @@ impl MorphoMarket {
     }
 
     /// Returns the settings by which a keeper follows it.
-    pub(super) fn settings(&self) -> &str {
+    pub(crate) fn settings(&self) -> &str {
         &self.settings
+    }
+
+    /// Returns the address of the contract.
+    pub(crate) const fn core(&self) -> Address {
+        self.morpho.core
     }
 
     /// Sends a new price, in millionths of a dollar, without waiting for the block.
