@@ -7,6 +7,7 @@
 //! book is then rebuilt.
 
 mod jobs;
+mod whole;
 
 use std::fmt;
 
@@ -20,7 +21,10 @@ use plimsoll_contracts::{
     Market as MarketOnChain, MarketId,
 };
 
-pub use self::jobs::{compare_job, job_call};
+pub use self::{
+    jobs::{compare_job, job_call},
+    whole::{Comparison, compare_book},
+};
 use crate::{
     book::{Book, MarketBook, VaultBook},
     chain::Header,

@@ -1,6 +1,7 @@
 //! The command line. Results go to stdout, as text or as one JSON document, everything else to stderr. The exit code is
 //! 0 on success, 1 on failure or when a check fails, 2 for arguments that are not understood.
 
+mod book;
 mod check;
 mod fleet;
 mod positions;
@@ -288,7 +289,8 @@ enum Command {
         /// What to do with it.
         action: BreakerAction,
     },
-    /// Carry the book from one keeper to another, so that a new one need not read the chain's history.
+    /// Carry the book, and what is known of other protocols, from one keeper to another, so that a new one need not read the
+    /// chain's history.
     #[command(after_help = SNAPSHOT_EXAMPLES)]
     Snapshot {
         #[command(subcommand)]
@@ -365,16 +367,22 @@ enum FleetCommand {
 
 #[derive(Debug, Subcommand)]
 enum SnapshotCommand {
-    /// Write the book as of a block at least 64 deep to a new file, also while a keeper runs.
+    /// Write the book and the checkpoints of other protocols, as of blocks at least 64 deep, to a new file, also while a keeper
+    /// runs.
+    ///
+    /// The file has a digest of its contents.
     Export {
         #[command(flatten)]
         from: Source,
         /// File to write; it must not exist yet.
         file: PathBuf,
     },
-    /// Put a snapshot in the place of the book, after checking its deployment, and its block against the chain.
+    /// Put a snapshot in the place of the store's checkpoints, after comparing it with the chain.
     ///
-    /// No keeper may run with this folder meanwhile. The book that it replaces is kept as book.db.old.
+    /// A file that was cut off or altered is refused, and one of another deployment or of blocks that the chain does not have. What
+    /// it has is then followed up to the newest block and compared there: totals, vaults, and up to 10,000 positions; of other
+    /// protocols what their contracts say. Only then anything is changed. No keeper may run with this folder meanwhile. Files
+    /// that are replaced are kept with `.old` at their names.
     Import {
         #[command(flatten)]
         from: Source,
@@ -436,9 +444,10 @@ async fn run(arguments: Arguments) -> eyre::Result<bool> {
             Ok(true)
         }
         Command::Snapshot { command } => {
+            logging::start(Format::Text);
             let text = match command {
                 SnapshotCommand::Export { from, file } => snapshot::export(&from.read()?, &file)?,
-                SnapshotCommand::Import { from, file } => snapshot::import(&from.read()?, &file).await?,
+                SnapshotCommand::Import { from, file } => Box::pin(snapshot::import(from.read()?, &file)).await?,
             };
             io::stdout().write_all(text.as_bytes())?;
             Ok(true)

@@ -7,10 +7,13 @@ use alloy::primitives::U256;
 use eyre::{bail, ensure, eyre};
 use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_contracts::{MarketId, quantity::Decimal};
-use tokio::time::{Duration, timeout};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::running::RunningKeeper;
+use super::{
+    book::{FollowResult, TIMEOUT, follow_to_head},
+    running::RunningKeeper,
+};
 use crate::{
     book::{Block, Book, MarketBook, Row},
     chain::{Followed, Header, Sources},
@@ -20,12 +23,10 @@ use crate::{
     report::positions::{PositionsReport, WithoutPrice},
     store::{CheckpointTip, Identity, Image, Store},
     strategies::liquidate::at_risk,
-    stream::{self, Cursor, Step, Stream, StreamReader},
+    stream::{self, Cursor, Stream, StreamReader},
     view::position_view,
 };
 
-/// Time without any block from any node after which the command fails.
-const TIMEOUT: Duration = Duration::from_secs(60);
 /// Decimals of a health factor.
 const HEALTH_DECIMALS: u8 = 18;
 
@@ -125,30 +126,10 @@ async fn read_book(config: &mut Config) -> eyre::Result<(Book, Header, StreamRea
     };
     let mut stream = Stream::start(endpoints, sources.clone(), cursor, settings);
     loop {
-        let Ok(step) = timeout(TIMEOUT, stream.next()).await else { bail!("{}", no_blocks(&stream)) };
-        match step {
-            Step::Apply(block) => {
-                let place = Block { number: block.number, timestamp: block.timestamp };
-                match book.apply(place, &block.events) {
-                    Ok(_) => stream.accept(),
-                    Err(error) => {
-                        stream.reject(error.to_string());
-                        continue;
-                    }
-                }
-                if let Some(tip) = block.tip {
-                    return Ok((book, tip, stream.reader()));
-                }
-            }
-            Step::Revert { to } => match book.revert_to(to.number) {
-                Ok(()) => stream.accept(),
-                Err(_) => {
-                    book = Book::following(sources.followed.clone());
-                    stream.restart(from_nothing);
-                }
-            },
-            Step::Resync(reason) if book.tip().is_none() => bail!("{reason}"),
-            Step::Resync(_) => {
+        match follow_to_head(&mut stream, &mut book).await? {
+            FollowResult::Head(header) => return Ok((book, header, stream.reader())),
+            FollowResult::DoesNotFit(reason) if book.tip().is_none() => bail!("{reason}"),
+            FollowResult::DoesNotFit(_) => {
                 book = Book::following(sources.followed.clone());
                 stream.restart(from_nothing);
             }
@@ -183,13 +164,4 @@ async fn checkpoint(config: &Config, followed: &Followed) -> Option<(Book, Check
 
 fn names(endpoints: &[Arc<Endpoint>]) -> String {
     endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// Describes the state of every node, for when no block arrives.
-fn no_blocks(stream: &Stream) -> String {
-    let nodes = stream
-        .health()
-        .into_iter()
-        .map(|node| format!("{}: {}", node.name, node.last_error.unwrap_or_else(|| "nothing new".to_owned())));
-    format!("no node provided a block for {} s; {}", TIMEOUT.as_secs(), nodes.collect::<Vec<_>>().join("; "))
 }

@@ -88,24 +88,9 @@ impl RestoredBook {
             Book::restore(block, &wanted, rows).map(|book| (book, tip))
         };
         let nothing = || Self { book: Book::following(followed.clone()), tip: None };
-        // A vault that was not followed for some time has missed events.
-        let has_vaults = |book: &Book| book.vaults().map(VaultBook::address).collect::<BTreeSet<_>>() == sources.vaults;
-        // The manager's constructor has an event.
-        let has_governance = |book: &Book| sources.governance.is_none() || book.governance().is_seen;
-        // Nodes that were not followed for some time have missed events.
-        let has_nodes = |book: &Book| {
-            matches!(sources.followed, Followed::Only(_)) || sources.nodes.is_some() != book.jobs().is_empty()
-        };
         match checkpoint.load(restore).await? {
             None => return Ok(nothing()),
-            Some(Ok((book, tip)))
-                if book.coverage().missing().is_empty()
-                    && has_vaults(&book)
-                    && has_governance(&book)
-                    && has_nodes(&book) =>
-            {
-                return Ok(Self { book, tip: Some(tip) });
-            }
+            Some(Ok((book, tip))) if covers(&book, sources) => return Ok(Self { book, tip: Some(tip) }),
             Some(Ok((book, _))) => {
                 warn!(missing = book.coverage().missing().len(), "checkpoint discarded: more is followed now");
             }
@@ -325,6 +310,17 @@ impl Follower {
             self.checkpoint_problem = Some(error.to_string());
         }
     }
+}
+
+/// Whether a restored book has all that is followed.
+pub(crate) fn covers(book: &Book, sources: &Sources) -> bool {
+    // A vault that was not followed for some time has missed events.
+    let has_vaults = book.vaults().map(VaultBook::address).collect::<BTreeSet<_>>() == sources.vaults;
+    // The manager's constructor has an event.
+    let has_governance = sources.governance.is_none() || book.governance().is_seen;
+    // Nodes that were not followed for some time have missed events.
+    let has_nodes = matches!(sources.followed, Followed::Only(_)) || sources.nodes.is_some() != book.jobs().is_empty();
+    book.coverage().missing().is_empty() && has_vaults && has_governance && has_nodes
 }
 
 /// The cursor of a book to which nothing was applied.

@@ -114,6 +114,7 @@ use self::{
 pub(crate) use self::{
     confirmation::confirm_deployment,
     executor_listing::ExecutorListing,
+    follower::covers,
     protocol_follower::{PRUNED, ProtocolError, ProtocolFollower, identified},
     start::identity,
 };

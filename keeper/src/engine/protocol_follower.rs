@@ -108,12 +108,44 @@ impl ProtocolFollower {
                 }
             },
         };
+        Self::begin(endpoints, protocol, account, checkpoint, restored)
+    }
+
+    /// Checks that the contract is the protocol, and begins to follow it from the rows of a checkpoint, which is not written.
+    ///
+    /// # Errors
+    /// When no node answers, when the contract is another one, or when the rows are not those of its state.
+    pub(crate) async fn from_rows(
+        endpoints: Vec<Arc<Endpoint>>,
+        deployment: &Deployment,
+        tip: CheckpointTip,
+        rows: Vec<Image>,
+    ) -> eyre::Result<Self> {
+        let mut protocol = identified(&endpoints, deployment).await?;
+        restore_rows(&mut *protocol, tip, rows).map_err(|problem| eyre!(problem))?;
+        let from = Cursor { number: tip.number, hash: Some(tip.hash) };
+        Self::begin(endpoints, protocol, UNSIGNED_ACCOUNT, None, Some(from))
+    }
+
+    /// Returns true until the state that was made of a checkpoint is given up.
+    pub(crate) const fn is_restored(&self) -> bool {
+        self.differing_blocks.is_some()
+    }
+
+    fn begin(
+        endpoints: Vec<Arc<Endpoint>>,
+        protocol: Box<dyn Protocol>,
+        account: Address,
+        checkpoint: Option<Arc<Checkpoint>>,
+        restored: Option<Cursor>,
+    ) -> eyre::Result<Self> {
+        let deployment = protocol.deployment();
         let chain = ChainFacts::known(deployment.chain_id)
             .ok_or_else(|| eyre!("the facts about chain {} cannot be read", deployment.chain_id))?;
         let settings = StreamSettings::new(deployment.chain_id, chain.block_time);
         let filter = protocol.log_filter();
-        let from = restored.unwrap_or_else(|| beginning(&deployment));
-        let stream = follow(&endpoints, &deployment, &filter, from, settings.clone());
+        let from = restored.unwrap_or_else(|| beginning(deployment));
+        let stream = follow(&endpoints, deployment, &filter, from, settings.clone());
         let reader = FailoverReader::new(stream.reader(), account);
         let request = BlockRequest::start(reader.clone(), stream.on_head());
         let reader = BlockReader::new(reader);
@@ -392,21 +424,29 @@ pub(crate) async fn identified(
 /// When it can be neither read nor cleared.
 async fn restore(protocol: &mut dyn Protocol, checkpoint: &Checkpoint) -> Result<Option<Cursor>, StoreError> {
     let loaded = checkpoint.load(|tip, images| (tip, images.collect::<Vec<Image>>())).await?;
-    let Some((tip, mut rows)) = loaded else { return Ok(None) };
-    let filter = rows.pop_if(|(key, _)| key == FILTER);
-    let block = plimsoll_protocols::Block { number: tip.number, timestamp: tip.timestamp };
-    let problem = match protocol.restore(block, &rows) {
-        Ok(()) if filter == Some(filter_row(protocol)) => {
-            info!(protocol = %protocol.deployment().protocol, block = tip.number, rows = rows.len(), "checkpoint restored");
+    let Some((tip, rows)) = loaded else { return Ok(None) };
+    let problem = match restore_rows(protocol, tip, rows) {
+        Ok(rows) => {
+            info!(protocol = %protocol.deployment().protocol, block = tip.number, rows, "checkpoint restored");
             return Ok(Some(Cursor { number: tip.number, hash: Some(tip.hash) }));
         }
-        Ok(()) => "it was made of other contracts' logs, or from another block on".to_owned(),
-        Err(error) => error.to_string(),
+        Err(problem) => problem,
     };
     warn!(protocol = %protocol.deployment().protocol, problem, "checkpoint discarded");
     protocol.reset();
     checkpoint.clear().await?;
     Ok(None)
+}
+
+/// Makes a protocol's state from the rows of a checkpoint. Returns their number, or why they cannot be used.
+fn restore_rows(protocol: &mut dyn Protocol, tip: CheckpointTip, mut rows: Vec<Image>) -> Result<usize, String> {
+    let filter = rows.pop_if(|(key, _)| key == FILTER);
+    let block = plimsoll_protocols::Block { number: tip.number, timestamp: tip.timestamp };
+    protocol.restore(block, &rows).map_err(|error| error.to_string())?;
+    if filter != Some(filter_row(protocol)) {
+        return Err("it was made of other contracts' logs, or from another block on".to_owned());
+    }
+    Ok(rows.len())
 }
 
 /// Returns the checkpoint's row that says which logs the others are made of.

@@ -70,7 +70,7 @@ pub(super) const KIND: FileKind = FileKind {
 };
 
 /// File of another protocol's checkpoint.
-static PROTOCOL: FileKind = FileKind {
+pub(super) static PROTOCOL: FileKind = FileKind {
     name: "a protocol's checkpoint",
     application_id: i32::from_be_bytes(*b"PLpr"),
     tables: TABLES,
@@ -105,9 +105,8 @@ impl Checkpoint {
         identity: &Identity,
         deployment: &Deployment,
     ) -> Result<Self, StoreError> {
-        let Deployment { protocol, address, .. } = deployment;
-        let identity = Identity { core: *address, rewards: None, ..*identity };
-        Self::open_file(folder, folder.file(&format!("{protocol}-{address}.db")), &PROTOCOL, &identity)
+        let path = folder.file(&protocol_file(deployment));
+        Self::open_file(folder, path, &PROTOCOL, &identity.of_protocol(deployment))
     }
 
     fn open_file(
@@ -328,9 +327,27 @@ impl PendingBlocks {
     }
 }
 
+/// Returns the name of the file of another protocol's checkpoint.
+pub(super) fn protocol_file(Deployment { protocol, address, .. }: &Deployment) -> String {
+    format!("{protocol}-{address}.db")
+}
+
 /// Returns whether [`Checkpoint::open`] would upgrade the file or set it aside. Fails as it does.
 pub(super) fn is_renewal_due(folder: &Folder, identity: &Identity) -> Result<bool, StoreError> {
-    match Database::is_upgrade_due(&folder.file(KIND.name), &KIND, identity, Match::Deployment) {
+    is_file_renewal_due(&folder.file(KIND.name), &KIND, identity)
+}
+
+/// Returns the same of another protocol's checkpoint.
+pub(super) fn is_protocol_renewal_due(
+    folder: &Folder,
+    identity: &Identity,
+    deployment: &Deployment,
+) -> Result<bool, StoreError> {
+    is_file_renewal_due(&folder.file(&protocol_file(deployment)), &PROTOCOL, &identity.of_protocol(deployment))
+}
+
+fn is_file_renewal_due(path: &Path, kind: &'static FileKind, identity: &Identity) -> Result<bool, StoreError> {
+    match Database::is_upgrade_due(path, kind, identity, Match::Deployment) {
         Err(error) if can_be_rebuilt(&error) => Ok(true),
         answer => answer,
     }
@@ -381,7 +398,10 @@ fn write(
 }
 
 /// Passes all rows to `restore`. If one cannot be read, its result is dropped.
-fn read<T>(connection: &Connection, restore: impl FnOnce(&mut dyn Iterator<Item = Image>) -> T) -> rusqlite::Result<T> {
+pub(super) fn read<T>(
+    connection: &Connection,
+    restore: impl FnOnce(&mut dyn Iterator<Item = Image>) -> T,
+) -> rusqlite::Result<T> {
     let mut statement = connection.prepare("SELECT key, value FROM rows ORDER BY key")?;
     let rows = statement.query_map([], |row| <Image>::try_from(row))?;
     let mut failure = None;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use alloy::primitives::{Address, B256};
+use plimsoll_protocols::Deployment;
 use rusqlite::{Connection, OpenFlags, types::FromSql};
 use tracing::info;
 
@@ -48,6 +49,11 @@ impl Identity {
     pub const fn of(deployed: &Deployed, genesis: B256) -> Self {
         let Deployed { chain_id, core, rewards, .. } = *deployed;
         Self { chain_id, genesis, core, rewards }
+    }
+
+    /// Returns the identity of another protocol's deployment on the same chain.
+    pub(super) const fn of_protocol(&self, deployment: &Deployment) -> Self {
+        Self { core: deployment.address, rewards: None, ..*self }
     }
 
     /// Returns the names and values that are written into the files.

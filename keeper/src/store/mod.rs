@@ -39,7 +39,7 @@ pub use self::{
     postgres::{Server, ServerError},
     records::{Records, SafetyRecords},
     results::{ResultRow, ResultStatus, Results, TokenAmount, read_results},
-    snapshot::{SnapshotImport, export},
+    snapshot::{Checkpointed, Exported, ImportPart, SnapshotImport, export},
 };
 
 /// The files of a keeper. Another keeper can use the folder when every part of this is dropped.
@@ -81,16 +81,24 @@ pub enum DueChange {
     UpgradeJournal,
     /// The checkpoint is upgraded or set aside for a new one; the book may be read from the chain again.
     RenewCheckpoint,
+    /// The same of another protocol's checkpoint, with the name of the protocol.
+    RenewProtocol(String),
 }
 
 impl Store {
-    /// Locks the folder, checks its files without changing them, and lists what the next start would change. Fails where
-    /// [`Store::open`] would.
-    pub fn inspect(folder: &Path, identity: &Identity) -> Result<Vec<DueChange>, StoreError> {
+    /// Locks the folder, checks its files, and those of these other protocols, without changing them, and lists what the next
+    /// start would change. Fails where [`Store::open`] or [`ProtocolCheckpoints::open`] would.
+    pub fn inspect(folder: &Path, identity: &Identity, protocols: &[Deployment]) -> Result<Vec<DueChange>, StoreError> {
         let folder = Folder::lock(folder)?;
         let journal = journal::is_upgrade_due(&folder, identity)?.then_some(DueChange::UpgradeJournal);
         let checkpoint = checkpoint::is_renewal_due(&folder, identity)?.then_some(DueChange::RenewCheckpoint);
-        Ok(journal.into_iter().chain(checkpoint).collect())
+        let mut changes: Vec<_> = journal.into_iter().chain(checkpoint).collect();
+        for deployment in protocols {
+            if checkpoint::is_protocol_renewal_due(&folder, identity, deployment)? {
+                changes.push(DueChange::RenewProtocol(deployment.protocol.to_string()));
+            }
+        }
+        Ok(changes)
     }
 
     /// Locks the folder and opens its files, which are created where they are missing. Fails if another keeper uses the

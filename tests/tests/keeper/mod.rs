@@ -24,5 +24,6 @@ mod recovery;
 mod remote_signer;
 mod sample;
 mod schema;
+mod snapshots;
 mod vaults;
 mod vouchers;

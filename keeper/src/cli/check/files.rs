@@ -50,18 +50,23 @@ fn store(report: &mut CheckReport, config: &Config, genesis: Option<B256>) {
     }
     let Some(genesis) = genesis else { return };
     let identity = Identity::of(&config.deployed, genesis);
-    match Store::inspect(folder, &identity) {
+    match Store::inspect(folder, &identity, &config.protocols.deployments) {
         Ok(changes) => {
             report.ok(AREA, "store", format!("{shown} is this deployment's, and free"));
             for change in changes {
+                let longer = "nothing; the first start may take longer";
                 let (what, remedy) = match change {
                     DueChange::UpgradeJournal => (
-                        "the next start upgrades the journal, and an older keeper will refuse it",
+                        "the next start upgrades the journal, and an older keeper will refuse it".to_owned(),
                         "back the folder up if an older keeper may have to use it again",
                     ),
                     DueChange::RenewCheckpoint => (
-                        "the next start upgrades the book's checkpoint or rebuilds it from the chain",
-                        "nothing; the first start may take longer",
+                        "the next start upgrades the book's checkpoint or rebuilds it from the chain".to_owned(),
+                        longer,
+                    ),
+                    DueChange::RenewProtocol(protocol) => (
+                        format!("the next start reads the logs of {protocol} again: its checkpoint is of no use"),
+                        longer,
                     ),
                 };
                 report.warn(AREA, "store", what, remedy);

@@ -241,7 +241,7 @@ async fn every_entry_of_version_2_is_upgraded_to_what_would_be_written_today() {
 #[tokio::test]
 async fn an_inspection_tells_of_a_due_upgrade_and_does_not_perform_it() {
     let folder = tempfile::tempdir().unwrap();
-    let inspected = || Store::inspect(folder.path(), &IDENTITY).unwrap();
+    let inspected = || Store::inspect(folder.path(), &IDENTITY, &[]).unwrap();
     assert_eq!(inspected(), []);
     let (journal, book) = (folder.path().join("journal.db"), folder.path().join("book.db"));
     create(&journal, b"PLjr", 1, JOURNAL_V1);
@@ -251,10 +251,21 @@ async fn an_inspection_tells_of_a_due_upgrade_and_does_not_perform_it() {
         assert_eq!(inspected(), [DueChange::UpgradeJournal, DueChange::RenewCheckpoint]);
     }
     assert_eq!((version_and_entries(&journal), std::fs::read(&book).unwrap()), (before, b"not a database".to_vec()));
-    let error = Store::inspect(folder.path(), &Identity { chain_id: 1, ..IDENTITY }).unwrap_err().to_string();
+    let error = Store::inspect(folder.path(), &Identity { chain_id: 1, ..IDENTITY }, &[]).unwrap_err().to_string();
     assert!(error.contains("chain id 8453"), "{error}");
     drop(open(folder.path()));
     assert_eq!(inspected(), []);
+
+    // The checkpoint of another protocol, beside them.
+    let aave = snapshots::protocol(0xa1);
+    let inspected = || Store::inspect(folder.path(), &IDENTITY, std::slice::from_ref(&aave));
+    assert_eq!(inspected().unwrap(), []);
+    drop(open(folder.path()).protocols.open(&aave).unwrap());
+    assert_eq!(inspected().unwrap(), []);
+    let file = folder.path().join(format!("aave-v3-{}.db", aave.address));
+    std::fs::write(&file, "not a database").unwrap();
+    assert_eq!(inspected().unwrap(), [DueChange::RenewProtocol("aave-v3".to_owned())]);
+    assert_eq!(std::fs::read(&file).unwrap(), b"not a database");
 }
 
 #[tokio::test]
