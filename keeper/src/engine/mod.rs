@@ -382,6 +382,9 @@ impl Engine {
     /// Records what became of an intent.
     #[instrument(name = "report", skip_all, fields(intent = report.id))]
     fn on_report(&mut self, report: &Report) {
+        if self.results.is_known(report) {
+            return self.show_known(report);
+        }
         match self.submissions.on_report(report, self.latest.as_ref().map(|block| &block.header)) {
             Some(RaceEnd::Won(result)) => self.on_race(&report.intent.scope, result),
             Some(RaceEnd::PerhapsLost(race)) => self.background.find_winner(*race, wiring::contracts(&self.config)),
@@ -402,9 +405,20 @@ impl Engine {
         }
         self.ledger.set_results(self.submissions.results());
         if let Outcome::Mined(receipt) = &report.outcome {
-            self.record_execution(report, receipt.inclusion.hash);
+            self.record_execution(report, receipt.inclusion.hash, true);
         }
         self.results.on_report(&self.config, &self.ledger, report);
+    }
+
+    /// Shows a transaction that was mined before the restart, and was logged and measured then.
+    fn show_known(&mut self, report: &Report) {
+        self.view.record_report(report);
+        let now = self.latest.as_ref().map_or(0, |block| block.header.timestamp);
+        self.ledger.record_report(&self.config, report, now);
+        self.ledger.set_results(self.submissions.results());
+        if let Outcome::Mined(receipt) = &report.outcome {
+            self.record_execution(report, receipt.inclusion.hash, false);
+        }
     }
 
     /// Ends the back-off of loans whose race was lost by a block, and finds out who won.
@@ -454,8 +468,8 @@ impl Engine {
         self.alerts.send(Notice { kind, subject: market(), resolved: false, text });
     }
 
-    /// Logs and shows what a mined transaction did.
-    fn record_execution(&mut self, report: &Report, hash: B256) {
+    /// Shows what a mined transaction did, and logs it if that is news.
+    fn record_execution(&mut self, report: &Report, hash: B256, is_news: bool) {
         let Self { config, ledger, .. } = self;
         let execution = Execution::of(&report.logs, &wiring::contracts(config), report.intent.profit.as_ref());
         let purpose = &report.intent.purpose;
@@ -463,7 +477,9 @@ impl Engine {
         let tokens = market.map(|market| [market.params().loanToken, market.params().collateralToken]);
         let moved = labelled(config, moved(&execution, tokens.map(|[loan, _]| loan)));
         let gain_wei = ledger.gain_of(hash);
-        log::executed(config, hash, purpose, (&execution, gain_wei), tokens);
+        if is_news {
+            log::executed(config, hash, purpose, (&execution, gain_wei), tokens);
+        }
         ledger.record_execution(config, hash, execution.accounts, moved, gain_wei);
     }
 

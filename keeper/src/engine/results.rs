@@ -1,8 +1,14 @@
 //! What mined transactions earned and cost, written to the store for the report.
+//!
+//! After a restart the sender reports again what was mined before it and is not final. The results in the store tell which
+//! of that is known: it is shown, and not logged, measured or written a second time.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::VecDeque,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use alloy::primitives::{U64, U128, U256};
+use alloy::primitives::{B256, U64, U128, U256};
 use plimsoll_chain::error::ChainError;
 use serde::Deserialize;
 use tokio::{
@@ -16,14 +22,19 @@ use crate::{
     config::Config,
     intent::{Outcome, Receipt, Report},
     safety::Execution,
-    store::{Records, ResultRow, ResultStatus, TokenAmount},
+    store::{Records, ResultRow, ResultStatus, StoreError, TokenAmount},
     stream::StreamReader,
     view::{Ledger, labelled, place},
 };
 
+/// Number of results that are remembered: more are not mined between a transaction's inclusion and its finality.
+const MAX_KNOWN: usize = 1_024;
+
 /// Writes results to the store, one after another, and reads the block of each for its time and base fee.
 #[derive(Debug)]
 pub(super) struct ResultsRecorder {
+    /// Intents with a result, and their transactions, the oldest first.
+    known: VecDeque<(u64, B256)>,
     changes: UnboundedSender<Change>,
     task: JoinHandle<()>,
 }
@@ -47,14 +58,29 @@ struct Block {
 }
 
 impl ResultsRecorder {
-    /// Starts a task that writes to `results`.
-    pub(super) fn start(records: Records, reader: StreamReader) -> Self {
+    /// Starts a task that writes to `records`, whose newest results are known from the start. Fails if they cannot be read.
+    pub(super) async fn start(records: Records, reader: StreamReader) -> Result<Self, StoreError> {
+        let mut known: VecDeque<_> =
+            records.newest_results(MAX_KNOWN).await?.iter().map(|row| (row.intent, row.hash)).collect();
+        known.make_contiguous().reverse();
         let (changes, receiver) = mpsc::unbounded_channel();
-        Self { changes, task: tokio::spawn(record(receiver, records, reader)) }
+        Ok(Self { known, changes, task: tokio::spawn(record(receiver, records, reader)) })
+    }
+
+    /// Whether a report says of a transaction that it was mined, and its result is known.
+    pub(super) fn is_known(&self, report: &Report) -> bool {
+        report.outcome.receipt().is_some_and(|receipt| self.known.contains(&(report.id, receipt.inclusion.hash)))
     }
 
     /// Records a report after which other transactions are mined than before. `ledger` knows its result.
-    pub(super) fn on_report(&self, config: &Config, ledger: &Ledger, report: &Report) {
+    pub(super) fn on_report(&mut self, config: &Config, ledger: &Ledger, report: &Report) {
+        self.known.retain(|(intent, _)| *intent != report.id);
+        if let Some(receipt) = report.outcome.receipt() {
+            self.known.push_back((report.id, receipt.inclusion.hash));
+            if self.known.len() > MAX_KNOWN {
+                self.known.pop_front();
+            }
+        }
         let change = match &report.outcome {
             Outcome::Mined(receipt) => {
                 let row = ResultRow {

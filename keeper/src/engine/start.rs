@@ -235,7 +235,7 @@ impl Parts {
             verifier: Verifier::start(&config, challenge_secs, reader.clone()),
             audit: BookAudit::new(config.audit.clone()),
             background: Background::new(reader.clone(), notes),
-            results: ResultsRecorder::start(records, reader),
+            results: ResultsRecorder::start(records, reader).await?,
             ledger,
             view,
             alerts: alerts.sender(),

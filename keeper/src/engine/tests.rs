@@ -273,7 +273,7 @@ impl Site {
             verifier: Verifier::default(),
             audit: BookAudit::new(config.audit.clone()),
             background: Background::new(reader.clone(), notes.clone()),
-            results: ResultsRecorder::start(records, reader),
+            results: ResultsRecorder::start(records, reader).await.unwrap(),
             ledger: Ledger::default(),
             view,
             alerts,

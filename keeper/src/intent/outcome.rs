@@ -73,6 +73,17 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Returns the receipt of the transaction that was mined; `None` where none was.
+    #[must_use]
+    pub const fn receipt(&self) -> Option<&Receipt> {
+        match self {
+            Self::Mined(receipt) | Self::Reverted(receipt) | Self::Cancelled(receipt) => Some(receipt),
+            _ => None,
+        }
+    }
+}
+
 /// Fees that a transaction offers per unit of gas, in wei.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fees {

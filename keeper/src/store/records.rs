@@ -67,6 +67,14 @@ impl Records {
         }
     }
 
+    /// Reads the results of the newest intents, at most so many, the newest first.
+    pub async fn newest_results(&self, max: usize) -> Result<Vec<ResultRow>, StoreError> {
+        match self {
+            Self::Folder { results, .. } => results.newest(max).await,
+            Self::Server(server) => server.newest_results(max).await,
+        }
+    }
+
     /// Deletes the result of an intent, if there is one: its block was reorganised away.
     pub async fn take_back_result(&self, intent: u64) -> Result<(), StoreError> {
         match self {

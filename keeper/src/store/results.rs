@@ -103,6 +103,22 @@ impl Results {
             .await
     }
 
+    /// Reads the results of the newest intents, at most so many, the newest first. One that cannot be read is left out: what a
+    /// keeper wants them for is not worth its start.
+    pub async fn newest(&self, max: usize) -> Result<Vec<ResultRow>, StoreError> {
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        self.file
+            .run(move |connection| {
+                let mut select =
+                    connection.prepare_cached("SELECT result FROM results ORDER BY intent DESC LIMIT ?1")?;
+                let texts = select.query_map([max], |row| row.get::<_, String>(0))?;
+                texts
+                    .filter_map(|text| text.map(|text| serde_json::from_str(&text).ok()).transpose())
+                    .collect::<rusqlite::Result<_>>()
+            })
+            .await
+    }
+
     /// Deletes the result of an intent, if there is one: its block was reorganised away.
     pub async fn take_back(&self, intent: u64) -> Result<(), StoreError> {
         self.file
@@ -183,6 +199,7 @@ mod tests {
             "an intent has one result"
         );
         assert_eq!(read_results(folder.path(), 2..3).unwrap(), [row(2, 2), row(3, 2)]);
+        assert_eq!(store.results.newest(3).await.unwrap(), [row(7, 3), row(3, 2), row(2, 2)]);
         store.results.take_back(2).await.unwrap();
         assert_eq!(read_results(folder.path(), 2..3).unwrap(), [row(3, 2)]);
     }

@@ -3,16 +3,18 @@
 
 use alloy::{
     network::TransactionResponse as _,
-    primitives::Address,
+    primitives::{Address, B256},
     providers::{Provider, ext::AnvilApi},
     rpc::types::anvil::ReorgOptions,
 };
-use eyre::ensure;
+use eyre::{ContextCompat, ensure};
+use plimsoll_keeper::store::{ResultRow, read_results};
 use plimsoll_testkit::{
     keeper::{Keeper, KeeperSetup},
     observer::{Observation, Observer},
     proxy::{Fault, Phase, Proxy, Rule},
 };
+use serde_json::Value;
 
 use super::fixture::{EARLY_FINALITY, Fixture, program, soon};
 
@@ -94,6 +96,80 @@ async fn wait_for_own_transaction(observer: &mut Observer, fixture: &Fixture, si
             return Ok(());
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_mined_before_a_kill_and_is_not_final_is_logged_and_recorded_once() -> eyre::Result<()> {
+    const LOANS: u64 = 2;
+    const LINE: &str = "liquidation executed";
+    let fixture = Fixture::new(&[LOANS; 2]).await?;
+    let setup = KeeperSetup { further: EARLY_FINALITY.to_owned(), ..KeeperSetup::live(&fixture.suite) };
+    fixture.stop_mining().await?;
+    let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
+    let signer = keeper.signer();
+    keeper.wait_until_ready().await?;
+    fixture.drop_price_below(0).await?;
+    fixture.wait_until_liquidated(LOANS, &[&keeper]).await?;
+    let first = recorded(&fixture, &setup, 1).await?;
+    ensure!(keeper.output().matches(LINE).count() == 1, "{}", keeper.output());
+    let lifetime = shown(&fixture, &keeper, first[0].hash).await?;
+
+    // Dropping it kills it.
+    drop(keeper);
+    let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
+    keeper.wait_until_ready().await?;
+    ensure!(shown(&fixture, &keeper, first[0].hash).await? == lifetime, "its totals are others after a restart");
+    ensure!(!keeper.output().contains(LINE), "logged again: {}", keeper.output());
+
+    // Mined without the keeper's knowledge: that is news to the next one.
+    let mut observer = Observer::start(&fixture.suite.devnet.node).await?;
+    fixture.drop_price_below(1).await?;
+    soon(wait_for_own_transaction(&mut observer, &fixture, signer)).await?;
+    drop(keeper);
+    fixture.mine().await?;
+    let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
+    fixture.wait_until_liquidated(LOANS * 2, &[&keeper]).await?;
+    let both = recorded(&fixture, &setup, 2).await?;
+    shown(&fixture, &keeper, both[1].hash).await?;
+    ensure!(both[0] == first[0], "{both:?}");
+    ensure!(keeper.output().matches(LINE).count() == 1, "{}", keeper.output());
+
+    let output = keeper.output();
+    fixture.settle_and_end(keeper, &setup).await?;
+    ensure!(recorded(&fixture, &setup, 2).await? == both, "{output}");
+    fixture.ensure_each_once().await
+}
+
+/// Waits until this many results are in a keeper's store, and returns them.
+async fn recorded(fixture: &Fixture, setup: &KeeperSetup, results: usize) -> eyre::Result<Vec<ResultRow>> {
+    let store = setup.store(&fixture.suite);
+    soon(async {
+        loop {
+            let rows = read_results(&store, 0..u64::MAX)?;
+            if rows.len() >= results {
+                ensure!(rows.len() == results, "{rows:?}");
+                return Ok(rows);
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+/// Mines blocks until a keeper shows what a transaction brought. Returns its totals.
+async fn shown(fixture: &Fixture, keeper: &Keeper, transaction: B256) -> eyre::Result<Value> {
+    soon(async {
+        loop {
+            fixture.mine_blocks(1, keeper).await?;
+            let activity = keeper.api("activity").await?;
+            let entries = activity["activity"].as_array().wrap_err("no list")?;
+            let is_it = |entry: &&Value| entry["transaction"] == transaction.to_string() && entry["state"] == "mined";
+            if entries.iter().any(|entry| is_it(&entry) && !entry["profit"].is_null() && !entry["moved"].is_null()) {
+                return Ok(keeper.api("status").await?["totals"].clone());
+            }
+        }
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

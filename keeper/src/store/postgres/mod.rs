@@ -363,17 +363,25 @@ impl Server {
         Ok(self.query(sql, &parameters).await.map(drop)?)
     }
 
+    /// Reads the results of the newest intents of every member, at most so many, the newest first.
+    pub async fn newest_results(&self, max: usize) -> Result<Vec<ResultRow>, StoreError> {
+        let sql = "SELECT result FROM plimsoll.results WHERE deployment = $1 ORDER BY intent DESC LIMIT $2";
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        let parameters: [Parameter<'_>; 2] = [(&self.deployment, Type::INT4), (&max, Type::INT8)];
+        Ok(self.query(sql, &parameters).await?.iter().map(|row| self.result_of(row)).collect::<Result<_, _>>()?)
+    }
+
+    fn result_of(&self, row: &Row) -> Result<ResultRow, ServerError> {
+        serde_json::from_str(&self.get::<String>(row, 0)?).map_err(|error| self.damaged(&error.to_string()))
+    }
+
     /// Reads the results of a span of time in seconds, of every member, the oldest first.
     pub async fn read_results(&self, time: Range<u64>) -> Result<Vec<ResultRow>, StoreError> {
         let sql =
             "SELECT result FROM plimsoll.results WHERE deployment = $1 AND at >= $2 AND at < $3 ORDER BY at, intent";
         let (first, end) = (signed(time.start), signed(time.end));
         let parameters: [Parameter<'_>; 3] = [(&self.deployment, Type::INT4), (&first, Type::INT8), (&end, Type::INT8)];
-        let rows = self.query(sql, &parameters).await?;
-        let parse = |row: &Row| -> Result<ResultRow, ServerError> {
-            serde_json::from_str(&self.get::<String>(row, 0)?).map_err(|error| self.damaged(&error.to_string()))
-        };
-        Ok(rows.iter().map(parse).collect::<Result<_, _>>()?)
+        Ok(self.query(sql, &parameters).await?.iter().map(|row| self.result_of(row)).collect::<Result<_, _>>()?)
     }
 }
 
