@@ -31,6 +31,11 @@ use crate::dust;
 
 /// Arguments for Anvil: transactions have Ethereum's gas limit, blocks Anvil's default of 30 million.
 const NODE: [&str; 1] = ["--enable-tx-gas-limit"];
+/// Gas limit of a block while it is measured: Anvil's default.
+const BLOCK_GAS: u64 = 30_000_000;
+/// Gas limit of the blocks in which loans are opened. For each block the node computes the root of its whole state, which takes
+/// longer the more loans there are: in blocks of one transaction 100,000 loans are not opened in half an hour.
+const OPENING_BLOCK_GAS: u64 = 1_000_000_000;
 /// Ethereum's gas limit of a transaction.
 const TRANSACTION_GAS: u64 = 1 << 24;
 /// Seconds between blocks.
@@ -82,9 +87,11 @@ pub async fn run(positions: u64, dust: u64, keeper: Command) -> eyre::Result<Rep
     let [ether, dollars] = POOL.map(U256::from);
     suite.add_liquidity("weth-usdc", ether, dollars).await?;
     say(format_args!("opening {positions} loans"));
+    set_block_gas(suite.devnet.provider(), OPENING_BLOCK_GAS).await?;
     let borrowers = Borrowers::deploy(&suite.devnet, core, TRANSACTION_GAS).await?;
     borrowers.open(&params, &(0..positions).map(|number| new_loan(number, positions)).collect::<Vec<_>>()).await?;
     let settings = dust::open(&suite, &borrowers, dust).await?;
+    set_block_gas(suite.devnet.provider(), BLOCK_GAS).await?;
 
     say("starting the keeper");
     let keeper = Keeper::start(&suite, keeper, &settings).await?;
@@ -131,6 +138,13 @@ pub async fn run(positions: u64, dust: u64, keeper: Command) -> eyre::Result<Rep
             return report(positions, &liquidated, last.saturating_sub(first), &sent);
         }
     }
+}
+
+/// Sets the gas limit of this block and those after it.
+async fn set_block_gas(provider: &DynProvider, gas: u64) -> eyre::Result<()> {
+    ensure!(provider.anvil_set_block_gas_limit(gas).await?, "the node did not take the gas limit {gas}");
+    provider.evm_mine(None).await?;
+    Ok(())
 }
 
 fn report(positions: u64, liquidated: &BTreeMap<Address, u64>, blocks: u64, sent: &Sent) -> eyre::Result<Report> {
