@@ -265,6 +265,17 @@ async fn check_tells_a_liquidator_that_can_pay_a_builder_from_an_older_one() -> 
     site.write("[[endpoints]]\nurl = \"http://127.0.0.1:1\"\nrole = \"bundle\"\n")?;
     let report = site.keeper(&["check", "--json"], &[]).await?.json()?;
     ensure!(finding(&report, "builder", "right").is_some(), "{report:#}");
+    // Its profit is in dollars, and can be in ether.
+    let (what, remedy) = finding(&report, "weth-usdc", "note").wrap_err("nothing is said of bids")?;
+    ensure!(what.contains("profit is in USDC") && remedy.contains("profit_in_wrapped_coin = true"), "{what}: {remedy}");
+    ensure!(finding(&report, "wsteth-weth", "note").is_none(), "{report:#}");
+    let (_, remedy) = finding(&report, "wbtc-usdc", "note").wrap_err("nothing is said of bids")?;
+    ensure!(remedy.contains("neither of the market's tokens"), "{remedy}");
+    site.write(
+        "[liquidate]\nprofit_in_wrapped_coin = true\n[[endpoints]]\nurl = \"http://127.0.0.1:1\"\nrole = \"bundle\"\n",
+    )?;
+    let report = site.keeper(&["check", "--json"], &[]).await?.json()?;
+    ensure!(finding(&report, "weth-usdc", "note").is_none(), "{report:#}");
 
     // The lens has no such function either.
     let (lens, provider) = (site.suite.contract("Lens")?, site.suite.devnet.provider());

@@ -93,6 +93,9 @@ pub(super) async fn run_checks(mut config: Config) -> CheckReport {
         let keeper = keys::check(&mut report, &config, node).await;
         inventory::check(&mut report, &config, node, keeper).await;
     }
+    if sends_bundles {
+        quotes::bids(&mut report, &config);
+    }
     let genesis = config.deployed.genesis.or_else(|| node.as_ref().map(|node| node.genesis));
     files::check(&mut report, &config, genesis).await;
     if let Some(node) = &node {

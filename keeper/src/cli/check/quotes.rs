@@ -111,6 +111,30 @@ fn ends(route: &SwapRoute) -> [Address; 2] {
 }
 
 /// Sells an amount through the pools of a route, one after the other. Fails if the node does not respond.
+/// Warns a keeper that sends bundles of markets in which a bid cannot be a share of the profit that is really made, because that is in another
+/// token than the wrapped coin.
+pub(super) fn bids(report: &mut CheckReport, config: &Config) {
+    let Some(coin) = config.tokens.wrapped_coin() else { return };
+    let with_route = |market: &&MarketSettings| market.enabled && market.route.is_some();
+    for market in config.liquidate.markets.values().filter(with_route) {
+        let is_collateral = market.collateral_token == Some(coin);
+        let Some(loan) = market.loan_token.filter(|loan| *loan != coin) else { continue };
+        if is_collateral && config.liquidate.profit_in_wrapped_coin {
+            continue;
+        }
+        let what = format!(
+            "profit is in {}, so a bid in a bundle is a priority fee, which is paid also where the profit turns out lower",
+            config.tokens.name(loan)
+        );
+        let remedy = if is_collateral {
+            "set `profit_in_wrapped_coin = true` in [liquidate]: the builder is then paid a share of the real profit"
+        } else {
+            "nothing: neither of the market's tokens is the wrapped coin"
+        };
+        report.warn(AREA, &market.name, what, remedy);
+    }
+}
+
 async fn quote(config: &Config, node: &Node, route: &SwapRoute, amount: U256) -> Result<Quote, ChainError> {
     let mut amount = amount;
     let mut path = &route.path[..];
